@@ -1,0 +1,136 @@
+//! The greeting: 128 bytes that the server sends once, before it reads anything.
+//!
+//! ```text
+//!  0..63    Tarantool X.Y.Z (Binary) <uuid>            padded with spaces, then \n
+//!  64..127  base64 of 32 salt bytes (44 characters)    padded with spaces, then \n
+//! ```
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// Size of a greeting in bytes.
+pub const GREETING_SIZE: usize = 128;
+
+/// Random bytes in a greeting; chap-sha1 uses the first 20.
+pub const SALT_SIZE: usize = 32;
+
+/// The version in the greeting. Connectors choose what they send by it: from 2.10 on they send ID,
+/// from 2.11 on nothing more is expected than what this server answers. A suffix would break asynctnt.
+pub const VERSION: &str = "2.11.0";
+
+const LINE: usize = GREETING_SIZE / 2;
+
+/// Writes the greeting for an instance (36 characters of lower-case UUID) and a salt.
+#[must_use]
+pub fn encode(instance_uuid: &str, salt: &[u8; SALT_SIZE]) -> [u8; GREETING_SIZE] {
+    let mut greeting = [b' '; GREETING_SIZE];
+    let first = format!("Tarantool {VERSION} (Binary) {instance_uuid}");
+    let size = first.len().min(LINE - 1);
+    greeting[..size].copy_from_slice(&first.as_bytes()[..size]);
+    greeting[LINE - 1] = b'\n';
+    let second = STANDARD.encode(salt);
+    greeting[LINE..LINE + second.len()].copy_from_slice(second.as_bytes());
+    greeting[GREETING_SIZE - 1] = b'\n';
+    greeting
+}
+
+/// What a client takes from a greeting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    /// Major, minor, patch.
+    pub version: (u32, u32, u32),
+    /// The instance's UUID as text.
+    pub instance_uuid: String,
+    /// The salt, at least 20 bytes.
+    pub salt: Vec<u8>,
+}
+
+/// Reads a greeting by the rules of Tarantool's own decoder; `None` if it breaks one of them.
+#[must_use]
+pub fn decode(greeting: &[u8; GREETING_SIZE]) -> Option<Greeting> {
+    if greeting[LINE - 1] != b'\n' || greeting[GREETING_SIZE - 1] != b'\n' {
+        return None;
+    }
+    let first = std::str::from_utf8(&greeting[..LINE - 1]).ok()?;
+    let (version, rest) = first.strip_prefix("Tarantool ")?.split_once(' ')?;
+    let version = parse_version(version)?;
+    let uuid = rest.trim_start().strip_prefix("(Binary)")?.strip_prefix(' ')?.trim();
+    if !is_uuid(uuid) {
+        return None;
+    }
+    let second = std::str::from_utf8(&greeting[LINE..GREETING_SIZE - 1]).ok()?;
+    let salt = STANDARD.decode(second.trim_end()).ok()?;
+    (salt.len() >= 20).then(|| Greeting { version, instance_uuid: uuid.to_owned(), salt })
+}
+
+fn parse_version(token: &str) -> Option<(u32, u32, u32)> {
+    if token.len() >= 20 {
+        return None;
+    }
+    let numbers = token.split('-').next()?;
+    let mut parts = numbers.split('.').map(|part| part.parse().ok());
+    let version = (parts.next()??, parts.next()??, parts.next()??);
+    parts.next().is_none().then_some(version)
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "7170b4af-c72f-4f07-8729-08fc678543a1";
+
+    fn lines(first: &str, second: &str) -> [u8; GREETING_SIZE] {
+        format!("{first:<63}\n{second:<63}\n").into_bytes().try_into().expect("two full lines")
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let salt: [u8; SALT_SIZE] = std::array::from_fn(|at| at as u8 * 7);
+        let greeting = decode(&encode(UUID, &salt)).unwrap();
+        assert_eq!(greeting.version, (2, 11, 0));
+        assert_eq!(greeting.instance_uuid, UUID);
+        assert_eq!(greeting.salt, salt);
+    }
+
+    #[test]
+    fn tarantools_sample_is_read() {
+        let first = format!("Tarantool 1.6.7 (Binary) {UUID}");
+        let greeting = decode(&lines(&first, "Fn5jMWKTvy/Xz4z/A2CYcxsBQhQTL0Ynd8wyqy0hZrs="));
+        let greeting = greeting.unwrap();
+        assert_eq!(greeting.version, (1, 6, 7));
+        assert_eq!(greeting.salt[..4], [0x16, 0x7e, 0x63, 0x31]);
+    }
+
+    #[test]
+    fn malformed_greetings_are_refused() {
+        let salt = "Fn5jMWKTvy/Xz4z/A2CYcxsBQhQTL0Ynd8wyqy0hZrs=";
+        for first in [
+            "Tarantool 1.6.7 (Binary)",
+            "Tarantool 1.6.7 (Binary) 7170b4af-c72f",
+            "Tarantool1.6.7 (Binary) 7170b4af-c72f-4f07-8729-08fc678543a1",
+            "Tarantool 1.6.7(Binary) 7170b4af-c72f-4f07-8729-08fc678543a1",
+            "Tarantool 1.6.7 (Binary)7170b4af-c72f-4f07-8729-08fc678543a1",
+            "Tarantool 1.6.7 (Binary 7170b4af-c72f-4f07-8729-08fc678543a1",
+            "Apache 2.4.6 (Binary) 7170b4af-c72f-4f07-8729-08fc678543a1",
+            "Tarantool 1.7.0 7170b4af-c72f-4f07-8729-08fc678543a1",
+        ] {
+            assert_eq!(decode(&lines(first, salt)), None, "{first}");
+        }
+        let good = format!("Tarantool 1.6.7 (Binary) {UUID}");
+        assert!(decode(&lines(&good, salt)).is_some());
+        assert_eq!(decode(&lines(&good, "Fn5jMWKT")), None);
+        for newline in [LINE - 1, GREETING_SIZE - 1] {
+            let mut bytes = lines(&good, salt);
+            bytes[newline] = b' ';
+            assert_eq!(decode(&bytes), None);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Every bound of this package.
+
+/// Largest request frame that is accepted unless configured otherwise, in bytes (64 MiB).
+///
+/// Tarantool's own bound is 2 GiB, all of which a client can make it reserve.
+pub const PACKET_SIZE_MAX_DEFAULT: u64 = 64 << 20;
+
+/// Largest request frame that can be configured, in bytes: Tarantool's `IPROTO_PACKET_SIZE_MAX`.
+pub const PACKET_SIZE_MAX: u64 = 2 << 30;
+
+/// Deepest nesting of arrays and maps that is accepted in a request.
+///
+/// Checking well-formedness needs one counter per level, kept on the stack.
+pub const NESTING_DEPTH_MAX: usize = 128;
+
+/// Most operations of one UPDATE or UPSERT, as in Tarantool.
+pub const UPDATE_OPERATIONS_MAX: u32 = 4000;
+
+/// Most errors in one error stack that are written; the rest of the chain is left out.
+pub const ERROR_STACK_DEPTH_MAX: usize = 16;
+
+const _: () = assert!(PACKET_SIZE_MAX_DEFAULT <= PACKET_SIZE_MAX);

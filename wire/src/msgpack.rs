@@ -1,0 +1,579 @@
+//! MessagePack as IPROTO uses it: a borrowing reader and append-only writers.
+//!
+//! The reader never allocates and never trusts a length: a declared size is compared with the bytes
+//! at hand before anything is done with it.
+
+use std::fmt;
+
+use crate::limits::NESTING_DEPTH_MAX;
+
+/// Why bytes are not the MessagePack value that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The value goes on past the end of the bytes.
+    Truncated,
+    /// A value of another type stands here.
+    Type,
+    /// A reserved marker byte (`0xc1`).
+    Malformed,
+    /// Nested deeper than [`NESTING_DEPTH_MAX`].
+    TooDeep,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "value is cut short",
+            Self::Type => "value has another type",
+            Self::Malformed => "reserved marker byte",
+            Self::TooDeep => "value is nested too deeply",
+        })
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// The type of a value, as its first byte tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the variants are MessagePack's own type names")]
+pub enum Kind {
+    Nil,
+    Bool,
+    /// An unsigned encoding (positive fixint, uint 8 to 64).
+    Uint,
+    /// A signed encoding (negative fixint, int 8 to 64); its value may still be positive.
+    Int,
+    /// float 32
+    Float,
+    /// float 64
+    Double,
+    Str,
+    Bin,
+    Array,
+    Map,
+    Ext,
+}
+
+impl Kind {
+    /// The type that a first byte announces; `None` for the reserved byte `0xc1`.
+    #[must_use]
+    pub const fn of(marker: u8) -> Option<Self> {
+        Some(match marker {
+            0x00..=0x7f | 0xcc..=0xcf => Self::Uint,
+            0x80..=0x8f | 0xde | 0xdf => Self::Map,
+            0x90..=0x9f | 0xdc | 0xdd => Self::Array,
+            0xa0..=0xbf | 0xd9..=0xdb => Self::Str,
+            0xc0 => Self::Nil,
+            0xc1 => return None,
+            0xc2 | 0xc3 => Self::Bool,
+            0xc4..=0xc6 => Self::Bin,
+            0xc7..=0xc9 | 0xd4..=0xd8 => Self::Ext,
+            0xca => Self::Float,
+            0xcb => Self::Double,
+            0xd0..=0xd3 | 0xe0..=0xff => Self::Int,
+        })
+    }
+}
+
+/// A number of any integer encoding, as wide as MessagePack allows (−2^63 … 2^64−1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Integer {
+    /// Zero or above.
+    Unsigned(u64),
+    /// Below zero.
+    Negative(i64),
+}
+
+impl Integer {
+    /// The value widened so that both variants fit.
+    #[must_use]
+    pub const fn to_i128(self) -> i128 {
+        match self {
+            Self::Unsigned(value) => value as i128,
+            Self::Negative(value) => value as i128,
+        }
+    }
+
+    /// The inverse of [`to_i128`](Self::to_i128); `None` outside −2^63 … 2^64−1.
+    #[must_use]
+    pub fn from_i128(value: i128) -> Option<Self> {
+        if value >= 0 {
+            u64::try_from(value).ok().map(Self::Unsigned)
+        } else {
+            i64::try_from(value).ok().map(Self::Negative)
+        }
+    }
+}
+
+/// A cursor over MessagePack bytes. Each `read_*` takes one value or leaves the cursor in place.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the first byte.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Bytes taken so far.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.at
+    }
+
+    /// What is left.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// Whether nothing is left.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    /// The type of the next value.
+    pub fn peek(&self) -> Result<Kind, DecodeError> {
+        let marker = *self.bytes.get(self.at).ok_or(DecodeError::Truncated)?;
+        Kind::of(marker).ok_or(DecodeError::Malformed)
+    }
+
+    #[inline]
+    fn fixed<const N: usize>(&self, offset: usize) -> Result<[u8; N], DecodeError> {
+        let start = self.at + offset;
+        let end = start + N;
+        match self.bytes.get(start..end) {
+            Some(slice) => Ok(slice.try_into().expect("the range is N long")),
+            None => Err(DecodeError::Truncated),
+        }
+    }
+
+    #[inline]
+    fn marker(&self) -> Result<u8, DecodeError> {
+        self.bytes.get(self.at).copied().ok_or(DecodeError::Truncated)
+    }
+
+    /// An unsigned integer in an unsigned encoding (any width). A signed encoding is a type error,
+    /// as in Tarantool, even if its value is positive.
+    #[inline]
+    pub fn read_uint(&mut self) -> Result<u64, DecodeError> {
+        let (value, size) = match self.marker()? {
+            small @ 0x00..=0x7f => (u64::from(small), 1),
+            0xcc => (u64::from(self.fixed::<1>(1)?[0]), 2),
+            0xcd => (u64::from(u16::from_be_bytes(self.fixed(1)?)), 3),
+            0xce => (u64::from(u32::from_be_bytes(self.fixed(1)?)), 5),
+            0xcf => (u64::from_be_bytes(self.fixed(1)?), 9),
+            _ => return Err(DecodeError::Type),
+        };
+        self.at += size;
+        Ok(value)
+    }
+
+    /// An integer in any encoding.
+    pub fn read_integer(&mut self) -> Result<Integer, DecodeError> {
+        let (value, size) = match self.marker()? {
+            negative @ 0xe0..=0xff => (i64::from(negative as i8), 1),
+            0xd0 => (i64::from(self.fixed::<1>(1)?[0] as i8), 2),
+            0xd1 => (i64::from(i16::from_be_bytes(self.fixed(1)?)), 3),
+            0xd2 => (i64::from(i32::from_be_bytes(self.fixed(1)?)), 5),
+            0xd3 => (i64::from_be_bytes(self.fixed(1)?), 9),
+            _ => return self.read_uint().map(Integer::Unsigned),
+        };
+        self.at += size;
+        Ok(u64::try_from(value).map_or(Integer::Negative(value), Integer::Unsigned))
+    }
+
+    /// A float of 32 or 64 bits, widened.
+    pub fn read_f64(&mut self) -> Result<f64, DecodeError> {
+        let (value, size) = match self.marker()? {
+            0xca => (f64::from(f32::from_be_bytes(self.fixed(1)?)), 5),
+            0xcb => (f64::from_be_bytes(self.fixed(1)?), 9),
+            _ => return Err(DecodeError::Type),
+        };
+        self.at += size;
+        Ok(value)
+    }
+
+    /// A boolean.
+    pub fn read_bool(&mut self) -> Result<bool, DecodeError> {
+        let value = match self.marker()? {
+            0xc2 => false,
+            0xc3 => true,
+            _ => return Err(DecodeError::Type),
+        };
+        self.at += 1;
+        Ok(value)
+    }
+
+    /// Nil.
+    pub fn read_nil(&mut self) -> Result<(), DecodeError> {
+        if self.marker()? != 0xc0 {
+            return Err(DecodeError::Type);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn take(&mut self, head: usize, size: usize) -> Result<&'a [u8], DecodeError> {
+        let start = self.at + head;
+        let end = start.checked_add(size).ok_or(DecodeError::Truncated)?;
+        let taken = self.bytes.get(start..end).ok_or(DecodeError::Truncated)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    /// The bytes of a string. They are not checked for UTF-8, as Tarantool does not either.
+    #[inline]
+    pub fn read_str_bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+        let (head, size) = match self.marker()? {
+            fix @ 0xa0..=0xbf => (1, usize::from(fix & 0x1f)),
+            0xd9 => (2, usize::from(self.fixed::<1>(1)?[0])),
+            0xda => (3, usize::from(u16::from_be_bytes(self.fixed(1)?))),
+            0xdb => (5, u32::from_be_bytes(self.fixed(1)?) as usize),
+            _ => return Err(DecodeError::Type),
+        };
+        self.take(head, size)
+    }
+
+    /// A string that must be UTF-8 (names of procedures, users and events).
+    pub fn read_str(&mut self) -> Result<&'a str, DecodeError> {
+        let mut ahead = *self;
+        let text = std::str::from_utf8(ahead.read_str_bytes()?).map_err(|_| DecodeError::Type)?;
+        *self = ahead;
+        Ok(text)
+    }
+
+    /// Binary data.
+    pub fn read_bin(&mut self) -> Result<&'a [u8], DecodeError> {
+        let (head, size) = match self.marker()? {
+            0xc4 => (2, usize::from(self.fixed::<1>(1)?[0])),
+            0xc5 => (3, usize::from(u16::from_be_bytes(self.fixed(1)?))),
+            0xc6 => (5, u32::from_be_bytes(self.fixed(1)?) as usize),
+            _ => return Err(DecodeError::Type),
+        };
+        self.take(head, size)
+    }
+
+    /// An extension value: its type and payload.
+    pub fn read_ext(&mut self) -> Result<(i8, &'a [u8]), DecodeError> {
+        let (head, size) = match self.marker()? {
+            fix @ 0xd4..=0xd8 => (1, 1usize << (fix - 0xd4)),
+            0xc7 => (2, usize::from(self.fixed::<1>(1)?[0])),
+            0xc8 => (3, usize::from(u16::from_be_bytes(self.fixed(1)?))),
+            0xc9 => (5, u32::from_be_bytes(self.fixed(1)?) as usize),
+            _ => return Err(DecodeError::Type),
+        };
+        let kind = self.fixed::<1>(head)?[0] as i8;
+        self.take(head + 1, size).map(|payload| (kind, payload))
+    }
+
+    /// The head of an array: how many values follow.
+    #[inline]
+    pub fn read_array_len(&mut self) -> Result<u32, DecodeError> {
+        let (size, head) = match self.marker()? {
+            fix @ 0x90..=0x9f => (u32::from(fix & 0x0f), 1),
+            0xdc => (u32::from(u16::from_be_bytes(self.fixed(1)?)), 3),
+            0xdd => (u32::from_be_bytes(self.fixed(1)?), 5),
+            _ => return Err(DecodeError::Type),
+        };
+        self.at += head;
+        Ok(size)
+    }
+
+    /// The head of a map: how many pairs follow.
+    #[inline]
+    pub fn read_map_len(&mut self) -> Result<u32, DecodeError> {
+        let (size, head) = match self.marker()? {
+            fix @ 0x80..=0x8f => (u32::from(fix & 0x0f), 1),
+            0xde => (u32::from(u16::from_be_bytes(self.fixed(1)?)), 3),
+            0xdf => (u32::from_be_bytes(self.fixed(1)?), 5),
+            _ => return Err(DecodeError::Type),
+        };
+        self.at += head;
+        Ok(size)
+    }
+
+    /// Takes one whole value of any type, checking that it is well formed all the way down.
+    #[inline]
+    pub fn skip(&mut self) -> Result<&'a [u8], DecodeError> {
+        let start = self.at;
+        let mut ahead = *self;
+        match ahead.skip_one()? {
+            0 => {}
+            // One level of scalars is by far the most common shape, so it needs no stack.
+            nested => ahead.skip_nested(nested)?,
+        }
+        *self = ahead;
+        Ok(&self.bytes[start..self.at])
+    }
+
+    fn skip_nested(&mut self, first: u64) -> Result<(), DecodeError> {
+        let mut left = [0u64; NESTING_DEPTH_MAX];
+        left[0] = first;
+        let mut depth = 0;
+        loop {
+            if left[depth] == 0 {
+                if depth == 0 {
+                    return Ok(());
+                }
+                depth -= 1;
+                continue;
+            }
+            left[depth] -= 1;
+            let nested = self.skip_one()?;
+            if nested > 0 {
+                depth += 1;
+                *left.get_mut(depth).ok_or(DecodeError::TooDeep)? = nested;
+            }
+        }
+    }
+
+    /// Takes a scalar, or the head of a container; returns how many values the container holds.
+    #[inline]
+    fn skip_one(&mut self) -> Result<u64, DecodeError> {
+        let marker = self.marker()?;
+        let size = match marker {
+            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 1,
+            0x80..=0x8f => {
+                self.at += 1;
+                return Ok(2 * u64::from(marker & 0x0f));
+            }
+            0x90..=0x9f => {
+                self.at += 1;
+                return Ok(u64::from(marker & 0x0f));
+            }
+            0xa0..=0xbf => 1 + usize::from(marker & 0x1f),
+            0xc1 => return Err(DecodeError::Malformed),
+            0xcc | 0xd0 => 2,
+            0xcd | 0xd1 => 3,
+            0xca | 0xce | 0xd2 => 5,
+            0xcb | 0xcf | 0xd3 => 9,
+            0xd4..=0xd8 => 2 + (1usize << (marker - 0xd4)),
+            0xc7..=0xc9 => return self.read_ext().map(|_| 0),
+            0xc4..=0xc6 => return self.read_bin().map(|_| 0),
+            0xd9..=0xdb => return self.read_str_bytes().map(|_| 0),
+            0xdc | 0xdd => return self.read_array_len().map(u64::from),
+            0xde | 0xdf => return self.read_map_len().map(|pairs| 2 * u64::from(pairs)),
+        };
+        self.take(0, size).map(|_| 0)
+    }
+}
+
+/// Appends nil.
+pub fn write_nil(out: &mut Vec<u8>) {
+    out.push(0xc0);
+}
+
+/// Appends a boolean.
+pub fn write_bool(out: &mut Vec<u8>, value: bool) {
+    out.push(if value { 0xc3 } else { 0xc2 });
+}
+
+/// Appends an unsigned integer in its shortest form.
+pub fn write_uint(out: &mut Vec<u8>, value: u64) {
+    match value {
+        0..=0x7f => out.push(value as u8),
+        0x80..=0xff => out.extend_from_slice(&[0xcc, value as u8]),
+        0x100..=0xffff => {
+            out.push(0xcd);
+            out.extend_from_slice(&(value as u16).to_be_bytes());
+        }
+        0x1_0000..=0xffff_ffff => {
+            out.push(0xce);
+            out.extend_from_slice(&(value as u32).to_be_bytes());
+        }
+        _ => {
+            out.push(0xcf);
+            out.extend_from_slice(&value.to_be_bytes());
+        }
+    }
+}
+
+/// Appends a signed integer in its shortest form (an unsigned form if it is not negative).
+pub fn write_int(out: &mut Vec<u8>, value: i64) {
+    match value {
+        0.. => write_uint(out, value as u64),
+        -32..=-1 => out.push(value as u8),
+        -128..=-33 => out.extend_from_slice(&[0xd0, value as u8]),
+        -32_768..=-129 => {
+            out.push(0xd1);
+            out.extend_from_slice(&(value as i16).to_be_bytes());
+        }
+        -2_147_483_648..=-32_769 => {
+            out.push(0xd2);
+            out.extend_from_slice(&(value as i32).to_be_bytes());
+        }
+        _ => {
+            out.push(0xd3);
+            out.extend_from_slice(&value.to_be_bytes());
+        }
+    }
+}
+
+/// Appends an integer of either sign in its shortest form.
+pub fn write_integer(out: &mut Vec<u8>, value: Integer) {
+    match value {
+        Integer::Unsigned(value) => write_uint(out, value),
+        Integer::Negative(value) => write_int(out, value),
+    }
+}
+
+/// Appends a float of 64 bits.
+pub fn write_f64(out: &mut Vec<u8>, value: f64) {
+    out.push(0xcb);
+    out.extend_from_slice(&value.to_be_bytes());
+}
+
+/// Appends a string head for `size` bytes that the caller appends next.
+pub fn write_str_len(out: &mut Vec<u8>, size: u32) {
+    match size {
+        0..=31 => out.push(0xa0 | size as u8),
+        32..=0xff => out.extend_from_slice(&[0xd9, size as u8]),
+        0x100..=0xffff => {
+            out.push(0xda);
+            out.extend_from_slice(&(size as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0xdb);
+            out.extend_from_slice(&size.to_be_bytes());
+        }
+    }
+}
+
+/// Appends a string of raw bytes. More than 2^32−1 bytes are cut to that many.
+pub fn write_str_bytes(out: &mut Vec<u8>, text: &[u8]) {
+    let size = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    write_str_len(out, size);
+    out.extend_from_slice(&text[..size as usize]);
+}
+
+/// Appends a string.
+pub fn write_str(out: &mut Vec<u8>, text: &str) {
+    write_str_bytes(out, text.as_bytes());
+}
+
+/// Appends binary data. More than 2^32−1 bytes are cut to that many.
+pub fn write_bin(out: &mut Vec<u8>, data: &[u8]) {
+    let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    match size {
+        0..=0xff => out.extend_from_slice(&[0xc4, size as u8]),
+        0x100..=0xffff => {
+            out.push(0xc5);
+            out.extend_from_slice(&(size as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0xc6);
+            out.extend_from_slice(&size.to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&data[..size as usize]);
+}
+
+/// Appends the head of an array of `size` values.
+pub fn write_array_len(out: &mut Vec<u8>, size: u32) {
+    match size {
+        0..=15 => out.push(0x90 | size as u8),
+        16..=0xffff => {
+            out.push(0xdc);
+            out.extend_from_slice(&(size as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0xdd);
+            out.extend_from_slice(&size.to_be_bytes());
+        }
+    }
+}
+
+/// Appends the head of a map of `pairs` pairs.
+pub fn write_map_len(out: &mut Vec<u8>, pairs: u32) {
+    match pairs {
+        0..=15 => out.push(0x80 | pairs as u8),
+        16..=0xffff => {
+            out.push(0xde);
+            out.extend_from_slice(&(pairs as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0xdf);
+            out.extend_from_slice(&pairs.to_be_bytes());
+        }
+    }
+}
+
+/// Appends an extension value of up to 2^32−1 bytes, in its shortest form.
+pub fn write_ext(out: &mut Vec<u8>, kind: i8, payload: &[u8]) {
+    let size = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    match size {
+        1 | 2 | 4 | 8 | 16 => out.push(0xd4 + size.trailing_zeros() as u8),
+        0..=0xff => out.extend_from_slice(&[0xc7, size as u8]),
+        0x100..=0xffff => {
+            out.push(0xc8);
+            out.extend_from_slice(&(size as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0xc9);
+            out.extend_from_slice(&size.to_be_bytes());
+        }
+    }
+    out.push(kind as u8);
+    out.extend_from_slice(&payload[..size as usize]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsigned_integers_are_read_in_every_width() {
+        for (bytes, value) in [
+            (&[0x05u8][..], 5u64),
+            (&[0xcc, 5], 5),
+            (&[0xcd, 0, 5], 5),
+            (&[0xce, 0, 0, 0, 5], 5),
+            (&[0xcf, 0, 0, 0, 0, 0, 0, 0, 5], 5),
+            (&[0xcf, 255, 255, 255, 255, 255, 255, 255, 255], u64::MAX),
+        ] {
+            let mut reader = Reader::new(bytes);
+            assert_eq!(reader.read_uint(), Ok(value));
+            assert!(reader.is_empty());
+            for cut in 0..bytes.len() {
+                let mut reader = Reader::new(&bytes[..cut]);
+                assert_eq!(reader.read_uint(), Err(DecodeError::Truncated));
+                assert_eq!(reader.position(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_declared_length_beyond_the_bytes_is_truncation_not_an_allocation() {
+        for bytes in [
+            &[0xdbu8, 0xff, 0xff, 0xff, 0xff][..],
+            &[0xc6, 0xff, 0xff, 0xff, 0xff, 1],
+            &[0xc9, 0xff, 0xff, 0xff, 0xff, 1],
+            &[0xdd, 0xff, 0xff, 0xff, 0xff],
+            &[0xdf, 0xff, 0xff, 0xff, 0xff, 1],
+        ] {
+            assert_eq!(Reader::new(bytes).skip(), Err(DecodeError::Truncated));
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let mut deep = vec![0x91; NESTING_DEPTH_MAX];
+        deep.push(0xc0);
+        assert!(Reader::new(&deep).skip().is_ok());
+        deep.insert(0, 0x91);
+        assert_eq!(Reader::new(&deep).skip(), Err(DecodeError::TooDeep));
+    }
+
+    #[test]
+    fn the_reserved_marker_is_refused_at_any_depth() {
+        assert_eq!(Reader::new(&[0xc1]).skip(), Err(DecodeError::Malformed));
+        assert_eq!(Reader::new(&[0x92, 0x01, 0xc1]).skip(), Err(DecodeError::Malformed));
+    }
+}

@@ -1,0 +1,307 @@
+//! Replies, in the one layout that every connector reads.
+//!
+//! ```text
+//!  ce <u32 length> 83 00 ce <u32 code> 01 cf <u64 sync> 05 ce <u32 schema version> <body: a map>
+//!  └──── 5 ──────┘ └──────────────────────── 23 ──────────────────────────────────┘
+//! ```
+//!
+//! Lengths, codes, syncs and versions keep their full width and order: some connectors slice the
+//! bytes by offset instead of decoding them. The schema version takes 32 bits, as in the 2.x versions
+//! that the greeting announces. A body is always there, if only an empty map.
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::features::{AUTH_TYPE, Features, PROTOCOL_VERSION};
+use crate::keys;
+use crate::msgpack::{
+    write_array_len, write_map_len, write_str, write_str_bytes, write_uint,
+};
+
+/// Bytes before the body: length prefix and header.
+pub const HEADER_SIZE: usize = 28;
+
+/// Bit of a reply code that marks an error.
+const CODE_ERROR: u32 = 0x8000;
+
+const LENGTH_SIZE: usize = 5;
+const EVENT_CODE: u64 = 76;
+
+#[rustfmt::skip]
+const HEADER: [u8; HEADER_SIZE] = [
+    0xce, 0, 0, 0, 0,
+    0x83,
+    0x00, 0xce, 0, 0, 0, 0,
+    0x01, 0xcf, 0, 0, 0, 0, 0, 0, 0, 0,
+    0x05, 0xce, 0, 0, 0, 0,
+];
+const CODE_AT: usize = 8;
+const SYNC_AT: usize = 14;
+const SCHEMA_AT: usize = 24;
+
+/// What every reply repeats in its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplyHeader {
+    /// The request's sync.
+    pub sync: u64,
+    /// Version of the catalogue; must change only when the catalogue does, or clients fetch it again.
+    pub schema_version: u64,
+}
+
+impl ReplyHeader {
+    /// Appends a whole reply, its body written by `body`. If `body` fails, what it wrote is taken
+    /// back and the error is the reply; if it writes nothing, the body is the empty map.
+    #[inline]
+    pub fn write<T>(
+        self,
+        out: &mut Vec<u8>,
+        body: impl FnOnce(&mut Vec<u8>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let start = self.begin(out);
+        match body(out) {
+            Ok(value) => {
+                finish(out, start);
+                Ok(value)
+            }
+            Err(error) => {
+                out.truncate(start);
+                self.write_error(out, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Appends length and header with placeholders; returns where the reply starts, for [`finish`].
+    #[inline]
+    pub fn begin(self, out: &mut Vec<u8>) -> usize {
+        let start = out.len();
+        let mut header = HEADER;
+        header[SYNC_AT..SYNC_AT + 8].copy_from_slice(&self.sync.to_be_bytes());
+        let version = (self.schema_version as u32).to_be_bytes();
+        header[SCHEMA_AT..SCHEMA_AT + 4].copy_from_slice(&version);
+        out.extend_from_slice(&header);
+        start
+    }
+
+    /// Appends a reply with an empty body: to PING, AUTH, COMMIT.
+    #[inline]
+    pub fn write_empty(self, out: &mut Vec<u8>) {
+        let start = self.begin(out);
+        finish(out, start);
+    }
+
+    /// Appends an error reply.
+    pub fn write_error(self, out: &mut Vec<u8>, error: &Error) {
+        let start = self.begin(out);
+        let code = CODE_ERROR | u32::from(error.code().0);
+        out[start + CODE_AT..start + CODE_AT + 4].copy_from_slice(&code.to_be_bytes());
+        error.write_body(out);
+        finish(out, start);
+    }
+
+    /// Appends the reply to ID.
+    pub fn write_id(self, out: &mut Vec<u8>, features: Features) {
+        let start = self.begin(out);
+        write_map_len(out, 3);
+        write_uint(out, keys::VERSION);
+        write_uint(out, PROTOCOL_VERSION);
+        write_uint(out, keys::FEATURES);
+        write_array_len(out, features.codes().count() as u32);
+        for code in features.codes() {
+            write_uint(out, code);
+        }
+        write_uint(out, keys::AUTH_TYPE);
+        write_str(out, AUTH_TYPE);
+        finish(out, start);
+    }
+}
+
+/// Patches the length of the reply that starts at `start`, writing an empty map if it has no body.
+///
+/// A body beyond 4 GiB cannot be framed; the length then saturates. Writers bound bodies long before.
+#[inline]
+pub fn finish(out: &mut Vec<u8>, start: usize) {
+    if out.len() == start + HEADER_SIZE {
+        out.push(0x80);
+    }
+    let length = u32::try_from(out.len() - start - LENGTH_SIZE).unwrap_or(u32::MAX);
+    out[start + 1..start + LENGTH_SIZE].copy_from_slice(&length.to_be_bytes());
+}
+
+/// Appends an EVENT: the value of a watched key, raw MessagePack, or none if the key has no value.
+/// Its header has two keys and no schema version.
+pub fn write_event(out: &mut Vec<u8>, sync: u64, key: &str, value: Option<&[u8]>) {
+    let start = out.len();
+    out.extend_from_slice(&[0xce, 0, 0, 0, 0]);
+    write_map_len(out, 2);
+    write_uint(out, keys::REQUEST_TYPE);
+    write_uint(out, EVENT_CODE);
+    write_uint(out, keys::SYNC);
+    write_uint(out, sync);
+    write_map_len(out, if value.is_some() { 2 } else { 1 });
+    write_uint(out, keys::EVENT_KEY);
+    write_str(out, key);
+    if let Some(value) = value {
+        write_uint(out, keys::EVENT_DATA);
+        out.extend_from_slice(value);
+    }
+    finish(out, start);
+}
+
+/// Appends the body `{DATA: [value]}`.
+///
+/// # Errors
+///
+/// 32 with the serializer's text, for a value that MessagePack cannot hold.
+pub fn write_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Error> {
+    write_data_head(out);
+    write_array_len(out, 1);
+    write_serialized(out, value)
+}
+
+/// Appends the body `{DATA: values}` for a sequence or tuple of returned values.
+///
+/// # Errors
+///
+/// As [`write_value`].
+pub fn write_values<T: Serialize + ?Sized>(out: &mut Vec<u8>, values: &T) -> Result<(), Error> {
+    write_data_head(out);
+    write_serialized(out, values)
+}
+
+/// Appends the head of `{DATA: …}`; one MessagePack array must follow.
+pub fn write_data_head(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0x81, keys::DATA as u8]);
+}
+
+/// Appends a value as MessagePack, structs as maps with their field names.
+///
+/// # Errors
+///
+/// As [`write_value`].
+pub fn write_serialized<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Error> {
+    rmp_serde::encode::write_named(out, value)
+        .map_err(|fault| Error::new(crate::ErrorCode::PROC, fault.to_string()))
+}
+
+/// Appends the body of a select-like reply tuple by tuple, its count patched when it is finished.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+    count: u32,
+}
+
+impl<'a> Rows<'a> {
+    /// Starts the body.
+    #[inline]
+    pub fn begin(out: &'a mut Vec<u8>) -> Self {
+        let start = out.len();
+        out.extend_from_slice(&[0x81, keys::DATA as u8, 0xdd, 0, 0, 0, 0]);
+        Self { out, start, count: 0 }
+    }
+
+    /// Appends one tuple, a MessagePack array.
+    #[inline]
+    pub fn push(&mut self, tuple: &[u8]) {
+        self.out.extend_from_slice(tuple);
+        self.count += 1;
+    }
+
+    /// Tuples so far.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.out.len() - self.start
+    }
+
+    /// Ends the body, with the position of the last tuple if it was asked for.
+    #[inline]
+    pub fn finish(self, position: Option<&[u8]>) {
+        let count_at = self.start + 3;
+        self.out[count_at..count_at + 4].copy_from_slice(&self.count.to_be_bytes());
+        if let Some(position) = position {
+            self.out[self.start] = 0x82;
+            write_uint(self.out, keys::POSITION);
+            write_str_bytes(self.out, position);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+    use crate::msgpack::Reader;
+
+    const HEAD: ReplyHeader = ReplyHeader { sync: u64::MAX, schema_version: 7 };
+
+    #[test]
+    fn a_ping_is_answered_in_29_bytes_of_fixed_layout() {
+        let mut out = Vec::new();
+        ReplyHeader { sync: 0x0102, schema_version: 7 }.write_empty(&mut out);
+        let mut expected = vec![0xce, 0, 0, 0, 24, 0x83, 0x00, 0xce, 0, 0, 0, 0];
+        expected.extend([0x01, 0xcf, 0, 0, 0, 0, 0, 0, 1, 2, 0x05, 0xce, 0, 0, 0, 7, 0x80]);
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn a_failing_body_is_replaced_by_the_error() {
+        let mut out = vec![0xaa];
+        let result: Result<(), Error> = HEAD.write(&mut out, |out| {
+            out.extend_from_slice(&[1, 2, 3]);
+            Err(Error::wal_io())
+        });
+        assert_eq!(result.unwrap_err().code(), ErrorCode::WAL_IO);
+        assert_eq!(out[0], 0xaa);
+        assert_eq!(out[1 + CODE_AT..1 + CODE_AT + 4], [0, 0, 0x80, 40]);
+        assert_eq!(out[1 + SYNC_AT..1 + SYNC_AT + 8], [255; 8]);
+        let length = u32::from_be_bytes(out[2..6].try_into().unwrap()) as usize;
+        assert_eq!(out.len(), 1 + 5 + length);
+    }
+
+    #[test]
+    fn rows_are_counted_and_carry_a_position_if_asked() {
+        let mut out = Vec::new();
+        let mut rows = Rows::begin(&mut out);
+        rows.push(&[0x91, 1]);
+        rows.push(&[0x91, 2]);
+        rows.finish(Some(b"pos"));
+        let mut reader = Reader::new(&out);
+        assert_eq!(reader.read_map_len(), Ok(2));
+        assert_eq!(reader.read_uint(), Ok(keys::DATA));
+        assert_eq!(reader.read_array_len(), Ok(2));
+        reader.skip().unwrap();
+        reader.skip().unwrap();
+        assert_eq!(reader.read_uint(), Ok(keys::POSITION));
+        assert_eq!(reader.read_str(), Ok("pos"));
+    }
+
+    #[test]
+    fn an_event_has_two_header_keys_and_maybe_a_value() {
+        let mut out = Vec::new();
+        write_event(&mut out, 5, "box.id", None);
+        assert_eq!(out[5..10], [0x82, 0x00, 76, 0x01, 5]);
+        assert_eq!(out[10..12], [0x81, 0x57]);
+        out.clear();
+        write_event(&mut out, 5, "box.id", Some(&[0xc3]));
+        assert_eq!(out[10], 0x82);
+        assert_eq!(out.last(), Some(&0xc3));
+    }
+
+    #[test]
+    fn structs_are_written_as_maps_of_their_fields() {
+        #[derive(Serialize)]
+        struct Point {
+            x: u8,
+        }
+        let mut out = Vec::new();
+        write_value(&mut out, &Point { x: 1 }).unwrap();
+        assert_eq!(out, [0x81, 0x30, 0x91, 0x81, 0xa1, b'x', 1]);
+    }
+}

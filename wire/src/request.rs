@@ -1,0 +1,556 @@
+//! Bodies of requests, decoded in place: every string, key and tuple borrows from the frame.
+//!
+//! Checks come in the protocol's order: the body is one well-formed value, it is a map, its known
+//! keys have their types (20), its mandatory keys are there (69). What the values mean (does the
+//! space exist?) is the engine's business.
+
+use crate::error::Error;
+use crate::features::Features;
+use crate::keys::{self, RequestType};
+use crate::msgpack::{DecodeError, Kind, Reader};
+
+/// A space or index, by number or by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// By number. Numbers beyond 32 bits become `u32::MAX`, which nothing has.
+    Id(u32),
+    /// By name; wins over a number given beside it.
+    Name(&'a str),
+}
+
+/// SELECT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Select<'a> {
+    /// Where to look.
+    pub space: Target<'a>,
+    /// By which index.
+    pub index: Target<'a>,
+    /// At most so many tuples.
+    pub limit: u64,
+    /// Skip so many first.
+    pub offset: u64,
+    /// The number of the iterator, unchecked (see [`Iterator::from_code`]).
+    pub iterator: u64,
+    /// The key as a MessagePack array.
+    pub key: &'a [u8],
+    /// Whether the reply should carry the position of its last tuple.
+    pub fetch_position: bool,
+    /// Where to go on from.
+    pub after: After<'a>,
+}
+
+/// Where a paginated SELECT goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After<'a> {
+    /// From the start.
+    Start,
+    /// After a position that an earlier reply gave.
+    Position(&'a [u8]),
+    /// After this tuple (a MessagePack array).
+    Tuple(&'a [u8]),
+}
+
+/// INSERT or REPLACE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Store<'a> {
+    /// Where to store.
+    pub space: Target<'a>,
+    /// The tuple as a MessagePack array.
+    pub tuple: &'a [u8],
+}
+
+/// UPDATE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Update<'a> {
+    /// Where to look.
+    pub space: Target<'a>,
+    /// By which unique index.
+    pub index: Target<'a>,
+    /// The whole key as a MessagePack array.
+    pub key: &'a [u8],
+    /// The operations as a MessagePack array.
+    pub ops: &'a [u8],
+    /// Number of the first field in `ops`: 0 or 1.
+    pub index_base: u64,
+}
+
+/// DELETE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delete<'a> {
+    /// Where to look.
+    pub space: Target<'a>,
+    /// By which unique index.
+    pub index: Target<'a>,
+    /// The whole key as a MessagePack array.
+    pub key: &'a [u8],
+}
+
+/// UPSERT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upsert<'a> {
+    /// Where to store.
+    pub space: Target<'a>,
+    /// Stored if its key is not there yet.
+    pub tuple: &'a [u8],
+    /// Applied if it is.
+    pub ops: &'a [u8],
+    /// Number of the first field in `ops`: 0 or 1.
+    pub index_base: u64,
+}
+
+/// CALL, of either protocol version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// The procedure's name.
+    pub name: &'a str,
+    /// The arguments as a MessagePack array.
+    pub args: &'a [u8],
+    /// Whether returned values are to be wrapped one by one (`CALL_16`).
+    pub wrap_results: bool,
+}
+
+/// EVAL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Eval<'a> {
+    /// The source text.
+    pub expression: &'a [u8],
+    /// The arguments as a MessagePack array.
+    pub args: &'a [u8],
+}
+
+/// AUTH. The tuple is not looked into yet: its faults are reported in the protocol's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Auth<'a> {
+    /// Who it claims to be.
+    pub user: &'a str,
+    /// `[method, scramble]`, or an empty array.
+    pub tuple: &'a [u8],
+}
+
+/// ID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Id {
+    /// Version of the client's protocol.
+    pub version: u64,
+    /// What the client can do, of the features known here.
+    pub features: Features,
+}
+
+/// BEGIN.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Begin {
+    /// In seconds; `None` if not given (0 counts as not given).
+    pub timeout: Option<f64>,
+    /// 0 default, 1 read-committed, 2 read-confirmed, 3 best-effort, 4 linearizable.
+    pub isolation: u64,
+}
+
+/// A decoded request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs, reason = "the variants are the request types")]
+pub enum Body<'a> {
+    Ping,
+    Id(Id),
+    Auth(Auth<'a>),
+    Select(Select<'a>),
+    Insert(Store<'a>),
+    Replace(Store<'a>),
+    Update(Update<'a>),
+    Delete(Delete<'a>),
+    Upsert(Upsert<'a>),
+    Call(Call<'a>),
+    Eval(Eval<'a>),
+    Execute,
+    Prepare,
+    Begin(Begin),
+    Commit,
+    Rollback,
+    Watch(&'a str),
+    Unwatch(&'a str),
+    WatchOnce(&'a str),
+}
+
+/// Which tuples of an index a SELECT walks over, and in which direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names are the protocol's own")]
+#[repr(u8)]
+pub enum Iterator {
+    Eq = 0,
+    Req = 1,
+    All = 2,
+    Lt = 3,
+    Le = 4,
+    Ge = 5,
+    Gt = 6,
+    BitsAllSet = 7,
+    BitsAnySet = 8,
+    BitsAllNotSet = 9,
+    Overlaps = 10,
+    Neighbor = 11,
+    NextPrefix = 12,
+    PreviousPrefix = 13,
+}
+
+impl Iterator {
+    /// The iterator with this number.
+    ///
+    /// # Errors
+    ///
+    /// 1, `Invalid iterator type`, from 14 on.
+    pub fn from_code(code: u64) -> Result<Self, Error> {
+        Ok(match code {
+            0 => Self::Eq,
+            1 => Self::Req,
+            2 => Self::All,
+            3 => Self::Lt,
+            4 => Self::Le,
+            5 => Self::Ge,
+            6 => Self::Gt,
+            7 => Self::BitsAllSet,
+            8 => Self::BitsAnySet,
+            9 => Self::BitsAllNotSet,
+            10 => Self::Overlaps,
+            11 => Self::Neighbor,
+            12 => Self::NextPrefix,
+            13 => Self::PreviousPrefix,
+            _ => return Err(Error::illegal_params("Invalid iterator type")),
+        })
+    }
+}
+
+/// An empty MessagePack array: the arguments of a call that gives none.
+const NO_ARGS: &[u8] = &[0x90];
+
+/// Decodes the body of a request.
+///
+/// # Errors
+///
+/// 20 for bytes that are not what the type asks for, 69 for a missing mandatory key. The connection
+/// goes on.
+pub fn decode(request: RequestType, body: &[u8]) -> Result<Body<'_>, Error> {
+    check_well_formed(body)?;
+    decode_checked(request, body)
+}
+
+/// [`decode`] for a body that [`decode`] has accepted before, by the same or another thread.
+///
+/// # Errors
+///
+/// As [`decode`], except that bytes after the body go unnoticed.
+#[inline]
+pub fn decode_checked(request: RequestType, body: &[u8]) -> Result<Body<'_>, Error> {
+    Ok(match request {
+        RequestType::Ping => Body::Ping,
+        RequestType::Select => Body::Select(Fields::read(body)?.select()?),
+        RequestType::Insert => Body::Insert(Fields::read(body)?.store()?),
+        RequestType::Replace => Body::Replace(Fields::read(body)?.store()?),
+        RequestType::Update => Body::Update(Fields::read(body)?.update()?),
+        RequestType::Delete => Body::Delete(Fields::read(body)?.delete()?),
+        RequestType::Upsert => Body::Upsert(Fields::read(body)?.upsert()?),
+        RequestType::Call | RequestType::Call16 => Body::Call(decode_call(request, body)?),
+        RequestType::Eval => Body::Eval(decode_eval(body)?),
+        RequestType::Auth => Body::Auth(decode_auth(body)?),
+        RequestType::Id => Body::Id(decode_id(body)?),
+        RequestType::Execute => Body::Execute,
+        RequestType::Prepare => Body::Prepare,
+        RequestType::Begin => Body::Begin(decode_begin(body)?),
+        RequestType::Commit => {
+            decode_begin(body)?;
+            Body::Commit
+        }
+        RequestType::Rollback => Body::Rollback,
+        RequestType::Watch => Body::Watch(decode_event_key(body)?),
+        RequestType::Unwatch => Body::Unwatch(decode_event_key(body)?),
+        RequestType::WatchOnce => Body::WatchOnce(decode_event_key(body)?),
+    })
+}
+
+/// A body, if there is one, is exactly one well-formed value.
+fn check_well_formed(body: &[u8]) -> Result<(), Error> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    let mut reader = Reader::new(body);
+    match reader.skip() {
+        Ok(_) if reader.is_empty() => Ok(()),
+        _ => Err(packet_body()),
+    }
+}
+
+fn packet_body() -> Error {
+    Error::invalid_msgpack("packet body")
+}
+
+fn request_body() -> Error {
+    Error::invalid_msgpack("request body")
+}
+
+/// Everything that a data request may carry.
+#[derive(Default)]
+struct Fields<'a> {
+    space_id: Option<u64>,
+    index_id: Option<u64>,
+    limit: Option<u64>,
+    offset: u64,
+    iterator: u64,
+    index_base: u64,
+    fetch_position: bool,
+    key: Option<&'a [u8]>,
+    tuple: Option<&'a [u8]>,
+    ops: Option<&'a [u8]>,
+    after_position: Option<&'a [u8]>,
+    after_tuple: Option<&'a [u8]>,
+    space_name: Option<&'a str>,
+    index_name: Option<&'a str>,
+}
+
+impl<'a> Fields<'a> {
+    #[inline]
+    fn read(body: &'a [u8]) -> Result<Self, Error> {
+        let mut fields = Self::default();
+        if body.is_empty() {
+            return Ok(fields);
+        }
+        fields.read_map(Reader::new(body)).map_err(|_| packet_body())?;
+        Ok(fields)
+    }
+
+    #[inline]
+    fn read_map(&mut self, mut reader: Reader<'a>) -> Result<(), DecodeError> {
+        for _ in 0..reader.read_map_len()? {
+            // A key that is no unsigned integer is ignored here, unlike in the header.
+            if reader.peek()? != Kind::Uint {
+                reader.skip()?;
+                reader.skip()?;
+                continue;
+            }
+            match reader.read_uint()? {
+                keys::SPACE_ID => self.space_id = Some(reader.read_uint()?),
+                keys::INDEX_ID => self.index_id = Some(reader.read_uint()?),
+                keys::LIMIT => self.limit = Some(reader.read_uint()?),
+                keys::OFFSET => self.offset = reader.read_uint()?,
+                keys::ITERATOR => self.iterator = reader.read_uint()?,
+                keys::INDEX_BASE => self.index_base = reader.read_uint()?,
+                keys::KEY => self.key = Some(array(&mut reader)?),
+                keys::TUPLE => self.tuple = Some(array(&mut reader)?),
+                keys::OPS => self.ops = Some(array(&mut reader)?),
+                keys::FETCH_POSITION => self.fetch_position = reader.read_bool()?,
+                keys::AFTER_POSITION => self.after_position = Some(reader.read_str_bytes()?),
+                keys::AFTER_TUPLE => self.after_tuple = Some(array(&mut reader)?),
+                keys::SPACE_NAME => self.space_name = Some(reader.read_str()?),
+                keys::INDEX_NAME => self.index_name = Some(reader.read_str()?),
+                _ => drop(reader.skip()?),
+            }
+        }
+        Ok(())
+    }
+
+    fn space(&self) -> Result<Target<'a>, Error> {
+        match (self.space_name, self.space_id) {
+            (Some(name), _) => Ok(Target::Name(name)),
+            (None, Some(id)) => Ok(Target::Id(u32::try_from(id).unwrap_or(u32::MAX))),
+            (None, None) => Err(Error::missing_field("SPACE_ID")),
+        }
+    }
+
+    fn index(&self) -> Target<'a> {
+        match (self.index_name, self.index_id) {
+            (Some(name), _) => Target::Name(name),
+            (None, id) => Target::Id(u32::try_from(id.unwrap_or(0)).unwrap_or(u32::MAX)),
+        }
+    }
+
+    fn select(self) -> Result<Select<'a>, Error> {
+        let after = match (self.after_position, self.after_tuple) {
+            (Some(position), _) if !position.is_empty() => After::Position(position),
+            (None, Some(tuple)) => After::Tuple(tuple),
+            _ => After::Start,
+        };
+        Ok(Select {
+            space: self.space()?,
+            index: self.index(),
+            limit: self.limit.ok_or_else(|| Error::missing_field("LIMIT"))?,
+            offset: self.offset,
+            iterator: self.iterator,
+            key: self.key.ok_or_else(|| Error::missing_field("KEY"))?,
+            fetch_position: self.fetch_position,
+            after,
+        })
+    }
+
+    fn store(self) -> Result<Store<'a>, Error> {
+        Ok(Store {
+            space: self.space()?,
+            tuple: self.tuple.ok_or_else(|| Error::missing_field("TUPLE"))?,
+        })
+    }
+
+    fn update(self) -> Result<Update<'a>, Error> {
+        Ok(Update {
+            space: self.space()?,
+            index: self.index(),
+            key: self.key.ok_or_else(|| Error::missing_field("KEY"))?,
+            ops: self.tuple.ok_or_else(|| Error::missing_field("TUPLE"))?,
+            index_base: self.index_base,
+        })
+    }
+
+    fn delete(self) -> Result<Delete<'a>, Error> {
+        Ok(Delete {
+            space: self.space()?,
+            index: self.index(),
+            key: self.key.ok_or_else(|| Error::missing_field("KEY"))?,
+        })
+    }
+
+    fn upsert(self) -> Result<Upsert<'a>, Error> {
+        Ok(Upsert {
+            space: self.space()?,
+            tuple: self.tuple.ok_or_else(|| Error::missing_field("TUPLE"))?,
+            ops: self.ops.ok_or_else(|| Error::missing_field("OPS"))?,
+            index_base: self.index_base,
+        })
+    }
+}
+
+/// One whole array, as raw bytes.
+#[inline]
+fn array<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+    if reader.peek()? != Kind::Array {
+        return Err(DecodeError::Type);
+    }
+    reader.skip()
+}
+
+/// Walks over a body whose keys must all be unsigned integers; unknown ones are ignored.
+fn read_body<'a>(
+    body: &'a [u8],
+    missing: &str,
+    wrong: fn() -> Error,
+    mut field: impl FnMut(u64, &mut Reader<'a>) -> Result<bool, DecodeError>,
+) -> Result<(), Error> {
+    if body.is_empty() {
+        return Err(Error::invalid_msgpack(missing));
+    }
+    let mut reader = Reader::new(body);
+    let mut walk = || {
+        for _ in 0..reader.read_map_len()? {
+            let key = reader.read_uint()?;
+            if !field(key, &mut reader)? {
+                reader.skip()?;
+            }
+        }
+        Ok(())
+    };
+    walk().map_err(|_: DecodeError| wrong())
+}
+
+fn decode_call(request: RequestType, body: &[u8]) -> Result<Call<'_>, Error> {
+    let (mut name, mut args) = (None, NO_ARGS);
+    read_body(body, "missing request body", packet_body, |key, reader| {
+        match key {
+            keys::FUNCTION_NAME => name = Some(reader.read_str()?),
+            keys::TUPLE => args = array(reader)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    Ok(Call {
+        name: name.ok_or_else(|| Error::missing_field("FUNCTION_NAME"))?,
+        args,
+        wrap_results: request == RequestType::Call16,
+    })
+}
+
+fn decode_eval(body: &[u8]) -> Result<Eval<'_>, Error> {
+    let (mut expression, mut args) = (None, NO_ARGS);
+    read_body(body, "missing request body", packet_body, |key, reader| {
+        match key {
+            keys::EXPR => expression = Some(reader.read_str_bytes()?),
+            keys::TUPLE => args = array(reader)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let expression = expression.ok_or_else(|| Error::missing_field("EXPR"))?;
+    Ok(Eval { expression, args })
+}
+
+fn decode_auth(body: &[u8]) -> Result<Auth<'_>, Error> {
+    let (mut user, mut tuple) = (None, None);
+    read_body(body, "missing request body", packet_body, |key, reader| {
+        match key {
+            keys::USER_NAME => user = Some(reader.read_str()?),
+            keys::TUPLE => tuple = Some(array(reader)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    // The lower-numbered key is reported first.
+    match (tuple, user) {
+        (None, _) => Err(Error::missing_field("TUPLE")),
+        (Some(_), None) => Err(Error::missing_field("USER_NAME")),
+        (Some(tuple), Some(user)) => Ok(Auth { user, tuple }),
+    }
+}
+
+fn decode_id(body: &[u8]) -> Result<Id, Error> {
+    let mut id = Id { version: 0, features: Features::NONE };
+    read_body(body, "request body", request_body, |key, reader| {
+        match key {
+            keys::VERSION => id.version = reader.read_uint()?,
+            keys::FEATURES => {
+                for _ in 0..reader.read_array_len()? {
+                    id.features = id.features.with_code(reader.read_uint()?);
+                }
+            }
+            keys::AUTH_TYPE => drop(reader.read_str_bytes()?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    Ok(id)
+}
+
+/// Options of BEGIN; those of COMMIT are a part of them.
+fn decode_begin(body: &[u8]) -> Result<Begin, Error> {
+    let (mut timeout, mut isolation, mut is_sync) = (0.0, 0, true);
+    if !body.is_empty() {
+        read_body(body, "request body", request_body, |key, reader| {
+            match key {
+                keys::TIMEOUT if reader.peek()? != Kind::Double => return Err(DecodeError::Type),
+                keys::TIMEOUT => timeout = reader.read_f64()?,
+                keys::TXN_ISOLATION => isolation = reader.read_uint()?,
+                keys::IS_SYNC => is_sync = reader.read_bool()?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+    }
+    if timeout < 0.0 || timeout.is_nan() {
+        return Err(Error::illegal_params("timeout must be a number greater than 0"));
+    }
+    if isolation > 4 {
+        return Err(Error::illegal_params("unknown isolation level"));
+    }
+    if !is_sync {
+        return Err(Error::illegal_params("is_sync can only be true"));
+    }
+    Ok(Begin { timeout: (timeout > 0.0).then_some(timeout), isolation })
+}
+
+fn decode_event_key(body: &[u8]) -> Result<&str, Error> {
+    let mut event = None;
+    read_body(body, "missing request body", packet_body, |key, reader| {
+        if key == keys::EVENT_KEY {
+            event = Some(reader.read_str()?);
+            return Ok(true);
+        }
+        Ok(false)
+    })?;
+    event.ok_or_else(|| Error::missing_field("EVENT_KEY"))
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;
