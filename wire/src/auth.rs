@@ -39,7 +39,10 @@ impl PasswordHash {
     /// Whether the scramble was made from this password and this salt (of which 20 bytes count).
     #[must_use]
     pub fn accepts(&self, salt: &[u8], scramble: &[u8; SCRAMBLE_SIZE]) -> bool {
-        let hash1 = xor(scramble, &sha1(&[&salt[..SCRAMBLE_SIZE.min(salt.len())], &self.0]));
+        let hash1 = xor(
+            scramble,
+            &sha1(&[&salt[..SCRAMBLE_SIZE.min(salt.len())], &self.0]),
+        );
         // Compared without an early end, so that the time taken says nothing.
         let difference = xor(&sha1(&[&hash1]), &self.0);
         difference.iter().fold(0, |seen, byte| seen | byte) == 0
@@ -51,7 +54,10 @@ impl PasswordHash {
 pub fn scramble(password: &str, salt: &[u8]) -> [u8; SCRAMBLE_SIZE] {
     let hash1 = sha1(&[password.as_bytes()]);
     let hash2 = sha1(&[&hash1]);
-    xor(&hash1, &sha1(&[&salt[..SCRAMBLE_SIZE.min(salt.len())], &hash2]))
+    xor(
+        &hash1,
+        &sha1(&[&salt[..SCRAMBLE_SIZE.min(salt.len())], &hash2]),
+    )
 }
 
 fn sha1(parts: &[&[u8]]) -> [u8; SCRAMBLE_SIZE] {
@@ -72,7 +78,9 @@ mod tests {
 
     /// Salt and vectors of Tarantool's sample greeting.
     fn salt() -> Vec<u8> {
-        STANDARD.decode("Fn5jMWKTvy/Xz4z/A2CYcxsBQhQTL0Ynd8wyqy0hZrs=").unwrap()
+        STANDARD
+            .decode("Fn5jMWKTvy/Xz4z/A2CYcxsBQhQTL0Ynd8wyqy0hZrs=")
+            .unwrap()
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -82,9 +90,21 @@ mod tests {
     #[test]
     fn known_passwords_give_the_known_hashes_and_scrambles() {
         for (password, hash2, expected) in [
-            ("", "vhvewKp0tNyweZQ+cFKAlsyphfg=", "cc5b5cb93c9a981365cf3e85633447c060ffe7d3"),
-            ("secret", "FOZVZ6vbUTXQz9mnCzAywXmknuc=", "252211a7368582339c56626a7b81086d58e1faf3"),
-            ("1111", "ica1MKp4aV4lflXWPACm7JrT6Xc=", "b1c9215330cbb98e7d1f6aa710403421d93e4376"),
+            (
+                "",
+                "vhvewKp0tNyweZQ+cFKAlsyphfg=",
+                "cc5b5cb93c9a981365cf3e85633447c060ffe7d3",
+            ),
+            (
+                "secret",
+                "FOZVZ6vbUTXQz9mnCzAywXmknuc=",
+                "252211a7368582339c56626a7b81086d58e1faf3",
+            ),
+            (
+                "1111",
+                "ica1MKp4aV4lflXWPACm7JrT6Xc=",
+                "b1c9215330cbb98e7d1f6aa710403421d93e4376",
+            ),
         ] {
             assert_eq!(PasswordHash::of(password).to_base64(), hash2);
             assert_eq!(hex(&scramble(password, &salt())), expected);

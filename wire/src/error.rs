@@ -236,13 +236,19 @@ impl Error {
     /// 20: `Invalid MsgPack - <what>`.
     #[must_use]
     pub fn invalid_msgpack(what: &str) -> Self {
-        Self::new(ErrorCode::INVALID_MSGPACK, format!("Invalid MsgPack - {what}"))
+        Self::new(
+            ErrorCode::INVALID_MSGPACK,
+            format!("Invalid MsgPack - {what}"),
+        )
     }
 
     /// 5: `<what> does not support <feature>`.
     #[must_use]
     pub fn unsupported(what: &str, feature: &str) -> Self {
-        Self::new(ErrorCode::UNSUPPORTED, format!("{what} does not support {feature}"))
+        Self::new(
+            ErrorCode::UNSUPPORTED,
+            format!("{what} does not support {feature}"),
+        )
     }
 
     /// 7, with the reason as text and field.
@@ -255,7 +261,10 @@ impl Error {
     /// 33: no such procedure.
     #[must_use]
     pub fn no_such_procedure(name: &str) -> Self {
-        Self::new(ErrorCode::NO_SUCH_PROC, format!("Procedure '{name}' is not defined"))
+        Self::new(
+            ErrorCode::NO_SUCH_PROC,
+            format!("Procedure '{name}' is not defined"),
+        )
     }
 
     /// 35: no index with this number.
@@ -268,7 +277,10 @@ impl Error {
     /// 36: no such space; for an unknown number, its decimal form stands in place of the name.
     #[must_use]
     pub fn no_such_space(name: impl fmt::Display) -> Self {
-        Self::new(ErrorCode::NO_SUCH_SPACE, format!("Space '{name}' does not exist"))
+        Self::new(
+            ErrorCode::NO_SUCH_SPACE,
+            format!("Space '{name}' does not exist"),
+        )
     }
 
     /// 40: the journal could not be written.
@@ -279,9 +291,13 @@ impl Error {
 
     /// 42, with the three fields of an `AccessDeniedError`.
     #[must_use]
-    pub fn access_denied(access: &'static str, object: &'static str, name: &str, user: &str) -> Self {
-        let message =
-            format!("{access} access to {object} '{name}' is denied for user '{user}'");
+    pub fn access_denied(
+        access: &'static str,
+        object: &'static str,
+        name: &str,
+        user: &str,
+    ) -> Self {
+        let message = format!("{access} access to {object} '{name}' is denied for user '{user}'");
         Self::new(ErrorCode::ACCESS_DENIED, message)
             .with_kind("AccessDeniedError")
             .with_field("object_type", Field::Str(object.into()))
@@ -301,7 +317,10 @@ impl Error {
     /// 48: no such request.
     #[must_use]
     pub fn unknown_request_type(code: u64) -> Self {
-        Self::new(ErrorCode::UNKNOWN_REQUEST_TYPE, format!("Unknown request type {code}"))
+        Self::new(
+            ErrorCode::UNKNOWN_REQUEST_TYPE,
+            format!("Unknown request type {code}"),
+        )
     }
 
     /// 69: a mandatory key is missing.

@@ -40,7 +40,11 @@ impl Features {
     /// Adds the feature with this number; unknown numbers are ignored, as the protocol asks.
     #[must_use]
     pub const fn with_code(self, code: u64) -> Self {
-        if code <= Feature::WatchOnce as u64 { Self(self.0 | 1 << code) } else { self }
+        if code <= Feature::WatchOnce as u64 {
+            Self(self.0 | 1 << code)
+        } else {
+            self
+        }
     }
 
     /// Whether the feature is in the set.
@@ -61,7 +65,11 @@ mod tests {
 
     #[test]
     fn unknown_features_are_ignored() {
-        let set = Features::NONE.with_code(3).with_code(7).with_code(11).with_code(u64::MAX);
+        let set = Features::NONE
+            .with_code(3)
+            .with_code(7)
+            .with_code(11)
+            .with_code(u64::MAX);
         assert!(set.has(Feature::Watchers));
         assert!(!set.has(Feature::Streams));
         assert_eq!(set.codes().collect::<Vec<_>>(), [3]);

@@ -41,9 +41,10 @@ impl Prefix {
 pub fn read_prefix(bytes: &[u8], packet_size_max: u64) -> Result<Option<Prefix>, Error> {
     let mut reader = Reader::new(bytes);
     match reader.read_uint() {
-        Ok(length) if length <= packet_size_max => {
-            Ok(Some(Prefix { size: reader.position(), length: length as usize }))
-        }
+        Ok(length) if length <= packet_size_max => Ok(Some(Prefix {
+            size: reader.position(),
+            length: length as usize,
+        })),
         Ok(length) => {
             let what = format!("too big packet size in the header: {length}");
             Err(Error::invalid_msgpack(&what))
@@ -55,7 +56,9 @@ pub fn read_prefix(bytes: &[u8], packet_size_max: u64) -> Result<Option<Prefix>,
 
 /// An empty buffer may become anything; one with a first byte only what that byte announces.
 fn truncated_prefix_may_go_on(bytes: &[u8]) -> bool {
-    bytes.first().is_none_or(|marker| Kind::of(*marker) == Some(Kind::Uint))
+    bytes
+        .first()
+        .is_none_or(|marker| Kind::of(*marker) == Some(Kind::Uint))
 }
 
 #[cfg(test)]
@@ -73,7 +76,10 @@ mod tests {
             (&[0xce, 0, 0, 0, 7], 5),
             (&[0xcf, 0, 0, 0, 0, 0, 0, 0, 7], 9),
         ] {
-            assert_eq!(read_prefix(bytes, MAX), Ok(Some(Prefix { size, length: 7 })));
+            assert_eq!(
+                read_prefix(bytes, MAX),
+                Ok(Some(Prefix { size, length: 7 }))
+            );
             for cut in 0..bytes.len() {
                 assert_eq!(read_prefix(&bytes[..cut], MAX), Ok(None));
             }

@@ -54,13 +54,21 @@ pub fn decode(greeting: &[u8; GREETING_SIZE]) -> Option<Greeting> {
     let first = std::str::from_utf8(&greeting[..LINE - 1]).ok()?;
     let (version, rest) = first.strip_prefix("Tarantool ")?.split_once(' ')?;
     let version = parse_version(version)?;
-    let uuid = rest.trim_start().strip_prefix("(Binary)")?.strip_prefix(' ')?.trim();
+    let uuid = rest
+        .trim_start()
+        .strip_prefix("(Binary)")?
+        .strip_prefix(' ')?
+        .trim();
     if !is_uuid(uuid) {
         return None;
     }
     let second = std::str::from_utf8(&greeting[LINE..GREETING_SIZE - 1]).ok()?;
     let salt = STANDARD.decode(second.trim_end()).ok()?;
-    (salt.len() >= 20).then(|| Greeting { version, instance_uuid: uuid.to_owned(), salt })
+    (salt.len() >= 20).then(|| Greeting {
+        version,
+        instance_uuid: uuid.to_owned(),
+        salt,
+    })
 }
 
 fn parse_version(token: &str) -> Option<(u32, u32, u32)> {
@@ -88,7 +96,10 @@ mod tests {
     const UUID: &str = "7170b4af-c72f-4f07-8729-08fc678543a1";
 
     fn lines(first: &str, second: &str) -> [u8; GREETING_SIZE] {
-        format!("{first:<63}\n{second:<63}\n").into_bytes().try_into().expect("two full lines")
+        format!("{first:<63}\n{second:<63}\n")
+            .into_bytes()
+            .try_into()
+            .expect("two full lines")
     }
 
     #[test]
@@ -103,7 +114,10 @@ mod tests {
     #[test]
     fn tarantools_sample_is_read() {
         let first = format!("Tarantool 1.6.7 (Binary) {UUID}");
-        let greeting = decode(&lines(&first, "Fn5jMWKTvy/Xz4z/A2CYcxsBQhQTL0Ynd8wyqy0hZrs="));
+        let greeting = decode(&lines(
+            &first,
+            "Fn5jMWKTvy/Xz4z/A2CYcxsBQhQTL0Ynd8wyqy0hZrs=",
+        ));
         let greeting = greeting.unwrap();
         assert_eq!(greeting.version, (1, 6, 7));
         assert_eq!(greeting.salt[..4], [0x16, 0x7e, 0x63, 0x31]);

@@ -155,7 +155,10 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn marker(&self) -> Result<u8, DecodeError> {
-        self.bytes.get(self.at).copied().ok_or(DecodeError::Truncated)
+        self.bytes
+            .get(self.at)
+            .copied()
+            .ok_or(DecodeError::Truncated)
     }
 
     /// An unsigned integer in an unsigned encoding (any width). A signed encoding is a type error,
@@ -574,6 +577,9 @@ mod tests {
     #[test]
     fn the_reserved_marker_is_refused_at_any_depth() {
         assert_eq!(Reader::new(&[0xc1]).skip(), Err(DecodeError::Malformed));
-        assert_eq!(Reader::new(&[0x92, 0x01, 0xc1]).skip(), Err(DecodeError::Malformed));
+        assert_eq!(
+            Reader::new(&[0x92, 0x01, 0xc1]).skip(),
+            Err(DecodeError::Malformed)
+        );
     }
 }

@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::features::{AUTH_TYPE, Features, PROTOCOL_VERSION};
 use crate::keys;
 use crate::msgpack::{
-    write_array_len, write_map_len, write_str, write_str_bytes, write_uint,
+    DecodeError, Kind, Reader, write_array_len, write_map_len, write_str, write_str_bytes,
+    write_uint,
 };
 
 /// Bytes before the body: length prefix and header.
@@ -128,6 +129,39 @@ pub fn finish(out: &mut Vec<u8>, start: usize) {
     out[start + 1..start + LENGTH_SIZE].copy_from_slice(&length.to_be_bytes());
 }
 
+/// Sets the schema version of a whole reply frame: for replies that were written before the commit
+/// that changed it.
+pub fn patch_schema_version(frame: &mut [u8], schema_version: u64) {
+    frame[SCHEMA_AT..SCHEMA_AT + 4].copy_from_slice(&(schema_version as u32).to_be_bytes());
+}
+
+/// Rewrites the results of a CALL as `CALL_16` returns them: every value that is not an array is
+/// wrapped in one. `start` is where the body begins; a body of another shape is left alone.
+pub fn wrap_results(out: &mut Vec<u8>, start: usize) {
+    let mut wrapped = Vec::with_capacity(out.len() - start + 16);
+    write_data_head(&mut wrapped);
+    let mut copy = || {
+        let mut reader = Reader::new(&out[start..]);
+        let pairs = reader.read_map_len()?;
+        if pairs != 1 || reader.read_uint()? != keys::DATA {
+            return Err(DecodeError::Type);
+        }
+        let values = reader.read_array_len()?;
+        write_array_len(&mut wrapped, values);
+        for _ in 0..values {
+            if reader.peek()? != Kind::Array {
+                write_array_len(&mut wrapped, 1);
+            }
+            wrapped.extend_from_slice(reader.skip()?);
+        }
+        Ok(())
+    };
+    if copy().is_ok() {
+        out.truncate(start);
+        out.extend_from_slice(&wrapped);
+    }
+}
+
 /// Appends an EVENT: the value of a watched key, raw MessagePack, or none if the key has no value.
 /// Its header has two keys and no schema version.
 pub fn write_event(out: &mut Vec<u8>, sync: u64, key: &str, value: Option<&[u8]>) {
@@ -198,7 +232,11 @@ impl<'a> Rows<'a> {
     pub fn begin(out: &'a mut Vec<u8>) -> Self {
         let start = out.len();
         out.extend_from_slice(&[0x81, keys::DATA as u8, 0xdd, 0, 0, 0, 0]);
-        Self { out, start, count: 0 }
+        Self {
+            out,
+            start,
+            count: 0,
+        }
     }
 
     /// Appends one tuple, a MessagePack array.
@@ -237,16 +275,24 @@ impl<'a> Rows<'a> {
 mod tests {
     use super::*;
     use crate::error::ErrorCode;
-    use crate::msgpack::Reader;
 
-    const HEAD: ReplyHeader = ReplyHeader { sync: u64::MAX, schema_version: 7 };
+    const HEAD: ReplyHeader = ReplyHeader {
+        sync: u64::MAX,
+        schema_version: 7,
+    };
 
     #[test]
     fn a_ping_is_answered_in_29_bytes_of_fixed_layout() {
         let mut out = Vec::new();
-        ReplyHeader { sync: 0x0102, schema_version: 7 }.write_empty(&mut out);
+        ReplyHeader {
+            sync: 0x0102,
+            schema_version: 7,
+        }
+        .write_empty(&mut out);
         let mut expected = vec![0xce, 0, 0, 0, 24, 0x83, 0x00, 0xce, 0, 0, 0, 0];
-        expected.extend([0x01, 0xcf, 0, 0, 0, 0, 0, 0, 1, 2, 0x05, 0xce, 0, 0, 0, 7, 0x80]);
+        expected.extend([
+            0x01, 0xcf, 0, 0, 0, 0, 0, 0, 1, 2, 0x05, 0xce, 0, 0, 0, 7, 0x80,
+        ]);
         assert_eq!(out, expected);
     }
 
@@ -292,6 +338,16 @@ mod tests {
         write_event(&mut out, 5, "box.id", Some(&[0xc3]));
         assert_eq!(out[10], 0x82);
         assert_eq!(out.last(), Some(&0xc3));
+    }
+
+    #[test]
+    fn call_16_wraps_what_is_no_array() {
+        let mut out = vec![0xaa, 0x81, 0x30, 0x92, 0x07, 0x91, 0x08];
+        wrap_results(&mut out, 1);
+        assert_eq!(out, [0xaa, 0x81, 0x30, 0x92, 0x91, 0x07, 0x91, 0x08]);
+        let mut other = vec![0x80];
+        wrap_results(&mut other, 0);
+        assert_eq!(other, [0x80]);
     }
 
     #[test]

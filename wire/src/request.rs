@@ -311,7 +311,9 @@ impl<'a> Fields<'a> {
         if body.is_empty() {
             return Ok(fields);
         }
-        fields.read_map(Reader::new(body)).map_err(|_| packet_body())?;
+        fields
+            .read_map(Reader::new(body))
+            .map_err(|_| packet_body())?;
         Ok(fields)
     }
 
@@ -495,7 +497,10 @@ fn decode_auth(body: &[u8]) -> Result<Auth<'_>, Error> {
 }
 
 fn decode_id(body: &[u8]) -> Result<Id, Error> {
-    let mut id = Id { version: 0, features: Features::NONE };
+    let mut id = Id {
+        version: 0,
+        features: Features::NONE,
+    };
     read_body(body, "request body", request_body, |key, reader| {
         match key {
             keys::VERSION => id.version = reader.read_uint()?,
@@ -528,7 +533,9 @@ fn decode_begin(body: &[u8]) -> Result<Begin, Error> {
         })?;
     }
     if timeout < 0.0 || timeout.is_nan() {
-        return Err(Error::illegal_params("timeout must be a number greater than 0"));
+        return Err(Error::illegal_params(
+            "timeout must be a number greater than 0",
+        ));
     }
     if isolation > 4 {
         return Err(Error::illegal_params("unknown isolation level"));
@@ -536,7 +543,10 @@ fn decode_begin(body: &[u8]) -> Result<Begin, Error> {
     if !is_sync {
         return Err(Error::illegal_params("is_sync can only be true"));
     }
-    Ok(Begin { timeout: (timeout > 0.0).then_some(timeout), isolation })
+    Ok(Begin {
+        timeout: (timeout > 0.0).then_some(timeout),
+        isolation,
+    })
 }
 
 fn decode_event_key(body: &[u8]) -> Result<&str, Error> {

@@ -23,7 +23,9 @@ fn a_select_with_only_its_mandatory_keys_has_the_defaults() {
         (0x12, &[0xcf, 255, 255, 255, 255, 255, 255, 255, 255]),
         (0x20, &[0x90]),
     ]);
-    let Ok(Body::Select(select)) = decode(RequestType::Select, &bytes) else { panic!() };
+    let Ok(Body::Select(select)) = decode(RequestType::Select, &bytes) else {
+        panic!()
+    };
     assert_eq!(select.space, Target::Id(281));
     assert_eq!(select.index, Target::Id(0));
     assert_eq!(select.limit, u64::MAX);
@@ -37,13 +39,25 @@ fn the_lowest_missing_key_is_named() {
     for (request, given, name) in [
         (RequestType::Select, body(&[]), "SPACE_ID"),
         (RequestType::Select, body(&[(0x10, &[1])]), "LIMIT"),
-        (RequestType::Select, body(&[(0x10, &[1]), (0x12, &[1])]), "KEY"),
+        (
+            RequestType::Select,
+            body(&[(0x10, &[1]), (0x12, &[1])]),
+            "KEY",
+        ),
         (RequestType::Replace, Vec::new(), "SPACE_ID"),
         (RequestType::Replace, body(&[(0x10, &[1])]), "TUPLE"),
         (RequestType::Update, body(&[(0x10, &[1])]), "KEY"),
-        (RequestType::Update, body(&[(0x10, &[1]), (0x20, &[0x90])]), "TUPLE"),
+        (
+            RequestType::Update,
+            body(&[(0x10, &[1]), (0x20, &[0x90])]),
+            "TUPLE",
+        ),
         (RequestType::Delete, body(&[(0x10, &[1])]), "KEY"),
-        (RequestType::Upsert, body(&[(0x10, &[1]), (0x21, &[0x90])]), "OPS"),
+        (
+            RequestType::Upsert,
+            body(&[(0x10, &[1]), (0x21, &[0x90])]),
+            "OPS",
+        ),
         (RequestType::Call, body(&[]), "FUNCTION_NAME"),
         (RequestType::Auth, body(&[]), "TUPLE"),
         (RequestType::Auth, body(&[(0x21, &[0x90])]), "USER_NAME"),
@@ -67,20 +81,37 @@ fn a_missing_body_is_reported_as_each_type_does() {
     ] {
         assert_eq!(failure(request, &[]), (20, text.to_owned()));
     }
-    for request in [RequestType::Begin, RequestType::Commit, RequestType::Rollback] {
+    for request in [
+        RequestType::Begin,
+        RequestType::Commit,
+        RequestType::Rollback,
+    ] {
         assert!(decode(request, &[]).is_ok());
     }
 }
 
 #[test]
 fn a_body_is_one_whole_map() {
-    for bad in [&[0x91u8, 1][..], &[0x80, 0x80], &[0x81, 0x10], &[0xc1], &[0x82, 0x10, 1, 0xdf]] {
+    for bad in [
+        &[0x91u8, 1][..],
+        &[0x80, 0x80],
+        &[0x81, 0x10],
+        &[0xc1],
+        &[0x82, 0x10, 1, 0xdf],
+    ] {
         for request in [RequestType::Select, RequestType::Call, RequestType::Auth] {
             let (code, text) = failure(request, bad);
-            assert_eq!((code, text.as_str()), (20, "Invalid MsgPack - packet body"), "{bad:?}");
+            assert_eq!(
+                (code, text.as_str()),
+                (20, "Invalid MsgPack - packet body"),
+                "{bad:?}"
+            );
         }
     }
-    assert_eq!(failure(RequestType::Id, &[0x91, 1]).1, "Invalid MsgPack - request body");
+    assert_eq!(
+        failure(RequestType::Id, &[0x91, 1]).1,
+        "Invalid MsgPack - request body"
+    );
     assert_eq!(decode(RequestType::Ping, &[0x91, 1]), Ok(Body::Ping));
 }
 
@@ -110,7 +141,9 @@ fn a_name_wins_over_a_number() {
         (0x5f, &[0xa1, b'i']),
         (0x20, &[0x90]),
     ]);
-    let Ok(Body::Delete(delete)) = decode(RequestType::Delete, &bytes) else { panic!() };
+    let Ok(Body::Delete(delete)) = decode(RequestType::Delete, &bytes) else {
+        panic!()
+    };
     assert_eq!(delete.space, Target::Name("s"));
     assert_eq!(delete.index, Target::Name("i"));
 }
@@ -118,7 +151,10 @@ fn a_name_wins_over_a_number() {
 #[test]
 fn unknown_keys_and_foreign_key_types_are_ignored_in_data_requests() {
     let bytes = [0x83, 0xa1, b'x', 1, 0x10, 5, 0x21, 0x91, 1];
-    assert!(matches!(decode(RequestType::Insert, &bytes), Ok(Body::Insert(_))));
+    assert!(matches!(
+        decode(RequestType::Insert, &bytes),
+        Ok(Body::Insert(_))
+    ));
     let call = [0x82, 0xa1, b'x', 1, 0x22, 0xa1, b'f'];
     assert_eq!(failure(RequestType::Call, &call).0, 20);
 }
@@ -145,14 +181,21 @@ fn options_of_begin_are_checked() {
     );
     assert_eq!(
         decode(RequestType::Begin, &[0x80]),
-        Ok(Body::Begin(Begin { timeout: None, isolation: 0 }))
+        Ok(Body::Begin(Begin {
+            timeout: None,
+            isolation: 0
+        }))
     );
 }
 
 #[test]
 fn calls_without_arguments_have_an_empty_array() {
     let bytes = body(&[(0x22, &[0xa1, b'f'])]);
-    let expected = Call { name: "f", args: &[0x90], wrap_results: false };
+    let expected = Call {
+        name: "f",
+        args: &[0x90],
+        wrap_results: false,
+    };
     assert_eq!(decode(RequestType::Call, &bytes), Ok(Body::Call(expected)));
 }
 

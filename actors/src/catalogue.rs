@@ -1,0 +1,374 @@
+//! The catalogue: what clients are told about spaces, indexes, collations and users.
+//!
+//! ```text
+//!   engine ── after a DDL commit ──▶ Arc<Catalogue> ──▶ every session, by one atomic version check
+//!                                        └ SELECT on _vspace, _vindex, …, AUTH: answered without Tx
+//! ```
+//!
+//! An immutable snapshot: a connector can fetch its schema and log in while Tx is busy.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use vestibule_wire::Error;
+use vestibule_wire::auth::PasswordHash;
+use vestibule_wire::msgpack::{
+    Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
+};
+use vestibule_wire::reply::Rows;
+use vestibule_wire::request::{Iterator as Walk, Select, Target};
+
+/// First number of a space that is not the system's.
+pub const USER_SPACE_ID_MIN: u32 = 512;
+
+/// The user of a connection that has not authenticated.
+pub const GUEST: &str = "guest";
+
+/// A snapshot of the system spaces and of the users.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    spaces: BTreeMap<u32, SystemSpace>,
+    users: HashMap<Arc<str>, Option<PasswordHash>>,
+}
+
+impl Default for Catalogue {
+    fn default() -> Self {
+        CatalogueBuilder::new().build()
+    }
+}
+
+/// The layout of one system space that sessions answer for.
+struct Layout {
+    /// The space, and the view that shows the same rows.
+    ids: [u32; 2],
+    names: [&'static str; 2],
+    /// Fields of the primary key.
+    primary: &'static [usize],
+    /// Number of the index by name, and its fields.
+    by_name: (u32, &'static [usize]),
+}
+
+/// Spaces with rows come first; the rest are there because clients ask for them.
+const LAYOUTS: [Layout; 7] = [
+    Layout {
+        ids: [280, 281],
+        names: ["_space", "_vspace"],
+        primary: &[0],
+        by_name: (2, &[2]),
+    },
+    Layout {
+        ids: [288, 289],
+        names: ["_index", "_vindex"],
+        primary: &[0, 1],
+        by_name: (2, &[0, 2]),
+    },
+    Layout {
+        ids: [276, 277],
+        names: ["_collation", "_vcollation"],
+        primary: &[0],
+        by_name: (1, &[1]),
+    },
+    Layout {
+        ids: [304, 305],
+        names: ["_user", "_vuser"],
+        primary: &[0],
+        by_name: (2, &[2]),
+    },
+    Layout {
+        ids: [296, 297],
+        names: ["_func", "_vfunc"],
+        primary: &[0],
+        by_name: (2, &[2]),
+    },
+    Layout {
+        ids: [284, 286],
+        names: ["_sequence", "_vsequence"],
+        primary: &[0],
+        by_name: (2, &[2]),
+    },
+    Layout {
+        ids: [340, 341],
+        names: ["_space_sequence", "_vspace_sequence"],
+        primary: &[0],
+        by_name: (1, &[1]),
+    },
+];
+
+#[derive(Debug, Clone)]
+struct SystemSpace {
+    name: &'static str,
+    rows: Arc<Vec<SystemRow>>,
+    by_name: u32,
+}
+
+/// A tuple with the keys it is found by, decoded once.
+#[derive(Debug, Clone)]
+struct SystemRow {
+    primary: Vec<Part>,
+    by_name: Vec<Part>,
+    tuple: Vec<u8>,
+}
+
+/// A part of a key of a system space.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Uint(u64),
+    Str(Vec<u8>),
+}
+
+impl Catalogue {
+    /// Whether sessions answer SELECT on this space.
+    #[must_use]
+    pub fn has_system_space(&self, space: Target<'_>) -> bool {
+        self.find(space).is_some()
+    }
+
+    fn find(&self, space: Target<'_>) -> Option<&SystemSpace> {
+        match space {
+            Target::Id(id) if id >= USER_SPACE_ID_MIN => None,
+            Target::Id(id) => self.spaces.get(&id),
+            Target::Name(name) => self.spaces.values().find(|space| space.name == name),
+        }
+    }
+
+    /// The stored password hash of a user; the outer `None` means that there is no such user.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<(Arc<str>, Option<PasswordHash>)> {
+        self.users
+            .get_key_value(name)
+            .map(|(name, hash)| (name.clone(), *hash))
+    }
+
+    /// Answers a SELECT on a system space.
+    ///
+    /// # Errors
+    ///
+    /// 35 or 148 for an index that is not there, 1 for an iterator that does not exist, 18 or 31 for a
+    /// key that does not fit.
+    pub fn select(&self, select: &Select<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+        let space = self.find(select.space).ok_or_else(|| match select.space {
+            Target::Id(id) => Error::no_such_space(id),
+            Target::Name(name) => Error::no_such_space(name),
+        })?;
+        let by_name = space.resolve_index(select.index)?;
+        let walk = Walk::from_code(select.iterator)?;
+        let key = read_key(select.key)?;
+        let mut found: Vec<&SystemRow> = space
+            .rows
+            .iter()
+            .filter(|row| row.matches(by_name, walk, &key))
+            .collect();
+        if by_name {
+            found.sort_by(|left, right| left.by_name.cmp(&right.by_name));
+        }
+        if matches!(walk, Walk::Req | Walk::Lt | Walk::Le) {
+            found.reverse();
+        }
+        let mut rows = Rows::begin(out);
+        let limit = usize::try_from(select.limit).unwrap_or(usize::MAX);
+        let offset = usize::try_from(select.offset).unwrap_or(usize::MAX);
+        for row in found.into_iter().skip(offset).take(limit) {
+            rows.push(&row.tuple);
+        }
+        rows.finish(None);
+        Ok(())
+    }
+}
+
+impl SystemSpace {
+    /// Whether the index is the one by name (else it is the primary one).
+    fn resolve_index(&self, index: Target<'_>) -> Result<bool, Error> {
+        match index {
+            Target::Id(0) | Target::Name("primary") => Ok(false),
+            Target::Id(id) if id == self.by_name => Ok(true),
+            Target::Name("name") => Ok(true),
+            Target::Id(id) => Err(Error::no_such_index_id(u64::from(id), self.name)),
+            Target::Name(name) => Err(Error::new(
+                vestibule_wire::ErrorCode::NO_SUCH_INDEX_NAME,
+                format!("No index '{name}' is defined in space '{}'", self.name),
+            )),
+        }
+    }
+}
+
+impl SystemRow {
+    fn matches(&self, by_name: bool, walk: Walk, key: &[Part]) -> bool {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        let own = if by_name {
+            &self.by_name
+        } else {
+            &self.primary
+        };
+        let shared = &own[..own.len().min(key.len())];
+        let order = shared.cmp(key);
+        match walk {
+            _ if key.is_empty() => true,
+            Walk::Eq | Walk::Req => order == Equal,
+            Walk::Ge | Walk::All => order != Less,
+            Walk::Gt => order == Greater,
+            Walk::Le => order != Greater,
+            Walk::Lt => order == Less,
+            _ => false,
+        }
+    }
+}
+
+fn read_key(key: &[u8]) -> Result<Vec<Part>, Error> {
+    let mut reader = Reader::new(key);
+    let parts = reader
+        .read_array_len()
+        .map_err(|_| Error::invalid_msgpack("packet body"))?;
+    if parts > 2 {
+        return Err(Error::new(
+            vestibule_wire::ErrorCode::KEY_PART_COUNT,
+            format!("Invalid key part count (expected [0..2], got {parts})"),
+        ));
+    }
+    (0..parts)
+        .map(|part| {
+            read_part(&mut reader).ok_or_else(|| {
+                Error::new(
+                    vestibule_wire::ErrorCode::KEY_PART_TYPE,
+                    format!(
+                        "Supplied key type of part {part} does not match index part type: \
+                         expected unsigned"
+                    ),
+                )
+            })
+        })
+        .collect()
+}
+
+fn read_part(reader: &mut Reader<'_>) -> Option<Part> {
+    match reader.read_uint() {
+        Ok(number) => Some(Part::Uint(number)),
+        Err(_) => reader
+            .read_str_bytes()
+            .ok()
+            .map(|text| Part::Str(text.to_vec())),
+    }
+}
+
+/// Collects what a catalogue holds.
+#[derive(Debug, Default)]
+pub struct CatalogueBuilder {
+    rows: BTreeMap<u32, Vec<Vec<u8>>>,
+    users: HashMap<Arc<str>, Option<PasswordHash>>,
+}
+
+impl CatalogueBuilder {
+    /// A catalogue with no spaces of its own, and the user `guest` without a password.
+    #[must_use]
+    pub fn new() -> Self {
+        let guest = PasswordHash::of("");
+        Self {
+            rows: BTreeMap::new(),
+            users: HashMap::from([(GUEST.into(), Some(guest))]),
+        }
+    }
+
+    /// Adds a tuple of a system space (`_space` 280, `_index` 288, `_collation` 276, `_user` 304, …),
+    /// as raw MessagePack. The view of the space (281, 289, …) shows it too.
+    #[must_use]
+    pub fn row(mut self, space: u32, tuple: Vec<u8>) -> Self {
+        self.rows.entry(space).or_default().push(tuple);
+        self
+    }
+
+    /// Adds a space whose fields have no names.
+    #[must_use]
+    pub fn space(self, id: u32, name: &str) -> Self {
+        let mut tuple = Vec::new();
+        write_array_len(&mut tuple, 7);
+        write_uint(&mut tuple, u64::from(id));
+        write_uint(&mut tuple, 1);
+        write_str(&mut tuple, name);
+        write_str(&mut tuple, "memtx");
+        write_uint(&mut tuple, 0);
+        write_map_len(&mut tuple, 0);
+        write_array_len(&mut tuple, 0);
+        self.row(280, tuple)
+    }
+
+    /// Adds a unique TREE index over fields of the given types, the first field being 0.
+    #[must_use]
+    pub fn index(self, space: u32, id: u32, name: &str, parts: &[(u32, &str)]) -> Self {
+        let mut tuple = Vec::new();
+        write_array_len(&mut tuple, 6);
+        write_uint(&mut tuple, u64::from(space));
+        write_uint(&mut tuple, u64::from(id));
+        write_str(&mut tuple, name);
+        write_str(&mut tuple, "tree");
+        write_map_len(&mut tuple, 1);
+        write_str(&mut tuple, "unique");
+        write_bool(&mut tuple, true);
+        write_array_len(&mut tuple, parts.len() as u32);
+        for (field, kind) in parts {
+            write_array_len(&mut tuple, 2);
+            write_uint(&mut tuple, u64::from(*field));
+            write_str(&mut tuple, kind);
+        }
+        self.row(288, tuple)
+    }
+
+    /// Adds a user; without a hash nobody can log in as it.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: Option<PasswordHash>) -> Self {
+        self.users.insert(name.into(), password);
+        self
+    }
+
+    /// The finished snapshot. A row whose key fields are not of the system's types is left out.
+    #[must_use]
+    pub fn build(mut self) -> Catalogue {
+        let mut spaces = BTreeMap::new();
+        for layout in &LAYOUTS {
+            let rows = self.rows.remove(&layout.ids[0]).unwrap_or_default();
+            let mut rows: Vec<_> = rows
+                .into_iter()
+                .filter_map(|tuple| layout.row(tuple))
+                .collect();
+            rows.sort_by(|left, right| left.primary.cmp(&right.primary));
+            let rows = Arc::new(rows);
+            for (id, name) in layout.ids.into_iter().zip(layout.names) {
+                let by_name = layout.by_name.0;
+                spaces.insert(
+                    id,
+                    SystemSpace {
+                        name,
+                        rows: rows.clone(),
+                        by_name,
+                    },
+                );
+            }
+        }
+        Catalogue {
+            spaces,
+            users: self.users,
+        }
+    }
+}
+
+impl Layout {
+    fn row(&self, tuple: Vec<u8>) -> Option<SystemRow> {
+        let mut reader = Reader::new(&tuple);
+        let count = reader.read_array_len().ok()?;
+        let mut fields = Vec::new();
+        for _ in 0..count.min(4) {
+            let mut ahead = reader;
+            fields.push(read_part(&mut ahead));
+            reader.skip().ok()?;
+        }
+        let pick = |wanted: &[usize]| -> Option<Vec<Part>> {
+            wanted
+                .iter()
+                .map(|field| fields.get(*field).cloned().flatten())
+                .collect()
+        };
+        Some(SystemRow {
+            primary: pick(self.primary)?,
+            by_name: pick(self.by_name.1)?,
+            tuple,
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! What an embedder can set. Every field has a default that serves on loopback.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT;
+
+use crate::serving::Role;
+
+/// Configuration of a runtime.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Addresses to listen on; port 0 lets the system pick one. None is valid: then connections come
+    /// only through [`RuntimeHandle::adopt`](crate::RuntimeHandle::adopt).
+    pub listen: Vec<SocketAddr>,
+    /// Threads that own sockets; 0 takes one less than there are cores, at least one.
+    pub session_threads: usize,
+    /// The instance's UUID, 36 characters, as the greeting and `box.info` tell it.
+    pub instance_uuid: String,
+    /// Whether data may be changed at the start.
+    pub role: Role,
+    /// What happens in solo to connections that are there already.
+    pub solo_policy: SoloPolicy,
+    /// What happens in solo to connections that come.
+    pub solo_policy_new: SoloPolicy,
+    /// Bounds of [`SoloPolicy::Hold`].
+    pub hold: HoldLimits,
+    /// Who may use the control procedures.
+    pub administrators: Administrators,
+    /// Largest request, in bytes; at most
+    /// [`PACKET_SIZE_MAX`](vestibule_wire::limits::PACKET_SIZE_MAX).
+    pub packet_size_max: u64,
+    /// How long a drain waits unless it is told otherwise.
+    pub shutdown_grace_period: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            session_threads: 0,
+            instance_uuid: "00000000-0000-0000-0000-000000000000".to_owned(),
+            role: Role::Primary,
+            solo_policy: SoloPolicy::Reject,
+            solo_policy_new: SoloPolicy::Reject,
+            hold: HoldLimits::default(),
+            administrators: Administrators::LocalConnections,
+            packet_size_max: PACKET_SIZE_MAX_DEFAULT,
+            shutdown_grace_period: Duration::from_secs(3),
+        }
+    }
+}
+
+impl Config {
+    /// The number of session threads that [`session_threads`](Self::session_threads) stands for.
+    #[must_use]
+    pub fn session_thread_count(&self) -> usize {
+        match self.session_threads {
+            0 => std::thread::available_parallelism()
+                .map_or(1, |cores| cores.get() - 1)
+                .max(1),
+            count => count,
+        }
+    }
+}
+
+/// What is done in solo with a request that needs Tx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SoloPolicy {
+    /// Answer busy, keep the connection.
+    #[default]
+    Reject,
+    /// Answer busy, flush, close.
+    Close,
+    /// Keep the request until solo ends, within [`HoldLimits`]; then, or beyond them, answer busy.
+    Hold,
+}
+
+/// How much [`SoloPolicy::Hold`] keeps, per connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldLimits {
+    /// At most so many requests.
+    pub requests_max: usize,
+    /// At most so many bytes of requests.
+    pub bytes_max: usize,
+    /// Each at most so long.
+    pub time_max: Duration,
+}
+
+impl Default for HoldLimits {
+    fn default() -> Self {
+        Self {
+            requests_max: 1024,
+            bytes_max: 1 << 20,
+            time_max: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Who may use the control procedures (`vestibule.*`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Administrators {
+    /// Connections from a loopback address, whoever is logged in.
+    #[default]
+    LocalConnections,
+    /// Connections logged in as one of these users, from anywhere.
+    Users(Vec<String>),
+}

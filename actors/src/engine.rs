@@ -1,0 +1,330 @@
+//! The seam for embedders: what Tx asks of an engine.
+//!
+//! ```text
+//!   Tx's turn:   execute  execute  execute …  commit ─▶ replies are released
+//!                   │        │                  └ one journal write for all of them
+//!                   │        └ Deferred: the reply comes later, through a Completion
+//!                   └ Done: the reply is written
+//!
+//!   sessions:    ReadView::select, on their own threads, while Tx is busy
+//! ```
+//!
+//! An engine is synchronous and lives on Tx's thread: it needs no lock and never sees two requests at
+//! once. Everything but [`Engine::execute`] has a default, so that a small engine is small.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+
+use vestibule_wire::reply::{self, Rows};
+use vestibule_wire::request::{Begin, Body, Select};
+use vestibule_wire::{Error, ErrorCode};
+
+use crate::catalogue::Catalogue;
+use crate::serving::{SoloGuard, Solos};
+use crate::tx::Completion;
+
+/// Why an engine cannot start; shown to the operator.
+pub type Fault = Box<dyn StdError + Send + Sync>;
+
+/// The state behind the door.
+pub trait Engine: Sized + 'static {
+    /// Makes the engine ready to serve, on Tx's thread, in state `Loading`. May take minutes:
+    /// `progress` tells clients and operators how far it is. Called once, before anything else.
+    ///
+    /// # Errors
+    ///
+    /// A fault ends the runtime's start; nothing is served from half an engine.
+    fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
+        progress(Progress { done: 1, total: 1 });
+        Ok(())
+    }
+
+    /// Executes one request and writes the reply's body. What it changes is seen by later requests of
+    /// the same turn and becomes durable with [`commit`](Self::commit), which comes before the reply
+    /// is sent.
+    ///
+    /// # Errors
+    ///
+    /// The error is the reply, and the request must have changed nothing.
+    fn execute(&mut self, request: &Request<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error>;
+
+    /// Makes everything of this turn durable and visible, at once or not at all.
+    ///
+    /// # Errors
+    ///
+    /// Every request of the turn is answered with the error, and the engine must be as it was before
+    /// the turn.
+    fn commit(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Opens a transaction under a handle that the runtime chose.
+    ///
+    /// # Errors
+    ///
+    /// The reply to BEGIN. An engine without transactions keeps this default.
+    fn begin(&mut self, transaction: TransactionId, options: &Begin) -> Result<(), Error> {
+        let _ = (transaction, options);
+        Err(Error::unsupported(
+            "This engine",
+            "interactive transactions",
+        ))
+    }
+
+    /// Commits a transaction into the turn: durable with the turn's [`commit`](Self::commit).
+    ///
+    /// # Errors
+    ///
+    /// The reply to COMMIT (97 for a conflict); the transaction is then gone.
+    fn commit_transaction(&mut self, transaction: TransactionId) -> Result<(), Error> {
+        let _ = transaction;
+        Ok(())
+    }
+
+    /// Drops a transaction: asked for by the client, by its disconnect, by a deadline.
+    fn rollback_transaction(&mut self, transaction: TransactionId) {
+        let _ = transaction;
+    }
+
+    /// A deferred request was given up on: its client is answered already and a late completion is
+    /// dropped. An engine that can stop the work should.
+    fn cancel(&mut self, ticket: Ticket) {
+        let _ = ticket;
+    }
+
+    /// What clients are told about spaces, indexes and users. Fetched once after recovery and after
+    /// every commit that changed [`schema_version`](Self::schema_version).
+    fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::default()
+    }
+
+    /// Version of the catalogue, at least 1. Must change with the catalogue and only then: clients
+    /// fetch their schema again whenever it does.
+    fn schema_version(&self) -> u64 {
+        1
+    }
+
+    /// What sessions may read from on their own threads. Fetched once, after recovery.
+    fn view(&self) -> Option<Arc<dyn ReadView>> {
+        None
+    }
+}
+
+/// How much of something long is done, in units of the engine's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Done so far.
+    pub done: u64,
+    /// In all; 0 if not known.
+    pub total: u64,
+}
+
+impl Progress {
+    /// The share done, 0.0 to 1.0; `None` if the total is not known.
+    #[must_use]
+    pub fn share(self) -> Option<f64> {
+        (self.total > 0).then(|| (self.done as f64 / self.total as f64).min(1.0))
+    }
+}
+
+/// Handle of an interactive transaction, unique as long as the runtime lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TransactionId(pub u64);
+
+/// Handle of a deferred request, unique as long as the runtime lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The connection's number, unique as long as the runtime lives.
+    pub connection: u64,
+    /// The stream, 0 for none.
+    pub stream: u64,
+    /// The authenticated user; `guest` before authentication.
+    pub user: Arc<str>,
+    /// Whether this connection has the rights of an administrator.
+    pub is_administrator: bool,
+}
+
+/// A request on its way into the engine.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What is asked, borrowed from the bytes of the frame.
+    pub body: Body<'a>,
+    /// By whom.
+    pub caller: &'a Caller,
+    /// Inside which transaction, if any.
+    pub transaction: Option<TransactionId>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The reply's body is written (an empty map if nothing was).
+    Done,
+    /// The reply comes later through the [`Completion`] taken from [`Reply::defer`].
+    Deferred,
+    /// Nothing was done: commit the turn so far, then execute this request again, first of a new
+    /// turn. For requests (DDL) that need a turn of their own.
+    CommitFirst,
+}
+
+/// Where the body of a reply goes, and what else Tx offers while a request runs.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    out: &'a mut Vec<u8>,
+    solos: &'a Solos,
+    deferral: Deferral<'a>,
+}
+
+/// Makes a [`Completion`] for the request at hand, if the runtime allows it to be deferred.
+pub(crate) type MakeCompletion<'a> = &'a dyn Fn() -> Completion;
+
+enum Deferral<'a> {
+    Possible(MakeCompletion<'a>),
+    Impossible,
+}
+
+impl std::fmt::Debug for Deferral<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Possible(_) => "Possible",
+            Self::Impossible => "Impossible",
+        })
+    }
+}
+
+impl<'a> Reply<'a> {
+    pub(crate) fn new(
+        out: &'a mut Vec<u8>,
+        solos: &'a Solos,
+        completion: MakeCompletion<'a>,
+    ) -> Self {
+        Self {
+            out,
+            solos,
+            deferral: Deferral::Possible(completion),
+        }
+    }
+
+    /// The same reply for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> Reply<'_> {
+        let deferral = match self.deferral {
+            Deferral::Possible(make) => Deferral::Possible(make),
+            Deferral::Impossible => Deferral::Impossible,
+        };
+        Reply {
+            out: self.out,
+            solos: self.solos,
+            deferral,
+        }
+    }
+
+    /// A reply that goes nowhere but `out`, for an engine's own tests: it cannot be deferred.
+    #[must_use]
+    pub fn for_test(out: &'a mut Vec<u8>, solos: &'a Solos) -> Self {
+        Self {
+            out,
+            solos,
+            deferral: Deferral::Impossible,
+        }
+    }
+
+    /// Starts a body of tuples.
+    pub fn rows(&mut self) -> Rows<'_> {
+        Rows::begin(self.out)
+    }
+
+    /// Writes one returned value: `{DATA: [value]}`.
+    ///
+    /// # Errors
+    ///
+    /// 32 for a value that MessagePack cannot hold.
+    pub fn value<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<Outcome, Error> {
+        reply::write_value(self.out, value).map(|()| Outcome::Done)
+    }
+
+    /// Writes several returned values, given as a tuple or sequence: `{DATA: values}`.
+    ///
+    /// # Errors
+    ///
+    /// As [`value`](Self::value).
+    pub fn values<T: serde::Serialize + ?Sized>(&mut self, values: &T) -> Result<Outcome, Error> {
+        reply::write_values(self.out, values).map(|()| Outcome::Done)
+    }
+
+    /// The body's bytes, for what the other methods do not cover.
+    pub fn body(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
+    /// Declares that Tx will be busy from now on: sessions stop waiting for it and answer alone, with
+    /// this reason, until the guard is dropped. For work that takes longer than clients wait.
+    #[must_use = "the state returns to assist when the guard is dropped"]
+    pub fn solo(&self, reason: impl Into<String>) -> SoloGuard {
+        self.solos.enter(reason)
+    }
+
+    /// Takes the means to answer later, from any thread. Return [`Outcome::Deferred`] with it.
+    ///
+    /// # Errors
+    ///
+    /// 5 where the runtime cannot wait (an engine's own test).
+    pub fn defer(&mut self) -> Result<Completion, Error> {
+        match self.deferral {
+            Deferral::Possible(make) => Ok(make()),
+            Deferral::Impossible => Err(Error::new(ErrorCode::UNSUPPORTED, "cannot be deferred")),
+        }
+    }
+}
+
+/// A read-only window on what is durable: sessions answer SELECT from it while Tx is busy.
+///
+/// It never shows half a turn. A lock inside it may be held for one bounded step only, because Tx may
+/// have to wait for that step.
+pub trait ReadView: Send + Sync + 'static {
+    /// Executes one bounded step of a SELECT, appending to the reply's body in `out`.
+    ///
+    /// The first step gets a fresh `scan`; after [`ViewStep::More`] the same `scan` and `out` come
+    /// again. What is kept in `scan` between steps is the view's own affair.
+    ///
+    /// # Errors
+    ///
+    /// The error is the reply; `out` is then cut back by the caller.
+    fn select(
+        &self,
+        select: &Select<'_>,
+        caller: &Caller,
+        scan: &mut Scan,
+        out: &mut Vec<u8>,
+    ) -> Result<ViewStep, Error>;
+}
+
+/// What one step of a SELECT on a view came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewStep {
+    /// The body is complete.
+    Done,
+    /// There is more to scan; the step's bound was reached.
+    More,
+    /// The data changed since the first step, so going on would show a mixture. The caller starts
+    /// over, or asks Tx.
+    Changed,
+}
+
+/// Where a stepwise SELECT stands. Empty at first; a view uses the fields as it likes.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// Version of the data at the first step.
+    pub version: u64,
+    /// Where the next step starts.
+    pub position: Vec<u8>,
+    /// Tuples skipped so far, for the offset.
+    pub skipped: u64,
+    /// Tuples written so far, for the limit and the count.
+    pub written: u32,
+    /// Steps done so far.
+    pub steps: u32,
+}

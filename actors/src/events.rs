@@ -1,0 +1,168 @@
+//! The system events that clients watch: `box.id`, `box.status`, `box.schema`, `box.shutdown`.
+//!
+//! Values are rendered once per change, by whoever makes the change, and read by every session.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use vestibule_wire::msgpack::{write_bool, write_ext, write_map_len, write_str, write_uint};
+
+use crate::config::Config;
+use crate::serving::{Role, Serving, State};
+
+/// Extension type of a UUID.
+const EXT_UUID: i8 = 2;
+
+/// A value as raw MessagePack, and the version it came with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) version: u64,
+    pub(crate) value: Option<Arc<[u8]>>,
+}
+
+/// The values of all events.
+#[derive(Debug)]
+pub(crate) struct Events {
+    version: AtomicU64,
+    values: Mutex<BTreeMap<&'static str, Event>>,
+}
+
+impl Events {
+    pub(crate) fn new(config: &Config) -> Self {
+        let events = Self {
+            version: AtomicU64::new(1),
+            values: Mutex::default(),
+        };
+        events.set("box.id", Some(id_value(&config.instance_uuid)));
+        events
+    }
+
+    /// Grows with every change of any event.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The current value; version 0 and no value for a key nobody has set.
+    pub(crate) fn get(&self, key: &str) -> Event {
+        let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        values.get(key).cloned().unwrap_or(Event {
+            version: 0,
+            value: None,
+        })
+    }
+
+    fn set(&self, key: &'static str, value: Option<Vec<u8>>) {
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let value: Option<Arc<[u8]>> = value.map(Into::into);
+        if values.get(key).is_some_and(|event| event.value == value) {
+            return;
+        }
+        let version = self.version.load(Ordering::Relaxed) + 1;
+        values.insert(key, Event { version, value });
+        self.version.store(version, Ordering::Release);
+    }
+
+    /// What follows from a change of the serving state.
+    pub(crate) fn set_serving(&self, serving: Serving) {
+        self.set("box.status", Some(status_value(serving)));
+        if matches!(serving.state, State::Draining | State::Stopped) {
+            self.set("box.shutdown", Some(vec![0xc3]));
+        }
+    }
+
+    /// What follows from a change of the catalogue.
+    pub(crate) fn set_schema(&self, schema_version: u64) {
+        let mut value = Vec::new();
+        write_map_len(&mut value, 1);
+        write_str(&mut value, "version");
+        write_uint(&mut value, schema_version);
+        self.set("box.schema", Some(value));
+    }
+}
+
+/// The status that connection pools look at: `running`, or `loading` while data are out of reach.
+pub(crate) fn status_name(state: State) -> &'static str {
+    match state {
+        State::Assist | State::Draining => "running",
+        State::Loading | State::Solo | State::Stopped => "loading",
+    }
+}
+
+/// Whether writes are refused.
+pub(crate) fn is_read_only(serving: Serving) -> bool {
+    serving.state != State::Assist || serving.role == Role::Replica
+}
+
+fn status_value(serving: Serving) -> Vec<u8> {
+    let mut value = Vec::new();
+    write_map_len(&mut value, 4);
+    write_str(&mut value, "is_ro");
+    write_bool(&mut value, is_read_only(serving));
+    write_str(&mut value, "is_ro_cfg");
+    write_bool(&mut value, serving.role == Role::Replica);
+    write_str(&mut value, "status");
+    write_str(&mut value, status_name(serving.state));
+    write_str(&mut value, "dd_version");
+    write_str(&mut value, vestibule_wire::greeting::VERSION);
+    value
+}
+
+fn id_value(instance_uuid: &str) -> Vec<u8> {
+    let mut value = Vec::new();
+    write_map_len(&mut value, 3);
+    write_str(&mut value, "id");
+    write_uint(&mut value, 1);
+    for key in ["instance_uuid", "replicaset_uuid"] {
+        write_str(&mut value, key);
+        write_ext(&mut value, EXT_UUID, &uuid_bytes(instance_uuid));
+    }
+    value
+}
+
+/// The 16 bytes of a UUID's text; digits that are not there count as zero.
+fn uuid_bytes(text: &str) -> [u8; 16] {
+    let mut digits = text.chars().filter_map(|digit| digit.to_digit(16));
+    let mut digit = || digits.next().unwrap_or(0) as u8;
+    std::array::from_fn(|_| digit() << 4 | digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_does_not_change_makes_no_new_version() {
+        let events = Events::new(&Config::default());
+        events.set_schema(5);
+        let version = events.version();
+        events.set_schema(5);
+        assert_eq!(events.version(), version);
+        events.set_schema(6);
+        assert!(events.version() > version);
+    }
+
+    #[test]
+    fn box_shutdown_has_no_value_until_a_stop_begins() {
+        let events = Events::new(&Config::default());
+        let serving = |state| Serving {
+            state,
+            role: Role::Primary,
+            epoch: 1,
+        };
+        events.set_serving(serving(State::Solo));
+        assert_eq!(events.get("box.shutdown").value, None);
+        events.set_serving(serving(State::Draining));
+        assert_eq!(
+            events.get("box.shutdown").value.as_deref(),
+            Some(&[0xc3][..])
+        );
+    }
+
+    #[test]
+    fn a_uuid_is_its_sixteen_bytes() {
+        let bytes = uuid_bytes("7170b4af-c72f-4f07-8729-08fc678543a1");
+        assert_eq!(bytes[..4], [0x71, 0x70, 0xb4, 0xaf]);
+        assert_eq!(bytes[15], 0xa1);
+    }
+}

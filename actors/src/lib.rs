@@ -1,0 +1,36 @@
+//! The runtime to embed: actix actors that own the sockets in front of one busy thread and speak IPROTO.
+//!
+//! ```text
+//!  socket ─▶ Acceptor ─▶ Session ──────────────▶ Tx ─▶ engine
+//!             │           │ frames, admission     │ claim, execute, commit once per turn
+//!             │           ├─ answered here: greeting, ping, login, catalogue, watches, the read view
+//!             │           ├─ refused here: busy, loading, draining
+//!             │           ◀───── replies, one message per turn ──┘
+//!             ▼           ▼
+//!         Supervisor: serving state (one shared cell, read by everyone), Tx's life, the stop
+//! ```
+//!
+//! Data go forward through the picture and back once. Control comes from the side and never queues
+//! behind data. [`start`] puts it together on a running actix System, with an [`engine::Engine`] of
+//! your own; it installs no logger and no signal handler, and never starts or stops the System.
+
+mod acceptor;
+pub mod admission;
+pub mod catalogue;
+pub mod config;
+pub mod engine;
+mod events;
+pub mod limits;
+pub mod procedures;
+mod runtime;
+pub mod serving;
+mod session;
+mod shared;
+mod supervisor;
+pub mod tx;
+
+pub use config::Config;
+pub use procedures::Procedures;
+pub use runtime::{RuntimeHandle, start};
+pub use supervisor::{StopReport, TransitionRecord};
+pub use vestibule_wire as wire;

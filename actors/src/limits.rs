@@ -1,0 +1,72 @@
+//! Every bound of this package, with the relations between them checked when it is compiled.
+
+use std::time::Duration;
+
+/// What a client is told when nothing is known about how long it will take.
+pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
+/// No client is asked to come back sooner.
+pub const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
+/// No client is asked to stay away longer: it should see progress.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// Requests that one session arbiter may have forwarded and not yet answered. Beyond it the arbiter's
+/// connections are not read; Tarantool's counterpart (`net_msg_max`) is 768 per network thread.
+pub const LANE_REQUESTS_MAX: usize = 16 * 1024;
+/// Bytes of forwarded requests of one session arbiter that are not yet answered.
+pub const LANE_BYTES_MAX: usize = 256 << 20;
+/// Requests of one connection that are forwarded and not yet answered.
+pub const CONNECTION_REQUESTS_MAX: usize = 2048;
+/// Requests that go to Tx in one message.
+pub const BATCH_REQUESTS_MAX: usize = 4096;
+
+/// Requests that Tx executes before it commits and sends the replies.
+pub const TURN_REQUESTS_MAX: usize = 4096;
+/// Bytes of replies after which Tx ends a turn.
+pub const TURN_REPLY_BYTES_MAX: usize = 4 << 20;
+/// Time after which Tx ends a turn (checked every [`TURN_CLOCK_EVERY`] requests).
+pub const TURN_TIME_MAX: Duration = Duration::from_millis(5);
+/// Requests between two looks at the clock within a turn.
+pub const TURN_CLOCK_EVERY: usize = 64;
+
+/// Bytes taken from a socket in one read.
+pub const READ_SIZE: usize = 64 << 10;
+/// Reads from one socket before its neighbours get their turn.
+pub const READS_PER_POLL_MAX: u32 = 4;
+/// Replies waiting for a slow reader at which its connection is not read any more, in bytes.
+pub const OUTPUT_PAUSE: usize = 1 << 20;
+/// Replies waiting for a slow reader at which its connection is closed, in bytes.
+pub const OUTPUT_MAX: usize = 256 << 20;
+/// A buffer that grew beyond this is given back to the allocator when it is empty, in bytes.
+pub const BUFFER_KEEP_MAX: usize = 256 << 10;
+/// Empty buffers that one session arbiter keeps for reuse.
+pub const BUFFERS_KEPT_MAX: usize = 64;
+
+/// How often a session arbiter looks at what has waited too long.
+pub const LANE_SWEEP_PERIOD: Duration = Duration::from_millis(100);
+
+/// Connections accepted before other work of the System arbiter gets its turn.
+pub const ACCEPT_BATCH_MAX: usize = 256;
+/// Length of the queue of connections that the kernel completes before they are accepted.
+pub const LISTEN_BACKLOG: i32 = 4096;
+/// Pause of accepting after the system ran out of descriptors or memory.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Keys that one connection may watch.
+pub const WATCHES_PER_CONNECTION_MAX: usize = 128;
+/// Steps that a SELECT on the read view may take before other connections get their turn.
+pub const VIEW_STEPS_PER_POLL_MAX: u32 = 4;
+/// Times a stepwise SELECT starts over because the data changed, before it is refused or forwarded.
+pub const VIEW_RESTARTS_MAX: u32 = 3;
+/// Deaths of Tx within [`TX_DEATHS_PERIOD`] after which the runtime gives up.
+pub const TX_DEATHS_MAX: usize = 3;
+/// How long a death of Tx counts.
+pub const TX_DEATHS_PERIOD: Duration = Duration::from_secs(60);
+/// Transitions that are remembered for `vestibule.show('transitions')`.
+pub const TRANSITIONS_KEPT_MAX: usize = 100;
+/// Rows of `vestibule.show`.
+pub const SHOW_ROWS_MAX: usize = 10_000;
+
+const _: () = assert!(CONNECTION_REQUESTS_MAX <= LANE_REQUESTS_MAX);
+const _: () = assert!(BATCH_REQUESTS_MAX <= LANE_REQUESTS_MAX);
+const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX);
+const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX);

@@ -1,0 +1,188 @@
+//! What CALL reaches: functions by name, with or without the engine, at once or asynchronously.
+//!
+//! ```text
+//!   CALL 'name' ─▶ exact name? ─▶ family by prefix? ─▶ 33 no such procedure
+//!                     │
+//!                     ├ closure: runs inside Tx's turn, committed with it
+//!                     └ async: a local task on Tx's arbiter; may sleep, await, be cancelled
+//! ```
+//!
+//! Arguments and results go through serde; a struct becomes a map with its field names.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+
+use futures::future::LocalBoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use vestibule_wire::Error;
+use vestibule_wire::reply;
+
+use crate::engine::{Caller, Outcome, Reply, TransactionId};
+use crate::tx::AsyncContext;
+
+type SyncProcedure<E> = Box<dyn Fn(&mut Call<'_, E>) -> Result<Outcome, Error> + Send + Sync>;
+type AsyncProcedure<E> = Box<
+    dyn Fn(&[u8], AsyncContext<E>) -> LocalBoxFuture<'static, Result<Vec<u8>, Error>> + Send + Sync,
+>;
+
+/// One CALL on its way into a closure.
+#[derive(Debug)]
+pub struct Call<'a, E> {
+    /// The engine, inside Tx's turn.
+    pub engine: &'a mut E,
+    /// The whole name that was called.
+    pub name: &'a str,
+    /// The arguments as a MessagePack array.
+    pub args: &'a [u8],
+    /// Who calls.
+    pub caller: &'a Caller,
+    /// Inside which transaction, if any.
+    pub transaction: Option<TransactionId>,
+    /// Where the results go.
+    pub reply: Reply<'a>,
+}
+
+impl<E> Call<'_, E> {
+    /// The arguments as a tuple or other sequence of the given type.
+    ///
+    /// # Errors
+    ///
+    /// 1, naming the procedure, if they do not fit.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        parse_args(self.name, self.args)
+    }
+}
+
+pub(crate) enum Procedure<E> {
+    Sync(SyncProcedure<E>),
+    Async(AsyncProcedure<E>),
+}
+
+/// The procedures of a runtime, by name.
+pub struct Procedures<E> {
+    exact: HashMap<String, Procedure<E>>,
+    families: Vec<(String, Procedure<E>)>,
+}
+
+impl<E> fmt::Debug for Procedures<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Procedures")
+            .field("names", &self.names())
+            .finish()
+    }
+}
+
+impl<E> Default for Procedures<E> {
+    fn default() -> Self {
+        Self {
+            exact: HashMap::new(),
+            families: Vec::new(),
+        }
+    }
+}
+
+impl<E: 'static> Procedures<E> {
+    /// Registers a plain function: arguments in, one value out.
+    #[must_use]
+    pub fn function<A, R>(
+        self,
+        name: &str,
+        function: impl Fn(A) -> Result<R, Error> + Send + Sync + 'static,
+    ) -> Self
+    where
+        A: DeserializeOwned,
+        R: Serialize,
+    {
+        self.with_engine(name, move |call| {
+            let value = function(call.parse()?)?;
+            call.reply.value(&value)
+        })
+    }
+
+    /// Registers a closure that gets the engine and writes its results itself.
+    #[must_use]
+    pub fn with_engine(
+        mut self,
+        name: &str,
+        procedure: impl Fn(&mut Call<'_, E>) -> Result<Outcome, Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.exact
+            .insert(name.to_owned(), Procedure::Sync(Box::new(procedure)));
+        self
+    }
+
+    /// Registers a closure for every name with this prefix that is not registered itself.
+    #[must_use]
+    pub fn family(
+        mut self,
+        prefix: &str,
+        procedure: impl Fn(&mut Call<'_, E>) -> Result<Outcome, Error> + Send + Sync + 'static,
+    ) -> Self {
+        self.families
+            .push((prefix.to_owned(), Procedure::Sync(Box::new(procedure))));
+        self
+    }
+
+    /// Registers an `async fn`: arguments and a context in, one value out. It runs as a task on Tx's
+    /// arbiter, so Tx goes on while it waits; blocking in it blocks Tx.
+    #[must_use]
+    pub fn async_function<A, R, F>(
+        mut self,
+        name: &str,
+        function: impl Fn(A, AsyncContext<E>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        A: DeserializeOwned,
+        R: Serialize,
+        F: Future<Output = Result<R, Error>> + 'static,
+    {
+        let own_name = name.to_owned();
+        let start = move |args: &[u8], context: AsyncContext<E>| {
+            let running = parse_args(&own_name, args).map(|args| function(args, context));
+            let task = async move {
+                let value = running?.await?;
+                let mut body = Vec::new();
+                reply::write_value(&mut body, &value)?;
+                Ok(body)
+            };
+            Box::pin(task) as LocalBoxFuture<'static, _>
+        };
+        self.exact
+            .insert(name.to_owned(), Procedure::Async(Box::new(start)));
+        self
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Result<&Procedure<E>, Error> {
+        let family = || {
+            let matching = self
+                .families
+                .iter()
+                .filter(|(prefix, _)| name.starts_with(prefix));
+            matching
+                .max_by_key(|(prefix, _)| prefix.len())
+                .map(|(_, procedure)| procedure)
+        };
+        self.exact
+            .get(name)
+            .or_else(family)
+            .ok_or_else(|| Error::no_such_procedure(name))
+    }
+}
+
+impl<E> Procedures<E> {
+    /// Every registered name, sorted; families end in `*`.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let families = self.families.iter().map(|(prefix, _)| format!("{prefix}*"));
+        let mut names: Vec<_> = self.exact.keys().cloned().chain(families).collect();
+        names.sort();
+        names
+    }
+}
+
+fn parse_args<T: DeserializeOwned>(name: &str, args: &[u8]) -> Result<T, Error> {
+    rmp_serde::from_slice(args)
+        .map_err(|fault| Error::illegal_params(format!("Bad arguments of {name}: {fault}")))
+}

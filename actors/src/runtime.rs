@@ -1,0 +1,212 @@
+//! Putting the actors together on an actix System that is already there, and stopping them.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Context};
+use actix_rt::Arbiter;
+use tokio::sync::watch;
+
+use crate::acceptor::{Acceptor, bind};
+use crate::config::Config;
+use crate::engine::{Engine, Fault};
+use crate::limits::LANE_REQUESTS_MAX;
+use crate::procedures::Procedures;
+use crate::serving::{Role, Serving, ServingCell, Situation};
+use crate::session::{Lane, LaneHandle};
+use crate::shared::Shared;
+use crate::supervisor::{SpawnTx, StopReport, Supervisor, SupervisorHandle};
+use crate::tx::claim::Claims;
+use crate::tx::{EngineFactory, Parts, Port, Tx, TxHandle};
+
+/// Starts a runtime: listeners, session arbiters, Supervisor and Tx.
+///
+/// Call it on a running actix System. The engine is made and recovered on Tx's own thread, so this
+/// returns at once, in state `Loading`, with the door already open. The System itself is never touched.
+///
+/// # Errors
+///
+/// A listener that cannot be opened.
+pub fn start<E: Engine>(
+    config: Config,
+    engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
+    procedures: Procedures<E>,
+) -> io::Result<RuntimeHandle> {
+    let listeners: Vec<_> = config
+        .listen
+        .iter()
+        .map(|own| bind_named(*own))
+        .collect::<Result<_, _>>()?;
+    let addresses: Vec<_> = listeners
+        .iter()
+        .map(std::net::TcpListener::local_addr)
+        .collect::<Result<_, _>>()?;
+    let cell = ServingCell::new(config.role, Instant::now());
+    let lanes = config.session_thread_count();
+    let claims = (0..lanes)
+        .map(|_| Arc::new(Claims::new(LANE_REQUESTS_MAX)))
+        .collect();
+    let shared = Arc::new(Shared::new(config, cell, claims));
+    watch_the_cell(&shared);
+
+    let arbiters: Vec<_> = (0..lanes).map(|_| Arbiter::new()).collect();
+    let start_lane = |(index, arbiter): (usize, &Arbiter)| {
+        let shared = shared.clone();
+        let start = move |_: &mut Context<Lane>| Lane::new(index, shared);
+        LaneHandle::new(Lane::start_in_arbiter(&arbiter.handle(), start))
+    };
+    let handles: Vec<_> = arbiters.iter().enumerate().map(start_lane).collect();
+    // Set once, here: nobody else sees the cells before they are.
+    let _ = shared.lanes.set(handles);
+
+    let spawn_tx = spawner(shared.clone(), Arc::new(engine), Arc::new(procedures));
+    let (told, stopped) = watch::channel(None);
+    let mut supervisor = Supervisor::new(shared.clone(), arbiters, spawn_tx, told);
+    supervisor.set_acceptor(Acceptor::launch(shared.clone(), listeners)?);
+    let supervisor = SupervisorHandle::new(supervisor.start());
+    let _ = shared.supervisor.set(supervisor.clone());
+    Ok(RuntimeHandle {
+        shared,
+        supervisor,
+        addresses,
+        stopped,
+    })
+}
+
+fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    bind(address).map_err(|fault| {
+        io::Error::new(fault.kind(), format!("cannot listen on {address}: {fault}"))
+    })
+}
+
+/// After every change of state: first the events' values, then the nudge that has them looked at.
+fn watch_the_cell(shared: &Arc<Shared>) {
+    shared.events.set_serving(shared.cell.load());
+    let weak = Arc::downgrade(shared);
+    shared.cell.on_change(move || {
+        if let Some(shared) = weak.upgrade() {
+            shared.events.set_serving(shared.cell.load());
+            shared.nudge();
+        }
+    });
+}
+
+fn spawner<E: Engine>(
+    shared: Arc<Shared>,
+    factory: EngineFactory<E>,
+    procedures: Arc<Procedures<E>>,
+) -> SpawnTx {
+    Box::new(move |generation, supervisor| {
+        let arbiter = Arbiter::new();
+        let (shared, factory) = (shared.clone(), factory.clone());
+        let (procedures, supervisor) = (procedures.clone(), supervisor.clone());
+        let start = move |_: &mut Context<Tx<E>>| {
+            let lanes = shared.lanes.get().into_iter().flatten();
+            let ports = lanes
+                .zip(&shared.counters)
+                .map(|(lane, counters)| Port::new(counters.claims.clone(), lane.replies()))
+                .collect();
+            Tx::new(
+                Parts {
+                    factory,
+                    procedures,
+                    ports,
+                    shared,
+                },
+                supervisor,
+                generation,
+            )
+        };
+        let address = Tx::start_in_arbiter(&arbiter.handle(), start);
+        let handle = TxHandle::new(address.clone().recipient(), address.recipient(), generation);
+        (handle, arbiter)
+    })
+}
+
+/// A running runtime. Dropping it changes nothing: the actors go on until they are stopped.
+#[derive(Clone)]
+pub struct RuntimeHandle {
+    shared: Arc<Shared>,
+    supervisor: SupervisorHandle,
+    addresses: Vec<SocketAddr>,
+    stopped: watch::Receiver<Option<StopReport>>,
+}
+
+impl fmt::Debug for RuntimeHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuntimeHandle")
+            .field("addresses", &self.addresses)
+            .field("serving", &self.serving())
+            .finish_non_exhaustive()
+    }
+}
+
+impl RuntimeHandle {
+    /// Where it listens, with the ports that the system picked.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// State, role and epoch, by one atomic load.
+    #[must_use]
+    pub fn serving(&self) -> Serving {
+        self.shared.cell.load()
+    }
+
+    /// The state with its reason and progress.
+    #[must_use]
+    pub fn situation(&self) -> Situation {
+        self.shared.cell.situation(Instant::now())
+    }
+
+    /// The shared cell, to declare solo or take it back as an operator.
+    #[must_use]
+    pub fn cell(&self) -> &Arc<ServingCell> {
+        &self.shared.cell
+    }
+
+    /// Sets the role at once. What Tx has begun is not waited for.
+    pub fn set_role(&self, role: Role) {
+        self.shared.cell.set_role(role, Instant::now());
+    }
+
+    /// Hands over a connection that was accepted elsewhere.
+    pub fn adopt(&self, stream: TcpStream, peer: SocketAddr) {
+        if let Some(lane) = self.shared.lanes.get().and_then(|lanes| lanes.first()) {
+            lane.accepted(vec![(stream, peer)]);
+        }
+    }
+
+    /// Begins a stop, if none is under way: new work is refused, what runs may finish until `grace` is
+    /// over. `None` takes the configured period.
+    pub fn begin_drain(&self, grace: Option<Duration>, reason: &str) {
+        self.supervisor.begin_drain(grace, reason, "the embedder");
+    }
+
+    /// Waits until the runtime has stopped, whoever asked for it.
+    pub async fn stopped(&self) -> StopReport {
+        let mut stopped = self.stopped.clone();
+        let report = stopped
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|report| report.clone());
+        // Without a report the System went down with the Supervisor.
+        report.unwrap_or(StopReport {
+            killed: 0,
+            tx_stopped: false,
+            took: Duration::ZERO,
+            failure: Some("the actix System stopped first".to_owned()),
+        })
+    }
+
+    /// Stops and waits for the end: at most the grace period and a little.
+    pub async fn stop(&self, grace: Option<Duration>) -> StopReport {
+        self.begin_drain(grace, "stop");
+        self.stopped().await
+    }
+}

@@ -1,0 +1,91 @@
+use super::*;
+
+fn ready() -> Arc<ServingCell> {
+    let now = Instant::now();
+    let cell = ServingCell::new(Role::Primary, now);
+    cell.ready(now);
+    cell
+}
+
+#[test]
+fn packing_keeps_state_role_and_epoch() {
+    for state in State::ALL {
+        for role in Role::ALL {
+            for epoch in [0, 1, u64::MAX >> 8] {
+                let serving = Serving { state, role, epoch };
+                assert_eq!(Serving::unpack(serving.pack()), serving);
+            }
+        }
+    }
+}
+
+#[test]
+fn solos_nest_and_assist_returns_with_the_last_one() {
+    let cell = ready();
+    let solos = Solos::new(cell.clone());
+    let outer = solos.enter("outer");
+    let inner = solos.enter("inner");
+    cell.operator_solo("maintenance", Instant::now());
+    drop(inner);
+    drop(outer);
+    assert_eq!(cell.load().state, State::Solo);
+    cell.operator_assist(Instant::now());
+    assert_eq!(cell.load().state, State::Assist);
+}
+
+#[test]
+fn the_epoch_grows_with_every_change_and_only_then() {
+    let cell = ready();
+    let before = cell.load().epoch;
+    let solos = Solos::new(cell.clone());
+    let first = solos.enter("first");
+    let second = solos.enter("second");
+    assert_eq!(cell.load().epoch, before + 1);
+    drop((first, second));
+    assert_eq!(cell.load().epoch, before + 2);
+    cell.set_role(Role::Replica, Instant::now());
+    assert_eq!(cell.load().epoch, before + 3);
+}
+
+#[test]
+fn the_busy_error_names_reason_share_and_when_to_return() {
+    let cell = ready();
+    let guard = Solos::new(cell.clone()).enter("building index 'by_name' of space 'users'");
+    guard.progress(43, 100);
+    let now = Instant::now() + Duration::from_millis(4300);
+    let error = cell.situation(now).error(ErrorCode::LOADING);
+    assert_eq!(
+        error.message(),
+        "Tx is busy: building index 'by_name' of space 'users' (43 %), retry after 5.7 s"
+    );
+    let names: Vec<_> = error.fields().iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        ["state", "reason", "progress", "retry_after", "epoch"]
+    );
+    assert_eq!(error.fields()[0].1, Field::Str("solo".into()));
+}
+
+#[test]
+fn draining_is_not_left_by_a_solo_that_ends() {
+    let cell = ready();
+    let guard = Solos::new(cell.clone()).enter("busy");
+    cell.draining("stop", Instant::now());
+    assert_eq!(cell.load().state, State::Draining);
+    drop(guard);
+    cell.ready(Instant::now());
+    assert_eq!(cell.load().state, State::Draining);
+    cell.stopped(Instant::now());
+    cell.draining("again", Instant::now());
+    assert_eq!(cell.load().state, State::Stopped);
+}
+
+#[test]
+fn every_change_nudges() {
+    let cell = ready();
+    let nudges = Arc::new(AtomicU64::new(0));
+    let seen = nudges.clone();
+    cell.on_change(move || drop(seen.fetch_add(1, Ordering::Relaxed)));
+    drop(Solos::new(cell.clone()).enter("x"));
+    assert_eq!(nudges.load(Ordering::Relaxed), 2);
+}

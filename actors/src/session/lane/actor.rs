@@ -1,0 +1,303 @@
+//! The actix shell of a session arbiter: takes connections in, sends batches out, delivers replies.
+
+use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task;
+use std::time::Instant;
+
+use actix::fut::ActorFuture;
+use actix::{Actor, AsyncContext, Context, Handler};
+use vestibule_wire::error::Field;
+use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
+use vestibule_wire::{Error, ErrorCode};
+
+use super::super::actor::Session;
+use super::super::registry::{Pending, Registry};
+use super::super::state::{Closing, SessionCell};
+use super::messages::{
+    Accepted, AddToSurvey, CloseAll, ConnectionRow, Nudge, RequestRow, Row, Survey, SurveyDone,
+    Surveyed, TxLost, TxReady, outcome_unknown,
+};
+use super::state::{LaneCell, LaneState};
+use crate::limits::{LANE_SWEEP_PERIOD, SHOW_ROWS_MAX};
+use crate::serving::State;
+use crate::shared::Shared;
+use crate::tx::messages::Replies;
+
+/// The actor of one session arbiter.
+pub(crate) struct Lane {
+    cell: Rc<LaneCell>,
+}
+
+impl Lane {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
+        let registry = Registry::new(shared.counters[index].claims.clone());
+        Self {
+            cell: Rc::new(LaneCell::new(index, shared, LaneState::new(registry))),
+        }
+    }
+
+    /// Answers requests that were taken back or given up on, and forgets them.
+    fn answer_all(&self, taken: Vec<Pending>, error: &Error) {
+        for pending in taken {
+            let Some(session) = self.cell.owner(&pending) else {
+                continue;
+            };
+            {
+                let mut state = session.state.borrow_mut();
+                state.counts.remove(pending.class);
+                let schema_version = self.cell.shared.schema_version();
+                let header = ReplyHeader {
+                    sync: pending.sync,
+                    schema_version,
+                };
+                header.write_error(state.output.buffer(), error);
+            }
+            self.cell.mark_dirty(&session);
+        }
+        self.cell.flush_dirty();
+        self.cell.resume_stalled();
+    }
+
+    /// Takes back what Tx has not begun and answers it as the state demands.
+    fn revoke_queued(&self, code: ErrorCode) {
+        let revoked = self.cell.state.borrow_mut().registry.revoke_queued();
+        if revoked.is_empty() {
+            return;
+        }
+        let error = self.cell.shared.cell.situation(Instant::now()).error(code);
+        self.answer_all(revoked, &error);
+    }
+
+    fn connection_rows(&self) -> Vec<Row> {
+        let row = |session: &Rc<SessionCell>| {
+            let state = session.state.borrow();
+            Row::Connection(ConnectionRow {
+                connection: session.connection,
+                peer: session.peer.to_string(),
+                user: state.caller.user.to_string(),
+                thread: self.cell.index,
+                in_flight: state.counts.all,
+                transactions: state.transactions.len(),
+                held: state.held.as_ref().map_or(0, |held| held.frames.len()),
+                output_bytes: state.output.size(),
+                age: session.since.elapsed().as_secs_f64(),
+            })
+        };
+        self.cell
+            .all_sessions()
+            .iter()
+            .take(SHOW_ROWS_MAX)
+            .map(row)
+            .collect()
+    }
+
+    fn request_rows(&self) -> Vec<Row> {
+        let state = self.cell.state.borrow();
+        let row = |(id, pending): (_, &Pending)| {
+            let user = self.cell.owner(pending).map_or(String::new(), |session| {
+                session.state.borrow().caller.user.to_string()
+            });
+            let is_started = state.registry.is_started(id);
+            Row::Request(RequestRow {
+                connection: pending.connection,
+                sync: pending.sync,
+                user,
+                stream: pending.stream,
+                request: pending.request.name(),
+                procedure: pending.procedure.as_deref().map(str::to_owned),
+                state: if is_started { "started" } else { "queued" },
+                age: pending.since.elapsed().as_secs_f64(),
+            })
+        };
+        state.registry.iter().take(SHOW_ROWS_MAX).map(row).collect()
+    }
+
+    fn accept(&self, stream: TcpStream, peer: SocketAddr) {
+        // A stream that cannot be registered is a connection that is closed.
+        if let Err(error) = Session::open(&self.cell, stream, peer) {
+            log::warn!("a connection from {peer} could not be taken: {error}");
+        }
+    }
+}
+
+impl Actor for Lane {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.spawn(FlushLoop);
+        ctx.run_interval(LANE_SWEEP_PERIOD, |lane, _| lane.cell.sweep(Instant::now()));
+    }
+}
+
+/// Sends what this tick's sessions gathered. Woken by the first of them, it runs after those that were
+/// already ready: the local queue is first come, first served.
+struct FlushLoop;
+
+impl ActorFuture<Lane> for FlushLoop {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        lane: &mut Lane,
+        _ctx: &mut Context<Lane>,
+        cx: &mut task::Context<'_>,
+    ) -> task::Poll<()> {
+        let mut state = lane.cell.state.borrow_mut();
+        if !state
+            .flush
+            .as_ref()
+            .is_some_and(|old| old.will_wake(cx.waker()))
+        {
+            state.flush = Some(cx.waker().clone());
+        }
+        state.send_outgoing(lane.cell.index);
+        lane.cell.publish_counts(&state);
+        task::Poll::Pending
+    }
+}
+
+impl Handler<Accepted> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, accepted: Accepted, _ctx: &mut Self::Context) {
+        for (stream, peer) in accepted.0 {
+            self.accept(stream, peer);
+        }
+    }
+}
+
+impl Handler<Replies> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, replies: Replies, _ctx: &mut Self::Context) {
+        self.cell.deliver(replies);
+    }
+}
+
+impl Handler<Nudge> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, _nudge: Nudge, _ctx: &mut Self::Context) {
+        let serving = self.cell.shared.cell.load();
+        let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
+        if has_changed {
+            match serving.state {
+                State::Solo | State::Loading => self.revoke_queued(ErrorCode::LOADING),
+                State::Assist | State::Draining | State::Stopped => {}
+            }
+            if serving.state != State::Solo && self.cell.state.borrow().holding > 0 {
+                self.cell.wake_holding();
+            }
+        }
+        self.cell.send_events();
+        self.cell.close_idle_if_draining();
+    }
+}
+
+impl Handler<TxReady> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, ready: TxReady, _ctx: &mut Self::Context) {
+        self.cell.state.borrow_mut().tx = Some(ready.0);
+    }
+}
+
+impl Handler<TxLost> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, lost: TxLost, _ctx: &mut Self::Context) {
+        {
+            let mut state = self.cell.state.borrow_mut();
+            state.tx = None;
+            state.outgoing.clear();
+        }
+        self.revoke_queued(ErrorCode::LOADING);
+        let started = self.cell.state.borrow_mut().registry.abandon_started();
+        let epoch = self.cell.shared.cell.load().epoch;
+        let error = outcome_unknown(ErrorCode::SYSTEM, &lost.reason)
+            .with_field("outcome", Field::Str("unknown".into()))
+            .with_field("epoch", Field::Uint(epoch));
+        self.answer_all(started, &error);
+        // Transactions died with the engine.
+        for session in self.cell.all_sessions() {
+            session.state.borrow_mut().transactions.clear();
+        }
+    }
+}
+
+impl Handler<CloseAll> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, _close: CloseAll, _ctx: &mut Self::Context) {
+        self.revoke_queued(ErrorCode::SHUTDOWN);
+        let started = self.cell.state.borrow_mut().registry.abandon_started();
+        let error = outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
+        self.answer_all(started, &error);
+        for session in self.cell.all_sessions() {
+            // What the kernel does not take now is lost: the deadline is here.
+            session.state.borrow_mut().close(Closing::Now);
+            session.wake();
+        }
+        self.cell.tell_if_drained();
+    }
+}
+
+impl Handler<AddToSurvey> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, survey: AddToSurvey, _ctx: &mut Self::Context) {
+        let rows = match survey.0.survey {
+            Survey::Connections => self.connection_rows(),
+            Survey::Requests => self.request_rows(),
+        };
+        if survey.0.add(rows.into_iter())
+            && let Some(lanes) = self.cell.shared.lanes.get()
+        {
+            lanes[survey.0.origin.lane].survey_done(survey.0);
+        }
+    }
+}
+
+impl Handler<SurveyDone> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, done: SurveyDone, _ctx: &mut Self::Context) {
+        let survey: &Surveyed = &done.0;
+        let origin = survey.origin;
+        let Some(session) = self.cell.session(origin.session) else {
+            return;
+        };
+        if session.connection != origin.connection {
+            return;
+        }
+        let schema_version = self.cell.shared.schema_version();
+        let header = ReplyHeader {
+            sync: origin.sync,
+            schema_version,
+        };
+        {
+            let mut state = session.state.borrow_mut();
+            let out = state.output.buffer();
+            let start = header.begin(out);
+            let mut body = Vec::new();
+            match write_value(&mut body, &survey.take_rows()) {
+                Ok(()) => {
+                    if origin.wrap_results {
+                        wrap_results(&mut body, 0);
+                    }
+                    out.extend_from_slice(&body);
+                    finish(out, start);
+                }
+                Err(error) => {
+                    out.truncate(start);
+                    header.write_error(out, &error);
+                }
+            }
+        }
+        self.cell.mark_dirty(&session);
+        self.cell.flush_dirty();
+    }
+}

@@ -1,0 +1,178 @@
+//! Getting replies and events to sessions, and sessions going again.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::super::actor::desk;
+use super::super::output::Flushed;
+use super::super::registry::Pending;
+use super::super::state::{Closing, SessionCell};
+use super::state::LaneCell;
+use crate::serving::State;
+use crate::tx::messages::Replies;
+
+impl LaneCell {
+    /// The session that a request came from, if it is still there.
+    pub(crate) fn owner(&self, pending: &Pending) -> Option<Rc<SessionCell>> {
+        self.session(pending.session)
+            .filter(|session| session.connection == pending.connection)
+    }
+
+    /// Hands every reply to its session and flushes each session once.
+    pub(crate) fn deliver(&self, replies: Replies) {
+        let mut start = 0;
+        {
+            let mut state = self.state.borrow_mut();
+            let mut last: Option<Rc<SessionCell>> = None;
+            for head in &replies.heads {
+                let frame = &replies.bytes[start..head.end];
+                start = head.end;
+                // Given up on before: a late result is dropped, never sent.
+                let Some(pending) = state.registry.finish(head.id) else {
+                    continue;
+                };
+                let is_same = |session: &Rc<SessionCell>| session.connection == pending.connection;
+                if !last.as_ref().is_some_and(is_same) {
+                    last = self.owner(&pending);
+                }
+                let Some(session) = &last else { continue };
+                let mut own = session.state.borrow_mut();
+                own.counts.remove(pending.class);
+                own.output.lend(|| state.spare_buffer());
+                own.output.buffer().extend_from_slice(frame);
+                drop(own);
+                self.mark_dirty(session);
+            }
+            state.recycle(replies);
+            self.publish_counts(&state);
+        }
+        self.flush_dirty();
+        self.resume_stalled();
+    }
+
+    /// Writes out what sessions on the list have; what does not go now, their tasks finish.
+    pub(crate) fn flush_dirty(&self) {
+        let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
+        let is_draining = self.shared.cell.load().state == State::Draining;
+        for index in &dirty {
+            let Some(session) = self.session(*index) else {
+                continue;
+            };
+            session.is_dirty.set(false);
+            let mut own = session.state.borrow_mut();
+            if is_draining && own.is_idle_for_drain() {
+                own.close(Closing::AfterFlush);
+            }
+            let own = &mut *own;
+            let give_back = |buffer| self.state.borrow_mut().give_back(buffer);
+            match own.output.flush(&own.stream, give_back) {
+                Ok(Flushed::All) if own.closing == Closing::No => {}
+                Ok(_) => session.wake(),
+                Err(_) => {
+                    own.close(Closing::Now);
+                    session.wake();
+                }
+            }
+        }
+        // The list's memory is kept for the next tick.
+        let mut list = self.dirty.borrow_mut();
+        if list.is_empty() {
+            *list = dirty;
+            list.clear();
+        }
+    }
+
+    /// Wakes sessions that stopped for want of a credit, first come first served, while there is some.
+    pub(crate) fn resume_stalled(&self) {
+        let mut state = self.state.borrow_mut();
+        // Each is asked once: whoever cannot go on puts itself on the list again.
+        for _ in 0..state.stop_list.len() {
+            if !state.has_credit() {
+                return;
+            }
+            let Some(index) = state.stop_list.pop_front() else {
+                return;
+            };
+            if let Some(session) = self.session(index) {
+                session.state.borrow_mut().is_stalled = false;
+                session.wake();
+            }
+        }
+    }
+
+    /// Wakes sessions whose held requests may be taken now.
+    pub(crate) fn wake_holding(&self) {
+        for session in self.all_sessions() {
+            if session.state.borrow().held.is_some() {
+                session.wake();
+            }
+        }
+    }
+
+    /// Sends events that changed since the sessions' watches saw them.
+    pub(crate) fn send_events(&self) {
+        let version = self.shared.events.version();
+        if std::mem::replace(&mut self.state.borrow_mut().events_seen, version) == version {
+            return;
+        }
+        for session in self.all_sessions() {
+            {
+                let mut lane = self.state.borrow_mut();
+                let mut own = session.state.borrow_mut();
+                if own.watches.is_none() || own.events_seen == version {
+                    continue;
+                }
+                desk(self, &session, &mut lane, &mut own, Instant::now()).send_events();
+                if own.output.is_empty() {
+                    continue;
+                }
+            }
+            self.mark_dirty(&session);
+        }
+        self.flush_dirty();
+    }
+
+    /// Answers what has waited too long.
+    pub(crate) fn sweep(&self, now: Instant) {
+        if self.state.borrow().holding == 0 {
+            return;
+        }
+        for session in self.all_sessions() {
+            if session.state.borrow().held.is_some() {
+                {
+                    let mut lane = self.state.borrow_mut();
+                    let mut own = session.state.borrow_mut();
+                    desk(self, &session, &mut lane, &mut own, now).expire_held();
+                }
+                self.mark_dirty(&session);
+            }
+        }
+        self.flush_dirty();
+    }
+
+    /// In a drain, closes every session of which nothing is under way.
+    pub(crate) fn close_idle_if_draining(&self) {
+        if self.shared.cell.load().state != State::Draining {
+            return;
+        }
+        for session in self.all_sessions() {
+            let is_idle = session.state.borrow().is_idle_for_drain();
+            if is_idle {
+                session.state.borrow_mut().close(Closing::AfterFlush);
+                session.wake();
+            }
+        }
+        self.tell_if_drained();
+    }
+
+    /// Tells the Supervisor, once, that no session is left.
+    pub(crate) fn tell_if_drained(&self) {
+        let state = self.shared.cell.load().state;
+        let is_over = matches!(state, State::Draining | State::Stopped);
+        if is_over && self.sessions.borrow().is_empty() && !self.told_drained.replace(true) {
+            if let Some(supervisor) = self.shared.supervisor.get() {
+                supervisor.lane_drained(self.index);
+            }
+        }
+    }
+}

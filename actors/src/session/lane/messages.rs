@@ -1,0 +1,210 @@
+//! What a session arbiter is told, and the handle that others hold.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::{Addr, Message, Recipient};
+use serde::Serialize;
+use vestibule_wire::{Error, ErrorCode};
+
+use super::actor::Lane;
+use crate::tx::TxHandle;
+use crate::tx::messages::Replies;
+
+/// Connections that the Acceptor has for this arbiter. A `std` stream travels: the tokio stream is made
+/// on the arbiter whose reactor will own it.
+#[derive(Debug)]
+pub(crate) struct Accepted(pub(crate) Vec<(TcpStream, SocketAddr)>);
+
+impl Message for Accepted {
+    type Result = ();
+}
+
+/// The serving state or an event changed: look at the cells.
+#[derive(Debug)]
+pub(crate) struct Nudge;
+
+impl Message for Nudge {
+    type Result = ();
+}
+
+/// There is a Tx to forward to.
+#[derive(Debug)]
+pub(crate) struct TxReady(pub(crate) TxHandle);
+
+impl Message for TxReady {
+    type Result = ();
+}
+
+/// Tx died: what it had begun will never be answered by it.
+#[derive(Debug)]
+pub(crate) struct TxLost {
+    /// Told to clients whose requests had begun.
+    pub(crate) reason: String,
+}
+
+impl Message for TxLost {
+    type Result = ();
+}
+
+/// The deadline of a stop: answer everybody, flush what can be flushed, close.
+#[derive(Debug)]
+pub(crate) struct CloseAll;
+
+impl Message for CloseAll {
+    type Result = ();
+}
+
+/// What a survey asks of every arbiter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Survey {
+    Connections,
+    Requests,
+}
+
+/// Who asked for a survey and waits for the reply.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) lane: usize,
+    pub(crate) session: u32,
+    pub(crate) connection: u64,
+    pub(crate) sync: u64,
+    pub(crate) wrap_results: bool,
+}
+
+/// One row of `vestibule.show('connections')`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ConnectionRow {
+    pub(crate) connection: u64,
+    pub(crate) peer: String,
+    pub(crate) user: String,
+    pub(crate) thread: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) transactions: usize,
+    pub(crate) held: usize,
+    pub(crate) output_bytes: usize,
+    /// Seconds since it was accepted.
+    pub(crate) age: f64,
+}
+
+/// One row of `vestibule.show('requests')`.
+#[derive(Debug, Serialize)]
+pub(crate) struct RequestRow {
+    pub(crate) connection: u64,
+    pub(crate) sync: u64,
+    pub(crate) user: String,
+    pub(crate) stream: u64,
+    #[serde(rename = "type")]
+    pub(crate) request: &'static str,
+    pub(crate) procedure: Option<String>,
+    /// `queued` or `started`.
+    pub(crate) state: &'static str,
+    /// Seconds since it was forwarded.
+    pub(crate) age: f64,
+}
+
+/// Rows of either survey.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Row {
+    Connection(ConnectionRow),
+    Request(RequestRow),
+}
+
+/// A survey on its way through the arbiters. The last one to add its part has it delivered.
+#[derive(Debug)]
+pub(crate) struct Surveyed {
+    pub(crate) survey: Survey,
+    pub(crate) origin: Origin,
+    left: AtomicUsize,
+    rows: Mutex<Vec<Row>>,
+}
+
+impl Surveyed {
+    pub(crate) fn new(survey: Survey, origin: Origin, lanes: usize) -> Self {
+        Self {
+            survey,
+            origin,
+            left: AtomicUsize::new(lanes),
+            rows: Mutex::default(),
+        }
+    }
+
+    /// Adds one arbiter's part; true if it was the last.
+    pub(crate) fn add(&self, rows: impl Iterator<Item = Row>) -> bool {
+        self.rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(rows);
+        self.left.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    pub(crate) fn take_rows(&self) -> Vec<Row> {
+        std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One arbiter's turn to add to a survey.
+#[derive(Debug)]
+pub(crate) struct AddToSurvey(pub(crate) Arc<Surveyed>);
+
+impl Message for AddToSurvey {
+    type Result = ();
+}
+
+/// A survey that is complete, back at the arbiter that it came from.
+#[derive(Debug)]
+pub(crate) struct SurveyDone(pub(crate) Arc<Surveyed>);
+
+impl Message for SurveyDone {
+    type Result = ();
+}
+
+/// How others reach a session arbiter.
+#[derive(Debug, Clone)]
+pub(crate) struct LaneHandle(Addr<Lane>);
+
+impl LaneHandle {
+    pub(crate) fn new(address: Addr<Lane>) -> Self {
+        Self(address)
+    }
+
+    pub(crate) fn accepted(&self, connections: Vec<(TcpStream, SocketAddr)>) {
+        self.0.do_send(Accepted(connections));
+    }
+
+    pub(crate) fn nudge(&self) {
+        self.0.do_send(Nudge);
+    }
+
+    pub(crate) fn tx_ready(&self, tx: TxHandle) {
+        self.0.do_send(TxReady(tx));
+    }
+
+    pub(crate) fn tx_lost(&self, reason: String) {
+        self.0.do_send(TxLost { reason });
+    }
+
+    pub(crate) fn close_all(&self) {
+        self.0.do_send(CloseAll);
+    }
+
+    pub(crate) fn survey(&self, survey: Arc<Surveyed>) {
+        self.0.do_send(AddToSurvey(survey));
+    }
+
+    pub(crate) fn survey_done(&self, survey: Arc<Surveyed>) {
+        self.0.do_send(SurveyDone(survey));
+    }
+
+    /// Where Tx sends this arbiter's replies.
+    pub(crate) fn replies(&self) -> Recipient<Replies> {
+        self.0.clone().recipient()
+    }
+}
+
+/// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
+pub(crate) fn outcome_unknown(code: ErrorCode, reason: &str) -> Error {
+    Error::new(code, format!("Outcome unknown: {reason}"))
+}

@@ -1,0 +1,207 @@
+//! What the sessions of one arbiter share by `Rc`: the batch they fill together, the credits, the
+//! buffers, and the snapshots they read from.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
+use slab::Slab;
+
+use super::super::registry::Registry;
+use super::super::state::SessionCell;
+use crate::catalogue::Catalogue;
+use crate::engine::ReadView;
+use crate::limits::{BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, LANE_BYTES_MAX, READ_SIZE};
+use crate::serving::Serving;
+use crate::shared::Shared;
+use crate::tx::TxHandle;
+use crate::tx::messages::{Batch, Replies};
+
+/// One session arbiter.
+pub(crate) struct LaneCell {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) sessions: RefCell<Slab<Rc<SessionCell>>>,
+    pub(crate) state: RefCell<LaneState>,
+    /// Sessions with replies to flush.
+    pub(crate) dirty: RefCell<Vec<u32>>,
+    /// Told to the Supervisor that no session is left.
+    pub(crate) told_drained: Cell<bool>,
+}
+
+/// Everything of an arbiter that changes with every request.
+pub(crate) struct LaneState {
+    pub(crate) registry: Registry,
+    pub(crate) outgoing: Batch,
+    pub(crate) tx: Option<TxHandle>,
+    /// Wakes the task that sends `outgoing` when this tick's sessions have run.
+    pub(crate) flush: Option<Waker>,
+    /// Sessions that wait for a credit, first come first.
+    pub(crate) stop_list: VecDeque<u32>,
+    pub(crate) scratch: Box<[u8]>,
+    /// Sessions with held requests.
+    pub(crate) holding: usize,
+    buffers: Vec<Vec<u8>>,
+    batches: Vec<Batch>,
+    recycled: Vec<Replies>,
+    catalogue: Option<Arc<Catalogue>>,
+    catalogue_version: u64,
+    /// As of the last [`refresh_view`](Self::refresh_view).
+    pub(crate) view: Option<Arc<dyn ReadView>>,
+    view_version: u64,
+    /// Name of the procedure that was called last: most calls repeat it.
+    procedure: Option<Rc<str>>,
+    pub(crate) seen: Option<Serving>,
+    pub(crate) events_seen: u64,
+}
+
+impl LaneState {
+    pub(crate) fn new(registry: Registry) -> Self {
+        Self {
+            registry,
+            outgoing: Batch::default(),
+            tx: None,
+            flush: None,
+            stop_list: VecDeque::new(),
+            scratch: vec![0; READ_SIZE].into_boxed_slice(),
+            holding: 0,
+            buffers: Vec::new(),
+            batches: Vec::new(),
+            recycled: Vec::new(),
+            catalogue: None,
+            catalogue_version: 0,
+            view: None,
+            view_version: 0,
+            procedure: None,
+            seen: None,
+            events_seen: 0,
+        }
+    }
+
+    /// The catalogue as it is now, with its version; `None` until an engine has recovered.
+    pub(crate) fn catalogue(&mut self, shared: &Shared) -> Option<Arc<Catalogue>> {
+        let version = shared.schema_version();
+        if self.catalogue.is_none() || self.catalogue_version != version {
+            self.catalogue = shared.catalogue();
+            self.catalogue_version = version;
+        }
+        self.catalogue.clone()
+    }
+
+    /// Takes over the read view that is published now; false if the engine gives none.
+    pub(crate) fn refresh_view(&mut self, shared: &Shared) -> bool {
+        let version = shared.view_version();
+        if self.view_version != version {
+            self.view = shared.view();
+            self.view_version = version;
+        }
+        self.view.is_some()
+    }
+
+    /// A shared copy of a procedure's name.
+    pub(crate) fn intern(&mut self, name: &str) -> Rc<str> {
+        match &self.procedure {
+            Some(last) if **last == *name => last.clone(),
+            _ => self.procedure.insert(name.into()).clone(),
+        }
+    }
+
+    /// Whether one more request may be forwarded by some session.
+    pub(crate) fn has_credit(&self) -> bool {
+        !self.registry.is_full() && self.registry.bytes() < LANE_BYTES_MAX
+    }
+
+    /// An empty buffer, used or new.
+    pub(crate) fn spare_buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_back(&mut self, mut buffer: Vec<u8>) {
+        let fits = buffer.capacity() > 0 && buffer.capacity() <= BUFFER_KEEP_MAX;
+        if fits && self.buffers.len() < BUFFERS_KEPT_MAX {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// Has the lane's task send `outgoing` at the end of this tick.
+    pub(crate) fn wake_flush(&self) {
+        if let Some(flush) = &self.flush {
+            flush.wake_by_ref();
+        }
+    }
+
+    /// Sends what the sessions gathered, if Tx is there.
+    pub(crate) fn send_outgoing(&mut self, lane: usize) {
+        let Some(tx) = self.tx.clone() else { return };
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let next = self.batches.pop().unwrap_or_default();
+        let mut batch = std::mem::replace(&mut self.outgoing, next);
+        batch.lane = lane;
+        batch.recycled = self.recycled.pop();
+        tx.submit(batch);
+    }
+
+    /// Keeps the buffers of an answer that is delivered.
+    pub(crate) fn recycle(&mut self, mut replies: Replies) {
+        for mut batch in replies.spent.drain(..) {
+            if batch.bytes.capacity() <= BUFFER_KEEP_MAX && self.batches.len() < 4 {
+                batch.clear();
+                self.batches.push(batch);
+            }
+        }
+        if replies.bytes.capacity() <= 16 * BUFFER_KEEP_MAX && self.recycled.len() < 4 {
+            replies.heads.clear();
+            replies.bytes.clear();
+            self.recycled.push(replies);
+        }
+    }
+}
+
+impl LaneCell {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, state: LaneState) -> Self {
+        Self {
+            index,
+            shared,
+            sessions: RefCell::default(),
+            state: RefCell::new(state),
+            dirty: RefCell::default(),
+            told_drained: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn session(&self, index: u32) -> Option<Rc<SessionCell>> {
+        self.sessions.borrow().get(index as usize).cloned()
+    }
+
+    /// Every session, for walks in which sessions may come or go.
+    pub(crate) fn all_sessions(&self) -> Vec<Rc<SessionCell>> {
+        self.sessions
+            .borrow()
+            .iter()
+            .map(|(_, session)| session.clone())
+            .collect()
+    }
+
+    pub(crate) fn publish_counts(&self, state: &LaneState) {
+        let counters = &self.shared.counters[self.index];
+        counters
+            .in_flight
+            .store(state.registry.len(), Ordering::Relaxed);
+        counters
+            .connections
+            .store(self.sessions.borrow().len(), Ordering::Relaxed);
+    }
+
+    /// Puts a session on the list of those to flush.
+    pub(crate) fn mark_dirty(&self, session: &SessionCell) {
+        if !session.is_dirty.replace(true) {
+            self.dirty.borrow_mut().push(session.index);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Requests that a session answers alone, whatever Tx is doing.
+
+use vestibule_wire::features::Features;
+use vestibule_wire::reply::{HEADER_SIZE, Rows, finish, wrap_results, write_event};
+use vestibule_wire::request::{Auth, Body, Call, Select};
+use vestibule_wire::{Error, ErrorCode};
+
+use super::control;
+use super::desk::{Desk, Taken};
+use super::login::log_in;
+use super::watch::{Due, Watches};
+use crate::config::Administrators;
+
+impl Desk<'_> {
+    /// Answers a request of class `Local`.
+    pub(crate) fn answer(&mut self, taken: &Taken<'_>) {
+        let header = self.header(taken.sync);
+        match taken.body {
+            Body::Ping => header.write_empty(self.session.output.buffer()),
+            Body::Id(id) => {
+                self.session.features = id.features;
+                header.write_id(self.session.output.buffer(), Features::SUPPORTED);
+            }
+            Body::Auth(auth) => self.answer_auth(taken.sync, &auth),
+            Body::Select(select) => self.answer_catalogue(taken.sync, &select),
+            Body::Watch(key) => self.watch(taken.sync, key),
+            Body::Unwatch(key) => {
+                if let Some(watches) = &mut self.session.watches {
+                    watches.unwatch(key);
+                }
+            }
+            Body::WatchOnce(key) => self.answer_watch_once(taken.sync, key),
+            Body::Call(call) => self.answer_control(taken.sync, &call),
+            Body::Eval(_) => self.refuse(taken.sync, &Error::unsupported("vestibule", "EVAL")),
+            _ => {
+                let error = Error::unknown_request_type(taken.request as u64);
+                self.refuse(taken.sync, &error);
+            }
+        }
+    }
+
+    fn answer_auth(&mut self, sync: u64, auth: &Auth<'_>) {
+        let Some(catalogue) = self.lane.catalogue(self.shared) else {
+            return self.reject(sync, ErrorCode::LOADING);
+        };
+        match log_in(auth, &self.session.salt, &catalogue) {
+            Ok(user) => {
+                if let Administrators::Users(names) = &self.shared.config.administrators {
+                    self.session.caller.is_administrator = names.iter().any(|name| **name == *user);
+                }
+                self.session.caller.user = user;
+                // Tx hears of it with the next request.
+                self.session.introduced_to = 0;
+                self.header(sync).write_empty(self.session.output.buffer());
+            }
+            Err(error) => self.refuse(sync, &error),
+        }
+    }
+
+    fn answer_catalogue(&mut self, sync: u64, select: &Select<'_>) {
+        let header = self.header(sync);
+        let Some(catalogue) = self.lane.catalogue(self.shared) else {
+            return self.reject(sync, ErrorCode::LOADING);
+        };
+        // A failure is the reply, already written.
+        let _ = header.write(self.session.output.buffer(), |out| {
+            catalogue.select(select, out)
+        });
+    }
+
+    fn watch(&mut self, sync: u64, key: &str) {
+        let watches = self
+            .session
+            .watches
+            .get_or_insert_with(Box::<Watches>::default);
+        if !watches.watch(key, sync) {
+            let error = Error::illegal_params("Too many watched keys on this connection");
+            return self.refuse(sync, &error);
+        }
+        self.send_events();
+    }
+
+    /// Sends every EVENT that this connection is owed.
+    pub(crate) fn send_events(&mut self) {
+        let events = &self.shared.events;
+        self.session.events_seen = events.version();
+        let Some(watches) = &mut self.session.watches else {
+            return;
+        };
+        let out = self.session.output.buffer();
+        watches.take_due(
+            |key| {
+                let event = events.get(key);
+                (event.version, event.value)
+            },
+            |Due { key, sync, value }| write_event(out, sync, key, value.as_deref()),
+        );
+        if watches.is_empty() {
+            self.session.watches = None;
+        }
+    }
+
+    fn answer_watch_once(&mut self, sync: u64, key: &str) {
+        let value = self.shared.events.get(key).value;
+        let header = self.header(sync);
+        let out = self.session.output.buffer();
+        let start = header.begin(out);
+        let mut rows = Rows::begin(out);
+        if let Some(value) = value {
+            rows.push(&value);
+        }
+        rows.finish(None);
+        finish(out, start);
+    }
+
+    fn answer_control(&mut self, sync: u64, call: &Call<'_>) {
+        let mut body = Vec::new();
+        match control::run(self, sync, call, &mut body) {
+            Ok(control::Answer::Now) => {
+                if call.wrap_results {
+                    wrap_results(&mut body, 0);
+                }
+                let header = self.header(sync);
+                let out = self.session.output.buffer();
+                let start = header.begin(out);
+                debug_assert_eq!(out.len(), start + HEADER_SIZE);
+                out.extend_from_slice(&body);
+                finish(out, start);
+            }
+            Ok(control::Answer::Later) => {}
+            Err(error) => self.refuse(sync, &error),
+        }
+    }
+}

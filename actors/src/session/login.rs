@@ -1,0 +1,149 @@
+//! AUTH, answered from a snapshot of the users, its checks in the protocol's order.
+//!
+//! The order matters: until the last step, existing, disabled and unknown users get the same answers.
+
+use std::sync::Arc;
+
+use vestibule_wire::Error;
+use vestibule_wire::auth::SCRAMBLE_SIZE;
+use vestibule_wire::features::AUTH_TYPE;
+use vestibule_wire::msgpack::{Kind, Reader};
+use vestibule_wire::request::Auth;
+
+use crate::catalogue::{Catalogue, GUEST};
+
+/// Checks a login and returns the user's name.
+///
+/// # Errors
+///
+/// 20, 249, 251 for a malformed request, 47 for anything wrong with user or password.
+pub(crate) fn log_in(
+    auth: &Auth<'_>,
+    salt: &[u8],
+    catalogue: &Catalogue,
+) -> Result<Arc<str>, Error> {
+    let mut reader = Reader::new(auth.tuple);
+    let count = reader.read_array_len().unwrap_or(0);
+    if count == 0 && auth.user == GUEST {
+        // Connection pools switch back to guest this way.
+        return Ok(GUEST.into());
+    }
+    let malformed = || Error::invalid_msgpack("authentication request body");
+    if count < 2 {
+        return Err(malformed());
+    }
+    let method = reader.read_str().map_err(|_| malformed())?;
+    if method != AUTH_TYPE {
+        return Err(Error::unknown_auth_method(method));
+    }
+    let scramble = match reader.peek() {
+        Ok(Kind::Str) => reader.read_str_bytes(),
+        Ok(Kind::Bin) => reader.read_bin(),
+        _ => {
+            return Err(Error::invalid_auth_request(
+                AUTH_TYPE,
+                "scramble must be string",
+            ));
+        }
+    };
+    let scramble: [u8; SCRAMBLE_SIZE] = scramble
+        .ok()
+        .and_then(|scramble| scramble.try_into().ok())
+        .ok_or_else(|| Error::invalid_auth_request(AUTH_TYPE, "invalid scramble size"))?;
+    match catalogue.user(auth.user) {
+        Some((user, Some(hash))) if hash.accepts(salt, &scramble) => Ok(user),
+        _ => Err(Error::credentials_mismatch()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::auth::{PasswordHash, scramble};
+    use vestibule_wire::msgpack::{write_array_len, write_bin, write_str, write_str_bytes};
+
+    use super::*;
+    use crate::catalogue::CatalogueBuilder;
+
+    const SALT: [u8; 32] = [7; 32];
+
+    fn users() -> Catalogue {
+        CatalogueBuilder::new()
+            .user("alice", Some(PasswordHash::of("secret")))
+            .user("disabled", None)
+            .build()
+    }
+
+    fn tuple(method: &str, scramble: &[u8]) -> Vec<u8> {
+        let mut tuple = Vec::new();
+        write_array_len(&mut tuple, 2);
+        write_str(&mut tuple, method);
+        write_str_bytes(&mut tuple, scramble);
+        tuple
+    }
+
+    fn attempt(user: &str, tuple: &[u8]) -> Result<Arc<str>, (u16, String)> {
+        log_in(&Auth { user, tuple }, &SALT, &users())
+            .map_err(|error| (error.code().0, error.message().to_owned()))
+    }
+
+    #[test]
+    fn the_right_password_logs_in_as_string_or_binary() {
+        let good = scramble("secret", &SALT);
+        assert_eq!(
+            attempt("alice", &tuple("chap-sha1", &good)),
+            Ok("alice".into())
+        );
+        let mut binary = vec![0x92];
+        write_str(&mut binary, "chap-sha1");
+        write_bin(&mut binary, &good);
+        assert_eq!(attempt("alice", &binary), Ok("alice".into()));
+    }
+
+    #[test]
+    fn guest_needs_no_scramble_and_accepts_the_empty_password() {
+        assert_eq!(attempt("guest", &[0x90]), Ok("guest".into()));
+        let empty = scramble("", &SALT);
+        assert_eq!(
+            attempt("guest", &tuple("chap-sha1", &empty)),
+            Ok("guest".into())
+        );
+    }
+
+    #[test]
+    fn unknown_disabled_and_wrong_are_told_alike() {
+        let wrong = tuple("chap-sha1", &scramble("wrong", &SALT));
+        let text = "User not found or supplied credentials are invalid".to_owned();
+        for user in ["alice", "disabled", "nobody"] {
+            assert_eq!(attempt(user, &wrong), Err((47, text.clone())));
+        }
+    }
+
+    #[test]
+    fn malformed_requests_get_the_same_answer_whoever_is_named() {
+        for user in ["alice", "disabled", "nobody"] {
+            assert_eq!(attempt(user, &[0x90]).unwrap_err().0, 20);
+            assert_eq!(attempt(user, &[0x92, 1, 2]).unwrap_err().0, 20);
+            assert_eq!(
+                attempt(user, &tuple("pap", b"x")).unwrap_err(),
+                (249, "Unknown authentication method 'pap'".to_owned())
+            );
+            assert_eq!(
+                attempt(user, &tuple("chap-sha1", b"short")).unwrap_err(),
+                (
+                    251,
+                    "Invalid 'chap-sha1' request: invalid scramble size".to_owned()
+                )
+            );
+            let mut number = vec![0x92];
+            write_str(&mut number, "chap-sha1");
+            number.push(5);
+            assert_eq!(
+                attempt(user, &number).unwrap_err(),
+                (
+                    251,
+                    "Invalid 'chap-sha1' request: scramble must be string".to_owned()
+                )
+            );
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Sessions: one actor per connection, many on each session arbiter.
+//!
+//! ```text
+//!   socket ─▶ read ─▶ frames ─▶ desk ─┬▶ answered here ──────────────┐
+//!                                     └▶ lane's batch ─▶ Tx ─▶ lane ─┴▶ output ─▶ socket
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `actor` | the actix shell: the task that reads, takes frames and writes |
+//! | `desk` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
+//! | `local`, `control` | what is answered without Tx |
+//! | `login`, `watch`, `registry`, `output` | pure parts of it |
+//! | `lane` | what the sessions of one arbiter share |
+
+mod actor;
+mod control;
+mod desk;
+pub(crate) mod lane;
+mod local;
+mod login;
+mod output;
+mod registry;
+mod state;
+mod watch;
+
+pub(crate) use lane::{Lane, LaneHandle};

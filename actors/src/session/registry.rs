@@ -1,0 +1,202 @@
+//! What one session arbiter has forwarded and not yet answered.
+//!
+//! O(1) per request and no allocation once it has grown: slots are reused, newest first, so that their
+//! words share cache lines.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use vestibule_wire::keys::RequestType;
+
+use crate::admission::Class;
+use crate::limits::LANE_REQUESTS_MAX;
+use crate::tx::claim::{Claims, RequestId};
+
+/// A request on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    /// Number of its session in the arbiter.
+    pub(crate) session: u32,
+    /// Number of its connection, which is never used again.
+    pub(crate) connection: u64,
+    pub(crate) sync: u64,
+    pub(crate) stream: u64,
+    pub(crate) request: RequestType,
+    pub(crate) class: Class,
+    /// What is called, for CALL.
+    pub(crate) procedure: Option<Rc<str>>,
+    /// Bytes of its body, for the credit.
+    pub(crate) bytes: usize,
+    pub(crate) since: Instant,
+}
+
+/// The table of requests on their way.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    claims: Arc<Claims>,
+    slots: Vec<Option<(RequestId, Pending)>>,
+    free: Vec<u32>,
+    bytes: usize,
+}
+
+impl Registry {
+    /// `claims` must have room for [`LANE_REQUESTS_MAX`] requests.
+    pub(crate) fn new(claims: Arc<Claims>) -> Self {
+        Self {
+            claims,
+            slots: Vec::new(),
+            free: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Bytes of everything on its way.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= LANE_REQUESTS_MAX
+    }
+
+    /// Queues a request for Tx; `None` if the table is full.
+    pub(crate) fn insert(&mut self, pending: Pending) -> Option<RequestId> {
+        if self.is_full() {
+            return None;
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as u32
+        });
+        let id = self.claims.queue(index);
+        self.bytes += pending.bytes;
+        self.slots[index as usize] = Some((id, pending));
+        Some(id)
+    }
+
+    fn remove(&mut self, id: RequestId) -> Option<Pending> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        let (_, pending) = slot.take_if(|(own, _)| *own == id)?;
+        self.free.push(id.index);
+        self.bytes -= pending.bytes;
+        Some(pending)
+    }
+
+    /// Takes out a request because its reply is here; `None` if it was given up on before.
+    pub(crate) fn finish(&mut self, id: RequestId) -> Option<Pending> {
+        let pending = self.remove(id)?;
+        self.claims.free(id);
+        Some(pending)
+    }
+
+    /// Takes back what Tx has not begun.
+    pub(crate) fn revoke_queued(&mut self) -> Vec<Pending> {
+        let claims = self.claims.clone();
+        self.take_where(|id| claims.revoke(id))
+    }
+
+    /// Gives up on everything that Tx has begun: a late reply will find nothing.
+    pub(crate) fn abandon_started(&mut self) -> Vec<Pending> {
+        let claims = self.claims.clone();
+        self.take_where(|id| {
+            let started = claims.is_started(id);
+            if started {
+                claims.free(id);
+            }
+            started
+        })
+    }
+
+    fn take_where(&mut self, mut wanted: impl FnMut(RequestId) -> bool) -> Vec<Pending> {
+        let ids: Vec<_> = self
+            .iter()
+            .map(|(id, _)| id)
+            .filter(|id| wanted(*id))
+            .collect();
+        let mut taken: Vec<_> = ids.into_iter().filter_map(|id| self.remove(id)).collect();
+        taken.sort_by_key(|pending| pending.since);
+        taken
+    }
+
+    /// Whether Tx has begun a request.
+    pub(crate) fn is_started(&self, id: RequestId) -> bool {
+        self.claims.is_started(id)
+    }
+
+    /// Everything on its way, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (RequestId, &Pending)> {
+        self.slots
+            .iter()
+            .flatten()
+            .map(|(id, pending)| (*id, pending))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(sync: u64) -> Pending {
+        Pending {
+            session: 0,
+            connection: 1,
+            sync,
+            stream: 0,
+            request: RequestType::Replace,
+            class: Class::Write,
+            procedure: None,
+            bytes: 10,
+            since: Instant::now(),
+        }
+    }
+
+    fn registry() -> (Registry, Arc<Claims>) {
+        let claims = Arc::new(Claims::new(LANE_REQUESTS_MAX));
+        (Registry::new(claims.clone()), claims)
+    }
+
+    #[test]
+    fn only_what_tx_has_not_begun_is_revoked() {
+        let (mut registry, claims) = registry();
+        let started = registry.insert(pending(1)).unwrap();
+        let queued = registry.insert(pending(2)).unwrap();
+        assert!(claims.claim(started));
+        let revoked: Vec<_> = registry
+            .revoke_queued()
+            .iter()
+            .map(|own| own.sync)
+            .collect();
+        assert_eq!(revoked, [2]);
+        assert!(!claims.claim(queued));
+        assert_eq!((registry.len(), registry.bytes()), (1, 10));
+        assert_eq!(registry.finish(started).map(|own| own.sync), Some(1));
+        assert_eq!((registry.len(), registry.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_late_reply_to_an_abandoned_request_finds_nothing_not_its_successor() {
+        let (mut registry, claims) = registry();
+        let first = registry.insert(pending(1)).unwrap();
+        assert!(claims.claim(first));
+        assert_eq!(registry.abandon_started().len(), 1);
+        let second = registry.insert(pending(2)).unwrap();
+        assert_eq!(first.index, second.index);
+        assert!(registry.finish(first).is_none());
+        assert!(registry.finish(second).is_some());
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let (mut registry, _claims) = registry();
+        for sync in 0..LANE_REQUESTS_MAX as u64 {
+            assert!(registry.insert(pending(sync)).is_some());
+        }
+        assert!(registry.is_full());
+        assert!(registry.insert(pending(0)).is_none());
+    }
+}

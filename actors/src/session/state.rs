@@ -1,0 +1,148 @@
+//! What a session knows about its connection.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::task::Waker;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+use vestibule_wire::features::Features;
+use vestibule_wire::greeting::SALT_SIZE;
+
+use super::output::Output;
+use super::watch::Watches;
+use crate::admission::Class;
+use crate::engine::{Caller, Scan};
+
+/// One connection, shared by its session and the lane that hands it replies.
+pub(crate) struct SessionCell {
+    /// Its number in the lane.
+    pub(crate) index: u32,
+    /// Its number in the runtime.
+    pub(crate) connection: u64,
+    pub(crate) peer: SocketAddr,
+    pub(crate) since: Instant,
+    pub(crate) state: RefCell<SessionState>,
+    /// Wakes the session's task.
+    pub(crate) waker: RefCell<Option<Waker>>,
+    /// On the lane's list of those with replies to flush.
+    pub(crate) is_dirty: Cell<bool>,
+}
+
+impl SessionCell {
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        let mut own = self.waker.borrow_mut();
+        if !own.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            *own = Some(waker.clone());
+        }
+    }
+}
+
+/// How far the end of a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// Not at all.
+    No,
+    /// When what is written has been sent; nothing more is read.
+    AfterFlush,
+    /// At once.
+    Now,
+}
+
+/// Everything of a session that changes.
+pub(crate) struct SessionState {
+    pub(crate) stream: TcpStream,
+    /// Bytes that were read and not taken yet: a frame's beginning, or what waits for a credit.
+    pub(crate) inbox: Vec<u8>,
+    pub(crate) output: Output,
+    pub(crate) closing: Closing,
+    /// Taking frames stopped for want of a credit; the lane resumes it.
+    pub(crate) is_stalled: bool,
+    /// A SELECT on the view that takes several steps: what comes after it waits.
+    pub(crate) scan: Option<Box<ParkedScan>>,
+    /// Requests kept until solo ends.
+    pub(crate) held: Option<Box<Held>>,
+    pub(crate) salt: [u8; SALT_SIZE],
+    pub(crate) features: Features,
+    /// Who Tx and the view are told is asking.
+    pub(crate) caller: Caller,
+    pub(crate) watches: Option<Box<Watches>>,
+    /// Version of the events that the watches have seen.
+    pub(crate) events_seen: u64,
+    /// Streams with an open transaction.
+    pub(crate) transactions: Vec<u64>,
+    pub(crate) counts: InFlight,
+    /// The Tx that knows this session's caller, by generation; 0 for none.
+    pub(crate) introduced_to: u64,
+}
+
+/// Requests of one connection that are forwarded and not answered.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct InFlight {
+    pub(crate) all: usize,
+    pub(crate) writes: usize,
+    pub(crate) calls: usize,
+}
+
+impl InFlight {
+    pub(crate) fn add(&mut self, class: Class) {
+        self.all += 1;
+        match class {
+            Class::Write => self.writes += 1,
+            Class::Call => self.calls += 1,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn remove(&mut self, class: Class) {
+        self.all -= 1;
+        match class {
+            Class::Write => self.writes -= 1,
+            Class::Call => self.calls -= 1,
+            _ => {}
+        }
+    }
+}
+
+/// A stepwise SELECT: the frame it came in, its place, and the reply so far.
+pub(crate) struct ParkedScan {
+    pub(crate) content: Vec<u8>,
+    pub(crate) scan: Scan,
+    pub(crate) reply: Vec<u8>,
+    pub(crate) restarts: u32,
+}
+
+/// Requests kept by the solo policy `hold`.
+#[derive(Default)]
+pub(crate) struct Held {
+    pub(crate) frames: VecDeque<(Instant, Vec<u8>)>,
+    pub(crate) bytes: usize,
+}
+
+impl SessionState {
+    /// Whether a drain may close it: nothing of it is under way, and it has not asked to be told.
+    pub(crate) fn is_idle_for_drain(&self) -> bool {
+        let subscribed = self
+            .watches
+            .as_ref()
+            .is_some_and(|watches| watches.is_watching("box.shutdown"));
+        self.counts.all == 0
+            && self.transactions.is_empty()
+            && self.scan.is_none()
+            && self.inbox.is_empty()
+            && !subscribed
+    }
+
+    pub(crate) fn close(&mut self, closing: Closing) {
+        if self.closing != Closing::Now {
+            self.closing = closing;
+        }
+    }
+}

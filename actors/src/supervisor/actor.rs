@@ -1,0 +1,278 @@
+//! The actix shell of the Supervisor.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use actix::{Actor, AsyncContext, Context, Handler};
+use actix_rt::Arbiter;
+use tokio::sync::watch;
+
+use super::log::{StopReport, TransitionRecord};
+use super::messages::{BeginDrain, LaneDrained, SupervisorHandle, TxEvent};
+use super::stop::{Action, Stop};
+use crate::acceptor::AcceptorHandle;
+use crate::limits::{TX_DEATHS_MAX, TX_DEATHS_PERIOD};
+use crate::serving::State;
+use crate::shared::Shared;
+use crate::tx::{TxHandle, may_restart};
+
+/// Starts a Tx of a given generation on an arbiter of its own.
+pub(crate) type SpawnTx = Box<dyn FnMut(u64, &SupervisorHandle) -> (TxHandle, Arbiter)>;
+
+/// The actor that watches over the others, on the System arbiter.
+pub(crate) struct Supervisor {
+    shared: Arc<Shared>,
+    acceptor: Option<AcceptorHandle>,
+    lanes: Vec<Arbiter>,
+    spawn_tx: SpawnTx,
+    tx: Option<(TxHandle, Arbiter)>,
+    generation: u64,
+    deaths: VecDeque<Instant>,
+    stop: Stop,
+    begun: Instant,
+    record: Option<u64>,
+    killed: usize,
+    failure: Option<String>,
+    stopped: watch::Sender<Option<StopReport>>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        lanes: Vec<Arbiter>,
+        spawn_tx: SpawnTx,
+        stopped: watch::Sender<Option<StopReport>>,
+    ) -> Self {
+        Self {
+            stop: Stop::new(lanes.len()),
+            shared,
+            acceptor: None,
+            lanes,
+            spawn_tx,
+            tx: None,
+            generation: 0,
+            deaths: VecDeque::new(),
+            begun: Instant::now(),
+            record: None,
+            killed: 0,
+            failure: None,
+            stopped,
+        }
+    }
+
+    pub(crate) fn set_acceptor(&mut self, acceptor: AcceptorHandle) {
+        self.acceptor = Some(acceptor);
+    }
+
+    fn start_tx(&mut self, ctx: &mut Context<Self>) {
+        self.generation += 1;
+        let own = SupervisorHandle::new(ctx.address());
+        self.tx = Some((self.spawn_tx)(self.generation, &own));
+    }
+
+    fn lane_handles(&self) -> &[crate::session::LaneHandle] {
+        self.shared.lanes.get().map_or(&[], Vec::as_slice)
+    }
+
+    fn record(&self, to: State, reason: &str, requested_by: &str) -> u64 {
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        self.shared.transitions.push(TransitionRecord {
+            id: 0,
+            from: self.shared.cell.load().state.name().to_owned(),
+            to: to.name().to_owned(),
+            reason: reason.to_owned(),
+            requested_by: requested_by.to_owned(),
+            started: unix.as_secs_f64(),
+            took: 0.0,
+            waited_for: self.shared.in_flight_count(),
+            killed: 0,
+        })
+    }
+
+    /// A panic in engine code: connections stay, a new Tx recovers.
+    fn tx_died(&mut self, text: &str, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        log::error!("Tx died: {text}");
+        self.record(State::Loading, &format!("Tx died: {text}"), "supervisor");
+        self.shared
+            .cell
+            .loading("recovering after a failure of Tx", now);
+        for lane in self.lane_handles() {
+            lane.tx_lost("Tx died while it executed the request".to_owned());
+        }
+        if let Some((_, arbiter)) = self.tx.take() {
+            arbiter.stop();
+        }
+        self.deaths.push_back(now);
+        self.deaths
+            .retain(|death| now.duration_since(*death) < TX_DEATHS_PERIOD);
+        if !may_restart(self.shared.cell.load().state) {
+            self.tx_gone(ctx);
+        } else if self.deaths.len() >= TX_DEATHS_MAX {
+            self.fail(
+                format!("Tx died {TX_DEATHS_MAX} times within a minute: {text}"),
+                ctx,
+            );
+        } else {
+            self.start_tx(ctx);
+        }
+    }
+
+    /// The runtime cannot go on: it stops at once and says why.
+    fn fail(&mut self, failure: String, ctx: &mut Context<Self>) {
+        log::error!("{failure}");
+        self.failure = Some(failure);
+        self.tx_gone(ctx);
+        self.begin_stop(Duration::ZERO, "failure", "supervisor", ctx);
+    }
+
+    fn tx_gone(&mut self, ctx: &mut Context<Self>) {
+        let actions = self.stop.tx_stopped();
+        self.carry_out(actions, ctx);
+    }
+
+    fn begin_stop(&mut self, grace: Duration, reason: &str, by: &str, ctx: &mut Context<Self>) {
+        if self.stop.is_begun() {
+            return;
+        }
+        let now = Instant::now();
+        log::info!(
+            "stopping ({reason}, by {by}), grace period {} ms",
+            grace.as_millis()
+        );
+        self.begun = now;
+        self.record = Some(self.record(State::Stopped, reason, by));
+        let actions = self.stop.begin(now, grace);
+        self.carry_out(actions, ctx);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
+        for action in actions {
+            match action {
+                Action::Quiesce => {
+                    if let Some(acceptor) = &self.acceptor {
+                        acceptor.stop();
+                    }
+                    self.shared
+                        .cell
+                        .draining("the server is stopping", Instant::now());
+                }
+                Action::CloseAll => {
+                    self.killed = self.shared.in_flight_count();
+                    for lane in self.lane_handles() {
+                        lane.close_all();
+                    }
+                }
+                Action::StopTx => {
+                    if let Some((tx, _)) = &self.tx {
+                        tx.stop();
+                    } else {
+                        self.tx_gone(ctx);
+                    }
+                }
+                Action::WakeAt(time) => {
+                    let wait = time.saturating_duration_since(Instant::now());
+                    ctx.run_later(wait, |supervisor, ctx| {
+                        let actions = supervisor.stop.on_time(Instant::now());
+                        supervisor.carry_out(actions, ctx);
+                    });
+                }
+                Action::Finish { tx_stopped } => self.finish(tx_stopped),
+            }
+        }
+    }
+
+    fn finish(&mut self, tx_stopped: bool) {
+        let now = Instant::now();
+        self.shared.cell.stopped(now);
+        let took = now.duration_since(self.begun);
+        if let Some(record) = self.record {
+            self.shared.transitions.finish(record, took, self.killed);
+        }
+        log::info!(
+            "stopped after {} ms, {} requests cut off{}",
+            took.as_millis(),
+            self.killed,
+            if tx_stopped { "" } else { ", Tx left behind" }
+        );
+        for lane in &self.lanes {
+            lane.stop();
+        }
+        if let Some((_, arbiter)) = &self.tx {
+            arbiter.stop();
+        }
+        let failure = self.failure.clone();
+        let report = StopReport {
+            killed: self.killed,
+            tx_stopped,
+            took,
+            failure,
+        };
+        // Nobody listening is no fault: an embedder may have dropped its handle.
+        let _ = self.stopped.send(Some(report));
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.start_tx(ctx);
+        if let Some((tx, _)) = &self.tx {
+            for lane in self.lane_handles() {
+                lane.tx_ready(tx.clone());
+            }
+        }
+    }
+}
+
+impl Handler<TxEvent> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, event: TxEvent, ctx: &mut Self::Context) {
+        let current = self.generation;
+        match event {
+            TxEvent::Ready { generation } if generation == current => {
+                self.record(self.shared.cell.load().state, "the engine is ready", "tx");
+                if let Some((tx, _)) = &self.tx {
+                    for lane in self.lane_handles() {
+                        lane.tx_ready(tx.clone());
+                    }
+                }
+            }
+            TxEvent::Failed { generation, text } if generation == current => {
+                self.fail(format!("the engine cannot start: {text}"), ctx);
+            }
+            TxEvent::Died { generation, text } if generation == current => {
+                self.tx_died(&text, ctx);
+            }
+            TxEvent::Stopped { generation } if generation == current && self.tx.is_some() => {
+                self.tx_gone(ctx);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Handler<BeginDrain> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, drain: BeginDrain, ctx: &mut Self::Context) {
+        let grace = drain
+            .grace
+            .unwrap_or(self.shared.config.shutdown_grace_period);
+        self.begin_stop(grace, &drain.reason, &drain.requested_by, ctx);
+    }
+}
+
+impl Handler<LaneDrained> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, drained: LaneDrained, ctx: &mut Self::Context) {
+        let actions = self.stop.lane_drained(drained.0, Instant::now());
+        self.carry_out(actions, ctx);
+    }
+}

@@ -1,0 +1,189 @@
+//! The actix shell of Tx: its mailbox fills the turn, its one long-lived item runs it.
+//!
+//! The item is polled after the mailbox is empty, so everything that arrived meanwhile shares a turn,
+//! and with it one journal write.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task;
+use std::time::Instant;
+
+use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, AsyncContext as _, Context, Handler, Running};
+
+use super::core::{Port, TxCore};
+use super::messages::{Batch, Completed, Stop};
+use crate::engine::{Engine, Fault};
+use crate::procedures::Procedures;
+use crate::shared::Shared;
+use crate::supervisor::{SupervisorHandle, TxEvent};
+
+/// Makes an engine, on Tx's thread. Called again if Tx has to be replaced.
+pub type EngineFactory<E> = Arc<dyn Fn() -> Result<E, Fault> + Send + Sync>;
+
+/// The actor that owns the engine. Alone on its arbiter: it may block for minutes.
+pub(crate) struct Tx<E: Engine> {
+    /// None before recovery, after a panic, and after a stop.
+    core: Option<Box<TxCore<E>>>,
+    parts: Option<Parts<E>>,
+    supervisor: SupervisorHandle,
+    generation: u64,
+}
+
+/// What the core is made of when the actor starts.
+pub(crate) struct Parts<E: Engine> {
+    pub(crate) factory: EngineFactory<E>,
+    pub(crate) procedures: Arc<Procedures<E>>,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl<E: Engine> Tx<E> {
+    pub(crate) fn new(parts: Parts<E>, supervisor: SupervisorHandle, generation: u64) -> Self {
+        Self {
+            core: None,
+            parts: Some(parts),
+            supervisor,
+            generation,
+        }
+    }
+
+    fn recover(&mut self, ctx: &mut Context<Self>) -> Result<(), Fault> {
+        let Some(parts) = self.parts.take() else {
+            return Ok(());
+        };
+        let cell = parts.shared.cell.clone();
+        let mut engine = (parts.factory)()?;
+        engine.recover(&mut |progress| cell.loading_progress(progress))?;
+        let completions = ctx.address().recipient();
+        let core = TxCore::new(
+            engine,
+            parts.procedures,
+            parts.ports,
+            completions,
+            parts.shared,
+        );
+        self.core = Some(Box::new(core));
+        Ok(())
+    }
+
+    /// Runs `work`; a panic in it ends this Tx but neither the thread nor the connections.
+    fn guarded<R>(
+        &mut self,
+        ctx: &mut Context<Self>,
+        work: impl FnOnce(&mut Self, &mut Context<Self>) -> R,
+    ) -> Option<R> {
+        // The core is dropped after a panic, so nobody sees what state it was left in.
+        match catch_unwind(AssertUnwindSafe(|| work(self, ctx))) {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                let core = self.core.take();
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(core)));
+                let text = panic_text(panic.as_ref());
+                self.supervisor.tx_event(TxEvent::Died {
+                    generation: self.generation,
+                    text,
+                });
+                ctx.stop();
+                None
+            }
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a text".to_owned())
+}
+
+impl<E: Engine> Actor for Tx<E> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let generation = self.generation;
+        match self.guarded(ctx, Self::recover) {
+            Some(Ok(())) => {
+                if let Some(core) = &self.core {
+                    core.cell().ready(Instant::now());
+                }
+                self.supervisor.tx_event(TxEvent::Ready { generation });
+                ctx.spawn(TurnLoop);
+            }
+            Some(Err(fault)) => {
+                let text = fault.to_string();
+                self.supervisor
+                    .tx_event(TxEvent::Failed { generation, text });
+                ctx.stop();
+            }
+            None => {}
+        }
+    }
+
+    fn stopping(&mut self, _ctx: &mut Self::Context) -> Running {
+        // Dropped here so that the engine has closed its files when the Supervisor hears of it.
+        self.core = None;
+        self.supervisor.tx_event(TxEvent::Stopped {
+            generation: self.generation,
+        });
+        Running::Stop
+    }
+}
+
+impl<E: Engine> Handler<Batch> for Tx<E> {
+    type Result = ();
+
+    fn handle(&mut self, batch: Batch, _ctx: &mut Self::Context) {
+        if let Some(core) = &mut self.core {
+            core.push_batch(batch);
+        }
+    }
+}
+
+impl<E: Engine> Handler<Completed> for Tx<E> {
+    type Result = ();
+
+    fn handle(&mut self, completed: Completed, _ctx: &mut Self::Context) {
+        if let Some(core) = &mut self.core {
+            core.push_completed(completed);
+        }
+    }
+}
+
+impl<E: Engine> Handler<Stop> for Tx<E> {
+    type Result = ();
+
+    fn handle(&mut self, _stop: Stop, ctx: &mut Self::Context) {
+        while self.core.as_ref().is_some_and(|core| core.has_work()) {
+            self.guarded(ctx, |tx, _| tx.core.as_mut().map(|core| core.turn()));
+        }
+        ctx.stop();
+    }
+}
+
+/// Runs turns as long as there is work, giving way to async procedures between two turns.
+struct TurnLoop;
+
+impl<E: Engine> ActorFuture<Tx<E>> for TurnLoop {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        tx: &mut Tx<E>,
+        ctx: &mut Context<Tx<E>>,
+        cx: &mut task::Context<'_>,
+    ) -> task::Poll<()> {
+        let Some(core) = &tx.core else {
+            return task::Poll::Ready(());
+        };
+        core.jobs().set_waker(cx.waker());
+        if core.has_work() {
+            tx.guarded(ctx, |tx, _| tx.core.as_mut().map(|core| core.turn()));
+            if tx.core.as_ref().is_some_and(|core| core.has_work()) {
+                cx.waker().wake_by_ref();
+            }
+        }
+        task::Poll::Pending
+    }
+}

@@ -1,0 +1,143 @@
+//! What Tx is told and what it answers, and the handle that others hold.
+//!
+//! Data crosses threads in batches: one message per session arbiter and tick, whatever the number of
+//! requests. The buffers of a batch go back and forth, so that nothing is allocated on the way.
+
+use actix::{Message, Recipient};
+use vestibule_wire::keys::RequestType;
+
+use super::claim::RequestId;
+use crate::engine::{Caller, Ticket};
+
+/// The requests that one session arbiter gathered in one tick.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Which session arbiter.
+    pub lane: usize,
+    /// Who the callers are that Tx has not heard of, or that changed: before the entries.
+    pub introductions: Vec<(u32, Caller)>,
+    /// The requests, in the order of their arrival.
+    pub entries: Vec<Entry>,
+    /// Their bodies.
+    pub bytes: Vec<u8>,
+    /// Connections that are gone: after the entries. Number of the session and of the connection.
+    pub departures: Vec<(u32, u64)>,
+    /// A used [`Replies`] on its way back, for its buffers.
+    pub recycled: Option<Replies>,
+}
+
+impl Message for Batch {
+    type Result = ();
+}
+
+impl Batch {
+    /// Whether there is anything to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.departures.is_empty()
+    }
+
+    /// Empties it, keeping the buffers.
+    pub fn clear(&mut self) {
+        self.introductions.clear();
+        self.entries.clear();
+        self.bytes.clear();
+        self.departures.clear();
+    }
+}
+
+/// One request in a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The word by which it is claimed or revoked.
+    pub id: RequestId,
+    /// The session's number in its arbiter.
+    pub session: u32,
+    /// What it asks for.
+    pub request: RequestType,
+    /// Its sync, for the reply's header.
+    pub sync: u64,
+    /// Its stream, 0 for none.
+    pub stream: u64,
+    /// Where its body starts in the batch.
+    pub start: u32,
+    /// Where it ends.
+    pub end: u32,
+}
+
+/// The replies of one turn to one session arbiter.
+#[derive(Debug, Default)]
+pub struct Replies {
+    /// Which replies, in the order of their bytes.
+    pub heads: Vec<ReplyHead>,
+    /// Whole frames, ready for the socket.
+    pub bytes: Vec<u8>,
+    /// Batches that are done, for their buffers.
+    pub spent: Vec<Batch>,
+}
+
+impl Message for Replies {
+    type Result = ();
+}
+
+/// One reply among [`Replies`].
+#[derive(Debug, Clone, Copy)]
+pub struct ReplyHead {
+    /// Which request it answers.
+    pub id: RequestId,
+    /// The request's sync.
+    pub sync: u64,
+    /// Where its bytes end; they start where the one before ends.
+    pub end: usize,
+}
+
+/// A deferred request is complete.
+#[derive(Debug)]
+pub struct Completed {
+    /// Which.
+    pub ticket: Ticket,
+    /// The reply's body, or the error.
+    pub result: Result<Vec<u8>, vestibule_wire::Error>,
+}
+
+impl Message for Completed {
+    type Result = ();
+}
+
+/// Tx is to close its engine and stop.
+#[derive(Debug)]
+pub struct Stop;
+
+impl Message for Stop {
+    type Result = ();
+}
+
+/// How others reach Tx. Control never goes this way: it would queue behind data.
+#[derive(Debug, Clone)]
+pub struct TxHandle {
+    batches: Recipient<Batch>,
+    stop: Recipient<Stop>,
+    /// Which Tx, counted from 1: what an earlier one left behind is recognised by it.
+    pub(crate) generation: u64,
+}
+
+impl TxHandle {
+    pub(crate) fn new(batches: Recipient<Batch>, stop: Recipient<Stop>, generation: u64) -> Self {
+        Self {
+            batches,
+            stop,
+            generation,
+        }
+    }
+
+    /// Hands over a batch. Room in the mailbox is not asked for: admission is by credits, taken before
+    /// the batch was built (an actix mailbox does not hold senders back).
+    pub(crate) fn submit(&self, batch: Batch) {
+        self.batches.do_send(batch);
+    }
+
+    /// Asks Tx to stop when it has done what it has.
+    pub(crate) fn stop(&self) {
+        self.stop.do_send(Stop);
+    }
+}

@@ -1,0 +1,24 @@
+//! Tx: the one thread that owns the engine, and may be busy.
+//!
+//! ```text
+//!   session arbiters ──Batch──▶ mailbox ─▶ turn: claim, execute, commit ──Replies──▶ session arbiters
+//!                                            │        ▲
+//!                                            └ async ─┘  procedures, deferred completions
+//! ```
+//!
+//! Nobody waits for Tx but by what it has not answered. A panic in the engine ends this Tx; the
+//! Supervisor starts another, whose engine recovers from its journal.
+
+mod actor;
+pub mod claim;
+mod completion;
+mod context;
+mod core;
+pub mod messages;
+
+pub use actor::EngineFactory;
+pub(crate) use actor::{Parts, Tx};
+pub use completion::Completion;
+pub use context::AsyncContext;
+pub(crate) use core::{Port, may_restart};
+pub use messages::TxHandle;

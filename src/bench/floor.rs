@@ -1,0 +1,217 @@
+//! The floor: the least that a server on this machine can do for a request.
+//!
+//! One thread that looks at the length of a request, copies its sync into a constant reply of
+//! 33 bytes and writes all replies of a read at once. It knows where the bench puts the sync
+//! and speaks with nobody else.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token, Waker};
+use vestibule_wire::greeting::{self, SALT_SIZE};
+
+use super::BenchError;
+use super::link::{Link, ReadEnd, SHARED_BUFFER_SIZE};
+use super::request::SYNC_AT;
+
+const LISTENER: Token = Token(usize::MAX);
+const STOP: Token = Token(usize::MAX - 1);
+
+const UUID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// A reply to PING with sync 0.
+const REPLY: [u8; 33] = [
+    0xce, 0, 0, 0, 28, // length
+    0x83, 0x00, 0xce, 0, 0, 0, 0, // code
+    0x01, 0xcf, 0, 0, 0, 0, 0, 0, 0, 0, // sync
+    0x05, 0xcf, 0, 0, 0, 0, 0, 0, 0, 1, // schema version
+    0x80,
+];
+/// The low four bytes of the sync of the reply.
+const REPLY_SYNC_AT: usize = 18;
+
+/// A running floor; stops when dropped.
+pub(super) struct Floor {
+    addr: SocketAddr,
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Floor {
+    /// Starts the floor on a free port of the loopback interface.
+    pub(super) fn start() -> Result<Self, BenchError> {
+        Self::try_start().map_err(BenchError::io("starting the floor"))
+    }
+
+    fn try_start() -> io::Result<Self> {
+        let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let addr = listener.local_addr()?;
+        let poll = Poll::new()?;
+        poll.registry()
+            .register(&mut listener, LISTENER, Interest::READABLE)?;
+        let waker = Waker::new(poll.registry(), STOP)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new()
+            .name("floor".to_owned())
+            .spawn(move || {
+                let server = Server {
+                    poll,
+                    listener,
+                    links: Vec::new(),
+                    shared: vec![0; SHARED_BUFFER_SIZE],
+                    replies: Vec::new(),
+                };
+                if let Err(error) = server.serve(&stopped) {
+                    log::error!("the floor failed: {error}");
+                }
+            })?;
+        Ok(Floor {
+            addr,
+            stop,
+            waker,
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+impl Drop for Floor {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if self.waker.wake().is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            // It only fails if the thread panicked, which has been printed already.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Server {
+    poll: Poll,
+    listener: TcpListener,
+    /// By token; a closed one leaves a hole, for the few connections of one run.
+    links: Vec<Option<Link>>,
+    shared: Vec<u8>,
+    replies: Vec<u8>,
+}
+
+impl Server {
+    fn serve(mut self, stop: &AtomicBool) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        while !stop.load(Ordering::Relaxed) {
+            match self.poll.poll(&mut events, None) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            for event in &events {
+                match event.token() {
+                    STOP => {}
+                    LISTENER => self.accept()?,
+                    Token(number) => {
+                        if self.turn(number, event.is_read_closed()).is_err() {
+                            self.links[number] = None;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        loop {
+            let mut stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            stream.set_nodelay(true)?;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll
+                .registry()
+                .register(&mut stream, Token(self.links.len()), interest)?;
+            let mut link = Link::new(stream);
+            link.send(&greeting::encode(UUID, &[0; SALT_SIZE]))?;
+            self.links.push(Some(link));
+        }
+    }
+
+    /// Answers all that has arrived on a connection; an error means that it is over.
+    fn turn(&mut self, number: usize, to_the_end: bool) -> io::Result<()> {
+        let Some(link) = &mut self.links[number] else {
+            return Ok(());
+        };
+        link.flush()?;
+        loop {
+            let filled = link.fill(&mut self.shared, to_the_end)?;
+            let bytes = &self.shared[..filled.len];
+            self.replies.clear();
+            let used = answer(bytes, &mut self.replies)?;
+            link.keep(&bytes[used..]);
+            if !self.replies.is_empty() {
+                link.send(&self.replies)?;
+            }
+            match filled.end {
+                ReadEnd::More => {}
+                ReadEnd::Drained => return Ok(()),
+                ReadEnd::Closed => return Err(ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+}
+
+/// Appends a reply for every whole request and gives the bytes used.
+fn answer(bytes: &[u8], replies: &mut Vec<u8>) -> io::Result<usize> {
+    let mut used = 0;
+    while let Some(prefix) = bytes[used..].first_chunk::<{ SYNC_AT + 4 }>() {
+        let [form, a, b, c, d, .., s, y, n, k] = *prefix;
+        if form != 0xce {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let size = 5 + u32::from_be_bytes([a, b, c, d]) as usize;
+        if bytes.len() - used < size {
+            break;
+        }
+        let start = replies.len();
+        replies.extend_from_slice(&REPLY);
+        replies[start + REPLY_SYNC_AT..start + REPLY_SYNC_AT + 4].copy_from_slice(&[s, y, n, k]);
+        used += size;
+    }
+    Ok(used)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reply;
+    use super::super::request::Template;
+    use super::*;
+
+    #[test]
+    fn every_request_is_answered_with_its_sync() {
+        let mut requests = Vec::new();
+        Template::ping().append(&mut requests, 258, 0);
+        Template::replace(512).append(&mut requests, 3, 4);
+        let whole = requests.len();
+        Template::select(512).append(&mut requests, 5, 6);
+        for cut in whole..requests.len() {
+            let mut replies = Vec::new();
+            assert_eq!(answer(&requests[..cut], &mut replies).unwrap(), whole);
+            assert_eq!(replies.len(), 2 * REPLY.len());
+            assert_eq!(reply::parse(&replies).unwrap().unwrap().sync, 258);
+            assert_eq!(
+                reply::parse(&replies[REPLY.len()..]).unwrap().unwrap().sync,
+                3
+            );
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Finds or creates the space of the measurement, and fills it.
+
+use std::io::{IsTerminal, stderr};
+
+use vestibule_wire::keys::{self, RequestType};
+use vestibule_wire::msgpack::{write_array_len, write_bool, write_map_len, write_str, write_uint};
+
+use super::control::Control;
+use super::request::{Template, select_body};
+use super::{BenchError, reply};
+
+const VSPACE: u32 = 281;
+const VSPACE_NAME: u32 = 2;
+const VINDEX: u32 = 289;
+/// Small enough for the answers to fit into the buffers of the socket, so that writing a whole
+/// batch before reading cannot lock up.
+const PRELOAD_BATCH: u32 = 250;
+
+/// The number of the space with this name, with a primary index, created when missing.
+pub(super) fn find_or_create(control: &mut Control, name: &str) -> Result<u32, BenchError> {
+    let mut refused = None;
+    if find(control, name)?.is_none() {
+        refused = create_space(control, name).err();
+    }
+    let Some(space) = find(control, name)? else {
+        return Err(refused.unwrap_or_else(|| {
+            BenchError::Protocol(format!("space '{name}' was created and does not exist"))
+        }));
+    };
+    if !has_primary(control, space)? {
+        let refused = create_index(control, name).err();
+        if !has_primary(control, space)? {
+            return Err(refused.unwrap_or_else(|| {
+                BenchError::Protocol(format!("space '{name}' still has no primary index"))
+            }));
+        }
+    }
+    Ok(space)
+}
+
+/// Writes every key once, in order.
+pub(super) fn preload(control: &mut Control, space: u32, keys: u32) -> Result<(), BenchError> {
+    let template = Template::replace(space);
+    let mut progress = Progress::new(keys);
+    let mut batch = Vec::new();
+    for first in (0..keys).step_by(PRELOAD_BATCH as usize) {
+        let end = keys.min(first.saturating_add(PRELOAD_BATCH));
+        batch.clear();
+        for key in first..end {
+            template.append(&mut batch, key, key);
+        }
+        control
+            .exchange(&batch, (end - first) as usize, "filling the space", |_| ())
+            .map_err(explain)?;
+        progress.show(end);
+    }
+    Ok(())
+}
+
+fn find(control: &mut Control, name: &str) -> Result<Option<u32>, BenchError> {
+    let mut by_name = Vec::new();
+    write_array_len(&mut by_name, 1);
+    write_str(&mut by_name, name);
+    let body = select_body(VSPACE, VSPACE_NAME, &by_name);
+    let doing = format!("looking up the space '{name}'");
+    let frame = control
+        .request(RequestType::Select, &body, &doing)
+        .map_err(explain)?;
+    first_field(&frame).map_err(|()| unreadable(&doing))
+}
+
+fn has_primary(control: &mut Control, space: u32) -> Result<bool, BenchError> {
+    let mut primary = Vec::new();
+    write_array_len(&mut primary, 2);
+    write_uint(&mut primary, u64::from(space));
+    write_uint(&mut primary, 0);
+    let doing = "looking up the primary index";
+    let body = select_body(VINDEX, 0, &primary);
+    let frame = control
+        .request(RequestType::Select, &body, doing)
+        .map_err(explain)?;
+    first_field(&frame)
+        .map(|found| found.is_some())
+        .map_err(|()| unreadable(doing))
+}
+
+/// The number at the front of the first row of a select, if there is a row.
+fn first_field(frame: &[u8]) -> Result<Option<u32>, ()> {
+    let mut reader = reply::body_field(frame, keys::DATA).ok_or(())?;
+    if reader.read_array_len().map_err(drop)? == 0 {
+        return Ok(None);
+    }
+    reader.read_array_len().map_err(drop)?;
+    let number = reader.read_uint().map_err(drop)?;
+    u32::try_from(number).map(Some).map_err(|_| ())
+}
+
+fn create_space(control: &mut Control, name: &str) -> Result<(), BenchError> {
+    let mut arguments = Vec::new();
+    write_array_len(&mut arguments, 2);
+    write_str(&mut arguments, name);
+    write_map_len(&mut arguments, 1);
+    write_str(&mut arguments, "if_not_exists");
+    write_bool(&mut arguments, true);
+    call(
+        control,
+        "box.schema.space.create",
+        &arguments,
+        &format!("creating the space '{name}'"),
+    )
+}
+
+fn create_index(control: &mut Control, name: &str) -> Result<(), BenchError> {
+    let mut arguments = Vec::new();
+    write_array_len(&mut arguments, 2);
+    write_str(&mut arguments, "primary");
+    write_map_len(&mut arguments, 2);
+    write_str(&mut arguments, "parts");
+    write_array_len(&mut arguments, 1);
+    write_array_len(&mut arguments, 2);
+    write_uint(&mut arguments, 1);
+    write_str(&mut arguments, "unsigned");
+    write_str(&mut arguments, "if_not_exists");
+    write_bool(&mut arguments, true);
+    let function = format!("box.space.{name}:create_index");
+    call(
+        control,
+        &function,
+        &arguments,
+        &format!("creating the index of the space '{name}'"),
+    )
+}
+
+fn call(
+    control: &mut Control,
+    function: &str,
+    arguments: &[u8],
+    doing: &str,
+) -> Result<(), BenchError> {
+    let mut body = Vec::new();
+    write_map_len(&mut body, 2);
+    write_uint(&mut body, keys::FUNCTION_NAME);
+    write_str(&mut body, function);
+    write_uint(&mut body, keys::TUPLE);
+    body.extend_from_slice(arguments);
+    control
+        .request(RequestType::Call, &body, doing)
+        .map(drop)
+        .map_err(explain)
+}
+
+fn unreadable(doing: &str) -> BenchError {
+    BenchError::Protocol(format!("unreadable answer while {doing}"))
+}
+
+/// Adds what to do about a lack of rights, the usual reason with a plain Tarantool.
+fn explain(error: BenchError) -> BenchError {
+    const ACCESS_DENIED: u32 = 42;
+    const NO_SUCH_PROC: u32 = 33;
+    match error {
+        BenchError::Refused {
+            doing,
+            code: code @ (ACCESS_DENIED | NO_SUCH_PROC),
+            text,
+        } => {
+            let text = format!(
+                "{text}. The user needs the right to create, write and read: on Tarantool run \
+                 box.schema.user.grant('guest', 'super') once, or create the space with an \
+                 unsigned primary index, or give --user and --password"
+            );
+            BenchError::Refused { doing, code, text }
+        }
+        other => other,
+    }
+}
+
+/// Progress on a terminal; scripts are spared.
+struct Progress {
+    total: u32,
+    shown: bool,
+    percent: u64,
+}
+
+impl Progress {
+    fn new(total: u32) -> Self {
+        Progress {
+            total,
+            shown: stderr().is_terminal(),
+            percent: 0,
+        }
+    }
+
+    fn show(&mut self, done: u32) {
+        let percent = u64::from(done) * 100 / u64::from(self.total);
+        if self.shown && percent != self.percent {
+            self.percent = percent;
+            let end = if done == self.total { "\n" } else { "" };
+            eprint!("\rfilling the space: {done} of {} rows{end}", self.total);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reply::tests::reply;
+    use super::*;
+
+    #[test]
+    fn the_first_field_of_a_select() {
+        let row = [0x81, 0x30, 0xdd, 0, 0, 0, 1, 0x92, 0xcd, 2, 0, 0xa0];
+        assert_eq!(first_field(&reply(0, 1, false, &row)), Ok(Some(512)));
+        let none = [0x81, 0x30, 0xdd, 0, 0, 0, 0];
+        assert_eq!(first_field(&reply(0, 1, true, &none)), Ok(None));
+        assert_eq!(first_field(&reply(0, 1, true, &[0x80])), Err(()));
+    }
+
+    #[test]
+    fn only_a_lack_of_rights_is_explained() {
+        let refused = |code| BenchError::Refused {
+            doing: "calling".to_owned(),
+            code,
+            text: "no".to_owned(),
+        };
+        assert!(
+            explain(refused(42))
+                .to_string()
+                .contains("box.schema.user.grant")
+        );
+        assert!(
+            !explain(refused(3))
+                .to_string()
+                .contains("box.schema.user.grant")
+        );
+    }
+}
