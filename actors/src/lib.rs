@@ -27,6 +27,8 @@ pub mod serving;
 mod session;
 mod shared;
 mod supervisor;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tx;
 
 pub use config::Config;

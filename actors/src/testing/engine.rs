@@ -1,0 +1,309 @@
+//! An engine that does what a test says: it logs, blocks and fails on command.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use vestibule_wire::msgpack::Reader;
+use vestibule_wire::reply::Rows;
+use vestibule_wire::request::{Begin, Body, Select};
+use vestibule_wire::{Error, ErrorCode};
+
+use crate::Procedures;
+use crate::catalogue::{Catalogue, CatalogueBuilder};
+use crate::engine::{
+    Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, Scan, TransactionId,
+    ViewStep,
+};
+
+/// A test waits no longer than this for anything; a busy machine needs much less.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Default)]
+struct Stage {
+    /// Keys of REPLACEs in the order of their execution, committed or not.
+    executed: Vec<u64>,
+    /// What else happened, in order.
+    log: Vec<String>,
+    is_blocked: bool,
+    is_blocking_wanted: bool,
+    commits_fail: bool,
+    recovery_fails: bool,
+    is_recovery_held: bool,
+    panic_next: bool,
+}
+
+/// What a test holds in its hand.
+#[derive(Debug, Clone, Default)]
+pub struct Script {
+    stage: Arc<(Mutex<Stage>, Condvar)>,
+    rows: Arc<RwLock<BTreeMap<u64, Vec<u8>>>>,
+}
+
+impl Script {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Stage)) {
+        edit(&mut self.stage());
+        self.stage.1.notify_all();
+    }
+
+    fn wait(&self, what: &str, until: impl Fn(&Stage) -> bool) {
+        let (stage, timeout) = self
+            .stage
+            .1
+            .wait_timeout_while(self.stage(), PATIENCE, |stage| !until(stage))
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(stage);
+        assert!(!timeout.timed_out(), "waited in vain until {what}");
+    }
+
+    /// From the next CALL `block` on, Tx's thread stands still until [`release`](Self::release).
+    pub fn hold_tx(&self) {
+        self.change(|stage| stage.is_blocking_wanted = true);
+    }
+
+    /// Waits until Tx's thread stands still.
+    pub fn wait_until_blocked(&self) {
+        self.wait("Tx is blocked", |stage| stage.is_blocked);
+    }
+
+    /// Lets Tx's thread go on.
+    pub fn release(&self) {
+        self.change(|stage| stage.is_blocking_wanted = false);
+    }
+
+    /// Whether commits fail from now on.
+    pub fn fail_commits(&self, fail: bool) {
+        self.change(|stage| stage.commits_fail = fail);
+    }
+
+    /// Recovery waits until it is called again with `false`.
+    pub fn hold_recovery(&self, hold: bool) {
+        self.change(|stage| stage.is_recovery_held = hold);
+    }
+
+    /// Whether engines made from now on fail to recover.
+    pub fn fail_recovery(&self, fail: bool) {
+        self.change(|stage| stage.recovery_fails = fail);
+    }
+
+    /// The next REPLACE panics.
+    pub fn panic_next(&self) {
+        self.change(|stage| stage.panic_next = true);
+    }
+
+    /// Keys of the REPLACEs that were executed, in order.
+    #[must_use]
+    pub fn executed(&self) -> Vec<u64> {
+        self.stage().executed.clone()
+    }
+
+    /// What the engine wrote down: transactions, recoveries.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.stage().log.clone()
+    }
+
+    /// Waits for an entry in the log.
+    pub fn wait_for_log(&self, entry: &str) {
+        self.wait(entry, |stage| stage.log.iter().any(|own| own == entry));
+    }
+
+    /// An engine that follows this script.
+    #[must_use]
+    pub fn engine(&self) -> ScriptedEngine {
+        ScriptedEngine {
+            script: self.clone(),
+            pending: BTreeMap::new(),
+        }
+    }
+
+    /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo
+    /// first), `echo`, `later` (async), `commit_first`.
+    #[must_use]
+    pub fn procedures() -> Procedures<ScriptedEngine> {
+        Procedures::default()
+            .with_engine(
+                "block",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    call.engine.script.stand_still();
+                    call.reply.value(&"released")
+                },
+            )
+            .with_engine(
+                "busy",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    let guard = call.reply.solo("scripted work");
+                    guard.progress(25, 100);
+                    call.engine.script.stand_still();
+                    call.reply.value(&"released")
+                },
+            )
+            .function("echo", |(value,): (u64,)| Ok(value))
+            .async_function("later", |(turns,): (u32,), context| async move {
+                for _ in 0..turns {
+                    context.engine(|_: &mut ScriptedEngine| Ok(())).await?;
+                }
+                Ok(turns)
+            })
+            .with_engine(
+                "commit_first",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    if !call.engine.pending.is_empty() {
+                        return Ok(Outcome::CommitFirst);
+                    }
+                    call.reply.value(&"alone")
+                },
+            )
+    }
+
+    fn stand_still(&self) {
+        self.change(|stage| stage.is_blocked = true);
+        self.wait("the test releases Tx", |stage| !stage.is_blocking_wanted);
+        self.change(|stage| stage.is_blocked = false);
+    }
+}
+
+/// The engine: one space, 512, of tuples keyed by their first field, an unsigned number.
+#[derive(Debug)]
+pub struct ScriptedEngine {
+    script: Script,
+    pending: BTreeMap<u64, Vec<u8>>,
+}
+
+fn first_uint(array: &[u8]) -> Result<u64, Error> {
+    let mut reader = Reader::new(array);
+    let fault = |_| Error::illegal_params("the key must be an unsigned number");
+    reader.read_array_len().map_err(fault)?;
+    reader.read_uint().map_err(fault)
+}
+
+impl Engine for ScriptedEngine {
+    fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
+        progress(Progress {
+            done: 40,
+            total: 100,
+        });
+        self.script
+            .change(|stage| stage.log.push("recovering".to_owned()));
+        self.script
+            .wait("the test lets it recover", |stage| !stage.is_recovery_held);
+        if self.script.stage().recovery_fails {
+            return Err("scripted failure".into());
+        }
+        self.script
+            .change(|stage| stage.log.push("recovered".to_owned()));
+        Ok(())
+    }
+
+    fn execute(&mut self, request: &Request<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+        match request.body {
+            Body::Replace(store) => {
+                let key = first_uint(store.tuple)?;
+                let mut panics = false;
+                self.script.change(|stage| {
+                    stage.executed.push(key);
+                    panics = std::mem::take(&mut stage.panic_next);
+                });
+                assert!(!panics, "scripted panic");
+                self.pending.insert(key, store.tuple.to_vec());
+                let mut rows = reply.rows();
+                rows.push(store.tuple);
+                rows.finish(None);
+                Ok(Outcome::Done)
+            }
+            Body::Select(select) => {
+                let key = first_uint(select.key)?;
+                let committed = self
+                    .script
+                    .rows
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner);
+                let mut rows = reply.rows();
+                if let Some(tuple) = self.pending.get(&key).or_else(|| committed.get(&key)) {
+                    rows.push(tuple);
+                }
+                rows.finish(None);
+                Ok(Outcome::Done)
+            }
+            _ => Err(Error::unsupported("The scripted engine", "this request")),
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        if self.script.stage().commits_fail {
+            return Err(Error::new(ErrorCode::WAL_IO, "scripted failure"));
+        }
+        self.script
+            .rows
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(pending);
+        Ok(())
+    }
+
+    fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {
+        self.script
+            .change(|stage| stage.log.push(format!("begin {}", transaction.0)));
+        Ok(())
+    }
+
+    fn commit_transaction(&mut self, transaction: TransactionId) -> Result<(), Error> {
+        self.script
+            .change(|stage| stage.log.push(format!("commit {}", transaction.0)));
+        Ok(())
+    }
+
+    fn rollback_transaction(&mut self, transaction: TransactionId) {
+        self.script
+            .change(|stage| stage.log.push(format!("rollback {}", transaction.0)));
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        let builder = CatalogueBuilder::new().space(512, "scripted");
+        let password = vestibule_wire::auth::PasswordHash::of("secret");
+        let builder = builder.index(512, 0, "primary", &[(0, "unsigned")]);
+        Arc::new(builder.user("alice", Some(password)).build())
+    }
+
+    fn schema_version(&self) -> u64 {
+        7
+    }
+
+    fn view(&self) -> Option<Arc<dyn ReadView>> {
+        Some(Arc::new(ScriptedView(self.script.rows.clone())))
+    }
+}
+
+struct ScriptedView(Arc<RwLock<BTreeMap<u64, Vec<u8>>>>);
+
+impl ReadView for ScriptedView {
+    fn select(
+        &self,
+        select: &Select<'_>,
+        _caller: &Caller,
+        scan: &mut Scan,
+        out: &mut Vec<u8>,
+    ) -> Result<ViewStep, Error> {
+        // A limit above 1 makes it a scan of several steps, so that those are tested too.
+        scan.steps += 1;
+        if select.limit > 1 && u64::from(scan.steps) < select.limit {
+            return Ok(ViewStep::More);
+        }
+        let key = first_uint(select.key)?;
+        let committed = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = Rows::begin(out);
+        if let Some(tuple) = committed.get(&key) {
+            rows.push(tuple);
+        }
+        rows.finish(None);
+        Ok(ViewStep::Done)
+    }
+}

@@ -1,0 +1,124 @@
+//! A runtime on a thread of its own.
+
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::engine::{PATIENCE, Script};
+use super::peer::Peer;
+use crate::serving::State;
+use crate::{Config, RuntimeHandle, StopReport, start};
+
+/// A running runtime with a scripted engine. Dropped, it stops without grace.
+#[derive(Debug)]
+pub struct Harness {
+    handle: RuntimeHandle,
+    script: Script,
+    thread: Option<JoinHandle<StopReport>>,
+}
+
+impl Harness {
+    /// Starts with the default configuration and waits until it serves.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(Config::default(), Script::default())
+    }
+
+    /// Starts with a configuration and waits until it serves.
+    #[must_use]
+    pub fn start_with(config: Config, script: Script) -> Self {
+        let harness = Self::start_loading(config, script);
+        harness.wait_for(State::Assist);
+        harness
+    }
+
+    /// Starts and does not wait for the engine.
+    #[must_use]
+    pub fn start_loading(config: Config, script: Script) -> Self {
+        let (told, handle) = mpsc::channel();
+        let own_script = script.clone();
+        let thread = thread::spawn(move || {
+            actix_rt::System::new().block_on(async move {
+                let engine = move || Ok(own_script.engine());
+                let runtime = start(config, engine, Script::procedures());
+                let runtime = runtime.expect("a loopback port is free");
+                told.send(runtime.clone()).expect("the test waits for it");
+                runtime.stopped().await
+            })
+        });
+        let handle = handle.recv_timeout(PATIENCE).expect("the runtime starts");
+        Self {
+            handle,
+            script,
+            thread: Some(thread),
+        }
+    }
+
+    /// The runtime's handle.
+    #[must_use]
+    pub fn handle(&self) -> &RuntimeHandle {
+        &self.handle
+    }
+
+    /// What the engine does.
+    #[must_use]
+    pub fn script(&self) -> &Script {
+        &self.script
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.handle.addresses()[0]
+    }
+
+    /// A new connection, greeted.
+    #[must_use]
+    pub fn connect(&self) -> Peer {
+        Peer::connect(self.address())
+    }
+
+    /// Waits for a state.
+    pub fn wait_for(&self, state: State) {
+        self.wait_until(&format!("state {state}"), || {
+            self.handle.serving().state == state
+        });
+    }
+
+    /// Waits for what no message tells.
+    pub fn wait_until(&self, what: &str, until: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !until() {
+            assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+            thread::yield_now();
+        }
+    }
+
+    /// Stops and returns the report.
+    #[must_use]
+    pub fn stop(mut self, grace: Duration) -> StopReport {
+        self.handle.begin_drain(Some(grace), "test");
+        self.join()
+    }
+
+    /// Waits for a stop that something else began.
+    #[must_use]
+    pub fn join(&mut self) -> StopReport {
+        let thread = self.thread.take().expect("joined once");
+        thread.join().expect("the runtime's thread does not panic")
+    }
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.script.release();
+            self.script.hold_recovery(false);
+            self.handle
+                .begin_drain(Some(Duration::ZERO), "the test is over");
+            // A panic there is told by the test that waited for something else.
+            let _ = thread.join();
+        }
+    }
+}

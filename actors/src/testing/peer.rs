@@ -1,0 +1,371 @@
+//! A client that speaks raw frames over a real socket, one call at a time.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use serde::de::DeserializeOwned;
+use vestibule_wire::auth::scramble;
+use vestibule_wire::greeting::{self, GREETING_SIZE, Greeting};
+use vestibule_wire::keys::{self, RequestType};
+use vestibule_wire::msgpack::{
+    Reader, write_array_len, write_map_len, write_str, write_str_bytes, write_uint,
+};
+
+use super::engine::PATIENCE;
+
+/// A connection under test.
+#[derive(Debug)]
+pub struct Peer {
+    stream: TcpStream,
+    greeting: Greeting,
+    next_sync: u64,
+}
+
+/// A frame from the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// 0, `0x8000` and an error's number, or 76 for an event.
+    pub code: u64,
+    /// The sync it answers.
+    pub sync: u64,
+    /// The schema version, if it has one.
+    pub schema_version: Option<u64>,
+    /// The body as raw MessagePack.
+    pub body: Vec<u8>,
+}
+
+impl Frame {
+    /// The number of the error, if it is one.
+    #[must_use]
+    pub fn error_code(&self) -> Option<u16> {
+        (self.code & 0x8000 != 0).then_some((self.code & 0x7fff) as u16)
+    }
+
+    fn field(&self, wanted: u64) -> Option<&[u8]> {
+        let mut reader = Reader::new(&self.body);
+        for _ in 0..reader.read_map_len().ok()? {
+            let key = reader.read_uint().ok()?;
+            let value = reader.skip().ok()?;
+            if key == wanted {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// The error's text, if it is an error.
+    #[must_use]
+    pub fn error_text(&self) -> Option<String> {
+        Reader::new(self.field(keys::ERROR_24)?)
+            .read_str()
+            .ok()
+            .map(str::to_owned)
+    }
+
+    /// Whether the error's stack holds this text (a field's name, say).
+    #[must_use]
+    pub fn error_mentions(&self, text: &str) -> bool {
+        self.body
+            .windows(text.len())
+            .any(|own| own == text.as_bytes())
+    }
+
+    /// The DATA of a reply.
+    ///
+    /// # Panics
+    ///
+    /// If there are none, or they are of another type: the test is wrong.
+    #[must_use]
+    pub fn data<T: DeserializeOwned>(&self) -> T {
+        let data = self
+            .field(keys::DATA)
+            .unwrap_or_else(|| panic!("no DATA in {self:?}"));
+        rmp_serde::from_slice(data).expect("DATA are of the type the test asks for")
+    }
+
+    /// The key and value of an event.
+    #[must_use]
+    pub fn event(&self) -> Option<(String, Option<Vec<u8>>)> {
+        let key = Reader::new(self.field(keys::EVENT_KEY)?)
+            .read_str()
+            .ok()?
+            .to_owned();
+        Some((key, self.field(keys::EVENT_DATA).map(<[u8]>::to_vec)))
+    }
+}
+
+/// Builds one request.
+#[derive(Debug, Clone)]
+pub struct RequestBuilder {
+    request: u64,
+    sync: u64,
+    stream: u64,
+    schema_version: u64,
+    pairs: u32,
+    body: Vec<u8>,
+}
+
+impl RequestBuilder {
+    /// A request of this type without a body.
+    #[must_use]
+    pub fn new(request: RequestType, sync: u64) -> Self {
+        Self::raw(request as u64, sync)
+    }
+
+    /// A request with any type number.
+    #[must_use]
+    pub fn raw(request: u64, sync: u64) -> Self {
+        Self {
+            request,
+            sync,
+            stream: 0,
+            schema_version: 0,
+            pairs: 0,
+            body: Vec::new(),
+        }
+    }
+
+    /// In a stream.
+    #[must_use]
+    pub fn stream(mut self, stream: u64) -> Self {
+        self.stream = stream;
+        self
+    }
+
+    /// With a schema version.
+    #[must_use]
+    pub fn schema_version(mut self, schema_version: u64) -> Self {
+        self.schema_version = schema_version;
+        self
+    }
+
+    /// Adds a pair whose value is raw MessagePack.
+    #[must_use]
+    pub fn pair(mut self, key: u64, value: &[u8]) -> Self {
+        self.pairs += 1;
+        write_uint(&mut self.body, key);
+        self.body.extend_from_slice(value);
+        self
+    }
+
+    /// Adds a pair whose value is an unsigned number.
+    #[must_use]
+    pub fn uint(self, key: u64, value: u64) -> Self {
+        let mut bytes = Vec::new();
+        write_uint(&mut bytes, value);
+        self.pair(key, &bytes)
+    }
+
+    /// Adds a pair whose value is a text.
+    #[must_use]
+    pub fn text(self, key: u64, value: &str) -> Self {
+        let mut bytes = Vec::new();
+        write_str(&mut bytes, value);
+        self.pair(key, &bytes)
+    }
+
+    /// A REPLACE of `[key, key]` into space 512.
+    #[must_use]
+    pub fn replace(sync: u64, key: u64) -> Self {
+        let mut tuple = vec![0x92];
+        write_uint(&mut tuple, key);
+        write_uint(&mut tuple, key);
+        Self::new(RequestType::Replace, sync)
+            .uint(keys::SPACE_ID, 512)
+            .pair(keys::TUPLE, &tuple)
+    }
+
+    /// A SELECT by key from space 512.
+    #[must_use]
+    pub fn select(sync: u64, key: u64) -> Self {
+        let mut bytes = vec![0x91];
+        write_uint(&mut bytes, key);
+        Self::new(RequestType::Select, sync)
+            .uint(keys::SPACE_ID, 512)
+            .uint(keys::LIMIT, 1)
+            .pair(keys::KEY, &bytes)
+    }
+
+    /// A CALL with arguments given as a raw MessagePack array.
+    #[must_use]
+    pub fn call(sync: u64, name: &str, args: &[u8]) -> Self {
+        Self::new(RequestType::Call, sync)
+            .text(keys::FUNCTION_NAME, name)
+            .pair(keys::TUPLE, args)
+    }
+
+    /// The whole frame.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut content = Vec::new();
+        write_map_len(&mut content, 4);
+        for (key, value) in [
+            (keys::REQUEST_TYPE, self.request),
+            (keys::SYNC, self.sync),
+            (keys::SCHEMA_VERSION, self.schema_version),
+            (keys::STREAM_ID, self.stream),
+        ] {
+            write_uint(&mut content, key);
+            write_uint(&mut content, value);
+        }
+        if self.pairs > 0 {
+            write_map_len(&mut content, self.pairs);
+            content.extend_from_slice(&self.body);
+        }
+        let mut frame = vec![0xce];
+        frame.extend_from_slice(&(content.len() as u32).to_be_bytes());
+        frame.extend_from_slice(&content);
+        frame
+    }
+}
+
+impl Peer {
+    /// Connects and reads the greeting.
+    ///
+    /// # Panics
+    ///
+    /// If there is no greeting in time.
+    #[must_use]
+    pub fn connect(address: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(address).expect("the server listens");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a timeout can be set");
+        stream.set_nodelay(true).expect("the option can be set");
+        let mut bytes = [0; GREETING_SIZE];
+        stream.read_exact(&mut bytes).expect("the server greets");
+        let greeting = greeting::decode(&bytes).expect("the greeting is well formed");
+        Self {
+            stream,
+            greeting,
+            next_sync: 0,
+        }
+    }
+
+    /// The greeting.
+    #[must_use]
+    pub fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    /// A sync that this peer has not used.
+    pub fn sync(&mut self) -> u64 {
+        self.next_sync += 1;
+        self.next_sync
+    }
+
+    /// Sends bytes as they are.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server reads");
+    }
+
+    /// Sends a request.
+    pub fn send(&mut self, request: &RequestBuilder) {
+        self.send_bytes(&request.bytes());
+    }
+
+    /// Sends a request and waits for the next frame.
+    pub fn ask(&mut self, request: &RequestBuilder) -> Frame {
+        self.send(request);
+        self.receive()
+    }
+
+    /// The next frame.
+    ///
+    /// # Panics
+    ///
+    /// If none comes in time, or the connection is closed.
+    pub fn receive(&mut self) -> Frame {
+        self.try_receive()
+            .expect("a frame comes")
+            .expect("the connection is open")
+    }
+
+    /// The next frame; `None` if the server has closed the connection.
+    ///
+    /// # Errors
+    ///
+    /// Nothing came in time.
+    pub fn try_receive(&mut self) -> io::Result<Option<Frame>> {
+        let mut prefix = [0; 5];
+        match self.stream.read_exact(&mut prefix) {
+            Ok(()) => {}
+            Err(fault) if is_closed(&fault) => return Ok(None),
+            Err(fault) => return Err(fault),
+        }
+        assert_eq!(prefix[0], 0xce, "a reply's length always takes five bytes");
+        let size = u32::from_be_bytes(prefix[1..].try_into().expect("four bytes")) as usize;
+        let mut content = vec![0; size];
+        self.stream.read_exact(&mut content)?;
+        Ok(Some(read_frame(&content)))
+    }
+
+    /// Waits for the server to close the connection, whatever it sends before; returns that.
+    pub fn receive_until_closed(&mut self) -> Vec<Frame> {
+        std::iter::from_fn(|| self.try_receive().expect("the server closes in time")).collect()
+    }
+
+    /// PING, answered.
+    pub fn ping(&mut self) {
+        let sync = self.sync();
+        let reply = self.ask(&RequestBuilder::new(RequestType::Ping, sync));
+        assert_eq!((reply.code, reply.sync), (0, sync));
+    }
+
+    /// Calls a procedure with arguments given as a raw MessagePack array.
+    pub fn call(&mut self, name: &str, args: &[u8]) -> Frame {
+        let sync = self.sync();
+        self.ask(&RequestBuilder::call(sync, name, args))
+    }
+
+    /// Logs in.
+    pub fn log_in(&mut self, user: &str, password: &str) -> Frame {
+        let mut tuple = Vec::new();
+        write_array_len(&mut tuple, 2);
+        write_str(&mut tuple, "chap-sha1");
+        write_str_bytes(&mut tuple, &scramble(password, &self.greeting.salt));
+        let sync = self.sync();
+        let request = RequestBuilder::new(RequestType::Auth, sync);
+        self.ask(
+            &request
+                .text(keys::USER_NAME, user)
+                .pair(keys::TUPLE, &tuple),
+        )
+    }
+
+    /// Sends nothing any more.
+    pub fn shut_down_writing(&self) {
+        self.stream
+            .shutdown(Shutdown::Write)
+            .expect("the connection is open");
+    }
+}
+
+fn is_closed(fault: &io::Error) -> bool {
+    matches!(
+        fault.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+    )
+}
+
+fn read_frame(content: &[u8]) -> Frame {
+    let mut reader = Reader::new(content);
+    let mut frame = Frame {
+        code: 0,
+        sync: 0,
+        schema_version: None,
+        body: Vec::new(),
+    };
+    for _ in 0..reader.read_map_len().expect("a header is a map") {
+        let key = reader.read_uint().expect("a header's keys are numbers");
+        let value = reader.read_uint().expect("a header's values are numbers");
+        match key {
+            keys::REQUEST_TYPE => frame.code = value,
+            keys::SYNC => frame.sync = value,
+            keys::SCHEMA_VERSION => frame.schema_version = Some(value),
+            _ => {}
+        }
+    }
+    frame.body = reader.rest().to_vec();
+    frame
+}
