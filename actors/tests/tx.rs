@@ -1,0 +1,181 @@
+//! Tx: turns, commits, streams, asynchronous work, and its death.
+
+use std::time::Duration;
+
+use vestibule_actors::Config;
+use vestibule_actors::serving::State;
+use vestibule_actors::testing::{Harness, RequestBuilder, Script};
+use vestibule_actors::wire::keys::RequestType;
+
+const NO_ARGS: &[u8] = &[0x90];
+
+#[test]
+fn a_failed_commit_fails_its_turn_and_leaves_nothing_visible() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    assert_eq!(peer.ask(&RequestBuilder::replace(1, 1)).code, 0);
+    harness.script().fail_commits(true);
+    let reply = peer.ask(&RequestBuilder::replace(2, 2));
+    assert_eq!((reply.sync, reply.error_code()), (2, Some(40)));
+    harness.script().fail_commits(false);
+    let rows: Vec<(u64, u64)> = peer.ask(&RequestBuilder::select(3, 2)).data();
+    assert!(rows.is_empty());
+    assert_eq!(peer.ask(&RequestBuilder::replace(4, 2)).code, 0);
+}
+
+#[test]
+fn pipelined_requests_of_one_connection_see_each_other() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    let mut bytes = Vec::new();
+    for key in 0..200 {
+        bytes.extend(RequestBuilder::replace(2 * key, key).bytes());
+        bytes.extend(RequestBuilder::select(2 * key + 1, key).bytes());
+    }
+    peer.send_bytes(&bytes);
+    for sync in 0..400u64 {
+        let reply = peer.receive();
+        assert_eq!(reply.sync, sync);
+        assert_eq!(reply.data::<Vec<(u64, u64)>>(), [(sync / 2, sync / 2)]);
+    }
+}
+
+#[test]
+fn a_request_that_needs_a_turn_of_its_own_gets_it() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    let frames = [
+        RequestBuilder::replace(1, 1),
+        RequestBuilder::call(2, "commit_first", NO_ARGS),
+        RequestBuilder::replace(3, 3),
+    ];
+    let bytes: Vec<u8> = frames.iter().flat_map(RequestBuilder::bytes).collect();
+    peer.send_bytes(&bytes);
+    let replies: Vec<_> = (0..3).map(|_| peer.receive()).collect();
+    assert!(replies.iter().all(|reply| reply.code == 0));
+    assert_eq!(replies[1].data::<Vec<String>>(), ["alone"]);
+}
+
+#[test]
+fn asynchronous_procedures_do_not_hold_up_others() {
+    let harness = Harness::start();
+    let mut slow = harness.connect();
+    // In one write, so that both are in the same batch.
+    let frames = [
+        RequestBuilder::call(1, "later", &[0x91, 50]),
+        RequestBuilder::call(2, "echo", &[0x91, 7]),
+    ];
+    slow.send_bytes(&frames.map(|frame| frame.bytes()).concat());
+    let first = slow.receive();
+    assert_eq!((first.sync, first.data::<Vec<u64>>()), (2, vec![7]));
+    let second = slow.receive();
+    assert_eq!((second.sync, second.data::<Vec<u64>>()), (1, vec![50]));
+}
+
+#[test]
+fn within_a_stream_requests_wait_for_each_other() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    let frames = [
+        RequestBuilder::call(1, "later", &[0x91, 50]).stream(9),
+        RequestBuilder::call(2, "echo", &[0x91, 7]).stream(9),
+        RequestBuilder::call(3, "later", &[0x91, 3]).stream(9),
+        RequestBuilder::call(4, "echo", &[0x91, 8]).stream(9),
+        RequestBuilder::call(5, "echo", &[0x91, 9]).stream(10),
+    ];
+    peer.send_bytes(&frames.map(|frame| frame.bytes()).concat());
+    let syncs: Vec<_> = (0..5).map(|_| peer.receive().sync).collect();
+    let own: Vec<_> = syncs.iter().copied().filter(|sync| *sync != 5).collect();
+    assert_eq!(own, [1, 2, 3, 4]);
+    assert_ne!(syncs[4], 5, "another stream does not wait");
+}
+
+#[test]
+fn transactions_belong_to_their_stream_and_end_with_the_connection() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    let request = |kind, sync, stream| RequestBuilder::new(kind, sync).stream(stream);
+    assert_eq!(peer.ask(&request(RequestType::Begin, 1, 1)).code, 0);
+    let twice = peer.ask(&request(RequestType::Begin, 2, 1));
+    assert_eq!(twice.error_code(), Some(79));
+    assert_eq!(peer.ask(&request(RequestType::Begin, 3, 2)).code, 0);
+    assert_eq!(peer.ask(&request(RequestType::Commit, 4, 1)).code, 0);
+    assert_eq!(
+        peer.ask(&request(RequestType::Rollback, 5, 1)).code,
+        0,
+        "without a transaction"
+    );
+    drop(peer);
+    harness.script().wait_for_log("rollback 2");
+    assert!(harness.script().log().contains(&"commit 1".to_owned()));
+}
+
+#[test]
+fn when_tx_dies_connections_stay_and_a_new_tx_recovers() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    let mut other = harness.connect();
+    assert_eq!(peer.ask(&RequestBuilder::replace(1, 1)).code, 0);
+    harness.script().panic_next();
+    let unknown = peer.ask(&RequestBuilder::replace(2, 2));
+    assert_eq!((unknown.sync, unknown.error_code()), (2, Some(115)));
+    assert!(unknown.error_text().unwrap().starts_with("Outcome unknown"));
+    harness.wait_for(State::Assist);
+    other.ping();
+    assert_eq!(
+        other
+            .ask(&RequestBuilder::select(3, 1))
+            .data::<Vec<(u64, u64)>>(),
+        [(1, 1)]
+    );
+    // The lane may hear of the new Tx a moment after the state changed.
+    harness.wait_until("a write is accepted", || {
+        harness.connect().ask(&RequestBuilder::replace(4, 4)).code == 0
+    });
+    assert_eq!(peer.ask(&RequestBuilder::replace(5, 5)).code, 0);
+    let recoveries = harness
+        .script()
+        .log()
+        .iter()
+        .filter(|own| *own == "recovered")
+        .count();
+    assert_eq!(recoveries, 2);
+}
+
+#[test]
+fn three_deaths_within_a_minute_end_the_runtime_with_a_message() {
+    let mut harness = Harness::start();
+    for death in 1..=3u64 {
+        harness.wait_until("a write is taken", || {
+            harness.connect().ask(&RequestBuilder::replace(1, 100)).code == 0
+        });
+        harness.script().panic_next();
+        harness.connect().send(&RequestBuilder::replace(2, death));
+        if death < 3 {
+            let recovered = death as usize + 1;
+            harness.wait_until("it recovers", || {
+                let log = harness.script().log();
+                log.iter().filter(|own| *own == "recovered").count() == recovered
+            });
+        }
+    }
+    let report = harness.join();
+    let failure = report.failure.expect("it says why");
+    assert!(
+        failure.contains("Tx died 3 times within a minute: scripted panic"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn an_engine_that_cannot_recover_ends_the_runtime_with_its_reason() {
+    let script = Script::default();
+    script.fail_recovery(true);
+    let mut harness = Harness::start_loading(Config::default(), script);
+    let report = harness.join();
+    assert_eq!(
+        report.failure.as_deref(),
+        Some("the engine cannot start: scripted failure")
+    );
+    assert!(report.took < Duration::from_secs(10));
+}
