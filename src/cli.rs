@@ -1,0 +1,238 @@
+//! The command line: every option also as `VESTIBULE_*` in the environment; the command line wins.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::bench::BenchArgs;
+
+/// A server that answers while its engine is busy. Speaks IPROTO: any Tarantool connector works.
+///
+/// Without a command it serves, with the options of `vestibule serve`.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Exit codes: 0 stopped cleanly; 1 failed; 2 bad usage; \
+    3 stopped, but requests were cut off or the engine was left behind.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of `serve`, when no command is given.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve data from a directory (the default).
+    Serve(Box<ServeArgs>),
+    /// Measure rate and latency of any IPROTO server.
+    Bench(Box<BenchArgs>),
+}
+
+/// Options of `vestibule serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Address to listen on; may be repeated. Port 0 lets the system pick one.
+    #[arg(
+        long,
+        env = "VESTIBULE_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:3301"
+    )]
+    pub listen: Vec<SocketAddr>,
+    /// Directory of the journal; made if it is not there.
+    #[arg(
+        long,
+        env = "VESTIBULE_DATA",
+        value_name = "DIR",
+        default_value = "vestibule-data"
+    )]
+    pub data: PathBuf,
+    /// When the journal reaches the disk.
+    #[arg(
+        long,
+        env = "VESTIBULE_JOURNAL_SYNC",
+        value_name = "WHEN",
+        default_value = "turn"
+    )]
+    pub journal_sync: JournalSyncArg,
+    /// Time between two syncs of `--journal-sync interval`.
+    #[arg(
+        long,
+        env = "VESTIBULE_JOURNAL_SYNC_PERIOD",
+        value_name = "TIME",
+        default_value = "100ms",
+        value_parser = duration
+    )]
+    pub journal_sync_period: Duration,
+    /// Start although the journal is damaged in the middle, leaving out what cannot be read.
+    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY")]
+    pub force_recovery: bool,
+    /// Start as a replica: reads only.
+    #[arg(long, env = "VESTIBULE_READ_ONLY")]
+    pub read_only: bool,
+    /// Threads that own sockets; 0 takes one less than there are cores.
+    #[arg(
+        long,
+        env = "VESTIBULE_SESSION_THREADS",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub session_threads: usize,
+    /// What happens to requests that need the engine while it is busy.
+    #[arg(
+        long,
+        env = "VESTIBULE_SOLO_POLICY",
+        value_name = "POLICY",
+        default_value = "reject"
+    )]
+    pub solo_policy: SoloPolicyArg,
+    /// What happens to connections that come while the engine is busy.
+    #[arg(
+        long,
+        env = "VESTIBULE_SOLO_POLICY_NEW",
+        value_name = "POLICY",
+        default_value = "reject"
+    )]
+    pub solo_policy_new: SoloPolicyArg,
+    /// Policy `hold`: how long a request is kept.
+    #[arg(
+        long,
+        env = "VESTIBULE_HOLD_TIME_MAX",
+        value_name = "TIME",
+        default_value = "5s",
+        value_parser = duration
+    )]
+    pub hold_time_max: Duration,
+    /// Policy `hold`: how many requests of a connection are kept.
+    #[arg(
+        long,
+        env = "VESTIBULE_HOLD_REQUESTS_MAX",
+        value_name = "N",
+        default_value_t = 1024
+    )]
+    pub hold_requests_max: usize,
+    /// Policy `hold`: how many bytes of requests of a connection are kept.
+    #[arg(long, env = "VESTIBULE_HOLD_BYTES_MAX", value_name = "BYTES", default_value_t = 1 << 20)]
+    pub hold_bytes_max: usize,
+    /// Largest request, in bytes.
+    #[arg(
+        long,
+        env = "VESTIBULE_PACKET_SIZE_MAX",
+        value_name = "BYTES",
+        default_value_t = vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT,
+        value_parser = clap::value_parser!(u64).range(1024..=vestibule_wire::limits::PACKET_SIZE_MAX)
+    )]
+    pub packet_size_max: u64,
+    /// Largest tuple, in bytes.
+    #[arg(
+        long,
+        env = "VESTIBULE_TUPLE_SIZE_MAX",
+        value_name = "BYTES",
+        default_value_t = crate::engine::limits::TUPLE_SIZE_MAX_DEFAULT
+    )]
+    pub tuple_size_max: usize,
+    /// User who may use the control procedures (`vestibule.*`) from anywhere; may be repeated. Without
+    /// it, connections from this machine may.
+    #[arg(
+        long,
+        env = "VESTIBULE_ADMINISTRATOR",
+        value_name = "USER",
+        value_delimiter = ','
+    )]
+    pub administrator: Vec<String>,
+    /// How long a stop waits for what is under way; 0 does not wait.
+    #[arg(
+        long,
+        env = "VESTIBULE_SHUTDOWN_GRACE_PERIOD",
+        value_name = "TIME",
+        default_value = "3s",
+        value_parser = duration
+    )]
+    pub shutdown_grace_period: Duration,
+    /// Add `vestibule.debug.block`, `.sleep` and `.panic`. Never in production.
+    #[arg(long, env = "VESTIBULE_DEBUG_PROCEDURES")]
+    pub debug_procedures: bool,
+    /// What is logged to stderr: a level, or `target=level` pairs.
+    #[arg(
+        long,
+        env = "VESTIBULE_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    pub log: String,
+}
+
+/// When the journal reaches the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum JournalSyncArg {
+    /// Before the replies of each turn: acknowledged means on disk.
+    Turn,
+    /// Every so often: a crash of the machine may lose the last period.
+    Interval,
+    /// When the system likes: a crash of the process loses nothing, one of the machine may.
+    Never,
+}
+
+/// What is done while the engine is busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SoloPolicyArg {
+    /// Answer busy, keep the connection.
+    Reject,
+    /// Answer busy, close the connection.
+    Close,
+    /// Keep the request for a while, then answer busy.
+    Hold,
+}
+
+/// `1500ms`, `3s`, `2m`; a bare 0.
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    humantime::parse_duration(text).map_err(|fault| format!("{fault} (examples: 500ms, 3s, 2m, 0)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_serves_on_loopback() {
+        let cli = Cli::try_parse_from(["vestibule"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.serve.listen, ["127.0.0.1:3301".parse().unwrap()]);
+        assert_eq!(cli.serve.shutdown_grace_period, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn durations_carry_units() {
+        assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert!(duration("5").is_err());
+        assert!(duration("-1s").is_err());
+    }
+
+    #[test]
+    fn every_option_can_come_from_the_environment() {
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        for argument in serve.get_arguments().filter(|own| own.get_id() != "help") {
+            let name = argument.get_id().as_str().to_uppercase();
+            let variable = argument.get_env().and_then(|own| own.to_str());
+            assert_eq!(variable, Some(format!("VESTIBULE_{name}").as_str()));
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What may be written into the system spaces: the one gate for `box.schema.*` and for clients that
+//! write there themselves.
+//!
+//! ```text
+//!   space:create_index, …  ─▶ row ─┐
+//!   REPLACE into _index …  ─▶ row ─┴─▶ check ─▶ turn ─▶ journal ─▶ image defines the space anew
+//! ```
+//!
+//! After the gate nothing may fail: the row is journaled, and replay trusts it.
+
+use vestibule_actors::engine::Reply;
+use vestibule_actors::serving::SoloGuard;
+use vestibule_wire::Error;
+
+use super::errors;
+use super::image::{define, system_key};
+use super::index::PRIMARY;
+use super::layer::Sight;
+use super::limits::QUIET_CHECKS_MAX;
+use super::space::SpaceDef;
+use super::system::rows::{IndexRow, SpaceRow, UserRow, check_name};
+use super::system::{self, USER_ID_MIN};
+
+/// Declares Tx busy once a check takes long.
+pub(crate) struct Busy<'r, 'a> {
+    reply: &'r Reply<'a>,
+    guard: Option<SoloGuard>,
+}
+
+impl<'r, 'a> Busy<'r, 'a> {
+    pub(crate) fn new(reply: &'r Reply<'a>) -> Self {
+        Self { reply, guard: None }
+    }
+
+    fn progress(&mut self, done: u64, total: u64, reason: impl FnOnce() -> String) {
+        if total > QUIET_CHECKS_MAX {
+            let guard = self.guard.get_or_insert_with(|| self.reply.solo(reason()));
+            guard.progress(done, total);
+        }
+    }
+}
+
+/// Checks a change of a row of a system space.
+///
+/// # Errors
+///
+/// Why it may not be made.
+pub(crate) fn check(
+    sight: Sight<'_>,
+    space: &SpaceDef,
+    old: Option<&[u8]>,
+    new: Option<&[u8]>,
+    busy: &mut Busy<'_, '_>,
+) -> Result<(), Error> {
+    match (space.id, old, new) {
+        (_, None, None) => Ok(()),
+        (system::SPACE, old, Some(new)) => put_space(sight, old, new, busy),
+        (system::SPACE, Some(old), None) => delete_space(sight, old),
+        (system::INDEX, _, Some(new)) => put_index(sight, new),
+        (system::INDEX, Some(old), None) => delete_index(old),
+        (system::USER, old, Some(new)) => put_user(sight, old, new),
+        (system::USER, Some(old), None) => delete_user(sight, old),
+        (system::TRUNCATE, _, Some(new)) => put_truncate(sight, space, new),
+        _ => Err(errors::unsupported(&format!(
+            "changes of system space '{}'",
+            space.name
+        ))),
+    }
+}
+
+fn put_space(
+    sight: Sight<'_>,
+    old: Option<&[u8]>,
+    new: &[u8],
+    busy: &mut Busy<'_, '_>,
+) -> Result<(), Error> {
+    let row = SpaceRow::decode(new)?;
+    check_name(&row.name)?;
+    if system::is_system(row.id) {
+        let why = "numbers below 512 are the system's";
+        return Err(match old {
+            None => errors::cannot_create_space(&row.name, why),
+            Some(_) => errors::cannot_alter_space(&row.name, why),
+        });
+    }
+    match &*row.engine {
+        "memtx" => {}
+        "vinyl" => return Err(errors::unsupported("engine 'vinyl'")),
+        other => return Err(errors::no_such_engine(other)),
+    }
+    if row.is_temporary {
+        return Err(errors::unsupported("temporary spaces"));
+    }
+    if row.field_count > 0 && (row.field_count as usize) < row.format.len() {
+        let why = "exact_field_count must be either 0 or >= formatted field count";
+        return Err(errors::cannot_alter_space(&row.name, why));
+    }
+    if let Some(same) = space_with_name(sight, &row.name)?
+        && same.id != row.id
+    {
+        return Err(errors::duplicate("name", "_space", &same.encode(), new));
+    }
+    let indexes = index_rows(sight, row.id)?;
+    let def = define(&row, &indexes)?;
+    check_tuples(sight, &def, busy)
+}
+
+/// Checks the tuples of a space against its new definition.
+fn check_tuples(sight: Sight<'_>, def: &SpaceDef, busy: &mut Busy<'_, '_>) -> Result<(), Error> {
+    let Some(space) = sight.image.space(def.id) else {
+        return Ok(());
+    };
+    if space.def.has_same_rules(def) {
+        return Ok(());
+    }
+    let total = space.rows.len() as u64;
+    for (done, tuple) in (0u64..).zip(space.rows.values()) {
+        if done.is_multiple_of(QUIET_CHECKS_MAX) {
+            busy.progress(done, total, || {
+                format!("checking the format of space '{}'", def.name)
+            });
+        }
+        def.check(tuple)?;
+    }
+    Ok(())
+}
+
+fn delete_space(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
+    let row = SpaceRow::decode(old)?;
+    if system::is_system(row.id) {
+        return Err(errors::cannot_drop_space(
+            &row.name,
+            "the space is a system space",
+        ));
+    }
+    if !index_rows(sight, row.id)?.is_empty() {
+        return Err(errors::cannot_drop_space(
+            &row.name,
+            "the space has indexes",
+        ));
+    }
+    Ok(())
+}
+
+fn put_index(sight: Sight<'_>, new: &[u8]) -> Result<(), Error> {
+    let row = IndexRow::decode(new)?;
+    let space = sight.get(system::SPACE, &system_key(&[row.space]));
+    let space = SpaceRow::decode(space.ok_or_else(|| Error::no_such_space(row.space))?)?;
+    if system::is_system(row.space) {
+        let why = "indexes of system spaces are fixed";
+        return Err(errors::cannot_modify_index(&row.name, &space.name, why));
+    }
+    check_name(&row.name)?;
+    check_index(&space, &row)?;
+    let def = define(&space, std::slice::from_ref(&row))?;
+    // Only the order of tuples that are there already is hard to change.
+    let stored = sight
+        .image
+        .space(row.space)
+        .filter(|stored| !stored.rows.is_empty());
+    let old = stored.and_then(|stored| stored.def.primary.as_ref());
+    if old.is_some_and(|old| {
+        def.primary
+            .as_ref()
+            .is_none_or(|new| new.parts != old.parts)
+    }) {
+        return Err(errors::unsupported(
+            "changing the primary index of a space with tuples",
+        ));
+    }
+    Ok(())
+}
+
+fn check_index(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
+    let refuse = |why: &str| Err(errors::cannot_modify_index(&row.name, &space.name, why));
+    match &*row.kind {
+        "tree" => {}
+        "hash" => return Err(errors::unsupported("HASH indexes yet")),
+        _ => return Err(errors::index_type(&row.name, &space.name)),
+    }
+    if row.id != PRIMARY {
+        return Err(errors::unsupported("secondary indexes yet"));
+    }
+    if !row.is_unique {
+        return refuse("primary key must be unique");
+    }
+    if row.parts.iter().any(|part| part.is_nullable) {
+        return Err(errors::nullable_primary(&space.name));
+    }
+    if row.parts.is_empty() {
+        return refuse("part count must be positive");
+    }
+    for (at, part) in row.parts.iter().enumerate() {
+        if !part.kind.is_indexable() {
+            return refuse(&format!("field type '{}' is not supported", part.kind));
+        }
+        if row.parts[..at]
+            .iter()
+            .any(|earlier| earlier.field == part.field)
+        {
+            return refuse("same key part is indexed twice");
+        }
+    }
+    Ok(())
+}
+
+fn delete_index(old: &[u8]) -> Result<(), Error> {
+    let row = IndexRow::decode(old)?;
+    if system::is_system(row.space) {
+        let why = "indexes of system spaces are fixed";
+        return Err(errors::cannot_modify_index(
+            &row.name,
+            &row.space.to_string(),
+            why,
+        ));
+    }
+    Ok(())
+}
+
+fn put_user(sight: Sight<'_>, old: Option<&[u8]>, new: &[u8]) -> Result<(), Error> {
+    let row = UserRow::decode(new)?;
+    check_name(&row.name)?;
+    if !matches!(&*row.kind, "user" | "role") {
+        return Err(Error::illegal_params(format!(
+            "unknown user type '{}'",
+            row.kind
+        )));
+    }
+    let is_taken = |other: &UserRow| other.name == row.name && other.id != row.id;
+    if users(sight)?.iter().any(is_taken) {
+        return Err(errors::user_exists(&row.name));
+    }
+    let Some(old) = old.map(UserRow::decode).transpose()? else {
+        return Ok(());
+    };
+    if old.id < USER_ID_MIN && (old.name != row.name || old.kind != row.kind) {
+        return Err(errors::unsupported("renaming the system's users"));
+    }
+    Ok(())
+}
+
+fn delete_user(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
+    let row = UserRow::decode(old)?;
+    if row.id < USER_ID_MIN {
+        return Err(errors::cannot_drop_user(
+            &row.name,
+            "the user or the role is a system",
+        ));
+    }
+    if spaces(sight)?.iter().any(|space| space.owner == row.id) {
+        return Err(errors::cannot_drop_user(&row.name, "the user has objects"));
+    }
+    Ok(())
+}
+
+fn put_truncate(sight: Sight<'_>, space: &SpaceDef, new: &[u8]) -> Result<(), Error> {
+    let key = space.primary()?.key_of(new);
+    let key = key.map_err(|_| Error::invalid_msgpack("system row"))?;
+    let id = u32::try_from(key.first_number()).unwrap_or(u32::MAX);
+    if sight.get(system::SPACE, &system_key(&[id])).is_none() {
+        return Err(Error::no_such_space(id));
+    }
+    if system::is_system(id) {
+        return Err(errors::unsupported("truncating a system space"));
+    }
+    Ok(())
+}
+
+/// Every space.
+pub(crate) fn spaces(sight: Sight<'_>) -> Result<Vec<SpaceRow>, Error> {
+    rows(sight, system::SPACE).map(SpaceRow::decode).collect()
+}
+
+/// The space with this name.
+pub(crate) fn space_with_name(sight: Sight<'_>, name: &str) -> Result<Option<SpaceRow>, Error> {
+    Ok(spaces(sight)?.into_iter().find(|row| *row.name == *name))
+}
+
+/// The indexes of a space.
+pub(crate) fn index_rows(sight: Sight<'_>, space: u32) -> Result<Vec<IndexRow>, Error> {
+    let all = rows(sight, system::INDEX).map(IndexRow::decode);
+    all.filter(|row| row.as_ref().map_or(true, |row| row.space == space))
+        .collect()
+}
+
+/// Every user and role.
+pub(crate) fn users(sight: Sight<'_>) -> Result<Vec<UserRow>, Error> {
+    rows(sight, system::USER).map(UserRow::decode).collect()
+}
+
+fn rows<'a>(sight: Sight<'a>, space: u32) -> impl Iterator<Item = &'a [u8]> {
+    use std::ops::Bound::Unbounded;
+    sight
+        .range(space, (Unbounded, Unbounded), false)
+        .map(|(_, tuple)| &**tuple)
+}

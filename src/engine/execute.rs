@@ -1,0 +1,285 @@
+//! Data requests, on Tx's thread, inside a turn.
+//!
+//! ```text
+//!   space ─▶ may it be written? ─▶ index ─▶ key, tuple ─▶ look through the turn ─▶ change the turn
+//!    36         7, 113             35, 148   18, 19, 23…        3
+//! ```
+
+use std::sync::Arc;
+
+use vestibule_actors::engine::{Outcome, Reply};
+use vestibule_wire::Error;
+use vestibule_wire::request::{Body, Delete, Select, Store, Target, Update, Upsert};
+
+use super::index::IndexDef;
+use super::key::Key;
+use super::layer::{Sight, Tuple};
+use super::limits::REPLY_SIZE_MAX;
+use super::scan::{Plan, Reach};
+use super::space::SpaceDef;
+use super::update::{self, Mode};
+use super::{EmbeddedEngine, errors, system};
+
+/// What happens to a tuple that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    Refuse,
+    Replace,
+}
+
+impl EmbeddedEngine {
+    #[inline]
+    pub(super) fn dispatch(
+        &mut self,
+        body: &Body<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        match body {
+            Body::Select(select) => self.select(select, reply),
+            Body::Insert(store) => self.store(store, Existing::Refuse, reply),
+            Body::Replace(store) => self.store(store, Existing::Replace, reply),
+            Body::Update(update) => self.update(update, reply),
+            Body::Delete(delete) => self.delete(delete, reply),
+            Body::Upsert(upsert) => self.upsert(upsert, reply),
+            _ => Err(errors::unsupported("this request in the engine")),
+        }
+    }
+
+    fn select(&self, select: &Select<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+        // These have indexes that only the catalogue knows.
+        if is_system(select.space) && self.catalogue.has_system_space(select.space) {
+            self.catalogue.select(select, reply.body())?;
+            return Ok(Outcome::Done);
+        }
+        let image = self.image();
+        let space = image.resolve(select.space)?;
+        let plan = Plan::new(&space.def, select)?;
+        let sight = Sight {
+            layers: &[&self.turn],
+            image: &image,
+        };
+        let mut rows = reply.rows();
+        let mut last = None;
+        match &plan.reach {
+            Reach::Point(key) if plan.offset == 0 && plan.limit > 0 => {
+                last = sight.get(space.def.id, key);
+                last.into_iter().for_each(|tuple| rows.push(tuple));
+            }
+            Reach::Point(_) => {}
+            Reach::Range(range) => {
+                let walk = sight.range(space.def.id, range.bounds(), range.is_reverse);
+                let walk = walk.skip(usize::try_from(plan.offset).unwrap_or(usize::MAX));
+                for (_, tuple) in walk.take(usize::try_from(plan.limit).unwrap_or(usize::MAX)) {
+                    if rows.size() + tuple.len() > REPLY_SIZE_MAX {
+                        return Err(errors::reply_too_large(rows.size() + tuple.len()));
+                    }
+                    rows.push(tuple);
+                    last = Some(tuple);
+                }
+            }
+        }
+        let last = last.filter(|_| plan.fetch_position);
+        rows.finish(last.map(|tuple| plan.position_of(tuple)).as_deref());
+        Ok(Outcome::Done)
+    }
+
+    /// How many tuples a SELECT would return.
+    ///
+    /// # Errors
+    ///
+    /// Those of the SELECT.
+    pub(crate) fn count(&self, select: &Select<'_>) -> Result<usize, Error> {
+        let image = self.image();
+        let space = image.resolve(select.space)?;
+        let plan = Plan::new(&space.def, select)?;
+        let sight = Sight {
+            layers: &[&self.turn],
+            image: &image,
+        };
+        Ok(match &plan.reach {
+            Reach::Point(key) => usize::from(sight.get(space.def.id, key).is_some()),
+            Reach::Range(range) if range.is_everything() => sight.len(space.def.id),
+            Reach::Range(range) => sight
+                .range(space.def.id, range.bounds(), range.is_reverse)
+                .count(),
+        })
+    }
+
+    /// Checks a key that has to be whole.
+    ///
+    /// # Errors
+    ///
+    /// 36, 35, 19, 18.
+    pub(crate) fn check_whole_key(&self, space: Target<'_>, key: &[u8]) -> Result<(), Error> {
+        self.definitions
+            .resolve(space)?
+            .primary()?
+            .whole_key(key)
+            .map(drop)
+    }
+
+    /// The space that a request changes.
+    #[inline]
+    fn writable(&self, space: Target<'_>) -> Result<&Arc<SpaceDef>, Error> {
+        let space = self.definitions.resolve(space)?;
+        if system::viewed(space.id).is_some() {
+            return Err(errors::view_is_read_only(&space.name));
+        }
+        self.check_writable()?;
+        Ok(space)
+    }
+
+    /// Checks a tuple that is to be stored.
+    #[inline]
+    fn admit(&self, space: &SpaceDef, primary: &IndexDef, tuple: &[u8]) -> Result<Key, Error> {
+        space.check(tuple)?;
+        if tuple.len() > self.options.tuple_size_max {
+            return Err(errors::tuple_too_large(tuple.len()));
+        }
+        primary
+            .key_of(tuple)
+            .map_err(|_| Error::invalid_msgpack("packet body"))
+    }
+
+    #[inline]
+    fn store(
+        &mut self,
+        store: &Store<'_>,
+        existing: Existing,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        let space = self.writable(store.space)?;
+        let key = self.admit(space, space.primary()?, store.tuple)?;
+        if existing == Existing::Refuse {
+            self.check_absent(space, &key, store.tuple)?;
+        }
+        let tuple: Tuple = store.tuple.into();
+        if system::is_system(space.id) {
+            return self.store_system(&space.clone(), key, Some(tuple), reply);
+        }
+        let space = space.id;
+        self.turn.set(space, key, Some(tuple));
+        push(store.tuple, reply)
+    }
+
+    fn check_absent(&self, space: &SpaceDef, key: &Key, tuple: &[u8]) -> Result<(), Error> {
+        self.look(|sight| match sight.get(space.id, key) {
+            Some(old) => {
+                let index = &space.primary()?.name;
+                Err(errors::duplicate(index, &space.name, old, tuple))
+            }
+            None => Ok(()),
+        })
+    }
+
+    /// A change of a system space by a client: the only one of its turn.
+    fn store_system(
+        &mut self,
+        space: &SpaceDef,
+        key: Key,
+        new: Option<Tuple>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        let changed = self.alter(|engine| engine.change_system(space, key, new.clone(), reply))?;
+        let Some(old) = changed else {
+            return Ok(Outcome::CommitFirst);
+        };
+        match new.or(old) {
+            Some(tuple) => push(&tuple, reply),
+            None => nothing(reply),
+        }
+    }
+
+    fn update(&mut self, update: &Update<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+        let space = self.writable(update.space)?;
+        let index = space.index(update.index)?;
+        let key = index.whole_key(update.key)?;
+        let Some(old) = self.look(|sight| sight.get(space.id, &key).cloned()) else {
+            return nothing(reply);
+        };
+        let names = |name: &str| space.field_number(name);
+        let new = update::apply(&old, update.ops, update.index_base, &names, Mode::Update)?;
+        if self.admit(space, index, &new)? != key {
+            return Err(errors::primary_key_update(&space.name));
+        }
+        if system::is_system(space.id) {
+            return self.store_system(&space.clone(), key, Some(new.into()), reply);
+        }
+        let space = space.id;
+        self.turn.set(space, key, Some(new.as_slice().into()));
+        push(&new, reply)
+    }
+
+    fn delete(&mut self, delete: &Delete<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+        let space = self.writable(delete.space)?;
+        let key = space.index(delete.index)?.whole_key(delete.key)?;
+        if system::is_system(space.id) {
+            return self.store_system(&space.clone(), key, None, reply);
+        }
+        let Some(old) = self.look(|sight| sight.get(space.id, &key).cloned()) else {
+            return nothing(reply);
+        };
+        let space = space.id;
+        self.turn.set(space, key, None);
+        push(&old, reply)
+    }
+
+    fn upsert(&mut self, upsert: &Upsert<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+        let space = self.writable(upsert.space)?;
+        let primary = space.primary()?;
+        let key = self.admit(space, primary, upsert.tuple)?;
+        let names = |name: &str| space.field_number(name);
+        let old = self.look(|sight| sight.get(space.id, &key).cloned());
+        let new = match old {
+            None => {
+                update::check(upsert.ops, upsert.index_base, &names)?;
+                upsert.tuple.to_vec()
+            }
+            Some(old) => {
+                let base = upsert.index_base;
+                let new = update::apply(&old, upsert.ops, base, &names, Mode::Upsert)?;
+                if self.admit(space, primary, &new)? != key {
+                    log::debug!("{}", errors::primary_key_update(&space.name));
+                    return nothing(reply);
+                }
+                new
+            }
+        };
+        if system::is_system(space.id) {
+            let start = reply.body().len();
+            let done = self.store_system(&space.clone(), key, Some(new.into()), reply)?;
+            // UPSERT does not tell what it stored.
+            reply.body().truncate(start);
+            return if done == Outcome::Done {
+                nothing(reply)
+            } else {
+                Ok(done)
+            };
+        }
+        let space = space.id;
+        self.turn.set(space, key, Some(new.into()));
+        nothing(reply)
+    }
+}
+
+fn is_system(space: Target<'_>) -> bool {
+    match space {
+        Target::Id(id) => system::is_system(id),
+        // Names of users' spaces may begin like this too; the catalogue does not know them then.
+        Target::Name(name) => name.starts_with('_'),
+    }
+}
+
+#[inline]
+fn push(tuple: &[u8], reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+    let mut rows = reply.rows();
+    rows.push(tuple);
+    rows.finish(None);
+    Ok(Outcome::Done)
+}
+
+#[inline]
+fn nothing(reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+    reply.rows().finish(None);
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,361 @@
+//! The image: every space with its tuples, as far as they are durable.
+//!
+//! ```text
+//!   journal ── replay ──┐
+//!   turn ─── commit ────┴─▶ apply ─▶ spaces ◀── read view
+//!                             └ rows of _space, _index: spaces are defined anew
+//! ```
+//!
+//! It is all that a read view needs, so the definitions live inside it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use vestibule_wire::Error;
+use vestibule_wire::request::Target;
+
+use super::index::{IndexDef, PRIMARY};
+use super::key::Key;
+use super::layer::{Change, Changes, Tuple};
+use super::space::SpaceDef;
+use super::system::rows::{IndexRow, SpaceRow};
+use super::system::{self, bootstrap};
+
+/// The tuples of a space by primary key.
+pub(crate) type Tree = BTreeMap<Key, Tuple>;
+
+/// Everything by the number of a space.
+pub(crate) type BySpace<T> = HashMap<u32, T, BuildHasherDefault<SpaceHasher>>;
+
+/// Numbers of spaces are few and not chosen by an enemy at scale: mixing them is enough.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct SpaceHasher(u64);
+
+impl Hasher for SpaceHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    #[inline]
+    fn write_u32(&mut self, number: u32) {
+        // The golden ratio, so that close numbers part in the high bits as well.
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// A space with its tuples.
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) def: Arc<SpaceDef>,
+    pub(crate) rows: Tree,
+}
+
+/// All spaces.
+#[derive(Debug)]
+pub(crate) struct Image {
+    /// Grows with every turn that changed anything.
+    pub(crate) version: u64,
+    /// Grows with every turn that changed spaces, indexes or users.
+    pub(crate) schema_version: u64,
+    spaces: BySpace<Space>,
+    names: HashMap<Box<str>, u32>,
+}
+
+/// What a turn asks for beside the change of its rows.
+#[derive(Debug, Default)]
+struct Aftermath {
+    redefined: Vec<u32>,
+    truncated: Vec<u32>,
+    is_schema_changed: bool,
+}
+
+/// What a turn left behind, to be dropped when no lock is held.
+#[derive(Debug, Default)]
+pub(crate) struct Debris(pub(crate) Vec<Tree>);
+
+impl Image {
+    /// An image with the system spaces and their first rows.
+    pub(crate) fn new() -> Self {
+        let mut image = Self {
+            version: 1,
+            schema_version: 1,
+            spaces: BySpace::default(),
+            names: HashMap::new(),
+        };
+        for (space, indexes) in bootstrap::spaces() {
+            let def = define(&space, &indexes).expect("the system's own definitions are valid");
+            image.names.insert(space.name.clone(), space.id);
+            image.spaces.insert(
+                space.id,
+                Space {
+                    def: Arc::new(def),
+                    rows: Tree::new(),
+                },
+            );
+        }
+        for (space, tuple) in bootstrap::tuples() {
+            image
+                .put(space, tuple.into())
+                .expect("the system's own rows are valid");
+        }
+        image
+    }
+
+    /// A space by its number.
+    #[inline]
+    pub(crate) fn space(&self, id: u32) -> Option<&Space> {
+        self.spaces.get(&id)
+    }
+
+    /// The space that a request names. A view leads to the space whose rows it shows.
+    ///
+    /// # Errors
+    ///
+    /// 36 if there is none.
+    #[inline]
+    pub(crate) fn resolve(&self, target: Target<'_>) -> Result<&Space, Error> {
+        let id = match target {
+            Target::Id(id) => Some(id),
+            Target::Name(name) => self.names.get(name).copied(),
+        };
+        let id = id.map(|id| {
+            if system::is_system(id) {
+                system::viewed(id).unwrap_or(id)
+            } else {
+                id
+            }
+        });
+        id.and_then(|id| self.space(id))
+            .ok_or_else(|| match target {
+                Target::Id(id) => Error::no_such_space(id),
+                Target::Name(name) => Error::no_such_space(name),
+            })
+    }
+
+    /// Every definition, for whoever does not want to take a lock for it.
+    pub(crate) fn definitions(&self) -> (BySpace<Arc<SpaceDef>>, HashMap<Box<str>, u32>) {
+        let defs = self
+            .spaces
+            .iter()
+            .map(|(id, space)| (*id, space.def.clone()))
+            .collect();
+        (defs, self.names.clone())
+    }
+
+    /// Puts one tuple, without an aftermath.
+    fn put(&mut self, space: u32, tuple: Tuple) -> Result<Key, Unfit> {
+        let space = self.spaces.get_mut(&space).ok_or(Unfit::Space(space))?;
+        let key = space
+            .def
+            .primary
+            .as_ref()
+            .and_then(|primary| primary.key_of(&tuple).ok());
+        let key = key.ok_or_else(|| Unfit::Tuple(space.def.name.to_string()))?;
+        space.rows.insert(key.clone(), tuple);
+        Ok(key)
+    }
+
+    /// Applies the changes of one turn, space by space.
+    pub(crate) fn apply(&mut self, turn: impl Iterator<Item = (u32, Changes)>) -> Debris {
+        let mut aftermath = Aftermath::default();
+        for (id, changes) in turn {
+            if changes.is_empty() {
+                continue;
+            }
+            if system::is_system(id) {
+                changes
+                    .iter()
+                    .for_each(|(key, change)| aftermath.note(id, key, change));
+            }
+            let rows = self.spaces.get_mut(&id).map(|space| &mut space.rows);
+            let rows = rows.expect("a change was checked against its space in the same turn");
+            for (key, change) in changes {
+                match change {
+                    Some(tuple) => drop(rows.insert(key, tuple)),
+                    None => drop(rows.remove(&key)),
+                }
+            }
+        }
+        self.finish(aftermath)
+            .expect("a definition was checked before it was journaled")
+    }
+
+    /// Applies one turn as it stands in the journal: tuples put, keys deleted.
+    ///
+    /// # Errors
+    ///
+    /// What of it does not fit the state that the turns before it led to.
+    pub(crate) fn replay<'r>(
+        &mut self,
+        turn: impl Iterator<Item = (u32, Replayed<'r>)>,
+    ) -> Result<(), Unfit> {
+        let mut aftermath = Aftermath::default();
+        for (id, change) in turn {
+            let (key, change) = match change {
+                Replayed::Put(tuple) => {
+                    let tuple = Tuple::from(tuple);
+                    (self.put(id, tuple.clone())?, Some(tuple))
+                }
+                Replayed::Delete(key) => {
+                    let key = Key::from_bytes(key);
+                    let space = self.spaces.get_mut(&id).ok_or(Unfit::Space(id))?;
+                    space.rows.remove(&key);
+                    (key, None)
+                }
+            };
+            if system::is_system(id) {
+                aftermath.note(id, &key, &change);
+            }
+        }
+        self.finish(aftermath).map(drop).map_err(Unfit::Definition)
+    }
+
+    fn finish(&mut self, aftermath: Aftermath) -> Result<Debris, Error> {
+        let mut debris = Debris::default();
+        for id in aftermath.truncated {
+            if let Some(space) = self.spaces.get_mut(&id) {
+                debris.0.push(std::mem::take(&mut space.rows));
+            }
+        }
+        for id in aftermath.redefined {
+            debris.0.extend(self.redefine(id)?);
+        }
+        self.version += 1;
+        self.schema_version += u64::from(aftermath.is_schema_changed);
+        Ok(debris)
+    }
+
+    /// Derives a space from its rows in `_space` and `_index`. Returns what it no longer holds.
+    fn redefine(&mut self, id: u32) -> Result<Option<Tree>, Error> {
+        let def = self
+            .space_row(id)?
+            .map(|row| define(&row, &self.index_rows(id)?))
+            .transpose()?;
+        let old = self.spaces.remove(&id);
+        if let Some(old) = &old {
+            self.names.remove(&old.def.name);
+        }
+        let Some(def) = def else {
+            return Ok(old.map(|space| space.rows));
+        };
+        let mut rows = old.map(|space| space.rows).unwrap_or_default();
+        let debris = def.primary.is_none().then(|| std::mem::take(&mut rows));
+        self.names.insert(def.name.clone(), id);
+        self.spaces.insert(
+            id,
+            Space {
+                def: Arc::new(def),
+                rows,
+            },
+        );
+        Ok(debris)
+    }
+
+    fn space_row(&self, id: u32) -> Result<Option<SpaceRow>, Error> {
+        let rows = self.space(system::SPACE).map(|space| &space.rows);
+        let row = rows.and_then(|rows| rows.get(&system_key(&[id])));
+        row.map(|row| SpaceRow::decode(row)).transpose()
+    }
+
+    fn index_rows(&self, id: u32) -> Result<Vec<IndexRow>, Error> {
+        let Some(space) = self.space(system::INDEX) else {
+            return Ok(Vec::new());
+        };
+        let first = system_key(&[id]);
+        let rows = space.rows.range(first.clone()..);
+        let rows = rows.take_while(|(key, _)| first.is_prefix_of(key));
+        rows.map(|(_, row)| IndexRow::decode(row)).collect()
+    }
+}
+
+/// The definition that rows of `_space` and `_index` give.
+///
+/// # Errors
+///
+/// 27 or 152 if they contradict each other.
+pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef, Error> {
+    let primary = indexes
+        .iter()
+        .find(|index| index.id == PRIMARY)
+        .map(|index| IndexDef {
+            id: index.id,
+            name: index.name.clone(),
+            parts: index.parts.clone().into(),
+        });
+    SpaceDef::new(
+        space.id,
+        &space.name,
+        space.field_count,
+        space.format.clone(),
+        primary,
+    )
+}
+
+/// The key, possibly partial, of a system space whose key parts are numbers.
+pub(crate) fn system_key(parts: &[u32]) -> Key {
+    let mut bytes = Vec::new();
+    for part in parts {
+        bytes.extend_from_slice(&u64::from(*part).to_be_bytes());
+    }
+    Key::from_bytes(&bytes)
+}
+
+impl Aftermath {
+    fn note(&mut self, space: u32, key: &Key, change: &Change) {
+        // Keys of these spaces begin with the number of the space that they are about.
+        let about = key.first_number() as u32;
+        match space {
+            system::SPACE | system::INDEX => {
+                self.is_schema_changed = true;
+                if !self.redefined.contains(&about) {
+                    self.redefined.push(about);
+                }
+            }
+            system::TRUNCATE if change.is_some() => self.truncated.push(about),
+            system::USER => self.is_schema_changed = true,
+            _ => {}
+        }
+    }
+}
+
+/// A change as it stands in the journal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Replayed<'a> {
+    /// A tuple.
+    Put(&'a [u8]),
+    /// The encoded key of a tuple.
+    Delete(&'a [u8]),
+}
+
+/// What of a journaled turn does not fit.
+#[derive(Debug)]
+pub(crate) enum Unfit {
+    /// The bytes are not a turn.
+    Record,
+    /// No such space.
+    Space(u32),
+    /// The tuple has no key in this space.
+    Tuple(String),
+    /// The definition of a space.
+    Definition(Error),
+}
+
+impl std::fmt::Display for Unfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Record => f.write_str("the record is not a turn of this engine"),
+            Self::Space(id) => write!(f, "no space {id} at this point of the journal"),
+            Self::Tuple(space) => write!(f, "a tuple does not fit the key of space '{space}'"),
+            Self::Definition(error) => write!(f, "a definition is not valid: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Unfit {}

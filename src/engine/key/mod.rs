@@ -1,0 +1,203 @@
+//! Keys as bytes whose order is the order of the values.
+//!
+//! ```text
+//!   [17, "ab"]  ──encode──▶  00 00 00 00 00 00 00 11 │ 61 62 00 00
+//!                            └── head: compared as ──┘ └─ tail: compared as bytes,
+//!                                one integer              inline up to 22
+//! ```
+//!
+//! Every part ends by itself, so a key of fewer parts is a prefix of all the keys it matches: a
+//! partial key is a range, and a position is a key.
+
+mod encode;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Ordering;
+
+pub(crate) use encode::{Mismatch, encode_part};
+
+/// Bytes of the head.
+const HEAD: usize = 8;
+/// Bytes of the tail that need no allocation. A key takes 32 bytes with them.
+const TAIL_INLINE: usize = 22;
+/// Bytes of a key that needs no allocation.
+const INLINE: usize = HEAD + TAIL_INLINE;
+
+/// An encoded key: whole, partial, or the end of a range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// The first bytes, big-endian, filled up with zeros.
+    head: u64,
+    tail: Tail,
+}
+
+const _: () = assert!(size_of::<Key>() == 32);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Tail {
+    /// `size` is that of the whole key.
+    Inline { size: u8, bytes: [u8; TAIL_INLINE] },
+    /// What follows the head, of a key longer than [`INLINE`].
+    Heap(Box<[u8]>),
+}
+
+impl Key {
+    /// The key of these bytes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let mut builder = KeyBuilder::default();
+        builder.push(bytes);
+        builder.finish()
+    }
+
+    /// Size in bytes.
+    fn size(&self) -> usize {
+        match &self.tail {
+            Tail::Inline { size, .. } => usize::from(*size),
+            Tail::Heap(tail) => HEAD + tail.len(),
+        }
+    }
+
+    #[inline]
+    fn tail(&self) -> &[u8] {
+        match &self.tail {
+            Tail::Inline { size, bytes } => &bytes[..usize::from(*size).saturating_sub(HEAD)],
+            Tail::Heap(tail) => tail,
+        }
+    }
+
+    /// Appends the key's bytes.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head.to_be_bytes()[..self.size().min(HEAD)]);
+        out.extend_from_slice(self.tail());
+    }
+
+    /// Whether this key, possibly partial, matches the whole key `other`.
+    pub(crate) fn is_prefix_of(&self, other: &Self) -> bool {
+        let size = self.size();
+        if size < HEAD {
+            let unused = (HEAD - size) * 8;
+            return size == 0 || (size <= other.size() && (self.head ^ other.head) >> unused == 0);
+        }
+        self.head == other.head && other.size() >= HEAD && other.tail().starts_with(self.tail())
+    }
+
+    /// The first key beyond all those that begin with this one; `None` if there is no such key.
+    pub(crate) fn after_prefix(&self) -> Option<Self> {
+        let mut bytes = Vec::with_capacity(self.size());
+        self.write(&mut bytes);
+        while let Some(last) = bytes.pop() {
+            if last < u8::MAX {
+                bytes.push(last + 1);
+                return Some(Self::from_bytes(&bytes));
+            }
+        }
+        None
+    }
+
+    /// The first part, of a key that begins with an unsigned number.
+    pub(crate) fn first_number(&self) -> u64 {
+        self.head
+    }
+
+    /// Whether it holds nothing: a prefix of every key.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.size() == 0
+    }
+
+    // Heads are equal, and filled up with zeros: the shorter key is then the smaller one, unless
+    // both go on.
+    #[inline(never)]
+    fn cmp_beyond_head(&self, other: &Self) -> Ordering {
+        let heads = self.size().min(HEAD).cmp(&other.size().min(HEAD));
+        heads.then_with(|| self.tail().cmp(other.tail()))
+    }
+}
+
+impl Ord for Key {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        match self.head.cmp(&other.head) {
+            Ordering::Equal => match (&self.tail, &other.tail) {
+                // By far the most common key: one unsigned number.
+                (Tail::Inline { size: 8, .. }, Tail::Inline { size: 8, .. }) => Ordering::Equal,
+                _ => self.cmp_beyond_head(other),
+            },
+            unequal => unequal,
+        }
+    }
+}
+
+impl PartialOrd for Key {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Collects the bytes of a key, without an allocation as long as they fit inline.
+#[derive(Debug)]
+pub(crate) struct KeyBuilder {
+    size: usize,
+    inline: [u8; INLINE],
+    /// All bytes, once they do not fit inline.
+    spilled: Vec<u8>,
+}
+
+impl Default for KeyBuilder {
+    #[inline]
+    fn default() -> Self {
+        Self {
+            size: 0,
+            inline: [0; INLINE],
+            spilled: Vec::new(),
+        }
+    }
+}
+
+impl KeyBuilder {
+    /// Appends bytes.
+    #[inline]
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let end = self.size + bytes.len();
+        if let Some(room) = self.inline.get_mut(self.size..end) {
+            room.copy_from_slice(bytes);
+        } else {
+            if self.spilled.is_empty() {
+                self.spilled.reserve(end.next_power_of_two());
+                self.spilled.extend_from_slice(&self.inline[..self.size]);
+            }
+            self.spilled.extend_from_slice(bytes);
+        }
+        self.size = end;
+    }
+
+    /// The key.
+    #[inline]
+    pub(crate) fn finish(self) -> Key {
+        if self.size > INLINE {
+            let head = self.spilled[..HEAD]
+                .try_into()
+                .expect("it is longer than the inline part");
+            let tail = Tail::Heap(self.spilled[HEAD..].into());
+            return Key {
+                head: u64::from_be_bytes(head),
+                tail,
+            };
+        }
+        let head: [u8; HEAD] = self.inline[..HEAD]
+            .try_into()
+            .expect("the range is as long");
+        let bytes = self.inline[HEAD..]
+            .try_into()
+            .expect("the two make up the inline part");
+        let tail = Tail::Inline {
+            size: self.size as u8,
+            bytes,
+        };
+        Key {
+            head: u64::from_be_bytes(head),
+            tail,
+        }
+    }
+}

@@ -1,0 +1,232 @@
+use std::cmp::Ordering;
+
+use proptest::prelude::*;
+use vestibule_wire::msgpack::{
+    Integer, Reader, write_bin, write_bool, write_f64, write_integer, write_str_bytes,
+};
+
+use super::{Key, KeyBuilder, encode_part};
+use crate::engine::field::FieldType;
+
+#[derive(Debug, Clone)]
+enum Value {
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Str(Vec<u8>),
+    Bin(Vec<u8>),
+}
+
+impl Value {
+    fn class(&self) -> u8 {
+        match self {
+            Self::Bool(_) => 0,
+            Self::Int(_) | Self::Float(_) => 1,
+            Self::Str(_) => 2,
+            Self::Bin(_) => 3,
+        }
+    }
+
+    /// The order of scalars, by other means than the encoding's.
+    fn order(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Bool(left), Self::Bool(right)) => left.cmp(right),
+            (Self::Int(left), Self::Int(right)) => left.cmp(right),
+            (Self::Float(left), Self::Float(right)) => order_floats(*left, *right),
+            (Self::Int(left), Self::Float(right)) => order_mixed(*left, *right),
+            (Self::Float(left), Self::Int(right)) => order_mixed(*right, *left).reverse(),
+            (Self::Str(left), Self::Str(right)) | (Self::Bin(left), Self::Bin(right)) => {
+                left.cmp(right)
+            }
+            _ => self.class().cmp(&other.class()),
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Bool(value) => write_bool(out, *value),
+            Self::Int(value) => write_integer(out, Integer::from_i128(*value).unwrap()),
+            Self::Float(value) => write_f64(out, *value),
+            Self::Str(value) => write_str_bytes(out, value),
+            Self::Bin(value) => write_bin(out, value),
+        }
+    }
+}
+
+fn order_floats(left: f64, right: f64) -> Ordering {
+    left.partial_cmp(&right)
+        .unwrap_or_else(|| right.is_nan().cmp(&left.is_nan()))
+}
+
+/// Exact: a float of this magnitude that is not whole has a whole part that an `i128` holds.
+fn order_mixed(int: i128, float: f64) -> Ordering {
+    if float.is_nan() || float <= -1e30 {
+        return Ordering::Greater;
+    }
+    if float >= 1e30 {
+        return Ordering::Less;
+    }
+    let floor = float.floor();
+    int.cmp(&(floor as i128)).then(if float > floor {
+        Ordering::Less
+    } else {
+        Ordering::Equal
+    })
+}
+
+fn float() -> impl Strategy<Value = f64> {
+    let near =
+        (any::<i128>().prop_map(|value| value >> 62), -3i32..=3).prop_map(|(whole, steps)| {
+            f64::from_bits(
+                (whole as f64)
+                    .to_bits()
+                    .wrapping_add_signed(i64::from(steps)),
+            )
+        });
+    prop_oneof![
+        any::<f64>(),
+        near,
+        (-5i8..5, 0u8..4).prop_map(|(whole, quarter)| f64::from(whole) + f64::from(quarter) / 4.0),
+        Just(f64::INFINITY),
+        Just(f64::NEG_INFINITY),
+        Just(-0.0),
+        Just(f64::NAN),
+        Just(2f64.powi(64)),
+        Just(2f64.powi(53)),
+    ]
+}
+
+fn int() -> impl Strategy<Value = i128> {
+    let limits = i128::from(i64::MIN)..=i128::from(u64::MAX);
+    prop_oneof![
+        limits,
+        -5i128..5,
+        (-3i128..=3).prop_map(|steps| (1i128 << 53) + steps),
+        (-3i128..0).prop_map(|steps| (1i128 << 64) + steps),
+    ]
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![Just(0u8), Just(1), Just(0xfe), Just(0xff), any::<u8>()];
+    prop::collection::vec(byte, 0..40)
+}
+
+fn scalar() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        any::<bool>().prop_map(Value::Bool),
+        int().prop_map(Value::Int),
+        float().prop_map(Value::Float),
+        bytes().prop_map(Value::Str),
+        bytes().prop_map(Value::Bin),
+    ]
+}
+
+fn key(kinds: &[FieldType], values: &[Value]) -> Key {
+    let mut builder = KeyBuilder::default();
+    for (kind, value) in kinds.iter().zip(values) {
+        let mut bytes = Vec::new();
+        value.write(&mut bytes);
+        encode_part(*kind, &mut Reader::new(&bytes), &mut builder).unwrap();
+    }
+    builder.finish()
+}
+
+fn raw(key: &Key) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    key.write(&mut bytes);
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn scalars_are_ordered_as_their_encodings(left in scalar(), right in scalar()) {
+        let kind = [FieldType::Scalar];
+        let (first, second) = (key(&kind, std::slice::from_ref(&left)), key(&kind, std::slice::from_ref(&right)));
+        prop_assert_eq!(first.cmp(&second), left.order(&right));
+        prop_assert_eq!(raw(&first).cmp(&raw(&second)), left.order(&right));
+    }
+
+    #[test]
+    fn numbers_of_all_kinds_are_ordered_exactly(left in int(), right in float()) {
+        let kind = [FieldType::Number];
+        let order = order_mixed(left, right);
+        let (left, right) = (key(&kind, &[Value::Int(left)]), key(&kind, &[Value::Float(right)]));
+        prop_assert_eq!(left.cmp(&right), order);
+    }
+
+    #[test]
+    fn typed_parts_are_ordered_as_their_encodings(
+        (left, right) in prop_oneof![
+            (any::<(u64, u64)>()).prop_map(|(l, r)| (FieldType::Unsigned, Value::Int(l.into()), Value::Int(r.into()))),
+            (int(), int()).prop_map(|(l, r)| (FieldType::Integer, Value::Int(l), Value::Int(r))),
+            (float(), float()).prop_map(|(l, r)| (FieldType::Double, Value::Float(l), Value::Float(r))),
+            (bytes(), bytes()).prop_map(|(l, r)| (FieldType::Varbinary, Value::Bin(l), Value::Bin(r))),
+        ].prop_map(|(kind, l, r)| ((kind, l), (kind, r)))
+    ) {
+        let order = left.1.order(&right.1);
+        let (left, right) = (key(&[left.0], &[left.1]), key(&[right.0], &[right.1]));
+        prop_assert_eq!(left.cmp(&right), order);
+    }
+
+    #[test]
+    fn parts_are_compared_one_after_the_other(
+        left in (bytes(), any::<u64>(), bytes()),
+        right in (bytes(), any::<u64>(), bytes()),
+        shared in 0usize..3,
+    ) {
+        let right = match shared {
+            0 => right,
+            1 => (left.0.clone(), right.1, right.2),
+            _ => (left.0.clone(), left.1, right.2),
+        };
+        let kinds = [FieldType::String, FieldType::Unsigned, FieldType::String];
+        let values = |(a, b, c): (Vec<u8>, u64, Vec<u8>)| {
+            [Value::Str(a), Value::Int(b.into()), Value::Str(c)]
+        };
+        let order = left.cmp(&right);
+        let (left, right) = (values(left), values(right));
+        prop_assert_eq!(key(&kinds, &left).cmp(&key(&kinds, &right)), order);
+        for parts in 0..=3 {
+            let partial = key(&kinds[..parts], &left[..parts]);
+            let matches = (0..parts).all(|at| left[at].order(&right[at]) == Ordering::Equal);
+            let whole = key(&kinds, &right);
+            prop_assert_eq!(partial.is_prefix_of(&whole), matches);
+            let is_in_range = whole >= partial
+                && partial.after_prefix().is_none_or(|end| whole < end);
+            prop_assert_eq!(is_in_range, matches);
+        }
+    }
+
+    #[test]
+    fn keys_of_any_bytes_are_ordered_as_these(left in bytes(), right in bytes()) {
+        let (first, second) = (Key::from_bytes(&left), Key::from_bytes(&right));
+        prop_assert_eq!(first.cmp(&second), left.cmp(&right));
+        prop_assert_eq!(first == second, left == right);
+        prop_assert_eq!(raw(&first), left);
+    }
+}
+
+#[test]
+fn a_value_of_another_type_is_refused() {
+    let mut text = Vec::new();
+    Value::Str(b"1".to_vec()).write(&mut text);
+    let mut number = Vec::new();
+    Value::Int(1).write(&mut number);
+    for (kind, value) in [
+        (FieldType::Unsigned, &text),
+        (FieldType::Integer, &text),
+        (FieldType::Number, &text),
+        (FieldType::Double, &number),
+        (FieldType::String, &number),
+        (FieldType::Boolean, &number),
+        (FieldType::Varbinary, &text),
+        (FieldType::Scalar, &vec![0xc0]),
+        (FieldType::Any, &number),
+    ] {
+        let mut builder = KeyBuilder::default();
+        assert!(
+            encode_part(kind, &mut Reader::new(value), &mut builder).is_err(),
+            "{kind:?}"
+        );
+    }
+}

@@ -1,0 +1,43 @@
+//! Every bound of the engine.
+
+/// Largest tuple unless configured otherwise, in bytes: Tarantool's `memtx_max_tuple_size`.
+pub const TUPLE_SIZE_MAX_DEFAULT: usize = 1 << 20;
+
+/// Largest body of a SELECT's reply, in bytes. A larger result has to be fetched page by page.
+pub const REPLY_SIZE_MAX: usize = 256 << 20;
+
+/// Tuples that a read view walks over while it holds the lock.
+pub const VIEW_STEP_TUPLES_MAX: usize = 1000;
+
+/// Bytes that a read view copies while it holds the lock; one tuple may go beyond.
+pub const VIEW_STEP_BYTES_MAX: usize = 256 << 10;
+
+/// Largest number of a space, as in Tarantool.
+pub const SPACE_ID_MAX: u32 = i32::MAX as u32;
+
+/// Longest name of a space, index, field or user, in bytes, as in Tarantool.
+pub const NAME_SIZE_MAX: usize = 65_000;
+
+/// Most parts of an index, as in Tarantool.
+pub const INDEX_PARTS_MAX: usize = 255;
+
+/// Most fields that a format may name, as in Tarantool.
+pub const FORMAT_FIELDS_MAX: usize = 32_767;
+
+/// Largest number of fields of a tuple, as in Tarantool.
+pub const FIELD_COUNT_MAX: u64 = 0x7fff_ffff;
+
+/// Tuples of a space that are checked against a new format before Tx declares itself busy.
+pub const QUIET_CHECKS_MAX: u64 = 10_000;
+
+/// Tuples that are dropped on Tx's own thread; more of them go to a thread of their own.
+pub const DROP_INLINE_MAX: usize = 10_000;
+
+/// Longest text of a tuple in an error, in bytes.
+pub const PRINTED_TUPLE_MAX: usize = 1024;
+
+/// Memory of a turn's record that is kept for the next one, in bytes.
+pub const RECORD_KEPT_MAX: usize = 4 << 20;
+
+const _: () = assert!(VIEW_STEP_BYTES_MAX < REPLY_SIZE_MAX);
+const _: () = assert!(TUPLE_SIZE_MAX_DEFAULT < REPLY_SIZE_MAX);

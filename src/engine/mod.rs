@@ -1,0 +1,393 @@
+//! The embedded engine: a single writer's memory image, and a journal that makes it durable.
+//!
+//! ```text
+//!              Tx's thread                                          session threads
+//!   execute ─▶ turn (a layer of changes) ─┐
+//!   execute ─▶   later requests see it    │
+//!   commit ──────────────────────────────▶ record ─▶ journal
+//!                                         └──────▶ image, under the write lock ◀── read view
+//! ```
+//!
+//! Nothing that is not durable is ever in the image, so a failed append has nothing to undo.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`key`] | keys as bytes in the order of the values |
+//! | [`field`], [`space`], [`index`] | definitions: what tuples and keys must look like |
+//! | [`layer`] | changes above the image, and the data as seen through them |
+//! | [`image`] | every space with its tuples |
+//! | [`scan`] | SELECT, from iterator and key to a range |
+//! | [`execute`] | requests |
+//! | [`ddl`], [`system`] | the system spaces, and what may be written there |
+//! | [`record`] | a turn as bytes |
+//! | [`journal`] | records on disk |
+//! | [`update`] | operations of UPDATE and UPSERT |
+//! | [`view`], [`catalogue`] | what sessions answer from |
+
+mod catalogue;
+pub(crate) mod ddl;
+pub(crate) mod errors;
+mod execute;
+pub(crate) mod field;
+pub(crate) mod image;
+pub(crate) mod index;
+pub mod journal;
+mod key;
+pub(crate) mod layer;
+pub mod limits;
+mod print;
+mod record;
+mod scan;
+pub(crate) mod space;
+pub(crate) mod system;
+#[cfg(test)]
+pub(crate) mod tests;
+pub mod update;
+mod view;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use vestibule_actors::catalogue::Catalogue;
+use vestibule_actors::engine::{Engine, Fault, Outcome, Progress, ReadView, Reply, Request};
+use vestibule_wire::request::Target;
+use vestibule_wire::{Error, ErrorCode};
+
+use ddl::Busy;
+use image::{BySpace, Debris, Image};
+use journal::{Journal, JournalError, JournalOptions, JournalSync};
+use key::Key;
+use layer::{Layer, Sight, Tuple};
+use space::SpaceDef;
+use view::ImageView;
+
+/// How the engine keeps its data.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Directory of the journal; made if it does not exist.
+    pub data_dir: PathBuf,
+    /// When a turn counts as written.
+    pub journal_sync: JournalSync,
+    /// Whether to start from a damaged journal without what cannot be read of it.
+    pub force_recovery: bool,
+    /// Largest tuple, in bytes.
+    pub tuple_size_max: usize,
+}
+
+impl EngineOptions {
+    /// The defaults, with data in this directory.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            journal_sync: JournalSync::Turn,
+            force_recovery: false,
+            tuple_size_max: limits::TUPLE_SIZE_MAX_DEFAULT,
+        }
+    }
+}
+
+/// The embedded engine.
+#[derive(Debug)]
+pub struct EmbeddedEngine {
+    options: EngineOptions,
+    image: Arc<RwLock<Image>>,
+    /// The image's definitions, to be looked at without its lock.
+    definitions: Definitions,
+    turn: Layer,
+    /// Whether the turn changes definitions: whatever comes next must wait for its commit.
+    is_ddl: bool,
+    /// Open once recovery is done.
+    journal: Option<Journal>,
+    /// The turn's record, kept for its allocation.
+    record: Vec<u8>,
+    /// Why nothing can be written, if the journal failed.
+    failure: Option<String>,
+    catalogue: Arc<Catalogue>,
+    #[cfg(test)]
+    fails_next_append: bool,
+}
+
+/// Spaces by number and by name.
+#[derive(Debug, Default)]
+struct Definitions {
+    by_id: BySpace<Arc<SpaceDef>>,
+    names: HashMap<Box<str>, u32>,
+}
+
+impl Definitions {
+    fn of(image: &Image) -> Self {
+        let (by_id, names) = image.definitions();
+        Self { by_id, names }
+    }
+
+    #[inline]
+    fn resolve(&self, target: Target<'_>) -> Result<&Arc<SpaceDef>, Error> {
+        let found = match target {
+            Target::Id(id) => self.by_id.get(&id),
+            Target::Name(name) => self.names.get(name).and_then(|id| self.by_id.get(id)),
+        };
+        found.ok_or_else(|| match target {
+            Target::Id(id) => Error::no_such_space(id),
+            Target::Name(name) => Error::no_such_space(name),
+        })
+    }
+}
+
+impl EmbeddedEngine {
+    /// An engine with nothing but the system spaces, until it has recovered.
+    #[must_use]
+    pub fn new(options: EngineOptions) -> Self {
+        let image = Image::new();
+        Self {
+            definitions: Definitions::of(&image),
+            catalogue: Arc::new(catalogue::build(&image)),
+            image: Arc::new(RwLock::new(image)),
+            options,
+            turn: Layer::default(),
+            is_ddl: false,
+            journal: None,
+            record: Vec::new(),
+            failure: None,
+            #[cfg(test)]
+            fails_next_append: false,
+        }
+    }
+
+    /// Tries the journal again after it failed, so that data can be changed again.
+    ///
+    /// # Errors
+    ///
+    /// 40 if it cannot be written still.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        if let Some(journal) = &mut self.journal {
+            journal.resume().map_err(|fault| {
+                log::error!("the journal cannot be resumed: {fault}");
+                Error::wal_io()
+            })?;
+        }
+        if let Some(reason) = self.failure.take() {
+            log::info!("the journal is written again; it had failed: {reason}");
+        }
+        Ok(())
+    }
+
+    // Only Tx writes, and it does not outlive a panic while it does.
+    fn image(&self) -> RwLockReadGuard<'_, Image> {
+        self.image.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `look` with the data as this turn's requests see it.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(Sight<'_>) -> T) -> T {
+        look(Sight {
+            layers: &[&self.turn],
+            image: &self.image(),
+        })
+    }
+
+    /// The definition of a space.
+    ///
+    /// # Errors
+    ///
+    /// 36 if there is none.
+    pub(crate) fn definition(&self, space: Target<'_>) -> Result<Arc<SpaceDef>, Error> {
+        self.definitions.resolve(space).cloned()
+    }
+
+    /// Whether the turn changes definitions: whatever comes next must wait for its commit.
+    pub(crate) fn is_altered(&self) -> bool {
+        self.is_ddl
+    }
+
+    /// Whether a change of definitions can be made now; if not, the turn has to be committed first.
+    pub(crate) fn is_turn_empty(&self) -> bool {
+        self.turn.is_empty()
+    }
+
+    fn check_writable(&self) -> Result<(), Error> {
+        match &self.failure {
+            None => Ok(()),
+            Some(reason) => Err(Error::read_only(
+                "journal",
+                &format!("journal failed: {reason}"),
+            )),
+        }
+    }
+
+    /// Changes system spaces, as the only thing of a turn: all that `work` writes, or nothing.
+    /// `None` means that the turn so far has to be committed first.
+    ///
+    /// # Errors
+    ///
+    /// 7 if nothing can be written, and what `work` fails with.
+    pub(crate) fn alter<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        if !self.is_turn_empty() {
+            return Ok(None);
+        }
+        self.check_writable()?;
+        let result = work(self);
+        match &result {
+            Ok(_) => self.is_ddl = !self.turn.is_empty(),
+            Err(_) => self.turn.clear(),
+        }
+        result.map(Some)
+    }
+
+    /// Puts a row into a system space, after it passed the checks for it. Inside [`alter`](Self::alter).
+    pub(crate) fn put_system(
+        &mut self,
+        space: u32,
+        row: &[u8],
+        reply: &Reply<'_>,
+    ) -> Result<(), Error> {
+        let def = self.definition(Target::Id(space))?;
+        def.check(row)?;
+        let key = def
+            .primary()?
+            .key_of(row)
+            .map_err(|_| Error::invalid_msgpack("system row"))?;
+        self.change_system(&def, key, Some(row.into()), reply)
+            .map(drop)
+    }
+
+    /// Changes one row of a system space and returns what stood there.
+    pub(crate) fn change_system(
+        &mut self,
+        space: &SpaceDef,
+        key: Key,
+        new: Option<Tuple>,
+        reply: &Reply<'_>,
+    ) -> Result<Option<Tuple>, Error> {
+        let old = self.look(|sight| {
+            let old = sight.get(space.id, &key).cloned();
+            let mut busy = Busy::new(reply);
+            ddl::check(sight, space, old.as_deref(), new.as_deref(), &mut busy).map(|()| old)
+        })?;
+        if old.is_some() || new.is_some() {
+            self.turn.set(space.id, key, new);
+        }
+        Ok(old)
+    }
+
+    /// Remembers a value that only the engine writes, such as the largest number of a space.
+    pub(crate) fn put_counter(&mut self, row: &[u8]) -> Result<(), Error> {
+        let def = self.definition(Target::Id(system::SCHEMA))?;
+        let key = def
+            .primary()?
+            .key_of(row)
+            .map_err(|_| Error::invalid_msgpack("system row"))?;
+        self.turn.set(def.id, key, Some(row.into()));
+        Ok(())
+    }
+
+    fn append(&mut self) -> Result<(), Error> {
+        self.record.clear();
+        record::encode(&self.turn, &mut self.record);
+        let Some(journal) = &mut self.journal else {
+            return Err(Error::new(
+                ErrorCode::LOADING,
+                "Instance bootstrap hasn't finished yet",
+            ));
+        };
+        #[cfg(test)]
+        if std::mem::take(&mut self.fails_next_append) {
+            self.failure = Some("told to".to_owned());
+            return Err(Error::wal_io());
+        }
+        let appended = journal.append(&self.record);
+        if self.record.capacity() > limits::RECORD_KEPT_MAX {
+            self.record = Vec::new();
+        }
+        appended.map(drop).map_err(|fault| {
+            log::error!("a turn was not written: {fault}");
+            // A turn beyond the journal's bounds says nothing about the next one.
+            if !matches!(fault, JournalError::TooLarge { .. }) {
+                self.failure = Some(fault.to_string());
+            }
+            Error::wal_io()
+        })
+    }
+
+    fn apply(&mut self) {
+        let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
+        let debris = image.apply(self.turn.take());
+        if self.is_ddl {
+            self.definitions = Definitions::of(&image);
+            self.catalogue = Arc::new(catalogue::build(&image));
+        }
+        drop(image);
+        discard(debris);
+    }
+}
+
+/// Drops trees; large ones on a thread of their own, so that Tx goes on.
+fn discard(debris: Debris) {
+    let size: usize = debris.0.iter().map(|tree| tree.len()).sum();
+    if size > limits::DROP_INLINE_MAX {
+        // If there is no thread to be had, they were dropped with the closure.
+        let _ = std::thread::Builder::new()
+            .name("discard".into())
+            .spawn(move || drop(debris));
+    }
+}
+
+impl Engine for EmbeddedEngine {
+    fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
+        let options = JournalOptions {
+            dir: self.options.data_dir.clone(),
+            sync: self.options.journal_sync,
+            force_recovery: self.options.force_recovery,
+        };
+        let force = self.options.force_recovery;
+        let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
+        let mut replay = |sequence: u64, payload: &[u8]| -> Result<(), Fault> {
+            let replayed = record::decode(payload).and_then(|turn| image.replay(turn.into_iter()));
+            match replayed {
+                Err(unfit) if force => log::error!("record {sequence} is skipped: {unfit}"),
+                replayed => replayed?,
+            }
+            Ok(())
+        };
+        self.journal = Some(Journal::open(options, &mut replay, progress)?);
+        self.definitions = Definitions::of(&image);
+        self.catalogue = Arc::new(catalogue::build(&image));
+        Ok(())
+    }
+
+    #[inline]
+    fn execute(&mut self, request: &Request<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+        if self.is_ddl {
+            return Ok(Outcome::CommitFirst);
+        }
+        self.dispatch(&request.body, reply)
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        if self.turn.is_empty() {
+            return Ok(());
+        }
+        let appended = self.append();
+        match appended {
+            Ok(()) => self.apply(),
+            Err(_) => self.turn.clear(),
+        }
+        self.is_ddl = false;
+        appended
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.clone()
+    }
+
+    fn schema_version(&self) -> u64 {
+        self.image().schema_version
+    }
+
+    fn view(&self) -> Option<Arc<dyn ReadView>> {
+        Some(Arc::new(ImageView(self.image.clone())))
+    }
+}

@@ -1,0 +1,171 @@
+//! SELECT: from iterator and key to a range of keys.
+//!
+//! ```text
+//!   key P (a prefix), its end S (the first key beyond all that begin with P)
+//!
+//!        LT      P        EQ         S      GT
+//!   ─────────────┼───────────────────┼─────────────
+//!        ◀─── LE ────────────────────┘
+//!                └──────── GE, ALL ─────────────▶
+//! ```
+
+use std::ops::Bound;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use vestibule_wire::Error;
+use vestibule_wire::request::{After, Iterator as Walking, Select};
+
+use super::errors;
+use super::index::IndexDef;
+use super::key::Key;
+use super::space::SpaceDef;
+
+/// What a SELECT comes to.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) index: &'a IndexDef,
+    pub(crate) reach: Reach,
+    pub(crate) offset: u64,
+    pub(crate) limit: u64,
+    pub(crate) fetch_position: bool,
+}
+
+/// Which keys are walked over.
+#[derive(Debug)]
+pub(crate) enum Reach {
+    /// At most one tuple.
+    Point(Key),
+    /// Those between two bounds.
+    Range(Range),
+}
+
+/// Two bounds and a direction.
+#[derive(Debug)]
+pub(crate) struct Range {
+    lower: Bound<Key>,
+    upper: Bound<Key>,
+    pub(crate) is_reverse: bool,
+}
+
+impl<'a> Plan<'a> {
+    /// Reads a SELECT on this space.
+    ///
+    /// # Errors
+    ///
+    /// Those of the index (35, 148), the iterator (1, 112), the key (31, 18), the position (247), in
+    /// this order.
+    #[inline]
+    pub(crate) fn new(space: &'a SpaceDef, select: &Select<'_>) -> Result<Self, Error> {
+        let index = space.index(select.index)?;
+        let walking = Walking::from_code(select.iterator)?;
+        if walking as u8 > Walking::Gt as u8 {
+            let feature = "requested iterator type";
+            return Err(errors::index_feature(&index.name, &space.name, feature));
+        }
+        let (key, parts) = index.partial_key(select.key)?;
+        let is_whole = parts == index.parts.len();
+        let is_equal = matches!(walking, Walking::Eq | Walking::Req);
+        let reach = if is_whole && is_equal && select.after == After::Start {
+            Reach::Point(key)
+        } else {
+            let mut range = Range::new(walking, key);
+            if select.after != After::Start {
+                range.start_after(position(index, &select.after)?)?;
+            }
+            Reach::Range(range)
+        };
+        let Select {
+            offset,
+            limit,
+            fetch_position,
+            ..
+        } = *select;
+        Ok(Self {
+            index,
+            reach,
+            offset,
+            limit,
+            fetch_position,
+        })
+    }
+
+    /// The position of a tuple for clients: its key, in base64.
+    pub(crate) fn position_of(&self, tuple: &[u8]) -> Vec<u8> {
+        let mut key = Vec::new();
+        self.index
+            .write_key_of(tuple, &mut key)
+            .expect("a stored tuple passed its space's check");
+        STANDARD_NO_PAD.encode(key).into_bytes()
+    }
+}
+
+/// The key that a client wants to go on after.
+fn position(index: &IndexDef, after: &After<'_>) -> Result<Key, Error> {
+    let invalid = errors::iterator_position;
+    match after {
+        After::Start => Ok(Key::from_bytes(&[])),
+        After::Tuple(tuple) => index.key_of(tuple).map_err(|_| invalid()),
+        After::Position(position) => {
+            let key = STANDARD_NO_PAD.decode(position).map_err(|_| invalid())?;
+            index.whole_key(&key).map_err(|_| invalid())
+        }
+    }
+}
+
+impl Range {
+    fn new(walking: Walking, key: Key) -> Self {
+        let is_reverse = matches!(walking, Walking::Req | Walking::Lt | Walking::Le);
+        if key.is_empty() {
+            return Self {
+                lower: Bound::Unbounded,
+                upper: Bound::Unbounded,
+                is_reverse,
+            };
+        }
+        let beyond = key.after_prefix();
+        let until_beyond = beyond.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let (lower, upper) = match walking {
+            Walking::Eq | Walking::Req => (Bound::Included(key), until_beyond),
+            Walking::Lt => (Bound::Unbounded, Bound::Excluded(key)),
+            Walking::Le => (Bound::Unbounded, until_beyond),
+            Walking::Gt => match beyond {
+                Some(beyond) => (Bound::Included(beyond), Bound::Unbounded),
+                // Nothing is beyond the last prefix.
+                None => (Bound::Included(key.clone()), Bound::Excluded(key)),
+            },
+            _ => (Bound::Included(key), Bound::Unbounded),
+        };
+        Self {
+            lower,
+            upper,
+            is_reverse,
+        }
+    }
+
+    /// Leaves out what comes before this key and the key itself, in the range's direction.
+    ///
+    /// # Errors
+    ///
+    /// 247 if the key is not inside the range.
+    pub(crate) fn start_after(&mut self, key: Key) -> Result<(), Error> {
+        use std::ops::RangeBounds;
+        if !self.bounds().contains(&key) {
+            return Err(errors::iterator_position());
+        }
+        if self.is_reverse {
+            self.upper = Bound::Excluded(key);
+        } else {
+            self.lower = Bound::Excluded(key);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_everything(&self) -> bool {
+        (&self.lower, &self.upper) == (&Bound::Unbounded, &Bound::Unbounded)
+    }
+
+    pub(crate) fn bounds(&self) -> (Bound<&Key>, Bound<&Key>) {
+        (self.lower.as_ref(), self.upper.as_ref())
+    }
+}

@@ -1,0 +1,77 @@
+//! The system spaces: data like any other, and at the same time what defines all spaces.
+//!
+//! ```text
+//!   _space 280 ─┐
+//!   _index 288 ─┼─▶ definitions of spaces ─▶ image
+//!   _truncate 330 ─▶ empties a space
+//!   _user 304, _collation 276 ─▶ catalogue
+//! ```
+//!
+//! Their own definitions and first rows are built in, put into an empty image before the journal is
+//! replayed, and not journaled.
+
+pub(crate) mod bootstrap;
+pub(crate) mod rows;
+
+use vestibule_actors::catalogue::USER_SPACE_ID_MIN;
+use vestibule_wire::msgpack::{Reader, write_array_len, write_str, write_uint};
+
+use super::field::FieldType;
+use super::key::{KeyBuilder, encode_part};
+use super::layer::Sight;
+
+/// Counters, such as the largest number of a space so far.
+pub(crate) const SCHEMA: u32 = 272;
+/// Collations.
+pub(crate) const COLLATION: u32 = 276;
+/// Spaces.
+pub(crate) const SPACE: u32 = 280;
+/// Indexes.
+pub(crate) const INDEX: u32 = 288;
+/// Users and roles.
+pub(crate) const USER: u32 = 304;
+/// How often a space was truncated.
+pub(crate) const TRUNCATE: u32 = 330;
+
+/// The user that owns the system.
+pub(crate) const ADMIN: u64 = 1;
+/// First number of a user that is not built in.
+pub(crate) const USER_ID_MIN: u64 = 32;
+
+/// Key in `_schema` of the largest number of a space so far: none is given twice.
+const MAX_ID: &str = "max_id";
+
+/// Whether a space belongs to the system.
+pub(crate) const fn is_system(space: u32) -> bool {
+    space < USER_SPACE_ID_MIN
+}
+
+/// The space whose rows a view shows, if this is a view.
+pub(crate) const fn viewed(space: u32) -> Option<u32> {
+    match space {
+        277 | 281 | 289 | 297 | 305 | 313 | 341 => Some(space - 1),
+        286 => Some(284),
+        _ => None,
+    }
+}
+
+/// The largest number that was ever given to a space, if any was.
+pub(crate) fn max_space_id(sight: Sight<'_>) -> Option<u32> {
+    let mut key = KeyBuilder::default();
+    let mut name = Vec::new();
+    write_str(&mut name, MAX_ID);
+    encode_part(FieldType::String, &mut Reader::new(&name), &mut key).ok()?;
+    let mut row = Reader::new(sight.get(SCHEMA, &key.finish())?);
+    row.read_array_len().ok()?;
+    row.skip().ok()?;
+    u32::try_from(row.read_uint().ok()?).ok()
+}
+
+/// The row that remembers it.
+pub(crate) fn max_space_id_row(id: u32) -> Vec<u8> {
+    let mut row = Vec::new();
+    write_array_len(&mut row, 2);
+    write_str(&mut row, MAX_ID);
+    write_uint(&mut row, u64::from(id));
+    row
+}

@@ -1,0 +1,23 @@
+//! The `vestibule` binary: parses the command line, runs the command, returns its exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use vestibule::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => vestibule::server::serve(&cli.serve).map_err(|fault| fault.to_string()),
+        Some(Command::Serve(args)) => {
+            vestibule::server::serve(&args).map_err(|fault| fault.to_string())
+        }
+        Some(Command::Bench(args)) => vestibule::bench::run(&args)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|fault| fault.to_string()),
+    };
+    outcome.unwrap_or_else(|text| {
+        eprintln!("vestibule: {text}");
+        ExitCode::FAILURE
+    })
+}

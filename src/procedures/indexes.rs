@@ -1,0 +1,249 @@
+//! `space:create_index`: options and parts as Lua callers write them.
+
+use serde::Serialize;
+use vestibule_actors::engine::Outcome;
+use vestibule_wire::Error;
+use vestibule_wire::request::Target;
+
+use super::args::{Args, Options, Value, illegal};
+use super::schema::is_binary;
+use super::{EngineCall, altered};
+use crate::engine::field::FieldType;
+use crate::engine::index::Part;
+use crate::engine::limits::INDEX_PARTS_MAX;
+use crate::engine::space::Field;
+use crate::engine::system::rows::IndexRow;
+use crate::engine::{ddl, errors, system};
+
+const OPTIONS: [&str; 14] = [
+    "type",
+    "id",
+    "if_not_exists",
+    "parts",
+    "unique",
+    "sequence",
+    "func",
+    "dimension",
+    "distance",
+    "bloom_fpr",
+    "page_size",
+    "range_size",
+    "run_count_per_level",
+    "run_size_ratio",
+];
+
+/// What `space:create_index` returns: the index as Tarantool prints it.
+#[derive(Debug, Serialize)]
+struct CreatedIndex<'a> {
+    id: u32,
+    name: &'a str,
+    space_id: u32,
+    #[serde(rename = "type")]
+    kind: String,
+    unique: bool,
+    parts: Vec<CreatedPart>,
+}
+
+#[derive(Debug, Serialize)]
+struct CreatedPart {
+    fieldno: u32,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    is_nullable: bool,
+}
+
+impl<'a> CreatedIndex<'a> {
+    fn of(row: &'a IndexRow) -> Self {
+        let part = |part: &Part| CreatedPart {
+            fieldno: part.field + 1,
+            kind: part.kind.name(),
+            is_nullable: part.is_nullable,
+        };
+        Self {
+            id: row.id,
+            name: &row.name,
+            space_id: row.space,
+            kind: row.kind.to_ascii_uppercase(),
+            unique: row.is_unique,
+            parts: row.parts.iter().map(part).collect(),
+        }
+    }
+}
+
+/// `box.space.<name>:create_index(name [, options])`
+pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let name = args.name(0, "name")?;
+    let options = args.options(1, &OPTIONS)?;
+    let space = call.engine.definition(Target::Name(space))?;
+    let existing = call.engine.look(|sight| ddl::index_rows(sight, space.id))?;
+    if let Some(same) = existing.iter().find(|row| *row.name == *name) {
+        if options.flag("if_not_exists")? {
+            return call.reply.value(&CreatedIndex::of(same));
+        }
+        return Err(errors::index_exists(name));
+    }
+    let next = existing.iter().map(|row| row.id + 1).max().unwrap_or(0);
+    let row = read_row(name, &options, space.id, next, &space.format)?;
+    if let Some(same) = existing.iter().find(|existing| existing.id == row.id) {
+        let (old, new) = (same.encode(), row.encode());
+        return Err(errors::duplicate("primary", "_index", &old, &new));
+    }
+    let reply = &call.reply;
+    let done = call
+        .engine
+        .alter(|engine| engine.put_system(system::INDEX, &row.encode(), reply))?;
+    altered(call, done, |call, ()| {
+        call.reply.value(&CreatedIndex::of(&row))
+    })
+}
+
+fn read_row(
+    name: &str,
+    options: &Options<'_>,
+    space: u32,
+    next: u32,
+    format: &[Field],
+) -> Result<IndexRow, Error> {
+    for refused in ["sequence", "func"] {
+        if options
+            .get(refused)
+            .is_some_and(|value| *value != Value::Bool(false))
+        {
+            return Err(errors::unsupported(&format!(
+                "the index option '{refused}'"
+            )));
+        }
+    }
+    let id = match options.uint("id")? {
+        Some(id) => u32::try_from(id).map_err(|_| illegal("index id is too big"))?,
+        None => next,
+    };
+    let parts = match options.get("parts") {
+        None => vec![Part {
+            field: 0,
+            kind: FieldType::Unsigned,
+            is_nullable: false,
+        }],
+        Some(parts) => read_parts(parts, format)?,
+    };
+    let is_unique = options.get("unique").is_none() || options.flag("unique")?;
+    let kind = options
+        .text("type")?
+        .unwrap_or("tree")
+        .to_ascii_lowercase()
+        .into();
+    Ok(IndexRow {
+        space,
+        id,
+        name: name.into(),
+        kind,
+        is_unique,
+        parts,
+    })
+}
+
+/// Reads `{{field = 1, type = 'unsigned'}, {'name'}}`, `{1, 'unsigned', 2, 'string'}`, `{'name'}`.
+fn read_parts(parts: &Value<'_>, format: &[Field]) -> Result<Vec<Part>, Error> {
+    let Value::List(values) = parts else {
+        return Err(illegal("options parameter 'parts' should be of type table"));
+    };
+    if values.is_empty() {
+        return Err(illegal("options.parts must have at least one part"));
+    }
+    if values.len() > 2 * INDEX_PARTS_MAX {
+        return Err(errors::wrong_index_parts("too many key parts"));
+    }
+    let (mut parts, mut at) = (Vec::new(), 0);
+    while let Some(value) = values.get(at) {
+        let number = parts.len() + 1;
+        at += 1;
+        if matches!(value, Value::List(_) | Value::Table(_)) {
+            parts.push(read_part(number, value, format)?);
+            continue;
+        }
+        let field = read_field_number(number, Some(value), format)?;
+        // The flat form: a type may follow its field.
+        let kind = values
+            .get(at)
+            .and_then(Value::as_str)
+            .and_then(FieldType::from_name);
+        let is_flat = kind.is_some() && value.as_uint().is_some();
+        at += usize::from(is_flat);
+        let kind = kind
+            .filter(|_| is_flat)
+            .unwrap_or(default_kind(field, format));
+        parts.push(Part {
+            field,
+            kind,
+            is_nullable: false,
+        });
+    }
+    Ok(parts)
+}
+
+fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, Error> {
+    for option in part.names() {
+        let is_harmless = match option {
+            "field" | "type" | "is_nullable" => true,
+            "collation" => is_binary(part.get(option)),
+            "exclude_null" => part.get(option) == Some(&Value::Bool(false)),
+            "sort_order" => part.get(option) == Some(&Value::Str("asc")),
+            _ => false,
+        };
+        if !is_harmless {
+            return Err(errors::unsupported(&format!(
+                "the index part option '{option}'"
+            )));
+        }
+    }
+    let field = read_field_number(number, part.get("field").or(part.at(1)), format)?;
+    let kind = match part.get("type").or(part.at(2)) {
+        None => default_kind(field, format),
+        Some(kind) => kind
+            .as_str()
+            .and_then(FieldType::from_name)
+            .ok_or_else(|| errors::wrong_index_parts("unknown field type"))?,
+    };
+    let is_nullable = match part.get("is_nullable") {
+        Some(Value::Bool(is_nullable)) => *is_nullable,
+        Some(_) => {
+            let what =
+                format!("options.parts[{number}]: type (boolean) of is_nullable is expected");
+            return Err(illegal(what));
+        }
+        None => false,
+    };
+    Ok(Part {
+        field,
+        kind,
+        is_nullable,
+    })
+}
+
+/// What an index makes of a field when nothing is said.
+fn default_kind(field: u32, format: &[Field]) -> FieldType {
+    format
+        .get(field as usize)
+        .map_or(FieldType::Scalar, |field| field.kind)
+}
+
+/// A field by number, from 1, or by name; returned from 0.
+fn read_field_number(
+    number: usize,
+    field: Option<&Value<'_>>,
+    format: &[Field],
+) -> Result<u32, Error> {
+    let wrong = |what: &str| Err(illegal(format_args!("options.parts[{number}]: {what}")));
+    match field {
+        Some(Value::Str(name)) => match format.iter().position(|own| *own.name == **name) {
+            Some(at) => Ok(at as u32),
+            None => wrong(&format!("field was not found by name '{name}'")),
+        },
+        Some(value @ Value::Number(_)) => match value.as_uint().map(u32::try_from) {
+            Some(Ok(field @ 1..)) => Ok(field - 1),
+            _ => wrong("field (number) must be one-based"),
+        },
+        _ => wrong("field (name or number) is expected"),
+    }
+}

@@ -1,0 +1,117 @@
+//! What CALL reaches in the embedded engine.
+//!
+//! ```text
+//!   box.schema.space.create           ─▶ schema
+//!   box.schema.user.create, drop, …   ─▶ users
+//!   box.space.<name>:<method>         ─▶ spaces ─┬ create_index, drop, format, …   rows of system spaces
+//!                                                └ insert, get, select, …          the engine's requests
+//!   vestibule.debug.*                 ─▶ debug, for demonstrations and tests only
+//! ```
+//!
+//! Names, arguments and texts are those of Tarantool's Lua functions, so that what sets up a schema
+//! there does so here.
+
+mod args;
+mod debug;
+mod indexes;
+mod schema;
+mod spaces;
+#[cfg(test)]
+mod tests;
+mod users;
+
+use vestibule_actors::engine::Outcome;
+use vestibule_actors::procedures::{Call, Procedures};
+use vestibule_wire::Error;
+use vestibule_wire::reply::write_data_head;
+
+pub use debug::with_debug;
+
+use crate::engine::EmbeddedEngine;
+
+type EngineCall<'a> = Call<'a, EmbeddedEngine>;
+type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
+
+/// By their whole names.
+const FUNCTIONS: [(&str, Function); 6] = [
+    ("box.schema.space.create", schema::create_space),
+    ("box.schema.user.create", users::create),
+    ("box.schema.user.drop", users::drop),
+    ("box.schema.user.exists", users::exists),
+    ("box.schema.user.passwd", users::passwd),
+    ("vestibule.journal.resume", resume),
+];
+
+/// By the beginnings of their names.
+const FAMILIES: [(&str, Function); 1] = [("box.space.", spaces::call)];
+
+/// The procedures of a server with the embedded engine.
+#[must_use]
+pub fn standard() -> Procedures<EmbeddedEngine> {
+    let mut procedures = Procedures::default();
+    for (name, function) in FUNCTIONS {
+        procedures = procedures.with_engine(name, move |call| settled(call, function));
+    }
+    for (prefix, function) in FAMILIES {
+        procedures = procedures.family(prefix, move |call| settled(call, function));
+    }
+    procedures
+}
+
+/// Calls a function unless definitions are being changed: it would look at the old ones.
+fn settled(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Error> {
+    if call.engine.is_altered() {
+        return Ok(Outcome::CommitFirst);
+    }
+    function(call)
+}
+
+/// `vestibule.journal.resume()`: data may be changed again once the journal can be written.
+fn resume(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    call.engine.resume()?;
+    call.reply.value(&true)
+}
+
+/// A procedure without a result.
+fn no_result(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    let out = call.reply.body();
+    write_data_head(out);
+    out.push(0x90);
+    Ok(Outcome::Done)
+}
+
+/// One result that is MessagePack already.
+fn raw_result(call: &mut EngineCall<'_>, value: &[u8]) -> Result<Outcome, Error> {
+    let out = call.reply.body();
+    write_data_head(out);
+    out.push(0x91);
+    out.extend_from_slice(value);
+    Ok(Outcome::Done)
+}
+
+/// The result of a change of definitions, which may have to be the first of its turn.
+fn altered<T>(
+    call: &mut EngineCall<'_>,
+    done: Option<T>,
+    answer: impl FnOnce(&mut EngineCall<'_>, T) -> Result<Outcome, Error>,
+) -> Result<Outcome, Error> {
+    match done {
+        Some(done) => answer(call, done),
+        None => Ok(Outcome::CommitFirst),
+    }
+}
+
+/// Calls a procedure by its name, as Tx would, without a commit.
+#[cfg(test)]
+pub(crate) fn invoke(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    let whole = FUNCTIONS.iter().find(|(name, _)| *name == call.name);
+    let family = || {
+        FAMILIES
+            .iter()
+            .find(|(prefix, _)| call.name.starts_with(prefix))
+    };
+    match whole.or_else(family) {
+        Some((_, function)) => settled(call, *function),
+        None => Err(Error::no_such_procedure(call.name)),
+    }
+}

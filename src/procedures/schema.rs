@@ -1,0 +1,215 @@
+//! `box.schema.space.create`, and formats.
+
+use serde::Serialize;
+use vestibule_actors::engine::Outcome;
+use vestibule_wire::Error;
+use vestibule_wire::msgpack::Reader;
+
+use super::args::{Args, Options, Value, illegal};
+use super::{EngineCall, altered};
+use crate::engine::errors;
+use crate::engine::field::FieldType;
+use crate::engine::layer::Sight;
+use crate::engine::limits::SPACE_ID_MAX;
+use crate::engine::space::Field;
+use crate::engine::system::rows::SpaceRow;
+use crate::engine::{ddl, system};
+
+const OPTIONS: [&str; 9] = [
+    "if_not_exists",
+    "id",
+    "engine",
+    "user",
+    "format",
+    "field_count",
+    "temporary",
+    "is_local",
+    "is_sync",
+];
+
+/// What `box.schema.space.create` returns. Tarantool returns an object that cannot travel.
+#[derive(Debug, Serialize)]
+pub(super) struct CreatedSpace<'a> {
+    id: u32,
+    name: &'a str,
+}
+
+/// `box.schema.space.create(name [, options])`
+pub(super) fn create_space(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let name = args.name(0, "name")?;
+    let options = args.options(1, &OPTIONS)?;
+    let existing = call
+        .engine
+        .look(|sight| ddl::space_with_name(sight, name))?;
+    if let Some(existing) = existing {
+        if options.flag("if_not_exists")? {
+            return call.reply.value(&CreatedSpace {
+                id: existing.id,
+                name,
+            });
+        }
+        return Err(errors::space_exists(name));
+    }
+    let user = &call.caller.user;
+    let (row, is_counted) = call
+        .engine
+        .look(|sight| space_row(sight, name, user, &options))?;
+    let reply = &call.reply;
+    let done = call.engine.alter(|engine| {
+        if is_counted {
+            engine.put_counter(&system::max_space_id_row(row.id))?;
+        }
+        engine.put_system(system::SPACE, &row.encode(), reply)
+    })?;
+    altered(call, done, |call, ()| {
+        call.reply.value(&CreatedSpace { id: row.id, name })
+    })
+}
+
+/// The row of a new space, and whether its number is the next one.
+fn space_row(
+    sight: Sight<'_>,
+    name: &str,
+    user: &str,
+    options: &Options<'_>,
+) -> Result<(SpaceRow, bool), Error> {
+    for refused in ["temporary", "is_local", "is_sync"] {
+        if options.flag(refused)? {
+            return Err(errors::unsupported(&format!(
+                "the space option '{refused}'"
+            )));
+        }
+    }
+    let format = options
+        .get("format")
+        .map(|format| read_format(format, name))
+        .transpose()?;
+    let field_count = options.uint("field_count")?.unwrap_or(0);
+    let field_count = u32::try_from(field_count).map_err(|_| illegal("field_count is too big"))?;
+    let wanted = options.uint("id")?;
+    let id = wanted.map_or_else(
+        || next_id(sight),
+        |id| u32::try_from(id).unwrap_or(u32::MAX),
+    );
+    if id > SPACE_ID_MAX {
+        return Err(errors::cannot_create_space(name, "space id is too big"));
+    }
+    if let Some(taken) = ddl::spaces(sight)?.iter().find(|space| space.id == id) {
+        let why = format!("number {id} is taken by space '{}'", taken.name);
+        return Err(errors::cannot_create_space(name, &why));
+    }
+    let row = SpaceRow {
+        id,
+        owner: owner(sight, user, options)?,
+        name: name.into(),
+        engine: options.text("engine")?.unwrap_or("memtx").into(),
+        field_count,
+        is_temporary: false,
+        format: format.unwrap_or_default(),
+    };
+    Ok((row, wanted.is_none()))
+}
+
+fn owner(sight: Sight<'_>, caller: &str, options: &Options<'_>) -> Result<u64, Error> {
+    let users = ddl::users(sight)?;
+    let by_name = |name: &str| {
+        users
+            .iter()
+            .find(|user| *user.name == *name)
+            .map(|user| user.id)
+    };
+    match options.get("user") {
+        None => Ok(by_name(caller).unwrap_or(system::ADMIN)),
+        Some(user) => {
+            let by_id = user
+                .as_uint()
+                .filter(|id| users.iter().any(|user| user.id == *id));
+            let found = by_id.or_else(|| user.as_str().and_then(by_name));
+            let name = user.as_str().map_or_else(
+                || user.as_uint().map_or_else(String::new, |id| id.to_string()),
+                str::to_owned,
+            );
+            found.ok_or_else(|| errors::no_such_user(&name))
+        }
+    }
+}
+
+/// One beyond the largest number that was given so far.
+fn next_id(sight: Sight<'_>) -> u32 {
+    let counted = system::max_space_id(sight).unwrap_or(0);
+    let mut id = counted.max(511) + 1;
+    while sight.image.space(id).is_some() {
+        id += 1;
+    }
+    id
+}
+
+/// Reads a format as Lua callers write it: `{name = …, type = …}`, `{'id', 'unsigned'}`, `'id'`.
+pub(super) fn read_format(format: &Value<'_>, space: &str) -> Result<Vec<Field>, Error> {
+    let Value::List(fields) = format else {
+        return Err(illegal(
+            "options parameter 'format' should be of type table",
+        ));
+    };
+    let read = |(at, field)| read_field(at, field, space);
+    (1..).zip(fields).map(read).collect()
+}
+
+fn read_field(at: usize, field: &Value<'_>, space: &str) -> Result<Field, Error> {
+    let name = field
+        .as_str()
+        .or_else(|| field.get("name").or(field.at(1)).and_then(Value::as_str));
+    let name =
+        name.ok_or_else(|| illegal(format_args!("format[{at}]: name (string) is expected")))?;
+    let kind = field
+        .get("type")
+        .or(field.at(2))
+        .map_or(Some("any"), Value::as_str);
+    let unknown = || {
+        let why = format!("field {at} has unknown field type");
+        errors::cannot_alter_space(space, &why)
+    };
+    let kind = kind.and_then(FieldType::from_name).ok_or_else(unknown)?;
+    let is_nullable = match field.get("is_nullable") {
+        None => false,
+        Some(Value::Bool(is_nullable)) => *is_nullable,
+        Some(_) => {
+            return Err(illegal(format_args!(
+                "format[{at}]: is_nullable is no boolean"
+            )));
+        }
+    };
+    for option in field.names() {
+        let is_harmless = match option {
+            "name" | "type" | "is_nullable" | "nullable_action" => true,
+            "collation" => is_binary(field.get(option)),
+            _ => false,
+        };
+        if !is_harmless {
+            return Err(errors::unsupported(&format!("the field option '{option}'")));
+        }
+    }
+    Ok(Field {
+        name: name.into(),
+        kind,
+        is_nullable,
+    })
+}
+
+/// Whether a collation orders by bytes, as all strings are ordered here.
+pub(super) fn is_binary(collation: Option<&Value<'_>>) -> bool {
+    match collation {
+        None | Some(Value::Nil) => true,
+        Some(Value::Str(name)) => matches!(*name, "none" | "binary"),
+        Some(value) => matches!(value.as_uint(), Some(0 | 3)),
+    }
+}
+
+/// The second field of a row of two, a number.
+pub(super) fn second_number(row: &[u8]) -> Option<u64> {
+    let mut reader = Reader::new(row);
+    reader.read_array_len().ok()?;
+    reader.skip().ok()?;
+    reader.read_uint().ok()
+}

@@ -1,0 +1,270 @@
+//! `box.space.<name>:<method>`: a space's definition, and data by calls.
+
+use vestibule_actors::engine::{Engine, Outcome, Request};
+use vestibule_wire::msgpack::{write_array_len, write_uint};
+use vestibule_wire::request::{
+    After, Body, Delete, Iterator as Walking, Select, Store, Target, Update, Upsert,
+};
+use vestibule_wire::{Error, ErrorCode};
+
+use super::args::{Args, Options, Value, illegal};
+use super::schema::{read_format, second_number};
+use super::{EngineCall, altered, indexes, no_result, raw_result};
+use crate::engine::image::system_key;
+use crate::engine::layer::Sight;
+use crate::engine::system::rows::{SpaceRow, encode_format};
+use crate::engine::{ddl, system};
+
+/// `box.space.<name>:<method>(…)`
+pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    let name = call.name;
+    let unknown = || Error::no_such_procedure(name);
+    let path = name.strip_prefix("box.space.").ok_or_else(unknown)?;
+    let (space, method) = path.rsplit_once(':').ok_or_else(unknown)?;
+    match method {
+        "create_index" => indexes::create(call, space),
+        "drop" => drop_space(call, space),
+        "format" => format(call, space),
+        "truncate" => truncate(call, space),
+        "rename" => rename(call, space),
+        "len" => count(call, space, Args::read(&[0x90])?),
+        "count" => count(call, space, Args::read(call.args)?),
+        "insert" | "replace" | "delete" | "update" | "upsert" | "get" => data(call, space, method),
+        "select" => select(call, space),
+        _ => Err(unknown()),
+    }
+}
+
+fn row_of(sight: Sight<'_>, space: &str) -> Result<SpaceRow, Error> {
+    ddl::space_with_name(sight, space)?.ok_or_else(|| Error::no_such_space(space))
+}
+
+/// `:drop()`
+fn drop_space(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
+    let row = call.engine.look(|sight| row_of(sight, space))?;
+    let reply = &call.reply;
+    let done = call.engine.alter(|engine| {
+        let [indexes, spaces, truncations] = [system::INDEX, system::SPACE, system::TRUNCATE]
+            .map(|id| engine.definition(Target::Id(id)));
+        let (indexes, spaces, truncations) = (indexes?, spaces?, truncations?);
+        for index in engine.look(|sight| ddl::index_rows(sight, row.id))? {
+            let key = system_key(&[row.id, index.id]);
+            engine.change_system(&indexes, key, None, reply)?;
+        }
+        engine.change_system(&truncations, system_key(&[row.id]), None, reply)?;
+        engine.change_system(&spaces, system_key(&[row.id]), None, reply)
+    })?;
+    altered(call, done, |call, _| no_result(call))
+}
+
+/// `:format()` and `:format(format)`
+fn format(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let mut row = call.engine.look(|sight| row_of(sight, space))?;
+    let format = args.value(0)?;
+    if format == Value::Nil {
+        let mut out = Vec::new();
+        encode_format(&row.format, &mut out);
+        return raw_result(call, &out);
+    }
+    row.format = read_format(&format, space)?;
+    put(call, &row)
+}
+
+/// `:rename(name)`
+fn rename(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let mut row = call.engine.look(|sight| row_of(sight, space))?;
+    row.name = args.name(0, "name")?.into();
+    put(call, &row)
+}
+
+fn put(call: &mut EngineCall<'_>, row: &SpaceRow) -> Result<Outcome, Error> {
+    let reply = &call.reply;
+    let done = call
+        .engine
+        .alter(|engine| engine.put_system(system::SPACE, &row.encode(), reply))?;
+    altered(call, done, |call, ()| no_result(call))
+}
+
+/// `:truncate()`
+fn truncate(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
+    let row = call.engine.look(|sight| row_of(sight, space))?;
+    let count = call.engine.look(|sight| {
+        let row = sight.get(system::TRUNCATE, &system_key(&[row.id]));
+        row.and_then(|row| second_number(row)).unwrap_or(0)
+    });
+    let mut truncation = Vec::new();
+    write_array_len(&mut truncation, 2);
+    write_uint(&mut truncation, u64::from(row.id));
+    write_uint(&mut truncation, count + 1);
+    let reply = &call.reply;
+    let done = call
+        .engine
+        .alter(|engine| engine.put_system(system::TRUNCATE, &truncation, reply))?;
+    altered(call, done, |call, ()| no_result(call))
+}
+
+/// `:len()`, `:count()` and `:count(key [, {iterator = …}])`
+fn count(call: &mut EngineCall<'_>, space: &str, args: Args<'_>) -> Result<Outcome, Error> {
+    let key = key_arg(&args, 0);
+    let options = args.options(1, &["iterator"])?;
+    let iterator = iterator(&options, &key)?;
+    let select = Select {
+        iterator,
+        key: &key,
+        ..everything(space)
+    };
+    let count = call.engine.count(&select)?;
+    call.reply.value(&count)
+}
+
+fn execute(call: &mut EngineCall<'_>, body: Body<'_>) -> Result<Outcome, Error> {
+    let request = Request {
+        body,
+        caller: call.caller,
+        transaction: call.transaction,
+    };
+    call.engine.execute(&request, &mut call.reply)
+}
+
+/// Calls whose result is the request's: a tuple, or nothing.
+fn data(call: &mut EngineCall<'_>, space: &str, method: &str) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let space = Target::Name(space);
+    let array = |at: usize, what: &str| {
+        let found = args.raw(at).filter(|raw| is_array(raw));
+        found.ok_or_else(|| illegal(format_args!("{what} should be a table")))
+    };
+    let index = Target::Id(0);
+    let key = key_arg(&args, 0);
+    // Fields are counted from 1, as in Lua.
+    let index_base = 1;
+    let body = match method {
+        "insert" => Body::Insert(Store {
+            space,
+            tuple: array(0, "tuple")?,
+        }),
+        "replace" => Body::Replace(Store {
+            space,
+            tuple: array(0, "tuple")?,
+        }),
+        "delete" => Body::Delete(Delete {
+            space,
+            index,
+            key: &key,
+        }),
+        "update" => {
+            let ops = array(1, "operations")?;
+            Body::Update(Update {
+                space,
+                index,
+                key: &key,
+                ops,
+                index_base,
+            })
+        }
+        "upsert" => {
+            let (tuple, ops) = (array(0, "tuple")?, array(1, "operations")?);
+            Body::Upsert(Upsert {
+                space,
+                tuple,
+                ops,
+                index_base,
+            })
+        }
+        _ => {
+            call.engine.check_whole_key(space, &key)?;
+            let Target::Name(space) = space else {
+                return Err(Error::no_such_space(""));
+            };
+            Body::Select(Select {
+                key: &key,
+                iterator: Walking::Eq as u64,
+                ..everything(space)
+            })
+        }
+    };
+    execute(call, body)
+}
+
+/// `:select([key [, {iterator = …, limit = …, offset = …}]])`: one result, the list of tuples.
+fn select(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let key = key_arg(&args, 0);
+    let options = args.options(1, &["iterator", "limit", "offset"])?;
+    let select = Select {
+        iterator: iterator(&options, &key)?,
+        key: &key,
+        limit: options.uint("limit")?.unwrap_or(u64::from(u32::MAX)),
+        offset: options.uint("offset")?.unwrap_or(0),
+        ..everything(space)
+    };
+    let start = call.reply.body().len();
+    let outcome = execute(call, Body::Select(select))?;
+    if outcome == Outcome::Done {
+        // {DATA: tuples} becomes {DATA: [tuples]}.
+        call.reply.body().insert(start + 2, 0x91);
+    }
+    Ok(outcome)
+}
+
+fn everything(space: &str) -> Select<'_> {
+    Select {
+        space: Target::Name(space),
+        index: Target::Id(0),
+        limit: u64::from(u32::MAX),
+        offset: 0,
+        iterator: Walking::All as u64,
+        key: &[0x90],
+        fetch_position: false,
+        after: After::Start,
+    }
+}
+
+/// A key: a table, or one part by itself, or nothing.
+fn key_arg(args: &Args<'_>, at: usize) -> Vec<u8> {
+    match args.raw(at) {
+        None => vec![0x90],
+        Some(raw) if is_array(raw) => raw.to_vec(),
+        Some(part) => [&[0x91], part].concat(),
+    }
+}
+
+fn is_array(raw: &[u8]) -> bool {
+    matches!(raw.first(), Some(0x90..=0x9f | 0xdc | 0xdd))
+}
+
+/// By name or number; EQ, or everything if there is no key.
+fn iterator(options: &Options<'_>, key: &[u8]) -> Result<u64, Error> {
+    const NAMES: [&str; 14] = [
+        "EQ",
+        "REQ",
+        "ALL",
+        "LT",
+        "LE",
+        "GE",
+        "GT",
+        "BITS_ALL_SET",
+        "BITS_ANY_SET",
+        "BITS_ALL_NOT_SET",
+        "OVERLAPS",
+        "NEIGHBOR",
+        "NP",
+        "PP",
+    ];
+    match options.get("iterator") {
+        None if *key == [0x90] => Ok(Walking::All as u64),
+        None => Ok(Walking::Eq as u64),
+        Some(Value::Str(name)) => {
+            let found = NAMES.iter().position(|own| own.eq_ignore_ascii_case(name));
+            let message = format!("Unknown iterator type '{name}'");
+            found
+                .map(|at| at as u64)
+                .ok_or_else(|| Error::new(ErrorCode(72), message))
+        }
+        Some(value) => value
+            .as_uint()
+            .ok_or_else(|| illegal("Invalid iterator type")),
+    }
+}

@@ -1,0 +1,225 @@
+//! The server: the embedded engine behind the actors, a logger, signals, and an exit code.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use vestibule_actors::config::{Administrators, HoldLimits, SoloPolicy};
+use vestibule_actors::serving::Role;
+use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
+
+use crate::cli::{JournalSyncArg, ServeArgs, SoloPolicyArg};
+use crate::engine::journal::JournalSync;
+use crate::engine::{EmbeddedEngine, EngineOptions};
+use crate::procedures;
+
+/// Exit code of a stop that cut something off.
+const EXIT_CUT_OFF: u8 = 3;
+
+/// Serves until it is stopped by a signal or by `vestibule.drain`.
+///
+/// # Errors
+///
+/// A data directory that cannot be made, an address that cannot be listened on.
+pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
+    init_logger(&args.log);
+    prepare_data(&args.data)?;
+    let config = config(args)?;
+    actix_rt::System::new().block_on(async {
+        let options = engine_options(args);
+        let mut standard = procedures::standard();
+        if args.debug_procedures {
+            standard = procedures::with_debug(standard);
+        }
+        let engine = move || Ok(EmbeddedEngine::new(options.clone()));
+        let runtime = start(config, engine, standard)?;
+        print_welcome(&runtime, args);
+        tokio::select! {
+            outcome = stop_on_signal(&runtime) => outcome?,
+            _ = runtime.stopped() => {}
+        }
+        Ok(exit_code(&runtime.stopped().await))
+    })
+}
+
+fn init_logger(filter: &str) {
+    env_logger::Builder::new()
+        .parse_filters(filter)
+        .format_timestamp_millis()
+        .init();
+}
+
+fn prepare_data(data: &Path) -> io::Result<()> {
+    fs::create_dir_all(data).map_err(|fault| {
+        let text = format!("cannot make the data directory {}: {fault}", data.display());
+        io::Error::new(fault.kind(), text)
+    })
+}
+
+fn config(args: &ServeArgs) -> io::Result<Config> {
+    Ok(Config {
+        listen: args.listen.clone(),
+        session_threads: args.session_threads,
+        instance_uuid: instance_uuid(&args.data)?,
+        role: if args.read_only {
+            Role::Replica
+        } else {
+            Role::Primary
+        },
+        solo_policy: solo_policy(args.solo_policy),
+        solo_policy_new: solo_policy(args.solo_policy_new),
+        hold: HoldLimits {
+            requests_max: args.hold_requests_max,
+            bytes_max: args.hold_bytes_max,
+            time_max: args.hold_time_max,
+        },
+        administrators: if args.administrator.is_empty() {
+            Administrators::LocalConnections
+        } else {
+            Administrators::Users(args.administrator.clone())
+        },
+        packet_size_max: args.packet_size_max,
+        shutdown_grace_period: args.shutdown_grace_period,
+    })
+}
+
+fn solo_policy(policy: SoloPolicyArg) -> SoloPolicy {
+    match policy {
+        SoloPolicyArg::Reject => SoloPolicy::Reject,
+        SoloPolicyArg::Close => SoloPolicy::Close,
+        SoloPolicyArg::Hold => SoloPolicy::Hold,
+    }
+}
+
+fn engine_options(args: &ServeArgs) -> EngineOptions {
+    EngineOptions {
+        journal_sync: match args.journal_sync {
+            JournalSyncArg::Turn => JournalSync::Turn,
+            JournalSyncArg::Interval => JournalSync::Interval(args.journal_sync_period),
+            JournalSyncArg::Never => JournalSync::Never,
+        },
+        force_recovery: args.force_recovery,
+        tuple_size_max: args.tuple_size_max,
+        ..EngineOptions::new(&args.data)
+    }
+}
+
+/// The instance's UUID: made once, kept beside the journal.
+fn instance_uuid(data: &Path) -> io::Result<String> {
+    let path = data.join("instance-uuid");
+    match fs::read_to_string(&path) {
+        Ok(text) if text.trim().len() == 36 => Ok(text.trim().to_owned()),
+        Ok(_) => Err(io::Error::other(format!(
+            "{} holds no UUID",
+            path.display()
+        ))),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
+            let uuid = random_uuid()?;
+            fs::write(&path, format!("{uuid}\n"))?;
+            Ok(uuid)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// A random UUID, version 4.
+fn random_uuid() -> io::Result<String> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|fault| io::Error::other(fault.to_string()))?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    Ok(parts.join("-"))
+}
+
+/// What the first-time user needs next. Tests read the first line.
+fn print_welcome(runtime: &RuntimeHandle, args: &ServeArgs) {
+    let addresses: Vec<_> = runtime
+        .addresses()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    println!(
+        "vestibule {} listens on {}",
+        env!("CARGO_PKG_VERSION"),
+        addresses.join(", ")
+    );
+    println!(
+        "data in {}, journal synced {}",
+        args.data.display(),
+        match args.journal_sync {
+            JournalSyncArg::Turn => "before every reply",
+            JournalSyncArg::Interval => "every so often",
+            JournalSyncArg::Never => "when the system likes",
+        }
+    );
+    if let Some(address) = runtime.addresses().first() {
+        println!("connect with any Tarantool connector, for example:");
+        println!("  pip install tarantool");
+        println!(
+            "  python3 -c \"import tarantool; \
+             print(tarantool.connect('{}', {}).call('vestibule.state'))\"",
+            address.ip(),
+            address.port()
+        );
+    }
+}
+
+/// The first SIGTERM or SIGINT drains, the second ends the process at once.
+async fn stop_on_signal(runtime: &RuntimeHandle) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    let first = next().await;
+    runtime.begin_drain(None, first);
+    tokio::select! {
+        second = next() => {
+            log::warn!("{second} again: ending at once");
+            std::process::exit(i32::from(EXIT_CUT_OFF));
+        }
+        _ = runtime.stopped() => Ok(()),
+    }
+}
+
+fn exit_code(report: &StopReport) -> ExitCode {
+    if let Some(failure) = &report.failure {
+        eprintln!("vestibule: {failure}");
+        ExitCode::FAILURE
+    } else if report.killed > 0 || !report.tx_stopped {
+        ExitCode::from(EXIT_CUT_OFF)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_made_once_and_kept() {
+        let data = std::env::temp_dir().join(format!("vestibule-uuid-{}", std::process::id()));
+        fs::create_dir_all(&data).unwrap();
+        let first = instance_uuid(&data).unwrap();
+        assert_eq!(first.len(), 36);
+        assert_eq!(&first[14..15], "4");
+        assert_eq!(instance_uuid(&data).unwrap(), first);
+        fs::write(data.join("instance-uuid"), "nonsense").unwrap();
+        assert!(instance_uuid(&data).is_err());
+        fs::remove_dir_all(&data).unwrap();
+    }
+}
