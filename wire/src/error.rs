@@ -230,7 +230,8 @@ impl Error {
     /// 1: a text of one's own.
     #[must_use]
     pub fn illegal_params(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(ErrorCode::ILLEGAL_PARAMS, message).with_kind("IllegalParams")
+        // As a `ClientError`: older clients give the code of no other type.
+        Self::new(ErrorCode::ILLEGAL_PARAMS, message)
     }
 
     /// 20: `Invalid MsgPack - <what>`.

@@ -95,6 +95,7 @@ fn new_state(
         output,
         closing: Closing::No,
         is_stalled: false,
+        is_waiting_for_reader: false,
         scan: None,
         held: None,
         salt,
@@ -279,7 +280,9 @@ fn may_read(
     if desk(lane, cell, state, own, Instant::now()).is_open() {
         return true;
     }
-    if own.scan.is_none() && !own.output.is_over_pause() && !own.is_stalled {
+    if own.output.is_over_pause() {
+        own.is_waiting_for_reader = true;
+    } else if own.scan.is_none() && !own.is_stalled {
         own.is_stalled = true;
         state.stop_list.push_back(cell.index);
     }
@@ -343,7 +346,12 @@ fn flush(state: &mut LaneState, own: &mut SessionState, cx: &mut TaskContext<'_>
     loop {
         let give_back = |buffer| state.give_back(buffer);
         match own.output.flush(&own.stream, give_back) {
-            Ok(Flushed::All) => return Poll::Pending,
+            Ok(Flushed::All) => {
+                if std::mem::take(&mut own.is_waiting_for_reader) {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
             Ok(Flushed::Blocked) if own.output.is_over_max() => return Poll::Ready(()),
             Ok(Flushed::Blocked) => match own.stream.poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => {}

@@ -65,6 +65,8 @@ pub(crate) struct SessionState {
     pub(crate) closing: Closing,
     /// Taking frames stopped for want of a credit; the lane resumes it.
     pub(crate) is_stalled: bool,
+    /// Reading stopped until the client has taken its replies; whoever empties the output resumes it.
+    pub(crate) is_waiting_for_reader: bool,
     /// A SELECT on the view that takes several steps: what comes after it waits.
     pub(crate) scan: Option<Box<ParkedScan>>,
     /// Requests kept until solo ends.

@@ -242,6 +242,21 @@ impl Peer {
         }
     }
 
+    /// A second handle on the same connection, to send while this one receives.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no descriptor left.
+    #[must_use]
+    pub fn clone_for_writing(&self) -> Self {
+        let stream = self.stream.try_clone().expect("the socket can be cloned");
+        Self {
+            stream,
+            greeting: self.greeting.clone(),
+            next_sync: self.next_sync,
+        }
+    }
+
     /// The greeting.
     #[must_use]
     pub fn greeting(&self) -> &Greeting {

@@ -66,7 +66,7 @@ impl LaneCell {
             let own = &mut *own;
             let give_back = |buffer| self.state.borrow_mut().give_back(buffer);
             match own.output.flush(&own.stream, give_back) {
-                Ok(Flushed::All) if own.closing == Closing::No => {}
+                Ok(Flushed::All) if own.closing == Closing::No && !own.is_waiting_for_reader => {}
                 Ok(_) => session.wake(),
                 Err(_) => {
                     own.close(Closing::Now);

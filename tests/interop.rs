@@ -1,0 +1,196 @@
+//! Real connectors against the real binary: Python `tarantool` and `asynctnt`, npm `tarantool-driver`,
+//! net.box of Debian's `tarantool`.
+//!
+//! `tests/run` installs them and tells where they are. Without it these tests fail and say so; they are
+//! left out only by `VESTIBULE_TEST_SKIP_INTEROP=1`, loudly.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+use support::{Directory, Server, wait_until};
+use vestibule_actors::testing::RequestBuilder;
+
+/// A tuple of 1 MiB and its frame must fit.
+const OPTIONS: &[&str] = &["--tuple-size-max", "16777216"];
+
+#[derive(Debug, Clone, Copy)]
+enum Suite {
+    PythonTarantool,
+    PythonAsynctnt,
+    NodeDriver,
+    NetBox,
+}
+
+/// Where `tests/run` has put a tool.
+fn tool(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!(
+            "{variable} is not set: run tests/run, which installs the connectors, or set \
+             VESTIBULE_TEST_SKIP_INTEROP=1 to leave these tests out"
+        )
+    })
+}
+
+fn is_skipped() -> bool {
+    let skipped = std::env::var_os("VESTIBULE_TEST_SKIP_INTEROP").is_some_and(|own| own == "1");
+    if skipped {
+        eprintln!("NOT TESTED: connectors are left out by VESTIBULE_TEST_SKIP_INTEROP=1");
+    }
+    skipped
+}
+
+impl Suite {
+    fn command(self) -> Command {
+        let script = |name| format!("{}/tests/interop/{name}", env!("CARGO_MANIFEST_DIR"));
+        let (variable, name) = match self {
+            Self::PythonTarantool => ("VESTIBULE_TEST_PYTHON", "python_tarantool.py"),
+            Self::PythonAsynctnt => ("VESTIBULE_TEST_PYTHON", "python_asynctnt.py"),
+            Self::NodeDriver => ("VESTIBULE_TEST_NODE", "node_driver.js"),
+            Self::NetBox => ("VESTIBULE_TEST_TARANTOOL", "netbox.lua"),
+        };
+        let mut command = Command::new(tool(variable));
+        command.arg(script(name));
+        if matches!(self, Self::NodeDriver) {
+            command.env("NODE_PATH", tool("VESTIBULE_TEST_NODE_PATH"));
+        }
+        command
+    }
+
+    fn phase(self, server: &Server, phase: &str) -> Command {
+        let mut command = self.command();
+        command.args(["--addr", &server.address().to_string(), "--phase", phase]);
+        command
+    }
+
+    /// Runs a phase to its end and shows what it said if it failed.
+    fn run(self, server: &Server, phase: &str, more: &[&str]) {
+        let output = self
+            .phase(server, phase)
+            .args(more)
+            .output()
+            .expect("the suite starts");
+        assert!(
+            output.status.success(),
+            "{self:?} {phase} failed\n{}\n{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    fn whole(self) {
+        if is_skipped() {
+            return;
+        }
+        let directory = Directory::new();
+        let server = Server::start(directory.path(), OPTIONS);
+        self.run(&server, "basic", &[]);
+        self.run(&server, "control", &[]);
+        self.run(&server, "write", &[]);
+        let server = self.across_a_restart(server, &directory);
+        self.run(&server, "verify", &[]);
+        self.while_tx_is_blocked(&server);
+    }
+
+    /// The same connector object goes on by its own means when the server comes back.
+    fn across_a_restart(self, server: Server, directory: &Directory) -> Server {
+        let mut client = self.phase(&server, "reconnect");
+        let client = client
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        let mut client = client.spawn().expect("the suite starts");
+        let mut output = BufReader::new(client.stdout.take().expect("the output is piped"));
+        let mut said = String::new();
+        while !said.ends_with("READY\n") {
+            let size = output
+                .read_line(&mut said)
+                .expect("the suite's output can be read");
+            assert!(size > 0, "{self:?} ended before it was ready:\n{said}");
+        }
+        let address = server.address().to_string();
+        assert!(
+            server.terminate().success(),
+            "a stop with one idle client is clean"
+        );
+        let server = Server::start_on(&address, directory.path(), OPTIONS);
+        go_on(&mut client);
+        let mut rest = String::new();
+        while output
+            .read_line(&mut rest)
+            .expect("the suite's output can be read")
+            > 0
+        {}
+        assert!(
+            client.wait().expect("the suite ends").success(),
+            "{self:?}\n{said}{rest}"
+        );
+        server
+    }
+
+    /// New connections are greeted, served and refused at once while Tx's thread stands still.
+    fn while_tx_is_blocked(self, server: &Server) {
+        let mut operator = server.connect();
+        operator.call("box.schema.user.create", &user("interop"));
+        let mut blocker = server.connect();
+        // [30, "busy on purpose"]
+        let mut args = vec![0x92, 30, 0xaf];
+        args.extend_from_slice(b"busy on purpose");
+        blocker.send(&RequestBuilder::call(1, "vestibule.debug.block", &args));
+        wait_until("Tx is blocked", || {
+            operator
+                .call("vestibule.state", &[0x90])
+                .error_mentions("busy on purpose")
+        });
+        self.run(
+            server,
+            "blocked",
+            &["--user", "interop", "--password", "interop"],
+        );
+        let state = operator.call("vestibule.state", &[0x90]);
+        assert!(
+            state.error_mentions("busy on purpose"),
+            "{self:?} was done while Tx was blocked"
+        );
+    }
+}
+
+/// `["interop", {password = "interop"}]`
+fn user(name: &str) -> Vec<u8> {
+    let mut args = vec![0x92];
+    for text in [name, "password", name] {
+        if text == "password" {
+            args.push(0x81);
+        }
+        args.push(0xa0 | text.len() as u8);
+        args.extend_from_slice(text.as_bytes());
+    }
+    args
+}
+
+fn go_on(client: &mut Child) {
+    let mut input = client.stdin.take().expect("the input is piped");
+    // A suite that has ended already tells its reason by its output.
+    let _ = input.write_all(b"go on\n");
+}
+
+#[test]
+fn python_tarantool() {
+    Suite::PythonTarantool.whole();
+}
+
+#[test]
+fn python_asynctnt() {
+    Suite::PythonAsynctnt.whole();
+}
+
+#[test]
+fn node_tarantool_driver() {
+    Suite::NodeDriver.whole();
+}
+
+#[test]
+fn net_box() {
+    Suite::NetBox.whole();
+}

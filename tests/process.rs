@@ -1,0 +1,125 @@
+//! The process: its command line, its signals, its exit codes.
+
+mod support;
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use support::{Directory, Server, command, wait_until};
+use vestibule_actors::testing::RequestBuilder;
+
+fn block(server: &Server, seconds: u8) -> vestibule_actors::testing::Peer {
+    let mut blocker = server.connect();
+    let mut args = vec![0x92, seconds, 0xa4];
+    args.extend_from_slice(b"busy");
+    blocker.send(&RequestBuilder::call(1, "vestibule.debug.block", &args));
+    let mut operator = server.connect();
+    wait_until("Tx is blocked", || {
+        operator
+            .call("vestibule.state", &[0x90])
+            .error_mentions("solo")
+    });
+    blocker
+}
+
+#[test]
+fn sigterm_and_sigint_stop_cleanly() {
+    for signal in ["TERM", "INT"] {
+        let directory = Directory::new();
+        let mut server = Server::start(directory.path(), &[]);
+        let mut idle = server.connect();
+        idle.ping();
+        server.signal(signal);
+        assert_eq!(server.wait().code(), Some(0), "{signal}");
+        assert!(idle.receive_until_closed().is_empty());
+    }
+}
+
+#[test]
+fn a_stop_with_tx_blocked_for_long_keeps_its_deadline_and_says_so() {
+    let directory = Directory::new();
+    let mut server = Server::start(directory.path(), &["--shutdown-grace-period", "300ms"]);
+    let mut blocker = block(&server, 60);
+    let began = Instant::now();
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(3), "something was cut off");
+    // 300 ms of grace; the slack is for a busy machine.
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let told = blocker.receive_until_closed();
+    assert_eq!(told[0].error_code(), Some(279));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let directory = Directory::new();
+    let mut server = Server::start(directory.path(), &["--shutdown-grace-period", "1h"]);
+    let _blocker = block(&server, 120);
+    server.signal("TERM");
+    let address = server.address();
+    wait_until("it drains", || {
+        std::net::TcpStream::connect(address).is_err()
+    });
+    server.signal("INT");
+    assert_eq!(server.wait().code(), Some(3));
+}
+
+#[test]
+fn two_processes_do_not_share_a_directory_or_an_address() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let same_data = command(directory.path())
+        .args(["--listen", "127.0.0.1:0"])
+        .stdout(Stdio::null())
+        .output()
+        .expect("the binary starts");
+    assert_eq!(same_data.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&same_data.stderr);
+    assert!(text.contains("data"), "{text}");
+    let elsewhere = Directory::new();
+    let same_address = command(elsewhere.path())
+        .args(["--listen", &server.address().to_string()])
+        .output()
+        .expect("the binary starts");
+    assert_eq!(same_address.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&same_address.stderr);
+    assert!(
+        text.contains(&format!("cannot listen on {}", server.address())),
+        "{text}"
+    );
+}
+
+#[test]
+fn help_and_bad_usage() {
+    let directory = Directory::new();
+    let run = |arguments: &[&str]| {
+        command(directory.path())
+            .args(arguments)
+            .output()
+            .expect("the binary starts")
+    };
+    for arguments in [&["--help"][..], &["serve", "--help"], &["bench", "--help"]] {
+        let output = run(arguments);
+        assert!(output.status.success());
+        assert!(!output.stdout.is_empty());
+    }
+    let help = String::from_utf8(run(&["serve", "--help"]).stdout).expect("help is text");
+    for option in [
+        "--listen",
+        "--data",
+        "--journal-sync",
+        "--debug-procedures",
+        "VESTIBULE_LISTEN",
+    ] {
+        assert!(help.contains(option), "{option}");
+    }
+    for arguments in [
+        &["--no-such-option"][..],
+        &["--listen", "nowhere"],
+        &["--shutdown-grace-period", "5"],
+        &["--packet-size-max", "1"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}

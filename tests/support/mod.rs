@@ -1,0 +1,180 @@
+//! A server process under test: the real binary, on a loopback port that the system picks.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file takes its own part of it"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use vestibule_actors::testing::Peer;
+
+/// Nothing here waits longer; a busy machine needs much less.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A directory that is gone when the test is over.
+#[derive(Debug)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vestibule-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a temporary directory can be made");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running server. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    // Kept open: a server whose output nobody reads would be stopped by a full pipe.
+    _output: BufReader<std::process::ChildStdout>,
+}
+
+impl Server {
+    /// Starts on a port that the system picks.
+    pub fn start(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_on("127.0.0.1:0", data, arguments)
+    }
+
+    /// Starts on a given address and waits until it listens.
+    pub fn start_on(listen: &str, data: &Path, arguments: &[&str]) -> Self {
+        let mut child = command(data)
+            .args([
+                "serve",
+                "--listen",
+                listen,
+                "--debug-procedures",
+                "--log",
+                "warn",
+            ])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut output = BufReader::new(child.stdout.take().expect("the output is piped"));
+        let mut line = String::new();
+        output
+            .read_line(&mut line)
+            .expect("the server writes its first line");
+        let address = line
+            .trim()
+            .rsplit(' ')
+            .next()
+            .and_then(|text| text.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("no address in the first line: {line:?}"));
+        let server = Self {
+            child,
+            address,
+            _output: output,
+        };
+        server.wait_until_serving();
+        server
+    }
+
+    fn wait_until_serving(&self) {
+        let mut peer = self.connect();
+        wait_until("the engine is ready", || {
+            peer.call("vestibule.state", &[0x90])
+                .error_mentions("assist")
+        });
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn connect(&self) -> Peer {
+        Peer::connect(self.address)
+    }
+
+    /// Descriptors that it has open.
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.pid());
+        fs::read_dir(path).expect("the process is there").count()
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{name}"), self.pid().to_string()])
+            .status()
+            .expect("kill can be run");
+        assert!(status.success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// SIGTERM, and its end.
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the child can be killed");
+        self.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary with data in a directory and nothing taken from this environment.
+pub fn command(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command
+        .current_dir(data)
+        .env("VESTIBULE_DATA", data.join("data"));
+    command
+}
+
+/// Waits for what no message tells.
+pub fn wait_until(what: &str, mut until: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !until() {
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
