@@ -182,6 +182,7 @@ pub struct Reply<'a> {
 /// Makes a [`Completion`] for the request at hand, if the runtime allows it to be deferred.
 pub(crate) type MakeCompletion<'a> = &'a dyn Fn() -> Completion;
 
+#[derive(Clone, Copy)]
 enum Deferral<'a> {
     Possible(MakeCompletion<'a>),
     Impossible,
@@ -211,15 +212,8 @@ impl<'a> Reply<'a> {
 
     /// The same reply for a shorter time.
     pub(crate) fn reborrow(&mut self) -> Reply<'_> {
-        let deferral = match self.deferral {
-            Deferral::Possible(make) => Deferral::Possible(make),
-            Deferral::Impossible => Deferral::Impossible,
-        };
-        Reply {
-            out: self.out,
-            solos: self.solos,
-            deferral,
-        }
+        Reply { out: self.out, solos: self.solos, deferral: self.deferral }
+    }
     }
 
     /// A reply that goes nowhere but `out`, for an engine's own tests: it cannot be deferred.

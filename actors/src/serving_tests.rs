@@ -85,7 +85,9 @@ fn every_change_nudges() {
     let cell = ready();
     let nudges = Arc::new(AtomicU64::new(0));
     let seen = nudges.clone();
-    cell.on_change(move || drop(seen.fetch_add(1, Ordering::Relaxed)));
+    cell.on_change(move || {
+        seen.fetch_add(1, Ordering::Relaxed);
+    });
     drop(Solos::new(cell.clone()).enter("x"));
     assert_eq!(nudges.load(Ordering::Relaxed), 2);
 }

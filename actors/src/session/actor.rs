@@ -17,7 +17,7 @@ use vestibule_wire::frame::read_prefix;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 use vestibule_wire::{Error, ErrorCode, reply::ReplyHeader};
 
-use super::desk::Desk;
+use super::desk::{Desk, is_open};
 use super::lane::{LaneCell, LaneState};
 use super::output::{Flushed, Output};
 use super::state::{Closing, InFlight, SessionCell, SessionState};
@@ -208,7 +208,8 @@ fn turn(
     own: &mut SessionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
-    {
+    // Most turns have nothing left from the one before, and need no clock for it.
+    if own.held.is_some() || own.scan.is_some() || !own.inbox.is_empty() {
         let mut desk = desk(lane, cell, state, own, Instant::now());
         desk.release_held();
         desk.resume_scan();
@@ -245,7 +246,7 @@ fn read(
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if !may_read(lane, cell, state, own) {
+        if !may_read(cell, state, own) {
             return Poll::Pending;
         }
         let mut scratch = std::mem::take(&mut state.scratch);
@@ -268,16 +269,11 @@ fn read(
 }
 
 /// Whether this session is read now. If a credit is missing, the lane resumes it in its turn.
-fn may_read(
-    lane: &LaneCell,
-    cell: &SessionCell,
-    state: &mut LaneState,
-    own: &mut SessionState,
-) -> bool {
+fn may_read(cell: &SessionCell, state: &mut LaneState, own: &mut SessionState) -> bool {
     if own.closing != Closing::No {
         return false;
     }
-    if desk(lane, cell, state, own, Instant::now()).is_open() {
+    if is_open(state, own) {
         return true;
     }
     if own.output.is_over_pause() {

@@ -52,11 +52,7 @@ pub(crate) struct Taken<'a> {
 impl Desk<'_> {
     /// Whether the next frame may be taken now.
     pub(crate) fn is_open(&self) -> bool {
-        self.session.closing == Closing::No
-            && self.session.scan.is_none()
-            && self.session.counts.all < CONNECTION_REQUESTS_MAX
-            && self.lane.has_credit()
-            && !self.session.output.is_over_pause()
+        is_open(self.lane, self.session)
     }
 
     pub(crate) fn header(&self, sync: u64) -> ReplyHeader {
@@ -420,6 +416,16 @@ impl Desk<'_> {
             self.busy(&taken);
         }
     }
+}
+
+/// Whether a session's next frame may be taken now.
+#[inline]
+pub(crate) fn is_open(lane: &LaneState, session: &SessionState) -> bool {
+    session.closing == Closing::No
+        && session.scan.is_none()
+        && session.counts.all < CONNECTION_REQUESTS_MAX
+        && lane.has_credit()
+        && !session.output.is_over_pause()
 }
 
 /// Which requests may, must and must not stand in a stream.

@@ -169,10 +169,12 @@ impl LaneCell {
     pub(crate) fn tell_if_drained(&self) {
         let state = self.shared.cell.load().state;
         let is_over = matches!(state, State::Draining | State::Stopped);
-        if is_over && self.sessions.borrow().is_empty() && !self.told_drained.replace(true) {
-            if let Some(supervisor) = self.shared.supervisor.get() {
-                supervisor.lane_drained(self.index);
-            }
+        let is_drained = is_over && self.sessions.borrow().is_empty();
+        if is_drained
+            && !self.told_drained.replace(true)
+            && let Some(supervisor) = self.shared.supervisor.get()
+        {
+            supervisor.lane_drained(self.index);
         }
     }
 }
