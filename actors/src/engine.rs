@@ -212,8 +212,11 @@ impl<'a> Reply<'a> {
 
     /// The same reply for a shorter time.
     pub(crate) fn reborrow(&mut self) -> Reply<'_> {
-        Reply { out: self.out, solos: self.solos, deferral: self.deferral }
-    }
+        Reply {
+            out: self.out,
+            solos: self.solos,
+            deferral: self.deferral,
+        }
     }
 
     /// A reply that goes nowhere but `out`, for an engine's own tests: it cannot be deferred.
