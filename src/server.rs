@@ -33,6 +33,7 @@ pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
             standard = procedures::with_debug(standard);
         }
         let engine = move || Ok(EmbeddedEngine::new(options.clone()));
+        warn_of_open_door(&config);
         let runtime = start(config, engine, standard)?;
         print_welcome(&runtime, args);
         tokio::select! {
@@ -48,6 +49,20 @@ fn init_logger(filter: &str) {
         .parse_filters(filter)
         .format_timestamp_millis()
         .init();
+}
+
+/// Rights per user come later: until then whoever connects may do everything on data.
+fn warn_of_open_door(config: &Config) {
+    for address in config
+        .listen
+        .iter()
+        .filter(|address| !address.ip().is_loopback())
+    {
+        log::warn!(
+            "{address} is reachable from other machines, and there are no rights per user yet: \
+             whoever connects may read and change everything"
+        );
+    }
 }
 
 fn prepare_data(data: &Path) -> io::Result<()> {

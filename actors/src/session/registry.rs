@@ -199,4 +199,117 @@ mod tests {
         assert!(registry.is_full());
         assert!(registry.insert(pending(0)).is_none());
     }
+
+    /// A step of the session side or of Tx, in any order.
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        /// A session forwards a request.
+        Forward,
+        /// Tx takes its next request and begins it unless it was revoked.
+        Begin,
+        /// A reply of Tx arrives: the oldest that is begun.
+        Reply,
+        /// Solo begins: what is queued is answered busy.
+        Revoke,
+        /// Tx is lost: what it had begun is answered "outcome unknown".
+        Lose,
+    }
+
+    /// What a client was told.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Told {
+        Done,
+        Refused,
+        Unknown,
+    }
+
+    #[derive(Default)]
+    struct World {
+        sent: Vec<RequestId>,
+        /// Begun, and not replied to by Tx.
+        running: Vec<(RequestId, u64)>,
+        executed: std::collections::HashSet<u64>,
+        told: std::collections::HashMap<u64, Told>,
+        syncs: std::collections::HashMap<RequestId, u64>,
+    }
+
+    impl World {
+        fn tell(&mut self, sync: u64, told: Told) {
+            assert_eq!(self.told.insert(sync, told), None, "one answer per request");
+        }
+
+        fn step(&mut self, step: Step, registry: &mut Registry, claims: &Claims) {
+            match step {
+                Step::Forward => {
+                    let sync = self.syncs.len() as u64;
+                    let Some(id) = registry.insert(pending(sync)) else {
+                        return;
+                    };
+                    self.syncs.insert(id, sync);
+                    self.sent.push(id);
+                }
+                Step::Begin if !self.sent.is_empty() => {
+                    let id = self.sent.remove(0);
+                    if claims.claim(id) {
+                        let sync = self.syncs[&id];
+                        self.executed.insert(sync);
+                        self.running.push((id, sync));
+                    }
+                }
+                Step::Reply if !self.running.is_empty() => {
+                    let (id, sync) = self.running.remove(0);
+                    if let Some(own) = registry.finish(id) {
+                        assert_eq!(own.sync, sync);
+                        self.tell(sync, Told::Done);
+                    }
+                }
+                Step::Revoke => {
+                    for own in registry.revoke_queued() {
+                        self.tell(own.sync, Told::Refused);
+                    }
+                }
+                Step::Lose => {
+                    for own in registry.abandon_started() {
+                        self.tell(own.sync, Told::Unknown);
+                    }
+                }
+                Step::Begin | Step::Reply => {}
+            }
+        }
+    }
+
+    fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
+        use proptest::prelude::*;
+        let step = prop_oneof![
+            8 => Just(Step::Forward),
+            6 => Just(Step::Begin),
+            6 => Just(Step::Reply),
+            1 => Just(Step::Revoke),
+            1 => Just(Step::Lose),
+        ];
+        proptest::collection::vec(step, 0..400)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_request_is_both_refused_and_executed_and_each_is_answered_once(steps in steps()) {
+            let (mut registry, claims) = registry();
+            let mut world = World::default();
+            for step in steps {
+                world.step(step, &mut registry, &claims);
+            }
+            // To the end: Tx does what it has, and its replies arrive.
+            while !world.sent.is_empty() || !world.running.is_empty() {
+                world.step(Step::Begin, &mut registry, &claims);
+                world.step(Step::Reply, &mut registry, &claims);
+            }
+            assert_eq!(registry.len(), 0);
+            assert_eq!(registry.bytes(), 0);
+            assert_eq!(world.told.len(), world.syncs.len(), "nobody is left waiting");
+            for (sync, told) in &world.told {
+                let expected = *told != Told::Refused;
+                assert_eq!(world.executed.contains(sync), expected, "{told:?}");
+            }
+        }
+    }
 }
