@@ -47,6 +47,11 @@ fn reconnecting_clients_are_all_served_and_no_descriptor_is_left() {
     );
 }
 
+#[expect(clippy::disallowed_methods, reason = "not a wait for anything: the clients' own period")]
+fn wait_a_period() {
+    std::thread::sleep(PERIOD);
+}
+
 /// Connects, is greeted, pings, is told busy, leaves; again and again.
 fn storm(server: &Server) -> usize {
     let began = Instant::now();
@@ -59,8 +64,7 @@ fn storm(server: &Server) -> usize {
         assert!(refused.error_mentions("retry_after"));
         drop(peer);
         served += 1;
-        // Not a wait for anything: the clients' own period.
-        std::thread::sleep(PERIOD);
+        wait_a_period();
     }
     served
 }

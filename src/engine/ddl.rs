@@ -114,7 +114,7 @@ fn check_tuples(sight: Sight<'_>, def: &SpaceDef, busy: &mut Busy<'_, '_>) -> Re
         return Ok(());
     }
     let total = space.rows.len() as u64;
-    for (done, tuple) in (0u64..).zip(space.rows.values()) {
+    for (done, tuple) in (0u64..).zip(space.rows.tuples()) {
         if done.is_multiple_of(QUIET_CHECKS_MAX) {
             busy.progress(done, total, || {
                 format!("checking the format of space '{}'", def.name)

@@ -13,10 +13,11 @@ use vestibule_wire::request::{Body, Delete, Select, Store, Target, Update, Upser
 
 use super::index::IndexDef;
 use super::key::Key;
-use super::layer::{Sight, Tuple};
+use super::layer::Sight;
 use super::limits::REPLY_SIZE_MAX;
 use super::scan::{Plan, Reach};
 use super::space::SpaceDef;
+use super::tuple::Tuple;
 use super::update::{self, Mode};
 use super::{EmbeddedEngine, errors, system};
 

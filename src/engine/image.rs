@@ -8,8 +8,9 @@
 //!
 //! It is all that a read view needs, so the definitions live inside it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use vestibule_wire::Error;
@@ -17,13 +18,12 @@ use vestibule_wire::request::Target;
 
 use super::index::{IndexDef, PRIMARY};
 use super::key::Key;
-use super::layer::{Change, Changes, Tuple};
+use super::layer::{Change, Changes};
 use super::space::SpaceDef;
 use super::system::rows::{IndexRow, SpaceRow};
 use super::system::{self, bootstrap};
-
-/// The tuples of a space by primary key.
-pub(crate) type Tree = BTreeMap<Key, Tuple>;
+use super::tree::Tree;
+use super::tuple::Tuple;
 
 /// Everything by the number of a space.
 pub(crate) type BySpace<T> = HashMap<u32, T, BuildHasherDefault<SpaceHasher>>;
@@ -96,7 +96,7 @@ impl Image {
                 space.id,
                 Space {
                     def: Arc::new(def),
-                    rows: Tree::new(),
+                    rows: Tree::default(),
                 },
             );
         }
@@ -269,8 +269,10 @@ impl Image {
             return Ok(Vec::new());
         };
         let first = system_key(&[id]);
-        let rows = space.rows.range(first.clone()..);
-        let rows = rows.take_while(|(key, _)| first.is_prefix_of(key));
+        let rows = space
+            .rows
+            .range((Bound::Included(&first), Bound::Unbounded), false);
+        let rows = rows.take_while(|(key, _)| first.is_prefix_of(*key));
         rows.map(|(_, row)| IndexRow::decode(row)).collect()
     }
 }

@@ -11,13 +11,11 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::ops::Bound;
-use std::sync::Arc;
 
-use super::image::{Image, Tree};
-use super::key::Key;
-
-/// A tuple as raw MessagePack.
-pub(crate) type Tuple = Arc<[u8]>;
+use super::image::Image;
+use super::key::{Key, KeyView};
+use super::tree::{self, Tree};
+use super::tuple::Tuple;
 
 /// What becomes of a key: a tuple, or `None` if it is deleted.
 pub(crate) type Change = Option<Tuple>;
@@ -117,7 +115,7 @@ impl<'a> Sight<'a> {
         if let [only] = self.layers {
             let changes = only.changes(space).into_iter().flatten();
             let difference = changes.fold(0, |sum: isize, (key, change)| {
-                sum + isize::from(change.is_some()) - isize::from(rows.contains_key(key))
+                sum + isize::from(change.is_some()) - isize::from(rows.get(key).is_some())
             });
             return rows.len().saturating_add_signed(difference);
         }
@@ -133,7 +131,7 @@ impl<'a> Sight<'a> {
         is_reverse: bool,
     ) -> Walk<'a> {
         let rows = self.image.space(space).map(|space| &space.rows);
-        let image = rows.map(|rows| rows.range::<Key, _>(bounds));
+        let image = rows.map(|rows| rows.range(bounds, is_reverse));
         let mut sources: Vec<Source<'a>> = Vec::new();
         if !self.is_plain(space) {
             let changes = self.layers.iter().filter_map(|layer| layer.changes(space));
@@ -143,7 +141,7 @@ impl<'a> Sight<'a> {
             }));
         }
         let mut walk = Walk {
-            image: image.unwrap_or_default(),
+            image,
             pending: None,
             sources,
             is_reverse,
@@ -161,9 +159,9 @@ impl<'a> Sight<'a> {
 /// Tuples in order, merged from the image and the layers above it.
 #[derive(Debug)]
 pub(crate) struct Walk<'a> {
-    image: btree_map::Range<'a, Key, Tuple>,
+    image: Option<tree::Range<'a>>,
     /// The image's next tuple, if there are sources to compare it with.
-    pending: Option<(&'a Key, &'a Tuple)>,
+    pending: Option<(KeyView<'a>, &'a Tuple)>,
     /// From the topmost layer down; empty if there is nothing to merge.
     sources: Vec<Source<'a>>,
     is_reverse: bool,
@@ -172,16 +170,17 @@ pub(crate) struct Walk<'a> {
 #[derive(Debug)]
 struct Source<'a> {
     changes: btree_map::Range<'a, Key, Change>,
-    next: Option<(&'a Key, &'a Change)>,
+    next: Option<(KeyView<'a>, &'a Change)>,
 }
 
 impl Source<'_> {
     fn advance(&mut self, is_reverse: bool) {
-        self.next = if is_reverse {
+        let next = if is_reverse {
             self.changes.next_back()
         } else {
             self.changes.next()
         };
+        self.next = next.map(|(key, change)| (key.view(), change));
     }
 }
 
@@ -192,7 +191,7 @@ impl<'a> Walk<'a> {
         bounds: (Bound<&Key>, Bound<&Key>),
         is_reverse: bool,
     ) -> Self {
-        let image = rows.range::<Key, _>(bounds);
+        let image = Some(rows.range(bounds, is_reverse));
         Self {
             image,
             pending: None,
@@ -202,15 +201,11 @@ impl<'a> Walk<'a> {
     }
 
     #[inline]
-    fn advance_image(&mut self) -> Option<(&'a Key, &'a Tuple)> {
-        if self.is_reverse {
-            self.image.next_back()
-        } else {
-            self.image.next()
-        }
+    fn advance_image(&mut self) -> Option<(KeyView<'a>, &'a Tuple)> {
+        self.image.as_mut()?.next()
     }
 
-    fn next_merged(&mut self) -> Option<(&'a Key, &'a Tuple)> {
+    fn next_merged(&mut self) -> Option<(KeyView<'a>, &'a Tuple)> {
         loop {
             let ahead = self
                 .sources
@@ -241,7 +236,7 @@ impl<'a> Walk<'a> {
 }
 
 impl<'a> Iterator for Walk<'a> {
-    type Item = (&'a Key, &'a Tuple);
+    type Item = (KeyView<'a>, &'a Tuple);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {

@@ -15,6 +15,7 @@
 //! | [`key`] | keys as bytes in the order of the values |
 //! | [`field`], [`space`], [`index`] | definitions: what tuples and keys must look like |
 //! | [`layer`] | changes above the image, and the data as seen through them |
+//! | [`tuple`], [`tree`] | a tuple, and tuples by key |
 //! | [`image`] | every space with its tuples |
 //! | [`scan`] | SELECT, from iterator and key to a range |
 //! | [`execute`] | requests |
@@ -32,7 +33,7 @@ pub(crate) mod field;
 pub(crate) mod image;
 pub(crate) mod index;
 pub mod journal;
-mod key;
+pub(crate) mod key;
 pub(crate) mod layer;
 pub mod limits;
 mod print;
@@ -42,6 +43,8 @@ pub(crate) mod space;
 pub(crate) mod system;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod tree;
+pub(crate) mod tuple;
 pub mod update;
 mod view;
 
@@ -56,10 +59,12 @@ use vestibule_wire::{Error, ErrorCode};
 
 use ddl::Busy;
 use image::{BySpace, Debris, Image};
-use journal::{Journal, JournalError, JournalOptions, JournalSync};
+pub use journal::JournalSync;
+use journal::{Journal, JournalError, JournalOptions};
 use key::Key;
-use layer::{Layer, Sight, Tuple};
+use layer::{Layer, Sight};
 use space::SpaceDef;
+use tuple::Tuple;
 use view::ImageView;
 
 /// How the engine keeps its data.
@@ -237,7 +242,8 @@ impl EmbeddedEngine {
         result.map(Some)
     }
 
-    /// Puts a row into a system space, after it passed the checks for it. Inside [`alter`](Self::alter).
+    /// Puts a row into a system space, after it passed the checks for it. For use inside
+    /// [`alter`](Self::alter).
     pub(crate) fn put_system(
         &mut self,
         space: u32,

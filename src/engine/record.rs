@@ -6,8 +6,8 @@
 //!           └────── again for every space ──────────────────────┘
 //! ```
 //!
-//! Puts carry the tuple alone: its key follows from the definition of the space, which stands in the
-//! same journal.
+//! Puts carry the tuple alone: its key follows from the definition of the space, which stands in
+//! the same journal.
 
 use super::image::{Replayed, Unfit};
 use super::layer::Layer;
@@ -84,8 +84,8 @@ mod tests {
     fn a_turn_comes_back_as_it_was() {
         let mut turn = Layer::default();
         turn.set(512, Key::from_bytes(b"bbbbbbbbbbbb"), None);
-        turn.set(512, Key::from_bytes(b"a"), Some([0x91, 1].into()));
-        turn.set(600, Key::from_bytes(b"c"), Some([0x91, 2].into()));
+        turn.set(512, Key::from_bytes(b"a"), Some(vec![0x91, 1].into()));
+        turn.set(600, Key::from_bytes(b"c"), Some(vec![0x91, 2].into()));
         let mut bytes = Vec::new();
         encode(&turn, &mut bytes);
         let changes = decode(&bytes).unwrap();

@@ -53,8 +53,8 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     ///
-    /// Those of the index (35, 148), the iterator (1, 112), the key (31, 18), the position (247), in
-    /// this order.
+    /// Those of the index (35, 148), the iterator (1, 112), the key (31, 18), the position (247),
+    /// in this order.
     #[inline]
     pub(crate) fn new(space: &'a SpaceDef, select: &Select<'_>) -> Result<Self, Error> {
         let index = space.index(select.index)?;

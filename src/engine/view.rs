@@ -5,8 +5,8 @@
 //!                                    └ the image moved on since the first step ─▶ Changed
 //! ```
 //!
-//! A turn is applied as a whole under the write lock, so no step sees half of one; the version tells
-//! whether two steps saw the same data.
+//! A turn is applied as a whole under the write lock, so no step sees half of one; the version
+//! tells whether two steps saw the same data.
 
 use std::sync::{Arc, RwLock};
 
@@ -16,10 +16,11 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::errors;
 use super::image::{Image, Space};
-use super::key::Key;
-use super::layer::{Tuple, Walk};
+use super::key::{Key, KeyView};
+use super::layer::Walk;
 use super::limits::{REPLY_SIZE_MAX, VIEW_STEP_BYTES_MAX, VIEW_STEP_TUPLES_MAX};
 use super::scan::{Plan, Reach};
+use super::tuple::Tuple;
 
 /// A window on the image.
 #[derive(Debug, Clone)]
@@ -108,7 +109,7 @@ impl Step<'_, '_> {
         let limit = u32::try_from(self.plan.limit).unwrap_or(u32::MAX);
         let bytes_max = self.out.len() + VIEW_STEP_BYTES_MAX;
         let walk = Walk::over(&self.space.rows, range.bounds(), range.is_reverse);
-        let mut last: Option<(&Key, &Tuple)> = None;
+        let mut last: Option<(KeyView<'_>, &Tuple)> = None;
         for (looked_at, (key, tuple)) in walk.enumerate() {
             if self.scan.written >= limit {
                 break;
@@ -153,7 +154,7 @@ impl Step<'_, '_> {
         ))
     }
 
-    fn pause(&mut self, last: Option<(&Key, &Tuple)>, start: usize) -> ViewStep {
+    fn pause(&mut self, last: Option<(KeyView<'_>, &Tuple)>, start: usize) -> ViewStep {
         self.write_count(start);
         self.scan.steps += 1;
         if let Some((key, _)) = last {
@@ -163,7 +164,7 @@ impl Step<'_, '_> {
         ViewStep::More
     }
 
-    fn finish(&mut self, last: Option<(&Key, &Tuple)>, start: usize) {
+    fn finish(&mut self, last: Option<(KeyView<'_>, &Tuple)>, start: usize) {
         self.write_count(start);
         if self.scan.written == 0 {
             return;

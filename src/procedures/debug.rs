@@ -43,6 +43,7 @@ fn duration(seconds: f64) -> Result<Duration, Error> {
 }
 
 /// `vestibule.debug.block(seconds [, reason])`: blocks Tx's thread, declared if a reason is given.
+#[allow(clippy::disallowed_methods, reason = "to block Tx is what it is for")]
 fn block(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let whole = match args.value(0)? {

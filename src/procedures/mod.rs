@@ -3,8 +3,8 @@
 //! ```text
 //!   box.schema.space.create           ─▶ schema
 //!   box.schema.user.create, drop, …   ─▶ users
-//!   box.space.<name>:<method>         ─▶ spaces ─┬ create_index, drop, format, …   rows of system spaces
-//!                                                └ insert, get, select, …          the engine's requests
+//!   box.space.<name>:<method>         ─▶ spaces ─┬ create_index, format, …   rows of system spaces
+//!                                                └ insert, select, …         the engine's requests
 //!   vestibule.debug.*                 ─▶ debug, for demonstrations and tests only
 //! ```
 //!
@@ -68,6 +68,10 @@ fn settled(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Err
 
 /// `vestibule.journal.resume()`: data may be changed again once the journal can be written.
 fn resume(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    if !call.caller.is_administrator {
+        let user = &call.caller.user;
+        return Err(Error::access_denied("Execute", "function", call.name, user));
+    }
     call.engine.resume()?;
     call.reply.value(&true)
 }

@@ -22,11 +22,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let path = name.strip_prefix("box.space.").ok_or_else(unknown)?;
     let (space, method) = path.rsplit_once(':').ok_or_else(unknown)?;
     // As in Lua: where there is no space, there is no method of it.
-    if call
-        .engine
-        .look(|sight| ddl::space_with_name(sight, space))?
-        .is_none()
-    {
+    if call.engine.definition(Target::Name(space)).is_err() {
         return Err(unknown());
     }
     match method {

@@ -255,7 +255,7 @@ fn an_index_is_returned_as_tarantool_prints_it() {
     }
     assert_eq!(
         rig.call("box.space.t:create_index", &("pk",)),
-        "36: Space 't' does not exist"
+        "33: Procedure 'box.space.t:create_index' is not defined"
     );
     assert_eq!(
         rig.call("box.space.s:nothing", &NONE),
@@ -370,12 +370,12 @@ fn spaces_are_renamed_and_dropped() {
     assert_eq!(rig.call("box.space.s:rename", &("t",)), "[]");
     assert_eq!(
         rig.call("box.space.s:len", &NONE),
-        "36: Space 's' does not exist"
+        "33: Procedure 'box.space.s:len' is not defined"
     );
     assert_eq!(rig.call("box.space.t:drop", &NONE), "[]");
     assert_eq!(
         rig.call("box.space.t:drop", &NONE),
-        "36: Space 't' does not exist"
+        "33: Procedure 'box.space.t:drop' is not defined"
     );
     assert!(rig.call("box.space._space:drop", &NONE).starts_with("14: "));
 }

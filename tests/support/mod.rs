@@ -137,7 +137,7 @@ impl Server {
                 return status;
             }
             assert!(began.elapsed() < PATIENCE, "the server does not end");
-            std::thread::sleep(Duration::from_millis(5));
+            pause();
         }
     }
 
@@ -175,6 +175,11 @@ pub fn wait_until(what: &str, mut until: impl FnMut() -> bool) {
     let began = Instant::now();
     while !until() {
         assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        pause();
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "between two looks at another process")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(5));
 }

@@ -34,12 +34,47 @@ pub(crate) struct Key {
 
 const _: () = assert!(size_of::<Key>() == 32);
 
+/// What follows the head, and the size of the whole key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Tail {
+pub(crate) enum Tail {
     /// `size` is that of the whole key.
     Inline { size: u8, bytes: [u8; TAIL_INLINE] },
-    /// What follows the head, of a key longer than [`INLINE`].
+    /// Of a key longer than [`INLINE`].
     Heap(Box<[u8]>),
+}
+
+/// The tail of a key that is just a head.
+static PLAIN: Tail = Tail::Inline {
+    size: HEAD as u8,
+    bytes: [0; TAIL_INLINE],
+};
+
+impl Default for Tail {
+    fn default() -> Self {
+        PLAIN.clone()
+    }
+}
+
+impl Tail {
+    /// Whether the key is just a head: one unsigned number, by far the most common key.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Self::Inline { size, .. } if usize::from(*size) == HEAD)
+    }
+
+    fn key_size(&self) -> usize {
+        match self {
+            Self::Inline { size, .. } => usize::from(*size),
+            Self::Heap(tail) => HEAD + tail.len(),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Inline { size, bytes } => &bytes[..usize::from(*size).saturating_sub(HEAD)],
+            Self::Heap(tail) => tail,
+        }
+    }
 }
 
 impl Key {
@@ -50,41 +85,42 @@ impl Key {
         builder.finish()
     }
 
-    /// Size in bytes.
-    fn size(&self) -> usize {
-        match &self.tail {
-            Tail::Inline { size, .. } => usize::from(*size),
-            Tail::Heap(tail) => HEAD + tail.len(),
-        }
+    pub(crate) fn from_parts(head: u64, tail: Tail) -> Self {
+        Self { head, tail }
     }
 
+    pub(crate) fn into_parts(self) -> (u64, Tail) {
+        (self.head, self.tail)
+    }
+
+    /// The key, borrowed.
     #[inline]
-    fn tail(&self) -> &[u8] {
-        match &self.tail {
-            Tail::Inline { size, bytes } => &bytes[..usize::from(*size).saturating_sub(HEAD)],
-            Tail::Heap(tail) => tail,
+    pub(crate) fn view(&self) -> KeyView<'_> {
+        KeyView {
+            head: self.head,
+            tail: &self.tail,
         }
     }
 
     /// Appends the key's bytes.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head.to_be_bytes()[..self.size().min(HEAD)]);
-        out.extend_from_slice(self.tail());
+        self.view().write(out);
     }
 
     /// Whether this key, possibly partial, matches the whole key `other`.
-    pub(crate) fn is_prefix_of(&self, other: &Self) -> bool {
-        let size = self.size();
+    pub(crate) fn is_prefix_of(&self, other: KeyView<'_>) -> bool {
+        let (size, other_size) = (self.tail.key_size(), other.tail.key_size());
         if size < HEAD {
             let unused = (HEAD - size) * 8;
-            return size == 0 || (size <= other.size() && (self.head ^ other.head) >> unused == 0);
+            return size == 0 || (size <= other_size && (self.head ^ other.head) >> unused == 0);
         }
-        self.head == other.head && other.size() >= HEAD && other.tail().starts_with(self.tail())
+        let tails = (self.tail.bytes(), other.tail.bytes());
+        self.head == other.head && other_size >= HEAD && tails.1.starts_with(tails.0)
     }
 
     /// The first key beyond all those that begin with this one; `None` if there is no such key.
     pub(crate) fn after_prefix(&self) -> Option<Self> {
-        let mut bytes = Vec::with_capacity(self.size());
+        let mut bytes = Vec::with_capacity(self.tail.key_size());
         self.write(&mut bytes);
         while let Some(last) = bytes.pop() {
             if last < u8::MAX {
@@ -102,33 +138,89 @@ impl Key {
 
     /// Whether it holds nothing: a prefix of every key.
     pub(crate) fn is_empty(&self) -> bool {
-        self.size() == 0
-    }
-
-    // Heads are equal, and filled up with zeros: the shorter key is then the smaller one, unless
-    // both go on.
-    #[inline(never)]
-    fn cmp_beyond_head(&self, other: &Self) -> Ordering {
-        let heads = self.size().min(HEAD).cmp(&other.size().min(HEAD));
-        heads.then_with(|| self.tail().cmp(other.tail()))
+        self.tail.key_size() == 0
     }
 }
 
 impl Ord for Key {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
+        self.view().cmp(&other.view())
+    }
+}
+
+impl PartialOrd for Key {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// A key whose head and tail stand in different places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyView<'a> {
+    head: u64,
+    tail: &'a Tail,
+}
+
+impl<'a> KeyView<'a> {
+    /// Without a tail, the key is just its head.
+    #[inline]
+    pub(crate) fn new(head: u64, tail: Option<&'a Tail>) -> Self {
+        Self {
+            head,
+            tail: tail.unwrap_or(&PLAIN),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn head(self) -> u64 {
+        self.head
+    }
+
+    #[inline]
+    pub(crate) fn is_plain(self) -> bool {
+        self.tail.is_plain()
+    }
+
+    pub(crate) fn to_key(self) -> Key {
+        Key {
+            head: self.head,
+            tail: self.tail.clone(),
+        }
+    }
+
+    /// Appends the key's bytes.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head.to_be_bytes()[..self.tail.key_size().min(HEAD)]);
+        out.extend_from_slice(self.tail.bytes());
+    }
+
+    // Heads are equal, and filled up with zeros: the shorter key is then the smaller one, unless
+    // both go on.
+    #[inline(never)]
+    fn cmp_beyond_head(self, other: Self) -> Ordering {
+        let heads = self
+            .tail
+            .key_size()
+            .min(HEAD)
+            .cmp(&other.tail.key_size().min(HEAD));
+        heads.then_with(|| self.tail.bytes().cmp(other.tail.bytes()))
+    }
+}
+
+impl Ord for KeyView<'_> {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
         match self.head.cmp(&other.head) {
-            Ordering::Equal => match (&self.tail, &other.tail) {
-                // By far the most common key: one unsigned number.
-                (Tail::Inline { size: 8, .. }, Tail::Inline { size: 8, .. }) => Ordering::Equal,
-                _ => self.cmp_beyond_head(other),
-            },
+            Ordering::Equal if self.is_plain() && other.is_plain() => Ordering::Equal,
+            Ordering::Equal => self.cmp_beyond_head(*other),
             unequal => unequal,
         }
     }
 }
 
-impl PartialOrd for Key {
+impl PartialOrd for KeyView<'_> {
     #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))

@@ -10,19 +10,25 @@
 //! leave room.
 
 use crate::engine::key::{Key, KeyView, Tail};
-use crate::engine::layer::Tuple;
+use crate::engine::tuple::Tuple;
 
 /// Keys of a leaf, children of an inner node.
-pub(super) const WIDTH: usize = 64;
+pub(super) const WIDTH: usize = 32;
+/// Heads of a cache line.
+const LINE: usize = 8;
 /// A node with fewer looks for a neighbour to join.
 const SMALL: usize = WIDTH / 4;
 /// Two neighbours with no more than this together are joined.
 const JOINED_MAX: usize = WIDTH * 3 / 4;
 
+/// Not below any head.
+const UNUSED: u64 = u64::MAX;
+
 /// The keys of a node, in order.
 #[derive(Debug)]
 pub(super) struct Keys {
     len: usize,
+    /// Those beyond `len` are [`UNUSED`].
     heads: [u64; WIDTH],
     /// Empty as long as every key is just a head.
     tails: Vec<Tail>,
@@ -60,7 +66,11 @@ pub(super) enum Added {
 
 impl Keys {
     fn new() -> Self {
-        Self { len: 0, heads: [0; WIDTH], tails: Vec::new() }
+        Self {
+            len: 0,
+            heads: [UNUSED; WIDTH],
+            tails: Vec::new(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -75,16 +85,28 @@ impl Keys {
     /// How many keys are below this one, and whether the next one is it.
     #[inline]
     pub(super) fn find(&self, key: KeyView<'_>) -> (usize, bool) {
-        let heads = &self.heads[..self.len];
-        let below = heads.partition_point(|head| *head < key.head());
-        if heads.get(below) != Some(&key.head()) {
+        let below = self.count_below(key.head());
+        if below == self.len || self.heads[below] != key.head() {
             return (below, false);
         }
         // By far the most common: one key with this head, which is all of it.
-        if self.tails.is_empty() && key.is_head() {
+        if self.tails.is_empty() && key.is_plain() {
             return (below, true);
         }
         self.find_among_equal_heads(below, key)
+    }
+
+    /// How many heads are smaller. Looks at one head of every cache line first, none of which waits
+    /// for another, where a binary search would wait for one line after the other.
+    #[inline]
+    fn count_below(&self, head: u64) -> usize {
+        let lines = self.heads.chunks_exact(LINE);
+        let whole = lines.filter(|line| line[LINE - 1] < head).count();
+        let start = whole * LINE;
+        let Some(line) = self.heads.get(start..start + LINE) else {
+            return WIDTH;
+        };
+        start + line.iter().filter(|own| **own < head).count()
     }
 
     fn find_among_equal_heads(&self, first: usize, key: KeyView<'_>) -> (usize, bool) {
@@ -114,10 +136,15 @@ impl Keys {
     }
 
     fn remove(&mut self, at: usize) -> Key {
-        let tail = if self.tails.is_empty() { Tail::default() } else { self.tails.remove(at) };
+        let tail = if self.tails.is_empty() {
+            Tail::default()
+        } else {
+            self.tails.remove(at)
+        };
         let key = Key::from_parts(self.heads[at], tail);
         self.heads.copy_within(at + 1..self.len, at);
         self.len -= 1;
+        self.heads[self.len] = UNUSED;
         key
     }
 
@@ -128,6 +155,7 @@ impl Keys {
         if !self.tails.is_empty() {
             right.tails = self.tails.split_off(at);
         }
+        self.heads[at..].fill(UNUSED);
         self.len = at;
         right
     }
@@ -150,7 +178,10 @@ fn split_point(at: usize, len: usize) -> usize {
 
 impl Leaf {
     fn new(keys: Keys) -> Self {
-        Self { keys, tuples: [const { None }; WIDTH] }
+        Self {
+            keys,
+            tuples: [const { None }; WIDTH],
+        }
     }
 
     #[inline]
@@ -160,8 +191,9 @@ impl Leaf {
 
     fn insert(&mut self, key: Key, tuple: Tuple) -> Added {
         let (at, is_there) = self.keys.find(key.view());
-        if is_there && let Some(old) = self.tuples[at].replace(tuple.clone()) {
-            return Added::Replaced(old);
+        if is_there {
+            let old = self.tuples[at].replace(tuple);
+            return old.map_or(Added::Fitted, Added::Replaced);
         }
         if self.keys.len < WIDTH {
             self.put(at, key, tuple);
@@ -257,7 +289,10 @@ impl Inner {
     fn join(&mut self, at: usize) {
         let fits = |left: usize| {
             let pair = self.children.get(left).zip(self.children.get(left + 1));
-            pair.is_some_and(|(left, right)| left.size() + right.size() <= JOINED_MAX)
+            pair.is_some_and(|(left, right)| {
+                let (left, right) = (left.size(), right.size());
+                left + right <= JOINED_MAX || left == 0 || right == 0
+            })
         };
         let left = if fits(at) {
             at
@@ -312,7 +347,10 @@ impl Node {
         let left = std::mem::take(self);
         let mut keys = Keys::new();
         keys.insert(0, separator);
-        *self = Self::Inner(Box::new(Inner { keys, children: vec![left, right] }));
+        *self = Self::Inner(Box::new(Inner {
+            keys,
+            children: vec![left, right],
+        }));
     }
 
     /// Gives way to its only child.

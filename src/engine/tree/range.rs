@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use super::node::{Inner, Leaf, Node};
 use crate::engine::key::{Key, KeyView};
-use crate::engine::layer::Tuple;
+use crate::engine::tuple::Tuple;
 
 /// Tuples with their keys, in one direction.
 #[derive(Debug)]
@@ -24,9 +24,19 @@ impl<'a> Range<'a> {
         (lower, upper): (Bound<&Key>, Bound<&Key>),
         is_reverse: bool,
     ) -> Self {
-        let (start, end) = if is_reverse { (upper, lower) } else { (lower, upper) };
+        let (start, end) = if is_reverse {
+            (upper, lower)
+        } else {
+            (lower, upper)
+        };
         let end = end.cloned();
-        let mut range = Self { path: Vec::new(), leaf: None, at: 0, end, is_reverse };
+        let mut range = Self {
+            path: Vec::new(),
+            leaf: None,
+            at: 0,
+            end,
+            is_reverse,
+        };
         match start {
             Bound::Unbounded => range.descend(root),
             Bound::Included(key) => range.seek(root, key.view(), !is_reverse),
@@ -59,7 +69,11 @@ impl<'a> Range<'a> {
         loop {
             match node {
                 Node::Inner(inner) => {
-                    let child = if self.is_reverse { inner.children.len() - 1 } else { 0 };
+                    let child = if self.is_reverse {
+                        inner.children.len() - 1
+                    } else {
+                        0
+                    };
                     self.path.push((inner, child));
                     node = &inner.children[child];
                 }
@@ -77,7 +91,11 @@ impl<'a> Range<'a> {
         self.leaf = None;
         loop {
             let (inner, child) = self.path.pop()?;
-            let next = if self.is_reverse { child.checked_sub(1) } else { Some(child + 1) };
+            let next = if self.is_reverse {
+                child.checked_sub(1)
+            } else {
+                Some(child + 1)
+            };
             if let Some(next) = next
                 && let Some(node) = inner.children.get(next)
             {

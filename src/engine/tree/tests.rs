@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::Tree;
 use crate::engine::key::Key;
-use crate::engine::layer::Tuple;
+use crate::engine::tuple::Tuple;
 
 type Model = BTreeMap<Key, Tuple>;
 
@@ -31,12 +31,19 @@ fn bound() -> impl Strategy<Value = Bound<Key>> {
 fn check_range(tree: &Tree, model: &Model, lower: &Bound<Key>, upper: &Bound<Key>) {
     use std::ops::RangeBounds;
     let bounds = (lower.as_ref(), upper.as_ref());
-    let expected: Vec<_> = model.iter().filter(|(key, _)| bounds.contains(*key)).collect();
+    let expected: Vec<_> = model
+        .iter()
+        .filter(|(key, _)| bounds.contains(*key))
+        .collect();
     let found = |is_reverse| -> Vec<_> {
-        tree.range(bounds, is_reverse).map(|(key, tuple)| (key.to_key(), tuple.clone())).collect()
+        tree.range(bounds, is_reverse)
+            .map(|(key, tuple)| (key.to_key(), tuple.clone()))
+            .collect()
     };
-    let mut expected: Vec<_> =
-        expected.into_iter().map(|(key, tuple)| (key.clone(), tuple.clone())).collect();
+    let mut expected: Vec<_> = expected
+        .into_iter()
+        .map(|(key, tuple)| (key.clone(), tuple.clone()))
+        .collect();
     assert_eq!(found(false), expected);
     expected.reverse();
     assert_eq!(found(true), expected);
@@ -71,7 +78,10 @@ impl Pair {
     fn insert(&mut self, key: Key) {
         self.count += 1;
         let tuple = Tuple::from(&self.count.to_be_bytes()[..]);
-        assert_eq!(self.tree.insert(key.clone(), tuple.clone()), self.model.insert(key, tuple));
+        assert_eq!(
+            self.tree.insert(key.clone(), tuple.clone()),
+            self.model.insert(key, tuple)
+        );
     }
 
     fn remove(&mut self, key: &Key) {
@@ -112,14 +122,28 @@ proptest! {
 
 #[test]
 fn many_rows_come_and_go_in_any_order() {
-    let mut pair = Pair { tree: Tree::default(), model: Model::new(), count: 0 };
+    let mut pair = Pair {
+        tree: Tree::default(),
+        model: Model::new(),
+        count: 0,
+    };
     let number = |number: u64| Key::from_bytes(&number.to_be_bytes());
     // An odd factor reaches every number below a power of two once, in scattered order.
     let scattered = |at: u64| at.wrapping_mul(0x9e37_79b1) % (1 << 15);
     (0..1 << 15).for_each(|at| pair.insert(number(scattered(at))));
-    check_range(&pair.tree, &pair.model, &Bound::Unbounded, &Bound::Unbounded);
+    check_range(
+        &pair.tree,
+        &pair.model,
+        &Bound::Unbounded,
+        &Bound::Unbounded,
+    );
     (0..1 << 15).for_each(|at| pair.remove(&number(scattered(at * 7))));
     assert!(pair.tree.is_empty());
     (0..1 << 12).for_each(|at| pair.insert(number(at)));
-    check_range(&pair.tree, &pair.model, &Bound::Unbounded, &Bound::Unbounded);
+    check_range(
+        &pair.tree,
+        &pair.model,
+        &Bound::Unbounded,
+        &Bound::Unbounded,
+    );
 }

@@ -102,8 +102,13 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(10), "{what}");
-        std::thread::sleep(Duration::from_millis(1));
+        a_while(1);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "time in which something must not happen")]
+fn a_while(milliseconds: u64) {
+    std::thread::sleep(Duration::from_millis(milliseconds));
 }
 
 #[test]
@@ -112,11 +117,11 @@ fn an_interval_journal_syncs_behind_the_appends_and_only_if_there_is_something_n
     let disk = Faulty::default();
     let mut journal = disk.open(&scratch, JournalSync::Interval(Duration::from_millis(2)));
     let before = disk.plan().syncs;
-    std::thread::sleep(Duration::from_millis(20));
+    a_while(20);
     assert_eq!(disk.plan().syncs, before);
     journal.append(b"one").unwrap();
     eventually("the append is synced", || disk.plan().syncs == before + 1);
-    std::thread::sleep(Duration::from_millis(20));
+    a_while(20);
     assert_eq!(disk.plan().syncs, before + 1);
 }
 

@@ -1,0 +1,33 @@
+//! The embedded engine behind the door, inside an actix application: the smallest durable server.
+//!
+//! Run it: `cargo run --release --example server`, then talk to it with any Tarantool connector, e.g.
+//! `python3 -c "import tarantool; print(tarantool.connect('127.0.0.1', 3303).call('vestibule.state'))"`
+
+use std::io;
+
+use vestibule::engine::{EmbeddedEngine, EngineOptions};
+use vestibule::procedures;
+use vestibule_actors::{Config, start};
+
+fn main() -> io::Result<()> {
+    actix_rt::System::new().block_on(async {
+        let config = Config {
+            listen: vec![([127, 0, 0, 1], 3303).into()],
+            ..Config::default()
+        };
+        let options = EngineOptions::new("vestibule-data");
+        // Called on Tx's thread, and again if Tx has to be replaced.
+        let engine = move || Ok(EmbeddedEngine::new(options.clone()));
+        let runtime = start(config, engine, procedures::standard())?;
+        println!("serving on {:?}; Ctrl-C stops", runtime.addresses());
+        tokio::select! {
+            signal = tokio::signal::ctrl_c() => signal?,
+            // The engine may fail to start, or an administrator may call `vestibule.drain`.
+            _ = runtime.stopped() => {}
+        }
+        let report = runtime.stop(None).await;
+        report
+            .failure
+            .map_or(Ok(()), |text| Err(io::Error::other(text)))
+    })
+}
