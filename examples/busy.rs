@@ -55,6 +55,8 @@ fn main() {
     let mut blocker = block(address, args.seconds);
     wait_until(|| server.serving().state == State::Solo);
     clock.say(&format!("Tx is blocked for {} s", args.seconds));
+    // So that there is some progress to be told.
+    pause(Duration::from_millis(500));
     visit(&clock, address);
     let storm = Storm::default();
     storm.rage(&clock, &server);

@@ -47,7 +47,10 @@ fn reconnecting_clients_are_all_served_and_no_descriptor_is_left() {
     );
 }
 
-#[expect(clippy::disallowed_methods, reason = "not a wait for anything: the clients' own period")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "not a wait for anything: the clients' own period"
+)]
 fn wait_a_period() {
     std::thread::sleep(PERIOD);
 }

@@ -179,7 +179,10 @@ pub fn wait_until(what: &str, mut until: impl FnMut() -> bool) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "between two looks at another process")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "between two looks at another process"
+)]
 fn pause() {
     std::thread::sleep(Duration::from_millis(5));
 }

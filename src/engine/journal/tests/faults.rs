@@ -106,7 +106,10 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "time in which something must not happen")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "time in which something must not happen"
+)]
 fn a_while(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
 }
