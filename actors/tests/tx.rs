@@ -179,3 +179,41 @@ fn an_engine_that_cannot_recover_ends_the_runtime_with_its_reason() {
     );
     assert!(report.took < Duration::from_secs(10));
 }
+
+#[test]
+fn an_error_after_a_turn_of_its_own_is_answered_too() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    let frames = [
+        RequestBuilder::replace(1, 1),
+        RequestBuilder::call(2, "commit_first_then_fail", NO_ARGS),
+        RequestBuilder::replace(3, 3),
+    ];
+    peer.send_bytes(&frames.map(|frame| frame.bytes()).concat());
+    let replies: Vec<_> = (0..3).map(|_| peer.receive()).collect();
+    assert_eq!(replies[1].error_code(), Some(1));
+    assert_eq!((replies[0].code, replies[2].code), (0, 0));
+}
+
+#[test]
+fn what_waits_in_a_stream_runs_although_its_connection_is_gone() {
+    let harness = Harness::start();
+    let mut gone = harness.connect();
+    let in_stream = |request: RequestBuilder| request.stream(1).bytes();
+    let frames = [
+        in_stream(RequestBuilder::new(RequestType::Begin, 1)),
+        in_stream(RequestBuilder::call(2, "later", &[0x91, 30])),
+        in_stream(RequestBuilder::replace(3, 77)),
+    ];
+    gone.send_bytes(&frames.concat());
+    // Answered means that all of it was read, as one batch.
+    assert_eq!(gone.receive().sync, 1);
+    drop(gone);
+    harness.script().wait_for_log("rollback 1");
+    assert_eq!(harness.script().executed(), [77]);
+    let requests = [&[0x91, 0xa8][..], b"requests"].concat();
+    harness.wait_until("nothing is left in flight", || {
+        let shown = harness.connect().call("vestibule.show", &requests);
+        shown.data::<Vec<Vec<u8>>>() == [[0u8; 0]]
+    });
+}

@@ -122,7 +122,7 @@ impl Script {
     }
 
     /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo
-    /// first), `echo`, `later` (async), `commit_first`.
+    /// first), `echo`, `later` (async), `commit_first`, `commit_first_then_fail`.
     #[must_use]
     pub fn procedures() -> Procedures<ScriptedEngine> {
         Procedures::default()
@@ -149,6 +149,15 @@ impl Script {
                 }
                 Ok(turns)
             })
+            .with_engine(
+                "commit_first_then_fail",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    if !call.engine.pending.is_empty() {
+                        return Ok(Outcome::CommitFirst);
+                    }
+                    Err(Error::illegal_params("scripted failure"))
+                },
+            )
             .with_engine(
                 "commit_first",
                 |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {

@@ -12,8 +12,9 @@ use std::time::Instant;
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext as _, Context, Handler, Running};
 
-use super::core::{Port, TxCore};
+use super::core::TxCore;
 use super::messages::{Batch, Completed, Stop};
+use super::port::Port;
 use crate::engine::{Engine, Fault};
 use crate::procedures::Procedures;
 use crate::shared::Shared;

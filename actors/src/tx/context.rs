@@ -6,7 +6,7 @@ use std::rc::Rc;
 use futures::channel::oneshot;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::core::Jobs;
+use super::jobs::Jobs;
 use crate::engine::Caller;
 
 /// Given to an async procedure. It lives on Tx's arbiter and cannot leave it.

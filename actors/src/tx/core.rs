@@ -10,12 +10,11 @@
 //! A turn ends after a number of requests, of reply bytes, or after a time, whichever comes first. On
 //! its way per request nothing is allocated, logged or timed.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Instant;
 
 use actix::Recipient;
@@ -24,122 +23,17 @@ use vestibule_wire::ErrorCode;
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 use vestibule_wire::request::{self, Body};
 
-use super::claim::Claims;
 use super::completion::Completion;
-use super::context::AsyncContext;
-use super::messages::{Batch, Completed, Entry, Replies, ReplyHead};
-use crate::engine::{Caller, Engine, Outcome, Reply, Request, Ticket, TransactionId};
+use super::execution::Execution;
+use super::jobs::{Jobs, Settle};
+use super::messages::{Batch, Completed, Entry, ReplyHead};
+use super::port::Port;
+use super::stream::{Streams, Waiting};
+use crate::engine::{Caller, Engine, Outcome, Reply, Ticket};
 use crate::limits::{TURN_CLOCK_EVERY, TURN_REPLY_BYTES_MAX, TURN_REQUESTS_MAX, TURN_TIME_MAX};
-use crate::procedures::{Call, Procedure, Procedures};
+use crate::procedures::Procedures;
 use crate::serving::{ServingCell, Solos, State};
 use crate::shared::Shared;
-
-/// Work on the engine asked for by an async procedure; what it returns is told the turn's outcome.
-pub(crate) type Job<E> = Box<dyn FnOnce(&mut E) -> Settle>;
-pub(crate) type Settle = Box<dyn FnOnce(Result<(), Error>)>;
-
-/// Where async procedures leave their jobs.
-pub(crate) struct Jobs<E> {
-    queue: RefCell<VecDeque<Job<E>>>,
-    turn: RefCell<Option<Waker>>,
-}
-
-impl<E> Default for Jobs<E> {
-    fn default() -> Self {
-        Self {
-            queue: RefCell::default(),
-            turn: RefCell::default(),
-        }
-    }
-}
-
-impl<E> Jobs<E> {
-    pub(crate) fn push(&self, job: Job<E>) {
-        self.queue.borrow_mut().push_back(job);
-        if let Some(turn) = self.turn.borrow().as_ref() {
-            turn.wake_by_ref();
-        }
-    }
-
-    pub(crate) fn set_waker(&self, waker: &Waker) {
-        let mut turn = self.turn.borrow_mut();
-        if !turn.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            *turn = Some(waker.clone());
-        }
-    }
-}
-
-/// A session arbiter as Tx sees it.
-pub(crate) struct Port {
-    claims: Arc<Claims>,
-    lane: Recipient<Replies>,
-    callers: Vec<Option<Caller>>,
-    out: Replies,
-    /// Heads of `out` before this one are committed: a failing commit does not touch them.
-    committed: usize,
-    spare: Vec<Replies>,
-}
-
-impl Port {
-    pub(crate) fn new(claims: Arc<Claims>, lane: Recipient<Replies>) -> Self {
-        Self {
-            claims,
-            lane,
-            callers: Vec::new(),
-            out: Replies::default(),
-            committed: 0,
-            spare: Vec::new(),
-        }
-    }
-
-    fn introduce(&mut self, session: u32, caller: Caller) {
-        let index = session as usize;
-        if self.callers.len() <= index {
-            self.callers.resize(index + 1, None);
-        }
-        self.callers[index] = Some(caller);
-    }
-
-    fn end_reply(&mut self, entry: &Entry, start: usize) {
-        reply::finish(&mut self.out.bytes, start);
-        let end = self.out.bytes.len();
-        self.out.heads.push(ReplyHead {
-            id: entry.id,
-            sync: entry.sync,
-            end,
-        });
-    }
-
-    /// Where the replies begin that are not committed yet.
-    fn uncommitted_start(&self) -> usize {
-        self.committed
-            .checked_sub(1)
-            .map_or(0, |last| self.out.heads[last].end)
-    }
-
-    /// After a commit that changed the catalogue: its replies tell the new version.
-    fn patch_uncommitted(&mut self, schema_version: u64) {
-        let mut start = self.uncommitted_start();
-        for head in &self.out.heads[self.committed..] {
-            reply::patch_schema_version(&mut self.out.bytes[start..head.end], schema_version);
-            start = head.end;
-        }
-    }
-
-    /// After a commit that failed: every reply of the turn becomes the error.
-    fn fail_uncommitted(&mut self, schema_version: u64, error: &Error) {
-        let start = self.uncommitted_start();
-        self.out.bytes.truncate(start);
-        for head in &mut self.out.heads[self.committed..] {
-            let header = ReplyHeader {
-                sync: head.sync,
-                schema_version,
-            };
-            header.write_error(&mut self.out.bytes, error);
-            head.end = self.out.bytes.len();
-        }
-    }
-}
 
 /// A request whose reply comes later.
 struct Deferred {
@@ -147,15 +41,6 @@ struct Deferred {
     entry: Entry,
     connection: u64,
     wrap_results: bool,
-}
-
-/// What Tx knows of one stream of one connection.
-#[derive(Default)]
-struct Stream {
-    transaction: Option<TransactionId>,
-    /// Deferred: later requests of the stream wait for it.
-    running: Option<Ticket>,
-    waiting: VecDeque<(usize, Entry, Vec<u8>)>,
 }
 
 /// Everything that lives on Tx's thread.
@@ -167,7 +52,9 @@ pub(crate) struct TxCore<E: Engine> {
     completed: VecDeque<Completed>,
     jobs: Rc<Jobs<E>>,
     deferred: HashMap<Ticket, Deferred>,
-    streams: BTreeMap<(u64, u64), Stream>,
+    streams: Streams,
+    /// Waited in their streams, and may run now, before anything that came later.
+    resumed: VecDeque<Waiting>,
     tickets: Cell<u64>,
     transactions: u64,
     completions: Recipient<Completed>,
@@ -210,7 +97,8 @@ impl<E: Engine> TxCore<E> {
             completed: VecDeque::new(),
             jobs: Rc::new(Jobs::default()),
             deferred: HashMap::new(),
-            streams: BTreeMap::new(),
+            streams: Streams::default(),
+            resumed: VecDeque::new(),
             tickets: Cell::new(0),
             transactions: 0,
             completions,
@@ -244,7 +132,8 @@ impl<E: Engine> TxCore<E> {
     pub(crate) fn has_work(&self) -> bool {
         !self.batches.is_empty()
             || !self.completed.is_empty()
-            || !self.jobs.queue.borrow().is_empty()
+            || !self.resumed.is_empty()
+            || !self.jobs.is_empty()
     }
 
     /// One turn. Afterwards there may be [more to do](Self::has_work).
@@ -253,11 +142,14 @@ impl<E: Engine> TxCore<E> {
         self.began = Instant::now();
         self.finish_completed();
         let settles = self.run_jobs();
-        while let Some((batch, next)) = self.batches.pop_front() {
-            if self.run_batch(batch, next) == Turn::Full {
-                break;
+        if self.run_resumed() == Turn::Open {
+            while let Some((batch, next)) = self.batches.pop_front() {
+                if self.run_batch(batch, next) == Turn::Full {
+                    break;
+                }
             }
         }
+        self.reap_streams();
         let outcome = self.commit();
         for settle in settles {
             settle(outcome.clone());
@@ -266,8 +158,41 @@ impl<E: Engine> TxCore<E> {
     }
 
     fn run_jobs(&mut self) -> Vec<Settle> {
-        let jobs = std::mem::take(&mut *self.jobs.queue.borrow_mut());
+        let jobs = self.jobs.take();
         jobs.into_iter().map(|job| job(&mut self.engine)).collect()
+    }
+
+    /// Runs what waited in its stream.
+    fn run_resumed(&mut self) -> Turn {
+        while let Some(waiting) = self.resumed.pop_front() {
+            if self.is_full(waiting.lane) {
+                self.resumed.push_front(waiting);
+                return Turn::Full;
+            }
+            if let Some(stream) = self.streams.busy(waiting.key()) {
+                stream.waiting.push_back(waiting);
+                continue;
+            }
+            let Waiting {
+                lane,
+                entry,
+                body,
+                mut caller,
+            } = waiting;
+            if self.ports[lane].claims.claim(entry.id) {
+                self.execute(lane, &entry, &body, Some(&mut caller));
+            }
+        }
+        Turn::Open
+    }
+
+    /// Rolls back what connections that are gone have left open.
+    fn reap_streams(&mut self) {
+        let resumed = &self.resumed;
+        let has_more = |key| resumed.iter().any(|waiting| waiting.key() == key);
+        for transaction in self.streams.reap(has_more) {
+            self.engine.rollback_transaction(transaction);
+        }
     }
 
     fn run_batch(&mut self, mut batch: Batch, next: usize) -> Turn {
@@ -307,19 +232,20 @@ impl<E: Engine> TxCore<E> {
 
     /// Runs a request, or lets it wait for the one that runs in its stream.
     fn run_entry(&mut self, lane: usize, entry: &Entry, body: &[u8]) {
-        if entry.stream != 0 {
-            let connection = self
-                .caller(lane, entry)
-                .map_or(0, |caller| caller.connection);
-            if let Some(stream) = self.streams.get_mut(&(connection, entry.stream))
-                && stream.running.is_some()
-            {
-                stream.waiting.push_back((lane, *entry, body.to_vec()));
-                return;
-            }
+        if entry.stream != 0
+            && let Some(caller) = self.caller(lane, entry).cloned()
+            && let Some(stream) = self.streams.busy((caller.connection, entry.stream))
+        {
+            let (entry, body) = (*entry, body.to_vec());
+            return stream.waiting.push_back(Waiting {
+                lane,
+                entry,
+                body,
+                caller,
+            });
         }
         if self.ports[lane].claims.claim(entry.id) {
-            self.execute(lane, entry, body);
+            self.execute(lane, entry, body, None);
         }
     }
 
@@ -330,19 +256,26 @@ impl<E: Engine> TxCore<E> {
             .as_ref()
     }
 
-    /// Executes a request that is claimed.
-    fn execute(&mut self, lane: usize, entry: &Entry, body: &[u8]) {
+    /// Executes a request that is claimed, for its session's caller or one of its own.
+    fn execute(
+        &mut self,
+        lane: usize,
+        entry: &Entry,
+        body: &[u8],
+        mut own_caller: Option<&mut Caller>,
+    ) {
         self.executed += 1;
-        match self.attempt(lane, entry, body) {
+        match self.attempt(lane, entry, body, own_caller.as_deref_mut()) {
             Ok(Outcome::CommitFirst) => {
                 // Its outcome is told to those who were in the turn, not to this request.
                 let _ = self.commit();
-                if matches!(self.attempt(lane, entry, body), Ok(Outcome::CommitFirst)) {
-                    let error = Error::new(
-                        ErrorCode::SYSTEM,
-                        "The engine asks for a turn of its own again and again",
-                    );
-                    self.reply_error(lane, entry, &error);
+                match self.attempt(lane, entry, body, own_caller) {
+                    Ok(Outcome::CommitFirst) => {
+                        let text = "The engine asks for a turn of its own again and again";
+                        self.reply_error(lane, entry, &Error::new(ErrorCode::SYSTEM, text));
+                    }
+                    Ok(Outcome::Done | Outcome::Deferred) => {}
+                    Err(error) => self.reply_error(lane, entry, &error),
                 }
             }
             Ok(Outcome::Done | Outcome::Deferred) => {}
@@ -366,14 +299,24 @@ impl<E: Engine> TxCore<E> {
     }
 
     /// Runs the request once. `Done`: its reply is written; otherwise nothing is.
-    fn attempt(&mut self, lane: usize, entry: &Entry, body: &[u8]) -> Result<Outcome, Error> {
+    fn attempt(
+        &mut self,
+        lane: usize,
+        entry: &Entry,
+        body: &[u8],
+        own_caller: Option<&mut Caller>,
+    ) -> Result<Outcome, Error> {
         let body = request::decode_checked(entry.request, body)?;
         let port = &mut self.ports[lane];
-        let caller = port
-            .callers
-            .get_mut(entry.session as usize)
-            .and_then(Option::as_mut);
-        let caller = caller.ok_or_else(|| Error::new(ErrorCode::SYSTEM, "Unknown session"))?;
+        let caller = match own_caller {
+            Some(caller) => Some(caller),
+            None => port
+                .callers
+                .get_mut(entry.session as usize)
+                .and_then(Option::as_mut),
+        };
+        let unknown = || Error::new(ErrorCode::SYSTEM, "Unknown session");
+        let caller = caller.ok_or_else(unknown)?;
         caller.stream = entry.stream;
         let header = ReplyHeader {
             sync: entry.sync,
@@ -428,7 +371,7 @@ impl<E: Engine> TxCore<E> {
     fn defer(&mut self, ticket: Ticket, deferred: Deferred) {
         if deferred.entry.stream != 0 {
             let key = (deferred.connection, deferred.entry.stream);
-            self.streams.entry(key).or_default().running = Some(ticket);
+            self.streams.entry(key).running = Some(ticket);
         }
         self.deferred.insert(ticket, deferred);
     }
@@ -457,59 +400,20 @@ impl<E: Engine> TxCore<E> {
                 Err(error) => self.reply_error(deferred.lane, &entry, &error),
             }
             // Nothing was executed in this turn so far: these replies depend on no commit.
-            self.ports[deferred.lane].committed = self.ports[deferred.lane].out.heads.len();
+            self.ports[deferred.lane].settle();
             if entry.stream != 0 {
-                self.resume_stream((deferred.connection, entry.stream), ticket);
+                self.resumed.extend(
+                    self.streams
+                        .resume((deferred.connection, entry.stream), ticket),
+                );
             }
-        }
-    }
-
-    /// Queues what waited in a stream for a request that is now complete, as a batch of its own.
-    fn resume_stream(&mut self, key: (u64, u64), ticket: Ticket) {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return;
-        };
-        if stream.running != Some(ticket) {
-            return;
-        }
-        stream.running = None;
-        let waiting = std::mem::take(&mut stream.waiting);
-        if stream.transaction.is_none() {
-            self.streams.remove(&key);
-        }
-        for (lane, mut entry, bytes) in waiting.into_iter().rev() {
-            (entry.start, entry.end) = (0, bytes.len() as u32);
-            let batch = Batch {
-                lane,
-                entries: vec![entry],
-                bytes,
-                ..Batch::default()
-            };
-            self.batches.push_front((batch, 0));
         }
     }
 
     /// A connection is gone: what it received is executed, what it left open is rolled back.
     fn forget(&mut self, lane: usize, session: u32, connection: u64) {
-        let callers = &mut self.ports[lane].callers;
-        if let Some(caller) = callers.get_mut(session as usize)
-            && caller
-                .as_ref()
-                .is_some_and(|caller| caller.connection == connection)
-        {
-            *caller = None;
-        }
-        let own = (connection, 0)..=(connection, u64::MAX);
-        let gone: Vec<_> = self.streams.range(own).map(|(key, _)| *key).collect();
-        for key in gone {
-            if let Some(Stream {
-                transaction: Some(id),
-                ..
-            }) = self.streams.remove(&key)
-            {
-                self.engine.rollback_transaction(id);
-            }
-        }
+        self.ports[lane].forget(session, connection);
+        self.streams.leave(connection);
     }
 
     fn commit(&mut self) -> Result<(), Error> {
@@ -531,7 +435,7 @@ impl<E: Engine> TxCore<E> {
             }
         }
         for port in &mut self.ports {
-            port.committed = port.out.heads.len();
+            port.settle();
         }
         result
     }
@@ -544,97 +448,7 @@ impl<E: Engine> TxCore<E> {
 
     fn send_replies(&mut self) {
         for port in &mut self.ports {
-            if port.out.heads.is_empty() && port.out.spent.is_empty() {
-                continue;
-            }
-            let next = port.spare.pop().unwrap_or_default();
-            port.committed = 0;
-            port.lane.do_send(std::mem::replace(&mut port.out, next));
-        }
-    }
-}
-
-/// One request with everything it may touch.
-struct Execution<'a, E: Engine> {
-    engine: &'a mut E,
-    procedures: &'a Procedures<E>,
-    streams: &'a mut BTreeMap<(u64, u64), Stream>,
-    transactions: &'a mut u64,
-    jobs: &'a Rc<Jobs<E>>,
-    caller: &'a Caller,
-    reply: Reply<'a>,
-}
-
-impl<E: Engine> Execution<'_, E> {
-    fn key(&self) -> (u64, u64) {
-        (self.caller.connection, self.caller.stream)
-    }
-
-    fn transaction(&self) -> Option<TransactionId> {
-        if self.caller.stream == 0 {
-            return None;
-        }
-        self.streams
-            .get(&self.key())
-            .and_then(|stream| stream.transaction)
-    }
-
-    fn run(&mut self, body: Body<'_>) -> Result<Outcome, Error> {
-        let transaction = self.transaction();
-        match body {
-            Body::Begin(_) if transaction.is_some() => Err(Error::active_transaction()),
-            Body::Begin(options) => {
-                *self.transactions += 1;
-                let id = TransactionId(*self.transactions);
-                self.engine.begin(id, &options)?;
-                self.streams.entry(self.key()).or_default().transaction = Some(id);
-                Ok(Outcome::Done)
-            }
-            Body::Commit | Body::Rollback => {
-                let Some(id) = transaction else {
-                    return Ok(Outcome::Done);
-                };
-                self.streams.remove(&self.key());
-                if matches!(body, Body::Commit) {
-                    self.engine.commit_transaction(id)?;
-                } else {
-                    self.engine.rollback_transaction(id);
-                }
-                Ok(Outcome::Done)
-            }
-            Body::Call(call) => self.call(call, transaction),
-            body => {
-                let request = Request {
-                    body,
-                    caller: self.caller,
-                    transaction,
-                };
-                self.engine.execute(&request, &mut self.reply)
-            }
-        }
-    }
-
-    fn call(
-        &mut self,
-        call: request::Call<'_>,
-        transaction: Option<TransactionId>,
-    ) -> Result<Outcome, Error> {
-        match self.procedures.find(call.name)? {
-            Procedure::Sync(procedure) => procedure(&mut Call {
-                engine: self.engine,
-                name: call.name,
-                args: call.args,
-                caller: self.caller,
-                transaction,
-                reply: self.reply.reborrow(),
-            }),
-            Procedure::Async(start) => {
-                let completion = self.reply.defer()?;
-                let context = AsyncContext::new(self.caller.clone(), self.jobs.clone());
-                let running = start(call.args, context);
-                actix_rt::spawn(async move { completion.complete_raw(running.await) });
-                Ok(Outcome::Deferred)
-            }
+            port.send();
         }
     }
 }

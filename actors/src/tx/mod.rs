@@ -14,11 +14,16 @@ pub mod claim;
 mod completion;
 mod context;
 mod core;
+mod execution;
+mod jobs;
 pub mod messages;
+mod port;
+mod stream;
 
 pub use actor::EngineFactory;
 pub(crate) use actor::{Parts, Tx};
 pub use completion::Completion;
 pub use context::AsyncContext;
-pub(crate) use core::{Port, may_restart};
+pub(crate) use core::may_restart;
 pub use messages::TxHandle;
+pub(crate) use port::Port;

@@ -1,0 +1,125 @@
+//! Streams: one request of a stream runs at a time, and a transaction belongs to one stream.
+//!
+//! ```text
+//!   deferred request of a stream ─▶ running ── complete ─▶ those that waited, in order
+//!   connection gone ─▶ is_gone ── nothing runs or waits any more ─▶ rolled back, forgotten
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::messages::Entry;
+use crate::engine::{Caller, Ticket, TransactionId};
+
+/// A connection and one of its streams.
+pub(super) type Key = (u64, u64);
+
+/// A request that waits for the one that runs in its stream.
+pub(super) struct Waiting {
+    pub(super) lane: usize,
+    pub(super) entry: Entry,
+    pub(super) body: Vec<u8>,
+    /// Kept here: by the time it runs, its session's number may have another owner.
+    pub(super) caller: Caller,
+}
+
+impl Waiting {
+    pub(super) fn key(&self) -> Key {
+        (self.caller.connection, self.entry.stream)
+    }
+}
+
+/// What Tx knows of one stream.
+#[derive(Default)]
+pub(super) struct Stream {
+    pub(super) transaction: Option<TransactionId>,
+    /// Deferred: later requests of the stream wait for it.
+    pub(super) running: Option<Ticket>,
+    pub(super) waiting: VecDeque<Waiting>,
+    /// The connection is gone: what it sent still runs, what it left open is rolled back then.
+    is_gone: bool,
+}
+
+/// The streams in which something is open, runs or waits.
+#[derive(Default)]
+pub(super) struct Streams {
+    streams: BTreeMap<Key, Stream>,
+    gone: usize,
+}
+
+impl Streams {
+    pub(super) fn get(&self, key: Key) -> Option<&Stream> {
+        self.streams.get(&key)
+    }
+
+    pub(super) fn entry(&mut self, key: Key) -> &mut Stream {
+        self.streams.entry(key).or_default()
+    }
+
+    /// The stream, if a request of it runs.
+    pub(super) fn busy(&mut self, key: Key) -> Option<&mut Stream> {
+        self.streams
+            .get_mut(&key)
+            .filter(|stream| stream.running.is_some())
+    }
+
+    /// Takes the transaction of a stream, which is then at its end.
+    pub(super) fn take_transaction(&mut self, key: Key) -> Option<TransactionId> {
+        let stream = self.streams.get_mut(&key)?;
+        let transaction = stream.transaction.take();
+        if stream.running.is_none() && stream.waiting.is_empty() && !stream.is_gone {
+            self.streams.remove(&key);
+        }
+        transaction
+    }
+
+    /// The deferred request of a stream is complete: hands out what waited for it.
+    pub(super) fn resume(&mut self, key: Key, ticket: Ticket) -> VecDeque<Waiting> {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return VecDeque::new();
+        };
+        if stream.running != Some(ticket) {
+            return VecDeque::new();
+        }
+        stream.running = None;
+        let waiting = std::mem::take(&mut stream.waiting);
+        if stream.transaction.is_none() && !stream.is_gone {
+            self.streams.remove(&key);
+        }
+        waiting
+    }
+
+    /// A connection is gone.
+    pub(super) fn leave(&mut self, connection: u64) {
+        for (_, stream) in self
+            .streams
+            .range_mut((connection, 0)..=(connection, u64::MAX))
+        {
+            if !stream.is_gone {
+                stream.is_gone = true;
+                self.gone += 1;
+            }
+        }
+    }
+
+    /// Takes out streams of gone connections in which nothing runs or waits; returns the transactions
+    /// to roll back. `has_more` tells of requests that were resumed and have not run yet.
+    pub(super) fn reap(&mut self, has_more: impl Fn(Key) -> bool) -> Vec<TransactionId> {
+        if self.gone == 0 {
+            return Vec::new();
+        }
+        let mut left_open = Vec::new();
+        let before = self.streams.len();
+        self.streams.retain(|key, stream| {
+            let is_over = stream.is_gone
+                && stream.running.is_none()
+                && stream.waiting.is_empty()
+                && !has_more(*key);
+            if is_over {
+                left_open.extend(stream.transaction);
+            }
+            !is_over
+        });
+        self.gone -= before - self.streams.len();
+        left_open
+    }
+}
