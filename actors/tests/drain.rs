@@ -3,8 +3,10 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
+use vestibule_actors::Config;
+use vestibule_actors::config::SoloPolicy;
 use vestibule_actors::serving::State;
-use vestibule_actors::testing::{Harness, RequestBuilder};
+use vestibule_actors::testing::{Harness, RequestBuilder, Script};
 use vestibule_actors::wire::keys::{self, RequestType};
 
 const NO_ARGS: &[u8] = &[0x90];
@@ -138,4 +140,22 @@ fn bad_arguments_of_drain_stop_nothing() {
     let reply = operator.call("vestibule.drain", &[0x91, 5]);
     assert_eq!(reply.error_code(), Some(1));
     assert_eq!(harness.handle().serving().state, State::Assist);
+}
+
+#[test]
+fn held_requests_are_answered_when_a_stop_begins() {
+    let config = Config {
+        solo_policy: SoloPolicy::Hold,
+        ..Config::default()
+    };
+    let mut harness = Harness::start_with(config, Script::default());
+    let mut peer = harness.connect();
+    peer.call("vestibule.solo", NO_ARGS);
+    peer.send(&RequestBuilder::replace(9, 9));
+    peer.ping();
+    harness.handle().begin_drain(Some(LONG), "test");
+    let frames = peer.receive_until_closed();
+    assert_eq!((frames.len(), frames[0].sync), (1, 9));
+    assert_eq!(frames[0].error_code(), Some(279));
+    assert_eq!(harness.join().killed, 0);
 }

@@ -217,3 +217,20 @@ fn what_waits_in_a_stream_runs_although_its_connection_is_gone() {
         shown.data::<Vec<Vec<u8>>>() == [[0u8; 0]]
     });
 }
+
+#[test]
+fn a_request_runs_as_the_user_who_sent_it_although_a_login_follows_in_the_same_write() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    let log_in = peer.log_in_request(3, "alice", "secret");
+    let frames = [
+        RequestBuilder::call(1, "user", NO_ARGS).bytes(),
+        log_in.bytes(),
+        RequestBuilder::call(4, "user", NO_ARGS).bytes(),
+    ];
+    peer.send_bytes(&frames.concat());
+    let mut replies: Vec<_> = (0..3).map(|_| peer.receive()).collect();
+    replies.sort_by_key(|reply| reply.sync);
+    assert_eq!(replies[0].data::<Vec<String>>(), ["guest"]);
+    assert_eq!(replies[2].data::<Vec<String>>(), ["alice"]);
+}

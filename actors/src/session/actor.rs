@@ -222,6 +222,9 @@ fn turn(
     } else {
         Poll::Pending
     };
+    if lane.shared.cell.load().state == State::Draining && own.is_idle_for_drain() {
+        own.close(Closing::AfterFlush);
+    }
     let flushed = flush(state, own, cx);
     if read.is_ready() || flushed.is_ready() || own.closing == Closing::Now {
         return Poll::Ready(());

@@ -11,22 +11,20 @@ use std::time::Instant;
 
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
-use vestibule_wire::reply::{HEADER_SIZE, ReplyHeader, finish};
+use vestibule_wire::reply::ReplyHeader;
 use vestibule_wire::request::{self, Body, Select, Target};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::control;
 use super::lane::LaneState;
 use super::registry::Pending;
-use super::state::{Closing, Held, ParkedScan, SessionCell, SessionState};
+use super::state::{Closing, SessionCell, SessionState};
 use crate::admission::{Class, Verdict, admit};
 use crate::catalogue::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
-use crate::engine::{Scan, ViewStep};
-use crate::limits::{CONNECTION_REQUESTS_MAX, VIEW_RESTARTS_MAX, VIEW_STEPS_PER_POLL_MAX};
-use crate::serving::{Serving, State};
+use crate::limits::CONNECTION_REQUESTS_MAX;
 use crate::shared::Shared;
-use crate::tx::messages::Entry;
+use crate::tx::messages::{Entry, Introduction};
 
 /// One session's turn at the desk.
 pub(crate) struct Desk<'a> {
@@ -46,7 +44,7 @@ pub(crate) struct Taken<'a> {
     pub(crate) body: Body<'a>,
     pub(crate) raw: &'a [u8],
     /// Header and body, for a request that is kept.
-    content: &'a [u8],
+    pub(super) content: &'a [u8],
 }
 
 impl Desk<'_> {
@@ -157,7 +155,7 @@ impl Desk<'_> {
     }
 
     /// Tx is deaf: what happens now is the policy's choice.
-    fn busy(&mut self, taken: &Taken<'_>) {
+    pub(super) fn busy(&mut self, taken: &Taken<'_>) {
         let policy = self.shared.config.solo_policy;
         if policy == SoloPolicy::Hold && self.hold(taken.content) {
             return;
@@ -168,62 +166,8 @@ impl Desk<'_> {
         }
     }
 
-    /// Keeps a request until solo ends; false if the bounds are reached.
-    fn hold(&mut self, content: &[u8]) -> bool {
-        let limits = self.shared.config.hold;
-        let is_first = self.session.held.is_none();
-        let held = self.session.held.get_or_insert_with(Box::<Held>::default);
-        let fits = held.frames.len() < limits.requests_max
-            && held.bytes + content.len() <= limits.bytes_max;
-        if fits {
-            held.bytes += content.len();
-            held.frames.push_back((self.now, content.to_vec()));
-        }
-        if is_first {
-            self.lane.holding += 1;
-        }
-        fits
-    }
-
-    /// Takes the held requests again, when solo has ended.
-    pub(crate) fn release_held(&mut self) {
-        if self.session.held.is_none() || self.shared.cell.load().state == State::Solo {
-            return;
-        }
-        let Some(held) = self.session.held.take() else {
-            return;
-        };
-        self.lane.holding -= 1;
-        for (_, content) in held.frames {
-            self.take(&content);
-        }
-    }
-
-    /// Answers held requests whose time is over.
-    pub(crate) fn expire_held(&mut self) {
-        let Some(mut held) = self.session.held.take() else {
-            return;
-        };
-        let time_max = self.shared.config.hold.time_max;
-        while let Some((since, _)) = held.frames.front()
-            && self.now.duration_since(*since) >= time_max
-        {
-            let Some((_, content)) = held.frames.pop_front() else {
-                break;
-            };
-            held.bytes -= content.len();
-            let sync = read_header(&content).map_or(0, |(header, _)| header.sync);
-            self.reject(sync, ErrorCode::LOADING);
-        }
-        if held.frames.is_empty() {
-            self.lane.holding -= 1;
-        } else {
-            self.session.held = Some(held);
-        }
-    }
-
     /// Puts a request into the lane's batch for Tx.
-    fn forward(&mut self, taken: &Taken<'_>, class: Class) {
+    pub(super) fn forward(&mut self, taken: &Taken<'_>, class: Class) {
         if self.lane.tx.is_none() {
             // The state changed to ready a moment before this arbiter heard of the new Tx.
             return self.reject(taken.sync, ErrorCode::LOADING);
@@ -282,138 +226,14 @@ impl Desk<'_> {
         let generation = self.lane.tx.as_ref().map_or(0, |tx| tx.generation);
         if self.session.introduced_to != generation {
             self.session.introduced_to = generation;
-            let caller = self.session.caller.clone();
-            self.lane
-                .outgoing
-                .introductions
-                .push((self.cell.index, caller));
-        }
-    }
-
-    /// A SELECT on data: from the view if this connection has no write under way, else by Tx.
-    fn read(&mut self, taken: &Taken<'_>, serving: Serving) {
-        let Body::Select(select) = taken.body else {
-            return;
-        };
-        let counts = self.session.counts;
-        // Pipelined on one connection, a SELECT sees the writes before it. In solo, what Tx has not
-        // begun was revoked, and a call that makes Tx deaf must not hide the data from its own caller.
-        let sees_own_writes = counts.writes == 0
-            && (counts.calls == 0 || serving.state == State::Solo)
-            && taken.stream == 0;
-        let is_behind_held = self.session.held.is_some();
-        let has_view = self.lane.refresh_view(self.shared);
-        if has_view && sees_own_writes && !is_behind_held {
-            self.read_view(taken, &select);
-        } else if serving.state == State::Solo {
-            self.busy(taken);
-        } else {
-            self.forward(taken, Class::Read);
-        }
-    }
-
-    fn read_view(&mut self, taken: &Taken<'_>, select: &Select<'_>) {
-        let mut scan = Scan::default();
-        let header = self.header(taken.sync);
-        let out = self.session.output.buffer();
-        let start = header.begin(out);
-        match self.step_view(select, &mut scan, None) {
-            Ok(ViewStep::Done) => finish(self.session.output.buffer(), start),
-            Ok(step) => {
-                let reply = self.session.output.buffer().split_off(start);
-                let restarts = u32::from(step == ViewStep::Changed);
-                let content = taken.content.to_vec();
-                self.session.scan = Some(Box::new(ParkedScan {
-                    content,
-                    scan,
-                    reply,
-                    restarts,
-                }));
-                self.cell.wake();
-            }
-            Err(error) => {
-                self.session.output.buffer().truncate(start);
-                self.refuse(taken.sync, &error);
-            }
-        }
-    }
-
-    /// One bounded step, into `reply` or into the output.
-    fn step_view(
-        &mut self,
-        select: &Select<'_>,
-        scan: &mut Scan,
-        reply: Option<&mut Vec<u8>>,
-    ) -> Result<ViewStep, Error> {
-        self.lane.refresh_view(self.shared);
-        let Some(view) = &self.lane.view else {
-            return Ok(ViewStep::Changed);
-        };
-        let out = reply.unwrap_or_else(|| self.session.output.buffer());
-        view.select(select, &self.session.caller, scan, out)
-    }
-
-    /// Goes on with a stepwise SELECT, for a few steps.
-    pub(crate) fn resume_scan(&mut self) {
-        let Some(mut parked) = self.session.scan.take() else {
-            return;
-        };
-        // It was decoded before it was parked.
-        let Ok((header, raw)) = read_header(&parked.content) else {
-            return;
-        };
-        let Ok(body) = request::decode_checked(RequestType::Select, raw) else {
-            return;
-        };
-        let Body::Select(select) = body else { return };
-        for _ in 0..VIEW_STEPS_PER_POLL_MAX {
-            match self.step_view(&select, &mut parked.scan, Some(&mut parked.reply)) {
-                Ok(ViewStep::Done) => {
-                    finish(&mut parked.reply, 0);
-                    self.session
-                        .output
-                        .buffer()
-                        .extend_from_slice(&parked.reply);
-                    return;
-                }
-                Ok(ViewStep::More) => {}
-                Ok(ViewStep::Changed) => {
-                    parked.restarts += 1;
-                    parked.scan = Scan::default();
-                    parked.reply.truncate(HEADER_SIZE);
-                    if parked.restarts > VIEW_RESTARTS_MAX {
-                        return self.read_by_tx(&parked.content);
-                    }
-                }
-                Err(error) => return self.refuse(header.sync, &error),
-            }
-        }
-        self.session.scan = Some(parked);
-        self.cell.wake();
-    }
-
-    /// The data change too often for the view: Tx reads them between two turns, or nobody does.
-    fn read_by_tx(&mut self, content: &[u8]) {
-        let Ok((header, raw)) = read_header(content) else {
-            return;
-        };
-        let Ok(body) = request::decode_checked(RequestType::Select, raw) else {
-            return;
-        };
-        let request = RequestType::Select;
-        let (sync, stream) = (header.sync, header.stream_id);
-        let taken = Taken {
-            request,
-            sync,
-            stream,
-            body,
-            raw,
-            content,
-        };
-        if self.shared.cell.load().state == State::Assist {
-            self.forward(&taken, Class::Read);
-        } else {
-            self.busy(&taken);
+            let (session, caller) = (self.cell.index, self.session.caller.clone());
+            let outgoing = &mut self.lane.outgoing;
+            let before = outgoing.entries.len();
+            outgoing.introductions.push_back(Introduction {
+                before,
+                session,
+                caller,
+            });
         }
     }
 }

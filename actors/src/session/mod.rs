@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `actor` | the actix shell: the task that reads, takes frames and writes |
 //! | `desk` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
+//! | `hold`, `view` | what happens to requests in solo, and to SELECTs |
 //! | `local`, `control` | what is answered without Tx |
 //! | `login`, `watch`, `registry`, `output` | pure parts of it |
 //! | `lane` | what the sessions of one arbiter share |
@@ -16,12 +17,14 @@
 mod actor;
 mod control;
 mod desk;
+mod hold;
 pub(crate) mod lane;
 mod local;
 mod login;
 mod output;
 mod registry;
 mod state;
+mod view;
 mod watch;
 
 pub(crate) use lane::{Lane, LaneHandle};

@@ -138,6 +138,7 @@ impl SessionState {
         self.counts.all == 0
             && self.transactions.is_empty()
             && self.scan.is_none()
+            && self.held.is_none()
             && self.inbox.is_empty()
             && !subscribed
     }

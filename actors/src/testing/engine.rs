@@ -122,7 +122,8 @@ impl Script {
     }
 
     /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo
-    /// first), `echo`, `later` (async), `commit_first`, `commit_first_then_fail`.
+    /// first), `echo`, `later` (async), `commit_first`, `commit_first_then_fail`,
+    /// `user`.
     #[must_use]
     pub fn procedures() -> Procedures<ScriptedEngine> {
         Procedures::default()
@@ -149,6 +150,13 @@ impl Script {
                 }
                 Ok(turns)
             })
+            .with_engine(
+                "user",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    let user = call.caller.user.to_string();
+                    call.reply.value(&user)
+                },
+            )
             .with_engine(
                 "commit_first_then_fail",
                 |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {

@@ -333,19 +333,23 @@ impl Peer {
         self.ask(&RequestBuilder::call(sync, name, args))
     }
 
-    /// Logs in.
-    pub fn log_in(&mut self, user: &str, password: &str) -> Frame {
+    /// The AUTH that logs in on this connection.
+    #[must_use]
+    pub fn log_in_request(&self, sync: u64, user: &str, password: &str) -> RequestBuilder {
         let mut tuple = Vec::new();
         write_array_len(&mut tuple, 2);
         write_str(&mut tuple, "chap-sha1");
         write_str_bytes(&mut tuple, &scramble(password, &self.greeting.salt));
+        RequestBuilder::new(RequestType::Auth, sync)
+            .text(keys::USER_NAME, user)
+            .pair(keys::TUPLE, &tuple)
+    }
+
+    /// Logs in.
+    pub fn log_in(&mut self, user: &str, password: &str) -> Frame {
         let sync = self.sync();
-        let request = RequestBuilder::new(RequestType::Auth, sync);
-        self.ask(
-            &request
-                .text(keys::USER_NAME, user)
-                .pair(keys::TUPLE, &tuple),
-        )
+        let request = self.log_in_request(sync, user, password);
+        self.ask(&request)
     }
 
     /// Sends nothing any more.

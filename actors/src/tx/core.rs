@@ -197,9 +197,6 @@ impl<E: Engine> TxCore<E> {
 
     fn run_batch(&mut self, mut batch: Batch, next: usize) -> Turn {
         let lane = batch.lane;
-        for (session, caller) in batch.introductions.drain(..) {
-            self.ports[lane].introduce(session, caller);
-        }
         if let Some(replies) = batch.recycled.take() {
             self.ports[lane].spare.push(replies);
         }
@@ -207,6 +204,14 @@ impl<E: Engine> TxCore<E> {
             if self.is_full(lane) {
                 self.batches.push_front((batch, index));
                 return Turn::Full;
+            }
+            while batch
+                .introductions
+                .front()
+                .is_some_and(|own| own.before <= index)
+                && let Some(own) = batch.introductions.pop_front()
+            {
+                self.ports[lane].introduce(own.session, own.caller);
             }
             let entry = batch.entries[index];
             self.run_entry(

@@ -3,6 +3,8 @@
 //! Data crosses threads in batches: one message per session arbiter and tick, whatever the number of
 //! requests. The buffers of a batch go back and forth, so that nothing is allocated on the way.
 
+use std::collections::VecDeque;
+
 use actix::{Message, Recipient};
 use vestibule_wire::keys::RequestType;
 
@@ -14,8 +16,8 @@ use crate::engine::{Caller, Ticket};
 pub struct Batch {
     /// Which session arbiter.
     pub lane: usize,
-    /// Who the callers are that Tx has not heard of, or that changed: before the entries.
-    pub introductions: Vec<(u32, Caller)>,
+    /// Callers that Tx has not heard of, or that logged in anew, each before a certain entry.
+    pub introductions: VecDeque<Introduction>,
     /// The requests, in the order of their arrival.
     pub entries: Vec<Entry>,
     /// Their bodies.
@@ -44,6 +46,17 @@ impl Batch {
         self.bytes.clear();
         self.departures.clear();
     }
+}
+
+/// Who calls under a session's number from some entry of a batch on.
+#[derive(Debug, Clone)]
+pub struct Introduction {
+    /// The first entry that this caller sent.
+    pub before: usize,
+    /// The session's number in its arbiter.
+    pub session: u32,
+    /// The caller.
+    pub caller: Caller,
 }
 
 /// One request in a batch.

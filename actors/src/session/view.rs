@@ -1,0 +1,149 @@
+//! SELECT from the read view, on the session's own thread.
+//!
+//! ```text
+//!   first step ─┬ Done ───────────▶ replied
+//!               └ More, Changed ──▶ parked: a few steps per turn, so that neighbours get theirs
+//!                                    └ changed too often ─▶ Tx reads it, or it is busy
+//! ```
+
+use vestibule_wire::Error;
+use vestibule_wire::header::read_header;
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::reply::{HEADER_SIZE, finish};
+use vestibule_wire::request::{self, Body, Select};
+
+use super::desk::{Desk, Taken};
+use super::state::ParkedScan;
+use crate::admission::Class;
+use crate::engine::{Scan, ViewStep};
+use crate::limits::{VIEW_RESTARTS_MAX, VIEW_STEPS_PER_POLL_MAX};
+use crate::serving::{Serving, State};
+
+impl Desk<'_> {
+    /// A SELECT on data: from the view if this connection has no write under way, else by Tx.
+    pub(super) fn read(&mut self, taken: &Taken<'_>, serving: Serving) {
+        let Body::Select(select) = taken.body else {
+            return;
+        };
+        let counts = self.session.counts;
+        // Pipelined on one connection, a SELECT sees the writes before it. In solo, what Tx has not
+        // begun was revoked, and a call that makes Tx deaf must not hide the data from its own caller.
+        let sees_own_writes = counts.writes == 0
+            && (counts.calls == 0 || serving.state == State::Solo)
+            && taken.stream == 0;
+        let is_behind_held = self.session.held.is_some();
+        let has_view = self.lane.refresh_view(self.shared);
+        if has_view && sees_own_writes && !is_behind_held {
+            self.read_view(taken, &select);
+        } else if serving.state == State::Solo {
+            self.busy(taken);
+        } else {
+            self.forward(taken, Class::Read);
+        }
+    }
+
+    fn read_view(&mut self, taken: &Taken<'_>, select: &Select<'_>) {
+        let mut scan = Scan::default();
+        let header = self.header(taken.sync);
+        let out = self.session.output.buffer();
+        let start = header.begin(out);
+        match self.step_view(select, &mut scan, None) {
+            Ok(ViewStep::Done) => finish(self.session.output.buffer(), start),
+            Ok(step) => {
+                let reply = self.session.output.buffer().split_off(start);
+                let restarts = u32::from(step == ViewStep::Changed);
+                let content = taken.content.to_vec();
+                self.session.scan = Some(Box::new(ParkedScan {
+                    content,
+                    scan,
+                    reply,
+                    restarts,
+                }));
+                self.cell.wake();
+            }
+            Err(error) => {
+                self.session.output.buffer().truncate(start);
+                self.refuse(taken.sync, &error);
+            }
+        }
+    }
+
+    /// One bounded step, into `reply` or into the output.
+    fn step_view(
+        &mut self,
+        select: &Select<'_>,
+        scan: &mut Scan,
+        reply: Option<&mut Vec<u8>>,
+    ) -> Result<ViewStep, Error> {
+        self.lane.refresh_view(self.shared);
+        let Some(view) = &self.lane.view else {
+            return Ok(ViewStep::Changed);
+        };
+        let out = reply.unwrap_or_else(|| self.session.output.buffer());
+        view.select(select, &self.session.caller, scan, out)
+    }
+
+    /// Goes on with a stepwise SELECT, for a few steps.
+    pub(crate) fn resume_scan(&mut self) {
+        let Some(mut parked) = self.session.scan.take() else {
+            return;
+        };
+        // It was decoded before it was parked.
+        let Ok((header, raw)) = read_header(&parked.content) else {
+            return;
+        };
+        let Ok(body) = request::decode_checked(RequestType::Select, raw) else {
+            return;
+        };
+        let Body::Select(select) = body else { return };
+        for _ in 0..VIEW_STEPS_PER_POLL_MAX {
+            match self.step_view(&select, &mut parked.scan, Some(&mut parked.reply)) {
+                Ok(ViewStep::Done) => {
+                    finish(&mut parked.reply, 0);
+                    self.session
+                        .output
+                        .buffer()
+                        .extend_from_slice(&parked.reply);
+                    return;
+                }
+                Ok(ViewStep::More) => {}
+                Ok(ViewStep::Changed) => {
+                    parked.restarts += 1;
+                    parked.scan = Scan::default();
+                    parked.reply.truncate(HEADER_SIZE);
+                    if parked.restarts > VIEW_RESTARTS_MAX {
+                        return self.read_by_tx(&parked.content);
+                    }
+                }
+                Err(error) => return self.refuse(header.sync, &error),
+            }
+        }
+        self.session.scan = Some(parked);
+        self.cell.wake();
+    }
+
+    /// The data change too often for the view: Tx reads them between two turns, or nobody does.
+    fn read_by_tx(&mut self, content: &[u8]) {
+        let Ok((header, raw)) = read_header(content) else {
+            return;
+        };
+        let Ok(body) = request::decode_checked(RequestType::Select, raw) else {
+            return;
+        };
+        let request = RequestType::Select;
+        let (sync, stream) = (header.sync, header.stream_id);
+        let taken = Taken {
+            request,
+            sync,
+            stream,
+            body,
+            raw,
+            content,
+        };
+        if self.shared.cell.load().state == State::Assist {
+            self.forward(&taken, Class::Read);
+        } else {
+            self.busy(&taken);
+        }
+    }
+}
