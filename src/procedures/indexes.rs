@@ -262,9 +262,7 @@ fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, 
             _ => false,
         };
         if !is_harmless {
-            return Err(errors::unsupported(&format!(
-                "the index part option '{option}'"
-            )));
+            return Err(errors::unsupported_option("index part", option));
         }
     }
     let field = read_field_number(number, part.get("field").or(part.at(1)), format)?;

@@ -131,7 +131,11 @@ fn parts_are_read_in_all_of_luas_ways() {
         ),
         (
             list![table! { field = 2, collation = "unicode" }],
-            "5: vestibule does not support the index part option 'collation'",
+            "5: vestibule does not support collations other than 'none' and 'binary'",
+        ),
+        (
+            list![table! { field = 2, path = "a.b" }],
+            "5: vestibule does not support index parts inside a field ('path')",
         ),
         (
             list![table! { field = 1, is_nullable = true }],

@@ -10,6 +10,7 @@
 //! partial key is a range, and a position is a key.
 
 mod encode;
+mod number;
 #[cfg(test)]
 mod tests;
 

@@ -341,7 +341,7 @@ fn refuse_option(of: &str, option: &str, reader: &mut Reader<'_>) -> Result<(), 
     if is_harmless {
         return Ok(());
     }
-    Err(errors::unsupported(&format!("the {of} option '{option}'")))
+    Err(errors::unsupported_option(of, option))
 }
 
 impl UserRow {

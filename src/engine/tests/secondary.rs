@@ -3,7 +3,7 @@
 use vestibule_wire::request::{Body, Delete, Select, Store, Target, Update};
 
 use super::{NONE, Rig, SPACE, by, pack};
-use crate::engine::field::FieldType::{self, String, Unsigned};
+use crate::engine::field::FieldType::{self, Datetime, Number, String, Unsigned};
 use crate::engine::index::Part;
 use crate::engine::system;
 use crate::engine::system::rows::IndexRow;
@@ -378,5 +378,57 @@ fn the_first_index_is_the_primary_one() {
     assert_eq!(
         put(&mut rig, tree(1, true, &[part(0, Unsigned)])),
         Some("12: Can't modify space 's': can not add a secondary key before primary".into())
+    );
+}
+
+/// `[uuid, decimal or number, datetime]`, as clients write them.
+fn extended(uuid: u8, number: &[u8], seconds: u8) -> Vec<u8> {
+    let mut tuple = vec![0x93, 0xd8, 2, uuid];
+    tuple.extend([0; 15]);
+    tuple.extend_from_slice(number);
+    tuple.extend([0xd7, 4, seconds]);
+    tuple.extend([0; 7]);
+    tuple
+}
+
+#[test]
+fn extension_values_are_keys_and_keep_their_bytes() {
+    let mut rig = Rig::with_space(&[(1, "uuid")]);
+    assert_eq!(put(&mut rig, tree(1, true, &[part(1, Number)])), None);
+    assert_eq!(put(&mut rig, tree(2, false, &[part(2, Datetime)])), None);
+    // 1.50, 1.5, 2, -1.
+    let (long, short) = ([0xc7, 3, 1, 2, 0x15, 0x0c], [0xc7, 3, 1, 1, 0x01, 0x5c]);
+    let (two, below) = ([2], [0xff]);
+    let rows = [
+        extended(9, &long, 1),
+        extended(7, &two, 1),
+        extended(8, &below, 0),
+    ];
+    for row in &rows {
+        rig.raw(Body::Insert(super::store(row))).unwrap();
+    }
+    // A decimal of the same value, and a float.
+    let float = [0xcb, 0x3f, 0xf8, 0, 0, 0, 0, 0, 0];
+    for same in [&short[..], &float[..]] {
+        let told = rig.raw(Body::Insert(super::store(&extended(1, same, 1))));
+        assert_eq!(told.unwrap_err().code().0, 3);
+    }
+    for index in [0, 1, 2] {
+        let order = [[1, 2, 0], [2, 0, 1], [2, 1, 0]][index as usize];
+        let expected = order.map(|row: usize| rows[row].clone()).concat();
+        for _ in 0..2 {
+            let body = rig.raw(Body::Select(Select {
+                index: Target::Id(index),
+                ..by(&[0x90])
+            }));
+            assert!(body.unwrap().ends_with(&expected), "index {index}");
+            rig.commit();
+            rig.reopen();
+        }
+    }
+    let wrong = extended(1, &[0xa1, b'x'], 1);
+    assert_eq!(
+        rig.run(Body::Insert(super::store(&wrong))),
+        "23: Tuple field 2 type does not match one required by operation: expected number, got string"
     );
 }
