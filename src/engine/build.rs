@@ -46,14 +46,14 @@ pub(crate) fn work(rows: &Tree) -> u64 {
     2 * rows.len() as u64
 }
 
-/// Builds an index. `progress` is told of steps.
+/// Builds an index of tuples in the primary's order. `progress` is told of steps.
 ///
 /// # Errors
 ///
 /// What stands against it.
-pub(crate) fn build(
+pub(crate) fn build<'t>(
     index: &IndexDef,
-    rows: &Tree,
+    tuples: impl Iterator<Item = &'t Tuple>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Tree, Refusal> {
     let mut step = |done: u64| {
@@ -61,8 +61,8 @@ pub(crate) fn build(
             progress(QUIET_CHECKS_MAX);
         }
     };
-    let mut keys: Vec<(Key, &Tuple)> = Vec::with_capacity(rows.len());
-    for (done, tuple) in (1..).zip(rows.tuples()) {
+    let mut keys: Vec<(Key, &Tuple)> = Vec::new();
+    for (done, tuple) in (1..).zip(tuples) {
         let key = index.stored_key(tuple).map_err(|_| Refusal::Unfit)?;
         keys.extend(key.map(|key| (key, tuple)));
         step(done);

@@ -109,22 +109,31 @@ fn put_space(
 
 /// Checks the tuples of a space against its new definition.
 fn check_tuples(sight: Sight<'_>, def: &SpaceDef, busy: &mut Busy<'_, '_>) -> Result<(), Error> {
-    let Some(space) = sight.image.space(def.id) else {
-        return Ok(());
-    };
+    first_unfit(sight, def, busy).map_or(Ok(()), |(_, error)| Err(error))
+}
+
+/// How many tuples of a space fit its new definition before the first that does not, and why not.
+fn first_unfit(
+    sight: Sight<'_>,
+    def: &SpaceDef,
+    busy: &mut Busy<'_, '_>,
+) -> Option<(usize, Error)> {
+    let space = sight.image.space(def.id)?;
     if space.def.has_same_rules(def) {
-        return Ok(());
+        return None;
     }
     let total = space.rows.len() as u64;
-    for (done, tuple) in (0u64..).zip(space.rows.tuples()) {
-        if done.is_multiple_of(QUIET_CHECKS_MAX) {
-            busy.progress(done, total, || {
+    for (done, tuple) in space.rows.tuples().enumerate() {
+        if (done as u64).is_multiple_of(QUIET_CHECKS_MAX) {
+            busy.progress(done as u64, total, || {
                 format!("checking the format of space '{}'", def.name)
             });
         }
-        def.check(tuple)?;
+        if let Err(error) = def.check(tuple) {
+            return Some((done, error));
+        }
     }
-    Ok(())
+    None
 }
 
 fn delete_space(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
@@ -152,29 +161,38 @@ fn put_index(sight: Sight<'_>, new: &[u8], busy: &mut Busy<'_, '_>) -> Result<Ve
         let why = "indexes of system spaces are fixed";
         return Err(errors::cannot_modify_index(&row.name, &space.name, why));
     }
+    let mut indexes = index_rows(sight, row.space)?;
+    if row.id != PRIMARY && indexes.iter().all(|other| other.id != PRIMARY) {
+        let why = "can not add a secondary key before primary";
+        return Err(errors::cannot_alter_space(&space.name, why));
+    }
     check_name(&row.name)?;
     check_index(&space, &row)?;
-    let mut indexes = index_rows(sight, row.space)?;
     indexes.retain(|other| other.id != row.id);
     if let Some(same) = indexes.iter().find(|other| other.name == row.name) {
         return Err(errors::duplicate("name", "_index", &same.encode(), new));
     }
     indexes.push(row);
+    // What is new contradicts what is there, not the other way round.
+    define(&space, &indexes)?;
     // As recovery finds them.
     indexes.sort_by_key(|index| index.id);
     let def = define(&space, &indexes)?;
-    if def.primary.is_none() {
-        let why = "can not add a secondary key before primary";
-        return Err(errors::cannot_alter_space(&space.name, why));
-    }
-    check_tuples(sight, &def, busy)?;
-    build_indexes(sight, &def, busy)
+    // Of a tuple that does not fit and a duplicate, the one that a walk meets first is told.
+    let (fit, error) = match first_unfit(sight, &def, busy) {
+        Some((fit, error)) => (fit, Err(error)),
+        None => (usize::MAX, Ok(())),
+    };
+    let built = build_indexes(sight, &def, fit, busy)?;
+    error.map(|()| built)
 }
 
-/// Builds the indexes of a definition whose keys are not those of the indexes that are there.
+/// Builds the indexes of a definition whose keys are not those of the indexes that are there, of the
+/// first so many tuples.
 fn build_indexes(
     sight: Sight<'_>,
     def: &SpaceDef,
+    count: usize,
     busy: &mut Busy<'_, '_>,
 ) -> Result<Vec<Built>, Error> {
     let stored = sight.image.space(def.id);
@@ -192,7 +210,7 @@ fn build_indexes(
     let build = |index: &IndexDef| {
         let reason = || format!("building index '{}' of space '{}'", index.name, def.name);
         busy.progress(done, total, reason);
-        let built = build::build(index, &stored.rows, &mut |step| {
+        let built = build::build(index, stored.rows.tuples().take(count), &mut |step| {
             done += step;
             busy.progress(done, total, reason);
         });
@@ -236,10 +254,10 @@ fn check_index(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
         }
     }
     match kind {
-        IndexKind::Hash if !row.is_unique => refuse("HASH index must be unique"),
         IndexKind::Hash if row.parts.iter().any(|part| part.is_nullable) => {
             Err(Error::unsupported("HASH", "nullable parts"))
         }
+        IndexKind::Hash if !row.is_unique => refuse("HASH index must be unique"),
         _ => Ok(()),
     }
 }

@@ -72,7 +72,7 @@ impl Image {
         for space in self.spaces.values_mut() {
             let mut at = 0;
             while let Some(index) = space.def.secondaries.get(at) {
-                let built = build::build(index, &space.rows, &mut |step| {
+                let built = build::build(index, space.rows.tuples(), &mut |step| {
                     done = total.min(done + step);
                     progress(Progress { done, total });
                 });
@@ -132,7 +132,8 @@ fn kept(old: Option<&mut Space>, def: &SpaceDef, index: &IndexDef) -> Result<Tre
     if index.id != PRIMARY {
         return Ok(Tree::default());
     }
-    build::build(index, &old.rows, &mut |_| ()).map_err(|refusal| refusal.error(def, index, own))
+    build::build(index, old.rows.tuples(), &mut |_| ())
+        .map_err(|refusal| refusal.error(def, index, own))
 }
 
 fn remove_duplicates(

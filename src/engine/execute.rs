@@ -264,7 +264,10 @@ impl EmbeddedEngine {
         };
         let names = |name: &str| space.field_number(name);
         let new = update::apply(&old, update.ops, update.index_base, &names, Mode::Update)?;
-        if self.admit(space, space.primary()?, &new)? != key {
+        let primary = space.primary()?;
+        let new_key = self.admit(space, primary, &new)?;
+        if new_key != key {
+            self.check_free(space, primary, &new_key, &new)?;
             return Err(errors::primary_key_update(&space.name));
         }
         let space = space.clone();

@@ -141,17 +141,21 @@ impl IndexDef {
         (self.is_unique, &self.parts, &self.rest) == (other.is_unique, &other.parts, &other.rest)
     }
 
-    /// The key that a client gave as a MessagePack array.
+    /// The key that a client gave as a MessagePack array. A HASH index takes no part of a key, but
+    /// none at all if `needs_key` is not set.
     ///
     /// # Errors
     ///
-    /// 31 for too many parts, 18 for one of another type.
-    pub(crate) fn partial_key(&self, key: &[u8]) -> Result<Given, Error> {
+    /// 31 for too many parts, 136 for too few, 18 for one of another type.
+    pub(crate) fn partial_key(&self, key: &[u8], needs_key: bool) -> Result<Given, Error> {
         let (mut reader, given) = read_head(key)?;
-        if given as usize > self.parts.len() {
-            return Err(errors::key_part_count(self.parts.len(), given));
+        let (parts, expected) = (given as usize, self.parts.len());
+        if parts > expected {
+            return Err(errors::key_part_count(expected, given));
         }
-        let parts = given as usize;
+        if self.kind == IndexKind::Hash && parts < expected && (parts > 0 || needs_key) {
+            return Err(errors::partial_key(self.kind, expected, parts));
+        }
         let (mut builder, mut has_null) = (KeyBuilder::default(), false);
         let mut ends_in_text = false;
         for (at, part) in self.parts.iter().take(parts).enumerate() {

@@ -20,7 +20,7 @@ use vestibule_wire::Error;
 use vestibule_wire::request::{After, Iterator as Walking, Select};
 
 use super::errors;
-use super::index::{Given, IndexDef, IndexKind};
+use super::index::{IndexDef, IndexKind};
 use super::key::Key;
 use super::space::SpaceDef;
 
@@ -62,9 +62,9 @@ impl<'a> Plan<'a> {
     pub(crate) fn new(space: &'a SpaceDef, select: &Select<'_>) -> Result<Self, Error> {
         let index = space.index(select.index)?;
         let walking = Walking::from_code(select.iterator)?;
-        let given = index.partial_key(select.key)?;
+        let given = index.partial_key(select.key, !is_open(walking))?;
         if is_for_other_types(walking) || index.kind == IndexKind::Hash {
-            check_support(space, index, walking, &given, select)?;
+            check_support(space, index, walking, select)?;
         }
         let is_whole = given.parts == index.parts.len() && index.is_unique && !given.has_null;
         let is_equal = matches!(walking, Walking::Eq | Walking::Req);
@@ -118,24 +118,22 @@ fn is_for_other_types(walking: Walking) -> bool {
     )
 }
 
+/// Whether any index walks like this without a key.
+fn is_open(walking: Walking) -> bool {
+    matches!(walking, Walking::All | Walking::Gt)
+}
+
 /// What only some indexes can do.
 #[cold]
 fn check_support(
     space: &SpaceDef,
     index: &IndexDef,
     walking: Walking,
-    given: &Given,
     select: &Select<'_>,
 ) -> Result<(), Error> {
     let unsupported = |feature| Err(errors::index_feature(index, &space.name, feature));
     let is_hash = index.kind == IndexKind::Hash;
-    let is_ranged = matches!(walking, Walking::All | Walking::Gt);
-    let is_key_fit = given.parts == index.parts.len() || (given.parts == 0 && is_ranged);
-    if is_hash && !is_key_fit {
-        let expected = index.parts.len();
-        return Err(errors::partial_key(index.kind, expected, given.parts));
-    }
-    if is_for_other_types(walking) || (is_hash && !is_ranged && walking != Walking::Eq) {
+    if is_for_other_types(walking) || (is_hash && !is_open(walking) && walking != Walking::Eq) {
         return unsupported("requested iterator type");
     }
     if is_hash && (select.fetch_position || select.after != After::Start) {

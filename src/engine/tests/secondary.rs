@@ -181,6 +181,11 @@ fn tuples_are_changed_by_a_unique_index_only() {
         update(1, &text, &pack(&[("=", 0, 6)])),
         "94: Attempt to modify a tuple field which is part of primary index in space 's'"
     );
+    assert_eq!(
+        update(1, &text, &pack(&[("=", 0, 1)])),
+        "3: Duplicate key exists in unique index \"pk\" in space \"s\" with old tuple - \
+         [1, \"a\", 7] and new tuple - [1, \"b\", 6]"
+    );
     let more = "41: Get() doesn't support partial keys and non-unique indexes";
     assert_eq!(update(2, &number, &ops), more);
     assert_eq!(update(2, &none, &ops), more);
@@ -272,7 +277,7 @@ fn a_hash_index_knows_whole_keys_only() {
         )
     );
     assert_eq!(
-        put(&mut rig, hash(6, true, &[nullable(2, Unsigned)])),
+        put(&mut rig, hash(6, false, &[nullable(2, Unsigned)])),
         Some("5: HASH does not support nullable parts".into())
     );
     let whole = (7, "a");
@@ -318,9 +323,11 @@ fn an_index_that_cannot_be_built_leaves_everything_as_it_was() {
     let mut rig = rig();
     rig.commit();
     let version = rig.engine.image().schema_version;
+    let (unfit, unique) = ([part(3, Unsigned)], [part(2, Unsigned)]);
+    let both = [&unique[..], &unfit].concat();
     for (wanted, told) in [
         (
-            tree(5, true, &[part(2, Unsigned)]),
+            tree(5, true, &unique),
             "3: Duplicate key exists in unique index \"i5\" in space \"s\" with old tuple - \
              [1, \"a\", 7] and new tuple - [3, \"c\", 7]",
         ),
@@ -330,7 +337,7 @@ fn an_index_that_cannot_be_built_leaves_everything_as_it_was() {
              [1, \"a\", 7] and new tuple - [3, \"c\", 7]",
         ),
         (
-            tree(5, false, &[part(3, Unsigned)]),
+            tree(5, false, &unfit),
             "39: Tuple field 4 required by space format is missing",
         ),
         (
@@ -338,7 +345,11 @@ fn an_index_that_cannot_be_built_leaves_everything_as_it_was() {
             "24: Field 2 has type 'string' in one index, but type 'unsigned' in another",
         ),
         (
-            tree(0, true, &[part(2, Unsigned)]),
+            tree(5, true, &both),
+            "39: Tuple field 4 required by space format is missing",
+        ),
+        (
+            tree(0, true, &unique),
             "3: Duplicate key exists in unique index \"i0\" in space \"s\" with old tuple - \
              [1, \"a\", 7] and new tuple - [3, \"c\", 7]",
         ),
