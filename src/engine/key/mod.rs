@@ -17,6 +17,7 @@ mod tests;
 use std::cmp::Ordering;
 
 pub(crate) use encode::{Mismatch, encode_part};
+pub(crate) use number::Digits;
 
 /// Bytes of the head.
 const HEAD: usize = 8;

@@ -221,6 +221,12 @@ impl IndexRow {
         for _ in 0..reader.read_map_len().map_err(malformed)? {
             match reader.read_str().map_err(malformed)? {
                 INDEX_OPTIONS_UNIQUE => is_unique = reader.read_bool().map_err(malformed)?,
+                // What the index would be made of is not in its parts.
+                "func" => {
+                    if !matches!(reader.skip().map_err(malformed)?, [0x00 | 0xc0]) {
+                        return Err(errors::unsupported("the index option 'func'"));
+                    }
+                }
                 // Options of other engines and hints, which change nothing here.
                 _ => drop(reader.skip().map_err(malformed)?),
             }

@@ -1,5 +1,10 @@
 //! Secondary indexes: what they find, what they refuse, and that they follow every change.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use vestibule_actors::engine::{Engine, Scan, ViewStep};
 use vestibule_wire::request::{Body, Delete, Select, Store, Target, Update};
 
 use super::{NONE, Rig, SPACE, by, pack};
@@ -470,4 +475,55 @@ fn prefixes_are_skipped_in_both_directions() {
         r#"[["ba", 1], ["\u007f", 1]]"#
     );
     assert_eq!(find(&mut rig, 0, next, &NONE), rig.all());
+}
+
+#[test]
+fn the_view_answers_while_an_index_is_built() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    for id in 0..30_000u32 {
+        rig.insert(&(id, format!("{:08}", id.wrapping_mul(2_654_435_761))));
+    }
+    rig.commit();
+    let view = rig.engine.view().unwrap();
+    let (started, start) = std::sync::mpsc::channel();
+    let (is_built, caller) = (Arc::new(AtomicBool::new(false)), rig.caller.clone());
+    let reader = {
+        let is_built = is_built.clone();
+        thread::spawn(move || {
+            let key = pack(&(17,));
+            let mut answered = 0;
+            while !is_built.load(Ordering::Acquire) {
+                let (mut scan, mut out) = (Scan::default(), Vec::new());
+                let step = view.select(&by(&key), &caller, &mut scan, &mut out);
+                assert_eq!(step, Ok(ViewStep::Done));
+                answered += 1;
+                let _ = started.send(());
+            }
+            answered
+        })
+    };
+    start.recv().unwrap();
+    let row = IndexRow {
+        space: SPACE,
+        id: 1,
+        name: "i1".into(),
+        kind: "tree".into(),
+        is_unique: true,
+        parts: vec![part(1, String)],
+    };
+    // Built before the commit, so that the view is read from all the while.
+    rig.raw(Body::Insert(Store {
+        space: Target::Id(system::INDEX),
+        tuple: &row.encode(),
+    }))
+    .unwrap();
+    is_built.store(true, Ordering::Release);
+    assert!(reader.join().unwrap() > 0);
+    rig.commit();
+    let key = pack(&NONE);
+    let all = Select {
+        index: Target::Id(1),
+        ..by(&key)
+    };
+    assert_eq!(rig.engine.count(&all), Ok(30_000));
 }
