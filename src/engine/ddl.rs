@@ -33,9 +33,16 @@ impl<'r, 'a> Busy<'r, 'a> {
         Self { reply, guard: None }
     }
 
-    fn progress(&mut self, done: u64, total: u64, reason: impl FnOnce() -> String) {
+    /// Begins a part of the work, in place of the one before.
+    fn begin(&mut self, total: u64, reason: impl FnOnce() -> String) {
         if total > QUIET_CHECKS_MAX {
-            let guard = self.guard.get_or_insert_with(|| self.reply.solo(reason()));
+            // The new guard is there before the old one goes.
+            self.guard = Some(self.reply.solo(reason()));
+        }
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        if let Some(guard) = &self.guard {
             guard.progress(done, total);
         }
     }
@@ -123,11 +130,12 @@ fn first_unfit(
         return None;
     }
     let total = space.rows.len() as u64;
+    busy.begin(total, || {
+        format!("checking the format of space '{}'", def.name)
+    });
     for (done, tuple) in space.rows.tuples().enumerate() {
         if (done as u64).is_multiple_of(QUIET_CHECKS_MAX) {
-            busy.progress(done as u64, total, || {
-                format!("checking the format of space '{}'", def.name)
-            });
+            busy.progress(done as u64, total);
         }
         if let Err(error) = def.check(tuple) {
             return Some((done, error));
@@ -205,14 +213,16 @@ fn build_indexes(
         !old.any(|old| old.id == index.id && old.has_same_keys(index))
     };
     let wanted: Vec<_> = def.indexes().filter(is_new).collect();
-    let total = build::work(&stored.rows) * wanted.len() as u64;
-    let mut done = 0;
+    let total = build::work(&stored.rows);
     let build = |index: &IndexDef| {
-        let reason = || format!("building index '{}' of space '{}'", index.name, def.name);
-        busy.progress(done, total, reason);
-        let built = build::build(index, stored.rows.tuples().take(count), &mut |step| {
+        busy.begin(total, || {
+            format!("building index '{}' of space '{}'", index.name, def.name)
+        });
+        let mut done = 0;
+        let tuples = stored.rows.tuples().take(count);
+        let built = build::build(index, tuples, &mut |step| {
             done += step;
-            busy.progress(done, total, reason);
+            busy.progress(done, total);
         });
         let tree = built.map_err(|refusal| refusal.error(def, index, old_primary))?;
         let (space, index) = (def.id, index.id);
