@@ -39,7 +39,7 @@ impl Image {
             self.names.remove(&old.def.name);
         }
         if let Some(def) = def {
-            let mut space = Space::new(def, Tree::default());
+            let mut space = Space::new(def);
             let def = space.def.clone();
             for index in def.indexes() {
                 let tree = match built.iter().position(|own| own.is_for(id, index.id)) {
@@ -191,4 +191,63 @@ pub(crate) fn system_key(parts: &[u32]) -> Key {
         bytes.extend_from_slice(&u64::from(*part).to_be_bytes());
     }
     Key::from_bytes(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::field::FieldType;
+    use crate::engine::image::Replayed;
+
+    /// A damaged journal may have lost what made room for a tuple.
+    #[test]
+    fn a_duplicate_fails_recovery_unless_it_is_forced() {
+        let (mut image, id) = (Image::new(), 512);
+        let space = SpaceRow {
+            id,
+            owner: system::ADMIN,
+            name: "s".into(),
+            engine: "memtx".into(),
+            field_count: 0,
+            is_temporary: false,
+            format: Vec::new(),
+        };
+        let part = |field| Part {
+            field,
+            kind: FieldType::Unsigned,
+            is_nullable: false,
+            exclude_null: false,
+        };
+        let index = |index: u32| IndexRow {
+            space: id,
+            id: index,
+            name: format!("i{index}").into(),
+            kind: "tree".into(),
+            is_unique: true,
+            parts: vec![part(index)],
+        };
+        let (space, first, second) = (space.encode(), index(0).encode(), index(1).encode());
+        let definition = [
+            (system::SPACE, Replayed::Put(&space)),
+            (system::INDEX, Replayed::Put(&first)),
+            (system::INDEX, Replayed::Put(&second)),
+        ];
+        image.replay(definition.into_iter()).unwrap();
+        let rows = [[0x92, 1, 7], [0x92, 2, 8], [0x92, 3, 7]];
+        let puts = rows.iter().map(|row| (id, Replayed::Put(row)));
+        image.replay(puts).unwrap();
+        let told = image.build_secondaries(false, &mut |_| ()).unwrap_err();
+        assert!(
+            told.message()
+                .ends_with("with old tuple - [1, 7] and new tuple - [3, 7]"),
+            "{told}"
+        );
+        image.build_secondaries(true, &mut |_| ()).unwrap();
+        let space = image.space(id).unwrap();
+        for index in [0, 1] {
+            let left: Vec<_> = space.tree(index).unwrap().tuples().collect();
+            assert_eq!(left.len(), 2, "index {index}");
+            assert!(left[0][..] == rows[0] && left[1][..] == rows[1]);
+        }
+    }
 }

@@ -61,13 +61,13 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    pub(super) fn new(def: SpaceDef, rows: Tree) -> Self {
+    pub(super) fn new(def: SpaceDef) -> Self {
         let secondaries = def.secondaries.iter();
         let secondaries = secondaries.map(|index| (index.id, Tree::default()));
         Self {
             secondaries: secondaries.collect(),
             def: Arc::new(def),
-            rows,
+            rows: Tree::default(),
         }
     }
 
@@ -130,7 +130,7 @@ impl Image {
         for (space, indexes) in bootstrap::spaces() {
             let def = define(&space, &indexes).expect("the system's own definitions are valid");
             image.names.insert(space.name.clone(), space.id);
-            let empty = Space::new(def, Tree::default());
+            let empty = Space::new(def);
             image.spaces.insert(space.id, empty);
         }
         for (space, tuple) in bootstrap::tuples() {
