@@ -92,7 +92,8 @@ pub struct ServeArgs {
         default_value = "reject"
     )]
     pub solo_policy: SoloPolicyArg,
-    /// What happens to connections that come while the engine is busy.
+    /// The same for connections that come while the engine is busy: `close` greets them, says why and
+    /// closes.
     #[arg(
         long,
         env = "VESTIBULE_SOLO_POLICY_NEW",

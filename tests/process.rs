@@ -123,3 +123,32 @@ fn help_and_bad_usage() {
         assert!(!output.stderr.is_empty());
     }
 }
+
+#[test]
+fn a_replica_refuses_writes_by_request_and_by_call() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let mut peer = server.connect();
+    let name = [0x91, 0xa4, b'r', b'o', b'w', b's'];
+    assert_eq!(peer.call("box.schema.space.create", &name).code, 0);
+    assert!(server.terminate().success());
+    let replica = Server::start(directory.path(), &["--read-only"]);
+    let mut peer = replica.connect();
+    assert_eq!(
+        peer.ask(&RequestBuilder::replace(1, 1)).error_code(),
+        Some(7)
+    );
+    let other = [0x91, 0xa5, b'o', b't', b'h', b'e', b'r'];
+    for (procedure, args) in [
+        ("box.schema.space.create", &other[..]),
+        ("box.space.rows:drop", &[0x90]),
+    ] {
+        let refused = peer.call(procedure, args);
+        assert_eq!(
+            refused.error_code(),
+            Some(7),
+            "{procedure}: {:?}",
+            refused.error_text()
+        );
+    }
+}

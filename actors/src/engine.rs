@@ -92,6 +92,12 @@ pub trait Engine: Sized + 'static {
         let _ = ticket;
     }
 
+    /// Whether data may be changed from now on. Told before the first turn and before the turn after
+    /// every change of role: sessions refuse writes by themselves, what a CALL does is up to the engine.
+    fn set_read_only(&mut self, read_only: bool) {
+        let _ = read_only;
+    }
+
     /// What clients are told about spaces, indexes and users. Fetched once after recovery and after
     /// every commit that changed [`schema_version`](Self::schema_version).
     fn catalogue(&self) -> Arc<Catalogue> {

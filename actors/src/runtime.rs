@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Context};
@@ -15,10 +15,12 @@ use crate::config::Config;
 use crate::engine::{Engine, Fault};
 use crate::limits::LANE_REQUESTS_MAX;
 use crate::procedures::Procedures;
-use crate::serving::{Role, Serving, ServingCell, Situation};
+use crate::serving::{Role, Serving, ServingCell, Situation, State};
 use crate::session::{Lane, LaneHandle};
 use crate::shared::Shared;
-use crate::supervisor::{SpawnTx, StopReport, Supervisor, SupervisorHandle};
+use crate::supervisor::{
+    BeginDrain, SpawnTx, StopReport, Supervisor, SupervisorHandle, TransitionRecord,
+};
 use crate::tx::claim::Claims;
 use crate::tx::{EngineFactory, Parts, Port, Tx, TxHandle};
 
@@ -82,16 +84,41 @@ fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     })
 }
 
-/// After every change of state: first the events' values, then the nudge that has them looked at.
+/// After every change of state: first the record and the events' values, then the nudge that has them
+/// looked at.
 fn watch_the_cell(shared: &Arc<Shared>) {
-    shared.events.set_serving(shared.cell.load());
+    let first = shared.cell.load();
+    shared.events.set_serving(first);
     let weak = Arc::downgrade(shared);
+    let told = Mutex::new(first);
     shared.cell.on_change(move || {
-        if let Some(shared) = weak.upgrade() {
-            shared.events.set_serving(shared.cell.load());
-            shared.nudge();
+        let Some(shared) = weak.upgrade() else { return };
+        let now = shared.cell.load();
+        let before = {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *told, now)
+        };
+        if before != now {
+            record(&shared, before, now);
+            shared.events.set_serving(now);
         }
+        shared.nudge();
     });
+}
+
+/// Remembers a change that is over at once. A stop is recorded by the Supervisor, with its times.
+fn record(shared: &Shared, before: Serving, now: Serving) {
+    if matches!(now.state, State::Draining | State::Stopped) {
+        return;
+    }
+    let reason = shared.cell.situation(Instant::now()).reason;
+    let because = if reason.is_empty() { "" } else { ": " };
+    log::info!("{}, {}{because}{reason}", now.state.name(), now.role.name());
+    let waiting = shared.in_flight_count();
+    let (from, to) = (before.state.name(), now.state.name());
+    shared
+        .transitions
+        .push(TransitionRecord::now(from, to, reason, "", waiting));
 }
 
 fn spawner<E: Engine>(
@@ -182,9 +209,15 @@ impl RuntimeHandle {
     }
 
     /// Begins a stop, if none is under way: new work is refused, what runs may finish until `grace` is
-    /// over. `None` takes the configured period.
-    pub fn begin_drain(&self, grace: Option<Duration>, reason: &str) {
-        self.supervisor.begin_drain(grace, reason, "the embedder");
+    /// over. `None` takes the configured period. `requested_by` is told in the log and in
+    /// `vestibule.show('transitions')`.
+    pub fn begin_drain(&self, grace: Option<Duration>, requested_by: &str) {
+        self.supervisor.begin_drain(BeginDrain {
+            from: self.serving().state,
+            grace,
+            reason: "drain".to_owned(),
+            requested_by: requested_by.to_owned(),
+        });
     }
 
     /// Waits until the runtime has stopped, whoever asked for it.
@@ -206,7 +239,7 @@ impl RuntimeHandle {
 
     /// Stops and waits for the end: at most the grace period and a little.
     pub async fn stop(&self, grace: Option<Duration>) -> StopReport {
-        self.begin_drain(grace, "stop");
+        self.begin_drain(grace, "the embedder");
         self.stopped().await
     }
 }

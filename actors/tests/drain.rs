@@ -159,3 +159,15 @@ fn held_requests_are_answered_when_a_stop_begins() {
     assert_eq!(frames[0].error_code(), Some(279));
     assert_eq!(harness.join().killed, 0);
 }
+
+#[test]
+fn a_begin_that_failed_leaves_nothing_to_wait_for() {
+    let harness = Harness::start();
+    harness.script().fail_begins(true);
+    let mut peer = harness.connect();
+    let begin = RequestBuilder::new(RequestType::Begin, 1).stream(1);
+    assert_eq!(peer.ask(&begin).error_code(), Some(5));
+    let report = harness.stop(LONG);
+    assert!(report.took < LONG);
+    assert!(peer.receive_until_closed().is_empty());
+}

@@ -109,6 +109,8 @@ pub struct EmbeddedEngine {
     record: Vec<u8>,
     /// Why nothing can be written, if the journal failed.
     failure: Option<String>,
+    /// The role is replica.
+    is_read_only: bool,
     catalogue: Arc<Catalogue>,
     #[cfg(test)]
     fails_next_append: bool,
@@ -155,6 +157,7 @@ impl EmbeddedEngine {
             journal: None,
             record: Vec::new(),
             failure: None,
+            is_read_only: false,
             #[cfg(test)]
             fails_next_append: false,
         }
@@ -211,6 +214,9 @@ impl EmbeddedEngine {
     }
 
     fn check_writable(&self) -> Result<(), Error> {
+        if self.is_read_only {
+            return Err(Error::read_only("config", "box.cfg.read_only is true"));
+        }
         match &self.failure {
             None => Ok(()),
             Some(reason) => Err(Error::read_only(
@@ -383,6 +389,10 @@ impl Engine for EmbeddedEngine {
         }
         self.is_ddl = false;
         appended
+    }
+
+    fn set_read_only(&mut self, read_only: bool) {
+        self.is_read_only = read_only;
     }
 
     fn catalogue(&self) -> Arc<Catalogue> {

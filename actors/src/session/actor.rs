@@ -67,6 +67,7 @@ impl Session {
             connection,
             peer,
             since: Instant::now(),
+            epoch: lane.shared.cell.load().epoch,
             state: RefCell::new(new_state(stream, output, salt, caller)),
             waker: RefCell::default(),
             is_dirty: Cell::new(false),

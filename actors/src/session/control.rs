@@ -23,6 +23,7 @@ use crate::engine::Progress;
 use crate::events::{is_read_only, status_name};
 use crate::limits;
 use crate::shared::Shared;
+use crate::supervisor::BeginDrain;
 
 /// When a control procedure is answered.
 pub(crate) enum Answer {
@@ -76,9 +77,16 @@ pub(crate) fn run(
         "vestibule.assist" => shared.cell.operator_assist(desk.now),
         "vestibule.drain" => {
             let grace = timeout_argument(call)?;
-            let by = format!("{} from {}", caller.user, desk.cell.peer);
+            let drain = BeginDrain {
+                from: shared.cell.load().state,
+                grace,
+                reason: "vestibule.drain".to_owned(),
+                requested_by: format!("{} from {}", caller.user, desk.cell.peer),
+            };
             if let Some(supervisor) = shared.supervisor.get() {
-                supervisor.begin_drain(grace, "vestibule.drain", &by);
+                supervisor.begin_drain(drain);
+                // The reply tells the new state already.
+                shared.cell.draining("the server is stopping", desk.now);
             }
         }
         "vestibule.show" => return show(desk, sync, call, body),

@@ -156,7 +156,7 @@ impl Desk<'_> {
 
     /// Tx is deaf: what happens now is the policy's choice.
     pub(super) fn busy(&mut self, taken: &Taken<'_>) {
-        let policy = self.shared.config.solo_policy;
+        let policy = self.cell.solo_policy(self.shared);
         if policy == SoloPolicy::Hold && self.hold(taken.content) {
             return;
         }

@@ -94,16 +94,16 @@ impl Registry {
         Some(pending)
     }
 
-    /// Takes back what Tx has not begun.
-    pub(crate) fn revoke_queued(&mut self) -> Vec<Pending> {
+    /// Takes back what Tx has not begun, of the requests that are wanted back.
+    pub(crate) fn revoke_queued(&mut self, wanted: impl Fn(&Pending) -> bool) -> Vec<Pending> {
         let claims = self.claims.clone();
-        self.take_where(|id| claims.revoke(id))
+        self.take_where(|id, pending| wanted(pending) && claims.revoke(id))
     }
 
     /// Gives up on everything that Tx has begun: a late reply will find nothing.
     pub(crate) fn abandon_started(&mut self) -> Vec<Pending> {
         let claims = self.claims.clone();
-        self.take_where(|id| {
+        self.take_where(|id, _| {
             let started = claims.is_started(id);
             if started {
                 claims.free(id);
@@ -112,11 +112,11 @@ impl Registry {
         })
     }
 
-    fn take_where(&mut self, mut wanted: impl FnMut(RequestId) -> bool) -> Vec<Pending> {
+    fn take_where(&mut self, mut wanted: impl FnMut(RequestId, &Pending) -> bool) -> Vec<Pending> {
         let ids: Vec<_> = self
             .iter()
+            .filter(|(id, pending)| wanted(*id, pending))
             .map(|(id, _)| id)
-            .filter(|id| wanted(*id))
             .collect();
         let mut taken: Vec<_> = ids.into_iter().filter_map(|id| self.remove(id)).collect();
         taken.sort_by_key(|pending| pending.since);
@@ -167,7 +167,7 @@ mod tests {
         let queued = registry.insert(pending(2)).unwrap();
         assert!(claims.claim(started));
         let revoked: Vec<_> = registry
-            .revoke_queued()
+            .revoke_queued(|_| true)
             .iter()
             .map(|own| own.sync)
             .collect();
@@ -264,7 +264,7 @@ mod tests {
                     }
                 }
                 Step::Revoke => {
-                    for own in registry.revoke_queued() {
+                    for own in registry.revoke_queued(|_| true) {
                         self.tell(own.sync, Told::Refused);
                     }
                 }

@@ -13,7 +13,9 @@ use vestibule_wire::greeting::SALT_SIZE;
 use super::output::Output;
 use super::watch::Watches;
 use crate::admission::Class;
+use crate::config::SoloPolicy;
 use crate::engine::{Caller, Scan};
+use crate::shared::Shared;
 
 /// One connection, shared by its session and the lane that hands it replies.
 pub(crate) struct SessionCell {
@@ -23,6 +25,8 @@ pub(crate) struct SessionCell {
     pub(crate) connection: u64,
     pub(crate) peer: SocketAddr,
     pub(crate) since: Instant,
+    /// Epoch of the serving state at its accept: in the same solo it counts as a new connection.
+    pub(crate) epoch: u64,
     pub(crate) state: RefCell<SessionState>,
     /// Wakes the session's task.
     pub(crate) waker: RefCell<Option<Waker>>,
@@ -31,6 +35,15 @@ pub(crate) struct SessionCell {
 }
 
 impl SessionCell {
+    /// What happens to its requests while Tx is deaf.
+    pub(crate) fn solo_policy(&self, shared: &Shared) -> SoloPolicy {
+        if self.epoch == shared.cell.load().epoch {
+            shared.config.solo_policy_new
+        } else {
+            shared.config.solo_policy
+        }
+    }
+
     pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();

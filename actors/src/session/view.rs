@@ -28,9 +28,10 @@ impl Desk<'_> {
         let counts = self.session.counts;
         // Pipelined on one connection, a SELECT sees the writes before it. In solo, what Tx has not
         // begun was revoked, and a call that makes Tx deaf must not hide the data from its own caller.
-        let sees_own_writes = counts.writes == 0
-            && (counts.calls == 0 || serving.state == State::Solo)
-            && taken.stream == 0;
+        let sees_own_writes = match taken.stream {
+            0 => counts.writes == 0 && (counts.calls == 0 || serving.state == State::Solo),
+            _ => counts.all == 0,
+        };
         let is_behind_held = self.session.held.is_some();
         let has_view = self.lane.refresh_view(self.shared);
         if has_view && sees_own_writes && !is_behind_held {

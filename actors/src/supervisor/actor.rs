@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler};
 use actix_rt::Arbiter;
@@ -75,28 +75,10 @@ impl Supervisor {
         self.shared.lanes.get().map_or(&[], Vec::as_slice)
     }
 
-    fn record(&self, to: State, reason: &str, requested_by: &str) -> u64 {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        self.shared.transitions.push(TransitionRecord {
-            id: 0,
-            from: self.shared.cell.load().state.name().to_owned(),
-            to: to.name().to_owned(),
-            reason: reason.to_owned(),
-            requested_by: requested_by.to_owned(),
-            started: unix.as_secs_f64(),
-            took: 0.0,
-            waited_for: self.shared.in_flight_count(),
-            killed: 0,
-        })
-    }
-
     /// A panic in engine code: connections stay, a new Tx recovers.
     fn tx_died(&mut self, text: &str, ctx: &mut Context<Self>) {
         let now = Instant::now();
         log::error!("Tx died: {text}");
-        self.record(State::Loading, &format!("Tx died: {text}"), "supervisor");
         self.shared
             .cell
             .loading("recovering after a failure of Tx", now);
@@ -126,7 +108,13 @@ impl Supervisor {
         log::error!("{failure}");
         self.failure = Some(failure);
         self.tx_gone(ctx);
-        self.begin_stop(Duration::ZERO, "failure", "supervisor", ctx);
+        let drain = BeginDrain {
+            from: self.shared.cell.load().state,
+            grace: Some(Duration::ZERO),
+            reason: "failure".to_owned(),
+            requested_by: "supervisor".to_owned(),
+        };
+        self.begin_stop(&drain, ctx);
     }
 
     fn tx_gone(&mut self, ctx: &mut Context<Self>) {
@@ -134,17 +122,28 @@ impl Supervisor {
         self.carry_out(actions, ctx);
     }
 
-    fn begin_stop(&mut self, grace: Duration, reason: &str, by: &str, ctx: &mut Context<Self>) {
+    fn begin_stop(&mut self, drain: &BeginDrain, ctx: &mut Context<Self>) {
         if self.stop.is_begun() {
             return;
         }
         let now = Instant::now();
+        let grace = drain
+            .grace
+            .unwrap_or(self.shared.config.shutdown_grace_period);
+        let (reason, by) = (&drain.reason, &drain.requested_by);
         log::info!(
             "stopping ({reason}, by {by}), grace period {} ms",
             grace.as_millis()
         );
         self.begun = now;
-        self.record = Some(self.record(State::Stopped, reason, by));
+        let record = TransitionRecord::now(
+            drain.from.name(),
+            State::Stopped.name(),
+            reason.clone(),
+            by,
+            self.shared.in_flight_count(),
+        );
+        self.record = Some(self.shared.transitions.push(record));
         let actions = self.stop.begin(now, grace);
         self.carry_out(actions, ctx);
     }
@@ -236,7 +235,6 @@ impl Handler<TxEvent> for Supervisor {
         let current = self.generation;
         match event {
             TxEvent::Ready { generation } if generation == current => {
-                self.record(self.shared.cell.load().state, "the engine is ready", "tx");
                 if let Some((tx, _)) = &self.tx {
                     for lane in self.lane_handles() {
                         lane.tx_ready(tx.clone());
@@ -261,10 +259,7 @@ impl Handler<BeginDrain> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, drain: BeginDrain, ctx: &mut Self::Context) {
-        let grace = drain
-            .grace
-            .unwrap_or(self.shared.config.shutdown_grace_period);
-        self.begin_stop(grace, &drain.reason, &drain.requested_by, ctx);
+        self.begin_stop(&drain, ctx);
     }
 }
 

@@ -29,6 +29,7 @@ struct Stage {
     is_blocking_wanted: bool,
     commits_fail: bool,
     recovery_fails: bool,
+    begins_fail: bool,
     is_recovery_held: bool,
     panic_next: bool,
 }
@@ -78,6 +79,11 @@ impl Script {
     /// Whether commits fail from now on.
     pub fn fail_commits(&self, fail: bool) {
         self.change(|stage| stage.commits_fail = fail);
+    }
+
+    /// Whether BEGIN fails from now on.
+    pub fn fail_begins(&self, fail: bool) {
+        self.change(|stage| stage.begins_fail = fail);
     }
 
     /// Recovery waits until it is called again with `false`.
@@ -267,6 +273,9 @@ impl Engine for ScriptedEngine {
     }
 
     fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {
+        if self.script.stage().begins_fail {
+            return Err(Error::unsupported("The scripted engine", "transactions"));
+        }
         self.script
             .change(|stage| stage.log.push(format!("begin {}", transaction.0)));
         Ok(())

@@ -32,7 +32,7 @@ use super::stream::{Streams, Waiting};
 use crate::engine::{Caller, Engine, Outcome, Reply, Ticket};
 use crate::limits::{TURN_CLOCK_EVERY, TURN_REPLY_BYTES_MAX, TURN_REQUESTS_MAX, TURN_TIME_MAX};
 use crate::procedures::Procedures;
-use crate::serving::{ServingCell, Solos, State};
+use crate::serving::{Role, ServingCell, Solos, State};
 use crate::shared::Shared;
 
 /// A request whose reply comes later.
@@ -61,6 +61,8 @@ pub(crate) struct TxCore<E: Engine> {
     shared: Arc<Shared>,
     solos: Solos,
     schema_version: u64,
+    /// The role that the engine was told last.
+    role: Option<Role>,
     executed: usize,
     began: Instant,
 }
@@ -105,6 +107,7 @@ impl<E: Engine> TxCore<E> {
             shared,
             solos,
             schema_version: 0,
+            role: None,
             executed: 0,
             began: Instant::now(),
         };
@@ -140,6 +143,7 @@ impl<E: Engine> TxCore<E> {
     pub(crate) fn turn(&mut self) {
         self.executed = 0;
         self.began = Instant::now();
+        self.tell_role();
         self.finish_completed();
         let settles = self.run_jobs();
         if self.run_resumed() == Turn::Open {
@@ -184,6 +188,13 @@ impl<E: Engine> TxCore<E> {
             }
         }
         Turn::Open
+    }
+
+    fn tell_role(&mut self) {
+        let role = self.shared.cell.load().role;
+        if self.role.replace(role) != Some(role) {
+            self.engine.set_read_only(role == Role::Replica);
+        }
     }
 
     /// Rolls back what connections that are gone have left open.

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler};
+use vestibule_wire::ErrorCode;
 use vestibule_wire::error::Field;
 use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
-use vestibule_wire::{Error, ErrorCode};
 
 use super::super::actor::Session;
 use super::super::registry::{Pending, Registry};
@@ -39,36 +39,18 @@ impl Lane {
         }
     }
 
-    /// Answers requests that were taken back or given up on, and forgets them.
-    fn answer_all(&self, taken: Vec<Pending>, error: &Error) {
-        for pending in taken {
-            let Some(session) = self.cell.owner(&pending) else {
-                continue;
-            };
-            {
-                let mut state = session.state.borrow_mut();
-                state.counts.remove(pending.class);
-                let schema_version = self.cell.shared.schema_version();
-                let header = ReplyHeader {
-                    sync: pending.sync,
-                    schema_version,
-                };
-                header.write_error(state.output.buffer(), error);
-            }
-            self.cell.mark_dirty(&session);
-        }
-        self.cell.flush_dirty();
-        self.cell.resume_stalled();
-    }
-
-    /// Takes back what Tx has not begun and answers it as the state demands.
+    /// Takes back what Tx has not begun and answers it with this code.
     fn revoke_queued(&self, code: ErrorCode) {
-        let revoked = self.cell.state.borrow_mut().registry.revoke_queued();
-        if revoked.is_empty() {
-            return;
+        let revoked = self
+            .cell
+            .state
+            .borrow_mut()
+            .registry
+            .revoke_queued(|_| true);
+        if !revoked.is_empty() {
+            let error = self.cell.shared.cell.situation(Instant::now()).error(code);
+            self.cell.answer_all(revoked, &error);
         }
-        let error = self.cell.shared.cell.situation(Instant::now()).error(code);
-        self.answer_all(revoked, &error);
     }
 
     fn connection_rows(&self) -> Vec<Row> {
@@ -185,7 +167,8 @@ impl Handler<Nudge> for Lane {
         let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if has_changed {
             match serving.state {
-                State::Solo | State::Loading => self.revoke_queued(ErrorCode::LOADING),
+                State::Solo => self.cell.revoke_in_solo(Instant::now()),
+                State::Loading => self.revoke_queued(ErrorCode::LOADING),
                 State::Assist | State::Draining | State::Stopped => {}
             }
             if serving.state != State::Solo && self.cell.state.borrow().holding > 0 {
@@ -220,7 +203,7 @@ impl Handler<TxLost> for Lane {
         let error = outcome_unknown(ErrorCode::SYSTEM, &lost.reason)
             .with_field("outcome", Field::Str("unknown".into()))
             .with_field("epoch", Field::Uint(epoch));
-        self.answer_all(started, &error);
+        self.cell.answer_all(started, &error);
         // Transactions died with the engine.
         for session in self.cell.all_sessions() {
             session.state.borrow_mut().transactions.clear();
@@ -235,7 +218,7 @@ impl Handler<CloseAll> for Lane {
         self.revoke_queued(ErrorCode::SHUTDOWN);
         let started = self.cell.state.borrow_mut().registry.abandon_started();
         let error = outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
-        self.answer_all(started, &error);
+        self.cell.answer_all(started, &error);
         for session in self.cell.all_sessions() {
             // What the kernel does not take now is lost: the deadline is here.
             session.state.borrow_mut().close(Closing::Now);
