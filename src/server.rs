@@ -1,7 +1,7 @@
 //! The server: the embedded engine behind the actors, a logger, signals, and an exit code.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -131,7 +131,12 @@ fn instance_uuid(data: &Path) -> io::Result<String> {
         ))),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
             let uuid = random_uuid()?;
-            fs::write(&path, format!("{uuid}\n"))?;
+            // Whole or not at all, whenever the power goes.
+            let new = data.join("instance-uuid.new");
+            let mut file = fs::File::create(&new)?;
+            file.write_all(format!("{uuid}\n").as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, &path)?;
             Ok(uuid)
         }
         Err(fault) => Err(fault),

@@ -86,7 +86,7 @@ pub trait Engine: Sized + 'static {
         let _ = transaction;
     }
 
-    /// A deferred request was given up on: its client is answered already and a late completion is
+    /// A request that the engine deferred was given up on: its client is gone, and a late completion is
     /// dropped. An engine that can stop the work should.
     fn cancel(&mut self, ticket: Ticket) {
         let _ = ticket;

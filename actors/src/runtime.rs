@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -93,14 +94,15 @@ fn watch_the_cell(shared: &Arc<Shared>) {
     let told = Mutex::new(first);
     shared.cell.on_change(move || {
         let Some(shared) = weak.upgrade() else { return };
-        let now = shared.cell.load();
-        let before = {
+        {
+            // Loaded inside the lock: of two changes at once, the later one is told last.
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *told, now)
-        };
-        if before != now {
-            record(&shared, before, now);
-            shared.events.set_serving(now);
+            let now = shared.cell.load();
+            let before = std::mem::replace(&mut *told, now);
+            if before != now {
+                record(&shared, before, now);
+                shared.events.set_serving(now);
+            }
         }
         shared.nudge();
     });
@@ -196,6 +198,18 @@ impl RuntimeHandle {
         &self.shared.cell
     }
 
+    /// Connections that are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connection_count()
+    }
+
+    /// Requests that were forwarded to Tx and are not answered.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.shared.in_flight_count()
+    }
+
     /// Sets the role at once. What Tx has begun is not waited for.
     pub fn set_role(&self, role: Role) {
         self.shared.cell.set_role(role, Instant::now());
@@ -203,8 +217,15 @@ impl RuntimeHandle {
 
     /// Hands over a connection that was accepted elsewhere.
     pub fn adopt(&self, stream: TcpStream, peer: SocketAddr) {
-        if let Some(lane) = self.shared.lanes.get().and_then(|lanes| lanes.first()) {
-            lane.accepted(vec![(stream, peer)]);
+        let load = |lane: &usize| {
+            let counters = &self.shared.counters[*lane];
+            counters.connections.load(Ordering::Relaxed)
+        };
+        let least = (0..self.shared.counters.len())
+            .min_by_key(load)
+            .unwrap_or(0);
+        if let Some(lanes) = self.shared.lanes.get() {
+            lanes[least].accepted(vec![(stream, peer)]);
         }
     }
 

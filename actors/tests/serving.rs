@@ -418,3 +418,68 @@ fn every_change_of_state_is_remembered_with_its_reason() {
         assert!(shown.error_mentions(text), "{text}");
     }
 }
+
+#[test]
+fn held_requests_keep_their_order_however_solo_comes_and_goes() {
+    const REQUESTS: u64 = 30_000;
+    let mut config = Config {
+        solo_policy: SoloPolicy::Hold,
+        ..Config::default()
+    };
+    config.hold.requests_max = REQUESTS as usize;
+    config.hold.bytes_max = usize::MAX / 2;
+    config.hold.time_max = Duration::from_secs(3600);
+    let harness = Harness::start_with(config, Script::default());
+    let mut peer = harness.connect();
+    let mut writer = peer.clone_for_writing();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut operator = harness.connect();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                operator.call("vestibule.solo", NO_ARGS);
+                operator.call("vestibule.assist", NO_ARGS);
+            }
+        });
+        scope.spawn(move || {
+            for first in (0..REQUESTS).step_by(500) {
+                let burst = (first..first + 500).map(|key| RequestBuilder::replace(key, key));
+                writer.send_bytes(
+                    &burst
+                        .flat_map(|request| request.bytes())
+                        .collect::<Vec<_>>(),
+                );
+            }
+        });
+        for _ in 0..REQUESTS {
+            assert_eq!(peer.receive().code, 0);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(harness.script().executed().is_sorted());
+}
+
+#[test]
+fn held_selects_of_many_steps_are_all_answered() {
+    let config = Config {
+        role: Role::Replica,
+        solo_policy: SoloPolicy::Hold,
+        ..Config::default()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    let mut peer = harness.connect();
+    peer.call("vestibule.solo", NO_ARGS);
+    let select = |sync| {
+        RequestBuilder::new(RequestType::Select, sync)
+            .uint(keys::SPACE_ID, 512)
+            .uint(keys::LIMIT, 5)
+            .pair(keys::KEY, &[0x91, 1])
+            .bytes()
+    };
+    // The write is held, and the reads stay behind it.
+    peer.send_bytes(&[RequestBuilder::replace(1, 1).bytes(), select(2), select(3)].concat());
+    peer.ping();
+    harness.connect().call("vestibule.assist", NO_ARGS);
+    let syncs: Vec<_> = (0..3).map(|_| peer.receive().sync).collect();
+    assert_eq!(syncs, [1, 2, 3]);
+}

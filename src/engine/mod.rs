@@ -327,12 +327,16 @@ impl EmbeddedEngine {
     fn apply(&mut self) {
         let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
         let debris = image.apply(self.turn.take());
-        if self.is_ddl {
-            self.definitions = Definitions::of(&image);
-            self.catalogue = Arc::new(catalogue::build(&image));
-        }
         drop(image);
         discard(debris);
+        if self.is_ddl {
+            // Readers go on meanwhile: nobody else changes the image.
+            let image = self.image();
+            let (definitions, catalogue) = (Definitions::of(&image), catalogue::build(&image));
+            drop(image);
+            self.definitions = definitions;
+            self.catalogue = Arc::new(catalogue);
+        }
     }
 }
 

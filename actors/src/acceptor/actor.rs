@@ -42,6 +42,8 @@ pub(crate) struct Acceptor {
     listeners: Vec<TcpListener>,
     /// Connections handed out in this round that the arbiters' own counts do not show yet.
     handed: Vec<usize>,
+    /// The listener that is asked first: each in its turn, so that none starves the others.
+    first: usize,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -57,6 +59,7 @@ impl Acceptor {
             shared,
             listeners: listeners?,
             handed,
+            first: 0,
             pause: None,
         };
         Ok(AcceptorHandle(acceptor.start()))
@@ -78,7 +81,9 @@ impl Acceptor {
         batches.resize_with(self.handed.len(), Vec::new);
         self.handed.fill(0);
         let mut accepted = 0;
-        for index in 0..self.listeners.len() {
+        let count = self.listeners.len();
+        self.first = (self.first + 1) % count.max(1);
+        for index in (self.first..self.first + count).map(|index| index % count) {
             while accepted < ACCEPT_BATCH_MAX && self.pause.is_none() {
                 let Some(connection) = self.accept_one(index, cx) else {
                     break;

@@ -25,6 +25,9 @@ use crate::limits;
 use crate::shared::Shared;
 use crate::supervisor::BeginDrain;
 
+/// Longest timeout of a drain: a year.
+const DRAIN_TIMEOUT_MAX_SECONDS: f64 = 365.0 * 86_400.0;
+
 /// When a control procedure is answered.
 pub(crate) enum Answer {
     /// The body is written.
@@ -283,7 +286,11 @@ fn timeout_argument(call: &Call<'_>) -> Result<Option<Duration>, Error> {
             Ok(Kind::Float | Kind::Double) => reader.read_f64().map_err(|_| usage())?,
             _ => reader.read_uint().map_err(|_| usage())? as f64,
         };
-        timeout = Some(Duration::try_from_secs_f64(seconds).map_err(|_| usage())?);
+        // Longer is no deadline, and there is none by accident.
+        if !(0.0..=DRAIN_TIMEOUT_MAX_SECONDS).contains(&seconds) {
+            return Err(usage());
+        }
+        timeout = Some(Duration::from_secs_f64(seconds));
     }
     Ok(timeout)
 }

@@ -28,7 +28,20 @@ pub(crate) struct Pending {
     pub(crate) procedure: Option<Rc<str>>,
     /// Bytes of its body, for the credit.
     pub(crate) bytes: usize,
+    /// To be undone if the request did not happen.
+    pub(crate) effect: Effect,
     pub(crate) since: Instant,
+}
+
+/// What forwarding a request changed in its session's list of open transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing.
+    None,
+    /// BEGIN put its stream on the list.
+    Opened,
+    /// COMMIT or ROLLBACK took its stream off the list.
+    Closed,
 }
 
 /// The table of requests on their way.
@@ -151,6 +164,7 @@ mod tests {
             class: Class::Write,
             procedure: None,
             bytes: 10,
+            effect: Effect::None,
             since: Instant::now(),
         }
     }

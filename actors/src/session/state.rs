@@ -7,10 +7,10 @@ use std::task::Waker;
 use std::time::Instant;
 
 use tokio::net::TcpStream;
-use vestibule_wire::features::Features;
 use vestibule_wire::greeting::SALT_SIZE;
 
 use super::output::Output;
+use super::registry::{Effect, Pending};
 use super::watch::Watches;
 use crate::admission::Class;
 use crate::config::SoloPolicy;
@@ -85,7 +85,6 @@ pub(crate) struct SessionState {
     /// Requests kept until solo ends.
     pub(crate) held: Option<Box<Held>>,
     pub(crate) salt: [u8; SALT_SIZE],
-    pub(crate) features: Features,
     /// Who Tx and the view are told is asking.
     pub(crate) caller: Caller,
     pub(crate) watches: Option<Box<Watches>>,
@@ -94,8 +93,10 @@ pub(crate) struct SessionState {
     /// Streams with an open transaction.
     pub(crate) transactions: Vec<u64>,
     pub(crate) counts: InFlight,
-    /// The Tx that knows this session's caller, by generation; 0 for none.
+    /// The Tx that knows this session, by generation; 0 for none: it must be told of the departure.
     pub(crate) introduced_to: u64,
+    /// Tx has to be told, with the next request, who is calling.
+    pub(crate) must_introduce: bool,
 }
 
 /// Requests of one connection that are forwarded and not answered.
@@ -130,6 +131,8 @@ impl InFlight {
 pub(crate) struct ParkedScan {
     pub(crate) content: Vec<u8>,
     pub(crate) scan: Scan,
+    /// Which view the scan is on.
+    pub(crate) view_version: u64,
     pub(crate) reply: Vec<u8>,
     pub(crate) restarts: u32,
 }
@@ -154,6 +157,24 @@ impl SessionState {
             && self.held.is_none()
             && self.inbox.is_empty()
             && !subscribed
+    }
+
+    /// A request did not happen: so neither did its effect on the list of open transactions.
+    pub(crate) fn undo(&mut self, pending: &Pending) {
+        match pending.effect {
+            Effect::Opened => self.transactions.retain(|stream| *stream != pending.stream),
+            Effect::Closed => self.transactions.push(pending.stream),
+            Effect::None => {}
+        }
+    }
+
+    /// Whether the next frame may be taken now.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.closing == Closing::No
+            && self.scan.is_none()
+            && !self.is_stalled
+            && !self.output.is_over_pause()
     }
 
     pub(crate) fn close(&mut self, closing: Closing) {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, AsyncContext, Context, Handler};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 use actix_rt::Arbiter;
 use tokio::sync::watch;
 
@@ -68,7 +68,12 @@ impl Supervisor {
     fn start_tx(&mut self, ctx: &mut Context<Self>) {
         self.generation += 1;
         let own = SupervisorHandle::new(ctx.address());
-        self.tx = Some((self.spawn_tx)(self.generation, &own));
+        let (tx, arbiter) = (self.spawn_tx)(self.generation, &own);
+        // Before it can be ready: nothing is forwarded while it loads.
+        for lane in self.lane_handles() {
+            lane.tx_ready(tx.clone());
+        }
+        self.tx = Some((tx, arbiter));
     }
 
     fn lane_handles(&self) -> &[crate::session::LaneHandle] {
@@ -179,7 +184,10 @@ impl Supervisor {
                         supervisor.carry_out(actions, ctx);
                     });
                 }
-                Action::Finish { tx_stopped } => self.finish(tx_stopped),
+                Action::Finish { tx_stopped } => {
+                    self.finish(tx_stopped);
+                    ctx.stop();
+                }
             }
         }
     }
@@ -187,6 +195,8 @@ impl Supervisor {
     fn finish(&mut self, tx_stopped: bool) {
         let now = Instant::now();
         self.shared.cell.stopped(now);
+        // The data are let go, whoever still holds a handle.
+        self.shared.publish_view(None);
         let took = now.duration_since(self.begun);
         if let Some(record) = self.record {
             self.shared.transitions.finish(record, took, self.killed);
@@ -220,11 +230,6 @@ impl Actor for Supervisor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.start_tx(ctx);
-        if let Some((tx, _)) = &self.tx {
-            for lane in self.lane_handles() {
-                lane.tx_ready(tx.clone());
-            }
-        }
     }
 }
 
@@ -234,13 +239,6 @@ impl Handler<TxEvent> for Supervisor {
     fn handle(&mut self, event: TxEvent, ctx: &mut Self::Context) {
         let current = self.generation;
         match event {
-            TxEvent::Ready { generation } if generation == current => {
-                if let Some((tx, _)) = &self.tx {
-                    for lane in self.lane_handles() {
-                        lane.tx_ready(tx.clone());
-                    }
-                }
-            }
             TxEvent::Failed { generation, text } if generation == current => {
                 self.fail(format!("the engine cannot start: {text}"), ctx);
             }

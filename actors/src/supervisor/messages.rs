@@ -10,8 +10,6 @@ use crate::serving::State;
 /// What happened to a Tx, named by its generation.
 #[derive(Debug)]
 pub(crate) enum TxEvent {
-    /// Its engine has recovered.
-    Ready { generation: u64 },
     /// Its engine could not start.
     Failed { generation: u64, text: String },
     /// It panicked.

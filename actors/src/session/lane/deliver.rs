@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use super::super::actor::desk;
 use super::super::output::Flushed;
-use super::super::registry::Pending;
+use super::super::registry::{Effect, Pending};
 use super::super::state::{Closing, SessionCell};
 use super::state::LaneCell;
 use vestibule_wire::reply::{ReplyHeader, is_error};
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::admission::Class;
 use crate::config::SoloPolicy;
+use crate::limits::CONNECTION_REQUESTS_MAX;
 use crate::serving::State;
 use crate::tx::messages::Replies;
 
@@ -43,8 +43,8 @@ impl LaneCell {
                 let Some(session) = &last else { continue };
                 let mut own = session.state.borrow_mut();
                 own.counts.remove(pending.class);
-                if pending.class == Class::Begin && is_error(frame) {
-                    own.transactions.retain(|stream| *stream != pending.stream);
+                if pending.effect == Effect::Opened && is_error(frame) {
+                    own.undo(&pending);
                 }
                 own.output.lend(|| state.spare_buffer());
                 own.output.buffer().extend_from_slice(frame);
@@ -67,6 +67,7 @@ impl LaneCell {
             {
                 let mut state = session.state.borrow_mut();
                 state.counts.remove(pending.class);
+                state.undo(&pending);
                 let schema_version = self.shared.schema_version();
                 let header = ReplyHeader {
                     sync: pending.sync,
@@ -150,10 +151,16 @@ impl LaneCell {
             let Some(index) = state.stop_list.pop_front() else {
                 return;
             };
-            if let Some(session) = self.session(index) {
-                session.state.borrow_mut().is_stalled = false;
-                session.wake();
+            let Some(session) = self.session(index) else {
+                continue;
+            };
+            let mut own = session.state.borrow_mut();
+            if own.counts.all >= CONNECTION_REQUESTS_MAX {
+                state.stop_list.push_back(index);
+                continue;
             }
+            own.is_stalled = false;
+            session.wake();
         }
     }
 
