@@ -155,3 +155,54 @@ fn a_replica_refuses_writes_by_request_and_by_call() {
         );
     }
 }
+
+#[test]
+fn a_full_journal_shows_in_the_status_until_it_is_resumed() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let mut peer = server.connect();
+    let name = [0x91, 0xa4, b'r', b'o', b'w', b's'];
+    assert_eq!(peer.call("box.schema.space.create", &name).code, 0);
+    let primary = [&[0x91, 0xa7][..], b"primary"].concat();
+    assert_eq!(peer.call("box.space.rows:create_index", &primary).code, 0);
+    limit_files(&server, "4096");
+    let mut key = 0;
+    wait_until("the journal is full", || {
+        key += 1;
+        let code = peer.ask(&RequestBuilder::replace(1, key)).error_code();
+        assert!(matches!(code, None | Some(40)), "{code:?}");
+        code == Some(40)
+    });
+    assert_eq!(
+        peer.ask(&RequestBuilder::replace(1, 1)).error_code(),
+        Some(7)
+    );
+    wait_until("the status says so", || {
+        peer.call("vestibule.state", &[0x90])
+            .error_mentions("journal failed")
+    });
+    assert_eq!(
+        peer.ask(&RequestBuilder::select(2, 1))
+            .data::<Vec<(u64, u64)>>(),
+        [(1, 1)]
+    );
+    limit_files(&server, "unlimited");
+    assert_eq!(peer.call("vestibule.journal.resume", &[0x90]).code, 0);
+    assert_eq!(peer.ask(&RequestBuilder::replace(1, key)).code, 0);
+    wait_until("the status says that it is over", || {
+        !peer
+            .call("vestibule.state", &[0x90])
+            .error_mentions("journal failed")
+    });
+}
+
+/// Bounds the size of files that the server may write, in bytes.
+fn limit_files(server: &Server, size: &str) {
+    let status = std::process::Command::new("prlimit")
+        .args([
+            format!("--pid={}", server.pid()),
+            format!("--fsize={size}:unlimited"),
+        ])
+        .status();
+    assert!(status.expect("prlimit (util-linux) can be run").success());
+}

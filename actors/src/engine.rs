@@ -98,6 +98,12 @@ pub trait Engine: Sized + 'static {
         let _ = read_only;
     }
 
+    /// Why the engine takes no changes at present (its journal cannot be written, say). Asked after a
+    /// commit that failed, and after every turn until it says `None`: status and events tell it.
+    fn fault(&self) -> Option<String> {
+        None
+    }
+
     /// What clients are told about spaces, indexes and users. Fetched once after recovery and after
     /// every commit that changed [`schema_version`](Self::schema_version).
     fn catalogue(&self) -> Arc<Catalogue> {

@@ -49,6 +49,9 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// Pause of accepting after the system ran out of descriptors or memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Time between two warnings that nothing can be accepted.
+pub const ACCEPT_WARNING_PERIOD: Duration = Duration::from_secs(10);
+
 /// Keys that one connection may watch.
 pub const WATCHES_PER_CONNECTION_MAX: usize = 128;
 /// Size of a watched key, in bytes.

@@ -128,8 +128,7 @@ fn spawner<E: Engine>(
     factory: EngineFactory<E>,
     procedures: Arc<Procedures<E>>,
 ) -> SpawnTx {
-    Box::new(move |generation, supervisor| {
-        let arbiter = Arbiter::new();
+    Box::new(move |arbiter, generation, supervisor| {
         let (shared, factory) = (shared.clone(), factory.clone());
         let (procedures, supervisor) = (procedures.clone(), supervisor.clone());
         let start = move |_: &mut Context<Tx<E>>| {
@@ -150,8 +149,7 @@ fn spawner<E: Engine>(
             )
         };
         let address = Tx::start_in_arbiter(&arbiter.handle(), start);
-        let handle = TxHandle::new(address.clone().recipient(), address.recipient(), generation);
-        (handle, arbiter)
+        TxHandle::new(address.clone().recipient(), address.recipient(), generation)
     })
 }
 

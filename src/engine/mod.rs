@@ -395,6 +395,11 @@ impl Engine for EmbeddedEngine {
         appended
     }
 
+    fn fault(&self) -> Option<String> {
+        let text = |reason| format!("read-only, journal failed: {reason}");
+        self.failure.as_ref().map(text)
+    }
+
     fn set_read_only(&mut self, read_only: bool) {
         self.is_read_only = read_only;
     }

@@ -50,9 +50,10 @@ impl Session {
         let mut output = Output::default();
         output.buffer().extend_from_slice(&greeting);
         let connection = lane.shared.next_connection();
-        let is_administrator = lane.shared.config.administrators
-            == Administrators::LocalConnections
-            && peer.ip().is_loopback();
+        let is_administrator = match &lane.shared.config.administrators {
+            Administrators::LocalConnections => peer.ip().is_loopback(),
+            Administrators::Users(names) => names.iter().any(|name| name == GUEST),
+        };
         let caller = Caller {
             connection,
             stream: 0,
@@ -95,6 +96,7 @@ fn new_state(
         output,
         closing: Closing::No,
         is_stalled: false,
+        is_surveying: false,
         is_waiting_for_reader: false,
         scan: None,
         held: None,

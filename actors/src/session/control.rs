@@ -20,7 +20,7 @@ use vestibule_wire::request::Call;
 use super::desk::Desk;
 use super::lane::messages::{Origin, Survey, Surveyed};
 use crate::engine::Progress;
-use crate::events::{is_read_only, status_name};
+use crate::events::status_name;
 use crate::limits;
 use crate::shared::Shared;
 use crate::supervisor::BeginDrain;
@@ -130,7 +130,10 @@ impl StateMap {
             state: situation.serving.state.name(),
             role: situation.serving.role.name(),
             epoch: situation.serving.epoch,
-            reason: situation.reason,
+            reason: match shared.fault() {
+                Some(fault) if situation.reason.is_empty() => fault,
+                _ => situation.reason,
+            },
             progress: situation.progress.and_then(Progress::share),
             since: unix.saturating_sub(situation.since).as_secs_f64(),
             queued: shared.queued_count(),
@@ -161,7 +164,7 @@ impl<'a> BoxInfo<'a> {
             version: vestibule_wire::greeting::VERSION,
             package: concat!("vestibule ", env!("CARGO_PKG_VERSION")),
             id: 1,
-            ro: is_read_only(serving),
+            ro: shared.events.is_read_only(serving),
             uuid: &shared.config.instance_uuid,
             pid: std::process::id(),
             status: status_name(serving.state),
@@ -203,6 +206,7 @@ fn show(
         sync,
         wrap_results: call.wrap_results,
     };
+    desk.session.is_surveying = true;
     let survey = Arc::new(Surveyed::new(survey, origin, lanes.len()));
     for lane in lanes {
         lane.survey(survey.clone());

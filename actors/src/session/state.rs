@@ -82,6 +82,8 @@ pub(crate) struct SessionState {
     pub(crate) is_waiting_for_reader: bool,
     /// A SELECT on the view that takes several steps: what comes after it waits.
     pub(crate) scan: Option<Box<ParkedScan>>,
+    /// Waits for the reply of `vestibule.show`, one at a time: it may be large.
+    pub(crate) is_surveying: bool,
     /// Requests kept until solo ends.
     pub(crate) held: Option<Box<Held>>,
     pub(crate) salt: [u8; SALT_SIZE],
@@ -174,6 +176,7 @@ impl SessionState {
         self.closing == Closing::No
             && self.scan.is_none()
             && !self.is_stalled
+            && !self.is_surveying
             && !self.output.is_over_pause()
     }
 

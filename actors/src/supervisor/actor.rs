@@ -17,8 +17,8 @@ use crate::serving::State;
 use crate::shared::Shared;
 use crate::tx::{TxHandle, may_restart};
 
-/// Starts a Tx of a given generation on an arbiter of its own.
-pub(crate) type SpawnTx = Box<dyn FnMut(u64, &SupervisorHandle) -> (TxHandle, Arbiter)>;
+/// Starts a Tx of a given generation on the arbiter that is Tx's own.
+pub(crate) type SpawnTx = Box<dyn Fn(&Arbiter, u64, &SupervisorHandle) -> TxHandle>;
 
 /// The actor that watches over the others, on the System arbiter.
 pub(crate) struct Supervisor {
@@ -26,7 +26,10 @@ pub(crate) struct Supervisor {
     acceptor: Option<AcceptorHandle>,
     lanes: Vec<Arbiter>,
     spawn_tx: SpawnTx,
-    tx: Option<(TxHandle, Arbiter)>,
+    /// Of every Tx in its turn: a panic ends a Tx, not its thread, and a new thread would need
+    /// descriptors just when there may be none.
+    tx_arbiter: Arbiter,
+    tx: Option<TxHandle>,
     generation: u64,
     deaths: VecDeque<Instant>,
     stop: Stop,
@@ -50,6 +53,7 @@ impl Supervisor {
             acceptor: None,
             lanes,
             spawn_tx,
+            tx_arbiter: Arbiter::new(),
             tx: None,
             generation: 0,
             deaths: VecDeque::new(),
@@ -68,12 +72,12 @@ impl Supervisor {
     fn start_tx(&mut self, ctx: &mut Context<Self>) {
         self.generation += 1;
         let own = SupervisorHandle::new(ctx.address());
-        let (tx, arbiter) = (self.spawn_tx)(self.generation, &own);
+        let tx = (self.spawn_tx)(&self.tx_arbiter, self.generation, &own);
         // Before it can be ready: nothing is forwarded while it loads.
         for lane in self.lane_handles() {
             lane.tx_ready(tx.clone());
         }
-        self.tx = Some((tx, arbiter));
+        self.tx = Some(tx);
     }
 
     fn lane_handles(&self) -> &[crate::session::LaneHandle] {
@@ -90,9 +94,7 @@ impl Supervisor {
         for lane in self.lane_handles() {
             lane.tx_lost("Tx died while it executed the request".to_owned());
         }
-        if let Some((_, arbiter)) = self.tx.take() {
-            arbiter.stop();
-        }
+        self.tx = None;
         self.deaths.push_back(now);
         self.deaths
             .retain(|death| now.duration_since(*death) < TX_DEATHS_PERIOD);
@@ -171,7 +173,7 @@ impl Supervisor {
                     }
                 }
                 Action::StopTx => {
-                    if let Some((tx, _)) = &self.tx {
+                    if let Some(tx) = &self.tx {
                         tx.stop();
                     } else {
                         self.tx_gone(ctx);
@@ -198,6 +200,7 @@ impl Supervisor {
         // The data are let go, whoever still holds a handle.
         self.shared.publish_view(None);
         let took = now.duration_since(self.begun);
+        self.killed += self.shared.cut_off();
         if let Some(record) = self.record {
             self.shared.transitions.finish(record, took, self.killed);
         }
@@ -210,9 +213,7 @@ impl Supervisor {
         for lane in &self.lanes {
             lane.stop();
         }
-        if let Some((_, arbiter)) = &self.tx {
-            arbiter.stop();
-        }
+        self.tx_arbiter.stop();
         let failure = self.failure.clone();
         let report = StopReport {
             killed: self.killed,

@@ -69,6 +69,8 @@ pub(crate) struct TxCore<E: Engine> {
     /// The role that the engine was told last.
     role: Option<Role>,
     executed: usize,
+    /// The engine takes no changes: the status says so.
+    has_fault: bool,
     /// The last request was a CALL.
     has_called: bool,
     began: Instant,
@@ -117,10 +119,13 @@ impl<E: Engine> TxCore<E> {
             schema_version: 0,
             role: None,
             executed: 0,
+            has_fault: false,
             has_called: false,
             began: Instant::now(),
         };
         core.publish_catalogue();
+        // What the engine before this one complained of is over.
+        core.shared.publish_fault(None);
         core.shared.publish_view(core.engine.view());
         core
     }
@@ -472,12 +477,23 @@ impl<E: Engine> TxCore<E> {
                 }
             }
         }
+        self.tell_fault(result.is_err());
         for port in &mut self.ports {
             port.settle();
         }
         for settle in self.settles.drain(..) {
             settle(result.clone());
         }
+    }
+
+    /// Whether the engine takes changes is told when it may have changed.
+    fn tell_fault(&mut self, has_failed: bool) {
+        if !has_failed && !self.has_fault {
+            return;
+        }
+        let fault = self.engine.fault();
+        self.has_fault = fault.is_some();
+        self.shared.publish_fault(fault);
     }
 
     fn publish_catalogue(&mut self) {

@@ -9,16 +9,16 @@ use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler};
-use vestibule_wire::ErrorCode;
 use vestibule_wire::error::Field;
 use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
+use vestibule_wire::{Error, ErrorCode};
 
 use super::super::actor::Session;
 use super::super::registry::{Pending, Registry};
 use super::super::state::{Closing, SessionCell};
 use super::messages::{
     Accepted, AddToSurvey, CloseAll, ConnectionRow, Nudge, RequestRow, Row, Survey, SurveyDone,
-    Surveyed, TxLost, TxReady, outcome_unknown,
+    Surveyed, TxLost, TxReady,
 };
 use super::state::{LaneCell, LaneState};
 use crate::limits::{LANE_SWEEP_PERIOD, SHOW_ROWS_MAX};
@@ -51,6 +51,14 @@ impl Lane {
             let error = self.cell.shared.cell.situation(Instant::now()).error(code);
             self.cell.answer_all(revoked, &error);
         }
+    }
+
+    /// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
+    fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
+        let situation = self.cell.shared.cell.situation(Instant::now());
+        situation
+            .error_with_text(code, format!("Outcome unknown: {reason}"))
+            .with_field("outcome", Field::Str("unknown".into()))
     }
 
     fn connection_rows(&self) -> Vec<Row> {
@@ -199,10 +207,7 @@ impl Handler<TxLost> for Lane {
         }
         self.revoke_queued(ErrorCode::LOADING);
         let started = self.cell.state.borrow_mut().registry.abandon_started();
-        let epoch = self.cell.shared.cell.load().epoch;
-        let error = outcome_unknown(ErrorCode::SYSTEM, &lost.reason)
-            .with_field("outcome", Field::Str("unknown".into()))
-            .with_field("epoch", Field::Uint(epoch));
+        let error = self.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
         self.cell.answer_all(started, &error);
         // Transactions died with the engine.
         for session in self.cell.all_sessions() {
@@ -217,11 +222,15 @@ impl Handler<CloseAll> for Lane {
     fn handle(&mut self, _close: CloseAll, _ctx: &mut Self::Context) {
         self.revoke_queued(ErrorCode::SHUTDOWN);
         let started = self.cell.state.borrow_mut().registry.abandon_started();
-        let error = outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
+        let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
         self.cell.answer_all(started, &error);
         for session in self.cell.all_sessions() {
             // What the kernel does not take now is lost: the deadline is here.
-            session.state.borrow_mut().close(Closing::Now);
+            let mut own = session.state.borrow_mut();
+            if !own.output.is_empty() {
+                self.cell.shared.count_cut_off(1);
+            }
+            own.close(Closing::Now);
             session.wake();
         }
         self.cell.tell_if_drained();
@@ -263,6 +272,7 @@ impl Handler<SurveyDone> for Lane {
         };
         {
             let mut state = session.state.borrow_mut();
+            state.is_surveying = false;
             let out = state.output.buffer();
             let start = header.begin(out);
             let mut body = Vec::new();
@@ -282,5 +292,7 @@ impl Handler<SurveyDone> for Lane {
         }
         self.cell.mark_dirty(&session);
         self.cell.flush_dirty();
+        // What came behind it was not taken.
+        session.wake();
     }
 }
