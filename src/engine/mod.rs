@@ -12,18 +12,18 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`key`] | keys as bytes in the order of the values |
-//! | [`field`], [`space`], [`index`] | definitions: what tuples and keys must look like |
-//! | [`layer`] | changes above the image, and the data as seen through them |
-//! | [`tuple`], [`tree`] | a tuple, and tuples by key |
-//! | [`image`] | every space with its tuples |
-//! | [`scan`] | SELECT, from iterator and key to a range |
-//! | [`execute`] | requests |
-//! | [`ddl`], [`system`] | the system spaces, and what may be written there |
-//! | [`record`] | a turn as bytes |
-//! | [`journal`] | records on disk |
-//! | [`update`] | operations of UPDATE and UPSERT |
-//! | [`view`], [`catalogue`] | what sessions answer from |
+//! | `key` | keys as bytes in the order of the values |
+//! | `field`, `space`, `index` | definitions: what tuples and keys must look like |
+//! | `layer` | changes above the image, and the data as seen through them |
+//! | `tuple`, `tree` | a tuple, and tuples by key |
+//! | `image` | every space with its tuples |
+//! | `scan` | SELECT, from iterator and key to a range |
+//! | `execute` | requests |
+//! | `ddl`, `system` | the system spaces, and what may be written there |
+//! | `record` | a turn as bytes |
+//! | `journal` | records on disk |
+//! | `update` | operations of UPDATE and UPSERT |
+//! | `view`, `catalogue` | what sessions answer from |
 
 mod catalogue;
 pub(crate) mod ddl;
