@@ -6,6 +6,7 @@ use vestibule_actors::catalogue::{Catalogue, CatalogueBuilder};
 
 use super::ddl;
 use super::image::Image;
+use super::index::PRIMARY;
 use super::layer::Sight;
 use super::system;
 
@@ -22,7 +23,7 @@ pub(crate) fn build(image: &Image) -> Catalogue {
     let sight = Sight { layers: &[], image };
     let mut builder = CatalogueBuilder::new();
     for space in SHOWN {
-        for (_, tuple) in sight.range(space, (Unbounded, Unbounded), false) {
+        for (_, tuple) in sight.range(space, PRIMARY, (Unbounded, Unbounded), false) {
             builder = builder.row(space, tuple.to_vec());
         }
     }

@@ -12,11 +12,12 @@ use vestibule_actors::engine::Reply;
 use vestibule_actors::serving::SoloGuard;
 use vestibule_wire::Error;
 
+use super::build::{self, Built};
+use super::define::{define, system_key};
 use super::errors;
-use super::image::{define, system_key};
-use super::index::PRIMARY;
+use super::index::{IndexDef, IndexKind, PRIMARY};
 use super::layer::Sight;
-use super::limits::QUIET_CHECKS_MAX;
+use super::limits::{INDEX_ID_MAX, QUIET_CHECKS_MAX};
 use super::space::SpaceDef;
 use super::system::rows::{IndexRow, SpaceRow, UserRow, check_name};
 use super::system::{self, USER_ID_MIN};
@@ -40,7 +41,7 @@ impl<'r, 'a> Busy<'r, 'a> {
     }
 }
 
-/// Checks a change of a row of a system space.
+/// Checks a change of a row of a system space, and builds the indexes that it asks for.
 ///
 /// # Errors
 ///
@@ -51,13 +52,13 @@ pub(crate) fn check(
     old: Option<&[u8]>,
     new: Option<&[u8]>,
     busy: &mut Busy<'_, '_>,
-) -> Result<(), Error> {
-    match (space.id, old, new) {
+) -> Result<Vec<Built>, Error> {
+    let checked = match (space.id, old, new) {
         (_, None, None) => Ok(()),
         (system::SPACE, old, Some(new)) => put_space(sight, old, new, busy),
         (system::SPACE, Some(old), None) => delete_space(sight, old),
-        (system::INDEX, _, Some(new)) => put_index(sight, new),
-        (system::INDEX, Some(old), None) => delete_index(old),
+        (system::INDEX, _, Some(new)) => return put_index(sight, new, busy),
+        (system::INDEX, Some(old), None) => delete_index(sight, old),
         (system::USER, old, Some(new)) => put_user(sight, old, new),
         (system::USER, Some(old), None) => delete_user(sight, old),
         (system::TRUNCATE, _, Some(new)) => put_truncate(sight, space, new),
@@ -65,7 +66,8 @@ pub(crate) fn check(
             "changes of system space '{}'",
             space.name
         ))),
-    }
+    };
+    checked.map(|()| Vec::new())
 }
 
 fn put_space(
@@ -142,7 +144,7 @@ fn delete_space(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-fn put_index(sight: Sight<'_>, new: &[u8]) -> Result<(), Error> {
+fn put_index(sight: Sight<'_>, new: &[u8], busy: &mut Busy<'_, '_>) -> Result<Vec<Built>, Error> {
     let row = IndexRow::decode(new)?;
     let space = sight.get(system::SPACE, &system_key(&[row.space]));
     let space = SpaceRow::decode(space.ok_or_else(|| Error::no_such_space(row.space))?)?;
@@ -152,45 +154,77 @@ fn put_index(sight: Sight<'_>, new: &[u8]) -> Result<(), Error> {
     }
     check_name(&row.name)?;
     check_index(&space, &row)?;
-    let def = define(&space, std::slice::from_ref(&row))?;
-    // Only the order of tuples that are there already is hard to change.
-    let stored = sight
-        .image
-        .space(row.space)
-        .filter(|stored| !stored.rows.is_empty());
-    let old = stored.and_then(|stored| stored.def.primary.as_ref());
-    if old.is_some_and(|old| {
-        def.primary
-            .as_ref()
-            .is_none_or(|new| new.parts != old.parts)
-    }) {
-        return Err(errors::unsupported(
-            "changing the primary index of a space with tuples",
-        ));
+    let mut indexes = index_rows(sight, row.space)?;
+    indexes.retain(|other| other.id != row.id);
+    if let Some(same) = indexes.iter().find(|other| other.name == row.name) {
+        return Err(errors::duplicate("name", "_index", &same.encode(), new));
     }
-    Ok(())
+    indexes.push(row);
+    // As recovery finds them.
+    indexes.sort_by_key(|index| index.id);
+    let def = define(&space, &indexes)?;
+    if def.primary.is_none() {
+        let why = "can not add a secondary key before primary";
+        return Err(errors::cannot_alter_space(&space.name, why));
+    }
+    check_tuples(sight, &def, busy)?;
+    build_indexes(sight, &def, busy)
+}
+
+/// Builds the indexes of a definition whose keys are not those of the indexes that are there.
+fn build_indexes(
+    sight: Sight<'_>,
+    def: &SpaceDef,
+    busy: &mut Busy<'_, '_>,
+) -> Result<Vec<Built>, Error> {
+    let stored = sight.image.space(def.id);
+    let Some(stored) = stored.filter(|stored| !stored.rows.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let old_primary = stored.def.primary()?;
+    let is_new = |index: &&IndexDef| {
+        let mut old = stored.def.indexes();
+        !old.any(|old| old.id == index.id && old.has_same_keys(index))
+    };
+    let wanted: Vec<_> = def.indexes().filter(is_new).collect();
+    let total = build::work(&stored.rows) * wanted.len() as u64;
+    let mut done = 0;
+    let build = |index: &IndexDef| {
+        let reason = || format!("building index '{}' of space '{}'", index.name, def.name);
+        busy.progress(done, total, reason);
+        let built = build::build(index, &stored.rows, &mut |step| {
+            done += step;
+            busy.progress(done, total, reason);
+        });
+        let tree = built.map_err(|refusal| refusal.error(def, index, old_primary))?;
+        let (space, index) = (def.id, index.id);
+        Ok(Built { space, index, tree })
+    };
+    wanted.into_iter().map(build).collect()
 }
 
 fn check_index(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
     let refuse = |why: &str| Err(errors::cannot_modify_index(&row.name, &space.name, why));
-    match &*row.kind {
-        "tree" => {}
-        "hash" => return Err(errors::unsupported("HASH indexes yet")),
-        _ => return Err(errors::index_type(&row.name, &space.name)),
+    let Some(kind) = IndexKind::from_name(&row.kind) else {
+        return Err(errors::index_type(&row.name, &space.name));
+    };
+    if row.id >= INDEX_ID_MAX {
+        return refuse("index id too big");
     }
-    if row.id != PRIMARY {
-        return Err(errors::unsupported("secondary indexes yet"));
-    }
-    if !row.is_unique {
+    if row.id == PRIMARY && !row.is_unique {
         return refuse("primary key must be unique");
-    }
-    if row.parts.iter().any(|part| part.is_nullable) {
-        return Err(errors::nullable_primary(&space.name));
     }
     if row.parts.is_empty() {
         return refuse("part count must be positive");
     }
     for (at, part) in row.parts.iter().enumerate() {
+        if row.id == PRIMARY && part.is_nullable {
+            return Err(errors::nullable_primary(&space.name));
+        }
+        if part.exclude_null && !part.is_nullable {
+            let why = "exclude_null=true and is_nullable=false are incompatible";
+            return Err(errors::wrong_index_options(at + 1, why));
+        }
         if !part.kind.is_indexable() {
             return refuse(&format!("field type '{}' is not supported", part.kind));
         }
@@ -201,18 +235,25 @@ fn check_index(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
             return refuse("same key part is indexed twice");
         }
     }
-    Ok(())
+    match kind {
+        IndexKind::Hash if !row.is_unique => refuse("HASH index must be unique"),
+        IndexKind::Hash if row.parts.iter().any(|part| part.is_nullable) => {
+            Err(Error::unsupported("HASH", "nullable parts"))
+        }
+        _ => Ok(()),
+    }
 }
 
-fn delete_index(old: &[u8]) -> Result<(), Error> {
+fn delete_index(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
     let row = IndexRow::decode(old)?;
+    let space = sight.get(system::SPACE, &system_key(&[row.space]));
+    let space = SpaceRow::decode(space.ok_or_else(|| Error::no_such_space(row.space))?)?;
     if system::is_system(row.space) {
         let why = "indexes of system spaces are fixed";
-        return Err(errors::cannot_modify_index(
-            &row.name,
-            &row.space.to_string(),
-            why,
-        ));
+        return Err(errors::cannot_modify_index(&row.name, &space.name, why));
+    }
+    if row.id == PRIMARY && index_rows(sight, row.space)?.len() > 1 {
+        return Err(errors::cannot_drop_primary(&space.name));
     }
     Ok(())
 }
@@ -291,6 +332,6 @@ pub(crate) fn users(sight: Sight<'_>) -> Result<Vec<UserRow>, Error> {
 fn rows<'a>(sight: Sight<'a>, space: u32) -> impl Iterator<Item = &'a [u8]> {
     use std::ops::Bound::Unbounded;
     sight
-        .range(space, (Unbounded, Unbounded), false)
+        .range(space, PRIMARY, (Unbounded, Unbounded), false)
         .map(|(_, tuple)| &**tuple)
 }

@@ -6,6 +6,7 @@ use vestibule_wire::msgpack::Reader;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::field::{FieldType, found_name};
+use super::index::{IndexDef, IndexKind};
 use super::print::Printed;
 
 const CREATE_SPACE: ErrorCode = ErrorCode(9);
@@ -14,6 +15,9 @@ const DROP_SPACE: ErrorCode = ErrorCode(11);
 const ALTER_SPACE: ErrorCode = ErrorCode(12);
 const INDEX_TYPE: ErrorCode = ErrorCode(13);
 const MODIFY_INDEX: ErrorCode = ErrorCode(14);
+const DROP_PRIMARY_KEY: ErrorCode = ErrorCode(17);
+const INDEX_PART_TYPE_MISMATCH: ErrorCode = ErrorCode(24);
+const MORE_THAN_ONE_TUPLE: ErrorCode = ErrorCode(41);
 const DROP_USER: ErrorCode = ErrorCode(44);
 const USER_EXISTS: ErrorCode = ErrorCode(46);
 const NO_SUCH_ENGINE: ErrorCode = ErrorCode(57);
@@ -21,6 +25,8 @@ const IDENTIFIER: ErrorCode = ErrorCode(70);
 const INDEX_EXISTS: ErrorCode = ErrorCode(85);
 const WRONG_INDEX_PARTS: ErrorCode = ErrorCode(107);
 const VIEW_IS_RO: ErrorCode = ErrorCode(113);
+const WRONG_INDEX_OPTIONS: ErrorCode = ErrorCode(108);
+const PARTIAL_KEY: ErrorCode = ErrorCode(136);
 const SPACE_FIELD_IS_DUPLICATE: ErrorCode = ErrorCode(149);
 const NULLABLE_PRIMARY: ErrorCode = ErrorCode(152);
 
@@ -51,6 +57,15 @@ pub(crate) fn duplicate(index: &str, space: &str, old: &[u8], new: &[u8]) -> Err
 /// 5
 pub(crate) fn unsupported(feature: &str) -> Error {
     Error::unsupported(PRODUCT, feature)
+}
+
+/// 5, for an option of a field or of an index part.
+pub(crate) fn unsupported_option(of: &str, option: &str) -> Error {
+    match option {
+        "collation" => unsupported("collations other than 'none' and 'binary'"),
+        "path" => unsupported("index parts inside a field ('path')"),
+        _ => unsupported(&format!("the {of} option '{option}'")),
+    }
 }
 
 /// 9
@@ -88,6 +103,12 @@ pub(crate) fn cannot_modify_index(index: &str, space: &str, why: &str) -> Error 
     Error::new(MODIFY_INDEX, message)
 }
 
+/// 17
+pub(crate) fn cannot_drop_primary(space: &str) -> Error {
+    let message = format!("Can't drop primary key in space '{space}' while secondary keys exist");
+    Error::new(DROP_PRIMARY_KEY, message)
+}
+
 /// 18
 pub(crate) fn key_part_type(part: usize, expected: FieldType) -> Error {
     let message = format!(
@@ -112,6 +133,13 @@ pub(crate) fn field_type(path: &str, expected: FieldType, found: &Reader<'_>) ->
         found_name(found)
     );
     Error::new(ErrorCode::FIELD_TYPE, message)
+}
+
+/// 24
+pub(crate) fn part_type_mismatch(path: &str, one: FieldType, another: FieldType) -> Error {
+    let message =
+        format!("Field {path} has type '{one}' in one index, but type '{another}' in another");
+    Error::new(INDEX_PART_TYPE_MISMATCH, message)
 }
 
 /// 27
@@ -140,6 +168,12 @@ pub(crate) fn exact_field_count(found: u32, expected: u32) -> Error {
 pub(crate) fn field_missing(path: &str) -> Error {
     let message = format!("Tuple field {path} required by space format is missing");
     Error::new(ErrorCode::FIELD_MISSING, message)
+}
+
+/// 41
+pub(crate) fn more_than_one_tuple() -> Error {
+    let message = "Get() doesn't support partial keys and non-unique indexes";
+    Error::new(MORE_THAN_ONE_TUPLE, message)
 }
 
 /// 44
@@ -198,6 +232,12 @@ pub(crate) fn wrong_index_parts(why: &str) -> Error {
     Error::new(WRONG_INDEX_PARTS, message)
 }
 
+/// 108
+pub(crate) fn wrong_index_options(field: usize, why: &str) -> Error {
+    let message = format!("Wrong index options (field {field}): {why}");
+    Error::new(WRONG_INDEX_OPTIONS, message)
+}
+
 /// 110
 #[cold]
 pub(crate) fn tuple_too_large(size: usize) -> Error {
@@ -209,15 +249,25 @@ pub(crate) fn tuple_too_large(size: usize) -> Error {
 }
 
 /// 112
-pub(crate) fn index_feature(index: &str, space: &str, feature: &str) -> Error {
+pub(crate) fn index_feature(index: &IndexDef, space: &str, feature: &str) -> Error {
+    let (name, kind) = (&index.name, index.kind);
     let message =
-        format!("Index '{index}' (TREE) of space '{space}' (memtx) does not support {feature}");
+        format!("Index '{name}' ({kind}) of space '{space}' (memtx) does not support {feature}");
     Error::new(ErrorCode::UNSUPPORTED_INDEX_FEATURE, message)
 }
 
 /// 113
 pub(crate) fn view_is_read_only(space: &str) -> Error {
     Error::new(VIEW_IS_RO, format!("View '{space}' is read-only"))
+}
+
+/// 136
+pub(crate) fn partial_key(kind: IndexKind, expected: usize, found: usize) -> Error {
+    let message = format!(
+        "{kind} index  does not support selects via a partial key (expected {expected} parts, got \
+         {found}). Please Consider changing index type to TREE."
+    );
+    Error::new(PARTIAL_KEY, message)
 }
 
 /// 148

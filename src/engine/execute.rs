@@ -11,7 +11,7 @@ use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::Error;
 use vestibule_wire::request::{Body, Delete, Select, Store, Target, Update, Upsert};
 
-use super::index::IndexDef;
+use super::index::{IndexDef, PRIMARY};
 use super::key::Key;
 use super::layer::Sight;
 use super::limits::REPLY_SIZE_MAX;
@@ -63,12 +63,13 @@ impl EmbeddedEngine {
         let mut last = None;
         match &plan.reach {
             Reach::Point(key) if plan.offset == 0 && plan.limit > 0 => {
-                last = sight.get(space.def.id, key);
+                last = sight.find(space.def.id, plan.index.id, key);
                 last.into_iter().for_each(|tuple| rows.push(tuple));
             }
             Reach::Point(_) => {}
             Reach::Range(range) => {
-                let walk = sight.range(space.def.id, range.bounds(), range.is_reverse);
+                let (space, index) = (space.def.id, plan.index.id);
+                let walk = sight.range(space, index, range.bounds(), range.is_reverse);
                 let walk = walk.skip(usize::try_from(plan.offset).unwrap_or(usize::MAX));
                 for (_, tuple) in walk.take(usize::try_from(plan.limit).unwrap_or(usize::MAX)) {
                     if rows.size() + tuple.len() > REPLY_SIZE_MAX {
@@ -97,11 +98,12 @@ impl EmbeddedEngine {
             layers: &[&self.turn],
             image: &image,
         };
+        let (space, index) = (space.def.id, plan.index.id);
         Ok(match &plan.reach {
-            Reach::Point(key) => usize::from(sight.get(space.def.id, key).is_some()),
-            Reach::Range(range) if range.is_everything() => sight.len(space.def.id),
+            Reach::Point(key) => usize::from(sight.find(space, index, key).is_some()),
+            Reach::Range(range) if range.is_everything() => sight.len(space, index),
             Reach::Range(range) => sight
-                .range(space.def.id, range.bounds(), range.is_reverse)
+                .range(space, index, range.bounds(), range.is_reverse)
                 .count(),
         })
     }
@@ -110,13 +112,15 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// 36, 35, 19, 18.
-    pub(crate) fn check_whole_key(&self, space: Target<'_>, key: &[u8]) -> Result<(), Error> {
-        self.definitions
-            .resolve(space)?
-            .primary()?
-            .whole_key(key)
-            .map(drop)
+    /// 36, 35, 41, 19, 18.
+    pub(crate) fn check_whole_key(
+        &self,
+        space: Target<'_>,
+        index: Target<'_>,
+        key: &[u8],
+    ) -> Result<(), Error> {
+        let index = self.definitions.resolve(space)?.index(index)?;
+        index.whole_key(key).map(drop)
     }
 
     /// The space that a request changes.
@@ -152,23 +156,85 @@ impl EmbeddedEngine {
         let space = self.writable(store.space)?;
         let key = self.admit(space, space.primary()?, store.tuple)?;
         if existing == Existing::Refuse {
-            self.check_absent(space, &key, store.tuple)?;
+            self.check_free(space, space.primary()?, &key, store.tuple)?;
         }
         let tuple: Tuple = store.tuple.into();
         if system::is_system(space.id) {
             return self.store_system(&space.clone(), key, Some(tuple), reply);
+        }
+        if !space.secondaries.is_empty() {
+            let space = space.clone();
+            let old = self.look(|sight| sight.get(space.id, &key).cloned());
+            self.change(&space, key, old.as_ref(), Some(tuple))?;
+            return push(store.tuple, reply);
         }
         let space = space.id;
         self.turn.set(space, key, Some(tuple));
         push(store.tuple, reply)
     }
 
-    fn check_absent(&self, space: &SpaceDef, key: &Key, tuple: &[u8]) -> Result<(), Error> {
-        self.look(|sight| match sight.get(space.id, key) {
-            Some(old) => {
-                let index = &space.primary()?.name;
-                Err(errors::duplicate(index, &space.name, old, tuple))
+    /// Changes one tuple of a user's space, in every index.
+    ///
+    /// # Errors
+    ///
+    /// 3 if the new tuple has another tuple's key in a unique index; nothing is changed then.
+    fn change(
+        &mut self,
+        space: &Arc<SpaceDef>,
+        key: Key,
+        old: Option<&Tuple>,
+        new: Option<Tuple>,
+    ) -> Result<(), Error> {
+        if !space.secondaries.is_empty() {
+            self.change_secondaries(space, old, new.as_ref())?;
+        }
+        self.turn.set(space.id, key, new);
+        Ok(())
+    }
+
+    fn change_secondaries(
+        &mut self,
+        space: &SpaceDef,
+        old: Option<&Tuple>,
+        new: Option<&Tuple>,
+    ) -> Result<(), Error> {
+        let mut moves = Vec::with_capacity(space.secondaries.len());
+        for index in &space.secondaries {
+            let key_of = |tuple: Option<&Tuple>| {
+                let key = tuple.map(|tuple| index.stored_key(tuple)).transpose();
+                key.map(Option::flatten)
+                    .map_err(|_| Error::invalid_msgpack("packet body"))
+            };
+            let (from, to) = (key_of(old)?, key_of(new)?);
+            if let (Some(key), Some(tuple)) = (&to, new)
+                && index.is_unique
+                && from != to
+            {
+                self.check_free(space, index, key, tuple)?;
             }
+            moves.push((index.id, from, to));
+        }
+        for (index, from, to) in moves {
+            if let Some(from) = from.filter(|from| to.as_ref() != Some(from)) {
+                self.turn.set_secondary(space.id, index, from, None);
+            }
+            if let Some(to) = to {
+                self.turn.set_secondary(space.id, index, to, new.cloned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no tuple has this key.
+    fn check_free(
+        &self,
+        space: &SpaceDef,
+        index: &IndexDef,
+        key: &Key,
+        tuple: &[u8],
+    ) -> Result<(), Error> {
+        self.look(|sight| match sight.find(space.id, index.id, key) {
+            Some(old) => Err(errors::duplicate(&index.name, &space.name, old, tuple)),
             None => Ok(()),
         })
     }
@@ -193,35 +259,52 @@ impl EmbeddedEngine {
 
     fn update(&mut self, update: &Update<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
         let space = self.writable(update.space)?;
-        let index = space.index(update.index)?;
-        let key = index.whole_key(update.key)?;
-        let Some(old) = self.look(|sight| sight.get(space.id, &key).cloned()) else {
+        let Some((key, old)) = self.locate(space, update.index, update.key)? else {
             return nothing(reply);
         };
         let names = |name: &str| space.field_number(name);
         let new = update::apply(&old, update.ops, update.index_base, &names, Mode::Update)?;
-        if self.admit(space, index, &new)? != key {
+        if self.admit(space, space.primary()?, &new)? != key {
             return Err(errors::primary_key_update(&space.name));
         }
+        let space = space.clone();
         if system::is_system(space.id) {
-            return self.store_system(&space.clone(), key, Some(new.into()), reply);
+            return self.store_system(&space, key, Some(new.into()), reply);
         }
-        let space = space.id;
-        self.turn.set(space, key, Some(new.as_slice().into()));
+        self.change(&space, key, Some(&old), Some(new.as_slice().into()))?;
         push(&new, reply)
+    }
+
+    /// The tuple that a client's whole key leads to, with its key in the primary index.
+    fn locate(
+        &self,
+        space: &SpaceDef,
+        index: Target<'_>,
+        key: &[u8],
+    ) -> Result<Option<(Key, Tuple)>, Error> {
+        let index = space.index(index)?;
+        let key = index.whole_key(key)?;
+        let Some(tuple) = self.look(|sight| sight.find(space.id, index.id, &key).cloned()) else {
+            return Ok(None);
+        };
+        if index.id == PRIMARY {
+            return Ok(Some((key, tuple)));
+        }
+        let key = space.primary()?.key_of(&tuple);
+        let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;
+        Ok(Some((key, tuple)))
     }
 
     fn delete(&mut self, delete: &Delete<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
         let space = self.writable(delete.space)?;
-        let key = space.index(delete.index)?.whole_key(delete.key)?;
-        if system::is_system(space.id) {
-            return self.store_system(&space.clone(), key, None, reply);
-        }
-        let Some(old) = self.look(|sight| sight.get(space.id, &key).cloned()) else {
+        let Some((key, old)) = self.locate(space, delete.index, delete.key)? else {
             return nothing(reply);
         };
-        let space = space.id;
-        self.turn.set(space, key, None);
+        let space = space.clone();
+        if system::is_system(space.id) {
+            return self.store_system(&space, key, None, reply);
+        }
+        self.change(&space, key, Some(&old), None)?;
         push(&old, reply)
     }
 
@@ -231,14 +314,14 @@ impl EmbeddedEngine {
         let key = self.admit(space, primary, upsert.tuple)?;
         let names = |name: &str| space.field_number(name);
         let old = self.look(|sight| sight.get(space.id, &key).cloned());
-        let new = match old {
+        let new = match &old {
             None => {
                 update::check(upsert.ops, upsert.index_base, &names)?;
                 upsert.tuple.to_vec()
             }
             Some(old) => {
                 let base = upsert.index_base;
-                let new = update::apply(&old, upsert.ops, base, &names, Mode::Upsert)?;
+                let new = update::apply(old, upsert.ops, base, &names, Mode::Upsert)?;
                 if self.admit(space, primary, &new)? != key {
                     log::debug!("{}", errors::primary_key_update(&space.name));
                     return nothing(reply);
@@ -246,9 +329,10 @@ impl EmbeddedEngine {
                 new
             }
         };
+        let space = space.clone();
         if system::is_system(space.id) {
             let start = reply.body().len();
-            let done = self.store_system(&space.clone(), key, Some(new.into()), reply)?;
+            let done = self.store_system(&space, key, Some(new.into()), reply)?;
             // UPSERT does not tell what it stored.
             reply.body().truncate(start);
             return if done == Outcome::Done {
@@ -257,8 +341,7 @@ impl EmbeddedEngine {
                 Ok(done)
             };
         }
-        let space = space.id;
-        self.turn.set(space, key, Some(new.into()));
+        self.change(&space, key, old.as_ref(), Some(new.into()))?;
         nothing(reply)
     }
 }

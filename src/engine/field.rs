@@ -49,9 +49,9 @@ const NAMES: [(&str, FieldType); 20] = [
     ("str", FieldType::String),
 ];
 
-const EXT_DECIMAL: i8 = 1;
-const EXT_UUID: i8 = 2;
-const EXT_DATETIME: i8 = 4;
+pub(super) const EXT_DECIMAL: i8 = 1;
+pub(super) const EXT_UUID: i8 = 2;
+pub(super) const EXT_DATETIME: i8 = 4;
 const EXT_INTERVAL: i8 = 6;
 
 impl FieldType {
@@ -86,6 +86,9 @@ impl FieldType {
                 | Self::Boolean
                 | Self::Varbinary
                 | Self::Scalar
+                | Self::Decimal
+                | Self::Uuid
+                | Self::Datetime
         )
     }
 
@@ -94,9 +97,7 @@ impl FieldType {
     pub(crate) fn includes(self, other: Self) -> bool {
         match self {
             Self::Any => true,
-            Self::Scalar => {
-                other.is_indexable() || matches!(other, Self::Decimal | Self::Uuid | Self::Datetime)
-            }
+            Self::Scalar => other.is_indexable(),
             Self::Number => matches!(
                 other,
                 Self::Number | Self::Integer | Self::Unsigned | Self::Double | Self::Decimal

@@ -10,17 +10,17 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
-use super::index::{IndexDef, PRIMARY};
+use super::build::Built;
+use super::define::define;
+use super::index::PRIMARY;
 use super::key::Key;
-use super::layer::{Change, Changes};
+use super::layer::{Change, Changes, Layer};
 use super::space::SpaceDef;
-use super::system::rows::{IndexRow, SpaceRow};
 use super::system::{self, bootstrap};
 use super::tree::Tree;
 use super::tuple::Tuple;
@@ -55,6 +55,44 @@ impl Hasher for SpaceHasher {
 pub(crate) struct Space {
     pub(crate) def: Arc<SpaceDef>,
     pub(crate) rows: Tree,
+    /// The same tuples by the keys of the secondary indexes, each with its number. Recovery leaves
+    /// them empty until all tuples are there.
+    pub(super) secondaries: Vec<(u32, Tree)>,
+}
+
+impl Space {
+    pub(super) fn new(def: SpaceDef, rows: Tree) -> Self {
+        let secondaries = def.secondaries.iter();
+        let secondaries = secondaries.map(|index| (index.id, Tree::default()));
+        Self {
+            secondaries: secondaries.collect(),
+            def: Arc::new(def),
+            rows,
+        }
+    }
+
+    /// The tuples by the keys of one index.
+    #[inline]
+    pub(crate) fn tree(&self, index: u32) -> Option<&Tree> {
+        if index == PRIMARY {
+            return Some(&self.rows);
+        }
+        let found = self.secondaries.iter().find(|(id, _)| *id == index);
+        found.map(|(_, tree)| tree)
+    }
+
+    pub(super) fn tree_mut(&mut self, index: u32) -> Option<&mut Tree> {
+        if index == PRIMARY {
+            return Some(&mut self.rows);
+        }
+        let found = self.secondaries.iter_mut().find(|(id, _)| *id == index);
+        found.map(|(_, tree)| tree)
+    }
+
+    pub(super) fn into_trees(self) -> impl Iterator<Item = Tree> {
+        let secondaries = self.secondaries.into_iter().map(|(_, tree)| tree);
+        std::iter::once(self.rows).chain(secondaries)
+    }
 }
 
 /// All spaces.
@@ -64,8 +102,8 @@ pub(crate) struct Image {
     pub(crate) version: u64,
     /// Grows with every turn that changed spaces, indexes or users.
     pub(crate) schema_version: u64,
-    spaces: BySpace<Space>,
-    names: HashMap<Box<str>, u32>,
+    pub(super) spaces: BySpace<Space>,
+    pub(super) names: HashMap<Box<str>, u32>,
 }
 
 /// What a turn asks for beside the change of its rows.
@@ -92,13 +130,8 @@ impl Image {
         for (space, indexes) in bootstrap::spaces() {
             let def = define(&space, &indexes).expect("the system's own definitions are valid");
             image.names.insert(space.name.clone(), space.id);
-            image.spaces.insert(
-                space.id,
-                Space {
-                    def: Arc::new(def),
-                    rows: Tree::default(),
-                },
-            );
+            let empty = Space::new(def, Tree::default());
+            image.spaces.insert(space.id, empty);
         }
         for (space, tuple) in bootstrap::tuples() {
             image
@@ -162,10 +195,10 @@ impl Image {
         Ok(key)
     }
 
-    /// Applies the changes of one turn, space by space.
-    pub(crate) fn apply(&mut self, turn: impl Iterator<Item = (u32, Changes)>) -> Debris {
+    /// Applies the changes of one turn, space by space, and takes what was built for it.
+    pub(crate) fn apply(&mut self, turn: &mut Layer, built: Vec<Built>) -> Debris {
         let mut aftermath = Aftermath::default();
-        for (id, changes) in turn {
+        for (id, changes) in turn.take() {
             if changes.is_empty() {
                 continue;
             }
@@ -175,15 +208,15 @@ impl Image {
                     .for_each(|(key, change)| aftermath.note(id, key, change));
             }
             let rows = self.spaces.get_mut(&id).map(|space| &mut space.rows);
-            let rows = rows.expect("a change was checked against its space in the same turn");
-            for (key, change) in changes {
-                match change {
-                    Some(tuple) => drop(rows.insert(key, tuple)),
-                    None => drop(rows.remove(&key)),
-                }
+            merge(rows, changes);
+        }
+        for ((space, index), changes) in turn.take_secondaries() {
+            if !changes.is_empty() {
+                let space = self.spaces.get_mut(&space);
+                merge(space.and_then(|space| space.tree_mut(index)), changes);
             }
         }
-        self.finish(aftermath)
+        self.finish(aftermath, built)
             .expect("a definition was checked before it was journaled")
     }
 
@@ -214,99 +247,37 @@ impl Image {
                 aftermath.note(id, &key, &change);
             }
         }
-        self.finish(aftermath).map(drop).map_err(Unfit::Definition)
+        let finished = self.finish(aftermath, Vec::new());
+        finished.map(drop).map_err(Unfit::Definition)
     }
 
-    fn finish(&mut self, aftermath: Aftermath) -> Result<Debris, Error> {
+    fn finish(&mut self, aftermath: Aftermath, mut built: Vec<Built>) -> Result<Debris, Error> {
         let mut debris = Debris::default();
         for id in aftermath.truncated {
             if let Some(space) = self.spaces.get_mut(&id) {
-                debris.0.push(std::mem::take(&mut space.rows));
+                let secondaries = space.secondaries.iter_mut().map(|(_, tree)| tree);
+                let trees = std::iter::once(&mut space.rows).chain(secondaries);
+                debris.0.extend(trees.map(std::mem::take));
             }
         }
         for id in aftermath.redefined {
-            debris.0.extend(self.redefine(id)?);
+            self.redefine(id, &mut built, &mut debris)?;
         }
         self.version += 1;
         self.schema_version += u64::from(aftermath.is_schema_changed);
         Ok(debris)
     }
+}
 
-    /// Derives a space from its rows in `_space` and `_index`. Returns what it no longer holds.
-    fn redefine(&mut self, id: u32) -> Result<Option<Tree>, Error> {
-        let def = self
-            .space_row(id)?
-            .map(|row| define(&row, &self.index_rows(id)?))
-            .transpose()?;
-        let old = self.spaces.remove(&id);
-        if let Some(old) = &old {
-            self.names.remove(&old.def.name);
+/// Puts the changes of an index into its tree.
+fn merge(tree: Option<&mut Tree>, changes: Changes) {
+    let tree = tree.expect("a change was checked against its space in the same turn");
+    for (key, change) in changes {
+        match change {
+            Some(tuple) => drop(tree.insert(key, tuple)),
+            None => drop(tree.remove(&key)),
         }
-        let Some(def) = def else {
-            return Ok(old.map(|space| space.rows));
-        };
-        let mut rows = old.map(|space| space.rows).unwrap_or_default();
-        let debris = def.primary.is_none().then(|| std::mem::take(&mut rows));
-        self.names.insert(def.name.clone(), id);
-        self.spaces.insert(
-            id,
-            Space {
-                def: Arc::new(def),
-                rows,
-            },
-        );
-        Ok(debris)
     }
-
-    fn space_row(&self, id: u32) -> Result<Option<SpaceRow>, Error> {
-        let rows = self.space(system::SPACE).map(|space| &space.rows);
-        let row = rows.and_then(|rows| rows.get(&system_key(&[id])));
-        row.map(|row| SpaceRow::decode(row)).transpose()
-    }
-
-    fn index_rows(&self, id: u32) -> Result<Vec<IndexRow>, Error> {
-        let Some(space) = self.space(system::INDEX) else {
-            return Ok(Vec::new());
-        };
-        let first = system_key(&[id]);
-        let rows = space
-            .rows
-            .range((Bound::Included(&first), Bound::Unbounded), false);
-        let rows = rows.take_while(|(key, _)| first.is_prefix_of(*key));
-        rows.map(|(_, row)| IndexRow::decode(row)).collect()
-    }
-}
-
-/// The definition that rows of `_space` and `_index` give.
-///
-/// # Errors
-///
-/// 27 or 152 if they contradict each other.
-pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef, Error> {
-    let primary = indexes
-        .iter()
-        .find(|index| index.id == PRIMARY)
-        .map(|index| IndexDef {
-            id: index.id,
-            name: index.name.clone(),
-            parts: index.parts.clone().into(),
-        });
-    SpaceDef::new(
-        space.id,
-        &space.name,
-        space.field_count,
-        space.format.clone(),
-        primary,
-    )
-}
-
-/// The key, possibly partial, of a system space whose key parts are numbers.
-pub(crate) fn system_key(parts: &[u32]) -> Key {
-    let mut bytes = Vec::new();
-    for part in parts {
-        bytes.extend_from_slice(&u64::from(*part).to_be_bytes());
-    }
-    Key::from_bytes(&bytes)
 }
 
 impl Aftermath {

@@ -13,6 +13,7 @@ use std::collections::btree_map;
 use std::ops::Bound;
 
 use super::image::Image;
+use super::index::PRIMARY;
 use super::key::{Key, KeyView};
 use super::tree::{self, Tree};
 use super::tuple::Tuple;
@@ -28,6 +29,8 @@ pub(crate) type Changes = BTreeMap<Key, Change>;
 pub(crate) struct Layer {
     /// Few in any turn, so that a search from the start is the quickest. Emptied and kept.
     spaces: Vec<(u32, Changes)>,
+    /// The same changes by the keys of secondary indexes, each by its space's number and its own.
+    secondaries: Vec<((u32, u32), Changes)>,
     is_changed: bool,
 }
 
@@ -44,6 +47,29 @@ impl Layer {
             Some((_, changes)) => drop(changes.insert(key, change)),
             None => self.spaces.push((space, Changes::from([(key, change)]))),
         }
+    }
+
+    /// Sets what becomes of a key of a secondary index.
+    pub(crate) fn set_secondary(&mut self, space: u32, index: u32, key: Key, change: Change) {
+        let mut all = self.secondaries.iter_mut();
+        match all.find(|(id, _)| *id == (space, index)) {
+            Some((_, changes)) => drop(changes.insert(key, change)),
+            None => {
+                let changes = Changes::from([(key, change)]);
+                self.secondaries.push(((space, index), changes));
+            }
+        }
+    }
+
+    /// The changes of one index.
+    fn changes_of(&self, space: u32, index: u32) -> Option<&Changes> {
+        if index == PRIMARY {
+            return self.changes(space);
+        }
+        let mut all = self.secondaries.iter();
+        all.find(|(id, _)| *id == (space, index))
+            .map(|(_, changes)| changes)
+            .filter(|changes| !changes.is_empty())
     }
 
     /// The changes of one space.
@@ -72,8 +98,15 @@ impl Layer {
             .map(|(id, changes)| (*id, std::mem::take(changes)))
     }
 
+    /// Takes the changes of secondary indexes out, index by index.
+    pub(crate) fn take_secondaries(&mut self) -> impl Iterator<Item = ((u32, u32), Changes)> {
+        let all = self.secondaries.iter_mut();
+        all.map(|(id, changes)| (*id, std::mem::take(changes)))
+    }
+
     pub(crate) fn clear(&mut self) {
         self.take().for_each(drop);
+        self.take_secondaries().for_each(drop);
     }
 }
 
@@ -97,44 +130,63 @@ impl<'a> Sight<'a> {
         self.image.space(space)?.rows.get(key)
     }
 
-    /// Whether what is seen of a space is the image alone.
-    fn is_plain(&self, space: u32) -> bool {
-        self.layers
-            .iter()
-            .all(|layer| layer.changes(space).is_none())
+    /// The tuple with this key in any index.
+    pub(crate) fn find(&self, space: u32, index: u32, key: &Key) -> Option<&'a Tuple> {
+        if index == PRIMARY {
+            return self.get(space, key);
+        }
+        let mut changes = self.layers.iter();
+        let changed = changes.find_map(|layer| layer.changes_of(space, index)?.get(key));
+        match changed {
+            Some(change) => change.as_ref(),
+            None => self.image.space(space)?.tree(index)?.get(key),
+        }
     }
 
-    /// Tuples of a space.
-    pub(crate) fn len(&self, space: u32) -> usize {
-        let Some(rows) = self.image.space(space).map(|space| &space.rows) else {
+    /// Whether what is seen of an index is the image alone.
+    fn is_plain(&self, space: u32, index: u32) -> bool {
+        self.layers
+            .iter()
+            .all(|layer| layer.changes_of(space, index).is_none())
+    }
+
+    fn tree(&self, space: u32, index: u32) -> Option<&'a Tree> {
+        self.image.space(space)?.tree(index)
+    }
+
+    /// Tuples of an index.
+    pub(crate) fn len(&self, space: u32, index: u32) -> usize {
+        let Some(rows) = self.tree(space, index) else {
             return 0;
         };
-        if self.is_plain(space) {
+        if self.is_plain(space, index) {
             return rows.len();
         }
         if let [only] = self.layers {
-            let changes = only.changes(space).into_iter().flatten();
+            let changes = only.changes_of(space, index).into_iter().flatten();
             let difference = changes.fold(0, |sum: isize, (key, change)| {
                 sum + isize::from(change.is_some()) - isize::from(rows.get(key).is_some())
             });
             return rows.len().saturating_add_signed(difference);
         }
-        self.range(space, (Bound::Unbounded, Bound::Unbounded), false)
+        self.range(space, index, (Bound::Unbounded, Bound::Unbounded), false)
             .count()
     }
 
-    /// The tuples of a space between two bounds, in either direction.
+    /// The tuples of an index between two bounds, in either direction.
     pub(crate) fn range(
         &self,
         space: u32,
+        index: u32,
         bounds: (Bound<&Key>, Bound<&Key>),
         is_reverse: bool,
     ) -> Walk<'a> {
-        let rows = self.image.space(space).map(|space| &space.rows);
+        let rows = self.tree(space, index);
         let image = rows.map(|rows| rows.range(bounds, is_reverse));
         let mut sources: Vec<Source<'a>> = Vec::new();
-        if !self.is_plain(space) {
-            let changes = self.layers.iter().filter_map(|layer| layer.changes(space));
+        if !self.is_plain(space, index) {
+            let layers = self.layers.iter();
+            let changes = layers.filter_map(|layer| layer.changes_of(space, index));
             sources.extend(changes.map(|changes| Source {
                 changes: changes.range::<Key, _>(bounds),
                 next: None,

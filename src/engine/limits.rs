@@ -18,6 +18,9 @@ pub const SPACE_ID_MAX: u32 = i32::MAX as u32;
 /// Longest name of a space, index, field or user, in bytes, as in Tarantool.
 pub const NAME_SIZE_MAX: usize = 65_000;
 
+/// Numbers of indexes are below this, as in Tarantool.
+pub const INDEX_ID_MAX: u32 = 128;
+
 /// Most parts of an index, as in Tarantool.
 pub const INDEX_PARTS_MAX: usize = 255;
 

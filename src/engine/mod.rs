@@ -17,6 +17,7 @@
 //! | `layer` | changes above the image, and the data as seen through them |
 //! | `tuple`, `tree` | a tuple, and tuples by key |
 //! | `image` | every space with its tuples |
+//! | `define`, `build` | spaces from their definitions, indexes from the tuples there are |
 //! | `scan` | SELECT, from iterator and key to a range |
 //! | `execute` | requests |
 //! | `ddl`, `system` | the system spaces, and what may be written there |
@@ -25,8 +26,10 @@
 //! | `update` | operations of UPDATE and UPSERT |
 //! | `view`, `catalogue` | what sessions answer from |
 
+mod build;
 mod catalogue;
 pub(crate) mod ddl;
+pub(crate) mod define;
 pub(crate) mod errors;
 mod execute;
 pub(crate) mod field;
@@ -57,6 +60,7 @@ use vestibule_actors::engine::{Engine, Fault, Outcome, Progress, ReadView, Reply
 use vestibule_wire::request::Target;
 use vestibule_wire::{Error, ErrorCode};
 
+use build::Built;
 use ddl::Busy;
 use image::{BySpace, Debris, Image};
 pub use journal::JournalSync;
@@ -101,6 +105,8 @@ pub struct EmbeddedEngine {
     /// The image's definitions, to be looked at without its lock.
     definitions: Definitions,
     turn: Layer,
+    /// Indexes for the definitions that the turn changes.
+    built: Vec<Built>,
     /// Whether the turn changes definitions: whatever comes next must wait for its commit.
     is_ddl: bool,
     /// Open once recovery is done.
@@ -153,6 +159,7 @@ impl EmbeddedEngine {
             image: Arc::new(RwLock::new(image)),
             options,
             turn: Layer::default(),
+            built: Vec::new(),
             is_ddl: false,
             journal: None,
             record: Vec::new(),
@@ -243,7 +250,7 @@ impl EmbeddedEngine {
         let result = work(self);
         match &result {
             Ok(_) => self.is_ddl = !self.turn.is_empty(),
-            Err(_) => self.turn.clear(),
+            Err(_) => self.forget_turn(),
         }
         result.map(Some)
     }
@@ -274,11 +281,13 @@ impl EmbeddedEngine {
         new: Option<Tuple>,
         reply: &Reply<'_>,
     ) -> Result<Option<Tuple>, Error> {
-        let old = self.look(|sight| {
+        let (old, built) = self.look(|sight| {
             let old = sight.get(space.id, &key).cloned();
             let mut busy = Busy::new(reply);
-            ddl::check(sight, space, old.as_deref(), new.as_deref(), &mut busy).map(|()| old)
+            let built = ddl::check(sight, space, old.as_deref(), new.as_deref(), &mut busy)?;
+            Ok::<_, Error>((old, built))
         })?;
+        self.built.extend(built);
         if old.is_some() || new.is_some() {
             self.turn.set(space.id, key, new);
         }
@@ -324,9 +333,15 @@ impl EmbeddedEngine {
         })
     }
 
+    fn forget_turn(&mut self) {
+        self.turn.clear();
+        let built = self.built.drain(..).map(|built| built.tree);
+        discard(Debris(built.collect()));
+    }
+
     fn apply(&mut self) {
         let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
-        let debris = image.apply(self.turn.take());
+        let debris = image.apply(&mut self.turn, std::mem::take(&mut self.built));
         drop(image);
         discard(debris);
         if self.is_ddl {
@@ -369,6 +384,7 @@ impl Engine for EmbeddedEngine {
             Ok(())
         };
         self.journal = Some(Journal::open(options, &mut replay, progress)?);
+        image.build_secondaries(force, progress)?;
         self.definitions = Definitions::of(&image);
         self.catalogue = Arc::new(catalogue::build(&image));
         Ok(())
@@ -389,7 +405,7 @@ impl Engine for EmbeddedEngine {
         let appended = self.append();
         match appended {
             Ok(()) => self.apply(),
-            Err(_) => self.turn.clear(),
+            Err(_) => self.forget_turn(),
         }
         self.is_ddl = false;
         appended

@@ -13,7 +13,7 @@ use super::image::{Replayed, Unfit};
 use super::layer::Layer;
 
 /// The first byte. Changes with this layout and with that of encoded keys.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Appends a turn.
 pub(crate) fn encode(turn: &Layer, out: &mut Vec<u8>) {

@@ -8,6 +8,9 @@
 //!        ◀─── LE ────────────────────┘
 //!                └──────── GE, ALL ─────────────▶
 //! ```
+//!
+//! NP and PP see the last part of the key, a string, as the beginning of a string: NP goes on from
+//! the first one that does not begin like this, PP goes back from the last one before it.
 
 use std::ops::Bound;
 
@@ -17,7 +20,7 @@ use vestibule_wire::Error;
 use vestibule_wire::request::{After, Iterator as Walking, Select};
 
 use super::errors;
-use super::index::IndexDef;
+use super::index::{Given, IndexDef, IndexKind};
 use super::key::Key;
 use super::space::SpaceDef;
 
@@ -53,23 +56,29 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     ///
-    /// Those of the index (35, 148), the iterator (1, 112), the key (31, 18), the position (247),
-    /// in this order.
+    /// Those of the index (35, 148), the iterator (1), the key (31, 18, 136), what the index does not
+    /// support (112), the position (247), in this order.
     #[inline]
     pub(crate) fn new(space: &'a SpaceDef, select: &Select<'_>) -> Result<Self, Error> {
         let index = space.index(select.index)?;
         let walking = Walking::from_code(select.iterator)?;
-        if walking as u8 > Walking::Gt as u8 {
-            let feature = "requested iterator type";
-            return Err(errors::index_feature(&index.name, &space.name, feature));
+        let given = index.partial_key(select.key)?;
+        if is_for_other_types(walking) || index.kind == IndexKind::Hash {
+            check_support(space, index, walking, &given, select)?;
         }
-        let (key, parts) = index.partial_key(select.key)?;
-        let is_whole = parts == index.parts.len();
+        let is_whole = given.parts == index.parts.len() && index.is_unique && !given.has_null;
         let is_equal = matches!(walking, Walking::Eq | Walking::Req);
         let reach = if is_whole && is_equal && select.after == After::Start {
-            Reach::Point(key)
+            Reach::Point(given.key)
         } else {
-            let mut range = Range::new(walking, key);
+            let is_whole_hash = index.kind == IndexKind::Hash && walking == Walking::All;
+            let mut range = match walking {
+                Walking::NextPrefix if given.ends_in_text => {
+                    Range::beyond(&given.key.without_end())
+                }
+                _ if is_whole_hash => Range::new(walking, Key::from_bytes(&[])),
+                _ => Range::new(walking, given.key),
+            };
             if select.after != After::Start {
                 range.start_after(position(index, &select.after)?)?;
             }
@@ -100,22 +109,63 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// Iterators of the index types that are not here.
+fn is_for_other_types(walking: Walking) -> bool {
+    use Walking::{BitsAllNotSet, BitsAllSet, BitsAnySet, Neighbor, Overlaps};
+    matches!(
+        walking,
+        BitsAllSet | BitsAnySet | BitsAllNotSet | Overlaps | Neighbor
+    )
+}
+
+/// What only some indexes can do.
+#[cold]
+fn check_support(
+    space: &SpaceDef,
+    index: &IndexDef,
+    walking: Walking,
+    given: &Given,
+    select: &Select<'_>,
+) -> Result<(), Error> {
+    let unsupported = |feature| Err(errors::index_feature(index, &space.name, feature));
+    let is_hash = index.kind == IndexKind::Hash;
+    let is_ranged = matches!(walking, Walking::All | Walking::Gt);
+    let is_key_fit = given.parts == index.parts.len() || (given.parts == 0 && is_ranged);
+    if is_hash && !is_key_fit {
+        let expected = index.parts.len();
+        return Err(errors::partial_key(index.kind, expected, given.parts));
+    }
+    if is_for_other_types(walking) || (is_hash && !is_ranged && walking != Walking::Eq) {
+        return unsupported("requested iterator type");
+    }
+    if is_hash && (select.fetch_position || select.after != After::Start) {
+        return unsupported("pagination");
+    }
+    Ok(())
+}
+
 /// The key that a client wants to go on after.
 fn position(index: &IndexDef, after: &After<'_>) -> Result<Key, Error> {
     let invalid = errors::iterator_position;
     match after {
         After::Start => Ok(Key::from_bytes(&[])),
-        After::Tuple(tuple) => index.key_of(tuple).map_err(|_| invalid()),
+        After::Tuple(tuple) => {
+            let key = index.stored_key(tuple).map_err(|_| invalid())?;
+            key.ok_or_else(invalid)
+        }
         After::Position(position) => {
             let key = STANDARD_NO_PAD.decode(position).map_err(|_| invalid())?;
-            index.whole_key(&key).map_err(|_| invalid())
+            index.read_key(&key).map_err(|_| invalid())
         }
     }
 }
 
 impl Range {
     fn new(walking: Walking, key: Key) -> Self {
-        let is_reverse = matches!(walking, Walking::Req | Walking::Lt | Walking::Le);
+        let is_reverse = matches!(
+            walking,
+            Walking::Req | Walking::Lt | Walking::Le | Walking::PreviousPrefix
+        );
         if key.is_empty() {
             return Self {
                 lower: Bound::Unbounded,
@@ -127,19 +177,29 @@ impl Range {
         let until_beyond = beyond.clone().map_or(Bound::Unbounded, Bound::Excluded);
         let (lower, upper) = match walking {
             Walking::Eq | Walking::Req => (Bound::Included(key), until_beyond),
-            Walking::Lt => (Bound::Unbounded, Bound::Excluded(key)),
+            Walking::Lt | Walking::PreviousPrefix => (Bound::Unbounded, Bound::Excluded(key)),
             Walking::Le => (Bound::Unbounded, until_beyond),
-            Walking::Gt => match beyond {
-                Some(beyond) => (Bound::Included(beyond), Bound::Unbounded),
-                // Nothing is beyond the last prefix.
-                None => (Bound::Included(key.clone()), Bound::Excluded(key)),
-            },
+            Walking::Gt | Walking::NextPrefix => return Self::beyond(&key),
             _ => (Bound::Included(key), Bound::Unbounded),
         };
         Self {
             lower,
             upper,
             is_reverse,
+        }
+    }
+
+    /// Everything beyond the keys that begin with this one.
+    fn beyond(key: &Key) -> Self {
+        let (lower, upper) = match key.after_prefix() {
+            Some(beyond) => (Bound::Included(beyond), Bound::Unbounded),
+            // Nothing is beyond the last prefix.
+            None => (Bound::Included(key.clone()), Bound::Excluded(key.clone())),
+        };
+        Self {
+            lower,
+            upper,
+            is_reverse: false,
         }
     }
 

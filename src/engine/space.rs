@@ -18,6 +18,8 @@ pub(crate) struct SpaceDef {
     /// The format as it was given.
     pub(crate) format: Vec<Field>,
     pub(crate) primary: Option<IndexDef>,
+    /// All other indexes, by number.
+    pub(crate) secondaries: Box<[IndexDef]>,
     /// What format and index together ask of the first fields.
     rules: Box<[Rule]>,
 }
@@ -35,8 +37,6 @@ struct Rule {
     kind: FieldType,
     /// Also: may be missing at the tuple's end.
     is_nullable: bool,
-    /// Extension values have no place in keys yet.
-    is_key: bool,
 }
 
 impl SpaceDef {
@@ -44,53 +44,39 @@ impl SpaceDef {
     ///
     /// # Errors
     ///
-    /// 27 if an index part's type contradicts the format's, 152 if it may be null there.
+    /// 27 if an index part's type contradicts the format's, 24 if it contradicts another index's,
+    /// 152 if a part of the primary index may be null in the format.
     pub(crate) fn new(
         id: u32,
         name: &str,
         field_count: u32,
         format: Vec<Field>,
-        primary: Option<IndexDef>,
+        indexes: Vec<IndexDef>,
     ) -> Result<Self, Error> {
-        let mut rules: Vec<Rule> = format
-            .iter()
-            .map(|field| Rule {
-                kind: field.kind,
-                is_nullable: field.is_nullable || field.kind == FieldType::Any,
-                is_key: false,
-            })
-            .collect();
-        for part in primary.iter().flat_map(|index| &index.parts) {
-            let field = part.field as usize;
-            if rules.len() <= field {
-                let free = Rule {
-                    kind: FieldType::Any,
-                    is_nullable: true,
-                    is_key: false,
-                };
-                rules.resize(field + 1, free);
-            }
-            let rule = &mut rules[field];
-            if rule.kind.includes(part.kind) {
-                rule.kind = part.kind;
-            } else if !part.kind.includes(rule.kind) {
-                let path = errors::field_path(field, format.get(field).map(|field| &*field.name));
-                return Err(errors::format_mismatch(&path, rule.kind, part.kind));
-            }
-            if format.get(field).is_some_and(|field| field.is_nullable) {
+        let of_primary = indexes.iter().filter(|index| index.id == PRIMARY);
+        for part in of_primary.flat_map(|index| &index.parts) {
+            let field = format.get(part.field as usize);
+            if field.is_some_and(|field| field.is_nullable) {
                 return Err(errors::nullable_primary(name));
             }
-            (rule.is_nullable, rule.is_key) = (false, true);
         }
-        let rules = rules.into_boxed_slice();
+        let rules = rules(&format, &indexes)?;
+        let (primary, secondaries): (Vec<_>, Vec<_>) =
+            indexes.into_iter().partition(|index| index.id == PRIMARY);
         Ok(Self {
             id,
             name: name.into(),
             field_count,
             format,
-            primary,
+            primary: primary.into_iter().next(),
+            secondaries: secondaries.into(),
             rules,
         })
+    }
+
+    /// Every index.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = &IndexDef> {
+        self.primary.iter().chain(&self.secondaries)
     }
 
     /// Whether a tuple, a MessagePack array, may be stored here.
@@ -160,9 +146,9 @@ impl SpaceDef {
     /// 35 or 148 if there is none.
     #[inline]
     pub(crate) fn index(&self, index: Target<'_>) -> Result<&IndexDef, Error> {
-        let found = self.primary.as_ref().filter(|primary| match index {
-            Target::Id(id) => id == primary.id,
-            Target::Name(name) => *name == *primary.name,
+        let found = self.indexes().find(|own| match index {
+            Target::Id(id) => id == own.id,
+            Target::Name(name) => *name == *own.name,
         });
         found.ok_or_else(|| match index {
             Target::Id(id) => Error::no_such_index_id(u64::from(id), &self.name),
@@ -177,16 +163,49 @@ impl SpaceDef {
     /// 35 if there is none yet: nothing can be stored.
     #[inline]
     pub(crate) fn primary(&self) -> Result<&IndexDef, Error> {
-        self.index(Target::Id(PRIMARY))
+        let none = || Error::no_such_index_id(u64::from(PRIMARY), &self.name);
+        self.primary.as_ref().ok_or_else(none)
     }
+}
+
+/// What a format and indexes together ask: the narrowest type, and a null only if nobody minds.
+fn rules(format: &[Field], indexes: &[IndexDef]) -> Result<Box<[Rule]>, Error> {
+    let of_format = format.iter().map(|field| Rule {
+        kind: field.kind,
+        is_nullable: field.is_nullable,
+    });
+    let mut rules: Vec<Rule> = of_format.collect();
+    let mut is_key = vec![false; rules.len()];
+    for part in indexes.iter().flat_map(|index| &index.parts) {
+        let field = part.field as usize;
+        if rules.len() <= field {
+            let free = Rule {
+                kind: FieldType::Any,
+                is_nullable: true,
+            };
+            rules.resize(field + 1, free);
+            is_key.resize(field + 1, false);
+        }
+        let rule = &mut rules[field];
+        if rule.kind.includes(part.kind) {
+            rule.kind = part.kind;
+        } else if !part.kind.includes(rule.kind) {
+            let path = errors::field_path(field, format.get(field).map(|field| &*field.name));
+            return Err(if is_key[field] {
+                errors::part_type_mismatch(&path, rule.kind, part.kind)
+            } else {
+                errors::format_mismatch(&path, rule.kind, part.kind)
+            });
+        }
+        rule.is_nullable &= part.is_nullable;
+        is_key[field] = true;
+    }
+    Ok(rules.into())
 }
 
 impl Rule {
     #[inline]
     fn accepts(self, reader: &Reader<'_>) -> bool {
-        if self.kind.accepts(reader) {
-            return !self.is_key || reader.peek() != Ok(Kind::Ext);
-        }
-        self.is_nullable && reader.peek() == Ok(Kind::Nil)
+        self.kind.accepts(reader) || (self.is_nullable && reader.peek() == Ok(Kind::Nil))
     }
 }

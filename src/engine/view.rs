@@ -20,6 +20,7 @@ use super::key::{Key, KeyView};
 use super::layer::Walk;
 use super::limits::{REPLY_SIZE_MAX, VIEW_STEP_BYTES_MAX, VIEW_STEP_TUPLES_MAX};
 use super::scan::{Plan, Reach};
+use super::tree::Tree;
 use super::tuple::Tuple;
 
 /// A window on the image.
@@ -60,7 +61,7 @@ impl ReadView for ImageView {
                 Ok(ViewStep::Done)
             }
             Reach::Range(_) => Step {
-                space,
+                tree: tree(space, &plan),
                 plan,
                 scan,
                 out,
@@ -70,13 +71,19 @@ impl ReadView for ImageView {
     }
 }
 
+fn tree<'a>(space: &'a Space, plan: &Plan<'_>) -> &'a Tree {
+    space
+        .tree(plan.index.id)
+        .expect("the plan was made for this space")
+}
+
 fn answer_point(space: &Space, plan: &Plan<'_>, key: &Key, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&BODY_HEAD);
     if plan.offset > 0 || plan.limit == 0 {
         return;
     }
-    if let Some(tuple) = space.rows.get(key) {
+    if let Some(tuple) = tree(space, plan).get(key) {
         out[start + COUNT_AT + 3] = 1;
         out.extend_from_slice(tuple);
         write_position(plan, tuple, start, out);
@@ -93,7 +100,7 @@ fn write_position(plan: &Plan<'_>, last: &[u8], start: usize, out: &mut Vec<u8>)
 
 /// One step over a range.
 struct Step<'a, 's> {
-    space: &'a Space,
+    tree: &'a Tree,
     plan: Plan<'a>,
     /// Its position holds where the body starts (8 bytes), then the last key that was looked at.
     scan: &'s mut Scan,
@@ -108,7 +115,7 @@ impl Step<'_, '_> {
         };
         let limit = u32::try_from(self.plan.limit).unwrap_or(u32::MAX);
         let bytes_max = self.out.len() + VIEW_STEP_BYTES_MAX;
-        let walk = Walk::over(&self.space.rows, range.bounds(), range.is_reverse);
+        let walk = Walk::over(self.tree, range.bounds(), range.is_reverse);
         let mut last: Option<(KeyView<'_>, &Tuple)> = None;
         for (looked_at, (key, tuple)) in walk.enumerate() {
             if self.scan.written >= limit {
@@ -173,7 +180,7 @@ impl Step<'_, '_> {
         // A step that found nothing more ends with the tuple of the step before.
         let last = last
             .map(|(_, tuple)| tuple)
-            .or_else(|| self.space.rows.get(&earlier));
+            .or_else(|| self.tree.get(&earlier));
         if let Some(tuple) = last {
             write_position(&self.plan, tuple, start, self.out);
         }

@@ -1,4 +1,5 @@
-//! `space:create_index`: options and parts as Lua callers write them.
+//! Definitions of indexes: `space:create_index`, `index:alter`, `index:rename`, `index:drop`, with
+//! options and parts as Lua callers write them.
 
 use serde::Serialize;
 use vestibule_actors::engine::Outcome;
@@ -7,11 +8,12 @@ use vestibule_wire::request::Target;
 
 use super::args::{Args, Options, Value, illegal};
 use super::schema::is_binary;
-use super::{EngineCall, altered};
+use super::{EngineCall, altered, no_result};
+use crate::engine::define::system_key;
 use crate::engine::field::FieldType;
 use crate::engine::index::Part;
 use crate::engine::limits::INDEX_PARTS_MAX;
-use crate::engine::space::Field;
+use crate::engine::space::{Field, SpaceDef};
 use crate::engine::system::rows::IndexRow;
 use crate::engine::{ddl, errors, system};
 
@@ -50,6 +52,8 @@ struct CreatedPart {
     #[serde(rename = "type")]
     kind: &'static str,
     is_nullable: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    exclude_null: bool,
 }
 
 impl<'a> CreatedIndex<'a> {
@@ -58,6 +62,7 @@ impl<'a> CreatedIndex<'a> {
             fieldno: part.field + 1,
             kind: part.kind.name(),
             is_nullable: part.is_nullable,
+            exclude_null: part.exclude_null,
         };
         Self {
             id: row.id,
@@ -89,22 +94,75 @@ pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
         let (old, new) = (same.encode(), row.encode());
         return Err(errors::duplicate("primary", "_index", &old, &new));
     }
-    let reply = &call.reply;
-    let done = call
-        .engine
-        .alter(|engine| engine.put_system(system::INDEX, &row.encode(), reply))?;
+    let done = put(call, &row)?;
     altered(call, done, |call, ()| {
         call.reply.value(&CreatedIndex::of(&row))
     })
 }
 
-fn read_row(
-    name: &str,
-    options: &Options<'_>,
-    space: u32,
-    next: u32,
-    format: &[Field],
-) -> Result<IndexRow, Error> {
+fn put(call: &mut EngineCall<'_>, row: &IndexRow) -> Result<Option<()>, Error> {
+    let reply = &call.reply;
+    call.engine
+        .alter(|engine| engine.put_system(system::INDEX, &row.encode(), reply))
+}
+
+fn row_of(call: &EngineCall<'_>, space: u32, index: u32) -> Result<IndexRow, Error> {
+    let rows = call.engine.look(|sight| ddl::index_rows(sight, space))?;
+    let found = rows.into_iter().find(|row| row.id == index);
+    found.ok_or_else(|| Error::no_such_index_id(u64::from(index), &space.to_string()))
+}
+
+/// `index:drop()`
+pub(super) fn drop(call: &mut EngineCall<'_>, space: u32, index: u32) -> Result<Outcome, Error> {
+    let reply = &call.reply;
+    let done = call.engine.alter(|engine| {
+        let indexes = engine.definition(Target::Id(system::INDEX))?;
+        engine.change_system(&indexes, system_key(&[space, index]), None, reply)
+    })?;
+    altered(call, done, |call, _| no_result(call))
+}
+
+/// `index:rename(name)`
+pub(super) fn rename(call: &mut EngineCall<'_>, space: u32, index: u32) -> Result<Outcome, Error> {
+    let mut row = row_of(call, space, index)?;
+    row.name = Args::read(call.args)?.name(0, "name")?.into();
+    let done = put(call, &row)?;
+    altered(call, done, |call, ()| no_result(call))
+}
+
+/// `index:alter(options)`: what is not said stays as it is.
+pub(super) fn alter(
+    call: &mut EngineCall<'_>,
+    space: &SpaceDef,
+    index: u32,
+) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let options = args.options(0, &[&OPTIONS[..], &["name"]].concat())?;
+    refuse_options(&options)?;
+    let mut row = row_of(call, space.id, index)?;
+    if options
+        .uint("id")?
+        .is_some_and(|id| id != u64::from(row.id))
+    {
+        return Err(errors::primary_key_update("_index"));
+    }
+    if let Some(name) = options.text("name")? {
+        row.name = name.into();
+    }
+    if let Some(kind) = options.text("type")? {
+        row.kind = kind.to_ascii_lowercase().into();
+    }
+    if options.get("unique").is_some() {
+        row.is_unique = options.flag("unique")?;
+    }
+    if let Some(parts) = options.get("parts") {
+        row.parts = read_parts(parts, &space.format)?;
+    }
+    let done = put(call, &row)?;
+    altered(call, done, |call, ()| no_result(call))
+}
+
+fn refuse_options(options: &Options<'_>) -> Result<(), Error> {
     for refused in ["sequence", "func"] {
         if options
             .get(refused)
@@ -115,6 +173,17 @@ fn read_row(
             )));
         }
     }
+    Ok(())
+}
+
+fn read_row(
+    name: &str,
+    options: &Options<'_>,
+    space: u32,
+    next: u32,
+    format: &[Field],
+) -> Result<IndexRow, Error> {
+    refuse_options(options)?;
     let id = match options.uint("id")? {
         Some(id) => u32::try_from(id).map_err(|_| illegal("index id is too big"))?,
         None => next,
@@ -124,6 +193,7 @@ fn read_row(
             field: 0,
             kind: FieldType::Unsigned,
             is_nullable: false,
+            exclude_null: false,
         }],
         Some(parts) => read_parts(parts, format)?,
     };
@@ -176,7 +246,8 @@ fn read_parts(parts: &Value<'_>, format: &[Field]) -> Result<Vec<Part>, Error> {
         parts.push(Part {
             field,
             kind,
-            is_nullable: false,
+            is_nullable: is_nullable(field, format),
+            exclude_null: false,
         });
     }
     Ok(parts)
@@ -185,16 +256,13 @@ fn read_parts(parts: &Value<'_>, format: &[Field]) -> Result<Vec<Part>, Error> {
 fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, Error> {
     for option in part.names() {
         let is_harmless = match option {
-            "field" | "type" | "is_nullable" => true,
+            "field" | "type" | "is_nullable" | "exclude_null" => true,
             "collation" => is_binary(part.get(option)),
-            "exclude_null" => part.get(option) == Some(&Value::Bool(false)),
             "sort_order" => part.get(option) == Some(&Value::Str("asc")),
             _ => false,
         };
         if !is_harmless {
-            return Err(errors::unsupported(&format!(
-                "the index part option '{option}'"
-            )));
+            return Err(errors::unsupported_option("index part", option));
         }
     }
     let field = read_field_number(number, part.get("field").or(part.at(1)), format)?;
@@ -205,20 +273,32 @@ fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, 
             .and_then(FieldType::from_name)
             .ok_or_else(|| errors::wrong_index_parts("unknown field type"))?,
     };
-    let is_nullable = match part.get("is_nullable") {
-        Some(Value::Bool(is_nullable)) => *is_nullable,
+    let flag = |name: &str| match part.get(name) {
+        None => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(*flag)),
         Some(_) => {
-            let what =
-                format!("options.parts[{number}]: type (boolean) of is_nullable is expected");
-            return Err(illegal(what));
+            let what = format!("options.parts[{number}]: type (boolean) of {name} is expected");
+            Err(illegal(what))
         }
-        None => false,
     };
+    let exclude_null = flag("exclude_null")?.unwrap_or(false);
+    let told = flag("is_nullable")?;
+    if exclude_null && told == Some(false) {
+        let what = "exclude_null=true and is_nullable=false are incompatible";
+        return Err(illegal(format_args!("options.parts[{number}]: {what}")));
+    }
     Ok(Part {
         field,
         kind,
-        is_nullable,
+        is_nullable: exclude_null || told.unwrap_or(is_nullable(field, format)),
+        exclude_null,
     })
+}
+
+/// Whether the format lets a field be null: what an index follows when nothing is said.
+fn is_nullable(field: u32, format: &[Field]) -> bool {
+    let field = format.get(field as usize);
+    field.is_some_and(|field| field.is_nullable)
 }
 
 /// What an index makes of a field when nothing is said.

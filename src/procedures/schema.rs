@@ -187,7 +187,7 @@ fn read_field(at: usize, field: &Value<'_>, space: &str) -> Result<Field, Error>
             _ => false,
         };
         if !is_harmless {
-            return Err(errors::unsupported(&format!("the field option '{option}'")));
+            return Err(errors::unsupported_option("field", option));
         }
     }
     Ok(Field {

@@ -1,4 +1,5 @@
-//! `box.space.<name>:<method>`: a space's definition, and data by calls.
+//! `box.space.<name>:<method>`, `box.space.<name>.index.<name>:<method>`: a space's definition, and
+//! data by calls.
 
 use vestibule_actors::engine::{Engine, Outcome, Request};
 use vestibule_wire::msgpack::{write_array_len, write_uint};
@@ -10,7 +11,8 @@ use vestibule_wire::{Error, ErrorCode};
 use super::args::{Args, Options, Value, illegal};
 use super::schema::{read_format, second_number};
 use super::{EngineCall, altered, indexes, no_result, raw_result};
-use crate::engine::image::system_key;
+use crate::engine::define::system_key;
+use crate::engine::index::PRIMARY;
 use crate::engine::layer::Sight;
 use crate::engine::system::rows::{SpaceRow, encode_format};
 use crate::engine::{ddl, system};
@@ -20,23 +22,63 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let name = call.name;
     let unknown = || Error::no_such_procedure(name);
     let path = name.strip_prefix("box.space.").ok_or_else(unknown)?;
-    let (space, method) = path.rsplit_once(':').ok_or_else(unknown)?;
-    // As in Lua: where there is no space, there is no method of it.
-    if call.engine.definition(Target::Name(space)).is_err() {
-        return Err(unknown());
+    let (path, method) = path.rsplit_once(':').ok_or_else(unknown)?;
+    let (space, index) = match path.rsplit_once(".index.") {
+        Some((space, index)) if call.engine.definition(Target::Name(path)).is_err() => {
+            (space, Some(index))
+        }
+        _ => (path, None),
+    };
+    // As in Lua: where there is no space, there is no method of it; the same goes for an index.
+    let def = call.engine.definition(Target::Name(space));
+    let def = def.map_err(|_| unknown())?;
+    let Some(index) = index else {
+        return call_space(call, space, method, unknown);
+    };
+    let index = Target::Name(index);
+    let id = def.index(index).map_err(|_| unknown())?.id;
+    let place = Place { space, index };
+    match method {
+        "drop" => indexes::drop(call, def.id, id),
+        "rename" => indexes::rename(call, def.id, id),
+        "alter" => indexes::alter(call, &def, id),
+        "len" => count(call, place, Args::read(&[0x90])?),
+        "count" => count(call, place, Args::read(call.args)?),
+        "delete" | "update" | "get" => data(call, place, method),
+        "select" => select(call, place),
+        "min" => edge(call, place, Walking::Ge, Walking::Eq),
+        "max" => edge(call, place, Walking::Le, Walking::Req),
+        _ => Err(unknown()),
     }
+}
+
+fn call_space(
+    call: &mut EngineCall<'_>,
+    space: &str,
+    method: &str,
+    unknown: impl Fn() -> Error,
+) -> Result<Outcome, Error> {
+    let index = Target::Id(PRIMARY);
+    let place = Place { space, index };
     match method {
         "create_index" => indexes::create(call, space),
         "drop" => drop_space(call, space),
         "format" => format(call, space),
         "truncate" => truncate(call, space),
         "rename" => rename(call, space),
-        "len" => count(call, space, Args::read(&[0x90])?),
-        "count" => count(call, space, Args::read(call.args)?),
-        "insert" | "replace" | "delete" | "update" | "upsert" | "get" => data(call, space, method),
-        "select" => select(call, space),
+        "len" => count(call, place, Args::read(&[0x90])?),
+        "count" => count(call, place, Args::read(call.args)?),
+        "insert" | "replace" | "delete" | "update" | "upsert" | "get" => data(call, place, method),
+        "select" => select(call, place),
         _ => Err(unknown()),
     }
+}
+
+/// Where data is looked up.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    space: &'a str,
+    index: Target<'a>,
 }
 
 fn row_of(sight: Sight<'_>, space: &str) -> Result<SpaceRow, Error> {
@@ -51,7 +93,9 @@ fn drop_space(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> 
         let [indexes, spaces, truncations] = [system::INDEX, system::SPACE, system::TRUNCATE]
             .map(|id| engine.definition(Target::Id(id)));
         let (indexes, spaces, truncations) = (indexes?, spaces?, truncations?);
-        for index in engine.look(|sight| ddl::index_rows(sight, row.id))? {
+        // The primary index goes last: the others need it.
+        let rows = engine.look(|sight| ddl::index_rows(sight, row.id))?;
+        for index in rows.iter().rev() {
             let key = system_key(&[row.id, index.id]);
             engine.change_system(&indexes, key, None, reply)?;
         }
@@ -110,14 +154,14 @@ fn truncate(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
 }
 
 /// `:len()`, `:count()` and `:count(key [, {iterator = …}])`
-fn count(call: &mut EngineCall<'_>, space: &str, args: Args<'_>) -> Result<Outcome, Error> {
+fn count(call: &mut EngineCall<'_>, place: Place<'_>, args: Args<'_>) -> Result<Outcome, Error> {
     let key = key_arg(&args, 0);
     let options = args.options(1, &["iterator"])?;
     let iterator = iterator(&options, &key)?;
     let select = Select {
         iterator,
         key: &key,
-        ..everything(space)
+        ..everything(place)
     };
     let count = call.engine.count(&select)?;
     call.reply.value(&count)
@@ -133,14 +177,13 @@ fn execute(call: &mut EngineCall<'_>, body: Body<'_>) -> Result<Outcome, Error> 
 }
 
 /// Calls whose result is the request's: a tuple, or nothing.
-fn data(call: &mut EngineCall<'_>, space: &str, method: &str) -> Result<Outcome, Error> {
+fn data(call: &mut EngineCall<'_>, place: Place<'_>, method: &str) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
-    let space = Target::Name(space);
+    let (space, index) = (Target::Name(place.space), place.index);
     let array = |at: usize, what: &str| {
         let found = args.raw(at).filter(|raw| is_array(raw));
         found.ok_or_else(|| illegal(format_args!("{what} should be a table")))
     };
-    let index = Target::Id(0);
     let key = key_arg(&args, 0);
     // Fields are counted from 1, as in Lua.
     let index_base = 1;
@@ -178,14 +221,11 @@ fn data(call: &mut EngineCall<'_>, space: &str, method: &str) -> Result<Outcome,
             })
         }
         _ => {
-            call.engine.check_whole_key(space, &key)?;
-            let Target::Name(space) = space else {
-                return Err(Error::no_such_space(""));
-            };
+            call.engine.check_whole_key(space, index, &key)?;
             Body::Select(Select {
                 key: &key,
                 iterator: Walking::Eq as u64,
-                ..everything(space)
+                ..everything(place)
             })
         }
     };
@@ -193,7 +233,7 @@ fn data(call: &mut EngineCall<'_>, space: &str, method: &str) -> Result<Outcome,
 }
 
 /// `:select([key [, {iterator = …, limit = …, offset = …}]])`: one result, the list of tuples.
-fn select(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
+fn select(call: &mut EngineCall<'_>, place: Place<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let key = key_arg(&args, 0);
     let options = args.options(1, &["iterator", "limit", "offset"])?;
@@ -202,7 +242,7 @@ fn select(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
         key: &key,
         limit: options.uint("limit")?.unwrap_or(u64::from(u32::MAX)),
         offset: options.uint("offset")?.unwrap_or(0),
-        ..everything(space)
+        ..everything(place)
     };
     let start = call.reply.body().len();
     let outcome = execute(call, Body::Select(select))?;
@@ -213,10 +253,28 @@ fn select(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
     Ok(outcome)
 }
 
-fn everything(space: &str) -> Select<'_> {
+/// `:min([key])`, `:max([key])`: the first or last tuple, of those that match the key.
+fn edge(
+    call: &mut EngineCall<'_>,
+    place: Place<'_>,
+    of_all: Walking,
+    of_key: Walking,
+) -> Result<Outcome, Error> {
+    let key = key_arg(&Args::read(call.args)?, 0);
+    let walking = if *key == [0x90] { of_all } else { of_key };
+    let select = Select {
+        key: &key,
+        iterator: walking as u64,
+        limit: 1,
+        ..everything(place)
+    };
+    execute(call, Body::Select(select))
+}
+
+fn everything(place: Place<'_>) -> Select<'_> {
     Select {
-        space: Target::Name(space),
-        index: Target::Id(0),
+        space: Target::Name(place.space),
+        index: place.index,
         limit: u64::from(u32::MAX),
         offset: 0,
         iterator: Walking::All as u64,

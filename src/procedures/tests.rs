@@ -131,7 +131,11 @@ fn parts_are_read_in_all_of_luas_ways() {
         ),
         (
             list![table! { field = 2, collation = "unicode" }],
-            "5: vestibule does not support the index part option 'collation'",
+            "5: vestibule does not support collations other than 'none' and 'binary'",
+        ),
+        (
+            list![table! { field = 2, path = "a.b" }],
+            "5: vestibule does not support index parts inside a field ('path')",
         ),
         (
             list![table! { field = 1, is_nullable = true }],
@@ -244,7 +248,7 @@ fn an_index_is_returned_as_tarantool_prints_it() {
         (list!["pk"], "85: Index 'pk' already exists"),
         (
             list!["second"],
-            "5: vestibule does not support secondary indexes yet",
+            r#"[{"id": 1, "name": "second", "space_id": 512, "type": "TREE", "unique": true, "parts": [{"fieldno": 1, "type": "unsigned", "is_nullable": false}]}]"#,
         ),
         (
             list!["x", table! { foo = 1 }],
@@ -422,4 +426,50 @@ fn what_can_be_called_is_listed() {
     ] {
         assert!(names.iter().any(|own| own == name), "{names:?}");
     }
+}
+
+#[test]
+fn an_index_is_altered_renamed_and_dropped() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    rig.call("box.space.s:insert", &((1, "a"),));
+    rig.call("box.space.s:insert", &((2, "a"),));
+    let parts = list![table! { field = 2, type = "string" }];
+    let by_text = table! { parts = parts, unique = false };
+    let created = rig.call("box.space.s:create_index", &("sk", by_text));
+    assert!(created.contains(r#""unique": false"#), "{created}");
+    let call = |rig: &mut Rig, method: &str, args: &V| {
+        rig.call(&format!("box.space.s.index.{method}"), args)
+    };
+    assert_eq!(
+        call(&mut rig, "sk:select", &list!["a"]),
+        r#"[[[1, "a"], [2, "a"]]]"#
+    );
+    assert_eq!(call(&mut rig, "sk:max", &list![]), r#"[[2, "a"]]"#);
+    assert_eq!(call(&mut rig, "sk:min", &list!["b"]), "[]");
+    assert_eq!(call(&mut rig, "sk:count", &list!["a"]), "[2]");
+    assert_eq!(
+        call(&mut rig, "sk:get", &list!["a"]),
+        "41: Get() doesn't support partial keys and non-unique indexes"
+    );
+    assert_eq!(
+        call(&mut rig, "sk:alter", &list![table! { unique = true }]),
+        r#"3: Duplicate key exists in unique index "sk" in space "s" with old tuple - [1, "a"] and new tuple - [2, "a"]"#
+    );
+    assert_eq!(call(&mut rig, "sk:len", &list![]), "[2]");
+    let parts = list![table! { field = 3, type = "unsigned", exclude_null = true }];
+    let changed = table! { name = "n", parts = parts };
+    assert_eq!(call(&mut rig, "sk:alter", &list![changed]), "[]");
+    assert_eq!(call(&mut rig, "n:len", &list![]), "[0]");
+    assert_eq!(call(&mut rig, "n:rename", &list!["m"]), "[]");
+    assert_eq!(
+        call(&mut rig, "pk:drop", &list![]),
+        "17: Can't drop primary key in space 's' while secondary keys exist"
+    );
+    assert_eq!(call(&mut rig, "m:drop", &list![]), "[]");
+    assert_eq!(
+        call(&mut rig, "m:len", &list![]),
+        "33: Procedure 'box.space.s.index.m:len' is not defined"
+    );
+    assert_eq!(call(&mut rig, "pk:drop", &list![]), "[]");
+    assert_eq!(rig.call("box.space.s:drop", &NONE), "[]");
 }

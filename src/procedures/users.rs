@@ -7,7 +7,7 @@ use vestibule_wire::request::Target;
 
 use super::args::{Args, Value, illegal};
 use super::{EngineCall, altered, no_result};
-use crate::engine::image::system_key;
+use crate::engine::define::system_key;
 use crate::engine::system::rows::UserRow;
 use crate::engine::{EmbeddedEngine, ddl, errors, system};
 

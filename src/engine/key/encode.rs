@@ -4,19 +4,19 @@
 //!   unsigned   8 bytes, big-endian
 //!   integer    00 negative, 01 other │ 8 bytes, two's complement
 //!   double     8 bytes, sign bit flipped (all bits if negative); NaN before everything
-//!   number     class │ 8 bytes of the whole part │ 00, or 01 and 8 bytes of the fraction
+//!   number     see [`number`](super::number)                    (decimal: the same)
 //!   boolean    00, 01
 //!   string     the bytes, 00 as 00 ff │ 00 00                   (varbinary: the same)
-//!   scalar     10 boolean, 20 number, 30 string, 40 varbinary │ as above
+//!   uuid       its 16 bytes
+//!   datetime   8 bytes of seconds, sign bit flipped │ 4 bytes of nanoseconds, likewise
+//!   scalar     10 boolean, 20 number, 30 string, 40 varbinary, 50 uuid, 60 datetime │ as above
 //! ```
-//!
-//! Integers and floats of a `number` are compared exactly, as Tarantool does: no integer is rounded
-//! to a float on the way.
 
 use vestibule_wire::msgpack::{DecodeError, Integer, Kind, Reader};
 
 use super::KeyBuilder;
-use crate::engine::field::FieldType;
+use super::number::{push_decimal, push_number};
+use crate::engine::field::{EXT_DATETIME, EXT_DECIMAL, EXT_UUID, FieldType};
 
 /// The value has another type than the part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,15 +32,13 @@ const SCALAR_BOOLEAN: u8 = 0x10;
 const SCALAR_NUMBER: u8 = 0x20;
 const SCALAR_STRING: u8 = 0x30;
 const SCALAR_VARBINARY: u8 = 0x40;
+const SCALAR_UUID: u8 = 0x50;
+const SCALAR_DATETIME: u8 = 0x60;
 
-const NUMBER_NAN: u8 = 0;
-const NUMBER_BELOW: u8 = 1;
-const NUMBER_NEGATIVE: u8 = 2;
-const NUMBER_POSITIVE: u8 = 3;
-const NUMBER_ABOVE: u8 = 4;
-
-/// 2^64: the first float beyond what 8 bytes hold.
-const BEYOND_U64: f64 = 18_446_744_073_709_551_616.0;
+/// What ends a string.
+pub(super) const TEXT_END: [u8; 2] = [0, 0];
+/// Bytes of a UUID.
+const UUID_SIZE: usize = 16;
 
 /// Takes one value from the reader and appends its encoding.
 #[inline]
@@ -71,6 +69,12 @@ fn encode_other(
         FieldType::Boolean => out.push(&[u8::from(reader.read_bool()?)]),
         FieldType::Varbinary => push_text(reader.read_bin()?, out),
         FieldType::Scalar => push_scalar(reader, out)?,
+        FieldType::Decimal => push_decimal(reader, out)?,
+        FieldType::Uuid => match reader.read_ext()? {
+            (EXT_UUID, uuid) if uuid.len() == UUID_SIZE => out.push(uuid),
+            _ => return Err(Mismatch),
+        },
+        FieldType::Datetime => push_datetime(reader, out)?,
         _ => return Err(Mismatch),
     }
     Ok(())
@@ -82,6 +86,12 @@ fn push_scalar(reader: &mut Reader<'_>, out: &mut KeyBuilder) -> Result<(), Mism
         Kind::Uint | Kind::Int | Kind::Float | Kind::Double => (SCALAR_NUMBER, FieldType::Number),
         Kind::Str => (SCALAR_STRING, FieldType::String),
         Kind::Bin => (SCALAR_VARBINARY, FieldType::Varbinary),
+        Kind::Ext => match { *reader }.read_ext()?.0 {
+            EXT_DECIMAL => (SCALAR_NUMBER, FieldType::Number),
+            EXT_UUID => (SCALAR_UUID, FieldType::Uuid),
+            EXT_DATETIME => (SCALAR_DATETIME, FieldType::Datetime),
+            _ => return Err(Mismatch),
+        },
         _ => return Err(Mismatch),
     };
     out.push(&[tag]);
@@ -97,52 +107,23 @@ fn push_integer(value: Integer, out: &mut KeyBuilder) {
     out.push(&bytes);
 }
 
-fn push_number(reader: &mut Reader<'_>, out: &mut KeyBuilder) -> Result<(), Mismatch> {
-    match reader.peek()? {
-        Kind::Uint | Kind::Int => match reader.read_integer()? {
-            Integer::Unsigned(value) => push_ordered(false, value, 0.0, out),
-            Integer::Negative(value) => push_ordered(true, value.unsigned_abs(), 0.0, out),
-        },
-        Kind::Float | Kind::Double => push_float(reader.read_f64()?, out),
+/// Seconds and nanoseconds; the time zone has no part in the order.
+fn push_datetime(reader: &mut Reader<'_>, out: &mut KeyBuilder) -> Result<(), Mismatch> {
+    let (EXT_DATETIME, payload) = reader.read_ext()? else {
+        return Err(Mismatch);
+    };
+    let (seconds, rest) = payload.split_first_chunk().ok_or(Mismatch)?;
+    let nanoseconds = match rest {
+        [] => 0,
+        [nanoseconds @ .., _, _, _, _] => {
+            i32::from_le_bytes(nanoseconds.try_into().map_err(|_| Mismatch)?)
+        }
         _ => return Err(Mismatch),
-    }
+    };
+    let seconds = i64::from_le_bytes(*seconds);
+    out.push(&(seconds ^ i64::MIN).to_be_bytes());
+    out.push(&(nanoseconds ^ i32::MIN).to_be_bytes());
     Ok(())
-}
-
-fn push_float(value: f64, out: &mut KeyBuilder) {
-    if value.is_nan() {
-        out.push(&[NUMBER_NAN]);
-    } else if value.abs() >= BEYOND_U64 {
-        out.push(&[if value < 0.0 {
-            NUMBER_BELOW
-        } else {
-            NUMBER_ABOVE
-        }]);
-        out.push(&ordered_bits(value).to_be_bytes());
-    } else {
-        // Exact: a float has no bits below its fraction's.
-        push_ordered(
-            value < 0.0,
-            value.abs().trunc() as u64,
-            value.abs().fract(),
-            out,
-        );
-    }
-}
-
-/// Magnitude and fraction; for negative numbers every bit is flipped, which turns the order around.
-fn push_ordered(is_negative: bool, whole: u64, fraction: f64, out: &mut KeyBuilder) {
-    let flip = if is_negative { u64::MAX } else { 0 };
-    out.push(&[if is_negative {
-        NUMBER_NEGATIVE
-    } else {
-        NUMBER_POSITIVE
-    }]);
-    out.push(&(whole ^ flip).to_be_bytes());
-    out.push(&[u8::from(fraction > 0.0) ^ flip as u8]);
-    if fraction > 0.0 {
-        out.push(&(fraction.to_bits() ^ flip).to_be_bytes());
-    }
 }
 
 /// The bits of a float as an integer of the same order.
@@ -166,5 +147,5 @@ fn push_text(text: &[u8], out: &mut KeyBuilder) {
         }
         out.push(piece);
     }
-    out.push(&[0, 0]);
+    out.push(&TEXT_END);
 }

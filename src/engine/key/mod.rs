@@ -10,6 +10,7 @@
 //! partial key is a range, and a position is a key.
 
 mod encode;
+mod number;
 #[cfg(test)]
 mod tests;
 
@@ -129,6 +130,14 @@ impl Key {
             }
         }
         None
+    }
+
+    /// The key whose last part, a string, goes on in any way.
+    pub(crate) fn without_end(&self) -> Self {
+        let mut bytes = Vec::with_capacity(self.tail.key_size());
+        self.write(&mut bytes);
+        bytes.truncate(bytes.len().saturating_sub(encode::TEXT_END.len()));
+        Self::from_bytes(&bytes)
     }
 
     /// The first part, of a key that begins with an unsigned number.

@@ -2,7 +2,7 @@ use std::cmp::Ordering;
 
 use proptest::prelude::*;
 use vestibule_wire::msgpack::{
-    Integer, Reader, write_bin, write_bool, write_f64, write_integer, write_str_bytes,
+    Integer, Reader, write_bin, write_bool, write_ext, write_f64, write_integer, write_str_bytes,
 };
 
 use super::{Key, KeyBuilder, encode_part};
@@ -238,5 +238,170 @@ fn a_value_of_another_type_is_refused() {
             encode_part(kind, &mut Reader::new(value), &mut builder).is_err(),
             "{kind:?}"
         );
+    }
+}
+
+/// A decimal as an extension value: digits, and how many of them stand after the point.
+fn decimal(digits: i128, scale: i32) -> Vec<u8> {
+    let mut payload = Vec::new();
+    write_integer(&mut payload, Integer::from_i128(scale.into()).unwrap());
+    let mut nibbles: Vec<u8> = digits.unsigned_abs().to_string().into();
+    nibbles.iter_mut().for_each(|nibble| *nibble -= b'0');
+    nibbles.push(if digits < 0 { 0x0d } else { 0x0c });
+    if nibbles.len() % 2 == 1 {
+        nibbles.insert(0, 0);
+    }
+    payload.extend(nibbles.chunks(2).map(|pair| pair[0] << 4 | pair[1]));
+    let mut out = Vec::new();
+    write_ext(&mut out, 1, &payload);
+    out
+}
+
+fn datetime(seconds: i64, rest: Option<(i32, i16)>) -> Vec<u8> {
+    let mut payload = seconds.to_le_bytes().to_vec();
+    if let Some((nanoseconds, zone)) = rest {
+        payload.extend(nanoseconds.to_le_bytes());
+        payload.extend(zone.to_le_bytes());
+        payload.extend([0, 0]);
+    }
+    let mut out = Vec::new();
+    write_ext(&mut out, 4, &payload);
+    out
+}
+
+fn uuid(first: u8, last: u8) -> Vec<u8> {
+    let mut payload = [0; 16];
+    (payload[0], payload[15]) = (first, last);
+    let mut out = Vec::new();
+    write_ext(&mut out, 2, &payload);
+    out
+}
+
+fn packed(value: Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    value.write(&mut out);
+    out
+}
+
+/// Values in order; those of one row are equal.
+fn ascending(kind: FieldType, rows: &[&[Vec<u8>]]) {
+    let key = |value: &Vec<u8>| {
+        let mut builder = KeyBuilder::default();
+        encode_part(kind, &mut Reader::new(value), &mut builder).unwrap();
+        builder.finish()
+    };
+    let keys: Vec<(usize, Key)> = rows
+        .iter()
+        .enumerate()
+        .flat_map(|(row, values)| values.iter().map(move |value| (row, key(value))))
+        .collect();
+    for (left, one) in &keys {
+        for (right, other) in &keys {
+            assert_eq!(
+                one.cmp(other),
+                left.cmp(right),
+                "{kind}: {left} and {right}"
+            );
+        }
+    }
+}
+
+#[test]
+fn numbers_and_decimals_have_one_order() {
+    let float = |value: f64| packed(Value::Float(value));
+    let int = |value: i128| packed(Value::Int(value));
+    let nines = 99_999_999_999_999_999_999_999_999_999_999_999_999;
+    let rows: &[&[Vec<u8>]] = &[
+        &[float(f64::NAN)],
+        &[float(f64::NEG_INFINITY)],
+        &[float(-1e300)],
+        &[float(-1e38), decimal(-1, -38)],
+        &[decimal(-nines, 0)],
+        &[float(-1e20), decimal(-1, -20), decimal(-1000, -17)],
+        &[int(i64::MIN.into()), decimal(i64::MIN.into(), 0)],
+        &[int(-2), decimal(-20, 1), float(-2.0)],
+        &[float(-1.5), decimal(-15, 1)],
+        &[decimal(-125, 2)],
+        &[int(-1)],
+        &[float(-0.1), decimal(-1, 1)],
+        &[float(-1e-300)],
+        &[int(0), float(-0.0), decimal(0, 5)],
+        &[float(5e-324)],
+        &[decimal(1, 38), float(1e-38)],
+        &[decimal(1, 1), float(0.1), decimal(100, 3)],
+        &[decimal(10_000_000_000_000_001, 17)],
+        &[float(0.1 + 0.2), decimal(30_000_000_000_000_004, 17)],
+        &[int(1), decimal(10, 1)],
+        &[int(100), decimal(1, -2), float(100.0)],
+        &[int(1 << 53), float(9_007_199_254_740_992.0)],
+        &[decimal((1 << 53) * 10 + 5, 1)],
+        &[int((1 << 53) + 1)],
+        &[int((1 << 64) - 1), decimal((1 << 64) - 1, 0)],
+        &[decimal(((1 << 64) - 1) * 10 + 5, 1)],
+        &[decimal(1 << 64, 0)],
+        &[decimal((1 << 64) * 10 + 1, 1)],
+        &[float(2f64.powi(64)), decimal(18_446_744_073_709_552, -3)],
+        &[float(1e20), decimal(1, -20)],
+        &[decimal(nines, 0)],
+        &[float(1e38), decimal(1, -38)],
+        &[float(1e300)],
+        &[float(f64::INFINITY)],
+    ];
+    ascending(FieldType::Number, rows);
+    ascending(FieldType::Scalar, rows);
+    let decimals = [decimal(-5, 0), decimal(0, 0), decimal(3, 2), decimal(4, 2)];
+    ascending(
+        FieldType::Decimal,
+        &decimals.each_ref().map(std::slice::from_ref),
+    );
+}
+
+#[test]
+fn scalars_of_all_types_have_one_order() {
+    let dates: [&[Vec<u8>]; 4] = [
+        &[datetime(-1, Some((5, 0)))],
+        &[datetime(0, None), datetime(0, Some((0, 180)))],
+        &[datetime(0, Some((7, -60)))],
+        &[datetime(1, None)],
+    ];
+    ascending(FieldType::Datetime, &dates);
+    let uuids = [uuid(0, 1), uuid(0, 2), uuid(0x7f, 0), uuid(0x80, 0)];
+    let uuids = uuids.each_ref().map(std::slice::from_ref);
+    ascending(FieldType::Uuid, &uuids);
+    let first: [&[Vec<u8>]; 5] = [
+        &[packed(Value::Bool(true))],
+        &[decimal(-1, 1)],
+        &[packed(Value::Int(7)), decimal(70, 1)],
+        &[packed(Value::Str(b"".to_vec()))],
+        &[packed(Value::Bin(b"".to_vec()))],
+    ];
+    ascending(FieldType::Scalar, &[&first[..], &uuids, &dates].concat());
+}
+
+#[test]
+fn an_extension_value_that_is_none_of_its_type_is_refused() {
+    let ext = |kind, payload: &[u8]| {
+        let mut out = Vec::new();
+        write_ext(&mut out, kind, payload);
+        out
+    };
+    for (kind, value) in [
+        (FieldType::Uuid, ext(2, &[0; 15])),
+        (FieldType::Uuid, decimal(1, 0)),
+        (FieldType::Datetime, ext(4, &[0; 7])),
+        (FieldType::Datetime, ext(4, &[0; 12])),
+        (FieldType::Datetime, uuid(0, 0)),
+        (FieldType::Decimal, ext(1, &[0])),
+        (FieldType::Decimal, ext(1, &[0, 0x11])),
+        (FieldType::Decimal, ext(1, &[0, 0xac])),
+        (FieldType::Decimal, decimal(1, 39)),
+        (FieldType::Decimal, packed(Value::Int(1))),
+        (FieldType::Number, uuid(0, 0)),
+        (FieldType::Scalar, ext(6, &[0])),
+        (FieldType::Scalar, ext(77, &[0])),
+    ] {
+        let mut builder = KeyBuilder::default();
+        let read = encode_part(kind, &mut Reader::new(&value), &mut builder);
+        assert!(read.is_err(), "{kind} {value:x?}");
     }
 }

@@ -140,6 +140,7 @@ impl System {
             field: *field,
             kind: self.fields[*field as usize].1,
             is_nullable: false,
+            exclude_null: false,
         };
         let indexes = self
             .indexes

@@ -256,19 +256,27 @@ impl IndexRow {
 
 /// A pair while nothing but field and type is said: some connectors know no other form.
 fn encode_part(part: &Part, out: &mut Vec<u8>) {
-    if !part.is_nullable {
+    let flags = [
+        ("is_nullable", part.is_nullable),
+        ("exclude_null", part.exclude_null),
+    ];
+    let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
+    let count = flags.clone().count();
+    if count == 0 {
         write_array_len(out, 2);
         write_uint(out, u64::from(part.field));
         write_str(out, part.kind.name());
         return;
     }
-    write_map_len(out, 3);
+    write_map_len(out, 2 + count as u32);
     write_str(out, "field");
     write_uint(out, u64::from(part.field));
     write_str(out, "type");
     write_str(out, part.kind.name());
-    write_str(out, "is_nullable");
-    write_bool(out, true);
+    for (name, is_set) in flags {
+        write_str(out, name);
+        write_bool(out, is_set);
+    }
 }
 
 fn decode_parts(reader: &mut Reader<'_>) -> Result<Vec<Part>, Error> {
@@ -282,7 +290,8 @@ fn decode_parts(reader: &mut Reader<'_>) -> Result<Vec<Part>, Error> {
 /// A part, `[field, type]` or a map.
 fn decode_part(reader: &mut Reader<'_>) -> Result<Part, Error> {
     let wrong = || errors::wrong_index_parts("field id must be an integer");
-    let (mut field, mut kind, mut is_nullable) = (None, None, false);
+    let (mut field, mut kind) = (None, None);
+    let (mut is_nullable, mut exclude_null) = (false, false);
     if reader.peek().map_err(malformed)? == Kind::Array {
         let size = reader.read_array_len().map_err(malformed)?;
         for at in 0..size {
@@ -298,6 +307,7 @@ fn decode_part(reader: &mut Reader<'_>) -> Result<Part, Error> {
                 "field" => field = Some(reader.read_uint().map_err(|_| wrong())?),
                 "type" => kind = Some(reader.read_str().map_err(malformed)?),
                 "is_nullable" => is_nullable = reader.read_bool().map_err(malformed)?,
+                "exclude_null" => exclude_null = reader.read_bool().map_err(malformed)?,
                 option => refuse_option("index part", option, reader)?,
             }
         }
@@ -314,6 +324,7 @@ fn decode_part(reader: &mut Reader<'_>) -> Result<Part, Error> {
         field,
         kind,
         is_nullable,
+        exclude_null,
     })
 }
 
@@ -323,7 +334,6 @@ fn refuse_option(of: &str, option: &str, reader: &mut Reader<'_>) -> Result<(), 
     let is_harmless = match option {
         // These two order by bytes, as all strings are ordered here.
         "collation" => matches!(value, [0x00 | 0x03 | 0xc0]),
-        "exclude_null" => matches!(value, [0xc2]),
         "sort_order" => value == b"\xa3asc",
         "nullable_action" => true,
         _ => matches!(value, [0xc0]),
@@ -331,7 +341,7 @@ fn refuse_option(of: &str, option: &str, reader: &mut Reader<'_>) -> Result<(), 
     if is_harmless {
         return Ok(());
     }
-    Err(errors::unsupported(&format!("the {of} option '{option}'")))
+    Err(errors::unsupported_option(of, option))
 }
 
 impl UserRow {

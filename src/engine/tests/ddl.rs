@@ -122,12 +122,12 @@ fn rows_that_make_no_sense_are_refused() {
             "36: Space '999' does not exist",
         ),
         (
-            put(&mut rig, 288, &index(512, 1, "tree", 0, "unsigned")),
-            "5: vestibule does not support secondary indexes yet",
+            put(&mut rig, 288, &index(512, 128, "tree", 0, "unsigned")),
+            "14: Can't create or modify index 'i' in space 's': index id too big",
         ),
         (
             put(&mut rig, 288, &index(512, 0, "tree", 0, "string")),
-            "5: vestibule does not support changing the primary index of a space with tuples",
+            "23: Tuple field 1 type does not match one required by operation: expected string, got unsigned",
         ),
         (
             put(&mut rig, 288, &index(512, 0, "tree", 0, "any")),

@@ -5,6 +5,8 @@ mod model;
 mod paging;
 mod recovery;
 mod requests;
+mod secondary;
+mod secondary_model;
 mod view;
 
 use std::fs;

@@ -1,0 +1,105 @@
+//! Indexes of tuples that are there already: at recovery, and before a change of definitions.
+//!
+//! ```text
+//!   tuples in the primary's order ─▶ (key, tuple) ─▶ sorted ─▶ tree
+//!                                                      └ equal neighbours: duplicates
+//! ```
+//!
+//! Sorted keys fill a tree's nodes from left to right, which spares the random walk that inserting them
+//! as they come would be.
+
+use vestibule_wire::Error;
+
+use super::errors;
+use super::index::IndexDef;
+use super::key::Key;
+use super::limits::QUIET_CHECKS_MAX;
+use super::space::SpaceDef;
+use super::tree::Tree;
+use super::tuple::Tuple;
+
+/// An index that takes its place once the definition is durable.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) space: u32,
+    pub(crate) index: u32,
+    pub(crate) tree: Tree,
+}
+
+impl Built {
+    pub(crate) fn is_for(&self, space: u32, index: u32) -> bool {
+        (self.space, self.index) == (space, index)
+    }
+}
+
+/// Why an index cannot be built.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// These tuples share a key with the tuple before them, pair by pair.
+    Duplicates(Vec<(Tuple, Tuple)>),
+    /// A tuple has no key.
+    Unfit,
+}
+
+/// Rows that a build passes, each of them twice.
+pub(crate) fn work(rows: &Tree) -> u64 {
+    2 * rows.len() as u64
+}
+
+/// Builds an index. `progress` is told of steps.
+///
+/// # Errors
+///
+/// What stands against it.
+pub(crate) fn build(
+    index: &IndexDef,
+    rows: &Tree,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Tree, Refusal> {
+    let mut step = |done: u64| {
+        if done.is_multiple_of(QUIET_CHECKS_MAX) {
+            progress(QUIET_CHECKS_MAX);
+        }
+    };
+    let mut keys: Vec<(Key, &Tuple)> = Vec::with_capacity(rows.len());
+    for (done, tuple) in (1..).zip(rows.tuples()) {
+        let key = index.stored_key(tuple).map_err(|_| Refusal::Unfit)?;
+        keys.extend(key.map(|key| (key, tuple)));
+        step(done);
+    }
+    // Stable: of tuples with one key, the first is the one that the primary index has first.
+    keys.sort_by(|(left, _), (right, _)| left.cmp(right));
+    let duplicates = duplicates(&keys);
+    if !duplicates.is_empty() {
+        return Err(Refusal::Duplicates(duplicates));
+    }
+    let mut tree = Tree::default();
+    for (done, (key, tuple)) in (1..).zip(keys) {
+        tree.insert(key, tuple.clone());
+        step(done);
+    }
+    Ok(tree)
+}
+
+fn duplicates(keys: &[(Key, &Tuple)]) -> Vec<(Tuple, Tuple)> {
+    let groups = keys.chunk_by(|(left, _), (right, _)| left == right);
+    let pairs = groups.flat_map(|group| {
+        let (first, later) = group.split_first().expect("a group has a member");
+        later
+            .iter()
+            .map(|(_, tuple)| (first.1.clone(), (*tuple).clone()))
+    });
+    pairs.collect()
+}
+
+impl Refusal {
+    /// The error that a client gets: the duplicate that a walk by the old primary index meets first.
+    pub(crate) fn error(self, space: &SpaceDef, index: &IndexDef, walked: &IndexDef) -> Error {
+        let Self::Duplicates(pairs) = self else {
+            return Error::invalid_msgpack("packet body");
+        };
+        let first = pairs.iter().min_by_key(|(_, new)| walked.key_of(new).ok());
+        let (old, new) = first.expect("there is a duplicate");
+        errors::duplicate(&index.name, &space.name, old, new)
+    }
+}
