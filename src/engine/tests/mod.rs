@@ -1,6 +1,7 @@
 //! The engine as Tx drives it, over a journal in a directory of its own.
 
 mod ddl;
+mod index_kinds;
 mod model;
 mod paging;
 mod recovery;
