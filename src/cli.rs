@@ -146,6 +146,16 @@ pub struct ServeArgs {
         value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new()
     )]
     pub administrator: Vec<String>,
+    /// How long the engine may make no progress, with requests waiting, before they are answered busy
+    /// (reason `stalled`); 0 never.
+    #[arg(
+        long,
+        env = "VESTIBULE_TX_STALL_AFTER",
+        value_name = "TIME",
+        default_value = "500ms",
+        value_parser = duration
+    )]
+    pub tx_stall_after: Duration,
     /// How long a stop waits for what is under way; 0 does not wait.
     #[arg(
         long,

@@ -102,6 +102,7 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
             Administrators::Users(args.administrator.clone())
         },
         packet_size_max: args.packet_size_max,
+        tx_stall_after: args.tx_stall_after,
         shutdown_grace_period: args.shutdown_grace_period,
     })
 }

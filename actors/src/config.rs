@@ -31,6 +31,9 @@ pub struct Config {
     /// Largest request, in bytes; at most
     /// [`PACKET_SIZE_MAX`](vestibule_wire::limits::PACKET_SIZE_MAX).
     pub packet_size_max: u64,
+    /// Tx counts as stalled, and the state becomes `Solo`, when requests wait for it and it has made no
+    /// progress for so long; 0 never. It need not be exact: the watchdog looks a few times per period.
+    pub tx_stall_after: Duration,
     /// How long a drain waits unless it is told otherwise.
     pub shutdown_grace_period: Duration,
 }
@@ -47,6 +50,7 @@ impl Default for Config {
             hold: HoldLimits::default(),
             administrators: Administrators::LocalConnections,
             packet_size_max: PACKET_SIZE_MAX_DEFAULT,
+            tx_stall_after: Duration::from_millis(500),
             shutdown_grace_period: Duration::from_secs(3),
         }
     }

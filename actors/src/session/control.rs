@@ -230,6 +230,10 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
             "shutdown_grace_period_ms",
             config.shutdown_grace_period.as_millis() as u64,
         ),
+        (
+            "tx_stall_after_ms",
+            config.tx_stall_after.as_millis() as u64,
+        ),
         ("hold_requests_max", config.hold.requests_max as u64),
         ("hold_bytes_max", config.hold.bytes_max as u64),
         ("hold_time_max_ms", config.hold.time_max.as_millis() as u64),
