@@ -53,6 +53,13 @@ pub const BUFFERS_KEPT_MAX: usize = 64;
 /// How often a session arbiter looks at what has waited too long.
 pub const LANE_SWEEP_PERIOD: Duration = Duration::from_millis(100);
 
+/// How often a connection's time limits are looked at within the shortest of them.
+pub const TIME_LOOKS_PER_LIMIT: u32 = 8;
+/// They are looked at no more often than this.
+pub const TIME_LOOK_MIN: Duration = LANE_SWEEP_PERIOD;
+/// They are looked at at least this often. A look takes some 0.1 µs per connection.
+pub const TIME_LOOK_MAX: Duration = Duration::from_secs(1);
+
 /// Connections accepted before other work of the System arbiter gets its turn.
 pub const ACCEPT_BATCH_MAX: usize = 256;
 /// Length of the queue of connections that the kernel completes before they are accepted.
