@@ -146,6 +146,46 @@ pub struct ServeArgs {
         value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new()
     )]
     pub administrator: Vec<String>,
+    /// How long the engine may make no progress, with requests waiting, before they are answered busy
+    /// (reason `stalled`); 0 never.
+    #[arg(
+        long,
+        env = "VESTIBULE_TX_STALL_AFTER",
+        value_name = "TIME",
+        default_value = "500ms",
+        value_parser = duration
+    )]
+    pub tx_stall_after: Duration,
+    /// How long a request that has begun to arrive may take to come to its end (or to bring another
+    /// 64 KiB) before its connection is closed; 0 for ever.
+    #[arg(
+        long,
+        env = "VESTIBULE_HALF_FRAME_TIMEOUT",
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = duration
+    )]
+    pub half_frame_timeout: Duration,
+    /// How long replies may wait for a client that reads nothing before its connection is closed; 0 for
+    /// ever.
+    #[arg(
+        long,
+        env = "VESTIBULE_UNREAD_TIMEOUT",
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = duration
+    )]
+    pub unread_timeout: Duration,
+    /// How long a connection may be silent, with no request of its under way, before it is closed; 0
+    /// for ever.
+    #[arg(
+        long,
+        env = "VESTIBULE_IDLE_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub idle_timeout: Duration,
     /// How long a stop waits for what is under way; 0 does not wait.
     #[arg(
         long,

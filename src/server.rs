@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::signal::unix;
-use vestibule_actors::config::{Administrators, HoldLimits, SoloPolicy};
+use vestibule_actors::config::{Administrators, HoldLimits, SoloPolicy, TimeLimits};
 use vestibule_actors::serving::Role;
 use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
@@ -102,6 +102,12 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
             Administrators::Users(args.administrator.clone())
         },
         packet_size_max: args.packet_size_max,
+        tx_stall_after: args.tx_stall_after,
+        time_limits: TimeLimits {
+            half_frame: args.half_frame_timeout,
+            unread: args.unread_timeout,
+            idle: args.idle_timeout,
+        },
         shutdown_grace_period: args.shutdown_grace_period,
     })
 }

@@ -206,3 +206,29 @@ fn limit_files(server: &Server, size: &str) {
         .status();
     assert!(status.expect("prlimit (util-linux) can be run").success());
 }
+
+#[derive(Debug, serde::Deserialize)]
+struct Limit {
+    name: String,
+    value: u64,
+}
+
+#[test]
+fn time_limits_come_from_the_command_line_and_are_shown() {
+    let directory = Directory::new();
+    let options = [
+        ("--tx-stall-after", "11s", "tx_stall_after_ms"),
+        ("--half-frame-timeout", "12s", "half_frame_timeout_ms"),
+        ("--unread-timeout", "13s", "unread_timeout_ms"),
+        ("--idle-timeout", "14s", "idle_timeout_ms"),
+    ];
+    let arguments: Vec<_> = options.iter().flat_map(|own| [own.0, own.1]).collect();
+    let server = Server::start(directory.path(), &arguments);
+    let mut operator = server.connect();
+    let what = [&[0x91, 0xa6][..], b"limits"].concat();
+    let shown: Vec<Vec<Limit>> = operator.call("vestibule.show", &what).data();
+    for (value, (_, _, name)) in (11_000..).step_by(1000).zip(options) {
+        let row = shown[0].iter().find(|row| row.name == name);
+        assert_eq!(row.map(|row| row.value), Some(value), "{name}");
+    }
+}

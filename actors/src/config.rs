@@ -31,6 +31,11 @@ pub struct Config {
     /// Largest request, in bytes; at most
     /// [`PACKET_SIZE_MAX`](vestibule_wire::limits::PACKET_SIZE_MAX).
     pub packet_size_max: u64,
+    /// Tx counts as stalled, and the state becomes `Solo`, when requests wait for it and it has made no
+    /// progress for so long; 0 never. It need not be exact: the watchdog looks a few times per period.
+    pub tx_stall_after: Duration,
+    /// How long connections may take.
+    pub time_limits: TimeLimits,
     /// How long a drain waits unless it is told otherwise.
     pub shutdown_grace_period: Duration,
 }
@@ -47,6 +52,8 @@ impl Default for Config {
             hold: HoldLimits::default(),
             administrators: Administrators::LocalConnections,
             packet_size_max: PACKET_SIZE_MAX_DEFAULT,
+            tx_stall_after: Duration::from_millis(500),
+            time_limits: TimeLimits::default(),
             shutdown_grace_period: Duration::from_secs(3),
         }
     }
@@ -98,6 +105,29 @@ impl Default for HoldLimits {
             requests_max: 1024,
             bytes_max: 1 << 20,
             time_max: Duration::from_secs(5),
+        }
+    }
+}
+
+/// After how long a connection is closed, 0 never. They are looked at a few times per limit, at most
+/// once a second: none is cut short, and each may be exceeded by that much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeLimits {
+    /// A request has begun to arrive, and neither its end nor any 64 KiB of it came in this time.
+    pub half_frame: Duration,
+    /// Replies wait, and the client has taken nothing of them in this time.
+    pub unread: Duration,
+    /// Nothing came from the client in this time, and nothing is under way for it. An open transaction
+    /// is nothing under way; a request that runs is.
+    pub idle: Duration,
+}
+
+impl Default for TimeLimits {
+    fn default() -> Self {
+        Self {
+            half_frame: Duration::from_secs(60),
+            unread: Duration::from_secs(60),
+            idle: Duration::ZERO,
         }
     }
 }

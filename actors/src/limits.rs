@@ -26,6 +26,17 @@ pub const TURN_TIME_MAX: Duration = Duration::from_millis(5);
 /// Requests between two looks at the clock within a turn.
 pub const TURN_CLOCK_EVERY: usize = 64;
 
+/// How often the watchdog looks at Tx within `tx_stall_after`.
+pub const WATCHDOG_LOOKS_PER_PERIOD: u32 = 5;
+/// It looks no more often than this, and this often while Tx stands still.
+pub const WATCHDOG_LOOK_MIN: Duration = Duration::from_millis(10);
+/// It looks at least this often, however long the period is.
+pub const WATCHDOG_LOOK_MAX: Duration = Duration::from_millis(250);
+/// Stalls that follow soon on each other need up to so many times `tx_stall_after`.
+pub const STALL_PATIENCE_MAX: u32 = 8;
+/// After so many times `tx_stall_after` without a stall, the next one needs it only once again.
+pub const STALL_CALM_PERIODS: u32 = 20;
+
 /// Bytes taken from a socket in one read.
 pub const READ_SIZE: usize = 64 << 10;
 /// Reads from one socket before its neighbours get their turn.
@@ -41,6 +52,13 @@ pub const BUFFERS_KEPT_MAX: usize = 64;
 
 /// How often a session arbiter looks at what has waited too long.
 pub const LANE_SWEEP_PERIOD: Duration = Duration::from_millis(100);
+
+/// How often a connection's time limits are looked at within the shortest of them.
+pub const TIME_LOOKS_PER_LIMIT: u32 = 8;
+/// They are looked at no more often than this.
+pub const TIME_LOOK_MIN: Duration = LANE_SWEEP_PERIOD;
+/// They are looked at at least this often. A look takes some 0.1 µs per connection.
+pub const TIME_LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// Connections accepted before other work of the System arbiter gets its turn.
 pub const ACCEPT_BATCH_MAX: usize = 256;
@@ -74,6 +92,7 @@ pub const TRANSITIONS_KEPT_MAX: usize = 100;
 pub const SHOW_ROWS_MAX: usize = 10_000;
 
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= LANE_REQUESTS_MAX);
+const _: () = assert!(STALL_PATIENCE_MAX < STALL_CALM_PERIODS);
 const _: () = assert!(INBOX_WAITING_MAX >= READ_SIZE);
 const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX);
 const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX);

@@ -149,7 +149,12 @@ fn spawner<E: Engine>(
             )
         };
         let address = Tx::start_in_arbiter(&arbiter.handle(), start);
-        TxHandle::new(address.clone().recipient(), address.recipient(), generation)
+        TxHandle::new(
+            address.clone().recipient(),
+            address.clone().recipient(),
+            address.recipient(),
+            generation,
+        )
     })
 }
 

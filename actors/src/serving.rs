@@ -4,7 +4,7 @@
 //!   Supervisor, Tx's guards, operators ──store──▶ cell ──load──▶ every session, on every request
 //!                                            └── nudge ──▶ one message per session arbiter
 //!
-//!            recovered               guard, operator
+//!            recovered           guard, operator, watchdog
 //!   Loading ──────────▶ Assist ◀────────────────────▶ Solo
 //!      │                  │        last reason gone    │
 //!      └──────────────────┴───────── drain ────────────┴──▶ Draining ──▶ Stopped
@@ -151,6 +151,7 @@ pub struct Situation {
 enum Declarer {
     Guard(u64),
     Operator,
+    Watchdog,
 }
 
 /// What the state is but for the reasons for solo.
@@ -321,6 +322,26 @@ impl ServingCell {
     pub fn operator_assist(&self, now: Instant) {
         self.change(now, |details| {
             details.solos.retain(|solo| solo.by != Declarer::Operator)
+        });
+    }
+
+    /// The watchdog sees that Tx stands still. Whoever else declares solo knows more: theirs is told.
+    pub(crate) fn stalled(&self, now: Instant) {
+        self.change(now, |details| {
+            let solo = Solo {
+                by: Declarer::Watchdog,
+                reason: "stalled".to_owned(),
+                progress: None,
+                since: now,
+            };
+            details.solos.insert(0, solo);
+        });
+    }
+
+    /// Tx moves again.
+    pub(crate) fn moving(&self, now: Instant) {
+        self.change(now, |details| {
+            details.solos.retain(|solo| solo.by != Declarer::Watchdog);
         });
     }
 

@@ -34,6 +34,21 @@ fn solos_nest_and_assist_returns_with_the_last_one() {
 }
 
 #[test]
+fn a_stall_is_told_only_where_nobody_knows_more_and_ends_by_itself() {
+    let (cell, now) = (ready(), Instant::now());
+    let guard = Solos::new(cell.clone()).enter("building an index");
+    cell.stalled(now);
+    assert_eq!(cell.situation(now).reason, "building an index");
+    drop(guard);
+    assert_eq!(cell.situation(now).reason, "stalled");
+    assert_eq!(cell.load().state, State::Solo);
+    cell.operator_assist(now);
+    assert_eq!(cell.load().state, State::Solo, "not an operator's");
+    cell.moving(now);
+    assert_eq!(cell.load().state, State::Assist);
+}
+
+#[test]
 fn the_epoch_grows_with_every_change_and_only_then() {
     let cell = ready();
     let before = cell.load().epoch;

@@ -13,6 +13,7 @@ use crate::serving::ServingCell;
 use crate::session::LaneHandle;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
+use crate::tx::mark::Mark;
 
 /// One per runtime.
 pub(crate) struct Shared {
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) lanes: OnceLock<Vec<LaneHandle>>,
     pub(crate) counters: Vec<LaneCounters>,
     pub(crate) started: Instant,
+    /// Moves while Tx does.
+    pub(crate) mark: Mark,
     connections: AtomicU64,
     /// Connections whose replies a stop threw away.
     cut_off: AtomicUsize,
@@ -72,6 +75,7 @@ impl Shared {
             lanes: OnceLock::new(),
             counters: counters.collect(),
             started: Instant::now(),
+            mark: Mark::default(),
             connections: AtomicU64::new(0),
             cut_off: AtomicUsize::new(0),
             fault: Mutex::new(None),

@@ -2,7 +2,7 @@
 
 use vestibule_actors::Config;
 use vestibule_actors::limits::LANE_REQUESTS_MAX;
-use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script};
+use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
 
 /// Much more than a socket's buffers and the server's own pause together.
@@ -101,7 +101,7 @@ fn large_requests_and_replies_pass_whole() {
 fn when_every_credit_is_taken_others_are_still_greeted_answered_and_let_go() {
     let config = Config {
         session_threads: 1,
-        ..Config::default()
+        ..config()
     };
     let harness = Harness::start_with(config, Script::default());
     harness.script().hold_tx();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use vestibule_actors::Config;
 use vestibule_actors::config::SoloPolicy;
 use vestibule_actors::serving::State;
-use vestibule_actors::testing::{Harness, RequestBuilder, Script};
+use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
 
 const NO_ARGS: &[u8] = &[0x90];
@@ -146,7 +146,7 @@ fn bad_arguments_of_drain_stop_nothing() {
 fn held_requests_are_answered_when_a_stop_begins() {
     let config = Config {
         solo_policy: SoloPolicy::Hold,
-        ..Config::default()
+        ..config()
     };
     let mut harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();

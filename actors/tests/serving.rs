@@ -6,7 +6,7 @@ use std::time::Duration;
 use vestibule_actors::Config;
 use vestibule_actors::config::{Administrators, SoloPolicy};
 use vestibule_actors::serving::{Role, State};
-use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script};
+use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
 
 const NO_ARGS: &[u8] = &[0x90];
@@ -99,7 +99,7 @@ fn no_request_is_both_refused_and_executed_however_solo_comes_and_goes() {
     let harness = Harness::start_with(
         Config {
             session_threads: 2,
-            ..Config::default()
+            ..config()
         },
         Script::default(),
     );
@@ -171,7 +171,7 @@ fn an_operator_can_declare_solo_and_take_it_back() {
 fn control_is_for_administrators() {
     let config = Config {
         administrators: Administrators::Users(vec!["alice".to_owned()]),
-        ..Config::default()
+        ..config()
     };
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
@@ -198,7 +198,7 @@ fn policy_close_answers_and_closes() {
     let config = Config {
         solo_policy: SoloPolicy::Close,
         solo_policy_new: SoloPolicy::Close,
-        ..Config::default()
+        ..config()
     };
     let harness = Harness::start_with(config, Script::default());
     let mut early = harness.connect();
@@ -220,7 +220,7 @@ fn policy_close_answers_and_closes() {
 fn policy_hold_keeps_requests_until_solo_ends() {
     let mut config = Config {
         solo_policy: SoloPolicy::Hold,
-        ..Config::default()
+        ..config()
     };
     config.hold.time_max = Duration::from_secs(3600);
     config.hold.requests_max = 3;
@@ -246,7 +246,7 @@ fn policy_hold_keeps_requests_until_solo_ends() {
 fn policy_hold_gives_up_after_its_time() {
     let mut config = Config {
         solo_policy: SoloPolicy::Hold,
-        ..Config::default()
+        ..config()
     };
     config.hold.time_max = Duration::from_millis(50);
     let harness = Harness::start_with(config, Script::default());
@@ -264,7 +264,7 @@ fn policy_hold_gives_up_after_its_time() {
 fn a_replica_serves_reads_and_refuses_writes() {
     let config = Config {
         role: Role::Replica,
-        ..Config::default()
+        ..config()
     };
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
@@ -283,7 +283,7 @@ fn a_replica_serves_reads_and_refuses_writes() {
 fn while_the_engine_recovers_the_door_is_open_and_no_data_are_shown() {
     let script = Script::default();
     script.hold_recovery(true);
-    let harness = Harness::start_loading(Config::default(), script);
+    let harness = Harness::start_loading(config(), script);
     harness.script().wait_for_log("recovering");
     let mut peer = harness.connect();
     peer.ping();
@@ -364,7 +364,7 @@ fn a_select_of_many_steps_goes_on_while_tx_is_deaf() {
 fn under_hold_what_was_queued_when_tx_went_deaf_stays_queued() {
     let mut config = Config {
         solo_policy: SoloPolicy::Hold,
-        ..Config::default()
+        ..config()
     };
     config.hold.time_max = Duration::from_secs(3600);
     let harness = Harness::start_with(config, Script::default());
@@ -388,7 +388,7 @@ fn connections_that_come_in_solo_have_a_policy_of_their_own() {
     let config = Config {
         solo_policy: SoloPolicy::Reject,
         solo_policy_new: SoloPolicy::Hold,
-        ..Config::default()
+        ..config()
     };
     let harness = Harness::start_with(config, Script::default());
     let mut early = harness.connect();
@@ -424,7 +424,7 @@ fn held_requests_keep_their_order_however_solo_comes_and_goes() {
     const REQUESTS: u64 = 30_000;
     let mut config = Config {
         solo_policy: SoloPolicy::Hold,
-        ..Config::default()
+        ..config()
     };
     config.hold.requests_max = REQUESTS as usize;
     config.hold.bytes_max = usize::MAX / 2;
@@ -464,7 +464,7 @@ fn held_selects_of_many_steps_are_all_answered() {
     let config = Config {
         role: Role::Replica,
         solo_policy: SoloPolicy::Hold,
-        ..Config::default()
+        ..config()
     };
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();

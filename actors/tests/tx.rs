@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use vestibule_actors::Config;
 use vestibule_actors::serving::State;
-use vestibule_actors::testing::{Harness, RequestBuilder, Script};
+use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::RequestType;
 
 const NO_ARGS: &[u8] = &[0x90];
@@ -171,7 +170,7 @@ fn three_deaths_within_a_minute_end_the_runtime_with_a_message() {
 fn an_engine_that_cannot_recover_ends_the_runtime_with_its_reason() {
     let script = Script::default();
     script.fail_recovery(true);
-    let mut harness = Harness::start_loading(Config::default(), script);
+    let mut harness = Harness::start_loading(config(), script);
     let report = harness.join();
     assert_eq!(
         report.failure.as_deref(),

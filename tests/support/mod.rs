@@ -166,7 +166,9 @@ pub fn command(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
     command
         .current_dir(data)
-        .env("VESTIBULE_DATA", data.join("data"));
+        .env("VESTIBULE_DATA", data.join("data"))
+        // A disk that takes its time is no matter of the tests that do not ask for it.
+        .env("VESTIBULE_TX_STALL_AFTER", "0");
     command
 }
 

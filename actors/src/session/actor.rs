@@ -19,6 +19,7 @@ use vestibule_wire::{Error, ErrorCode, reply::ReplyHeader};
 use super::desk::Desk;
 use super::lane::{LaneCell, LaneState};
 use super::output::{Flushed, Output};
+use super::patience::Patience;
 use super::state::{Closing, InFlight, SessionCell, SessionState};
 use crate::catalogue::GUEST;
 use crate::config::{Administrators, SoloPolicy};
@@ -60,15 +61,16 @@ impl Session {
             user: GUEST.into(),
             is_administrator,
         };
+        let now = Instant::now();
         let mut sessions = lane.sessions.borrow_mut();
         let entry = sessions.vacant_entry();
         let cell = Rc::new(SessionCell {
             index: entry.key() as u32,
             connection,
             peer,
-            since: Instant::now(),
+            since: now,
             epoch: lane.shared.cell.load().epoch,
-            state: RefCell::new(new_state(stream, output, salt, caller)),
+            state: RefCell::new(new_state(stream, output, salt, caller, now)),
             waker: RefCell::default(),
             is_dirty: Cell::new(false),
         });
@@ -89,6 +91,7 @@ fn new_state(
     output: Output,
     salt: [u8; SALT_SIZE],
     caller: Caller,
+    now: Instant,
 ) -> SessionState {
     SessionState {
         stream,
@@ -106,6 +109,7 @@ fn new_state(
         events_seen: 0,
         transactions: Vec::new(),
         counts: InFlight::default(),
+        patience: Patience::new(now),
         introduced_to: 0,
         must_introduce: true,
     }
@@ -285,6 +289,7 @@ fn may_read(own: &mut SessionState) -> bool {
 
 /// Takes every whole frame of what was read; keeps the rest.
 fn take_bytes(desk: &mut Desk<'_>, bytes: &[u8]) {
+    desk.session.patience.has_read = true;
     desk.session.output.lend(|| desk.lane.spare_buffer());
     if desk.session.inbox.is_empty() {
         let taken = take_frames(desk, bytes);
@@ -330,6 +335,7 @@ fn take_frames(desk: &mut Desk<'_>, bytes: &[u8]) -> usize {
             }
         }
     }
+    desk.session.patience.has_taken |= at > 0;
     at
 }
 

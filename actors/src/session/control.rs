@@ -230,6 +230,22 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
             "shutdown_grace_period_ms",
             config.shutdown_grace_period.as_millis() as u64,
         ),
+        (
+            "tx_stall_after_ms",
+            config.tx_stall_after.as_millis() as u64,
+        ),
+        (
+            "half_frame_timeout_ms",
+            config.time_limits.half_frame.as_millis() as u64,
+        ),
+        (
+            "unread_timeout_ms",
+            config.time_limits.unread.as_millis() as u64,
+        ),
+        (
+            "idle_timeout_ms",
+            config.time_limits.idle.as_millis() as u64,
+        ),
         ("hold_requests_max", config.hold.requests_max as u64),
         ("hold_bytes_max", config.hold.bytes_max as u64),
         ("hold_time_max_ms", config.hold.time_max.as_millis() as u64),

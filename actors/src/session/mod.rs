@@ -11,7 +11,7 @@
 //! | `desk` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
 //! | `hold`, `view` | what happens to requests in solo, and to SELECTs |
 //! | `local`, `control` | what is answered without Tx |
-//! | `login`, `watch`, `registry`, `output` | pure parts of it |
+//! | `login`, `watch`, `registry`, `output`, `patience` | pure parts of it |
 //! | `lane` | what the sessions of one arbiter share |
 
 mod actor;
@@ -22,6 +22,7 @@ pub(crate) mod lane;
 mod local;
 mod login;
 mod output;
+mod patience;
 mod registry;
 mod state;
 mod view;

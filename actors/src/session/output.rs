@@ -13,6 +13,7 @@ use crate::limits::{OUTPUT_MAX, OUTPUT_PAUSE};
 pub(crate) struct Output {
     bytes: Vec<u8>,
     sent: usize,
+    has_written: bool,
 }
 
 /// What a flush came to.
@@ -48,6 +49,11 @@ impl Output {
         self.bytes.len() - self.sent
     }
 
+    /// Whether anything was written since this was asked last.
+    pub(crate) fn take_written(&mut self) -> bool {
+        std::mem::take(&mut self.has_written)
+    }
+
     /// Whether so much waits that its connection should not be read.
     pub(crate) fn is_over_pause(&self) -> bool {
         self.size() >= OUTPUT_PAUSE
@@ -67,7 +73,10 @@ impl Output {
         while self.sent < self.bytes.len() {
             match stream.try_write(&self.bytes[self.sent..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.sent += written,
+                Ok(written) => {
+                    self.sent += written;
+                    self.has_written = true;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.compact();
                     return Ok(Flushed::Blocked);

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use vestibule_wire::greeting::SALT_SIZE;
 
 use super::output::Output;
+use super::patience::{self, Patience};
 use super::registry::{Effect, Pending};
 use super::watch::Watches;
 use crate::admission::Class;
@@ -95,6 +96,7 @@ pub(crate) struct SessionState {
     /// Streams with an open transaction.
     pub(crate) transactions: Vec<u64>,
     pub(crate) counts: InFlight,
+    pub(crate) patience: Patience,
     /// The Tx that knows this session, by generation; 0 for none: it must be told of the departure.
     pub(crate) introduced_to: u64,
     /// Tx has to be told, with the next request, who is calling.
@@ -159,6 +161,20 @@ impl SessionState {
             && self.held.is_none()
             && self.inbox.is_empty()
             && !subscribed
+    }
+
+    /// What the patience with this connection looks at.
+    pub(crate) fn sight(&mut self) -> patience::Sight {
+        patience::Sight {
+            half: if self.is_open() { self.inbox.len() } else { 0 },
+            has_written: self.output.take_written(),
+            has_output: !self.output.is_empty(),
+            is_busy: self.counts.all > 0
+                || self.scan.is_some()
+                || self.held.is_some()
+                || self.is_stalled
+                || self.is_surveying,
+        }
     }
 
     /// A request did not happen: so neither did its effect on the list of open transactions.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::log::{StopReport, TransitionRecord};
 use super::messages::{BeginDrain, LaneDrained, SupervisorHandle, TxEvent};
 use super::stop::{Action, Stop};
+use super::watchdog::{Alarm, Sight, Watchdog};
 use crate::acceptor::AcceptorHandle;
 use crate::limits::{TX_DEATHS_MAX, TX_DEATHS_PERIOD};
 use crate::serving::State;
@@ -33,6 +34,8 @@ pub(crate) struct Supervisor {
     generation: u64,
     deaths: VecDeque<Instant>,
     stop: Stop,
+    /// None if nobody is to watch.
+    watchdog: Option<Watchdog>,
     begun: Instant,
     record: Option<u64>,
     killed: usize,
@@ -49,6 +52,7 @@ impl Supervisor {
     ) -> Self {
         Self {
             stop: Stop::new(lanes.len()),
+            watchdog: Watchdog::new(shared.config.tx_stall_after, Instant::now()),
             shared,
             acceptor: None,
             lanes,
@@ -78,6 +82,38 @@ impl Supervisor {
             lane.tx_ready(tx.clone());
         }
         self.tx = Some(tx);
+    }
+
+    /// Looks at Tx again when the watchdog wants to, until the stop.
+    fn watch_tx(&self, ctx: &mut Context<Self>) {
+        let Some(watchdog) = &self.watchdog else {
+            return;
+        };
+        ctx.run_later(watchdog.wait(), |supervisor, ctx| {
+            if !supervisor.stop.is_begun() {
+                supervisor.look_at_tx(Instant::now());
+                supervisor.watch_tx(ctx);
+            }
+        });
+    }
+
+    fn look_at_tx(&mut self, now: Instant) {
+        let Some(watchdog) = &mut self.watchdog else {
+            return;
+        };
+        let shared = &self.shared;
+        let sight = Sight {
+            mark: shared.mark.load(),
+            state: shared.cell.load().state,
+            // The cheap question first: the other one looks at every word.
+            is_queued: shared.in_flight_count() > 0 && shared.queued_count() > 0,
+        };
+        match watchdog.look(now, sight) {
+            Some(Alarm::Probe) => self.tx.iter().for_each(TxHandle::probe),
+            Some(Alarm::Stalled) => shared.cell.stalled(now),
+            Some(Alarm::Over) => shared.cell.moving(now),
+            None => {}
+        }
     }
 
     fn lane_handles(&self) -> &[crate::session::LaneHandle] {
@@ -231,6 +267,7 @@ impl Actor for Supervisor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.start_tx(ctx);
+        self.watch_tx(ctx);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The Supervisor: starts and replaces Tx, drives the stop, remembers what happened.
 //!
 //! ```text
+//!   Tx's mark ──watchdog──────────────▶ serving cell: stalled
 //!   Tx ──ready, died, failed──▶ Supervisor ──▶ serving cell ──nudge──▶ session arbiters
 //!                                  ▲   │
 //!   operators, embedder ──drain────┘   └──▶ stop: accept no more ─▶ grace ─▶ close all ─▶ Tx ─▶ done
@@ -12,6 +13,7 @@ mod actor;
 mod log;
 mod messages;
 mod stop;
+mod watchdog;
 
 pub(crate) use actor::{SpawnTx, Supervisor};
 pub(crate) use log::TransitionLog;

@@ -19,10 +19,10 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Starts with the default configuration and waits until it serves.
+    /// Starts with [`config`](super::config) and waits until it serves.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_with(Config::default(), Script::default())
+        Self::start_with(super::config(), Script::default())
     }
 
     /// Starts with a configuration and waits until it serves.

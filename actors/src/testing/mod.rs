@@ -12,6 +12,20 @@ mod engine;
 mod harness;
 mod peer;
 
+use std::time::Duration;
+
+use crate::Config;
+
 pub use engine::{Script, ScriptedEngine};
 pub use harness::Harness;
 pub use peer::{Frame, Peer, RequestBuilder};
+
+/// The default configuration without the watchdog: a test that has Tx stand still says itself what the
+/// state is, however slow the machine.
+#[must_use]
+pub fn config() -> Config {
+    Config {
+        tx_stall_after: Duration::ZERO,
+        ..Config::default()
+    }
+}

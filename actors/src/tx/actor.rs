@@ -13,7 +13,7 @@ use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext as _, Context, Handler, Running};
 
 use super::core::TxCore;
-use super::messages::{Batch, Completed, Stop};
+use super::messages::{Batch, Completed, Probe, Stop};
 use super::port::Port;
 use crate::engine::{Engine, Fault};
 use crate::procedures::Procedures;
@@ -147,6 +147,16 @@ impl<E: Engine> Handler<Completed> for Tx<E> {
     fn handle(&mut self, completed: Completed, _ctx: &mut Self::Context) {
         if let Some(core) = &mut self.core {
             core.push_completed(completed);
+        }
+    }
+}
+
+impl<E: Engine> Handler<Probe> for Tx<E> {
+    type Result = ();
+
+    fn handle(&mut self, _probe: Probe, _ctx: &mut Self::Context) {
+        if let Some(core) = &self.core {
+            core.show_progress();
         }
     }
 }

@@ -123,6 +123,8 @@ impl<E: Engine> TxCore<E> {
             has_called: false,
             began: Instant::now(),
         };
+        // Whatever the one before it stood still at.
+        core.show_progress();
         core.publish_catalogue();
         // What the engine before this one complained of is over.
         core.shared.publish_fault(None);
@@ -144,6 +146,11 @@ impl<E: Engine> TxCore<E> {
 
     pub(crate) fn push_completed(&mut self, completed: Completed) {
         self.completed.push_back(completed);
+    }
+
+    /// Tells the watchdog that Tx's thread goes on.
+    pub(crate) fn show_progress(&self) {
+        self.shared.mark.advance();
     }
 
     pub(crate) fn has_work(&self) -> bool {
@@ -171,6 +178,7 @@ impl<E: Engine> TxCore<E> {
         self.reap_streams();
         self.commit();
         self.send_replies();
+        self.show_progress();
     }
 
     fn run_jobs(&mut self) {
@@ -298,6 +306,7 @@ impl<E: Engine> TxCore<E> {
         mut own_caller: Option<&mut Caller>,
     ) {
         self.executed += 1;
+        self.show_progress();
         self.has_called = matches!(entry.request, RequestType::Call | RequestType::Call16);
         match self.attempt(lane, entry, body, own_caller.as_deref_mut()) {
             Ok(Outcome::CommitFirst) => {

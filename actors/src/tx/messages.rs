@@ -125,19 +125,34 @@ impl Message for Stop {
     type Result = ();
 }
 
+/// Tx is to show that it hears: the progress mark moves.
+#[derive(Debug)]
+pub struct Probe;
+
+impl Message for Probe {
+    type Result = ();
+}
+
 /// How others reach Tx. Control never goes this way: it would queue behind data.
 #[derive(Debug, Clone)]
 pub struct TxHandle {
     batches: Recipient<Batch>,
+    probe: Recipient<Probe>,
     stop: Recipient<Stop>,
     /// Which Tx, counted from 1: what an earlier one left behind is recognised by it.
     pub(crate) generation: u64,
 }
 
 impl TxHandle {
-    pub(crate) fn new(batches: Recipient<Batch>, stop: Recipient<Stop>, generation: u64) -> Self {
+    pub(crate) fn new(
+        batches: Recipient<Batch>,
+        probe: Recipient<Probe>,
+        stop: Recipient<Stop>,
+        generation: u64,
+    ) -> Self {
         Self {
             batches,
+            probe,
             stop,
             generation,
         }
@@ -147,6 +162,11 @@ impl TxHandle {
     /// the batch was built (an actix mailbox does not hold senders back).
     pub(crate) fn submit(&self, batch: Batch) {
         self.batches.do_send(batch);
+    }
+
+    /// Asks Tx for a sign that it hears. The watchdog asks once and waits for the mark to move.
+    pub(crate) fn probe(&self) {
+        self.probe.do_send(Probe);
     }
 
     /// Asks Tx to stop when it has done what it has.

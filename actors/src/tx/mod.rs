@@ -16,6 +16,7 @@ mod context;
 mod core;
 mod execution;
 mod jobs;
+pub(crate) mod mark;
 pub mod messages;
 mod port;
 mod stream;

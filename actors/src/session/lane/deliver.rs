@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::super::actor::desk;
 use super::super::output::Flushed;
+use super::super::patience::look_period;
 use super::super::registry::{Effect, Pending};
 use super::super::state::{Closing, SessionCell};
 use super::state::LaneCell;
@@ -12,7 +13,7 @@ use vestibule_wire::reply::{ReplyHeader, is_error};
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::config::SoloPolicy;
-use crate::limits::CONNECTION_REQUESTS_MAX;
+use crate::limits::{CONNECTION_REQUESTS_MAX, TIME_LOOKS_PER_LIMIT};
 use crate::serving::State;
 use crate::tx::messages::Replies;
 
@@ -198,6 +199,7 @@ impl LaneCell {
 
     /// Answers what has waited too long.
     pub(crate) fn sweep(&self, now: Instant) {
+        self.look_at_times(now);
         let is_solo = self.shared.cell.load().state == State::Solo;
         if is_solo && self.shared.config.may_hold() {
             self.revoke_in_solo(now);
@@ -216,6 +218,37 @@ impl LaneCell {
             }
         }
         self.flush_dirty();
+    }
+
+    /// Closes connections that took longer than they may.
+    fn look_at_times(&self, now: Instant) {
+        let limits = &self.shared.config.time_limits;
+        let Some(period) = look_period(limits) else {
+            return;
+        };
+        let due = self.state.borrow().next_look.unwrap_or(now);
+        if now < due {
+            return;
+        }
+        self.state.borrow_mut().next_look = Some(now + period);
+        // A look is late when this thread was kept from everything, reading included.
+        let is_late = now - due > period * TIME_LOOKS_PER_LIMIT / 2;
+        for (_, session) in self.sessions.borrow().iter() {
+            let mut own = session.state.borrow_mut();
+            let sight = own.sight();
+            if is_late {
+                own.patience.forgive(now);
+            }
+            if let Some(overdue) = own.patience.look(now, sight, limits) {
+                log::debug!(
+                    "closing the connection from {}: {}",
+                    session.peer,
+                    overdue.name()
+                );
+                own.close(Closing::Now);
+                session.wake();
+            }
+        }
     }
 
     /// In a drain, closes every session of which nothing is under way.

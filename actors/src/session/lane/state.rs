@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
+use std::time::Instant;
 
 use slab::Slab;
 
@@ -44,6 +45,8 @@ pub(crate) struct LaneState {
     pub(crate) scratch: Box<[u8]>,
     /// Sessions with held requests.
     pub(crate) holding: usize,
+    /// When the connections' time limits are looked at again.
+    pub(crate) next_look: Option<Instant>,
     buffers: Vec<Vec<u8>>,
     batches: Vec<Batch>,
     recycled: Vec<Replies>,
@@ -68,6 +71,7 @@ impl LaneState {
             stop_list: VecDeque::new(),
             scratch: vec![0; READ_SIZE].into_boxed_slice(),
             holding: 0,
+            next_look: None,
             buffers: Vec::new(),
             batches: Vec::new(),
             recycled: Vec::new(),

@@ -1,0 +1,276 @@
+//! How long a connection may take: a pure machine that the lane's sweep looks at now and then.
+//!
+//! ```text
+//!   what the session tells (a flag, no clock)      what a look does
+//!   bytes arrived, a frame was taken, ─────────▶   compares with its stamps; overdue:
+//!   bytes were written                             half a frame, replies unread, idle
+//! ```
+//!
+//! The stamps are those of looks, so a limit may be exceeded by the time between two of them, and is
+//! never cut short.
+
+use std::time::{Duration, Instant};
+
+use crate::config::TimeLimits;
+use crate::limits::{READ_SIZE, TIME_LOOK_MAX, TIME_LOOK_MIN, TIME_LOOKS_PER_LIMIT};
+
+/// What a connection has done since the last look, and since when it has not.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    /// Bytes arrived.
+    pub(crate) has_read: bool,
+    /// A whole frame was taken.
+    pub(crate) has_taken: bool,
+    /// When something was last under way.
+    active: Instant,
+    /// Since when the frame that is not complete has not grown by much, and its size then.
+    half: Option<(Instant, usize)>,
+    /// Since when replies have waited.
+    unread: Option<Instant>,
+}
+
+/// What a look sees of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sight {
+    /// Bytes of a frame that is not complete; 0 if there is none, or if it is the server that does not
+    /// take it.
+    pub(crate) half: usize,
+    /// Bytes of replies went out since the last look.
+    pub(crate) has_written: bool,
+    /// Replies wait for the client.
+    pub(crate) has_output: bool,
+    /// A request of it is under way.
+    pub(crate) is_busy: bool,
+}
+
+/// Why a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    HalfFrame,
+    Unread,
+    Idle,
+}
+
+impl Overdue {
+    /// For the log.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::HalfFrame => "a request was not sent to its end",
+            Self::Unread => "replies were not read",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+impl Patience {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            has_read: false,
+            has_taken: false,
+            active: now,
+            half: None,
+            unread: None,
+        }
+    }
+
+    /// The server itself stood still: what waited meanwhile begins anew.
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        self.active = now;
+        self.half = self.half.map(|(_, size)| (now, size));
+        self.unread = self.unread.map(|_| now);
+    }
+
+    /// One look.
+    pub(crate) fn look(
+        &mut self,
+        now: Instant,
+        sight: Sight,
+        limits: &TimeLimits,
+    ) -> Option<Overdue> {
+        let has_read = std::mem::take(&mut self.has_read);
+        let has_taken = std::mem::take(&mut self.has_taken);
+        if has_read || sight.has_written || sight.is_busy || sight.has_output {
+            self.active = now;
+        }
+        self.half = match self.half {
+            _ if sight.half == 0 => None,
+            // One byte now and then is no progress, a slow line is.
+            Some((since, size)) if !has_taken && sight.half < size + READ_SIZE => {
+                Some((since, size))
+            }
+            _ => Some((now, sight.half)),
+        };
+        self.unread = match self.unread {
+            _ if !sight.has_output => None,
+            Some(since) if !sight.has_written => Some(since),
+            _ => Some(now),
+        };
+        let is_over = |since: Option<Instant>, limit: Duration| {
+            !limit.is_zero()
+                && since.is_some_and(|since| now.saturating_duration_since(since) >= limit)
+        };
+        if is_over(self.half.map(|(since, _)| since), limits.half_frame) {
+            Some(Overdue::HalfFrame)
+        } else if is_over(self.unread, limits.unread) {
+            Some(Overdue::Unread)
+        } else if is_over(Some(self.active), limits.idle) {
+            Some(Overdue::Idle)
+        } else {
+            None
+        }
+    }
+}
+
+/// Time between two looks; `None` if there are no limits: then nobody looks.
+pub(crate) fn look_period(limits: &TimeLimits) -> Option<Duration> {
+    [limits.half_frame, limits.unread, limits.idle]
+        .into_iter()
+        .filter(|limit| !limit.is_zero())
+        .min()
+        .map(|limit| (limit / TIME_LOOKS_PER_LIMIT).clamp(TIME_LOOK_MIN, TIME_LOOK_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+    const QUIET: Sight = Sight {
+        half: 0,
+        has_written: false,
+        has_output: false,
+        is_busy: false,
+    };
+
+    fn limits(half_frame: u32, unread: u32, idle: u32) -> TimeLimits {
+        TimeLimits {
+            half_frame: LIMIT * half_frame,
+            unread: LIMIT * unread,
+            idle: LIMIT * idle,
+        }
+    }
+
+    /// Looks every second until it is overdue or the time is over; tells when.
+    fn watch(
+        limits: &TimeLimits,
+        seconds: u64,
+        mut world: impl FnMut(u64, &mut Patience) -> Sight,
+    ) -> Option<(u64, Overdue)> {
+        let begin = Instant::now();
+        let mut patience = Patience::new(begin);
+        (1..=seconds).find_map(|second| {
+            let sight = world(second, &mut patience);
+            let now = begin + Duration::from_secs(second);
+            patience
+                .look(now, sight, limits)
+                .map(|overdue| (second, overdue))
+        })
+    }
+
+    #[test]
+    fn a_byte_now_and_then_does_not_keep_half_a_frame_alive() {
+        let overdue = watch(&limits(1, 1, 1), 1000, |second, patience| {
+            patience.has_read = true;
+            Sight {
+                half: second as usize,
+                ..QUIET
+            }
+        });
+        assert_eq!(overdue, Some((61, Overdue::HalfFrame)));
+    }
+
+    #[test]
+    fn a_large_frame_on_a_slow_line_may_take_its_time() {
+        let overdue = watch(&limits(1, 0, 0), 1000, |second, patience| {
+            patience.has_read = true;
+            Sight {
+                half: second as usize * READ_SIZE / 30,
+                ..QUIET
+            }
+        });
+        assert_eq!(overdue, None);
+    }
+
+    #[test]
+    fn every_frame_has_a_time_of_its_own() {
+        let overdue = watch(&limits(1, 0, 0), 1000, |second, patience| {
+            patience.has_taken = second % 50 == 0;
+            Sight { half: 3, ..QUIET }
+        });
+        assert_eq!(overdue, None);
+    }
+
+    #[test]
+    fn replies_that_nobody_reads_are_waited_for_so_long_and_any_that_is_read_counts() {
+        let output = Sight {
+            has_output: true,
+            is_busy: true,
+            ..QUIET
+        };
+        let unread = watch(&limits(1, 1, 1), 1000, |_, _| output);
+        assert_eq!(unread, Some((61, Overdue::Unread)));
+        let slow = watch(&limits(1, 1, 1), 1000, |second, _| Sight {
+            has_written: second % 50 == 0,
+            ..output
+        });
+        assert_eq!(slow, None);
+    }
+
+    #[test]
+    fn idle_begins_when_the_last_request_ended() {
+        let overdue = watch(&limits(0, 0, 1), 1000, |second, _| Sight {
+            is_busy: second <= 500,
+            ..QUIET
+        });
+        assert_eq!(overdue, Some((560, Overdue::Idle)));
+        let pings = watch(&limits(0, 0, 1), 1000, |second, patience| {
+            patience.has_read = second % 50 == 0;
+            QUIET
+        });
+        assert_eq!(pings, None);
+    }
+
+    #[test]
+    fn nobody_pays_for_a_server_that_stood_still() {
+        let begin = Instant::now();
+        let waiting = Sight {
+            half: 1,
+            has_output: true,
+            ..QUIET
+        };
+        for sight in [waiting, QUIET] {
+            let mut patience = Patience::new(begin);
+            assert_eq!(patience.look(begin, sight, &limits(1, 1, 1)), None);
+            let later = begin + LIMIT * 100;
+            patience.forgive(later);
+            assert_eq!(patience.look(later, sight, &limits(1, 1, 1)), None);
+            let overdue = patience.look(later + LIMIT, sight, &limits(1, 1, 1));
+            assert!(overdue.is_some(), "it counts from then on");
+        }
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let half = Sight {
+            half: 1,
+            has_output: true,
+            ..QUIET
+        };
+        for sight in [half, QUIET] {
+            assert_eq!(watch(&limits(0, 0, 0), 10_000, |_, _| sight), None);
+        }
+        assert_eq!(look_period(&limits(0, 0, 0)), None);
+    }
+
+    #[test]
+    fn looks_are_bounded_whatever_the_limits() {
+        for limit in [Duration::from_nanos(1), LIMIT, Duration::MAX] {
+            let limits = TimeLimits {
+                idle: limit,
+                ..limits(0, 0, 0)
+            };
+            let period = look_period(&limits).expect("there is a limit");
+            assert!((TIME_LOOK_MIN..=TIME_LOOK_MAX).contains(&period));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Time limits of connections: what takes too long is closed, what is slow for a reason is not.
+
+use std::time::Duration;
+
+use vestibule_actors::Config;
+use vestibule_actors::config::TimeLimits;
+use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
+use vestibule_actors::wire::keys::{self, RequestType};
+
+const NO_ARGS: &[u8] = &[0x90];
+/// Long enough for a client on a busy machine to send what it wants to.
+const SHORT: Duration = Duration::from_secs(1);
+
+const NONE: TimeLimits = TimeLimits {
+    half_frame: Duration::ZERO,
+    unread: Duration::ZERO,
+    idle: Duration::ZERO,
+};
+
+fn start(time_limits: TimeLimits) -> Harness {
+    let config = Config {
+        time_limits,
+        ..config()
+    };
+    Harness::start_with(config, Script::default())
+}
+
+#[test]
+fn half_a_request_is_not_waited_for_and_an_idle_neighbour_is() {
+    let harness = start(TimeLimits {
+        half_frame: SHORT,
+        ..NONE
+    });
+    let mut idle = harness.connect();
+    let mut slow = harness.connect();
+    slow.ping();
+    let whole = RequestBuilder::replace(7, 7).bytes();
+    slow.send_bytes(&whole[..whole.len() - 1]);
+    assert!(slow.receive_until_closed().is_empty());
+    idle.ping();
+}
+
+#[test]
+fn a_client_that_does_not_read_is_let_go_with_its_memory() {
+    let harness = start(TimeLimits {
+        unread: SHORT,
+        ..NONE
+    });
+    let mut neighbour = harness.connect();
+    let mut deaf = harness.connect();
+    let mut tuple = vec![0x92, 5, 0xc6];
+    let size = 3 << 20;
+    tuple.extend_from_slice(&(size as u32).to_be_bytes());
+    tuple.resize(tuple.len() + size, 0xab);
+    let large = RequestBuilder::new(RequestType::Replace, 1)
+        .uint(keys::SPACE_ID, 512)
+        .pair(keys::TUPLE, &tuple);
+    assert_eq!(deaf.ask(&RequestBuilder::replace(1, 4)).code, 0);
+    harness.wait_until("both are counted", || harness.handle().connections() == 2);
+    assert_eq!(neighbour.ask(&large).code, 0);
+    // Much more than the sockets' buffers take.
+    for sync in 0..16 {
+        deaf.send(&RequestBuilder::select(sync, 5));
+    }
+    harness.wait_until("the deaf one is gone", || {
+        harness.handle().connections() == 1
+    });
+    neighbour.ping();
+}
+
+#[test]
+fn idle_is_who_neither_asks_nor_waits() {
+    let harness = start(TimeLimits {
+        idle: SHORT,
+        ..NONE
+    });
+    harness.script().hold_tx();
+    let mut waiting = harness.connect();
+    waiting.send(&RequestBuilder::call(1, "block", NO_ARGS));
+    harness.script().wait_until_blocked();
+    // Its request runs longer than the whole life of connections that came after it.
+    for _ in 0..2 {
+        assert!(harness.connect().receive_until_closed().is_empty());
+    }
+    harness.script().release();
+    assert_eq!(waiting.receive().code, 0);
+    assert!(
+        waiting.receive_until_closed().is_empty(),
+        "idle from now on"
+    );
+}
