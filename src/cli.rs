@@ -1,6 +1,6 @@
 //! The command line: every option also as `VESTIBULE_*` in the environment; the command line wins.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ pub struct ServeArgs {
         env = "VESTIBULE_LISTEN",
         value_name = "ADDR",
         value_delimiter = ',',
+        value_parser = address,
         default_value = "127.0.0.1:3301"
     )]
     pub listen: Vec<SocketAddr>,
@@ -79,11 +80,9 @@ pub struct ServeArgs {
     /// Threads that own sockets; 0 takes one less than there are cores.
     #[arg(
         long,
-        env = "VESTIBULE_SESSION_THREADS",
-        value_name = "N",
-        default_value_t = 0
-    )]
-    pub session_threads: usize,
+        env = "VESTIBULE_SESSION_THREADS", value_name = "N", default_value_t = 0,
+        value_parser = clap::value_parser!(u16).range(..=256))]
+    pub session_threads: u16,
     /// What happens to requests that need the engine while it is busy.
     #[arg(
         long,
@@ -92,7 +91,8 @@ pub struct ServeArgs {
         default_value = "reject"
     )]
     pub solo_policy: SoloPolicyArg,
-    /// What happens to connections that come while the engine is busy.
+    /// The same for connections that come while the engine is busy: `close` greets them, says why and
+    /// closes.
     #[arg(
         long,
         env = "VESTIBULE_SOLO_POLICY_NEW",
@@ -143,7 +143,7 @@ pub struct ServeArgs {
         long,
         env = "VESTIBULE_ADMINISTRATOR",
         value_name = "USER",
-        value_delimiter = ','
+        value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new()
     )]
     pub administrator: Vec<String>,
     /// How long a stop waits for what is under way; 0 does not wait.
@@ -188,6 +188,16 @@ pub enum SoloPolicyArg {
     Close,
     /// Keep the request for a while, then answer busy.
     Hold,
+}
+
+/// `127.0.0.1:3301`, `[::1]:3301`, `localhost:3301`.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut found = text.to_socket_addrs().map_err(|fault| {
+        format!("{fault} (examples: 127.0.0.1:3301, [::1]:3301, localhost:3301)")
+    })?;
+    found
+        .next()
+        .ok_or_else(|| "no address has this name".to_owned())
 }
 
 /// `1500ms`, `3s`, `2m`; a bare 0.

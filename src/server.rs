@@ -1,18 +1,22 @@
 //! The server: the embedded engine behind the actors, a logger, signals, and an exit code.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use tokio::signal::unix;
 use vestibule_actors::config::{Administrators, HoldLimits, SoloPolicy};
 use vestibule_actors::serving::Role;
 use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
 use crate::cli::{JournalSyncArg, ServeArgs, SoloPolicyArg};
-use crate::engine::journal::JournalSync;
+use crate::engine::journal::{self, JournalSync};
 use crate::engine::{EmbeddedEngine, EngineOptions};
 use crate::procedures;
+
+/// The signal that a file grew beyond its limit, on Linux.
+const SIGXFSZ: i32 = 25;
 
 /// Exit code of a stop that cut something off.
 const EXIT_CUT_OFF: u8 = 3;
@@ -25,6 +29,7 @@ const EXIT_CUT_OFF: u8 = 3;
 pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
     init_logger(&args.log);
     prepare_data(&args.data)?;
+    journal::check_unlocked(&args.data).map_err(io::Error::other)?;
     let config = config(args)?;
     actix_rt::System::new().block_on(async {
         let options = engine_options(args);
@@ -33,6 +38,8 @@ pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
             standard = procedures::with_debug(standard);
         }
         let engine = move || Ok(EmbeddedEngine::new(options.clone()));
+        // A write beyond `ulimit -f` then fails like any other, instead of ending the process.
+        let _caught = unix::signal(unix::SignalKind::from_raw(SIGXFSZ))?;
         warn_of_open_door(&config);
         let runtime = start(config, engine, standard)?;
         print_welcome(&runtime, args);
@@ -75,7 +82,7 @@ fn prepare_data(data: &Path) -> io::Result<()> {
 fn config(args: &ServeArgs) -> io::Result<Config> {
     Ok(Config {
         listen: args.listen.clone(),
-        session_threads: args.session_threads,
+        session_threads: usize::from(args.session_threads),
         instance_uuid: instance_uuid(&args.data)?,
         role: if args.read_only {
             Role::Replica
@@ -124,14 +131,27 @@ fn engine_options(args: &ServeArgs) -> EngineOptions {
 fn instance_uuid(data: &Path) -> io::Result<String> {
     let path = data.join("instance-uuid");
     match fs::read_to_string(&path) {
-        Ok(text) if text.trim().len() == 36 => Ok(text.trim().to_owned()),
+        Ok(text) if text.trim().len() == 36 => {
+            if !journal::has_journal(data) {
+                log::warn!(
+                    "{} was used before, but holds no journal: no data",
+                    data.display()
+                );
+            }
+            Ok(text.trim().to_owned())
+        }
         Ok(_) => Err(io::Error::other(format!(
             "{} holds no UUID",
             path.display()
         ))),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
             let uuid = random_uuid()?;
-            fs::write(&path, format!("{uuid}\n"))?;
+            // Whole or not at all, whenever the power goes.
+            let new = data.join("instance-uuid.new");
+            let mut file = fs::File::create(&new)?;
+            file.write_all(format!("{uuid}\n").as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, &path)?;
             Ok(uuid)
         }
         Err(fault) => Err(fault),
@@ -190,9 +210,8 @@ fn print_welcome(runtime: &RuntimeHandle, args: &ServeArgs) {
 
 /// The first SIGTERM or SIGINT drains, the second ends the process at once.
 async fn stop_on_signal(runtime: &RuntimeHandle) -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+    let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
     let mut next = async || {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",

@@ -74,7 +74,10 @@ fn two_processes_do_not_share_a_directory_or_an_address() {
         .expect("the binary starts");
     assert_eq!(same_data.status.code(), Some(1));
     let text = String::from_utf8_lossy(&same_data.stderr);
-    assert!(text.contains("data"), "{text}");
+    assert!(
+        text.contains("lock") || text.contains("another process"),
+        "{text}"
+    );
     let elsewhere = Directory::new();
     let same_address = command(elsewhere.path())
         .args(["--listen", &server.address().to_string()])
@@ -122,4 +125,84 @@ fn help_and_bad_usage() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(!output.stderr.is_empty());
     }
+}
+
+#[test]
+fn a_replica_refuses_writes_by_request_and_by_call() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let mut peer = server.connect();
+    let name = [0x91, 0xa4, b'r', b'o', b'w', b's'];
+    assert_eq!(peer.call("box.schema.space.create", &name).code, 0);
+    assert!(server.terminate().success());
+    let replica = Server::start(directory.path(), &["--read-only"]);
+    let mut peer = replica.connect();
+    assert_eq!(
+        peer.ask(&RequestBuilder::replace(1, 1)).error_code(),
+        Some(7)
+    );
+    let other = [0x91, 0xa5, b'o', b't', b'h', b'e', b'r'];
+    for (procedure, args) in [
+        ("box.schema.space.create", &other[..]),
+        ("box.space.rows:drop", &[0x90]),
+    ] {
+        let refused = peer.call(procedure, args);
+        assert_eq!(
+            refused.error_code(),
+            Some(7),
+            "{procedure}: {:?}",
+            refused.error_text()
+        );
+    }
+}
+
+#[test]
+fn a_full_journal_shows_in_the_status_until_it_is_resumed() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let mut peer = server.connect();
+    let name = [0x91, 0xa4, b'r', b'o', b'w', b's'];
+    assert_eq!(peer.call("box.schema.space.create", &name).code, 0);
+    let primary = [&[0x91, 0xa7][..], b"primary"].concat();
+    assert_eq!(peer.call("box.space.rows:create_index", &primary).code, 0);
+    limit_files(&server, "4096");
+    let mut key = 0;
+    wait_until("the journal is full", || {
+        key += 1;
+        let code = peer.ask(&RequestBuilder::replace(1, key)).error_code();
+        assert!(matches!(code, None | Some(40)), "{code:?}");
+        code == Some(40)
+    });
+    assert_eq!(
+        peer.ask(&RequestBuilder::replace(1, 1)).error_code(),
+        Some(7)
+    );
+    wait_until("the status says so", || {
+        peer.call("vestibule.state", &[0x90])
+            .error_mentions("journal failed")
+    });
+    assert_eq!(
+        peer.ask(&RequestBuilder::select(2, 1))
+            .data::<Vec<(u64, u64)>>(),
+        [(1, 1)]
+    );
+    limit_files(&server, "unlimited");
+    assert_eq!(peer.call("vestibule.journal.resume", &[0x90]).code, 0);
+    assert_eq!(peer.ask(&RequestBuilder::replace(1, key)).code, 0);
+    wait_until("the status says that it is over", || {
+        !peer
+            .call("vestibule.state", &[0x90])
+            .error_mentions("journal failed")
+    });
+}
+
+/// Bounds the size of files that the server may write, in bytes.
+fn limit_files(server: &Server, size: &str) {
+    let status = std::process::Command::new("prlimit")
+        .args([
+            format!("--pid={}", server.pid()),
+            format!("--fsize={size}:unlimited"),
+        ])
+        .status();
+    assert!(status.expect("prlimit (util-linux) can be run").success());
 }

@@ -21,7 +21,8 @@ pub struct Config {
     pub role: Role,
     /// What happens in solo to connections that are there already.
     pub solo_policy: SoloPolicy,
-    /// What happens in solo to connections that come.
+    /// What happens in solo to requests of connections that came during it. `Close` greets them, says
+    /// why and closes.
     pub solo_policy_new: SoloPolicy,
     /// Bounds of [`SoloPolicy::Hold`].
     pub hold: HoldLimits,
@@ -52,6 +53,10 @@ impl Default for Config {
 }
 
 impl Config {
+    pub(crate) fn may_hold(&self) -> bool {
+        [self.solo_policy, self.solo_policy_new].contains(&SoloPolicy::Hold)
+    }
+
     /// The number of session threads that [`session_threads`](Self::session_threads) stands for.
     #[must_use]
     pub fn session_thread_count(&self) -> usize {

@@ -86,10 +86,22 @@ pub trait Engine: Sized + 'static {
         let _ = transaction;
     }
 
-    /// A deferred request was given up on: its client is answered already and a late completion is
+    /// A request that the engine deferred was given up on: its client is gone, and a late completion is
     /// dropped. An engine that can stop the work should.
     fn cancel(&mut self, ticket: Ticket) {
         let _ = ticket;
+    }
+
+    /// Whether data may be changed from now on. Told before the first turn and before the turn after
+    /// every change of role: sessions refuse writes by themselves, what a CALL does is up to the engine.
+    fn set_read_only(&mut self, read_only: bool) {
+        let _ = read_only;
+    }
+
+    /// Why the engine takes no changes at present (its journal cannot be written, say). Asked after a
+    /// commit that failed, and after every turn until it says `None`: status and events tell it.
+    fn fault(&self) -> Option<String> {
+        None
     }
 
     /// What clients are told about spaces, indexes and users. Fetched once after recovery and after

@@ -3,7 +3,7 @@
 //! Values are rendered once per change, by whoever makes the change, and read by every session.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vestibule_wire::msgpack::{write_bool, write_ext, write_map_len, write_str, write_uint};
@@ -26,6 +26,7 @@ pub(crate) struct Event {
 pub(crate) struct Events {
     version: AtomicU64,
     values: Mutex<BTreeMap<&'static str, Event>>,
+    has_fault: AtomicBool,
 }
 
 impl Events {
@@ -33,6 +34,7 @@ impl Events {
         let events = Self {
             version: AtomicU64::new(1),
             values: Mutex::default(),
+            has_fault: AtomicBool::new(false),
         };
         events.set("box.id", Some(id_value(&config.instance_uuid)));
         events
@@ -65,10 +67,22 @@ impl Events {
 
     /// What follows from a change of the serving state.
     pub(crate) fn set_serving(&self, serving: Serving) {
-        self.set("box.status", Some(status_value(serving)));
+        let has_fault = self.has_fault.load(Ordering::Relaxed);
+        self.set("box.status", Some(status_value(serving, has_fault)));
         if matches!(serving.state, State::Draining | State::Stopped) {
             self.set("box.shutdown", Some(vec![0xc3]));
         }
+    }
+
+    /// What follows from the engine's refusing changes, or taking them again.
+    pub(crate) fn set_fault(&self, has_fault: bool, serving: Serving) {
+        self.has_fault.store(has_fault, Ordering::Relaxed);
+        self.set_serving(serving);
+    }
+
+    /// Whether writes are refused.
+    pub(crate) fn is_read_only(&self, serving: Serving) -> bool {
+        is_read_only(serving) || self.has_fault.load(Ordering::Relaxed)
     }
 
     /// What follows from a change of the catalogue.
@@ -90,15 +104,15 @@ pub(crate) fn status_name(state: State) -> &'static str {
 }
 
 /// Whether writes are refused.
-pub(crate) fn is_read_only(serving: Serving) -> bool {
+fn is_read_only(serving: Serving) -> bool {
     serving.state != State::Assist || serving.role == Role::Replica
 }
 
-fn status_value(serving: Serving) -> Vec<u8> {
+fn status_value(serving: Serving, has_fault: bool) -> Vec<u8> {
     let mut value = Vec::new();
     write_map_len(&mut value, 4);
     write_str(&mut value, "is_ro");
-    write_bool(&mut value, is_read_only(serving));
+    write_bool(&mut value, is_read_only(serving) || has_fault);
     write_str(&mut value, "is_ro_cfg");
     write_bool(&mut value, serving.role == Role::Replica);
     write_str(&mut value, "status");

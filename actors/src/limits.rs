@@ -16,8 +16,6 @@ pub const LANE_REQUESTS_MAX: usize = 16 * 1024;
 pub const LANE_BYTES_MAX: usize = 256 << 20;
 /// Requests of one connection that are forwarded and not yet answered.
 pub const CONNECTION_REQUESTS_MAX: usize = 2048;
-/// Requests that go to Tx in one message.
-pub const BATCH_REQUESTS_MAX: usize = 4096;
 
 /// Requests that Tx executes before it commits and sends the replies.
 pub const TURN_REQUESTS_MAX: usize = 4096;
@@ -51,8 +49,17 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// Pause of accepting after the system ran out of descriptors or memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Time between two warnings that nothing can be accepted.
+pub const ACCEPT_WARNING_PERIOD: Duration = Duration::from_secs(10);
+
 /// Keys that one connection may watch.
 pub const WATCHES_PER_CONNECTION_MAX: usize = 128;
+/// Size of a watched key, in bytes.
+pub const EVENT_KEY_SIZE_MAX: usize = 1024;
+/// Transactions that one connection may have open, each in a stream of its own.
+pub const TRANSACTIONS_PER_CONNECTION_MAX: usize = 256;
+/// Bytes that are read from a connection of which no frame may be taken now, so that its end is noticed.
+pub const INBOX_WAITING_MAX: usize = 128 << 10;
 /// Steps that a SELECT on the read view may take before other connections get their turn.
 pub const VIEW_STEPS_PER_POLL_MAX: u32 = 4;
 /// Times a stepwise SELECT starts over because the data changed, before it is refused or forwarded.
@@ -67,6 +74,6 @@ pub const TRANSITIONS_KEPT_MAX: usize = 100;
 pub const SHOW_ROWS_MAX: usize = 10_000;
 
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= LANE_REQUESTS_MAX);
-const _: () = assert!(BATCH_REQUESTS_MAX <= LANE_REQUESTS_MAX);
+const _: () = assert!(INBOX_WAITING_MAX >= READ_SIZE);
 const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX);
 const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX);

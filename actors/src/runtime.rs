@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Context};
@@ -15,10 +16,12 @@ use crate::config::Config;
 use crate::engine::{Engine, Fault};
 use crate::limits::LANE_REQUESTS_MAX;
 use crate::procedures::Procedures;
-use crate::serving::{Role, Serving, ServingCell, Situation};
+use crate::serving::{Role, Serving, ServingCell, Situation, State};
 use crate::session::{Lane, LaneHandle};
 use crate::shared::Shared;
-use crate::supervisor::{SpawnTx, StopReport, Supervisor, SupervisorHandle};
+use crate::supervisor::{
+    BeginDrain, SpawnTx, StopReport, Supervisor, SupervisorHandle, TransitionRecord,
+};
 use crate::tx::claim::Claims;
 use crate::tx::{EngineFactory, Parts, Port, Tx, TxHandle};
 
@@ -82,16 +85,42 @@ fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     })
 }
 
-/// After every change of state: first the events' values, then the nudge that has them looked at.
+/// After every change of state: first the record and the events' values, then the nudge that has them
+/// looked at.
 fn watch_the_cell(shared: &Arc<Shared>) {
-    shared.events.set_serving(shared.cell.load());
+    let first = shared.cell.load();
+    shared.events.set_serving(first);
     let weak = Arc::downgrade(shared);
+    let told = Mutex::new(first);
     shared.cell.on_change(move || {
-        if let Some(shared) = weak.upgrade() {
-            shared.events.set_serving(shared.cell.load());
-            shared.nudge();
+        let Some(shared) = weak.upgrade() else { return };
+        {
+            // Loaded inside the lock: of two changes at once, the later one is told last.
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = shared.cell.load();
+            let before = std::mem::replace(&mut *told, now);
+            if before != now {
+                record(&shared, before, now);
+                shared.events.set_serving(now);
+            }
         }
+        shared.nudge();
     });
+}
+
+/// Remembers a change that is over at once. A stop is recorded by the Supervisor, with its times.
+fn record(shared: &Shared, before: Serving, now: Serving) {
+    if matches!(now.state, State::Draining | State::Stopped) {
+        return;
+    }
+    let reason = shared.cell.situation(Instant::now()).reason;
+    let because = if reason.is_empty() { "" } else { ": " };
+    log::info!("{}, {}{because}{reason}", now.state.name(), now.role.name());
+    let waiting = shared.in_flight_count();
+    let (from, to) = (before.state.name(), now.state.name());
+    shared
+        .transitions
+        .push(TransitionRecord::now(from, to, reason, "", waiting));
 }
 
 fn spawner<E: Engine>(
@@ -99,8 +128,7 @@ fn spawner<E: Engine>(
     factory: EngineFactory<E>,
     procedures: Arc<Procedures<E>>,
 ) -> SpawnTx {
-    Box::new(move |generation, supervisor| {
-        let arbiter = Arbiter::new();
+    Box::new(move |arbiter, generation, supervisor| {
         let (shared, factory) = (shared.clone(), factory.clone());
         let (procedures, supervisor) = (procedures.clone(), supervisor.clone());
         let start = move |_: &mut Context<Tx<E>>| {
@@ -121,8 +149,7 @@ fn spawner<E: Engine>(
             )
         };
         let address = Tx::start_in_arbiter(&arbiter.handle(), start);
-        let handle = TxHandle::new(address.clone().recipient(), address.recipient(), generation);
-        (handle, arbiter)
+        TxHandle::new(address.clone().recipient(), address.recipient(), generation)
     })
 }
 
@@ -169,6 +196,18 @@ impl RuntimeHandle {
         &self.shared.cell
     }
 
+    /// Connections that are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connection_count()
+    }
+
+    /// Requests that were forwarded to Tx and are not answered.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.shared.in_flight_count()
+    }
+
     /// Sets the role at once. What Tx has begun is not waited for.
     pub fn set_role(&self, role: Role) {
         self.shared.cell.set_role(role, Instant::now());
@@ -176,15 +215,28 @@ impl RuntimeHandle {
 
     /// Hands over a connection that was accepted elsewhere.
     pub fn adopt(&self, stream: TcpStream, peer: SocketAddr) {
-        if let Some(lane) = self.shared.lanes.get().and_then(|lanes| lanes.first()) {
-            lane.accepted(vec![(stream, peer)]);
+        let load = |lane: &usize| {
+            let counters = &self.shared.counters[*lane];
+            counters.connections.load(Ordering::Relaxed)
+        };
+        let least = (0..self.shared.counters.len())
+            .min_by_key(load)
+            .unwrap_or(0);
+        if let Some(lanes) = self.shared.lanes.get() {
+            lanes[least].accepted(vec![(stream, peer)]);
         }
     }
 
     /// Begins a stop, if none is under way: new work is refused, what runs may finish until `grace` is
-    /// over. `None` takes the configured period.
-    pub fn begin_drain(&self, grace: Option<Duration>, reason: &str) {
-        self.supervisor.begin_drain(grace, reason, "the embedder");
+    /// over. `None` takes the configured period. `requested_by` is told in the log and in
+    /// `vestibule.show('transitions')`.
+    pub fn begin_drain(&self, grace: Option<Duration>, requested_by: &str) {
+        self.supervisor.begin_drain(BeginDrain {
+            from: self.serving().state,
+            grace,
+            reason: "drain".to_owned(),
+            requested_by: requested_by.to_owned(),
+        });
     }
 
     /// Waits until the runtime has stopped, whoever asked for it.
@@ -206,7 +258,7 @@ impl RuntimeHandle {
 
     /// Stops and waits for the end: at most the grace period and a little.
     pub async fn stop(&self, grace: Option<Duration>) -> StopReport {
-        self.begin_drain(grace, "stop");
+        self.begin_drain(grace, "the embedder");
         self.stopped().await
     }
 }

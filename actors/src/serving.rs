@@ -399,6 +399,13 @@ impl Situation {
                 self.reason
             ),
         };
+        self.error_with_text(code, text)
+    }
+
+    /// An error with a text of one's own and the fields that every error of a state carries.
+    #[must_use]
+    pub fn error_with_text(&self, code: ErrorCode, text: String) -> Error {
+        let retry_after = (self.retry_after.as_secs_f64() * 10.0).round() / 10.0;
         let progress = self.progress.and_then(Progress::share).unwrap_or(0.0);
         Error::new(code, text)
             .with_field("state", Field::Str(self.serving.state.name().into()))

@@ -26,6 +26,10 @@ pub(crate) struct Shared {
     pub(crate) counters: Vec<LaneCounters>,
     pub(crate) started: Instant,
     connections: AtomicU64,
+    /// Connections whose replies a stop threw away.
+    cut_off: AtomicUsize,
+    /// Why the engine takes no changes, if it does not.
+    fault: Mutex<Option<String>>,
     schema_version: AtomicU64,
     catalogue: Mutex<Option<Arc<Catalogue>>>,
     views: AtomicU64,
@@ -69,6 +73,8 @@ impl Shared {
             counters: counters.collect(),
             started: Instant::now(),
             connections: AtomicU64::new(0),
+            cut_off: AtomicUsize::new(0),
+            fault: Mutex::new(None),
             schema_version: AtomicU64::new(1),
             catalogue: Mutex::new(None),
             views: AtomicU64::new(0),
@@ -109,6 +115,26 @@ impl Shared {
     pub(crate) fn publish_view(&self, view: Option<Arc<dyn ReadView>>) {
         *lock(&self.view) = view;
         self.views.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn count_cut_off(&self, count: usize) {
+        self.cut_off.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn cut_off(&self) -> usize {
+        self.cut_off.load(Ordering::Relaxed)
+    }
+
+    /// Why the engine takes no changes, if it does not.
+    pub(crate) fn fault(&self) -> Option<String> {
+        lock(&self.fault).clone()
+    }
+
+    /// Tells everyone whether the engine takes changes.
+    pub(crate) fn publish_fault(&self, fault: Option<String>) {
+        self.events.set_fault(fault.is_some(), self.cell.load());
+        *lock(&self.fault) = fault;
+        self.nudge();
     }
 
     /// Makes every session arbiter look at the cell and the events.

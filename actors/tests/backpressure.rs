@@ -1,7 +1,9 @@
 //! Slow readers and greedy writers: they slow themselves, lose nothing, and nobody else notices.
 
-use vestibule_actors::testing::{Harness, RequestBuilder};
-use vestibule_actors::wire::keys::RequestType;
+use vestibule_actors::Config;
+use vestibule_actors::limits::LANE_REQUESTS_MAX;
+use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script};
+use vestibule_actors::wire::keys::{self, RequestType};
 
 /// Much more than a socket's buffers and the server's own pause together.
 const PINGS: u64 = 400_000;
@@ -93,4 +95,76 @@ fn large_requests_and_replies_pass_whole() {
         assert!(reply.body.len() > size);
         assert!(peer.ask(&RequestBuilder::select(2, 5)).body.len() > size);
     }
+}
+
+#[test]
+fn when_every_credit_is_taken_others_are_still_greeted_answered_and_let_go() {
+    let config = Config {
+        session_threads: 1,
+        ..Config::default()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    harness.script().hold_tx();
+    let mut blocker = harness.connect();
+    blocker.send(&RequestBuilder::call(1, "block", &[0x90]));
+    harness.script().wait_until_blocked();
+    let mut greedy: Vec<_> = (0..9).map(|_| harness.connect()).collect();
+    for peer in &mut greedy {
+        let burst = (0..3000).map(|key| RequestBuilder::replace(key, key));
+        peer.send_bytes(
+            &burst
+                .flat_map(|request| request.bytes())
+                .collect::<Vec<_>>(),
+        );
+    }
+    let mut operator = harness.connect();
+    let state = |operator: &mut Peer| operator.call("vestibule.state", &[0x90]);
+    harness.wait_until("the credits are taken", || {
+        harness.handle().in_flight() >= LANE_REQUESTS_MAX
+    });
+    for _ in 0..20 {
+        harness.connect().ping();
+    }
+    // A connection that waits for a credit is let go when its client leaves.
+    let connections = harness.handle().connections();
+    drop(greedy.pop());
+    harness.wait_until("its end is noticed", || {
+        harness.handle().connections() < connections
+    });
+    assert_eq!(operator.call("vestibule.solo", &[0x90]).code, 0);
+    assert_eq!(state(&mut operator).code, 0);
+    for peer in &mut greedy {
+        for _ in 0..3000 {
+            assert_eq!(peer.receive().error_code(), Some(116));
+        }
+    }
+    harness.script().release();
+}
+
+#[test]
+fn slow_procedures_do_not_keep_each_others_replies() {
+    let harness = Harness::start();
+    harness.script().hold_tx();
+    let mut peer = harness.connect();
+    let calls = [
+        RequestBuilder::call(1, "pause", &[0x91, 20]),
+        RequestBuilder::call(2, "block", &[0x90]),
+    ];
+    peer.send_bytes(&calls.map(|call| call.bytes()).concat());
+    assert_eq!(
+        peer.receive().sync,
+        1,
+        "told although the next one stands still"
+    );
+    harness.script().release();
+    assert_eq!(peer.receive().sync, 2);
+}
+
+#[test]
+fn the_key_of_a_watch_is_bounded() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    let watch = RequestBuilder::new(RequestType::Watch, 1);
+    let reply = peer.ask(&watch.text(keys::EVENT_KEY, &"k".repeat(1025)));
+    assert_eq!(reply.error_code(), Some(1));
 }

@@ -159,3 +159,50 @@ fn held_requests_are_answered_when_a_stop_begins() {
     assert_eq!(frames[0].error_code(), Some(279));
     assert_eq!(harness.join().killed, 0);
 }
+
+#[test]
+fn a_begin_that_failed_leaves_nothing_to_wait_for() {
+    let harness = Harness::start();
+    harness.script().fail_begins(true);
+    let mut peer = harness.connect();
+    let begin = RequestBuilder::new(RequestType::Begin, 1).stream(1);
+    assert_eq!(peer.ask(&begin).error_code(), Some(5));
+    let report = harness.stop(LONG);
+    assert!(report.took < LONG);
+    assert!(peer.receive_until_closed().is_empty());
+}
+
+#[test]
+fn a_begin_that_was_revoked_leaves_nothing_to_wait_for() {
+    let harness = Harness::start();
+    harness.script().hold_tx();
+    let mut blocker = harness.connect();
+    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
+    harness.script().wait_until_blocked();
+    let mut peer = harness.connect();
+    peer.send(&RequestBuilder::new(RequestType::Begin, 1).stream(1));
+    peer.ping();
+    blocker.send(&RequestBuilder::call(2, "vestibule.solo", NO_ARGS));
+    assert_eq!(peer.receive().error_code(), Some(116));
+    harness.script().release();
+    let report = harness.stop(LONG);
+    assert!(report.took < LONG);
+}
+
+#[test]
+fn a_second_begin_that_is_refused_leaves_the_first_transaction_open() {
+    let mut harness = Harness::start();
+    let mut peer = harness.connect();
+    let request = |kind, sync| RequestBuilder::new(kind, sync).stream(1);
+    assert_eq!(peer.ask(&request(RequestType::Begin, 1)).code, 0);
+    assert_eq!(
+        peer.ask(&request(RequestType::Begin, 2)).error_code(),
+        Some(79)
+    );
+    harness.handle().begin_drain(Some(LONG), "test");
+    harness.wait_for(State::Draining);
+    assert_eq!(peer.ask(&request(RequestType::Commit, 3)).code, 0);
+    assert!(peer.receive_until_closed().is_empty());
+    assert!(harness.join().took < LONG);
+    assert!(harness.script().log().contains(&"commit 1".to_owned()));
+}

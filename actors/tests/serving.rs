@@ -359,3 +359,127 @@ fn a_select_of_many_steps_goes_on_while_tx_is_deaf() {
     assert_eq!(peer.receive().data::<Vec<(u64, u64)>>(), [(42, 42)]);
     assert_eq!(peer.receive().sync, 3);
 }
+
+#[test]
+fn under_hold_what_was_queued_when_tx_went_deaf_stays_queued() {
+    let mut config = Config {
+        solo_policy: SoloPolicy::Hold,
+        ..Config::default()
+    };
+    config.hold.time_max = Duration::from_secs(3600);
+    let harness = Harness::start_with(config, Script::default());
+    harness.script().hold_tx();
+    let mut blocker = harness.connect();
+    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
+    harness.script().wait_until_blocked();
+    let mut peer = harness.connect();
+    peer.send(&RequestBuilder::replace(7, 7));
+    peer.ping();
+    let mut operator = harness.connect();
+    operator.call("vestibule.solo", NO_ARGS);
+    operator.call("vestibule.assist", NO_ARGS);
+    harness.script().release();
+    let reply = peer.receive();
+    assert_eq!((reply.sync, reply.code), (7, 0));
+}
+
+#[test]
+fn connections_that_come_in_solo_have_a_policy_of_their_own() {
+    let config = Config {
+        solo_policy: SoloPolicy::Reject,
+        solo_policy_new: SoloPolicy::Hold,
+        ..Config::default()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    let mut early = harness.connect();
+    early.call("vestibule.solo", NO_ARGS);
+    let mut late = harness.connect();
+    late.send(&RequestBuilder::replace(1, 1));
+    late.ping();
+    let refused = early.ask(&RequestBuilder::replace(2, 2));
+    assert_eq!(refused.error_code(), Some(116));
+    early.call("vestibule.assist", NO_ARGS);
+    let reply = late.receive();
+    assert_eq!((reply.sync, reply.code), (1, 0));
+}
+
+#[test]
+fn every_change_of_state_is_remembered_with_its_reason() {
+    let harness = Harness::start();
+    let mut operator = harness.connect();
+    operator.call(
+        "vestibule.solo",
+        &[0x91, 0xa5, b'i', b'n', b'd', b'e', b'x'],
+    );
+    operator.call("vestibule.assist", NO_ARGS);
+    let what = [&[0x91, 0xab][..], b"transitions"].concat();
+    let shown = operator.call("vestibule.show", &what);
+    for text in ["loading", "solo", "assist", "index"] {
+        assert!(shown.error_mentions(text), "{text}");
+    }
+}
+
+#[test]
+fn held_requests_keep_their_order_however_solo_comes_and_goes() {
+    const REQUESTS: u64 = 30_000;
+    let mut config = Config {
+        solo_policy: SoloPolicy::Hold,
+        ..Config::default()
+    };
+    config.hold.requests_max = REQUESTS as usize;
+    config.hold.bytes_max = usize::MAX / 2;
+    config.hold.time_max = Duration::from_secs(3600);
+    let harness = Harness::start_with(config, Script::default());
+    let mut peer = harness.connect();
+    let mut writer = peer.clone_for_writing();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut operator = harness.connect();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                operator.call("vestibule.solo", NO_ARGS);
+                operator.call("vestibule.assist", NO_ARGS);
+            }
+        });
+        scope.spawn(move || {
+            for first in (0..REQUESTS).step_by(500) {
+                let burst = (first..first + 500).map(|key| RequestBuilder::replace(key, key));
+                writer.send_bytes(
+                    &burst
+                        .flat_map(|request| request.bytes())
+                        .collect::<Vec<_>>(),
+                );
+            }
+        });
+        for _ in 0..REQUESTS {
+            assert_eq!(peer.receive().code, 0);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(harness.script().executed().is_sorted());
+}
+
+#[test]
+fn held_selects_of_many_steps_are_all_answered() {
+    let config = Config {
+        role: Role::Replica,
+        solo_policy: SoloPolicy::Hold,
+        ..Config::default()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    let mut peer = harness.connect();
+    peer.call("vestibule.solo", NO_ARGS);
+    let select = |sync| {
+        RequestBuilder::new(RequestType::Select, sync)
+            .uint(keys::SPACE_ID, 512)
+            .uint(keys::LIMIT, 5)
+            .pair(keys::KEY, &[0x91, 1])
+            .bytes()
+    };
+    // The write is held, and the reads stay behind it.
+    peer.send_bytes(&[RequestBuilder::replace(1, 1).bytes(), select(2), select(3)].concat());
+    peer.ping();
+    harness.connect().call("vestibule.assist", NO_ARGS);
+    let syncs: Vec<_> = (0..3).map(|_| peer.receive().sync).collect();
+    assert_eq!(syncs, [1, 2, 3]);
+}

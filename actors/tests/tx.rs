@@ -234,3 +234,51 @@ fn a_request_runs_as_the_user_who_sent_it_although_a_login_follows_in_the_same_w
     assert_eq!(replies[0].data::<Vec<String>>(), ["guest"]);
     assert_eq!(replies[2].data::<Vec<String>>(), ["alice"]);
 }
+
+#[test]
+fn a_transaction_is_rolled_back_although_its_connection_logged_in_last() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    let begin = RequestBuilder::new(RequestType::Begin, 1).stream(1);
+    assert_eq!(peer.ask(&begin).code, 0);
+    assert_eq!(peer.log_in("alice", "secret").code, 0);
+    drop(peer);
+    harness.script().wait_for_log("rollback 1");
+}
+
+#[test]
+fn what_is_committed_first_is_told_before_the_long_request_behind_it() {
+    let harness = Harness::start();
+    harness.script().hold_tx();
+    let mut peer = harness.connect();
+    let frames = [
+        RequestBuilder::replace(1, 1),
+        RequestBuilder::call(2, "commit_first_then_block", NO_ARGS),
+    ];
+    peer.send_bytes(&frames.map(|frame| frame.bytes()).concat());
+    assert_eq!(peer.receive().sync, 1);
+    harness.script().release();
+    assert_eq!(peer.receive().sync, 2);
+}
+
+#[test]
+fn a_step_whose_commit_failed_is_told_so() {
+    let harness = Harness::start();
+    harness.script().fail_commits(true);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut peer = harness.connect();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let calls = (0..20).map(|sync| RequestBuilder::call(sync, "commit_first", NO_ARGS));
+                peer.send_bytes(&calls.flat_map(|call| call.bytes()).collect::<Vec<_>>());
+                (0..20).for_each(|_| drop(peer.receive()));
+            }
+        });
+        let reply = harness
+            .connect()
+            .call("write_steps", &[0x91, 0xcd, 0x07, 0xd0]);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(reply.data::<Vec<u64>>(), [0]);
+    });
+}

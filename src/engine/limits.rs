@@ -4,7 +4,7 @@
 pub const TUPLE_SIZE_MAX_DEFAULT: usize = 1 << 20;
 
 /// Largest body of a SELECT's reply, in bytes. A larger result has to be fetched page by page.
-pub const REPLY_SIZE_MAX: usize = 256 << 20;
+pub const REPLY_SIZE_MAX: usize = 128 << 20;
 
 /// Tuples that a read view walks over while it holds the lock.
 pub const VIEW_STEP_TUPLES_MAX: usize = 1000;
@@ -44,3 +44,6 @@ pub const RECORD_KEPT_MAX: usize = 4 << 20;
 
 const _: () = assert!(VIEW_STEP_BYTES_MAX < REPLY_SIZE_MAX);
 const _: () = assert!(TUPLE_SIZE_MAX_DEFAULT < REPLY_SIZE_MAX);
+
+// One whole reply fits beside what may wait for a slow reader already.
+const _: () = assert!(2 * REPLY_SIZE_MAX <= vestibule_actors::limits::OUTPUT_MAX);

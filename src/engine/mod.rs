@@ -12,19 +12,19 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`key`] | keys as bytes in the order of the values |
-//! | [`field`], [`space`], [`index`] | definitions: what tuples and keys must look like |
-//! | [`layer`] | changes above the image, and the data as seen through them |
-//! | [`tuple`], [`tree`] | a tuple, and tuples by key |
-//! | [`image`] | every space with its tuples |
-//! | [`define`], [`build`] | spaces from their definitions, indexes from the tuples there are |
-//! | [`scan`] | SELECT, from iterator and key to a range |
-//! | [`execute`] | requests |
-//! | [`ddl`], [`system`] | the system spaces, and what may be written there |
-//! | [`record`] | a turn as bytes |
-//! | [`journal`] | records on disk |
-//! | [`update`] | operations of UPDATE and UPSERT |
-//! | [`view`], [`catalogue`] | what sessions answer from |
+//! | `key` | keys as bytes in the order of the values |
+//! | `field`, `space`, `index` | definitions: what tuples and keys must look like |
+//! | `layer` | changes above the image, and the data as seen through them |
+//! | `tuple`, `tree` | a tuple, and tuples by key |
+//! | `image` | every space with its tuples |
+//! | `define`, `build` | spaces from their definitions, indexes from the tuples there are |
+//! | `scan` | SELECT, from iterator and key to a range |
+//! | `execute` | requests |
+//! | `ddl`, `system` | the system spaces, and what may be written there |
+//! | `record` | a turn as bytes |
+//! | `journal` | records on disk |
+//! | `update` | operations of UPDATE and UPSERT |
+//! | `view`, `catalogue` | what sessions answer from |
 
 mod build;
 mod catalogue;
@@ -115,6 +115,8 @@ pub struct EmbeddedEngine {
     record: Vec<u8>,
     /// Why nothing can be written, if the journal failed.
     failure: Option<String>,
+    /// The role is replica.
+    is_read_only: bool,
     catalogue: Arc<Catalogue>,
     #[cfg(test)]
     fails_next_append: bool,
@@ -162,6 +164,7 @@ impl EmbeddedEngine {
             journal: None,
             record: Vec::new(),
             failure: None,
+            is_read_only: false,
             #[cfg(test)]
             fails_next_append: false,
         }
@@ -218,6 +221,9 @@ impl EmbeddedEngine {
     }
 
     fn check_writable(&self) -> Result<(), Error> {
+        if self.is_read_only {
+            return Err(Error::read_only("config", "box.cfg.read_only is true"));
+        }
         match &self.failure {
             None => Ok(()),
             Some(reason) => Err(Error::read_only(
@@ -336,12 +342,16 @@ impl EmbeddedEngine {
     fn apply(&mut self) {
         let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
         let debris = image.apply(&mut self.turn, std::mem::take(&mut self.built));
-        if self.is_ddl {
-            self.definitions = Definitions::of(&image);
-            self.catalogue = Arc::new(catalogue::build(&image));
-        }
         drop(image);
         discard(debris);
+        if self.is_ddl {
+            // Readers go on meanwhile: nobody else changes the image.
+            let image = self.image();
+            let (definitions, catalogue) = (Definitions::of(&image), catalogue::build(&image));
+            drop(image);
+            self.definitions = definitions;
+            self.catalogue = Arc::new(catalogue);
+        }
     }
 }
 
@@ -399,6 +409,15 @@ impl Engine for EmbeddedEngine {
         }
         self.is_ddl = false;
         appended
+    }
+
+    fn fault(&self) -> Option<String> {
+        let text = |reason| format!("read-only, journal failed: {reason}");
+        self.failure.as_ref().map(text)
+    }
+
+    fn set_read_only(&mut self, read_only: bool) {
+        self.is_read_only = read_only;
     }
 
     fn catalogue(&self) -> Arc<Catalogue> {

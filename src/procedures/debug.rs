@@ -8,7 +8,7 @@ use vestibule_actors::procedures::Procedures;
 use vestibule_wire::Error;
 
 use super::args::{Args, Value, illegal};
-use super::{EngineCall, no_result};
+use super::{EngineCall, check_administrator, no_result};
 use crate::engine::EmbeddedEngine;
 
 /// How often a declared block tells how far it is.
@@ -21,12 +21,14 @@ const SECONDS_MAX: f64 = 86_400.0;
 pub fn with_debug(procedures: Procedures<EmbeddedEngine>) -> Procedures<EmbeddedEngine> {
     procedures
         .with_engine("vestibule.debug.block", block)
-        .with_engine("vestibule.debug.panic", |_| {
+        .with_engine("vestibule.debug.panic", |call: &mut EngineCall<'_>| {
+            check_administrator(call.caller, call.name)?;
             panic!("asked for by vestibule.debug.panic");
         })
         .async_function(
             "vestibule.debug.sleep",
-            |(seconds,): (f64,), _| async move {
+            |(seconds,): (f64,), context| async move {
+                check_administrator(context.caller(), "vestibule.debug.sleep")?;
                 actix_rt::time::sleep(duration(seconds)?).await;
                 Ok(seconds)
             },
@@ -45,6 +47,7 @@ fn duration(seconds: f64) -> Result<Duration, Error> {
 /// `vestibule.debug.block(seconds [, reason])`: blocks Tx's thread, declared if a reason is given.
 #[allow(clippy::disallowed_methods, reason = "to block Tx is what it is for")]
 fn block(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    check_administrator(call.caller, call.name)?;
     let args = Args::read(call.args)?;
     let whole = match args.value(0)? {
         Value::Number(seconds) => duration(seconds)?,

@@ -20,7 +20,7 @@ mod spaces;
 mod tests;
 mod users;
 
-use vestibule_actors::engine::Outcome;
+use vestibule_actors::engine::{Caller, Outcome};
 use vestibule_actors::procedures::{Call, Procedures};
 use vestibule_wire::Error;
 use vestibule_wire::reply::write_data_head;
@@ -68,12 +68,22 @@ fn settled(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Err
 
 /// `vestibule.journal.resume()`: data may be changed again once the journal can be written.
 fn resume(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
-    if !call.caller.is_administrator {
-        let user = &call.caller.user;
-        return Err(Error::access_denied("Execute", "function", call.name, user));
-    }
+    check_administrator(call.caller, call.name)?;
     call.engine.resume()?;
     call.reply.value(&true)
+}
+
+/// Refuses callers that may not use control procedures.
+fn check_administrator(caller: &Caller, procedure: &str) -> Result<(), Error> {
+    if caller.is_administrator {
+        return Ok(());
+    }
+    Err(Error::access_denied(
+        "Execute",
+        "function",
+        procedure,
+        &caller.user,
+    ))
 }
 
 /// A procedure without a result.

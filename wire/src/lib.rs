@@ -10,15 +10,15 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`greeting`] | the 128 bytes that a server sends first |
-//! | [`frame`] | where a request ends: the length prefix and its bounds |
-//! | [`header`] | request type, sync, stream, schema version |
-//! | [`request`] | bodies, decoded in place |
-//! | [`reply`] | replies, always in Tarantool's own fixed layout |
-//! | [`error`] | codes, texts and the error stack with fields |
-//! | [`features`] | protocol version and feature bits of `IPROTO_ID` |
-//! | [`auth`] | the chap-sha1 check |
-//! | [`msgpack`] | the reader and writers all of this is made of |
+//! | `greeting` | the 128 bytes that a server sends first |
+//! | `frame` | where a request ends: the length prefix and its bounds |
+//! | `header` | request type, sync, stream, schema version |
+//! | `request` | bodies, decoded in place |
+//! | `reply` | replies, always in Tarantool's own fixed layout |
+//! | `error` | codes, texts and the error stack with fields |
+//! | `features` | protocol version and feature bits of `IPROTO_ID` |
+//! | `auth` | the chap-sha1 check |
+//! | `msgpack` | the reader and writers all of this is made of |
 
 pub mod auth;
 pub mod error;

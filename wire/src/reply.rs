@@ -135,6 +135,12 @@ pub fn patch_schema_version(frame: &mut [u8], schema_version: u64) {
     frame[SCHEMA_AT..SCHEMA_AT + 4].copy_from_slice(&(schema_version as u32).to_be_bytes());
 }
 
+/// Whether a whole reply frame tells an error.
+#[must_use]
+pub fn is_error(frame: &[u8]) -> bool {
+    frame[CODE_AT + 2] & (CODE_ERROR >> 8) as u8 != 0
+}
+
 /// Rewrites the results of a CALL as `CALL_16` returns them: every value that is not an array is
 /// wrapped in one. `start` is where the body begins; a body of another shape is left alone.
 pub fn wrap_results(out: &mut Vec<u8>, start: usize) {

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
+use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
@@ -14,7 +15,7 @@ use actix_rt::time::{Sleep, sleep};
 use tokio::net::TcpListener;
 
 use super::listen::{AfterError, after_error};
-use crate::limits::{ACCEPT_BATCH_MAX, ACCEPT_PAUSE};
+use crate::limits::{ACCEPT_BATCH_MAX, ACCEPT_PAUSE, ACCEPT_WARNING_PERIOD};
 use crate::shared::Shared;
 
 /// Closes the listeners.
@@ -42,7 +43,10 @@ pub(crate) struct Acceptor {
     listeners: Vec<TcpListener>,
     /// Connections handed out in this round that the arbiters' own counts do not show yet.
     handed: Vec<usize>,
+    /// The listener that is asked first: each in its turn, so that none starves the others.
+    first: usize,
     pause: Option<Pin<Box<Sleep>>>,
+    warned: Option<Instant>,
 }
 
 impl Acceptor {
@@ -57,7 +61,9 @@ impl Acceptor {
             shared,
             listeners: listeners?,
             handed,
+            first: 0,
             pause: None,
+            warned: None,
         };
         Ok(AcceptorHandle(acceptor.start()))
     }
@@ -78,7 +84,9 @@ impl Acceptor {
         batches.resize_with(self.handed.len(), Vec::new);
         self.handed.fill(0);
         let mut accepted = 0;
-        for index in 0..self.listeners.len() {
+        let count = self.listeners.len();
+        self.first = (self.first + 1) % count.max(1);
+        for index in (self.first..self.first + count).map(|index| index % count) {
             while accepted < ACCEPT_BATCH_MAX && self.pause.is_none() {
                 let Some(connection) = self.accept_one(index, cx) else {
                     break;
@@ -101,6 +109,16 @@ impl Acceptor {
         accepted == ACCEPT_BATCH_MAX
     }
 
+    /// One line per interval, however often it happens.
+    fn warn(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        let is_due = |last: Instant| now.duration_since(last) >= ACCEPT_WARNING_PERIOD;
+        if self.warned.is_none_or(is_due) {
+            self.warned = Some(now);
+            log::warn!("connections wait, none can be accepted: {error}");
+        }
+    }
+
     /// One connection; none if the listener has none, or accepting has to pause.
     fn accept_one(
         &mut self,
@@ -116,10 +134,7 @@ impl Acceptor {
                 Ok(connection) => return Some(connection),
                 Err(error) if after_error(&error) == AfterError::Next => {}
                 Err(error) => {
-                    log::warn!(
-                        "accepting pauses for {} ms: {error}",
-                        ACCEPT_PAUSE.as_millis()
-                    );
+                    self.warn(&error);
                     self.pause = Some(Box::pin(sleep(ACCEPT_PAUSE)));
                     return None;
                 }

@@ -12,19 +12,18 @@ use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Context, Running};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use vestibule_wire::features::Features;
 use vestibule_wire::frame::read_prefix;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 use vestibule_wire::{Error, ErrorCode, reply::ReplyHeader};
 
-use super::desk::{Desk, is_open};
+use super::desk::Desk;
 use super::lane::{LaneCell, LaneState};
 use super::output::{Flushed, Output};
 use super::state::{Closing, InFlight, SessionCell, SessionState};
 use crate::catalogue::GUEST;
 use crate::config::{Administrators, SoloPolicy};
 use crate::engine::Caller;
-use crate::limits::READS_PER_POLL_MAX;
+use crate::limits::{INBOX_WAITING_MAX, READS_PER_POLL_MAX};
 use crate::serving::State;
 
 /// The actor of one connection. Its data do not go through its mailbox: the lane it lives in shares
@@ -51,9 +50,10 @@ impl Session {
         let mut output = Output::default();
         output.buffer().extend_from_slice(&greeting);
         let connection = lane.shared.next_connection();
-        let is_administrator = lane.shared.config.administrators
-            == Administrators::LocalConnections
-            && peer.ip().is_loopback();
+        let is_administrator = match &lane.shared.config.administrators {
+            Administrators::LocalConnections => peer.ip().is_loopback(),
+            Administrators::Users(names) => names.iter().any(|name| name == GUEST),
+        };
         let caller = Caller {
             connection,
             stream: 0,
@@ -67,6 +67,7 @@ impl Session {
             connection,
             peer,
             since: Instant::now(),
+            epoch: lane.shared.cell.load().epoch,
             state: RefCell::new(new_state(stream, output, salt, caller)),
             waker: RefCell::default(),
             is_dirty: Cell::new(false),
@@ -95,17 +96,18 @@ fn new_state(
         output,
         closing: Closing::No,
         is_stalled: false,
+        is_surveying: false,
         is_waiting_for_reader: false,
         scan: None,
         held: None,
         salt,
-        features: Features::NONE,
         caller,
         watches: None,
         events_seen: 0,
         transactions: Vec::new(),
         counts: InFlight::default(),
         introduced_to: 0,
+        must_introduce: true,
     }
 }
 
@@ -197,6 +199,7 @@ pub(crate) fn desk<'a>(
         cell,
         session,
         now,
+        is_releasing: false,
     }
 }
 
@@ -211,8 +214,8 @@ fn turn(
     // Most turns have nothing left from the one before, and need no clock for it.
     if own.held.is_some() || own.scan.is_some() || !own.inbox.is_empty() {
         let mut desk = desk(lane, cell, state, own, Instant::now());
-        desk.release_held();
         desk.resume_scan();
+        desk.release_held();
         if !desk.session.inbox.is_empty() {
             take_inbox(&mut desk);
         }
@@ -249,7 +252,7 @@ fn read(
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if !may_read(cell, state, own) {
+        if !may_read(own) {
             return Poll::Pending;
         }
         let mut scratch = std::mem::take(&mut state.scratch);
@@ -271,21 +274,13 @@ fn read(
     Poll::Pending
 }
 
-/// Whether this session is read now. If a credit is missing, the lane resumes it in its turn.
-fn may_read(cell: &SessionCell, state: &mut LaneState, own: &mut SessionState) -> bool {
-    if own.closing != Closing::No {
-        return false;
-    }
-    if is_open(state, own) {
-        return true;
-    }
+/// Whether this session is read now. While no frame may be taken, a little is still read: that is how
+/// the end of the connection is noticed.
+fn may_read(own: &mut SessionState) -> bool {
     if own.output.is_over_pause() {
         own.is_waiting_for_reader = true;
-    } else if own.scan.is_none() && !own.is_stalled {
-        own.is_stalled = true;
-        state.stop_list.push_back(cell.index);
     }
-    false
+    own.closing == Closing::No && (own.is_open() || own.inbox.len() < INBOX_WAITING_MAX)
 }
 
 /// Takes every whole frame of what was read; keeps the rest.
@@ -318,10 +313,14 @@ fn take_inbox(desk: &mut Desk<'_>) {
 /// Takes frames while the desk is open; returns how many bytes they were.
 fn take_frames(desk: &mut Desk<'_>, bytes: &[u8]) -> usize {
     let mut at = 0;
-    while at < bytes.len() && desk.is_open() {
+    while at < bytes.len() && desk.session.is_open() {
         match read_prefix(&bytes[at..], desk.shared.config.packet_size_max) {
             Ok(Some(prefix)) if bytes.len() - at >= prefix.frame_size() => {
                 desk.take(&bytes[at + prefix.size..at + prefix.frame_size()]);
+                if desk.session.is_stalled {
+                    // Not taken: it comes again when there is a credit for it.
+                    break;
+                }
                 at += prefix.frame_size();
             }
             Ok(_) => break,

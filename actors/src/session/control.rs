@@ -20,9 +20,13 @@ use vestibule_wire::request::Call;
 use super::desk::Desk;
 use super::lane::messages::{Origin, Survey, Surveyed};
 use crate::engine::Progress;
-use crate::events::{is_read_only, status_name};
+use crate::events::status_name;
 use crate::limits;
 use crate::shared::Shared;
+use crate::supervisor::BeginDrain;
+
+/// Longest timeout of a drain: a year.
+const DRAIN_TIMEOUT_MAX_SECONDS: f64 = 365.0 * 86_400.0;
 
 /// When a control procedure is answered.
 pub(crate) enum Answer {
@@ -76,9 +80,16 @@ pub(crate) fn run(
         "vestibule.assist" => shared.cell.operator_assist(desk.now),
         "vestibule.drain" => {
             let grace = timeout_argument(call)?;
-            let by = format!("{} from {}", caller.user, desk.cell.peer);
+            let drain = BeginDrain {
+                from: shared.cell.load().state,
+                grace,
+                reason: "vestibule.drain".to_owned(),
+                requested_by: format!("{} from {}", caller.user, desk.cell.peer),
+            };
             if let Some(supervisor) = shared.supervisor.get() {
-                supervisor.begin_drain(grace, "vestibule.drain", &by);
+                supervisor.begin_drain(drain);
+                // The reply tells the new state already.
+                shared.cell.draining("the server is stopping", desk.now);
             }
         }
         "vestibule.show" => return show(desk, sync, call, body),
@@ -119,7 +130,10 @@ impl StateMap {
             state: situation.serving.state.name(),
             role: situation.serving.role.name(),
             epoch: situation.serving.epoch,
-            reason: situation.reason,
+            reason: match shared.fault() {
+                Some(fault) if situation.reason.is_empty() => fault,
+                _ => situation.reason,
+            },
             progress: situation.progress.and_then(Progress::share),
             since: unix.saturating_sub(situation.since).as_secs_f64(),
             queued: shared.queued_count(),
@@ -150,7 +164,7 @@ impl<'a> BoxInfo<'a> {
             version: vestibule_wire::greeting::VERSION,
             package: concat!("vestibule ", env!("CARGO_PKG_VERSION")),
             id: 1,
-            ro: is_read_only(serving),
+            ro: shared.events.is_read_only(serving),
             uuid: &shared.config.instance_uuid,
             pid: std::process::id(),
             status: status_name(serving.state),
@@ -192,6 +206,7 @@ fn show(
         sync,
         wrap_results: call.wrap_results,
     };
+    desk.session.is_surveying = true;
     let survey = Arc::new(Surveyed::new(survey, origin, lanes.len()));
     for lane in lanes {
         lane.survey(survey.clone());
@@ -275,7 +290,11 @@ fn timeout_argument(call: &Call<'_>) -> Result<Option<Duration>, Error> {
             Ok(Kind::Float | Kind::Double) => reader.read_f64().map_err(|_| usage())?,
             _ => reader.read_uint().map_err(|_| usage())? as f64,
         };
-        timeout = Some(Duration::try_from_secs_f64(seconds).map_err(|_| usage())?);
+        // Longer is no deadline, and there is none by accident.
+        if !(0.0..=DRAIN_TIMEOUT_MAX_SECONDS).contains(&seconds) {
+            return Err(usage());
+        }
+        timeout = Some(Duration::from_secs_f64(seconds));
     }
     Ok(timeout)
 }

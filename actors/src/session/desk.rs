@@ -17,12 +17,12 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::control;
 use super::lane::LaneState;
-use super::registry::Pending;
+use super::registry::{Effect, Pending};
 use super::state::{Closing, SessionCell, SessionState};
 use crate::admission::{Class, Verdict, admit};
 use crate::catalogue::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
-use crate::limits::CONNECTION_REQUESTS_MAX;
+use crate::limits::{CONNECTION_REQUESTS_MAX, TRANSACTIONS_PER_CONNECTION_MAX};
 use crate::shared::Shared;
 use crate::tx::messages::{Entry, Introduction};
 
@@ -34,6 +34,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) cell: &'a SessionCell,
     pub(crate) session: &'a mut SessionState,
     pub(crate) now: Instant,
+    /// The request at hand was held: it must not be put behind the others again.
+    pub(super) is_releasing: bool,
 }
 
 /// A request that is decoded and waits for its verdict.
@@ -48,11 +50,6 @@ pub(crate) struct Taken<'a> {
 }
 
 impl Desk<'_> {
-    /// Whether the next frame may be taken now.
-    pub(crate) fn is_open(&self) -> bool {
-        is_open(self.lane, self.session)
-    }
-
     pub(crate) fn header(&self, sync: u64) -> ReplyHeader {
         ReplyHeader {
             sync,
@@ -103,7 +100,13 @@ impl Desk<'_> {
         let class = self.classify(&taken.body);
         let serving = self.shared.cell.load();
         let in_transaction = taken.stream != 0 && self.session.transactions.contains(&taken.stream);
-        match admit(serving.state, serving.role, class, in_transaction) {
+        let verdict = admit(serving.state, serving.role, class, in_transaction);
+        let needs_tx = !matches!(verdict, Verdict::Answer | Verdict::Close);
+        if needs_tx && self.session.held.is_some() && !self.is_releasing {
+            // Behind what is held, whatever the state is by now.
+            return self.busy(taken);
+        }
+        match verdict {
             Verdict::Answer => self.answer(taken),
             Verdict::Forward => self.forward(taken, class),
             Verdict::ViewOrForward | Verdict::ViewOrBusy => self.read(taken, serving),
@@ -156,8 +159,9 @@ impl Desk<'_> {
 
     /// Tx is deaf: what happens now is the policy's choice.
     pub(super) fn busy(&mut self, taken: &Taken<'_>) {
-        let policy = self.shared.config.solo_policy;
-        if policy == SoloPolicy::Hold && self.hold(taken.content) {
+        let policy = self.cell.solo_policy(self.shared);
+        let joins = policy == SoloPolicy::Hold || self.session.held.is_some();
+        if joins && self.hold(taken.content) {
             return;
         }
         self.reject(taken.sync, ErrorCode::LOADING);
@@ -172,6 +176,13 @@ impl Desk<'_> {
             // The state changed to ready a moment before this arbiter heard of the new Tx.
             return self.reject(taken.sync, ErrorCode::LOADING);
         }
+        if !self.has_credit() {
+            return self.stall();
+        }
+        if let Err(error) = self.check_transactions(taken) {
+            return self.refuse(taken.sync, &error);
+        }
+        let effect = self.track_transaction(taken);
         let procedure = match taken.body {
             Body::Call(call) => Some(self.lane.intern(call.name)),
             _ => None,
@@ -185,23 +196,11 @@ impl Desk<'_> {
             class,
             procedure,
             bytes: taken.raw.len(),
+            effect,
             since: self.now,
         });
-        let Some(id) = id else {
-            // The desk closes before the credit is gone; only re-taken requests can come here.
-            return self.reject(taken.sync, ErrorCode::LOADING);
-        };
-        match taken.body {
-            Body::Begin(_) if !self.session.transactions.contains(&taken.stream) => {
-                self.session.transactions.push(taken.stream);
-            }
-            Body::Commit | Body::Rollback => {
-                self.session
-                    .transactions
-                    .retain(|stream| *stream != taken.stream);
-            }
-            _ => {}
-        }
+        // A credit was there.
+        let Some(id) = id else { return };
         self.session.counts.add(class);
         self.introduce();
         let outgoing = &mut self.lane.outgoing;
@@ -221,10 +220,53 @@ impl Desk<'_> {
         });
     }
 
+    /// Whether one more request of this connection may be on its way to Tx.
+    pub(super) fn has_credit(&self) -> bool {
+        self.session.counts.all < CONNECTION_REQUESTS_MAX && self.lane.has_credit()
+    }
+
+    /// No credit: this request and what comes behind it on this connection wait for one. Other
+    /// connections, and this one's replies, go on.
+    fn stall(&mut self) {
+        if !std::mem::replace(&mut self.session.is_stalled, true) {
+            self.lane.stop_list.push_back(self.cell.index);
+        }
+    }
+
+    fn check_transactions(&self, taken: &Taken<'_>) -> Result<(), Error> {
+        let open = &self.session.transactions;
+        let is_new = matches!(taken.body, Body::Begin(_)) && !open.contains(&taken.stream);
+        if is_new && open.len() >= TRANSACTIONS_PER_CONNECTION_MAX {
+            return Err(Error::illegal_params(
+                "Too many open transactions on this connection",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Keeps the list of streams with a transaction; what is told can be undone if it does not happen.
+    fn track_transaction(&mut self, taken: &Taken<'_>) -> Effect {
+        let open = &mut self.session.transactions;
+        let known = open.iter().position(|stream| *stream == taken.stream);
+        match (&taken.body, known) {
+            (Body::Begin(_), None) => {
+                open.push(taken.stream);
+                Effect::Opened
+            }
+            (Body::Commit | Body::Rollback, Some(at)) => {
+                open.swap_remove(at);
+                Effect::Closed
+            }
+            _ => Effect::None,
+        }
+    }
+
     /// Tells Tx who is calling, once per Tx and login.
     fn introduce(&mut self) {
         let generation = self.lane.tx.as_ref().map_or(0, |tx| tx.generation);
-        if self.session.introduced_to != generation {
+        let is_known = self.session.introduced_to == generation;
+        if !is_known || std::mem::take(&mut self.session.must_introduce) {
+            self.session.must_introduce = false;
             self.session.introduced_to = generation;
             let (session, caller) = (self.cell.index, self.session.caller.clone());
             let outgoing = &mut self.lane.outgoing;
@@ -236,16 +278,6 @@ impl Desk<'_> {
             });
         }
     }
-}
-
-/// Whether a session's next frame may be taken now.
-#[inline]
-pub(crate) fn is_open(lane: &LaneState, session: &SessionState) -> bool {
-    session.closing == Closing::No
-        && session.scan.is_none()
-        && session.counts.all < CONNECTION_REQUESTS_MAX
-        && lane.has_credit()
-        && !session.output.is_over_pause()
 }
 
 /// Which requests may, must and must not stand in a stream.

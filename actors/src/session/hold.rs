@@ -16,32 +16,51 @@ use crate::serving::State;
 impl Desk<'_> {
     /// Keeps a request until solo ends; false if the bounds are reached.
     pub(super) fn hold(&mut self, content: &[u8]) -> bool {
+        if self.is_releasing {
+            // Solo began again: it is put back where it was.
+            self.session.is_stalled = true;
+            return true;
+        }
         let limits = self.shared.config.hold;
-        let is_first = self.session.held.is_none();
-        let held = self.session.held.get_or_insert_with(Box::<Held>::default);
+        let held = self.session.held.get_or_insert_with(|| {
+            self.lane.holding += 1;
+            Box::<Held>::default()
+        });
         let fits = held.frames.len() < limits.requests_max
             && held.bytes + content.len() <= limits.bytes_max;
         if fits {
             held.bytes += content.len();
             held.frames.push_back((self.now, content.to_vec()));
         }
-        if is_first {
-            self.lane.holding += 1;
-        }
         fits
     }
 
-    /// Takes the held requests again, when solo has ended.
+    /// Takes held requests again when solo has ended, in their order and as long as frames may be taken.
     pub(crate) fn release_held(&mut self) {
-        if self.session.held.is_none() || self.shared.cell.load().state == State::Solo {
-            return;
-        }
-        let Some(held) = self.session.held.take() else {
+        let Some(mut held) = self.session.held.take() else {
             return;
         };
-        self.lane.holding -= 1;
-        for (_, content) in held.frames {
+        self.is_releasing = true;
+        while self.shared.cell.load().state != State::Solo
+            && self.session.is_open()
+            && let Some((since, content)) = held.frames.pop_front()
+        {
             self.take(&content);
+            if self.session.is_stalled {
+                held.frames.push_front((since, content));
+                break;
+            }
+            held.bytes -= content.len();
+        }
+        self.is_releasing = false;
+        if self.shared.cell.load().state == State::Solo {
+            // Stalled or not, the end of solo is what it waits for now.
+            self.session.is_stalled = false;
+        }
+        if held.frames.is_empty() {
+            self.lane.holding -= 1;
+        } else {
+            self.session.held = Some(held);
         }
     }
 

@@ -10,6 +10,7 @@ use super::desk::{Desk, Taken};
 use super::login::log_in;
 use super::watch::{Due, Watches};
 use crate::config::Administrators;
+use crate::limits::EVENT_KEY_SIZE_MAX;
 
 impl Desk<'_> {
     /// Answers a request of class `Local`.
@@ -17,10 +18,8 @@ impl Desk<'_> {
         let header = self.header(taken.sync);
         match taken.body {
             Body::Ping => header.write_empty(self.session.output.buffer()),
-            Body::Id(id) => {
-                self.session.features = id.features;
-                header.write_id(self.session.output.buffer(), Features::SUPPORTED);
-            }
+            // What the client can do makes no difference yet: nothing is sent that needs it.
+            Body::Id(_) => header.write_id(self.session.output.buffer(), Features::SUPPORTED),
             Body::Auth(auth) => self.answer_auth(taken.sync, &auth),
             Body::Select(select) => self.answer_catalogue(taken.sync, &select),
             Body::Watch(key) => self.watch(taken.sync, key),
@@ -50,7 +49,7 @@ impl Desk<'_> {
                 }
                 self.session.caller.user = user;
                 // Tx hears of it with the next request.
-                self.session.introduced_to = 0;
+                self.session.must_introduce = true;
                 self.header(sync).write_empty(self.session.output.buffer());
             }
             Err(error) => self.refuse(sync, &error),
@@ -69,6 +68,10 @@ impl Desk<'_> {
     }
 
     fn watch(&mut self, sync: u64, key: &str) {
+        if key.len() > EVENT_KEY_SIZE_MAX {
+            let error = Error::illegal_params("The event's key is too long");
+            return self.refuse(sync, &error);
+        }
         let watches = self
             .session
             .watches

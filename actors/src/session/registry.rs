@@ -28,7 +28,20 @@ pub(crate) struct Pending {
     pub(crate) procedure: Option<Rc<str>>,
     /// Bytes of its body, for the credit.
     pub(crate) bytes: usize,
+    /// To be undone if the request did not happen.
+    pub(crate) effect: Effect,
     pub(crate) since: Instant,
+}
+
+/// What forwarding a request changed in its session's list of open transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing.
+    None,
+    /// BEGIN put its stream on the list.
+    Opened,
+    /// COMMIT or ROLLBACK took its stream off the list.
+    Closed,
 }
 
 /// The table of requests on their way.
@@ -94,16 +107,16 @@ impl Registry {
         Some(pending)
     }
 
-    /// Takes back what Tx has not begun.
-    pub(crate) fn revoke_queued(&mut self) -> Vec<Pending> {
+    /// Takes back what Tx has not begun, of the requests that are wanted back.
+    pub(crate) fn revoke_queued(&mut self, wanted: impl Fn(&Pending) -> bool) -> Vec<Pending> {
         let claims = self.claims.clone();
-        self.take_where(|id| claims.revoke(id))
+        self.take_where(|id, pending| wanted(pending) && claims.revoke(id))
     }
 
     /// Gives up on everything that Tx has begun: a late reply will find nothing.
     pub(crate) fn abandon_started(&mut self) -> Vec<Pending> {
         let claims = self.claims.clone();
-        self.take_where(|id| {
+        self.take_where(|id, _| {
             let started = claims.is_started(id);
             if started {
                 claims.free(id);
@@ -112,11 +125,11 @@ impl Registry {
         })
     }
 
-    fn take_where(&mut self, mut wanted: impl FnMut(RequestId) -> bool) -> Vec<Pending> {
+    fn take_where(&mut self, mut wanted: impl FnMut(RequestId, &Pending) -> bool) -> Vec<Pending> {
         let ids: Vec<_> = self
             .iter()
+            .filter(|(id, pending)| wanted(*id, pending))
             .map(|(id, _)| id)
-            .filter(|id| wanted(*id))
             .collect();
         let mut taken: Vec<_> = ids.into_iter().filter_map(|id| self.remove(id)).collect();
         taken.sort_by_key(|pending| pending.since);
@@ -151,6 +164,7 @@ mod tests {
             class: Class::Write,
             procedure: None,
             bytes: 10,
+            effect: Effect::None,
             since: Instant::now(),
         }
     }
@@ -167,7 +181,7 @@ mod tests {
         let queued = registry.insert(pending(2)).unwrap();
         assert!(claims.claim(started));
         let revoked: Vec<_> = registry
-            .revoke_queued()
+            .revoke_queued(|_| true)
             .iter()
             .map(|own| own.sync)
             .collect();
@@ -264,7 +278,7 @@ mod tests {
                     }
                 }
                 Step::Revoke => {
-                    for own in registry.revoke_queued() {
+                    for own in registry.revoke_queued(|_| true) {
                         self.tell(own.sync, Told::Refused);
                     }
                 }

@@ -7,13 +7,15 @@ use std::task::Waker;
 use std::time::Instant;
 
 use tokio::net::TcpStream;
-use vestibule_wire::features::Features;
 use vestibule_wire::greeting::SALT_SIZE;
 
 use super::output::Output;
+use super::registry::{Effect, Pending};
 use super::watch::Watches;
 use crate::admission::Class;
+use crate::config::SoloPolicy;
 use crate::engine::{Caller, Scan};
+use crate::shared::Shared;
 
 /// One connection, shared by its session and the lane that hands it replies.
 pub(crate) struct SessionCell {
@@ -23,6 +25,8 @@ pub(crate) struct SessionCell {
     pub(crate) connection: u64,
     pub(crate) peer: SocketAddr,
     pub(crate) since: Instant,
+    /// Epoch of the serving state at its accept: in the same solo it counts as a new connection.
+    pub(crate) epoch: u64,
     pub(crate) state: RefCell<SessionState>,
     /// Wakes the session's task.
     pub(crate) waker: RefCell<Option<Waker>>,
@@ -31,6 +35,15 @@ pub(crate) struct SessionCell {
 }
 
 impl SessionCell {
+    /// What happens to its requests while Tx is deaf.
+    pub(crate) fn solo_policy(&self, shared: &Shared) -> SoloPolicy {
+        if self.epoch == shared.cell.load().epoch {
+            shared.config.solo_policy_new
+        } else {
+            shared.config.solo_policy
+        }
+    }
+
     pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
@@ -69,10 +82,11 @@ pub(crate) struct SessionState {
     pub(crate) is_waiting_for_reader: bool,
     /// A SELECT on the view that takes several steps: what comes after it waits.
     pub(crate) scan: Option<Box<ParkedScan>>,
+    /// Waits for the reply of `vestibule.show`, one at a time: it may be large.
+    pub(crate) is_surveying: bool,
     /// Requests kept until solo ends.
     pub(crate) held: Option<Box<Held>>,
     pub(crate) salt: [u8; SALT_SIZE],
-    pub(crate) features: Features,
     /// Who Tx and the view are told is asking.
     pub(crate) caller: Caller,
     pub(crate) watches: Option<Box<Watches>>,
@@ -81,8 +95,10 @@ pub(crate) struct SessionState {
     /// Streams with an open transaction.
     pub(crate) transactions: Vec<u64>,
     pub(crate) counts: InFlight,
-    /// The Tx that knows this session's caller, by generation; 0 for none.
+    /// The Tx that knows this session, by generation; 0 for none: it must be told of the departure.
     pub(crate) introduced_to: u64,
+    /// Tx has to be told, with the next request, who is calling.
+    pub(crate) must_introduce: bool,
 }
 
 /// Requests of one connection that are forwarded and not answered.
@@ -117,6 +133,8 @@ impl InFlight {
 pub(crate) struct ParkedScan {
     pub(crate) content: Vec<u8>,
     pub(crate) scan: Scan,
+    /// Which view the scan is on.
+    pub(crate) view_version: u64,
     pub(crate) reply: Vec<u8>,
     pub(crate) restarts: u32,
 }
@@ -141,6 +159,25 @@ impl SessionState {
             && self.held.is_none()
             && self.inbox.is_empty()
             && !subscribed
+    }
+
+    /// A request did not happen: so neither did its effect on the list of open transactions.
+    pub(crate) fn undo(&mut self, pending: &Pending) {
+        match pending.effect {
+            Effect::Opened => self.transactions.retain(|stream| *stream != pending.stream),
+            Effect::Closed => self.transactions.push(pending.stream),
+            Effect::None => {}
+        }
+    }
+
+    /// Whether the next frame may be taken now.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.closing == Closing::No
+            && self.scan.is_none()
+            && !self.is_stalled
+            && !self.is_surveying
+            && !self.output.is_over_pause()
     }
 
     pub(crate) fn close(&mut self, closing: Closing) {

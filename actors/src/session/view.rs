@@ -15,6 +15,7 @@ use vestibule_wire::request::{self, Body, Select};
 use super::desk::{Desk, Taken};
 use super::state::ParkedScan;
 use crate::admission::Class;
+use crate::config::SoloPolicy;
 use crate::engine::{Scan, ViewStep};
 use crate::limits::{VIEW_RESTARTS_MAX, VIEW_STEPS_PER_POLL_MAX};
 use crate::serving::{Serving, State};
@@ -27,13 +28,16 @@ impl Desk<'_> {
         };
         let counts = self.session.counts;
         // Pipelined on one connection, a SELECT sees the writes before it. In solo, what Tx has not
-        // begun was revoked, and a call that makes Tx deaf must not hide the data from its own caller.
-        let sees_own_writes = counts.writes == 0
-            && (counts.calls == 0 || serving.state == State::Solo)
-            && taken.stream == 0;
-        let is_behind_held = self.session.held.is_some();
+        // begun was revoked (unless it is held), and a call that makes Tx deaf must not hide the data
+        // from its own caller.
+        let is_alone =
+            serving.state == State::Solo && self.cell.solo_policy(self.shared) != SoloPolicy::Hold;
+        let sees_own_writes = match taken.stream {
+            0 => counts.writes == 0 && (counts.calls == 0 || is_alone),
+            _ => counts.all == 0,
+        };
         let has_view = self.lane.refresh_view(self.shared);
-        if has_view && sees_own_writes && !is_behind_held {
+        if has_view && sees_own_writes {
             self.read_view(taken, &select);
         } else if serving.state == State::Solo {
             self.busy(taken);
@@ -56,6 +60,7 @@ impl Desk<'_> {
                 self.session.scan = Some(Box::new(ParkedScan {
                     content,
                     scan,
+                    view_version: self.lane.view_version(),
                     reply,
                     restarts,
                 }));
@@ -96,6 +101,14 @@ impl Desk<'_> {
             return;
         };
         let Body::Select(select) = body else { return };
+        // A new Tx brings a new view: the scan starts over on it.
+        self.lane.refresh_view(self.shared);
+        if std::mem::replace(&mut parked.view_version, self.lane.view_version())
+            != self.lane.view_version()
+        {
+            parked.scan = Scan::default();
+            parked.reply.truncate(HEADER_SIZE);
+        }
         for _ in 0..VIEW_STEPS_PER_POLL_MAX {
             match self.step_view(&select, &mut parked.scan, Some(&mut parked.reply)) {
                 Ok(ViewStep::Done) => {
@@ -140,7 +153,7 @@ impl Desk<'_> {
             raw,
             content,
         };
-        if self.shared.cell.load().state == State::Assist {
+        if self.shared.cell.load().state == State::Assist && self.has_credit() {
             self.forward(&taken, Class::Read);
         } else {
             self.busy(&taken);

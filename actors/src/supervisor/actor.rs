@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use actix::{Actor, AsyncContext, Context, Handler};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 use actix_rt::Arbiter;
 use tokio::sync::watch;
 
@@ -17,8 +17,8 @@ use crate::serving::State;
 use crate::shared::Shared;
 use crate::tx::{TxHandle, may_restart};
 
-/// Starts a Tx of a given generation on an arbiter of its own.
-pub(crate) type SpawnTx = Box<dyn FnMut(u64, &SupervisorHandle) -> (TxHandle, Arbiter)>;
+/// Starts a Tx of a given generation on the arbiter that is Tx's own.
+pub(crate) type SpawnTx = Box<dyn Fn(&Arbiter, u64, &SupervisorHandle) -> TxHandle>;
 
 /// The actor that watches over the others, on the System arbiter.
 pub(crate) struct Supervisor {
@@ -26,7 +26,10 @@ pub(crate) struct Supervisor {
     acceptor: Option<AcceptorHandle>,
     lanes: Vec<Arbiter>,
     spawn_tx: SpawnTx,
-    tx: Option<(TxHandle, Arbiter)>,
+    /// Of every Tx in its turn: a panic ends a Tx, not its thread, and a new thread would need
+    /// descriptors just when there may be none.
+    tx_arbiter: Arbiter,
+    tx: Option<TxHandle>,
     generation: u64,
     deaths: VecDeque<Instant>,
     stop: Stop,
@@ -50,6 +53,7 @@ impl Supervisor {
             acceptor: None,
             lanes,
             spawn_tx,
+            tx_arbiter: Arbiter::new(),
             tx: None,
             generation: 0,
             deaths: VecDeque::new(),
@@ -68,44 +72,29 @@ impl Supervisor {
     fn start_tx(&mut self, ctx: &mut Context<Self>) {
         self.generation += 1;
         let own = SupervisorHandle::new(ctx.address());
-        self.tx = Some((self.spawn_tx)(self.generation, &own));
+        let tx = (self.spawn_tx)(&self.tx_arbiter, self.generation, &own);
+        // Before it can be ready: nothing is forwarded while it loads.
+        for lane in self.lane_handles() {
+            lane.tx_ready(tx.clone());
+        }
+        self.tx = Some(tx);
     }
 
     fn lane_handles(&self) -> &[crate::session::LaneHandle] {
         self.shared.lanes.get().map_or(&[], Vec::as_slice)
     }
 
-    fn record(&self, to: State, reason: &str, requested_by: &str) -> u64 {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        self.shared.transitions.push(TransitionRecord {
-            id: 0,
-            from: self.shared.cell.load().state.name().to_owned(),
-            to: to.name().to_owned(),
-            reason: reason.to_owned(),
-            requested_by: requested_by.to_owned(),
-            started: unix.as_secs_f64(),
-            took: 0.0,
-            waited_for: self.shared.in_flight_count(),
-            killed: 0,
-        })
-    }
-
     /// A panic in engine code: connections stay, a new Tx recovers.
     fn tx_died(&mut self, text: &str, ctx: &mut Context<Self>) {
         let now = Instant::now();
         log::error!("Tx died: {text}");
-        self.record(State::Loading, &format!("Tx died: {text}"), "supervisor");
         self.shared
             .cell
             .loading("recovering after a failure of Tx", now);
         for lane in self.lane_handles() {
             lane.tx_lost("Tx died while it executed the request".to_owned());
         }
-        if let Some((_, arbiter)) = self.tx.take() {
-            arbiter.stop();
-        }
+        self.tx = None;
         self.deaths.push_back(now);
         self.deaths
             .retain(|death| now.duration_since(*death) < TX_DEATHS_PERIOD);
@@ -126,7 +115,13 @@ impl Supervisor {
         log::error!("{failure}");
         self.failure = Some(failure);
         self.tx_gone(ctx);
-        self.begin_stop(Duration::ZERO, "failure", "supervisor", ctx);
+        let drain = BeginDrain {
+            from: self.shared.cell.load().state,
+            grace: Some(Duration::ZERO),
+            reason: "failure".to_owned(),
+            requested_by: "supervisor".to_owned(),
+        };
+        self.begin_stop(&drain, ctx);
     }
 
     fn tx_gone(&mut self, ctx: &mut Context<Self>) {
@@ -134,17 +129,28 @@ impl Supervisor {
         self.carry_out(actions, ctx);
     }
 
-    fn begin_stop(&mut self, grace: Duration, reason: &str, by: &str, ctx: &mut Context<Self>) {
+    fn begin_stop(&mut self, drain: &BeginDrain, ctx: &mut Context<Self>) {
         if self.stop.is_begun() {
             return;
         }
         let now = Instant::now();
+        let grace = drain
+            .grace
+            .unwrap_or(self.shared.config.shutdown_grace_period);
+        let (reason, by) = (&drain.reason, &drain.requested_by);
         log::info!(
             "stopping ({reason}, by {by}), grace period {} ms",
             grace.as_millis()
         );
         self.begun = now;
-        self.record = Some(self.record(State::Stopped, reason, by));
+        let record = TransitionRecord::now(
+            drain.from.name(),
+            State::Stopped.name(),
+            reason.clone(),
+            by,
+            self.shared.in_flight_count(),
+        );
+        self.record = Some(self.shared.transitions.push(record));
         let actions = self.stop.begin(now, grace);
         self.carry_out(actions, ctx);
     }
@@ -167,7 +173,7 @@ impl Supervisor {
                     }
                 }
                 Action::StopTx => {
-                    if let Some((tx, _)) = &self.tx {
+                    if let Some(tx) = &self.tx {
                         tx.stop();
                     } else {
                         self.tx_gone(ctx);
@@ -180,7 +186,10 @@ impl Supervisor {
                         supervisor.carry_out(actions, ctx);
                     });
                 }
-                Action::Finish { tx_stopped } => self.finish(tx_stopped),
+                Action::Finish { tx_stopped } => {
+                    self.finish(tx_stopped);
+                    ctx.stop();
+                }
             }
         }
     }
@@ -188,7 +197,10 @@ impl Supervisor {
     fn finish(&mut self, tx_stopped: bool) {
         let now = Instant::now();
         self.shared.cell.stopped(now);
+        // The data are let go, whoever still holds a handle.
+        self.shared.publish_view(None);
         let took = now.duration_since(self.begun);
+        self.killed += self.shared.cut_off();
         if let Some(record) = self.record {
             self.shared.transitions.finish(record, took, self.killed);
         }
@@ -201,9 +213,7 @@ impl Supervisor {
         for lane in &self.lanes {
             lane.stop();
         }
-        if let Some((_, arbiter)) = &self.tx {
-            arbiter.stop();
-        }
+        self.tx_arbiter.stop();
         let failure = self.failure.clone();
         let report = StopReport {
             killed: self.killed,
@@ -221,11 +231,6 @@ impl Actor for Supervisor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.start_tx(ctx);
-        if let Some((tx, _)) = &self.tx {
-            for lane in self.lane_handles() {
-                lane.tx_ready(tx.clone());
-            }
-        }
     }
 }
 
@@ -235,14 +240,6 @@ impl Handler<TxEvent> for Supervisor {
     fn handle(&mut self, event: TxEvent, ctx: &mut Self::Context) {
         let current = self.generation;
         match event {
-            TxEvent::Ready { generation } if generation == current => {
-                self.record(self.shared.cell.load().state, "the engine is ready", "tx");
-                if let Some((tx, _)) = &self.tx {
-                    for lane in self.lane_handles() {
-                        lane.tx_ready(tx.clone());
-                    }
-                }
-            }
             TxEvent::Failed { generation, text } if generation == current => {
                 self.fail(format!("the engine cannot start: {text}"), ctx);
             }
@@ -261,10 +258,7 @@ impl Handler<BeginDrain> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, drain: BeginDrain, ctx: &mut Self::Context) {
-        let grace = drain
-            .grace
-            .unwrap_or(self.shared.config.shutdown_grace_period);
-        self.begin_stop(grace, &drain.reason, &drain.requested_by, ctx);
+        self.begin_stop(&drain, ctx);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -43,6 +43,26 @@ pub struct TransitionRecord {
     pub waited_for: usize,
     /// Requests cut off at its deadline.
     pub killed: usize,
+}
+
+impl TransitionRecord {
+    /// A transition that begins now.
+    pub(crate) fn now(from: &str, to: &str, reason: String, by: &str, waited_for: usize) -> Self {
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            id: 0,
+            from: from.to_owned(),
+            to: to.to_owned(),
+            reason,
+            requested_by: by.to_owned(),
+            started: unix.as_secs_f64(),
+            took: 0.0,
+            waited_for,
+            killed: 0,
+        }
+    }
 }
 
 /// The last transitions, oldest first.

@@ -5,12 +5,11 @@ use std::time::Duration;
 use actix::{Addr, Message};
 
 use super::actor::Supervisor;
+use crate::serving::State;
 
 /// What happened to a Tx, named by its generation.
 #[derive(Debug)]
 pub(crate) enum TxEvent {
-    /// Its engine has recovered.
-    Ready { generation: u64 },
     /// Its engine could not start.
     Failed { generation: u64, text: String },
     /// It panicked.
@@ -26,6 +25,8 @@ impl Message for TxEvent {
 /// The runtime is to stop. Asked again, it does nothing: the first deadline holds.
 #[derive(Debug)]
 pub(crate) struct BeginDrain {
+    /// The state in which it was asked for.
+    pub(crate) from: State,
     pub(crate) grace: Option<Duration>,
     pub(crate) reason: String,
     pub(crate) requested_by: String,
@@ -56,14 +57,8 @@ impl SupervisorHandle {
         self.0.do_send(event);
     }
 
-    /// Begins a stop; `grace` of none takes the configured one.
-    pub(crate) fn begin_drain(&self, grace: Option<Duration>, reason: &str, by: &str) {
-        let (reason, requested_by) = (reason.to_owned(), by.to_owned());
-        self.0.do_send(BeginDrain {
-            grace,
-            reason,
-            requested_by,
-        });
+    pub(crate) fn begin_drain(&self, drain: BeginDrain) {
+        self.0.do_send(drain);
     }
 
     pub(crate) fn lane_drained(&self, lane: usize) {

@@ -16,4 +16,4 @@ mod stop;
 pub(crate) use actor::{SpawnTx, Supervisor};
 pub(crate) use log::TransitionLog;
 pub use log::{StopReport, TransitionRecord};
-pub(crate) use messages::{SupervisorHandle, TxEvent};
+pub(crate) use messages::{BeginDrain, SupervisorHandle, TxEvent};

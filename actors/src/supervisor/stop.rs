@@ -39,6 +39,8 @@ enum Phase {
 pub(crate) struct Stop {
     phase: Phase,
     deadline: Option<Instant>,
+    /// When Tx is left behind.
+    close_by: Option<Instant>,
     lanes: Vec<bool>,
     tx_stopped: bool,
 }
@@ -49,6 +51,7 @@ impl Stop {
         Self {
             phase: Phase::Serving,
             deadline: None,
+            close_by: None,
             lanes: vec![false; lanes],
             tx_stopped: false,
         }
@@ -90,16 +93,14 @@ impl Stop {
 
     /// The time that was asked for is here.
     pub(crate) fn on_time(&mut self, now: Instant) -> Vec<Action> {
-        let Some(deadline) = self.deadline else {
-            return Vec::new();
-        };
+        let is_over = |time: Option<Instant>| time.is_some_and(|time| now >= time);
         match self.phase {
-            Phase::Grace if now >= deadline => {
+            Phase::Grace if is_over(self.deadline) => {
                 let mut actions = vec![Action::CloseAll];
                 actions.extend(self.close(now));
                 actions
             }
-            Phase::Closing if now >= deadline + CLOSE_SLACK => self.finish(),
+            Phase::Closing if is_over(self.close_by) => self.finish(),
             _ => Vec::new(),
         }
     }
@@ -111,6 +112,7 @@ impl Stop {
         }
         // What is left of the grace is Tx's: its engine may have a journal to write out.
         let latest = self.deadline.unwrap_or(now).max(now) + CLOSE_SLACK;
+        self.close_by = Some(latest);
         vec![Action::StopTx, Action::WakeAt(latest)]
     }
 

@@ -29,6 +29,7 @@ struct Stage {
     is_blocking_wanted: bool,
     commits_fail: bool,
     recovery_fails: bool,
+    begins_fail: bool,
     is_recovery_held: bool,
     panic_next: bool,
 }
@@ -80,6 +81,11 @@ impl Script {
         self.change(|stage| stage.commits_fail = fail);
     }
 
+    /// Whether BEGIN fails from now on.
+    pub fn fail_begins(&self, fail: bool) {
+        self.change(|stage| stage.begins_fail = fail);
+    }
+
     /// Recovery waits until it is called again with `false`.
     pub fn hold_recovery(&self, hold: bool) {
         self.change(|stage| stage.is_recovery_held = hold);
@@ -122,7 +128,7 @@ impl Script {
     }
 
     /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo
-    /// first), `echo`, `later` (async), `commit_first`, `commit_first_then_fail`,
+    /// first), `echo`, `later` (async), `commit_first` (and with `_then_fail`, `_then_block`), `write_steps`,
     /// `user`.
     #[must_use]
     pub fn procedures() -> Procedures<ScriptedEngine> {
@@ -143,6 +149,10 @@ impl Script {
                     call.reply.value(&"released")
                 },
             )
+            .function("pause", |(milliseconds,): (u64,)| {
+                pause(Duration::from_millis(milliseconds));
+                Ok(milliseconds)
+            })
             .function("echo", |(value,): (u64,)| Ok(value))
             .async_function("later", |(turns,): (u32,), context| async move {
                 for _ in 0..turns {
@@ -167,6 +177,27 @@ impl Script {
                 },
             )
             .with_engine(
+                "commit_first_then_block",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    if !call.engine.pending.is_empty() {
+                        return Ok(Outcome::CommitFirst);
+                    }
+                    call.engine.script.stand_still();
+                    call.reply.value(&"released")
+                },
+            )
+            .async_function("write_steps", |(steps,): (u64,), context| async move {
+                let mut committed = 0u64;
+                for key in 0..steps {
+                    let step = move |engine: &mut ScriptedEngine| {
+                        engine.pending.insert(key, vec![0x91, 1]);
+                        Ok(())
+                    };
+                    committed += u64::from(context.engine(step).await.is_ok());
+                }
+                Ok(committed)
+            })
+            .with_engine(
                 "commit_first",
                 |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
                     if !call.engine.pending.is_empty() {
@@ -182,6 +213,11 @@ impl Script {
         self.wait("the test releases Tx", |stage| !stage.is_blocking_wanted);
         self.change(|stage| stage.is_blocked = false);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a procedure that takes its time")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// The engine: one space, 512, of tuples keyed by their first field, an unsigned number.
@@ -267,6 +303,9 @@ impl Engine for ScriptedEngine {
     }
 
     fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {
+        if self.script.stage().begins_fail {
+            return Err(Error::unsupported("The scripted engine", "transactions"));
+        }
         self.script
             .change(|stage| stage.log.push(format!("begin {}", transaction.0)));
         Ok(())

@@ -109,7 +109,6 @@ impl<E: Engine> Actor for Tx<E> {
                 if let Some(core) = &self.core {
                     core.cell().ready(Instant::now());
                 }
-                self.supervisor.tx_event(TxEvent::Ready { generation });
                 ctx.spawn(TurnLoop);
             }
             Some(Err(fault)) => {

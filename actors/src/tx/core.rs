@@ -20,6 +20,7 @@ use std::time::Instant;
 use actix::Recipient;
 use vestibule_wire::Error;
 use vestibule_wire::ErrorCode;
+use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 use vestibule_wire::request::{self, Body};
 
@@ -32,7 +33,7 @@ use super::stream::{Streams, Waiting};
 use crate::engine::{Caller, Engine, Outcome, Reply, Ticket};
 use crate::limits::{TURN_CLOCK_EVERY, TURN_REPLY_BYTES_MAX, TURN_REQUESTS_MAX, TURN_TIME_MAX};
 use crate::procedures::Procedures;
-use crate::serving::{ServingCell, Solos, State};
+use crate::serving::{Role, ServingCell, Solos, State};
 use crate::shared::Shared;
 
 /// A request whose reply comes later.
@@ -40,6 +41,8 @@ struct Deferred {
     lane: usize,
     entry: Entry,
     connection: u64,
+    /// A procedure, not the engine, will complete it.
+    is_call: bool,
     wrap_results: bool,
 }
 
@@ -51,6 +54,8 @@ pub(crate) struct TxCore<E: Engine> {
     batches: VecDeque<(Batch, usize)>,
     completed: VecDeque<Completed>,
     jobs: Rc<Jobs<E>>,
+    /// Jobs of this turn that wait for its commit.
+    settles: Vec<Settle>,
     deferred: HashMap<Ticket, Deferred>,
     streams: Streams,
     /// Waited in their streams, and may run now, before anything that came later.
@@ -61,7 +66,13 @@ pub(crate) struct TxCore<E: Engine> {
     shared: Arc<Shared>,
     solos: Solos,
     schema_version: u64,
+    /// The role that the engine was told last.
+    role: Option<Role>,
     executed: usize,
+    /// The engine takes no changes: the status says so.
+    has_fault: bool,
+    /// The last request was a CALL.
+    has_called: bool,
     began: Instant,
 }
 
@@ -96,6 +107,7 @@ impl<E: Engine> TxCore<E> {
             batches: VecDeque::new(),
             completed: VecDeque::new(),
             jobs: Rc::new(Jobs::default()),
+            settles: Vec::new(),
             deferred: HashMap::new(),
             streams: Streams::default(),
             resumed: VecDeque::new(),
@@ -105,10 +117,15 @@ impl<E: Engine> TxCore<E> {
             shared,
             solos,
             schema_version: 0,
+            role: None,
             executed: 0,
+            has_fault: false,
+            has_called: false,
             began: Instant::now(),
         };
         core.publish_catalogue();
+        // What the engine before this one complained of is over.
+        core.shared.publish_fault(None);
         core.shared.publish_view(core.engine.view());
         core
     }
@@ -139,9 +156,11 @@ impl<E: Engine> TxCore<E> {
     /// One turn. Afterwards there may be [more to do](Self::has_work).
     pub(crate) fn turn(&mut self) {
         self.executed = 0;
+        self.has_called = false;
         self.began = Instant::now();
+        self.tell_role();
         self.finish_completed();
-        let settles = self.run_jobs();
+        self.run_jobs();
         if self.run_resumed() == Turn::Open {
             while let Some((batch, next)) = self.batches.pop_front() {
                 if self.run_batch(batch, next) == Turn::Full {
@@ -150,16 +169,14 @@ impl<E: Engine> TxCore<E> {
             }
         }
         self.reap_streams();
-        let outcome = self.commit();
-        for settle in settles {
-            settle(outcome.clone());
-        }
+        self.commit();
         self.send_replies();
     }
 
-    fn run_jobs(&mut self) -> Vec<Settle> {
-        let jobs = self.jobs.take();
-        jobs.into_iter().map(|job| job(&mut self.engine)).collect()
+    fn run_jobs(&mut self) {
+        for job in self.jobs.take() {
+            self.settles.push(job(&mut self.engine));
+        }
     }
 
     /// Runs what waited in its stream.
@@ -184,6 +201,13 @@ impl<E: Engine> TxCore<E> {
             }
         }
         Turn::Open
+    }
+
+    fn tell_role(&mut self) {
+        let role = self.shared.cell.load().role;
+        if self.role.replace(role) != Some(role) {
+            self.engine.set_read_only(role == Role::Replica);
+        }
     }
 
     /// Rolls back what connections that are gone have left open.
@@ -231,8 +255,12 @@ impl<E: Engine> TxCore<E> {
     fn is_full(&self, lane: usize) -> bool {
         self.executed >= TURN_REQUESTS_MAX
             || self.ports[lane].out.bytes.len() >= TURN_REPLY_BYTES_MAX
-            || (self.executed % TURN_CLOCK_EVERY == TURN_CLOCK_EVERY - 1
-                && self.began.elapsed() >= TURN_TIME_MAX)
+            || (self.is_clock_due() && self.began.elapsed() >= TURN_TIME_MAX)
+    }
+
+    /// The clock is looked at now and then, and after each procedure: those may take any time.
+    fn is_clock_due(&self) -> bool {
+        self.has_called || self.executed % TURN_CLOCK_EVERY == TURN_CLOCK_EVERY - 1
     }
 
     /// Runs a request, or lets it wait for the one that runs in its stream.
@@ -270,10 +298,13 @@ impl<E: Engine> TxCore<E> {
         mut own_caller: Option<&mut Caller>,
     ) {
         self.executed += 1;
+        self.has_called = matches!(entry.request, RequestType::Call | RequestType::Call16);
         match self.attempt(lane, entry, body, own_caller.as_deref_mut()) {
             Ok(Outcome::CommitFirst) => {
-                // Its outcome is told to those who were in the turn, not to this request.
-                let _ = self.commit();
+                // Its outcome is told to those who were in the turn, before this request, which may be
+                // a long one, begins.
+                self.commit();
+                self.send_replies();
                 match self.attempt(lane, entry, body, own_caller) {
                     Ok(Outcome::CommitFirst) => {
                         let text = "The engine asks for a turn of its own again and again";
@@ -365,6 +396,7 @@ impl<E: Engine> TxCore<E> {
                         lane,
                         entry: *entry,
                         connection,
+                        is_call: matches!(body, Body::Call(_)),
                         wrap_results,
                     },
                 );
@@ -419,9 +451,15 @@ impl<E: Engine> TxCore<E> {
     fn forget(&mut self, lane: usize, session: u32, connection: u64) {
         self.ports[lane].forget(session, connection);
         self.streams.leave(connection);
+        for (ticket, deferred) in &self.deferred {
+            if deferred.connection == connection && !deferred.is_call {
+                self.engine.cancel(*ticket);
+            }
+        }
     }
 
-    fn commit(&mut self) -> Result<(), Error> {
+    /// Commits the turn so far and tells everyone who was in it.
+    fn commit(&mut self) {
         let result = self.engine.commit();
         match &result {
             Ok(()) => {
@@ -439,10 +477,23 @@ impl<E: Engine> TxCore<E> {
                 }
             }
         }
+        self.tell_fault(result.is_err());
         for port in &mut self.ports {
             port.settle();
         }
-        result
+        for settle in self.settles.drain(..) {
+            settle(result.clone());
+        }
+    }
+
+    /// Whether the engine takes changes is told when it may have changed.
+    fn tell_fault(&mut self, has_failed: bool) {
+        if !has_failed && !self.has_fault {
+            return;
+        }
+        let fault = self.engine.fault();
+        self.has_fault = fault.is_some();
+        self.shared.publish_fault(fault);
     }
 
     fn publish_catalogue(&mut self) {

@@ -33,6 +33,7 @@ use vestibule_actors::engine::{Fault, Progress};
 
 pub use error::JournalError;
 pub use format::RECORD_SIZE_MAX;
+pub use open::{check_unlocked, has_journal};
 
 use format::{HEADER_SIZE, RECORD_HEAD_SIZE};
 use interval::Syncer;

@@ -84,6 +84,22 @@ impl Journal {
     }
 }
 
+/// Whether another process has the directory, looked at before anything is promised to clients. The
+/// lock itself is taken by [`Journal::open`].
+///
+/// # Errors
+///
+/// [`JournalError::Locked`], or the lock file cannot be opened.
+pub fn check_unlocked(directory: &Path) -> Result<(), JournalError> {
+    lock(directory).map(drop)
+}
+
+/// Whether there is a journal in the directory.
+#[must_use]
+pub fn has_journal(directory: &Path) -> bool {
+    list(directory).is_ok_and(|files| !files.is_empty())
+}
+
 fn lock(directory: &Path) -> Result<File, JournalError> {
     let path = directory.join("lock");
     let file = OpenOptions::new()

@@ -18,7 +18,7 @@ use super::super::registry::{Pending, Registry};
 use super::super::state::{Closing, SessionCell};
 use super::messages::{
     Accepted, AddToSurvey, CloseAll, ConnectionRow, Nudge, RequestRow, Row, Survey, SurveyDone,
-    Surveyed, TxLost, TxReady, outcome_unknown,
+    Surveyed, TxLost, TxReady,
 };
 use super::state::{LaneCell, LaneState};
 use crate::limits::{LANE_SWEEP_PERIOD, SHOW_ROWS_MAX};
@@ -39,36 +39,26 @@ impl Lane {
         }
     }
 
-    /// Answers requests that were taken back or given up on, and forgets them.
-    fn answer_all(&self, taken: Vec<Pending>, error: &Error) {
-        for pending in taken {
-            let Some(session) = self.cell.owner(&pending) else {
-                continue;
-            };
-            {
-                let mut state = session.state.borrow_mut();
-                state.counts.remove(pending.class);
-                let schema_version = self.cell.shared.schema_version();
-                let header = ReplyHeader {
-                    sync: pending.sync,
-                    schema_version,
-                };
-                header.write_error(state.output.buffer(), error);
-            }
-            self.cell.mark_dirty(&session);
+    /// Takes back what Tx has not begun and answers it with this code.
+    fn revoke_queued(&self, code: ErrorCode) {
+        let revoked = self
+            .cell
+            .state
+            .borrow_mut()
+            .registry
+            .revoke_queued(|_| true);
+        if !revoked.is_empty() {
+            let error = self.cell.shared.cell.situation(Instant::now()).error(code);
+            self.cell.answer_all(revoked, &error);
         }
-        self.cell.flush_dirty();
-        self.cell.resume_stalled();
     }
 
-    /// Takes back what Tx has not begun and answers it as the state demands.
-    fn revoke_queued(&self, code: ErrorCode) {
-        let revoked = self.cell.state.borrow_mut().registry.revoke_queued();
-        if revoked.is_empty() {
-            return;
-        }
-        let error = self.cell.shared.cell.situation(Instant::now()).error(code);
-        self.answer_all(revoked, &error);
+    /// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
+    fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
+        let situation = self.cell.shared.cell.situation(Instant::now());
+        situation
+            .error_with_text(code, format!("Outcome unknown: {reason}"))
+            .with_field("outcome", Field::Str("unknown".into()))
     }
 
     fn connection_rows(&self) -> Vec<Row> {
@@ -185,7 +175,8 @@ impl Handler<Nudge> for Lane {
         let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if has_changed {
             match serving.state {
-                State::Solo | State::Loading => self.revoke_queued(ErrorCode::LOADING),
+                State::Solo => self.cell.revoke_in_solo(Instant::now()),
+                State::Loading => self.revoke_queued(ErrorCode::LOADING),
                 State::Assist | State::Draining | State::Stopped => {}
             }
             if serving.state != State::Solo && self.cell.state.borrow().holding > 0 {
@@ -216,11 +207,8 @@ impl Handler<TxLost> for Lane {
         }
         self.revoke_queued(ErrorCode::LOADING);
         let started = self.cell.state.borrow_mut().registry.abandon_started();
-        let epoch = self.cell.shared.cell.load().epoch;
-        let error = outcome_unknown(ErrorCode::SYSTEM, &lost.reason)
-            .with_field("outcome", Field::Str("unknown".into()))
-            .with_field("epoch", Field::Uint(epoch));
-        self.answer_all(started, &error);
+        let error = self.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
+        self.cell.answer_all(started, &error);
         // Transactions died with the engine.
         for session in self.cell.all_sessions() {
             session.state.borrow_mut().transactions.clear();
@@ -234,11 +222,15 @@ impl Handler<CloseAll> for Lane {
     fn handle(&mut self, _close: CloseAll, _ctx: &mut Self::Context) {
         self.revoke_queued(ErrorCode::SHUTDOWN);
         let started = self.cell.state.borrow_mut().registry.abandon_started();
-        let error = outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
-        self.answer_all(started, &error);
+        let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
+        self.cell.answer_all(started, &error);
         for session in self.cell.all_sessions() {
             // What the kernel does not take now is lost: the deadline is here.
-            session.state.borrow_mut().close(Closing::Now);
+            let mut own = session.state.borrow_mut();
+            if !own.output.is_empty() {
+                self.cell.shared.count_cut_off(1);
+            }
+            own.close(Closing::Now);
             session.wake();
         }
         self.cell.tell_if_drained();
@@ -280,6 +272,7 @@ impl Handler<SurveyDone> for Lane {
         };
         {
             let mut state = session.state.borrow_mut();
+            state.is_surveying = false;
             let out = state.output.buffer();
             let start = header.begin(out);
             let mut body = Vec::new();
@@ -299,5 +292,7 @@ impl Handler<SurveyDone> for Lane {
         }
         self.cell.mark_dirty(&session);
         self.cell.flush_dirty();
+        // What came behind it was not taken.
+        session.wake();
     }
 }

@@ -5,9 +5,14 @@ use std::time::Instant;
 
 use super::super::actor::desk;
 use super::super::output::Flushed;
-use super::super::registry::Pending;
+use super::super::registry::{Effect, Pending};
 use super::super::state::{Closing, SessionCell};
 use super::state::LaneCell;
+use vestibule_wire::reply::{ReplyHeader, is_error};
+use vestibule_wire::{Error, ErrorCode};
+
+use crate::config::SoloPolicy;
+use crate::limits::CONNECTION_REQUESTS_MAX;
 use crate::serving::State;
 use crate::tx::messages::Replies;
 
@@ -38,6 +43,9 @@ impl LaneCell {
                 let Some(session) = &last else { continue };
                 let mut own = session.state.borrow_mut();
                 own.counts.remove(pending.class);
+                if pending.effect == Effect::Opened && is_error(frame) {
+                    own.undo(&pending);
+                }
                 own.output.lend(|| state.spare_buffer());
                 own.output.buffer().extend_from_slice(frame);
                 drop(own);
@@ -48,6 +56,56 @@ impl LaneCell {
         }
         self.flush_dirty();
         self.resume_stalled();
+    }
+
+    /// Answers requests that were taken back or given up on, and forgets them.
+    pub(crate) fn answer_all(&self, taken: Vec<Pending>, error: &Error) {
+        for pending in taken {
+            let Some(session) = self.owner(&pending) else {
+                continue;
+            };
+            {
+                let mut state = session.state.borrow_mut();
+                state.counts.remove(pending.class);
+                state.undo(&pending);
+                let schema_version = self.shared.schema_version();
+                let header = ReplyHeader {
+                    sync: pending.sync,
+                    schema_version,
+                };
+                header.write_error(state.output.buffer(), error);
+            }
+            self.mark_dirty(&session);
+        }
+        self.flush_dirty();
+        self.resume_stalled();
+    }
+
+    /// Solo: what Tx has not begun is answered as each session's policy says. Under `hold` it stays in
+    /// Tx's queue until its time is over.
+    pub(crate) fn revoke_in_solo(&self, now: Instant) {
+        let time_max = self.shared.config.hold.time_max;
+        let policy = |pending: &Pending| {
+            self.owner(pending)
+                .map_or(SoloPolicy::Reject, |own| own.solo_policy(&self.shared))
+        };
+        let wanted = |pending: &Pending| {
+            policy(pending) != SoloPolicy::Hold || now.duration_since(pending.since) >= time_max
+        };
+        let revoked = self.state.borrow_mut().registry.revoke_queued(wanted);
+        if revoked.is_empty() {
+            return;
+        }
+        for pending in revoked
+            .iter()
+            .filter(|own| policy(own) == SoloPolicy::Close)
+        {
+            if let Some(session) = self.owner(pending) {
+                session.state.borrow_mut().close(Closing::AfterFlush);
+            }
+        }
+        let error = self.shared.cell.situation(now).error(ErrorCode::LOADING);
+        self.answer_all(revoked, &error);
     }
 
     /// Writes out what sessions on the list have; what does not go now, their tasks finish.
@@ -93,10 +151,16 @@ impl LaneCell {
             let Some(index) = state.stop_list.pop_front() else {
                 return;
             };
-            if let Some(session) = self.session(index) {
-                session.state.borrow_mut().is_stalled = false;
-                session.wake();
+            let Some(session) = self.session(index) else {
+                continue;
+            };
+            let mut own = session.state.borrow_mut();
+            if own.counts.all >= CONNECTION_REQUESTS_MAX {
+                state.stop_list.push_back(index);
+                continue;
             }
+            own.is_stalled = false;
+            session.wake();
         }
     }
 
@@ -134,6 +198,10 @@ impl LaneCell {
 
     /// Answers what has waited too long.
     pub(crate) fn sweep(&self, now: Instant) {
+        let is_solo = self.shared.cell.load().state == State::Solo;
+        if is_solo && self.shared.config.may_hold() {
+            self.revoke_in_solo(now);
+        }
         if self.state.borrow().holding == 0 {
             return;
         }

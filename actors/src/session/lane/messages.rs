@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Addr, Message, Recipient};
 use serde::Serialize;
-use vestibule_wire::{Error, ErrorCode};
 
 use super::actor::Lane;
 use crate::tx::TxHandle;
@@ -202,9 +201,4 @@ impl LaneHandle {
     pub(crate) fn replies(&self) -> Recipient<Replies> {
         self.0.clone().recipient()
     }
-}
-
-/// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
-pub(crate) fn outcome_unknown(code: ErrorCode, reason: &str) -> Error {
-    Error::new(code, format!("Outcome unknown: {reason}"))
 }

@@ -101,6 +101,11 @@ impl LaneState {
         self.view.is_some()
     }
 
+    /// Which view [`refresh_view`](Self::refresh_view) took over last.
+    pub(crate) fn view_version(&self) -> u64 {
+        self.view_version
+    }
+
     /// A shared copy of a procedure's name.
     pub(crate) fn intern(&mut self, name: &str) -> Rc<str> {
         match &self.procedure {
