@@ -65,6 +65,8 @@ pub(crate) struct Given {
     pub(crate) key: Key,
     pub(crate) parts: usize,
     pub(crate) has_null: bool,
+    /// Whether the last part is a string, of which a prefix can be told.
+    pub(crate) ends_in_text: bool,
 }
 
 impl IndexDef {
@@ -151,7 +153,9 @@ impl IndexDef {
         }
         let parts = given as usize;
         let (mut builder, mut has_null) = (KeyBuilder::default(), false);
+        let mut ends_in_text = false;
         for (at, part) in self.parts.iter().take(parts).enumerate() {
+            ends_in_text = reader.peek() == Ok(Kind::Str);
             has_null |= push(*part, &mut reader, &mut builder)
                 .map_err(|Mismatch| errors::key_part_type(at, part.kind))?;
         }
@@ -160,6 +164,7 @@ impl IndexDef {
             key,
             parts,
             has_null,
+            ends_in_text,
         })
     }
 

@@ -8,6 +8,9 @@
 //!        ◀─── LE ────────────────────┘
 //!                └──────── GE, ALL ─────────────▶
 //! ```
+//!
+//! NP and PP see the last part of the key, a string, as the beginning of a string: NP goes on from
+//! the first one that does not begin like this, PP goes back from the last one before it.
 
 use std::ops::Bound;
 
@@ -60,7 +63,7 @@ impl<'a> Plan<'a> {
         let index = space.index(select.index)?;
         let walking = Walking::from_code(select.iterator)?;
         let given = index.partial_key(select.key)?;
-        if walking as u8 > Walking::Gt as u8 || index.kind == IndexKind::Hash {
+        if is_for_other_types(walking) || index.kind == IndexKind::Hash {
             check_support(space, index, walking, &given, select)?;
         }
         let is_whole = given.parts == index.parts.len() && index.is_unique && !given.has_null;
@@ -69,12 +72,13 @@ impl<'a> Plan<'a> {
             Reach::Point(given.key)
         } else {
             let is_whole_hash = index.kind == IndexKind::Hash && walking == Walking::All;
-            let key = if is_whole_hash {
-                Key::from_bytes(&[])
-            } else {
-                given.key
+            let mut range = match walking {
+                Walking::NextPrefix if given.ends_in_text => {
+                    Range::beyond(&given.key.without_end())
+                }
+                _ if is_whole_hash => Range::new(walking, Key::from_bytes(&[])),
+                _ => Range::new(walking, given.key),
             };
-            let mut range = Range::new(walking, key);
             if select.after != After::Start {
                 range.start_after(position(index, &select.after)?)?;
             }
@@ -105,6 +109,15 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// Iterators of the index types that are not here.
+fn is_for_other_types(walking: Walking) -> bool {
+    use Walking::{BitsAllNotSet, BitsAllSet, BitsAnySet, Neighbor, Overlaps};
+    matches!(
+        walking,
+        BitsAllSet | BitsAnySet | BitsAllNotSet | Overlaps | Neighbor
+    )
+}
+
 /// What only some indexes can do.
 #[cold]
 fn check_support(
@@ -122,7 +135,7 @@ fn check_support(
         let expected = index.parts.len();
         return Err(errors::partial_key(index.kind, expected, given.parts));
     }
-    if walking as u8 > Walking::Gt as u8 || (is_hash && !is_ranged && walking != Walking::Eq) {
+    if is_for_other_types(walking) || (is_hash && !is_ranged && walking != Walking::Eq) {
         return unsupported("requested iterator type");
     }
     if is_hash && (select.fetch_position || select.after != After::Start) {
@@ -149,7 +162,10 @@ fn position(index: &IndexDef, after: &After<'_>) -> Result<Key, Error> {
 
 impl Range {
     fn new(walking: Walking, key: Key) -> Self {
-        let is_reverse = matches!(walking, Walking::Req | Walking::Lt | Walking::Le);
+        let is_reverse = matches!(
+            walking,
+            Walking::Req | Walking::Lt | Walking::Le | Walking::PreviousPrefix
+        );
         if key.is_empty() {
             return Self {
                 lower: Bound::Unbounded,
@@ -161,19 +177,29 @@ impl Range {
         let until_beyond = beyond.clone().map_or(Bound::Unbounded, Bound::Excluded);
         let (lower, upper) = match walking {
             Walking::Eq | Walking::Req => (Bound::Included(key), until_beyond),
-            Walking::Lt => (Bound::Unbounded, Bound::Excluded(key)),
+            Walking::Lt | Walking::PreviousPrefix => (Bound::Unbounded, Bound::Excluded(key)),
             Walking::Le => (Bound::Unbounded, until_beyond),
-            Walking::Gt => match beyond {
-                Some(beyond) => (Bound::Included(beyond), Bound::Unbounded),
-                // Nothing is beyond the last prefix.
-                None => (Bound::Included(key.clone()), Bound::Excluded(key)),
-            },
+            Walking::Gt | Walking::NextPrefix => return Self::beyond(&key),
             _ => (Bound::Included(key), Bound::Unbounded),
         };
         Self {
             lower,
             upper,
             is_reverse,
+        }
+    }
+
+    /// Everything beyond the keys that begin with this one.
+    fn beyond(key: &Key) -> Self {
+        let (lower, upper) = match key.after_prefix() {
+            Some(beyond) => (Bound::Included(beyond), Bound::Unbounded),
+            // Nothing is beyond the last prefix.
+            None => (Bound::Included(key.clone()), Bound::Excluded(key.clone())),
+        };
+        Self {
+            lower,
+            upper,
+            is_reverse: false,
         }
     }
 

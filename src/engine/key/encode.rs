@@ -35,6 +35,8 @@ const SCALAR_VARBINARY: u8 = 0x40;
 const SCALAR_UUID: u8 = 0x50;
 const SCALAR_DATETIME: u8 = 0x60;
 
+/// What ends a string.
+pub(super) const TEXT_END: [u8; 2] = [0, 0];
 /// Bytes of a UUID.
 const UUID_SIZE: usize = 16;
 
@@ -145,5 +147,5 @@ fn push_text(text: &[u8], out: &mut KeyBuilder) {
         }
         out.push(piece);
     }
-    out.push(&[0, 0]);
+    out.push(&TEXT_END);
 }

@@ -132,6 +132,14 @@ impl Key {
         None
     }
 
+    /// The key whose last part, a string, goes on in any way.
+    pub(crate) fn without_end(&self) -> Self {
+        let mut bytes = Vec::with_capacity(self.tail.key_size());
+        self.write(&mut bytes);
+        bytes.truncate(bytes.len().saturating_sub(encode::TEXT_END.len()));
+        Self::from_bytes(&bytes)
+    }
+
     /// The first part, of a key that begins with an unsigned number.
     pub(crate) fn first_number(&self) -> u64 {
         self.head

@@ -79,7 +79,7 @@ fn errors_have_tarantools_codes_and_texts() {
             "112: Index 'pk' (TREE) of space 's' (memtx) does not support requested iterator type",
         ),
         (
-            rig.select(12, &(1,)),
+            rig.select(11, &(1,)),
             "112: Index 'pk' (TREE) of space 's' (memtx) does not support requested iterator type",
         ),
     ] {

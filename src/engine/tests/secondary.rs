@@ -105,7 +105,7 @@ fn every_iterator_finds_by_every_index_inside_the_turn_and_after() {
         }
     }
     assert_eq!(
-        find(&mut rig, 1, 12, &("b",)),
+        find(&mut rig, 1, 7, &("b",)),
         "112: Index 'i1' (TREE) of space 's' (memtx) does not support requested iterator type"
     );
     assert_eq!(
@@ -431,4 +431,32 @@ fn extension_values_are_keys_and_keep_their_bytes() {
         rig.run(Body::Insert(super::store(&wrong))),
         "23: Tuple field 2 type does not match one required by operation: expected number, got string"
     );
+}
+
+#[test]
+fn prefixes_are_skipped_in_both_directions() {
+    let mut rig = Rig::with_space(&[(1, "string"), (2, "unsigned")]);
+    for text in ["", "a", "aa", "ab", "b", "ba", "\u{7f}"] {
+        rig.insert(&(text, 1));
+    }
+    let (next, previous) = (12, 13);
+    for (iterator, prefix, expected) in [
+        (next, "a", "b ba \u{7f}"),
+        (next, "aa", "ab b ba \u{7f}"),
+        (next, "", ""),
+        (next, "\u{7f}", ""),
+        (next, "0", "a aa ab b ba \u{7f}"),
+        (previous, "b", "ab aa a "),
+        (previous, "ab", "aa a "),
+    ] {
+        let told = find(&mut rig, 0, iterator, &(prefix,));
+        let rows = expected.split(' ').filter(|_| !expected.is_empty());
+        let rows: Vec<_> = rows.map(|text| (text, 1)).collect();
+        assert_eq!(told, super::Printed(&pack(&rows)).to_string(), "{prefix}");
+    }
+    assert_eq!(
+        find(&mut rig, 0, next, &("b", 1)),
+        r#"[["ba", 1], ["\u007f", 1]]"#
+    );
+    assert_eq!(find(&mut rig, 0, next, &NONE), rig.all());
 }
