@@ -225,6 +225,13 @@ pub(crate) fn primary_key_update(space: &str) -> Error {
     Error::new(ErrorCode::CANT_UPDATE_PRIMARY_KEY, message)
 }
 
+/// 97
+#[cold]
+pub(crate) fn conflict() -> Error {
+    let message = "Transaction has been aborted by conflict";
+    Error::new(ErrorCode::TRANSACTION_CONFLICT, message)
+}
+
 /// 107
 pub(crate) fn wrong_index_parts(why: &str) -> Error {
     let message =
@@ -293,6 +300,16 @@ pub(crate) fn nullable_primary(space: &str) -> Error {
 /// 247
 pub(crate) fn iterator_position() -> Error {
     Error::new(ErrorCode::ITERATOR_POSITION, "Iterator position is invalid")
+}
+
+/// 2, for a transaction beyond
+/// [`TRANSACTION_BYTES_MAX`](super::limits::TRANSACTION_BYTES_MAX).
+#[cold]
+pub(crate) fn transaction_too_large(size: usize) -> Error {
+    let message = format!(
+        "Failed to allocate {size} bytes in transaction for changes: commit in smaller steps"
+    );
+    Error::new(ErrorCode::MEMORY_ISSUE, message)
 }
 
 /// 2, in Tarantool's form, for a result beyond [`REPLY_SIZE_MAX`](super::limits::REPLY_SIZE_MAX).

@@ -17,6 +17,7 @@ use super::layer::Sight;
 use super::limits::REPLY_SIZE_MAX;
 use super::scan::{Plan, Reach};
 use super::space::SpaceDef;
+use super::transaction::Reads;
 use super::tuple::Tuple;
 use super::update::{self, Mode};
 use super::{EmbeddedEngine, errors, system};
@@ -49,36 +50,46 @@ impl EmbeddedEngine {
     fn select(&self, select: &Select<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
         // These have indexes that only the catalogue knows.
         if is_system(select.space) && self.catalogue.has_system_space(select.space) {
+            self.saw(Reads::add_catalogue);
             self.catalogue.select(select, reply.body())?;
             return Ok(Outcome::Done);
         }
-        let image = self.image();
-        let space = image.resolve(select.space)?;
+        self.look(|sight| self.select_rows(sight, select, reply))
+    }
+
+    fn select_rows(
+        &self,
+        sight: Sight<'_>,
+        select: &Select<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        let space = sight.image.resolve(select.space)?;
         let plan = Plan::new(&space.def, select)?;
-        let sight = Sight {
-            layers: &[&self.turn],
-            image: &image,
-        };
+        let (space, index) = (space.def.id, plan.index.id);
         let mut rows = reply.rows();
         let mut last = None;
         match &plan.reach {
             Reach::Point(key) if plan.offset == 0 && plan.limit > 0 => {
-                last = sight.find(space.def.id, plan.index.id, key);
+                self.saw_point(space, index, key);
+                last = sight.find(space, index, key);
                 last.into_iter().for_each(|tuple| rows.push(tuple));
             }
-            Reach::Point(_) => {}
-            Reach::Range(range) => {
-                let (space, index) = (space.def.id, plan.index.id);
+            Reach::Range(range) if plan.limit > 0 => {
                 let walk = sight.range(space, index, range.bounds(), range.is_reverse);
                 let walk = walk.skip(usize::try_from(plan.offset).unwrap_or(usize::MAX));
-                for (_, tuple) in walk.take(usize::try_from(plan.limit).unwrap_or(usize::MAX)) {
+                let limit = usize::try_from(plan.limit).unwrap_or(usize::MAX);
+                let (mut left, mut until) = (limit, None);
+                for (key, tuple) in walk.take(limit) {
                     if rows.size() + tuple.len() > REPLY_SIZE_MAX {
                         return Err(errors::reply_too_large(rows.size() + tuple.len()));
                     }
                     rows.push(tuple);
-                    last = Some(tuple);
+                    left -= 1;
+                    (last, until) = (Some(tuple), Some(key));
                 }
+                self.saw_range(space, index, || range.seen(until.filter(|_| left == 0)));
             }
+            Reach::Point(_) | Reach::Range(_) => {}
         }
         let last = last.filter(|_| plan.fetch_position);
         rows.finish(last.map(|tuple| plan.position_of(tuple)).as_deref());
@@ -91,20 +102,21 @@ impl EmbeddedEngine {
     ///
     /// Those of the SELECT.
     pub(crate) fn count(&self, select: &Select<'_>) -> Result<usize, Error> {
-        let image = self.image();
-        let space = image.resolve(select.space)?;
-        let plan = Plan::new(&space.def, select)?;
-        let sight = Sight {
-            layers: &[&self.turn],
-            image: &image,
-        };
-        let (space, index) = (space.def.id, plan.index.id);
-        Ok(match &plan.reach {
-            Reach::Point(key) => usize::from(sight.find(space, index, key).is_some()),
-            Reach::Range(range) if range.is_everything() => sight.len(space, index),
-            Reach::Range(range) => sight
-                .range(space, index, range.bounds(), range.is_reverse)
-                .count(),
+        self.look(|sight| {
+            let space = sight.image.resolve(select.space)?;
+            let plan = Plan::new(&space.def, select)?;
+            let (space, index) = (space.def.id, plan.index.id);
+            match &plan.reach {
+                Reach::Point(key) => self.saw_point(space, index, key),
+                Reach::Range(range) => self.saw_range(space, index, || range.seen(None)),
+            }
+            Ok(match &plan.reach {
+                Reach::Point(key) => usize::from(sight.find(space, index, key).is_some()),
+                Reach::Range(range) if range.is_everything() => sight.len(space, index),
+                Reach::Range(range) => sight
+                    .range(space, index, range.bounds(), range.is_reverse)
+                    .count(),
+            })
         })
     }
 
@@ -131,6 +143,9 @@ impl EmbeddedEngine {
             return Err(errors::view_is_read_only(&space.name));
         }
         self.check_writable()?;
+        if let Some(own) = &self.active {
+            own.check_room()?;
+        }
         Ok(space)
     }
 
@@ -164,12 +179,12 @@ impl EmbeddedEngine {
         }
         if !space.secondaries.is_empty() {
             let space = space.clone();
-            let old = self.look(|sight| sight.get(space.id, &key).cloned());
+            let old = self.stored(space.id, PRIMARY, &key);
             self.change(&space, key, old.as_ref(), Some(tuple))?;
             return push(store.tuple, reply);
         }
         let space = space.id;
-        self.turn.set(space, key, Some(tuple));
+        self.put(space, key, Some(tuple));
         push(store.tuple, reply)
     }
 
@@ -188,8 +203,14 @@ impl EmbeddedEngine {
         if !space.secondaries.is_empty() {
             self.change_secondaries(space, old, new.as_ref())?;
         }
-        self.turn.set(space.id, key, new);
+        self.put(space.id, key, new);
         Ok(())
+    }
+
+    /// The tuple with this key in an index.
+    fn stored(&self, space: u32, index: u32, key: &Key) -> Option<Tuple> {
+        self.saw_point(space, index, key);
+        self.look(|sight| sight.find(space, index, key).cloned())
     }
 
     fn change_secondaries(
@@ -216,10 +237,10 @@ impl EmbeddedEngine {
         }
         for (index, from, to) in moves {
             if let Some(from) = from.filter(|from| to.as_ref() != Some(from)) {
-                self.turn.set_secondary(space.id, index, from, None);
+                self.put_secondary(space.id, index, from, None);
             }
             if let Some(to) = to {
-                self.turn.set_secondary(space.id, index, to, new.cloned());
+                self.put_secondary(space.id, index, to, new.cloned());
             }
         }
         Ok(())
@@ -233,6 +254,7 @@ impl EmbeddedEngine {
         key: &Key,
         tuple: &[u8],
     ) -> Result<(), Error> {
+        self.saw_point(space.id, index.id, key);
         self.look(|sight| match sight.find(space.id, index.id, key) {
             Some(old) => Err(errors::duplicate(&index.name, &space.name, old, tuple)),
             None => Ok(()),
@@ -287,7 +309,7 @@ impl EmbeddedEngine {
     ) -> Result<Option<(Key, Tuple)>, Error> {
         let index = space.index(index)?;
         let key = index.whole_key(key)?;
-        let Some(tuple) = self.look(|sight| sight.find(space.id, index.id, &key).cloned()) else {
+        let Some(tuple) = self.stored(space.id, index.id, &key) else {
             return Ok(None);
         };
         if index.id == PRIMARY {
@@ -316,7 +338,7 @@ impl EmbeddedEngine {
         let primary = space.primary()?;
         let key = self.admit(space, primary, upsert.tuple)?;
         let names = |name: &str| space.field_number(name);
-        let old = self.look(|sight| sight.get(space.id, &key).cloned());
+        let old = self.stored(space.id, PRIMARY, &key);
         let new = match &old {
             None => {
                 update::check(upsert.ops, upsert.index_base, &names)?;

@@ -90,6 +90,11 @@ impl Layer {
         changed.map(|(id, changes)| (*id, changes))
     }
 
+    /// Every secondary index with changes.
+    pub(crate) fn secondaries(&self) -> impl Iterator<Item = ((u32, u32), &Changes)> {
+        self.secondaries.iter().map(|(id, changes)| (*id, changes))
+    }
+
     /// Takes all changes out, space by space.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = (u32, Changes)> {
         self.is_changed = false;

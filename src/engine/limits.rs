@@ -39,6 +39,22 @@ pub const DROP_INLINE_MAX: usize = 10_000;
 /// Longest text of a tuple in an error, in bytes.
 pub const PRINTED_TUPLE_MAX: usize = 1024;
 
+/// Transactions that may be open at once: every change is compared with what each of them has seen.
+pub const OPEN_TRANSACTIONS_MAX: usize = 4096;
+
+/// Bytes of what one transaction may change, tuples and what it takes to keep them; the last change
+/// may go beyond.
+pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
+
+/// What it takes to keep one change of one index, in bytes, about.
+pub const TRANSACTION_CHANGE_BYTES: usize = 64;
+
+/// Single keys that are remembered as seen by one transaction. Beyond, whole indexes are.
+pub const TRANSACTION_POINTS_MAX: usize = 50_000;
+
+/// Ranges that are remembered as seen of one index. Beyond, the whole index is.
+pub const TRANSACTION_RANGES_MAX: usize = 256;
+
 /// Memory of a turn's record that is kept for the next one, in bytes.
 pub const RECORD_KEPT_MAX: usize = 4 << 20;
 

@@ -21,6 +21,7 @@
 //! | `scan` | SELECT, from iterator and key to a range |
 //! | `execute` | requests |
 //! | `ddl`, `system` | the system spaces, and what may be written there |
+//! | `transaction` | interactive transactions, and what they have seen |
 //! | `record` | a turn as bytes |
 //! | `journal` | records on disk |
 //! | `update` | operations of UPDATE and UPSERT |
@@ -46,6 +47,7 @@ pub(crate) mod space;
 pub(crate) mod system;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod transaction;
 pub(crate) mod tree;
 pub(crate) mod tuple;
 pub mod update;
@@ -56,8 +58,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use vestibule_actors::catalogue::Catalogue;
-use vestibule_actors::engine::{Engine, Fault, Outcome, Progress, ReadView, Reply, Request};
-use vestibule_wire::request::Target;
+use vestibule_actors::engine::{
+    Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
+};
+use vestibule_wire::request::{Begin, Target};
 use vestibule_wire::{Error, ErrorCode};
 
 use build::Built;
@@ -68,6 +72,7 @@ use journal::{Journal, JournalError, JournalOptions};
 use key::Key;
 use layer::{Layer, Sight};
 use space::SpaceDef;
+use transaction::{Transaction, Transactions};
 use tuple::Tuple;
 use view::ImageView;
 
@@ -105,6 +110,9 @@ pub struct EmbeddedEngine {
     /// The image's definitions, to be looked at without its lock.
     definitions: Definitions,
     turn: Layer,
+    transactions: Transactions,
+    /// The transaction whose statement is executed.
+    active: Option<Box<Transaction>>,
     /// Indexes for the definitions that the turn changes.
     built: Vec<Built>,
     /// Whether the turn changes definitions: whatever comes next must wait for its commit.
@@ -159,6 +167,8 @@ impl EmbeddedEngine {
             image: Arc::new(RwLock::new(image)),
             options,
             turn: Layer::default(),
+            transactions: Transactions::default(),
+            active: None,
             built: Vec::new(),
             is_ddl: false,
             journal: None,
@@ -193,12 +203,21 @@ impl EmbeddedEngine {
         self.image.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls `look` with the data as this turn's requests see it.
+    /// Calls `look` with the data as this turn's requests see it, or those of the transaction.
     pub(crate) fn look<T>(&self, look: impl FnOnce(Sight<'_>) -> T) -> T {
-        look(Sight {
-            layers: &[&self.turn],
-            image: &self.image(),
-        })
+        let (turn, both);
+        let layers: &[&Layer] = match &self.active {
+            None => {
+                turn = [&self.turn];
+                &turn
+            }
+            Some(own) => {
+                both = [&own.layer, &self.turn];
+                &both
+            }
+        };
+        let image = &self.image();
+        look(Sight { layers, image })
     }
 
     /// The definition of a space.
@@ -238,18 +257,26 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// 7 if nothing can be written, and what `work` fails with.
+    /// 5 inside a transaction, 7 if nothing can be written, and what `work` fails with.
     pub(crate) fn alter<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
+        if self.active.is_some() {
+            return Err(errors::unsupported(
+                "changes of definitions in a transaction",
+            ));
+        }
         if !self.is_turn_empty() {
             return Ok(None);
         }
         self.check_writable()?;
         let result = work(self);
         match &result {
-            Ok(_) => self.is_ddl = !self.turn.is_empty(),
+            Ok(_) => {
+                self.is_ddl = !self.turn.is_empty();
+                self.transactions.note_definitions(&self.turn);
+            }
             Err(_) => self.forget_turn(),
         }
         result.map(Some)
@@ -334,6 +361,7 @@ impl EmbeddedEngine {
     }
 
     fn forget_turn(&mut self) {
+        self.transactions.note_all(&self.turn);
         self.turn.clear();
         let built = self.built.drain(..).map(|built| built.tree);
         discard(Debris(built.collect()));
@@ -395,7 +423,27 @@ impl Engine for EmbeddedEngine {
         if self.is_ddl {
             return Ok(Outcome::CommitFirst);
         }
-        self.dispatch(&request.body, reply)
+        if request.transaction.is_none() {
+            return self.dispatch(&request.body, reply);
+        }
+        let entered = self.enter(request.transaction)?;
+        let outcome = self.dispatch(&request.body, reply);
+        self.leave(entered);
+        outcome
+    }
+
+    // All levels of isolation are the strictest one. The time a transaction may take is the
+    // runtime's to watch.
+    fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {
+        self.transactions.open(transaction)
+    }
+
+    fn commit_transaction(&mut self, transaction: TransactionId) -> Result<(), Error> {
+        self.merge(transaction)
+    }
+
+    fn rollback_transaction(&mut self, transaction: TransactionId) {
+        self.transactions.forget(transaction);
     }
 
     fn commit(&mut self) -> Result<(), Error> {

@@ -21,7 +21,7 @@ use vestibule_wire::request::{After, Iterator as Walking, Select};
 
 use super::errors;
 use super::index::{IndexDef, IndexKind};
-use super::key::Key;
+use super::key::{Key, KeyView};
 use super::space::SpaceDef;
 
 /// What a SELECT comes to.
@@ -217,6 +217,16 @@ impl Range {
             self.lower = Bound::Excluded(key);
         }
         Ok(())
+    }
+
+    /// What of the range was seen by a walk that stopped at a key, or else at the end.
+    pub(crate) fn seen(&self, until: Option<KeyView<'_>>) -> (Bound<Key>, Bound<Key>) {
+        let (lower, upper) = (self.lower.clone(), self.upper.clone());
+        match until.map(|key| Bound::Included(key.to_key())) {
+            None => (lower, upper),
+            Some(last) if self.is_reverse => (last, upper),
+            Some(last) => (lower, last),
+        }
     }
 
     pub(crate) fn is_everything(&self) -> bool {

@@ -58,12 +58,16 @@ pub fn standard() -> Procedures<EmbeddedEngine> {
     procedures
 }
 
-/// Calls a function unless definitions are being changed: it would look at the old ones.
+/// Calls a function, in the caller's transaction if there is one, unless definitions are being
+/// changed: it would look at the old ones.
 fn settled(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Error> {
     if call.engine.is_altered() {
         return Ok(Outcome::CommitFirst);
     }
-    function(call)
+    let entered = call.engine.enter(call.transaction)?;
+    let outcome = function(call);
+    call.engine.leave(entered);
+    outcome
 }
 
 /// `vestibule.journal.resume()`: data may be changed again once the journal can be written.

@@ -11,6 +11,7 @@ waits for it.
 import asyncio
 
 import asynctnt
+from asynctnt.api import Isolation
 from asynctnt.exceptions import TarantoolDatabaseError
 
 import support
@@ -139,6 +140,7 @@ def basic(options, report, loop):
         SUITE,
         lambda user, password: connect(options, loop, user, password),
     )
+    transactions(options, report, loop, client)
     report.run("auth/guest_by_name", lambda: connect(options, loop, "guest", "").ping())
     client.close()
 
@@ -203,6 +205,220 @@ def check_rows_by_name(client, space):
     )
     inserted = client.wait(client.connection.insert(space, {"id": 1, "title": "by name"})).body[0]
     expect_equal((inserted["id"], inserted["title"]), (1, "by name"))
+
+
+# ---- transactions ------------------------------------------------------------------------
+
+
+CONFLICT = 97
+CONFLICT_TEXT = "Transaction has been aborted by conflict"
+ACCOUNTS = 5
+MONEY = 100
+
+
+def transactions(options, report, loop, client):
+    checks = (
+        ("isolation", check_isolation),
+        ("rollback", check_rollback),
+        ("conflict", check_conflict),
+        ("write_skew", check_write_skew),
+        ("phantom", check_phantom),
+        ("statement_error", check_statement_error),
+        ("calls", check_calls_in_transaction),
+        ("ddl", check_ddl_in_transaction),
+        ("disconnect", check_disconnect),
+        ("bank", check_bank),
+    )
+    for name, check in checks:
+        if options.server == "tarantool":
+            # 2.6 knows no streams.
+            report.skip(f"transactions/{name}", "needs streams")
+            continue
+        report.run(
+            f"transactions/{name}",
+            support.check_in_fresh_space,
+            client,
+            f"interop_{SUITE}_tx",
+            check,
+            lambda: connect(options, loop),
+        )
+
+
+def stream(client):
+    """A stream of the client's connection, used like a client."""
+    return Client(client.loop, client.connection.stream())
+
+
+def begin(client, *args):
+    opened = stream(client)
+    opened.wait(opened.connection.begin(*args))
+    return opened
+
+
+def commit(opened):
+    try:
+        opened.wait(opened.connection.commit())
+    except TarantoolDatabaseError as error:
+        raise normalised(error) from error
+
+
+def rollback(opened):
+    opened.wait(opened.connection.rollback())
+
+
+def expect_conflict(act, *args):
+    support.expect_error(CONFLICT, CONFLICT_TEXT, act, *args)
+
+
+def everything(client, space):
+    return client.select(space, 0, [], {"iterator": "ALL"})
+
+
+def check_isolation(client, space, _connect):
+    for isolation in Isolation:
+        client.replace(space, [1, "old"])
+        opened = begin(client, isolation)
+        expect_equal(opened.replace(space, [1, "new"]), [[1, "new"]])
+        expect_equal(opened.insert(space, [2, "more"]), [[2, "more"]])
+        expect_equal(opened.select(space, 0, [1], {}), [[1, "new"]])
+        expect_equal(everything(opened, space), [[1, "new"], [2, "more"]])
+        expect_equal(everything(client, space), [[1, "old"]])
+        commit(opened)
+        expect_equal(everything(client, space), [[1, "new"], [2, "more"]])
+        client.delete(space, 0, [2])
+
+
+def check_rollback(client, space, _connect):
+    opened = begin(client)
+    opened.insert(space, [1, "gone"])
+    rollback(opened)
+    expect_equal(everything(client, space), [])
+    # The stream goes on without a transaction.
+    opened.insert(space, [1, "here"])
+    expect_equal(everything(client, space), [[1, "here"]])
+
+
+def check_conflict(client, space, _connect):
+    """No update is lost, whoever makes the other one."""
+    client.insert(space, [1, 0])
+    first, second = begin(client), begin(client)
+    for opened in (first, second):
+        opened.update(space, 0, [1], [("+", 1, 1)])
+    commit(second)
+    expect_conflict(first.select, space, 0, [1], {})
+    expect_conflict(commit, first)
+    third = begin(client)
+    third.select(space, 0, [1], {})
+    client.update(space, 0, [1], [("+", 1, 1)])
+    expect_conflict(third.replace, space, [5, 5])
+    rollback(third)
+    expect_equal(everything(client, space), [[1, 2]])
+
+
+def check_write_skew(client, space, connect):
+    """Each writes what the other one has read; they are on connections of their own."""
+    client.insert(space, [1, 0])
+    client.insert(space, [2, 0])
+    other = connect()
+    first, second = begin(client), begin(other)
+    for opened, key in ((first, 1), (second, 2)):
+        expect_equal(everything(opened, space), [[1, 0], [2, 0]])
+        opened.replace(space, [key, 1])
+    commit(first)
+    expect_conflict(commit, second)
+    other.close()
+    expect_equal(everything(client, space), [[1, 1], [2, 0]])
+
+
+def check_phantom(client, space, _connect):
+    client.insert(space, [1, 0])
+    near, far = begin(client), begin(client)
+    for opened in (near, far):
+        opened.select(space, 0, [10], {"iterator": "GE" if opened is near else "LT"})
+        opened.insert(space, [2 if opened is near else 3, 0])
+    client.insert(space, [20, 0])
+    expect_conflict(commit, near)
+    commit(far)
+    expect_equal(everything(client, space), [[1, 0], [3, 0], [20, 0]])
+
+
+def check_statement_error(client, space, _connect):
+    client.insert(space, [1, "old"])
+    opened = begin(client)
+    opened.insert(space, [2, "new"])
+    support.expect_error(3, None, opened.insert, space, [1, "again"])
+    commit(opened)
+    expect_equal(everything(client, space), [[1, "old"], [2, "new"]])
+
+
+def check_calls_in_transaction(client, space, _connect):
+    opened = begin(client)
+    expect_equal(opened.call(f"box.space.{space}:insert", [[1, "called"]]), [[1, "called"]])
+    expect_equal(opened.call(f"box.space.{space}:len", []), [1])
+    expect_equal(client.call(f"box.space.{space}:len", []), [0])
+    commit(opened)
+    expect_equal(everything(client, space), [[1, "called"]])
+
+
+def check_ddl_in_transaction(client, space, _connect):
+    opened = begin(client)
+    opened.insert(space, [1, 0])
+    support.expect_error(
+        5,
+        "vestibule does not support changes of definitions in a transaction",
+        opened.call,
+        f"box.space.{space}:truncate",
+        [],
+    )
+    client.call(f"box.space.{space}:truncate", [])
+    expect_conflict(commit, opened)
+    expect_equal(everything(client, space), [])
+
+
+def check_disconnect(client, space, connect):
+    other = connect()
+    opened = begin(other)
+    opened.insert(space, [1, "gone"])
+    other.close()
+    # Nothing of it stands in the way of others either.
+    expect_equal(client.insert(space, [1, "here"]), [[1, "here"]])
+    expect_equal(everything(client, space), [[1, "here"]])
+
+
+def check_bank(client, space, connect):
+    """Many streams of several connections move money; none is made or lost."""
+    for account in range(ACCOUNTS):
+        client.insert(space, [account, MONEY])
+    clients = [connect() for _ in range(4)]
+    outcomes = {"moved": 0, "conflict": 0}
+
+    async def transfer(connection, number):
+        source, target = number % ACCOUNTS, (number + 1 + number // 7 % 4) % ACCOUNTS
+        moving = connection.stream()
+        try:
+            await moving.begin()
+            balances = [(await moving.select(space, [key])).body[0][1] for key in (source, target)]
+            await moving.replace(space, [source, balances[0] - 1])
+            await moving.replace(space, [target, balances[1] + 1])
+            await moving.commit()
+            outcomes["moved"] += 1
+        except TarantoolDatabaseError as error:
+            expect_equal((error.code, error.message), (CONFLICT, CONFLICT_TEXT))
+            await moving.rollback()
+            outcomes["conflict"] += 1
+
+    async def all_of_them():
+        connections = [each.connection for each in clients]
+        for start in range(0, 400, 20):
+            numbers = range(start, start + 20)
+            await asyncio.gather(*(transfer(connections[n % 4], n) for n in numbers))
+
+    client.wait(all_of_them())
+    for each in clients:
+        each.close()
+    assert outcomes["moved"] > 0 and outcomes["conflict"] > 0, outcomes
+    balances = [row[1] for row in everything(client, space)]
+    expect_equal(sum(balances), ACCOUNTS * MONEY)
 
 
 # ---- the other phases ------------------------------------------------------------------

@@ -286,3 +286,14 @@ fn every_row_that_is_built_in_comes_back_through_the_checks() {
     );
     let _ = NONE;
 }
+
+#[test]
+fn a_space_that_was_truncated_can_be_dropped() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    rig.insert(&(1, 1));
+    rig.commit();
+    rig.call("box.space.s:truncate", &NONE);
+    assert_eq!(rig.call("box.space.s:drop", &NONE), "[]");
+    rig.reopen();
+    assert!(rig.insert(&(1, 1)).starts_with("36: "));
+}

@@ -8,6 +8,7 @@ mod recovery;
 mod requests;
 mod secondary;
 mod secondary_model;
+mod transactions;
 mod view;
 
 use std::fs;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
-use vestibule_actors::engine::{Caller, Engine, Outcome, Reply, Request};
+use vestibule_actors::engine::{Caller, Engine, Outcome, Reply, Request, TransactionId};
 use vestibule_actors::procedures::Call;
 use vestibule_actors::serving::Solos;
 use vestibule_wire::Error;
@@ -33,6 +34,8 @@ pub(crate) struct Rig {
     options: EngineOptions,
     solos: Solos,
     caller: Caller,
+    /// The transaction that requests are executed in.
+    pub(crate) inside: Option<TransactionId>,
 }
 
 pub(crate) const SPACE: u32 = 512;
@@ -97,6 +100,7 @@ impl Rig {
             options,
             solos: Solos::unheard(),
             caller,
+            inside: None,
         }
     }
 
@@ -129,7 +133,7 @@ impl Rig {
             let request = Request {
                 body,
                 caller: &self.caller,
-                transaction: None,
+                transaction: self.inside,
             };
             let mut reply = Reply::for_test(&mut out, &self.solos);
             match self.engine.execute(&request, &mut reply)? {
@@ -162,7 +166,7 @@ impl Rig {
                 name,
                 args,
                 caller: &self.caller,
-                transaction: None,
+                transaction: self.inside,
                 reply: Reply::for_test(&mut out, &self.solos),
             };
             match procedures::invoke(&mut call)? {

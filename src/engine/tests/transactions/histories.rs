@@ -1,0 +1,360 @@
+//! Random histories of many transactions, checked against their serial execution.
+//!
+//! ```text
+//!   clients ─▶ statements, interleaved; turns commit or fail ─▶ history: what committed, in order
+//!   history ─▶ again, one by one, on another engine ─▶ does every statement see the same?
+//! ```
+//!
+//! The order of the commits is the serial order, so whatever a transaction saw has to be what it
+//! sees there. Each workload checks what it means besides.
+
+use vestibule_actors::engine::{Engine, TransactionId};
+
+use super::super::Rig;
+use super::{EQ, GE, LE};
+
+/// Small and repeatable.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Op {
+    Get(u64),
+    From(u64, u64),
+    To(u64, u64),
+    /// Through the secondary index.
+    Valued(u64),
+    Count,
+    Replace(u64, u64),
+    Insert(u64, u64),
+    Add(u64),
+    Upsert(u64),
+    Delete(u64),
+}
+
+impl Op {
+    fn run(self, rig: &mut Rig) -> String {
+        let call = |rig: &mut Rig, name: &str, args: &[u8]| {
+            let result = rig.try_call(name, args);
+            result.map_or_else(
+                |error| super::told(&error),
+                |body| super::super::printed(&body),
+            )
+        };
+        match self {
+            Self::Get(key) => rig.some(EQ, key, 1),
+            Self::From(key, limit) => rig.some(GE, key, limit),
+            Self::To(key, limit) => rig.some(LE, key, limit),
+            Self::Valued(value) => {
+                let args = super::pack(&((value,),));
+                call(rig, "box.space.s.index.by_value:select", &args)
+            }
+            Self::Count => call(rig, "box.space.s:count", &[0x90]),
+            Self::Replace(key, value) => rig.replace(&(key, value)),
+            Self::Insert(key, value) => rig.insert(&(key, value)),
+            Self::Add(key) => rig.update(&(key,), &(("+", 1, 1),)),
+            Self::Upsert(key) => rig.upsert(&(key, 1), &(("+", 1, 1),)),
+            Self::Delete(key) => rig.delete(&(key,)),
+        }
+    }
+}
+
+/// The numbers of some rows, flat.
+fn numbers(rows: &str) -> Vec<u64> {
+    let digits = rows.split(|c: char| !c.is_ascii_digit());
+    digits.filter_map(|digits| digits.parse().ok()).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Workload {
+    /// Anything on a few keys.
+    Registers,
+    /// Money moves between accounts; none is made or lost.
+    Bank,
+    /// Everybody adds the number after the largest there is.
+    Set,
+    /// Everybody adds one, in one of three ways.
+    Counter,
+}
+
+const KEYS: u64 = 5;
+const MONEY: u64 = 100;
+
+type Done = Vec<(Op, String)>;
+
+impl Workload {
+    fn rig(self) -> Rig {
+        let mut rig = Rig::with_space(&[(1, "unsigned")]);
+        let options = Options {
+            parts: [(2, "unsigned")],
+            unique: false,
+        };
+        let made = rig.call("box.space.s:create_index", &("by_value", options));
+        assert!(made.starts_with('['), "{made}");
+        if self != Self::Set {
+            for key in 0..KEYS {
+                rig.insert(&(key, if self == Self::Bank { MONEY } else { 0 }));
+            }
+        }
+        rig.commit();
+        rig
+    }
+
+    /// The next statement of a transaction, or nothing if it is complete.
+    fn next(self, dice: &mut Dice, plan: u64, done: &Done) -> Option<Op> {
+        let value = |at: usize, number: usize| numbers(&done[at].1)[number];
+        let (from, to) = (plan % KEYS, (plan + 1 + plan / KEYS % (KEYS - 1)) % KEYS);
+        match (self, done.len()) {
+            (Self::Registers, 4) => None,
+            (Self::Registers, _) => Some(any(dice)),
+            (Self::Bank, 0) if plan.is_multiple_of(3) => Some(Op::From(0, 100)),
+            (Self::Bank, 1) if plan.is_multiple_of(3) => None,
+            (Self::Bank, 0) => Some(Op::Get(from)),
+            (Self::Bank, 1) => Some(Op::Get(to)),
+            (Self::Bank, 2) if value(0, 1) > 0 => Some(Op::Replace(from, value(0, 1) - 1)),
+            (Self::Bank, 3) => Some(Op::Replace(to, value(1, 1) + 1)),
+            (Self::Set, 0) => Some(Op::To(u64::MAX, 1)),
+            (Self::Set, 1) => {
+                let last = numbers(&done[0].1).first().map_or(0, |last| last + 1);
+                Some(Op::Replace(last, last * 1000 + plan % 1000))
+            }
+            (Self::Counter, 0) if plan.is_multiple_of(3) => Some(Op::Add(0)),
+            (Self::Counter, 0) if plan % 3 == 1 => Some(Op::Upsert(0)),
+            (Self::Counter, 0) => Some(Op::Get(0)),
+            (Self::Counter, 1) if plan % 3 == 2 => Some(Op::Replace(0, value(0, 1) + 1)),
+            _ => None,
+        }
+    }
+
+    /// A request outside of transactions.
+    fn alone(self, dice: &mut Dice) -> Op {
+        match self {
+            Self::Registers => any(dice),
+            Self::Counter => Op::Add(0),
+            Self::Bank | Self::Set => Op::From(0, 3),
+        }
+    }
+
+    /// What the rows in the end mean.
+    fn check(self, rows: &str, history: &[Done]) -> Result<(), String> {
+        let numbers = numbers(rows);
+        let values = numbers.iter().skip(1).step_by(2);
+        let writers = history.iter().filter(|done| {
+            let mut ops = done.iter().map(|(op, _)| op);
+            ops.any(|op| matches!(op, Op::Add(_) | Op::Upsert(_) | Op::Replace(..)))
+        });
+        let is_right = match self {
+            Self::Registers => true,
+            Self::Bank => values.sum::<u64>() == KEYS * MONEY,
+            Self::Counter => numbers[1] == writers.count() as u64,
+            Self::Set => {
+                let keys: Vec<_> = numbers.iter().step_by(2).copied().collect();
+                keys == (0..writers.count() as u64).collect::<Vec<_>>()
+            }
+        };
+        if is_right {
+            return Ok(());
+        }
+        Err(format!("{self:?} ended with {rows}"))
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Options {
+    parts: [(u32, &'static str); 1],
+    unique: bool,
+}
+
+fn any(dice: &mut Dice) -> Op {
+    let (key, value) = (dice.below(KEYS), dice.below(4));
+    match dice.below(10) {
+        0 => Op::Get(key),
+        1 => Op::From(key, 1 + value),
+        2 => Op::To(key, 1 + value),
+        3 => Op::Valued(value),
+        4 => Op::Count,
+        5 => Op::Replace(key, value),
+        6 => Op::Insert(key, value),
+        7 => Op::Add(key),
+        8 => Op::Upsert(key),
+        _ => Op::Delete(key),
+    }
+}
+
+/// A client, in a transaction or not.
+#[derive(Default)]
+struct Client {
+    open: Option<(TransactionId, u64)>,
+    done: Done,
+}
+
+struct Run {
+    rig: Rig,
+    dice: Dice,
+    workload: Workload,
+    begun: u64,
+    clients: Vec<Client>,
+    /// Of the turn: not part of the history unless it commits.
+    turn: Vec<Done>,
+    history: Vec<Done>,
+    conflicts: u64,
+}
+
+impl Run {
+    fn step(&mut self) {
+        match self.dice.below(64) {
+            0..4 => {
+                self.rig.commit();
+                self.history.append(&mut self.turn);
+            }
+            4 if !self.rig.engine.is_turn_empty() => {
+                self.rig.fail_turn();
+                self.turn.clear();
+            }
+            5..8 => {
+                let op = self.workload.alone(&mut self.dice);
+                let seen = op.run(&mut self.rig);
+                self.turn.push(vec![(op, seen)]);
+            }
+            _ => self.advance(),
+        }
+    }
+
+    /// One client's next step.
+    fn advance(&mut self) {
+        let at = self.dice.below(self.clients.len() as u64) as usize;
+        let Some((id, plan)) = self.clients[at].open else {
+            self.begun += 1;
+            let id = TransactionId(self.begun);
+            self.rig.begin(id);
+            let plan = self.dice.below(1 << 40);
+            self.clients[at].open = Some((id, plan));
+            return;
+        };
+        let client = &mut self.clients[at];
+        match self.workload.next(&mut self.dice, plan, &client.done) {
+            Some(op) => {
+                let seen = self.rig.on(id, |rig| op.run(rig));
+                if seen.starts_with("97: ") {
+                    assert_eq!(self.rig.finish(id), super::CONFLICT);
+                    self.conflicts += 1;
+                    *client = Client::default();
+                } else {
+                    client.done.push((op, seen));
+                }
+            }
+            None if self.dice.below(16) == 0 => {
+                self.rig.engine.rollback_transaction(id);
+                *client = Client::default();
+            }
+            None => {
+                let done = std::mem::take(client).done;
+                match &*self.rig.finish(id) {
+                    "ok" => self.turn.push(done),
+                    other => {
+                        assert_eq!(other, super::CONFLICT);
+                        self.conflicts += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the history is that of a serial execution.
+    fn check(&mut self) -> Result<(), String> {
+        let mut serial = self.workload.rig();
+        for (number, done) in self.history.iter().enumerate() {
+            for (op, seen) in done {
+                let expected = op.run(&mut serial);
+                if *seen != expected {
+                    return Err(format!("{number}: {op:?} saw {seen}, not {expected}"));
+                }
+            }
+        }
+        serial.commit();
+        self.rig.reopen();
+        let rows = self.rig.all();
+        if rows != serial.all() {
+            return Err(format!("in the end {rows}, not {}", serial.all()));
+        }
+        let by_value = |rig: &mut Rig| {
+            let found = rig.try_call("box.space.s.index.by_value:select", &[0x90]);
+            super::super::printed(&found.unwrap())
+        };
+        assert_eq!(by_value(&mut self.rig), by_value(&mut serial));
+        self.workload.check(&rows, &self.history)
+    }
+}
+
+const STEPS: usize = 800;
+
+/// Runs a history; returns what committed and what did not.
+fn run(workload: Workload, seed: u64, is_validation_off: bool) -> Result<(usize, u64), String> {
+    let mut run = Run {
+        rig: workload.rig(),
+        dice: Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+        workload,
+        begun: 0,
+        clients: (0..6).map(|_| Client::default()).collect(),
+        turn: Vec::new(),
+        history: Vec::new(),
+        conflicts: 0,
+    };
+    run.rig.engine.transactions.is_validation_off = is_validation_off;
+    for _ in 0..STEPS {
+        run.step();
+    }
+    run.rig.commit();
+    run.history.append(&mut run.turn);
+    run.check()?;
+    Ok((run.history.len(), run.conflicts))
+}
+
+/// Histories per workload; more of them with `VESTIBULE_HISTORIES`.
+fn histories() -> u64 {
+    let wanted = std::env::var("VESTIBULE_HISTORIES");
+    wanted.ok().and_then(|n| n.parse().ok()).unwrap_or(25)
+}
+
+#[test]
+fn random_histories_are_serializable() {
+    for workload in [
+        Workload::Registers,
+        Workload::Bank,
+        Workload::Set,
+        Workload::Counter,
+    ] {
+        let (mut committed, mut conflicts) = (0, 0);
+        for seed in 1..=histories() {
+            let told = run(workload, seed, false);
+            let (more, lost) = told.unwrap_or_else(|why| panic!("{workload:?} {seed}: {why}"));
+            committed += more;
+            conflicts += lost;
+        }
+        println!("{workload:?}: {committed} committed, {conflicts} conflicts");
+        assert!(committed > 100 && conflicts > 10, "nothing was tried");
+    }
+}
+
+#[test]
+fn the_check_finds_anomalies_if_nothing_is_validated() {
+    for workload in [
+        Workload::Registers,
+        Workload::Bank,
+        Workload::Set,
+        Workload::Counter,
+    ] {
+        let found = (1..=histories()).filter(|seed| run(workload, *seed, true).is_err());
+        let found = found.count() as u64;
+        println!("{workload:?}: anomalies in {found} histories");
+        assert!(found > histories() / 2, "{workload:?}: {found}");
+    }
+}

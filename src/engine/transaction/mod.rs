@@ -1,0 +1,180 @@
+//! Interactive transactions: optimistic, serializable.
+//!
+//! ```text
+//!   statement ─▶ own layer ─▶ turn ─▶ image         reads: what it saw, and what was not there
+//!
+//!   a change by anybody else ─▶ is its key in the reads of an open transaction? ─▶ aborted: 97
+//!   COMMIT ─▶ own layer into the turn (a change by somebody else, for the other transactions)
+//! ```
+//!
+//! A transaction that is open still has seen nothing that has changed since, so all it saw is true
+//! at its commit: transactions are in effect executed one by one, in the order of their commits. An
+//! aborted one sees nothing more, so that no client ever looks at half of another transaction.
+//!
+//! A key that it wrote counts as seen, so of two writers of a key the one that commits first wins.
+
+mod reads;
+mod statements;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use vestibule_actors::engine::TransactionId;
+use vestibule_wire::Error;
+
+use super::index::PRIMARY;
+use super::key::Key;
+use super::layer::{Change, Layer};
+use super::limits::{OPEN_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_CHANGE_BYTES};
+use super::{errors, system};
+pub(crate) use reads::{KeyRange, Reads};
+
+/// An open transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    /// What it changed.
+    pub(crate) layer: Layer,
+    /// Looking does not change the engine, but what the transaction has seen.
+    pub(crate) reads: RefCell<Reads>,
+    /// Size of the layer, about.
+    bytes: usize,
+    is_aborted: bool,
+}
+
+impl Transaction {
+    /// Changes a key of a primary index, for this transaction alone.
+    pub(crate) fn put(&mut self, space: u32, key: Key, change: Change) {
+        let size = |change: &Change| {
+            let tuple = change.as_ref().map_or(0, |tuple| tuple.len());
+            TRANSACTION_CHANGE_BYTES + tuple
+        };
+        let changes = self.layer.changes(space);
+        let old = changes.and_then(|changes| changes.get(&key));
+        self.bytes -= old.map_or(0, size);
+        self.bytes += size(&change);
+        self.reads.get_mut().add_point(space, PRIMARY, &key);
+        self.layer.set(space, key, change);
+    }
+
+    /// Changes a key of a secondary index.
+    pub(crate) fn put_secondary(&mut self, space: u32, index: u32, key: Key, change: Change) {
+        self.bytes += TRANSACTION_CHANGE_BYTES;
+        self.layer.set_secondary(space, index, key, change);
+    }
+
+    /// # Errors
+    ///
+    /// 2 if nothing more may be changed.
+    pub(crate) fn check_room(&self) -> Result<(), Error> {
+        if self.bytes < TRANSACTION_BYTES_MAX {
+            return Ok(());
+        }
+        Err(errors::transaction_too_large(self.bytes))
+    }
+
+    // What it held is of no use to anybody now.
+    fn abort(&mut self) {
+        *self = Self {
+            is_aborted: true,
+            ..Self::default()
+        };
+    }
+}
+
+/// Every open transaction but the one whose statement is executed.
+#[derive(Debug, Default)]
+pub(crate) struct Transactions {
+    open: HashMap<TransactionId, Box<Transaction>>,
+    /// To show that the tests find what validation prevents.
+    #[cfg(test)]
+    pub(crate) is_validation_off: bool,
+}
+
+impl Transactions {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// # Errors
+    ///
+    /// 1 if there are too many.
+    pub(crate) fn open(&mut self, id: TransactionId) -> Result<(), Error> {
+        if self.open.len() >= OPEN_TRANSACTIONS_MAX {
+            return Err(Error::illegal_params("Too many open transactions"));
+        }
+        self.open.insert(id, Box::default());
+        Ok(())
+    }
+
+    /// Takes a transaction out.
+    ///
+    /// # Errors
+    ///
+    /// 97 if it was aborted; it then stays, for its client to end it.
+    pub(crate) fn take(&mut self, id: TransactionId) -> Result<Box<Transaction>, Error> {
+        match self.open.get(&id) {
+            Some(own) if !own.is_aborted => self.open.remove(&id).ok_or_else(errors::conflict),
+            _ => Err(errors::conflict()),
+        }
+    }
+
+    pub(crate) fn put_back(&mut self, id: TransactionId, own: Box<Transaction>) {
+        self.open.insert(id, own);
+    }
+
+    pub(crate) fn forget(&mut self, id: TransactionId) {
+        self.open.remove(&id);
+    }
+
+    /// Somebody changed a key: aborts those that have seen it.
+    pub(crate) fn note(&mut self, space: u32, index: u32, key: &Key) {
+        self.abort_if(|reads| reads.contains(space, index, key));
+    }
+
+    /// Somebody changed definitions: aborts those that have seen the spaces or the definitions.
+    pub(crate) fn note_definitions(&mut self, turn: &Layer) {
+        if self.is_empty() {
+            return;
+        }
+        for (space, changes) in turn.spaces() {
+            let is_definition = matches!(space, system::SPACE | system::INDEX | system::TRUNCATE);
+            for key in changes.keys() {
+                // Keys of these spaces begin with the number of the space that they are about.
+                let about = key.first_number() as u32;
+                self.abort_if(|reads| {
+                    reads.has_catalogue()
+                        || reads.contains(space, PRIMARY, key)
+                        || (is_definition && reads.touches(about))
+                });
+            }
+        }
+    }
+
+    /// A turn was forgotten: aborts those that have seen any of it.
+    pub(crate) fn note_all(&mut self, turn: &Layer) {
+        if self.is_empty() {
+            return;
+        }
+        for (space, changes) in turn.spaces() {
+            changes
+                .keys()
+                .for_each(|key| self.note(space, PRIMARY, key));
+        }
+        for ((space, index), changes) in turn.secondaries() {
+            changes.keys().for_each(|key| self.note(space, index, key));
+        }
+    }
+
+    fn abort_if(&mut self, has_seen: impl Fn(&Reads) -> bool) {
+        #[cfg(test)]
+        if self.is_validation_off {
+            return;
+        }
+        for own in self.open.values_mut() {
+            if has_seen(own.reads.get_mut()) {
+                own.abort();
+            }
+        }
+    }
+}
