@@ -461,9 +461,8 @@ pub fn write_str(out: &mut Vec<u8>, text: &str) {
     write_str_bytes(out, text.as_bytes());
 }
 
-/// Appends binary data. More than 2^32−1 bytes are cut to that many.
-pub fn write_bin(out: &mut Vec<u8>, data: &[u8]) {
-    let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
+/// Appends the head of binary data for `size` bytes that the caller appends next.
+pub fn write_bin_len(out: &mut Vec<u8>, size: u32) {
     match size {
         0..=0xff => out.extend_from_slice(&[0xc4, size as u8]),
         0x100..=0xffff => {
@@ -475,6 +474,12 @@ pub fn write_bin(out: &mut Vec<u8>, data: &[u8]) {
             out.extend_from_slice(&size.to_be_bytes());
         }
     }
+}
+
+/// Appends binary data. More than 2^32−1 bytes are cut to that many.
+pub fn write_bin(out: &mut Vec<u8>, data: &[u8]) {
+    let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    write_bin_len(out, size);
     out.extend_from_slice(&data[..size as usize]);
 }
 

@@ -1,7 +1,7 @@
 //! Values that an operation computed: numbers, and texts in pieces.
 
 use vestibule_wire::msgpack::{
-    DecodeError, Integer, Kind, Reader, write_f64, write_integer, write_str_len,
+    DecodeError, Integer, Kind, Reader, write_bin_len, write_f64, write_integer, write_str_len,
 };
 
 use super::decimal::{Decimal, EXT_DECIMAL};
@@ -191,19 +191,5 @@ impl<'a> Text<'a> {
         self.parts
             .iter()
             .for_each(|part| out.extend_from_slice(part));
-    }
-}
-
-fn write_bin_len(out: &mut Vec<u8>, size: u32) {
-    match size {
-        0..=0xff => out.extend_from_slice(&[0xc4, size as u8]),
-        0x100..=0xffff => {
-            out.push(0xc5);
-            out.extend_from_slice(&(size as u16).to_be_bytes());
-        }
-        _ => {
-            out.push(0xc6);
-            out.extend_from_slice(&size.to_be_bytes());
-        }
     }
 }
