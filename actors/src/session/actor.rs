@@ -204,6 +204,7 @@ pub(crate) fn desk<'a>(
         session,
         now,
         is_releasing: false,
+        is_put_back: false,
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) now: Instant,
     /// The request at hand was held: it must not be put behind the others again.
     pub(super) is_releasing: bool,
+    /// The held request at hand cannot be taken after all, because solo began again.
+    pub(super) is_put_back: bool,
 }
 
 /// A request that is decoded and waits for its verdict.

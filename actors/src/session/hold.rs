@@ -17,8 +17,8 @@ impl Desk<'_> {
     /// Keeps a request until solo ends; false if the bounds are reached.
     pub(super) fn hold(&mut self, content: &[u8]) -> bool {
         if self.is_releasing {
-            // Solo began again: it is put back where it was.
-            self.session.is_stalled = true;
+            // Solo began again: it goes back to where it was, and the end of that solo wakes it.
+            self.is_put_back = true;
             return true;
         }
         let limits = self.shared.config.hold;
@@ -46,17 +46,18 @@ impl Desk<'_> {
             && let Some((since, content)) = held.frames.pop_front()
         {
             self.take(&content);
-            if self.session.is_stalled {
+            if self.session.is_stalled || std::mem::take(&mut self.is_put_back) {
                 held.frames.push_front((since, content));
                 break;
             }
             held.bytes -= content.len();
         }
         self.is_releasing = false;
-        if self.shared.cell.load().state == State::Solo {
-            // Stalled or not, the end of solo is what it waits for now.
-            self.session.is_stalled = false;
-        }
+        self.keep_held(held);
+    }
+
+    /// Keeps what is still held, if anything is.
+    fn keep_held(&mut self, held: Box<Held>) {
         if held.frames.is_empty() {
             self.lane.holding -= 1;
         } else {
@@ -80,10 +81,6 @@ impl Desk<'_> {
             let sync = read_header(&content).map_or(0, |(header, _)| header.sync);
             self.reject(sync, ErrorCode::LOADING);
         }
-        if held.frames.is_empty() {
-            self.lane.holding -= 1;
-        } else {
-            self.session.held = Some(held);
-        }
+        self.keep_held(held);
     }
 }
