@@ -46,6 +46,26 @@ pub struct ServeArgs {
         default_value = "127.0.0.1:3301"
     )]
     pub listen: Vec<SocketAddr>,
+    /// Address for administrators, with places that no client can take; may be repeated. Without it,
+    /// when all places for clients are taken, connections that may be an administrator's get one of
+    /// the administrators' places for 2 s, and keep it if they call `vestibule.*` meanwhile.
+    #[arg(
+        long,
+        env = "VESTIBULE_ADMIN_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        value_parser = address
+    )]
+    pub admin_listen: Vec<SocketAddr>,
+    /// Most connections of clients; 0 takes as many as there are descriptors for (ulimit -n, raised at
+    /// the start as far as it goes). Those beyond are told error 116 and closed.
+    #[arg(
+        long,
+        env = "VESTIBULE_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub max_connections: usize,
     /// Directory of the journal; made if it is not there.
     #[arg(
         long,

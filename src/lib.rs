@@ -11,6 +11,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod descriptors;
 pub mod engine;
 pub mod procedures;
 pub mod server;

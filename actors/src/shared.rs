@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use crate::acceptor::Places;
 use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::engine::ReadView;
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) supervisor: OnceLock<SupervisorHandle>,
     pub(crate) lanes: OnceLock<Vec<LaneHandle>>,
     pub(crate) counters: Vec<LaneCounters>,
+    pub(crate) places: Arc<Places>,
     pub(crate) started: Instant,
     /// Moves while Tx does.
     pub(crate) mark: Mark,
@@ -42,7 +44,6 @@ pub(crate) struct Shared {
 /// What one session arbiter tells about itself.
 pub(crate) struct LaneCounters {
     pub(crate) claims: Arc<Claims>,
-    pub(crate) connections: AtomicUsize,
     pub(crate) in_flight: AtomicUsize,
 }
 
@@ -60,10 +61,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, cell: Arc<ServingCell>, claims: Vec<Arc<Claims>>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        cell: Arc<ServingCell>,
+        places: Places,
+        claims: Vec<Arc<Claims>>,
+    ) -> Self {
         let counters = claims.into_iter().map(|claims| LaneCounters {
             claims,
-            connections: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
         });
         Self {
@@ -74,6 +79,7 @@ impl Shared {
             supervisor: OnceLock::new(),
             lanes: OnceLock::new(),
             counters: counters.collect(),
+            places: Arc::new(places),
             started: Instant::now(),
             mark: Mark::default(),
             connections: AtomicU64::new(0),
@@ -149,10 +155,7 @@ impl Shared {
     }
 
     pub(crate) fn connection_count(&self) -> usize {
-        self.counters
-            .iter()
-            .map(|lane| lane.connections.load(Ordering::Relaxed))
-            .sum()
+        self.places.count()
     }
 
     pub(crate) fn in_flight_count(&self) -> usize {

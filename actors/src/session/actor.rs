@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{SocketAddr, TcpStream as StdTcpStream};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
@@ -17,7 +16,7 @@ use vestibule_wire::greeting::{self, SALT_SIZE};
 use vestibule_wire::{Error, ErrorCode, reply::ReplyHeader};
 
 use super::desk::Desk;
-use super::lane::{LaneCell, LaneState};
+use super::lane::{LaneCell, LaneState, Newcomer};
 use super::output::{Flushed, Output};
 use super::patience::Patience;
 use super::state::{Closing, InFlight, SessionCell, SessionState};
@@ -36,11 +35,13 @@ pub(crate) struct Session {
 
 impl Session {
     /// Greets a connection and starts its actor on this arbiter.
-    pub(crate) fn open(
-        lane: &Rc<LaneCell>,
-        stream: StdTcpStream,
-        peer: SocketAddr,
-    ) -> io::Result<()> {
+    pub(crate) fn open(lane: &Rc<LaneCell>, newcomer: Newcomer) -> io::Result<()> {
+        // In this order: the place is given back after the socket is closed.
+        let Newcomer {
+            place,
+            peer,
+            stream,
+        } = newcomer;
         stream.set_nonblocking(true)?;
         // Replies are written in as few segments as there are turns; waiting for more helps nobody.
         stream.set_nodelay(true)?;
@@ -73,9 +74,15 @@ impl Session {
             state: RefCell::new(new_state(stream, output, salt, caller, now)),
             waker: RefCell::default(),
             is_dirty: Cell::new(false),
+            place,
         });
         entry.insert(cell.clone());
         drop(sessions);
+        if cell.place.is_on_probation() {
+            lane.on_probation
+                .borrow_mut()
+                .push((cell.index, connection));
+        }
         refuse_at_the_door(lane, &cell);
         Self {
             lane: lane.clone(),
@@ -119,7 +126,7 @@ fn new_state(
 fn refuse_at_the_door(lane: &LaneCell, cell: &SessionCell) {
     let shared = &lane.shared;
     let code = match shared.cell.load().state {
-        State::Solo if shared.config.solo_policy_new == SoloPolicy::Close => ErrorCode::LOADING,
+        State::Solo if cell.solo_policy(shared) == SoloPolicy::Close => ErrorCode::LOADING,
         State::Draining | State::Stopped => ErrorCode::SHUTDOWN,
         _ => return,
     };

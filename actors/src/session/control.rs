@@ -5,7 +5,7 @@
 //! | `vestibule.state()` | one map: state, role, epoch, reason, progress, … |
 //! | `vestibule.solo(reason)`, `vestibule.assist()` | an operator declares solo, or takes it back |
 //! | `vestibule.drain({timeout = seconds})` | stops the server in time |
-//! | `vestibule.show(what)` | one array of maps: connections, requests, transitions or limits |
+//! | `vestibule.show(what)` | one array of maps: connections, requests, transitions, limits or descriptors |
 //! | `box.info()` | what connectors and pools look at |
 
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use vestibule_wire::request::Call;
 
 use super::desk::Desk;
 use super::lane::messages::{Origin, Survey, Surveyed};
+use super::rows::{descriptor_rows, limit_rows};
 use crate::engine::Progress;
 use crate::events::status_name;
-use crate::limits;
 use crate::shared::Shared;
 use crate::supervisor::BeginDrain;
 
@@ -69,6 +69,9 @@ pub(crate) fn run(
             call.name,
             &caller.user,
         ));
+    }
+    if caller.is_administrator {
+        desk.cell.place.prove();
     }
     let shared = desk.shared;
     match call.name {
@@ -192,9 +195,14 @@ fn show(
             write_value(body, &limit_rows(desk.shared))?;
             return Ok(Answer::Now);
         }
+        Some("descriptors") => {
+            write_value(body, &descriptor_rows(desk.shared))?;
+            return Ok(Answer::Now);
+        }
         _ => {
             return Err(Error::illegal_params(
-                "Usage: vestibule.show('connections'|'requests'|'transitions'|'limits')",
+                "Usage: vestibule.show('connections'|'requests'|'transitions'|'limits'|\
+                 'descriptors')",
             ));
         }
     };
@@ -212,63 +220,6 @@ fn show(
         lane.survey(survey.clone());
     }
     Ok(Answer::Later)
-}
-
-/// One row of `vestibule.show('limits')`.
-#[derive(Debug, Serialize)]
-struct LimitRow {
-    name: &'static str,
-    value: u64,
-}
-
-fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
-    let config = &shared.config;
-    [
-        ("session_threads", config.session_thread_count() as u64),
-        ("packet_size_max_bytes", config.packet_size_max),
-        (
-            "shutdown_grace_period_ms",
-            config.shutdown_grace_period.as_millis() as u64,
-        ),
-        (
-            "tx_stall_after_ms",
-            config.tx_stall_after.as_millis() as u64,
-        ),
-        (
-            "half_frame_timeout_ms",
-            config.time_limits.half_frame.as_millis() as u64,
-        ),
-        (
-            "unread_timeout_ms",
-            config.time_limits.unread.as_millis() as u64,
-        ),
-        (
-            "idle_timeout_ms",
-            config.time_limits.idle.as_millis() as u64,
-        ),
-        ("hold_requests_max", config.hold.requests_max as u64),
-        ("hold_bytes_max", config.hold.bytes_max as u64),
-        ("hold_time_max_ms", config.hold.time_max.as_millis() as u64),
-        (
-            "connection_requests_max",
-            limits::CONNECTION_REQUESTS_MAX as u64,
-        ),
-        (
-            "session_thread_requests_max",
-            limits::LANE_REQUESTS_MAX as u64,
-        ),
-        ("session_thread_bytes_max", limits::LANE_BYTES_MAX as u64),
-        ("output_pause_bytes", limits::OUTPUT_PAUSE as u64),
-        ("output_max_bytes", limits::OUTPUT_MAX as u64),
-        ("turn_requests_max", limits::TURN_REQUESTS_MAX as u64),
-        (
-            "watches_per_connection_max",
-            limits::WATCHES_PER_CONNECTION_MAX as u64,
-        ),
-    ]
-    .into_iter()
-    .map(|(name, value)| LimitRow { name, value })
-    .collect()
 }
 
 /// The first argument as a text, if there is one.

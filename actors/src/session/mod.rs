@@ -10,7 +10,7 @@
 //! | `actor` | the actix shell: the task that reads, takes frames and writes |
 //! | `desk` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
 //! | `hold`, `view` | what happens to requests in solo, and to SELECTs |
-//! | `local`, `control` | what is answered without Tx |
+//! | `local`, `control`, `rows` | what is answered without Tx |
 //! | `login`, `watch`, `registry`, `output`, `patience` | pure parts of it |
 //! | `lane` | what the sessions of one arbiter share |
 
@@ -24,8 +24,9 @@ mod login;
 mod output;
 mod patience;
 mod registry;
+mod rows;
 mod state;
 mod view;
 mod watch;
 
-pub(crate) use lane::{Lane, LaneHandle};
+pub(crate) use lane::{Lane, LaneHandle, Newcomer};

@@ -13,6 +13,7 @@ use super::output::Output;
 use super::patience::{self, Patience};
 use super::registry::{Effect, Pending};
 use super::watch::Watches;
+use crate::acceptor::Place;
 use crate::admission::Class;
 use crate::config::SoloPolicy;
 use crate::engine::{Caller, Scan};
@@ -33,16 +34,24 @@ pub(crate) struct SessionCell {
     pub(crate) waker: RefCell<Option<Waker>>,
     /// On the lane's list of those with replies to flush.
     pub(crate) is_dirty: Cell<bool>,
+    /// Last: it is given back when the socket is closed.
+    pub(crate) place: Place,
 }
 
 impl SessionCell {
     /// What happens to its requests while Tx is deaf.
     pub(crate) fn solo_policy(&self, shared: &Shared) -> SoloPolicy {
-        if self.epoch == shared.cell.load().epoch {
+        let policy = if self.epoch == shared.cell.load().epoch {
             shared.config.solo_policy_new
         } else {
             shared.config.solo_policy
+        };
+        let is_rejected = policy == SoloPolicy::Reject;
+        if is_rejected && self.place.is_clients() && shared.places.are_crowded() {
+            // Whoever cannot be served now makes room for others.
+            return SoloPolicy::Close;
         }
+        policy
     }
 
     pub(crate) fn wake(&self) {

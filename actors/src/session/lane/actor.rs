@@ -1,6 +1,5 @@
 //! The actix shell of a session arbiter: takes connections in, sends batches out, delivers replies.
 
-use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,8 +16,8 @@ use super::super::actor::Session;
 use super::super::registry::{Pending, Registry};
 use super::super::state::{Closing, SessionCell};
 use super::messages::{
-    Accepted, AddToSurvey, CloseAll, ConnectionRow, Nudge, RequestRow, Row, Survey, SurveyDone,
-    Surveyed, TxLost, TxReady,
+    Accepted, AddToSurvey, CloseAll, ConnectionRow, Newcomer, Nudge, RequestRow, Row, Survey,
+    SurveyDone, Surveyed, TxLost, TxReady,
 };
 use super::state::{LaneCell, LaneState};
 use crate::limits::{LANE_SWEEP_PERIOD, SHOW_ROWS_MAX};
@@ -105,9 +104,10 @@ impl Lane {
         state.registry.iter().take(SHOW_ROWS_MAX).map(row).collect()
     }
 
-    fn accept(&self, stream: TcpStream, peer: SocketAddr) {
+    fn accept(&self, newcomer: Newcomer) {
+        let peer = newcomer.peer;
         // A stream that cannot be registered is a connection that is closed.
-        if let Err(error) = Session::open(&self.cell, stream, peer) {
+        if let Err(error) = Session::open(&self.cell, newcomer) {
             log::warn!("a connection from {peer} could not be taken: {error}");
         }
     }
@@ -153,8 +153,8 @@ impl Handler<Accepted> for Lane {
     type Result = ();
 
     fn handle(&mut self, accepted: Accepted, _ctx: &mut Self::Context) {
-        for (stream, peer) in accepted.0 {
-            self.accept(stream, peer);
+        for newcomer in accepted.0 {
+            self.accept(newcomer);
         }
     }
 }

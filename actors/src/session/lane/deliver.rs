@@ -12,8 +12,9 @@ use super::state::LaneCell;
 use vestibule_wire::reply::{ReplyHeader, is_error};
 use vestibule_wire::{Error, ErrorCode};
 
+use crate::acceptor::no_place;
 use crate::config::SoloPolicy;
-use crate::limits::{CONNECTION_REQUESTS_MAX, TIME_LOOKS_PER_LIMIT};
+use crate::limits::{CONNECTION_REQUESTS_MAX, PROBATION, TIME_LOOKS_PER_LIMIT};
 use crate::serving::State;
 use crate::tx::messages::Replies;
 
@@ -200,6 +201,7 @@ impl LaneCell {
     /// Answers what has waited too long.
     pub(crate) fn sweep(&self, now: Instant) {
         self.look_at_times(now);
+        self.end_probations(now);
         let is_solo = self.shared.cell.load().state == State::Solo;
         if is_solo && self.shared.config.may_hold() {
             self.revoke_in_solo(now);
@@ -249,6 +251,34 @@ impl LaneCell {
                 session.wake();
             }
         }
+    }
+
+    /// Who had an administrator's place and was none gives it back.
+    fn end_probations(&self, now: Instant) {
+        let mut on_probation = std::mem::take(&mut *self.on_probation.borrow_mut());
+        on_probation.retain(|(index, connection)| {
+            let session = self.session(*index);
+            let Some(session) = session.filter(|own| own.connection == *connection) else {
+                return false;
+            };
+            if !session.place.is_on_probation() {
+                return false;
+            }
+            if now.saturating_duration_since(session.since) < PROBATION {
+                return true;
+            }
+            let header = ReplyHeader {
+                sync: 0,
+                schema_version: self.shared.schema_version(),
+            };
+            let mut own = session.state.borrow_mut();
+            header.write_error(own.output.buffer(), &no_place(&self.shared, now));
+            self.shared.places.count_turned_away();
+            own.close(Closing::AfterFlush);
+            session.wake();
+            false
+        });
+        self.on_probation.borrow_mut().append(&mut on_probation);
     }
 
     /// In a drain, closes every session of which nothing is under way.

@@ -14,5 +14,5 @@ pub(crate) mod messages;
 mod state;
 
 pub(crate) use actor::Lane;
-pub(crate) use messages::LaneHandle;
+pub(crate) use messages::{LaneHandle, Newcomer};
 pub(crate) use state::{LaneCell, LaneState};

@@ -29,6 +29,8 @@ pub(crate) struct LaneCell {
     pub(crate) state: RefCell<LaneState>,
     /// Sessions with replies to flush.
     pub(crate) dirty: RefCell<Vec<u32>>,
+    /// Sessions (and their connections' numbers) that have an administrator's place on probation.
+    pub(crate) on_probation: RefCell<Vec<(u32, u64)>>,
     /// Told to the Supervisor that no session is left.
     pub(crate) told_drained: Cell<bool>,
 }
@@ -180,6 +182,7 @@ impl LaneCell {
             sessions: RefCell::default(),
             state: RefCell::new(state),
             dirty: RefCell::default(),
+            on_probation: RefCell::default(),
             told_drained: Cell::new(false),
         }
     }
@@ -202,9 +205,6 @@ impl LaneCell {
         counters
             .in_flight
             .store(state.registry.len(), Ordering::Relaxed);
-        counters
-            .connections
-            .store(self.sessions.borrow().len(), Ordering::Relaxed);
     }
 
     /// Puts a session on the list of those to flush.
