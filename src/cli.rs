@@ -66,6 +66,15 @@ pub struct ServeArgs {
         default_value_t = 0
     )]
     pub max_connections: usize,
+    /// Most memory for the buffers of all connections together, in bytes: beyond it, those with large
+    /// ones are not read until there is room again.
+    #[arg(
+        long,
+        env = "VESTIBULE_CONNECTIONS_MEMORY_MAX",
+        value_name = "BYTES",
+        default_value_t = vestibule_actors::limits::CONNECTIONS_MEMORY_MAX_DEFAULT
+    )]
+    pub connections_memory_max: usize,
     /// Directory of the journal; made if it is not there.
     #[arg(
         long,
@@ -186,6 +195,16 @@ pub struct ServeArgs {
         value_parser = duration
     )]
     pub half_frame_timeout: Duration,
+    /// How long a connection may go without a user logging in before it is closed; 0 for ever. Only of
+    /// use where `guest` may do nothing.
+    #[arg(
+        long,
+        env = "VESTIBULE_AUTHENTICATION_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub authentication_timeout: Duration,
     /// How long replies may wait for a client that reads nothing before its connection is closed; 0 for
     /// ever.
     #[arg(

@@ -91,6 +91,7 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
         connection_limits: ConnectionLimits {
             descriptors: descriptors::raise_limit(),
             connections_max: args.max_connections,
+            memory_max: args.connections_memory_max,
             ..ConnectionLimits::default()
         },
         session_threads: usize::from(args.session_threads),
@@ -116,6 +117,7 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
         tx_stall_after: args.tx_stall_after,
         time_limits: TimeLimits {
             half_frame: args.half_frame_timeout,
+            authentication: args.authentication_timeout,
             unread: args.unread_timeout,
             idle: args.idle_timeout,
         },

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT;
 
-use crate::limits::{ADMINISTRATORS_DEFAULT, ENGINE_DESCRIPTORS_DEFAULT};
+use crate::limits::{
+    ADMINISTRATORS_DEFAULT, CONNECTIONS_MEMORY_MAX_DEFAULT, ENGINE_DESCRIPTORS_DEFAULT,
+};
 use crate::serving::Role;
 
 /// Configuration of a runtime.
@@ -102,6 +104,10 @@ pub struct ConnectionLimits {
     pub administrators: usize,
     /// Connections of clients; 0 for as many as there are descriptors for.
     pub connections_max: usize,
+    /// What the buffers of all connections may take together, in bytes. Beyond it connections that hold
+    /// more than an equal share of it are not read, but for one per session thread, so that there is an
+    /// end to it; at twice as much those that do not read their replies are closed.
+    pub memory_max: usize,
 }
 
 impl Default for ConnectionLimits {
@@ -111,6 +117,7 @@ impl Default for ConnectionLimits {
             engine_descriptors: ENGINE_DESCRIPTORS_DEFAULT,
             administrators: ADMINISTRATORS_DEFAULT,
             connections_max: 0,
+            memory_max: CONNECTIONS_MEMORY_MAX_DEFAULT,
         }
     }
 }
@@ -154,6 +161,9 @@ impl Default for HoldLimits {
 pub struct TimeLimits {
     /// A request has begun to arrive, and neither its end nor any 64 KiB of it came in this time.
     pub half_frame: Duration,
+    /// Nobody has logged in on it. For servers where `guest` may do nothing; otherwise it closes
+    /// connections that are well.
+    pub authentication: Duration,
     /// Replies wait, and the client has taken nothing of them in this time.
     pub unread: Duration,
     /// Nothing came from the client in this time, and nothing is under way for it. An open transaction
@@ -165,6 +175,7 @@ impl Default for TimeLimits {
     fn default() -> Self {
         Self {
             half_frame: Duration::from_secs(60),
+            authentication: Duration::ZERO,
             unread: Duration::from_secs(60),
             idle: Duration::ZERO,
         }

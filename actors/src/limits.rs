@@ -16,6 +16,14 @@ pub const LANE_REQUESTS_MAX: usize = 16 * 1024;
 pub const LANE_BYTES_MAX: usize = 256 << 20;
 /// Requests of one connection that are forwarded and not yet answered.
 pub const CONNECTION_REQUESTS_MAX: usize = 2048;
+/// Bytes of requests of one connection that are forwarded and not yet answered. One request is let through
+/// whatever its size.
+pub const CONNECTION_BYTES_MAX: usize = 16 << 20;
+/// What the buffers of all connections may take together, in bytes: beyond it those that hold more than
+/// their share are not read.
+pub const CONNECTIONS_MEMORY_MAX_DEFAULT: usize = 1 << 30;
+/// Buffers of one connection that are not counted, in bytes.
+pub const MEMORY_SMALL: usize = 16 << 10;
 
 /// Requests that Tx executes before it commits and sends the replies.
 pub const TURN_REQUESTS_MAX: usize = 4096;
@@ -123,6 +131,8 @@ pub const TRANSITIONS_KEPT_MAX: usize = 100;
 pub const SHOW_ROWS_MAX: usize = 10_000;
 
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= LANE_REQUESTS_MAX);
+const _: () = assert!(CONNECTION_BYTES_MAX <= LANE_BYTES_MAX);
+const _: () = assert!(MEMORY_SMALL < INBOX_WAITING_MAX);
 const _: () = assert!(ACCEPT_PAUSE_MIN.as_nanos() < ACCEPT_PAUSE_MAX.as_nanos());
 const _: () = assert!(ADMINISTRATORS_DEFAULT > 0 && CROWDED_SHARE > 1);
 const _: () = assert!(STALL_PATIENCE_MAX < STALL_CALM_PERIODS);

@@ -12,6 +12,7 @@ use crate::engine::ReadView;
 use crate::events::Events;
 use crate::serving::ServingCell;
 use crate::session::LaneHandle;
+use crate::session::memory::Memory;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
 use crate::tx::mark::Mark;
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) lanes: OnceLock<Vec<LaneHandle>>,
     pub(crate) counters: Vec<LaneCounters>,
     pub(crate) places: Arc<Places>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
     /// Moves while Tx does.
     pub(crate) mark: Mark,
@@ -73,6 +75,7 @@ impl Shared {
         });
         Self {
             events: Events::new(&config),
+            memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
             config,
             cell,
             transitions: TransitionLog::default(),

@@ -13,6 +13,7 @@ const SHORT: Duration = Duration::from_secs(1);
 
 const NONE: TimeLimits = TimeLimits {
     half_frame: Duration::ZERO,
+    authentication: Duration::ZERO,
     unread: Duration::ZERO,
     idle: Duration::ZERO,
 };

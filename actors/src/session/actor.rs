@@ -2,8 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
@@ -15,15 +17,18 @@ use vestibule_wire::frame::read_prefix;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 use vestibule_wire::{Error, ErrorCode, reply::ReplyHeader};
 
+use super::credit::Grant;
 use super::desk::Desk;
 use super::lane::{LaneCell, LaneState, Newcomer};
+use super::memory::{Charge, Memory};
 use super::output::{Flushed, Output};
 use super::patience::Patience;
+use super::registry::Pending;
 use super::state::{Closing, InFlight, SessionCell, SessionState};
 use crate::catalogue::GUEST;
 use crate::config::{Administrators, SoloPolicy};
 use crate::engine::Caller;
-use crate::limits::{INBOX_WAITING_MAX, READS_PER_POLL_MAX};
+use crate::limits::{READ_SIZE, READS_PER_POLL_MAX};
 use crate::serving::State;
 
 /// The actor of one connection. Its data do not go through its mailbox: the lane it lives in shares
@@ -71,7 +76,14 @@ impl Session {
             peer,
             since: now,
             epoch: lane.shared.cell.load().epoch,
-            state: RefCell::new(new_state(stream, output, salt, caller, now)),
+            state: RefCell::new(new_state(
+                stream,
+                output,
+                salt,
+                caller,
+                now,
+                &lane.shared.memory,
+            )),
             waker: RefCell::default(),
             is_dirty: Cell::new(false),
             place,
@@ -99,6 +111,7 @@ fn new_state(
     salt: [u8; SALT_SIZE],
     caller: Caller,
     now: Instant,
+    memory: &Arc<Memory>,
 ) -> SessionState {
     SessionState {
         stream,
@@ -106,8 +119,14 @@ fn new_state(
         output,
         closing: Closing::No,
         is_stalled: false,
+        is_on_stop_list: false,
+        grant: Grant::default(),
+        charge: Charge::new(memory.clone()),
+        is_parked: false,
+        has_logged_in: false,
         is_surveying: false,
         is_waiting_for_reader: false,
+        is_deaf: false,
         scan: None,
         held: None,
         salt,
@@ -153,7 +172,10 @@ impl Actor for Session {
             .borrow_mut()
             .try_remove(self.cell.index as usize);
         let mut state = lane.state.borrow_mut();
-        let own = self.cell.state.borrow();
+        let mut own = self.cell.state.borrow_mut();
+        if state.stop_list.give_back(&mut own.grant) {
+            state.wake_flush();
+        }
         if own.held.is_some() {
             state.holding -= 1;
         }
@@ -187,12 +209,42 @@ impl ActorFuture<Session> for Traffic {
         cell.set_waker(cx.waker());
         let mut state = lane.state.borrow_mut();
         let mut own = cell.state.borrow_mut();
-        let poll = turn(lane, cell, &mut state, &mut own, cx);
+        let poll = guarded(cell, || turn(lane, cell, &mut state, &mut own, cx));
+        let poll = poll.unwrap_or_else(|| {
+            forget(lane, cell, &mut state);
+            Poll::Ready(())
+        });
         if poll.is_ready() {
             ctx.stop();
         }
         poll
     }
+}
+
+/// Does a session's work so that a panic in it is that session's alone; `None` if there was one.
+///
+/// What a session shares with others is whole after a panic: a list holds an item or does not, and
+/// [`forget`] sees to the rest. Its own state may be anything, and is only dropped.
+pub(crate) fn guarded<T>(cell: &SessionCell, work: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    if done.is_err() {
+        log::error!(
+            "a session panicked, its connection from {} is closed",
+            cell.peer
+        );
+    }
+    done.ok()
+}
+
+/// After a panic: what Tx has not begun for this session is taken back, and nobody waits for the rest.
+fn forget(lane: &LaneCell, cell: &SessionCell, state: &mut LaneState) {
+    let is_own = |pending: &Pending| pending.connection == cell.connection;
+    state.registry.revoke_queued(is_own);
+    if state.scratch.is_empty() {
+        state.scratch = vec![0; READ_SIZE].into_boxed_slice();
+    }
+    lane.publish_counts(state);
+    state.wake_flush();
 }
 
 /// The desk at which this session's requests are taken.
@@ -232,15 +284,15 @@ fn turn(
             take_inbox(&mut desk);
         }
     }
-    let read = if own.closing == Closing::No {
-        read(lane, cell, state, own, cx)
-    } else {
-        Poll::Pending
-    };
+    let read = read(lane, cell, state, own, cx);
     if lane.shared.cell.load().state == State::Draining && own.is_idle_for_drain() {
         own.close(Closing::AfterFlush);
     }
-    let flushed = flush(state, own, cx);
+    let flushed = flush(lane, state, own, cx);
+    own.charge_buffers();
+    if state.stop_list.give_back(&mut own.grant) {
+        state.wake_flush();
+    }
     if read.is_ready() || flushed.is_ready() || own.closing == Closing::Now {
         return Poll::Ready(());
     }
@@ -264,7 +316,10 @@ fn read(
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if !may_read(own) {
+        if !may_read(lane, cell, state, own) {
+            if !std::mem::replace(&mut own.is_deaf, true) {
+                state.deaf.push((cell.index, cell.connection));
+            }
             return Poll::Pending;
         }
         let mut scratch = std::mem::take(&mut state.scratch);
@@ -286,13 +341,20 @@ fn read(
     Poll::Pending
 }
 
-/// Whether this session is read now. While no frame may be taken, a little is still read: that is how
-/// the end of the connection is noticed.
-fn may_read(own: &mut SessionState) -> bool {
+/// Whether this session is read now.
+fn may_read(
+    lane: &LaneCell,
+    cell: &SessionCell,
+    state: &LaneState,
+    own: &mut SessionState,
+) -> bool {
     if own.output.is_over_pause() {
         own.is_waiting_for_reader = true;
     }
-    own.closing == Closing::No && (own.is_open() || own.inbox.len() < INBOX_WAITING_MAX)
+    own.charge_buffers();
+    let is_exempt = state.exempt == Some((cell.index, cell.connection));
+    own.is_parked |= !is_exempt && own.charge.is_greedy(|| lane.shared.places.count());
+    own.is_read()
 }
 
 /// Takes every whole frame of what was read; keeps the rest.
@@ -353,8 +415,20 @@ fn end_by_framing(desk: &mut Desk<'_>, error: &Error) {
     desk.session.close(Closing::AfterFlush);
 }
 
+/// Whether more replies wait for the client than are kept for it.
+fn is_too_much(lane: &LaneCell, own: &mut SessionState) -> bool {
+    own.charge_buffers();
+    let count = || lane.shared.places.count();
+    own.output.is_over_max() || own.output.is_over_pause() && own.charge.is_too_greedy(count)
+}
+
 /// Writes what waits; ready when the peer is gone or has not read for too long.
-fn flush(state: &mut LaneState, own: &mut SessionState, cx: &mut TaskContext<'_>) -> Poll<()> {
+fn flush(
+    lane: &LaneCell,
+    state: &mut LaneState,
+    own: &mut SessionState,
+    cx: &mut TaskContext<'_>,
+) -> Poll<()> {
     loop {
         let give_back = |buffer| state.give_back(buffer);
         match own.output.flush(&own.stream, give_back) {
@@ -364,7 +438,7 @@ fn flush(state: &mut LaneState, own: &mut SessionState, cx: &mut TaskContext<'_>
                 }
                 return Poll::Pending;
             }
-            Ok(Flushed::Blocked) if own.output.is_over_max() => return Poll::Ready(()),
+            Ok(Flushed::Blocked) if is_too_much(lane, own) => return Poll::Ready(()),
             Ok(Flushed::Blocked) => match own.stream.poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),

@@ -11,16 +11,18 @@
 //! | `desk` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
 //! | `hold`, `view` | what happens to requests in solo, and to SELECTs |
 //! | `local`, `control`, `rows` | what is answered without Tx |
-//! | `login`, `watch`, `registry`, `output`, `patience` | pure parts of it |
+//! | `login`, `watch`, `registry`, `output`, `patience`, `credit`, `memory` | pure parts of it |
 //! | `lane` | what the sessions of one arbiter share |
 
 mod actor;
 mod control;
+mod credit;
 mod desk;
 mod hold;
 pub(crate) mod lane;
 mod local;
 mod login;
+pub(crate) mod memory;
 mod output;
 mod patience;
 mod registry;

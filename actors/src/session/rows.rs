@@ -10,15 +10,29 @@ use crate::shared::Shared;
 pub(crate) struct LimitRow {
     name: &'static str,
     value: u64,
+    /// How much of it is in use now; nil where that is not counted in one place.
+    used: Option<u64>,
 }
 
 /// The bounds that matter to operators, as they are configured.
 pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
     let config = &shared.config;
     let times = &config.time_limits;
+    let (places, memory) = (&shared.places, config.connection_limits.memory_max);
+    let used = [
+        (
+            "connections_max",
+            places.shares.clients as u64,
+            Some(places.taken().clients as u64),
+        ),
+        (
+            "connections_memory_max_bytes",
+            memory as u64,
+            Some(shared.memory.used() as u64),
+        ),
+    ];
     [
         ("session_threads", config.session_thread_count() as u64),
-        ("connections_max", shared.places.shares.clients as u64),
         ("packet_size_max_bytes", config.packet_size_max),
         (
             "shutdown_grace_period_ms",
@@ -29,6 +43,10 @@ pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
             config.tx_stall_after.as_millis() as u64,
         ),
         ("half_frame_timeout_ms", times.half_frame.as_millis() as u64),
+        (
+            "authentication_timeout_ms",
+            times.authentication.as_millis() as u64,
+        ),
         ("unread_timeout_ms", times.unread.as_millis() as u64),
         ("idle_timeout_ms", times.idle.as_millis() as u64),
         ("hold_requests_max", config.hold.requests_max as u64),
@@ -38,6 +56,7 @@ pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
             "connection_requests_max",
             limits::CONNECTION_REQUESTS_MAX as u64,
         ),
+        ("connection_bytes_max", limits::CONNECTION_BYTES_MAX as u64),
         (
             "session_thread_requests_max",
             limits::LANE_REQUESTS_MAX as u64,
@@ -51,8 +70,10 @@ pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
             limits::WATCHES_PER_CONNECTION_MAX as u64,
         ),
     ]
+    .map(|(name, value)| (name, value, None))
     .into_iter()
-    .map(|(name, value)| LimitRow { name, value })
+    .chain(used)
+    .map(|(name, value, used)| LimitRow { name, value, used })
     .collect()
 }
 

@@ -135,6 +135,8 @@ impl ActorFuture<Lane> for FlushLoop {
         _ctx: &mut Context<Lane>,
         cx: &mut task::Context<'_>,
     ) -> task::Poll<()> {
+        // What a session did not need of its grant, others may wait for.
+        lane.cell.resume_stalled();
         let mut state = lane.cell.state.borrow_mut();
         if !state
             .flush

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::super::actor::desk;
+use super::super::actor::{desk, guarded};
 use super::super::output::Flushed;
 use super::super::patience::look_period;
 use super::super::registry::{Effect, Pending};
@@ -14,7 +14,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use crate::acceptor::no_place;
 use crate::config::SoloPolicy;
-use crate::limits::{CONNECTION_REQUESTS_MAX, PROBATION, TIME_LOOKS_PER_LIMIT};
+use crate::limits::{PROBATION, TIME_LOOKS_PER_LIMIT};
 use crate::serving::State;
 use crate::tx::messages::Replies;
 
@@ -44,7 +44,9 @@ impl LaneCell {
                 }
                 let Some(session) = &last else { continue };
                 let mut own = session.state.borrow_mut();
-                own.counts.remove(pending.class);
+                if own.settle(&pending) {
+                    session.wake();
+                }
                 if pending.effect == Effect::Opened && is_error(frame) {
                     own.undo(&pending);
                 }
@@ -68,7 +70,9 @@ impl LaneCell {
             };
             {
                 let mut state = session.state.borrow_mut();
-                state.counts.remove(pending.class);
+                if state.settle(&pending) {
+                    session.wake();
+                }
                 state.undo(&pending);
                 let schema_version = self.shared.schema_version();
                 let header = ReplyHeader {
@@ -125,7 +129,9 @@ impl LaneCell {
             }
             let own = &mut *own;
             let give_back = |buffer| self.state.borrow_mut().give_back(buffer);
-            match own.output.flush(&own.stream, give_back) {
+            let flushed = own.output.flush(&own.stream, give_back);
+            own.charge_buffers();
+            match flushed {
                 Ok(Flushed::All) if own.closing == Closing::No && !own.is_waiting_for_reader => {}
                 Ok(_) => session.wake(),
                 Err(_) => {
@@ -145,24 +151,25 @@ impl LaneCell {
     /// Wakes sessions that stopped for want of a credit, first come first served, while there is some.
     pub(crate) fn resume_stalled(&self) {
         let mut state = self.state.borrow_mut();
-        // Each is asked once: whoever cannot go on puts itself on the list again.
-        for _ in 0..state.stop_list.len() {
-            if !state.has_credit() {
-                return;
-            }
-            let Some(index) = state.stop_list.pop_front() else {
+        let (count, credits) = state.stop_list.round(state.free_credits());
+        for _ in 0..count {
+            let Some((index, mut grant)) = state.stop_list.resume(credits) else {
                 return;
             };
-            let Some(session) = self.session(index) else {
-                continue;
-            };
-            let mut own = session.state.borrow_mut();
-            if own.counts.all >= CONNECTION_REQUESTS_MAX {
-                state.stop_list.push_back(index);
-                continue;
+            let session = self.session(index);
+            match &session {
+                Some(session) if session.state.borrow().is_on_stop_list => {
+                    let mut own = session.state.borrow_mut();
+                    own.is_on_stop_list = false;
+                    own.is_stalled = false;
+                    own.grant = grant;
+                    session.wake();
+                }
+                // It is gone, and perhaps another one has its number.
+                _ => {
+                    let _ = state.stop_list.give_back(&mut grant);
+                }
             }
-            own.is_stalled = false;
-            session.wake();
         }
     }
 
@@ -188,7 +195,15 @@ impl LaneCell {
                 if own.watches.is_none() || own.events_seen == version {
                     continue;
                 }
-                desk(self, &session, &mut lane, &mut own, Instant::now()).send_events();
+                let now = Instant::now();
+                let done = guarded(&session, || {
+                    desk(self, &session, &mut lane, &mut own, now).send_events();
+                });
+                if done.is_none() {
+                    own.close(Closing::Now);
+                    session.wake();
+                    continue;
+                }
                 if own.output.is_empty() {
                     continue;
                 }
@@ -202,6 +217,7 @@ impl LaneCell {
     pub(crate) fn sweep(&self, now: Instant) {
         self.look_at_times(now);
         self.end_probations(now);
+        self.look_at_deaf();
         let is_solo = self.shared.cell.load().state == State::Solo;
         if is_solo && self.shared.config.may_hold() {
             self.revoke_in_solo(now);
@@ -214,11 +230,22 @@ impl LaneCell {
                 {
                     let mut lane = self.state.borrow_mut();
                     let mut own = session.state.borrow_mut();
-                    desk(self, &session, &mut lane, &mut own, now).expire_held();
+                    let done = guarded(&session, || {
+                        desk(self, &session, &mut lane, &mut own, now).expire_held();
+                    });
+                    if done.is_none() {
+                        own.close(Closing::Now);
+                        session.wake();
+                        continue;
+                    }
                 }
                 self.mark_dirty(&session);
             }
         }
+        // Counted anew, so that a panic above cannot leave it wrong.
+        let is_holding = |own: &Rc<SessionCell>| own.state.borrow().held.is_some();
+        let holding = self.all_sessions().into_iter().filter(is_holding).count();
+        self.state.borrow_mut().holding = holding;
         self.flush_dirty();
     }
 
@@ -249,6 +276,56 @@ impl LaneCell {
                 );
                 own.close(Closing::Now);
                 session.wake();
+            }
+        }
+    }
+
+    /// Looks at the connections that are not read, in the order in which they stopped: closes those whose
+    /// clients have left, and lets go on those for which there is memory again.
+    fn look_at_deaf(&self) {
+        let mut deaf = std::mem::take(&mut self.state.borrow_mut().deaf);
+        let has_room = self.shared.memory.has_room();
+        self.end_exemption();
+        deaf.retain(|(index, connection)| {
+            let session = self.session(*index);
+            let Some(session) = session.filter(|own| own.connection == *connection) else {
+                return false;
+            };
+            let mut own = session.state.borrow_mut();
+            if own.has_peer_left() {
+                own.close(Closing::Now);
+                session.wake();
+                return false;
+            }
+            if own.is_parked && (has_room || self.exempt(*index, *connection)) {
+                own.is_parked = false;
+                session.wake();
+            }
+            own.is_deaf = !own.is_read();
+            own.is_deaf
+        });
+        self.state.borrow_mut().deaf.append(&mut deaf);
+    }
+
+    /// Whether this connection may be the one that goes on although there is no memory.
+    fn exempt(&self, index: u32, connection: u64) -> bool {
+        let mut state = self.state.borrow_mut();
+        let is_free = state.exempt.is_none();
+        if is_free {
+            state.exempt = Some((index, connection));
+        }
+        is_free
+    }
+
+    /// The exemption is over when what it was for is done.
+    fn end_exemption(&self) {
+        let mut state = self.state.borrow_mut();
+        if let Some((index, connection)) = state.exempt {
+            let session = self.session(index);
+            let session = session.filter(|own| own.connection == connection);
+            let is_over = session.is_none_or(|own| own.state.borrow().charge.bytes() == 0);
+            if is_over {
+                state.exempt = None;
             }
         }
     }
