@@ -1,5 +1,7 @@
 //! What connections hold together is bounded; the greedy wait for each other, nobody else does.
 
+use std::sync::{Arc, RwLock};
+
 use vestibule_actors::Config;
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::limits::{CONNECTION_BYTES_MAX, MEMORY_SMALL};
@@ -56,28 +58,42 @@ fn large_requests_of_many_connections_take_turns_within_the_bound() {
     let harness = start(max);
     let mut operator = harness.connect();
     let mut peers: Vec<_> = (0..CONNECTIONS).map(|_| harness.connect()).collect();
+    // Until the gate is open, no request is sent to its end.
+    let gate = Arc::new(RwLock::new(()));
+    let closed = gate.write().expect("nobody panics with it");
     let senders: Vec<_> = peers
         .iter()
         .enumerate()
         .map(|(index, peer)| {
-            let mut writer = peer.clone_for_writing();
+            let (mut writer, gate) = (peer.clone_for_writing(), gate.clone());
             let bytes = large(index as u64, 2 * MIB).bytes();
-            std::thread::spawn(move || writer.send_bytes(&bytes))
+            std::thread::spawn(move || {
+                let (most, last) = bytes.split_at(bytes.len() - 1);
+                writer.send_bytes(most);
+                drop(gate.read());
+                writer.send_bytes(last);
+            })
         })
         .collect();
+    harness.wait_until("the bound is reached", || {
+        used(&mut harness.connect()) > max
+    });
     // Neither is kept from anything meanwhile: not who asks for little, nor who just came.
-    let mut highest = 0;
-    while senders.iter().any(|sender| !sender.is_finished()) {
+    for _ in 0..300 {
         operator.ping();
-        highest = highest.max(used(&mut operator));
         harness.connect().ping();
+        // The bound, one connection that is let through, and that buffers grow by doubling.
+        let used = used(&mut operator);
+        assert!(used <= 2 * max + 4 * MIB, "{used}");
     }
+    drop(closed);
     for (index, peer) in peers.iter_mut().enumerate() {
         let reply = peer.receive();
         assert_eq!((reply.sync, reply.code), (index as u64, 0));
     }
-    // The bound, one connection that is let through, and that buffers grow by doubling.
-    assert!(highest <= 2 * max + 4 * MIB, "{highest}");
+    for sender in senders {
+        sender.join().expect("everything is sent");
+    }
     harness.wait_until("everything is given back", || {
         used(&mut harness.connect()) < MEMORY_SMALL
     });
