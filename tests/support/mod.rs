@@ -70,7 +70,8 @@ impl Server {
         Self::spawn(limited_command(descriptors, data), "127.0.0.1:0", arguments)
     }
 
-    fn spawn(mut command: Command, listen: &str, arguments: &[&str]) -> Self {
+    /// Starts a command that is made here or in [`limited_command`].
+    pub fn spawn(mut command: Command, listen: &str, arguments: &[&str]) -> Self {
         let mut child = command
             .args([
                 "serve",
