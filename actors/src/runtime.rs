@@ -258,7 +258,7 @@ impl RuntimeHandle {
         let places = &self.shared.places;
         let may_administer = self.shared.config.administrators.may_be(peer);
         let Some(entry) = places.find(Door::Clients, may_administer) else {
-            return turn_away(&self.shared, &stream, Instant::now());
+            return turn_away(&self.shared, &stream, Door::Clients, Instant::now());
         };
         let place = places.take(entry);
         if let Some(lanes) = self.shared.lanes.get() {

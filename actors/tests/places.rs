@@ -24,14 +24,14 @@ fn start(connections_max: usize, admin_listen: &[&str]) -> Harness {
 }
 
 /// Whether it was greeted, told that there is no place, and nothing else.
-fn assert_turned_away(peer: &mut Peer) {
+fn assert_turned_away(peer: &mut Peer, places: usize) {
     let told = peer.receive_until_closed();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].error_code(), Some(116));
     let text = told[0].error_text().unwrap();
     assert_eq!(
         text,
-        format!("Too many connections: all {CLIENTS} places are taken, retry after 1 s")
+        format!("Too many connections: all {places} places are taken, retry after 1 s")
     );
     for field in ["state", "assist", "reason", "retry_after", "epoch"] {
         assert!(told[0].error_mentions(field), "{field}");
@@ -44,7 +44,7 @@ fn who_has_no_place_is_told_and_administrators_have_their_own() {
     let door = harness.handle().admin_addresses()[0];
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| harness.connect()).collect();
     for _ in 0..20 {
-        assert_turned_away(&mut harness.connect());
+        assert_turned_away(&mut harness.connect(), CLIENTS);
     }
     let mut administrator = Peer::connect(door);
     assert_eq!(administrator.call("vestibule.state", NO_ARGS).code, 0);
@@ -66,7 +66,7 @@ fn administrators_places_are_bounded_too() {
     let door = harness.handle().admin_addresses()[0];
     let max = ConnectionLimits::default().administrators;
     let mut administrators: Vec<_> = (0..max).map(|_| Peer::connect(door)).collect();
-    assert_turned_away(&mut Peer::connect(door));
+    assert_turned_away(&mut Peer::connect(door), max);
     for own in &mut administrators {
         own.ping();
     }
@@ -79,13 +79,13 @@ fn without_a_door_of_their_own_administrators_take_and_keep_a_place_by_using_it(
     let _clients: Vec<_> = (0..CLIENTS).map(|_| harness.connect()).collect();
     let max = ConnectionLimits::default().administrators;
     let mut beyond: Vec<_> = (0..max).map(|_| harness.connect()).collect();
-    assert_turned_away(&mut harness.connect());
+    assert_turned_away(&mut harness.connect(), CLIENTS);
     let mut administrator = beyond.pop().unwrap();
     assert_eq!(administrator.call("vestibule.state", NO_ARGS).code, 0);
     // A ping is nothing that only an administrator would ask for.
     beyond[0].ping();
     for own in &mut beyond {
-        assert_turned_away(own);
+        assert_turned_away(own, CLIENTS);
     }
     administrator.ping();
     let rows = administrator.call("vestibule.show", &args("descriptors"));

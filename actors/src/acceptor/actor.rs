@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use super::gate::{Backoff, Door, Entry, Throttle, TurnAwayPace};
 use super::listen::{AfterError, after_error};
 use super::turn_away::turn_away;
-use crate::limits::{ACCEPT_BATCH_MAX, ACCEPT_WARNING_PERIOD};
+use crate::limits::ACCEPT_BATCH_MAX;
 use crate::session::Newcomer;
 use crate::shared::Shared;
 
@@ -186,18 +186,20 @@ impl Acceptor {
             }),
             None => {
                 listener.pace.count(now);
-                turn_away(&self.shared, &stream, now);
+                turn_away(&self.shared, &stream, listener.door, now);
             }
         }
         if matches!(entry, None | Some(Entry::OnProbation))
             && let Some(times) = self.turned_away.note(now)
         {
-            let shares = &self.shared.places.shares;
-            let period = ACCEPT_WARNING_PERIOD.as_secs();
+            let (shares, taken) = (&self.shared.places.shares, self.shared.places.taken());
             log::warn!(
-                "no place for {times} connections in {period} s or more: {} clients are connected \
-                 (vestibule.show('connections') tells who)",
-                shares.clients
+                "{times} connections found no place: {} of {} clients and {} of {} administrators \
+                 are connected (vestibule.show('connections') tells who)",
+                taken.clients,
+                shares.clients,
+                taken.administrators,
+                shares.administrators
             );
         }
     }

@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+use super::gate::Door;
 use crate::config::ConnectionLimits;
 use crate::limits::{
     CONNECTIONS_MAX, CROWDED_SHARE, RUNTIME_DESCRIPTORS, SPARE_DESCRIPTORS, THREAD_DESCRIPTORS,
@@ -85,6 +86,14 @@ impl Shares {
             clients,
             crowded: limit.map(|_| rest - rest / CROWDED_SHARE),
         })
+    }
+
+    /// Places of those who come in by this door.
+    pub(crate) fn of(&self, door: Door) -> usize {
+        match door {
+            Door::Clients => self.clients,
+            Door::Administrators => self.administrators,
+        }
     }
 }
 

@@ -110,6 +110,15 @@ impl Place {
         self.thread
     }
 
+    /// For operators.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.entry.get() {
+            Entry::Client => "client",
+            Entry::Administrator => "administrator",
+            Entry::OnProbation => "probation",
+        }
+    }
+
     pub(crate) fn is_clients(&self) -> bool {
         self.entry.get() == Entry::Client
     }

@@ -7,12 +7,13 @@ use std::time::Instant;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 use vestibule_wire::{Error, ErrorCode, reply::ReplyHeader};
 
+use super::gate::Door;
 use crate::limits::RETRY_AFTER_DEFAULT;
 use crate::serving::Situation;
 use crate::shared::Shared;
 
 /// Error 116 with the fields that every error of a state carries.
-pub(crate) fn no_place(shared: &Shared, now: Instant) -> Error {
+pub(crate) fn no_place(shared: &Shared, door: Door, now: Instant) -> Error {
     let situation = Situation {
         reason: "too many connections".to_owned(),
         progress: None,
@@ -21,7 +22,7 @@ pub(crate) fn no_place(shared: &Shared, now: Instant) -> Error {
     };
     let text = format!(
         "Too many connections: all {} places are taken, retry after {} s",
-        shared.places.shares.clients,
+        shared.places.shares.of(door),
         RETRY_AFTER_DEFAULT.as_secs()
     );
     situation.error_with_text(ErrorCode::LOADING, text)
@@ -29,7 +30,7 @@ pub(crate) fn no_place(shared: &Shared, now: Instant) -> Error {
 
 /// Greets, says why and shuts down. It never waits: a new socket's buffer takes these few bytes, and a
 /// peer that is gone already needs none.
-pub(crate) fn turn_away(shared: &Shared, mut stream: &TcpStream, now: Instant) {
+pub(crate) fn turn_away(shared: &Shared, mut stream: &TcpStream, door: Door, now: Instant) {
     shared.places.count_turned_away();
     let mut salt = [0; SALT_SIZE];
     if getrandom::fill(&mut salt).is_err() {
@@ -40,7 +41,7 @@ pub(crate) fn turn_away(shared: &Shared, mut stream: &TcpStream, now: Instant) {
         sync: 0,
         schema_version: shared.schema_version(),
     };
-    header.write_error(&mut bytes, &no_place(shared, now));
+    header.write_error(&mut bytes, &no_place(shared, door, now));
     if stream.write_all(&bytes).is_ok() {
         let _ = stream.shutdown(Shutdown::Write);
     }

@@ -91,10 +91,6 @@ impl Charge {
     pub(crate) fn is_too_greedy(&self, connections: impl FnOnce() -> usize) -> bool {
         self.bytes > 0 && self.memory.is_far_over() && self.bytes > self.memory.share(connections())
     }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
 }
 
 impl Drop for Charge {

@@ -7,7 +7,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `actor` | the actix shell: the task that reads, takes frames and writes |
+//! | `actor` | the actix shell and its task |
+//! | `traffic` | reads, cuts frames, writes |
 //! | `desk` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
 //! | `hold`, `view` | what happens to requests in solo, and to SELECTs |
 //! | `local`, `control`, `rows` | what is answered without Tx |
@@ -28,6 +29,7 @@ mod patience;
 mod registry;
 mod rows;
 mod state;
+mod traffic;
 mod view;
 mod watch;
 

@@ -237,13 +237,23 @@ impl SessionState {
 
     /// Charges what its buffers take now.
     pub(crate) fn charge_buffers(&mut self) {
+        let bytes = self.buffer_bytes();
+        self.charge.set(bytes);
+    }
+
+    /// What its buffers take now.
+    pub(crate) fn buffer_bytes(&self) -> usize {
         let held = self.held.as_ref().map_or(0, |held| held.bytes);
         let scan = self
             .scan
             .as_ref()
             .map_or(0, |scan| scan.content.capacity() + scan.reply.capacity());
-        let bytes = self.inbox.capacity() + self.output.capacity();
-        self.charge.set(bytes + held + scan);
+        self.inbox.capacity() + self.output.capacity() + held + scan
+    }
+
+    /// Whether a frame has begun to arrive, and nothing but its rest is waited for.
+    pub(crate) fn needs_rest_of_frame(&self) -> bool {
+        self.is_open() && !self.inbox.is_empty()
     }
 
     /// Whether it is read now. While no frame may be taken, a little is still read, so that the end of

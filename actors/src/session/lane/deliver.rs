@@ -5,16 +5,13 @@ use std::time::Instant;
 
 use super::super::actor::{desk, guarded};
 use super::super::output::Flushed;
-use super::super::patience::look_period;
 use super::super::registry::{Effect, Pending};
 use super::super::state::{Closing, SessionCell};
 use super::state::LaneCell;
 use vestibule_wire::reply::{ReplyHeader, is_error};
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::acceptor::no_place;
 use crate::config::SoloPolicy;
-use crate::limits::{PROBATION, TIME_LOOKS_PER_LIMIT};
 use crate::serving::State;
 use crate::tx::messages::Replies;
 
@@ -211,151 +208,6 @@ impl LaneCell {
             self.mark_dirty(&session);
         }
         self.flush_dirty();
-    }
-
-    /// Answers what has waited too long.
-    pub(crate) fn sweep(&self, now: Instant) {
-        self.look_at_times(now);
-        self.end_probations(now);
-        self.look_at_deaf();
-        let is_solo = self.shared.cell.load().state == State::Solo;
-        if is_solo && self.shared.config.may_hold() {
-            self.revoke_in_solo(now);
-        }
-        if self.state.borrow().holding == 0 {
-            return;
-        }
-        for session in self.all_sessions() {
-            if session.state.borrow().held.is_some() {
-                {
-                    let mut lane = self.state.borrow_mut();
-                    let mut own = session.state.borrow_mut();
-                    let done = guarded(&session, || {
-                        desk(self, &session, &mut lane, &mut own, now).expire_held();
-                    });
-                    if done.is_none() {
-                        own.close(Closing::Now);
-                        session.wake();
-                        continue;
-                    }
-                }
-                self.mark_dirty(&session);
-            }
-        }
-        // Counted anew, so that a panic above cannot leave it wrong.
-        let is_holding = |own: &Rc<SessionCell>| own.state.borrow().held.is_some();
-        let holding = self.all_sessions().into_iter().filter(is_holding).count();
-        self.state.borrow_mut().holding = holding;
-        self.flush_dirty();
-    }
-
-    /// Closes connections that took longer than they may.
-    fn look_at_times(&self, now: Instant) {
-        let limits = &self.shared.config.time_limits;
-        let Some(period) = look_period(limits) else {
-            return;
-        };
-        let due = self.state.borrow().next_look.unwrap_or(now);
-        if now < due {
-            return;
-        }
-        self.state.borrow_mut().next_look = Some(now + period);
-        // A look is late when this thread was kept from everything, reading included.
-        let is_late = now - due > period * TIME_LOOKS_PER_LIMIT / 2;
-        for (_, session) in self.sessions.borrow().iter() {
-            let mut own = session.state.borrow_mut();
-            let sight = own.sight();
-            if is_late {
-                own.patience.forgive(now);
-            }
-            if let Some(overdue) = own.patience.look(now, sight, limits) {
-                log::debug!(
-                    "closing the connection from {}: {}",
-                    session.peer,
-                    overdue.name()
-                );
-                own.close(Closing::Now);
-                session.wake();
-            }
-        }
-    }
-
-    /// Looks at the connections that are not read, in the order in which they stopped: closes those whose
-    /// clients have left, and lets go on those for which there is memory again.
-    fn look_at_deaf(&self) {
-        let mut deaf = std::mem::take(&mut self.state.borrow_mut().deaf);
-        let has_room = self.shared.memory.has_room();
-        self.end_exemption();
-        deaf.retain(|(index, connection)| {
-            let session = self.session(*index);
-            let Some(session) = session.filter(|own| own.connection == *connection) else {
-                return false;
-            };
-            let mut own = session.state.borrow_mut();
-            if own.has_peer_left() {
-                own.close(Closing::Now);
-                session.wake();
-                return false;
-            }
-            if own.is_parked && (has_room || self.exempt(*index, *connection)) {
-                own.is_parked = false;
-                session.wake();
-            }
-            own.is_deaf = !own.is_read();
-            own.is_deaf
-        });
-        self.state.borrow_mut().deaf.append(&mut deaf);
-    }
-
-    /// Whether this connection may be the one that goes on although there is no memory.
-    fn exempt(&self, index: u32, connection: u64) -> bool {
-        let mut state = self.state.borrow_mut();
-        let is_free = state.exempt.is_none();
-        if is_free {
-            state.exempt = Some((index, connection));
-        }
-        is_free
-    }
-
-    /// The exemption is over when what it was for is done.
-    fn end_exemption(&self) {
-        let mut state = self.state.borrow_mut();
-        if let Some((index, connection)) = state.exempt {
-            let session = self.session(index);
-            let session = session.filter(|own| own.connection == connection);
-            let is_over = session.is_none_or(|own| own.state.borrow().charge.bytes() == 0);
-            if is_over {
-                state.exempt = None;
-            }
-        }
-    }
-
-    /// Who had an administrator's place and was none gives it back.
-    fn end_probations(&self, now: Instant) {
-        let mut on_probation = std::mem::take(&mut *self.on_probation.borrow_mut());
-        on_probation.retain(|(index, connection)| {
-            let session = self.session(*index);
-            let Some(session) = session.filter(|own| own.connection == *connection) else {
-                return false;
-            };
-            if !session.place.is_on_probation() {
-                return false;
-            }
-            if now.saturating_duration_since(session.since) < PROBATION {
-                return true;
-            }
-            let header = ReplyHeader {
-                sync: 0,
-                schema_version: self.shared.schema_version(),
-            };
-            let mut own = session.state.borrow_mut();
-            header.write_error(own.output.buffer(), &no_place(&self.shared, now));
-            self.shared.places.count_turned_away();
-            own.close(Closing::AfterFlush);
-            session.wake();
-            false
-        });
-        self.on_probation.borrow_mut().append(&mut on_probation);
     }
 
     /// In a drain, closes every session of which nothing is under way.
