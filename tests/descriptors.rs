@@ -11,6 +11,10 @@ use vestibule_actors::testing::{Peer, RequestBuilder};
 const LIMIT: u32 = 64;
 /// More than it has descriptors.
 const CROWD: usize = 100;
+/// What has the engine write all its data to a new file.
+const CHECKPOINT: &str = "box.snapshot";
+/// There is no such thing as a checkpoint yet.
+const NO_SUCH_PROCEDURE: u16 = 33;
 const NO_ARGS: &[u8] = &[0x90];
 
 /// Connections that say nothing and read nothing; those without a place are closed by the server.
@@ -82,6 +86,9 @@ fn a_crowd_of_silent_clients_keeps_neither_administrators_nor_the_engine_out() {
                 .error_mentions("assist")
         });
     }
+    let checkpoint = operator.call(CHECKPOINT, NO_ARGS);
+    let is_done = checkpoint.code == 0 || checkpoint.error_code() == Some(NO_SUCH_PROCEDURE);
+    assert!(is_done, "{checkpoint:?}");
     let read = operator.ask(&RequestBuilder::select(2, 1));
     assert_eq!(read.data::<Vec<(u64, u64)>>(), [(1, 1)]);
     assert_eq!(operator.ask(&RequestBuilder::replace(3, 2)).code, 0);

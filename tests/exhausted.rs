@@ -15,7 +15,7 @@ use support::{Directory, PATIENCE, Server, command, wait_until};
 use vestibule_actors::wire::greeting::GREETING_SIZE;
 
 const WATCHED: Duration = Duration::from_secs(2);
-/// Of a clock tick, as /proc counts them.
+/// In which /proc counts time.
 const TICKS_PER_SECOND: u64 = 100;
 
 /// Sets the limit of open files of a running server.
@@ -55,10 +55,10 @@ fn without_descriptors_accepting_waits_and_goes_on() {
         peer.ping();
         began.elapsed() >= WATCHED
     });
-    // To spin is to use all of a processor; the pings are few.
+    // To spin is to use a processor, or what a busy machine gives of it; the pings are few.
     let used = ticks(&server) - before;
     let whole = began.elapsed().as_millis() as u64 * TICKS_PER_SECOND / 1000;
-    assert!(used < whole / 2, "{used} of {whole} ticks");
+    assert!(used < whole / 5, "{used} of {whole} ticks");
     assert_eq!(told(&log), 1, "one line per interval");
 
     set_limit(&server, 1024);
