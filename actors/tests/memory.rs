@@ -82,9 +82,10 @@ fn large_requests_of_many_connections_take_turns_within_the_bound() {
     for _ in 0..300 {
         operator.ping();
         harness.connect().ping();
-        // The bound, one connection that is let through, and that buffers grow by doubling.
+        // The bound; as much again, because everybody may hold a share; a buffer that has just doubled;
+        // and the one connection that is let through. Without a bound it is more than 24 MiB.
         let used = used(&mut operator);
-        assert!(used <= 2 * max + 4 * MIB, "{used}");
+        assert!(used <= 3 * max + 4 * MIB, "{used}");
     }
     drop(closed);
     for (index, peer) in peers.iter_mut().enumerate() {

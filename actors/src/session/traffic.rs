@@ -87,9 +87,23 @@ fn take_bytes(desk: &mut Desk<'_>, bytes: &[u8]) {
             desk.session.inbox.extend_from_slice(&bytes[taken..]);
         }
     } else {
-        desk.session.inbox.extend_from_slice(bytes);
+        let packet_size_max = desk.shared.config.packet_size_max;
+        extend_inbox(&mut desk.session.inbox, bytes, packet_size_max);
         take_inbox(desk);
     }
+}
+
+/// Adds to what was kept. Memory grows with what has arrived, whatever size was declared, but not beyond
+/// the frame.
+fn extend_inbox(inbox: &mut Vec<u8>, bytes: &[u8], packet_size_max: u64) {
+    let size = inbox.len() + bytes.len();
+    if size > inbox.capacity()
+        && let Ok(Some(prefix)) = read_prefix(inbox, packet_size_max)
+    {
+        let wanted = (inbox.capacity() * 2).min(prefix.frame_size()).max(size);
+        inbox.reserve_exact(wanted - inbox.len());
+    }
+    inbox.extend_from_slice(bytes);
 }
 
 /// Takes every whole frame of what was kept.
@@ -165,5 +179,25 @@ pub(super) fn flush(
             },
             Err(_) => return Poll::Ready(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_follows_what_has_arrived_and_ends_with_the_frame() {
+        let size = 1_000_000u32;
+        let mut frame = vec![0xce];
+        frame.extend_from_slice(&size.to_be_bytes());
+        frame.resize(frame.len() + size as usize, 0);
+        let mut inbox = frame[..10].to_vec();
+        for chunk in frame[10..].chunks(10_000) {
+            extend_inbox(&mut inbox, chunk, u64::from(size));
+            assert!(inbox.capacity() <= 2 * inbox.len(), "no more than twice");
+            assert!(inbox.capacity() <= frame.len());
+        }
+        assert_eq!(inbox, frame);
     }
 }
