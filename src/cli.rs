@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
+use crate::tools::args::{CheckArgs, DumpArgs, LoadArgs};
 
 /// A server that answers while its engine is busy. Speaks IPROTO: any Tarantool connector works.
 ///
@@ -29,6 +30,12 @@ pub struct Cli {
 pub enum Command {
     /// Serve data from a directory (the default).
     Serve(Box<ServeArgs>),
+    /// Verify a data directory without serving or changing it.
+    Check(CheckArgs),
+    /// Write the rows of a data directory as JSON lines.
+    Dump(DumpArgs),
+    /// Read JSON lines back into a data directory.
+    Load(LoadArgs),
     /// Measure rate and latency of any IPROTO server.
     Bench(Box<BenchArgs>),
 }

@@ -231,14 +231,20 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// A reply that goes nowhere but `out`, for an engine's own tests: it cannot be deferred.
+    /// A reply that goes nowhere but `out`, for work that no client asked for: it cannot be deferred.
     #[must_use]
-    pub fn for_test(out: &'a mut Vec<u8>, solos: &'a Solos) -> Self {
+    pub fn detached(out: &'a mut Vec<u8>, solos: &'a Solos) -> Self {
         Self {
             out,
             solos,
             deferral: Deferral::Impossible,
         }
+    }
+
+    /// The same, for an engine's own tests.
+    #[must_use]
+    pub fn for_test(out: &'a mut Vec<u8>, solos: &'a Solos) -> Self {
+        Self::detached(out, solos)
     }
 
     /// Starts a body of tuples.

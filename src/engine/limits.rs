@@ -58,6 +58,12 @@ pub const TRANSACTION_RANGES_MAX: usize = 256;
 /// Memory of a turn's record that is kept for the next one, in bytes.
 pub const RECORD_KEPT_MAX: usize = 4 << 20;
 
+/// Rows that a load puts into one turn.
+pub const IMPORT_TURN_ROWS: usize = 1000;
+
+/// Bytes of rows that a load puts into one turn; the last one may go beyond.
+pub const IMPORT_TURN_BYTES: usize = 1 << 20;
+
 const _: () = assert!(VIEW_STEP_BYTES_MAX < REPLY_SIZE_MAX);
 const _: () = assert!(TUPLE_SIZE_MAX_DEFAULT < REPLY_SIZE_MAX);
 

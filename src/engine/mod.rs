@@ -24,6 +24,7 @@
 //! | `transaction` | interactive transactions, and what they have seen |
 //! | `record` | a turn as bytes |
 //! | `journal` | records on disk |
+//! | `offline` | a directory's data without clients: checked, dumped, loaded |
 //! | `update` | operations of UPDATE and UPSERT |
 //! | `view`, `catalogue` | what sessions answer from |
 
@@ -40,6 +41,7 @@ pub mod journal;
 pub(crate) mod key;
 pub(crate) mod layer;
 pub mod limits;
+pub(crate) mod offline;
 mod print;
 mod record;
 mod scan;

@@ -16,9 +16,11 @@
 
 mod error;
 mod format;
+mod inspect;
 mod interval;
 mod open;
 mod replay;
+mod staged;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -33,7 +35,9 @@ use vestibule_actors::engine::{Fault, Progress};
 
 pub use error::JournalError;
 pub use format::RECORD_SIZE_MAX;
+pub use inspect::{FileReport, inspect};
 pub use open::{check_unlocked, has_journal};
+pub use staged::STAGING;
 
 use format::{HEADER_SIZE, RECORD_HEAD_SIZE};
 use interval::Syncer;
@@ -66,6 +70,9 @@ pub struct JournalOptions {
 
 /// Takes each record's sequence number and payload, in order. A fault ends the recovery.
 pub type Records<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), Fault>;
+
+/// Takes each damage. Returns it to end the recovery, or `Ok` to go on without what cannot be read.
+pub type OnDamage<'a> = &'a mut dyn FnMut(JournalError) -> Result<(), JournalError>;
 
 /// An open journal. Dropping it syncs what [`JournalSync::Interval`] has left to sync, and lets
 /// another process open the directory.

@@ -29,13 +29,15 @@ impl Journal {
         if segments.is_empty() {
             sync_parent(storage.as_ref(), &directory)?;
         }
+        let force = options.force_recovery;
         let mut replay = Replay {
             receive,
             progress,
-            force: options.force_recovery,
+            on_damage: &mut |error| skip_if(force, error),
             done: 0,
             total: segments.iter().map(|segment| segment.size).sum(),
             expected: segments.first().map_or(1, |segment| segment.first),
+            count: 0,
         };
         let count = segments.len();
         for (at, segment) in segments.iter_mut().enumerate() {
@@ -84,6 +86,15 @@ impl Journal {
     }
 }
 
+/// Goes on, loudly, if recovery is forced.
+fn skip_if(force: bool, error: JournalError) -> Result<(), JournalError> {
+    if !force {
+        return Err(error);
+    }
+    log::error!("recovery is forced: {error}");
+    Ok(())
+}
+
 /// Whether another process has the directory, looked at before anything is promised to clients. The
 /// lock itself is taken by [`Journal::open`].
 ///
@@ -118,7 +129,7 @@ fn lock(directory: &Path) -> Result<File, JournalError> {
 }
 
 /// The journal files of a directory, in order.
-fn list(directory: &Path) -> io::Result<Vec<Segment>> {
+pub(super) fn list(directory: &Path) -> io::Result<Vec<Segment>> {
     let mut segments = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;

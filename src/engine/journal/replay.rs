@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use vestibule_actors::engine::Progress;
 
 use super::format::{self, HEADER_SIZE, RECORD_HEAD_SIZE, RECORD_SIZE_MAX, RecordHead};
-use super::{JournalError, Records};
+use super::{JournalError, OnDamage, Records};
 
 /// Bytes that are read at once, unless one record is larger.
 const WINDOW_SIZE: usize = 1 << 20;
@@ -25,12 +25,14 @@ const PROGRESS_STEP: u64 = 4 << 20;
 pub(super) struct Replay<'a> {
     pub(super) receive: Records<'a>,
     pub(super) progress: &'a mut dyn FnMut(Progress),
-    pub(super) force: bool,
+    pub(super) on_damage: OnDamage<'a>,
     /// Bytes of the files before this one, and in all.
     pub(super) done: u64,
     pub(super) total: u64,
     /// The sequence number that comes next.
     pub(super) expected: u64,
+    /// Records handed on so far.
+    pub(super) count: u64,
 }
 
 impl Replay<'_> {
@@ -96,7 +98,6 @@ impl Replay<'_> {
                 at = self.record(path, window, at, head)?;
             } else if let Some(next) = self.next_record(window, at + 1)? {
                 self.damage(path, at)?;
-                log::error!("journal file {}: resumes at offset {next}", path.display());
                 at = next;
             } else if is_last {
                 return Ok(at);
@@ -130,13 +131,16 @@ impl Replay<'_> {
         }
         if !is_old {
             let payload = &window.get(at, size)?[RECORD_HEAD_SIZE..];
-            (self.receive)(head.sequence, payload).map_err(|source| JournalError::Replay {
-                file: path.to_path_buf(),
-                offset: at,
-                sequence: head.sequence,
-                source,
-            })?;
+            if let Err(source) = (self.receive)(head.sequence, payload) {
+                (self.on_damage)(JournalError::Replay {
+                    file: path.to_path_buf(),
+                    offset: at,
+                    sequence: head.sequence,
+                    source,
+                })?;
+            }
             self.expected = head.sequence.saturating_add(1);
+            self.count += 1;
         }
         Ok(at + size as u64)
     }
@@ -158,9 +162,9 @@ impl Replay<'_> {
         Ok(None)
     }
 
-    fn damage(&self, path: &Path, offset: u64) -> Result<(), JournalError> {
+    fn damage(&mut self, path: &Path, offset: u64) -> Result<(), JournalError> {
         let file = path.to_path_buf();
-        self.unless_forced(JournalError::Damaged {
+        (self.on_damage)(JournalError::Damaged {
             file,
             offset,
             sequence: self.expected,
@@ -169,21 +173,13 @@ impl Replay<'_> {
 
     fn gap(&mut self, path: &Path, offset: u64, found: u64) -> Result<(), JournalError> {
         let file = path.to_path_buf();
-        self.unless_forced(JournalError::Gap {
+        (self.on_damage)(JournalError::Gap {
             file,
             offset,
             expected: self.expected,
             found,
         })?;
         self.expected = self.expected.max(found);
-        Ok(())
-    }
-
-    fn unless_forced(&self, error: JournalError) -> Result<(), JournalError> {
-        if !self.force {
-            return Err(error);
-        }
-        log::error!("recovery is forced: {error}");
         Ok(())
     }
 }
