@@ -61,6 +61,7 @@ pub fn inspect(
         total: segments.iter().map(|segment| segment.size).sum(),
         expected: segments.first().map_or(1, |segment| segment.first),
         count: 0,
+        is_lost: false,
     };
     for (at, segment) in segments.iter().enumerate() {
         let path = format::file_name(directory, segment.first);

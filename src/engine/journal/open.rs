@@ -38,6 +38,7 @@ impl Journal {
             total: segments.iter().map(|segment| segment.size).sum(),
             expected: segments.first().map_or(1, |segment| segment.first),
             count: 0,
+            is_lost: false,
         };
         let count = segments.len();
         for (at, segment) in segments.iter_mut().enumerate() {

@@ -33,6 +33,8 @@ pub(super) struct Replay<'a> {
     pub(super) expected: u64,
     /// Records handed on so far.
     pub(super) count: u64,
+    /// Whether damage was told since the last good record: it explains the gap behind it.
+    pub(super) is_lost: bool,
 }
 
 impl Replay<'_> {
@@ -141,6 +143,7 @@ impl Replay<'_> {
             }
             self.expected = head.sequence.saturating_add(1);
             self.count += 1;
+            self.is_lost = false;
         }
         Ok(at + size as u64)
     }
@@ -164,6 +167,7 @@ impl Replay<'_> {
 
     fn damage(&mut self, path: &Path, offset: u64) -> Result<(), JournalError> {
         let file = path.to_path_buf();
+        self.is_lost = true;
         (self.on_damage)(JournalError::Damaged {
             file,
             offset,
@@ -172,6 +176,10 @@ impl Replay<'_> {
     }
 
     fn gap(&mut self, path: &Path, offset: u64, found: u64) -> Result<(), JournalError> {
+        if self.is_lost && found > self.expected {
+            self.expected = found;
+            return Ok(());
+        }
         let file = path.to_path_buf();
         (self.on_damage)(JournalError::Gap {
             file,
