@@ -35,7 +35,11 @@ pub trait Engine: Sized + 'static {
     ///
     /// A fault ends the runtime's start; nothing is served from half an engine.
     fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
-        progress(Progress { done: 1, total: 1 });
+        progress(Progress {
+            done: 1,
+            total: 1,
+            ..Progress::default()
+        });
         Ok(())
     }
 
@@ -129,6 +133,9 @@ pub struct Progress {
     pub done: u64,
     /// In all; 0 if not known.
     pub total: u64,
+    /// Rows so far, where that says something: while the engine loads, the reason tells them and how
+    /// many there are in a second. 0 if not known.
+    pub rows: u64,
 }
 
 impl Progress {

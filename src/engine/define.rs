@@ -74,7 +74,11 @@ impl Image {
             while let Some(index) = space.def.secondaries.get(at) {
                 let built = build::build(index, space.rows.tuples(), &mut |step| {
                     done = total.min(done + step);
-                    progress(Progress { done, total });
+                    progress(Progress {
+                        done,
+                        total,
+                        ..Progress::default()
+                    });
                 });
                 match built {
                     Ok(tree) => space.secondaries[at].1 = tree,

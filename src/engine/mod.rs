@@ -402,6 +402,8 @@ impl Engine for EmbeddedEngine {
             dir: self.options.data_dir.clone(),
             sync: self.options.journal_sync,
             force_recovery: self.options.force_recovery,
+            from: 1,
+            reaches: 0,
         };
         let force = self.options.force_recovery;
         let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);

@@ -17,7 +17,9 @@ use vestibule_wire::request::{Body, Store, Target};
 use super::build::{self, Refusal};
 use super::define::system_key;
 use super::image::{Image, Replayed};
-use super::journal::{self, FileReport, Journal, JournalError, OnDamage};
+use super::journal::{
+    self, FileReport, Journal, JournalError, JournalOptions, JournalSync, OnDamage,
+};
 use super::key::Key;
 use super::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
 use super::print::Printed;
@@ -71,11 +73,12 @@ impl Contents {
     ///
     /// # Errors
     ///
-    /// Those of [`journal::inspect`].
+    /// `Locked`, those of [`journal::read_with`].
     pub(crate) fn read(
         directory: &Path,
         findings: &mut Findings<'_>,
     ) -> Result<Self, JournalError> {
+        let _lock = journal::lock_shared(directory)?;
         let mut image = Image::new();
         let mut receive = |_, payload: &[u8]| -> Result<(), Fault> {
             let turn = record::decode(payload)?;
@@ -88,8 +91,15 @@ impl Contents {
             image.replay(turn.into_iter())?;
             unfit.map_or(Ok(()), |text| Err(text.into()))
         };
-        let last_sequence = journal::inspect(
-            directory,
+        let options = JournalOptions {
+            dir: directory.to_path_buf(),
+            sync: JournalSync::Never,
+            force_recovery: false,
+            from: 1,
+            reaches: 0,
+        };
+        let found = journal::read_with(
+            &options,
             &mut receive,
             &mut *findings.on_damage,
             &mut *findings.on_file,
@@ -97,7 +107,7 @@ impl Contents {
         )?;
         Ok(Self {
             image,
-            last_sequence,
+            last_sequence: found.last_sequence,
         })
     }
 
@@ -115,7 +125,11 @@ impl Contents {
             for index in &space.def.secondaries {
                 let built = build::build(index, space.rows.tuples(), &mut |step| {
                     done = total.min(done + step);
-                    progress(Progress { done, total });
+                    progress(Progress {
+                        done,
+                        total,
+                        ..Progress::default()
+                    });
                 });
                 let name = (&space.def.name, &index.name);
                 match built {

@@ -125,7 +125,11 @@ pub(super) fn write(
         out.write_all(&line)?;
         done += 1;
         if done.is_multiple_of(METER_STEP) {
-            meter.show(Progress { done, total });
+            meter.show(Progress {
+                done,
+                total,
+                ..Progress::default()
+            });
         }
     }
     writeln!(out, "{{\"rows\":{done}}}")?;

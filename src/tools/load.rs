@@ -162,6 +162,7 @@ impl<I: BufRead> Lines<I> {
                 meter.show(Progress {
                     done: self.done,
                     total: self.size,
+                    ..Progress::default()
                 });
             }
         }

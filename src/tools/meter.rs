@@ -39,7 +39,7 @@ impl Meter {
 
     /// So much is done.
     pub(super) fn show(&mut self, progress: Progress) {
-        let Progress { done, total } = progress;
+        let Progress { done, total, .. } = progress;
         if let Some(bar) = &self.bar {
             if bar.length() != Some(total) {
                 bar.set_length(total);

@@ -320,7 +320,7 @@ fn every_damage_is_told_with_file_offset_and_sequence_number() {
     for sequence in [4, 5] {
         let file = journal(sequence);
         let told = format!(
-            "damage: journal file {} is damaged at offset 24, where record {sequence} should be",
+            "damage: journal file {} is damaged at offset 32, where record {sequence} should be",
             file.display()
         );
         assert!(report.contains(&told), "{report}");

@@ -11,9 +11,9 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::open::create;
-use super::storage::Disk;
+use super::open::{create, lock};
 use super::{Journal, JournalError, JournalOptions, JournalSync, fault, format};
 
 /// Directory inside the journal's where records wait for their place.
@@ -30,13 +30,17 @@ impl Journal {
         let dir = self.directory.join(STAGING);
         remove_all(&dir)?;
         fs::create_dir(&dir).map_err(|error| fault("create", &dir, error))?;
-        create(&Disk, &dir, self.last_sequence + 1)?;
+        let (storage, next) = (Arc::clone(&self.storage), self.last_sequence + 1);
+        create(storage.as_ref(), &dir, next)?;
+        let lock = lock(storage.as_ref(), &dir)?;
         let options = JournalOptions {
             dir,
             sync: JournalSync::Never,
             force_recovery: false,
+            from: next,
+            reaches: 0,
         };
-        Self::open(options, &mut |_, _| Ok(()), &mut |_| ())
+        Self::open_on(storage, lock, options, &mut |_, _| Ok(()), &mut |_| ())
     }
 
     /// Makes the records of a [staged](Self::stage) journal part of this one, and closes both.
