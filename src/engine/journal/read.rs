@@ -12,7 +12,7 @@ use std::path::Path;
 
 use vestibule_actors::engine::Progress;
 
-use super::format::{self, HEADER_SIZE};
+use super::format;
 use super::replay::Replay;
 use super::{JournalError, JournalOptions, Records, Segment, fault};
 
