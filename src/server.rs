@@ -12,7 +12,7 @@ use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
 use crate::cli::{JournalSyncArg, ServeArgs, SoloPolicyArg};
 use crate::engine::journal::{self, JournalSync};
-use crate::engine::{EmbeddedEngine, EngineOptions};
+use crate::engine::{CheckpointOptions, EmbeddedEngine, EngineOptions};
 use crate::procedures;
 
 /// The signal that a file grew beyond its limit, on Linux.
@@ -133,6 +133,11 @@ fn engine_options(args: &ServeArgs) -> EngineOptions {
             JournalSyncArg::Never => JournalSync::Never,
         },
         force_recovery: args.force_recovery,
+        checkpoints: CheckpointOptions {
+            journal_size_bytes: Some(args.checkpoint_journal_size).filter(|size| *size > 0),
+            interval: Some(args.checkpoint_interval).filter(|interval| !interval.is_zero()),
+            count: usize::from(args.checkpoint_count),
+        },
         tuple_size_max: args.tuple_size_max,
         ..EngineOptions::new(&args.data)
     }

@@ -5,8 +5,10 @@
 //!   import:  row ─▶ the gate for definitions, the checks for data ─▶ turn ─▶ staged journal ─▶ adopt
 //! ```
 
+use std::fmt::Display;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vestibule_actors::engine::{Engine, Fault, Outcome, Progress, Reply};
 use vestibule_actors::serving::Solos;
@@ -15,17 +17,16 @@ use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{Body, Store, Target};
 
 use super::build::{self, Refusal};
+use super::checkpoint::{self, Loaded};
 use super::define::system_key;
 use super::image::{Image, Replayed};
-use super::journal::{
-    self, FileReport, Journal, JournalError, JournalOptions, JournalSync, OnDamage,
-};
+use super::journal::{self, FileReport, Journal, JournalError, JournalOptions, JournalSync};
 use super::key::Key;
 use super::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
 use super::print::Printed;
 use super::space::SpaceDef;
 use super::tuple::Tuple;
-use super::{EmbeddedEngine, EngineOptions, errors, record, system};
+use super::{EmbeddedEngine, EngineOptions, errors, record, recovery, system};
 
 /// Definitions in the order in which they can be made again: what others need comes first.
 const DEFINITIONS: [u32; 10] = [
@@ -60,27 +61,92 @@ pub(crate) struct Contents {
 
 /// Receives what reading finds.
 pub(crate) struct Findings<'a> {
-    /// Each damage: returned to end the reading, or `Ok` to go on.
-    pub(crate) on_damage: OnDamage<'a>,
+    /// Whether files that a start does not need are read as well.
+    pub(crate) is_thorough: bool,
+    /// Each damage; returns whether to go on.
+    pub(crate) on_damage: &'a mut dyn FnMut(&dyn Display) -> bool,
     /// Each file, once it is read.
-    pub(crate) on_file: &'a mut dyn FnMut(FileReport),
-    /// How far it is, in bytes.
+    pub(crate) on_file: &'a mut dyn FnMut(FileFound),
+    /// How far it is with a file or with several, in bytes.
     pub(crate) progress: &'a mut dyn FnMut(Progress),
 }
 
+/// A file that was read.
+#[derive(Debug)]
+pub(crate) enum FileFound {
+    /// Part of the journal.
+    Journal(FileReport),
+    /// A whole checkpoint.
+    Checkpoint {
+        path: PathBuf,
+        rows: u64,
+        /// The journal record that is gone on from.
+        from: u64,
+    },
+}
+
+/// Whether there is anything to read in a directory.
+pub(crate) fn has_data(directory: &Path) -> bool {
+    journal::has_journal(directory)
+        || checkpoint::list(directory).is_ok_and(|checkpoints| !checkpoints.is_empty())
+}
+
+/// Whether a file of this name is read.
+pub(crate) fn is_data(name: &str) -> bool {
+    journal::is_file_name(name) || checkpoint::is_file_name(name)
+}
+
 impl Contents {
-    /// Reads a directory. Rows are checked against the definitions that held when they were written.
+    /// Reads a directory as a start would, and changes nothing there. Rows are checked against their
+    /// definitions.
     ///
     /// # Errors
     ///
-    /// `Locked`, those of [`journal::read_with`].
-    pub(crate) fn read(
-        directory: &Path,
-        findings: &mut Findings<'_>,
-    ) -> Result<Self, JournalError> {
+    /// A server has the directory, a file is of another version or cannot be read, or a damage after
+    /// which `on_damage` did not want to go on.
+    pub(crate) fn read(directory: &Path, findings: &mut Findings<'_>) -> Result<Self, Fault> {
         let _lock = journal::lock_shared(directory)?;
-        let mut image = Image::new();
-        let mut receive = |_, payload: &[u8]| -> Result<(), Fault> {
+        let checkpoint = read_checkpoints(directory, findings)?;
+        let mut options = JournalOptions {
+            dir: directory.to_path_buf(),
+            sync: JournalSync::Never,
+            force_recovery: false,
+            from: 1,
+            reaches: 0,
+        };
+        let mut contents = Self {
+            image: Image::new(),
+            last_sequence: 0,
+        };
+        if let Some((from, loaded)) = checkpoint {
+            if findings.is_thorough {
+                let (on_damage, on_file) = (&mut *findings.on_damage, &mut *findings.on_file);
+                journal::check_before(
+                    directory,
+                    from,
+                    &mut |error| go_on(on_damage, error),
+                    &mut |file| on_file(FileFound::Journal(file)),
+                    findings.progress,
+                )?;
+            }
+            (options.from, options.reaches) = (from, loaded.reaches);
+            contents.image = loaded.image;
+        }
+        contents.read_journal(&options, findings)?;
+        if options.from > 1 {
+            // Rows of a checkpoint may be newer than the definitions that it begins with.
+            contents.check_rows(findings)?;
+        }
+        Ok(contents)
+    }
+
+    fn read_journal(
+        &mut self,
+        options: &JournalOptions,
+        findings: &mut Findings<'_>,
+    ) -> Result<(), JournalError> {
+        let image = &mut self.image;
+        let mut receive = |sequence, payload: &[u8]| -> Result<(), Fault> {
             let turn = record::decode(payload)?;
             let unfit = turn.iter().find_map(|(space, change)| {
                 let Replayed::Put(tuple) = change else {
@@ -88,27 +154,32 @@ impl Contents {
                 };
                 unfit(image.space(*space).map(|space| &*space.def), tuple)
             });
-            image.replay(turn.into_iter())?;
+            image.replay(sequence, turn.into_iter())?;
             unfit.map_or(Ok(()), |text| Err(text.into()))
         };
-        let options = JournalOptions {
-            dir: directory.to_path_buf(),
-            sync: JournalSync::Never,
-            force_recovery: false,
-            from: 1,
-            reaches: 0,
-        };
+        let (on_damage, on_file) = (&mut *findings.on_damage, &mut *findings.on_file);
         let found = journal::read_with(
-            &options,
+            options,
             &mut receive,
-            &mut *findings.on_damage,
-            &mut *findings.on_file,
-            &mut *findings.progress,
+            &mut |error| go_on(on_damage, error),
+            &mut |file| on_file(FileFound::Journal(file)),
+            findings.progress,
         )?;
-        Ok(Self {
-            image,
-            last_sequence: found.last_sequence,
-        })
+        self.last_sequence = found.last_sequence;
+        Ok(())
+    }
+
+    fn check_rows(&self, findings: &mut Findings<'_>) -> Result<(), Fault> {
+        for space in self.image.spaces.values() {
+            for tuple in space.rows.tuples() {
+                if let Some(text) = unfit(Some(&space.def), tuple)
+                    && !(findings.on_damage)(&text)
+                {
+                    return Err(text.into());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Builds every secondary index, as a start does, and tells each pair of rows that share a key.
@@ -208,6 +279,51 @@ impl Contents {
     }
 }
 
+fn go_on(
+    on_damage: &mut dyn FnMut(&dyn Display) -> bool,
+    error: JournalError,
+) -> Result<(), JournalError> {
+    if on_damage(&error) {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
+/// Reads the newest checkpoint that is not damaged, or all of them, and returns that with the record
+/// that it is gone on from.
+fn read_checkpoints(
+    directory: &Path,
+    findings: &mut Findings<'_>,
+) -> Result<Option<(u64, Loaded)>, Fault> {
+    let mut newest = None;
+    for from in checkpoint::list(directory)?.into_iter().rev() {
+        let path = checkpoint::path(directory, from);
+        let total = path.metadata().map_or(0, |file| file.len());
+        let mut count = 0;
+        let loaded = checkpoint::load(directory, from, &mut |done, rows| {
+            count = rows;
+            (findings.progress)(Progress { done, total, rows });
+        });
+        match loaded {
+            Ok(loaded) => {
+                (findings.on_file)(FileFound::Checkpoint {
+                    path,
+                    rows: count,
+                    from,
+                });
+                newest.get_or_insert((from, loaded));
+                if !findings.is_thorough {
+                    break;
+                }
+            }
+            Err(error) if error.is_damage() && (findings.on_damage)(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(newest)
+}
+
 /// Why a row does not belong into a space; `None` if it does.
 fn unfit(space: Option<&SpaceDef>, tuple: &[u8]) -> Option<String> {
     let mut reader = Reader::new(tuple);
@@ -266,10 +382,11 @@ impl Import {
         replaces: bool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, Fault> {
+        let recovered = recovery::recover(&options, progress)?;
+        let base = recovered.journal;
         let mut engine = EmbeddedEngine::new(options);
-        engine.recover(progress)?;
-        let base = engine.journal.take().ok_or("there is no journal")?;
-        engine.journal = Some(base.stage()?);
+        engine.take_up(recovered.image);
+        engine.journal = Some(Arc::new(Mutex::new(base.stage()?)));
         Ok(Self {
             engine,
             base,
@@ -377,7 +494,7 @@ impl Import {
     pub(crate) fn finish(mut self) -> Result<(), Fault> {
         self.commit()
             .map_err(|error| self.engine.failure.clone().unwrap_or(error.to_string()))?;
-        let staged = self.engine.journal.take().ok_or("there is no journal")?;
+        let staged = self.staged().ok_or("there is no journal")?;
         self.base.adopt(staged)?;
         Ok(())
     }
@@ -388,10 +505,13 @@ impl Import {
     ///
     /// The disk's: what is left over counts for nothing.
     pub(crate) fn abandon(mut self) -> Result<(), Fault> {
-        self.engine
-            .journal
-            .take()
-            .map_or(Ok(()), Journal::discard)?;
+        self.staged().map_or(Ok(()), Journal::discard)?;
         Ok(())
+    }
+
+    /// The journal that the engine writes to, which nobody else knows.
+    fn staged(&mut self) -> Option<Journal> {
+        let journal = Arc::into_inner(self.engine.journal.take()?)?;
+        Some(journal.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }

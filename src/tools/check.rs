@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use super::args::CheckArgs;
 use super::meter::Meter;
 use super::{ToolError, require_data};
-use crate::engine::journal::{FileReport, STAGING};
-use crate::engine::offline::{Contents, Findings};
+use crate::engine::journal::STAGING;
+use crate::engine::offline::{Contents, FileFound, Findings, is_data};
 
 /// Exit code for a directory that could not be checked.
 const EXIT_UNCHECKED: u8 = 2;
@@ -57,9 +57,10 @@ pub(super) fn examine(data: &Path, out: &mut dyn Write) -> Result<usize, Failure
     let mut files = Vec::new();
     let mut meter = Meter::start("checking", "bytes");
     let mut findings = Findings {
-        on_damage: &mut |error| {
-            damages.push(error.to_string());
-            Ok(())
+        is_thorough: true,
+        on_damage: &mut |damage| {
+            damages.push(damage.to_string());
+            true
         },
         on_file: &mut |file| files.push(file),
         progress: &mut |progress| meter.show(progress),
@@ -69,27 +70,17 @@ pub(super) fn examine(data: &Path, out: &mut dyn Write) -> Result<usize, Failure
     for file in &files {
         writeln!(out, "{}", Line(file))?;
     }
-    let contents = match read {
-        Ok(contents) => Some(contents),
-        // The rest of the directory cannot be understood, but what was found is worth telling.
-        Err(error) if error.is_damage() => {
-            damages.push(error.to_string());
-            None
-        }
-        Err(error) => return Err(Failure::Tool(error.into())),
-    };
+    let contents = read.map_err(|fault| Failure::Tool(ToolError::Data(fault)))?;
     other_files(data, out, &mut damages)?;
-    if let Some(contents) = contents {
-        let mut meter = Meter::start("checking indexes", "rows");
-        contents.check_unique(&mut |damage| damages.push(damage), &mut |progress| {
-            meter.show(progress)
-        });
-        drop(meter);
-        for (id, name, rows) in contents.spaces() {
-            writeln!(out, "space {id} '{name}': {rows} rows")?;
-        }
-        writeln!(out, "last sequence number: {}", contents.last_sequence)?;
+    let mut meter = Meter::start("checking indexes", "rows");
+    contents.check_unique(&mut |damage| damages.push(damage), &mut |progress| {
+        meter.show(progress)
+    });
+    drop(meter);
+    for (id, name, rows) in contents.spaces() {
+        writeln!(out, "space {id} '{name}': {rows} rows")?;
     }
+    writeln!(out, "last sequence number: {}", contents.last_sequence)?;
     for damage in &damages {
         writeln!(out, "damage: {damage}")?;
     }
@@ -112,20 +103,34 @@ fn other_files(data: &Path, out: &mut dyn Write, damages: &mut Vec<String>) -> i
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => damages.push(format!("cannot read {}: {error}", path.display())),
     }
-    let staging = data.join(STAGING);
-    if staging.exists() {
-        let what = "left by a load that did not end; counts for nothing";
-        writeln!(out, "{}: {what}", staging.display())?;
+    let mut names: Vec<_> = fs::read_dir(data)?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<io::Result<_>>()?;
+    names.sort_unstable();
+    for name in names.iter().map(|name| name.to_string_lossy()) {
+        let what = match &*name {
+            "lock" | "instance-uuid" => continue,
+            STAGING => "left by a load that did not end, counts for nothing",
+            _ if is_data(&name) => continue,
+            _ => "no part of the data",
+        };
+        writeln!(out, "{}: {what}", data.join(&*name).display())?;
     }
     Ok(())
 }
 
 /// A file's line in the report.
-struct Line<'a>(&'a FileReport);
+struct Line<'a>(&'a FileFound);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.0;
+        let file = match self.0 {
+            FileFound::Journal(file) => file,
+            FileFound::Checkpoint { path, rows, from } => {
+                let path = path.display();
+                return write!(f, "{path}: {rows} rows, gone on from with record {from}");
+            }
+        };
         write!(f, "{}: {} bytes, ", file.path.display(), file.size)?;
         match file.records {
             0 => f.write_str("no record")?,

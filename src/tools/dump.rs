@@ -12,7 +12,7 @@ use super::args::DumpArgs;
 use super::json;
 use super::meter::Meter;
 use super::{DUMP_VERSION, ToolError, require_data};
-use crate::engine::offline::{Contents, Findings};
+use crate::engine::offline::{Contents, FileFound, Findings};
 
 /// Rows between two looks at the meter.
 const METER_STEP: u64 = 1000;
@@ -53,21 +53,23 @@ fn fault(action: &'static str, name: impl ToString, source: io::Error) -> ToolEr
 fn read(data: &Path, force: bool) -> Result<Contents, ToolError> {
     let mut meter = Meter::start("reading", "bytes");
     let mut findings = Findings {
-        on_damage: &mut |error| {
-            if !force {
-                return Err(error);
+        is_thorough: false,
+        on_damage: &mut |damage| {
+            if force {
+                log::error!("left out: {damage}");
             }
-            log::error!("left out: {error}");
-            Ok(())
+            force
         },
         on_file: &mut |file| {
-            if file.good < file.size {
+            if let FileFound::Journal(file) = file
+                && file.good < file.size
+            {
                 log::warn!("{}: a torn tail is left out", file.path.display());
             }
         },
         progress: &mut |progress| meter.show(progress),
     };
-    Ok(Contents::read(data, &mut findings)?)
+    Contents::read(data, &mut findings).map_err(ToolError::Data)
 }
 
 /// A space by name, or else by number.

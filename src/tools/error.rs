@@ -6,8 +6,6 @@ use std::path::PathBuf;
 
 use vestibule_actors::engine::Fault;
 
-use crate::engine::journal::JournalError;
-
 /// Why `check`, `dump` or `load` ended before its end.
 #[derive(Debug)]
 pub enum ToolError {
@@ -16,10 +14,8 @@ pub enum ToolError {
         /// The directory.
         directory: PathBuf,
     },
-    /// The journal cannot be read, or belongs to a server.
-    Journal(JournalError),
-    /// The data directory cannot be opened or written.
-    Engine(Fault),
+    /// The data directory cannot be read or written, or belongs to a server.
+    Data(Fault),
     /// The operating system refused.
     Io {
         /// What was tried, as in "cannot {action}".
@@ -51,8 +47,7 @@ impl fmt::Display for ToolError {
             Self::NoData { directory } => {
                 write!(f, "there is no data in {}", directory.display())
             }
-            Self::Journal(error) => error.fmt(f),
-            Self::Engine(fault) => fault.fmt(f),
+            Self::Data(fault) => fault.fmt(f),
             Self::Io {
                 action,
                 name,
@@ -71,16 +66,9 @@ impl fmt::Display for ToolError {
 impl std::error::Error for ToolError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Journal(error) => Some(error),
-            Self::Engine(fault) => Some(fault.as_ref()),
+            Self::Data(fault) => Some(fault.as_ref()),
             Self::Io { source, .. } => Some(source),
             _ => None,
         }
-    }
-}
-
-impl From<JournalError> for ToolError {
-    fn from(error: JournalError) -> Self {
-        Self::Journal(error)
     }
 }

@@ -56,7 +56,7 @@ pub fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
     };
     let mut meter = Meter::start("opening", "bytes");
     let import = Import::begin(options, args.replace, &mut |progress| meter.show(progress));
-    let import = import.map_err(ToolError::Engine)?;
+    let import = import.map_err(ToolError::Data)?;
     drop(meter);
     let lines = Lines {
         input,
@@ -134,7 +134,7 @@ impl<I: BufRead> Lines<I> {
     pub(super) fn load_into(mut self, mut import: Import) -> Result<Loaded, ToolError> {
         match self.put_all(&mut import) {
             Ok(loaded) => {
-                import.finish().map_err(ToolError::Engine)?;
+                import.finish().map_err(ToolError::Data)?;
                 Ok(loaded)
             }
             Err(error) => {

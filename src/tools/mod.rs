@@ -41,7 +41,7 @@ const DUMP_VERSION: u32 = 1;
 
 /// Refuses a directory that is not there or has no data: most likely another one was meant.
 fn require_data(directory: &Path) -> Result<(), ToolError> {
-    if crate::engine::journal::has_journal(directory) {
+    if crate::engine::offline::has_data(directory) {
         return Ok(());
     }
     Err(ToolError::NoData {

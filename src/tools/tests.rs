@@ -71,7 +71,8 @@ impl Scratch {
 
     fn contents(&self) -> Contents {
         let mut findings = Findings {
-            on_damage: &mut Err,
+            is_thorough: true,
+            on_damage: &mut |damage| panic!("{damage}"),
             on_file: &mut |_| (),
             progress: &mut |_| (),
         };

@@ -92,20 +92,6 @@ pub enum JournalError {
     },
 }
 
-impl JournalError {
-    /// Whether it tells of the files themselves, rather than of what was tried with them.
-    #[must_use]
-    pub fn is_damage(&self) -> bool {
-        matches!(
-            self,
-            Self::NewerVersion { .. }
-                | Self::Damaged { .. }
-                | Self::Gap { .. }
-                | Self::Replay { .. }
-        )
-    }
-}
-
 impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -40,9 +40,9 @@ pub(in crate::engine) use format::new_salt;
 pub use inspect::FileReport;
 pub(in crate::engine) use inspect::lock_shared;
 pub(in crate::engine) use interval::Flusher;
-pub(in crate::engine) use open::lock;
 pub use open::{check_unlocked, has_journal};
-pub(in crate::engine) use read::{read, read_with, size_from};
+pub(in crate::engine) use open::{is_file_name, lock};
+pub(in crate::engine) use read::{Found, check_before, read, read_with, size_from};
 pub use staged::STAGING;
 
 use format::{HEADER_SIZE, RECORD_HEAD_SIZE};
@@ -96,8 +96,6 @@ pub struct Journal {
     /// All files in order, the one appended to last.
     segments: Vec<Segment>,
     last_sequence: u64,
-    /// Whether only a forced recovery could open it.
-    is_damaged: bool,
     failure: Option<String>,
     /// Records that a resume took out of the file and has not put back yet.
     rescued: Vec<u8>,
@@ -135,7 +133,8 @@ impl Journal {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, JournalError> {
         let lock = lock(&Disk, &options.dir)?;
-        Self::open_on(Arc::new(Disk), lock, options, replay, progress)
+        let found = read(&options, replay, progress)?;
+        Self::open_found(Arc::new(Disk), lock, &options, found)
     }
 
     /// Adds a record of at most [`RECORD_SIZE_MAX`] bytes and returns its sequence number. When it
@@ -212,12 +211,6 @@ impl Journal {
         self.syncer.as_ref().map(Syncer::flusher)
     }
 
-    /// Whether only a forced recovery could open it.
-    #[must_use]
-    pub fn is_damaged(&self) -> bool {
-        self.is_damaged
-    }
-
     /// Puts a failed journal back to work: makes sure that the current file ends with its last good
     /// record and is on the disk, and starts a new one. Reads what was not synced yet into memory.
     ///
@@ -281,6 +274,17 @@ impl Journal {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// Size of the files that have records from this one on, together, in bytes; 0 if that is the next.
+    #[must_use]
+    pub fn size_bytes_from(&self, sequence: u64) -> u64 {
+        if sequence > self.last_sequence {
+            return 0;
+        }
+        let later = self.segments.partition_point(|own| own.first <= sequence);
+        let needed = &self.segments[later.saturating_sub(1)..];
+        needed.iter().map(|segment| segment.size).sum()
     }
 
     fn segment(&mut self) -> &mut Segment {

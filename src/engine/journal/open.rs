@@ -5,13 +5,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use vestibule_actors::engine::Progress;
-
 use super::format::{self, HEADER_SIZE};
 use super::interval::Syncer;
-use super::read::{self, Found, list};
+use super::read::{Found, list};
 use super::storage::{LogFile, Storage, append_all};
-use super::{Journal, JournalError, JournalOptions, JournalSync, Records, Segment, fault};
+use super::{Journal, JournalError, JournalOptions, JournalSync, Segment, fault};
 
 /// The right of one process to a directory, until it is dropped.
 #[derive(Debug)]
@@ -20,15 +18,18 @@ pub(in crate::engine) struct DirectoryLock(
 );
 
 impl Journal {
-    pub(in crate::engine) fn open_on(
+    /// Opens the journal that was found: cuts a torn tail, and gets a file to append to.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub(in crate::engine) fn open_found(
         storage: Arc<dyn Storage>,
         lock: DirectoryLock,
-        options: JournalOptions,
-        receive: Records<'_>,
-        progress: &mut dyn FnMut(Progress),
+        options: &JournalOptions,
+        found: Found,
     ) -> Result<Self, JournalError> {
-        let found = read::read(&options, receive, progress)?;
-        let directory = options.dir;
+        let directory = options.dir.clone();
         let Found {
             mut segments,
             mut last_sequence,
@@ -72,7 +73,6 @@ impl Journal {
             salt,
             segments,
             last_sequence,
-            is_damaged,
             failure: None,
             rescued: Vec::new(),
             syncer: None,
@@ -104,6 +104,11 @@ pub fn check_unlocked(directory: &Path) -> Result<(), JournalError> {
 #[must_use]
 pub fn has_journal(directory: &Path) -> bool {
     list(directory).is_ok_and(|files| !files.is_empty())
+}
+
+/// Whether a file of this name belongs to a journal.
+pub(in crate::engine) fn is_file_name(name: &str) -> bool {
+    format::parse_file_name(Path::new(name)).is_some()
 }
 
 /// Takes the directory, which is made if it is not there.

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use vestibule_actors::engine::Progress;
 
-use super::format::{self, HEADER_SIZE};
+use super::format;
 use super::replay::Replay;
 use super::{FileReport, JournalError, JournalOptions, OnDamage, Records, Segment, fault};
 
@@ -118,6 +118,54 @@ pub(in crate::engine) fn read_with(
         is_damaged: replay.is_damaged,
         segments,
     })
+}
+
+/// Checks the files that [`read_with`] passes over: those that only have records before this one.
+///
+/// # Errors
+///
+/// Those of [`read_with`].
+pub(in crate::engine) fn check_before(
+    directory: &Path,
+    from: u64,
+    on_damage: OnDamage<'_>,
+    on_file: &mut dyn FnMut(FileReport),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), JournalError> {
+    let segments = list(directory).map_err(|error| fault("read", directory, error))?;
+    let later = segments.partition_point(|segment| segment.first <= from);
+    let Some((needed, older)) = segments[..later].split_last() else {
+        return Ok(());
+    };
+    let mut replay = Replay {
+        receive: &mut |_, _| Ok(()),
+        progress,
+        on_damage,
+        from: u64::MAX,
+        is_damaged: false,
+        is_lost: false,
+        count: 0,
+        done: 0,
+        total: older.iter().map(|segment| segment.size).sum(),
+        expected: older.first().map_or(needed.first, |oldest| oldest.first),
+    };
+    for segment in older {
+        let path = format::file_name(directory, segment.first);
+        let before = replay.count;
+        let (good, _) = replay.file(&path, segment.first, false)?;
+        on_file(FileReport {
+            path,
+            size: segment.size,
+            good,
+            records: replay.count - before,
+            next: replay.expected,
+        });
+    }
+    if replay.expected != needed.first {
+        let path = format::file_name(directory, needed.first);
+        replay.gap(&path, 0, needed.first)?;
+    }
+    Ok(())
 }
 
 /// Sizes of the files that have records from this one on, together.

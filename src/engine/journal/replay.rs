@@ -28,7 +28,7 @@ pub(super) struct Replay<'a> {
     pub(super) is_damaged: bool,
     /// Whether damage was told since the last good record: it explains the gap behind it.
     pub(super) is_lost: bool,
-    /// Records handed on so far.
+    /// Records read so far.
     pub(super) count: u64,
     /// Bytes of the files before this one, and in all.
     pub(super) done: u64,
@@ -167,8 +167,8 @@ impl Replay<'_> {
                 })?;
             }
             self.expected = head.sequence.saturating_add(1);
-            self.count += 1;
         }
+        self.count += u64::from(!is_old);
         self.is_lost = false;
         Ok(at + size as u64)
     }
@@ -200,7 +200,7 @@ impl Replay<'_> {
         })
     }
 
-    fn gap(&mut self, path: &Path, offset: u64, found: u64) -> Result<(), JournalError> {
+    pub(super) fn gap(&mut self, path: &Path, offset: u64, found: u64) -> Result<(), JournalError> {
         if self.is_lost && found > self.expected {
             self.expected = found;
             return Ok(());

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::open::{create, lock};
+use super::read::read;
 use super::{Journal, JournalError, JournalOptions, JournalSync, fault, format};
 
 /// Directory inside the journal's where records wait for their place.
@@ -40,7 +41,8 @@ impl Journal {
             from: next,
             reaches: 0,
         };
-        Self::open_on(storage, lock, options, &mut |_, _| Ok(()), &mut |_| ())
+        let found = read(&options, &mut |_, _| Ok(()), &mut |_| ())?;
+        Self::open_found(storage, lock, &options, found)
     }
 
     /// Makes the records of a [staged](Self::stage) journal part of this one, and closes both.

@@ -81,8 +81,8 @@ impl Faulty {
             Ok(())
         };
         let lock = super::lock(self, &options.dir)?;
-        let storage = Arc::new(self.clone());
-        let journal = Journal::open_on(storage, lock, options, &mut receive, &mut |_| ())?;
+        let found = super::read(&options, &mut receive, &mut |_| ())?;
+        let journal = Journal::open_found(Arc::new(self.clone()), lock, &options, found)?;
         Ok((journal, records))
     }
 }
