@@ -223,6 +223,33 @@ fn check_files(directory: &Directory) {
     assert!(output.status.success(), "{report}");
 }
 
+/// Asks for checkpoints while others write.
+struct Snapshots {
+    peer: Peer,
+    waits: bool,
+}
+
+impl Snapshots {
+    /// Begins one now and then, if the last one is done.
+    fn begin(&mut self, random: &mut Random) {
+        self.end();
+        if random.below(4) == 0 {
+            self.peer
+                .send(&RequestBuilder::call(1, "box.snapshot", &[0x90]));
+            self.waits = true;
+        }
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            let reply = self.peer.receive();
+            let told = reply.error_text();
+            // 120: one by size is being made.
+            assert!(matches!(reply.error_code(), None | Some(120)), "{told:?}");
+        }
+    }
+}
+
 fn survives_crashes(journal_sync: &str) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seed = number_from("VESTIBULE_CRASH_SEED")
@@ -231,18 +258,27 @@ fn survives_crashes(journal_sync: &str) {
     let crashes = number_from("VESTIBULE_CRASHES").unwrap_or(CRASHES);
     let directory = Directory::new();
     let options = ["--journal-sync", journal_sync];
+    // Now and then by size as well.
+    let by_size = ["--checkpoint-journal-size", "20000"];
     let (mut random, mut number, mut state) = (Random(seed), 0, State::new());
     for _ in 0..crashes {
-        let server = Server::start(directory.path(), &options);
+        let by_size = &by_size[..random.below(2) as usize * 2];
+        let server = Server::start(directory.path(), &[&options, by_size].concat());
+        let mut snapshots = Snapshots {
+            peer: server.connect(),
+            waits: false,
+        };
         let mut writer = Writer::new(&server, random, state, number);
         for _ in 0..writer.random.below(30) {
             let count = 1 + writer.random.below(40);
+            snapshots.begin(&mut writer.random);
             writer.send(count);
             writer.receive();
             assert!(writer.open.is_empty(), "the server lives");
         }
-        // Killed in the middle of these.
+        // Killed in the middle of these, and of a checkpoint if there is one.
         let count = 50 + writer.random.below(250);
+        snapshots.begin(&mut writer.random);
         writer.send(count);
         spin(&mut writer.random);
         server.kill();
@@ -255,6 +291,10 @@ fn survives_crashes(journal_sync: &str) {
         server.kill();
     }
     assert!(number > 20 * crashes, "{number} operations");
+    let files = std::fs::read_dir(directory.path().join("data")).expect("it is there");
+    let mut names = files.map(|file| file.expect("it can be read").file_name());
+    let has_checkpoint = names.any(|name| name.to_string_lossy().ends_with(".ckpt"));
+    assert!(has_checkpoint || crashes < CRASHES, "checkpoints were made");
 }
 
 #[test]
