@@ -41,6 +41,11 @@ impl Image {
         if let Some(def) = def {
             let mut space = Space::new(def);
             let def = space.def.clone();
+            let primaries = old.as_ref().and_then(|old| old.def.primary.as_ref());
+            let primaries = primaries.zip(def.primary.as_ref());
+            if primaries.is_some_and(|(old, new)| !old.has_same_keys(new)) {
+                self.rekeyed += 1;
+            }
             for index in def.indexes() {
                 let tree = match built.iter().position(|own| own.is_for(id, index.id)) {
                     Some(at) => built.swap_remove(at).tree,
@@ -53,6 +58,21 @@ impl Image {
         }
         debris.0.extend(old.into_iter().flat_map(Space::into_trees));
         Ok(())
+    }
+
+    /// Derives every space that is not built in.
+    pub(super) fn define_all(&mut self, debris: &mut Debris) -> Result<(), Error> {
+        let Some(space) = self.space(system::SPACE) else {
+            return Ok(());
+        };
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let ids = space
+            .rows
+            .range(all, false)
+            .map(|(key, _)| key.head() as u32);
+        let ids: Vec<u32> = ids.filter(|id| !system::is_system(*id)).collect();
+        ids.into_iter()
+            .try_for_each(|id| self.redefine(id, &mut Vec::new(), debris))
     }
 
     /// Builds every secondary index from the tuples, once recovery has them all.
@@ -74,7 +94,11 @@ impl Image {
             while let Some(index) = space.def.secondaries.get(at) {
                 let built = build::build(index, space.rows.tuples(), &mut |step| {
                     done = total.min(done + step);
-                    progress(Progress { done, total });
+                    progress(Progress {
+                        done,
+                        total,
+                        ..Progress::default()
+                    });
                 });
                 match built {
                     Ok(tree) => space.secondaries[at].1 = tree,
@@ -232,10 +256,10 @@ mod tests {
             (system::INDEX, Replayed::Put(&first)),
             (system::INDEX, Replayed::Put(&second)),
         ];
-        image.replay(definition.into_iter()).unwrap();
+        image.replay(1, definition.into_iter()).unwrap();
         let rows = [[0x92, 1, 7], [0x92, 2, 8], [0x92, 3, 7]];
         let puts = rows.iter().map(|row| (id, Replayed::Put(row)));
-        image.replay(puts).unwrap();
+        image.replay(2, puts).unwrap();
         let told = image.build_secondaries(false, &mut |_| ()).unwrap_err();
         assert!(
             told.message()

@@ -320,3 +320,11 @@ pub(crate) fn reply_too_large(size: impl Display) -> Error {
     );
     Error::new(ErrorCode::MEMORY_ISSUE, message)
 }
+
+/// 120.
+pub(crate) fn checkpoint_in_progress() -> Error {
+    Error::new(
+        ErrorCode::CHECKPOINT_IN_PROGRESS,
+        "Snapshot is already in progress",
+    )
+}

@@ -5,6 +5,7 @@
 //!   box.schema.user.create, drop, …   ─▶ users
 //!   box.space.<name>:<method>         ─▶ spaces ─┬ create_index, format, …   rows of system spaces
 //!                                                └ insert, select, …         the engine's requests
+//!   box.snapshot, vestibule.checkpoints ─▶ checkpoints
 //!   vestibule.debug.*                 ─▶ debug, for demonstrations and tests only
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! there does so here.
 
 mod args;
+mod checkpoints;
 mod debug;
 mod indexes;
 mod schema;
@@ -33,12 +35,14 @@ type EngineCall<'a> = Call<'a, EmbeddedEngine>;
 type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
 
 /// By their whole names.
-const FUNCTIONS: [(&str, Function); 6] = [
+const FUNCTIONS: [(&str, Function); 8] = [
     ("box.schema.space.create", schema::create_space),
     ("box.schema.user.create", users::create),
     ("box.schema.user.drop", users::drop),
     ("box.schema.user.exists", users::exists),
     ("box.schema.user.passwd", users::passwd),
+    ("box.snapshot", checkpoints::snapshot),
+    ("vestibule.checkpoints", checkpoints::status),
     ("vestibule.journal.resume", resume),
 ];
 
