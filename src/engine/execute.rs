@@ -168,7 +168,23 @@ impl EmbeddedEngine {
         existing: Existing,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
-        let space = self.writable(store.space)?;
+        let Some(generator) = self.writable(store.space)?.generator else {
+            return self.store_whole(store, existing, reply);
+        };
+        let filled = self.generate(generator, store.tuple)?;
+        let tuple = filled.as_deref().unwrap_or(store.tuple);
+        self.store_whole(&Store { tuple, ..*store }, existing, reply)
+    }
+
+    /// Stores a tuple in a space that may be written.
+    #[inline]
+    fn store_whole(
+        &mut self,
+        store: &Store<'_>,
+        existing: Existing,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        let space = self.definitions.resolve(store.space)?;
         let key = self.admit(space, space.primary()?, store.tuple)?;
         if existing == Existing::Refuse {
             self.check_free(space, space.primary()?, &key, store.tuple)?;

@@ -55,6 +55,13 @@ pub const TRANSACTION_POINTS_MAX: usize = 50_000;
 /// Ranges that are remembered as seen of one index. Beyond, the whole index is.
 pub const TRANSACTION_RANGES_MAX: usize = 256;
 
+/// Most arguments of a call: what fits on a stack of Lua.
+pub const CALL_ARGUMENTS_MAX: usize = 8000;
+
+/// Most values, nested ones counted, of one argument that is read by a procedure, such as a table of
+/// options: some for each of [`FORMAT_FIELDS_MAX`] fields.
+pub const CALL_VALUES_MAX: usize = 1 << 18;
+
 /// Memory of a turn's record that is kept for the next one, in bytes.
 pub const RECORD_KEPT_MAX: usize = 4 << 20;
 

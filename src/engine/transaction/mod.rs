@@ -138,7 +138,10 @@ impl Transactions {
             return;
         }
         for (space, changes) in turn.spaces() {
-            let is_definition = matches!(space, system::SPACE | system::INDEX | system::TRUNCATE);
+            let is_definition = matches!(
+                space,
+                system::SPACE | system::INDEX | system::TRUNCATE | system::SPACE_SEQUENCE
+            );
             for key in changes.keys() {
                 // Keys of these spaces begin with the number of the space that they are about.
                 let about = key.first_number() as u32;
