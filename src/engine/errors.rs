@@ -361,6 +361,17 @@ pub(crate) fn transaction_too_large(size: usize) -> Error {
     Error::new(ErrorCode::MEMORY_ISSUE, message)
 }
 
+/// 2, for all open transactions beyond
+/// [`TRANSACTIONS_BYTES_MAX`](super::limits::TRANSACTIONS_BYTES_MAX).
+#[cold]
+pub(crate) fn transactions_too_large(size: usize) -> Error {
+    let message = format!(
+        "Failed to allocate {size} bytes in open transactions for changes: try again when others \
+         have ended"
+    );
+    Error::new(ErrorCode::MEMORY_ISSUE, message)
+}
+
 /// 2, in Tarantool's form, for a result beyond [`REPLY_SIZE_MAX`](super::limits::REPLY_SIZE_MAX).
 pub(crate) fn reply_too_large(size: impl Display) -> Error {
     let message = format!(

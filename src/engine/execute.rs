@@ -15,7 +15,7 @@ use super::index::{IndexDef, PRIMARY};
 use super::key::Key;
 use super::layer::Sight;
 use super::limits::REPLY_SIZE_MAX;
-use super::scan::{Plan, Reach};
+use super::scan::{Plan, Reach, check_iterator};
 use super::space::SpaceDef;
 use super::transaction::Reads;
 use super::tuple::Tuple;
@@ -63,6 +63,7 @@ impl EmbeddedEngine {
         select: &Select<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
+        check_iterator(select)?;
         let space = sight.image.resolve(select.space)?;
         let plan = Plan::new(&space.def, select)?;
         let (space, index) = (space.def.id, plan.index.id);
@@ -144,7 +145,7 @@ impl EmbeddedEngine {
         }
         self.check_writable()?;
         if let Some(own) = &self.active {
-            own.check_room()?;
+            self.transactions.check_room(own)?;
         }
         Ok(space)
     }
