@@ -11,14 +11,17 @@
 
 mod actor;
 pub mod claim;
+mod commit;
 mod completion;
 mod context;
 mod core;
+mod deferred;
 mod execution;
 mod jobs;
 pub(crate) mod mark;
 pub mod messages;
 mod port;
+mod request;
 mod stream;
 
 pub use actor::EngineFactory;

@@ -1,0 +1,81 @@
+//! What outlives its turn: deferred requests, and what connections that are gone left behind.
+
+use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
+
+use super::core::TxCore;
+use super::messages::{Completed, Entry};
+use crate::engine::{Engine, Ticket};
+
+/// A request whose reply comes later.
+pub(super) struct Deferred {
+    pub(super) lane: usize,
+    pub(super) entry: Entry,
+    pub(super) connection: u64,
+    /// A procedure, not the engine, will complete it.
+    pub(super) is_call: bool,
+    pub(super) wrap_results: bool,
+}
+
+impl<E: Engine> TxCore<E> {
+    pub(super) fn defer(&mut self, ticket: Ticket, deferred: Deferred) {
+        if deferred.entry.stream != 0 {
+            let key = (deferred.connection, deferred.entry.stream);
+            self.streams.entry(key).running = Some(ticket);
+        }
+        self.deferred.insert(ticket, deferred);
+    }
+
+    /// Answers what completed since the last turn, and goes on in its streams.
+    pub(super) fn finish_completed(&mut self) {
+        for Completed { ticket, result } in std::mem::take(&mut self.completed) {
+            let Some(deferred) = self.deferred.remove(&ticket) else {
+                continue;
+            };
+            let entry = deferred.entry;
+            match result {
+                Ok(body) => {
+                    let header = ReplyHeader {
+                        sync: entry.sync,
+                        schema_version: self.schema_version,
+                    };
+                    let port = &mut self.ports[deferred.lane];
+                    let start = header.begin(&mut port.out.bytes);
+                    port.out.bytes.extend_from_slice(&body);
+                    if deferred.wrap_results {
+                        reply::wrap_results(&mut port.out.bytes, start + HEADER_SIZE);
+                    }
+                    port.end_reply(&entry, start);
+                }
+                Err(error) => self.reply_error(deferred.lane, &entry, &error),
+            }
+            // Nothing was executed in this turn so far: these replies depend on no commit.
+            self.ports[deferred.lane].settle();
+            if entry.stream != 0 {
+                self.resumed.extend(
+                    self.streams
+                        .resume((deferred.connection, entry.stream), ticket),
+                );
+            }
+        }
+    }
+
+    /// A connection is gone: what it received is executed, what it left open is rolled back.
+    pub(super) fn forget(&mut self, lane: usize, session: u32, connection: u64) {
+        self.ports[lane].forget(session, connection);
+        self.streams.leave(connection);
+        for (ticket, deferred) in &self.deferred {
+            if deferred.connection == connection && !deferred.is_call {
+                self.engine.cancel(*ticket);
+            }
+        }
+    }
+
+    /// Rolls back what connections that are gone have left open.
+    pub(super) fn reap_streams(&mut self) {
+        let resumed = &self.resumed;
+        let has_more = |key| resumed.iter().any(|waiting| waiting.key() == key);
+        for transaction in self.streams.reap(has_more) {
+            self.engine.rollback_transaction(transaction);
+        }
+    }
+}
