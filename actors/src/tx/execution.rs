@@ -1,15 +1,19 @@
 //! One request on its way through the engine, the transactions or the procedures.
 
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
+use actix_rt::task::JoinHandle;
 use vestibule_wire::Error;
 use vestibule_wire::request::{self, Begin, Body};
 
 use super::context::AsyncContext;
+use super::deadlines::{Deadlines, Timed};
 use super::jobs::Jobs;
 use super::stream::{Key, Streams, Transaction};
 use crate::engine::{Caller, Engine, Outcome, Reply, Request, TransactionId};
 use crate::procedures::{Call, Procedure, Procedures};
+use crate::timeouts::transaction_deadline;
 
 /// One request with everything it may touch.
 pub(super) struct Execution<'a, E: Engine> {
@@ -19,9 +23,16 @@ pub(super) struct Execution<'a, E: Engine> {
     pub(super) transactions: &'a mut u64,
     /// The role is replica: transactions that begin now change nothing.
     pub(super) is_read_only: bool,
+    pub(super) deadlines: &'a mut Deadlines,
+    /// How long transactions may take at most; zero: for ever.
+    pub(super) timeout: Duration,
+    /// When the turn began.
+    pub(super) now: Instant,
     pub(super) jobs: &'a Rc<Jobs<E>>,
     pub(super) caller: &'a Caller,
     pub(super) reply: Reply<'a>,
+    /// The task of an async procedure that was started.
+    pub(super) task: Option<JoinHandle<()>>,
 }
 
 impl<E: Engine> Execution<'_, E> {
@@ -64,7 +75,10 @@ impl<E: Engine> Execution<'_, E> {
         *self.transactions += 1;
         let id = TransactionId(*self.transactions);
         self.engine.begin(id, options)?;
-        let transaction = Transaction::new(id, self.is_read_only);
+        let deadline = transaction_deadline(self.now, self.timeout, options.timeout);
+        let timed = Timed::Transaction(self.key());
+        let timer = deadline.map(|at| self.deadlines.set(timed, at));
+        let transaction = Transaction::new(id, self.is_read_only, timer);
         self.streams.entry(self.key()).transaction = Some(transaction);
         Ok(Outcome::Done)
     }
@@ -77,6 +91,9 @@ impl<E: Engine> Execution<'_, E> {
         let Some(transaction) = self.streams.take_transaction(self.key()) else {
             return Ok(Outcome::Done);
         };
+        if let Some(timer) = transaction.timer {
+            self.deadlines.clear(timer);
+        }
         match transaction.aborted {
             Some(error) if is_commit => return Err(*error),
             Some(_) => {}
@@ -102,9 +119,11 @@ impl<E: Engine> Execution<'_, E> {
             }),
             Procedure::Async(start) => {
                 let completion = self.reply.defer()?;
-                let context = AsyncContext::new(self.caller.clone(), self.jobs.clone());
+                let token = completion.token().clone();
+                let context = AsyncContext::new(self.caller.clone(), token, self.jobs.clone());
                 let running = start(call.args, context);
-                actix_rt::spawn(async move { completion.complete_raw(running.await) });
+                let task = async move { completion.complete_raw(running.await) };
+                self.task = Some(actix_rt::spawn(task));
                 Ok(Outcome::Deferred)
             }
         }

@@ -16,6 +16,7 @@ mod commit;
 mod completion;
 mod context;
 mod core;
+mod deadlines;
 mod deferred;
 mod execution;
 mod jobs;
@@ -29,6 +30,7 @@ mod stream;
 
 pub use actor::EngineFactory;
 pub(crate) use actor::{Parts, Tx};
+pub use claim::CancelToken;
 pub use completion::Completion;
 pub use context::AsyncContext;
 pub(crate) use core::may_restart;
