@@ -29,6 +29,13 @@ impl<E: Engine> TxCore<E> {
             } => {
                 self.abort_transactions(|own| !only_writing || !own.is_read_only, error);
             }
+            Control::CloseIdleReservations => {
+                self.close_idle();
+            }
+            Control::CloseAllReservations => {
+                self.close_all();
+            }
+            Control::ReopenReservations => self.reopen_reservations(),
         }
     }
 
@@ -76,6 +83,7 @@ impl<E: Engine> TxCore<E> {
     pub(super) fn expire(&mut self, now: Instant) {
         for timed in self.deadlines.expire(now) {
             match timed {
+                Timed::LockWait(ticket) => self.stop_waiting(ticket),
                 Timed::Transaction(key) => {
                     self.streams.forget_timer(key);
                     self.abort(key, &Error::transaction_timeout());
@@ -90,8 +98,10 @@ impl<E: Engine> TxCore<E> {
         let Some(deferred) = self.take_deferred(ticket) else {
             return;
         };
+        let origin = (deferred.lane, deferred.entry.id);
         self.reply_error(deferred.lane, &deferred.entry, error);
         self.ports[deferred.lane].settle();
+        self.give_up_lock(Some(ticket), origin);
         self.stop_deferred(ticket, deferred);
     }
 
@@ -116,11 +126,13 @@ impl<E: Engine> TxCore<E> {
                 let deferred = self.deferred.get(own);
                 deferred.is_some_and(|own| own.entry.id == cancel.id)
             };
-            if let Some(ticket) = ticket.filter(is_own)
+            let ticket = ticket.filter(is_own);
+            if let Some(ticket) = ticket
                 && let Some(deferred) = self.take_deferred(ticket)
             {
                 self.stop_deferred(ticket, deferred);
             }
+            self.give_up_lock(ticket, (lane, cancel.id));
             let key = (cancel.connection, cancel.stream);
             match cancel.transaction {
                 Fate::Untouched => {}

@@ -163,6 +163,12 @@ pub enum Control {
         /// What their clients are told.
         error: Error,
     },
+    /// Close reservations that are idle, and others when they become idle; let nobody reserve.
+    CloseIdleReservations,
+    /// Close all reservations; let nobody reserve.
+    CloseAllReservations,
+    /// Reservations may be had again.
+    ReopenReservations,
 }
 
 impl Message for Control {

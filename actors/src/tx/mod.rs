@@ -24,6 +24,7 @@ pub(crate) mod mark;
 pub mod messages;
 mod port;
 mod request;
+pub(crate) mod reservation;
 #[cfg(test)]
 pub(crate) mod rig;
 mod stream;
@@ -36,3 +37,4 @@ pub use context::AsyncContext;
 pub(crate) use core::may_restart;
 pub use messages::TxHandle;
 pub(crate) use port::Port;
+pub use reservation::ReservationId;
