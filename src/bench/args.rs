@@ -66,10 +66,17 @@ pub struct BenchArgs {
     #[arg(long, default_value = "1", value_parser = seconds)]
     pub patience: Duration,
 
-    /// Mode storm: a procedure that blocks the server's thread; called with the seconds, rounded up, when
-    /// the storm begins
+    /// Modes storm and transitions: a procedure that blocks the server's thread for a number of seconds
     #[arg(long, value_name = "PROCEDURE")]
     pub block: Option<String>,
+
+    /// Mode transitions: how many demotions, each with its promotion
+    #[arg(long, default_value_t = 1000)]
+    pub count: u32,
+
+    /// Mode transitions: the longest grace period, in seconds; each demotion has one at random
+    #[arg(long, default_value = "0.1", value_parser = seconds)]
+    pub grace_max: Duration,
 
     /// Print one JSON object on one line instead of text
     #[arg(long)]
@@ -98,6 +105,9 @@ pub enum Mode {
     Broadcast,
     /// Clients that connect, ping and leave, again every --period
     Storm,
+    /// Demotions and promotions while all kinds of clients hold them up; vestibule only, as an
+    /// administrator
+    Transitions,
 }
 
 /// The request that is sent.

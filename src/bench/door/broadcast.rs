@@ -10,7 +10,7 @@ use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::msgpack::{write_array_len, write_map_len, write_str, write_uint};
 
 use super::super::control::{Control, Target};
-use super::super::request::frame;
+use super::super::request::{call_body, frame};
 use super::super::{BenchArgs, BenchError};
 use super::crowd::Crowd;
 use super::summary::{Summary, quantile};
@@ -41,12 +41,13 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
         crowd.send(&watch)?;
         control.request(RequestType::Ping, &[], "pinging")?;
         is_solo = !is_solo;
-        let (procedure, reason) = match is_solo {
-            true => ("vestibule.solo", Some("a measurement")),
-            false => ("vestibule.assist", None),
+        let procedure = match is_solo {
+            true => "vestibule.solo",
+            false => "vestibule.assist",
         };
+        let body = call_body(procedure, |arguments| write_array_len(arguments, 0));
         let changed = Instant::now();
-        control.request(RequestType::Call, &call(procedure, reason), procedure)?;
+        control.request(RequestType::Call, &body, procedure)?;
         answers.push(changed.elapsed());
         let times = crowd.frames("waiting for the events", changed, |code| code == EVENT)?;
         medians.push(quantile(&times, 0.5));
@@ -73,18 +74,4 @@ fn watch() -> Vec<u8> {
     write_uint(&mut body, keys::EVENT_KEY);
     write_str(&mut body, WATCHED);
     frame(RequestType::Watch, 1, &body)
-}
-
-/// The body of a CALL with at most one text.
-fn call(procedure: &str, argument: Option<&str>) -> Vec<u8> {
-    let mut body = Vec::new();
-    write_map_len(&mut body, 2);
-    write_uint(&mut body, keys::FUNCTION_NAME);
-    write_str(&mut body, procedure);
-    write_uint(&mut body, keys::TUPLE);
-    write_array_len(&mut body, u32::from(argument.is_some()));
-    if let Some(text) = argument {
-        write_str(&mut body, text);
-    }
-    body
 }

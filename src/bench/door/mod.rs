@@ -6,6 +6,7 @@
 //!   idle       N connections, then a ping on each ─▶ resident memory of the server per connection
 //!   broadcast  N watchers ─▶ vestibule.solo ─▶ the last event ─▶ vestibule.assist ─▶ the last event
 //!   storm      clients that connect, ping and leave, while the server's thread is blocked
+//!   transitions  demotions and promotions ─▶ how long after their deadlines they end, whatever clients do
 //! ```
 
 mod accept;
@@ -15,6 +16,8 @@ mod idle;
 mod process;
 pub mod storm;
 mod summary;
+mod transitions;
+mod trouble;
 
 pub(super) use summary::Summary;
 
@@ -28,6 +31,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
         Mode::Idle => idle::run(args),
         Mode::Broadcast => broadcast::run(args),
         Mode::Storm => storm::run(args),
+        Mode::Transitions => transitions::run(args),
         Mode::Load => Err(BenchError::Usage(
             "not a measurement of the door".to_owned(),
         )),

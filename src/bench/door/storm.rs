@@ -15,11 +15,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use vestibule_wire::greeting::GREETING_SIZE;
-use vestibule_wire::keys::{self, RequestType};
-use vestibule_wire::msgpack::{write_array_len, write_map_len, write_str, write_uint};
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::msgpack::{write_array_len, write_uint};
 
 use super::super::control::{Control, Target};
-use super::super::request::{Template, frame};
+use super::super::request::{Template, call_body, frame};
 use super::super::{BenchArgs, BenchError, reply};
 use super::process::Process;
 use super::summary::Summary;
@@ -120,13 +120,10 @@ fn pause(time: Duration) {
 
 /// Has the server's thread blocked for a time.
 fn block(control: Control, procedure: &str, time: Duration) -> Result<TcpStream, BenchError> {
-    let mut body = Vec::new();
-    write_map_len(&mut body, 2);
-    write_uint(&mut body, keys::FUNCTION_NAME);
-    write_str(&mut body, procedure);
-    write_uint(&mut body, keys::TUPLE);
-    write_array_len(&mut body, 1);
-    write_uint(&mut body, time.as_secs_f64().ceil() as u64);
+    let body = call_body(procedure, |arguments| {
+        write_array_len(arguments, 1);
+        write_uint(arguments, time.as_secs_f64().ceil() as u64);
+    });
     let mut stream = control.into_stream();
     stream
         .write_all(&frame(RequestType::Call, 1, &body))
