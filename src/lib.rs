@@ -4,6 +4,7 @@
 //! ```text
 //!   main ─▶ cli ─┬▶ server ─▶ vestibule_actors::start(config, engine, procedures)
 //!                │               engine/: memory image, journal     procedures/: what CALL reaches
+//!                ├▶ tools: check, dump, load
 //!                └▶ bench: measures any IPROTO server
 //! ```
 //!
@@ -15,3 +16,4 @@ pub mod descriptors;
 pub mod engine;
 pub mod procedures;
 pub mod server;
+pub mod tools;

@@ -179,6 +179,7 @@ fn spawner<E: Engine>(
         TxHandle::new(
             address.clone().recipient(),
             address.clone().recipient(),
+            address.clone().recipient(),
             address.recipient(),
             generation,
         )

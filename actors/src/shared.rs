@@ -16,6 +16,7 @@ use crate::session::memory::Memory;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
 use crate::tx::mark::Mark;
+use crate::tx::reservation::ReservationList;
 
 /// One per runtime.
 pub(crate) struct Shared {
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     /// Moves while Tx does.
     pub(crate) mark: Mark,
+    pub(crate) reservations: ReservationList,
     connections: AtomicU64,
     /// Connections whose replies a stop threw away.
     cut_off: AtomicUsize,
@@ -85,6 +87,7 @@ impl Shared {
             places: Arc::new(places),
             started: Instant::now(),
             mark: Mark::default(),
+            reservations: ReservationList::default(),
             connections: AtomicU64::new(0),
             cut_off: AtomicUsize::new(0),
             fault: Mutex::new(None),

@@ -40,6 +40,14 @@ impl Places {
         }
     }
 
+    /// As many as there can be.
+    #[cfg(test)]
+    pub(crate) fn for_tests(threads: usize) -> Self {
+        let limits = crate::config::ConnectionLimits::default();
+        let shares = Shares::divide(&limits, threads, 1);
+        Self::new(shares.expect("no limit is known"), false, threads)
+    }
+
     /// How many are taken.
     pub(crate) fn taken(&self) -> Taken {
         Taken {

@@ -133,6 +133,7 @@ fn new_state(
         watches: None,
         events_seen: 0,
         transactions: Vec::new(),
+        request_timeout: None,
         counts: InFlight::default(),
         patience: Patience::new(now),
         introduced_to: 0,
@@ -261,6 +262,7 @@ pub(crate) fn desk<'a>(
         cell,
         session,
         now,
+        arrived: now,
         is_releasing: false,
         is_put_back: false,
     }

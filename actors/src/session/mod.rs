@@ -11,11 +11,12 @@
 //! | `traffic` | reads, cuts frames, writes |
 //! | `desk` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
 //! | `hold`, `view` | what happens to requests in solo, and to SELECTs |
-//! | `local`, `control`, `rows` | what is answered without Tx |
+//! | `local`, `control`, `arguments`, `rows` | what is answered without Tx |
 //! | `login`, `watch`, `registry`, `output`, `patience`, `credit`, `memory` | pure parts of it |
 //! | `lane` | what the sessions of one arbiter share |
 
 mod actor;
+mod arguments;
 mod control;
 mod credit;
 mod desk;

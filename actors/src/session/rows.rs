@@ -49,6 +49,14 @@ pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
         ),
         ("unread_timeout_ms", times.unread.as_millis() as u64),
         ("idle_timeout_ms", times.idle.as_millis() as u64),
+        (
+            "request_timeout_ms",
+            config.request_timeout.as_millis() as u64,
+        ),
+        (
+            "transaction_timeout_ms",
+            config.transaction_timeout.as_millis() as u64,
+        ),
         ("hold_requests_max", config.hold.requests_max as u64),
         ("hold_bytes_max", config.hold.bytes_max as u64),
         ("hold_time_max_ms", config.hold.time_max.as_millis() as u64),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -120,13 +120,23 @@ pub(crate) struct SessionState {
     /// Version of the events that the watches have seen.
     pub(crate) events_seen: u64,
     /// Streams with an open transaction.
-    pub(crate) transactions: Vec<u64>,
+    pub(crate) transactions: Vec<OpenTransaction>,
+    /// How long its requests may take, if it has said so; zero: for ever.
+    pub(crate) request_timeout: Option<Duration>,
     pub(crate) counts: InFlight,
     pub(crate) patience: Patience,
     /// The Tx that knows this session, by generation; 0 for none: it must be told of the departure.
     pub(crate) introduced_to: u64,
     /// Tx has to be told, with the next request, who is calling.
     pub(crate) must_introduce: bool,
+}
+
+/// A transaction as its session sees it: begun by Tx, or on its way there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenTransaction {
+    pub(crate) stream: u64,
+    /// As of its BEGIN's arrival. Tx keeps its own, which is a little later.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// Requests of one connection that are forwarded and not answered.
@@ -173,6 +183,8 @@ pub(crate) struct ParkedScan {
     pub(crate) view_version: u64,
     pub(crate) reply: Vec<u8>,
     pub(crate) restarts: u32,
+    /// When it arrived.
+    pub(crate) since: Instant,
 }
 
 /// Requests kept by the solo policy `hold`.
@@ -219,8 +231,13 @@ impl SessionState {
     /// A request did not happen: so neither did its effect on the list of open transactions.
     pub(crate) fn undo(&mut self, pending: &Pending) {
         match pending.effect {
-            Effect::Opened => self.transactions.retain(|stream| *stream != pending.stream),
-            Effect::Closed => self.transactions.push(pending.stream),
+            Effect::Opened => self
+                .transactions
+                .retain(|open| open.stream != pending.stream),
+            Effect::Closed(deadline) => self.transactions.push(OpenTransaction {
+                stream: pending.stream,
+                deadline,
+            }),
             Effect::None => {}
         }
     }
@@ -262,6 +279,11 @@ impl SessionState {
         self.closing == Closing::No
             && !self.is_parked
             && (self.is_open() || self.inbox.len() < INBOX_WAITING_MAX)
+    }
+
+    /// The open transaction of a stream.
+    pub(crate) fn transaction(&self, stream: u64) -> Option<&OpenTransaction> {
+        self.transactions.iter().find(|open| open.stream == stream)
     }
 
     /// Whether the next frame may be taken now.
