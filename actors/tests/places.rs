@@ -82,8 +82,9 @@ fn without_a_door_of_their_own_administrators_take_and_keep_a_place_by_using_it(
     assert_turned_away(&mut harness.connect(), CLIENTS);
     let mut administrator = beyond.pop().unwrap();
     assert_eq!(administrator.call("vestibule.state", NO_ARGS).code, 0);
-    // A ping is nothing that only an administrator would ask for.
+    // This is nothing that only an administrator would ask for.
     beyond[0].ping();
+    assert_eq!(beyond[1].call("box.info", NO_ARGS).code, 0);
     for own in &mut beyond {
         assert_turned_away(own, CLIENTS);
     }
