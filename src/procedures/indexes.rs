@@ -8,7 +8,7 @@ use vestibule_wire::request::Target;
 
 use super::args::{Args, Options, Value, illegal};
 use super::attachments;
-use super::schema::{is_binary, owner_of};
+use super::schema::{check_collation, owner_of};
 use super::sequences::Wish;
 use super::{EngineCall, altered, no_result};
 use crate::engine::define::system_key;
@@ -284,7 +284,10 @@ fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, 
     for option in part.names() {
         let is_harmless = match option {
             "field" | "type" | "is_nullable" | "exclude_null" => true,
-            "collation" => is_binary(part.get(option)),
+            "collation" => {
+                check_collation(part.get(option), &format!("options.parts[{number}]"))?;
+                true
+            }
             "sort_order" => part.get(option) == Some(&Value::Str("asc")),
             _ => false,
         };
@@ -335,6 +338,15 @@ fn default_kind(field: u32, format: &[Field]) -> FieldType {
         .map_or(FieldType::Scalar, |field| field.kind)
 }
 
+/// Whether a name is a path into a field: `body.id`, `[2].id`, `tags[*]`.
+fn leads_inside(path: &str, format: &[Field]) -> bool {
+    let Some(end) = path.find(['.', '[']) else {
+        return false;
+    };
+    let first = &path[..end];
+    first.is_empty() || format.iter().any(|field| *field.name == *first)
+}
+
 /// A field by number, from 1, or by name; returned from 0.
 fn read_field_number(
     number: usize,
@@ -345,6 +357,9 @@ fn read_field_number(
     match field {
         Some(Value::Str(name)) => match format.iter().position(|own| *own.name == **name) {
             Some(at) => Ok(at as u32),
+            None if leads_inside(name, format) => {
+                Err(errors::unsupported_option("index part", "path"))
+            }
             None => wrong(&format!("field was not found by name '{name}'")),
         },
         Some(value @ (Value::Integer(_) | Value::Float(_))) => {
