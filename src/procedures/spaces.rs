@@ -70,6 +70,11 @@ fn call_space(
 ) -> Result<Outcome, Error> {
     let index = Target::Id(PRIMARY);
     let place = Place { space, index };
+    let is_bare = call
+        .engine
+        .definition(Target::Name(space))?
+        .primary
+        .is_none();
     match method {
         "create_index" => indexes::create(call, space),
         "drop" => drop_space(call, space),
@@ -77,6 +82,8 @@ fn call_space(
         "truncate" => truncate(call, space),
         "rename" => rename(call, space),
         "alter" => alter(call, space),
+        // Nothing is in a space without an index, and these two say so.
+        "len" | "count" if is_bare => call.reply.value(&0),
         "len" => count(call, place, Args::read(&[0x90])?),
         "count" => count(call, place, Args::read(call.args)?),
         "auto_increment" => auto_increment(call, place),

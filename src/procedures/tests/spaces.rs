@@ -99,3 +99,24 @@ fn tuples_are_numbered_and_drawn() {
         assert_eq!(call(method, args), expected, "{method}");
     }
 }
+
+#[test]
+fn a_space_without_an_index_is_empty() {
+    let mut rig = Rig::new();
+    assert_eq!(
+        rig.call("box.schema.create_space", &("s",)),
+        r#"[{"id": 512, "name": "s"}]"#
+    );
+    let none = "35: No index #0 is defined in space 's'";
+    for (method, args, expected) in [
+        ("len", list![], "[0]"),
+        ("count", list![], "[0]"),
+        ("select", list![], none),
+        ("get", list![1], none),
+        ("insert", list![list![1]], none),
+        ("auto_increment", list![list![1]], none),
+        ("truncate", list![], "[]"),
+    ] {
+        assert_eq!(rig.call(&format!("box.space.s:{method}"), &args), expected);
+    }
+}
