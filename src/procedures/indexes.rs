@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 use vestibule_actors::engine::Outcome;
-use vestibule_wire::Error;
 use vestibule_wire::request::Target;
+use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
 use super::attachments;
@@ -174,11 +174,11 @@ pub(super) fn alter(
     let options = args.options(0, &[&OPTIONS[..], &["name"]].concat())?;
     refuse_options(&options)?;
     let mut row = row_of(call, space.id, index)?;
-    if options
-        .uint("id")?
-        .is_some_and(|id| id != u64::from(row.id))
-    {
-        return Err(errors::primary_key_update("_index"));
+    if let Some(id) = options.uint("id")? {
+        refuse_beside_id(&options)?;
+        if id != u64::from(row.id) {
+            return Err(errors::primary_key_update("_index"));
+        }
     }
     if let Some(name) = options.text("name")? {
         row.name = name.into();
@@ -194,6 +194,22 @@ pub(super) fn alter(
     }
     let done = define(call, &options, &row, space)?;
     altered(call, done, |call, ()| no_result(call))
+}
+
+/// The number is changed by itself, or beside name and type.
+fn refuse_beside_id(options: &Options<'_>) -> Result<(), Error> {
+    let others = OPTIONS
+        .into_iter()
+        .filter(|name| !matches!(*name, "id" | "type"));
+    let given: String = others
+        .filter(|name| options.get(name).is_some())
+        .map(|name| format!(" {name}"))
+        .collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    let message = format!("Don't know how to update both id and{given}");
+    Err(Error::new(ErrorCode::PROC, message))
 }
 
 fn refuse_options(options: &Options<'_>) -> Result<(), Error> {

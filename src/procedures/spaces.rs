@@ -167,7 +167,7 @@ fn alter(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
 fn rename(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let mut row = call.engine.look(|sight| row_of(sight, space))?;
-    row.name = args.name(0, "name")?.into();
+    row.name = args.name(0, "space_name")?.into();
     put(call, &row)
 }
 

@@ -470,6 +470,15 @@ fn an_index_is_altered_renamed_and_dropped() {
         call(&mut rig, "sk:alter", &list![table! { unique = true }]),
         r#"3: Duplicate key exists in unique index "sk" in space "s" with old tuple - [1, "a"] and new tuple - [2, "a"]"#
     );
+    assert_eq!(
+        call(
+            &mut rig,
+            "sk:alter",
+            &list![table! { id = 1, unique = true }]
+        ),
+        "32: Don't know how to update both id and unique"
+    );
+    assert_eq!(call(&mut rig, "sk:alter", &list![table! { id = 1 }]), "[]");
     assert_eq!(call(&mut rig, "sk:len", &list![]), "[2]");
     let parts = list![table! { field = 3, type = "unsigned", exclude_null = true }];
     let changed = table! { name = "n", parts = parts };
