@@ -154,8 +154,8 @@ impl Catalogue {
     /// # Errors
     ///
     /// 148 for an index that is not there by name, 1 for an iterator that does not exist, 35 for an
-    /// index that is not there by number, 31 or 18 for a key that does not fit, 112 for an iterator of
-    /// other kinds of indexes, in this order.
+    /// index that is not there by number, 31 or 18 for a key that does not fit, 112 for an iterator
+    /// of other kinds of indexes, in this order.
     pub fn select(&self, select: &Select<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
             Target::Id(id) => Error::no_such_space(id),

@@ -18,8 +18,8 @@ pub(super) struct Datetime {
 }
 
 impl Datetime {
-    /// Reads the payload of the extension; `None` if it is none. The name of a zone is not known here:
-    /// its offset is shown in place of it.
+    /// Reads the payload of the extension; `None` if it is none. The name of a zone is not known
+    /// here: its offset is shown in place of it.
     pub(super) fn unpack(payload: &[u8]) -> Option<Self> {
         let (seconds, rest) = payload.split_first_chunk()?;
         let seconds = i64::from_le_bytes(*seconds);
@@ -66,8 +66,8 @@ impl fmt::Display for Datetime {
     }
 }
 
-/// Year, month and day of the Gregorian calendar, from days since 1970: years are counted from March, so
-/// that the leap day is their last, in eras of 400 years, which are all of one length.
+/// Year, month and day of the Gregorian calendar, from days since 1970: years are counted from March,
+/// so that the leap day is their last, in eras of 400 years, which are all of one length.
 fn date(days: i64) -> (i64, i64, i64) {
     const ERA_DAYS: i64 = 146_097;
     // From 1 March of the year 0.
