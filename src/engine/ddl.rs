@@ -164,6 +164,13 @@ fn delete_space(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
             "the space has indexes",
         ));
     }
+    if sight
+        .get(system::TRUNCATE, &system_key(&[row.id]))
+        .is_some()
+    {
+        let why = "the space has truncate record";
+        return Err(errors::cannot_drop_space(&row.name, why));
+    }
     Ok(())
 }
 

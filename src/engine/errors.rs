@@ -66,10 +66,14 @@ pub(crate) fn unsupported(feature: &str) -> Error {
     Error::unsupported(PRODUCT, feature)
 }
 
+/// 5, for a collation by its name or number.
+pub(crate) fn unsupported_collation(collation: &str) -> Error {
+    unsupported(&format!("collation '{collation}'"))
+}
+
 /// 5, for an option of a field or of an index part.
 pub(crate) fn unsupported_option(of: &str, option: &str) -> Error {
     match option {
-        "collation" => unsupported("collations other than 'none' and 'binary'"),
         "path" => unsupported("index parts inside a field ('path')"),
         _ => unsupported(&format!("the {of} option '{option}'")),
     }

@@ -5,6 +5,7 @@
 //!    36         7, 113             35, 148   18, 19, 23…        3
 //! ```
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use vestibule_actors::engine::{Outcome, Reply};
@@ -119,6 +120,28 @@ impl EmbeddedEngine {
                     .count(),
             })
         })
+    }
+
+    /// A tuple by its place in an index, from either end.
+    ///
+    /// # Errors
+    ///
+    /// 36, 35, 148.
+    pub(crate) fn nth(
+        &self,
+        space: &str,
+        index: Target<'_>,
+        is_reverse: bool,
+        at: usize,
+    ) -> Result<Option<Tuple>, Error> {
+        let space = self.definitions.resolve(Target::Name(space))?;
+        let index = space.index(index)?.id;
+        let everything = (Bound::Unbounded, Bound::Unbounded);
+        self.saw_range(space.id, index, || (Bound::Unbounded, Bound::Unbounded));
+        Ok(self.look(|sight| {
+            let mut walk = sight.range(space.id, index, everything, is_reverse);
+            walk.nth(at).map(|(_, tuple)| tuple.clone())
+        }))
     }
 
     /// Checks a key that has to be whole.

@@ -297,3 +297,16 @@ fn a_space_that_was_truncated_can_be_dropped() {
     rig.reopen();
     assert!(rig.insert(&(1, 1)).starts_with("36: "));
 }
+
+#[test]
+fn the_row_of_a_truncation_goes_before_that_of_its_space() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    rig.call("box.space.s:truncate", &NONE);
+    remove(&mut rig, 288, &(512, 0));
+    assert_eq!(
+        remove(&mut rig, 280, &(512,)),
+        "11: Can't drop space 's': the space has truncate record"
+    );
+    assert_eq!(remove(&mut rig, 330, &(512,)), "[[512, 1]]");
+    assert!(remove(&mut rig, 280, &(512,)).starts_with("[[512, "));
+}

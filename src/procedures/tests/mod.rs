@@ -53,6 +53,7 @@ macro_rules! table {
 }
 
 mod sequences;
+mod spaces;
 
 /// Parts of an index on a space with fields `id`, `name` and `x`, as the catalogue shows them.
 fn parts(given: V) -> String {
@@ -133,7 +134,19 @@ fn parts_are_read_in_all_of_luas_ways() {
         ),
         (
             list![table! { field = 2, collation = "unicode" }],
-            "5: vestibule does not support collations other than 'none' and 'binary'",
+            "5: vestibule does not support collation 'unicode'",
+        ),
+        (
+            list![table! { field = 2, collation = "klingon" }],
+            "1: Illegal parameters, options.parts[1]: collation was not found by name 'klingon'",
+        ),
+        (
+            list![table! { field = "x.tags[*]", type = "string" }],
+            "5: vestibule does not support index parts inside a field ('path')",
+        ),
+        (
+            list![list!["[2].a", "string"]],
+            "5: vestibule does not support index parts inside a field ('path')",
         ),
         (
             list![table! { field = 2, path = "a.b" }],
@@ -457,6 +470,15 @@ fn an_index_is_altered_renamed_and_dropped() {
         call(&mut rig, "sk:alter", &list![table! { unique = true }]),
         r#"3: Duplicate key exists in unique index "sk" in space "s" with old tuple - [1, "a"] and new tuple - [2, "a"]"#
     );
+    assert_eq!(
+        call(
+            &mut rig,
+            "sk:alter",
+            &list![table! { id = 1, unique = true }]
+        ),
+        "32: Don't know how to update both id and unique"
+    );
+    assert_eq!(call(&mut rig, "sk:alter", &list![table! { id = 1 }]), "[]");
     assert_eq!(call(&mut rig, "sk:len", &list![]), "[2]");
     let parts = list![table! { field = 3, type = "unsigned", exclude_null = true }];
     let changed = table! { name = "n", parts = parts };
