@@ -60,8 +60,8 @@ pub const TRANSACTION_RANGES_MAX: usize = 256;
 /// Memory of a turn's record that is kept for the next one, in bytes.
 pub const RECORD_KEPT_MAX: usize = 4 << 20;
 
-/// Tuples and finished spaces that one step of a checkpoint looks at: Tx may have to wait for it.
-pub const CHECKPOINT_STEP_TUPLES_MAX: usize = 2000;
+/// Rows and finished spaces that one step of a checkpoint looks at: Tx may have to wait for it.
+pub const CHECKPOINT_STEP_ROWS_MAX: usize = 2000;
 
 /// Bytes that one step of a checkpoint copies; the last tuple may go beyond.
 pub const CHECKPOINT_STEP_BYTES_MAX: usize = 256 << 10;
