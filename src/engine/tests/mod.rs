@@ -2,6 +2,7 @@
 
 mod damage;
 mod ddl;
+mod faults;
 mod index_kinds;
 mod model;
 mod paging;
