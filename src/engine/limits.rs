@@ -66,8 +66,8 @@ pub const IMPORT_TURN_ROWS: usize = 1000;
 /// Bytes of rows that a load puts into one turn; the last one may go beyond.
 pub const IMPORT_TURN_BYTES: usize = 1 << 20;
 
-/// Tuples and finished spaces that one step of a checkpoint looks at: Tx may have to wait for it.
-pub const CHECKPOINT_STEP_TUPLES_MAX: usize = 2000;
+/// Rows and finished spaces that one step of a checkpoint looks at: Tx may have to wait for it.
+pub const CHECKPOINT_STEP_ROWS_MAX: usize = 2000;
 
 /// Bytes that one step of a checkpoint copies; the last tuple may go beyond.
 pub const CHECKPOINT_STEP_BYTES_MAX: usize = 256 << 10;

@@ -349,8 +349,10 @@ impl Engine for EmbeddedEngine {
             journal: journal.clone(),
             storage: Arc::new(Disk),
             directory: self.options.data_dir.clone(),
+            step_rows_max: limits::CHECKPOINT_STEP_ROWS_MAX,
             count: self.options.checkpoints.count.max(1),
             newest: recovered.checkpoint.filter(|_| !force),
+            needless: Vec::new(),
         };
         let (options, bytes) = (&self.options.checkpoints, recovered.journal_bytes);
         let checkpointer = Checkpointer::start(task, options, bytes, force);
