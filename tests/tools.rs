@@ -153,6 +153,42 @@ fn a_directory_without_data_is_refused_and_not_made() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+/// The limit's signal kills the process with half of it written, or is ignored, as this process was
+/// told by its parent: then the write fails.
+#[test]
+fn a_load_that_meets_a_full_disk_leaves_the_directory_as_it_was() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    fill(&server);
+    assert!(server.terminate().success());
+    let before = run_well(&directory, &["dump"], b"");
+    let rows = (10_000..20_000)
+        .map(|key| format!("{{\"space\":\"rows\",\"tuple\":[{key},1]}}\n"))
+        .collect::<String>();
+    fs::write(directory.path().join("rows.jsonl"), rows).expect("it can be written");
+    let stopped = std::process::Command::new("prlimit")
+        .args(["--fsize=50000:50000", env!("CARGO_BIN_EXE_vestibule")])
+        .args(["load", "--data", "data", "--input", "rows.jsonl"])
+        .current_dir(directory.path())
+        .output();
+    let stopped = stopped.expect("prlimit (util-linux) can be run");
+    assert!(!stopped.status.success());
+    let told = text(&stopped.stderr);
+    let is_told = told.contains("is the disk full?") && told.contains("nothing was loaded");
+    assert!(is_told || stopped.status.code().is_none(), "{told}");
+    let report = run_well(&directory, &["check"], b"");
+    assert!(report.ends_with("sound\n"), "{report}");
+    assert_eq!(run_well(&directory, &["dump"], b""), before);
+
+    let load = ["load", "--input", "rows.jsonl"];
+    run_well(&directory, &load, b"");
+    let report = run_well(&directory, &["check"], b"");
+    assert!(
+        report.contains("11004 rows") && !report.contains("left by"),
+        "{report}"
+    );
+}
+
 #[test]
 fn damage_is_told_by_check_and_crossed_by_dump_only_if_that_is_forced() {
     let directory = Directory::new();

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vestibule_actors::engine::{Engine, Fault, Outcome, Progress, Reply};
 use vestibule_actors::serving::Solos;
-use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{Body, Store, Target};
+use vestibule_wire::{Error, ErrorCode};
 
 use super::build::{self, Refusal};
 use super::checkpoint::{self, Loaded};
@@ -483,7 +483,11 @@ impl Import {
 
     fn commit(&mut self) -> Result<(), Error> {
         (self.rows, self.bytes) = (0, 0);
-        self.engine.commit()
+        // An error 40 says less than the journal's own words.
+        self.engine.commit().map_err(|error| {
+            let reason = self.engine.failure.take();
+            reason.map_or(error, |reason| Error::new(ErrorCode::WAL_IO, reason))
+        })
     }
 
     /// Makes everything that was put part of the directory, and durable.
@@ -492,8 +496,11 @@ impl Import {
     ///
     /// The disk's: nothing of it is there then.
     pub(crate) fn finish(mut self) -> Result<(), Fault> {
-        self.commit()
-            .map_err(|error| self.engine.failure.clone().unwrap_or(error.to_string()))?;
+        if let Err(error) = self.commit() {
+            let reason = error.message().to_owned();
+            self.abandon()?;
+            return Err(reason.into());
+        }
         let staged = self.staged().ok_or("there is no journal")?;
         self.base.adopt(staged)?;
         Ok(())
