@@ -20,7 +20,7 @@ use super::{CheckpointError, list};
 use crate::engine::image::Image;
 use crate::engine::journal::storage::Storage;
 use crate::engine::journal::{Journal, new_salt};
-use crate::engine::limits::CHECKPOINT_ATTEMPTS_MAX;
+use crate::engine::limits::{CHECKPOINT_ATTEMPTS_MAX, CHECKPOINT_STEP_BYTES_MAX};
 
 /// What a checkpoint is made from, and where.
 pub(in crate::engine) struct Task {
@@ -88,11 +88,7 @@ impl Task {
         };
         let mut writer = Writer::begin(self.storage.as_ref(), &self.directory, header)?;
         let mut payload = Payload::default();
-        for (space, rows) in &outline.system {
-            payload.clear();
-            rows.iter().for_each(|row| payload.push(row));
-            writer.block(*space, &payload)?;
-        }
+        write_system(&outline, &mut writer, &mut payload)?;
         let mut scan = Scan::new(&outline, self.step_rows_max);
         let reaches = loop {
             if is_stopping() {
@@ -179,6 +175,26 @@ impl Task {
         let synced = self.storage.sync_directory(&self.directory);
         synced.map_err(CheckpointError::io("sync", &self.directory))
     }
+}
+
+/// Writes the rows of system spaces; at least one block for each, which tells that it was there.
+fn write_system(
+    outline: &Outline,
+    writer: &mut Writer<'_>,
+    payload: &mut Payload,
+) -> Result<(), CheckpointError> {
+    for (space, rows) in &outline.system {
+        payload.clear();
+        for row in rows {
+            if payload.bytes.len() >= CHECKPOINT_STEP_BYTES_MAX {
+                writer.block(*space, payload)?;
+                payload.clear();
+            }
+            payload.push(row);
+        }
+        writer.block(*space, payload)?;
+    }
+    Ok(())
 }
 
 /// Removes files that an earlier run has begun and not finished.
