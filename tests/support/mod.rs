@@ -140,6 +140,17 @@ impl Server {
         assert!(status.success());
     }
 
+    /// Bounds the size of files that it may write, in bytes: the disk is full for it.
+    pub fn limit_files(&self, size: &str) {
+        let status = Command::new("prlimit")
+            .args([
+                format!("--pid={}", self.pid()),
+                format!("--fsize={size}:unlimited"),
+            ])
+            .status();
+        assert!(status.expect("prlimit (util-linux) can be run").success());
+    }
+
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         let began = Instant::now();

@@ -1,6 +1,8 @@
 //! The engine as Tx drives it, over a journal in a directory of its own.
 
+mod damage;
 mod ddl;
+mod faults;
 mod index_kinds;
 mod model;
 mod paging;
