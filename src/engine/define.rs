@@ -15,6 +15,8 @@ use super::build::{self, Built, Refusal};
 use super::image::{Debris, Image, Space};
 use super::index::{IndexDef, IndexKind, PRIMARY, Part};
 use super::key::Key;
+use super::sequence::Generator;
+use super::sequence::rows::AttachmentRow;
 use super::space::SpaceDef;
 use super::system;
 use super::system::rows::{IndexRow, SpaceRow};
@@ -30,10 +32,13 @@ impl Image {
         built: &mut Vec<Built>,
         debris: &mut Debris,
     ) -> Result<(), Error> {
-        let def = self
+        let mut def = self
             .space_row(id)?
             .map(|row| define(&row, &self.index_rows(id)?))
             .transpose()?;
+        if let Some(def) = &mut def {
+            def.generator = self.generator(id)?;
+        }
         let mut old = self.spaces.remove(&id);
         if let Some(old) = &old {
             self.names.remove(&old.def.name);
@@ -98,6 +103,16 @@ impl Image {
         let rows = self.space(system::SPACE).map(|space| &space.rows);
         let row = rows.and_then(|rows| rows.get(&system_key(&[id])));
         row.map(|row| SpaceRow::decode(row)).transpose()
+    }
+
+    fn generator(&self, id: u32) -> Result<Option<Generator>, Error> {
+        let rows = self.space(system::SPACE_SEQUENCE).map(|space| &space.rows);
+        let row = rows.and_then(|rows| rows.get(&system_key(&[id])));
+        let row = row.map(|row| AttachmentRow::decode(row)).transpose()?;
+        Ok(row.map(|row| Generator {
+            sequence: row.sequence,
+            field: row.field,
+        }))
     }
 
     fn index_rows(&self, id: u32) -> Result<Vec<IndexRow>, Error> {

@@ -3,7 +3,7 @@
 //! ```text
 //!   journal ── replay ──┐
 //!   turn ─── commit ────┴─▶ apply ─▶ spaces ◀── read view
-//!                             └ rows of _space, _index: spaces are defined anew
+//!                             └ rows of _space, _index, …: spaces are defined anew
 //! ```
 //!
 //! It is all that a read view needs, so the definitions live inside it.
@@ -285,14 +285,14 @@ impl Aftermath {
         // Keys of these spaces begin with the number of the space that they are about.
         let about = key.first_number() as u32;
         match space {
-            system::SPACE | system::INDEX => {
+            system::SPACE | system::INDEX | system::SPACE_SEQUENCE => {
                 self.is_schema_changed = true;
                 if !self.redefined.contains(&about) {
                     self.redefined.push(about);
                 }
             }
             system::TRUNCATE if change.is_some() => self.truncated.push(about),
-            system::USER => self.is_schema_changed = true,
+            system::USER | system::SEQUENCE => self.is_schema_changed = true,
             _ => {}
         }
     }

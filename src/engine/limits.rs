@@ -46,18 +46,33 @@ pub const OPEN_TRANSACTIONS_MAX: usize = 4096;
 /// may go beyond.
 pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 
-/// What it takes to keep one change of one index, in bytes, about.
+/// Bytes of what all open transactions may have changed and seen together. Beyond, changes are refused,
+/// and what is seen is remembered as whole indexes.
+pub const TRANSACTIONS_BYTES_MAX: usize = 256 << 20;
+
+/// What it takes to keep one key that was changed or seen, in bytes, about.
 pub const TRANSACTION_CHANGE_BYTES: usize = 64;
 
 /// Single keys that are remembered as seen by one transaction. Beyond, whole indexes are.
 pub const TRANSACTION_POINTS_MAX: usize = 50_000;
 
+/// Bytes of keys that are remembered as seen by one transaction. Beyond, whole indexes are.
+pub const TRANSACTION_SEEN_BYTES_MAX: usize = 8 << 20;
+
 /// Ranges that are remembered as seen of one index. Beyond, the whole index is.
 pub const TRANSACTION_RANGES_MAX: usize = 256;
+
+/// Most arguments of a call: what fits on a stack of Lua.
+pub const CALL_ARGUMENTS_MAX: usize = 8000;
+
+/// Most values, nested ones counted, of one argument that is read by a procedure, such as a table of
+/// options: some for each of [`FORMAT_FIELDS_MAX`] fields.
+pub const CALL_VALUES_MAX: usize = 1 << 18;
 
 /// Memory of a turn's record that is kept for the next one, in bytes.
 pub const RECORD_KEPT_MAX: usize = 4 << 20;
 
+const _: () = assert!(TRANSACTION_BYTES_MAX <= TRANSACTIONS_BYTES_MAX);
 const _: () = assert!(VIEW_STEP_BYTES_MAX < REPLY_SIZE_MAX);
 const _: () = assert!(TUPLE_SIZE_MAX_DEFAULT < REPLY_SIZE_MAX);
 

@@ -21,6 +21,7 @@
 //! | `scan` | SELECT, from iterator and key to a range |
 //! | `execute` | requests |
 //! | `ddl`, `system` | the system spaces, and what may be written there |
+//! | `sequence` | numbers handed out one by one |
 //! | `transaction` | interactive transactions, and what they have seen |
 //! | `record` | a turn as bytes |
 //! | `journal` | records on disk |
@@ -43,6 +44,7 @@ pub mod limits;
 mod print;
 mod record;
 mod scan;
+pub(crate) mod sequence;
 pub(crate) mod space;
 pub(crate) mod system;
 #[cfg(test)]

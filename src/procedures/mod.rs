@@ -3,6 +3,7 @@
 //! ```text
 //!   box.schema.space.create           ─▶ schema
 //!   box.schema.user.create, drop, …   ─▶ users
+//!   box.schema.sequence.*             ─▶ sequences ◀─ box.sequence.<name>:<method>
 //!   box.space.<name>:<method>         ─▶ spaces ─┬ create_index, format, …   rows of system spaces
 //!                                                └ insert, select, …         the engine's requests
 //!   vestibule.debug.*                 ─▶ debug, for demonstrations and tests only
@@ -12,9 +13,11 @@
 //! there does so here.
 
 mod args;
+mod attachments;
 mod debug;
 mod indexes;
 mod schema;
+mod sequences;
 mod spaces;
 #[cfg(test)]
 mod tests;
@@ -33,7 +36,12 @@ type EngineCall<'a> = Call<'a, EmbeddedEngine>;
 type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
 
 /// By their whole names.
-const FUNCTIONS: [(&str, Function); 6] = [
+const FUNCTIONS: [(&str, Function); 10] = [
+    // The older name.
+    ("box.schema.create_space", schema::create_space),
+    ("box.schema.sequence.alter", sequences::alter),
+    ("box.schema.sequence.create", sequences::create),
+    ("box.schema.sequence.drop", sequences::drop),
     ("box.schema.space.create", schema::create_space),
     ("box.schema.user.create", users::create),
     ("box.schema.user.drop", users::drop),
@@ -43,7 +51,10 @@ const FUNCTIONS: [(&str, Function); 6] = [
 ];
 
 /// By the beginnings of their names.
-const FAMILIES: [(&str, Function); 1] = [("box.space.", spaces::call)];
+const FAMILIES: [(&str, Function); 2] = [
+    ("box.sequence.", sequences::call),
+    ("box.space.", spaces::call),
+];
 
 /// The procedures of a server with the embedded engine.
 #[must_use]

@@ -13,7 +13,7 @@ use crate::engine::layer::Sight;
 use crate::engine::limits::SPACE_ID_MAX;
 use crate::engine::space::Field;
 use crate::engine::system::rows::{Refuse, SpaceRow};
-use crate::engine::{ddl, system};
+use crate::engine::{EmbeddedEngine, ddl, system};
 
 const OPTIONS: [&str; 9] = [
     "if_not_exists",
@@ -74,13 +74,7 @@ fn space_row(
     user: &str,
     options: &Options<'_>,
 ) -> Result<(SpaceRow, bool), Error> {
-    for refused in ["temporary", "is_local", "is_sync"] {
-        if options.flag(refused)? {
-            return Err(errors::unsupported(&format!(
-                "the space option '{refused}'"
-            )));
-        }
-    }
+    refuse_flags(options)?;
     let format = options
         .get("format")
         .map(|format| read_format(format, name, errors::cannot_create_space))
@@ -111,7 +105,27 @@ fn space_row(
     Ok((row, wanted.is_none()))
 }
 
-fn owner(sight: Sight<'_>, caller: &str, options: &Options<'_>) -> Result<u64, Error> {
+/// Refuses what makes another kind of space.
+///
+/// # Errors
+///
+/// 5
+pub(super) fn refuse_flags(options: &Options<'_>) -> Result<(), Error> {
+    for refused in ["temporary", "is_local", "is_sync"] {
+        if options.flag(refused)? {
+            let what = format!("the space option '{refused}'");
+            return Err(errors::unsupported(&what));
+        }
+    }
+    Ok(())
+}
+
+/// The number of the user that is told, or else of the caller.
+///
+/// # Errors
+///
+/// 45
+pub(super) fn owner(sight: Sight<'_>, caller: &str, options: &Options<'_>) -> Result<u64, Error> {
     let users = ddl::users(sight)?;
     let by_name = |name: &str| {
         users
@@ -133,6 +147,15 @@ fn owner(sight: Sight<'_>, caller: &str, options: &Options<'_>) -> Result<u64, E
             found.ok_or_else(|| errors::no_such_user(&name))
         }
     }
+}
+
+/// The number of the user that makes something.
+///
+/// # Errors
+///
+/// None, while the system's rows are whole.
+pub(super) fn owner_of(engine: &EmbeddedEngine, user: &str) -> Result<u64, Error> {
+    engine.look(|sight| owner(sight, user, &Options::default()))
 }
 
 /// One beyond the largest number that was given so far.
@@ -190,7 +213,10 @@ fn read_field(at: usize, field: &Value<'_>, space: &str, refuse: Refuse) -> Resu
     for option in field.names() {
         let is_harmless = match option {
             "name" | "type" | "is_nullable" | "nullable_action" => true,
-            "collation" => is_binary(field.get(option)),
+            "collation" => {
+                check_collation(field.get(option), &format!("format[{at}]"))?;
+                true
+            }
             _ => false,
         };
         if !is_harmless {
@@ -204,12 +230,28 @@ fn read_field(at: usize, field: &Value<'_>, space: &str, refuse: Refuse) -> Resu
     })
 }
 
-/// Whether a collation orders by bytes, as all strings are ordered here.
-pub(super) fn is_binary(collation: Option<&Value<'_>>) -> bool {
-    match collation {
-        None | Some(Value::Nil) => true,
-        Some(Value::Str(name)) => matches!(*name, "none" | "binary"),
-        Some(value) => matches!(value.as_uint(), Some(0 | 3)),
+/// Refuses a collation that does not order by bytes, as all strings are ordered here.
+///
+/// # Errors
+///
+/// 5 for one that Tarantool has, else 1.
+pub(super) fn check_collation(collation: Option<&Value<'_>>, place: &str) -> Result<(), Error> {
+    let name = match collation {
+        None | Some(Value::Nil) => return Ok(()),
+        Some(Value::Str(name)) => (*name).to_owned(),
+        Some(value) => match value.as_uint() {
+            Some(0 | 3) => return Ok(()),
+            number => number.map_or_else(String::new, |number| number.to_string()),
+        },
+    };
+    let lower = name.to_ascii_lowercase();
+    match &*lower {
+        "none" | "binary" => Ok(()),
+        // `unicode`, `unicode_ci` and those of languages, `unicode_de__phonebook_s1`.
+        _ if lower.starts_with("unicode") => Err(errors::unsupported_collation(&name)),
+        _ => Err(illegal(format_args!(
+            "{place}: collation was not found by name '{name}'"
+        ))),
     }
 }
 

@@ -76,6 +76,8 @@ pub(crate) fn select(rng: &mut Rng, space: &mut Known) -> Request {
     let (id, index) = index(rng, space);
     let iterator = match rng.below(20) {
         0 => 7 + rng.below(5) as u64,
+        // From 14 on, there are none.
+        1 => rng.of(&[14, 255, 1000]),
         _ => rng.below(7) as u64,
     };
     let key = key(rng, index.as_ref(), Range::All);

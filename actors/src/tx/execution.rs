@@ -45,6 +45,7 @@ impl<E: Engine> Execution<'_, E> {
                 let id = TransactionId(*self.transactions);
                 self.engine.begin(id, &options)?;
                 self.streams.entry(self.key()).transaction = Some(id);
+                self.streams.note_begin(self.key());
                 Ok(Outcome::Done)
             }
             Body::Commit | Body::Rollback => {

@@ -395,7 +395,10 @@ fn refuse_option(of: &str, option: &str, reader: &mut Reader<'_>) -> Result<(), 
     let value = reader.skip().map_err(malformed)?;
     let is_harmless = match option {
         // These two order by bytes, as all strings are ordered here.
-        "collation" => matches!(value, [0x00 | 0x03 | 0xc0]),
+        "collation" if !matches!(value, [0x00 | 0x03 | 0xc0]) => {
+            return Err(errors::unsupported_collation(collation_name(value)));
+        }
+        "collation" => true,
         "sort_order" => value == b"\xa3asc",
         "nullable_action" => true,
         _ => matches!(value, [0xc0]),
@@ -404,6 +407,15 @@ fn refuse_option(of: &str, option: &str, reader: &mut Reader<'_>) -> Result<(), 
         return Ok(());
     }
     Err(errors::unsupported_option(of, option))
+}
+
+/// The name of a collation, which rows tell by number.
+fn collation_name(number: &[u8]) -> &'static str {
+    match number {
+        [1] => "unicode",
+        [2] => "unicode_ci",
+        _ => "of a language",
+    }
 }
 
 impl UserRow {

@@ -368,7 +368,7 @@ fn what_is_wrong_with_an_index_is_told_in_tarantools_order() {
 }
 
 #[test]
-fn a_space_keeps_its_row_while_it_has_a_truncate_record() {
+fn the_row_of_a_truncation_goes_before_that_of_its_space() {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
     rig.call("box.space.s:truncate", &NONE);
     remove(&mut rig, 288, &(512, 0));
@@ -376,4 +376,6 @@ fn a_space_keeps_its_row_while_it_has_a_truncate_record() {
         remove(&mut rig, 280, &(512,)),
         "11: Can't drop space 's': the space has truncate record"
     );
+    assert_eq!(remove(&mut rig, 330, &(512,)), "[[512, 1]]");
+    assert!(remove(&mut rig, 280, &(512,)).starts_with("[[512, "));
 }

@@ -48,9 +48,12 @@ macro_rules! list {
 
 macro_rules! table {
     ($($name:ident = $value:expr),* $(,)?) => {
-        V::Table(BTreeMap::from([$((stringify!($name), V::from($value))),*]))
+        V::Table(std::collections::BTreeMap::from([$((stringify!($name), V::from($value))),*]))
     };
 }
+
+mod sequences;
+mod spaces;
 
 /// Parts of an index on a space with fields `id`, `name` and `x`, as the catalogue shows them.
 fn parts(given: V) -> String {
@@ -131,7 +134,19 @@ fn parts_are_read_in_all_of_luas_ways() {
         ),
         (
             list![table! { field = 2, collation = "unicode" }],
-            "5: vestibule does not support collations other than 'none' and 'binary'",
+            "5: vestibule does not support collation 'unicode'",
+        ),
+        (
+            list![table! { field = 2, collation = "klingon" }],
+            "1: Illegal parameters, options.parts[1]: collation was not found by name 'klingon'",
+        ),
+        (
+            list![table! { field = "x.tags[*]", type = "string" }],
+            "5: vestibule does not support index parts inside a field ('path')",
+        ),
+        (
+            list![list!["[2].a", "string"]],
+            "5: vestibule does not support index parts inside a field ('path')",
         ),
         (
             list![table! { field = 2, path = "a.b" }],
