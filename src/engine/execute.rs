@@ -173,10 +173,11 @@ impl EmbeddedEngine {
         Ok(space)
     }
 
-    /// Checks a tuple that is to be stored.
+    /// Checks a tuple that is to be stored, its fields before whether there is an index for it.
     #[inline]
-    fn admit(&self, space: &SpaceDef, primary: &IndexDef, tuple: &[u8]) -> Result<Key, Error> {
+    fn admit(&self, space: &SpaceDef, tuple: &[u8]) -> Result<Key, Error> {
         space.check(tuple)?;
+        let primary = space.primary()?;
         if tuple.len() > self.options.tuple_size_max {
             return Err(errors::tuple_too_large(tuple.len()));
         }
@@ -209,7 +210,7 @@ impl EmbeddedEngine {
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
         let space = self.definitions.resolve(store.space)?;
-        let key = self.admit(space, space.primary()?, store.tuple)?;
+        let key = self.admit(space, store.tuple)?;
         if existing == Existing::Refuse {
             self.check_free(space, space.primary()?, &key, store.tuple)?;
         }
@@ -326,10 +327,9 @@ impl EmbeddedEngine {
         };
         let names = |name: &str| space.field_number(name);
         let new = update::apply(&old, update.ops, update.index_base, &names, Mode::Update)?;
-        let primary = space.primary()?;
-        let new_key = self.admit(space, primary, &new)?;
+        let new_key = self.admit(space, &new)?;
         if new_key != key {
-            self.check_free(space, primary, &new_key, &new)?;
+            self.check_free(space, space.primary()?, &new_key, &new)?;
             return Err(errors::primary_key_update(&space.name));
         }
         let space = space.clone();
@@ -375,8 +375,7 @@ impl EmbeddedEngine {
 
     fn upsert(&mut self, upsert: &Upsert<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
         let space = self.writable(upsert.space)?;
-        let primary = space.primary()?;
-        let key = self.admit(space, primary, upsert.tuple)?;
+        let key = self.admit(space, upsert.tuple)?;
         let names = |name: &str| space.field_number(name);
         let old = self.stored(space.id, PRIMARY, &key);
         let new = match &old {
@@ -387,7 +386,7 @@ impl EmbeddedEngine {
             Some(old) => {
                 let base = upsert.index_base;
                 let new = update::apply(old, upsert.ops, base, &names, Mode::Upsert)?;
-                if self.admit(space, primary, &new)? != key {
+                if self.admit(space, &new)? != key {
                     log::debug!("{}", errors::primary_key_update(&space.name));
                     return nothing(reply);
                 }

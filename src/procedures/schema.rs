@@ -12,7 +12,7 @@ use crate::engine::field::FieldType;
 use crate::engine::layer::Sight;
 use crate::engine::limits::SPACE_ID_MAX;
 use crate::engine::space::Field;
-use crate::engine::system::rows::SpaceRow;
+use crate::engine::system::rows::{Refuse, SpaceRow};
 use crate::engine::{EmbeddedEngine, ddl, system};
 
 const OPTIONS: [&str; 9] = [
@@ -77,7 +77,7 @@ fn space_row(
     refuse_flags(options)?;
     let format = options
         .get("format")
-        .map(|format| read_format(format, name))
+        .map(|format| read_format(format, name, errors::cannot_create_space))
         .transpose()?;
     let field_count = options.uint("field_count")?.unwrap_or(0);
     let field_count = u32::try_from(field_count).map_err(|_| illegal("field_count is too big"))?;
@@ -169,29 +169,36 @@ fn next_id(sight: Sight<'_>) -> u32 {
 }
 
 /// Reads a format as Lua callers write it: `{name = …, type = …}`, `{'id', 'unsigned'}`, `'id'`.
-pub(super) fn read_format(format: &Value<'_>, space: &str) -> Result<Vec<Field>, Error> {
+pub(super) fn read_format(
+    format: &Value<'_>,
+    space: &str,
+    refuse: Refuse,
+) -> Result<Vec<Field>, Error> {
     let Value::List(fields) = format else {
         return Err(illegal(
             "options parameter 'format' should be of type table",
         ));
     };
-    let read = |(at, field)| read_field(at, field, space);
+    let read = |(at, field)| read_field(at, field, space, refuse);
     (1..).zip(fields).map(read).collect()
 }
 
-fn read_field(at: usize, field: &Value<'_>, space: &str) -> Result<Field, Error> {
+fn read_field(at: usize, field: &Value<'_>, space: &str, refuse: Refuse) -> Result<Field, Error> {
     let name = field
         .as_str()
         .or_else(|| field.get("name").or(field.at(1)).and_then(Value::as_str));
     let name =
         name.ok_or_else(|| illegal(format_args!("format[{at}]: name (string) is expected")))?;
+    if name.is_empty() {
+        return Err(refuse(space, &format!("field {at} name is not specified")));
+    }
     let kind = field
         .get("type")
         .or(field.at(2))
         .map_or(Some("any"), Value::as_str);
     let unknown = || {
         let why = format!("field {at} has unknown field type");
-        errors::cannot_alter_space(space, &why)
+        refuse(space, &why)
     };
     let kind = kind.and_then(FieldType::from_name).ok_or_else(unknown)?;
     let is_nullable = match field.get("is_nullable") {

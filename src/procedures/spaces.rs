@@ -12,10 +12,10 @@ use super::args::{Args, Options, Value, illegal};
 use super::schema::{owner, read_format, refuse_flags, second_number};
 use super::{EngineCall, altered, attachments, indexes, no_result, raw_result};
 use crate::engine::define::system_key;
-use crate::engine::index::PRIMARY;
+use crate::engine::index::{IndexKind, PRIMARY};
 use crate::engine::layer::Sight;
 use crate::engine::system::rows::{SpaceRow, encode_format};
-use crate::engine::{ddl, system};
+use crate::engine::{ddl, errors, system};
 
 const ALTER_OPTIONS: [&str; 6] = [
     "name",
@@ -136,7 +136,7 @@ fn format(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
         encode_format(&row.format, &mut out);
         return raw_result(call, &out);
     }
-    row.format = read_format(&format, space)?;
+    row.format = read_format(&format, space, errors::cannot_alter_space)?;
     put(call, &row)
 }
 
@@ -158,7 +158,7 @@ fn alter(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
             .look(|sight| owner(sight, &call.caller.user, &options))?;
     }
     if let Some(format) = options.get("format") {
-        row.format = read_format(format, space)?;
+        row.format = read_format(format, space, errors::cannot_alter_space)?;
     }
     put(call, &row)
 }
@@ -220,25 +220,35 @@ fn execute(call: &mut EngineCall<'_>, body: Body<'_>) -> Result<Outcome, Error> 
     call.engine.execute(&request, &mut call.reply)
 }
 
+/// In Lua a method of an index that is not there is looked for before its arguments are.
+fn check_index(call: &EngineCall<'_>, place: Place<'_>) -> Result<(), Error> {
+    let space = call.engine.definition(Target::Name(place.space))?;
+    space.index(place.index).map(drop)
+}
+
 /// Calls whose result is the request's: a tuple, or nothing.
 fn data(call: &mut EngineCall<'_>, place: Place<'_>, method: &str) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let (space, index) = (Target::Name(place.space), place.index);
+    if !matches!(method, "insert" | "replace" | "upsert") {
+        check_index(call, place)?;
+    }
     let array = |at: usize, what: &str| {
         let found = args.raw(at).filter(|raw| is_array(raw));
         found.ok_or_else(|| illegal(format_args!("{what} should be a table")))
     };
+    let tuple = || array(0, "tuple").map_err(|_| errors::tuple_not_array());
     let key = key_arg(&args, 0);
     // Fields are counted from 1, as in Lua.
     let index_base = 1;
     let body = match method {
         "insert" => Body::Insert(Store {
             space,
-            tuple: array(0, "tuple")?,
+            tuple: tuple()?,
         }),
         "replace" => Body::Replace(Store {
             space,
-            tuple: array(0, "tuple")?,
+            tuple: tuple()?,
         }),
         "delete" => Body::Delete(Delete {
             space,
@@ -278,6 +288,7 @@ fn data(call: &mut EngineCall<'_>, place: Place<'_>, method: &str) -> Result<Out
 
 /// `:select([key [, {iterator = …, limit = …, offset = …}]])`: one result, the list of tuples.
 fn select(call: &mut EngineCall<'_>, place: Place<'_>) -> Result<Outcome, Error> {
+    check_index(call, place)?;
     let args = Args::read(call.args)?;
     let key = key_arg(&args, 0);
     let options = args.options(1, &["iterator", "limit", "offset"])?;
@@ -348,6 +359,16 @@ fn edge(
     of_key: Walking,
 ) -> Result<Outcome, Error> {
     let key = key_arg(&Args::read(call.args)?, 0);
+    let space = call.engine.definition(Target::Name(place.space))?;
+    let index = space.index(place.index)?;
+    if index.kind == IndexKind::Hash {
+        let feature = if of_all == Walking::Ge {
+            "min()"
+        } else {
+            "max()"
+        };
+        return Err(errors::index_feature(index, &space.name, feature));
+    }
     let walking = if *key == [0x90] { of_all } else { of_key };
     let select = Select {
         key: &key,
