@@ -12,7 +12,7 @@ use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
 use crate::cli::{JournalSyncArg, ServeArgs, SoloPolicyArg};
 use crate::engine::journal::{self, JournalSync};
-use crate::engine::{EmbeddedEngine, EngineOptions};
+use crate::engine::{CheckpointOptions, EmbeddedEngine, EngineOptions};
 use crate::procedures;
 
 /// The signal that a file grew beyond its limit, on Linux.
@@ -51,7 +51,12 @@ pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
     })
 }
 
-fn init_logger(filter: &str) {
+/// Installs the logger of the process, which writes to stderr.
+///
+/// # Panics
+///
+/// If there is one already.
+pub fn init_logger(filter: &str) {
     env_logger::Builder::new()
         .parse_filters(filter)
         .format_timestamp_millis()
@@ -130,6 +135,11 @@ fn engine_options(args: &ServeArgs) -> EngineOptions {
             JournalSyncArg::Never => JournalSync::Never,
         },
         force_recovery: args.force_recovery,
+        checkpoints: CheckpointOptions {
+            journal_size_bytes: Some(args.checkpoint_journal_size).filter(|size| *size > 0),
+            interval: Some(args.checkpoint_interval).filter(|interval| !interval.is_zero()),
+            count: usize::from(args.checkpoint_count),
+        },
         tuple_size_max: args.tuple_size_max,
         ..EngineOptions::new(&args.data)
     }
@@ -139,7 +149,7 @@ fn engine_options(args: &ServeArgs) -> EngineOptions {
 fn instance_uuid(data: &Path) -> io::Result<String> {
     let path = data.join("instance-uuid");
     match fs::read_to_string(&path) {
-        Ok(text) if text.trim().len() == 36 => {
+        Ok(text) if is_uuid(text.trim()) => {
             if !journal::has_journal(data) {
                 log::warn!(
                     "{} was used before, but holds no journal: no data",
@@ -164,6 +174,15 @@ fn instance_uuid(data: &Path) -> io::Result<String> {
         }
         Err(fault) => Err(fault),
     }
+}
+
+/// Whether a text is a UUID as it is usually written.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 /// A random UUID, version 4.

@@ -143,13 +143,16 @@ impl Catalogue {
     ///
     /// # Errors
     ///
-    /// 35 or 148 for an index that is not there, 1 for an iterator that does not exist, 18 or 31 for a
-    /// key that does not fit.
+    /// 148 for an index that is not there by name, 1 for an iterator that does not exist, 35 for an
+    /// index that is not there by number, 18 or 31 for a key that does not fit, in this order.
     pub fn select(&self, select: &Select<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
             Target::Id(id) => Error::no_such_space(id),
             Target::Name(name) => Error::no_such_space(name),
         })?;
+        if let Target::Id(_) = select.index {
+            Walk::from_code(select.iterator)?;
+        }
         let by_name = space.resolve_index(select.index)?;
         let walk = Walk::from_code(select.iterator)?;
         let key = read_key(select.key)?;

@@ -13,7 +13,7 @@ use crate::engine::layer::Sight;
 use crate::engine::limits::SPACE_ID_MAX;
 use crate::engine::space::Field;
 use crate::engine::system::rows::SpaceRow;
-use crate::engine::{ddl, system};
+use crate::engine::{EmbeddedEngine, ddl, system};
 
 const OPTIONS: [&str; 9] = [
     "if_not_exists",
@@ -133,6 +133,15 @@ fn owner(sight: Sight<'_>, caller: &str, options: &Options<'_>) -> Result<u64, E
             found.ok_or_else(|| errors::no_such_user(&name))
         }
     }
+}
+
+/// The number of the user that makes something.
+///
+/// # Errors
+///
+/// None, while the system's rows are whole.
+pub(super) fn owner_of(engine: &EmbeddedEngine, user: &str) -> Result<u64, Error> {
+    engine.look(|sight| owner(sight, user, &Options::default()))
 }
 
 /// One beyond the largest number that was given so far.

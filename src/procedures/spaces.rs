@@ -10,7 +10,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
 use super::schema::{read_format, second_number};
-use super::{EngineCall, altered, indexes, no_result, raw_result};
+use super::{EngineCall, altered, attachments, indexes, no_result, raw_result};
 use crate::engine::define::system_key;
 use crate::engine::index::PRIMARY;
 use crate::engine::layer::Sight;
@@ -93,6 +93,7 @@ fn drop_space(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> 
         let [indexes, spaces, truncations] = [system::INDEX, system::SPACE, system::TRUNCATE]
             .map(|id| engine.definition(Target::Id(id)));
         let (indexes, spaces, truncations) = (indexes?, spaces?, truncations?);
+        attachments::detach(engine, row.id, reply)?;
         // The primary index goes last: the others need it.
         let rows = engine.look(|sight| ddl::index_rows(sight, row.id))?;
         for index in rows.iter().rev() {

@@ -308,6 +308,7 @@ impl Engine for ScriptedEngine {
         progress(Progress {
             done: 40,
             total: 100,
+            ..Progress::default()
         });
         self.script
             .change(|stage| stage.log.push("recovering".to_owned()));

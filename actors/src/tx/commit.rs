@@ -7,6 +7,7 @@ impl<E: Engine> TxCore<E> {
     /// Commits the turn so far and tells everyone who was in it.
     pub(super) fn commit(&mut self) {
         let result = self.engine.commit();
+        self.settle_begun(result.is_ok());
         match &result {
             Ok(()) => {
                 if self.engine.schema_version() != self.schema_version {
@@ -29,6 +30,24 @@ impl<E: Engine> TxCore<E> {
         }
         for settle in self.settles.drain(..) {
             settle(result.clone());
+        }
+    }
+
+    /// A client whose BEGIN is answered with the turn's error has no transaction.
+    fn settle_begun(&mut self, is_committed: bool) {
+        for key in self.streams.take_begun() {
+            if is_committed {
+                continue;
+            }
+            let Some(transaction) = self.streams.take_transaction(key) else {
+                continue;
+            };
+            if let Some(id) = transaction.live() {
+                self.engine.rollback_transaction(id);
+            }
+            if let Some(timer) = transaction.timer {
+                self.deadlines.clear(timer);
+            }
         }
     }
 

@@ -87,6 +87,7 @@ impl<E: Engine> Execution<'_, E> {
         let timer = deadline.map(|at| self.deadlines.set(timed, at));
         let transaction = Transaction::new(id, self.is_read_only, timer);
         self.streams.entry(self.key()).transaction = Some(transaction);
+        self.streams.note_begin(self.key());
         Ok(Outcome::Done)
     }
 

@@ -86,6 +86,8 @@ pub(super) struct Stream {
 pub(super) struct Streams {
     streams: BTreeMap<Key, Stream>,
     gone: usize,
+    /// Where transactions began in this turn.
+    begun: Vec<Key>,
 }
 
 impl Streams {
@@ -142,6 +144,16 @@ impl Streams {
         self.streams
             .get_mut(&key)
             .filter(|stream| stream.running.is_some())
+    }
+
+    /// A transaction began in a stream.
+    pub(super) fn note_begin(&mut self, key: Key) {
+        self.begun.push(key);
+    }
+
+    /// Where transactions began since this was asked last.
+    pub(super) fn take_begun(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.begun)
     }
 
     /// Takes the transaction of a stream, which is then at its end.
