@@ -246,9 +246,11 @@ fn time_limits_of_the_command_line_reach_requests_and_transactions() {
     let mut peer = server.connect();
     let slow = RequestBuilder::call(1, "vestibule.debug.sleep", &[0x91, 60]);
     assert_eq!(peer.ask(&slow).error_code(), Some(78));
+    let name = b"request_timeout";
+    let forever = [&[0x92, 0xa0 | name.len() as u8], &name[..], &[0]].concat();
+    assert_eq!(peer.call("vestibule.set", &forever).code, 0);
     let begin = RequestBuilder::new(RequestType::Begin, 2).stream(1);
     assert_eq!(peer.ask(&begin).code, 0);
-    // The transaction is older than its statement, so its time is over first.
     assert_eq!(peer.ask(&slow.stream(1)).error_code(), Some(231));
     let commit = RequestBuilder::new(RequestType::Commit, 3).stream(1);
     assert_eq!(peer.ask(&commit).error_code(), Some(231));

@@ -295,6 +295,10 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
             "watches_per_connection_max",
             limits::WATCHES_PER_CONNECTION_MAX as u64,
         ),
+        (
+            "reservations_per_connection_max",
+            limits::RESERVATIONS_PER_CONNECTION_MAX as u64,
+        ),
     ]
     .into_iter()
     .map(|(name, value)| LimitRow { name, value })
