@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use support::{Directory, Server, command, wait_until};
 use vestibule_actors::testing::RequestBuilder;
+use vestibule_wire::keys::RequestType;
 
 fn block(server: &Server, seconds: u8) -> vestibule_actors::testing::Peer {
     let mut blocker = server.connect();
@@ -220,4 +221,26 @@ fn time_limits_come_from_the_command_line_and_are_shown() {
         let row = shown[0].iter().find(|row| row.name == name);
         assert_eq!(row.map(|row| row.value), Some(value), "{name}");
     }
+}
+
+#[test]
+fn time_limits_of_the_command_line_reach_requests_and_transactions() {
+    let directory = Directory::new();
+    let arguments = [
+        "--request-timeout=200ms",
+        "--transaction-timeout=200ms",
+        "--shutdown-grace-period=0",
+    ];
+    let server = Server::start(directory.path(), &arguments);
+    let mut peer = server.connect();
+    let slow = RequestBuilder::call(1, "vestibule.debug.sleep", &[0x91, 60]);
+    assert_eq!(peer.ask(&slow).error_code(), Some(78));
+    let name = b"request_timeout";
+    let forever = [&[0x92, 0xa0 | name.len() as u8], &name[..], &[0]].concat();
+    assert_eq!(peer.call("vestibule.set", &forever).code, 0);
+    let begin = RequestBuilder::new(RequestType::Begin, 2).stream(1);
+    assert_eq!(peer.ask(&begin).code, 0);
+    assert_eq!(peer.ask(&slow.stream(1)).error_code(), Some(231));
+    let commit = RequestBuilder::new(RequestType::Commit, 3).stream(1);
+    assert_eq!(peer.ask(&commit).error_code(), Some(231));
 }

@@ -104,6 +104,7 @@ impl Image {
                         total,
                         ..Progress::default()
                     });
+                    true
                 });
                 match built {
                     Ok(tree) => space.secondaries[at].1 = tree,
@@ -171,7 +172,7 @@ fn kept(old: Option<&mut Space>, def: &SpaceDef, index: &IndexDef) -> Result<Tre
     if index.id != PRIMARY {
         return Ok(Tree::default());
     }
-    build::build(index, old.rows.tuples(), &mut |_| ())
+    build::build(index, old.rows.tuples(), &mut |_| true)
         .map_err(|refusal| refusal.error(def, index, own))
 }
 

@@ -77,6 +77,10 @@ pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
             "watches_per_connection_max",
             limits::WATCHES_PER_CONNECTION_MAX as u64,
         ),
+        (
+            "reservations_per_connection_max",
+            limits::RESERVATIONS_PER_CONNECTION_MAX as u64,
+        ),
     ]
     .map(|(name, value)| (name, value, None))
     .into_iter()

@@ -57,7 +57,9 @@ impl<E: Engine> Execution<'_, E> {
     pub(super) fn run(&mut self, body: Body<'_>) -> Result<Outcome, Error> {
         let open = self.transaction();
         match body {
-            Body::Begin(_) if open.is_some() => Err(Error::active_transaction()),
+            Body::Begin(_) if open.is_some_and(|own| !own.is_over) => {
+                Err(Error::active_transaction())
+            }
             Body::Begin(options) => self.begin(&options),
             Body::Commit | Body::Rollback => self.end(matches!(body, Body::Commit)),
             body => {

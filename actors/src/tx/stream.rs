@@ -13,6 +13,7 @@ use vestibule_wire::Error;
 use super::deadlines::TimerId;
 use super::messages::Entry;
 use crate::engine::{Caller, Ticket, TransactionId};
+use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
 
 /// A connection and one of its streams.
 pub(super) type Key = (u64, u64);
@@ -43,6 +44,8 @@ pub(crate) struct Transaction {
     pub(super) aborted: Option<Box<Error>>,
     /// Its deadline, while it lives.
     pub(super) timer: Option<TimerId>,
+    /// Its client takes it for ended: BEGIN may take its place.
+    pub(super) is_over: bool,
 }
 
 /// What is left to do when a transaction was aborted.
@@ -61,6 +64,7 @@ impl Transaction {
             is_read_only,
             aborted: None,
             timer,
+            is_over: false,
         }
     }
 
@@ -119,6 +123,20 @@ impl Streams {
             let transaction = stream.transaction.as_ref();
             transaction.is_some_and(|own| own.live().is_some())
         })
+    }
+
+    /// The client of an aborted transaction takes it for ended.
+    pub(super) fn mark_over(&mut self, key: Key) {
+        let own = self.streams.range((key.0, 0)..=(key.0, u64::MAX)).count();
+        if own > 2 * TRANSACTIONS_PER_CONNECTION_MAX {
+            // Nobody leaves so many behind by accident: the bound counts for more.
+            self.take_transaction(key);
+            return;
+        }
+        let stream = self.streams.get_mut(&key);
+        if let Some(transaction) = stream.and_then(|own| own.transaction.as_mut()) {
+            transaction.is_over = true;
+        }
     }
 
     /// The deadline of a transaction has expired.

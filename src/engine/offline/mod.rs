@@ -195,10 +195,12 @@ impl Contents {
                         total,
                         ..Progress::default()
                     });
+                    true
                 });
                 let name = (&space.def.name, &index.name);
                 match built {
-                    Ok(_) => {}
+                    // Nobody cancels it here.
+                    Ok(_) | Err(Refusal::Cancelled) => {}
                     Err(Refusal::Unfit) => on_duplicate(format!(
                         "space '{}': a row has no key in index '{}'",
                         name.0, name.1

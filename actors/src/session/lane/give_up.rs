@@ -2,7 +2,7 @@
 //! by its session, whatever Tx does.
 //!
 //! ```text
-//!   Tx has not begun it ─▶ taken back: it does not happen, and leaves its transaction as it is
+//!   Tx has not begun it ─▶ taken back: it does not happen; its transaction goes on (not after a kill)
 //!   Tx has begun it ─────▶ abandoned: outcome unknown; its token says so, Tx hears of it with the next
 //!                          batch and stops what can be stopped; its transaction is aborted
 //! ```
@@ -49,17 +49,20 @@ impl Why {
 
     /// What becomes of its transaction.
     fn fate(self, own: &GivenUp) -> Fate {
+        let error = || match self {
+            Self::Timeout => Error::transaction_timeout(),
+            Self::Killed => Error::cancelled(),
+        };
         let is_kept = !own.was_begun && self == Self::Timeout;
         match (own.pending.effect, own.pending.limit) {
             _ if own.pending.stream == 0 => Fate::Untouched,
-            (Effect::Opened, _) if own.was_begun => Fate::Forgotten,
-            (Effect::Closed(_), _) if own.was_begun => Fate::Untouched,
+            (Effect::Opened, _) if own.was_begun => Fate::Ended(error()),
             (Effect::Opened, _) => Fate::Untouched,
-            (_, Limit::Request) if is_kept => Fate::Untouched,
-            _ => Fate::Aborted(match self {
-                Self::Timeout => Error::transaction_timeout(),
-                Self::Killed => Error::cancelled(),
-            }),
+            // Whatever COMMIT and ROLLBACK are answered, the transaction is over.
+            (Effect::Closed(_), _) if own.was_begun => Fate::Untouched,
+            (Effect::Closed(_), _) => Fate::Ended(error()),
+            (Effect::None, Limit::Request) if is_kept => Fate::Untouched,
+            (Effect::None, _) => Fate::Aborted(error()),
         }
     }
 }
@@ -170,8 +173,8 @@ impl LaneCell {
             if state.settle(pending) {
                 session.wake();
             }
-            // A COMMIT or ROLLBACK that Tx has begun ends the transaction in any case.
-            if !(own.was_begun && matches!(pending.effect, Effect::Closed(_))) {
+            // COMMIT and ROLLBACK end the transaction in any case.
+            if !matches!(pending.effect, Effect::Closed(_)) {
                 state.undo(pending);
             }
             let header = ReplyHeader {
@@ -185,5 +188,96 @@ impl LaneCell {
         self.publish_counts(&self.state.borrow());
         self.flush_dirty();
         self.resume_stalled();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use vestibule_wire::keys::RequestType;
+
+    use super::*;
+    use crate::admission::Class;
+    use crate::tx::claim::RequestId;
+
+    const NOTHING: Effect = Effect::None;
+    const BEGIN: Effect = Effect::Opened;
+    const COMMIT: Effect = Effect::Closed(None);
+
+    fn given_up(effect: Effect, limit: Limit, was_begun: bool) -> GivenUp {
+        let pending = Pending {
+            session: 0,
+            connection: 1,
+            sync: 1,
+            stream: 1,
+            request: RequestType::Replace,
+            class: Class::Write,
+            procedure: None,
+            bytes: 0,
+            effect,
+            since: Instant::now(),
+            limit,
+        };
+        let id = RequestId {
+            index: 0,
+            generation: 1,
+        };
+        GivenUp {
+            id,
+            pending,
+            was_begun,
+        }
+    }
+
+    fn fate_name(fate: &Fate) -> String {
+        match fate {
+            Fate::Untouched => "untouched".to_owned(),
+            Fate::Ended(error) => format!("ended {}", error.code().0),
+            Fate::Aborted(error) => format!("aborted {}", error.code().0),
+        }
+    }
+
+    #[test]
+    fn what_the_client_is_told_and_what_becomes_of_its_transaction() {
+        use Limit::{Request, Transaction};
+        use Why::{Killed, Timeout};
+        let rows = [
+            // Tx has not begun it: it does not happen.
+            (Timeout, NOTHING, Request, false, 78, "untouched"),
+            (Timeout, NOTHING, Transaction, false, 231, "aborted 231"),
+            (Timeout, BEGIN, Request, false, 78, "untouched"),
+            (Timeout, COMMIT, Request, false, 78, "ended 231"),
+            (Timeout, COMMIT, Transaction, false, 231, "ended 231"),
+            (Killed, NOTHING, Request, false, 32, "aborted 32"),
+            (Killed, COMMIT, Request, false, 32, "ended 32"),
+            (Killed, BEGIN, Request, false, 32, "untouched"),
+            // Tx has begun it: nobody knows.
+            (Timeout, NOTHING, Request, true, 78, "aborted 231"),
+            (Timeout, NOTHING, Transaction, true, 231, "aborted 231"),
+            (Timeout, BEGIN, Request, true, 78, "ended 231"),
+            (Killed, NOTHING, Request, true, 32, "aborted 32"),
+            (Killed, BEGIN, Request, true, 32, "ended 32"),
+            // It may be committed, so nobody is told that it is aborted.
+            (Timeout, COMMIT, Request, true, 78, "untouched"),
+            (Timeout, COMMIT, Transaction, true, 78, "untouched"),
+            (Killed, COMMIT, Request, true, 32, "untouched"),
+        ];
+        for (why, effect, limit, was_begun, code, fate) in rows {
+            let own = given_up(effect, limit, was_begun);
+            let name = format!("{why:?} {effect:?} {limit:?} {was_begun}");
+            let error = why.error(&own);
+            assert_eq!(error.code().0, code, "{name}");
+            assert_eq!(fate_name(&why.fate(&own)), fate, "{name}");
+            let is_unknown = error.fields().iter().any(|(field, _)| *field == "outcome");
+            assert_eq!(is_unknown, was_begun && code != 231, "{name}");
+        }
+    }
+
+    #[test]
+    fn outside_of_streams_there_is_no_transaction_to_end() {
+        let mut own = given_up(NOTHING, Limit::Request, true);
+        own.pending.stream = 0;
+        assert_eq!(fate_name(&Why::Killed.fate(&own)), "untouched");
     }
 }
