@@ -53,6 +53,35 @@ pub struct ServeArgs {
         default_value = "127.0.0.1:3301"
     )]
     pub listen: Vec<SocketAddr>,
+    /// Address for administrators, with places that no client can take; may be repeated. Without it,
+    /// when all places for clients are taken, connections that may be an administrator's get one of
+    /// the administrators' places for 2 s, and keep it if they call `vestibule.*` meanwhile.
+    #[arg(
+        long,
+        env = "VESTIBULE_ADMIN_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        value_parser = address
+    )]
+    pub admin_listen: Vec<SocketAddr>,
+    /// Most connections of clients; 0 takes as many as there are descriptors for (ulimit -n, raised at
+    /// the start as far as it goes). Those beyond are told error 116 and closed.
+    #[arg(
+        long,
+        env = "VESTIBULE_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub max_connections: usize,
+    /// Most memory for the buffers of all connections together, in bytes: beyond it, those with large
+    /// ones are not read until there is room again.
+    #[arg(
+        long,
+        env = "VESTIBULE_CONNECTIONS_MEMORY_MAX",
+        value_name = "BYTES",
+        default_value_t = vestibule_actors::limits::CONNECTIONS_MEMORY_MAX_DEFAULT
+    )]
+    pub connections_memory_max: usize,
     /// Directory of journal and checkpoints; made if it is not there.
     #[arg(
         long,
@@ -200,6 +229,16 @@ pub struct ServeArgs {
         value_parser = duration
     )]
     pub half_frame_timeout: Duration,
+    /// How long a connection may go without a user logging in before it is closed; 0 for ever. Only of
+    /// use where `guest` may do nothing.
+    #[arg(
+        long,
+        env = "VESTIBULE_AUTHENTICATION_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub authentication_timeout: Duration,
     /// How long replies may wait for a client that reads nothing before its connection is closed; 0 for
     /// ever.
     #[arg(

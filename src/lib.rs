@@ -12,6 +12,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod descriptors;
 pub mod engine;
 pub mod procedures;
 pub mod server;

@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::signal::unix;
-use vestibule_actors::config::{Administrators, HoldLimits, SoloPolicy, TimeLimits};
+use vestibule_actors::config::{
+    Administrators, ConnectionLimits, HoldLimits, SoloPolicy, TimeLimits,
+};
 use vestibule_actors::serving::Role;
 use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
 use crate::cli::{JournalSyncArg, ServeArgs, SoloPolicyArg};
+use crate::descriptors;
 use crate::engine::journal::{self, JournalSync};
 use crate::engine::{CheckpointOptions, EmbeddedEngine, EngineOptions};
 use crate::procedures;
@@ -68,6 +72,7 @@ fn warn_of_open_door(config: &Config) {
     for address in config
         .listen
         .iter()
+        .chain(&config.admin_listen)
         .filter(|address| !address.ip().is_loopback())
     {
         log::warn!(
@@ -87,6 +92,13 @@ fn prepare_data(data: &Path) -> io::Result<()> {
 fn config(args: &ServeArgs) -> io::Result<Config> {
     Ok(Config {
         listen: args.listen.clone(),
+        admin_listen: args.admin_listen.clone(),
+        connection_limits: ConnectionLimits {
+            descriptors: descriptors::raise_limit(),
+            connections_max: args.max_connections,
+            memory_max: args.connections_memory_max,
+            ..ConnectionLimits::default()
+        },
         session_threads: usize::from(args.session_threads),
         instance_uuid: instance_uuid(&args.data)?,
         role: if args.read_only {
@@ -110,6 +122,7 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
         tx_stall_after: args.tx_stall_after,
         time_limits: TimeLimits {
             half_frame: args.half_frame_timeout,
+            authentication: args.authentication_timeout,
             unread: args.unread_timeout,
             idle: args.idle_timeout,
         },
@@ -203,17 +216,20 @@ fn random_uuid() -> io::Result<String> {
 }
 
 /// What the first-time user needs next. Tests read the first line.
+fn join(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
 fn print_welcome(runtime: &RuntimeHandle, args: &ServeArgs) {
-    let addresses: Vec<_> = runtime
-        .addresses()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
     println!(
         "vestibule {} listens on {}",
         env!("CARGO_PKG_VERSION"),
-        addresses.join(", ")
+        join(runtime.addresses())
     );
+    if !runtime.admin_addresses().is_empty() {
+        println!("administrators at {}", join(runtime.admin_addresses()));
+    }
     println!(
         "data in {}, journal synced {}",
         args.data.display(),

@@ -166,7 +166,7 @@ fn a_full_journal_shows_in_the_status_until_it_is_resumed() {
     assert_eq!(peer.call("box.schema.space.create", &name).code, 0);
     let primary = [&[0x91, 0xa7][..], b"primary"].concat();
     assert_eq!(peer.call("box.space.rows:create_index", &primary).code, 0);
-    limit_files(&server, "4096");
+    server.limit_files("4096");
     let mut key = 0;
     wait_until("the journal is full", || {
         key += 1;
@@ -187,7 +187,7 @@ fn a_full_journal_shows_in_the_status_until_it_is_resumed() {
             .data::<Vec<(u64, u64)>>(),
         [(1, 1)]
     );
-    limit_files(&server, "unlimited");
+    server.limit_files("unlimited");
     assert_eq!(peer.call("vestibule.journal.resume", &[0x90]).code, 0);
     assert_eq!(peer.ask(&RequestBuilder::replace(1, key)).code, 0);
     wait_until("the status says that it is over", || {
@@ -195,17 +195,6 @@ fn a_full_journal_shows_in_the_status_until_it_is_resumed() {
             .call("vestibule.state", &[0x90])
             .error_mentions("journal failed")
     });
-}
-
-/// Bounds the size of files that the server may write, in bytes.
-fn limit_files(server: &Server, size: &str) {
-    let status = std::process::Command::new("prlimit")
-        .args([
-            format!("--pid={}", server.pid()),
-            format!("--fsize={size}:unlimited"),
-        ])
-        .status();
-    assert!(status.expect("prlimit (util-linux) can be run").success());
 }
 
 #[derive(Debug, serde::Deserialize)]

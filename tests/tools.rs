@@ -38,7 +38,7 @@ fn run_well(directory: &Directory, arguments: &[&str], input: &[u8]) -> String {
 }
 
 /// A space by `[unsigned]` with an index by the second field, a user, and a thousand rows, some of
-/// them with what JSON does not have.
+/// them with what JSON does not have. Half of it is in a checkpoint.
 fn fill(server: &Server) {
     let mut peer = server.connect();
     for (procedure, args) in [
@@ -57,6 +57,9 @@ fn fill(server: &Server) {
         assert_eq!(reply.code, 0, "{procedure}: {:?}", reply.error_text());
     }
     for key in 0..1000 {
+        if key == 500 {
+            assert_eq!(peer.call("box.snapshot", &[0x90]).code, 0);
+        }
         assert_eq!(peer.ask(&RequestBuilder::replace(key, key)).code, 0);
     }
     for odd in [
@@ -90,6 +93,7 @@ fn what_a_server_wrote_is_dumped_loaded_and_served_again() {
 
     let report = run_well(&from, &["check"], b"");
     assert!(report.contains("space 512 'rows': 1004 rows"), "{report}");
+    assert!(report.contains(".ckpt: "), "{report}");
     assert!(report.ends_with("sound\n"), "{report}");
     let dump = run_well(&from, &["dump"], b"");
     run_well(&from, &["dump", "--output", "dump.jsonl"], b"");
@@ -98,6 +102,20 @@ fn what_a_server_wrote_is_dumped_loaded_and_served_again() {
 
     run_well(&to, &["load"], dump.as_bytes());
     assert_eq!(run_well(&to, &["dump"], b""), dump);
+    // All of it is there already, in a checkpoint or behind it.
+    run_well(&from, &["load"], dump.as_bytes());
+    let more = b"{\"space\":\"rows\",\"tuple\":[5000,1,null]}";
+    run_well(&from, &["load"], more);
+    let report = run_well(&from, &["check"], b"");
+    assert!(
+        report.contains("1005 rows") && report.ends_with("sound\n"),
+        "{report}"
+    );
+    let server = Server::start(from.path(), &[]);
+    let row = server.connect().ask(&RequestBuilder::select(1, 5000));
+    assert_eq!(row.data::<Vec<(u64, u64, ())>>(), [(5000, 1, ())]);
+    assert!(server.terminate().success());
+
     let server = Server::start(to.path(), &[]);
     assert_eq!(everything(&server), rows);
     let mut peer = server.connect();
@@ -135,12 +153,49 @@ fn a_directory_without_data_is_refused_and_not_made() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+/// The limit's signal kills the process with half of it written, or is ignored, as this process was
+/// told by its parent: then the write fails.
+#[test]
+fn a_load_that_meets_a_full_disk_leaves_the_directory_as_it_was() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    fill(&server);
+    assert!(server.terminate().success());
+    let before = run_well(&directory, &["dump"], b"");
+    let rows = (10_000..20_000)
+        .map(|key| format!("{{\"space\":\"rows\",\"tuple\":[{key},1]}}\n"))
+        .collect::<String>();
+    fs::write(directory.path().join("rows.jsonl"), rows).expect("it can be written");
+    let stopped = std::process::Command::new("prlimit")
+        .args(["--fsize=50000:50000", env!("CARGO_BIN_EXE_vestibule")])
+        .args(["load", "--data", "data", "--input", "rows.jsonl"])
+        .current_dir(directory.path())
+        .output();
+    let stopped = stopped.expect("prlimit (util-linux) can be run");
+    assert!(!stopped.status.success());
+    let told = text(&stopped.stderr);
+    let is_told = told.contains("is the disk full?") && told.contains("nothing was loaded");
+    assert!(is_told || stopped.status.code().is_none(), "{told}");
+    let report = run_well(&directory, &["check"], b"");
+    assert!(report.ends_with("sound\n"), "{report}");
+    assert_eq!(run_well(&directory, &["dump"], b""), before);
+
+    let load = ["load", "--input", "rows.jsonl"];
+    run_well(&directory, &load, b"");
+    let report = run_well(&directory, &["check"], b"");
+    assert!(
+        report.contains("11004 rows") && !report.contains("left by"),
+        "{report}"
+    );
+}
+
 #[test]
 fn damage_is_told_by_check_and_crossed_by_dump_only_if_that_is_forced() {
     let directory = Directory::new();
     let server = Server::start(directory.path(), &[]);
     fill(&server);
     assert!(server.terminate().success());
+    // The checkpoint is the base of the newest file of the journal.
     let journal = newest_journal(&directory.path().join("data"));
     let mut bytes = fs::read(&journal).expect("there is a journal");
     let middle = bytes.len() / 2;

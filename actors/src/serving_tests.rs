@@ -106,3 +106,23 @@ fn every_change_nudges() {
     drop(Solos::new(cell.clone()).enter("x"));
     assert_eq!(nudges.load(Ordering::Relaxed), 2);
 }
+
+#[test]
+fn loading_tells_rows_and_their_rate_as_its_reason() {
+    let begin = Instant::now();
+    let cell = ServingCell::new(Role::Primary, begin);
+    let progress = |rows| Progress {
+        done: rows,
+        total: 1000,
+        rows,
+    };
+    cell.loading_progress(progress(0), begin);
+    assert_eq!(cell.situation(begin).reason, "starting");
+    let later = begin + Duration::from_secs(2);
+    cell.loading_progress(progress(500), later);
+    let situation = cell.situation(later);
+    assert_eq!(situation.reason, "recovering: 500 rows, 250 rows/s");
+    assert_eq!(situation.progress.and_then(Progress::share), Some(0.5));
+    cell.ready(later);
+    assert_eq!(cell.situation(later).reason, "");
+}

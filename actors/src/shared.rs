@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use crate::acceptor::Places;
 use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::engine::ReadView;
 use crate::events::Events;
 use crate::serving::ServingCell;
 use crate::session::LaneHandle;
+use crate::session::memory::Memory;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
 use crate::tx::mark::Mark;
@@ -26,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) supervisor: OnceLock<SupervisorHandle>,
     pub(crate) lanes: OnceLock<Vec<LaneHandle>>,
     pub(crate) counters: Vec<LaneCounters>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
     /// Moves while Tx does.
     pub(crate) mark: Mark,
@@ -44,7 +48,6 @@ pub(crate) struct Shared {
 /// What one session arbiter tells about itself.
 pub(crate) struct LaneCounters {
     pub(crate) claims: Arc<Claims>,
-    pub(crate) connections: AtomicUsize,
     pub(crate) in_flight: AtomicUsize,
 }
 
@@ -62,20 +65,26 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, cell: Arc<ServingCell>, claims: Vec<Arc<Claims>>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        cell: Arc<ServingCell>,
+        places: Places,
+        claims: Vec<Arc<Claims>>,
+    ) -> Self {
         let counters = claims.into_iter().map(|claims| LaneCounters {
             claims,
-            connections: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
         });
         Self {
             events: Events::new(&config),
+            memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
             config,
             cell,
             transitions: TransitionLog::default(),
             supervisor: OnceLock::new(),
             lanes: OnceLock::new(),
             counters: counters.collect(),
+            places: Arc::new(places),
             started: Instant::now(),
             mark: Mark::default(),
             reservations: ReservationList::default(),
@@ -152,10 +161,7 @@ impl Shared {
     }
 
     pub(crate) fn connection_count(&self) -> usize {
-        self.counters
-            .iter()
-            .map(|lane| lane.connections.load(Ordering::Relaxed))
-            .sum()
+        self.places.count()
     }
 
     pub(crate) fn in_flight_count(&self) -> usize {

@@ -7,7 +7,7 @@
 //!           the server under test, or `floor`: a thread that answers every request by a constant
 //! ```
 //!
-//! The other modes measure the [door](door) itself: accepting, idle connections, changes of state, storms.
+//! The other modes measure the [door] itself: accepting, idle connections, changes of state, storms.
 //!
 //! The generator shares the machine with the server, so it is one thread that pays per batch and
 //! not per request: one read, one write and one look at the clock for all that a connection has

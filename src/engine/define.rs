@@ -196,7 +196,7 @@ fn remove_duplicates(
 ///
 /// # Errors
 ///
-/// 24, 27 or 152 if they contradict each other.
+/// 24 or 27 if they contradict each other.
 pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef, Error> {
     let primary = indexes.iter().find(|index| index.id == PRIMARY);
     let primary = primary.map_or(&[][..], |primary| &primary.parts);

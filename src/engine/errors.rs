@@ -16,6 +16,7 @@ const ALTER_SPACE: ErrorCode = ErrorCode(12);
 const INDEX_TYPE: ErrorCode = ErrorCode(13);
 const MODIFY_INDEX: ErrorCode = ErrorCode(14);
 const DROP_PRIMARY_KEY: ErrorCode = ErrorCode(17);
+const TUPLE_NOT_ARRAY: ErrorCode = ErrorCode(22);
 const INDEX_PART_TYPE_MISMATCH: ErrorCode = ErrorCode(24);
 const MORE_THAN_ONE_TUPLE: ErrorCode = ErrorCode(41);
 const DROP_USER: ErrorCode = ErrorCode(44);
@@ -66,10 +67,14 @@ pub(crate) fn unsupported(feature: &str) -> Error {
     Error::unsupported(PRODUCT, feature)
 }
 
+/// 5, for a collation by its name or number.
+pub(crate) fn unsupported_collation(collation: &str) -> Error {
+    unsupported(&format!("collation '{collation}'"))
+}
+
 /// 5, for an option of a field or of an index part.
 pub(crate) fn unsupported_option(of: &str, option: &str) -> Error {
     match option {
-        "collation" => unsupported("collations other than 'none' and 'binary'"),
         "path" => unsupported("index parts inside a field ('path')"),
         _ => unsupported(&format!("the {of} option '{option}'")),
     }
@@ -129,6 +134,11 @@ pub(crate) fn exact_match(expected: usize, found: u32) -> Error {
     let message =
         format!("Invalid key part count in an exact match (expected {expected}, got {found})");
     Error::new(ErrorCode::EXACT_MATCH, message)
+}
+
+/// 22
+pub(crate) fn tuple_not_array() -> Error {
+    Error::new(TUPLE_NOT_ARRAY, "Tuple/Key must be MsgPack array")
 }
 
 /// 23

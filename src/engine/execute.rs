@@ -5,6 +5,7 @@
 //!    36         7, 113             35, 148   18, 19, 23…        3
 //! ```
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use vestibule_actors::engine::{Outcome, Reply};
@@ -121,6 +122,28 @@ impl EmbeddedEngine {
         })
     }
 
+    /// A tuple by its place in an index, from either end.
+    ///
+    /// # Errors
+    ///
+    /// 36, 35, 148.
+    pub(crate) fn nth(
+        &self,
+        space: &str,
+        index: Target<'_>,
+        is_reverse: bool,
+        at: usize,
+    ) -> Result<Option<Tuple>, Error> {
+        let space = self.definitions.resolve(Target::Name(space))?;
+        let index = space.index(index)?.id;
+        let everything = (Bound::Unbounded, Bound::Unbounded);
+        self.saw_range(space.id, index, || (Bound::Unbounded, Bound::Unbounded));
+        Ok(self.look(|sight| {
+            let mut walk = sight.range(space.id, index, everything, is_reverse);
+            walk.nth(at).map(|(_, tuple)| tuple.clone())
+        }))
+    }
+
     /// Checks a key that has to be whole.
     ///
     /// # Errors
@@ -150,10 +173,11 @@ impl EmbeddedEngine {
         Ok(space)
     }
 
-    /// Checks a tuple that is to be stored.
+    /// Checks a tuple that is to be stored, its fields before whether there is an index for it.
     #[inline]
-    fn admit(&self, space: &SpaceDef, primary: &IndexDef, tuple: &[u8]) -> Result<Key, Error> {
+    fn admit(&self, space: &SpaceDef, tuple: &[u8]) -> Result<Key, Error> {
         space.check(tuple)?;
+        let primary = space.primary()?;
         if tuple.len() > self.options.tuple_size_max {
             return Err(errors::tuple_too_large(tuple.len()));
         }
@@ -186,7 +210,7 @@ impl EmbeddedEngine {
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
         let space = self.definitions.resolve(store.space)?;
-        let key = self.admit(space, space.primary()?, store.tuple)?;
+        let key = self.admit(space, store.tuple)?;
         if existing == Existing::Refuse {
             self.check_free(space, space.primary()?, &key, store.tuple)?;
         }
@@ -303,10 +327,9 @@ impl EmbeddedEngine {
         };
         let names = |name: &str| space.field_number(name);
         let new = update::apply(&old, update.ops, update.index_base, &names, Mode::Update)?;
-        let primary = space.primary()?;
-        let new_key = self.admit(space, primary, &new)?;
+        let new_key = self.admit(space, &new)?;
         if new_key != key {
-            self.check_free(space, primary, &new_key, &new)?;
+            self.check_free(space, space.primary()?, &new_key, &new)?;
             return Err(errors::primary_key_update(&space.name));
         }
         let space = space.clone();
@@ -352,8 +375,7 @@ impl EmbeddedEngine {
 
     fn upsert(&mut self, upsert: &Upsert<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
         let space = self.writable(upsert.space)?;
-        let primary = space.primary()?;
-        let key = self.admit(space, primary, upsert.tuple)?;
+        let key = self.admit(space, upsert.tuple)?;
         let names = |name: &str| space.field_number(name);
         let old = self.stored(space.id, PRIMARY, &key);
         let new = match &old {
@@ -364,7 +386,7 @@ impl EmbeddedEngine {
             Some(old) => {
                 let base = upsert.index_base;
                 let new = update::apply(old, upsert.ops, base, &names, Mode::Upsert)?;
-                if self.admit(space, primary, &new)? != key {
+                if self.admit(space, &new)? != key {
                     log::debug!("{}", errors::primary_key_update(&space.name));
                     return nothing(reply);
                 }

@@ -48,8 +48,8 @@ pub const OPEN_TRANSACTIONS_MAX: usize = 4096;
 /// may go beyond.
 pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 
-/// Bytes of what all open transactions may have changed and seen together. Beyond, changes are refused,
-/// and what is seen is remembered as whole indexes.
+/// Bytes of what all open transactions may have changed and seen together. Beyond, changes are
+/// refused, and what is seen is remembered as whole indexes.
 pub const TRANSACTIONS_BYTES_MAX: usize = 256 << 20;
 
 /// What it takes to keep one key that was changed or seen, in bytes, about.
@@ -67,8 +67,8 @@ pub const TRANSACTION_RANGES_MAX: usize = 256;
 /// Most arguments of a call: what fits on a stack of Lua.
 pub const CALL_ARGUMENTS_MAX: usize = 8000;
 
-/// Most values, nested ones counted, of one argument that is read by a procedure, such as a table of
-/// options: some for each of [`FORMAT_FIELDS_MAX`] fields.
+/// Most values, nested ones counted, of one argument that is read by a procedure, such as a table
+/// of options: some for each of [`FORMAT_FIELDS_MAX`] fields.
 pub const CALL_VALUES_MAX: usize = 1 << 18;
 
 /// Memory of a turn's record that is kept for the next one, in bytes.
@@ -80,8 +80,8 @@ pub const IMPORT_TURN_ROWS: usize = 1000;
 /// Bytes of rows that a load puts into one turn; the last one may go beyond.
 pub const IMPORT_TURN_BYTES: usize = 1 << 20;
 
-/// Tuples and finished spaces that one step of a checkpoint looks at: Tx may have to wait for it.
-pub const CHECKPOINT_STEP_TUPLES_MAX: usize = 2000;
+/// Rows and finished spaces that one step of a checkpoint looks at: Tx may have to wait for it.
+pub const CHECKPOINT_STEP_ROWS_MAX: usize = 2000;
 
 /// Bytes that one step of a checkpoint copies; the last tuple may go beyond.
 pub const CHECKPOINT_STEP_BYTES_MAX: usize = 256 << 10;

@@ -47,6 +47,7 @@ pub(crate) mod key;
 pub(crate) mod layer;
 pub mod limits;
 pub(crate) mod offline;
+mod options;
 mod print;
 mod record;
 mod recovery;
@@ -63,7 +64,6 @@ pub mod update;
 mod view;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use vestibule_actors::catalogue::Catalogue;
@@ -83,39 +83,11 @@ pub use journal::JournalSync;
 use journal::storage::Disk;
 use key::Key;
 use layer::{Layer, Sight};
+pub use options::EngineOptions;
 use space::SpaceDef;
 use transaction::{Transaction, Transactions};
 use tuple::Tuple;
 use view::ImageView;
-
-/// How the engine keeps its data.
-#[derive(Debug, Clone)]
-pub struct EngineOptions {
-    /// Directory of journal and checkpoints; made if it does not exist.
-    pub data_dir: PathBuf,
-    /// When a turn counts as written.
-    pub journal_sync: JournalSync,
-    /// Whether to start from damaged files without what cannot be read of them.
-    pub force_recovery: bool,
-    /// When checkpoints are made.
-    pub checkpoints: CheckpointOptions,
-    /// Largest tuple, in bytes.
-    pub tuple_size_max: usize,
-}
-
-impl EngineOptions {
-    /// The defaults, with data in this directory.
-    #[must_use]
-    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            data_dir: data_dir.into(),
-            journal_sync: JournalSync::Turn,
-            force_recovery: false,
-            checkpoints: CheckpointOptions::default(),
-            tuple_size_max: limits::TUPLE_SIZE_MAX_DEFAULT,
-        }
-    }
-}
 
 /// The embedded engine.
 #[derive(Debug)]
@@ -351,8 +323,10 @@ impl Engine for EmbeddedEngine {
             journal: journal.clone(),
             storage: Arc::new(Disk),
             directory: self.options.data_dir.clone(),
+            step_rows_max: limits::CHECKPOINT_STEP_ROWS_MAX,
             count: self.options.checkpoints.count.max(1),
             newest: recovered.checkpoint.filter(|_| !force),
+            needless: Vec::new(),
         };
         let (options, bytes) = (&self.options.checkpoints, recovered.journal_bytes);
         let checkpointer = Checkpointer::start(task, options, bytes, force);

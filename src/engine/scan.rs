@@ -69,8 +69,8 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     ///
-    /// Those of the index's name (148), the iterator (1), the index's number (35), the key (31, 18, 136),
-    /// what the index does not support (112), the position (247), in this order.
+    /// Those of the index's name (148), the iterator (1), the index's number (35), the key (31, 18,
+    /// 136), what the index does not support (112), the position (247), in this order.
     #[inline]
     pub(crate) fn new(space: &'a SpaceDef, select: &Select<'_>) -> Result<Self, Error> {
         if let Target::Id(_) = select.index {

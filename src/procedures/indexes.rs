@@ -3,12 +3,12 @@
 
 use serde::Serialize;
 use vestibule_actors::engine::Outcome;
-use vestibule_wire::Error;
 use vestibule_wire::request::Target;
+use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
 use super::attachments;
-use super::schema::{is_binary, owner_of};
+use super::schema::{check_collation, owner_of};
 use super::sequences::Wish;
 use super::{EngineCall, altered, no_result};
 use crate::engine::define::system_key;
@@ -174,11 +174,11 @@ pub(super) fn alter(
     let options = args.options(0, &[&OPTIONS[..], &["name"]].concat())?;
     refuse_options(&options)?;
     let mut row = row_of(call, space.id, index)?;
-    if options
-        .uint("id")?
-        .is_some_and(|id| id != u64::from(row.id))
-    {
-        return Err(errors::primary_key_update("_index"));
+    if let Some(id) = options.uint("id")? {
+        refuse_beside_id(&options)?;
+        if id != u64::from(row.id) {
+            return Err(errors::primary_key_update("_index"));
+        }
     }
     if let Some(name) = options.text("name")? {
         row.name = name.into();
@@ -194,6 +194,22 @@ pub(super) fn alter(
     }
     let done = define(call, &options, &row, space)?;
     altered(call, done, |call, ()| no_result(call))
+}
+
+/// The number is changed by itself, or beside name and type.
+fn refuse_beside_id(options: &Options<'_>) -> Result<(), Error> {
+    let others = OPTIONS
+        .into_iter()
+        .filter(|name| !matches!(*name, "id" | "type"));
+    let given: String = others
+        .filter(|name| options.get(name).is_some())
+        .map(|name| format!(" {name}"))
+        .collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    let message = format!("Don't know how to update both id and{given}");
+    Err(Error::new(ErrorCode::PROC, message))
 }
 
 fn refuse_options(options: &Options<'_>) -> Result<(), Error> {
@@ -284,7 +300,10 @@ fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, 
     for option in part.names() {
         let is_harmless = match option {
             "field" | "type" | "is_nullable" | "exclude_null" => true,
-            "collation" => is_binary(part.get(option)),
+            "collation" => {
+                check_collation(part.get(option), &format!("options.parts[{number}]"))?;
+                true
+            }
             "sort_order" => part.get(option) == Some(&Value::Str("asc")),
             _ => false,
         };
@@ -335,6 +354,15 @@ fn default_kind(field: u32, format: &[Field]) -> FieldType {
         .map_or(FieldType::Scalar, |field| field.kind)
 }
 
+/// Whether a name is a path into a field: `body.id`, `[2].id`, `tags[*]`.
+fn leads_inside(path: &str, format: &[Field]) -> bool {
+    let Some(end) = path.find(['.', '[']) else {
+        return false;
+    };
+    let first = &path[..end];
+    first.is_empty() || format.iter().any(|field| *field.name == *first)
+}
+
 /// A field by number, from 1, or by name; returned from 0.
 fn read_field_number(
     number: usize,
@@ -345,6 +373,9 @@ fn read_field_number(
     match field {
         Some(Value::Str(name)) => match format.iter().position(|own| *own.name == **name) {
             Some(at) => Ok(at as u32),
+            None if leads_inside(name, format) => {
+                Err(errors::unsupported_option("index part", "path"))
+            }
             None => wrong(&format!("field was not found by name '{name}'")),
         },
         Some(value @ (Value::Integer(_) | Value::Float(_))) => {

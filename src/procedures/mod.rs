@@ -38,7 +38,9 @@ type EngineCall<'a> = Call<'a, EmbeddedEngine>;
 type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
 
 /// By their whole names.
-const FUNCTIONS: [(&str, Function); 11] = [
+const FUNCTIONS: [(&str, Function); 12] = [
+    // The older name.
+    ("box.schema.create_space", schema::create_space),
     ("box.schema.sequence.alter", sequences::alter),
     ("box.schema.sequence.create", sequences::create),
     ("box.schema.sequence.drop", sequences::drop),

@@ -304,7 +304,8 @@ impl<'a> Wish<'a> {
             None => Self::Keep,
             Some(Value::Bool(false)) => Self::Detach,
             Some(Value::Bool(true)) => wish(None, None),
-            Some(Value::List(list)) if list.is_empty() => wish(None, None),
+            // A table without names.
+            Some(Value::List(_)) => wish(None, None),
             Some(table @ Value::Table(_)) => {
                 wish(table.get("id").cloned(), table.get("field").cloned())
             }

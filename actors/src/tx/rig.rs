@@ -17,6 +17,7 @@ use super::claim::{Claims, RequestId};
 use super::core::TxCore;
 use super::messages::{Batch, Cancel, Completed, Entry, Fate, Introduction, Replies};
 use super::port::Port;
+use crate::acceptor::Places;
 use crate::config::Config;
 use crate::engine::Caller;
 use crate::serving::{Role, ServingCell};
@@ -101,7 +102,12 @@ impl Rig {
     fn new(config: Config) -> Self {
         let claims = Arc::new(Claims::new(REQUESTS_MAX));
         let cell = ServingCell::new(Role::Primary, Instant::now());
-        let shared = Arc::new(Shared::new(config, cell, vec![claims.clone()]));
+        let shared = Arc::new(Shared::new(
+            config,
+            cell,
+            Places::for_tests(1),
+            vec![claims.clone()],
+        ));
         let collector = Collector::default().start();
         let script = Script::default();
         let core = TxCore::new(

@@ -26,7 +26,7 @@ use super::CheckpointError;
 use super::write::Payload;
 use crate::engine::image::{Image, Space};
 use crate::engine::key::Key;
-use crate::engine::limits::{CHECKPOINT_STEP_BYTES_MAX, CHECKPOINT_STEP_TUPLES_MAX};
+use crate::engine::limits::CHECKPOINT_STEP_BYTES_MAX;
 use crate::engine::space::SpaceDef;
 use crate::engine::system;
 use crate::engine::tuple::Tuple;
@@ -73,6 +73,8 @@ pub(super) struct Scan<'a> {
     at: usize,
     /// The last key of it that was collected.
     after: Option<Key>,
+    /// Rows that one step collects.
+    step_rows_max: usize,
 }
 
 /// What one step came to.
@@ -85,11 +87,12 @@ pub(super) enum Step {
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(outline: &'a Outline) -> Self {
+    pub(super) fn new(outline: &'a Outline, step_rows_max: usize) -> Self {
         Self {
             outline,
             at: 0,
             after: None,
+            step_rows_max,
         }
     }
 
@@ -117,7 +120,7 @@ impl<'a> Scan<'a> {
                 self.at += 1;
                 self.after = None;
             }
-            if payload.rows > 0 || passed >= CHECKPOINT_STEP_TUPLES_MAX {
+            if payload.rows > 0 || passed >= self.step_rows_max {
                 return Ok(Step::Rows(def.id));
             }
         }
@@ -135,7 +138,7 @@ impl<'a> Scan<'a> {
         let mut last = None;
         let mut rows = space.rows.range((start, Bound::Unbounded), false);
         let is_done = loop {
-            let is_full = passed + payload.rows as usize >= CHECKPOINT_STEP_TUPLES_MAX
+            let is_full = passed + payload.rows as usize >= self.step_rows_max
                 || payload.bytes.len() >= CHECKPOINT_STEP_BYTES_MAX;
             if is_full {
                 break false;

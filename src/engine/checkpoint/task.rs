@@ -8,6 +8,7 @@
 //! Each lock is held for one step only. The second flush makes sure that nothing in the checkpoint is
 //! ahead of the journal on the disk, however the journal is synced.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -19,7 +20,7 @@ use super::{CheckpointError, list};
 use crate::engine::image::Image;
 use crate::engine::journal::storage::Storage;
 use crate::engine::journal::{Journal, new_salt};
-use crate::engine::limits::CHECKPOINT_ATTEMPTS_MAX;
+use crate::engine::limits::{CHECKPOINT_ATTEMPTS_MAX, CHECKPOINT_STEP_BYTES_MAX};
 
 /// What a checkpoint is made from, and where.
 pub(in crate::engine) struct Task {
@@ -27,10 +28,14 @@ pub(in crate::engine) struct Task {
     pub(crate) journal: Arc<Mutex<Journal>>,
     pub(in crate::engine) storage: Arc<dyn Storage>,
     pub(crate) directory: PathBuf,
+    /// Rows and finished spaces that one step looks at.
+    pub(crate) step_rows_max: usize,
     /// Checkpoints to keep; at least 1.
     pub(crate) count: usize,
     /// The newest checkpoint that is known to be whole, by the record that it is gone on from.
     pub(crate) newest: Option<u64>,
+    /// Journal files that nothing needs, and that could not be removed yet.
+    pub(crate) needless: Vec<PathBuf>,
 }
 
 /// A checkpoint that was made.
@@ -83,12 +88,8 @@ impl Task {
         };
         let mut writer = Writer::begin(self.storage.as_ref(), &self.directory, header)?;
         let mut payload = Payload::default();
-        for (space, rows) in &outline.system {
-            payload.clear();
-            rows.iter().for_each(|row| payload.push(row));
-            writer.block(*space, &payload)?;
-        }
-        let mut scan = Scan::new(&outline);
+        write_system(&outline, &mut writer, &mut payload)?;
+        let mut scan = Scan::new(&outline, self.step_rows_max);
         let reaches = loop {
             if is_stopping() {
                 return Err(CheckpointError::Stopped);
@@ -131,46 +132,69 @@ impl Task {
 
     /// Removes checkpoints beyond those to keep, and then what of the journal only they needed. While
     /// there are fewer than that, the journal from its beginning counts as one. What cannot be removed
-    /// is told, and left to the next time.
-    fn remove_old(&self) -> usize {
-        match self.try_remove_old() {
-            Ok(removed) => removed,
-            Err(error) => {
-                log::warn!("checkpoint: old files are left behind: {error}");
-                0
+    /// is told, and left to the next time. Returns how many files went.
+    fn remove_old(&mut self) -> usize {
+        let mut removed = 0;
+        if let Err(error) = self.try_remove_old(&mut removed) {
+            log::warn!("checkpoint: old files are left behind: {error}");
+        }
+        removed
+    }
+
+    fn try_remove_old(&mut self, removed: &mut usize) -> Result<(), CheckpointError> {
+        let all = list(&self.directory)?;
+        if let Some(excess) = all.len().checked_sub(self.count) {
+            let (old, kept) = all.split_at(excess);
+            let path = |from: &u64| format::file_name(&self.directory, *from);
+            self.remove(&mut old.iter().map(path).collect(), removed)?;
+            if let Some(oldest) = kept.first() {
+                let needless = self.journal().forget_before(*oldest);
+                self.needless.extend(needless);
             }
         }
+        let mut needless = std::mem::take(&mut self.needless);
+        let result = self.remove(&mut needless, removed);
+        self.needless = needless;
+        result
     }
 
-    fn try_remove_old(&self) -> Result<usize, CheckpointError> {
-        let all = list(&self.directory)?;
-        let Some(excess) = all.len().checked_sub(self.count) else {
-            return Ok(0);
-        };
-        let (old, kept) = all.split_at(excess);
-        let old = old
-            .iter()
-            .map(|from| format::file_name(&self.directory, *from));
-        let mut removed = self.remove(old.collect())?;
-        let needless = match kept.first() {
-            Some(oldest) => self.journal().forget_before(*oldest),
-            None => Vec::new(),
-        };
-        removed += self.remove(needless)?;
-        Ok(removed)
+    /// Removes files from the first to the last: after a crash in between, what is left has no gap.
+    fn remove(&self, paths: &mut Vec<PathBuf>, removed: &mut usize) -> Result<(), CheckpointError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        while let Some(path) = paths.first() {
+            match self.storage.remove(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(CheckpointError::io("remove", path)(error));
+                }
+                _ => *removed += 1,
+            }
+            paths.remove(0);
+        }
+        let synced = self.storage.sync_directory(&self.directory);
+        synced.map_err(CheckpointError::io("sync", &self.directory))
     }
+}
 
-    fn remove(&self, paths: Vec<PathBuf>) -> Result<usize, CheckpointError> {
-        for path in &paths {
-            let removed = self.storage.remove(path);
-            removed.map_err(CheckpointError::io("remove", path))?;
+/// Writes the rows of system spaces; at least one block for each, which tells that it was there.
+fn write_system(
+    outline: &Outline,
+    writer: &mut Writer<'_>,
+    payload: &mut Payload,
+) -> Result<(), CheckpointError> {
+    for (space, rows) in &outline.system {
+        payload.clear();
+        for row in rows {
+            if payload.bytes.len() >= CHECKPOINT_STEP_BYTES_MAX {
+                writer.block(*space, payload)?;
+                payload.clear();
+            }
+            payload.push(row);
         }
-        if !paths.is_empty() {
-            let synced = self.storage.sync_directory(&self.directory);
-            synced.map_err(CheckpointError::io("sync", &self.directory))?;
-        }
-        Ok(paths.len())
+        writer.block(*space, payload)?;
     }
+    Ok(())
 }
 
 /// Removes files that an earlier run has begun and not finished.

@@ -142,10 +142,10 @@ impl Transactions {
         if own.bytes >= TRANSACTION_BYTES_MAX {
             return Err(errors::transaction_too_large(own.bytes));
         }
-        match self.is_full_with(&own.reads.borrow(), own.bytes) {
-            true => Err(errors::transactions_too_large(self.bytes + own.size())),
-            false => Ok(()),
+        if self.is_full_with(&own.reads.borrow(), own.bytes) {
+            return Err(errors::transactions_too_large(self.bytes + own.size()));
         }
+        Ok(())
     }
 
     /// Whether there is no room beside what one transaction has seen, and so many bytes.

@@ -19,6 +19,8 @@ mod entries;
 mod fields;
 mod nested;
 #[cfg(test)]
+mod nested_model;
+#[cfg(test)]
 mod nested_tests;
 mod operation;
 mod path;

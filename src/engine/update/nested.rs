@@ -4,9 +4,9 @@
 //!   a.b[2]     field a ─▶ key b ─▶ element 2       parent: b, an array; token: 2
 //! ```
 //!
-//! What a path leads through is opened once and stays open, so that many operations on one field do not
-//! read it again and again. The texts of errors are those of Tarantool's first operation on a field;
-//! it refuses some later ones that are applied here, one after another.
+//! What a path leads through is opened once and stays open, so that many operations on one field do
+//! not read it again and again. The texts of errors are those of Tarantool's first operation on a
+//! field; it refuses some later ones that are applied here, one after another.
 
 use super::fields::{Fields, Value};
 use super::operation::{Action, Operation};

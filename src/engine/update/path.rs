@@ -5,8 +5,8 @@
 //!   identifier  = a letter or "_", then letters, digits, "_"
 //! ```
 //!
-//! Positions of errors count characters from 1. A token is read when it is needed, so an error beyond
-//! a field that is not there is not found.
+//! Positions of errors count characters from 1. A token is read when it is needed, so an error
+//! beyond a field that is not there is not found.
 
 /// One step of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -170,7 +170,9 @@ impl LaneCell {
                 continue;
             };
             let mut state = session.state.borrow_mut();
-            state.counts.remove(pending.class);
+            if state.settle(pending) {
+                session.wake();
+            }
             // COMMIT and ROLLBACK end the transaction in any case.
             if !matches!(pending.effect, Effect::Closed(_)) {
                 state.undo(pending);

@@ -21,7 +21,8 @@ mod give_up;
 pub(crate) mod messages;
 mod state;
 mod survey;
+mod sweep;
 
 pub(crate) use actor::Lane;
-pub(crate) use messages::LaneHandle;
+pub(crate) use messages::{LaneHandle, Newcomer};
 pub(crate) use state::{LaneCell, LaneState};
