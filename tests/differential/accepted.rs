@@ -154,7 +154,8 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
                 ['+', '-'].map(|symbol| answers.request.mentions_operation(symbol as u8));
             let is_same =
                 theirs.is_some_and(|theirs| ours.is_some_and(|ours| is_narrowed(&theirs, &ours)));
-            (calculates.contains(&true) && is_same)
+            let got = answers.ours.text().contains("expected double, got float");
+            (calculates.contains(&true) && (is_same || got))
                 || (answers.request.is_probe && answers.probe_alike(is_narrowed))
         },
     },
@@ -173,6 +174,14 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
             let tells = |reply: &Reply| matches!(reply.error_code(), 3 | 23 | 38 | 39);
             let is_change = answers.request.defines() && answers.request.is_hash;
             is_change && tells(answers.reference) && tells(answers.ours)
+        },
+    },
+    Accepted {
+        name: "fewer-parts-of-a-unique-index",
+        can_part: true,
+        fits: |answers| {
+            let is_found = answers.ours.error_code() == 3 && !answers.reference.is_error();
+            answers.request.defines() && answers.request.is_of_index() && is_found
         },
     },
     Accepted {
