@@ -126,10 +126,11 @@ pub(crate) const ACCEPTED: &[Accepted] = &[
         can_part: true,
         fits: |answers| {
             let refused = matches!(answers.reference.error_code(), 37 | 201);
-            let is_counted = answers.ours.error_code() == 38;
+            // The longer tuple may not be fit.
+            let is_unfit = matches!(answers.ours.error_code(), 3 | 23 | 38 | 39);
             let fills = |symbol| answers.request.mentions_operation(symbol);
             let is_filled = !answers.ours.is_error() && (fills(b'=') || fills(b'!'));
-            let goes_on = is_filled || answers.fails_later() || is_counted;
+            let goes_on = is_filled || answers.fails_later() || is_unfit;
             (refused && goes_on)
                 || answers.is_unfit_upsert()
                 || (answers.request.is_probe && answers.probe_alike(is_gap_filled))
