@@ -58,7 +58,7 @@ pub enum JournalSync {
     Turn,
     /// Soon: a thread syncs every so often. What a power failure loses is no older than that.
     Interval(Duration),
-    /// Whenever the operating system likes. A crash of this process loses nothing.
+    /// Whenever the operating system likes, and for a checkpoint. A crash of this process loses nothing.
     Never,
 }
 
