@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::signal::unix;
-use vestibule_actors::config::{Administrators, HoldLimits, SoloPolicy, TimeLimits};
+use vestibule_actors::config::{Administrators, Grace, HoldLimits, SoloPolicy, TimeLimits};
 use vestibule_actors::serving::Role;
 use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
-use crate::cli::{JournalSyncArg, ServeArgs, SoloPolicyArg};
+use crate::cli::{GraceArg, JournalSyncArg, ServeArgs, SoloPolicyArg};
 use crate::engine::journal::{self, JournalSync};
 use crate::engine::{EmbeddedEngine, EngineOptions};
 use crate::procedures;
@@ -108,8 +108,20 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
             unread: args.unread_timeout,
             idle: args.idle_timeout,
         },
-        shutdown_grace_period: args.shutdown_grace_period,
+        shutdown_grace_period: grace(args),
+        lameduck: args.lameduck,
     })
+}
+
+fn grace(args: &ServeArgs) -> Grace {
+    match args.shutdown_grace_period {
+        GraceArg::Limited(period) => Grace::Limited(period),
+        GraceArg::Auto => Grace::Auto {
+            min: args.grace_auto_min,
+            max: args.grace_auto_max,
+        },
+        GraceArg::Forever => Grace::Forever,
+    }
 }
 
 fn solo_policy(policy: SoloPolicyArg) -> SoloPolicy {

@@ -36,8 +36,10 @@ pub struct Config {
     pub tx_stall_after: Duration,
     /// How long connections may take.
     pub time_limits: TimeLimits,
-    /// How long a drain waits unless it is told otherwise.
-    pub shutdown_grace_period: Duration,
+    /// How long a stop or a demotion lets run what runs, unless it is told otherwise.
+    pub shutdown_grace_period: Grace,
+    /// How long a stop is announced, with everything still served, before it begins.
+    pub lameduck: Duration,
 }
 
 impl Default for Config {
@@ -54,7 +56,8 @@ impl Default for Config {
             packet_size_max: PACKET_SIZE_MAX_DEFAULT,
             tx_stall_after: Duration::from_millis(500),
             time_limits: TimeLimits::default(),
-            shutdown_grace_period: Duration::from_secs(3),
+            shutdown_grace_period: Grace::Limited(Duration::from_secs(3)),
+            lameduck: Duration::ZERO,
         }
     }
 }
@@ -74,6 +77,23 @@ impl Config {
             count => count,
         }
     }
+}
+
+/// How long a transition lets run what runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grace {
+    /// So long; zero means not at all.
+    Limited(Duration),
+    /// As long as 99 of 100 recent transactions took, within these bounds. While nothing is known,
+    /// [`GRACE_UNKNOWN`](crate::limits::GRACE_UNKNOWN) within them.
+    Auto {
+        /// No shorter than this.
+        min: Duration,
+        /// No longer than this.
+        max: Duration,
+    },
+    /// Until it ends, however long that is.
+    Forever,
 }
 
 /// What is done in solo with a request that needs Tx.

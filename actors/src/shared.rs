@@ -3,17 +3,20 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::catalogue::Catalogue;
-use crate::config::Config;
+use crate::config::{Config, Grace};
 use crate::engine::ReadView;
 use crate::events::Events;
+use crate::limits::GRACE_UNKNOWN;
 use crate::serving::ServingCell;
 use crate::session::LaneHandle;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
+use crate::tx::fence::Fence;
 use crate::tx::mark::Mark;
+use crate::tx::recent::Recent;
 
 /// One per runtime.
 pub(crate) struct Shared {
@@ -21,6 +24,10 @@ pub(crate) struct Shared {
     pub(crate) cell: Arc<ServingCell>,
     pub(crate) events: Events,
     pub(crate) transitions: TransitionLog,
+    /// What Tx asks before it writes.
+    pub(crate) fence: Fence,
+    /// How long transactions took of late.
+    pub(crate) recent: Recent,
     /// Set once when the runtime is put together.
     pub(crate) supervisor: OnceLock<SupervisorHandle>,
     pub(crate) lanes: OnceLock<Vec<LaneHandle>>,
@@ -71,6 +78,8 @@ impl Shared {
             config,
             cell,
             transitions: TransitionLog::default(),
+            fence: Fence::default(),
+            recent: Recent::default(),
             supervisor: OnceLock::new(),
             lanes: OnceLock::new(),
             counters: counters.collect(),
@@ -83,6 +92,18 @@ impl Shared {
             catalogue: Mutex::new(None),
             views: AtomicU64::new(0),
             view: Mutex::new(None),
+        }
+    }
+
+    /// How long a grace is now; `None` for ever.
+    pub(crate) fn resolve_grace(&self, grace: Grace) -> Option<Duration> {
+        match grace {
+            Grace::Limited(period) => Some(period),
+            Grace::Auto { min, max } => {
+                let wanted = self.recent.p99().unwrap_or(GRACE_UNKNOWN);
+                Some(wanted.min(max).max(min))
+            }
+            Grace::Forever => None,
         }
     }
 

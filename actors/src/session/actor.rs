@@ -21,11 +21,13 @@ use super::lane::{LaneCell, LaneState};
 use super::output::{Flushed, Output};
 use super::patience::Patience;
 use super::state::{Closing, InFlight, SessionCell, SessionState};
+use super::transactions::OpenTransactions;
 use crate::catalogue::GUEST;
 use crate::config::{Administrators, SoloPolicy};
 use crate::engine::Caller;
 use crate::limits::{INBOX_WAITING_MAX, READS_PER_POLL_MAX};
 use crate::serving::State;
+use crate::tx::fence::Admitted;
 
 /// The actor of one connection. Its data do not go through its mailbox: the lane it lives in shares
 /// its cell, and its task does the reading and writing.
@@ -62,6 +64,7 @@ impl Session {
             is_administrator,
         };
         let now = Instant::now();
+        let writers = lane.state.borrow().open_writers.clone();
         let mut sessions = lane.sessions.borrow_mut();
         let entry = sessions.vacant_entry();
         let cell = Rc::new(SessionCell {
@@ -70,7 +73,7 @@ impl Session {
             peer,
             since: now,
             epoch: lane.shared.cell.load().epoch,
-            state: RefCell::new(new_state(stream, output, salt, caller, now)),
+            state: RefCell::new(new_state(stream, output, salt, caller, writers, now)),
             waker: RefCell::default(),
             is_dirty: Cell::new(false),
         });
@@ -91,6 +94,7 @@ fn new_state(
     output: Output,
     salt: [u8; SALT_SIZE],
     caller: Caller,
+    writers: Rc<Cell<usize>>,
     now: Instant,
 ) -> SessionState {
     SessionState {
@@ -107,7 +111,8 @@ fn new_state(
         caller,
         watches: None,
         events_seen: 0,
-        transactions: Vec::new(),
+        transactions: OpenTransactions::new(writers),
+        transitions: 0,
         counts: InFlight::default(),
         patience: Patience::new(now),
         introduced_to: 0,
@@ -118,9 +123,11 @@ fn new_state(
 /// New connections that the state or the policy turns away are greeted and told why.
 fn refuse_at_the_door(lane: &LaneCell, cell: &SessionCell) {
     let shared = &lane.shared;
-    let code = match shared.cell.load().state {
+    let serving = shared.cell.load();
+    let code = match serving.state {
         State::Solo if shared.config.solo_policy_new == SoloPolicy::Close => ErrorCode::LOADING,
-        State::Draining | State::Stopped => ErrorCode::SHUTDOWN,
+        State::Stopped => ErrorCode::SHUTDOWN,
+        _ if serving.is_stopping() => ErrorCode::SHUTDOWN,
         _ => return,
     };
     let error = shared.cell.situation(cell.since).error(code);
@@ -159,7 +166,9 @@ impl Actor for Session {
         }
         lane.publish_counts(&state);
         drop((state, own));
-        lane.tell_if_drained();
+        // Its open transactions end with it.
+        self.cell.state.borrow_mut().transactions.clear();
+        lane.tell_if_quiet();
         Running::Stop
     }
 }
@@ -203,6 +212,7 @@ pub(crate) fn desk<'a>(
         cell,
         session,
         now,
+        admitted: Admitted::under(lane.shared.cell.load()),
         is_releasing: false,
         is_put_back: false,
     }
@@ -230,7 +240,7 @@ fn turn(
     } else {
         Poll::Pending
     };
-    if lane.shared.cell.load().state == State::Draining && own.is_idle_for_drain() {
+    if lane.shared.cell.load().is_stopping() && own.is_idle_for_drain() {
         own.close(Closing::AfterFlush);
     }
     let flushed = flush(state, own, cx);

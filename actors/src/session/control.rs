@@ -5,11 +5,12 @@
 //! | `vestibule.state()` | one map: state, role, epoch, reason, progress, … |
 //! | `vestibule.solo(reason)`, `vestibule.assist()` | an operator declares solo, or takes it back |
 //! | `vestibule.drain({timeout = seconds})` | stops the server in time |
+//! | `vestibule.demote({grace = seconds})`, `vestibule.promote()` | changes the role; answers when it is done |
 //! | `vestibule.show(what)` | one array of maps: connections, requests, transitions or limits |
 //! | `box.info()` | what connectors and pools look at |
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use vestibule_wire::Error;
@@ -19,14 +20,12 @@ use vestibule_wire::request::Call;
 
 use super::desk::Desk;
 use super::lane::messages::{Origin, Survey, Surveyed};
+use super::transitions;
 use crate::engine::Progress;
 use crate::events::status_name;
 use crate::limits;
+use crate::serving::{Role, Underway};
 use crate::shared::Shared;
-use crate::supervisor::BeginDrain;
-
-/// Longest timeout of a drain: a year.
-const DRAIN_TIMEOUT_MAX_SECONDS: f64 = 365.0 * 86_400.0;
 
 /// When a control procedure is answered.
 pub(crate) enum Answer {
@@ -36,11 +35,13 @@ pub(crate) enum Answer {
     Later,
 }
 
-const PROCEDURES: [&str; 6] = [
+const PROCEDURES: [&str; 8] = [
     "vestibule.state",
     "vestibule.solo",
     "vestibule.assist",
     "vestibule.drain",
+    "vestibule.demote",
+    "vestibule.promote",
     "vestibule.show",
     "box.info",
 ];
@@ -78,20 +79,9 @@ pub(crate) fn run(
             shared.cell.operator_solo(reason, desk.now);
         }
         "vestibule.assist" => shared.cell.operator_assist(desk.now),
-        "vestibule.drain" => {
-            let grace = timeout_argument(call)?;
-            let drain = BeginDrain {
-                from: shared.cell.load().state,
-                grace,
-                reason: "vestibule.drain".to_owned(),
-                requested_by: format!("{} from {}", caller.user, desk.cell.peer),
-            };
-            if let Some(supervisor) = shared.supervisor.get() {
-                supervisor.begin_drain(drain);
-                // The reply tells the new state already.
-                shared.cell.draining("the server is stopping", desk.now);
-            }
-        }
+        "vestibule.drain" => transitions::drain(desk, call)?,
+        "vestibule.demote" => return transitions::change_role(desk, sync, call, Role::Replica),
+        "vestibule.promote" => return transitions::change_role(desk, sync, call, Role::Primary),
         "vestibule.show" => return show(desk, sync, call, body),
         _ => {
             write_value(body, &BoxInfo::of(shared))?;
@@ -118,10 +108,44 @@ pub(crate) struct StateMap {
     /// Forwarded, and not answered.
     in_flight: usize,
     connections: usize,
+    /// What is wanted in the end: `primary`, `replica` or `stopped`.
+    wanted: &'static str,
+    /// The transition under way; nil if there is none.
+    transition: Option<TransitionMap>,
+    /// Seconds that a stop or a demotion would give what runs, as things are now; nil for ever.
+    grace_period: Option<f64>,
+}
+
+/// A transition under way, in `vestibule.state()`.
+#[derive(Debug, Serialize)]
+struct TransitionMap {
+    id: u64,
+    to: &'static str,
+    phase: &'static str,
+    reason: String,
+    requested_by: String,
+    /// Seconds until what still runs is cut off; nil if it may take for ever.
+    left: Option<f64>,
+}
+
+impl TransitionMap {
+    fn of(under_way: Underway, now: Instant) -> Self {
+        let left = under_way
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(now).as_secs_f64());
+        Self {
+            id: under_way.id,
+            to: under_way.to,
+            phase: under_way.phase,
+            reason: under_way.reason,
+            requested_by: under_way.requested_by,
+            left,
+        }
+    }
 }
 
 impl StateMap {
-    pub(crate) fn of(shared: &Shared, now: std::time::Instant) -> Self {
+    pub(crate) fn of(shared: &Shared, now: Instant) -> Self {
         let situation = shared.cell.situation(now);
         let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -139,6 +163,13 @@ impl StateMap {
             queued: shared.queued_count(),
             in_flight: shared.in_flight_count(),
             connections: shared.connection_count(),
+            wanted: situation.wanted.map_or("stopped", Role::name),
+            transition: situation
+                .transition
+                .map(|under_way| TransitionMap::of(under_way, now)),
+            grace_period: shared
+                .resolve_grace(shared.config.shutdown_grace_period)
+                .map(|period| period.as_secs_f64()),
         }
     }
 }
@@ -167,10 +198,21 @@ impl<'a> BoxInfo<'a> {
             ro: shared.events.is_read_only(serving),
             uuid: &shared.config.instance_uuid,
             pid: std::process::id(),
-            status: status_name(serving.state),
+            status: status_name(serving),
             uptime: shared.started.elapsed().as_secs(),
             schema_version: shared.schema_version(),
         }
+    }
+}
+
+/// Where an answer that takes a while has to go.
+pub(super) fn origin(desk: &Desk<'_>, sync: u64, call: &Call<'_>) -> Origin {
+    Origin {
+        lane: desk.lane_index,
+        session: desk.cell.index,
+        connection: desk.cell.connection,
+        sync,
+        wrap_results: call.wrap_results,
     }
 }
 
@@ -199,13 +241,7 @@ fn show(
         }
     };
     let lanes = desk.shared.lanes.get().map_or(&[][..], Vec::as_slice);
-    let origin = Origin {
-        lane: desk.lane_index,
-        session: desk.cell.index,
-        connection: desk.cell.connection,
-        sync,
-        wrap_results: call.wrap_results,
-    };
+    let origin = origin(desk, sync, call);
     desk.session.is_surveying = true;
     let survey = Arc::new(Surveyed::new(survey, origin, lanes.len()));
     for lane in lanes {
@@ -228,8 +264,11 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
         ("packet_size_max_bytes", config.packet_size_max),
         (
             "shutdown_grace_period_ms",
-            config.shutdown_grace_period.as_millis() as u64,
+            shared
+                .resolve_grace(config.shutdown_grace_period)
+                .map_or(u64::MAX, |period| period.as_millis() as u64),
         ),
+        ("lameduck_ms", config.lameduck.as_millis() as u64),
         (
             "tx_stall_after_ms",
             config.tx_stall_after.as_millis() as u64,
@@ -283,71 +322,9 @@ fn text_argument<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Error> {
     }
 }
 
-/// `{timeout = seconds}`, an empty table, or nothing.
-fn timeout_argument(call: &Call<'_>) -> Result<Option<Duration>, Error> {
-    let usage = || Error::illegal_params("Usage: vestibule.drain({timeout = seconds})");
-    let mut reader = Reader::new(call.args);
-    if reader.read_array_len().map_err(|_| usage())? == 0 {
-        return Ok(None);
-    }
-    let pairs = match reader.peek() {
-        Ok(Kind::Map) => reader.read_map_len().map_err(|_| usage())?,
-        // Lua sends an empty table as an empty array.
-        Ok(Kind::Nil) => 0,
-        Ok(Kind::Array) if reader.read_array_len() == Ok(0) => 0,
-        _ => return Err(usage()),
-    };
-    let mut timeout = None;
-    for _ in 0..pairs {
-        if reader.read_str().map_err(|_| usage())? != "timeout" {
-            return Err(usage());
-        }
-        let seconds = match reader.peek() {
-            Ok(Kind::Float | Kind::Double) => reader.read_f64().map_err(|_| usage())?,
-            _ => reader.read_uint().map_err(|_| usage())? as f64,
-        };
-        // Longer is no deadline, and there is none by accident.
-        if !(0.0..=DRAIN_TIMEOUT_MAX_SECONDS).contains(&seconds) {
-            return Err(usage());
-        }
-        timeout = Some(Duration::from_secs_f64(seconds));
-    }
-    Ok(timeout)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn call<'a>(name: &'a str, args: &'a [u8]) -> Call<'a> {
-        Call {
-            name,
-            args,
-            wrap_results: false,
-        }
-    }
-
-    #[test]
-    fn a_timeout_is_given_in_seconds_of_any_number_type() {
-        let timeout = |args: &[u8]| timeout_argument(&call("vestibule.drain", args));
-        assert_eq!(timeout(&[0x90]), Ok(None));
-        assert_eq!(timeout(&[0x91, 0x80]), Ok(None));
-        assert_eq!(timeout(&[0x91, 0x90]), Ok(None));
-        let mut args = vec![0x91, 0x81, 0xa7];
-        args.extend_from_slice(b"timeout");
-        let mut whole = args.clone();
-        whole.push(5);
-        assert_eq!(timeout(&whole), Ok(Some(Duration::from_secs(5))));
-        let mut fraction = args.clone();
-        fraction.push(0xcb);
-        fraction.extend_from_slice(&0.5f64.to_be_bytes());
-        assert_eq!(timeout(&fraction), Ok(Some(Duration::from_millis(500))));
-        let mut negative = args.clone();
-        negative.push(0xcb);
-        negative.extend_from_slice(&(-1.0f64).to_be_bytes());
-        assert!(timeout(&negative).is_err());
-        assert!(timeout(&[0x91, 5]).is_err());
-    }
 
     #[test]
     fn only_the_listed_procedures_are_local() {

@@ -24,6 +24,7 @@ use crate::catalogue::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
 use crate::limits::{CONNECTION_REQUESTS_MAX, TRANSACTIONS_PER_CONNECTION_MAX};
 use crate::shared::Shared;
+use crate::tx::fence::Admitted;
 use crate::tx::messages::{Entry, Introduction};
 
 /// One session's turn at the desk.
@@ -34,6 +35,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) cell: &'a SessionCell,
     pub(crate) session: &'a mut SessionState,
     pub(crate) now: Instant,
+    /// The state under which the request at hand is admitted: loaded once for each.
+    pub(super) admitted: Admitted,
     /// The request at hand was held: it must not be put behind the others again.
     pub(super) is_releasing: bool,
     /// The held request at hand cannot be taken after all, because solo began again.
@@ -101,8 +104,9 @@ impl Desk<'_> {
     fn judge(&mut self, taken: &Taken<'_>) {
         let class = self.classify(&taken.body);
         let serving = self.shared.cell.load();
-        let in_transaction = taken.stream != 0 && self.session.transactions.contains(&taken.stream);
-        let verdict = admit(serving.state, serving.role, class, in_transaction);
+        self.admitted = Admitted::under(serving);
+        let in_transaction = taken.stream != 0 && self.session.transactions.contains(taken.stream);
+        let verdict = admit(serving, class, in_transaction);
         let needs_tx = !matches!(verdict, Verdict::Answer | Verdict::Close);
         if needs_tx && self.session.held.is_some() && !self.is_releasing {
             // Behind what is held, whatever the state is by now.
@@ -184,6 +188,7 @@ impl Desk<'_> {
         if let Err(error) = self.check_transactions(taken) {
             return self.refuse(taken.sync, &error);
         }
+        let is_writer = self.is_writer(taken, class);
         let effect = self.track_transaction(taken);
         let procedure = match taken.body {
             Body::Call(call) => Some(self.lane.intern(call.name)),
@@ -198,6 +203,7 @@ impl Desk<'_> {
             class,
             procedure,
             bytes: taken.raw.len(),
+            is_writer,
             effect,
             since: self.now,
         });
@@ -217,6 +223,7 @@ impl Desk<'_> {
             request: taken.request,
             sync: taken.sync,
             stream: taken.stream,
+            admitted: self.admitted,
             start,
             end: outgoing.bytes.len() as u32,
         });
@@ -237,7 +244,7 @@ impl Desk<'_> {
 
     fn check_transactions(&self, taken: &Taken<'_>) -> Result<(), Error> {
         let open = &self.session.transactions;
-        let is_new = matches!(taken.body, Body::Begin(_)) && !open.contains(&taken.stream);
+        let is_new = matches!(taken.body, Body::Begin(_)) && !open.contains(taken.stream);
         if is_new && open.len() >= TRANSACTIONS_PER_CONNECTION_MAX {
             return Err(Error::illegal_params(
                 "Too many open transactions on this connection",
@@ -246,17 +253,25 @@ impl Desk<'_> {
         Ok(())
     }
 
+    /// Whether the request may change data, by itself or as a part of its transaction.
+    fn is_writer(&self, taken: &Taken<'_>, class: Class) -> bool {
+        let open = self.session.transactions.is_writer(taken.stream);
+        match open.filter(|_| taken.stream != 0) {
+            Some(is_writer) => is_writer,
+            None => !self.admitted.is_read_only() && !matches!(class, Class::Read | Class::Finish),
+        }
+    }
+
     /// Keeps the list of streams with a transaction; what is told can be undone if it does not happen.
     fn track_transaction(&mut self, taken: &Taken<'_>) -> Effect {
         let open = &mut self.session.transactions;
-        let known = open.iter().position(|stream| *stream == taken.stream);
-        match (&taken.body, known) {
-            (Body::Begin(_), None) => {
-                open.push(taken.stream);
+        match (&taken.body, open.contains(taken.stream)) {
+            (Body::Begin(_), false) => {
+                open.open(taken.stream, !self.admitted.is_read_only());
                 Effect::Opened
             }
-            (Body::Commit | Body::Rollback, Some(at)) => {
-                open.swap_remove(at);
+            (Body::Commit | Body::Rollback, true) => {
+                open.close(taken.stream);
                 Effect::Closed
             }
             _ => Effect::None,

@@ -25,7 +25,10 @@ mod output;
 mod patience;
 mod registry;
 mod state;
+mod transactions;
+mod transitions;
 mod view;
 mod watch;
 
+pub(crate) use lane::messages::Origin;
 pub(crate) use lane::{Lane, LaneHandle};

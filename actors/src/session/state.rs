@@ -12,6 +12,7 @@ use vestibule_wire::greeting::SALT_SIZE;
 use super::output::Output;
 use super::patience::{self, Patience};
 use super::registry::{Effect, Pending};
+use super::transactions::OpenTransactions;
 use super::watch::Watches;
 use crate::admission::Class;
 use crate::config::SoloPolicy;
@@ -83,6 +84,8 @@ pub(crate) struct SessionState {
     pub(crate) is_waiting_for_reader: bool,
     /// A SELECT on the view that takes several steps: what comes after it waits.
     pub(crate) scan: Option<Box<ParkedScan>>,
+    /// Transitions whose end its client waits for.
+    pub(crate) transitions: usize,
     /// Waits for the reply of `vestibule.show`, one at a time: it may be large.
     pub(crate) is_surveying: bool,
     /// Requests kept until solo ends.
@@ -94,7 +97,7 @@ pub(crate) struct SessionState {
     /// Version of the events that the watches have seen.
     pub(crate) events_seen: u64,
     /// Streams with an open transaction.
-    pub(crate) transactions: Vec<u64>,
+    pub(crate) transactions: OpenTransactions,
     pub(crate) counts: InFlight,
     pub(crate) patience: Patience,
     /// The Tx that knows this session, by generation; 0 for none: it must be told of the departure.
@@ -160,6 +163,7 @@ impl SessionState {
             && self.scan.is_none()
             && self.held.is_none()
             && self.inbox.is_empty()
+            && self.transitions == 0
             && !subscribed
     }
 
@@ -173,6 +177,7 @@ impl SessionState {
                 || self.scan.is_some()
                 || self.held.is_some()
                 || self.is_stalled
+                || self.transitions > 0
                 || self.is_surveying,
         }
     }
@@ -180,9 +185,17 @@ impl SessionState {
     /// A request did not happen: so neither did its effect on the list of open transactions.
     pub(crate) fn undo(&mut self, pending: &Pending) {
         match pending.effect {
-            Effect::Opened => self.transactions.retain(|stream| *stream != pending.stream),
-            Effect::Closed => self.transactions.push(pending.stream),
+            Effect::Opened => self.transactions.close(pending.stream),
+            Effect::Closed => self.transactions.open(pending.stream, pending.is_writer),
             Effect::None => {}
+        }
+    }
+
+    /// A request was begun, and nobody knows what became of it: a transaction that it began or ended is
+    /// over for this session. Tx answers what the client asks of it.
+    pub(crate) fn give_up(&mut self, pending: &Pending) {
+        if pending.effect == Effect::Opened {
+            self.transactions.close(pending.stream);
         }
     }
 

@@ -27,7 +27,7 @@ use super::stream::{Streams, Waiting};
 use crate::engine::{Engine, Ticket};
 use crate::limits::{TURN_CLOCK_EVERY, TURN_REPLY_BYTES_MAX, TURN_REQUESTS_MAX, TURN_TIME_MAX};
 use crate::procedures::Procedures;
-use crate::serving::{Role, ServingCell, Solos, State};
+use crate::serving::{Role, Serving, ServingCell, Solos, State};
 use crate::shared::Shared;
 
 /// Everything that lives on Tx's thread.
@@ -248,6 +248,6 @@ impl<E: Engine> TxCore<E> {
 }
 
 /// Whether Tx may be restarted in this state: not when the runtime goes down anyway.
-pub(crate) fn may_restart(state: State) -> bool {
-    !matches!(state, State::Draining | State::Stopped)
+pub(crate) fn may_restart(serving: Serving) -> bool {
+    !serving.is_stopping() && serving.state != State::Stopped
 }

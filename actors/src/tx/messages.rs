@@ -9,6 +9,7 @@ use actix::{Message, Recipient};
 use vestibule_wire::keys::RequestType;
 
 use super::claim::RequestId;
+use super::fence::Admitted;
 use crate::engine::{Caller, Ticket};
 
 /// The requests that one session arbiter gathered in one tick.
@@ -72,6 +73,8 @@ pub struct Entry {
     pub sync: u64,
     /// Its stream, 0 for none.
     pub stream: u64,
+    /// Under which epoch it was admitted, and whether it may change data.
+    pub admitted: Admitted,
     /// Where its body starts in the batch.
     pub start: u32,
     /// Where it ends.

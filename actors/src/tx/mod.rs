@@ -17,10 +17,12 @@ mod context;
 mod core;
 mod deferred;
 mod execution;
+pub(crate) mod fence;
 mod jobs;
 pub(crate) mod mark;
 pub mod messages;
 mod port;
+pub(crate) mod recent;
 mod request;
 mod stream;
 

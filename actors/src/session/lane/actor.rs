@@ -9,16 +9,14 @@ use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler};
-use vestibule_wire::error::Field;
-use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
-use vestibule_wire::{Error, ErrorCode};
+use vestibule_wire::ErrorCode;
 
 use super::super::actor::Session;
 use super::super::registry::{Pending, Registry};
-use super::super::state::{Closing, SessionCell};
+use super::super::state::SessionCell;
 use super::messages::{
-    Accepted, AddToSurvey, CloseAll, ConnectionRow, Nudge, RequestRow, Row, Survey, SurveyDone,
-    Surveyed, TxLost, TxReady,
+    Accepted, AddToSurvey, ConnectionRow, Nudge, RequestRow, Row, Survey, SurveyDone, Surveyed,
+    TxLost, TxReady,
 };
 use super::state::{LaneCell, LaneState};
 use crate::limits::{LANE_SWEEP_PERIOD, SHOW_ROWS_MAX};
@@ -28,7 +26,7 @@ use crate::tx::messages::Replies;
 
 /// The actor of one session arbiter.
 pub(crate) struct Lane {
-    cell: Rc<LaneCell>,
+    pub(super) cell: Rc<LaneCell>,
 }
 
 impl Lane {
@@ -37,28 +35,6 @@ impl Lane {
         Self {
             cell: Rc::new(LaneCell::new(index, shared, LaneState::new(registry))),
         }
-    }
-
-    /// Takes back what Tx has not begun and answers it with this code.
-    fn revoke_queued(&self, code: ErrorCode) {
-        let revoked = self
-            .cell
-            .state
-            .borrow_mut()
-            .registry
-            .revoke_queued(|_| true);
-        if !revoked.is_empty() {
-            let error = self.cell.shared.cell.situation(Instant::now()).error(code);
-            self.cell.answer_all(revoked, &error);
-        }
-    }
-
-    /// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
-    fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
-        let situation = self.cell.shared.cell.situation(Instant::now());
-        situation
-            .error_with_text(code, format!("Outcome unknown: {reason}"))
-            .with_field("outcome", Field::Str("unknown".into()))
     }
 
     fn connection_rows(&self) -> Vec<Row> {
@@ -176,7 +152,7 @@ impl Handler<Nudge> for Lane {
         if has_changed {
             match serving.state {
                 State::Solo => self.cell.revoke_in_solo(Instant::now()),
-                State::Loading => self.revoke_queued(ErrorCode::LOADING),
+                State::Loading => drop(self.cell.revoke_queued(ErrorCode::LOADING)),
                 State::Assist | State::Draining | State::Stopped => {}
             }
             if serving.state != State::Solo && self.cell.state.borrow().holding > 0 {
@@ -184,7 +160,7 @@ impl Handler<Nudge> for Lane {
             }
         }
         self.cell.send_events();
-        self.cell.close_idle_if_draining();
+        self.cell.close_idle_if_stopping();
     }
 }
 
@@ -205,35 +181,17 @@ impl Handler<TxLost> for Lane {
             state.tx = None;
             state.outgoing.clear();
         }
-        self.revoke_queued(ErrorCode::LOADING);
-        let started = self.cell.state.borrow_mut().registry.abandon_started();
-        let error = self.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
-        self.cell.answer_all(started, &error);
+        self.cell.revoke_queued(ErrorCode::LOADING);
+        let mut state = self.cell.state.borrow_mut();
+        let started = state.registry.abandon_started(|_| true);
+        drop(state);
+        let error = self.cell.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
+        self.cell.give_up_all(started, &error);
         // Transactions died with the engine.
         for session in self.cell.all_sessions() {
             session.state.borrow_mut().transactions.clear();
         }
-    }
-}
-
-impl Handler<CloseAll> for Lane {
-    type Result = ();
-
-    fn handle(&mut self, _close: CloseAll, _ctx: &mut Self::Context) {
-        self.revoke_queued(ErrorCode::SHUTDOWN);
-        let started = self.cell.state.borrow_mut().registry.abandon_started();
-        let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
-        self.cell.answer_all(started, &error);
-        for session in self.cell.all_sessions() {
-            // What the kernel does not take now is lost: the deadline is here.
-            let mut own = session.state.borrow_mut();
-            if !own.output.is_empty() {
-                self.cell.shared.count_cut_off(1);
-            }
-            own.close(Closing::Now);
-            session.wake();
-        }
-        self.cell.tell_if_drained();
+        self.cell.tell_if_quiet();
     }
 }
 
@@ -265,31 +223,9 @@ impl Handler<SurveyDone> for Lane {
         if session.connection != origin.connection {
             return;
         }
-        let schema_version = self.cell.shared.schema_version();
-        let header = ReplyHeader {
-            sync: origin.sync,
-            schema_version,
-        };
-        {
-            let mut state = session.state.borrow_mut();
-            state.is_surveying = false;
-            let out = state.output.buffer();
-            let start = header.begin(out);
-            let mut body = Vec::new();
-            match write_value(&mut body, &survey.take_rows()) {
-                Ok(()) => {
-                    if origin.wrap_results {
-                        wrap_results(&mut body, 0);
-                    }
-                    out.extend_from_slice(&body);
-                    finish(out, start);
-                }
-                Err(error) => {
-                    out.truncate(start);
-                    header.write_error(out, &error);
-                }
-            }
-        }
+        session.state.borrow_mut().is_surveying = false;
+        self.cell
+            .reply_value(&session, &origin, &survey.take_rows());
         self.cell.mark_dirty(&session);
         self.cell.flush_dirty();
         // What came behind it was not taken.

@@ -12,6 +12,7 @@ mod actor;
 mod deliver;
 pub(crate) mod messages;
 mod state;
+mod transition;
 
 pub(crate) use actor::Lane;
 pub(crate) use messages::LaneHandle;

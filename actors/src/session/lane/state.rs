@@ -29,8 +29,19 @@ pub(crate) struct LaneCell {
     pub(crate) state: RefCell<LaneState>,
     /// Sessions with replies to flush.
     pub(crate) dirty: RefCell<Vec<u32>>,
-    /// Told to the Supervisor that no session is left.
-    pub(crate) told_drained: Cell<bool>,
+    /// The transition under way, as far as it is this arbiter's matter.
+    pub(crate) transition: Cell<Option<InTransition>>,
+}
+
+/// A transition that this arbiter takes part in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InTransition {
+    /// The machine's number of it.
+    pub(crate) serial: u64,
+    /// It is a stop; else a demotion.
+    pub(crate) is_stop: bool,
+    /// The Supervisor knows that nothing is left to wait for.
+    pub(crate) is_quiet: bool,
 }
 
 /// Everything of an arbiter that changes with every request.
@@ -43,6 +54,8 @@ pub(crate) struct LaneState {
     /// Sessions that wait for a credit, first come first.
     pub(crate) stop_list: VecDeque<u32>,
     pub(crate) scratch: Box<[u8]>,
+    /// Open transactions that may change data.
+    pub(crate) open_writers: Rc<Cell<usize>>,
     /// Sessions with held requests.
     pub(crate) holding: usize,
     /// When the connections' time limits are looked at again.
@@ -70,6 +83,7 @@ impl LaneState {
             flush: None,
             stop_list: VecDeque::new(),
             scratch: vec![0; READ_SIZE].into_boxed_slice(),
+            open_writers: Rc::default(),
             holding: 0,
             next_look: None,
             buffers: Vec::new(),
@@ -180,7 +194,7 @@ impl LaneCell {
             sessions: RefCell::default(),
             state: RefCell::new(state),
             dirty: RefCell::default(),
-            told_drained: Cell::new(false),
+            transition: Cell::new(None),
         }
     }
 
