@@ -128,7 +128,7 @@ impl Script {
     }
 
     /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo
-    /// first), `echo`, `later` (async), `commit_first` (and with `_then_fail`, `_then_block`), `write_steps`,
+    /// first), `echo`, `later` (async), `never` (async, without an end), `commit_first` (and with `_then_fail`, `_then_block`), `write_steps`,
     /// `user`.
     #[must_use]
     pub fn procedures() -> Procedures<ScriptedEngine> {
@@ -159,6 +159,10 @@ impl Script {
                     context.engine(|_: &mut ScriptedEngine| Ok(())).await?;
                 }
                 Ok(turns)
+            })
+            .async_function("never", |(): (), _context| async move {
+                std::future::pending::<()>().await;
+                Ok(())
             })
             .with_engine(
                 "user",

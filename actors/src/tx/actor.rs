@@ -13,7 +13,7 @@ use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext as _, Context, Handler, Running};
 
 use super::core::TxCore;
-use super::messages::{Batch, Completed, Probe, Stop};
+use super::messages::{Batch, Completed, Control, Probe, Stop};
 use super::port::Port;
 use crate::engine::{Engine, Fault};
 use crate::procedures::Procedures;
@@ -148,6 +148,18 @@ impl<E: Engine> Handler<Completed> for Tx<E> {
         if let Some(core) = &mut self.core {
             core.push_completed(completed);
         }
+    }
+}
+
+impl<E: Engine> Handler<Control> for Tx<E> {
+    type Result = ();
+
+    fn handle(&mut self, control: Control, ctx: &mut Self::Context) {
+        self.guarded(ctx, |tx, _| {
+            if let Some(core) = &mut tx.core {
+                core.control(&control);
+            }
+        });
     }
 }
 

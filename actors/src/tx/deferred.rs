@@ -50,12 +50,15 @@ impl<E: Engine> TxCore<E> {
             }
             // Nothing was executed in this turn so far: these replies depend on no commit.
             self.ports[deferred.lane].settle();
-            if entry.stream != 0 {
-                self.resumed.extend(
-                    self.streams
-                        .resume((deferred.connection, entry.stream), ticket),
-                );
-            }
+            self.resume_stream(ticket, &deferred);
+        }
+    }
+
+    /// The deferred request is over: what waited for it in its stream may run.
+    pub(super) fn resume_stream(&mut self, ticket: Ticket, deferred: &Deferred) {
+        if deferred.entry.stream != 0 {
+            let key = (deferred.connection, deferred.entry.stream);
+            self.resumed.extend(self.streams.resume(key, ticket));
         }
     }
 

@@ -128,6 +128,22 @@ impl Message for Stop {
     type Result = ();
 }
 
+/// What Tx is told from the side, between two turns.
+#[derive(Debug)]
+pub enum Control {
+    /// Abort open transactions: their statements get `error` until ROLLBACK, COMMIT gets it too.
+    AbortTransactions {
+        /// Those that may change data only, not those that began on a replica.
+        only_writing: bool,
+        /// What their clients are told.
+        error: vestibule_wire::Error,
+    },
+}
+
+impl Message for Control {
+    type Result = ();
+}
+
 /// Tx is to show that it hears: the progress mark moves.
 #[derive(Debug)]
 pub struct Probe;
@@ -136,10 +152,11 @@ impl Message for Probe {
     type Result = ();
 }
 
-/// How others reach Tx. Control never goes this way: it would queue behind data.
+/// How others reach Tx. Serving state never goes this way: it would queue behind data.
 #[derive(Debug, Clone)]
 pub struct TxHandle {
     batches: Recipient<Batch>,
+    control: Recipient<Control>,
     probe: Recipient<Probe>,
     stop: Recipient<Stop>,
     /// Which Tx, counted from 1: what an earlier one left behind is recognised by it.
@@ -149,12 +166,14 @@ pub struct TxHandle {
 impl TxHandle {
     pub(crate) fn new(
         batches: Recipient<Batch>,
+        control: Recipient<Control>,
         probe: Recipient<Probe>,
         stop: Recipient<Stop>,
         generation: u64,
     ) -> Self {
         Self {
             batches,
+            control,
             probe,
             stop,
             generation,
@@ -165,6 +184,12 @@ impl TxHandle {
     /// the batch was built (an actix mailbox does not hold senders back).
     pub(crate) fn submit(&self, batch: Batch) {
         self.batches.do_send(batch);
+    }
+
+    #[allow(dead_code, reason = "the transitions tell it")]
+    /// Tells Tx something from the side. Nobody waits for it: Tx may be deaf for long.
+    pub(crate) fn control(&self, control: Control) {
+        self.control.do_send(control);
     }
 
     /// Asks Tx for a sign that it hears. The watchdog asks once and waits for the mark to move.

@@ -9,6 +9,7 @@
 //! Nobody waits for Tx but by what it has not answered. A panic in the engine ends this Tx; the
 //! Supervisor starts another, whose engine recovers from its journal.
 
+mod abort;
 mod actor;
 pub mod claim;
 mod commit;
@@ -24,6 +25,8 @@ pub mod messages;
 mod port;
 pub(crate) mod recent;
 mod request;
+#[cfg(test)]
+pub(crate) mod rig;
 mod stream;
 
 pub use actor::EngineFactory;

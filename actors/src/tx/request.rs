@@ -14,6 +14,7 @@ use super::execution::Execution;
 use super::messages::{Entry, ReplyHead};
 use super::stream::Waiting;
 use crate::engine::{Caller, Engine, Outcome, Reply, Ticket};
+use crate::serving::Role;
 
 impl<E: Engine> TxCore<E> {
     /// Runs a request, or lets it wait for the one that runs in its stream.
@@ -124,6 +125,7 @@ impl<E: Engine> TxCore<E> {
             procedures: &self.procedures,
             streams: &mut self.streams,
             transactions: &mut self.transactions,
+            is_read_only: self.role == Some(Role::Replica),
             jobs: &self.jobs,
             caller,
             reply: Reply::new(&mut port.out.bytes, &self.solos, &make_completion),

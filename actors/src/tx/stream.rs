@@ -3,9 +3,12 @@
 //! ```text
 //!   deferred request of a stream ─▶ running ── complete ─▶ those that waited, in order
 //!   connection gone ─▶ is_gone ── nothing runs or waits any more ─▶ rolled back, forgotten
+//!   BEGIN ─▶ open ── abort ─▶ aborted: every statement gets its error ── COMMIT, ROLLBACK ─▶ over
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
+
+use vestibule_wire::Error;
 
 use super::messages::Entry;
 use crate::engine::{Caller, Ticket, TransactionId};
@@ -28,10 +31,36 @@ impl Waiting {
     }
 }
 
+/// A transaction that its client has not ended.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    /// The engine's handle; it means nothing to the engine once the transaction is aborted.
+    pub(super) id: TransactionId,
+    /// Begun on a replica: it changes nothing.
+    pub(crate) is_read_only: bool,
+    /// The runtime has rolled it back: what every statement gets until its client ends it.
+    pub(super) aborted: Option<Box<Error>>,
+}
+
+impl Transaction {
+    pub(super) fn new(id: TransactionId, is_read_only: bool) -> Self {
+        Self {
+            id,
+            is_read_only,
+            aborted: None,
+        }
+    }
+
+    /// The engine's handle, if the engine still has it.
+    pub(super) fn live(&self) -> Option<TransactionId> {
+        self.aborted.is_none().then_some(self.id)
+    }
+}
+
 /// What Tx knows of one stream.
 #[derive(Default)]
 pub(super) struct Stream {
-    pub(super) transaction: Option<TransactionId>,
+    pub(super) transaction: Option<Transaction>,
     /// Deferred: later requests of the stream wait for it.
     pub(super) running: Option<Ticket>,
     pub(super) waiting: VecDeque<Waiting>,
@@ -55,6 +84,30 @@ impl Streams {
         self.streams.entry(key).or_default()
     }
 
+    /// Marks a transaction as aborted. Returns what the engine has to roll back, and the deferred
+    /// request that runs in its stream.
+    pub(super) fn abort(
+        &mut self,
+        key: Key,
+        error: &Error,
+    ) -> Option<(TransactionId, Option<Ticket>)> {
+        let stream = self.streams.get_mut(&key)?;
+        let transaction = stream.transaction.as_mut()?;
+        let live = transaction.live()?;
+        transaction.aborted = Some(Box::new(error.clone()));
+        Some((live, stream.running))
+    }
+
+    /// Where the transactions are that live and that are wanted.
+    pub(super) fn find(&self, wanted: impl Fn(&Transaction) -> bool) -> Vec<Key> {
+        let is_wanted = |stream: &Stream| {
+            let transaction = stream.transaction.as_ref();
+            transaction.is_some_and(|own| own.live().is_some() && wanted(own))
+        };
+        let found = self.streams.iter().filter(|(_, own)| is_wanted(own));
+        found.map(|(key, _)| *key).collect()
+    }
+
     /// The stream, if a request of it runs.
     pub(super) fn busy(&mut self, key: Key) -> Option<&mut Stream> {
         self.streams
@@ -63,7 +116,7 @@ impl Streams {
     }
 
     /// Takes the transaction of a stream, which is then at its end.
-    pub(super) fn take_transaction(&mut self, key: Key) -> Option<TransactionId> {
+    pub(super) fn take_transaction(&mut self, key: Key) -> Option<Transaction> {
         let stream = self.streams.get_mut(&key)?;
         let transaction = stream.transaction.take();
         if stream.running.is_none() && stream.waiting.is_empty() && !stream.is_gone {
@@ -115,7 +168,7 @@ impl Streams {
                 && stream.waiting.is_empty()
                 && !has_more(*key);
             if is_over {
-                left_open.extend(stream.transaction);
+                left_open.extend(stream.transaction.as_ref().and_then(Transaction::live));
             }
             !is_over
         });

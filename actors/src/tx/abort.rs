@@ -1,0 +1,160 @@
+//! Ending from outside what a client has begun: transactions, and the deferred requests inside them.
+//!
+//! ```text
+//!   abort ─▶ rolled back in the engine; statements get the error until ROLLBACK; COMMIT gets it too
+//!     └ a deferred request of the stream ─▶ given up: cancelled in the engine, answered at once
+//! ```
+//!
+//! Nobody is waited for: neither the session nor the client has to agree.
+
+use vestibule_wire::Error;
+
+use super::core::TxCore;
+use super::messages::Control;
+use super::stream::{Key, Transaction};
+use crate::engine::{Engine, Ticket};
+
+impl<E: Engine> TxCore<E> {
+    /// Does what it is told from the side, between two turns.
+    pub(crate) fn control(&mut self, control: &Control) {
+        match control {
+            Control::AbortTransactions {
+                only_writing,
+                error,
+            } => {
+                self.abort_transactions(|own| !only_writing || !own.is_read_only, error);
+            }
+        }
+    }
+
+    /// Aborts every open transaction that is wanted, between two turns; returns how many. Statements
+    /// in their streams get `error` until their clients end them; COMMIT gets it too.
+    pub(crate) fn abort_transactions(
+        &mut self,
+        wanted: impl Fn(&Transaction) -> bool,
+        error: &Error,
+    ) -> usize {
+        let keys = self.streams.find(wanted);
+        for key in &keys {
+            self.abort(*key, error);
+        }
+        self.send_replies();
+        keys.len()
+    }
+
+    /// Aborts the transaction of a stream, if it has one that lives. Between two requests, and not
+    /// after one whose turn is not committed.
+    pub(super) fn abort(&mut self, key: Key, error: &Error) {
+        let Some((transaction, running)) = self.streams.abort(key, error) else {
+            return;
+        };
+        self.engine.rollback_transaction(transaction);
+        if let Some(ticket) = running {
+            self.give_up(ticket, error);
+        }
+    }
+
+    /// Answers a deferred request with an error, whether or not the engine can stop it. Its completion,
+    /// if it comes, is dropped.
+    pub(super) fn give_up(&mut self, ticket: Ticket, error: &Error) {
+        let Some(deferred) = self.deferred.remove(&ticket) else {
+            return;
+        };
+        if !deferred.is_call {
+            self.engine.cancel(ticket);
+        }
+        let entry = deferred.entry;
+        self.reply_error(deferred.lane, &entry, error);
+        self.ports[deferred.lane].settle();
+        self.resume_stream(ticket, &deferred);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use vestibule_wire::ErrorCode;
+    use vestibule_wire::keys::RequestType;
+
+    use super::*;
+    use crate::serving::Role;
+    use crate::testing::RequestBuilder;
+    use crate::tx::rig::{Rig, rig};
+
+    fn in_stream(request: RequestType, sync: u64, stream: u64) -> RequestBuilder {
+        RequestBuilder::new(request, sync).stream(stream)
+    }
+
+    fn too_late() -> Error {
+        Error::new(ErrorCode::SHUTDOWN, "too late")
+    }
+
+    /// TP-13: whoever comes back to an aborted transaction is told what ended it.
+    #[test]
+    fn an_aborted_transaction_tells_why_until_its_client_ends_it() {
+        rig(|mut rig: Rig| async move {
+            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 1, 1)).await.code, 0);
+            let aborted = rig.core.abort_transactions(|_| true, &too_late());
+            assert_eq!(aborted, 1);
+            assert_eq!(rig.script.log(), ["begin 1", "rollback 1"]);
+            let statement = RequestBuilder::replace(2, 2).stream(1);
+            for _ in 0..2 {
+                assert_eq!(rig.ask(&statement).await.error_code(), Some(279));
+            }
+            let call = RequestBuilder::call(3, "echo", &[0x91, 7]).stream(1);
+            assert_eq!(rig.ask(&call).await.error_code(), Some(279));
+            let again = rig.ask(&in_stream(RequestType::Begin, 4, 1)).await;
+            assert_eq!(again.error_code(), Some(79));
+            assert_eq!(
+                rig.ask(&in_stream(RequestType::Rollback, 5, 1)).await.code,
+                0
+            );
+            assert_eq!(rig.ask(&statement).await.code, 0);
+            assert_eq!(rig.script.executed(), [2]);
+            assert_eq!(rig.script.log().len(), 2, "the engine forgot it long ago");
+        });
+    }
+
+    #[test]
+    fn commit_of_an_aborted_transaction_fails_and_ends_it() {
+        rig(|mut rig: Rig| async move {
+            rig.ask(&in_stream(RequestType::Begin, 1, 1)).await;
+            rig.core.abort_transactions(|_| true, &too_late());
+            let commit = rig.ask(&in_stream(RequestType::Commit, 2, 1)).await;
+            assert_eq!(commit.error_code(), Some(279));
+            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 3, 1)).await.code, 0);
+        });
+    }
+
+    #[test]
+    fn transactions_that_began_on_a_replica_can_be_left_alone() {
+        rig(|mut rig: Rig| async move {
+            rig.ask(&in_stream(RequestType::Begin, 1, 1)).await;
+            rig.shared.cell.set_role(Role::Replica, Instant::now());
+            rig.ask(&in_stream(RequestType::Begin, 2, 2)).await;
+            rig.core.control(&Control::AbortTransactions {
+                only_writing: true,
+                error: too_late(),
+            });
+            let reply = rig.ask(&in_stream(RequestType::Commit, 3, 1)).await;
+            assert_eq!(reply.error_code(), Some(279));
+            assert_eq!(rig.ask(&in_stream(RequestType::Commit, 4, 2)).await.code, 0);
+        });
+    }
+
+    #[test]
+    fn a_deferred_statement_is_answered_when_its_transaction_is_aborted() {
+        rig(|mut rig: Rig| async move {
+            rig.ask(&in_stream(RequestType::Begin, 1, 1)).await;
+            rig.send(&RequestBuilder::call(2, "never", &[0x90]).stream(1));
+            rig.send(&RequestBuilder::replace(3, 3).stream(1));
+            rig.turn();
+            rig.core.abort_transactions(|_| true, &too_late());
+            rig.turn();
+            let replies = rig.replies().await;
+            let told: Vec<_> = replies.iter().map(|own| (own.sync, own.code)).collect();
+            assert_eq!(told, [(2, 0x8000 | 279), (3, 0x8000 | 279)]);
+        });
+    }
+}
