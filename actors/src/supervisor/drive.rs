@@ -13,6 +13,7 @@ use super::transition::{Action, CallerId, Order, Report, Target, Verdict};
 use crate::limits::TRANSITION_CALLERS_MAX;
 use crate::serving::{Role, Underway};
 use crate::tx::TxHandle;
+use crate::tx::messages::Control;
 
 impl Supervisor {
     /// Somebody asks for a transition.
@@ -116,7 +117,8 @@ impl Supervisor {
             record.write_under_way |= is_write_under_way;
         }
         // It aborts what is open, if it hears.
-        self.tx.iter().for_each(TxHandle::probe);
+        let tell = |tx: &TxHandle| tx.control(Control::HeedFence);
+        self.tx.iter().for_each(tell);
     }
 
     fn settle(&mut self, target: Target) {

@@ -6,7 +6,19 @@ use crate::engine::Engine;
 impl<E: Engine> TxCore<E> {
     /// Commits the turn so far and tells everyone who was in it.
     pub(super) fn commit(&mut self) {
-        let result = self.engine.commit();
+        // Nothing comes between this question and the write.
+        let result = match self.writes.take() {
+            None => self.engine.commit(),
+            Some(oldest) => {
+                if self.shared.fence.begin_write(oldest).is_err() {
+                    return self.discard_turn();
+                }
+                let result = self.engine.commit();
+                self.shared.fence.end_write();
+                result
+            }
+        };
+        self.writes.forget_reads();
         match &result {
             Ok(()) => {
                 if self.engine.schema_version() != self.schema_version {

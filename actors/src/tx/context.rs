@@ -6,12 +6,15 @@ use std::rc::Rc;
 use futures::channel::oneshot;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::jobs::Jobs;
+use super::fence::Admitted;
+use super::jobs::{Job, Jobs, Settle};
 use crate::engine::Caller;
 
 /// Given to an async procedure. It lives on Tx's arbiter and cannot leave it.
 pub struct AsyncContext<E> {
     caller: Caller,
+    /// Of the call: its steps may change data if it may.
+    admitted: Admitted,
     jobs: Rc<Jobs<E>>,
 }
 
@@ -24,8 +27,12 @@ impl<E> fmt::Debug for AsyncContext<E> {
 }
 
 impl<E: 'static> AsyncContext<E> {
-    pub(crate) fn new(caller: Caller, jobs: Rc<Jobs<E>>) -> Self {
-        Self { caller, jobs }
+    pub(crate) fn new(caller: Caller, admitted: Admitted, jobs: Rc<Jobs<E>>) -> Self {
+        Self {
+            caller,
+            admitted,
+            jobs,
+        }
     }
 
     /// Who called.
@@ -39,18 +46,22 @@ impl<E: 'static> AsyncContext<E> {
     ///
     /// # Errors
     ///
-    /// The step's own error, or the commit's.
+    /// The step's own error, or the commit's; 7 if a transition came between that the call is too old for.
     pub async fn engine<R: 'static>(
         &self,
         step: impl FnOnce(&mut E) -> Result<R, Error> + 'static,
     ) -> Result<R, Error> {
         let (told, outcome) = oneshot::channel();
-        self.jobs.push(Box::new(move |engine| {
-            let result = step(engine);
+        let run = Box::new(move |engine: Result<&mut E, Error>| -> Settle {
+            let result = engine.and_then(step);
             Box::new(move |committed| {
                 let _ = told.send(result.and_then(|value| committed.map(|()| value)));
             })
-        }));
+        });
+        self.jobs.push(Job {
+            admitted: self.admitted,
+            run,
+        });
         outcome
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorCode::SYSTEM, "Tx is gone")))

@@ -1,5 +1,7 @@
 //! What outlives its turn: deferred requests, and what connections that are gone left behind.
 
+use std::time::Instant;
+
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
 use super::core::TxCore;
@@ -14,6 +16,8 @@ pub(super) struct Deferred {
     /// A procedure, not the engine, will complete it.
     pub(super) is_call: bool,
     pub(super) wrap_results: bool,
+    /// When the turn began in which it was deferred.
+    pub(super) begun: Instant,
 }
 
 impl<E: Engine> TxCore<E> {
@@ -31,6 +35,8 @@ impl<E: Engine> TxCore<E> {
             let Some(deferred) = self.deferred.remove(&ticket) else {
                 continue;
             };
+            let time = self.began.saturating_duration_since(deferred.begun);
+            self.shared.recent.add(time);
             let entry = deferred.entry;
             match result {
                 Ok(body) => {

@@ -131,13 +131,8 @@ impl Message for Stop {
 /// What Tx is told from the side, between two turns.
 #[derive(Debug)]
 pub enum Control {
-    /// Abort open transactions: their statements get `error` until ROLLBACK, COMMIT gets it too.
-    AbortTransactions {
-        /// Those that may change data only, not those that began on a replica.
-        only_writing: bool,
-        /// What their clients are told.
-        error: vestibule_wire::Error,
-    },
+    /// The fence was raised: what is too old to be written is to be aborted.
+    HeedFence,
 }
 
 impl Message for Control {
@@ -186,7 +181,6 @@ impl TxHandle {
         self.batches.do_send(batch);
     }
 
-    #[allow(dead_code, reason = "the transitions tell it")]
     /// Tells Tx something from the side. Nobody waits for it: Tx may be deaf for long.
     pub(crate) fn control(&self, control: Control) {
         self.control.do_send(control);

@@ -19,6 +19,7 @@ mod core;
 mod deferred;
 mod execution;
 pub(crate) mod fence;
+mod fencing;
 mod jobs;
 pub(crate) mod mark;
 pub mod messages;

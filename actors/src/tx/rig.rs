@@ -15,6 +15,7 @@ use vestibule_wire::keys::RequestType;
 
 use super::claim::Claims;
 use super::core::TxCore;
+use super::fence::Admitted;
 use super::messages::{Batch, Completed, Entry, Introduction, Replies};
 use super::port::Port;
 use crate::config::Config;
@@ -82,6 +83,8 @@ pub(crate) struct Rig {
     pub(crate) shared: Arc<Shared>,
     pub(crate) claims: Arc<Claims>,
     collector: Addr<Collector>,
+    /// Of the requests that are sent.
+    pub(crate) admitted: Admitted,
     next: u32,
 }
 
@@ -94,6 +97,8 @@ impl Rig {
     fn new(config: Config) -> Self {
         let claims = Arc::new(Claims::new(REQUESTS_MAX));
         let cell = ServingCell::new(Role::Primary, Instant::now());
+        cell.ready(Instant::now());
+        let admitted = Admitted::under(cell.load());
         let shared = Arc::new(Shared::new(config, cell, vec![claims.clone()]));
         let collector = Collector::default().start();
         let script = Script::default();
@@ -110,6 +115,7 @@ impl Rig {
             shared,
             claims,
             collector,
+            admitted,
             next: 0,
         }
     }
@@ -136,6 +142,7 @@ impl Rig {
             request: RequestType::from_code(header.request_type).expect("a known type"),
             sync: header.sync,
             stream: header.stream_id,
+            admitted: self.admitted,
             start: 0,
             end: body.len() as u32,
         });

@@ -7,9 +7,11 @@
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use vestibule_wire::Error;
 
+use super::fence::Admitted;
 use super::messages::Entry;
 use crate::engine::{Caller, Ticket, TransactionId};
 
@@ -36,17 +38,23 @@ impl Waiting {
 pub(crate) struct Transaction {
     /// The engine's handle; it means nothing to the engine once the transaction is aborted.
     pub(super) id: TransactionId,
-    /// Begun on a replica: it changes nothing.
+    /// Begun on a replica: it changes nothing, whatever becomes of the role.
     pub(crate) is_read_only: bool,
+    /// The epoch under which its BEGIN was admitted.
+    pub(super) epoch: u64,
+    /// When its BEGIN was executed.
+    pub(super) begun: Instant,
     /// The runtime has rolled it back: what every statement gets until its client ends it.
     pub(super) aborted: Option<Box<Error>>,
 }
 
 impl Transaction {
-    pub(super) fn new(id: TransactionId, is_read_only: bool) -> Self {
+    pub(super) fn new(id: TransactionId, admitted: Admitted, begun: Instant) -> Self {
         Self {
             id,
-            is_read_only,
+            is_read_only: admitted.is_read_only(),
+            epoch: admitted.epoch(),
+            begun,
             aborted: None,
         }
     }
