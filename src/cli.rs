@@ -186,6 +186,26 @@ pub struct ServeArgs {
         value_parser = duration
     )]
     pub idle_timeout: Duration,
+    /// How long a request may wait for the engine and run there before it is answered "Timeout exceeded"
+    /// (78); 0 for ever. A connection sets its own with `vestibule.set('request_timeout', seconds)`.
+    #[arg(
+        long,
+        env = "VESTIBULE_REQUEST_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub request_timeout: Duration,
+    /// How long a transaction may be open, idle or not, before it is aborted (231 until it ends); 0 for
+    /// ever. BEGIN can ask for less.
+    #[arg(
+        long,
+        env = "VESTIBULE_TRANSACTION_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub transaction_timeout: Duration,
     /// How long a stop or a demotion waits for what is under way: a time; 0 does not wait; `auto` as
     /// long as 99 of 100 recent transactions took; `forever` until it ends.
     #[arg(

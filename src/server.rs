@@ -108,6 +108,8 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
             unread: args.unread_timeout,
             idle: args.idle_timeout,
         },
+        request_timeout: args.request_timeout,
+        transaction_timeout: args.transaction_timeout,
         shutdown_grace_period: grace(args),
         lameduck: args.lameduck,
     })

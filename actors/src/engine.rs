@@ -21,7 +21,8 @@ use vestibule_wire::{Error, ErrorCode};
 
 use crate::catalogue::Catalogue;
 use crate::serving::{SoloGuard, Solos};
-use crate::tx::Completion;
+use crate::tx::claim::Claim;
+use crate::tx::{CancelToken, Completion};
 
 /// Why an engine cannot start; shown to the operator.
 pub type Fault = Box<dyn StdError + Send + Sync>;
@@ -86,8 +87,8 @@ pub trait Engine: Sized + 'static {
         let _ = transaction;
     }
 
-    /// A request that the engine deferred was given up on: its client is gone, and a late completion is
-    /// dropped. An engine that can stop the work should.
+    /// A request that the engine deferred was given up on: its client is gone or was answered, and a late
+    /// completion is dropped. An engine that can stop the work should.
     fn cancel(&mut self, ticket: Ticket) {
         let _ = ticket;
     }
@@ -195,6 +196,7 @@ pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
     solos: &'a Solos,
     deferral: Deferral<'a>,
+    claim: Option<Claim<'a>>,
 }
 
 /// Makes a [`Completion`] for the request at hand, if the runtime allows it to be deferred.
@@ -220,11 +222,13 @@ impl<'a> Reply<'a> {
         out: &'a mut Vec<u8>,
         solos: &'a Solos,
         completion: MakeCompletion<'a>,
+        claim: Claim<'a>,
     ) -> Self {
         Self {
             out,
             solos,
             deferral: Deferral::Possible(completion),
+            claim: Some(claim),
         }
     }
 
@@ -234,6 +238,7 @@ impl<'a> Reply<'a> {
             out: self.out,
             solos: self.solos,
             deferral: self.deferral,
+            claim: self.claim,
         }
     }
 
@@ -244,6 +249,7 @@ impl<'a> Reply<'a> {
             out,
             solos,
             deferral: Deferral::Impossible,
+            claim: None,
         }
     }
 
@@ -280,6 +286,20 @@ impl<'a> Reply<'a> {
     #[must_use = "the state returns to assist when the guard is dropped"]
     pub fn solo(&self, reason: impl Into<String>) -> SoloGuard {
         self.solos.enter(reason)
+    }
+
+    /// Whether nobody waits for this request any more: its time is over, or it was killed. Its client
+    /// has been answered, and what is written here will be dropped. Work that takes long should look
+    /// now and then; what it has changed is still committed unless it returns an error.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.claim.is_some_and(Claim::is_cancelled)
+    }
+
+    /// What [`is_cancelled`](Self::is_cancelled) asks, for other threads; `None` in an engine's test.
+    #[must_use]
+    pub fn cancel_token(&self) -> Option<CancelToken> {
+        self.claim.map(Claim::token)
     }
 
     /// Takes the means to answer later, from any thread. Return [`Outcome::Deferred`] with it.

@@ -60,6 +60,12 @@ pub const TIME_LOOK_MIN: Duration = LANE_SWEEP_PERIOD;
 /// They are looked at at least this often. A look takes some 0.1 µs per connection.
 pub const TIME_LOOK_MAX: Duration = Duration::from_secs(1);
 
+/// How exactly deadlines of requests and transactions are kept: nothing is over before its time, and
+/// what is over is found so much later at most.
+pub const TIMER_TICK: Duration = Duration::from_millis(10);
+/// Slots of the wheel that keeps them; deadlines further away than a round wait for their round.
+pub const TIMER_SLOTS: usize = 512;
+
 /// Connections accepted before other work of the System arbiter gets its turn.
 pub const ACCEPT_BATCH_MAX: usize = 256;
 /// Length of the queue of connections that the kernel completes before they are accepted.
@@ -101,6 +107,7 @@ pub const SHOW_ROWS_MAX: usize = 10_000;
 
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= LANE_REQUESTS_MAX);
 const _: () = assert!(STALL_PATIENCE_MAX < STALL_CALM_PERIODS);
+const _: () = assert!(TIMER_SLOTS.is_multiple_of(64));
 const _: () = assert!(INBOX_WAITING_MAX >= READ_SIZE);
 const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX);
 const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX);

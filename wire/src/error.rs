@@ -56,6 +56,7 @@ codes! {
     CREDS_MISMATCH = 47, "No such user, or the wrong password.";
     UNKNOWN_REQUEST_TYPE = 48, "No such request.";
     MISSING_REQUEST_FIELD = 69, "A mandatory key of the body is missing.";
+    TIMEOUT = 78, "It took too long.";
     ACTIVE_TRANSACTION = 79, "A transaction is already open.";
     CANT_UPDATE_PRIMARY_KEY = 94, "An update may not move a tuple.";
     UPDATE_INTEGER_OVERFLOW = 95, "The result does not fit an integer.";
@@ -265,6 +266,27 @@ impl Error {
         Self::new(
             ErrorCode::NO_SUCH_PROC,
             format!("Procedure '{name}' is not defined"),
+        )
+    }
+
+    /// 32 for work that was given up on, as Tarantool answers for a fiber that was cancelled.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self::new(ErrorCode::PROC, "fiber is cancelled").with_kind("FiberIsCancelled")
+    }
+
+    /// 78.
+    #[must_use]
+    pub fn timeout() -> Self {
+        Self::new(ErrorCode::TIMEOUT, "Timeout exceeded")
+    }
+
+    /// 231.
+    #[must_use]
+    pub fn transaction_timeout() -> Self {
+        Self::new(
+            ErrorCode::TRANSACTION_TIMEOUT,
+            "Transaction has been aborted by timeout",
         )
     }
 

@@ -113,6 +113,7 @@ fn new_state(
         events_seen: 0,
         transactions: OpenTransactions::new(writers),
         transitions: 0,
+        request_timeout: None,
         counts: InFlight::default(),
         patience: Patience::new(now),
         introduced_to: 0,
@@ -213,6 +214,7 @@ pub(crate) fn desk<'a>(
         session,
         now,
         admitted: Admitted::under(lane.shared.cell.load()),
+        arrived: now,
         is_releasing: false,
         is_put_back: false,
     }

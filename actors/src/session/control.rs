@@ -7,17 +7,19 @@
 //! | `vestibule.drain({timeout = seconds})` | stops the server in time |
 //! | `vestibule.demote({grace = seconds})`, `vestibule.promote()` | changes the role; answers when it is done |
 //! | `vestibule.show(what)` | one array of maps: connections, requests, transitions or limits |
-//! | `box.info()` | what connectors and pools look at |
+//! | `vestibule.kill(connection [, sync])` | ends a connection, or one request of it: [`arguments`] |
+//! | `vestibule.set(name, value)` | a setting of the own connection; for everybody |
+//! | `box.info()` | what connectors and pools look at; for everybody |
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use vestibule_wire::Error;
-use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::reply::write_value;
 use vestibule_wire::request::Call;
 
+use super::arguments::{kill_arguments, set_arguments, text_argument};
 use super::desk::Desk;
 use super::lane::messages::{Origin, Survey, Surveyed};
 use super::transitions;
@@ -35,7 +37,7 @@ pub(crate) enum Answer {
     Later,
 }
 
-const PROCEDURES: [&str; 8] = [
+const PROCEDURES: [&str; 10] = [
     "vestibule.state",
     "vestibule.solo",
     "vestibule.assist",
@@ -43,8 +45,13 @@ const PROCEDURES: [&str; 8] = [
     "vestibule.demote",
     "vestibule.promote",
     "vestibule.show",
+    "vestibule.kill",
+    "vestibule.set",
     "box.info",
 ];
+
+/// Those of them that are not for administrators only.
+const FOR_EVERYBODY: [&str; 2] = ["vestibule.set", "box.info"];
 
 /// Whether sessions answer a CALL of this name.
 pub(crate) fn is_local(name: &str) -> bool {
@@ -63,7 +70,7 @@ pub(crate) fn run(
     body: &mut Vec<u8>,
 ) -> Result<Answer, Error> {
     let caller = &desk.session.caller;
-    if call.name != "box.info" && !caller.is_administrator {
+    if !FOR_EVERYBODY.contains(&call.name) && !caller.is_administrator {
         return Err(Error::access_denied(
             "Execute",
             "function",
@@ -83,6 +90,15 @@ pub(crate) fn run(
         "vestibule.demote" => return transitions::change_role(desk, sync, call, Role::Replica),
         "vestibule.promote" => return transitions::change_role(desk, sync, call, Role::Primary),
         "vestibule.show" => return show(desk, sync, call, body),
+        "vestibule.kill" => {
+            let target = kill_arguments(call)?;
+            return Ok(ask_all(desk, sync, call, Survey::Kill(target)));
+        }
+        "vestibule.set" => {
+            let setting = set_arguments(call)?;
+            write_value(body, &desk.set(setting))?;
+            return Ok(Answer::Now);
+        }
         _ => {
             write_value(body, &BoxInfo::of(shared))?;
             return Ok(Answer::Now);
@@ -240,6 +256,11 @@ fn show(
             ));
         }
     };
+    Ok(ask_all(desk, sync, call, survey))
+}
+
+/// Has every arbiter add its part; the lane of this session answers.
+fn ask_all(desk: &mut Desk<'_>, sync: u64, call: &Call<'_>, survey: Survey) -> Answer {
     let lanes = desk.shared.lanes.get().map_or(&[][..], Vec::as_slice);
     let origin = origin(desk, sync, call);
     desk.session.is_surveying = true;
@@ -247,7 +268,7 @@ fn show(
     for lane in lanes {
         lane.survey(survey.clone());
     }
-    Ok(Answer::Later)
+    Answer::Later
 }
 
 /// One row of `vestibule.show('limits')`.
@@ -285,6 +306,14 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
             "idle_timeout_ms",
             config.time_limits.idle.as_millis() as u64,
         ),
+        (
+            "request_timeout_ms",
+            config.request_timeout.as_millis() as u64,
+        ),
+        (
+            "transaction_timeout_ms",
+            config.transaction_timeout.as_millis() as u64,
+        ),
         ("hold_requests_max", config.hold.requests_max as u64),
         ("hold_bytes_max", config.hold.bytes_max as u64),
         ("hold_time_max_ms", config.hold.time_max.as_millis() as u64),
@@ -308,18 +337,6 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
     .into_iter()
     .map(|(name, value)| LimitRow { name, value })
     .collect()
-}
-
-/// The first argument as a text, if there is one.
-fn text_argument<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Error> {
-    let mut reader = Reader::new(call.args);
-    match reader.read_array_len() {
-        Ok(0) => Ok(None),
-        _ if reader.peek() == Ok(Kind::Nil) => Ok(None),
-        _ => reader.read_str().map(Some).map_err(|_| {
-            Error::illegal_params(format!("Bad arguments of {}: expected a string", call.name))
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //!                                                                       └▶ into the lane's batch
 //! ```
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
@@ -19,11 +19,13 @@ use super::control;
 use super::lane::LaneState;
 use super::registry::{Effect, Pending};
 use super::state::{Closing, SessionCell, SessionState};
+use super::transactions::OpenTransaction;
 use crate::admission::{Class, Verdict, admit};
 use crate::catalogue::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
 use crate::limits::{CONNECTION_REQUESTS_MAX, TRANSACTIONS_PER_CONNECTION_MAX};
 use crate::shared::Shared;
+use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
 use crate::tx::fence::Admitted;
 use crate::tx::messages::{Entry, Introduction};
 
@@ -37,6 +39,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) now: Instant,
     /// The state under which the request at hand is admitted: loaded once for each.
     pub(super) admitted: Admitted,
+    /// When the request at hand arrived: earlier than now, if it was held.
+    pub(super) arrived: Instant,
     /// The request at hand was held: it must not be put behind the others again.
     pub(super) is_releasing: bool,
     /// The held request at hand cannot be taken after all, because solo began again.
@@ -105,7 +109,7 @@ impl Desk<'_> {
         let class = self.classify(&taken.body);
         let serving = self.shared.cell.load();
         self.admitted = Admitted::under(serving);
-        let in_transaction = taken.stream != 0 && self.session.transactions.contains(taken.stream);
+        let in_transaction = taken.stream != 0 && self.session.transaction(taken.stream).is_some();
         let verdict = admit(serving, class, in_transaction);
         let needs_tx = !matches!(verdict, Verdict::Answer | Verdict::Close);
         if needs_tx && self.session.held.is_some() && !self.is_releasing {
@@ -189,12 +193,13 @@ impl Desk<'_> {
             return self.refuse(taken.sync, &error);
         }
         let is_writer = self.is_writer(taken, class);
+        let (deadline, limit) = self.deadline(taken);
         let effect = self.track_transaction(taken);
         let procedure = match taken.body {
             Body::Call(call) => Some(self.lane.intern(call.name)),
             _ => None,
         };
-        let id = self.lane.registry.insert(Pending {
+        let pending = Pending {
             session: self.cell.index,
             connection: self.cell.connection,
             sync: taken.sync,
@@ -205,8 +210,10 @@ impl Desk<'_> {
             bytes: taken.raw.len(),
             is_writer,
             effect,
-            since: self.now,
-        });
+            since: self.arrived,
+            limit,
+        };
+        let id = self.lane.registry.insert(pending, deadline);
         // A credit was there.
         let Some(id) = id else { return };
         self.session.counts.add(class);
@@ -242,9 +249,29 @@ impl Desk<'_> {
         }
     }
 
+    /// How long a request of this connection may take; zero: for ever.
+    pub(super) fn request_timeout(&self) -> Duration {
+        let configured = self.shared.config.request_timeout;
+        effective(configured, self.session.request_timeout)
+    }
+
+    /// Until when the request at hand may take.
+    fn deadline(&self, taken: &Taken<'_>) -> (Option<Instant>, Limit) {
+        let transaction = match taken.stream {
+            0 => None,
+            stream => self
+                .session
+                .transaction(stream)
+                .and_then(|own| own.deadline),
+        };
+        request_deadline(self.arrived, self.request_timeout(), transaction)
+            .map_or((None, Limit::Request), |(at, limit)| (Some(at), limit))
+    }
+
     fn check_transactions(&self, taken: &Taken<'_>) -> Result<(), Error> {
         let open = &self.session.transactions;
-        let is_new = matches!(taken.body, Body::Begin(_)) && !open.contains(taken.stream);
+        let is_new = matches!(taken.body, Body::Begin(_))
+            && self.session.transaction(taken.stream).is_none();
         if is_new && open.len() >= TRANSACTIONS_PER_CONNECTION_MAX {
             return Err(Error::illegal_params(
                 "Too many open transactions on this connection",
@@ -255,9 +282,9 @@ impl Desk<'_> {
 
     /// Whether the request may change data, by itself or as a part of its transaction.
     fn is_writer(&self, taken: &Taken<'_>, class: Class) -> bool {
-        let open = self.session.transactions.is_writer(taken.stream);
+        let open = self.session.transaction(taken.stream);
         match open.filter(|_| taken.stream != 0) {
-            Some(is_writer) => is_writer,
+            Some(open) => open.is_writer,
             None => !self.admitted.is_read_only() && !matches!(class, Class::Read | Class::Finish),
         }
     }
@@ -265,14 +292,20 @@ impl Desk<'_> {
     /// Keeps the list of streams with a transaction; what is told can be undone if it does not happen.
     fn track_transaction(&mut self, taken: &Taken<'_>) -> Effect {
         let open = &mut self.session.transactions;
-        match (&taken.body, open.contains(taken.stream)) {
-            (Body::Begin(_), false) => {
-                open.open(taken.stream, !self.admitted.is_read_only());
+        let known = open.contains(taken.stream);
+        match (&taken.body, known) {
+            (Body::Begin(options), false) => {
+                let configured = self.shared.config.transaction_timeout;
+                open.open(OpenTransaction {
+                    stream: taken.stream,
+                    is_writer: !self.admitted.is_read_only(),
+                    deadline: transaction_deadline(self.now, configured, options.timeout),
+                });
                 Effect::Opened
             }
             (Body::Commit | Body::Rollback, true) => {
-                open.close(taken.stream);
-                Effect::Closed
+                let closed = open.close(taken.stream);
+                Effect::Closed(closed.and_then(|own| own.deadline))
             }
             _ => Effect::None,
         }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use vestibule_wire::greeting::SALT_SIZE;
@@ -12,7 +12,7 @@ use vestibule_wire::greeting::SALT_SIZE;
 use super::output::Output;
 use super::patience::{self, Patience};
 use super::registry::{Effect, Pending};
-use super::transactions::OpenTransactions;
+use super::transactions::{OpenTransaction, OpenTransactions};
 use super::watch::Watches;
 use crate::admission::Class;
 use crate::config::SoloPolicy;
@@ -98,6 +98,8 @@ pub(crate) struct SessionState {
     pub(crate) events_seen: u64,
     /// Streams with an open transaction.
     pub(crate) transactions: OpenTransactions,
+    /// How long its requests may take, if it has said so; zero: for ever.
+    pub(crate) request_timeout: Option<Duration>,
     pub(crate) counts: InFlight,
     pub(crate) patience: Patience,
     /// The Tx that knows this session, by generation; 0 for none: it must be told of the departure.
@@ -142,6 +144,8 @@ pub(crate) struct ParkedScan {
     pub(crate) view_version: u64,
     pub(crate) reply: Vec<u8>,
     pub(crate) restarts: u32,
+    /// When it arrived.
+    pub(crate) since: Instant,
 }
 
 /// Requests kept by the solo policy `hold`.
@@ -185,8 +189,12 @@ impl SessionState {
     /// A request did not happen: so neither did its effect on the list of open transactions.
     pub(crate) fn undo(&mut self, pending: &Pending) {
         match pending.effect {
-            Effect::Opened => self.transactions.close(pending.stream),
-            Effect::Closed => self.transactions.open(pending.stream, pending.is_writer),
+            Effect::Opened => drop(self.transactions.close(pending.stream)),
+            Effect::Closed(deadline) => self.transactions.open(OpenTransaction {
+                stream: pending.stream,
+                is_writer: pending.is_writer,
+                deadline,
+            }),
             Effect::None => {}
         }
     }
@@ -197,6 +205,11 @@ impl SessionState {
         if pending.effect == Effect::Opened {
             self.transactions.close(pending.stream);
         }
+    }
+
+    /// The open transaction of a stream.
+    pub(crate) fn transaction(&self, stream: u64) -> Option<&OpenTransaction> {
+        self.transactions.get(stream)
     }
 
     /// Whether the next frame may be taken now.

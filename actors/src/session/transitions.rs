@@ -6,15 +6,13 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Call;
 
+use super::arguments::read_seconds;
 use super::control::{Answer, origin};
 use super::desk::Desk;
 use crate::config::Grace;
 use crate::limits::TRANSITION_WAIT_DEFAULT;
 use crate::serving::Role;
 use crate::supervisor::{Ask, Asker, Target};
-
-/// Longest time that can be given: a year.
-const SECONDS_MAX: f64 = 365.0 * 86_400.0;
 
 /// `vestibule.drain({timeout = seconds, lameduck = seconds})`: answered at once, with the new state.
 pub(super) fn drain(desk: &mut Desk<'_>, call: &Call<'_>) -> Result<(), Error> {
@@ -119,15 +117,7 @@ impl Options {
             let name = reader.read_str().map_err(|_| bad())?;
             let mut known = options.0.iter_mut();
             let (_, value) = known.find(|(own, _)| *own == name).ok_or_else(bad)?;
-            let seconds = match reader.peek() {
-                Ok(Kind::Float | Kind::Double) => reader.read_f64().map_err(|_| bad())?,
-                _ => reader.read_uint().map_err(|_| bad())? as f64,
-            };
-            // Longer is no deadline, and there is none by accident.
-            if !(0.0..=SECONDS_MAX).contains(&seconds) {
-                return Err(bad());
-            }
-            *value = Some(Duration::from_secs_f64(seconds));
+            *value = Some(read_seconds(&mut reader).ok_or_else(bad)?);
         }
         Ok(options)
     }

@@ -6,6 +6,8 @@
 //!                                    └ changed too often ─▶ Tx reads it, or it is busy
 //! ```
 
+use std::time::Instant;
+
 use vestibule_wire::Error;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
@@ -19,6 +21,7 @@ use crate::config::SoloPolicy;
 use crate::engine::{Scan, ViewStep};
 use crate::limits::{VIEW_RESTARTS_MAX, VIEW_STEPS_PER_POLL_MAX};
 use crate::serving::{Serving, State};
+use crate::timeouts::after;
 use crate::tx::fence::Admitted;
 
 impl Desk<'_> {
@@ -64,6 +67,7 @@ impl Desk<'_> {
                     view_version: self.lane.view_version(),
                     reply,
                     restarts,
+                    since: self.arrived,
                 }));
                 self.cell.wake();
             }
@@ -102,6 +106,9 @@ impl Desk<'_> {
             return;
         };
         let Body::Select(select) = body else { return };
+        if after(parked.since, self.request_timeout()).is_some_and(|end| self.now >= end) {
+            return self.refuse(header.sync, &Error::timeout());
+        }
         // A new Tx brings a new view: the scan starts over on it.
         self.lane.refresh_view(self.shared);
         if std::mem::replace(&mut parked.view_version, self.lane.view_version())
@@ -126,7 +133,7 @@ impl Desk<'_> {
                     parked.scan = Scan::default();
                     parked.reply.truncate(HEADER_SIZE);
                     if parked.restarts > VIEW_RESTARTS_MAX {
-                        return self.read_by_tx(&parked.content);
+                        return self.read_by_tx(&parked.content, parked.since);
                     }
                 }
                 Err(error) => return self.refuse(header.sync, &error),
@@ -137,7 +144,7 @@ impl Desk<'_> {
     }
 
     /// The data change too often for the view: Tx reads them between two turns, or nobody does.
-    fn read_by_tx(&mut self, content: &[u8]) {
+    fn read_by_tx(&mut self, content: &[u8], since: Instant) {
         let Ok((header, raw)) = read_header(content) else {
             return;
         };
@@ -157,7 +164,11 @@ impl Desk<'_> {
         let serving = self.shared.cell.load();
         self.admitted = Admitted::under(serving);
         match admit(serving, Class::Read, false) {
-            Verdict::ViewOrForward if self.has_credit() => self.forward(&taken, Class::Read),
+            Verdict::ViewOrForward if self.has_credit() => {
+                self.arrived = since;
+                self.forward(&taken, Class::Read);
+                self.arrived = self.now;
+            }
             Verdict::Reject(code) => self.reject(sync, code),
             _ => self.busy(&taken),
         }

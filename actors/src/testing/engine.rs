@@ -166,7 +166,8 @@ impl Script {
     }
 
     /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo
-    /// first), `echo`, `later` (async), `never` (async, without an end), `commit_first` (and with `_then_fail`, `_then_block`), `write_steps`,
+    /// first), `echo`, `later` (async), `never` (async, without an end),
+    /// `cooperate` (until it is cancelled), `commit_first` (and with `_then_fail`, `_then_block`), `write_steps`,
     /// `user`.
     #[must_use]
     pub fn procedures() -> Procedures<ScriptedEngine> {
@@ -210,10 +211,26 @@ impl Script {
                 }
                 Ok(turns)
             })
-            .async_function("never", |(): (), _context| async move {
+            .async_function("never", |_: Vec<u8>, context| async move {
+                let own = |engine: &mut ScriptedEngine| Ok(Unending::new(&engine.script));
+                let _unending = context.engine(own).await?;
                 std::future::pending::<()>().await;
                 Ok(())
             })
+            .with_engine(
+                "cooperate",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    call.engine.script.change(|stage| stage.is_blocked = true);
+                    while !call.reply.is_cancelled() {
+                        std::thread::yield_now();
+                    }
+                    call.engine.script.change(|stage| {
+                        stage.is_blocked = false;
+                        stage.log.push("cooperated".to_owned());
+                    });
+                    call.reply.value(&"too late")
+                },
+            )
             .with_engine(
                 "user",
                 |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
@@ -266,6 +283,23 @@ impl Script {
         self.change(|stage| stage.is_blocked = true);
         self.wait("the test releases Tx", |stage| !stage.is_blocking_wanted);
         self.change(|stage| stage.is_blocked = false);
+    }
+}
+
+/// Writes down the end of an async procedure that does not end by itself.
+struct Unending(Script);
+
+impl Unending {
+    fn new(script: &Script) -> Self {
+        script.change(|stage| stage.log.push("never: begun".to_owned()));
+        Self(script.clone())
+    }
+}
+
+impl Drop for Unending {
+    fn drop(&mut self) {
+        self.0
+            .change(|stage| stage.log.push("never: dropped".to_owned()));
     }
 }
 

@@ -5,12 +5,17 @@
 //!     └ a deferred request of the stream ─▶ given up: cancelled in the engine, answered at once
 //! ```
 //!
+//! A session that gives up on a request tells it by a `Cancel` in its next batch, after it has answered.
 //! Nobody is waited for: neither the session nor the client has to agree.
+
+use std::time::Instant;
 
 use vestibule_wire::Error;
 
 use super::core::TxCore;
-use super::messages::Control;
+use super::deadlines::Timed;
+use super::deferred::Deferred;
+use super::messages::{Control, Fate};
 use super::stream::{Key, Transaction};
 use crate::engine::{Engine, Ticket};
 
@@ -40,28 +45,88 @@ impl<E: Engine> TxCore<E> {
     /// Aborts the transaction of a stream, if it has one that lives. Between two requests, and not
     /// after one whose turn is not committed.
     pub(super) fn abort(&mut self, key: Key, error: &Error) {
-        let Some((transaction, running)) = self.streams.abort(key, error) else {
+        let Some(aborted) = self.streams.abort(key, error) else {
             return;
         };
-        self.engine.rollback_transaction(transaction);
-        if let Some(ticket) = running {
+        self.engine.rollback_transaction(aborted.id);
+        if let Some(timer) = aborted.timer {
+            self.deadlines.clear(timer);
+        }
+        if let Some(ticket) = aborted.running {
             self.give_up(ticket, error);
+        }
+    }
+
+    /// Rolls back a transaction that was taken out of its stream.
+    pub(super) fn roll_back(&mut self, transaction: &Transaction) {
+        if let Some(timer) = transaction.timer {
+            self.deadlines.clear(timer);
+        }
+        if let Some(live) = transaction.live() {
+            self.engine.rollback_transaction(live);
+        }
+    }
+
+    /// Ends what is over its deadline, at the beginning of a turn.
+    pub(super) fn expire(&mut self, now: Instant) {
+        for timed in self.deadlines.expire(now) {
+            match timed {
+                Timed::Transaction(key) => {
+                    self.streams.forget_timer(key);
+                    self.abort(key, &Error::transaction_timeout());
+                }
+            }
         }
     }
 
     /// Answers a deferred request with an error, whether or not the engine can stop it. Its completion,
     /// if it comes, is dropped.
     pub(super) fn give_up(&mut self, ticket: Ticket, error: &Error) {
-        let Some(deferred) = self.deferred.remove(&ticket) else {
+        let Some(deferred) = self.take_deferred(ticket) else {
             return;
         };
-        if !deferred.is_call {
+        self.reply_error(deferred.lane, &deferred.entry, error);
+        self.ports[deferred.lane].settle();
+        self.stop_deferred(ticket, deferred);
+    }
+
+    /// Stops what can be stopped of a deferred request that is answered, and goes on in its stream.
+    fn stop_deferred(&mut self, ticket: Ticket, deferred: Deferred) {
+        if let Some(task) = &deferred.task {
+            task.abort();
+        } else if !deferred.is_call {
             self.engine.cancel(ticket);
         }
-        let entry = deferred.entry;
-        self.reply_error(deferred.lane, &entry, error);
-        self.ports[deferred.lane].settle();
         self.resume_stream(ticket, &deferred);
+    }
+
+    /// What sessions gave up on, before anything else in a turn.
+    pub(super) fn carry_out_cancels(&mut self) {
+        if self.cancels.is_empty() {
+            return;
+        }
+        for (lane, cancel) in std::mem::take(&mut self.cancels) {
+            let ticket = self.tickets_of.get(&(lane, cancel.id.index)).copied();
+            let is_own = |own: &Ticket| {
+                let deferred = self.deferred.get(own);
+                deferred.is_some_and(|own| own.entry.id == cancel.id)
+            };
+            if let Some(ticket) = ticket.filter(is_own)
+                && let Some(deferred) = self.take_deferred(ticket)
+            {
+                self.stop_deferred(ticket, deferred);
+            }
+            let key = (cancel.connection, cancel.stream);
+            match cancel.transaction {
+                Fate::Untouched => {}
+                Fate::Aborted(error) => self.abort(key, &error),
+                Fate::Forgotten => {
+                    if let Some(transaction) = self.streams.take_transaction(key) {
+                        self.roll_back(&transaction);
+                    }
+                }
+            }
+        }
     }
 }
 

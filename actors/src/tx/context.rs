@@ -6,6 +6,7 @@ use std::rc::Rc;
 use futures::channel::oneshot;
 use vestibule_wire::{Error, ErrorCode};
 
+use super::claim::CancelToken;
 use super::fence::Admitted;
 use super::jobs::{Job, Jobs, Settle};
 use crate::engine::Caller;
@@ -15,6 +16,7 @@ pub struct AsyncContext<E> {
     caller: Caller,
     /// Of the call: its steps may change data if it may.
     admitted: Admitted,
+    token: CancelToken,
     jobs: Rc<Jobs<E>>,
 }
 
@@ -27,12 +29,24 @@ impl<E> fmt::Debug for AsyncContext<E> {
 }
 
 impl<E: 'static> AsyncContext<E> {
-    pub(crate) fn new(caller: Caller, admitted: Admitted, jobs: Rc<Jobs<E>>) -> Self {
+    pub(crate) fn new(
+        caller: Caller,
+        admitted: Admitted,
+        token: CancelToken,
+        jobs: Rc<Jobs<E>>,
+    ) -> Self {
         Self {
             caller,
             admitted,
+            token,
             jobs,
         }
+    }
+
+    /// Whether the call was given up on. Nobody has to look: the procedure is dropped where it waits.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
     }
 
     /// Who called.
@@ -47,13 +61,19 @@ impl<E: 'static> AsyncContext<E> {
     /// # Errors
     ///
     /// The step's own error, or the commit's; 7 if a transition came between that the call is too old for.
+    /// A call that was given up on gets no further step.
     pub async fn engine<R: 'static>(
         &self,
         step: impl FnOnce(&mut E) -> Result<R, Error> + 'static,
     ) -> Result<R, Error> {
         let (told, outcome) = oneshot::channel();
+        let token = self.token.clone();
         let run = Box::new(move |engine: Result<&mut E, Error>| -> Settle {
-            let result = engine.and_then(step);
+            let result = if token.is_cancelled() {
+                Err(Error::cancelled())
+            } else {
+                engine.and_then(step)
+            };
             Box::new(move |committed| {
                 let _ = told.send(result.and_then(|value| committed.map(|()| value)));
             })

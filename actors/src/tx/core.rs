@@ -19,10 +19,11 @@ use std::time::Instant;
 
 use actix::Recipient;
 
+use super::deadlines::Deadlines;
 use super::deferred::Deferred;
 use super::fencing::TurnWrites;
 use super::jobs::{Jobs, Settle};
-use super::messages::{Batch, Completed};
+use super::messages::{Batch, Cancel, Completed};
 use super::port::Port;
 use super::stream::{Streams, Waiting};
 use crate::engine::{Engine, Ticket};
@@ -42,7 +43,12 @@ pub(crate) struct TxCore<E: Engine> {
     /// Jobs of this turn that wait for its commit.
     pub(super) settles: Vec<Settle>,
     pub(super) deferred: HashMap<Ticket, Deferred>,
+    /// The same by session arbiter and word.
+    pub(super) tickets_of: HashMap<(usize, u32), Ticket>,
+    /// Told by session arbiters and not carried out yet, with the arbiter.
+    pub(super) cancels: Vec<(usize, Cancel)>,
     pub(super) streams: Streams,
+    pub(super) deadlines: Deadlines,
     /// Waited in their streams, and may run now, before anything that came later.
     pub(super) resumed: VecDeque<Waiting>,
     pub(super) tickets: Cell<u64>,
@@ -94,7 +100,10 @@ impl<E: Engine> TxCore<E> {
             jobs: Rc::new(Jobs::default()),
             settles: Vec::new(),
             deferred: HashMap::new(),
+            tickets_of: HashMap::new(),
+            cancels: Vec::new(),
             streams: Streams::default(),
+            deadlines: Deadlines::new(Instant::now()),
             resumed: VecDeque::new(),
             tickets: Cell::new(0),
             transactions: 0,
@@ -127,7 +136,10 @@ impl<E: Engine> TxCore<E> {
         &self.jobs
     }
 
-    pub(crate) fn push_batch(&mut self, batch: Batch) {
+    pub(crate) fn push_batch(&mut self, mut batch: Batch) {
+        let lane = batch.lane;
+        let cancels = batch.cancels.drain(..).map(|cancel| (lane, cancel));
+        self.cancels.extend(cancels);
         self.batches.push_back((batch, 0));
     }
 
@@ -147,12 +159,19 @@ impl<E: Engine> TxCore<E> {
             || !self.jobs.is_empty()
     }
 
+    /// When a deadline may be over next.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.deadlines.next_look()
+    }
+
     /// One turn. Afterwards there may be [more to do](Self::has_work).
-    pub(crate) fn turn(&mut self) {
+    pub(crate) fn turn(&mut self, now: Instant) {
         self.executed = 0;
         self.has_called = false;
-        self.began = Instant::now();
+        self.began = now;
         self.heed_fence();
+        self.carry_out_cancels();
+        self.expire(now);
         self.finish_completed();
         self.run_jobs();
         if self.run_resumed() == Turn::Open {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use actix_rt::task::JoinHandle;
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
 use super::core::TxCore;
@@ -15,6 +16,8 @@ pub(super) struct Deferred {
     pub(super) connection: u64,
     /// A procedure, not the engine, will complete it.
     pub(super) is_call: bool,
+    /// The task that will, for an async procedure.
+    pub(super) task: Option<JoinHandle<()>>,
     pub(super) wrap_results: bool,
     /// When the turn began in which it was deferred.
     pub(super) begun: Instant,
@@ -26,13 +29,27 @@ impl<E: Engine> TxCore<E> {
             let key = (deferred.connection, deferred.entry.stream);
             self.streams.entry(key).running = Some(ticket);
         }
+        let (lane, id) = (deferred.lane, deferred.entry.id);
+        self.ports[lane].claims.defer(id);
+        self.tickets_of.insert((lane, id.index), ticket);
         self.deferred.insert(ticket, deferred);
+    }
+
+    /// Takes a deferred request out; `None` if it is over already.
+    pub(super) fn take_deferred(&mut self, ticket: Ticket) -> Option<Deferred> {
+        let deferred = self.deferred.remove(&ticket)?;
+        let key = (deferred.lane, deferred.entry.id.index);
+        // Given up on, its word may have a new tenant that is deferred too.
+        if self.tickets_of.get(&key) == Some(&ticket) {
+            self.tickets_of.remove(&key);
+        }
+        Some(deferred)
     }
 
     /// Answers what completed since the last turn, and goes on in its streams.
     pub(super) fn finish_completed(&mut self) {
         for Completed { ticket, result } in std::mem::take(&mut self.completed) {
-            let Some(deferred) = self.deferred.remove(&ticket) else {
+            let Some(deferred) = self.take_deferred(ticket) else {
                 continue;
             };
             let time = self.began.saturating_duration_since(deferred.begun);
@@ -84,7 +101,7 @@ impl<E: Engine> TxCore<E> {
         let resumed = &self.resumed;
         let has_more = |key| resumed.iter().any(|waiting| waiting.key() == key);
         for transaction in self.streams.reap(has_more) {
-            self.engine.rollback_transaction(transaction);
+            self.roll_back(&transaction);
         }
     }
 }

@@ -1,12 +1,14 @@
 //! One request on its way through the engine, the transactions or the procedures.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use actix_rt::task::JoinHandle;
 use vestibule_wire::Error;
 use vestibule_wire::request::{self, Begin, Body};
 
 use super::context::AsyncContext;
+use super::deadlines::{Deadlines, Timed};
 use super::fence::Admitted;
 use super::fencing::{TurnWrites, is_write, read_only};
 use super::jobs::Jobs;
@@ -14,6 +16,7 @@ use super::stream::{Key, Streams, Transaction};
 use crate::engine::{Caller, Engine, Outcome, Reply, Request, TransactionId};
 use crate::procedures::{Call, Procedure, Procedures};
 use crate::shared::Shared;
+use crate::timeouts::transaction_deadline;
 
 /// One request with everything it may touch.
 pub(super) struct Execution<'a, E: Engine> {
@@ -25,11 +28,16 @@ pub(super) struct Execution<'a, E: Engine> {
     pub(super) admitted: Admitted,
     pub(super) writes: &'a mut TurnWrites,
     pub(super) shared: &'a Shared,
+    pub(super) deadlines: &'a mut Deadlines,
+    /// How long transactions may take at most; zero: for ever.
+    pub(super) timeout: Duration,
     /// When the turn began.
     pub(super) now: Instant,
     pub(super) jobs: &'a Rc<Jobs<E>>,
     pub(super) caller: &'a Caller,
     pub(super) reply: Reply<'a>,
+    /// The task of an async procedure that was started.
+    pub(super) task: Option<JoinHandle<()>>,
 }
 
 impl<E: Engine> Execution<'_, E> {
@@ -93,7 +101,10 @@ impl<E: Engine> Execution<'_, E> {
         *self.transactions += 1;
         let id = TransactionId(*self.transactions);
         self.engine.begin(id, options)?;
-        let transaction = Transaction::new(id, self.admitted, self.now);
+        let deadline = transaction_deadline(self.now, self.timeout, options.timeout);
+        let timed = Timed::Transaction(self.key());
+        let timer = deadline.map(|at| self.deadlines.set(timed, at));
+        let transaction = Transaction::new(id, self.admitted, self.now, timer);
         self.streams.entry(self.key()).transaction = Some(transaction);
         Ok(Outcome::Done)
     }
@@ -108,6 +119,9 @@ impl<E: Engine> Execution<'_, E> {
         };
         let time = self.now.saturating_duration_since(transaction.begun);
         self.shared.recent.add(time);
+        if let Some(timer) = transaction.timer {
+            self.deadlines.clear(timer);
+        }
         match transaction.aborted {
             Some(error) if is_commit => return Err(*error),
             Some(_) => {}
@@ -148,10 +162,12 @@ impl<E: Engine> Execution<'_, E> {
             }),
             Procedure::Async(start) => {
                 let completion = self.reply.defer()?;
+                let token = completion.token().clone();
                 let caller = self.caller.clone();
-                let context = AsyncContext::new(caller, self.admitted, self.jobs.clone());
+                let context = AsyncContext::new(caller, self.admitted, token, self.jobs.clone());
                 let running = start(call.args, context);
-                actix_rt::spawn(async move { completion.complete_raw(running.await) });
+                let task = async move { completion.complete_raw(running.await) };
+                self.task = Some(actix_rt::spawn(task));
                 Ok(Outcome::Deferred)
             }
         }

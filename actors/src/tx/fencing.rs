@@ -271,7 +271,7 @@ mod tests {
             rig.send(&RequestBuilder::replace(2, 5));
             rig.send(&RequestBuilder::select(3, 5));
             rig.send(&RequestBuilder::call(4, "pause", &[0x91, 0]));
-            rig.core.turn();
+            rig.core.turn(Instant::now());
             let replies = rig.replies().await;
             let told: Vec<_> = replies
                 .iter()
@@ -288,7 +288,7 @@ mod tests {
     fn steps_of_an_async_procedure_stop_at_the_fence() {
         rig(|mut rig: Rig| async move {
             rig.send(&RequestBuilder::call(1, "write_steps", &[0x91, 3]));
-            rig.core.turn();
+            rig.core.turn(Instant::now());
             // Its first step is asked for.
             tokio::task::yield_now().await;
             demote(&rig);

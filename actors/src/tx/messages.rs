@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use actix::{Message, Recipient};
+use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
 
 use super::claim::RequestId;
@@ -23,6 +24,8 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// Their bodies.
     pub bytes: Vec<u8>,
+    /// What sessions gave up on since the last batch: before everything else that Tx does.
+    pub cancels: Vec<Cancel>,
     /// Connections that are gone: after the entries. Number of the session and of the connection.
     pub departures: Vec<(u32, u64)>,
     /// A used [`Replies`] on its way back, for its buffers.
@@ -37,7 +40,7 @@ impl Batch {
     /// Whether there is anything to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.departures.is_empty()
+        self.entries.is_empty() && self.departures.is_empty() && self.cancels.is_empty()
     }
 
     /// Empties it, keeping the buffers.
@@ -45,6 +48,7 @@ impl Batch {
         self.introductions.clear();
         self.entries.clear();
         self.bytes.clear();
+        self.cancels.clear();
         self.departures.clear();
     }
 }
@@ -58,6 +62,30 @@ pub struct Introduction {
     pub session: u32,
     /// The caller.
     pub caller: Caller,
+}
+
+/// A request that its session has answered although Tx had begun it, or whose transaction is to end.
+#[derive(Debug, Clone)]
+pub struct Cancel {
+    /// The request. If Tx still has it, it stops what can be stopped.
+    pub id: RequestId,
+    /// Its connection.
+    pub connection: u64,
+    /// Its stream, 0 for none.
+    pub stream: u64,
+    /// What becomes of the transaction of the stream.
+    pub transaction: Fate,
+}
+
+/// What becomes of a transaction when one of its requests is given up on.
+#[derive(Debug, Clone)]
+pub enum Fate {
+    /// Nothing.
+    Untouched,
+    /// Aborted: statements get this error until ROLLBACK.
+    Aborted(Error),
+    /// Its BEGIN was given up on: the client does not know of it, so nobody will end it.
+    Forgotten,
 }
 
 /// One request in a batch.
@@ -113,7 +141,7 @@ pub struct Completed {
     /// Which.
     pub ticket: Ticket,
     /// The reply's body, or the error.
-    pub result: Result<Vec<u8>, vestibule_wire::Error>,
+    pub result: Result<Vec<u8>, Error>,
 }
 
 impl Message for Completed {

@@ -16,6 +16,7 @@ mod commit;
 mod completion;
 mod context;
 mod core;
+mod deadlines;
 mod deferred;
 mod execution;
 pub(crate) mod fence;
@@ -32,6 +33,7 @@ mod stream;
 
 pub use actor::EngineFactory;
 pub(crate) use actor::{Parts, Tx};
+pub use claim::CancelToken;
 pub use completion::Completion;
 pub use context::AsyncContext;
 pub(crate) use core::may_restart;

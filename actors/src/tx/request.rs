@@ -7,6 +7,7 @@ use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 use vestibule_wire::request::{self, Body};
 use vestibule_wire::{Error, ErrorCode};
 
+use super::claim::Claim;
 use super::completion::Completion;
 use super::core::TxCore;
 use super::deferred::Deferred;
@@ -137,10 +138,15 @@ impl<E: Engine> TxCore<E> {
         };
         let start = header.begin(&mut port.out.bytes);
         let ticket = Cell::new(None);
+        let claim = Claim {
+            claims: &port.claims,
+            id: entry.id,
+        };
         let make_completion = || {
             self.tickets.set(self.tickets.get() + 1);
             ticket.set(Some(Ticket(self.tickets.get())));
-            Completion::new(Ticket(self.tickets.get()), self.completions.clone())
+            let completions = self.completions.clone();
+            Completion::new(Ticket(self.tickets.get()), claim.token(), completions)
         };
         let mut execution = Execution {
             engine: &mut self.engine,
@@ -150,12 +156,16 @@ impl<E: Engine> TxCore<E> {
             admitted: entry.admitted,
             writes: &mut self.writes,
             shared: &self.shared,
+            deadlines: &mut self.deadlines,
+            timeout: self.shared.config.transaction_timeout,
             now: self.began,
             jobs: &self.jobs,
             caller,
-            reply: Reply::new(&mut port.out.bytes, &self.solos, &make_completion),
+            reply: Reply::new(&mut port.out.bytes, &self.solos, &make_completion, claim),
+            task: None,
         };
         let outcome = execution.run(body);
+        let task = execution.task.take();
         let connection = caller.connection;
         match outcome {
             Ok(Outcome::Done) => {
@@ -177,6 +187,7 @@ impl<E: Engine> TxCore<E> {
                         lane,
                         entry: *entry,
                         connection,
+                        task,
                         is_call: matches!(body, Body::Call(_)),
                         wrap_results,
                         begun: self.began,

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Context, Handler, Message};
 use futures::channel::oneshot;
@@ -82,6 +82,8 @@ pub(crate) struct Rig {
     pub(crate) script: Script,
     pub(crate) shared: Arc<Shared>,
     pub(crate) claims: Arc<Claims>,
+    /// The clock, wound by hand.
+    pub(crate) now: Instant,
     collector: Addr<Collector>,
     /// Of the requests that are sent.
     pub(crate) admitted: Admitted,
@@ -90,7 +92,12 @@ pub(crate) struct Rig {
 
 /// Runs a test on a System of its own.
 pub(crate) fn rig<F: Future<Output = ()>>(test: impl FnOnce(Rig) -> F) {
-    actix_rt::System::new().block_on(async { test(Rig::new(Config::default())).await });
+    rig_with(Config::default(), test);
+}
+
+/// The same with a configuration.
+pub(crate) fn rig_with<F: Future<Output = ()>>(config: Config, test: impl FnOnce(Rig) -> F) {
+    actix_rt::System::new().block_on(async { test(Rig::new(config)).await });
 }
 
 impl Rig {
@@ -114,10 +121,17 @@ impl Rig {
             script,
             shared,
             claims,
+            now: Instant::now(),
             collector,
             admitted,
             next: 0,
         }
+    }
+
+    /// Winds the clock on and lets Tx do what is due.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.turn();
     }
 
     /// Hands a request of connection 1 to Tx.
@@ -150,10 +164,11 @@ impl Rig {
         self.core.push_batch(batch);
     }
 
-    /// Turns until there is nothing to do.
+    /// Turns until there is nothing to do, at the time of the rig's clock.
     pub(crate) fn turn(&mut self) {
-        while self.core.has_work() {
-            self.core.turn();
+        let is_due = |rig: &Self| rig.core.next_look().is_some_and(|at| at <= rig.now);
+        while self.core.has_work() || is_due(self) {
+            self.core.turn(self.now);
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use vestibule_wire::Error;
 
+use super::deadlines::TimerId;
 use super::fence::Admitted;
 use super::messages::Entry;
 use crate::engine::{Caller, Ticket, TransactionId};
@@ -46,16 +47,33 @@ pub(crate) struct Transaction {
     pub(super) begun: Instant,
     /// The runtime has rolled it back: what every statement gets until its client ends it.
     pub(super) aborted: Option<Box<Error>>,
+    /// Its deadline, while it lives.
+    pub(super) timer: Option<TimerId>,
+}
+
+/// What is left to do when a transaction was aborted.
+pub(super) struct Aborted {
+    /// To be rolled back in the engine.
+    pub(super) id: TransactionId,
+    pub(super) timer: Option<TimerId>,
+    /// The deferred request that runs in the stream.
+    pub(super) running: Option<Ticket>,
 }
 
 impl Transaction {
-    pub(super) fn new(id: TransactionId, admitted: Admitted, begun: Instant) -> Self {
+    pub(super) fn new(
+        id: TransactionId,
+        admitted: Admitted,
+        begun: Instant,
+        timer: Option<TimerId>,
+    ) -> Self {
         Self {
             id,
             is_read_only: admitted.is_read_only(),
             epoch: admitted.epoch(),
             begun,
             aborted: None,
+            timer,
         }
     }
 
@@ -92,18 +110,25 @@ impl Streams {
         self.streams.entry(key).or_default()
     }
 
-    /// Marks a transaction as aborted. Returns what the engine has to roll back, and the deferred
-    /// request that runs in its stream.
-    pub(super) fn abort(
-        &mut self,
-        key: Key,
-        error: &Error,
-    ) -> Option<(TransactionId, Option<Ticket>)> {
+    /// Marks a transaction as aborted; `None` if there is none that lives.
+    pub(super) fn abort(&mut self, key: Key, error: &Error) -> Option<Aborted> {
         let stream = self.streams.get_mut(&key)?;
         let transaction = stream.transaction.as_mut()?;
-        let live = transaction.live()?;
+        let id = transaction.live()?;
         transaction.aborted = Some(Box::new(error.clone()));
-        Some((live, stream.running))
+        Some(Aborted {
+            id,
+            timer: transaction.timer.take(),
+            running: stream.running,
+        })
+    }
+
+    /// The deadline of a transaction has expired.
+    pub(super) fn forget_timer(&mut self, key: Key) {
+        let stream = self.streams.get_mut(&key);
+        if let Some(transaction) = stream.and_then(|own| own.transaction.as_mut()) {
+            transaction.timer = None;
+        }
     }
 
     /// Where the transactions are that live and that are wanted.
@@ -162,9 +187,9 @@ impl Streams {
         }
     }
 
-    /// Takes out streams of gone connections in which nothing runs or waits; returns the transactions
-    /// to roll back. `has_more` tells of requests that were resumed and have not run yet.
-    pub(super) fn reap(&mut self, has_more: impl Fn(Key) -> bool) -> Vec<TransactionId> {
+    /// Takes out streams of gone connections in which nothing runs or waits; returns their
+    /// transactions. `has_more` tells of requests that were resumed and have not run yet.
+    pub(super) fn reap(&mut self, has_more: impl Fn(Key) -> bool) -> Vec<Transaction> {
         if self.gone == 0 {
             return Vec::new();
         }
@@ -176,7 +201,7 @@ impl Streams {
                 && stream.waiting.is_empty()
                 && !has_more(*key);
             if is_over {
-                left_open.extend(stream.transaction.as_ref().and_then(Transaction::live));
+                left_open.extend(stream.transaction.take());
             }
             !is_over
         });

@@ -85,7 +85,8 @@ impl Handler<TransitionOver> for Lane {
             epoch: serving.epoch,
             transition: outcome.transition,
         };
-        self.cell.reply_value(&session, &origin, &told);
+        let write = |body: &mut Vec<u8>| write_value(body, &told);
+        self.cell.reply_later(&session, &origin, write);
         self.cell.mark_dirty(&session);
         self.cell.flush_dirty();
     }
@@ -213,12 +214,12 @@ impl LaneCell {
         }
     }
 
-    /// Writes a reply of one value into a session's output.
-    pub(super) fn reply_value(
+    /// Writes the reply of something that took a while into its session's output.
+    pub(super) fn reply_later(
         &self,
         session: &SessionCell,
         origin: &Origin,
-        value: &impl Serialize,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
     ) {
         let header = ReplyHeader {
             sync: origin.sync,
@@ -228,7 +229,7 @@ impl LaneCell {
         let out = state.output.buffer();
         let start = header.begin(out);
         let mut body = Vec::new();
-        match write_value(&mut body, value) {
+        match write(&mut body) {
             Ok(()) => {
                 if origin.wrap_results {
                     wrap_results(&mut body, 0);
