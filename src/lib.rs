@@ -12,5 +12,6 @@
 pub mod bench;
 pub mod cli;
 pub mod engine;
+mod notify;
 pub mod procedures;
 pub mod server;

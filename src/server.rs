@@ -13,6 +13,7 @@ use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 use crate::cli::{GraceArg, JournalSyncArg, ServeArgs, SoloPolicyArg};
 use crate::engine::journal::{self, JournalSync};
 use crate::engine::{EmbeddedEngine, EngineOptions};
+use crate::notify;
 use crate::procedures;
 
 /// The signal that a file grew beyond its limit, on Linux.
@@ -43,6 +44,7 @@ pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
         warn_of_open_door(&config);
         let runtime = start(config, engine, standard)?;
         print_welcome(&runtime, args);
+        actix_rt::spawn(notify::tell_service_manager(runtime.clone()));
         tokio::select! {
             outcome = stop_on_signal(&runtime) => outcome?,
             _ = runtime.stopped() => {}

@@ -103,6 +103,7 @@ fn watch_the_cell(shared: &Arc<Shared>) {
             if before != now {
                 record(&shared, before, now);
                 shared.events.set_serving(now);
+                shared.changes.send_replace(now);
             }
         }
         shared.nudge();
@@ -190,6 +191,14 @@ impl RuntimeHandle {
     #[must_use]
     pub fn serving(&self) -> Serving {
         self.shared.cell.load()
+    }
+
+    /// Waits until the state, the role or the direction is another than this, and returns it.
+    pub async fn changed(&self, since: Serving) -> Serving {
+        let mut changes = self.shared.changes.subscribe();
+        // The sender lives as long as this handle.
+        let now = changes.wait_for(|now| *now != since).await;
+        now.map_or(since, |now| *now)
     }
 
     /// The state with its reason and progress.

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use crate::catalogue::Catalogue;
 use crate::config::{Config, Grace};
 use crate::engine::ReadView;
 use crate::events::Events;
 use crate::limits::GRACE_UNKNOWN;
-use crate::serving::ServingCell;
+use crate::serving::{Serving, ServingCell};
 use crate::session::LaneHandle;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) supervisor: OnceLock<SupervisorHandle>,
     pub(crate) lanes: OnceLock<Vec<LaneHandle>>,
     pub(crate) counters: Vec<LaneCounters>,
+    /// The serving state, for those who wait for it to change.
+    pub(crate) changes: watch::Sender<Serving>,
     pub(crate) started: Instant,
     /// Moves while Tx does.
     pub(crate) mark: Mark,
@@ -76,6 +80,7 @@ impl Shared {
         Self {
             events: Events::new(&config),
             config,
+            changes: watch::Sender::new(cell.load()),
             cell,
             transitions: TransitionLog::default(),
             fence: Fence::default(),
