@@ -61,7 +61,12 @@ impl Server {
 
     /// Starts on a given address and waits until it listens.
     pub fn start_on(listen: &str, data: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(data)
+        Self::start_by(command(data), listen, arguments)
+    }
+
+    /// Starts by a command that may have an environment of its own.
+    pub fn start_by(mut command: Command, listen: &str, arguments: &[&str]) -> Self {
+        let mut child = command
             .args([
                 "serve",
                 "--listen",
