@@ -22,7 +22,8 @@ use vestibule_wire::{Error, ErrorCode};
 use crate::catalogue::Catalogue;
 use crate::serving::{SoloGuard, Solos};
 use crate::tx::claim::Claim;
-use crate::tx::{CancelToken, Completion};
+use crate::tx::reservation::Holder;
+use crate::tx::{CancelToken, Completion, ReservationId};
 
 /// Why an engine cannot start; shown to the operator.
 pub type Fault = Box<dyn StdError + Send + Sync>;
@@ -97,6 +98,12 @@ pub trait Engine: Sized + 'static {
     /// commit, and after that nothing older may be written. An engine whose changes wait for
     /// [`commit`](Self::commit) must implement it.
     fn discard_turn(&mut self) {}
+
+    /// The runtime has closed a [reservation](Reply::reserve): its connection is gone, or a transition
+    /// needs it gone. What the engine keeps under it should be dropped.
+    fn close_reservation(&mut self, reservation: ReservationId) {
+        let _ = reservation;
+    }
 
     /// Whether what is asked next may change data: what it was admitted for, or its transaction. Told
     /// when it changes, between any two requests. The runtime refuses write requests and fences off
@@ -197,6 +204,7 @@ pub struct Reply<'a> {
     solos: &'a Solos,
     deferral: Deferral<'a>,
     claim: Option<Claim<'a>>,
+    holder: Option<Holder<'a>>,
 }
 
 /// Makes a [`Completion`] for the request at hand, if the runtime allows it to be deferred.
@@ -223,12 +231,14 @@ impl<'a> Reply<'a> {
         solos: &'a Solos,
         completion: MakeCompletion<'a>,
         claim: Claim<'a>,
+        holder: Holder<'a>,
     ) -> Self {
         Self {
             out,
             solos,
             deferral: Deferral::Possible(completion),
             claim: Some(claim),
+            holder: Some(holder),
         }
     }
 
@@ -239,6 +249,7 @@ impl<'a> Reply<'a> {
             solos: self.solos,
             deferral: self.deferral,
             claim: self.claim,
+            holder: self.holder,
         }
     }
 
@@ -250,6 +261,7 @@ impl<'a> Reply<'a> {
             solos,
             deferral: Deferral::Impossible,
             claim: None,
+            holder: None,
         }
     }
 
@@ -300,6 +312,40 @@ impl<'a> Reply<'a> {
     #[must_use]
     pub fn cancel_token(&self) -> Option<CancelToken> {
         self.claim.map(Claim::token)
+    }
+
+    fn holder(&self) -> Result<Holder<'a>, Error> {
+        let here = "A reply that goes nowhere";
+        self.holder
+            .ok_or_else(|| Error::unsupported(here, "reservations"))
+    }
+
+    /// Reserves something of the engine for this connection, beyond this request and any transaction;
+    /// `kind` and `name` are what operators see. This request uses it until it is answered; after that
+    /// it is idle until a request [takes](Self::take_reservation) it.
+    ///
+    /// The runtime may close it at any time between two requests, and does when the connection goes:
+    /// see [`Engine::close_reservation`].
+    ///
+    /// # Errors
+    ///
+    /// 116 while a transition closes reservations, 1 beyond the bounds, 5 in an engine's own test.
+    pub fn reserve(&mut self, kind: &'static str, name: &str) -> Result<ReservationId, Error> {
+        self.holder()?.reserve(kind, name)
+    }
+
+    /// This request uses a reservation of its connection until it is answered.
+    ///
+    /// # Errors
+    ///
+    /// 1 if it was closed, or is another connection's.
+    pub fn take_reservation(&mut self, id: ReservationId) -> Result<(), Error> {
+        self.holder()?.take(id)
+    }
+
+    /// Gives a reservation of this connection back; false if it is over already. The engine is not told.
+    pub fn release_reservation(&mut self, id: ReservationId) -> bool {
+        self.holder.is_some_and(|holder| holder.release(id))
     }
 
     /// Takes the means to answer later, from any thread. Return [`Outcome::Deferred`] with it.

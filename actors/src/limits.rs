@@ -82,6 +82,16 @@ pub const WATCHES_PER_CONNECTION_MAX: usize = 128;
 pub const EVENT_KEY_SIZE_MAX: usize = 1024;
 /// Transactions that one connection may have open, each in a stream of its own.
 pub const TRANSACTIONS_PER_CONNECTION_MAX: usize = 256;
+/// Reservations (locks, cursors) that one connection may hold.
+pub const RESERVATIONS_PER_CONNECTION_MAX: usize = 256;
+/// Reservations of all connections together.
+pub const RESERVATIONS_MAX: usize = 64 * 1024;
+/// Size of a lock's name, in bytes.
+pub const LOCK_NAME_SIZE_MAX: usize = 256;
+/// How long a request waits for a lock if it does not say.
+pub const LOCK_WAIT_DEFAULT: Duration = Duration::from_secs(10);
+/// How long a request waits for a lock at most, whatever it says: a day.
+pub const LOCK_WAIT_MAX: Duration = Duration::from_secs(86_400);
 /// Bytes that are read from a connection of which no frame may be taken now, so that its end is noticed.
 pub const INBOX_WAITING_MAX: usize = 128 << 10;
 /// Steps that a SELECT on the read view may take before other connections get their turn.
@@ -108,6 +118,7 @@ pub const SHOW_ROWS_MAX: usize = 10_000;
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= LANE_REQUESTS_MAX);
 const _: () = assert!(STALL_PATIENCE_MAX < STALL_CALM_PERIODS);
 const _: () = assert!(TIMER_SLOTS.is_multiple_of(64));
+const _: () = assert!(RESERVATIONS_PER_CONNECTION_MAX < RESERVATIONS_MAX);
 const _: () = assert!(INBOX_WAITING_MAX >= READ_SIZE);
 const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX);
 const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use vestibule_actors::Config;
+use vestibule_actors::config::{HoldLimits, SoloPolicy};
 use vestibule_actors::testing::{Frame, Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
 use vestibule_actors::wire::msgpack::{write_array_len, write_str, write_uint};
@@ -348,4 +349,80 @@ fn only_administrators_kill() {
     );
     assert_eq!(peer.log_in("alice", "secret").code, 0);
     assert_eq!(peer.call("vestibule.kill", &[0x91, 99]).code, 0);
+}
+
+/// A harness in solo, in which requests are held for long.
+fn holding(request_timeout: Duration) -> Harness {
+    let config = Config {
+        solo_policy: SoloPolicy::Hold,
+        solo_policy_new: SoloPolicy::Hold,
+        hold: HoldLimits {
+            time_max: Duration::from_secs(3600),
+            ..HoldLimits::default()
+        },
+        request_timeout,
+        ..config()
+    };
+    Harness::start_with(config, Script::default())
+}
+
+fn declare_solo(harness: &Harness) {
+    let reply = harness.connect().call("vestibule.solo", NO_ARGS);
+    assert_eq!(reply.code, 0);
+}
+
+/// A SELECT of so many steps that it does not end.
+fn endless_scan(sync: u64) -> RequestBuilder {
+    RequestBuilder::new(RequestType::Select, sync)
+        .uint(keys::SPACE_ID, 512)
+        .uint(keys::LIMIT, u64::from(u32::MAX))
+        .pair(keys::KEY, &[0x91, 1])
+}
+
+#[test]
+fn a_held_request_times_out_too() {
+    let harness = holding(SHORT);
+    declare_solo(&harness);
+    let reply = harness.connect().ask(&RequestBuilder::replace(1, 1));
+    assert_eq!((reply.sync, reply.error_code()), (1, TIMED_OUT));
+}
+
+#[test]
+fn a_held_request_is_listed_and_can_be_killed() {
+    let harness = holding(Duration::ZERO);
+    declare_solo(&harness);
+    let mut peer = harness.connect();
+    for sync in 1..=2 {
+        peer.send(&RequestBuilder::replace(sync, sync));
+    }
+    let row = wait_for_row(&harness, "held");
+    assert_eq!(kill(&harness, row.connection, Some(1)).requests, 1);
+    let reply = peer.receive();
+    assert_eq!((reply.sync, reply.error_code()), (1, KILLED));
+    assert_eq!(harness.connect().call("vestibule.assist", NO_ARGS).code, 0);
+    assert_eq!(
+        (peer.receive().sync, harness.script().executed()),
+        (2, vec![2])
+    );
+}
+
+#[test]
+fn a_long_scan_of_the_view_times_out() {
+    let harness = with_timeout(SHORT);
+    let mut peer = harness.connect();
+    let reply = peer.ask(&endless_scan(1));
+    assert_eq!((reply.sync, reply.error_code()), (1, TIMED_OUT));
+    peer.ping();
+}
+
+#[test]
+fn a_long_scan_of_the_view_is_listed_and_can_be_killed() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    peer.send(&endless_scan(1));
+    let row = wait_for_row(&harness, "reading");
+    assert_eq!(kill(&harness, row.connection, Some(1)).requests, 1);
+    let reply = peer.receive();
+    assert_eq!((reply.sync, reply.error_code()), (1, KILLED));
+    peer.ping();
 }

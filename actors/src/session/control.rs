@@ -6,7 +6,7 @@
 //! | `vestibule.solo(reason)`, `vestibule.assist()` | an operator declares solo, or takes it back |
 //! | `vestibule.drain({timeout = seconds})` | stops the server in time |
 //! | `vestibule.demote({grace = seconds})`, `vestibule.promote()` | changes the role; answers when it is done |
-//! | `vestibule.show(what)` | one array of maps: connections, requests, transitions or limits |
+//! | `vestibule.show(what)` | one array of maps: connections, requests, reservations, … |
 //! | `vestibule.kill(connection [, sync])` | ends a connection, or one request of it: [`arguments`] |
 //! | `vestibule.set(name, value)` | a setting of the own connection; for everybody |
 //! | `box.info()` | what connectors and pools look at; for everybody |
@@ -246,13 +246,17 @@ fn show(
             write_value(body, &desk.shared.transitions.rows())?;
             return Ok(Answer::Now);
         }
+        Some("reservations") => {
+            write_value(body, &desk.shared.reservations.rows(desk.now))?;
+            return Ok(Answer::Now);
+        }
         Some("limits") => {
             write_value(body, &limit_rows(desk.shared))?;
             return Ok(Answer::Now);
         }
         _ => {
             return Err(Error::illegal_params(
-                "Usage: vestibule.show('connections'|'requests'|'transitions'|'limits')",
+                "Usage: vestibule.show('connections'|'requests'|'reservations'|'transitions'|'limits')",
             ));
         }
     };

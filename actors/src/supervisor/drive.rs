@@ -12,7 +12,6 @@ use super::outcome::{TransitionOutcome, TransitionResult};
 use super::transition::{Action, CallerId, Order, Report, Target, Verdict};
 use crate::limits::TRANSITION_CALLERS_MAX;
 use crate::serving::{Role, Underway};
-use crate::tx::TxHandle;
 use crate::tx::messages::Control;
 
 impl Supervisor {
@@ -94,6 +93,7 @@ impl Supervisor {
         } else {
             self.shared.cell.demoting(now);
         }
+        self.tell_tx(Control::CloseIdleReservations);
         let (serial, is_stop) = (self.machine.serial(), self.is_stop());
         // After the cell: whatever an arbiter admits from then on is of the new state.
         for lane in self.lane_handles() {
@@ -103,6 +103,7 @@ impl Supervisor {
 
     fn kill(&mut self) {
         self.fence_off();
+        self.tell_tx(Control::CloseAllReservations);
         let (serial, is_stop) = (self.machine.serial(), self.is_stop());
         for lane in self.lane_handles() {
             lane.kill(serial, is_stop);
@@ -117,8 +118,14 @@ impl Supervisor {
             record.write_under_way |= is_write_under_way;
         }
         // It aborts what is open, if it hears.
-        let tell = |tx: &TxHandle| tx.control(Control::HeedFence);
-        self.tx.iter().for_each(tell);
+        self.tell_tx(Control::HeedFence);
+    }
+
+    /// Nobody waits for it: Tx may be deaf for long.
+    fn tell_tx(&self, control: Control) {
+        if let Some(tx) = &self.tx {
+            tx.control(control);
+        }
     }
 
     fn settle(&mut self, target: Target) {
@@ -132,7 +139,10 @@ impl Supervisor {
                 // The data are let go, whoever still holds a handle.
                 self.shared.publish_view(None);
             }
-            Target::Role(role) => self.shared.cell.settle_role(role, now),
+            Target::Role(role) => {
+                self.shared.cell.settle_role(role, now);
+                self.tell_tx(Control::ReopenReservations);
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use crate::engine::{
     Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, Scan, TransactionId,
     ViewStep,
 };
+use crate::tx::{Completion, ReservationId};
 
 /// A test waits no longer than this for anything; a busy machine needs much less.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,6 +35,8 @@ struct Stage {
     begins_fail: bool,
     is_recovery_held: bool,
     panic_next: bool,
+    /// Of the CALL `take`.
+    completion: Option<Completion>,
 }
 
 /// What a test holds in its hand.
@@ -139,6 +142,15 @@ impl Script {
         self.change(|stage| stage.panic_next = true);
     }
 
+    /// Completes the last CALL `take`.
+    pub fn complete(&self) {
+        let mut taken = None;
+        self.change(|stage| taken = stage.completion.take());
+        if let Some(completion) = taken {
+            completion.complete(Ok(true));
+        }
+    }
+
     /// Keys of the REPLACEs that were executed, in order.
     #[must_use]
     pub fn executed(&self) -> Vec<u64> {
@@ -167,7 +179,7 @@ impl Script {
 
     /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo
     /// first), `echo`, `later` (async), `never` (async, without an end),
-    /// `cooperate` (until it is cancelled), `commit_first` (and with `_then_fail`, `_then_block`), `write_steps`,
+    /// `cooperate` (until it is cancelled), `reserve`, `take` (a reservation, until [`complete`](Self::complete)), `commit_first` (and with `_then_fail`, `_then_block`), `write_steps`,
     /// `user`.
     #[must_use]
     pub fn procedures() -> Procedures<ScriptedEngine> {
@@ -217,6 +229,25 @@ impl Script {
                 std::future::pending::<()>().await;
                 Ok(())
             })
+            .with_engine(
+                "reserve",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    let id = call.reply.reserve("scripted", "own")?;
+                    call.reply.value(&id.0)
+                },
+            )
+            .with_engine(
+                "take",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    let (id,): (u64,) = call.parse()?;
+                    call.reply.take_reservation(ReservationId(id))?;
+                    let completion = call.reply.defer()?;
+                    call.engine
+                        .script
+                        .change(|stage| stage.completion = Some(completion));
+                    Ok(Outcome::Deferred)
+                },
+            )
             .with_engine(
                 "cooperate",
                 |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
@@ -418,6 +449,11 @@ impl Engine for ScriptedEngine {
     fn rollback_transaction(&mut self, transaction: TransactionId) {
         self.script
             .change(|stage| stage.log.push(format!("rollback {}", transaction.0)));
+    }
+
+    fn close_reservation(&mut self, reservation: ReservationId) {
+        self.script
+            .change(|stage| stage.log.push(format!("closed {}", reservation.0)));
     }
 
     fn catalogue(&self) -> Arc<Catalogue> {

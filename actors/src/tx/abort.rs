@@ -24,6 +24,13 @@ impl<E: Engine> TxCore<E> {
     pub(crate) fn control(&mut self, control: &Control) {
         match control {
             Control::HeedFence => self.heed_fence(),
+            Control::CloseIdleReservations => {
+                self.close_idle();
+            }
+            Control::CloseAllReservations => {
+                self.close_all();
+            }
+            Control::ReopenReservations => self.reopen_reservations(),
         }
     }
 
@@ -71,6 +78,7 @@ impl<E: Engine> TxCore<E> {
     pub(super) fn expire(&mut self, now: Instant) {
         for timed in self.deadlines.expire(now) {
             match timed {
+                Timed::LockWait(ticket) => self.stop_waiting(ticket),
                 Timed::Transaction(key) => {
                     self.streams.forget_timer(key);
                     self.abort(key, &Error::transaction_timeout());
@@ -85,8 +93,10 @@ impl<E: Engine> TxCore<E> {
         let Some(deferred) = self.take_deferred(ticket) else {
             return;
         };
+        let origin = (deferred.lane, deferred.entry.id);
         self.reply_error(deferred.lane, &deferred.entry, error);
         self.ports[deferred.lane].settle();
+        self.give_up_lock(Some(ticket), origin);
         self.stop_deferred(ticket, deferred);
     }
 
@@ -111,11 +121,13 @@ impl<E: Engine> TxCore<E> {
                 let deferred = self.deferred.get(own);
                 deferred.is_some_and(|own| own.entry.id == cancel.id)
             };
-            if let Some(ticket) = ticket.filter(is_own)
+            let ticket = ticket.filter(is_own);
+            if let Some(ticket) = ticket
                 && let Some(deferred) = self.take_deferred(ticket)
             {
                 self.stop_deferred(ticket, deferred);
             }
+            self.give_up_lock(ticket, (lane, cancel.id));
             let key = (cancel.connection, cancel.stream);
             match cancel.transaction {
                 Fate::Untouched => {}
@@ -137,6 +149,7 @@ mod tests {
 
     use super::*;
     use crate::testing::RequestBuilder;
+    use crate::tx::claim::RequestId;
     use crate::tx::rig::{Rig, rig};
 
     fn in_stream(request: RequestType, sync: u64, stream: u64) -> RequestBuilder {
@@ -196,6 +209,61 @@ mod tests {
             let replies = rig.replies().await;
             let told: Vec<_> = replies.iter().map(|own| (own.sync, own.code)).collect();
             assert_eq!(told, [(2, 0x8000 | 279), (3, 0x8000 | 279)]);
+        });
+    }
+
+    /// SP-02: only what has a transaction is meant.
+    #[test]
+    fn aborting_transactions_leaves_requests_outside_of_them_alone() {
+        rig(|mut rig: Rig| async move {
+            rig.send(&RequestBuilder::call(1, "never", &[0x90]).stream(1));
+            rig.turn();
+            assert_eq!(rig.core.abort_transactions(|_| true, &too_late()), 0);
+            assert!(rig.replies().await.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_begin_that_was_given_up_on_leaves_nothing_open() {
+        rig(|mut rig: Rig| async move {
+            let begin = rig.send(&in_stream(RequestType::Begin, 1, 1));
+            rig.turn();
+            rig.cancel(begin, 1, Fate::Forgotten);
+            assert_eq!(rig.script.log(), ["begin 1", "rollback 1"]);
+            rig.replies().await;
+            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 2, 1)).await.code, 0);
+        });
+    }
+
+    #[test]
+    fn a_cancel_reaches_its_request_and_not_the_next_tenant_of_its_word() {
+        rig(|mut rig: Rig| async move {
+            let first = rig.send(&RequestBuilder::call(1, "never", &[0x90]));
+            rig.turn();
+            let stranger = RequestId {
+                generation: first.generation + 1,
+                ..first
+            };
+            rig.cancel(stranger, 0, Fate::Untouched);
+            assert_eq!(rig.core.deferred.len(), 1);
+            rig.cancel(first, 0, Fate::Untouched);
+            assert!(rig.core.deferred.is_empty() && rig.core.tickets_of.is_empty());
+        });
+    }
+
+    /// TP-19: the transaction is over, what its connection has reserved is not.
+    #[test]
+    fn aborting_a_transaction_does_not_touch_reservations() {
+        rig(|mut rig: Rig| async move {
+            rig.ask(&RequestBuilder::call(
+                1,
+                "vestibule.lock",
+                &[0x91, 0xa1, b'a'],
+            ))
+            .await;
+            rig.ask(&in_stream(RequestType::Begin, 2, 1)).await;
+            assert_eq!(rig.core.abort_transactions(|_| true, &too_late()), 1);
+            assert_eq!(rig.shared.reservations.rows(rig.now).len(), 1);
         });
     }
 }

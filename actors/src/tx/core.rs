@@ -10,7 +10,7 @@
 //! A turn ends after a number of requests, of reply bytes, or after a time, whichever comes first. On
 //! its way per request nothing is allocated, logged or timed.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
@@ -25,6 +25,7 @@ use super::fencing::TurnWrites;
 use super::jobs::{Jobs, Settle};
 use super::messages::{Batch, Cancel, Completed};
 use super::port::Port;
+use super::reservation::{Locks, Reservations};
 use super::stream::{Streams, Waiting};
 use crate::engine::{Engine, Ticket};
 use crate::limits::{TURN_CLOCK_EVERY, TURN_REPLY_BYTES_MAX, TURN_REQUESTS_MAX, TURN_TIME_MAX};
@@ -49,6 +50,9 @@ pub(crate) struct TxCore<E: Engine> {
     pub(super) cancels: Vec<(usize, Cancel)>,
     pub(super) streams: Streams,
     pub(super) deadlines: Deadlines,
+    /// In a cell because the engine reaches it while a request runs.
+    pub(super) reservations: RefCell<Reservations>,
+    pub(super) locks: Locks,
     /// Waited in their streams, and may run now, before anything that came later.
     pub(super) resumed: VecDeque<Waiting>,
     pub(super) tickets: Cell<u64>,
@@ -104,6 +108,8 @@ impl<E: Engine> TxCore<E> {
             cancels: Vec::new(),
             streams: Streams::default(),
             deadlines: Deadlines::new(Instant::now()),
+            reservations: RefCell::default(),
+            locks: Locks::default(),
             resumed: VecDeque::new(),
             tickets: Cell::new(0),
             transactions: 0,
@@ -124,6 +130,7 @@ impl<E: Engine> TxCore<E> {
         core.publish_catalogue();
         // What the engine before this one complained of is over.
         core.shared.publish_fault(None);
+        core.shared.reservations.clear();
         core.shared.publish_view(core.engine.view());
         core
     }
@@ -182,6 +189,7 @@ impl<E: Engine> TxCore<E> {
             }
         }
         self.reap_streams();
+        self.sweep_reservations();
         self.commit();
         self.send_replies();
         self.show_progress();

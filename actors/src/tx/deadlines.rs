@@ -5,6 +5,7 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::stream::Key;
+use crate::engine::Ticket;
 use crate::timers::Timers;
 
 /// Something with a deadline.
@@ -12,6 +13,8 @@ use crate::timers::Timers;
 pub(super) enum Timed {
     /// The transaction of a stream.
     Transaction(Key),
+    /// A request that waits for a lock.
+    LockWait(Ticket),
 }
 
 /// Names one deadline until it is cleared or expires.

@@ -7,6 +7,7 @@ use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
 use super::core::TxCore;
 use super::messages::{Completed, Entry};
+use super::reservation::ReservationId;
 use crate::engine::{Engine, Ticket};
 
 /// A request whose reply comes later.
@@ -16,6 +17,8 @@ pub(super) struct Deferred {
     pub(super) connection: u64,
     /// A procedure, not the engine, will complete it.
     pub(super) is_call: bool,
+    /// Reservations that it uses.
+    pub(super) used: Vec<ReservationId>,
     /// The task that will, for an async procedure.
     pub(super) task: Option<JoinHandle<()>>,
     pub(super) wrap_results: bool,
@@ -39,6 +42,7 @@ impl<E: Engine> TxCore<E> {
     pub(super) fn take_deferred(&mut self, ticket: Ticket) -> Option<Deferred> {
         let deferred = self.deferred.remove(&ticket)?;
         let key = (deferred.lane, deferred.entry.id.index);
+        self.reservations.get_mut().hand_back(&deferred.used);
         // Given up on, its word may have a new tenant that is deferred too.
         if self.tickets_of.get(&key) == Some(&ticket) {
             self.tickets_of.remove(&key);
@@ -89,6 +93,7 @@ impl<E: Engine> TxCore<E> {
     pub(super) fn forget(&mut self, lane: usize, session: u32, connection: u64) {
         self.ports[lane].forget(session, connection);
         self.streams.leave(connection);
+        self.leave_reservations(connection);
         for (ticket, deferred) in &self.deferred {
             if deferred.connection == connection && !deferred.is_call {
                 self.engine.cancel(*ticket);

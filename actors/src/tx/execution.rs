@@ -12,6 +12,7 @@ use super::deadlines::{Deadlines, Timed};
 use super::fence::Admitted;
 use super::fencing::{TurnWrites, is_write, read_only};
 use super::jobs::Jobs;
+use super::reservation::{Holder, LOCK, Locks, Origin, UNLOCK, Wanted};
 use super::stream::{Key, Streams, Transaction};
 use crate::engine::{Caller, Engine, Outcome, Reply, Request, TransactionId};
 use crate::procedures::{Call, Procedure, Procedures};
@@ -35,6 +36,10 @@ pub(super) struct Execution<'a, E: Engine> {
     pub(super) now: Instant,
     pub(super) jobs: &'a Rc<Jobs<E>>,
     pub(super) caller: &'a Caller,
+    pub(super) locks: &'a mut Locks,
+    /// Which request this is.
+    pub(super) origin: Origin,
+    pub(super) holder: Holder<'a>,
     pub(super) reply: Reply<'a>,
     /// The task of an async procedure that was started.
     pub(super) task: Option<JoinHandle<()>>,
@@ -151,6 +156,11 @@ impl<E: Engine> Execution<'_, E> {
         call: request::Call<'_>,
         transaction: Option<TransactionId>,
     ) -> Result<Outcome, Error> {
+        match call.name {
+            LOCK => return self.lock(&call),
+            UNLOCK => return self.unlock(&call),
+            _ => {}
+        }
         match self.procedures.find(call.name)? {
             Procedure::Sync(procedure) => procedure(&mut Call {
                 engine: self.engine,
@@ -171,5 +181,49 @@ impl<E: Engine> Execution<'_, E> {
                 Ok(Outcome::Deferred)
             }
         }
+    }
+
+    /// `vestibule.lock(name [, timeout])`: true if this connection has it, false if it took too long.
+    fn lock(&mut self, call: &request::Call<'_>) -> Result<Outcome, Error> {
+        let wanted = Wanted::read(call.name, call.args)?;
+        let connection = self.caller.connection;
+        let holder = self.locks.find(wanted.name);
+        let Some(holder) = holder else {
+            let mut reservations = self.holder.reservations.borrow_mut();
+            let taken = self
+                .locks
+                .take(wanted.name, connection, self.origin, &mut reservations);
+            taken?.list(self.shared, self.now);
+            return self.reply.value(&true);
+        };
+        if self.holder.reservations.borrow().holder(holder) == Some(connection) {
+            return self.reply.value(&true);
+        }
+        if wanted.timeout.is_zero() {
+            return self.reply.value(&false);
+        }
+        let completion = self.reply.defer()?;
+        let timed = Timed::LockWait(completion.ticket());
+        let timer = self.deadlines.set(timed, self.now + wanted.timeout);
+        let waiting = self
+            .locks
+            .wait(wanted.name, connection, self.origin, completion, timer);
+        self.shared.reservations.set_waiting(holder, waiting);
+        Ok(Outcome::Deferred)
+    }
+
+    /// `vestibule.unlock(name)`: false if this connection does not have it.
+    fn unlock(&mut self, call: &request::Call<'_>) -> Result<Outcome, Error> {
+        let wanted = Wanted::read(call.name, call.args)?;
+        let own = self.locks.find(wanted.name);
+        let is_released = own.is_some_and(|own| self.holder.release(own));
+        if let Some(own) = own.filter(|_| is_released) {
+            let mut reservations = self.holder.reservations.borrow_mut();
+            let next = self.locks.hand_over(own, &mut reservations, self.deadlines);
+            if let Some(granted) = next {
+                granted.list(self.shared, self.now);
+            }
+        }
+        self.reply.value(&is_released)
     }
 }

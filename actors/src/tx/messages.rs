@@ -161,6 +161,12 @@ impl Message for Stop {
 pub enum Control {
     /// The fence was raised: what is too old to be written is to be aborted.
     HeedFence,
+    /// Close reservations that are idle, and others when they become idle; let nobody reserve.
+    CloseIdleReservations,
+    /// Close all reservations; let nobody reserve.
+    CloseAllReservations,
+    /// Reservations may be had again.
+    ReopenReservations,
 }
 
 impl Message for Control {

@@ -27,6 +27,7 @@ pub mod messages;
 mod port;
 pub(crate) mod recent;
 mod request;
+pub(crate) mod reservation;
 #[cfg(test)]
 pub(crate) mod rig;
 mod stream;
@@ -39,3 +40,4 @@ pub use context::AsyncContext;
 pub(crate) use core::may_restart;
 pub use messages::TxHandle;
 pub(crate) use port::Port;
+pub use reservation::ReservationId;

@@ -13,6 +13,7 @@ use super::core::TxCore;
 use super::deferred::Deferred;
 use super::execution::Execution;
 use super::messages::{Entry, ReplyHead};
+use super::reservation::Holder;
 use super::stream::Waiting;
 use crate::engine::{Caller, Engine, Outcome, Reply, Ticket};
 
@@ -148,6 +149,12 @@ impl<E: Engine> TxCore<E> {
             let completions = self.completions.clone();
             Completion::new(Ticket(self.tickets.get()), claim.token(), completions)
         };
+        let holder = Holder {
+            reservations: &self.reservations,
+            list: &self.shared.reservations,
+            connection: caller.connection,
+            now: self.began,
+        };
         let mut execution = Execution {
             engine: &mut self.engine,
             procedures: &self.procedures,
@@ -161,11 +168,24 @@ impl<E: Engine> TxCore<E> {
             now: self.began,
             jobs: &self.jobs,
             caller,
-            reply: Reply::new(&mut port.out.bytes, &self.solos, &make_completion, claim),
+            locks: &mut self.locks,
+            origin: (lane, entry.id),
+            holder,
+            reply: Reply::new(
+                &mut port.out.bytes,
+                &self.solos,
+                &make_completion,
+                claim,
+                holder,
+            ),
             task: None,
         };
         let outcome = execution.run(body);
         let task = execution.task.take();
+        let used = self.reservations.get_mut().take_current();
+        if !matches!(outcome, Ok(Outcome::Deferred)) {
+            self.reservations.get_mut().hand_back(&used);
+        }
         let connection = caller.connection;
         match outcome {
             Ok(Outcome::Done) => {
@@ -187,6 +207,7 @@ impl<E: Engine> TxCore<E> {
                         lane,
                         entry: *entry,
                         connection,
+                        used,
                         task,
                         is_call: matches!(body, Body::Call(_)),
                         wrap_results,

@@ -13,16 +13,16 @@ use futures::channel::oneshot;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
-use super::claim::Claims;
+use super::claim::{Claims, RequestId};
 use super::core::TxCore;
 use super::fence::Admitted;
-use super::messages::{Batch, Completed, Entry, Introduction, Replies};
+use super::messages::{Batch, Cancel, Completed, Entry, Fate, Introduction, Replies};
 use super::port::Port;
 use crate::config::Config;
 use crate::engine::Caller;
 use crate::serving::{Role, ServingCell};
 use crate::shared::Shared;
-use crate::testing::{Frame, Script, ScriptedEngine};
+use crate::testing::{Frame, RequestBuilder, Script, ScriptedEngine};
 
 /// Requests that one rig can send.
 const REQUESTS_MAX: usize = 1024;
@@ -76,7 +76,7 @@ impl Handler<Take> for Collector {
     }
 }
 
-/// A core with one session arbiter, on which connection 1 is session 0.
+/// A core with one session arbiter, on which connection n is session n - 1.
 pub(crate) struct Rig {
     pub(crate) core: TxCore<ScriptedEngine>,
     pub(crate) script: Script,
@@ -135,24 +135,52 @@ impl Rig {
     }
 
     /// Hands a request of connection 1 to Tx.
-    pub(crate) fn send(&mut self, request: &crate::testing::RequestBuilder) {
+    pub(crate) fn send(&mut self, request: &RequestBuilder) -> RequestId {
+        self.send_as(1, request)
+    }
+
+    /// Tells Tx that a session gave up on a request.
+    pub(crate) fn cancel(&mut self, id: RequestId, stream: u64, transaction: Fate) {
+        self.claims.free(id);
+        let mut batch = Batch::default();
+        batch.cancels.push(Cancel {
+            id,
+            connection: 1,
+            stream,
+            transaction,
+        });
+        self.core.push_batch(batch);
+        self.turn();
+    }
+
+    /// Tells Tx that a connection is gone.
+    pub(crate) fn leave(&mut self, connection: u64) {
+        let mut batch = Batch::default();
+        batch.departures.push((connection as u32 - 1, connection));
+        self.core.push_batch(batch);
+        self.turn();
+    }
+
+    /// Hands a request of a connection, numbered from 1, to Tx.
+    pub(crate) fn send_as(&mut self, connection: u64, request: &RequestBuilder) -> RequestId {
         let frame = request.bytes();
         let (header, body) = read_header(&frame[5..]).expect("the builder writes a header");
         let mut batch = Batch::default();
         batch.bytes.extend_from_slice(body);
         batch.introductions.push_back(Introduction {
             before: 0,
-            session: 0,
+            session: connection as u32 - 1,
             caller: Caller {
-                connection: 1,
+                connection,
                 stream: 0,
                 user: "guest".into(),
                 is_administrator: true,
             },
         });
+        let id = self.claims.queue(self.next);
         batch.entries.push(Entry {
-            id: self.claims.queue(self.next),
-            session: 0,
+            id,
+            session: connection as u32 - 1,
             request: RequestType::from_code(header.request_type).expect("a known type"),
             sync: header.sync,
             stream: header.stream_id,
@@ -162,6 +190,7 @@ impl Rig {
         });
         self.next += 1;
         self.core.push_batch(batch);
+        id
     }
 
     /// Turns until there is nothing to do, at the time of the rig's clock.
@@ -184,7 +213,7 @@ impl Rig {
     }
 
     /// Sends a request, turns, and returns its reply.
-    pub(crate) async fn ask(&mut self, request: &crate::testing::RequestBuilder) -> Frame {
+    pub(crate) async fn ask(&mut self, request: &RequestBuilder) -> Frame {
         self.send(request);
         self.turn();
         let mut frames = self.replies().await;

@@ -123,6 +123,15 @@ impl Streams {
         })
     }
 
+    /// Whether a connection has a transaction open that lives.
+    pub(super) fn has_transaction(&self, connection: u64) -> bool {
+        let mut own = self.streams.range((connection, 0)..=(connection, u64::MAX));
+        own.any(|(_, stream)| {
+            let transaction = stream.transaction.as_ref();
+            transaction.is_some_and(|own| own.live().is_some())
+        })
+    }
+
     /// The deadline of a transaction has expired.
     pub(super) fn forget_timer(&mut self, key: Key) {
         let stream = self.streams.get_mut(&key);
