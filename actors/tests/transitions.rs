@@ -595,3 +595,36 @@ fn bad_arguments_of_demote_change_nothing() {
     }
     assert_eq!(harness.handle().serving().state, State::Assist);
 }
+
+/// SP-03, SP-04: what is reserved and idle is closed when a demotion begins; afterwards it may be had again.
+#[test]
+fn an_idle_lock_is_closed_when_a_demotion_begins() {
+    const LOCK: &[u8] = &[0x92, 0xa1, b'a', 0];
+    let harness = Harness::start();
+    let mut holder = harness.connect();
+    assert_eq!(
+        holder.call("vestibule.lock", LOCK).data::<Vec<bool>>(),
+        [true]
+    );
+    let mut writer = harness.connect();
+    assert_eq!(writer.ask(&begin(1)).code, 0);
+    let mut operator = harness.connect();
+    let grace = table(&[("grace", 3600.0)]);
+    operator.send(&RequestBuilder::call(1, "vestibule.demote", &grace));
+    harness.wait_for(State::Draining);
+    let is_reserved = || {
+        let what = [&[0x91, 0xac][..], b"reservations"].concat();
+        harness
+            .connect()
+            .call("vestibule.show", &what)
+            .error_mentions("kind")
+    };
+    harness.wait_until("the lock is closed", || !is_reserved());
+    assert!(holder.call("vestibule.lock", LOCK).error_code().is_some());
+    assert_eq!(writer.ask(&commit(2)).code, 0);
+    assert_eq!(told(&operator.receive()).result, "done");
+    harness.wait_until("it may be had again", || {
+        let asked = harness.connect().call("vestibule.lock", LOCK);
+        asked.code == 0 && asked.data::<Vec<bool>>() == [true]
+    });
+}

@@ -42,9 +42,17 @@ impl Supervisor {
     }
 
     pub(super) fn carry_out(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
+        // Before anybody is told of the change, so that whoever then asks sees it; when one begins, as
+        // soon as it has a number.
+        if !matches!(actions.first(), Some(Action::Begin(_))) {
+            self.show();
+        }
         for action in actions {
             match action {
-                Action::Begin(order) => self.begin(&order),
+                Action::Begin(order) => {
+                    self.begin(&order);
+                    self.show();
+                }
                 Action::Announce => self.shared.cell.announce_stop(Instant::now()),
                 Action::Quiesce => self.quiesce(),
                 Action::Kill => self.kill(),
