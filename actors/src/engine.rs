@@ -205,6 +205,8 @@ pub struct Reply<'a> {
     deferral: Deferral<'a>,
     claim: Option<Claim<'a>>,
     holder: Option<Holder<'a>>,
+    /// In a test of an engine: nobody waits.
+    is_given_up: bool,
 }
 
 /// Makes a [`Completion`] for the request at hand, if the runtime allows it to be deferred.
@@ -239,6 +241,7 @@ impl<'a> Reply<'a> {
             deferral: Deferral::Possible(completion),
             claim: Some(claim),
             holder: Some(holder),
+            is_given_up: false,
         }
     }
 
@@ -250,6 +253,7 @@ impl<'a> Reply<'a> {
             deferral: self.deferral,
             claim: self.claim,
             holder: self.holder,
+            is_given_up: self.is_given_up,
         }
     }
 
@@ -262,6 +266,16 @@ impl<'a> Reply<'a> {
             deferral: Deferral::Impossible,
             claim: None,
             holder: None,
+            is_given_up: false,
+        }
+    }
+
+    /// The same for a request that nobody waits for any more, for an engine's own tests.
+    #[must_use]
+    pub fn given_up(self) -> Self {
+        Self {
+            is_given_up: true,
+            ..self
         }
     }
 
@@ -305,7 +319,7 @@ impl<'a> Reply<'a> {
     /// now and then; what it has changed is still committed unless it returns an error.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.claim.is_some_and(Claim::is_cancelled)
+        self.is_given_up || self.claim.is_some_and(Claim::is_cancelled)
     }
 
     /// What [`is_cancelled`](Self::is_cancelled) asks, for other threads; `None` in an engine's test.

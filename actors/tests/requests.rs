@@ -407,6 +407,23 @@ fn a_held_request_is_listed_and_can_be_killed() {
 }
 
 #[test]
+fn the_time_of_a_held_request_counts_from_its_arrival() {
+    let harness = holding(Duration::ZERO);
+    let _blocking = block(&harness, 1);
+    declare_solo(&harness);
+    let mut peer = harness.connect();
+    peer.send(&RequestBuilder::replace(2, 2));
+    harness.wait_until("it was held for a while", || {
+        let held = wait_for_row(&harness, "held");
+        held.age > Some(0.2)
+    });
+    assert_eq!(harness.connect().call("vestibule.assist", NO_ARGS).code, 0);
+    assert!(wait_for_row(&harness, "queued").age > Some(0.2));
+    harness.script().release();
+    assert_eq!(peer.receive().code, 0);
+}
+
+#[test]
 fn a_long_scan_of_the_view_times_out() {
     let harness = with_timeout(SHORT);
     let mut peer = harness.connect();

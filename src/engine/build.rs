@@ -39,6 +39,8 @@ pub(crate) enum Refusal {
     Duplicates(Vec<(Tuple, Tuple)>),
     /// A tuple has no key.
     Unfit,
+    /// Nobody waits for the index any more.
+    Cancelled,
 }
 
 /// Rows that a build passes, each of them twice.
@@ -46,7 +48,8 @@ pub(crate) fn work(rows: &Tree) -> u64 {
     2 * rows.len() as u64
 }
 
-/// Builds an index of tuples in the primary's order. `progress` is told of steps.
+/// Builds an index of tuples in the primary's order. `progress` is told of steps, and says whether to go
+/// on.
 ///
 /// # Errors
 ///
@@ -54,18 +57,19 @@ pub(crate) fn work(rows: &Tree) -> u64 {
 pub(crate) fn build<'t>(
     index: &IndexDef,
     tuples: impl Iterator<Item = &'t Tuple>,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Tree, Refusal> {
     let mut step = |done: u64| {
-        if done.is_multiple_of(QUIET_CHECKS_MAX) {
-            progress(QUIET_CHECKS_MAX);
+        if done.is_multiple_of(QUIET_CHECKS_MAX) && !progress(QUIET_CHECKS_MAX) {
+            return Err(Refusal::Cancelled);
         }
+        Ok(())
     };
     let mut keys: Vec<(Key, &Tuple)> = Vec::new();
     for (done, tuple) in (1..).zip(tuples) {
         let key = index.stored_key(tuple).map_err(|_| Refusal::Unfit)?;
         keys.extend(key.map(|key| (key, tuple)));
-        step(done);
+        step(done)?;
     }
     // Stable: of tuples with one key, the first is the one that the primary index has first.
     keys.sort_by(|(left, _), (right, _)| left.cmp(right));
@@ -76,7 +80,7 @@ pub(crate) fn build<'t>(
     let mut tree = Tree::default();
     for (done, (key, tuple)) in (1..).zip(keys) {
         tree.insert(key, tuple.clone());
-        step(done);
+        step(done)?;
     }
     Ok(tree)
 }
@@ -95,8 +99,10 @@ fn duplicates(keys: &[(Key, &Tuple)]) -> Vec<(Tuple, Tuple)> {
 impl Refusal {
     /// The error that a client gets: the duplicate that a walk by the old primary index meets first.
     pub(crate) fn error(self, space: &SpaceDef, index: &IndexDef, walked: &IndexDef) -> Error {
-        let Self::Duplicates(pairs) = self else {
-            return Error::invalid_msgpack("packet body");
+        let pairs = match self {
+            Self::Duplicates(pairs) => pairs,
+            Self::Unfit => return Error::invalid_msgpack("packet body"),
+            Self::Cancelled => return Error::cancelled(),
         };
         let first = pairs.iter().min_by_key(|(_, new)| walked.key_of(new).ok());
         let (old, new) = first.expect("there is a duplicate");

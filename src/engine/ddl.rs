@@ -41,10 +41,12 @@ impl<'r, 'a> Busy<'r, 'a> {
         }
     }
 
-    fn progress(&self, done: u64, total: u64) {
+    /// Tells how far it is; false if nobody waits for it any more.
+    fn progress(&self, done: u64, total: u64) -> bool {
         if let Some(guard) = &self.guard {
             guard.progress(done, total);
         }
+        !self.reply.is_cancelled()
     }
 }
 
@@ -136,8 +138,8 @@ fn first_unfit(
         format!("checking the format of space '{}'", def.name)
     });
     for (done, tuple) in space.rows.tuples().enumerate() {
-        if (done as u64).is_multiple_of(QUIET_CHECKS_MAX) {
-            busy.progress(done as u64, total);
+        if (done as u64).is_multiple_of(QUIET_CHECKS_MAX) && !busy.progress(done as u64, total) {
+            return Some((done, Error::cancelled()));
         }
         if let Err(error) = def.check(tuple) {
             return Some((done, error));
@@ -224,7 +226,7 @@ fn build_indexes(
         let tuples = stored.rows.tuples().take(count);
         let built = build::build(index, tuples, &mut |step| {
             done += step;
-            busy.progress(done, total);
+            busy.progress(done, total)
         });
         let tree = built.map_err(|refusal| refusal.error(def, index, old_primary))?;
         let (space, index) = (def.id, index.id);

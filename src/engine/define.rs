@@ -75,6 +75,7 @@ impl Image {
                 let built = build::build(index, space.rows.tuples(), &mut |step| {
                     done = total.min(done + step);
                     progress(Progress { done, total });
+                    true
                 });
                 match built {
                     Ok(tree) => space.secondaries[at].1 = tree,
@@ -132,7 +133,7 @@ fn kept(old: Option<&mut Space>, def: &SpaceDef, index: &IndexDef) -> Result<Tre
     if index.id != PRIMARY {
         return Ok(Tree::default());
     }
-    build::build(index, old.rows.tuples(), &mut |_| ())
+    build::build(index, old.rows.tuples(), &mut |_| true)
         .map_err(|refusal| refusal.error(def, index, own))
 }
 

@@ -506,7 +506,7 @@ function phases.control(options, report)
     report:run('control/refused_was_not_executed', function()
         expect_equal(client:select(space, 0, {}), {{1, 'ok'}})
     end)
-    for _, kind in ipairs({'connections', 'requests', 'transitions', 'limits'}) do
+    for _, kind in ipairs({'connections', 'requests', 'reservations', 'transitions', 'limits'}) do
         report:run('control/show_' .. kind, check_show, client, kind)
     end
     report:run('control/drop', support.drop_space, client, space)

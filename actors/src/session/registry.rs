@@ -329,6 +329,7 @@ mod tests {
         let expired = registry.expire(start + TIMER_TICK * 3);
         assert_eq!(expired.len(), 1);
         assert!(expired[0].was_begun && expired[0].pending.sync == 2);
+        assert_eq!(claims.phase(late), None, "whoever works on it sees that");
         let killed = registry.give_up(|own| own.sync == 3);
         assert!(!killed[0].was_begun);
         assert_eq!((registry.len(), registry.bytes()), (0, 0));

@@ -71,6 +71,7 @@ impl Deadlines {
 mod tests {
     use std::time::Duration;
 
+    use vestibule_wire::Error;
     use vestibule_wire::keys::{self, RequestType};
 
     use crate::config::Config;
@@ -171,6 +172,16 @@ mod tests {
                     .error_code(),
                 Some(231)
             );
+        });
+    }
+
+    #[test]
+    fn a_transaction_that_is_aborted_takes_its_deadline_with_it() {
+        rig_with(one_second(), |mut rig: Rig| async move {
+            rig.ask(&in_stream(RequestType::Begin, 1)).await;
+            let error = Error::cancelled();
+            assert_eq!(rig.core.abort_transactions(|_| true, &error), 1);
+            assert_eq!(rig.core.next_look(), None);
         });
     }
 

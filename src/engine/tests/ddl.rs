@@ -4,7 +4,9 @@ use vestibule_actors::engine::{Engine, Outcome, Reply, Request};
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{Body, Delete, Select, Store, Target};
 
-use super::{NONE, Rig, by, pack, printed, store};
+use super::{NONE, Rig, SPACE, by, pack, printed, store};
+use crate::engine::build::{Refusal, build};
+use crate::engine::limits::QUIET_CHECKS_MAX;
 use crate::engine::print::Printed;
 
 type Empty = std::collections::BTreeMap<String, u8>;
@@ -296,4 +298,26 @@ fn a_space_that_was_truncated_can_be_dropped() {
     assert_eq!(rig.call("box.space.s:drop", &NONE), "[]");
     rig.reopen();
     assert!(rig.insert(&(1, 1)).starts_with("36: "));
+}
+
+#[test]
+fn an_index_that_nobody_waits_for_any_more_is_not_built() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    for key in 0..QUIET_CHECKS_MAX {
+        rig.insert(&(key, key));
+    }
+    rig.commit();
+    let options = std::collections::BTreeMap::from([("parts", [(2, "unsigned")])]);
+    let create = |rig: &mut Rig| rig.call("box.space.s:create_index", &("by", &options));
+    rig.is_given_up = true;
+    assert_eq!(create(&mut rig), "32: fiber is cancelled");
+    {
+        let image = rig.engine.image.read().unwrap();
+        let space = image.space(SPACE).unwrap();
+        let primary = space.def.primary().unwrap();
+        let built = build(primary, space.rows.tuples(), &mut |_| false);
+        assert!(matches!(built, Err(Refusal::Cancelled)));
+    }
+    rig.is_given_up = false;
+    assert!(create(&mut rig).starts_with("[{\"id\": 1"));
 }

@@ -190,3 +190,94 @@ impl LaneCell {
         self.tell_if_quiet();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use vestibule_wire::keys::RequestType;
+
+    use super::*;
+    use crate::admission::Class;
+    use crate::tx::claim::RequestId;
+
+    const NOTHING: Effect = Effect::None;
+    const BEGIN: Effect = Effect::Opened;
+    const COMMIT: Effect = Effect::Closed(None);
+
+    fn given_up(effect: Effect, limit: Limit, was_begun: bool) -> GivenUp {
+        let pending = Pending {
+            session: 0,
+            connection: 1,
+            sync: 1,
+            stream: 1,
+            request: RequestType::Replace,
+            class: Class::Write,
+            procedure: None,
+            bytes: 0,
+            effect,
+            since: Instant::now(),
+            limit,
+        };
+        let id = RequestId {
+            index: 0,
+            generation: 1,
+        };
+        GivenUp {
+            id,
+            pending,
+            was_begun,
+        }
+    }
+
+    fn fate_name(fate: &Fate) -> String {
+        match fate {
+            Fate::Untouched => "untouched".to_owned(),
+            Fate::Forgotten => "forgotten".to_owned(),
+            Fate::Aborted(error) => format!("aborted {}", error.code().0),
+        }
+    }
+
+    #[test]
+    fn what_the_client_is_told_and_what_becomes_of_its_transaction() {
+        use Limit::{Request, Transaction};
+        use Why::{Killed, Timeout};
+        let rows = [
+            // Tx has not begun it: it does not happen.
+            (Timeout, NOTHING, Request, false, 78, "untouched"),
+            (Timeout, NOTHING, Transaction, false, 231, "aborted 231"),
+            (Timeout, BEGIN, Request, false, 78, "untouched"),
+            (Timeout, COMMIT, Request, false, 78, "untouched"),
+            (Timeout, COMMIT, Transaction, false, 231, "aborted 231"),
+            (Killed, NOTHING, Request, false, 32, "aborted 32"),
+            (Killed, COMMIT, Request, false, 32, "aborted 32"),
+            (Killed, BEGIN, Request, false, 32, "untouched"),
+            // Tx has begun it: nobody knows.
+            (Timeout, NOTHING, Request, true, 78, "aborted 231"),
+            (Timeout, NOTHING, Transaction, true, 231, "aborted 231"),
+            (Timeout, BEGIN, Request, true, 78, "forgotten"),
+            (Killed, NOTHING, Request, true, 32, "aborted 32"),
+            (Killed, BEGIN, Request, true, 32, "forgotten"),
+            // It may be committed, so nobody is told that it is aborted.
+            (Timeout, COMMIT, Request, true, 78, "untouched"),
+            (Timeout, COMMIT, Transaction, true, 78, "untouched"),
+            (Killed, COMMIT, Request, true, 32, "untouched"),
+        ];
+        for (why, effect, limit, was_begun, code, fate) in rows {
+            let own = given_up(effect, limit, was_begun);
+            let name = format!("{why:?} {effect:?} {limit:?} {was_begun}");
+            let error = why.error(&own);
+            assert_eq!(error.code().0, code, "{name}");
+            assert_eq!(fate_name(&why.fate(&own)), fate, "{name}");
+            let is_unknown = error.fields().iter().any(|(field, _)| *field == "outcome");
+            assert_eq!(is_unknown, was_begun && code != 231, "{name}");
+        }
+    }
+
+    #[test]
+    fn outside_of_streams_there_is_no_transaction_to_end() {
+        let mut own = given_up(NOTHING, Limit::Request, true);
+        own.pending.stream = 0;
+        assert_eq!(fate_name(&Why::Killed.fate(&own)), "untouched");
+    }
+}

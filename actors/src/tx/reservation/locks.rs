@@ -171,10 +171,7 @@ impl Locks {
         while let Some(next) = lock.waiting.pop_front() {
             self.waiting.remove(&next.completion.ticket());
             deadlines.clear(next.timer);
-            // Answered already: its session gave up on it, and will say so.
-            if next.completion.is_cancelled() {
-                continue;
-            }
+            // If its session has given up on it, that is told soon, and the lock goes on to the next.
             match reservations.acquire(next.connection) {
                 Ok(reservation) => {
                     lock.reservation = reservation;
