@@ -11,7 +11,7 @@ use super::control::{Answer, origin};
 use super::desk::Desk;
 use crate::config::Grace;
 use crate::limits::TRANSITION_WAIT_DEFAULT;
-use crate::serving::Role;
+use crate::serving::{Role, Toward};
 use crate::supervisor::{Ask, Asker, Target};
 
 /// `vestibule.drain({timeout = seconds, lameduck = seconds})`: answered at once, with the new state.
@@ -32,7 +32,10 @@ pub(super) fn drain(desk: &mut Desk<'_>, call: &Call<'_>) -> Result<(), Error> {
     };
     if let Some(supervisor) = shared.supervisor.get() {
         supervisor.ask(ask);
-        // The reply tells the new state already.
+        // The reply tells the new state already, unless a stop is under way: its times hold.
+        if shared.cell.load().toward == Some(Toward::Stopped) {
+            return Ok(());
+        }
         if lameduck.is_zero() {
             shared.cell.draining("the server is stopping", desk.now);
         } else {

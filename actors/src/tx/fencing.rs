@@ -141,7 +141,18 @@ impl<E: Engine> TxCore<E> {
             return Err(read_only(&self.shared));
         }
         self.writes.tell(&mut self.engine, admitted.is_read_only());
+        if self.writes.is_begun() {
+            // Steps come first in a turn: whatever is replied to in it comes after their writes.
+            self.mark_first_write();
+        }
         Ok(())
+    }
+
+    /// The turn writes from here on.
+    pub(super) fn mark_first_write(&mut self) {
+        for port in &mut self.ports {
+            port.first_after_write = port.out.heads.len();
+        }
     }
 
     /// The fence was raised while this turn ran: what it has changed is forgotten, and whoever asked for
@@ -281,6 +292,34 @@ mod tests {
             let rows: Vec<(u64, u64)> = replies[2].data();
             assert!(rows.is_empty(), "what was never written is never read");
             assert_eq!(rig.script.log(), ["discard"]);
+        });
+    }
+
+    #[test]
+    fn a_read_that_saw_a_step_of_a_discarded_turn_is_done_again() {
+        rig(|mut rig: Rig| async move {
+            // A turn whose first write is its fourth request.
+            for sync in 1..4 {
+                rig.send(&RequestBuilder::select(sync, 9));
+            }
+            rig.send(&RequestBuilder::replace(4, 9));
+            rig.send(&RequestBuilder::call(5, "write_steps", &[0x91, 1]));
+            rig.core.turn(Instant::now());
+            tokio::task::yield_now().await;
+            let shared = rig.shared.clone();
+            rig.script.on_pause(move || {
+                shared.cell.demoting(Instant::now());
+                shared.cell.raise_fence(&shared.fence);
+            });
+            assert_eq!(rig.replies().await.len(), 4);
+            // The step writes key 0, and the read after it sees that, until it is discarded.
+            rig.send(&RequestBuilder::select(6, 0));
+            rig.send(&RequestBuilder::call(7, "pause", &[0x91, 0]));
+            rig.core.turn(Instant::now());
+            let replies = rig.replies().await;
+            assert_eq!((replies[0].sync, replies[1].error_code()), (6, Some(7)));
+            assert!(replies[0].data::<Vec<(u64, u64)>>().is_empty());
+            assert_eq!(rig.script.rows(), 1);
         });
     }
 

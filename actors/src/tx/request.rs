@@ -103,9 +103,7 @@ impl<E: Engine> TxCore<E> {
         let heads = self.ports[lane].out.heads.len();
         let outcome = self.attempt(lane, entry, body, own_caller);
         if !had_writes && self.writes.is_begun() {
-            for port in &mut self.ports {
-                port.first_after_write = port.out.heads.len();
-            }
+            self.mark_first_write();
             self.ports[lane].first_after_write = heads;
         } else if had_writes && outcome == Ok(Outcome::Done) && !has_own_caller {
             self.writes.note_read(lane, heads, entry, body);

@@ -215,6 +215,7 @@ mod tests {
             class: Class::Write,
             procedure: None,
             bytes: 0,
+            is_writer: true,
             effect,
             since: Instant::now(),
             limit,
