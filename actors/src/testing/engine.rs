@@ -70,6 +70,13 @@ impl Script {
         rows.len()
     }
 
+    /// The keys of the rows that are committed.
+    #[must_use]
+    pub fn keys(&self) -> Vec<u64> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.keys().copied().collect()
+    }
+
     /// Commits of turns that write wait until it is called again with `false`.
     pub fn hold_commits(&self, hold: bool) {
         self.change(|stage| stage.are_commits_held = hold);
