@@ -91,27 +91,41 @@ fn load(mut peer: Peer, mut random: Random, stop: &AtomicBool, keys: &AtomicU64)
     told
 }
 
-/// Tx stands still in one way or another, or not.
-fn disturb(harness: &Harness, random: &mut Random) -> Option<Peer> {
+/// Tx stands still in one way or another, or not. Whoever is stuck with it, and how many replies they are
+/// owed at the deadline.
+fn disturb(harness: &Harness, random: &mut Random, key: u64) -> Option<(Peer, usize)> {
     let script = harness.script();
+    let mut stuck = harness.connect();
+    // Only the transition answers it.
+    let no_timeout = [&[0x92, 0xaf][..], b"request_timeout", &[0]].concat();
+    assert_eq!(stuck.call("vestibule.set", &no_timeout).code, 0);
     match random.below(3) {
         0 => None,
         1 => {
+            let begin = RequestBuilder::new(RequestType::Begin, 1).stream(1);
+            assert_eq!(stuck.ask(&begin).code, 0);
             script.hold_commits(true);
-            None
+            let write = RequestBuilder::replace(2, key).stream(1).bytes();
+            let commit = RequestBuilder::new(RequestType::Commit, 3).stream(1);
+            stuck.send_bytes(&[write, commit.bytes()].concat());
+            script.wait_until_committing();
+            harness.wait_until("it is on its way", || harness.handle().in_flight() >= 2);
+            Some((stuck, 2))
         }
         _ => {
             script.hold_tx();
-            let mut blocker = harness.connect();
-            blocker.send(&RequestBuilder::call(1, "block", &[0x90]));
+            // In one turn: what was written is written before Tx stands still.
+            let write = RequestBuilder::replace(2, key).bytes();
+            let block = RequestBuilder::call(1, "block", &[0x90]).bytes();
+            stuck.send_bytes(&[write, block].concat());
             script.wait_until_blocked();
-            Some(blocker)
+            Some((stuck, 2))
         }
     }
 }
 
-fn one_round(harness: &Harness, random: &mut Random) {
-    let blocker = disturb(harness, random);
+fn one_round(harness: &Harness, random: &mut Random, key: u64) {
+    let stuck = disturb(harness, random, key);
     let grace = Duration::from_millis(random.below(30));
     let outcome = harness.demote(grace);
     assert_eq!(outcome.result, TransitionResult::Done);
@@ -119,10 +133,13 @@ fn one_round(harness: &Harness, random: &mut Random) {
     // The slack is for a busy machine.
     assert!(record.took < grace.as_secs_f64() + 10.0, "{record:?}");
     let reported = harness.script().keys();
-    harness.script().release();
-    if let Some(mut blocker) = blocker {
-        assert!(blocker.receive().error_code().is_some());
+    // Tx still stands still: nobody waits for it.
+    if let Some((mut stuck, replies)) = stuck {
+        for _ in 0..replies {
+            stuck.receive();
+        }
     }
+    harness.script().release();
     // Behind everything that Tx had: it is answered when that is done.
     let mut last = harness.connect();
     assert_eq!(last.call("echo", &[0x91, 7]).code, 0);
@@ -154,8 +171,8 @@ fn storm(seed: u64) {
             std::thread::spawn(move || load(peer, random, &stop, &keys))
         })
         .collect();
-    for _ in 0..ROUNDS {
-        one_round(&harness, &mut random);
+    for round in 0..ROUNDS {
+        one_round(&harness, &mut random, round);
     }
     stop.store(true, Ordering::Relaxed);
     // Whoever waits for what never ends is answered by one more.
