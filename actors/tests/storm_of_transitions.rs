@@ -91,9 +91,9 @@ fn load(mut peer: Peer, mut random: Random, stop: &AtomicBool, keys: &AtomicU64)
     told
 }
 
-/// Tx stands still in one way or another, or not. Whoever is stuck with it, and how many replies they are
-/// owed at the deadline.
-fn disturb(harness: &Harness, random: &mut Random, key: u64) -> Option<(Peer, usize)> {
+/// Tx stands still in one way or another, or not. Whoever is stuck with it, with two requests, and whether
+/// one of them is a COMMIT.
+fn disturb(harness: &Harness, random: &mut Random, key: u64) -> Option<(Peer, bool)> {
     let script = harness.script();
     let mut stuck = harness.connect();
     // Only the transition answers it.
@@ -110,7 +110,7 @@ fn disturb(harness: &Harness, random: &mut Random, key: u64) -> Option<(Peer, us
             stuck.send_bytes(&[write, commit.bytes()].concat());
             script.wait_until_committing();
             harness.wait_until("it is on its way", || harness.handle().in_flight() >= 2);
-            Some((stuck, 2))
+            Some((stuck, true))
         }
         _ => {
             script.hold_tx();
@@ -119,7 +119,7 @@ fn disturb(harness: &Harness, random: &mut Random, key: u64) -> Option<(Peer, us
             let block = RequestBuilder::call(1, "block", &[0x90]).bytes();
             stuck.send_bytes(&[write, block].concat());
             script.wait_until_blocked();
-            Some((stuck, 2))
+            Some((stuck, false))
         }
     }
 }
@@ -134,8 +134,9 @@ fn one_round(harness: &Harness, random: &mut Random, key: u64) {
     assert!(record.took < grace.as_secs_f64() + 10.0, "{record:?}");
     let reported = harness.script().keys();
     // Tx still stands still: nobody waits for it.
-    if let Some((mut stuck, replies)) = stuck {
-        for _ in 0..replies {
+    if let Some((mut stuck, is_commit)) = stuck {
+        assert!(!is_commit || record.killed.commit > 0, "{record:?}");
+        for _ in 0..2 {
             stuck.receive();
         }
     }
