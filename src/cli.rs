@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
+use crate::tools::args::{CheckArgs, DumpArgs, LoadArgs};
 
 /// A server that answers while its engine is busy. Speaks IPROTO: any Tarantool connector works.
 ///
@@ -29,6 +30,12 @@ pub struct Cli {
 pub enum Command {
     /// Serve data from a directory (the default).
     Serve(Box<ServeArgs>),
+    /// Verify a data directory without serving or changing it.
+    Check(CheckArgs),
+    /// Write the rows of a data directory as JSON lines.
+    Dump(DumpArgs),
+    /// Read JSON lines back into a data directory.
+    Load(LoadArgs),
     /// Measure rate and latency of any IPROTO server.
     Bench(Box<BenchArgs>),
 }
@@ -46,7 +53,36 @@ pub struct ServeArgs {
         default_value = "127.0.0.1:3301"
     )]
     pub listen: Vec<SocketAddr>,
-    /// Directory of the journal; made if it is not there.
+    /// Address for administrators, with places that no client can take; may be repeated. Without it,
+    /// when all places for clients are taken, connections that may be an administrator's get one of
+    /// the administrators' places for 2 s, and keep it if they call `vestibule.*` meanwhile.
+    #[arg(
+        long,
+        env = "VESTIBULE_ADMIN_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        value_parser = address
+    )]
+    pub admin_listen: Vec<SocketAddr>,
+    /// Most connections of clients; 0 takes as many as there are descriptors for (ulimit -n, raised at
+    /// the start as far as it goes). Those beyond are told error 116 and closed.
+    #[arg(
+        long,
+        env = "VESTIBULE_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub max_connections: usize,
+    /// Most memory for the buffers of all connections together, in bytes: beyond it, those with large
+    /// ones are not read until there is room again.
+    #[arg(
+        long,
+        env = "VESTIBULE_CONNECTIONS_MEMORY_MAX",
+        value_name = "BYTES",
+        default_value_t = vestibule_actors::limits::CONNECTIONS_MEMORY_MAX_DEFAULT
+    )]
+    pub connections_memory_max: usize,
+    /// Directory of journal and checkpoints; made if it is not there.
     #[arg(
         long,
         env = "VESTIBULE_DATA",
@@ -71,7 +107,34 @@ pub struct ServeArgs {
         value_parser = duration
     )]
     pub journal_sync_period: Duration,
-    /// Start although the journal is damaged in the middle, leaving out what cannot be read.
+    /// Size of the journal since the last checkpoint that makes another one due; 0 never.
+    #[arg(
+        long,
+        env = "VESTIBULE_CHECKPOINT_JOURNAL_SIZE",
+        value_name = "BYTES",
+        default_value_t = 256 << 20
+    )]
+    pub checkpoint_journal_size: u64,
+    /// Age of the last checkpoint that makes another one due, if anything changed since; 0 never.
+    #[arg(
+        long,
+        env = "VESTIBULE_CHECKPOINT_INTERVAL",
+        value_name = "TIME",
+        default_value = "1h",
+        value_parser = duration
+    )]
+    pub checkpoint_interval: Duration,
+    /// Checkpoints to keep, with the journal from the oldest of them on.
+    #[arg(
+        long,
+        env = "VESTIBULE_CHECKPOINT_COUNT",
+        value_name = "N",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub checkpoint_count: u16,
+    /// Start although files are damaged, leaving out what cannot be read, and make a checkpoint then. A
+    /// damaged checkpoint is set aside, and the one before it taken.
     #[arg(long, env = "VESTIBULE_FORCE_RECOVERY")]
     pub force_recovery: bool,
     /// Start as a replica: reads only.
@@ -166,6 +229,16 @@ pub struct ServeArgs {
         value_parser = duration
     )]
     pub half_frame_timeout: Duration,
+    /// How long a connection may go without a user logging in before it is closed; 0 for ever. Only of
+    /// use where `guest` may do nothing.
+    #[arg(
+        long,
+        env = "VESTIBULE_AUTHENTICATION_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub authentication_timeout: Duration,
     /// How long replies may wait for a client that reads nothing before its connection is closed; 0 for
     /// ever.
     #[arg(

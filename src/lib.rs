@@ -4,6 +4,7 @@
 //! ```text
 //!   main ─▶ cli ─┬▶ server ─▶ vestibule_actors::start(config, engine, procedures)
 //!                │               engine/: memory image, journal     procedures/: what CALL reaches
+//!                ├▶ tools: check, dump, load
 //!                └▶ bench: measures any IPROTO server
 //! ```
 //!
@@ -11,7 +12,9 @@
 
 pub mod bench;
 pub mod cli;
+pub mod descriptors;
 pub mod engine;
 mod notify;
 pub mod procedures;
 pub mod server;
+pub mod tools;

@@ -2,17 +2,21 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::signal::unix;
-use vestibule_actors::config::{Administrators, Grace, HoldLimits, SoloPolicy, TimeLimits};
+use vestibule_actors::config::{
+    Administrators, ConnectionLimits, Grace, HoldLimits, SoloPolicy, TimeLimits,
+};
 use vestibule_actors::serving::Role;
 use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
 use crate::cli::{GraceArg, JournalSyncArg, ServeArgs, SoloPolicyArg};
+use crate::descriptors;
 use crate::engine::journal::{self, JournalSync};
-use crate::engine::{EmbeddedEngine, EngineOptions};
+use crate::engine::{CheckpointOptions, EmbeddedEngine, EngineOptions};
 use crate::notify;
 use crate::procedures;
 
@@ -53,7 +57,12 @@ pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
     })
 }
 
-fn init_logger(filter: &str) {
+/// Installs the logger of the process, which writes to stderr.
+///
+/// # Panics
+///
+/// If there is one already.
+pub fn init_logger(filter: &str) {
     env_logger::Builder::new()
         .parse_filters(filter)
         .format_timestamp_millis()
@@ -65,6 +74,7 @@ fn warn_of_open_door(config: &Config) {
     for address in config
         .listen
         .iter()
+        .chain(&config.admin_listen)
         .filter(|address| !address.ip().is_loopback())
     {
         log::warn!(
@@ -84,6 +94,13 @@ fn prepare_data(data: &Path) -> io::Result<()> {
 fn config(args: &ServeArgs) -> io::Result<Config> {
     Ok(Config {
         listen: args.listen.clone(),
+        admin_listen: args.admin_listen.clone(),
+        connection_limits: ConnectionLimits {
+            descriptors: descriptors::raise_limit(),
+            connections_max: args.max_connections,
+            memory_max: args.connections_memory_max,
+            ..ConnectionLimits::default()
+        },
         session_threads: usize::from(args.session_threads),
         instance_uuid: instance_uuid(&args.data)?,
         role: if args.read_only {
@@ -107,6 +124,7 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
         tx_stall_after: args.tx_stall_after,
         time_limits: TimeLimits {
             half_frame: args.half_frame_timeout,
+            authentication: args.authentication_timeout,
             unread: args.unread_timeout,
             idle: args.idle_timeout,
         },
@@ -144,6 +162,11 @@ fn engine_options(args: &ServeArgs) -> EngineOptions {
             JournalSyncArg::Never => JournalSync::Never,
         },
         force_recovery: args.force_recovery,
+        checkpoints: CheckpointOptions {
+            journal_size_bytes: Some(args.checkpoint_journal_size).filter(|size| *size > 0),
+            interval: Some(args.checkpoint_interval).filter(|interval| !interval.is_zero()),
+            count: usize::from(args.checkpoint_count),
+        },
         tuple_size_max: args.tuple_size_max,
         ..EngineOptions::new(&args.data)
     }
@@ -153,7 +176,7 @@ fn engine_options(args: &ServeArgs) -> EngineOptions {
 fn instance_uuid(data: &Path) -> io::Result<String> {
     let path = data.join("instance-uuid");
     match fs::read_to_string(&path) {
-        Ok(text) if text.trim().len() == 36 => {
+        Ok(text) if is_uuid(text.trim()) => {
             if !journal::has_journal(data) {
                 log::warn!(
                     "{} was used before, but holds no journal: no data",
@@ -180,6 +203,15 @@ fn instance_uuid(data: &Path) -> io::Result<String> {
     }
 }
 
+/// Whether a text is a UUID as it is usually written.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
 /// A random UUID, version 4.
 fn random_uuid() -> io::Result<String> {
     let mut bytes = [0u8; 16];
@@ -198,17 +230,20 @@ fn random_uuid() -> io::Result<String> {
 }
 
 /// What the first-time user needs next. Tests read the first line.
+fn join(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
 fn print_welcome(runtime: &RuntimeHandle, args: &ServeArgs) {
-    let addresses: Vec<_> = runtime
-        .addresses()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
     println!(
         "vestibule {} listens on {}",
         env!("CARGO_PKG_VERSION"),
-        addresses.join(", ")
+        join(runtime.addresses())
     );
+    if !runtime.admin_addresses().is_empty() {
+        println!("administrators at {}", join(runtime.admin_addresses()));
+    }
     println!(
         "data in {}, journal synced {}",
         args.data.display(),

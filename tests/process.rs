@@ -136,7 +136,7 @@ fn a_service_manager_is_told_ready_status_and_stopping() {
     };
     let mut command = command(directory.path());
     command.env("NOTIFY_SOCKET", &path);
-    let mut server = Server::start_by(command, "127.0.0.1:0", &["--lameduck", "1s"]);
+    let mut server = Server::spawn(command, "127.0.0.1:0", &["--lameduck", "1s"]);
     assert!(told("READY=1").contains("STATUS=assist, primary"));
     let mut operator = server.connect();
     let _ = operator.call("vestibule.demote", &[0x90]);
@@ -297,7 +297,7 @@ fn a_full_journal_shows_in_the_status_until_it_is_resumed() {
     assert_eq!(peer.call("box.schema.space.create", &name).code, 0);
     let primary = [&[0x91, 0xa7][..], b"primary"].concat();
     assert_eq!(peer.call("box.space.rows:create_index", &primary).code, 0);
-    limit_files(&server, "4096");
+    server.limit_files("4096");
     let mut key = 0;
     wait_until("the journal is full", || {
         key += 1;
@@ -318,7 +318,7 @@ fn a_full_journal_shows_in_the_status_until_it_is_resumed() {
             .data::<Vec<(u64, u64)>>(),
         [(1, 1)]
     );
-    limit_files(&server, "unlimited");
+    server.limit_files("unlimited");
     assert_eq!(peer.call("vestibule.journal.resume", &[0x90]).code, 0);
     assert_eq!(peer.ask(&RequestBuilder::replace(1, key)).code, 0);
     wait_until("the status says that it is over", || {
@@ -326,17 +326,6 @@ fn a_full_journal_shows_in_the_status_until_it_is_resumed() {
             .call("vestibule.state", &[0x90])
             .error_mentions("journal failed")
     });
-}
-
-/// Bounds the size of files that the server may write, in bytes.
-fn limit_files(server: &Server, size: &str) {
-    let status = std::process::Command::new("prlimit")
-        .args([
-            format!("--pid={}", server.pid()),
-            format!("--fsize={size}:unlimited"),
-        ])
-        .status();
-    assert!(status.expect("prlimit (util-linux) can be run").success());
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -363,4 +352,26 @@ fn time_limits_come_from_the_command_line_and_are_shown() {
         let row = shown[0].iter().find(|row| row.name == name);
         assert_eq!(row.map(|row| row.value), Some(value), "{name}");
     }
+}
+
+#[test]
+fn time_limits_of_the_command_line_reach_requests_and_transactions() {
+    let directory = Directory::new();
+    let arguments = [
+        "--request-timeout=200ms",
+        "--transaction-timeout=200ms",
+        "--shutdown-grace-period=0",
+    ];
+    let server = Server::start(directory.path(), &arguments);
+    let mut peer = server.connect();
+    let slow = RequestBuilder::call(1, "vestibule.debug.sleep", &[0x91, 60]);
+    assert_eq!(peer.ask(&slow).error_code(), Some(78));
+    let name = b"request_timeout";
+    let forever = [&[0x92, 0xa0 | name.len() as u8], &name[..], &[0]].concat();
+    assert_eq!(peer.call("vestibule.set", &forever).code, 0);
+    let begin = RequestBuilder::new(RequestType::Begin, 2).stream(1);
+    assert_eq!(peer.ask(&begin).code, 0);
+    assert_eq!(peer.ask(&slow.stream(1)).error_code(), Some(231));
+    let commit = RequestBuilder::new(RequestType::Commit, 3).stream(1);
+    assert_eq!(peer.ask(&commit).error_code(), Some(231));
 }

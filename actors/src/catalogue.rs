@@ -10,13 +10,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use vestibule_wire::Error;
 use vestibule_wire::auth::PasswordHash;
 use vestibule_wire::msgpack::{
     Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
 };
 use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{Iterator as Walk, Select, Target};
+use vestibule_wire::{Error, ErrorCode};
 
 /// First number of a space that is not the system's.
 pub const USER_SPACE_ID_MIN: u32 = 512;
@@ -38,6 +38,7 @@ impl Default for Catalogue {
 }
 
 /// The layout of one system space that sessions answer for.
+#[derive(Debug)]
 struct Layout {
     /// The space, and the view that shows the same rows.
     ids: [u32; 2],
@@ -46,51 +47,60 @@ struct Layout {
     primary: &'static [usize],
     /// Number of the index by name, and its fields.
     by_name: (u32, &'static [usize]),
+    /// Fields of either that are texts; the others are numbers.
+    texts: &'static [usize],
 }
 
 /// Spaces with rows come first; the rest are there because clients ask for them.
-const LAYOUTS: [Layout; 7] = [
+static LAYOUTS: [Layout; 7] = [
     Layout {
         ids: [280, 281],
         names: ["_space", "_vspace"],
         primary: &[0],
         by_name: (2, &[2]),
+        texts: &[2],
     },
     Layout {
         ids: [288, 289],
         names: ["_index", "_vindex"],
         primary: &[0, 1],
         by_name: (2, &[0, 2]),
+        texts: &[2],
     },
     Layout {
         ids: [276, 277],
         names: ["_collation", "_vcollation"],
         primary: &[0],
         by_name: (1, &[1]),
+        texts: &[1],
     },
     Layout {
         ids: [304, 305],
         names: ["_user", "_vuser"],
         primary: &[0],
         by_name: (2, &[2]),
+        texts: &[2],
     },
     Layout {
         ids: [296, 297],
         names: ["_func", "_vfunc"],
         primary: &[0],
         by_name: (2, &[2]),
+        texts: &[2],
     },
     Layout {
         ids: [284, 286],
         names: ["_sequence", "_vsequence"],
         primary: &[0],
         by_name: (2, &[2]),
+        texts: &[2],
     },
     Layout {
         ids: [340, 341],
         names: ["_space_sequence", "_vspace_sequence"],
         primary: &[0],
         by_name: (1, &[1]),
+        texts: &[],
     },
 ];
 
@@ -98,7 +108,7 @@ const LAYOUTS: [Layout; 7] = [
 struct SystemSpace {
     name: &'static str,
     rows: Arc<Vec<SystemRow>>,
-    by_name: u32,
+    layout: &'static Layout,
 }
 
 /// A tuple with the keys it is found by, decoded once.
@@ -143,16 +153,21 @@ impl Catalogue {
     ///
     /// # Errors
     ///
-    /// 35 or 148 for an index that is not there, 1 for an iterator that does not exist, 18 or 31 for a
-    /// key that does not fit.
+    /// 148 for an index that is not there by name, 1 for an iterator that does not exist, 35 for an
+    /// index that is not there by number, 31 or 18 for a key that does not fit, 112 for an iterator
+    /// of other kinds of indexes, in this order.
     pub fn select(&self, select: &Select<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
             Target::Id(id) => Error::no_such_space(id),
             Target::Name(name) => Error::no_such_space(name),
         })?;
+        if let Target::Id(_) = select.index {
+            Walk::from_code(select.iterator)?;
+        }
         let by_name = space.resolve_index(select.index)?;
         let walk = Walk::from_code(select.iterator)?;
-        let key = read_key(select.key)?;
+        let key = space.layout.read_key(by_name, select.key)?;
+        space.check_walk(by_name, walk)?;
         let mut found: Vec<&SystemRow> = space
             .rows
             .iter()
@@ -180,14 +195,37 @@ impl SystemSpace {
     fn resolve_index(&self, index: Target<'_>) -> Result<bool, Error> {
         match index {
             Target::Id(0) | Target::Name("primary") => Ok(false),
-            Target::Id(id) if id == self.by_name => Ok(true),
+            Target::Id(id) if id == self.layout.by_name.0 => Ok(true),
             Target::Name("name") => Ok(true),
             Target::Id(id) => Err(Error::no_such_index_id(u64::from(id), self.name)),
             Target::Name(name) => Err(Error::new(
-                vestibule_wire::ErrorCode::NO_SUCH_INDEX_NAME,
+                ErrorCode::NO_SUCH_INDEX_NAME,
                 format!("No index '{name}' is defined in space '{}'", self.name),
             )),
         }
+    }
+}
+
+impl SystemSpace {
+    /// System spaces have indexes of one kind.
+    fn check_walk(&self, by_name: bool, walk: Walk) -> Result<(), Error> {
+        use Walk::{BitsAllNotSet, BitsAllSet, BitsAnySet, Neighbor, Overlaps};
+        if !matches!(
+            walk,
+            BitsAllSet | BitsAnySet | BitsAllNotSet | Overlaps | Neighbor
+        ) {
+            return Ok(());
+        }
+        let index = if by_name { "name" } else { "primary" };
+        // A view has the indexes of its space.
+        let space = self.layout.names[0];
+        Err(Error::new(
+            ErrorCode::UNSUPPORTED_INDEX_FEATURE,
+            format!(
+                "Index '{index}' (TREE) of space '{space}' (memtx) does not support requested \
+                 iterator type"
+            ),
+        ))
     }
 }
 
@@ -211,32 +249,6 @@ impl SystemRow {
             _ => false,
         }
     }
-}
-
-fn read_key(key: &[u8]) -> Result<Vec<Part>, Error> {
-    let mut reader = Reader::new(key);
-    let parts = reader
-        .read_array_len()
-        .map_err(|_| Error::invalid_msgpack("packet body"))?;
-    if parts > 2 {
-        return Err(Error::new(
-            vestibule_wire::ErrorCode::KEY_PART_COUNT,
-            format!("Invalid key part count (expected [0..2], got {parts})"),
-        ));
-    }
-    (0..parts)
-        .map(|part| {
-            read_part(&mut reader).ok_or_else(|| {
-                Error::new(
-                    vestibule_wire::ErrorCode::KEY_PART_TYPE,
-                    format!(
-                        "Supplied key type of part {part} does not match index part type: \
-                         expected unsigned"
-                    ),
-                )
-            })
-        })
-        .collect()
 }
 
 fn read_part(reader: &mut Reader<'_>) -> Option<Part> {
@@ -331,13 +343,12 @@ impl CatalogueBuilder {
             rows.sort_by(|left, right| left.primary.cmp(&right.primary));
             let rows = Arc::new(rows);
             for (id, name) in layout.ids.into_iter().zip(layout.names) {
-                let by_name = layout.by_name.0;
                 spaces.insert(
                     id,
                     SystemSpace {
                         name,
                         rows: rows.clone(),
-                        by_name,
+                        layout,
                     },
                 );
             }
@@ -350,6 +361,46 @@ impl CatalogueBuilder {
 }
 
 impl Layout {
+    fn read_key(&self, by_name: bool, key: &[u8]) -> Result<Vec<Part>, Error> {
+        let fields = if by_name {
+            self.by_name.1
+        } else {
+            self.primary
+        };
+        let mut reader = Reader::new(key);
+        let count = reader.read_array_len();
+        let count = count.map_err(|_| Error::invalid_msgpack("packet body"))? as usize;
+        let most = fields.len();
+        if count > most {
+            return Err(Error::new(
+                ErrorCode::KEY_PART_COUNT,
+                format!("Invalid key part count (expected [0..{most}], got {count})"),
+            ));
+        }
+        let read = |(part, field): (usize, &usize)| self.read_key_part(part, *field, &mut reader);
+        fields.iter().take(count).enumerate().map(read).collect()
+    }
+
+    fn read_key_part(
+        &self,
+        part: usize,
+        field: usize,
+        reader: &mut Reader<'_>,
+    ) -> Result<Part, Error> {
+        let is_text = self.texts.contains(&field);
+        let found = read_part(reader).filter(|found| matches!(found, Part::Str(_)) == is_text);
+        found.ok_or_else(|| {
+            let expected = if is_text { "string" } else { "unsigned" };
+            Error::new(
+                ErrorCode::KEY_PART_TYPE,
+                format!(
+                    "Supplied key type of part {part} does not match index part type: expected \
+                     {expected}"
+                ),
+            )
+        })
+    }
+
     fn row(&self, tuple: Vec<u8>) -> Option<SystemRow> {
         let mut reader = Reader::new(&tuple);
         let count = reader.read_array_len().ok()?;
@@ -370,5 +421,66 @@ impl Layout {
             by_name: pick(self.by_name.1)?,
             tuple,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vestibule_wire::request::After;
+
+    fn told(space: u32, index: u32, iterator: u64, key: &[u8]) -> String {
+        let catalogue = CatalogueBuilder::new().space(512, "s").build();
+        let select = Select {
+            space: Target::Id(space),
+            index: Target::Id(index),
+            limit: 1,
+            offset: 0,
+            iterator,
+            key,
+            fetch_position: false,
+            after: After::Start,
+        };
+        match catalogue.select(&select, &mut Vec::new()) {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => format!("{}: {}", error.code().0, error.message()),
+        }
+    }
+
+    #[test]
+    fn faults_of_a_request_are_told_as_of_any_space() {
+        let wrong = "18: Supplied key type of part 0 does not match index part type: expected ";
+        for (space, index, iterator, key, expected) in [
+            (
+                281,
+                77,
+                14,
+                &[0x90][..],
+                "1: Invalid iterator type".to_owned(),
+            ),
+            (281, 0, 0, &[0x91, 0xa1, b'x'], format!("{wrong}unsigned")),
+            (281, 2, 0, &[0x91, 1], format!("{wrong}string")),
+            (281, 2, 7, &[0x91, 1], format!("{wrong}string")),
+            (341, 1, 0, &[0x91, 1], "ok".into()),
+            (289, 2, 0, &[0x92, 1, 0xa1, b'x'], "ok".into()),
+            (
+                281,
+                0,
+                0,
+                &[0x92, 1, 2],
+                "31: Invalid key part count (expected [0..1], got 2)".into(),
+            ),
+            (
+                281,
+                0,
+                7,
+                &[0x90],
+                "112: Index 'primary' (TREE) of space '_space' (memtx) does not support \
+                 requested iterator type"
+                    .into(),
+            ),
+        ] {
+            assert_eq!(told(space, index, iterator, key), expected);
+        }
     }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT;
 
+use crate::limits::{
+    ADMINISTRATORS_DEFAULT, CONNECTIONS_MEMORY_MAX_DEFAULT, ENGINE_DESCRIPTORS_DEFAULT,
+};
 use crate::serving::Role;
 
 /// Configuration of a runtime.
@@ -13,6 +16,12 @@ pub struct Config {
     /// Addresses to listen on; port 0 lets the system pick one. None is valid: then connections come
     /// only through [`RuntimeHandle::adopt`](crate::RuntimeHandle::adopt).
     pub listen: Vec<SocketAddr>,
+    /// Addresses for administrators: their connections have places of their own
+    /// ([`ConnectionLimits::administrators`]), which no client can take. What they may do there is no
+    /// different.
+    pub admin_listen: Vec<SocketAddr>,
+    /// How many connections there may be.
+    pub connection_limits: ConnectionLimits,
     /// Threads that own sockets; 0 takes one less than there are cores, at least one.
     pub session_threads: usize,
     /// The instance's UUID, 36 characters, as the greeting and `box.info` tell it.
@@ -52,6 +61,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            admin_listen: Vec::new(),
+            connection_limits: ConnectionLimits::default(),
             session_threads: 0,
             instance_uuid: "00000000-0000-0000-0000-000000000000".to_owned(),
             role: Role::Primary,
@@ -104,6 +115,41 @@ pub enum Grace {
     Forever,
 }
 
+/// How many connections there may be, and what of the process's descriptors is kept from them.
+///
+/// Without a place a connection is greeted, told error 116 and closed. When the clients' places are
+/// taken, a connection that may be an administrator's gets one of [`administrators`](Self::administrators)
+/// for two seconds, and keeps it if it calls a control procedure meanwhile. With
+/// [`Config::admin_listen`] those places are for the connections that come there, and no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Descriptors that the process may have (its soft `RLIMIT_NOFILE`); 0 if that is not known: then
+    /// connections are bounded by their number only.
+    pub descriptors: usize,
+    /// Descriptors kept for the engine.
+    pub engine_descriptors: usize,
+    /// Connections of administrators.
+    pub administrators: usize,
+    /// Connections of clients; 0 for as many as there are descriptors for.
+    pub connections_max: usize,
+    /// What the buffers of all connections may take together, in bytes. Beyond it connections that hold
+    /// more than an equal share of it are not read, but for one per session thread, so that there is an
+    /// end to it; at twice as much those that do not read their replies are closed.
+    pub memory_max: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            descriptors: 0,
+            engine_descriptors: ENGINE_DESCRIPTORS_DEFAULT,
+            administrators: ADMINISTRATORS_DEFAULT,
+            connections_max: 0,
+            memory_max: CONNECTIONS_MEMORY_MAX_DEFAULT,
+        }
+    }
+}
+
 /// What is done in solo with a request that needs Tx.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SoloPolicy {
@@ -143,6 +189,9 @@ impl Default for HoldLimits {
 pub struct TimeLimits {
     /// A request has begun to arrive, and neither its end nor any 64 KiB of it came in this time.
     pub half_frame: Duration,
+    /// Nobody has logged in on it. For servers where `guest` may do nothing; otherwise it closes
+    /// connections that are well.
+    pub authentication: Duration,
     /// Replies wait, and the client has taken nothing of them in this time.
     pub unread: Duration,
     /// Nothing came from the client in this time, and nothing is under way for it. An open transaction
@@ -154,6 +203,7 @@ impl Default for TimeLimits {
     fn default() -> Self {
         Self {
             half_frame: Duration::from_secs(60),
+            authentication: Duration::ZERO,
             unread: Duration::from_secs(60),
             idle: Duration::ZERO,
         }
@@ -168,4 +218,14 @@ pub enum Administrators {
     LocalConnections,
     /// Connections logged in as one of these users, from anywhere.
     Users(Vec<String>),
+}
+
+impl Administrators {
+    /// Whether a connection from there can turn out to be an administrator's.
+    pub(crate) fn may_be(&self, peer: SocketAddr) -> bool {
+        match self {
+            Self::LocalConnections => peer.ip().is_loopback(),
+            Self::Users(_) => true,
+        }
+    }
 }

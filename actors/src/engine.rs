@@ -37,7 +37,11 @@ pub trait Engine: Sized + 'static {
     ///
     /// A fault ends the runtime's start; nothing is served from half an engine.
     fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
-        progress(Progress { done: 1, total: 1 });
+        progress(Progress {
+            done: 1,
+            total: 1,
+            ..Progress::default()
+        });
         Ok(())
     }
 
@@ -143,6 +147,9 @@ pub struct Progress {
     pub done: u64,
     /// In all; 0 if not known.
     pub total: u64,
+    /// Rows so far, where that says something: while the engine loads, the reason tells them and how
+    /// many there are in a second. 0 if not known.
+    pub rows: u64,
 }
 
 impl Progress {
@@ -257,9 +264,9 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// A reply that goes nowhere but `out`, for an engine's own tests: it cannot be deferred.
+    /// A reply that goes nowhere but `out`, for work that no client asked for: it cannot be deferred.
     #[must_use]
-    pub fn for_test(out: &'a mut Vec<u8>, solos: &'a Solos) -> Self {
+    pub fn detached(out: &'a mut Vec<u8>, solos: &'a Solos) -> Self {
         Self {
             out,
             solos,
@@ -277,6 +284,12 @@ impl<'a> Reply<'a> {
             is_given_up: true,
             ..self
         }
+    }
+
+    /// The same, for an engine's own tests.
+    #[must_use]
+    pub fn for_test(out: &'a mut Vec<u8>, solos: &'a Solos) -> Self {
+        Self::detached(out, solos)
     }
 
     /// Starts a body of tuples.

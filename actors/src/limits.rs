@@ -16,6 +16,14 @@ pub const LANE_REQUESTS_MAX: usize = 16 * 1024;
 pub const LANE_BYTES_MAX: usize = 256 << 20;
 /// Requests of one connection that are forwarded and not yet answered.
 pub const CONNECTION_REQUESTS_MAX: usize = 2048;
+/// Bytes of requests of one connection that are forwarded and not yet answered. One request is let through
+/// whatever its size.
+pub const CONNECTION_BYTES_MAX: usize = 16 << 20;
+/// What the buffers of all connections may take together, in bytes: beyond it those that hold more than
+/// their share are not read.
+pub const CONNECTIONS_MEMORY_MAX_DEFAULT: usize = 1 << 30;
+/// Buffers of one connection that are not counted, in bytes.
+pub const MEMORY_SMALL: usize = 16 << 10;
 
 /// Requests that Tx executes before it commits and sends the replies.
 pub const TURN_REQUESTS_MAX: usize = 4096;
@@ -70,10 +78,41 @@ pub const TIMER_SLOTS: usize = 512;
 pub const ACCEPT_BATCH_MAX: usize = 256;
 /// Length of the queue of connections that the kernel completes before they are accepted.
 pub const LISTEN_BACKLOG: i32 = 4096;
-/// Pause of accepting after the system ran out of descriptors or memory.
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Silence after which a peer is asked whether it is still there; Tarantool's numbers.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+/// Time between two such questions.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+/// Questions without an answer after which the connection is over.
+pub const KEEPALIVE_PROBES: u32 = 5;
+/// First pause of accepting after the system ran out of descriptors or memory; each that follows without
+/// a connection in between is twice as long.
+pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+/// Longest pause of accepting.
+pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Connections without a place that are turned away at once; then one per [`TURN_AWAY_PERIOD`].
+pub const TURN_AWAY_BURST: u32 = 64;
+/// Time per connection that is turned away.
+pub const TURN_AWAY_PERIOD: Duration = Duration::from_millis(1);
 
-/// Time between two warnings that nothing can be accepted.
+/// Connections, if neither the descriptors nor the configuration say less.
+pub const CONNECTIONS_MAX: usize = 1 << 20;
+/// Descriptors of the process besides those of threads, listeners, connections and the engine: standard
+/// streams, signals, what it inherited, the reactor of a Tx that takes over from another.
+pub const RUNTIME_DESCRIPTORS: usize = 16;
+/// Descriptors of one thread's reactor (tokio on Linux: two epolls, an eventfd, a socket).
+pub const THREAD_DESCRIPTORS: usize = 4;
+/// The engine's own: files of the journal and of a checkpoint, directories.
+pub const ENGINE_DESCRIPTORS_DEFAULT: usize = 16;
+/// Places of administrators.
+pub const ADMINISTRATORS_DEFAULT: usize = 8;
+/// In which connections are told that there is no place: one at a time, and one is on its way out.
+pub const SPARE_DESCRIPTORS: usize = 2;
+/// Descriptors are scarce when less than one in so many of the clients' is free.
+pub const CROWDED_SHARE: usize = 8;
+/// How long a connection may have an administrator's place before it is used as one.
+pub const PROBATION: Duration = Duration::from_secs(2);
+
+/// Time between two warnings that nothing can be accepted, or that there are no places.
 pub const ACCEPT_WARNING_PERIOD: Duration = Duration::from_secs(10);
 
 /// Keys that one connection may watch.
@@ -116,6 +155,10 @@ pub const RECENT_TRANSACTIONS: usize = 1024;
 pub const SHOW_ROWS_MAX: usize = 10_000;
 
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= LANE_REQUESTS_MAX);
+const _: () = assert!(CONNECTION_BYTES_MAX <= LANE_BYTES_MAX);
+const _: () = assert!(MEMORY_SMALL < INBOX_WAITING_MAX);
+const _: () = assert!(ACCEPT_PAUSE_MIN.as_nanos() < ACCEPT_PAUSE_MAX.as_nanos());
+const _: () = assert!(ADMINISTRATORS_DEFAULT > 0 && CROWDED_SHARE > 1);
 const _: () = assert!(STALL_PATIENCE_MAX < STALL_CALM_PERIODS);
 const _: () = assert!(TIMER_SLOTS.is_multiple_of(64));
 const _: () = assert!(RESERVATIONS_PER_CONNECTION_MAX < RESERVATIONS_MAX);

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,13 +10,13 @@ use actix::{Actor, Context};
 use actix_rt::Arbiter;
 use tokio::sync::{oneshot, watch};
 
-use crate::acceptor::{Acceptor, bind};
+use crate::acceptor::{Acceptor, Door, Places, Shares, bind, turn_away};
 use crate::config::{Config, Grace};
 use crate::engine::{Engine, Fault};
 use crate::limits::{LANE_REQUESTS_MAX, TRANSITION_WAIT_DEFAULT};
 use crate::procedures::Procedures;
 use crate::serving::{Role, Serving, ServingCell, Situation, State};
-use crate::session::{Lane, LaneHandle};
+use crate::session::{Lane, LaneHandle, Newcomer};
 use crate::shared::Shared;
 use crate::supervisor::{
     Ask, Asker, SpawnTx, StopReport, Supervisor, SupervisorHandle, Target, TransitionOutcome,
@@ -39,21 +38,15 @@ pub fn start<E: Engine>(
     engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
     procedures: Procedures<E>,
 ) -> io::Result<RuntimeHandle> {
-    let listeners: Vec<_> = config
-        .listen
-        .iter()
-        .map(|own| bind_named(*own))
-        .collect::<Result<_, _>>()?;
-    let addresses: Vec<_> = listeners
-        .iter()
-        .map(std::net::TcpListener::local_addr)
-        .collect::<Result<_, _>>()?;
+    let places = places(&config)?;
+    let (listeners, addresses) = open_door(&config.listen)?;
+    let (admin_listeners, admin_addresses) = open_door(&config.admin_listen)?;
     let cell = ServingCell::new(config.role, Instant::now());
     let lanes = config.session_thread_count();
     let claims = (0..lanes)
         .map(|_| Arc::new(Claims::new(LANE_REQUESTS_MAX)))
         .collect();
-    let shared = Arc::new(Shared::new(config, cell, claims));
+    let shared = Arc::new(Shared::new(config, cell, places, claims));
     watch_the_cell(&shared);
 
     let arbiters: Vec<_> = (0..lanes).map(|_| Arbiter::new()).collect();
@@ -69,6 +62,11 @@ pub fn start<E: Engine>(
     let spawn_tx = spawner(shared.clone(), Arc::new(engine), Arc::new(procedures));
     let (told, stopped) = watch::channel(None);
     let mut supervisor = Supervisor::new(shared.clone(), arbiters, spawn_tx, told);
+    let clients = listeners.into_iter().map(|own| (own, Door::Clients));
+    let administrators = admin_listeners
+        .into_iter()
+        .map(|own| (own, Door::Administrators));
+    let listeners = clients.chain(administrators).collect();
     supervisor.set_acceptor(Acceptor::launch(shared.clone(), listeners)?);
     let supervisor = SupervisorHandle::new(supervisor.start());
     let _ = shared.supervisor.set(supervisor.clone());
@@ -76,8 +74,37 @@ pub fn start<E: Engine>(
         shared,
         supervisor,
         addresses,
+        admin_addresses,
         stopped,
     })
+}
+
+/// Shares out the descriptors, and tells how.
+fn places(config: &Config) -> io::Result<Places> {
+    let threads = config.session_thread_count();
+    let listeners = config.listen.len() + config.admin_listen.len();
+    let shares = Shares::divide(&config.connection_limits, threads, listeners)
+        .map_err(|fault| io::Error::other(fault.to_string()))?;
+    log::info!("{shares}");
+    Ok(Places::new(
+        shares,
+        !config.admin_listen.is_empty(),
+        threads,
+    ))
+}
+
+type OpenDoor = (Vec<std::net::TcpListener>, Vec<SocketAddr>);
+
+/// Listens on every address; tells those that the system picked.
+fn open_door(addresses: &[SocketAddr]) -> io::Result<OpenDoor> {
+    addresses
+        .iter()
+        .map(|own| {
+            let listener = bind_named(*own)?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        })
+        .collect()
 }
 
 fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -168,6 +195,7 @@ pub struct RuntimeHandle {
     shared: Arc<Shared>,
     supervisor: SupervisorHandle,
     addresses: Vec<SocketAddr>,
+    admin_addresses: Vec<SocketAddr>,
     stopped: watch::Receiver<Option<StopReport>>,
 }
 
@@ -185,6 +213,12 @@ impl RuntimeHandle {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it listens for administrators, with the ports that the system picked.
+    #[must_use]
+    pub fn admin_addresses(&self) -> &[SocketAddr] {
+        &self.admin_addresses
     }
 
     /// State, role and epoch, by one atomic load.
@@ -225,17 +259,21 @@ impl RuntimeHandle {
         self.shared.in_flight_count()
     }
 
-    /// Hands over a connection that was accepted elsewhere.
+    /// Hands over a connection that was accepted elsewhere. It takes a place like any other, and is
+    /// turned away if there is none.
     pub fn adopt(&self, stream: TcpStream, peer: SocketAddr) {
-        let load = |lane: &usize| {
-            let counters = &self.shared.counters[*lane];
-            counters.connections.load(Ordering::Relaxed)
+        let places = &self.shared.places;
+        let may_administer = self.shared.config.administrators.may_be(peer);
+        let Some(entry) = places.find(Door::Clients, may_administer) else {
+            return turn_away(&self.shared, &stream, Door::Clients, Instant::now());
         };
-        let least = (0..self.shared.counters.len())
-            .min_by_key(load)
-            .unwrap_or(0);
+        let place = places.take(entry);
         if let Some(lanes) = self.shared.lanes.get() {
-            lanes[least].accepted(vec![(stream, peer)]);
+            lanes[place.thread()].accepted(vec![Newcomer {
+                stream,
+                peer,
+                place,
+            }]);
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::acceptor::Places;
 use crate::catalogue::Catalogue;
 use crate::config::{Config, Grace};
 use crate::engine::ReadView;
@@ -14,6 +15,7 @@ use crate::events::Events;
 use crate::limits::GRACE_UNKNOWN;
 use crate::serving::{Serving, ServingCell};
 use crate::session::LaneHandle;
+use crate::session::memory::Memory;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
 use crate::tx::fence::Fence;
@@ -37,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Vec<LaneCounters>,
     /// The serving state, for those who wait for it to change.
     pub(crate) changes: watch::Sender<Serving>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
     /// Moves while Tx does.
     pub(crate) mark: Mark,
@@ -55,7 +59,6 @@ pub(crate) struct Shared {
 /// What one session arbiter tells about itself.
 pub(crate) struct LaneCounters {
     pub(crate) claims: Arc<Claims>,
-    pub(crate) connections: AtomicUsize,
     pub(crate) in_flight: AtomicUsize,
 }
 
@@ -73,14 +76,19 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, cell: Arc<ServingCell>, claims: Vec<Arc<Claims>>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        cell: Arc<ServingCell>,
+        places: Places,
+        claims: Vec<Arc<Claims>>,
+    ) -> Self {
         let counters = claims.into_iter().map(|claims| LaneCounters {
             claims,
-            connections: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
         });
         Self {
             events: Events::new(&config),
+            memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
             config,
             changes: watch::Sender::new(cell.load()),
             cell,
@@ -90,6 +98,7 @@ impl Shared {
             supervisor: OnceLock::new(),
             lanes: OnceLock::new(),
             counters: counters.collect(),
+            places: Arc::new(places),
             started: Instant::now(),
             mark: Mark::default(),
             reservations: ReservationList::default(),
@@ -178,10 +187,7 @@ impl Shared {
     }
 
     pub(crate) fn connection_count(&self) -> usize {
-        self.counters
-            .iter()
-            .map(|lane| lane.connections.load(Ordering::Relaxed))
-            .sum()
+        self.places.count()
     }
 
     pub(crate) fn in_flight_count(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Slow readers and greedy writers: they slow themselves, lose nothing, and nobody else notices.
 
 use vestibule_actors::Config;
-use vestibule_actors::limits::LANE_REQUESTS_MAX;
+use vestibule_actors::limits::{LANE_REQUESTS_MAX, TURN_REQUESTS_MAX};
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -167,4 +167,54 @@ fn the_key_of_a_watch_is_bounded() {
     let watch = RequestBuilder::new(RequestType::Watch, 1);
     let reply = peer.ask(&watch.text(keys::EVENT_KEY, &"k".repeat(1025)));
     assert_eq!(reply.error_code(), Some(1));
+}
+
+#[test]
+fn credits_are_shared_among_those_who_wait_and_not_taken_by_who_has_most_to_do() {
+    const GREEDY: u64 = 9;
+    const REQUESTS: u64 = 6000;
+    const MODEST_KEY: u64 = 1_000_000;
+    let config = Config {
+        session_threads: 1,
+        ..config()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    harness.script().hold_tx();
+    let mut blocker = harness.connect();
+    blocker.send(&RequestBuilder::call(1, "block", &[0x90]));
+    harness.script().wait_until_blocked();
+    let mut greedy: Vec<_> = (0..GREEDY).map(|_| harness.connect()).collect();
+    let senders: Vec<_> = greedy
+        .iter()
+        .map(|peer| {
+            let mut writer = peer.clone_for_writing();
+            std::thread::spawn(move || {
+                let burst = (0..REQUESTS).map(|key| RequestBuilder::replace(key, key));
+                let bytes: Vec<u8> = burst.flat_map(|request| request.bytes()).collect();
+                writer.send_bytes(&bytes);
+            })
+        })
+        .collect();
+    harness.wait_until("the credits are taken", || {
+        harness.handle().in_flight() >= LANE_REQUESTS_MAX
+    });
+    let mut modest = harness.connect();
+    modest.send(&RequestBuilder::replace(1, MODEST_KEY));
+    // Its request is read when a connection that came later is served.
+    harness.connect().ping();
+    harness.script().release();
+    assert_eq!(modest.receive().code, 0);
+    for peer in &mut greedy {
+        for sync in 0..REQUESTS {
+            assert_eq!(peer.receive().sync, sync);
+        }
+    }
+    for sender in senders {
+        sender.join().expect("everything is sent");
+    }
+    let executed = harness.script().executed();
+    let position = executed.iter().position(|key| *key == MODEST_KEY);
+    // What was on its way already, and what is freed while one turn is answered.
+    let soon = LANE_REQUESTS_MAX + 2 * TURN_REQUESTS_MAX;
+    assert!(position.is_some_and(|own| own < soon), "{position:?}");
 }

@@ -87,7 +87,8 @@ fn block(harness: &Harness, sync: u64) -> Peer {
 
 #[test]
 fn requests_time_out_while_tx_is_blocked_and_late_results_are_dropped() {
-    let harness = with_timeout(SHORT);
+    // Long enough for Tx to begin the first one.
+    let harness = with_timeout(5 * SHORT);
     let mut blocking = block(&harness, 1);
     let mut waiting = harness.connect();
     let reply = waiting.ask(&RequestBuilder::replace(2, 2));
@@ -98,6 +99,9 @@ fn requests_time_out_while_tx_is_blocked_and_late_results_are_dropped() {
     assert_eq!((begun.sync, begun.error_code()), (1, TIMED_OUT));
     assert!(begun.error_mentions("outcome"));
     harness.script().release();
+    for peer in [&mut waiting, &mut blocking] {
+        assert_eq!(set_request_timeout(peer, 0.0).code, 0);
+    }
     assert_eq!(waiting.ask(&RequestBuilder::replace(3, 3)).code, 0);
     assert_eq!(harness.script().executed(), [3]);
     // What the procedure returned has arrived before this.
@@ -125,11 +129,13 @@ fn a_connection_chooses_how_long_its_requests_may_take() {
 
 #[test]
 fn a_statement_that_times_out_in_tx_takes_its_transaction_with_it() {
-    let harness = with_timeout(SHORT);
+    let harness = Harness::start();
     let mut peer = harness.connect();
     assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
+    assert_eq!(set_request_timeout(&mut peer, 1.0).code, 0);
     let slow = RequestBuilder::call(2, "never", NO_ARGS).stream(1);
     assert_eq!(peer.ask(&slow).error_code(), TIMED_OUT);
+    assert_eq!(set_request_timeout(&mut peer, 0.0).code, 0);
     harness.script().wait_for_log("rollback 1");
     harness.script().wait_for_log("never: dropped");
     let statement = RequestBuilder::replace(3, 3).stream(1);
@@ -157,6 +163,32 @@ fn a_transaction_times_out_while_tx_is_blocked() {
     let commit = peer.ask(&in_stream(RequestType::Commit, 3));
     assert_eq!(commit.error_code(), Some(231));
     assert_eq!(peer.ask(&statement).code, 0);
+}
+
+#[test]
+fn a_commit_that_times_out_before_tx_begins_it_ends_the_transaction() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
+    let _blocking = block(&harness, 1);
+    assert_eq!(set_request_timeout(&mut peer, 0.05).code, 0);
+    let commit = peer.ask(&in_stream(RequestType::Commit, 2));
+    assert_eq!(commit.error_code(), TIMED_OUT);
+    assert_eq!(set_request_timeout(&mut peer, 0.0).code, 0);
+    harness.script().release();
+    assert_eq!(peer.ask(&in_stream(RequestType::Begin, 3)).code, 0);
+    assert_eq!(peer.ask(&in_stream(RequestType::Commit, 4)).code, 0);
+    assert_eq!(
+        harness.script().log(),
+        [
+            "recovering",
+            "recovered",
+            "begin 1",
+            "rollback 1",
+            "begin 2",
+            "commit 2"
+        ]
+    );
 }
 
 /// TP-15, on the real clock: nobody asks for anything while its time runs out.

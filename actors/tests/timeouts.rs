@@ -13,6 +13,7 @@ const SHORT: Duration = Duration::from_secs(1);
 
 const NONE: TimeLimits = TimeLimits {
     half_frame: Duration::ZERO,
+    authentication: Duration::ZERO,
     unread: Duration::ZERO,
     idle: Duration::ZERO,
 };
@@ -88,4 +89,28 @@ fn idle_is_who_neither_asks_nor_waits() {
         waiting.receive_until_closed().is_empty(),
         "idle from now on"
     );
+}
+
+#[test]
+fn who_does_not_log_in_is_let_go_whatever_it_asks_for() {
+    let harness = start(TimeLimits {
+        authentication: SHORT,
+        ..NONE
+    });
+    let mut user = harness.connect();
+    assert_eq!(user.log_in("alice", "secret").code, 0);
+    let mut guest = harness.connect();
+    let mut silent = harness.connect();
+    // What a guest gets in the meantime it gets; in the end it is closed.
+    let mut pings = 0;
+    loop {
+        let ping = RequestBuilder::new(RequestType::Ping, pings);
+        if guest.try_send(&ping).is_err() || !matches!(guest.try_receive(), Ok(Some(_))) {
+            break;
+        }
+        pings += 1;
+    }
+    assert!(pings > 0);
+    assert!(silent.receive_until_closed().is_empty());
+    user.ping();
 }

@@ -11,11 +11,13 @@ use super::layer::Sight;
 use super::system;
 
 /// Rows of these spaces are what clients look up.
-const SHOWN: [u32; 4] = [
+const SHOWN: [u32; 6] = [
     system::SPACE,
     system::INDEX,
     system::COLLATION,
     system::USER,
+    system::SEQUENCE,
+    system::SPACE_SEQUENCE,
 ];
 
 /// A snapshot of the image's system spaces.

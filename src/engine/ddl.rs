@@ -18,8 +18,9 @@ use super::errors;
 use super::index::{IndexDef, IndexKind, PRIMARY};
 use super::layer::Sight;
 use super::limits::{INDEX_ID_MAX, QUIET_CHECKS_MAX};
+use super::sequence::checks as sequences;
 use super::space::SpaceDef;
-use super::system::rows::{IndexRow, SpaceRow, UserRow, check_name};
+use super::system::rows::{IndexRow, Refuse, SpaceRow, UserRow, check_name};
 use super::system::{self, USER_ID_MIN};
 
 /// Declares Tx busy once a check takes long.
@@ -70,6 +71,9 @@ pub(crate) fn check(
         (system::INDEX, Some(old), None) => delete_index(sight, old),
         (system::USER, old, Some(new)) => put_user(sight, old, new),
         (system::USER, Some(old), None) => delete_user(sight, old),
+        (system::SEQUENCE, old, new) => sequences::check_sequence(sight, old, new),
+        (system::SEQUENCE_DATA, _, new) => sequences::check_value(sight, new),
+        (system::SPACE_SEQUENCE, _, new) => sequences::check_attachment(sight, new),
         (system::TRUNCATE, _, Some(new)) => put_truncate(sight, space, new),
         // The row goes with its space; without it, nothing changes.
         (system::TRUNCATE, Some(_), None) => Ok(()),
@@ -87,14 +91,14 @@ fn put_space(
     new: &[u8],
     busy: &mut Busy<'_, '_>,
 ) -> Result<(), Error> {
-    let row = SpaceRow::decode(new)?;
+    let refuse: Refuse = match old {
+        None => errors::cannot_create_space,
+        Some(_) => errors::cannot_alter_space,
+    };
+    let row = SpaceRow::decode_or(new, refuse)?;
     check_name(&row.name)?;
     if system::is_system(row.id) {
-        let why = "numbers below 512 are the system's";
-        return Err(match old {
-            None => errors::cannot_create_space(&row.name, why),
-            Some(_) => errors::cannot_alter_space(&row.name, why),
-        });
+        return Err(refuse(&row.name, "numbers below 512 are the system's"));
     }
     match &*row.engine {
         "memtx" => {}
@@ -103,10 +107,6 @@ fn put_space(
     }
     if row.is_temporary {
         return Err(errors::unsupported("temporary spaces"));
-    }
-    if row.field_count > 0 && (row.field_count as usize) < row.format.len() {
-        let why = "exact_field_count must be either 0 or >= formatted field count";
-        return Err(errors::cannot_alter_space(&row.name, why));
     }
     if let Some(same) = space_with_name(sight, &row.name)?
         && same.id != row.id
@@ -162,30 +162,45 @@ fn delete_space(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
             "the space has indexes",
         ));
     }
+    if sight
+        .get(system::TRUNCATE, &system_key(&[row.id]))
+        .is_some()
+    {
+        let why = "the space has truncate record";
+        return Err(errors::cannot_drop_space(&row.name, why));
+    }
     Ok(())
 }
 
 fn put_index(sight: Sight<'_>, new: &[u8], busy: &mut Busy<'_, '_>) -> Result<Vec<Built>, Error> {
-    let row = IndexRow::decode(new)?;
-    let space = sight.get(system::SPACE, &system_key(&[row.space]));
-    let space = SpaceRow::decode(space.ok_or_else(|| Error::no_such_space(row.space))?)?;
-    if system::is_system(row.space) {
-        let why = "indexes of system spaces are fixed";
-        return Err(errors::cannot_modify_index(&row.name, &space.name, why));
+    let (id, index, name) = IndexRow::identity(new)?;
+    let space = sight.get(system::SPACE, &system_key(&[id]));
+    let space = SpaceRow::decode(space.ok_or_else(|| Error::no_such_space(id))?)?;
+    let mut indexes = index_rows(sight, id)?;
+    let is_taken = |other: &&IndexRow| *other.name == *name && other.id != index;
+    if let Some(same) = indexes.iter().find(is_taken) {
+        return Err(errors::duplicate("name", "_index", &same.encode(), new));
     }
-    let mut indexes = index_rows(sight, row.space)?;
-    if row.id != PRIMARY && indexes.iter().all(|other| other.id != PRIMARY) {
+    if index != PRIMARY && indexes.iter().all(|other| other.id != PRIMARY) {
         let why = "can not add a secondary key before primary";
         return Err(errors::cannot_alter_space(&space.name, why));
+    }
+    let row = IndexRow::decode(new)?;
+    if system::is_system(id) {
+        let why = "indexes of system spaces are fixed";
+        return Err(errors::cannot_modify_index(&row.name, &space.name, why));
     }
     check_name(&row.name)?;
     check_index(&space, &row)?;
     indexes.retain(|other| other.id != row.id);
-    if let Some(same) = indexes.iter().find(|other| other.name == row.name) {
-        return Err(errors::duplicate("name", "_index", &same.encode(), new));
+    if row.id == PRIMARY
+        && let Some(attachment) = sequences::attachment(sight, row.space)?
+    {
+        sequences::check_index(&space.name, &row, attachment.field)?;
     }
-    indexes.push(row);
-    // What is new contradicts what is there, not the other way round.
+    // What is new contradicts what is there, not the other way round; but the primary index is first.
+    let at = if row.id == PRIMARY { 0 } else { indexes.len() };
+    indexes.insert(at, row);
     define(&space, &indexes)?;
     // As recovery finds them.
     indexes.sort_by_key(|index| index.id);
@@ -237,9 +252,6 @@ fn build_indexes(
 
 fn check_index(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
     let refuse = |why: &str| Err(errors::cannot_modify_index(&row.name, &space.name, why));
-    let Some(kind) = IndexKind::from_name(&row.kind) else {
-        return Err(errors::index_type(&row.name, &space.name));
-    };
     if row.id >= INDEX_ID_MAX {
         return refuse("index id too big");
     }
@@ -250,29 +262,38 @@ fn check_index(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
         return refuse("part count must be positive");
     }
     for (at, part) in row.parts.iter().enumerate() {
-        if row.id == PRIMARY && part.is_nullable {
-            return Err(errors::nullable_primary(&space.name));
-        }
         if part.exclude_null && !part.is_nullable {
             let why = "exclude_null=true and is_nullable=false are incompatible";
             return Err(errors::wrong_index_options(at + 1, why));
         }
-        if !part.kind.is_indexable() {
-            return refuse(&format!("field type '{}' is not supported", part.kind));
-        }
-        if row.parts[..at]
-            .iter()
-            .any(|earlier| earlier.field == part.field)
-        {
+        let mut earlier = row.parts[..at].iter();
+        if earlier.any(|earlier| earlier.field == part.field) {
             return refuse("same key part is indexed twice");
         }
     }
-    match kind {
-        IndexKind::Hash if row.parts.iter().any(|part| part.is_nullable) => {
-            Err(Error::unsupported("HASH", "nullable parts"))
+    check_index_kind(space, row)
+}
+
+/// What only one kind of index asks.
+fn check_index_kind(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
+    let refuse = |why: &str| Err(errors::cannot_modify_index(&row.name, &space.name, why));
+    let kind = IndexKind::from_name(&row.kind);
+    if row.parts.iter().any(|part| part.is_nullable) {
+        if row.id == PRIMARY {
+            return Err(errors::nullable_primary(&space.name));
         }
-        IndexKind::Hash if !row.is_unique => refuse("HASH index must be unique"),
-        _ => Ok(()),
+        if kind == Some(IndexKind::Hash) {
+            return Err(Error::unsupported("HASH", "nullable parts"));
+        }
+    }
+    match kind {
+        None => return Err(errors::index_type(&row.name, &space.name)),
+        Some(IndexKind::Hash) if !row.is_unique => return refuse("HASH index must be unique"),
+        Some(_) => {}
+    }
+    match row.parts.iter().find(|part| !part.kind.is_indexable()) {
+        Some(part) => refuse(&format!("field type '{}' is not supported", part.kind)),
+        None => Ok(()),
     }
 }
 
@@ -286,6 +307,10 @@ fn delete_index(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
     }
     if row.id == PRIMARY && index_rows(sight, row.space)?.len() > 1 {
         return Err(errors::cannot_drop_primary(&space.name));
+    }
+    if row.id == PRIMARY && sequences::attachment(sight, row.space)?.is_some() {
+        let why = "can not drop primary key while space sequence exists";
+        return Err(errors::cannot_alter_space(&space.name, why));
     }
     Ok(())
 }
@@ -361,7 +386,8 @@ pub(crate) fn users(sight: Sight<'_>) -> Result<Vec<UserRow>, Error> {
     rows(sight, system::USER).map(UserRow::decode).collect()
 }
 
-fn rows<'a>(sight: Sight<'a>, space: u32) -> impl Iterator<Item = &'a [u8]> {
+/// The rows of a system space, by its primary key.
+pub(crate) fn rows<'a>(sight: Sight<'a>, space: u32) -> impl Iterator<Item = &'a [u8]> {
     use std::ops::Bound::Unbounded;
     sight
         .range(space, PRIMARY, (Unbounded, Unbounded), false)

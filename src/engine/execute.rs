@@ -5,6 +5,7 @@
 //!    36         7, 113             35, 148   18, 19, 23…        3
 //! ```
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use vestibule_actors::engine::{Outcome, Reply};
@@ -15,7 +16,7 @@ use super::index::{IndexDef, PRIMARY};
 use super::key::Key;
 use super::layer::Sight;
 use super::limits::REPLY_SIZE_MAX;
-use super::scan::{Plan, Reach};
+use super::scan::{Plan, Reach, check_iterator};
 use super::space::SpaceDef;
 use super::transaction::Reads;
 use super::tuple::Tuple;
@@ -63,6 +64,7 @@ impl EmbeddedEngine {
         select: &Select<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
+        check_iterator(select)?;
         let space = sight.image.resolve(select.space)?;
         let plan = Plan::new(&space.def, select)?;
         let (space, index) = (space.def.id, plan.index.id);
@@ -120,6 +122,28 @@ impl EmbeddedEngine {
         })
     }
 
+    /// A tuple by its place in an index, from either end.
+    ///
+    /// # Errors
+    ///
+    /// 36, 35, 148.
+    pub(crate) fn nth(
+        &self,
+        space: &str,
+        index: Target<'_>,
+        is_reverse: bool,
+        at: usize,
+    ) -> Result<Option<Tuple>, Error> {
+        let space = self.definitions.resolve(Target::Name(space))?;
+        let index = space.index(index)?.id;
+        let everything = (Bound::Unbounded, Bound::Unbounded);
+        self.saw_range(space.id, index, || (Bound::Unbounded, Bound::Unbounded));
+        Ok(self.look(|sight| {
+            let mut walk = sight.range(space.id, index, everything, is_reverse);
+            walk.nth(at).map(|(_, tuple)| tuple.clone())
+        }))
+    }
+
     /// Checks a key that has to be whole.
     ///
     /// # Errors
@@ -144,15 +168,16 @@ impl EmbeddedEngine {
         }
         self.check_writable()?;
         if let Some(own) = &self.active {
-            own.check_room()?;
+            self.transactions.check_room(own)?;
         }
         Ok(space)
     }
 
-    /// Checks a tuple that is to be stored.
+    /// Checks a tuple that is to be stored, its fields before whether there is an index for it.
     #[inline]
-    fn admit(&self, space: &SpaceDef, primary: &IndexDef, tuple: &[u8]) -> Result<Key, Error> {
+    fn admit(&self, space: &SpaceDef, tuple: &[u8]) -> Result<Key, Error> {
         space.check(tuple)?;
+        let primary = space.primary()?;
         if tuple.len() > self.options.tuple_size_max {
             return Err(errors::tuple_too_large(tuple.len()));
         }
@@ -168,8 +193,24 @@ impl EmbeddedEngine {
         existing: Existing,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
-        let space = self.writable(store.space)?;
-        let key = self.admit(space, space.primary()?, store.tuple)?;
+        let Some(generator) = self.writable(store.space)?.generator else {
+            return self.store_whole(store, existing, reply);
+        };
+        let filled = self.generate(generator, store.tuple)?;
+        let tuple = filled.as_deref().unwrap_or(store.tuple);
+        self.store_whole(&Store { tuple, ..*store }, existing, reply)
+    }
+
+    /// Stores a tuple in a space that may be written.
+    #[inline]
+    fn store_whole(
+        &mut self,
+        store: &Store<'_>,
+        existing: Existing,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        let space = self.definitions.resolve(store.space)?;
+        let key = self.admit(space, store.tuple)?;
         if existing == Existing::Refuse {
             self.check_free(space, space.primary()?, &key, store.tuple)?;
         }
@@ -286,10 +327,9 @@ impl EmbeddedEngine {
         };
         let names = |name: &str| space.field_number(name);
         let new = update::apply(&old, update.ops, update.index_base, &names, Mode::Update)?;
-        let primary = space.primary()?;
-        let new_key = self.admit(space, primary, &new)?;
+        let new_key = self.admit(space, &new)?;
         if new_key != key {
-            self.check_free(space, primary, &new_key, &new)?;
+            self.check_free(space, space.primary()?, &new_key, &new)?;
             return Err(errors::primary_key_update(&space.name));
         }
         let space = space.clone();
@@ -335,8 +375,7 @@ impl EmbeddedEngine {
 
     fn upsert(&mut self, upsert: &Upsert<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
         let space = self.writable(upsert.space)?;
-        let primary = space.primary()?;
-        let key = self.admit(space, primary, upsert.tuple)?;
+        let key = self.admit(space, upsert.tuple)?;
         let names = |name: &str| space.field_number(name);
         let old = self.stored(space.id, PRIMARY, &key);
         let new = match &old {
@@ -347,7 +386,7 @@ impl EmbeddedEngine {
             Some(old) => {
                 let base = upsert.index_base;
                 let new = update::apply(old, upsert.ops, base, &names, Mode::Upsert)?;
-                if self.admit(space, primary, &new)? != key {
+                if self.admit(space, &new)? != key {
                     log::debug!("{}", errors::primary_key_update(&space.name));
                     return nothing(reply);
                 }

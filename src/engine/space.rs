@@ -7,6 +7,7 @@ use vestibule_wire::request::Target;
 use super::errors;
 use super::field::FieldType;
 use super::index::{IndexDef, PRIMARY};
+use super::sequence::Generator;
 
 /// A space without its tuples.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) struct SpaceDef {
     pub(crate) primary: Option<IndexDef>,
     /// All other indexes, by number.
     pub(crate) secondaries: Box<[IndexDef]>,
+    /// What gives values to a field that comes as nil.
+    pub(crate) generator: Option<Generator>,
     /// What format and index together ask of the first fields.
     rules: Box<[Rule]>,
 }
@@ -44,8 +47,7 @@ impl SpaceDef {
     ///
     /// # Errors
     ///
-    /// 27 if an index part's type contradicts the format's, 24 if it contradicts another index's,
-    /// 152 if a part of the primary index may be null in the format.
+    /// 27 if an index part's type contradicts the format's, 24 if it contradicts another index's.
     pub(crate) fn new(
         id: u32,
         name: &str,
@@ -53,13 +55,6 @@ impl SpaceDef {
         format: Vec<Field>,
         indexes: Vec<IndexDef>,
     ) -> Result<Self, Error> {
-        let of_primary = indexes.iter().filter(|index| index.id == PRIMARY);
-        for part in of_primary.flat_map(|index| &index.parts) {
-            let field = format.get(part.field as usize);
-            if field.is_some_and(|field| field.is_nullable) {
-                return Err(errors::nullable_primary(name));
-            }
-        }
         let rules = rules(&format, &indexes)?;
         let (primary, secondaries): (Vec<_>, Vec<_>) =
             indexes.into_iter().partition(|index| index.id == PRIMARY);
@@ -70,6 +65,7 @@ impl SpaceDef {
             format,
             primary: primary.into_iter().next(),
             secondaries: secondaries.into(),
+            generator: None,
             rules,
         })
     }
@@ -90,7 +86,8 @@ impl SpaceDef {
         let count = reader
             .read_array_len()
             .map_err(|_| Error::invalid_msgpack("packet body"))?;
-        if self.field_count > 0 && count != self.field_count {
+        // Without format and index, a space asks nothing of its tuples: it cannot hold any.
+        if self.field_count > 0 && count != self.field_count && !self.rules.is_empty() {
             return Err(errors::exact_field_count(count, self.field_count));
         }
         let given = count as usize;

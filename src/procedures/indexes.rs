@@ -3,19 +3,22 @@
 
 use serde::Serialize;
 use vestibule_actors::engine::Outcome;
-use vestibule_wire::Error;
 use vestibule_wire::request::Target;
+use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
-use super::schema::is_binary;
+use super::attachments;
+use super::schema::{check_collation, owner_of};
+use super::sequences::Wish;
 use super::{EngineCall, altered, no_result};
 use crate::engine::define::system_key;
 use crate::engine::field::FieldType;
-use crate::engine::index::Part;
+use crate::engine::index::{PRIMARY, Part};
 use crate::engine::limits::INDEX_PARTS_MAX;
+use crate::engine::sequence::checks::attachment;
 use crate::engine::space::{Field, SpaceDef};
 use crate::engine::system::rows::IndexRow;
-use crate::engine::{ddl, errors, system};
+use crate::engine::{EmbeddedEngine, ddl, errors, system};
 
 const OPTIONS: [&str; 14] = [
     "type",
@@ -44,6 +47,11 @@ struct CreatedIndex<'a> {
     kind: String,
     unique: bool,
     parts: Vec<CreatedPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_id: Option<u32>,
+    /// From 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_fieldno: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,21 +65,25 @@ struct CreatedPart {
 }
 
 impl<'a> CreatedIndex<'a> {
-    fn of(row: &'a IndexRow) -> Self {
+    fn of(row: &'a IndexRow, engine: &EmbeddedEngine) -> Result<Self, Error> {
+        let attached = engine.look(|sight| attachment(sight, row.space))?;
+        let attached = attached.filter(|_| row.id == PRIMARY);
         let part = |part: &Part| CreatedPart {
             fieldno: part.field + 1,
             kind: part.kind.name(),
             is_nullable: part.is_nullable,
             exclude_null: part.exclude_null,
         };
-        Self {
+        Ok(Self {
             id: row.id,
             name: &row.name,
             space_id: row.space,
             kind: row.kind.to_ascii_uppercase(),
             unique: row.is_unique,
             parts: row.parts.iter().map(part).collect(),
-        }
+            sequence_id: attached.map(|own| own.sequence),
+            sequence_fieldno: attached.map(|own| own.field + 1),
+        })
     }
 }
 
@@ -84,7 +96,8 @@ pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
     let existing = call.engine.look(|sight| ddl::index_rows(sight, space.id))?;
     if let Some(same) = existing.iter().find(|row| *row.name == *name) {
         if options.flag("if_not_exists")? {
-            return call.reply.value(&CreatedIndex::of(same));
+            let same = CreatedIndex::of(same, call.engine)?;
+            return call.reply.value(&same);
         }
         return Err(errors::index_exists(name));
     }
@@ -94,9 +107,27 @@ pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
         let (old, new) = (same.encode(), row.encode());
         return Err(errors::duplicate("primary", "_index", &old, &new));
     }
-    let done = put(call, &row)?;
+    let done = define(call, &options, &row, &space)?;
     altered(call, done, |call, ()| {
-        call.reply.value(&CreatedIndex::of(&row))
+        let created = CreatedIndex::of(&row, call.engine)?;
+        call.reply.value(&created)
+    })
+}
+
+/// Defines an index and its sequence.
+fn define(
+    call: &mut EngineCall<'_>,
+    options: &Options<'_>,
+    row: &IndexRow,
+    space: &SpaceDef,
+) -> Result<Option<()>, Error> {
+    let wish = Wish::read(options)?;
+    let owner = owner_of(call.engine, &call.caller.user)?;
+    let reply = &call.reply;
+    call.engine.alter(|engine| {
+        let prepared = attachments::prepare(engine, &wish, row, space, owner, reply)?;
+        engine.put_system(system::INDEX, &row.encode(), reply)?;
+        prepared.map_or(Ok(()), |prepared| prepared.finish(engine, reply))
     })
 }
 
@@ -116,6 +147,9 @@ fn row_of(call: &EngineCall<'_>, space: u32, index: u32) -> Result<IndexRow, Err
 pub(super) fn drop(call: &mut EngineCall<'_>, space: u32, index: u32) -> Result<Outcome, Error> {
     let reply = &call.reply;
     let done = call.engine.alter(|engine| {
+        if index == PRIMARY {
+            attachments::detach(engine, space, reply)?;
+        }
         let indexes = engine.definition(Target::Id(system::INDEX))?;
         engine.change_system(&indexes, system_key(&[space, index]), None, reply)
     })?;
@@ -140,11 +174,11 @@ pub(super) fn alter(
     let options = args.options(0, &[&OPTIONS[..], &["name"]].concat())?;
     refuse_options(&options)?;
     let mut row = row_of(call, space.id, index)?;
-    if options
-        .uint("id")?
-        .is_some_and(|id| id != u64::from(row.id))
-    {
-        return Err(errors::primary_key_update("_index"));
+    if let Some(id) = options.uint("id")? {
+        refuse_beside_id(&options)?;
+        if id != u64::from(row.id) {
+            return Err(errors::primary_key_update("_index"));
+        }
     }
     if let Some(name) = options.text("name")? {
         row.name = name.into();
@@ -158,22 +192,31 @@ pub(super) fn alter(
     if let Some(parts) = options.get("parts") {
         row.parts = read_parts(parts, &space.format)?;
     }
-    let done = put(call, &row)?;
+    let done = define(call, &options, &row, space)?;
     altered(call, done, |call, ()| no_result(call))
 }
 
-fn refuse_options(options: &Options<'_>) -> Result<(), Error> {
-    for refused in ["sequence", "func"] {
-        if options
-            .get(refused)
-            .is_some_and(|value| *value != Value::Bool(false))
-        {
-            return Err(errors::unsupported(&format!(
-                "the index option '{refused}'"
-            )));
-        }
+/// The number is changed by itself, or beside name and type.
+fn refuse_beside_id(options: &Options<'_>) -> Result<(), Error> {
+    let others = OPTIONS
+        .into_iter()
+        .filter(|name| !matches!(*name, "id" | "type"));
+    let given: String = others
+        .filter(|name| options.get(name).is_some())
+        .map(|name| format!(" {name}"))
+        .collect();
+    if given.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let message = format!("Don't know how to update both id and{given}");
+    Err(Error::new(ErrorCode::PROC, message))
+}
+
+fn refuse_options(options: &Options<'_>) -> Result<(), Error> {
+    match options.get("func") {
+        None | Some(Value::Bool(false)) => Ok(()),
+        Some(_) => Err(errors::unsupported("the index option 'func'")),
+    }
 }
 
 fn read_row(
@@ -257,7 +300,10 @@ fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, 
     for option in part.names() {
         let is_harmless = match option {
             "field" | "type" | "is_nullable" | "exclude_null" => true,
-            "collation" => is_binary(part.get(option)),
+            "collation" => {
+                check_collation(part.get(option), &format!("options.parts[{number}]"))?;
+                true
+            }
             "sort_order" => part.get(option) == Some(&Value::Str("asc")),
             _ => false,
         };
@@ -308,6 +354,15 @@ fn default_kind(field: u32, format: &[Field]) -> FieldType {
         .map_or(FieldType::Scalar, |field| field.kind)
 }
 
+/// Whether a name is a path into a field: `body.id`, `[2].id`, `tags[*]`.
+fn leads_inside(path: &str, format: &[Field]) -> bool {
+    let Some(end) = path.find(['.', '[']) else {
+        return false;
+    };
+    let first = &path[..end];
+    first.is_empty() || format.iter().any(|field| *field.name == *first)
+}
+
 /// A field by number, from 1, or by name; returned from 0.
 fn read_field_number(
     number: usize,
@@ -318,12 +373,17 @@ fn read_field_number(
     match field {
         Some(Value::Str(name)) => match format.iter().position(|own| *own.name == **name) {
             Some(at) => Ok(at as u32),
+            None if leads_inside(name, format) => {
+                Err(errors::unsupported_option("index part", "path"))
+            }
             None => wrong(&format!("field was not found by name '{name}'")),
         },
-        Some(value @ Value::Number(_)) => match value.as_uint().map(u32::try_from) {
-            Some(Ok(field @ 1..)) => Ok(field - 1),
-            _ => wrong("field (number) must be one-based"),
-        },
+        Some(value @ (Value::Integer(_) | Value::Float(_))) => {
+            match value.as_uint().map(u32::try_from) {
+                Some(Ok(field @ 1..)) => Ok(field - 1),
+                _ => wrong("field (number) must be one-based"),
+            }
+        }
         _ => wrong("field (name or number) is expected"),
     }
 }

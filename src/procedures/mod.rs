@@ -3,8 +3,10 @@
 //! ```text
 //!   box.schema.space.create           ─▶ schema
 //!   box.schema.user.create, drop, …   ─▶ users
+//!   box.schema.sequence.*             ─▶ sequences ◀─ box.sequence.<name>:<method>
 //!   box.space.<name>:<method>         ─▶ spaces ─┬ create_index, format, …   rows of system spaces
 //!                                                └ insert, select, …         the engine's requests
+//!   box.snapshot, vestibule.checkpoints ─▶ checkpoints
 //!   vestibule.debug.*                 ─▶ debug, for demonstrations and tests only
 //! ```
 //!
@@ -12,9 +14,12 @@
 //! there does so here.
 
 mod args;
+mod attachments;
+mod checkpoints;
 mod debug;
 mod indexes;
 mod schema;
+mod sequences;
 mod spaces;
 #[cfg(test)]
 mod tests;
@@ -33,17 +38,27 @@ type EngineCall<'a> = Call<'a, EmbeddedEngine>;
 type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
 
 /// By their whole names.
-const FUNCTIONS: [(&str, Function); 6] = [
+const FUNCTIONS: [(&str, Function); 12] = [
+    // The older name.
+    ("box.schema.create_space", schema::create_space),
+    ("box.schema.sequence.alter", sequences::alter),
+    ("box.schema.sequence.create", sequences::create),
+    ("box.schema.sequence.drop", sequences::drop),
     ("box.schema.space.create", schema::create_space),
     ("box.schema.user.create", users::create),
     ("box.schema.user.drop", users::drop),
     ("box.schema.user.exists", users::exists),
     ("box.schema.user.passwd", users::passwd),
+    ("box.snapshot", checkpoints::snapshot),
+    ("vestibule.checkpoints", checkpoints::status),
     ("vestibule.journal.resume", resume),
 ];
 
 /// By the beginnings of their names.
-const FAMILIES: [(&str, Function); 1] = [("box.space.", spaces::call)];
+const FAMILIES: [(&str, Function); 2] = [
+    ("box.sequence.", sequences::call),
+    ("box.space.", spaces::call),
+];
 
 /// The procedures of a server with the embedded engine.
 #[must_use]

@@ -12,8 +12,8 @@ use crate::engine::field::FieldType;
 use crate::engine::layer::Sight;
 use crate::engine::limits::SPACE_ID_MAX;
 use crate::engine::space::Field;
-use crate::engine::system::rows::SpaceRow;
-use crate::engine::{ddl, system};
+use crate::engine::system::rows::{Refuse, SpaceRow};
+use crate::engine::{EmbeddedEngine, ddl, system};
 
 const OPTIONS: [&str; 9] = [
     "if_not_exists",
@@ -74,16 +74,10 @@ fn space_row(
     user: &str,
     options: &Options<'_>,
 ) -> Result<(SpaceRow, bool), Error> {
-    for refused in ["temporary", "is_local", "is_sync"] {
-        if options.flag(refused)? {
-            return Err(errors::unsupported(&format!(
-                "the space option '{refused}'"
-            )));
-        }
-    }
+    refuse_flags(options)?;
     let format = options
         .get("format")
-        .map(|format| read_format(format, name))
+        .map(|format| read_format(format, name, errors::cannot_create_space))
         .transpose()?;
     let field_count = options.uint("field_count")?.unwrap_or(0);
     let field_count = u32::try_from(field_count).map_err(|_| illegal("field_count is too big"))?;
@@ -111,7 +105,27 @@ fn space_row(
     Ok((row, wanted.is_none()))
 }
 
-fn owner(sight: Sight<'_>, caller: &str, options: &Options<'_>) -> Result<u64, Error> {
+/// Refuses what makes another kind of space.
+///
+/// # Errors
+///
+/// 5
+pub(super) fn refuse_flags(options: &Options<'_>) -> Result<(), Error> {
+    for refused in ["temporary", "is_local", "is_sync"] {
+        if options.flag(refused)? {
+            let what = format!("the space option '{refused}'");
+            return Err(errors::unsupported(&what));
+        }
+    }
+    Ok(())
+}
+
+/// The number of the user that is told, or else of the caller.
+///
+/// # Errors
+///
+/// 45
+pub(super) fn owner(sight: Sight<'_>, caller: &str, options: &Options<'_>) -> Result<u64, Error> {
     let users = ddl::users(sight)?;
     let by_name = |name: &str| {
         users
@@ -135,6 +149,15 @@ fn owner(sight: Sight<'_>, caller: &str, options: &Options<'_>) -> Result<u64, E
     }
 }
 
+/// The number of the user that makes something.
+///
+/// # Errors
+///
+/// None, while the system's rows are whole.
+pub(super) fn owner_of(engine: &EmbeddedEngine, user: &str) -> Result<u64, Error> {
+    engine.look(|sight| owner(sight, user, &Options::default()))
+}
+
 /// One beyond the largest number that was given so far.
 fn next_id(sight: Sight<'_>) -> u32 {
     let counted = system::max_space_id(sight).unwrap_or(0);
@@ -146,29 +169,36 @@ fn next_id(sight: Sight<'_>) -> u32 {
 }
 
 /// Reads a format as Lua callers write it: `{name = …, type = …}`, `{'id', 'unsigned'}`, `'id'`.
-pub(super) fn read_format(format: &Value<'_>, space: &str) -> Result<Vec<Field>, Error> {
+pub(super) fn read_format(
+    format: &Value<'_>,
+    space: &str,
+    refuse: Refuse,
+) -> Result<Vec<Field>, Error> {
     let Value::List(fields) = format else {
         return Err(illegal(
             "options parameter 'format' should be of type table",
         ));
     };
-    let read = |(at, field)| read_field(at, field, space);
+    let read = |(at, field)| read_field(at, field, space, refuse);
     (1..).zip(fields).map(read).collect()
 }
 
-fn read_field(at: usize, field: &Value<'_>, space: &str) -> Result<Field, Error> {
+fn read_field(at: usize, field: &Value<'_>, space: &str, refuse: Refuse) -> Result<Field, Error> {
     let name = field
         .as_str()
         .or_else(|| field.get("name").or(field.at(1)).and_then(Value::as_str));
     let name =
         name.ok_or_else(|| illegal(format_args!("format[{at}]: name (string) is expected")))?;
+    if name.is_empty() {
+        return Err(refuse(space, &format!("field {at} name is not specified")));
+    }
     let kind = field
         .get("type")
         .or(field.at(2))
         .map_or(Some("any"), Value::as_str);
     let unknown = || {
         let why = format!("field {at} has unknown field type");
-        errors::cannot_alter_space(space, &why)
+        refuse(space, &why)
     };
     let kind = kind.and_then(FieldType::from_name).ok_or_else(unknown)?;
     let is_nullable = match field.get("is_nullable") {
@@ -183,7 +213,10 @@ fn read_field(at: usize, field: &Value<'_>, space: &str) -> Result<Field, Error>
     for option in field.names() {
         let is_harmless = match option {
             "name" | "type" | "is_nullable" | "nullable_action" => true,
-            "collation" => is_binary(field.get(option)),
+            "collation" => {
+                check_collation(field.get(option), &format!("format[{at}]"))?;
+                true
+            }
             _ => false,
         };
         if !is_harmless {
@@ -197,12 +230,28 @@ fn read_field(at: usize, field: &Value<'_>, space: &str) -> Result<Field, Error>
     })
 }
 
-/// Whether a collation orders by bytes, as all strings are ordered here.
-pub(super) fn is_binary(collation: Option<&Value<'_>>) -> bool {
-    match collation {
-        None | Some(Value::Nil) => true,
-        Some(Value::Str(name)) => matches!(*name, "none" | "binary"),
-        Some(value) => matches!(value.as_uint(), Some(0 | 3)),
+/// Refuses a collation that does not order by bytes, as all strings are ordered here.
+///
+/// # Errors
+///
+/// 5 for one that Tarantool has, else 1.
+pub(super) fn check_collation(collation: Option<&Value<'_>>, place: &str) -> Result<(), Error> {
+    let name = match collation {
+        None | Some(Value::Nil) => return Ok(()),
+        Some(Value::Str(name)) => (*name).to_owned(),
+        Some(value) => match value.as_uint() {
+            Some(0 | 3) => return Ok(()),
+            number => number.map_or_else(String::new, |number| number.to_string()),
+        },
+    };
+    let lower = name.to_ascii_lowercase();
+    match &*lower {
+        "none" | "binary" => Ok(()),
+        // `unicode`, `unicode_ci` and those of languages, `unicode_de__phonebook_s1`.
+        _ if lower.starts_with("unicode") => Err(errors::unsupported_collation(&name)),
+        _ => Err(illegal(format_args!(
+            "{place}: collation was not found by name '{name}'"
+        ))),
     }
 }
 

@@ -2,20 +2,29 @@
 //! data by calls.
 
 use vestibule_actors::engine::{Engine, Outcome, Request};
-use vestibule_wire::msgpack::{write_array_len, write_uint};
+use vestibule_wire::msgpack::{Reader, write_array_len, write_uint};
 use vestibule_wire::request::{
     After, Body, Delete, Iterator as Walking, Select, Store, Target, Update, Upsert,
 };
 use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
-use super::schema::{read_format, second_number};
-use super::{EngineCall, altered, indexes, no_result, raw_result};
+use super::schema::{owner, read_format, refuse_flags, second_number};
+use super::{EngineCall, altered, attachments, indexes, no_result, raw_result};
 use crate::engine::define::system_key;
-use crate::engine::index::PRIMARY;
+use crate::engine::index::{IndexKind, PRIMARY};
 use crate::engine::layer::Sight;
 use crate::engine::system::rows::{SpaceRow, encode_format};
-use crate::engine::{ddl, system};
+use crate::engine::{ddl, errors, system};
+
+const ALTER_OPTIONS: [&str; 6] = [
+    "name",
+    "user",
+    "field_count",
+    "format",
+    "temporary",
+    "is_sync",
+];
 
 /// `box.space.<name>:<method>(…)`
 pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
@@ -48,6 +57,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         "select" => select(call, place),
         "min" => edge(call, place, Walking::Ge, Walking::Eq),
         "max" => edge(call, place, Walking::Le, Walking::Req),
+        "random" => random(call, place),
         _ => Err(unknown()),
     }
 }
@@ -60,14 +70,24 @@ fn call_space(
 ) -> Result<Outcome, Error> {
     let index = Target::Id(PRIMARY);
     let place = Place { space, index };
+    let is_bare = call
+        .engine
+        .definition(Target::Name(space))?
+        .primary
+        .is_none();
     match method {
         "create_index" => indexes::create(call, space),
         "drop" => drop_space(call, space),
         "format" => format(call, space),
         "truncate" => truncate(call, space),
         "rename" => rename(call, space),
+        "alter" => alter(call, space),
+        // Nothing is in a space without an index, and these two say so.
+        "len" | "count" if is_bare => call.reply.value(&0),
         "len" => count(call, place, Args::read(&[0x90])?),
         "count" => count(call, place, Args::read(call.args)?),
+        "auto_increment" => auto_increment(call, place),
+        "put" => data(call, place, "replace"),
         "insert" | "replace" | "delete" | "update" | "upsert" | "get" => data(call, place, method),
         "select" => select(call, place),
         _ => Err(unknown()),
@@ -93,6 +113,7 @@ fn drop_space(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> 
         let [indexes, spaces, truncations] = [system::INDEX, system::SPACE, system::TRUNCATE]
             .map(|id| engine.definition(Target::Id(id)));
         let (indexes, spaces, truncations) = (indexes?, spaces?, truncations?);
+        attachments::detach(engine, row.id, reply)?;
         // The primary index goes last: the others need it.
         let rows = engine.look(|sight| ddl::index_rows(sight, row.id))?;
         for index in rows.iter().rev() {
@@ -115,7 +136,30 @@ fn format(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
         encode_format(&row.format, &mut out);
         return raw_result(call, &out);
     }
-    row.format = read_format(&format, space)?;
+    row.format = read_format(&format, space, errors::cannot_alter_space)?;
+    put(call, &row)
+}
+
+/// `:alter(options)`: what is not said stays as it is.
+fn alter(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let options = args.options(0, &ALTER_OPTIONS)?;
+    let mut row = call.engine.look(|sight| row_of(sight, space))?;
+    refuse_flags(&options)?;
+    if let Some(name) = options.text("name")? {
+        row.name = name.into();
+    }
+    if let Some(count) = options.uint("field_count")? {
+        row.field_count = u32::try_from(count).map_err(|_| illegal("field_count is too big"))?;
+    }
+    if options.get("user").is_some() {
+        row.owner = call
+            .engine
+            .look(|sight| owner(sight, &call.caller.user, &options))?;
+    }
+    if let Some(format) = options.get("format") {
+        row.format = read_format(format, space, errors::cannot_alter_space)?;
+    }
     put(call, &row)
 }
 
@@ -123,7 +167,7 @@ fn format(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
 fn rename(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let mut row = call.engine.look(|sight| row_of(sight, space))?;
-    row.name = args.name(0, "name")?.into();
+    row.name = args.name(0, "space_name")?.into();
     put(call, &row)
 }
 
@@ -176,25 +220,35 @@ fn execute(call: &mut EngineCall<'_>, body: Body<'_>) -> Result<Outcome, Error> 
     call.engine.execute(&request, &mut call.reply)
 }
 
+/// In Lua a method of an index that is not there is looked for before its arguments are.
+fn check_index(call: &EngineCall<'_>, place: Place<'_>) -> Result<(), Error> {
+    let space = call.engine.definition(Target::Name(place.space))?;
+    space.index(place.index).map(drop)
+}
+
 /// Calls whose result is the request's: a tuple, or nothing.
 fn data(call: &mut EngineCall<'_>, place: Place<'_>, method: &str) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let (space, index) = (Target::Name(place.space), place.index);
+    if !matches!(method, "insert" | "replace" | "upsert") {
+        check_index(call, place)?;
+    }
     let array = |at: usize, what: &str| {
         let found = args.raw(at).filter(|raw| is_array(raw));
         found.ok_or_else(|| illegal(format_args!("{what} should be a table")))
     };
+    let tuple = || array(0, "tuple").map_err(|_| errors::tuple_not_array());
     let key = key_arg(&args, 0);
     // Fields are counted from 1, as in Lua.
     let index_base = 1;
     let body = match method {
         "insert" => Body::Insert(Store {
             space,
-            tuple: array(0, "tuple")?,
+            tuple: tuple()?,
         }),
         "replace" => Body::Replace(Store {
             space,
-            tuple: array(0, "tuple")?,
+            tuple: tuple()?,
         }),
         "delete" => Body::Delete(Delete {
             space,
@@ -234,6 +288,7 @@ fn data(call: &mut EngineCall<'_>, place: Place<'_>, method: &str) -> Result<Out
 
 /// `:select([key [, {iterator = …, limit = …, offset = …}]])`: one result, the list of tuples.
 fn select(call: &mut EngineCall<'_>, place: Place<'_>) -> Result<Outcome, Error> {
+    check_index(call, place)?;
     let args = Args::read(call.args)?;
     let key = key_arg(&args, 0);
     let options = args.options(1, &["iterator", "limit", "offset"])?;
@@ -253,6 +308,49 @@ fn select(call: &mut EngineCall<'_>, place: Place<'_>) -> Result<Outcome, Error>
     Ok(outcome)
 }
 
+/// `:auto_increment(tuple)`: the tuple behind one more than the largest key.
+fn auto_increment(call: &mut EngineCall<'_>, place: Place<'_>) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let given = args.raw(0).filter(|raw| is_array(raw));
+    let given = given.ok_or_else(|| illegal("tuple should be a table"))?;
+    let last = call.engine.nth(place.space, place.index, true, 0)?;
+    let largest = last.map_or(Some(0), |last| first_number(&last));
+    let next = largest.and_then(|largest| largest.checked_add(1));
+    let next = next.ok_or_else(|| illegal("the largest key is no number below 2^64 - 1"))?;
+    let mut reader = Reader::new(given);
+    let malformed = |_| illegal("malformed arguments");
+    let count = reader.read_array_len().map_err(malformed)?;
+    let mut tuple = Vec::with_capacity(given.len() + 2 * size_of::<u64>());
+    let count = count
+        .checked_add(1)
+        .ok_or_else(|| illegal("too many fields"))?;
+    write_array_len(&mut tuple, count);
+    write_uint(&mut tuple, next);
+    tuple.extend_from_slice(reader.rest());
+    let space = Target::Name(place.space);
+    let tuple = &tuple[..];
+    execute(call, Body::Insert(Store { space, tuple }))
+}
+
+fn first_number(row: &[u8]) -> Option<u64> {
+    let mut reader = Reader::new(row);
+    reader.read_array_len().ok()?;
+    reader.read_uint().ok()
+}
+
+/// `:random([seed])`: the same tuple for the same seed, while nothing changes.
+fn random(call: &mut EngineCall<'_>, place: Place<'_>) -> Result<Outcome, Error> {
+    let seed = Args::read(call.args)?.value(0)?.as_number().unwrap_or(0.0);
+    let (space, index) = (place.space, place.index);
+    let count = call.engine.count(&everything(place))?;
+    // As C makes a number of 32 bits of it.
+    let at = (seed as i64 as u32) as usize % count.max(1);
+    match call.engine.nth(space, index, false, at)? {
+        Some(tuple) => raw_result(call, &tuple),
+        None => no_result(call),
+    }
+}
+
 /// `:min([key])`, `:max([key])`: the first or last tuple, of those that match the key.
 fn edge(
     call: &mut EngineCall<'_>,
@@ -261,6 +359,16 @@ fn edge(
     of_key: Walking,
 ) -> Result<Outcome, Error> {
     let key = key_arg(&Args::read(call.args)?, 0);
+    let space = call.engine.definition(Target::Name(place.space))?;
+    let index = space.index(place.index)?;
+    if index.kind == IndexKind::Hash {
+        let feature = if of_all == Walking::Ge {
+            "min()"
+        } else {
+            "max()"
+        };
+        return Err(errors::index_feature(index, &space.name, feature));
+    }
     let walking = if *key == [0x90] { of_all } else { of_key };
     let select = Select {
         key: &key,

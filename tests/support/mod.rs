@@ -49,6 +49,7 @@ impl Drop for Directory {
 pub struct Server {
     child: Child,
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
     // Kept open: a server whose output nobody reads would be stopped by a full pipe.
     _output: BufReader<std::process::ChildStdout>,
 }
@@ -61,11 +62,16 @@ impl Server {
 
     /// Starts on a given address and waits until it listens.
     pub fn start_on(listen: &str, data: &Path, arguments: &[&str]) -> Self {
-        Self::start_by(command(data), listen, arguments)
+        Self::spawn(command(data), listen, arguments)
     }
 
-    /// Starts by a command that may have an environment of its own.
-    pub fn start_by(mut command: Command, listen: &str, arguments: &[&str]) -> Self {
+    /// Starts with a limit of open files that it cannot raise.
+    pub fn start_limited(descriptors: u32, data: &Path, arguments: &[&str]) -> Self {
+        Self::spawn(limited_command(descriptors, data), "127.0.0.1:0", arguments)
+    }
+
+    /// Starts a command that is made here or in [`limited_command`].
+    pub fn spawn(mut command: Command, listen: &str, arguments: &[&str]) -> Self {
         let mut child = command
             .args([
                 "serve",
@@ -80,19 +86,13 @@ impl Server {
             .spawn()
             .expect("the binary starts");
         let mut output = BufReader::new(child.stdout.take().expect("the output is piped"));
-        let mut line = String::new();
-        output
-            .read_line(&mut line)
-            .expect("the server writes its first line");
-        let address = line
-            .trim()
-            .rsplit(' ')
-            .next()
-            .and_then(|text| text.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("no address in the first line: {line:?}"));
+        let address = next_address(&mut output);
+        let has_admin_door = arguments.contains(&"--admin-listen");
+        let admin_address = has_admin_door.then(|| next_address(&mut output));
         let server = Self {
             child,
             address,
+            admin_address,
             _output: output,
         };
         server.wait_until_serving();
@@ -109,6 +109,12 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where administrators have their door, if it was started with one.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+            .expect("it was started with --admin-listen")
     }
 
     pub fn pid(&self) -> u32 {
@@ -132,6 +138,17 @@ impl Server {
             .status()
             .expect("kill can be run");
         assert!(status.success());
+    }
+
+    /// Bounds the size of files that it may write, in bytes: the disk is full for it.
+    pub fn limit_files(&self, size: &str) {
+        let status = Command::new("prlimit")
+            .args([
+                format!("--pid={}", self.pid()),
+                format!("--fsize={size}:unlimited"),
+            ])
+            .status();
+        assert!(status.expect("prlimit (util-linux) can be run").success());
     }
 
     /// Waits for its end.
@@ -166,9 +183,34 @@ impl Drop for Server {
     }
 }
 
+const BINARY: &str = env!("CARGO_BIN_EXE_vestibule");
+
+/// The address at the end of the server's next line.
+fn next_address(output: &mut impl BufRead) -> SocketAddr {
+    let mut line = String::new();
+    output
+        .read_line(&mut line)
+        .expect("the server writes where it listens");
+    let address = line.trim().rsplit(' ').next();
+    address
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| panic!("no address in the line: {line:?}"))
+}
+
 /// The binary with data in a directory and nothing taken from this environment.
 pub fn command(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    environment(Command::new(BINARY), data)
+}
+
+/// The same with a limit of open files that it cannot raise.
+pub fn limited_command(descriptors: u32, data: &Path) -> Command {
+    let mut command = environment(Command::new("sh"), data);
+    let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+    command.args(["-c", &limited, BINARY]);
+    command
+}
+
+fn environment(mut command: Command, data: &Path) -> Command {
     command
         .current_dir(data)
         .env("VESTIBULE_DATA", data.join("data"))

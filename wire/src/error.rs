@@ -67,6 +67,7 @@ codes! {
     UNSUPPORTED_INDEX_FEATURE = 112, "This type of index cannot do that.";
     SYSTEM = 115, "The operating system said no.";
     LOADING = 116, "Not now: loading, or busy. Clients treat it as transient.";
+    CHECKPOINT_IN_PROGRESS = 120, "A checkpoint is being made already.";
     PARTIAL_KEY = 136, "This type of index needs the whole key.";
     NO_SUCH_INDEX_NAME = 148, "No index with this name.";
     UPDATE_DECIMAL_OVERFLOW = 160, "The result does not fit a decimal.";

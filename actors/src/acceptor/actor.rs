@@ -5,17 +5,19 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 use actix_rt::time::{Sleep, sleep};
 use tokio::net::TcpListener;
 
+use super::gate::{Backoff, Door, Entry, Throttle, TurnAwayPace};
 use super::listen::{AfterError, after_error};
-use crate::limits::{ACCEPT_BATCH_MAX, ACCEPT_PAUSE, ACCEPT_WARNING_PERIOD};
+use super::turn_away::turn_away;
+use crate::limits::ACCEPT_BATCH_MAX;
+use crate::session::Newcomer;
 use crate::shared::Shared;
 
 /// Closes the listeners.
@@ -37,108 +39,168 @@ impl AcceptorHandle {
     }
 }
 
+/// One listener, with what it waits for before it goes on. The others go on meanwhile.
+struct Listener {
+    socket: TcpListener,
+    door: Door,
+    pace: TurnAwayPace,
+    backoff: Backoff,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Listener {
+    fn pause(&mut self, time: Duration) {
+        self.pause = Some(Box::pin(sleep(time)));
+    }
+
+    /// Whether it waits; if it does, the end of the wait wakes the task.
+    fn is_paused(&mut self, cx: &mut task::Context<'_>) -> bool {
+        let is_paused = self
+            .pause
+            .as_mut()
+            .is_some_and(|pause| pause.as_mut().poll(cx).is_pending());
+        if !is_paused {
+            self.pause = None;
+        }
+        is_paused
+    }
+}
+
 /// The actor that owns the listeners, on the System arbiter.
 pub(crate) struct Acceptor {
     shared: Arc<Shared>,
-    listeners: Vec<TcpListener>,
-    /// Connections handed out in this round that the arbiters' own counts do not show yet.
-    handed: Vec<usize>,
+    listeners: Vec<Listener>,
     /// The listener that is asked first: each in its turn, so that none starves the others.
     first: usize,
-    pause: Option<Pin<Box<Sleep>>>,
-    warned: Option<Instant>,
+    /// What this round accepted for each session thread.
+    batches: Vec<Vec<Newcomer>>,
+    exhausted: Throttle,
+    turned_away: Throttle,
 }
 
 impl Acceptor {
     /// Starts on the current arbiter.
     pub(crate) fn launch(
         shared: Arc<Shared>,
-        listeners: Vec<StdTcpListener>,
+        listeners: Vec<(StdTcpListener, Door)>,
     ) -> io::Result<AcceptorHandle> {
-        let listeners: io::Result<_> = listeners.into_iter().map(TcpListener::from_std).collect();
-        let handed = vec![0; shared.counters.len()];
+        let listeners: io::Result<_> = listeners
+            .into_iter()
+            .map(|(socket, door)| {
+                Ok(Listener {
+                    socket: TcpListener::from_std(socket)?,
+                    door,
+                    pace: TurnAwayPace::default(),
+                    backoff: Backoff::default(),
+                    pause: None,
+                })
+            })
+            .collect();
+        let mut batches = Vec::new();
+        batches.resize_with(shared.counters.len(), Vec::new);
         let acceptor = Self {
             shared,
             listeners: listeners?,
-            handed,
             first: 0,
-            pause: None,
-            warned: None,
+            batches,
+            exhausted: Throttle::default(),
+            turned_away: Throttle::default(),
         };
         Ok(AcceptorHandle(acceptor.start()))
     }
 
-    fn least_loaded(&self) -> usize {
-        let load = |lane: &usize| {
-            self.shared.counters[*lane]
-                .connections
-                .load(Ordering::Relaxed)
-                + self.handed[*lane]
-        };
-        (0..self.handed.len()).min_by_key(load).unwrap_or(0)
-    }
-
     /// Accepts what there is, at most a batch; true if there may be more.
     fn accept_batch(&mut self, cx: &mut task::Context<'_>) -> bool {
-        let mut batches: Vec<Vec<(TcpStream, SocketAddr)>> = Vec::new();
-        batches.resize_with(self.handed.len(), Vec::new);
-        self.handed.fill(0);
-        let mut accepted = 0;
         let count = self.listeners.len();
         self.first = (self.first + 1) % count.max(1);
+        let mut rounds = 0;
         for index in (self.first..self.first + count).map(|index| index % count) {
-            while accepted < ACCEPT_BATCH_MAX && self.pause.is_none() {
-                let Some(connection) = self.accept_one(index, cx) else {
-                    break;
-                };
-                let lane = self.least_loaded();
-                self.handed[lane] += 1;
-                batches[lane].push(connection);
-                accepted += 1;
+            if self.listeners[index].is_paused(cx) {
+                continue;
             }
-        }
-        for (lane, batch) in batches
-            .into_iter()
-            .enumerate()
-            .filter(|(_, batch)| !batch.is_empty())
-        {
-            if let Some(lanes) = self.shared.lanes.get() {
-                lanes[lane].accepted(batch);
+            while rounds < ACCEPT_BATCH_MAX && self.accept_one(index, cx) {
+                rounds += 1;
             }
+            // A new pause is looked at once so that its end wakes this task.
+            self.listeners[index].is_paused(cx);
         }
-        accepted == ACCEPT_BATCH_MAX
+        self.hand_over();
+        rounds == ACCEPT_BATCH_MAX
     }
 
-    /// One line per interval, however often it happens.
-    fn warn(&mut self, error: &io::Error) {
+    /// One message for each session thread, whatever the number of connections.
+    fn hand_over(&mut self) {
+        let Some(lanes) = self.shared.lanes.get() else {
+            return;
+        };
+        for (lane, batch) in lanes.iter().zip(&mut self.batches) {
+            if !batch.is_empty() {
+                lane.accepted(std::mem::take(batch));
+            }
+        }
+    }
+
+    /// Takes one connection, or an error that is one connection's; false if the listener has nothing, or
+    /// has to wait.
+    fn accept_one(&mut self, index: usize, cx: &mut task::Context<'_>) -> bool {
         let now = Instant::now();
-        let is_due = |last: Instant| now.duration_since(last) >= ACCEPT_WARNING_PERIOD;
-        if self.warned.is_none_or(is_due) {
-            self.warned = Some(now);
-            log::warn!("connections wait, none can be accepted: {error}");
+        let listener = &mut self.listeners[index];
+        let wait = listener.pace.wait(now);
+        if !wait.is_zero() && self.shared.places.find(listener.door, false).is_none() {
+            // Those without a place have had their share of the time: the kernel keeps the next.
+            listener.pause(wait);
+            return false;
+        }
+        let Poll::Ready(accepted) = listener.socket.poll_accept(cx) else {
+            return false;
+        };
+        // Out of this arbiter's reactor: the stream belongs to the one that will serve it.
+        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+            Ok((stream, peer)) => {
+                listener.backoff.reset();
+                self.admit(index, stream, peer, now);
+                true
+            }
+            Err(error) if after_error(&error) == AfterError::Next => true,
+            Err(error) => {
+                let pause = listener.backoff.pause();
+                listener.pause(pause);
+                if let Some(times) = self.exhausted.note(now) {
+                    log::warn!("connections wait, none can be accepted ({times} times): {error}");
+                }
+                false
+            }
         }
     }
 
-    /// One connection; none if the listener has none, or accepting has to pause.
-    fn accept_one(
-        &mut self,
-        index: usize,
-        cx: &mut task::Context<'_>,
-    ) -> Option<(TcpStream, SocketAddr)> {
-        loop {
-            let Poll::Ready(accepted) = self.listeners[index].poll_accept(cx) else {
-                return None;
-            };
-            // Out of this arbiter's reactor: the stream belongs to the one that will serve it.
-            match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
-                Ok(connection) => return Some(connection),
-                Err(error) if after_error(&error) == AfterError::Next => {}
-                Err(error) => {
-                    self.warn(&error);
-                    self.pause = Some(Box::pin(sleep(ACCEPT_PAUSE)));
-                    return None;
-                }
+    /// Gives a connection its place, or turns it away.
+    fn admit(&mut self, index: usize, stream: TcpStream, peer: SocketAddr, now: Instant) {
+        let listener = &mut self.listeners[index];
+        let may_administer = self.shared.config.administrators.may_be(peer);
+        let entry = self.shared.places.find(listener.door, may_administer);
+        match entry.map(|entry| self.shared.places.take(entry)) {
+            Some(place) => self.batches[place.thread()].push(Newcomer {
+                stream,
+                peer,
+                place,
+            }),
+            None => {
+                listener.pace.count(now);
+                turn_away(&self.shared, &stream, listener.door, now);
             }
+        }
+        if matches!(entry, None | Some(Entry::OnProbation))
+            && let Some(times) = self.turned_away.note(now)
+        {
+            let (shares, taken) = (&self.shared.places.shares, self.shared.places.taken());
+            log::warn!(
+                "{times} connections found no place: {} of {} clients and {} of {} administrators \
+                 are connected (vestibule.show('connections') tells who)",
+                taken.clients,
+                shares.clients,
+                taken.administrators,
+                shares.administrators
+            );
         }
     }
 }
@@ -160,7 +222,7 @@ impl Handler<StopAccepting> for Acceptor {
     }
 }
 
-/// Accepts whenever a listener is readable and no pause is on.
+/// Accepts whenever a listener is readable and does not wait for something.
 struct AcceptLoop;
 
 impl ActorFuture<Acceptor> for AcceptLoop {
@@ -172,19 +234,7 @@ impl ActorFuture<Acceptor> for AcceptLoop {
         _ctx: &mut Context<Acceptor>,
         cx: &mut task::Context<'_>,
     ) -> Poll<()> {
-        if let Some(pause) = &mut acceptor.pause {
-            if pause.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            acceptor.pause = None;
-        }
-        let has_more = acceptor.accept_batch(cx);
-        // A new pause is polled once so that it wakes this loop.
-        let is_paused = acceptor
-            .pause
-            .as_mut()
-            .is_some_and(|pause| pause.as_mut().poll(cx).is_pending());
-        if !is_paused && (has_more || acceptor.pause.is_some()) {
+        if acceptor.accept_batch(cx) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

@@ -3,9 +3,9 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use crate::limits::LISTEN_BACKLOG;
+use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, LISTEN_BACKLOG};
 
 /// Opens a listener: restarts at once on the same port, and with a queue long enough for a storm
 /// (with the usual 128, 5,000 connections take 24 s to be accepted; with 4096, 0.13 s).
@@ -21,6 +21,12 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    // Accepted sockets inherit it: a client whose machine is gone without a word is noticed.
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
     socket.bind(&address.into())?;
     socket.listen(LISTEN_BACKLOG)?;
     Ok(socket.into())
@@ -35,13 +41,24 @@ pub(crate) enum AfterError {
     Pause,
 }
 
+/// On Linux accept also tells errors of the connection that it would have returned (accept(2)): EPERM,
+/// ENONET, EPROTO, ENOPROTOOPT, EOPNOTSUPP, EHOSTDOWN, those of them that have no kind of their own.
+#[cfg(target_os = "linux")]
+const OF_ONE_CONNECTION: [i32; 6] = [1, 64, 71, 92, 95, 112];
+#[cfg(not(target_os = "linux"))]
+const OF_ONE_CONNECTION: [i32; 0] = [];
+
 /// Tells errors of one connection from those of the system.
 pub(crate) fn after_error(error: &io::Error) -> AfterError {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
+        NetworkDown, NetworkUnreachable, TimedOut,
+    };
+    let is_one = |code| OF_ONE_CONNECTION.contains(&code);
     match error.kind() {
-        io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionRefused
-        | io::ErrorKind::Interrupted => AfterError::Next,
+        ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted | NetworkDown
+        | NetworkUnreachable | HostUnreachable | TimedOut => AfterError::Next,
+        _ if error.raw_os_error().is_some_and(is_one) => AfterError::Next,
         _ => AfterError::Pause,
     }
 }
@@ -54,8 +71,12 @@ mod tests {
     fn a_lost_connection_does_not_pause_accepting_but_a_lack_of_descriptors_does() {
         let lost = io::Error::from(io::ErrorKind::ConnectionAborted);
         assert_eq!(after_error(&lost), AfterError::Next);
-        for code in [23, 24, 12] {
-            // ENFILE, EMFILE, ENOMEM
+        for code in [100, 71, 92, 112, 64, 113, 95, 101, 1] {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(after_error(&error), AfterError::Next, "{error}");
+        }
+        for code in [23, 24, 12, 105] {
+            // ENFILE, EMFILE, ENOMEM, ENOBUFS
             let error = io::Error::from_raw_os_error(code);
             assert_eq!(after_error(&error), AfterError::Pause, "{error}");
         }

@@ -70,7 +70,11 @@ impl SoloGuard {
         let mut details = self.cell.details();
         let own = |solo: &&mut Solo| solo.by == Declarer::Guard(self.id);
         if let Some(solo) = details.solos.iter_mut().find(own) {
-            solo.progress = Some(Progress { done, total });
+            solo.progress = Some(Progress {
+                done,
+                total,
+                ..Progress::default()
+            });
         }
     }
 }

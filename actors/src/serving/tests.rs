@@ -6,6 +6,7 @@ use vestibule_wire::ErrorCode;
 use vestibule_wire::error::Field;
 
 use super::*;
+use crate::engine::Progress;
 
 fn ready() -> Arc<ServingCell> {
     let now = Instant::now();
@@ -166,4 +167,24 @@ fn a_stop_wins_over_a_demotion() {
     cell.settle_role(Role::Replica, now);
     cell.demoting(now);
     assert!(cell.load().is_stopping());
+}
+
+#[test]
+fn loading_tells_rows_and_their_rate_as_its_reason() {
+    let begin = Instant::now();
+    let cell = ServingCell::new(Role::Primary, begin);
+    let progress = |rows| Progress {
+        done: rows,
+        total: 1000,
+        rows,
+    };
+    cell.loading_progress(progress(0), begin);
+    assert_eq!(cell.situation(begin).reason, "starting");
+    let later = begin + Duration::from_secs(2);
+    cell.loading_progress(progress(500), later);
+    let situation = cell.situation(later);
+    assert_eq!(situation.reason, "recovering: 500 rows, 250 rows/s");
+    assert_eq!(situation.progress.and_then(Progress::share), Some(0.5));
+    cell.ready(later);
+    assert_eq!(cell.situation(later).reason, "");
 }

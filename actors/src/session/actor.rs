@@ -1,31 +1,34 @@
-//! The actix shell of a session, and its one long-lived task: read, take frames, write.
+//! The actix shell of a session, and its one long-lived task.
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Context, Running};
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use vestibule_wire::frame::read_prefix;
 use vestibule_wire::greeting::{self, SALT_SIZE};
-use vestibule_wire::{Error, ErrorCode, reply::ReplyHeader};
+use vestibule_wire::{ErrorCode, reply::ReplyHeader};
 
+use super::credit::Grant;
 use super::desk::Desk;
-use super::lane::{LaneCell, LaneState};
-use super::output::{Flushed, Output};
+use super::lane::{LaneCell, LaneState, Newcomer};
+use super::memory::{Charge, Memory};
+use super::output::Output;
 use super::patience::Patience;
+use super::registry::Pending;
 use super::state::{Closing, InFlight, SessionCell, SessionState};
+use super::traffic::{flush, read, take_inbox};
 use super::transactions::OpenTransactions;
 use crate::catalogue::GUEST;
 use crate::config::{Administrators, SoloPolicy};
 use crate::engine::Caller;
-use crate::limits::{INBOX_WAITING_MAX, READS_PER_POLL_MAX};
+use crate::limits::READ_SIZE;
 use crate::serving::State;
 use crate::tx::fence::Admitted;
 
@@ -38,11 +41,13 @@ pub(crate) struct Session {
 
 impl Session {
     /// Greets a connection and starts its actor on this arbiter.
-    pub(crate) fn open(
-        lane: &Rc<LaneCell>,
-        stream: StdTcpStream,
-        peer: SocketAddr,
-    ) -> io::Result<()> {
+    pub(crate) fn open(lane: &Rc<LaneCell>, newcomer: Newcomer) -> io::Result<()> {
+        // In this order: the place is given back after the socket is closed.
+        let Newcomer {
+            place,
+            peer,
+            stream,
+        } = newcomer;
         stream.set_nonblocking(true)?;
         // Replies are written in as few segments as there are turns; waiting for more helps nobody.
         stream.set_nodelay(true)?;
@@ -73,12 +78,26 @@ impl Session {
             peer,
             since: now,
             epoch: lane.shared.cell.load().epoch,
-            state: RefCell::new(new_state(stream, output, salt, caller, writers, now)),
+            state: RefCell::new(new_state(
+                stream,
+                output,
+                salt,
+                caller,
+                writers,
+                now,
+                &lane.shared.memory,
+            )),
             waker: RefCell::default(),
             is_dirty: Cell::new(false),
+            place,
         });
         entry.insert(cell.clone());
         drop(sessions);
+        if cell.place.is_on_probation() {
+            lane.on_probation
+                .borrow_mut()
+                .push((cell.index, connection));
+        }
         refuse_at_the_door(lane, &cell);
         Self {
             lane: lane.clone(),
@@ -96,6 +115,7 @@ fn new_state(
     caller: Caller,
     writers: Rc<Cell<usize>>,
     now: Instant,
+    memory: &Arc<Memory>,
 ) -> SessionState {
     SessionState {
         stream,
@@ -103,8 +123,14 @@ fn new_state(
         output,
         closing: Closing::No,
         is_stalled: false,
+        is_on_stop_list: false,
+        grant: Grant::default(),
+        charge: Charge::new(memory.clone()),
+        is_parked: false,
+        has_logged_in: false,
         is_surveying: false,
         is_waiting_for_reader: false,
+        is_deaf: false,
         scan: None,
         held: None,
         salt,
@@ -126,7 +152,7 @@ fn refuse_at_the_door(lane: &LaneCell, cell: &SessionCell) {
     let shared = &lane.shared;
     let serving = shared.cell.load();
     let code = match serving.state {
-        State::Solo if shared.config.solo_policy_new == SoloPolicy::Close => ErrorCode::LOADING,
+        State::Solo if cell.solo_policy(shared) == SoloPolicy::Close => ErrorCode::LOADING,
         State::Stopped => ErrorCode::SHUTDOWN,
         _ if serving.is_stopping() => ErrorCode::SHUTDOWN,
         _ => return,
@@ -154,7 +180,10 @@ impl Actor for Session {
             .borrow_mut()
             .try_remove(self.cell.index as usize);
         let mut state = lane.state.borrow_mut();
-        let own = self.cell.state.borrow();
+        let mut own = self.cell.state.borrow_mut();
+        if state.stop_list.give_back(&mut own.grant) {
+            state.wake_flush();
+        }
         if own.held.is_some() {
             state.holding -= 1;
         }
@@ -190,12 +219,42 @@ impl ActorFuture<Session> for Traffic {
         cell.set_waker(cx.waker());
         let mut state = lane.state.borrow_mut();
         let mut own = cell.state.borrow_mut();
-        let poll = turn(lane, cell, &mut state, &mut own, cx);
+        let poll = guarded(cell, || turn(lane, cell, &mut state, &mut own, cx));
+        let poll = poll.unwrap_or_else(|| {
+            forget(lane, cell, &mut state);
+            Poll::Ready(())
+        });
         if poll.is_ready() {
             ctx.stop();
         }
         poll
     }
+}
+
+/// Does a session's work so that a panic in it is that session's alone; `None` if there was one.
+///
+/// What a session shares with others is whole after a panic: a list holds an item or does not, and
+/// [`forget`] sees to the rest. Its own state may be anything, and is only dropped.
+pub(crate) fn guarded<T>(cell: &SessionCell, work: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    if done.is_err() {
+        log::error!(
+            "a session panicked, its connection from {} is closed",
+            cell.peer
+        );
+    }
+    done.ok()
+}
+
+/// After a panic: what Tx has not begun for this session is taken back, and nobody waits for the rest.
+fn forget(lane: &LaneCell, cell: &SessionCell, state: &mut LaneState) {
+    let is_own = |pending: &Pending| pending.connection == cell.connection;
+    state.registry.revoke_queued(is_own);
+    if state.scratch.is_empty() {
+        state.scratch = vec![0; READ_SIZE].into_boxed_slice();
+    }
+    lane.publish_counts(state);
+    state.wake_flush();
 }
 
 /// The desk at which this session's requests are taken.
@@ -237,15 +296,15 @@ fn turn(
             take_inbox(&mut desk);
         }
     }
-    let read = if own.closing == Closing::No {
-        read(lane, cell, state, own, cx)
-    } else {
-        Poll::Pending
-    };
+    let read = read(lane, cell, state, own, cx);
     if lane.shared.cell.load().is_stopping() && own.is_idle_for_drain() {
         own.close(Closing::AfterFlush);
     }
-    let flushed = flush(state, own, cx);
+    let flushed = flush(lane, state, own, cx);
+    own.charge_buffers();
+    if state.stop_list.give_back(&mut own.grant) {
+        state.wake_flush();
+    }
     if read.is_ready() || flushed.is_ready() || own.closing == Closing::Now {
         return Poll::Ready(());
     }
@@ -253,129 +312,4 @@ fn turn(
         return Poll::Ready(());
     }
     Poll::Pending
-}
-
-/// Reads and takes frames while there are some; ready when the peer is gone.
-fn read(
-    lane: &LaneCell,
-    cell: &SessionCell,
-    state: &mut LaneState,
-    own: &mut SessionState,
-    cx: &mut TaskContext<'_>,
-) -> Poll<()> {
-    for round in 0.. {
-        if round == READS_PER_POLL_MAX {
-            // The neighbours first.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if !may_read(own) {
-            return Poll::Pending;
-        }
-        let mut scratch = std::mem::take(&mut state.scratch);
-        let mut buffer = ReadBuf::new(&mut scratch);
-        // `poll_read` knows that a short read emptied the socket and saves a second system call.
-        let poll = Pin::new(&mut own.stream).poll_read(cx, &mut buffer);
-        let filled = buffer.filled().len();
-        if poll.is_ready() && filled > 0 {
-            let mut desk = desk(lane, cell, state, own, Instant::now());
-            take_bytes(&mut desk, &scratch[..filled]);
-        }
-        state.scratch = scratch;
-        match poll {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(())) if filled > 0 => {}
-            Poll::Ready(_) => return Poll::Ready(()),
-        }
-    }
-    Poll::Pending
-}
-
-/// Whether this session is read now. While no frame may be taken, a little is still read: that is how
-/// the end of the connection is noticed.
-fn may_read(own: &mut SessionState) -> bool {
-    if own.output.is_over_pause() {
-        own.is_waiting_for_reader = true;
-    }
-    own.closing == Closing::No && (own.is_open() || own.inbox.len() < INBOX_WAITING_MAX)
-}
-
-/// Takes every whole frame of what was read; keeps the rest.
-fn take_bytes(desk: &mut Desk<'_>, bytes: &[u8]) {
-    desk.session.patience.has_read = true;
-    desk.session.output.lend(|| desk.lane.spare_buffer());
-    if desk.session.inbox.is_empty() {
-        let taken = take_frames(desk, bytes);
-        if taken < bytes.len() && desk.session.closing == Closing::No {
-            desk.session.inbox = desk.lane.spare_buffer();
-            desk.session.inbox.extend_from_slice(&bytes[taken..]);
-        }
-    } else {
-        desk.session.inbox.extend_from_slice(bytes);
-        take_inbox(desk);
-    }
-}
-
-/// Takes every whole frame of what was kept.
-fn take_inbox(desk: &mut Desk<'_>) {
-    let mut inbox = std::mem::take(&mut desk.session.inbox);
-    let taken = take_frames(desk, &inbox);
-    if taken == inbox.len() || desk.session.closing != Closing::No {
-        desk.lane.give_back(inbox);
-    } else {
-        inbox.drain(..taken);
-        desk.session.inbox = inbox;
-    }
-}
-
-/// Takes frames while the desk is open; returns how many bytes they were.
-fn take_frames(desk: &mut Desk<'_>, bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while at < bytes.len() && desk.session.is_open() {
-        match read_prefix(&bytes[at..], desk.shared.config.packet_size_max) {
-            Ok(Some(prefix)) if bytes.len() - at >= prefix.frame_size() => {
-                desk.take(&bytes[at + prefix.size..at + prefix.frame_size()]);
-                if desk.session.is_stalled {
-                    // Not taken: it comes again when there is a credit for it.
-                    break;
-                }
-                at += prefix.frame_size();
-            }
-            Ok(_) => break,
-            Err(error) => {
-                end_by_framing(desk, &error);
-                break;
-            }
-        }
-    }
-    desk.session.patience.has_taken |= at > 0;
-    at
-}
-
-/// Nothing after a framing error can be trusted: it is told with sync 0, and the connection ends.
-fn end_by_framing(desk: &mut Desk<'_>, error: &Error) {
-    desk.refuse(0, error);
-    desk.session.close(Closing::AfterFlush);
-}
-
-/// Writes what waits; ready when the peer is gone or has not read for too long.
-fn flush(state: &mut LaneState, own: &mut SessionState, cx: &mut TaskContext<'_>) -> Poll<()> {
-    loop {
-        let give_back = |buffer| state.give_back(buffer);
-        match own.output.flush(&own.stream, give_back) {
-            Ok(Flushed::All) => {
-                if std::mem::take(&mut own.is_waiting_for_reader) {
-                    cx.waker().wake_by_ref();
-                }
-                return Poll::Pending;
-            }
-            Ok(Flushed::Blocked) if own.output.is_over_max() => return Poll::Ready(()),
-            Ok(Flushed::Blocked) => match own.stream.poll_write_ready(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            },
-            Err(_) => return Poll::Ready(()),
-        }
-    }
 }

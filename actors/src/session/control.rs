@@ -6,8 +6,8 @@
 //! | `vestibule.solo(reason)`, `vestibule.assist()` | an operator declares solo, or takes it back |
 //! | `vestibule.drain({timeout = seconds})` | stops the server in time |
 //! | `vestibule.demote({grace = seconds})`, `vestibule.promote()` | changes the role; answers when it is done |
-//! | `vestibule.show(what)` | one array of maps: connections, requests, reservations, … |
-//! | `vestibule.kill(connection [, sync])` | ends a connection, or one request of it: [`arguments`] |
+//! | `vestibule.show(what)` | one array of maps: connections, requests, reservations, limits, … |
+//! | `vestibule.kill(connection [, sync])` | ends a connection, or one request of it |
 //! | `vestibule.set(name, value)` | a setting of the own connection; for everybody |
 //! | `box.info()` | what connectors and pools look at; for everybody |
 
@@ -22,10 +22,10 @@ use vestibule_wire::request::Call;
 use super::arguments::{kill_arguments, set_arguments, text_argument};
 use super::desk::Desk;
 use super::lane::messages::{Origin, Survey, Surveyed};
+use super::rows::{descriptor_rows, limit_rows};
 use super::transitions;
 use crate::engine::Progress;
 use crate::events::status_name;
-use crate::limits;
 use crate::serving::{Role, Underway};
 use crate::shared::Shared;
 
@@ -70,13 +70,17 @@ pub(crate) fn run(
     body: &mut Vec<u8>,
 ) -> Result<Answer, Error> {
     let caller = &desk.session.caller;
-    if !FOR_EVERYBODY.contains(&call.name) && !caller.is_administrator {
+    let is_for_everybody = FOR_EVERYBODY.contains(&call.name);
+    if !is_for_everybody && !caller.is_administrator {
         return Err(Error::access_denied(
             "Execute",
             "function",
             call.name,
             &caller.user,
         ));
+    }
+    if !is_for_everybody {
+        desk.cell.place.prove();
     }
     let shared = desk.shared;
     match call.name {
@@ -254,9 +258,14 @@ fn show(
             write_value(body, &limit_rows(desk.shared))?;
             return Ok(Answer::Now);
         }
+        Some("descriptors") => {
+            write_value(body, &descriptor_rows(desk.shared))?;
+            return Ok(Answer::Now);
+        }
         _ => {
             return Err(Error::illegal_params(
-                "Usage: vestibule.show('connections'|'requests'|'reservations'|'transitions'|'limits')",
+                "Usage: vestibule.show('connections'|'requests'|'reservations'|'transitions'|\
+                 'limits'|'descriptors')",
             ));
         }
     };
@@ -273,74 +282,6 @@ fn ask_all(desk: &mut Desk<'_>, sync: u64, call: &Call<'_>, survey: Survey) -> A
         lane.survey(survey.clone());
     }
     Answer::Later
-}
-
-/// One row of `vestibule.show('limits')`.
-#[derive(Debug, Serialize)]
-struct LimitRow {
-    name: &'static str,
-    value: u64,
-}
-
-fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
-    let config = &shared.config;
-    [
-        ("session_threads", config.session_thread_count() as u64),
-        ("packet_size_max_bytes", config.packet_size_max),
-        (
-            "shutdown_grace_period_ms",
-            shared
-                .resolve_grace(config.shutdown_grace_period)
-                .map_or(u64::MAX, |period| period.as_millis() as u64),
-        ),
-        ("lameduck_ms", config.lameduck.as_millis() as u64),
-        (
-            "tx_stall_after_ms",
-            config.tx_stall_after.as_millis() as u64,
-        ),
-        (
-            "half_frame_timeout_ms",
-            config.time_limits.half_frame.as_millis() as u64,
-        ),
-        (
-            "unread_timeout_ms",
-            config.time_limits.unread.as_millis() as u64,
-        ),
-        (
-            "idle_timeout_ms",
-            config.time_limits.idle.as_millis() as u64,
-        ),
-        (
-            "request_timeout_ms",
-            config.request_timeout.as_millis() as u64,
-        ),
-        (
-            "transaction_timeout_ms",
-            config.transaction_timeout.as_millis() as u64,
-        ),
-        ("hold_requests_max", config.hold.requests_max as u64),
-        ("hold_bytes_max", config.hold.bytes_max as u64),
-        ("hold_time_max_ms", config.hold.time_max.as_millis() as u64),
-        (
-            "connection_requests_max",
-            limits::CONNECTION_REQUESTS_MAX as u64,
-        ),
-        (
-            "session_thread_requests_max",
-            limits::LANE_REQUESTS_MAX as u64,
-        ),
-        ("session_thread_bytes_max", limits::LANE_BYTES_MAX as u64),
-        ("output_pause_bytes", limits::OUTPUT_PAUSE as u64),
-        ("output_max_bytes", limits::OUTPUT_MAX as u64),
-        ("turn_requests_max", limits::TURN_REQUESTS_MAX as u64),
-        (
-            "watches_per_connection_max",
-            limits::WATCHES_PER_CONNECTION_MAX as u64,
-        ),
-    ]
-    .into_iter()
-    .map(|(name, value)| LimitRow { name, value })
-    .collect()
 }
 
 #[cfg(test)]

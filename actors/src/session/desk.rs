@@ -23,7 +23,7 @@ use super::transactions::OpenTransaction;
 use crate::admission::{Class, Verdict, admit};
 use crate::catalogue::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
-use crate::limits::{CONNECTION_REQUESTS_MAX, TRANSACTIONS_PER_CONNECTION_MAX};
+use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
 use crate::shared::Shared;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
 use crate::tx::fence::Admitted;
@@ -216,7 +216,8 @@ impl Desk<'_> {
         let id = self.lane.registry.insert(pending, deadline);
         // A credit was there.
         let Some(id) = id else { return };
-        self.session.counts.add(class);
+        self.lane.stop_list.take(&mut self.session.grant);
+        self.session.counts.add(class, taken.raw.len());
         self.introduce();
         let outgoing = &mut self.lane.outgoing;
         if outgoing.entries.is_empty() {
@@ -238,14 +239,19 @@ impl Desk<'_> {
 
     /// Whether one more request of this connection may be on its way to Tx.
     pub(super) fn has_credit(&self) -> bool {
-        self.session.counts.all < CONNECTION_REQUESTS_MAX && self.lane.has_credit()
+        self.session.counts.has_credit() && self.lane.has_credit(self.session.grant)
     }
 
     /// No credit: this request and what comes behind it on this connection wait for one. Other
     /// connections, and this one's replies, go on.
     fn stall(&mut self) {
-        if !std::mem::replace(&mut self.session.is_stalled, true) {
-            self.lane.stop_list.push_back(self.cell.index);
+        if std::mem::replace(&mut self.session.is_stalled, true) {
+            return;
+        }
+        // A connection at its own bound waits for its own replies, and not before others.
+        self.session.is_on_stop_list = self.session.counts.has_credit();
+        if self.session.is_on_stop_list {
+            self.lane.stop_list.wait(self.cell.index);
         }
     }
 

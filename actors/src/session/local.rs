@@ -9,6 +9,7 @@ use super::control;
 use super::desk::{Desk, Taken};
 use super::login::log_in;
 use super::watch::{Due, Watches};
+use crate::catalogue::GUEST;
 use crate::config::Administrators;
 use crate::limits::EVENT_KEY_SIZE_MAX;
 
@@ -47,6 +48,7 @@ impl Desk<'_> {
                 if let Administrators::Users(names) = &self.shared.config.administrators {
                     self.session.caller.is_administrator = names.iter().any(|name| **name == *user);
                 }
+                self.session.has_logged_in |= *user != *GUEST;
                 self.session.caller.user = user;
                 // Tx hears of it with the next request.
                 self.session.must_introduce = true;

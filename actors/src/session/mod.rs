@@ -7,29 +7,34 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `actor` | the actix shell: the task that reads, takes frames and writes |
+//! | `actor` | the actix shell and its task |
+//! | `traffic` | reads, cuts frames, writes |
 //! | `desk` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
 //! | `hold`, `view` | what happens to requests in solo, and to SELECTs |
-//! | `local`, `control`, `arguments` | what is answered without Tx |
-//! | `login`, `watch`, `registry`, `output`, `patience` | pure parts of it |
+//! | `local`, `control`, `arguments`, `rows` | what is answered without Tx |
+//! | `login`, `watch`, `registry`, `output`, `patience`, `credit`, `memory` | pure parts of it |
 //! | `lane` | what the sessions of one arbiter share |
 
 mod actor;
 mod arguments;
 mod control;
+mod credit;
 mod desk;
 mod hold;
 pub(crate) mod lane;
 mod local;
 mod login;
+pub(crate) mod memory;
 mod output;
 mod patience;
 mod registry;
+mod rows;
 mod state;
+mod traffic;
 mod transactions;
 mod transitions;
 mod view;
 mod watch;
 
 pub(crate) use lane::messages::Origin;
-pub(crate) use lane::{Lane, LaneHandle};
+pub(crate) use lane::{Lane, LaneHandle, Newcomer};

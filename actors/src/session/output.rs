@@ -44,6 +44,11 @@ impl Output {
         self.bytes.len() == self.sent
     }
 
+    /// Memory that it takes, in bytes.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Bytes that wait.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len() - self.sent

@@ -21,6 +21,8 @@ pub(crate) struct Patience {
     pub(crate) has_read: bool,
     /// A whole frame was taken.
     pub(crate) has_taken: bool,
+    /// When it began.
+    since: Instant,
     /// When something was last under way.
     active: Instant,
     /// Since when the frame that is not complete has not grown by much, and its size then.
@@ -35,6 +37,8 @@ pub(crate) struct Sight {
     /// Bytes of a frame that is not complete; 0 if there is none, or if it is the server that does not
     /// take it.
     pub(crate) half: usize,
+    /// A user has logged in.
+    pub(crate) has_logged_in: bool,
     /// Bytes of replies went out since the last look.
     pub(crate) has_written: bool,
     /// Replies wait for the client.
@@ -47,6 +51,7 @@ pub(crate) struct Sight {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overdue {
     HalfFrame,
+    Authentication,
     Unread,
     Idle,
 }
@@ -56,6 +61,7 @@ impl Overdue {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::HalfFrame => "a request was not sent to its end",
+            Self::Authentication => "nobody logged in",
             Self::Unread => "replies were not read",
             Self::Idle => "idle",
         }
@@ -67,6 +73,7 @@ impl Patience {
         Self {
             has_read: false,
             has_taken: false,
+            since: now,
             active: now,
             half: None,
             unread: None,
@@ -80,6 +87,7 @@ impl Patience {
 
     /// The server itself stood still: what waited meanwhile begins anew.
     pub(crate) fn forgive(&mut self, now: Instant) {
+        self.since = now;
         self.active = now;
         self.half = self.half.map(|(_, size)| (now, size));
         self.unread = self.unread.map(|_| now);
@@ -116,6 +124,8 @@ impl Patience {
         };
         if is_over(self.half.map(|(since, _)| since), limits.half_frame) {
             Some(Overdue::HalfFrame)
+        } else if !sight.has_logged_in && is_over(Some(self.since), limits.authentication) {
+            Some(Overdue::Authentication)
         } else if is_over(self.unread, limits.unread) {
             Some(Overdue::Unread)
         } else if is_over(Some(self.active), limits.idle) {
@@ -128,7 +138,13 @@ impl Patience {
 
 /// Time between two looks; `None` if there are no limits: then nobody looks.
 pub(crate) fn look_period(limits: &TimeLimits) -> Option<Duration> {
-    [limits.half_frame, limits.unread, limits.idle]
+    let TimeLimits {
+        half_frame,
+        authentication,
+        unread,
+        idle,
+    } = *limits;
+    [half_frame, authentication, unread, idle]
         .into_iter()
         .filter(|limit| !limit.is_zero())
         .min()
@@ -142,13 +158,38 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
     const QUIET: Sight = Sight {
         half: 0,
+        has_logged_in: true,
         has_written: false,
         has_output: false,
         is_busy: false,
     };
 
+    #[test]
+    fn who_never_logs_in_is_let_go_whatever_else_it_does() {
+        let limits = TimeLimits {
+            authentication: LIMIT,
+            ..limits(0, 0, 0)
+        };
+        let busy = Sight {
+            has_logged_in: false,
+            has_written: true,
+            is_busy: true,
+            ..QUIET
+        };
+        assert_eq!(
+            watch(&limits, 100, |_, _| busy),
+            Some((60, Overdue::Authentication))
+        );
+        let late = |second, _: &mut Patience| Sight {
+            has_logged_in: second >= 60,
+            ..busy
+        };
+        assert_eq!(watch(&limits, 100, late), None);
+    }
+
     fn limits(half_frame: u32, unread: u32, idle: u32) -> TimeLimits {
         TimeLimits {
+            authentication: Duration::ZERO,
             half_frame: LIMIT * half_frame,
             unread: LIMIT * unread,
             idle: LIMIT * idle,
@@ -271,6 +312,7 @@ mod tests {
     fn looks_are_bounded_whatever_the_limits() {
         for limit in [Duration::from_nanos(1), LIMIT, Duration::MAX] {
             let limits = TimeLimits {
+                authentication: Duration::ZERO,
                 idle: limit,
                 ..limits(0, 0, 0)
             };

@@ -2,21 +2,27 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::Future;
 use std::net::SocketAddr;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use vestibule_wire::greeting::SALT_SIZE;
 
+use super::credit::Grant;
+use super::memory::Charge;
 use super::output::Output;
 use super::patience::{self, Patience};
 use super::registry::{Effect, Pending};
 use super::transactions::{OpenTransaction, OpenTransactions};
 use super::watch::Watches;
+use crate::acceptor::Place;
 use crate::admission::Class;
 use crate::config::SoloPolicy;
 use crate::engine::{Caller, Scan};
+use crate::limits::{CONNECTION_BYTES_MAX, CONNECTION_REQUESTS_MAX, INBOX_WAITING_MAX};
 use crate::shared::Shared;
 
 /// One connection, shared by its session and the lane that hands it replies.
@@ -34,16 +40,24 @@ pub(crate) struct SessionCell {
     pub(crate) waker: RefCell<Option<Waker>>,
     /// On the lane's list of those with replies to flush.
     pub(crate) is_dirty: Cell<bool>,
+    /// Last: it is given back when the socket is closed.
+    pub(crate) place: Place,
 }
 
 impl SessionCell {
     /// What happens to its requests while Tx is deaf.
     pub(crate) fn solo_policy(&self, shared: &Shared) -> SoloPolicy {
-        if self.epoch == shared.cell.load().epoch {
+        let policy = if self.epoch == shared.cell.load().epoch {
             shared.config.solo_policy_new
         } else {
             shared.config.solo_policy
+        };
+        let is_rejected = policy == SoloPolicy::Reject;
+        if is_rejected && self.place.is_clients() && shared.places.are_crowded() {
+            // Whoever cannot be served now makes room for others.
+            return SoloPolicy::Close;
         }
+        policy
     }
 
     pub(crate) fn wake(&self) {
@@ -80,8 +94,20 @@ pub(crate) struct SessionState {
     pub(crate) closing: Closing,
     /// Taking frames stopped for want of a credit; the lane resumes it.
     pub(crate) is_stalled: bool,
+    /// It is the arbiter's credits that it waits for, not its own.
+    pub(crate) is_on_stop_list: bool,
+    /// Credits that the arbiter holds for it after a wait.
+    pub(crate) grant: Grant,
+    /// What its buffers are charged.
+    pub(crate) charge: Charge,
+    /// Reading stopped because all connections together hold too much; the lane's sweep resumes it.
+    pub(crate) is_parked: bool,
+    /// A user has logged in.
+    pub(crate) has_logged_in: bool,
     /// Reading stopped until the client has taken its replies; whoever empties the output resumes it.
     pub(crate) is_waiting_for_reader: bool,
+    /// It is not read now and on the lane's list of such: its end is looked for there.
+    pub(crate) is_deaf: bool,
     /// A SELECT on the view that takes several steps: what comes after it waits.
     pub(crate) scan: Option<Box<ParkedScan>>,
     /// Transitions whose end its client waits for.
@@ -112,13 +138,15 @@ pub(crate) struct SessionState {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct InFlight {
     pub(crate) all: usize,
+    pub(crate) bytes: usize,
     pub(crate) writes: usize,
     pub(crate) calls: usize,
 }
 
 impl InFlight {
-    pub(crate) fn add(&mut self, class: Class) {
+    pub(crate) fn add(&mut self, class: Class, bytes: usize) {
         self.all += 1;
+        self.bytes += bytes;
         match class {
             Class::Write => self.writes += 1,
             Class::Call => self.calls += 1,
@@ -126,13 +154,19 @@ impl InFlight {
         }
     }
 
-    pub(crate) fn remove(&mut self, class: Class) {
+    fn remove(&mut self, class: Class, bytes: usize) {
         self.all -= 1;
+        self.bytes -= bytes;
         match class {
             Class::Write => self.writes -= 1,
             Class::Call => self.calls -= 1,
             _ => {}
         }
+    }
+
+    /// Whether one more may be added.
+    pub(crate) fn has_credit(&self) -> bool {
+        self.all < CONNECTION_REQUESTS_MAX && self.bytes < CONNECTION_BYTES_MAX
     }
 }
 
@@ -174,7 +208,12 @@ impl SessionState {
     /// What the patience with this connection looks at.
     pub(crate) fn sight(&mut self) -> patience::Sight {
         patience::Sight {
-            half: if self.is_open() { self.inbox.len() } else { 0 },
+            half: if self.is_open() && !self.is_parked {
+                self.inbox.len()
+            } else {
+                0
+            },
+            has_logged_in: self.has_logged_in,
             has_written: self.output.take_written(),
             has_output: !self.output.is_empty(),
             is_busy: self.counts.all > 0
@@ -207,6 +246,45 @@ impl SessionState {
         }
     }
 
+    /// A request of it is answered or given up on; true if that lets it go on.
+    pub(crate) fn settle(&mut self, pending: &Pending) -> bool {
+        self.counts.remove(pending.class, pending.bytes);
+        let goes_on = self.is_stalled && !self.is_on_stop_list && self.counts.has_credit();
+        if goes_on {
+            self.is_stalled = false;
+        }
+        goes_on
+    }
+
+    /// Charges what its buffers take now.
+    pub(crate) fn charge_buffers(&mut self) {
+        let bytes = self.buffer_bytes();
+        self.charge.set(bytes);
+    }
+
+    /// What its buffers take now.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        let held = self.held.as_ref().map_or(0, |held| held.bytes);
+        let scan = self
+            .scan
+            .as_ref()
+            .map_or(0, |scan| scan.content.capacity() + scan.reply.capacity());
+        self.inbox.capacity() + self.output.capacity() + held + scan
+    }
+
+    /// Whether a frame has begun to arrive, and nothing but its rest is waited for.
+    pub(crate) fn needs_rest_of_frame(&self) -> bool {
+        self.is_open() && !self.inbox.is_empty()
+    }
+
+    /// Whether it is read now. While no frame may be taken, a little is still read, so that the end of
+    /// most connections is noticed at once; that of the others the lane's sweep looks for.
+    pub(crate) fn is_read(&self) -> bool {
+        self.closing == Closing::No
+            && !self.is_parked
+            && (self.is_open() || self.inbox.len() < INBOX_WAITING_MAX)
+    }
+
     /// The open transaction of a stream.
     pub(crate) fn transaction(&self, stream: u64) -> Option<&OpenTransaction> {
         self.transactions.get(stream)
@@ -220,6 +298,17 @@ impl SessionState {
             && !self.is_stalled
             && !self.is_surveying
             && !self.output.is_over_pause()
+    }
+
+    /// Whether the client has closed the connection, or its half of it. Costs no system call: the reactor
+    /// knows, although what came before the end is not read.
+    pub(crate) fn has_peer_left(&self) -> bool {
+        let ready = std::pin::pin!(self.stream.ready(Interest::READABLE));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
     }
 
     pub(crate) fn close(&mut self, closing: Closing) {

@@ -35,6 +35,7 @@ struct Stage {
     begins_fail: bool,
     is_recovery_held: bool,
     panic_next: bool,
+    view_panics: bool,
     /// Of the CALL `take`.
     completion: Option<Completion>,
 }
@@ -147,6 +148,11 @@ impl Script {
     /// The next REPLACE panics.
     pub fn panic_next(&self) {
         self.change(|stage| stage.panic_next = true);
+    }
+
+    /// The next SELECT on the view panics, on a session's thread.
+    pub fn panic_in_view(&self) {
+        self.change(|stage| stage.view_panics = true);
     }
 
     /// Completes the last CALL `take`.
@@ -365,6 +371,7 @@ impl Engine for ScriptedEngine {
         progress(Progress {
             done: 40,
             total: 100,
+            ..Progress::default()
         });
         self.script
             .change(|stage| stage.log.push("recovering".to_owned()));
@@ -475,11 +482,11 @@ impl Engine for ScriptedEngine {
     }
 
     fn view(&self) -> Option<Arc<dyn ReadView>> {
-        Some(Arc::new(ScriptedView(self.script.rows.clone())))
+        Some(Arc::new(ScriptedView(self.script.clone())))
     }
 }
 
-struct ScriptedView(Arc<RwLock<BTreeMap<u64, Vec<u8>>>>);
+struct ScriptedView(Script);
 
 impl ReadView for ScriptedView {
     fn select(
@@ -494,8 +501,12 @@ impl ReadView for ScriptedView {
         if select.limit > 1 && u64::from(scan.steps) < select.limit {
             return Ok(ViewStep::More);
         }
+        let mut panics = false;
+        self.0
+            .change(|stage| panics = std::mem::take(&mut stage.view_panics));
+        assert!(!panics, "scripted panic in the view");
         let key = first_uint(select.key)?;
-        let committed = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let committed = self.0.rows.read().unwrap_or_else(PoisonError::into_inner);
         let mut rows = Rows::begin(out);
         if let Some(tuple) = committed.get(&key) {
             rows.push(tuple);

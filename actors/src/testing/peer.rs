@@ -324,6 +324,15 @@ impl Peer {
         self.send_bytes(&request.bytes());
     }
 
+    /// Sends a request to a server that may have closed the connection.
+    ///
+    /// # Errors
+    ///
+    /// It has.
+    pub fn try_send(&mut self, request: &RequestBuilder) -> io::Result<()> {
+        self.stream.write_all(&request.bytes())
+    }
+
     /// Sends a request and waits for the next frame.
     pub fn ask(&mut self, request: &RequestBuilder) -> Frame {
         self.send(request);

@@ -132,10 +132,9 @@ impl<E: Engine> TxCore<E> {
             match cancel.transaction {
                 Fate::Untouched => {}
                 Fate::Aborted(error) => self.abort(key, &error),
-                Fate::Forgotten => {
-                    if let Some(transaction) = self.streams.take_transaction(key) {
-                        self.roll_back(&transaction);
-                    }
+                Fate::Ended(error) => {
+                    self.abort(key, &error);
+                    self.streams.mark_over(key);
                 }
             }
         }
@@ -228,10 +227,15 @@ mod tests {
         rig(|mut rig: Rig| async move {
             let begin = rig.send(&in_stream(RequestType::Begin, 1, 1));
             rig.turn();
-            rig.cancel(begin, 1, Fate::Forgotten);
+            rig.cancel(begin, 1, Fate::Ended(too_late()));
             assert_eq!(rig.script.log(), ["begin 1", "rollback 1"]);
             rig.replies().await;
-            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 2, 1)).await.code, 0);
+            // Sent with the BEGIN: it must not run outside of the transaction that it was meant for.
+            let pipelined = RequestBuilder::replace(2, 2).stream(1);
+            assert_eq!(rig.ask(&pipelined).await.error_code(), Some(279));
+            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 3, 1)).await.code, 0);
+            assert_eq!(rig.ask(&pipelined).await.code, 0);
+            assert_eq!(rig.ask(&in_stream(RequestType::Commit, 4, 1)).await.code, 0);
         });
     }
 

@@ -58,7 +58,7 @@ impl<E: Engine> Tx<E> {
         };
         let cell = parts.shared.cell.clone();
         let mut engine = (parts.factory)()?;
-        engine.recover(&mut |progress| cell.loading_progress(progress))?;
+        engine.recover(&mut |progress| cell.loading_progress(progress, Instant::now()))?;
         let completions = ctx.address().recipient();
         let core = TxCore::new(
             engine,

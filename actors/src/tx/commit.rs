@@ -1,6 +1,7 @@
 //! The end of a turn: one commit, and the replies that waited for it.
 
 use super::core::TxCore;
+use super::stream::Transaction;
 use crate::engine::Engine;
 
 impl<E: Engine> TxCore<E> {
@@ -19,6 +20,7 @@ impl<E: Engine> TxCore<E> {
             }
         };
         self.writes.forget_reads();
+        self.settle_begun(|_| result.is_ok());
         match &result {
             Ok(()) => {
                 if self.engine.schema_version() != self.schema_version {
@@ -41,6 +43,25 @@ impl<E: Engine> TxCore<E> {
         }
         for settle in self.settles.drain(..) {
             settle(result.clone());
+        }
+    }
+
+    /// A client whose BEGIN is answered with the turn's error has no transaction.
+    pub(super) fn settle_begun(&mut self, stays: impl Fn(&Transaction) -> bool) {
+        for key in self.streams.take_begun() {
+            let stream = self.streams.get(key);
+            if stream.is_some_and(|own| own.transaction.as_ref().is_some_and(&stays)) {
+                continue;
+            }
+            let Some(transaction) = self.streams.take_transaction(key) else {
+                continue;
+            };
+            if let Some(id) = transaction.live() {
+                self.engine.rollback_transaction(id);
+            }
+            if let Some(timer) = transaction.timer {
+                self.deadlines.clear(timer);
+            }
         }
     }
 

@@ -61,7 +61,9 @@ impl<E: Engine> Execution<'_, E> {
         self.pass_the_fence(&body)?;
         let open = self.transaction();
         match body {
-            Body::Begin(_) if open.is_some() => Err(Error::active_transaction()),
+            Body::Begin(_) if open.is_some_and(|own| !own.is_over) => {
+                Err(Error::active_transaction())
+            }
             Body::Begin(options) => self.begin(&options),
             Body::Commit | Body::Rollback => self.end(matches!(body, Body::Commit)),
             body => {
@@ -111,6 +113,7 @@ impl<E: Engine> Execution<'_, E> {
         let timer = deadline.map(|at| self.deadlines.set(timed, at));
         let transaction = Transaction::new(id, self.admitted, self.now, timer);
         self.streams.entry(self.key()).transaction = Some(transaction);
+        self.streams.note_begin(self.key());
         Ok(Outcome::Done)
     }
 

@@ -84,8 +84,9 @@ pub enum Fate {
     Untouched,
     /// Aborted: statements get this error until ROLLBACK.
     Aborted(Error),
-    /// Its BEGIN was given up on: the client does not know of it, so nobody will end it.
-    Forgotten,
+    /// Its BEGIN or its end was given up on, so its client takes it for over: aborted, and the next
+    /// BEGIN takes its place. What was sent before that must not run outside of it: it gets this error.
+    Ended(Error),
 }
 
 /// One request in a batch.

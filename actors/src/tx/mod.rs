@@ -6,6 +6,15 @@
 //!                                            └ async ─┘  procedures, deferred completions
 //! ```
 //!
+//! | file | what |
+//! |---|---|
+//! | `actor` | the actix shell: mailbox, turns, the timer, panics |
+//! | `core`, `request`, `execution`, `commit` | a turn, from the batch to the replies |
+//! | `stream`, `deferred`, `jobs`, `context`, `completion` | what outlives a turn |
+//! | `abort`, `deadlines` | ending it: cancels of sessions, timeouts, transitions |
+//! | `reservation` | what connections hold outside of transactions; locks |
+//! | `claim`, `mark`, `messages`, `port` | what is shared with other threads |
+//!
 //! Nobody waits for Tx but by what it has not answered. A panic in the engine ends this Tx; the
 //! Supervisor starts another, whose engine recovers from its journal.
 

@@ -18,6 +18,7 @@ use super::core::TxCore;
 use super::fence::Admitted;
 use super::messages::{Batch, Cancel, Completed, Entry, Fate, Introduction, Replies};
 use super::port::Port;
+use crate::acceptor::Places;
 use crate::config::Config;
 use crate::engine::Caller;
 use crate::serving::{Role, ServingCell};
@@ -106,7 +107,12 @@ impl Rig {
         let cell = ServingCell::new(Role::Primary, Instant::now());
         cell.ready(Instant::now());
         let admitted = Admitted::under(cell.load());
-        let shared = Arc::new(Shared::new(config, cell, vec![claims.clone()]));
+        let shared = Arc::new(Shared::new(
+            config,
+            cell,
+            Places::for_tests(1),
+            vec![claims.clone()],
+        ));
         let collector = Collector::default().start();
         let script = Script::default();
         let core = TxCore::new(

@@ -15,6 +15,7 @@ use super::deadlines::TimerId;
 use super::fence::Admitted;
 use super::messages::Entry;
 use crate::engine::{Caller, Ticket, TransactionId};
+use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
 
 /// A connection and one of its streams.
 pub(super) type Key = (u64, u64);
@@ -49,6 +50,8 @@ pub(crate) struct Transaction {
     pub(super) aborted: Option<Box<Error>>,
     /// Its deadline, while it lives.
     pub(super) timer: Option<TimerId>,
+    /// Its client takes it for ended: BEGIN may take its place.
+    pub(super) is_over: bool,
 }
 
 /// What is left to do when a transaction was aborted.
@@ -74,6 +77,7 @@ impl Transaction {
             begun,
             aborted: None,
             timer,
+            is_over: false,
         }
     }
 
@@ -99,6 +103,8 @@ pub(super) struct Stream {
 pub(super) struct Streams {
     streams: BTreeMap<Key, Stream>,
     gone: usize,
+    /// Where transactions began in this turn.
+    begun: Vec<Key>,
 }
 
 impl Streams {
@@ -132,6 +138,20 @@ impl Streams {
         })
     }
 
+    /// The client of an aborted transaction takes it for ended.
+    pub(super) fn mark_over(&mut self, key: Key) {
+        let own = self.streams.range((key.0, 0)..=(key.0, u64::MAX)).count();
+        if own > 2 * TRANSACTIONS_PER_CONNECTION_MAX {
+            // Nobody leaves so many behind by accident: the bound counts for more.
+            self.take_transaction(key);
+            return;
+        }
+        let stream = self.streams.get_mut(&key);
+        if let Some(transaction) = stream.and_then(|own| own.transaction.as_mut()) {
+            transaction.is_over = true;
+        }
+    }
+
     /// The deadline of a transaction has expired.
     pub(super) fn forget_timer(&mut self, key: Key) {
         let stream = self.streams.get_mut(&key);
@@ -155,6 +175,16 @@ impl Streams {
         self.streams
             .get_mut(&key)
             .filter(|stream| stream.running.is_some())
+    }
+
+    /// A transaction began in a stream.
+    pub(super) fn note_begin(&mut self, key: Key) {
+        self.begun.push(key);
+    }
+
+    /// Where transactions began since this was asked last.
+    pub(super) fn take_begun(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.begun)
     }
 
     /// Takes the transaction of a stream, which is then at its end.

@@ -1,5 +1,7 @@
 //! Rows of the system spaces, from and to MessagePack.
 
+use std::collections::HashSet;
+
 use vestibule_wire::Error;
 use vestibule_wire::auth::PasswordHash;
 use vestibule_wire::msgpack::{
@@ -46,6 +48,9 @@ pub(crate) struct UserRow {
     pub(crate) password: Option<PasswordHash>,
 }
 
+/// Error for a space, 9 or 12, with the reason.
+pub(crate) type Refuse = fn(&str, &str) -> Error;
+
 /// The method whose hash a user's row keeps.
 const CHAP_SHA1: &str = "chap-sha1";
 
@@ -71,6 +76,11 @@ impl SpaceRow {
     ///
     /// What is wrong with the row, as for a client that sent it.
     pub(crate) fn decode(tuple: &[u8]) -> Result<Self, Error> {
+        Self::decode_or(tuple, errors::cannot_alter_space)
+    }
+
+    /// [`decode`](Self::decode), with the words of what is done with the row.
+    pub(crate) fn decode_or(tuple: &[u8], refuse: Refuse) -> Result<Self, Error> {
         let mut reader = Reader::new(tuple);
         let count = reader.read_array_len().map_err(malformed)?;
         let id = number(&mut reader, u64::from(SPACE_ID_MAX))?;
@@ -80,10 +90,15 @@ impl SpaceRow {
         let field_count = number(&mut reader, FIELD_COUNT_MAX)?;
         let is_temporary = read_flags(&mut reader)?;
         let format = if count > 6 {
-            decode_format(&mut reader, &name)?
+            decode_format(&mut reader, &name, refuse)?
         } else {
             Vec::new()
         };
+        if field_count > 0 && (field_count as usize) < format.len() {
+            let why = "exact_field_count must be either 0 or >= formatted field count";
+            return Err(refuse(&name, why));
+        }
+        check_field_names(&format)?;
         Ok(Self {
             id,
             owner,
@@ -128,27 +143,30 @@ fn read_flags(reader: &mut Reader<'_>) -> Result<bool, Error> {
 }
 
 /// Reads a format: maps with `name`, `type` and `is_nullable`.
-pub(crate) fn decode_format(reader: &mut Reader<'_>, space: &str) -> Result<Vec<Field>, Error> {
+fn decode_format(
+    reader: &mut Reader<'_>,
+    space: &str,
+    refuse: Refuse,
+) -> Result<Vec<Field>, Error> {
     let count = reader.read_array_len().map_err(malformed)? as usize;
     if count > FORMAT_FIELDS_MAX {
-        return Err(errors::cannot_alter_space(
-            space,
-            "too many fields in format",
-        ));
+        return Err(refuse(space, "too many fields in format"));
     }
     let mut fields: Vec<Field> = Vec::new();
     for at in 1..=count {
-        let field = decode_field(reader, at, space)?;
+        let field = decode_field(reader, at, space, refuse)?;
         check_name(&field.name)?;
-        if fields.iter().any(|earlier| earlier.name == field.name) {
-            return Err(errors::duplicate_field(&field.name));
-        }
         fields.push(field);
     }
     Ok(fields)
 }
 
-fn decode_field(reader: &mut Reader<'_>, at: usize, space: &str) -> Result<Field, Error> {
+fn decode_field(
+    reader: &mut Reader<'_>,
+    at: usize,
+    space: &str,
+    refuse: Refuse,
+) -> Result<Field, Error> {
     let (mut name, mut kind, mut is_nullable) = (None, "any", false);
     for _ in 0..reader.read_map_len().map_err(malformed)? {
         match reader.read_str().map_err(malformed)? {
@@ -158,19 +176,27 @@ fn decode_field(reader: &mut Reader<'_>, at: usize, space: &str) -> Result<Field
             option => refuse_option("field", option, reader)?,
         }
     }
-    let Some(name) = name else {
-        let why = format!("field {at} has no name");
-        return Err(errors::cannot_alter_space(space, &why));
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
+        let why = format!("field {at} name is not specified");
+        return Err(refuse(space, &why));
     };
     let Some(kind) = FieldType::from_name(kind) else {
         let why = format!("field {at} has unknown field type");
-        return Err(errors::cannot_alter_space(space, &why));
+        return Err(refuse(space, &why));
     };
     Ok(Field {
         name: name.into(),
         kind,
         is_nullable,
     })
+}
+
+fn check_field_names(format: &[Field]) -> Result<(), Error> {
+    let mut names = HashSet::with_capacity(format.len());
+    match format.iter().find(|field| !names.insert(&field.name)) {
+        Some(field) => Err(errors::duplicate_field(&field.name)),
+        None => Ok(()),
+    }
 }
 
 /// Appends a format as it stands in `_space` and as `space:format()` returns it.
@@ -203,6 +229,19 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
 }
 
 impl IndexRow {
+    /// The numbers of a row's space and index, and the index's name.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode).
+    pub(crate) fn identity(tuple: &[u8]) -> Result<(u32, u32, &str), Error> {
+        let mut reader = Reader::new(tuple);
+        reader.read_array_len().map_err(malformed)?;
+        let space = number(&mut reader, u64::from(SPACE_ID_MAX))?;
+        let id = number(&mut reader, u64::from(u32::MAX))?;
+        Ok((space, id, reader.read_str().map_err(malformed)?))
+    }
+
     /// # Errors
     ///
     /// What is wrong with the row, as for a client that sent it.
@@ -253,22 +292,24 @@ impl IndexRow {
         write_str(&mut out, INDEX_OPTIONS_UNIQUE);
         write_bool(&mut out, self.is_unique);
         write_array_len(&mut out, self.parts.len() as u32);
+        let is_plain = |part: &Part| !part.is_nullable && !part.exclude_null;
+        let are_pairs = self.parts.iter().all(is_plain);
         for part in &self.parts {
-            encode_part(part, &mut out);
+            encode_part(part, are_pairs, &mut out);
         }
         out
     }
 }
 
-/// A pair while nothing but field and type is said: some connectors know no other form.
-fn encode_part(part: &Part, out: &mut Vec<u8>) {
+/// A pair while nothing but field and type is said of any part: some connectors know no other form.
+fn encode_part(part: &Part, is_pair: bool, out: &mut Vec<u8>) {
     let flags = [
         ("is_nullable", part.is_nullable),
         ("exclude_null", part.exclude_null),
     ];
     let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
     let count = flags.clone().count();
-    if count == 0 {
+    if is_pair {
         write_array_len(out, 2);
         write_uint(out, u64::from(part.field));
         write_str(out, part.kind.name());
@@ -290,15 +331,26 @@ fn decode_parts(reader: &mut Reader<'_>) -> Result<Vec<Part>, Error> {
     if count > INDEX_PARTS_MAX {
         return Err(errors::wrong_index_parts("too many key parts"));
     }
-    (0..count).map(|_| decode_part(reader)).collect()
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    // All in one form, that of the first.
+    let are_pairs = reader.peek().map_err(malformed)? == Kind::Array;
+    (1..=count)
+        .map(|at| decode_part(reader, at, are_pairs))
+        .collect()
 }
 
 /// A part, `[field, type]` or a map.
-fn decode_part(reader: &mut Reader<'_>) -> Result<Part, Error> {
+fn decode_part(reader: &mut Reader<'_>, at: usize, is_pair: bool) -> Result<Part, Error> {
     let wrong = || errors::wrong_index_parts("field id must be an integer");
     let (mut field, mut kind) = (None, None);
     let (mut is_nullable, mut exclude_null) = (false, false);
-    if reader.peek().map_err(malformed)? == Kind::Array {
+    let found = reader.peek().map_err(malformed)?;
+    if is_pair {
+        if found != Kind::Array {
+            return Err(errors::wrong_index_parts("expected an array"));
+        }
         let size = reader.read_array_len().map_err(malformed)?;
         for at in 0..size {
             match at {
@@ -308,6 +360,10 @@ fn decode_part(reader: &mut Reader<'_>) -> Result<Part, Error> {
             }
         }
     } else {
+        if found != Kind::Map {
+            let why = "index part is expected to be a map";
+            return Err(errors::wrong_index_options(at, why));
+        }
         for _ in 0..reader.read_map_len().map_err(malformed)? {
             match reader.read_str().map_err(malformed)? {
                 "field" => field = Some(reader.read_uint().map_err(|_| wrong())?),
@@ -339,7 +395,10 @@ fn refuse_option(of: &str, option: &str, reader: &mut Reader<'_>) -> Result<(), 
     let value = reader.skip().map_err(malformed)?;
     let is_harmless = match option {
         // These two order by bytes, as all strings are ordered here.
-        "collation" => matches!(value, [0x00 | 0x03 | 0xc0]),
+        "collation" if !matches!(value, [0x00 | 0x03 | 0xc0]) => {
+            return Err(errors::unsupported_collation(collation_name(value)));
+        }
+        "collation" => true,
         "sort_order" => value == b"\xa3asc",
         "nullable_action" => true,
         _ => matches!(value, [0xc0]),
@@ -348,6 +407,15 @@ fn refuse_option(of: &str, option: &str, reader: &mut Reader<'_>) -> Result<(), 
         return Ok(());
     }
     Err(errors::unsupported_option(of, option))
+}
+
+/// The name of a collation, which rows tell by number.
+fn collation_name(number: &[u8]) -> &'static str {
+    match number {
+        [1] => "unicode",
+        [2] => "unicode_ci",
+        _ => "of a language",
+    }
 }
 
 impl UserRow {

@@ -321,3 +321,85 @@ fn an_index_that_nobody_waits_for_any_more_is_not_built() {
     rig.is_given_up = false;
     assert!(create(&mut rig).starts_with("[{\"id\": 1"));
 }
+
+/// A part of an index, all of it told.
+fn part(field: u32, kind: &str, is_nullable: bool) -> impl serde::Serialize + use<> {
+    #[derive(serde::Serialize)]
+    struct Part {
+        field: u32,
+        r#type: String,
+        is_nullable: bool,
+    }
+    let r#type = kind.to_owned();
+    Part {
+        field,
+        r#type,
+        is_nullable,
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_index_is_told_in_tarantools_order() {
+    let mut rig = Rig::new();
+    rig.call("box.schema.space.create", &("s",));
+    let none = Empty::new();
+    let mixed = ((0, "unsigned"), part(1, "string", true));
+    let told = put(&mut rig, 288, &(600, 1, "i", "tree", &none, &mixed));
+    assert_eq!(told, "36: Space '600' does not exist");
+    let told = put(&mut rig, 288, &(512, 1, "i", "tree", &none, &mixed));
+    assert_eq!(
+        told,
+        "12: Can't modify space 's': can not add a secondary key before primary"
+    );
+    assert!(
+        !put(
+            &mut rig,
+            288,
+            &(512, 0, "pk", "tree", &none, [(0, "unsigned")])
+        )
+        .contains(": ")
+    );
+    let told = put(&mut rig, 288, &(512, 1, "pk", "tree", &none, &mixed));
+    assert!(
+        told.starts_with("3: Duplicate key exists in unique index \"name\""),
+        "{told}"
+    );
+    let told = put(&mut rig, 288, &(512, 1, "i", "tree", &none, &mixed));
+    assert!(
+        told.starts_with("107: Wrong index parts: expected an array;"),
+        "{told}"
+    );
+    let mixed = (part(1, "string", true), (0, "unsigned"));
+    let told = put(&mut rig, 288, &(512, 1, "i", "tree", &none, &mixed));
+    assert_eq!(
+        told,
+        "108: Wrong index options (field 2): index part is expected to be a map"
+    );
+    let told = put(
+        &mut rig,
+        288,
+        &(512, 0, "pk", "x", &none, [part(0, "map", true)]),
+    );
+    assert_eq!(
+        told,
+        "152: Primary index of space 's' can not contain nullable parts"
+    );
+    let told = put(&mut rig, 288, &(512, 1, "i", "x", &none, [(0, "map")]));
+    assert_eq!(
+        told,
+        "13: Unsupported index type supplied for index 'i' in space 's'"
+    );
+}
+
+#[test]
+fn the_row_of_a_truncation_goes_before_that_of_its_space() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    rig.call("box.space.s:truncate", &NONE);
+    remove(&mut rig, 288, &(512, 0));
+    assert_eq!(
+        remove(&mut rig, 280, &(512,)),
+        "11: Can't drop space 's': the space has truncate record"
+    );
+    assert_eq!(remove(&mut rig, 330, &(512,)), "[[512, 1]]");
+    assert!(remove(&mut rig, 280, &(512,)).starts_with("[[512, "));
+}

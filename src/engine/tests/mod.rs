@@ -1,6 +1,8 @@
 //! The engine as Tx drives it, over a journal in a directory of its own.
 
+mod damage;
 mod ddl;
+mod faults;
 mod index_kinds;
 mod model;
 mod paging;
@@ -16,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
-use vestibule_actors::engine::{Caller, Engine, Outcome, Reply, Request, TransactionId};
+use vestibule_actors::engine::{Caller, Engine, Fault, Outcome, Reply, Request, TransactionId};
 use vestibule_actors::procedures::Call;
 use vestibule_actors::serving::Solos;
 use vestibule_wire::Error;
@@ -31,7 +33,7 @@ use crate::procedures;
 /// An engine and the directory of its journal, which is removed in the end.
 pub(crate) struct Rig {
     pub(crate) engine: EmbeddedEngine,
-    options: EngineOptions,
+    pub(crate) options: EngineOptions,
     solos: Solos,
     caller: Caller,
     /// The transaction that requests are executed in.
@@ -120,13 +122,23 @@ impl Rig {
         rig
     }
 
-    /// The same journal, recovered by another engine.
+    /// The same directory, recovered by another engine.
     pub(crate) fn reopen(&mut self) {
-        // The old one goes first: it holds the directory.
-        self.engine = EmbeddedEngine::new(EngineOptions::new(new_directory()));
+        self.try_reopen().unwrap();
+    }
+
+    /// The same; if that fails, there is no engine with this directory.
+    pub(crate) fn try_reopen(&mut self) -> Result<(), Fault> {
+        self.close();
         let mut engine = EmbeddedEngine::new(self.options.clone());
-        engine.recover(&mut |_| ()).unwrap();
+        engine.recover(&mut |_| ())?;
         self.engine = engine;
+        Ok(())
+    }
+
+    /// Lets go of the directory.
+    pub(crate) fn close(&mut self) {
+        self.engine = EmbeddedEngine::new(EngineOptions::new(new_directory()));
     }
 
     /// Executes inside the turn, committing before it if that is asked for.

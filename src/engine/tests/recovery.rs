@@ -80,24 +80,35 @@ fn a_truncated_space_stays_empty() {
 }
 
 #[test]
-fn recovery_tells_how_far_it_is() {
+fn recovery_tells_how_far_it_is_and_how_many_rows_there_are() {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
     for id in 0..10_000 {
         rig.insert(&(id, "some text that takes room"));
         if id % 100 == 0 {
             rig.commit();
         }
+        if id == 5000 {
+            let (done, is_done) = std::sync::mpsc::channel();
+            let answer = move |result: Result<(), _>| done.send(result.is_ok()).unwrap();
+            rig.engine.snapshot(Box::new(answer)).unwrap();
+            assert!(is_done.recv().unwrap());
+        }
     }
     rig.commit();
-    let options = rig.options.clone();
-    rig.engine = super::EmbeddedEngine::new(super::EngineOptions::new(super::new_directory()));
-    let mut engine = super::EmbeddedEngine::new(options);
-    let mut shares = Vec::new();
-    engine
-        .recover(&mut |progress| shares.extend(progress.share()))
-        .unwrap();
+    rig.close();
+    let mut engine = super::EmbeddedEngine::new(rig.options.clone());
+    let mut told = Vec::new();
+    engine.recover(&mut |progress| told.push(progress)).unwrap();
+    let shares: Vec<_> = told
+        .iter()
+        .filter_map(|progress| progress.share())
+        .collect();
     assert!(
         shares.is_sorted() && shares.last() == Some(&1.0),
         "{shares:?}"
     );
+    let rows: Vec<_> = told.iter().map(|progress| progress.rows).collect();
+    // Rows of the system spaces come with the checkpoint.
+    assert!(rows.is_sorted() && rows.last() >= Some(&10_000), "{rows:?}");
+    assert!(told.len() > 3);
 }

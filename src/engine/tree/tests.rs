@@ -147,3 +147,37 @@ fn many_rows_come_and_go_in_any_order() {
         &Bound::Unbounded,
     );
 }
+
+/// Whatever is done to a tree that was built from keys in order, it is the tree it should be.
+#[test]
+fn a_tree_that_was_built_in_order_is_like_one_that_grew() {
+    let key = |number: usize| Key::from_bytes(&(number as u64).to_be_bytes());
+    let tuple = |number: usize| Tuple::from(vec![0x91, number as u8]);
+    for len in (0..140).chain([1023, 1024, 1025, 1056, 1057, 32 * 32 * 32, 32 * 32 * 32 + 1]) {
+        let mut builder = super::Builder::default();
+        let mut model = Model::new();
+        for number in 0..len {
+            builder.push(key(2 * number), tuple(number)).unwrap();
+            model.insert(key(2 * number), tuple(number));
+        }
+        if let Some(last) = len.checked_sub(1) {
+            assert!(builder.push(key(2 * last), tuple(0)).is_err());
+        }
+        let mut tree = builder.finish();
+        assert_eq!(tree.len(), len);
+        check_range(&tree, &model, &Bound::Unbounded, &Bound::Unbounded);
+        for number in 0..len {
+            assert_eq!(tree.get(&key(2 * number)), Some(&tuple(number)));
+            assert_eq!(tree.get(&key(2 * number + 1)), None);
+        }
+        for number in (0..len).filter(|number| number % 3 == 0) {
+            tree.insert(key(2 * number + 1), tuple(7));
+            model.insert(key(2 * number + 1), tuple(7));
+        }
+        for number in (0..len).filter(|number| number % 5 > 0) {
+            assert!(tree.remove(&key(2 * number)).is_some());
+            model.remove(&key(2 * number));
+        }
+        check_range(&tree, &model, &Bound::Unbounded, &Bound::Unbounded);
+    }
+}

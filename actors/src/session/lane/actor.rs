@@ -1,7 +1,6 @@
 //! The actix shell of a session arbiter: takes connections in, sends batches out, delivers replies.
 
 use std::future::Future as _;
-use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use vestibule_wire::ErrorCode;
 
 use super::super::actor::Session;
 use super::super::registry::Registry;
-use super::messages::{Accepted, Nudge, TxLost, TxReady};
+use super::messages::{Accepted, Newcomer, Nudge, TxLost, TxReady};
 use super::state::{LaneCell, LaneState};
 use crate::limits::LANE_SWEEP_PERIOD;
 use crate::serving::State;
@@ -35,9 +34,10 @@ impl Lane {
         }
     }
 
-    fn accept(&self, stream: TcpStream, peer: SocketAddr) {
+    fn accept(&self, newcomer: Newcomer) {
+        let peer = newcomer.peer;
         // A stream that cannot be registered is a connection that is closed.
-        if let Err(error) = Session::open(&self.cell, stream, peer) {
+        if let Err(error) = Session::open(&self.cell, newcomer) {
             log::warn!("a connection from {peer} could not be taken: {error}");
         }
     }
@@ -66,6 +66,8 @@ impl ActorFuture<Lane> for FlushLoop {
         _ctx: &mut Context<Lane>,
         cx: &mut task::Context<'_>,
     ) -> task::Poll<()> {
+        // What a session did not need of its grant, others may wait for.
+        lane.cell.resume_stalled();
         let mut state = lane.cell.state.borrow_mut();
         if !state
             .flush
@@ -120,8 +122,8 @@ impl Handler<Accepted> for Lane {
     type Result = ();
 
     fn handle(&mut self, accepted: Accepted, _ctx: &mut Self::Context) {
-        for (stream, peer) in accepted.0 {
-            self.accept(stream, peer);
+        for newcomer in accepted.0 {
+            self.accept(newcomer);
         }
     }
 }

@@ -3,9 +3,8 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::super::actor::desk;
+use super::super::actor::{desk, guarded};
 use super::super::output::Flushed;
-use super::super::patience::look_period;
 use super::super::registry::{Effect, Pending};
 use super::super::state::{Closing, SessionCell, SessionState};
 use super::state::LaneCell;
@@ -13,8 +12,6 @@ use vestibule_wire::reply::{ReplyHeader, is_error};
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::config::SoloPolicy;
-use crate::limits::{CONNECTION_REQUESTS_MAX, TIME_LOOKS_PER_LIMIT};
-use crate::serving::State;
 use crate::tx::messages::Replies;
 
 impl LaneCell {
@@ -43,7 +40,9 @@ impl LaneCell {
                 }
                 let Some(session) = &last else { continue };
                 let mut own = session.state.borrow_mut();
-                own.counts.remove(pending.class);
+                if own.settle(&pending) {
+                    session.wake();
+                }
                 if pending.effect == Effect::Opened && is_error(frame) {
                     own.undo(&pending);
                 }
@@ -82,7 +81,9 @@ impl LaneCell {
             };
             {
                 let mut state = session.state.borrow_mut();
-                state.counts.remove(pending.class);
+                if state.settle(&pending) {
+                    session.wake();
+                }
                 forget(&mut state, &pending);
                 let schema_version = self.shared.schema_version();
                 let header = ReplyHeader {
@@ -140,7 +141,9 @@ impl LaneCell {
             }
             let own = &mut *own;
             let give_back = |buffer| self.state.borrow_mut().give_back(buffer);
-            match own.output.flush(&own.stream, give_back) {
+            let flushed = own.output.flush(&own.stream, give_back);
+            own.charge_buffers();
+            match flushed {
                 Ok(Flushed::All) if own.closing == Closing::No && !own.is_waiting_for_reader => {}
                 Ok(_) => session.wake(),
                 Err(_) => {
@@ -160,24 +163,25 @@ impl LaneCell {
     /// Wakes sessions that stopped for want of a credit, first come first served, while there is some.
     pub(crate) fn resume_stalled(&self) {
         let mut state = self.state.borrow_mut();
-        // Each is asked once: whoever cannot go on puts itself on the list again.
-        for _ in 0..state.stop_list.len() {
-            if !state.has_credit() {
-                return;
-            }
-            let Some(index) = state.stop_list.pop_front() else {
+        let (count, credits) = state.stop_list.round(state.free_credits());
+        for _ in 0..count {
+            let Some((index, mut grant)) = state.stop_list.resume(credits) else {
                 return;
             };
-            let Some(session) = self.session(index) else {
-                continue;
-            };
-            let mut own = session.state.borrow_mut();
-            if own.counts.all >= CONNECTION_REQUESTS_MAX {
-                state.stop_list.push_back(index);
-                continue;
+            let session = self.session(index);
+            match &session {
+                Some(session) if session.state.borrow().is_on_stop_list => {
+                    let mut own = session.state.borrow_mut();
+                    own.is_on_stop_list = false;
+                    own.is_stalled = false;
+                    own.grant = grant;
+                    session.wake();
+                }
+                // It is gone, and perhaps another one has its number.
+                _ => {
+                    let _ = state.stop_list.give_back(&mut grant);
+                }
             }
-            own.is_stalled = false;
-            session.wake();
         }
     }
 
@@ -203,7 +207,15 @@ impl LaneCell {
                 if own.watches.is_none() || own.events_seen == version {
                     continue;
                 }
-                desk(self, &session, &mut lane, &mut own, Instant::now()).send_events();
+                let now = Instant::now();
+                let done = guarded(&session, || {
+                    desk(self, &session, &mut lane, &mut own, now).send_events();
+                });
+                if done.is_none() {
+                    own.close(Closing::Now);
+                    session.wake();
+                    continue;
+                }
                 if own.output.is_empty() {
                     continue;
                 }
@@ -211,60 +223,6 @@ impl LaneCell {
             self.mark_dirty(&session);
         }
         self.flush_dirty();
-    }
-
-    /// Answers what has waited too long.
-    pub(crate) fn sweep(&self, now: Instant) {
-        self.look_at_times(now);
-        let is_solo = self.shared.cell.load().state == State::Solo;
-        if is_solo && self.shared.config.may_hold() {
-            self.revoke_in_solo(now);
-        }
-        if self.state.borrow().holding == 0 {
-            return;
-        }
-        for session in self.all_sessions() {
-            if session.state.borrow().held.is_some() {
-                {
-                    let mut lane = self.state.borrow_mut();
-                    let mut own = session.state.borrow_mut();
-                    desk(self, &session, &mut lane, &mut own, now).expire_held();
-                }
-                self.mark_dirty(&session);
-            }
-        }
-        self.flush_dirty();
-    }
-
-    /// Closes connections that took longer than they may.
-    fn look_at_times(&self, now: Instant) {
-        let limits = &self.shared.config.time_limits;
-        let Some(period) = look_period(limits) else {
-            return;
-        };
-        let due = self.state.borrow().next_look.unwrap_or(now);
-        if now < due {
-            return;
-        }
-        self.state.borrow_mut().next_look = Some(now + period);
-        // A look is late when this thread was kept from everything, reading included.
-        let is_late = now - due > period * TIME_LOOKS_PER_LIMIT / 2;
-        for (_, session) in self.sessions.borrow().iter() {
-            let mut own = session.state.borrow_mut();
-            let sight = own.sight();
-            if is_late {
-                own.patience.forgive(now);
-            }
-            if let Some(overdue) = own.patience.look(now, sight, limits) {
-                log::debug!(
-                    "closing the connection from {}: {}",
-                    session.peer,
-                    overdue.name()
-                );
-                own.close(Closing::Now);
-                session.wake();
-            }
-        }
     }
 
     /// In a stop, closes every session of which nothing is under way.

@@ -2,7 +2,7 @@
 //! by its session, whatever Tx does.
 //!
 //! ```text
-//!   Tx has not begun it ─▶ taken back: it does not happen, and leaves its transaction as it is
+//!   Tx has not begun it ─▶ taken back: it does not happen; its transaction goes on (not after a kill)
 //!   Tx has begun it ─────▶ abandoned: outcome unknown; its token says so, Tx hears of it with the next
 //!                          batch and stops what can be stopped; its transaction is aborted
 //! ```
@@ -49,17 +49,20 @@ impl Why {
 
     /// What becomes of its transaction.
     fn fate(self, own: &GivenUp) -> Fate {
+        let error = || match self {
+            Self::Timeout => Error::transaction_timeout(),
+            Self::Killed => Error::cancelled(),
+        };
         let is_kept = !own.was_begun && self == Self::Timeout;
         match (own.pending.effect, own.pending.limit) {
             _ if own.pending.stream == 0 => Fate::Untouched,
-            (Effect::Opened, _) if own.was_begun => Fate::Forgotten,
-            (Effect::Closed(_), _) if own.was_begun => Fate::Untouched,
+            (Effect::Opened, _) if own.was_begun => Fate::Ended(error()),
             (Effect::Opened, _) => Fate::Untouched,
-            (_, Limit::Request) if is_kept => Fate::Untouched,
-            _ => Fate::Aborted(match self {
-                Self::Timeout => Error::transaction_timeout(),
-                Self::Killed => Error::cancelled(),
-            }),
+            // Whatever COMMIT and ROLLBACK are answered, the transaction is over.
+            (Effect::Closed(_), _) if own.was_begun => Fate::Untouched,
+            (Effect::Closed(_), _) => Fate::Ended(error()),
+            (Effect::None, Limit::Request) if is_kept => Fate::Untouched,
+            (Effect::None, _) => Fate::Aborted(error()),
         }
     }
 }
@@ -168,9 +171,11 @@ impl LaneCell {
                 continue;
             };
             let mut state = session.state.borrow_mut();
-            state.counts.remove(pending.class);
-            // A COMMIT or ROLLBACK that Tx has begun ends the transaction in any case.
-            if !(own.was_begun && matches!(pending.effect, Effect::Closed(_))) {
+            if state.settle(pending) {
+                session.wake();
+            }
+            // COMMIT and ROLLBACK end the transaction in any case.
+            if !matches!(pending.effect, Effect::Closed(_)) {
                 state.undo(pending);
             }
             if is_aborted {
@@ -234,7 +239,7 @@ mod tests {
     fn fate_name(fate: &Fate) -> String {
         match fate {
             Fate::Untouched => "untouched".to_owned(),
-            Fate::Forgotten => "forgotten".to_owned(),
+            Fate::Ended(error) => format!("ended {}", error.code().0),
             Fate::Aborted(error) => format!("aborted {}", error.code().0),
         }
     }
@@ -248,17 +253,17 @@ mod tests {
             (Timeout, NOTHING, Request, false, 78, "untouched"),
             (Timeout, NOTHING, Transaction, false, 231, "aborted 231"),
             (Timeout, BEGIN, Request, false, 78, "untouched"),
-            (Timeout, COMMIT, Request, false, 78, "untouched"),
-            (Timeout, COMMIT, Transaction, false, 231, "aborted 231"),
+            (Timeout, COMMIT, Request, false, 78, "ended 231"),
+            (Timeout, COMMIT, Transaction, false, 231, "ended 231"),
             (Killed, NOTHING, Request, false, 32, "aborted 32"),
-            (Killed, COMMIT, Request, false, 32, "aborted 32"),
+            (Killed, COMMIT, Request, false, 32, "ended 32"),
             (Killed, BEGIN, Request, false, 32, "untouched"),
             // Tx has begun it: nobody knows.
             (Timeout, NOTHING, Request, true, 78, "aborted 231"),
             (Timeout, NOTHING, Transaction, true, 231, "aborted 231"),
-            (Timeout, BEGIN, Request, true, 78, "forgotten"),
+            (Timeout, BEGIN, Request, true, 78, "ended 231"),
             (Killed, NOTHING, Request, true, 32, "aborted 32"),
-            (Killed, BEGIN, Request, true, 32, "forgotten"),
+            (Killed, BEGIN, Request, true, 32, "ended 32"),
             // It may be committed, so nobody is told that it is aborted.
             (Timeout, COMMIT, Request, true, 78, "untouched"),
             (Timeout, COMMIT, Transaction, true, 78, "untouched"),

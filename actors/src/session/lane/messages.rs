@@ -10,14 +10,24 @@ use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
 
 use super::actor::Lane;
+use crate::acceptor::Place;
 use crate::supervisor::TransitionOutcome;
 use crate::tx::TxHandle;
 use crate::tx::messages::Replies;
 
-/// Connections that the Acceptor has for this arbiter. A `std` stream travels: the tokio stream is made
-/// on the arbiter whose reactor will own it.
+/// A connection on its way to its session thread. A `std` stream travels: the tokio stream is made on
+/// the arbiter whose reactor will own it.
 #[derive(Debug)]
-pub(crate) struct Accepted(pub(crate) Vec<(TcpStream, SocketAddr)>);
+pub(crate) struct Newcomer {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    // Last: it is given back when the socket is closed.
+    pub(crate) place: Place,
+}
+
+/// Connections that the Acceptor has for this arbiter.
+#[derive(Debug)]
+pub(crate) struct Accepted(pub(crate) Vec<Newcomer>);
 
 impl Message for Accepted {
     type Result = ();
@@ -121,6 +131,10 @@ pub(crate) struct ConnectionRow {
     pub(crate) transactions: usize,
     pub(crate) held: usize,
     pub(crate) output_bytes: usize,
+    /// What all its buffers take.
+    pub(crate) memory_bytes: usize,
+    /// Whose place it has: `client`, `administrator`, or `probation`.
+    pub(crate) place: &'static str,
     /// Seconds since it was accepted.
     pub(crate) age: f64,
 }
@@ -231,7 +245,7 @@ impl LaneHandle {
         Self(address)
     }
 
-    pub(crate) fn accepted(&self, connections: Vec<(TcpStream, SocketAddr)>) {
+    pub(crate) fn accepted(&self, connections: Vec<Newcomer>) {
         self.0.do_send(Accepted(connections));
     }
 

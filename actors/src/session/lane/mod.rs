@@ -21,8 +21,9 @@ mod give_up;
 pub(crate) mod messages;
 mod state;
 mod survey;
+mod sweep;
 mod transition;
 
 pub(crate) use actor::Lane;
-pub(crate) use messages::LaneHandle;
+pub(crate) use messages::{LaneHandle, Newcomer};
 pub(crate) use state::{LaneCell, LaneState};

@@ -2,7 +2,6 @@
 //! buffers, and the snapshots they read from.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,11 +10,14 @@ use std::time::Instant;
 
 use slab::Slab;
 
+use super::super::credit::{Grant, StopList};
 use super::super::registry::Registry;
 use super::super::state::SessionCell;
 use crate::catalogue::Catalogue;
 use crate::engine::ReadView;
-use crate::limits::{BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, LANE_BYTES_MAX, READ_SIZE};
+use crate::limits::{
+    BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, LANE_BYTES_MAX, LANE_REQUESTS_MAX, READ_SIZE,
+};
 use crate::serving::Serving;
 use crate::shared::Shared;
 use crate::tx::TxHandle;
@@ -29,6 +31,8 @@ pub(crate) struct LaneCell {
     pub(crate) state: RefCell<LaneState>,
     /// Sessions with replies to flush.
     pub(crate) dirty: RefCell<Vec<u32>>,
+    /// Sessions (and their connections' numbers) that have an administrator's place on probation.
+    pub(crate) on_probation: RefCell<Vec<(u32, u64)>>,
     /// The transition under way, as far as it is this arbiter's matter.
     pub(crate) transition: Cell<Option<InTransition>>,
 }
@@ -52,10 +56,14 @@ pub(crate) struct LaneState {
     /// Wakes the task that sends `outgoing` when this tick's sessions have run.
     pub(crate) flush: Option<Waker>,
     /// Sessions that wait for a credit, first come first.
-    pub(crate) stop_list: VecDeque<u32>,
+    pub(crate) stop_list: StopList,
     pub(crate) scratch: Box<[u8]>,
     /// Open transactions that may change data.
     pub(crate) open_writers: Rc<Cell<usize>>,
+    /// Sessions (and their connections' numbers) that were not read when they ran last.
+    pub(crate) deaf: Vec<(u32, u64)>,
+    /// The connection that is read although all together hold too much.
+    pub(crate) exempt: Option<(u32, u64)>,
     /// Sessions with held requests.
     pub(crate) holding: usize,
     /// When the connections' time limits are looked at again.
@@ -81,9 +89,11 @@ impl LaneState {
             outgoing: Batch::default(),
             tx: None,
             flush: None,
-            stop_list: VecDeque::new(),
+            stop_list: StopList::default(),
             scratch: vec![0; READ_SIZE].into_boxed_slice(),
             open_writers: Rc::default(),
+            deaf: Vec::new(),
+            exempt: None,
             holding: 0,
             next_look: None,
             buffers: Vec::new(),
@@ -132,9 +142,18 @@ impl LaneState {
         }
     }
 
-    /// Whether one more request may be forwarded by some session.
-    pub(crate) fn has_credit(&self) -> bool {
-        !self.registry.is_full() && self.registry.bytes() < LANE_BYTES_MAX
+    /// Requests that may still be forwarded.
+    pub(crate) fn free_credits(&self) -> usize {
+        if self.registry.bytes() < LANE_BYTES_MAX {
+            LANE_REQUESTS_MAX - self.registry.len()
+        } else {
+            0
+        }
+    }
+
+    /// Whether one more request may be forwarded by a session with this grant.
+    pub(crate) fn has_credit(&self, grant: Grant) -> bool {
+        self.stop_list.may_take(grant, self.free_credits())
     }
 
     /// An empty buffer, used or new.
@@ -194,6 +213,7 @@ impl LaneCell {
             sessions: RefCell::default(),
             state: RefCell::new(state),
             dirty: RefCell::default(),
+            on_probation: RefCell::default(),
             transition: Cell::new(None),
         }
     }
@@ -216,9 +236,6 @@ impl LaneCell {
         counters
             .in_flight
             .store(state.registry.len(), Ordering::Relaxed);
-        counters
-            .connections
-            .store(self.sessions.borrow().len(), Ordering::Relaxed);
     }
 
     /// Puts a session on the list of those to flush.

@@ -34,6 +34,8 @@ impl Lane {
                 transactions: state.transactions.len(),
                 held: state.held.as_ref().map_or(0, |held| held.frames.len()),
                 output_bytes: state.output.size(),
+                memory_bytes: state.buffer_bytes(),
+                place: session.place.name(),
                 age: now.duration_since(session.since).as_secs_f64(),
             })
         };

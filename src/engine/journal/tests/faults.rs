@@ -191,3 +191,67 @@ fn a_rotation_that_finds_no_space_changes_nothing() {
         2
     );
 }
+
+#[test]
+fn a_flush_returns_once_everything_before_it_is_synced_in_whatever_mode() {
+    for sync in [
+        JournalSync::Never,
+        JournalSync::Interval(Duration::from_secs(3600)),
+    ] {
+        let scratch = Scratch::new();
+        let disk = Faulty::default();
+        let mut journal = disk.open(&scratch, sync);
+        let flusher = journal.flusher().unwrap();
+        let before = disk.plan().syncs;
+        flusher.flush().unwrap();
+        assert_eq!(disk.plan().syncs, before, "there was nothing to sync");
+        journal.append(b"one").unwrap();
+        flusher.flush().unwrap();
+        assert_eq!(disk.plan().syncs, before + 1);
+        journal.append(b"two").unwrap();
+        journal.rotate().unwrap();
+        let rotated = disk.plan().syncs;
+        flusher.flush().unwrap();
+        assert_eq!(disk.plan().syncs, rotated, "a file that was left is synced");
+    }
+    assert!(
+        Faulty::default()
+            .open(&Scratch::new(), JournalSync::Turn)
+            .flusher()
+            .is_none()
+    );
+}
+
+#[test]
+fn a_flush_that_fails_fails_the_journal() {
+    let scratch = Scratch::new();
+    let disk = Faulty::default();
+    let mut journal = disk.open(&scratch, JournalSync::Never);
+    let flusher = journal.flusher().unwrap();
+    journal.append(b"one").unwrap();
+    disk.plan().fails_sync = true;
+    assert!(flusher.flush().unwrap_err().contains("cannot sync it"));
+    assert!(matches!(
+        journal.append(b"two"),
+        Err(JournalError::Failed { .. })
+    ));
+    disk.plan().fails_sync = false;
+    assert!(
+        flusher.flush().is_err(),
+        "a failed sync is not just tried again"
+    );
+    journal.resume().unwrap();
+    assert_eq!(journal.append(b"two").unwrap(), 2);
+    flusher.flush().unwrap();
+}
+
+#[test]
+fn a_journal_that_is_never_synced_is_not_synced_when_it_is_dropped() {
+    let scratch = Scratch::new();
+    let disk = Faulty::default();
+    let mut journal = disk.open(&scratch, JournalSync::Never);
+    let before = disk.plan().syncs;
+    journal.append(b"one").unwrap();
+    drop(journal);
+    assert_eq!(disk.plan().syncs, before);
+}

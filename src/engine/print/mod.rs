@@ -1,12 +1,15 @@
 //! MessagePack as text, for errors that show tuples: `[1, "a", {"k": null}]`.
 
+mod datetime;
+
 use std::fmt::{self, Write};
 
 use vestibule_wire::msgpack::{DecodeError, Integer, Kind, Reader};
 
-use super::field::{EXT_DECIMAL, EXT_UUID};
+use super::field::{EXT_DATETIME, EXT_DECIMAL, EXT_UUID};
 use super::key::Digits;
 use super::limits::PRINTED_TUPLE_MAX;
+use datetime::Datetime;
 
 /// Prints a value as Tarantool does, cut after [`PRINTED_TUPLE_MAX`] bytes.
 #[derive(Debug, Clone, Copy)]
@@ -89,10 +92,16 @@ fn print_ext(kind: i8, payload: &[u8], text: &mut String) {
                 let _ = write!(text, "{dash}{byte:02x}");
             }
         }
-        (_, size, _) => {
-            let _ = write!(text, "(extension: type {kind}, len {size})");
-        }
+        (EXT_DATETIME, size, _) => match Datetime::unpack(payload) {
+            Some(moment) => drop(write!(text, "{moment}")),
+            None => print_unknown_ext(kind, size, text),
+        },
+        (_, size, _) => print_unknown_ext(kind, size, text),
     }
+}
+
+fn print_unknown_ext(kind: i8, size: usize, text: &mut String) {
+    let _ = write!(text, "(extension: type {kind}, len {size})");
 }
 
 /// With an exponent only where plain digits would not show how many are meant, or begin with more

@@ -1,0 +1,180 @@
+//! Who may have how many of the process's descriptors: pure, decided once at the start.
+//!
+//! ```text
+//!   limit ─┬─ runtime         its threads, listeners, standard streams
+//!          ├─ engine          held back, so that it can open a file at any moment
+//!          ├─ administrators  connections that are not counted among the clients
+//!          ├─ spare           the one in which a connection is told that there is no place for it
+//!          └─ clients         the rest, or what is configured if that is less
+//! ```
+
+use std::fmt;
+
+use super::gate::Door;
+use crate::config::ConnectionLimits;
+use crate::limits::{
+    CONNECTIONS_MAX, CROWDED_SHARE, RUNTIME_DESCRIPTORS, SPARE_DESCRIPTORS, THREAD_DESCRIPTORS,
+};
+
+/// The shares. They add up to no more than the limit, if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shares {
+    /// Descriptors that the process may have; `None` if nobody told.
+    pub(crate) limit: Option<usize>,
+    pub(crate) runtime: usize,
+    pub(crate) engine: usize,
+    pub(crate) administrators: usize,
+    pub(crate) spare: usize,
+    pub(crate) clients: usize,
+    /// From so many clients on, descriptors are scarce; `None` if they cannot be.
+    pub(crate) crowded: Option<usize>,
+}
+
+/// The limit leaves no place for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooFew {
+    limit: usize,
+    needed: usize,
+}
+
+impl fmt::Display for TooFew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, needed } = self;
+        write!(
+            f,
+            "{limit} descriptors are too few: at least {needed} are needed (ulimit -n)"
+        )
+    }
+}
+
+impl Shares {
+    /// Divides the limit among a runtime with so many session threads and listeners, its engine and its
+    /// connections.
+    ///
+    /// # Errors
+    ///
+    /// Not one client would have a place.
+    pub(crate) fn divide(
+        limits: &ConnectionLimits,
+        session_threads: usize,
+        listeners: usize,
+    ) -> Result<Self, TooFew> {
+        // The System's thread and Tx's have a reactor each, too.
+        let threads = session_threads + 2;
+        let runtime = RUNTIME_DESCRIPTORS + threads * THREAD_DESCRIPTORS + listeners;
+        let reserved =
+            runtime + limits.engine_descriptors + limits.administrators + SPARE_DESCRIPTORS;
+        let limit = (limits.descriptors > 0).then_some(limits.descriptors);
+        let rest = match limit {
+            None => CONNECTIONS_MAX,
+            Some(limit) if limit > reserved => (limit - reserved).min(CONNECTIONS_MAX),
+            Some(limit) => {
+                let needed = reserved + 1;
+                return Err(TooFew { limit, needed });
+            }
+        };
+        let clients = match limits.connections_max {
+            0 => rest,
+            max => rest.min(max),
+        };
+        Ok(Self {
+            limit,
+            runtime,
+            engine: limits.engine_descriptors,
+            administrators: limits.administrators,
+            spare: SPARE_DESCRIPTORS,
+            clients,
+            crowded: limit.map(|_| rest - rest / CROWDED_SHARE),
+        })
+    }
+
+    /// Places of those who come in by this door.
+    pub(crate) fn of(&self, door: Door) -> usize {
+        match door {
+            Door::Clients => self.clients,
+            Door::Administrators => self.administrators,
+        }
+    }
+}
+
+impl fmt::Display for Shares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.limit {
+            Some(limit) => write!(f, "{limit} descriptors")?,
+            None => f.write_str("descriptors, limit not known")?,
+        }
+        write!(
+            f,
+            ": {} for clients, {} for administrators, {} for the engine, {} for the runtime, {} spare",
+            self.clients, self.administrators, self.engine, self.runtime, self.spare
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(descriptors: usize, connections_max: usize) -> ConnectionLimits {
+        ConnectionLimits {
+            descriptors,
+            connections_max,
+            ..ConnectionLimits::default()
+        }
+    }
+
+    #[test]
+    fn the_shares_never_exceed_the_limit_and_leave_a_place_for_a_client() {
+        for descriptors in [1, 40, 64, 256, 1024, 65_536, 1 << 30] {
+            for connections_max in [0, 1, 100, 1 << 30] {
+                for threads in [1, 2, 7, 64] {
+                    for listeners in [0, 1, 5] {
+                        let limits = limits(descriptors, connections_max);
+                        match Shares::divide(&limits, threads, listeners) {
+                            Ok(own) => check(&own, &limits),
+                            Err(TooFew { limit, needed }) => {
+                                assert_eq!(limit, descriptors);
+                                assert!(needed > descriptors);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(own: &Shares, limits: &ConnectionLimits) {
+        let sum = own.runtime + own.engine + own.administrators + own.spare + own.clients;
+        assert!(sum <= limits.descriptors, "{own}");
+        assert!(own.clients >= 1 && own.clients <= CONNECTIONS_MAX, "{own}");
+        assert_eq!(own.engine, limits.engine_descriptors);
+        assert_eq!(own.administrators, limits.administrators);
+        let is_explicit = limits.connections_max > 0;
+        assert!(!is_explicit || own.clients <= limits.connections_max);
+        // A cap that is far below the limit does not make descriptors scarce.
+        assert!(own.crowded.is_some_and(|crowded| crowded >= 1));
+    }
+
+    #[test]
+    fn with_64_descriptors_and_one_thread_there_is_room_for_clients() {
+        let shares = Shares::divide(&limits(64, 0), 1, 1).unwrap();
+        assert!(shares.clients >= 8, "{shares}");
+    }
+
+    #[test]
+    fn one_descriptor_more_than_the_reserves_is_enough() {
+        let TooFew { needed, .. } = Shares::divide(&limits(1, 0), 3, 2).unwrap_err();
+        assert_eq!(Shares::divide(&limits(needed, 0), 3, 2).unwrap().clients, 1);
+        assert!(Shares::divide(&limits(needed - 1, 0), 3, 2).is_err());
+    }
+
+    #[test]
+    fn without_a_known_limit_the_number_of_connections_is_still_bounded() {
+        let shares = Shares::divide(&limits(0, 0), 1, 1).unwrap();
+        assert_eq!((shares.clients, shares.crowded), (CONNECTIONS_MAX, None));
+        assert_eq!(
+            Shares::divide(&limits(0, 5), 1, 1).map(|own| own.clients),
+            Ok(5)
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! Who may forward the next request when an arbiter has no credit left: first come, first served, and
+//! what is freed is shared among those who wait. Pure.
+//!
+//! ```text
+//!   no credit ─▶ end of the list ─▶ front: granted its share of what is free ─▶ takes, runs out ─▶ end
+//!                                                                          └─▶ needs less: the next
+//! ```
+//!
+//! Invariant: what is promised is free.
+
+use std::collections::VecDeque;
+
+/// The sessions of one arbiter that wait for a credit.
+#[derive(Debug, Default)]
+pub(crate) struct StopList {
+    queue: VecDeque<u32>,
+    /// Credits that were granted and not taken yet.
+    promised: usize,
+    /// Sessions that were resumed and have not had their turn yet.
+    resumed: usize,
+}
+
+/// What a session may take in its next turn, after a wait.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grant {
+    left: usize,
+    is_resumed: bool,
+}
+
+impl StopList {
+    /// Whether a session with this grant may take a credit, of `free` that there are.
+    #[inline]
+    pub(crate) fn may_take(&self, grant: Grant, free: usize) -> bool {
+        // Who was not asked yet does not overtake those who wait.
+        let has_no_rival = self.queue.is_empty() && self.resumed == 0;
+        free > 0 && (grant.left > 0 || has_no_rival)
+    }
+
+    /// A session took a credit.
+    #[inline]
+    pub(crate) fn take(&mut self, grant: &mut Grant) {
+        if grant.left > 0 {
+            grant.left -= 1;
+            self.promised -= 1;
+        }
+    }
+
+    /// A session has to wait.
+    pub(crate) fn wait(&mut self, session: u32) {
+        self.queue.push_back(session);
+    }
+
+    /// How many sessions may go on now, and the grant of each: equal, so that nobody gains by where in
+    /// the list it stands.
+    pub(crate) fn round(&self, free: usize) -> (usize, usize) {
+        let left = free.saturating_sub(self.promised);
+        let waiting = self.queue.len();
+        if left == 0 || waiting == 0 {
+            return (0, 0);
+        }
+        (waiting.min(left), (left / waiting).max(1))
+    }
+
+    /// The next session that may go on, and its grant of so many credits. Whoever gets it gives it back
+    /// at the end of its turn.
+    pub(crate) fn resume(&mut self, credits: usize) -> Option<(u32, Grant)> {
+        let session = self.queue.pop_front()?;
+        self.promised += credits;
+        self.resumed += 1;
+        let grant = Grant {
+            left: credits,
+            is_resumed: true,
+        };
+        Some((session, grant))
+    }
+
+    /// A session has had its turn; true if others wait for what it did not take.
+    #[inline]
+    pub(crate) fn give_back(&mut self, grant: &mut Grant) -> bool {
+        let Grant { left, is_resumed } = std::mem::take(grant);
+        if is_resumed {
+            self.resumed -= 1;
+            self.promised -= left;
+        }
+        left > 0 && !self.queue.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CREDITS: usize = 100;
+
+    /// Sessions with endless work, or so much of it, and credits that come back in portions.
+    struct World {
+        list: StopList,
+        free: usize,
+        wants: Vec<usize>,
+        took: Vec<usize>,
+        grants: Vec<Grant>,
+        is_waiting: Vec<bool>,
+    }
+
+    impl World {
+        fn new(wants: &[usize]) -> Self {
+            Self {
+                list: StopList::default(),
+                free: CREDITS,
+                wants: wants.to_vec(),
+                took: vec![0; wants.len()],
+                grants: vec![Grant::default(); wants.len()],
+                is_waiting: vec![false; wants.len()],
+            }
+        }
+
+        /// One session's turn.
+        fn run(&mut self, session: usize) {
+            while self.wants[session] > 0 && !self.is_waiting[session] {
+                if !self.list.may_take(self.grants[session], self.free) {
+                    self.is_waiting[session] = true;
+                    self.list.wait(session as u32);
+                    break;
+                }
+                self.list.take(&mut self.grants[session]);
+                self.free -= 1;
+                self.wants[session] -= 1;
+                self.took[session] += 1;
+            }
+            self.list.give_back(&mut self.grants[session]);
+            assert!(self.list.promised <= self.free);
+        }
+
+        /// Replies arrive: credits are free again, and who waits is resumed.
+        fn deliver(&mut self, replies: usize) {
+            self.free = (self.free + replies).min(CREDITS);
+            let mut resumed = Vec::new();
+            let (count, credits) = self.list.round(self.free);
+            for _ in 0..count {
+                let (session, grant) = self.list.resume(credits).unwrap();
+                let session = session as usize;
+                self.is_waiting[session] = false;
+                self.grants[session] = grant;
+                resumed.push(session);
+            }
+            for session in resumed {
+                self.run(session);
+            }
+        }
+    }
+
+    #[test]
+    fn the_greedy_get_equal_shares_and_who_wants_little_gets_it() {
+        let mut world = World::new(&[usize::MAX, usize::MAX, usize::MAX, 10]);
+        for session in 0..4 {
+            world.run(session);
+        }
+        assert_eq!(world.took, [CREDITS, 0, 0, 0]);
+        for round in 0..1000 {
+            world.deliver(1 + round % 40);
+        }
+        assert_eq!(world.wants[3], 0);
+        let greedy = &world.took[..3];
+        let (min, max) = (greedy.iter().min().unwrap(), greedy.iter().max().unwrap());
+        assert!(max - min <= CREDITS + 40, "{greedy:?}");
+        assert!(*min > 5000);
+    }
+
+    #[test]
+    fn who_comes_later_does_not_overtake() {
+        let mut world = World::new(&[usize::MAX, 1, 1]);
+        world.run(0);
+        world.run(1);
+        // A credit is free, and promised to nobody yet: it is not for who comes just now.
+        world.free += 1;
+        world.run(2);
+        assert_eq!(world.took[2], 0);
+        world.deliver(0);
+        assert_eq!(world.took[0], CREDITS + 1, "the first in the list");
+        world.deliver(2);
+        assert_eq!(world.took[1..], [1, 1]);
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_for_the_next() {
+        let mut list = StopList::default();
+        list.wait(7);
+        list.wait(8);
+        assert_eq!(list.round(11), (2, 5));
+        let (session, mut grant) = list.resume(5).unwrap();
+        assert_eq!(session, 7);
+        list.take(&mut grant);
+        assert!(list.give_back(&mut grant), "another one waits");
+        assert_eq!(list.round(10), (1, 10));
+        assert_eq!(list.resume(10).map(|(session, _)| session), Some(8));
+        assert_eq!(list.round(10), (0, 0));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_is_promised_that_is_not_free_and_all_work_gets_done(
+            wants in proptest::collection::vec(0usize..300, 1..6),
+            steps in proptest::collection::vec((0usize..6, 0usize..50), 0..100),
+        ) {
+            let mut world = World::new(&wants);
+            for (session, replies) in steps {
+                if session < wants.len() {
+                    world.run(session);
+                }
+                world.deliver(replies);
+            }
+            for session in 0..wants.len() {
+                world.run(session);
+            }
+            for _ in 0..10_000 {
+                world.deliver(1);
+            }
+            assert_eq!(world.took, wants);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What an arbiter looks at now and then, because nothing wakes it for that.
+//!
+//! ```text
+//!   every 100 ms ─┬▶ connections that take too long             (patience)
+//!                 ├▶ places of administrators that nobody uses  (probation)
+//!                 ├▶ connections that are not read: has the client left? is there memory again?
+//!                 └▶ requests that are held or queued too long  (solo policy `hold`)
+//! ```
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use vestibule_wire::reply::ReplyHeader;
+
+use super::super::actor::{desk, guarded};
+use super::super::patience::look_period;
+use super::super::state::{Closing, SessionCell, SessionState};
+use super::state::LaneCell;
+use crate::acceptor::{Door, no_place};
+use crate::limits::{PROBATION, TIME_LOOKS_PER_LIMIT};
+use crate::serving::State;
+
+impl LaneCell {
+    /// Answers what has waited too long.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.look_at_times(now);
+        self.end_probations(now);
+        self.look_at_deaf();
+        let is_solo = self.shared.cell.load().state == State::Solo;
+        if is_solo && self.shared.config.may_hold() {
+            self.revoke_in_solo(now);
+        }
+        if self.state.borrow().holding == 0 {
+            return;
+        }
+        for session in self.all_sessions() {
+            if session.state.borrow().held.is_some() {
+                {
+                    let mut lane = self.state.borrow_mut();
+                    let mut own = session.state.borrow_mut();
+                    let done = guarded(&session, || {
+                        desk(self, &session, &mut lane, &mut own, now).expire_held();
+                    });
+                    if done.is_none() {
+                        own.close(Closing::Now);
+                        session.wake();
+                        continue;
+                    }
+                }
+                self.mark_dirty(&session);
+            }
+        }
+        // Counted anew, so that a panic above cannot leave it wrong.
+        let is_holding = |own: &Rc<SessionCell>| own.state.borrow().held.is_some();
+        let holding = self.all_sessions().into_iter().filter(is_holding).count();
+        self.state.borrow_mut().holding = holding;
+        self.flush_dirty();
+    }
+
+    /// Closes connections that took longer than they may.
+    fn look_at_times(&self, now: Instant) {
+        let limits = &self.shared.config.time_limits;
+        let Some(period) = look_period(limits) else {
+            return;
+        };
+        let due = self.state.borrow().next_look.unwrap_or(now);
+        if now < due {
+            return;
+        }
+        self.state.borrow_mut().next_look = Some(now + period);
+        // A look is late when this thread was kept from everything, reading included.
+        let is_late = now - due > period * TIME_LOOKS_PER_LIMIT / 2;
+        for (_, session) in self.sessions.borrow().iter() {
+            let mut own = session.state.borrow_mut();
+            let sight = own.sight();
+            if is_late {
+                own.patience.forgive(now);
+            }
+            if let Some(overdue) = own.patience.look(now, sight, limits) {
+                log::debug!(
+                    "closing the connection from {}: {}",
+                    session.peer,
+                    overdue.name()
+                );
+                own.close(Closing::Now);
+                session.wake();
+            }
+        }
+    }
+
+    /// Looks at the connections that are not read, in the order in which they stopped: closes those whose
+    /// clients have left, and lets go on those for which there is memory again.
+    fn look_at_deaf(&self) {
+        let mut deaf = std::mem::take(&mut self.state.borrow_mut().deaf);
+        let has_room = self.shared.memory.has_room();
+        self.end_exemption();
+        deaf.retain(|(index, connection)| {
+            let session = self.session(*index);
+            let Some(session) = session.filter(|own| own.connection == *connection) else {
+                return false;
+            };
+            let mut own = session.state.borrow_mut();
+            if own.has_peer_left() {
+                own.close(Closing::Now);
+                session.wake();
+                return false;
+            }
+            if own.is_parked && (has_room || self.may_go_on(&session, &mut own)) {
+                own.is_parked = false;
+                session.wake();
+            }
+            own.is_deaf = !own.is_read();
+            own.is_deaf
+        });
+        self.state.borrow_mut().deaf.append(&mut deaf);
+    }
+
+    /// Whether a connection is read although there is no memory: it holds little by now, or it is the one
+    /// that is let through so that its request comes to an end.
+    fn may_go_on(&self, session: &SessionCell, own: &mut SessionState) -> bool {
+        own.charge_buffers();
+        if !own.charge.is_greedy(|| self.shared.places.count()) {
+            return true;
+        }
+        let mut state = self.state.borrow_mut();
+        let is_chosen = state.exempt.is_none() && own.needs_rest_of_frame();
+        if is_chosen {
+            state.exempt = Some((session.index, session.connection));
+        }
+        is_chosen
+    }
+
+    /// The exemption is over when the request that it was for is whole.
+    fn end_exemption(&self) {
+        let mut state = self.state.borrow_mut();
+        if let Some((index, connection)) = state.exempt {
+            let session = self.session(index);
+            let session = session.filter(|own| own.connection == connection);
+            if !session.is_some_and(|own| own.state.borrow().needs_rest_of_frame()) {
+                state.exempt = None;
+            }
+        }
+    }
+
+    /// Who had an administrator's place and was none gives it back.
+    fn end_probations(&self, now: Instant) {
+        let mut on_probation = std::mem::take(&mut *self.on_probation.borrow_mut());
+        on_probation.retain(|(index, connection)| {
+            let session = self.session(*index);
+            let Some(session) = session.filter(|own| own.connection == *connection) else {
+                return false;
+            };
+            if !session.place.is_on_probation() {
+                return false;
+            }
+            if now.saturating_duration_since(session.since) < PROBATION {
+                return true;
+            }
+            let header = ReplyHeader {
+                sync: 0,
+                schema_version: self.shared.schema_version(),
+            };
+            let mut own = session.state.borrow_mut();
+            header.write_error(
+                own.output.buffer(),
+                &no_place(&self.shared, Door::Clients, now),
+            );
+            self.shared.places.count_turned_away();
+            own.close(Closing::AfterFlush);
+            session.wake();
+            false
+        });
+        self.on_probation.borrow_mut().append(&mut on_probation);
+    }
+}

@@ -1,0 +1,133 @@
+//! What `vestibule.show` tells of bounds: `'limits'` and `'descriptors'`.
+
+use serde::Serialize;
+
+use crate::limits;
+use crate::shared::Shared;
+
+/// One row of `vestibule.show('limits')`.
+#[derive(Debug, Serialize)]
+pub(crate) struct LimitRow {
+    name: &'static str,
+    value: u64,
+    /// How much of it is in use now; nil where that is not counted in one place.
+    used: Option<u64>,
+}
+
+/// The bounds that matter to operators, as they are configured.
+pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
+    let config = &shared.config;
+    let times = &config.time_limits;
+    let (places, memory) = (&shared.places, config.connection_limits.memory_max);
+    let used = [
+        (
+            "connections_max",
+            places.shares.clients as u64,
+            Some(places.taken().clients as u64),
+        ),
+        (
+            "connections_memory_max_bytes",
+            memory as u64,
+            Some(shared.memory.used() as u64),
+        ),
+    ];
+    [
+        ("session_threads", config.session_thread_count() as u64),
+        ("packet_size_max_bytes", config.packet_size_max),
+        (
+            "shutdown_grace_period_ms",
+            shared
+                .resolve_grace(config.shutdown_grace_period)
+                .map_or(u64::MAX, |period| period.as_millis() as u64),
+        ),
+        ("lameduck_ms", config.lameduck.as_millis() as u64),
+        (
+            "tx_stall_after_ms",
+            config.tx_stall_after.as_millis() as u64,
+        ),
+        ("half_frame_timeout_ms", times.half_frame.as_millis() as u64),
+        (
+            "authentication_timeout_ms",
+            times.authentication.as_millis() as u64,
+        ),
+        ("unread_timeout_ms", times.unread.as_millis() as u64),
+        ("idle_timeout_ms", times.idle.as_millis() as u64),
+        (
+            "request_timeout_ms",
+            config.request_timeout.as_millis() as u64,
+        ),
+        (
+            "transaction_timeout_ms",
+            config.transaction_timeout.as_millis() as u64,
+        ),
+        ("hold_requests_max", config.hold.requests_max as u64),
+        ("hold_bytes_max", config.hold.bytes_max as u64),
+        ("hold_time_max_ms", config.hold.time_max.as_millis() as u64),
+        (
+            "connection_requests_max",
+            limits::CONNECTION_REQUESTS_MAX as u64,
+        ),
+        ("connection_bytes_max", limits::CONNECTION_BYTES_MAX as u64),
+        (
+            "session_thread_requests_max",
+            limits::LANE_REQUESTS_MAX as u64,
+        ),
+        ("session_thread_bytes_max", limits::LANE_BYTES_MAX as u64),
+        ("output_pause_bytes", limits::OUTPUT_PAUSE as u64),
+        ("output_max_bytes", limits::OUTPUT_MAX as u64),
+        ("turn_requests_max", limits::TURN_REQUESTS_MAX as u64),
+        (
+            "watches_per_connection_max",
+            limits::WATCHES_PER_CONNECTION_MAX as u64,
+        ),
+        (
+            "reservations_per_connection_max",
+            limits::RESERVATIONS_PER_CONNECTION_MAX as u64,
+        ),
+    ]
+    .map(|(name, value)| (name, value, None))
+    .into_iter()
+    .chain(used)
+    .map(|(name, value, used)| LimitRow { name, value, used })
+    .collect()
+}
+
+/// One row of `vestibule.show('descriptors')`.
+#[derive(Debug, Serialize)]
+pub(crate) struct DescriptorRow {
+    /// `process` is the whole, of which the others are parts.
+    share: &'static str,
+    /// Nil if it is not known.
+    max: Option<u64>,
+    /// Nil if it is not counted.
+    taken: Option<u64>,
+    /// Connections that found no place, since the start.
+    turned_away: Option<u64>,
+}
+
+/// Who may have how many descriptors, and how many connections there are.
+pub(crate) fn descriptor_rows(shared: &Shared) -> Vec<DescriptorRow> {
+    let places = &shared.places;
+    let (shares, taken) = (&places.shares, places.taken());
+    let row = |share, max: Option<usize>, taken: Option<usize>| DescriptorRow {
+        share,
+        max: max.map(|max| max as u64),
+        taken: taken.map(|taken| taken as u64),
+        turned_away: None,
+    };
+    vec![
+        row("process", shares.limit, None),
+        row("runtime", Some(shares.runtime), None),
+        row("engine", Some(shares.engine), None),
+        row(
+            "administrators",
+            Some(shares.administrators),
+            Some(taken.administrators),
+        ),
+        DescriptorRow {
+            turned_away: Some(places.turned_away()),
+            ..row("spare", Some(shares.spare), None)
+        },
+        row("clients", Some(shares.clients), Some(taken.clients)),
+    ]
+}

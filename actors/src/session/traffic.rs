@@ -1,0 +1,203 @@
+//! Bytes between a socket and its session: read, cut into frames, written.
+//!
+//! ```text
+//!   socket ─▶ scratch ─▶ whole frames ─▶ desk
+//!                └▶ the rest: inbox, until there is more of it, or a credit, or memory
+//!   socket ◀─ output ◀─ replies
+//! ```
+
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, ReadBuf};
+use vestibule_wire::Error;
+use vestibule_wire::frame::read_prefix;
+
+use super::actor::desk;
+use super::desk::Desk;
+use super::lane::{LaneCell, LaneState};
+use super::output::Flushed;
+use super::state::{Closing, SessionCell, SessionState};
+use crate::limits::READS_PER_POLL_MAX;
+
+/// Reads and takes frames while there are some; ready when the peer is gone.
+pub(super) fn read(
+    lane: &LaneCell,
+    cell: &SessionCell,
+    state: &mut LaneState,
+    own: &mut SessionState,
+    cx: &mut TaskContext<'_>,
+) -> Poll<()> {
+    for round in 0.. {
+        if round == READS_PER_POLL_MAX {
+            // The neighbours first.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if !may_read(lane, cell, state, own) {
+            if !std::mem::replace(&mut own.is_deaf, true) {
+                state.deaf.push((cell.index, cell.connection));
+            }
+            return Poll::Pending;
+        }
+        let mut scratch = std::mem::take(&mut state.scratch);
+        let mut buffer = ReadBuf::new(&mut scratch);
+        // `poll_read` knows that a short read emptied the socket and saves a second system call.
+        let poll = Pin::new(&mut own.stream).poll_read(cx, &mut buffer);
+        let filled = buffer.filled().len();
+        if poll.is_ready() && filled > 0 {
+            let mut desk = desk(lane, cell, state, own, Instant::now());
+            take_bytes(&mut desk, &scratch[..filled]);
+        }
+        state.scratch = scratch;
+        match poll {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) if filled > 0 => {}
+            Poll::Ready(_) => return Poll::Ready(()),
+        }
+    }
+    Poll::Pending
+}
+
+/// Whether this session is read now.
+fn may_read(
+    lane: &LaneCell,
+    cell: &SessionCell,
+    state: &LaneState,
+    own: &mut SessionState,
+) -> bool {
+    if own.output.is_over_pause() {
+        own.is_waiting_for_reader = true;
+    }
+    own.charge_buffers();
+    let is_exempt = state.exempt == Some((cell.index, cell.connection));
+    own.is_parked |= !is_exempt && own.charge.is_greedy(|| lane.shared.places.count());
+    own.is_read()
+}
+
+/// Takes every whole frame of what was read; keeps the rest.
+fn take_bytes(desk: &mut Desk<'_>, bytes: &[u8]) {
+    desk.session.patience.has_read = true;
+    desk.session.output.lend(|| desk.lane.spare_buffer());
+    if desk.session.inbox.is_empty() {
+        let taken = take_frames(desk, bytes);
+        if taken < bytes.len() && desk.session.closing == Closing::No {
+            desk.session.inbox = desk.lane.spare_buffer();
+            desk.session.inbox.extend_from_slice(&bytes[taken..]);
+        }
+    } else {
+        let packet_size_max = desk.shared.config.packet_size_max;
+        extend_inbox(&mut desk.session.inbox, bytes, packet_size_max);
+        take_inbox(desk);
+    }
+}
+
+/// Adds to what was kept. Memory grows with what has arrived, whatever size was declared, but not beyond
+/// the frame.
+fn extend_inbox(inbox: &mut Vec<u8>, bytes: &[u8], packet_size_max: u64) {
+    let size = inbox.len() + bytes.len();
+    if size > inbox.capacity()
+        && let Ok(Some(prefix)) = read_prefix(inbox, packet_size_max)
+    {
+        let wanted = (inbox.capacity() * 2).min(prefix.frame_size()).max(size);
+        inbox.reserve_exact(wanted - inbox.len());
+    }
+    inbox.extend_from_slice(bytes);
+}
+
+/// Takes every whole frame of what was kept.
+pub(super) fn take_inbox(desk: &mut Desk<'_>) {
+    let mut inbox = std::mem::take(&mut desk.session.inbox);
+    let taken = take_frames(desk, &inbox);
+    if taken == inbox.len() || desk.session.closing != Closing::No {
+        desk.lane.give_back(inbox);
+    } else {
+        inbox.drain(..taken);
+        desk.session.inbox = inbox;
+    }
+}
+
+/// Takes frames while the desk is open; returns how many bytes they were.
+fn take_frames(desk: &mut Desk<'_>, bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while at < bytes.len() && desk.session.is_open() {
+        match read_prefix(&bytes[at..], desk.shared.config.packet_size_max) {
+            Ok(Some(prefix)) if bytes.len() - at >= prefix.frame_size() => {
+                desk.take(&bytes[at + prefix.size..at + prefix.frame_size()]);
+                if desk.session.is_stalled {
+                    // Not taken: it comes again when there is a credit for it.
+                    break;
+                }
+                at += prefix.frame_size();
+            }
+            Ok(_) => break,
+            Err(error) => {
+                end_by_framing(desk, &error);
+                break;
+            }
+        }
+    }
+    desk.session.patience.has_taken |= at > 0;
+    at
+}
+
+/// Nothing after a framing error can be trusted: it is told with sync 0, and the connection ends.
+fn end_by_framing(desk: &mut Desk<'_>, error: &Error) {
+    desk.refuse(0, error);
+    desk.session.close(Closing::AfterFlush);
+}
+
+/// Whether more replies wait for the client than are kept for it.
+fn is_too_much(lane: &LaneCell, own: &mut SessionState) -> bool {
+    own.charge_buffers();
+    let count = || lane.shared.places.count();
+    own.output.is_over_max() || own.output.is_over_pause() && own.charge.is_too_greedy(count)
+}
+
+/// Writes what waits; ready when the peer is gone or has not read for too long.
+pub(super) fn flush(
+    lane: &LaneCell,
+    state: &mut LaneState,
+    own: &mut SessionState,
+    cx: &mut TaskContext<'_>,
+) -> Poll<()> {
+    loop {
+        let give_back = |buffer| state.give_back(buffer);
+        match own.output.flush(&own.stream, give_back) {
+            Ok(Flushed::All) => {
+                if std::mem::take(&mut own.is_waiting_for_reader) {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
+            Ok(Flushed::Blocked) if is_too_much(lane, own) => return Poll::Ready(()),
+            Ok(Flushed::Blocked) => match own.stream.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            },
+            Err(_) => return Poll::Ready(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_follows_what_has_arrived_and_ends_with_the_frame() {
+        let size = 1_000_000u32;
+        let mut frame = vec![0xce];
+        frame.extend_from_slice(&size.to_be_bytes());
+        frame.resize(frame.len() + size as usize, 0);
+        let mut inbox = frame[..10].to_vec();
+        for chunk in frame[10..].chunks(10_000) {
+            extend_inbox(&mut inbox, chunk, u64::from(size));
+            assert!(inbox.capacity() <= 2 * inbox.len(), "no more than twice");
+            assert!(inbox.capacity() <= frame.len());
+        }
+        assert_eq!(inbox, frame);
+    }
+}

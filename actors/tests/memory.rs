@@ -1,0 +1,152 @@
+//! What connections hold together is bounded; the greedy wait for each other, nobody else does.
+
+use std::sync::{Arc, RwLock};
+
+use vestibule_actors::Config;
+use vestibule_actors::config::ConnectionLimits;
+use vestibule_actors::limits::{CONNECTION_BYTES_MAX, MEMORY_SMALL};
+use vestibule_actors::testing::{Frame, Harness, Peer, RequestBuilder, Script, config};
+use vestibule_actors::wire::keys::{self, RequestType};
+
+const NO_ARGS: &[u8] = &[0x90];
+const MIB: usize = 1 << 20;
+
+/// A REPLACE of so many bytes.
+fn large(sync: u64, size: usize) -> RequestBuilder {
+    let mut tuple = vec![0x92, sync as u8, 0xc6];
+    tuple.extend_from_slice(&(size as u32).to_be_bytes());
+    tuple.resize(tuple.len() + size, 0xab);
+    RequestBuilder::new(RequestType::Replace, sync)
+        .uint(keys::SPACE_ID, 512)
+        .pair(keys::TUPLE, &tuple)
+}
+
+fn start(memory_max: usize) -> Harness {
+    let config = Config {
+        session_threads: 1,
+        connection_limits: ConnectionLimits {
+            memory_max,
+            ..ConnectionLimits::default()
+        },
+        ..config()
+    };
+    Harness::start_with(config, Script::default())
+}
+
+/// Bytes that `vestibule.show('limits')` says are in use.
+fn used(operator: &mut Peer) -> usize {
+    let mut what = vec![0x91, 0xa6];
+    what.extend_from_slice(b"limits");
+    let shown: Frame = operator.call("vestibule.show", &what);
+    let name = b"connections_memory_max_bytes";
+    let at = shown.body.windows(name.len()).position(|own| own == name);
+    let row = &shown.body[at.expect("the row is there")..];
+    let name = b"used";
+    let at = row.windows(name.len()).position(|own| own == name);
+    let value = &row[at.expect("it is counted") + name.len()..];
+    match value[0] {
+        0xce => u32::from_be_bytes(value[1..5].try_into().expect("four bytes")) as usize,
+        0xcd => usize::from(u16::from_be_bytes([value[1], value[2]])),
+        small => usize::from(small),
+    }
+}
+
+#[test]
+fn large_requests_of_many_connections_take_turns_within_the_bound() {
+    const CONNECTIONS: usize = 12;
+    let max = 4 * MIB;
+    let harness = start(max);
+    let mut operator = harness.connect();
+    let mut peers: Vec<_> = (0..CONNECTIONS).map(|_| harness.connect()).collect();
+    // Until the gate is open, no request is sent to its end.
+    let gate = Arc::new(RwLock::new(()));
+    let closed = gate.write().expect("nobody panics with it");
+    let senders: Vec<_> = peers
+        .iter()
+        .enumerate()
+        .map(|(index, peer)| {
+            let (mut writer, gate) = (peer.clone_for_writing(), gate.clone());
+            let bytes = large(index as u64, 2 * MIB).bytes();
+            std::thread::spawn(move || {
+                let (most, last) = bytes.split_at(bytes.len() - 1);
+                writer.send_bytes(most);
+                drop(gate.read());
+                writer.send_bytes(last);
+            })
+        })
+        .collect();
+    harness.wait_until("the bound is reached", || {
+        used(&mut harness.connect()) > max
+    });
+    // Neither is kept from anything meanwhile: not who asks for little, nor who just came.
+    for _ in 0..300 {
+        operator.ping();
+        harness.connect().ping();
+        // The bound; as much again, because everybody may hold a share; a buffer that has just doubled;
+        // and the one connection that is let through. Without a bound it is more than 24 MiB.
+        let used = used(&mut operator);
+        assert!(used <= 3 * max + 4 * MIB, "{used}");
+    }
+    drop(closed);
+    for (index, peer) in peers.iter_mut().enumerate() {
+        let reply = peer.receive();
+        assert_eq!((reply.sync, reply.code), (index as u64, 0));
+    }
+    for sender in senders {
+        sender.join().expect("everything is sent");
+    }
+    harness.wait_until("everything is given back", || {
+        used(&mut harness.connect()) < MEMORY_SMALL
+    });
+}
+
+#[test]
+fn replies_that_nobody_reads_do_not_grow_beyond_the_bound_for_ever() {
+    let harness = start(MIB);
+    let mut operator = harness.connect();
+    assert_eq!(operator.ask(&large(5, 3 * MIB)).code, 0);
+    let before = harness.handle().connections();
+    let mut deaf: Vec<_> = (0..2).map(|_| harness.connect()).collect();
+    for peer in &mut deaf {
+        // The first reply alone is more than both may hold, and more than the sockets take.
+        for sync in 0..8 {
+            peer.send(&RequestBuilder::select(sync, 5));
+        }
+    }
+    harness.wait_until("one of them is closed", || {
+        harness.handle().connections() < before + 2
+    });
+    operator.ping();
+}
+
+#[test]
+fn requests_in_flight_are_bounded_in_bytes_and_all_are_answered() {
+    const SIZE: usize = 3 * MIB;
+    let harness = start(1 << 30);
+    harness.script().hold_tx();
+    let mut blocker = harness.connect();
+    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
+    harness.script().wait_until_blocked();
+    let mut greedy = harness.connect();
+    let mut writer = greedy.clone_for_writing();
+    let sender = std::thread::spawn(move || {
+        for sync in 0..12 {
+            writer.send(&large(sync, SIZE));
+        }
+    });
+    let most = 1 + CONNECTION_BYTES_MAX.div_ceil(SIZE);
+    harness.wait_until("its bytes are used up", || {
+        harness.handle().in_flight() == most
+    });
+    let mut neighbour = harness.connect();
+    neighbour.send(&RequestBuilder::replace(1, 200));
+    harness.wait_until("the neighbour's is on its way", || {
+        harness.handle().in_flight() == most + 1
+    });
+    harness.script().release();
+    assert_eq!(neighbour.receive().code, 0);
+    for sync in 0..12 {
+        assert_eq!(greedy.receive().sync, sync);
+    }
+    sender.join().expect("everything is sent");
+}

@@ -1,0 +1,173 @@
+//! Bounds on the number of connections: who has no place is told, administrators have their own.
+
+use std::net::SocketAddr;
+
+use vestibule_actors::Config;
+use vestibule_actors::config::ConnectionLimits;
+use vestibule_actors::serving::State;
+use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
+
+const NO_ARGS: &[u8] = &[0x90];
+const CLIENTS: usize = 5;
+
+fn start(connections_max: usize, admin_listen: &[&str]) -> Harness {
+    let address = |text: &&str| text.parse::<SocketAddr>().unwrap();
+    let config = Config {
+        admin_listen: admin_listen.iter().map(address).collect(),
+        connection_limits: ConnectionLimits {
+            connections_max,
+            ..ConnectionLimits::default()
+        },
+        ..config()
+    };
+    Harness::start_with(config, Script::default())
+}
+
+/// Whether it was greeted, told that there is no place, and nothing else.
+fn assert_turned_away(peer: &mut Peer, places: usize) {
+    let told = peer.receive_until_closed();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].error_code(), Some(116));
+    let text = told[0].error_text().unwrap();
+    assert_eq!(
+        text,
+        format!("Too many connections: all {places} places are taken, retry after 1 s")
+    );
+    for field in ["state", "assist", "reason", "retry_after", "epoch"] {
+        assert!(told[0].error_mentions(field), "{field}");
+    }
+}
+
+#[test]
+fn who_has_no_place_is_told_and_administrators_have_their_own() {
+    let harness = start(CLIENTS, &["127.0.0.1:0"]);
+    let door = harness.handle().admin_addresses()[0];
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| harness.connect()).collect();
+    for _ in 0..20 {
+        assert_turned_away(&mut harness.connect(), CLIENTS);
+    }
+    let mut administrator = Peer::connect(door);
+    assert_eq!(administrator.call("vestibule.state", NO_ARGS).code, 0);
+    assert_eq!(administrator.ask(&RequestBuilder::replace(1, 1)).code, 0);
+    for client in &mut clients {
+        client.ping();
+    }
+    // A place that is given back is there for the next.
+    drop(clients.pop());
+    harness.wait_until("its end is noticed", || {
+        harness.handle().connections() == CLIENTS
+    });
+    harness.connect().ping();
+}
+
+#[test]
+fn administrators_places_are_bounded_too() {
+    let harness = start(CLIENTS, &["127.0.0.1:0"]);
+    let door = harness.handle().admin_addresses()[0];
+    let max = ConnectionLimits::default().administrators;
+    let mut administrators: Vec<_> = (0..max).map(|_| Peer::connect(door)).collect();
+    assert_turned_away(&mut Peer::connect(door), max);
+    for own in &mut administrators {
+        own.ping();
+    }
+    harness.connect().ping();
+}
+
+#[test]
+fn without_a_door_of_their_own_administrators_take_and_keep_a_place_by_using_it() {
+    let harness = start(CLIENTS, &[]);
+    let _clients: Vec<_> = (0..CLIENTS).map(|_| harness.connect()).collect();
+    let max = ConnectionLimits::default().administrators;
+    let mut beyond: Vec<_> = (0..max).map(|_| harness.connect()).collect();
+    assert_turned_away(&mut harness.connect(), CLIENTS);
+    let mut administrator = beyond.pop().unwrap();
+    assert_eq!(administrator.call("vestibule.state", NO_ARGS).code, 0);
+    // This is nothing that only an administrator would ask for.
+    beyond[0].ping();
+    assert_eq!(beyond[1].call("box.info", NO_ARGS).code, 0);
+    for own in &mut beyond {
+        assert_turned_away(own, CLIENTS);
+    }
+    administrator.ping();
+    let rows = administrator.call("vestibule.show", &args("descriptors"));
+    for share in ["process", "runtime", "engine", "spare", "clients"] {
+        assert!(rows.error_mentions(share), "{share}");
+    }
+}
+
+#[test]
+fn when_descriptors_are_scarce_who_cannot_be_served_in_solo_is_let_go() {
+    let room = 16;
+    // As many as it needs for itself, and some.
+    let descriptors = (1..)
+        .find(|own| clients_of(*own) == Some(room))
+        .expect("there is such a limit");
+    let config = Config {
+        session_threads: 1,
+        connection_limits: ConnectionLimits {
+            descriptors,
+            ..ConnectionLimits::default()
+        },
+        ..config()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    harness.script().hold_tx();
+    let mut blocker = harness.connect();
+    blocker.send(&RequestBuilder::call(1, "busy", NO_ARGS));
+    harness.script().wait_until_blocked();
+    harness.wait_for(State::Solo);
+    let mut early = harness.connect();
+    let refused = early.ask(&RequestBuilder::replace(2, 2));
+    assert_eq!(refused.error_code(), Some(116));
+    early.ping();
+    let mut others: Vec<_> = (0..room - 4).map(|_| harness.connect()).collect();
+    let mut last = others.pop().unwrap();
+    last.send(&RequestBuilder::replace(3, 3));
+    let told = last.receive_until_closed();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].error_code(), Some(116));
+    harness.wait_until("it is gone", || harness.handle().connections() < room - 2);
+    early.ping();
+    harness.script().release();
+    assert_eq!(blocker.receive().code, 0);
+}
+
+/// What a runtime with one session thread and one listener has for clients.
+fn clients_of(descriptors: usize) -> Option<usize> {
+    use vestibule_actors::limits::{
+        ADMINISTRATORS_DEFAULT, ENGINE_DESCRIPTORS_DEFAULT, RUNTIME_DESCRIPTORS, SPARE_DESCRIPTORS,
+        THREAD_DESCRIPTORS,
+    };
+    let own = RUNTIME_DESCRIPTORS + 3 * THREAD_DESCRIPTORS + 1 + SPARE_DESCRIPTORS;
+    descriptors.checked_sub(own + ENGINE_DESCRIPTORS_DEFAULT + ADMINISTRATORS_DEFAULT)
+}
+
+#[test]
+fn connections_are_spread_evenly_over_the_session_threads() {
+    const THREADS: usize = 3;
+    let config = Config {
+        session_threads: THREADS,
+        ..config()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    let mut peers: Vec<_> = (0..1000).map(|_| harness.connect()).collect();
+    let rows = peers[0].call("vestibule.show", &args("connections"));
+    // Pairs of the text "thread" and a small number.
+    let mut counts = [0; THREADS];
+    for pair in rows
+        .body
+        .windows(8)
+        .filter(|own| own.starts_with(b"\xa6thread"))
+    {
+        counts[usize::from(pair[7])] += 1;
+    }
+    assert_eq!(counts.iter().sum::<usize>(), peers.len());
+    let spread = counts.iter().max().unwrap() - counts.iter().min().unwrap();
+    assert!(spread <= 1, "{counts:?}");
+}
+
+fn args(what: &str) -> Vec<u8> {
+    let mut args = vec![0x91, 0xa0 | what.len() as u8];
+    args.extend_from_slice(what.as_bytes());
+    args
+}

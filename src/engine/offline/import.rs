@@ -1,0 +1,196 @@
+//! Rows put into a directory: all of them, or none.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use vestibule_actors::engine::{Engine, Fault, Outcome, Progress, Reply};
+use vestibule_actors::serving::Solos;
+use vestibule_wire::request::{Body, Store, Target};
+use vestibule_wire::{Error, ErrorCode};
+
+use super::{SEQUENCE_DATA, second_number};
+use crate::engine::image::Image;
+use crate::engine::journal::Journal;
+use crate::engine::key::Key;
+use crate::engine::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
+use crate::engine::space::SpaceDef;
+use crate::engine::tuple::Tuple;
+use crate::engine::{EmbeddedEngine, EngineOptions, errors, recovery, system};
+
+/// Spaces of numbers that only the engine counts: there is no gate for them.
+const COUNTERS: [u32; 2] = [system::SCHEMA, SEQUENCE_DATA];
+
+/// What became of a row that was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It is new, or in place of another one.
+    Written,
+    /// The very same row was there already.
+    Same,
+}
+
+/// Puts rows into a directory: all of them, or none.
+#[derive(Debug)]
+pub(crate) struct Import {
+    engine: EmbeddedEngine,
+    /// The directory's own journal; the engine writes to the one staged beside it.
+    base: Journal,
+    /// What every directory is born with, and may be changed by a row that is put.
+    born: Image,
+    replaces: bool,
+    solos: Solos,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Import {
+    /// Recovers the directory, which is made if it is not there. `replaces` lets rows take the place
+    /// of others with their key.
+    ///
+    /// # Errors
+    ///
+    /// What recovery fails with.
+    pub(crate) fn begin(
+        options: EngineOptions,
+        replaces: bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self, Fault> {
+        let recovered = recovery::recover(&options, progress)?;
+        let base = recovered.journal;
+        let mut engine = EmbeddedEngine::new(options);
+        engine.take_up(recovered.image);
+        engine.journal = Some(Arc::new(Mutex::new(base.stage()?)));
+        Ok(Self {
+            engine,
+            base,
+            born: Image::new(),
+            replaces,
+            solos: Solos::unheard(),
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Puts one row, a MessagePack array.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not be there, as for a client that sends it. 3 for a row whose key another one has.
+    pub(crate) fn put(&mut self, space: Target<'_>, tuple: &[u8]) -> Result<Put, Error> {
+        let def = self.engine.definition(space)?;
+        def.check(tuple)?;
+        let key = def.primary()?.key_of(tuple);
+        let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;
+        let old = self.engine.look(|sight| sight.get(def.id, &key).cloned());
+        match &old {
+            Some(old) if **old == *tuple => return Ok(Put::Same),
+            Some(old) if !self.replaces && self.born_row(def.id, &key) != Some(old) => {
+                return Err(self.taken(&def, old, tuple));
+            }
+            _ => {}
+        }
+        if system::is_system(def.id) {
+            self.define(&def, key, tuple, old.as_deref())?;
+        } else {
+            self.store(def.id, tuple)?;
+        }
+        Ok(Put::Written)
+    }
+
+    fn born_row(&self, space: u32, key: &Key) -> Option<&Tuple> {
+        self.born.space(space)?.rows.get(key)
+    }
+
+    fn taken(&self, space: &SpaceDef, old: &[u8], new: &[u8]) -> Error {
+        let index = space.primary.as_ref().map_or("", |primary| &*primary.name);
+        errors::duplicate(index, &space.name, old, new)
+    }
+
+    /// A change of definitions: a turn of its own, through the same gate as a client's.
+    fn define(
+        &mut self,
+        space: &SpaceDef,
+        key: Key,
+        tuple: &[u8],
+        old: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        self.commit()?;
+        if COUNTERS.contains(&space.id) {
+            // Never back: a number that was given once is not given again.
+            let is_behind = second_number(tuple) <= old.and_then(second_number);
+            if space.id == system::SCHEMA && old.is_some() && is_behind {
+                return Ok(());
+            }
+            self.engine.turn.set(space.id, key, Some(tuple.into()));
+        } else {
+            let mut out = Vec::new();
+            let reply = Reply::detached(&mut out, &self.solos);
+            let tuple = Some(Tuple::from(tuple));
+            let changed = self
+                .engine
+                .alter(|engine| engine.change_system(space, key, tuple, &reply))?;
+            changed.expect("the turn before it is committed");
+        }
+        self.rows += 1;
+        self.commit()
+    }
+
+    fn store(&mut self, space: u32, tuple: &[u8]) -> Result<(), Error> {
+        let mut out = Vec::new();
+        let mut reply = Reply::detached(&mut out, &self.solos);
+        let space = Target::Id(space);
+        let body = if self.replaces {
+            Body::Replace(Store { space, tuple })
+        } else {
+            Body::Insert(Store { space, tuple })
+        };
+        let outcome = self.engine.dispatch(&body, &mut reply)?;
+        assert_eq!(outcome, Outcome::Done, "rows of users' spaces share a turn");
+        self.rows += 1;
+        self.bytes += tuple.len();
+        if self.rows >= IMPORT_TURN_ROWS || self.bytes >= IMPORT_TURN_BYTES {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        (self.rows, self.bytes) = (0, 0);
+        // An error 40 says less than the journal's own words.
+        self.engine.commit().map_err(|error| {
+            let reason = self.engine.failure.take();
+            reason.map_or(error, |reason| Error::new(ErrorCode::WAL_IO, reason))
+        })
+    }
+
+    /// Makes everything that was put part of the directory, and durable.
+    ///
+    /// # Errors
+    ///
+    /// The disk's: nothing of it is there then.
+    pub(crate) fn finish(mut self) -> Result<(), Fault> {
+        if let Err(error) = self.commit() {
+            let reason = error.message().to_owned();
+            self.abandon()?;
+            return Err(reason.into());
+        }
+        let staged = self.staged().ok_or("there is no journal")?;
+        self.base.adopt(staged)?;
+        Ok(())
+    }
+
+    /// Leaves the directory as it was.
+    ///
+    /// # Errors
+    ///
+    /// The disk's: what is left over counts for nothing.
+    pub(crate) fn abandon(mut self) -> Result<(), Fault> {
+        self.staged().map_or(Ok(()), Journal::discard)?;
+        Ok(())
+    }
+
+    /// The journal that the engine writes to, which nobody else knows.
+    fn staged(&mut self) -> Option<Journal> {
+        let journal = Arc::into_inner(self.engine.journal.take()?)?;
+        Some(journal.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,36 @@
+//! How an engine is set up.
+
+use std::path::PathBuf;
+
+use super::checkpoint::CheckpointOptions;
+use super::journal::JournalSync;
+use super::limits;
+
+/// How the engine keeps its data.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Directory of journal and checkpoints; made if it does not exist.
+    pub data_dir: PathBuf,
+    /// When a turn counts as written.
+    pub journal_sync: JournalSync,
+    /// Whether to start from damaged files without what cannot be read of them.
+    pub force_recovery: bool,
+    /// When checkpoints are made.
+    pub checkpoints: CheckpointOptions,
+    /// Largest tuple, in bytes.
+    pub tuple_size_max: usize,
+}
+
+impl EngineOptions {
+    /// The defaults, with data in this directory.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            journal_sync: JournalSync::Turn,
+            force_recovery: false,
+            checkpoints: CheckpointOptions::default(),
+            tuple_size_max: limits::TUPLE_SIZE_MAX_DEFAULT,
+        }
+    }
+}

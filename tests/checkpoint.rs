@@ -1,0 +1,126 @@
+//! Checkpoints of the real binary: made on demand, started from, and rid of what is old.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::{Directory, Server};
+use vestibule_actors::testing::{Peer, RequestBuilder};
+use vestibule_actors::wire::keys::{self, RequestType};
+
+/// A MessagePack array of one text, or of none.
+fn texts(values: &[&str]) -> Vec<u8> {
+    let mut args = vec![0x90 | values.len() as u8];
+    for value in values {
+        args.push(0xa0 | value.len() as u8);
+        args.extend_from_slice(value.as_bytes());
+    }
+    args
+}
+
+/// Makes the space that [`RequestBuilder::replace`] writes to: the first user space is 512.
+fn make_space(peer: &mut Peer) {
+    for (name, args) in [
+        ("box.schema.space.create", texts(&["rows"])),
+        ("box.space.rows:create_index", texts(&["primary"])),
+    ] {
+        let made = peer.call(name, &args);
+        assert_eq!(made.code, 0, "{:?}", made.error_text());
+    }
+}
+
+fn write(peer: &mut Peer, keys: std::ops::Range<u64>) {
+    let requests = keys.clone().map(|key| RequestBuilder::replace(key, key));
+    let bytes: Vec<u8> = requests.flat_map(|request| request.bytes()).collect();
+    peer.send_bytes(&bytes);
+    for _ in keys {
+        assert_eq!(peer.receive().code, 0);
+    }
+}
+
+fn rows(peer: &mut Peer) -> Vec<(u64, u64)> {
+    let all = RequestBuilder::new(RequestType::Select, 1)
+        .uint(keys::SPACE_ID, 512)
+        .uint(keys::LIMIT, u64::MAX)
+        .pair(keys::KEY, &[0x90]);
+    peer.ask(&all).data()
+}
+
+fn snapshot(peer: &mut Peer) {
+    let reply = peer.call("box.snapshot", &texts(&[]));
+    assert_eq!(reply.code, 0, "{:?}", reply.error_text());
+    let told: Vec<String> = reply.data();
+    assert_eq!(told, ["ok"]);
+}
+
+fn count(directory: &Path, end: &str) -> usize {
+    let files = fs::read_dir(directory.join("data")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(end)).count()
+}
+
+#[test]
+fn a_snapshot_is_started_from_and_old_files_go_away() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let mut peer = server.connect();
+    make_space(&mut peer);
+    for round in 0..4 {
+        write(&mut peer, round * 1000..(round + 1) * 1000);
+        snapshot(&mut peer);
+    }
+    write(&mut peer, 4000..4010);
+    // The newest two, the journal between them, and the one after.
+    assert_eq!(count(directory.path(), ".ckpt"), 2);
+    assert_eq!(count(directory.path(), ".log"), 2);
+    let before = rows(&mut peer);
+    server.kill();
+    let server = Server::start(directory.path(), &[]);
+    let mut peer = server.connect();
+    assert_eq!(rows(&mut peer), before);
+    assert_eq!(before.len(), 4010);
+    write(&mut peer, 5000..5001);
+    snapshot(&mut peer);
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn the_size_of_the_journal_makes_checkpoints_due() {
+    let directory = Directory::new();
+    let options = [
+        "--checkpoint-journal-size",
+        "20000",
+        "--checkpoint-count",
+        "1",
+    ];
+    let server = Server::start(directory.path(), &options);
+    let mut peer = server.connect();
+    make_space(&mut peer);
+    write(&mut peer, 0..3000);
+    support::wait_until("there is a checkpoint", || {
+        count(directory.path(), ".ckpt") == 1
+    });
+    write(&mut peer, 3000..3010);
+    server.kill();
+    let server = Server::start(directory.path(), &options);
+    assert_eq!(rows(&mut server.connect()).len(), 3010);
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn a_second_snapshot_at_once_gets_the_error_of_tarantool_or_is_made_as_well() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let mut peer = server.connect();
+    make_space(&mut peer);
+    write(&mut peer, 0..20_000);
+    let call = |sync| RequestBuilder::call(sync, "box.snapshot", &texts(&[])).bytes();
+    let mut bytes = call(1);
+    bytes.extend(call(2));
+    peer.send_bytes(&bytes);
+    let codes = [peer.receive(), peer.receive()].map(|reply| reply.error_code());
+    assert!(codes.contains(&None), "{codes:?}");
+    let others = codes.into_iter().flatten();
+    assert!(others.eq([120]) || codes == [None, None], "{codes:?}");
+}

@@ -1,0 +1,109 @@
+//! A disk that is full under a running server: who is told what, what goes on, and what is left.
+
+mod support;
+
+use support::{Directory, Server};
+use vestibule_actors::testing::{Peer, RequestBuilder};
+use vestibule_actors::wire::keys::{self, RequestType};
+
+fn make_space(peer: &mut Peer) {
+    for (procedure, args) in [
+        ("box.schema.space.create", &b"\x91\xa4rows"[..]),
+        ("box.space.rows:create_index", b"\x91\xa7primary"),
+    ] {
+        let reply = peer.call(procedure, args);
+        assert_eq!(reply.code, 0, "{procedure}: {:?}", reply.error_text());
+    }
+}
+
+fn rows(peer: &mut Peer) -> Vec<u64> {
+    let all = RequestBuilder::new(RequestType::Select, 1)
+        .uint(keys::SPACE_ID, 512)
+        .uint(keys::LIMIT, u64::from(u32::MAX))
+        .pair(keys::KEY, &[0x90]);
+    let rows: Vec<(u64, u64)> = peer.ask(&all).data();
+    rows.into_iter().map(|row| row.0).collect()
+}
+
+/// Writes many rows at once until the disk is full; returns the keys that were acknowledged.
+fn fill(peer: &mut Peer) -> Vec<u64> {
+    let keys = 1..=2000;
+    let requests = keys.clone().map(|key| RequestBuilder::replace(key, key));
+    peer.send_bytes(
+        &requests
+            .flat_map(|request| request.bytes())
+            .collect::<Vec<_>>(),
+    );
+    let (mut acknowledged, mut failed, mut refused) = (Vec::new(), 0, 0);
+    for key in keys {
+        let reply = peer.receive();
+        match reply.error_code() {
+            None => {
+                assert_eq!((failed, refused), (0, 0), "nothing is written any more");
+                acknowledged.push(key);
+            }
+            Some(40) => failed += 1,
+            Some(7) => {
+                refused += 1;
+                let text = reply.error_text().unwrap_or_default();
+                assert!(text.contains("journal failed: cannot write to"), "{text}");
+            }
+            Some(code) => panic!("{code}: {:?}", reply.error_text()),
+        }
+    }
+    assert!(
+        !acknowledged.is_empty() && failed > 0,
+        "{failed} of one turn"
+    );
+    acknowledged
+}
+
+#[test]
+fn a_full_disk_fails_whole_turns_while_reads_and_pings_go_on() {
+    for journal_sync in ["turn", "interval", "never"] {
+        let directory = Directory::new();
+        let options = ["--journal-sync", journal_sync];
+        let server = Server::start(directory.path(), &options);
+        let mut peer = server.connect();
+        make_space(&mut peer);
+        server.limit_files("20000");
+        let mut acknowledged = fill(&mut peer);
+
+        // The connection and new ones are served: pings, reads, what there is of definitions.
+        for peer in [&mut peer, &mut server.connect()] {
+            peer.ping();
+            assert_eq!(rows(peer), acknowledged, "{journal_sync}");
+            let refused = peer.call("box.space.rows:drop", &[0x90]);
+            assert_eq!(refused.error_code(), Some(7));
+        }
+
+        server.limit_files("unlimited");
+        let refused = peer.ask(&RequestBuilder::replace(1, 3000));
+        assert_eq!(refused.error_code(), Some(7), "until somebody resumes it");
+        assert_eq!(peer.call("vestibule.journal.resume", &[0x90]).code, 0);
+        assert_eq!(peer.ask(&RequestBuilder::replace(1, 3000)).code, 0);
+        acknowledged.push(3000);
+        assert_eq!(rows(&mut peer), acknowledged);
+        server.kill();
+        let server = Server::start(directory.path(), &options);
+        assert_eq!(rows(&mut server.connect()), acknowledged, "{journal_sync}");
+        assert!(server.terminate().success());
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_with_a_full_disk_has_what_it_acknowledged() {
+    for journal_sync in ["turn", "never"] {
+        let directory = Directory::new();
+        let options = ["--journal-sync", journal_sync];
+        let server = Server::start(directory.path(), &options);
+        let mut peer = server.connect();
+        make_space(&mut peer);
+        server.limit_files("20000");
+        let acknowledged = fill(&mut peer);
+        server.kill();
+        let server = Server::start(directory.path(), &options);
+        assert_eq!(rows(&mut server.connect()), acknowledged, "{journal_sync}");
+        assert!(server.terminate().success());
+    }
+}
