@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use vestibule_wire::keys::RequestType;
 
+use super::transactions::OpenTransaction;
 use crate::admission::Class;
 use crate::limits::LANE_REQUESTS_MAX;
 use crate::timeouts::Limit;
@@ -63,8 +64,8 @@ pub(crate) enum Effect {
     None,
     /// BEGIN put its stream on the list.
     Opened,
-    /// COMMIT or ROLLBACK took its stream off the list; the transaction's deadline.
-    Closed(Option<Instant>),
+    /// COMMIT or ROLLBACK took this transaction off the list.
+    Closed(OpenTransaction),
 }
 
 /// The table of requests on their way.

@@ -15,7 +15,7 @@ use vestibule_wire::Error;
 use super::core::TxCore;
 use super::deadlines::Timed;
 use super::deferred::Deferred;
-use super::messages::{Control, Fate};
+use super::messages::{AbortedTransaction, Control, Fate};
 use super::stream::{Key, Transaction};
 use crate::engine::{Engine, Ticket};
 
@@ -49,12 +49,10 @@ impl<E: Engine> TxCore<E> {
         keys.len()
     }
 
-    /// Aborts the transaction of a stream, if it has one that lives. Between two requests, and not
-    /// after one whose turn is not committed.
-    pub(super) fn abort(&mut self, key: Key, error: &Error) {
-        let Some(aborted) = self.streams.abort(key, error) else {
-            return;
-        };
+    /// Aborts the transaction of a stream, if it has one that lives; returns who began it. Between two
+    /// requests, and not after one whose turn is not committed.
+    pub(super) fn abort(&mut self, key: Key, error: &Error) -> Option<(usize, AbortedTransaction)> {
+        let aborted = self.streams.abort(key, error)?;
         self.engine.rollback_transaction(aborted.id);
         if let Some(timer) = aborted.timer {
             self.deadlines.clear(timer);
@@ -62,6 +60,7 @@ impl<E: Engine> TxCore<E> {
         if let Some(ticket) = aborted.running {
             self.give_up(ticket, error);
         }
+        Some(aborted.begun_by)
     }
 
     /// Rolls back a transaction that was taken out of its stream.
@@ -81,7 +80,11 @@ impl<E: Engine> TxCore<E> {
                 Timed::LockWait(ticket) => self.stop_waiting(ticket),
                 Timed::Transaction(key) => {
                     self.streams.forget_timer(key);
-                    self.abort(key, &Error::transaction_timeout());
+                    let aborted = self.abort(key, &Error::transaction_timeout());
+                    // All other ends of transactions are brought about by sessions, or known to them.
+                    if let Some((lane, told)) = aborted {
+                        self.ports[lane].out.aborted.push(told);
+                    }
                 }
             }
         }
@@ -131,7 +134,9 @@ impl<E: Engine> TxCore<E> {
             let key = (cancel.connection, cancel.stream);
             match cancel.transaction {
                 Fate::Untouched => {}
-                Fate::Aborted(error) => self.abort(key, &error),
+                Fate::Aborted(error) => {
+                    self.abort(key, &error);
+                }
                 Fate::Ended(error) => {
                     self.abort(key, &error);
                     self.streams.mark_over(key);

@@ -127,7 +127,8 @@ impl Port {
 
     /// Sends what there is, in one message.
     pub(super) fn send(&mut self) {
-        if self.out.heads.is_empty() && self.out.spent.is_empty() {
+        let out = &self.out;
+        if out.heads.is_empty() && out.spent.is_empty() && out.aborted.is_empty() {
             return;
         }
         let next = self.spare.pop().unwrap_or_default();

@@ -119,7 +119,7 @@ impl LaneCell {
         let sessions = self.sessions.borrow();
         let open = sessions
             .iter()
-            .map(|(_, own)| own.state.borrow().transactions.len());
+            .map(|(_, own)| own.state.borrow().transactions.live());
         open.sum()
     }
 
