@@ -180,6 +180,7 @@ impl<E: Engine> TxCore<E> {
     }
 
     fn refuse_late(&mut self, lane: usize, head: &ReplyHead, error: &Error) {
+        self.give_up_lock(None, (lane, head.id));
         self.ports[lane].push_error(head, self.schema_version, error);
     }
 

@@ -9,7 +9,7 @@ use actix::Recipient;
 use vestibule_wire::Error;
 use vestibule_wire::reply::{self, ReplyHeader};
 
-use super::claim::Claims;
+use super::claim::{Claims, RequestId};
 use super::messages::{Entry, Replies, ReplyHead};
 use crate::engine::Caller;
 
@@ -72,6 +72,11 @@ impl Port {
             reply::patch_schema_version(&mut self.out.bytes[start..head.end], schema_version);
             start = head.end;
         }
+    }
+
+    /// The requests whose replies depend on the commit to come.
+    pub(super) fn uncommitted(&self) -> impl Iterator<Item = RequestId> {
+        self.out.heads[self.committed..].iter().map(|head| head.id)
     }
 
     /// After a commit that failed: every reply of the turn becomes the error.
