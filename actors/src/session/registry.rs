@@ -157,15 +157,11 @@ impl Registry {
     }
 
     /// Gives up on what Tx has begun, of the requests that are wanted: a late reply will find nothing.
-    pub(crate) fn abandon_started(&mut self, wanted: impl Fn(&Pending) -> bool) -> Vec<Pending> {
-        let claims = self.claims.clone();
-        self.take_where(|id, pending| {
-            let started = wanted(pending) && claims.is_started(id);
-            if started {
-                claims.free(id);
-            }
-            started
-        })
+    pub(crate) fn abandon_started(&mut self, wanted: impl Fn(&Pending) -> bool) -> Vec<GivenUp> {
+        let claims = &self.claims;
+        let is_meant = |(id, own): &(RequestId, &Pending)| wanted(own) && claims.is_started(*id);
+        let ids = self.iter().filter(is_meant).map(|(id, _)| id).collect();
+        self.give_up_all(ids)
     }
 
     /// Gives up on whatever is over its deadline.
@@ -430,7 +426,7 @@ mod tests {
                 }
                 Step::Lose => {
                     for own in registry.abandon_started(|_| true) {
-                        self.tell(own.sync, Told::Unknown);
+                        self.tell(own.pending.sync, Told::Unknown);
                     }
                 }
                 Step::GiveUp => {

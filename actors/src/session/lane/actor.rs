@@ -178,6 +178,7 @@ impl Handler<TxLost> for Lane {
         let mut state = self.cell.state.borrow_mut();
         let started = state.registry.abandon_started(|_| true);
         drop(state);
+        let started = started.into_iter().map(|own| own.pending).collect();
         let error = self.cell.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
         self.cell.give_up_all(started, &error);
         // Transactions died with the engine.
