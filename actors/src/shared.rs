@@ -46,8 +46,6 @@ pub(crate) struct Shared {
     pub(crate) mark: Mark,
     pub(crate) reservations: ReservationList,
     connections: AtomicU64,
-    /// Connections whose replies a stop threw away.
-    cut_off: AtomicUsize,
     /// Why the engine takes no changes, if it does not.
     fault: Mutex<Option<String>>,
     schema_version: AtomicU64,
@@ -103,7 +101,6 @@ impl Shared {
             mark: Mark::default(),
             reservations: ReservationList::default(),
             connections: AtomicU64::new(0),
-            cut_off: AtomicUsize::new(0),
             fault: Mutex::new(None),
             schema_version: AtomicU64::new(1),
             catalogue: Mutex::new(None),
@@ -157,14 +154,6 @@ impl Shared {
     pub(crate) fn publish_view(&self, view: Option<Arc<dyn ReadView>>) {
         *lock(&self.view) = view;
         self.views.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(crate) fn count_cut_off(&self, count: usize) {
-        self.cut_off.fetch_add(count, Ordering::Relaxed);
-    }
-
-    pub(crate) fn cut_off(&self) -> usize {
-        self.cut_off.load(Ordering::Relaxed)
     }
 
     /// Why the engine takes no changes, if it does not.

@@ -14,13 +14,17 @@ fn in_stream(request: RequestType, sync: u64) -> RequestBuilder {
     RequestBuilder::new(request, sync).stream(1)
 }
 
+/// BEGIN of a transaction that may be open for so long.
+fn begin_for(seconds: f64, sync: u64) -> RequestBuilder {
+    let mut value = vec![0xcb];
+    value.extend_from_slice(&seconds.to_be_bytes());
+    RequestBuilder::new(RequestType::Begin, sync).pair(keys::TIMEOUT, &value)
+}
+
 /// A connection whose transaction Tx has aborted while it was idle: it has asked for little time.
 fn timed_out(harness: &Harness) -> Peer {
     let mut peer = harness.connect();
-    let mut seconds = vec![0xcb];
-    seconds.extend_from_slice(&0.05f64.to_be_bytes());
-    let begin = in_stream(RequestType::Begin, 1).pair(keys::TIMEOUT, &seconds);
-    assert_eq!(peer.ask(&begin).code, 0);
+    assert_eq!(peer.ask(&begin_for(0.05, 1).stream(1)).code, 0);
     harness.script().wait_for_log("rollback 1");
     peer
 }
@@ -48,10 +52,7 @@ fn a_transaction_that_timed_out_holds_up_no_demotion() {
 fn a_transaction_that_times_out_lets_a_stop_go_on() {
     let mut harness = Harness::start();
     let mut peer = harness.connect();
-    let mut seconds = vec![0xcb];
-    seconds.extend_from_slice(&0.2f64.to_be_bytes());
-    let begin = in_stream(RequestType::Begin, 1).pair(keys::TIMEOUT, &seconds);
-    assert_eq!(peer.ask(&begin).code, 0);
+    assert_eq!(peer.ask(&begin_for(0.2, 1).stream(1)).code, 0);
     harness.handle().begin_drain(Some(LONG), "test");
     assert!(peer.receive_until_closed().is_empty());
     let report = harness.join();
@@ -79,14 +80,17 @@ fn the_end_of_a_transaction_that_timed_out_has_time_of_its_own() {
     let harness = Harness::start();
     let mut peer = timed_out(&harness);
     // Behind the notice: it came with or before the reply to this.
-    assert_eq!(peer.ask(&RequestBuilder::replace(2, 2)).code, 0);
+    let other = begin_for(0.1, 2).stream(2);
+    assert_eq!(peer.ask(&other).code, 0);
     harness.script().hold_tx();
     let mut runner = harness.connect();
     runner.send(&RequestBuilder::call(1, "block", &[0x90]));
     harness.script().wait_until_blocked();
     peer.send(&in_stream(RequestType::Rollback, 3));
-    // Longer than a look at deadlines takes, were there one.
-    std::thread::sleep(SHORT * 2);
+    peer.send(&RequestBuilder::replace(4, 4).stream(2));
+    // The time of this one is over, later than that of the other transaction.
+    let late = peer.receive();
+    assert_eq!((late.sync, late.error_code()), (4, Some(231)));
     harness.script().release();
     let rolled_back = peer.receive();
     assert_eq!((rolled_back.sync, rolled_back.code), (3, 0));

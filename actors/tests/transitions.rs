@@ -324,6 +324,7 @@ fn a_client_that_never_reads_holds_up_nothing() {
     harness.handle().begin_drain(Some(SHORT), "test");
     let report = harness.join();
     assert!(report.tx_stopped);
+    assert!(report.killed > 0, "its replies are lost");
     deaf.close();
     writer.join().expect("the writing thread does not panic");
 }

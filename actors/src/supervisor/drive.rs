@@ -178,13 +178,14 @@ impl Supervisor {
             counters.in_flight.load(Ordering::Relaxed)
         });
         let toll = &report.toll;
-        let cut_off = toll.revoked.total() + toll.killed.total() + left.sum::<usize>();
+        let cut_off =
+            toll.revoked.total() + toll.killed.total() + toll.unread + left.sum::<usize>();
         for lane in &self.lanes {
             lane.stop();
         }
         self.tx_arbiter.stop();
         let report = StopReport {
-            killed: cut_off + self.shared.cut_off(),
+            killed: cut_off,
             aborted_transactions: toll.transactions,
             tx_stopped: report.tx_stopped,
             took: report.took(),
@@ -240,9 +241,13 @@ fn log_end(record: &TransitionRecord) {
         true => String::new(),
         false => format!(", left behind: {}", record.left_behind.join(", ")),
     };
+    let unread = match record.unread_connections {
+        0 => String::new(),
+        unread => format!(", threw away the replies of {unread} connections that did not read"),
+    };
     log::info!(
         "{} to {} {} after {:.0} ms ({}{by}): waited for {} requests and {} transactions, revoked {}, \
-         cut off {} with the outcome unknown, aborted {} transactions{left}",
+         cut off {} with the outcome unknown, aborted {} transactions{unread}{left}",
         record.from,
         record.to,
         record.result,

@@ -62,6 +62,9 @@ pub struct TransitionRecord {
     pub killed: Counts,
     /// Transactions aborted at the deadline.
     pub aborted_transactions: usize,
+    /// Connections whose replies were thrown away at the deadline of a stop: their clients did not read
+    /// them.
+    pub unread_connections: usize,
     /// How many clients were told that the outcome of their request is unknown.
     pub outcome_unknown: usize,
     /// A write to the journal was under way at the deadline: it may be on the disk or not.
@@ -121,6 +124,7 @@ impl TransitionRecord {
             revoked: Counts::default(),
             killed: Counts::default(),
             aborted_transactions: 0,
+            unread_connections: 0,
             outcome_unknown: 0,
             write_under_way: false,
             left_behind: Vec::new(),
@@ -157,6 +161,7 @@ impl TransitionRecord {
         self.revoked = toll.revoked;
         self.killed = toll.killed;
         self.aborted_transactions = toll.transactions;
+        self.unread_connections = toll.unread;
         self.outcome_unknown = toll.killed.total();
         let lanes = report.lanes_left.iter();
         self.left_behind
@@ -199,5 +204,34 @@ impl TransitionLog {
 
     pub(crate) fn rows(&self) -> Vec<TransitionRecord> {
         self.with(|(_, rows)| rows.iter().cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::transition::Toll;
+    use super::*;
+
+    #[test]
+    fn a_record_tells_all_that_was_cut_off() {
+        let mut record = TransitionRecord::begin("assist", "stopped", "drain".to_owned(), "test");
+        let toll = Toll {
+            unread: 2,
+            transactions: 1,
+            ..Toll::default()
+        };
+        record.complete(&Report {
+            times: PhaseTimes::default(),
+            waiting: super::super::transition::Waiting::default(),
+            toll,
+            is_superseded: false,
+            lanes_left: vec![1],
+            tx_stopped: true,
+        });
+        assert_eq!(
+            (record.unread_connections, record.aborted_transactions),
+            (2, 1)
+        );
+        assert_eq!(record.left_behind, ["session thread 1"]);
     }
 }

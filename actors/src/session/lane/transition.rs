@@ -213,6 +213,7 @@ impl LaneCell {
             revoked,
             killed,
             transactions: aborted.sum(),
+            unread: 0,
         }
     }
 
@@ -222,12 +223,11 @@ impl LaneCell {
         let revoked = self.revoke_queued(ErrorCode::SHUTDOWN);
         let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
         let killed = self.give_up_where(&error, |_| true);
+        let mut unread = 0;
         for session in self.all_sessions() {
             // What the kernel does not take now is lost: the deadline is here.
             let mut own = session.state.borrow_mut();
-            if !own.output.is_empty() {
-                self.shared.count_cut_off(1);
-            }
+            unread += usize::from(!own.output.is_empty());
             own.close(Closing::Now);
             session.wake();
         }
@@ -235,6 +235,7 @@ impl LaneCell {
             revoked,
             killed,
             transactions,
+            unread,
         }
     }
 

@@ -152,6 +152,8 @@ pub(crate) struct Toll {
     pub(crate) killed: Counts,
     /// Transactions that were open.
     pub(crate) transactions: usize,
+    /// Connections whose replies were thrown away, because their clients did not read them.
+    pub(crate) unread: usize,
 }
 
 impl Toll {
@@ -159,6 +161,7 @@ impl Toll {
         self.revoked.merge(&other.revoked);
         self.killed.merge(&other.killed);
         self.transactions += other.transactions;
+        self.unread += other.unread;
     }
 }
 
