@@ -271,7 +271,8 @@ fn open_transactions_are_aborted_at_the_deadline_and_told_why() {
             demoted.waited_for_transactions,
             demoted.aborted_transactions
         ),
-        (1, 1)
+        (1, 1),
+        "{demoted:?}"
     );
     assert_eq!(demoted.killed.total(), 0, "nothing of it was running");
     harness.script().wait_for_log("rollback 1");

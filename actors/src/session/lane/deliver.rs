@@ -105,6 +105,8 @@ impl LaneCell {
             }
             self.mark_dirty(&session);
         }
+        // Before the clients hear of it: they may look.
+        self.publish_counts(&self.state.borrow());
         self.flush_dirty();
         self.resume_stalled();
         self.tell_if_quiet();
