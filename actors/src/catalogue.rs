@@ -7,6 +7,8 @@
 //!
 //! An immutable snapshot: a connector can fetch its schema and log in while Tx is busy.
 
+mod paging;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -155,7 +157,8 @@ impl Catalogue {
     ///
     /// 148 for an index that is not there by name, 1 for an iterator that does not exist, 35 for an
     /// index that is not there by number, 31 or 18 for a key that does not fit, 112 for an iterator
-    /// of other kinds of indexes, in this order.
+    /// of other kinds of indexes, 247 for a position that is not inside what is walked over, in this
+    /// order.
     pub fn select(&self, select: &Select<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
             Target::Id(id) => Error::no_such_space(id),
@@ -176,16 +179,24 @@ impl Catalogue {
         if by_name {
             found.sort_by(|left, right| left.by_name.cmp(&right.by_name));
         }
-        if matches!(walk, Walk::Req | Walk::Lt | Walk::Le) {
+        let is_reverse = matches!(walk, Walk::Req | Walk::Lt | Walk::Le | Walk::PreviousPrefix);
+        if is_reverse {
             found.reverse();
         }
-        let mut rows = Rows::begin(out);
+        let passed = match paging::after(space.layout, by_name, select)? {
+            None => 0,
+            Some(row) if !row.matches(by_name, walk, &key) => return Err(paging::invalid()),
+            Some(row) => paging::passed(&found, &row, by_name, is_reverse),
+        };
         let limit = usize::try_from(select.limit).unwrap_or(usize::MAX);
         let offset = usize::try_from(select.offset).unwrap_or(usize::MAX);
-        for row in found.into_iter().skip(offset).take(limit) {
+        let (mut rows, mut last) = (Rows::begin(out), None);
+        for row in found.into_iter().skip(passed).skip(offset).take(limit) {
             rows.push(&row.tuple);
+            last = Some(row);
         }
-        rows.finish(None);
+        let last = last.filter(|_| select.fetch_position);
+        rows.finish(last.map(|row| paging::position(row, by_name)).as_deref());
         Ok(())
     }
 }
@@ -230,13 +241,17 @@ impl SystemSpace {
 }
 
 impl SystemRow {
-    fn matches(&self, by_name: bool, walk: Walk, key: &[Part]) -> bool {
-        use std::cmp::Ordering::{Equal, Greater, Less};
-        let own = if by_name {
+    fn key(&self, by_name: bool) -> &[Part] {
+        if by_name {
             &self.by_name
         } else {
             &self.primary
-        };
+        }
+    }
+
+    fn matches(&self, by_name: bool, walk: Walk, key: &[Part]) -> bool {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        let own = self.key(by_name);
         let shared = &own[..own.len().min(key.len())];
         let order = shared.cmp(key);
         match walk {
@@ -245,9 +260,20 @@ impl SystemRow {
             Walk::Ge | Walk::All => order != Less,
             Walk::Gt => order == Greater,
             Walk::Le => order != Greater,
-            Walk::Lt => order == Less,
+            Walk::Lt | Walk::PreviousPrefix => order == Less,
+            Walk::NextPrefix => order == Greater && !begins_with(shared, key),
             _ => false,
         }
+    }
+}
+
+/// Whether a key continues the text that another one ends with.
+fn begins_with(own: &[Part], key: &[Part]) -> bool {
+    match (own.split_last(), key.split_last()) {
+        (Some((Part::Str(own), rest)), Some((Part::Str(text), same))) => {
+            rest == same && own.starts_with(text)
+        }
+        _ => false,
     }
 }
 
@@ -444,6 +470,100 @@ mod tests {
         match catalogue.select(&select, &mut Vec::new()) {
             Ok(()) => "ok".to_owned(),
             Err(error) => format!("{}: {}", error.code().0, error.message()),
+        }
+    }
+
+    /// Pages of two rows, by position or by the last tuple, until there is no more.
+    fn pages(by_position: bool, iterator: Walk, index: u32, key: &[u8]) -> Vec<u8> {
+        let names = ["a", "ab", "abc", "b", "c"];
+        let spaces = names.into_iter().zip(1..);
+        let catalogue = spaces.fold(CatalogueBuilder::new(), |builder, (name, id)| {
+            builder.space(id, name)
+        });
+        let catalogue = catalogue.build();
+        let (mut found, mut after) = (Vec::new(), Vec::new());
+        loop {
+            let mut body = Vec::new();
+            let select = Select {
+                space: Target::Id(281),
+                index: Target::Id(index),
+                limit: 2,
+                offset: 0,
+                iterator: iterator as u64,
+                key,
+                fetch_position: by_position,
+                after: match by_position {
+                    _ if after.is_empty() => After::Start,
+                    true => After::Position(&after),
+                    false => After::Tuple(&after),
+                },
+            };
+            catalogue.select(&select, &mut body).unwrap();
+            let mut reader = Reader::new(&body);
+            let keys = reader.read_map_len().unwrap();
+            reader.read_uint().unwrap();
+            let count = reader.read_array_len().unwrap();
+            for _ in 0..count {
+                after = reader.skip().unwrap().to_vec();
+                found.push(after[1]);
+            }
+            assert_eq!(keys, if by_position && count > 0 { 2 } else { 1 });
+            assert!(found.len() <= names.len(), "a page came twice");
+            if count < 2 {
+                return found;
+            }
+            if by_position {
+                reader.read_uint().unwrap();
+                after = reader.read_str_bytes().unwrap().to_vec();
+            }
+        }
+    }
+
+    #[test]
+    fn system_spaces_are_read_page_by_page() {
+        for by_position in [true, false] {
+            for index in [0, 2] {
+                assert_eq!(
+                    pages(by_position, Walk::All, index, &[0x90]),
+                    [1, 2, 3, 4, 5]
+                );
+                assert_eq!(
+                    pages(by_position, Walk::Le, index, &[0x90]),
+                    [5, 4, 3, 2, 1]
+                );
+            }
+            assert_eq!(pages(by_position, Walk::Ge, 0, &[0x91, 2]), [2, 3, 4, 5]);
+            let a = &[0x91, 0xa1, b'a'];
+            assert_eq!(pages(by_position, Walk::NextPrefix, 2, a), [4, 5]);
+            let b = &[0x91, 0xa1, b'b'];
+            assert_eq!(pages(by_position, Walk::PreviousPrefix, 2, b), [3, 2, 1]);
+        }
+    }
+
+    #[test]
+    fn a_position_outside_of_what_is_walked_over_is_refused() {
+        let catalogue = CatalogueBuilder::new().space(512, "s").build();
+        let told = |key: &[u8], after| {
+            let select = Select {
+                space: Target::Id(281),
+                index: Target::Id(0),
+                limit: 1,
+                offset: 0,
+                iterator: Walk::Ge as u64,
+                key,
+                fetch_position: false,
+                after,
+            };
+            let told = catalogue.select(&select, &mut Vec::new());
+            told.map_err(|error| error.code().0)
+        };
+        let row = [0x93, 2, 1, 0xa1, b's'];
+        assert_eq!(told(&[0x90], After::Tuple(&row)), Ok(()));
+        assert_eq!(told(&[0x91, 3], After::Tuple(&row)), Err(247));
+        assert_eq!(told(&[0x90], After::Tuple(&[0x91, 2])), Err(247));
+        assert_eq!(told(&[0x90], After::Tuple(&[2])), Err(247));
+        for position in [&b"?"[..], b"AAAA", b"kgEB"] {
+            assert_eq!(told(&[0x90], After::Position(position)), Err(247));
         }
     }
 
