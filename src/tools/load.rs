@@ -194,7 +194,8 @@ impl<I: BufRead> Lines<I> {
             self.line += 1;
             self.done += read as u64;
             if bytes.len() > self.size_max {
-                let reason = format!("longer than {} bytes", self.size_max);
+                let bound = self.size_max;
+                let reason = format!("longer than {bound} bytes: see --tuple-size-max");
                 return Err(self.refused(reason));
             }
             if !bytes.trim_ascii().is_empty() {
@@ -205,7 +206,12 @@ impl<I: BufRead> Lines<I> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Line<'_>, String> {
-    serde_json::from_slice(bytes.trim_ascii_end()).map_err(|error| {
+    let bytes = bytes.trim_ascii();
+    // An array would pass for the fields of a line in their order.
+    if bytes.starts_with(b"[") {
+        return Err("an array, where an object should be".to_owned());
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
         // Its own line number is always 1.
         let text = error.to_string();
         text.replace(" at line 1 column ", " at column ")

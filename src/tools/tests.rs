@@ -160,6 +160,21 @@ fn a_dump_of_a_space_has_its_definition_and_nothing_else() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_read_is_not_called_empty() {
+    let scratch = Scratch::new();
+    assert!(matches!(
+        super::require_data(&scratch.0),
+        Err(ToolError::NoData { .. })
+    ));
+    // A link to itself is refused to everybody; a directory's permissions are not to root.
+    std::os::unix::fs::symlink(&scratch.0, &scratch.0).unwrap();
+    let told = super::require_data(&scratch.0).unwrap_err();
+    fs::remove_file(&scratch.0).unwrap();
+    let expected = format!("cannot read {}: ", scratch.0.display());
+    assert!(told.to_string().starts_with(&expected), "{told}");
+}
+
+#[test]
 fn a_bad_line_is_named_and_nothing_is_loaded() {
     let scratch = Scratch::new();
     scratch.loaded(DEFINITIONS);
@@ -169,6 +184,7 @@ fn a_bad_line_is_named_and_nothing_is_loaded() {
     for (bad, reason) in [
         ("{", "dump:3: EOF while parsing an object at column 1"),
         (r#"{"space":"things"}"#, "neither a row"),
+        (r#"[null,"things",[3,3],null]"#, "an array, where an object"),
         (r#"{"space":"things","tuple":[3,3],"x":1}"#, "unknown field"),
         (r#"{"space":"things","tuple":{"a":1}}"#, "not an array"),
         (
@@ -201,7 +217,10 @@ fn a_bad_line_is_named_and_nothing_is_loaded() {
         ),
         (r#"{"vestibule_dump":1}"#, "not the first"),
         (r#"{"rows":3}"#, "3 rows should be above, not 2"),
-        (&"x".repeat(10_001), "longer than 10000 bytes"),
+        (
+            &"x".repeat(10_001),
+            "longer than 10000 bytes: see --tuple-size-max",
+        ),
     ] {
         let told = scratch.refusal(&format!("{good}{bad}\n"));
         assert!(
