@@ -193,14 +193,22 @@ fn instance_uuid(data: &Path) -> io::Result<String> {
             let uuid = random_uuid()?;
             // Whole or not at all, whenever the power goes.
             let new = data.join("instance-uuid.new");
-            let mut file = fs::File::create(&new)?;
-            file.write_all(format!("{uuid}\n").as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
+            let write = || {
+                let mut file = fs::File::create(&new)?;
+                file.write_all(format!("{uuid}\n").as_bytes())?;
+                file.sync_all()?;
+                fs::rename(&new, &path)
+            };
+            write().map_err(|fault| on_file("write", &new, &fault))?;
             Ok(uuid)
         }
-        Err(fault) => Err(fault),
+        Err(fault) => Err(on_file("read", &path, &fault)),
     }
+}
+
+fn on_file(action: &str, path: &Path, fault: &io::Error) -> io::Error {
+    let text = format!("cannot {action} {}: {fault}", path.display());
+    io::Error::new(fault.kind(), text)
 }
 
 /// Whether a text is a UUID as it is usually written.
@@ -311,6 +319,12 @@ mod tests {
         assert_eq!(instance_uuid(&data).unwrap(), first);
         fs::write(data.join("instance-uuid"), "nonsense").unwrap();
         assert!(instance_uuid(&data).is_err());
+        // A directory is in the way.
+        fs::remove_file(data.join("instance-uuid")).unwrap();
+        fs::create_dir(data.join("instance-uuid.new")).unwrap();
+        let told = instance_uuid(&data).unwrap_err().to_string();
+        let expected = format!("cannot write {}", data.join("instance-uuid.new").display());
+        assert!(told.starts_with(&expected), "{told}");
         fs::remove_dir_all(&data).unwrap();
     }
 }
