@@ -375,6 +375,22 @@ fn data_calls_return_what_lua_would() {
 }
 
 #[test]
+fn names_are_printable() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    for name in ["имя", "日本 語", "a.b:c", "\u{200b}"] {
+        assert_eq!(rig.call("box.space.s:rename", &(name,)), "[]");
+        assert_eq!(rig.call(&format!("box.space.{name}:rename"), &("s",)), "[]");
+    }
+    for name in ["", "a\nb", "a\u{7f}", "a\u{2028}b", "a\u{2029}"] {
+        let told = rig.call("box.space.s:rename", &(name,));
+        assert!(
+            told.starts_with("70: ") || name.is_empty(),
+            "{name:?}: {told}"
+        );
+    }
+}
+
+#[test]
 fn spaces_are_renamed_and_dropped() {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
     rig.call("box.schema.space.create", &("other",));
