@@ -135,10 +135,10 @@ pub struct ServeArgs {
     pub checkpoint_count: u16,
     /// Start although files are damaged, leaving out what cannot be read, and make a checkpoint then. A
     /// damaged checkpoint is set aside, and the one before it taken.
-    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY")]
+    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = clap::builder::BoolishValueParser::new())]
     pub force_recovery: bool,
     /// Start as a replica: reads only.
-    #[arg(long, env = "VESTIBULE_READ_ONLY")]
+    #[arg(long, env = "VESTIBULE_READ_ONLY", value_parser = clap::builder::BoolishValueParser::new())]
     pub read_only: bool,
     /// Threads that own sockets; 0 takes one less than there are cores.
     #[arg(
@@ -318,7 +318,7 @@ pub struct ServeArgs {
     )]
     pub lameduck: Duration,
     /// Add `vestibule.debug.block`, `.sleep` and `.panic`. Never in production.
-    #[arg(long, env = "VESTIBULE_DEBUG_PROCEDURES")]
+    #[arg(long, env = "VESTIBULE_DEBUG_PROCEDURES", value_parser = clap::builder::BoolishValueParser::new())]
     pub debug_procedures: bool,
     /// What is logged to stderr: a level, or `target=level` pairs.
     #[arg(
