@@ -39,11 +39,12 @@ pub(super) fn create_space(call: &mut EngineCall<'_>) -> Result<Outcome, Error> 
     let args = Args::read(call.args)?;
     let name = args.name(0, "name")?;
     let options = args.options(1, &OPTIONS)?;
+    let is_lenient = options.flag("if_not_exists")?;
     let existing = call
         .engine
         .look(|sight| ddl::space_with_name(sight, name))?;
     if let Some(existing) = existing {
-        if options.flag("if_not_exists")? {
+        if is_lenient {
             return call.reply.value(&CreatedSpace {
                 id: existing.id,
                 name,

@@ -57,8 +57,9 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let name = args.name(0, "name")?;
     let options = args.options(1, &[&OPTIONS[..], &["if_not_exists"]].concat())?;
+    let is_lenient = options.flag("if_not_exists")?;
     if let Some(found) = find(call.engine, &Value::Str(name))? {
-        if options.flag("if_not_exists")? {
+        if is_lenient {
             let same = SequenceRow::decode(&found)?;
             return call
                 .reply
