@@ -5,9 +5,11 @@
 //!                                        └ SELECT on _vspace, _vindex, …, AUTH: answered without Tx
 //! ```
 //!
-//! An immutable snapshot: a connector can fetch its schema and log in while Tx is busy.
+//! An immutable snapshot: a connector can fetch its schema and log in while Tx is busy. Who may see
+//! what of it is the engine's to say, by a [`Visibility`].
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use vestibule_wire::Error;
@@ -29,7 +31,65 @@ pub const GUEST: &str = "guest";
 pub struct Catalogue {
     spaces: BTreeMap<u32, SystemSpace>,
     users: HashMap<Arc<str>, Option<PasswordHash>>,
+    visibility: Arc<dyn Visibility>,
 }
+
+/// Who may see what of a catalogue, and who may log in. Asked by sessions, on their own threads, of the
+/// catalogue that is the newest at the time. By default everybody may, and sees everything.
+pub trait Visibility: fmt::Debug + Send + Sync + 'static {
+    /// How a user sees a system space or view, given by its number and its name.
+    ///
+    /// # Errors
+    ///
+    /// The reply to whoever may not read it: 42, or 45 for a user that is gone.
+    fn lens(&self, user: &str, space: u32, name: &str) -> Result<Lens<'_>, Error> {
+        let _ = (user, space, name);
+        Ok(Lens::Everything)
+    }
+
+    /// Whether a user may log in. Asked after the password was found right, so the answer may tell
+    /// that there is such a user.
+    ///
+    /// # Errors
+    ///
+    /// The reply to AUTH.
+    fn may_log_in(&self, user: &str) -> Result<(), Error> {
+        let _ = user;
+        Ok(())
+    }
+}
+
+/// What somebody sees of a system space.
+pub enum Lens<'a> {
+    /// Every row.
+    Everything,
+    /// The rows for which this is true. A row is a tuple as raw MessagePack.
+    Rows(Box<dyn Fn(&[u8]) -> bool + 'a>),
+}
+
+impl Lens<'_> {
+    fn shows(&self, row: &[u8]) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Rows(shows) => shows(row),
+        }
+    }
+}
+
+impl fmt::Debug for Lens<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Everything => "Everything",
+            Self::Rows(_) => "Rows",
+        })
+    }
+}
+
+/// Everybody may log in and see everything.
+#[derive(Debug, Clone, Copy, Default)]
+struct Open;
+
+impl Visibility for Open {}
 
 impl Default for Catalogue {
     fn default() -> Self {
@@ -38,74 +98,102 @@ impl Default for Catalogue {
 }
 
 /// The layout of one system space that sessions answer for.
+#[derive(Debug)]
 struct Layout {
     /// The space, and the view that shows the same rows.
     ids: [u32; 2],
     names: [&'static str; 2],
-    /// Fields of the primary key.
-    primary: &'static [usize],
-    /// Number of the index by name, and its fields.
-    by_name: (u32, &'static [usize]),
+    /// Number and name of each index, with the fields of its key. The first is the primary one.
+    indexes: &'static [(u32, &'static str, &'static [usize])],
 }
 
 /// Spaces with rows come first; the rest are there because clients ask for them.
-const LAYOUTS: [Layout; 7] = [
+#[rustfmt::skip]
+static LAYOUTS: [Layout; 8] = [
     Layout {
         ids: [280, 281],
         names: ["_space", "_vspace"],
-        primary: &[0],
-        by_name: (2, &[2]),
+        indexes: &[
+            (0, "primary", &[0]),
+            (1, "owner", &[1]),
+            (2, "name", &[2]),
+        ],
     },
     Layout {
         ids: [288, 289],
         names: ["_index", "_vindex"],
-        primary: &[0, 1],
-        by_name: (2, &[0, 2]),
+        indexes: &[
+            (0, "primary", &[0, 1]),
+            (2, "name", &[0, 2]),
+        ],
     },
     Layout {
         ids: [276, 277],
         names: ["_collation", "_vcollation"],
-        primary: &[0],
-        by_name: (1, &[1]),
+        indexes: &[
+            (0, "primary", &[0]),
+            (1, "name", &[1]),
+        ],
     },
     Layout {
         ids: [304, 305],
         names: ["_user", "_vuser"],
-        primary: &[0],
-        by_name: (2, &[2]),
+        indexes: &[
+            (0, "primary", &[0]),
+            (1, "owner", &[1]),
+            (2, "name", &[2]),
+        ],
+    },
+    Layout {
+        ids: [312, 313],
+        names: ["_priv", "_vpriv"],
+        indexes: &[
+            (0, "primary", &[1, 2, 3]),
+            (1, "owner", &[0]),
+            (2, "object", &[2, 3]),
+        ],
     },
     Layout {
         ids: [296, 297],
         names: ["_func", "_vfunc"],
-        primary: &[0],
-        by_name: (2, &[2]),
+        indexes: &[
+            (0, "primary", &[0]),
+            (1, "owner", &[1]),
+            (2, "name", &[2]),
+        ],
     },
     Layout {
         ids: [284, 286],
         names: ["_sequence", "_vsequence"],
-        primary: &[0],
-        by_name: (2, &[2]),
+        indexes: &[
+            (0, "primary", &[0]),
+            (1, "owner", &[1]),
+            (2, "name", &[2]),
+        ],
     },
     Layout {
         ids: [340, 341],
         names: ["_space_sequence", "_vspace_sequence"],
-        primary: &[0],
-        by_name: (1, &[1]),
+        indexes: &[
+            (0, "primary", &[0]),
+            (1, "sequence", &[1]),
+        ],
     },
 ];
 
 #[derive(Debug, Clone)]
 struct SystemSpace {
+    id: u32,
     name: &'static str,
     rows: Arc<Vec<SystemRow>>,
-    by_name: u32,
+    layout: &'static Layout,
 }
 
 /// A tuple with the keys it is found by, decoded once.
 #[derive(Debug, Clone)]
 struct SystemRow {
-    primary: Vec<Part>,
-    by_name: Vec<Part>,
+    /// As the layout lists the indexes.
+    keys: Box<[Vec<Part>]>,
     tuple: Vec<u8>,
 }
 
@@ -139,27 +227,37 @@ impl Catalogue {
             .map(|(name, hash)| (name.clone(), *hash))
     }
 
-    /// Answers a SELECT on a system space.
+    /// Whether a user may log in.
     ///
     /// # Errors
     ///
-    /// 35 or 148 for an index that is not there, 1 for an iterator that does not exist, 18 or 31 for a
-    /// key that does not fit.
-    pub fn select(&self, select: &Select<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Why not, as the engine puts it.
+    pub fn may_log_in(&self, user: &str) -> Result<(), Error> {
+        self.visibility.may_log_in(user)
+    }
+
+    /// Answers a SELECT on a system space, with what this user may see.
+    ///
+    /// # Errors
+    ///
+    /// 42 for a user who may not read it, 35 or 148 for an index that is not there, 1 for an iterator
+    /// that does not exist, 18 or 31 for a key that does not fit.
+    pub fn select(&self, select: &Select<'_>, user: &str, out: &mut Vec<u8>) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
             Target::Id(id) => Error::no_such_space(id),
             Target::Name(name) => Error::no_such_space(name),
         })?;
-        let by_name = space.resolve_index(select.index)?;
+        let lens = self.visibility.lens(user, space.id, space.name)?;
+        let at = space.resolve_index(select.index)?;
         let walk = Walk::from_code(select.iterator)?;
-        let key = read_key(select.key)?;
+        let key = read_key(select.key, space.layout.indexes[at].2.len())?;
         let mut found: Vec<&SystemRow> = space
             .rows
             .iter()
-            .filter(|row| row.matches(by_name, walk, &key))
+            .filter(|row| row.matches(at, walk, &key) && lens.shows(&row.tuple))
             .collect();
-        if by_name {
-            found.sort_by(|left, right| left.by_name.cmp(&right.by_name));
+        if at > 0 {
+            found.sort_by(|left, right| left.keys[at].cmp(&right.keys[at]));
         }
         if matches!(walk, Walk::Req | Walk::Lt | Walk::Le) {
             found.reverse();
@@ -176,29 +274,27 @@ impl Catalogue {
 }
 
 impl SystemSpace {
-    /// Whether the index is the one by name (else it is the primary one).
-    fn resolve_index(&self, index: Target<'_>) -> Result<bool, Error> {
-        match index {
-            Target::Id(0) | Target::Name("primary") => Ok(false),
-            Target::Id(id) if id == self.by_name => Ok(true),
-            Target::Name("name") => Ok(true),
-            Target::Id(id) => Err(Error::no_such_index_id(u64::from(id), self.name)),
-            Target::Name(name) => Err(Error::new(
+    /// The index's place in the layout.
+    fn resolve_index(&self, index: Target<'_>) -> Result<usize, Error> {
+        let mut indexes = self.layout.indexes.iter();
+        let found = match index {
+            Target::Id(id) => indexes.position(|(own, ..)| *own == id),
+            Target::Name(name) => indexes.position(|(_, own, _)| *own == name),
+        };
+        found.ok_or_else(|| match index {
+            Target::Id(id) => Error::no_such_index_id(u64::from(id), self.name),
+            Target::Name(name) => Error::new(
                 vestibule_wire::ErrorCode::NO_SUCH_INDEX_NAME,
                 format!("No index '{name}' is defined in space '{}'", self.name),
-            )),
-        }
+            ),
+        })
     }
 }
 
 impl SystemRow {
-    fn matches(&self, by_name: bool, walk: Walk, key: &[Part]) -> bool {
+    fn matches(&self, index: usize, walk: Walk, key: &[Part]) -> bool {
         use std::cmp::Ordering::{Equal, Greater, Less};
-        let own = if by_name {
-            &self.by_name
-        } else {
-            &self.primary
-        };
+        let own = &self.keys[index];
         let shared = &own[..own.len().min(key.len())];
         let order = shared.cmp(key);
         match walk {
@@ -213,15 +309,15 @@ impl SystemRow {
     }
 }
 
-fn read_key(key: &[u8]) -> Result<Vec<Part>, Error> {
+fn read_key(key: &[u8], most: usize) -> Result<Vec<Part>, Error> {
     let mut reader = Reader::new(key);
     let parts = reader
         .read_array_len()
         .map_err(|_| Error::invalid_msgpack("packet body"))?;
-    if parts > 2 {
+    if parts as usize > most {
         return Err(Error::new(
             vestibule_wire::ErrorCode::KEY_PART_COUNT,
-            format!("Invalid key part count (expected [0..2], got {parts})"),
+            format!("Invalid key part count (expected [0..{most}], got {parts})"),
         ));
     }
     (0..parts)
@@ -250,10 +346,17 @@ fn read_part(reader: &mut Reader<'_>) -> Option<Part> {
 }
 
 /// Collects what a catalogue holds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct CatalogueBuilder {
     rows: BTreeMap<u32, Vec<Vec<u8>>>,
     users: HashMap<Arc<str>, Option<PasswordHash>>,
+    visibility: Arc<dyn Visibility>,
+}
+
+impl Default for CatalogueBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl CatalogueBuilder {
@@ -264,7 +367,15 @@ impl CatalogueBuilder {
         Self {
             rows: BTreeMap::new(),
             users: HashMap::from([(GUEST.into(), Some(guest))]),
+            visibility: Arc::new(Open),
         }
+    }
+
+    /// Says who may see what, and who may log in.
+    #[must_use]
+    pub fn visibility(mut self, visibility: Arc<dyn Visibility>) -> Self {
+        self.visibility = visibility;
+        self
     }
 
     /// Adds a tuple of a system space (`_space` 280, `_index` 288, `_collation` 276, `_user` 304, …),
@@ -328,16 +439,17 @@ impl CatalogueBuilder {
                 .into_iter()
                 .filter_map(|tuple| layout.row(tuple))
                 .collect();
-            rows.sort_by(|left, right| left.primary.cmp(&right.primary));
+            rows.sort_by(|left, right| left.keys[0].cmp(&right.keys[0]));
             let rows = Arc::new(rows);
             for (id, name) in layout.ids.into_iter().zip(layout.names) {
-                let by_name = layout.by_name.0;
+                let rows = rows.clone();
                 spaces.insert(
                     id,
                     SystemSpace {
+                        id,
                         name,
-                        rows: rows.clone(),
-                        by_name,
+                        rows,
+                        layout,
                     },
                 );
             }
@@ -345,6 +457,7 @@ impl CatalogueBuilder {
         Catalogue {
             spaces,
             users: self.users,
+            visibility: self.visibility,
         }
     }
 }
@@ -365,9 +478,9 @@ impl Layout {
                 .map(|field| fields.get(*field).cloned().flatten())
                 .collect()
         };
+        let keys = self.indexes.iter().map(|(_, _, fields)| pick(fields));
         Some(SystemRow {
-            primary: pick(self.primary)?,
-            by_name: pick(self.by_name.1)?,
+            keys: keys.collect::<Option<_>>()?,
             tuple,
         })
     }

@@ -11,17 +11,19 @@ use super::layer::Sight;
 use super::system;
 
 /// Rows of these spaces are what clients look up.
-const SHOWN: [u32; 4] = [
+const SHOWN: [u32; 6] = [
     system::SPACE,
     system::INDEX,
     system::COLLATION,
+    system::FUNC,
     system::USER,
+    system::PRIV,
 ];
 
 /// A snapshot of the image's system spaces.
 pub(crate) fn build(image: &Image) -> Catalogue {
     let sight = Sight { layers: &[], image };
-    let mut builder = CatalogueBuilder::new();
+    let mut builder = CatalogueBuilder::new().visibility(image.access.clone());
     for space in SHOWN {
         for (_, tuple) in sight.range(space, PRIMARY, (Unbounded, Unbounded), false) {
             builder = builder.row(space, tuple.to_vec());

@@ -11,13 +11,16 @@
 use vestibule_actors::engine::Reply;
 use vestibule_actors::serving::SoloGuard;
 use vestibule_wire::Error;
+use vestibule_wire::auth::PasswordHash;
 
+use super::access::gate;
+use super::access::privileges::ObjectKind;
 use super::build::{self, Built};
 use super::define::{define, system_key};
 use super::errors;
 use super::index::{IndexDef, IndexKind, PRIMARY};
 use super::layer::Sight;
-use super::limits::{INDEX_ID_MAX, QUIET_CHECKS_MAX};
+use super::limits::{INDEX_ID_MAX, QUIET_CHECKS_MAX, USERS_MAX};
 use super::space::SpaceDef;
 use super::system::rows::{IndexRow, SpaceRow, UserRow, check_name};
 use super::system::{self, USER_ID_MIN};
@@ -68,6 +71,8 @@ pub(crate) fn check(
         (system::INDEX, Some(old), None) => delete_index(sight, old),
         (system::USER, old, Some(new)) => put_user(sight, old, new),
         (system::USER, Some(old), None) => delete_user(sight, old),
+        (system::PRIV, _, new) => gate::check_priv(sight, new),
+        (system::FUNC, old, new) => gate::check_func(sight, old, new),
         (system::TRUNCATE, _, Some(new)) => put_truncate(sight, space, new),
         // The row goes with its space; without it, nothing changes.
         (system::TRUNCATE, Some(_), None) => Ok(()),
@@ -159,6 +164,9 @@ fn delete_space(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
             &row.name,
             "the space has indexes",
         ));
+    }
+    if gate::has_grants(sight, ObjectKind::Space, u64::from(row.id))? {
+        return Err(errors::cannot_drop_space(&row.name, "the space has grants"));
     }
     Ok(())
 }
@@ -297,9 +305,19 @@ fn put_user(sight: Sight<'_>, old: Option<&[u8]>, new: &[u8]) -> Result<(), Erro
             row.kind
         )));
     }
+    let users = users(sight)?;
     let is_taken = |other: &UserRow| other.name == row.name && other.id != row.id;
-    if users(sight)?.iter().any(is_taken) {
+    if users.iter().any(is_taken) {
         return Err(errors::user_exists(&row.name));
+    }
+    if *row.kind == *"role" && row.password.is_some() {
+        return Err(errors::role_with_password(&row.name));
+    }
+    if row.id == system::GUEST && row.password != Some(PasswordHash::of("")) {
+        return Err(errors::guest_password());
+    }
+    if old.is_none() && users.len() >= USERS_MAX {
+        return Err(errors::too_many_users());
     }
     let Some(old) = old.map(UserRow::decode).transpose()? else {
         return Ok(());
@@ -318,7 +336,7 @@ fn delete_user(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
             "the user or the role is a system",
         ));
     }
-    if spaces(sight)?.iter().any(|space| space.owner == row.id) {
+    if gate::is_in_use(sight, row.id)? {
         return Err(errors::cannot_drop_user(&row.name, "the user has objects"));
     }
     Ok(())
@@ -359,7 +377,8 @@ pub(crate) fn users(sight: Sight<'_>) -> Result<Vec<UserRow>, Error> {
     rows(sight, system::USER).map(UserRow::decode).collect()
 }
 
-fn rows<'a>(sight: Sight<'a>, space: u32) -> impl Iterator<Item = &'a [u8]> {
+/// The rows of a system space, by its primary key.
+pub(crate) fn rows<'a>(sight: Sight<'a>, space: u32) -> impl Iterator<Item = &'a [u8]> {
     use std::ops::Bound::Unbounded;
     sight
         .range(space, PRIMARY, (Unbounded, Unbounded), false)

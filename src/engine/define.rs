@@ -196,13 +196,14 @@ pub(crate) fn system_key(parts: &[u32]) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::access::GuestRights;
     use crate::engine::field::FieldType;
     use crate::engine::image::Replayed;
 
     /// A damaged journal may have lost what made room for a tuple.
     #[test]
     fn a_duplicate_fails_recovery_unless_it_is_forced() {
-        let (mut image, id) = (Image::new(), 512);
+        let (mut image, id) = (Image::new(GuestRights::Super), 512);
         let space = SpaceRow {
             id,
             owner: system::ADMIN,

@@ -15,11 +15,12 @@ use std::sync::Arc;
 use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
+use super::access::{Access, GuestRights};
 use super::build::Built;
 use super::define::define;
 use super::index::PRIMARY;
 use super::key::Key;
-use super::layer::{Change, Changes, Layer};
+use super::layer::{Change, Changes, Layer, Sight};
 use super::space::SpaceDef;
 use super::system::{self, bootstrap};
 use super::tree::Tree;
@@ -104,6 +105,9 @@ pub(crate) struct Image {
     pub(crate) schema_version: u64,
     pub(super) spaces: BySpace<Space>,
     pub(super) names: HashMap<Box<str>, u32>,
+    /// Who may do what, as the system spaces say.
+    pub(super) access: Arc<Access>,
+    guest: GuestRights,
 }
 
 /// What a turn asks for beside the change of its rows.
@@ -120,12 +124,14 @@ pub(crate) struct Debris(pub(crate) Vec<Tree>);
 
 impl Image {
     /// An image with the system spaces and their first rows.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(guest: GuestRights) -> Self {
         let mut image = Self {
             version: 1,
             schema_version: 1,
             spaces: BySpace::default(),
             names: HashMap::new(),
+            access: Arc::default(),
+            guest,
         };
         for (space, indexes) in bootstrap::spaces() {
             let def = define(&space, &indexes).expect("the system's own definitions are valid");
@@ -139,6 +145,23 @@ impl Image {
                 .expect("the system's own rows are valid");
         }
         image
+            .renew_rights()
+            .expect("the system's own rows are valid");
+        image
+    }
+
+    /// Computes who may do what, after a change of the rows that say it.
+    ///
+    /// # Errors
+    ///
+    /// 20 or 49 for a row that makes no sense.
+    pub(crate) fn renew_rights(&mut self) -> Result<(), Error> {
+        let sight = Sight {
+            layers: &[],
+            image: self,
+        };
+        self.access = Arc::new(Access::of(sight, self.guest)?);
+        Ok(())
     }
 
     /// A space by its number.
@@ -216,8 +239,13 @@ impl Image {
                 merge(space.and_then(|space| space.tree_mut(index)), changes);
             }
         }
-        self.finish(aftermath, built)
-            .expect("a definition was checked before it was journaled")
+        let is_schema_changed = aftermath.is_schema_changed;
+        let debris = self.finish(aftermath, built);
+        if is_schema_changed {
+            self.renew_rights()
+                .expect("a row was checked before it was journaled");
+        }
+        debris.expect("a definition was checked before it was journaled")
     }
 
     /// Applies one turn as it stands in the journal: tuples put, keys deleted.
@@ -292,7 +320,7 @@ impl Aftermath {
                 }
             }
             system::TRUNCATE if change.is_some() => self.truncated.push(about),
-            system::USER => self.is_schema_changed = true,
+            system::USER | system::PRIV | system::FUNC => self.is_schema_changed = true,
             _ => {}
         }
     }

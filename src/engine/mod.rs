@@ -20,6 +20,7 @@
 //! | `define`, `build` | spaces from their definitions, indexes from the tuples there are |
 //! | `scan` | SELECT, from iterator and key to a range |
 //! | `execute` | requests |
+//! | `access` | users and rights |
 //! | `ddl`, `system` | the system spaces, and what may be written there |
 //! | `transaction` | interactive transactions, and what they have seen |
 //! | `record` | a turn as bytes |
@@ -27,6 +28,7 @@
 //! | `update` | operations of UPDATE and UPSERT |
 //! | `view`, `catalogue` | what sessions answer from |
 
+pub(crate) mod access;
 mod build;
 mod catalogue;
 pub(crate) mod ddl;
@@ -57,13 +59,17 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use vestibule_actors::catalogue::Catalogue;
+use vestibule_actors::catalogue::{Catalogue, GUEST};
 use vestibule_actors::engine::{
-    Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
+    Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
 };
 use vestibule_wire::request::{Begin, Target};
 use vestibule_wire::{Error, ErrorCode};
 
+use access::Access;
+pub use access::GuestRights;
+use access::privileges::Privileges;
+use access::rights::Rights;
 use build::Built;
 use ddl::Busy;
 use image::{BySpace, Debris, Image};
@@ -87,6 +93,11 @@ pub struct EngineOptions {
     pub force_recovery: bool,
     /// Largest tuple, in bytes.
     pub tuple_size_max: usize,
+    /// What connections that have not logged in may do.
+    pub guest: GuestRights,
+    /// Other machines reach the server: refuse to recover if guest may do everything, by whatever was
+    /// granted.
+    pub is_exposed: bool,
 }
 
 impl EngineOptions {
@@ -98,6 +109,8 @@ impl EngineOptions {
             journal_sync: JournalSync::Turn,
             force_recovery: false,
             tuple_size_max: limits::TUPLE_SIZE_MAX_DEFAULT,
+            guest: GuestRights::default(),
+            is_exposed: false,
         }
     }
 }
@@ -109,6 +122,10 @@ pub struct EmbeddedEngine {
     image: Arc<RwLock<Image>>,
     /// The image's definitions, to be looked at without its lock.
     definitions: Definitions,
+    /// The image's rights, likewise.
+    access: Arc<Access>,
+    /// Those of the request at hand.
+    acting: Arc<Rights>,
     turn: Layer,
     transactions: Transactions,
     /// The transaction whose statement is executed.
@@ -160,8 +177,10 @@ impl EmbeddedEngine {
     /// An engine with nothing but the system spaces, until it has recovered.
     #[must_use]
     pub fn new(options: EngineOptions) -> Self {
-        let image = Image::new();
+        let image = Image::new(options.guest);
         Self {
+            access: image.access.clone(),
+            acting: image.access.rights_or_none(&GUEST.into()),
             definitions: Definitions::of(&image),
             catalogue: Arc::new(catalogue::build(&image)),
             image: Arc::new(RwLock::new(image)),
@@ -300,6 +319,19 @@ impl EmbeddedEngine {
             .map(drop)
     }
 
+    /// Takes a row out of a system space, found by its key. For use inside [`alter`](Self::alter).
+    pub(crate) fn delete_system(
+        &mut self,
+        space: u32,
+        row: &[u8],
+        reply: &Reply<'_>,
+    ) -> Result<(), Error> {
+        let def = self.definition(Target::Id(space))?;
+        let key = def.primary()?.key_of(row);
+        let key = key.map_err(|_| Error::invalid_msgpack("system row"))?;
+        self.change_system(&def, key, None, reply).map(drop)
+    }
+
     /// Changes one row of a system space and returns what stood there.
     pub(crate) fn change_system(
         &mut self,
@@ -308,11 +340,11 @@ impl EmbeddedEngine {
         new: Option<Tuple>,
         reply: &Reply<'_>,
     ) -> Result<Option<Tuple>, Error> {
-        let (old, built) = self.look(|sight| {
-            let old = sight.get(space.id, &key).cloned();
+        let old = self.look(|sight| sight.get(space.id, &key).cloned());
+        self.authorize(space, old.as_ref(), new.as_ref())?;
+        let built = self.look(|sight| {
             let mut busy = Busy::new(reply);
-            let built = ddl::check(sight, space, old.as_deref(), new.as_deref(), &mut busy)?;
-            Ok::<_, Error>((old, built))
+            ddl::check(sight, space, old.as_deref(), new.as_deref(), &mut busy)
         })?;
         self.built.extend(built);
         if old.is_some() || new.is_some() {
@@ -322,8 +354,14 @@ impl EmbeddedEngine {
     }
 
     /// Remembers a value that only the engine writes, such as the largest number of a space.
+    ///
+    /// # Errors
+    ///
+    /// 42 for whoever may not write there.
     pub(crate) fn put_counter(&mut self, row: &[u8]) -> Result<(), Error> {
-        let def = self.definition(Target::Id(system::SCHEMA))?;
+        let def = self
+            .allowed(Target::Id(system::SCHEMA), Privileges::WRITE)?
+            .clone();
         let key = def
             .primary()?
             .key_of(row)
@@ -379,6 +417,7 @@ impl EmbeddedEngine {
             drop(image);
             self.definitions = definitions;
             self.catalogue = Arc::new(catalogue);
+            self.renew_rights();
         }
     }
 }
@@ -413,8 +452,14 @@ impl Engine for EmbeddedEngine {
         };
         self.journal = Some(Journal::open(options, &mut replay, progress)?);
         image.build_secondaries(force, progress)?;
+        image.renew_rights()?;
+        if self.options.is_exposed {
+            image.access.check_guest()?;
+        }
         self.definitions = Definitions::of(&image);
         self.catalogue = Arc::new(catalogue::build(&image));
+        drop(image);
+        self.renew_rights();
         Ok(())
     }
 
@@ -423,13 +468,12 @@ impl Engine for EmbeddedEngine {
         if self.is_ddl {
             return Ok(Outcome::CommitFirst);
         }
-        if request.transaction.is_none() {
-            return self.dispatch(&request.body, reply);
-        }
-        let entered = self.enter(request.transaction)?;
-        let outcome = self.dispatch(&request.body, reply);
-        self.leave(entered);
-        outcome
+        self.act_for(&request.caller.user);
+        self.execute_for_acting(request, reply)
+    }
+
+    fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
+        self.check_call(&caller.user, procedure)
     }
 
     // All levels of isolation are the strictest one. The time a transaction may take is the

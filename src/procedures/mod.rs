@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!   box.schema.space.create           ─▶ schema
-//!   box.schema.user.create, drop, …   ─▶ users
+//!   box.schema.user.create, drop, …   ─▶ users ─┬ grants
+//!   box.schema.role.create, drop, …   ─▶ roles ─┘
+//!   box.schema.func.create, drop, …   ─▶ functions
 //!   box.space.<name>:<method>         ─▶ spaces ─┬ create_index, format, …   rows of system spaces
 //!                                                └ insert, select, …         the engine's requests
 //!   vestibule.debug.*                 ─▶ debug, for demonstrations and tests only
@@ -13,7 +15,10 @@
 
 mod args;
 mod debug;
+mod functions;
+mod grants;
 mod indexes;
+mod roles;
 mod schema;
 mod spaces;
 #[cfg(test)]
@@ -33,12 +38,27 @@ type EngineCall<'a> = Call<'a, EmbeddedEngine>;
 type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
 
 /// By their whole names.
-const FUNCTIONS: [(&str, Function); 6] = [
+const FUNCTIONS: [(&str, Function); 21] = [
+    ("box.schema.func.create", functions::create),
+    ("box.schema.func.drop", functions::drop),
+    ("box.schema.func.exists", functions::exists),
+    ("box.schema.role.create", roles::create),
+    ("box.schema.role.drop", roles::drop),
+    ("box.schema.role.exists", roles::exists),
+    ("box.schema.role.grant", roles::grant),
+    ("box.schema.role.info", roles::info),
+    ("box.schema.role.revoke", roles::revoke),
     ("box.schema.space.create", schema::create_space),
     ("box.schema.user.create", users::create),
+    ("box.schema.user.disable", grants::disable),
     ("box.schema.user.drop", users::drop),
+    ("box.schema.user.enable", grants::enable),
     ("box.schema.user.exists", users::exists),
+    ("box.schema.user.grant", grants::grant_user),
+    ("box.schema.user.info", users::info),
     ("box.schema.user.passwd", users::passwd),
+    ("box.schema.user.password", users::password),
+    ("box.schema.user.revoke", grants::revoke_user),
     ("vestibule.journal.resume", resume),
 ];
 
@@ -65,6 +85,7 @@ fn settled(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Err
         return Ok(Outcome::CommitFirst);
     }
     let entered = call.engine.enter(call.transaction)?;
+    call.engine.act_for_call(&call.caller.user, call.name);
     let outcome = function(call);
     call.engine.leave(entered);
     outcome

@@ -76,6 +76,7 @@ impl<E: Engine> Execution<'_, E> {
         call: request::Call<'_>,
         transaction: Option<TransactionId>,
     ) -> Result<Outcome, Error> {
+        self.engine.may_call(self.caller, call.name)?;
         match self.procedures.find(call.name)? {
             Procedure::Sync(procedure) => procedure(&mut Call {
                 engine: self.engine,
