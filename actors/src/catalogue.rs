@@ -485,3 +485,6 @@ impl Layout {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ mod tests {
     use vestibule_wire::msgpack::{write_array_len, write_bin, write_str, write_str_bytes};
 
     use super::*;
-    use crate::catalogue::CatalogueBuilder;
+    use crate::catalogue::{CatalogueBuilder, Visibility};
 
     const SALT: [u8; 32] = [7; 32];
 
@@ -126,6 +126,39 @@ mod tests {
         for user in ["alice", "disabled", "nobody"] {
             assert_eq!(attempt(user, &wrong), Err((47, text.clone())));
         }
+    }
+
+    #[derive(Debug)]
+    struct NoSession;
+
+    impl Visibility for NoSession {
+        fn may_log_in(&self, user: &str) -> Result<(), Error> {
+            Err(Error::access_denied("Session", "universe", "", user))
+        }
+    }
+
+    /// Only who knows the password learns that there is such a user.
+    #[test]
+    fn a_user_who_may_not_log_in_is_told_so_after_the_password() {
+        let users = CatalogueBuilder::new()
+            .user("alice", Some(PasswordHash::of("secret")))
+            .visibility(Arc::new(NoSession))
+            .build();
+        let code = |user, password| {
+            let tuple = tuple("chap-sha1", &scramble(password, &SALT));
+            let told = log_in(
+                &Auth {
+                    user,
+                    tuple: &tuple,
+                },
+                &SALT,
+                &users,
+            );
+            told.map_err(|error| error.code().0)
+        };
+        assert_eq!(code("alice", "secret"), Err(42));
+        assert_eq!(code("alice", "wrong"), Err(47));
+        assert_eq!(code("nobody", "secret"), Err(47));
     }
 
     #[test]

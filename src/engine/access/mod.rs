@@ -26,6 +26,8 @@ mod check;
 pub(crate) mod gate;
 pub(crate) mod privileges;
 pub(crate) mod rights;
+#[cfg(test)]
+mod rights_tests;
 pub(crate) mod rows;
 mod sight;
 
