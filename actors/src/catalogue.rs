@@ -64,8 +64,11 @@ pub enum Lens<'a> {
     /// Every row.
     Everything,
     /// The rows for which this is true. A row is a tuple as raw MessagePack.
-    Rows(Box<dyn Fn(&[u8]) -> bool + 'a>),
+    Rows(RowFilter<'a>),
 }
+
+/// Whether a row is shown.
+pub type RowFilter<'a> = Box<dyn Fn(&[u8]) -> bool + 'a>;
 
 impl Lens<'_> {
     fn shows(&self, row: &[u8]) -> bool {

@@ -13,6 +13,7 @@ use vestibule_actors::serving::SoloGuard;
 use vestibule_wire::Error;
 use vestibule_wire::auth::PasswordHash;
 
+use super::access::errors as access_errors;
 use super::access::gate;
 use super::access::privileges::ObjectKind;
 use super::build::{self, Built};
@@ -311,13 +312,13 @@ fn put_user(sight: Sight<'_>, old: Option<&[u8]>, new: &[u8]) -> Result<(), Erro
         return Err(errors::user_exists(&row.name));
     }
     if *row.kind == *"role" && row.password.is_some() {
-        return Err(errors::role_with_password(&row.name));
+        return Err(access_errors::role_with_password(&row.name));
     }
     if row.id == system::GUEST && row.password != Some(PasswordHash::of("")) {
-        return Err(errors::guest_password());
+        return Err(access_errors::guest_password());
     }
     if old.is_none() && users.len() >= USERS_MAX {
-        return Err(errors::too_many_users());
+        return Err(access_errors::too_many_users());
     }
     let Some(old) = old.map(UserRow::decode).transpose()? else {
         return Ok(());

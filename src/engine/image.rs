@@ -105,7 +105,8 @@ pub(crate) struct Image {
     pub(crate) schema_version: u64,
     pub(super) spaces: BySpace<Space>,
     pub(super) names: HashMap<Box<str>, u32>,
-    /// Who may do what, as the system spaces say.
+    /// Who may do what, as the system spaces say. Computed once a turn that changed it is applied, before
+    /// anybody hears of it.
     pub(super) access: Arc<Access>,
     guest: GuestRights,
 }
@@ -144,24 +145,22 @@ impl Image {
                 .put(space, tuple.into())
                 .expect("the system's own rows are valid");
         }
-        image
-            .renew_rights()
-            .expect("the system's own rows are valid");
+        let access = image.rights();
+        image.access = access.expect("the system's own rows are valid");
         image
     }
 
-    /// Computes who may do what, after a change of the rows that say it.
+    /// Computes who may do what, from the rows that say it.
     ///
     /// # Errors
     ///
     /// 20 or 49 for a row that makes no sense.
-    pub(crate) fn renew_rights(&mut self) -> Result<(), Error> {
+    pub(crate) fn rights(&self) -> Result<Arc<Access>, Error> {
         let sight = Sight {
             layers: &[],
             image: self,
         };
-        self.access = Arc::new(Access::of(sight, self.guest)?);
-        Ok(())
+        Access::of(sight, self.guest).map(Arc::new)
     }
 
     /// A space by its number.
@@ -239,13 +238,8 @@ impl Image {
                 merge(space.and_then(|space| space.tree_mut(index)), changes);
             }
         }
-        let is_schema_changed = aftermath.is_schema_changed;
-        let debris = self.finish(aftermath, built);
-        if is_schema_changed {
-            self.renew_rights()
-                .expect("a row was checked before it was journaled");
-        }
-        debris.expect("a definition was checked before it was journaled")
+        self.finish(aftermath, built)
+            .expect("a definition was checked before it was journaled")
     }
 
     /// Applies one turn as it stands in the journal: tuples put, keys deleted.

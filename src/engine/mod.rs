@@ -17,7 +17,7 @@
 //! | `layer` | changes above the image, and the data as seen through them |
 //! | `tuple`, `tree` | a tuple, and tuples by key |
 //! | `image` | every space with its tuples |
-//! | `define`, `build` | spaces from their definitions, indexes from the tuples there are |
+//! | `define`, `definitions`, `build` | spaces from their definitions, indexes from the tuples there are |
 //! | `scan` | SELECT, from iterator and key to a range |
 //! | `execute` | requests |
 //! | `access` | users and rights |
@@ -33,6 +33,7 @@ mod build;
 mod catalogue;
 pub(crate) mod ddl;
 pub(crate) mod define;
+mod definitions;
 pub(crate) mod errors;
 mod execute;
 pub(crate) mod field;
@@ -55,7 +56,6 @@ pub(crate) mod tuple;
 pub mod update;
 mod view;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -72,7 +72,8 @@ use access::privileges::Privileges;
 use access::rights::Rights;
 use build::Built;
 use ddl::Busy;
-use image::{BySpace, Debris, Image};
+use definitions::Definitions;
+use image::{Debris, Image};
 pub use journal::JournalSync;
 use journal::{Journal, JournalError, JournalOptions};
 use key::Key;
@@ -145,32 +146,6 @@ pub struct EmbeddedEngine {
     catalogue: Arc<Catalogue>,
     #[cfg(test)]
     fails_next_append: bool,
-}
-
-/// Spaces by number and by name.
-#[derive(Debug, Default)]
-struct Definitions {
-    by_id: BySpace<Arc<SpaceDef>>,
-    names: HashMap<Box<str>, u32>,
-}
-
-impl Definitions {
-    fn of(image: &Image) -> Self {
-        let (by_id, names) = image.definitions();
-        Self { by_id, names }
-    }
-
-    #[inline]
-    fn resolve(&self, target: Target<'_>) -> Result<&Arc<SpaceDef>, Error> {
-        let found = match target {
-            Target::Id(id) => self.by_id.get(&id),
-            Target::Name(name) => self.names.get(name).and_then(|id| self.by_id.get(id)),
-        };
-        found.ok_or_else(|| match target {
-            Target::Id(id) => Error::no_such_space(id),
-            Target::Name(name) => Error::no_such_space(name),
-        })
-    }
 }
 
 impl EmbeddedEngine {
@@ -319,19 +294,6 @@ impl EmbeddedEngine {
             .map(drop)
     }
 
-    /// Takes a row out of a system space, found by its key. For use inside [`alter`](Self::alter).
-    pub(crate) fn delete_system(
-        &mut self,
-        space: u32,
-        row: &[u8],
-        reply: &Reply<'_>,
-    ) -> Result<(), Error> {
-        let def = self.definition(Target::Id(space))?;
-        let key = def.primary()?.key_of(row);
-        let key = key.map_err(|_| Error::invalid_msgpack("system row"))?;
-        self.change_system(&def, key, None, reply).map(drop)
-    }
-
     /// Changes one row of a system space and returns what stood there.
     pub(crate) fn change_system(
         &mut self,
@@ -412,6 +374,11 @@ impl EmbeddedEngine {
         discard(debris);
         if self.is_ddl {
             // Readers go on meanwhile: nobody else changes the image.
+            let access = self.image().rights();
+            let access = access.expect("a row was checked before it was journaled");
+            let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
+            image.access = access;
+            drop(image);
             let image = self.image();
             let (definitions, catalogue) = (Definitions::of(&image), catalogue::build(&image));
             drop(image);
@@ -452,7 +419,7 @@ impl Engine for EmbeddedEngine {
         };
         self.journal = Some(Journal::open(options, &mut replay, progress)?);
         image.build_secondaries(force, progress)?;
-        image.renew_rights()?;
+        image.access = image.rights()?;
         if self.options.is_exposed {
             image.access.check_guest()?;
         }

@@ -9,6 +9,7 @@ use vestibule_wire::request::Target;
 
 use super::args::{Args, Value};
 use super::{EngineCall, altered, no_result, users};
+use crate::engine::access::errors as access_errors;
 use crate::engine::access::gate;
 use crate::engine::access::privileges::{ObjectKind, Privileges};
 use crate::engine::access::rows::{FuncRow, Head};
@@ -43,7 +44,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         if options.flag("if_not_exists")? {
             return no_result(call);
         }
-        return Err(errors::function_exists(name));
+        return Err(access_errors::function_exists(name));
     }
     let language = options.text("language")?.unwrap_or("LUA");
     if !language.eq_ignore_ascii_case("LUA") {
@@ -91,7 +92,7 @@ pub(super) fn drop(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         if options.flag("if_exists")? {
             return no_result(call);
         }
-        return Err(errors::no_such_function(&users::printed(&name)));
+        return Err(access_errors::no_such_function(&users::printed(&name)));
     };
     let reply = &call.reply;
     let done = call.engine.alter(|engine| remove(engine, row.id, reply))?;
@@ -116,7 +117,7 @@ pub(super) fn owned_by(sight: Sight<'_>, owner: u64) -> Result<Vec<u64>, Error> 
 pub(super) fn remove(engine: &mut EmbeddedEngine, id: u64, reply: &Reply<'_>) -> Result<(), Error> {
     revoke_all(engine, ObjectKind::Function, id, reply)?;
     let def = engine.definition(Target::Id(system::FUNC))?;
-    let key = u32::try_from(id).map_err(|_| errors::no_such_function(&id.to_string()))?;
+    let key = u32::try_from(id).map_err(|_| access_errors::no_such_function(&id.to_string()))?;
     engine
         .change_system(&def, system_key(&[key]), None, reply)
         .map(|_| ())

@@ -13,10 +13,11 @@ use vestibule_wire::request::Target;
 
 use super::args::{Args, Options, Value, illegal};
 use super::{EngineCall, altered, functions, no_result, users};
+use crate::engine::access::errors as access_errors;
 use crate::engine::access::gate;
 use crate::engine::access::privileges::{ObjectKind, Privileges};
 use crate::engine::access::rows::{Head, PrivRow};
-use crate::engine::{EmbeddedEngine, ddl, errors, system};
+use crate::engine::{EmbeddedEngine, ddl, system};
 
 /// What every user has on everything, to be here at all.
 pub(super) const ENTER: Privileges = Privileges(Privileges::SESSION.0 | Privileges::USAGE.0);
@@ -65,7 +66,7 @@ impl Asked {
         };
         let kind_name = users::printed(&kind);
         let kind = ObjectKind::from_name(&kind_name);
-        let kind = kind.ok_or_else(|| errors::unknown_object_type(&kind_name))?;
+        let kind = kind.ok_or_else(|| access_errors::unknown_object_type(&kind_name))?;
         let words = users::printed(&privileges);
         let privileges = match privileges {
             Value::Str(words) => Privileges::parse(words),
@@ -77,7 +78,7 @@ impl Asked {
         let fit = |own: &Privileges| !own.is_empty() && kind.grantable().contain(*own);
         let privileges = privileges
             .filter(fit)
-            .ok_or_else(|| errors::unsupported_privilege(kind, &words))?;
+            .ok_or_else(|| access_errors::unsupported_privilege(kind, &words))?;
         if !matches!(object, Value::Str(_) | Value::Number(_)) {
             return Err(illegal("wrong object name type"));
         }
@@ -112,7 +113,7 @@ fn resolve(
     if *object == Value::Str("") {
         return Ok(None);
     }
-    let unknown = || errors::no_such_object(kind, &users::printed(object));
+    let unknown = || access_errors::no_such_object(kind, &users::printed(object));
     let id = match kind {
         ObjectKind::Universe => Some(0),
         ObjectKind::Role | ObjectKind::User => {
@@ -181,7 +182,12 @@ pub(super) fn grant(call: &mut EngineCall<'_>, grantee: &Grantee) -> Result<Outc
             return no_result(call);
         }
         let (words, kind) = (&asked.words, asked.kind);
-        return Err(errors::granted(&grantee.name, words, kind, &asked.name));
+        return Err(access_errors::granted(
+            &grantee.name,
+            words,
+            kind,
+            &asked.name,
+        ));
     }
     let row = PrivRow {
         grantor: grantor(call.engine, &options)?,
@@ -211,7 +217,12 @@ pub(super) fn revoke(call: &mut EngineCall<'_>, grantee: &Grantee) -> Result<Out
             return no_result(call);
         }
         let (words, kind) = (&asked.words, asked.kind);
-        return Err(errors::not_granted(&grantee.name, words, kind, &asked.name));
+        return Err(access_errors::not_granted(
+            &grantee.name,
+            words,
+            kind,
+            &asked.name,
+        ));
     };
     row.privileges = row.privileges - asked.privileges;
     write(call, &row)

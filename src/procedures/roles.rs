@@ -5,8 +5,9 @@ use vestibule_wire::Error;
 
 use super::args::{Args, Value};
 use super::{EngineCall, altered, grants, no_result, users};
+use crate::engine::access::errors as access_errors;
 use crate::engine::access::privileges::ObjectKind;
-use crate::engine::{errors, system};
+use crate::engine::system;
 
 /// `box.schema.role.create(name [, {if_not_exists = …}])`
 pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
@@ -18,7 +19,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         if options.flag("if_not_exists")? {
             return no_result(call);
         }
-        return Err(errors::role_exists(name));
+        return Err(access_errors::role_exists(name));
     }
     let row = users::new_row(call.engine, name, ObjectKind::Role, None)?;
     let reply = &call.reply;
@@ -74,7 +75,7 @@ fn grantee(call: &EngineCall<'_>) -> Result<grants::Grantee, Error> {
     };
     if is_for_users {
         let why = "system privilege can not be granted to role";
-        return Err(errors::wrong_grant(why));
+        return Err(access_errors::wrong_grant(why));
     }
     Ok(role)
 }

@@ -7,6 +7,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Value, illegal};
 use super::{EngineCall, altered, functions, grants, no_result, spaces};
+use crate::engine::access::errors as access_errors;
 use crate::engine::access::gate;
 use crate::engine::access::privileges::{ObjectKind, Privileges};
 use crate::engine::access::rights::granted_role;
@@ -47,7 +48,7 @@ pub(super) fn found(
     kind: ObjectKind,
 ) -> Result<UserRow, Error> {
     let row = named(engine, name, kind)?;
-    row.ok_or_else(|| errors::no_such_object(kind, &printed(name)))
+    row.ok_or_else(|| access_errors::no_such_object(kind, &printed(name)))
 }
 
 /// A name or number as it stands in messages.
@@ -130,7 +131,7 @@ pub(super) fn drop_kind(call: &mut EngineCall<'_>, kind: ObjectKind) -> Result<O
         if options.flag("if_exists")? {
             return no_result(call);
         }
-        return Err(errors::no_such_object(kind, &printed(&name)));
+        return Err(access_errors::no_such_object(kind, &printed(&name)));
     };
     if row.id < system::USER_ID_MIN {
         let why = "the user or the role is a system";

@@ -128,6 +128,19 @@ impl EmbeddedEngine {
         }
     }
 
+    /// Takes a row out of a system space, found by its key. For use inside [`alter`](Self::alter).
+    pub(crate) fn delete_system(
+        &mut self,
+        space: u32,
+        row: &[u8],
+        reply: &Reply<'_>,
+    ) -> Result<(), Error> {
+        let def = self.definition(Target::Id(space))?;
+        let key = def.primary()?.key_of(row);
+        let key = key.map_err(|_| Error::invalid_msgpack("system row"))?;
+        self.change_system(&def, key, None, reply).map(drop)
+    }
+
     /// Whether the request may change this row of a system space.
     pub(crate) fn authorize(
         &self,

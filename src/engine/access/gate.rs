@@ -9,6 +9,7 @@
 use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
+use super::errors as access_errors;
 use super::facts;
 use super::privileges::{ObjectKind, Privileges};
 use super::rights::{Object, Rights, granted_role};
@@ -167,8 +168,8 @@ pub(crate) fn name_of(sight: Sight<'_>, (kind, id): Object) -> Result<Box<str>, 
     };
     match found {
         Some(head) if is_right_kind => Ok(head.name.into()),
-        Some(head) => Err(errors::no_such_object(kind, head.name)),
-        None => Err(errors::no_such_object(kind, &id.to_string())),
+        Some(head) => Err(access_errors::no_such_object(kind, head.name)),
+        None => Err(access_errors::no_such_object(kind, &id.to_string())),
     }
 }
 
@@ -192,10 +193,12 @@ pub(crate) fn check_priv(sight: Sight<'_>, new: Option<&[u8]>) -> Result<(), Err
     if let Some(role) = granted_role(row.object, row.privileges)
         && facts(sight)?.has_role(role, grantee.id)
     {
-        return Err(errors::role_loop(&name, &grantee.name));
+        return Err(access_errors::role_loop(&name, &grantee.name));
     }
     if row.privileges.is_empty() {
-        return Err(errors::wrong_grant("the grant tuple has no privileges"));
+        return Err(access_errors::wrong_grant(
+            "the grant tuple has no privileges",
+        ));
     }
     Ok(())
 }
@@ -218,7 +221,7 @@ pub(crate) fn check_func(
             check_name(&row.name)?;
             for other in ddl::rows(sight, system::FUNC) {
                 if Head::decode(other)?.name == &*row.name {
-                    return Err(errors::function_exists(&row.name));
+                    return Err(access_errors::function_exists(&row.name));
                 }
             }
             Ok(())
@@ -226,7 +229,10 @@ pub(crate) fn check_func(
         (Some(old), None) => {
             let id = Head::decode(old)?.id;
             if has_grants(sight, ObjectKind::Function, id)? {
-                return Err(errors::cannot_drop_function(id, "function has grants"));
+                return Err(access_errors::cannot_drop_function(
+                    id,
+                    "function has grants",
+                ));
             }
             Ok(())
         }

@@ -12,6 +12,7 @@
 //! | `privileges` | the rights there are, and on what |
 //! | `rights` | what a user may do, as a pure function of the grants |
 //! | `check` | whether it suffices, and the error if not |
+//! | `errors` | Tarantool's words for what is wrong with a grant |
 //! | `rows` | rows of `_priv` and `_func` |
 //! | `gate` | who may change system spaces, and what may stand in `_priv` and `_func` |
 //! | `sight` | what the catalogue shows to whom |
@@ -23,6 +24,7 @@
 
 mod acting;
 mod check;
+pub(crate) mod errors;
 pub(crate) mod gate;
 pub(crate) mod privileges;
 pub(crate) mod rights;
@@ -43,8 +45,9 @@ use vestibule_actors::engine::Fault;
 use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
+use super::errors::no_such_user;
 use super::layer::Sight;
-use super::{ddl, errors, system};
+use super::{ddl, system};
 
 /// What connections that have not logged in may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,6 +71,8 @@ pub(crate) struct Function {
 #[derive(Debug, Default)]
 pub(crate) struct Access {
     users: HashMap<Arc<str>, Arc<Rights>>,
+    /// One of them, the most frequent one.
+    guest: Option<Arc<Rights>>,
     functions: HashMap<Box<str>, Function>,
 }
 
@@ -99,13 +104,20 @@ impl Access {
             };
             functions.insert(row.name, function);
         }
-        Ok(Self { users, functions })
+        Ok(Self {
+            guest: users.get(GUEST).cloned(),
+            users,
+            functions,
+        })
     }
 
     /// What a user may do; `None` if there is no such user.
     #[inline]
     pub(crate) fn rights(&self, user: &str) -> Option<&Arc<Rights>> {
-        self.users.get(user)
+        match &self.guest {
+            Some(guest) if *guest.name == *user => Some(guest),
+            _ => self.users.get(user),
+        }
     }
 
     /// The same, for users that are gone as well.
@@ -133,7 +145,7 @@ impl Access {
         match self.rights(user) {
             Some(rights) if rights.universe.contain(needed | Privileges::USAGE) => Ok(()),
             Some(rights) => rights.check_space(needed, asked, found),
-            None => Err(errors::no_such_user(user)),
+            None => Err(no_such_user(user)),
         }
     }
 

@@ -5,6 +5,7 @@ use vestibule_wire::msgpack::{
     Kind, Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
 };
 
+use super::errors as access_errors;
 use super::privileges::{ObjectKind, Privileges};
 use super::rights::Object;
 use crate::engine::errors;
@@ -55,7 +56,8 @@ impl PrivRow {
         let grantor = reader.read_uint().map_err(malformed)?;
         let grantee = reader.read_uint().map_err(malformed)?;
         let name = reader.read_str().map_err(malformed)?;
-        let kind = ObjectKind::from_name(name).ok_or_else(|| errors::unknown_object_type(name))?;
+        let kind =
+            ObjectKind::from_name(name).ok_or_else(|| access_errors::unknown_object_type(name))?;
         // The empty text stands for all objects of the kind.
         let id = match reader.peek().map_err(malformed)? {
             Kind::Str if reader.read_str() == Ok("") => None,
