@@ -57,7 +57,7 @@ impl EmbeddedEngine {
             self.catalogue.select(select, user, reply.body())?;
             return Ok(Outcome::Done);
         }
-        self.allowed(select.space, Privileges::READ)?;
+        self.check_read(select.space)?;
         self.look(|sight| self.select_rows(sight, select, reply))
     }
 
@@ -109,7 +109,7 @@ impl EmbeddedEngine {
         if is_system(select.space) && self.catalogue.has_system_space(select.space) {
             return self.count_shown(select);
         }
-        self.allowed(select.space, Privileges::READ)?;
+        self.check_read(select.space)?;
         self.look(|sight| {
             let space = sight.image.resolve(select.space)?;
             let plan = Plan::new(&space.def, select)?;

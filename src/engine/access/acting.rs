@@ -108,6 +108,17 @@ impl EmbeddedEngine {
         found
     }
 
+    /// Whether the request may read a space. Says nothing about one that is not there to whoever may
+    /// read everything.
+    #[inline]
+    pub(crate) fn check_read(&self, asked: Target<'_>) -> Result<(), Error> {
+        let needed = Privileges::READ;
+        if self.acting.universe.contain(needed | Privileges::USAGE) {
+            return Ok(());
+        }
+        self.allowed(asked, needed).map(drop)
+    }
+
     /// The definition of a space that the request may know of; who may not is told that this right is
     /// missing.
     pub(crate) fn visible(
