@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchArgs;
+use crate::tools::args::{CheckArgs, DumpArgs, LoadArgs};
 
 /// A server that answers while its engine is busy. Speaks IPROTO: any Tarantool connector works.
 ///
@@ -29,6 +30,12 @@ pub struct Cli {
 pub enum Command {
     /// Serve data from a directory (the default).
     Serve(Box<ServeArgs>),
+    /// Verify a data directory without serving or changing it.
+    Check(CheckArgs),
+    /// Write the rows of a data directory as JSON lines.
+    Dump(DumpArgs),
+    /// Read JSON lines back into a data directory.
+    Load(LoadArgs),
     /// Measure rate and latency of any IPROTO server.
     Bench(Box<BenchArgs>),
 }
@@ -46,7 +53,7 @@ pub struct ServeArgs {
         default_value = "127.0.0.1:3301"
     )]
     pub listen: Vec<SocketAddr>,
-    /// Directory of the journal; made if it is not there.
+    /// Directory of journal and checkpoints; made if it is not there.
     #[arg(
         long,
         env = "VESTIBULE_DATA",
@@ -71,7 +78,34 @@ pub struct ServeArgs {
         value_parser = duration
     )]
     pub journal_sync_period: Duration,
-    /// Start although the journal is damaged in the middle, leaving out what cannot be read.
+    /// Size of the journal since the last checkpoint that makes another one due; 0 never.
+    #[arg(
+        long,
+        env = "VESTIBULE_CHECKPOINT_JOURNAL_SIZE",
+        value_name = "BYTES",
+        default_value_t = 256 << 20
+    )]
+    pub checkpoint_journal_size: u64,
+    /// Age of the last checkpoint that makes another one due, if anything changed since; 0 never.
+    #[arg(
+        long,
+        env = "VESTIBULE_CHECKPOINT_INTERVAL",
+        value_name = "TIME",
+        default_value = "1h",
+        value_parser = duration
+    )]
+    pub checkpoint_interval: Duration,
+    /// Checkpoints to keep, with the journal from the oldest of them on.
+    #[arg(
+        long,
+        env = "VESTIBULE_CHECKPOINT_COUNT",
+        value_name = "N",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub checkpoint_count: u16,
+    /// Start although files are damaged, leaving out what cannot be read, and make a checkpoint then. A
+    /// damaged checkpoint is set aside, and the one before it taken.
     #[arg(long, env = "VESTIBULE_FORCE_RECOVERY")]
     pub force_recovery: bool,
     /// Start as a replica: reads only.
@@ -194,6 +228,26 @@ pub struct ServeArgs {
         value_parser = duration
     )]
     pub idle_timeout: Duration,
+    /// How long a request may wait for the engine and run there before it is answered "Timeout exceeded"
+    /// (78); 0 for ever. A connection sets its own with `vestibule.set('request_timeout', seconds)`.
+    #[arg(
+        long,
+        env = "VESTIBULE_REQUEST_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub request_timeout: Duration,
+    /// How long a transaction may be open, idle or not, before it is aborted (231 until it ends); 0 for
+    /// ever. BEGIN can ask for less.
+    #[arg(
+        long,
+        env = "VESTIBULE_TRANSACTION_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub transaction_timeout: Duration,
     /// How long a stop waits for what is under way; 0 does not wait.
     #[arg(
         long,

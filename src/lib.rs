@@ -4,6 +4,7 @@
 //! ```text
 //!   main ─▶ cli ─┬▶ server ─▶ vestibule_actors::start(config, engine, procedures)
 //!                │               engine/: memory image, journal     procedures/: what CALL reaches
+//!                ├▶ tools: check, dump, load
 //!                └▶ bench: measures any IPROTO server
 //! ```
 //!
@@ -14,3 +15,4 @@ pub mod cli;
 pub mod engine;
 pub mod procedures;
 pub mod server;
+pub mod tools;

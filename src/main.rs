@@ -12,6 +12,18 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => {
             vestibule::server::serve(&args).map_err(|fault| fault.to_string())
         }
+        Some(Command::Check(args)) => {
+            vestibule::server::init_logger(&args.log);
+            vestibule::tools::check(&args).map_err(|fault| fault.to_string())
+        }
+        Some(Command::Dump(args)) => {
+            vestibule::server::init_logger(&args.log);
+            vestibule::tools::dump(&args).map_err(|fault| fault.to_string())
+        }
+        Some(Command::Load(args)) => {
+            vestibule::server::init_logger(&args.log);
+            vestibule::tools::load(&args).map_err(|fault| fault.to_string())
+        }
         Some(Command::Bench(args)) => vestibule::bench::run(&args)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|fault| fault.to_string()),

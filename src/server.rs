@@ -13,7 +13,7 @@ use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
 use crate::cli::{GuestArg, JournalSyncArg, ServeArgs, SoloPolicyArg};
 use crate::engine::journal::{self, JournalSync};
-use crate::engine::{EmbeddedEngine, EngineOptions, GuestRights};
+use crate::engine::{CheckpointOptions, EmbeddedEngine, EngineOptions, GuestRights};
 use crate::procedures;
 
 /// The signal that a file grew beyond its limit, on Linux.
@@ -53,7 +53,12 @@ pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
     })
 }
 
-fn init_logger(filter: &str) {
+/// Installs the logger of the process, which writes to stderr.
+///
+/// # Panics
+///
+/// If there is one already.
+pub fn init_logger(filter: &str) {
     env_logger::Builder::new()
         .parse_filters(filter)
         .format_timestamp_millis()
@@ -114,6 +119,8 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
             unread: args.unread_timeout,
             idle: args.idle_timeout,
         },
+        request_timeout: args.request_timeout,
+        transaction_timeout: args.transaction_timeout,
         shutdown_grace_period: args.shutdown_grace_period,
     })
 }
@@ -134,6 +141,11 @@ fn engine_options(args: &ServeArgs) -> EngineOptions {
             JournalSyncArg::Never => JournalSync::Never,
         },
         force_recovery: args.force_recovery,
+        checkpoints: CheckpointOptions {
+            journal_size_bytes: Some(args.checkpoint_journal_size).filter(|size| *size > 0),
+            interval: Some(args.checkpoint_interval).filter(|interval| !interval.is_zero()),
+            count: usize::from(args.checkpoint_count),
+        },
         tuple_size_max: args.tuple_size_max,
         guest: match args.guest {
             GuestArg::Super => GuestRights::Super,
@@ -148,7 +160,7 @@ fn engine_options(args: &ServeArgs) -> EngineOptions {
 fn instance_uuid(data: &Path) -> io::Result<String> {
     let path = data.join("instance-uuid");
     match fs::read_to_string(&path) {
-        Ok(text) if text.trim().len() == 36 => {
+        Ok(text) if is_uuid(text.trim()) => {
             if !journal::has_journal(data) {
                 log::warn!(
                     "{} was used before, but holds no journal: no data",
@@ -173,6 +185,15 @@ fn instance_uuid(data: &Path) -> io::Result<String> {
         }
         Err(fault) => Err(fault),
     }
+}
+
+/// Whether a text is a UUID as it is usually written.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 /// A random UUID, version 4.

@@ -243,14 +243,18 @@ impl Catalogue {
     ///
     /// # Errors
     ///
-    /// 42 for a user who may not read it, 35 or 148 for an index that is not there, 1 for an iterator
-    /// that does not exist, 18 or 31 for a key that does not fit.
+    /// 42 for a user who may not read it, 148 for an index that is not there by name, 1 for an iterator
+    /// that does not exist, 35 for an index that is not there by number, 18 or 31 for a key that does
+    /// not fit, in this order.
     pub fn select(&self, select: &Select<'_>, user: &str, out: &mut Vec<u8>) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
             Target::Id(id) => Error::no_such_space(id),
             Target::Name(name) => Error::no_such_space(name),
         })?;
         let lens = self.visibility.lens(user, space.id, space.name)?;
+        if let Target::Id(_) = select.index {
+            Walk::from_code(select.iterator)?;
+        }
         let at = space.resolve_index(select.index)?;
         let walk = Walk::from_code(select.iterator)?;
         let key = read_key(select.key, space.layout.indexes[at].2.len())?;

@@ -36,6 +36,12 @@ pub struct Config {
     pub tx_stall_after: Duration,
     /// How long connections may take.
     pub time_limits: TimeLimits,
+    /// After how long a request that needs Tx is answered with 78 if it has no reply by then, 0 never.
+    /// A connection can set its own: `vestibule.set('request_timeout', seconds)`.
+    pub request_timeout: Duration,
+    /// After how long a transaction is aborted, with a request of it running or not, 0 never. BEGIN can
+    /// ask for less. Until it ends, its statements get 231.
+    pub transaction_timeout: Duration,
     /// How long a drain waits unless it is told otherwise.
     pub shutdown_grace_period: Duration,
 }
@@ -54,6 +60,8 @@ impl Default for Config {
             packet_size_max: PACKET_SIZE_MAX_DEFAULT,
             tx_stall_after: Duration::from_millis(500),
             time_limits: TimeLimits::default(),
+            request_timeout: Duration::ZERO,
+            transaction_timeout: Duration::ZERO,
             shutdown_grace_period: Duration::from_secs(3),
         }
     }

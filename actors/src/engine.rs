@@ -21,7 +21,9 @@ use vestibule_wire::{Error, ErrorCode};
 
 use crate::catalogue::Catalogue;
 use crate::serving::{SoloGuard, Solos};
-use crate::tx::Completion;
+use crate::tx::claim::Claim;
+use crate::tx::reservation::Holder;
+use crate::tx::{CancelToken, Completion, ReservationId};
 
 /// Why an engine cannot start; shown to the operator.
 pub type Fault = Box<dyn StdError + Send + Sync>;
@@ -35,7 +37,11 @@ pub trait Engine: Sized + 'static {
     ///
     /// A fault ends the runtime's start; nothing is served from half an engine.
     fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
-        progress(Progress { done: 1, total: 1 });
+        progress(Progress {
+            done: 1,
+            total: 1,
+            ..Progress::default()
+        });
         Ok(())
     }
 
@@ -97,10 +103,16 @@ pub trait Engine: Sized + 'static {
         let _ = transaction;
     }
 
-    /// A request that the engine deferred was given up on: its client is gone, and a late completion is
-    /// dropped. An engine that can stop the work should.
+    /// A request that the engine deferred was given up on: its client is gone or was answered, and a late
+    /// completion is dropped. An engine that can stop the work should.
     fn cancel(&mut self, ticket: Ticket) {
         let _ = ticket;
+    }
+
+    /// The runtime has closed a [reservation](Reply::reserve): its connection is gone, or a transition
+    /// needs it gone. What the engine keeps under it should be dropped.
+    fn close_reservation(&mut self, reservation: ReservationId) {
+        let _ = reservation;
     }
 
     /// Whether data may be changed from now on. Told before the first turn and before the turn after
@@ -140,6 +152,9 @@ pub struct Progress {
     pub done: u64,
     /// In all; 0 if not known.
     pub total: u64,
+    /// Rows so far, where that says something: while the engine loads, the reason tells them and how
+    /// many there are in a second. 0 if not known.
+    pub rows: u64,
 }
 
 impl Progress {
@@ -200,6 +215,8 @@ pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
     solos: &'a Solos,
     deferral: Deferral<'a>,
+    claim: Option<Claim<'a>>,
+    holder: Option<Holder<'a>>,
 }
 
 /// Makes a [`Completion`] for the request at hand, if the runtime allows it to be deferred.
@@ -225,11 +242,15 @@ impl<'a> Reply<'a> {
         out: &'a mut Vec<u8>,
         solos: &'a Solos,
         completion: MakeCompletion<'a>,
+        claim: Claim<'a>,
+        holder: Holder<'a>,
     ) -> Self {
         Self {
             out,
             solos,
             deferral: Deferral::Possible(completion),
+            claim: Some(claim),
+            holder: Some(holder),
         }
     }
 
@@ -239,17 +260,27 @@ impl<'a> Reply<'a> {
             out: self.out,
             solos: self.solos,
             deferral: self.deferral,
+            claim: self.claim,
+            holder: self.holder,
         }
     }
 
-    /// A reply that goes nowhere but `out`, for an engine's own tests: it cannot be deferred.
+    /// A reply that goes nowhere but `out`, for work that no client asked for: it cannot be deferred.
     #[must_use]
-    pub fn for_test(out: &'a mut Vec<u8>, solos: &'a Solos) -> Self {
+    pub fn detached(out: &'a mut Vec<u8>, solos: &'a Solos) -> Self {
         Self {
             out,
             solos,
             deferral: Deferral::Impossible,
+            claim: None,
+            holder: None,
         }
+    }
+
+    /// The same, for an engine's own tests.
+    #[must_use]
+    pub fn for_test(out: &'a mut Vec<u8>, solos: &'a Solos) -> Self {
+        Self::detached(out, solos)
     }
 
     /// Starts a body of tuples.
@@ -285,6 +316,54 @@ impl<'a> Reply<'a> {
     #[must_use = "the state returns to assist when the guard is dropped"]
     pub fn solo(&self, reason: impl Into<String>) -> SoloGuard {
         self.solos.enter(reason)
+    }
+
+    /// Whether nobody waits for this request any more: its time is over, or it was killed. Its client
+    /// has been answered, and what is written here will be dropped. Work that takes long should look
+    /// now and then; what it has changed is still committed unless it returns an error.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.claim.is_some_and(Claim::is_cancelled)
+    }
+
+    /// What [`is_cancelled`](Self::is_cancelled) asks, for other threads; `None` in an engine's test.
+    #[must_use]
+    pub fn cancel_token(&self) -> Option<CancelToken> {
+        self.claim.map(Claim::token)
+    }
+
+    fn holder(&self) -> Result<Holder<'a>, Error> {
+        let here = "A reply that goes nowhere";
+        self.holder
+            .ok_or_else(|| Error::unsupported(here, "reservations"))
+    }
+
+    /// Reserves something of the engine for this connection, beyond this request and any transaction;
+    /// `kind` and `name` are what operators see. This request uses it until it is answered; after that
+    /// it is idle until a request [takes](Self::take_reservation) it.
+    ///
+    /// The runtime may close it at any time between two requests, and does when the connection goes:
+    /// see [`Engine::close_reservation`].
+    ///
+    /// # Errors
+    ///
+    /// 116 while a transition closes reservations, 1 beyond the bounds, 5 in an engine's own test.
+    pub fn reserve(&mut self, kind: &'static str, name: &str) -> Result<ReservationId, Error> {
+        self.holder()?.reserve(kind, name)
+    }
+
+    /// This request uses a reservation of its connection until it is answered.
+    ///
+    /// # Errors
+    ///
+    /// 1 if it was closed, or is another connection's.
+    pub fn take_reservation(&mut self, id: ReservationId) -> Result<(), Error> {
+        self.holder()?.take(id)
+    }
+
+    /// Gives a reservation of this connection back; false if it is over already. The engine is not told.
+    pub fn release_reservation(&mut self, id: ReservationId) -> bool {
+        self.holder.is_some_and(|holder| holder.release(id))
     }
 
     /// Takes the means to answer later, from any thread. Return [`Outcome::Deferred`] with it.

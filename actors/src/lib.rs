@@ -29,6 +29,8 @@ mod shared;
 mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timeouts;
+mod timers;
 pub mod tx;
 
 pub use config::Config;

@@ -60,6 +60,12 @@ pub const TIME_LOOK_MIN: Duration = LANE_SWEEP_PERIOD;
 /// They are looked at at least this often. A look takes some 0.1 µs per connection.
 pub const TIME_LOOK_MAX: Duration = Duration::from_secs(1);
 
+/// How exactly deadlines of requests and transactions are kept: nothing is over before its time, and
+/// what is over is found so much later at most.
+pub const TIMER_TICK: Duration = Duration::from_millis(10);
+/// Slots of the wheel that keeps them; deadlines further away than a round wait for their round.
+pub const TIMER_SLOTS: usize = 512;
+
 /// Connections accepted before other work of the System arbiter gets its turn.
 pub const ACCEPT_BATCH_MAX: usize = 256;
 /// Length of the queue of connections that the kernel completes before they are accepted.
@@ -76,6 +82,16 @@ pub const WATCHES_PER_CONNECTION_MAX: usize = 128;
 pub const EVENT_KEY_SIZE_MAX: usize = 1024;
 /// Transactions that one connection may have open, each in a stream of its own.
 pub const TRANSACTIONS_PER_CONNECTION_MAX: usize = 256;
+/// Reservations (locks, cursors) that one connection may hold.
+pub const RESERVATIONS_PER_CONNECTION_MAX: usize = 256;
+/// Reservations of all connections together.
+pub const RESERVATIONS_MAX: usize = 64 * 1024;
+/// Size of a lock's name, in bytes.
+pub const LOCK_NAME_SIZE_MAX: usize = 256;
+/// How long a request waits for a lock if it does not say.
+pub const LOCK_WAIT_DEFAULT: Duration = Duration::from_secs(10);
+/// How long a request waits for a lock at most, whatever it says: a day.
+pub const LOCK_WAIT_MAX: Duration = Duration::from_secs(86_400);
 /// Bytes that are read from a connection of which no frame may be taken now, so that its end is noticed.
 pub const INBOX_WAITING_MAX: usize = 128 << 10;
 /// Steps that a SELECT on the read view may take before other connections get their turn.
@@ -93,6 +109,8 @@ pub const SHOW_ROWS_MAX: usize = 10_000;
 
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= LANE_REQUESTS_MAX);
 const _: () = assert!(STALL_PATIENCE_MAX < STALL_CALM_PERIODS);
+const _: () = assert!(TIMER_SLOTS.is_multiple_of(64));
+const _: () = assert!(RESERVATIONS_PER_CONNECTION_MAX < RESERVATIONS_MAX);
 const _: () = assert!(INBOX_WAITING_MAX >= READ_SIZE);
 const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX);
 const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX);

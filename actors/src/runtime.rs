@@ -152,6 +152,7 @@ fn spawner<E: Engine>(
         TxHandle::new(
             address.clone().recipient(),
             address.clone().recipient(),
+            address.clone().recipient(),
             address.recipient(),
             generation,
         )

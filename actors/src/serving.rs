@@ -275,8 +275,15 @@ impl ServingCell {
     }
 
     /// How far loading has come. No nudge: nothing to act on.
-    pub(crate) fn loading_progress(&self, progress: Progress) {
-        self.details().progress = Some(progress);
+    pub(crate) fn loading_progress(&self, progress: Progress, now: Instant) {
+        let mut details = self.details();
+        if progress.rows > 0 && details.base == Base::Loading {
+            let elapsed = now.saturating_duration_since(details.progress_since);
+            let rate = progress.rows as f64 / elapsed.as_secs_f64().max(1e-3);
+            let rows = progress.rows;
+            details.reason = format!("recovering: {rows} rows, {rate:.0} rows/s");
+        }
+        details.progress = Some(progress);
     }
 
     /// The engine is ready: `Assist`, or `Solo` if there is a reason for it.
@@ -484,7 +491,11 @@ impl SoloGuard {
         let mut details = self.cell.details();
         let own = |solo: &&mut Solo| solo.by == Declarer::Guard(self.id);
         if let Some(solo) = details.solos.iter_mut().find(own) {
-            solo.progress = Some(Progress { done, total });
+            solo.progress = Some(Progress {
+                done,
+                total,
+                ..Progress::default()
+            });
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::session::LaneHandle;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
 use crate::tx::mark::Mark;
+use crate::tx::reservation::ReservationList;
 
 /// One per runtime.
 pub(crate) struct Shared {
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     /// Moves while Tx does.
     pub(crate) mark: Mark,
+    pub(crate) reservations: ReservationList,
     connections: AtomicU64,
     /// Connections whose replies a stop threw away.
     cut_off: AtomicUsize,
@@ -76,6 +78,7 @@ impl Shared {
             counters: counters.collect(),
             started: Instant::now(),
             mark: Mark::default(),
+            reservations: ReservationList::default(),
             connections: AtomicU64::new(0),
             cut_off: AtomicUsize::new(0),
             fault: Mutex::new(None),

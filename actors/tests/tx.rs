@@ -291,3 +291,28 @@ fn a_step_whose_commit_failed_is_told_so() {
         assert_eq!(reply.data::<Vec<u64>>(), [0]);
     });
 }
+
+#[test]
+fn a_begin_whose_turn_failed_opens_nothing() {
+    let harness = Harness::start();
+    harness.script().fail_commits(true);
+    let mut peer = harness.connect();
+    let begin = |sync| RequestBuilder::new(RequestType::Begin, sync).stream(1);
+    // One write is one batch, and one turn.
+    let frames = [begin(1), RequestBuilder::replace(2, 2)];
+    peer.send_bytes(&frames.map(|frame| frame.bytes()).concat());
+    for sync in 1..=2 {
+        let reply = peer.receive();
+        assert_eq!((reply.sync, reply.error_code()), (sync, Some(40)));
+    }
+    harness.script().wait_for_log("rollback 1");
+    harness.script().fail_commits(false);
+    assert_eq!(peer.ask(&begin(3)).code, 0);
+    // A turn that fails later has nothing to do with it.
+    harness.script().fail_commits(true);
+    assert_eq!(
+        peer.ask(&RequestBuilder::replace(4, 4)).error_code(),
+        Some(40)
+    );
+    assert_eq!(peer.ask(&begin(5)).error_code(), Some(79));
+}

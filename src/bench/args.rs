@@ -54,6 +54,30 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub keys: u32,
 
+    /// The server's process number, to look at its memory, descriptors and processor time
+    #[arg(long)]
+    pub pid: Option<u32>,
+
+    /// Mode storm: time between two visits of a client, in seconds
+    #[arg(long, default_value = "0.1", value_parser = seconds)]
+    pub period: Duration,
+
+    /// Mode storm: how long a client waits for the greeting, and for the answer, in seconds
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    pub patience: Duration,
+
+    /// Modes storm and transitions: a procedure that blocks the server's thread for a number of seconds
+    #[arg(long, value_name = "PROCEDURE")]
+    pub block: Option<String>,
+
+    /// Mode transitions: how many demotions, each with its promotion
+    #[arg(long, default_value_t = 1000)]
+    pub count: u32,
+
+    /// Mode transitions: the longest grace period, in seconds; each demotion has one at random
+    #[arg(long, default_value = "0.1", value_parser = seconds)]
+    pub grace_max: Duration,
+
     /// Print one JSON object on one line instead of text
     #[arg(long)]
     pub json: bool,
@@ -72,6 +96,18 @@ pub struct BenchArgs {
 pub enum Mode {
     /// Closed loop: every connection keeps its requests in flight
     Load,
+    /// Opens all connections at once and waits for all greetings
+    Accept,
+    /// The server's memory for each idle connection, before and after its first ping (needs --pid)
+    Idle,
+    /// A change of the serving state, until every connection has its event; vestibule only, as an
+    /// administrator
+    Broadcast,
+    /// Clients that connect, ping and leave, again every --period
+    Storm,
+    /// Demotions and promotions while all kinds of clients hold them up; vestibule only, as an
+    /// administrator
+    Transitions,
 }
 
 /// The request that is sent.
@@ -109,6 +145,16 @@ impl BenchArgs {
         if self.seconds.is_zero() {
             return Err(BenchError::Usage(
                 "--seconds must be greater than zero".to_owned(),
+            ));
+        }
+        if self.patience.is_zero() {
+            return Err(BenchError::Usage(
+                "--patience must be greater than zero".to_owned(),
+            ));
+        }
+        if self.mode != Mode::Load && self.floor {
+            return Err(BenchError::Usage(
+                "the floor knows no mode but load".to_owned(),
             ));
         }
         Ok(())

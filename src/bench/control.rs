@@ -38,6 +38,11 @@ impl Target {
         })
     }
 
+    /// Of the server that `--addr` names.
+    pub(super) fn of(args: &BenchArgs) -> Result<Self, BenchError> {
+        Self::resolve(args.addr.as_deref().unwrap_or_default(), args)
+    }
+
     pub(super) fn anonymous(addr: SocketAddr) -> Self {
         Target { addr, login: None }
     }

@@ -44,7 +44,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Outcome, BenchError> {
     };
     let target = match &floor {
         Some(floor) => Target::anonymous(floor.addr()),
-        None => Target::resolve(args.addr.as_deref().unwrap_or_default(), args)?,
+        None => Target::of(args)?,
     };
     let mut control = Control::open(&target)?;
     let mut space_id = None;

@@ -7,6 +7,8 @@
 //!           the server under test, or `floor`: a thread that answers every request by a constant
 //! ```
 //!
+//! The other modes measure the [door](door) itself: accepting, idle connections, changes of state, storms.
+//!
 //! The generator shares the machine with the server, so it is one thread that pays per batch and
 //! not per request: one read, one write and one look at the clock for all that a connection has
 //! ready. What it costs itself is measured and printed with the result.
@@ -14,6 +16,7 @@
 mod args;
 mod control;
 mod cpu;
+pub mod door;
 mod error;
 mod floor;
 mod link;
@@ -36,13 +39,20 @@ pub use error::BenchError;
 /// When the server cannot be reached, breaks the protocol or closes a connection, and when the
 /// space cannot be prepared. Requests that are answered by an error are counted, not returned.
 pub fn run(args: &BenchArgs) -> Result<(), BenchError> {
-    let outcome = match args.mode {
-        Mode::Load => load::run(args)?,
-    };
-    let text = if args.json {
-        report::json(&outcome)
+    let text = if args.mode == Mode::Load {
+        let outcome = load::run(args)?;
+        if args.json {
+            report::json(&outcome)
+        } else {
+            report::text(&outcome)
+        }
     } else {
-        report::text(&outcome)
+        let summary = door::run(args)?;
+        if args.json {
+            summary.json()
+        } else {
+            summary.text()
+        }
     };
     stdout()
         .lock()

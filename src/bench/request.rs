@@ -30,6 +30,31 @@ pub(super) fn frame(request: RequestType, sync: u32, body: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The same in a stream.
+pub(super) fn stream_frame(request: RequestType, stream: u64, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![0xce, 0, 0, 0, 0];
+    write_map_len(&mut out, 2);
+    write_uint(&mut out, keys::REQUEST_TYPE);
+    write_uint(&mut out, request as u64);
+    write_uint(&mut out, keys::STREAM_ID);
+    write_uint(&mut out, stream);
+    out.extend_from_slice(body);
+    let length = out.len() as u32 - 5;
+    out[1..5].copy_from_slice(&length.to_be_bytes());
+    out
+}
+
+/// The body of a CALL whose arguments are written by `arguments`, an array.
+pub(super) fn call_body(procedure: &str, arguments: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut body = Vec::new();
+    write_map_len(&mut body, 2);
+    write_uint(&mut body, keys::FUNCTION_NAME);
+    write_str(&mut body, procedure);
+    write_uint(&mut body, keys::TUPLE);
+    arguments(&mut body);
+    body
+}
+
 /// The body of a SELECT by equality, with all six fields as connectors send it. `key` is the
 /// whole key, its array head included.
 pub(super) fn select_body(space: u32, index: u32, key: &[u8]) -> Vec<u8> {
@@ -133,13 +158,32 @@ impl Template {
     }
 }
 
+/// xorshift64*: a few cycles, and good enough to spread keys.
+#[derive(Debug, Clone)]
+pub(super) struct Random(u64);
+
+impl Random {
+    /// Each number gives its own sequence, the same in every run.
+    pub(super) fn new(number: u64) -> Self {
+        Self(0x9e37_79b9_7f4a_7c15 ^ number)
+    }
+
+    #[inline]
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
+
 /// Makes the stream of requests of a run: which template, which key.
 pub(super) struct Requests {
     usual: Template,
     /// Used for one request in ten, when there is a mix.
     rare: Option<Template>,
     keys: u32,
-    seed: u64,
+    random: Random,
 }
 
 impl Requests {
@@ -156,29 +200,20 @@ impl Requests {
             usual,
             rare,
             keys,
-            seed: 0x9e37_79b9_7f4a_7c15,
+            random: Random::new(0),
         }
     }
 
     /// Appends the next request.
     #[inline]
     pub(super) fn append(&mut self, out: &mut Vec<u8>, sync: u32) {
-        let random = self.random();
+        let random = self.random.next();
         let key = ((random >> 32) * u64::from(self.keys)) >> 32;
         let template = match &self.rare {
             Some(rare) if (random & 0xffff) * 10 < 0x1_0000 => rare,
             _ => &self.usual,
         };
         template.append(out, sync, key as u32);
-    }
-
-    /// xorshift64*: a few cycles, and good enough to spread keys.
-    #[inline]
-    fn random(&mut self) -> u64 {
-        self.seed ^= self.seed >> 12;
-        self.seed ^= self.seed << 25;
-        self.seed ^= self.seed >> 27;
-        self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 }
 

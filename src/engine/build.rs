@@ -15,7 +15,7 @@ use super::index::IndexDef;
 use super::key::Key;
 use super::limits::QUIET_CHECKS_MAX;
 use super::space::SpaceDef;
-use super::tree::Tree;
+use super::tree::{Builder, Tree};
 use super::tuple::Tuple;
 
 /// An index that takes its place once the definition is durable.
@@ -73,12 +73,13 @@ pub(crate) fn build<'t>(
     if !duplicates.is_empty() {
         return Err(Refusal::Duplicates(duplicates));
     }
-    let mut tree = Tree::default();
+    let mut tree = Builder::default();
     for (done, (key, tuple)) in (1..).zip(keys) {
-        tree.insert(key, tuple.clone());
+        tree.push(key, tuple.clone())
+            .expect("the keys are sorted, and none is there twice");
         step(done);
     }
-    Ok(tree)
+    Ok(tree.finish())
 }
 
 fn duplicates(keys: &[(Key, &Tuple)]) -> Vec<(Tuple, Tuple)> {

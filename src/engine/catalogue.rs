@@ -11,13 +11,15 @@ use super::layer::Sight;
 use super::system;
 
 /// Rows of these spaces are what clients look up.
-const SHOWN: [u32; 6] = [
+const SHOWN: [u32; 8] = [
     system::SPACE,
     system::INDEX,
     system::COLLATION,
     system::FUNC,
     system::USER,
     system::PRIV,
+    system::SEQUENCE,
+    system::SPACE_SEQUENCE,
 ];
 
 /// A snapshot of the image's system spaces.

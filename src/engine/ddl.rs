@@ -22,6 +22,7 @@ use super::errors;
 use super::index::{IndexDef, IndexKind, PRIMARY};
 use super::layer::Sight;
 use super::limits::{INDEX_ID_MAX, QUIET_CHECKS_MAX, USERS_MAX};
+use super::sequence::checks as sequences;
 use super::space::SpaceDef;
 use super::system::rows::{IndexRow, SpaceRow, UserRow, check_name};
 use super::system::{self, USER_ID_MIN};
@@ -74,6 +75,9 @@ pub(crate) fn check(
         (system::USER, Some(old), None) => delete_user(sight, old),
         (system::PRIV, _, new) => gate::check_priv(sight, new),
         (system::FUNC, old, new) => gate::check_func(sight, old, new),
+        (system::SEQUENCE, old, new) => sequences::check_sequence(sight, old, new),
+        (system::SEQUENCE_DATA, _, new) => sequences::check_value(sight, new),
+        (system::SPACE_SEQUENCE, _, new) => sequences::check_attachment(sight, new),
         (system::TRUNCATE, _, Some(new)) => put_truncate(sight, space, new),
         // The row goes with its space; without it, nothing changes.
         (system::TRUNCATE, Some(_), None) => Ok(()),
@@ -191,6 +195,11 @@ fn put_index(sight: Sight<'_>, new: &[u8], busy: &mut Busy<'_, '_>) -> Result<Ve
     if let Some(same) = indexes.iter().find(|other| other.name == row.name) {
         return Err(errors::duplicate("name", "_index", &same.encode(), new));
     }
+    if row.id == PRIMARY
+        && let Some(attachment) = sequences::attachment(sight, row.space)?
+    {
+        sequences::check_index(&space.name, &row, attachment.field)?;
+    }
     indexes.push(row);
     // What is new contradicts what is there, not the other way round.
     define(&space, &indexes)?;
@@ -293,6 +302,10 @@ fn delete_index(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
     }
     if row.id == PRIMARY && index_rows(sight, row.space)?.len() > 1 {
         return Err(errors::cannot_drop_primary(&space.name));
+    }
+    if row.id == PRIMARY && sequences::attachment(sight, row.space)?.is_some() {
+        let why = "can not drop primary key while space sequence exists";
+        return Err(errors::cannot_alter_space(&space.name, why));
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ use super::build::{self, Built, Refusal};
 use super::image::{Debris, Image, Space};
 use super::index::{IndexDef, IndexKind, PRIMARY, Part};
 use super::key::Key;
+use super::sequence::Generator;
+use super::sequence::rows::AttachmentRow;
 use super::space::SpaceDef;
 use super::system;
 use super::system::rows::{IndexRow, SpaceRow};
@@ -30,10 +32,13 @@ impl Image {
         built: &mut Vec<Built>,
         debris: &mut Debris,
     ) -> Result<(), Error> {
-        let def = self
+        let mut def = self
             .space_row(id)?
             .map(|row| define(&row, &self.index_rows(id)?))
             .transpose()?;
+        if let Some(def) = &mut def {
+            def.generator = self.generator(id)?;
+        }
         let mut old = self.spaces.remove(&id);
         if let Some(old) = &old {
             self.names.remove(&old.def.name);
@@ -41,6 +46,11 @@ impl Image {
         if let Some(def) = def {
             let mut space = Space::new(def);
             let def = space.def.clone();
+            let primaries = old.as_ref().and_then(|old| old.def.primary.as_ref());
+            let primaries = primaries.zip(def.primary.as_ref());
+            if primaries.is_some_and(|(old, new)| !old.has_same_keys(new)) {
+                self.rekeyed += 1;
+            }
             for index in def.indexes() {
                 let tree = match built.iter().position(|own| own.is_for(id, index.id)) {
                     Some(at) => built.swap_remove(at).tree,
@@ -53,6 +63,21 @@ impl Image {
         }
         debris.0.extend(old.into_iter().flat_map(Space::into_trees));
         Ok(())
+    }
+
+    /// Derives every space that is not built in.
+    pub(super) fn define_all(&mut self, debris: &mut Debris) -> Result<(), Error> {
+        let Some(space) = self.space(system::SPACE) else {
+            return Ok(());
+        };
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let ids = space
+            .rows
+            .range(all, false)
+            .map(|(key, _)| key.head() as u32);
+        let ids: Vec<u32> = ids.filter(|id| !system::is_system(*id)).collect();
+        ids.into_iter()
+            .try_for_each(|id| self.redefine(id, &mut Vec::new(), debris))
     }
 
     /// Builds every secondary index from the tuples, once recovery has them all.
@@ -74,7 +99,11 @@ impl Image {
             while let Some(index) = space.def.secondaries.get(at) {
                 let built = build::build(index, space.rows.tuples(), &mut |step| {
                     done = total.min(done + step);
-                    progress(Progress { done, total });
+                    progress(Progress {
+                        done,
+                        total,
+                        ..Progress::default()
+                    });
                 });
                 match built {
                     Ok(tree) => space.secondaries[at].1 = tree,
@@ -98,6 +127,16 @@ impl Image {
         let rows = self.space(system::SPACE).map(|space| &space.rows);
         let row = rows.and_then(|rows| rows.get(&system_key(&[id])));
         row.map(|row| SpaceRow::decode(row)).transpose()
+    }
+
+    fn generator(&self, id: u32) -> Result<Option<Generator>, Error> {
+        let rows = self.space(system::SPACE_SEQUENCE).map(|space| &space.rows);
+        let row = rows.and_then(|rows| rows.get(&system_key(&[id])));
+        let row = row.map(|row| AttachmentRow::decode(row)).transpose()?;
+        Ok(row.map(|row| Generator {
+            sequence: row.sequence,
+            field: row.field,
+        }))
     }
 
     fn index_rows(&self, id: u32) -> Result<Vec<IndexRow>, Error> {
@@ -196,14 +235,13 @@ pub(crate) fn system_key(parts: &[u32]) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::access::GuestRights;
     use crate::engine::field::FieldType;
     use crate::engine::image::Replayed;
 
     /// A damaged journal may have lost what made room for a tuple.
     #[test]
     fn a_duplicate_fails_recovery_unless_it_is_forced() {
-        let (mut image, id) = (Image::new(GuestRights::Super), 512);
+        let (mut image, id) = (Image::new(), 512);
         let space = SpaceRow {
             id,
             owner: system::ADMIN,
@@ -233,10 +271,10 @@ mod tests {
             (system::INDEX, Replayed::Put(&first)),
             (system::INDEX, Replayed::Put(&second)),
         ];
-        image.replay(definition.into_iter()).unwrap();
+        image.replay(1, definition.into_iter()).unwrap();
         let rows = [[0x92, 1, 7], [0x92, 2, 8], [0x92, 3, 7]];
         let puts = rows.iter().map(|row| (id, Replayed::Put(row)));
-        image.replay(puts).unwrap();
+        image.replay(2, puts).unwrap();
         let told = image.build_secondaries(false, &mut |_| ()).unwrap_err();
         assert!(
             told.message()

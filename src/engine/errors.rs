@@ -27,8 +27,15 @@ const WRONG_INDEX_PARTS: ErrorCode = ErrorCode(107);
 const VIEW_IS_RO: ErrorCode = ErrorCode(113);
 const WRONG_INDEX_OPTIONS: ErrorCode = ErrorCode(108);
 const PARTIAL_KEY: ErrorCode = ErrorCode(136);
+const CREATE_SEQUENCE: ErrorCode = ErrorCode(142);
+const ALTER_SEQUENCE: ErrorCode = ErrorCode(143);
+const DROP_SEQUENCE: ErrorCode = ErrorCode(144);
+const NO_SUCH_SEQUENCE: ErrorCode = ErrorCode(145);
+const SEQUENCE_EXISTS: ErrorCode = ErrorCode(146);
+const SEQUENCE_OVERFLOW: ErrorCode = ErrorCode(147);
 const SPACE_FIELD_IS_DUPLICATE: ErrorCode = ErrorCode(149);
 const NULLABLE_PRIMARY: ErrorCode = ErrorCode(152);
+const SEQUENCE_NOT_STARTED: ErrorCode = ErrorCode(212);
 
 /// The product's name, as the subject of "does not support".
 const PRODUCT: &str = "vestibule";
@@ -277,6 +284,42 @@ pub(crate) fn partial_key(kind: IndexKind, expected: usize, found: usize) -> Err
     Error::new(PARTIAL_KEY, message)
 }
 
+/// 142
+pub(crate) fn cannot_create_sequence(sequence: &str, why: &str) -> Error {
+    let message = format!("Failed to create sequence '{sequence}': {why}");
+    Error::new(CREATE_SEQUENCE, message)
+}
+
+/// 143
+pub(crate) fn cannot_alter_sequence(sequence: &str, why: &str) -> Error {
+    let message = format!("Can't modify sequence '{sequence}': {why}");
+    Error::new(ALTER_SEQUENCE, message)
+}
+
+/// 144
+pub(crate) fn cannot_drop_sequence(sequence: &str, why: &str) -> Error {
+    let message = format!("Can't drop sequence '{sequence}': {why}");
+    Error::new(DROP_SEQUENCE, message)
+}
+
+/// 145
+pub(crate) fn no_such_sequence(sequence: impl Display) -> Error {
+    let message = format!("Sequence '{sequence}' does not exist");
+    Error::new(NO_SUCH_SEQUENCE, message)
+}
+
+/// 146
+pub(crate) fn sequence_exists(sequence: &str) -> Error {
+    let message = format!("Sequence '{sequence}' already exists");
+    Error::new(SEQUENCE_EXISTS, message)
+}
+
+/// 147
+pub(crate) fn sequence_overflow(sequence: &str) -> Error {
+    let message = format!("Sequence '{sequence}' has overflowed");
+    Error::new(SEQUENCE_OVERFLOW, message)
+}
+
 /// 148
 pub(crate) fn no_such_index_name(index: &str, space: &str) -> Error {
     let message = format!("No index '{index}' is defined in space '{space}'");
@@ -297,6 +340,12 @@ pub(crate) fn nullable_primary(space: &str) -> Error {
     Error::new(NULLABLE_PRIMARY, message)
 }
 
+/// 212
+pub(crate) fn sequence_not_started(sequence: &str) -> Error {
+    let message = format!("Sequence '{sequence}' is not started");
+    Error::new(SEQUENCE_NOT_STARTED, message)
+}
+
 /// 247
 pub(crate) fn iterator_position() -> Error {
     Error::new(ErrorCode::ITERATOR_POSITION, "Iterator position is invalid")
@@ -312,6 +361,17 @@ pub(crate) fn transaction_too_large(size: usize) -> Error {
     Error::new(ErrorCode::MEMORY_ISSUE, message)
 }
 
+/// 2, for all open transactions beyond
+/// [`TRANSACTIONS_BYTES_MAX`](super::limits::TRANSACTIONS_BYTES_MAX).
+#[cold]
+pub(crate) fn transactions_too_large(size: usize) -> Error {
+    let message = format!(
+        "Failed to allocate {size} bytes in open transactions for changes: try again when others \
+         have ended"
+    );
+    Error::new(ErrorCode::MEMORY_ISSUE, message)
+}
+
 /// 2, in Tarantool's form, for a result beyond [`REPLY_SIZE_MAX`](super::limits::REPLY_SIZE_MAX).
 pub(crate) fn reply_too_large(size: impl Display) -> Error {
     let message = format!(
@@ -319,4 +379,12 @@ pub(crate) fn reply_too_large(size: impl Display) -> Error {
          with a limit"
     );
     Error::new(ErrorCode::MEMORY_ISSUE, message)
+}
+
+/// 120.
+pub(crate) fn checkpoint_in_progress() -> Error {
+    Error::new(
+        ErrorCode::CHECKPOINT_IN_PROGRESS,
+        "Snapshot is already in progress",
+    )
 }

@@ -17,7 +17,7 @@ use super::index::{IndexDef, PRIMARY};
 use super::key::Key;
 use super::layer::Sight;
 use super::limits::REPLY_SIZE_MAX;
-use super::scan::{Plan, Reach};
+use super::scan::{Plan, Reach, check_iterator};
 use super::space::SpaceDef;
 use super::transaction::Reads;
 use super::tuple::Tuple;
@@ -67,6 +67,7 @@ impl EmbeddedEngine {
         select: &Select<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
+        check_iterator(select)?;
         let space = sight.image.resolve(select.space)?;
         let plan = Plan::new(&space.def, select)?;
         let (space, index) = (space.def.id, plan.index.id);
@@ -166,7 +167,7 @@ impl EmbeddedEngine {
         }
         self.check_writable()?;
         if let Some(own) = &self.active {
-            own.check_room()?;
+            self.transactions.check_room(own)?;
         }
         Ok(space)
     }
@@ -190,7 +191,23 @@ impl EmbeddedEngine {
         existing: Existing,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
-        let space = self.writable(store.space)?;
+        let Some(generator) = self.writable(store.space)?.generator else {
+            return self.store_whole(store, existing, reply);
+        };
+        let filled = self.generate(generator, store.tuple)?;
+        let tuple = filled.as_deref().unwrap_or(store.tuple);
+        self.store_whole(&Store { tuple, ..*store }, existing, reply)
+    }
+
+    /// Stores a tuple in a space that may be written.
+    #[inline]
+    fn store_whole(
+        &mut self,
+        store: &Store<'_>,
+        existing: Existing,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        let space = self.definitions.resolve(store.space)?;
         let key = self.admit(space, space.primary()?, store.tuple)?;
         if existing == Existing::Refuse {
             self.check_free(space, space.primary()?, &key, store.tuple)?;

@@ -3,7 +3,7 @@
 //! ```text
 //!   journal ── replay ──┐
 //!   turn ─── commit ────┴─▶ apply ─▶ spaces ◀── read view
-//!                             └ rows of _space, _index: spaces are defined anew
+//!                             └ rows of _space, _index, …: spaces are defined anew
 //! ```
 //!
 //! It is all that a read view needs, so the definitions live inside it.
@@ -103,6 +103,10 @@ pub(crate) struct Image {
     pub(crate) version: u64,
     /// Grows with every turn that changed spaces, indexes or users.
     pub(crate) schema_version: u64,
+    /// The number of the last journal record that it holds; 0 before the first.
+    pub(crate) sequence: u64,
+    /// Grows with every new definition of a primary key that moves tuples to other keys.
+    pub(crate) rekeyed: u64,
     pub(super) spaces: BySpace<Space>,
     pub(super) names: HashMap<Box<str>, u32>,
     /// Who may do what, as the system spaces say. Computed once a turn that changed it is applied, before
@@ -125,14 +129,16 @@ pub(crate) struct Debris(pub(crate) Vec<Tree>);
 
 impl Image {
     /// An image with the system spaces and their first rows.
-    pub(crate) fn new(guest: GuestRights) -> Self {
+    pub(crate) fn new() -> Self {
         let mut image = Self {
             version: 1,
             schema_version: 1,
+            sequence: 0,
+            rekeyed: 0,
             spaces: BySpace::default(),
             names: HashMap::new(),
             access: Arc::default(),
-            guest,
+            guest: GuestRights::default(),
         };
         for (space, indexes) in bootstrap::spaces() {
             let def = define(&space, &indexes).expect("the system's own definitions are valid");
@@ -148,6 +154,17 @@ impl Image {
         let access = image.rights();
         image.access = access.expect("the system's own rows are valid");
         image
+    }
+
+    /// Says what guest may do, and computes all rights anew, once recovery has all rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`rights`](Self::rights).
+    pub(crate) fn set_guest(&mut self, guest: GuestRights) -> Result<(), Error> {
+        self.guest = guest;
+        self.access = self.rights()?;
+        Ok(())
     }
 
     /// Computes who may do what, from the rows that say it.
@@ -167,6 +184,11 @@ impl Image {
     #[inline]
     pub(crate) fn space(&self, id: u32) -> Option<&Space> {
         self.spaces.get(&id)
+    }
+
+    /// Every space, in no order.
+    pub(crate) fn spaces(&self) -> impl Iterator<Item = &Space> {
+        self.spaces.values()
     }
 
     /// The space that a request names. A view leads to the space whose rows it shows.
@@ -205,7 +227,7 @@ impl Image {
     }
 
     /// Puts one tuple, without an aftermath.
-    fn put(&mut self, space: u32, tuple: Tuple) -> Result<Key, Unfit> {
+    pub(super) fn put(&mut self, space: u32, tuple: Tuple) -> Result<Key, Unfit> {
         let space = self.spaces.get_mut(&space).ok_or(Unfit::Space(space))?;
         let key = space
             .def
@@ -217,8 +239,10 @@ impl Image {
         Ok(key)
     }
 
-    /// Applies the changes of one turn, space by space, and takes what was built for it.
-    pub(crate) fn apply(&mut self, turn: &mut Layer, built: Vec<Built>) -> Debris {
+    /// Applies the changes of one turn, the record of this number, space by space, and takes what was
+    /// built for it.
+    pub(crate) fn apply(&mut self, sequence: u64, turn: &mut Layer, built: Vec<Built>) -> Debris {
+        self.sequence = sequence;
         let mut aftermath = Aftermath::default();
         for (id, changes) in turn.take() {
             if changes.is_empty() {
@@ -249,8 +273,10 @@ impl Image {
     /// What of it does not fit the state that the turns before it led to.
     pub(crate) fn replay<'r>(
         &mut self,
+        sequence: u64,
         turn: impl Iterator<Item = (u32, Replayed<'r>)>,
     ) -> Result<(), Unfit> {
+        self.sequence = sequence;
         let mut aftermath = Aftermath::default();
         for (id, change) in turn {
             let (key, change) = match change {
@@ -307,14 +333,16 @@ impl Aftermath {
         // Keys of these spaces begin with the number of the space that they are about.
         let about = key.first_number() as u32;
         match space {
-            system::SPACE | system::INDEX => {
+            system::SPACE | system::INDEX | system::SPACE_SEQUENCE => {
                 self.is_schema_changed = true;
                 if !self.redefined.contains(&about) {
                     self.redefined.push(about);
                 }
             }
             system::TRUNCATE if change.is_some() => self.truncated.push(about),
-            system::USER | system::PRIV | system::FUNC => self.is_schema_changed = true,
+            system::USER | system::PRIV | system::FUNC | system::SEQUENCE => {
+                self.is_schema_changed = true;
+            }
             _ => {}
         }
     }

@@ -1,5 +1,7 @@
 //! Every bound of the engine.
 
+use std::time::Duration;
+
 /// Largest tuple unless configured otherwise, in bytes: Tarantool's `memtx_max_tuple_size`.
 pub const TUPLE_SIZE_MAX_DEFAULT: usize = 1 << 20;
 
@@ -49,18 +51,58 @@ pub const OPEN_TRANSACTIONS_MAX: usize = 4096;
 /// may go beyond.
 pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 
-/// What it takes to keep one change of one index, in bytes, about.
+/// Bytes of what all open transactions may have changed and seen together. Beyond, changes are refused,
+/// and what is seen is remembered as whole indexes.
+pub const TRANSACTIONS_BYTES_MAX: usize = 256 << 20;
+
+/// What it takes to keep one key that was changed or seen, in bytes, about.
 pub const TRANSACTION_CHANGE_BYTES: usize = 64;
 
 /// Single keys that are remembered as seen by one transaction. Beyond, whole indexes are.
 pub const TRANSACTION_POINTS_MAX: usize = 50_000;
 
+/// Bytes of keys that are remembered as seen by one transaction. Beyond, whole indexes are.
+pub const TRANSACTION_SEEN_BYTES_MAX: usize = 8 << 20;
+
 /// Ranges that are remembered as seen of one index. Beyond, the whole index is.
 pub const TRANSACTION_RANGES_MAX: usize = 256;
+
+/// Most arguments of a call: what fits on a stack of Lua.
+pub const CALL_ARGUMENTS_MAX: usize = 8000;
+
+/// Most values, nested ones counted, of one argument that is read by a procedure, such as a table of
+/// options: some for each of [`FORMAT_FIELDS_MAX`] fields.
+pub const CALL_VALUES_MAX: usize = 1 << 18;
 
 /// Memory of a turn's record that is kept for the next one, in bytes.
 pub const RECORD_KEPT_MAX: usize = 4 << 20;
 
+/// Rows that a load puts into one turn.
+pub const IMPORT_TURN_ROWS: usize = 1000;
+
+/// Bytes of rows that a load puts into one turn; the last one may go beyond.
+pub const IMPORT_TURN_BYTES: usize = 1 << 20;
+
+/// Tuples and finished spaces that one step of a checkpoint looks at: Tx may have to wait for it.
+pub const CHECKPOINT_STEP_TUPLES_MAX: usize = 2000;
+
+/// Bytes that one step of a checkpoint copies; the last tuple may go beyond.
+pub const CHECKPOINT_STEP_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of a checkpoint that are written before they are synced: a turn's own sync may have to wait
+/// for them.
+pub const CHECKPOINT_UNSYNCED_MAX: u64 = 16 << 20;
+
+/// How often a checkpoint is begun before it gives up, if primary keys are redefined meanwhile.
+pub const CHECKPOINT_ATTEMPTS_MAX: u32 = 5;
+
+/// How long a checkpoint by size or age waits after one that failed.
+pub const CHECKPOINT_RETRY_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often the log tells how far recovery is.
+pub const RECOVERY_TOLD_EVERY: Duration = Duration::from_secs(1);
+
+const _: () = assert!(TRANSACTION_BYTES_MAX <= TRANSACTIONS_BYTES_MAX);
 const _: () = assert!(VIEW_STEP_BYTES_MAX < REPLY_SIZE_MAX);
 const _: () = assert!(TUPLE_SIZE_MAX_DEFAULT < REPLY_SIZE_MAX);
 

@@ -22,15 +22,21 @@
 //! | `execute` | requests |
 //! | `access` | users and rights |
 //! | `ddl`, `system` | the system spaces, and what may be written there |
+//! | `sequence` | numbers handed out one by one |
 //! | `transaction` | interactive transactions, and what they have seen |
 //! | `record` | a turn as bytes |
+//! | `commit` | the end of a turn |
 //! | `journal` | records on disk |
+//! | `offline` | a directory's data without clients: checked, dumped, loaded |
+//! | `checkpoint`, `recovery` | all rows on disk, and the way back |
 //! | `update` | operations of UPDATE and UPSERT |
 //! | `view`, `catalogue` | what sessions answer from |
 
 pub(crate) mod access;
 mod build;
 mod catalogue;
+pub(crate) mod checkpoint;
+mod commit;
 pub(crate) mod ddl;
 pub(crate) mod define;
 mod definitions;
@@ -43,9 +49,12 @@ pub mod journal;
 pub(crate) mod key;
 pub(crate) mod layer;
 pub mod limits;
+pub(crate) mod offline;
 mod print;
 mod record;
+mod recovery;
 mod scan;
+pub(crate) mod sequence;
 pub(crate) mod space;
 pub(crate) mod system;
 #[cfg(test)]
@@ -57,25 +66,28 @@ pub mod update;
 mod view;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use vestibule_actors::catalogue::{Catalogue, GUEST};
 use vestibule_actors::engine::{
     Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
 };
+use vestibule_wire::Error;
 use vestibule_wire::request::{Begin, Target};
-use vestibule_wire::{Error, ErrorCode};
 
 use access::Access;
 pub use access::GuestRights;
 use access::privileges::Privileges;
 use access::rights::Rights;
 use build::Built;
+pub use checkpoint::CheckpointOptions;
+use checkpoint::{Checkpointer, Task};
 use ddl::Busy;
 use definitions::Definitions;
-use image::{Debris, Image};
+use image::Image;
+use journal::Journal;
 pub use journal::JournalSync;
-use journal::{Journal, JournalError, JournalOptions};
+use journal::storage::Disk;
 use key::Key;
 use layer::{Layer, Sight};
 use space::SpaceDef;
@@ -86,12 +98,14 @@ use view::ImageView;
 /// How the engine keeps its data.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Directory of the journal; made if it does not exist.
+    /// Directory of journal and checkpoints; made if it does not exist.
     pub data_dir: PathBuf,
     /// When a turn counts as written.
     pub journal_sync: JournalSync,
-    /// Whether to start from a damaged journal without what cannot be read of it.
+    /// Whether to start from damaged files without what cannot be read of them.
     pub force_recovery: bool,
+    /// When checkpoints are made.
+    pub checkpoints: CheckpointOptions,
     /// Largest tuple, in bytes.
     pub tuple_size_max: usize,
     /// What connections that have not logged in may do.
@@ -109,6 +123,7 @@ impl EngineOptions {
             data_dir: data_dir.into(),
             journal_sync: JournalSync::Turn,
             force_recovery: false,
+            checkpoints: CheckpointOptions::default(),
             tuple_size_max: limits::TUPLE_SIZE_MAX_DEFAULT,
             guest: GuestRights::default(),
             is_exposed: false,
@@ -136,7 +151,9 @@ pub struct EmbeddedEngine {
     /// Whether the turn changes definitions: whatever comes next must wait for its commit.
     is_ddl: bool,
     /// Open once recovery is done.
-    journal: Option<Journal>,
+    journal: Option<Arc<Mutex<Journal>>>,
+    /// Running once recovery is done.
+    checkpointer: Option<Checkpointer>,
     /// The turn's record, kept for its allocation.
     record: Vec<u8>,
     /// Why nothing can be written, if the journal failed.
@@ -152,7 +169,10 @@ impl EmbeddedEngine {
     /// An engine with nothing but the system spaces, until it has recovered.
     #[must_use]
     pub fn new(options: EngineOptions) -> Self {
-        let image = Image::new(options.guest);
+        let mut image = Image::new();
+        image
+            .set_guest(options.guest)
+            .expect("the system's own rows are valid");
         Self {
             access: image.access.clone(),
             acting: image.access.rights_or_none(&GUEST.into()),
@@ -166,6 +186,7 @@ impl EmbeddedEngine {
             built: Vec::new(),
             is_ddl: false,
             journal: None,
+            checkpointer: None,
             record: Vec::new(),
             failure: None,
             is_read_only: false,
@@ -174,21 +195,21 @@ impl EmbeddedEngine {
         }
     }
 
-    /// Tries the journal again after it failed, so that data can be changed again.
+    /// Goes on from what was recovered.
     ///
     /// # Errors
     ///
-    /// 40 if it cannot be written still.
-    pub fn resume(&mut self) -> Result<(), Error> {
-        if let Some(journal) = &mut self.journal {
-            journal.resume().map_err(|fault| {
-                log::error!("the journal cannot be resumed: {fault}");
-                Error::wal_io()
-            })?;
+    /// A guest that may do everything where other machines reach the server, or rows of rights that make
+    /// no sense.
+    fn take_up(&mut self, mut recovered: Image) -> Result<(), Fault> {
+        recovered.set_guest(self.options.guest)?;
+        if self.options.is_exposed {
+            recovered.access.check_guest()?;
         }
-        if let Some(reason) = self.failure.take() {
-            log::info!("the journal is written again; it had failed: {reason}");
-        }
+        self.definitions = Definitions::of(&recovered);
+        self.catalogue = Arc::new(catalogue::build(&recovered));
+        *self.image.write().unwrap_or_else(PoisonError::into_inner) = recovered;
+        self.renew_rights();
         Ok(())
     }
 
@@ -331,102 +352,26 @@ impl EmbeddedEngine {
         self.turn.set(def.id, key, Some(row.into()));
         Ok(())
     }
-
-    fn append(&mut self) -> Result<(), Error> {
-        self.record.clear();
-        record::encode(&self.turn, &mut self.record);
-        let Some(journal) = &mut self.journal else {
-            return Err(Error::new(
-                ErrorCode::LOADING,
-                "Instance bootstrap hasn't finished yet",
-            ));
-        };
-        #[cfg(test)]
-        if std::mem::take(&mut self.fails_next_append) {
-            self.failure = Some("told to".to_owned());
-            return Err(Error::wal_io());
-        }
-        let appended = journal.append(&self.record);
-        if self.record.capacity() > limits::RECORD_KEPT_MAX {
-            self.record = Vec::new();
-        }
-        appended.map(drop).map_err(|fault| {
-            log::error!("a turn was not written: {fault}");
-            // A turn beyond the journal's bounds says nothing about the next one.
-            if !matches!(fault, JournalError::TooLarge { .. }) {
-                self.failure = Some(fault.to_string());
-            }
-            Error::wal_io()
-        })
-    }
-
-    fn forget_turn(&mut self) {
-        self.transactions.note_all(&self.turn);
-        self.turn.clear();
-        let built = self.built.drain(..).map(|built| built.tree);
-        discard(Debris(built.collect()));
-    }
-
-    fn apply(&mut self) {
-        let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
-        let debris = image.apply(&mut self.turn, std::mem::take(&mut self.built));
-        drop(image);
-        discard(debris);
-        if self.is_ddl {
-            // Readers go on meanwhile: nobody else changes the image.
-            let access = self.image().rights();
-            let access = access.expect("a row was checked before it was journaled");
-            let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
-            image.access = access;
-            drop(image);
-            let image = self.image();
-            let (definitions, catalogue) = (Definitions::of(&image), catalogue::build(&image));
-            drop(image);
-            self.definitions = definitions;
-            self.catalogue = Arc::new(catalogue);
-            self.renew_rights();
-        }
-    }
-}
-
-/// Drops trees; large ones on a thread of their own, so that Tx goes on.
-fn discard(debris: Debris) {
-    let size: usize = debris.0.iter().map(|tree| tree.len()).sum();
-    if size > limits::DROP_INLINE_MAX {
-        // If there is no thread to be had, they were dropped with the closure.
-        let _ = std::thread::Builder::new()
-            .name("discard".into())
-            .spawn(move || drop(debris));
-    }
 }
 
 impl Engine for EmbeddedEngine {
     fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
-        let options = JournalOptions {
-            dir: self.options.data_dir.clone(),
-            sync: self.options.journal_sync,
-            force_recovery: self.options.force_recovery,
-        };
         let force = self.options.force_recovery;
-        let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
-        let mut replay = |sequence: u64, payload: &[u8]| -> Result<(), Fault> {
-            let replayed = record::decode(payload).and_then(|turn| image.replay(turn.into_iter()));
-            match replayed {
-                Err(unfit) if force => log::error!("record {sequence} is skipped: {unfit}"),
-                replayed => replayed?,
-            }
-            Ok(())
+        let recovered = recovery::recover(&self.options, progress)?;
+        let journal = Arc::new(Mutex::new(recovered.journal));
+        self.take_up(recovered.image)?;
+        let task = Task {
+            image: self.image.clone(),
+            journal: journal.clone(),
+            storage: Arc::new(Disk),
+            directory: self.options.data_dir.clone(),
+            count: self.options.checkpoints.count.max(1),
+            newest: recovered.checkpoint.filter(|_| !force),
         };
-        self.journal = Some(Journal::open(options, &mut replay, progress)?);
-        image.build_secondaries(force, progress)?;
-        image.access = image.rights()?;
-        if self.options.is_exposed {
-            image.access.check_guest()?;
-        }
-        self.definitions = Definitions::of(&image);
-        self.catalogue = Arc::new(catalogue::build(&image));
-        drop(image);
-        self.renew_rights();
+        let (options, bytes) = (&self.options.checkpoints, recovered.journal_bytes);
+        let checkpointer = Checkpointer::start(task, options, bytes, force);
+        self.checkpointer = Some(checkpointer?);
+        self.journal = Some(journal);
         Ok(())
     }
 
@@ -461,13 +406,7 @@ impl Engine for EmbeddedEngine {
         if self.turn.is_empty() {
             return Ok(());
         }
-        let appended = self.append();
-        match appended {
-            Ok(()) => self.apply(),
-            Err(_) => self.forget_turn(),
-        }
-        self.is_ddl = false;
-        appended
+        self.commit_turn()
     }
 
     fn fault(&self) -> Option<String> {

@@ -17,12 +17,25 @@ use std::ops::Bound;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use vestibule_wire::Error;
-use vestibule_wire::request::{After, Iterator as Walking, Select};
+use vestibule_wire::request::{After, Iterator as Walking, Select, Target};
 
 use super::errors;
 use super::index::{IndexDef, IndexKind};
 use super::key::{Key, KeyView};
 use super::space::SpaceDef;
+
+/// Names are looked up before a request is looked at, numbers after its iterator. As in Tarantool.
+///
+/// # Errors
+///
+/// 1 for an iterator that does not exist, beside numbers that need not lead anywhere.
+#[inline]
+pub(crate) fn check_iterator(select: &Select<'_>) -> Result<(), Error> {
+    match (select.space, select.index) {
+        (Target::Id(_), Target::Id(_)) => Walking::from_code(select.iterator).map(drop),
+        _ => Ok(()),
+    }
+}
 
 /// What a SELECT comes to.
 #[derive(Debug)]
@@ -56,10 +69,13 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     ///
-    /// Those of the index (35, 148), the iterator (1), the key (31, 18, 136), what the index does not
-    /// support (112), the position (247), in this order.
+    /// Those of the index's name (148), the iterator (1), the index's number (35), the key (31, 18, 136),
+    /// what the index does not support (112), the position (247), in this order.
     #[inline]
     pub(crate) fn new(space: &'a SpaceDef, select: &Select<'_>) -> Result<Self, Error> {
+        if let Target::Id(_) = select.index {
+            Walking::from_code(select.iterator)?;
+        }
         let index = space.index(select.index)?;
         let walking = Walking::from_code(select.iterator)?;
         let given = index.partial_key(select.key, !is_open(walking))?;

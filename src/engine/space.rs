@@ -7,6 +7,7 @@ use vestibule_wire::request::Target;
 use super::errors;
 use super::field::FieldType;
 use super::index::{IndexDef, PRIMARY};
+use super::sequence::Generator;
 
 /// A space without its tuples.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) struct SpaceDef {
     pub(crate) primary: Option<IndexDef>,
     /// All other indexes, by number.
     pub(crate) secondaries: Box<[IndexDef]>,
+    /// What gives values to a field that comes as nil.
+    pub(crate) generator: Option<Generator>,
     /// What format and index together ask of the first fields.
     rules: Box<[Rule]>,
 }
@@ -70,6 +73,7 @@ impl SpaceDef {
             format,
             primary: primary.into_iter().next(),
             secondaries: secondaries.into(),
+            generator: None,
             rules,
         })
     }

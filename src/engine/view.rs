@@ -19,7 +19,7 @@ use super::image::{Image, Space};
 use super::key::{Key, KeyView};
 use super::layer::Walk;
 use super::limits::{REPLY_SIZE_MAX, VIEW_STEP_BYTES_MAX, VIEW_STEP_TUPLES_MAX};
-use super::scan::{Plan, Reach};
+use super::scan::{Plan, Reach, check_iterator};
 use super::tree::Tree;
 use super::tuple::Tuple;
 
@@ -53,6 +53,7 @@ impl ReadView for ImageView {
             return Ok(ViewStep::Changed);
         }
         scan.version = image.version;
+        check_iterator(select)?;
         let space = image.resolve(select.space);
         let found = space
             .as_ref()

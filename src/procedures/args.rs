@@ -7,12 +7,15 @@
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{DecodeError, Kind, Reader};
 
+use crate::engine::limits::{CALL_ARGUMENTS_MAX, CALL_VALUES_MAX};
+
 /// A value of a call, borrowed from the request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value<'a> {
     Nil,
     Bool(bool),
-    Number(f64),
+    Integer(i128),
+    Float(f64),
     Str(&'a str),
     List(Vec<Value<'a>>),
     Table(Vec<(Value<'a>, Value<'a>)>),
@@ -34,12 +37,13 @@ pub(super) fn illegal(what: impl std::fmt::Display) -> Error {
 impl<'a> Args<'a> {
     pub(super) fn read(args: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(args);
-        let read = |reader: &mut Reader<'a>| {
-            (0..reader.read_array_len()?)
-                .map(|_| reader.skip())
-                .collect::<Result<_, _>>()
-        };
-        let raw = read(&mut reader).map_err(|_: DecodeError| illegal("malformed arguments"))?;
+        let malformed = |_: DecodeError| illegal("malformed arguments");
+        let count = reader.read_array_len().map_err(malformed)? as usize;
+        if count > CALL_ARGUMENTS_MAX {
+            return Err(illegal("too many arguments"));
+        }
+        let raw = (0..count).map(|_| reader.skip()).collect::<Result<_, _>>();
+        let raw = raw.map_err(malformed)?;
         Ok(Self { raw })
     }
 
@@ -53,7 +57,8 @@ impl<'a> Args<'a> {
         let Some(raw) = self.raw(at) else {
             return Ok(Value::Nil);
         };
-        Value::read(&mut Reader::new(raw)).map_err(|_| illegal("malformed arguments"))
+        let mut room = CALL_VALUES_MAX;
+        Value::read(&mut Reader::new(raw), &mut room)
     }
 
     /// A name that has to be there.
@@ -87,15 +92,42 @@ impl<'a> Args<'a> {
 
 impl<'a> Value<'a> {
     /// Nesting is bounded: the request was checked for it when it was decoded.
-    fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    fn read(reader: &mut Reader<'a>, room: &mut usize) -> Result<Self, Error> {
+        let malformed = |_: DecodeError| illegal("malformed arguments");
+        // Checked before there is memory for any of them.
+        let take = |room: &mut usize, count: u32| {
+            let left = room.checked_sub(count as usize);
+            *room = left.ok_or_else(|| illegal("too many values in an argument"))?;
+            Ok::<_, Error>(())
+        };
+        match reader.peek().map_err(malformed)? {
+            Kind::Array => {
+                let count = reader.read_array_len().map_err(malformed)?;
+                take(room, count)?;
+                let values = (0..count).map(|_| Self::read(reader, room));
+                Ok(Self::List(values.collect::<Result<_, _>>()?))
+            }
+            Kind::Map => {
+                let count = reader.read_map_len().map_err(malformed)?;
+                take(room, count.saturating_mul(2))?;
+                let pair = |_| Ok((Self::read(reader, room)?, Self::read(reader, room)?));
+                Ok(Self::Table(
+                    (0..count).map(pair).collect::<Result<_, Error>>()?,
+                ))
+            }
+            _ => Self::read_scalar(reader).map_err(malformed),
+        }
+    }
+
+    fn read_scalar(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok(match reader.peek()? {
             Kind::Nil => {
                 reader.read_nil()?;
                 Self::Nil
             }
             Kind::Bool => Self::Bool(reader.read_bool()?),
-            Kind::Uint | Kind::Int => Self::Number(reader.read_integer()?.to_i128() as f64),
-            Kind::Float | Kind::Double => Self::Number(reader.read_f64()?),
+            Kind::Uint | Kind::Int => Self::Integer(reader.read_integer()?.to_i128()),
+            Kind::Float | Kind::Double => Self::Float(reader.read_f64()?),
             Kind::Str => match reader.read_str() {
                 Ok(text) => Self::Str(text),
                 Err(_) => {
@@ -103,20 +135,7 @@ impl<'a> Value<'a> {
                     Self::Other
                 }
             },
-            Kind::Array => {
-                let count = reader.read_array_len()?;
-                Self::List(
-                    (0..count)
-                        .map(|_| Self::read(reader))
-                        .collect::<Result<_, _>>()?,
-                )
-            }
-            Kind::Map => {
-                let count = reader.read_map_len()?;
-                let pair = |_| Ok((Self::read(reader)?, Self::read(reader)?));
-                Self::Table((0..count).map(pair).collect::<Result<_, DecodeError>>()?)
-            }
-            Kind::Bin | Kind::Ext => {
+            _ => {
                 reader.skip()?;
                 Self::Other
             }
@@ -130,7 +149,7 @@ impl<'a> Value<'a> {
             Self::Table(pairs) => {
                 let found = pairs
                     .iter()
-                    .find(|(key, _)| *key == Self::Number(number as f64));
+                    .find(|(key, _)| key.as_uint() == Some(number as u64));
                 found.map(|(_, value)| value)
             }
             _ => None,
@@ -176,14 +195,37 @@ impl<'a> Value<'a> {
     /// The number, if it is whole and not negative.
     pub(super) fn as_uint(&self) -> Option<u64> {
         match self {
-            Self::Number(number) if *number >= 0.0 && number.fract() == 0.0 => Some(*number as u64),
+            Self::Integer(number) => u64::try_from(*number).ok(),
+            Self::Float(number) if *number >= 0.0 && number.fract() == 0.0 => Some(*number as u64),
+            _ => None,
+        }
+    }
+
+    /// The number, if it is whole and has 64 bits with a sign.
+    pub(super) fn as_signed(&self) -> Option<i64> {
+        const BEYOND: f64 = (1_u64 << 63) as f64;
+        match self {
+            Self::Integer(number) => i64::try_from(*number).ok(),
+            Self::Float(number) => {
+                let is_within = number.fract() == 0.0 && (-BEYOND..BEYOND).contains(number);
+                is_within.then_some(*number as i64)
+            }
+            _ => None,
+        }
+    }
+
+    /// The number, as Lua has it.
+    pub(super) fn as_number(&self) -> Option<f64> {
+        match self {
+            Self::Integer(number) => Some(*number as f64),
+            Self::Float(number) => Some(*number),
             _ => None,
         }
     }
 }
 
 /// Options by name.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Options<'a>(Vec<(Value<'a>, Value<'a>)>);
 
 impl<'a> Options<'a> {
@@ -209,7 +251,14 @@ impl<'a> Options<'a> {
         self.typed(name, "string", Value::as_str)
     }
 
-    /// A number.
+    /// A number of any kind.
+    pub(super) fn number(&self, name: &str) -> Result<Option<Value<'a>>, Error> {
+        self.typed(name, "number", |value| {
+            value.as_number().map(|_| value.clone())
+        })
+    }
+
+    /// A number, whole and not negative.
     pub(super) fn uint(&self, name: &str) -> Result<Option<u64>, Error> {
         self.typed(name, "number", Value::as_uint)
     }
@@ -248,6 +297,26 @@ mod tests {
         assert_eq!(args.value(1).unwrap(), Value::Nil);
         assert_eq!(args.options(2, &["n"]).unwrap().uint("n").unwrap(), Some(2));
         assert_eq!(args.value(9).unwrap(), Value::Nil);
+    }
+
+    #[test]
+    fn a_flood_of_values_is_refused_before_it_takes_memory() {
+        // An array of 16 Mi nils, a byte each.
+        let mut flood = vec![0xdd, 0x01, 0x00, 0x00, 0x00];
+        flood.resize(flood.len() + (1 << 24), 0xc0);
+        let told = Args::read(&flood).unwrap_err();
+        assert_eq!(told.message(), "Illegal parameters, too many arguments");
+        let nested = [&[0x91][..], &flood].concat();
+        let args = Args::read(&nested).unwrap();
+        assert_eq!(args.raw(0).map(<[u8]>::len), Some(flood.len()));
+        let told = args.value(0).unwrap_err();
+        let expected = "Illegal parameters, too many values in an argument";
+        assert_eq!(told.message(), expected);
+        // Many small tables are no way around it.
+        let mut tables = vec![0x91, 0xdd, 0x00, 0x02, 0x00, 0x00];
+        (0..1 << 17).for_each(|_| tables.extend([0x93, 0xc0, 0xc0, 0xc0]));
+        let told = Args::read(&tables).unwrap().value(0).unwrap_err();
+        assert_eq!(told.message(), expected);
     }
 
     #[test]

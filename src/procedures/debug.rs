@@ -49,10 +49,8 @@ fn duration(seconds: f64) -> Result<Duration, Error> {
 fn block(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     check_administrator(call.caller, call.name)?;
     let args = Args::read(call.args)?;
-    let whole = match args.value(0)? {
-        Value::Number(seconds) => duration(seconds)?,
-        _ => return Err(illegal("seconds should be a number")),
-    };
+    let seconds = args.value(0)?.as_number();
+    let whole = duration(seconds.ok_or_else(|| illegal("seconds should be a number"))?)?;
     let reason = match args.value(1)? {
         Value::Nil => None,
         Value::Str(reason) => Some(reason),

@@ -95,7 +95,8 @@ pub(super) fn drop(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         return Err(access_errors::no_such_function(&users::printed(&name)));
     };
     let reply = &call.reply;
-    let done = call.engine.alter(|engine| remove(engine, row.id, reply))?;
+    let id = number(row.id)?;
+    let done = call.engine.alter(|engine| remove(engine, id, reply))?;
     altered(call, done, |call, ()| no_result(call))
 }
 
@@ -106,21 +107,25 @@ pub(super) fn exists(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     call.reply.value(&found.is_some())
 }
 
-/// The functions that somebody owns.
-pub(super) fn owned_by(sight: Sight<'_>, owner: u64) -> Result<Vec<u64>, Error> {
-    let heads = ddl::rows(sight, system::FUNC).map(Head::decode);
+/// Numbers of the functions or sequences that somebody owns.
+pub(super) fn owned_by(sight: Sight<'_>, space: u32, owner: u64) -> Result<Vec<u32>, Error> {
+    let heads = ddl::rows(sight, space).map(Head::decode);
     let own = heads.filter(|head| head.as_ref().map_or(true, |head| head.owner == owner));
-    own.map(|head| head.map(|head| head.id)).collect()
+    own.map(|head| number(head?.id)).collect()
 }
 
 /// Drops a function with the rights that others have on it. For use inside `alter`.
-pub(super) fn remove(engine: &mut EmbeddedEngine, id: u64, reply: &Reply<'_>) -> Result<(), Error> {
-    revoke_all(engine, ObjectKind::Function, id, reply)?;
+pub(super) fn remove(engine: &mut EmbeddedEngine, id: u32, reply: &Reply<'_>) -> Result<(), Error> {
+    revoke_all(engine, ObjectKind::Function, u64::from(id), reply)?;
     let def = engine.definition(Target::Id(system::FUNC))?;
-    let key = u32::try_from(id).map_err(|_| access_errors::no_such_function(&id.to_string()))?;
     engine
-        .change_system(&def, system_key(&[key]), None, reply)
+        .change_system(&def, system_key(&[id]), None, reply)
         .map(|_| ())
+}
+
+/// The number of an object, which the system's rows keep in 32 bits.
+fn number(id: u64) -> Result<u32, Error> {
+    u32::try_from(id).map_err(|_| Error::invalid_msgpack("system row"))
 }
 
 /// Takes back every right on an object that is about to go: whoever may drop it need not have granted

@@ -12,12 +12,12 @@ use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
 use super::args::{Args, Options, Value, illegal};
-use super::{EngineCall, altered, functions, no_result, users};
+use super::{EngineCall, altered, functions, no_result, sequences, users};
 use crate::engine::access::errors as access_errors;
 use crate::engine::access::gate;
 use crate::engine::access::privileges::{ObjectKind, Privileges};
-use crate::engine::access::rows::{Head, PrivRow};
-use crate::engine::{EmbeddedEngine, ddl, system};
+use crate::engine::access::rows::PrivRow;
+use crate::engine::{EmbeddedEngine, system};
 
 /// What every user has on everything, to be here at all.
 pub(super) const ENTER: Privileges = Privileges(Privileges::SESSION.0 | Privileges::USAGE.0);
@@ -79,7 +79,7 @@ impl Asked {
         let privileges = privileges
             .filter(fit)
             .ok_or_else(|| access_errors::unsupported_privilege(kind, &words))?;
-        if !matches!(object, Value::Str(_) | Value::Number(_)) {
+        if !matches!(object, Value::Str(_) | Value::Integer(_) | Value::Float(_)) {
             return Err(illegal("wrong object name type"));
         }
         Ok(Self {
@@ -139,22 +139,10 @@ fn resolve(
 }
 
 fn sequence(engine: &EmbeddedEngine, object: &Value<'_>) -> Result<Option<u64>, Error> {
-    engine.look(|sight| {
-        for row in ddl::rows(sight, SEQUENCE) {
-            let head = Head::decode(row)?;
-            let is_named = object.as_str().map(|name| name == head.name);
-            if is_named.unwrap_or_else(|| object.as_uint() == Some(head.id))
-                && engine.acting().shows_row(SEQUENCE, row)
-            {
-                return Ok(Some(head.id));
-            }
-        }
-        Ok(None)
-    })
+    let row = sequences::find(engine, object)?;
+    let id = row.as_deref().map(system::first_id).transpose()?;
+    Ok(id.map(u64::from))
 }
-
-/// `_sequence`
-const SEQUENCE: u32 = 284;
 
 const OPTIONS: [&str; 3] = ["if_not_exists", "if_exists", "grantor"];
 

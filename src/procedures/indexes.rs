@@ -7,15 +7,18 @@ use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
 use super::args::{Args, Options, Value, illegal};
+use super::attachments;
 use super::schema::is_binary;
+use super::sequences::Wish;
 use super::{EngineCall, altered, no_result};
 use crate::engine::define::system_key;
 use crate::engine::field::FieldType;
-use crate::engine::index::Part;
+use crate::engine::index::{PRIMARY, Part};
 use crate::engine::limits::INDEX_PARTS_MAX;
+use crate::engine::sequence::checks::attachment;
 use crate::engine::space::{Field, SpaceDef};
 use crate::engine::system::rows::IndexRow;
-use crate::engine::{ddl, errors, system};
+use crate::engine::{EmbeddedEngine, ddl, errors, system};
 
 const OPTIONS: [&str; 14] = [
     "type",
@@ -44,6 +47,11 @@ struct CreatedIndex<'a> {
     kind: String,
     unique: bool,
     parts: Vec<CreatedPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_id: Option<u32>,
+    /// From 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_fieldno: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,21 +65,25 @@ struct CreatedPart {
 }
 
 impl<'a> CreatedIndex<'a> {
-    fn of(row: &'a IndexRow) -> Self {
+    fn of(row: &'a IndexRow, engine: &EmbeddedEngine) -> Result<Self, Error> {
+        let attached = engine.look(|sight| attachment(sight, row.space))?;
+        let attached = attached.filter(|_| row.id == PRIMARY);
         let part = |part: &Part| CreatedPart {
             fieldno: part.field + 1,
             kind: part.kind.name(),
             is_nullable: part.is_nullable,
             exclude_null: part.exclude_null,
         };
-        Self {
+        Ok(Self {
             id: row.id,
             name: &row.name,
             space_id: row.space,
             kind: row.kind.to_ascii_uppercase(),
             unique: row.is_unique,
             parts: row.parts.iter().map(part).collect(),
-        }
+            sequence_id: attached.map(|own| own.sequence),
+            sequence_fieldno: attached.map(|own| own.field + 1),
+        })
     }
 }
 
@@ -84,7 +96,8 @@ pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
     let existing = call.engine.look(|sight| ddl::index_rows(sight, space.id))?;
     if let Some(same) = existing.iter().find(|row| *row.name == *name) {
         if options.flag("if_not_exists")? {
-            return call.reply.value(&CreatedIndex::of(same));
+            let same = CreatedIndex::of(same, call.engine)?;
+            return call.reply.value(&same);
         }
         return Err(errors::index_exists(name));
     }
@@ -94,9 +107,27 @@ pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
         let (old, new) = (same.encode(), row.encode());
         return Err(errors::duplicate("primary", "_index", &old, &new));
     }
-    let done = put(call, &row)?;
+    let done = define(call, &options, &row, &space)?;
     altered(call, done, |call, ()| {
-        call.reply.value(&CreatedIndex::of(&row))
+        let created = CreatedIndex::of(&row, call.engine)?;
+        call.reply.value(&created)
+    })
+}
+
+/// Defines an index and its sequence.
+fn define(
+    call: &mut EngineCall<'_>,
+    options: &Options<'_>,
+    row: &IndexRow,
+    space: &SpaceDef,
+) -> Result<Option<()>, Error> {
+    let wish = Wish::read(options)?;
+    let owner = call.engine.acting().id;
+    let reply = &call.reply;
+    call.engine.alter(|engine| {
+        let prepared = attachments::prepare(engine, &wish, row, space, owner, reply)?;
+        engine.put_system(system::INDEX, &row.encode(), reply)?;
+        prepared.map_or(Ok(()), |prepared| prepared.finish(engine, reply))
     })
 }
 
@@ -116,6 +147,9 @@ fn row_of(call: &EngineCall<'_>, space: u32, index: u32) -> Result<IndexRow, Err
 pub(super) fn drop(call: &mut EngineCall<'_>, space: u32, index: u32) -> Result<Outcome, Error> {
     let reply = &call.reply;
     let done = call.engine.alter(|engine| {
+        if index == PRIMARY {
+            attachments::detach(engine, space, reply)?;
+        }
         let indexes = engine.definition(Target::Id(system::INDEX))?;
         engine.change_system(&indexes, system_key(&[space, index]), None, reply)
     })?;
@@ -158,22 +192,15 @@ pub(super) fn alter(
     if let Some(parts) = options.get("parts") {
         row.parts = read_parts(parts, &space.format)?;
     }
-    let done = put(call, &row)?;
+    let done = define(call, &options, &row, space)?;
     altered(call, done, |call, ()| no_result(call))
 }
 
 fn refuse_options(options: &Options<'_>) -> Result<(), Error> {
-    for refused in ["sequence", "func"] {
-        if options
-            .get(refused)
-            .is_some_and(|value| *value != Value::Bool(false))
-        {
-            return Err(errors::unsupported(&format!(
-                "the index option '{refused}'"
-            )));
-        }
+    match options.get("func") {
+        None | Some(Value::Bool(false)) => Ok(()),
+        Some(_) => Err(errors::unsupported("the index option 'func'")),
     }
-    Ok(())
 }
 
 fn read_row(
@@ -320,10 +347,12 @@ fn read_field_number(
             Some(at) => Ok(at as u32),
             None => wrong(&format!("field was not found by name '{name}'")),
         },
-        Some(value @ Value::Number(_)) => match value.as_uint().map(u32::try_from) {
-            Some(Ok(field @ 1..)) => Ok(field - 1),
-            _ => wrong("field (number) must be one-based"),
-        },
+        Some(value @ (Value::Integer(_) | Value::Float(_))) => {
+            match value.as_uint().map(u32::try_from) {
+                Some(Ok(field @ 1..)) => Ok(field - 1),
+                _ => wrong("field (number) must be one-based"),
+            }
+        }
         _ => wrong("field (name or number) is expected"),
     }
 }

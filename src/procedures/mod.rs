@@ -5,8 +5,10 @@
 //!   box.schema.user.create, drop, …   ─▶ users ─┬ grants
 //!   box.schema.role.create, drop, …   ─▶ roles ─┘
 //!   box.schema.func.create, drop, …   ─▶ functions
+//!   box.schema.sequence.*             ─▶ sequences ◀─ box.sequence.<name>:<method>
 //!   box.space.<name>:<method>         ─▶ spaces ─┬ create_index, format, …   rows of system spaces
 //!                                                └ insert, select, …         the engine's requests
+//!   box.snapshot, vestibule.checkpoints ─▶ checkpoints
 //!   vestibule.debug.*                 ─▶ debug, for demonstrations and tests only
 //! ```
 //!
@@ -14,12 +16,15 @@
 //! there does so here.
 
 mod args;
+mod attachments;
+mod checkpoints;
 mod debug;
 mod functions;
 mod grants;
 mod indexes;
 mod roles;
 mod schema;
+mod sequences;
 mod spaces;
 #[cfg(test)]
 mod tests;
@@ -38,7 +43,7 @@ type EngineCall<'a> = Call<'a, EmbeddedEngine>;
 type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
 
 /// By their whole names.
-const FUNCTIONS: [(&str, Function); 21] = [
+const FUNCTIONS: [(&str, Function); 26] = [
     ("box.schema.func.create", functions::create),
     ("box.schema.func.drop", functions::drop),
     ("box.schema.func.exists", functions::exists),
@@ -48,6 +53,9 @@ const FUNCTIONS: [(&str, Function); 21] = [
     ("box.schema.role.grant", roles::grant),
     ("box.schema.role.info", roles::info),
     ("box.schema.role.revoke", roles::revoke),
+    ("box.schema.sequence.alter", sequences::alter),
+    ("box.schema.sequence.create", sequences::create),
+    ("box.schema.sequence.drop", sequences::drop),
     ("box.schema.space.create", schema::create_space),
     ("box.schema.user.create", users::create),
     ("box.schema.user.disable", grants::disable),
@@ -59,11 +67,16 @@ const FUNCTIONS: [(&str, Function); 21] = [
     ("box.schema.user.passwd", users::passwd),
     ("box.schema.user.password", users::password),
     ("box.schema.user.revoke", grants::revoke_user),
+    ("box.snapshot", checkpoints::snapshot),
+    ("vestibule.checkpoints", checkpoints::status),
     ("vestibule.journal.resume", resume),
 ];
 
 /// By the beginnings of their names.
-const FAMILIES: [(&str, Function); 1] = [("box.space.", spaces::call)];
+const FAMILIES: [(&str, Function); 2] = [
+    ("box.sequence.", sequences::call),
+    ("box.space.", spaces::call),
+];
 
 /// The procedures of a server with the embedded engine.
 #[must_use]

@@ -10,7 +10,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
 use super::schema::{read_format, second_number};
-use super::{EngineCall, altered, functions, indexes, no_result, raw_result};
+use super::{EngineCall, altered, attachments, functions, indexes, no_result, raw_result};
 use crate::engine::access::privileges::{ObjectKind, Privileges};
 use crate::engine::define::system_key;
 use crate::engine::index::PRIMARY;
@@ -115,6 +115,7 @@ pub(super) fn remove(engine: &mut EmbeddedEngine, id: u32, reply: &Reply<'_>) ->
     let [indexes, spaces, truncations] = [system::INDEX, system::SPACE, system::TRUNCATE]
         .map(|id| engine.definition(Target::Id(id)));
     let (indexes, spaces, truncations) = (indexes?, spaces?, truncations?);
+    attachments::detach(engine, id, reply)?;
     // The primary index goes last: the others need it.
     let rows = engine.look(|sight| ddl::index_rows(sight, id))?;
     for index in rows.iter().rev() {

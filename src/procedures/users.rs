@@ -6,7 +6,7 @@ use vestibule_wire::request::Target;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Value, illegal};
-use super::{EngineCall, altered, functions, grants, no_result, spaces};
+use super::{EngineCall, altered, functions, grants, no_result, sequences, spaces};
 use crate::engine::access::errors as access_errors;
 use crate::engine::access::gate;
 use crate::engine::access::privileges::{ObjectKind, Privileges};
@@ -151,7 +151,11 @@ fn remove(engine: &mut EmbeddedEngine, row: &UserRow, reply: &Reply<'_>) -> Resu
     for space in spaces.iter().filter(|space| space.owner == row.id) {
         spaces::remove(engine, space.id, reply)?;
     }
-    for function in engine.look(|sight| functions::owned_by(sight, row.id))? {
+    let sequences = engine.look(|sight| functions::owned_by(sight, system::SEQUENCE, row.id))?;
+    for sequence in sequences {
+        sequences::remove(engine, sequence, reply)?;
+    }
+    for function in engine.look(|sight| functions::owned_by(sight, system::FUNC, row.id))? {
         functions::remove(engine, function, reply)?;
     }
     engine.as_admin(|engine| {

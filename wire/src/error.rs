@@ -56,6 +56,7 @@ codes! {
     CREDS_MISMATCH = 47, "No such user, or the wrong password.";
     UNKNOWN_REQUEST_TYPE = 48, "No such request.";
     MISSING_REQUEST_FIELD = 69, "A mandatory key of the body is missing.";
+    TIMEOUT = 78, "It took too long.";
     ACTIVE_TRANSACTION = 79, "A transaction is already open.";
     CANT_UPDATE_PRIMARY_KEY = 94, "An update may not move a tuple.";
     UPDATE_INTEGER_OVERFLOW = 95, "The result does not fit an integer.";
@@ -66,6 +67,7 @@ codes! {
     UNSUPPORTED_INDEX_FEATURE = 112, "This type of index cannot do that.";
     SYSTEM = 115, "The operating system said no.";
     LOADING = 116, "Not now: loading, or busy. Clients treat it as transient.";
+    CHECKPOINT_IN_PROGRESS = 120, "A checkpoint is being made already.";
     PARTIAL_KEY = 136, "This type of index needs the whole key.";
     NO_SUCH_INDEX_NAME = 148, "No index with this name.";
     UPDATE_DECIMAL_OVERFLOW = 160, "The result does not fit a decimal.";
@@ -265,6 +267,27 @@ impl Error {
         Self::new(
             ErrorCode::NO_SUCH_PROC,
             format!("Procedure '{name}' is not defined"),
+        )
+    }
+
+    /// 32 for work that was given up on, as Tarantool answers for a fiber that was cancelled.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self::new(ErrorCode::PROC, "fiber is cancelled").with_kind("FiberIsCancelled")
+    }
+
+    /// 78.
+    #[must_use]
+    pub fn timeout() -> Self {
+        Self::new(ErrorCode::TIMEOUT, "Timeout exceeded")
+    }
+
+    /// 231.
+    #[must_use]
+    pub fn transaction_timeout() -> Self {
+        Self::new(
+            ErrorCode::TRANSACTION_TIMEOUT,
+            "Transaction has been aborted by timeout",
         )
     }
 

@@ -108,6 +108,7 @@ fn new_state(
         watches: None,
         events_seen: 0,
         transactions: Vec::new(),
+        request_timeout: None,
         counts: InFlight::default(),
         patience: Patience::new(now),
         introduced_to: 0,
@@ -203,6 +204,7 @@ pub(crate) fn desk<'a>(
         cell,
         session,
         now,
+        arrived: now,
         is_releasing: false,
         is_put_back: false,
     }

@@ -5,18 +5,20 @@
 //! | `vestibule.state()` | one map: state, role, epoch, reason, progress, … |
 //! | `vestibule.solo(reason)`, `vestibule.assist()` | an operator declares solo, or takes it back |
 //! | `vestibule.drain({timeout = seconds})` | stops the server in time |
-//! | `vestibule.show(what)` | one array of maps: connections, requests, transitions or limits |
-//! | `box.info()` | what connectors and pools look at |
+//! | `vestibule.show(what)` | one array of maps: connections, requests, reservations, … |
+//! | `vestibule.kill(connection [, sync])` | ends a connection, or one request of it: [`arguments`] |
+//! | `vestibule.set(name, value)` | a setting of the own connection; for everybody |
+//! | `box.info()` | what connectors and pools look at; for everybody |
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use vestibule_wire::Error;
-use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::reply::write_value;
 use vestibule_wire::request::Call;
 
+use super::arguments::{kill_arguments, set_arguments, text_argument, timeout_argument};
 use super::desk::Desk;
 use super::lane::messages::{Origin, Survey, Surveyed};
 use crate::engine::Progress;
@@ -24,9 +26,6 @@ use crate::events::status_name;
 use crate::limits;
 use crate::shared::Shared;
 use crate::supervisor::BeginDrain;
-
-/// Longest timeout of a drain: a year.
-const DRAIN_TIMEOUT_MAX_SECONDS: f64 = 365.0 * 86_400.0;
 
 /// When a control procedure is answered.
 pub(crate) enum Answer {
@@ -36,14 +35,19 @@ pub(crate) enum Answer {
     Later,
 }
 
-const PROCEDURES: [&str; 6] = [
+const PROCEDURES: [&str; 8] = [
     "vestibule.state",
     "vestibule.solo",
     "vestibule.assist",
     "vestibule.drain",
     "vestibule.show",
+    "vestibule.kill",
+    "vestibule.set",
     "box.info",
 ];
+
+/// Those of them that are not for administrators only.
+const FOR_EVERYBODY: [&str; 2] = ["vestibule.set", "box.info"];
 
 /// Whether sessions answer a CALL of this name.
 pub(crate) fn is_local(name: &str) -> bool {
@@ -62,7 +66,7 @@ pub(crate) fn run(
     body: &mut Vec<u8>,
 ) -> Result<Answer, Error> {
     let caller = &desk.session.caller;
-    if call.name != "box.info" && !caller.is_administrator {
+    if !FOR_EVERYBODY.contains(&call.name) && !caller.is_administrator {
         return Err(Error::access_denied(
             "Execute",
             "function",
@@ -93,6 +97,15 @@ pub(crate) fn run(
             }
         }
         "vestibule.show" => return show(desk, sync, call, body),
+        "vestibule.kill" => {
+            let target = kill_arguments(call)?;
+            return Ok(ask_all(desk, sync, call, Survey::Kill(target)));
+        }
+        "vestibule.set" => {
+            let setting = set_arguments(call)?;
+            write_value(body, &desk.set(setting))?;
+            return Ok(Answer::Now);
+        }
         _ => {
             write_value(body, &BoxInfo::of(shared))?;
             return Ok(Answer::Now);
@@ -188,16 +201,25 @@ fn show(
             write_value(body, &desk.shared.transitions.rows())?;
             return Ok(Answer::Now);
         }
+        Some("reservations") => {
+            write_value(body, &desk.shared.reservations.rows(desk.now))?;
+            return Ok(Answer::Now);
+        }
         Some("limits") => {
             write_value(body, &limit_rows(desk.shared))?;
             return Ok(Answer::Now);
         }
         _ => {
             return Err(Error::illegal_params(
-                "Usage: vestibule.show('connections'|'requests'|'transitions'|'limits')",
+                "Usage: vestibule.show('connections'|'requests'|'reservations'|'transitions'|'limits')",
             ));
         }
     };
+    Ok(ask_all(desk, sync, call, survey))
+}
+
+/// Has every arbiter add its part; the lane of this session answers.
+fn ask_all(desk: &mut Desk<'_>, sync: u64, call: &Call<'_>, survey: Survey) -> Answer {
     let lanes = desk.shared.lanes.get().map_or(&[][..], Vec::as_slice);
     let origin = Origin {
         lane: desk.lane_index,
@@ -211,7 +233,7 @@ fn show(
     for lane in lanes {
         lane.survey(survey.clone());
     }
-    Ok(Answer::Later)
+    Answer::Later
 }
 
 /// One row of `vestibule.show('limits')`.
@@ -246,6 +268,14 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
             "idle_timeout_ms",
             config.time_limits.idle.as_millis() as u64,
         ),
+        (
+            "request_timeout_ms",
+            config.request_timeout.as_millis() as u64,
+        ),
+        (
+            "transaction_timeout_ms",
+            config.transaction_timeout.as_millis() as u64,
+        ),
         ("hold_requests_max", config.hold.requests_max as u64),
         ("hold_bytes_max", config.hold.bytes_max as u64),
         ("hold_time_max_ms", config.hold.time_max.as_millis() as u64),
@@ -271,83 +301,9 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
     .collect()
 }
 
-/// The first argument as a text, if there is one.
-fn text_argument<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Error> {
-    let mut reader = Reader::new(call.args);
-    match reader.read_array_len() {
-        Ok(0) => Ok(None),
-        _ if reader.peek() == Ok(Kind::Nil) => Ok(None),
-        _ => reader.read_str().map(Some).map_err(|_| {
-            Error::illegal_params(format!("Bad arguments of {}: expected a string", call.name))
-        }),
-    }
-}
-
-/// `{timeout = seconds}`, an empty table, or nothing.
-fn timeout_argument(call: &Call<'_>) -> Result<Option<Duration>, Error> {
-    let usage = || Error::illegal_params("Usage: vestibule.drain({timeout = seconds})");
-    let mut reader = Reader::new(call.args);
-    if reader.read_array_len().map_err(|_| usage())? == 0 {
-        return Ok(None);
-    }
-    let pairs = match reader.peek() {
-        Ok(Kind::Map) => reader.read_map_len().map_err(|_| usage())?,
-        // Lua sends an empty table as an empty array.
-        Ok(Kind::Nil) => 0,
-        Ok(Kind::Array) if reader.read_array_len() == Ok(0) => 0,
-        _ => return Err(usage()),
-    };
-    let mut timeout = None;
-    for _ in 0..pairs {
-        if reader.read_str().map_err(|_| usage())? != "timeout" {
-            return Err(usage());
-        }
-        let seconds = match reader.peek() {
-            Ok(Kind::Float | Kind::Double) => reader.read_f64().map_err(|_| usage())?,
-            _ => reader.read_uint().map_err(|_| usage())? as f64,
-        };
-        // Longer is no deadline, and there is none by accident.
-        if !(0.0..=DRAIN_TIMEOUT_MAX_SECONDS).contains(&seconds) {
-            return Err(usage());
-        }
-        timeout = Some(Duration::from_secs_f64(seconds));
-    }
-    Ok(timeout)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn call<'a>(name: &'a str, args: &'a [u8]) -> Call<'a> {
-        Call {
-            name,
-            args,
-            wrap_results: false,
-        }
-    }
-
-    #[test]
-    fn a_timeout_is_given_in_seconds_of_any_number_type() {
-        let timeout = |args: &[u8]| timeout_argument(&call("vestibule.drain", args));
-        assert_eq!(timeout(&[0x90]), Ok(None));
-        assert_eq!(timeout(&[0x91, 0x80]), Ok(None));
-        assert_eq!(timeout(&[0x91, 0x90]), Ok(None));
-        let mut args = vec![0x91, 0x81, 0xa7];
-        args.extend_from_slice(b"timeout");
-        let mut whole = args.clone();
-        whole.push(5);
-        assert_eq!(timeout(&whole), Ok(Some(Duration::from_secs(5))));
-        let mut fraction = args.clone();
-        fraction.push(0xcb);
-        fraction.extend_from_slice(&0.5f64.to_be_bytes());
-        assert_eq!(timeout(&fraction), Ok(Some(Duration::from_millis(500))));
-        let mut negative = args.clone();
-        negative.push(0xcb);
-        negative.extend_from_slice(&(-1.0f64).to_be_bytes());
-        assert!(timeout(&negative).is_err());
-        assert!(timeout(&[0x91, 5]).is_err());
-    }
 
     #[test]
     fn only_the_listed_procedures_are_local() {

@@ -7,7 +7,7 @@
 //!                                                                       └▶ into the lane's batch
 //! ```
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
@@ -18,12 +18,13 @@ use vestibule_wire::{Error, ErrorCode};
 use super::control;
 use super::lane::LaneState;
 use super::registry::{Effect, Pending};
-use super::state::{Closing, SessionCell, SessionState};
+use super::state::{Closing, OpenTransaction, SessionCell, SessionState};
 use crate::admission::{Class, Verdict, admit};
 use crate::catalogue::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
 use crate::limits::{CONNECTION_REQUESTS_MAX, TRANSACTIONS_PER_CONNECTION_MAX};
 use crate::shared::Shared;
+use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
 use crate::tx::messages::{Entry, Introduction};
 
 /// One session's turn at the desk.
@@ -34,6 +35,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) cell: &'a SessionCell,
     pub(crate) session: &'a mut SessionState,
     pub(crate) now: Instant,
+    /// When the request at hand arrived: earlier than now, if it was held.
+    pub(super) arrived: Instant,
     /// The request at hand was held: it must not be put behind the others again.
     pub(super) is_releasing: bool,
     /// The held request at hand cannot be taken after all, because solo began again.
@@ -101,7 +104,7 @@ impl Desk<'_> {
     fn judge(&mut self, taken: &Taken<'_>) {
         let class = self.classify(&taken.body);
         let serving = self.shared.cell.load();
-        let in_transaction = taken.stream != 0 && self.session.transactions.contains(&taken.stream);
+        let in_transaction = taken.stream != 0 && self.session.transaction(taken.stream).is_some();
         let verdict = admit(serving.state, serving.role, class, in_transaction);
         let needs_tx = !matches!(verdict, Verdict::Answer | Verdict::Close);
         if needs_tx && self.session.held.is_some() && !self.is_releasing {
@@ -184,12 +187,13 @@ impl Desk<'_> {
         if let Err(error) = self.check_transactions(taken) {
             return self.refuse(taken.sync, &error);
         }
+        let (deadline, limit) = self.deadline(taken);
         let effect = self.track_transaction(taken);
         let procedure = match taken.body {
             Body::Call(call) => Some(self.lane.intern(call.name)),
             _ => None,
         };
-        let id = self.lane.registry.insert(Pending {
+        let pending = Pending {
             session: self.cell.index,
             connection: self.cell.connection,
             sync: taken.sync,
@@ -199,8 +203,10 @@ impl Desk<'_> {
             procedure,
             bytes: taken.raw.len(),
             effect,
-            since: self.now,
-        });
+            since: self.arrived,
+            limit,
+        };
+        let id = self.lane.registry.insert(pending, deadline);
         // A credit was there.
         let Some(id) = id else { return };
         self.session.counts.add(class);
@@ -235,9 +241,29 @@ impl Desk<'_> {
         }
     }
 
+    /// How long a request of this connection may take; zero: for ever.
+    pub(super) fn request_timeout(&self) -> Duration {
+        let configured = self.shared.config.request_timeout;
+        effective(configured, self.session.request_timeout)
+    }
+
+    /// Until when the request at hand may take.
+    fn deadline(&self, taken: &Taken<'_>) -> (Option<Instant>, Limit) {
+        let transaction = match taken.stream {
+            0 => None,
+            stream => self
+                .session
+                .transaction(stream)
+                .and_then(|own| own.deadline),
+        };
+        request_deadline(self.arrived, self.request_timeout(), transaction)
+            .map_or((None, Limit::Request), |(at, limit)| (Some(at), limit))
+    }
+
     fn check_transactions(&self, taken: &Taken<'_>) -> Result<(), Error> {
         let open = &self.session.transactions;
-        let is_new = matches!(taken.body, Body::Begin(_)) && !open.contains(&taken.stream);
+        let is_new = matches!(taken.body, Body::Begin(_))
+            && self.session.transaction(taken.stream).is_none();
         if is_new && open.len() >= TRANSACTIONS_PER_CONNECTION_MAX {
             return Err(Error::illegal_params(
                 "Too many open transactions on this connection",
@@ -249,15 +275,18 @@ impl Desk<'_> {
     /// Keeps the list of streams with a transaction; what is told can be undone if it does not happen.
     fn track_transaction(&mut self, taken: &Taken<'_>) -> Effect {
         let open = &mut self.session.transactions;
-        let known = open.iter().position(|stream| *stream == taken.stream);
+        let known = open.iter().position(|own| own.stream == taken.stream);
         match (&taken.body, known) {
-            (Body::Begin(_), None) => {
-                open.push(taken.stream);
+            (Body::Begin(options), None) => {
+                let configured = self.shared.config.transaction_timeout;
+                open.push(OpenTransaction {
+                    stream: taken.stream,
+                    deadline: transaction_deadline(self.now, configured, options.timeout),
+                });
                 Effect::Opened
             }
             (Body::Commit | Body::Rollback, Some(at)) => {
-                open.swap_remove(at);
-                Effect::Closed
+                Effect::Closed(open.swap_remove(at).deadline)
             }
             _ => Effect::None,
         }

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   busy ─▶ kept ─┬─ solo ends ──▶ taken again, in order
-//!                 ├─ time is over ─▶ answered busy
+//!                 ├─ time is over ─▶ answered busy (78 if it is the request's own time)
 //!                 └─ no room ──────▶ answered busy at once
 //! ```
 
-use vestibule_wire::ErrorCode;
 use vestibule_wire::header::read_header;
+use vestibule_wire::{Error, ErrorCode};
 
 use super::desk::Desk;
 use super::state::Held;
@@ -45,7 +45,9 @@ impl Desk<'_> {
             && self.session.is_open()
             && let Some((since, content)) = held.frames.pop_front()
         {
+            self.arrived = since;
             self.take(&content);
+            self.arrived = self.now;
             if self.session.is_stalled || std::mem::take(&mut self.is_put_back) {
                 held.frames.push_front((since, content));
                 break;
@@ -71,15 +73,24 @@ impl Desk<'_> {
             return;
         };
         let time_max = self.shared.config.hold.time_max;
+        let timeout = self.request_timeout();
+        let (limit, is_request) = match timeout.is_zero() || time_max < timeout {
+            true => (time_max, false),
+            false => (timeout, true),
+        };
         while let Some((since, _)) = held.frames.front()
-            && self.now.duration_since(*since) >= time_max
+            && self.now.duration_since(*since) >= limit
         {
             let Some((_, content)) = held.frames.pop_front() else {
                 break;
             };
             held.bytes -= content.len();
             let sync = read_header(&content).map_or(0, |(header, _)| header.sync);
-            self.reject(sync, ErrorCode::LOADING);
+            if is_request {
+                self.refuse(sync, &Error::timeout());
+            } else {
+                self.reject(sync, ErrorCode::LOADING);
+            }
         }
         self.keep_held(held);
     }

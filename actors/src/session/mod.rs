@@ -10,11 +10,12 @@
 //! | `actor` | the actix shell: the task that reads, takes frames and writes |
 //! | `desk` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
 //! | `hold`, `view` | what happens to requests in solo, and to SELECTs |
-//! | `local`, `control` | what is answered without Tx |
+//! | `local`, `control`, `arguments` | what is answered without Tx |
 //! | `login`, `watch`, `registry`, `output`, `patience` | pure parts of it |
 //! | `lane` | what the sessions of one arbiter share |
 
 mod actor;
+mod arguments;
 mod control;
 mod desk;
 mod hold;

@@ -73,6 +73,11 @@ impl Patience {
         }
     }
 
+    /// Since when replies have waited for the client, as of the last look.
+    pub(crate) fn unread_since(&self) -> Option<Instant> {
+        self.unread
+    }
+
     /// The server itself stood still: what waited meanwhile begins anew.
     pub(crate) fn forgive(&mut self, now: Instant) {
         self.active = now;

@@ -1,7 +1,14 @@
 //! What one session arbiter has forwarded and not yet answered.
 //!
+//! ```text
+//!   insert ─▶ on its way ─┬─ finish ─────────────▶ its reply is here
+//!                         ├─ expire, give_up ────▶ answered without Tx: taken back if Tx has not begun
+//!                         │                        it, else abandoned (a late reply finds nothing)
+//!                         └─ revoke, abandon ────▶ all of them, when the state changes
+//! ```
+//!
 //! O(1) per request and no allocation once it has grown: slots are reused, newest first, so that their
-//! words share cache lines.
+//! words share cache lines; deadlines are kept in lists through the slots.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +18,9 @@ use vestibule_wire::keys::RequestType;
 
 use crate::admission::Class;
 use crate::limits::LANE_REQUESTS_MAX;
-use crate::tx::claim::{Claims, RequestId};
+use crate::timeouts::Limit;
+use crate::timers::Timers;
+use crate::tx::claim::{Claims, Phase, RequestId};
 
 /// A request on its way.
 #[derive(Debug, Clone)]
@@ -30,7 +39,19 @@ pub(crate) struct Pending {
     pub(crate) bytes: usize,
     /// To be undone if the request did not happen.
     pub(crate) effect: Effect,
+    /// When it arrived, as of the read that brought it.
     pub(crate) since: Instant,
+    /// Whose time its deadline is, if it has one.
+    pub(crate) limit: Limit,
+}
+
+/// A request that nobody waits for any more.
+#[derive(Debug)]
+pub(crate) struct GivenUp {
+    pub(crate) id: RequestId,
+    pub(crate) pending: Pending,
+    /// Tx had begun it: whether it happens is not known. Otherwise it does not.
+    pub(crate) was_begun: bool,
 }
 
 /// What forwarding a request changed in its session's list of open transactions.
@@ -40,8 +61,8 @@ pub(crate) enum Effect {
     None,
     /// BEGIN put its stream on the list.
     Opened,
-    /// COMMIT or ROLLBACK took its stream off the list.
-    Closed,
+    /// COMMIT or ROLLBACK took its stream off the list; the transaction's deadline.
+    Closed(Option<Instant>),
 }
 
 /// The table of requests on their way.
@@ -51,6 +72,7 @@ pub(crate) struct Registry {
     slots: Vec<Option<(RequestId, Pending)>>,
     free: Vec<u32>,
     bytes: usize,
+    timers: Timers,
 }
 
 impl Registry {
@@ -61,6 +83,7 @@ impl Registry {
             slots: Vec::new(),
             free: Vec::new(),
             bytes: 0,
+            timers: Timers::new(Instant::now()),
         }
     }
 
@@ -78,7 +101,11 @@ impl Registry {
     }
 
     /// Queues a request for Tx; `None` if the table is full.
-    pub(crate) fn insert(&mut self, pending: Pending) -> Option<RequestId> {
+    pub(crate) fn insert(
+        &mut self,
+        pending: Pending,
+        deadline: Option<Instant>,
+    ) -> Option<RequestId> {
         if self.is_full() {
             return None;
         }
@@ -88,6 +115,9 @@ impl Registry {
         });
         let id = self.claims.queue(index);
         self.bytes += pending.bytes;
+        if let Some(deadline) = deadline {
+            self.timers.set(index, deadline);
+        }
         self.slots[index as usize] = Some((id, pending));
         Some(id)
     }
@@ -96,6 +126,7 @@ impl Registry {
         let slot = self.slots.get_mut(id.index as usize)?;
         let (_, pending) = slot.take_if(|(own, _)| *own == id)?;
         self.free.push(id.index);
+        self.timers.clear(id.index);
         self.bytes -= pending.bytes;
         Some(pending)
     }
@@ -125,6 +156,43 @@ impl Registry {
         })
     }
 
+    /// Gives up on whatever is over its deadline.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<GivenUp> {
+        let due = self.timers.expire(now);
+        let id = |index: u32| self.slots[index as usize].as_ref().map(|(id, _)| *id);
+        let due: Vec<_> = due.into_iter().filter_map(id).collect();
+        self.give_up_all(due)
+    }
+
+    /// When [`expire`](Self::expire) is worth calling; `None`: not until something else happens.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.timers.next_look()
+    }
+
+    /// Gives up on the requests that are named.
+    pub(crate) fn give_up(&mut self, is_named: impl Fn(&Pending) -> bool) -> Vec<GivenUp> {
+        let named = self.iter().filter(|(_, pending)| is_named(pending));
+        let ids = named.map(|(id, _)| id).collect();
+        self.give_up_all(ids)
+    }
+
+    fn give_up_all(&mut self, ids: Vec<RequestId>) -> Vec<GivenUp> {
+        let mut given_up = Vec::with_capacity(ids.len());
+        for id in ids {
+            let was_begun = !self.claims.revoke(id);
+            if was_begun {
+                self.claims.free(id);
+            }
+            given_up.extend(self.remove(id).map(|pending| GivenUp {
+                id,
+                pending,
+                was_begun,
+            }));
+        }
+        given_up.sort_by_key(|own| own.pending.since);
+        given_up
+    }
+
     fn take_where(&mut self, mut wanted: impl FnMut(RequestId, &Pending) -> bool) -> Vec<Pending> {
         let ids: Vec<_> = self
             .iter()
@@ -136,9 +204,10 @@ impl Registry {
         taken
     }
 
-    /// Whether Tx has begun a request.
-    pub(crate) fn is_started(&self, id: RequestId) -> bool {
-        self.claims.is_started(id)
+    /// How far a request has come.
+    pub(crate) fn phase(&self, id: RequestId) -> Phase {
+        // What is in the table was not answered, so it has a phase.
+        self.claims.phase(id).unwrap_or(Phase::Started)
     }
 
     /// Everything on its way, in no order.
@@ -153,6 +222,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::TIMER_TICK;
 
     fn pending(sync: u64) -> Pending {
         Pending {
@@ -166,6 +236,7 @@ mod tests {
             bytes: 10,
             effect: Effect::None,
             since: Instant::now(),
+            limit: Limit::Request,
         }
     }
 
@@ -177,8 +248,8 @@ mod tests {
     #[test]
     fn only_what_tx_has_not_begun_is_revoked() {
         let (mut registry, claims) = registry();
-        let started = registry.insert(pending(1)).unwrap();
-        let queued = registry.insert(pending(2)).unwrap();
+        let started = registry.insert(pending(1), None).unwrap();
+        let queued = registry.insert(pending(2), None).unwrap();
         assert!(claims.claim(started));
         let revoked: Vec<_> = registry
             .revoke_queued(|_| true)
@@ -195,23 +266,81 @@ mod tests {
     #[test]
     fn a_late_reply_to_an_abandoned_request_finds_nothing_not_its_successor() {
         let (mut registry, claims) = registry();
-        let first = registry.insert(pending(1)).unwrap();
+        let first = registry.insert(pending(1), None).unwrap();
         assert!(claims.claim(first));
         assert_eq!(registry.abandon_started().len(), 1);
-        let second = registry.insert(pending(2)).unwrap();
+        let second = registry.insert(pending(2), None).unwrap();
         assert_eq!(first.index, second.index);
         assert!(registry.finish(first).is_none());
         assert!(registry.finish(second).is_some());
+    }
+
+    /// QL-01: what runs is listed, and what is over is not.
+    #[test]
+    fn the_list_holds_what_runs_and_nothing_else() {
+        let (mut registry, _claims) = registry();
+        let first = registry.insert(pending(1), None).unwrap();
+        registry.insert(pending(2), None).unwrap();
+        let syncs =
+            |registry: &Registry| -> Vec<_> { registry.iter().map(|(_, own)| own.sync).collect() };
+        assert_eq!(syncs(&registry), [1, 2]);
+        assert!(registry.finish(first).is_some());
+        assert_eq!(syncs(&registry), [2]);
+    }
+
+    /// QL-02: clients choose their syncs, so two requests may have the same; each is still its own.
+    #[test]
+    fn of_two_requests_with_one_sync_the_right_one_is_finished() {
+        let (mut registry, _claims) = registry();
+        let first = registry.insert(pending(7), None).unwrap();
+        let second = registry.insert(pending(7), None).unwrap();
+        assert!(registry.finish(first).is_some());
+        let left: Vec<_> = registry.iter().map(|(id, _)| id).collect();
+        assert_eq!(left, [second]);
+        assert!(registry.finish(first).is_none());
+    }
+
+    /// RW-01: the count returns to nothing, whichever way each request ends.
+    #[test]
+    fn what_was_counted_in_is_counted_out_by_reply_timeout_and_kill() {
+        let (mut registry, claims) = registry();
+        let start = Instant::now();
+        let replied = registry.insert(pending(1), None).unwrap();
+        let late = registry
+            .insert(pending(2), Some(start + TIMER_TICK))
+            .unwrap();
+        registry.insert(pending(3), None).unwrap();
+        assert_eq!((registry.len(), registry.bytes()), (3, 30));
+        assert!(claims.claim(late));
+        assert!(registry.finish(replied).is_some());
+        let expired = registry.expire(start + TIMER_TICK * 3);
+        assert_eq!(expired.len(), 1);
+        assert!(expired[0].was_begun && expired[0].pending.sync == 2);
+        let killed = registry.give_up(|own| own.sync == 3);
+        assert!(!killed[0].was_begun);
+        assert_eq!((registry.len(), registry.bytes()), (0, 0));
+        assert_eq!(registry.next_look(), None);
+    }
+
+    #[test]
+    fn a_reply_in_time_takes_the_deadline_with_it() {
+        let (mut registry, _claims) = registry();
+        let start = Instant::now();
+        let first = registry.insert(pending(1), Some(start)).unwrap();
+        assert!(registry.finish(first).is_some());
+        registry.insert(pending(2), None).unwrap();
+        assert!(registry.expire(start + TIMER_TICK * 1000).is_empty());
+        assert_eq!(registry.len(), 1);
     }
 
     #[test]
     fn it_is_bounded() {
         let (mut registry, _claims) = registry();
         for sync in 0..LANE_REQUESTS_MAX as u64 {
-            assert!(registry.insert(pending(sync)).is_some());
+            assert!(registry.insert(pending(sync), None).is_some());
         }
         assert!(registry.is_full());
-        assert!(registry.insert(pending(0)).is_none());
+        assert!(registry.insert(pending(0), None).is_none());
     }
 
     /// A step of the session side or of Tx, in any order.
@@ -227,6 +356,8 @@ mod tests {
         Revoke,
         /// Tx is lost: what it had begun is answered "outcome unknown".
         Lose,
+        /// The oldest request on its way is killed, or its time is over.
+        GiveUp,
     }
 
     /// What a client was told.
@@ -256,7 +387,7 @@ mod tests {
             match step {
                 Step::Forward => {
                     let sync = self.syncs.len() as u64;
-                    let Some(id) = registry.insert(pending(sync)) else {
+                    let Some(id) = registry.insert(pending(sync), None) else {
                         return;
                     };
                     self.syncs.insert(id, sync);
@@ -287,6 +418,17 @@ mod tests {
                         self.tell(own.sync, Told::Unknown);
                     }
                 }
+                Step::GiveUp => {
+                    let oldest = registry.iter().map(|(_, own)| own.sync).min();
+                    for own in registry.give_up(|own| Some(own.sync) == oldest) {
+                        let told = if own.was_begun {
+                            Told::Unknown
+                        } else {
+                            Told::Refused
+                        };
+                        self.tell(own.pending.sync, told);
+                    }
+                }
                 Step::Begin | Step::Reply => {}
             }
         }
@@ -300,6 +442,7 @@ mod tests {
             6 => Just(Step::Reply),
             1 => Just(Step::Revoke),
             1 => Just(Step::Lose),
+            2 => Just(Step::GiveUp),
         ];
         proptest::collection::vec(step, 0..400)
     }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use vestibule_wire::greeting::SALT_SIZE;
@@ -94,13 +94,23 @@ pub(crate) struct SessionState {
     /// Version of the events that the watches have seen.
     pub(crate) events_seen: u64,
     /// Streams with an open transaction.
-    pub(crate) transactions: Vec<u64>,
+    pub(crate) transactions: Vec<OpenTransaction>,
+    /// How long its requests may take, if it has said so; zero: for ever.
+    pub(crate) request_timeout: Option<Duration>,
     pub(crate) counts: InFlight,
     pub(crate) patience: Patience,
     /// The Tx that knows this session, by generation; 0 for none: it must be told of the departure.
     pub(crate) introduced_to: u64,
     /// Tx has to be told, with the next request, who is calling.
     pub(crate) must_introduce: bool,
+}
+
+/// A transaction as its session sees it: begun by Tx, or on its way there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenTransaction {
+    pub(crate) stream: u64,
+    /// As of its BEGIN's arrival. Tx keeps its own, which is a little later.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// Requests of one connection that are forwarded and not answered.
@@ -139,6 +149,8 @@ pub(crate) struct ParkedScan {
     pub(crate) view_version: u64,
     pub(crate) reply: Vec<u8>,
     pub(crate) restarts: u32,
+    /// When it arrived.
+    pub(crate) since: Instant,
 }
 
 /// Requests kept by the solo policy `hold`.
@@ -180,10 +192,20 @@ impl SessionState {
     /// A request did not happen: so neither did its effect on the list of open transactions.
     pub(crate) fn undo(&mut self, pending: &Pending) {
         match pending.effect {
-            Effect::Opened => self.transactions.retain(|stream| *stream != pending.stream),
-            Effect::Closed => self.transactions.push(pending.stream),
+            Effect::Opened => self
+                .transactions
+                .retain(|open| open.stream != pending.stream),
+            Effect::Closed(deadline) => self.transactions.push(OpenTransaction {
+                stream: pending.stream,
+                deadline,
+            }),
             Effect::None => {}
         }
+    }
+
+    /// The open transaction of a stream.
+    pub(crate) fn transaction(&self, stream: u64) -> Option<&OpenTransaction> {
+        self.transactions.iter().find(|open| open.stream == stream)
     }
 
     /// Whether the next frame may be taken now.

@@ -6,6 +6,8 @@
 //!                                    └ changed too often ─▶ Tx reads it, or it is busy
 //! ```
 
+use std::time::Instant;
+
 use vestibule_wire::Error;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
@@ -19,6 +21,7 @@ use crate::config::SoloPolicy;
 use crate::engine::{Scan, ViewStep};
 use crate::limits::{VIEW_RESTARTS_MAX, VIEW_STEPS_PER_POLL_MAX};
 use crate::serving::{Serving, State};
+use crate::timeouts::after;
 
 impl Desk<'_> {
     /// A SELECT on data: from the view if this connection has no write under way, else by Tx.
@@ -63,6 +66,7 @@ impl Desk<'_> {
                     view_version: self.lane.view_version(),
                     reply,
                     restarts,
+                    since: self.arrived,
                 }));
                 self.cell.wake();
             }
@@ -101,6 +105,9 @@ impl Desk<'_> {
             return;
         };
         let Body::Select(select) = body else { return };
+        if after(parked.since, self.request_timeout()).is_some_and(|end| self.now >= end) {
+            return self.refuse(header.sync, &Error::timeout());
+        }
         // A new Tx brings a new view: the scan starts over on it.
         self.lane.refresh_view(self.shared);
         if std::mem::replace(&mut parked.view_version, self.lane.view_version())
@@ -125,7 +132,7 @@ impl Desk<'_> {
                     parked.scan = Scan::default();
                     parked.reply.truncate(HEADER_SIZE);
                     if parked.restarts > VIEW_RESTARTS_MAX {
-                        return self.read_by_tx(&parked.content);
+                        return self.read_by_tx(&parked.content, parked.since);
                     }
                 }
                 Err(error) => return self.refuse(header.sync, &error),
@@ -136,7 +143,7 @@ impl Desk<'_> {
     }
 
     /// The data change too often for the view: Tx reads them between two turns, or nobody does.
-    fn read_by_tx(&mut self, content: &[u8]) {
+    fn read_by_tx(&mut self, content: &[u8], since: Instant) {
         let Ok((header, raw)) = read_header(content) else {
             return;
         };
@@ -154,7 +161,9 @@ impl Desk<'_> {
             content,
         };
         if self.shared.cell.load().state == State::Assist && self.has_credit() {
+            self.arrived = since;
             self.forward(&taken, Class::Read);
+            self.arrived = self.now;
         } else {
             self.busy(&taken);
         }

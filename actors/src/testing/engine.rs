@@ -15,6 +15,7 @@ use crate::engine::{
     Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, Scan, TransactionId,
     ViewStep,
 };
+use crate::tx::{Completion, ReservationId};
 
 /// A test waits no longer than this for anything; a busy machine needs much less.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,6 +33,8 @@ struct Stage {
     begins_fail: bool,
     is_recovery_held: bool,
     panic_next: bool,
+    /// Of the CALL `take`.
+    completion: Option<Completion>,
 }
 
 /// What a test holds in its hand.
@@ -101,6 +104,15 @@ impl Script {
         self.change(|stage| stage.panic_next = true);
     }
 
+    /// Completes the last CALL `take`.
+    pub fn complete(&self) {
+        let mut taken = None;
+        self.change(|stage| taken = stage.completion.take());
+        if let Some(completion) = taken {
+            completion.complete(Ok(true));
+        }
+    }
+
     /// Keys of the REPLACEs that were executed, in order.
     #[must_use]
     pub fn executed(&self) -> Vec<u64> {
@@ -128,7 +140,8 @@ impl Script {
     }
 
     /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo
-    /// first), `echo`, `later` (async), `commit_first` (and with `_then_fail`, `_then_block`), `write_steps`,
+    /// first), `echo`, `later` (async), `never` (async, without an end),
+    /// `cooperate` (until it is cancelled), `reserve`, `take` (a reservation, until [`complete`](Self::complete)), `commit_first` (and with `_then_fail`, `_then_block`), `write_steps`,
     /// `user`.
     #[must_use]
     pub fn procedures() -> Procedures<ScriptedEngine> {
@@ -160,6 +173,45 @@ impl Script {
                 }
                 Ok(turns)
             })
+            .async_function("never", |_: Vec<u8>, context| async move {
+                let own = |engine: &mut ScriptedEngine| Ok(Unending::new(&engine.script));
+                let _unending = context.engine(own).await?;
+                std::future::pending::<()>().await;
+                Ok(())
+            })
+            .with_engine(
+                "reserve",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    let id = call.reply.reserve("scripted", "own")?;
+                    call.reply.value(&id.0)
+                },
+            )
+            .with_engine(
+                "take",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    let (id,): (u64,) = call.parse()?;
+                    call.reply.take_reservation(ReservationId(id))?;
+                    let completion = call.reply.defer()?;
+                    call.engine
+                        .script
+                        .change(|stage| stage.completion = Some(completion));
+                    Ok(Outcome::Deferred)
+                },
+            )
+            .with_engine(
+                "cooperate",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    call.engine.script.change(|stage| stage.is_blocked = true);
+                    while !call.reply.is_cancelled() {
+                        std::thread::yield_now();
+                    }
+                    call.engine.script.change(|stage| {
+                        stage.is_blocked = false;
+                        stage.log.push("cooperated".to_owned());
+                    });
+                    call.reply.value(&"too late")
+                },
+            )
             .with_engine(
                 "user",
                 |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
@@ -215,6 +267,23 @@ impl Script {
     }
 }
 
+/// Writes down the end of an async procedure that does not end by itself.
+struct Unending(Script);
+
+impl Unending {
+    fn new(script: &Script) -> Self {
+        script.change(|stage| stage.log.push("never: begun".to_owned()));
+        Self(script.clone())
+    }
+}
+
+impl Drop for Unending {
+    fn drop(&mut self) {
+        self.0
+            .change(|stage| stage.log.push("never: dropped".to_owned()));
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a procedure that takes its time")]
 fn pause(time: Duration) {
     std::thread::sleep(time);
@@ -239,6 +308,7 @@ impl Engine for ScriptedEngine {
         progress(Progress {
             done: 40,
             total: 100,
+            ..Progress::default()
         });
         self.script
             .change(|stage| stage.log.push("recovering".to_owned()));
@@ -329,6 +399,11 @@ impl Engine for ScriptedEngine {
     fn rollback_transaction(&mut self, transaction: TransactionId) {
         self.script
             .change(|stage| stage.log.push(format!("rollback {}", transaction.0)));
+    }
+
+    fn close_reservation(&mut self, reservation: ReservationId) {
+        self.script
+            .change(|stage| stage.log.push(format!("closed {}", reservation.0)));
     }
 
     fn catalogue(&self) -> Arc<Catalogue> {

@@ -35,6 +35,29 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// Reads what stands behind a frame's length.
+    pub(crate) fn read(content: &[u8]) -> Self {
+        let mut reader = Reader::new(content);
+        let mut frame = Self {
+            code: 0,
+            sync: 0,
+            schema_version: None,
+            body: Vec::new(),
+        };
+        for _ in 0..reader.read_map_len().expect("a header is a map") {
+            let key = reader.read_uint().expect("a header's keys are numbers");
+            let value = reader.read_uint().expect("a header's values are numbers");
+            match key {
+                keys::REQUEST_TYPE => frame.code = value,
+                keys::SYNC => frame.sync = value,
+                keys::SCHEMA_VERSION => frame.schema_version = Some(value),
+                _ => {}
+            }
+        }
+        frame.body = reader.rest().to_vec();
+        frame
+    }
+
     /// The number of the error, if it is one.
     #[must_use]
     pub fn error_code(&self) -> Option<u16> {
@@ -312,7 +335,7 @@ impl Peer {
         let size = u32::from_be_bytes(prefix[1..].try_into().expect("four bytes")) as usize;
         let mut content = vec![0; size];
         self.stream.read_exact(&mut content)?;
-        Ok(Some(read_frame(&content)))
+        Ok(Some(Frame::read(&content)))
     }
 
     /// Waits for the server to close the connection, whatever it sends before; returns that.
@@ -365,26 +388,4 @@ fn is_closed(fault: &io::Error) -> bool {
         fault.kind(),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
     )
-}
-
-fn read_frame(content: &[u8]) -> Frame {
-    let mut reader = Reader::new(content);
-    let mut frame = Frame {
-        code: 0,
-        sync: 0,
-        schema_version: None,
-        body: Vec::new(),
-    };
-    for _ in 0..reader.read_map_len().expect("a header is a map") {
-        let key = reader.read_uint().expect("a header's keys are numbers");
-        let value = reader.read_uint().expect("a header's values are numbers");
-        match key {
-            keys::REQUEST_TYPE => frame.code = value,
-            keys::SYNC => frame.sync = value,
-            keys::SCHEMA_VERSION => frame.schema_version = Some(value),
-            _ => {}
-        }
-    }
-    frame.body = reader.rest().to_vec();
-    frame
 }

@@ -3,6 +3,7 @@
 //! The item is polled after the mailbox is empty, so everything that arrived meanwhile shares a turn,
 //! and with it one journal write.
 
+use std::future::Future as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext as _, Context, Handler, Running};
+use actix_rt::time::{Sleep, sleep_until};
 
 use super::core::TxCore;
-use super::messages::{Batch, Completed, Probe, Stop};
+use super::messages::{Batch, Completed, Control, Probe, Stop};
 use super::port::Port;
 use crate::engine::{Engine, Fault};
 use crate::procedures::Procedures;
@@ -56,7 +58,7 @@ impl<E: Engine> Tx<E> {
         };
         let cell = parts.shared.cell.clone();
         let mut engine = (parts.factory)()?;
-        engine.recover(&mut |progress| cell.loading_progress(progress))?;
+        engine.recover(&mut |progress| cell.loading_progress(progress, Instant::now()))?;
         let completions = ctx.address().recipient();
         let core = TxCore::new(
             engine,
@@ -109,7 +111,7 @@ impl<E: Engine> Actor for Tx<E> {
                 if let Some(core) = &self.core {
                     core.cell().ready(Instant::now());
                 }
-                ctx.spawn(TurnLoop);
+                ctx.spawn(TurnLoop::default());
             }
             Some(Err(fault)) => {
                 let text = fault.to_string();
@@ -151,6 +153,18 @@ impl<E: Engine> Handler<Completed> for Tx<E> {
     }
 }
 
+impl<E: Engine> Handler<Control> for Tx<E> {
+    type Result = ();
+
+    fn handle(&mut self, control: Control, ctx: &mut Self::Context) {
+        self.guarded(ctx, |tx, _| {
+            if let Some(core) = &mut tx.core {
+                core.control(&control);
+            }
+        });
+    }
+}
+
 impl<E: Engine> Handler<Probe> for Tx<E> {
     type Result = ();
 
@@ -166,20 +180,41 @@ impl<E: Engine> Handler<Stop> for Tx<E> {
 
     fn handle(&mut self, _stop: Stop, ctx: &mut Self::Context) {
         while self.core.as_ref().is_some_and(|core| core.has_work()) {
-            self.guarded(ctx, |tx, _| tx.core.as_mut().map(|core| core.turn()));
+            self.guarded(ctx, |tx, _| {
+                tx.core.as_mut().map(|core| core.turn(Instant::now()))
+            });
         }
         ctx.stop();
     }
 }
 
-/// Runs turns as long as there is work, giving way to async procedures between two turns.
-struct TurnLoop;
+/// Runs turns as long as there is work, giving way to async procedures between two turns, and when a
+/// deadline is over.
+#[derive(Default)]
+struct TurnLoop {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl TurnLoop {
+    /// Has the loop polled at this time at the latest; true if it is over already.
+    fn wake_at(&mut self, time: Instant, cx: &mut task::Context<'_>) -> bool {
+        let time = time.into();
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(time)));
+        // One that is set to an earlier time is left: it costs less to wake in vain now and then.
+        if sleep.deadline() > time || sleep.is_elapsed() {
+            sleep.as_mut().reset(time);
+        }
+        sleep.as_mut().poll(cx).is_ready()
+    }
+}
 
 impl<E: Engine> ActorFuture<Tx<E>> for TurnLoop {
     type Output = ();
 
     fn poll(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         tx: &mut Tx<E>,
         ctx: &mut Context<Tx<E>>,
         cx: &mut task::Context<'_>,
@@ -188,11 +223,19 @@ impl<E: Engine> ActorFuture<Tx<E>> for TurnLoop {
             return task::Poll::Ready(());
         };
         core.jobs().set_waker(cx.waker());
-        if core.has_work() {
-            tx.guarded(ctx, |tx, _| tx.core.as_mut().map(|core| core.turn()));
+        let is_due = core.next_look().is_some_and(|at| at <= Instant::now());
+        if core.has_work() || is_due {
+            tx.guarded(ctx, |tx, _| {
+                tx.core.as_mut().map(|core| core.turn(Instant::now()))
+            });
             if tx.core.as_ref().is_some_and(|core| core.has_work()) {
                 cx.waker().wake_by_ref();
             }
+        }
+        if let Some(next) = tx.core.as_ref().and_then(|core| core.next_look())
+            && self.wake_at(next, cx)
+        {
+            cx.waker().wake_by_ref();
         }
         task::Poll::Pending
     }

@@ -2,13 +2,17 @@
 //!
 //! ```text
 //!            session arbiter              Tx
-//!   free ────── queue ──▶ Queued ─────── claim ──▶ Started ── (the reply frees it)
-//!                            └── revoke ──▶ free again: the session has answered
+//!   free ────── queue ──▶ Queued ─────── claim ──▶ Started ─ defer ─▶ Deferred
+//!                            │                        └───────┬──────────┘
+//!                            └── revoke ──▶ free again ◀── the reply, or the session gives up on it
 //! ```
+//!
+//! Whoever works on a request that was given up on sees it by its word: that is the [`CancelToken`].
 //!
 //! The word carries the generation of its request, so that Tx, late, cannot claim the next tenant of a
 //! word, and a late reply to something given up on finds that its request is gone.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Names one forwarded request of one session arbiter.
@@ -23,6 +27,30 @@ pub struct RequestId {
 const FREE: u64 = 0;
 const QUEUED: u64 = 1;
 const STARTED: u64 = 2;
+const DEFERRED: u64 = 3;
+
+/// How far a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Tx has not begun it.
+    Queued,
+    /// Tx executes it, or its turn is not committed.
+    Started,
+    /// Tx has begun it, and it waits for something else than Tx.
+    Deferred,
+}
+
+impl Phase {
+    /// For the list of requests.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Started => "started",
+            Self::Deferred => "deferred",
+        }
+    }
+}
 
 impl RequestId {
     const fn word(self, state: u64) -> u64 {
@@ -67,27 +95,48 @@ impl Claims {
     #[inline]
     #[must_use = "a request that was revoked must not be executed"]
     pub fn claim(&self, id: RequestId) -> bool {
-        self.exchange(id, STARTED)
+        self.exchange(id, QUEUED, STARTED)
+    }
+
+    /// The request that Tx has begun will be answered in a later turn.
+    pub(crate) fn defer(&self, id: RequestId) {
+        // One that was given up on meanwhile needs no new state.
+        let _ = self.exchange(id, STARTED, DEFERRED);
     }
 
     /// Takes the request back; false if Tx has begun it.
     #[inline]
     #[must_use = "a request that Tx has begun must not be answered as refused"]
     pub fn revoke(&self, id: RequestId) -> bool {
-        self.exchange(id, FREE)
+        self.exchange(id, QUEUED, FREE)
     }
 
-    fn exchange(&self, id: RequestId, to: u64) -> bool {
-        let (from, to) = (id.word(QUEUED), id.word(to));
+    fn exchange(&self, id: RequestId, from: u64, to: u64) -> bool {
+        let (from, to) = (id.word(from), id.word(to));
         self.word(id)
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
     }
 
-    /// Whether Tx has begun the request.
+    /// How far the request has come; `None` if it was answered, taken back or given up on.
+    #[must_use]
+    pub fn phase(&self, id: RequestId) -> Option<Phase> {
+        let word = self.word(id).load(Ordering::Acquire);
+        if word == id.word(QUEUED) {
+            Some(Phase::Queued)
+        } else if word == id.word(STARTED) {
+            Some(Phase::Started)
+        } else if word == id.word(DEFERRED) {
+            Some(Phase::Deferred)
+        } else {
+            None
+        }
+    }
+
+    /// Whether Tx has begun the request, and nobody has given up on it.
     #[must_use]
     pub fn is_started(&self, id: RequestId) -> bool {
-        self.word(id).load(Ordering::Acquire) == id.word(STARTED)
+        matches!(self.phase(id), Some(Phase::Started | Phase::Deferred))
     }
 
     /// How many requests wait for Tx. Looks at every word: for people who ask, not for the hot path.
@@ -104,9 +153,45 @@ impl Claims {
     }
 }
 
+/// Tells whoever works on a request that nobody waits for it any more: its time was over, it was
+/// killed, or everything was. One atomic load, from any thread, also from one that Tx waits for.
+#[derive(Debug, Clone)]
+pub struct CancelToken {
+    claims: Arc<Claims>,
+    id: RequestId,
+}
+
+impl CancelToken {
+    pub(crate) fn new(claims: Arc<Claims>, id: RequestId) -> Self {
+        Self { claims, id }
+    }
+
+    /// Whether the request was given up on. It stays so.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        !self.claims.is_started(self.id)
+    }
+}
+
+/// The same for as long as the request runs: nothing is counted for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim<'a> {
+    pub(crate) claims: &'a Arc<Claims>,
+    pub(crate) id: RequestId,
+}
+
+impl Claim<'_> {
+    pub(crate) fn is_cancelled(self) -> bool {
+        !self.claims.is_started(self.id)
+    }
+
+    pub(crate) fn token(self) -> CancelToken {
+        CancelToken::new(self.claims.clone(), self.id)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::thread;
 
     use super::*;
@@ -135,6 +220,22 @@ mod tests {
         let third = claims.queue(0);
         assert!(!claims.claim(second));
         assert!(claims.revoke(third));
+    }
+
+    #[test]
+    fn a_token_tells_that_its_request_was_given_up_on_and_stays_so() {
+        let claims = Arc::new(Claims::new(1));
+        let first = claims.queue(0);
+        assert!(claims.claim(first));
+        let token = CancelToken::new(claims.clone(), first);
+        claims.defer(first);
+        assert_eq!(claims.phase(first), Some(Phase::Deferred));
+        assert!(!token.is_cancelled());
+        claims.free(first);
+        assert!(token.is_cancelled());
+        let second = claims.queue(0);
+        assert!(claims.claim(second));
+        assert!(token.is_cancelled());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde::Serialize;
 use vestibule_wire::reply;
 use vestibule_wire::{Error, ErrorCode};
 
+use super::claim::CancelToken;
 use super::messages::Completed;
 use crate::engine::Ticket;
 
@@ -13,13 +14,15 @@ use crate::engine::Ticket;
 #[derive(Debug)]
 pub struct Completion {
     ticket: Ticket,
+    token: CancelToken,
     tx: Option<Recipient<Completed>>,
 }
 
 impl Completion {
-    pub(crate) fn new(ticket: Ticket, tx: Recipient<Completed>) -> Self {
+    pub(crate) fn new(ticket: Ticket, token: CancelToken, tx: Recipient<Completed>) -> Self {
         Self {
             ticket,
+            token,
             tx: Some(tx),
         }
     }
@@ -28,6 +31,16 @@ impl Completion {
     #[must_use]
     pub fn ticket(&self) -> Ticket {
         self.ticket
+    }
+
+    pub(crate) fn token(&self) -> &CancelToken {
+        &self.token
+    }
+
+    /// Whether nobody waits for the answer any more: what is left of the work may be left out.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
     }
 
     /// Answers with one value, or with an error.

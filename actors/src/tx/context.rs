@@ -6,12 +6,14 @@ use std::rc::Rc;
 use futures::channel::oneshot;
 use vestibule_wire::{Error, ErrorCode};
 
+use super::claim::CancelToken;
 use super::jobs::Jobs;
 use crate::engine::Caller;
 
 /// Given to an async procedure. It lives on Tx's arbiter and cannot leave it.
 pub struct AsyncContext<E> {
     caller: Caller,
+    token: CancelToken,
     jobs: Rc<Jobs<E>>,
 }
 
@@ -24,8 +26,18 @@ impl<E> fmt::Debug for AsyncContext<E> {
 }
 
 impl<E: 'static> AsyncContext<E> {
-    pub(crate) fn new(caller: Caller, jobs: Rc<Jobs<E>>) -> Self {
-        Self { caller, jobs }
+    pub(crate) fn new(caller: Caller, token: CancelToken, jobs: Rc<Jobs<E>>) -> Self {
+        Self {
+            caller,
+            token,
+            jobs,
+        }
+    }
+
+    /// Whether the call was given up on. Nobody has to look: the procedure is dropped where it waits.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
     }
 
     /// Who called.
@@ -39,14 +51,19 @@ impl<E: 'static> AsyncContext<E> {
     ///
     /// # Errors
     ///
-    /// The step's own error, or the commit's.
+    /// The step's own error, or the commit's. A call that was given up on gets no further step.
     pub async fn engine<R: 'static>(
         &self,
         step: impl FnOnce(&mut E) -> Result<R, Error> + 'static,
     ) -> Result<R, Error> {
         let (told, outcome) = oneshot::channel();
+        let token = self.token.clone();
         self.jobs.push(Box::new(move |engine| {
-            let result = step(engine);
+            let result = if token.is_cancelled() {
+                Err(Error::cancelled())
+            } else {
+                step(engine)
+            };
             Box::new(move |committed| {
                 let _ = told.send(result.and_then(|value| committed.map(|()| value)));
             })

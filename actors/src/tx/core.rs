@@ -10,7 +10,7 @@
 //! A turn ends after a number of requests, of reply bytes, or after a time, whichever comes first. On
 //! its way per request nothing is allocated, logged or timed.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
@@ -18,62 +18,56 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Recipient;
-use vestibule_wire::Error;
-use vestibule_wire::ErrorCode;
-use vestibule_wire::keys::RequestType;
-use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
-use vestibule_wire::request::{self, Body};
 
-use super::completion::Completion;
-use super::execution::Execution;
+use super::deadlines::Deadlines;
+use super::deferred::Deferred;
 use super::jobs::{Jobs, Settle};
-use super::messages::{Batch, Completed, Entry, ReplyHead};
+use super::messages::{Batch, Cancel, Completed};
 use super::port::Port;
+use super::reservation::{Locks, Reservations};
 use super::stream::{Streams, Waiting};
-use crate::engine::{Caller, Engine, Outcome, Reply, Ticket};
+use crate::engine::{Engine, Ticket};
 use crate::limits::{TURN_CLOCK_EVERY, TURN_REPLY_BYTES_MAX, TURN_REQUESTS_MAX, TURN_TIME_MAX};
 use crate::procedures::Procedures;
 use crate::serving::{Role, ServingCell, Solos, State};
 use crate::shared::Shared;
 
-/// A request whose reply comes later.
-struct Deferred {
-    lane: usize,
-    entry: Entry,
-    connection: u64,
-    /// A procedure, not the engine, will complete it.
-    is_call: bool,
-    wrap_results: bool,
-}
-
 /// Everything that lives on Tx's thread.
 pub(crate) struct TxCore<E: Engine> {
-    engine: E,
-    procedures: Arc<Procedures<E>>,
-    ports: Vec<Port>,
-    batches: VecDeque<(Batch, usize)>,
-    completed: VecDeque<Completed>,
-    jobs: Rc<Jobs<E>>,
+    pub(super) engine: E,
+    pub(super) procedures: Arc<Procedures<E>>,
+    pub(super) ports: Vec<Port>,
+    pub(super) batches: VecDeque<(Batch, usize)>,
+    pub(super) completed: VecDeque<Completed>,
+    pub(super) jobs: Rc<Jobs<E>>,
     /// Jobs of this turn that wait for its commit.
-    settles: Vec<Settle>,
-    deferred: HashMap<Ticket, Deferred>,
-    streams: Streams,
+    pub(super) settles: Vec<Settle>,
+    pub(super) deferred: HashMap<Ticket, Deferred>,
+    /// The same by session arbiter and word.
+    pub(super) tickets_of: HashMap<(usize, u32), Ticket>,
+    /// Told by session arbiters and not carried out yet, with the arbiter.
+    pub(super) cancels: Vec<(usize, Cancel)>,
+    pub(super) streams: Streams,
+    pub(super) deadlines: Deadlines,
+    /// In a cell because the engine reaches it while a request runs.
+    pub(super) reservations: RefCell<Reservations>,
+    pub(super) locks: Locks,
     /// Waited in their streams, and may run now, before anything that came later.
-    resumed: VecDeque<Waiting>,
-    tickets: Cell<u64>,
-    transactions: u64,
-    completions: Recipient<Completed>,
-    shared: Arc<Shared>,
-    solos: Solos,
-    schema_version: u64,
+    pub(super) resumed: VecDeque<Waiting>,
+    pub(super) tickets: Cell<u64>,
+    pub(super) transactions: u64,
+    pub(super) completions: Recipient<Completed>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) solos: Solos,
+    pub(super) schema_version: u64,
     /// The role that the engine was told last.
-    role: Option<Role>,
-    executed: usize,
+    pub(super) role: Option<Role>,
+    pub(super) executed: usize,
     /// The engine takes no changes: the status says so.
-    has_fault: bool,
+    pub(super) has_fault: bool,
     /// The last request was a CALL.
-    has_called: bool,
-    began: Instant,
+    pub(super) has_called: bool,
+    pub(super) began: Instant,
 }
 
 impl<E: Engine> fmt::Debug for TxCore<E> {
@@ -109,7 +103,12 @@ impl<E: Engine> TxCore<E> {
             jobs: Rc::new(Jobs::default()),
             settles: Vec::new(),
             deferred: HashMap::new(),
+            tickets_of: HashMap::new(),
+            cancels: Vec::new(),
             streams: Streams::default(),
+            deadlines: Deadlines::new(Instant::now()),
+            reservations: RefCell::default(),
+            locks: Locks::default(),
             resumed: VecDeque::new(),
             tickets: Cell::new(0),
             transactions: 0,
@@ -128,6 +127,7 @@ impl<E: Engine> TxCore<E> {
         core.publish_catalogue();
         // What the engine before this one complained of is over.
         core.shared.publish_fault(None);
+        core.shared.reservations.clear();
         core.shared.publish_view(core.engine.view());
         core
     }
@@ -140,7 +140,10 @@ impl<E: Engine> TxCore<E> {
         &self.jobs
     }
 
-    pub(crate) fn push_batch(&mut self, batch: Batch) {
+    pub(crate) fn push_batch(&mut self, mut batch: Batch) {
+        let lane = batch.lane;
+        let cancels = batch.cancels.drain(..).map(|cancel| (lane, cancel));
+        self.cancels.extend(cancels);
         self.batches.push_back((batch, 0));
     }
 
@@ -160,12 +163,19 @@ impl<E: Engine> TxCore<E> {
             || !self.jobs.is_empty()
     }
 
+    /// When a deadline may be over next.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.deadlines.next_look()
+    }
+
     /// One turn. Afterwards there may be [more to do](Self::has_work).
-    pub(crate) fn turn(&mut self) {
+    pub(crate) fn turn(&mut self, now: Instant) {
         self.executed = 0;
         self.has_called = false;
-        self.began = Instant::now();
+        self.began = now;
         self.tell_role();
+        self.carry_out_cancels();
+        self.expire(now);
         self.finish_completed();
         self.run_jobs();
         if self.run_resumed() == Turn::Open {
@@ -176,6 +186,7 @@ impl<E: Engine> TxCore<E> {
             }
         }
         self.reap_streams();
+        self.sweep_reservations();
         self.commit();
         self.send_replies();
         self.show_progress();
@@ -215,15 +226,6 @@ impl<E: Engine> TxCore<E> {
         let role = self.shared.cell.load().role;
         if self.role.replace(role) != Some(role) {
             self.engine.set_read_only(role == Role::Replica);
-        }
-    }
-
-    /// Rolls back what connections that are gone have left open.
-    fn reap_streams(&mut self) {
-        let resumed = &self.resumed;
-        let has_more = |key| resumed.iter().any(|waiting| waiting.key() == key);
-        for transaction in self.streams.reap(has_more) {
-            self.engine.rollback_transaction(transaction);
         }
     }
 
@@ -269,252 +271,6 @@ impl<E: Engine> TxCore<E> {
     /// The clock is looked at now and then, and after each procedure: those may take any time.
     fn is_clock_due(&self) -> bool {
         self.has_called || self.executed % TURN_CLOCK_EVERY == TURN_CLOCK_EVERY - 1
-    }
-
-    /// Runs a request, or lets it wait for the one that runs in its stream.
-    fn run_entry(&mut self, lane: usize, entry: &Entry, body: &[u8]) {
-        if entry.stream != 0
-            && let Some(caller) = self.caller(lane, entry).cloned()
-            && let Some(stream) = self.streams.busy((caller.connection, entry.stream))
-        {
-            let (entry, body) = (*entry, body.to_vec());
-            return stream.waiting.push_back(Waiting {
-                lane,
-                entry,
-                body,
-                caller,
-            });
-        }
-        if self.ports[lane].claims.claim(entry.id) {
-            self.execute(lane, entry, body, None);
-        }
-    }
-
-    fn caller(&self, lane: usize, entry: &Entry) -> Option<&Caller> {
-        self.ports[lane]
-            .callers
-            .get(entry.session as usize)?
-            .as_ref()
-    }
-
-    /// Executes a request that is claimed, for its session's caller or one of its own.
-    fn execute(
-        &mut self,
-        lane: usize,
-        entry: &Entry,
-        body: &[u8],
-        mut own_caller: Option<&mut Caller>,
-    ) {
-        self.executed += 1;
-        self.show_progress();
-        self.has_called = matches!(entry.request, RequestType::Call | RequestType::Call16);
-        match self.attempt(lane, entry, body, own_caller.as_deref_mut()) {
-            Ok(Outcome::CommitFirst) => {
-                // Its outcome is told to those who were in the turn, before this request, which may be
-                // a long one, begins.
-                self.commit();
-                self.send_replies();
-                match self.attempt(lane, entry, body, own_caller) {
-                    Ok(Outcome::CommitFirst) => {
-                        let text = "The engine asks for a turn of its own again and again";
-                        self.reply_error(lane, entry, &Error::new(ErrorCode::SYSTEM, text));
-                    }
-                    Ok(Outcome::Done | Outcome::Deferred) => {}
-                    Err(error) => self.reply_error(lane, entry, &error),
-                }
-            }
-            Ok(Outcome::Done | Outcome::Deferred) => {}
-            Err(error) => self.reply_error(lane, entry, &error),
-        }
-    }
-
-    fn reply_error(&mut self, lane: usize, entry: &Entry, error: &Error) {
-        let header = ReplyHeader {
-            sync: entry.sync,
-            schema_version: self.schema_version,
-        };
-        let port = &mut self.ports[lane];
-        header.write_error(&mut port.out.bytes, error);
-        let end = port.out.bytes.len();
-        port.out.heads.push(ReplyHead {
-            id: entry.id,
-            sync: entry.sync,
-            end,
-        });
-    }
-
-    /// Runs the request once. `Done`: its reply is written; otherwise nothing is.
-    fn attempt(
-        &mut self,
-        lane: usize,
-        entry: &Entry,
-        body: &[u8],
-        own_caller: Option<&mut Caller>,
-    ) -> Result<Outcome, Error> {
-        let body = request::decode_checked(entry.request, body)?;
-        let port = &mut self.ports[lane];
-        let caller = match own_caller {
-            Some(caller) => Some(caller),
-            None => port
-                .callers
-                .get_mut(entry.session as usize)
-                .and_then(Option::as_mut),
-        };
-        let unknown = || Error::new(ErrorCode::SYSTEM, "Unknown session");
-        let caller = caller.ok_or_else(unknown)?;
-        caller.stream = entry.stream;
-        let header = ReplyHeader {
-            sync: entry.sync,
-            schema_version: self.schema_version,
-        };
-        let start = header.begin(&mut port.out.bytes);
-        let ticket = Cell::new(None);
-        let make_completion = || {
-            self.tickets.set(self.tickets.get() + 1);
-            ticket.set(Some(Ticket(self.tickets.get())));
-            Completion::new(Ticket(self.tickets.get()), self.completions.clone())
-        };
-        let mut execution = Execution {
-            engine: &mut self.engine,
-            procedures: &self.procedures,
-            streams: &mut self.streams,
-            transactions: &mut self.transactions,
-            jobs: &self.jobs,
-            caller,
-            reply: Reply::new(&mut port.out.bytes, &self.solos, &make_completion),
-        };
-        let outcome = execution.run(body);
-        let connection = caller.connection;
-        match outcome {
-            Ok(Outcome::Done) => {
-                if matches!(body, Body::Call(call) if call.wrap_results) {
-                    reply::wrap_results(&mut port.out.bytes, start + HEADER_SIZE);
-                }
-                port.end_reply(entry, start);
-            }
-            Ok(Outcome::CommitFirst) | Err(_) => port.out.bytes.truncate(start),
-            Ok(Outcome::Deferred) => {
-                port.out.bytes.truncate(start);
-                let ticket = ticket.get().ok_or_else(|| {
-                    Error::new(ErrorCode::SYSTEM, "Deferred, but nobody will complete it")
-                })?;
-                let wrap_results = matches!(body, Body::Call(call) if call.wrap_results);
-                self.defer(
-                    ticket,
-                    Deferred {
-                        lane,
-                        entry: *entry,
-                        connection,
-                        is_call: matches!(body, Body::Call(_)),
-                        wrap_results,
-                    },
-                );
-            }
-        }
-        outcome
-    }
-
-    fn defer(&mut self, ticket: Ticket, deferred: Deferred) {
-        if deferred.entry.stream != 0 {
-            let key = (deferred.connection, deferred.entry.stream);
-            self.streams.entry(key).running = Some(ticket);
-        }
-        self.deferred.insert(ticket, deferred);
-    }
-
-    /// Answers what completed since the last turn, and goes on in its streams.
-    fn finish_completed(&mut self) {
-        for Completed { ticket, result } in std::mem::take(&mut self.completed) {
-            let Some(deferred) = self.deferred.remove(&ticket) else {
-                continue;
-            };
-            let entry = deferred.entry;
-            match result {
-                Ok(body) => {
-                    let header = ReplyHeader {
-                        sync: entry.sync,
-                        schema_version: self.schema_version,
-                    };
-                    let port = &mut self.ports[deferred.lane];
-                    let start = header.begin(&mut port.out.bytes);
-                    port.out.bytes.extend_from_slice(&body);
-                    if deferred.wrap_results {
-                        reply::wrap_results(&mut port.out.bytes, start + HEADER_SIZE);
-                    }
-                    port.end_reply(&entry, start);
-                }
-                Err(error) => self.reply_error(deferred.lane, &entry, &error),
-            }
-            // Nothing was executed in this turn so far: these replies depend on no commit.
-            self.ports[deferred.lane].settle();
-            if entry.stream != 0 {
-                self.resumed.extend(
-                    self.streams
-                        .resume((deferred.connection, entry.stream), ticket),
-                );
-            }
-        }
-    }
-
-    /// A connection is gone: what it received is executed, what it left open is rolled back.
-    fn forget(&mut self, lane: usize, session: u32, connection: u64) {
-        self.ports[lane].forget(session, connection);
-        self.streams.leave(connection);
-        for (ticket, deferred) in &self.deferred {
-            if deferred.connection == connection && !deferred.is_call {
-                self.engine.cancel(*ticket);
-            }
-        }
-    }
-
-    /// Commits the turn so far and tells everyone who was in it.
-    fn commit(&mut self) {
-        let result = self.engine.commit();
-        match &result {
-            Ok(()) => {
-                if self.engine.schema_version() != self.schema_version {
-                    self.publish_catalogue();
-                    for port in &mut self.ports {
-                        port.patch_uncommitted(self.schema_version);
-                    }
-                }
-            }
-            Err(error) => {
-                log::error!("a turn failed to commit: {error}");
-                for port in &mut self.ports {
-                    port.fail_uncommitted(self.schema_version, error);
-                }
-            }
-        }
-        self.tell_fault(result.is_err());
-        for port in &mut self.ports {
-            port.settle();
-        }
-        for settle in self.settles.drain(..) {
-            settle(result.clone());
-        }
-    }
-
-    /// Whether the engine takes changes is told when it may have changed.
-    fn tell_fault(&mut self, has_failed: bool) {
-        if !has_failed && !self.has_fault {
-            return;
-        }
-        let fault = self.engine.fault();
-        self.has_fault = fault.is_some();
-        self.shared.publish_fault(fault);
-    }
-
-    fn publish_catalogue(&mut self) {
-        self.schema_version = self.engine.schema_version();
-        self.shared
-            .publish_catalogue(self.schema_version, self.engine.catalogue());
-    }
-
-    fn send_replies(&mut self) {
-        for port in &mut self.ports {
-            port.send();
-        }
     }
 }
 

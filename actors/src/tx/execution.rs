@@ -1,15 +1,21 @@
 //! One request on its way through the engine, the transactions or the procedures.
 
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
+use actix_rt::task::JoinHandle;
 use vestibule_wire::Error;
-use vestibule_wire::request::{self, Body};
+use vestibule_wire::request::{self, Begin, Body};
 
 use super::context::AsyncContext;
+use super::deadlines::{Deadlines, Timed};
 use super::jobs::Jobs;
-use super::stream::{Key, Streams};
+use super::reservation::{Holder, LOCK, Locks, Origin, UNLOCK, Wanted};
+use super::stream::{Key, Streams, Transaction};
 use crate::engine::{Caller, Engine, Outcome, Reply, Request, TransactionId};
 use crate::procedures::{Call, Procedure, Procedures};
+use crate::shared::Shared;
+use crate::timeouts::transaction_deadline;
 
 /// One request with everything it may touch.
 pub(super) struct Execution<'a, E: Engine> {
@@ -17,9 +23,23 @@ pub(super) struct Execution<'a, E: Engine> {
     pub(super) procedures: &'a Procedures<E>,
     pub(super) streams: &'a mut Streams,
     pub(super) transactions: &'a mut u64,
+    /// The role is replica: transactions that begin now change nothing.
+    pub(super) is_read_only: bool,
+    pub(super) deadlines: &'a mut Deadlines,
+    /// How long transactions may take at most; zero: for ever.
+    pub(super) timeout: Duration,
+    /// When the turn began.
+    pub(super) now: Instant,
     pub(super) jobs: &'a Rc<Jobs<E>>,
     pub(super) caller: &'a Caller,
+    pub(super) locks: &'a mut Locks,
+    /// Which request this is.
+    pub(super) origin: Origin,
+    pub(super) shared: &'a Shared,
+    pub(super) holder: Holder<'a>,
     pub(super) reply: Reply<'a>,
+    /// The task of an async procedure that was started.
+    pub(super) task: Option<JoinHandle<()>>,
 }
 
 impl<E: Engine> Execution<'_, E> {
@@ -27,40 +47,27 @@ impl<E: Engine> Execution<'_, E> {
         (self.caller.connection, self.caller.stream)
     }
 
-    fn transaction(&self) -> Option<TransactionId> {
+    fn transaction(&self) -> Option<&Transaction> {
         if self.caller.stream == 0 {
             return None;
         }
-        self.streams
-            .get(self.key())
-            .and_then(|stream| stream.transaction)
+        self.streams.get(self.key())?.transaction.as_ref()
     }
 
     pub(super) fn run(&mut self, body: Body<'_>) -> Result<Outcome, Error> {
-        let transaction = self.transaction();
+        let open = self.transaction();
         match body {
-            Body::Begin(_) if transaction.is_some() => Err(Error::active_transaction()),
-            Body::Begin(options) => {
-                *self.transactions += 1;
-                let id = TransactionId(*self.transactions);
-                self.engine.begin(id, &options)?;
-                self.streams.entry(self.key()).transaction = Some(id);
-                Ok(Outcome::Done)
-            }
-            Body::Commit | Body::Rollback => {
-                let Some(id) = transaction else {
-                    return Ok(Outcome::Done);
-                };
-                self.streams.take_transaction(self.key());
-                if matches!(body, Body::Commit) {
-                    self.engine.commit_transaction(id)?;
-                } else {
-                    self.engine.rollback_transaction(id);
-                }
-                Ok(Outcome::Done)
-            }
-            Body::Call(call) => self.call(call, transaction),
+            Body::Begin(_) if open.is_some() => Err(Error::active_transaction()),
+            Body::Begin(options) => self.begin(&options),
+            Body::Commit | Body::Rollback => self.end(matches!(body, Body::Commit)),
             body => {
+                if let Some(error) = open.and_then(|own| own.aborted.as_deref()) {
+                    return Err(error.clone());
+                }
+                let transaction = open.map(|own| own.id);
+                if let Body::Call(call) = body {
+                    return self.call(call, transaction);
+                }
                 let request = Request {
                     body,
                     caller: self.caller,
@@ -71,12 +78,50 @@ impl<E: Engine> Execution<'_, E> {
         }
     }
 
+    fn begin(&mut self, options: &Begin) -> Result<Outcome, Error> {
+        *self.transactions += 1;
+        let id = TransactionId(*self.transactions);
+        self.engine.begin(id, options)?;
+        let deadline = transaction_deadline(self.now, self.timeout, options.timeout);
+        let timed = Timed::Transaction(self.key());
+        let timer = deadline.map(|at| self.deadlines.set(timed, at));
+        let transaction = Transaction::new(id, self.is_read_only, timer);
+        self.streams.entry(self.key()).transaction = Some(transaction);
+        self.streams.note_begin(self.key());
+        Ok(Outcome::Done)
+    }
+
+    /// COMMIT and ROLLBACK, which end an aborted transaction too.
+    fn end(&mut self, is_commit: bool) -> Result<Outcome, Error> {
+        if self.caller.stream == 0 {
+            return Ok(Outcome::Done);
+        }
+        let Some(transaction) = self.streams.take_transaction(self.key()) else {
+            return Ok(Outcome::Done);
+        };
+        if let Some(timer) = transaction.timer {
+            self.deadlines.clear(timer);
+        }
+        match transaction.aborted {
+            Some(error) if is_commit => return Err(*error),
+            Some(_) => {}
+            None if is_commit => self.engine.commit_transaction(transaction.id)?,
+            None => self.engine.rollback_transaction(transaction.id),
+        }
+        Ok(Outcome::Done)
+    }
+
     fn call(
         &mut self,
         call: request::Call<'_>,
         transaction: Option<TransactionId>,
     ) -> Result<Outcome, Error> {
         self.engine.may_call(self.caller, call.name)?;
+        match call.name {
+            LOCK => return self.lock(&call),
+            UNLOCK => return self.unlock(&call),
+            _ => {}
+        }
         match self.procedures.find(call.name)? {
             Procedure::Sync(procedure) => procedure(&mut Call {
                 engine: self.engine,
@@ -88,11 +133,57 @@ impl<E: Engine> Execution<'_, E> {
             }),
             Procedure::Async(start) => {
                 let completion = self.reply.defer()?;
-                let context = AsyncContext::new(self.caller.clone(), self.jobs.clone());
+                let token = completion.token().clone();
+                let context = AsyncContext::new(self.caller.clone(), token, self.jobs.clone());
                 let running = start(call.args, context);
-                actix_rt::spawn(async move { completion.complete_raw(running.await) });
+                let task = async move { completion.complete_raw(running.await) };
+                self.task = Some(actix_rt::spawn(task));
                 Ok(Outcome::Deferred)
             }
         }
+    }
+
+    /// `vestibule.lock(name [, timeout])`: true if this connection has it, false if it took too long.
+    fn lock(&mut self, call: &request::Call<'_>) -> Result<Outcome, Error> {
+        let wanted = Wanted::read(call.name, call.args)?;
+        let connection = self.caller.connection;
+        let holder = self.locks.find(wanted.name);
+        let Some(holder) = holder else {
+            let mut reservations = self.holder.reservations.borrow_mut();
+            let taken = self
+                .locks
+                .take(wanted.name, connection, self.origin, &mut reservations);
+            taken?.list(self.shared, self.now);
+            return self.reply.value(&true);
+        };
+        if self.holder.reservations.borrow().holder(holder) == Some(connection) {
+            return self.reply.value(&true);
+        }
+        if wanted.timeout.is_zero() {
+            return self.reply.value(&false);
+        }
+        let completion = self.reply.defer()?;
+        let timed = Timed::LockWait(completion.ticket());
+        let timer = self.deadlines.set(timed, self.now + wanted.timeout);
+        let waiting = self
+            .locks
+            .wait(wanted.name, connection, self.origin, completion, timer);
+        self.shared.reservations.set_waiting(holder, waiting);
+        Ok(Outcome::Deferred)
+    }
+
+    /// `vestibule.unlock(name)`: false if this connection does not have it.
+    fn unlock(&mut self, call: &request::Call<'_>) -> Result<Outcome, Error> {
+        let wanted = Wanted::read(call.name, call.args)?;
+        let own = self.locks.find(wanted.name);
+        let is_released = own.is_some_and(|own| self.holder.release(own));
+        if let Some(own) = own.filter(|_| is_released) {
+            let mut reservations = self.holder.reservations.borrow_mut();
+            let next = self.locks.hand_over(own, &mut reservations, self.deadlines);
+            if let Some(granted) = next {
+                granted.list(self.shared, self.now);
+            }
+        }
+        self.reply.value(&is_released)
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use actix::{Message, Recipient};
+use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
 
 use super::claim::RequestId;
@@ -22,6 +23,8 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// Their bodies.
     pub bytes: Vec<u8>,
+    /// What sessions gave up on since the last batch: before everything else that Tx does.
+    pub cancels: Vec<Cancel>,
     /// Connections that are gone: after the entries. Number of the session and of the connection.
     pub departures: Vec<(u32, u64)>,
     /// A used [`Replies`] on its way back, for its buffers.
@@ -36,7 +39,7 @@ impl Batch {
     /// Whether there is anything to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.departures.is_empty()
+        self.entries.is_empty() && self.departures.is_empty() && self.cancels.is_empty()
     }
 
     /// Empties it, keeping the buffers.
@@ -44,6 +47,7 @@ impl Batch {
         self.introductions.clear();
         self.entries.clear();
         self.bytes.clear();
+        self.cancels.clear();
         self.departures.clear();
     }
 }
@@ -57,6 +61,30 @@ pub struct Introduction {
     pub session: u32,
     /// The caller.
     pub caller: Caller,
+}
+
+/// A request that its session has answered although Tx had begun it, or whose transaction is to end.
+#[derive(Debug, Clone)]
+pub struct Cancel {
+    /// The request. If Tx still has it, it stops what can be stopped.
+    pub id: RequestId,
+    /// Its connection.
+    pub connection: u64,
+    /// Its stream, 0 for none.
+    pub stream: u64,
+    /// What becomes of the transaction of the stream.
+    pub transaction: Fate,
+}
+
+/// What becomes of a transaction when one of its requests is given up on.
+#[derive(Debug, Clone)]
+pub enum Fate {
+    /// Nothing.
+    Untouched,
+    /// Aborted: statements get this error until ROLLBACK.
+    Aborted(Error),
+    /// Its BEGIN was given up on: the client does not know of it, so nobody will end it.
+    Forgotten,
 }
 
 /// One request in a batch.
@@ -110,7 +138,7 @@ pub struct Completed {
     /// Which.
     pub ticket: Ticket,
     /// The reply's body, or the error.
-    pub result: Result<Vec<u8>, vestibule_wire::Error>,
+    pub result: Result<Vec<u8>, Error>,
 }
 
 impl Message for Completed {
@@ -125,6 +153,28 @@ impl Message for Stop {
     type Result = ();
 }
 
+/// What Tx is told from the side, between two turns.
+#[derive(Debug)]
+pub enum Control {
+    /// Abort open transactions: their statements get `error` until ROLLBACK, COMMIT gets it too.
+    AbortTransactions {
+        /// Those that may change data only, not those that began on a replica.
+        only_writing: bool,
+        /// What their clients are told.
+        error: Error,
+    },
+    /// Close reservations that are idle, and others when they become idle; let nobody reserve.
+    CloseIdleReservations,
+    /// Close all reservations; let nobody reserve.
+    CloseAllReservations,
+    /// Reservations may be had again.
+    ReopenReservations,
+}
+
+impl Message for Control {
+    type Result = ();
+}
+
 /// Tx is to show that it hears: the progress mark moves.
 #[derive(Debug)]
 pub struct Probe;
@@ -133,10 +183,11 @@ impl Message for Probe {
     type Result = ();
 }
 
-/// How others reach Tx. Control never goes this way: it would queue behind data.
+/// How others reach Tx. Serving state never goes this way: it would queue behind data.
 #[derive(Debug, Clone)]
 pub struct TxHandle {
     batches: Recipient<Batch>,
+    control: Recipient<Control>,
     probe: Recipient<Probe>,
     stop: Recipient<Stop>,
     /// Which Tx, counted from 1: what an earlier one left behind is recognised by it.
@@ -146,12 +197,14 @@ pub struct TxHandle {
 impl TxHandle {
     pub(crate) fn new(
         batches: Recipient<Batch>,
+        control: Recipient<Control>,
         probe: Recipient<Probe>,
         stop: Recipient<Stop>,
         generation: u64,
     ) -> Self {
         Self {
             batches,
+            control,
             probe,
             stop,
             generation,
@@ -162,6 +215,12 @@ impl TxHandle {
     /// the batch was built (an actix mailbox does not hold senders back).
     pub(crate) fn submit(&self, batch: Batch) {
         self.batches.do_send(batch);
+    }
+
+    #[allow(dead_code, reason = "the transitions tell it")]
+    /// Tells Tx something from the side. Nobody waits for it: Tx may be deaf for long.
+    pub(crate) fn control(&self, control: Control) {
+        self.control.do_send(control);
     }
 
     /// Asks Tx for a sign that it hears. The watchdog asks once and waits for the mark to move.

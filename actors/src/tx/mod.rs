@@ -9,22 +9,32 @@
 //! Nobody waits for Tx but by what it has not answered. A panic in the engine ends this Tx; the
 //! Supervisor starts another, whose engine recovers from its journal.
 
+mod abort;
 mod actor;
 pub mod claim;
+mod commit;
 mod completion;
 mod context;
 mod core;
+mod deadlines;
+mod deferred;
 mod execution;
 mod jobs;
 pub(crate) mod mark;
 pub mod messages;
 mod port;
+mod request;
+pub(crate) mod reservation;
+#[cfg(test)]
+pub(crate) mod rig;
 mod stream;
 
 pub use actor::EngineFactory;
 pub(crate) use actor::{Parts, Tx};
+pub use claim::CancelToken;
 pub use completion::Completion;
 pub use context::AsyncContext;
 pub(crate) use core::may_restart;
 pub use messages::TxHandle;
 pub(crate) use port::Port;
+pub use reservation::ReservationId;

@@ -3,10 +3,14 @@
 //! ```text
 //!   deferred request of a stream ─▶ running ── complete ─▶ those that waited, in order
 //!   connection gone ─▶ is_gone ── nothing runs or waits any more ─▶ rolled back, forgotten
+//!   BEGIN ─▶ open ── abort ─▶ aborted: every statement gets its error ── COMMIT, ROLLBACK ─▶ over
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
 
+use vestibule_wire::Error;
+
+use super::deadlines::TimerId;
 use super::messages::Entry;
 use crate::engine::{Caller, Ticket, TransactionId};
 
@@ -28,10 +32,48 @@ impl Waiting {
     }
 }
 
+/// A transaction that its client has not ended.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    /// The engine's handle; it means nothing to the engine once the transaction is aborted.
+    pub(super) id: TransactionId,
+    /// Begun on a replica: it changes nothing.
+    pub(crate) is_read_only: bool,
+    /// The runtime has rolled it back: what every statement gets until its client ends it.
+    pub(super) aborted: Option<Box<Error>>,
+    /// Its deadline, while it lives.
+    pub(super) timer: Option<TimerId>,
+}
+
+/// What is left to do when a transaction was aborted.
+pub(super) struct Aborted {
+    /// To be rolled back in the engine.
+    pub(super) id: TransactionId,
+    pub(super) timer: Option<TimerId>,
+    /// The deferred request that runs in the stream.
+    pub(super) running: Option<Ticket>,
+}
+
+impl Transaction {
+    pub(super) fn new(id: TransactionId, is_read_only: bool, timer: Option<TimerId>) -> Self {
+        Self {
+            id,
+            is_read_only,
+            aborted: None,
+            timer,
+        }
+    }
+
+    /// The engine's handle, if the engine still has it.
+    pub(super) fn live(&self) -> Option<TransactionId> {
+        self.aborted.is_none().then_some(self.id)
+    }
+}
+
 /// What Tx knows of one stream.
 #[derive(Default)]
 pub(super) struct Stream {
-    pub(super) transaction: Option<TransactionId>,
+    pub(super) transaction: Option<Transaction>,
     /// Deferred: later requests of the stream wait for it.
     pub(super) running: Option<Ticket>,
     pub(super) waiting: VecDeque<Waiting>,
@@ -44,6 +86,8 @@ pub(super) struct Stream {
 pub(super) struct Streams {
     streams: BTreeMap<Key, Stream>,
     gone: usize,
+    /// Where transactions began in this turn.
+    begun: Vec<Key>,
 }
 
 impl Streams {
@@ -55,6 +99,46 @@ impl Streams {
         self.streams.entry(key).or_default()
     }
 
+    /// Marks a transaction as aborted; `None` if there is none that lives.
+    pub(super) fn abort(&mut self, key: Key, error: &Error) -> Option<Aborted> {
+        let stream = self.streams.get_mut(&key)?;
+        let transaction = stream.transaction.as_mut()?;
+        let id = transaction.live()?;
+        transaction.aborted = Some(Box::new(error.clone()));
+        Some(Aborted {
+            id,
+            timer: transaction.timer.take(),
+            running: stream.running,
+        })
+    }
+
+    /// Whether a connection has a transaction open that lives.
+    pub(super) fn has_transaction(&self, connection: u64) -> bool {
+        let mut own = self.streams.range((connection, 0)..=(connection, u64::MAX));
+        own.any(|(_, stream)| {
+            let transaction = stream.transaction.as_ref();
+            transaction.is_some_and(|own| own.live().is_some())
+        })
+    }
+
+    /// The deadline of a transaction has expired.
+    pub(super) fn forget_timer(&mut self, key: Key) {
+        let stream = self.streams.get_mut(&key);
+        if let Some(transaction) = stream.and_then(|own| own.transaction.as_mut()) {
+            transaction.timer = None;
+        }
+    }
+
+    /// Where the transactions are that live and that are wanted.
+    pub(super) fn find(&self, wanted: impl Fn(&Transaction) -> bool) -> Vec<Key> {
+        let is_wanted = |stream: &Stream| {
+            let transaction = stream.transaction.as_ref();
+            transaction.is_some_and(|own| own.live().is_some() && wanted(own))
+        };
+        let found = self.streams.iter().filter(|(_, own)| is_wanted(own));
+        found.map(|(key, _)| *key).collect()
+    }
+
     /// The stream, if a request of it runs.
     pub(super) fn busy(&mut self, key: Key) -> Option<&mut Stream> {
         self.streams
@@ -62,8 +146,18 @@ impl Streams {
             .filter(|stream| stream.running.is_some())
     }
 
+    /// A transaction began in a stream.
+    pub(super) fn note_begin(&mut self, key: Key) {
+        self.begun.push(key);
+    }
+
+    /// Where transactions began since this was asked last.
+    pub(super) fn take_begun(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.begun)
+    }
+
     /// Takes the transaction of a stream, which is then at its end.
-    pub(super) fn take_transaction(&mut self, key: Key) -> Option<TransactionId> {
+    pub(super) fn take_transaction(&mut self, key: Key) -> Option<Transaction> {
         let stream = self.streams.get_mut(&key)?;
         let transaction = stream.transaction.take();
         if stream.running.is_none() && stream.waiting.is_empty() && !stream.is_gone {
@@ -101,9 +195,9 @@ impl Streams {
         }
     }
 
-    /// Takes out streams of gone connections in which nothing runs or waits; returns the transactions
-    /// to roll back. `has_more` tells of requests that were resumed and have not run yet.
-    pub(super) fn reap(&mut self, has_more: impl Fn(Key) -> bool) -> Vec<TransactionId> {
+    /// Takes out streams of gone connections in which nothing runs or waits; returns their
+    /// transactions. `has_more` tells of requests that were resumed and have not run yet.
+    pub(super) fn reap(&mut self, has_more: impl Fn(Key) -> bool) -> Vec<Transaction> {
         if self.gone == 0 {
             return Vec::new();
         }
@@ -115,7 +209,7 @@ impl Streams {
                 && stream.waiting.is_empty()
                 && !has_more(*key);
             if is_over {
-                left_open.extend(stream.transaction);
+                left_open.extend(stream.transaction.take());
             }
             !is_over
         });

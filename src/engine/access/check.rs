@@ -59,6 +59,30 @@ impl Rights {
         held.contain(Privileges::READ)
     }
 
+    /// Whether a sequence may be used; `None` for one that is not there, of which only those hear who may
+    /// use every one.
+    ///
+    /// # Errors
+    ///
+    /// 45, 42.
+    pub(crate) fn check_sequence(
+        &self,
+        needed: Privileges,
+        name: &str,
+        found: Option<u32>,
+    ) -> Result<(), Error> {
+        let kind = ObjectKind::Sequence;
+        self.check_usage(kind)?;
+        let held = match found {
+            Some(id) => self.on(kind, u64::from(id)),
+            None => self.on_all(kind),
+        };
+        if held.contain(needed) {
+            return Ok(());
+        }
+        Err(self.denied(needed, kind, name))
+    }
+
     /// Whether a procedure may be called. It is `None` if it was never made known with
     /// `box.schema.func.create`: then it takes the right on everything.
     ///

@@ -49,7 +49,7 @@ pub(crate) fn authorize(
     match id {
         system::SPACE => of_head(rights, needed, ObjectKind::Space, row),
         system::FUNC => of_head(rights, needed, ObjectKind::Function, row),
-        super::SEQUENCE => of_head(rights, needed, ObjectKind::Sequence, row),
+        system::SEQUENCE => of_head(rights, needed, ObjectKind::Sequence, row),
         system::USER => {
             let kind = if *UserRow::decode(row)?.kind == *"role" {
                 ObjectKind::Role
@@ -58,7 +58,7 @@ pub(crate) fn authorize(
             };
             of_head(rights, needed, kind, row)
         }
-        system::INDEX | SPACE_SEQUENCE => of_space(rights, sight, needed, row),
+        system::INDEX | system::SPACE_SEQUENCE => of_space(rights, sight, needed, row),
         system::TRUNCATE => truncation(rights, sight, row),
         system::PRIV => {
             let doing = if new.is_some() {
@@ -71,9 +71,6 @@ pub(crate) fn authorize(
         _ => Ok(()),
     }
 }
-
-/// `_space_sequence`
-const SPACE_SEQUENCE: u32 = 340;
 
 fn of_head(rights: &Rights, needed: Privileges, kind: ObjectKind, row: &[u8]) -> Result<(), Error> {
     let head = Head::decode(row)?;
@@ -136,7 +133,7 @@ fn head_of(sight: Sight<'_>, kind: ObjectKind, id: u64) -> Result<Option<Head<'_
         ObjectKind::Universe => return Ok(None),
         ObjectKind::Space => system::SPACE,
         ObjectKind::Function => system::FUNC,
-        ObjectKind::Sequence => super::SEQUENCE,
+        ObjectKind::Sequence => system::SEQUENCE,
         ObjectKind::Role | ObjectKind::User => system::USER,
     };
     let Ok(key) = u32::try_from(id) else {

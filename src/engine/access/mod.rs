@@ -212,8 +212,5 @@ pub(crate) fn facts(sight: Sight<'_>) -> Result<Facts, Error> {
 const OWNED: [(u32, ObjectKind); 3] = [
     (system::SPACE, ObjectKind::Space),
     (system::FUNC, ObjectKind::Function),
-    (SEQUENCE, ObjectKind::Sequence),
+    (system::SEQUENCE, ObjectKind::Sequence),
 ];
-
-/// `_sequence`
-const SEQUENCE: u32 = 284;

@@ -52,7 +52,7 @@ impl Visibility for Access {
 fn kind_of(source: u32) -> ObjectKind {
     match source {
         system::FUNC => ObjectKind::Function,
-        super::SEQUENCE => ObjectKind::Sequence,
+        system::SEQUENCE => ObjectKind::Sequence,
         system::USER | system::PRIV => ObjectKind::User,
         _ => ObjectKind::Space,
     }

@@ -33,6 +33,13 @@ pub enum JournalError {
         /// Its format version.
         version: u32,
     },
+    /// The file was written by a development version of this program.
+    OlderVersion {
+        /// The file.
+        file: PathBuf,
+        /// Its format version.
+        version: u32,
+    },
     /// Bytes that are no record, with records behind them that would be lost.
     Damaged {
         /// The file.
@@ -52,6 +59,15 @@ pub enum JournalError {
         expected: u64,
         /// The sequence number that was found.
         found: u64,
+    },
+    /// Records at the end are missing that a checkpoint relies on.
+    Short {
+        /// The last file, or the directory if there is none.
+        file: PathBuf,
+        /// The number of the last record that is there.
+        last: u64,
+        /// The number of the last record that should be.
+        needed: u64,
     },
     /// The receiver of the records refused one.
     Replay {
@@ -109,6 +125,18 @@ impl fmt::Display for JournalError {
             Self::NewerVersion { file, version } => write!(
                 f,
                 "journal file {} has format version {version}, newer than this program knows",
+                file.display()
+            ),
+            Self::OlderVersion { file, version } => write!(
+                f,
+                "journal file {} has format version {version}, of a development version that this \
+                 program does not read",
+                file.display()
+            ),
+            Self::Short { file, last, needed } => write!(
+                f,
+                "journal {} ends with record {last}, but the checkpoint needs the records up to \
+                 {needed}; forced recovery goes on without what is missing",
                 file.display()
             ),
             Self::Damaged {

@@ -1,4 +1,10 @@
-//! The thread behind [`JournalSync::Interval`](super::JournalSync::Interval).
+//! The thread that syncs behind the appends: every so often, or when it is asked to.
+//!
+//! ```text
+//!   Tx ──────── written ─┐                    ┌ synced, failure
+//!                        ├─▶ journal-sync ────┤
+//!   checkpoint ── flush ─┘      fsync         └ wakes who waits for a flush
+//! ```
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,7 +14,7 @@ use std::time::Duration;
 use super::storage::LogFile;
 
 /// Syncs the current file every so often if there is something new in it, and once more when
-/// dropped.
+/// dropped; or only for a [`Flusher`], if there is no interval.
 pub(super) struct Syncer {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -16,8 +22,11 @@ pub(super) struct Syncer {
 
 struct Shared {
     state: Mutex<State>,
-    stop: Condvar,
-    interval: Duration,
+    /// There is something to do.
+    wake: Condvar,
+    /// Something was synced, or will not be.
+    settled: Condvar,
+    interval: Option<Duration>,
 }
 
 struct State {
@@ -25,23 +34,61 @@ struct State {
     written: u64,
     synced: u64,
     failure: Option<String>,
+    is_wanted: bool,
     is_stopping: bool,
+}
+
+/// Asks for a sync at once.
+pub(in crate::engine) struct Flusher(Arc<Shared>);
+
+impl Flusher {
+    /// Returns once everything is on the disk that was written before.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be synced, now or earlier: the journal has failed.
+    pub(in crate::engine) fn flush(&self) -> Result<(), String> {
+        let mut state = self.0.lock();
+        let (file, target) = (Arc::clone(&state.file), state.written);
+        state.is_wanted = true;
+        self.0.wake.notify_one();
+        // A file that is not the current one any more was synced before it was left.
+        let settled = self.0.settled.wait_while(state, |state| {
+            Arc::ptr_eq(&file, &state.file)
+                && state.synced < target
+                && state.failure.is_none()
+                && !state.is_stopping
+        });
+        let state = settled.unwrap_or_else(PoisonError::into_inner);
+        let is_synced = state.synced >= target || !Arc::ptr_eq(&file, &state.file);
+        match &state.failure {
+            Some(reason) => Err(reason.clone()),
+            None if is_synced => Ok(()),
+            None => Err("it is being closed".to_owned()),
+        }
+    }
 }
 
 impl Syncer {
     /// Starts with a file of which so many bytes are written and synced.
-    pub(super) fn start(interval: Duration, file: Arc<dyn LogFile>, size: u64) -> io::Result<Self> {
+    pub(super) fn start(
+        interval: Option<Duration>,
+        file: Arc<dyn LogFile>,
+        size: u64,
+    ) -> io::Result<Self> {
         let state = State {
             file,
             written: size,
             synced: size,
             failure: None,
+            is_wanted: false,
             is_stopping: false,
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
-            stop: Condvar::new(),
-            interval: interval.max(Duration::from_millis(1)),
+            wake: Condvar::new(),
+            settled: Condvar::new(),
+            interval: interval.map(|interval| interval.max(Duration::from_millis(1))),
         });
         let run = Arc::clone(&shared);
         let thread = Builder::new()
@@ -53,10 +100,16 @@ impl Syncer {
         })
     }
 
+    /// The means to have it sync at once.
+    pub(super) fn flusher(&self) -> Flusher {
+        Flusher(Arc::clone(&self.shared))
+    }
+
     /// Goes on with a file of which so many bytes are written and synced, forgetting any failure.
     pub(super) fn follow(&self, file: Arc<dyn LogFile>, size: u64) {
         let mut state = self.shared.lock();
         (state.file, state.written, state.synced, state.failure) = (file, size, size, None);
+        self.shared.settled.notify_all();
     }
 
     /// So many bytes of the file are written.
@@ -78,7 +131,8 @@ impl Syncer {
 impl Drop for Syncer {
     fn drop(&mut self) {
         self.shared.lock().is_stopping = true;
-        self.shared.stop.notify_one();
+        self.shared.wake.notify_one();
+        self.shared.settled.notify_all();
         if self
             .thread
             .take()
@@ -95,14 +149,22 @@ impl Shared {
     }
 
     fn run(&self) {
+        let interval = self.interval.unwrap_or(Duration::MAX);
         let mut is_stopping = false;
         while !is_stopping {
             let waited = self
-                .stop
-                .wait_timeout_while(self.lock(), self.interval, |state| !state.is_stopping);
-            let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+                .wake
+                .wait_timeout_while(self.lock(), interval, |state| {
+                    !state.is_stopping && !state.is_wanted
+                });
+            let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
             is_stopping = state.is_stopping;
+            let is_wanted = std::mem::take(&mut state.is_wanted);
+            if is_stopping && self.interval.is_none() && !is_wanted {
+                return;
+            }
             if state.written == state.synced || state.failure.is_some() {
+                self.settled.notify_all();
                 continue;
             }
             let (file, written) = (Arc::clone(&state.file), state.written);
@@ -118,6 +180,7 @@ impl Shared {
                     state.failure = Some(format!("cannot sync it: {error}"));
                 }
             }
+            self.settled.notify_all();
         }
     }
 }

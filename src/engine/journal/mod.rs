@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   turn ─▶ append ─▶ journal-00000000000000000001.log  ┐
-//!                     journal-00000000000000000815.log  ┘ rotate: a new file; remove_before: fewer
+//!                     journal-00000000000000000815.log  ┘ rotate: a new file; forget_before: fewer
 //!                       header │ record 815 │ record 816 │ …
 //!                                length │ CRC32C │ sequence │ payload
 //!
@@ -16,14 +16,17 @@
 
 mod error;
 mod format;
+mod inspect;
 mod interval;
 mod open;
+mod read;
 mod replay;
-mod storage;
+mod staged;
+pub(in crate::engine) mod storage;
 #[cfg(test)]
 mod tests;
+mod window;
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,13 +36,20 @@ use vestibule_actors::engine::{Fault, Progress};
 
 pub use error::JournalError;
 pub use format::RECORD_SIZE_MAX;
+pub(in crate::engine) use format::new_salt;
+pub use inspect::FileReport;
+pub(in crate::engine) use inspect::lock_shared;
+pub(in crate::engine) use interval::Flusher;
 pub use open::{check_unlocked, has_journal};
+pub(in crate::engine) use open::{is_file_name, lock};
+pub(in crate::engine) use read::{Found, check_before, read, read_with, size_from};
+pub use staged::STAGING;
 
 use format::{HEADER_SIZE, RECORD_HEAD_SIZE};
 use interval::Syncer;
-use open::create;
-use replay::Window;
-use storage::{Disk, LogFile, Storage};
+use open::{DirectoryLock, create};
+use storage::{Disk, LogFile, Storage, append_all, short};
+use window::Window;
 
 /// When a record has to be on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,20 +70,29 @@ pub struct JournalOptions {
     /// When records have to be on the disk.
     pub sync: JournalSync,
     /// Skip what cannot be read, loudly, rather than refuse to open. The damage stays in its file,
-    /// and needs forced recovery each time, until [`Journal::remove_before`] removes the file.
+    /// and needs forced recovery each time, until a checkpoint makes the file needless.
     pub force_recovery: bool,
+    /// The first record that is wanted: 1, or what a checkpoint does not hold. At least 1.
+    pub from: u64,
+    /// The last record that must be there, as far as a checkpoint has seen; 0 without one.
+    pub reaches: u64,
 }
 
 /// Takes each record's sequence number and payload, in order. A fault ends the recovery.
 pub type Records<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), Fault>;
 
+/// Takes each damage. Returns it to end the recovery, or `Ok` to go on without what cannot be read.
+pub type OnDamage<'a> = &'a mut dyn FnMut(JournalError) -> Result<(), JournalError>;
+
 /// An open journal. Dropping it syncs what [`JournalSync::Interval`] has left to sync, and lets
 /// another process open the directory.
 pub struct Journal {
     directory: PathBuf,
-    storage: Box<dyn Storage>,
+    storage: Arc<dyn Storage>,
     sync: JournalSync,
     file: Arc<dyn LogFile>,
+    /// That of the file.
+    salt: u32,
     /// All files in order, the one appended to last.
     segments: Vec<Segment>,
     last_sequence: u64,
@@ -82,9 +101,10 @@ pub struct Journal {
     rescued: Vec<u8>,
     syncer: Option<Syncer>,
     /// Released last.
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
+#[derive(Debug)]
 struct Segment {
     first: u64,
     size: u64,
@@ -101,8 +121,8 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Opens a directory's journal: hands every record's sequence number and payload to `replay`,
-    /// in order, and cuts a torn tail. `progress` is told bytes, at most every few megabytes.
+    /// Opens a directory's journal: hands the sequence number and payload of every record that is
+    /// wanted to `replay`, in order, and cuts a torn tail. `progress` is told bytes, at most every few megabytes.
     ///
     /// # Errors
     ///
@@ -112,7 +132,9 @@ impl Journal {
         replay: Records<'_>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, JournalError> {
-        Self::open_on(Box::new(Disk), options, replay, progress)
+        let lock = lock(&Disk, &options.dir)?;
+        let found = read(&options, replay, progress)?;
+        Self::open_found(Arc::new(Disk), lock, &options, found)
     }
 
     /// Adds a record of at most [`RECORD_SIZE_MAX`] bytes and returns its sequence number. When it
@@ -133,7 +155,7 @@ impl Journal {
         let size = RECORD_HEAD_SIZE + payload.len();
         match self
             .file
-            .append(&format::record_head(sequence, payload), payload)
+            .append(&format::record_head(self.salt, sequence, payload), payload)
         {
             Ok(written) if written == size => {}
             Ok(written) => return Err(self.undo("write to", short(written, size), false)),
@@ -171,30 +193,22 @@ impl Journal {
         Ok(next)
     }
 
-    /// Removes the files that have only records before this one; returns how many there were.
-    ///
-    /// # Errors
-    ///
-    /// `Io`: some of the files may be left.
-    pub fn remove_before(&mut self, sequence: u64) -> Result<usize, JournalError> {
-        let mut removed = 0;
-        while self
+    /// Forgets the files that have only records before this one, and returns their paths in order, for
+    /// the caller to remove them: that can take a while, and needs nothing of the journal.
+    pub fn forget_before(&mut self, sequence: u64) -> Vec<PathBuf> {
+        let later = self
             .segments
-            .get(1)
-            .is_some_and(|segment| segment.first <= sequence)
-        {
-            let path = format::file_name(&self.directory, self.segments[0].first);
-            self.storage
-                .remove(&path)
-                .map_err(|error| fault("remove", &path, error))?;
-            self.segments.remove(0);
-            removed += 1;
-        }
-        if removed > 0 {
-            let synced = self.storage.sync_directory(&self.directory);
-            synced.map_err(|error| fault("sync", &self.directory, error))?;
-        }
-        Ok(removed)
+            .partition_point(|segment| segment.first <= sequence);
+        let forgotten = self.segments.drain(..later.saturating_sub(1));
+        forgotten
+            .map(|segment| format::file_name(&self.directory, segment.first))
+            .collect()
+    }
+
+    /// The means to have all records on the disk, whatever the mode, without keeping Tx waiting.
+    /// `None` if they are there already when an append returns.
+    pub(in crate::engine) fn flusher(&self) -> Option<Flusher> {
+        self.syncer.as_ref().map(Syncer::flusher)
     }
 
     /// Puts a failed journal back to work: makes sure that the current file ends with its last good
@@ -208,7 +222,11 @@ impl Journal {
             return Ok(());
         };
         let (path, size) = (self.path(), self.size());
-        let synced = self.syncer.as_ref().map_or(size, Syncer::synced);
+        let synced = match (self.sync, &self.syncer) {
+            (JournalSync::Interval(_), Some(syncer)) => syncer.synced(),
+            // On the disk already, or never promised to be.
+            _ => size,
+        };
         if self.rescued.is_empty() {
             self.rescued = self.read_back(&path, synced)?;
         }
@@ -256,6 +274,17 @@ impl Journal {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// Size of the files that have records from this one on, together, in bytes; 0 if that is the next.
+    #[must_use]
+    pub fn size_bytes_from(&self, sequence: u64) -> u64 {
+        if sequence > self.last_sequence {
+            return 0;
+        }
+        let later = self.segments.partition_point(|own| own.first <= sequence);
+        let needed = &self.segments[later.saturating_sub(1)..];
+        needed.iter().map(|segment| segment.size).sum()
     }
 
     fn segment(&mut self) -> &mut Segment {
@@ -307,7 +336,7 @@ impl Journal {
 
     fn start_file(&mut self, first: u64) -> Result<(), JournalError> {
         match create(self.storage.as_ref(), &self.directory, first) {
-            Ok(file) => self.file = file,
+            Ok((file, salt)) => (self.file, self.salt) = (file, salt),
             Err(error) => {
                 let path = format::file_name(&self.directory, first);
                 // A file that is left there would contradict records that are yet to come.
@@ -333,6 +362,7 @@ impl Journal {
     /// The records of the current file from an offset on, checked.
     fn read_back(&self, path: &Path, from: u64) -> Result<Vec<u8>, JournalError> {
         let (mut window, mut at) = (Window::open(path)?, from);
+        window.salt = self.salt;
         let size = self.size();
         let mut bytes = Vec::new();
         while at < size {
@@ -350,21 +380,6 @@ impl Journal {
         }
         Ok(bytes)
     }
-}
-
-fn append_all(file: &dyn LogFile, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.append(&[], bytes)? {
-            0 => return Err(short(0, bytes.len())),
-            written => bytes = &bytes[written..],
-        }
-    }
-    Ok(())
-}
-
-fn short(written: usize, size: usize) -> io::Error {
-    let message = format!("only {written} of {size} bytes could be written; is the disk full?");
-    io::Error::new(io::ErrorKind::WriteZero, message)
 }
 
 fn fault(action: &'static str, path: &Path, source: io::Error) -> JournalError {

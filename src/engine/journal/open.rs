@@ -5,55 +5,57 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use vestibule_actors::engine::Progress;
-
 use super::format::{self, HEADER_SIZE};
 use super::interval::Syncer;
-use super::replay::Replay;
-use super::storage::{LogFile, Storage};
-use super::{
-    Journal, JournalError, JournalOptions, JournalSync, Records, Segment, append_all, fault,
-};
+use super::read::{Found, list};
+use super::storage::{LogFile, Storage, append_all};
+use super::{Journal, JournalError, JournalOptions, JournalSync, Segment, fault};
+
+/// The right of one process to a directory, until it is dropped.
+#[derive(Debug)]
+pub(in crate::engine) struct DirectoryLock(
+    #[expect(dead_code, reason = "the lock lasts as long as the file is open")] File,
+);
 
 impl Journal {
-    pub(super) fn open_on(
-        storage: Box<dyn Storage>,
-        options: JournalOptions,
-        receive: Records<'_>,
-        progress: &mut dyn FnMut(Progress),
+    /// Opens the journal that was found: cuts a torn tail, and gets a file to append to.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub(in crate::engine) fn open_found(
+        storage: Arc<dyn Storage>,
+        lock: DirectoryLock,
+        options: &JournalOptions,
+        found: Found,
     ) -> Result<Self, JournalError> {
-        let directory = options.dir;
-        fs::create_dir_all(&directory).map_err(|error| fault("create", &directory, error))?;
-        let lock = lock(&directory)?;
-        let mut segments = list(&directory).map_err(|error| fault("read", &directory, error))?;
-        if segments.is_empty() {
-            sync_parent(storage.as_ref(), &directory)?;
-        }
-        let mut replay = Replay {
-            receive,
-            progress,
-            force: options.force_recovery,
-            done: 0,
-            total: segments.iter().map(|segment| segment.size).sum(),
-            expected: segments.first().map_or(1, |segment| segment.first),
-        };
-        let count = segments.len();
-        for (at, segment) in segments.iter_mut().enumerate() {
+        let directory = options.dir.clone();
+        let Found {
+            mut segments,
+            mut last_sequence,
+            salt,
+            torn,
+            is_damaged,
+        } = found;
+        if let Some(good) = torn
+            && let Some(segment) = segments.last_mut()
+        {
             let path = format::file_name(&directory, segment.first);
-            let good = replay.file(&path, segment.first, at + 1 == count)?;
-            if good < segment.size {
-                cut_tail(storage.as_ref(), &path, segment, good)?;
-            }
+            cut_tail(storage.as_ref(), &path, segment, good)?;
         }
-        let last_sequence = replay.expected - 1;
-        let file = match segments.last_mut() {
-            Some(segment) if segment.size >= HEADER_SIZE as u64 => {
+        let reusable = segments.last().filter(|last| {
+            // What is left of a damaged journal is not appended to.
+            last.size >= HEADER_SIZE as u64
+                && !(is_damaged && last.first <= last_sequence.max(options.reaches))
+        });
+        let (file, salt) = match reusable {
+            Some(segment) => {
                 let path = format::file_name(&directory, segment.first);
-                storage
-                    .open(&path)
-                    .map_err(|error| fault("open", &path, error))?
+                let opened = storage.open(&path);
+                (opened.map_err(|error| fault("open", &path, error))?, salt)
             }
-            _ => {
+            None => {
+                last_sequence = last_sequence.max(options.reaches);
                 let first = last_sequence + 1;
                 segments.pop_if(|segment| segment.first == first);
                 segments.push(Segment {
@@ -68,6 +70,7 @@ impl Journal {
             storage,
             sync: options.sync,
             file,
+            salt,
             segments,
             last_sequence,
             failure: None,
@@ -75,11 +78,14 @@ impl Journal {
             syncer: None,
             _lock: lock,
         };
-        if let JournalSync::Interval(interval) = options.sync {
-            let syncer = Syncer::start(interval, Arc::clone(&journal.file), journal.size());
-            let start = |error| fault("start the sync thread of", &journal.directory, error);
-            journal.syncer = Some(syncer.map_err(start)?);
-        }
+        let interval = match options.sync {
+            JournalSync::Turn => return Ok(journal),
+            JournalSync::Interval(interval) => Some(interval),
+            JournalSync::Never => None,
+        };
+        let syncer = Syncer::start(interval, Arc::clone(&journal.file), journal.size());
+        let start = |error| fault("start the sync thread of", &journal.directory, error);
+        journal.syncer = Some(syncer.map_err(start)?);
         Ok(journal)
     }
 }
@@ -91,7 +97,7 @@ impl Journal {
 ///
 /// [`JournalError::Locked`], or the lock file cannot be opened.
 pub fn check_unlocked(directory: &Path) -> Result<(), JournalError> {
-    lock(directory).map(drop)
+    take(directory).map(drop)
 }
 
 /// Whether there is a journal in the directory.
@@ -100,7 +106,29 @@ pub fn has_journal(directory: &Path) -> bool {
     list(directory).is_ok_and(|files| !files.is_empty())
 }
 
-fn lock(directory: &Path) -> Result<File, JournalError> {
+/// Whether a file of this name belongs to a journal.
+pub(in crate::engine) fn is_file_name(name: &str) -> bool {
+    format::parse_file_name(Path::new(name)).is_some()
+}
+
+/// Takes the directory, which is made if it is not there.
+///
+/// # Errors
+///
+/// [`JournalError::Locked`], or the operating system refused.
+pub(in crate::engine) fn lock(
+    storage: &dyn Storage,
+    directory: &Path,
+) -> Result<DirectoryLock, JournalError> {
+    fs::create_dir_all(directory).map_err(|error| fault("create", directory, error))?;
+    let taken = take(directory)?;
+    if !has_journal(directory) {
+        sync_parent(storage, directory)?;
+    }
+    Ok(DirectoryLock(taken))
+}
+
+fn take(directory: &Path) -> Result<File, JournalError> {
     let path = directory.join("lock");
     let file = OpenOptions::new()
         .create(true)
@@ -115,22 +143,6 @@ fn lock(directory: &Path) -> Result<File, JournalError> {
         }),
         Err(TryLockError::Error(error)) => Err(fault("lock", &path, error)),
     }
-}
-
-/// The journal files of a directory, in order.
-fn list(directory: &Path) -> io::Result<Vec<Segment>> {
-    let mut segments = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if let Some(first) = format::parse_file_name(&entry.path()) {
-            segments.push(Segment {
-                first,
-                size: entry.metadata()?.len(),
-            });
-        }
-    }
-    segments.sort_by_key(|segment| segment.first);
-    Ok(segments)
 }
 
 fn cut_tail(
@@ -165,23 +177,25 @@ fn sync_parent(storage: &dyn Storage, directory: &Path) -> Result<(), JournalErr
     synced.map_err(|error| fault("sync the parent of", directory, error))
 }
 
-/// Makes a file with its header, in place of one that an earlier attempt may have left.
+/// Makes a file with its header, in place of one that an earlier attempt may have left; returns it
+/// with its salt.
 pub(super) fn create(
     storage: &dyn Storage,
     directory: &Path,
     first: u64,
-) -> Result<Arc<dyn LogFile>, JournalError> {
+) -> Result<(Arc<dyn LogFile>, u32), JournalError> {
     let path = format::file_name(directory, first);
     let create = || {
         match storage.remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        let salt = format::new_salt()?;
         let file = storage.create(&path)?;
-        append_all(file.as_ref(), &format::header(first))?;
+        append_all(file.as_ref(), &format::header(first, salt))?;
         file.sync()?;
         storage.sync_directory(directory)?;
-        Ok(file)
+        Ok((file, salt))
     };
     create().map_err(|error| fault("create", &path, error))
 }

@@ -6,17 +6,13 @@
 //!                    yes ──▶ damage: refused, or skipped up to there if recovery is forced
 //! ```
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vestibule_actors::engine::Progress;
 
-use super::format::{self, HEADER_SIZE, RECORD_HEAD_SIZE, RECORD_SIZE_MAX, RecordHead};
-use super::{JournalError, Records};
-
-/// Bytes that are read at once, unless one record is larger.
-const WINDOW_SIZE: usize = 1 << 20;
+use super::format::{self, HEADER_SIZE, RECORD_HEAD_SIZE, RecordHead};
+use super::window::Window;
+use super::{JournalError, OnDamage, Records};
 
 /// Progress is told once in so many bytes.
 const PROGRESS_STEP: u64 = 4 << 20;
@@ -25,7 +21,15 @@ const PROGRESS_STEP: u64 = 4 << 20;
 pub(super) struct Replay<'a> {
     pub(super) receive: Records<'a>,
     pub(super) progress: &'a mut dyn FnMut(Progress),
-    pub(super) force: bool,
+    pub(super) on_damage: OnDamage<'a>,
+    /// The first record that is handed on; those before it are only checked.
+    pub(super) from: u64,
+    /// Whether anything was found that only a forced recovery lives with.
+    pub(super) is_damaged: bool,
+    /// Whether damage was told since the last good record: it explains the gap behind it.
+    pub(super) is_lost: bool,
+    /// Records read so far.
+    pub(super) count: u64,
     /// Bytes of the files before this one, and in all.
     pub(super) done: u64,
     pub(super) total: u64,
@@ -34,14 +38,14 @@ pub(super) struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Replays one file and returns how many of its bytes are good: all of them, unless it is the
-    /// last and its tail is torn (0 if that holds for the header).
+    /// Replays one file and returns how many of its bytes are good (all of them, unless it is the
+    /// last and its tail is torn; 0 if that holds for the header), and its salt.
     pub(super) fn file(
         &mut self,
         path: &Path,
         first: u64,
         is_last: bool,
-    ) -> Result<u64, JournalError> {
+    ) -> Result<(u64, u32), JournalError> {
         let mut window = Window::open(path)?;
         if first != self.expected {
             self.gap(path, 0, first)?;
@@ -54,8 +58,9 @@ impl Replay<'_> {
         (self.progress)(Progress {
             done: self.done,
             total: self.total,
+            ..Progress::default()
         });
-        Ok(good)
+        Ok((good, window.salt))
     }
 
     /// Checks the header and returns where records start; 0 if it is torn.
@@ -67,14 +72,35 @@ impl Replay<'_> {
         is_last: bool,
     ) -> Result<u64, JournalError> {
         let head = window.get(0, HEADER_SIZE.min(window.size as usize))?;
-        if let Some(version) = format::version(head).filter(|version| *version > format::VERSION) {
-            return Err(JournalError::NewerVersion {
-                file: path.to_path_buf(),
-                version,
-            });
+        match format::version(head) {
+            Some(version) if version > format::VERSION => {
+                return Err(JournalError::NewerVersion {
+                    file: path.to_path_buf(),
+                    version,
+                });
+            }
+            Some(version) if version < format::VERSION => {
+                return Err(JournalError::OlderVersion {
+                    file: path.to_path_buf(),
+                    version,
+                });
+            }
+            _ => {}
         }
-        if head != format::header(first) {
-            if is_last && self.next_record(window, 0)?.is_none() {
+        if let Some(salt) = format::salt(head, first) {
+            window.salt = salt;
+        } else {
+            // Of two salts, the right one is the one that a record matches.
+            let claimed = format::claimed_salts(head).unwrap_or_default();
+            let mut has_record = false;
+            for salt in claimed {
+                window.salt = salt;
+                has_record = self.next_record(window, 0)?.is_some();
+                if has_record {
+                    break;
+                }
+            }
+            if is_last && !has_record {
                 return Ok(0);
             }
             self.damage(path, 0)?;
@@ -96,7 +122,6 @@ impl Replay<'_> {
                 at = self.record(path, window, at, head)?;
             } else if let Some(next) = self.next_record(window, at + 1)? {
                 self.damage(path, at)?;
-                log::error!("journal file {}: resumes at offset {next}", path.display());
                 at = next;
             } else if is_last {
                 return Ok(at);
@@ -109,6 +134,7 @@ impl Replay<'_> {
                 (self.progress)(Progress {
                     done: self.done + at,
                     total: self.total,
+                    ..Progress::default()
                 });
             }
         }
@@ -128,16 +154,22 @@ impl Replay<'_> {
         if head.sequence != self.expected {
             self.gap(path, at, head.sequence)?;
         }
-        if !is_old {
+        if !is_old && head.sequence < self.from {
+            self.expected = head.sequence.saturating_add(1);
+        } else if !is_old {
             let payload = &window.get(at, size)?[RECORD_HEAD_SIZE..];
-            (self.receive)(head.sequence, payload).map_err(|source| JournalError::Replay {
-                file: path.to_path_buf(),
-                offset: at,
-                sequence: head.sequence,
-                source,
-            })?;
+            if let Err(source) = (self.receive)(head.sequence, payload) {
+                self.unless_forced(JournalError::Replay {
+                    file: path.to_path_buf(),
+                    offset: at,
+                    sequence: head.sequence,
+                    source,
+                })?;
+            }
             self.expected = head.sequence.saturating_add(1);
         }
+        self.count += u64::from(!is_old);
+        self.is_lost = false;
         Ok(at + size as u64)
     }
 
@@ -158,8 +190,9 @@ impl Replay<'_> {
         Ok(None)
     }
 
-    fn damage(&self, path: &Path, offset: u64) -> Result<(), JournalError> {
+    fn damage(&mut self, path: &Path, offset: u64) -> Result<(), JournalError> {
         let file = path.to_path_buf();
+        self.is_lost = true;
         self.unless_forced(JournalError::Damaged {
             file,
             offset,
@@ -167,7 +200,11 @@ impl Replay<'_> {
         })
     }
 
-    fn gap(&mut self, path: &Path, offset: u64, found: u64) -> Result<(), JournalError> {
+    pub(super) fn gap(&mut self, path: &Path, offset: u64, found: u64) -> Result<(), JournalError> {
+        if self.is_lost && found > self.expected {
+            self.expected = found;
+            return Ok(());
+        }
         let file = path.to_path_buf();
         self.unless_forced(JournalError::Gap {
             file,
@@ -179,90 +216,9 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn unless_forced(&self, error: JournalError) -> Result<(), JournalError> {
-        if !self.force {
-            return Err(error);
-        }
-        log::error!("recovery is forced: {error}");
+    pub(super) fn unless_forced(&mut self, error: JournalError) -> Result<(), JournalError> {
+        (self.on_damage)(error)?;
+        self.is_damaged = true;
         Ok(())
-    }
-}
-
-/// A bounded part of a file, moved along as it is read.
-pub(super) struct Window {
-    file: File,
-    path: PathBuf,
-    /// Size of the file in bytes.
-    pub(super) size: u64,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl Window {
-    pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
-        let open = || {
-            let file = File::open(path)?;
-            let size = file.metadata()?.len();
-            Ok((file, size))
-        };
-        let (file, size) = open().map_err(|source| error(path, 0, source))?;
-        Ok(Self {
-            file,
-            path: path.to_path_buf(),
-            size,
-            start: 0,
-            bytes: Vec::new(),
-        })
-    }
-
-    /// So many bytes of the file, which must have them.
-    pub(super) fn get(&mut self, at: u64, size: usize) -> Result<&[u8], JournalError> {
-        let held = self.start..=self.start + self.bytes.len() as u64;
-        if !held.contains(&at) || !held.contains(&(at + size as u64)) {
-            let rest = usize::try_from(self.size - at).unwrap_or(usize::MAX);
-            self.bytes.resize(size.max(WINDOW_SIZE.min(rest)), 0);
-            self.bytes.shrink_to(WINDOW_SIZE.max(self.bytes.len()));
-            self.start = at;
-            let mut fill = || {
-                self.file.seek(SeekFrom::Start(at))?;
-                self.file.read_exact(&mut self.bytes)
-            };
-            fill().map_err(|source| error(&self.path, at, source))?;
-        }
-        let from = (at - self.start) as usize;
-        Ok(&self.bytes[from..from + size])
-    }
-
-    /// The head of the record at an offset, if a whole and valid one stands there.
-    fn record(&mut self, at: u64) -> Result<Option<RecordHead>, JournalError> {
-        self.record_before(at, self.size)
-    }
-
-    /// The same, with the record ending by another offset than the file's end.
-    pub(super) fn record_before(
-        &mut self,
-        at: u64,
-        end: u64,
-    ) -> Result<Option<RecordHead>, JournalError> {
-        let rest = end.min(self.size).saturating_sub(at);
-        if rest < RECORD_HEAD_SIZE as u64 {
-            return Ok(None);
-        }
-        let head = RecordHead::parse(self.get(at, RECORD_HEAD_SIZE)?);
-        let size = RECORD_HEAD_SIZE + head.size;
-        if head.size > RECORD_SIZE_MAX || size as u64 > rest {
-            return Ok(None);
-        }
-        let record = self.get(at, size)?;
-        Ok(head.matches(&record[RECORD_HEAD_SIZE..]).then_some(head))
-    }
-}
-
-fn error(path: &Path, offset: u64, source: io::Error) -> JournalError {
-    JournalError::Io {
-        action: "read",
-        path: path.to_path_buf(),
-        offset: Some(offset),
-        source,
     }
 }

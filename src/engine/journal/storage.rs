@@ -1,12 +1,18 @@
 //! The seam to the disk: the few calls that write, so that tests can make each of them fail.
+//!
+//! ```text
+//!   journal ────┐
+//!               ├─▶ Storage: create, open, rename, remove ─▶ LogFile: append, sync, cut
+//!   checkpoint ─┘
+//! ```
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A journal file open for appending.
-pub(super) trait LogFile: Send + Sync {
+/// A file open for appending.
+pub(in crate::engine) trait LogFile: Send + Sync {
     /// Appends both slices with one call; returns how many bytes of them were written.
     fn append(&self, head: &[u8], body: &[u8]) -> io::Result<usize>;
 
@@ -17,13 +23,16 @@ pub(super) trait LogFile: Send + Sync {
     fn cut(&self, size: u64) -> io::Result<()>;
 }
 
-/// Where journal files are made.
-pub(super) trait Storage: Send {
+/// Where files are made.
+pub(in crate::engine) trait Storage: Send + Sync {
     /// Makes a file that must not exist yet.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn LogFile>>;
 
     /// Opens an existing file.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>>;
+
+    /// Gives a file another name, in place of a file that has it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -33,7 +42,7 @@ pub(super) trait Storage: Send {
 }
 
 /// The file system.
-pub(super) struct Disk;
+pub(in crate::engine) struct Disk;
 
 impl Storage for Disk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
@@ -47,6 +56,10 @@ impl Storage for Disk {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
         Ok(Arc::new(OpenOptions::new().append(true).open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -71,4 +84,20 @@ impl LogFile for File {
     fn cut(&self, size: u64) -> io::Result<()> {
         self.set_len(size)
     }
+}
+
+/// Appends all bytes, with as many calls as it takes.
+pub(in crate::engine) fn append_all(file: &dyn LogFile, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.append(&[], bytes)? {
+            0 => return Err(short(0, bytes.len())),
+            written => bytes = &bytes[written..],
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn short(written: usize, size: usize) -> io::Error {
+    let message = format!("only {written} of {size} bytes could be written; is the disk full?");
+    io::Error::new(io::ErrorKind::WriteZero, message)
 }

@@ -148,7 +148,12 @@ impl Key {
 
     /// Whether it holds nothing: a prefix of every key.
     pub(crate) fn is_empty(&self) -> bool {
-        self.tail.key_size() == 0
+        self.size() == 0
+    }
+
+    /// In bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.tail.key_size()
     }
 }
 

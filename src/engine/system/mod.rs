@@ -3,6 +3,7 @@
 //! ```text
 //!   _space 280 ─┐
 //!   _index 288 ─┼─▶ definitions of spaces ─▶ image
+//!   _space_sequence 340 ─▶ generator of a space ◀─ _sequence 284, _sequence_data 285
 //!   _truncate 330 ─▶ empties a space
 //!   _user 304, _priv 312, _func 296 ─▶ rights
 //!   _user 304, _collation 276, … ─▶ catalogue
@@ -15,6 +16,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod rows;
 
 use vestibule_actors::catalogue::USER_SPACE_ID_MIN;
+use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Reader, write_array_len, write_str, write_uint};
 
 use super::field::FieldType;
@@ -27,6 +29,10 @@ pub(crate) const SCHEMA: u32 = 272;
 pub(crate) const COLLATION: u32 = 276;
 /// Spaces.
 pub(crate) const SPACE: u32 = 280;
+/// Sequences.
+pub(crate) const SEQUENCE: u32 = 284;
+/// The last value of each sequence.
+pub(crate) const SEQUENCE_DATA: u32 = 285;
 /// Indexes.
 pub(crate) const INDEX: u32 = 288;
 /// Functions: names of procedures that rights can be granted on.
@@ -37,6 +43,8 @@ pub(crate) const USER: u32 = 304;
 pub(crate) const PRIV: u32 = 312;
 /// How often a space was truncated.
 pub(crate) const TRUNCATE: u32 = 330;
+/// Which sequence gives values to which space.
+pub(crate) const SPACE_SEQUENCE: u32 = 340;
 
 /// The user of connections that have not logged in.
 pub(crate) const GUEST: u64 = 0;
@@ -64,6 +72,18 @@ pub(crate) const fn viewed(space: u32) -> Option<u32> {
         286 => Some(284),
         _ => None,
     }
+}
+
+/// The number that a row begins with.
+///
+/// # Errors
+///
+/// 20 if it is none of 32 bits.
+pub(crate) fn first_id(row: &[u8]) -> Result<u32, Error> {
+    let mut reader = Reader::new(row);
+    let id = reader.read_array_len().and_then(|_| reader.read_uint());
+    let id = id.ok().and_then(|id| u32::try_from(id).ok());
+    id.ok_or_else(|| Error::invalid_msgpack("system row"))
 }
 
 /// The largest number that was ever given to a space, if any was.

@@ -261,3 +261,30 @@ fn views_and_fixed_system_spaces_are_read_only() {
         "11: Can't drop space '_space': the space is a system space"
     );
 }
+
+#[test]
+fn an_iterator_that_does_not_exist_is_told_before_a_number_that_leads_nowhere() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    let key = pack(&NONE);
+    let mut told = |space: Target<'_>, index: Target<'_>| {
+        rig.run(Body::Select(Select {
+            space,
+            index,
+            iterator: 14,
+            ..by(&key)
+        }))
+    };
+    let (id, name) = (Target::Id, Target::Name);
+    let invalid = "1: Invalid iterator type";
+    assert_eq!(told(id(512), id(9)), invalid);
+    assert_eq!(told(id(999), id(0)), invalid);
+    assert_eq!(told(name("s"), id(9)), invalid);
+    // Names are looked up first.
+    assert_eq!(told(name("t"), id(0)), "36: Space 't' does not exist");
+    assert_eq!(told(id(999), name("pk")), "36: Space '999' does not exist");
+    assert_eq!(
+        told(id(512), name("sk")),
+        "148: No index 'sk' is defined in space 's'"
+    );
+    assert_eq!(told(id(281), id(77)), invalid);
+}

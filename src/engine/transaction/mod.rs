@@ -25,7 +25,9 @@ use vestibule_wire::Error;
 use super::index::PRIMARY;
 use super::key::Key;
 use super::layer::{Change, Layer};
-use super::limits::{OPEN_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_CHANGE_BYTES};
+use super::limits::{
+    OPEN_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_CHANGE_BYTES, TRANSACTIONS_BYTES_MAX,
+};
 use super::{errors, system};
 pub(crate) use reads::{KeyRange, Reads};
 
@@ -37,7 +39,7 @@ pub(crate) struct Transaction {
     /// Looking does not change the engine, but what the transaction has seen.
     pub(crate) reads: RefCell<Reads>,
     /// Size of the layer, about.
-    bytes: usize,
+    pub(super) bytes: usize,
     is_aborted: bool,
 }
 
@@ -62,14 +64,9 @@ impl Transaction {
         self.layer.set_secondary(space, index, key, change);
     }
 
-    /// # Errors
-    ///
-    /// 2 if nothing more may be changed.
-    pub(crate) fn check_room(&self) -> Result<(), Error> {
-        if self.bytes < TRANSACTION_BYTES_MAX {
-            return Ok(());
-        }
-        Err(errors::transaction_too_large(self.bytes))
+    /// What it changed and saw, in bytes, about.
+    fn size(&self) -> usize {
+        self.bytes + self.reads.borrow().bytes()
     }
 
     // What it held is of no use to anybody now.
@@ -85,6 +82,8 @@ impl Transaction {
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
     open: HashMap<TransactionId, Box<Transaction>>,
+    /// The sum of their sizes.
+    bytes: usize,
     /// To show that the tests find what validation prevents.
     #[cfg(test)]
     pub(crate) is_validation_off: bool,
@@ -114,17 +113,44 @@ impl Transactions {
     /// 97 if it was aborted; it then stays, for its client to end it.
     pub(crate) fn take(&mut self, id: TransactionId) -> Result<Box<Transaction>, Error> {
         match self.open.get(&id) {
-            Some(own) if !own.is_aborted => self.open.remove(&id).ok_or_else(errors::conflict),
+            Some(own) if !own.is_aborted => self.remove(id).ok_or_else(errors::conflict),
             _ => Err(errors::conflict()),
         }
     }
 
     pub(crate) fn put_back(&mut self, id: TransactionId, own: Box<Transaction>) {
+        self.bytes += own.size();
         self.open.insert(id, own);
     }
 
     pub(crate) fn forget(&mut self, id: TransactionId) {
-        self.open.remove(&id);
+        self.remove(id);
+    }
+
+    fn remove(&mut self, id: TransactionId) -> Option<Box<Transaction>> {
+        let own = self.open.remove(&id)?;
+        self.bytes -= own.size();
+        Some(own)
+    }
+
+    /// Whether a transaction beside these may change more.
+    ///
+    /// # Errors
+    ///
+    /// 2 if it may not.
+    pub(crate) fn check_room(&self, own: &Transaction) -> Result<(), Error> {
+        if own.bytes >= TRANSACTION_BYTES_MAX {
+            return Err(errors::transaction_too_large(own.bytes));
+        }
+        match self.is_full_with(&own.reads.borrow(), own.bytes) {
+            true => Err(errors::transactions_too_large(self.bytes + own.size())),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether there is no room beside what one transaction has seen, and so many bytes.
+    pub(crate) fn is_full_with(&self, reads: &Reads, bytes: usize) -> bool {
+        self.bytes + bytes + reads.bytes() >= TRANSACTIONS_BYTES_MAX
     }
 
     /// Somebody changed a key: aborts those that have seen it.
@@ -138,7 +164,10 @@ impl Transactions {
             return;
         }
         for (space, changes) in turn.spaces() {
-            let is_definition = matches!(space, system::SPACE | system::INDEX | system::TRUNCATE);
+            let is_definition = matches!(
+                space,
+                system::SPACE | system::INDEX | system::TRUNCATE | system::SPACE_SEQUENCE
+            );
             for key in changes.keys() {
                 // Keys of these spaces begin with the number of the space that they are about.
                 let about = key.first_number() as u32;
@@ -173,6 +202,7 @@ impl Transactions {
         }
         for own in self.open.values_mut() {
             if has_seen(own.reads.get_mut()) {
+                self.bytes -= own.size();
                 own.abort();
             }
         }

@@ -12,7 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeBounds};
 
 use crate::engine::key::Key;
-use crate::engine::limits::{TRANSACTION_POINTS_MAX, TRANSACTION_RANGES_MAX};
+use crate::engine::limits::{
+    TRANSACTION_CHANGE_BYTES, TRANSACTION_POINTS_MAX, TRANSACTION_RANGES_MAX,
+    TRANSACTION_SEEN_BYTES_MAX,
+};
 
 /// Two bounds.
 pub(crate) type KeyRange = (Bound<Key>, Bound<Key>);
@@ -24,6 +27,8 @@ pub(crate) struct Reads {
     indexes: BTreeMap<(u32, u32), Seen>,
     /// Points of all indexes.
     points: usize,
+    /// What all of it takes, about.
+    bytes: usize,
     has_catalogue: bool,
 }
 
@@ -32,6 +37,7 @@ pub(crate) struct Reads {
 struct Seen {
     points: BTreeSet<Key>,
     ranges: Vec<KeyRange>,
+    bytes: usize,
     is_whole: bool,
 }
 
@@ -42,12 +48,17 @@ impl Reads {
         if seen.is_whole || seen.points.contains(key) {
             return;
         }
-        if self.points >= TRANSACTION_POINTS_MAX {
+        let bytes = TRANSACTION_CHANGE_BYTES + key.size();
+        let is_full = self.bytes + bytes > TRANSACTION_SEEN_BYTES_MAX;
+        if is_full || self.points >= TRANSACTION_POINTS_MAX {
             self.points -= seen.points.len();
+            self.bytes -= seen.bytes;
             return seen.widen();
         }
         seen.points.insert(key.clone());
+        seen.bytes += bytes;
         self.points += 1;
+        self.bytes += bytes;
     }
 
     /// A range was walked over.
@@ -57,11 +68,28 @@ impl Reads {
             return;
         }
         let is_everything = range == (Bound::Unbounded, Bound::Unbounded);
-        if is_everything || seen.ranges.len() >= TRANSACTION_RANGES_MAX {
+        let bytes = TRANSACTION_CHANGE_BYTES + size(&range.0) + size(&range.1);
+        let is_full = self.bytes + bytes > TRANSACTION_SEEN_BYTES_MAX
+            || seen.ranges.len() >= TRANSACTION_RANGES_MAX;
+        if is_everything || is_full {
             self.points -= seen.points.len();
+            self.bytes -= seen.bytes;
             return seen.widen();
         }
         seen.ranges.push(range);
+        seen.bytes += bytes;
+        self.bytes += bytes;
+    }
+
+    /// What all of it takes, in bytes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// There is no room: everything that was looked into is seen as a whole.
+    pub(crate) fn widen(&mut self) {
+        self.indexes.values_mut().for_each(Seen::widen);
+        (self.points, self.bytes) = (0, 0);
     }
 
     /// The catalogue was read: any change of definitions changes it.
@@ -83,6 +111,13 @@ impl Reads {
     pub(crate) fn touches(&self, space: u32) -> bool {
         let mut indexes = self.indexes.range((space, 0)..=(space, u32::MAX));
         indexes.next().is_some()
+    }
+}
+
+fn size(bound: &Bound<Key>) -> usize {
+    match bound {
+        Bound::Included(key) | Bound::Excluded(key) => key.size(),
+        Bound::Unbounded => 0,
     }
 }
 
@@ -135,6 +170,32 @@ mod tests {
             let bound = Bound::Included(key(number));
             reads.add_range(512, 1, (bound.clone(), bound));
         }
-        assert!(reads.contains(512, 1, &key(u64::MAX)) && reads.points == 0);
+        assert!(reads.contains(512, 1, &key(u64::MAX)));
+        assert!(reads.points == 0 && reads.bytes() == 0);
+    }
+
+    #[test]
+    fn long_keys_become_the_whole_index_earlier() {
+        let mut reads = Reads::default();
+        let long =
+            |number: u64| Key::from_bytes(&[&[b'x'; 1 << 16], &number.to_be_bytes()[..]].concat());
+        for number in 0.. {
+            reads.add_point(512, 0, &long(number));
+            assert!(reads.bytes() <= TRANSACTION_SEEN_BYTES_MAX);
+            if reads.bytes() == 0 {
+                assert!(number > 100 && reads.contains(512, 0, &long(u64::MAX)));
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn without_room_all_that_was_looked_into_is_whole() {
+        let mut reads = Reads::default();
+        reads.add_point(512, 0, &key(1));
+        reads.add_point(513, 1, &key(1));
+        reads.widen();
+        assert!(reads.contains(512, 0, &key(2)) && reads.contains(513, 1, &key(2)));
+        assert!(!reads.contains(512, 1, &key(2)) && reads.bytes() == 0);
     }
 }

@@ -63,7 +63,11 @@ impl EmbeddedEngine {
     #[inline]
     pub(crate) fn saw(&self, add: impl FnOnce(&mut Reads)) {
         if let Some(own) = &self.active {
-            add(&mut own.reads.borrow_mut());
+            let reads = &mut own.reads.borrow_mut();
+            add(reads);
+            if self.transactions.is_full_with(reads, own.bytes) {
+                reads.widen();
+            }
         }
     }
 

@@ -12,6 +12,7 @@
 //! one look-up after the other: 0.5 µs, where the standard library's tree, with nodes of 11 whole
 //! keys, takes 0.8.
 
+mod build;
 mod node;
 mod range;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 
 use std::ops::Bound;
 
+pub(crate) use build::Builder;
 use node::{Added, Node};
 pub(crate) use range::Range;
 

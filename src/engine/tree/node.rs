@@ -176,7 +176,23 @@ fn split_point(at: usize, len: usize) -> usize {
     if at == len { len - 1 } else { len / 2 }
 }
 
+impl Default for Leaf {
+    fn default() -> Self {
+        Self::new(Keys::new())
+    }
+}
+
 impl Leaf {
+    pub(super) fn is_full(&self) -> bool {
+        self.keys.len == WIDTH
+    }
+
+    /// Adds a tuple whose key is beyond all others; there must be room.
+    pub(super) fn push(&mut self, key: Key, tuple: Tuple) {
+        self.tuples[self.keys.len] = Some(tuple);
+        self.keys.insert(self.keys.len, key);
+    }
+
     fn new(keys: Keys) -> Self {
         Self {
             keys,
@@ -239,6 +255,32 @@ impl Leaf {
 }
 
 impl Inner {
+    /// The parent of one node.
+    pub(super) fn of(child: Node) -> Self {
+        Self {
+            keys: Keys::new(),
+            children: vec![child],
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.children.len() == WIDTH
+    }
+
+    /// Adds a child to the right of all others; there must be room.
+    pub(super) fn push(&mut self, separator: Key, child: Node) {
+        self.keys.insert(self.keys.len, separator);
+        self.children.push(child);
+    }
+
+    /// Takes everything out.
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            keys: std::mem::replace(&mut self.keys, Keys::new()),
+            children: std::mem::take(&mut self.children),
+        }
+    }
+
     /// The number of the child that this key is in, if it is anywhere.
     #[inline]
     pub(super) fn child_for(&self, key: KeyView<'_>) -> usize {
@@ -309,7 +351,7 @@ impl Inner {
 
 impl Default for Node {
     fn default() -> Self {
-        Self::Leaf(Box::new(Leaf::new(Keys::new())))
+        Self::Leaf(Box::default())
     }
 }
 

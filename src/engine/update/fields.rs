@@ -8,12 +8,13 @@
 //! An operation splits at most one run, so the list grows with the number of operations and not
 //! with that of fields, and the tuple is copied once, when the result is written.
 
-use vestibule_wire::msgpack::{DecodeError, Reader, write_array_len, write_nil};
+use vestibule_wire::msgpack::{DecodeError, Kind, Reader, write_array_len, write_nil};
 
+use super::entries::Entries;
 use super::scalar::{Number, Text};
 
 /// A tuple in pieces.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Fields<'a> {
     tuple: &'a [u8],
     /// Where each old field starts, and at last where the tuple ends.
@@ -39,6 +40,9 @@ pub(super) enum Value<'a> {
     Raw(&'a [u8]),
     Number(Number),
     Text(Text<'a>),
+    /// An array or map that a path led into.
+    Array(Box<Fields<'a>>),
+    Map(Entries<'a>),
 }
 
 impl<'a> Value<'a> {
@@ -46,7 +50,7 @@ impl<'a> Value<'a> {
         match self {
             Self::Raw(bytes) => Number::read(bytes),
             Self::Number(number) => Some(*number),
-            Self::Text(_) => None,
+            Self::Text(_) | Self::Array(_) | Self::Map(_) => None,
         }
     }
 
@@ -61,11 +65,27 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    /// Opens an array or map, so that what is in it can be changed.
+    pub(super) fn open(&mut self) {
+        let Self::Raw(bytes) = self else { return };
+        let opened = match Reader::new(bytes).peek() {
+            Ok(Kind::Array) => Fields::read(bytes).map(|array| Self::Array(Box::new(array))),
+            Ok(Kind::Map) => Entries::read(bytes).map(Self::Map),
+            _ => return,
+        };
+        // Requests and stored tuples were checked: nothing in them is malformed.
+        if let Ok(opened) = opened {
+            *self = opened;
+        }
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Raw(bytes) => out.extend_from_slice(bytes),
             Self::Number(number) => number.write(out),
             Self::Text(text) => text.write(out),
+            Self::Array(array) => array.append_to(out),
+            Self::Map(map) => map.write(out),
         }
     }
 }
@@ -164,20 +184,21 @@ impl<'a> Fields<'a> {
     /// Writes the tuple.
     pub(super) fn write(&self, extra: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.tuple.len() + extra);
-        write_array_len(
-            &mut out,
-            u32::try_from(self.count).expect("the gap is bounded"),
-        );
+        self.append_to(&mut out);
+        out
+    }
+
+    fn append_to(&self, out: &mut Vec<u8>) {
+        write_array_len(out, u32::try_from(self.count).expect("the gap is bounded"));
         for piece in &self.pieces {
             match piece {
                 Piece::Old { first, count } => out.extend_from_slice(
                     &self.tuple[self.starts[*first]..self.starts[*first + *count]],
                 ),
-                Piece::Nils(count) => (0..*count).for_each(|_| write_nil(&mut out)),
-                Piece::New(value) => value.write(&mut out),
+                Piece::Nils(count) => (0..*count).for_each(|_| write_nil(out)),
+                Piece::New(value) => value.write(out),
             }
         }
-        out
     }
 }
 

@@ -4,6 +4,7 @@
 //!   ops ──▶ operation: every one is decoded and checked before the first is applied
 //!             │
 //!   tuple ─▶ fields: runs of old fields between new values
+//!             │        ├ nested: down a path, through arrays and maps (entries)
 //!             │        └ scalar: sums, bits, splices      └ decimal
 //!             ▼
 //!           the new tuple, written once
@@ -14,8 +15,13 @@
 //! known here: the engine checks the result.
 
 mod decimal;
+mod entries;
 mod fields;
+mod nested;
+#[cfg(test)]
+mod nested_tests;
 mod operation;
+mod path;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -61,8 +67,9 @@ impl<F: Fn(&str) -> Option<u32>> FieldNames for F {
 /// # Errors
 ///
 /// 20 for bytes that are not MessagePack arrays; 1, 25, 26, 28, 29, 37 and 201 for operations that
-/// make no sense; 110 for a result that is too large; and in [`Mode::Update`] also 25, 26, 37, 95,
-/// 160 and 201 for operations that this tuple does not allow.
+/// make no sense; 29 for a path that cannot be read or a result that is nested too deep; 110 for a
+/// result that is too large; and in [`Mode::Update`] also 25, 26, 37, 95,
+/// 29, 160 and 201 for operations that this tuple does not allow.
 pub fn apply(
     tuple: &[u8],
     ops: &[u8],
@@ -72,6 +79,8 @@ pub fn apply(
 ) -> Result<Vec<u8>, Error> {
     let operations = decode(ops, index_base, names)?;
     let mut fields = Fields::read(tuple).map_err(|_| Error::invalid_msgpack("tuple"))?;
+    let inside = operations.iter().find(|own| !own.field.path.is_end());
+    let inside = inside.map(|own| own.field);
     for operation in operations {
         match operation.apply(&mut fields) {
             Err(error) if mode == Mode::Upsert && error.code() != ErrorCode::TUPLE_TOO_LARGE => {
@@ -80,7 +89,12 @@ pub fn apply(
             applied => applied?,
         }
     }
-    Ok(fields.write(ops.len()))
+    let new = fields.write(ops.len());
+    match inside {
+        // A path leads deeper than the request that carries it.
+        Some(field) if Reader::new(&new).skip().is_err() => Err(field.too_deep()),
+        _ => Ok(new),
+    }
 }
 
 /// Checks operations as far as it can be done without a tuple: for an UPSERT that inserts.
@@ -109,6 +123,9 @@ fn decode<'a>(
 
 impl<'a> Operation<'a> {
     fn apply(mut self, fields: &mut Fields<'a>) -> Result<(), Error> {
+        if !self.field.path.is_end() {
+            return self.apply_inside(fields);
+        }
         let count = fields.count();
         match self.action {
             Action::Assign(value) => {
@@ -125,14 +142,27 @@ impl<'a> Operation<'a> {
                     fields.delete(number, usize::try_from(size).map_or(rest, |n| n.min(rest)));
                 }
             }
-            Action::Add(number) => self.calculate(fields, |old| old.plus(number))?,
-            Action::Subtract(number) => self.calculate(fields, |old| old.minus(number))?,
-            Action::And(bits) => self.combine_bits(fields, |old| old & bits)?,
-            Action::Xor(bits) => self.combine_bits(fields, |old| old ^ bits)?,
-            Action::Or(bits) => self.combine_bits(fields, |old| old | bits)?,
-            Action::Splice { offset, cut, paste } => self.splice(fields, offset, cut, paste)?,
+            _ => {
+                let value = self.existing(fields)?;
+                self.change(value)?;
+            }
         }
         Ok(())
+    }
+
+    /// Changes a value that is there into another one of its kind.
+    fn change(&self, value: &mut Value<'a>) -> Result<(), Error> {
+        match self.action {
+            Action::Add(number) => self.calculate(value, |old| old.plus(number)),
+            Action::Subtract(number) => self.calculate(value, |old| old.minus(number)),
+            Action::And(bits) => self.combine_bits(value, |old| old & bits),
+            Action::Xor(bits) => self.combine_bits(value, |old| old ^ bits),
+            Action::Or(bits) => self.combine_bits(value, |old| old | bits),
+            Action::Splice { offset, cut, paste } => self.splice(value, offset, cut, paste),
+            Action::Assign(_) | Action::Insert(_) | Action::Delete(_) => {
+                unreachable!("these put fields in or take them out")
+            }
+        }
     }
 
     /// Resolves the field's number among `count` places. From then on errors print it resolved.
@@ -174,11 +204,10 @@ impl<'a> Operation<'a> {
     }
 
     fn calculate(
-        &mut self,
-        fields: &mut Fields<'a>,
+        &self,
+        value: &mut Value<'a>,
         calculate: impl FnOnce(Number) -> Result<Number, ArithmeticError>,
     ) -> Result<(), Error> {
-        let value = self.existing(fields)?;
         let old = value
             .to_number()
             .ok_or_else(|| self.field.wrong_type(self.symbol, "a number"))?;
@@ -194,11 +223,10 @@ impl<'a> Operation<'a> {
     }
 
     fn combine_bits(
-        &mut self,
-        fields: &mut Fields<'a>,
+        &self,
+        value: &mut Value<'a>,
         combine: impl FnOnce(u64) -> u64,
     ) -> Result<(), Error> {
-        let value = self.existing(fields)?;
         let Some(Number::Integer(Integer::Unsigned(old))) = value.to_number() else {
             return Err(self.field.wrong_type(self.symbol, "a positive integer"));
         };
@@ -207,13 +235,12 @@ impl<'a> Operation<'a> {
     }
 
     fn splice(
-        &mut self,
-        fields: &mut Fields<'a>,
+        &self,
+        value: &mut Value<'a>,
         offset: i32,
         cut: i32,
         paste: &'a [u8],
     ) -> Result<(), Error> {
-        let value = self.existing(fields)?;
         let Some(text) = value.as_text() else {
             return Err(self.field.wrong_type(':', "a string or varbinary"));
         };

@@ -6,6 +6,7 @@ use vestibule_wire::msgpack::{DecodeError, Integer, Kind, Reader};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::FieldNames;
+use super::path::{Path, Token};
 use super::scalar::{Number, read_text};
 
 /// An operation as it stands in the request, checked.
@@ -24,6 +25,8 @@ pub(super) struct Field<'a> {
     pub(super) number: i64,
     /// The name that the request gave instead of a number.
     pub(super) name: Option<&'a str>,
+    /// Where it goes on inside the field.
+    pub(super) path: Path<'a>,
 }
 
 /// What is done to the field.
@@ -114,38 +117,58 @@ impl<'a> Field<'a> {
                 let given = reader.read_integer().map_err(malformed)?.to_i128();
                 let Ok(number) = i32::try_from(given) else {
                     // Tarantool has not looked at the number yet and calls it the first field.
-                    return Err(Self {
-                        number: 0,
-                        name: None,
-                    }
-                    .wrong_type(symbol, "an integer"));
+                    return Err(Self::numbered(0).wrong_type(symbol, "an integer"));
                 };
                 let number = i64::from(number);
                 let base = i64::try_from(index_base).unwrap_or(i64::MAX);
                 match number {
-                    ..0 => Ok(Self { number, name: None }),
-                    _ if number >= base => Ok(Self {
-                        number: number - base,
-                        name: None,
-                    }),
+                    ..0 => Ok(Self::numbered(number)),
+                    _ if number >= base => Ok(Self::numbered(number - base)),
                     _ => Err(no_such_number(number)),
                 }
             }
             Kind::Str => {
                 let bytes = reader.read_str_bytes().map_err(malformed)?;
-                std::str::from_utf8(bytes)
-                    .ok()
-                    .and_then(|name| names.number(name).map(|number| (name, number)))
-                    .map(|(name, number)| Self {
-                        number: number.into(),
-                        name: Some(name),
-                    })
-                    .ok_or_else(|| no_such_name(&String::from_utf8_lossy(bytes)))
+                match std::str::from_utf8(bytes) {
+                    Ok(name) => Self::named(name, names),
+                    Err(_) => Err(no_such_name(&String::from_utf8_lossy(bytes))),
+                }
             }
             _ => Err(Error::illegal_params(
                 "field id must be a number or a string",
             )),
         }
+    }
+
+    fn numbered(number: i64) -> Self {
+        Self {
+            number,
+            name: None,
+            path: Path::end(),
+        }
+    }
+
+    /// A field by its name, or by a path that begins with its name or number. A name comes first,
+    /// whatever is in it.
+    fn named(name: &'a str, names: &dyn FieldNames) -> Result<Self, Error> {
+        let mut field = Self {
+            name: Some(name),
+            ..Self::numbered(0)
+        };
+        if let Some(number) = names.number(name) {
+            field.number = number.into();
+            return Ok(field);
+        }
+        field.path = Path::new(name);
+        let first = field.path.next();
+        let number = match first.map_err(|position| field.bad_path(position))? {
+            // No tuple has so many fields.
+            Token::Index(index) => Some(i64::try_from(index).unwrap_or(i64::MAX)),
+            Token::Key(key) => names.number(key).map(i64::from),
+            Token::Any | Token::End => None,
+        };
+        field.number = number.ok_or_else(|| no_such_name(name))?;
+        Ok(field)
     }
 
     /// As error texts print it: numbers from 1 whatever the request counts from, names quoted.
@@ -175,6 +198,22 @@ impl<'a> Field<'a> {
             Some(_) => no_such_name(&self.text()),
             None => no_such_number(self.number + i64::from(self.number >= 0)),
         }
+    }
+
+    /// 29: what the path leads to does not allow it.
+    pub(super) fn refused(&self, why: &str) -> Error {
+        let message = format!("Field {} UPDATE error: {why}", self.text());
+        Error::new(ErrorCode::UPDATE_FIELD, message)
+    }
+
+    /// 29: nobody could read the result.
+    pub(super) fn too_deep(&self) -> Error {
+        self.refused("the tuple would be nested too deep")
+    }
+
+    /// 29: the path cannot be read from this character on.
+    pub(super) fn bad_path(&self, position: usize) -> Error {
+        self.refused(&format!("invalid JSON in position {position}"))
     }
 
     /// 25: a splice starts before the text.
@@ -222,13 +261,7 @@ impl<'a> Action<'a> {
             '=' => Self::Assign(argument),
             '!' => Self::Insert(argument),
             '#' => match bits()? {
-                0 => {
-                    let message = format!(
-                        "Field {} UPDATE error: cannot delete 0 fields",
-                        field.text()
-                    );
-                    return Err(Error::new(ErrorCode::UPDATE_FIELD, message));
-                }
+                0 => return Err(field.refused("cannot delete 0 fields")),
                 count => Self::Delete(count),
             },
             '+' => Self::Add(number()?),

@@ -1,5 +1,6 @@
 //! The actix shell of a session arbiter: takes connections in, sends batches out, delivers replies.
 
+use std::future::Future as _;
 use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,26 +10,23 @@ use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler};
+use actix_rt::time::{Sleep, sleep_until};
 use vestibule_wire::error::Field;
-use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::super::actor::Session;
-use super::super::registry::{Pending, Registry};
-use super::super::state::{Closing, SessionCell};
-use super::messages::{
-    Accepted, AddToSurvey, CloseAll, ConnectionRow, Nudge, RequestRow, Row, Survey, SurveyDone,
-    Surveyed, TxLost, TxReady,
-};
+use super::super::registry::Registry;
+use super::super::state::Closing;
+use super::messages::{Accepted, CloseAll, Nudge, TxLost, TxReady};
 use super::state::{LaneCell, LaneState};
-use crate::limits::{LANE_SWEEP_PERIOD, SHOW_ROWS_MAX};
+use crate::limits::LANE_SWEEP_PERIOD;
 use crate::serving::State;
 use crate::shared::Shared;
 use crate::tx::messages::Replies;
 
 /// The actor of one session arbiter.
 pub(crate) struct Lane {
-    cell: Rc<LaneCell>,
+    pub(super) cell: Rc<LaneCell>,
 }
 
 impl Lane {
@@ -61,50 +59,6 @@ impl Lane {
             .with_field("outcome", Field::Str("unknown".into()))
     }
 
-    fn connection_rows(&self) -> Vec<Row> {
-        let row = |session: &Rc<SessionCell>| {
-            let state = session.state.borrow();
-            Row::Connection(ConnectionRow {
-                connection: session.connection,
-                peer: session.peer.to_string(),
-                user: state.caller.user.to_string(),
-                thread: self.cell.index,
-                in_flight: state.counts.all,
-                transactions: state.transactions.len(),
-                held: state.held.as_ref().map_or(0, |held| held.frames.len()),
-                output_bytes: state.output.size(),
-                age: session.since.elapsed().as_secs_f64(),
-            })
-        };
-        self.cell
-            .all_sessions()
-            .iter()
-            .take(SHOW_ROWS_MAX)
-            .map(row)
-            .collect()
-    }
-
-    fn request_rows(&self) -> Vec<Row> {
-        let state = self.cell.state.borrow();
-        let row = |(id, pending): (_, &Pending)| {
-            let user = self.cell.owner(pending).map_or(String::new(), |session| {
-                session.state.borrow().caller.user.to_string()
-            });
-            let is_started = state.registry.is_started(id);
-            Row::Request(RequestRow {
-                connection: pending.connection,
-                sync: pending.sync,
-                user,
-                stream: pending.stream,
-                request: pending.request.name(),
-                procedure: pending.procedure.as_deref().map(str::to_owned),
-                state: if is_started { "started" } else { "queued" },
-                age: pending.since.elapsed().as_secs_f64(),
-            })
-        };
-        state.registry.iter().take(SHOW_ROWS_MAX).map(row).collect()
-    }
-
     fn accept(&self, stream: TcpStream, peer: SocketAddr) {
         // A stream that cannot be registered is a connection that is closed.
         if let Err(error) = Session::open(&self.cell, stream, peer) {
@@ -118,6 +72,7 @@ impl Actor for Lane {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(FlushLoop);
+        ctx.spawn(TimerLoop::default());
         ctx.run_interval(LANE_SWEEP_PERIOD, |lane, _| lane.cell.sweep(Instant::now()));
     }
 }
@@ -146,6 +101,42 @@ impl ActorFuture<Lane> for FlushLoop {
         state.send_outgoing(lane.cell.index);
         lane.cell.publish_counts(&state);
         task::Poll::Pending
+    }
+}
+
+/// Gives up on requests whose time is over, at that time. Polled with the arbiter's other tasks, so a
+/// new deadline that is earlier is seen when its request leaves.
+#[derive(Default)]
+struct TimerLoop {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl ActorFuture<Lane> for TimerLoop {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        lane: &mut Lane,
+        _ctx: &mut Context<Lane>,
+        cx: &mut task::Context<'_>,
+    ) -> task::Poll<()> {
+        loop {
+            let Some(next) = lane.cell.state.borrow().registry.next_look() else {
+                return task::Poll::Pending;
+            };
+            let next = next.into();
+            let sleep = self
+                .sleep
+                .get_or_insert_with(|| Box::pin(sleep_until(next)));
+            // One that is set to an earlier time is left: it costs less to wake in vain now and then.
+            if sleep.deadline() > next || sleep.is_elapsed() {
+                sleep.as_mut().reset(next);
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return task::Poll::Pending;
+            }
+            lane.cell.expire(Instant::now());
+        }
     }
 }
 
@@ -234,65 +225,5 @@ impl Handler<CloseAll> for Lane {
             session.wake();
         }
         self.cell.tell_if_drained();
-    }
-}
-
-impl Handler<AddToSurvey> for Lane {
-    type Result = ();
-
-    fn handle(&mut self, survey: AddToSurvey, _ctx: &mut Self::Context) {
-        let rows = match survey.0.survey {
-            Survey::Connections => self.connection_rows(),
-            Survey::Requests => self.request_rows(),
-        };
-        if survey.0.add(rows.into_iter())
-            && let Some(lanes) = self.cell.shared.lanes.get()
-        {
-            lanes[survey.0.origin.lane].survey_done(survey.0);
-        }
-    }
-}
-
-impl Handler<SurveyDone> for Lane {
-    type Result = ();
-
-    fn handle(&mut self, done: SurveyDone, _ctx: &mut Self::Context) {
-        let survey: &Surveyed = &done.0;
-        let origin = survey.origin;
-        let Some(session) = self.cell.session(origin.session) else {
-            return;
-        };
-        if session.connection != origin.connection {
-            return;
-        }
-        let schema_version = self.cell.shared.schema_version();
-        let header = ReplyHeader {
-            sync: origin.sync,
-            schema_version,
-        };
-        {
-            let mut state = session.state.borrow_mut();
-            state.is_surveying = false;
-            let out = state.output.buffer();
-            let start = header.begin(out);
-            let mut body = Vec::new();
-            match write_value(&mut body, &survey.take_rows()) {
-                Ok(()) => {
-                    if origin.wrap_results {
-                        wrap_results(&mut body, 0);
-                    }
-                    out.extend_from_slice(&body);
-                    finish(out, start);
-                }
-                Err(error) => {
-                    out.truncate(start);
-                    header.write_error(out, &error);
-                }
-            }
-        }
-        self.cell.mark_dirty(&session);
-        self.cell.flush_dirty();
-        // What came behind it was not taken.
-        session.wake();
     }
 }

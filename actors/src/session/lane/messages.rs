@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Addr, Message, Recipient};
 use serde::Serialize;
+use vestibule_wire::Error;
+use vestibule_wire::reply::write_value;
 
 use super::actor::Lane;
 use crate::tx::TxHandle;
@@ -60,6 +62,15 @@ impl Message for CloseAll {
 pub(crate) enum Survey {
     Connections,
     Requests,
+    Kill(Target),
+}
+
+/// What is to be killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) connection: u64,
+    /// Only requests with this sync, and not the connection.
+    pub(crate) sync: Option<u64>,
 }
 
 /// Who asked for a survey and waits for the reply.
@@ -91,24 +102,36 @@ pub(crate) struct ConnectionRow {
 #[derive(Debug, Serialize)]
 pub(crate) struct RequestRow {
     pub(crate) connection: u64,
-    pub(crate) sync: u64,
+    /// None for replies that wait.
+    pub(crate) sync: Option<u64>,
     pub(crate) user: String,
     pub(crate) stream: u64,
     #[serde(rename = "type")]
-    pub(crate) request: &'static str,
+    pub(crate) request: Option<&'static str>,
     pub(crate) procedure: Option<String>,
-    /// `queued` or `started`.
+    /// `queued`, `started` or `deferred` in Tx; `held` until solo ends; `reading` from the view; or
+    /// `flushing`: replies of the connection wait for its client to read.
     pub(crate) state: &'static str,
-    /// Seconds since it was forwarded.
-    pub(crate) age: f64,
+    /// Seconds since it arrived, or since the replies wait.
+    pub(crate) age: Option<f64>,
 }
 
-/// Rows of either survey.
+/// What `vestibule.kill` has come to.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct KilledRow {
+    /// Connections that were closed.
+    pub(crate) connections: usize,
+    /// Requests that were answered before their time.
+    pub(crate) requests: usize,
+}
+
+/// Rows of any survey.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Row {
     Connection(ConnectionRow),
     Request(RequestRow),
+    Killed(KilledRow),
 }
 
 /// A survey on its way through the arbiters. The last one to add its part has it delivered.
@@ -139,8 +162,20 @@ impl Surveyed {
         self.left.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    pub(crate) fn take_rows(&self) -> Vec<Row> {
-        std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Writes what was told: the rows, or, of a kill, their sum.
+    pub(crate) fn write(&self, body: &mut Vec<u8>) -> Result<(), Error> {
+        let rows = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
+        if !matches!(self.survey, Survey::Kill(_)) {
+            return write_value(body, &rows);
+        }
+        let mut sum = KilledRow::default();
+        for row in &rows {
+            if let Row::Killed(own) = row {
+                sum.connections += own.connections;
+                sum.requests += own.requests;
+            }
+        }
+        write_value(body, &sum)
     }
 }
 

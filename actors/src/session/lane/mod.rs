@@ -6,12 +6,21 @@
 //!      └──────── output buffers ◀── Replies, one message ─┘
 //! ```
 //!
+//! | file | what |
+//! |---|---|
+//! | `actor` | the actix shell: batches out, replies in, the timer |
+//! | `deliver` | replies and events to sessions, sessions going again |
+//! | `give_up` | requests over their time, or killed |
+//! | `survey` | what every arbiter answers a part of |
+//!
 //! Inside an arbiter everything is shared by `Rc`; between arbiters it travels as one message.
 
 mod actor;
 mod deliver;
+mod give_up;
 pub(crate) mod messages;
 mod state;
+mod survey;
 
 pub(crate) use actor::Lane;
 pub(crate) use messages::LaneHandle;

@@ -32,6 +32,8 @@ impl Scratch {
             dir: self.0.clone(),
             sync,
             force_recovery: false,
+            from: 1,
+            reaches: 0,
         }
     }
 
@@ -78,8 +80,9 @@ impl Faulty {
             records.push((sequence, payload.to_vec()));
             Ok(())
         };
-        let storage = Box::new(self.clone());
-        let journal = Journal::open_on(storage, options, &mut receive, &mut |_| ())?;
+        let lock = super::lock(self, &options.dir)?;
+        let found = super::read(&options, &mut receive, &mut |_| ())?;
+        let journal = Journal::open_found(Arc::new(self.clone()), lock, &options, found)?;
         Ok((journal, records))
     }
 }
@@ -100,6 +103,10 @@ impl Storage for Faulty {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
         Ok(Arc::new(FaultyFile(self.clone(), Disk.open(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Disk.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

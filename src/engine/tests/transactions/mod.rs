@@ -6,7 +6,7 @@ use vestibule_actors::engine::{Engine, TransactionId};
 use vestibule_wire::request::{Begin, Body, Select};
 
 use super::{NONE, Rig, by, pack, told};
-use crate::engine::limits::{OPEN_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
+use crate::engine::limits::{OPEN_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, TRANSACTIONS_BYTES_MAX};
 
 const ONE: TransactionId = TransactionId(1);
 const TWO: TransactionId = TransactionId(2);
@@ -312,4 +312,34 @@ fn transactions_and_what_they_change_are_bounded() {
     }
     let error = rig.engine.begin(ONE, &OPTIONS).unwrap_err();
     assert_eq!(told(&error), "1: Too many open transactions");
+}
+
+#[test]
+fn all_open_transactions_are_bounded_together() {
+    let mut rig = rig();
+    let big = "x".repeat(1 << 19);
+    let fill = |rig: &mut Rig, id: u64| {
+        rig.on(TransactionId(id), |rig| {
+            (1..).find_map(|key| {
+                Some(rig.replace(&(id * 1000 + key, &big))).filter(|told| told.starts_with("2: "))
+            })
+        })
+    };
+    let whole = TRANSACTIONS_BYTES_MAX / TRANSACTION_BYTES_MAX;
+    let ids = 3..3 + whole as u64;
+    for id in ids {
+        rig.begin(TransactionId(id));
+        fill(&mut rig, id).unwrap();
+    }
+    // Others still read, and those outside write.
+    assert_eq!(rig.on(ONE, |rig| rig.some(EQ, 1, 9)), "[[1, 0]]");
+    let told = rig.on(ONE, |rig| rig.replace(&(1, 1)));
+    assert!(told.ends_with("try again when others have ended"), "{told}");
+    assert_eq!(rig.replace(&(9, 1)), "[[9, 1]]");
+    // For want of room it remembers the whole index as seen: more conflicts, never fewer.
+    rig.commit();
+    assert_eq!(rig.finish(ONE), CONFLICT);
+    rig.engine.rollback_transaction(TransactionId(3));
+    assert_eq!(rig.on(TWO, |rig| rig.replace(&(1, 1))), "[[1, 1]]");
+    assert_eq!(rig.finish(TWO), "ok");
 }

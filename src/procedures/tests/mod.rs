@@ -48,9 +48,11 @@ macro_rules! list {
 
 macro_rules! table {
     ($($name:ident = $value:expr),* $(,)?) => {
-        V::Table(BTreeMap::from([$((stringify!($name), V::from($value))),*]))
+        V::Table(std::collections::BTreeMap::from([$((stringify!($name), V::from($value))),*]))
     };
 }
+
+mod sequences;
 
 /// Parts of an index on a space with fields `id`, `name` and `x`, as the catalogue shows them.
 fn parts(given: V) -> String {

@@ -1,0 +1,170 @@
+//! What the control procedures are given: read from MessagePack, checked, and turned into types.
+
+use std::time::Duration;
+
+use vestibule_wire::Error;
+use vestibule_wire::msgpack::{Kind, Reader};
+use vestibule_wire::request::Call;
+
+use super::desk::Desk;
+use super::lane::messages::Target;
+
+/// Longest timeout that can be given: a year. Longer is no deadline, and there is none by accident.
+const TIMEOUT_MAX_SECONDS: f64 = 365.0 * 86_400.0;
+
+/// What a connection may choose for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Setting {
+    /// How long its requests may take: zero for ever, `None` as configured.
+    RequestTimeout(Option<Duration>),
+}
+
+impl Desk<'_> {
+    /// Takes over a setting; returns what holds now, in seconds.
+    pub(super) fn set(&mut self, setting: Setting) -> f64 {
+        match setting {
+            Setting::RequestTimeout(timeout) => self.session.request_timeout = timeout,
+        }
+        self.request_timeout().as_secs_f64()
+    }
+}
+
+/// A time in seconds, of any number type.
+fn read_seconds(reader: &mut Reader<'_>) -> Option<Duration> {
+    let seconds = match reader.peek() {
+        Ok(Kind::Float | Kind::Double) => reader.read_f64().ok()?,
+        _ => reader.read_uint().ok()? as f64,
+    };
+    let is_sound = (0.0..=TIMEOUT_MAX_SECONDS).contains(&seconds);
+    is_sound.then(|| Duration::from_secs_f64(seconds))
+}
+
+/// A connection's number, and the sync of one of its requests.
+pub(super) fn kill_arguments(call: &Call<'_>) -> Result<Target, Error> {
+    let usage = |_| Error::illegal_params("Usage: vestibule.kill(connection [, sync])");
+    let mut reader = Reader::new(call.args);
+    let count = reader.read_array_len().map_err(usage)?;
+    if !(1..=2).contains(&count) {
+        return Err(Error::illegal_params(
+            "Usage: vestibule.kill(connection [, sync])",
+        ));
+    }
+    let connection = reader.read_uint().map_err(usage)?;
+    let sync = match count == 2 && reader.peek() != Ok(Kind::Nil) {
+        true => Some(reader.read_uint().map_err(usage)?),
+        false => None,
+    };
+    Ok(Target { connection, sync })
+}
+
+/// `'request_timeout', seconds`; nil takes the connection's own back.
+pub(super) fn set_arguments(call: &Call<'_>) -> Result<Setting, Error> {
+    let usage = || Error::illegal_params("Usage: vestibule.set('request_timeout', seconds or nil)");
+    let mut reader = Reader::new(call.args);
+    if reader.read_array_len() != Ok(2) || reader.read_str() != Ok("request_timeout") {
+        return Err(usage());
+    }
+    let timeout = match reader.peek() {
+        Ok(Kind::Nil) => None,
+        _ => Some(read_seconds(&mut reader).ok_or_else(usage)?),
+    };
+    Ok(Setting::RequestTimeout(timeout))
+}
+
+/// The first argument as a text, if there is one.
+pub(super) fn text_argument<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Error> {
+    let mut reader = Reader::new(call.args);
+    match reader.read_array_len() {
+        Ok(0) => Ok(None),
+        _ if reader.peek() == Ok(Kind::Nil) => Ok(None),
+        _ => reader.read_str().map(Some).map_err(|_| {
+            Error::illegal_params(format!("Bad arguments of {}: expected a string", call.name))
+        }),
+    }
+}
+
+/// `{timeout = seconds}`, an empty table, or nothing.
+pub(super) fn timeout_argument(call: &Call<'_>) -> Result<Option<Duration>, Error> {
+    let usage = || Error::illegal_params("Usage: vestibule.drain({timeout = seconds})");
+    let mut reader = Reader::new(call.args);
+    if reader.read_array_len().map_err(|_| usage())? == 0 {
+        return Ok(None);
+    }
+    let pairs = match reader.peek() {
+        Ok(Kind::Map) => reader.read_map_len().map_err(|_| usage())?,
+        // Lua sends an empty table as an empty array.
+        Ok(Kind::Nil) => 0,
+        Ok(Kind::Array) if reader.read_array_len() == Ok(0) => 0,
+        _ => return Err(usage()),
+    };
+    let mut timeout = None;
+    for _ in 0..pairs {
+        if reader.read_str().map_err(|_| usage())? != "timeout" {
+            return Err(usage());
+        }
+        timeout = Some(read_seconds(&mut reader).ok_or_else(usage)?);
+    }
+    Ok(timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call<'a>(name: &'a str, args: &'a [u8]) -> Call<'a> {
+        Call {
+            name,
+            args,
+            wrap_results: false,
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_given_in_seconds_of_any_number_type() {
+        let timeout = |args: &[u8]| timeout_argument(&call("vestibule.drain", args));
+        assert_eq!(timeout(&[0x90]), Ok(None));
+        assert_eq!(timeout(&[0x91, 0x80]), Ok(None));
+        assert_eq!(timeout(&[0x91, 0x90]), Ok(None));
+        let mut args = vec![0x91, 0x81, 0xa7];
+        args.extend_from_slice(b"timeout");
+        let mut whole = args.clone();
+        whole.push(5);
+        assert_eq!(timeout(&whole), Ok(Some(Duration::from_secs(5))));
+        let mut fraction = args.clone();
+        fraction.push(0xcb);
+        fraction.extend_from_slice(&0.5f64.to_be_bytes());
+        assert_eq!(timeout(&fraction), Ok(Some(Duration::from_millis(500))));
+        let mut negative = args.clone();
+        negative.push(0xcb);
+        negative.extend_from_slice(&(-1.0f64).to_be_bytes());
+        assert!(timeout(&negative).is_err());
+        assert!(timeout(&[0x91, 5]).is_err());
+    }
+
+    #[test]
+    fn a_kill_names_a_connection_and_perhaps_a_sync() {
+        let kill = |args: &[u8]| kill_arguments(&call("vestibule.kill", args)).ok();
+        let target = |connection, sync| Some(Target { connection, sync });
+        assert_eq!(kill(&[0x91, 7]), target(7, None));
+        assert_eq!(kill(&[0x92, 7, 0xc0]), target(7, None));
+        assert_eq!(kill(&[0x92, 7, 9]), target(7, Some(9)));
+        assert_eq!(kill(&[0x90]), None);
+        assert_eq!(kill(&[0x93, 7, 9, 1]), None);
+        assert_eq!(kill(&[0x91, 0xff]), None);
+    }
+
+    #[test]
+    fn a_setting_has_a_name_and_seconds_or_nothing() {
+        let name = b"request_timeout";
+        let set = |value: &[u8]| {
+            let args = [&[0x92, 0xa0 | name.len() as u8], &name[..], value].concat();
+            set_arguments(&call("vestibule.set", &args)).ok()
+        };
+        let timeout = |time| Some(Setting::RequestTimeout(time));
+        assert_eq!(set(&[3]), timeout(Some(Duration::from_secs(3))));
+        assert_eq!(set(&[0]), timeout(Some(Duration::ZERO)));
+        assert_eq!(set(&[0xc0]), timeout(None));
+        assert_eq!(set(&[0xff]), None);
+        assert_eq!(set_arguments(&call("vestibule.set", &[0x90])).ok(), None);
+    }
+}

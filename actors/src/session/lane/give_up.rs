@@ -1,0 +1,187 @@
+//! Requests that nobody waits for any more: over their deadline, or killed. Each client is answered now,
+//! by its session, whatever Tx does.
+//!
+//! ```text
+//!   Tx has not begun it ─▶ taken back: it does not happen, and leaves its transaction as it is
+//!   Tx has begun it ─────▶ abandoned: outcome unknown; its token says so, Tx hears of it with the next
+//!                          batch and stops what can be stopped; its transaction is aborted
+//! ```
+
+use std::time::Instant;
+
+use vestibule_wire::Error;
+use vestibule_wire::error::Field;
+use vestibule_wire::header::read_header;
+use vestibule_wire::reply::ReplyHeader;
+
+use super::super::registry::{Effect, GivenUp, Pending};
+use super::super::state::{Closing, SessionState};
+use super::messages::{KilledRow, Target};
+use super::state::LaneCell;
+use crate::timeouts::Limit;
+use crate::tx::messages::{Cancel, Fate};
+
+/// Why a request is given up on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    Timeout,
+    Killed,
+}
+
+impl Why {
+    /// What its client is told.
+    fn error(self, own: &GivenUp) -> Error {
+        // A COMMIT that Tx has begun may have happened: it is not said to be aborted.
+        let may_be_committed = own.was_begun && matches!(own.pending.effect, Effect::Closed(_));
+        let error = match (self, own.pending.limit) {
+            (Self::Killed, _) => Error::cancelled(),
+            (Self::Timeout, Limit::Transaction) if !may_be_committed => {
+                return Error::transaction_timeout();
+            }
+            (Self::Timeout, _) => Error::timeout(),
+        };
+        if own.was_begun {
+            error.with_field("outcome", Field::Str("unknown".into()))
+        } else {
+            error
+        }
+    }
+
+    /// What becomes of its transaction.
+    fn fate(self, own: &GivenUp) -> Fate {
+        let is_kept = !own.was_begun && self == Self::Timeout;
+        match (own.pending.effect, own.pending.limit) {
+            _ if own.pending.stream == 0 => Fate::Untouched,
+            (Effect::Opened, _) if own.was_begun => Fate::Forgotten,
+            (Effect::Closed(_), _) if own.was_begun => Fate::Untouched,
+            (Effect::Opened, _) => Fate::Untouched,
+            (_, Limit::Request) if is_kept => Fate::Untouched,
+            _ => Fate::Aborted(match self {
+                Self::Timeout => Error::transaction_timeout(),
+                Self::Killed => Error::cancelled(),
+            }),
+        }
+    }
+}
+
+impl LaneCell {
+    /// Answers requests whose time is over.
+    pub(super) fn expire(&self, now: Instant) {
+        let given_up = self.state.borrow_mut().registry.expire(now);
+        self.answer_given_up(given_up, Why::Timeout);
+    }
+
+    /// Ends what a connection has under way, and the connection too unless it is about one sync.
+    pub(super) fn kill(&self, target: Target) -> KilledRow {
+        let is_meant = |pending: &Pending| {
+            pending.connection == target.connection
+                && target.sync.is_none_or(|sync| sync == pending.sync)
+        };
+        let given_up = self.state.borrow_mut().registry.give_up(is_meant);
+        let mut killed = KilledRow {
+            requests: given_up.len(),
+            ..KilledRow::default()
+        };
+        self.answer_given_up(given_up, Why::Killed);
+        let session = {
+            let sessions = self.sessions.borrow();
+            let mut found = sessions.iter().map(|(_, session)| session);
+            found
+                .find(|own| own.connection == target.connection)
+                .cloned()
+        };
+        let Some(session) = session else {
+            return killed;
+        };
+        {
+            let mut own = session.state.borrow_mut();
+            killed.requests += self.kill_waiting(&mut own, target.sync);
+            if target.sync.is_none() {
+                killed.connections = 1;
+                log::info!("the connection from {} is killed", session.peer);
+                own.close(Closing::AfterFlush);
+            }
+        }
+        self.mark_dirty(&session);
+        self.flush_dirty();
+        if target.sync.is_none() && !session.state.borrow().output.is_empty() {
+            // Nobody waits for a client that does not read.
+            session.state.borrow_mut().close(Closing::Now);
+        }
+        session.wake();
+        killed
+    }
+
+    /// Ends what a session itself keeps: held requests, and a scan of the view.
+    fn kill_waiting(&self, own: &mut SessionState, sync: Option<u64>) -> usize {
+        let sync_of = |content: &[u8]| read_header(content).map_or(0, |(header, _)| header.sync);
+        let is_meant = |content: &[u8]| sync.is_none_or(|sync| sync == sync_of(content));
+        let mut syncs = Vec::new();
+        if let Some(scan) = own.scan.take_if(|scan| is_meant(&scan.content)) {
+            syncs.push(sync_of(&scan.content));
+        }
+        if let Some(held) = &mut own.held {
+            held.frames.retain(|(_, content)| {
+                let is_meant = is_meant(content);
+                if is_meant {
+                    held.bytes -= content.len();
+                    syncs.push(sync_of(content));
+                }
+                !is_meant
+            });
+            if held.frames.is_empty() {
+                own.held = None;
+                self.state.borrow_mut().holding -= 1;
+            }
+        }
+        let schema_version = self.shared.schema_version();
+        for sync in &syncs {
+            let header = ReplyHeader {
+                sync: *sync,
+                schema_version,
+            };
+            header.write_error(own.output.buffer(), &Error::cancelled());
+        }
+        syncs.len()
+    }
+
+    fn answer_given_up(&self, given_up: Vec<GivenUp>, why: Why) {
+        if given_up.is_empty() {
+            return;
+        }
+        let schema_version = self.shared.schema_version();
+        for own in given_up {
+            let pending = &own.pending;
+            let fate = why.fate(&own);
+            if own.was_begun || !matches!(fate, Fate::Untouched) {
+                let mut state = self.state.borrow_mut();
+                state.outgoing.cancels.push(Cancel {
+                    id: own.id,
+                    connection: pending.connection,
+                    stream: pending.stream,
+                    transaction: fate,
+                });
+                state.wake_flush();
+            }
+            let Some(session) = self.owner(pending) else {
+                continue;
+            };
+            let mut state = session.state.borrow_mut();
+            state.counts.remove(pending.class);
+            // A COMMIT or ROLLBACK that Tx has begun ends the transaction in any case.
+            if !(own.was_begun && matches!(pending.effect, Effect::Closed(_))) {
+                state.undo(pending);
+            }
+            let header = ReplyHeader {
+                sync: pending.sync,
+                schema_version,
+            };
+            header.write_error(state.output.buffer(), &why.error(&own));
+            drop(state);
+            self.mark_dirty(&session);
+        }
+        self.publish_counts(&self.state.borrow());
+        self.flush_dirty();
+        self.resume_stalled();
+    }
+}

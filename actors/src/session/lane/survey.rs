@@ -1,0 +1,163 @@
+//! Questions that every arbiter answers a part of: `vestibule.show`, and `vestibule.kill`, which acts.
+//!
+//! ```text
+//!   session ── one message to each lane ──▶ each adds its part ── the last one ──▶ lane of the session
+//! ```
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use actix::Handler;
+use vestibule_wire::header::read_header;
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::reply::{ReplyHeader, finish, wrap_results};
+
+use super::super::registry::Pending;
+use super::super::state::SessionCell;
+use super::actor::Lane;
+use super::messages::{AddToSurvey, ConnectionRow, RequestRow, Row, Survey, SurveyDone, Surveyed};
+use crate::limits::SHOW_ROWS_MAX;
+
+fn age(now: Instant, since: Instant) -> f64 {
+    now.saturating_duration_since(since).as_secs_f64()
+}
+
+impl Lane {
+    fn connection_rows(&self, now: Instant) -> Vec<Row> {
+        let row = |session: &Rc<SessionCell>| {
+            let state = session.state.borrow();
+            Row::Connection(ConnectionRow {
+                connection: session.connection,
+                peer: session.peer.to_string(),
+                user: state.caller.user.to_string(),
+                thread: self.cell.index,
+                in_flight: state.counts.all,
+                transactions: state.transactions.len(),
+                held: state.held.as_ref().map_or(0, |held| held.frames.len()),
+                output_bytes: state.output.size(),
+                age: now.duration_since(session.since).as_secs_f64(),
+            })
+        };
+        self.cell
+            .all_sessions()
+            .iter()
+            .take(SHOW_ROWS_MAX)
+            .map(row)
+            .collect()
+    }
+
+    /// Everything that somebody waits for: on its way to Tx, held, read from the view, and replies that
+    /// a client does not take.
+    fn request_rows(&self, now: Instant) -> Vec<Row> {
+        let mut rows = self.pending_rows(now);
+        for session in self.cell.all_sessions() {
+            let own = session.state.borrow();
+            let row = |frame: Option<&[u8]>, state, since: Option<Instant>| {
+                let header = frame.and_then(|content| read_header(content).ok());
+                let header = header.map(|(header, _)| header);
+                let request = header.and_then(|own| RequestType::from_code(own.request_type));
+                Row::Request(RequestRow {
+                    connection: session.connection,
+                    sync: header.map(|own| own.sync),
+                    user: own.caller.user.to_string(),
+                    stream: header.map_or(0, |own| own.stream_id),
+                    request: request.map(RequestType::name),
+                    procedure: None,
+                    state,
+                    age: since.map(|since| age(now, since)),
+                })
+            };
+            let held = own.held.iter().flat_map(|held| &held.frames);
+            rows.extend(held.map(|(since, frame)| row(Some(frame), "held", Some(*since))));
+            let scan = own.scan.as_ref();
+            rows.extend(scan.map(|own| row(Some(&own.content), "reading", Some(own.since))));
+            if !own.output.is_empty() {
+                rows.push(row(None, "flushing", own.patience.unread_since()));
+            }
+        }
+        rows.truncate(SHOW_ROWS_MAX);
+        rows
+    }
+
+    fn pending_rows(&self, now: Instant) -> Vec<Row> {
+        let state = self.cell.state.borrow();
+        let row = |(id, pending): (_, &Pending)| {
+            let user = self.cell.owner(pending).map_or(String::new(), |session| {
+                session.state.borrow().caller.user.to_string()
+            });
+            Row::Request(RequestRow {
+                connection: pending.connection,
+                sync: Some(pending.sync),
+                user,
+                stream: pending.stream,
+                request: Some(pending.request.name()),
+                procedure: pending.procedure.as_deref().map(str::to_owned),
+                state: state.registry.phase(id).name(),
+                age: Some(age(now, pending.since)),
+            })
+        };
+        state.registry.iter().take(SHOW_ROWS_MAX).map(row).collect()
+    }
+}
+
+impl Handler<AddToSurvey> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, survey: AddToSurvey, _ctx: &mut Self::Context) {
+        let now = Instant::now();
+        let rows = match survey.0.survey {
+            Survey::Connections => self.connection_rows(now),
+            Survey::Requests => self.request_rows(now),
+            Survey::Kill(target) => vec![Row::Killed(self.cell.kill(target))],
+        };
+        if survey.0.add(rows.into_iter())
+            && let Some(lanes) = self.cell.shared.lanes.get()
+        {
+            lanes[survey.0.origin.lane].survey_done(survey.0);
+        }
+    }
+}
+
+impl Handler<SurveyDone> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, done: SurveyDone, _ctx: &mut Self::Context) {
+        let survey: &Surveyed = &done.0;
+        let origin = survey.origin;
+        let Some(session) = self.cell.session(origin.session) else {
+            return;
+        };
+        if session.connection != origin.connection {
+            return;
+        }
+        let schema_version = self.cell.shared.schema_version();
+        let header = ReplyHeader {
+            sync: origin.sync,
+            schema_version,
+        };
+        {
+            let mut state = session.state.borrow_mut();
+            state.is_surveying = false;
+            let out = state.output.buffer();
+            let start = header.begin(out);
+            let mut body = Vec::new();
+            match survey.write(&mut body) {
+                Ok(()) => {
+                    if origin.wrap_results {
+                        wrap_results(&mut body, 0);
+                    }
+                    out.extend_from_slice(&body);
+                    finish(out, start);
+                }
+                Err(error) => {
+                    out.truncate(start);
+                    header.write_error(out, &error);
+                }
+            }
+        }
+        self.cell.mark_dirty(&session);
+        self.cell.flush_dirty();
+        // What came behind it was not taken.
+        session.wake();
+    }
+}

@@ -1,0 +1,128 @@
+//! How long a request and a transaction may take: the rules, pure. Zero means for ever.
+//!
+//! ```text
+//!   request      own setting of the connection, else the configured one      over: 78
+//!   transaction  the smaller of the configured one and BEGIN's               over: 231 until it ends
+//!   in one       whichever is over first
+//! ```
+
+use std::time::{Duration, Instant};
+
+/// Whose time a request's deadline is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Its own.
+    Request,
+    /// Its transaction's.
+    Transaction,
+}
+
+/// The smaller of two timeouts.
+pub(crate) fn smaller(one: Duration, other: Duration) -> Duration {
+    match (one.is_zero(), other.is_zero()) {
+        (true, _) => other,
+        (_, true) => one,
+        _ => one.min(other),
+    }
+}
+
+/// When a timeout that begins now is over.
+pub(crate) fn after(now: Instant, timeout: Duration) -> Option<Instant> {
+    if timeout.is_zero() {
+        return None;
+    }
+    // What the clock cannot tell is never over.
+    now.checked_add(timeout)
+}
+
+/// A connection's own timeout takes the place of the configured one.
+pub(crate) fn effective(configured: Duration, own: Option<Duration>) -> Duration {
+    own.unwrap_or(configured)
+}
+
+/// Until when a request may take that arrives now, and why then.
+pub(crate) fn request_deadline(
+    now: Instant,
+    timeout: Duration,
+    transaction: Option<Instant>,
+) -> Option<(Instant, Limit)> {
+    let request = after(now, timeout);
+    match (request, transaction) {
+        (Some(request), Some(transaction)) if request < transaction => {
+            Some((request, Limit::Request))
+        }
+        (_, Some(transaction)) => Some((transaction, Limit::Transaction)),
+        (Some(request), None) => Some((request, Limit::Request)),
+        (None, None) => None,
+    }
+}
+
+/// Until when a transaction that begins now may take. `asked`: BEGIN's timeout in seconds.
+pub(crate) fn transaction_deadline(
+    now: Instant,
+    configured: Duration,
+    asked: Option<f64>,
+) -> Option<Instant> {
+    let asked = asked.map_or(Duration::ZERO, |seconds| {
+        // More than the clock can tell, as connectors send for "infinite", is for ever.
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
+    });
+    after(now, smaller(configured, asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(time: u64) -> Duration {
+        Duration::from_millis(time)
+    }
+
+    /// TS-09: the minimum in which zero is infinite.
+    #[test]
+    fn zero_is_infinite_in_the_smaller_of_two() {
+        let rows = [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 2, 1), (2, 1, 1)];
+        for (one, other, wanted) in rows {
+            assert_eq!(smaller(ms(one), ms(other)), ms(wanted), "{one} {other}");
+        }
+    }
+
+    /// TS-10: a connection's own timeout takes the place of the configured one; a transaction caps both.
+    #[test]
+    fn a_request_takes_its_own_time_but_not_more_than_its_transaction() {
+        const CONFIGURED: u64 = 30_000;
+        let (request, transaction) = (Limit::Request, Limit::Transaction);
+        let rows = [
+            (None, None, Some((30_000, request))),
+            (None, Some(30_000), Some((30_000, transaction))),
+            (Some(0), None, None),
+            (Some(3), None, Some((3, request))),
+            (Some(40_000), None, Some((40_000, request))),
+            (Some(0), Some(30_000), Some((30_000, transaction))),
+            (Some(3), Some(30_000), Some((3, request))),
+            (Some(40_000), Some(30_000), Some((30_000, transaction))),
+        ];
+        let now = Instant::now();
+        for (own, left, wanted) in rows {
+            let transaction = left.map(|left| now + ms(left));
+            let timeout = effective(ms(CONFIGURED), own.map(ms));
+            let deadline = request_deadline(now, timeout, transaction);
+            let wanted = wanted.map(|(after, limit)| (now + ms(after), limit));
+            assert_eq!(deadline, wanted, "{own:?} {left:?}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_takes_the_smaller_of_what_is_configured_and_what_begin_asks_for() {
+        let now = Instant::now();
+        let at = |time| Some(now + ms(time));
+        assert_eq!(transaction_deadline(now, ms(0), None), None);
+        assert_eq!(transaction_deadline(now, ms(500), None), at(500));
+        assert_eq!(transaction_deadline(now, ms(0), Some(0.25)), at(250));
+        assert_eq!(transaction_deadline(now, ms(500), Some(0.25)), at(250));
+        assert_eq!(transaction_deadline(now, ms(500), Some(9.0)), at(500));
+        // Tarantool's "infinite" is 500 years or more.
+        assert_eq!(transaction_deadline(now, ms(500), Some(1e300)), at(500));
+        assert_eq!(transaction_deadline(now, ms(0), Some(1e300)), None);
+    }
+}

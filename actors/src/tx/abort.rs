@@ -1,0 +1,291 @@
+//! Ending from outside what a client has begun: transactions, and the deferred requests inside them.
+//!
+//! ```text
+//!   abort ─▶ rolled back in the engine; statements get the error until ROLLBACK; COMMIT gets it too
+//!     └ a deferred request of the stream ─▶ given up: cancelled in the engine, answered at once
+//! ```
+//!
+//! A session that gives up on a request tells it by a `Cancel` in its next batch, after it has answered.
+//! Nobody is waited for: neither the session nor the client has to agree.
+
+use std::time::Instant;
+
+use vestibule_wire::Error;
+
+use super::core::TxCore;
+use super::deadlines::Timed;
+use super::deferred::Deferred;
+use super::messages::{Control, Fate};
+use super::stream::{Key, Transaction};
+use crate::engine::{Engine, Ticket};
+
+impl<E: Engine> TxCore<E> {
+    /// Does what it is told from the side, between two turns.
+    pub(crate) fn control(&mut self, control: &Control) {
+        match control {
+            Control::AbortTransactions {
+                only_writing,
+                error,
+            } => {
+                self.abort_transactions(|own| !only_writing || !own.is_read_only, error);
+            }
+            Control::CloseIdleReservations => {
+                self.close_idle();
+            }
+            Control::CloseAllReservations => {
+                self.close_all();
+            }
+            Control::ReopenReservations => self.reopen_reservations(),
+        }
+    }
+
+    /// Aborts every open transaction that is wanted, between two turns; returns how many. Statements
+    /// in their streams get `error` until their clients end them; COMMIT gets it too.
+    pub(crate) fn abort_transactions(
+        &mut self,
+        wanted: impl Fn(&Transaction) -> bool,
+        error: &Error,
+    ) -> usize {
+        let keys = self.streams.find(wanted);
+        for key in &keys {
+            self.abort(*key, error);
+        }
+        self.send_replies();
+        keys.len()
+    }
+
+    /// Aborts the transaction of a stream, if it has one that lives. Between two requests, and not
+    /// after one whose turn is not committed.
+    pub(super) fn abort(&mut self, key: Key, error: &Error) {
+        let Some(aborted) = self.streams.abort(key, error) else {
+            return;
+        };
+        self.engine.rollback_transaction(aborted.id);
+        if let Some(timer) = aborted.timer {
+            self.deadlines.clear(timer);
+        }
+        if let Some(ticket) = aborted.running {
+            self.give_up(ticket, error);
+        }
+    }
+
+    /// Rolls back a transaction that was taken out of its stream.
+    pub(super) fn roll_back(&mut self, transaction: &Transaction) {
+        if let Some(timer) = transaction.timer {
+            self.deadlines.clear(timer);
+        }
+        if let Some(live) = transaction.live() {
+            self.engine.rollback_transaction(live);
+        }
+    }
+
+    /// Ends what is over its deadline, at the beginning of a turn.
+    pub(super) fn expire(&mut self, now: Instant) {
+        for timed in self.deadlines.expire(now) {
+            match timed {
+                Timed::LockWait(ticket) => self.stop_waiting(ticket),
+                Timed::Transaction(key) => {
+                    self.streams.forget_timer(key);
+                    self.abort(key, &Error::transaction_timeout());
+                }
+            }
+        }
+    }
+
+    /// Answers a deferred request with an error, whether or not the engine can stop it. Its completion,
+    /// if it comes, is dropped.
+    pub(super) fn give_up(&mut self, ticket: Ticket, error: &Error) {
+        let Some(deferred) = self.take_deferred(ticket) else {
+            return;
+        };
+        let origin = (deferred.lane, deferred.entry.id);
+        self.reply_error(deferred.lane, &deferred.entry, error);
+        self.ports[deferred.lane].settle();
+        self.give_up_lock(Some(ticket), origin);
+        self.stop_deferred(ticket, deferred);
+    }
+
+    /// Stops what can be stopped of a deferred request that is answered, and goes on in its stream.
+    fn stop_deferred(&mut self, ticket: Ticket, deferred: Deferred) {
+        if let Some(task) = &deferred.task {
+            task.abort();
+        } else if !deferred.is_call {
+            self.engine.cancel(ticket);
+        }
+        self.resume_stream(ticket, &deferred);
+    }
+
+    /// What sessions gave up on, before anything else in a turn.
+    pub(super) fn carry_out_cancels(&mut self) {
+        if self.cancels.is_empty() {
+            return;
+        }
+        for (lane, cancel) in std::mem::take(&mut self.cancels) {
+            let ticket = self.tickets_of.get(&(lane, cancel.id.index)).copied();
+            let is_own = |own: &Ticket| {
+                let deferred = self.deferred.get(own);
+                deferred.is_some_and(|own| own.entry.id == cancel.id)
+            };
+            let ticket = ticket.filter(is_own);
+            if let Some(ticket) = ticket
+                && let Some(deferred) = self.take_deferred(ticket)
+            {
+                self.stop_deferred(ticket, deferred);
+            }
+            self.give_up_lock(ticket, (lane, cancel.id));
+            let key = (cancel.connection, cancel.stream);
+            match cancel.transaction {
+                Fate::Untouched => {}
+                Fate::Aborted(error) => self.abort(key, &error),
+                Fate::Forgotten => {
+                    if let Some(transaction) = self.streams.take_transaction(key) {
+                        self.roll_back(&transaction);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::ErrorCode;
+    use vestibule_wire::keys::RequestType;
+
+    use super::*;
+    use crate::serving::Role;
+    use crate::testing::RequestBuilder;
+    use crate::tx::claim::RequestId;
+    use crate::tx::rig::{Rig, rig};
+
+    fn in_stream(request: RequestType, sync: u64, stream: u64) -> RequestBuilder {
+        RequestBuilder::new(request, sync).stream(stream)
+    }
+
+    fn too_late() -> Error {
+        Error::new(ErrorCode::SHUTDOWN, "too late")
+    }
+
+    /// TP-13: whoever comes back to an aborted transaction is told what ended it.
+    #[test]
+    fn an_aborted_transaction_tells_why_until_its_client_ends_it() {
+        rig(|mut rig: Rig| async move {
+            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 1, 1)).await.code, 0);
+            let aborted = rig.core.abort_transactions(|_| true, &too_late());
+            assert_eq!(aborted, 1);
+            assert_eq!(rig.script.log(), ["begin 1", "rollback 1"]);
+            let statement = RequestBuilder::replace(2, 2).stream(1);
+            for _ in 0..2 {
+                assert_eq!(rig.ask(&statement).await.error_code(), Some(279));
+            }
+            let call = RequestBuilder::call(3, "echo", &[0x91, 7]).stream(1);
+            assert_eq!(rig.ask(&call).await.error_code(), Some(279));
+            let again = rig.ask(&in_stream(RequestType::Begin, 4, 1)).await;
+            assert_eq!(again.error_code(), Some(79));
+            assert_eq!(
+                rig.ask(&in_stream(RequestType::Rollback, 5, 1)).await.code,
+                0
+            );
+            assert_eq!(rig.ask(&statement).await.code, 0);
+            assert_eq!(rig.script.executed(), [2]);
+            assert_eq!(rig.script.log().len(), 2, "the engine forgot it long ago");
+        });
+    }
+
+    #[test]
+    fn commit_of_an_aborted_transaction_fails_and_ends_it() {
+        rig(|mut rig: Rig| async move {
+            rig.ask(&in_stream(RequestType::Begin, 1, 1)).await;
+            rig.core.abort_transactions(|_| true, &too_late());
+            let commit = rig.ask(&in_stream(RequestType::Commit, 2, 1)).await;
+            assert_eq!(commit.error_code(), Some(279));
+            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 3, 1)).await.code, 0);
+        });
+    }
+
+    #[test]
+    fn transactions_that_began_on_a_replica_can_be_left_alone() {
+        rig(|mut rig: Rig| async move {
+            rig.ask(&in_stream(RequestType::Begin, 1, 1)).await;
+            rig.shared.cell.set_role(Role::Replica, Instant::now());
+            rig.ask(&in_stream(RequestType::Begin, 2, 2)).await;
+            rig.core.control(&Control::AbortTransactions {
+                only_writing: true,
+                error: too_late(),
+            });
+            let reply = rig.ask(&in_stream(RequestType::Commit, 3, 1)).await;
+            assert_eq!(reply.error_code(), Some(279));
+            assert_eq!(rig.ask(&in_stream(RequestType::Commit, 4, 2)).await.code, 0);
+        });
+    }
+
+    #[test]
+    fn a_deferred_statement_is_answered_when_its_transaction_is_aborted() {
+        rig(|mut rig: Rig| async move {
+            rig.ask(&in_stream(RequestType::Begin, 1, 1)).await;
+            rig.send(&RequestBuilder::call(2, "never", &[0x90]).stream(1));
+            rig.send(&RequestBuilder::replace(3, 3).stream(1));
+            rig.turn();
+            rig.core.abort_transactions(|_| true, &too_late());
+            rig.turn();
+            let replies = rig.replies().await;
+            let told: Vec<_> = replies.iter().map(|own| (own.sync, own.code)).collect();
+            assert_eq!(told, [(2, 0x8000 | 279), (3, 0x8000 | 279)]);
+        });
+    }
+
+    /// SP-02: only what has a transaction is meant.
+    #[test]
+    fn aborting_transactions_leaves_requests_outside_of_them_alone() {
+        rig(|mut rig: Rig| async move {
+            rig.send(&RequestBuilder::call(1, "never", &[0x90]).stream(1));
+            rig.turn();
+            assert_eq!(rig.core.abort_transactions(|_| true, &too_late()), 0);
+            assert!(rig.replies().await.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_begin_that_was_given_up_on_leaves_nothing_open() {
+        rig(|mut rig: Rig| async move {
+            let begin = rig.send(&in_stream(RequestType::Begin, 1, 1));
+            rig.turn();
+            rig.cancel(begin, 1, Fate::Forgotten);
+            assert_eq!(rig.script.log(), ["begin 1", "rollback 1"]);
+            rig.replies().await;
+            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 2, 1)).await.code, 0);
+        });
+    }
+
+    #[test]
+    fn a_cancel_reaches_its_request_and_not_the_next_tenant_of_its_word() {
+        rig(|mut rig: Rig| async move {
+            let first = rig.send(&RequestBuilder::call(1, "never", &[0x90]));
+            rig.turn();
+            let stranger = RequestId {
+                generation: first.generation + 1,
+                ..first
+            };
+            rig.cancel(stranger, 0, Fate::Untouched);
+            assert_eq!(rig.core.deferred.len(), 1);
+            rig.cancel(first, 0, Fate::Untouched);
+            assert!(rig.core.deferred.is_empty() && rig.core.tickets_of.is_empty());
+        });
+    }
+
+    /// TP-19: the transaction is over, what its connection has reserved is not.
+    #[test]
+    fn aborting_a_transaction_does_not_touch_reservations() {
+        rig(|mut rig: Rig| async move {
+            rig.ask(&RequestBuilder::call(
+                1,
+                "vestibule.lock",
+                &[0x91, 0xa1, b'a'],
+            ))
+            .await;
+            rig.ask(&in_stream(RequestType::Begin, 2, 1)).await;
+            assert_eq!(rig.core.abort_transactions(|_| true, &too_late()), 1);
+            assert_eq!(rig.shared.reservations.rows(rig.now).len(), 1);
+        });
+    }
+}

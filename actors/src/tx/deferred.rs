@@ -1,0 +1,106 @@
+//! What outlives its turn: deferred requests, and what connections that are gone left behind.
+
+use actix_rt::task::JoinHandle;
+use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
+
+use super::core::TxCore;
+use super::messages::{Completed, Entry};
+use super::reservation::ReservationId;
+use crate::engine::{Engine, Ticket};
+
+/// A request whose reply comes later.
+pub(super) struct Deferred {
+    pub(super) lane: usize,
+    pub(super) entry: Entry,
+    pub(super) connection: u64,
+    /// A procedure, not the engine, will complete it.
+    pub(super) is_call: bool,
+    /// Reservations that it uses.
+    pub(super) used: Vec<ReservationId>,
+    /// The task that will, for an async procedure.
+    pub(super) task: Option<JoinHandle<()>>,
+    pub(super) wrap_results: bool,
+}
+
+impl<E: Engine> TxCore<E> {
+    pub(super) fn defer(&mut self, ticket: Ticket, deferred: Deferred) {
+        if deferred.entry.stream != 0 {
+            let key = (deferred.connection, deferred.entry.stream);
+            self.streams.entry(key).running = Some(ticket);
+        }
+        let (lane, id) = (deferred.lane, deferred.entry.id);
+        self.ports[lane].claims.defer(id);
+        self.tickets_of.insert((lane, id.index), ticket);
+        self.deferred.insert(ticket, deferred);
+    }
+
+    /// Takes a deferred request out; `None` if it is over already.
+    pub(super) fn take_deferred(&mut self, ticket: Ticket) -> Option<Deferred> {
+        let deferred = self.deferred.remove(&ticket)?;
+        let key = (deferred.lane, deferred.entry.id.index);
+        self.reservations.get_mut().hand_back(&deferred.used);
+        // Given up on, its word may have a new tenant that is deferred too.
+        if self.tickets_of.get(&key) == Some(&ticket) {
+            self.tickets_of.remove(&key);
+        }
+        Some(deferred)
+    }
+
+    /// Answers what completed since the last turn, and goes on in its streams.
+    pub(super) fn finish_completed(&mut self) {
+        for Completed { ticket, result } in std::mem::take(&mut self.completed) {
+            let Some(deferred) = self.take_deferred(ticket) else {
+                continue;
+            };
+            let entry = deferred.entry;
+            match result {
+                Ok(body) => {
+                    let header = ReplyHeader {
+                        sync: entry.sync,
+                        schema_version: self.schema_version,
+                    };
+                    let port = &mut self.ports[deferred.lane];
+                    let start = header.begin(&mut port.out.bytes);
+                    port.out.bytes.extend_from_slice(&body);
+                    if deferred.wrap_results {
+                        reply::wrap_results(&mut port.out.bytes, start + HEADER_SIZE);
+                    }
+                    port.end_reply(&entry, start);
+                }
+                Err(error) => self.reply_error(deferred.lane, &entry, &error),
+            }
+            // Nothing was executed in this turn so far: these replies depend on no commit.
+            self.ports[deferred.lane].settle();
+            self.resume_stream(ticket, &deferred);
+        }
+    }
+
+    /// The deferred request is over: what waited for it in its stream may run.
+    pub(super) fn resume_stream(&mut self, ticket: Ticket, deferred: &Deferred) {
+        if deferred.entry.stream != 0 {
+            let key = (deferred.connection, deferred.entry.stream);
+            self.resumed.extend(self.streams.resume(key, ticket));
+        }
+    }
+
+    /// A connection is gone: what it received is executed, what it left open is rolled back.
+    pub(super) fn forget(&mut self, lane: usize, session: u32, connection: u64) {
+        self.ports[lane].forget(session, connection);
+        self.streams.leave(connection);
+        self.leave_reservations(connection);
+        for (ticket, deferred) in &self.deferred {
+            if deferred.connection == connection && !deferred.is_call {
+                self.engine.cancel(*ticket);
+            }
+        }
+    }
+
+    /// Rolls back what connections that are gone have left open.
+    pub(super) fn reap_streams(&mut self) {
+        let resumed = &self.resumed;
+        let has_more = |key| resumed.iter().any(|waiting| waiting.key() == key);
+        for transaction in self.streams.reap(has_more) {
+            self.roll_back(&transaction);
+        }
+    }
+}

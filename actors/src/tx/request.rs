@@ -1,0 +1,197 @@
+//! One request of a turn: it waits for its stream, or is claimed and executed.
+
+use std::cell::Cell;
+
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
+use vestibule_wire::request::{self, Body};
+use vestibule_wire::{Error, ErrorCode};
+
+use super::claim::Claim;
+use super::completion::Completion;
+use super::core::TxCore;
+use super::deferred::Deferred;
+use super::execution::Execution;
+use super::messages::{Entry, ReplyHead};
+use super::reservation::Holder;
+use super::stream::Waiting;
+use crate::engine::{Caller, Engine, Outcome, Reply, Ticket};
+use crate::serving::Role;
+
+impl<E: Engine> TxCore<E> {
+    /// Runs a request, or lets it wait for the one that runs in its stream.
+    pub(super) fn run_entry(&mut self, lane: usize, entry: &Entry, body: &[u8]) {
+        if entry.stream != 0
+            && let Some(caller) = self.caller(lane, entry).cloned()
+            && let Some(stream) = self.streams.busy((caller.connection, entry.stream))
+        {
+            let (entry, body) = (*entry, body.to_vec());
+            return stream.waiting.push_back(Waiting {
+                lane,
+                entry,
+                body,
+                caller,
+            });
+        }
+        if self.ports[lane].claims.claim(entry.id) {
+            self.execute(lane, entry, body, None);
+        }
+    }
+
+    fn caller(&self, lane: usize, entry: &Entry) -> Option<&Caller> {
+        self.ports[lane]
+            .callers
+            .get(entry.session as usize)?
+            .as_ref()
+    }
+
+    /// Executes a request that is claimed, for its session's caller or one of its own.
+    pub(super) fn execute(
+        &mut self,
+        lane: usize,
+        entry: &Entry,
+        body: &[u8],
+        mut own_caller: Option<&mut Caller>,
+    ) {
+        self.executed += 1;
+        self.show_progress();
+        self.has_called = matches!(entry.request, RequestType::Call | RequestType::Call16);
+        match self.attempt(lane, entry, body, own_caller.as_deref_mut()) {
+            Ok(Outcome::CommitFirst) => {
+                // Its outcome is told to those who were in the turn, before this request, which may be
+                // a long one, begins.
+                self.commit();
+                self.send_replies();
+                match self.attempt(lane, entry, body, own_caller) {
+                    Ok(Outcome::CommitFirst) => {
+                        let text = "The engine asks for a turn of its own again and again";
+                        self.reply_error(lane, entry, &Error::new(ErrorCode::SYSTEM, text));
+                    }
+                    Ok(Outcome::Done | Outcome::Deferred) => {}
+                    Err(error) => self.reply_error(lane, entry, &error),
+                }
+            }
+            Ok(Outcome::Done | Outcome::Deferred) => {}
+            Err(error) => self.reply_error(lane, entry, &error),
+        }
+    }
+
+    pub(super) fn reply_error(&mut self, lane: usize, entry: &Entry, error: &Error) {
+        let header = ReplyHeader {
+            sync: entry.sync,
+            schema_version: self.schema_version,
+        };
+        let port = &mut self.ports[lane];
+        header.write_error(&mut port.out.bytes, error);
+        let end = port.out.bytes.len();
+        port.out.heads.push(ReplyHead {
+            id: entry.id,
+            sync: entry.sync,
+            end,
+        });
+    }
+
+    /// Runs the request once. `Done`: its reply is written; otherwise nothing is.
+    fn attempt(
+        &mut self,
+        lane: usize,
+        entry: &Entry,
+        body: &[u8],
+        own_caller: Option<&mut Caller>,
+    ) -> Result<Outcome, Error> {
+        let body = request::decode_checked(entry.request, body)?;
+        let port = &mut self.ports[lane];
+        let caller = match own_caller {
+            Some(caller) => Some(caller),
+            None => port
+                .callers
+                .get_mut(entry.session as usize)
+                .and_then(Option::as_mut),
+        };
+        let unknown = || Error::new(ErrorCode::SYSTEM, "Unknown session");
+        let caller = caller.ok_or_else(unknown)?;
+        caller.stream = entry.stream;
+        let header = ReplyHeader {
+            sync: entry.sync,
+            schema_version: self.schema_version,
+        };
+        let start = header.begin(&mut port.out.bytes);
+        let ticket = Cell::new(None);
+        let claim = Claim {
+            claims: &port.claims,
+            id: entry.id,
+        };
+        let make_completion = || {
+            self.tickets.set(self.tickets.get() + 1);
+            ticket.set(Some(Ticket(self.tickets.get())));
+            let completions = self.completions.clone();
+            Completion::new(Ticket(self.tickets.get()), claim.token(), completions)
+        };
+        let holder = Holder {
+            reservations: &self.reservations,
+            list: &self.shared.reservations,
+            connection: caller.connection,
+            now: self.began,
+        };
+        let mut execution = Execution {
+            engine: &mut self.engine,
+            procedures: &self.procedures,
+            streams: &mut self.streams,
+            transactions: &mut self.transactions,
+            is_read_only: self.role == Some(Role::Replica),
+            deadlines: &mut self.deadlines,
+            timeout: self.shared.config.transaction_timeout,
+            now: self.began,
+            jobs: &self.jobs,
+            caller,
+            locks: &mut self.locks,
+            origin: (lane, entry.id),
+            shared: &self.shared,
+            holder,
+            reply: Reply::new(
+                &mut port.out.bytes,
+                &self.solos,
+                &make_completion,
+                claim,
+                holder,
+            ),
+            task: None,
+        };
+        let outcome = execution.run(body);
+        let task = execution.task.take();
+        let used = self.reservations.get_mut().take_current();
+        if !matches!(outcome, Ok(Outcome::Deferred)) {
+            self.reservations.get_mut().hand_back(&used);
+        }
+        let connection = caller.connection;
+        match outcome {
+            Ok(Outcome::Done) => {
+                if matches!(body, Body::Call(call) if call.wrap_results) {
+                    reply::wrap_results(&mut port.out.bytes, start + HEADER_SIZE);
+                }
+                port.end_reply(entry, start);
+            }
+            Ok(Outcome::CommitFirst) | Err(_) => port.out.bytes.truncate(start),
+            Ok(Outcome::Deferred) => {
+                port.out.bytes.truncate(start);
+                let ticket = ticket.get().ok_or_else(|| {
+                    Error::new(ErrorCode::SYSTEM, "Deferred, but nobody will complete it")
+                })?;
+                let wrap_results = matches!(body, Body::Call(call) if call.wrap_results);
+                self.defer(
+                    ticket,
+                    Deferred {
+                        lane,
+                        entry: *entry,
+                        connection,
+                        used,
+                        task,
+                        is_call: matches!(body, Body::Call(_)),
+                        wrap_results,
+                    },
+                );
+            }
+        }
+        outcome
+    }
+}

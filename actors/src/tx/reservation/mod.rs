@@ -1,0 +1,297 @@
+//! Reservations: state of the engine that a connection holds outside a transaction (a lock, a cursor).
+//!
+//! ```text
+//!   acquire ─▶ in use by that request ── answered ─▶ idle ◀──▶ in use by another request (take)
+//!                                                     │
+//!      released by its holder, or closed by the runtime: the connection is gone, or a transition
+//!      wants idle ones closed ("kill reserved") and at last all of them ("kill all")
+//! ```
+//!
+//! The table is pure. Closing is one mode of it and no list of victims, so nothing that is handed back
+//! or asked for late slips through.
+
+mod closing;
+mod holder;
+mod list;
+mod locks;
+
+use std::collections::BTreeMap;
+
+use vestibule_wire::{Error, ErrorCode};
+
+use crate::limits::{RESERVATIONS_MAX, RESERVATIONS_PER_CONNECTION_MAX};
+
+pub(crate) use holder::Holder;
+pub(crate) use list::ReservationList;
+pub(super) use locks::{Granted, LOCK, Locks, Origin, UNLOCK, Wanted};
+
+/// Handle of a reservation, never used again by the same Tx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReservationId(pub u64);
+
+/// One reservation.
+#[derive(Debug)]
+struct Reservation {
+    connection: u64,
+    /// Requests that use it now.
+    users: u32,
+}
+
+/// Which reservations are let live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Open,
+    /// Nothing new, and what becomes idle is closed.
+    ClosingIdle,
+    /// Nothing at all.
+    Closed,
+}
+
+/// The reservations of one Tx.
+#[derive(Debug)]
+pub(crate) struct Reservations {
+    table: BTreeMap<ReservationId, Reservation>,
+    counts: BTreeMap<u64, usize>,
+    last: u64,
+    mode: Mode,
+    /// Used by the request that Tx executes at present.
+    current: Vec<ReservationId>,
+}
+
+impl Default for Reservations {
+    fn default() -> Self {
+        Self {
+            table: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            last: 0,
+            mode: Mode::Open,
+            current: Vec::new(),
+        }
+    }
+}
+
+impl Reservations {
+    /// A new reservation of a connection, idle.
+    ///
+    /// # Errors
+    ///
+    /// 116 while a transition closes reservations, 1 beyond the bounds.
+    pub(super) fn acquire(&mut self, connection: u64) -> Result<ReservationId, Error> {
+        if self.mode != Mode::Open {
+            let text = "Reservations are being closed: a transition is under way";
+            return Err(Error::new(ErrorCode::LOADING, text));
+        }
+        let count = self.counts.entry(connection).or_default();
+        if *count >= RESERVATIONS_PER_CONNECTION_MAX || self.table.len() >= RESERVATIONS_MAX {
+            return Err(Error::illegal_params("Too many reservations"));
+        }
+        *count += 1;
+        self.last += 1;
+        let id = ReservationId(self.last);
+        let reservation = Reservation {
+            connection,
+            users: 0,
+        };
+        self.table.insert(id, reservation);
+        Ok(id)
+    }
+
+    /// The request that Tx executes uses a reservation of its connection until it is answered.
+    ///
+    /// # Errors
+    ///
+    /// 1 if it is not there (any more), or not this connection's.
+    pub(super) fn take(&mut self, id: ReservationId, connection: u64) -> Result<(), Error> {
+        let reservation = self.table.get_mut(&id);
+        let own = reservation.filter(|own| own.connection == connection);
+        let gone = || Error::illegal_params("The reservation does not exist, or it was closed");
+        own.ok_or_else(gone)?.users += 1;
+        self.current.push(id);
+        Ok(())
+    }
+
+    /// What the request at hand has taken: to be handed back when it is answered.
+    pub(super) fn take_current(&mut self) -> Vec<ReservationId> {
+        std::mem::take(&mut self.current)
+    }
+
+    /// A request that used these is answered.
+    pub(super) fn hand_back(&mut self, ids: &[ReservationId]) {
+        for id in ids {
+            // One that was closed meanwhile is no longer there.
+            if let Some(own) = self.table.get_mut(id) {
+                own.users -= 1;
+            }
+        }
+    }
+
+    /// Ends a reservation; false if it is over already.
+    pub(super) fn remove(&mut self, id: ReservationId) -> bool {
+        let Some(own) = self.table.remove(&id) else {
+            return false;
+        };
+        if let Some(count) = self.counts.get_mut(&own.connection) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&own.connection);
+            }
+        }
+        true
+    }
+
+    /// Whose reservation it is.
+    pub(super) fn holder(&self, id: ReservationId) -> Option<u64> {
+        self.table.get(&id).map(|own| own.connection)
+    }
+
+    fn remove_where(&mut self, wanted: impl Fn(&Reservation) -> bool) -> Vec<ReservationId> {
+        let found = self.table.iter().filter(|(_, own)| wanted(own));
+        let ids: Vec<_> = found.map(|(id, _)| *id).collect();
+        for id in &ids {
+            self.remove(*id);
+        }
+        ids
+    }
+
+    /// Closes what is idle from now on, and lets nothing new in.
+    fn begin_closing(&mut self) {
+        if self.mode == Mode::Open {
+            self.mode = Mode::ClosingIdle;
+        }
+    }
+
+    /// Takes out what has become idle, while idle ones are closed. A connection that `is_busy` (in a
+    /// transaction, say) uses all that it has.
+    fn sweep(&mut self, is_busy: impl Fn(u64) -> bool) -> Vec<ReservationId> {
+        if self.mode != Mode::ClosingIdle {
+            return Vec::new();
+        }
+        self.remove_where(|own| own.users == 0 && !is_busy(own.connection))
+    }
+
+    fn close_all(&mut self) -> Vec<ReservationId> {
+        self.mode = Mode::Closed;
+        self.remove_where(|_| true)
+    }
+
+    fn reopen(&mut self) {
+        self.mode = Mode::Open;
+    }
+
+    /// The connection is gone.
+    fn leave(&mut self, connection: u64) -> Vec<ReservationId> {
+        if !self.counts.contains_key(&connection) {
+            return Vec::new();
+        }
+        self.remove_where(|own| own.connection == connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOBODY: fn(u64) -> bool = |_| false;
+
+    /// SP-03: idle ones are closed at once, those in use when they are handed back, and those of a
+    /// connection in a transaction when that is over.
+    #[test]
+    fn idle_ones_are_closed_first_and_the_others_when_they_are_handed_back() {
+        let mut table = Reservations::default();
+        let idle = table.acquire(1).unwrap();
+        let used = table.acquire(2).unwrap();
+        let in_transaction = table.acquire(3).unwrap();
+        table.take(used, 2).unwrap();
+        let taken = table.take_current();
+        table.begin_closing();
+        assert_eq!(table.sweep(|connection| connection == 3), [idle]);
+        assert!(table.acquire(1).is_err());
+        table.hand_back(&taken);
+        assert_eq!(table.sweep(|connection| connection == 3), [used]);
+        assert_eq!(table.sweep(NOBODY), [in_transaction]);
+        table.reopen();
+        assert!(table.acquire(1).is_ok());
+    }
+
+    /// SP-04: all are closed, and one in use is not there any more when it is handed back.
+    #[test]
+    fn closing_all_waits_for_nobody() {
+        let mut table = Reservations::default();
+        let used = table.acquire(1).unwrap();
+        table.take(used, 1).unwrap();
+        let taken = table.take_current();
+        assert_eq!(table.close_all(), [used]);
+        table.hand_back(&taken);
+        assert!(table.table.is_empty() && table.counts.is_empty());
+    }
+
+    /// SP-05: what is gone, or another's, is told so.
+    #[test]
+    fn only_its_connection_takes_a_reservation_and_only_while_it_lives() {
+        let mut table = Reservations::default();
+        let id = table.acquire(1).unwrap();
+        assert!(table.take(id, 2).is_err());
+        assert_eq!(table.leave(1), [id]);
+        let gone = table.take(id, 1).unwrap_err();
+        assert_eq!(
+            gone.message(),
+            "The reservation does not exist, or it was closed"
+        );
+    }
+
+    #[test]
+    fn they_are_bounded() {
+        let mut table = Reservations::default();
+        for _ in 0..RESERVATIONS_PER_CONNECTION_MAX {
+            table.acquire(1).unwrap();
+        }
+        assert!(table.acquire(1).is_err());
+        assert!(table.acquire(2).is_ok());
+    }
+
+    proptest! {
+        /// X-04: whatever is handed back, taken or asked for while all are closed, none is left.
+        #[test]
+        fn none_outlives_closing_all(
+            steps in prop::collection::vec((0..6u8, 0..4u64), 0..120),
+        ) {
+            let mut table = Reservations::default();
+            let mut ids = Vec::new();
+            let mut taken = Vec::new();
+            let mut is_closed = false;
+            for (step, connection) in steps {
+                match step {
+                    0 => ids.extend(table.acquire(connection).map(|id| (id, connection))),
+                    1 => {
+                        if let Some((id, connection)) = ids.last() {
+                            let _ = table.take(*id, *connection);
+                        }
+                        taken.push(table.take_current());
+                    }
+                    2 => {
+                        if let Some(taken) = taken.pop() {
+                            table.hand_back(&taken);
+                        }
+                    }
+                    3 => {
+                        table.begin_closing();
+                        table.sweep(|busy| busy == connection);
+                    }
+                    4 => {
+                        table.close_all();
+                        is_closed = true;
+                    }
+                    _ => drop(table.leave(connection)),
+                }
+                prop_assert!(!is_closed || table.table.is_empty());
+            }
+            for taken in taken {
+                table.hand_back(&taken);
+            }
+            table.close_all();
+            prop_assert!(table.table.is_empty() && table.counts.is_empty());
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Tx without its actor, for tests: requests in, turns by hand, replies out.
+//!
+//! ```text
+//!   test ─▶ Rig::send ─▶ TxCore::push_batch ─▶ Rig::turn ─▶ Port ─▶ Collector ─▶ Rig::replies
+//! ```
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Addr, Context, Handler, Message};
+use futures::channel::oneshot;
+use vestibule_wire::header::read_header;
+use vestibule_wire::keys::RequestType;
+
+use super::claim::{Claims, RequestId};
+use super::core::TxCore;
+use super::messages::{Batch, Cancel, Completed, Entry, Fate, Introduction, Replies};
+use super::port::Port;
+use crate::config::Config;
+use crate::engine::Caller;
+use crate::serving::{Role, ServingCell};
+use crate::shared::Shared;
+use crate::testing::{Frame, RequestBuilder, Script, ScriptedEngine};
+
+/// Requests that one rig can send.
+const REQUESTS_MAX: usize = 1024;
+
+/// What stands where a session arbiter would.
+#[derive(Default)]
+struct Collector {
+    frames: Vec<Frame>,
+    completed: Vec<Completed>,
+}
+
+impl Actor for Collector {
+    type Context = Context<Self>;
+}
+
+impl Handler<Replies> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, replies: Replies, _ctx: &mut Self::Context) {
+        let mut start = 0;
+        for head in &replies.heads {
+            // Past the length, which always takes five bytes.
+            self.frames
+                .push(Frame::read(&replies.bytes[start + 5..head.end]));
+            start = head.end;
+        }
+    }
+}
+
+impl Handler<Completed> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, completed: Completed, _ctx: &mut Self::Context) {
+        self.completed.push(completed);
+    }
+}
+
+/// Hands out what came so far: behind it in the mailbox, so nothing is missed.
+struct Take(oneshot::Sender<(Vec<Frame>, Vec<Completed>)>);
+
+impl Message for Take {
+    type Result = ();
+}
+
+impl Handler<Take> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, take: Take, _ctx: &mut Self::Context) {
+        let frames = std::mem::take(&mut self.frames);
+        let _ = take.0.send((frames, std::mem::take(&mut self.completed)));
+    }
+}
+
+/// A core with one session arbiter, on which connection n is session n - 1.
+pub(crate) struct Rig {
+    pub(crate) core: TxCore<ScriptedEngine>,
+    pub(crate) script: Script,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) claims: Arc<Claims>,
+    /// The clock, wound by hand.
+    pub(crate) now: Instant,
+    collector: Addr<Collector>,
+    next: u32,
+}
+
+/// Runs a test on a System of its own.
+pub(crate) fn rig<F: Future<Output = ()>>(test: impl FnOnce(Rig) -> F) {
+    rig_with(Config::default(), test);
+}
+
+/// The same with a configuration.
+pub(crate) fn rig_with<F: Future<Output = ()>>(config: Config, test: impl FnOnce(Rig) -> F) {
+    actix_rt::System::new().block_on(async { test(Rig::new(config)).await });
+}
+
+impl Rig {
+    fn new(config: Config) -> Self {
+        let claims = Arc::new(Claims::new(REQUESTS_MAX));
+        let cell = ServingCell::new(Role::Primary, Instant::now());
+        let shared = Arc::new(Shared::new(config, cell, vec![claims.clone()]));
+        let collector = Collector::default().start();
+        let script = Script::default();
+        let core = TxCore::new(
+            script.engine(),
+            Arc::new(Script::procedures()),
+            vec![Port::new(claims.clone(), collector.clone().recipient())],
+            collector.clone().recipient(),
+            shared.clone(),
+        );
+        Self {
+            core,
+            script,
+            shared,
+            claims,
+            now: Instant::now(),
+            collector,
+            next: 0,
+        }
+    }
+
+    /// Winds the clock on and lets Tx do what is due.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.turn();
+    }
+
+    /// Hands a request of connection 1 to Tx.
+    pub(crate) fn send(&mut self, request: &RequestBuilder) -> RequestId {
+        self.send_as(1, request)
+    }
+
+    /// Tells Tx that a session gave up on a request.
+    pub(crate) fn cancel(&mut self, id: RequestId, stream: u64, transaction: Fate) {
+        self.claims.free(id);
+        let mut batch = Batch::default();
+        batch.cancels.push(Cancel {
+            id,
+            connection: 1,
+            stream,
+            transaction,
+        });
+        self.core.push_batch(batch);
+        self.turn();
+    }
+
+    /// Tells Tx that a connection is gone.
+    pub(crate) fn leave(&mut self, connection: u64) {
+        let mut batch = Batch::default();
+        batch.departures.push((connection as u32 - 1, connection));
+        self.core.push_batch(batch);
+        self.turn();
+    }
+
+    /// Hands a request of a connection, numbered from 1, to Tx.
+    pub(crate) fn send_as(&mut self, connection: u64, request: &RequestBuilder) -> RequestId {
+        let frame = request.bytes();
+        let (header, body) = read_header(&frame[5..]).expect("the builder writes a header");
+        let mut batch = Batch::default();
+        batch.bytes.extend_from_slice(body);
+        batch.introductions.push_back(Introduction {
+            before: 0,
+            session: connection as u32 - 1,
+            caller: Caller {
+                connection,
+                stream: 0,
+                user: "guest".into(),
+                is_administrator: true,
+            },
+        });
+        let id = self.claims.queue(self.next);
+        batch.entries.push(Entry {
+            id,
+            session: connection as u32 - 1,
+            request: RequestType::from_code(header.request_type).expect("a known type"),
+            sync: header.sync,
+            stream: header.stream_id,
+            start: 0,
+            end: body.len() as u32,
+        });
+        self.next += 1;
+        self.core.push_batch(batch);
+        id
+    }
+
+    /// Turns until there is nothing to do, at the time of the rig's clock.
+    pub(crate) fn turn(&mut self) {
+        let is_due = |rig: &Self| rig.core.next_look().is_some_and(|at| at <= rig.now);
+        while self.core.has_work() || is_due(self) {
+            self.core.turn(self.now);
+        }
+    }
+
+    /// What was replied since it was asked last; completions that came are handed to Tx first.
+    pub(crate) async fn replies(&mut self) -> Vec<Frame> {
+        let (told, taken) = oneshot::channel();
+        self.collector.do_send(Take(told));
+        let (frames, completed) = taken.await.expect("the collector lives");
+        for completed in completed {
+            self.core.push_completed(completed);
+        }
+        frames
+    }
+
+    /// Sends a request, turns, and returns its reply.
+    pub(crate) async fn ask(&mut self, request: &RequestBuilder) -> Frame {
+        self.send(request);
+        self.turn();
+        let mut frames = self.replies().await;
+        assert_eq!(frames.len(), 1, "one reply");
+        frames.remove(0)
+    }
+}

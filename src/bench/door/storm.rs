@@ -1,0 +1,179 @@
+//! `--mode storm`: clients that connect, wait for the greeting, ping, leave, and come again.
+//!
+//! ```text
+//!   client ─▶ connect ─▶ greeting? ─▶ PING ─▶ answer? ─▶ close ─▶ wait for the period ─▶ again
+//!                            └── not within the patience: close
+//! ```
+//!
+//! It is the load of Tarantool's issues #4910 and #3776: while the server's thread is blocked nobody is
+//! greeted, everybody comes again, and every visit leaves a descriptor behind.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vestibule_wire::greeting::GREETING_SIZE;
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::msgpack::{write_array_len, write_uint};
+
+use super::super::control::{Control, Target};
+use super::super::request::{Template, call_body, frame};
+use super::super::{BenchArgs, BenchError, reply};
+use super::process::Process;
+use super::summary::Summary;
+
+/// What each client does.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// The server.
+    pub addr: SocketAddr,
+    /// How many clients.
+    pub clients: u32,
+    /// How long a client waits between two visits.
+    pub period: Duration,
+    /// How long it waits for the greeting, and for the answer.
+    pub patience: Duration,
+}
+
+/// What became of the visits, while they go on.
+#[derive(Debug, Default)]
+pub struct Counts {
+    visits: AtomicU64,
+    greeted: AtomicU64,
+    answered: AtomicU64,
+    slowest_answer_us: AtomicU64,
+}
+
+impl Counts {
+    /// Visits that have begun.
+    #[must_use]
+    pub fn visits(&self) -> u64 {
+        self.visits.load(Relaxed)
+    }
+
+    /// Visits that were greeted.
+    #[must_use]
+    pub fn greeted(&self) -> u64 {
+        self.greeted.load(Relaxed)
+    }
+
+    /// Visits whose ping was answered.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Relaxed)
+    }
+
+    /// The longest time from connecting to the answer of the ping, of those that were answered.
+    #[must_use]
+    pub fn slowest_answer(&self) -> Duration {
+        Duration::from_micros(self.slowest_answer_us.load(Relaxed))
+    }
+}
+
+/// Plays the storm until `is_over`; every client is a thread.
+pub fn play(plan: &Plan, counts: &Counts, is_over: &AtomicBool) {
+    thread::scope(|scope| {
+        for _ in 0..plan.clients {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    let began = Instant::now();
+                    counts.visits.fetch_add(1, Relaxed);
+                    // A visit that fails is one that was not answered: that is what is counted.
+                    let _ = visit(plan, counts);
+                    pause(plan.period.saturating_sub(began.elapsed()));
+                }
+            });
+        }
+    });
+}
+
+fn visit(plan: &Plan, counts: &Counts) -> io::Result<()> {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect_timeout(&plan.addr, plan.patience)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(plan.patience))?;
+    stream.read_exact(&mut [0; GREETING_SIZE])?;
+    counts.greeted.fetch_add(1, Relaxed);
+    let mut ping = Vec::new();
+    Template::ping().append(&mut ping, 1, 0);
+    stream.write_all(&ping)?;
+    let mut received = Vec::new();
+    while !matches!(reply::parse(&received), Ok(Some(_))) {
+        let mut chunk = [0; 64];
+        match stream.read(&mut chunk)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            size => received.extend_from_slice(&chunk[..size]),
+        }
+    }
+    counts.answered.fetch_add(1, Relaxed);
+    let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    counts.slowest_answer_us.fetch_max(took, Relaxed);
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clients' own period")]
+fn pause(time: Duration) {
+    thread::sleep(time);
+}
+
+/// Has the server's thread blocked for a time.
+fn block(control: Control, procedure: &str, time: Duration) -> Result<TcpStream, BenchError> {
+    let body = call_body(procedure, |arguments| {
+        write_array_len(arguments, 1);
+        write_uint(arguments, time.as_secs_f64().ceil() as u64);
+    });
+    let mut stream = control.into_stream();
+    stream
+        .write_all(&frame(RequestType::Call, 1, &body))
+        .map_err(BenchError::io(format!("calling {procedure}")))?;
+    Ok(stream)
+}
+
+/// Plays it for as long as asked, and looks at the server's descriptors.
+pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
+    let target = Target::of(args)?;
+    let control = Control::open(&target)?;
+    let server = control.server();
+    let process = args.pid.map(Process::new);
+    let descriptors = || process.map(Process::descriptors).transpose();
+    let before = descriptors()?;
+    let plan = Plan {
+        addr: target.addr,
+        clients: args.connections,
+        period: args.period,
+        patience: args.patience,
+    };
+    let counts = Counts::default();
+    let is_over = AtomicBool::new(false);
+    let mut most = before;
+    // Kept open until the end: its answer is waited for by nobody.
+    let _blocker = args
+        .block
+        .as_deref()
+        .map(|procedure| block(control, procedure, args.seconds))
+        .transpose()?;
+    let began = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| play(&plan, &counts, &is_over));
+        while began.elapsed() < args.seconds {
+            pause(Duration::from_millis(20));
+            most = most.max(descriptors().ok().flatten());
+        }
+        is_over.store(true, Relaxed);
+    });
+    let after = descriptors()?;
+    let mut summary = Summary::new("storm", server, &target.addr);
+    summary.count("clients", u64::from(args.connections));
+    summary.count("visits", counts.visits());
+    summary.count("greeted", counts.greeted());
+    summary.count("answered", counts.answered());
+    summary.milliseconds("slowest_answer_ms", counts.slowest_answer());
+    if let (Some(before), Some(most), Some(after)) = (before, most, after) {
+        summary.count("descriptors_before", before);
+        summary.count("descriptors_most", most);
+        summary.count("descriptors_after", after);
+    }
+    Ok(summary)
+}

@@ -1,0 +1,1 @@
+//! Checkpoints of an engine under writes, and directories after a crash.

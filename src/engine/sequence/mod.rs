@@ -1,0 +1,209 @@
+//! Sequences: numbers handed out one by one, by call or into a field of a space.
+//!
+//! ```text
+//!   INSERT [nil, …] ─▶ the space's generator ─▶ _sequence: step, bounds ─┐
+//!   box.sequence.s:next() ──────────────────────────────────────────────┴─▶ next value
+//!                        turn ◀── row of _sequence_data: the last value ◀──────┘
+//! ```
+//!
+//! The last value goes into the turn even inside a transaction, so that a rollback does not give a
+//! number back and two transactions never wait for each other. As in Tarantool.
+
+pub(crate) mod checks;
+pub(crate) mod rows;
+
+use vestibule_wire::Error;
+use vestibule_wire::msgpack::{Kind, Reader};
+
+use super::define::system_key;
+use super::tuple::Tuple;
+use super::{EmbeddedEngine, errors, system};
+use rows::{SequenceRow, decode_value, encode_value, write_signed};
+
+/// Which field of a space takes its values from which sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Generator {
+    pub(crate) sequence: u32,
+    /// From 0.
+    pub(crate) field: u32,
+}
+
+impl SequenceRow<'_> {
+    /// What comes after the last value; `None` if nothing does.
+    fn next(&self, last: Option<i64>) -> Option<i64> {
+        let Some(last) = last else {
+            return Some(self.start);
+        };
+        let is_ascending = self.step > 0;
+        // A value from outside may lie before the first.
+        if is_ascending && last < self.min {
+            return Some(self.min);
+        }
+        if !is_ascending && last > self.max {
+            return Some(self.max);
+        }
+        let next = last.checked_add(self.step);
+        let next = next.filter(|next| (self.min..=self.max).contains(next));
+        let first = if is_ascending { self.min } else { self.max };
+        next.or(self.is_cyclic.then_some(first))
+    }
+
+    /// Whether a value that was given from outside is ahead of the last one.
+    fn is_ahead(&self, value: i64, last: Option<i64>) -> bool {
+        match last {
+            None => true,
+            Some(last) if self.step > 0 => value > last,
+            Some(last) => value < last,
+        }
+    }
+}
+
+impl EmbeddedEngine {
+    /// The row of a sequence.
+    ///
+    /// # Errors
+    ///
+    /// 145 if there is none.
+    pub(crate) fn sequence_row(&self, sequence: u32) -> Result<Tuple, Error> {
+        let row = self.look(|sight| {
+            let row = sight.get(system::SEQUENCE, &system_key(&[sequence]));
+            row.cloned()
+        });
+        row.ok_or_else(|| errors::no_such_sequence(sequence))
+    }
+
+    /// The last value of a sequence; `None` before its first.
+    ///
+    /// # Errors
+    ///
+    /// None, while the system's rows are whole.
+    pub(crate) fn last_value(&self, sequence: u32) -> Result<Option<i64>, Error> {
+        self.look(|sight| {
+            let row = sight.get(system::SEQUENCE_DATA, &system_key(&[sequence]));
+            row.map(|row| decode_value(row)).transpose()
+        })
+    }
+
+    /// Takes the next value of a sequence.
+    ///
+    /// # Errors
+    ///
+    /// 7 if nothing can be written, 145, 147 if there is no next value.
+    pub(crate) fn next_value(&mut self, sequence: u32) -> Result<i64, Error> {
+        let row = self.sequence_row(sequence)?;
+        let row = SequenceRow::decode(&row)?;
+        let next = row.next(self.last_value(sequence)?);
+        let next = next.ok_or_else(|| errors::sequence_overflow(row.name))?;
+        self.set_value(sequence, Some(next))?;
+        Ok(next)
+    }
+
+    /// Sets the last value of a sequence, or forgets it.
+    ///
+    /// # Errors
+    ///
+    /// 7 if nothing can be written.
+    pub(crate) fn set_value(&mut self, sequence: u32, value: Option<i64>) -> Result<(), Error> {
+        self.check_writable()?;
+        let space = system::SEQUENCE_DATA;
+        let key = system_key(&[sequence]);
+        self.transactions.note(space, super::index::PRIMARY, &key);
+        let row = value.map(|value| encode_value(sequence, value).into());
+        self.turn.set(space, key, row);
+        Ok(())
+    }
+
+    /// Puts the next value in place of a nil in a tuple's field, and returns the new tuple. Another
+    /// number there is remembered, so that it does not come again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`next_value`](Self::next_value).
+    pub(super) fn generate(
+        &mut self,
+        generator: Generator,
+        tuple: &[u8],
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let malformed = |_| Error::invalid_msgpack("packet body");
+        let mut reader = Reader::new(tuple);
+        if reader.read_array_len().map_err(malformed)? <= generator.field {
+            return Ok(None);
+        }
+        for _ in 0..generator.field {
+            reader.skip().map_err(malformed)?;
+        }
+        if reader.peek() != Ok(Kind::Nil) {
+            let given = reader.read_integer().map(|given| given.to_i128());
+            if let Some(Ok(given)) = given.ok().map(i64::try_from) {
+                self.take_note(generator.sequence, given)?;
+            }
+            return Ok(None);
+        }
+        let before = &tuple[..reader.position()];
+        reader.skip().map_err(malformed)?;
+        let next = self.next_value(generator.sequence)?;
+        let mut filled = Vec::with_capacity(tuple.len() + size_of::<i64>());
+        filled.extend_from_slice(before);
+        write_signed(&mut filled, next);
+        filled.extend_from_slice(reader.rest());
+        Ok(Some(filled))
+    }
+
+    /// A value of the sequence's field came from outside.
+    fn take_note(&mut self, sequence: u32, value: i64) -> Result<(), Error> {
+        let row = self.sequence_row(sequence)?;
+        let last = self.last_value(sequence)?;
+        if SequenceRow::decode(&row)?.is_ahead(value, last) {
+            self.set_value(sequence, Some(value))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: SequenceRow<'_> = SequenceRow {
+        id: 1,
+        owner: 1,
+        name: "s",
+        step: 2,
+        min: -5,
+        max: 5,
+        start: 0,
+        cache: 0,
+        is_cyclic: false,
+    };
+
+    #[test]
+    fn values_step_within_their_bounds() {
+        assert_eq!(ROW.next(None), Some(0));
+        assert_eq!(ROW.next(Some(0)), Some(2));
+        assert_eq!(ROW.next(Some(3)), Some(5));
+        assert_eq!(ROW.next(Some(4)), None);
+        assert_eq!(ROW.next(Some(-100)), Some(-5));
+        let down = SequenceRow { step: -2, ..ROW };
+        assert_eq!(down.next(Some(0)), Some(-2));
+        assert_eq!(down.next(Some(-4)), None);
+        assert_eq!(down.next(Some(100)), Some(5));
+        let cyclic = SequenceRow {
+            is_cyclic: true,
+            ..ROW
+        };
+        assert_eq!(cyclic.next(Some(4)), Some(-5));
+        let cyclic = SequenceRow { step: -2, ..cyclic };
+        assert_eq!(cyclic.next(Some(-4)), Some(5));
+    }
+
+    #[test]
+    fn the_ends_of_64_bits_do_not_wrap() {
+        let (min, max) = (i64::MIN, i64::MAX);
+        let up = SequenceRow { min, max, ..ROW };
+        assert_eq!(up.next(Some(max - 2)), Some(max));
+        assert_eq!(up.next(Some(max - 1)), None);
+        let down = SequenceRow { step: min, ..up };
+        assert_eq!(down.next(Some(0)), Some(min));
+        assert_eq!(down.next(Some(-1)), None);
+    }
+}
