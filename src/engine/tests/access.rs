@@ -531,3 +531,24 @@ fn guest_does_what_was_granted_unless_it_may_do_everything() {
         );
     }
 }
+
+#[test]
+fn sequences_are_used_by_whoever_may_write_them() {
+    let mut rig = rig();
+    rig.admin("box.schema.sequence.create", &("seq",));
+    rig.grant(&("bob", "execute", "universe"));
+    let denied = |name| format!("42: Write access to sequence '{name}' is denied for user 'bob'");
+    for name in ["seq", "nosuch"] {
+        let next = format!("box.sequence.{name}:next");
+        assert_eq!(rig.ask(&next, &NONE), denied(name));
+    }
+    rig.grant(&("bob", "write", "sequence", "seq"));
+    assert_eq!(rig.ask("box.sequence.seq:next", &NONE), "[1]");
+    assert_eq!(rig.ask("box.sequence.nosuch:next", &NONE), denied("nosuch"));
+    assert_eq!(
+        rig.ask("box.schema.sequence.drop", &("seq",)),
+        "42: Write access to space '_sequence' is denied for user 'bob'"
+    );
+    assert_eq!(rig.admin("box.schema.sequence.drop", &("seq",)), "[]");
+    assert_eq!(rig.ask("box.sequence.seq:next", &NONE), denied("seq"));
+}
