@@ -378,6 +378,15 @@ impl Engine for ScriptedEngine {
         Ok(())
     }
 
+    /// Nobody may call what is named `forbidden.…`, whether it exists or not.
+    fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
+        if procedure.starts_with("forbidden.") {
+            let user = &caller.user;
+            return Err(Error::access_denied("Execute", "function", procedure, user));
+        }
+        Ok(())
+    }
+
     fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {
         if self.script.stage().begins_fail {
             return Err(Error::unsupported("The scripted engine", "transactions"));

@@ -7,7 +7,7 @@ use vestibule_actors::serving::Solos;
 use vestibule_wire::request::{Body, Store, Target};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::{SEQUENCE_DATA, second_number};
+use super::second_number;
 use crate::engine::image::Image;
 use crate::engine::journal::Journal;
 use crate::engine::key::Key;
@@ -17,7 +17,7 @@ use crate::engine::tuple::Tuple;
 use crate::engine::{EmbeddedEngine, EngineOptions, errors, recovery, system};
 
 /// Spaces of numbers that only the engine counts: there is no gate for them.
-const COUNTERS: [u32; 2] = [system::SCHEMA, SEQUENCE_DATA];
+const COUNTERS: [u32; 2] = [system::SCHEMA, system::SEQUENCE_DATA];
 
 /// What became of a row that was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,8 @@ impl Import {
         let recovered = recovery::recover(&options, progress)?;
         let base = recovered.journal;
         let mut engine = EmbeddedEngine::new(options);
-        engine.take_up(recovered.image);
+        engine.take_up(recovered.image)?;
+        engine.act_for(&"admin".into());
         engine.journal = Some(Arc::new(Mutex::new(base.stage()?)));
         Ok(Self {
             engine,

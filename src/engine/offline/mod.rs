@@ -30,20 +30,14 @@ const DEFINITIONS: [u32; 10] = [
     system::SCHEMA,
     system::USER,
     system::COLLATION,
-    FUNCTION,
+    system::FUNC,
     system::SPACE,
-    SEQUENCE,
-    SEQUENCE_DATA,
+    system::SEQUENCE,
+    system::SEQUENCE_DATA,
     system::INDEX,
-    SPACE_SEQUENCE,
-    PRIVILEGE,
+    system::SPACE_SEQUENCE,
+    system::PRIV,
 ];
-
-const SEQUENCE: u32 = 284;
-const SEQUENCE_DATA: u32 = 285;
-const FUNCTION: u32 = 296;
-const PRIVILEGE: u32 = 312;
-const SPACE_SEQUENCE: u32 = 340;
 
 /// What a directory holds, read without changing anything there.
 #[derive(Debug)]
@@ -239,10 +233,11 @@ impl Contents {
     /// is given, without what is not about it.
     pub(crate) fn definitions(&self, only: Option<u32>) -> Vec<(&str, &[u8])> {
         let born = Image::new();
-        let sequences: Vec<u64> = match only.and_then(|id| self.definition(SPACE_SEQUENCE, id)) {
-            Some(row) => second_number(row).into_iter().collect(),
-            None => Vec::new(),
-        };
+        let sequences: Vec<u64> =
+            match only.and_then(|id| self.definition(system::SPACE_SEQUENCE, id)) {
+                Some(row) => second_number(row).into_iter().collect(),
+                None => Vec::new(),
+            };
         let mut rows = Vec::new();
         for id in DEFINITIONS {
             let Some(space) = self.image.space(id) else {
@@ -254,10 +249,12 @@ impl Contents {
             for (key, tuple) in all {
                 let key = key.to_key();
                 let is_wanted = only.is_none_or(|only| match id {
-                    system::SPACE | system::INDEX | SPACE_SEQUENCE => {
+                    system::SPACE | system::INDEX | system::SPACE_SEQUENCE => {
                         key.first_number() == u64::from(only)
                     }
-                    SEQUENCE | SEQUENCE_DATA => sequences.contains(&key.first_number()),
+                    system::SEQUENCE | system::SEQUENCE_DATA => {
+                        sequences.contains(&key.first_number())
+                    }
                     _ => false,
                 });
                 let own = born.space(id).and_then(|space| space.rows.get(&key));

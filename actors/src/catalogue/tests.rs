@@ -1,0 +1,164 @@
+use vestibule_wire::ErrorCode;
+use vestibule_wire::request::After;
+
+use super::*;
+
+/// Users see what they are called after.
+#[derive(Debug)]
+struct ByName;
+
+impl Visibility for ByName {
+    fn lens(&self, user: &str, space: u32, name: &str) -> Result<Lens<'_>, Error> {
+        match user {
+            "all" => Ok(Lens::Everything),
+            "none" => Err(Error::access_denied("Read", "space", name, user)),
+            _ => Ok(Lens::Rows(Box::new(move |row| space == 281 && row[1] == 5))),
+        }
+    }
+
+    fn may_log_in(&self, user: &str) -> Result<(), Error> {
+        match user {
+            "none" => Err(Error::new(ErrorCode::ACCESS_DENIED, "no")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn catalogue(visibility: Option<ByName>) -> Catalogue {
+    let mut builder = CatalogueBuilder::new()
+        .space(5, "five")
+        .space(6, "six")
+        .row(312, b"\x95\x01\x05\xa5space\x06\x01".to_vec())
+        .row(312, b"\x95\x02\x05\xa4role\x02\x04".to_vec());
+    if let Some(visibility) = visibility {
+        builder = builder.visibility(Arc::new(visibility));
+    }
+    builder.build()
+}
+
+/// How many rows a user is shown.
+fn count(catalogue: &Catalogue, user: &str, select: &Select<'_>) -> Result<u32, u16> {
+    let mut out = Vec::new();
+    let done = catalogue.select(select, user, &mut out);
+    done.map_err(|error| error.code().0)?;
+    let mut reader = Reader::new(&out);
+    reader.read_map_len().unwrap();
+    reader.read_uint().unwrap();
+    Ok(reader.read_array_len().unwrap())
+}
+
+fn all(space: u32) -> Select<'static> {
+    Select {
+        space: Target::Id(space),
+        index: Target::Id(0),
+        limit: u64::from(u32::MAX),
+        offset: 0,
+        iterator: 2,
+        key: &[0x90],
+        fetch_position: false,
+        after: After::Start,
+    }
+}
+
+#[test]
+fn everybody_sees_everything_unless_the_engine_says_otherwise() {
+    let open = catalogue(None);
+    assert_eq!(count(&open, "anybody", &all(281)), Ok(2));
+    assert_eq!(open.may_log_in("anybody"), Ok(()));
+    let closed = catalogue(Some(ByName));
+    assert_eq!(count(&closed, "all", &all(281)), Ok(2));
+    assert_eq!(count(&closed, "five", &all(281)), Ok(1));
+    assert_eq!(count(&closed, "five", &all(280)), Ok(0));
+    assert_eq!(count(&closed, "none", &all(281)), Err(42));
+    assert!(closed.may_log_in("none").is_err());
+}
+
+#[test]
+fn an_offset_and_a_limit_count_what_is_seen() {
+    let closed = catalogue(Some(ByName));
+    let after = Select {
+        offset: 1,
+        ..all(281)
+    };
+    assert_eq!(count(&closed, "five", &after), Ok(0));
+    assert_eq!(count(&closed, "all", &after), Ok(1));
+}
+
+#[test]
+fn indexes_of_several_parts_are_searched_by_any_of_the_first() {
+    let catalogue = catalogue(None);
+    let by = |index: Target<'static>, key: &'static [u8]| Select {
+        index,
+        key,
+        iterator: 0,
+        ..all(313)
+    };
+    for (index, key, expected) in [
+        (Target::Id(0), &b"\x91\x05"[..], Ok(2)),
+        (Target::Id(0), b"\x92\x05\xa4role", Ok(1)),
+        (Target::Id(0), b"\x93\x05\xa4role\x02", Ok(1)),
+        (Target::Id(0), b"\x93\x05\xa4role\x03", Ok(0)),
+        (Target::Id(0), b"\x94\x05\xa4role\x02\x02", Err(31)),
+        (Target::Name("owner"), b"\x91\x02", Ok(1)),
+        (Target::Name("object"), b"\x92\xa5space\x06", Ok(1)),
+        (Target::Id(3), b"\x90", Err(35)),
+        (Target::Name("name"), b"\x90", Err(148)),
+    ] {
+        assert_eq!(count(&catalogue, "anybody", &by(index, key)), expected);
+    }
+}
+
+fn told(space: u32, index: u32, iterator: u64, key: &[u8]) -> String {
+    let catalogue = CatalogueBuilder::new().space(512, "s").build();
+    let select = Select {
+        space: Target::Id(space),
+        index: Target::Id(index),
+        limit: 1,
+        offset: 0,
+        iterator,
+        key,
+        fetch_position: false,
+        after: After::Start,
+    };
+    match catalogue.select(&select, GUEST, &mut Vec::new()) {
+        Ok(()) => "ok".to_owned(),
+        Err(error) => format!("{}: {}", error.code().0, error.message()),
+    }
+}
+
+#[test]
+fn faults_of_a_request_are_told_as_of_any_space() {
+    let wrong = "18: Supplied key type of part 0 does not match index part type: expected ";
+    for (space, index, iterator, key, expected) in [
+        (
+            281,
+            77,
+            14,
+            &[0x90][..],
+            "1: Invalid iterator type".to_owned(),
+        ),
+        (281, 0, 0, &[0x91, 0xa1, b'x'], format!("{wrong}unsigned")),
+        (281, 2, 0, &[0x91, 1], format!("{wrong}string")),
+        (281, 2, 7, &[0x91, 1], format!("{wrong}string")),
+        (341, 1, 0, &[0x91, 1], "ok".into()),
+        (289, 2, 0, &[0x92, 1, 0xa1, b'x'], "ok".into()),
+        (
+            281,
+            0,
+            0,
+            &[0x92, 1, 2],
+            "31: Invalid key part count (expected [0..1], got 2)".into(),
+        ),
+        (
+            281,
+            0,
+            7,
+            &[0x90],
+            "112: Index 'primary' (TREE) of space '_space' (memtx) does not support \
+             requested iterator type"
+                .into(),
+        ),
+    ] {
+        assert_eq!(told(space, index, iterator, key), expected);
+    }
+}
