@@ -8,15 +8,16 @@ use std::process::ExitCode;
 
 use tokio::signal::unix;
 use vestibule_actors::config::{
-    Administrators, ConnectionLimits, HoldLimits, SoloPolicy, TimeLimits,
+    Administrators, ConnectionLimits, Grace, HoldLimits, SoloPolicy, TimeLimits,
 };
 use vestibule_actors::serving::Role;
 use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
-use crate::cli::{GuestArg, JournalSyncArg, ServeArgs, SoloPolicyArg};
+use crate::cli::{GraceArg, GuestArg, JournalSyncArg, ServeArgs, SoloPolicyArg};
 use crate::descriptors;
 use crate::engine::journal::{self, JournalSync};
 use crate::engine::{CheckpointOptions, EmbeddedEngine, EngineOptions, GuestRights};
+use crate::notify;
 use crate::procedures;
 
 /// The signal that a file grew beyond its limit, on Linux.
@@ -48,6 +49,7 @@ pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
         let _caught = unix::signal(unix::SignalKind::from_raw(SIGXFSZ))?;
         let runtime = start(config, engine, standard)?;
         print_welcome(&runtime, args);
+        actix_rt::spawn(notify::tell_service_manager(runtime.clone()));
         tokio::select! {
             outcome = stop_on_signal(&runtime) => outcome?,
             _ = runtime.stopped() => {}
@@ -133,8 +135,20 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
         },
         request_timeout: args.request_timeout,
         transaction_timeout: args.transaction_timeout,
-        shutdown_grace_period: args.shutdown_grace_period,
+        shutdown_grace_period: grace(args),
+        lameduck: args.lameduck,
     })
+}
+
+fn grace(args: &ServeArgs) -> Grace {
+    match args.shutdown_grace_period {
+        GraceArg::Limited(period) => Grace::Limited(period),
+        GraceArg::Auto => Grace::Auto {
+            min: args.grace_auto_min,
+            max: args.grace_auto_max,
+        },
+        GraceArg::Forever => Grace::Forever,
+    }
 }
 
 fn solo_policy(policy: SoloPolicyArg) -> SoloPolicy {

@@ -213,6 +213,27 @@ fn damage_is_told_by_check_and_crossed_by_dump_only_if_that_is_forced() {
     assert_eq!(fs::read(&journal).expect("it is there"), bytes);
 }
 
+#[test]
+fn a_file_of_a_later_version_is_named_and_is_no_damage() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    fill(&server);
+    assert!(server.terminate().success());
+    let journal = newest_journal(&directory.path().join("data"));
+    let mut bytes = fs::read(&journal).expect("there is a journal");
+    bytes[8] = 99;
+    fs::write(&journal, &bytes).expect("it can be written");
+    for (tool, code) in [("check", 2), ("dump", 1), ("load", 1)] {
+        let output = run(&directory, &[tool], b"");
+        assert_eq!(output.status.code(), Some(code), "{tool}");
+        let told = text(&output.stderr);
+        assert!(
+            told.contains("has format version 99, newer"),
+            "{tool}: {told}"
+        );
+    }
+}
+
 fn newest_journal(data: &Path) -> std::path::PathBuf {
     let entries = fs::read_dir(data).expect("the directory is there");
     let paths = entries.map(|entry| entry.expect("it can be read").path());

@@ -109,14 +109,20 @@ pub trait Engine: Sized + 'static {
         let _ = ticket;
     }
 
+    /// Forgets what this turn has changed so far, as after a failed commit: a transition came before its
+    /// commit, and after that nothing older may be written. An engine whose changes wait for
+    /// [`commit`](Self::commit) must implement it.
+    fn discard_turn(&mut self) {}
+
     /// The runtime has closed a [reservation](Reply::reserve): its connection is gone, or a transition
     /// needs it gone. What the engine keeps under it should be dropped.
     fn close_reservation(&mut self, reservation: ReservationId) {
         let _ = reservation;
     }
 
-    /// Whether data may be changed from now on. Told before the first turn and before the turn after
-    /// every change of role: sessions refuse writes by themselves, what a CALL does is up to the engine.
+    /// Whether what is asked next may change data: what it was admitted for, or its transaction. Told
+    /// when it changes, between any two requests. The runtime refuses write requests and fences off
+    /// commits by itself; what a CALL does is up to the engine.
     fn set_read_only(&mut self, read_only: bool) {
         let _ = read_only;
     }

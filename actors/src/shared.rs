@@ -3,19 +3,24 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use crate::acceptor::Places;
 use crate::catalogue::Catalogue;
-use crate::config::Config;
+use crate::config::{Config, Grace};
 use crate::engine::ReadView;
 use crate::events::Events;
-use crate::serving::ServingCell;
+use crate::limits::GRACE_UNKNOWN;
+use crate::serving::{Serving, ServingCell};
 use crate::session::LaneHandle;
 use crate::session::memory::Memory;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
+use crate::tx::fence::Fence;
 use crate::tx::mark::Mark;
+use crate::tx::recent::Recent;
 use crate::tx::reservation::ReservationList;
 
 /// One per runtime.
@@ -24,10 +29,16 @@ pub(crate) struct Shared {
     pub(crate) cell: Arc<ServingCell>,
     pub(crate) events: Events,
     pub(crate) transitions: TransitionLog,
+    /// What Tx asks before it writes.
+    pub(crate) fence: Fence,
+    /// How long transactions took of late.
+    pub(crate) recent: Recent,
     /// Set once when the runtime is put together.
     pub(crate) supervisor: OnceLock<SupervisorHandle>,
     pub(crate) lanes: OnceLock<Vec<LaneHandle>>,
     pub(crate) counters: Vec<LaneCounters>,
+    /// The serving state, for those who wait for it to change.
+    pub(crate) changes: watch::Sender<Serving>,
     pub(crate) places: Arc<Places>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
@@ -79,8 +90,11 @@ impl Shared {
             events: Events::new(&config),
             memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
             config,
+            changes: watch::Sender::new(cell.load()),
             cell,
             transitions: TransitionLog::default(),
+            fence: Fence::default(),
+            recent: Recent::default(),
             supervisor: OnceLock::new(),
             lanes: OnceLock::new(),
             counters: counters.collect(),
@@ -95,6 +109,18 @@ impl Shared {
             catalogue: Mutex::new(None),
             views: AtomicU64::new(0),
             view: Mutex::new(None),
+        }
+    }
+
+    /// How long a grace is now; `None` for ever.
+    pub(crate) fn resolve_grace(&self, grace: Grace) -> Option<Duration> {
+        match grace {
+            Grace::Limited(period) => Some(period),
+            Grace::Auto { min, max } => {
+                let wanted = self.recent.p99().unwrap_or(GRACE_UNKNOWN);
+                Some(wanted.min(max).max(min))
+            }
+            Grace::Forever => None,
         }
     }
 

@@ -10,12 +10,12 @@ use clap::Args;
   vestibule check --data /var/lib/vestibule
   vestibule check --data backup && echo sound
 
-Nothing is changed, and no server may use the directory meanwhile. A torn tail, what a killed server
-may leave at the end of its journal, is told and is no damage: the next start cuts it.
+Nothing is changed, and no server may use the directory meanwhile. A torn tail, what a killed \
+server may leave at the end of its journal, is told and is no damage: the next start cuts it.
 
 Exit codes: 0 sound; 1 damaged, each damage on a line; 2 bad usage, or the directory cannot be read.")]
 pub struct CheckArgs {
-    /// Directory of the journal.
+    /// Directory of journal and checkpoints.
     #[arg(
         long,
         env = "VESTIBULE_DATA",
@@ -41,11 +41,12 @@ pub struct CheckArgs {
   vestibule dump --space users | jq -c .tuple
   vestibule dump --data damaged --force-recovery --output rescued.jsonl
 
-Definitions come first, users with the hashes of their passwords among them, then the rows of every
-space by its primary key. Values that JSON does not have are objects with a key like \"$bin\". Nothing
-is changed, and no server may use the directory meanwhile. An output file appears once it is whole.")]
+Definitions come first, users with the hashes of their passwords among them, then the rows of \
+every space by its primary key. Values that JSON does not have are objects with a key like \"$bin\" \
+(docs/dump.md). Nothing is changed, and no server may use the directory meanwhile. An output file \
+appears once it is whole.")]
 pub struct DumpArgs {
-    /// Directory of the journal.
+    /// Directory of journal and checkpoints.
     #[arg(
         long,
         env = "VESTIBULE_DATA",
@@ -80,12 +81,12 @@ pub struct DumpArgs {
   vestibule dump --data old --space users | vestibule load --data new --replace
   echo '{\"space\":\"users\",\"tuple\":[1,\"Ada\"]}' | vestibule load --data new
 
-All of it is loaded, or nothing, however the load ends: at the first bad line it stops, tells file,
-line and reason, and leaves the directory as it was. Rows that are there already are left alone. A row
-whose key another one has is an error, unless --replace is given. No server may use the directory
-meanwhile.")]
+All of it is loaded, or nothing, however the load ends: at the first bad line it stops, tells \
+file, line and reason, and leaves the directory as it was. Rows that are there already are left \
+alone. A row whose key another one has is an error, unless --replace is given. No server may use \
+the directory meanwhile.")]
 pub struct LoadArgs {
-    /// Directory of the journal; made if it is not there.
+    /// Directory of journal and checkpoints; made if it is not there.
     #[arg(
         long,
         env = "VESTIBULE_DATA",

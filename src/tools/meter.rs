@@ -41,6 +41,8 @@ impl Meter {
     pub(super) fn show(&mut self, progress: Progress) {
         let Progress { done, total, .. } = progress;
         if let Some(bar) = &self.bar {
+            // Of a pipe, the total is not known.
+            let total = total.max(done);
             if bar.length() != Some(total) {
                 bar.set_length(total);
             }

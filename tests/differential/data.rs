@@ -169,10 +169,6 @@ fn operation(rng: &mut Rng, space: &Known, base: usize, range: Range) -> Vec<u8>
             items.push(if rng.percent(90) { out } else { string("x") });
         }
         "+" | "-" if range == Range::Lua => items.push(argument(rng, &["unsigned"], range)),
-        // Tarantool 2.6 crashes on a decimal with an infinity, which only doubles are.
-        "+" | "-" if space.kinds.contains(&"double") => {
-            items.push(argument(rng, &["integer", "double"], range));
-        }
         "+" | "-" => items.push(argument(rng, &["integer", "double", "decimal"], range)),
         "&" | "|" | "^" => items.push(argument(rng, &["unsigned"], range)),
         _ => {
@@ -311,10 +307,6 @@ fn options(rng: &mut Rng) -> Vec<u8> {
 
 /// The types that an index part over a field of this kind may have.
 pub(crate) fn part_kind(rng: &mut Rng, kind: &'static str) -> &'static str {
-    if kind == "double" {
-        // Never as one type with decimals: Tarantool 2.6 crashes on a decimal beside an infinity.
-        return if rng.percent(5) { "unsigned" } else { kind };
-    }
     if rng.percent(4) {
         return rng.of(&KINDS);
     }

@@ -148,6 +148,14 @@ impl Request {
             || (self.code != RequestType::Select as u64 && self.is_of_system())
     }
 
+    /// Whether it is about an index that is there.
+    pub(crate) fn is_of_index(&self) -> bool {
+        self.number(keys::SPACE_ID) == Some(INDEX)
+            || self
+                .procedure()
+                .is_some_and(|name| name.ends_with(":alter"))
+    }
+
     /// Whether it is about the rows of a system space.
     pub(crate) fn is_of_system(&self) -> bool {
         let space = self.number(keys::SPACE_ID);

@@ -36,8 +36,11 @@ pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
         ("packet_size_max_bytes", config.packet_size_max),
         (
             "shutdown_grace_period_ms",
-            config.shutdown_grace_period.as_millis() as u64,
+            shared
+                .resolve_grace(config.shutdown_grace_period)
+                .map_or(u64::MAX, |period| period.as_millis() as u64),
         ),
+        ("lameduck_ms", config.lameduck.as_millis() as u64),
         (
             "tx_stall_after_ms",
             config.tx_stall_after.as_millis() as u64,

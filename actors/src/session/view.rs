@@ -16,12 +16,13 @@ use vestibule_wire::request::{self, Body, Select};
 
 use super::desk::{Desk, Taken};
 use super::state::ParkedScan;
-use crate::admission::Class;
+use crate::admission::{Class, Verdict, admit};
 use crate::config::SoloPolicy;
 use crate::engine::{Scan, ViewStep};
 use crate::limits::{VIEW_RESTARTS_MAX, VIEW_STEPS_PER_POLL_MAX};
 use crate::serving::{Serving, State};
 use crate::timeouts::after;
+use crate::tx::fence::Admitted;
 
 impl Desk<'_> {
     /// A SELECT on data: from the view if this connection has no write under way, else by Tx.
@@ -160,12 +161,16 @@ impl Desk<'_> {
             raw,
             content,
         };
-        if self.shared.cell.load().state == State::Assist && self.has_credit() {
-            self.arrived = since;
-            self.forward(&taken, Class::Read);
-            self.arrived = self.now;
-        } else {
-            self.busy(&taken);
+        let serving = self.shared.cell.load();
+        self.admitted = Admitted::under(serving);
+        match admit(serving, Class::Read, false) {
+            Verdict::ViewOrForward if self.has_credit() => {
+                self.arrived = since;
+                self.forward(&taken, Class::Read);
+                self.arrived = self.now;
+            }
+            Verdict::Reject(code) => self.reject(sync, code),
+            _ => self.busy(&taken),
         }
     }
 }

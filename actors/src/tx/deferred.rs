@@ -1,5 +1,7 @@
 //! What outlives its turn: deferred requests, and what connections that are gone left behind.
 
+use std::time::Instant;
+
 use actix_rt::task::JoinHandle;
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
@@ -20,6 +22,8 @@ pub(super) struct Deferred {
     /// The task that will, for an async procedure.
     pub(super) task: Option<JoinHandle<()>>,
     pub(super) wrap_results: bool,
+    /// When the turn began in which it was deferred.
+    pub(super) begun: Instant,
 }
 
 impl<E: Engine> TxCore<E> {
@@ -52,6 +56,8 @@ impl<E: Engine> TxCore<E> {
             let Some(deferred) = self.take_deferred(ticket) else {
                 continue;
             };
+            let time = self.began.saturating_duration_since(deferred.begun);
+            self.shared.recent.add(time);
             let entry = deferred.entry;
             match result {
                 Ok(body) => {

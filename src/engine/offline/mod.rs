@@ -182,7 +182,10 @@ impl Contents {
         let (mut done, total) = (0, sizes.sum::<u64>());
         for space in self.image.spaces.values() {
             for index in &space.def.secondaries {
-                let built = build::build(index, space.rows.tuples(), &mut |step| {
+                // A row that does not fit is told already.
+                let tuples = space.rows.tuples();
+                let fit = tuples.filter(|tuple| space.def.check(tuple).is_ok());
+                let built = build::build(index, fit, &mut |step| {
                     done = total.min(done + step);
                     progress(Progress {
                         done,

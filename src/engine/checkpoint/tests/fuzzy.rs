@@ -72,7 +72,7 @@ fn create(rig: &mut Rig, space: &str, id: u32) {
 /// How often the random test runs; `VESTIBULE_CHECKPOINTS=n` for a longer run.
 fn rounds() -> u64 {
     let asked = std::env::var("VESTIBULE_CHECKPOINTS").ok();
-    asked.and_then(|text| text.parse().ok()).unwrap_or(60)
+    asked.and_then(|text| text.parse().ok()).unwrap_or(40)
 }
 
 /// One engine with random turns in the middle of a checkpoint; whether that one was made.
