@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::privileges::{ObjectKind, Privileges};
+use crate::engine::system::ADMIN;
 
 /// A user or a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +115,15 @@ impl Rights {
             objects: HashMap::new(),
             is_admin: false,
             is_known: true,
+        }
+    }
+
+    /// `admin` as every directory is born with it, whatever was taken from it since.
+    pub(crate) fn everything() -> Self {
+        Self {
+            universe: Privileges::ALL,
+            is_admin: true,
+            ..Self::none(ADMIN, "admin".into())
         }
     }
 

@@ -23,6 +23,7 @@ use super::image::{Image, Replayed};
 use super::journal::{self, FileReport, JournalError, JournalOptions, JournalSync};
 use super::print::Printed;
 use super::space::SpaceDef;
+use super::tuple::Tuple;
 use super::{errors, record, system};
 
 /// Definitions in the order in which they can be made again: what others need comes first.
@@ -263,6 +264,25 @@ impl Contents {
                 let own = born.space(id).and_then(|space| space.rows.get(&key));
                 if is_wanted && own != Some(tuple) {
                     rows.push((&*space.def.name, &**tuple));
+                }
+            }
+        }
+        rows
+    }
+
+    /// The rows that every directory is born with and this one has no more, rights that were taken back
+    /// for example, each with the name of its space, in an order in which they can be taken away.
+    pub(crate) fn deleted(&self) -> Vec<(String, Tuple)> {
+        let born = Image::new();
+        let mut rows = Vec::new();
+        for id in DEFINITIONS.into_iter().rev() {
+            let (Some(born), Some(own)) = (born.space(id), self.image.space(id)) else {
+                continue;
+            };
+            let all = born.rows.range((Bound::Unbounded, Bound::Unbounded), false);
+            for (key, tuple) in all {
+                if own.rows.get(&key.to_key()).is_none() {
+                    rows.push((own.def.name.to_string(), tuple.clone()));
                 }
             }
         }
