@@ -58,6 +58,7 @@ impl EmbeddedEngine {
             self.catalogue.select(select, user, reply.body())?;
             return Ok(Outcome::Done);
         }
+        check_iterator(select)?;
         self.check_read(select.space)?;
         self.look(|sight| self.select_rows(sight, select, reply))
     }
@@ -68,7 +69,6 @@ impl EmbeddedEngine {
         select: &Select<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
-        check_iterator(select)?;
         let space = sight.image.resolve(select.space)?;
         let plan = Plan::new(&space.def, select)?;
         let (space, index) = (space.def.id, plan.index.id);
