@@ -218,6 +218,7 @@ impl EmbeddedEngine {
         let Some(generator) = self.writable(store.space)?.generator else {
             return self.store_whole(store, existing, reply);
         };
+        self.check_generator(generator)?;
         let filled = self.generate(generator, store.tuple)?;
         let tuple = filled.as_deref().unwrap_or(store.tuple);
         self.store_whole(&Store { tuple, ..*store }, existing, reply)

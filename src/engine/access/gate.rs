@@ -16,6 +16,7 @@ use super::rights::{Object, Rights, granted_role};
 use super::rows::{FuncRow, Head, PrivRow};
 use crate::engine::define::system_key;
 use crate::engine::layer::Sight;
+use crate::engine::sequence::rows::AttachmentRow;
 use crate::engine::space::SpaceDef;
 use crate::engine::system::rows::{UserRow, check_name};
 use crate::engine::system::{self, PUBLIC};
@@ -58,7 +59,11 @@ pub(crate) fn authorize(
             };
             of_head(rights, needed, kind, row)
         }
-        system::INDEX | system::SPACE_SEQUENCE => of_space(rights, sight, needed, row),
+        system::INDEX => of_space(rights, sight, needed, row),
+        system::SPACE_SEQUENCE => {
+            of_attachment(rights, sight, needed, row)?;
+            of_space(rights, sight, Privileges::ALTER, row)
+        }
         system::TRUNCATE => truncation(rights, sight, row),
         system::PRIV => {
             let doing = if new.is_some() {
@@ -87,6 +92,24 @@ fn of_space(
     let id = first_number(row)?;
     let name = name_of(sight, (ObjectKind::Space, Some(id)))?;
     rights.check_ddl(needed, ObjectKind::Space, id, &name)
+}
+
+/// Whoever attaches a sequence must be able to read and write it; one that was made for the space, and
+/// one that is detached, is changed with its own rights.
+fn of_attachment(
+    rights: &Rights,
+    sight: Sight<'_>,
+    needed: Privileges,
+    row: &[u8],
+) -> Result<(), Error> {
+    let row = AttachmentRow::decode(row)?;
+    let (kind, id) = (ObjectKind::Sequence, u64::from(row.sequence));
+    let name = name_of(sight, (kind, Some(id)))?;
+    if row.is_generated || needed == Privileges::DROP {
+        return rights.check_ddl(needed, kind, id, &name);
+    }
+    rights.check_ddl(Privileges::READ, kind, id, &name)?;
+    rights.check_ddl(Privileges::WRITE, kind, id, &name)
 }
 
 fn truncation(rights: &Rights, sight: Sight<'_>, row: &[u8]) -> Result<(), Error> {

@@ -1,6 +1,8 @@
 //! Users and rights through the engine: requests, calls, definitions, views; live and after recovery.
 
+mod calls;
 mod logins;
+mod sequences;
 
 use serde::Serialize;
 use vestibule_actors::engine::{Engine, Scan};
@@ -443,25 +445,4 @@ fn only_owners_and_admin_give_rights_away() {
     rig.grant(&("bob", "super"));
     rig.ask("box.schema.user.create", &("dave",));
     assert_eq!(rig.run(Body::Insert(insert)), denied("space 's'"));
-}
-
-#[test]
-fn sequences_are_used_by_whoever_may_write_them() {
-    let mut rig = rig();
-    rig.admin("box.schema.sequence.create", &("seq",));
-    rig.grant(&("bob", "execute", "universe"));
-    let denied = |name| format!("42: Write access to sequence '{name}' is denied for user 'bob'");
-    for name in ["seq", "nosuch"] {
-        let next = format!("box.sequence.{name}:next");
-        assert_eq!(rig.ask(&next, &NONE), denied(name));
-    }
-    rig.grant(&("bob", "write", "sequence", "seq"));
-    assert_eq!(rig.ask("box.sequence.seq:next", &NONE), "[1]");
-    assert_eq!(rig.ask("box.sequence.nosuch:next", &NONE), denied("nosuch"));
-    assert_eq!(
-        rig.ask("box.schema.sequence.drop", &("seq",)),
-        "42: Write access to space '_sequence' is denied for user 'bob'"
-    );
-    assert_eq!(rig.admin("box.schema.sequence.drop", &("seq",)), "[]");
-    assert_eq!(rig.ask("box.sequence.seq:next", &NONE), denied("seq"));
 }
