@@ -139,7 +139,7 @@ impl Handler<Replies> for Lane {
 impl Handler<Nudge> for Lane {
     type Result = ();
 
-    fn handle(&mut self, _nudge: Nudge, _ctx: &mut Self::Context) {
+    fn handle(&mut self, nudge: Nudge, _ctx: &mut Self::Context) {
         let serving = self.cell.shared.cell.load();
         let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if has_changed {
@@ -154,6 +154,10 @@ impl Handler<Nudge> for Lane {
         }
         self.cell.send_events();
         self.cell.close_idle_if_stopping();
+        if has_changed {
+            let counters = &self.cell.shared.counters[self.cell.index];
+            counters.reached(serving.epoch, nudge.0.elapsed());
+        }
     }
 }
 
