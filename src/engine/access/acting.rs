@@ -87,8 +87,13 @@ impl EmbeddedEngine {
         if procedure.starts_with(OF_RUNTIME) {
             return Ok(());
         }
+        let needed = Privileges::EXECUTE | Privileges::USAGE;
+        let rights = self.access.rights(user);
+        if rights.is_some_and(|rights| rights.universe.contain(needed)) {
+            return Ok(());
+        }
         let known = self.access.function(procedure);
-        match self.access.rights(user) {
+        match rights {
             Some(rights) => rights.check_call(procedure, known),
             None => self
                 .access
