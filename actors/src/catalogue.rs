@@ -8,17 +8,19 @@
 //! An immutable snapshot: a connector can fetch its schema and log in while Tx is busy. Who may see
 //! what of it is the engine's to say, by a [`Visibility`].
 
+mod layout;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use vestibule_wire::auth::PasswordHash;
-use vestibule_wire::msgpack::{
-    Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
-};
+use vestibule_wire::msgpack::{write_array_len, write_bool, write_map_len, write_str, write_uint};
 use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{Iterator as Walk, Select, Target};
 use vestibule_wire::{Error, ErrorCode};
+
+use layout::{LAYOUTS, Layout, SystemRow};
 
 /// First number of a space that is not the system's.
 pub const USER_SPACE_ID_MIN: u32 = 512;
@@ -34,8 +36,8 @@ pub struct Catalogue {
     visibility: Arc<dyn Visibility>,
 }
 
-/// Who may see what of a catalogue, and who may log in. Asked by sessions, on their own threads, of the
-/// catalogue that is the newest at the time. By default everybody may, and sees everything.
+/// Who may see what of a catalogue, and who may log in. Asked by sessions, on their own threads, of
+/// the catalogue that is the newest at the time. By default everybody may, and sees everything.
 pub trait Visibility: fmt::Debug + Send + Sync + 'static {
     /// How a user sees a system space or view, given by its number and its name.
     ///
@@ -100,121 +102,12 @@ impl Default for Catalogue {
     }
 }
 
-/// The layout of one system space that sessions answer for.
-#[derive(Debug)]
-struct Layout {
-    /// The space, and the view that shows the same rows.
-    ids: [u32; 2],
-    names: [&'static str; 2],
-    /// Number and name of each index, with the fields of its key. The first is the primary one.
-    indexes: &'static [(u32, &'static str, &'static [usize])],
-    /// Fields of the keys that are texts; the others are numbers.
-    texts: &'static [usize],
-}
-
-/// Spaces with rows come first; the rest are there because clients ask for them.
-#[rustfmt::skip]
-static LAYOUTS: [Layout; 8] = [
-    Layout {
-        ids: [280, 281],
-        names: ["_space", "_vspace"],
-        indexes: &[
-            (0, "primary", &[0]),
-            (1, "owner", &[1]),
-            (2, "name", &[2]),
-        ],
-        texts: &[2],
-    },
-    Layout {
-        ids: [288, 289],
-        names: ["_index", "_vindex"],
-        indexes: &[
-            (0, "primary", &[0, 1]),
-            (2, "name", &[0, 2]),
-        ],
-        texts: &[2],
-    },
-    Layout {
-        ids: [276, 277],
-        names: ["_collation", "_vcollation"],
-        indexes: &[
-            (0, "primary", &[0]),
-            (1, "name", &[1]),
-        ],
-        texts: &[1],
-    },
-    Layout {
-        ids: [304, 305],
-        names: ["_user", "_vuser"],
-        indexes: &[
-            (0, "primary", &[0]),
-            (1, "owner", &[1]),
-            (2, "name", &[2]),
-        ],
-        texts: &[2],
-    },
-    Layout {
-        ids: [312, 313],
-        names: ["_priv", "_vpriv"],
-        indexes: &[
-            (0, "primary", &[1, 2, 3]),
-            (1, "owner", &[0]),
-            (2, "object", &[2, 3]),
-        ],
-        texts: &[2],
-    },
-    Layout {
-        ids: [296, 297],
-        names: ["_func", "_vfunc"],
-        indexes: &[
-            (0, "primary", &[0]),
-            (1, "owner", &[1]),
-            (2, "name", &[2]),
-        ],
-        texts: &[2],
-    },
-    Layout {
-        ids: [284, 286],
-        names: ["_sequence", "_vsequence"],
-        indexes: &[
-            (0, "primary", &[0]),
-            (1, "owner", &[1]),
-            (2, "name", &[2]),
-        ],
-        texts: &[2],
-    },
-    Layout {
-        ids: [340, 341],
-        names: ["_space_sequence", "_vspace_sequence"],
-        indexes: &[
-            (0, "primary", &[0]),
-            (1, "sequence", &[1]),
-        ],
-        texts: &[],
-    },
-];
-
 #[derive(Debug, Clone)]
 struct SystemSpace {
     id: u32,
     name: &'static str,
     rows: Arc<Vec<SystemRow>>,
     layout: &'static Layout,
-}
-
-/// A tuple with the keys it is found by, decoded once.
-#[derive(Debug, Clone)]
-struct SystemRow {
-    /// As the layout lists the indexes.
-    keys: Box<[Vec<Part>]>,
-    tuple: Vec<u8>,
-}
-
-/// A part of a key of a system space.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    Uint(u64),
-    Str(Vec<u8>),
 }
 
 impl Catalogue {
@@ -253,9 +146,9 @@ impl Catalogue {
     ///
     /// # Errors
     ///
-    /// 42 for a user who may not read it, 148 for an index that is not there by name, 1 for an iterator
-    /// that does not exist, 35 for an index that is not there by number, 31 or 18 for a key that does
-    /// not fit, 112 for an iterator of other kinds of indexes, in this order.
+    /// 42 for a user who may not read it, 148 for an index that is not there by name, 1 for an
+    /// iterator that does not exist, 35 for an index that is not there by number, 31 or 18 for a
+    /// key that does not fit, 112 for an iterator of other kinds of indexes, in this order.
     pub fn select(&self, select: &Select<'_>, user: &str, out: &mut Vec<u8>) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
             Target::Id(id) => Error::no_such_space(id),
@@ -327,34 +220,6 @@ impl SystemSpace {
                  iterator type"
             ),
         ))
-    }
-}
-
-impl SystemRow {
-    fn matches(&self, index: usize, walk: Walk, key: &[Part]) -> bool {
-        use std::cmp::Ordering::{Equal, Greater, Less};
-        let own = &self.keys[index];
-        let shared = &own[..own.len().min(key.len())];
-        let order = shared.cmp(key);
-        match walk {
-            _ if key.is_empty() => true,
-            Walk::Eq | Walk::Req => order == Equal,
-            Walk::Ge | Walk::All => order != Less,
-            Walk::Gt => order == Greater,
-            Walk::Le => order != Greater,
-            Walk::Lt => order == Less,
-            _ => false,
-        }
-    }
-}
-
-fn read_part(reader: &mut Reader<'_>) -> Option<Part> {
-    match reader.read_uint() {
-        Ok(number) => Some(Part::Uint(number)),
-        Err(_) => reader
-            .read_str_bytes()
-            .ok()
-            .map(|text| Part::Str(text.to_vec())),
     }
 }
 
@@ -472,66 +337,6 @@ impl CatalogueBuilder {
             users: self.users,
             visibility: self.visibility,
         }
-    }
-}
-
-impl Layout {
-    fn read_key(&self, at: usize, key: &[u8]) -> Result<Vec<Part>, Error> {
-        let fields = self.indexes[at].2;
-        let mut reader = Reader::new(key);
-        let count = reader.read_array_len();
-        let count = count.map_err(|_| Error::invalid_msgpack("packet body"))? as usize;
-        let most = fields.len();
-        if count > most {
-            return Err(Error::new(
-                ErrorCode::KEY_PART_COUNT,
-                format!("Invalid key part count (expected [0..{most}], got {count})"),
-            ));
-        }
-        let read = |(part, field): (usize, &usize)| self.read_key_part(part, *field, &mut reader);
-        fields.iter().take(count).enumerate().map(read).collect()
-    }
-
-    fn read_key_part(
-        &self,
-        part: usize,
-        field: usize,
-        reader: &mut Reader<'_>,
-    ) -> Result<Part, Error> {
-        let is_text = self.texts.contains(&field);
-        let found = read_part(reader).filter(|found| matches!(found, Part::Str(_)) == is_text);
-        found.ok_or_else(|| {
-            let expected = if is_text { "string" } else { "unsigned" };
-            Error::new(
-                ErrorCode::KEY_PART_TYPE,
-                format!(
-                    "Supplied key type of part {part} does not match index part type: expected \
-                     {expected}"
-                ),
-            )
-        })
-    }
-
-    fn row(&self, tuple: Vec<u8>) -> Option<SystemRow> {
-        let mut reader = Reader::new(&tuple);
-        let count = reader.read_array_len().ok()?;
-        let mut fields = Vec::new();
-        for _ in 0..count.min(4) {
-            let mut ahead = reader;
-            fields.push(read_part(&mut ahead));
-            reader.skip().ok()?;
-        }
-        let pick = |wanted: &[usize]| -> Option<Vec<Part>> {
-            wanted
-                .iter()
-                .map(|field| fields.get(*field).cloned().flatten())
-                .collect()
-        };
-        let keys = self.indexes.iter().map(|(_, _, fields)| pick(fields));
-        Some(SystemRow {
-            keys: keys.collect::<Option<_>>()?,
-            tuple,
-        })
     }
 }
 

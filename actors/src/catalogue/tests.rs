@@ -1,4 +1,5 @@
 use vestibule_wire::ErrorCode;
+use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::After;
 
 use super::*;
