@@ -30,8 +30,8 @@ const EXIT_CUT_OFF: u8 = 3;
 ///
 /// # Errors
 ///
-/// A guest who may do everything on an address that other machines reach, a data directory that cannot
-/// be made, an address that cannot be listened on.
+/// A guest who may do everything on an address that other machines reach, a data directory that
+/// cannot be made, an address that cannot be listened on.
 pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
     init_logger(&args.log);
     check_guest(args)?;
@@ -82,8 +82,8 @@ fn check_guest(args: &ServeArgs) -> io::Result<()> {
         return Ok(());
     };
     Err(io::Error::other(format!(
-        "{address} is reachable from other machines, and the user 'guest', who needs no password, may \
-         do everything. Either listen on 127.0.0.1 only, or take these rights from guest with \
+        "{address} is reachable from other machines, and the user 'guest', who needs no password, \
+         may do everything. Either listen on 127.0.0.1 only, or take these rights from guest with \
          --guest none (or VESTIBULE_GUEST=none). Before that, on 127.0.0.1, give somebody else a \
          password, for example: box.schema.user.passwd('admin', '…')"
     )))

@@ -65,7 +65,8 @@ pub trait Engine: Sized + 'static {
     }
 
     /// Whether somebody may call a procedure, asked before it is looked up: so that whoever may not
-    /// does not learn whether it exists. Control procedures that sessions answer are not asked about.
+    /// does not learn whether it exists. Control procedures that sessions answer are not asked
+    /// about.
     ///
     /// # Errors
     ///

@@ -109,8 +109,8 @@ pub(crate) struct Image {
     pub(crate) rekeyed: u64,
     pub(super) spaces: BySpace<Space>,
     pub(super) names: HashMap<Box<str>, u32>,
-    /// Who may do what, as the system spaces say. Computed once a turn that changed it is applied, before
-    /// anybody hears of it.
+    /// Who may do what, as the system spaces say. Computed once a turn that changed it is applied,
+    /// before anybody hears of it.
     pub(super) access: Arc<Access>,
     guest: GuestRights,
 }

@@ -164,8 +164,8 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// A guest that may do everything where other machines reach the server, or rows of rights that make
-    /// no sense.
+    /// A guest that may do everything where other machines reach the server, or rows of rights that
+    /// make no sense.
     fn take_up(&mut self, mut recovered: Image) -> Result<(), Fault> {
         recovered.set_guest(self.options.guest)?;
         if self.options.is_exposed {

@@ -22,8 +22,8 @@ pub struct EngineOptions {
     pub tuple_size_max: usize,
     /// What connections that have not logged in may do.
     pub guest: GuestRights,
-    /// Other machines reach the server: refuse to recover if guest may do everything, by whatever was
-    /// granted.
+    /// Other machines reach the server: refuse to recover if guest may do everything, by whatever
+    /// was granted.
     pub is_exposed: bool,
 }
 

@@ -1,5 +1,6 @@
-//! `box.schema.func.*`: names of procedures, so that rights can be granted on them. What a name does is
-//! written in Rust; a name that nothing stands behind can be made, as in Tarantool, and not called.
+//! `box.schema.func.*`: names of procedures, so that rights can be granted on them. What a name
+//! does is written in Rust; a name that nothing stands behind can be made, as in Tarantool, and not
+//! called.
 
 use std::time::SystemTime;
 
@@ -128,8 +129,8 @@ fn number(id: u64) -> Result<u32, Error> {
     u32::try_from(id).map_err(|_| Error::invalid_msgpack("system row"))
 }
 
-/// Takes back every right on an object that is about to go: whoever may drop it need not have granted
-/// them. If it may not be dropped after all, the whole change is forgotten.
+/// Takes back every right on an object that is about to go: whoever may drop it need not have
+/// granted them. If it may not be dropped after all, the whole change is forgotten.
 pub(super) fn revoke_all(
     engine: &mut EmbeddedEngine,
     kind: ObjectKind,

@@ -39,8 +39,8 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         }
         _ => (path, None),
     };
-    // As in Lua: where there is no space, there is no method of it; the same goes for an index. Who may
-    // not know of a space is told the same about those that are not there.
+    // As in Lua: where there is no space, there is no method of it; the same goes for an index. Who
+    // may not know of a space is told the same about those that are not there.
     let needed = privilege_for(method);
     let def = call.engine.visible(Target::Name(space), needed);
     let def = def.cloned().map_err(|error| match error.code() {

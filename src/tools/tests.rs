@@ -336,7 +336,8 @@ fn every_damage_is_told_with_file_offset_and_sequence_number() {
 fn rights_that_were_taken_back_stay_so() {
     let (from, to) = (Scratch::new(), Scratch::new());
     let revoked = r#"{"space":"_priv","deleted":[1,0,"role",2,4]}"#;
-    // A row of another version of the program is told from this one's, and left alone without --replace.
+    // A row of another version of the program is told from this one's, and left alone without
+    // --replace.
     let other = r#"{"space":"_priv","deleted":[1,2,"space",281,3]}"#;
     let unborn = r#"{"space":"_priv","deleted":[1,32,"role",2,4]}"#;
     assert!(from.refusal(other).contains("Duplicate key exists"));

@@ -1,7 +1,7 @@
 //! AUTH, answered from a snapshot of the users, its checks in the protocol's order.
 //!
-//! The order matters: until the password was found right, existing, disabled and unknown users get the
-//! same answers, after the same work.
+//! The order matters: until the password was found right, existing, disabled and unknown users get
+//! the same answers, after the same work.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::catalogue::{Catalogue, GUEST};
 ///
 /// # Errors
 ///
-/// 20, 249, 251 for a malformed request, 47 for anything wrong with user or password, 42 for a user who
-/// may not log in.
+/// 20, 249, 251 for a malformed request, 47 for anything wrong with user or password, 42 for a user
+/// who may not log in.
 pub(crate) fn log_in(
     auth: &Auth<'_>,
     salt: &[u8],

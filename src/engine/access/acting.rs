@@ -1,5 +1,5 @@
-//! Whose rights the request at hand has: those of its caller, or of the owner of the function that it
-//! calls.
+//! Whose rights the request at hand has: those of its caller, or of the owner of the function that
+//! it calls.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ impl EmbeddedEngine {
         }
     }
 
-    /// Executes a request, with the rights that were settled before: for procedures, which call it for
-    /// their callers.
+    /// Executes a request, with the rights that were settled before: for procedures, which call it
+    /// for their callers.
     #[inline]
     pub(crate) fn execute_for_acting(
         &mut self,
@@ -63,8 +63,8 @@ impl EmbeddedEngine {
         result
     }
 
-    /// Until rights are changed or somebody else acts, everything may be done, whatever was granted:
-    /// for data that comes from elsewhere, while nobody is served.
+    /// Until rights are changed or somebody else acts, everything may be done, whatever was
+    /// granted: for data that comes from elsewhere, while nobody is served.
     pub(crate) fn act_unbounded(&mut self) {
         self.acting = Arc::new(Rights::everything());
     }
@@ -118,8 +118,8 @@ impl EmbeddedEngine {
         found
     }
 
-    /// Whether the request may read a space. Says nothing about one that is not there to whoever may
-    /// read everything.
+    /// Whether the request may read a space. Says nothing about one that is not there to whoever
+    /// may read everything.
     #[inline]
     pub(crate) fn check_read(&self, asked: Target<'_>) -> Result<(), Error> {
         let needed = Privileges::READ;
@@ -129,8 +129,8 @@ impl EmbeddedEngine {
         self.allowed(asked, needed).map(drop)
     }
 
-    /// The definition of a space that the request may know of; who may not is told that this right is
-    /// missing.
+    /// The definition of a space that the request may know of; who may not is told that this right
+    /// is missing.
     pub(crate) fn visible(
         &self,
         asked: Target<'_>,

@@ -1,9 +1,9 @@
 //! Whether rights suffice, and how it is told if they do not.
 //!
-//! A check never tells whether something exists: who may not know of a space gets the same answer for
-//! it as for one that is not there, in the words of the request. (Tarantool answers 36 for a space that
-//! is not there, and 42 with the name of the space for one that is.) The system's own spaces are no
-//! secret.
+//! A check never tells whether something exists: who may not know of a space gets the same answer
+//! for it as for one that is not there, in the words of the request. (Tarantool answers 36 for a
+//! space that is not there, and 42 with the name of the space for one that is.) The system's own
+//! spaces are no secret.
 
 use vestibule_wire::Error;
 use vestibule_wire::request::Target;
@@ -59,8 +59,8 @@ impl Rights {
         held.contain(Privileges::READ)
     }
 
-    /// Whether a sequence may be used; `None` for one that is not there, of which only those hear who may
-    /// use every one.
+    /// Whether a sequence may be used; `None` for one that is not there, of which only those hear
+    /// who may use every one.
     ///
     /// # Errors
     ///

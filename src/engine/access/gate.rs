@@ -1,7 +1,8 @@
 //! Who may change a row of a system space, and what may stand in `_priv` and `_func`.
 //!
 //! ```text
-//!   a change ─▶ may the space be written? ─▶ may the object be made, changed, dropped, granted? ─▶ ddl::check
+//!   a change ─▶ may the space be written?
+//!                 └▶ may the object be made, changed, dropped, granted? ─▶ ddl::check
 //! ```
 //!
 //! The same for procedures and for clients that write there themselves.
@@ -94,8 +95,8 @@ fn of_space(
     rights.check_ddl(needed, ObjectKind::Space, id, &name)
 }
 
-/// Whoever attaches a sequence must be able to read and write it; one that was made for the space, and
-/// one that is detached, is changed with its own rights.
+/// Whoever attaches a sequence must be able to read and write it; one that was made for the space,
+/// and one that is detached, is changed with its own rights.
 fn of_attachment(
     rights: &Rights,
     sight: Sight<'_>,
@@ -125,8 +126,8 @@ fn first_number(row: &[u8]) -> Result<u64, Error> {
     number.map_err(|_| Error::invalid_msgpack("system row"))
 }
 
-/// Only the owner of an object and `admin` grant rights on it and take them back, only `admin` those
-/// on more than one object. Everybody may grant the role `public`.
+/// Only the owner of an object and `admin` grant rights on it and take them back, only `admin`
+/// those on more than one object. Everybody may grant the role `public`.
 fn grant(rights: &Rights, sight: Sight<'_>, doing: Privileges, row: &PrivRow) -> Result<(), Error> {
     if rights.is_admin {
         return Ok(());
@@ -197,8 +198,8 @@ pub(crate) fn name_of(sight: Sight<'_>, (kind, id): Object) -> Result<Box<str>, 
 ///
 /// # Errors
 ///
-/// 45 if one of the two is not there, 36, 51, 82 or 145 if the object is not, 87 for a role that would
-/// have itself, 88 for a grant of nothing.
+/// 45 if one of the two is not there, 36, 51, 82 or 145 if the object is not, 87 for a role that
+/// would have itself, 88 for a grant of nothing.
 pub(crate) fn check_priv(sight: Sight<'_>, new: Option<&[u8]>) -> Result<(), Error> {
     let Some(new) = new else { return Ok(()) };
     let row = PrivRow::decode(new)?;
@@ -227,8 +228,8 @@ pub(crate) fn check_priv(sight: Sight<'_>, new: Option<&[u8]>) -> Result<(), Err
 ///
 /// # Errors
 ///
-/// 5 for what is not supported, 52 for a name that is taken, 71 for a function that others have rights
-/// on.
+/// 5 for what is not supported, 52 for a name that is taken, 71 for a function that others have
+/// rights on.
 pub(crate) fn check_func(
     sight: Sight<'_>,
     old: Option<&[u8]>,

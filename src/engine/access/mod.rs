@@ -1,10 +1,10 @@
 //! Users and rights: who may do what.
 //!
 //! ```text
-//!   _user, _priv, _func, owners of spaces ─▶ Facts ─▶ Access: the rights of every user
-//!                                                       ├ Tx: every request, every change of a definition
-//!                                                       ├ read view: every SELECT
-//!                                                       └ catalogue: logins, rows of _vspace, _vuser, …
+//!   _user, _priv, _func, owners ─▶ Facts ─▶ Access: the rights of every user
+//!                                           ├ Tx: every request, every change of a definition
+//!                                           ├ read view: every SELECT
+//!                                           └ catalogue: logins, rows of _vspace, _vuser, …
 //! ```
 //!
 //! | module | what |
@@ -18,9 +18,10 @@
 //! | `sight` | what the catalogue shows to whom |
 //! | `acting` | whose rights the request at hand has |
 //!
-//! Rights are computed when a change of them is committed, so a request costs a look-up and, for whoever
-//! may do everything, one comparison. A user is known by the name: who is dropped has no rights from the
-//! next request on, and who is made anew under the same name has those of the new user.
+//! Rights are computed when a change of them is committed, so a request costs a look-up and, for
+//! whoever may do everything, one comparison. A user is known by the name: who is dropped has no
+//! rights from the next request on, and who is made anew under the same name has those of the new
+//! user.
 
 mod acting;
 mod check;
@@ -157,8 +158,8 @@ impl Access {
     pub(crate) fn check_guest(&self) -> Result<(), Fault> {
         match self.rights(GUEST) {
             Some(rights) if rights.is_all_powerful() => Err(Fault::from(
-                "the user 'guest', who needs no password, was granted to write everything, and other \
-                 machines reach this server: listen on 127.0.0.1 and revoke it, for example with \
+                "the user 'guest', who needs no password, was granted to write everything, and \
+                 other machines reach this server: listen on 127.0.0.1 and revoke it, for example with \
                  box.schema.user.revoke('guest', 'super') or \
                  box.schema.user.revoke('guest', 'write', 'universe')",
             )),

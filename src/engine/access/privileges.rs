@@ -43,8 +43,8 @@ impl Privileges {
     pub(crate) const REVOKE: Self = Self(1 << 14);
     /// Everything, bits to come included.
     pub(crate) const ALL: Self = Self(u32::MAX);
-    /// What the owner of an object may do with it: to create needs more than being the owner, and so
-    /// does to be here at all.
+    /// What the owner of an object may do with it: to create needs more than being the owner, and
+    /// so does to be here at all.
     pub(crate) const OF_OWNER: Self = Self(!(Self::CREATE.0 | Self::SESSION.0 | Self::USAGE.0));
     /// Whoever has one of these on an object may know that it exists.
     pub(crate) const SHOWING: Self =
@@ -169,8 +169,8 @@ impl ObjectKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// What can be granted on such an object. Tarantool 2.6 takes `execute` on a space too, where it
-    /// means nothing.
+    /// What can be granted on such an object. Tarantool 2.6 takes `execute` on a space too, where
+    /// it means nothing.
     pub(crate) const fn grantable(self) -> Privileges {
         type P = Privileges;
         let ddl = P::CREATE.0 | P::DROP.0;

@@ -21,8 +21,8 @@ pub(crate) struct Principal {
     pub(crate) is_role: bool,
 }
 
-/// What is granted: a kind of objects, one of them or (`None`) all of them. On the universe the number
-/// means nothing.
+/// What is granted: a kind of objects, one of them or (`None`) all of them. On the universe the
+/// number means nothing.
 pub(crate) type Object = (ObjectKind, Option<u64>);
 
 /// The role that somebody gets by a grant.

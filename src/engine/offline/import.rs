@@ -101,7 +101,8 @@ impl Import {
     ///
     /// # Errors
     ///
-    /// Why it has to be there, as for a client that deletes it. 3 for a row whose key another one has.
+    /// Why it has to be there, as for a client that deletes it. 3 for a row whose key another one
+    /// has.
     pub(crate) fn delete(&mut self, space: Target<'_>, tuple: &[u8]) -> Result<Put, Error> {
         let def = self.engine.definition(space)?;
         def.check(tuple)?;

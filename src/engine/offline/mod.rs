@@ -270,8 +270,9 @@ impl Contents {
         rows
     }
 
-    /// The rows that every directory is born with and this one has no more, rights that were taken back
-    /// for example, each with the name of its space, in an order in which they can be taken away.
+    /// The rows that every directory is born with and this one has no more, rights that were taken
+    /// back for example, each with the name of its space, in an order in which they can be taken
+    /// away.
     pub(crate) fn deleted(&self) -> Vec<(String, Tuple)> {
         let born = Image::new();
         let mut rows = Vec::new();

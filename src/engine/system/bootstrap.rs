@@ -211,8 +211,8 @@ pub(crate) fn tuples() -> impl Iterator<Item = (u32, Vec<u8>)> {
 /// When the functions that are built in were made, as Tarantool 2.6 says.
 const CREATED: &str = "2019-12-29 17:52:51";
 
-/// The one procedure that everybody may call. In Tarantool it has the rights of `admin`, and tells who
-/// else exists; here it has those of its caller.
+/// The one procedure that everybody may call. In Tarantool it has the rights of `admin`, and tells
+/// who else exists; here it has those of its caller.
 fn user_info() -> FuncRow {
     FuncRow {
         id: 1,
@@ -222,8 +222,8 @@ fn user_info() -> FuncRow {
     }
 }
 
-/// The first rights, Tarantool's own: guest may be there and has the role `public`; `admin` and `super`
-/// may do everything.
+/// The first rights, Tarantool's own: guest may be there and has the role `public`; `admin` and
+/// `super` may do everything.
 fn rights() -> impl Iterator<Item = PrivRow> {
     use ObjectKind::{Function, Role, Space, Universe};
     type P = Privileges;

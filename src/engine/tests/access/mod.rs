@@ -1,4 +1,5 @@
-//! Users and rights through the engine: requests, calls, definitions, views; live and after recovery.
+//! Users and rights through the engine: requests, calls, definitions, views; live and after
+//! recovery.
 
 mod calls;
 mod logins;
@@ -77,7 +78,8 @@ impl Rig {
     }
 }
 
-/// Space `s` (512) with one row and space `t` (513), both of `admin`; user `bob` without rights asks.
+/// Space `s` (512) with one row and space `t` (513), both of `admin`; user `bob` without rights
+/// asks.
 fn rig() -> Rig {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
     rig.insert(&(1, "one"));
