@@ -200,6 +200,14 @@ pub struct ServeArgs {
         default_value_t = crate::engine::limits::TUPLE_SIZE_MAX_DEFAULT
     )]
     pub tuple_size_max: usize,
+    /// What whoever connects without logging in (the user `guest`) may do.
+    #[arg(
+        long,
+        env = "VESTIBULE_GUEST",
+        value_name = "RIGHTS",
+        default_value = "super"
+    )]
+    pub guest: GuestArg,
     /// User who may use the control procedures (`vestibule.*`) from anywhere; may be repeated. Without
     /// it, connections from this machine may.
     #[arg(
@@ -328,6 +336,15 @@ pub struct ServeArgs {
         default_value = "info"
     )]
     pub log: String,
+}
+
+/// What guest may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GuestArg {
+    /// Everything. Only while every address to listen on is a loopback address.
+    Super,
+    /// What `box.schema.user.grant('guest', …)` grants; at first, nothing on data.
+    None,
 }
 
 /// When the journal reaches the disk.

@@ -77,6 +77,9 @@ fn fill(server: &Server) {
             "box.schema.user.create",
             b"\x92\xa3bob\x81\xa8password\xa6secret",
         ),
+        ("box.schema.user.grant", b"\x92\xa3bob\xa5super"),
+        // Every directory is born with this one.
+        ("box.schema.user.revoke", b"\x92\xa5guest\xa6public"),
     ] {
         let reply = peer.call(procedure, args);
         assert_eq!(reply.code, 0, "{procedure}: {:?}", reply.error_text());

@@ -64,6 +64,18 @@ pub trait Engine: Sized + 'static {
         Ok(())
     }
 
+    /// Whether somebody may call a procedure, asked before it is looked up: so that whoever may not
+    /// does not learn whether it exists. Control procedures that sessions answer are not asked
+    /// about.
+    ///
+    /// # Errors
+    ///
+    /// The reply to the CALL.
+    fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
+        let _ = (caller, procedure);
+        Ok(())
+    }
+
     /// Opens a transaction under a handle that the runtime chose.
     ///
     /// # Errors

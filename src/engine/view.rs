@@ -38,7 +38,7 @@ impl ReadView for ImageView {
     fn select(
         &self,
         select: &Select<'_>,
-        _caller: &Caller,
+        caller: &Caller,
         scan: &mut Scan,
         out: &mut Vec<u8>,
     ) -> Result<ViewStep, Error> {
@@ -54,7 +54,13 @@ impl ReadView for ImageView {
         }
         scan.version = image.version;
         check_iterator(select)?;
-        let space = image.resolve(select.space)?;
+        let space = image.resolve(select.space);
+        let found = space
+            .as_ref()
+            .ok()
+            .map(|space| (space.def.id, &*space.def.name));
+        image.access.check_read(&caller.user, select.space, found)?;
+        let space = space?;
         let plan = Plan::new(&space.def, select)?;
         match plan.reach {
             Reach::Point(ref key) => {

@@ -8,7 +8,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
 use super::attachments;
-use super::schema::{check_collation, owner_of};
+use super::schema::check_collation;
 use super::sequences::Wish;
 use super::{EngineCall, altered, no_result};
 use crate::engine::define::system_key;
@@ -123,7 +123,7 @@ fn define(
     space: &SpaceDef,
 ) -> Result<Option<()>, Error> {
     let wish = Wish::read(options)?;
-    let owner = owner_of(call.engine, &call.caller.user)?;
+    let owner = call.engine.acting().id;
     let reply = &call.reply;
     call.engine.alter(|engine| {
         let prepared = attachments::prepare(engine, &wish, row, space, owner, reply)?;

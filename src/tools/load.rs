@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 use vestibule_actors::engine::Progress;
+use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Target;
 
@@ -110,6 +111,8 @@ struct Line<'a> {
     #[serde(borrow)]
     space: Option<Space<'a>>,
     tuple: Option<Packed>,
+    /// A row that every directory is born with, and this one has not.
+    deleted: Option<Packed>,
     rows: Option<u64>,
 }
 
@@ -228,6 +231,7 @@ fn put(import: &mut Import, frame: &mut Frame, line: Line<'_>) -> Result<Option<
             vestibule_dump: Some(version),
             space: None,
             tuple: None,
+            deleted: None,
             rows: None,
         } => {
             if version > DUMP_VERSION {
@@ -244,6 +248,7 @@ fn put(import: &mut Import, frame: &mut Frame, line: Line<'_>) -> Result<Option<
             vestibule_dump: None,
             space: None,
             tuple: None,
+            deleted: None,
             rows: Some(rows),
         } => {
             if rows != frame.rows {
@@ -257,16 +262,31 @@ fn put(import: &mut Import, frame: &mut Frame, line: Line<'_>) -> Result<Option<
             vestibule_dump: None,
             space: Some(space),
             tuple: Some(tuple),
+            deleted: None,
             rows: None,
         } => {
             frame.rows += 1;
-            put_row(import, &space, &tuple.0).map(Some)
+            put_row(&space, &tuple.0, |space, tuple| import.put(space, tuple)).map(Some)
+        }
+        Line {
+            vestibule_dump: None,
+            space: Some(space),
+            tuple: None,
+            deleted: Some(tuple),
+            rows: None,
+        } => {
+            frame.rows += 1;
+            put_row(&space, &tuple.0, |space, tuple| import.delete(space, tuple)).map(Some)
         }
         _ => Err("neither a row, {\"space\": …, \"tuple\": […]}, nor a first or last line".into()),
     }
 }
 
-fn put_row(import: &mut Import, space: &Space<'_>, tuple: &[u8]) -> Result<Put, String> {
+fn put_row(
+    space: &Space<'_>,
+    tuple: &[u8],
+    put: impl FnOnce(Target<'_>, &[u8]) -> Result<Put, Error>,
+) -> Result<Put, String> {
     let mut reader = Reader::new(tuple);
     if reader.peek() != Ok(Kind::Array) {
         return Err("the tuple is not an array".to_owned());
@@ -278,7 +298,5 @@ fn put_row(import: &mut Import, space: &Space<'_>, tuple: &[u8]) -> Result<Put, 
         Space::Number(number) => Target::Id(*number),
         Space::Name(name) => Target::Name(name),
     };
-    import
-        .put(space, tuple)
-        .map_err(|error| error.message().to_owned())
+    put(space, tuple).map_err(|error| error.message().to_owned())
 }

@@ -350,3 +350,61 @@ fn every_damage_is_told_with_file_offset_and_sequence_number() {
     assert!(report.contains(&tail), "{report}");
     assert!(scratch.files() == before, "nothing is changed");
 }
+
+#[test]
+fn rights_that_were_taken_back_stay_so() {
+    let (from, to) = (Scratch::new(), Scratch::new());
+    let revoked = r#"{"space":"_priv","deleted":[1,0,"role",2,4]}"#;
+    // A row of another version of the program is told from this one's, and left alone without
+    // --replace.
+    let other = r#"{"space":"_priv","deleted":[1,2,"space",281,3]}"#;
+    let unborn = r#"{"space":"_priv","deleted":[1,32,"role",2,4]}"#;
+    assert!(from.refusal(other).contains("Duplicate key exists"));
+    assert!(from.refusal(unborn).contains("no directory is born with"));
+    from.load(other, true).unwrap();
+    assert_eq!(
+        from.loaded(revoked),
+        Loaded {
+            written: 1,
+            same: 0
+        }
+    );
+    assert_eq!(
+        from.loaded(revoked),
+        Loaded {
+            written: 0,
+            same: 1
+        }
+    );
+
+    let dump = from.dump();
+    assert!(
+        dump.contains(revoked) && dump.contains("[1,2,\"space\",281,1]"),
+        "{dump}"
+    );
+    assert!(dump.ends_with("{\"rows\":2}\n"), "{dump}");
+    assert_eq!(
+        to.loaded(&dump),
+        Loaded {
+            written: 2,
+            same: 0
+        }
+    );
+    assert_eq!(to.dump(), dump);
+    let only = from.dump_only(Some(280));
+    assert!(!only.contains("deleted"), "{only}");
+}
+
+#[test]
+fn data_is_loaded_whatever_admin_may_do() {
+    let admin_reads = r#"{"space":"_priv","tuple":[1,1,"universe",0,1]}"#;
+    let (from, to) = (Scratch::new(), Scratch::new());
+    from.loaded(&format!(
+        "{DEFINITIONS}{admin_reads}\n{}",
+        line(b"\x92\x01\x02")
+    ));
+    let dump = from.dump();
+    to.loaded(&dump);
+    assert_eq!(to.dump(), dump);
+    to.loaded(&line(b"\x92\x02\x02"));
+}

@@ -159,6 +159,7 @@ impl<E: Engine> Execution<'_, E> {
         call: request::Call<'_>,
         transaction: Option<TransactionId>,
     ) -> Result<Outcome, Error> {
+        self.engine.may_call(self.caller, call.name)?;
         match call.name {
             LOCK => return self.lock(&call),
             UNLOCK => return self.unlock(&call),

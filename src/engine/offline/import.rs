@@ -7,7 +7,7 @@ use vestibule_actors::serving::Solos;
 use vestibule_wire::request::{Body, Store, Target};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::{SEQUENCE_DATA, second_number};
+use super::second_number;
 use crate::engine::image::Image;
 use crate::engine::journal::Journal;
 use crate::engine::key::Key;
@@ -17,14 +17,14 @@ use crate::engine::tuple::Tuple;
 use crate::engine::{EmbeddedEngine, EngineOptions, errors, recovery, system};
 
 /// Spaces of numbers that only the engine counts: there is no gate for them.
-const COUNTERS: [u32; 2] = [system::SCHEMA, SEQUENCE_DATA];
+const COUNTERS: [u32; 2] = [system::SCHEMA, system::SEQUENCE_DATA];
 
 /// What became of a row that was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Put {
-    /// It is new, or in place of another one.
+    /// It is new, or in place of another one; or the row is gone.
     Written,
-    /// The very same row was there already.
+    /// The very same row was there already; or there was none to take away.
     Same,
 }
 
@@ -57,7 +57,8 @@ impl Import {
         let recovered = recovery::recover(&options, progress)?;
         let base = recovered.journal;
         let mut engine = EmbeddedEngine::new(options);
-        engine.take_up(recovered.image);
+        engine.take_up(recovered.image)?;
+        engine.act_unbounded();
         engine.journal = Some(Arc::new(Mutex::new(base.stage()?)));
         Ok(Self {
             engine,
@@ -89,9 +90,36 @@ impl Import {
             _ => {}
         }
         if system::is_system(def.id) {
-            self.define(&def, key, tuple, old.as_deref())?;
+            self.define(&def, key, Some(tuple), old.as_deref())?;
         } else {
             self.store(def.id, tuple)?;
+        }
+        Ok(Put::Written)
+    }
+
+    /// Takes away a row of a system space that every directory is born with.
+    ///
+    /// # Errors
+    ///
+    /// Why it has to be there, as for a client that deletes it. 3 for a row whose key another one
+    /// has.
+    pub(crate) fn delete(&mut self, space: Target<'_>, tuple: &[u8]) -> Result<Put, Error> {
+        let def = self.engine.definition(space)?;
+        def.check(tuple)?;
+        let key = def.primary()?.key_of(tuple);
+        let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;
+        if self.born_row(def.id, &key).is_none() {
+            let space = &def.name;
+            let told = format!("no directory is born with this row of space '{space}'");
+            return Err(Error::new(ErrorCode::ILLEGAL_PARAMS, told));
+        }
+        let old = self.engine.look(|sight| sight.get(def.id, &key).cloned());
+        match old {
+            None => return Ok(Put::Same),
+            Some(old) if !self.replaces && *old != *tuple => {
+                return Err(self.taken(&def, &old, tuple));
+            }
+            Some(old) => self.define(&def, key, None, Some(&old))?,
         }
         Ok(Put::Written)
     }
@@ -110,21 +138,21 @@ impl Import {
         &mut self,
         space: &SpaceDef,
         key: Key,
-        tuple: &[u8],
+        tuple: Option<&[u8]>,
         old: Option<&[u8]>,
     ) -> Result<(), Error> {
         self.commit()?;
         if COUNTERS.contains(&space.id) {
             // Never back: a number that was given once is not given again.
-            let is_behind = second_number(tuple) <= old.and_then(second_number);
+            let is_behind = tuple.and_then(second_number) <= old.and_then(second_number);
             if space.id == system::SCHEMA && old.is_some() && is_behind {
                 return Ok(());
             }
-            self.engine.turn.set(space.id, key, Some(tuple.into()));
+            self.engine.turn.set(space.id, key, tuple.map(Tuple::from));
         } else {
             let mut out = Vec::new();
             let reply = Reply::detached(&mut out, &self.solos);
-            let tuple = Some(Tuple::from(tuple));
+            let tuple = tuple.map(Tuple::from);
             let changed = self
                 .engine
                 .alter(|engine| engine.change_system(space, key, tuple, &reply))?;
@@ -159,7 +187,10 @@ impl Import {
         self.engine.commit().map_err(|error| {
             let reason = self.engine.failure.take();
             reason.map_or(error, |reason| Error::new(ErrorCode::WAL_IO, reason))
-        })
+        })?;
+        // What was loaded may have taken rights from `admin`.
+        self.engine.act_unbounded();
+        Ok(())
     }
 
     /// Makes everything that was put part of the directory, and durable.

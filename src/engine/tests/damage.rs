@@ -137,7 +137,7 @@ fn start(place: &Place, force: bool, rig: &mut Rig) -> Result<(String, Vec<Vec<u
     };
     let recovered = recovery::recover(&options, &mut |_| ())?;
     let mut engine = EmbeddedEngine::new(options);
-    engine.take_up(recovered.image);
+    engine.take_up(recovered.image)?;
     let rows = engine.look(|sight| {
         let space = sight.image.space(SPACE).into_iter();
         let tuples = space.flat_map(|space| space.rows.tuples());

@@ -1,5 +1,6 @@
 //! The engine as Tx drives it, over a journal in a directory of its own.
 
+mod access;
 mod damage;
 mod ddl;
 mod faults;
