@@ -111,6 +111,9 @@ impl Desk<'_> {
             // Behind what is held, whatever the state is by now.
             return self.busy(taken);
         }
+        if needs_tx && in_transaction && self.answer_in_lost(taken) {
+            return;
+        }
         match verdict {
             Verdict::Answer => self.answer(taken),
             Verdict::Forward => self.forward(taken, class),
@@ -288,6 +291,7 @@ impl Desk<'_> {
                 open.push(OpenTransaction {
                     stream: taken.stream,
                     deadline: transaction_deadline(self.now, configured, options.timeout),
+                    lost: None,
                 });
                 Effect::Opened
             }

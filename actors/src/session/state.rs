@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use vestibule_wire::Error;
 use vestibule_wire::greeting::SALT_SIZE;
 
 use super::credit::Grant;
@@ -132,11 +133,13 @@ pub(crate) struct SessionState {
 }
 
 /// A transaction as its session sees it: begun by Tx, or on its way there.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct OpenTransaction {
     pub(crate) stream: u64,
     /// As of its BEGIN's arrival. Tx keeps its own, which is a little later.
     pub(crate) deadline: Option<Instant>,
+    /// It died with its Tx: what its client is told until it ends it.
+    pub(crate) lost: Option<Box<Error>>,
 }
 
 /// Requests of one connection that are forwarded and not answered.
@@ -202,7 +205,7 @@ impl SessionState {
             .as_ref()
             .is_some_and(|watches| watches.is_watching("box.shutdown"));
         self.counts.all == 0
-            && self.transactions.is_empty()
+            && self.live_transactions() == 0
             && self.scan.is_none()
             && self.held.is_none()
             && self.inbox.is_empty()
@@ -237,6 +240,7 @@ impl SessionState {
             Effect::Closed(deadline) => self.transactions.push(OpenTransaction {
                 stream: pending.stream,
                 deadline,
+                lost: None,
             }),
             Effect::None => {}
         }

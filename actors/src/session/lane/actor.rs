@@ -201,10 +201,10 @@ impl Handler<TxLost> for Lane {
         self.revoke_queued(ErrorCode::LOADING);
         let started = self.cell.state.borrow_mut().registry.abandon_started();
         let error = self.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
-        self.cell.answer_all(started, &error);
-        // Transactions died with the engine.
+        self.cell.answer_all(started.clone(), &error);
         for session in self.cell.all_sessions() {
-            session.state.borrow_mut().transactions.clear();
+            let mut own = session.state.borrow_mut();
+            own.lose_transactions(session.connection, &started, &error);
         }
     }
 }

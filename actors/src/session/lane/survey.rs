@@ -32,7 +32,7 @@ impl Lane {
                 user: state.caller.user.to_string(),
                 thread: self.cell.index,
                 in_flight: state.counts.all,
-                transactions: state.transactions.len(),
+                transactions: state.live_transactions(),
                 held: state.held.as_ref().map_or(0, |held| held.frames.len()),
                 output_bytes: state.output.size(),
                 memory_bytes: state.buffer_bytes(),
