@@ -13,7 +13,7 @@ use vestibule_wire::request::Body;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::desk::{Desk, Taken};
-use super::registry::{Effect, Pending};
+use super::registry::Pending;
 use super::state::{OpenTransaction, SessionState};
 
 /// What statements of a transaction get that died with its Tx. Its code is that of transactions that
@@ -24,29 +24,17 @@ fn lost() -> Error {
 }
 
 impl SessionState {
-    /// Tx died: so did every transaction that is open. `started` is what it had begun of this runtime's
-    /// requests, and `unknown` is what their clients are told.
-    pub(super) fn lose_transactions(
-        &mut self,
-        connection: u64,
-        started: &[Pending],
-        unknown: &Error,
-    ) {
-        for open in self
-            .transactions
-            .iter_mut()
-            .filter(|own| own.lost.is_none())
-        {
-            let has_begun_commit = started.iter().any(|own| {
-                (own.connection, own.stream) == (connection, open.stream)
-                    && matches!(own.effect, Effect::Closed(_))
-            });
-            let error = if has_begun_commit {
-                unknown.clone()
-            } else {
-                lost()
-            };
-            open.lost = Some(Box::new(error));
+    /// Tx died: so did every transaction that is open. `ends` are the COMMITs and ROLLBACKs that it had
+    /// begun, and `unknown` is what their clients are told.
+    pub(super) fn lose_transactions(&mut self, connection: u64, ends: &[Pending], unknown: &Error) {
+        let live = self.transactions.iter_mut();
+        for open in live.filter(|own| own.lost.is_none()) {
+            let is_own = |own: &Pending| (own.connection, own.stream) == (connection, open.stream);
+            let may_be_committed = ends.iter().any(is_own);
+            open.lost = Some(Box::new(match may_be_committed {
+                true => unknown.clone(),
+                false => lost(),
+            }));
         }
     }
 

@@ -14,7 +14,7 @@ use vestibule_wire::error::Field;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::super::actor::Session;
-use super::super::registry::Registry;
+use super::super::registry::{Effect, Pending, Registry};
 use super::super::state::Closing;
 use super::messages::{Accepted, CloseAll, Newcomer, Nudge, TxLost, TxReady};
 use super::state::{LaneCell, LaneState};
@@ -201,10 +201,12 @@ impl Handler<TxLost> for Lane {
         self.revoke_queued(ErrorCode::LOADING);
         let started = self.cell.state.borrow_mut().registry.abandon_started();
         let error = self.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
-        self.cell.answer_all(started.clone(), &error);
+        let is_end = |own: &&Pending| matches!(own.effect, Effect::Closed(_));
+        let ends: Vec<_> = started.iter().filter(is_end).cloned().collect();
+        self.cell.answer_all(started, &error);
         for session in self.cell.all_sessions() {
             let mut own = session.state.borrow_mut();
-            own.lose_transactions(session.connection, &started, &error);
+            own.lose_transactions(session.connection, &ends, &error);
         }
     }
 }
