@@ -8,6 +8,16 @@ use super::messages::{Completed, Entry};
 use super::reservation::ReservationId;
 use crate::engine::{Engine, Ticket};
 
+/// The task of an async procedure. Dropped, it is stopped where it waits: nobody waits for it any more,
+/// or its Tx has died, and no step of it would ever run.
+pub(super) struct Task(pub(super) JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// A request whose reply comes later.
 pub(super) struct Deferred {
     pub(super) lane: usize,
@@ -18,7 +28,7 @@ pub(super) struct Deferred {
     /// Reservations that it uses.
     pub(super) used: Vec<ReservationId>,
     /// The task that will, for an async procedure.
-    pub(super) task: Option<JoinHandle<()>>,
+    pub(super) task: Option<Task>,
     pub(super) wrap_results: bool,
 }
 
