@@ -279,15 +279,44 @@ pub struct ServeArgs {
         value_parser = duration
     )]
     pub transaction_timeout: Duration,
-    /// How long a stop waits for what is under way; 0 does not wait.
+    /// How long a stop or a demotion waits for what is under way: a time; 0 does not wait; `auto` as
+    /// long as 99 of 100 recent transactions took; `forever` until it ends.
     #[arg(
         long,
         env = "VESTIBULE_SHUTDOWN_GRACE_PERIOD",
-        value_name = "TIME",
+        value_name = "TIME|auto|forever",
         default_value = "3s",
+        value_parser = grace
+    )]
+    pub shutdown_grace_period: GraceArg,
+    /// Grace `auto`: no shorter than this.
+    #[arg(
+        long,
+        env = "VESTIBULE_GRACE_AUTO_MIN",
+        value_name = "TIME",
+        default_value = "500ms",
         value_parser = duration
     )]
-    pub shutdown_grace_period: Duration,
+    pub grace_auto_min: Duration,
+    /// Grace `auto`: no longer than this.
+    #[arg(
+        long,
+        env = "VESTIBULE_GRACE_AUTO_MAX",
+        value_name = "TIME",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    pub grace_auto_max: Duration,
+    /// How long a stop is announced before it begins: everything is still served, but `box.status` is
+    /// not `running` any more, and who watches `box.shutdown` is told. Comes before the grace period.
+    #[arg(
+        long,
+        env = "VESTIBULE_LAMEDUCK",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub lameduck: Duration,
     /// Add `vestibule.debug.block`, `.sleep` and `.panic`. Never in production.
     #[arg(long, env = "VESTIBULE_DEBUG_PROCEDURES")]
     pub debug_procedures: bool,
@@ -321,6 +350,26 @@ pub enum SoloPolicyArg {
     Close,
     /// Keep the request for a while, then answer busy.
     Hold,
+}
+
+/// How long a transition waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GraceArg {
+    /// So long.
+    Limited(Duration),
+    /// As long as transactions took of late.
+    Auto,
+    /// Until it ends.
+    Forever,
+}
+
+/// A duration, `auto` or `forever`.
+fn grace(text: &str) -> Result<GraceArg, String> {
+    match text {
+        "auto" => Ok(GraceArg::Auto),
+        "forever" => Ok(GraceArg::Forever),
+        time => duration(time).map(GraceArg::Limited),
+    }
 }
 
 /// `127.0.0.1:3301`, `[::1]:3301`, `localhost:3301`.
@@ -357,7 +406,8 @@ mod tests {
         let cli = Cli::try_parse_from(["vestibule"]).unwrap();
         assert!(cli.command.is_none());
         assert_eq!(cli.serve.listen, ["127.0.0.1:3301".parse().unwrap()]);
-        assert_eq!(cli.serve.shutdown_grace_period, Duration::from_secs(3));
+        let three_seconds = GraceArg::Limited(Duration::from_secs(3));
+        assert_eq!(cli.serve.shutdown_grace_period, three_seconds);
     }
 
     #[test]
@@ -366,6 +416,15 @@ mod tests {
         assert_eq!(duration("0"), Ok(Duration::ZERO));
         assert!(duration("5").is_err());
         assert!(duration("-1s").is_err());
+    }
+
+    #[test]
+    fn a_grace_without_end_has_to_be_spelled_out() {
+        assert_eq!(grace("0"), Ok(GraceArg::Limited(Duration::ZERO)));
+        assert_eq!(grace("auto"), Ok(GraceArg::Auto));
+        assert_eq!(grace("forever"), Ok(GraceArg::Forever));
+        assert!(grace("").is_err());
+        assert!(grace("-1s").is_err());
     }
 
     #[test]

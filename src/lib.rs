@@ -14,6 +14,7 @@ pub mod bench;
 pub mod cli;
 pub mod descriptors;
 pub mod engine;
+mod notify;
 pub mod procedures;
 pub mod server;
 pub mod tools;

@@ -8,15 +8,16 @@ use std::process::ExitCode;
 
 use tokio::signal::unix;
 use vestibule_actors::config::{
-    Administrators, ConnectionLimits, HoldLimits, SoloPolicy, TimeLimits,
+    Administrators, ConnectionLimits, Grace, HoldLimits, SoloPolicy, TimeLimits,
 };
 use vestibule_actors::serving::Role;
 use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
-use crate::cli::{JournalSyncArg, ServeArgs, SoloPolicyArg};
+use crate::cli::{GraceArg, JournalSyncArg, ServeArgs, SoloPolicyArg};
 use crate::descriptors;
 use crate::engine::journal::{self, JournalSync};
 use crate::engine::{CheckpointOptions, EmbeddedEngine, EngineOptions};
+use crate::notify;
 use crate::procedures;
 
 /// The signal that a file grew beyond its limit, on Linux.
@@ -47,6 +48,7 @@ pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
         warn_of_open_door(&config);
         let runtime = start(config, engine, standard)?;
         print_welcome(&runtime, args);
+        actix_rt::spawn(notify::tell_service_manager(runtime.clone()));
         tokio::select! {
             outcome = stop_on_signal(&runtime) => outcome?,
             _ = runtime.stopped() => {}
@@ -128,8 +130,20 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
         },
         request_timeout: args.request_timeout,
         transaction_timeout: args.transaction_timeout,
-        shutdown_grace_period: args.shutdown_grace_period,
+        shutdown_grace_period: grace(args),
+        lameduck: args.lameduck,
     })
+}
+
+fn grace(args: &ServeArgs) -> Grace {
+    match args.shutdown_grace_period {
+        GraceArg::Limited(period) => Grace::Limited(period),
+        GraceArg::Auto => Grace::Auto {
+            min: args.grace_auto_min,
+            max: args.grace_auto_max,
+        },
+        GraceArg::Forever => Grace::Forever,
+    }
 }
 
 fn solo_policy(policy: SoloPolicyArg) -> SoloPolicy {

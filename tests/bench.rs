@@ -41,6 +41,7 @@ fn every_mode_of_the_door_gives_its_figures() {
     let broadcast = bench(&server, &[&["--mode", "broadcast"][..], &short].concat());
     assert!(figure(&broadcast, "changes") >= 2.0);
     assert!(figure(&broadcast, "event_p50_ms") <= figure(&broadcast, "last_event_ms"));
+    assert!(figure(&broadcast, "reached_ms") <= figure(&broadcast, "reached_max_ms"));
     let patient = [
         "--period",
         "0.02",

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,136 @@ fn a_stop_with_tx_blocked_for_long_keeps_its_deadline_and_says_so() {
     assert!(began.elapsed() < Duration::from_secs(10));
     let told = blocker.receive_until_closed();
     assert_eq!(told[0].error_code(), Some(279));
+}
+
+#[test]
+fn grace_for_ever_waits_for_a_blocked_tx_and_cuts_nothing_off() {
+    let directory = Directory::new();
+    let mut server = Server::start(directory.path(), &["--shutdown-grace-period", "forever"]);
+    let mut blocker = block(&server, 2);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0), "nothing was cut off");
+    let told = blocker.receive_until_closed();
+    assert_eq!((told.len(), told[0].code), (1, 0));
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Shown {
+    grace_period: Option<f64>,
+}
+
+fn grace_period(server: &Server) -> Option<f64> {
+    let state = server.connect().call("vestibule.state", &[0x90]);
+    state.data::<Vec<Shown>>()[0].grace_period
+}
+
+#[test]
+fn grace_auto_keeps_within_its_bounds() {
+    let directory = Directory::new();
+    let options = [
+        "--shutdown-grace-period",
+        "auto",
+        "--grace-auto-min",
+        "100ms",
+        "--grace-auto-max",
+        "400ms",
+    ];
+    let mut server = Server::start(directory.path(), &options);
+    assert_eq!(grace_period(&server), Some(0.4), "nothing is known yet");
+    let mut peer = server.connect();
+    let in_stream = |kind, sync| RequestBuilder::new(kind, sync).stream(1);
+    assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
+    assert_eq!(peer.ask(&in_stream(RequestType::Commit, 2)).code, 0);
+    assert!(grace_period(&server).is_some_and(|own| (0.1..=0.4).contains(&own)));
+    let _blocker = block(&server, 60);
+    let began = Instant::now();
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(3));
+    // 400 ms of grace at most; the slack is for a busy machine.
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_lameduck_serves_on_until_its_time_is_over() {
+    let directory = Directory::new();
+    let mut server = Server::start(directory.path(), &["--lameduck", "3s"]);
+    let mut peer = server.connect();
+    peer.ping();
+    server.signal("TERM");
+    wait_until("it is announced", || {
+        peer.call("vestibule.state", &[0x90])
+            .error_mentions("announce")
+    });
+    assert!(!peer.call("box.info", &[0x90]).error_mentions("running"));
+    // New connections too.
+    server.connect().ping();
+    assert!(peer.receive_until_closed().is_empty());
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_service_manager_is_told_ready_status_and_stopping() {
+    let directory = Directory::new();
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket can be bound");
+    socket
+        .set_read_timeout(Some(support::PATIENCE))
+        .expect("a timeout can be set");
+    let told = move |wanted: &str| {
+        let mut buffer = [0; 4096];
+        loop {
+            let size = socket.recv(&mut buffer).expect("something is told in time");
+            let text = std::str::from_utf8(&buffer[..size]).expect("it is text");
+            if text.lines().any(|line| line.starts_with(wanted)) {
+                return text.to_owned();
+            }
+        }
+    };
+    let mut command = command(directory.path());
+    command.env("NOTIFY_SOCKET", &path);
+    let mut server = Server::spawn(command, "127.0.0.1:0", &["--lameduck", "1s"]);
+    assert!(told("READY=1").contains("STATUS=assist, primary"));
+    let mut operator = server.connect();
+    let _ = operator.call("vestibule.demote", &[0x90]);
+    told("STATUS=assist, replica");
+    server.signal("TERM");
+    told("STOPPING=1");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_replica_of_the_start_can_be_promoted_and_keeps_what_it_then_writes() {
+    let directory = Directory::new();
+    let name = [0x91, 0xa4, b'r', b'o', b'w', b's'];
+    let primary = [&[0x91, 0xa7][..], b"primary"].concat();
+    let server = Server::start(directory.path(), &["--read-only"]);
+    let mut peer = server.connect();
+    let refused = peer.call("box.schema.space.create", &name);
+    assert_eq!(refused.error_code(), Some(7));
+    assert_eq!(peer.call("vestibule.promote", &[0x90]).code, 0);
+    assert_eq!(peer.call("box.schema.space.create", &name).code, 0);
+    assert_eq!(peer.call("box.space.rows:create_index", &primary).code, 0);
+    let in_stream = |kind, sync| RequestBuilder::new(kind, sync).stream(1);
+    assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
+    assert_eq!(peer.ask(&RequestBuilder::replace(2, 7).stream(1)).code, 0);
+    // A demotion without grace: what is open is aborted.
+    let none = [&[0x91, 0x81, 0xa5][..], b"grace", &[0]].concat();
+    assert_eq!(server.connect().call("vestibule.demote", &none).code, 0);
+    let late = peer.ask(&in_stream(RequestType::Commit, 3));
+    assert_eq!(late.error_code(), Some(7), "{:?}", late.error_text());
+    assert_eq!(
+        peer.call("box.space.rows:drop", &[0x90]).error_code(),
+        Some(7)
+    );
+    assert_eq!(peer.call("vestibule.promote", &[0x90]).code, 0);
+    assert_eq!(peer.ask(&RequestBuilder::replace(4, 8)).code, 0);
+    assert!(server.terminate().success());
+    let server = Server::start(directory.path(), &[]);
+    let mut peer = server.connect();
+    for (key, expected) in [(7, &[][..]), (8, &[(8, 8)][..])] {
+        let rows: Vec<(u64, u64)> = peer.ask(&RequestBuilder::select(1, key)).data();
+        assert_eq!(rows, expected);
+    }
 }
 
 #[test]

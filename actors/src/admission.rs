@@ -1,19 +1,25 @@
 //! Admission: what happens to a request in a state, as one pure function.
 //!
 //! ```text
-//!                     Loading   Assist                Solo              Draining       Stopped
-//!  local              answer    answer                answer            answer         close
-//!  finish, in a tx    –         forward               busy              forward        close
-//!  read               116       view or forward       view, else busy   279            close
-//!  write, begin       116       forward (replica: 7)  busy              279            close
-//!  call               116       forward               busy              279            close
+//!                     Loading   Assist                Solo                  Stopping   Stopped
+//!  local              answer    answer                answer                answer     close
+//!  finish             116       forward               busy                  forward    close
+//!  read               116       view or forward       view, else busy       279        close
+//!  write              116       forward (replica: 7)  busy (demotion: 7)    279        close
+//!  begin              116       forward               busy (demotion: 7)    279        close
+//!  call               116       forward               busy                  279        close
+//!
+//!  in an open transaction: as above, but a read is never from the view, and Stopping forwards
+//!  everything except begin
 //! ```
 //!
-//! BEGIN on a replica is forwarded: it opens a read-only transaction.
+//! A demotion (`Draining` to `Replica`) is Assist in which writes outside open transactions and BEGIN
+//! get 7; calls are forwarded, and Tx lets them change nothing. On a replica BEGIN is forwarded: it opens
+//! a read-only transaction. An announced stop is Assist.
 
 use vestibule_wire::ErrorCode;
 
-use crate::serving::{Role, State};
+use crate::serving::{Role, Serving, State, Toward};
 
 /// What a request is, as far as admission cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,22 +71,28 @@ pub enum Verdict {
 
 /// Decides on one request. `in_transaction`: its stream has a transaction open.
 #[must_use]
-pub fn admit(state: State, role: Role, class: Class, in_transaction: bool) -> Verdict {
-    match (state, class) {
+pub fn admit(serving: Serving, class: Class, in_transaction: bool) -> Verdict {
+    let is_demoting = serving.toward == Some(Toward::Replica);
+    let read_only = Verdict::Reject(ErrorCode::READONLY);
+    match (serving.state, class) {
         (State::Stopped, _) => Verdict::Close,
         (_, Class::Local) => Verdict::Answer,
         (State::Loading, _) => Verdict::Reject(ErrorCode::LOADING),
+        (State::Draining, Class::Finish) => Verdict::Forward,
+        (State::Draining, _) if serving.is_stopping() => {
+            if in_transaction && class != Class::Begin {
+                Verdict::Forward
+            } else {
+                Verdict::Reject(ErrorCode::SHUTDOWN)
+            }
+        }
+        (_, Class::Begin) if is_demoting => read_only,
+        (_, Class::Write) if is_demoting && !in_transaction => read_only,
         (State::Solo, Class::Read) if !in_transaction => Verdict::ViewOrBusy,
         (State::Solo, _) => Verdict::Busy,
-        (State::Draining, Class::Finish) => Verdict::Forward,
-        (State::Draining, Class::Begin) => Verdict::Reject(ErrorCode::SHUTDOWN),
-        (State::Draining, _) if in_transaction => Verdict::Forward,
-        (State::Draining, _) => Verdict::Reject(ErrorCode::SHUTDOWN),
-        (State::Assist, Class::Read) if !in_transaction => Verdict::ViewOrForward,
-        (State::Assist, Class::Write) if role == Role::Replica => {
-            Verdict::Reject(ErrorCode::READONLY)
-        }
-        (State::Assist, _) => Verdict::Forward,
+        (_, Class::Read) if !in_transaction => Verdict::ViewOrForward,
+        (_, Class::Write) if serving.role == Role::Replica => read_only,
+        (State::Assist | State::Draining, _) => Verdict::Forward,
     }
 }
 
@@ -89,10 +101,11 @@ mod tests {
     use super::*;
 
     /// The table of the module's head, spelled out cell by cell.
-    fn expected(state: State, role: Role, class: Class, in_transaction: bool) -> Verdict {
+    fn expected(serving: Serving, class: Class, in_transaction: bool) -> Verdict {
         let busy = Verdict::Busy;
         let loading = Verdict::Reject(ErrorCode::LOADING);
         let shutdown = Verdict::Reject(ErrorCode::SHUTDOWN);
+        let read_only = Verdict::Reject(ErrorCode::READONLY);
         let row = |local, finish, read, write, begin, call| match class {
             Class::Local => local,
             Class::Finish => finish,
@@ -102,68 +115,116 @@ mod tests {
             Class::Call => call,
         };
         use Verdict::{Answer, Close, Forward, ViewOrBusy, ViewOrForward};
-        let write = match role {
+        let write = match serving.role {
             Role::Primary => Forward,
-            Role::Replica => Verdict::Reject(ErrorCode::READONLY),
+            Role::Replica => read_only,
         };
-        match (state, in_transaction) {
-            (State::Loading, _) => row(Answer, loading, loading, loading, loading, loading),
-            (State::Assist, false) => row(Answer, Forward, ViewOrForward, write, Forward, Forward),
-            (State::Assist, true) => row(Answer, Forward, Forward, write, Forward, Forward),
-            (State::Solo, false) => row(Answer, busy, ViewOrBusy, busy, busy, busy),
-            (State::Solo, true) => row(Answer, busy, busy, busy, busy, busy),
-            (State::Draining, false) => {
+        let toward = serving.toward;
+        // Without a direction there is no Draining: it is told as an Assist.
+        match (serving.state, toward, in_transaction) {
+            (State::Loading, _, _) => row(Answer, loading, loading, loading, loading, loading),
+            (State::Assist | State::Draining, Some(Toward::Replica), false) => row(
+                Answer,
+                Forward,
+                ViewOrForward,
+                read_only,
+                read_only,
+                Forward,
+            ),
+            (State::Assist | State::Draining, Some(Toward::Replica), true) => {
+                row(Answer, Forward, Forward, write, read_only, Forward)
+            }
+            (State::Draining, Some(Toward::Stopped), false) => {
                 row(Answer, Forward, shutdown, shutdown, shutdown, shutdown)
             }
-            (State::Draining, true) => row(Answer, Forward, Forward, Forward, shutdown, Forward),
-            (State::Stopped, _) => row(Close, Close, Close, Close, Close, Close),
+            (State::Draining, Some(Toward::Stopped), true) => {
+                row(Answer, Forward, Forward, Forward, shutdown, Forward)
+            }
+            (State::Assist | State::Draining, _, false) => {
+                row(Answer, Forward, ViewOrForward, write, Forward, Forward)
+            }
+            (State::Assist | State::Draining, _, true) => {
+                row(Answer, Forward, Forward, write, Forward, Forward)
+            }
+            (State::Solo, Some(Toward::Replica), false) => {
+                row(Answer, busy, ViewOrBusy, read_only, read_only, busy)
+            }
+            (State::Solo, Some(Toward::Replica), true) => {
+                row(Answer, busy, busy, busy, read_only, busy)
+            }
+            (State::Solo, _, false) => row(Answer, busy, ViewOrBusy, busy, busy, busy),
+            (State::Solo, _, true) => row(Answer, busy, busy, busy, busy, busy),
+            (State::Stopped, _, _) => row(Close, Close, Close, Close, Close, Close),
+        }
+    }
+
+    fn every(mut look: impl FnMut(Serving, Class, bool)) {
+        for state in State::ALL {
+            for role in Role::ALL {
+                for toward in Toward::ALL {
+                    for class in Class::ALL {
+                        for in_transaction in [false, true] {
+                            let serving = Serving {
+                                state,
+                                role,
+                                toward,
+                                epoch: 1,
+                            };
+                            look(serving, class, in_transaction);
+                        }
+                    }
+                }
+            }
         }
     }
 
     #[test]
     fn every_combination_is_decided_as_the_table_says() {
         let mut seen = 0;
-        for state in State::ALL {
-            for role in Role::ALL {
-                for class in Class::ALL {
-                    for in_transaction in [false, true] {
-                        let verdict = admit(state, role, class, in_transaction);
-                        let wanted = expected(state, role, class, in_transaction);
-                        assert_eq!(verdict, wanted, "{state:?} {role:?} {class:?}");
-                        seen += 1;
-                    }
-                }
-            }
-        }
-        assert_eq!(seen, 120);
+        every(|serving, class, in_transaction| {
+            let verdict = admit(serving, class, in_transaction);
+            let wanted = expected(serving, class, in_transaction);
+            assert_eq!(verdict, wanted, "{serving:?} {class:?} {in_transaction}");
+            seen += 1;
+        });
+        assert_eq!(seen, 360);
     }
 
     #[test]
     fn what_needs_no_tx_is_answered_in_every_state_that_serves() {
-        for state in State::ALL
-            .into_iter()
-            .filter(|state| *state != State::Stopped)
-        {
-            for role in Role::ALL {
-                assert_eq!(admit(state, role, Class::Local, false), Verdict::Answer);
+        every(|serving, class, in_transaction| {
+            if serving.state != State::Stopped && class == Class::Local {
+                assert_eq!(admit(serving, class, in_transaction), Verdict::Answer);
             }
-        }
+        });
     }
 
     #[test]
     fn nothing_waits_for_tx_while_it_is_deaf_or_loading() {
-        for state in [State::Loading, State::Solo] {
-            for role in Role::ALL {
-                for class in Class::ALL {
-                    for in_transaction in [false, true] {
-                        let verdict = admit(state, role, class, in_transaction);
-                        assert!(!matches!(
-                            verdict,
-                            Verdict::Forward | Verdict::ViewOrForward
-                        ));
-                    }
-                }
+        every(|serving, class, in_transaction| {
+            if matches!(serving.state, State::Loading | State::Solo) {
+                let verdict = admit(serving, class, in_transaction);
+                assert!(!matches!(
+                    verdict,
+                    Verdict::Forward | Verdict::ViewOrForward
+                ));
             }
-        }
+        });
+    }
+
+    #[test]
+    fn a_demotion_stops_no_read() {
+        every(|serving, class, in_transaction| {
+            if class == Class::Read && serving.toward == Some(Toward::Replica) {
+                let without = Serving {
+                    toward: None,
+                    ..serving
+                };
+                assert_eq!(
+                    admit(serving, class, in_transaction),
+                    admit(without, class, in_transaction)
+                );
+            }
+        });
     }
 }

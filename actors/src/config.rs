@@ -51,8 +51,10 @@ pub struct Config {
     /// After how long a transaction is aborted, with a request of it running or not, 0 never. BEGIN can
     /// ask for less. Until it ends, its statements get 231.
     pub transaction_timeout: Duration,
-    /// How long a drain waits unless it is told otherwise.
-    pub shutdown_grace_period: Duration,
+    /// How long a stop or a demotion lets run what runs, unless it is told otherwise.
+    pub shutdown_grace_period: Grace,
+    /// How long a stop is announced, with everything still served, before it begins.
+    pub lameduck: Duration,
 }
 
 impl Default for Config {
@@ -73,7 +75,8 @@ impl Default for Config {
             time_limits: TimeLimits::default(),
             request_timeout: Duration::ZERO,
             transaction_timeout: Duration::ZERO,
-            shutdown_grace_period: Duration::from_secs(3),
+            shutdown_grace_period: Grace::Limited(Duration::from_secs(3)),
+            lameduck: Duration::ZERO,
         }
     }
 }
@@ -93,6 +96,23 @@ impl Config {
             count => count,
         }
     }
+}
+
+/// How long a transition lets run what runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grace {
+    /// So long; zero means not at all.
+    Limited(Duration),
+    /// As long as 99 of 100 recent transactions took, within these bounds. While nothing is known,
+    /// [`GRACE_UNKNOWN`](crate::limits::GRACE_UNKNOWN) within them.
+    Auto {
+        /// No shorter than this.
+        min: Duration,
+        /// No longer than this.
+        max: Duration,
+    },
+    /// Until it ends, however long that is.
+    Forever,
 }
 
 /// How many connections there may be, and what of the process's descriptors is kept from them.

@@ -98,14 +98,20 @@ pub trait Engine: Sized + 'static {
         let _ = ticket;
     }
 
+    /// Forgets what this turn has changed so far, as after a failed commit: a transition came before its
+    /// commit, and after that nothing older may be written. An engine whose changes wait for
+    /// [`commit`](Self::commit) must implement it.
+    fn discard_turn(&mut self) {}
+
     /// The runtime has closed a [reservation](Reply::reserve): its connection is gone, or a transition
     /// needs it gone. What the engine keeps under it should be dropped.
     fn close_reservation(&mut self, reservation: ReservationId) {
         let _ = reservation;
     }
 
-    /// Whether data may be changed from now on. Told before the first turn and before the turn after
-    /// every change of role: sessions refuse writes by themselves, what a CALL does is up to the engine.
+    /// Whether what is asked next may change data: what it was admitted for, or its transaction. Told
+    /// when it changes, between any two requests. The runtime refuses write requests and fences off
+    /// commits by itself; what a CALL does is up to the engine.
     fn set_read_only(&mut self, read_only: bool) {
         let _ = read_only;
     }
@@ -389,8 +395,8 @@ impl<'a> Reply<'a> {
 pub trait ReadView: Send + Sync + 'static {
     /// Executes one bounded step of a SELECT, appending to the reply's body in `out`.
     ///
-    /// The first step gets a fresh `scan`; after [`ViewStep::More`] the same `scan` and `out` come
-    /// again. What is kept in `scan` between steps is the view's own affair.
+    /// The first step gets a fresh `scan`; after [`ViewStep::More`] the same `scan` comes again, and what
+    /// was written, though perhaps at another place of `out`: the body is `out[scan.body_start..]`.
     ///
     /// # Errors
     ///
@@ -416,9 +422,11 @@ pub enum ViewStep {
     Changed,
 }
 
-/// Where a stepwise SELECT stands. Empty at first; a view uses the fields as it likes.
+/// Where a stepwise SELECT stands. A view uses the fields as it likes, but for the first.
 #[derive(Debug, Default)]
 pub struct Scan {
+    /// Where the reply's body starts in `out`: set by the caller before every step.
+    pub body_start: usize,
     /// Version of the data at the first step.
     pub version: u64,
     /// Where the next step starts.
@@ -429,4 +437,15 @@ pub struct Scan {
     pub written: u32,
     /// Steps done so far.
     pub steps: u32,
+}
+
+impl Scan {
+    /// At the beginning, of a body that starts there.
+    #[must_use]
+    pub fn at(body_start: usize) -> Self {
+        Self {
+            body_start,
+            ..Self::default()
+        }
+    }
 }

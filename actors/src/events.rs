@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use vestibule_wire::msgpack::{write_bool, write_ext, write_map_len, write_str, write_uint};
 
 use crate::config::Config;
-use crate::serving::{Role, Serving, State};
+use crate::serving::{Role, Serving, State, Toward};
 
 /// Extension type of a UUID.
 const EXT_UUID: i8 = 2;
@@ -69,7 +69,7 @@ impl Events {
     pub(crate) fn set_serving(&self, serving: Serving) {
         let has_fault = self.has_fault.load(Ordering::Relaxed);
         self.set("box.status", Some(status_value(serving, has_fault)));
-        if matches!(serving.state, State::Draining | State::Stopped) {
+        if serving.toward == Some(Toward::Stopped) {
             self.set("box.shutdown", Some(vec![0xc3]));
         }
     }
@@ -95,9 +95,11 @@ impl Events {
     }
 }
 
-/// The status that connection pools look at: `running`, or `loading` while data are out of reach.
-pub(crate) fn status_name(state: State) -> &'static str {
-    match state {
+/// The status that connection pools look at: `running`, or `loading` while data are out of reach and
+/// from the announcement of a stop on.
+pub(crate) fn status_name(serving: Serving) -> &'static str {
+    match serving.state {
+        _ if serving.toward == Some(Toward::Stopped) => "loading",
         State::Assist | State::Draining => "running",
         State::Loading | State::Solo | State::Stopped => "loading",
     }
@@ -116,7 +118,7 @@ fn status_value(serving: Serving, has_fault: bool) -> Vec<u8> {
     write_str(&mut value, "is_ro_cfg");
     write_bool(&mut value, serving.role == Role::Replica);
     write_str(&mut value, "status");
-    write_str(&mut value, status_name(serving.state));
+    write_str(&mut value, status_name(serving));
     write_str(&mut value, "dd_version");
     write_str(&mut value, vestibule_wire::greeting::VERSION);
     value
@@ -159,14 +161,23 @@ mod tests {
     #[test]
     fn box_shutdown_has_no_value_until_a_stop_begins() {
         let events = Events::new(&Config::default());
-        let serving = |state| Serving {
+        let serving = |state, toward| Serving {
             state,
             role: Role::Primary,
+            toward,
             epoch: 1,
         };
-        events.set_serving(serving(State::Solo));
+        events.set_serving(serving(State::Solo, None));
+        events.set_serving(serving(State::Draining, Some(Toward::Replica)));
         assert_eq!(events.get("box.shutdown").value, None);
-        events.set_serving(serving(State::Draining));
+        let is_ready = |text: &[u8]| text.windows(7).any(|own| own == b"running");
+        let status = || events.get("box.status").value.expect("a status is told");
+        assert!(is_ready(&status()));
+        events.set_serving(serving(State::Assist, Some(Toward::Stopped)));
+        assert!(
+            !is_ready(&status()),
+            "announced: not ready, though it serves"
+        );
         assert_eq!(
             events.get("box.shutdown").value.as_deref(),
             Some(&[0xc3][..])

@@ -36,5 +36,7 @@ pub mod tx;
 pub use config::Config;
 pub use procedures::Procedures;
 pub use runtime::{RuntimeHandle, start};
-pub use supervisor::{StopReport, TransitionRecord};
+pub use supervisor::{
+    Counts, Phases, StopReport, TransitionOutcome, TransitionRecord, TransitionResult,
+};
 pub use vestibule_wire as wire;

@@ -143,6 +143,14 @@ pub const TX_DEATHS_MAX: usize = 3;
 pub const TX_DEATHS_PERIOD: Duration = Duration::from_secs(60);
 /// Transitions that are remembered for `vestibule.show('transitions')`.
 pub const TRANSITIONS_KEPT_MAX: usize = 100;
+/// Callers that wait for the end of transitions. Whoever comes beyond them is told to come later.
+pub const TRANSITION_CALLERS_MAX: usize = 1024;
+/// How long a caller waits for another transition that is under way, unless it says otherwise.
+pub const TRANSITION_WAIT_DEFAULT: Duration = Duration::from_secs(60);
+/// Grace `auto`, before any transaction was seen.
+pub const GRACE_UNKNOWN: Duration = Duration::from_secs(3);
+/// Transactions whose times grace `auto` looks at.
+pub const RECENT_TRANSACTIONS: usize = 1024;
 /// Rows of `vestibule.show`.
 pub const SHOW_ROWS_MAX: usize = 10_000;
 

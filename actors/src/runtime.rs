@@ -8,18 +8,19 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, Context};
 use actix_rt::Arbiter;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::acceptor::{Acceptor, Door, Places, Shares, bind, turn_away};
-use crate::config::Config;
+use crate::config::{Config, Grace};
 use crate::engine::{Engine, Fault};
-use crate::limits::LANE_REQUESTS_MAX;
+use crate::limits::{LANE_REQUESTS_MAX, TRANSITION_WAIT_DEFAULT};
 use crate::procedures::Procedures;
 use crate::serving::{Role, Serving, ServingCell, Situation, State};
 use crate::session::{Lane, LaneHandle, Newcomer};
 use crate::shared::Shared;
 use crate::supervisor::{
-    BeginDrain, SpawnTx, StopReport, Supervisor, SupervisorHandle, TransitionRecord,
+    Ask, Asker, SpawnTx, StopReport, Supervisor, SupervisorHandle, Target, TransitionOutcome,
+    TransitionRecord, TransitionResult,
 };
 use crate::tx::claim::Claims;
 use crate::tx::{EngineFactory, Parts, Port, Tx, TxHandle};
@@ -129,25 +130,27 @@ fn watch_the_cell(shared: &Arc<Shared>) {
             if before != now {
                 record(&shared, before, now);
                 shared.events.set_serving(now);
+                shared.changes.send_replace(now);
             }
         }
         shared.nudge();
     });
 }
 
-/// Remembers a change that is over at once. A stop is recorded by the Supervisor, with its times.
+/// Remembers a change that is over at once. Transitions are recorded by the Supervisor, with their times.
 fn record(shared: &Shared, before: Serving, now: Serving) {
-    if matches!(now.state, State::Draining | State::Stopped) {
+    let is_over_at_once = |state| matches!(state, State::Loading | State::Assist | State::Solo);
+    let is_own = before.state != now.state && before.role == now.role;
+    if !is_own || !is_over_at_once(before.state) || !is_over_at_once(now.state) {
         return;
     }
     let reason = shared.cell.situation(Instant::now()).reason;
     let because = if reason.is_empty() { "" } else { ": " };
     log::info!("{}, {}{because}{reason}", now.state.name(), now.role.name());
-    let waiting = shared.in_flight_count();
     let (from, to) = (before.state.name(), now.state.name());
     shared
         .transitions
-        .push(TransitionRecord::now(from, to, reason, "", waiting));
+        .push(TransitionRecord::at_once(from, to, reason));
 }
 
 fn spawner<E: Engine>(
@@ -224,6 +227,14 @@ impl RuntimeHandle {
         self.shared.cell.load()
     }
 
+    /// Waits until the state, the role or the direction is another than this, and returns it.
+    pub async fn changed(&self, since: Serving) -> Serving {
+        let mut changes = self.shared.changes.subscribe();
+        // The sender lives as long as this handle.
+        let now = changes.wait_for(|now| *now != since).await;
+        now.map_or(since, |now| *now)
+    }
+
     /// The state with its reason and progress.
     #[must_use]
     pub fn situation(&self) -> Situation {
@@ -248,11 +259,6 @@ impl RuntimeHandle {
         self.shared.in_flight_count()
     }
 
-    /// Sets the role at once. What Tx has begun is not waited for.
-    pub fn set_role(&self, role: Role) {
-        self.shared.cell.set_role(role, Instant::now());
-    }
-
     /// Hands over a connection that was accepted elsewhere. It takes a place like any other, and is
     /// turned away if there is none.
     pub fn adopt(&self, stream: TcpStream, peer: SocketAddr) {
@@ -275,11 +281,66 @@ impl RuntimeHandle {
     /// over. `None` takes the configured period. `requested_by` is told in the log and in
     /// `vestibule.show('transitions')`.
     pub fn begin_drain(&self, grace: Option<Duration>, requested_by: &str) {
-        self.supervisor.begin_drain(BeginDrain {
-            from: self.serving().state,
+        let grace = grace.map(Grace::Limited);
+        self.ask(Target::Stopped, "drain", grace, requested_by, Asker::Nobody);
+    }
+
+    /// Makes it a replica: writes are refused from now on, open transactions may finish until `grace` is
+    /// over, reads never stop. `None` takes the configured period. Once it is done, nothing that was
+    /// admitted before is written any more, even if Tx stands still. The answer comes within the grace
+    /// and 50 ms, or, if another transition is under way, within
+    /// [`TRANSITION_WAIT_DEFAULT`](crate::limits::TRANSITION_WAIT_DEFAULT).
+    pub async fn demote(&self, grace: Option<Duration>, requested_by: &str) -> TransitionOutcome {
+        let grace = grace.map(Grace::Limited);
+        self.change_role(Role::Replica, grace, requested_by).await
+    }
+
+    /// Makes it a primary, at once. Transactions that are open stay read-only.
+    pub async fn promote(&self, requested_by: &str) -> TransitionOutcome {
+        self.change_role(Role::Primary, None, requested_by).await
+    }
+
+    async fn change_role(
+        &self,
+        role: Role,
+        grace: Option<Grace>,
+        requested_by: &str,
+    ) -> TransitionOutcome {
+        let (told, outcome) = oneshot::channel();
+        let reason = match role {
+            Role::Replica => "demote",
+            Role::Primary => "promote",
+        };
+        let asker = Asker::Embedder(told);
+        self.ask(Target::Role(role), reason, grace, requested_by, asker);
+        // Without an answer the runtime is gone.
+        outcome.await.unwrap_or(TransitionOutcome {
+            result: TransitionResult::Superseded,
+            transition: None,
+        })
+    }
+
+    fn ask(
+        &self,
+        target: Target,
+        reason: &str,
+        grace: Option<Grace>,
+        requested_by: &str,
+        asker: Asker,
+    ) {
+        let serving = self.serving();
+        self.supervisor.ask(Ask {
+            target,
+            from: match target {
+                Target::Stopped => serving.state.name(),
+                Target::Role(_) => serving.role.name(),
+            },
             grace,
-            reason: "drain".to_owned(),
+            lameduck: None,
+            wait: TRANSITION_WAIT_DEFAULT,
+            reason: reason.to_owned(),
             requested_by: requested_by.to_owned(),
+            asker,
         });
     }
 

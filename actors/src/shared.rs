@@ -3,19 +3,24 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use crate::acceptor::Places;
 use crate::catalogue::Catalogue;
-use crate::config::Config;
+use crate::config::{Config, Grace};
 use crate::engine::ReadView;
 use crate::events::Events;
-use crate::serving::ServingCell;
+use crate::limits::GRACE_UNKNOWN;
+use crate::serving::{Serving, ServingCell};
 use crate::session::LaneHandle;
 use crate::session::memory::Memory;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
+use crate::tx::fence::Fence;
 use crate::tx::mark::Mark;
+use crate::tx::recent::Recent;
 use crate::tx::reservation::ReservationList;
 
 /// One per runtime.
@@ -24,10 +29,16 @@ pub(crate) struct Shared {
     pub(crate) cell: Arc<ServingCell>,
     pub(crate) events: Events,
     pub(crate) transitions: TransitionLog,
+    /// What Tx asks before it writes.
+    pub(crate) fence: Fence,
+    /// How long transactions took of late.
+    pub(crate) recent: Recent,
     /// Set once when the runtime is put together.
     pub(crate) supervisor: OnceLock<SupervisorHandle>,
     pub(crate) lanes: OnceLock<Vec<LaneHandle>>,
     pub(crate) counters: Vec<LaneCounters>,
+    /// The serving state, for those who wait for it to change.
+    pub(crate) changes: watch::Sender<Serving>,
     pub(crate) places: Arc<Places>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
@@ -49,6 +60,41 @@ pub(crate) struct Shared {
 pub(crate) struct LaneCounters {
     pub(crate) claims: Arc<Claims>,
     pub(crate) in_flight: AtomicUsize,
+    /// The last change of state that all its sessions have heard of, by its epoch.
+    epoch: AtomicU64,
+    /// How long that took, in microseconds, and the longest that it ever took.
+    reached_us: AtomicU64,
+    reached_max_us: AtomicU64,
+}
+
+impl LaneCounters {
+    fn new(claims: Arc<Claims>) -> Self {
+        Self {
+            claims,
+            in_flight: AtomicUsize::new(0),
+            epoch: AtomicU64::new(0),
+            reached_us: AtomicU64::new(0),
+            reached_max_us: AtomicU64::new(0),
+        }
+    }
+
+    /// All sessions of the arbiter have heard of a change.
+    pub(crate) fn reached(&self, epoch: u64, took: Duration) {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.epoch.store(epoch, Ordering::Relaxed);
+        self.reached_us.store(took_us, Ordering::Relaxed);
+        self.reached_max_us.fetch_max(took_us, Ordering::Relaxed);
+    }
+
+    /// The epoch of the last change, how long it took to reach all sessions, and the longest.
+    pub(crate) fn reach(&self) -> (u64, u64, u64) {
+        let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        (
+            load(&self.epoch),
+            load(&self.reached_us),
+            load(&self.reached_max_us),
+        )
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -71,16 +117,16 @@ impl Shared {
         places: Places,
         claims: Vec<Arc<Claims>>,
     ) -> Self {
-        let counters = claims.into_iter().map(|claims| LaneCounters {
-            claims,
-            in_flight: AtomicUsize::new(0),
-        });
+        let counters = claims.into_iter().map(LaneCounters::new);
         Self {
             events: Events::new(&config),
             memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
             config,
+            changes: watch::Sender::new(cell.load()),
             cell,
             transitions: TransitionLog::default(),
+            fence: Fence::default(),
+            recent: Recent::default(),
             supervisor: OnceLock::new(),
             lanes: OnceLock::new(),
             counters: counters.collect(),
@@ -95,6 +141,18 @@ impl Shared {
             catalogue: Mutex::new(None),
             views: AtomicU64::new(0),
             view: Mutex::new(None),
+        }
+    }
+
+    /// How long a grace is now; `None` for ever.
+    pub(crate) fn resolve_grace(&self, grace: Grace) -> Option<Duration> {
+        match grace {
+            Grace::Limited(period) => Some(period),
+            Grace::Auto { min, max } => {
+                let wanted = self.recent.p99().unwrap_or(GRACE_UNKNOWN);
+                Some(wanted.min(max).max(min))
+            }
+            Grace::Forever => None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use vestibule_actors::Config;
-use vestibule_actors::config::SoloPolicy;
+use vestibule_actors::config::{Grace, SoloPolicy};
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
@@ -205,4 +205,180 @@ fn a_second_begin_that_is_refused_leaves_the_first_transaction_open() {
     assert!(peer.receive_until_closed().is_empty());
     assert!(harness.join().took < LONG);
     assert!(harness.script().log().contains(&"commit 1".to_owned()));
+}
+
+/// what Tx had begun when it was cut off is not written after the stop is reported.
+#[test]
+fn a_tx_left_behind_writes_nothing_any_more() {
+    let mut harness = Harness::start();
+    harness.script().hold_tx();
+    let mut runner = harness.connect();
+    let write = RequestBuilder::replace(1, 1).bytes();
+    let block = RequestBuilder::call(2, "block", NO_ARGS).bytes();
+    runner.send_bytes(&[write, block].concat());
+    harness.script().wait_until_blocked();
+    harness.handle().begin_drain(Some(Duration::ZERO), "test");
+    let report = harness.join();
+    assert_eq!((report.killed, report.tx_stopped), (2, false));
+    harness.script().release();
+    harness.script().wait_for_log("discard");
+    assert_eq!(harness.script().rows(), 0);
+}
+
+/// a journal that hangs for ever holds up no stop, and its client is told that nobody knows.
+#[test]
+fn a_commit_that_hangs_for_ever_does_not_hold_up_a_stop() {
+    let mut harness = Harness::start();
+    harness.script().hold_commits(true);
+    let mut writer = harness.connect();
+    writer.send(&RequestBuilder::replace(1, 1));
+    harness.script().wait_until_committing();
+    harness.handle().begin_drain(Some(Duration::ZERO), "test");
+    let told = writer.receive_until_closed();
+    assert_eq!((told.len(), told[0].error_code()), (1, Some(279)));
+    assert!(told[0].error_text().unwrap().starts_with("Outcome unknown"));
+    let report = harness.join();
+    assert_eq!((report.killed, report.tx_stopped), (1, false));
+    // 40 ms for Tx to close; the slack is for a busy machine.
+    assert!(report.took < Duration::from_secs(10));
+    harness.script().release();
+}
+
+/// two hundred stuck requests are answered within one bound, not one after the other.
+#[test]
+fn two_hundred_stuck_requests_do_not_hold_up_a_stop() {
+    let mut harness = Harness::start();
+    let mut peer = harness.connect();
+    let calls: Vec<u8> = (0..200)
+        .flat_map(|sync| RequestBuilder::call(sync, "never", NO_ARGS).bytes())
+        .collect();
+    peer.send_bytes(&calls);
+    harness.wait_until("all of them are on their way", || {
+        harness.handle().in_flight() == 200
+    });
+    harness.handle().begin_drain(Some(Duration::ZERO), "test");
+    assert_eq!(peer.receive_until_closed().len(), 200);
+    assert_eq!(harness.join().killed, 200);
+}
+
+/// in a drain a connection that waits for a reply may not begin anything else.
+#[test]
+fn in_a_drain_nobody_becomes_busy_again_but_to_finish() {
+    let mut harness = Harness::start();
+    let mut peer = harness.connect();
+    let request = |kind, sync| RequestBuilder::new(kind, sync).stream(1);
+    assert_eq!(peer.ask(&request(RequestType::Begin, 1)).code, 0);
+    harness.handle().begin_drain(Some(LONG), "test");
+    harness.wait_for(State::Draining);
+    for refused in [
+        RequestBuilder::replace(2, 2),
+        RequestBuilder::select(3, 2),
+        RequestBuilder::call(4, "echo", &[0x91, 7]),
+        RequestBuilder::new(RequestType::Begin, 5).stream(2),
+    ] {
+        assert_eq!(peer.ask(&refused).error_code(), Some(279));
+    }
+    assert_eq!(peer.ask(&RequestBuilder::replace(6, 6).stream(1)).code, 0);
+    assert_eq!(peer.ask(&request(RequestType::Commit, 7)).code, 0);
+    assert!(peer.receive_until_closed().is_empty());
+    assert_eq!(harness.join().killed, 0);
+}
+
+#[test]
+fn an_announced_stop_serves_on_and_says_so() {
+    let config = Config {
+        lameduck: Duration::from_secs(2),
+        ..config()
+    };
+    let mut harness = Harness::start_with(config, Script::default());
+    let mut subscriber = harness.connect();
+    subscriber.ask(&watch("box.shutdown", 1));
+    subscriber.send(&watch("box.shutdown", 1));
+    let mut pool = harness.connect();
+    assert!(pool.ask(&watch("box.status", 1)).error_mentions("running"));
+    pool.send(&watch("box.status", 1));
+    let mut peer = harness.connect();
+    harness.handle().begin_drain(Some(LONG), "test");
+    let told = subscriber.receive().event();
+    assert_eq!(told, Some(("box.shutdown".to_owned(), Some(vec![0xc3]))));
+    assert!(
+        !pool.receive().error_mentions("running"),
+        "not ready any more"
+    );
+    assert!(
+        peer.call("vestibule.state", NO_ARGS)
+            .error_mentions("announce")
+            || harness.handle().serving().state == State::Draining
+    );
+    let answered = peer.ask(&RequestBuilder::replace(1, 1));
+    assert!(answered.code == 0 || harness.handle().serving().state == State::Draining);
+    drop(subscriber);
+    let report = harness.join();
+    assert!(report.took >= Duration::from_secs(2));
+    assert_eq!(report.killed, 0);
+}
+
+#[test]
+fn grace_for_ever_waits_until_it_is_over() {
+    let config = Config {
+        shutdown_grace_period: Grace::Forever,
+        ..config()
+    };
+    let mut harness = Harness::start_with(config, Script::default());
+    harness.script().hold_tx();
+    let mut runner = harness.connect();
+    runner.send(&RequestBuilder::call(1, "block", NO_ARGS));
+    harness.script().wait_until_blocked();
+    harness.handle().begin_drain(None, "test");
+    harness.wait_for(State::Draining);
+    harness.wait_until("it waits", || {
+        harness
+            .handle()
+            .situation()
+            .transition
+            .is_some_and(|own| own.phase == "grace")
+    });
+    let transition = harness.handle().situation().transition;
+    assert!(transition.is_some_and(|own| own.deadline.is_none()));
+    harness.script().release();
+    let frames = runner.receive_until_closed();
+    assert_eq!((frames.len(), frames[0].code), (1, 0));
+    let report = harness.join();
+    assert_eq!((report.killed, report.tx_stopped), (0, true));
+}
+
+#[test]
+fn grace_auto_follows_what_transactions_took() {
+    let bounds = (Duration::from_millis(40), Duration::from_secs(60));
+    let config = Config {
+        shutdown_grace_period: Grace::Auto {
+            min: bounds.0,
+            max: bounds.1,
+        },
+        ..config()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    let mut peer = harness.connect();
+    let grace = |peer: &mut vestibule_actors::testing::Peer| {
+        let state = peer.call("vestibule.state", NO_ARGS);
+        state.data::<Vec<Shown>>()[0].grace_period
+    };
+    assert_eq!(grace(&mut peer), 3.0, "before anything is known");
+    let request = |kind, sync| RequestBuilder::new(kind, sync).stream(1);
+    assert_eq!(peer.ask(&request(RequestType::Begin, 1)).code, 0);
+    assert_eq!(peer.call("pause", &[0x91, 100]).code, 0);
+    assert_eq!(peer.ask(&request(RequestType::Commit, 2)).code, 0);
+    let learned = grace(&mut peer);
+    assert!((0.1..3.0).contains(&learned) || learned > 3.0, "{learned}");
+    for sync in 3..1500 {
+        assert_eq!(peer.ask(&request(RequestType::Begin, sync)).code, 0);
+        assert_eq!(peer.ask(&request(RequestType::Commit, sync)).code, 0);
+    }
+    let calm = grace(&mut peer);
+    assert!(calm >= bounds.0.as_secs_f64() && calm < learned, "{calm}");
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Shown {
+    grace_period: f64,
 }

@@ -275,7 +275,7 @@ fn a_replica_serves_reads_and_refuses_writes() {
         Some("Can't modify data on a read-only instance - box.cfg.read_only is true")
     );
     assert_eq!(peer.ask(&RequestBuilder::select(2, 1)).code, 0);
-    harness.handle().set_role(Role::Primary);
+    harness.promote();
     assert_eq!(peer.ask(&RequestBuilder::replace(3, 1)).code, 0);
 }
 

@@ -370,6 +370,11 @@ impl Engine for EmbeddedEngine {
         self.commit_turn()
     }
 
+    fn discard_turn(&mut self) {
+        self.forget_turn();
+        self.is_ddl = false;
+    }
+
     fn fault(&self) -> Option<String> {
         let text = |reason| format!("read-only, journal failed: {reason}");
         self.failure.as_ref().map(text)

@@ -18,17 +18,20 @@ use vestibule_wire::{ErrorCode, reply::ReplyHeader};
 use super::credit::Grant;
 use super::desk::Desk;
 use super::lane::{LaneCell, LaneState, Newcomer};
+use super::lost::LostTransactions;
 use super::memory::{Charge, Memory};
 use super::output::Output;
 use super::patience::Patience;
 use super::registry::Pending;
 use super::state::{Closing, InFlight, SessionCell, SessionState};
 use super::traffic::{flush, read, take_inbox};
+use super::transactions::OpenTransactions;
 use crate::catalogue::GUEST;
 use crate::config::{Administrators, SoloPolicy};
 use crate::engine::Caller;
 use crate::limits::READ_SIZE;
 use crate::serving::State;
+use crate::tx::fence::Admitted;
 
 /// The actor of one connection. Its data do not go through its mailbox: the lane it lives in shares
 /// its cell, and its task does the reading and writing.
@@ -67,6 +70,7 @@ impl Session {
             is_administrator,
         };
         let now = Instant::now();
+        let writers = lane.state.borrow().open_writers.clone();
         let mut sessions = lane.sessions.borrow_mut();
         let entry = sessions.vacant_entry();
         let cell = Rc::new(SessionCell {
@@ -80,6 +84,7 @@ impl Session {
                 output,
                 salt,
                 caller,
+                writers,
                 now,
                 &lane.shared.memory,
             )),
@@ -109,6 +114,7 @@ fn new_state(
     output: Output,
     salt: [u8; SALT_SIZE],
     caller: Caller,
+    writers: Rc<Cell<usize>>,
     now: Instant,
     memory: &Arc<Memory>,
 ) -> SessionState {
@@ -132,7 +138,9 @@ fn new_state(
         caller,
         watches: None,
         events_seen: 0,
-        transactions: Vec::new(),
+        transactions: OpenTransactions::new(writers),
+        lost: LostTransactions::default(),
+        transitions: 0,
         request_timeout: None,
         counts: InFlight::default(),
         patience: Patience::new(now),
@@ -144,9 +152,11 @@ fn new_state(
 /// New connections that the state or the policy turns away are greeted and told why.
 fn refuse_at_the_door(lane: &LaneCell, cell: &SessionCell) {
     let shared = &lane.shared;
-    let code = match shared.cell.load().state {
+    let serving = shared.cell.load();
+    let code = match serving.state {
         State::Solo if cell.solo_policy(shared) == SoloPolicy::Close => ErrorCode::LOADING,
-        State::Draining | State::Stopped => ErrorCode::SHUTDOWN,
+        State::Stopped => ErrorCode::SHUTDOWN,
+        _ if serving.is_stopping() => ErrorCode::SHUTDOWN,
         _ => return,
     };
     let error = shared.cell.situation(cell.since).error(code);
@@ -188,7 +198,9 @@ impl Actor for Session {
         }
         lane.publish_counts(&state);
         drop((state, own));
-        lane.tell_if_drained();
+        // Its open transactions end with it.
+        self.cell.state.borrow_mut().transactions.clear();
+        lane.tell_if_quiet();
         Running::Stop
     }
 }
@@ -262,6 +274,7 @@ pub(crate) fn desk<'a>(
         cell,
         session,
         now,
+        admitted: Admitted::under(lane.shared.cell.load()),
         arrived: now,
         is_releasing: false,
         is_put_back: false,
@@ -286,7 +299,7 @@ fn turn(
         }
     }
     let read = read(lane, cell, state, own, cx);
-    if lane.shared.cell.load().state == State::Draining && own.is_idle_for_drain() {
+    if lane.shared.cell.load().is_stopping() && own.is_idle_for_drain() {
         own.close(Closing::AfterFlush);
     }
     let flushed = flush(lane, state, own, cx);

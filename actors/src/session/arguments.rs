@@ -30,7 +30,7 @@ impl Desk<'_> {
 }
 
 /// A time in seconds, of any number type.
-fn read_seconds(reader: &mut Reader<'_>) -> Option<Duration> {
+pub(super) fn read_seconds(reader: &mut Reader<'_>) -> Option<Duration> {
     let seconds = match reader.peek() {
         Ok(Kind::Float | Kind::Double) => reader.read_f64().ok()?,
         _ => reader.read_uint().ok()? as f64,
@@ -83,30 +83,6 @@ pub(super) fn text_argument<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Erro
     }
 }
 
-/// `{timeout = seconds}`, an empty table, or nothing.
-pub(super) fn timeout_argument(call: &Call<'_>) -> Result<Option<Duration>, Error> {
-    let usage = || Error::illegal_params("Usage: vestibule.drain({timeout = seconds})");
-    let mut reader = Reader::new(call.args);
-    if reader.read_array_len().map_err(|_| usage())? == 0 {
-        return Ok(None);
-    }
-    let pairs = match reader.peek() {
-        Ok(Kind::Map) => reader.read_map_len().map_err(|_| usage())?,
-        // Lua sends an empty table as an empty array.
-        Ok(Kind::Nil) => 0,
-        Ok(Kind::Array) if reader.read_array_len() == Ok(0) => 0,
-        _ => return Err(usage()),
-    };
-    let mut timeout = None;
-    for _ in 0..pairs {
-        if reader.read_str().map_err(|_| usage())? != "timeout" {
-            return Err(usage());
-        }
-        timeout = Some(read_seconds(&mut reader).ok_or_else(usage)?);
-    }
-    Ok(timeout)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,28 +93,6 @@ mod tests {
             args,
             wrap_results: false,
         }
-    }
-
-    #[test]
-    fn a_timeout_is_given_in_seconds_of_any_number_type() {
-        let timeout = |args: &[u8]| timeout_argument(&call("vestibule.drain", args));
-        assert_eq!(timeout(&[0x90]), Ok(None));
-        assert_eq!(timeout(&[0x91, 0x80]), Ok(None));
-        assert_eq!(timeout(&[0x91, 0x90]), Ok(None));
-        let mut args = vec![0x91, 0x81, 0xa7];
-        args.extend_from_slice(b"timeout");
-        let mut whole = args.clone();
-        whole.push(5);
-        assert_eq!(timeout(&whole), Ok(Some(Duration::from_secs(5))));
-        let mut fraction = args.clone();
-        fraction.push(0xcb);
-        fraction.extend_from_slice(&0.5f64.to_be_bytes());
-        assert_eq!(timeout(&fraction), Ok(Some(Duration::from_millis(500))));
-        let mut negative = args.clone();
-        negative.push(0xcb);
-        negative.extend_from_slice(&(-1.0f64).to_be_bytes());
-        assert!(timeout(&negative).is_err());
-        assert!(timeout(&[0x91, 5]).is_err());
     }
 
     #[test]

@@ -5,27 +5,29 @@
 //! | `vestibule.state()` | one map: state, role, epoch, reason, progress, … |
 //! | `vestibule.solo(reason)`, `vestibule.assist()` | an operator declares solo, or takes it back |
 //! | `vestibule.drain({timeout = seconds})` | stops the server in time |
+//! | `vestibule.demote({grace = seconds})`, `vestibule.promote()` | changes the role; answers when it is done |
 //! | `vestibule.show(what)` | one array of maps: connections, requests, reservations, limits, … |
 //! | `vestibule.kill(connection [, sync])` | ends a connection, or one request of it |
 //! | `vestibule.set(name, value)` | a setting of the own connection; for everybody |
 //! | `box.info()` | what connectors and pools look at; for everybody |
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
 use vestibule_wire::request::Call;
 
-use super::arguments::{kill_arguments, set_arguments, text_argument, timeout_argument};
+use super::arguments::{kill_arguments, set_arguments, text_argument};
 use super::desk::Desk;
 use super::lane::messages::{Origin, Survey, Surveyed};
-use super::rows::{descriptor_rows, limit_rows};
+use super::rows::{descriptor_rows, limit_rows, thread_rows};
+use super::transitions;
 use crate::engine::Progress;
 use crate::events::status_name;
+use crate::serving::{Role, Underway};
 use crate::shared::Shared;
-use crate::supervisor::BeginDrain;
 
 /// When a control procedure is answered.
 pub(crate) enum Answer {
@@ -35,11 +37,13 @@ pub(crate) enum Answer {
     Later,
 }
 
-const PROCEDURES: [&str; 8] = [
+const PROCEDURES: [&str; 10] = [
     "vestibule.state",
     "vestibule.solo",
     "vestibule.assist",
     "vestibule.drain",
+    "vestibule.demote",
+    "vestibule.promote",
     "vestibule.show",
     "vestibule.kill",
     "vestibule.set",
@@ -86,20 +90,9 @@ pub(crate) fn run(
             shared.cell.operator_solo(reason, desk.now);
         }
         "vestibule.assist" => shared.cell.operator_assist(desk.now),
-        "vestibule.drain" => {
-            let grace = timeout_argument(call)?;
-            let drain = BeginDrain {
-                from: shared.cell.load().state,
-                grace,
-                reason: "vestibule.drain".to_owned(),
-                requested_by: format!("{} from {}", caller.user, desk.cell.peer),
-            };
-            if let Some(supervisor) = shared.supervisor.get() {
-                supervisor.begin_drain(drain);
-                // The reply tells the new state already.
-                shared.cell.draining("the server is stopping", desk.now);
-            }
-        }
+        "vestibule.drain" => transitions::drain(desk, call)?,
+        "vestibule.demote" => return transitions::change_role(desk, sync, call, Role::Replica),
+        "vestibule.promote" => return transitions::change_role(desk, sync, call, Role::Primary),
         "vestibule.show" => return show(desk, sync, call, body),
         "vestibule.kill" => {
             let target = kill_arguments(call)?;
@@ -135,10 +128,44 @@ pub(crate) struct StateMap {
     /// Forwarded, and not answered.
     in_flight: usize,
     connections: usize,
+    /// What is wanted in the end: `primary`, `replica` or `stopped`.
+    wanted: &'static str,
+    /// The transition under way; nil if there is none.
+    transition: Option<TransitionMap>,
+    /// Seconds that a stop or a demotion would give what runs, as things are now; nil for ever.
+    grace_period: Option<f64>,
+}
+
+/// A transition under way, in `vestibule.state()`.
+#[derive(Debug, Serialize)]
+struct TransitionMap {
+    id: u64,
+    to: &'static str,
+    phase: &'static str,
+    reason: String,
+    requested_by: String,
+    /// Seconds until what still runs is cut off; nil if it may take for ever.
+    left: Option<f64>,
+}
+
+impl TransitionMap {
+    fn of(under_way: Underway, now: Instant) -> Self {
+        let left = under_way
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(now).as_secs_f64());
+        Self {
+            id: under_way.id,
+            to: under_way.to,
+            phase: under_way.phase,
+            reason: under_way.reason,
+            requested_by: under_way.requested_by,
+            left,
+        }
+    }
 }
 
 impl StateMap {
-    pub(crate) fn of(shared: &Shared, now: std::time::Instant) -> Self {
+    pub(crate) fn of(shared: &Shared, now: Instant) -> Self {
         let situation = shared.cell.situation(now);
         let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -156,6 +183,13 @@ impl StateMap {
             queued: shared.queued_count(),
             in_flight: shared.in_flight_count(),
             connections: shared.connection_count(),
+            wanted: situation.wanted.map_or("stopped", Role::name),
+            transition: situation
+                .transition
+                .map(|under_way| TransitionMap::of(under_way, now)),
+            grace_period: shared
+                .resolve_grace(shared.config.shutdown_grace_period)
+                .map(|period| period.as_secs_f64()),
         }
     }
 }
@@ -184,10 +218,21 @@ impl<'a> BoxInfo<'a> {
             ro: shared.events.is_read_only(serving),
             uuid: &shared.config.instance_uuid,
             pid: std::process::id(),
-            status: status_name(serving.state),
+            status: status_name(serving),
             uptime: shared.started.elapsed().as_secs(),
             schema_version: shared.schema_version(),
         }
+    }
+}
+
+/// Where an answer that takes a while has to go.
+pub(super) fn origin(desk: &Desk<'_>, sync: u64, call: &Call<'_>) -> Origin {
+    Origin {
+        lane: desk.lane_index,
+        session: desk.cell.index,
+        connection: desk.cell.connection,
+        sync,
+        wrap_results: call.wrap_results,
     }
 }
 
@@ -217,10 +262,14 @@ fn show(
             write_value(body, &descriptor_rows(desk.shared))?;
             return Ok(Answer::Now);
         }
+        Some("threads") => {
+            write_value(body, &thread_rows(desk.shared))?;
+            return Ok(Answer::Now);
+        }
         _ => {
             return Err(Error::illegal_params(
                 "Usage: vestibule.show('connections'|'requests'|'reservations'|'transitions'|\
-                 'limits'|'descriptors')",
+                 'limits'|'descriptors'|'threads')",
             ));
         }
     };
@@ -230,13 +279,7 @@ fn show(
 /// Has every arbiter add its part; the lane of this session answers.
 fn ask_all(desk: &mut Desk<'_>, sync: u64, call: &Call<'_>, survey: Survey) -> Answer {
     let lanes = desk.shared.lanes.get().map_or(&[][..], Vec::as_slice);
-    let origin = Origin {
-        lane: desk.lane_index,
-        session: desk.cell.index,
-        connection: desk.cell.connection,
-        sync,
-        wrap_results: call.wrap_results,
-    };
+    let origin = origin(desk, sync, call);
     desk.session.is_surveying = true;
     let survey = Arc::new(Surveyed::new(survey, origin, lanes.len()));
     for lane in lanes {

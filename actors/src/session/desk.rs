@@ -18,13 +18,15 @@ use vestibule_wire::{Error, ErrorCode};
 use super::control;
 use super::lane::LaneState;
 use super::registry::{Effect, Pending};
-use super::state::{Closing, OpenTransaction, SessionCell, SessionState};
+use super::state::{Closing, SessionCell, SessionState};
+use super::transactions::OpenTransaction;
 use crate::admission::{Class, Verdict, admit};
 use crate::catalogue::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
 use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
 use crate::shared::Shared;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
+use crate::tx::fence::Admitted;
 use crate::tx::messages::{Entry, Introduction};
 
 /// One session's turn at the desk.
@@ -35,6 +37,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) cell: &'a SessionCell,
     pub(crate) session: &'a mut SessionState,
     pub(crate) now: Instant,
+    /// The state under which the request at hand is admitted: loaded once for each.
+    pub(super) admitted: Admitted,
     /// When the request at hand arrived: earlier than now, if it was held.
     pub(super) arrived: Instant,
     /// The request at hand was held: it must not be put behind the others again.
@@ -104,14 +108,15 @@ impl Desk<'_> {
     fn judge(&mut self, taken: &Taken<'_>) {
         let class = self.classify(&taken.body);
         let serving = self.shared.cell.load();
+        self.admitted = Admitted::under(serving);
         let in_transaction = taken.stream != 0 && self.session.transaction(taken.stream).is_some();
-        let verdict = admit(serving.state, serving.role, class, in_transaction);
+        let verdict = admit(serving, class, in_transaction);
         let needs_tx = !matches!(verdict, Verdict::Answer | Verdict::Close);
         if needs_tx && self.session.held.is_some() && !self.is_releasing {
             // Behind what is held, whatever the state is by now.
             return self.busy(taken);
         }
-        if needs_tx && in_transaction && self.answer_in_lost(taken) {
+        if needs_tx && self.answer_in_lost(taken) {
             return;
         }
         match verdict {
@@ -190,6 +195,7 @@ impl Desk<'_> {
         if let Err(error) = self.check_transactions(taken) {
             return self.refuse(taken.sync, &error);
         }
+        let is_writer = self.is_writer(taken, class);
         let (deadline, limit) = self.deadline(taken);
         let effect = self.track_transaction(taken);
         let procedure = match taken.body {
@@ -205,6 +211,7 @@ impl Desk<'_> {
             class,
             procedure,
             bytes: taken.raw.len(),
+            is_writer,
             effect,
             since: self.arrived,
             limit,
@@ -227,6 +234,7 @@ impl Desk<'_> {
             request: taken.request,
             sync: taken.sync,
             stream: taken.stream,
+            admitted: self.admitted,
             start,
             end: outgoing.bytes.len() as u32,
         });
@@ -270,10 +278,10 @@ impl Desk<'_> {
     }
 
     fn check_transactions(&self, taken: &Taken<'_>) -> Result<(), Error> {
-        let open = &self.session.transactions;
+        let open = self.session.transactions.len() + self.session.lost.len();
         let is_new = matches!(taken.body, Body::Begin(_))
             && self.session.transaction(taken.stream).is_none();
-        if is_new && open.len() >= TRANSACTIONS_PER_CONNECTION_MAX {
+        if is_new && open >= TRANSACTIONS_PER_CONNECTION_MAX {
             return Err(Error::illegal_params(
                 "Too many open transactions on this connection",
             ));
@@ -281,22 +289,32 @@ impl Desk<'_> {
         Ok(())
     }
 
+    /// Whether the request may change data, by itself or as a part of its transaction.
+    fn is_writer(&self, taken: &Taken<'_>, class: Class) -> bool {
+        let open = self.session.transaction(taken.stream);
+        match open.filter(|_| taken.stream != 0) {
+            Some(open) => open.is_writer,
+            None => !self.admitted.is_read_only() && !matches!(class, Class::Read | Class::Finish),
+        }
+    }
+
     /// Keeps the list of streams with a transaction; what is told can be undone if it does not happen.
     fn track_transaction(&mut self, taken: &Taken<'_>) -> Effect {
         let open = &mut self.session.transactions;
-        let known = open.iter().position(|own| own.stream == taken.stream);
+        let known = open.contains(taken.stream);
         match (&taken.body, known) {
-            (Body::Begin(options), None) => {
+            (Body::Begin(options), false) => {
                 let configured = self.shared.config.transaction_timeout;
-                open.push(OpenTransaction {
+                open.open(OpenTransaction {
                     stream: taken.stream,
+                    is_writer: !self.admitted.is_read_only(),
                     deadline: transaction_deadline(self.now, configured, options.timeout),
-                    lost: None,
                 });
                 Effect::Opened
             }
-            (Body::Commit | Body::Rollback, Some(at)) => {
-                Effect::Closed(open.swap_remove(at).deadline)
+            (Body::Commit | Body::Rollback, true) => {
+                let closed = open.close(taken.stream);
+                Effect::Closed(closed.and_then(|own| own.deadline))
             }
             _ => Effect::None,
         }

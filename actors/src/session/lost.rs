@@ -5,74 +5,131 @@
 //!                            ├─ COMMIT ────▶ 97, over: it must not look as if it had succeeded
 //!                            ├─ ROLLBACK ──▶ done, over
 //!                            └─ BEGIN ─────▶ over, and a new one begins
-//! ```
 //!
-//! A COMMIT that the dead Tx had begun may have happened: whoever asks again is told that instead.
+//!   COMMIT that Tx had begun ─▶ unknown ─┬─ COMMIT ─────────▶ outcome unknown, over
+//!                                        └─ anything else ──▶ over: its client takes it for ended
+//! ```
 
 use vestibule_wire::request::Body;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::desk::{Desk, Taken};
-use super::registry::Pending;
-use super::state::{OpenTransaction, SessionState};
 
-/// What statements of a transaction get that died with its Tx. Its code is that of transactions that
-/// did not happen and may be tried again.
-fn lost() -> Error {
+/// The transactions of one connection that died with their Tx and that their client has not ended.
+#[derive(Debug, Default)]
+pub(crate) struct LostTransactions {
+    lost: Vec<Lost>,
+}
+
+#[derive(Debug)]
+struct Lost {
+    stream: u64,
+    /// Of its COMMIT, if Tx had begun that.
+    unknown: Option<Box<Error>>,
+}
+
+/// Its code is that of transactions that did not happen and may be tried again.
+fn error_of_lost() -> Error {
     let text = "Transaction has been aborted by a failure of Tx";
     Error::new(ErrorCode::TRANSACTION_CONFLICT, text)
 }
 
-impl SessionState {
-    /// Tx died: so did every transaction that is open. `ends` are the COMMITs and ROLLBACKs that it had
-    /// begun, and `unknown` is what their clients are told.
-    pub(super) fn lose_transactions(&mut self, connection: u64, ends: &[Pending], unknown: &Error) {
-        let live = self.transactions.iter_mut();
-        for open in live.filter(|own| own.lost.is_none()) {
-            let is_own = |own: &Pending| (own.connection, own.stream) == (connection, open.stream);
-            let may_be_committed = ends.iter().any(is_own);
-            open.lost = Some(Box::new(match may_be_committed {
-                true => unknown.clone(),
-                false => lost(),
-            }));
-        }
+impl LostTransactions {
+    pub(super) fn len(&self) -> usize {
+        self.lost.len()
     }
 
-    /// How many transactions are open and not lost.
-    pub(super) fn live_transactions(&self) -> usize {
-        let is_live = |own: &&OpenTransaction| own.lost.is_none();
-        self.transactions.iter().filter(is_live).count()
+    /// The transaction of a stream is lost; `unknown` is what its COMMIT was answered, if Tx had begun it.
+    pub(super) fn add(&mut self, stream: u64, unknown: Option<Error>) {
+        let unknown = unknown.map(Box::new);
+        self.lost.push(Lost { stream, unknown });
+    }
+
+    /// What a request in a stream is answered: nothing, if it goes its usual way.
+    fn answer(&mut self, stream: u64, body: &Body<'_>) -> Option<Result<(), Error>> {
+        let at = self.lost.iter().position(|own| own.stream == stream)?;
+        let is_unknown = self.lost[at].unknown.is_some();
+        match body {
+            Body::Commit => {
+                let unknown = self.lost.swap_remove(at).unknown;
+                Some(Err(unknown.map_or_else(error_of_lost, |own| *own)))
+            }
+            Body::Rollback if !is_unknown => {
+                self.lost.swap_remove(at);
+                Some(Ok(()))
+            }
+            Body::Begin(_) => {
+                self.lost.swap_remove(at);
+                None
+            }
+            _ if is_unknown => {
+                self.lost.swap_remove(at);
+                None
+            }
+            _ => Some(Err(error_of_lost())),
+        }
     }
 }
 
 impl Desk<'_> {
     /// Answers a request in the stream of a transaction that is lost; false if it is not in one.
     pub(super) fn answer_in_lost(&mut self, taken: &Taken<'_>) -> bool {
-        let open = &mut self.session.transactions;
-        let is_meant = |own: &OpenTransaction| own.stream == taken.stream;
-        let Some(at) = open.iter().position(is_meant) else {
+        let lost = &mut self.session.lost;
+        if lost.lost.is_empty() || taken.stream == 0 {
             return false;
-        };
-        let Some(error) = &open[at].lost else {
-            return false;
-        };
-        let error = (**error).clone();
-        match taken.body {
-            Body::Begin(_) => {
-                open.swap_remove(at);
-                return false;
-            }
-            Body::Rollback => {
-                open.swap_remove(at);
+        }
+        match lost.answer(taken.stream, &taken.body) {
+            None => return false,
+            Some(Ok(())) => {
                 let header = self.header(taken.sync);
                 header.write_empty(self.session.output.buffer());
             }
-            Body::Commit => {
-                open.swap_remove(at);
-                self.refuse(taken.sync, &error);
-            }
-            _ => self.refuse(taken.sync, &error),
+            Some(Err(error)) => self.refuse(taken.sync, &error),
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::keys::RequestType;
+    use vestibule_wire::request::decode;
+
+    use super::*;
+
+    /// What these requests of one stream are answered: a code, "ok", or "on" for the usual way.
+    fn ask(unknown: Option<Error>, requests: &[RequestType]) -> Vec<String> {
+        let mut lost = LostTransactions::default();
+        lost.add(1, unknown);
+        let mut answer = |request: &RequestType| {
+            let body = decode(*request, &[0x80]).expect("it needs no keys");
+            match lost.answer(1, &body) {
+                None => "on".to_owned(),
+                Some(Ok(())) => "ok".to_owned(),
+                Some(Err(error)) => error.code().0.to_string(),
+            }
+        };
+        requests.iter().map(&mut answer).collect()
+    }
+
+    #[test]
+    fn it_is_told_as_lost_until_its_client_ends_it() {
+        use RequestType::{Begin, Commit, Ping, Rollback};
+        assert_eq!(
+            ask(None, &[Ping, Ping, Commit, Commit]),
+            ["97", "97", "97", "on"]
+        );
+        assert_eq!(ask(None, &[Ping, Rollback, Ping]), ["97", "ok", "on"]);
+        assert_eq!(ask(None, &[Begin, Ping]), ["on", "on"]);
+    }
+
+    #[test]
+    fn a_commit_that_may_have_happened_is_never_told_as_aborted() {
+        use RequestType::{Begin, Commit, Ping, Rollback};
+        let unknown = || Some(Error::new(ErrorCode::SYSTEM, "Outcome unknown"));
+        assert_eq!(ask(unknown(), &[Commit, Commit]), ["115", "on"]);
+        for request in [Begin, Ping, Rollback] {
+            assert_eq!(ask(unknown(), &[request, Commit]), ["on", "on"]);
+        }
     }
 }

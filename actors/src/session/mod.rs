@@ -33,7 +33,10 @@ mod registry;
 mod rows;
 mod state;
 mod traffic;
+mod transactions;
+mod transitions;
 mod view;
 mod watch;
 
+pub(crate) use lane::messages::Origin;
 pub(crate) use lane::{Lane, LaneHandle, Newcomer};

@@ -37,6 +37,8 @@ pub(crate) struct Pending {
     pub(crate) procedure: Option<Rc<str>>,
     /// Bytes of its body, for the credit.
     pub(crate) bytes: usize,
+    /// It may change data, or is a part of a transaction that may: a demotion waits for it.
+    pub(crate) is_writer: bool,
     /// To be undone if the request did not happen.
     pub(crate) effect: Effect,
     /// When it arrived, as of the read that brought it.
@@ -72,6 +74,7 @@ pub(crate) struct Registry {
     slots: Vec<Option<(RequestId, Pending)>>,
     free: Vec<u32>,
     bytes: usize,
+    writers: usize,
     timers: Timers,
 }
 
@@ -83,6 +86,7 @@ impl Registry {
             slots: Vec::new(),
             free: Vec::new(),
             bytes: 0,
+            writers: 0,
             timers: Timers::new(Instant::now()),
         }
     }
@@ -94,6 +98,11 @@ impl Registry {
     /// Bytes of everything on its way.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many on their way may change data.
+    pub(crate) fn writers(&self) -> usize {
+        self.writers
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -115,6 +124,7 @@ impl Registry {
         });
         let id = self.claims.queue(index);
         self.bytes += pending.bytes;
+        self.writers += usize::from(pending.is_writer);
         if let Some(deadline) = deadline {
             self.timers.set(index, deadline);
         }
@@ -128,6 +138,7 @@ impl Registry {
         self.free.push(id.index);
         self.timers.clear(id.index);
         self.bytes -= pending.bytes;
+        self.writers -= usize::from(pending.is_writer);
         Some(pending)
     }
 
@@ -144,11 +155,11 @@ impl Registry {
         self.take_where(|id, pending| wanted(pending) && claims.revoke(id))
     }
 
-    /// Gives up on everything that Tx has begun: a late reply will find nothing.
-    pub(crate) fn abandon_started(&mut self) -> Vec<Pending> {
+    /// Gives up on what Tx has begun, of the requests that are wanted: a late reply will find nothing.
+    pub(crate) fn abandon_started(&mut self, wanted: impl Fn(&Pending) -> bool) -> Vec<Pending> {
         let claims = self.claims.clone();
-        self.take_where(|id, _| {
-            let started = claims.is_started(id);
+        self.take_where(|id, pending| {
+            let started = wanted(pending) && claims.is_started(id);
             if started {
                 claims.free(id);
             }
@@ -234,6 +245,7 @@ mod tests {
             class: Class::Write,
             procedure: None,
             bytes: 10,
+            is_writer: true,
             effect: Effect::None,
             since: Instant::now(),
             limit: Limit::Request,
@@ -261,6 +273,7 @@ mod tests {
         assert_eq!((registry.len(), registry.bytes()), (1, 10));
         assert_eq!(registry.finish(started).map(|own| own.sync), Some(1));
         assert_eq!((registry.len(), registry.bytes()), (0, 0));
+        assert_eq!(registry.writers(), 0);
     }
 
     #[test]
@@ -268,7 +281,7 @@ mod tests {
         let (mut registry, claims) = registry();
         let first = registry.insert(pending(1), None).unwrap();
         assert!(claims.claim(first));
-        assert_eq!(registry.abandon_started().len(), 1);
+        assert_eq!(registry.abandon_started(|_| true).len(), 1);
         let second = registry.insert(pending(2), None).unwrap();
         assert_eq!(first.index, second.index);
         assert!(registry.finish(first).is_none());
@@ -415,7 +428,7 @@ mod tests {
                     }
                 }
                 Step::Lose => {
-                    for own in registry.abandon_started() {
+                    for own in registry.abandon_started(|_| true) {
                         self.tell(own.sync, Told::Unknown);
                     }
                 }
@@ -462,7 +475,7 @@ mod tests {
                 world.step(Step::Reply, &mut registry, &claims);
             }
             assert_eq!(registry.len(), 0);
-            assert_eq!(registry.bytes(), 0);
+            assert_eq!((registry.bytes(), registry.writers()), (0, 0));
             assert_eq!(world.told.len(), world.syncs.len(), "nobody is left waiting");
             for (sync, told) in &world.told {
                 let expected = *told != Told::Refused;

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use vestibule_wire::Error;
 use vestibule_wire::greeting::SALT_SIZE;
 
 use super::credit::Grant;
+use super::lost::LostTransactions;
 use super::memory::Charge;
 use super::output::Output;
 use super::patience::{self, Patience};
 use super::registry::{Effect, Pending};
+use super::transactions::{OpenTransaction, OpenTransactions};
 use super::watch::Watches;
 use crate::acceptor::Place;
 use crate::admission::Class;
@@ -110,6 +111,8 @@ pub(crate) struct SessionState {
     pub(crate) is_deaf: bool,
     /// A SELECT on the view that takes several steps: what comes after it waits.
     pub(crate) scan: Option<Box<ParkedScan>>,
+    /// Transitions whose end its client waits for.
+    pub(crate) transitions: usize,
     /// Waits for the reply of `vestibule.show`, one at a time: it may be large.
     pub(crate) is_surveying: bool,
     /// Requests kept until solo ends.
@@ -121,7 +124,9 @@ pub(crate) struct SessionState {
     /// Version of the events that the watches have seen.
     pub(crate) events_seen: u64,
     /// Streams with an open transaction.
-    pub(crate) transactions: Vec<OpenTransaction>,
+    pub(crate) transactions: OpenTransactions,
+    /// Streams whose transaction died with its Tx.
+    pub(crate) lost: LostTransactions,
     /// How long its requests may take, if it has said so; zero: for ever.
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) counts: InFlight,
@@ -130,16 +135,6 @@ pub(crate) struct SessionState {
     pub(crate) introduced_to: u64,
     /// Tx has to be told, with the next request, who is calling.
     pub(crate) must_introduce: bool,
-}
-
-/// A transaction as its session sees it: begun by Tx, or on its way there.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenTransaction {
-    pub(crate) stream: u64,
-    /// As of its BEGIN's arrival. Tx keeps its own, which is a little later.
-    pub(crate) deadline: Option<Instant>,
-    /// It died with its Tx: what its client is told until it ends it.
-    pub(crate) lost: Option<Box<Error>>,
 }
 
 /// Requests of one connection that are forwarded and not answered.
@@ -205,10 +200,11 @@ impl SessionState {
             .as_ref()
             .is_some_and(|watches| watches.is_watching("box.shutdown"));
         self.counts.all == 0
-            && self.live_transactions() == 0
+            && self.transactions.is_empty()
             && self.scan.is_none()
             && self.held.is_none()
             && self.inbox.is_empty()
+            && self.transitions == 0
             && !subscribed
     }
 
@@ -227,6 +223,7 @@ impl SessionState {
                 || self.scan.is_some()
                 || self.held.is_some()
                 || self.is_stalled
+                || self.transitions > 0
                 || self.is_surveying,
         }
     }
@@ -234,15 +231,28 @@ impl SessionState {
     /// A request did not happen: so neither did its effect on the list of open transactions.
     pub(crate) fn undo(&mut self, pending: &Pending) {
         match pending.effect {
-            Effect::Opened => self
-                .transactions
-                .retain(|open| open.stream != pending.stream),
-            Effect::Closed(deadline) => self.transactions.push(OpenTransaction {
+            Effect::Opened => drop(self.transactions.close(pending.stream)),
+            Effect::Closed(deadline) => self.transactions.open(OpenTransaction {
                 stream: pending.stream,
+                is_writer: pending.is_writer,
                 deadline,
-                lost: None,
             }),
             Effect::None => {}
+        }
+    }
+
+    /// A request was begun, and nobody knows what became of it: a transaction that it began or ended is
+    /// over for this session. Tx answers what the client asks of it.
+    pub(crate) fn give_up(&mut self, pending: &Pending) {
+        if pending.effect == Effect::Opened {
+            self.transactions.close(pending.stream);
+        }
+    }
+
+    /// Tx died, and every transaction that was open with it.
+    pub(crate) fn lose_transactions(&mut self) {
+        for own in self.transactions.take() {
+            self.lost.add(own.stream, None);
         }
     }
 
@@ -287,7 +297,7 @@ impl SessionState {
 
     /// The open transaction of a stream.
     pub(crate) fn transaction(&self, stream: u64) -> Option<&OpenTransaction> {
-        self.transactions.iter().find(|open| open.stream == stream)
+        self.transactions.get(stream)
     }
 
     /// Whether the next frame may be taken now.

@@ -1,18 +1,19 @@
 //! The actix shell of the Supervisor.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
+use actix::{Actor, AsyncContext, Context, Handler};
 use actix_rt::Arbiter;
 use tokio::sync::watch;
 
 use super::log::{StopReport, TransitionRecord};
-use super::messages::{BeginDrain, LaneDrained, SupervisorHandle, TxEvent};
-use super::stop::{Action, Stop};
+use super::messages::{Ask, Asker, LaneReport, News, SupervisorHandle, TxEvent};
+use super::transition::{CallerId, Machine, Target};
 use super::watchdog::{Alarm, Sight, Watchdog};
 use crate::acceptor::AcceptorHandle;
+use crate::config::Grace;
 use crate::limits::{TX_DEATHS_MAX, TX_DEATHS_PERIOD};
 use crate::serving::State;
 use crate::shared::Shared;
@@ -23,24 +24,26 @@ pub(crate) type SpawnTx = Box<dyn Fn(&Arbiter, u64, &SupervisorHandle) -> TxHand
 
 /// The actor that watches over the others, on the System arbiter.
 pub(crate) struct Supervisor {
-    shared: Arc<Shared>,
-    acceptor: Option<AcceptorHandle>,
-    lanes: Vec<Arbiter>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) acceptor: Option<AcceptorHandle>,
+    pub(super) lanes: Vec<Arbiter>,
     spawn_tx: SpawnTx,
     /// Of every Tx in its turn: a panic ends a Tx, not its thread, and a new thread would need
     /// descriptors just when there may be none.
-    tx_arbiter: Arbiter,
-    tx: Option<TxHandle>,
+    pub(super) tx_arbiter: Arbiter,
+    pub(super) tx: Option<TxHandle>,
     generation: u64,
     deaths: VecDeque<Instant>,
-    stop: Stop,
+    pub(super) machine: Machine,
     /// None if nobody is to watch.
     watchdog: Option<Watchdog>,
-    begun: Instant,
-    record: Option<u64>,
-    killed: usize,
-    failure: Option<String>,
-    stopped: watch::Sender<Option<StopReport>>,
+    /// Of the transition under way, or the last one.
+    pub(super) record: Option<TransitionRecord>,
+    /// Who waits for an answer of the machine.
+    pub(super) askers: HashMap<CallerId, Asker>,
+    pub(super) last_caller: u64,
+    pub(super) failure: Option<String>,
+    pub(super) stopped: watch::Sender<Option<StopReport>>,
 }
 
 impl Supervisor {
@@ -51,7 +54,7 @@ impl Supervisor {
         stopped: watch::Sender<Option<StopReport>>,
     ) -> Self {
         Self {
-            stop: Stop::new(lanes.len()),
+            machine: Machine::new(lanes.len(), shared.config.role),
             watchdog: Watchdog::new(shared.config.tx_stall_after, Instant::now()),
             shared,
             acceptor: None,
@@ -61,9 +64,9 @@ impl Supervisor {
             tx: None,
             generation: 0,
             deaths: VecDeque::new(),
-            begun: Instant::now(),
             record: None,
-            killed: 0,
+            askers: HashMap::new(),
+            last_caller: 0,
             failure: None,
             stopped,
         }
@@ -90,7 +93,7 @@ impl Supervisor {
             return;
         };
         ctx.run_later(watchdog.wait(), |supervisor, ctx| {
-            if !supervisor.stop.is_begun() {
+            if !supervisor.machine.is_stopping() {
                 supervisor.look_at_tx(Instant::now());
                 supervisor.watch_tx(ctx);
             }
@@ -102,9 +105,14 @@ impl Supervisor {
             return;
         };
         let shared = &self.shared;
+        let serving = shared.cell.load();
         let sight = Sight {
             mark: shared.mark.load(),
-            state: shared.cell.load().state,
+            state: match serving.state {
+                // Sessions forward in a demotion too.
+                State::Draining if !serving.is_stopping() => State::Assist,
+                state => state,
+            },
             // The cheap question first: the other one looks at every word.
             is_queued: shared.in_flight_count() > 0 && shared.queued_count() > 0,
         };
@@ -116,7 +124,7 @@ impl Supervisor {
         }
     }
 
-    fn lane_handles(&self) -> &[crate::session::LaneHandle] {
+    pub(super) fn lane_handles(&self) -> &[crate::session::LaneHandle] {
         self.shared.lanes.get().map_or(&[], Vec::as_slice)
     }
 
@@ -134,7 +142,7 @@ impl Supervisor {
         self.deaths.push_back(now);
         self.deaths
             .retain(|death| now.duration_since(*death) < TX_DEATHS_PERIOD);
-        if !may_restart(self.shared.cell.load().state) {
+        if !may_restart(self.shared.cell.load()) {
             self.tx_gone(ctx);
         } else if self.deaths.len() >= TX_DEATHS_MAX {
             self.fail(
@@ -151,114 +159,22 @@ impl Supervisor {
         log::error!("{failure}");
         self.failure = Some(failure);
         self.tx_gone(ctx);
-        let drain = BeginDrain {
-            from: self.shared.cell.load().state,
-            grace: Some(Duration::ZERO),
+        let ask = Ask {
+            target: Target::Stopped,
+            from: self.shared.cell.load().state.name(),
+            grace: Some(Grace::Limited(Duration::ZERO)),
+            lameduck: Some(Duration::ZERO),
+            wait: Duration::ZERO,
             reason: "failure".to_owned(),
             requested_by: "supervisor".to_owned(),
+            asker: Asker::Nobody,
         };
-        self.begin_stop(&drain, ctx);
+        self.take_up(ask, ctx);
     }
 
-    fn tx_gone(&mut self, ctx: &mut Context<Self>) {
-        let actions = self.stop.tx_stopped();
+    pub(super) fn tx_gone(&mut self, ctx: &mut Context<Self>) {
+        let actions = self.machine.tx_stopped(Instant::now());
         self.carry_out(actions, ctx);
-    }
-
-    fn begin_stop(&mut self, drain: &BeginDrain, ctx: &mut Context<Self>) {
-        if self.stop.is_begun() {
-            return;
-        }
-        let now = Instant::now();
-        let grace = drain
-            .grace
-            .unwrap_or(self.shared.config.shutdown_grace_period);
-        let (reason, by) = (&drain.reason, &drain.requested_by);
-        log::info!(
-            "stopping ({reason}, by {by}), grace period {} ms",
-            grace.as_millis()
-        );
-        self.begun = now;
-        let record = TransitionRecord::now(
-            drain.from.name(),
-            State::Stopped.name(),
-            reason.clone(),
-            by,
-            self.shared.in_flight_count(),
-        );
-        self.record = Some(self.shared.transitions.push(record));
-        let actions = self.stop.begin(now, grace);
-        self.carry_out(actions, ctx);
-    }
-
-    fn carry_out(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
-        for action in actions {
-            match action {
-                Action::Quiesce => {
-                    if let Some(acceptor) = &self.acceptor {
-                        acceptor.stop();
-                    }
-                    self.shared
-                        .cell
-                        .draining("the server is stopping", Instant::now());
-                }
-                Action::CloseAll => {
-                    self.killed = self.shared.in_flight_count();
-                    for lane in self.lane_handles() {
-                        lane.close_all();
-                    }
-                }
-                Action::StopTx => {
-                    if let Some(tx) = &self.tx {
-                        tx.stop();
-                    } else {
-                        self.tx_gone(ctx);
-                    }
-                }
-                Action::WakeAt(time) => {
-                    let wait = time.saturating_duration_since(Instant::now());
-                    ctx.run_later(wait, |supervisor, ctx| {
-                        let actions = supervisor.stop.on_time(Instant::now());
-                        supervisor.carry_out(actions, ctx);
-                    });
-                }
-                Action::Finish { tx_stopped } => {
-                    self.finish(tx_stopped);
-                    ctx.stop();
-                }
-            }
-        }
-    }
-
-    fn finish(&mut self, tx_stopped: bool) {
-        let now = Instant::now();
-        self.shared.cell.stopped(now);
-        // The data are let go, whoever still holds a handle.
-        self.shared.publish_view(None);
-        let took = now.duration_since(self.begun);
-        self.killed += self.shared.cut_off();
-        if let Some(record) = self.record {
-            self.shared.transitions.finish(record, took, self.killed);
-        }
-        log::info!(
-            "stopped after {} ms, {} requests cut off{}",
-            took.as_millis(),
-            self.killed,
-            if tx_stopped { "" } else { ", Tx left behind" }
-        );
-        for lane in &self.lanes {
-            lane.stop();
-        }
-        self.tx_arbiter.stop();
-        let failure = self.failure.clone();
-        let report = StopReport {
-            killed: self.killed,
-            tx_stopped,
-            took,
-            failure,
-        };
-        // Nobody listening is no fault: an embedder may have dropped its handle.
-        let _ = self.stopped.send(Some(report));
     }
 }
 
@@ -291,19 +207,26 @@ impl Handler<TxEvent> for Supervisor {
     }
 }
 
-impl Handler<BeginDrain> for Supervisor {
+impl Handler<Ask> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, drain: BeginDrain, ctx: &mut Self::Context) {
-        self.begin_stop(&drain, ctx);
+    fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
+        self.take_up(ask, ctx);
     }
 }
 
-impl Handler<LaneDrained> for Supervisor {
+impl Handler<LaneReport> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, drained: LaneDrained, ctx: &mut Self::Context) {
-        let actions = self.stop.lane_drained(drained.0, Instant::now());
+    fn handle(&mut self, report: LaneReport, ctx: &mut Self::Context) {
+        let LaneReport { lane, serial, news } = report;
+        let now = Instant::now();
+        let machine = &mut self.machine;
+        let actions = match news {
+            News::Quiesced(waiting) => machine.lane_quiesced(lane, serial, &waiting, now),
+            News::Quiet => machine.lane_quiet(lane, serial, now),
+            News::Killed(toll) => machine.lane_killed(lane, serial, &toll, now),
+        };
         self.carry_out(actions, ctx);
     }
 }

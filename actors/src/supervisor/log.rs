@@ -6,13 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::counts::Counts;
+use super::transition::{PhaseTimes, Report};
 use crate::limits::TRANSITIONS_KEPT_MAX;
 
 /// How a stop went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopReport {
     /// Requests that were under way when the deadline came: their clients were told that the outcome
-    /// is unknown, or that they were not begun.
+    /// is unknown, or that they were not begun. Clients whose replies were thrown away count too.
     pub killed: usize,
     /// Whether Tx closed its engine in time. If not, its thread is left behind: exit the process.
     pub tx_stopped: bool,
@@ -22,32 +24,81 @@ pub struct StopReport {
     pub failure: Option<String>,
 }
 
-/// One transition, as `vestibule.show('transitions')` shows it.
+/// One transition, as `vestibule.show('transitions')` shows it. A change of state that is over at once
+/// (assist, solo, loading) has no times and no counts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TransitionRecord {
     /// Counted from 1.
     pub id: u64,
-    /// State before.
+    /// State or role before.
     pub from: String,
-    /// State after.
+    /// State or role after.
     pub to: String,
     /// What caused it.
     pub reason: String,
     /// Who asked for it.
     pub requested_by: String,
+    /// `under way`, `done`, or `superseded` by a stop.
+    pub result: &'static str,
     /// Unix time of its beginning, in seconds.
     pub started: f64,
-    /// Seconds it took; 0 while it is under way or if it was immediate.
+    /// Seconds it took: the sum of its phases.
     pub took: f64,
-    /// Requests in flight when it began.
-    pub waited_for: usize,
-    /// Requests cut off at its deadline.
-    pub killed: usize,
+    /// Seconds that were given for what ran; nil if it was for ever.
+    pub grace: Option<f64>,
+    /// Seconds in each phase.
+    pub phases: Phases,
+    /// What was under way when it began, of the kind that it waits for.
+    pub waited_for: Counts,
+    /// Transactions that were open then.
+    pub waited_for_transactions: usize,
+    /// Of the requests waited for, those that came to their end in time.
+    pub finished: Counts,
+    /// Taken back at the deadline before they were begun.
+    pub revoked: Counts,
+    /// Begun and cut off at the deadline: their clients were told that the outcome is unknown.
+    pub killed: Counts,
+    /// Transactions aborted at the deadline.
+    pub aborted_transactions: usize,
+    /// How many clients were told that the outcome of their request is unknown.
+    pub outcome_unknown: usize,
+    /// A write to the journal was under way at the deadline: it may be on the disk or not.
+    pub write_under_way: bool,
+    /// Who did not come to an end in time: `tx`, `session thread N`.
+    pub left_behind: Vec<String>,
+}
+
+/// Seconds in each phase of a transition.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Phases {
+    /// Everything was still served (the lameduck).
+    pub announce: f64,
+    /// Until every session thread had seen the new state.
+    pub quiesce: f64,
+    /// What ran could finish.
+    pub grace: f64,
+    /// Clients were answered.
+    pub kill: f64,
+    /// Tx closed its engine.
+    pub settle: f64,
+}
+
+impl From<PhaseTimes> for Phases {
+    fn from(times: PhaseTimes) -> Self {
+        let [announce, quiesce, grace, kill, settle] = times.map(|time| time.as_secs_f64());
+        Self {
+            announce,
+            quiesce,
+            grace,
+            kill,
+            settle,
+        }
+    }
 }
 
 impl TransitionRecord {
     /// A transition that begins now.
-    pub(crate) fn now(from: &str, to: &str, reason: String, by: &str, waited_for: usize) -> Self {
+    pub(crate) fn begin(from: &str, to: &str, reason: String, by: &str) -> Self {
         let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -57,11 +108,57 @@ impl TransitionRecord {
             to: to.to_owned(),
             reason,
             requested_by: by.to_owned(),
+            result: "under way",
             started: unix.as_secs_f64(),
             took: 0.0,
-            waited_for,
-            killed: 0,
+            grace: Some(0.0),
+            phases: Phases::default(),
+            waited_for: Counts::default(),
+            waited_for_transactions: 0,
+            finished: Counts::default(),
+            revoked: Counts::default(),
+            killed: Counts::default(),
+            aborted_transactions: 0,
+            outcome_unknown: 0,
+            write_under_way: false,
+            left_behind: Vec::new(),
         }
+    }
+
+    /// A change that is over at once.
+    pub(crate) fn at_once(from: &str, to: &str, reason: String) -> Self {
+        Self {
+            result: "done",
+            ..Self::begin(from, to, reason, "")
+        }
+    }
+
+    /// Completes it.
+    pub(crate) fn complete(&mut self, report: &Report) {
+        let (waiting, toll) = (&report.waiting, &report.toll);
+        self.result = if report.is_superseded {
+            "superseded"
+        } else {
+            "done"
+        };
+        self.took = report.took().as_secs_f64();
+        self.phases = report.times.into();
+        self.waited_for = waiting.requests;
+        self.waited_for_transactions = waiting.transactions;
+        let cut_off = toll.revoked.total() + toll.killed.total() > 0;
+        self.finished = if cut_off {
+            let begun = waiting.requests.without(&toll.revoked);
+            begun.without(&toll.killed)
+        } else {
+            waiting.requests
+        };
+        self.revoked = toll.revoked;
+        self.killed = toll.killed;
+        self.aborted_transactions = toll.transactions;
+        self.outcome_unknown = toll.killed.total();
+        let lanes = report.lanes_left.iter();
+        self.left_behind
+            .extend(lanes.map(|lane| format!("session thread {lane}")));
     }
 }
 
@@ -89,12 +186,11 @@ impl TransitionLog {
         })
     }
 
-    /// Completes a record.
-    pub(crate) fn finish(&self, id: u64, took: Duration, killed: usize) {
+    /// Puts a completed record in the place of the one with its number.
+    pub(crate) fn replace(&self, record: &TransitionRecord) {
         self.with(|(_, rows)| {
-            if let Some(record) = rows.iter_mut().find(|record| record.id == id) {
-                record.took = took.as_secs_f64();
-                record.killed = killed;
+            if let Some(own) = rows.iter_mut().find(|own| own.id == record.id) {
+                own.clone_from(record);
             }
         });
     }

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use actix::{Addr, Message};
+use tokio::sync::oneshot;
 
 use super::actor::Supervisor;
-use crate::serving::State;
+use super::outcome::TransitionOutcome;
+use super::transition::{Target, Toll, Waiting};
+use crate::config::Grace;
+use crate::session::Origin;
 
 /// What happened to a Tx, named by its generation.
 #[derive(Debug)]
@@ -22,25 +26,56 @@ impl Message for TxEvent {
     type Result = ();
 }
 
-/// The runtime is to stop. Asked again, it does nothing: the first deadline holds.
+/// A transition is asked for.
 #[derive(Debug)]
-pub(crate) struct BeginDrain {
-    /// The state in which it was asked for.
-    pub(crate) from: State,
-    pub(crate) grace: Option<Duration>,
+pub(crate) struct Ask {
+    pub(crate) target: Target,
+    /// The state or role in which it was asked for.
+    pub(crate) from: &'static str,
+    /// `None` takes the configured one.
+    pub(crate) grace: Option<Grace>,
+    /// How long a stop is announced before it begins; `None` takes the configured time.
+    pub(crate) lameduck: Option<Duration>,
+    /// How long another transition is waited for.
+    pub(crate) wait: Duration,
     pub(crate) reason: String,
     pub(crate) requested_by: String,
+    pub(crate) asker: Asker,
 }
 
-impl Message for BeginDrain {
+impl Message for Ask {
     type Result = ();
 }
 
-/// A session arbiter has no session left.
+/// Who waits for the end of a transition.
 #[derive(Debug)]
-pub(crate) struct LaneDrained(pub(crate) usize);
+pub(crate) enum Asker {
+    Nobody,
+    /// A session's client, through its arbiter.
+    Session(Origin),
+    Embedder(oneshot::Sender<TransitionOutcome>),
+}
 
-impl Message for LaneDrained {
+/// How far a session arbiter has come in a transition, named by the machine's serial number.
+#[derive(Debug)]
+pub(crate) struct LaneReport {
+    pub(crate) lane: usize,
+    pub(crate) serial: u64,
+    pub(crate) news: News,
+}
+
+/// What an arbiter tells of itself.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// It has seen the new state.
+    Quiesced(Waiting),
+    /// It has nothing left to wait for.
+    Quiet,
+    /// It has answered its clients.
+    Killed(Toll),
+}
+
+impl Message for LaneReport {
     type Result = ();
 }
 
@@ -57,11 +92,11 @@ impl SupervisorHandle {
         self.0.do_send(event);
     }
 
-    pub(crate) fn begin_drain(&self, drain: BeginDrain) {
-        self.0.do_send(drain);
+    pub(crate) fn ask(&self, ask: Ask) {
+        self.0.do_send(ask);
     }
 
-    pub(crate) fn lane_drained(&self, lane: usize) {
-        self.0.do_send(LaneDrained(lane));
+    pub(crate) fn lane_report(&self, lane: usize, serial: u64, news: News) {
+        self.0.do_send(LaneReport { lane, serial, news });
     }
 }

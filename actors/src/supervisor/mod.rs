@@ -1,21 +1,27 @@
-//! The Supervisor: starts and replaces Tx, drives the stop, remembers what happened.
+//! The Supervisor: starts and replaces Tx, drives transitions, remembers what happened.
 //!
 //! ```text
 //!   Tx's mark ──watchdog──────────────▶ serving cell: stalled
-//!   Tx ──ready, died, failed──▶ Supervisor ──▶ serving cell ──nudge──▶ session arbiters
-//!                                  ▲   │
-//!   operators, embedder ──drain────┘   └──▶ stop: accept no more ─▶ grace ─▶ close all ─▶ Tx ─▶ done
+//!   Tx ──ready, died, failed──▶ Supervisor ──▶ serving cell, fence ──nudge──▶ session arbiters
+//!                                  ▲   │                                        │
+//!   operators, embedder ──ask──────┘   └ machine: announce ─▶ quiesce ─▶ … ◀────┘ quiet, killed
 //! ```
 //!
 //! It lives on the System arbiter, which never blocks, and waits for nobody without a deadline.
 
 mod actor;
+mod counts;
+mod drive;
 mod log;
 mod messages;
-mod stop;
+mod outcome;
+pub(crate) mod transition;
 mod watchdog;
 
 pub(crate) use actor::{SpawnTx, Supervisor};
+pub use counts::Counts;
 pub(crate) use log::TransitionLog;
-pub use log::{StopReport, TransitionRecord};
-pub(crate) use messages::{BeginDrain, SupervisorHandle, TxEvent};
+pub use log::{Phases, StopReport, TransitionRecord};
+pub(crate) use messages::{Ask, Asker, News, SupervisorHandle, TxEvent};
+pub use outcome::{TransitionOutcome, TransitionResult};
+pub(crate) use transition::Target;

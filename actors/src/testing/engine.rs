@@ -29,6 +29,8 @@ struct Stage {
     is_blocked: bool,
     is_blocking_wanted: bool,
     commits_fail: bool,
+    are_commits_held: bool,
+    is_committing: bool,
     recovery_fails: bool,
     begins_fail: bool,
     is_recovery_held: bool,
@@ -43,9 +45,49 @@ struct Stage {
 pub struct Script {
     stage: Arc<(Mutex<Stage>, Condvar)>,
     rows: Arc<RwLock<BTreeMap<u64, Vec<u8>>>>,
+    on_pause: Arc<Mutex<Option<OnPause>>>,
+}
+
+/// What happens in the middle of a turn, at the procedure `pause`.
+struct OnPause(Box<dyn FnMut() + Send>);
+
+impl std::fmt::Debug for OnPause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnPause")
+    }
 }
 
 impl Script {
+    /// Has the procedure `pause` do this, on Tx's thread.
+    pub fn on_pause(&self, work: impl FnMut() + Send + 'static) {
+        let mut on_pause = self.on_pause.lock().unwrap_or_else(PoisonError::into_inner);
+        *on_pause = Some(OnPause(Box::new(work)));
+    }
+
+    /// How many rows are committed.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.len()
+    }
+
+    /// The keys of the rows that are committed.
+    #[must_use]
+    pub fn keys(&self) -> Vec<u64> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.keys().copied().collect()
+    }
+
+    /// Commits of turns that write wait until it is called again with `false`.
+    pub fn hold_commits(&self, hold: bool) {
+        self.change(|stage| stage.are_commits_held = hold);
+    }
+
+    /// Waits until a commit is held.
+    pub fn wait_until_committing(&self) {
+        self.wait("a commit is under way", |stage| stage.is_committing);
+    }
+
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.stage.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,9 +117,12 @@ impl Script {
         self.wait("Tx is blocked", |stage| stage.is_blocked);
     }
 
-    /// Lets Tx's thread go on.
+    /// Lets Tx's thread go on, wherever it stands still.
     pub fn release(&self) {
-        self.change(|stage| stage.is_blocking_wanted = false);
+        self.change(|stage| {
+            stage.is_blocking_wanted = false;
+            stage.are_commits_held = false;
+        });
     }
 
     /// Whether commits fail from now on.
@@ -168,10 +213,22 @@ impl Script {
                     call.reply.value(&"released")
                 },
             )
-            .function("pause", |(milliseconds,): (u64,)| {
-                pause(Duration::from_millis(milliseconds));
-                Ok(milliseconds)
-            })
+            .with_engine(
+                "pause",
+                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                    let script = &call.engine.script;
+                    let mut on_pause = script
+                        .on_pause
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner);
+                    if let Some(work) = on_pause.as_mut() {
+                        (work.0)();
+                    }
+                    let milliseconds = first_uint(call.args)?;
+                    pause(Duration::from_millis(milliseconds));
+                    call.reply.value(&milliseconds)
+                },
+            )
             .function("echo", |(value,): (u64,)| Ok(value))
             .async_function("later", |(turns,): (u32,), context| async move {
                 for _ in 0..turns {
@@ -367,6 +424,10 @@ impl Engine for ScriptedEngine {
             return Ok(());
         }
         let pending = std::mem::take(&mut self.pending);
+        self.script.change(|stage| stage.is_committing = true);
+        self.script
+            .wait("the test lets it commit", |stage| !stage.are_commits_held);
+        self.script.change(|stage| stage.is_committing = false);
         if self.script.stage().commits_fail {
             return Err(Error::new(ErrorCode::WAL_IO, "scripted failure"));
         }
@@ -376,6 +437,12 @@ impl Engine for ScriptedEngine {
             .unwrap_or_else(PoisonError::into_inner)
             .extend(pending);
         Ok(())
+    }
+
+    fn discard_turn(&mut self) {
+        self.pending.clear();
+        self.script
+            .change(|stage| stage.log.push("discard".to_owned()));
     }
 
     fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::engine::{PATIENCE, Script};
 use super::peer::Peer;
 use crate::serving::State;
-use crate::{Config, RuntimeHandle, StopReport, start};
+use crate::{Config, RuntimeHandle, StopReport, TransitionOutcome, start};
 
 /// A running runtime with a scripted engine. Dropped, it stops without grace.
 #[derive(Debug)]
@@ -95,6 +95,17 @@ impl Harness {
         }
     }
 
+    /// Makes it a replica, and waits until that is done.
+    #[must_use]
+    pub fn demote(&self, grace: Duration) -> TransitionOutcome {
+        wait_for(self.handle.demote(Some(grace), "test"))
+    }
+
+    /// Makes it a primary, and waits until that is done.
+    pub fn promote(&self) -> TransitionOutcome {
+        wait_for(self.handle.promote("test"))
+    }
+
     /// Stops and returns the report.
     #[must_use]
     pub fn stop(mut self, grace: Duration) -> StopReport {
@@ -108,6 +119,12 @@ impl Harness {
         let thread = self.thread.take().expect("joined once");
         thread.join().expect("the runtime's thread does not panic")
     }
+}
+
+/// Waits on this thread: the runtime has its own.
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime can be made").block_on(future)
 }
 
 impl Drop for Harness {

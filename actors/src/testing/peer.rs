@@ -297,6 +297,28 @@ impl Peer {
         self.stream.write_all(bytes).expect("the server reads");
     }
 
+    /// Sends bytes as they are, unless the connection is over.
+    ///
+    /// # Errors
+    ///
+    /// The connection is over.
+    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Calls a procedure; `None` if the connection is over.
+    pub fn try_call(&mut self, sync: u64, name: &str, args: &[u8]) -> Option<Frame> {
+        let request = RequestBuilder::call(sync, name, args);
+        self.try_send_bytes(&request.bytes()).ok()?;
+        self.try_receive().ok().flatten()
+    }
+
+    /// Closes the connection, whoever else has a handle on it.
+    pub fn close(&self) {
+        // It may be closed already.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
     /// Sends a request.
     pub fn send(&mut self, request: &RequestBuilder) {
         self.send_bytes(&request.bytes());

@@ -23,12 +23,7 @@ impl<E: Engine> TxCore<E> {
     /// Does what it is told from the side, between two turns.
     pub(crate) fn control(&mut self, control: &Control) {
         match control {
-            Control::AbortTransactions {
-                only_writing,
-                error,
-            } => {
-                self.abort_transactions(|own| !only_writing || !own.is_read_only, error);
-            }
+            Control::HeedFence => self.heed_fence(),
             Control::CloseIdleReservations => {
                 self.close_idle();
             }
@@ -151,7 +146,6 @@ mod tests {
     use vestibule_wire::keys::RequestType;
 
     use super::*;
-    use crate::serving::Role;
     use crate::testing::RequestBuilder;
     use crate::tx::claim::RequestId;
     use crate::tx::rig::{Rig, rig};
@@ -198,22 +192,6 @@ mod tests {
             let commit = rig.ask(&in_stream(RequestType::Commit, 2, 1)).await;
             assert_eq!(commit.error_code(), Some(279));
             assert_eq!(rig.ask(&in_stream(RequestType::Begin, 3, 1)).await.code, 0);
-        });
-    }
-
-    #[test]
-    fn transactions_that_began_on_a_replica_can_be_left_alone() {
-        rig(|mut rig: Rig| async move {
-            rig.ask(&in_stream(RequestType::Begin, 1, 1)).await;
-            rig.shared.cell.set_role(Role::Replica, Instant::now());
-            rig.ask(&in_stream(RequestType::Begin, 2, 2)).await;
-            rig.core.control(&Control::AbortTransactions {
-                only_writing: true,
-                error: too_late(),
-            });
-            let reply = rig.ask(&in_stream(RequestType::Commit, 3, 1)).await;
-            assert_eq!(reply.error_code(), Some(279));
-            assert_eq!(rig.ask(&in_stream(RequestType::Commit, 4, 2)).await.code, 0);
         });
     }
 

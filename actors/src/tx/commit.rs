@@ -1,13 +1,26 @@
 //! The end of a turn: one commit, and the replies that waited for it.
 
 use super::core::TxCore;
+use super::stream::Transaction;
 use crate::engine::Engine;
 
 impl<E: Engine> TxCore<E> {
     /// Commits the turn so far and tells everyone who was in it.
     pub(super) fn commit(&mut self) {
-        let result = self.engine.commit();
-        self.settle_begun(result.is_ok());
+        // Nothing comes between this question and the write.
+        let result = match self.writes.take() {
+            None => self.engine.commit(),
+            Some(oldest) => {
+                if self.shared.fence.begin_write(oldest).is_err() {
+                    return self.discard_turn();
+                }
+                let result = self.engine.commit();
+                self.shared.fence.end_write();
+                result
+            }
+        };
+        self.writes.forget_reads();
+        self.settle_begun(|_| result.is_ok());
         match &result {
             Ok(()) => {
                 if self.engine.schema_version() != self.schema_version {
@@ -34,9 +47,10 @@ impl<E: Engine> TxCore<E> {
     }
 
     /// A client whose BEGIN is answered with the turn's error has no transaction.
-    fn settle_begun(&mut self, is_committed: bool) {
+    pub(super) fn settle_begun(&mut self, stays: impl Fn(&Transaction) -> bool) {
         for key in self.streams.take_begun() {
-            if is_committed {
+            let stream = self.streams.get(key);
+            if stream.is_some_and(|own| own.transaction.as_ref().is_some_and(&stays)) {
                 continue;
             }
             let Some(transaction) = self.streams.take_transaction(key) else {

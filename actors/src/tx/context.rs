@@ -7,12 +7,15 @@ use futures::channel::oneshot;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::claim::CancelToken;
-use super::jobs::Jobs;
+use super::fence::Admitted;
+use super::jobs::{Job, Jobs, Settle};
 use crate::engine::Caller;
 
 /// Given to an async procedure. It lives on Tx's arbiter and cannot leave it.
 pub struct AsyncContext<E> {
     caller: Caller,
+    /// Of the call: its steps may change data if it may.
+    admitted: Admitted,
     token: CancelToken,
     jobs: Rc<Jobs<E>>,
 }
@@ -26,9 +29,15 @@ impl<E> fmt::Debug for AsyncContext<E> {
 }
 
 impl<E: 'static> AsyncContext<E> {
-    pub(crate) fn new(caller: Caller, token: CancelToken, jobs: Rc<Jobs<E>>) -> Self {
+    pub(crate) fn new(
+        caller: Caller,
+        admitted: Admitted,
+        token: CancelToken,
+        jobs: Rc<Jobs<E>>,
+    ) -> Self {
         Self {
             caller,
+            admitted,
             token,
             jobs,
         }
@@ -51,23 +60,28 @@ impl<E: 'static> AsyncContext<E> {
     ///
     /// # Errors
     ///
-    /// The step's own error, or the commit's. A call that was given up on gets no further step.
+    /// The step's own error, or the commit's; 7 if a transition came between that the call is too old for.
+    /// A call that was given up on gets no further step.
     pub async fn engine<R: 'static>(
         &self,
         step: impl FnOnce(&mut E) -> Result<R, Error> + 'static,
     ) -> Result<R, Error> {
         let (told, outcome) = oneshot::channel();
         let token = self.token.clone();
-        self.jobs.push(Box::new(move |engine| {
+        let run = Box::new(move |engine: Result<&mut E, Error>| -> Settle {
             let result = if token.is_cancelled() {
                 Err(Error::cancelled())
             } else {
-                step(engine)
+                engine.and_then(step)
             };
             Box::new(move |committed| {
                 let _ = told.send(result.and_then(|value| committed.map(|()| value)));
             })
-        }));
+        });
+        self.jobs.push(Job {
+            admitted: self.admitted,
+            run,
+        });
         outcome
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorCode::SYSTEM, "Tx is gone")))

@@ -21,6 +21,7 @@ use actix::Recipient;
 
 use super::deadlines::Deadlines;
 use super::deferred::Deferred;
+use super::fencing::TurnWrites;
 use super::jobs::{Jobs, Settle};
 use super::messages::{Batch, Cancel, Completed};
 use super::port::Port;
@@ -29,7 +30,7 @@ use super::stream::{Streams, Waiting};
 use crate::engine::{Engine, Ticket};
 use crate::limits::{TURN_CLOCK_EVERY, TURN_REPLY_BYTES_MAX, TURN_REQUESTS_MAX, TURN_TIME_MAX};
 use crate::procedures::Procedures;
-use crate::serving::{Role, ServingCell, Solos, State};
+use crate::serving::{Serving, ServingCell, Solos, State};
 use crate::shared::Shared;
 
 /// Everything that lives on Tx's thread.
@@ -60,8 +61,8 @@ pub(crate) struct TxCore<E: Engine> {
     pub(super) shared: Arc<Shared>,
     pub(super) solos: Solos,
     pub(super) schema_version: u64,
-    /// The role that the engine was told last.
-    pub(super) role: Option<Role>,
+    /// What may still be written of this turn, and what of it has to be.
+    pub(super) writes: TurnWrites,
     pub(super) executed: usize,
     /// The engine takes no changes: the status says so.
     pub(super) has_fault: bool,
@@ -116,13 +117,15 @@ impl<E: Engine> TxCore<E> {
             shared,
             solos,
             schema_version: 0,
-            role: None,
+            writes: TurnWrites::default(),
             executed: 0,
             has_fault: false,
             has_called: false,
             began: Instant::now(),
         };
-        // Whatever the one before it stood still at.
+        // Whatever the one before it was writing when it died.
+        core.shared.fence.end_write();
+        // Whatever it stood still at.
         core.show_progress();
         core.publish_catalogue();
         // What the engine before this one complained of is over.
@@ -173,7 +176,7 @@ impl<E: Engine> TxCore<E> {
         self.executed = 0;
         self.has_called = false;
         self.began = now;
-        self.tell_role();
+        self.heed_fence();
         self.carry_out_cancels();
         self.expire(now);
         self.finish_completed();
@@ -194,7 +197,11 @@ impl<E: Engine> TxCore<E> {
 
     fn run_jobs(&mut self) {
         for job in self.jobs.take() {
-            self.settles.push(job(&mut self.engine));
+            let settle = match self.pass_job(job.admitted) {
+                Ok(()) => (job.run)(Ok(&mut self.engine)),
+                Err(error) => (job.run)(Err(error)),
+            };
+            self.settles.push(settle);
         }
     }
 
@@ -220,13 +227,6 @@ impl<E: Engine> TxCore<E> {
             }
         }
         Turn::Open
-    }
-
-    fn tell_role(&mut self) {
-        let role = self.shared.cell.load().role;
-        if self.role.replace(role) != Some(role) {
-            self.engine.set_read_only(role == Role::Replica);
-        }
     }
 
     fn run_batch(&mut self, mut batch: Batch, next: usize) -> Turn {
@@ -275,6 +275,6 @@ impl<E: Engine> TxCore<E> {
 }
 
 /// Whether Tx may be restarted in this state: not when the runtime goes down anyway.
-pub(crate) fn may_restart(state: State) -> bool {
-    !matches!(state, State::Draining | State::Stopped)
+pub(crate) fn may_restart(serving: Serving) -> bool {
+    !serving.is_stopping() && serving.state != State::Stopped
 }

@@ -1,5 +1,7 @@
 //! What outlives its turn: deferred requests, and what connections that are gone left behind.
 
+use std::time::Instant;
+
 use actix_rt::task::JoinHandle;
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
@@ -27,9 +29,11 @@ pub(super) struct Deferred {
     pub(super) is_call: bool,
     /// Reservations that it uses.
     pub(super) used: Vec<ReservationId>,
-    /// The task that will, for an async procedure.
-    pub(super) task: Option<Task>,
+    /// The task that will, for an async procedure; kept only to be dropped.
+    pub(super) _task: Option<Task>,
     pub(super) wrap_results: bool,
+    /// When the turn began in which it was deferred.
+    pub(super) begun: Instant,
 }
 
 impl<E: Engine> TxCore<E> {
@@ -62,6 +66,8 @@ impl<E: Engine> TxCore<E> {
             let Some(deferred) = self.take_deferred(ticket) else {
                 continue;
             };
+            let time = self.began.saturating_duration_since(deferred.begun);
+            self.shared.recent.add(time);
             let entry = deferred.entry;
             match result {
                 Ok(body) => {

@@ -9,6 +9,8 @@ use vestibule_wire::request::{self, Begin, Body};
 use super::context::AsyncContext;
 use super::deadlines::{Deadlines, Timed};
 use super::deferred::Task;
+use super::fence::Admitted;
+use super::fencing::{TurnWrites, is_write, read_only};
 use super::jobs::Jobs;
 use super::reservation::{Holder, LOCK, Locks, Origin, UNLOCK, Wanted};
 use super::stream::{Key, Streams, Transaction};
@@ -23,8 +25,10 @@ pub(super) struct Execution<'a, E: Engine> {
     pub(super) procedures: &'a Procedures<E>,
     pub(super) streams: &'a mut Streams,
     pub(super) transactions: &'a mut u64,
-    /// The role is replica: transactions that begin now change nothing.
-    pub(super) is_read_only: bool,
+    /// Under which epoch the request was admitted, and whether it may change data.
+    pub(super) admitted: Admitted,
+    pub(super) writes: &'a mut TurnWrites,
+    pub(super) shared: &'a Shared,
     pub(super) deadlines: &'a mut Deadlines,
     /// How long transactions may take at most; zero: for ever.
     pub(super) timeout: Duration,
@@ -35,7 +39,6 @@ pub(super) struct Execution<'a, E: Engine> {
     pub(super) locks: &'a mut Locks,
     /// Which request this is.
     pub(super) origin: Origin,
-    pub(super) shared: &'a Shared,
     pub(super) holder: Holder<'a>,
     pub(super) reply: Reply<'a>,
     /// The task of an async procedure that was started.
@@ -55,6 +58,7 @@ impl<E: Engine> Execution<'_, E> {
     }
 
     pub(super) fn run(&mut self, body: Body<'_>) -> Result<Outcome, Error> {
+        self.pass_the_fence(&body)?;
         let open = self.transaction();
         match body {
             Body::Begin(_) if open.is_some_and(|own| !own.is_over) => {
@@ -80,6 +84,26 @@ impl<E: Engine> Execution<'_, E> {
         }
     }
 
+    /// Refuses what may not change data, or not any more; tells the engine which of the two is asked of
+    /// it now. A plain read passes always.
+    fn pass_the_fence(&mut self, body: &Body<'_>) -> Result<(), Error> {
+        let open = self.transaction();
+        let is_read_only = open.map_or(self.admitted.is_read_only(), |own| own.is_read_only);
+        let is_rollback = matches!(body, Body::Rollback);
+        if is_rollback || matches!(body, Body::Select(_)) && open.is_none() {
+            return Ok(());
+        }
+        if is_read_only {
+            if is_write(body) {
+                return Err(read_only(self.shared));
+            }
+        } else if !self.writes.admit(self.admitted.epoch()) {
+            return Err(read_only(self.shared));
+        }
+        self.writes.tell(self.engine, is_read_only);
+        Ok(())
+    }
+
     fn begin(&mut self, options: &Begin) -> Result<Outcome, Error> {
         *self.transactions += 1;
         let id = TransactionId(*self.transactions);
@@ -87,7 +111,7 @@ impl<E: Engine> Execution<'_, E> {
         let deadline = transaction_deadline(self.now, self.timeout, options.timeout);
         let timed = Timed::Transaction(self.key());
         let timer = deadline.map(|at| self.deadlines.set(timed, at));
-        let transaction = Transaction::new(id, self.is_read_only, timer);
+        let transaction = Transaction::new(id, self.admitted, self.now, timer);
         self.streams.entry(self.key()).transaction = Some(transaction);
         self.streams.note_begin(self.key());
         Ok(Outcome::Done)
@@ -101,16 +125,33 @@ impl<E: Engine> Execution<'_, E> {
         let Some(transaction) = self.streams.take_transaction(self.key()) else {
             return Ok(Outcome::Done);
         };
+        let time = self.now.saturating_duration_since(transaction.begun);
+        self.shared.recent.add(time);
         if let Some(timer) = transaction.timer {
             self.deadlines.clear(timer);
         }
         match transaction.aborted {
             Some(error) if is_commit => return Err(*error),
             Some(_) => {}
-            None if is_commit => self.engine.commit_transaction(transaction.id)?,
+            None if is_commit => self.commit(&transaction)?,
             None => self.engine.rollback_transaction(transaction.id),
         }
         Ok(Outcome::Done)
+    }
+
+    /// The engine may write here already.
+    fn commit(&mut self, transaction: &Transaction) -> Result<(), Error> {
+        if transaction.is_read_only {
+            return self.engine.commit_transaction(transaction.id);
+        }
+        let fence = &self.shared.fence;
+        if fence.begin_write(transaction.epoch).is_err() {
+            self.engine.rollback_transaction(transaction.id);
+            return Err(read_only(self.shared));
+        }
+        let result = self.engine.commit_transaction(transaction.id);
+        fence.end_write();
+        result
     }
 
     fn call(
@@ -135,7 +176,8 @@ impl<E: Engine> Execution<'_, E> {
             Procedure::Async(start) => {
                 let completion = self.reply.defer()?;
                 let token = completion.token().clone();
-                let context = AsyncContext::new(self.caller.clone(), token, self.jobs.clone());
+                let caller = self.caller.clone();
+                let context = AsyncContext::new(caller, self.admitted, token, self.jobs.clone());
                 let running = start(call.args, context);
                 let task = async move { completion.complete_raw(running.await) };
                 self.task = Some(Task(actix_rt::spawn(task)));

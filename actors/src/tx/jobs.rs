@@ -6,8 +6,17 @@ use std::task::Waker;
 
 use vestibule_wire::Error;
 
-/// Work on the engine asked for by an async procedure; what it returns is told the turn's outcome.
-pub(crate) type Job<E> = Box<dyn FnOnce(&mut E) -> Settle>;
+use super::fence::Admitted;
+
+/// Work on the engine asked for by an async procedure.
+pub(crate) struct Job<E> {
+    /// Of the call.
+    pub(crate) admitted: Admitted,
+    pub(crate) run: Run<E>,
+}
+
+/// Runs with the engine, or with the reason why it may not; what it returns is told the turn's outcome.
+pub(crate) type Run<E> = Box<dyn FnOnce(Result<&mut E, Error>) -> Settle>;
 pub(crate) type Settle = Box<dyn FnOnce(Result<(), Error>)>;
 
 /// Where async procedures leave their jobs.

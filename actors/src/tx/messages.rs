@@ -10,6 +10,7 @@ use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
 
 use super::claim::RequestId;
+use super::fence::Admitted;
 use crate::engine::{Caller, Ticket};
 
 /// The requests that one session arbiter gathered in one tick.
@@ -101,6 +102,8 @@ pub struct Entry {
     pub sync: u64,
     /// Its stream, 0 for none.
     pub stream: u64,
+    /// Under which epoch it was admitted, and whether it may change data.
+    pub admitted: Admitted,
     /// Where its body starts in the batch.
     pub start: u32,
     /// Where it ends.
@@ -157,13 +160,8 @@ impl Message for Stop {
 /// What Tx is told from the side, between two turns.
 #[derive(Debug)]
 pub enum Control {
-    /// Abort open transactions: their statements get `error` until ROLLBACK, COMMIT gets it too.
-    AbortTransactions {
-        /// Those that may change data only, not those that began on a replica.
-        only_writing: bool,
-        /// What their clients are told.
-        error: Error,
-    },
+    /// The fence was raised: what is too old to be written is to be aborted.
+    HeedFence,
     /// Close reservations that are idle, and others when they become idle; let nobody reserve.
     CloseIdleReservations,
     /// Close all reservations; let nobody reserve.
@@ -218,7 +216,6 @@ impl TxHandle {
         self.batches.do_send(batch);
     }
 
-    #[allow(dead_code, reason = "the transitions tell it")]
     /// Tells Tx something from the side. Nobody waits for it: Tx may be deaf for long.
     pub(crate) fn control(&self, control: Control) {
         self.control.do_send(control);

@@ -28,10 +28,13 @@ mod core;
 mod deadlines;
 mod deferred;
 mod execution;
+pub(crate) mod fence;
+mod fencing;
 mod jobs;
 pub(crate) mod mark;
 pub mod messages;
 mod port;
+pub(crate) mod recent;
 mod request;
 pub(crate) mod reservation;
 #[cfg(test)]

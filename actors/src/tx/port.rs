@@ -21,6 +21,9 @@ pub(crate) struct Port {
     pub(super) out: Replies,
     /// Heads of `out` before this one are committed: a failing commit does not touch them.
     committed: usize,
+    /// Heads of `out` before this one, in a turn that writes: they were replied to before anything was
+    /// written in it.
+    pub(super) first_after_write: usize,
     pub(super) spare: Vec<Replies>,
 }
 
@@ -32,6 +35,7 @@ impl Port {
             callers: Vec::new(),
             out: Replies::default(),
             committed: 0,
+            first_after_write: 0,
             spare: Vec::new(),
         }
     }
@@ -82,6 +86,27 @@ impl Port {
             header.write_error(&mut self.out.bytes, error);
             head.end = self.out.bytes.len();
         }
+    }
+
+    /// Takes out the replies of this turn since its first write. Returns the number of the first, and
+    /// them.
+    pub(super) fn take_after_write(&mut self) -> (usize, Vec<ReplyHead>) {
+        let first = self.first_after_write.max(self.committed);
+        let heads = self.out.heads.split_off(first.min(self.out.heads.len()));
+        let end = self.out.heads.last().map_or(0, |last| last.end);
+        self.out.bytes.truncate(end);
+        (first, heads)
+    }
+
+    /// Answers a request that was taken out.
+    pub(super) fn push_error(&mut self, head: &ReplyHead, schema_version: u64, error: &Error) {
+        let header = ReplyHeader {
+            sync: head.sync,
+            schema_version,
+        };
+        header.write_error(&mut self.out.bytes, error);
+        let end = self.out.bytes.len();
+        self.out.heads.push(ReplyHead { end, ..*head });
     }
 
     /// What was replied so far depends on no later commit.

@@ -16,7 +16,6 @@ use super::messages::{Entry, ReplyHead};
 use super::reservation::Holder;
 use super::stream::Waiting;
 use crate::engine::{Caller, Engine, Outcome, Reply, Ticket};
-use crate::serving::Role;
 
 impl<E: Engine> TxCore<E> {
     /// Runs a request, or lets it wait for the one that runs in its stream.
@@ -56,13 +55,13 @@ impl<E: Engine> TxCore<E> {
         self.executed += 1;
         self.show_progress();
         self.has_called = matches!(entry.request, RequestType::Call | RequestType::Call16);
-        match self.attempt(lane, entry, body, own_caller.as_deref_mut()) {
+        match self.attempt_noted(lane, entry, body, own_caller.as_deref_mut()) {
             Ok(Outcome::CommitFirst) => {
                 // Its outcome is told to those who were in the turn, before this request, which may be
                 // a long one, begins.
                 self.commit();
                 self.send_replies();
-                match self.attempt(lane, entry, body, own_caller) {
+                match self.attempt_noted(lane, entry, body, own_caller) {
                     Ok(Outcome::CommitFirst) => {
                         let text = "The engine asks for a turn of its own again and again";
                         self.reply_error(lane, entry, &Error::new(ErrorCode::SYSTEM, text));
@@ -91,8 +90,29 @@ impl<E: Engine> TxCore<E> {
         });
     }
 
+    /// Runs the request once, and notes what a discarded turn has to know of it.
+    fn attempt_noted(
+        &mut self,
+        lane: usize,
+        entry: &Entry,
+        body: &[u8],
+        own_caller: Option<&mut Caller>,
+    ) -> Result<Outcome, Error> {
+        let had_writes = self.writes.is_begun();
+        let has_own_caller = own_caller.is_some();
+        let heads = self.ports[lane].out.heads.len();
+        let outcome = self.attempt(lane, entry, body, own_caller);
+        if !had_writes && self.writes.is_begun() {
+            self.mark_first_write();
+            self.ports[lane].first_after_write = heads;
+        } else if had_writes && outcome == Ok(Outcome::Done) && !has_own_caller {
+            self.writes.note_read(lane, heads, entry, body);
+        }
+        outcome
+    }
+
     /// Runs the request once. `Done`: its reply is written; otherwise nothing is.
-    fn attempt(
+    pub(super) fn attempt(
         &mut self,
         lane: usize,
         entry: &Entry,
@@ -138,7 +158,9 @@ impl<E: Engine> TxCore<E> {
             procedures: &self.procedures,
             streams: &mut self.streams,
             transactions: &mut self.transactions,
-            is_read_only: self.role == Some(Role::Replica),
+            admitted: entry.admitted,
+            writes: &mut self.writes,
+            shared: &self.shared,
             deadlines: &mut self.deadlines,
             timeout: self.shared.config.transaction_timeout,
             now: self.began,
@@ -146,7 +168,6 @@ impl<E: Engine> TxCore<E> {
             caller,
             locks: &mut self.locks,
             origin: (lane, entry.id),
-            shared: &self.shared,
             holder,
             reply: Reply::new(
                 &mut port.out.bytes,
@@ -185,9 +206,10 @@ impl<E: Engine> TxCore<E> {
                         entry: *entry,
                         connection,
                         used,
-                        task,
+                        _task: task,
                         is_call: matches!(body, Body::Call(_)),
                         wrap_results,
+                        begun: self.began,
                     },
                 );
             }

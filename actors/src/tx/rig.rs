@@ -15,6 +15,7 @@ use vestibule_wire::keys::RequestType;
 
 use super::claim::{Claims, RequestId};
 use super::core::TxCore;
+use super::fence::Admitted;
 use super::messages::{Batch, Cancel, Completed, Entry, Fate, Introduction, Replies};
 use super::port::Port;
 use crate::acceptor::Places;
@@ -85,6 +86,8 @@ pub(crate) struct Rig {
     /// The clock, wound by hand.
     pub(crate) now: Instant,
     collector: Addr<Collector>,
+    /// Of the requests that are sent.
+    pub(crate) admitted: Admitted,
     next: u32,
 }
 
@@ -102,6 +105,8 @@ impl Rig {
     fn new(config: Config) -> Self {
         let claims = Arc::new(Claims::new(REQUESTS_MAX));
         let cell = ServingCell::new(Role::Primary, Instant::now());
+        cell.ready(Instant::now());
+        let admitted = Admitted::under(cell.load());
         let shared = Arc::new(Shared::new(
             config,
             cell,
@@ -124,6 +129,7 @@ impl Rig {
             claims,
             now: Instant::now(),
             collector,
+            admitted,
             next: 0,
         }
     }
@@ -184,6 +190,7 @@ impl Rig {
             request: RequestType::from_code(header.request_type).expect("a known type"),
             sync: header.sync,
             stream: header.stream_id,
+            admitted: self.admitted,
             start: 0,
             end: body.len() as u32,
         });

@@ -7,10 +7,12 @@
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use vestibule_wire::Error;
 
 use super::deadlines::TimerId;
+use super::fence::Admitted;
 use super::messages::Entry;
 use crate::engine::{Caller, Ticket, TransactionId};
 use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
@@ -38,8 +40,12 @@ impl Waiting {
 pub(crate) struct Transaction {
     /// The engine's handle; it means nothing to the engine once the transaction is aborted.
     pub(super) id: TransactionId,
-    /// Begun on a replica: it changes nothing.
+    /// Begun on a replica: it changes nothing, whatever becomes of the role.
     pub(crate) is_read_only: bool,
+    /// The epoch under which its BEGIN was admitted.
+    pub(super) epoch: u64,
+    /// When its BEGIN was executed.
+    pub(super) begun: Instant,
     /// The runtime has rolled it back: what every statement gets until its client ends it.
     pub(super) aborted: Option<Box<Error>>,
     /// Its deadline, while it lives.
@@ -58,10 +64,17 @@ pub(super) struct Aborted {
 }
 
 impl Transaction {
-    pub(super) fn new(id: TransactionId, is_read_only: bool, timer: Option<TimerId>) -> Self {
+    pub(super) fn new(
+        id: TransactionId,
+        admitted: Admitted,
+        begun: Instant,
+        timer: Option<TimerId>,
+    ) -> Self {
         Self {
             id,
-            is_read_only,
+            is_read_only: admitted.is_read_only(),
+            epoch: admitted.epoch(),
+            begun,
             aborted: None,
             timer,
             is_over: false,

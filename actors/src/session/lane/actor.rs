@@ -10,13 +10,12 @@ use std::time::Instant;
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler};
 use actix_rt::time::{Sleep, sleep_until};
-use vestibule_wire::error::Field;
-use vestibule_wire::{Error, ErrorCode};
+use vestibule_wire::ErrorCode;
+use vestibule_wire::keys::RequestType;
 
 use super::super::actor::Session;
 use super::super::registry::{Effect, Pending, Registry};
-use super::super::state::Closing;
-use super::messages::{Accepted, CloseAll, Newcomer, Nudge, TxLost, TxReady};
+use super::messages::{Accepted, Newcomer, Nudge, TxLost, TxReady};
 use super::state::{LaneCell, LaneState};
 use crate::limits::LANE_SWEEP_PERIOD;
 use crate::serving::State;
@@ -34,28 +33,6 @@ impl Lane {
         Self {
             cell: Rc::new(LaneCell::new(index, shared, LaneState::new(registry))),
         }
-    }
-
-    /// Takes back what Tx has not begun and answers it with this code.
-    fn revoke_queued(&self, code: ErrorCode) {
-        let revoked = self
-            .cell
-            .state
-            .borrow_mut()
-            .registry
-            .revoke_queued(|_| true);
-        if !revoked.is_empty() {
-            let error = self.cell.shared.cell.situation(Instant::now()).error(code);
-            self.cell.answer_all(revoked, &error);
-        }
-    }
-
-    /// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
-    fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
-        let situation = self.cell.shared.cell.situation(Instant::now());
-        situation
-            .error_with_text(code, format!("Outcome unknown: {reason}"))
-            .with_field("outcome", Field::Str("unknown".into()))
     }
 
     fn accept(&self, newcomer: Newcomer) {
@@ -163,13 +140,13 @@ impl Handler<Replies> for Lane {
 impl Handler<Nudge> for Lane {
     type Result = ();
 
-    fn handle(&mut self, _nudge: Nudge, _ctx: &mut Self::Context) {
+    fn handle(&mut self, nudge: Nudge, _ctx: &mut Self::Context) {
         let serving = self.cell.shared.cell.load();
         let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if has_changed {
             match serving.state {
                 State::Solo => self.cell.revoke_in_solo(Instant::now()),
-                State::Loading => self.revoke_queued(ErrorCode::LOADING),
+                State::Loading => drop(self.cell.revoke_queued(ErrorCode::LOADING)),
                 State::Assist | State::Draining | State::Stopped => {}
             }
             if serving.state != State::Solo && self.cell.state.borrow().holding > 0 {
@@ -177,7 +154,11 @@ impl Handler<Nudge> for Lane {
             }
         }
         self.cell.send_events();
-        self.cell.close_idle_if_draining();
+        self.cell.close_idle_if_stopping();
+        if has_changed {
+            let counters = &self.cell.shared.counters[self.cell.index];
+            counters.reached(serving.epoch, nudge.0.elapsed());
+        }
     }
 }
 
@@ -198,36 +179,25 @@ impl Handler<TxLost> for Lane {
             state.tx = None;
             state.outgoing.clear();
         }
-        self.revoke_queued(ErrorCode::LOADING);
-        let started = self.cell.state.borrow_mut().registry.abandon_started();
-        let error = self.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
-        let is_end = |own: &&Pending| matches!(own.effect, Effect::Closed(_));
-        let ends: Vec<_> = started.iter().filter(is_end).cloned().collect();
-        self.cell.answer_all(started, &error);
-        for session in self.cell.all_sessions() {
-            let mut own = session.state.borrow_mut();
-            own.lose_transactions(session.connection, &ends, &error);
-        }
-    }
-}
-
-impl Handler<CloseAll> for Lane {
-    type Result = ();
-
-    fn handle(&mut self, _close: CloseAll, _ctx: &mut Self::Context) {
-        self.revoke_queued(ErrorCode::SHUTDOWN);
-        let started = self.cell.state.borrow_mut().registry.abandon_started();
-        let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
-        self.cell.answer_all(started, &error);
-        for session in self.cell.all_sessions() {
-            // What the kernel does not take now is lost: the deadline is here.
-            let mut own = session.state.borrow_mut();
-            if !own.output.is_empty() {
-                self.cell.shared.count_cut_off(1);
+        self.cell.revoke_queued(ErrorCode::LOADING);
+        let mut state = self.cell.state.borrow_mut();
+        let started = state.registry.abandon_started(|_| true);
+        drop(state);
+        let error = self.cell.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
+        let is_commit = |own: &&Pending| {
+            own.request == RequestType::Commit && matches!(own.effect, Effect::Closed(_))
+        };
+        for commit in started.iter().filter(is_commit) {
+            if let Some(session) = self.cell.owner(commit) {
+                let mut own = session.state.borrow_mut();
+                own.lost.add(commit.stream, Some(error.clone()));
             }
-            own.close(Closing::Now);
-            session.wake();
         }
-        self.cell.tell_if_drained();
+        self.cell.give_up_all(started, &error);
+        // Transactions died with the engine.
+        for session in self.cell.all_sessions() {
+            session.state.borrow_mut().lose_transactions();
+        }
+        self.cell.tell_if_quiet();
     }
 }

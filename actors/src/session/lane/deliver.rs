@@ -6,13 +6,12 @@ use std::time::Instant;
 use super::super::actor::{desk, guarded};
 use super::super::output::Flushed;
 use super::super::registry::{Effect, Pending};
-use super::super::state::{Closing, SessionCell};
+use super::super::state::{Closing, SessionCell, SessionState};
 use super::state::LaneCell;
 use vestibule_wire::reply::{ReplyHeader, is_error};
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::config::SoloPolicy;
-use crate::serving::State;
 use crate::tx::messages::Replies;
 
 impl LaneCell {
@@ -57,10 +56,25 @@ impl LaneCell {
         }
         self.flush_dirty();
         self.resume_stalled();
+        self.tell_if_quiet();
     }
 
-    /// Answers requests that were taken back or given up on, and forgets them.
+    /// Answers requests that were taken back: they did not happen.
     pub(crate) fn answer_all(&self, taken: Vec<Pending>, error: &Error) {
+        self.answer_each(taken, error, SessionState::undo);
+    }
+
+    /// Answers requests that were begun and are given up on: they may happen or not.
+    pub(crate) fn give_up_all(&self, started: Vec<Pending>, error: &Error) {
+        self.answer_each(started, error, SessionState::give_up);
+    }
+
+    fn answer_each(
+        &self,
+        taken: Vec<Pending>,
+        error: &Error,
+        forget: impl Fn(&mut SessionState, &Pending),
+    ) {
         for pending in taken {
             let Some(session) = self.owner(&pending) else {
                 continue;
@@ -70,7 +84,7 @@ impl LaneCell {
                 if state.settle(&pending) {
                     session.wake();
                 }
-                state.undo(&pending);
+                forget(&mut state, &pending);
                 let schema_version = self.shared.schema_version();
                 let header = ReplyHeader {
                     sync: pending.sync,
@@ -82,6 +96,7 @@ impl LaneCell {
         }
         self.flush_dirty();
         self.resume_stalled();
+        self.tell_if_quiet();
     }
 
     /// Solo: what Tx has not begun is answered as each session's policy says. Under `hold` it stays in
@@ -114,7 +129,7 @@ impl LaneCell {
     /// Writes out what sessions on the list have; what does not go now, their tasks finish.
     pub(crate) fn flush_dirty(&self) {
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
-        let is_draining = self.shared.cell.load().state == State::Draining;
+        let is_draining = self.shared.cell.load().is_stopping();
         for index in &dirty {
             let Some(session) = self.session(*index) else {
                 continue;
@@ -210,9 +225,9 @@ impl LaneCell {
         self.flush_dirty();
     }
 
-    /// In a drain, closes every session of which nothing is under way.
-    pub(crate) fn close_idle_if_draining(&self) {
-        if self.shared.cell.load().state != State::Draining {
+    /// In a stop, closes every session of which nothing is under way.
+    pub(crate) fn close_idle_if_stopping(&self) {
+        if !self.shared.cell.load().is_stopping() {
             return;
         }
         for session in self.all_sessions() {
@@ -221,20 +236,6 @@ impl LaneCell {
                 session.state.borrow_mut().close(Closing::AfterFlush);
                 session.wake();
             }
-        }
-        self.tell_if_drained();
-    }
-
-    /// Tells the Supervisor, once, that no session is left.
-    pub(crate) fn tell_if_drained(&self) {
-        let state = self.shared.cell.load().state;
-        let is_over = matches!(state, State::Draining | State::Stopped);
-        let is_drained = is_over && self.sessions.borrow().is_empty();
-        if is_drained
-            && !self.told_drained.replace(true)
-            && let Some(supervisor) = self.shared.supervisor.get()
-        {
-            supervisor.lane_drained(self.index);
         }
     }
 }

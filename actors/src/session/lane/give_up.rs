@@ -156,6 +156,7 @@ impl LaneCell {
         for own in given_up {
             let pending = &own.pending;
             let fate = why.fate(&own);
+            let is_aborted = matches!(fate, Fate::Aborted(_));
             if own.was_begun || !matches!(fate, Fate::Untouched) {
                 let mut state = self.state.borrow_mut();
                 state.outgoing.cancels.push(Cancel {
@@ -177,6 +178,9 @@ impl LaneCell {
             if !matches!(pending.effect, Effect::Closed(_)) {
                 state.undo(pending);
             }
+            if is_aborted {
+                state.transactions.abort(pending.stream);
+            }
             let header = ReplyHeader {
                 sync: pending.sync,
                 schema_version,
@@ -188,6 +192,7 @@ impl LaneCell {
         self.publish_counts(&self.state.borrow());
         self.flush_dirty();
         self.resume_stalled();
+        self.tell_if_quiet();
     }
 }
 
@@ -215,6 +220,7 @@ mod tests {
             class: Class::Write,
             procedure: None,
             bytes: 0,
+            is_writer: true,
             effect,
             since: Instant::now(),
             limit,

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use actix::{Addr, Message, Recipient};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use vestibule_wire::reply::write_value;
 
 use super::actor::Lane;
 use crate::acceptor::Place;
+use crate::supervisor::TransitionOutcome;
 use crate::tx::TxHandle;
 use crate::tx::messages::Replies;
 
@@ -32,9 +34,9 @@ impl Message for Accepted {
     type Result = ();
 }
 
-/// The serving state or an event changed: look at the cells.
+/// The serving state or an event changed, at this time: look at the cells.
 #[derive(Debug)]
-pub(crate) struct Nudge;
+pub(crate) struct Nudge(pub(crate) Instant);
 
 impl Message for Nudge {
     type Result = ();
@@ -59,11 +61,37 @@ impl Message for TxLost {
     type Result = ();
 }
 
-/// The deadline of a stop: answer everybody, flush what can be flushed, close.
+/// A transition begins: the cell tells the new state. Tell what is to be waited for, and when it is over.
 #[derive(Debug)]
-pub(crate) struct CloseAll;
+pub(crate) struct Quiesce {
+    pub(crate) serial: u64,
+    pub(crate) is_stop: bool,
+}
 
-impl Message for CloseAll {
+impl Message for Quiesce {
+    type Result = ();
+}
+
+/// The deadline of a transition: answer everybody that it concerns. Of a stop, flush what can be flushed
+/// and close.
+#[derive(Debug)]
+pub(crate) struct Kill {
+    pub(crate) serial: u64,
+    pub(crate) is_stop: bool,
+}
+
+impl Message for Kill {
+    type Result = ();
+}
+
+/// A transition that a client of this arbiter waits for is over.
+#[derive(Debug)]
+pub(crate) struct TransitionOver {
+    pub(crate) origin: Origin,
+    pub(crate) outcome: TransitionOutcome,
+}
+
+impl Message for TransitionOver {
     type Result = ();
 }
 
@@ -83,7 +111,7 @@ pub(crate) struct Target {
     pub(crate) sync: Option<u64>,
 }
 
-/// Who asked for a survey and waits for the reply.
+/// Who asked for something that takes a while, and waits for the reply.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) lane: usize,
@@ -223,7 +251,7 @@ impl LaneHandle {
     }
 
     pub(crate) fn nudge(&self) {
-        self.0.do_send(Nudge);
+        self.0.do_send(Nudge(Instant::now()));
     }
 
     pub(crate) fn tx_ready(&self, tx: TxHandle) {
@@ -234,8 +262,16 @@ impl LaneHandle {
         self.0.do_send(TxLost { reason });
     }
 
-    pub(crate) fn close_all(&self) {
-        self.0.do_send(CloseAll);
+    pub(crate) fn quiesce(&self, serial: u64, is_stop: bool) {
+        self.0.do_send(Quiesce { serial, is_stop });
+    }
+
+    pub(crate) fn kill(&self, serial: u64, is_stop: bool) {
+        self.0.do_send(Kill { serial, is_stop });
+    }
+
+    pub(crate) fn transition_over(&self, origin: Origin, outcome: TransitionOutcome) {
+        self.0.do_send(TransitionOver { origin, outcome });
     }
 
     pub(crate) fn survey(&self, survey: Arc<Surveyed>) {

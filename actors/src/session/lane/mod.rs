@@ -22,6 +22,7 @@ pub(crate) mod messages;
 mod state;
 mod survey;
 mod sweep;
+mod transition;
 
 pub(crate) use actor::Lane;
 pub(crate) use messages::{LaneHandle, Newcomer};

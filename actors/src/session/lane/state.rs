@@ -33,8 +33,19 @@ pub(crate) struct LaneCell {
     pub(crate) dirty: RefCell<Vec<u32>>,
     /// Sessions (and their connections' numbers) that have an administrator's place on probation.
     pub(crate) on_probation: RefCell<Vec<(u32, u64)>>,
-    /// Told to the Supervisor that no session is left.
-    pub(crate) told_drained: Cell<bool>,
+    /// The transition under way, as far as it is this arbiter's matter.
+    pub(crate) transition: Cell<Option<InTransition>>,
+}
+
+/// A transition that this arbiter takes part in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InTransition {
+    /// The machine's number of it.
+    pub(crate) serial: u64,
+    /// It is a stop; else a demotion.
+    pub(crate) is_stop: bool,
+    /// The Supervisor knows that nothing is left to wait for.
+    pub(crate) is_quiet: bool,
 }
 
 /// Everything of an arbiter that changes with every request.
@@ -47,6 +58,8 @@ pub(crate) struct LaneState {
     /// Sessions that wait for a credit, first come first.
     pub(crate) stop_list: StopList,
     pub(crate) scratch: Box<[u8]>,
+    /// Open transactions that may change data.
+    pub(crate) open_writers: Rc<Cell<usize>>,
     /// Sessions (and their connections' numbers) that were not read when they ran last.
     pub(crate) deaf: Vec<(u32, u64)>,
     /// The connection that is read although all together hold too much.
@@ -78,6 +91,7 @@ impl LaneState {
             flush: None,
             stop_list: StopList::default(),
             scratch: vec![0; READ_SIZE].into_boxed_slice(),
+            open_writers: Rc::default(),
             deaf: Vec::new(),
             exempt: None,
             holding: 0,
@@ -200,7 +214,7 @@ impl LaneCell {
             state: RefCell::new(state),
             dirty: RefCell::default(),
             on_probation: RefCell::default(),
-            told_drained: Cell::new(false),
+            transition: Cell::new(None),
         }
     }
 

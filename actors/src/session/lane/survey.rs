@@ -10,7 +10,6 @@ use std::time::Instant;
 use actix::Handler;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
-use vestibule_wire::reply::{ReplyHeader, finish, wrap_results};
 
 use super::super::registry::Pending;
 use super::super::state::SessionCell;
@@ -32,7 +31,7 @@ impl Lane {
                 user: state.caller.user.to_string(),
                 thread: self.cell.index,
                 in_flight: state.counts.all,
-                transactions: state.live_transactions(),
+                transactions: state.transactions.len(),
                 held: state.held.as_ref().map_or(0, |held| held.frames.len()),
                 output_bytes: state.output.size(),
                 memory_bytes: state.buffer_bytes(),
@@ -136,31 +135,9 @@ impl Handler<SurveyDone> for Lane {
         if session.connection != origin.connection {
             return;
         }
-        let schema_version = self.cell.shared.schema_version();
-        let header = ReplyHeader {
-            sync: origin.sync,
-            schema_version,
-        };
-        {
-            let mut state = session.state.borrow_mut();
-            state.is_surveying = false;
-            let out = state.output.buffer();
-            let start = header.begin(out);
-            let mut body = Vec::new();
-            match survey.write(&mut body) {
-                Ok(()) => {
-                    if origin.wrap_results {
-                        wrap_results(&mut body, 0);
-                    }
-                    out.extend_from_slice(&body);
-                    finish(out, start);
-                }
-                Err(error) => {
-                    out.truncate(start);
-                    header.write_error(out, &error);
-                }
-            }
-        }
+        session.state.borrow_mut().is_surveying = false;
+        let write = |body: &mut Vec<u8>| survey.write(body);
+        self.cell.reply_later(&session, &origin, write);
         self.cell.mark_dirty(&session);
         self.cell.flush_dirty();
         // What came behind it was not taken.

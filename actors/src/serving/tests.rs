@@ -1,4 +1,12 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use vestibule_wire::ErrorCode;
+use vestibule_wire::error::Field;
+
 use super::*;
+use crate::engine::Progress;
 
 fn ready() -> Arc<ServingCell> {
     let now = Instant::now();
@@ -11,9 +19,16 @@ fn ready() -> Arc<ServingCell> {
 fn packing_keeps_state_role_and_epoch() {
     for state in State::ALL {
         for role in Role::ALL {
-            for epoch in [0, 1, u64::MAX >> 8] {
-                let serving = Serving { state, role, epoch };
-                assert_eq!(Serving::unpack(serving.pack()), serving);
+            for toward in Toward::ALL {
+                for epoch in [0, 1, u64::MAX >> 8] {
+                    let serving = Serving {
+                        state,
+                        role,
+                        toward,
+                        epoch,
+                    };
+                    assert_eq!(Serving::unpack(serving.pack()), serving);
+                }
             }
         }
     }
@@ -58,7 +73,7 @@ fn the_epoch_grows_with_every_change_and_only_then() {
     assert_eq!(cell.load().epoch, before + 1);
     drop((first, second));
     assert_eq!(cell.load().epoch, before + 2);
-    cell.set_role(Role::Replica, Instant::now());
+    cell.settle_role(Role::Replica, Instant::now());
     assert_eq!(cell.load().epoch, before + 3);
 }
 
@@ -105,6 +120,53 @@ fn every_change_nudges() {
     });
     drop(Solos::new(cell.clone()).enter("x"));
     assert_eq!(nudges.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn an_announced_stop_changes_the_epoch_and_not_the_state() {
+    let cell = ready();
+    let before = cell.load();
+    cell.announce_stop(Instant::now());
+    let announced = cell.load();
+    assert_eq!(announced.state, State::Assist);
+    assert!(!announced.is_stopping());
+    assert_eq!(
+        (announced.toward, announced.epoch),
+        (Some(Toward::Stopped), before.epoch + 1)
+    );
+    cell.draining("stop", Instant::now());
+    assert!(cell.load().is_stopping());
+}
+
+#[test]
+fn a_demotion_is_left_for_a_solo_and_taken_up_again_until_it_is_settled() {
+    let (cell, now) = (ready(), Instant::now());
+    cell.demoting(now);
+    assert_eq!(cell.load().state, State::Draining);
+    assert!(!cell.load().is_stopping() && !cell.load().is_writable());
+    let guard = Solos::new(cell.clone()).enter("busy");
+    assert_eq!(cell.load().state, State::Solo);
+    assert!(!cell.load().is_writable());
+    drop(guard);
+    assert_eq!(cell.load().state, State::Draining);
+    cell.settle_role(Role::Replica, now);
+    let settled = cell.load();
+    assert_eq!(
+        (settled.state, settled.role),
+        (State::Assist, Role::Replica)
+    );
+    assert_eq!(settled.toward, None);
+}
+
+#[test]
+fn a_stop_wins_over_a_demotion() {
+    let (cell, now) = (ready(), Instant::now());
+    cell.demoting(now);
+    cell.draining("stop", now);
+    assert!(cell.load().is_stopping());
+    cell.settle_role(Role::Replica, now);
+    cell.demoting(now);
+    assert!(cell.load().is_stopping());
 }
 
 #[test]

@@ -1,0 +1,310 @@
+//! The shared cell: one atomic word that everyone loads, and the details behind a lock.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use super::situation::{Situation, Underway, retry_after};
+use super::solo::{Declarer, Solo};
+use super::{Role, Serving, State, Toward};
+use crate::engine::Progress;
+use crate::tx::fence::Fence;
+
+/// What the state is but for the reasons for solo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base {
+    Loading,
+    Ready,
+    Draining,
+    Stopped,
+}
+
+pub(super) struct Details {
+    base: Base,
+    role: Role,
+    toward: Option<Toward>,
+    /// What is told of the transition under way.
+    transition: Option<Underway>,
+    /// The role that is wanted; `None` for a stop.
+    wanted: Option<Role>,
+    reason: String,
+    /// Solos nest: assist returns when the last one is gone. The newest is the one that is told.
+    pub(super) solos: Vec<Solo>,
+    progress: Option<Progress>,
+    /// When the state was entered.
+    since: Instant,
+    /// When what progress measures began.
+    progress_since: Instant,
+    pub(super) guards: u64,
+}
+
+/// The shared cell. One exists per runtime.
+pub struct ServingCell {
+    packed: AtomicU64,
+    details: Mutex<Details>,
+    nudge: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for ServingCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServingCell")
+            .field("serving", &self.load())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ServingCell {
+    /// A cell in state `Loading`, epoch 1.
+    #[must_use]
+    pub fn new(role: Role, now: Instant) -> Arc<Self> {
+        let serving = Serving {
+            state: State::Loading,
+            role,
+            toward: None,
+            epoch: 1,
+        };
+        Arc::new(Self {
+            packed: AtomicU64::new(serving.pack()),
+            details: Mutex::new(Details {
+                base: Base::Loading,
+                role,
+                toward: None,
+                transition: None,
+                wanted: Some(role),
+                reason: "starting".to_owned(),
+                solos: Vec::new(),
+                progress: None,
+                since: now,
+                progress_since: now,
+                guards: 0,
+            }),
+            nudge: OnceLock::new(),
+        })
+    }
+
+    /// State, role and epoch.
+    #[inline]
+    #[must_use]
+    pub fn load(&self) -> Serving {
+        Serving::unpack(self.packed.load(Ordering::Acquire))
+    }
+
+    /// What is called after every change, by the thread that made it: it must not block.
+    pub(crate) fn on_change(&self, nudge: impl Fn() + Send + Sync + 'static) {
+        let _ = self.nudge.set(Box::new(nudge));
+    }
+
+    // The details stay whole even if a thread panics between two assignments.
+    pub(super) fn details(&self) -> MutexGuard<'_, Details> {
+        self.details.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn change(&self, now: Instant, edit: impl FnOnce(&mut Details)) {
+        {
+            let mut details = self.details();
+            edit(&mut details);
+            let old = self.load();
+            let state = details.state();
+            let new = Serving {
+                state,
+                role: details.role,
+                toward: details.toward,
+                epoch: old.epoch,
+            };
+            if new != old {
+                let new = Serving {
+                    epoch: old.epoch + 1,
+                    ..new
+                };
+                if new.state != old.state || new.role != old.role {
+                    details.since = now;
+                }
+                self.packed.store(new.pack(), Ordering::Release);
+            }
+        }
+        if let Some(nudge) = self.nudge.get() {
+            nudge();
+        }
+    }
+
+    /// The engine is loading, anew if it was ready before.
+    pub(crate) fn loading(&self, reason: &str, now: Instant) {
+        self.change(now, |details| {
+            if matches!(details.base, Base::Loading | Base::Ready) {
+                details.base = Base::Loading;
+                details.reason = reason.to_owned();
+                details.progress = None;
+                details.progress_since = now;
+            }
+        });
+    }
+
+    /// How far loading has come. No nudge: nothing to act on.
+    pub(crate) fn loading_progress(&self, progress: Progress, now: Instant) {
+        let mut details = self.details();
+        if progress.rows > 0 && details.base == Base::Loading {
+            let elapsed = now.saturating_duration_since(details.progress_since);
+            let rate = progress.rows as f64 / elapsed.as_secs_f64().max(1e-3);
+            let rows = progress.rows;
+            details.reason = format!("recovering: {rows} rows, {rate:.0} rows/s");
+        }
+        details.progress = Some(progress);
+    }
+
+    /// The engine is ready: `Assist`, or `Solo` if there is a reason for it.
+    pub(crate) fn ready(&self, now: Instant) {
+        self.change(now, |details| {
+            if details.base == Base::Loading {
+                details.base = Base::Ready;
+                details.reason.clear();
+                details.progress = None;
+            }
+        });
+    }
+
+    /// A stop is announced: everything is still served, but the server is not ready any more.
+    pub(crate) fn announce_stop(&self, now: Instant) {
+        self.change(now, |details| {
+            if details.base != Base::Stopped {
+                details.toward = Some(Toward::Stopped);
+            }
+        });
+    }
+
+    /// A stop begins: what runs may finish, nothing new begins.
+    pub(crate) fn draining(&self, reason: &str, now: Instant) {
+        self.change(now, |details| {
+            if details.base != Base::Stopped {
+                details.base = Base::Draining;
+                details.toward = Some(Toward::Stopped);
+                details.reason = reason.to_owned();
+            }
+        });
+    }
+
+    /// A demotion begins: open transactions may finish, nothing else may change data.
+    pub(crate) fn demoting(&self, now: Instant) {
+        self.change(now, |details| {
+            if details.toward.is_none() {
+                details.toward = Some(Toward::Replica);
+            }
+        });
+    }
+
+    /// The stop is done.
+    pub(crate) fn stopped(&self, now: Instant) {
+        self.change(now, |details| {
+            details.base = Base::Stopped;
+            details.toward = Some(Toward::Stopped);
+        });
+    }
+
+    /// Sets the role: a demotion or promotion is done.
+    pub(crate) fn settle_role(&self, role: Role, now: Instant) {
+        self.change(now, |details| {
+            details.role = role;
+            if details.toward == Some(Toward::Replica) {
+                details.toward = None;
+            }
+        });
+    }
+
+    /// Whatever was admitted up to now may not write any more; true if a write was under way. The
+    /// epoch of the next change is the first that may.
+    pub(crate) fn raise_fence(&self, fence: &Fence) -> bool {
+        // Under the lock, so that no change comes between.
+        let _details = self.details();
+        fence.raise(self.load().epoch + 1)
+    }
+
+    /// What is told of transitions from now on. No nudge: nothing to act on.
+    pub(crate) fn show_transition(&self, transition: Option<Underway>, wanted: Option<Role>) {
+        let mut details = self.details();
+        details.transition = transition;
+        details.wanted = wanted;
+    }
+
+    /// An operator asks for solo; asking again replaces the reason.
+    pub fn operator_solo(&self, reason: &str, now: Instant) {
+        self.change(now, |details| {
+            details.solos.retain(|solo| solo.by != Declarer::Operator);
+            details.push(Declarer::Operator, reason.to_owned(), now);
+        });
+    }
+
+    /// An operator takes back what it asked for. Other reasons for solo stay.
+    pub fn operator_assist(&self, now: Instant) {
+        self.change(now, |details| {
+            details.solos.retain(|solo| solo.by != Declarer::Operator)
+        });
+    }
+
+    /// The watchdog sees that Tx stands still. Whoever else declares solo knows more: theirs is told.
+    pub(crate) fn stalled(&self, now: Instant) {
+        self.change(now, |details| {
+            let solo = Solo {
+                by: Declarer::Watchdog,
+                reason: "stalled".to_owned(),
+                progress: None,
+                since: now,
+            };
+            details.solos.insert(0, solo);
+        });
+    }
+
+    /// Tx moves again.
+    pub(crate) fn moving(&self, now: Instant) {
+        self.change(now, |details| {
+            details.solos.retain(|solo| solo.by != Declarer::Watchdog);
+        });
+    }
+
+    /// Everything there is to say about the state.
+    #[must_use]
+    pub fn situation(&self, now: Instant) -> Situation {
+        let details = self.details();
+        let (reason, progress, began) = match (details.base, details.solos.last()) {
+            (Base::Ready, Some(solo)) => (solo.reason.as_str(), solo.progress, solo.since),
+            (Base::Ready, None) if details.toward == Some(Toward::Replica) => {
+                ("the server becomes a replica", None, details.since)
+            }
+            _ => (
+                details.reason.as_str(),
+                details.progress,
+                details.progress_since,
+            ),
+        };
+        Situation {
+            serving: self.load(),
+            reason: reason.to_owned(),
+            progress,
+            since: now.saturating_duration_since(details.since),
+            retry_after: retry_after(progress, now.saturating_duration_since(began)),
+            transition: details.transition.clone(),
+            wanted: details.wanted,
+        }
+    }
+}
+
+impl Details {
+    fn state(&self) -> State {
+        match self.base {
+            Base::Loading => State::Loading,
+            Base::Ready if !self.solos.is_empty() => State::Solo,
+            Base::Ready if self.toward == Some(Toward::Replica) => State::Draining,
+            Base::Ready => State::Assist,
+            Base::Draining => State::Draining,
+            Base::Stopped => State::Stopped,
+        }
+    }
+
+    pub(super) fn push(&mut self, by: Declarer, reason: String, now: Instant) {
+        self.solos.push(Solo {
+            by,
+            reason,
+            progress: None,
+            since: now,
+        });
+    }
+}

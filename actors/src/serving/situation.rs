@@ -1,0 +1,99 @@
+//! What stands behind the state, for people and error fields.
+
+use std::time::{Duration, Instant};
+
+use vestibule_wire::error::Field;
+use vestibule_wire::{Error, ErrorCode};
+
+use super::{Role, Serving, State};
+use crate::engine::Progress;
+use crate::limits::{RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, RETRY_AFTER_MIN};
+
+/// What stands behind the state, for people and error fields.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Situation {
+    /// The state it explains.
+    pub serving: Serving,
+    /// Why it is not `Assist`; empty if it is.
+    pub reason: String,
+    /// How far what is waited for has come, if that is known.
+    pub progress: Option<Progress>,
+    /// How long the state has been so.
+    pub since: Duration,
+    /// When a client should come back.
+    pub retry_after: Duration,
+    /// The transition that is under way.
+    pub transition: Option<Underway>,
+    /// The role that is wanted, once everything that was asked for is done; `None` if that is a stop.
+    pub wanted: Option<Role>,
+}
+
+/// A transition on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Underway {
+    /// Its number, as in the list of transitions.
+    pub id: u64,
+    /// Where it leads: `stopped`, `replica` or `primary`.
+    pub to: &'static str,
+    /// What it is at: `announce`, `quiesce`, `grace`, `kill` or `settle`.
+    pub phase: &'static str,
+    /// What caused it.
+    pub reason: String,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// When everything that still runs is cut off; `None`: it was asked to wait for ever.
+    pub deadline: Option<Instant>,
+}
+
+/// What is left at the pace so far; a fixed guess while the pace is not known.
+pub(super) fn retry_after(progress: Option<Progress>, elapsed: Duration) -> Duration {
+    let share = progress
+        .and_then(Progress::share)
+        .filter(|share| *share > 0.01);
+    let left = share.map(|share| elapsed.mul_f64((1.0 - share) / share));
+    left.unwrap_or(RETRY_AFTER_DEFAULT)
+        .clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)
+}
+
+impl Situation {
+    /// The error for a request that is refused with this code because of the state.
+    #[must_use]
+    pub fn error(&self, code: ErrorCode) -> Error {
+        let percent = self
+            .progress
+            .and_then(Progress::share)
+            .map_or(String::new(), |share| {
+                format!(" ({:.0} %)", (share * 100.0).floor())
+            });
+        let retry_after = (self.retry_after.as_secs_f64() * 10.0).round() / 10.0;
+        let text = match (code, self.serving.state) {
+            (ErrorCode::SHUTDOWN, _) => "Server is shutting down".to_owned(),
+            (ErrorCode::READONLY, _) => {
+                // Word for word: the npm connector decides on fail-over by this text.
+                "Can't modify data on a read-only instance - box.cfg.read_only is true".to_owned()
+            }
+            (_, State::Loading) => format!(
+                "Instance bootstrap hasn't finished yet: {}{percent}, retry after {retry_after} s",
+                self.reason
+            ),
+            _ => format!(
+                "Tx is busy: {}{percent}, retry after {retry_after} s",
+                self.reason
+            ),
+        };
+        self.error_with_text(code, text)
+    }
+
+    /// An error with a text of one's own and the fields that every error of a state carries.
+    #[must_use]
+    pub fn error_with_text(&self, code: ErrorCode, text: String) -> Error {
+        let retry_after = (self.retry_after.as_secs_f64() * 10.0).round() / 10.0;
+        let progress = self.progress.and_then(Progress::share).unwrap_or(0.0);
+        Error::new(code, text)
+            .with_field("state", Field::Str(self.serving.state.name().into()))
+            .with_field("reason", Field::Str(self.reason.clone().into()))
+            .with_field("progress", Field::Float(progress))
+            .with_field("retry_after", Field::Float(retry_after))
+            .with_field("epoch", Field::Uint(self.serving.epoch))
+    }
+}

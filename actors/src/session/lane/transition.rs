@@ -1,0 +1,246 @@
+//! This arbiter's part in transitions: what is waited for, and what is cut off at the deadline.
+//!
+//! ```text
+//!   Quiesce ─▶ tells what it waits for ─▶ … ─▶ quiet: told once
+//!   Kill ────▶ queued: taken back ─▶ 7, 279       started: given up on ─▶ outcome unknown
+//!              of a demotion, only what may change data; of a stop, everything, and all are closed
+//! ```
+
+use actix::Handler;
+use serde::Serialize;
+use std::time::Instant;
+use vestibule_wire::error::Field;
+use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
+use vestibule_wire::{Error, ErrorCode};
+
+use super::super::registry::Pending;
+use super::super::state::{Closing, SessionCell};
+use super::actor::Lane;
+use super::messages::{Kill, Origin, Quiesce, TransitionOver};
+use super::state::{InTransition, LaneCell};
+use crate::supervisor::transition::{Toll, Waiting};
+use crate::supervisor::{Counts, News, TransitionResult};
+
+impl Handler<Quiesce> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, quiesce: Quiesce, _ctx: &mut Self::Context) {
+        let Quiesce { serial, is_stop } = quiesce;
+        let cell = &self.cell;
+        cell.transition.set(Some(InTransition {
+            serial,
+            is_stop,
+            is_quiet: false,
+        }));
+        let waiting = {
+            let state = cell.state.borrow();
+            let pending = state.registry.iter().map(|(_, pending)| pending);
+            let concerned = pending.filter(|own| is_stop || own.is_writer);
+            Waiting {
+                requests: count(concerned),
+                transactions: if is_stop {
+                    cell.open_transactions()
+                } else {
+                    state.open_writers.get()
+                },
+            }
+        };
+        cell.report(serial, News::Quiesced(waiting));
+        cell.close_idle_if_stopping();
+        cell.tell_if_quiet();
+    }
+}
+
+impl Handler<Kill> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, kill: Kill, _ctx: &mut Self::Context) {
+        let toll = if kill.is_stop {
+            self.cell.close_all()
+        } else {
+            self.cell.cut_off_writers()
+        };
+        self.cell.report(kill.serial, News::Killed(toll));
+        self.cell.tell_if_quiet();
+    }
+}
+
+impl Handler<TransitionOver> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, over: TransitionOver, _ctx: &mut Self::Context) {
+        let TransitionOver { origin, outcome } = over;
+        let Some(session) = self.cell.session(origin.session) else {
+            return;
+        };
+        if session.connection != origin.connection {
+            return;
+        }
+        session.state.borrow_mut().transitions -= 1;
+        let serving = self.cell.shared.cell.load();
+        let told = Told {
+            result: outcome.result,
+            state: serving.state.name(),
+            role: serving.role.name(),
+            epoch: serving.epoch,
+            transition: outcome.transition,
+        };
+        let write = |body: &mut Vec<u8>| write_value(body, &told);
+        self.cell.reply_later(&session, &origin, write);
+        self.cell.mark_dirty(&session);
+        self.cell.flush_dirty();
+    }
+}
+
+/// What `vestibule.demote` and `vestibule.promote` return.
+#[derive(Debug, Serialize)]
+struct Told {
+    result: TransitionResult,
+    state: &'static str,
+    role: &'static str,
+    epoch: u64,
+    transition: Option<crate::TransitionRecord>,
+}
+
+fn count<'a>(pending: impl Iterator<Item = &'a Pending>) -> Counts {
+    let mut counts = Counts::default();
+    pending.for_each(|own| counts.add(own.class));
+    counts
+}
+
+impl LaneCell {
+    fn report(&self, serial: u64, news: News) {
+        if let Some(supervisor) = self.shared.supervisor.get() {
+            supervisor.lane_report(self.index, serial, news);
+        }
+    }
+
+    fn open_transactions(&self) -> usize {
+        let sessions = self.sessions.borrow();
+        let open = sessions
+            .iter()
+            .map(|(_, own)| own.state.borrow().transactions.len());
+        open.sum()
+    }
+
+    /// Tells the Supervisor, once, that nothing is left that the transition waits for.
+    pub(crate) fn tell_if_quiet(&self) {
+        let Some(transition) = self.transition.get().filter(|own| !own.is_quiet) else {
+            return;
+        };
+        let is_quiet = if transition.is_stop {
+            self.sessions.borrow().is_empty()
+        } else {
+            let state = self.state.borrow();
+            state.registry.writers() == 0 && state.open_writers.get() == 0
+        };
+        if is_quiet {
+            self.transition.set(Some(InTransition {
+                is_quiet: true,
+                ..transition
+            }));
+            self.report(transition.serial, News::Quiet);
+        }
+    }
+
+    /// Takes back what Tx has not begun and answers it with this code.
+    pub(super) fn revoke_queued(&self, code: ErrorCode) -> Counts {
+        self.revoke_where(code, |_| true)
+    }
+
+    fn revoke_where(&self, code: ErrorCode, wanted: impl Fn(&Pending) -> bool) -> Counts {
+        let revoked = self.state.borrow_mut().registry.revoke_queued(wanted);
+        let counts = count(revoked.iter());
+        if !revoked.is_empty() {
+            let error = self.shared.cell.situation(Instant::now()).error(code);
+            self.answer_all(revoked, &error);
+        }
+        counts
+    }
+
+    fn give_up_where(&self, error: &Error, wanted: impl Fn(&Pending) -> bool) -> Counts {
+        let started = self.state.borrow_mut().registry.abandon_started(wanted);
+        let counts = count(started.iter());
+        self.give_up_all(started, error);
+        counts
+    }
+
+    /// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
+    pub(super) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
+        let situation = self.shared.cell.situation(Instant::now());
+        situation
+            .error_with_text(code, format!("Outcome unknown: {reason}"))
+            .with_field("outcome", Field::Str("unknown".into()))
+    }
+
+    /// The deadline of a demotion: whatever may change data is answered, and reads go on.
+    fn cut_off_writers(&self) -> Toll {
+        let is_writer = |own: &Pending| own.is_writer;
+        // Before the transactions: what is taken back may belong to one.
+        let revoked = self.revoke_where(ErrorCode::READONLY, is_writer);
+        // Not 7: a client that reads it as "not done" would do it again elsewhere.
+        let error = self.outcome_unknown(ErrorCode::SYSTEM, "the server becomes a replica");
+        let killed = self.give_up_where(&error, is_writer);
+        let sessions = self.all_sessions();
+        let aborted = sessions
+            .iter()
+            .map(|own| own.state.borrow_mut().transactions.abort_writers());
+        Toll {
+            revoked,
+            killed,
+            transactions: aborted.sum(),
+        }
+    }
+
+    /// The deadline of a stop: everything is answered, and everybody closed.
+    fn close_all(&self) -> Toll {
+        let transactions = self.open_transactions();
+        let revoked = self.revoke_queued(ErrorCode::SHUTDOWN);
+        let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
+        let killed = self.give_up_where(&error, |_| true);
+        for session in self.all_sessions() {
+            // What the kernel does not take now is lost: the deadline is here.
+            let mut own = session.state.borrow_mut();
+            if !own.output.is_empty() {
+                self.shared.count_cut_off(1);
+            }
+            own.close(Closing::Now);
+            session.wake();
+        }
+        Toll {
+            revoked,
+            killed,
+            transactions,
+        }
+    }
+
+    /// Writes the reply of something that took a while into its session's output.
+    pub(super) fn reply_later(
+        &self,
+        session: &SessionCell,
+        origin: &Origin,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
+    ) {
+        let header = ReplyHeader {
+            sync: origin.sync,
+            schema_version: self.shared.schema_version(),
+        };
+        let mut state = session.state.borrow_mut();
+        let out = state.output.buffer();
+        let start = header.begin(out);
+        let mut body = Vec::new();
+        match write(&mut body) {
+            Ok(()) => {
+                if origin.wrap_results {
+                    wrap_results(&mut body, 0);
+                }
+                out.extend_from_slice(&body);
+                finish(out, start);
+            }
+            Err(error) => {
+                out.truncate(start);
+                header.write_error(out, &error);
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The control procedures that ask for transitions.
+
+use std::time::Duration;
+
+use vestibule_wire::Error;
+use vestibule_wire::msgpack::{Kind, Reader};
+use vestibule_wire::request::Call;
+
+use super::arguments::read_seconds;
+use super::control::{Answer, origin};
+use super::desk::Desk;
+use crate::config::Grace;
+use crate::limits::TRANSITION_WAIT_DEFAULT;
+use crate::serving::{Role, Toward};
+use crate::supervisor::{Ask, Asker, Target};
+
+/// `vestibule.drain({timeout = seconds, lameduck = seconds})`: answered at once, with the new state.
+pub(super) fn drain(desk: &mut Desk<'_>, call: &Call<'_>) -> Result<(), Error> {
+    let usage = "Usage: vestibule.drain({timeout = seconds, lameduck = seconds})";
+    let options = Options::read(call, ["timeout", "lameduck"], usage)?;
+    let shared = desk.shared;
+    let lameduck = options.value("lameduck").unwrap_or(shared.config.lameduck);
+    let ask = Ask {
+        target: Target::Stopped,
+        from: shared.cell.load().state.name(),
+        grace: options.value("timeout").map(Grace::Limited),
+        lameduck: Some(lameduck),
+        wait: Duration::ZERO,
+        reason: call.name.to_owned(),
+        requested_by: by(desk),
+        asker: Asker::Nobody,
+    };
+    if let Some(supervisor) = shared.supervisor.get() {
+        supervisor.ask(ask);
+        // The reply tells the new state already, unless a stop is under way: its times hold.
+        if shared.cell.load().toward == Some(Toward::Stopped) {
+            return Ok(());
+        }
+        if lameduck.is_zero() {
+            shared.cell.draining("the server is stopping", desk.now);
+        } else {
+            shared.cell.announce_stop(desk.now);
+        }
+    }
+    Ok(())
+}
+
+/// `vestibule.demote({grace = seconds, timeout = seconds})` and `vestibule.promote({timeout = seconds})`:
+/// answered when the role is changed, or cannot be. The timeout is for other transitions that are
+/// under way.
+pub(super) fn change_role(
+    desk: &mut Desk<'_>,
+    sync: u64,
+    call: &Call<'_>,
+    role: Role,
+) -> Result<Answer, Error> {
+    let options = match role {
+        Role::Replica => {
+            let usage = "Usage: vestibule.demote({grace = seconds, timeout = seconds})";
+            Options::read(call, ["grace", "timeout"], usage)?
+        }
+        Role::Primary => {
+            let usage = "Usage: vestibule.promote({timeout = seconds})";
+            Options::read(call, ["timeout", "timeout"], usage)?
+        }
+    };
+    let wait = options.value("timeout");
+    let ask = Ask {
+        target: Target::Role(role),
+        from: desk.shared.cell.load().role.name(),
+        grace: options.value("grace").map(Grace::Limited),
+        lameduck: None,
+        wait: wait.unwrap_or(TRANSITION_WAIT_DEFAULT),
+        reason: call.name.to_owned(),
+        requested_by: by(desk),
+        asker: Asker::Session(origin(desk, sync, call)),
+    };
+    let Some(supervisor) = desk.shared.supervisor.get() else {
+        return Err(Error::unsupported(
+            "vestibule",
+            "transitions before the start",
+        ));
+    };
+    supervisor.ask(ask);
+    desk.session.transitions += 1;
+    Ok(Answer::Later)
+}
+
+fn by(desk: &Desk<'_>) -> String {
+    let user = &desk.session.caller.user;
+    format!("{user} from {}", desk.cell.peer)
+}
+
+/// Two times in seconds, by name, each at most once given.
+#[derive(Debug, PartialEq)]
+struct Options([(&'static str, Option<Duration>); 2]);
+
+impl Options {
+    fn value(&self, name: &str) -> Option<Duration> {
+        let mut found = self.0.iter().filter(|(own, _)| *own == name);
+        found.find_map(|(_, value)| *value)
+    }
+
+    /// A table of them, an empty table, or nothing.
+    fn read(call: &Call<'_>, names: [&'static str; 2], usage: &'static str) -> Result<Self, Error> {
+        let bad = || Error::illegal_params(usage);
+        let mut options = Self(names.map(|name| (name, None)));
+        let mut reader = Reader::new(call.args);
+        if reader.read_array_len().map_err(|_| bad())? == 0 {
+            return Ok(options);
+        }
+        let pairs = match reader.peek() {
+            Ok(Kind::Map) => reader.read_map_len().map_err(|_| bad())?,
+            // Lua sends an empty table as an empty array.
+            Ok(Kind::Nil) => 0,
+            Ok(Kind::Array) if reader.read_array_len() == Ok(0) => 0,
+            _ => return Err(bad()),
+        };
+        for _ in 0..pairs {
+            let name = reader.read_str().map_err(|_| bad())?;
+            let mut known = options.0.iter_mut();
+            let (_, value) = known.find(|(own, _)| *own == name).ok_or_else(bad)?;
+            *value = Some(read_seconds(&mut reader).ok_or_else(bad)?);
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::msgpack::{write_map_len, write_str, write_uint};
+
+    use super::*;
+
+    fn read(args: &[u8]) -> Result<(Option<Duration>, Option<Duration>), Error> {
+        let call = Call {
+            name: "vestibule.demote",
+            args,
+            wrap_results: false,
+        };
+        let options = Options::read(&call, ["grace", "timeout"], "Usage")?;
+        Ok((options.value("grace"), options.value("timeout")))
+    }
+
+    fn table(pairs: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut args = vec![0x91];
+        write_map_len(&mut args, pairs.len() as u32);
+        for (name, value) in pairs {
+            write_str(&mut args, name);
+            args.extend_from_slice(value);
+        }
+        args
+    }
+
+    #[test]
+    fn times_are_given_in_seconds_of_any_number_type() {
+        for nothing in [&[0x90][..], &[0x91, 0x80], &[0x91, 0x90], &[0x91, 0xc0]] {
+            assert_eq!(read(nothing), Ok((None, None)));
+        }
+        let mut whole = Vec::new();
+        write_uint(&mut whole, 5);
+        let half = [&[0xcb][..], &0.5f64.to_be_bytes()].concat();
+        assert_eq!(
+            read(&table(&[("grace", &whole), ("timeout", &half)])),
+            Ok((
+                Some(Duration::from_secs(5)),
+                Some(Duration::from_millis(500))
+            ))
+        );
+        let negative = [&[0xcb][..], &(-1.0f64).to_be_bytes()].concat();
+        let endless = [&[0xcb][..], &f64::INFINITY.to_be_bytes()].concat();
+        assert!(read(&table(&[("grace", &negative)])).is_err());
+        assert!(read(&table(&[("grace", &endless)])).is_err());
+        assert!(read(&table(&[("grave", &whole)])).is_err());
+        assert!(read(&[0x91, 5]).is_err());
+    }
+}

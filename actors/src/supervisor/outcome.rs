@@ -1,0 +1,43 @@
+//! What those who ask for a transition are told.
+
+use serde::Serialize;
+
+use super::log::TransitionRecord;
+use super::transition::Verdict;
+
+/// What became of a request for a transition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum TransitionResult {
+    /// It is done; or the same was under way, and that is done.
+    #[serde(rename = "done")]
+    Done,
+    /// It was so already, and nothing was touched.
+    #[serde(rename = "unchanged")]
+    Unchanged,
+    /// Something else that was asked for later, or a stop, came first.
+    #[serde(rename = "superseded")]
+    Superseded,
+    /// Another transition was under way for as long as the caller would wait. So did too many callers.
+    #[serde(rename = "timed out")]
+    TimedOut,
+}
+
+impl From<Verdict> for TransitionResult {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Done => Self::Done,
+            Verdict::Unchanged => Self::Unchanged,
+            Verdict::Superseded => Self::Superseded,
+            Verdict::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+/// The answer to a request for a transition.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TransitionOutcome {
+    /// What became of it.
+    pub result: TransitionResult,
+    /// How it went, if it was carried out.
+    pub transition: Option<TransitionRecord>,
+}

@@ -1,0 +1,440 @@
+//! The machine itself.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Action, CallerId, Order, Phase, PhaseTimes, Report, SLACK, Target, Toll, Verdict, Waiting,
+};
+use crate::serving::Role;
+
+/// Somebody to answer, at the latest at a time of their own.
+#[derive(Debug, Clone, Copy)]
+struct Waiter {
+    caller: CallerId,
+    by: Option<Instant>,
+}
+
+impl Waiter {
+    fn is_overdue(&self, now: Instant) -> bool {
+        self.by.is_some_and(|by| now >= by)
+    }
+}
+
+/// How far an arbiter has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lane {
+    has_quiesced: bool,
+    is_quiet: bool,
+    has_killed: bool,
+}
+
+/// The transition under way.
+#[derive(Debug)]
+struct Current {
+    serial: u64,
+    order: Order,
+    phase: Phase,
+    entered: Instant,
+    times: PhaseTimes,
+    quiesce_at: Instant,
+    /// When what still runs is cut off; `None` never.
+    deadline: Option<Instant>,
+    /// When nobody is waited for any longer; `None` before that is known, or never.
+    end: Option<Instant>,
+    /// The deadline came first.
+    has_killed: bool,
+    lanes: Vec<Lane>,
+    waiting: Waiting,
+    toll: Toll,
+    waiters: Vec<Waiter>,
+}
+
+impl Current {
+    fn enter(&mut self, phase: Phase, now: Instant) {
+        let spent = now.saturating_duration_since(self.entered);
+        self.times[self.phase as usize] += spent;
+        self.entered = self.entered.max(now);
+        self.phase = phase;
+    }
+
+    fn all_lanes(&self, has: impl Fn(&Lane) -> bool) -> bool {
+        self.lanes.iter().all(has)
+    }
+}
+
+/// A role that is wanted when the transition under way is over.
+#[derive(Debug)]
+struct Queued {
+    order: Order,
+    waiters: Vec<Waiter>,
+}
+
+/// Drives transitions, one at a time.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    lanes: usize,
+    role: Role,
+    serial: u64,
+    current: Option<Current>,
+    queued: Option<Queued>,
+    is_stopped: bool,
+    tx_stopped: bool,
+}
+
+impl Machine {
+    /// For so many session arbiters, in this role.
+    pub(crate) fn new(lanes: usize, role: Role) -> Self {
+        Self {
+            lanes,
+            role,
+            serial: 0,
+            current: None,
+            queued: None,
+            is_stopped: false,
+            tx_stopped: false,
+        }
+    }
+
+    /// Whether a stop has begun: nothing follows it.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopped || self.target() == Some(Target::Stopped)
+    }
+
+    fn target(&self) -> Option<Target> {
+        self.current.as_ref().map(|current| current.order.target)
+    }
+
+    /// Names the transition under way, for messages of arbiters about it.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// The transition under way: what was ordered, its phase and its deadline.
+    pub(crate) fn under_way(&self) -> Option<(&Order, Phase, Option<Instant>)> {
+        let current = self.current.as_ref()?;
+        Some((&current.order, current.phase, current.deadline))
+    }
+
+    /// The role that is wanted in the end; `None` for a stop.
+    pub(crate) fn wanted(&self) -> Option<Role> {
+        let queued = self.queued.as_ref().map(|queued| queued.order.target);
+        match queued.or(self.target()) {
+            _ if self.is_stopping() => None,
+            Some(Target::Role(role)) => Some(role),
+            _ => Some(self.role),
+        }
+    }
+
+    /// Somebody asks for a transition.
+    pub(crate) fn request(&mut self, now: Instant, order: Order) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let waiter = Waiter {
+            caller: order.caller,
+            by: now.checked_add(order.wait),
+        };
+        if self.is_stopping() {
+            match &mut self.current {
+                Some(stop) if order.target == Target::Stopped => {
+                    actions.extend(waiter.by.map(Action::WakeAt));
+                    stop.waiters.push(waiter);
+                }
+                _ => actions.push(Action::Answer(order.caller, Verdict::Superseded)),
+            }
+            return actions;
+        }
+        match (self.target(), order.target) {
+            (Some(_), Target::Stopped) => {
+                self.supersede_queued(&mut actions);
+                self.end(now, true, &mut actions);
+                self.begin(now, order, Vec::new(), &mut actions);
+            }
+            (Some(under_way), target) => {
+                actions.extend(waiter.by.map(Action::WakeAt));
+                self.wait_behind(under_way, target, order, waiter, &mut actions);
+            }
+            (None, Target::Role(role)) if role == self.role => {
+                actions.push(Action::Answer(order.caller, Verdict::Unchanged));
+            }
+            (None, _) => self.begin(now, order, Vec::new(), &mut actions),
+        }
+        actions
+    }
+
+    /// A role is asked for while a transition to a role is under way: the latest wanted wins.
+    fn wait_behind(
+        &mut self,
+        under_way: Target,
+        target: Target,
+        order: Order,
+        waiter: Waiter,
+        actions: &mut Vec<Action>,
+    ) {
+        if target == under_way {
+            self.supersede_queued(actions);
+            if let Some(current) = &mut self.current {
+                current.waiters.push(waiter);
+            }
+            return;
+        }
+        match &mut self.queued {
+            Some(queued) if queued.order.target == target => queued.waiters.push(waiter),
+            _ => {
+                self.supersede_queued(actions);
+                self.queued = Some(Queued {
+                    order,
+                    waiters: vec![waiter],
+                });
+            }
+        }
+    }
+
+    fn supersede_queued(&mut self, actions: &mut Vec<Action>) {
+        let waiters = self.queued.take().map(|queued| queued.waiters);
+        let told = waiters
+            .into_iter()
+            .flatten()
+            .map(|waiter| Action::Answer(waiter.caller, Verdict::Superseded));
+        actions.extend(told);
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        order: Order,
+        mut waiters: Vec<Waiter>,
+        actions: &mut Vec<Action>,
+    ) {
+        if waiters.is_empty() {
+            waiters.push(Waiter {
+                caller: order.caller,
+                by: None,
+            });
+        }
+        self.serial += 1;
+        let lameduck = match order.target {
+            Target::Stopped => order.lameduck,
+            Target::Role(_) => Duration::ZERO,
+        };
+        let quiesce_at = now.checked_add(lameduck).unwrap_or(now);
+        actions.push(Action::Begin(Box::new(order.clone())));
+        self.current = Some(Current {
+            serial: self.serial,
+            phase: Phase::Announce,
+            entered: now,
+            times: PhaseTimes::default(),
+            quiesce_at,
+            // A grace too long to be added to a clock is no deadline at all.
+            deadline: order.grace.and_then(|grace| quiesce_at.checked_add(grace)),
+            end: None,
+            has_killed: false,
+            lanes: vec![Lane::default(); self.lanes],
+            waiting: Waiting::default(),
+            toll: Toll::default(),
+            waiters,
+            order,
+        });
+        if quiesce_at > now {
+            actions.extend([Action::Announce, Action::WakeAt(quiesce_at)]);
+        }
+        self.advance(now, actions);
+    }
+
+    /// An arbiter has seen the new state and tells what it waits for.
+    pub(crate) fn lane_quiesced(
+        &mut self,
+        lane: usize,
+        serial: u64,
+        waiting: &Waiting,
+        now: Instant,
+    ) -> Vec<Action> {
+        self.lane_event(lane, serial, now, |current, lane| {
+            if !std::mem::replace(&mut current.lanes[lane].has_quiesced, true) {
+                current.waiting.merge(waiting);
+            }
+        })
+    }
+
+    /// An arbiter has nothing left to wait for. Of a stop, it has no session left.
+    pub(crate) fn lane_quiet(&mut self, lane: usize, serial: u64, now: Instant) -> Vec<Action> {
+        self.lane_event(lane, serial, now, |current, lane| {
+            current.lanes[lane].is_quiet = true;
+        })
+    }
+
+    /// An arbiter has answered its clients.
+    pub(crate) fn lane_killed(
+        &mut self,
+        lane: usize,
+        serial: u64,
+        toll: &Toll,
+        now: Instant,
+    ) -> Vec<Action> {
+        self.lane_event(lane, serial, now, |current, lane| {
+            if !std::mem::replace(&mut current.lanes[lane].has_killed, true) {
+                current.toll.merge(toll);
+            }
+        })
+    }
+
+    fn lane_event(
+        &mut self,
+        lane: usize,
+        serial: u64,
+        now: Instant,
+        note: impl FnOnce(&mut Current, usize),
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(current) = &mut self.current
+            && serial == current.serial
+            && lane < current.lanes.len()
+        {
+            note(current, lane);
+            self.advance(now, &mut actions);
+        }
+        actions
+    }
+
+    /// Tx is gone for good, asked or not.
+    pub(crate) fn tx_stopped(&mut self, now: Instant) -> Vec<Action> {
+        self.tx_stopped = true;
+        let mut actions = Vec::new();
+        self.advance(now, &mut actions);
+        actions
+    }
+
+    /// A time that was asked for is here.
+    pub(crate) fn on_time(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        // First what is due anyway: whoever asked for it hears of its end rather than of its delay.
+        self.advance(now, &mut actions);
+        let mut overdue = |waiters: &mut Vec<Waiter>| {
+            waiters.retain(|waiter| {
+                if waiter.is_overdue(now) {
+                    actions.push(Action::Answer(waiter.caller, Verdict::TimedOut));
+                }
+                !waiter.is_overdue(now)
+            });
+        };
+        if let Some(current) = &mut self.current {
+            overdue(&mut current.waiters);
+        }
+        if let Some(queued) = &mut self.queued {
+            overdue(&mut queued.waiters);
+            if queued.waiters.is_empty() {
+                self.queued = None;
+            }
+        }
+        actions
+    }
+
+    /// Goes on as far as it can.
+    fn advance(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        while self.step(now, actions) {}
+    }
+
+    fn step(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
+        let tx_stopped = self.tx_stopped;
+        let Some(current) = &mut self.current else {
+            return false;
+        };
+        let is_over = |time: Option<Instant>| time.is_some_and(|time| now >= time);
+        let target = current.order.target;
+        match current.phase {
+            Phase::Announce if now >= current.quiesce_at => {
+                if target == Target::Role(Role::Primary) {
+                    // Nothing has to end for it: what was begun read-only stays so.
+                    current.enter(Phase::Settle, now);
+                    return true;
+                }
+                current.enter(Phase::Quiesce, now);
+                actions.push(Action::Quiesce);
+                actions.extend(current.deadline.map(Action::WakeAt));
+                true
+            }
+            Phase::Quiesce | Phase::Grace if is_over(current.deadline) => {
+                current.enter(Phase::Kill, now);
+                current.has_killed = true;
+                actions.push(Action::Kill);
+                let end = now + SLACK;
+                current.end = Some(end);
+                // Tx has the slack too: its engine may have a journal to write out.
+                if target == Target::Stopped {
+                    actions.push(Action::StopTx);
+                }
+                actions.push(Action::WakeAt(end));
+                true
+            }
+            Phase::Quiesce if current.all_lanes(|lane| lane.has_quiesced) => {
+                current.enter(Phase::Grace, now);
+                true
+            }
+            Phase::Grace if current.all_lanes(|lane| lane.is_quiet) => {
+                current.enter(Phase::Settle, now);
+                if target == Target::Stopped && !tx_stopped {
+                    // What is left of the grace is Tx's.
+                    current.end = current.deadline.map(|deadline| deadline.max(now) + SLACK);
+                    actions.push(Action::StopTx);
+                    actions.extend(current.end.map(Action::WakeAt));
+                }
+                true
+            }
+            Phase::Kill if current.all_lanes(|lane| lane.has_killed) || is_over(current.end) => {
+                current.enter(Phase::Settle, now);
+                true
+            }
+            Phase::Settle if target == Target::Stopped && !tx_stopped && !is_over(current.end) => {
+                false
+            }
+            Phase::Settle => {
+                self.settle(now, actions);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The new state holds, and what waited may begin.
+    fn settle(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let Some(target) = self.target() else { return };
+        actions.push(Action::Settle(target));
+        match target {
+            Target::Stopped => self.is_stopped = true,
+            Target::Role(role) => self.role = role,
+        }
+        self.end(now, false, actions);
+        if let Some(queued) = self.queued.take() {
+            // It waits for its end now, which has a time of its own.
+            let mut waiters = queued.waiters;
+            waiters.iter_mut().for_each(|waiter| waiter.by = None);
+            self.begin(now, queued.order, waiters, actions);
+        }
+    }
+
+    fn end(&mut self, now: Instant, is_superseded: bool, actions: &mut Vec<Action>) {
+        let Some(mut current) = self.current.take() else {
+            return;
+        };
+        let phase = current.phase;
+        current.enter(phase, now);
+        let lanes = current.lanes.iter().enumerate();
+        let lanes_left = lanes
+            .filter(|(_, lane)| current.has_killed && !lane.has_killed)
+            .map(|(index, _)| index)
+            .collect();
+        actions.push(Action::End(Box::new(Report {
+            times: current.times,
+            waiting: current.waiting,
+            toll: current.toll,
+            is_superseded,
+            lanes_left,
+            tx_stopped: self.tx_stopped,
+        })));
+        let verdict = if is_superseded {
+            Verdict::Superseded
+        } else {
+            Verdict::Done
+        };
+        let told = current.waiters.iter();
+        actions.extend(told.map(|waiter| Action::Answer(waiter.caller, verdict)));
+    }
+}

@@ -1,0 +1,75 @@
+//! What a service manager (systemd) is told through the socket that it names in `NOTIFY_SOCKET`.
+//!
+//! ```text
+//!   recovered ─▶ READY=1      a stop is announced ─▶ STOPPING=1      every change ─▶ STATUS=…
+//! ```
+
+use sd_notify::NotifyState;
+use vestibule_actors::RuntimeHandle;
+use vestibule_actors::serving::{Serving, State, Toward};
+
+/// Tells it of every change, if there is one, as long as the runtime lives.
+pub(crate) async fn tell_service_manager(runtime: RuntimeHandle) {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let mut told = Told::default();
+    let mut serving = runtime.serving();
+    loop {
+        let reason = runtime.situation().reason;
+        told.tell(serving, &reason);
+        serving = runtime.changed(serving).await;
+    }
+}
+
+/// What was told once and for all.
+#[derive(Debug, Default)]
+struct Told {
+    ready: bool,
+    stopping: bool,
+}
+
+impl Told {
+    fn tell(&mut self, serving: Serving, reason: &str) {
+        let status = status(serving, reason);
+        let mut states = vec![NotifyState::Status(&status)];
+        if serving.state != State::Loading && !std::mem::replace(&mut self.ready, true) {
+            states.push(NotifyState::Ready);
+        }
+        let is_stopping = serving.toward == Some(Toward::Stopped);
+        if is_stopping && !std::mem::replace(&mut self.stopping, true) {
+            states.push(NotifyState::Stopping);
+        }
+        if let Err(fault) = sd_notify::notify(&states) {
+            log::warn!("the service manager cannot be told: {fault}");
+        }
+    }
+}
+
+fn status(serving: Serving, reason: &str) -> String {
+    let (state, role) = (serving.state.name(), serving.role.name());
+    match reason {
+        "" => format!("{state}, {role}"),
+        // One line, whatever an operator wrote.
+        reason => format!("{state}, {role}: {}", reason.replace('\n', " ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_actors::serving::Role;
+
+    use super::*;
+
+    #[test]
+    fn a_status_is_one_line() {
+        let serving = Serving {
+            state: State::Solo,
+            role: Role::Primary,
+            toward: None,
+            epoch: 3,
+        };
+        assert_eq!(status(serving, ""), "solo, primary");
+        assert_eq!(status(serving, "a\nb"), "solo, primary: a b");
+    }
+}
