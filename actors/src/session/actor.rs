@@ -125,6 +125,7 @@ fn new_state(
         closing: Closing::No,
         is_stalled: false,
         is_on_stop_list: false,
+        fits_reserve: false,
         grant: Grant::default(),
         charge: Charge::new(memory.clone()),
         is_parked: false,
