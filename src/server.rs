@@ -308,7 +308,7 @@ fn exit_code(report: &StopReport) -> ExitCode {
     if let Some(failure) = &report.failure {
         eprintln!("vestibule: {failure}");
         ExitCode::FAILURE
-    } else if report.killed > 0 || !report.tx_stopped {
+    } else if report.killed + report.aborted_transactions > 0 || !report.tx_stopped {
         ExitCode::from(EXIT_CUT_OFF)
     } else {
         ExitCode::SUCCESS

@@ -355,6 +355,7 @@ impl RuntimeHandle {
         // Without a report the System went down with the Supervisor.
         report.unwrap_or(StopReport {
             killed: 0,
+            aborted_transactions: 0,
             tx_stopped: false,
             took: Duration::ZERO,
             failure: Some("the actix System stopped first".to_owned()),

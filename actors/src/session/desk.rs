@@ -229,6 +229,9 @@ impl Desk<'_> {
         let id = self.lane.registry.insert(pending, deadline);
         // A credit was there.
         let Some(id) = id else { return };
+        if effect == Effect::Opened {
+            self.session.transactions.set_begin(taken.stream, id);
+        }
         if credit == Credit::Shared {
             self.lane.stop_list.take(&mut self.session.grant);
         }
@@ -286,13 +289,15 @@ impl Desk<'_> {
         effective(configured, self.session.request_timeout)
     }
 
-    /// Until when the request at hand may take.
+    /// Until when the request at hand may take. The end of an aborted transaction has its own time.
     fn deadline(&self, taken: &Taken<'_>) -> (Option<Instant>, Limit) {
+        let is_rollback = matches!(taken.body, Body::Rollback);
         let transaction = match taken.stream {
             0 => None,
             stream => self
                 .session
                 .transaction(stream)
+                .filter(|own| !(is_rollback && own.is_aborted))
                 .and_then(|own| own.deadline),
         };
         request_deadline(self.arrived, self.request_timeout(), transaction)
@@ -331,13 +336,14 @@ impl Desk<'_> {
                     stream: taken.stream,
                     is_writer: !self.admitted.is_read_only(),
                     deadline: transaction_deadline(self.now, configured, options.timeout),
+                    begin: None,
+                    is_aborted: false,
                 });
                 Effect::Opened
             }
-            (Body::Commit | Body::Rollback, true) => {
-                let closed = open.close(taken.stream);
-                Effect::Closed(closed.and_then(|own| own.deadline))
-            }
+            (Body::Commit | Body::Rollback, true) => open
+                .close(taken.stream)
+                .map_or(Effect::None, Effect::Closed),
             _ => Effect::None,
         }
     }

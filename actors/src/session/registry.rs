@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use vestibule_wire::keys::RequestType;
 
+use super::transactions::OpenTransaction;
 use crate::admission::Class;
 use crate::limits::{LANE_REQUESTS_MAX, LANE_RESERVE};
 use crate::timeouts::Limit;
@@ -65,8 +66,8 @@ pub(crate) enum Effect {
     None,
     /// BEGIN put its stream on the list.
     Opened,
-    /// COMMIT or ROLLBACK took its stream off the list; the transaction's deadline.
-    Closed(Option<Instant>),
+    /// COMMIT or ROLLBACK took this transaction off the list.
+    Closed(OpenTransaction),
 }
 
 /// The table of requests on their way.
@@ -167,15 +168,11 @@ impl Registry {
     }
 
     /// Gives up on what Tx has begun, of the requests that are wanted: a late reply will find nothing.
-    pub(crate) fn abandon_started(&mut self, wanted: impl Fn(&Pending) -> bool) -> Vec<Pending> {
-        let claims = self.claims.clone();
-        self.take_where(|id, pending| {
-            let started = wanted(pending) && claims.is_started(id);
-            if started {
-                claims.free(id);
-            }
-            started
-        })
+    pub(crate) fn abandon_started(&mut self, wanted: impl Fn(&Pending) -> bool) -> Vec<GivenUp> {
+        let claims = &self.claims;
+        let is_meant = |(id, own): &(RequestId, &Pending)| wanted(own) && claims.is_started(*id);
+        let ids = self.iter().filter(is_meant).map(|(id, _)| id).collect();
+        self.give_up_all(ids)
     }
 
     /// Gives up on whatever is over its deadline.
@@ -441,7 +438,7 @@ mod tests {
                 }
                 Step::Lose => {
                     for own in registry.abandon_started(|_| true) {
-                        self.tell(own.sync, Told::Unknown);
+                        self.tell(own.pending.sync, Told::Unknown);
                     }
                 }
                 Step::GiveUp => {

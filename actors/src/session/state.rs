@@ -209,7 +209,7 @@ impl SessionState {
             .as_ref()
             .is_some_and(|watches| watches.is_watching("box.shutdown"));
         self.counts.all == 0
-            && self.transactions.is_empty()
+            && self.transactions.live() == 0
             && self.scan.is_none()
             && self.held.is_none()
             && self.inbox.is_empty()
@@ -241,11 +241,7 @@ impl SessionState {
     pub(crate) fn undo(&mut self, pending: &Pending) {
         match pending.effect {
             Effect::Opened => drop(self.transactions.close(pending.stream)),
-            Effect::Closed(deadline) => self.transactions.open(OpenTransaction {
-                stream: pending.stream,
-                is_writer: pending.is_writer,
-                deadline,
-            }),
+            Effect::Closed(transaction) => self.transactions.open(transaction),
             Effect::None => {}
         }
     }

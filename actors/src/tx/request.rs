@@ -168,6 +168,7 @@ impl<E: Engine> TxCore<E> {
             caller,
             locks: &mut self.locks,
             origin: (lane, entry.id),
+            session: entry.session,
             holder,
             reply: Reply::new(
                 &mut port.out.bytes,

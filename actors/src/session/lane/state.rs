@@ -204,6 +204,7 @@ impl LaneState {
         }
         if replies.bytes.capacity() <= 16 * BUFFER_KEEP_MAX && self.recycled.len() < 4 {
             replies.heads.clear();
+            replies.aborted.clear();
             replies.bytes.clear();
             self.recycled.push(replies);
         }
