@@ -149,8 +149,8 @@ fn engine_options(args: &ServeArgs) -> EngineOptions {
         },
         force_recovery: args.force_recovery,
         checkpoints: CheckpointOptions {
-            journal_size_bytes: Some(args.checkpoint_journal_size).filter(|size| *size > 0),
-            interval: Some(args.checkpoint_interval).filter(|interval| !interval.is_zero()),
+            journal_size_bytes: Some(args.checkpoint_journal_size),
+            interval: Some(args.checkpoint_interval),
             count: usize::from(args.checkpoint_count),
         },
         tuple_size_max: args.tuple_size_max,
@@ -215,12 +215,12 @@ fn random_uuid() -> io::Result<String> {
     Ok(parts.join("-"))
 }
 
-/// What the first-time user needs next. Tests read the first line.
 fn join(addresses: &[SocketAddr]) -> String {
     let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     texts.join(", ")
 }
 
+/// What the first-time user needs next. Tests read the first line.
 fn print_welcome(runtime: &RuntimeHandle, args: &ServeArgs) {
     println!(
         "vestibule {} listens on {}",

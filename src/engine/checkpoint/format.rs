@@ -62,7 +62,9 @@ pub(super) fn unfinished_name(directory: &Path, from: u64) -> PathBuf {
 /// The inverse of [`file_name`]; `None` for other files.
 pub(super) fn parse_file_name(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("checkpoint-")?.strip_suffix(".ckpt")?;
-    (digits.len() == 20).then(|| digits.parse().ok()).flatten()
+    let from = (digits.len() == 20).then(|| digits.parse().ok()).flatten();
+    // Records are counted from 1.
+    from.filter(|from| *from > 0)
 }
 
 /// Whether it is the name of a file that was never finished.

@@ -43,11 +43,11 @@ pub(crate) use thread::{Answer, Checkpointer, InProgress, Status};
 /// When checkpoints are made, and how many are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckpointOptions {
-    /// Bytes of the journal since the last checkpoint that make another one due; `None`: size does not
-    /// matter.
+    /// Bytes of the journal since the last checkpoint that make another one due; `None` or 0: size
+    /// does not matter.
     pub journal_size_bytes: Option<u64>,
-    /// Age of the last checkpoint that makes another one due, if anything changed; `None`: age does not
-    /// matter.
+    /// Age of the last checkpoint that makes another one due, if anything changed; `None` or 0: age
+    /// does not matter.
     pub interval: Option<Duration>,
     /// Checkpoints that are kept, with the journal from the oldest of them on. At least 1.
     pub count: usize,

@@ -85,14 +85,17 @@ impl Checkpointer {
             is_forced,
             ..State::default()
         };
+        // Zero would make one due all the time.
+        let journal_size = options.journal_size_bytes.filter(|size| *size > 0);
+        let interval = options.interval.filter(|interval| !interval.is_zero());
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             wake: Condvar::new(),
             journal_bytes: AtomicU64::new(journal_bytes),
-            journal_size: options.journal_size_bytes.unwrap_or(u64::MAX),
+            journal_size: journal_size.unwrap_or(u64::MAX),
             is_stopping: AtomicBool::new(false),
         });
-        let (own, interval) = (shared.clone(), options.interval);
+        let own = shared.clone();
         let thread = Builder::new()
             .name("checkpoint".into())
             .spawn(move || own.run(task, interval))?;

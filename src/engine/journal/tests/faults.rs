@@ -222,6 +222,33 @@ fn a_flush_returns_once_everything_before_it_is_synced_in_whatever_mode() {
     );
 }
 
+/// Of two that sync a file at once, the kernel tells one of a failure. It has to be the one that
+/// remembers it.
+#[test]
+fn a_file_that_a_thread_syncs_is_synced_by_nobody_else() {
+    for sync in [
+        JournalSync::Never,
+        JournalSync::Interval(Duration::from_secs(3600)),
+    ] {
+        let scratch = Scratch::new();
+        let disk = Faulty::default();
+        let mut journal = disk.open(&scratch, sync);
+        let headers = disk.plan().own_syncs;
+        journal.append(b"one").unwrap();
+        journal.rotate().unwrap();
+        assert_eq!(disk.plan().own_syncs, headers + 1, "the new file's header");
+        journal.append(b"two").unwrap();
+        disk.plan().fails_sync = true;
+        assert!(matches!(journal.rotate(), Err(JournalError::Failed { .. })));
+        assert!(journal.is_failed());
+        disk.plan().fails_sync = false;
+        journal.resume().unwrap();
+        drop(journal);
+        let (_, records) = disk.replay(scratch.options(JournalSync::Turn)).unwrap();
+        assert_eq!(records, [(1, b"one".to_vec()), (2, b"two".to_vec())]);
+    }
+}
+
 #[test]
 fn a_flush_that_fails_fails_the_journal() {
     let scratch = Scratch::new();

@@ -57,6 +57,8 @@ struct Plan {
     fails_cut: bool,
     fails_create: bool,
     syncs: u64,
+    /// Those of them that the test's own thread waited for.
+    own_syncs: u64,
 }
 
 /// The file system with faults, and without the wait for a real fsync.
@@ -131,6 +133,7 @@ impl LogFile for FaultyFile {
     fn sync(&self) -> io::Result<()> {
         let mut plan = self.0.plan();
         plan.syncs += 1;
+        plan.own_syncs += u64::from(std::thread::current().name() != Some("journal-sync"));
         if plan.fails_sync {
             Err(broken())
         } else {
