@@ -10,6 +10,7 @@ use vestibule_wire::{Error, ErrorCode};
 use super::{SEQUENCE_DATA, second_number};
 use crate::engine::image::Image;
 use crate::engine::journal::Journal;
+use crate::engine::journal::storage::Disk;
 use crate::engine::key::Key;
 use crate::engine::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
 use crate::engine::space::SpaceDef;
@@ -54,7 +55,7 @@ impl Import {
         replaces: bool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, Fault> {
-        let recovered = recovery::recover(&options, progress)?;
+        let recovered = recovery::recover(Arc::new(Disk), &options, progress)?;
         let base = recovered.journal;
         let mut engine = EmbeddedEngine::new(options);
         engine.take_up(recovered.image);

@@ -11,12 +11,15 @@ mod requests;
 mod secondary;
 mod secondary_model;
 mod transactions;
+mod unsynced;
 mod view;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use proptest::test_runner::Config as ProptestConfig;
 use serde::Serialize;
 use vestibule_actors::engine::{Caller, Engine, Fault, Outcome, Reply, Request, TransactionId};
 use vestibule_actors::procedures::Call;
@@ -29,6 +32,7 @@ use super::journal::JournalSync;
 use super::print::Printed;
 use super::{EmbeddedEngine, EngineOptions};
 use crate::procedures;
+use unsynced::Unsynced;
 
 /// An engine and the directory of its journal, which is removed in the end.
 pub(crate) struct Rig {
@@ -84,6 +88,21 @@ fn new_directory() -> PathBuf {
     std::env::temp_dir().join(name)
 }
 
+/// An engine that has recovered, on a disk that is not waited for.
+fn recovered(options: EngineOptions) -> Result<EmbeddedEngine, Fault> {
+    let mut engine = EmbeddedEngine::new(options);
+    engine.storage = Arc::new(Unsynced);
+    engine.recover(&mut |_| ())?;
+    Ok(engine)
+}
+
+/// Cases of a random test: so many, or `PROPTEST_CASES`.
+pub(crate) fn cases(by_default: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let cases = asked.and_then(|text| text.parse().ok());
+    ProptestConfig::with_cases(cases.unwrap_or(by_default))
+}
+
 impl Rig {
     /// An engine without spaces.
     pub(crate) fn new() -> Self {
@@ -91,8 +110,7 @@ impl Rig {
             journal_sync: JournalSync::Never,
             ..EngineOptions::new(new_directory())
         };
-        let mut engine = EmbeddedEngine::new(options.clone());
-        engine.recover(&mut |_| ()).unwrap();
+        let engine = recovered(options.clone()).unwrap();
         let caller = Caller {
             connection: 1,
             stream: 0,
@@ -130,9 +148,7 @@ impl Rig {
     /// The same; if that fails, there is no engine with this directory.
     pub(crate) fn try_reopen(&mut self) -> Result<(), Fault> {
         self.close();
-        let mut engine = EmbeddedEngine::new(self.options.clone());
-        engine.recover(&mut |_| ())?;
-        self.engine = engine;
+        self.engine = recovered(self.options.clone())?;
         Ok(())
     }
 
