@@ -162,7 +162,7 @@ fn everything(rig: &Rig) -> Everything {
     let trees = image.spaces().flat_map(|space| {
         space.def.indexes().map(|index| {
             let rows = space.tree(index.id).unwrap().tuples();
-            let definition = format!("{:?} {index:?}", space.def.name);
+            let definition = format!("{:?}", space.def);
             let rows = rows.map(|row| row.to_vec()).collect();
             ((space.def.id, index.id), (definition, rows))
         })
