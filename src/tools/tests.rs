@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use vestibule_wire::msgpack::{Reader, write_uint};
 
 use super::json::{self, tests::any_value};
-use super::load::{Lines, Loaded};
+use super::load::{Lines, Loaded, line_size_max};
 use super::{ToolError, check, dump};
 use crate::engine::journal::STAGING;
 use crate::engine::offline::{Contents, Findings, Import};
@@ -330,4 +330,23 @@ fn every_damage_is_told_with_file_offset_and_sequence_number() {
     let tail = format!("a torn tail of 4 bytes from offset {} on", size - 4);
     assert!(report.contains(&tail), "{report}");
     assert!(scratch.files() == before, "nothing is changed");
+}
+
+#[test]
+fn no_bound_of_tuples_makes_that_of_lines_wrap() {
+    assert!(line_size_max(0) > 0);
+    assert!(line_size_max(1 << 20) > 1 << 24);
+    assert_eq!(line_size_max(usize::MAX), usize::MAX);
+    let scratch = Scratch::new();
+    let options = EngineOptions::new(&scratch.0);
+    let lines = Lines {
+        input: DEFINITIONS.as_bytes(),
+        name: "dump".to_owned(),
+        size: 0,
+        size_max: usize::MAX,
+        line: 0,
+        done: 0,
+    };
+    let import = Import::begin(options, false, &mut |_| ()).unwrap();
+    assert_eq!(lines.load_into(import).unwrap().written, 3);
 }

@@ -7,8 +7,9 @@
 //!
 //! A checkpoint is *fuzzy*: a thread walks through the image in small steps, each under the read lock,
 //! while Tx goes on with its turns. No copy of the image is made, by versions of tuples, by `fork` or
-//! otherwise, so it takes hardly any memory and Tx never waits longer than for one step. What changes
-//! meanwhile is in the journal, and recovery applies it: `scan` tells why that is right.
+//! otherwise, so it takes hardly any memory. Tx waits for one step at most, and at the beginning for a
+//! new journal file, which is two short fsyncs. What changes meanwhile is in the journal, and recovery
+//! applies it: `scan` tells why that is right.
 //!
 //! | module | what |
 //! |---|---|

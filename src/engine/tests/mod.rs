@@ -29,6 +29,7 @@ use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{After, Body, Delete, Select, Store, Target, Update, Upsert};
 
 use super::journal::JournalSync;
+use super::journal::storage::Storage;
 use super::print::Printed;
 use super::{EmbeddedEngine, EngineOptions};
 use crate::procedures;
@@ -38,6 +39,8 @@ use unsynced::Unsynced;
 pub(crate) struct Rig {
     pub(crate) engine: EmbeddedEngine,
     pub(crate) options: EngineOptions,
+    /// What an engine that opens the directory again writes to.
+    pub(in crate::engine) storage: Arc<dyn Storage>,
     solos: Solos,
     caller: Caller,
     /// The transaction that requests are executed in.
@@ -88,10 +91,10 @@ fn new_directory() -> PathBuf {
     std::env::temp_dir().join(name)
 }
 
-/// An engine that has recovered, on a disk that is not waited for.
-fn recovered(options: EngineOptions) -> Result<EmbeddedEngine, Fault> {
-    let mut engine = EmbeddedEngine::new(options);
-    engine.storage = Arc::new(Unsynced);
+/// An engine that has recovered.
+fn recovered(options: &EngineOptions, storage: &Arc<dyn Storage>) -> Result<EmbeddedEngine, Fault> {
+    let mut engine = EmbeddedEngine::new(options.clone());
+    engine.storage = storage.clone();
     engine.recover(&mut |_| ())?;
     Ok(engine)
 }
@@ -110,7 +113,8 @@ impl Rig {
             journal_sync: JournalSync::Never,
             ..EngineOptions::new(new_directory())
         };
-        let engine = recovered(options.clone()).unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(Unsynced);
+        let engine = recovered(&options, &storage).unwrap();
         let caller = Caller {
             connection: 1,
             stream: 0,
@@ -120,6 +124,7 @@ impl Rig {
         Self {
             engine,
             options,
+            storage,
             solos: Solos::unheard(),
             caller,
             inside: None,
@@ -148,7 +153,7 @@ impl Rig {
     /// The same; if that fails, there is no engine with this directory.
     pub(crate) fn try_reopen(&mut self) -> Result<(), Fault> {
         self.close();
-        self.engine = recovered(self.options.clone())?;
+        self.engine = recovered(&self.options, &self.storage)?;
         Ok(())
     }
 
