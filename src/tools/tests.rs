@@ -350,3 +350,26 @@ fn no_bound_of_tuples_makes_that_of_lines_wrap() {
     let import = Import::begin(options, false, &mut |_| ()).unwrap();
     assert_eq!(lines.load_into(import).unwrap().written, 3);
 }
+
+/// A sequence may have been set back behind the rows that are there.
+#[test]
+fn a_sequence_goes_on_where_its_dump_says_or_else_behind_the_rows() {
+    let definitions = r#"
+{"space":"_sequence","tuple":[7,1,"s",1,1,1000,1,0,false]}
+{"space":"_sequence_data","tuple":[7,5]}
+{"space":"_space_sequence","tuple":[600,7,false,0,""]}
+"#;
+    let (first, second) = (Scratch::new(), Scratch::new());
+    let rows = line(&[0x91, 9]) + &line(&[0x91, 3]);
+    first.loaded(&(DEFINITIONS.to_owned() + definitions + &rows));
+    let text = first.dump();
+    assert!(
+        text.contains(r#"{"space":"_sequence_data","tuple":[7,5]}"#),
+        "{text}"
+    );
+    second.loaded(&text);
+    assert_eq!(second.dump(), text);
+    // Rows alone are as those of a client.
+    second.loaded(&line(&[0x91, 8]));
+    assert!(second.dump().contains(r#""_sequence_data","tuple":[7,8]}"#));
+}
