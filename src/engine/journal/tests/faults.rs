@@ -168,6 +168,24 @@ fn a_failed_interval_sync_is_told_by_the_next_append_and_resume_keeps_what_was_a
     assert_eq!(payloads, [&b"synced"[..], b"acknowledged", b"next"]);
 }
 
+/// A record that is synced in a file without a name is lost with the power.
+#[test]
+fn a_new_file_and_its_name_are_on_the_disk_before_records_are() {
+    let scratch = Scratch::new();
+    let disk = Faulty::default();
+    let mut journal = disk.open(&scratch, JournalSync::Turn);
+    let told = || {
+        let plan = disk.plan();
+        (plan.syncs, plan.directory_syncs)
+    };
+    // The file, its name, and that of the directory.
+    assert_eq!(told(), (1, 2));
+    journal.append(b"one").unwrap();
+    assert_eq!(told(), (2, 2));
+    journal.rotate().unwrap();
+    assert_eq!(told(), (4, 3), "the old file, the new one and its name");
+}
+
 #[test]
 fn a_rotation_that_finds_no_space_changes_nothing() {
     let scratch = Scratch::new();

@@ -59,6 +59,7 @@ struct Plan {
     syncs: u64,
     /// Those of them that the test's own thread waited for.
     own_syncs: u64,
+    directory_syncs: u64,
 }
 
 /// The file system with faults, and without the wait for a real fsync.
@@ -116,6 +117,7 @@ impl Storage for Faulty {
     }
 
     fn sync_directory(&self, _: &Path) -> io::Result<()> {
+        self.plan().directory_syncs += 1;
         Ok(())
     }
 }
