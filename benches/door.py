@@ -23,10 +23,11 @@ MEASUREMENTS = {
                ["greeting_p50_ms", "greeting_p99_ms", "last_greeting_ms", "server_cpu_ms"]),
     "idle": ("{n} idle connections", ["--mode", "idle"], True,
              ["greeted_bytes_each", "pinged_bytes_each"]),
-    "broadcast": ("a change of state to {n} watchers", ["--mode", "broadcast"], False,
-                  ["answer_ms", "event_p50_ms", "last_event_ms", "last_event_max_ms"]),
+    "broadcast": ("a change of state to {n} connections", ["--mode", "broadcast"], False,
+                  ["answer_ms", "reached_ms", "reached_max_ms", "watchers_reached_ms",
+                   "event_p50_ms", "last_event_ms"]),
     "storm": ("12 clients every 100 ms, the server's thread is blocked", ["--mode", "storm"], True,
-              ["visits", "greeted", "answered", "slowest_answer_ms", "descriptors_before",
+              ["visits", "greeted", "answered", "refused", "slowest_answer_ms", "descriptors_before",
                "descriptors_most", "descriptors_after"]),
 }
 BLOCK_LUA = "function block(seconds) os.execute('sleep ' .. seconds) end\n"

@@ -135,10 +135,10 @@ pub struct ServeArgs {
     pub checkpoint_count: u16,
     /// Start although files are damaged, leaving out what cannot be read, and make a checkpoint then. A
     /// damaged checkpoint is set aside, and the one before it taken.
-    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY")]
+    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = clap::builder::BoolishValueParser::new())]
     pub force_recovery: bool,
     /// Start as a replica: reads only.
-    #[arg(long, env = "VESTIBULE_READ_ONLY")]
+    #[arg(long, env = "VESTIBULE_READ_ONLY", value_parser = clap::builder::BoolishValueParser::new())]
     pub read_only: bool,
     /// Threads that own sockets; 0 takes one less than there are cores.
     #[arg(
@@ -200,6 +200,14 @@ pub struct ServeArgs {
         default_value_t = crate::engine::limits::TUPLE_SIZE_MAX_DEFAULT
     )]
     pub tuple_size_max: usize,
+    /// What whoever connects without logging in (the user `guest`) may do.
+    #[arg(
+        long,
+        env = "VESTIBULE_GUEST",
+        value_name = "RIGHTS",
+        default_value = "super"
+    )]
+    pub guest: GuestArg,
     /// User who may use the control procedures (`vestibule.*`) from anywhere; may be repeated. Without
     /// it, connections from this machine may.
     #[arg(
@@ -318,7 +326,7 @@ pub struct ServeArgs {
     )]
     pub lameduck: Duration,
     /// Add `vestibule.debug.block`, `.sleep` and `.panic`. Never in production.
-    #[arg(long, env = "VESTIBULE_DEBUG_PROCEDURES")]
+    #[arg(long, env = "VESTIBULE_DEBUG_PROCEDURES", value_parser = clap::builder::BoolishValueParser::new())]
     pub debug_procedures: bool,
     /// What is logged to stderr: a level, or `target=level` pairs.
     #[arg(
@@ -328,6 +336,15 @@ pub struct ServeArgs {
         default_value = "info"
     )]
     pub log: String,
+}
+
+/// What guest may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GuestArg {
+    /// Everything. Only while every address to listen on is a loopback address.
+    Super,
+    /// What `box.schema.user.grant('guest', …)` grants; at first, nothing on data.
+    None,
 }
 
 /// When the journal reaches the disk.

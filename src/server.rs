@@ -13,10 +13,10 @@ use vestibule_actors::config::{
 use vestibule_actors::serving::Role;
 use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
-use crate::cli::{GraceArg, JournalSyncArg, ServeArgs, SoloPolicyArg};
+use crate::cli::{GraceArg, GuestArg, JournalSyncArg, ServeArgs, SoloPolicyArg};
 use crate::descriptors;
 use crate::engine::journal::{self, JournalSync};
-use crate::engine::{CheckpointOptions, EmbeddedEngine, EngineOptions};
+use crate::engine::{CheckpointOptions, EmbeddedEngine, EngineOptions, GuestRights};
 use crate::notify;
 use crate::procedures;
 
@@ -30,9 +30,11 @@ const EXIT_CUT_OFF: u8 = 3;
 ///
 /// # Errors
 ///
-/// A data directory that cannot be made, an address that cannot be listened on.
+/// A guest who may do everything on an address that other machines reach, a data directory that
+/// cannot be made, an address that cannot be listened on.
 pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
     init_logger(&args.log);
+    check_guest(args)?;
     prepare_data(&args.data)?;
     journal::check_unlocked(&args.data).map_err(io::Error::other)?;
     let config = config(args)?;
@@ -45,7 +47,6 @@ pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
         let engine = move || Ok(EmbeddedEngine::new(options.clone()));
         // A write beyond `ulimit -f` then fails like any other, instead of ending the process.
         let _caught = unix::signal(unix::SignalKind::from_raw(SIGXFSZ))?;
-        warn_of_open_door(&config);
         let runtime = start(config, engine, standard)?;
         print_welcome(&runtime, args);
         actix_rt::spawn(notify::tell_service_manager(runtime.clone()));
@@ -69,19 +70,23 @@ pub fn init_logger(filter: &str) {
         .init();
 }
 
-/// Rights per user come later: until then whoever connects may do everything on data.
-fn warn_of_open_door(config: &Config) {
-    for address in config
-        .listen
-        .iter()
-        .chain(&config.admin_listen)
-        .filter(|address| !address.ip().is_loopback())
-    {
-        log::warn!(
-            "{address} is reachable from other machines, and there are no rights per user yet: \
-             whoever connects may read and change everything"
-        );
-    }
+/// An address that other machines may reach.
+fn exposed(args: &ServeArgs) -> Option<&SocketAddr> {
+    let mut addresses = args.listen.iter().chain(&args.admin_listen);
+    addresses.find(|address| !address.ip().is_loopback())
+}
+
+/// Whoever connects is guest, without a password: it may not do everything for other machines.
+fn check_guest(args: &ServeArgs) -> io::Result<()> {
+    let Some(address) = exposed(args).filter(|_| args.guest == GuestArg::Super) else {
+        return Ok(());
+    };
+    Err(io::Error::other(format!(
+        "{address} is reachable from other machines, and the user 'guest', who needs no password, \
+         may do everything. Either listen on 127.0.0.1 only, or take these rights from guest with \
+         --guest none (or VESTIBULE_GUEST=none). Before that, on 127.0.0.1, give somebody else a \
+         password, for example: box.schema.user.passwd('admin', '…')"
+    )))
 }
 
 fn prepare_data(data: &Path) -> io::Result<()> {
@@ -163,11 +168,16 @@ fn engine_options(args: &ServeArgs) -> EngineOptions {
         },
         force_recovery: args.force_recovery,
         checkpoints: CheckpointOptions {
-            journal_size_bytes: Some(args.checkpoint_journal_size).filter(|size| *size > 0),
-            interval: Some(args.checkpoint_interval).filter(|interval| !interval.is_zero()),
+            journal_size_bytes: Some(args.checkpoint_journal_size),
+            interval: Some(args.checkpoint_interval),
             count: usize::from(args.checkpoint_count),
         },
         tuple_size_max: args.tuple_size_max,
+        guest: match args.guest {
+            GuestArg::Super => GuestRights::Super,
+            GuestArg::None => GuestRights::Granted,
+        },
+        is_exposed: exposed(args).is_some(),
         ..EngineOptions::new(&args.data)
     }
 }
@@ -193,14 +203,22 @@ fn instance_uuid(data: &Path) -> io::Result<String> {
             let uuid = random_uuid()?;
             // Whole or not at all, whenever the power goes.
             let new = data.join("instance-uuid.new");
-            let mut file = fs::File::create(&new)?;
-            file.write_all(format!("{uuid}\n").as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
+            let write = || {
+                let mut file = fs::File::create(&new)?;
+                file.write_all(format!("{uuid}\n").as_bytes())?;
+                file.sync_all()?;
+                fs::rename(&new, &path)
+            };
+            write().map_err(|fault| on_file("write", &new, &fault))?;
             Ok(uuid)
         }
-        Err(fault) => Err(fault),
+        Err(fault) => Err(on_file("read", &path, &fault)),
     }
+}
+
+fn on_file(action: &str, path: &Path, fault: &io::Error) -> io::Error {
+    let text = format!("cannot {action} {}: {fault}", path.display());
+    io::Error::new(fault.kind(), text)
 }
 
 /// Whether a text is a UUID as it is usually written.
@@ -229,12 +247,12 @@ fn random_uuid() -> io::Result<String> {
     Ok(parts.join("-"))
 }
 
-/// What the first-time user needs next. Tests read the first line.
 fn join(addresses: &[SocketAddr]) -> String {
     let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     texts.join(", ")
 }
 
+/// What the first-time user needs next. Tests read the first line.
 fn print_welcome(runtime: &RuntimeHandle, args: &ServeArgs) {
     println!(
         "vestibule {} listens on {}",
@@ -299,7 +317,37 @@ fn exit_code(report: &StopReport) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn guest_may_do_everything_only_where_no_other_machine_is() {
+        let check = |args: &[&str]| {
+            let args = ["vestibule"].iter().chain(args);
+            check_guest(&Cli::try_parse_from(args).unwrap().serve).map_err(|told| told.to_string())
+        };
+        let open = ["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"];
+        for local in ["127.0.0.1:0", "127.9.9.9:0", "[::1]:0"] {
+            assert_eq!(check(&["--listen", local]), Ok(()));
+        }
+        for refused in [
+            &open[..],
+            &["--listen", "[::]:0"],
+            &["--listen", "192.0.2.1:3301"],
+            &[
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "192.0.2.1:3302",
+            ],
+        ] {
+            let told = check(refused).unwrap_err();
+            assert!(told.contains("--guest none"), "{told}");
+            assert_eq!(check(&[refused, &["--guest", "none"]].concat()), Ok(()));
+        }
+    }
 
     #[test]
     fn a_uuid_is_made_once_and_kept() {
@@ -311,6 +359,12 @@ mod tests {
         assert_eq!(instance_uuid(&data).unwrap(), first);
         fs::write(data.join("instance-uuid"), "nonsense").unwrap();
         assert!(instance_uuid(&data).is_err());
+        // A directory is in the way.
+        fs::remove_file(data.join("instance-uuid")).unwrap();
+        fs::create_dir(data.join("instance-uuid.new")).unwrap();
+        let told = instance_uuid(&data).unwrap_err().to_string();
+        let expected = format!("cannot write {}", data.join("instance-uuid.new").display());
+        assert!(told.starts_with(&expected), "{told}");
         fs::remove_dir_all(&data).unwrap();
     }
 }

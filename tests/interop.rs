@@ -133,6 +133,7 @@ impl Suite {
     fn while_tx_is_blocked(self, server: &Server) {
         let mut operator = server.connect();
         operator.call("box.schema.user.create", &user("interop"));
+        operator.call("box.schema.user.grant", b"\x92\xa7interop\xa5super");
         let mut blocker = server.connect();
         // [30, "busy on purpose"]
         let mut args = vec![0x92, 30, 0xaf];

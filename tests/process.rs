@@ -207,6 +207,45 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(server.wait().code(), Some(3));
 }
 
+/// It never listens: the check comes first.
+#[test]
+fn an_all_powerful_guest_is_refused_where_other_machines_could_connect() {
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let directory = Directory::new();
+        let refused = command(directory.path())
+            .args(["--listen", "127.0.0.1:0", "--listen", listen])
+            .output()
+            .expect("the binary starts");
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(refused.stdout.is_empty(), "nothing was listened on");
+        let told = String::from_utf8_lossy(&refused.stderr);
+        for mend in ["--guest none", "127.0.0.1", "box.schema.user.passwd"] {
+            assert!(told.contains(mend), "{mend}: {told}");
+        }
+        assert!(!directory.path().join("data").exists());
+    }
+}
+
+#[test]
+fn guest_none_leaves_guest_with_what_was_granted() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let mut guest = server.connect();
+    let created = guest.call("box.schema.space.create", b"\x91\xa1s");
+    assert_eq!(created.code, 0);
+    assert!(server.terminate().success());
+    let server = Server::start(directory.path(), &["--guest", "none"]);
+    let mut guest = server.connect();
+    guest.ping();
+    let refused = guest.call("box.schema.space.create", b"\x91\xa1t");
+    assert_eq!(refused.error_code(), Some(42));
+    // What it made while it could is its own still: 35, there is no index yet.
+    assert_eq!(
+        guest.ask(&RequestBuilder::select(1, 1)).error_code(),
+        Some(35)
+    );
+}
+
 #[test]
 fn two_processes_do_not_share_a_directory_or_an_address() {
     let directory = Directory::new();

@@ -37,6 +37,31 @@ fn run_well(directory: &Directory, arguments: &[&str], input: &[u8]) -> String {
     text(&output.stdout)
 }
 
+#[test]
+fn a_flag_in_the_environment_is_also_on_as_1_or_yes() {
+    let nothing = Directory::new();
+    for (value, is_flag) in [
+        ("1", true),
+        ("0", true),
+        ("yes", true),
+        ("true", true),
+        ("x", false),
+    ] {
+        let output = command(nothing.path())
+            .arg("dump")
+            .env("VESTIBULE_FORCE_RECOVERY", value)
+            .output()
+            .expect("the binary starts");
+        let told = text(&output.stderr);
+        assert_eq!(
+            told.contains("there is no data"),
+            is_flag,
+            "{value}: {told}"
+        );
+        assert_eq!(told.contains("invalid value"), !is_flag, "{value}: {told}");
+    }
+}
+
 /// A space by `[unsigned]` with an index by the second field, a user, and a thousand rows, some of
 /// them with what JSON does not have. Half of it is in a checkpoint.
 fn fill(server: &Server) {
@@ -52,6 +77,9 @@ fn fill(server: &Server) {
             "box.schema.user.create",
             b"\x92\xa3bob\x81\xa8password\xa6secret",
         ),
+        ("box.schema.user.grant", b"\x92\xa3bob\xa5super"),
+        // Every directory is born with this one.
+        ("box.schema.user.revoke", b"\x92\xa5guest\xa6public"),
     ] {
         let reply = peer.call(procedure, args);
         assert_eq!(reply.code, 0, "{procedure}: {:?}", reply.error_text());

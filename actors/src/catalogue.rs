@@ -5,18 +5,23 @@
 //!                                        └ SELECT on _vspace, _vindex, …, AUTH: answered without Tx
 //! ```
 //!
-//! An immutable snapshot: a connector can fetch its schema and log in while Tx is busy.
+//! An immutable snapshot: a connector can fetch its schema and log in while Tx is busy. Who may see
+//! what of it is the engine's to say, by a [`Visibility`].
+
+mod layout;
+mod paging;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use vestibule_wire::auth::PasswordHash;
-use vestibule_wire::msgpack::{
-    Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
-};
+use vestibule_wire::msgpack::{write_array_len, write_bool, write_map_len, write_str, write_uint};
 use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{Iterator as Walk, Select, Target};
 use vestibule_wire::{Error, ErrorCode};
+
+use layout::{LAYOUTS, Layout, SystemRow};
 
 /// First number of a space that is not the system's.
 pub const USER_SPACE_ID_MIN: u32 = 512;
@@ -29,7 +34,68 @@ pub const GUEST: &str = "guest";
 pub struct Catalogue {
     spaces: BTreeMap<u32, SystemSpace>,
     users: HashMap<Arc<str>, Option<PasswordHash>>,
+    visibility: Arc<dyn Visibility>,
 }
+
+/// Who may see what of a catalogue, and who may log in. Asked by sessions, on their own threads, of
+/// the catalogue that is the newest at the time. By default everybody may, and sees everything.
+pub trait Visibility: fmt::Debug + Send + Sync + 'static {
+    /// How a user sees a system space or view, given by its number and its name.
+    ///
+    /// # Errors
+    ///
+    /// The reply to whoever may not read it: 42, or 45 for a user that is gone.
+    fn lens(&self, user: &str, space: u32, name: &str) -> Result<Lens<'_>, Error> {
+        let _ = (user, space, name);
+        Ok(Lens::Everything)
+    }
+
+    /// Whether a user may log in. Asked after the password was found right, so the answer may tell
+    /// that there is such a user.
+    ///
+    /// # Errors
+    ///
+    /// The reply to AUTH.
+    fn may_log_in(&self, user: &str) -> Result<(), Error> {
+        let _ = user;
+        Ok(())
+    }
+}
+
+/// What somebody sees of a system space.
+pub enum Lens<'a> {
+    /// Every row.
+    Everything,
+    /// The rows for which this is true. A row is a tuple as raw MessagePack.
+    Rows(RowFilter<'a>),
+}
+
+/// Whether a row is shown.
+pub type RowFilter<'a> = Box<dyn Fn(&[u8]) -> bool + 'a>;
+
+impl Lens<'_> {
+    fn shows(&self, row: &[u8]) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Rows(shows) => shows(row),
+        }
+    }
+}
+
+impl fmt::Debug for Lens<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Everything => "Everything",
+            Self::Rows(_) => "Rows",
+        })
+    }
+}
+
+/// Everybody may log in and see everything.
+#[derive(Debug, Clone, Copy, Default)]
+struct Open;
+
+impl Visibility for Open {}
 
 impl Default for Catalogue {
     fn default() -> Self {
@@ -37,93 +103,12 @@ impl Default for Catalogue {
     }
 }
 
-/// The layout of one system space that sessions answer for.
-#[derive(Debug)]
-struct Layout {
-    /// The space, and the view that shows the same rows.
-    ids: [u32; 2],
-    names: [&'static str; 2],
-    /// Fields of the primary key.
-    primary: &'static [usize],
-    /// Number of the index by name, and its fields.
-    by_name: (u32, &'static [usize]),
-    /// Fields of either that are texts; the others are numbers.
-    texts: &'static [usize],
-}
-
-/// Spaces with rows come first; the rest are there because clients ask for them.
-static LAYOUTS: [Layout; 7] = [
-    Layout {
-        ids: [280, 281],
-        names: ["_space", "_vspace"],
-        primary: &[0],
-        by_name: (2, &[2]),
-        texts: &[2],
-    },
-    Layout {
-        ids: [288, 289],
-        names: ["_index", "_vindex"],
-        primary: &[0, 1],
-        by_name: (2, &[0, 2]),
-        texts: &[2],
-    },
-    Layout {
-        ids: [276, 277],
-        names: ["_collation", "_vcollation"],
-        primary: &[0],
-        by_name: (1, &[1]),
-        texts: &[1],
-    },
-    Layout {
-        ids: [304, 305],
-        names: ["_user", "_vuser"],
-        primary: &[0],
-        by_name: (2, &[2]),
-        texts: &[2],
-    },
-    Layout {
-        ids: [296, 297],
-        names: ["_func", "_vfunc"],
-        primary: &[0],
-        by_name: (2, &[2]),
-        texts: &[2],
-    },
-    Layout {
-        ids: [284, 286],
-        names: ["_sequence", "_vsequence"],
-        primary: &[0],
-        by_name: (2, &[2]),
-        texts: &[2],
-    },
-    Layout {
-        ids: [340, 341],
-        names: ["_space_sequence", "_vspace_sequence"],
-        primary: &[0],
-        by_name: (1, &[1]),
-        texts: &[],
-    },
-];
-
 #[derive(Debug, Clone)]
 struct SystemSpace {
+    id: u32,
     name: &'static str,
     rows: Arc<Vec<SystemRow>>,
     layout: &'static Layout,
-}
-
-/// A tuple with the keys it is found by, decoded once.
-#[derive(Debug, Clone)]
-struct SystemRow {
-    primary: Vec<Part>,
-    by_name: Vec<Part>,
-    tuple: Vec<u8>,
-}
-
-/// A part of a key of a system space.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    Uint(u64),
-    Str(Vec<u8>),
 }
 
 impl Catalogue {
@@ -149,66 +134,85 @@ impl Catalogue {
             .map(|(name, hash)| (name.clone(), *hash))
     }
 
-    /// Answers a SELECT on a system space.
+    /// Whether a user may log in.
     ///
     /// # Errors
     ///
-    /// 148 for an index that is not there by name, 1 for an iterator that does not exist, 35 for an
-    /// index that is not there by number, 31 or 18 for a key that does not fit, 112 for an iterator
-    /// of other kinds of indexes, in this order.
-    pub fn select(&self, select: &Select<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Why not, as the engine puts it.
+    pub fn may_log_in(&self, user: &str) -> Result<(), Error> {
+        self.visibility.may_log_in(user)
+    }
+
+    /// Answers a SELECT on a system space, with what this user may see.
+    ///
+    /// # Errors
+    ///
+    /// 42 for a user who may not read it, 148 for an index that is not there by name, 1 for an
+    /// iterator that does not exist, 35 for an index that is not there by number, 31 or 18 for a
+    /// key that does not fit, 112 for an iterator of other kinds of indexes, 247 for a position that
+    /// is not inside what is walked over, in this order.
+    pub fn select(&self, select: &Select<'_>, user: &str, out: &mut Vec<u8>) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
             Target::Id(id) => Error::no_such_space(id),
             Target::Name(name) => Error::no_such_space(name),
         })?;
+        let lens = self.visibility.lens(user, space.id, space.name)?;
         if let Target::Id(_) = select.index {
             Walk::from_code(select.iterator)?;
         }
-        let by_name = space.resolve_index(select.index)?;
+        let at = space.resolve_index(select.index)?;
         let walk = Walk::from_code(select.iterator)?;
-        let key = space.layout.read_key(by_name, select.key)?;
-        space.check_walk(by_name, walk)?;
+        let key = space.layout.read_key(at, select.key)?;
+        space.check_walk(at, walk)?;
         let mut found: Vec<&SystemRow> = space
             .rows
             .iter()
-            .filter(|row| row.matches(by_name, walk, &key))
+            .filter(|row| row.matches(at, walk, &key) && lens.shows(&row.tuple))
             .collect();
-        if by_name {
-            found.sort_by(|left, right| left.by_name.cmp(&right.by_name));
+        if at > 0 {
+            found.sort_by(|left, right| left.keys[at].cmp(&right.keys[at]));
         }
-        if matches!(walk, Walk::Req | Walk::Lt | Walk::Le) {
+        let is_reverse = matches!(walk, Walk::Req | Walk::Lt | Walk::Le | Walk::PreviousPrefix);
+        if is_reverse {
             found.reverse();
         }
-        let mut rows = Rows::begin(out);
+        let passed = match paging::after(space.layout, at, select)? {
+            None => 0,
+            Some(row) if !row.matches(at, walk, &key) => return Err(paging::invalid()),
+            Some(row) => paging::passed(&found, &row, at, is_reverse),
+        };
         let limit = usize::try_from(select.limit).unwrap_or(usize::MAX);
         let offset = usize::try_from(select.offset).unwrap_or(usize::MAX);
-        for row in found.into_iter().skip(offset).take(limit) {
+        let (mut rows, mut last) = (Rows::begin(out), None);
+        for row in found.into_iter().skip(passed).skip(offset).take(limit) {
             rows.push(&row.tuple);
+            last = Some(row);
         }
-        rows.finish(None);
+        let last = last.filter(|_| select.fetch_position);
+        rows.finish(last.map(|row| paging::position(row, at)).as_deref());
         Ok(())
     }
 }
 
 impl SystemSpace {
-    /// Whether the index is the one by name (else it is the primary one).
-    fn resolve_index(&self, index: Target<'_>) -> Result<bool, Error> {
-        match index {
-            Target::Id(0) | Target::Name("primary") => Ok(false),
-            Target::Id(id) if id == self.layout.by_name.0 => Ok(true),
-            Target::Name("name") => Ok(true),
-            Target::Id(id) => Err(Error::no_such_index_id(u64::from(id), self.name)),
-            Target::Name(name) => Err(Error::new(
+    /// The index's place in the layout.
+    fn resolve_index(&self, index: Target<'_>) -> Result<usize, Error> {
+        let mut indexes = self.layout.indexes.iter();
+        let found = match index {
+            Target::Id(id) => indexes.position(|(own, ..)| *own == id),
+            Target::Name(name) => indexes.position(|(_, own, _)| *own == name),
+        };
+        found.ok_or_else(|| match index {
+            Target::Id(id) => Error::no_such_index_id(u64::from(id), self.name),
+            Target::Name(name) => Error::new(
                 ErrorCode::NO_SUCH_INDEX_NAME,
                 format!("No index '{name}' is defined in space '{}'", self.name),
-            )),
-        }
+            ),
+        })
     }
-}
 
-impl SystemSpace {
     /// System spaces have indexes of one kind.
-    fn check_walk(&self, by_name: bool, walk: Walk) -> Result<(), Error> {
+    fn check_walk(&self, at: usize, walk: Walk) -> Result<(), Error> {
         use Walk::{BitsAllNotSet, BitsAllSet, BitsAnySet, Neighbor, Overlaps};
         if !matches!(
             walk,
@@ -216,7 +220,7 @@ impl SystemSpace {
         ) {
             return Ok(());
         }
-        let index = if by_name { "name" } else { "primary" };
+        let index = self.layout.indexes[at].1;
         // A view has the indexes of its space.
         let space = self.layout.names[0];
         Err(Error::new(
@@ -229,43 +233,18 @@ impl SystemSpace {
     }
 }
 
-impl SystemRow {
-    fn matches(&self, by_name: bool, walk: Walk, key: &[Part]) -> bool {
-        use std::cmp::Ordering::{Equal, Greater, Less};
-        let own = if by_name {
-            &self.by_name
-        } else {
-            &self.primary
-        };
-        let shared = &own[..own.len().min(key.len())];
-        let order = shared.cmp(key);
-        match walk {
-            _ if key.is_empty() => true,
-            Walk::Eq | Walk::Req => order == Equal,
-            Walk::Ge | Walk::All => order != Less,
-            Walk::Gt => order == Greater,
-            Walk::Le => order != Greater,
-            Walk::Lt => order == Less,
-            _ => false,
-        }
-    }
-}
-
-fn read_part(reader: &mut Reader<'_>) -> Option<Part> {
-    match reader.read_uint() {
-        Ok(number) => Some(Part::Uint(number)),
-        Err(_) => reader
-            .read_str_bytes()
-            .ok()
-            .map(|text| Part::Str(text.to_vec())),
-    }
-}
-
 /// Collects what a catalogue holds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct CatalogueBuilder {
     rows: BTreeMap<u32, Vec<Vec<u8>>>,
     users: HashMap<Arc<str>, Option<PasswordHash>>,
+    visibility: Arc<dyn Visibility>,
+}
+
+impl Default for CatalogueBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl CatalogueBuilder {
@@ -276,7 +255,15 @@ impl CatalogueBuilder {
         Self {
             rows: BTreeMap::new(),
             users: HashMap::from([(GUEST.into(), Some(guest))]),
+            visibility: Arc::new(Open),
         }
+    }
+
+    /// Says who may see what, and who may log in.
+    #[must_use]
+    pub fn visibility(mut self, visibility: Arc<dyn Visibility>) -> Self {
+        self.visibility = visibility;
+        self
     }
 
     /// Adds a tuple of a system space (`_space` 280, `_index` 288, `_collation` 276, `_user` 304, …),
@@ -340,14 +327,16 @@ impl CatalogueBuilder {
                 .into_iter()
                 .filter_map(|tuple| layout.row(tuple))
                 .collect();
-            rows.sort_by(|left, right| left.primary.cmp(&right.primary));
+            rows.sort_by(|left, right| left.keys[0].cmp(&right.keys[0]));
             let rows = Arc::new(rows);
             for (id, name) in layout.ids.into_iter().zip(layout.names) {
+                let rows = rows.clone();
                 spaces.insert(
                     id,
                     SystemSpace {
+                        id,
                         name,
-                        rows: rows.clone(),
+                        rows,
                         layout,
                     },
                 );
@@ -356,131 +345,10 @@ impl CatalogueBuilder {
         Catalogue {
             spaces,
             users: self.users,
+            visibility: self.visibility,
         }
-    }
-}
-
-impl Layout {
-    fn read_key(&self, by_name: bool, key: &[u8]) -> Result<Vec<Part>, Error> {
-        let fields = if by_name {
-            self.by_name.1
-        } else {
-            self.primary
-        };
-        let mut reader = Reader::new(key);
-        let count = reader.read_array_len();
-        let count = count.map_err(|_| Error::invalid_msgpack("packet body"))? as usize;
-        let most = fields.len();
-        if count > most {
-            return Err(Error::new(
-                ErrorCode::KEY_PART_COUNT,
-                format!("Invalid key part count (expected [0..{most}], got {count})"),
-            ));
-        }
-        let read = |(part, field): (usize, &usize)| self.read_key_part(part, *field, &mut reader);
-        fields.iter().take(count).enumerate().map(read).collect()
-    }
-
-    fn read_key_part(
-        &self,
-        part: usize,
-        field: usize,
-        reader: &mut Reader<'_>,
-    ) -> Result<Part, Error> {
-        let is_text = self.texts.contains(&field);
-        let found = read_part(reader).filter(|found| matches!(found, Part::Str(_)) == is_text);
-        found.ok_or_else(|| {
-            let expected = if is_text { "string" } else { "unsigned" };
-            Error::new(
-                ErrorCode::KEY_PART_TYPE,
-                format!(
-                    "Supplied key type of part {part} does not match index part type: expected \
-                     {expected}"
-                ),
-            )
-        })
-    }
-
-    fn row(&self, tuple: Vec<u8>) -> Option<SystemRow> {
-        let mut reader = Reader::new(&tuple);
-        let count = reader.read_array_len().ok()?;
-        let mut fields = Vec::new();
-        for _ in 0..count.min(4) {
-            let mut ahead = reader;
-            fields.push(read_part(&mut ahead));
-            reader.skip().ok()?;
-        }
-        let pick = |wanted: &[usize]| -> Option<Vec<Part>> {
-            wanted
-                .iter()
-                .map(|field| fields.get(*field).cloned().flatten())
-                .collect()
-        };
-        Some(SystemRow {
-            primary: pick(self.primary)?,
-            by_name: pick(self.by_name.1)?,
-            tuple,
-        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use vestibule_wire::request::After;
-
-    fn told(space: u32, index: u32, iterator: u64, key: &[u8]) -> String {
-        let catalogue = CatalogueBuilder::new().space(512, "s").build();
-        let select = Select {
-            space: Target::Id(space),
-            index: Target::Id(index),
-            limit: 1,
-            offset: 0,
-            iterator,
-            key,
-            fetch_position: false,
-            after: After::Start,
-        };
-        match catalogue.select(&select, &mut Vec::new()) {
-            Ok(()) => "ok".to_owned(),
-            Err(error) => format!("{}: {}", error.code().0, error.message()),
-        }
-    }
-
-    #[test]
-    fn faults_of_a_request_are_told_as_of_any_space() {
-        let wrong = "18: Supplied key type of part 0 does not match index part type: expected ";
-        for (space, index, iterator, key, expected) in [
-            (
-                281,
-                77,
-                14,
-                &[0x90][..],
-                "1: Invalid iterator type".to_owned(),
-            ),
-            (281, 0, 0, &[0x91, 0xa1, b'x'], format!("{wrong}unsigned")),
-            (281, 2, 0, &[0x91, 1], format!("{wrong}string")),
-            (281, 2, 7, &[0x91, 1], format!("{wrong}string")),
-            (341, 1, 0, &[0x91, 1], "ok".into()),
-            (289, 2, 0, &[0x92, 1, 0xa1, b'x'], "ok".into()),
-            (
-                281,
-                0,
-                0,
-                &[0x92, 1, 2],
-                "31: Invalid key part count (expected [0..1], got 2)".into(),
-            ),
-            (
-                281,
-                0,
-                7,
-                &[0x90],
-                "112: Index 'primary' (TREE) of space '_space' (memtx) does not support \
-                 requested iterator type"
-                    .into(),
-            ),
-        ] {
-            assert_eq!(told(space, index, iterator, key), expected);
-        }
-    }
-}
+mod tests;

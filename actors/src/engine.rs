@@ -64,6 +64,18 @@ pub trait Engine: Sized + 'static {
         Ok(())
     }
 
+    /// Whether somebody may call a procedure, asked before it is looked up: so that whoever may not
+    /// does not learn whether it exists. Control procedures that sessions answer are not asked
+    /// about.
+    ///
+    /// # Errors
+    ///
+    /// The reply to the CALL.
+    fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
+        let _ = (caller, procedure);
+        Ok(())
+    }
+
     /// Opens a transaction under a handle that the runtime chose.
     ///
     /// # Errors
@@ -395,8 +407,8 @@ impl<'a> Reply<'a> {
 pub trait ReadView: Send + Sync + 'static {
     /// Executes one bounded step of a SELECT, appending to the reply's body in `out`.
     ///
-    /// The first step gets a fresh `scan`; after [`ViewStep::More`] the same `scan` and `out` come
-    /// again. What is kept in `scan` between steps is the view's own affair.
+    /// The first step gets a fresh `scan`; after [`ViewStep::More`] the same `scan` comes again, and what
+    /// was written, though perhaps at another place of `out`: the body is `out[scan.body_start..]`.
     ///
     /// # Errors
     ///
@@ -422,9 +434,11 @@ pub enum ViewStep {
     Changed,
 }
 
-/// Where a stepwise SELECT stands. Empty at first; a view uses the fields as it likes.
+/// Where a stepwise SELECT stands. A view uses the fields as it likes, but for the first.
 #[derive(Debug, Default)]
 pub struct Scan {
+    /// Where the reply's body starts in `out`: set by the caller before every step.
+    pub body_start: usize,
     /// Version of the data at the first step.
     pub version: u64,
     /// Where the next step starts.
@@ -435,4 +449,15 @@ pub struct Scan {
     pub written: u32,
     /// Steps done so far.
     pub steps: u32,
+}
+
+impl Scan {
+    /// At the beginning, of a body that starts there.
+    #[must_use]
+    pub fn at(body_start: usize) -> Self {
+        Self {
+            body_start,
+            ..Self::default()
+        }
+    }
 }

@@ -58,6 +58,41 @@ pub(crate) struct Shared {
 pub(crate) struct LaneCounters {
     pub(crate) claims: Arc<Claims>,
     pub(crate) in_flight: AtomicUsize,
+    /// The last change of state that all its sessions have heard of, by its epoch.
+    epoch: AtomicU64,
+    /// How long that took, in microseconds, and the longest that it ever took.
+    reached_us: AtomicU64,
+    reached_max_us: AtomicU64,
+}
+
+impl LaneCounters {
+    fn new(claims: Arc<Claims>) -> Self {
+        Self {
+            claims,
+            in_flight: AtomicUsize::new(0),
+            epoch: AtomicU64::new(0),
+            reached_us: AtomicU64::new(0),
+            reached_max_us: AtomicU64::new(0),
+        }
+    }
+
+    /// All sessions of the arbiter have heard of a change.
+    pub(crate) fn reached(&self, epoch: u64, took: Duration) {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.epoch.store(epoch, Ordering::Relaxed);
+        self.reached_us.store(took_us, Ordering::Relaxed);
+        self.reached_max_us.fetch_max(took_us, Ordering::Relaxed);
+    }
+
+    /// The epoch of the last change, how long it took to reach all sessions, and the longest.
+    pub(crate) fn reach(&self) -> (u64, u64, u64) {
+        let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        (
+            load(&self.epoch),
+            load(&self.reached_us),
+            load(&self.reached_max_us),
+        )
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -80,10 +115,7 @@ impl Shared {
         places: Places,
         claims: Vec<Arc<Claims>>,
     ) -> Self {
-        let counters = claims.into_iter().map(|claims| LaneCounters {
-            claims,
-            in_flight: AtomicUsize::new(0),
-        });
+        let counters = claims.into_iter().map(LaneCounters::new);
         Self {
             events: Events::new(&config),
             memory: Arc::new(Memory::new(config.connection_limits.memory_max)),

@@ -57,6 +57,16 @@ fn a_request_that_needs_a_turn_of_its_own_gets_it() {
 }
 
 #[test]
+fn who_may_not_call_a_procedure_does_not_learn_whether_it_exists() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    assert_eq!(peer.call("nosuch", NO_ARGS).error_code(), Some(33));
+    let refused = peer.call("forbidden.nosuch", NO_ARGS);
+    assert_eq!(refused.error_code(), Some(42));
+    assert!(refused.error_mentions("Execute access to function 'forbidden.nosuch' is denied"));
+}
+
+#[test]
 fn asynchronous_procedures_do_not_hold_up_others() {
     let harness = Harness::start();
     let mut slow = harness.connect();

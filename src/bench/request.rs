@@ -18,26 +18,27 @@ const PADDING: &str = "vestibul";
 
 /// Wraps a body into a frame with the given type and sync.
 pub(super) fn frame(request: RequestType, sync: u32, body: &[u8]) -> Vec<u8> {
-    let mut out = vec![0xce, 0, 0, 0, 0];
-    write_map_len(&mut out, 2);
-    write_uint(&mut out, keys::REQUEST_TYPE);
-    write_uint(&mut out, request as u64);
-    write_uint(&mut out, keys::SYNC);
-    write_wide_u32(&mut out, sync);
-    out.extend_from_slice(body);
-    let length = out.len() as u32 - 5;
-    out[1..5].copy_from_slice(&length.to_be_bytes());
-    out
+    wrap(request, body, |out| {
+        write_uint(out, keys::SYNC);
+        write_wide_u32(out, sync);
+    })
 }
 
-/// The same in a stream.
+/// Wraps a body into a frame of a stream, with sync 0.
 pub(super) fn stream_frame(request: RequestType, stream: u64, body: &[u8]) -> Vec<u8> {
+    wrap(request, body, |out| {
+        write_uint(out, keys::STREAM_ID);
+        write_uint(out, stream);
+    })
+}
+
+/// Length, type and one more pair of the header, body.
+fn wrap(request: RequestType, body: &[u8], write_pair: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = vec![0xce, 0, 0, 0, 0];
     write_map_len(&mut out, 2);
     write_uint(&mut out, keys::REQUEST_TYPE);
     write_uint(&mut out, request as u64);
-    write_uint(&mut out, keys::STREAM_ID);
-    write_uint(&mut out, stream);
+    write_pair(&mut out);
     out.extend_from_slice(body);
     let length = out.len() as u32 - 5;
     out[1..5].copy_from_slice(&length.to_be_bytes());

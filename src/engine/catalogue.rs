@@ -11,11 +11,13 @@ use super::layer::Sight;
 use super::system;
 
 /// Rows of these spaces are what clients look up.
-const SHOWN: [u32; 6] = [
+const SHOWN: [u32; 8] = [
     system::SPACE,
     system::INDEX,
     system::COLLATION,
+    system::FUNC,
     system::USER,
+    system::PRIV,
     system::SEQUENCE,
     system::SPACE_SEQUENCE,
 ];
@@ -23,7 +25,7 @@ const SHOWN: [u32; 6] = [
 /// A snapshot of the image's system spaces.
 pub(crate) fn build(image: &Image) -> Catalogue {
     let sight = Sight { layers: &[], image };
-    let mut builder = CatalogueBuilder::new();
+    let mut builder = CatalogueBuilder::new().visibility(image.access.clone());
     for space in SHOWN {
         for (_, tuple) in sight.range(space, PRIMARY, (Unbounded, Unbounded), false) {
             builder = builder.row(space, tuple.to_vec());

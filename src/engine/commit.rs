@@ -95,11 +95,17 @@ impl EmbeddedEngine {
         discard(debris);
         if self.is_ddl {
             // Readers go on meanwhile: nobody else changes the image.
+            let access = self.image().rights();
+            let access = access.expect("a row was checked before it was journaled");
+            let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
+            image.access = access;
+            drop(image);
             let image = self.image();
             let (definitions, catalogue) = (Definitions::of(&image), catalogue::build(&image));
             drop(image);
             self.definitions = definitions;
             self.catalogue = Arc::new(catalogue);
+            self.renew_rights();
         }
     }
 

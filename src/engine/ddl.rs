@@ -11,13 +11,17 @@
 use vestibule_actors::engine::Reply;
 use vestibule_actors::serving::SoloGuard;
 use vestibule_wire::Error;
+use vestibule_wire::auth::PasswordHash;
 
+use super::access::errors as access_errors;
+use super::access::gate;
+use super::access::privileges::ObjectKind;
 use super::build::{self, Built};
 use super::define::{define, system_key};
 use super::errors;
 use super::index::{IndexDef, IndexKind, PRIMARY};
 use super::layer::Sight;
-use super::limits::{INDEX_ID_MAX, QUIET_CHECKS_MAX};
+use super::limits::{INDEX_ID_MAX, QUIET_CHECKS_MAX, USERS_MAX};
 use super::sequence::checks as sequences;
 use super::space::SpaceDef;
 use super::system::rows::{IndexRow, Refuse, SpaceRow, UserRow, check_name};
@@ -71,6 +75,8 @@ pub(crate) fn check(
         (system::INDEX, Some(old), None) => delete_index(sight, old),
         (system::USER, old, Some(new)) => put_user(sight, old, new),
         (system::USER, Some(old), None) => delete_user(sight, old),
+        (system::PRIV, _, new) => gate::check_priv(sight, new),
+        (system::FUNC, old, new) => gate::check_func(sight, old, new),
         (system::SEQUENCE, old, new) => sequences::check_sequence(sight, old, new),
         (system::SEQUENCE_DATA, _, new) => sequences::check_value(sight, new),
         (system::SPACE_SEQUENCE, _, new) => sequences::check_attachment(sight, new),
@@ -161,6 +167,9 @@ fn delete_space(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
             &row.name,
             "the space has indexes",
         ));
+    }
+    if gate::has_grants(sight, ObjectKind::Space, u64::from(row.id))? {
+        return Err(errors::cannot_drop_space(&row.name, "the space has grants"));
     }
     if sight
         .get(system::TRUNCATE, &system_key(&[row.id]))
@@ -324,9 +333,19 @@ fn put_user(sight: Sight<'_>, old: Option<&[u8]>, new: &[u8]) -> Result<(), Erro
             row.kind
         )));
     }
+    let users = users(sight)?;
     let is_taken = |other: &UserRow| other.name == row.name && other.id != row.id;
-    if users(sight)?.iter().any(is_taken) {
+    if users.iter().any(is_taken) {
         return Err(errors::user_exists(&row.name));
+    }
+    if *row.kind == *"role" && row.password.is_some() {
+        return Err(access_errors::role_with_password(&row.name));
+    }
+    if row.id == system::GUEST && row.password != Some(PasswordHash::of("")) {
+        return Err(access_errors::guest_password());
+    }
+    if old.is_none() && users.len() >= USERS_MAX {
+        return Err(access_errors::too_many_users());
     }
     let Some(old) = old.map(UserRow::decode).transpose()? else {
         return Ok(());
@@ -345,7 +364,7 @@ fn delete_user(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
             "the user or the role is a system",
         ));
     }
-    if spaces(sight)?.iter().any(|space| space.owner == row.id) {
+    if gate::is_in_use(sight, row.id)? {
         return Err(errors::cannot_drop_user(&row.name, "the user has objects"));
     }
     Ok(())

@@ -137,6 +137,7 @@ impl Image {
         Ok(row.map(|row| Generator {
             sequence: row.sequence,
             field: row.field,
+            is_own: row.is_generated,
         }))
     }
 

@@ -15,11 +15,12 @@ use std::sync::Arc;
 use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
+use super::access::{Access, GuestRights};
 use super::build::Built;
 use super::define::define;
 use super::index::PRIMARY;
 use super::key::Key;
-use super::layer::{Change, Changes, Layer};
+use super::layer::{Change, Changes, Layer, Sight};
 use super::space::SpaceDef;
 use super::system::{self, bootstrap};
 use super::tree::Tree;
@@ -108,6 +109,10 @@ pub(crate) struct Image {
     pub(crate) rekeyed: u64,
     pub(super) spaces: BySpace<Space>,
     pub(super) names: HashMap<Box<str>, u32>,
+    /// Who may do what, as the system spaces say. Computed once a turn that changed it is applied,
+    /// before anybody hears of it.
+    pub(super) access: Arc<Access>,
+    guest: GuestRights,
 }
 
 /// What a turn asks for beside the change of its rows.
@@ -132,6 +137,8 @@ impl Image {
             rekeyed: 0,
             spaces: BySpace::default(),
             names: HashMap::new(),
+            access: Arc::default(),
+            guest: GuestRights::default(),
         };
         for (space, indexes) in bootstrap::spaces() {
             let def = define(&space, &indexes).expect("the system's own definitions are valid");
@@ -144,7 +151,33 @@ impl Image {
                 .put(space, tuple.into())
                 .expect("the system's own rows are valid");
         }
+        let access = image.rights();
+        image.access = access.expect("the system's own rows are valid");
         image
+    }
+
+    /// Says what guest may do, and computes all rights anew, once recovery has all rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`rights`](Self::rights).
+    pub(crate) fn set_guest(&mut self, guest: GuestRights) -> Result<(), Error> {
+        self.guest = guest;
+        self.access = self.rights()?;
+        Ok(())
+    }
+
+    /// Computes who may do what, from the rows that say it.
+    ///
+    /// # Errors
+    ///
+    /// 20 or 49 for a row that makes no sense.
+    pub(crate) fn rights(&self) -> Result<Arc<Access>, Error> {
+        let sight = Sight {
+            layers: &[],
+            image: self,
+        };
+        Access::of(sight, self.guest).map(Arc::new)
     }
 
     /// A space by its number.
@@ -307,7 +340,9 @@ impl Aftermath {
                 }
             }
             system::TRUNCATE if change.is_some() => self.truncated.push(about),
-            system::USER | system::SEQUENCE => self.is_schema_changed = true,
+            system::USER | system::PRIV | system::FUNC | system::SEQUENCE => {
+                self.is_schema_changed = true;
+            }
             _ => {}
         }
     }

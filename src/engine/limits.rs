@@ -17,6 +17,9 @@ pub const VIEW_STEP_BYTES_MAX: usize = 256 << 10;
 /// Largest number of a space, as in Tarantool.
 pub const SPACE_ID_MAX: u32 = i32::MAX as u32;
 
+/// Most users and roles together: each has its rights computed with every change of rights.
+pub const USERS_MAX: usize = 1024;
+
 /// Longest name of a space, index, field or user, in bytes, as in Tarantool.
 pub const NAME_SIZE_MAX: usize = 65_000;
 

@@ -17,9 +17,10 @@
 //! | `layer` | changes above the image, and the data as seen through them |
 //! | `tuple`, `tree` | a tuple, and tuples by key |
 //! | `image` | every space with its tuples |
-//! | `define`, `build` | spaces from their definitions, indexes from the tuples there are |
+//! | `define`, `definitions`, `build` | spaces from their definitions, indexes from the tuples there are |
 //! | `scan` | SELECT, from iterator and key to a range |
 //! | `execute` | requests |
+//! | `access` | users and rights |
 //! | `ddl`, `system` | the system spaces, and what may be written there |
 //! | `sequence` | numbers handed out one by one |
 //! | `transaction` | interactive transactions, and what they have seen |
@@ -31,12 +32,14 @@
 //! | `update` | operations of UPDATE and UPSERT |
 //! | `view`, `catalogue` | what sessions answer from |
 
+pub(crate) mod access;
 mod build;
 mod catalogue;
 pub(crate) mod checkpoint;
 mod commit;
 pub(crate) mod ddl;
 pub(crate) mod define;
+mod definitions;
 pub(crate) mod errors;
 mod execute;
 pub(crate) mod field;
@@ -63,24 +66,28 @@ pub(crate) mod tuple;
 pub mod update;
 mod view;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use vestibule_actors::catalogue::Catalogue;
+use vestibule_actors::catalogue::{Catalogue, GUEST};
 use vestibule_actors::engine::{
-    Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
+    Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
 };
 use vestibule_wire::Error;
 use vestibule_wire::request::{Begin, Target};
 
+use access::Access;
+pub use access::GuestRights;
+use access::privileges::Privileges;
+use access::rights::Rights;
 use build::Built;
 pub use checkpoint::CheckpointOptions;
 use checkpoint::{Checkpointer, Task};
 use ddl::Busy;
-use image::{BySpace, Image};
+use definitions::Definitions;
+use image::Image;
 use journal::Journal;
 pub use journal::JournalSync;
-use journal::storage::Disk;
+use journal::storage::{Disk, Storage};
 use key::Key;
 use layer::{Layer, Sight};
 pub use options::EngineOptions;
@@ -93,9 +100,14 @@ use view::ImageView;
 #[derive(Debug)]
 pub struct EmbeddedEngine {
     options: EngineOptions,
+    storage: Arc<dyn Storage>,
     image: Arc<RwLock<Image>>,
     /// The image's definitions, to be looked at without its lock.
     definitions: Definitions,
+    /// The image's rights, likewise.
+    access: Arc<Access>,
+    /// Those of the request at hand.
+    acting: Arc<Rights>,
     turn: Layer,
     transactions: Transactions,
     /// The transaction whose statement is executed.
@@ -119,42 +131,22 @@ pub struct EmbeddedEngine {
     fails_next_append: bool,
 }
 
-/// Spaces by number and by name.
-#[derive(Debug, Default)]
-struct Definitions {
-    by_id: BySpace<Arc<SpaceDef>>,
-    names: HashMap<Box<str>, u32>,
-}
-
-impl Definitions {
-    fn of(image: &Image) -> Self {
-        let (by_id, names) = image.definitions();
-        Self { by_id, names }
-    }
-
-    #[inline]
-    fn resolve(&self, target: Target<'_>) -> Result<&Arc<SpaceDef>, Error> {
-        let found = match target {
-            Target::Id(id) => self.by_id.get(&id),
-            Target::Name(name) => self.names.get(name).and_then(|id| self.by_id.get(id)),
-        };
-        found.ok_or_else(|| match target {
-            Target::Id(id) => Error::no_such_space(id),
-            Target::Name(name) => Error::no_such_space(name),
-        })
-    }
-}
-
 impl EmbeddedEngine {
     /// An engine with nothing but the system spaces, until it has recovered.
     #[must_use]
     pub fn new(options: EngineOptions) -> Self {
-        let image = Image::new();
+        let mut image = Image::new();
+        image
+            .set_guest(options.guest)
+            .expect("the system's own rows are valid");
         Self {
+            access: image.access.clone(),
+            acting: image.access.rights_or_none(&GUEST.into()),
             definitions: Definitions::of(&image),
             catalogue: Arc::new(catalogue::build(&image)),
             image: Arc::new(RwLock::new(image)),
             options,
+            storage: Arc::new(Disk),
             turn: Layer::default(),
             transactions: Transactions::default(),
             active: None,
@@ -171,10 +163,21 @@ impl EmbeddedEngine {
     }
 
     /// Goes on from what was recovered.
-    fn take_up(&mut self, recovered: Image) {
+    ///
+    /// # Errors
+    ///
+    /// A guest that may do everything where other machines reach the server, or rows of rights that
+    /// make no sense.
+    fn take_up(&mut self, mut recovered: Image) -> Result<(), Fault> {
+        recovered.set_guest(self.options.guest)?;
+        if self.options.is_exposed {
+            recovered.access.check_guest()?;
+        }
         self.definitions = Definitions::of(&recovered);
         self.catalogue = Arc::new(catalogue::build(&recovered));
         *self.image.write().unwrap_or_else(PoisonError::into_inner) = recovered;
+        self.renew_rights();
+        Ok(())
     }
 
     // Only Tx writes, and it does not outlive a panic while it does.
@@ -287,11 +290,11 @@ impl EmbeddedEngine {
         new: Option<Tuple>,
         reply: &Reply<'_>,
     ) -> Result<Option<Tuple>, Error> {
-        let (old, built) = self.look(|sight| {
-            let old = sight.get(space.id, &key).cloned();
+        let old = self.look(|sight| sight.get(space.id, &key).cloned());
+        self.authorize(space, old.as_ref(), new.as_ref())?;
+        let built = self.look(|sight| {
             let mut busy = Busy::new(reply);
-            let built = ddl::check(sight, space, old.as_deref(), new.as_deref(), &mut busy)?;
-            Ok::<_, Error>((old, built))
+            ddl::check(sight, space, old.as_deref(), new.as_deref(), &mut busy)
         })?;
         self.built.extend(built);
         if old.is_some() || new.is_some() {
@@ -301,8 +304,14 @@ impl EmbeddedEngine {
     }
 
     /// Remembers a value that only the engine writes, such as the largest number of a space.
+    ///
+    /// # Errors
+    ///
+    /// 42 for whoever may not write there.
     pub(crate) fn put_counter(&mut self, row: &[u8]) -> Result<(), Error> {
-        let def = self.definition(Target::Id(system::SCHEMA))?;
+        let def = self
+            .allowed(Target::Id(system::SCHEMA), Privileges::WRITE)?
+            .clone();
         let key = def
             .primary()?
             .key_of(row)
@@ -315,13 +324,13 @@ impl EmbeddedEngine {
 impl Engine for EmbeddedEngine {
     fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
         let force = self.options.force_recovery;
-        let recovered = recovery::recover(&self.options, progress)?;
+        let recovered = recovery::recover(self.storage.clone(), &self.options, progress)?;
         let journal = Arc::new(Mutex::new(recovered.journal));
-        self.take_up(recovered.image);
+        self.take_up(recovered.image)?;
         let task = Task {
             image: self.image.clone(),
             journal: journal.clone(),
-            storage: Arc::new(Disk),
+            storage: self.storage.clone(),
             directory: self.options.data_dir.clone(),
             step_rows_max: limits::CHECKPOINT_STEP_ROWS_MAX,
             count: self.options.checkpoints.count.max(1),
@@ -340,13 +349,12 @@ impl Engine for EmbeddedEngine {
         if self.is_ddl {
             return Ok(Outcome::CommitFirst);
         }
-        if request.transaction.is_none() {
-            return self.dispatch(&request.body, reply);
-        }
-        let entered = self.enter(request.transaction)?;
-        let outcome = self.dispatch(&request.body, reply);
-        self.leave(entered);
-        outcome
+        self.act_for(&request.caller.user);
+        self.execute_for_acting(request, reply)
+    }
+
+    fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
+        self.check_call(&caller.user, procedure)
     }
 
     // All levels of isolation are the strictest one. The time a transaction may take is the

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::access::GuestRights;
 use super::checkpoint::CheckpointOptions;
 use super::journal::JournalSync;
 use super::limits;
@@ -19,6 +20,11 @@ pub struct EngineOptions {
     pub checkpoints: CheckpointOptions,
     /// Largest tuple, in bytes.
     pub tuple_size_max: usize,
+    /// What connections that have not logged in may do.
+    pub guest: GuestRights,
+    /// Other machines reach the server: refuse to recover if guest may do everything, by whatever
+    /// was granted.
+    pub is_exposed: bool,
 }
 
 impl EngineOptions {
@@ -31,6 +37,8 @@ impl EngineOptions {
             force_recovery: false,
             checkpoints: CheckpointOptions::default(),
             tuple_size_max: limits::TUPLE_SIZE_MAX_DEFAULT,
+            guest: GuestRights::default(),
+            is_exposed: false,
         }
     }
 }

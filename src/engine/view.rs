@@ -38,7 +38,7 @@ impl ReadView for ImageView {
     fn select(
         &self,
         select: &Select<'_>,
-        _caller: &Caller,
+        caller: &Caller,
         scan: &mut Scan,
         out: &mut Vec<u8>,
     ) -> Result<ViewStep, Error> {
@@ -54,7 +54,13 @@ impl ReadView for ImageView {
         }
         scan.version = image.version;
         check_iterator(select)?;
-        let space = image.resolve(select.space)?;
+        let space = image.resolve(select.space);
+        let found = space
+            .as_ref()
+            .ok()
+            .map(|space| (space.def.id, &*space.def.name));
+        image.access.check_read(&caller.user, select.space, found)?;
+        let space = space?;
         let plan = Plan::new(&space.def, select)?;
         match plan.reach {
             Reach::Point(ref key) => {
@@ -103,14 +109,15 @@ fn write_position(plan: &Plan<'_>, last: &[u8], start: usize, out: &mut Vec<u8>)
 struct Step<'a, 's> {
     tree: &'a Tree,
     plan: Plan<'a>,
-    /// Its position holds where the body starts (8 bytes), then the last key that was looked at.
+    /// Its position is the last key that was looked at.
     scan: &'s mut Scan,
     out: &'s mut Vec<u8>,
 }
 
 impl Step<'_, '_> {
     fn run(mut self) -> Result<ViewStep, Error> {
-        let start = self.resume()?;
+        self.resume()?;
+        let start = self.scan.body_start;
         let Reach::Range(range) = &self.plan.reach else {
             return Ok(ViewStep::Done);
         };
@@ -142,31 +149,22 @@ impl Step<'_, '_> {
         Ok(ViewStep::Done)
     }
 
-    /// Begins the body, or goes on after the last step's key. Returns where the body starts.
-    fn resume(&mut self) -> Result<usize, Error> {
+    /// Begins the body, or goes on after the last step's key.
+    fn resume(&mut self) -> Result<(), Error> {
         if self.scan.steps == 0 {
-            let start = self.out.len();
             self.scan.position.clear();
-            self.scan.position.extend_from_slice(&start.to_le_bytes());
             self.out.extend_from_slice(&BODY_HEAD);
-            return Ok(start);
+        } else if let Reach::Range(range) = &mut self.plan.reach {
+            range.start_after(Key::from_bytes(&self.scan.position))?;
         }
-        let (start, key) = self.scan.position.split_at(size_of::<usize>());
-        if let Reach::Range(range) = &mut self.plan.reach {
-            range.start_after(Key::from_bytes(key))?;
-        }
-        Ok(usize::from_le_bytes(
-            start
-                .try_into()
-                .expect("the position was split after its size"),
-        ))
+        Ok(())
     }
 
     fn pause(&mut self, last: Option<(KeyView<'_>, &Tuple)>, start: usize) -> ViewStep {
         self.write_count(start);
         self.scan.steps += 1;
         if let Some((key, _)) = last {
-            self.scan.position.truncate(size_of::<usize>());
+            self.scan.position.clear();
             key.write(&mut self.scan.position);
         }
         ViewStep::More
@@ -177,7 +175,7 @@ impl Step<'_, '_> {
         if self.scan.written == 0 {
             return;
         }
-        let earlier = Key::from_bytes(&self.scan.position[size_of::<usize>()..]);
+        let earlier = Key::from_bytes(&self.scan.position);
         // A step that found nothing more ends with the tuple of the step before.
         let last = last
             .map(|(_, tuple)| tuple)

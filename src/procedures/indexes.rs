@@ -8,7 +8,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
 use super::attachments;
-use super::schema::{check_collation, owner_of};
+use super::schema::check_collation;
 use super::sequences::Wish;
 use super::{EngineCall, altered, no_result};
 use crate::engine::define::system_key;
@@ -92,10 +92,11 @@ pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
     let args = Args::read(call.args)?;
     let name = args.name(0, "name")?;
     let options = args.options(1, &OPTIONS)?;
+    let is_lenient = options.flag("if_not_exists")?;
     let space = call.engine.definition(Target::Name(space))?;
     let existing = call.engine.look(|sight| ddl::index_rows(sight, space.id))?;
     if let Some(same) = existing.iter().find(|row| *row.name == *name) {
-        if options.flag("if_not_exists")? {
+        if is_lenient {
             let same = CreatedIndex::of(same, call.engine)?;
             return call.reply.value(&same);
         }
@@ -122,7 +123,7 @@ fn define(
     space: &SpaceDef,
 ) -> Result<Option<()>, Error> {
     let wish = Wish::read(options)?;
-    let owner = owner_of(call.engine, &call.caller.user)?;
+    let owner = call.engine.acting().id;
     let reply = &call.reply;
     call.engine.alter(|engine| {
         let prepared = attachments::prepare(engine, &wish, row, space, owner, reply)?;
@@ -297,6 +298,10 @@ fn read_parts(parts: &Value<'_>, format: &[Field]) -> Result<Vec<Part>, Error> {
 }
 
 fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, Error> {
+    // Only field and type have a place; what else is said has a name.
+    if part.at(3).is_some() {
+        return Err(errors::wrong_index_options(number, "key must be a string"));
+    }
     for option in part.names() {
         let is_harmless = match option {
             "field" | "type" | "is_nullable" | "exclude_null" => true,

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!   box.schema.space.create           ─▶ schema
-//!   box.schema.user.create, drop, …   ─▶ users
+//!   box.schema.user.create, drop, …   ─▶ users ─┬ grants
+//!   box.schema.role.create, drop, …   ─▶ roles ─┘
+//!   box.schema.func.create, drop, …   ─▶ functions
 //!   box.schema.sequence.*             ─▶ sequences ◀─ box.sequence.<name>:<method>
 //!   box.space.<name>:<method>         ─▶ spaces ─┬ create_index, format, …   rows of system spaces
 //!                                                └ insert, select, …         the engine's requests
@@ -17,7 +19,10 @@ mod args;
 mod attachments;
 mod checkpoints;
 mod debug;
+mod functions;
+mod grants;
 mod indexes;
+mod roles;
 mod schema;
 mod sequences;
 mod spaces;
@@ -38,18 +43,38 @@ type EngineCall<'a> = Call<'a, EmbeddedEngine>;
 type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
 
 /// By their whole names.
-const FUNCTIONS: [(&str, Function); 12] = [
+const FUNCTIONS: [(&str, Function); 25] = [
     // The older name.
     ("box.schema.create_space", schema::create_space),
+    ("box.schema.func.create", functions::create),
+    ("box.schema.func.drop", functions::drop),
+    ("box.schema.func.exists", functions::exists),
+    ("box.schema.role.create", roles::create),
+    ("box.schema.role.drop", roles::drop),
+    ("box.schema.role.exists", roles::exists),
+    ("box.schema.role.grant", roles::grant),
+    ("box.schema.role.info", roles::info),
+    ("box.schema.role.revoke", roles::revoke),
     ("box.schema.sequence.alter", sequences::alter),
     ("box.schema.sequence.create", sequences::create),
     ("box.schema.sequence.drop", sequences::drop),
     ("box.schema.space.create", schema::create_space),
     ("box.schema.user.create", users::create),
+    ("box.schema.user.disable", grants::disable),
     ("box.schema.user.drop", users::drop),
+    ("box.schema.user.enable", grants::enable),
     ("box.schema.user.exists", users::exists),
+    ("box.schema.user.grant", grants::grant_user),
+    ("box.schema.user.info", users::info),
     ("box.schema.user.passwd", users::passwd),
+    ("box.schema.user.password", users::password),
+    ("box.schema.user.revoke", grants::revoke_user),
     ("box.snapshot", checkpoints::snapshot),
+];
+
+/// Those for administrators, whatever rights they have on data. Everybody else is told so here: the
+/// engine lets all calls of `vestibule.*` pass, for the runtime has some that are for everybody.
+const OPERATORS: [(&str, Function); 2] = [
     ("vestibule.checkpoints", checkpoints::status),
     ("vestibule.journal.resume", resume),
 ];
@@ -67,6 +92,9 @@ pub fn standard() -> Procedures<EmbeddedEngine> {
     for (name, function) in FUNCTIONS {
         procedures = procedures.with_engine(name, move |call| settled(call, function));
     }
+    for (name, function) in OPERATORS {
+        procedures = procedures.with_engine(name, move |call| for_administrators(call, function));
+    }
     for (prefix, function) in FAMILIES {
         procedures = procedures.family(prefix, move |call| settled(call, function));
     }
@@ -80,14 +108,20 @@ fn settled(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Err
         return Ok(Outcome::CommitFirst);
     }
     let entered = call.engine.enter(call.transaction)?;
+    call.engine.act_for_call(&call.caller.user, call.name);
     let outcome = function(call);
     call.engine.leave(entered);
     outcome
 }
 
+/// Calls a function for administrators only.
+fn for_administrators(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Error> {
+    check_administrator(call.caller, call.name)?;
+    settled(call, function)
+}
+
 /// `vestibule.journal.resume()`: data may be changed again once the journal can be written.
 fn resume(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
-    check_administrator(call.caller, call.name)?;
     call.engine.resume()?;
     call.reply.value(&true)
 }
@@ -137,6 +171,9 @@ fn altered<T>(
 /// Calls a procedure by its name, as Tx would, without a commit.
 #[cfg(test)]
 pub(crate) fn invoke(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    if let Some((_, function)) = OPERATORS.iter().find(|(name, _)| *name == call.name) {
+        return for_administrators(call, *function);
+    }
     let whole = FUNCTIONS.iter().find(|(name, _)| *name == call.name);
     let family = || {
         FAMILIES

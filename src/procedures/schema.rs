@@ -6,7 +6,8 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
 
 use super::args::{Args, Options, Value, illegal};
-use super::{EngineCall, altered};
+use super::{EngineCall, altered, users};
+use crate::engine::access::privileges::ObjectKind;
 use crate::engine::errors;
 use crate::engine::field::FieldType;
 use crate::engine::layer::Sight;
@@ -39,11 +40,12 @@ pub(super) fn create_space(call: &mut EngineCall<'_>) -> Result<Outcome, Error> 
     let args = Args::read(call.args)?;
     let name = args.name(0, "name")?;
     let options = args.options(1, &OPTIONS)?;
+    let is_lenient = options.flag("if_not_exists")?;
     let existing = call
         .engine
         .look(|sight| ddl::space_with_name(sight, name))?;
     if let Some(existing) = existing {
-        if options.flag("if_not_exists")? {
+        if is_lenient {
             return call.reply.value(&CreatedSpace {
                 id: existing.id,
                 name,
@@ -51,10 +53,10 @@ pub(super) fn create_space(call: &mut EngineCall<'_>) -> Result<Outcome, Error> 
         }
         return Err(errors::space_exists(name));
     }
-    let user = &call.caller.user;
+    let owner = owner(call.engine, &options)?;
     let (row, is_counted) = call
         .engine
-        .look(|sight| space_row(sight, name, user, &options))?;
+        .look(|sight| space_row(sight, name, owner, &options))?;
     let reply = &call.reply;
     let done = call.engine.alter(|engine| {
         if is_counted {
@@ -71,7 +73,7 @@ pub(super) fn create_space(call: &mut EngineCall<'_>) -> Result<Outcome, Error> 
 fn space_row(
     sight: Sight<'_>,
     name: &str,
-    user: &str,
+    owner: u64,
     options: &Options<'_>,
 ) -> Result<(SpaceRow, bool), Error> {
     refuse_flags(options)?;
@@ -95,7 +97,7 @@ fn space_row(
     }
     let row = SpaceRow {
         id,
-        owner: owner(sight, user, options)?,
+        owner,
         name: name.into(),
         engine: options.text("engine")?.unwrap_or("memtx").into(),
         field_count,
@@ -125,37 +127,11 @@ pub(super) fn refuse_flags(options: &Options<'_>) -> Result<(), Error> {
 /// # Errors
 ///
 /// 45
-pub(super) fn owner(sight: Sight<'_>, caller: &str, options: &Options<'_>) -> Result<u64, Error> {
-    let users = ddl::users(sight)?;
-    let by_name = |name: &str| {
-        users
-            .iter()
-            .find(|user| *user.name == *name)
-            .map(|user| user.id)
-    };
+pub(super) fn owner(engine: &EmbeddedEngine, options: &Options<'_>) -> Result<u64, Error> {
     match options.get("user") {
-        None => Ok(by_name(caller).unwrap_or(system::ADMIN)),
-        Some(user) => {
-            let by_id = user
-                .as_uint()
-                .filter(|id| users.iter().any(|user| user.id == *id));
-            let found = by_id.or_else(|| user.as_str().and_then(by_name));
-            let name = user.as_str().map_or_else(
-                || user.as_uint().map_or_else(String::new, |id| id.to_string()),
-                str::to_owned,
-            );
-            found.ok_or_else(|| errors::no_such_user(&name))
-        }
+        None => Ok(engine.acting().id),
+        Some(user) => users::found(engine, user, ObjectKind::User).map(|row| row.id),
     }
-}
-
-/// The number of the user that makes something.
-///
-/// # Errors
-///
-/// None, while the system's rows are whole.
-pub(super) fn owner_of(engine: &EmbeddedEngine, user: &str) -> Result<u64, Error> {
-    engine.look(|sight| owner(sight, user, &Options::default()))
 }
 
 /// One beyond the largest number that was given so far.

@@ -10,8 +10,8 @@ use vestibule_wire::request::Target;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
-use super::schema::owner_of;
-use super::{EngineCall, altered, no_result};
+use super::{EngineCall, altered, functions, no_result};
+use crate::engine::access::privileges::{ObjectKind, Privileges};
 use crate::engine::define::system_key;
 use crate::engine::field::FieldType;
 use crate::engine::index::PRIMARY;
@@ -57,8 +57,9 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let name = args.name(0, "name")?;
     let options = args.options(1, &[&OPTIONS[..], &["if_not_exists"]].concat())?;
+    let is_lenient = options.flag("if_not_exists")?;
     if let Some(found) = find(call.engine, &Value::Str(name))? {
-        if options.flag("if_not_exists")? {
+        if is_lenient {
             let same = SequenceRow::decode(&found)?;
             return call
                 .reply
@@ -67,7 +68,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         return Err(errors::sequence_exists(name));
     }
     let id = next_id(call.engine)?;
-    let owner = owner_of(call.engine, &call.caller.user)?;
+    let owner = call.engine.acting().id;
     let row = changed(&first_row(id, owner, name, &options)?, &options)?;
     let done = put(call, &row)?;
     altered(call, done, |call, ()| {
@@ -158,12 +159,17 @@ fn next_id(engine: &EmbeddedEngine) -> Result<u32, Error> {
     })
 }
 
-/// The row of a sequence that is named, or told by its number.
+/// The row of a sequence that is named, or told by its number, if the caller may know of it.
 ///
 /// # Errors
 ///
 /// 18 for what is neither.
 pub(super) fn find(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Option<Tuple>, Error> {
+    let shown = |row: &Tuple| engine.acting().shows_row(system::SEQUENCE, row);
+    Ok(find_any(engine, by)?.filter(shown))
+}
+
+fn find_any(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Option<Tuple>, Error> {
     match by {
         Value::Nil => Ok(None),
         Value::Str(name) => engine.look(|sight| {
@@ -239,11 +245,14 @@ fn drop_row(call: &mut EngineCall<'_>, id: u32) -> Result<Outcome, Error> {
 
 /// Removes a sequence and its value. For use inside [`EmbeddedEngine::alter`].
 pub(super) fn remove(engine: &mut EmbeddedEngine, id: u32, reply: &Reply<'_>) -> Result<(), Error> {
-    for space in [system::SEQUENCE_DATA, system::SEQUENCE] {
-        let def = engine.definition(Target::Id(space))?;
-        engine.change_system(&def, system_key(&[id]), None, reply)?;
-    }
-    Ok(())
+    functions::revoke_all(engine, ObjectKind::Sequence, u64::from(id), reply)?;
+    let key = system_key(&[id]);
+    let values = engine.definition(Target::Id(system::SEQUENCE_DATA))?;
+    engine.as_admin(|engine| engine.change_system(&values, key.clone(), None, reply))?;
+    let sequences = engine.definition(Target::Id(system::SEQUENCE))?;
+    engine
+        .change_system(&sequences, key, None, reply)
+        .map(|_| ())
 }
 
 /// `box.sequence.<name>:<method>(…)`
@@ -253,8 +262,16 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let path = whole.strip_prefix("box.sequence.").ok_or_else(unknown)?;
     let (name, method) = path.rsplit_once(':').ok_or_else(unknown)?;
     // As in Lua: where there is no sequence, there is no method of it.
-    let row = find(call.engine, &Value::Str(name))?.ok_or_else(unknown)?;
-    let id = system::first_id(&row)?;
+    let row = find_any(call.engine, &Value::Str(name))?;
+    let id = row.as_deref().map(system::first_id).transpose()?;
+    let needed = match method {
+        "next" | "set" | "reset" => Privileges::WRITE,
+        "alter" => Privileges::ALTER,
+        "drop" => Privileges::DROP,
+        _ => Privileges::READ,
+    };
+    call.engine.acting().check_sequence(needed, name, id)?;
+    let (row, id) = row.zip(id).ok_or_else(unknown)?;
     match method {
         "next" => {
             let next = call.engine.next_value(id)?;

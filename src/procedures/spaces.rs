@@ -1,7 +1,7 @@
 //! `box.space.<name>:<method>`, `box.space.<name>.index.<name>:<method>`: a space's definition, and
 //! data by calls.
 
-use vestibule_actors::engine::{Engine, Outcome, Request};
+use vestibule_actors::engine::{Outcome, Reply, Request};
 use vestibule_wire::msgpack::{Reader, write_array_len, write_uint};
 use vestibule_wire::request::{
     After, Body, Delete, Iterator as Walking, Select, Store, Target, Update, Upsert,
@@ -10,12 +10,13 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
 use super::schema::{owner, read_format, refuse_flags, second_number};
-use super::{EngineCall, altered, attachments, indexes, no_result, raw_result};
+use super::{EngineCall, altered, attachments, functions, indexes, no_result, raw_result};
+use crate::engine::access::privileges::{ObjectKind, Privileges};
 use crate::engine::define::system_key;
 use crate::engine::index::{IndexKind, PRIMARY};
 use crate::engine::layer::Sight;
 use crate::engine::system::rows::{SpaceRow, encode_format};
-use crate::engine::{ddl, errors, system};
+use crate::engine::{EmbeddedEngine, ddl, errors, system};
 
 const ALTER_OPTIONS: [&str; 6] = [
     "name",
@@ -38,9 +39,14 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         }
         _ => (path, None),
     };
-    // As in Lua: where there is no space, there is no method of it; the same goes for an index.
-    let def = call.engine.definition(Target::Name(space));
-    let def = def.map_err(|_| unknown())?;
+    // As in Lua: where there is no space, there is no method of it; the same goes for an index. Who
+    // may not know of a space is told the same about those that are not there.
+    let needed = privilege_for(method);
+    let def = call.engine.visible(Target::Name(space), needed);
+    let def = def.cloned().map_err(|error| match error.code() {
+        ErrorCode::NO_SUCH_SPACE => unknown(),
+        _ => error,
+    })?;
     let Some(index) = index else {
         return call_space(call, space, method, unknown);
     };
@@ -59,6 +65,19 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         "max" => edge(call, place, Walking::Le, Walking::Req),
         "random" => random(call, place),
         _ => Err(unknown()),
+    }
+}
+
+/// The right that a method needs first.
+fn privilege_for(method: &str) -> Privileges {
+    match method {
+        "insert" | "replace" | "put" | "delete" | "update" | "upsert" | "truncate" => {
+            Privileges::WRITE
+        }
+        "create_index" => Privileges::CREATE,
+        "drop" => Privileges::DROP,
+        "alter" | "rename" => Privileges::ALTER,
+        _ => Privileges::READ,
     }
 }
 
@@ -109,21 +128,26 @@ fn row_of(sight: Sight<'_>, space: &str) -> Result<SpaceRow, Error> {
 fn drop_space(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
     let row = call.engine.look(|sight| row_of(sight, space))?;
     let reply = &call.reply;
-    let done = call.engine.alter(|engine| {
-        let [indexes, spaces, truncations] = [system::INDEX, system::SPACE, system::TRUNCATE]
-            .map(|id| engine.definition(Target::Id(id)));
-        let (indexes, spaces, truncations) = (indexes?, spaces?, truncations?);
-        attachments::detach(engine, row.id, reply)?;
-        // The primary index goes last: the others need it.
-        let rows = engine.look(|sight| ddl::index_rows(sight, row.id))?;
-        for index in rows.iter().rev() {
-            let key = system_key(&[row.id, index.id]);
-            engine.change_system(&indexes, key, None, reply)?;
-        }
-        engine.change_system(&truncations, system_key(&[row.id]), None, reply)?;
-        engine.change_system(&spaces, system_key(&[row.id]), None, reply)
-    })?;
-    altered(call, done, |call, _| no_result(call))
+    let done = call.engine.alter(|engine| remove(engine, row.id, reply))?;
+    altered(call, done, |call, ()| no_result(call))
+}
+
+/// Drops a space with its indexes and the rights that others have on it. For use inside `alter`.
+pub(super) fn remove(engine: &mut EmbeddedEngine, id: u32, reply: &Reply<'_>) -> Result<(), Error> {
+    let [indexes, spaces, truncations] = [system::INDEX, system::SPACE, system::TRUNCATE]
+        .map(|id| engine.definition(Target::Id(id)));
+    let (indexes, spaces, truncations) = (indexes?, spaces?, truncations?);
+    attachments::detach(engine, id, reply)?;
+    // The primary index goes last: the others need it.
+    let rows = engine.look(|sight| ddl::index_rows(sight, id))?;
+    for index in rows.iter().rev() {
+        let key = system_key(&[id, index.id]);
+        engine.change_system(&indexes, key, None, reply)?;
+    }
+    functions::revoke_all(engine, ObjectKind::Space, u64::from(id), reply)?;
+    let key = system_key(&[id]);
+    engine.as_admin(|engine| engine.change_system(&truncations, key.clone(), None, reply))?;
+    engine.change_system(&spaces, key, None, reply).map(|_| ())
 }
 
 /// `:format()` and `:format(format)`
@@ -153,9 +177,7 @@ fn alter(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
         row.field_count = u32::try_from(count).map_err(|_| illegal("field_count is too big"))?;
     }
     if options.get("user").is_some() {
-        row.owner = call
-            .engine
-            .look(|sight| owner(sight, &call.caller.user, &options))?;
+        row.owner = owner(call.engine, &options)?;
     }
     if let Some(format) = options.get("format") {
         row.format = read_format(format, space, errors::cannot_alter_space)?;
@@ -217,7 +239,7 @@ fn execute(call: &mut EngineCall<'_>, body: Body<'_>) -> Result<Outcome, Error> 
         caller: call.caller,
         transaction: call.transaction,
     };
-    call.engine.execute(&request, &mut call.reply)
+    call.engine.execute_for_acting(&request, &mut call.reply)
 }
 
 /// In Lua a method of an index that is not there is looked for before its arguments are.

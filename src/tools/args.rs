@@ -61,7 +61,7 @@ pub struct DumpArgs {
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Write what can be read of a damaged directory, rather than nothing.
-    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY")]
+    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = clap::builder::BoolishValueParser::new())]
     pub force_recovery: bool,
     /// What is logged to stderr: a level, or `target=level` pairs.
     #[arg(

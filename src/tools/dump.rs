@@ -106,22 +106,30 @@ pub(super) fn write(
     only: Option<u32>,
     mut out: impl Write,
 ) -> io::Result<u64> {
+    let deleted = if only.is_none() {
+        contents.deleted()
+    } else {
+        Vec::new()
+    };
     let definitions = contents.definitions(only);
     let spaces = contents.spaces();
     let wanted = spaces
         .iter()
         .filter(|(id, ..)| only.is_none_or(|only| only == *id));
     let rows = wanted.clone().map(|(_, _, rows)| rows).sum::<u64>();
-    let total = definitions.len() as u64 + rows;
+    let total = (deleted.len() + definitions.len()) as u64 + rows;
     let data = wanted.flat_map(|(id, name, _)| contents.rows(*id).map(|row| (*name, row)));
     let mut meter = Meter::start("writing", "rows");
     let (mut line, mut done) = (Vec::new(), 0u64);
     writeln!(out, "{{\"vestibule_dump\":{DUMP_VERSION}}}")?;
-    for (space, row) in definitions.into_iter().chain(data) {
+    let deleted = deleted.iter().map(|(space, row)| (&**space, &**row));
+    let deleted = deleted.map(|row| ("deleted", row));
+    let rows = definitions.into_iter().chain(data);
+    for (what, (space, row)) in deleted.chain(rows.map(|row| ("tuple", row))) {
         line.clear();
         line.extend_from_slice(b"{\"space\":");
         json::write_text(&mut line, space);
-        line.extend_from_slice(b",\"tuple\":");
+        write!(line, ",\"{what}\":")?;
         json::write_value(&mut Reader::new(row), &mut line).map_err(io::Error::other)?;
         line.extend_from_slice(b"}\n");
         out.write_all(&line)?;

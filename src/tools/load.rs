@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 use vestibule_actors::engine::Progress;
+use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Target;
 
@@ -62,7 +63,7 @@ pub fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
         input,
         name,
         size,
-        size_max: args.tuple_size_max.saturating_mul(GROWTH_MAX) + LINE_FRAME_MAX,
+        size_max: line_size_max(args.tuple_size_max),
         line: 0,
         done: 0,
     };
@@ -70,6 +71,12 @@ pub fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
     let Loaded { written, same } = loaded;
     eprintln!("{written} rows loaded, {same} were there already");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Longest line that a tuple may need, in bytes.
+pub(super) fn line_size_max(tuple_size_max: usize) -> usize {
+    let tuple = tuple_size_max.saturating_mul(GROWTH_MAX);
+    tuple.saturating_add(LINE_FRAME_MAX)
 }
 
 fn fault(action: &'static str, name: &str, source: io::Error) -> ToolError {
@@ -110,6 +117,8 @@ struct Line<'a> {
     #[serde(borrow)]
     space: Option<Space<'a>>,
     tuple: Option<Packed>,
+    /// A row that every directory is born with, and this one has not.
+    deleted: Option<Packed>,
     rows: Option<u64>,
 }
 
@@ -185,7 +194,7 @@ impl<I: BufRead> Lines<I> {
     fn next_line(&mut self, bytes: &mut Vec<u8>) -> Result<bool, ToolError> {
         loop {
             bytes.clear();
-            let bound = self.size_max as u64 + 1;
+            let bound = (self.size_max as u64).saturating_add(1);
             let read = (&mut self.input).take(bound).read_until(b'\n', bytes);
             let read = read.map_err(|error| fault("read", &self.name, error))?;
             if read == 0 {
@@ -194,7 +203,8 @@ impl<I: BufRead> Lines<I> {
             self.line += 1;
             self.done += read as u64;
             if bytes.len() > self.size_max {
-                let reason = format!("longer than {} bytes", self.size_max);
+                let bound = self.size_max;
+                let reason = format!("longer than {bound} bytes: see --tuple-size-max");
                 return Err(self.refused(reason));
             }
             if !bytes.trim_ascii().is_empty() {
@@ -205,7 +215,12 @@ impl<I: BufRead> Lines<I> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Line<'_>, String> {
-    serde_json::from_slice(bytes.trim_ascii_end()).map_err(|error| {
+    let bytes = bytes.trim_ascii();
+    // An array would pass for the fields of a line in their order.
+    if bytes.starts_with(b"[") {
+        return Err("an array, where an object should be".to_owned());
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
         // Its own line number is always 1.
         let text = error.to_string();
         text.replace(" at line 1 column ", " at column ")
@@ -222,6 +237,7 @@ fn put(import: &mut Import, frame: &mut Frame, line: Line<'_>) -> Result<Option<
             vestibule_dump: Some(version),
             space: None,
             tuple: None,
+            deleted: None,
             rows: None,
         } => {
             if version > DUMP_VERSION {
@@ -238,6 +254,7 @@ fn put(import: &mut Import, frame: &mut Frame, line: Line<'_>) -> Result<Option<
             vestibule_dump: None,
             space: None,
             tuple: None,
+            deleted: None,
             rows: Some(rows),
         } => {
             if rows != frame.rows {
@@ -251,16 +268,31 @@ fn put(import: &mut Import, frame: &mut Frame, line: Line<'_>) -> Result<Option<
             vestibule_dump: None,
             space: Some(space),
             tuple: Some(tuple),
+            deleted: None,
             rows: None,
         } => {
             frame.rows += 1;
-            put_row(import, &space, &tuple.0).map(Some)
+            put_row(&space, &tuple.0, |space, tuple| import.put(space, tuple)).map(Some)
+        }
+        Line {
+            vestibule_dump: None,
+            space: Some(space),
+            tuple: None,
+            deleted: Some(tuple),
+            rows: None,
+        } => {
+            frame.rows += 1;
+            put_row(&space, &tuple.0, |space, tuple| import.delete(space, tuple)).map(Some)
         }
         _ => Err("neither a row, {\"space\": …, \"tuple\": […]}, nor a first or last line".into()),
     }
 }
 
-fn put_row(import: &mut Import, space: &Space<'_>, tuple: &[u8]) -> Result<Put, String> {
+fn put_row(
+    space: &Space<'_>,
+    tuple: &[u8],
+    put: impl FnOnce(Target<'_>, &[u8]) -> Result<Put, Error>,
+) -> Result<Put, String> {
     let mut reader = Reader::new(tuple);
     if reader.peek() != Ok(Kind::Array) {
         return Err("the tuple is not an array".to_owned());
@@ -272,7 +304,5 @@ fn put_row(import: &mut Import, space: &Space<'_>, tuple: &[u8]) -> Result<Put, 
         Space::Number(number) => Target::Id(*number),
         Space::Name(name) => Target::Name(name),
     };
-    import
-        .put(space, tuple)
-        .map_err(|error| error.message().to_owned())
+    put(space, tuple).map_err(|error| error.message().to_owned())
 }

@@ -34,6 +34,8 @@ pub use dump::dump;
 pub use error::ToolError;
 pub use load::load;
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Version of the dumps that are written, and the last one that is read.
@@ -41,10 +43,22 @@ const DUMP_VERSION: u32 = 1;
 
 /// Refuses a directory that is not there or has no data: most likely another one was meant.
 fn require_data(directory: &Path) -> Result<(), ToolError> {
-    if crate::engine::offline::has_data(directory) {
-        return Ok(());
+    match fs::read_dir(directory) {
+        Ok(_) if crate::engine::offline::has_data(directory) => Ok(()),
+        Err(source)
+            if !matches!(
+                source.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory
+            ) =>
+        {
+            Err(ToolError::Io {
+                action: "read",
+                name: directory.display().to_string(),
+                source,
+            })
+        }
+        _ => Err(ToolError::NoData {
+            directory: directory.to_path_buf(),
+        }),
     }
-    Err(ToolError::NoData {
-        directory: directory.to_path_buf(),
-    })
 }

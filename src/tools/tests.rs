@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use vestibule_wire::msgpack::{Reader, write_uint};
 
 use super::json::{self, tests::any_value};
-use super::load::{Lines, Loaded};
+use super::load::{Lines, Loaded, line_size_max};
 use super::{ToolError, check, dump};
 use crate::engine::journal::STAGING;
 use crate::engine::offline::{Contents, Findings, Import};
@@ -160,6 +160,21 @@ fn a_dump_of_a_space_has_its_definition_and_nothing_else() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_read_is_not_called_empty() {
+    let scratch = Scratch::new();
+    assert!(matches!(
+        super::require_data(&scratch.0),
+        Err(ToolError::NoData { .. })
+    ));
+    // A link to itself is refused to everybody; a directory's permissions are not to root.
+    std::os::unix::fs::symlink(&scratch.0, &scratch.0).unwrap();
+    let told = super::require_data(&scratch.0).unwrap_err();
+    fs::remove_file(&scratch.0).unwrap();
+    let expected = format!("cannot read {}: ", scratch.0.display());
+    assert!(told.to_string().starts_with(&expected), "{told}");
+}
+
+#[test]
 fn a_bad_line_is_named_and_nothing_is_loaded() {
     let scratch = Scratch::new();
     scratch.loaded(DEFINITIONS);
@@ -169,6 +184,7 @@ fn a_bad_line_is_named_and_nothing_is_loaded() {
     for (bad, reason) in [
         ("{", "dump:3: EOF while parsing an object at column 1"),
         (r#"{"space":"things"}"#, "neither a row"),
+        (r#"[null,"things",[3,3],null]"#, "an array, where an object"),
         (r#"{"space":"things","tuple":[3,3],"x":1}"#, "unknown field"),
         (r#"{"space":"things","tuple":{"a":1}}"#, "not an array"),
         (
@@ -201,7 +217,10 @@ fn a_bad_line_is_named_and_nothing_is_loaded() {
         ),
         (r#"{"vestibule_dump":1}"#, "not the first"),
         (r#"{"rows":3}"#, "3 rows should be above, not 2"),
-        (&"x".repeat(10_001), "longer than 10000 bytes"),
+        (
+            &"x".repeat(10_001),
+            "longer than 10000 bytes: see --tuple-size-max",
+        ),
     ] {
         let told = scratch.refusal(&format!("{good}{bad}\n"));
         assert!(
@@ -330,4 +349,104 @@ fn every_damage_is_told_with_file_offset_and_sequence_number() {
     let tail = format!("a torn tail of 4 bytes from offset {} on", size - 4);
     assert!(report.contains(&tail), "{report}");
     assert!(scratch.files() == before, "nothing is changed");
+}
+
+#[test]
+fn rights_that_were_taken_back_stay_so() {
+    let (from, to) = (Scratch::new(), Scratch::new());
+    let revoked = r#"{"space":"_priv","deleted":[1,0,"role",2,4]}"#;
+    // A row of another version of the program is told from this one's, and left alone without
+    // --replace.
+    let other = r#"{"space":"_priv","deleted":[1,2,"space",281,3]}"#;
+    let unborn = r#"{"space":"_priv","deleted":[1,32,"role",2,4]}"#;
+    assert!(from.refusal(other).contains("Duplicate key exists"));
+    assert!(from.refusal(unborn).contains("no directory is born with"));
+    from.load(other, true).unwrap();
+    assert_eq!(
+        from.loaded(revoked),
+        Loaded {
+            written: 1,
+            same: 0
+        }
+    );
+    assert_eq!(
+        from.loaded(revoked),
+        Loaded {
+            written: 0,
+            same: 1
+        }
+    );
+
+    let dump = from.dump();
+    assert!(
+        dump.contains(revoked) && dump.contains("[1,2,\"space\",281,1]"),
+        "{dump}"
+    );
+    assert!(dump.ends_with("{\"rows\":2}\n"), "{dump}");
+    assert_eq!(
+        to.loaded(&dump),
+        Loaded {
+            written: 2,
+            same: 0
+        }
+    );
+    assert_eq!(to.dump(), dump);
+    let only = from.dump_only(Some(280));
+    assert!(!only.contains("deleted"), "{only}");
+}
+
+#[test]
+fn data_is_loaded_whatever_admin_may_do() {
+    let admin_reads = r#"{"space":"_priv","tuple":[1,1,"universe",0,1]}"#;
+    let (from, to) = (Scratch::new(), Scratch::new());
+    from.loaded(&format!(
+        "{DEFINITIONS}{admin_reads}\n{}",
+        line(b"\x92\x01\x02")
+    ));
+    let dump = from.dump();
+    to.loaded(&dump);
+    assert_eq!(to.dump(), dump);
+    to.loaded(&line(b"\x92\x02\x02"));
+}
+
+#[test]
+fn no_bound_of_tuples_makes_that_of_lines_wrap() {
+    assert!(line_size_max(0) > 0);
+    assert!(line_size_max(1 << 20) > 1 << 24);
+    assert_eq!(line_size_max(usize::MAX), usize::MAX);
+    let scratch = Scratch::new();
+    let options = EngineOptions::new(&scratch.0);
+    let lines = Lines {
+        input: DEFINITIONS.as_bytes(),
+        name: "dump".to_owned(),
+        size: 0,
+        size_max: usize::MAX,
+        line: 0,
+        done: 0,
+    };
+    let import = Import::begin(options, false, &mut |_| ()).unwrap();
+    assert_eq!(lines.load_into(import).unwrap().written, 3);
+}
+
+/// A sequence may have been set back behind the rows that are there.
+#[test]
+fn a_sequence_goes_on_where_its_dump_says_or_else_behind_the_rows() {
+    let definitions = r#"
+{"space":"_sequence","tuple":[7,1,"s",1,1,1000,1,0,false]}
+{"space":"_sequence_data","tuple":[7,5]}
+{"space":"_space_sequence","tuple":[600,7,false,0,""]}
+"#;
+    let (first, second) = (Scratch::new(), Scratch::new());
+    let rows = line(&[0x91, 9]) + &line(&[0x91, 3]);
+    first.loaded(&(DEFINITIONS.to_owned() + definitions + &rows));
+    let text = first.dump();
+    assert!(
+        text.contains(r#"{"space":"_sequence_data","tuple":[7,5]}"#),
+        "{text}"
+    );
+    second.loaded(&text);
+    assert_eq!(second.dump(), text);
+    // Rows alone are as those of a client.
+    second.loaded(&line(&[0x91, 8]));
+    assert!(second.dump().contains(r#""_sequence_data","tuple":[7,8]}"#));
 }

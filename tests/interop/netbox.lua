@@ -301,6 +301,44 @@ local function check_login(client, options)
     expect_no_login(options, user, password, unknown:format(user))
 end
 
+-- A user gets rights, and loses them while connected.
+local function check_rights(client, options)
+    local user, space = 'interop_netbox_reader', 'interop_netbox_shown'
+    local function denied(right, what)
+        return ("%s access to %s is denied for user '%s'"):format(right, what, user)
+    end
+    support.drop_space(client, space)
+    support.create_space(client, space)
+    client:call('box.schema.user.drop', {user, {if_exists = true}})
+    client:call('box.schema.user.create', {user, {password = 'x'}})
+    local login = connect(options, {user = user, password = 'x'})
+    local reader = login.connection
+    expect_equal(reader.space[space], nil)
+    expect_equal(reader.space._space, nil)
+    expect_equal(reader.space._vspace.name, '_vspace')
+    expect_error(42, denied('Execute', "function 'nosuch'"), login.call, login, 'nosuch', {})
+    client:call('box.schema.user.grant', {user, 'read', 'space', space})
+    login:close()
+    login = connect(options, {user = user, password = 'x'})
+    reader = login.connection
+    expect_equal(#reader.space[space]:select(), 0)
+    expect_error(42, denied('Write', ("space '%s'"):format(space)),
+        reader.space[space].insert, reader.space[space], {1})
+    client:call('box.schema.user.grant', {user, 'write', 'space', space})
+    reader.space[space]:insert({1})
+    client:call('box.schema.user.revoke', {user, 'write', 'space', space})
+    expect_error(42, denied('Write', ("space '%s'"):format(space)),
+        reader.space[space].insert, reader.space[space], {2})
+    login:close()
+    if options.server == 'vestibule' then
+        -- The guest of a real Tarantool is not admin, whatever it was granted.
+        client:call('box.schema.user.disable', {user})
+        expect_no_login(options, user, 'x', denied('Session', "universe ''"))
+    end
+    client:call('box.schema.user.drop', {user})
+    support.drop_space(client, space)
+end
+
 function phases.basic(options, report)
     local client = connect(options)
     report:run('connect/greeting', check_greeting, client, options.server)
@@ -321,6 +359,7 @@ function phases.basic(options, report)
     report:run('stale_space', check_stale_space, client)
     report:run('schema_follows', check_schema_follows, client)
     report:run('auth/login', check_login, client, options)
+    report:run('auth/rights', check_rights, client, options)
     client:close()
 end
 

@@ -140,6 +140,14 @@ def basic(options, report, loop):
         SUITE,
         lambda user, password: connect(options, loop, user, password),
     )
+    report.run(
+        "auth/rights",
+        support.check_rights,
+        client,
+        options.server,
+        SUITE,
+        lambda user, password: connect(options, loop, user, password),
+    )
     transactions(options, report, loop, client)
     report.run("auth/guest_by_name", lambda: connect(options, loop, "guest", "").ping())
     client.close()

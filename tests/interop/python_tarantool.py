@@ -124,6 +124,14 @@ def basic(options, report):
         SUITE,
         lambda user, password: connect(options, user, password),
     )
+    report.run(
+        "auth/rights",
+        support.check_rights,
+        client,
+        options.server,
+        SUITE,
+        lambda user, password: connect(options, user, password),
+    )
     report.run("auth/guest_by_name", lambda: connect(options, "guest", "").ping())
     raw_checks(options, report, client)
     client.close()

@@ -318,6 +318,88 @@ def check_login(client, server, suite, connect):
     expect_error(*bad_credentials(server, user, False), connect, user, password)
 
 
+def check_rights(client, server, suite, connect):
+    """A user gets rights one by one, and loses them while connected."""
+    user, space, secret = (f"interop_{suite}_{name}" for name in ("reader", "shown", "hidden"))
+    _drop_user(client, user)
+    for name in (space, secret):
+        drop_space(client, name)
+        create_space(client, name)
+        client.insert(name, [1, "one"])
+    client.call("box.schema.user.create", [user, {"password": "x"}])
+    try:
+        reader = connect(user, "x")
+        try:
+            _check_rights(client, reader, server, user, space, secret)
+        finally:
+            reader.close()
+    finally:
+        _drop_user(client, user)
+        for name in (space, secret):
+            drop_space(client, name)
+
+
+def _check_rights(client, reader, server, user, space, secret):
+    def denied(right, what):
+        return (42, f"{right} access to {what} is denied for user '{user}'")
+
+    def grant(*args):
+        client.call("box.schema.user.grant", [user, *args])
+        reader.schema_changed()
+
+    # The schema that a connector fetches when it connects.
+    names = [row[2] for row in reader.select(281, 0, [], {"iterator": "ALL"})]
+    assert "_vspace" in names and not {space, secret, "_space"} & set(names), names
+    users = [row[2] for row in reader.select(305, 0, [], {"iterator": "ALL"})]
+    expect_equal(users, ["public", user])
+    call = ["box.space.nosuch:select", []]
+    expect_error(*denied("Execute", f"function '{call[0]}'"), reader.call, *call)
+    expect_error(*denied("Execute", "function 'nosuch'"), reader.call, "nosuch", [])
+    expect_error(*denied("Read", "space '_user'"), reader.select, 304, 0, [], {})
+
+    grant("read", "space", space)
+    expect_equal(reader.select(space, 0, [1], {}), [[1, "one"]])
+    write = denied("Write", f"space '{space}'")
+    error = expect_error(*write, reader.insert, space, [2])
+    if error.fields is not None:
+        expect_equal(error.fields["object_name"], space)
+    expect_error(*write, reader.update, space, 0, [1], [["=", 1, "x"]])
+    expect_error(*write, reader.delete, space, 0, [1])
+    names = [row[2] for row in reader.select(281, 0, [], {"iterator": "ALL"})]
+    assert space in names and secret not in names, names
+
+    # What is there and what is not look alike here; Tarantool tells them apart.
+    shown, number = (
+        client.select(281, 2, [name], {"iterator": "EQ"})[0][0] for name in (space, secret)
+    )
+    for hidden in (number, 1 << 20):
+        told = denied("Read", f"space '{hidden}'")
+        if server == "tarantool":
+            is_there = hidden == number
+            missing = (36, f"Space '{hidden}' does not exist")
+            told = denied("Read", f"space '{secret}'") if is_there else missing
+        expect_error(*told, reader.select, hidden, 0, [1], {})
+
+    grant("write", "space", space)
+    expect_equal(reader.replace(space, [2, "two"]), [[2, "two"]])
+    function = f"box.space.{space}:len"
+    expect_error(*denied("Execute", f"function '{function}'"), reader.call, function, [])
+    client.call("box.schema.func.create", [function, {"if_not_exists": True}])
+    grant("execute", "function", function)
+    expect_equal(reader.call(function, []), [2])
+    client.call("box.schema.func.drop", [function])
+
+    client.call("box.schema.user.revoke", [user, "write", "space", space])
+    expect_error(*write, reader.replace, space, [3])
+    client.call("box.schema.user.revoke", [user, "read", "space", space])
+    # By number: a connector that follows the schema does not find the name any more.
+    expect_error(42, None, reader.select, shown, 0, [1], {})
+    client.call("box.schema.user.drop", [user])
+    # 2.6 knows the number of who is gone, but not the name.
+    gone = None if server == "tarantool" else f"User '{user}' is not found"
+    expect_error(45, gone, reader.select, shown, 0, [1], {})
+
+
 def _drop_user(client, user):
     no_such_user = 45
     try:

@@ -13,8 +13,9 @@ use sha1::{Digest, Sha1};
 /// Size of a hash and of a scramble, in bytes.
 pub const SCRAMBLE_SIZE: usize = 20;
 
-/// What a server keeps of a password: `SHA1(SHA1(password))`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a server keeps of a password: `SHA1(SHA1(password))`. The default is no password's hash, as
+/// far as anybody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PasswordHash([u8; SCRAMBLE_SIZE]);
 
 impl PasswordHash {

@@ -97,6 +97,11 @@ impl Places {
             .is_some_and(|crowded| clients >= crowded)
     }
 
+    /// Connections of one session thread.
+    pub(crate) fn of_thread(&self, thread: usize) -> usize {
+        self.threads[thread].load(Ordering::Relaxed)
+    }
+
     /// Connections of all threads.
     pub(crate) fn count(&self) -> usize {
         let taken = self.taken();

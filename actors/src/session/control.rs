@@ -22,7 +22,7 @@ use vestibule_wire::request::Call;
 use super::arguments::{kill_arguments, set_arguments, text_argument};
 use super::desk::Desk;
 use super::lane::messages::{Origin, Survey, Surveyed};
-use super::rows::{descriptor_rows, limit_rows};
+use super::rows::{descriptor_rows, limit_rows, thread_rows};
 use super::transitions;
 use crate::engine::Progress;
 use crate::events::status_name;
@@ -262,10 +262,14 @@ fn show(
             write_value(body, &descriptor_rows(desk.shared))?;
             return Ok(Answer::Now);
         }
+        Some("threads") => {
+            write_value(body, &thread_rows(desk.shared))?;
+            return Ok(Answer::Now);
+        }
         _ => {
             return Err(Error::illegal_params(
                 "Usage: vestibule.show('connections'|'requests'|'reservations'|'transitions'|\
-                 'limits'|'descriptors')",
+                 'limits'|'descriptors'|'threads')",
             ));
         }
     };

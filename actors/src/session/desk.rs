@@ -23,7 +23,7 @@ use super::transactions::OpenTransaction;
 use crate::admission::{Class, Verdict, admit};
 use crate::catalogue::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
-use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
+use crate::limits::{RESERVE_BYTES_MAX, TRANSACTIONS_PER_CONNECTION_MAX};
 use crate::shared::Shared;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
 use crate::tx::fence::Admitted;
@@ -45,6 +45,15 @@ pub(crate) struct Desk<'a> {
     pub(super) is_releasing: bool,
     /// The held request at hand cannot be taken after all, because solo began again.
     pub(super) is_put_back: bool,
+}
+
+/// By whose credit a request is forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Credit {
+    /// One of those that all connections of the arbiter share.
+    Shared,
+    /// One of those for connections with next to nothing on their way.
+    Reserve,
 }
 
 /// A request that is decoded and waits for its verdict.
@@ -116,6 +125,9 @@ impl Desk<'_> {
             // Behind what is held, whatever the state is by now.
             return self.busy(taken);
         }
+        if needs_tx && self.answer_in_lost(taken) {
+            return;
+        }
         match verdict {
             Verdict::Answer => self.answer(taken),
             Verdict::Forward => self.forward(taken, class),
@@ -186,9 +198,9 @@ impl Desk<'_> {
             // The state changed to ready a moment before this arbiter heard of the new Tx.
             return self.reject(taken.sync, ErrorCode::LOADING);
         }
-        if !self.has_credit() {
-            return self.stall();
-        }
+        let Some(credit) = self.find_credit(taken.raw) else {
+            return self.stall(taken.raw);
+        };
         if let Err(error) = self.check_transactions(taken) {
             return self.refuse(taken.sync, &error);
         }
@@ -212,6 +224,7 @@ impl Desk<'_> {
             effect,
             since: self.arrived,
             limit,
+            is_reserved: credit == Credit::Reserve,
         };
         let id = self.lane.registry.insert(pending, deadline);
         // A credit was there.
@@ -219,7 +232,9 @@ impl Desk<'_> {
         if effect == Effect::Opened {
             self.session.transactions.set_begin(taken.stream, id);
         }
-        self.lane.stop_list.take(&mut self.session.grant);
+        if credit == Credit::Shared {
+            self.lane.stop_list.take(&mut self.session.grant);
+        }
         self.session.counts.add(class, taken.raw.len());
         self.introduce();
         let outgoing = &mut self.lane.outgoing;
@@ -240,19 +255,29 @@ impl Desk<'_> {
         });
     }
 
-    /// Whether one more request of this connection may be on its way to Tx.
-    pub(super) fn has_credit(&self) -> bool {
-        self.session.counts.has_credit() && self.lane.has_credit(self.session.grant)
+    /// Whether one more request of this connection may be on its way to Tx, and by whose credit.
+    pub(super) fn find_credit(&self, raw: &[u8]) -> Option<Credit> {
+        let counts = self.session.counts;
+        if !counts.has_credit() {
+            None
+        } else if self.lane.has_credit(self.session.grant) {
+            Some(Credit::Shared)
+        } else if counts.is_modest() && raw.len() <= RESERVE_BYTES_MAX && self.lane.has_reserve() {
+            Some(Credit::Reserve)
+        } else {
+            None
+        }
     }
 
     /// No credit: this request and what comes behind it on this connection wait for one. Other
     /// connections, and this one's replies, go on.
-    fn stall(&mut self) {
+    fn stall(&mut self, raw: &[u8]) {
         if std::mem::replace(&mut self.session.is_stalled, true) {
             return;
         }
         // A connection at its own bound waits for its own replies, and not before others.
         self.session.is_on_stop_list = self.session.counts.has_credit();
+        self.session.fits_reserve = raw.len() <= RESERVE_BYTES_MAX;
         if self.session.is_on_stop_list {
             self.lane.stop_list.wait(self.cell.index);
         }
@@ -280,10 +305,10 @@ impl Desk<'_> {
     }
 
     fn check_transactions(&self, taken: &Taken<'_>) -> Result<(), Error> {
-        let open = &self.session.transactions;
+        let open = self.session.transactions.len() + self.session.lost.len();
         let is_new = matches!(taken.body, Body::Begin(_))
             && self.session.transaction(taken.stream).is_none();
-        if is_new && open.len() >= TRANSACTIONS_PER_CONNECTION_MAX {
+        if is_new && open >= TRANSACTIONS_PER_CONNECTION_MAX {
             return Err(Error::illegal_params(
                 "Too many open transactions on this connection",
             ));

@@ -63,9 +63,10 @@ impl Desk<'_> {
         let Some(catalogue) = self.lane.catalogue(self.shared) else {
             return self.reject(sync, ErrorCode::LOADING);
         };
+        let user = &self.session.caller.user;
         // A failure is the reply, already written.
         let _ = header.write(self.session.output.buffer(), |out| {
-            catalogue.select(select, out)
+            catalogue.select(select, user, out)
         });
     }
 

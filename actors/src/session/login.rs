@@ -1,11 +1,12 @@
 //! AUTH, answered from a snapshot of the users, its checks in the protocol's order.
 //!
-//! The order matters: until the last step, existing, disabled and unknown users get the same answers.
+//! The order matters: until the password was found right, existing, disabled and unknown users get
+//! the same answers, after the same work.
 
 use std::sync::Arc;
 
 use vestibule_wire::Error;
-use vestibule_wire::auth::SCRAMBLE_SIZE;
+use vestibule_wire::auth::{PasswordHash, SCRAMBLE_SIZE};
 use vestibule_wire::features::AUTH_TYPE;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Auth;
@@ -16,7 +17,8 @@ use crate::catalogue::{Catalogue, GUEST};
 ///
 /// # Errors
 ///
-/// 20, 249, 251 for a malformed request, 47 for anything wrong with user or password.
+/// 20, 249, 251 for a malformed request, 47 for anything wrong with user or password, 42 for a user
+/// who may not log in.
 pub(crate) fn log_in(
     auth: &Auth<'_>,
     salt: &[u8],
@@ -26,6 +28,7 @@ pub(crate) fn log_in(
     let count = reader.read_array_len().unwrap_or(0);
     if count == 0 && auth.user == GUEST {
         // Connection pools switch back to guest this way.
+        catalogue.may_log_in(GUEST)?;
         return Ok(GUEST.into());
     }
     let malformed = || Error::invalid_msgpack("authentication request body");
@@ -50,8 +53,15 @@ pub(crate) fn log_in(
         .ok()
         .and_then(|scramble| scramble.try_into().ok())
         .ok_or_else(|| Error::invalid_auth_request(AUTH_TYPE, "invalid scramble size"))?;
-    match catalogue.user(auth.user) {
-        Some((user, Some(hash))) if hash.accepts(salt, &scramble) => Ok(user),
+    let (user, hash) = catalogue.user(auth.user).unzip();
+    // Compared in any case, with nobody's hash if need be, so that the time taken tells nothing.
+    let nobody = PasswordHash::default();
+    let is_right = hash.flatten().unwrap_or(nobody).accepts(salt, &scramble);
+    match user {
+        Some(user) if is_right && hash.flatten().is_some() => {
+            catalogue.may_log_in(&user)?;
+            Ok(user)
+        }
         _ => Err(Error::credentials_mismatch()),
     }
 }
@@ -62,7 +72,7 @@ mod tests {
     use vestibule_wire::msgpack::{write_array_len, write_bin, write_str, write_str_bytes};
 
     use super::*;
-    use crate::catalogue::CatalogueBuilder;
+    use crate::catalogue::{CatalogueBuilder, Visibility};
 
     const SALT: [u8; 32] = [7; 32];
 
@@ -116,6 +126,39 @@ mod tests {
         for user in ["alice", "disabled", "nobody"] {
             assert_eq!(attempt(user, &wrong), Err((47, text.clone())));
         }
+    }
+
+    #[derive(Debug)]
+    struct NoSession;
+
+    impl Visibility for NoSession {
+        fn may_log_in(&self, user: &str) -> Result<(), Error> {
+            Err(Error::access_denied("Session", "universe", "", user))
+        }
+    }
+
+    /// Only who knows the password learns that there is such a user.
+    #[test]
+    fn a_user_who_may_not_log_in_is_told_so_after_the_password() {
+        let users = CatalogueBuilder::new()
+            .user("alice", Some(PasswordHash::of("secret")))
+            .visibility(Arc::new(NoSession))
+            .build();
+        let code = |user, password| {
+            let tuple = tuple("chap-sha1", &scramble(password, &SALT));
+            let told = log_in(
+                &Auth {
+                    user,
+                    tuple: &tuple,
+                },
+                &SALT,
+                &users,
+            );
+            told.map_err(|error| error.code().0)
+        };
+        assert_eq!(code("alice", "secret"), Err(42));
+        assert_eq!(code("alice", "wrong"), Err(47));
+        assert_eq!(code("nobody", "secret"), Err(47));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use vestibule_wire::keys::RequestType;
 
 use super::transactions::OpenTransaction;
 use crate::admission::Class;
-use crate::limits::LANE_REQUESTS_MAX;
+use crate::limits::{LANE_REQUESTS_MAX, LANE_RESERVE};
 use crate::timeouts::Limit;
 use crate::timers::Timers;
 use crate::tx::claim::{Claims, Phase, RequestId};
@@ -46,6 +46,8 @@ pub(crate) struct Pending {
     pub(crate) since: Instant,
     /// Whose time its deadline is, if it has one.
     pub(crate) limit: Limit,
+    /// Its credit is the reserve's.
+    pub(crate) is_reserved: bool,
 }
 
 /// A request that nobody waits for any more.
@@ -75,18 +77,20 @@ pub(crate) struct Registry {
     slots: Vec<Option<(RequestId, Pending)>>,
     free: Vec<u32>,
     bytes: usize,
+    reserved: usize,
     writers: usize,
     timers: Timers,
 }
 
 impl Registry {
-    /// `claims` must have room for [`LANE_REQUESTS_MAX`] requests.
+    /// `claims` must have room for [`LANE_REQUESTS_MAX`] requests and [`LANE_RESERVE`] more.
     pub(crate) fn new(claims: Arc<Claims>) -> Self {
         Self {
             claims,
             slots: Vec::new(),
             free: Vec::new(),
             bytes: 0,
+            reserved: 0,
             writers: 0,
             timers: Timers::new(Instant::now()),
         }
@@ -106,8 +110,13 @@ impl Registry {
         self.writers
     }
 
+    /// How many have the reserve's credits.
+    pub(crate) fn reserved(&self) -> usize {
+        self.reserved
+    }
+
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= LANE_REQUESTS_MAX
+        self.len() >= LANE_REQUESTS_MAX + LANE_RESERVE
     }
 
     /// Queues a request for Tx; `None` if the table is full.
@@ -125,6 +134,7 @@ impl Registry {
         });
         let id = self.claims.queue(index);
         self.bytes += pending.bytes;
+        self.reserved += usize::from(pending.is_reserved);
         self.writers += usize::from(pending.is_writer);
         if let Some(deadline) = deadline {
             self.timers.set(index, deadline);
@@ -139,6 +149,7 @@ impl Registry {
         self.free.push(id.index);
         self.timers.clear(id.index);
         self.bytes -= pending.bytes;
+        self.reserved -= usize::from(pending.is_reserved);
         self.writers -= usize::from(pending.is_writer);
         Some(pending)
     }
@@ -246,11 +257,12 @@ mod tests {
             effect: Effect::None,
             since: Instant::now(),
             limit: Limit::Request,
+            is_reserved: false,
         }
     }
 
     fn registry() -> (Registry, Arc<Claims>) {
-        let claims = Arc::new(Claims::new(LANE_REQUESTS_MAX));
+        let claims = Arc::new(Claims::new(LANE_REQUESTS_MAX + LANE_RESERVE));
         (Registry::new(claims.clone()), claims)
     }
 
@@ -347,7 +359,7 @@ mod tests {
     #[test]
     fn it_is_bounded() {
         let (mut registry, _claims) = registry();
-        for sync in 0..LANE_REQUESTS_MAX as u64 {
+        for sync in 0..(LANE_REQUESTS_MAX + LANE_RESERVE) as u64 {
             assert!(registry.insert(pending(sync), None).is_some());
         }
         assert!(registry.is_full());

@@ -1,9 +1,11 @@
-//! What `vestibule.show` tells of bounds: `'limits'` and `'descriptors'`.
+//! What `vestibule.show` tells of bounds and threads: `'limits'`, `'descriptors'`, `'threads'`.
+
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
 use crate::limits;
-use crate::shared::Shared;
+use crate::shared::{LaneCounters, Shared};
 
 /// One row of `vestibule.show('limits')`.
 #[derive(Debug, Serialize)]
@@ -72,6 +74,10 @@ pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
             "session_thread_requests_max",
             limits::LANE_REQUESTS_MAX as u64,
         ),
+        (
+            "session_thread_requests_reserve",
+            limits::LANE_RESERVE as u64,
+        ),
         ("session_thread_bytes_max", limits::LANE_BYTES_MAX as u64),
         ("output_pause_bytes", limits::OUTPUT_PAUSE as u64),
         ("output_max_bytes", limits::OUTPUT_MAX as u64),
@@ -130,4 +136,36 @@ pub(crate) fn descriptor_rows(shared: &Shared) -> Vec<DescriptorRow> {
         },
         row("clients", Some(shares.clients), Some(taken.clients)),
     ]
+}
+
+/// One row of `vestibule.show('threads')`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ThreadRow {
+    thread: usize,
+    connections: usize,
+    in_flight: usize,
+    /// Of the last change of state that all its sessions have heard of.
+    epoch: u64,
+    /// From that change until the last of its sessions had heard of it: what was queued is taken back,
+    /// what was held is woken, events are handed to the sockets.
+    reached_us: u64,
+    /// The longest since the start.
+    reached_max_us: u64,
+}
+
+/// The session threads, and how fast they hear of changes.
+pub(crate) fn thread_rows(shared: &Shared) -> Vec<ThreadRow> {
+    let counters = shared.counters.iter().enumerate();
+    let row = |(thread, counters): (usize, &LaneCounters)| {
+        let (epoch, reached_us, reached_max_us) = counters.reach();
+        ThreadRow {
+            thread,
+            connections: shared.places.of_thread(thread),
+            in_flight: counters.in_flight.load(Ordering::Relaxed),
+            epoch,
+            reached_us,
+            reached_max_us,
+        }
+    };
+    counters.map(row).collect()
 }

@@ -101,8 +101,13 @@ impl OpenTransactions {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.take();
+    }
+
+    /// All of them, which are over.
+    pub(crate) fn take(&mut self) -> Vec<OpenTransaction> {
         self.abort_writers();
-        self.open.clear();
+        std::mem::take(&mut self.open)
     }
 
     fn count(&self, more: usize, less: usize) {

@@ -51,14 +51,16 @@ impl Desk<'_> {
     }
 
     fn read_view(&mut self, taken: &Taken<'_>, select: &Select<'_>) {
-        let mut scan = Scan::default();
         let header = self.header(taken.sync);
         let out = self.session.output.buffer();
         let start = header.begin(out);
+        let mut scan = Scan::at(out.len());
         match self.step_view(select, &mut scan, None) {
             Ok(ViewStep::Done) => finish(self.session.output.buffer(), start),
             Ok(step) => {
+                // Other replies may go out meanwhile: this one gets a buffer of its own.
                 let reply = self.session.output.buffer().split_off(start);
+                scan.body_start = HEADER_SIZE;
                 let restarts = u32::from(step == ViewStep::Changed);
                 let content = taken.content.to_vec();
                 self.session.scan = Some(Box::new(ParkedScan {
@@ -114,7 +116,7 @@ impl Desk<'_> {
         if std::mem::replace(&mut parked.view_version, self.lane.view_version())
             != self.lane.view_version()
         {
-            parked.scan = Scan::default();
+            parked.scan = Scan::at(HEADER_SIZE);
             parked.reply.truncate(HEADER_SIZE);
         }
         for _ in 0..VIEW_STEPS_PER_POLL_MAX {
@@ -130,7 +132,7 @@ impl Desk<'_> {
                 Ok(ViewStep::More) => {}
                 Ok(ViewStep::Changed) => {
                     parked.restarts += 1;
-                    parked.scan = Scan::default();
+                    parked.scan = Scan::at(HEADER_SIZE);
                     parked.reply.truncate(HEADER_SIZE);
                     if parked.restarts > VIEW_RESTARTS_MAX {
                         return self.read_by_tx(&parked.content, parked.since);
@@ -164,7 +166,7 @@ impl Desk<'_> {
         let serving = self.shared.cell.load();
         self.admitted = Admitted::under(serving);
         match admit(serving, Class::Read, false) {
-            Verdict::ViewOrForward if self.has_credit() => {
+            Verdict::ViewOrForward if self.find_credit(raw).is_some() => {
                 self.arrived = since;
                 self.forward(&taken, Class::Read);
                 self.arrived = self.now;

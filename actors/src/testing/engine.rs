@@ -439,6 +439,15 @@ impl Engine for ScriptedEngine {
         Ok(())
     }
 
+    /// Nobody may call what is named `forbidden.…`, whether it exists or not.
+    fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
+        if procedure.starts_with("forbidden.") {
+            let user = &caller.user;
+            return Err(Error::access_denied("Execute", "function", procedure, user));
+        }
+        Ok(())
+    }
+
     fn discard_turn(&mut self) {
         self.pending.clear();
         self.script

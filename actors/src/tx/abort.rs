@@ -116,9 +116,8 @@ impl<E: Engine> TxCore<E> {
 
     /// Stops what can be stopped of a deferred request that is answered, and goes on in its stream.
     fn stop_deferred(&mut self, ticket: Ticket, deferred: Deferred) {
-        if let Some(task) = &deferred.task {
-            task.abort();
-        } else if !deferred.is_call {
+        // An async procedure stops where it waits: its task is dropped with the rest.
+        if !deferred.is_call {
             self.engine.cancel(ticket);
         }
         self.resume_stream(ticket, &deferred);

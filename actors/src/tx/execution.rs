@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use actix_rt::task::JoinHandle;
 use vestibule_wire::Error;
 use vestibule_wire::request::{self, Begin, Body};
 
 use super::context::AsyncContext;
 use super::deadlines::{Deadlines, Timed};
+use super::deferred::Task;
 use super::fence::Admitted;
 use super::fencing::{TurnWrites, is_write, read_only};
 use super::jobs::Jobs;
@@ -45,7 +45,7 @@ pub(super) struct Execution<'a, E: Engine> {
     pub(super) holder: Holder<'a>,
     pub(super) reply: Reply<'a>,
     /// The task of an async procedure that was started.
-    pub(super) task: Option<JoinHandle<()>>,
+    pub(super) task: Option<Task>,
 }
 
 impl<E: Engine> Execution<'_, E> {
@@ -171,6 +171,7 @@ impl<E: Engine> Execution<'_, E> {
         call: request::Call<'_>,
         transaction: Option<TransactionId>,
     ) -> Result<Outcome, Error> {
+        self.engine.may_call(self.caller, call.name)?;
         match call.name {
             LOCK => return self.lock(&call),
             UNLOCK => return self.unlock(&call),
@@ -192,7 +193,7 @@ impl<E: Engine> Execution<'_, E> {
                 let context = AsyncContext::new(caller, self.admitted, token, self.jobs.clone());
                 let running = start(call.args, context);
                 let task = async move { completion.complete_raw(running.await) };
-                self.task = Some(actix_rt::spawn(task));
+                self.task = Some(Task(actix_rt::spawn(task)));
                 Ok(Outcome::Deferred)
             }
         }

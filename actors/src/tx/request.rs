@@ -207,7 +207,7 @@ impl<E: Engine> TxCore<E> {
                         entry: *entry,
                         connection,
                         used,
-                        task,
+                        _task: task,
                         is_call: matches!(body, Body::Call(_)),
                         wrap_results,
                         begun: self.began,

@@ -4,6 +4,7 @@
 //!   bad record ──▶ a valid one behind it, or a later file?
 //!                    no  ──▶ torn tail: never acknowledged, cut
 //!                    yes ──▶ damage: refused, or skipped up to there if recovery is forced
+//!   bad header ──▶ the same, but whatever stands behind it is damage, too
 //! ```
 
 use std::path::Path;
@@ -100,10 +101,13 @@ impl Replay<'_> {
                     break;
                 }
             }
+            // The header was on the disk before anything was written behind it.
+            if !is_last || window.size > HEADER_SIZE as u64 {
+                self.damage(path, 0)?;
+            }
             if is_last && !has_record {
                 return Ok(0);
             }
-            self.damage(path, 0)?;
         }
         Ok(HEADER_SIZE as u64)
     }

@@ -1,5 +1,6 @@
 //! Rows put into a directory: all of them, or none.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vestibule_actors::engine::{Engine, Fault, Outcome, Progress, Reply};
@@ -7,24 +8,27 @@ use vestibule_actors::serving::Solos;
 use vestibule_wire::request::{Body, Store, Target};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::{SEQUENCE_DATA, second_number};
+use super::second_number;
+use crate::engine::execute::Existing;
 use crate::engine::image::Image;
 use crate::engine::journal::Journal;
+use crate::engine::journal::storage::Disk;
 use crate::engine::key::Key;
 use crate::engine::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
+use crate::engine::sequence::Generator;
 use crate::engine::space::SpaceDef;
 use crate::engine::tuple::Tuple;
 use crate::engine::{EmbeddedEngine, EngineOptions, errors, recovery, system};
 
 /// Spaces of numbers that only the engine counts: there is no gate for them.
-const COUNTERS: [u32; 2] = [system::SCHEMA, SEQUENCE_DATA];
+const COUNTERS: [u32; 2] = [system::SCHEMA, system::SEQUENCE_DATA];
 
 /// What became of a row that was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Put {
-    /// It is new, or in place of another one.
+    /// It is new, or in place of another one; or the row is gone.
     Written,
-    /// The very same row was there already.
+    /// The very same row was there already; or there was none to take away.
     Same,
 }
 
@@ -38,6 +42,8 @@ pub(crate) struct Import {
     born: Image,
     replaces: bool,
     solos: Solos,
+    /// Sequences whose last values were put: those of the rows are not ahead of them.
+    told: HashSet<u64>,
     rows: usize,
     bytes: usize,
 }
@@ -54,10 +60,11 @@ impl Import {
         replaces: bool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, Fault> {
-        let recovered = recovery::recover(&options, progress)?;
+        let recovered = recovery::recover(Arc::new(Disk), &options, progress)?;
         let base = recovered.journal;
         let mut engine = EmbeddedEngine::new(options);
-        engine.take_up(recovered.image);
+        engine.take_up(recovered.image)?;
+        engine.act_unbounded();
         engine.journal = Some(Arc::new(Mutex::new(base.stage()?)));
         Ok(Self {
             engine,
@@ -65,6 +72,7 @@ impl Import {
             born: Image::new(),
             replaces,
             solos: Solos::unheard(),
+            told: HashSet::new(),
             rows: 0,
             bytes: 0,
         })
@@ -80,6 +88,9 @@ impl Import {
         def.check(tuple)?;
         let key = def.primary()?.key_of(tuple);
         let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;
+        if def.id == system::SEQUENCE_DATA {
+            self.told.insert(key.first_number());
+        }
         let old = self.engine.look(|sight| sight.get(def.id, &key).cloned());
         match &old {
             Some(old) if **old == *tuple => return Ok(Put::Same),
@@ -89,9 +100,36 @@ impl Import {
             _ => {}
         }
         if system::is_system(def.id) {
-            self.define(&def, key, tuple, old.as_deref())?;
+            self.define(&def, key, Some(tuple), old.as_deref())?;
         } else {
-            self.store(def.id, tuple)?;
+            self.store(&def, tuple)?;
+        }
+        Ok(Put::Written)
+    }
+
+    /// Takes away a row of a system space that every directory is born with.
+    ///
+    /// # Errors
+    ///
+    /// Why it has to be there, as for a client that deletes it. 3 for a row whose key another one
+    /// has.
+    pub(crate) fn delete(&mut self, space: Target<'_>, tuple: &[u8]) -> Result<Put, Error> {
+        let def = self.engine.definition(space)?;
+        def.check(tuple)?;
+        let key = def.primary()?.key_of(tuple);
+        let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;
+        if self.born_row(def.id, &key).is_none() {
+            let space = &def.name;
+            let told = format!("no directory is born with this row of space '{space}'");
+            return Err(Error::new(ErrorCode::ILLEGAL_PARAMS, told));
+        }
+        let old = self.engine.look(|sight| sight.get(def.id, &key).cloned());
+        match old {
+            None => return Ok(Put::Same),
+            Some(old) if !self.replaces && *old != *tuple => {
+                return Err(self.taken(&def, &old, tuple));
+            }
+            Some(old) => self.define(&def, key, None, Some(&old))?,
         }
         Ok(Put::Written)
     }
@@ -110,21 +148,21 @@ impl Import {
         &mut self,
         space: &SpaceDef,
         key: Key,
-        tuple: &[u8],
+        tuple: Option<&[u8]>,
         old: Option<&[u8]>,
     ) -> Result<(), Error> {
         self.commit()?;
         if COUNTERS.contains(&space.id) {
             // Never back: a number that was given once is not given again.
-            let is_behind = second_number(tuple) <= old.and_then(second_number);
+            let is_behind = tuple.and_then(second_number) <= old.and_then(second_number);
             if space.id == system::SCHEMA && old.is_some() && is_behind {
                 return Ok(());
             }
-            self.engine.turn.set(space.id, key, Some(tuple.into()));
+            self.engine.turn.set(space.id, key, tuple.map(Tuple::from));
         } else {
             let mut out = Vec::new();
             let reply = Reply::detached(&mut out, &self.solos);
-            let tuple = Some(Tuple::from(tuple));
+            let tuple = tuple.map(Tuple::from);
             let changed = self
                 .engine
                 .alter(|engine| engine.change_system(space, key, tuple, &reply))?;
@@ -134,16 +172,29 @@ impl Import {
         self.commit()
     }
 
-    fn store(&mut self, space: u32, tuple: &[u8]) -> Result<(), Error> {
+    fn store(&mut self, space: &SpaceDef, tuple: &[u8]) -> Result<(), Error> {
         let mut out = Vec::new();
         let mut reply = Reply::detached(&mut out, &self.solos);
-        let space = Target::Id(space);
-        let body = if self.replaces {
-            Body::Replace(Store { space, tuple })
-        } else {
-            Body::Insert(Store { space, tuple })
+        let store = Store {
+            space: Target::Id(space.id),
+            tuple,
         };
-        let outcome = self.engine.dispatch(&body, &mut reply)?;
+        let is_told = |own: Generator| self.told.contains(&own.sequence.into());
+        let outcome = if space.generator.is_some_and(is_told) {
+            let existing = if self.replaces {
+                Existing::Replace
+            } else {
+                Existing::Refuse
+            };
+            self.engine.store_whole(&store, existing, &mut reply)?
+        } else {
+            let body = if self.replaces {
+                Body::Replace(store)
+            } else {
+                Body::Insert(store)
+            };
+            self.engine.dispatch(&body, &mut reply)?
+        };
         assert_eq!(outcome, Outcome::Done, "rows of users' spaces share a turn");
         self.rows += 1;
         self.bytes += tuple.len();
@@ -159,7 +210,10 @@ impl Import {
         self.engine.commit().map_err(|error| {
             let reason = self.engine.failure.take();
             reason.map_or(error, |reason| Error::new(ErrorCode::WAL_IO, reason))
-        })
+        })?;
+        // What was loaded may have taken rights from `admin`.
+        self.engine.act_unbounded();
+        Ok(())
     }
 
     /// Makes everything that was put part of the directory, and durable.

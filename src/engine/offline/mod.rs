@@ -23,6 +23,7 @@ use super::image::{Image, Replayed};
 use super::journal::{self, FileReport, JournalError, JournalOptions, JournalSync};
 use super::print::Printed;
 use super::space::SpaceDef;
+use super::tuple::Tuple;
 use super::{errors, record, system};
 
 /// Definitions in the order in which they can be made again: what others need comes first.
@@ -30,20 +31,14 @@ const DEFINITIONS: [u32; 10] = [
     system::SCHEMA,
     system::USER,
     system::COLLATION,
-    FUNCTION,
+    system::FUNC,
     system::SPACE,
-    SEQUENCE,
-    SEQUENCE_DATA,
+    system::SEQUENCE,
+    system::SEQUENCE_DATA,
     system::INDEX,
-    SPACE_SEQUENCE,
-    PRIVILEGE,
+    system::SPACE_SEQUENCE,
+    system::PRIV,
 ];
-
-const SEQUENCE: u32 = 284;
-const SEQUENCE_DATA: u32 = 285;
-const FUNCTION: u32 = 296;
-const PRIVILEGE: u32 = 312;
-const SPACE_SEQUENCE: u32 = 340;
 
 /// What a directory holds, read without changing anything there.
 #[derive(Debug)]
@@ -242,10 +237,11 @@ impl Contents {
     /// is given, without what is not about it.
     pub(crate) fn definitions(&self, only: Option<u32>) -> Vec<(&str, &[u8])> {
         let born = Image::new();
-        let sequences: Vec<u64> = match only.and_then(|id| self.definition(SPACE_SEQUENCE, id)) {
-            Some(row) => second_number(row).into_iter().collect(),
-            None => Vec::new(),
-        };
+        let sequences: Vec<u64> =
+            match only.and_then(|id| self.definition(system::SPACE_SEQUENCE, id)) {
+                Some(row) => second_number(row).into_iter().collect(),
+                None => Vec::new(),
+            };
         let mut rows = Vec::new();
         for id in DEFINITIONS {
             let Some(space) = self.image.space(id) else {
@@ -257,15 +253,37 @@ impl Contents {
             for (key, tuple) in all {
                 let key = key.to_key();
                 let is_wanted = only.is_none_or(|only| match id {
-                    system::SPACE | system::INDEX | SPACE_SEQUENCE => {
+                    system::SPACE | system::INDEX | system::SPACE_SEQUENCE => {
                         key.first_number() == u64::from(only)
                     }
-                    SEQUENCE | SEQUENCE_DATA => sequences.contains(&key.first_number()),
+                    system::SEQUENCE | system::SEQUENCE_DATA => {
+                        sequences.contains(&key.first_number())
+                    }
                     _ => false,
                 });
                 let own = born.space(id).and_then(|space| space.rows.get(&key));
                 if is_wanted && own != Some(tuple) {
                     rows.push((&*space.def.name, &**tuple));
+                }
+            }
+        }
+        rows
+    }
+
+    /// The rows that every directory is born with and this one has no more, rights that were taken
+    /// back for example, each with the name of its space, in an order in which they can be taken
+    /// away.
+    pub(crate) fn deleted(&self) -> Vec<(String, Tuple)> {
+        let born = Image::new();
+        let mut rows = Vec::new();
+        for id in DEFINITIONS.into_iter().rev() {
+            let (Some(born), Some(own)) = (born.space(id), self.image.space(id)) else {
+                continue;
+            };
+            let all = born.rows.range((Bound::Unbounded, Bound::Unbounded), false);
+            for (key, tuple) in all {
+                if own.rows.get(&key.to_key()).is_none() {
+                    rows.push((own.def.name.to_string(), tuple.clone()));
                 }
             }
         }

@@ -3,6 +3,8 @@
 use vestibule_wire::Error;
 
 use super::rows::{AttachmentRow, SequenceRow, decode_value};
+use crate::engine::access::gate;
+use crate::engine::access::privileges::ObjectKind;
 use crate::engine::ddl::{index_rows, rows};
 use crate::engine::define::system_key;
 use crate::engine::field::FieldType;
@@ -77,6 +79,12 @@ fn check_unused(sight: Sight<'_>, old: &[u8]) -> Result<(), Error> {
                 "the sequence is in use",
             ));
         }
+    }
+    if gate::has_grants(sight, ObjectKind::Sequence, u64::from(row.id))? {
+        return Err(errors::cannot_drop_sequence(
+            row.name,
+            "the sequence has grants",
+        ));
     }
     if sight
         .get(system::SEQUENCE_DATA, &system_key(&[row.id]))

@@ -15,6 +15,7 @@ pub(crate) mod rows;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 
+use super::access::privileges::Privileges;
 use super::define::system_key;
 use super::tuple::Tuple;
 use super::{EmbeddedEngine, errors, system};
@@ -26,6 +27,8 @@ pub(crate) struct Generator {
     pub(crate) sequence: u32,
     /// From 0.
     pub(crate) field: u32,
+    /// The sequence was made for the space: whoever may write there may use it.
+    pub(crate) is_own: bool,
 }
 
 impl SequenceRow<'_> {
@@ -59,6 +62,22 @@ impl SequenceRow<'_> {
 }
 
 impl EmbeddedEngine {
+    /// Whether the request may take values of a space's generator, or pass by it.
+    ///
+    /// # Errors
+    ///
+    /// 45, 42.
+    pub(super) fn check_generator(&self, generator: Generator) -> Result<(), Error> {
+        let needed = Privileges::WRITE;
+        if generator.is_own || self.acting().universe.contain(needed | Privileges::USAGE) {
+            return Ok(());
+        }
+        let row = self.sequence_row(generator.sequence)?;
+        let name = SequenceRow::decode(&row)?.name;
+        let found = Some(generator.sequence);
+        self.acting().check_sequence(needed, name, found)
+    }
+
     /// The row of a sequence.
     ///
     /// # Errors

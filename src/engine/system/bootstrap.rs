@@ -3,7 +3,9 @@
 use vestibule_wire::auth::PasswordHash;
 
 use super::rows::{IndexRow, SpaceRow, UserRow};
-use super::{ADMIN, COLLATION, INDEX, SPACE, USER, viewed};
+use super::{ADMIN, COLLATION, FUNC, GUEST, INDEX, PRIV, PUBLIC, SPACE, SUPER, USER, viewed};
+use crate::engine::access::privileges::{ObjectKind, Privileges};
+use crate::engine::access::rows::{FuncRow, PrivRow};
 use crate::engine::field::FieldType::{
     self, Any, Array, Boolean, Integer, Map, Scalar, String, Unsigned,
 };
@@ -71,7 +73,14 @@ const SYSTEM: &[System] = &[
     },
     System {
         ids: &[(296, "_func"), (297, "_vfunc")],
-        fields: &[("id", Unsigned), ("owner", Unsigned), ("name", String), ("setuid", Unsigned)],
+        fields: &[
+            ("id", Unsigned), ("owner", Unsigned), ("name", String), ("setuid", Unsigned),
+            ("language", String), ("body", String), ("routine_type", String), ("param_list", Array),
+            ("returns", String), ("aggregate", String), ("sql_data_access", String),
+            ("is_deterministic", Boolean), ("is_sandboxed", Boolean), ("is_null_call", Boolean),
+            ("exports", Array), ("opts", Map), ("comment", String), ("created", String),
+            ("last_altered", String),
+        ],
         indexes: ID_OWNER_NAME,
     },
     System {
@@ -160,11 +169,11 @@ impl System {
 /// Every other row: the space it belongs to, and the tuple.
 pub(crate) fn tuples() -> impl Iterator<Item = (u32, Vec<u8>)> {
     let users = [
-        (0, "guest", "user", Some(PasswordHash::of(""))),
+        (GUEST, "guest", "user", Some(PasswordHash::of(""))),
         (ADMIN, "admin", "user", None),
-        (2, "public", "role", None),
+        (PUBLIC, "public", "role", None),
         (3, "replication", "role", None),
-        (31, "super", "role", None),
+        (SUPER, "super", "role", None),
     ];
     let users = users.into_iter().map(|(id, name, kind, password)| {
         (
@@ -192,5 +201,49 @@ pub(crate) fn tuples() -> impl Iterator<Item = (u32, Vec<u8>)> {
         let indexes = indexes.into_iter().map(|index| (INDEX, index.encode()));
         std::iter::once((SPACE, space.encode())).chain(indexes)
     });
-    spaces.chain(users).chain(collations)
+    spaces
+        .chain(users)
+        .chain(collations)
+        .chain(std::iter::once((FUNC, user_info().encode(CREATED))))
+        .chain(rights().map(|row| (PRIV, row.encode())))
+}
+
+/// When the functions that are built in were made, as Tarantool 2.6 says.
+const CREATED: &str = "2019-12-29 17:52:51";
+
+/// The one procedure that everybody may call. In Tarantool it has the rights of `admin`, and tells
+/// who else exists; here it has those of its caller.
+fn user_info() -> FuncRow {
+    FuncRow {
+        id: 1,
+        owner: ADMIN,
+        name: "box.schema.user.info".into(),
+        is_setuid: false,
+    }
+}
+
+/// The first rights, Tarantool's own: guest may be there and has the role `public`; `admin` and
+/// `super` may do everything.
+fn rights() -> impl Iterator<Item = PrivRow> {
+    use ObjectKind::{Function, Role, Space, Universe};
+    type P = Privileges;
+    let views = [277, 281, 286, 289, 297, 305, 313, 341];
+    let views = views.map(|view| (PUBLIC, (Space, Some(view)), P::READ));
+    let others = [
+        (GUEST, (Role, Some(PUBLIC)), P::EXECUTE),
+        (GUEST, (Universe, Some(0)), P::SESSION | P::USAGE),
+        (ADMIN, (Universe, Some(0)), P::ALL),
+        (PUBLIC, (Function, Some(1)), P::EXECUTE),
+        (PUBLIC, (Space, Some(276)), P::WRITE),
+        (PUBLIC, (Space, Some(330)), P::WRITE),
+        (3, (Universe, Some(0)), P::READ),
+        (SUPER, (Universe, Some(0)), P::ALL),
+    ];
+    let all = others.into_iter().chain(views);
+    all.map(|(grantee, object, privileges)| PrivRow {
+        grantor: ADMIN,
+        grantee,
+        object,
+        privileges,
+    })
 }

@@ -5,7 +5,8 @@
 //!   _index 288 ─┼─▶ definitions of spaces ─▶ image
 //!   _space_sequence 340 ─▶ generator of a space ◀─ _sequence 284, _sequence_data 285
 //!   _truncate 330 ─▶ empties a space
-//!   _user 304, _collation 276 ─▶ catalogue
+//!   _user 304, _priv 312, _func 296 ─▶ rights
+//!   _user 304, _collation 276, … ─▶ catalogue
 //! ```
 //!
 //! Their own definitions and first rows are built in, put into an empty image before the journal is
@@ -34,15 +35,25 @@ pub(crate) const SEQUENCE: u32 = 284;
 pub(crate) const SEQUENCE_DATA: u32 = 285;
 /// Indexes.
 pub(crate) const INDEX: u32 = 288;
+/// Functions: names of procedures that rights can be granted on.
+pub(crate) const FUNC: u32 = 296;
 /// Users and roles.
 pub(crate) const USER: u32 = 304;
+/// Rights.
+pub(crate) const PRIV: u32 = 312;
 /// How often a space was truncated.
 pub(crate) const TRUNCATE: u32 = 330;
 /// Which sequence gives values to which space.
 pub(crate) const SPACE_SEQUENCE: u32 = 340;
 
+/// The user of connections that have not logged in.
+pub(crate) const GUEST: u64 = 0;
 /// The user that owns the system.
 pub(crate) const ADMIN: u64 = 1;
+/// The role that every user has.
+pub(crate) const PUBLIC: u64 = 2;
+/// The role that may do everything.
+pub(crate) const SUPER: u64 = 31;
 /// First number of a user that is not built in.
 pub(crate) const USER_ID_MIN: u64 = 32;
 

@@ -221,7 +221,10 @@ pub(crate) fn encode_format(format: &[Field], out: &mut Vec<u8>) {
 ///
 /// 70 if it is empty, too long or not printable.
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
-    let is_printable = !name.chars().any(char::is_control);
+    // Separators of lines and of paragraphs are not printable either.
+    let is_printable = !name.contains(|character: char| {
+        character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
+    });
     if name.is_empty() || name.len() > crate::engine::limits::NAME_SIZE_MAX || !is_printable {
         return Err(errors::identifier(name));
     }

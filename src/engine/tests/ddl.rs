@@ -232,7 +232,7 @@ fn the_catalogue_shows_spaces_indexes_collations_and_users() {
                 ..by(key)
             },
         );
-        catalogue.select(&select, &mut out).unwrap();
+        catalogue.select(&select, "admin", &mut out).unwrap();
         assert_eq!(
             rig.raw(Body::Select(select)).unwrap(),
             out,

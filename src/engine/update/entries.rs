@@ -5,7 +5,7 @@ use vestibule_wire::msgpack::{DecodeError, Kind, Reader, write_map_len, write_st
 use super::fields::Value;
 use super::path::Token;
 
-/// Keys with their values, in the order in which they came.
+/// Keys with their values: those of the old map in its order, new ones before them.
 #[derive(Debug, Clone)]
 pub(super) struct Entries<'a>(Vec<(Key<'a>, Value<'a>)>);
 
@@ -52,9 +52,9 @@ impl<'a> Entries<'a> {
         &mut self.0[at].1
     }
 
-    /// Adds a key that is not there.
-    pub(super) fn push(&mut self, key: &'a str, value: &'a [u8]) {
-        self.0.push((Key::New(key), Value::Raw(value)));
+    /// Adds a key that is not there, before all others, as Tarantool does.
+    pub(super) fn add(&mut self, key: &'a str, value: &'a [u8]) {
+        self.0.insert(0, (Key::New(key), Value::Raw(value)));
     }
 
     pub(super) fn remove(&mut self, at: usize) {

@@ -72,7 +72,7 @@ impl<'a> Operation<'a> {
         Err(self.field.too_deep())
     }
 
-    /// Adds what is not there: behind the last element, or under a new key.
+    /// Adds what is not there: behind the last element, or under a new key, before the others.
     fn append(
         &self,
         parent: &mut Value<'a>,
@@ -86,7 +86,7 @@ impl<'a> Operation<'a> {
                 }
                 array.insert(array.count(), value);
             }
-            (Value::Map(map), Token::Key(key)) => map.push(key, value),
+            (Value::Map(map), Token::Key(key)) => map.add(key, value),
             (_, Token::Index(_)) => {
                 let why = "can not access by index a non-array field";
                 return Err(self.field.refused(why));

@@ -109,6 +109,10 @@ fn parts_are_read_in_all_of_luas_ways() {
             "14: Can't create or modify index 'pk' in space 'p': field type 'any' is not supported",
         ),
         (
+            list![list!["id", "unsigned", "is_nullable"]],
+            "108: Wrong index options (field 1): key must be a string",
+        ),
+        (
             list![list!["id", "string"]],
             "27: Field 1 (id) has type 'unsigned' in space format, but type 'string' in index definition",
         ),
@@ -370,6 +374,40 @@ fn data_calls_return_what_lua_would() {
             rig.call(&format!("box.space.s:{method}"), &args),
             expected,
             "{method}"
+        );
+    }
+}
+
+#[test]
+fn if_not_exists_is_a_boolean() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    let wrong =
+        "1: Illegal parameters, options parameter 'if_not_exists' should be of type boolean";
+    for procedure in [
+        "box.schema.space.create",
+        "box.schema.sequence.create",
+        "box.space.s:create_index",
+    ] {
+        assert_eq!(
+            rig.call(procedure, &("new", table! { if_not_exists = 1 })),
+            wrong,
+            "{procedure}"
+        );
+    }
+}
+
+#[test]
+fn names_are_printable() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    for name in ["имя", "日本 語", "a.b:c", "\u{200b}"] {
+        assert_eq!(rig.call("box.space.s:rename", &(name,)), "[]");
+        assert_eq!(rig.call(&format!("box.space.{name}:rename"), &("s",)), "[]");
+    }
+    for name in ["", "a\nb", "a\u{7f}", "a\u{2028}b", "a\u{2029}"] {
+        let told = rig.call("box.space.s:rename", &(name,));
+        assert!(
+            told.starts_with("70: ") || name.is_empty(),
+            "{name:?}: {told}"
         );
     }
 }

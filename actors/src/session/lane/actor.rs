@@ -11,9 +11,10 @@ use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler};
 use actix_rt::time::{Sleep, sleep_until};
 use vestibule_wire::ErrorCode;
+use vestibule_wire::keys::RequestType;
 
 use super::super::actor::Session;
-use super::super::registry::Registry;
+use super::super::registry::{Effect, Pending, Registry};
 use super::messages::{Accepted, Newcomer, Nudge, TxLost, TxReady};
 use super::state::{LaneCell, LaneState};
 use crate::limits::LANE_SWEEP_PERIOD;
@@ -139,7 +140,7 @@ impl Handler<Replies> for Lane {
 impl Handler<Nudge> for Lane {
     type Result = ();
 
-    fn handle(&mut self, _nudge: Nudge, _ctx: &mut Self::Context) {
+    fn handle(&mut self, nudge: Nudge, _ctx: &mut Self::Context) {
         let serving = self.cell.shared.cell.load();
         let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if has_changed {
@@ -154,6 +155,10 @@ impl Handler<Nudge> for Lane {
         }
         self.cell.send_events();
         self.cell.close_idle_if_stopping();
+        if has_changed {
+            let counters = &self.cell.shared.counters[self.cell.index];
+            counters.reached(serving.epoch, nudge.0.elapsed());
+        }
     }
 }
 
@@ -178,12 +183,21 @@ impl Handler<TxLost> for Lane {
         let mut state = self.cell.state.borrow_mut();
         let started = state.registry.abandon_started(|_| true);
         drop(state);
-        let started = started.into_iter().map(|own| own.pending).collect();
+        let started: Vec<Pending> = started.into_iter().map(|own| own.pending).collect();
         let error = self.cell.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
+        let is_commit = |own: &&Pending| {
+            own.request == RequestType::Commit && matches!(own.effect, Effect::Closed(_))
+        };
+        for commit in started.iter().filter(is_commit) {
+            if let Some(session) = self.cell.owner(commit) {
+                let mut own = session.state.borrow_mut();
+                own.lost.add(commit.stream, Some(error.clone()));
+            }
+        }
         self.cell.give_up_all(started, &error);
         // Transactions died with the engine.
         for session in self.cell.all_sessions() {
-            session.state.borrow_mut().transactions.clear();
+            session.state.borrow_mut().lose_transactions();
         }
         self.cell.tell_if_quiet();
     }

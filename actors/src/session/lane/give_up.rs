@@ -239,6 +239,7 @@ mod tests {
             effect,
             since: Instant::now(),
             limit,
+            is_reserved: false,
         };
         let id = RequestId {
             index: 0,

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use actix::{Addr, Message, Recipient};
 use serde::Serialize;
@@ -33,9 +34,9 @@ impl Message for Accepted {
     type Result = ();
 }
 
-/// The serving state or an event changed: look at the cells.
+/// The serving state or an event changed, at this time: look at the cells.
 #[derive(Debug)]
-pub(crate) struct Nudge;
+pub(crate) struct Nudge(pub(crate) Instant);
 
 impl Message for Nudge {
     type Result = ();
@@ -250,7 +251,7 @@ impl LaneHandle {
     }
 
     pub(crate) fn nudge(&self) {
-        self.0.do_send(Nudge);
+        self.0.do_send(Nudge(Instant::now()));
     }
 
     pub(crate) fn tx_ready(&self, tx: TxHandle) {

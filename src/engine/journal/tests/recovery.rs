@@ -103,6 +103,34 @@ fn zeros_or_noise_behind_the_last_record_are_a_torn_tail() {
     }
 }
 
+/// A bad block takes the header and both of its salts, and with them all records.
+#[test]
+fn a_last_file_that_lost_its_header_is_damage_and_no_torn_tail() {
+    for rotates in [false, true] {
+        let mut files = sample(rotates);
+        let (first, bytes) = files.last_entry().map(|last| (*last.key(), last)).unwrap();
+        bytes.into_mut()[..format::HEADER_SIZE].fill(0);
+        let scratch = written(&files);
+        let mut options = scratch.options(JournalSync::Turn);
+        let disk = Faulty::default();
+        match disk.replay(options.clone()).unwrap_err() {
+            JournalError::Damaged {
+                file,
+                offset: 0,
+                sequence,
+            } => assert_eq!((file, sequence), (scratch.file(first), first)),
+            error => panic!("{error}"),
+        }
+        options.force_recovery = true;
+        let (mut journal, records) = disk.replay(options).unwrap();
+        assert_eq!(records.len() as u64, first - 1);
+        assert_eq!(journal.append(b"next").unwrap(), first);
+        drop(journal);
+        let options = scratch.options(JournalSync::Turn);
+        assert_eq!(disk.replay(options).unwrap().1.len() as u64, first);
+    }
+}
+
 /// Flips every bit in turn; `check` gets the file, the offset and what became of the opening.
 fn flip_every_bit(force: bool, check: impl Fn(u64, usize, Result<Records, JournalError>)) {
     for rotates in [false, true] {
@@ -286,6 +314,7 @@ fn other_files_in_the_directory_are_left_alone() {
     let scratch = written(&sample(true));
     for name in [
         "journal-1.log",
+        "journal-00000000000000000000.log",
         "journal-00000000000000000009.log.bak",
         "notes",
     ] {

@@ -1,0 +1,259 @@
+use vestibule_wire::ErrorCode;
+use vestibule_wire::msgpack::Reader;
+use vestibule_wire::request::After;
+
+use super::*;
+
+/// Users see what they are called after.
+#[derive(Debug)]
+struct ByName;
+
+impl Visibility for ByName {
+    fn lens(&self, user: &str, space: u32, name: &str) -> Result<Lens<'_>, Error> {
+        match user {
+            "all" => Ok(Lens::Everything),
+            "none" => Err(Error::access_denied("Read", "space", name, user)),
+            _ => Ok(Lens::Rows(Box::new(move |row| space == 281 && row[1] == 5))),
+        }
+    }
+
+    fn may_log_in(&self, user: &str) -> Result<(), Error> {
+        match user {
+            "none" => Err(Error::new(ErrorCode::ACCESS_DENIED, "no")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn catalogue(visibility: Option<ByName>) -> Catalogue {
+    let mut builder = CatalogueBuilder::new()
+        .space(5, "five")
+        .space(6, "six")
+        .row(312, b"\x95\x01\x05\xa5space\x06\x01".to_vec())
+        .row(312, b"\x95\x02\x05\xa4role\x02\x04".to_vec());
+    if let Some(visibility) = visibility {
+        builder = builder.visibility(Arc::new(visibility));
+    }
+    builder.build()
+}
+
+/// How many rows a user is shown.
+fn count(catalogue: &Catalogue, user: &str, select: &Select<'_>) -> Result<u32, u16> {
+    let mut out = Vec::new();
+    let done = catalogue.select(select, user, &mut out);
+    done.map_err(|error| error.code().0)?;
+    let mut reader = Reader::new(&out);
+    reader.read_map_len().unwrap();
+    reader.read_uint().unwrap();
+    Ok(reader.read_array_len().unwrap())
+}
+
+fn all(space: u32) -> Select<'static> {
+    Select {
+        space: Target::Id(space),
+        index: Target::Id(0),
+        limit: u64::from(u32::MAX),
+        offset: 0,
+        iterator: 2,
+        key: &[0x90],
+        fetch_position: false,
+        after: After::Start,
+    }
+}
+
+#[test]
+fn everybody_sees_everything_unless_the_engine_says_otherwise() {
+    let open = catalogue(None);
+    assert_eq!(count(&open, "anybody", &all(281)), Ok(2));
+    assert_eq!(open.may_log_in("anybody"), Ok(()));
+    let closed = catalogue(Some(ByName));
+    assert_eq!(count(&closed, "all", &all(281)), Ok(2));
+    assert_eq!(count(&closed, "five", &all(281)), Ok(1));
+    assert_eq!(count(&closed, "five", &all(280)), Ok(0));
+    assert_eq!(count(&closed, "none", &all(281)), Err(42));
+    assert!(closed.may_log_in("none").is_err());
+}
+
+#[test]
+fn an_offset_and_a_limit_count_what_is_seen() {
+    let closed = catalogue(Some(ByName));
+    let after = Select {
+        offset: 1,
+        ..all(281)
+    };
+    assert_eq!(count(&closed, "five", &after), Ok(0));
+    assert_eq!(count(&closed, "all", &after), Ok(1));
+}
+
+#[test]
+fn indexes_of_several_parts_are_searched_by_any_of_the_first() {
+    let catalogue = catalogue(None);
+    let by = |index: Target<'static>, key: &'static [u8]| Select {
+        index,
+        key,
+        iterator: 0,
+        ..all(313)
+    };
+    for (index, key, expected) in [
+        (Target::Id(0), &b"\x91\x05"[..], Ok(2)),
+        (Target::Id(0), b"\x92\x05\xa4role", Ok(1)),
+        (Target::Id(0), b"\x93\x05\xa4role\x02", Ok(1)),
+        (Target::Id(0), b"\x93\x05\xa4role\x03", Ok(0)),
+        (Target::Id(0), b"\x94\x05\xa4role\x02\x02", Err(31)),
+        (Target::Name("owner"), b"\x91\x02", Ok(1)),
+        (Target::Name("object"), b"\x92\xa5space\x06", Ok(1)),
+        (Target::Id(3), b"\x90", Err(35)),
+        (Target::Name("name"), b"\x90", Err(148)),
+    ] {
+        assert_eq!(count(&catalogue, "anybody", &by(index, key)), expected);
+    }
+}
+
+fn told(space: u32, index: u32, iterator: u64, key: &[u8]) -> String {
+    let catalogue = CatalogueBuilder::new().space(512, "s").build();
+    let select = Select {
+        space: Target::Id(space),
+        index: Target::Id(index),
+        limit: 1,
+        offset: 0,
+        iterator,
+        key,
+        fetch_position: false,
+        after: After::Start,
+    };
+    match catalogue.select(&select, GUEST, &mut Vec::new()) {
+        Ok(()) => "ok".to_owned(),
+        Err(error) => format!("{}: {}", error.code().0, error.message()),
+    }
+}
+
+/// Pages of two rows, by position or by the last tuple, until there is no more.
+fn pages(by_position: bool, iterator: Walk, index: u32, key: &[u8]) -> Vec<u8> {
+    let names = ["a", "ab", "abc", "b", "c"];
+    let spaces = names.into_iter().zip(1..);
+    let catalogue = spaces.fold(CatalogueBuilder::new(), |builder, (name, id)| {
+        builder.space(id, name)
+    });
+    let catalogue = catalogue.build();
+    let (mut found, mut after) = (Vec::new(), Vec::new());
+    loop {
+        let mut body = Vec::new();
+        let select = Select {
+            space: Target::Id(281),
+            index: Target::Id(index),
+            limit: 2,
+            offset: 0,
+            iterator: iterator as u64,
+            key,
+            fetch_position: by_position,
+            after: match by_position {
+                _ if after.is_empty() => After::Start,
+                true => After::Position(&after),
+                false => After::Tuple(&after),
+            },
+        };
+        catalogue.select(&select, GUEST, &mut body).unwrap();
+        let mut reader = Reader::new(&body);
+        let keys = reader.read_map_len().unwrap();
+        reader.read_uint().unwrap();
+        let count = reader.read_array_len().unwrap();
+        for _ in 0..count {
+            after = reader.skip().unwrap().to_vec();
+            found.push(after[1]);
+        }
+        assert_eq!(keys, if by_position && count > 0 { 2 } else { 1 });
+        assert!(found.len() <= names.len(), "a page came twice");
+        if count < 2 {
+            return found;
+        }
+        if by_position {
+            reader.read_uint().unwrap();
+            after = reader.read_str_bytes().unwrap().to_vec();
+        }
+    }
+}
+
+#[test]
+fn system_spaces_are_read_page_by_page() {
+    for by_position in [true, false] {
+        for index in [0, 1, 2] {
+            assert_eq!(
+                pages(by_position, Walk::All, index, &[0x90]),
+                [1, 2, 3, 4, 5]
+            );
+            assert_eq!(
+                pages(by_position, Walk::Le, index, &[0x90]),
+                [5, 4, 3, 2, 1]
+            );
+        }
+        assert_eq!(pages(by_position, Walk::Ge, 0, &[0x91, 2]), [2, 3, 4, 5]);
+        let a = &[0x91, 0xa1, b'a'];
+        assert_eq!(pages(by_position, Walk::NextPrefix, 2, a), [4, 5]);
+        let b = &[0x91, 0xa1, b'b'];
+        assert_eq!(pages(by_position, Walk::PreviousPrefix, 2, b), [3, 2, 1]);
+    }
+}
+
+#[test]
+fn a_position_outside_of_what_is_walked_over_is_refused() {
+    let catalogue = CatalogueBuilder::new().space(512, "s").build();
+    let told = |key: &[u8], after| {
+        let select = Select {
+            space: Target::Id(281),
+            index: Target::Id(0),
+            limit: 1,
+            offset: 0,
+            iterator: Walk::Ge as u64,
+            key,
+            fetch_position: false,
+            after,
+        };
+        let told = catalogue.select(&select, GUEST, &mut Vec::new());
+        told.map_err(|error| error.code().0)
+    };
+    let row = [0x93, 2, 1, 0xa1, b's'];
+    assert_eq!(told(&[0x90], After::Tuple(&row)), Ok(()));
+    assert_eq!(told(&[0x91, 3], After::Tuple(&row)), Err(247));
+    assert_eq!(told(&[0x90], After::Tuple(&[0x91, 2])), Err(247));
+    assert_eq!(told(&[0x90], After::Tuple(&[2])), Err(247));
+    for position in [&b"?"[..], b"AAAA", b"kgEB"] {
+        assert_eq!(told(&[0x90], After::Position(position)), Err(247));
+    }
+}
+
+#[test]
+fn faults_of_a_request_are_told_as_of_any_space() {
+    let wrong = "18: Supplied key type of part 0 does not match index part type: expected ";
+    for (space, index, iterator, key, expected) in [
+        (
+            281,
+            77,
+            14,
+            &[0x90][..],
+            "1: Invalid iterator type".to_owned(),
+        ),
+        (281, 0, 0, &[0x91, 0xa1, b'x'], format!("{wrong}unsigned")),
+        (281, 2, 0, &[0x91, 1], format!("{wrong}string")),
+        (281, 2, 7, &[0x91, 1], format!("{wrong}string")),
+        (341, 1, 0, &[0x91, 1], "ok".into()),
+        (289, 2, 0, &[0x92, 1, 0xa1, b'x'], "ok".into()),
+        (
+            281,
+            0,
+            0,
+            &[0x92, 1, 2],
+            "31: Invalid key part count (expected [0..1], got 2)".into(),
+        ),
+        (
+            281,
+            0,
+            7,
+            &[0x90],
+            "112: Index 'primary' (TREE) of space '_space' (memtx) does not support \
+             requested iterator type"
+                .into(),
+        ),
+    ] {
+        assert_eq!(told(space, index, iterator, key), expected);
+    }
+}

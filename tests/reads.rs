@@ -1,0 +1,54 @@
+//! SELECTs of many rows, which sessions answer from the read view in several steps.
+
+mod support;
+
+use support::{Directory, Server};
+use vestibule_actors::testing::{Peer, RequestBuilder};
+use vestibule_actors::wire::keys::{self, RequestType};
+
+const ROWS: u64 = 5000;
+const READS: u64 = 16;
+
+fn fill(peer: &mut Peer) {
+    for (name, args) in [
+        ("box.schema.space.create", &b"\x91\xa4rows"[..]),
+        ("box.space.rows:create_index", b"\x91\xa7primary"),
+    ] {
+        let made = peer.call(name, args);
+        assert_eq!(made.code, 0, "{:?}", made.error_text());
+    }
+    let requests = (0..ROWS).flat_map(|key| RequestBuilder::replace(key, key).bytes());
+    peer.send_bytes(&requests.collect::<Vec<u8>>());
+    for _ in 0..ROWS {
+        assert_eq!(peer.receive().code, 0);
+    }
+}
+
+#[test]
+fn pipelined_scans_are_answered_whole_whatever_waits_before_them() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &["--journal-sync", "never"]);
+    let mut peer = server.connect();
+    fill(&mut peer);
+    let scan = |sync| {
+        RequestBuilder::new(RequestType::Select, sync)
+            .uint(keys::SPACE_ID, 512)
+            .uint(keys::LIMIT, u64::MAX)
+            .pair(keys::KEY, &[0x90])
+    };
+    // The pings' replies are in the output already when the scans begin.
+    let ping = |sync| RequestBuilder::new(RequestType::Ping, sync);
+    let requests = (0..READS).flat_map(|sync| {
+        let mut both = ping(sync).bytes();
+        both.extend(scan(READS + sync).bytes());
+        both
+    });
+    peer.send_bytes(&requests.collect::<Vec<u8>>());
+    for sync in 0..READS {
+        assert_eq!(peer.receive().sync, sync);
+        let reply = peer.receive();
+        assert_eq!((reply.sync, reply.code), (READS + sync, 0), "{reply:?}");
+        let rows: Vec<(u64, u64)> = reply.data();
+        assert!(rows.into_iter().map(|(key, _)| key).eq(0..ROWS));
+    }
+}
