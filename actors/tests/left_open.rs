@@ -75,6 +75,10 @@ fn a_stop_does_not_wait_for_what_a_demotion_has_aborted() {
 
 /// ROLLBACK of a transaction that timed out is no late request: it ends it, and the next one begins.
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is nothing to see of a deadline that must not be looked at"
+)]
 fn the_end_of_a_transaction_that_timed_out_has_time_of_its_own() {
     let harness = Harness::start();
     let mut peer = timed_out(&harness);

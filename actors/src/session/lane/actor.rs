@@ -183,7 +183,7 @@ impl Handler<TxLost> for Lane {
         let mut state = self.cell.state.borrow_mut();
         let started = state.registry.abandon_started(|_| true);
         drop(state);
-        let started = started.into_iter().map(|own| own.pending).collect();
+        let started: Vec<Pending> = started.into_iter().map(|own| own.pending).collect();
         let error = self.cell.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
         let is_commit = |own: &&Pending| {
             own.request == RequestType::Commit && matches!(own.effect, Effect::Closed(_))

@@ -298,6 +298,7 @@ mod tests {
                 effect,
                 since: Instant::now(),
                 limit: Limit::Request,
+                is_reserved: false,
             },
             was_begun: true,
         };
