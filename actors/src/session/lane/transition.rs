@@ -298,7 +298,6 @@ mod tests {
                 effect,
                 since: Instant::now(),
                 limit: Limit::Request,
-                is_reserved: false,
             },
             was_begun: true,
         };
