@@ -294,6 +294,7 @@ mod tests {
                 class,
                 procedure: None,
                 bytes: 0,
+                is_reserved: false,
                 is_writer: true,
                 effect,
                 since: Instant::now(),
