@@ -74,7 +74,8 @@ pub struct ServeArgs {
     )]
     pub max_connections: usize,
     /// Most memory for the buffers of all connections together, in bytes: beyond it, those with large
-    /// ones are not read until there is room again.
+    /// ones are not read until there is room again, but for one request per session thread, so that
+    /// there is an end to it; at twice as much, those that do not read their replies are closed.
     #[arg(
         long,
         env = "VESTIBULE_CONNECTIONS_MEMORY_MAX",
