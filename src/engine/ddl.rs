@@ -393,7 +393,7 @@ pub(crate) fn spaces(sight: Sight<'_>) -> Result<Vec<SpaceRow>, Error> {
 /// The space with this name.
 pub(crate) fn space_with_name(sight: Sight<'_>, name: &str) -> Result<Option<SpaceRow>, Error> {
     let mut found = rows(sight, system::SPACE).filter(|row| SpaceRow::name_of(row) == Ok(name));
-    found.next().map(|row| SpaceRow::decode(row)).transpose()
+    found.next().map(SpaceRow::decode).transpose()
 }
 
 /// The indexes of a space.
