@@ -27,7 +27,7 @@ MEASUREMENTS = {
                   ["answer_ms", "reached_ms", "reached_max_ms", "watchers_reached_ms",
                    "event_p50_ms", "last_event_ms"]),
     "storm": ("12 clients every 100 ms, the server's thread is blocked", ["--mode", "storm"], True,
-              ["visits", "greeted", "answered", "slowest_answer_ms", "descriptors_before",
+              ["visits", "greeted", "answered", "refused", "slowest_answer_ms", "descriptors_before",
                "descriptors_most", "descriptors_after"]),
 }
 BLOCK_LUA = "function block(seconds) os.execute('sleep ' .. seconds) end\n"

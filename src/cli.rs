@@ -15,7 +15,7 @@ use crate::tools::args::{CheckArgs, DumpArgs, LoadArgs};
 #[derive(Debug, Parser)]
 #[command(name = "vestibule", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = "Exit codes: 0 stopped cleanly; 1 failed; 2 bad usage; \
-    3 stopped, but requests were cut off or the engine was left behind.")]
+    3 stopped, but requests or transactions were cut off, or the engine was left behind.")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -168,8 +168,8 @@ fn engine_options(args: &ServeArgs) -> EngineOptions {
         },
         force_recovery: args.force_recovery,
         checkpoints: CheckpointOptions {
-            journal_size_bytes: Some(args.checkpoint_journal_size).filter(|size| *size > 0),
-            interval: Some(args.checkpoint_interval).filter(|interval| !interval.is_zero()),
+            journal_size_bytes: Some(args.checkpoint_journal_size),
+            interval: Some(args.checkpoint_interval),
             count: usize::from(args.checkpoint_count),
         },
         tuple_size_max: args.tuple_size_max,
@@ -308,7 +308,7 @@ fn exit_code(report: &StopReport) -> ExitCode {
     if let Some(failure) = &report.failure {
         eprintln!("vestibule: {failure}");
         ExitCode::FAILURE
-    } else if report.killed > 0 || !report.tx_stopped {
+    } else if report.killed + report.aborted_transactions > 0 || !report.tx_stopped {
         ExitCode::from(EXIT_CUT_OFF)
     } else {
         ExitCode::SUCCESS

@@ -4,7 +4,8 @@ mod support;
 
 use std::process::Command;
 
-use support::{Directory, Server};
+use support::{Directory, Server, wait_until};
+use vestibule_actors::testing::Peer;
 
 /// Runs a mode and gives its one line of JSON.
 fn bench(server: &Server, arguments: &[&str]) -> String {
@@ -54,6 +55,28 @@ fn every_mode_of_the_door_gives_its_figures() {
     let storm = bench(&server, &storm);
     assert!(figure(&storm, "visits") >= 50.0);
     assert_eq!(figure(&storm, "answered"), figure(&storm, "visits"));
+}
+
+#[test]
+fn visitors_that_are_turned_away_are_not_counted_as_answered() {
+    let directory = Directory::new();
+    let doors = ["--max-connections", "1", "--admin-listen", "127.0.0.1:0"];
+    let server = Server::start(directory.path(), &doors);
+    // Whoever looked whether it serves has its place no longer.
+    let mut operator = Peer::connect(server.admin_address());
+    let mut what = vec![0x91, 0xab];
+    what.extend_from_slice(b"descriptors");
+    wait_until("no client is left", || {
+        let shown = operator.call("vestibule.show", &what);
+        shown.error_mentions("taken\0")
+    });
+    let mut guest = server.connect();
+    guest.ping();
+    let storm = ["--mode", "storm", "--connections", "4", "--seconds", "0.2"];
+    let storm = bench(&server, &[&storm[..], &["--patience", "20"]].concat());
+    assert_eq!(figure(&storm, "answered"), 0.0);
+    assert!(figure(&storm, "greeted") > 0.0);
+    assert_eq!(figure(&storm, "refused"), figure(&storm, "greeted"));
 }
 
 #[test]

@@ -85,6 +85,31 @@ fn a_snapshot_is_started_from_and_old_files_go_away() {
     assert!(server.terminate().success());
 }
 
+/// C3-12: a stop does not wait for a checkpoint, and loses nothing of what was acknowledged.
+#[test]
+fn a_stop_during_a_snapshot_loses_nothing() {
+    let directory = Directory::new();
+    let mut server = Server::start(directory.path(), &[]);
+    let mut peer = server.connect();
+    make_space(&mut peer);
+    for round in 0..10 {
+        write(&mut peer, round * 1000..(round + 1) * 1000);
+    }
+    peer.send(&RequestBuilder::call(1, "box.snapshot", &texts(&[])));
+    // Behind it on the way to Tx, so it has begun.
+    write(&mut server.connect(), 10_000..10_001);
+    server.signal("TERM");
+    assert!(
+        server
+            .wait()
+            .code()
+            .is_some_and(|code| code == 0 || code == 3)
+    );
+    let server = Server::start(directory.path(), &[]);
+    assert_eq!(rows(&mut server.connect()).len(), 10_001);
+    assert!(server.terminate().success());
+}
+
 #[test]
 fn the_size_of_the_journal_makes_checkpoints_due() {
     let directory = Directory::new();

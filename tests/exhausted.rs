@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use support::{Directory, PATIENCE, Server, command, wait_until};
+use vestibule_actors::limits::ACCEPT_WARNING_PERIOD;
 use vestibule_actors::wire::greeting::GREETING_SIZE;
 
 const WATCHED: Duration = Duration::from_secs(2);
@@ -57,6 +58,7 @@ fn without_descriptors_accepting_waits_and_goes_on() {
     let server = Server::spawn(command, "127.0.0.1:0", &[]);
     let mut peer = server.connect();
     peer.ping();
+    let without = Instant::now();
     set_limit(&server, first_free(&server));
 
     let mut late = TcpStream::connect(server.address()).expect("the kernel takes it");
@@ -70,7 +72,10 @@ fn without_descriptors_accepting_waits_and_goes_on() {
     let used = ticks(&server) - before;
     let whole = began.elapsed().as_millis() as u64 * TICKS_PER_SECOND / 1000;
     assert!(used < whole / 5, "{used} of {whole} ticks");
-    assert_eq!(told(&log), 1, "one line per interval");
+    let lines = told(&log);
+    // On a busy machine, more than one interval may be over.
+    let intervals = without.elapsed().as_millis() / ACCEPT_WARNING_PERIOD.as_millis();
+    assert!(lines <= 1 + intervals as usize, "{lines} lines");
 
     set_limit(&server, 1024);
     let mut greeting = [0; GREETING_SIZE];

@@ -52,6 +52,18 @@ fn a_stop_with_tx_blocked_for_long_keeps_its_deadline_and_says_so() {
 }
 
 #[test]
+fn a_stop_that_aborts_a_transaction_says_so() {
+    let directory = Directory::new();
+    let mut server = Server::start(directory.path(), &["--shutdown-grace-period", "100ms"]);
+    let mut idle = server.connect();
+    let begin = RequestBuilder::new(RequestType::Begin, 1).stream(1);
+    assert_eq!(idle.ask(&begin).code, 0);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(3), "its work is lost");
+    assert!(idle.receive_until_closed().is_empty());
+}
+
+#[test]
 fn grace_for_ever_waits_for_a_blocked_tx_and_cuts_nothing_off() {
     let directory = Directory::new();
     let mut server = Server::start(directory.path(), &["--shutdown-grace-period", "forever"]);

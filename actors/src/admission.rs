@@ -178,6 +178,7 @@ mod tests {
         }
     }
 
+    /// SM-15: the whole table of states, roles and classes.
     #[test]
     fn every_combination_is_decided_as_the_table_says() {
         let mut seen = 0;

@@ -12,6 +12,13 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Requests that one session arbiter may have forwarded and not yet answered. Beyond it the arbiter's
 /// connections are not read; Tarantool's counterpart (`net_msg_max`) is 768 per network thread.
 pub const LANE_REQUESTS_MAX: usize = 16 * 1024;
+/// More of them, for connections with next to nothing on its way: whoever takes all the others, with calls
+/// that sleep for hours, does not stop these.
+pub const LANE_RESERVE: usize = 1024;
+/// A connection with fewer requests than this on their way may use the reserve,
+pub const RESERVE_REQUESTS_MAX: usize = 4;
+/// for a request of at most so many bytes.
+pub const RESERVE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of forwarded requests of one session arbiter that are not yet answered.
 pub const LANE_BYTES_MAX: usize = 256 << 20;
 /// Requests of one connection that are forwarded and not yet answered.
@@ -156,6 +163,7 @@ pub const SHOW_ROWS_MAX: usize = 10_000;
 
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= LANE_REQUESTS_MAX);
 const _: () = assert!(CONNECTION_BYTES_MAX <= LANE_BYTES_MAX);
+const _: () = assert!(RESERVE_REQUESTS_MAX <= CONNECTION_REQUESTS_MAX);
 const _: () = assert!(MEMORY_SMALL < INBOX_WAITING_MAX);
 const _: () = assert!(ACCEPT_PAUSE_MIN.as_nanos() < ACCEPT_PAUSE_MAX.as_nanos());
 const _: () = assert!(ADMINISTRATORS_DEFAULT > 0 && CROWDED_SHARE > 1);

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use crate::acceptor::{Acceptor, Door, Places, Shares, bind, turn_away};
 use crate::config::{Config, Grace};
 use crate::engine::{Engine, Fault};
-use crate::limits::{LANE_REQUESTS_MAX, TRANSITION_WAIT_DEFAULT};
+use crate::limits::{LANE_REQUESTS_MAX, LANE_RESERVE, TRANSITION_WAIT_DEFAULT};
 use crate::procedures::Procedures;
 use crate::serving::{Role, Serving, ServingCell, Situation, State};
 use crate::session::{Lane, LaneHandle, Newcomer};
@@ -44,7 +44,7 @@ pub fn start<E: Engine>(
     let cell = ServingCell::new(config.role, Instant::now());
     let lanes = config.session_thread_count();
     let claims = (0..lanes)
-        .map(|_| Arc::new(Claims::new(LANE_REQUESTS_MAX)))
+        .map(|_| Arc::new(Claims::new(LANE_REQUESTS_MAX + LANE_RESERVE)))
         .collect();
     let shared = Arc::new(Shared::new(config, cell, places, claims));
     watch_the_cell(&shared);
@@ -355,6 +355,7 @@ impl RuntimeHandle {
         // Without a report the System went down with the Supervisor.
         report.unwrap_or(StopReport {
             killed: 0,
+            aborted_transactions: 0,
             tx_stopped: false,
             took: Duration::ZERO,
             failure: Some("the actix System stopped first".to_owned()),

@@ -16,6 +16,7 @@ fn watch(key: &str, sync: u64) -> RequestBuilder {
     RequestBuilder::new(RequestType::Watch, sync).text(keys::EVENT_KEY, key)
 }
 
+/// TE-01 (a), C3-4, C3-17: where nothing is open nothing is waited for.
 #[test]
 fn an_idle_runtime_stops_at_once_and_closes_its_connections() {
     let harness = Harness::start();
@@ -32,6 +33,7 @@ fn an_idle_runtime_stops_at_once_and_closes_its_connections() {
     );
 }
 
+/// C3-1, C3-4, TE-01 (f): what runs is waited for, what comes is not served.
 #[test]
 fn what_runs_may_finish_and_what_comes_is_refused() {
     let mut harness = Harness::start();
@@ -58,6 +60,7 @@ fn what_runs_may_finish_and_what_comes_is_refused() {
     assert!(harness.script().executed().is_empty());
 }
 
+/// C3-3, C3-14: a request that hangs is cut off at the deadline.
 #[test]
 fn a_tx_that_stands_still_for_ever_cannot_hold_up_a_stop() {
     let mut harness = Harness::start();
@@ -87,6 +90,7 @@ fn a_tx_that_stands_still_for_ever_cannot_hold_up_a_stop() {
     harness.script().release();
 }
 
+/// SM-17, C3-6, C3-9: who watches is told once, and not closed.
 #[test]
 fn subscribers_of_box_shutdown_are_told_first_and_leave_by_themselves() {
     let mut harness = Harness::start();
@@ -114,6 +118,7 @@ fn subscribers_of_box_shutdown_are_told_first_and_leave_by_themselves() {
     assert!(report.took < LONG);
 }
 
+/// C3-7: a second shutdown starts nothing anew.
 #[test]
 fn an_operator_can_drain_by_call_and_the_first_deadline_holds() {
     let mut harness = Harness::start();
@@ -244,7 +249,7 @@ fn a_commit_that_hangs_for_ever_does_not_hold_up_a_stop() {
     harness.script().release();
 }
 
-/// two hundred stuck requests are answered within one bound, not one after the other.
+/// C3-15, X-02: two hundred stuck requests are answered within one bound, not one after the other.
 #[test]
 fn two_hundred_stuck_requests_do_not_hold_up_a_stop() {
     let mut harness = Harness::start();
@@ -261,7 +266,46 @@ fn two_hundred_stuck_requests_do_not_hold_up_a_stop() {
     assert_eq!(harness.join().killed, 200);
 }
 
-/// in a drain a connection that waits for a reply may not begin anything else.
+/// C3-13: a connection that is still being set up is waited for no longer than any other.
+#[test]
+fn half_a_login_holds_up_no_stop() {
+    let mut harness = Harness::start();
+    let mut peer = harness.connect();
+    let login = peer.log_in_request(1, "guest", "").bytes();
+    peer.send_bytes(&login[..login.len() - 1]);
+    // Greeted, and not a byte read.
+    let mut silent = harness.connect();
+    harness
+        .handle()
+        .begin_drain(Some(Duration::from_millis(50)), "test");
+    assert!(peer.receive_until_closed().is_empty());
+    assert!(silent.receive_until_closed().is_empty());
+    let report = harness.join();
+    assert_eq!((report.killed, report.tx_stopped), (0, true));
+}
+
+/// C3-2: who does not wait for the answer of a request gets its effect all the same.
+#[test]
+fn what_was_sent_before_its_client_left_is_done_in_a_stop_too() {
+    let mut harness = Harness::start();
+    harness.script().hold_tx();
+    let mut runner = harness.connect();
+    runner.send(&RequestBuilder::call(1, "block", NO_ARGS));
+    harness.script().wait_until_blocked();
+    let mut peer = harness.connect();
+    peer.send(&RequestBuilder::replace(1, 77));
+    harness.wait_until("it is on its way", || harness.handle().in_flight() == 2);
+    peer.close();
+    drop(peer);
+    harness.handle().begin_drain(Some(LONG), "test");
+    harness.wait_for(State::Draining);
+    harness.script().release();
+    assert_eq!(runner.receive_until_closed().len(), 1);
+    assert!(harness.join().tx_stopped);
+    assert_eq!(harness.script().executed(), [77]);
+}
+
+/// C3-16, X-15: in a drain a connection that waits for a reply may not begin anything else.
 #[test]
 fn in_a_drain_nobody_becomes_busy_again_but_to_finish() {
     let mut harness = Harness::start();
@@ -318,6 +362,7 @@ fn an_announced_stop_serves_on_and_says_so() {
     assert_eq!(report.killed, 0);
 }
 
+/// SM-16: without a deadline a stop waits until the last request has its answer.
 #[test]
 fn grace_for_ever_waits_until_it_is_over() {
     let config = Config {

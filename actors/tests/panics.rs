@@ -1,4 +1,4 @@
-//! A panic in a session is that session's alone.
+//! A panic in a session is that session's alone; one in Tx ends what its procedures have under way.
 
 use vestibule_actors::testing::{Harness, RequestBuilder};
 use vestibule_actors::wire::keys::RequestType;
@@ -45,4 +45,18 @@ fn a_panic_in_a_session_closes_that_session_and_takes_its_requests_back() {
     let log = harness.script().log();
     let has_begun = log.iter().any(|own| own.starts_with("begin"));
     assert!(!has_begun, "what was revoked is never executed");
+}
+
+#[test]
+fn procedures_that_were_under_way_when_tx_died_are_dropped() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    peer.send(&RequestBuilder::call(1, "never", NO_ARGS));
+    harness.script().wait_for_log("never: begun");
+    harness.script().panic_next();
+    peer.send(&RequestBuilder::replace(2, 2));
+    for _ in 0..2 {
+        assert!(peer.receive().error_mentions("Outcome unknown"));
+    }
+    harness.script().wait_for_log("never: dropped");
 }

@@ -26,6 +26,7 @@ fn stall(harness: &Harness) -> Peer {
     blocker
 }
 
+/// the mark of a stall goes when Tx moves again.
 #[test]
 fn while_tx_stands_still_undeclared_everyone_is_answered_and_assist_returns() {
     let harness = Harness::start_with(Config::default(), Script::default());

@@ -202,7 +202,8 @@ fn a_transaction_of_a_replica_stays_read_only() {
     assert_eq!(peer.ask(&write).code, 0);
 }
 
-/// a commit that hangs in the journal holds up nobody; its client is told that nobody knows.
+/// TS-04, X-01: a commit that hangs in the journal holds up nobody; its client is told that nobody
+/// knows.
 #[test]
 fn a_commit_that_hangs_for_ever_does_not_hold_up_a_demotion() {
     let harness = Harness::start();
@@ -258,6 +259,7 @@ fn what_tx_had_begun_is_not_written_after_the_demotion_is_reported() {
     assert_eq!(harness.script().rows(), 1);
 }
 
+/// SM-13, TE-01 (d): what is idle in a transaction is ended at the deadline.
 #[test]
 fn open_transactions_are_aborted_at_the_deadline_and_told_why() {
     let harness = Harness::start();
@@ -277,7 +279,7 @@ fn open_transactions_are_aborted_at_the_deadline_and_told_why() {
     assert_eq!(idle.ask(&begin(3)).code, 0, "and it is over");
 }
 
-/// many stuck requests cost one bound, not a sum.
+/// SM-13, X-02: many stuck requests cost one bound, not a sum.
 #[test]
 fn two_hundred_stuck_requests_are_answered_together() {
     let harness = Harness::start();
@@ -408,7 +410,7 @@ fn the_phases_of_a_transition_are_all_of_its_time() {
     assert!(took < 10.0);
 }
 
-/// work that keeps coming does not keep it from its end.
+/// SM-20, X-10: work that keeps coming does not keep it from its end.
 #[test]
 fn commits_and_calls_that_keep_coming_do_not_hold_it_up() {
     let harness = Harness::start();
@@ -447,7 +449,8 @@ fn commits_and_calls_that_keep_coming_do_not_hold_it_up() {
     load.join().expect("the loading thread does not panic");
 }
 
-/// wanted and actual state are told at any time, with the phase and the time left.
+/// SM-18, X-13, X-14: wanted and actual state are told at any time, with the phase and the time
+/// left.
 #[test]
 fn the_state_tells_what_is_wanted_and_how_far_it_is() {
     let harness = Harness::start();

@@ -8,6 +8,7 @@ use vestibule_actors::wire::keys::RequestType;
 
 const NO_ARGS: &[u8] = &[0x90];
 
+/// one failure of the journal costs its turn and nothing else.
 #[test]
 fn a_failed_commit_fails_its_turn_and_leaves_nothing_visible() {
     let harness = Harness::start();
@@ -119,6 +120,7 @@ fn transactions_belong_to_their_stream_and_end_with_the_connection() {
     assert!(harness.script().log().contains(&"commit 1".to_owned()));
 }
 
+/// one death of the engine takes nothing down.
 #[test]
 fn when_tx_dies_connections_stay_and_a_new_tx_recovers() {
     let harness = Harness::start();

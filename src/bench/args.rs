@@ -98,7 +98,8 @@ pub enum Mode {
     Load,
     /// Opens all connections at once and waits for all greetings
     Accept,
-    /// The server's memory for each idle connection, before and after its first ping (needs --pid)
+    /// The server's memory for each idle connection, before and after its first ping (needs --pid
+    /// of a server that has just started: memory that it kept from others would be used again unseen)
     Idle,
     /// A change of the serving state, until every connection has its event; vestibule only, as an
     /// administrator

@@ -27,7 +27,7 @@ use super::{EmbeddedEngine, errors, system};
 
 /// What happens to a tuple that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Existing {
+pub(super) enum Existing {
     Refuse,
     Replace,
 }
@@ -224,9 +224,9 @@ impl EmbeddedEngine {
         self.store_whole(&Store { tuple, ..*store }, existing, reply)
     }
 
-    /// Stores a tuple in a space that may be written.
+    /// Stores a tuple as it is in a space that may be written.
     #[inline]
-    fn store_whole(
+    pub(super) fn store_whole(
         &mut self,
         store: &Store<'_>,
         existing: Existing,

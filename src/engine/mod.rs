@@ -87,7 +87,7 @@ use definitions::Definitions;
 use image::Image;
 use journal::Journal;
 pub use journal::JournalSync;
-use journal::storage::Disk;
+use journal::storage::{Disk, Storage};
 use key::Key;
 use layer::{Layer, Sight};
 pub use options::EngineOptions;
@@ -100,6 +100,7 @@ use view::ImageView;
 #[derive(Debug)]
 pub struct EmbeddedEngine {
     options: EngineOptions,
+    storage: Arc<dyn Storage>,
     image: Arc<RwLock<Image>>,
     /// The image's definitions, to be looked at without its lock.
     definitions: Definitions,
@@ -145,6 +146,7 @@ impl EmbeddedEngine {
             catalogue: Arc::new(catalogue::build(&image)),
             image: Arc::new(RwLock::new(image)),
             options,
+            storage: Arc::new(Disk),
             turn: Layer::default(),
             transactions: Transactions::default(),
             active: None,
@@ -322,13 +324,13 @@ impl EmbeddedEngine {
 impl Engine for EmbeddedEngine {
     fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
         let force = self.options.force_recovery;
-        let recovered = recovery::recover(&self.options, progress)?;
+        let recovered = recovery::recover(self.storage.clone(), &self.options, progress)?;
         let journal = Arc::new(Mutex::new(recovered.journal));
         self.take_up(recovered.image)?;
         let task = Task {
             image: self.image.clone(),
             journal: journal.clone(),
-            storage: Arc::new(Disk),
+            storage: self.storage.clone(),
             directory: self.options.data_dir.clone(),
             step_rows_max: limits::CHECKPOINT_STEP_ROWS_MAX,
             count: self.options.checkpoints.count.max(1),

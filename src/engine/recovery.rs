@@ -15,7 +15,7 @@ use vestibule_actors::engine::{Fault, Progress};
 use super::EngineOptions;
 use super::checkpoint::{self, CheckpointError};
 use super::image::Image;
-use super::journal::storage::{Disk, Storage};
+use super::journal::storage::Storage;
 use super::journal::{self, Found, Journal, JournalOptions};
 use super::limits::RECOVERY_TOLD_EVERY;
 use super::record;
@@ -36,11 +36,11 @@ pub(super) struct Recovered {
 ///
 /// What is wrong with which file.
 pub(super) fn recover(
+    storage: Arc<dyn Storage>,
     options: &EngineOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recovered, Fault> {
     let directory = &options.data_dir;
-    let storage: Arc<dyn Storage> = Arc::new(Disk);
     let lock = journal::lock(storage.as_ref(), directory)?;
     checkpoint::remove_unfinished(storage.as_ref(), directory)?;
     let rows = Cell::new(0);

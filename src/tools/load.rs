@@ -63,7 +63,7 @@ pub fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
         input,
         name,
         size,
-        size_max: args.tuple_size_max.saturating_mul(GROWTH_MAX) + LINE_FRAME_MAX,
+        size_max: line_size_max(args.tuple_size_max),
         line: 0,
         done: 0,
     };
@@ -71,6 +71,12 @@ pub fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
     let Loaded { written, same } = loaded;
     eprintln!("{written} rows loaded, {same} were there already");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Longest line that a tuple may need, in bytes.
+pub(super) fn line_size_max(tuple_size_max: usize) -> usize {
+    let tuple = tuple_size_max.saturating_mul(GROWTH_MAX);
+    tuple.saturating_add(LINE_FRAME_MAX)
 }
 
 fn fault(action: &'static str, name: &str, source: io::Error) -> ToolError {
@@ -188,7 +194,7 @@ impl<I: BufRead> Lines<I> {
     fn next_line(&mut self, bytes: &mut Vec<u8>) -> Result<bool, ToolError> {
         loop {
             bytes.clear();
-            let bound = self.size_max as u64 + 1;
+            let bound = (self.size_max as u64).saturating_add(1);
             let read = (&mut self.input).take(bound).read_until(b'\n', bytes);
             let read = read.map_err(|error| fault("read", &self.name, error))?;
             if read == 0 {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use vestibule_wire::msgpack::{Reader, write_uint};
 
 use super::json::{self, tests::any_value};
-use super::load::{Lines, Loaded};
+use super::load::{Lines, Loaded, line_size_max};
 use super::{ToolError, check, dump};
 use crate::engine::journal::STAGING;
 use crate::engine::offline::{Contents, Findings, Import};
@@ -407,4 +407,46 @@ fn data_is_loaded_whatever_admin_may_do() {
     to.loaded(&dump);
     assert_eq!(to.dump(), dump);
     to.loaded(&line(b"\x92\x02\x02"));
+}
+
+#[test]
+fn no_bound_of_tuples_makes_that_of_lines_wrap() {
+    assert!(line_size_max(0) > 0);
+    assert!(line_size_max(1 << 20) > 1 << 24);
+    assert_eq!(line_size_max(usize::MAX), usize::MAX);
+    let scratch = Scratch::new();
+    let options = EngineOptions::new(&scratch.0);
+    let lines = Lines {
+        input: DEFINITIONS.as_bytes(),
+        name: "dump".to_owned(),
+        size: 0,
+        size_max: usize::MAX,
+        line: 0,
+        done: 0,
+    };
+    let import = Import::begin(options, false, &mut |_| ()).unwrap();
+    assert_eq!(lines.load_into(import).unwrap().written, 3);
+}
+
+/// A sequence may have been set back behind the rows that are there.
+#[test]
+fn a_sequence_goes_on_where_its_dump_says_or_else_behind_the_rows() {
+    let definitions = r#"
+{"space":"_sequence","tuple":[7,1,"s",1,1,1000,1,0,false]}
+{"space":"_sequence_data","tuple":[7,5]}
+{"space":"_space_sequence","tuple":[600,7,false,0,""]}
+"#;
+    let (first, second) = (Scratch::new(), Scratch::new());
+    let rows = line(&[0x91, 9]) + &line(&[0x91, 3]);
+    first.loaded(&(DEFINITIONS.to_owned() + definitions + &rows));
+    let text = first.dump();
+    assert!(
+        text.contains(r#"{"space":"_sequence_data","tuple":[7,5]}"#),
+        "{text}"
+    );
+    second.loaded(&text);
+    assert_eq!(second.dump(), text);
+    // Rows alone are as those of a client.
+    second.loaded(&line(&[0x91, 8]));
+    assert!(second.dump().contains(r#""_sequence_data","tuple":[7,8]}"#));
 }

@@ -194,8 +194,8 @@ impl Acceptor {
         {
             let (shares, taken) = (&self.shared.places.shares, self.shared.places.taken());
             log::warn!(
-                "{times} connections found no place: {} of {} clients and {} of {} administrators \
-                 are connected (vestibule.show('connections') tells who)",
+                "connections found no place ({times} times): {} of {} clients and {} of {} \
+                 administrators are connected (vestibule.show('connections') tells who)",
                 taken.clients,
                 shares.clients,
                 taken.administrators,

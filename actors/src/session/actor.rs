@@ -18,6 +18,7 @@ use vestibule_wire::{ErrorCode, reply::ReplyHeader};
 use super::credit::Grant;
 use super::desk::Desk;
 use super::lane::{LaneCell, LaneState, Newcomer};
+use super::lost::LostTransactions;
 use super::memory::{Charge, Memory};
 use super::output::Output;
 use super::patience::Patience;
@@ -124,6 +125,7 @@ fn new_state(
         closing: Closing::No,
         is_stalled: false,
         is_on_stop_list: false,
+        fits_reserve: false,
         grant: Grant::default(),
         charge: Charge::new(memory.clone()),
         is_parked: false,
@@ -138,6 +140,7 @@ fn new_state(
         watches: None,
         events_seen: 0,
         transactions: OpenTransactions::new(writers),
+        lost: LostTransactions::default(),
         transitions: 0,
         request_timeout: None,
         counts: InFlight::default(),

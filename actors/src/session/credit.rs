@@ -6,6 +6,9 @@
 //!                                                                          └─▶ needs less: the next
 //! ```
 //!
+//! Beside these credits there is a reserve for sessions with next to nothing on their way. Who comes when
+//! that is used up waits here like everybody, and is taken out by the sweep that finds room in it again.
+//!
 //! Invariant: what is promised is free.
 
 use std::collections::VecDeque;
@@ -45,6 +48,11 @@ impl StopList {
         }
     }
 
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// A session has to wait.
     pub(crate) fn wait(&mut self, session: u32) {
         self.queue.push_back(session);
@@ -72,6 +80,13 @@ impl StopList {
             is_resumed: true,
         };
         Some((session, grant))
+    }
+
+    /// Takes out the sessions that need not wait, in their order.
+    pub(crate) fn take_out(&mut self, need_not: impl Fn(u32) -> bool) -> VecDeque<u32> {
+        let (out, stay) = self.queue.drain(..).partition(|session| need_not(*session));
+        self.queue = stay;
+        out
     }
 
     /// A session has had its turn; true if others wait for what it did not take.
@@ -194,6 +209,15 @@ mod tests {
         assert_eq!(list.round(10), (1, 10));
         assert_eq!(list.resume(10).map(|(session, _)| session), Some(8));
         assert_eq!(list.round(10), (0, 0));
+    }
+
+    #[test]
+    fn who_is_taken_out_does_not_change_the_order_of_the_others() {
+        let mut list = StopList::default();
+        (0..6).for_each(|session| list.wait(session));
+        assert_eq!(list.take_out(|session| session % 2 == 0), [0, 2, 4]);
+        let next = |list: &mut StopList| list.resume(1).map(|(session, _)| session);
+        assert_eq!([next(&mut list), next(&mut list)], [Some(1), Some(3)]);
     }
 
     proptest::proptest! {

@@ -23,7 +23,7 @@ use super::transactions::OpenTransaction;
 use crate::admission::{Class, Verdict, admit};
 use crate::catalogue::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
-use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
+use crate::limits::{RESERVE_BYTES_MAX, TRANSACTIONS_PER_CONNECTION_MAX};
 use crate::shared::Shared;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
 use crate::tx::fence::Admitted;
@@ -45,6 +45,15 @@ pub(crate) struct Desk<'a> {
     pub(super) is_releasing: bool,
     /// The held request at hand cannot be taken after all, because solo began again.
     pub(super) is_put_back: bool,
+}
+
+/// By whose credit a request is forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Credit {
+    /// One of those that all connections of the arbiter share.
+    Shared,
+    /// One of those for connections with next to nothing on their way.
+    Reserve,
 }
 
 /// A request that is decoded and waits for its verdict.
@@ -116,6 +125,9 @@ impl Desk<'_> {
             // Behind what is held, whatever the state is by now.
             return self.busy(taken);
         }
+        if needs_tx && self.answer_in_lost(taken) {
+            return;
+        }
         match verdict {
             Verdict::Answer => self.answer(taken),
             Verdict::Forward => self.forward(taken, class),
@@ -186,9 +198,9 @@ impl Desk<'_> {
             // The state changed to ready a moment before this arbiter heard of the new Tx.
             return self.reject(taken.sync, ErrorCode::LOADING);
         }
-        if !self.has_credit() {
-            return self.stall();
-        }
+        let Some(credit) = self.find_credit(taken.raw) else {
+            return self.stall(taken.raw);
+        };
         if let Err(error) = self.check_transactions(taken) {
             return self.refuse(taken.sync, &error);
         }
@@ -212,11 +224,17 @@ impl Desk<'_> {
             effect,
             since: self.arrived,
             limit,
+            is_reserved: credit == Credit::Reserve,
         };
         let id = self.lane.registry.insert(pending, deadline);
         // A credit was there.
         let Some(id) = id else { return };
-        self.lane.stop_list.take(&mut self.session.grant);
+        if effect == Effect::Opened {
+            self.session.transactions.set_begin(taken.stream, id);
+        }
+        if credit == Credit::Shared {
+            self.lane.stop_list.take(&mut self.session.grant);
+        }
         self.session.counts.add(class, taken.raw.len());
         self.introduce();
         let outgoing = &mut self.lane.outgoing;
@@ -237,19 +255,29 @@ impl Desk<'_> {
         });
     }
 
-    /// Whether one more request of this connection may be on its way to Tx.
-    pub(super) fn has_credit(&self) -> bool {
-        self.session.counts.has_credit() && self.lane.has_credit(self.session.grant)
+    /// Whether one more request of this connection may be on its way to Tx, and by whose credit.
+    pub(super) fn find_credit(&self, raw: &[u8]) -> Option<Credit> {
+        let counts = self.session.counts;
+        if !counts.has_credit() {
+            None
+        } else if self.lane.has_credit(self.session.grant) {
+            Some(Credit::Shared)
+        } else if counts.is_modest() && raw.len() <= RESERVE_BYTES_MAX && self.lane.has_reserve() {
+            Some(Credit::Reserve)
+        } else {
+            None
+        }
     }
 
     /// No credit: this request and what comes behind it on this connection wait for one. Other
     /// connections, and this one's replies, go on.
-    fn stall(&mut self) {
+    fn stall(&mut self, raw: &[u8]) {
         if std::mem::replace(&mut self.session.is_stalled, true) {
             return;
         }
         // A connection at its own bound waits for its own replies, and not before others.
         self.session.is_on_stop_list = self.session.counts.has_credit();
+        self.session.fits_reserve = raw.len() <= RESERVE_BYTES_MAX;
         if self.session.is_on_stop_list {
             self.lane.stop_list.wait(self.cell.index);
         }
@@ -261,13 +289,15 @@ impl Desk<'_> {
         effective(configured, self.session.request_timeout)
     }
 
-    /// Until when the request at hand may take.
+    /// Until when the request at hand may take. The end of an aborted transaction has its own time.
     fn deadline(&self, taken: &Taken<'_>) -> (Option<Instant>, Limit) {
+        let is_rollback = matches!(taken.body, Body::Rollback);
         let transaction = match taken.stream {
             0 => None,
             stream => self
                 .session
                 .transaction(stream)
+                .filter(|own| !(is_rollback && own.is_aborted))
                 .and_then(|own| own.deadline),
         };
         request_deadline(self.arrived, self.request_timeout(), transaction)
@@ -275,10 +305,10 @@ impl Desk<'_> {
     }
 
     fn check_transactions(&self, taken: &Taken<'_>) -> Result<(), Error> {
-        let open = &self.session.transactions;
+        let open = self.session.transactions.len() + self.session.lost.len();
         let is_new = matches!(taken.body, Body::Begin(_))
             && self.session.transaction(taken.stream).is_none();
-        if is_new && open.len() >= TRANSACTIONS_PER_CONNECTION_MAX {
+        if is_new && open >= TRANSACTIONS_PER_CONNECTION_MAX {
             return Err(Error::illegal_params(
                 "Too many open transactions on this connection",
             ));
@@ -306,13 +336,14 @@ impl Desk<'_> {
                     stream: taken.stream,
                     is_writer: !self.admitted.is_read_only(),
                     deadline: transaction_deadline(self.now, configured, options.timeout),
+                    begin: None,
+                    is_aborted: false,
                 });
                 Effect::Opened
             }
-            (Body::Commit | Body::Rollback, true) => {
-                let closed = open.close(taken.stream);
-                Effect::Closed(closed.and_then(|own| own.deadline))
-            }
+            (Body::Commit | Body::Rollback, true) => open
+                .close(taken.stream)
+                .map_or(Effect::None, Effect::Closed),
             _ => Effect::None,
         }
     }

@@ -11,6 +11,7 @@
 //! | `traffic` | reads, cuts frames, writes |
 //! | `desk` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
 //! | `hold`, `view` | what happens to requests in solo, and to SELECTs |
+//! | `lost` | what happens to those of a transaction that died with its Tx |
 //! | `local`, `control`, `arguments`, `rows` | what is answered without Tx |
 //! | `login`, `watch`, `registry`, `output`, `patience`, `credit`, `memory` | pure parts of it |
 //! | `lane` | what the sessions of one arbiter share |
@@ -24,6 +25,7 @@ mod hold;
 pub(crate) mod lane;
 mod local;
 mod login;
+mod lost;
 pub(crate) mod memory;
 mod output;
 mod patience;

@@ -16,8 +16,9 @@ use std::time::Instant;
 
 use vestibule_wire::keys::RequestType;
 
+use super::transactions::OpenTransaction;
 use crate::admission::Class;
-use crate::limits::LANE_REQUESTS_MAX;
+use crate::limits::{LANE_REQUESTS_MAX, LANE_RESERVE};
 use crate::timeouts::Limit;
 use crate::timers::Timers;
 use crate::tx::claim::{Claims, Phase, RequestId};
@@ -45,6 +46,8 @@ pub(crate) struct Pending {
     pub(crate) since: Instant,
     /// Whose time its deadline is, if it has one.
     pub(crate) limit: Limit,
+    /// Its credit is the reserve's.
+    pub(crate) is_reserved: bool,
 }
 
 /// A request that nobody waits for any more.
@@ -63,8 +66,8 @@ pub(crate) enum Effect {
     None,
     /// BEGIN put its stream on the list.
     Opened,
-    /// COMMIT or ROLLBACK took its stream off the list; the transaction's deadline.
-    Closed(Option<Instant>),
+    /// COMMIT or ROLLBACK took this transaction off the list.
+    Closed(OpenTransaction),
 }
 
 /// The table of requests on their way.
@@ -74,18 +77,20 @@ pub(crate) struct Registry {
     slots: Vec<Option<(RequestId, Pending)>>,
     free: Vec<u32>,
     bytes: usize,
+    reserved: usize,
     writers: usize,
     timers: Timers,
 }
 
 impl Registry {
-    /// `claims` must have room for [`LANE_REQUESTS_MAX`] requests.
+    /// `claims` must have room for [`LANE_REQUESTS_MAX`] requests and [`LANE_RESERVE`] more.
     pub(crate) fn new(claims: Arc<Claims>) -> Self {
         Self {
             claims,
             slots: Vec::new(),
             free: Vec::new(),
             bytes: 0,
+            reserved: 0,
             writers: 0,
             timers: Timers::new(Instant::now()),
         }
@@ -105,8 +110,13 @@ impl Registry {
         self.writers
     }
 
+    /// How many have the reserve's credits.
+    pub(crate) fn reserved(&self) -> usize {
+        self.reserved
+    }
+
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= LANE_REQUESTS_MAX
+        self.len() >= LANE_REQUESTS_MAX + LANE_RESERVE
     }
 
     /// Queues a request for Tx; `None` if the table is full.
@@ -124,6 +134,7 @@ impl Registry {
         });
         let id = self.claims.queue(index);
         self.bytes += pending.bytes;
+        self.reserved += usize::from(pending.is_reserved);
         self.writers += usize::from(pending.is_writer);
         if let Some(deadline) = deadline {
             self.timers.set(index, deadline);
@@ -138,6 +149,7 @@ impl Registry {
         self.free.push(id.index);
         self.timers.clear(id.index);
         self.bytes -= pending.bytes;
+        self.reserved -= usize::from(pending.is_reserved);
         self.writers -= usize::from(pending.is_writer);
         Some(pending)
     }
@@ -156,15 +168,11 @@ impl Registry {
     }
 
     /// Gives up on what Tx has begun, of the requests that are wanted: a late reply will find nothing.
-    pub(crate) fn abandon_started(&mut self, wanted: impl Fn(&Pending) -> bool) -> Vec<Pending> {
-        let claims = self.claims.clone();
-        self.take_where(|id, pending| {
-            let started = wanted(pending) && claims.is_started(id);
-            if started {
-                claims.free(id);
-            }
-            started
-        })
+    pub(crate) fn abandon_started(&mut self, wanted: impl Fn(&Pending) -> bool) -> Vec<GivenUp> {
+        let claims = &self.claims;
+        let is_meant = |(id, own): &(RequestId, &Pending)| wanted(own) && claims.is_started(*id);
+        let ids = self.iter().filter(is_meant).map(|(id, _)| id).collect();
+        self.give_up_all(ids)
     }
 
     /// Gives up on whatever is over its deadline.
@@ -249,11 +257,12 @@ mod tests {
             effect: Effect::None,
             since: Instant::now(),
             limit: Limit::Request,
+            is_reserved: false,
         }
     }
 
     fn registry() -> (Registry, Arc<Claims>) {
-        let claims = Arc::new(Claims::new(LANE_REQUESTS_MAX));
+        let claims = Arc::new(Claims::new(LANE_REQUESTS_MAX + LANE_RESERVE));
         (Registry::new(claims.clone()), claims)
     }
 
@@ -350,7 +359,7 @@ mod tests {
     #[test]
     fn it_is_bounded() {
         let (mut registry, _claims) = registry();
-        for sync in 0..LANE_REQUESTS_MAX as u64 {
+        for sync in 0..(LANE_REQUESTS_MAX + LANE_RESERVE) as u64 {
             assert!(registry.insert(pending(sync), None).is_some());
         }
         assert!(registry.is_full());
@@ -429,7 +438,7 @@ mod tests {
                 }
                 Step::Lose => {
                     for own in registry.abandon_started(|_| true) {
-                        self.tell(own.sync, Told::Unknown);
+                        self.tell(own.pending.sync, Told::Unknown);
                     }
                 }
                 Step::GiveUp => {

@@ -74,6 +74,10 @@ pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
             "session_thread_requests_max",
             limits::LANE_REQUESTS_MAX as u64,
         ),
+        (
+            "session_thread_requests_reserve",
+            limits::LANE_RESERVE as u64,
+        ),
         ("session_thread_bytes_max", limits::LANE_BYTES_MAX as u64),
         ("output_pause_bytes", limits::OUTPUT_PAUSE as u64),
         ("output_max_bytes", limits::OUTPUT_MAX as u64),

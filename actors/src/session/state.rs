@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use vestibule_wire::greeting::SALT_SIZE;
 
 use super::credit::Grant;
+use super::lost::LostTransactions;
 use super::memory::Charge;
 use super::output::Output;
 use super::patience::{self, Patience};
@@ -22,7 +23,9 @@ use crate::acceptor::Place;
 use crate::admission::Class;
 use crate::config::SoloPolicy;
 use crate::engine::{Caller, Scan};
-use crate::limits::{CONNECTION_BYTES_MAX, CONNECTION_REQUESTS_MAX, INBOX_WAITING_MAX};
+use crate::limits::{
+    CONNECTION_BYTES_MAX, CONNECTION_REQUESTS_MAX, INBOX_WAITING_MAX, RESERVE_REQUESTS_MAX,
+};
 use crate::shared::Shared;
 
 /// One connection, shared by its session and the lane that hands it replies.
@@ -96,6 +99,8 @@ pub(crate) struct SessionState {
     pub(crate) is_stalled: bool,
     /// It is the arbiter's credits that it waits for, not its own.
     pub(crate) is_on_stop_list: bool,
+    /// The request for which it waits is small enough for the reserve.
+    pub(crate) fits_reserve: bool,
     /// Credits that the arbiter holds for it after a wait.
     pub(crate) grant: Grant,
     /// What its buffers are charged.
@@ -124,6 +129,8 @@ pub(crate) struct SessionState {
     pub(crate) events_seen: u64,
     /// Streams with an open transaction.
     pub(crate) transactions: OpenTransactions,
+    /// Streams whose transaction died with its Tx.
+    pub(crate) lost: LostTransactions,
     /// How long its requests may take, if it has said so; zero: for ever.
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) counts: InFlight,
@@ -168,6 +175,11 @@ impl InFlight {
     pub(crate) fn has_credit(&self) -> bool {
         self.all < CONNECTION_REQUESTS_MAX && self.bytes < CONNECTION_BYTES_MAX
     }
+
+    /// Whether one more may be added by a credit of the reserve.
+    pub(crate) fn is_modest(&self) -> bool {
+        self.all < RESERVE_REQUESTS_MAX
+    }
 }
 
 /// A stepwise SELECT: the frame it came in, its place, and the reply so far.
@@ -197,7 +209,7 @@ impl SessionState {
             .as_ref()
             .is_some_and(|watches| watches.is_watching("box.shutdown"));
         self.counts.all == 0
-            && self.transactions.is_empty()
+            && self.transactions.live() == 0
             && self.scan.is_none()
             && self.held.is_none()
             && self.inbox.is_empty()
@@ -229,11 +241,7 @@ impl SessionState {
     pub(crate) fn undo(&mut self, pending: &Pending) {
         match pending.effect {
             Effect::Opened => drop(self.transactions.close(pending.stream)),
-            Effect::Closed(deadline) => self.transactions.open(OpenTransaction {
-                stream: pending.stream,
-                is_writer: pending.is_writer,
-                deadline,
-            }),
+            Effect::Closed(transaction) => self.transactions.open(transaction),
             Effect::None => {}
         }
     }
@@ -246,12 +254,30 @@ impl SessionState {
         }
     }
 
+    /// Tx died, and every transaction that was open with it.
+    pub(crate) fn lose_transactions(&mut self) {
+        for own in self.transactions.take() {
+            self.lost.add(own.stream, None);
+        }
+    }
+
+    /// Whether the request for which it waits may have a credit of the reserve.
+    pub(crate) fn may_use_reserve(&self) -> bool {
+        self.fits_reserve && self.counts.is_modest()
+    }
+
     /// A request of it is answered or given up on; true if that lets it go on.
     pub(crate) fn settle(&mut self, pending: &Pending) -> bool {
         self.counts.remove(pending.class, pending.bytes);
-        let goes_on = self.is_stalled && !self.is_on_stop_list && self.counts.has_credit();
+        // Who waits behind others leaves its entry in their list to the sweep.
+        let goes_on = self.is_stalled
+            && match self.is_on_stop_list {
+                true => self.may_use_reserve(),
+                false => self.counts.has_credit(),
+            };
         if goes_on {
             self.is_stalled = false;
+            self.is_on_stop_list = false;
         }
         goes_on
     }

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::tx::claim::RequestId;
+
 /// A transaction as its session sees it: begun by Tx, or on its way there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OpenTransaction {
@@ -12,6 +14,10 @@ pub(crate) struct OpenTransaction {
     pub(crate) is_writer: bool,
     /// As of its BEGIN's arrival. Tx keeps its own, which is a little later.
     pub(crate) deadline: Option<Instant>,
+    /// Its BEGIN; `None` before that has a place in the registry.
+    pub(crate) begin: Option<RequestId>,
+    /// Nothing more can come of it, but its client has yet to end it. Nobody waits for that.
+    pub(crate) is_aborted: bool,
 }
 
 /// Open transactions of one connection. Those that may change data are counted for the whole arbiter: a
@@ -35,8 +41,9 @@ impl OpenTransactions {
         self.open.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+    /// How many are not aborted.
+    pub(crate) fn live(&self) -> usize {
+        self.open.iter().filter(|own| !own.is_aborted).count()
     }
 
     /// The transaction of a stream.
@@ -60,28 +67,47 @@ impl OpenTransactions {
         Some(closed)
     }
 
-    /// The transaction of a stream is aborted: its client has yet to end it, but nothing more can come
-    /// of it.
-    pub(crate) fn abort(&mut self, stream: u64) {
-        let found = self.open.iter_mut().find(|own| own.stream == stream);
-        if found.is_some_and(|own| std::mem::take(&mut own.is_writer)) {
-            self.count(0, 1);
+    /// The BEGIN of a stream's transaction is on its way under this name.
+    pub(crate) fn set_begin(&mut self, stream: u64, begin: RequestId) {
+        if let Some(own) = self.open.iter_mut().find(|own| own.stream == stream) {
+            own.begin = Some(begin);
         }
+    }
+
+    /// The transaction of a stream is aborted.
+    pub(crate) fn abort(&mut self, stream: u64) {
+        self.abort_where(|own| own.stream == stream);
+    }
+
+    /// The transaction that this BEGIN began is aborted, if it is still the one of its stream.
+    pub(crate) fn abort_begun_by(&mut self, stream: u64, begin: RequestId) {
+        self.abort_where(|own| own.stream == stream && own.begin == Some(begin));
     }
 
     /// All that may change data are aborted. Returns how many they were.
     pub(crate) fn abort_writers(&mut self) -> usize {
-        let mut aborted = 0;
-        for own in &mut self.open {
-            aborted += usize::from(std::mem::take(&mut own.is_writer));
+        self.abort_where(|own| own.is_writer)
+    }
+
+    /// Returns how many of them might have changed data.
+    fn abort_where(&mut self, wanted: impl Fn(&OpenTransaction) -> bool) -> usize {
+        let mut writers = 0;
+        for own in self.open.iter_mut().filter(|own| wanted(own)) {
+            own.is_aborted = true;
+            writers += usize::from(std::mem::take(&mut own.is_writer));
         }
-        self.count(0, aborted);
-        aborted
+        self.count(0, writers);
+        writers
     }
 
     pub(crate) fn clear(&mut self) {
+        self.take();
+    }
+
+    /// All of them, which are over.
+    pub(crate) fn take(&mut self) -> Vec<OpenTransaction> {
         self.abort_writers();
-        self.open.clear();
+        std::mem::take(&mut self.open)
     }
 
     fn count(&self, more: usize, less: usize) {
@@ -104,7 +130,25 @@ mod tests {
             stream,
             is_writer,
             deadline: None,
+            begin: None,
+            is_aborted: false,
         }
+    }
+
+    #[test]
+    fn an_abort_meets_its_own_transaction_and_not_the_next_of_the_stream() {
+        let id = |generation| RequestId {
+            index: 3,
+            generation,
+        };
+        let writers = Rc::new(Cell::new(0));
+        let mut own = OpenTransactions::new(writers.clone());
+        own.open(transaction(1, true));
+        own.set_begin(1, id(2));
+        own.abort_begun_by(1, id(1));
+        assert_eq!((own.live(), writers.get()), (1, 1));
+        own.abort_begun_by(1, id(2));
+        assert_eq!((own.live(), own.len(), writers.get()), (0, 1, 0));
     }
 
     #[test]

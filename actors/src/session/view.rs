@@ -166,7 +166,7 @@ impl Desk<'_> {
         let serving = self.shared.cell.load();
         self.admitted = Admitted::under(serving);
         match admit(serving, Class::Read, false) {
-            Verdict::ViewOrForward if self.has_credit() => {
+            Verdict::ViewOrForward if self.find_credit(raw).is_some() => {
                 self.arrived = since;
                 self.forward(&taken, Class::Read);
                 self.arrived = self.now;

@@ -185,6 +185,7 @@ impl Supervisor {
         self.tx_arbiter.stop();
         let report = StopReport {
             killed: cut_off + self.shared.cut_off(),
+            aborted_transactions: toll.transactions,
             tx_stopped: report.tx_stopped,
             took: report.took(),
             failure: self.failure.clone(),

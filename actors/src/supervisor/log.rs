@@ -16,6 +16,8 @@ pub struct StopReport {
     /// Requests that were under way when the deadline came: their clients were told that the outcome
     /// is unknown, or that they were not begun. Clients whose replies were thrown away count too.
     pub killed: usize,
+    /// Transactions that were open then, and are rolled back.
+    pub aborted_transactions: usize,
     /// Whether Tx closed its engine in time. If not, its thread is left behind: exit the process.
     pub tx_stopped: bool,
     /// How long it took.

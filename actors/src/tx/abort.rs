@@ -15,8 +15,8 @@ use vestibule_wire::Error;
 use super::core::TxCore;
 use super::deadlines::Timed;
 use super::deferred::Deferred;
-use super::messages::{Control, Fate};
-use super::stream::{Key, Transaction};
+use super::messages::{AbortedTransaction, Control, Fate};
+use super::stream::{Aborted, Key, Transaction};
 use crate::engine::{Engine, Ticket};
 
 impl<E: Engine> TxCore<E> {
@@ -35,7 +35,8 @@ impl<E: Engine> TxCore<E> {
     }
 
     /// Aborts every open transaction that is wanted, between two turns; returns how many. Statements
-    /// in their streams get `error` until their clients end them; COMMIT gets it too.
+    /// in their streams get `error` until their clients end them; COMMIT gets it too. What runs of them
+    /// is stopped and not answered: their sessions know of the abort, and tell what became of it.
     pub(crate) fn abort_transactions(
         &mut self,
         wanted: impl Fn(&Transaction) -> bool,
@@ -43,25 +44,34 @@ impl<E: Engine> TxCore<E> {
     ) -> usize {
         let keys = self.streams.find(wanted);
         for key in &keys {
-            self.abort(*key, error);
+            let running = self.roll_back_live(*key, error).and_then(|own| own.running);
+            if let Some(ticket) = running
+                && let Some(deferred) = self.take_deferred(ticket)
+            {
+                self.give_up_lock(Some(ticket), (deferred.lane, deferred.entry.id));
+                self.stop_deferred(ticket, deferred);
+            }
         }
-        self.send_replies();
         keys.len()
     }
 
-    /// Aborts the transaction of a stream, if it has one that lives. Between two requests, and not
-    /// after one whose turn is not committed.
-    pub(super) fn abort(&mut self, key: Key, error: &Error) {
-        let Some(aborted) = self.streams.abort(key, error) else {
-            return;
-        };
+    fn roll_back_live(&mut self, key: Key, error: &Error) -> Option<Aborted> {
+        let aborted = self.streams.abort(key, error)?;
         self.engine.rollback_transaction(aborted.id);
         if let Some(timer) = aborted.timer {
             self.deadlines.clear(timer);
         }
+        Some(aborted)
+    }
+
+    /// Aborts the transaction of a stream, if it has one that lives; returns who began it. Between two
+    /// requests, and not after one whose turn is not committed.
+    pub(super) fn abort(&mut self, key: Key, error: &Error) -> Option<(usize, AbortedTransaction)> {
+        let aborted = self.roll_back_live(key, error)?;
         if let Some(ticket) = aborted.running {
             self.give_up(ticket, error);
         }
+        Some(aborted.begun_by)
     }
 
     /// Rolls back a transaction that was taken out of its stream.
@@ -81,7 +91,11 @@ impl<E: Engine> TxCore<E> {
                 Timed::LockWait(ticket) => self.stop_waiting(ticket),
                 Timed::Transaction(key) => {
                     self.streams.forget_timer(key);
-                    self.abort(key, &Error::transaction_timeout());
+                    let aborted = self.abort(key, &Error::transaction_timeout());
+                    // All other ends of transactions are brought about by sessions, or known to them.
+                    if let Some((lane, told)) = aborted {
+                        self.ports[lane].out.aborted.push(told);
+                    }
                 }
             }
         }
@@ -102,9 +116,8 @@ impl<E: Engine> TxCore<E> {
 
     /// Stops what can be stopped of a deferred request that is answered, and goes on in its stream.
     fn stop_deferred(&mut self, ticket: Ticket, deferred: Deferred) {
-        if let Some(task) = &deferred.task {
-            task.abort();
-        } else if !deferred.is_call {
+        // An async procedure stops where it waits: its task is dropped with the rest.
+        if !deferred.is_call {
             self.engine.cancel(ticket);
         }
         self.resume_stream(ticket, &deferred);
@@ -131,7 +144,9 @@ impl<E: Engine> TxCore<E> {
             let key = (cancel.connection, cancel.stream);
             match cancel.transaction {
                 Fate::Untouched => {}
-                Fate::Aborted(error) => self.abort(key, &error),
+                Fate::Aborted(error) => {
+                    self.abort(key, &error);
+                }
                 Fate::Ended(error) => {
                     self.abort(key, &error);
                     self.streams.mark_over(key);
@@ -197,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deferred_statement_is_answered_when_its_transaction_is_aborted() {
+    fn a_deferred_statement_of_an_aborted_transaction_is_left_to_its_session() {
         rig(|mut rig: Rig| async move {
             rig.ask(&in_stream(RequestType::Begin, 1, 1)).await;
             rig.send(&RequestBuilder::call(2, "never", &[0x90]).stream(1));
@@ -207,7 +222,12 @@ mod tests {
             rig.turn();
             let replies = rig.replies().await;
             let told: Vec<_> = replies.iter().map(|own| (own.sync, own.code)).collect();
-            assert_eq!(told, [(2, 0x8000 | 279), (3, 0x8000 | 279)]);
+            assert_eq!(
+                told,
+                [(3, 0x8000 | 279)],
+                "what waited behind it runs, and fails"
+            );
+            assert!(rig.core.deferred.is_empty());
         });
     }
 

@@ -32,6 +32,7 @@ impl<E: Engine> TxCore<E> {
             }
             Err(error) => {
                 log::error!("a turn failed to commit: {error}");
+                self.take_back_locks();
                 for port in &mut self.ports {
                     port.fail_uncommitted(self.schema_version, error);
                 }
@@ -43,6 +44,15 @@ impl<E: Engine> TxCore<E> {
         }
         for settle in self.settles.drain(..) {
             settle(result.clone());
+        }
+    }
+
+    /// A client whose `vestibule.lock` is answered with the turn's error has no lock.
+    fn take_back_locks(&mut self) {
+        let ports = self.ports.iter().enumerate();
+        let origins = ports.flat_map(|(lane, port)| port.uncommitted().map(move |id| (lane, id)));
+        for origin in origins.collect::<Vec<_>>() {
+            self.give_up_lock(None, origin);
         }
     }
 

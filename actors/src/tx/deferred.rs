@@ -10,6 +10,16 @@ use super::messages::{Completed, Entry};
 use super::reservation::ReservationId;
 use crate::engine::{Engine, Ticket};
 
+/// The task of an async procedure. Dropped, it is stopped where it waits: nobody waits for it any more,
+/// or its Tx has died, and no step of it would ever run.
+pub(super) struct Task(pub(super) JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// A request whose reply comes later.
 pub(super) struct Deferred {
     pub(super) lane: usize,
@@ -19,8 +29,8 @@ pub(super) struct Deferred {
     pub(super) is_call: bool,
     /// Reservations that it uses.
     pub(super) used: Vec<ReservationId>,
-    /// The task that will, for an async procedure.
-    pub(super) task: Option<JoinHandle<()>>,
+    /// The task that will, for an async procedure; kept only to be dropped.
+    pub(super) _task: Option<Task>,
     pub(super) wrap_results: bool,
     /// When the turn began in which it was deferred.
     pub(super) begun: Instant,

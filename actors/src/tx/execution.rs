@@ -3,15 +3,16 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use actix_rt::task::JoinHandle;
 use vestibule_wire::Error;
 use vestibule_wire::request::{self, Begin, Body};
 
 use super::context::AsyncContext;
 use super::deadlines::{Deadlines, Timed};
+use super::deferred::Task;
 use super::fence::Admitted;
 use super::fencing::{TurnWrites, is_write, read_only};
 use super::jobs::Jobs;
+use super::messages::AbortedTransaction;
 use super::reservation::{Holder, LOCK, Locks, Origin, UNLOCK, Wanted};
 use super::stream::{Key, Streams, Transaction};
 use crate::engine::{Caller, Engine, Outcome, Reply, Request, TransactionId};
@@ -39,10 +40,12 @@ pub(super) struct Execution<'a, E: Engine> {
     pub(super) locks: &'a mut Locks,
     /// Which request this is.
     pub(super) origin: Origin,
+    /// The session that it came from, in its arbiter.
+    pub(super) session: u32,
     pub(super) holder: Holder<'a>,
     pub(super) reply: Reply<'a>,
     /// The task of an async procedure that was started.
-    pub(super) task: Option<JoinHandle<()>>,
+    pub(super) task: Option<Task>,
 }
 
 impl<E: Engine> Execution<'_, E> {
@@ -111,7 +114,16 @@ impl<E: Engine> Execution<'_, E> {
         let deadline = transaction_deadline(self.now, self.timeout, options.timeout);
         let timed = Timed::Transaction(self.key());
         let timer = deadline.map(|at| self.deadlines.set(timed, at));
-        let transaction = Transaction::new(id, self.admitted, self.now, timer);
+        let (lane, begin) = self.origin;
+        let (connection, stream) = self.key();
+        let if_aborted = AbortedTransaction {
+            session: self.session,
+            connection,
+            stream,
+            begin,
+        };
+        let begun_by = (lane, if_aborted);
+        let transaction = Transaction::new(id, self.admitted, self.now, timer, begun_by);
         self.streams.entry(self.key()).transaction = Some(transaction);
         self.streams.note_begin(self.key());
         Ok(Outcome::Done)
@@ -181,7 +193,7 @@ impl<E: Engine> Execution<'_, E> {
                 let context = AsyncContext::new(caller, self.admitted, token, self.jobs.clone());
                 let running = start(call.args, context);
                 let task = async move { completion.complete_raw(running.await) };
-                self.task = Some(actix_rt::spawn(task));
+                self.task = Some(Task(actix_rt::spawn(task)));
                 Ok(Outcome::Deferred)
             }
         }

@@ -89,6 +89,7 @@ mod tests {
 
     use super::*;
 
+    /// QL-03: what a kill has ruled out stays so, by its epoch and not by a flag.
     #[test]
     fn what_is_older_than_the_floor_is_not_written() {
         let fence = Fence::default();

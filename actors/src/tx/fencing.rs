@@ -119,20 +119,9 @@ impl<E: Engine> TxCore<E> {
         }
         self.writes.floor = floor;
         let error = read_only(&self.shared);
+        // What is deferred is ended by its session, which alone knows what its client was told: an
+        // answer from here would say 7 of what has begun, and race with that.
         self.abort_transactions(|own| !own.is_read_only && own.epoch < floor, &error);
-        let is_too_old = |entry: &Entry| {
-            let is_read = entry.request == RequestType::Select;
-            !entry.admitted.is_read_only() && entry.admitted.epoch() < floor && !is_read
-        };
-        let deferred = self.deferred.iter();
-        let tickets: Vec<_> = deferred
-            .filter(|(_, own)| is_too_old(&own.entry))
-            .map(|(ticket, _)| *ticket)
-            .collect();
-        for ticket in tickets {
-            self.give_up(ticket, &error);
-        }
-        self.send_replies();
     }
 
     /// A step of an async procedure is about to run.
@@ -180,6 +169,7 @@ impl<E: Engine> TxCore<E> {
     }
 
     fn refuse_late(&mut self, lane: usize, head: &ReplyHead, error: &Error) {
+        self.give_up_lock(None, (lane, head.id));
         self.ports[lane].push_error(head, self.schema_version, error);
     }
 
@@ -202,6 +192,7 @@ mod tests {
     use super::*;
     use crate::serving::{Role, Serving};
     use crate::testing::RequestBuilder;
+    use crate::tx::messages::Fate;
     use crate::tx::rig::{Rig, rig};
 
     /// A demotion, as the Supervisor carries it out.
@@ -325,6 +316,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_deferred_is_left_to_its_session_which_alone_knows_what_it_told() {
+        rig(|mut rig: Rig| async move {
+            let call = rig.send(&RequestBuilder::call(1, "never", &[0x90]));
+            rig.core.turn(Instant::now());
+            demote(&rig);
+            rig.core.heed_fence();
+            rig.core.turn(Instant::now());
+            assert!(
+                rig.replies().await.is_empty(),
+                "7 would say that it was not begun"
+            );
+            rig.cancel(call, 0, Fate::Untouched);
+            assert!(rig.core.deferred.is_empty(), "dropped");
+        });
+    }
+
+    #[test]
     fn steps_of_an_async_procedure_stop_at_the_fence() {
         rig(|mut rig: Rig| async move {
             rig.send(&RequestBuilder::call(1, "write_steps", &[0x91, 3]));
@@ -332,12 +340,17 @@ mod tests {
             // Its first step is asked for.
             tokio::task::yield_now().await;
             demote(&rig);
-            rig.turn();
-            tokio::task::yield_now().await;
-            rig.turn();
-            let replies = rig.replies().await;
-            assert_eq!(replies.len(), 1);
-            assert_eq!(replies[0].error_code(), Some(7), "given up on");
+            let mut replies = Vec::new();
+            while replies.is_empty() {
+                rig.turn();
+                tokio::task::yield_now().await;
+                replies = rig.replies().await;
+            }
+            assert_eq!(
+                replies[0].data::<Vec<u64>>(),
+                [0],
+                "it was told at each step"
+            );
             assert_eq!(rig.script.rows(), 0);
         });
     }

@@ -117,8 +117,23 @@ pub struct Replies {
     pub heads: Vec<ReplyHead>,
     /// Whole frames, ready for the socket.
     pub bytes: Vec<u8>,
+    /// Transactions that Tx aborted by itself: their sessions do not hear of it otherwise.
+    pub aborted: Vec<AbortedTransaction>,
     /// Batches that are done, for their buffers.
     pub spent: Vec<Batch>,
+}
+
+/// A transaction that Tx aborted without a request of its client.
+#[derive(Debug, Clone, Copy)]
+pub struct AbortedTransaction {
+    /// The session's number in its arbiter.
+    pub session: u32,
+    /// Its connection.
+    pub connection: u64,
+    /// Its stream.
+    pub stream: u64,
+    /// Its BEGIN, by which it differs from the next one of its stream.
+    pub begin: RequestId,
 }
 
 impl Message for Replies {

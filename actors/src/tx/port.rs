@@ -9,7 +9,7 @@ use actix::Recipient;
 use vestibule_wire::Error;
 use vestibule_wire::reply::{self, ReplyHeader};
 
-use super::claim::Claims;
+use super::claim::{Claims, RequestId};
 use super::messages::{Entry, Replies, ReplyHead};
 use crate::engine::Caller;
 
@@ -74,6 +74,11 @@ impl Port {
         }
     }
 
+    /// The requests whose replies depend on the commit to come.
+    pub(super) fn uncommitted(&self) -> impl Iterator<Item = RequestId> {
+        self.out.heads[self.committed..].iter().map(|head| head.id)
+    }
+
     /// After a commit that failed: every reply of the turn becomes the error.
     pub(super) fn fail_uncommitted(&mut self, schema_version: u64, error: &Error) {
         let start = self.uncommitted_start();
@@ -127,7 +132,8 @@ impl Port {
 
     /// Sends what there is, in one message.
     pub(super) fn send(&mut self) {
-        if self.out.heads.is_empty() && self.out.spent.is_empty() {
+        let out = &self.out;
+        if out.heads.is_empty() && out.spent.is_empty() && out.aborted.is_empty() {
             return;
         }
         let next = self.spare.pop().unwrap_or_default();

@@ -168,6 +168,7 @@ impl<E: Engine> TxCore<E> {
             caller,
             locks: &mut self.locks,
             origin: (lane, entry.id),
+            session: entry.session,
             holder,
             reply: Reply::new(
                 &mut port.out.bytes,
@@ -206,7 +207,7 @@ impl<E: Engine> TxCore<E> {
                         entry: *entry,
                         connection,
                         used,
-                        task,
+                        _task: task,
                         is_call: matches!(body, Body::Call(_)),
                         wrap_results,
                         begun: self.began,

@@ -13,7 +13,7 @@ use vestibule_wire::Error;
 
 use super::deadlines::TimerId;
 use super::fence::Admitted;
-use super::messages::Entry;
+use super::messages::{AbortedTransaction, Entry};
 use crate::engine::{Caller, Ticket, TransactionId};
 use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
 
@@ -52,12 +52,16 @@ pub(crate) struct Transaction {
     pub(super) timer: Option<TimerId>,
     /// Its client takes it for ended: BEGIN may take its place.
     pub(super) is_over: bool,
+    /// Who began it: the session arbiter, and what that is told if it is aborted.
+    pub(super) begun_by: (usize, AbortedTransaction),
 }
 
 /// What is left to do when a transaction was aborted.
 pub(super) struct Aborted {
     /// To be rolled back in the engine.
     pub(super) id: TransactionId,
+    /// Whose session is to be told, and what.
+    pub(super) begun_by: (usize, AbortedTransaction),
     pub(super) timer: Option<TimerId>,
     /// The deferred request that runs in the stream.
     pub(super) running: Option<Ticket>,
@@ -69,6 +73,7 @@ impl Transaction {
         admitted: Admitted,
         begun: Instant,
         timer: Option<TimerId>,
+        begun_by: (usize, AbortedTransaction),
     ) -> Self {
         Self {
             id,
@@ -78,6 +83,7 @@ impl Transaction {
             aborted: None,
             timer,
             is_over: false,
+            begun_by,
         }
     }
 
@@ -124,6 +130,7 @@ impl Streams {
         transaction.aborted = Some(Box::new(error.clone()));
         Some(Aborted {
             id,
+            begun_by: transaction.begun_by,
             timer: transaction.timer.take(),
             running: stream.running,
         })

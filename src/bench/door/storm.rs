@@ -43,6 +43,7 @@ pub struct Counts {
     visits: AtomicU64,
     greeted: AtomicU64,
     answered: AtomicU64,
+    refused: AtomicU64,
     slowest_answer_us: AtomicU64,
 }
 
@@ -63,6 +64,12 @@ impl Counts {
     #[must_use]
     pub fn answered(&self) -> u64 {
         self.answered.load(Relaxed)
+    }
+
+    /// Visits that got an error in place of the answer.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
     }
 
     /// The longest time from connecting to the answer of the ping, of those that were answered.
@@ -100,12 +107,20 @@ fn visit(plan: &Plan, counts: &Counts) -> io::Result<()> {
     Template::ping().append(&mut ping, 1, 0);
     stream.write_all(&ping)?;
     let mut received = Vec::new();
-    while !matches!(reply::parse(&received), Ok(Some(_))) {
+    let answer = loop {
         let mut chunk = [0; 64];
         match stream.read(&mut chunk)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             size => received.extend_from_slice(&chunk[..size]),
         }
+        if let Some(answer) = reply::parse(&received).map_err(|fault| io::Error::other(fault.0))? {
+            break answer;
+        }
+    };
+    if answer.error().is_some() {
+        // Greeted and told that there is no place for it.
+        counts.refused.fetch_add(1, Relaxed);
+        return Ok(());
     }
     counts.answered.fetch_add(1, Relaxed);
     let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -169,6 +184,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     summary.count("visits", counts.visits());
     summary.count("greeted", counts.greeted());
     summary.count("answered", counts.answered());
+    summary.count("refused", counts.refused());
     summary.milliseconds("slowest_answer_ms", counts.slowest_answer());
     if let (Some(before), Some(most), Some(after)) = (before, most, after) {
         summary.count("descriptors_before", before);

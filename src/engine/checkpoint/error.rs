@@ -46,6 +46,8 @@ pub(crate) enum CheckpointError {
     Redefined,
     /// The engine is going away.
     Stopped,
+    /// A fault of this program; standard error has more.
+    Panicked,
 }
 
 impl CheckpointError {
@@ -100,6 +102,7 @@ impl fmt::Display for CheckpointError {
             Self::Journal(reason) => write!(f, "the journal cannot support it: {reason}"),
             Self::Redefined => f.write_str("primary keys are being redefined"),
             Self::Stopped => f.write_str("the engine stops"),
+            Self::Panicked => f.write_str("the thread that made it has panicked"),
         }
     }
 }

@@ -12,6 +12,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::engine::journal::RECORD_SIZE_MAX;
+use crate::engine::limits::CHECKPOINT_STEP_BYTES_MAX;
+
 /// First bytes of every checkpoint file.
 const MAGIC: [u8; 8] = *b"vstbchkp";
 
@@ -24,9 +27,10 @@ pub(super) const HEADER_SIZE: usize = 36;
 /// Size of what stands before each payload, in bytes.
 pub(super) const BLOCK_HEAD_SIZE: usize = 20;
 
-/// Largest payload of one block (1 GiB): what recovery may have to hold at once. A block of more than
-/// one tuple is far smaller.
-pub(super) const PAYLOAD_SIZE_MAX: usize = 1 << 30;
+/// Largest payload of one block in bytes: what recovery may have to hold at once. A tuple that the
+/// journal took fits behind all that one step collects before it.
+pub(super) const PAYLOAD_SIZE_MAX: usize =
+    CHECKPOINT_STEP_BYTES_MAX + size_of::<u32>() + RECORD_SIZE_MAX;
 
 /// Size of the payload of the block that ends a file.
 pub(super) const END_SIZE: usize = 16;
@@ -62,7 +66,9 @@ pub(super) fn unfinished_name(directory: &Path, from: u64) -> PathBuf {
 /// The inverse of [`file_name`]; `None` for other files.
 pub(super) fn parse_file_name(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("checkpoint-")?.strip_suffix(".ckpt")?;
-    (digits.len() == 20).then(|| digits.parse().ok()).flatten()
+    let from = (digits.len() == 20).then(|| digits.parse().ok()).flatten();
+    // Records are counted from 1.
+    from.filter(|from| *from > 0)
 }
 
 /// Whether it is the name of a file that was never finished.

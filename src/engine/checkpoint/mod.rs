@@ -7,8 +7,9 @@
 //!
 //! A checkpoint is *fuzzy*: a thread walks through the image in small steps, each under the read lock,
 //! while Tx goes on with its turns. No copy of the image is made, by versions of tuples, by `fork` or
-//! otherwise, so it takes hardly any memory and Tx never waits longer than for one step. What changes
-//! meanwhile is in the journal, and recovery applies it: `scan` tells why that is right.
+//! otherwise, so it takes hardly any memory. Tx waits for one step at most, and at the beginning for a
+//! new journal file, which is two short fsyncs. What changes meanwhile is in the journal, and recovery
+//! applies it: `scan` tells why that is right.
 //!
 //! | module | what |
 //! |---|---|
@@ -43,11 +44,11 @@ pub(crate) use thread::{Answer, Checkpointer, InProgress, Status};
 /// When checkpoints are made, and how many are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckpointOptions {
-    /// Bytes of the journal since the last checkpoint that make another one due; `None`: size does not
-    /// matter.
+    /// Bytes of the journal since the last checkpoint that make another one due; `None` or 0: size
+    /// does not matter.
     pub journal_size_bytes: Option<u64>,
-    /// Age of the last checkpoint that makes another one due, if anything changed; `None`: age does not
-    /// matter.
+    /// Age of the last checkpoint that makes another one due, if anything changed; `None` or 0: age
+    /// does not matter.
     pub interval: Option<Duration>,
     /// Checkpoints that are kept, with the journal from the oldest of them on. At least 1.
     pub count: usize,

@@ -5,8 +5,8 @@
 //!   journal            └────── image, read lock ─┘ journal
 //! ```
 //!
-//! Each lock is held for one step only. The second flush makes sure that nothing in the checkpoint is
-//! ahead of the journal on the disk, however the journal is synced.
+//! The image's lock is held for one step only, the journal's for the rotation. The second flush makes
+//! sure that nothing in the checkpoint is ahead of the journal on the disk, however that is synced.
 
 use std::io;
 use std::path::{Path, PathBuf};

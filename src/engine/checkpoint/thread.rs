@@ -7,6 +7,7 @@
 //! ```
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -85,14 +86,17 @@ impl Checkpointer {
             is_forced,
             ..State::default()
         };
+        // Zero would make one due all the time.
+        let journal_size = options.journal_size_bytes.filter(|size| *size > 0);
+        let interval = options.interval.filter(|interval| !interval.is_zero());
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             wake: Condvar::new(),
             journal_bytes: AtomicU64::new(journal_bytes),
-            journal_size: options.journal_size_bytes.unwrap_or(u64::MAX),
+            journal_size: journal_size.unwrap_or(u64::MAX),
             is_stopping: AtomicBool::new(false),
         });
-        let (own, interval) = (shared.clone(), options.interval);
+        let own = shared.clone();
         let thread = Builder::new()
             .name("checkpoint".into())
             .spawn(move || own.run(task, interval))?;
@@ -169,7 +173,7 @@ impl Shared {
         while let Some(answer) = self.wait(&mut schedule) {
             let begin = Instant::now();
             let before = self.journal_bytes.load(Ordering::Relaxed);
-            let result = task.run(&|| self.is_stopping());
+            let result = self.attempt(&mut task);
             self.settle(&result, before, begin.elapsed());
             schedule.tried(result.is_ok(), Instant::now());
             match answer {
@@ -177,6 +181,14 @@ impl Shared {
                 None => drop(result),
             }
         }
+    }
+
+    /// A panic is one more way to fail: a thread that ended would leave the journal to grow for ever.
+    fn attempt(&self, task: &mut Task) -> Result<Option<Made>, CheckpointError> {
+        // The worst that it leaves in the task is a list of old files that lost some: the next start
+        // knows them again.
+        let run = AssertUnwindSafe(|| task.run(&|| self.is_stopping()));
+        catch_unwind(run).unwrap_or(Err(CheckpointError::Panicked))
     }
 
     /// Waits until a checkpoint is due and marks it as begun; returns who is to be told, if anybody is.

@@ -39,7 +39,9 @@ pub(super) fn parse_file_name(path: &Path) -> Option<u64> {
         .to_str()?
         .strip_prefix("journal-")?
         .strip_suffix(".log")?;
-    (digits.len() == 20).then(|| digits.parse().ok()).flatten()
+    let first = (digits.len() == 20).then(|| digits.parse().ok()).flatten();
+    // Records are counted from 1.
+    first.filter(|first| *first > 0)
 }
 
 /// A salt for a new file.

@@ -179,18 +179,27 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// `Io`: the current file goes on being used, unless its sync was what failed. `Failed`.
+    /// `Io`: the current file goes on being used, unless its sync was what failed. `Failed`, with a
+    /// sync that just failed as the reason too.
     pub fn rotate(&mut self) -> Result<u64, JournalError> {
         self.check()?;
         let next = self.last_sequence + 1;
         if self.segment().first < next {
-            // A file that is not the last must be whole, whatever the mode.
-            self.file
-                .sync()
-                .map_err(|error| self.undo("sync", error, true))?;
+            self.sync_whole()?;
             self.start_file(next)?;
         }
         Ok(next)
+    }
+
+    /// Syncs the current file: one that is not the last must be whole, whatever the mode.
+    fn sync_whole(&mut self) -> Result<(), JournalError> {
+        // The kernel tells a failure to one of two callers only, so a file has one that syncs it.
+        if let Some(syncer) = &self.syncer {
+            let flushed = syncer.flusher().flush();
+            return flushed.map_err(|reason| JournalError::Failed { reason });
+        }
+        let synced = self.file.sync();
+        synced.map_err(|error| self.undo("sync", error, true))
     }
 
     /// Forgets the files that have only records before this one, and returns their paths in order, for

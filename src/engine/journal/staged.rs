@@ -69,7 +69,11 @@ impl Journal {
         self.storage
             .sync_directory(&self.directory)
             .map_err(|error| fault("sync", &self.directory, error))?;
-        remove_all(&staged.directory)
+        // What is left counts for nothing, and the records are in: no error to whoever waits for them.
+        if let Err(error) = remove_all(&staged.directory) {
+            log::warn!("{error}");
+        }
+        Ok(())
     }
 
     /// Forgets a [staged](Self::stage) journal.

@@ -6,6 +6,7 @@
 //!   checkpoint ─┘
 //! ```
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Write};
 use std::path::Path;
@@ -39,6 +40,12 @@ pub(in crate::engine) trait Storage: Send + Sync {
 
     /// Returns once the names of the directory's files are on the disk.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+}
+
+impl fmt::Debug for dyn Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Storage")
+    }
 }
 
 /// The file system.

@@ -1,5 +1,6 @@
 //! Rows put into a directory: all of them, or none.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vestibule_actors::engine::{Engine, Fault, Outcome, Progress, Reply};
@@ -8,10 +9,13 @@ use vestibule_wire::request::{Body, Store, Target};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::second_number;
+use crate::engine::execute::Existing;
 use crate::engine::image::Image;
 use crate::engine::journal::Journal;
+use crate::engine::journal::storage::Disk;
 use crate::engine::key::Key;
 use crate::engine::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
+use crate::engine::sequence::Generator;
 use crate::engine::space::SpaceDef;
 use crate::engine::tuple::Tuple;
 use crate::engine::{EmbeddedEngine, EngineOptions, errors, recovery, system};
@@ -38,6 +42,8 @@ pub(crate) struct Import {
     born: Image,
     replaces: bool,
     solos: Solos,
+    /// Sequences whose last values were put: those of the rows are not ahead of them.
+    told: HashSet<u64>,
     rows: usize,
     bytes: usize,
 }
@@ -54,7 +60,7 @@ impl Import {
         replaces: bool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, Fault> {
-        let recovered = recovery::recover(&options, progress)?;
+        let recovered = recovery::recover(Arc::new(Disk), &options, progress)?;
         let base = recovered.journal;
         let mut engine = EmbeddedEngine::new(options);
         engine.take_up(recovered.image)?;
@@ -66,6 +72,7 @@ impl Import {
             born: Image::new(),
             replaces,
             solos: Solos::unheard(),
+            told: HashSet::new(),
             rows: 0,
             bytes: 0,
         })
@@ -81,6 +88,9 @@ impl Import {
         def.check(tuple)?;
         let key = def.primary()?.key_of(tuple);
         let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;
+        if def.id == system::SEQUENCE_DATA {
+            self.told.insert(key.first_number());
+        }
         let old = self.engine.look(|sight| sight.get(def.id, &key).cloned());
         match &old {
             Some(old) if **old == *tuple => return Ok(Put::Same),
@@ -92,7 +102,7 @@ impl Import {
         if system::is_system(def.id) {
             self.define(&def, key, Some(tuple), old.as_deref())?;
         } else {
-            self.store(def.id, tuple)?;
+            self.store(&def, tuple)?;
         }
         Ok(Put::Written)
     }
@@ -162,16 +172,29 @@ impl Import {
         self.commit()
     }
 
-    fn store(&mut self, space: u32, tuple: &[u8]) -> Result<(), Error> {
+    fn store(&mut self, space: &SpaceDef, tuple: &[u8]) -> Result<(), Error> {
         let mut out = Vec::new();
         let mut reply = Reply::detached(&mut out, &self.solos);
-        let space = Target::Id(space);
-        let body = if self.replaces {
-            Body::Replace(Store { space, tuple })
-        } else {
-            Body::Insert(Store { space, tuple })
+        let store = Store {
+            space: Target::Id(space.id),
+            tuple,
         };
-        let outcome = self.engine.dispatch(&body, &mut reply)?;
+        let is_told = |own: Generator| self.told.contains(&own.sequence.into());
+        let outcome = if space.generator.is_some_and(is_told) {
+            let existing = if self.replaces {
+                Existing::Replace
+            } else {
+                Existing::Refuse
+            };
+            self.engine.store_whole(&store, existing, &mut reply)?
+        } else {
+            let body = if self.replaces {
+                Body::Replace(store)
+            } else {
+                Body::Insert(store)
+            };
+            self.engine.dispatch(&body, &mut reply)?
+        };
         assert_eq!(outcome, Outcome::Done, "rows of users' spaces share a turn");
         self.rows += 1;
         self.bytes += tuple.len();

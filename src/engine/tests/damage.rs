@@ -5,11 +5,12 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use vestibule_actors::engine::{Engine, Fault};
 use vestibule_wire::request::{Body, Select, Target};
 
+use super::unsynced::Unsynced;
 use super::{NONE, Rig, SPACE, by, new_directory, pack};
 use crate::engine::journal::{Journal, JournalOptions, JournalSync};
 use crate::engine::key::Key;
@@ -135,7 +136,7 @@ fn start(place: &Place, force: bool, rig: &mut Rig) -> Result<(String, Vec<Vec<u
         force_recovery: force,
         ..EngineOptions::new(&place.0)
     };
-    let recovered = recovery::recover(&options, &mut |_| ())?;
+    let recovered = recovery::recover(Arc::new(Unsynced), &options, &mut |_| ())?;
     let mut engine = EmbeddedEngine::new(options);
     engine.take_up(recovered.image)?;
     let rows = engine.look(|sight| {
@@ -176,29 +177,34 @@ fn look(place: &Place, is_thorough: bool) -> Option<Looked> {
 struct Harm<'a> {
     name: &'a str,
     is_last: bool,
-    /// Whether a start is tried, and a forced one.
+    /// Whether a start is tried.
     is_started: bool,
+    /// Whether a forced start is tried, and a forced dump.
     is_forced: bool,
     what: String,
 }
 
 fn judge(sample: &Sample, files: &[(String, Vec<u8>)], harm: &Harm<'_>, rig: &mut Rig) {
-    let what = format!("{}, {}", harm.name, harm.what);
     let place = Place::with(files);
-    let damages = look(&place, true).map(|looked| looked.damages);
+    let looked = look(&place, true);
+    let damages = looked.as_ref().map(|looked| looked.damages);
+    let mut rows = looked.map_or(Vec::new(), |looked| looked.rows);
     if harm.is_started {
         judge_start(sample, &place, harm, damages, rig);
     }
-    // Anew: a start may have cut a tail.
-    let place = Place::with(files);
-    let mut rows = look(&place, false).map_or(Vec::new(), |looked| looked.rows);
-    if harm.is_forced
-        && let Ok((_, found)) = start(&place, true, rig)
-    {
-        rows.extend(found);
+    if harm.is_forced {
+        // Anew: a start may have cut a tail.
+        let place = Place::with(files);
+        rows.extend(look(&place, false).map_or(Vec::new(), |looked| looked.rows));
+        let started = start(&place, true, rig);
+        rows.extend(started.map_or(Vec::new(), |(_, found)| found));
     }
     let is_known = rows.iter().all(|row| sample.rows.contains(row));
-    assert!(is_known, "{what}: a row that never was there");
+    assert!(
+        is_known,
+        "{}, {}: a row that never was there",
+        harm.name, harm.what
+    );
 }
 
 /// Starts, and holds against what should come of it.

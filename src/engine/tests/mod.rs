@@ -12,12 +12,15 @@ mod requests;
 mod secondary;
 mod secondary_model;
 mod transactions;
+mod unsynced;
 mod view;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use proptest::test_runner::Config as ProptestConfig;
 use serde::Serialize;
 use vestibule_actors::engine::{Caller, Engine, Fault, Outcome, Reply, Request, TransactionId};
 use vestibule_actors::procedures::Call;
@@ -27,14 +30,18 @@ use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{After, Body, Delete, Select, Store, Target, Update, Upsert};
 
 use super::journal::JournalSync;
+use super::journal::storage::Storage;
 use super::print::Printed;
 use super::{EmbeddedEngine, EngineOptions};
 use crate::procedures;
+use unsynced::Unsynced;
 
 /// An engine and the directory of its journal, which is removed in the end.
 pub(crate) struct Rig {
     pub(crate) engine: EmbeddedEngine,
     pub(crate) options: EngineOptions,
+    /// What an engine that opens the directory again writes to.
+    pub(in crate::engine) storage: Arc<dyn Storage>,
     solos: Solos,
     caller: Caller,
     /// The transaction that requests are executed in.
@@ -85,6 +92,21 @@ fn new_directory() -> PathBuf {
     std::env::temp_dir().join(name)
 }
 
+/// An engine that has recovered.
+fn recovered(options: &EngineOptions, storage: &Arc<dyn Storage>) -> Result<EmbeddedEngine, Fault> {
+    let mut engine = EmbeddedEngine::new(options.clone());
+    engine.storage = storage.clone();
+    engine.recover(&mut |_| ())?;
+    Ok(engine)
+}
+
+/// Cases of a random test: so many, or `PROPTEST_CASES`.
+pub(crate) fn cases(by_default: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let cases = asked.and_then(|text| text.parse().ok());
+    ProptestConfig::with_cases(cases.unwrap_or(by_default))
+}
+
 impl Rig {
     /// An engine without spaces.
     pub(crate) fn new() -> Self {
@@ -92,8 +114,8 @@ impl Rig {
             journal_sync: JournalSync::Never,
             ..EngineOptions::new(new_directory())
         };
-        let mut engine = EmbeddedEngine::new(options.clone());
-        engine.recover(&mut |_| ()).unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(Unsynced);
+        let engine = recovered(&options, &storage).unwrap();
         let caller = Caller {
             connection: 1,
             stream: 0,
@@ -103,6 +125,7 @@ impl Rig {
         Self {
             engine,
             options,
+            storage,
             solos: Solos::unheard(),
             caller,
             inside: None,
@@ -131,9 +154,7 @@ impl Rig {
     /// The same; if that fails, there is no engine with this directory.
     pub(crate) fn try_reopen(&mut self) -> Result<(), Fault> {
         self.close();
-        let mut engine = EmbeddedEngine::new(self.options.clone());
-        engine.recover(&mut |_| ())?;
-        self.engine = engine;
+        self.engine = recovered(&self.options, &self.storage)?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use vestibule_actors::engine::Engine;
 use vestibule_wire::request::{Body, Select};
 
-use super::{Rig, by, pack, told};
+use super::{Rig, by, cases, pack, told};
 
 /// Keys come from few values, so that requests meet.
 #[derive(Debug, Clone)]
@@ -168,7 +168,7 @@ fn run(steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn the_engine_does_as_a_map_does(steps in steps()) {

@@ -8,7 +8,7 @@ use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{After, Body, Delete, Select, Target, Update};
 
 use super::secondary::{Wanted, nullable, part, put, tree};
-use super::{Rig, SPACE, by, pack};
+use super::{Rig, SPACE, by, cases, pack};
 use crate::engine::field::FieldType::{String as Text, Unsigned};
 use crate::engine::index::Part;
 
@@ -353,7 +353,7 @@ fn read(body: &[u8]) -> (Vec<Row>, Option<Vec<u8>>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn every_index_does_as_sorting_does(steps in steps()) {

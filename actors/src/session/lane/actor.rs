@@ -11,9 +11,10 @@ use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler};
 use actix_rt::time::{Sleep, sleep_until};
 use vestibule_wire::ErrorCode;
+use vestibule_wire::keys::RequestType;
 
 use super::super::actor::Session;
-use super::super::registry::Registry;
+use super::super::registry::{Effect, Pending, Registry};
 use super::messages::{Accepted, Newcomer, Nudge, TxLost, TxReady};
 use super::state::{LaneCell, LaneState};
 use crate::limits::LANE_SWEEP_PERIOD;
@@ -182,11 +183,21 @@ impl Handler<TxLost> for Lane {
         let mut state = self.cell.state.borrow_mut();
         let started = state.registry.abandon_started(|_| true);
         drop(state);
+        let started: Vec<Pending> = started.into_iter().map(|own| own.pending).collect();
         let error = self.cell.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
+        let is_commit = |own: &&Pending| {
+            own.request == RequestType::Commit && matches!(own.effect, Effect::Closed(_))
+        };
+        for commit in started.iter().filter(is_commit) {
+            if let Some(session) = self.cell.owner(commit) {
+                let mut own = session.state.borrow_mut();
+                own.lost.add(commit.stream, Some(error.clone()));
+            }
+        }
         self.cell.give_up_all(started, &error);
         // Transactions died with the engine.
         for session in self.cell.all_sessions() {
-            session.state.borrow_mut().transactions.clear();
+            session.state.borrow_mut().lose_transactions();
         }
         self.cell.tell_if_quiet();
     }

@@ -51,6 +51,17 @@ impl LaneCell {
                 drop(own);
                 self.mark_dirty(session);
             }
+            for aborted in &replies.aborted {
+                let session = self.session(aborted.session);
+                let session = session.filter(|own| own.connection == aborted.connection);
+                let Some(session) = session else { continue };
+                let mut own = session.state.borrow_mut();
+                let (stream, begin) = (aborted.stream, aborted.begin);
+                own.transactions.abort_begun_by(stream, begin);
+                drop(own);
+                // In a stop it may be closed now.
+                self.mark_dirty(&session);
+            }
             state.recycle(replies);
             self.publish_counts(&state);
         }

@@ -32,7 +32,8 @@ impl Why {
     /// What its client is told.
     fn error(self, own: &GivenUp) -> Error {
         // A COMMIT that Tx has begun may have happened: it is not said to be aborted.
-        let may_be_committed = own.was_begun && matches!(own.pending.effect, Effect::Closed(_));
+        let may_be_committed = own.was_begun
+            && matches!(own.pending.effect, Effect::Closed(transaction) if !transaction.is_aborted);
         let error = match (self, own.pending.limit) {
             (Self::Killed, _) => Error::cancelled(),
             (Self::Timeout, Limit::Transaction) if !may_be_committed => {
@@ -202,13 +203,27 @@ mod tests {
 
     use vestibule_wire::keys::RequestType;
 
+    use super::super::super::transactions::OpenTransaction;
     use super::*;
     use crate::admission::Class;
     use crate::tx::claim::RequestId;
 
     const NOTHING: Effect = Effect::None;
     const BEGIN: Effect = Effect::Opened;
-    const COMMIT: Effect = Effect::Closed(None);
+    const COMMIT: Effect = Effect::Closed(OpenTransaction {
+        stream: 1,
+        is_writer: true,
+        deadline: None,
+        begin: None,
+        is_aborted: false,
+    });
+    const COMMIT_OF_ABORTED: Effect = Effect::Closed(OpenTransaction {
+        stream: 1,
+        is_writer: false,
+        deadline: None,
+        begin: None,
+        is_aborted: true,
+    });
 
     fn given_up(effect: Effect, limit: Limit, was_begun: bool) -> GivenUp {
         let pending = Pending {
@@ -224,6 +239,7 @@ mod tests {
             effect,
             since: Instant::now(),
             limit,
+            is_reserved: false,
         };
         let id = RequestId {
             index: 0,
@@ -268,6 +284,15 @@ mod tests {
             (Timeout, COMMIT, Request, true, 78, "untouched"),
             (Timeout, COMMIT, Transaction, true, 78, "untouched"),
             (Killed, COMMIT, Request, true, 32, "untouched"),
+            // It was aborted long before.
+            (
+                Timeout,
+                COMMIT_OF_ABORTED,
+                Transaction,
+                true,
+                231,
+                "untouched",
+            ),
         ];
         for (why, effect, limit, was_begun, code, fate) in rows {
             let own = given_up(effect, limit, was_begun);

@@ -16,7 +16,7 @@ use super::super::state::SessionCell;
 use crate::catalogue::Catalogue;
 use crate::engine::ReadView;
 use crate::limits::{
-    BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, LANE_BYTES_MAX, LANE_REQUESTS_MAX, READ_SIZE,
+    BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, LANE_BYTES_MAX, LANE_REQUESTS_MAX, LANE_RESERVE, READ_SIZE,
 };
 use crate::serving::Serving;
 use crate::shared::Shared;
@@ -142,10 +142,10 @@ impl LaneState {
         }
     }
 
-    /// Requests that may still be forwarded.
+    /// Requests that may still be forwarded without the reserve.
     pub(crate) fn free_credits(&self) -> usize {
         if self.registry.bytes() < LANE_BYTES_MAX {
-            LANE_REQUESTS_MAX - self.registry.len()
+            LANE_REQUESTS_MAX - (self.registry.len() - self.registry.reserved())
         } else {
             0
         }
@@ -154,6 +154,11 @@ impl LaneState {
     /// Whether one more request may be forwarded by a session with this grant.
     pub(crate) fn has_credit(&self, grant: Grant) -> bool {
         self.stop_list.may_take(grant, self.free_credits())
+    }
+
+    /// Whether there is room in the reserve.
+    pub(crate) fn has_reserve(&self) -> bool {
+        self.registry.reserved() < LANE_RESERVE
     }
 
     /// An empty buffer, used or new.
@@ -199,6 +204,7 @@ impl LaneState {
         }
         if replies.bytes.capacity() <= 16 * BUFFER_KEEP_MAX && self.recycled.len() < 4 {
             replies.heads.clear();
+            replies.aborted.clear();
             replies.bytes.clear();
             self.recycled.push(replies);
         }

@@ -52,6 +52,10 @@ impl Lane {
     fn request_rows(&self, now: Instant) -> Vec<Row> {
         let mut rows = self.pending_rows(now);
         for session in self.cell.all_sessions() {
+            if rows.len() >= SHOW_ROWS_MAX {
+                // There may be a thousand times as many.
+                break;
+            }
             let own = session.state.borrow();
             let row = |frame: Option<&[u8]>, state, since: Option<Instant>| {
                 let header = frame.and_then(|content| read_header(content).ok());

@@ -4,6 +4,7 @@
 //!   every 100 ms ─┬▶ connections that take too long             (patience)
 //!                 ├▶ places of administrators that nobody uses  (probation)
 //!                 ├▶ connections that are not read: has the client left? is there memory again?
+//!                 ├▶ who waits for a credit and could have one of the reserve
 //!                 └▶ requests that are held or queued too long  (solo policy `hold`)
 //! ```
 
@@ -26,6 +27,7 @@ impl LaneCell {
         self.look_at_times(now);
         self.end_probations(now);
         self.look_at_deaf();
+        self.resume_modest();
         let is_solo = self.shared.cell.load().state == State::Solo;
         if is_solo && self.shared.config.may_hold() {
             self.revoke_in_solo(now);
@@ -55,6 +57,30 @@ impl LaneCell {
         let holding = self.all_sessions().into_iter().filter(is_holding).count();
         self.state.borrow_mut().holding = holding;
         self.flush_dirty();
+    }
+
+    /// Lets go on who has next to nothing on its way, waits behind others, and found the reserve used up.
+    fn resume_modest(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.stop_list.is_empty() {
+            return;
+        }
+        let has_reserve = state.has_reserve();
+        let need_not_wait = |index| {
+            self.session(index).is_none_or(|own| {
+                let own = own.state.borrow();
+                // Those that do not wait any more have left a stale entry.
+                !own.is_on_stop_list || has_reserve && own.may_use_reserve()
+            })
+        };
+        let sessions = state.stop_list.take_out(need_not_wait);
+        for session in sessions.into_iter().filter_map(|index| self.session(index)) {
+            let mut own = session.state.borrow_mut();
+            if std::mem::take(&mut own.is_on_stop_list) {
+                own.is_stalled = false;
+                session.wake();
+            }
+        }
     }
 
     /// Closes connections that took longer than they may.

@@ -13,13 +13,14 @@ use vestibule_wire::error::Field;
 use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::super::registry::Pending;
+use super::super::registry::{Effect, GivenUp, Pending};
 use super::super::state::{Closing, SessionCell};
 use super::actor::Lane;
 use super::messages::{Kill, Origin, Quiesce, TransitionOver};
 use super::state::{InTransition, LaneCell};
 use crate::supervisor::transition::{Toll, Waiting};
 use crate::supervisor::{Counts, News, TransitionResult};
+use crate::tx::messages::{Cancel, Fate};
 
 impl Handler<Quiesce> for Lane {
     type Result = ();
@@ -108,6 +109,22 @@ fn count<'a>(pending: impl Iterator<Item = &'a Pending>) -> Counts {
     counts
 }
 
+/// What Tx is told of a request that it had begun when it was cut off. Whoever sent BEGIN takes it for
+/// failed, and may begin anew.
+fn cancel_of(own: &GivenUp, error: &Error) -> Cancel {
+    let pending = &own.pending;
+    let transaction = match pending.effect {
+        Effect::Opened => Fate::Ended(error.clone()),
+        _ => Fate::Untouched,
+    };
+    Cancel {
+        id: own.id,
+        connection: pending.connection,
+        stream: pending.stream,
+        transaction,
+    }
+}
+
 impl LaneCell {
     fn report(&self, serial: u64, news: News) {
         if let Some(supervisor) = self.shared.supervisor.get() {
@@ -119,7 +136,7 @@ impl LaneCell {
         let sessions = self.sessions.borrow();
         let open = sessions
             .iter()
-            .map(|(_, own)| own.state.borrow().transactions.len());
+            .map(|(_, own)| own.state.borrow().transactions.live());
         open.sum()
     }
 
@@ -159,7 +176,14 @@ impl LaneCell {
     }
 
     fn give_up_where(&self, error: &Error, wanted: impl Fn(&Pending) -> bool) -> Counts {
-        let started = self.state.borrow_mut().registry.abandon_started(wanted);
+        let mut state = self.state.borrow_mut();
+        let started = state.registry.abandon_started(wanted);
+        // Tx stops what can be stopped. The fence has aborted the transactions.
+        let cancels = started.iter().map(|own| cancel_of(own, error));
+        state.outgoing.cancels.extend(cancels);
+        state.wake_flush();
+        drop(state);
+        let started: Vec<_> = started.into_iter().map(|own| own.pending).collect();
         let counts = count(started.iter());
         self.give_up_all(started, error);
         counts
@@ -242,5 +266,49 @@ impl LaneCell {
                 header.write_error(out, &error);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::keys::RequestType;
+
+    use super::*;
+    use crate::admission::Class;
+    use crate::timeouts::Limit;
+    use crate::tx::claim::RequestId;
+
+    #[test]
+    fn a_begin_that_is_cut_off_leaves_nothing_in_the_way_of_the_next() {
+        let cut_off = |request, class, effect| GivenUp {
+            id: RequestId {
+                index: 4,
+                generation: 2,
+            },
+            pending: Pending {
+                session: 0,
+                connection: 7,
+                sync: 1,
+                stream: 3,
+                request,
+                class,
+                procedure: None,
+                bytes: 0,
+                is_reserved: false,
+                is_writer: true,
+                effect,
+                since: Instant::now(),
+                limit: Limit::Request,
+            },
+            was_begun: true,
+        };
+        let error = Error::cancelled();
+        let begin = cut_off(RequestType::Begin, Class::Begin, Effect::Opened);
+        let told = cancel_of(&begin, &error);
+        assert_eq!((told.id, told.connection, told.stream), (begin.id, 7, 3));
+        assert!(matches!(told.transaction, Fate::Ended(_)));
+        let write = cut_off(RequestType::Replace, Class::Write, Effect::None);
+        let told = cancel_of(&write, &error);
+        assert!(matches!(told.transaction, Fate::Untouched));
     }
 }

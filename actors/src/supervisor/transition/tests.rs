@@ -148,6 +148,7 @@ fn a_quiet_demotion_is_over_before_its_deadline() {
     assert_eq!((bench.kills, bench.tx_stops), (0, 0));
 }
 
+/// whoever does not answer is named, and left behind.
 #[test]
 fn at_the_deadline_everybody_is_asked_at_once_and_waited_for_no_longer_than_the_slack() {
     let mut bench = Bench::new(2);
@@ -212,6 +213,7 @@ fn the_lameduck_comes_before_the_grace() {
     assert_eq!(bench.reports[0].times[Phase::Announce as usize], GRACE);
 }
 
+/// SM-13, SM-16: what is cut off when, and that no deadline is none.
 #[test]
 fn no_grace_kills_at_once_and_no_deadline_never() {
     let mut bench = Bench::new(1);

@@ -211,6 +211,35 @@ mod tests {
         });
     }
 
+    #[test]
+    fn whoever_is_told_that_the_turn_failed_holds_no_lock() {
+        rig(|mut rig: Rig| async move {
+            rig.script.fail_commits(true);
+            rig.send_as(1, &RequestBuilder::replace(8, 8));
+            rig.send_as(1, &lock(1));
+            rig.turn();
+            for frame in rig.replies().await {
+                assert!(frame.error_code().is_some(), "{frame:?}");
+            }
+            rig.script.fail_commits(false);
+            assert!(is_free_for(&mut rig, 2).await);
+            rig.send_as(2, &unlock(2));
+            assert_eq!(told(&mut rig).await, [(2, true)]);
+            // The same, if a transition comes between the turn and its commit.
+            rig.send_as(1, &lock(3));
+            let shared = rig.shared.clone();
+            rig.script.on_pause(move || {
+                shared.cell.raise_fence(&shared.fence);
+            });
+            rig.send_as(1, &RequestBuilder::call(4, "pause", &[0x91, 0]));
+            rig.turn();
+            for frame in rig.replies().await {
+                assert!(frame.error_code().is_some(), "{frame:?}");
+            }
+            assert!(rig.shared.reservations.rows(rig.now).is_empty());
+        });
+    }
+
     /// SP-03, SP-04 and TP-04: idle ones go first; whoever is in a transaction keeps its own until that
     /// ends or everything is killed.
     #[test]

@@ -62,6 +62,30 @@ fn a_disk_that_is_full_for_a_moment_costs_one_attempt_and_no_turn() {
     });
 }
 
+/// A power failure may lose whatever was not synced.
+#[test]
+fn every_step_is_on_the_disk_before_the_next_one_builds_on_it() {
+    let mut rig = with_rows(3);
+    checkpoint(&rig);
+    replace(&mut rig, 512, &(10, 0, ""));
+    rig.commit();
+    let storage = Disturbed::default();
+    task(&rig, &storage).run(&|| false).unwrap().unwrap();
+    let expected = [
+        "remove", // What an attempt before may have left.
+        "create",
+        "append",
+        "sync",
+        "rename",
+        "sync directory",
+        "remove", // The old checkpoint, and then its journal.
+        "sync directory",
+        "remove",
+        "sync directory",
+    ];
+    assert_eq!(storage.plan().calls, expected);
+}
+
 #[test]
 fn so_many_checkpoints_are_kept_as_asked_for_with_the_journal_they_need() {
     let mut rig = with_rows(3);

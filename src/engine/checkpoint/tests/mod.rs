@@ -35,6 +35,8 @@ struct Plan {
     /// Bytes that a failing append writes.
     torn: usize,
     refuses_removal: Option<fn(&Path) -> bool>,
+    /// What was asked of the disk, with what is repeated told once.
+    calls: Vec<&'static str>,
 }
 
 struct DisturbedFile(Disturbed, Arc<dyn LogFile>);
@@ -44,8 +46,11 @@ impl Disturbed {
         self.0.lock().unwrap()
     }
 
-    fn pass(&self) -> io::Result<()> {
+    fn pass(&self, call: &'static str) -> io::Result<()> {
         let mut plan = self.plan();
+        if plan.calls.last() != Some(&call) {
+            plan.calls.push(call);
+        }
         match &mut plan.left {
             None => return Ok(()),
             Some(0) => {}
@@ -63,22 +68,22 @@ impl Disturbed {
 
 impl Storage for Disturbed {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
-        self.pass()?;
+        self.pass("create")?;
         Ok(Arc::new(DisturbedFile(self.clone(), Disk.create(path)?)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
-        self.pass()?;
+        self.pass("open")?;
         Disk.open(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.pass()?;
+        self.pass("rename")?;
         Disk.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.pass()?;
+        self.pass("remove")?;
         if self
             .plan()
             .refuses_removal
@@ -90,7 +95,7 @@ impl Storage for Disturbed {
     }
 
     fn sync_directory(&self, _: &Path) -> io::Result<()> {
-        self.pass()
+        self.pass("sync directory")
     }
 }
 
@@ -101,7 +106,7 @@ impl LogFile for DisturbedFile {
             disturb();
             self.0.plan().at_append.get_or_insert(disturb);
         }
-        if let Err(error) = self.0.pass() {
+        if let Err(error) = self.0.pass("append") {
             let torn = self.0.plan().torn;
             let bytes = [head, body].concat();
             self.1.append(&bytes[..torn.min(bytes.len())], &[])?;
@@ -111,7 +116,7 @@ impl LogFile for DisturbedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.pass()
+        self.0.pass("sync")
     }
 
     fn cut(&self, size: u64) -> io::Result<()> {
@@ -162,7 +167,7 @@ fn everything(rig: &Rig) -> Everything {
     let trees = image.spaces().flat_map(|space| {
         space.def.indexes().map(|index| {
             let rows = space.tree(index.id).unwrap().tuples();
-            let definition = format!("{:?} {index:?}", space.def.name);
+            let definition = format!("{:?}", space.def);
             let rows = rows.map(|row| row.to_vec()).collect();
             ((space.def.id, index.id), (definition, rows))
         })

@@ -111,3 +111,22 @@ fn a_failure_is_told_and_does_not_stop_turns() {
     assert_eq!(ask(&rig).unwrap().recv_timeout(PATIENCE), Ok(Ok(())));
     assert_eq!(rig.engine.checkpoint_status().failure, None);
 }
+
+#[test]
+fn a_panic_fails_one_checkpoint_and_not_the_next() {
+    let mut rig = with_rows(5);
+    let storage = Disturbed::default();
+    rig.storage = Arc::new(storage.clone());
+    rig.reopen();
+    storage.plan().at_append = Some(Box::new(|| panic!("as the test wants it")));
+    let told = ask(&rig).unwrap().recv_timeout(PATIENCE).unwrap();
+    assert_eq!(told.unwrap_err(), "the thread that made it has panicked",);
+    assert!(!rig.engine.checkpoint_status().is_running);
+    storage.plan().at_append = None;
+    replace(&mut rig, 512, &(9, 0, "goes on"));
+    rig.commit();
+    assert_eq!(ask(&rig).unwrap().recv_timeout(PATIENCE), Ok(Ok(())));
+    let expected = everything(&rig);
+    rig.reopen();
+    assert_eq!(everything(&rig), expected);
+}

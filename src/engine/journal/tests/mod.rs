@@ -57,6 +57,9 @@ struct Plan {
     fails_cut: bool,
     fails_create: bool,
     syncs: u64,
+    /// Those of them that the test's own thread waited for.
+    own_syncs: u64,
+    directory_syncs: u64,
 }
 
 /// The file system with faults, and without the wait for a real fsync.
@@ -114,6 +117,7 @@ impl Storage for Faulty {
     }
 
     fn sync_directory(&self, _: &Path) -> io::Result<()> {
+        self.plan().directory_syncs += 1;
         Ok(())
     }
 }
@@ -131,6 +135,7 @@ impl LogFile for FaultyFile {
     fn sync(&self) -> io::Result<()> {
         let mut plan = self.0.plan();
         plan.syncs += 1;
+        plan.own_syncs += u64::from(std::thread::current().name() != Some("journal-sync"));
         if plan.fails_sync {
             Err(broken())
         } else {

@@ -314,6 +314,7 @@ fn other_files_in_the_directory_are_left_alone() {
     let scratch = written(&sample(true));
     for name in [
         "journal-1.log",
+        "journal-00000000000000000000.log",
         "journal-00000000000000000009.log.bak",
         "notes",
     ] {
