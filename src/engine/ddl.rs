@@ -8,6 +8,8 @@
 //!
 //! After the gate nothing may fail: the row is journaled, and replay trusts it.
 
+use std::ops::Bound;
+
 use vestibule_actors::engine::Reply;
 use vestibule_actors::serving::SoloGuard;
 use vestibule_wire::Error;
@@ -390,14 +392,18 @@ pub(crate) fn spaces(sight: Sight<'_>) -> Result<Vec<SpaceRow>, Error> {
 
 /// The space with this name.
 pub(crate) fn space_with_name(sight: Sight<'_>, name: &str) -> Result<Option<SpaceRow>, Error> {
-    Ok(spaces(sight)?.into_iter().find(|row| *row.name == *name))
+    let mut found = rows(sight, system::SPACE).filter(|row| SpaceRow::name_of(row) == Ok(name));
+    found.next().map(SpaceRow::decode).transpose()
 }
 
 /// The indexes of a space.
 pub(crate) fn index_rows(sight: Sight<'_>, space: u32) -> Result<Vec<IndexRow>, Error> {
-    let all = rows(sight, system::INDEX).map(IndexRow::decode);
-    all.filter(|row| row.as_ref().map_or(true, |row| row.space == space))
-        .collect()
+    let first = system_key(&[space]);
+    let beyond = first.after_prefix();
+    let end = beyond.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+    let bounds = (Bound::Included(&first), end);
+    let own = sight.range(system::INDEX, PRIMARY, bounds, false);
+    own.map(|(_, row)| IndexRow::decode(row)).collect()
 }
 
 /// Every user and role.

@@ -8,6 +8,7 @@ use vestibule_wire::msgpack::Reader;
 use super::args::{Args, Options, Value, illegal};
 use super::{EngineCall, altered, users};
 use crate::engine::access::privileges::ObjectKind;
+use crate::engine::define::system_key;
 use crate::engine::errors;
 use crate::engine::field::FieldType;
 use crate::engine::layer::Sight;
@@ -91,7 +92,8 @@ fn space_row(
     if id > SPACE_ID_MAX {
         return Err(errors::cannot_create_space(name, "space id is too big"));
     }
-    if let Some(taken) = ddl::spaces(sight)?.iter().find(|space| space.id == id) {
+    if let Some(taken) = sight.get(system::SPACE, &system_key(&[id])) {
+        let taken = SpaceRow::decode(taken)?;
         let why = format!("number {id} is taken by space '{}'", taken.name);
         return Err(errors::cannot_create_space(name, &why));
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use vestibule_wire::Error;
 use vestibule_wire::auth::PasswordHash;
 use vestibule_wire::msgpack::{
-    Kind, Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
+    DecodeError, Kind, Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
 };
 
 use crate::engine::errors;
@@ -72,6 +72,19 @@ fn number(reader: &mut Reader<'_>, most: u64) -> Result<u32, Error> {
 }
 
 impl SpaceRow {
+    /// The name in a row.
+    ///
+    /// # Errors
+    ///
+    /// The row has none.
+    pub(crate) fn name_of(tuple: &[u8]) -> Result<&str, DecodeError> {
+        let mut reader = Reader::new(tuple);
+        reader.read_array_len()?;
+        reader.skip()?;
+        reader.skip()?;
+        reader.read_str()
+    }
+
     /// # Errors
     ///
     /// What is wrong with the row, as for a client that sent it.
