@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vestibule_wire::msgpack::{write_bool, write_ext, write_map_len, write_str, write_uint};
+use vestibule_wire::msgpack::{
+    write_bool, write_ext, write_f64, write_map_len, write_str, write_uint,
+};
 
 use crate::config::Config;
 use crate::serving::{Role, Serving, State, Toward};
@@ -68,10 +70,23 @@ impl Events {
     /// What follows from a change of the serving state.
     pub(crate) fn set_serving(&self, serving: Serving) {
         let has_fault = self.has_fault.load(Ordering::Relaxed);
-        self.set("box.status", Some(status_value(serving, has_fault)));
+        self.set("box.status", Some(status_value(serving, has_fault, 0)));
         if serving.toward == Some(Toward::Stopped) {
             self.set("box.shutdown", Some(vec![0xc3]));
         }
+    }
+
+    /// What follows from progress of the recovery: `box.status` has `reason` and `progress` as well.
+    pub(crate) fn set_loading(&self, serving: Serving, reason: &str, progress: Option<f64>) {
+        let has_fault = self.has_fault.load(Ordering::Relaxed);
+        let mut value = status_value(serving, has_fault, 1 + u32::from(progress.is_some()));
+        write_str(&mut value, "reason");
+        write_str(&mut value, reason);
+        if let Some(share) = progress {
+            write_str(&mut value, "progress");
+            write_f64(&mut value, share);
+        }
+        self.set("box.status", Some(value));
     }
 
     /// What follows from the engine's refusing changes, or taking them again.
@@ -110,9 +125,10 @@ fn is_read_only(serving: Serving) -> bool {
     serving.state != State::Assist || serving.role == Role::Replica
 }
 
-fn status_value(serving: Serving, has_fault: bool) -> Vec<u8> {
+/// The status, with room for so many pairs more.
+fn status_value(serving: Serving, has_fault: bool, more: u32) -> Vec<u8> {
     let mut value = Vec::new();
-    write_map_len(&mut value, 4);
+    write_map_len(&mut value, 4 + more);
     write_str(&mut value, "is_ro");
     write_bool(&mut value, is_read_only(serving) || has_fault);
     write_str(&mut value, "is_ro_cfg");

@@ -161,6 +161,9 @@ pub const RECENT_TRANSACTIONS: usize = 1024;
 /// Rows of `vestibule.show`.
 pub const SHOW_ROWS_MAX: usize = 10_000;
 
+/// How often those who watch `box.status` are told how far recovery is.
+pub const LOADING_TOLD_EVERY: Duration = Duration::from_secs(1);
+
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= LANE_REQUESTS_MAX);
 const _: () = assert!(CONNECTION_BYTES_MAX <= LANE_BYTES_MAX);
 const _: () = assert!(RESERVE_REQUESTS_MAX <= CONNECTION_REQUESTS_MAX);

@@ -13,7 +13,7 @@ use crate::config::{Config, Grace};
 use crate::engine::ReadView;
 use crate::events::Events;
 use crate::limits::GRACE_UNKNOWN;
-use crate::serving::{Serving, ServingCell};
+use crate::serving::{Serving, ServingCell, State};
 use crate::session::LaneHandle;
 use crate::session::memory::Memory;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
@@ -204,6 +204,16 @@ impl Shared {
     pub(crate) fn nudge(&self) {
         for lane in self.lanes.get().into_iter().flatten() {
             lane.nudge();
+        }
+    }
+
+    /// Tells those who watch `box.status` how far recovery is.
+    pub(crate) fn tell_loading(&self, progress: Option<f64>, now: Instant) {
+        let situation = self.cell.situation(now);
+        if situation.serving.state == State::Loading {
+            let reason = &situation.reason;
+            self.events.set_loading(situation.serving, reason, progress);
+            self.nudge();
         }
     }
 

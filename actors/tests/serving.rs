@@ -309,6 +309,25 @@ fn while_the_engine_recovers_the_door_is_open_and_no_data_are_shown() {
 }
 
 #[test]
+fn the_status_tells_how_far_recovery_is() {
+    let script = Script::default();
+    script.hold_recovery(true);
+    let harness = Harness::start_loading(config(), script.clone());
+    let mut peer = harness.connect();
+    script.wait_for_log("recovering");
+    let watch =
+        |sync| RequestBuilder::new(RequestType::Watch, sync).text(keys::EVENT_KEY, "box.status");
+    let event = peer.ask(&watch(1));
+    assert!(event.error_mentions("loading"));
+    assert!(event.error_mentions("progress"), "{event:?}");
+    peer.send(&watch(2));
+    script.hold_recovery(false);
+    let event = peer.receive();
+    assert!(event.error_mentions("running"));
+    assert!(!event.error_mentions("progress"), "{event:?}");
+}
+
+#[test]
 fn watched_events_tell_every_change_of_state() {
     let harness = Harness::start();
     let mut peer = harness.connect();

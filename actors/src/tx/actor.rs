@@ -18,6 +18,7 @@ use super::core::TxCore;
 use super::messages::{Batch, Completed, Control, Probe, Stop};
 use super::port::Port;
 use crate::engine::{Engine, Fault};
+use crate::limits::LOADING_TOLD_EVERY;
 use crate::procedures::Procedures;
 use crate::shared::Shared;
 use crate::supervisor::{SupervisorHandle, TxEvent};
@@ -56,9 +57,17 @@ impl<E: Engine> Tx<E> {
         let Some(parts) = self.parts.take() else {
             return Ok(());
         };
-        let cell = parts.shared.cell.clone();
+        let shared = parts.shared.clone();
         let mut engine = (parts.factory)()?;
-        engine.recover(&mut |progress| cell.loading_progress(progress, Instant::now()))?;
+        let mut next = None;
+        engine.recover(&mut |progress| {
+            let now = Instant::now();
+            shared.cell.loading_progress(progress, now);
+            if next.is_none_or(|next| now >= next) {
+                next = now.checked_add(LOADING_TOLD_EVERY);
+                shared.tell_loading(progress.share(), now);
+            }
+        })?;
         let completions = ctx.address().recipient();
         let core = TxCore::new(
             engine,
