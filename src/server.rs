@@ -137,6 +137,7 @@ fn config(args: &ServeArgs) -> io::Result<Config> {
         transaction_timeout: args.transaction_timeout,
         shutdown_grace_period: grace(args),
         lameduck: args.lameduck,
+        ..Config::default()
     })
 }
 

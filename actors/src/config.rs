@@ -7,6 +7,7 @@ use vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT;
 
 use crate::limits::{
     ADMINISTRATORS_DEFAULT, CONNECTIONS_MEMORY_MAX_DEFAULT, ENGINE_DESCRIPTORS_DEFAULT,
+    TRANSITION_SLACK,
 };
 use crate::serving::Role;
 
@@ -55,6 +56,11 @@ pub struct Config {
     pub shutdown_grace_period: Grace,
     /// How long a stop is announced, with everything still served, before it begins.
     pub lameduck: Duration,
+    /// How long after the deadline of a change of the role session threads may take to answer their
+    /// clients, before they are left behind. For tests of what was cut off: a busy machine may keep a
+    /// thread from running for longer than the 40 ms that are promised to operators.
+    #[doc(hidden)]
+    pub role_slack: Duration,
 }
 
 impl Default for Config {
@@ -77,6 +83,7 @@ impl Default for Config {
             transaction_timeout: Duration::ZERO,
             shutdown_grace_period: Grace::Limited(Duration::from_secs(3)),
             lameduck: Duration::ZERO,
+            role_slack: TRANSITION_SLACK,
         }
     }
 }

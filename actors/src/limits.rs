@@ -148,6 +148,10 @@ pub const VIEW_RESTARTS_MAX: u32 = 3;
 pub const TX_DEATHS_MAX: usize = 3;
 /// How long a death of Tx counts.
 pub const TX_DEATHS_PERIOD: Duration = Duration::from_secs(60);
+/// How long after the deadline of a transition session threads may take to answer their clients, and Tx
+/// to close its engine, before they are left behind. What is promised is 50 ms; the rest is for the way
+/// out.
+pub const TRANSITION_SLACK: Duration = Duration::from_millis(40);
 /// Transitions that are remembered for `vestibule.show('transitions')`.
 pub const TRANSITIONS_KEPT_MAX: usize = 100;
 /// Callers that wait for the end of transitions. Whoever comes beyond them is told to come later.

@@ -54,7 +54,8 @@ impl Supervisor {
         stopped: watch::Sender<Option<StopReport>>,
     ) -> Self {
         Self {
-            machine: Machine::new(lanes.len(), shared.config.role),
+            machine: Machine::new(lanes.len(), shared.config.role)
+                .with_role_slack(shared.config.role_slack),
             watchdog: Watchdog::new(shared.config.tx_stall_after, Instant::now()),
             shared,
             acceptor: None,

@@ -74,6 +74,8 @@ struct Queued {
 pub(crate) struct Machine {
     lanes: usize,
     role: Role,
+    /// The slack of changes of the role.
+    role_slack: Duration,
     serial: u64,
     current: Option<Current>,
     queued: Option<Queued>,
@@ -87,12 +89,18 @@ impl Machine {
         Self {
             lanes,
             role,
+            role_slack: SLACK,
             serial: 0,
             current: None,
             queued: None,
             is_stopped: false,
             tx_stopped: false,
         }
+    }
+
+    /// With another slack for changes of the role.
+    pub(crate) fn with_role_slack(self, role_slack: Duration) -> Self {
+        Self { role_slack, ..self }
     }
 
     /// Whether a stop has begun: nothing follows it.
@@ -334,6 +342,7 @@ impl Machine {
 
     fn step(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
         let tx_stopped = self.tx_stopped;
+        let role_slack = self.role_slack;
         let Some(current) = &mut self.current else {
             return false;
         };
@@ -355,7 +364,11 @@ impl Machine {
                 current.enter(Phase::Kill, now);
                 current.has_killed = true;
                 actions.push(Action::Kill);
-                let end = now + SLACK;
+                let slack = match target {
+                    Target::Stopped => SLACK,
+                    Target::Role(_) => role_slack,
+                };
+                let end = now + slack;
                 current.end = Some(end);
                 // Tx has the slack too: its engine may have a journal to write out.
                 if target == Target::Stopped {

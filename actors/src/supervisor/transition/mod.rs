@@ -22,14 +22,11 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use crate::limits::TRANSITION_SLACK as SLACK;
 pub(crate) use machine::Machine;
 
 use super::counts::Counts;
 use crate::serving::Role;
-
-/// How long after the deadline arbiters may take to answer their clients, and Tx to close its engine,
-/// before they are left behind. The guarantee is grace + 50 ms; the rest is for the way out.
-pub(crate) const SLACK: Duration = Duration::from_millis(40);
 
 /// Where a transition leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
