@@ -48,18 +48,11 @@ pub(crate) fn authorize(
         (Some(_), None) => Privileges::DROP,
         (Some(_), Some(_)) => Privileges::ALTER,
     };
+    if let Some(kind) = owned_kind(id, row)? {
+        of_head(rights, needed, kind, row)?;
+        return check_owner(rights, needed, kind, old, new);
+    }
     match id {
-        system::SPACE => of_head(rights, needed, ObjectKind::Space, row),
-        system::FUNC => of_head(rights, needed, ObjectKind::Function, row),
-        system::SEQUENCE => of_head(rights, needed, ObjectKind::Sequence, row),
-        system::USER => {
-            let kind = if *UserRow::decode(row)?.kind == *"role" {
-                ObjectKind::Role
-            } else {
-                ObjectKind::User
-            };
-            of_head(rights, needed, kind, row)
-        }
         system::INDEX => of_space(rights, sight, needed, row),
         system::SPACE_SEQUENCE => {
             of_attachment(rights, sight, needed, row)?;
@@ -76,6 +69,47 @@ pub(crate) fn authorize(
         }
         _ => Ok(()),
     }
+}
+
+/// What a row of a system space is, if it is something that has an owner.
+fn owned_kind(space: u32, row: &[u8]) -> Result<Option<ObjectKind>, Error> {
+    Ok(Some(match space {
+        system::SPACE => ObjectKind::Space,
+        system::FUNC => ObjectKind::Function,
+        system::SEQUENCE => ObjectKind::Sequence,
+        system::USER if *UserRow::decode(row)?.kind == *"role" => ObjectKind::Role,
+        system::USER => ObjectKind::User,
+        _ => return Ok(None),
+    }))
+}
+
+/// An owner may do everything with an object and give rights on it to others, and a setuid function
+/// has the rights of its owner. So to alter an object is not enough to give it to somebody, oneself
+/// for example, nor is to create functions enough to make one that acts for `admin`. (Tarantool lets
+/// both pass.)
+fn check_owner(
+    rights: &Rights,
+    needed: Privileges,
+    kind: ObjectKind,
+    old: Option<&[u8]>,
+    new: Option<&[u8]>,
+) -> Result<(), Error> {
+    let Some(row) = new else { return Ok(()) };
+    let head = Head::decode(row)?;
+    let is_fine = match old {
+        Some(old) => {
+            let owner = Head::decode(old)?.owner;
+            owner == head.owner || rights.may_act_for(owner)
+        }
+        None if kind == ObjectKind::Function && FuncRow::decode(row)?.is_setuid => {
+            rights.may_act_for(head.owner)
+        }
+        None => true,
+    };
+    if is_fine {
+        return Ok(());
+    }
+    Err(rights.denied(needed, kind, head.name))
 }
 
 fn of_head(rights: &Rights, needed: Privileges, kind: ObjectKind, row: &[u8]) -> Result<(), Error> {
