@@ -1,7 +1,12 @@
 //! Rights behind calls.
 
-use super::super::NONE;
+use std::collections::BTreeMap;
+
+use vestibule_wire::request::{Body, Delete, Store, Target, Update};
+
+use super::super::{NONE, pack};
 use super::rig;
+use crate::engine::system;
 
 #[test]
 fn every_way_to_read_takes_the_right_to_read() {
@@ -39,4 +44,62 @@ fn whatever_rights_on_data_there_are_operators_procedures_take_an_administrator(
     }
     rig.caller.is_administrator = true;
     assert_eq!(rig.ask("vestibule.journal.resume", &NONE), "[true]");
+}
+
+#[test]
+fn who_may_not_create_spaces_hears_nothing_of_those_that_are_there() {
+    let mut rig = rig();
+    rig.grant(&("bob", "execute", "universe"));
+    let denied = |space| format!("42: Write access to space '{space}' is denied for user 'bob'");
+    for name in ["s", "nope"] {
+        let if_not_exists = BTreeMap::from([("if_not_exists", true)]);
+        let told = rig.ask("box.schema.space.create", &(name, if_not_exists));
+        assert_eq!(told, denied("_schema"));
+        for id in [512, 600] {
+            let options = BTreeMap::from([("id", id)]);
+            let told = rig.ask("box.schema.space.create", &(name, options));
+            assert_eq!(told, denied("_space"));
+        }
+    }
+    for space in ["_schema", "_space"] {
+        rig.grant(&("bob", "write", "space", space));
+    }
+    for name in ["s", "nope"] {
+        assert_eq!(
+            rig.ask("box.schema.space.create", &(name,)),
+            format!("42: Create access to space '{name}' is denied for user 'bob'")
+        );
+    }
+    // Whoever may create one has to know why not.
+    rig.grant(&("bob", "create", "space"));
+    let taken = "10: Space 's' already exists";
+    assert_eq!(rig.ask("box.schema.space.create", &("s",)), taken);
+}
+
+#[test]
+fn a_truncation_is_no_secret_to_those_only_who_may_know_of_the_space() {
+    let mut rig = rig();
+    assert_eq!(rig.admin("box.space.s:truncate", &NONE), "[]");
+    let space = Target::Id(system::TRUNCATE);
+    let (index, ops) = (Target::Id(0), pack(&(("=", 1, 1),)));
+    for id in [512, 513, 9999] {
+        let denied = format!("42: Write access to space '{id}' is denied for user 'bob'");
+        let (tuple, key) = (pack(&(id, 0)), pack(&(id,)));
+        let (tuple, key) = (&tuple[..], &key[..]);
+        let update = Update {
+            space,
+            index,
+            key,
+            ops: &ops,
+            index_base: 0,
+        };
+        for body in [
+            Body::Insert(Store { space, tuple }),
+            Body::Replace(Store { space, tuple }),
+            Body::Delete(Delete { space, index, key }),
+            Body::Update(update),
+        ] {
+            assert_eq!(rig.run(body), denied);
+        }
+    }
 }
