@@ -308,7 +308,13 @@ pub(crate) fn grants(sight: Sight<'_>) -> Result<Vec<PrivRow>, Error> {
         .collect()
 }
 
-/// Whether a user or role owns anything, or has anything to do with a grant.
+/// Whether a grant is on a user or role.
+pub(crate) fn is_on_user(row: &PrivRow, id: u64) -> bool {
+    matches!(row.object, (ObjectKind::User | ObjectKind::Role, Some(object)) if object == id)
+}
+
+/// Whether a user or role owns anything, or has anything to do with a grant. A right on it would
+/// pass to the next one that gets its number.
 pub(crate) fn is_in_use(sight: Sight<'_>, id: u64) -> Result<bool, Error> {
     for (space, _) in super::OWNED {
         for row in ddl::rows(sight, space) {
@@ -317,9 +323,6 @@ pub(crate) fn is_in_use(sight: Sight<'_>, id: u64) -> Result<bool, Error> {
             }
         }
     }
-    let is_about = |row: &PrivRow| {
-        let is_member_of = granted_role(row.object, row.privileges) == Some(id);
-        row.grantor == id || row.grantee == id || is_member_of
-    };
+    let is_about = |row: &PrivRow| row.grantor == id || row.grantee == id || is_on_user(row, id);
     Ok(grants(sight)?.iter().any(is_about))
 }

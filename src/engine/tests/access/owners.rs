@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use vestibule_actors::engine::Engine;
-use vestibule_wire::request::{Body, Store, Target};
+use vestibule_wire::request::{Body, Delete, Store, Target};
 
 use super::super::{NONE, Rig, pack};
 use super::{S, rig};
@@ -66,4 +66,26 @@ fn whoever_may_create_functions_makes_none_that_act_for_admin() {
     assert!(rig.put(system::FUNC, &row(BOB, true)).contains("grant"));
     let told = rig.ask("box.schema.user.grant", &(BOB, "write", "space", "s"));
     assert!(told.starts_with("42: "), "{told}");
+}
+
+#[test]
+fn rights_on_a_user_or_role_go_with_it() {
+    let mut rig = rig();
+    rig.admin("box.schema.user.create", &("eve",));
+    rig.admin("box.schema.role.create", &("r",));
+    rig.grant(&("bob", "alter,drop", "user", "eve"));
+    rig.grant(&("bob", "drop", "role", "r"));
+    let (space, index, key) = (Target::Id(system::USER), Target::Id(0), pack(&(34,)));
+    let key = &key[..];
+    let bob = std::mem::replace(&mut rig.caller.user, "admin".into());
+    assert_eq!(
+        rig.run(Body::Delete(Delete { space, index, key })),
+        "44: Failed to drop user or role 'r': the user has objects"
+    );
+    rig.caller.user = bob;
+    assert_eq!(rig.admin("box.schema.role.drop", &("r",)), "[]");
+    assert_eq!(rig.admin("box.schema.user.drop", &("eve",)), "[]");
+    rig.admin("box.schema.user.create", &("eve",));
+    let rights = rig.admin("box.schema.user.info", &("bob",));
+    assert!(!rights.contains("drop"), "{rights}");
 }
