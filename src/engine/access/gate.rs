@@ -17,6 +17,7 @@ use super::rights::{Object, Rights, granted_role};
 use super::rows::{FuncRow, Head, PrivRow};
 use crate::engine::define::system_key;
 use crate::engine::layer::Sight;
+use crate::engine::limits::FUNCTION_ID_MAX;
 use crate::engine::sequence::rows::AttachmentRow;
 use crate::engine::space::SpaceDef;
 use crate::engine::system::rows::{UserRow, check_name};
@@ -262,7 +263,7 @@ pub(crate) fn check_priv(sight: Sight<'_>, new: Option<&[u8]>) -> Result<(), Err
 ///
 /// # Errors
 ///
-/// 5 for what is not supported, 52 for a name that is taken, 71 for a function that others have
+/// 5 for what is not supported, 50 for a number that is too large, 52 for a name that is taken, 71 for a function that others have
 /// rights on.
 pub(crate) fn check_func(
     sight: Sight<'_>,
@@ -274,6 +275,10 @@ pub(crate) fn check_func(
         (None, Some(new)) => {
             let row = FuncRow::decode(new)?;
             check_name(&row.name)?;
+            if row.id > FUNCTION_ID_MAX {
+                let why = "function id is too big";
+                return Err(access_errors::cannot_create_function(&row.name, why));
+            }
             for other in ddl::rows(sight, system::FUNC) {
                 if Head::decode(other)?.name == &*row.name {
                     return Err(access_errors::function_exists(&row.name));

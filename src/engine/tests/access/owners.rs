@@ -89,3 +89,42 @@ fn rights_on_a_user_or_role_go_with_it() {
     let rights = rig.admin("box.schema.user.info", &("bob",));
     assert!(!rights.contains("drop"), "{rights}");
 }
+
+#[test]
+fn numbers_that_leave_no_room_for_the_next_are_refused() {
+    let mut rig = rig();
+    rig.caller.user = "admin".into();
+    let user = |id: u64| pack(&(id, 1, "eve", "user", BTreeMap::<u8, u8>::new()));
+    let function = |id| {
+        let (name, owner, is_setuid) = ("f".into(), 1, false);
+        let row = FuncRow {
+            id,
+            owner,
+            name,
+            is_setuid,
+        };
+        row.encode("")
+    };
+    for id in [1 << 32, u64::MAX] {
+        assert_eq!(
+            rig.put(system::USER, &user(id)),
+            "43: Failed to create user 'eve': user id is too big"
+        );
+    }
+    for id in [32_001, u64::MAX] {
+        assert_eq!(
+            rig.put(system::FUNC, &function(id)),
+            "50: Failed to create function 'f': function id is too big"
+        );
+    }
+    // The last ones, and then none.
+    assert!(rig.put(system::USER, &user((1 << 32) - 1)).contains("eve"));
+    let told = rig.ask("box.schema.user.create", &("next",));
+    assert_eq!(told, "43: Failed to create user 'next': user id is too big");
+    assert!(rig.put(system::FUNC, &function(32_000)).contains("\"f\""));
+    let told = rig.ask("box.schema.func.create", &("g",));
+    assert_eq!(
+        told,
+        "50: Failed to create function 'g': function id is too big"
+    );
+}
