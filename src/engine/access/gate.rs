@@ -126,7 +126,7 @@ fn of_space(
     row: &[u8],
 ) -> Result<(), Error> {
     let id = first_number(row)?;
-    let name = name_of(sight, (ObjectKind::Space, Some(id)))?;
+    let name = told_name(rights, sight, (ObjectKind::Space, Some(id)))?;
     rights.check_ddl(needed, ObjectKind::Space, id, &name)
 }
 
@@ -140,7 +140,7 @@ fn of_attachment(
 ) -> Result<(), Error> {
     let row = AttachmentRow::decode(row)?;
     let (kind, id) = (ObjectKind::Sequence, u64::from(row.sequence));
-    let name = name_of(sight, (kind, Some(id)))?;
+    let name = told_name(rights, sight, (kind, Some(id)))?;
     if row.is_generated || needed == Privileges::DROP {
         return rights.check_ddl(needed, kind, id, &name);
     }
@@ -168,7 +168,7 @@ fn grant(rights: &Rights, sight: Sight<'_>, doing: Privileges, row: &PrivRow) ->
         return Ok(());
     }
     let (kind, id) = row.object;
-    let name = name_of(sight, row.object)?;
+    let name = told_name(rights, sight, row.object)?;
     let is_own = match (kind, id) {
         (ObjectKind::Universe, _) | (_, None) => false,
         (kind, Some(id)) => {
@@ -200,6 +200,20 @@ fn head_of(sight: Sight<'_>, kind: ObjectKind, id: u64) -> Result<Option<Head<'_
     };
     let row = sight.get(space, &system_key(&[key]));
     row.map(|row| Head::decode(row)).transpose()
+}
+
+/// What somebody is told an object is called: who may not know of it hears the number that was
+/// asked for, whether it is there or not.
+fn told_name(rights: &Rights, sight: Sight<'_>, object: Object) -> Result<Box<str>, Error> {
+    let name = name_of(sight, object);
+    let (kind, Some(id)) = object else {
+        return name;
+    };
+    match name {
+        Ok(name) if rights.knows_of(kind, id) => Ok(name),
+        Err(error) if rights.knows_every(kind) => Err(error),
+        _ => Ok(id.to_string().into()),
+    }
 }
 
 /// The name of what something is granted on.

@@ -103,3 +103,51 @@ fn a_truncation_is_no_secret_to_those_only_who_may_know_of_the_space() {
         }
     }
 }
+
+#[test]
+fn who_writes_system_spaces_hears_nothing_of_objects_that_are_hidden() {
+    let mut rig = rig();
+    rig.admin("box.schema.sequence.create", &("q",));
+    rig.admin("box.schema.func.create", &("f",));
+    rig.admin("box.schema.user.create", &("eve",));
+    for space in ["_index", "_priv", "_space_sequence"] {
+        rig.grant(&("bob", "write", "space", space));
+    }
+    let bob = 32;
+    let none = BTreeMap::<u8, u8>::new();
+    let mut told = |space, row: &[u8], denied: &str| {
+        let space = Target::Id(space);
+        let store = Store { space, tuple: row };
+        let denied = format!("42: {denied} is denied for user 'bob'");
+        assert_eq!(rig.run(Body::Insert(store)), denied);
+    };
+    for id in [513, 9999] {
+        let parts = [(0, "unsigned")];
+        let row = pack(&(id, 7, "i", "tree", &none, parts));
+        told(
+            system::INDEX,
+            &row,
+            &format!("Create access to space '{id}'"),
+        );
+    }
+    for (kind, there) in [
+        ("space", 513),
+        ("sequence", 1),
+        ("function", 2),
+        ("user", 33),
+    ] {
+        for id in [there, 9999] {
+            let row = pack(&(bob, bob, kind, id, 4));
+            told(
+                system::PRIV,
+                &row,
+                &format!("Grant access to {kind} '{id}'"),
+            );
+        }
+    }
+    for id in [1, 77] {
+        let row = pack(&(513, id, false, 0, ""));
+        let denied = format!("Read access to sequence '{id}'");
+        told(system::SPACE_SEQUENCE, &row, &denied);
+    }
+}
