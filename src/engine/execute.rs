@@ -336,7 +336,10 @@ impl EmbeddedEngine {
     ) -> Result<(), Error> {
         self.saw_point(space.id, index.id, key);
         self.look(|sight| match sight.find(space.id, index.id, key) {
-            Some(old) => Err(errors::duplicate(&index.name, &space.name, old, tuple)),
+            Some(old) => {
+                let error = errors::duplicate(&index.name, &space.name, old, tuple);
+                Err(self.without_rows(space, key, error))
+            }
             None => Ok(()),
         })
     }

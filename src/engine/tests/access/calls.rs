@@ -151,3 +151,41 @@ fn who_writes_system_spaces_hears_nothing_of_objects_that_are_hidden() {
         told(system::SPACE_SEQUENCE, &row, &denied);
     }
 }
+
+#[test]
+fn a_row_in_the_way_is_shown_to_whoever_may_read_it() {
+    let mut rig = rig();
+    let space = Target::Id(system::SPACE);
+    for right in ["write", "create"] {
+        let object = if right == "write" { "_space" } else { "" };
+        rig.grant(&("bob", right, "space", object));
+    }
+    let row = pack(&(600, 32, "s", "memtx", 0, BTreeMap::<u8, u8>::new(), NONE));
+    let (tuple, key) = (&row[..], &pack(&(512,))[..]);
+    let told = "3: Duplicate key exists in unique index \"name\" in space \"_space\"";
+    assert_eq!(rig.run(Body::Insert(Store { space, tuple })), told);
+    let index = Target::Id(0);
+    assert_eq!(
+        rig.run(Body::Delete(Delete { space, index, key })),
+        "42: Drop access to space '512' is denied for user 'bob'"
+    );
+    rig.grant(&("bob", "read", "space", "_space"));
+    let shown = rig.run(Body::Insert(Store { space, tuple }));
+    assert!(shown.contains(" with old tuple - [512, 1, "), "{shown}");
+    assert_eq!(
+        rig.run(Body::Delete(Delete { space, index, key })),
+        "42: Drop access to space 's' is denied for user 'bob'"
+    );
+    // Nor does an index that cannot be built show what the space holds.
+    rig.admin("box.space.s:insert", &((2, "one"),));
+    rig.grant(&("bob", "read,write", "space", "_index"));
+    rig.grant(&("bob", "create", "space", "s"));
+    let (space, parts) = (Target::Id(system::INDEX), [(1, "string")]);
+    let row = pack(&(512, 1, "i", "tree", BTreeMap::<u8, u8>::new(), parts));
+    let store = Store { space, tuple: &row };
+    let told = "3: Duplicate key exists in unique index \"i\" in space \"s\"";
+    assert_eq!(rig.run(Body::Insert(store)), told);
+    rig.grant(&("bob", "read", "space", "s"));
+    let shown = rig.run(Body::Insert(store));
+    assert!(shown.contains(" with old tuple - [1, \"one\"]"), "{shown}");
+}
