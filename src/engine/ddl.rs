@@ -23,7 +23,7 @@ use super::define::{define, system_key};
 use super::errors;
 use super::index::{IndexDef, IndexKind, PRIMARY};
 use super::layer::Sight;
-use super::limits::{INDEX_ID_MAX, QUIET_CHECKS_MAX, USERS_MAX};
+use super::limits::{INDEX_ID_MAX, QUIET_CHECKS_MAX, USER_ID_MAX, USERS_MAX};
 use super::sequence::checks as sequences;
 use super::space::SpaceDef;
 use super::system::rows::{IndexRow, Refuse, SpaceRow, UserRow, check_name};
@@ -330,10 +330,10 @@ fn put_user(sight: Sight<'_>, old: Option<&[u8]>, new: &[u8]) -> Result<(), Erro
     let row = UserRow::decode(new)?;
     check_name(&row.name)?;
     if !matches!(&*row.kind, "user" | "role") {
-        return Err(Error::illegal_params(format!(
-            "unknown user type '{}'",
-            row.kind
-        )));
+        return Err(errors::cannot_create_user(&row.name, "unknown user type"));
+    }
+    if row.id > USER_ID_MAX {
+        return Err(errors::cannot_create_user(&row.name, "user id is too big"));
     }
     let users = users(sight)?;
     let is_taken = |other: &UserRow| other.name == row.name && other.id != row.id;

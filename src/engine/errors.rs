@@ -19,6 +19,7 @@ const DROP_PRIMARY_KEY: ErrorCode = ErrorCode(17);
 const TUPLE_NOT_ARRAY: ErrorCode = ErrorCode(22);
 const INDEX_PART_TYPE_MISMATCH: ErrorCode = ErrorCode(24);
 const MORE_THAN_ONE_TUPLE: ErrorCode = ErrorCode(41);
+const CREATE_USER: ErrorCode = ErrorCode(43);
 const DROP_USER: ErrorCode = ErrorCode(44);
 const USER_EXISTS: ErrorCode = ErrorCode(46);
 const NO_SUCH_ENGINE: ErrorCode = ErrorCode(57);
@@ -198,6 +199,14 @@ pub(crate) fn cannot_drop_user(user: &str, why: &str) -> Error {
     Error::new(
         DROP_USER,
         format!("Failed to drop user or role '{user}': {why}"),
+    )
+}
+
+/// 43
+pub(crate) fn cannot_create_user(user: &str, why: &str) -> Error {
+    Error::new(
+        CREATE_USER,
+        format!("Failed to create user '{user}': {why}"),
     )
 }
 

@@ -208,6 +208,21 @@ impl EmbeddedEngine {
             .map_err(|_| Error::invalid_msgpack("packet body"))
     }
 
+    /// Everybody may write `_truncate`, which has a row for each space that was ever truncated. Only
+    /// who may know of the space finds out whether it has.
+    #[inline]
+    fn check_truncated_is_shown(&self, space: &SpaceDef, key: &Key) -> Result<(), Error> {
+        if space.id != system::TRUNCATE {
+            return Ok(());
+        }
+        let id = u32::try_from(key.first_number()).unwrap_or(u32::MAX);
+        if self.acting().shows_space(id) {
+            return Ok(());
+        }
+        let rights = self.acting();
+        rights.check_space(Privileges::WRITE, Target::Id(id), None)
+    }
+
     #[inline]
     fn store(
         &mut self,
@@ -234,6 +249,7 @@ impl EmbeddedEngine {
     ) -> Result<Outcome, Error> {
         let space = self.definitions.resolve(store.space)?;
         let key = self.admit(space, store.tuple)?;
+        self.check_truncated_is_shown(space, &key)?;
         if existing == Existing::Refuse {
             self.check_free(space, space.primary()?, &key, store.tuple)?;
         }
@@ -320,7 +336,10 @@ impl EmbeddedEngine {
     ) -> Result<(), Error> {
         self.saw_point(space.id, index.id, key);
         self.look(|sight| match sight.find(space.id, index.id, key) {
-            Some(old) => Err(errors::duplicate(&index.name, &space.name, old, tuple)),
+            Some(old) => {
+                let error = errors::duplicate(&index.name, &space.name, old, tuple);
+                Err(self.without_rows(space, key, error))
+            }
             None => Ok(()),
         })
     }
@@ -372,6 +391,7 @@ impl EmbeddedEngine {
     ) -> Result<Option<(Key, Tuple)>, Error> {
         let index = space.index(index)?;
         let key = index.whole_key(key)?;
+        self.check_truncated_is_shown(space, &key)?;
         let Some(tuple) = self.stored(space.id, index.id, &key) else {
             return Ok(None);
         };
@@ -399,6 +419,7 @@ impl EmbeddedEngine {
     fn upsert(&mut self, upsert: &Upsert<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
         let space = self.writable(upsert.space)?;
         let key = self.admit(space, upsert.tuple)?;
+        self.check_truncated_is_shown(space, &key)?;
         let names = |name: &str| space.field_number(name);
         let old = self.stored(space.id, PRIMARY, &key);
         let new = match &old {

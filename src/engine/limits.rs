@@ -20,6 +20,12 @@ pub const SPACE_ID_MAX: u32 = i32::MAX as u32;
 /// Most users and roles together: each has its rights computed with every change of rights.
 pub const USERS_MAX: usize = 1024;
 
+/// Largest number of a user or role: keys of system spaces that are looked up have 32 bits.
+pub const USER_ID_MAX: u64 = u32::MAX as u64;
+
+/// Largest number of a function, as in Tarantool.
+pub const FUNCTION_ID_MAX: u64 = 32_000;
+
 /// Longest name of a space, index, field or user, in bytes, as in Tarantool.
 pub const NAME_SIZE_MAX: usize = 65_000;
 

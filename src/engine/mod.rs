@@ -295,7 +295,8 @@ impl EmbeddedEngine {
         let built = self.look(|sight| {
             let mut busy = Busy::new(reply);
             ddl::check(sight, space, old.as_deref(), new.as_deref(), &mut busy)
-        })?;
+        });
+        let built = built.map_err(|error| self.without_rows(space, &key, error))?;
         self.built.extend(built);
         if old.is_some() || new.is_some() {
             self.turn.set(space.id, key, new);

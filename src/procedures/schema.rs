@@ -4,10 +4,11 @@ use serde::Serialize;
 use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
+use vestibule_wire::request::Target;
 
 use super::args::{Args, Options, Value, illegal};
 use super::{EngineCall, altered, users};
-use crate::engine::access::privileges::ObjectKind;
+use crate::engine::access::privileges::{ObjectKind, Privileges};
 use crate::engine::define::system_key;
 use crate::engine::errors;
 use crate::engine::field::FieldType;
@@ -45,6 +46,10 @@ pub(super) fn create_space(call: &mut EngineCall<'_>) -> Result<Outcome, Error> 
     let existing = call
         .engine
         .look(|sight| ddl::space_with_name(sight, name))?;
+    let is_shown = |space: &SpaceRow| call.engine.acting().shows_space(space.id);
+    if !existing.as_ref().is_some_and(is_shown) {
+        check_may_create(call.engine, name, &options)?;
+    }
     if let Some(existing) = existing {
         if is_lenient {
             return call.reply.value(&CreatedSpace {
@@ -68,6 +73,22 @@ pub(super) fn create_space(call: &mut EngineCall<'_>) -> Result<Outcome, Error> 
     altered(call, done, |call, ()| {
         call.reply.value(&CreatedSpace { id: row.id, name })
     })
+}
+
+/// Who may not create a space hears nothing of names and numbers that are taken.
+fn check_may_create(
+    engine: &EmbeddedEngine,
+    name: &str,
+    options: &Options<'_>,
+) -> Result<(), Error> {
+    if options.get("id").is_none() {
+        engine.allowed(Target::Id(system::SCHEMA), Privileges::WRITE)?;
+    }
+    engine.allowed(Target::Id(system::SPACE), Privileges::WRITE)?;
+    // Nothing can have been granted on a space that is not there.
+    let nowhere = u64::MAX;
+    let rights = engine.acting();
+    rights.check_ddl(Privileges::CREATE, ObjectKind::Space, nowhere, name)
 }
 
 /// The row of a new space, and whether its number is the next one.

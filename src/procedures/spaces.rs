@@ -34,9 +34,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let path = name.strip_prefix("box.space.").ok_or_else(unknown)?;
     let (path, method) = path.rsplit_once(':').ok_or_else(unknown)?;
     let (space, index) = match path.rsplit_once(".index.") {
-        Some((space, index)) if call.engine.definition(Target::Name(path)).is_err() => {
-            (space, Some(index))
-        }
+        Some((space, index)) if !is_shown(call.engine, path) => (space, Some(index)),
         _ => (path, None),
     };
     // As in Lua: where there is no space, there is no method of it; the same goes for an index. Who
@@ -66,6 +64,12 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         "random" => random(call, place),
         _ => Err(unknown()),
     }
+}
+
+/// Whether there is a space with this name that the caller may know of.
+fn is_shown(engine: &EmbeddedEngine, name: &str) -> bool {
+    let found = engine.definition(Target::Name(name));
+    found.is_ok_and(|space| engine.acting().shows_space(space.id))
 }
 
 /// The right that a method needs first.

@@ -10,7 +10,6 @@ use super::{EngineCall, altered, functions, grants, no_result, sequences, spaces
 use crate::engine::access::errors as access_errors;
 use crate::engine::access::gate;
 use crate::engine::access::privileges::{ObjectKind, Privileges};
-use crate::engine::access::rights::granted_role;
 use crate::engine::access::rows::PrivRow;
 use crate::engine::layer::Sight;
 use crate::engine::system::rows::UserRow;
@@ -160,8 +159,7 @@ fn remove(engine: &mut EmbeddedEngine, row: &UserRow, reply: &Reply<'_>) -> Resu
     }
     engine.as_admin(|engine| {
         for grant in engine.look(gate::grants)? {
-            let is_member_of = granted_role(grant.object, grant.privileges) == Some(row.id);
-            if grant.grantee == row.id || is_member_of {
+            if grant.grantee == row.id || gate::is_on_user(&grant, row.id) {
                 engine.delete_system(system::PRIV, &grant.encode(), reply)?;
             }
         }

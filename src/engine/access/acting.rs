@@ -10,9 +10,10 @@ use vestibule_wire::request::Target;
 use super::gate;
 use super::privileges::{ObjectKind, Privileges};
 use super::rights::Rights;
-use crate::engine::EmbeddedEngine;
+use crate::engine::key::Key;
 use crate::engine::space::SpaceDef;
 use crate::engine::tuple::Tuple;
+use crate::engine::{EmbeddedEngine, system};
 
 /// What names of procedures begin with that rights on data say nothing about. The runtime's own
 /// (`vestibule.lock`, `unlock`, `set`) are for everybody; each other one asks for an administrator.
@@ -160,6 +161,24 @@ impl EmbeddedEngine {
         let key = def.primary()?.key_of(row);
         let key = key.map_err(|_| Error::invalid_msgpack("system row"))?;
         self.change_system(&def, key, None, reply).map(drop)
+    }
+
+    /// A duplicate in a system space shows the row that is in the way to those only who may read it;
+    /// one in `_index`, or in the index to be built, to those who may read the space that it is of.
+    #[cold]
+    pub(crate) fn without_rows(&self, space: &SpaceDef, key: &Key, error: Error) -> Error {
+        let of = match space.id {
+            system::INDEX => u32::try_from(key.first_number()).unwrap_or(u32::MAX),
+            id => id,
+        };
+        if !system::is_system(space.id) || self.acting.reads(of) {
+            return error;
+        }
+        let told = error.message().split_once(" with old tuple - ");
+        match told.map(|(told, _)| told.to_owned()) {
+            Some(told) => Error::new(error.code(), told),
+            None => error,
+        }
     }
 
     /// Whether the request may change this row of a system space.

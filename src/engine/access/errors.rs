@@ -7,6 +7,7 @@ use crate::engine::errors::no_such_user;
 use crate::engine::limits::USERS_MAX;
 
 const UNKNOWN_SCHEMA_OBJECT: ErrorCode = ErrorCode(49);
+const CREATE_FUNCTION: ErrorCode = ErrorCode(50);
 const NO_SUCH_FUNCTION: ErrorCode = ErrorCode(51);
 const FUNCTION_EXISTS: ErrorCode = ErrorCode(52);
 const USER_MAX: ErrorCode = ErrorCode(56);
@@ -29,6 +30,14 @@ pub(crate) fn unknown_object_type(name: &str) -> Error {
     Error::new(
         UNKNOWN_SCHEMA_OBJECT,
         format!("Unknown object type '{name}'"),
+    )
+}
+
+/// 50
+pub(crate) fn cannot_create_function(name: &str, why: &str) -> Error {
+    Error::new(
+        CREATE_FUNCTION,
+        format!("Failed to create function '{name}': {why}"),
     )
 }
 

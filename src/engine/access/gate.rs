@@ -17,6 +17,7 @@ use super::rights::{Object, Rights, granted_role};
 use super::rows::{FuncRow, Head, PrivRow};
 use crate::engine::define::system_key;
 use crate::engine::layer::Sight;
+use crate::engine::limits::FUNCTION_ID_MAX;
 use crate::engine::sequence::rows::AttachmentRow;
 use crate::engine::space::SpaceDef;
 use crate::engine::system::rows::{UserRow, check_name};
@@ -48,18 +49,11 @@ pub(crate) fn authorize(
         (Some(_), None) => Privileges::DROP,
         (Some(_), Some(_)) => Privileges::ALTER,
     };
+    if let Some(kind) = owned_kind(id, row)? {
+        of_head(rights, needed, kind, row)?;
+        return check_owner(rights, needed, kind, old, new);
+    }
     match id {
-        system::SPACE => of_head(rights, needed, ObjectKind::Space, row),
-        system::FUNC => of_head(rights, needed, ObjectKind::Function, row),
-        system::SEQUENCE => of_head(rights, needed, ObjectKind::Sequence, row),
-        system::USER => {
-            let kind = if *UserRow::decode(row)?.kind == *"role" {
-                ObjectKind::Role
-            } else {
-                ObjectKind::User
-            };
-            of_head(rights, needed, kind, row)
-        }
         system::INDEX => of_space(rights, sight, needed, row),
         system::SPACE_SEQUENCE => {
             of_attachment(rights, sight, needed, row)?;
@@ -78,8 +72,53 @@ pub(crate) fn authorize(
     }
 }
 
+/// What a row of a system space is, if it is something that has an owner.
+fn owned_kind(space: u32, row: &[u8]) -> Result<Option<ObjectKind>, Error> {
+    Ok(Some(match space {
+        system::SPACE => ObjectKind::Space,
+        system::FUNC => ObjectKind::Function,
+        system::SEQUENCE => ObjectKind::Sequence,
+        system::USER if *UserRow::decode(row)?.kind == *"role" => ObjectKind::Role,
+        system::USER => ObjectKind::User,
+        _ => return Ok(None),
+    }))
+}
+
+/// An owner may do everything with an object and give rights on it to others, and a setuid function
+/// has the rights of its owner. So to alter an object is not enough to give it to somebody, oneself
+/// for example, nor is to create functions enough to make one that acts for `admin`. (Tarantool lets
+/// both pass.)
+fn check_owner(
+    rights: &Rights,
+    needed: Privileges,
+    kind: ObjectKind,
+    old: Option<&[u8]>,
+    new: Option<&[u8]>,
+) -> Result<(), Error> {
+    let Some(row) = new else { return Ok(()) };
+    let head = Head::decode(row)?;
+    let is_fine = match old {
+        Some(old) => {
+            let owner = Head::decode(old)?.owner;
+            owner == head.owner || rights.may_act_for(owner)
+        }
+        None if kind == ObjectKind::Function && FuncRow::decode(row)?.is_setuid => {
+            rights.may_act_for(head.owner)
+        }
+        None => true,
+    };
+    if is_fine {
+        return Ok(());
+    }
+    Err(rights.denied(needed, kind, head.name))
+}
+
 fn of_head(rights: &Rights, needed: Privileges, kind: ObjectKind, row: &[u8]) -> Result<(), Error> {
     let head = Head::decode(row)?;
+    // Of a row that goes, the name is not the caller's own word.
+    if needed == Privileges::DROP && !rights.knows_of(kind, head.id) {
+        return rights.check_ddl(needed, kind, head.id, &head.id.to_string());
+    }
     rights.check_ddl(needed, kind, head.id, head.name)
 }
 
@@ -91,7 +130,7 @@ fn of_space(
     row: &[u8],
 ) -> Result<(), Error> {
     let id = first_number(row)?;
-    let name = name_of(sight, (ObjectKind::Space, Some(id)))?;
+    let name = told_name(rights, sight, (ObjectKind::Space, Some(id)))?;
     rights.check_ddl(needed, ObjectKind::Space, id, &name)
 }
 
@@ -105,7 +144,7 @@ fn of_attachment(
 ) -> Result<(), Error> {
     let row = AttachmentRow::decode(row)?;
     let (kind, id) = (ObjectKind::Sequence, u64::from(row.sequence));
-    let name = name_of(sight, (kind, Some(id)))?;
+    let name = told_name(rights, sight, (kind, Some(id)))?;
     if row.is_generated || needed == Privileges::DROP {
         return rights.check_ddl(needed, kind, id, &name);
     }
@@ -133,7 +172,7 @@ fn grant(rights: &Rights, sight: Sight<'_>, doing: Privileges, row: &PrivRow) ->
         return Ok(());
     }
     let (kind, id) = row.object;
-    let name = name_of(sight, row.object)?;
+    let name = told_name(rights, sight, row.object)?;
     let is_own = match (kind, id) {
         (ObjectKind::Universe, _) | (_, None) => false,
         (kind, Some(id)) => {
@@ -165,6 +204,20 @@ fn head_of(sight: Sight<'_>, kind: ObjectKind, id: u64) -> Result<Option<Head<'_
     };
     let row = sight.get(space, &system_key(&[key]));
     row.map(|row| Head::decode(row)).transpose()
+}
+
+/// What somebody is told an object is called: who may not know of it hears the number that was
+/// asked for, whether it is there or not.
+fn told_name(rights: &Rights, sight: Sight<'_>, object: Object) -> Result<Box<str>, Error> {
+    let name = name_of(sight, object);
+    let (kind, Some(id)) = object else {
+        return name;
+    };
+    match name {
+        Ok(name) if rights.knows_of(kind, id) => Ok(name),
+        Err(error) if rights.knows_every(kind) => Err(error),
+        _ => Ok(id.to_string().into()),
+    }
 }
 
 /// The name of what something is granted on.
@@ -228,7 +281,7 @@ pub(crate) fn check_priv(sight: Sight<'_>, new: Option<&[u8]>) -> Result<(), Err
 ///
 /// # Errors
 ///
-/// 5 for what is not supported, 52 for a name that is taken, 71 for a function that others have
+/// 5 for what is not supported, 50 for a number that is too large, 52 for a name that is taken, 71 for a function that others have
 /// rights on.
 pub(crate) fn check_func(
     sight: Sight<'_>,
@@ -240,6 +293,10 @@ pub(crate) fn check_func(
         (None, Some(new)) => {
             let row = FuncRow::decode(new)?;
             check_name(&row.name)?;
+            if row.id > FUNCTION_ID_MAX {
+                let why = "function id is too big";
+                return Err(access_errors::cannot_create_function(&row.name, why));
+            }
             for other in ddl::rows(sight, system::FUNC) {
                 if Head::decode(other)?.name == &*row.name {
                     return Err(access_errors::function_exists(&row.name));
@@ -274,7 +331,13 @@ pub(crate) fn grants(sight: Sight<'_>) -> Result<Vec<PrivRow>, Error> {
         .collect()
 }
 
-/// Whether a user or role owns anything, or has anything to do with a grant.
+/// Whether a grant is on a user or role.
+pub(crate) fn is_on_user(row: &PrivRow, id: u64) -> bool {
+    matches!(row.object, (ObjectKind::User | ObjectKind::Role, Some(object)) if object == id)
+}
+
+/// Whether a user or role owns anything, or has anything to do with a grant. A right on it would
+/// pass to the next one that gets its number.
 pub(crate) fn is_in_use(sight: Sight<'_>, id: u64) -> Result<bool, Error> {
     for (space, _) in super::OWNED {
         for row in ddl::rows(sight, space) {
@@ -283,9 +346,6 @@ pub(crate) fn is_in_use(sight: Sight<'_>, id: u64) -> Result<bool, Error> {
             }
         }
     }
-    let is_about = |row: &PrivRow| {
-        let is_member_of = granted_role(row.object, row.privileges) == Some(id);
-        row.grantor == id || row.grantee == id || is_member_of
-    };
+    let is_about = |row: &PrivRow| row.grantor == id || row.grantee == id || is_on_user(row, id);
     Ok(grants(sight)?.iter().any(is_about))
 }

@@ -158,6 +158,12 @@ impl Rights {
         !(self.on(kind, id) & showing).is_empty()
     }
 
+    /// Whether what belongs to this user may be given away: by the user, `admin`, and whoever may do
+    /// everything.
+    pub(crate) fn may_act_for(&self, owner: u64) -> bool {
+        self.id == owner || self.is_admin || self.universe == Privileges::ALL
+    }
+
     /// Whether everything may be changed, rights included.
     pub(crate) fn is_all_powerful(&self) -> bool {
         self.universe.contain(Privileges::WRITE | Privileges::USAGE)

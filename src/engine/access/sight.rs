@@ -11,7 +11,7 @@
 //! A view also shows everything to whoever may read, write, alter or drop everything, and to
 //! whoever may read the space behind it.
 
-use vestibule_actors::catalogue::{Lens, Visibility};
+use vestibule_actors::catalogue::{Lens, USER_SPACE_ID_MIN, Visibility};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::Target;
@@ -62,6 +62,26 @@ impl Rights {
     /// Whether the view on a system space shows a row of it.
     pub(crate) fn shows_row(&self, source: u32, row: &[u8]) -> bool {
         self.sees_all_of(source) || self.sees(source, row).unwrap_or(false)
+    }
+
+    /// Whether an object may be known to exist. What the system is born with is no secret.
+    pub(super) fn knows_of(&self, kind: ObjectKind, id: u64) -> bool {
+        let is_born_with = match kind {
+            ObjectKind::Space => id < u64::from(USER_SPACE_ID_MIN),
+            ObjectKind::User | ObjectKind::Role => id < system::USER_ID_MIN,
+            _ => false,
+        };
+        is_born_with || self.shows(kind, id) || self.knows_every(kind)
+    }
+
+    /// Whether every object of a kind may be known.
+    pub(super) fn knows_every(&self, kind: ObjectKind) -> bool {
+        self.sees_all_of(match kind {
+            ObjectKind::Universe | ObjectKind::Space => system::SPACE,
+            ObjectKind::Function => system::FUNC,
+            ObjectKind::Sequence => system::SEQUENCE,
+            ObjectKind::Role | ObjectKind::User => system::USER,
+        })
     }
 
     fn sees_all_of(&self, source: u32) -> bool {

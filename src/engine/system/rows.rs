@@ -450,9 +450,8 @@ impl UserRow {
             for _ in 0..reader.read_map_len().map_err(malformed)? {
                 if reader.read_str().map_err(malformed)? == CHAP_SHA1 {
                     let hash = reader.read_str().map_err(malformed)?;
-                    password = Some(PasswordHash::from_base64(hash).ok_or_else(|| {
-                        Error::illegal_params(format!("invalid {CHAP_SHA1} hash of user '{name}'"))
-                    })?);
+                    let wrong = || errors::cannot_create_user(&name, "invalid user password");
+                    password = Some(PasswordHash::from_base64(hash).ok_or_else(wrong)?);
                 } else {
                     reader.skip().map_err(malformed)?;
                 }

@@ -3,6 +3,7 @@
 
 mod calls;
 mod logins;
+mod owners;
 mod sequences;
 
 use serde::Serialize;
