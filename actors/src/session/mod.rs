@@ -33,6 +33,7 @@ mod state;
 mod traffic;
 mod transactions;
 mod transitions;
+pub(crate) mod transport;
 mod view;
 mod watch;
 

@@ -87,7 +87,7 @@ impl Registry {
             free: Vec::new(),
             bytes: 0,
             writers: 0,
-            timers: Timers::new(Instant::now()),
+            timers: Timers::new(crate::clock::now()),
         }
     }
 

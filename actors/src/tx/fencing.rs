@@ -98,7 +98,7 @@ impl TurnWrites {
 
 /// The error for what may not change data, or not any more.
 pub(super) fn read_only(shared: &Shared) -> Error {
-    let situation = shared.cell.situation(std::time::Instant::now());
+    let situation = shared.cell.situation(crate::clock::now());
     situation.error(ErrorCode::READONLY)
 }
 

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task;
-use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler};
@@ -49,7 +48,9 @@ impl Actor for Lane {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(FlushLoop);
         ctx.spawn(TimerLoop::default());
-        ctx.run_interval(LANE_SWEEP_PERIOD, |lane, _| lane.cell.sweep(Instant::now()));
+        ctx.run_interval(LANE_SWEEP_PERIOD, |lane, _| {
+            lane.cell.sweep(crate::clock::now())
+        });
     }
 }
 
@@ -113,7 +114,7 @@ impl ActorFuture<Lane> for TimerLoop {
             if sleep.as_mut().poll(cx).is_pending() {
                 return task::Poll::Pending;
             }
-            lane.cell.expire(Instant::now());
+            lane.cell.expire(crate::clock::now());
         }
     }
 }
@@ -144,7 +145,7 @@ impl Handler<Nudge> for Lane {
         let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if has_changed {
             match serving.state {
-                State::Solo => self.cell.revoke_in_solo(Instant::now()),
+                State::Solo => self.cell.revoke_in_solo(crate::clock::now()),
                 State::Loading => drop(self.cell.revoke_queued(ErrorCode::LOADING)),
                 State::Assist | State::Draining | State::Stopped => {}
             }
