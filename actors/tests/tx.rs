@@ -1,5 +1,7 @@
 //! Tx: turns, commits, streams, asynchronous work, and its death.
 
+use std::cell::RefCell;
+
 use std::time::Duration;
 
 use vestibule_actors::serving::State;
@@ -139,6 +141,39 @@ fn when_tx_dies_connections_stay_and_a_new_tx_recovers() {
         .filter(|own| *own == "recovered")
         .count();
     assert_eq!(recoveries, 2);
+}
+
+#[test]
+fn a_transaction_that_died_with_tx_is_refused_until_its_client_ends_it() {
+    let harness = Harness::start();
+    let peer = RefCell::new(harness.connect());
+    let ask = |request: RequestBuilder| peer.borrow_mut().ask(&request);
+    let in_stream = |request, sync| RequestBuilder::new(request, sync).stream(1);
+    for end in [RequestType::Commit, RequestType::Rollback] {
+        harness.wait_until("a transaction begins", || {
+            ask(in_stream(RequestType::Begin, 1)).code == 0
+        });
+        assert_eq!(ask(RequestBuilder::replace(2, 2).stream(1)).code, 0);
+        let recoveries = |harness: &Harness| {
+            let log = harness.script().log();
+            log.iter().filter(|own| *own == "recovered").count()
+        };
+        let before = recoveries(&harness);
+        harness.script().panic_next();
+        harness.connect().send(&RequestBuilder::replace(1, 100));
+        harness.wait_until("it recovers", || recoveries(&harness) > before);
+        harness.wait_until("its session hears of it", || {
+            let statement = ask(RequestBuilder::replace(3, 3).stream(1));
+            statement.error_code() == Some(115)
+        });
+        let again = ask(in_stream(RequestType::Begin, 4));
+        assert_eq!(again.error_code(), Some(79));
+        let ended = ask(in_stream(end, 5));
+        let expected = (end == RequestType::Commit).then_some(115);
+        assert_eq!(ended.error_code(), expected);
+    }
+    assert!(!harness.script().executed().contains(&3));
+    assert_eq!(ask(in_stream(RequestType::Begin, 6)).code, 0);
 }
 
 #[test]

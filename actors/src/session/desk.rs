@@ -112,6 +112,9 @@ impl Desk<'_> {
         let in_transaction = taken.stream != 0 && self.session.transaction(taken.stream).is_some();
         let verdict = admit(serving, class, in_transaction);
         let needs_tx = !matches!(verdict, Verdict::Answer | Verdict::Close);
+        if needs_tx && self.is_of_lost(taken) {
+            return self.answer_of_lost(taken);
+        }
         if needs_tx && self.session.held.is_some() && !self.is_releasing {
             // Behind what is held, whatever the state is by now.
             return self.busy(taken);
@@ -306,6 +309,7 @@ impl Desk<'_> {
                     stream: taken.stream,
                     is_writer: !self.admitted.is_read_only(),
                     deadline: transaction_deadline(self.now, configured, options.timeout),
+                    is_lost: false,
                 });
                 Effect::Opened
             }

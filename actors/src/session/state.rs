@@ -195,7 +195,7 @@ impl SessionState {
             .as_ref()
             .is_some_and(|watches| watches.is_watching("box.shutdown"));
         self.counts.all == 0
-            && self.transactions.is_empty()
+            && self.transactions.are_over()
             && self.scan.is_none()
             && self.held.is_none()
             && self.inbox.is_empty()
@@ -231,6 +231,7 @@ impl SessionState {
                 stream: pending.stream,
                 is_writer: pending.is_writer,
                 deadline,
+                is_lost: false,
             }),
             Effect::None => {}
         }

@@ -1,8 +1,16 @@
 //! The streams of a connection with an open transaction.
+//!
+//! A transaction that died with its Tx stays on the list until its client ends it: its statements are
+//! refused here. The Tx that comes after knows nothing of it, and would execute them one by one.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
+
+use vestibule_wire::request::Body;
+use vestibule_wire::{Error, ErrorCode};
+
+use super::desk::{Desk, Taken};
 
 /// A transaction as its session sees it: begun by Tx, or on its way there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +20,8 @@ pub(crate) struct OpenTransaction {
     pub(crate) is_writer: bool,
     /// As of its BEGIN's arrival. Tx keeps its own, which is a little later.
     pub(crate) deadline: Option<Instant>,
+    /// Its Tx has died, and it with it.
+    pub(crate) is_lost: bool,
 }
 
 /// Open transactions of one connection. Those that may change data are counted for the whole arbiter: a
@@ -35,8 +45,9 @@ impl OpenTransactions {
         self.open.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+    /// Whether there is one that something may come of.
+    pub(crate) fn are_over(&self) -> bool {
+        self.open.iter().all(|own| own.is_lost)
     }
 
     /// The transaction of a stream.
@@ -79,6 +90,12 @@ impl OpenTransactions {
         aborted
     }
 
+    /// All of them died with their Tx; their clients have yet to end them.
+    pub(crate) fn lose(&mut self) {
+        self.abort_writers();
+        self.open.iter_mut().for_each(|own| own.is_lost = true);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.abort_writers();
         self.open.clear();
@@ -95,6 +112,32 @@ impl Drop for OpenTransactions {
     }
 }
 
+impl Desk<'_> {
+    /// Whether a request belongs to a transaction that died with its Tx.
+    pub(super) fn is_of_lost(&self, taken: &Taken<'_>) -> bool {
+        let own = self.session.transaction(taken.stream);
+        taken.stream != 0 && own.is_some_and(|own| own.is_lost)
+    }
+
+    /// Answers it: until its client has ended it, nothing of it is executed.
+    pub(super) fn answer_of_lost(&mut self, taken: &Taken<'_>) {
+        if matches!(taken.body, Body::Commit | Body::Rollback) {
+            self.session.transactions.close(taken.stream);
+        }
+        match taken.body {
+            Body::Rollback => {
+                let header = self.header(taken.sync);
+                header.write_empty(self.session.output.buffer());
+            }
+            Body::Begin(_) => self.refuse(taken.sync, &Error::active_transaction()),
+            _ => {
+                let text = "Transaction has been aborted: Tx died";
+                self.refuse(taken.sync, &Error::new(ErrorCode::SYSTEM, text));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +147,7 @@ mod tests {
             stream,
             is_writer,
             deadline: None,
+            is_lost: false,
         }
     }
 
@@ -126,6 +170,8 @@ mod tests {
         assert_eq!(writers.get(), 1);
         assert_eq!(second.abort_writers(), 1);
         assert_eq!((second.len(), writers.get()), (2, 0));
+        second.lose();
+        assert!(second.are_over() && second.contains(1) && second.contains(2));
         second.open(transaction(3, true));
         drop(second);
         assert_eq!(writers.get(), 0);

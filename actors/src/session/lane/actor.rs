@@ -183,7 +183,7 @@ impl Handler<TxLost> for Lane {
         self.cell.give_up_all(started, &error);
         // Transactions died with the engine.
         for session in self.cell.all_sessions() {
-            session.state.borrow_mut().transactions.clear();
+            session.state.borrow_mut().transactions.lose();
         }
         self.cell.tell_if_quiet();
     }
