@@ -159,6 +159,8 @@ impl<E: Engine> TxCore<E> {
     /// it is refused. Reads are answered.
     pub(super) fn discard_turn(&mut self) {
         self.engine.discard_turn();
+        // Those that write are too old: they are aborted before the next turn.
+        self.streams.forget_statements();
         self.settle_begun(|own| own.is_read_only);
         let error = read_only(&self.shared);
         let reads = std::mem::take(&mut self.writes.reads);
