@@ -94,6 +94,7 @@ impl LaneCell {
             }
             self.mark_dirty(&session);
         }
+        self.publish_counts(&self.state.borrow());
         self.flush_dirty();
         self.resume_stalled();
         self.tell_if_quiet();
