@@ -79,7 +79,12 @@ impl Supervisor {
     }
 
     fn begin(&mut self, order: &Order) {
-        let (from, to) = (order.from, order.target.name());
+        let from = match order.target {
+            Target::Stopped => order.from,
+            // Another change may have come between the question and its turn.
+            Target::Role(_) => self.shared.cell.load().role.name(),
+        };
+        let to = order.target.name();
         let mut record =
             TransitionRecord::begin(from, to, order.reason.clone(), &order.requested_by);
         record.grace = order.grace.map(|grace| grace.as_secs_f64());
