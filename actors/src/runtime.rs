@@ -115,7 +115,7 @@ fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 /// After every change of state: first the record and the events' values, then the nudge that has them
 /// looked at.
-fn watch_the_cell(shared: &Arc<Shared>) {
+pub(crate) fn watch_the_cell(shared: &Arc<Shared>) {
     let first = shared.cell.load();
     shared.events.set_serving(first);
     let weak = Arc::downgrade(shared);
@@ -153,7 +153,7 @@ fn record(shared: &Shared, before: Serving, now: Serving) {
         .push(TransitionRecord::at_once(from, to, reason));
 }
 
-fn spawner<E: Engine>(
+pub(crate) fn spawner<E: Engine>(
     shared: Arc<Shared>,
     factory: EngineFactory<E>,
     procedures: Arc<Procedures<E>>,

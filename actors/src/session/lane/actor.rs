@@ -1,6 +1,8 @@
 //! The actix shell of a session arbiter: takes connections in, sends batches out, delivers replies.
 
 use std::future::Future as _;
+#[cfg(test)]
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,8 +15,12 @@ use vestibule_wire::ErrorCode;
 
 use super::super::actor::Session;
 use super::super::registry::Registry;
+#[cfg(test)]
+use super::super::transport::Transport;
 use super::messages::{Accepted, Newcomer, Nudge, TxLost, TxReady};
 use super::state::{LaneCell, LaneState};
+#[cfg(test)]
+use crate::acceptor::Place;
 use crate::limits::LANE_SWEEP_PERIOD;
 use crate::serving::State;
 use crate::shared::Shared;
@@ -39,6 +45,13 @@ impl Lane {
         if let Err(error) = Session::open(&self.cell, newcomer) {
             log::warn!("a connection from {peer} could not be taken: {error}");
         }
+    }
+
+    /// Takes a connection that is no socket.
+    #[cfg(test)]
+    pub(crate) fn plug(&self, place: Place, peer: SocketAddr, transport: Transport) {
+        let served = Session::serve(&self.cell, place, peer, transport);
+        served.expect("the system has random numbers");
     }
 }
 
