@@ -17,6 +17,7 @@
 mod acceptor;
 pub mod admission;
 pub mod catalogue;
+mod clock;
 pub mod config;
 pub mod engine;
 mod events;
@@ -26,6 +27,8 @@ mod runtime;
 pub mod serving;
 mod session;
 mod shared;
+#[cfg(test)]
+mod simulation;
 mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;

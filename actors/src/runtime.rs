@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{Actor, Context};
 use actix_rt::Arbiter;
@@ -41,7 +41,7 @@ pub fn start<E: Engine>(
     let places = places(&config)?;
     let (listeners, addresses) = open_door(&config.listen)?;
     let (admin_listeners, admin_addresses) = open_door(&config.admin_listen)?;
-    let cell = ServingCell::new(config.role, Instant::now());
+    let cell = ServingCell::new(config.role, crate::clock::now());
     let lanes = config.session_thread_count();
     let claims = (0..lanes)
         .map(|_| Arc::new(Claims::new(LANE_REQUESTS_MAX + LANE_RESERVE)))
@@ -115,7 +115,7 @@ fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 /// After every change of state: first the record and the events' values, then the nudge that has them
 /// looked at.
-fn watch_the_cell(shared: &Arc<Shared>) {
+pub(crate) fn watch_the_cell(shared: &Arc<Shared>) {
     let first = shared.cell.load();
     shared.events.set_serving(first);
     let weak = Arc::downgrade(shared);
@@ -144,7 +144,7 @@ fn record(shared: &Shared, before: Serving, now: Serving) {
     if !is_own || !is_over_at_once(before.state) || !is_over_at_once(now.state) {
         return;
     }
-    let reason = shared.cell.situation(Instant::now()).reason;
+    let reason = shared.cell.situation(crate::clock::now()).reason;
     let because = if reason.is_empty() { "" } else { ": " };
     log::info!("{}, {}{because}{reason}", now.state.name(), now.role.name());
     let (from, to) = (before.state.name(), now.state.name());
@@ -153,7 +153,7 @@ fn record(shared: &Shared, before: Serving, now: Serving) {
         .push(TransitionRecord::at_once(from, to, reason));
 }
 
-fn spawner<E: Engine>(
+pub(crate) fn spawner<E: Engine>(
     shared: Arc<Shared>,
     factory: EngineFactory<E>,
     procedures: Arc<Procedures<E>>,
@@ -238,7 +238,7 @@ impl RuntimeHandle {
     /// The state with its reason and progress.
     #[must_use]
     pub fn situation(&self) -> Situation {
-        self.shared.cell.situation(Instant::now())
+        self.shared.cell.situation(crate::clock::now())
     }
 
     /// The shared cell, to declare solo or take it back as an operator.
@@ -265,7 +265,7 @@ impl RuntimeHandle {
         let places = &self.shared.places;
         let may_administer = self.shared.config.administrators.may_be(peer);
         let Some(entry) = places.find(Door::Clients, may_administer) else {
-            return turn_away(&self.shared, &stream, Door::Clients, Instant::now());
+            return turn_away(&self.shared, &stream, Door::Clients, crate::clock::now());
         };
         let place = places.take(entry);
         if let Some(lanes) = self.shared.lanes.get() {

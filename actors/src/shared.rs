@@ -129,7 +129,7 @@ impl Shared {
             lanes: OnceLock::new(),
             counters: counters.collect(),
             places: Arc::new(places),
-            started: Instant::now(),
+            started: crate::clock::now(),
             mark: Mark::default(),
             reservations: ReservationList::default(),
             connections: AtomicU64::new(0),

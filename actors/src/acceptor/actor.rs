@@ -143,7 +143,7 @@ impl Acceptor {
     /// Takes one connection, or an error that is one connection's; false if the listener has nothing, or
     /// has to wait.
     fn accept_one(&mut self, index: usize, cx: &mut task::Context<'_>) -> bool {
-        let now = Instant::now();
+        let now = crate::clock::now();
         let listener = &mut self.listeners[index];
         let wait = listener.pace.wait(now);
         if !wait.is_zero() && self.shared.places.find(listener.door, false).is_none() {

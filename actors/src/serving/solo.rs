@@ -37,13 +37,13 @@ impl Solos {
     /// A handle whose declarations nobody hears, for an engine's own tests.
     #[must_use]
     pub fn unheard() -> Self {
-        Self(ServingCell::new(Role::Primary, Instant::now()))
+        Self(ServingCell::new(Role::Primary, crate::clock::now()))
     }
 
     /// Declares solo until the guard is dropped.
     #[must_use = "the state returns to assist when the guard is dropped"]
     pub fn enter(&self, reason: impl Into<String>) -> SoloGuard {
-        let now = Instant::now();
+        let now = crate::clock::now();
         let mut id = 0;
         self.0.change(now, |details| {
             details.guards += 1;
@@ -82,7 +82,7 @@ impl SoloGuard {
 impl Drop for SoloGuard {
     fn drop(&mut self) {
         let own = Declarer::Guard(self.id);
-        self.cell.change(Instant::now(), |details| {
+        self.cell.change(crate::clock::now(), |details| {
             details.solos.retain(|solo| solo.by != own)
         });
     }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -26,6 +27,8 @@ use super::registry::Pending;
 use super::state::{Closing, InFlight, SessionCell, SessionState};
 use super::traffic::{flush, read, take_inbox};
 use super::transactions::OpenTransactions;
+use super::transport::{self, Transport};
+use crate::acceptor::Place;
 use crate::catalogue::GUEST;
 use crate::config::{Administrators, SoloPolicy};
 use crate::engine::Caller;
@@ -52,7 +55,18 @@ impl Session {
         stream.set_nonblocking(true)?;
         // Replies are written in as few segments as there are turns; waiting for more helps nobody.
         stream.set_nodelay(true)?;
-        let stream = TcpStream::from_std(stream)?;
+        let stream = transport::from_socket(TcpStream::from_std(stream)?);
+        Self::serve(lane, place, peer, stream)
+    }
+
+    /// The same with whatever carries its bytes.
+    // The parameters in this order: the place is given back after the socket is closed.
+    pub(crate) fn serve(
+        lane: &Rc<LaneCell>,
+        place: Place,
+        peer: SocketAddr,
+        stream: Transport,
+    ) -> io::Result<()> {
         let mut salt = [0; SALT_SIZE];
         getrandom::fill(&mut salt).map_err(|fault| io::Error::other(fault.to_string()))?;
         let greeting = greeting::encode(&lane.shared.config.instance_uuid, &salt);
@@ -69,7 +83,7 @@ impl Session {
             user: GUEST.into(),
             is_administrator,
         };
-        let now = Instant::now();
+        let now = crate::clock::now();
         let writers = lane.state.borrow().open_writers.clone();
         let mut sessions = lane.sessions.borrow_mut();
         let entry = sessions.vacant_entry();
@@ -110,7 +124,7 @@ impl Session {
 }
 
 fn new_state(
-    stream: TcpStream,
+    stream: Transport,
     output: Output,
     salt: [u8; SALT_SIZE],
     caller: Caller,
@@ -292,7 +306,7 @@ fn turn(
 ) -> Poll<()> {
     // Most turns have nothing left from the one before, and need no clock for it.
     if own.held.is_some() || own.scan.is_some() || !own.inbox.is_empty() {
-        let mut desk = desk(lane, cell, state, own, Instant::now());
+        let mut desk = desk(lane, cell, state, own, crate::clock::now());
         desk.resume_scan();
         desk.release_held();
         if !desk.session.inbox.is_empty() {

@@ -35,6 +35,7 @@ mod state;
 mod traffic;
 mod transactions;
 mod transitions;
+pub(crate) mod transport;
 mod view;
 mod watch;
 

@@ -4,8 +4,7 @@
 
 use std::io;
 
-use tokio::net::TcpStream;
-
+use super::transport::Transport;
 use crate::limits::{OUTPUT_MAX, OUTPUT_PAUSE};
 
 /// The output of one connection.
@@ -72,7 +71,7 @@ impl Output {
     /// Writes what it can; hands the buffer back through `give_back` when it is empty.
     pub(crate) fn flush(
         &mut self,
-        stream: &TcpStream,
+        stream: &Transport,
         give_back: impl FnOnce(Vec<u8>),
     ) -> io::Result<Flushed> {
         while self.sent < self.bytes.len() {

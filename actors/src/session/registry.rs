@@ -92,7 +92,7 @@ impl Registry {
             bytes: 0,
             reserved: 0,
             writers: 0,
-            timers: Timers::new(Instant::now()),
+            timers: Timers::new(crate::clock::now()),
         }
     }
 

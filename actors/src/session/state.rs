@@ -2,13 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
 use std::net::SocketAddr;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use vestibule_wire::greeting::SALT_SIZE;
 
 use super::credit::Grant;
@@ -18,6 +15,7 @@ use super::output::Output;
 use super::patience::{self, Patience};
 use super::registry::{Effect, Pending};
 use super::transactions::{OpenTransaction, OpenTransactions};
+use super::transport::{Transport, is_read_closed};
 use super::watch::Watches;
 use crate::acceptor::Place;
 use crate::admission::Class;
@@ -90,7 +88,7 @@ pub(crate) enum Closing {
 
 /// Everything of a session that changes.
 pub(crate) struct SessionState {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Transport,
     /// Bytes that were read and not taken yet: a frame's beginning, or what waits for a credit.
     pub(crate) inbox: Vec<u8>,
     pub(crate) output: Output,
@@ -329,12 +327,7 @@ impl SessionState {
     /// Whether the client has closed the connection, or its half of it. Costs no system call: the reactor
     /// knows, although what came before the end is not read.
     pub(crate) fn has_peer_left(&self) -> bool {
-        let ready = std::pin::pin!(self.stream.ready(Interest::READABLE));
-        match ready.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
-            Poll::Ready(Err(_)) => true,
-            Poll::Pending => false,
-        }
+        is_read_closed(&self.stream)
     }
 
     pub(crate) fn close(&mut self, closing: Closing) {

@@ -8,7 +8,6 @@
 
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Instant;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use vestibule_wire::Error;
@@ -47,7 +46,7 @@ pub(super) fn read(
         let poll = Pin::new(&mut own.stream).poll_read(cx, &mut buffer);
         let filled = buffer.filled().len();
         if poll.is_ready() && filled > 0 {
-            let mut desk = desk(lane, cell, state, own, Instant::now());
+            let mut desk = desk(lane, cell, state, own, crate::clock::now());
             take_bytes(&mut desk, &scratch[..filled]);
         }
         state.scratch = scratch;

@@ -56,7 +56,7 @@ impl Supervisor {
         Self {
             machine: Machine::new(lanes.len(), shared.config.role)
                 .with_role_slack(shared.config.role_slack),
-            watchdog: Watchdog::new(shared.config.tx_stall_after, Instant::now()),
+            watchdog: Watchdog::new(shared.config.tx_stall_after, crate::clock::now()),
             shared,
             acceptor: None,
             lanes,
@@ -95,7 +95,7 @@ impl Supervisor {
         };
         ctx.run_later(watchdog.wait(), |supervisor, ctx| {
             if !supervisor.machine.is_stopping() {
-                supervisor.look_at_tx(Instant::now());
+                supervisor.look_at_tx(crate::clock::now());
                 supervisor.watch_tx(ctx);
             }
         });
@@ -131,7 +131,7 @@ impl Supervisor {
 
     /// A panic in engine code: connections stay, a new Tx recovers.
     fn tx_died(&mut self, text: &str, ctx: &mut Context<Self>) {
-        let now = Instant::now();
+        let now = crate::clock::now();
         log::error!("Tx died: {text}");
         self.shared
             .cell
@@ -174,7 +174,7 @@ impl Supervisor {
     }
 
     pub(super) fn tx_gone(&mut self, ctx: &mut Context<Self>) {
-        let actions = self.machine.tx_stopped(Instant::now());
+        let actions = self.machine.tx_stopped(crate::clock::now());
         self.carry_out(actions, ctx);
     }
 }
@@ -221,7 +221,7 @@ impl Handler<LaneReport> for Supervisor {
 
     fn handle(&mut self, report: LaneReport, ctx: &mut Self::Context) {
         let LaneReport { lane, serial, news } = report;
-        let now = Instant::now();
+        let now = crate::clock::now();
         let machine = &mut self.machine;
         let actions = match news {
             News::Quiesced(waiting) => machine.lane_quiesced(lane, serial, &waiting, now),

@@ -1,7 +1,6 @@
 //! Driving transitions: what the machine decides is carried out here.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use actix::{ActorContext, AsyncContext, Context};
 
@@ -37,7 +36,7 @@ impl Supervisor {
             }
             self.askers.insert(caller, ask.asker);
         }
-        let actions = self.machine.request(Instant::now(), order);
+        let actions = self.machine.request(crate::clock::now(), order);
         self.carry_out(actions, ctx);
     }
 
@@ -53,7 +52,7 @@ impl Supervisor {
                     self.begin(&order);
                     self.show();
                 }
-                Action::Announce => self.shared.cell.announce_stop(Instant::now()),
+                Action::Announce => self.shared.cell.announce_stop(crate::clock::now()),
                 Action::Quiesce => self.quiesce(),
                 Action::Kill => self.kill(),
                 Action::StopTx => match &self.tx {
@@ -62,9 +61,9 @@ impl Supervisor {
                 },
                 Action::Settle(target) => self.settle(target),
                 Action::WakeAt(time) => {
-                    let wait = time.saturating_duration_since(Instant::now());
+                    let wait = time.saturating_duration_since(crate::clock::now());
                     ctx.run_later(wait, |supervisor, ctx| {
-                        let actions = supervisor.machine.on_time(Instant::now());
+                        let actions = supervisor.machine.on_time(crate::clock::now());
                         supervisor.carry_out(actions, ctx);
                     });
                 }
@@ -80,7 +79,12 @@ impl Supervisor {
     }
 
     fn begin(&mut self, order: &Order) {
-        let (from, to) = (order.from, order.target.name());
+        let from = match order.target {
+            Target::Stopped => order.from,
+            // Another change may have come between the question and its turn.
+            Target::Role(_) => self.shared.cell.load().role.name(),
+        };
+        let to = order.target.name();
         let mut record =
             TransitionRecord::begin(from, to, order.reason.clone(), &order.requested_by);
         record.grace = order.grace.map(|grace| grace.as_secs_f64());
@@ -94,7 +98,7 @@ impl Supervisor {
     }
 
     fn quiesce(&mut self) {
-        let now = Instant::now();
+        let now = crate::clock::now();
         if self.is_stop() {
             self.acceptor.iter().for_each(|acceptor| acceptor.stop());
             self.shared.cell.draining("the server is stopping", now);
@@ -137,7 +141,7 @@ impl Supervisor {
     }
 
     fn settle(&mut self, target: Target) {
-        let now = Instant::now();
+        let now = crate::clock::now();
         if target != Target::Role(Role::Primary) {
             self.fence_off();
         }

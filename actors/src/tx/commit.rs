@@ -1,5 +1,7 @@
 //! The end of a turn: one commit, and the replies that waited for it.
 
+use vestibule_wire::Error;
+
 use super::core::TxCore;
 use super::stream::Transaction;
 use crate::engine::Engine;
@@ -44,6 +46,17 @@ impl<E: Engine> TxCore<E> {
         }
         for settle in self.settles.drain(..) {
             settle(result.clone());
+        }
+        match result {
+            Ok(()) => self.streams.forget_statements(),
+            Err(error) => self.abort_refused(&error),
+        }
+    }
+
+    /// Statements that were told the turn's error must not be committed with their transactions.
+    fn abort_refused(&mut self, error: &Error) {
+        for key in self.streams.take_statements() {
+            self.abort(key, error);
         }
     }
 
@@ -95,5 +108,40 @@ impl<E: Engine> TxCore<E> {
         for port in &mut self.ports {
             port.send();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::keys::RequestType;
+
+    use crate::testing::RequestBuilder;
+    use crate::tx::rig::{Rig, rig};
+
+    #[test]
+    fn a_transaction_ends_with_the_turn_that_refused_its_statement() {
+        rig(|mut rig: Rig| async move {
+            let in_stream = |request, sync| RequestBuilder::new(request, sync).stream(1);
+            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 1)).await.code, 0);
+            rig.script.fail_commits(true);
+            rig.send(&RequestBuilder::replace(2, 2).stream(1));
+            rig.send(&RequestBuilder::replace(3, 3));
+            rig.turn();
+            let codes: Vec<_> = rig.replies().await.iter().map(|own| own.code).collect();
+            assert_eq!(codes, [0x8000 | 40, 0x8000 | 40]);
+            rig.script.fail_commits(false);
+            assert_eq!(rig.script.log(), ["begin 1", "rollback 1"]);
+            let commit = rig.ask(&in_stream(RequestType::Commit, 4)).await;
+            assert_eq!(commit.error_code(), Some(40));
+            // A statement of a turn that was committed is no concern of a later one.
+            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 5)).await.code, 0);
+            let statement = RequestBuilder::replace(6, 6).stream(1);
+            assert_eq!(rig.ask(&statement).await.code, 0);
+            rig.script.fail_commits(true);
+            let other = rig.ask(&RequestBuilder::replace(7, 7)).await;
+            assert_eq!(other.error_code(), Some(40));
+            rig.script.fail_commits(false);
+            assert_eq!(rig.ask(&in_stream(RequestType::Commit, 8)).await.code, 0);
+        });
     }
 }

@@ -107,7 +107,7 @@ impl<E: Engine> TxCore<E> {
             tickets_of: HashMap::new(),
             cancels: Vec::new(),
             streams: Streams::default(),
-            deadlines: Deadlines::new(Instant::now()),
+            deadlines: Deadlines::new(crate::clock::now()),
             reservations: RefCell::default(),
             locks: Locks::default(),
             resumed: VecDeque::new(),
@@ -121,7 +121,7 @@ impl<E: Engine> TxCore<E> {
             executed: 0,
             has_fault: false,
             has_called: false,
-            began: Instant::now(),
+            began: crate::clock::now(),
         };
         // Whatever the one before it was writing when it died.
         core.shared.fence.end_write();
@@ -265,7 +265,11 @@ impl<E: Engine> TxCore<E> {
     fn is_full(&self, lane: usize) -> bool {
         self.executed >= TURN_REQUESTS_MAX
             || self.ports[lane].out.bytes.len() >= TURN_REPLY_BYTES_MAX
-            || (self.is_clock_due() && self.began.elapsed() >= TURN_TIME_MAX)
+            || (self.is_clock_due() && self.has_run_out())
+    }
+
+    fn has_run_out(&self) -> bool {
+        crate::clock::now().saturating_duration_since(self.began) >= TURN_TIME_MAX
     }
 
     /// The clock is looked at now and then, and after each procedure: those may take any time.

@@ -74,6 +74,9 @@ impl<E: Engine> Execution<'_, E> {
                     return Err(error.clone());
                 }
                 let transaction = open.map(|own| own.id);
+                if transaction.is_some() {
+                    self.streams.note_statement(self.key());
+                }
                 if let Body::Call(call) = body {
                     return self.call(call, transaction);
                 }

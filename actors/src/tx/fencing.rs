@@ -98,7 +98,7 @@ impl TurnWrites {
 
 /// The error for what may not change data, or not any more.
 pub(super) fn read_only(shared: &Shared) -> Error {
-    let situation = shared.cell.situation(std::time::Instant::now());
+    let situation = shared.cell.situation(crate::clock::now());
     situation.error(ErrorCode::READONLY)
 }
 
@@ -148,6 +148,8 @@ impl<E: Engine> TxCore<E> {
     /// it is refused. Reads are answered.
     pub(super) fn discard_turn(&mut self) {
         self.engine.discard_turn();
+        // Those that write are too old: they are aborted before the next turn.
+        self.streams.forget_statements();
         self.settle_begun(|own| own.is_read_only);
         let error = read_only(&self.shared);
         let reads = std::mem::take(&mut self.writes.reads);

@@ -111,6 +111,8 @@ pub(super) struct Streams {
     gone: usize,
     /// Where transactions began in this turn.
     begun: Vec<Key>,
+    /// Whose transactions had statements in this turn.
+    touched: Vec<Key>,
 }
 
 impl Streams {
@@ -192,6 +194,23 @@ impl Streams {
     /// Where transactions began since this was asked last.
     pub(super) fn take_begun(&mut self) -> Vec<Key> {
         std::mem::take(&mut self.begun)
+    }
+
+    /// A statement of a transaction is about to be executed.
+    pub(super) fn note_statement(&mut self, key: Key) {
+        if self.touched.last() != Some(&key) {
+            self.touched.push(key);
+        }
+    }
+
+    /// The turn is committed: what is replied to in it holds.
+    pub(super) fn forget_statements(&mut self) {
+        self.touched.clear();
+    }
+
+    /// Where statements were executed since then.
+    pub(super) fn take_statements(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.touched)
     }
 
     /// Takes the transaction of a stream, which is then at its end.

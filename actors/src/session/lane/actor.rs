@@ -1,11 +1,12 @@
 //! The actix shell of a session arbiter: takes connections in, sends batches out, delivers replies.
 
 use std::future::Future as _;
+#[cfg(test)]
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task;
-use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler};
@@ -15,8 +16,12 @@ use vestibule_wire::keys::RequestType;
 
 use super::super::actor::Session;
 use super::super::registry::{Effect, Pending, Registry};
+#[cfg(test)]
+use super::super::transport::Transport;
 use super::messages::{Accepted, Newcomer, Nudge, TxLost, TxReady};
 use super::state::{LaneCell, LaneState};
+#[cfg(test)]
+use crate::acceptor::Place;
 use crate::limits::LANE_SWEEP_PERIOD;
 use crate::serving::State;
 use crate::shared::Shared;
@@ -42,6 +47,13 @@ impl Lane {
             log::warn!("a connection from {peer} could not be taken: {error}");
         }
     }
+
+    /// Takes a connection that is no socket.
+    #[cfg(test)]
+    pub(crate) fn plug(&self, place: Place, peer: SocketAddr, transport: Transport) {
+        let served = Session::serve(&self.cell, place, peer, transport);
+        served.expect("the system has random numbers");
+    }
 }
 
 impl Actor for Lane {
@@ -50,7 +62,9 @@ impl Actor for Lane {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(FlushLoop);
         ctx.spawn(TimerLoop::default());
-        ctx.run_interval(LANE_SWEEP_PERIOD, |lane, _| lane.cell.sweep(Instant::now()));
+        ctx.run_interval(LANE_SWEEP_PERIOD, |lane, _| {
+            lane.cell.sweep(crate::clock::now())
+        });
     }
 }
 
@@ -114,7 +128,7 @@ impl ActorFuture<Lane> for TimerLoop {
             if sleep.as_mut().poll(cx).is_pending() {
                 return task::Poll::Pending;
             }
-            lane.cell.expire(Instant::now());
+            lane.cell.expire(crate::clock::now());
         }
     }
 }
@@ -145,7 +159,7 @@ impl Handler<Nudge> for Lane {
         let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if has_changed {
             match serving.state {
-                State::Solo => self.cell.revoke_in_solo(Instant::now()),
+                State::Solo => self.cell.revoke_in_solo(crate::clock::now()),
                 State::Loading => drop(self.cell.revoke_queued(ErrorCode::LOADING)),
                 State::Assist | State::Draining | State::Stopped => {}
             }
@@ -157,7 +171,10 @@ impl Handler<Nudge> for Lane {
         self.cell.close_idle_if_stopping();
         if has_changed {
             let counters = &self.cell.shared.counters[self.cell.index];
-            counters.reached(serving.epoch, nudge.0.elapsed());
+            counters.reached(
+                serving.epoch,
+                crate::clock::now().saturating_duration_since(nudge.0),
+            );
         }
     }
 }

@@ -220,7 +220,7 @@ impl LaneCell {
                 if own.watches.is_none() || own.events_seen == version {
                     continue;
                 }
-                let now = Instant::now();
+                let now = crate::clock::now();
                 let done = guarded(&session, || {
                     desk(self, &session, &mut lane, &mut own, now).send_events();
                 });

@@ -251,7 +251,7 @@ impl LaneHandle {
     }
 
     pub(crate) fn nudge(&self) {
-        self.0.do_send(Nudge(Instant::now()));
+        self.0.do_send(Nudge(crate::clock::now()));
     }
 
     pub(crate) fn tx_ready(&self, tx: TxHandle) {

@@ -109,7 +109,7 @@ impl Handler<AddToSurvey> for Lane {
     type Result = ();
 
     fn handle(&mut self, survey: AddToSurvey, _ctx: &mut Self::Context) {
-        let now = Instant::now();
+        let now = crate::clock::now();
         let rows = match survey.0.survey {
             Survey::Connections => self.connection_rows(now),
             Survey::Requests => self.request_rows(now),

@@ -8,7 +8,6 @@
 
 use actix::Handler;
 use serde::Serialize;
-use std::time::Instant;
 use vestibule_wire::error::Field;
 use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
 use vestibule_wire::{Error, ErrorCode};
@@ -169,7 +168,7 @@ impl LaneCell {
         let revoked = self.state.borrow_mut().registry.revoke_queued(wanted);
         let counts = count(revoked.iter());
         if !revoked.is_empty() {
-            let error = self.shared.cell.situation(Instant::now()).error(code);
+            let error = self.shared.cell.situation(crate::clock::now()).error(code);
             self.answer_all(revoked, &error);
         }
         counts
@@ -191,7 +190,7 @@ impl LaneCell {
 
     /// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
     pub(super) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
-        let situation = self.shared.cell.situation(Instant::now());
+        let situation = self.shared.cell.situation(crate::clock::now());
         situation
             .error_with_text(code, format!("Outcome unknown: {reason}"))
             .with_field("outcome", Field::Str("unknown".into()))
@@ -298,7 +297,7 @@ mod tests {
                 is_reserved: false,
                 is_writer: true,
                 effect,
-                since: Instant::now(),
+                since: crate::clock::now(),
                 limit: Limit::Request,
             },
             was_begun: true,

@@ -1,0 +1,155 @@
+//! What has to hold in a world: looked at whenever time has passed, and at its end.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::client::{Client, Told, What};
+use super::clock;
+use super::world::{MARGIN, World};
+use crate::limits::LANE_REQUESTS_MAX;
+use crate::shared::LaneCounters;
+use crate::supervisor::TransitionResult;
+
+impl World {
+    /// Every caller is answered, once and in time.
+    pub(super) fn hear_answers(&mut self) {
+        let now = clock::now();
+        let is_stopped = self.stopped.borrow().is_some();
+        let (tally, stage) = (&mut self.tally, &self.stage);
+        let writing = stage.book().writing();
+        let reading = self.clients.iter().filter(|own| own.hears_at_once());
+        let waits: Vec<u64> = reading.flat_map(Client::writing).collect();
+        self.callers.retain_mut(|caller| {
+            let outcome = match caller.answer.try_recv() {
+                Ok(outcome) => outcome,
+                Err(oneshot::error::TryRecvError::Empty) if now <= caller.due => return true,
+                // A Supervisor that has stopped hears nobody.
+                Err(oneshot::error::TryRecvError::Closed) if is_stopped => return false,
+                Err(fault) => {
+                    let late = now.saturating_duration_since(caller.due);
+                    let target = caller.target;
+                    let fault = format!("the caller of {target:?}: {fault}, {late:?} late");
+                    stage.book().fault(fault);
+                    return false;
+                }
+            };
+            let name = match outcome.result {
+                TransitionResult::Done => "done",
+                TransitionResult::Unchanged => "unchanged",
+                TransitionResult::Superseded => "superseded",
+                TransitionResult::TimedOut => "timed out",
+            };
+            *tally.answers.entry(name).or_default() += 1;
+            stage
+                .book()
+                .note(|| format!("told {:?}: {outcome:?}", caller.target));
+            let record = outcome.transition.as_ref();
+            // It came to its end without a kill.
+            let is_early = record.is_some_and(|own| {
+                own.to == "replica" && own.grace.is_some_and(|grace| own.took < grace)
+            });
+            let unfinished = writing.iter().find(|key| waits.contains(key));
+            if let Some(key) = unfinished.filter(|_| is_early) {
+                let fault =
+                    format!("a demotion did not wait for the write of key {key}: {record:?}");
+                stage.book().fault(fault);
+            }
+            false
+        });
+    }
+
+    /// Every transition ends in time.
+    pub(super) fn check_records(&mut self) {
+        for record in self.shared.transitions.rows() {
+            let is_role_or_stop = ["primary", "replica", "stopped"].contains(&record.to.as_str());
+            let is_over = record.result != "under way";
+            if !is_role_or_stop || !is_over || !self.checked.insert(record.id) {
+                continue;
+            }
+            self.tally.transitions += 1;
+            if record.to == "replica" && record.grace.is_some_and(|grace| record.took >= grace) {
+                self.last_cut_off = clock::now();
+            }
+            let announced = record.phases.announce;
+            let bound = announced + record.grace.unwrap_or_default() + MARGIN.as_secs_f64();
+            if record.took > bound {
+                self.stage
+                    .book()
+                    .fault(format!("a transition took too long: {record:?}"));
+            }
+        }
+    }
+
+    /// Clients read what has come.
+    pub(super) fn receive(&mut self, last_look: Instant) {
+        let mut book = self.stage.book();
+        let tally = &mut self.tally;
+        let mut clients = std::mem::take(&mut self.clients);
+        let mut count = |what: What, own: Told| {
+            *tally.told.entry(own).or_default() += 1;
+            if matches!(what, What::Commit(_)) {
+                *tally.commits.entry(own).or_default() += 1;
+            }
+        };
+        let left = &mut self.left_deferred;
+        clients.retain_mut(|client| {
+            let stays = !client.is_reading || client.receive(&mut book, &mut count);
+            *left += if stays { 0 } else { client.deferred() };
+            stays
+        });
+        for begun in clients.iter_mut().flat_map(|own| own.cut_off.drain(..)) {
+            if begun > self.last_cut_off {
+                book.fault("a transaction was cut off by no demotion's deadline".to_owned());
+            }
+        }
+        let overdue = clients.iter().filter(|own| own.is_reading);
+        let faults: Vec<_> = overdue.filter_map(|own| own.overdue(last_look)).collect();
+        faults.into_iter().for_each(|fault| book.fault(fault));
+        self.clients = clients;
+    }
+
+    /// No arbiter has more on its way than it may.
+    pub(super) fn check_bounds(&self) {
+        let has_too_many =
+            |lane: &LaneCounters| lane.in_flight.load(Ordering::Relaxed) > LANE_REQUESTS_MAX;
+        if self.shared.counters.iter().any(has_too_many) {
+            self.stage
+                .book()
+                .fault("more requests than there may be".to_owned());
+        }
+    }
+
+    /// Ends the world if anything was wrong.
+    pub(super) fn fail_on_faults(&self) {
+        let book = self.stage.book();
+        if let Some(fault) = book.faults().first() {
+            let serving = self.shared.cell.load();
+            let (fault, parked) = (fault.clone(), self.tx.parked);
+            drop(book);
+            panic!("{fault}; {serving:?}, Tx stands at {parked:?}");
+        }
+    }
+
+    /// After a stop.
+    pub(super) fn check_nothing_is_left(&self) {
+        let waiting: usize = self.clients.iter().map(Client::waiting).sum();
+        assert_eq!(
+            (self.clients.len(), waiting),
+            (0, 0),
+            "connections, requests"
+        );
+        assert!(self.callers.is_empty(), "every caller is answered");
+        let in_flight = self.shared.in_flight_count();
+        assert!(
+            in_flight <= self.left_deferred,
+            "{in_flight} requests on their way"
+        );
+        assert_eq!(self.shared.queued_count(), 0, "requests queued");
+        assert_eq!(self.shared.connection_count(), 0, "places");
+        assert_eq!(self.shared.memory.used(), 0, "memory");
+        let reservations = self.shared.reservations.rows(clock::now());
+        assert_eq!(reservations.len(), 0, "reservations");
+    }
+}

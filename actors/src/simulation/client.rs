@@ -1,0 +1,319 @@
+//! A client of a simulated world: what it has asked, and what each reply means for its writes.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use vestibule_wire::greeting::GREETING_SIZE;
+use vestibule_wire::keys::RequestType;
+
+use super::book::{Book, Verdict};
+use super::clock;
+use super::pipe::ClientEnd;
+use crate::testing::{Frame, RequestBuilder};
+
+/// What was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// Something that changes nothing.
+    Nothing,
+    /// A write outside of transactions.
+    Write(u64),
+    /// Something that may never end by itself.
+    Unending,
+    /// A write in several steps of a procedure.
+    Steps(u64),
+    Begin(u64),
+    /// Of which stream, and its key.
+    Statement(u64, u64),
+    Commit(u64),
+    Rollback(u64),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    what: What,
+    /// When it has to be answered at the latest, if its client reads.
+    due: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Beginning,
+    Open,
+    Ending,
+}
+
+/// A stream with a transaction.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) phase: Phase,
+    /// When its BEGIN was sent.
+    begun: Instant,
+    /// All its statements were executed.
+    is_whole: bool,
+    /// Keys of statements that are not refused.
+    keys: Vec<u64>,
+}
+
+/// What clients were told, for the tally.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Told {
+    Done,
+    Refused(u16),
+    Unknown(u16),
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    /// Its number in the runtime.
+    pub(super) connection: u64,
+    end: ClientEnd,
+    inbox: Vec<u8>,
+    has_greeting: bool,
+    waiting: BTreeMap<u64, Asked>,
+    pub(super) streams: BTreeMap<u64, Stream>,
+    /// When transactions were begun that a demotion did not let finish.
+    pub(super) cut_off: Vec<Instant>,
+    next_sync: u64,
+    next_stream: u64,
+    pub(super) is_reading: bool,
+    /// Its replies come in small pieces: what it is told is old.
+    is_narrow: bool,
+    /// It has sent half a frame, and will never send anything again.
+    pub(super) is_mute: bool,
+}
+
+impl Client {
+    pub(super) fn new(connection: u64, end: ClientEnd, is_narrow: bool) -> Self {
+        Self {
+            connection,
+            end,
+            inbox: Vec::new(),
+            has_greeting: false,
+            waiting: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            cut_off: Vec::new(),
+            next_sync: 0,
+            next_stream: 0,
+            is_reading: true,
+            is_narrow,
+            is_mute: false,
+        }
+    }
+
+    /// Sends a request, built for the sync it is given.
+    pub(super) fn ask(
+        &mut self,
+        book: &Book,
+        what: What,
+        due: Option<Instant>,
+        request: impl FnOnce(u64) -> RequestBuilder,
+    ) {
+        self.next_sync += 1;
+        let (connection, sync) = (self.connection, self.next_sync);
+        book.note(|| format!("{connection}/{sync} {what:?}"));
+        let due = due.filter(|_| !self.is_narrow);
+        self.waiting.insert(sync, Asked { what, due });
+        self.end.send(&request(sync).bytes());
+    }
+
+    /// Sends the beginning of a frame, and never the rest.
+    pub(super) fn send_half(&mut self) {
+        self.is_mute = true;
+        self.end.send(&[0xce, 0, 0, 0, 60, 0x82, 0]);
+    }
+
+    pub(super) fn begin(&mut self, book: &Book, due: Option<Instant>) {
+        self.next_stream += 1;
+        let stream = self.next_stream;
+        let opened = Stream {
+            phase: Phase::Beginning,
+            begun: clock::now(),
+            is_whole: true,
+            keys: Vec::new(),
+        };
+        self.streams.insert(stream, opened);
+        self.ask(book, What::Begin(stream), due, |sync| {
+            RequestBuilder::new(RequestType::Begin, sync).stream(stream)
+        });
+    }
+
+    pub(super) fn statement(&mut self, stream: u64, book: &mut Book, due: Option<Instant>) {
+        let key = book.key(true);
+        if let Some(own) = self.streams.get_mut(&stream) {
+            own.keys.push(key);
+        }
+        self.ask(book, What::Statement(stream, key), due, |sync| {
+            RequestBuilder::replace(sync, key).stream(stream)
+        });
+    }
+
+    pub(super) fn end(
+        &mut self,
+        stream: u64,
+        is_commit: bool,
+        book: &mut Book,
+        due: Option<Instant>,
+    ) {
+        if let Some(own) = self.streams.get_mut(&stream) {
+            own.phase = Phase::Ending;
+            if is_commit {
+                own.keys.iter().for_each(|key| book.close(*key));
+            }
+        }
+        let (request, what) = match is_commit {
+            true => (RequestType::Commit, What::Commit(stream)),
+            false => (RequestType::Rollback, What::Rollback(stream)),
+        };
+        self.ask(book, what, due, |sync| {
+            RequestBuilder::new(request, sync).stream(stream)
+        });
+    }
+
+    /// Takes what has come; false if the connection is over.
+    pub(super) fn receive(&mut self, book: &mut Book, mut tally: impl FnMut(What, Told)) -> bool {
+        // In this order: what is written before the close is received.
+        let is_over = self.end.is_over();
+        self.inbox.extend_from_slice(&self.end.receive());
+        if !self.has_greeting && self.inbox.len() >= GREETING_SIZE {
+            self.has_greeting = true;
+            self.inbox.drain(..GREETING_SIZE);
+        }
+        while self.has_greeting && self.inbox.len() >= 5 {
+            let size: [u8; 4] = self.inbox[1..5].try_into().expect("four bytes");
+            let end = 5 + u32::from_be_bytes(size) as usize;
+            if self.inbox.len() < end {
+                break;
+            }
+            let frame = Frame::read(&self.inbox[5..end]);
+            self.inbox.drain(..end);
+            self.take(&frame, book, &mut tally);
+        }
+        !is_over
+    }
+
+    fn take(&mut self, frame: &Frame, book: &mut Book, tally: &mut impl FnMut(What, Told)) {
+        // Sync 0 tells why it is closed.
+        if frame.sync == 0 {
+            return;
+        }
+        let Some(asked) = self.waiting.remove(&frame.sync) else {
+            let connection = self.connection;
+            return book.fault(format!("connection {connection} did not ask for {frame:?}"));
+        };
+        let told = match frame.error_code() {
+            None => Told::Done,
+            Some(code) if frame.error_mentions("outcome") => Told::Unknown(code),
+            Some(code) => Told::Refused(code),
+        };
+        tally(asked.what, told);
+        let (connection, sync) = (self.connection, frame.sync);
+        book.note(|| {
+            format!(
+                "{connection}/{sync} {:?}: {told:?} {:?}",
+                asked.what,
+                frame.error_text()
+            )
+        });
+        let verdict = match told {
+            Told::Done => Verdict::Acknowledged,
+            Told::Refused(_) => Verdict::Refused,
+            Told::Unknown(_) => Verdict::Unknown,
+        };
+        match asked.what {
+            What::Nothing | What::Unending | What::Rollback(_) => {}
+            What::Write(key) => book.tell(key, verdict),
+            What::Steps(key) => match told {
+                // Any other error may come after a step.
+                Told::Refused(code) if ![116, 279].contains(&code) => {
+                    book.tell(key, Verdict::Unknown);
+                }
+                _ => book.tell(key, verdict),
+            },
+            What::Begin(stream) => {
+                if told == Told::Done {
+                    let opened = self.streams.get_mut(&stream).expect("it began");
+                    opened.phase = Phase::Open;
+                } else {
+                    self.streams.remove(&stream);
+                }
+            }
+            What::Statement(stream, key) => {
+                if told != Told::Done {
+                    book.tell(key, verdict);
+                    if let Some(own) = self.streams.get_mut(&stream) {
+                        own.keys.retain(|own| *own != key);
+                        own.is_whole = false;
+                    }
+                }
+            }
+            What::Commit(stream) => {
+                let ended = self.streams.remove(&stream);
+                let cut_off = ended.as_ref().filter(|own| own.is_whole);
+                if let Some(own) = cut_off.filter(|_| told == Told::Refused(7)) {
+                    self.cut_off.push(own.begun);
+                }
+                for key in ended.iter().flat_map(|own| &own.keys) {
+                    book.tell(*key, verdict);
+                }
+            }
+        }
+        if matches!(asked.what, What::Rollback(_)) {
+            self.streams.retain(|_, own| own.phase != Phase::Ending);
+        }
+    }
+
+    /// Streams whose transaction may go on.
+    pub(super) fn open_streams(&self) -> Vec<u64> {
+        let open = self
+            .streams
+            .iter()
+            .filter(|(_, own)| own.phase == Phase::Open);
+        open.map(|(stream, _)| *stream).collect()
+    }
+
+    /// Whether no statement of a stream's transaction was refused.
+    pub(super) fn is_whole(&self, stream: u64) -> bool {
+        self.streams.get(&stream).is_some_and(|own| own.is_whole)
+    }
+
+    /// Whether it knows all it was told.
+    pub(super) fn hears_at_once(&self) -> bool {
+        self.is_reading && !self.is_narrow
+    }
+
+    /// Requests that have no answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Requests that Tx may still work on when their connection is gone and Tx is stopped.
+    pub(super) fn deferred(&self) -> usize {
+        let is_deferred = |asked: &&Asked| matches!(asked.what, What::Unending | What::Steps(_));
+        self.waiting.values().filter(is_deferred).count()
+    }
+
+    /// A request that should have been answered by now.
+    pub(super) fn overdue(&self, now: Instant) -> Option<String> {
+        let is_overdue = |asked: &&Asked| asked.due.is_some_and(|due| due < now);
+        let asked = self.waiting.values().find(is_overdue)?;
+        let (connection, what) = (self.connection, asked.what);
+        Some(format!(
+            "connection {connection} waits for {what:?} too long"
+        ))
+    }
+
+    /// Keys of the requests that wait for the end of a write.
+    pub(super) fn writing(&self) -> Vec<u64> {
+        let waiting = self.waiting.values().map(|asked| asked.what);
+        let keys = waiting.flat_map(|what| match what {
+            What::Write(key) | What::Steps(key) => vec![key],
+            What::Commit(stream) => self
+                .streams
+                .get(&stream)
+                .map_or(Vec::new(), |own| own.keys.clone()),
+            _ => Vec::new(),
+        });
+        keys.collect()
+    }
+}

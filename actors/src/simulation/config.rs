@@ -1,0 +1,42 @@
+//! Configurations of worlds.
+
+use std::time::Duration;
+
+use super::random::Random;
+use crate::config::{Config, HoldLimits, SoloPolicy, TimeLimits};
+
+fn policy(random: &mut Random) -> SoloPolicy {
+    match random.below(4) {
+        0 => SoloPolicy::Close,
+        1 => SoloPolicy::Hold,
+        _ => SoloPolicy::Reject,
+    }
+}
+
+/// Half of the time zero, which is for ever.
+fn limit(random: &mut Random, millis: u64) -> Duration {
+    Duration::from_millis(millis * random.below(2))
+}
+
+/// Times are whole multiples of 10 ms, as exact as deadlines are kept.
+pub(super) fn random(random: &mut Random) -> Config {
+    Config {
+        session_threads: 2,
+        solo_policy: policy(random),
+        solo_policy_new: policy(random),
+        hold: HoldLimits {
+            requests_max: 8,
+            bytes_max: 4096,
+            time_max: Duration::from_millis(100),
+        },
+        tx_stall_after: limit(random, 100),
+        time_limits: TimeLimits {
+            half_frame: Duration::from_millis(900),
+            unread: Duration::from_millis(900),
+            ..TimeLimits::default()
+        },
+        request_timeout: limit(random, 150),
+        transaction_timeout: limit(random, 250),
+        ..Config::default()
+    }
+}

@@ -1,0 +1,249 @@
+//! The engine of a simulated world: it writes keys to the book, and stands still, fails and dies as it is
+//! told to.
+
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use vestibule_wire::msgpack::Reader;
+use vestibule_wire::request::{Begin, Body};
+use vestibule_wire::{Error, ErrorCode};
+
+use super::book::Book;
+use super::lockstep::{Gate, Place};
+use crate::catalogue::{Catalogue, CatalogueBuilder};
+use crate::engine::{Engine, Fault, Outcome, Progress, Reply, Request, TransactionId};
+use crate::procedures::{Call, Procedures};
+
+/// What befalls the next request, journal write or recovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trick {
+    Stall,
+    /// The same, declared.
+    StallInSolo,
+    Fail,
+    Die,
+    /// Stands still first.
+    StallAndDie,
+    /// The write is on the disk, and nobody hears of it.
+    DieAfter,
+}
+
+/// What befalls Tx next, by place.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) request: Option<Trick>,
+    pub(super) commit: Option<Trick>,
+    pub(super) recovery: Option<Trick>,
+    pub(super) recoveries: u64,
+}
+
+impl Plan {
+    /// Nothing befalls it any more.
+    pub(super) fn forget(&mut self) {
+        (self.request, self.commit, self.recovery) = (None, None, None);
+    }
+}
+
+/// What the engine shares with the world.
+#[derive(Debug, Clone)]
+pub(super) struct Stage {
+    pub(super) gate: Gate,
+    book: Arc<Mutex<Book>>,
+    plan: Arc<Mutex<Plan>>,
+}
+
+impl Stage {
+    pub(super) fn new(gate: Gate, book: Book) -> Self {
+        Self {
+            gate,
+            book: Arc::new(Mutex::new(book)),
+            plan: Arc::default(),
+        }
+    }
+
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A panic without the noise of one.
+fn die() -> ! {
+    resume_unwind(Box::new("a scripted death"))
+}
+
+/// The engine.
+#[derive(Debug)]
+pub(super) struct SimulatedEngine {
+    stage: Stage,
+    /// Of this turn.
+    staged: Vec<u64>,
+    open: HashMap<TransactionId, Vec<u64>>,
+    is_read_only: bool,
+}
+
+impl SimulatedEngine {
+    pub(super) fn new(stage: Stage) -> Self {
+        Self {
+            stage,
+            staged: Vec::new(),
+            open: HashMap::new(),
+            is_read_only: false,
+        }
+    }
+
+    fn work(&self, reply: &Reply<'_>) -> Result<(), Error> {
+        let trick = self.stage.plan().request.take();
+        let gate = &self.stage.gate;
+        match trick {
+            None | Some(Trick::DieAfter) => {}
+            Some(Trick::Stall) => gate.park(Place::Request),
+            Some(Trick::StallInSolo) => {
+                let _guard = reply.solo("scripted work");
+                gate.park(Place::Request);
+            }
+            Some(Trick::Fail) => return Err(Error::illegal_params("scripted failure")),
+            Some(Trick::Die) => die(),
+            Some(Trick::StallAndDie) => {
+                gate.park(Place::Request);
+                die();
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, keys: &[u64]) -> Result<(), Error> {
+        self.stage.book().begin_write(keys);
+        let trick = self.stage.plan().commit.take();
+        if matches!(
+            trick,
+            Some(Trick::Stall | Trick::StallInSolo | Trick::StallAndDie)
+        ) {
+            self.stage.gate.park(Place::Commit);
+        }
+        if matches!(trick, Some(Trick::Fail | Trick::Die | Trick::StallAndDie)) {
+            self.stage.book().give_up_write();
+        }
+        match trick {
+            Some(Trick::Fail) => return Err(Error::new(ErrorCode::WAL_IO, "scripted failure")),
+            Some(Trick::Die | Trick::StallAndDie) => die(),
+            _ => {}
+        }
+        self.stage.book().end_write(keys);
+        if trick == Some(Trick::DieAfter) {
+            die();
+        }
+        Ok(())
+    }
+}
+
+impl Engine for SimulatedEngine {
+    fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
+        let trick = {
+            let mut plan = self.stage.plan();
+            plan.recoveries += 1;
+            plan.recovery.take()
+        };
+        progress(Progress {
+            done: 1,
+            total: 2,
+            ..Progress::default()
+        });
+        if trick.is_some() {
+            self.stage.gate.park(Place::Recovery);
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, request: &Request<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+        self.work(reply)?;
+        if let Body::Replace(store) = request.body {
+            let key = first_uint(store.tuple)?;
+            match request.transaction {
+                Some(transaction) => self.open.entry(transaction).or_default().push(key),
+                None => self.staged.push(key),
+            }
+        }
+        reply.rows().finish(None);
+        Ok(Outcome::Done)
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        let staged = std::mem::take(&mut self.staged);
+        self.write(&staged)
+    }
+
+    fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {
+        self.open.insert(transaction, Vec::new());
+        Ok(())
+    }
+
+    fn commit_transaction(&mut self, transaction: TransactionId) -> Result<(), Error> {
+        let keys = self.open.remove(&transaction).unwrap_or_default();
+        self.staged.extend(keys);
+        Ok(())
+    }
+
+    fn rollback_transaction(&mut self, transaction: TransactionId) {
+        self.open.remove(&transaction);
+    }
+
+    fn discard_turn(&mut self) {
+        self.staged.clear();
+    }
+
+    fn set_read_only(&mut self, read_only: bool) {
+        self.is_read_only = read_only;
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::new(CatalogueBuilder::new().space(512, "simulated").build())
+    }
+}
+
+fn first_uint(array: &[u8]) -> Result<u64, Error> {
+    let mut reader = Reader::new(array);
+    let fault = |_| Error::illegal_params("the key must be an unsigned number");
+    reader.read_array_len().map_err(fault)?;
+    reader.read_uint().map_err(fault)
+}
+
+/// `work` (what befalls requests befalls it), `steps` (async, in several turns), `never` (async, without
+/// an end), `write` (a key, in several steps).
+pub(super) fn procedures() -> Procedures<SimulatedEngine> {
+    Procedures::default()
+        .with_engine("work", |call: &mut Call<'_, SimulatedEngine>| {
+            call.engine.work(&call.reply)?;
+            call.reply.value(&true)
+        })
+        .async_function("steps", |(steps,): (u32,), context| async move {
+            for _ in 0..steps {
+                context.engine(|_: &mut SimulatedEngine| Ok(())).await?;
+            }
+            Ok(steps)
+        })
+        .async_function("never", |_: Vec<u8>, context| async move {
+            context.engine(|_: &mut SimulatedEngine| Ok(())).await?;
+            std::future::pending::<()>().await;
+            Ok(())
+        })
+        .async_function("write", |(key,): (u64,), context| async move {
+            context.engine(|_: &mut SimulatedEngine| Ok(())).await?;
+            let step = move |engine: &mut SimulatedEngine| {
+                if engine.is_read_only {
+                    return Err(Error::new(ErrorCode::READONLY, "scripted"));
+                }
+                engine.staged.push(key);
+                Ok(())
+            };
+            context.engine(step).await?;
+            Ok(key)
+        })
+}

@@ -1,0 +1,34 @@
+//! The door of a simulated world: connections come without an Acceptor.
+
+use std::net::SocketAddr;
+
+use actix::{Handler, Message};
+
+use super::pipe::Transport;
+use crate::acceptor::Place;
+use crate::session::Lane;
+
+/// A connection for a session arbiter.
+#[derive(Debug)]
+pub(crate) struct Plug {
+    pub(crate) place: Place,
+    pub(crate) peer: SocketAddr,
+    pub(crate) transport: Transport,
+}
+
+impl Message for Plug {
+    type Result = ();
+}
+
+impl Handler<Plug> for Lane {
+    type Result = ();
+
+    fn handle(&mut self, plug: Plug, _ctx: &mut Self::Context) {
+        let Plug {
+            place,
+            peer,
+            transport,
+        } = plug;
+        self.plug(place, peer, transport);
+    }
+}

@@ -1,0 +1,178 @@
+//! A connection in memory, with a bounded buffer towards the client as a kernel has one.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What carries the bytes of a session in unit tests.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    Socket(TcpStream),
+    Pipe(ServerEnd),
+}
+
+pub(crate) fn from_socket(socket: TcpStream) -> Transport {
+    Transport::Socket(socket)
+}
+
+/// Whether the client has closed its half.
+pub(crate) fn is_read_closed(transport: &Transport) -> bool {
+    match transport {
+        Transport::Socket(socket) => {
+            let ready = pin!(socket.ready(Interest::READABLE));
+            match ready.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+                Poll::Ready(Err(_)) => true,
+                Poll::Pending => false,
+            }
+        }
+        Transport::Pipe(pipe) => pipe.0.lock().has_client_closed,
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Socket(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Self::Pipe(pipe) => pipe.0.lock().poll_read(cx, buffer),
+        }
+    }
+}
+
+impl Transport {
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Socket(socket) => socket.try_write(bytes),
+            Self::Pipe(pipe) => pipe.0.lock().try_write(bytes),
+        }
+    }
+
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Socket(socket) => socket.poll_write_ready(cx),
+            Self::Pipe(pipe) => pipe.0.lock().poll_write_ready(cx),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+    /// Bytes that `to_client` holds at most.
+    room: usize,
+    has_client_closed: bool,
+    has_server_closed: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Buffers {
+    fn poll_read(&mut self, cx: &Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let size = self.to_server.len().min(buffer.remaining());
+        if size == 0 && !self.has_client_closed {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        buffer.put_slice(&self.to_server[..size]);
+        self.to_server.drain(..size);
+        Poll::Ready(Ok(()))
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.has_client_closed {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let size = bytes.len().min(self.room - self.to_client.len());
+        if size == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.to_client.extend_from_slice(&bytes[..size]);
+        Ok(size)
+    }
+
+    fn poll_write_ready(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_client_closed || self.to_client.len() < self.room {
+            return Poll::Ready(Ok(()));
+        }
+        self.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Both(Arc<Mutex<Buffers>>);
+
+impl Both {
+    fn lock(&self) -> MutexGuard<'_, Buffers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes something and wakes whoever waited for it.
+    fn change<R>(&self, edit: impl FnOnce(&mut Buffers) -> R) -> R {
+        let (result, reader, writer) = {
+            let mut buffers = self.lock();
+            let result = edit(&mut buffers);
+            (result, buffers.reader.take(), buffers.writer.take())
+        };
+        reader.into_iter().chain(writer).for_each(Waker::wake);
+        result
+    }
+}
+
+/// A new connection whose server may write `room` bytes ahead of its client.
+pub(super) fn pipe(room: usize) -> (ClientEnd, Transport) {
+    let buffers = Buffers {
+        room,
+        ..Buffers::default()
+    };
+    let both = Both(Arc::new(Mutex::new(buffers)));
+    (ClientEnd(both.clone()), Transport::Pipe(ServerEnd(both)))
+}
+
+/// The server's end: dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct ServerEnd(Both);
+
+impl Drop for ServerEnd {
+    fn drop(&mut self) {
+        self.0.lock().has_server_closed = true;
+    }
+}
+
+/// The client's end: dropping it closes the connection.
+#[derive(Debug)]
+pub(super) struct ClientEnd(Both);
+
+impl ClientEnd {
+    pub(super) fn send(&self, bytes: &[u8]) {
+        self.0.change(|own| own.to_server.extend_from_slice(bytes));
+    }
+
+    /// Takes what has come, for ever out of the server's reach.
+    pub(super) fn receive(&self) -> Vec<u8> {
+        if self.0.lock().to_client.is_empty() {
+            return Vec::new();
+        }
+        self.0.change(|own| std::mem::take(&mut own.to_client))
+    }
+
+    /// The server has closed; what it wrote before can still be received.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.lock().has_server_closed
+    }
+}
+
+impl Drop for ClientEnd {
+    fn drop(&mut self) {
+        self.0.change(|own| own.has_client_closed = true);
+    }
+}

@@ -1,0 +1,145 @@
+//! What happens in a world, at random.
+
+use std::time::Duration;
+
+use super::acts::{a_client_acts, any, due};
+use super::client::Client;
+use super::clock;
+use super::engine::Trick;
+use super::lockstep::Place;
+use super::tally::Tally;
+use super::world::{STEP_MAX, World};
+use crate::limits::TX_DEATHS_MAX;
+use crate::serving::Role;
+use crate::supervisor::Target;
+
+const CLIENTS_MAX: usize = 12;
+
+/// Runs a world of this seed until so many transitions are over, and ends it.
+pub(super) async fn storm(seed: u64, transitions: usize) -> Tally {
+    let mut world = World::new(seed).await;
+    while world.tally.transitions < transitions && !world.is_stopped() {
+        for _ in 0..world.random.below(16) {
+            something_happens(&mut world);
+        }
+        if world.shared.cell.load().role == Role::Replica && world.random.once_in(2) {
+            ask_for_a_role(&mut world);
+        }
+        if world.tx.parked == Some(Place::Commit) && world.random.once_in(5) {
+            let grace = world.random.millis(5..60);
+            demote(&mut world, grace);
+        }
+        let longest = if world.random.once_in(30) {
+            150
+        } else {
+            STEP_MAX
+        };
+        let time = world.random.millis(1..longest + 1);
+        world.pass(time).await;
+    }
+    world.end().await
+}
+
+fn something_happens(world: &mut World) {
+    match world.random.below(100) {
+        0..8 => connect(world),
+        8..12 => a_commit_meets_a_demotion(world),
+        12..83 => a_client_acts(world),
+        83..91 => befall(world),
+        91..94 => ask_for_a_role(world),
+        94 => {
+            let is_reading = world.random.once_in(2);
+            if let Some(client) = any(world) {
+                let connection = world.clients[client].connection;
+                let note = || format!("{connection}/reads {is_reading}");
+                world.stage.book().note(note);
+                world.clients[client].is_reading = is_reading;
+            }
+        }
+        95..97 => {
+            if let Some(client) = any(world) {
+                world.disconnect(client);
+            }
+        }
+        97 if world.random.once_in(3) => {
+            world.shared.cell.operator_solo("simulated", clock::now());
+        }
+        _ => world.shared.cell.operator_assist(clock::now()),
+    }
+}
+
+fn connect(world: &mut World) {
+    if world.clients.len() < CLIENTS_MAX {
+        let is_narrow = world.random.once_in(4);
+        world.connect(is_narrow);
+    }
+}
+
+fn ask_for_a_role(world: &mut World) {
+    // Mostly the other one.
+    let serving = world.shared.cell.load();
+    let is_replica = serving.role == Role::Replica;
+    let role = match is_replica != world.random.once_in(6) {
+        true => Role::Primary,
+        false => Role::Replica,
+    };
+    let target = Target::Role(role);
+    let grace = world.random.millis(0..40) * world.random.below(2) as u32;
+    let wait = world.random.millis(0..100);
+    world.ask(target, Duration::ZERO, grace, wait);
+}
+
+/// A transaction ends while a demotion that would wait for it begins, and perhaps stands still.
+fn a_commit_meets_a_demotion(world: &mut World) {
+    let is_open = |client: &Client| !client.is_mute && !client.open_streams().is_empty();
+    let Some(index) = world.clients.iter().position(is_open) else {
+        return;
+    };
+    let due = due(world);
+    if world.random.once_in(2) {
+        world.stage.plan().commit = Some(Trick::Stall);
+    }
+    let client = &mut world.clients[index];
+    {
+        let mut book = world.stage.book();
+        for stream in client.open_streams() {
+            client.statement(stream, &mut book, due);
+            client.end(stream, true, &mut book, due);
+        }
+    }
+    if world.random.once_in(2) {
+        let grace = world.random.millis(5..60);
+        demote(world, grace);
+    }
+}
+
+fn demote(world: &mut World, grace: Duration) {
+    let target = Target::Role(Role::Replica);
+    world.ask(target, Duration::ZERO, grace, Duration::from_millis(20));
+}
+
+/// Something befalls Tx.
+fn befall(world: &mut World) {
+    let may_die = world.deaths < TX_DEATHS_MAX - 1 || world.random.once_in(500);
+    let trick = match world.random.below(12) {
+        0..6 => Trick::Stall,
+        6..8 => Trick::StallInSolo,
+        8..10 => Trick::Fail,
+        _ if !may_die || !world.random.once_in(10) => Trick::Stall,
+        _ => {
+            world.deaths += 1;
+            [Trick::Die, Trick::StallAndDie, Trick::DieAfter][world.random.index(3)]
+        }
+    };
+    let is_commit = world.random.once_in(2) || trick == Trick::DieAfter;
+    let mut plan = world.stage.plan();
+    let slot = if is_commit {
+        &mut plan.commit
+    } else {
+        &mut plan.request
+    };
+    *slot = Some(trick);
+    if world.random.once_in(2) {
+        plan.recovery = Some(Trick::Stall);
+    }
+}

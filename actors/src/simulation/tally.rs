@@ -1,0 +1,73 @@
+//! What came about in worlds, so that a simulation in which little happens is noticed.
+
+use std::collections::BTreeMap;
+
+use super::client::Told;
+
+/// Of one world, or the sum of several.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Transitions that were carried out.
+    pub(super) transitions: usize,
+    /// What callers of transitions were told.
+    pub(super) answers: BTreeMap<&'static str, usize>,
+    /// What clients were told, and how often.
+    pub(super) told: BTreeMap<Told, usize>,
+    /// The same of COMMITs.
+    pub(super) commits: BTreeMap<Told, usize>,
+    /// Where Tx stood still.
+    pub(super) parked: BTreeMap<&'static str, usize>,
+    /// Times that Tx recovered after a death.
+    pub(super) deaths: u64,
+    /// Writes in the journal.
+    pub(super) committed: u64,
+    /// The history in one number.
+    pub(super) fingerprint: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: &Self) {
+        fn add<K: Copy + Ord>(sum: &mut BTreeMap<K, usize>, more: &BTreeMap<K, usize>) {
+            for (key, count) in more {
+                *sum.entry(*key).or_default() += count;
+            }
+        }
+        self.transitions += other.transitions;
+        add(&mut self.answers, &other.answers);
+        add(&mut self.told, &other.told);
+        add(&mut self.commits, &other.commits);
+        add(&mut self.parked, &other.parked);
+        self.deaths += other.deaths;
+        self.committed += other.committed;
+        // Worlds come to their ends in any order.
+        self.fingerprint ^= other.fingerprint;
+    }
+
+    /// Whether everything that is meant to happen did.
+    pub(super) fn check_variety(&self) {
+        for answer in ["done", "unchanged", "superseded", "timed out"] {
+            assert!(
+                self.answers.contains_key(answer),
+                "no caller is told {answer}"
+            );
+        }
+        let refused = [7, 32, 40, 78, 116, 231, 279].map(Told::Refused);
+        let unknown = [32, 78, 115, 279].map(Told::Unknown);
+        for told in [Told::Done].into_iter().chain(refused).chain(unknown) {
+            assert!(self.told.contains_key(&told), "nobody is told {told:?}");
+        }
+        for told in [Told::Done, Told::Refused(7), Told::Unknown(115)] {
+            assert!(
+                self.commits.contains_key(&told),
+                "no COMMIT is told {told:?}"
+            );
+        }
+        for place in ["recovery", "request", "commit"] {
+            assert!(
+                self.parked.contains_key(place),
+                "Tx never stands at a {place}"
+            );
+        }
+        assert!(self.deaths > 0 && self.committed > 0);
+    }
+}

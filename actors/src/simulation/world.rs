@@ -1,0 +1,257 @@
+//! A world: a runtime with its clients on one thread and Tx in step with them, and what is checked.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Addr};
+use actix_rt::Arbiter;
+use tokio::sync::{oneshot, watch};
+
+use super::book::Book;
+use super::client::Client;
+use super::engine::{SimulatedEngine, Stage, procedures};
+use super::lane::Plug;
+use super::lockstep::{Place, TxThread};
+use super::pipe::pipe;
+use super::random::Random;
+use super::tally::Tally;
+use super::{clock, config};
+use crate::acceptor::{Door, Places};
+use crate::config::{Config, Grace};
+use crate::limits::LANE_REQUESTS_MAX;
+use crate::runtime::{spawner, watch_the_cell};
+use crate::serving::ServingCell;
+use crate::session::{Lane, LaneHandle};
+use crate::shared::Shared;
+use crate::supervisor::{
+    Ask, Asker, StopReport, Supervisor, SupervisorHandle, Target, TransitionOutcome,
+};
+use crate::tx::claim::Claims;
+
+const LANES: usize = 2;
+/// How long the world waits before it looks again, mostly, in ms.
+pub(super) const STEP_MAX: u64 = 12;
+/// What the guarantee adds to a grace period.
+pub(super) const MARGIN: Duration = Duration::from_millis(50);
+
+/// Somebody who asked for a transition.
+pub(super) struct Caller {
+    pub(super) due: Instant,
+    pub(super) target: Target,
+    pub(super) answer: oneshot::Receiver<TransitionOutcome>,
+}
+
+pub(super) struct World {
+    pub(super) random: Random,
+    pub(super) shared: Arc<Shared>,
+    lanes: Vec<Addr<Lane>>,
+    supervisor: SupervisorHandle,
+    pub(super) stopped: watch::Receiver<Option<StopReport>>,
+    pub(super) tx: TxThread,
+    /// Until when Tx stands still, if it does.
+    pub(super) stands_until: Instant,
+    pub(super) stage: Stage,
+    pub(super) clients: Vec<Client>,
+    pub(super) connections: u64,
+    /// Deferred requests of connections that are gone: Tx goes on with them until it stops.
+    pub(super) left_deferred: usize,
+    pub(super) callers: Vec<Caller>,
+    /// Transitions that were looked at, by number.
+    pub(super) checked: BTreeSet<u64>,
+    /// When a demotion was last seen to have reached its deadline.
+    pub(super) last_cut_off: Instant,
+    pub(super) deaths: usize,
+    pub(super) tally: Tally,
+}
+
+impl World {
+    /// On a System whose clock is paused.
+    pub(super) async fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let config = config::random(&mut random);
+        clock::follow_tokio();
+        // Tx's clock is started later, and must not be ahead.
+        actix_rt::time::sleep(Duration::from_secs(60)).await;
+        let cell = ServingCell::new(config.role, clock::now());
+        let claims = (0..LANES).map(|_| Arc::new(Claims::new(LANE_REQUESTS_MAX)));
+        let places = Places::for_tests(LANES);
+        let shared = Arc::new(Shared::new(config, cell, places, claims.collect()));
+        watch_the_cell(&shared);
+        let lanes: Vec<_> = (0..LANES)
+            .map(|index| Lane::new(index, shared.clone()).start())
+            .collect();
+        let handles = lanes.iter().cloned().map(LaneHandle::new).collect();
+        let _ = shared.lanes.set(handles);
+        let (tx, gate) = TxThread::start();
+        let stage = Stage::new(gate, Book::new(shared.cell.clone()));
+        let made = stage.clone();
+        let factory = move || Ok(SimulatedEngine::new(made.clone()));
+        let spawn = spawner(shared.clone(), Arc::new(factory), Arc::new(procedures()));
+        let arbiter: Rc<Arbiter> = tx.arbiter.clone();
+        let (told, stopped) = watch::channel(None);
+        let supervisor = Supervisor::new(
+            shared.clone(),
+            // Threads of which nothing is asked but to be there.
+            (0..LANES).map(|_| Arbiter::new()).collect(),
+            Box::new(move |_, generation, supervisor| spawn(&arbiter, generation, supervisor)),
+            told,
+        );
+        let supervisor = SupervisorHandle::new(supervisor.start());
+        let _ = shared.supervisor.set(supervisor.clone());
+        Self {
+            random,
+            shared,
+            lanes,
+            supervisor,
+            stopped,
+            tx,
+            stands_until: clock::now(),
+            stage,
+            clients: Vec::new(),
+            connections: 0,
+            left_deferred: 0,
+            callers: Vec::new(),
+            checked: BTreeSet::new(),
+            last_cut_off: clock::now(),
+            deaths: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// Connects a client.
+    pub(super) fn connect(&mut self, is_narrow: bool) {
+        let room = if is_narrow { 300 } else { 1 << 20 };
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
+        let places = &self.shared.places;
+        let Some(entry) = places.find(Door::Clients, true) else {
+            return;
+        };
+        let place = places.take(entry);
+        let (end, transport) = pipe(room);
+        self.connections += 1;
+        self.clients
+            .push(Client::new(self.connections, end, is_narrow));
+        self.lanes[place.thread()].do_send(Plug {
+            transport,
+            peer,
+            place,
+        });
+    }
+
+    /// A client goes away.
+    pub(super) fn disconnect(&mut self, index: usize) {
+        let client = self.clients.swap_remove(index);
+        self.left_deferred += client.deferred();
+    }
+
+    /// Asks for a transition as an embedder does.
+    pub(super) fn ask(
+        &mut self,
+        target: Target,
+        lameduck: Duration,
+        grace: Duration,
+        wait: Duration,
+    ) {
+        self.stage
+            .book()
+            .note(|| format!("asks for {target:?}, {grace:?}, waits {wait:?}"));
+        let (told, answer) = oneshot::channel();
+        let serving = self.shared.cell.load();
+        self.supervisor.ask(Ask {
+            target,
+            from: match target {
+                Target::Stopped => serving.state.name(),
+                Target::Role(_) => serving.role.name(),
+            },
+            grace: Some(Grace::Limited(grace)),
+            lameduck: Some(lameduck),
+            wait,
+            reason: "simulated".to_owned(),
+            requested_by: "the world".to_owned(),
+            asker: Asker::Embedder(told),
+        });
+        self.callers.push(Caller {
+            due: clock::now() + wait + lameduck + grace + MARGIN,
+            target,
+            answer,
+        });
+    }
+
+    /// Time passes: everything but Tx does what is due, then Tx unless it stands still.
+    pub(super) async fn pass(&mut self, time: Duration) {
+        actix_rt::time::sleep(time).await;
+        self.check_records();
+        // In this order: a request that was given up on is not waited for.
+        self.receive(clock::now() - time);
+        self.hear_answers();
+        self.check_bounds();
+        self.run_tx();
+        self.fail_on_faults();
+    }
+
+    fn run_tx(&mut self) {
+        let now = clock::now();
+        if self.tx.parked.is_some() && now < self.stands_until {
+            return;
+        }
+        self.tx.run(now);
+        if let Some(place) = self.tx.parked {
+            let longest = if self.random.once_in(4) { 400 } else { 40 };
+            self.stands_until = now + self.random.millis(1..longest);
+            let until = self.stands_until;
+            self.stage
+                .book()
+                .note(|| format!("Tx stands at {place:?} for {:?}", until - now));
+            let name = match place {
+                Place::Recovery => "recovery",
+                Place::Request => "request",
+                Place::Commit => "commit",
+            };
+            *self.tally.parked.entry(name).or_default() += 1;
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.borrow().is_some()
+    }
+
+    /// Stops the world, lets everything come to its end, and looks whether anything is left.
+    pub(super) async fn end(mut self) -> Tally {
+        if !self.is_stopped() {
+            let lameduck = self.random.millis(0..5) * self.random.below(2) as u32;
+            let grace = self.random.millis(0..50);
+            self.ask(Target::Stopped, lameduck, grace, Duration::ZERO);
+            let due = clock::now() + lameduck + grace + MARGIN;
+            while !self.is_stopped() {
+                self.pass(Duration::from_millis(2)).await;
+                assert!(
+                    clock::now() <= due || self.is_stopped(),
+                    "the stop takes too long"
+                );
+            }
+        }
+        self.clients
+            .iter_mut()
+            .for_each(|own| own.is_reading = true);
+        // Tx goes on with what it stood still at; nothing of it may be written any more.
+        self.stage.plan().forget();
+        for _ in 0..10 {
+            self.stands_until = clock::now();
+            self.pass(Duration::from_millis(5)).await;
+        }
+        self.check_nothing_is_left();
+        self.tally.deaths = self.stage.plan().recoveries - 1;
+        self.tally.committed = self.stage.book().committed;
+        self.tally.fingerprint = self.stage.book().fingerprint;
+        self.tx.end();
+        clock::release();
+        self.tally
+    }
+}
