@@ -143,6 +143,12 @@ impl Registry {
         Some(id)
     }
 
+    /// Whether a request is on its way still.
+    pub(crate) fn has(&self, id: RequestId) -> bool {
+        let slot = self.slots.get(id.index as usize);
+        slot.is_some_and(|slot| slot.as_ref().is_some_and(|(own, _)| *own == id))
+    }
+
     fn remove(&mut self, id: RequestId) -> Option<Pending> {
         let slot = self.slots.get_mut(id.index as usize)?;
         let (_, pending) = slot.take_if(|(own, _)| *own == id)?;

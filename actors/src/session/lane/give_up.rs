@@ -29,11 +29,12 @@ pub(super) enum Why {
 }
 
 impl Why {
-    /// What its client is told.
-    fn error(self, own: &GivenUp) -> Error {
-        // A COMMIT that Tx has begun may have happened: it is not said to be aborted.
-        let may_be_committed = own.was_begun
-            && matches!(own.pending.effect, Effect::Closed(transaction) if !transaction.is_aborted);
+    /// What its client is told. `is_committing`: the COMMIT of its transaction was sent behind it.
+    fn error(self, own: &GivenUp, is_committing: bool) -> Error {
+        // A COMMIT that Tx has begun may have happened: neither it nor what it commits is said to be
+        // aborted.
+        let is_commit = matches!(own.pending.effect, Effect::Closed(of) if !of.is_aborted);
+        let may_be_committed = own.was_begun && (is_commit || is_committing);
         let error = match (self, own.pending.limit) {
             (Self::Killed, _) => Error::cancelled(),
             (Self::Timeout, Limit::Transaction) if !may_be_committed => {
@@ -49,7 +50,7 @@ impl Why {
     }
 
     /// What becomes of its transaction.
-    fn fate(self, own: &GivenUp) -> Fate {
+    fn fate(self, own: &GivenUp, is_committing: bool) -> Fate {
         let error = || match self {
             Self::Timeout => Error::transaction_timeout(),
             Self::Killed => Error::cancelled(),
@@ -57,6 +58,8 @@ impl Why {
         let is_kept = !own.was_begun && self == Self::Timeout;
         match (own.pending.effect, own.pending.limit) {
             _ if own.pending.stream == 0 => Fate::Untouched,
+            // Its COMMIT settles it.
+            (Effect::None, _) if own.was_begun && is_committing => Fate::Untouched,
             (Effect::Opened, _) if own.was_begun => Fate::Ended(error()),
             (Effect::Opened, _) => Fate::Untouched,
             // Whatever COMMIT and ROLLBACK are answered, the transaction is over.
@@ -156,7 +159,8 @@ impl LaneCell {
         let schema_version = self.shared.schema_version();
         for own in given_up {
             let pending = &own.pending;
-            let fate = why.fate(&own);
+            let is_committing = own.was_begun && self.is_committing(pending);
+            let fate = why.fate(&own, is_committing);
             let is_aborted = matches!(fate, Fate::Aborted(_));
             if own.was_begun || !matches!(fate, Fate::Untouched) {
                 let mut state = self.state.borrow_mut();
@@ -186,7 +190,7 @@ impl LaneCell {
                 sync: pending.sync,
                 schema_version,
             };
-            header.write_error(state.output.buffer(), &why.error(&own));
+            header.write_error(state.output.buffer(), &why.error(&own, is_committing));
             drop(state);
             self.mark_dirty(&session);
         }
@@ -194,6 +198,17 @@ impl LaneCell {
         self.flush_dirty();
         self.resume_stalled();
         self.tell_if_quiet();
+    }
+
+    /// Whether the COMMIT of a statement's transaction was sent behind it: then the stream has no
+    /// transaction any more, or one whose BEGIN was sent behind that.
+    fn is_committing(&self, statement: &Pending) -> bool {
+        let state = self.state.borrow();
+        self.owner(statement).is_some_and(|session| {
+            let own = session.state.borrow();
+            let open = own.transaction(statement.stream);
+            open.is_none_or(|open| open.begin.is_some_and(|begin| state.registry.has(begin)))
+        })
     }
 }
 
@@ -297,18 +312,28 @@ mod tests {
         for (why, effect, limit, was_begun, code, fate) in rows {
             let own = given_up(effect, limit, was_begun);
             let name = format!("{why:?} {effect:?} {limit:?} {was_begun}");
-            let error = why.error(&own);
+            let error = why.error(&own, false);
             assert_eq!(error.code().0, code, "{name}");
-            assert_eq!(fate_name(&why.fate(&own)), fate, "{name}");
+            assert_eq!(fate_name(&why.fate(&own, false)), fate, "{name}");
             let is_unknown = error.fields().iter().any(|(field, _)| *field == "outcome");
             assert_eq!(is_unknown, was_begun && code != 231, "{name}");
         }
+    }
+
+    /// A statement and its COMMIT in one turn whose journal write takes too long.
+    #[test]
+    fn a_statement_whose_commit_may_happen_is_not_said_to_be_aborted() {
+        let own = given_up(NOTHING, Limit::Transaction, true);
+        let error = Why::Timeout.error(&own, true);
+        assert_eq!(error.code(), Error::timeout().code());
+        assert!(error.fields().iter().any(|(field, _)| *field == "outcome"));
+        assert_eq!(fate_name(&Why::Timeout.fate(&own, true)), "untouched");
     }
 
     #[test]
     fn outside_of_streams_there_is_no_transaction_to_end() {
         let mut own = given_up(NOTHING, Limit::Request, true);
         own.pending.stream = 0;
-        assert_eq!(fate_name(&Why::Killed.fate(&own)), "untouched");
+        assert_eq!(fate_name(&Why::Killed.fate(&own, false)), "untouched");
     }
 }
