@@ -159,7 +159,8 @@ impl LaneCell {
         let schema_version = self.shared.schema_version();
         for own in given_up {
             let pending = &own.pending;
-            let is_committing = own.was_begun && self.is_committing(pending);
+            let is_statement = pending.effect == Effect::None;
+            let is_committing = own.was_begun && is_statement && self.is_committing(pending);
             let fate = why.fate(&own, is_committing);
             let is_aborted = matches!(fate, Fate::Aborted(_));
             if own.was_begun || !matches!(fate, Fate::Untouched) {
