@@ -2,27 +2,9 @@
 
 mod support;
 
-use support::{Directory, Server};
+use support::{Directory, Server, make_space};
 use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
-
-/// A MessagePack array of texts.
-fn texts(values: &[&str]) -> Vec<u8> {
-    let mut args = vec![0x90 | values.len() as u8];
-    for value in values {
-        args.push(0xa0 | value.len() as u8);
-        args.extend_from_slice(value.as_bytes());
-    }
-    args
-}
-
-/// Makes the space that [`RequestBuilder::replace`] writes to: the first user space is 512.
-fn make_space(peer: &mut Peer) {
-    let created = peer.call("box.schema.space.create", &texts(&["rows"]));
-    assert_eq!(created.code, 0, "{:?}", created.error_text());
-    let index = peer.call("box.space.rows:create_index", &texts(&["primary"]));
-    assert_eq!(index.code, 0, "{:?}", index.error_text());
-}
 
 /// Writes in bursts until killed in the middle; returns how many rows were acknowledged.
 fn write_until_killed(server: Server) -> u64 {

@@ -2,19 +2,9 @@
 
 mod support;
 
-use support::{Directory, Server};
+use support::{Directory, Server, make_space};
 use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
-
-fn make_space(peer: &mut Peer) {
-    for (procedure, args) in [
-        ("box.schema.space.create", &b"\x91\xa4rows"[..]),
-        ("box.space.rows:create_index", b"\x91\xa7primary"),
-    ] {
-        let reply = peer.call(procedure, args);
-        assert_eq!(reply.code, 0, "{procedure}: {:?}", reply.error_text());
-    }
-}
 
 fn rows(peer: &mut Peer) -> Vec<u64> {
     let all = RequestBuilder::new(RequestType::Select, 1)

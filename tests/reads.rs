@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Directory, Server};
+use support::{Directory, Server, make_space};
 use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -10,13 +10,7 @@ const ROWS: u64 = 5000;
 const READS: u64 = 16;
 
 fn fill(peer: &mut Peer) {
-    for (name, args) in [
-        ("box.schema.space.create", &b"\x91\xa4rows"[..]),
-        ("box.space.rows:create_index", b"\x91\xa7primary"),
-    ] {
-        let made = peer.call(name, args);
-        assert_eq!(made.code, 0, "{:?}", made.error_text());
-    }
+    make_space(peer);
     let requests = (0..ROWS).flat_map(|key| RequestBuilder::replace(key, key).bytes());
     peer.send_bytes(&requests.collect::<Vec<u8>>());
     for _ in 0..ROWS {

@@ -197,6 +197,18 @@ fn next_address(output: &mut impl BufRead) -> SocketAddr {
         .unwrap_or_else(|| panic!("no address in the line: {line:?}"))
 }
 
+/// Makes the space that [`RequestBuilder::replace`](vestibule_actors::testing::RequestBuilder::replace)
+/// writes to: the first user space is 512.
+pub fn make_space(peer: &mut Peer) {
+    for (procedure, args) in [
+        ("box.schema.space.create", &b"\x91\xa4rows"[..]),
+        ("box.space.rows:create_index", b"\x91\xa7primary"),
+    ] {
+        let made = peer.call(procedure, args);
+        assert_eq!(made.code, 0, "{procedure}: {:?}", made.error_text());
+    }
+}
+
 /// The binary with data in a directory and nothing taken from this environment.
 pub fn command(data: &Path) -> Command {
     environment(Command::new(BINARY), data)
