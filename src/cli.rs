@@ -40,6 +40,20 @@ pub enum Command {
     Bench(Box<BenchArgs>),
 }
 
+/// What every command that logs is told of it.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
+    /// What is logged to stderr: a level, or `target=level` pairs.
+    #[arg(
+        id = "log",
+        long = "log",
+        env = "VESTIBULE_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    pub filter: String,
+}
+
 /// Options of `vestibule serve`.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -329,14 +343,9 @@ pub struct ServeArgs {
     /// Add `vestibule.debug.block`, `.sleep` and `.panic`. Never in production.
     #[arg(long, env = "VESTIBULE_DEBUG_PROCEDURES", value_parser = clap::builder::BoolishValueParser::new())]
     pub debug_procedures: bool,
-    /// What is logged to stderr: a level, or `target=level` pairs.
-    #[arg(
-        long,
-        env = "VESTIBULE_LOG",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
-    pub log: String,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// What guest may do.

@@ -13,15 +13,15 @@ fn main() -> ExitCode {
             vestibule::server::serve(&args).map_err(|fault| fault.to_string())
         }
         Some(Command::Check(args)) => {
-            vestibule::server::init_logger(&args.log);
+            vestibule::server::init_logger(&args.log.filter);
             vestibule::tools::check(&args).map_err(|fault| fault.to_string())
         }
         Some(Command::Dump(args)) => {
-            vestibule::server::init_logger(&args.log);
+            vestibule::server::init_logger(&args.log.filter);
             vestibule::tools::dump(&args).map_err(|fault| fault.to_string())
         }
         Some(Command::Load(args)) => {
-            vestibule::server::init_logger(&args.log);
+            vestibule::server::init_logger(&args.log.filter);
             vestibule::tools::load(&args).map_err(|fault| fault.to_string())
         }
         Some(Command::Bench(args)) => vestibule::bench::run(&args)

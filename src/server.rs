@@ -33,7 +33,7 @@ const EXIT_CUT_OFF: u8 = 3;
 /// A guest who may do everything on an address that other machines reach, a data directory that
 /// cannot be made, an address that cannot be listened on.
 pub fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
-    init_logger(&args.log);
+    init_logger(&args.log.filter);
     check_guest(args)?;
     prepare_data(&args.data)?;
     journal::check_unlocked(&args.data).map_err(io::Error::other)?;

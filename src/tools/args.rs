@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::LogArgs;
+
 /// Options of `vestibule check`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
@@ -23,14 +25,9 @@ pub struct CheckArgs {
         default_value = "vestibule-data"
     )]
     pub data: PathBuf,
-    /// What is logged to stderr: a level, or `target=level` pairs.
-    #[arg(
-        long,
-        env = "VESTIBULE_LOG",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
-    pub log: String,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Options of `vestibule dump`.
@@ -63,14 +60,9 @@ pub struct DumpArgs {
     /// Write what can be read of a damaged directory, rather than nothing.
     #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = clap::builder::BoolishValueParser::new())]
     pub force_recovery: bool,
-    /// What is logged to stderr: a level, or `target=level` pairs.
-    #[arg(
-        long,
-        env = "VESTIBULE_LOG",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
-    pub log: String,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Options of `vestibule load`.
@@ -108,12 +100,7 @@ pub struct LoadArgs {
         default_value_t = crate::engine::limits::TUPLE_SIZE_MAX_DEFAULT
     )]
     pub tuple_size_max: usize,
-    /// What is logged to stderr: a level, or `target=level` pairs.
-    #[arg(
-        long,
-        env = "VESTIBULE_LOG",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
-    pub log: String,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
