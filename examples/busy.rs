@@ -21,13 +21,13 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use serde::Serialize;
 use serde::de::IgnoredAny;
-use vestibule::engine::{EmbeddedEngine, EngineOptions};
-use vestibule::procedures;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
 use vestibule_actors::wire::msgpack::{Kind, Reader};
 use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
+use vestibule_engine::procedures;
+use vestibule_engine::{EmbeddedEngine, EngineOptions};
 
 const ROWS: u64 = 1000;
 const CLIENTS: usize = 12;

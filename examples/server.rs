@@ -5,9 +5,9 @@
 
 use std::io;
 
-use vestibule::engine::{EmbeddedEngine, EngineOptions};
-use vestibule::procedures;
 use vestibule_actors::{Config, start};
+use vestibule_engine::procedures;
+use vestibule_engine::{EmbeddedEngine, EngineOptions};
 
 fn main() -> io::Result<()> {
     actix_rt::System::new().block_on(async {

@@ -21,9 +21,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use vestibule::bench::door::storm::{Counts, Plan, play};
 use vestibule::cli::{Cli, Command as Task};
 use vestibule_actors::testing::Peer;
+use vestibule_bench::door::storm::{Counts, Plan, play};
 
 /// Plays two storms against vestibule and against Tarantool.
 #[derive(Debug, Parser)]

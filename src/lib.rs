@@ -1,20 +1,17 @@
-//! The server around [`vestibule_actors`]: an embedded durable engine, the procedures that connectors
-//! call, a command line and a load generator.
+//! The server: a command line around [`vestibule_actors`] with the embedded engine of
+//! [`vestibule_engine`].
 //!
 //! ```text
 //!   main ─▶ cli ─┬▶ server ─▶ vestibule_actors::start(config, engine, procedures)
-//!                │               engine/: memory image, journal     procedures/: what CALL reaches
-//!                ├▶ tools: check, dump, load
-//!                └▶ bench: measures any IPROTO server
+//!                │               vestibule_engine: memory image, journal, what CALL reaches
+//!                ├▶ commands: check, dump, load
+//!                └▶ vestibule_bench: measures any IPROTO server
 //! ```
 //!
 //! To embed the actors with an engine of your own, use [`vestibule_actors`] alone.
 
-pub mod bench;
 pub mod cli;
+pub mod commands;
 pub mod descriptors;
-pub mod engine;
 mod notify;
-pub mod procedures;
 pub mod server;
-pub mod tools;

@@ -14,17 +14,18 @@ fn main() -> ExitCode {
         }
         Some(Command::Check(args)) => {
             vestibule::server::init_logger(&args.log.filter);
-            vestibule::tools::check(&args).map_err(|fault| fault.to_string())
+            vestibule::commands::check(&args).map_err(|fault| fault.to_string())
         }
         Some(Command::Dump(args)) => {
             vestibule::server::init_logger(&args.log.filter);
-            vestibule::tools::dump(&args).map_err(|fault| fault.to_string())
+            vestibule::commands::dump(&args).map_err(|fault| fault.to_string())
         }
         Some(Command::Load(args)) => {
             vestibule::server::init_logger(&args.log.filter);
-            vestibule::tools::load(&args).map_err(|fault| fault.to_string())
+            vestibule::commands::load(&args).map_err(|fault| fault.to_string())
         }
-        Some(Command::Bench(args)) => vestibule::bench::run(&args)
+        #[cfg(feature = "bench")]
+        Some(Command::Bench(args)) => vestibule_bench::run(&args)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|fault| fault.to_string()),
     };

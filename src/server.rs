@@ -15,10 +15,10 @@ use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 
 use crate::cli::{GraceArg, GuestArg, JournalSyncArg, ServeArgs, SoloPolicyArg};
 use crate::descriptors;
-use crate::engine::journal::{self, JournalSync};
-use crate::engine::{CheckpointOptions, EmbeddedEngine, EngineOptions, GuestRights};
 use crate::notify;
-use crate::procedures;
+use vestibule_engine::journal::{self, JournalSync};
+use vestibule_engine::procedures;
+use vestibule_engine::{CheckpointOptions, EmbeddedEngine, EngineOptions, GuestRights};
 
 /// The signal that a file grew beyond its limit, on Linux.
 const SIGXFSZ: i32 = 25;

@@ -1,0 +1,77 @@
+//! Checkpoints: files with all rows, so that a start need not read the journal from its beginning.
+//!
+//! ```text
+//!   checkpoint-…0450.ckpt   all rows, as of record 449 or a little later
+//!   journal-…0450.log       every record from 450 on                 ─▶ together: all there is
+//! ```
+//!
+//! A checkpoint is *fuzzy*: a thread walks through the image in small steps, each under the read lock,
+//! while Tx goes on with its turns. No copy of the image is made, by versions of tuples, by `fork` or
+//! otherwise, so it takes hardly any memory. Tx waits for one step at most, and at the beginning for a
+//! new journal file, which is two short fsyncs. What changes meanwhile is in the journal, and recovery
+//! applies it: `scan` tells why that is right.
+//!
+//! | module | what |
+//! |---|---|
+//! | `schedule` | when one is due: by size of the journal, by age, on demand |
+//! | `thread` | the thread that makes them |
+//! | `task` | one checkpoint from beginning to end, and what becomes of old files |
+//! | `scan` | what goes into it |
+//! | `format`, `write`, `read` | the file |
+//! | `load` | an image from the file |
+
+mod error;
+mod format;
+mod load;
+mod read;
+mod scan;
+mod schedule;
+mod task;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) use error::CheckpointError;
+pub(crate) use load::{Loaded, load};
+pub(crate) use read::list;
+pub(crate) use task::{Task, remove_unfinished};
+pub(crate) use thread::{Answer, Checkpointer, InProgress, Status};
+
+/// When checkpoints are made, and how many are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointOptions {
+    /// Bytes of the journal since the last checkpoint that make another one due; `None` or 0: size
+    /// does not matter.
+    pub journal_size_bytes: Option<u64>,
+    /// Age of the last checkpoint that makes another one due, if anything changed; `None` or 0: age
+    /// does not matter.
+    pub interval: Option<Duration>,
+    /// Checkpoints that are kept, with the journal from the oldest of them on. At least 1.
+    pub count: usize,
+}
+
+impl Default for CheckpointOptions {
+    /// 256 MiB, an hour, and two: the latter are Tarantool's `checkpoint_interval` and
+    /// `checkpoint_count`.
+    fn default() -> Self {
+        Self {
+            journal_size_bytes: Some(256 << 20),
+            interval: Some(Duration::from_secs(3600)),
+            count: 2,
+        }
+    }
+}
+
+/// The file of the checkpoint that is gone on from with this record.
+pub(crate) fn path(directory: &Path, from: u64) -> PathBuf {
+    format::file_name(directory, from)
+}
+
+/// Whether a file of this name is a checkpoint.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    format::parse_file_name(name).is_some()
+}

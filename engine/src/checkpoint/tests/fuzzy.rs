@@ -1,0 +1,227 @@
+//! Turns that go on while a checkpoint is made: whatever they do, recovery comes to the same.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::tests::NONE;
+
+/// Numbers that look random, and are the same every time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+/// A sequence gives the last one its keys.
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// Some turn, sometimes one that changes definitions.
+fn disturb(rig: &mut Rig, dice: &mut Dice) {
+    let at = dice.below(NAMES.len() as u64);
+    let (space, id) = (NAMES[at as usize], 512 + at as u32);
+    let rekey = dice.below(40) == 0;
+    match dice.below(30) {
+        0 => drop(rig.call(&format!("box.space.{space}:truncate"), &NONE)),
+        1 => drop(rig.call(&format!("box.space.{space}:drop"), &NONE)),
+        2 | 3 => create(rig, space, id),
+        4 => {
+            let parts = BTreeMap::from([("parts", [(2, "unsigned")])]);
+            rig.call(
+                &format!("box.space.{space}:create_index"),
+                &("second", parts),
+            );
+        }
+        5 => drop(rig.call(&format!("box.space.{space}.index.second:drop"), &NONE)),
+        6 if rekey => {
+            let part = [(1 + dice.below(2) as u32, "unsigned")];
+            let parts = BTreeMap::from([("parts", part)]);
+            rig.call(&format!("box.space.{space}.index.pk:alter"), &(parts,));
+        }
+        7 => drop(rig.call(
+            &format!("box.space.{space}:rename"),
+            &(format!("{space}x"),),
+        )),
+        8 => drop(rig.call(&format!("box.space.{space}x:rename"), &(space,))),
+        9 => {
+            replace(rig, 514, &((), dice.below(100), "generated"));
+            rig.commit();
+        }
+        10 => drop(rig.call("box.sequence.c_seq:reset", &NONE)),
+        _ => {
+            for _ in 0..=dice.below(4) {
+                let key = dice.below(40);
+                if dice.below(3) == 0 {
+                    delete(rig, id, &(key,));
+                } else {
+                    replace(rig, id, &(key, key + 100 * dice.below(4), dice.below(1000)));
+                }
+            }
+            rig.commit();
+        }
+    }
+}
+
+fn create(rig: &mut Rig, space: &str, id: u32) {
+    rig.call(
+        "box.schema.space.create",
+        &(space, BTreeMap::from([("id", id)])),
+    );
+    let options = json!({"parts": [[1, "unsigned"]], "sequence": space == "c"});
+    let name = format!("box.space.{space}:create_index");
+    rig.call(&name, &("pk", options));
+}
+
+/// How often the random test runs; `VESTIBULE_CHECKPOINTS=n` for a longer run.
+fn rounds() -> u64 {
+    let asked = std::env::var("VESTIBULE_CHECKPOINTS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(40)
+}
+
+/// One engine with random turns in the middle of a checkpoint; whether that one was made.
+fn round(seed: u64) -> bool {
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut rig = Rig::new();
+    for (name, id) in NAMES.into_iter().zip(512..) {
+        create(&mut rig, name, id);
+        for key in 0..dice.below(30) {
+            replace(&mut rig, id, &(key, key, "before"));
+        }
+        rig.commit();
+    }
+    for _ in 0..20 {
+        disturb(&mut rig, &mut dice);
+    }
+    let storage = Disturbed::default();
+    let mut task = task(&rig, &storage);
+    let rig = Arc::new(Mutex::new(rig));
+    let own = rig.clone();
+    storage.plan().at_append = Some(Box::new(move || {
+        disturb(&mut own.lock().unwrap(), &mut dice)
+    }));
+    let made = task.run(&|| false);
+    drop(task);
+    storage.plan().at_append = None;
+    let mut rig = Arc::into_inner(rig).unwrap().into_inner().unwrap();
+    match made {
+        Ok(made) => {
+            assert!(made.is_some());
+            let first = format!("journal-{:020}.log", 1);
+            assert!(!files(&rig).contains(&first), "nothing needs it");
+        }
+        Err(CheckpointError::Redefined) => {
+            rig.reopen();
+            return false;
+        }
+        Err(error) => panic!("seed {seed}: {error}"),
+    }
+    let expected = everything(&rig);
+    rig.reopen();
+    assert_eq!(everything(&rig), expected, "seed {seed}");
+    // And once more, with nothing but a second checkpoint.
+    checkpoint(&rig);
+    rig.reopen();
+    assert_eq!(everything(&rig), expected, "seed {seed}, second checkpoint");
+    true
+}
+
+#[test]
+fn whatever_turns_do_during_a_checkpoint_recovery_comes_to_the_same() {
+    let made = (1..=rounds()).filter(|seed| round(*seed)).count() as u64;
+    assert!(made > rounds() / 2, "{made} of {}", rounds());
+}
+
+#[test]
+fn rows_changed_behind_and_before_the_scan_come_from_the_journal() {
+    let rig = with_rows(40);
+    let storage = Disturbed::default();
+    let mut task = task(&rig, &storage);
+    let rig = Arc::new(Mutex::new(rig));
+    let (own, mut next) = (rig.clone(), 0);
+    storage.plan().at_append = Some(Box::new(move || {
+        let rig = &mut own.lock().unwrap();
+        delete(rig, 512, &(39 - next,));
+        replace(rig, 512, &(next, 0, "changed"));
+        replace(rig, 512, &(100 + next, 0, "new"));
+        rig.commit();
+        next += 1;
+    }));
+    task.run(&|| false).unwrap();
+    drop(task);
+    storage.plan().at_append = None;
+    let mut rig = Arc::into_inner(rig).unwrap().into_inner().unwrap();
+    let expected = everything(&rig);
+    assert_eq!(files(&rig).len(), 2, "{:?}", files(&rig));
+    rig.reopen();
+    assert_eq!(everything(&rig), expected);
+}
+
+/// Every definition of a primary key in the middle of a scan makes it begin anew; if they do not end,
+/// it gives up.
+#[test]
+fn a_new_primary_key_makes_the_checkpoint_begin_anew() {
+    for (times, is_made) in [(1, true), (1000, false)] {
+        let rig = with_rows(20);
+        let storage = Disturbed::default();
+        let mut task = task(&rig, &storage);
+        let rig = Arc::new(Mutex::new(rig));
+        let (own, mut left) = (rig.clone(), times);
+        storage.plan().at_append = Some(Box::new(move || {
+            if left > 0 {
+                let part = [(1, ["unsigned", "integer"][left % 2])];
+                let parts = BTreeMap::from([("parts", part)]);
+                own.lock()
+                    .unwrap()
+                    .call("box.space.s.index.pk:alter", &(parts,));
+                left -= 1;
+            }
+        }));
+        let made = task.run(&|| false);
+        drop(task);
+        storage.plan().at_append = None;
+        let mut rig = Arc::into_inner(rig).unwrap().into_inner().unwrap();
+        assert_eq!(made.is_ok(), is_made, "{made:?}");
+        assert_eq!(
+            list(&rig.options.data_dir).unwrap().len(),
+            usize::from(is_made)
+        );
+        assert!(files(&rig).iter().all(|name| !name.ends_with(".tmp")));
+        let expected = everything(&rig);
+        rig.reopen();
+        assert_eq!(everything(&rig), expected);
+    }
+}
+
+/// A checkpoint that waits for turns: if a turn waited for it, neither would ever end.
+#[test]
+fn turns_are_committed_while_a_checkpoint_is_being_written() {
+    let mut rig = with_rows(10);
+    let storage = Disturbed::default();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    storage.plan().at_append = Some(Box::new(move || {
+        // Nobody there any more: it goes on alone.
+        let _ = begun.send(());
+        let _ = goes_on.recv();
+    }));
+    let mut task = task(&rig, &storage);
+    let thread = std::thread::spawn(move || task.run(&|| false));
+    for turn in 0..5 {
+        has_begun.recv().unwrap();
+        replace(&mut rig, 512, &(1000 + turn, 0, "meanwhile"));
+        rig.commit();
+        assert!(!thread.is_finished());
+        go_on.send(()).unwrap();
+    }
+    drop((has_begun, go_on));
+    thread.join().unwrap().unwrap();
+    let expected = everything(&rig);
+    rig.reopen();
+    assert_eq!(everything(&rig), expected);
+}

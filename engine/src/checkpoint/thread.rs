@@ -1,0 +1,257 @@
+//! The thread that makes checkpoints: when they are due, and when somebody asks.
+//!
+//! ```text
+//!   Tx ── note(bytes) ──┐                       ┌ rows, files
+//!   Tx ── ask(answer) ──┼─▶ schedule ─▶ task ───┤
+//!   clock ──────────────┘                       └ answers, status
+//! ```
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::schedule::{Due, Schedule, Situation};
+use super::task::{Made, Task};
+use super::{CheckpointError, CheckpointOptions};
+
+/// Told what became of a checkpoint, on the thread that made it.
+pub(crate) type Answer = Box<dyn FnOnce(Result<(), CheckpointError>) + Send>;
+
+/// The thread, from the engine's side. Dropped, it gives up what it is at and ends.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A checkpoint is being made, or asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InProgress;
+
+/// What operators are told.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Status {
+    pub(crate) is_running: bool,
+    /// The last one that was made since the start.
+    pub(crate) made: Option<Made>,
+    /// Why the last attempt failed, if it did.
+    pub(crate) failure: Option<String>,
+    /// Bytes in the journal since the last checkpoint.
+    pub(crate) journal_bytes: u64,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+    /// Bytes in the journal since the last checkpoint.
+    journal_bytes: AtomicU64,
+    /// How many of them make one due; `u64::MAX` if none do.
+    journal_size: u64,
+    is_stopping: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    asked: Option<Answer>,
+    /// Recovery was forced: what was left out is behind once there is a checkpoint.
+    is_forced: bool,
+    status: Status,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("journal_bytes", &self.journal_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Checkpointer {
+    /// Starts the thread, with so many bytes in the journal already. After a forced recovery it begins
+    /// with a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// There is no thread to be had.
+    pub(crate) fn start(
+        task: Task,
+        options: &CheckpointOptions,
+        journal_bytes: u64,
+        is_forced: bool,
+    ) -> io::Result<Self> {
+        let state = State {
+            is_forced,
+            ..State::default()
+        };
+        // Zero would make one due all the time.
+        let journal_size = options.journal_size_bytes.filter(|size| *size > 0);
+        let interval = options.interval.filter(|interval| !interval.is_zero());
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            journal_bytes: AtomicU64::new(journal_bytes),
+            journal_size: journal_size.unwrap_or(u64::MAX),
+            is_stopping: AtomicBool::new(false),
+        });
+        let own = shared.clone();
+        let thread = Builder::new()
+            .name("checkpoint".into())
+            .spawn(move || own.run(task, interval))?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// The journal has grown by so many bytes.
+    #[inline]
+    pub(crate) fn note(&self, bytes: u64) {
+        let shared = &self.shared;
+        let before = shared.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before < shared.journal_size && before + bytes >= shared.journal_size {
+            // With the lock, so that the thread is not between its look and its wait.
+            let _state = shared.lock();
+            shared.wake.notify_one();
+        }
+    }
+
+    /// Asks for a checkpoint now.
+    ///
+    /// # Errors
+    ///
+    /// There is one in progress.
+    pub(crate) fn ask(&self, answer: Answer) -> Result<(), InProgress> {
+        let mut state = self.shared.lock();
+        if state.status.is_running || state.asked.is_some() {
+            return Err(InProgress);
+        }
+        state.asked = Some(answer);
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// What operators are told.
+    pub(crate) fn status(&self) -> Status {
+        Status {
+            journal_bytes: self.shared.journal_bytes.load(Ordering::Relaxed),
+            ..self.shared.lock().status.clone()
+        }
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        {
+            let _state = self.shared.lock();
+            self.shared.is_stopping.store(true, Ordering::Relaxed);
+            self.shared.wake.notify_one();
+        }
+        if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
+            log::error!("the checkpoint thread has panicked");
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    fn run(&self, mut task: Task, interval: Option<Duration>) {
+        let mut schedule = Schedule::new(interval, Instant::now());
+        while let Some(answer) = self.wait(&mut schedule) {
+            let begin = Instant::now();
+            let before = self.journal_bytes.load(Ordering::Relaxed);
+            let result = self.attempt(&mut task);
+            self.settle(&result, before, begin.elapsed());
+            schedule.tried(result.is_ok(), Instant::now());
+            match answer {
+                Some(answer) => answer(result.map(drop)),
+                None => drop(result),
+            }
+        }
+    }
+
+    /// A panic is one more way to fail: a thread that ended would leave the journal to grow for ever.
+    fn attempt(&self, task: &mut Task) -> Result<Option<Made>, CheckpointError> {
+        // The worst that it leaves in the task is a list of old files that lost some: the next start
+        // knows them again.
+        let run = AssertUnwindSafe(|| task.run(&|| self.is_stopping()));
+        catch_unwind(run).unwrap_or(Err(CheckpointError::Panicked))
+    }
+
+    /// Waits until a checkpoint is due and marks it as begun; returns who is to be told, if anybody is.
+    /// `None` to stop.
+    #[expect(
+        clippy::option_option,
+        reason = "whether to go on, and whom to answer, are told together"
+    )]
+    fn wait(&self, schedule: &mut Schedule) -> Option<Option<Answer>> {
+        let mut state = self.lock();
+        loop {
+            if self.is_stopping() {
+                return None;
+            }
+            let journal_bytes = self.journal_bytes.load(Ordering::Relaxed);
+            let situation = Situation {
+                is_asked: state.asked.is_some(),
+                is_needed: journal_bytes >= self.journal_size || state.is_forced,
+                is_changed: journal_bytes > 0,
+            };
+            let now = Instant::now();
+            let pause = match schedule.due(situation, now) {
+                Due::Now => {
+                    state.status.is_running = true;
+                    return Some(state.asked.take());
+                }
+                Due::At(None) => Duration::MAX,
+                Due::At(Some(at)) => at.saturating_duration_since(now),
+            };
+            let waited = self.wake.wait_timeout(state, pause);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn settle(
+        &self,
+        result: &Result<Option<Made>, CheckpointError>,
+        before: u64,
+        elapsed: Duration,
+    ) {
+        let mut state = self.lock();
+        state.status.is_running = false;
+        match result {
+            Ok(made) => {
+                self.journal_bytes.fetch_sub(before, Ordering::Relaxed);
+                state.is_forced = false;
+                state.status.failure = None;
+                if let Some(made) = made {
+                    log::info!(
+                        "checkpoint {}: {} rows, {} bytes, in {elapsed:.1?}; {} old files removed",
+                        made.from,
+                        made.rows,
+                        made.size_bytes,
+                        made.removed
+                    );
+                    state.status.made = Some(made.clone());
+                }
+            }
+            Err(CheckpointError::Stopped) => {}
+            Err(error) => {
+                log::error!("a checkpoint failed: {error}; turns go on");
+                state.status.failure = Some(error.to_string());
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Rows put into a directory: all of them, or none.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use vestibule_actors::engine::{Engine, Fault, Outcome, Progress, Reply};
+use vestibule_actors::serving::Solos;
+use vestibule_wire::request::{Body, Store, Target};
+use vestibule_wire::{Error, ErrorCode};
+
+use super::second_number;
+use crate::execute::Existing;
+use crate::image::Image;
+use crate::journal::Journal;
+use crate::journal::storage::Disk;
+use crate::key::Key;
+use crate::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
+use crate::sequence::Generator;
+use crate::space::SpaceDef;
+use crate::tuple::Tuple;
+use crate::{EmbeddedEngine, EngineOptions, errors, recovery, system};
+
+/// Spaces of numbers that only the engine counts: there is no gate for them.
+const COUNTERS: [u32; 2] = [system::SCHEMA, system::SEQUENCE_DATA];
+
+/// What became of a row that was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It is new, or in place of another one; or the row is gone.
+    Written,
+    /// The very same row was there already; or there was none to take away.
+    Same,
+}
+
+/// Puts rows into a directory: all of them, or none.
+#[derive(Debug)]
+pub struct Import {
+    engine: EmbeddedEngine,
+    /// The directory's own journal; the engine writes to the one staged beside it.
+    base: Journal,
+    /// What every directory is born with, and may be changed by a row that is put.
+    born: Image,
+    replaces: bool,
+    solos: Solos,
+    /// Sequences whose last values were put: those of the rows are not ahead of them.
+    told: HashSet<u64>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Import {
+    /// Recovers the directory, which is made if it is not there. `replaces` lets rows take the place
+    /// of others with their key.
+    ///
+    /// # Errors
+    ///
+    /// What recovery fails with.
+    pub fn begin(
+        options: EngineOptions,
+        replaces: bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self, Fault> {
+        let recovered = recovery::recover(Arc::new(Disk), &options, progress)?;
+        let base = recovered.journal;
+        let mut engine = EmbeddedEngine::new(options);
+        engine.take_up(recovered.image)?;
+        engine.act_unbounded();
+        engine.journal = Some(Arc::new(Mutex::new(base.stage()?)));
+        Ok(Self {
+            engine,
+            base,
+            born: Image::new(),
+            replaces,
+            solos: Solos::unheard(),
+            told: HashSet::new(),
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Puts one row, a MessagePack array.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not be there, as for a client that sends it. 3 for a row whose key another one has.
+    pub fn put(&mut self, space: Target<'_>, tuple: &[u8]) -> Result<Put, Error> {
+        let def = self.engine.definition(space)?;
+        def.check(tuple)?;
+        let key = def.primary()?.key_of(tuple);
+        let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;
+        if def.id == system::SEQUENCE_DATA {
+            self.told.insert(key.first_number());
+        }
+        let old = self.engine.look(|sight| sight.get(def.id, &key).cloned());
+        match &old {
+            Some(old) if **old == *tuple => return Ok(Put::Same),
+            Some(old) if !self.replaces && self.born_row(def.id, &key) != Some(old) => {
+                return Err(self.taken(&def, old, tuple));
+            }
+            _ => {}
+        }
+        if system::is_system(def.id) {
+            self.define(&def, key, Some(tuple), old.as_deref())?;
+        } else {
+            self.store(&def, tuple)?;
+        }
+        Ok(Put::Written)
+    }
+
+    /// Takes away a row of a system space that every directory is born with.
+    ///
+    /// # Errors
+    ///
+    /// Why it has to be there, as for a client that deletes it. 3 for a row whose key another one
+    /// has.
+    pub fn delete(&mut self, space: Target<'_>, tuple: &[u8]) -> Result<Put, Error> {
+        let def = self.engine.definition(space)?;
+        def.check(tuple)?;
+        let key = def.primary()?.key_of(tuple);
+        let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;
+        if self.born_row(def.id, &key).is_none() {
+            let space = &def.name;
+            let told = format!("no directory is born with this row of space '{space}'");
+            return Err(Error::new(ErrorCode::ILLEGAL_PARAMS, told));
+        }
+        let old = self.engine.look(|sight| sight.get(def.id, &key).cloned());
+        match old {
+            None => return Ok(Put::Same),
+            Some(old) if !self.replaces && *old != *tuple => {
+                return Err(self.taken(&def, &old, tuple));
+            }
+            Some(old) => self.define(&def, key, None, Some(&old))?,
+        }
+        Ok(Put::Written)
+    }
+
+    fn born_row(&self, space: u32, key: &Key) -> Option<&Tuple> {
+        self.born.space(space)?.rows.get(key)
+    }
+
+    fn taken(&self, space: &SpaceDef, old: &[u8], new: &[u8]) -> Error {
+        let index = space.primary.as_ref().map_or("", |primary| &*primary.name);
+        errors::duplicate(index, &space.name, old, new)
+    }
+
+    /// A change of definitions: a turn of its own, through the same gate as a client's.
+    fn define(
+        &mut self,
+        space: &SpaceDef,
+        key: Key,
+        tuple: Option<&[u8]>,
+        old: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        self.commit()?;
+        if COUNTERS.contains(&space.id) {
+            // Never back: a number that was given once is not given again.
+            let is_behind = tuple.and_then(second_number) <= old.and_then(second_number);
+            if space.id == system::SCHEMA && old.is_some() && is_behind {
+                return Ok(());
+            }
+            self.engine.turn.set(space.id, key, tuple.map(Tuple::from));
+        } else {
+            let mut out = Vec::new();
+            let reply = Reply::detached(&mut out, &self.solos);
+            let tuple = tuple.map(Tuple::from);
+            let changed = self
+                .engine
+                .alter(|engine| engine.change_system(space, key, tuple, &reply))?;
+            changed.expect("the turn before it is committed");
+        }
+        self.rows += 1;
+        self.commit()
+    }
+
+    fn store(&mut self, space: &SpaceDef, tuple: &[u8]) -> Result<(), Error> {
+        let mut out = Vec::new();
+        let mut reply = Reply::detached(&mut out, &self.solos);
+        let store = Store {
+            space: Target::Id(space.id),
+            tuple,
+        };
+        let is_told = |own: Generator| self.told.contains(&own.sequence.into());
+        let outcome = if space.generator.is_some_and(is_told) {
+            let existing = if self.replaces {
+                Existing::Replace
+            } else {
+                Existing::Refuse
+            };
+            self.engine.store_whole(&store, existing, &mut reply)?
+        } else {
+            let body = if self.replaces {
+                Body::Replace(store)
+            } else {
+                Body::Insert(store)
+            };
+            self.engine.dispatch(&body, &mut reply)?
+        };
+        assert_eq!(outcome, Outcome::Done, "rows of users' spaces share a turn");
+        self.rows += 1;
+        self.bytes += tuple.len();
+        if self.rows >= IMPORT_TURN_ROWS || self.bytes >= IMPORT_TURN_BYTES {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        (self.rows, self.bytes) = (0, 0);
+        // An error 40 says less than the journal's own words.
+        self.engine.commit().map_err(|error| {
+            let reason = self.engine.failure.take();
+            reason.map_or(error, |reason| Error::new(ErrorCode::WAL_IO, reason))
+        })?;
+        // What was loaded may have taken rights from `admin`.
+        self.engine.act_unbounded();
+        Ok(())
+    }
+
+    /// Makes everything that was put part of the directory, and durable.
+    ///
+    /// # Errors
+    ///
+    /// The disk's: nothing of it is there then.
+    pub fn finish(mut self) -> Result<(), Fault> {
+        if let Err(error) = self.commit() {
+            let reason = error.message().to_owned();
+            self.abandon()?;
+            return Err(reason.into());
+        }
+        let staged = self.staged().ok_or("there is no journal")?;
+        self.base.adopt(staged)?;
+        Ok(())
+    }
+
+    /// Leaves the directory as it was.
+    ///
+    /// # Errors
+    ///
+    /// The disk's: what is left over counts for nothing.
+    pub fn abandon(mut self) -> Result<(), Fault> {
+        self.staged().map_or(Ok(()), Journal::discard)?;
+        Ok(())
+    }
+
+    /// The journal that the engine writes to, which nobody else knows.
+    fn staged(&mut self) -> Option<Journal> {
+        let journal = Arc::into_inner(self.engine.journal.take()?)?;
+        Some(journal.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,189 @@
+//! The option `sequence` of an index: which sequence gives values to which field of the space.
+//!
+//! ```text
+//!   prepare: sequence found or made, old one detached ─▶ row of _index ─▶ finish: new one attached
+//! ```
+//!
+//! All of it is one change of definitions, so nothing is left of it if a part fails.
+
+use vestibule_actors::engine::Reply;
+use vestibule_wire::Error;
+use vestibule_wire::request::Target;
+
+use super::args::{Value, illegal};
+use super::sequences::{self, Wish};
+use crate::ddl::rows;
+use crate::define::system_key;
+use crate::index::PRIMARY;
+use crate::sequence::checks::{attachment, check_index};
+use crate::sequence::rows::AttachmentRow;
+use crate::space::{Field, SpaceDef};
+use crate::system::rows::IndexRow;
+use crate::{EmbeddedEngine, errors, system};
+
+/// What is left to do once the index is defined.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    attached: Option<AttachmentRow>,
+    /// A generated sequence that nothing needs any more.
+    dropped: Option<u32>,
+}
+
+/// The first part, before the index is defined. For use inside [`EmbeddedEngine::alter`].
+///
+/// # Errors
+///
+/// 12, 14, 145, 146, and 1 for a field that is not there.
+pub(super) fn prepare(
+    engine: &mut EmbeddedEngine,
+    wish: &Wish<'_>,
+    row: &IndexRow,
+    space: &SpaceDef,
+    owner: u64,
+    reply: &Reply<'_>,
+) -> Result<Option<Prepared>, Error> {
+    if row.id != PRIMARY {
+        if matches!(wish, Wish::Attach { .. }) {
+            let why = "sequence cannot be used with a secondary key";
+            return Err(errors::cannot_modify_index(&row.name, &space.name, why));
+        }
+        return Ok(None);
+    }
+    let old = engine.look(|sight| attachment(sight, row.space))?;
+    let attached = match wish {
+        Wish::Keep => {
+            return match old {
+                Some(old) => check_index(&space.name, row, old.field).map(|()| None),
+                None => Ok(None),
+            };
+        }
+        Wish::Detach => None,
+        Wish::Attach { sequence, field } => {
+            let field = field.as_ref();
+            let field = field.map(|field| resolve_field(field, &space.format));
+            let given = sequence.as_ref();
+            let given = given
+                .map(|given| resolve(engine, given, space))
+                .transpose()?;
+            let old_field = old.map(|old| old.field);
+            let first = row.parts.first().map_or(0, |part| part.field);
+            let field = field.transpose()?.or(old_field).unwrap_or(first);
+            check_index(&space.name, row, field)?;
+            let inherited = old.filter(|old| old.is_generated).map(|old| old.sequence);
+            let sequence = match given.or(inherited) {
+                Some(sequence) => sequence,
+                None => make(engine, space, owner, reply)?,
+            };
+            Some(AttachmentRow {
+                space: row.space,
+                sequence,
+                is_generated: given.is_none(),
+                field,
+            })
+        }
+    };
+    if old.is_some() {
+        remove(engine, row.space, reply)?;
+    }
+    let is_kept = |old: &AttachmentRow| attached.is_some_and(|new| new.sequence == old.sequence);
+    let dropped = old.filter(|old| old.is_generated && !is_kept(old));
+    Ok(Some(Prepared {
+        attached,
+        dropped: dropped.map(|old| old.sequence),
+    }))
+}
+
+impl Prepared {
+    /// The last part, once the index is defined. For use inside [`EmbeddedEngine::alter`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the checks of `_space_sequence` and `_sequence`.
+    pub(super) fn finish(
+        self,
+        engine: &mut EmbeddedEngine,
+        reply: &Reply<'_>,
+    ) -> Result<(), Error> {
+        if let Some(row) = self.attached {
+            engine.put_system(system::SPACE_SEQUENCE, &row.encode(), reply)?;
+        }
+        match self.dropped {
+            Some(sequence) => sequences::remove(engine, sequence, reply),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Detaches what is attached to a space; a sequence that was made for it goes too. For use inside
+/// [`EmbeddedEngine::alter`].
+///
+/// # Errors
+///
+/// Those of the checks of `_sequence`.
+pub(super) fn detach(
+    engine: &mut EmbeddedEngine,
+    space: u32,
+    reply: &Reply<'_>,
+) -> Result<(), Error> {
+    let Some(old) = engine.look(|sight| attachment(sight, space))? else {
+        return Ok(());
+    };
+    remove(engine, space, reply)?;
+    if old.is_generated {
+        sequences::remove(engine, old.sequence, reply)?;
+    }
+    Ok(())
+}
+
+fn remove(engine: &mut EmbeddedEngine, space: u32, reply: &Reply<'_>) -> Result<(), Error> {
+    let attachments = engine.definition(Target::Id(system::SPACE_SEQUENCE))?;
+    let key = system_key(&[space]);
+    engine
+        .change_system(&attachments, key, None, reply)
+        .map(drop)
+}
+
+/// A sequence that is given: not one that belongs to a space.
+fn resolve(engine: &EmbeddedEngine, given: &Value<'_>, space: &SpaceDef) -> Result<u32, Error> {
+    let sequence = system::first_id(&sequences::existing(engine, given)?)?;
+    engine.look(|sight| {
+        for other in rows(sight, system::SPACE_SEQUENCE) {
+            let other = AttachmentRow::decode(other)?;
+            if other.sequence == sequence && other.is_generated {
+                let why = "can not attach generated sequence";
+                return Err(errors::cannot_alter_space(&space.name, why));
+            }
+        }
+        Ok(sequence)
+    })
+}
+
+fn make(
+    engine: &mut EmbeddedEngine,
+    space: &SpaceDef,
+    owner: u64,
+    reply: &Reply<'_>,
+) -> Result<u32, Error> {
+    let name = format!("{}_seq", space.name);
+    if sequences::find(engine, &Value::Str(&name))?.is_some() {
+        return Err(errors::sequence_exists(&name));
+    }
+    let row = sequences::plain_row(engine, &name, owner)?;
+    engine.put_system(system::SEQUENCE, &row.encode(), reply)?;
+    Ok(row.id)
+}
+
+/// A field by number, from 1, or by name; returned from 0.
+fn resolve_field(field: &Value<'_>, format: &[Field]) -> Result<u32, Error> {
+    let wrong = |what: &str| Err(illegal(format_args!("sequence field: {what}")));
+    match field {
+        Value::Str(name) => match format.iter().position(|own| *own.name == **name) {
+            Some(at) => Ok(at as u32),
+            None => wrong(&format!("field was not found by name '{name}'")),
+        },
+        value => match value.as_uint().map(u32::try_from) {
+            Some(Ok(field @ 1..)) => Ok(field - 1),
+            _ => wrong("field (number) must be one-based"),
+        },
+    }
+}

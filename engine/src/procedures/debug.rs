@@ -1,0 +1,75 @@
+//! Ways to make Tx misbehave, for demonstrations and tests. Not for a server that matters.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vestibule_actors::engine::Outcome;
+use vestibule_actors::procedures::Procedures;
+use vestibule_wire::Error;
+
+use super::args::{Args, Value, illegal};
+use super::{EngineCall, check_administrator, no_result};
+use crate::EmbeddedEngine;
+
+/// How often a declared block tells how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+/// Longest time to block or sleep.
+const SECONDS_MAX: f64 = 86_400.0;
+
+/// Adds `vestibule.debug.*`.
+#[must_use]
+pub fn with_debug(procedures: Procedures<EmbeddedEngine>) -> Procedures<EmbeddedEngine> {
+    procedures
+        .with_engine("vestibule.debug.block", block)
+        .with_engine("vestibule.debug.panic", |call: &mut EngineCall<'_>| {
+            check_administrator(call.caller, call.name)?;
+            panic!("asked for by vestibule.debug.panic");
+        })
+        .async_function(
+            "vestibule.debug.sleep",
+            |(seconds,): (f64,), context| async move {
+                check_administrator(context.caller(), "vestibule.debug.sleep")?;
+                actix_rt::time::sleep(duration(seconds)?).await;
+                Ok(seconds)
+            },
+        )
+}
+
+fn duration(seconds: f64) -> Result<Duration, Error> {
+    if !(0.0..=SECONDS_MAX).contains(&seconds) {
+        return Err(illegal(format_args!(
+            "seconds should be a number from 0 to {SECONDS_MAX}"
+        )));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// `vestibule.debug.block(seconds [, reason])`: blocks Tx's thread, declared if a reason is given.
+#[allow(clippy::disallowed_methods, reason = "to block Tx is what it is for")]
+fn block(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    check_administrator(call.caller, call.name)?;
+    let args = Args::read(call.args)?;
+    let seconds = args.value(0)?.as_number();
+    let whole = duration(seconds.ok_or_else(|| illegal("seconds should be a number"))?)?;
+    let reason = match args.value(1)? {
+        Value::Nil => None,
+        Value::Str(reason) => Some(reason),
+        _ => return Err(illegal("reason should be a string")),
+    };
+    match reason {
+        None => thread::sleep(whole),
+        Some(reason) => {
+            let guard = call.reply.solo(reason);
+            let begin = Instant::now();
+            loop {
+                let done = begin.elapsed().min(whole);
+                guard.progress(done.as_millis() as u64, whole.as_millis() as u64);
+                if done == whole {
+                    break;
+                }
+                thread::sleep((whole - done).min(PROGRESS_INTERVAL));
+            }
+        }
+    }
+    no_result(call)
+}

@@ -1,0 +1,394 @@
+//! Definitions of indexes: `space:create_index`, `index:alter`, `index:rename`, `index:drop`, with
+//! options and parts as Lua callers write them.
+
+use serde::Serialize;
+use vestibule_actors::engine::Outcome;
+use vestibule_wire::request::Target;
+use vestibule_wire::{Error, ErrorCode};
+
+use super::args::{Args, Options, Value, illegal};
+use super::attachments;
+use super::schema::check_collation;
+use super::sequences::Wish;
+use super::{EngineCall, altered, no_result};
+use crate::define::system_key;
+use crate::field::FieldType;
+use crate::index::{PRIMARY, Part};
+use crate::limits::INDEX_PARTS_MAX;
+use crate::sequence::checks::attachment;
+use crate::space::{Field, SpaceDef};
+use crate::system::rows::IndexRow;
+use crate::{EmbeddedEngine, ddl, errors, system};
+
+const OPTIONS: [&str; 14] = [
+    "type",
+    "id",
+    "if_not_exists",
+    "parts",
+    "unique",
+    "sequence",
+    "func",
+    "dimension",
+    "distance",
+    "bloom_fpr",
+    "page_size",
+    "range_size",
+    "run_count_per_level",
+    "run_size_ratio",
+];
+
+/// What `space:create_index` returns: the index as Tarantool prints it.
+#[derive(Debug, Serialize)]
+struct CreatedIndex<'a> {
+    id: u32,
+    name: &'a str,
+    space_id: u32,
+    #[serde(rename = "type")]
+    kind: String,
+    unique: bool,
+    parts: Vec<CreatedPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_id: Option<u32>,
+    /// From 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_fieldno: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct CreatedPart {
+    fieldno: u32,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    is_nullable: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    exclude_null: bool,
+}
+
+impl<'a> CreatedIndex<'a> {
+    fn of(row: &'a IndexRow, engine: &EmbeddedEngine) -> Result<Self, Error> {
+        let attached = engine.look(|sight| attachment(sight, row.space))?;
+        let attached = attached.filter(|_| row.id == PRIMARY);
+        let part = |part: &Part| CreatedPart {
+            fieldno: part.field + 1,
+            kind: part.kind.name(),
+            is_nullable: part.is_nullable,
+            exclude_null: part.exclude_null,
+        };
+        Ok(Self {
+            id: row.id,
+            name: &row.name,
+            space_id: row.space,
+            kind: row.kind.to_ascii_uppercase(),
+            unique: row.is_unique,
+            parts: row.parts.iter().map(part).collect(),
+            sequence_id: attached.map(|own| own.sequence),
+            sequence_fieldno: attached.map(|own| own.field + 1),
+        })
+    }
+}
+
+/// `box.space.<name>:create_index(name [, options])`
+pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let name = args.name(0, "name")?;
+    let options = args.options(1, &OPTIONS)?;
+    let is_lenient = options.flag("if_not_exists")?;
+    let space = call.engine.definition(Target::Name(space))?;
+    let existing = call.engine.look(|sight| ddl::index_rows(sight, space.id))?;
+    if let Some(same) = existing.iter().find(|row| *row.name == *name) {
+        if is_lenient {
+            let same = CreatedIndex::of(same, call.engine)?;
+            return call.reply.value(&same);
+        }
+        return Err(errors::index_exists(name));
+    }
+    let next = existing.iter().map(|row| row.id + 1).max().unwrap_or(0);
+    let row = read_row(name, &options, space.id, next, &space.format)?;
+    if let Some(same) = existing.iter().find(|existing| existing.id == row.id) {
+        let (old, new) = (same.encode(), row.encode());
+        return Err(errors::duplicate("primary", "_index", &old, &new));
+    }
+    let done = define(call, &options, &row, &space)?;
+    altered(call, done, |call, ()| {
+        let created = CreatedIndex::of(&row, call.engine)?;
+        call.reply.value(&created)
+    })
+}
+
+/// Defines an index and its sequence.
+fn define(
+    call: &mut EngineCall<'_>,
+    options: &Options<'_>,
+    row: &IndexRow,
+    space: &SpaceDef,
+) -> Result<Option<()>, Error> {
+    let wish = Wish::read(options)?;
+    let owner = call.engine.acting().id;
+    let reply = &call.reply;
+    call.engine.alter(|engine| {
+        let prepared = attachments::prepare(engine, &wish, row, space, owner, reply)?;
+        engine.put_system(system::INDEX, &row.encode(), reply)?;
+        prepared.map_or(Ok(()), |prepared| prepared.finish(engine, reply))
+    })
+}
+
+fn put(call: &mut EngineCall<'_>, row: &IndexRow) -> Result<Option<()>, Error> {
+    let reply = &call.reply;
+    call.engine
+        .alter(|engine| engine.put_system(system::INDEX, &row.encode(), reply))
+}
+
+fn row_of(call: &EngineCall<'_>, space: u32, index: u32) -> Result<IndexRow, Error> {
+    let rows = call.engine.look(|sight| ddl::index_rows(sight, space))?;
+    let found = rows.into_iter().find(|row| row.id == index);
+    found.ok_or_else(|| Error::no_such_index_id(u64::from(index), &space.to_string()))
+}
+
+/// `index:drop()`
+pub(super) fn drop(call: &mut EngineCall<'_>, space: u32, index: u32) -> Result<Outcome, Error> {
+    let reply = &call.reply;
+    let done = call.engine.alter(|engine| {
+        if index == PRIMARY {
+            attachments::detach(engine, space, reply)?;
+        }
+        let indexes = engine.definition(Target::Id(system::INDEX))?;
+        engine.change_system(&indexes, system_key(&[space, index]), None, reply)
+    })?;
+    altered(call, done, |call, _| no_result(call))
+}
+
+/// `index:rename(name)`
+pub(super) fn rename(call: &mut EngineCall<'_>, space: u32, index: u32) -> Result<Outcome, Error> {
+    let mut row = row_of(call, space, index)?;
+    row.name = Args::read(call.args)?.name(0, "name")?.into();
+    let done = put(call, &row)?;
+    altered(call, done, |call, ()| no_result(call))
+}
+
+/// `index:alter(options)`: what is not said stays as it is.
+pub(super) fn alter(
+    call: &mut EngineCall<'_>,
+    space: &SpaceDef,
+    index: u32,
+) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let options = args.options(0, &[&OPTIONS[..], &["name"]].concat())?;
+    refuse_options(&options)?;
+    let mut row = row_of(call, space.id, index)?;
+    if let Some(id) = options.uint("id")? {
+        refuse_beside_id(&options)?;
+        if id != u64::from(row.id) {
+            return Err(errors::primary_key_update("_index"));
+        }
+    }
+    if let Some(name) = options.text("name")? {
+        row.name = name.into();
+    }
+    if let Some(kind) = options.text("type")? {
+        row.kind = kind.to_ascii_lowercase().into();
+    }
+    if options.get("unique").is_some() {
+        row.is_unique = options.flag("unique")?;
+    }
+    if let Some(parts) = options.get("parts") {
+        row.parts = read_parts(parts, &space.format)?;
+    }
+    let done = define(call, &options, &row, space)?;
+    altered(call, done, |call, ()| no_result(call))
+}
+
+/// The number is changed by itself, or beside name and type.
+fn refuse_beside_id(options: &Options<'_>) -> Result<(), Error> {
+    let others = OPTIONS
+        .into_iter()
+        .filter(|name| !matches!(*name, "id" | "type"));
+    let given: String = others
+        .filter(|name| options.get(name).is_some())
+        .map(|name| format!(" {name}"))
+        .collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    let message = format!("Don't know how to update both id and{given}");
+    Err(Error::new(ErrorCode::PROC, message))
+}
+
+fn refuse_options(options: &Options<'_>) -> Result<(), Error> {
+    match options.get("func") {
+        None | Some(Value::Bool(false)) => Ok(()),
+        Some(_) => Err(errors::unsupported("the index option 'func'")),
+    }
+}
+
+fn read_row(
+    name: &str,
+    options: &Options<'_>,
+    space: u32,
+    next: u32,
+    format: &[Field],
+) -> Result<IndexRow, Error> {
+    refuse_options(options)?;
+    let id = match options.uint("id")? {
+        Some(id) => u32::try_from(id).map_err(|_| illegal("index id is too big"))?,
+        None => next,
+    };
+    let parts = match options.get("parts") {
+        None => vec![Part {
+            field: 0,
+            kind: FieldType::Unsigned,
+            is_nullable: false,
+            exclude_null: false,
+        }],
+        Some(parts) => read_parts(parts, format)?,
+    };
+    let is_unique = options.get("unique").is_none() || options.flag("unique")?;
+    let kind = options
+        .text("type")?
+        .unwrap_or("tree")
+        .to_ascii_lowercase()
+        .into();
+    Ok(IndexRow {
+        space,
+        id,
+        name: name.into(),
+        kind,
+        is_unique,
+        parts,
+    })
+}
+
+/// Reads `{{field = 1, type = 'unsigned'}, {'name'}}`, `{1, 'unsigned', 2, 'string'}`, `{'name'}`.
+fn read_parts(parts: &Value<'_>, format: &[Field]) -> Result<Vec<Part>, Error> {
+    let Value::List(values) = parts else {
+        return Err(illegal("options parameter 'parts' should be of type table"));
+    };
+    if values.is_empty() {
+        return Err(illegal("options.parts must have at least one part"));
+    }
+    if values.len() > 2 * INDEX_PARTS_MAX {
+        return Err(errors::wrong_index_parts("too many key parts"));
+    }
+    let (mut parts, mut at) = (Vec::new(), 0);
+    while let Some(value) = values.get(at) {
+        let number = parts.len() + 1;
+        at += 1;
+        if matches!(value, Value::List(_) | Value::Table(_)) {
+            parts.push(read_part(number, value, format)?);
+            continue;
+        }
+        let field = read_field_number(number, Some(value), format)?;
+        // The flat form: a type may follow its field.
+        let kind = values
+            .get(at)
+            .and_then(Value::as_str)
+            .and_then(FieldType::from_name);
+        let is_flat = kind.is_some() && value.as_uint().is_some();
+        at += usize::from(is_flat);
+        let kind = kind
+            .filter(|_| is_flat)
+            .unwrap_or(default_kind(field, format));
+        parts.push(Part {
+            field,
+            kind,
+            is_nullable: is_nullable(field, format),
+            exclude_null: false,
+        });
+    }
+    Ok(parts)
+}
+
+fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, Error> {
+    // Only field and type have a place; what else is said has a name.
+    if part.at(3).is_some() {
+        return Err(errors::wrong_index_options(number, "key must be a string"));
+    }
+    for option in part.names() {
+        let is_harmless = match option {
+            "field" | "type" | "is_nullable" | "exclude_null" => true,
+            "collation" => {
+                check_collation(part.get(option), &format!("options.parts[{number}]"))?;
+                true
+            }
+            "sort_order" => part.get(option) == Some(&Value::Str("asc")),
+            _ => false,
+        };
+        if !is_harmless {
+            return Err(errors::unsupported_option("index part", option));
+        }
+    }
+    let field = read_field_number(number, part.get("field").or(part.at(1)), format)?;
+    let kind = match part.get("type").or(part.at(2)) {
+        None => default_kind(field, format),
+        Some(kind) => kind
+            .as_str()
+            .and_then(FieldType::from_name)
+            .ok_or_else(|| errors::wrong_index_parts("unknown field type"))?,
+    };
+    let flag = |name: &str| match part.get(name) {
+        None => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(*flag)),
+        Some(_) => {
+            let what = format!("options.parts[{number}]: type (boolean) of {name} is expected");
+            Err(illegal(what))
+        }
+    };
+    let exclude_null = flag("exclude_null")?.unwrap_or(false);
+    let told = flag("is_nullable")?;
+    if exclude_null && told == Some(false) {
+        let what = "exclude_null=true and is_nullable=false are incompatible";
+        return Err(illegal(format_args!("options.parts[{number}]: {what}")));
+    }
+    Ok(Part {
+        field,
+        kind,
+        is_nullable: exclude_null || told.unwrap_or(is_nullable(field, format)),
+        exclude_null,
+    })
+}
+
+/// Whether the format lets a field be null: what an index follows when nothing is said.
+fn is_nullable(field: u32, format: &[Field]) -> bool {
+    let field = format.get(field as usize);
+    field.is_some_and(|field| field.is_nullable)
+}
+
+/// What an index makes of a field when nothing is said.
+fn default_kind(field: u32, format: &[Field]) -> FieldType {
+    format
+        .get(field as usize)
+        .map_or(FieldType::Scalar, |field| field.kind)
+}
+
+/// Whether a name is a path into a field: `body.id`, `[2].id`, `tags[*]`.
+fn leads_inside(path: &str, format: &[Field]) -> bool {
+    let Some(end) = path.find(['.', '[']) else {
+        return false;
+    };
+    let first = &path[..end];
+    first.is_empty() || format.iter().any(|field| *field.name == *first)
+}
+
+/// A field by number, from 1, or by name; returned from 0.
+fn read_field_number(
+    number: usize,
+    field: Option<&Value<'_>>,
+    format: &[Field],
+) -> Result<u32, Error> {
+    let wrong = |what: &str| Err(illegal(format_args!("options.parts[{number}]: {what}")));
+    match field {
+        Some(Value::Str(name)) => match format.iter().position(|own| *own.name == **name) {
+            Some(at) => Ok(at as u32),
+            None if leads_inside(name, format) => {
+                Err(errors::unsupported_option("index part", "path"))
+            }
+            None => wrong(&format!("field was not found by name '{name}'")),
+        },
+        Some(value @ (Value::Integer(_) | Value::Float(_))) => {
+            match value.as_uint().map(u32::try_from) {
+                Some(Ok(field @ 1..)) => Ok(field - 1),
+                _ => wrong("field (number) must be one-based"),
+            }
+        }
+        _ => wrong("field (name or number) is expected"),
+    }
+}

@@ -1,0 +1,187 @@
+//! What CALL reaches in the embedded engine.
+//!
+//! ```text
+//!   box.schema.space.create           ─▶ schema
+//!   box.schema.user.create, drop, …   ─▶ users ─┬ grants
+//!   box.schema.role.create, drop, …   ─▶ roles ─┘
+//!   box.schema.func.create, drop, …   ─▶ functions
+//!   box.schema.sequence.*             ─▶ sequences ◀─ box.sequence.<name>:<method>
+//!   box.space.<name>:<method>         ─▶ spaces ─┬ create_index, format, …   rows of system spaces
+//!                                                └ insert, select, …         the engine's requests
+//!   box.snapshot, vestibule.checkpoints ─▶ checkpoints
+//!   vestibule.debug.*                 ─▶ debug, for demonstrations and tests only
+//! ```
+//!
+//! Names, arguments and texts are those of Tarantool's Lua functions, so that what sets up a schema
+//! there does so here.
+
+mod args;
+mod attachments;
+mod checkpoints;
+mod debug;
+mod functions;
+mod grants;
+mod indexes;
+mod roles;
+mod schema;
+mod sequences;
+mod spaces;
+#[cfg(test)]
+mod tests;
+mod users;
+
+use vestibule_actors::engine::{Caller, Outcome};
+use vestibule_actors::procedures::{Call, Procedures};
+use vestibule_wire::Error;
+use vestibule_wire::reply::write_data_head;
+
+pub use debug::with_debug;
+
+use crate::EmbeddedEngine;
+
+type EngineCall<'a> = Call<'a, EmbeddedEngine>;
+type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
+
+/// By their whole names.
+const FUNCTIONS: [(&str, Function); 25] = [
+    // The older name.
+    ("box.schema.create_space", schema::create_space),
+    ("box.schema.func.create", functions::create),
+    ("box.schema.func.drop", functions::drop),
+    ("box.schema.func.exists", functions::exists),
+    ("box.schema.role.create", roles::create),
+    ("box.schema.role.drop", roles::drop),
+    ("box.schema.role.exists", roles::exists),
+    ("box.schema.role.grant", roles::grant),
+    ("box.schema.role.info", roles::info),
+    ("box.schema.role.revoke", roles::revoke),
+    ("box.schema.sequence.alter", sequences::alter),
+    ("box.schema.sequence.create", sequences::create),
+    ("box.schema.sequence.drop", sequences::drop),
+    ("box.schema.space.create", schema::create_space),
+    ("box.schema.user.create", users::create),
+    ("box.schema.user.disable", grants::disable),
+    ("box.schema.user.drop", users::drop),
+    ("box.schema.user.enable", grants::enable),
+    ("box.schema.user.exists", users::exists),
+    ("box.schema.user.grant", grants::grant_user),
+    ("box.schema.user.info", users::info),
+    ("box.schema.user.passwd", users::passwd),
+    ("box.schema.user.password", users::password),
+    ("box.schema.user.revoke", grants::revoke_user),
+    ("box.snapshot", checkpoints::snapshot),
+];
+
+/// Those for administrators, whatever rights they have on data. Everybody else is told so here: the
+/// engine lets all calls of `vestibule.*` pass, for the runtime has some that are for everybody.
+const OPERATORS: [(&str, Function); 2] = [
+    ("vestibule.checkpoints", checkpoints::status),
+    ("vestibule.journal.resume", resume),
+];
+
+/// By the beginnings of their names.
+const FAMILIES: [(&str, Function); 2] = [
+    ("box.sequence.", sequences::call),
+    ("box.space.", spaces::call),
+];
+
+/// The procedures of a server with the embedded engine.
+#[must_use]
+pub fn standard() -> Procedures<EmbeddedEngine> {
+    let mut procedures = Procedures::default();
+    for (name, function) in FUNCTIONS {
+        procedures = procedures.with_engine(name, move |call| settled(call, function));
+    }
+    for (name, function) in OPERATORS {
+        procedures = procedures.with_engine(name, move |call| for_administrators(call, function));
+    }
+    for (prefix, function) in FAMILIES {
+        procedures = procedures.family(prefix, move |call| settled(call, function));
+    }
+    procedures
+}
+
+/// Calls a function, in the caller's transaction if there is one, unless definitions are being
+/// changed: it would look at the old ones.
+fn settled(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Error> {
+    if call.engine.is_altered() {
+        return Ok(Outcome::CommitFirst);
+    }
+    let entered = call.engine.enter(call.transaction)?;
+    call.engine.act_for_call(&call.caller.user, call.name);
+    let outcome = function(call);
+    call.engine.leave(entered);
+    outcome
+}
+
+/// Calls a function for administrators only.
+fn for_administrators(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Error> {
+    check_administrator(call.caller, call.name)?;
+    settled(call, function)
+}
+
+/// `vestibule.journal.resume()`: data may be changed again once the journal can be written.
+fn resume(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    call.engine.resume()?;
+    call.reply.value(&true)
+}
+
+/// Refuses callers that may not use control procedures.
+fn check_administrator(caller: &Caller, procedure: &str) -> Result<(), Error> {
+    if caller.is_administrator {
+        return Ok(());
+    }
+    Err(Error::access_denied(
+        "Execute",
+        "function",
+        procedure,
+        &caller.user,
+    ))
+}
+
+/// A procedure without a result.
+fn no_result(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    let out = call.reply.body();
+    write_data_head(out);
+    out.push(0x90);
+    Ok(Outcome::Done)
+}
+
+/// One result that is MessagePack already.
+fn raw_result(call: &mut EngineCall<'_>, value: &[u8]) -> Result<Outcome, Error> {
+    let out = call.reply.body();
+    write_data_head(out);
+    out.push(0x91);
+    out.extend_from_slice(value);
+    Ok(Outcome::Done)
+}
+
+/// The result of a change of definitions, which may have to be the first of its turn.
+fn altered<T>(
+    call: &mut EngineCall<'_>,
+    done: Option<T>,
+    answer: impl FnOnce(&mut EngineCall<'_>, T) -> Result<Outcome, Error>,
+) -> Result<Outcome, Error> {
+    match done {
+        Some(done) => answer(call, done),
+        None => Ok(Outcome::CommitFirst),
+    }
+}
+
+/// Calls a procedure by its name, as Tx would, without a commit.
+#[cfg(test)]
+pub(crate) fn invoke(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    if let Some((_, function)) = OPERATORS.iter().find(|(name, _)| *name == call.name) {
+        return for_administrators(call, *function);
+    }
+    let whole = FUNCTIONS.iter().find(|(name, _)| *name == call.name);
+    let family = || {
+        FAMILIES
+            .iter()
+            .find(|(prefix, _)| call.name.starts_with(prefix))
+    };
+    match whole.or_else(family) {
+        Some((_, function)) => settled(call, *function),
+        None => Err(Error::no_such_procedure(call.name)),
+    }
+}

@@ -1,0 +1,106 @@
+//! Options of `check`, `dump` and `load`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::LogArgs;
+
+/// Options of `vestibule check`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  vestibule check --data /var/lib/vestibule
+  vestibule check --data backup && echo sound
+
+Nothing is changed, and no server may use the directory meanwhile. A torn tail, what a killed \
+server may leave at the end of its journal, is told and is no damage: the next start cuts it.
+
+Exit codes: 0 sound; 1 damaged, each damage on a line; 2 bad usage, or the directory cannot be read.")]
+pub struct CheckArgs {
+    /// Directory of journal and checkpoints.
+    #[arg(
+        long,
+        env = "VESTIBULE_DATA",
+        value_name = "DIR",
+        default_value = "vestibule-data"
+    )]
+    pub data: PathBuf,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Options of `vestibule dump`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  vestibule dump --data /var/lib/vestibule --output backup.jsonl
+  vestibule dump --data /var/lib/vestibule | zstd > backup.jsonl.zst
+  vestibule dump --space users | jq -c .tuple
+  vestibule dump --data damaged --force-recovery --output rescued.jsonl
+
+Definitions come first, users with the hashes of their passwords among them, then the rows of \
+every space by its primary key. Values that JSON does not have are objects with a key like \"$bin\" \
+(docs/dump.md). Nothing is changed, and no server may use the directory meanwhile. An output file \
+appears once it is whole.")]
+pub struct DumpArgs {
+    /// Directory of journal and checkpoints.
+    #[arg(
+        long,
+        env = "VESTIBULE_DATA",
+        value_name = "DIR",
+        default_value = "vestibule-data"
+    )]
+    pub data: PathBuf,
+    /// Only this space and its definition, by name or number.
+    #[arg(long, value_name = "SPACE")]
+    pub space: Option<String>,
+    /// File to write instead of the standard output.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write what can be read of a damaged directory, rather than nothing.
+    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = clap::builder::BoolishValueParser::new())]
+    pub force_recovery: bool,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Options of `vestibule load`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  vestibule load --data new --input backup.jsonl
+  zstdcat backup.jsonl.zst | vestibule load --data new
+  vestibule dump --data old --space users | vestibule load --data new --replace
+  echo '{\"space\":\"users\",\"tuple\":[1,\"Ada\"]}' | vestibule load --data new
+
+All of it is loaded, or nothing, however the load ends: at the first bad line it stops, tells \
+file, line and reason, and leaves the directory as it was. Rows that are there already are left \
+alone. A row whose key another one has is an error, unless --replace is given. No server may use \
+the directory meanwhile.")]
+pub struct LoadArgs {
+    /// Directory of journal and checkpoints; made if it is not there.
+    #[arg(
+        long,
+        env = "VESTIBULE_DATA",
+        value_name = "DIR",
+        default_value = "vestibule-data"
+    )]
+    pub data: PathBuf,
+    /// File to read instead of the standard input.
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Let rows take the place of those with the same key, definitions as well.
+    #[arg(long)]
+    pub replace: bool,
+    /// Largest tuple, in bytes.
+    #[arg(
+        long,
+        env = "VESTIBULE_TUPLE_SIZE_MAX",
+        value_name = "BYTES",
+        default_value_t = vestibule_engine::limits::TUPLE_SIZE_MAX_DEFAULT
+    )]
+    pub tuple_size_max: usize,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
