@@ -24,7 +24,7 @@ use crate::serving::{Role, Serving, State, Toward};
 /// What a request is, as far as admission cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Never needs Tx: PING, ID, AUTH, watches, the catalogue, control procedures.
+    /// Never needs Tx: PING, ID, AUTH, watches, the catalog, control procedures.
     Local,
     /// COMMIT and ROLLBACK.
     Finish,

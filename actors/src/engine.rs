@@ -19,7 +19,7 @@ use vestibule_wire::reply::{self, Rows};
 use vestibule_wire::request::{Begin, Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::catalogue::Catalogue;
+use crate::catalog::Catalog;
 use crate::serving::{SoloGuard, Solos};
 use crate::tx::claim::Claim;
 use crate::tx::reservation::Holder;
@@ -136,11 +136,11 @@ pub trait Engine: Sized + 'static {
 
     /// What clients are told about spaces, indexes and users. Fetched once after recovery and after
     /// every commit that changed [`schema_version`](Self::schema_version).
-    fn catalogue(&self) -> Arc<Catalogue> {
+    fn catalog(&self) -> Arc<Catalog> {
         Arc::default()
     }
 
-    /// Version of the catalogue, at least 1. Must change with the catalogue and only then: clients
+    /// Version of the catalog, at least 1. Must change with the catalog and only then: clients
     /// fetch their schema again whenever it does.
     fn schema_version(&self) -> u64 {
         1

@@ -100,7 +100,7 @@ impl Events {
         is_read_only(serving) || self.has_fault.load(Ordering::Relaxed)
     }
 
-    /// What follows from a change of the catalogue.
+    /// What follows from a change of the catalog.
     pub(crate) fn set_schema(&self, schema_version: u64) {
         let mut value = Vec::new();
         write_map_len(&mut value, 1);

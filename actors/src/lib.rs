@@ -3,7 +3,7 @@
 //! ```text
 //!  socket ─▶ Acceptor ─▶ Session ──────────────▶ Tx ─▶ engine
 //!             │           │ frames, admission     │ claim, execute, commit once per turn
-//!             │           ├─ answered here: greeting, ping, login, catalogue, watches, the read view
+//!             │           ├─ answered here: greeting, ping, login, catalog, watches, the read view
 //!             │           ├─ refused here: busy, loading, draining
 //!             │           ◀───── replies, one message per turn ──┘
 //!             ▼           ▼
@@ -16,7 +16,7 @@
 
 mod acceptor;
 pub mod admission;
-pub mod catalogue;
+pub mod catalog;
 mod clock;
 pub mod config;
 pub mod engine;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::acceptor::Places;
-use crate::catalogue::Catalogue;
+use crate::catalog::Catalog;
 use crate::config::{Config, Grace};
 use crate::engine::ReadView;
 use crate::events::Events;
@@ -49,7 +49,7 @@ pub(crate) struct Shared {
     /// Why the engine takes no changes, if it does not.
     fault: Mutex<Option<String>>,
     schema_version: AtomicU64,
-    catalogue: Mutex<Option<Arc<Catalogue>>>,
+    catalog: Mutex<Option<Arc<Catalog>>>,
     views: AtomicU64,
     view: Mutex<Option<Arc<dyn ReadView>>>,
 }
@@ -135,7 +135,7 @@ impl Shared {
             connections: AtomicU64::new(0),
             fault: Mutex::new(None),
             schema_version: AtomicU64::new(1),
-            catalogue: Mutex::new(None),
+            catalog: Mutex::new(None),
             views: AtomicU64::new(0),
             view: Mutex::new(None),
         }
@@ -163,12 +163,12 @@ impl Shared {
     }
 
     /// None until an engine has recovered for the first time.
-    pub(crate) fn catalogue(&self) -> Option<Arc<Catalogue>> {
-        lock(&self.catalogue).clone()
+    pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
+        lock(&self.catalog).clone()
     }
 
-    pub(crate) fn publish_catalogue(&self, schema_version: u64, catalogue: Arc<Catalogue>) {
-        *lock(&self.catalogue) = Some(catalogue);
+    pub(crate) fn publish_catalog(&self, schema_version: u64, catalog: Arc<Catalog>) {
+        *lock(&self.catalog) = Some(catalog);
         self.schema_version.store(schema_version, Ordering::Release);
         self.events.set_schema(schema_version);
         self.nudge();

@@ -12,7 +12,7 @@ use vestibule_wire::{Error, ErrorCode};
 use super::checkpoint::{Answer, InProgress, Status};
 use super::image::Debris;
 use super::journal::JournalError;
-use super::{Definitions, EmbeddedEngine, catalogue, errors, limits, record};
+use super::{Definitions, EmbeddedEngine, catalog, errors, limits, record};
 
 impl EmbeddedEngine {
     /// Tries the journal again after it failed, so that data can be changed again.
@@ -101,10 +101,10 @@ impl EmbeddedEngine {
             image.access = access;
             drop(image);
             let image = self.image();
-            let (definitions, catalogue) = (Definitions::of(&image), catalogue::build(&image));
+            let (definitions, catalog) = (Definitions::of(&image), catalog::build(&image));
             drop(image);
             self.definitions = definitions;
-            self.catalogue = Arc::new(catalogue);
+            self.catalog = Arc::new(catalog);
             self.renew_rights();
         }
     }

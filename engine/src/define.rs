@@ -201,7 +201,7 @@ fn remove_duplicates(
 pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef, Error> {
     let primary = indexes.iter().find(|index| index.id == PRIMARY);
     let primary = primary.map_or(&[][..], |primary| &primary.parts);
-    // Of a system space, only the catalogue knows the secondary indexes.
+    // Of a system space, only the catalog knows the secondary indexes.
     let wanted = |index: &&IndexRow| index.id == PRIMARY || !system::is_system(space.id);
     let def = |index: &IndexRow| {
         let is_own = |part: &&Part| !index.parts.iter().any(|own| own.field == part.field);

@@ -51,11 +51,11 @@ impl EmbeddedEngine {
     }
 
     fn select(&self, select: &Select<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
-        // These have indexes that only the catalogue knows.
-        if is_system(select.space) && self.catalogue.has_system_space(select.space) {
-            self.saw(Reads::add_catalogue);
+        // These have indexes that only the catalog knows.
+        if is_system(select.space) && self.catalog.has_system_space(select.space) {
+            self.saw(Reads::add_catalog);
             let user = &self.acting().name;
-            self.catalogue.select(select, user, reply.body())?;
+            self.catalog.select(select, user, reply.body())?;
             return Ok(Outcome::Done);
         }
         check_iterator(select)?;
@@ -108,7 +108,7 @@ impl EmbeddedEngine {
     ///
     /// Those of the SELECT.
     pub(crate) fn count(&self, select: &Select<'_>) -> Result<usize, Error> {
-        if is_system(select.space) && self.catalogue.has_system_space(select.space) {
+        if is_system(select.space) && self.catalog.has_system_space(select.space) {
             return self.count_shown(select);
         }
         self.check_read(select.space)?;
@@ -154,9 +154,9 @@ impl EmbeddedEngine {
 
     /// How many rows of a system space are shown to whoever asks.
     fn count_shown(&self, select: &Select<'_>) -> Result<usize, Error> {
-        self.saw(Reads::add_catalogue);
+        self.saw(Reads::add_catalog);
         let mut body = Vec::new();
-        self.catalogue
+        self.catalog
             .select(select, &self.acting().name, &mut body)?;
         let mut reader = Reader::new(&body);
         let count = reader
@@ -457,7 +457,7 @@ impl EmbeddedEngine {
 fn is_system(space: Target<'_>) -> bool {
     match space {
         Target::Id(id) => system::is_system(id),
-        // Names of users' spaces may begin like this too; the catalogue does not know them then.
+        // Names of users' spaces may begin like this too; the catalog does not know them then.
         Target::Name(name) => name.starts_with('_'),
     }
 }

@@ -30,11 +30,11 @@
 //! | `offline` | a directory's data without clients: checked, dumped, loaded |
 //! | `checkpoint`, `recovery` | all rows on disk, and the way back |
 //! | `update` | operations of UPDATE and UPSERT |
-//! | `view`, `catalogue` | what sessions answer from |
+//! | `view`, `catalog` | what sessions answer from |
 
 pub(crate) mod access;
 mod build;
-mod catalogue;
+mod catalog;
 pub(crate) mod checkpoint;
 mod commit;
 pub(crate) mod ddl;
@@ -69,7 +69,7 @@ mod view;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use vestibule_actors::catalogue::{Catalogue, GUEST};
+use vestibule_actors::catalog::{Catalog, GUEST};
 use vestibule_actors::engine::{
     Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
 };
@@ -127,7 +127,7 @@ pub struct EmbeddedEngine {
     failure: Option<String>,
     /// The role is replica.
     is_read_only: bool,
-    catalogue: Arc<Catalogue>,
+    catalog: Arc<Catalog>,
     #[cfg(test)]
     fails_next_append: bool,
 }
@@ -144,7 +144,7 @@ impl EmbeddedEngine {
             access: image.access.clone(),
             acting: image.access.rights_or_none(&GUEST.into()),
             definitions: Definitions::of(&image),
-            catalogue: Arc::new(catalogue::build(&image)),
+            catalog: Arc::new(catalog::build(&image)),
             image: Arc::new(RwLock::new(image)),
             options,
             storage: Arc::new(Disk),
@@ -175,7 +175,7 @@ impl EmbeddedEngine {
             recovered.access.check_guest()?;
         }
         self.definitions = Definitions::of(&recovered);
-        self.catalogue = Arc::new(catalogue::build(&recovered));
+        self.catalog = Arc::new(catalog::build(&recovered));
         *self.image.write().unwrap_or_else(PoisonError::into_inner) = recovered;
         self.renew_rights();
         Ok(())
@@ -394,8 +394,8 @@ impl Engine for EmbeddedEngine {
         self.is_read_only = read_only;
     }
 
-    fn catalogue(&self) -> Arc<Catalogue> {
-        self.catalogue.clone()
+    fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.clone()
     }
 
     fn schema_version(&self) -> u64 {

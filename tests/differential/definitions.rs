@@ -405,7 +405,7 @@ pub(crate) fn look(rng: &mut Rng, space: &mut Known) -> Request {
         .about(space.id)
 }
 
-/// Whether it asks the catalogue.
+/// Whether it asks the catalog.
 pub(crate) fn is_look(request: &Request) -> bool {
     request.code == RequestType::Select as u64 && request.is_of_system()
 }

@@ -108,7 +108,7 @@ impl Generator {
             let is_hash = space.may_be_hash();
             let id = space.id;
             if definitions::is_look(&request) {
-                // The catalogue answers without waiting for what is under way on its connection.
+                // The catalog answers without waiting for what is under way on its connection.
                 self.looks.push(request);
                 continue;
             }

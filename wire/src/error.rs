@@ -62,7 +62,7 @@ codes! {
     UPDATE_INTEGER_OVERFLOW = 95, "The result does not fit an integer.";
     TRANSACTION_CONFLICT = 97, "Another transaction committed first.";
     PROTOCOL = 104, "The request does not fit the state of the connection.";
-    WRONG_SCHEMA_VERSION = 109, "The client's catalogue is out of date.";
+    WRONG_SCHEMA_VERSION = 109, "The client's catalog is out of date.";
     TUPLE_TOO_LARGE = 110, "A tuple exceeds the configured size.";
     UNSUPPORTED_INDEX_FEATURE = 112, "This type of index cannot do that.";
     SYSTEM = 115, "The operating system said no.";
@@ -363,7 +363,7 @@ impl Error {
         )
     }
 
-    /// 109: the client's catalogue is out of date.
+    /// 109: the client's catalog is out of date.
     #[must_use]
     pub fn wrong_schema_version(current: u64, given: u64) -> Self {
         let message = format!("Wrong schema version, current: {current}, in request: {given}");

@@ -14,7 +14,7 @@ pub struct Header {
     pub request_type: u64,
     /// Echoed in the reply. Opaque and not unique: one connector sends 0 always.
     pub sync: u64,
-    /// The catalogue version the client knows; 0 means "do not check".
+    /// The catalog version the client knows; 0 means "do not check".
     pub schema_version: u64,
     /// The stream; 0 means none.
     pub stream_id: u64,

@@ -4,7 +4,7 @@
 pub const REQUEST_TYPE: u64 = 0x00;
 /// Header key: echoed in the reply, opaque to the server.
 pub const SYNC: u64 = 0x01;
-/// Header key: the catalogue version the sender knows.
+/// Header key: the catalog version the sender knows.
 pub const SCHEMA_VERSION: u64 = 0x05;
 /// Header key: the stream the request belongs to, 0 for none.
 pub const STREAM_ID: u64 = 0x0a;

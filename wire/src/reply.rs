@@ -45,7 +45,7 @@ const SCHEMA_AT: usize = 24;
 pub struct ReplyHeader {
     /// The request's sync.
     pub sync: u64,
-    /// Version of the catalogue; must change only when the catalogue does, or clients fetch it again.
+    /// Version of the catalog; must change only when the catalog does, or clients fetch it again.
     pub schema_version: u64,
 }
 

@@ -29,7 +29,7 @@ use super::traffic::{flush, read, take_inbox};
 use super::transactions::OpenTransactions;
 use super::transport::{self, Transport};
 use crate::acceptor::Place;
-use crate::catalogue::GUEST;
+use crate::catalog::GUEST;
 use crate::config::{Administrators, SoloPolicy};
 use crate::engine::Caller;
 use crate::limits::READ_SIZE;

@@ -21,7 +21,7 @@ use super::registry::{Effect, Pending};
 use super::state::{Closing, SessionCell, SessionState};
 use super::transactions::OpenTransaction;
 use crate::admission::{Class, Verdict, admit};
-use crate::catalogue::USER_SPACE_ID_MIN;
+use crate::catalog::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
 use crate::limits::{RESERVE_BYTES_MAX, TRANSACTIONS_PER_CONNECTION_MAX};
 use crate::shared::Shared;
@@ -163,13 +163,13 @@ impl Desk<'_> {
         }
     }
 
-    /// Until an engine has recovered there is no catalogue, and a part of one would mislead.
+    /// Until an engine has recovered there is no catalog, and a part of one would mislead.
     fn is_system_space(&mut self, select: &Select<'_>) -> bool {
         match select.space {
             Target::Id(id) if id >= USER_SPACE_ID_MIN => false,
             space => {
-                let catalogue = self.lane.catalogue(self.shared);
-                catalogue.is_some_and(|catalogue| catalogue.has_system_space(space))
+                let catalog = self.lane.catalog(self.shared);
+                catalog.is_some_and(|catalog| catalog.has_system_space(space))
             }
         }
     }

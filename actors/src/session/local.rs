@@ -9,7 +9,7 @@ use super::control;
 use super::desk::{Desk, Taken};
 use super::login::log_in;
 use super::watch::{Due, Watches};
-use crate::catalogue::GUEST;
+use crate::catalog::GUEST;
 use crate::config::Administrators;
 use crate::limits::EVENT_KEY_SIZE_MAX;
 
@@ -22,7 +22,7 @@ impl Desk<'_> {
             // What the client can do makes no difference yet: nothing is sent that needs it.
             Body::Id(_) => header.write_id(self.session.output.buffer(), Features::SUPPORTED),
             Body::Auth(auth) => self.answer_auth(taken.sync, &auth),
-            Body::Select(select) => self.answer_catalogue(taken.sync, &select),
+            Body::Select(select) => self.answer_catalog(taken.sync, &select),
             Body::Watch(key) => self.watch(taken.sync, key),
             Body::Unwatch(key) => {
                 if let Some(watches) = &mut self.session.watches {
@@ -40,10 +40,10 @@ impl Desk<'_> {
     }
 
     fn answer_auth(&mut self, sync: u64, auth: &Auth<'_>) {
-        let Some(catalogue) = self.lane.catalogue(self.shared) else {
+        let Some(catalog) = self.lane.catalog(self.shared) else {
             return self.reject(sync, ErrorCode::LOADING);
         };
-        match log_in(auth, &self.session.salt, &catalogue) {
+        match log_in(auth, &self.session.salt, &catalog) {
             Ok(user) => {
                 if let Administrators::Users(names) = &self.shared.config.administrators {
                     self.session.caller.is_administrator = names.iter().any(|name| **name == *user);
@@ -58,15 +58,15 @@ impl Desk<'_> {
         }
     }
 
-    fn answer_catalogue(&mut self, sync: u64, select: &Select<'_>) {
+    fn answer_catalog(&mut self, sync: u64, select: &Select<'_>) {
         let header = self.header(sync);
-        let Some(catalogue) = self.lane.catalogue(self.shared) else {
+        let Some(catalog) = self.lane.catalog(self.shared) else {
             return self.reject(sync, ErrorCode::LOADING);
         };
         let user = &self.session.caller.user;
         // A failure is the reply, already written.
         let _ = header.write(self.session.output.buffer(), |out| {
-            catalogue.select(select, user, out)
+            catalog.select(select, user, out)
         });
     }
 

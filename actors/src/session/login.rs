@@ -11,7 +11,7 @@ use vestibule_wire::features::AUTH_TYPE;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Auth;
 
-use crate::catalogue::{Catalogue, GUEST};
+use crate::catalog::{Catalog, GUEST};
 
 /// Checks a login and returns the user's name.
 ///
@@ -19,16 +19,12 @@ use crate::catalogue::{Catalogue, GUEST};
 ///
 /// 20, 249, 251 for a malformed request, 47 for anything wrong with user or password, 42 for a user
 /// who may not log in.
-pub(crate) fn log_in(
-    auth: &Auth<'_>,
-    salt: &[u8],
-    catalogue: &Catalogue,
-) -> Result<Arc<str>, Error> {
+pub(crate) fn log_in(auth: &Auth<'_>, salt: &[u8], catalog: &Catalog) -> Result<Arc<str>, Error> {
     let mut reader = Reader::new(auth.tuple);
     let count = reader.read_array_len().unwrap_or(0);
     if count == 0 && auth.user == GUEST {
         // Connection pools switch back to guest this way.
-        catalogue.may_log_in(GUEST)?;
+        catalog.may_log_in(GUEST)?;
         return Ok(GUEST.into());
     }
     let malformed = || Error::invalid_msgpack("authentication request body");
@@ -53,13 +49,13 @@ pub(crate) fn log_in(
         .ok()
         .and_then(|scramble| scramble.try_into().ok())
         .ok_or_else(|| Error::invalid_auth_request(AUTH_TYPE, "invalid scramble size"))?;
-    let (user, hash) = catalogue.user(auth.user).unzip();
+    let (user, hash) = catalog.user(auth.user).unzip();
     // Compared in any case, with nobody's hash if need be, so that the time taken tells nothing.
     let nobody = PasswordHash::default();
     let is_right = hash.flatten().unwrap_or(nobody).accepts(salt, &scramble);
     match user {
         Some(user) if is_right && hash.flatten().is_some() => {
-            catalogue.may_log_in(&user)?;
+            catalog.may_log_in(&user)?;
             Ok(user)
         }
         _ => Err(Error::credentials_mismatch()),
@@ -72,12 +68,12 @@ mod tests {
     use vestibule_wire::msgpack::{write_array_len, write_bin, write_str, write_str_bytes};
 
     use super::*;
-    use crate::catalogue::{CatalogueBuilder, Visibility};
+    use crate::catalog::{CatalogBuilder, Visibility};
 
     const SALT: [u8; 32] = [7; 32];
 
-    fn users() -> Catalogue {
-        CatalogueBuilder::new()
+    fn users() -> Catalog {
+        CatalogBuilder::new()
             .user("alice", Some(PasswordHash::of("secret")))
             .user("disabled", None)
             .build()
@@ -140,7 +136,7 @@ mod tests {
     /// Only who knows the password learns that there is such a user.
     #[test]
     fn a_user_who_may_not_log_in_is_told_so_after_the_password() {
-        let users = CatalogueBuilder::new()
+        let users = CatalogBuilder::new()
             .user("alice", Some(PasswordHash::of("secret")))
             .visibility(Arc::new(NoSession))
             .build();

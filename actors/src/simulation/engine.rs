@@ -11,7 +11,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::book::Book;
 use super::lockstep::{Gate, Place};
-use crate::catalogue::{Catalogue, CatalogueBuilder};
+use crate::catalog::{Catalog, CatalogBuilder};
 use crate::engine::{Engine, Fault, Outcome, Progress, Reply, Request, TransactionId};
 use crate::procedures::{Call, Procedures};
 
@@ -203,8 +203,8 @@ impl Engine for SimulatedEngine {
         self.is_read_only = read_only;
     }
 
-    fn catalogue(&self) -> Arc<Catalogue> {
-        Arc::new(CatalogueBuilder::new().space(512, "simulated").build())
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::new(CatalogBuilder::new().space(512, "simulated").build())
     }
 }
 

@@ -10,7 +10,7 @@ use vestibule_wire::request::{Begin, Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::Procedures;
-use crate::catalogue::{Catalogue, CatalogueBuilder};
+use crate::catalog::{Catalog, CatalogBuilder};
 use crate::engine::{
     Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, Scan, TransactionId,
     ViewStep,
@@ -479,8 +479,8 @@ impl Engine for ScriptedEngine {
             .change(|stage| stage.log.push(format!("closed {}", reservation.0)));
     }
 
-    fn catalogue(&self) -> Arc<Catalogue> {
-        let builder = CatalogueBuilder::new().space(512, "scripted");
+    fn catalog(&self) -> Arc<Catalog> {
+        let builder = CatalogBuilder::new().space(512, "scripted");
         let password = vestibule_wire::auth::PasswordHash::of("secret");
         let builder = builder.index(512, 0, "primary", &[(0, "unsigned")]);
         Arc::new(builder.user("alice", Some(password)).build())

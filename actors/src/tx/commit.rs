@@ -26,7 +26,7 @@ impl<E: Engine> TxCore<E> {
         match &result {
             Ok(()) => {
                 if self.engine.schema_version() != self.schema_version {
-                    self.publish_catalogue();
+                    self.publish_catalog();
                     for port in &mut self.ports {
                         port.patch_uncommitted(self.schema_version);
                     }
@@ -98,10 +98,10 @@ impl<E: Engine> TxCore<E> {
         self.shared.publish_fault(fault);
     }
 
-    pub(super) fn publish_catalogue(&mut self) {
+    pub(super) fn publish_catalog(&mut self) {
         self.schema_version = self.engine.schema_version();
         self.shared
-            .publish_catalogue(self.schema_version, self.engine.catalogue());
+            .publish_catalog(self.schema_version, self.engine.catalog());
     }
 
     pub(super) fn send_replies(&mut self) {

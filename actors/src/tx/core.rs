@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   completed ─┐
-//!   jobs ──────┼─▶ execute … execute ─▶ commit ─▶ publish the catalogue ─▶ one message per arbiter
+//!   jobs ──────┼─▶ execute … execute ─▶ commit ─▶ publish the catalog ─▶ one message per arbiter
 //!   batches ───┘        │
 //!                       └ CommitFirst: commit, then this request again, first of a new turn
 //! ```
@@ -127,7 +127,7 @@ impl<E: Engine> TxCore<E> {
         core.shared.fence.end_write();
         // Whatever it stood still at.
         core.show_progress();
-        core.publish_catalogue();
+        core.publish_catalog();
         // What the engine before this one complained of is over.
         core.shared.publish_fault(None);
         core.shared.reservations.clear();

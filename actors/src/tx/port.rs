@@ -65,7 +65,7 @@ impl Port {
             .map_or(0, |last| self.out.heads[last].end)
     }
 
-    /// After a commit that changed the catalogue: its replies tell the new version.
+    /// After a commit that changed the catalog: its replies tell the new version.
     pub(super) fn patch_uncommitted(&mut self, schema_version: u64) {
         let mut start = self.uncommitted_start();
         for head in &self.out.heads[self.committed..] {

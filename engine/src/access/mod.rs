@@ -4,7 +4,7 @@
 //!   _user, _priv, _func, owners ─▶ Facts ─▶ Access: the rights of every user
 //!                                           ├ Tx: every request, every change of a definition
 //!                                           ├ read view: every SELECT
-//!                                           └ catalogue: logins, rows of _vspace, _vuser, …
+//!                                           └ catalog: logins, rows of _vspace, _vuser, …
 //! ```
 //!
 //! | module | what |
@@ -15,7 +15,7 @@
 //! | `errors` | Tarantool's words for what is wrong with a grant |
 //! | `rows` | rows of `_priv` and `_func` |
 //! | `gate` | who may change system spaces, and what may stand in `_priv` and `_func` |
-//! | `sight` | what the catalogue shows to whom |
+//! | `sight` | what the catalog shows to whom |
 //! | `acting` | whose rights the request at hand has |
 //!
 //! Rights are computed when a change of them is committed, so a request costs a look-up and, for
@@ -41,7 +41,7 @@ use check::Found;
 use privileges::{ObjectKind, Privileges};
 use rights::{Facts, Principal, Rights};
 use rows::{FuncRow, Head, PrivRow};
-use vestibule_actors::catalogue::GUEST;
+use vestibule_actors::catalog::GUEST;
 use vestibule_actors::engine::Fault;
 use vestibule_wire::Error;
 use vestibule_wire::request::Target;

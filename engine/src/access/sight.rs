@@ -1,4 +1,4 @@
-//! What the catalogue shows to whom: rows of the system views, as Tarantool filters them.
+//! What the catalog shows to whom: rows of the system views, as Tarantool filters them.
 //!
 //! | view | shows |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! A view also shows everything to whoever may read, write, alter or drop everything, and to
 //! whoever may read the space behind it.
 
-use vestibule_actors::catalogue::{Lens, USER_SPACE_ID_MIN, Visibility};
+use vestibule_actors::catalog::{Lens, USER_SPACE_ID_MIN, Visibility};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::Target;

@@ -6,7 +6,7 @@
 //!   _space_sequence 340 ─▶ generator of a space ◀─ _sequence 284, _sequence_data 285
 //!   _truncate 330 ─▶ empties a space
 //!   _user 304, _priv 312, _func 296 ─▶ rights
-//!   _user 304, _collation 276, … ─▶ catalogue
+//!   _user 304, _collation 276, … ─▶ catalog
 //! ```
 //!
 //! Their own definitions and first rows are built in, put into an empty image before the journal is
@@ -15,7 +15,7 @@
 pub(crate) mod bootstrap;
 pub(crate) mod rows;
 
-use vestibule_actors::catalogue::USER_SPACE_ID_MIN;
+use vestibule_actors::catalog::USER_SPACE_ID_MIN;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Reader, write_array_len, write_str, write_uint};
 

@@ -1,4 +1,4 @@
-//! Definitions: by clients that write into the system spaces, and what the catalogue shows.
+//! Definitions: by clients that write into the system spaces, and what the catalog shows.
 
 use vestibule_actors::engine::{Engine, Outcome, Reply, Request};
 use vestibule_wire::msgpack::Reader;
@@ -219,9 +219,9 @@ fn a_failed_commit_leaves_the_definitions_as_they_were() {
 
 /// What a connector finds out when it connects.
 #[test]
-fn the_catalogue_shows_spaces_indexes_collations_and_users() {
+fn the_catalog_shows_spaces_indexes_collations_and_users() {
     let mut rig = Rig::with_space(&[(1, "unsigned"), (2, "string")]);
-    let catalogue = rig.engine.catalogue();
+    let catalog = rig.engine.catalog();
     let mut fetch = |space: u32, index: u32, key: &[u8]| {
         let (space, index) = (Target::Id(space), Target::Id(index));
         let (mut out, select) = (
@@ -232,7 +232,7 @@ fn the_catalogue_shows_spaces_indexes_collations_and_users() {
                 ..by(key)
             },
         );
-        catalogue.select(&select, "admin", &mut out).unwrap();
+        catalog.select(&select, "admin", &mut out).unwrap();
         assert_eq!(
             rig.raw(Body::Select(select)).unwrap(),
             out,
@@ -283,7 +283,7 @@ fn every_row_that_is_built_in_comes_back_through_the_checks() {
         }
     });
     assert_eq!(
-        rig.engine.catalogue().user("guest").unwrap().1,
+        rig.engine.catalog().user("guest").unwrap().1,
         Some(vestibule_wire::auth::PasswordHash::of(""))
     );
     let _ = NONE;

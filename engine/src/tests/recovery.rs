@@ -59,9 +59,9 @@ fn definitions_and_users_survive() {
         created, r#"[{"id": 514, "name": "next"}]"#,
         "no number is given twice"
     );
-    let (_, hash) = rig.engine.catalogue().user("bob").unwrap();
+    let (_, hash) = rig.engine.catalog().user("bob").unwrap();
     assert_eq!(hash, Some(vestibule_wire::auth::PasswordHash::of("secret")));
-    assert!(rig.engine.catalogue().user("admin").unwrap().1.is_none());
+    assert!(rig.engine.catalog().user("admin").unwrap().1.is_none());
 }
 
 #[test]

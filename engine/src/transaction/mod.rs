@@ -172,7 +172,7 @@ impl Transactions {
                 // Keys of these spaces begin with the number of the space that they are about.
                 let about = key.first_number() as u32;
                 self.abort_if(|reads| {
-                    reads.has_catalogue()
+                    reads.has_catalog()
                         || reads.contains(space, PRIMARY, key)
                         || (is_definition && reads.touches(about))
                 });

@@ -29,7 +29,7 @@ pub(crate) struct Reads {
     points: usize,
     /// What all of it takes, about.
     bytes: usize,
-    has_catalogue: bool,
+    has_catalog: bool,
 }
 
 /// What was seen of one index.
@@ -92,13 +92,13 @@ impl Reads {
         (self.points, self.bytes) = (0, 0);
     }
 
-    /// The catalogue was read: any change of definitions changes it.
-    pub(crate) fn add_catalogue(&mut self) {
-        self.has_catalogue = true;
+    /// The catalog was read: any change of definitions changes it.
+    pub(crate) fn add_catalog(&mut self) {
+        self.has_catalog = true;
     }
 
-    pub(crate) fn has_catalogue(&self) -> bool {
-        self.has_catalogue
+    pub(crate) fn has_catalog(&self) -> bool {
+        self.has_catalog
     }
 
     /// Whether a change of this key would have been seen.

@@ -13,7 +13,7 @@ use slab::Slab;
 use super::super::credit::{Grant, StopList};
 use super::super::registry::Registry;
 use super::super::state::SessionCell;
-use crate::catalogue::Catalogue;
+use crate::catalog::Catalog;
 use crate::engine::ReadView;
 use crate::limits::{
     BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, LANE_BYTES_MAX, LANE_REQUESTS_MAX, LANE_RESERVE, READ_SIZE,
@@ -71,8 +71,8 @@ pub(crate) struct LaneState {
     buffers: Vec<Vec<u8>>,
     batches: Vec<Batch>,
     recycled: Vec<Replies>,
-    catalogue: Option<Arc<Catalogue>>,
-    catalogue_version: u64,
+    catalog: Option<Arc<Catalog>>,
+    catalog_version: u64,
     /// As of the last [`refresh_view`](Self::refresh_view).
     pub(crate) view: Option<Arc<dyn ReadView>>,
     view_version: u64,
@@ -99,8 +99,8 @@ impl LaneState {
             buffers: Vec::new(),
             batches: Vec::new(),
             recycled: Vec::new(),
-            catalogue: None,
-            catalogue_version: 0,
+            catalog: None,
+            catalog_version: 0,
             view: None,
             view_version: 0,
             procedure: None,
@@ -109,14 +109,14 @@ impl LaneState {
         }
     }
 
-    /// The catalogue as it is now, with its version; `None` until an engine has recovered.
-    pub(crate) fn catalogue(&mut self, shared: &Shared) -> Option<Arc<Catalogue>> {
+    /// The catalog as it is now, with its version; `None` until an engine has recovered.
+    pub(crate) fn catalog(&mut self, shared: &Shared) -> Option<Arc<Catalog>> {
         let version = shared.schema_version();
-        if self.catalogue.is_none() || self.catalogue_version != version {
-            self.catalogue = shared.catalogue();
-            self.catalogue_version = version;
+        if self.catalog.is_none() || self.catalog_version != version {
+            self.catalog = shared.catalog();
+            self.catalog_version = version;
         }
-        self.catalogue.clone()
+        self.catalog.clone()
     }
 
     /// Takes over the read view that is published now; false if the engine gives none.

@@ -55,7 +55,7 @@ macro_rules! table {
 mod sequences;
 mod spaces;
 
-/// Parts of an index on a space with fields `id`, `name` and `x`, as the catalogue shows them.
+/// Parts of an index on a space with fields `id`, `name` and `x`, as the catalog shows them.
 fn parts(given: V) -> String {
     let mut rig = Rig::new();
     let format = list![list!["id", "unsigned"], list!["name", "string"], list!["x"]];

@@ -14,7 +14,7 @@ fn everybody_changes_the_own_password_and_nobody_elses() {
     rig.admin("box.schema.user.create", &("eve",));
     assert_eq!(rig.ask("box.schema.user.passwd", &("mine",)), "[]");
     let hash = vestibule_wire::auth::PasswordHash::of("mine");
-    assert_eq!(rig.engine.catalogue().user("bob").unwrap().1, Some(hash));
+    assert_eq!(rig.engine.catalog().user("bob").unwrap().1, Some(hash));
     assert_eq!(
         rig.ask("box.schema.user.passwd", &("eve", "x")),
         "45: User 'eve' is not found"
@@ -40,7 +40,7 @@ fn a_login_takes_the_right_to_a_session() {
     let mut rig = rig();
     let may = |rig: &Rig, user| {
         rig.engine
-            .catalogue()
+            .catalog()
             .may_log_in(user)
             .map_err(|own| told(&own))
     };

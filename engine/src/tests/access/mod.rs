@@ -53,7 +53,7 @@ impl Rig {
         let view = self.engine.view().unwrap();
         let mut out = Vec::new();
         let seen = view.select(&select, &self.caller, &mut Scan::default(), &mut out);
-        // Sessions ask the catalogue for the system's spaces.
+        // Sessions ask the catalog for the system's spaces.
         if !matches!(space, Target::Id(id) if id < 512) {
             let seen = seen.map_or_else(|error| told(&error), |_| printed(&out));
             assert_eq!(seen, by_tx, "the view differs");

@@ -25,8 +25,8 @@ impl Visibility for ByName {
     }
 }
 
-fn catalogue(visibility: Option<ByName>) -> Catalogue {
-    let mut builder = CatalogueBuilder::new()
+fn catalog(visibility: Option<ByName>) -> Catalog {
+    let mut builder = CatalogBuilder::new()
         .space(5, "five")
         .space(6, "six")
         .row(312, b"\x95\x01\x05\xa5space\x06\x01".to_vec())
@@ -38,9 +38,9 @@ fn catalogue(visibility: Option<ByName>) -> Catalogue {
 }
 
 /// How many rows a user is shown.
-fn count(catalogue: &Catalogue, user: &str, select: &Select<'_>) -> Result<u32, u16> {
+fn count(catalog: &Catalog, user: &str, select: &Select<'_>) -> Result<u32, u16> {
     let mut out = Vec::new();
-    let done = catalogue.select(select, user, &mut out);
+    let done = catalog.select(select, user, &mut out);
     done.map_err(|error| error.code().0)?;
     let mut reader = Reader::new(&out);
     reader.read_map_len().unwrap();
@@ -63,10 +63,10 @@ fn all(space: u32) -> Select<'static> {
 
 #[test]
 fn everybody_sees_everything_unless_the_engine_says_otherwise() {
-    let open = catalogue(None);
+    let open = catalog(None);
     assert_eq!(count(&open, "anybody", &all(281)), Ok(2));
     assert_eq!(open.may_log_in("anybody"), Ok(()));
-    let closed = catalogue(Some(ByName));
+    let closed = catalog(Some(ByName));
     assert_eq!(count(&closed, "all", &all(281)), Ok(2));
     assert_eq!(count(&closed, "five", &all(281)), Ok(1));
     assert_eq!(count(&closed, "five", &all(280)), Ok(0));
@@ -76,7 +76,7 @@ fn everybody_sees_everything_unless_the_engine_says_otherwise() {
 
 #[test]
 fn an_offset_and_a_limit_count_what_is_seen() {
-    let closed = catalogue(Some(ByName));
+    let closed = catalog(Some(ByName));
     let after = Select {
         offset: 1,
         ..all(281)
@@ -87,7 +87,7 @@ fn an_offset_and_a_limit_count_what_is_seen() {
 
 #[test]
 fn indexes_of_several_parts_are_searched_by_any_of_the_first() {
-    let catalogue = catalogue(None);
+    let catalog = catalog(None);
     let by = |index: Target<'static>, key: &'static [u8]| Select {
         index,
         key,
@@ -105,12 +105,12 @@ fn indexes_of_several_parts_are_searched_by_any_of_the_first() {
         (Target::Id(3), b"\x90", Err(35)),
         (Target::Name("name"), b"\x90", Err(148)),
     ] {
-        assert_eq!(count(&catalogue, "anybody", &by(index, key)), expected);
+        assert_eq!(count(&catalog, "anybody", &by(index, key)), expected);
     }
 }
 
 fn told(space: u32, index: u32, iterator: u64, key: &[u8]) -> String {
-    let catalogue = CatalogueBuilder::new().space(512, "s").build();
+    let catalog = CatalogBuilder::new().space(512, "s").build();
     let select = Select {
         space: Target::Id(space),
         index: Target::Id(index),
@@ -121,7 +121,7 @@ fn told(space: u32, index: u32, iterator: u64, key: &[u8]) -> String {
         fetch_position: false,
         after: After::Start,
     };
-    match catalogue.select(&select, GUEST, &mut Vec::new()) {
+    match catalog.select(&select, GUEST, &mut Vec::new()) {
         Ok(()) => "ok".to_owned(),
         Err(error) => format!("{}: {}", error.code().0, error.message()),
     }
@@ -131,10 +131,10 @@ fn told(space: u32, index: u32, iterator: u64, key: &[u8]) -> String {
 fn pages(by_position: bool, iterator: Walk, index: u32, key: &[u8]) -> Vec<u8> {
     let names = ["a", "ab", "abc", "b", "c"];
     let spaces = names.into_iter().zip(1..);
-    let catalogue = spaces.fold(CatalogueBuilder::new(), |builder, (name, id)| {
+    let catalog = spaces.fold(CatalogBuilder::new(), |builder, (name, id)| {
         builder.space(id, name)
     });
-    let catalogue = catalogue.build();
+    let catalog = catalog.build();
     let (mut found, mut after) = (Vec::new(), Vec::new());
     loop {
         let mut body = Vec::new();
@@ -152,7 +152,7 @@ fn pages(by_position: bool, iterator: Walk, index: u32, key: &[u8]) -> Vec<u8> {
                 false => After::Tuple(&after),
             },
         };
-        catalogue.select(&select, GUEST, &mut body).unwrap();
+        catalog.select(&select, GUEST, &mut body).unwrap();
         let mut reader = Reader::new(&body);
         let keys = reader.read_map_len().unwrap();
         reader.read_uint().unwrap();
@@ -196,7 +196,7 @@ fn system_spaces_are_read_page_by_page() {
 
 #[test]
 fn a_position_outside_of_what_is_walked_over_is_refused() {
-    let catalogue = CatalogueBuilder::new().space(512, "s").build();
+    let catalog = CatalogBuilder::new().space(512, "s").build();
     let told = |key: &[u8], after| {
         let select = Select {
             space: Target::Id(281),
@@ -208,7 +208,7 @@ fn a_position_outside_of_what_is_walked_over_is_refused() {
             fetch_position: false,
             after,
         };
-        let told = catalogue.select(&select, GUEST, &mut Vec::new());
+        let told = catalog.select(&select, GUEST, &mut Vec::new());
         told.map_err(|error| error.code().0)
     };
     let row = [0x93, 2, 1, 0xa1, b's'];

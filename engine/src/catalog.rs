@@ -1,8 +1,8 @@
-//! The catalogue that sessions answer schema requests and AUTH from.
+//! The catalog that sessions answer schema requests and AUTH from.
 
 use std::ops::Bound::Unbounded;
 
-use vestibule_actors::catalogue::{Catalogue, CatalogueBuilder};
+use vestibule_actors::catalog::{Catalog, CatalogBuilder};
 
 use super::ddl;
 use super::image::Image;
@@ -23,9 +23,9 @@ const SHOWN: [u32; 8] = [
 ];
 
 /// A snapshot of the image's system spaces.
-pub(crate) fn build(image: &Image) -> Catalogue {
+pub(crate) fn build(image: &Image) -> Catalog {
     let sight = Sight { layers: &[], image };
-    let mut builder = CatalogueBuilder::new().visibility(image.access.clone());
+    let mut builder = CatalogBuilder::new().visibility(image.access.clone());
     for space in SHOWN {
         for (_, tuple) in sight.range(space, PRIMARY, (Unbounded, Unbounded), false) {
             builder = builder.row(space, tuple.to_vec());

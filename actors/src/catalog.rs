@@ -1,7 +1,7 @@
-//! The catalogue: what clients are told about spaces, indexes, collations and users.
+//! The catalog: what clients are told about spaces, indexes, collations and users.
 //!
 //! ```text
-//!   engine ── after a DDL commit ──▶ Arc<Catalogue> ──▶ every session, by one atomic version check
+//!   engine ── after a DDL commit ──▶ Arc<Catalog> ──▶ every session, by one atomic version check
 //!                                        └ SELECT on _vspace, _vindex, …, AUTH: answered without Tx
 //! ```
 //!
@@ -31,14 +31,14 @@ pub const GUEST: &str = "guest";
 
 /// A snapshot of the system spaces and of the users.
 #[derive(Debug, Clone)]
-pub struct Catalogue {
+pub struct Catalog {
     spaces: BTreeMap<u32, SystemSpace>,
     users: HashMap<Arc<str>, Option<PasswordHash>>,
     visibility: Arc<dyn Visibility>,
 }
 
-/// Who may see what of a catalogue, and who may log in. Asked by sessions, on their own threads, of
-/// the catalogue that is the newest at the time. By default everybody may, and sees everything.
+/// Who may see what of a catalog, and who may log in. Asked by sessions, on their own threads, of
+/// the catalog that is the newest at the time. By default everybody may, and sees everything.
 pub trait Visibility: fmt::Debug + Send + Sync + 'static {
     /// How a user sees a system space or view, given by its number and its name.
     ///
@@ -97,9 +97,9 @@ struct Open;
 
 impl Visibility for Open {}
 
-impl Default for Catalogue {
+impl Default for Catalog {
     fn default() -> Self {
-        CatalogueBuilder::new().build()
+        CatalogBuilder::new().build()
     }
 }
 
@@ -111,7 +111,7 @@ struct SystemSpace {
     layout: &'static Layout,
 }
 
-impl Catalogue {
+impl Catalog {
     /// Whether sessions answer SELECT on this space.
     #[must_use]
     pub fn has_system_space(&self, space: Target<'_>) -> bool {
@@ -233,22 +233,22 @@ impl SystemSpace {
     }
 }
 
-/// Collects what a catalogue holds.
+/// Collects what a catalog holds.
 #[derive(Debug)]
-pub struct CatalogueBuilder {
+pub struct CatalogBuilder {
     rows: BTreeMap<u32, Vec<Vec<u8>>>,
     users: HashMap<Arc<str>, Option<PasswordHash>>,
     visibility: Arc<dyn Visibility>,
 }
 
-impl Default for CatalogueBuilder {
+impl Default for CatalogBuilder {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl CatalogueBuilder {
-    /// A catalogue with no spaces of its own, and the user `guest` without a password.
+impl CatalogBuilder {
+    /// A catalog with no spaces of its own, and the user `guest` without a password.
     #[must_use]
     pub fn new() -> Self {
         let guest = PasswordHash::of("");
@@ -319,7 +319,7 @@ impl CatalogueBuilder {
 
     /// The finished snapshot. A row whose key fields are not of the system's types is left out.
     #[must_use]
-    pub fn build(mut self) -> Catalogue {
+    pub fn build(mut self) -> Catalog {
         let mut spaces = BTreeMap::new();
         for layout in &LAYOUTS {
             let rows = self.rows.remove(&layout.ids[0]).unwrap_or_default();
@@ -342,7 +342,7 @@ impl CatalogueBuilder {
                 );
             }
         }
-        Catalogue {
+        Catalog {
             spaces,
             users: self.users,
             visibility: self.visibility,
