@@ -35,6 +35,7 @@ pub mod testing;
 mod timeouts;
 mod timers;
 pub mod tx;
+mod worker;
 
 pub use config::Config;
 pub use procedures::Procedures;

@@ -11,16 +11,16 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// Requests that one session arbiter may have forwarded and not yet answered. Beyond it the arbiter's
 /// connections are not read; Tarantool's counterpart (`net_msg_max`) is 768 per network thread.
-pub const LANE_REQUESTS_MAX: usize = 16 * 1024;
+pub const WORKER_REQUESTS_MAX: usize = 16 * 1024;
 /// More of them, for connections with next to nothing on its way: whoever takes all the others, with calls
 /// that sleep for hours, does not stop these.
-pub const LANE_RESERVE: usize = 1024;
+pub const WORKER_RESERVE: usize = 1024;
 /// A connection with fewer requests than this on their way may use the reserve,
 pub const RESERVE_REQUESTS_MAX: usize = 4;
 /// for a request of at most so many bytes.
 pub const RESERVE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of forwarded requests of one session arbiter that are not yet answered.
-pub const LANE_BYTES_MAX: usize = 256 << 20;
+pub const WORKER_BYTES_MAX: usize = 256 << 20;
 /// Requests of one connection that are forwarded and not yet answered.
 pub const CONNECTION_REQUESTS_MAX: usize = 2048;
 /// Bytes of requests of one connection that are forwarded and not yet answered. One request is let through
@@ -66,12 +66,12 @@ pub const BUFFER_KEEP_MAX: usize = 256 << 10;
 pub const BUFFERS_KEPT_MAX: usize = 64;
 
 /// How often a session arbiter looks at what has waited too long.
-pub const LANE_SWEEP_PERIOD: Duration = Duration::from_millis(100);
+pub const WORKER_SWEEP_PERIOD: Duration = Duration::from_millis(100);
 
 /// How often a connection's time limits are looked at within the shortest of them.
 pub const TIME_LOOKS_PER_LIMIT: u32 = 8;
 /// They are looked at no more often than this.
-pub const TIME_LOOK_MIN: Duration = LANE_SWEEP_PERIOD;
+pub const TIME_LOOK_MIN: Duration = WORKER_SWEEP_PERIOD;
 /// They are looked at at least this often. A look takes some 0.1 µs per connection.
 pub const TIME_LOOK_MAX: Duration = Duration::from_secs(1);
 
@@ -168,8 +168,8 @@ pub const SHOW_ROWS_MAX: usize = 10_000;
 /// How often those who watch `box.status` are told how far recovery is.
 pub const LOADING_TOLD_EVERY: Duration = Duration::from_secs(1);
 
-const _: () = assert!(CONNECTION_REQUESTS_MAX <= LANE_REQUESTS_MAX);
-const _: () = assert!(CONNECTION_BYTES_MAX <= LANE_BYTES_MAX);
+const _: () = assert!(CONNECTION_REQUESTS_MAX <= WORKER_REQUESTS_MAX);
+const _: () = assert!(CONNECTION_BYTES_MAX <= WORKER_BYTES_MAX);
 const _: () = assert!(RESERVE_REQUESTS_MAX <= CONNECTION_REQUESTS_MAX);
 const _: () = assert!(MEMORY_SMALL < INBOX_WAITING_MAX);
 const _: () = assert!(ACCEPT_PAUSE_MIN.as_nanos() < ACCEPT_PAUSE_MAX.as_nanos());

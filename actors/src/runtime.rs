@@ -13,10 +13,9 @@ use tokio::sync::{oneshot, watch};
 use crate::acceptor::{Acceptor, Door, Places, Shares, bind, turn_away};
 use crate::config::{Config, Grace};
 use crate::engine::{Engine, Fault};
-use crate::limits::{LANE_REQUESTS_MAX, LANE_RESERVE, TRANSITION_WAIT_DEFAULT};
+use crate::limits::{TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE};
 use crate::procedures::Procedures;
 use crate::serving::{Role, Serving, ServingCell, Situation, State};
-use crate::session::{Lane, LaneHandle, Newcomer};
 use crate::shared::Shared;
 use crate::supervisor::{
     Ask, Asker, SpawnTx, StopReport, Supervisor, SupervisorHandle, Target, TransitionOutcome,
@@ -24,6 +23,7 @@ use crate::supervisor::{
 };
 use crate::tx::claim::Claims;
 use crate::tx::{EngineFactory, Parts, Port, Tx, TxHandle};
+use crate::worker::{Newcomer, Worker, WorkerHandle};
 
 /// Starts a runtime: listeners, session arbiters, Supervisor and Tx.
 ///
@@ -42,22 +42,22 @@ pub fn start<E: Engine>(
     let (listeners, addresses) = open_door(&config.listen)?;
     let (admin_listeners, admin_addresses) = open_door(&config.admin_listen)?;
     let cell = ServingCell::new(config.role, crate::clock::now());
-    let lanes = config.session_thread_count();
-    let claims = (0..lanes)
-        .map(|_| Arc::new(Claims::new(LANE_REQUESTS_MAX + LANE_RESERVE)))
+    let workers = config.session_thread_count();
+    let claims = (0..workers)
+        .map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE)))
         .collect();
     let shared = Arc::new(Shared::new(config, cell, places, claims));
     watch_the_cell(&shared);
 
-    let arbiters: Vec<_> = (0..lanes).map(|_| Arbiter::new()).collect();
-    let start_lane = |(index, arbiter): (usize, &Arbiter)| {
+    let arbiters: Vec<_> = (0..workers).map(|_| Arbiter::new()).collect();
+    let start_worker = |(index, arbiter): (usize, &Arbiter)| {
         let shared = shared.clone();
-        let start = move |_: &mut Context<Lane>| Lane::new(index, shared);
-        LaneHandle::new(Lane::start_in_arbiter(&arbiter.handle(), start))
+        let start = move |_: &mut Context<Worker>| Worker::new(index, shared);
+        WorkerHandle::new(Worker::start_in_arbiter(&arbiter.handle(), start))
     };
-    let handles: Vec<_> = arbiters.iter().enumerate().map(start_lane).collect();
+    let handles: Vec<_> = arbiters.iter().enumerate().map(start_worker).collect();
     // Set once, here: nobody else sees the cells before they are.
-    let _ = shared.lanes.set(handles);
+    let _ = shared.workers.set(handles);
 
     let spawn_tx = spawner(shared.clone(), Arc::new(engine), Arc::new(procedures));
     let (told, stopped) = watch::channel(None);
@@ -162,10 +162,10 @@ pub(crate) fn spawner<E: Engine>(
         let (shared, factory) = (shared.clone(), factory.clone());
         let (procedures, supervisor) = (procedures.clone(), supervisor.clone());
         let start = move |_: &mut Context<Tx<E>>| {
-            let lanes = shared.lanes.get().into_iter().flatten();
-            let ports = lanes
+            let workers = shared.workers.get().into_iter().flatten();
+            let ports = workers
                 .zip(&shared.counters)
-                .map(|(lane, counters)| Port::new(counters.claims.clone(), lane.replies()))
+                .map(|(worker, counters)| Port::new(counters.claims.clone(), worker.replies()))
                 .collect();
             Tx::new(
                 Parts {
@@ -268,8 +268,8 @@ impl RuntimeHandle {
             return turn_away(&self.shared, &stream, Door::Clients, crate::clock::now());
         };
         let place = places.take(entry);
-        if let Some(lanes) = self.shared.lanes.get() {
-            lanes[place.thread()].accepted(vec![Newcomer {
+        if let Some(workers) = self.shared.workers.get() {
+            workers[place.thread()].accepted(vec![Newcomer {
                 stream,
                 peer,
                 place,

@@ -14,7 +14,6 @@ use crate::engine::ReadView;
 use crate::events::Events;
 use crate::limits::GRACE_UNKNOWN;
 use crate::serving::{Serving, ServingCell, State};
-use crate::session::LaneHandle;
 use crate::session::memory::Memory;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
@@ -22,6 +21,7 @@ use crate::tx::fence::Fence;
 use crate::tx::mark::Mark;
 use crate::tx::recent::Recent;
 use crate::tx::reservation::ReservationList;
+use crate::worker::WorkerHandle;
 
 /// One per runtime.
 pub(crate) struct Shared {
@@ -35,8 +35,8 @@ pub(crate) struct Shared {
     pub(crate) recent: Recent,
     /// Set once when the runtime is put together.
     pub(crate) supervisor: OnceLock<SupervisorHandle>,
-    pub(crate) lanes: OnceLock<Vec<LaneHandle>>,
-    pub(crate) counters: Vec<LaneCounters>,
+    pub(crate) workers: OnceLock<Vec<WorkerHandle>>,
+    pub(crate) counters: Vec<WorkerCounters>,
     /// The serving state, for those who wait for it to change.
     pub(crate) changes: watch::Sender<Serving>,
     pub(crate) places: Arc<Places>,
@@ -55,7 +55,7 @@ pub(crate) struct Shared {
 }
 
 /// What one session arbiter tells about itself.
-pub(crate) struct LaneCounters {
+pub(crate) struct WorkerCounters {
     pub(crate) claims: Arc<Claims>,
     pub(crate) in_flight: AtomicUsize,
     /// The last change of state that all its sessions have heard of, by its epoch.
@@ -65,7 +65,7 @@ pub(crate) struct LaneCounters {
     reached_max_us: AtomicU64,
 }
 
-impl LaneCounters {
+impl WorkerCounters {
     fn new(claims: Arc<Claims>) -> Self {
         Self {
             claims,
@@ -115,7 +115,7 @@ impl Shared {
         places: Places,
         claims: Vec<Arc<Claims>>,
     ) -> Self {
-        let counters = claims.into_iter().map(LaneCounters::new);
+        let counters = claims.into_iter().map(WorkerCounters::new);
         Self {
             events: Events::new(&config),
             memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
@@ -126,7 +126,7 @@ impl Shared {
             fence: Fence::default(),
             recent: Recent::default(),
             supervisor: OnceLock::new(),
-            lanes: OnceLock::new(),
+            workers: OnceLock::new(),
             counters: counters.collect(),
             places: Arc::new(places),
             started: crate::clock::now(),
@@ -202,8 +202,8 @@ impl Shared {
 
     /// Makes every session arbiter look at the cell and the events.
     pub(crate) fn nudge(&self) {
-        for lane in self.lanes.get().into_iter().flatten() {
-            lane.nudge();
+        for worker in self.workers.get().into_iter().flatten() {
+            worker.nudge();
         }
     }
 
@@ -224,7 +224,7 @@ impl Shared {
     pub(crate) fn in_flight_count(&self) -> usize {
         self.counters
             .iter()
-            .map(|lane| lane.in_flight.load(Ordering::Relaxed))
+            .map(|worker| worker.in_flight.load(Ordering::Relaxed))
             .sum()
     }
 
@@ -232,7 +232,7 @@ impl Shared {
     pub(crate) fn queued_count(&self) -> usize {
         self.counters
             .iter()
-            .map(|lane| lane.claims.count_queued())
+            .map(|worker| worker.claims.count_queued())
             .sum()
     }
 }

@@ -1,7 +1,7 @@
 //! Slow readers and greedy writers: they slow themselves, lose nothing, and nobody else notices.
 
 use vestibule_actors::Config;
-use vestibule_actors::limits::{LANE_REQUESTS_MAX, TURN_REQUESTS_MAX};
+use vestibule_actors::limits::{TURN_REQUESTS_MAX, WORKER_REQUESTS_MAX};
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -120,7 +120,7 @@ fn when_every_credit_is_taken_others_are_still_greeted_answered_and_let_go() {
     let mut operator = harness.connect();
     let state = |operator: &mut Peer| operator.call("vestibule.state", &[0x90]);
     harness.wait_until("the credits are taken", || {
-        harness.handle().in_flight() >= LANE_REQUESTS_MAX
+        harness.handle().in_flight() >= WORKER_REQUESTS_MAX
     });
     for _ in 0..20 {
         harness.connect().ping();
@@ -196,7 +196,7 @@ fn credits_are_shared_among_those_who_wait_and_not_taken_by_who_has_most_to_do()
         })
         .collect();
     harness.wait_until("the credits are taken", || {
-        harness.handle().in_flight() >= LANE_REQUESTS_MAX
+        harness.handle().in_flight() >= WORKER_REQUESTS_MAX
     });
     let mut modest = harness.connect();
     modest.send(&RequestBuilder::replace(1, MODEST_KEY));
@@ -215,7 +215,7 @@ fn credits_are_shared_among_those_who_wait_and_not_taken_by_who_has_most_to_do()
     let executed = harness.script().executed();
     let position = executed.iter().position(|key| *key == MODEST_KEY);
     // What was on its way already, and what is freed while one turn is answered.
-    let soon = LANE_REQUESTS_MAX + 2 * TURN_REQUESTS_MAX;
+    let soon = WORKER_REQUESTS_MAX + 2 * TURN_REQUESTS_MAX;
     assert!(position.is_some_and(|own| own < soon), "{position:?}");
 }
 
@@ -228,7 +228,7 @@ fn take_all_credits(harness: &Harness, calls: u64) -> Vec<Peer> {
         peer.send_bytes(&bytes);
     }
     harness.wait_until("the credits are taken", || {
-        harness.handle().in_flight() >= LANE_REQUESTS_MAX
+        harness.handle().in_flight() >= WORKER_REQUESTS_MAX
     });
     greedy
 }

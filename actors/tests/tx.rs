@@ -139,7 +139,7 @@ fn when_tx_dies_connections_stay_and_a_new_tx_recovers() {
             .data::<Vec<(u64, u64)>>(),
         [(1, 1)]
     );
-    // The lane may hear of the new Tx a moment after the state changed.
+    // The worker may hear of the new Tx a moment after the state changed.
     harness.wait_until("a write is accepted", || {
         harness.connect().ask(&RequestBuilder::replace(4, 4)).code == 0
     });

@@ -17,8 +17,8 @@ use super::gate::{Backoff, Door, Entry, Throttle, TurnAwayPace};
 use super::listen::{AfterError, after_error};
 use super::turn_away::turn_away;
 use crate::limits::ACCEPT_BATCH_MAX;
-use crate::session::Newcomer;
 use crate::shared::Shared;
+use crate::worker::Newcomer;
 
 /// Closes the listeners.
 #[derive(Debug)]
@@ -130,12 +130,12 @@ impl Acceptor {
 
     /// One message for each session thread, whatever the number of connections.
     fn hand_over(&mut self) {
-        let Some(lanes) = self.shared.lanes.get() else {
+        let Some(workers) = self.shared.workers.get() else {
             return;
         };
-        for (lane, batch) in lanes.iter().zip(&mut self.batches) {
+        for (worker, batch) in workers.iter().zip(&mut self.batches) {
             if !batch.is_empty() {
-                lane.accepted(std::mem::take(batch));
+                worker.accepted(std::mem::take(batch));
             }
         }
     }

@@ -18,7 +18,6 @@ use vestibule_wire::{ErrorCode, reply::ReplyHeader};
 
 use super::credit::Grant;
 use super::desk::Desk;
-use super::lane::{LaneCell, LaneState, Newcomer};
 use super::lost::LostTransactions;
 use super::memory::{Charge, Memory};
 use super::output::Output;
@@ -35,17 +34,18 @@ use crate::engine::Caller;
 use crate::limits::READ_SIZE;
 use crate::serving::State;
 use crate::tx::fence::Admitted;
+use crate::worker::{Newcomer, WorkerCell, WorkerState};
 
-/// The actor of one connection. Its data do not go through its mailbox: the lane it lives in shares
+/// The actor of one connection. Its data do not go through its mailbox: the worker it lives in shares
 /// its cell, and its task does the reading and writing.
 pub(crate) struct Session {
-    lane: Rc<LaneCell>,
+    worker: Rc<WorkerCell>,
     cell: Rc<SessionCell>,
 }
 
 impl Session {
     /// Greets a connection and starts its actor on this arbiter.
-    pub(crate) fn open(lane: &Rc<LaneCell>, newcomer: Newcomer) -> io::Result<()> {
+    pub(crate) fn open(worker: &Rc<WorkerCell>, newcomer: Newcomer) -> io::Result<()> {
         // In this order: the place is given back after the socket is closed.
         let Newcomer {
             place,
@@ -56,24 +56,24 @@ impl Session {
         // Replies are written in as few segments as there are turns; waiting for more helps nobody.
         stream.set_nodelay(true)?;
         let stream = transport::from_socket(TcpStream::from_std(stream)?);
-        Self::serve(lane, place, peer, stream)
+        Self::serve(worker, place, peer, stream)
     }
 
     /// The same with whatever carries its bytes.
     // The parameters in this order: the place is given back after the socket is closed.
     pub(crate) fn serve(
-        lane: &Rc<LaneCell>,
+        worker: &Rc<WorkerCell>,
         place: Place,
         peer: SocketAddr,
         stream: Transport,
     ) -> io::Result<()> {
         let mut salt = [0; SALT_SIZE];
         getrandom::fill(&mut salt).map_err(|fault| io::Error::other(fault.to_string()))?;
-        let greeting = greeting::encode(&lane.shared.config.instance_uuid, &salt);
+        let greeting = greeting::encode(&worker.shared.config.instance_uuid, &salt);
         let mut output = Output::default();
         output.buffer().extend_from_slice(&greeting);
-        let connection = lane.shared.next_connection();
-        let is_administrator = match &lane.shared.config.administrators {
+        let connection = worker.shared.next_connection();
+        let is_administrator = match &worker.shared.config.administrators {
             Administrators::LocalConnections => peer.ip().is_loopback(),
             Administrators::Users(names) => names.iter().any(|name| name == GUEST),
         };
@@ -84,15 +84,15 @@ impl Session {
             is_administrator,
         };
         let now = crate::clock::now();
-        let writers = lane.state.borrow().open_writers.clone();
-        let mut sessions = lane.sessions.borrow_mut();
+        let writers = worker.state.borrow().open_writers.clone();
+        let mut sessions = worker.sessions.borrow_mut();
         let entry = sessions.vacant_entry();
         let cell = Rc::new(SessionCell {
             index: entry.key() as u32,
             connection,
             peer,
             since: now,
-            epoch: lane.shared.cell.load().epoch,
+            epoch: worker.shared.cell.load().epoch,
             state: RefCell::new(new_state(
                 stream,
                 output,
@@ -100,7 +100,7 @@ impl Session {
                 caller,
                 writers,
                 now,
-                &lane.shared.memory,
+                &worker.shared.memory,
             )),
             waker: RefCell::default(),
             is_dirty: Cell::new(false),
@@ -109,13 +109,14 @@ impl Session {
         entry.insert(cell.clone());
         drop(sessions);
         if cell.place.is_on_probation() {
-            lane.on_probation
+            worker
+                .on_probation
                 .borrow_mut()
                 .push((cell.index, connection));
         }
-        refuse_at_the_door(lane, &cell);
+        refuse_at_the_door(worker, &cell);
         Self {
-            lane: lane.clone(),
+            worker: worker.clone(),
             cell,
         }
         .start();
@@ -165,8 +166,8 @@ fn new_state(
 }
 
 /// New connections that the state or the policy turns away are greeted and told why.
-fn refuse_at_the_door(lane: &LaneCell, cell: &SessionCell) {
-    let shared = &lane.shared;
+fn refuse_at_the_door(worker: &WorkerCell, cell: &SessionCell) {
+    let shared = &worker.shared;
     let serving = shared.cell.load();
     let code = match serving.state {
         State::Solo if cell.solo_policy(shared) == SoloPolicy::Close => ErrorCode::LOADING,
@@ -192,11 +193,12 @@ impl Actor for Session {
     }
 
     fn stopping(&mut self, _ctx: &mut Self::Context) -> Running {
-        let lane = &self.lane;
-        lane.sessions
+        let worker = &self.worker;
+        worker
+            .sessions
             .borrow_mut()
             .try_remove(self.cell.index as usize);
-        let mut state = lane.state.borrow_mut();
+        let mut state = worker.state.borrow_mut();
         let mut own = self.cell.state.borrow_mut();
         if state.stop_list.give_back(&mut own.grant) {
             state.wake_flush();
@@ -211,11 +213,11 @@ impl Actor for Session {
                 .push((self.cell.index, self.cell.connection));
             state.wake_flush();
         }
-        lane.publish_counts(&state);
+        worker.publish_counts(&state);
         drop((state, own));
         // Its open transactions end with it.
         self.cell.state.borrow_mut().transactions.clear();
-        lane.tell_if_quiet();
+        worker.tell_if_quiet();
         Running::Stop
     }
 }
@@ -232,13 +234,13 @@ impl ActorFuture<Session> for Traffic {
         ctx: &mut Context<Session>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        let (lane, cell) = (&session.lane, &session.cell);
+        let (worker, cell) = (&session.worker, &session.cell);
         cell.set_waker(cx.waker());
-        let mut state = lane.state.borrow_mut();
+        let mut state = worker.state.borrow_mut();
         let mut own = cell.state.borrow_mut();
-        let poll = guarded(cell, || turn(lane, cell, &mut state, &mut own, cx));
+        let poll = guarded(cell, || turn(worker, cell, &mut state, &mut own, cx));
         let poll = poll.unwrap_or_else(|| {
-            forget(lane, cell, &mut state);
+            forget(worker, cell, &mut state);
             Poll::Ready(())
         });
         if poll.is_ready() {
@@ -264,32 +266,32 @@ pub(crate) fn guarded<T>(cell: &SessionCell, work: impl FnOnce() -> T) -> Option
 }
 
 /// After a panic: what Tx has not begun for this session is taken back, and nobody waits for the rest.
-fn forget(lane: &LaneCell, cell: &SessionCell, state: &mut LaneState) {
+fn forget(worker: &WorkerCell, cell: &SessionCell, state: &mut WorkerState) {
     let is_own = |pending: &Pending| pending.connection == cell.connection;
     state.registry.revoke_queued(is_own);
     if state.scratch.is_empty() {
         state.scratch = vec![0; READ_SIZE].into_boxed_slice();
     }
-    lane.publish_counts(state);
+    worker.publish_counts(state);
     state.wake_flush();
 }
 
 /// The desk at which this session's requests are taken.
 pub(crate) fn desk<'a>(
-    lane: &'a LaneCell,
+    worker: &'a WorkerCell,
     cell: &'a SessionCell,
-    state: &'a mut LaneState,
+    state: &'a mut WorkerState,
     session: &'a mut SessionState,
     now: Instant,
 ) -> Desk<'a> {
     Desk {
-        shared: &lane.shared,
-        lane: state,
-        lane_index: lane.index,
+        shared: &worker.shared,
+        worker: state,
+        worker_index: worker.index,
         cell,
         session,
         now,
-        admitted: Admitted::under(lane.shared.cell.load()),
+        admitted: Admitted::under(worker.shared.cell.load()),
         arrived: now,
         is_releasing: false,
         is_put_back: false,
@@ -298,26 +300,26 @@ pub(crate) fn desk<'a>(
 
 /// One turn of a session: ready when the connection is over.
 fn turn(
-    lane: &LaneCell,
+    worker: &WorkerCell,
     cell: &SessionCell,
-    state: &mut LaneState,
+    state: &mut WorkerState,
     own: &mut SessionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
     // Most turns have nothing left from the one before, and need no clock for it.
     if own.held.is_some() || own.scan.is_some() || !own.inbox.is_empty() {
-        let mut desk = desk(lane, cell, state, own, crate::clock::now());
+        let mut desk = desk(worker, cell, state, own, crate::clock::now());
         desk.resume_scan();
         desk.release_held();
         if !desk.session.inbox.is_empty() {
             take_inbox(&mut desk);
         }
     }
-    let read = read(lane, cell, state, own, cx);
-    if lane.shared.cell.load().is_stopping() && own.is_idle_for_drain() {
+    let read = read(worker, cell, state, own, cx);
+    if worker.shared.cell.load().is_stopping() && own.is_idle_for_drain() {
         own.close(Closing::AfterFlush);
     }
-    let flushed = flush(lane, state, own, cx);
+    let flushed = flush(worker, state, own, cx);
     own.charge_buffers();
     if state.stop_list.give_back(&mut own.grant) {
         state.wake_flush();

@@ -7,21 +7,21 @@ use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Call;
 
 use super::desk::Desk;
-use super::lane::messages::Target;
+use crate::worker::messages::Target;
 
 /// Longest timeout that can be given: a year. Longer is no deadline, and there is none by accident.
 const TIMEOUT_MAX_SECONDS: f64 = 365.0 * 86_400.0;
 
 /// What a connection may choose for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Setting {
+pub(crate) enum Setting {
     /// How long its requests may take: zero for ever, `None` as configured.
     RequestTimeout(Option<Duration>),
 }
 
 impl Desk<'_> {
     /// Takes over a setting; returns what holds now, in seconds.
-    pub(super) fn set(&mut self, setting: Setting) -> f64 {
+    pub(crate) fn set(&mut self, setting: Setting) -> f64 {
         match setting {
             Setting::RequestTimeout(timeout) => self.session.request_timeout = timeout,
         }
@@ -30,7 +30,7 @@ impl Desk<'_> {
 }
 
 /// A time in seconds, of any number type.
-pub(super) fn read_seconds(reader: &mut Reader<'_>) -> Option<Duration> {
+pub(crate) fn read_seconds(reader: &mut Reader<'_>) -> Option<Duration> {
     let seconds = match reader.peek() {
         Ok(Kind::Float | Kind::Double) => reader.read_f64().ok()?,
         _ => reader.read_uint().ok()? as f64,
@@ -40,7 +40,7 @@ pub(super) fn read_seconds(reader: &mut Reader<'_>) -> Option<Duration> {
 }
 
 /// A connection's number, and the sync of one of its requests.
-pub(super) fn kill_arguments(call: &Call<'_>) -> Result<Target, Error> {
+pub(crate) fn kill_arguments(call: &Call<'_>) -> Result<Target, Error> {
     let usage = |_| Error::illegal_params("Usage: vestibule.kill(connection [, sync])");
     let mut reader = Reader::new(call.args);
     let count = reader.read_array_len().map_err(usage)?;
@@ -58,7 +58,7 @@ pub(super) fn kill_arguments(call: &Call<'_>) -> Result<Target, Error> {
 }
 
 /// `'request_timeout', seconds`; nil takes the connection's own back.
-pub(super) fn set_arguments(call: &Call<'_>) -> Result<Setting, Error> {
+pub(crate) fn set_arguments(call: &Call<'_>) -> Result<Setting, Error> {
     let usage = || Error::illegal_params("Usage: vestibule.set('request_timeout', seconds or nil)");
     let mut reader = Reader::new(call.args);
     if reader.read_array_len() != Ok(2) || reader.read_str() != Ok("request_timeout") {
@@ -72,7 +72,7 @@ pub(super) fn set_arguments(call: &Call<'_>) -> Result<Setting, Error> {
 }
 
 /// The first argument as a text, if there is one.
-pub(super) fn text_argument<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Error> {
+pub(crate) fn text_argument<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Error> {
     let mut reader = Reader::new(call.args);
     match reader.read_array_len() {
         Ok(0) => Ok(None),

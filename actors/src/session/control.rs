@@ -21,19 +21,19 @@ use vestibule_wire::request::Call;
 
 use super::arguments::{kill_arguments, set_arguments, text_argument};
 use super::desk::Desk;
-use super::lane::messages::{Origin, Survey, Surveyed};
 use super::rows::{descriptor_rows, limit_rows, thread_rows};
 use super::transitions;
 use crate::engine::Progress;
 use crate::events::status_name;
 use crate::serving::{Role, Underway};
 use crate::shared::Shared;
+use crate::worker::messages::{Origin, Survey, Surveyed};
 
 /// When a control procedure is answered.
 pub(crate) enum Answer {
     /// The body is written.
     Now,
-    /// The lane delivers it when every lane has told its part.
+    /// The worker delivers it when every worker has told its part.
     Later,
 }
 
@@ -226,9 +226,9 @@ impl<'a> BoxInfo<'a> {
 }
 
 /// Where an answer that takes a while has to go.
-pub(super) fn origin(desk: &Desk<'_>, sync: u64, call: &Call<'_>) -> Origin {
+pub(crate) fn origin(desk: &Desk<'_>, sync: u64, call: &Call<'_>) -> Origin {
     Origin {
-        lane: desk.lane_index,
+        worker: desk.worker_index,
         session: desk.cell.index,
         connection: desk.cell.connection,
         sync,
@@ -276,14 +276,14 @@ fn show(
     Ok(ask_all(desk, sync, call, survey))
 }
 
-/// Has every arbiter add its part; the lane of this session answers.
+/// Has every arbiter add its part; the worker of this session answers.
 fn ask_all(desk: &mut Desk<'_>, sync: u64, call: &Call<'_>, survey: Survey) -> Answer {
-    let lanes = desk.shared.lanes.get().map_or(&[][..], Vec::as_slice);
+    let workers = desk.shared.workers.get().map_or(&[][..], Vec::as_slice);
     let origin = origin(desk, sync, call);
     desk.session.is_surveying = true;
-    let survey = Arc::new(Surveyed::new(survey, origin, lanes.len()));
-    for lane in lanes {
-        lane.survey(survey.clone());
+    let survey = Arc::new(Surveyed::new(survey, origin, workers.len()));
+    for worker in workers {
+        worker.survey(survey.clone());
     }
     Answer::Later
 }

@@ -4,7 +4,7 @@
 //!   frame ─▶ header ─▶ stream rules ─▶ body ─▶ schema version ─▶ admit ─┬▶ answer here (local.rs)
 //!                                                                       ├▶ read view, stepwise
 //!                                                                       ├▶ busy: reject, close, hold
-//!                                                                       └▶ into the lane's batch
+//!                                                                       └▶ into the worker's batch
 //! ```
 
 use std::time::{Duration, Instant};
@@ -16,7 +16,6 @@ use vestibule_wire::request::{self, Body, Select, Target};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::control;
-use super::lane::LaneState;
 use super::registry::{Effect, Pending};
 use super::state::{Closing, SessionCell, SessionState};
 use super::transactions::OpenTransaction;
@@ -28,28 +27,29 @@ use crate::shared::Shared;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
 use crate::tx::fence::Admitted;
 use crate::tx::messages::{Entry, Introduction};
+use crate::worker::WorkerState;
 
 /// One session's turn at the desk.
 pub(crate) struct Desk<'a> {
     pub(crate) shared: &'a Shared,
-    pub(crate) lane: &'a mut LaneState,
-    pub(crate) lane_index: usize,
+    pub(crate) worker: &'a mut WorkerState,
+    pub(crate) worker_index: usize,
     pub(crate) cell: &'a SessionCell,
     pub(crate) session: &'a mut SessionState,
     pub(crate) now: Instant,
     /// The state under which the request at hand is admitted: loaded once for each.
-    pub(super) admitted: Admitted,
+    pub(crate) admitted: Admitted,
     /// When the request at hand arrived: earlier than now, if it was held.
-    pub(super) arrived: Instant,
+    pub(crate) arrived: Instant,
     /// The request at hand was held: it must not be put behind the others again.
-    pub(super) is_releasing: bool,
+    pub(crate) is_releasing: bool,
     /// The held request at hand cannot be taken after all, because solo began again.
-    pub(super) is_put_back: bool,
+    pub(crate) is_put_back: bool,
 }
 
 /// By whose credit a request is forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Credit {
+pub(crate) enum Credit {
     /// One of those that all connections of the arbiter share.
     Shared,
     /// One of those for connections with next to nothing on their way.
@@ -64,7 +64,7 @@ pub(crate) struct Taken<'a> {
     pub(crate) body: Body<'a>,
     pub(crate) raw: &'a [u8],
     /// Header and body, for a request that is kept.
-    pub(super) content: &'a [u8],
+    pub(crate) content: &'a [u8],
 }
 
 impl Desk<'_> {
@@ -168,7 +168,7 @@ impl Desk<'_> {
         match select.space {
             Target::Id(id) if id >= USER_SPACE_ID_MIN => false,
             space => {
-                let catalog = self.lane.catalog(self.shared);
+                let catalog = self.worker.catalog(self.shared);
                 catalog.is_some_and(|catalog| catalog.has_system_space(space))
             }
         }
@@ -180,7 +180,7 @@ impl Desk<'_> {
     }
 
     /// Tx is deaf: what happens now is the policy's choice.
-    pub(super) fn busy(&mut self, taken: &Taken<'_>) {
+    pub(crate) fn busy(&mut self, taken: &Taken<'_>) {
         let policy = self.cell.solo_policy(self.shared);
         let joins = policy == SoloPolicy::Hold || self.session.held.is_some();
         if joins && self.hold(taken.content) {
@@ -192,9 +192,9 @@ impl Desk<'_> {
         }
     }
 
-    /// Puts a request into the lane's batch for Tx.
-    pub(super) fn forward(&mut self, taken: &Taken<'_>, class: Class) {
-        if self.lane.tx.is_none() {
+    /// Puts a request into the worker's batch for Tx.
+    pub(crate) fn forward(&mut self, taken: &Taken<'_>, class: Class) {
+        if self.worker.tx.is_none() {
             // The state changed to ready a moment before this arbiter heard of the new Tx.
             return self.reject(taken.sync, ErrorCode::LOADING);
         }
@@ -208,7 +208,7 @@ impl Desk<'_> {
         let (deadline, limit) = self.deadline(taken);
         let effect = self.track_transaction(taken);
         let procedure = match taken.body {
-            Body::Call(call) => Some(self.lane.intern(call.name)),
+            Body::Call(call) => Some(self.worker.intern(call.name)),
             _ => None,
         };
         let pending = Pending {
@@ -226,20 +226,23 @@ impl Desk<'_> {
             limit,
             is_reserved: credit == Credit::Reserve,
         };
-        let id = self.lane.registry.insert(pending, deadline);
+        let id = self.worker.registry.insert(pending, deadline);
         // A credit was there.
         let Some(id) = id else { return };
         if effect == Effect::Opened {
             self.session.transactions.set_begin(taken.stream, id);
         }
         if credit == Credit::Shared {
-            self.lane.stop_list.take(&mut self.session.grant);
+            self.worker.stop_list.take(&mut self.session.grant);
         }
         self.session.counts.add(class, taken.raw.len());
         self.introduce();
-        let outgoing = &mut self.lane.outgoing;
+        let outgoing = &mut self.worker.outgoing;
         if outgoing.entries.is_empty() {
-            self.lane.flush.iter().for_each(|flush| flush.wake_by_ref());
+            self.worker
+                .flush
+                .iter()
+                .for_each(|flush| flush.wake_by_ref());
         }
         let start = outgoing.bytes.len() as u32;
         outgoing.bytes.extend_from_slice(taken.raw);
@@ -256,13 +259,14 @@ impl Desk<'_> {
     }
 
     /// Whether one more request of this connection may be on its way to Tx, and by whose credit.
-    pub(super) fn find_credit(&self, raw: &[u8]) -> Option<Credit> {
+    pub(crate) fn find_credit(&self, raw: &[u8]) -> Option<Credit> {
         let counts = self.session.counts;
         if !counts.has_credit() {
             None
-        } else if self.lane.has_credit(self.session.grant) {
+        } else if self.worker.has_credit(self.session.grant) {
             Some(Credit::Shared)
-        } else if counts.is_modest() && raw.len() <= RESERVE_BYTES_MAX && self.lane.has_reserve() {
+        } else if counts.is_modest() && raw.len() <= RESERVE_BYTES_MAX && self.worker.has_reserve()
+        {
             Some(Credit::Reserve)
         } else {
             None
@@ -279,12 +283,12 @@ impl Desk<'_> {
         self.session.is_on_stop_list = self.session.counts.has_credit();
         self.session.fits_reserve = raw.len() <= RESERVE_BYTES_MAX;
         if self.session.is_on_stop_list {
-            self.lane.stop_list.wait(self.cell.index);
+            self.worker.stop_list.wait(self.cell.index);
         }
     }
 
     /// How long a request of this connection may take; zero: for ever.
-    pub(super) fn request_timeout(&self) -> Duration {
+    pub(crate) fn request_timeout(&self) -> Duration {
         let configured = self.shared.config.request_timeout;
         effective(configured, self.session.request_timeout)
     }
@@ -350,13 +354,13 @@ impl Desk<'_> {
 
     /// Tells Tx who is calling, once per Tx and login.
     fn introduce(&mut self) {
-        let generation = self.lane.tx.as_ref().map_or(0, |tx| tx.generation);
+        let generation = self.worker.tx.as_ref().map_or(0, |tx| tx.generation);
         let is_known = self.session.introduced_to == generation;
         if !is_known || std::mem::take(&mut self.session.must_introduce) {
             self.session.must_introduce = false;
             self.session.introduced_to = generation;
             let (session, caller) = (self.cell.index, self.session.caller.clone());
-            let outgoing = &mut self.lane.outgoing;
+            let outgoing = &mut self.worker.outgoing;
             let before = outgoing.entries.len();
             outgoing.introductions.push_back(Introduction {
                 before,

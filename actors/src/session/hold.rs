@@ -15,7 +15,7 @@ use crate::serving::State;
 
 impl Desk<'_> {
     /// Keeps a request until solo ends; false if the bounds are reached.
-    pub(super) fn hold(&mut self, content: &[u8]) -> bool {
+    pub(crate) fn hold(&mut self, content: &[u8]) -> bool {
         if self.is_releasing {
             // Solo began again: it goes back to where it was, and the end of that solo wakes it.
             self.is_put_back = true;
@@ -23,7 +23,7 @@ impl Desk<'_> {
         }
         let limits = self.shared.config.hold;
         let held = self.session.held.get_or_insert_with(|| {
-            self.lane.holding += 1;
+            self.worker.holding += 1;
             Box::<Held>::default()
         });
         let fits = held.frames.len() < limits.requests_max
@@ -61,7 +61,7 @@ impl Desk<'_> {
     /// Keeps what is still held, if anything is.
     fn keep_held(&mut self, held: Box<Held>) {
         if held.frames.is_empty() {
-            self.lane.holding -= 1;
+            self.worker.holding -= 1;
         } else {
             self.session.held = Some(held);
         }

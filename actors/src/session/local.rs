@@ -40,7 +40,7 @@ impl Desk<'_> {
     }
 
     fn answer_auth(&mut self, sync: u64, auth: &Auth<'_>) {
-        let Some(catalog) = self.lane.catalog(self.shared) else {
+        let Some(catalog) = self.worker.catalog(self.shared) else {
             return self.reject(sync, ErrorCode::LOADING);
         };
         match log_in(auth, &self.session.salt, &catalog) {
@@ -60,7 +60,7 @@ impl Desk<'_> {
 
     fn answer_catalog(&mut self, sync: u64, select: &Select<'_>) {
         let header = self.header(sync);
-        let Some(catalog) = self.lane.catalog(self.shared) else {
+        let Some(catalog) = self.worker.catalog(self.shared) else {
             return self.reject(sync, ErrorCode::LOADING);
         };
         let user = &self.session.caller.user;

@@ -35,12 +35,12 @@ fn error_of_lost() -> Error {
 }
 
 impl LostTransactions {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lost.len()
     }
 
     /// The transaction of a stream is lost; `unknown` is what its COMMIT was answered, if Tx had begun it.
-    pub(super) fn add(&mut self, stream: u64, unknown: Option<Error>) {
+    pub(crate) fn add(&mut self, stream: u64, unknown: Option<Error>) {
         let unknown = unknown.map(Box::new);
         self.lost.push(Lost { stream, unknown });
     }
@@ -73,7 +73,7 @@ impl LostTransactions {
 
 impl Desk<'_> {
     /// Answers a request in the stream of a transaction that is lost; false if it is not in one.
-    pub(super) fn answer_in_lost(&mut self, taken: &Taken<'_>) -> bool {
+    pub(crate) fn answer_in_lost(&mut self, taken: &Taken<'_>) -> bool {
         let lost = &mut self.session.lost;
         if lost.lost.is_empty() || taken.stream == 0 {
             return false;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   socket ─▶ read ─▶ frames ─▶ desk ─┬▶ answered here ──────────────┐
-//!                                     └▶ lane's batch ─▶ Tx ─▶ lane ─┴▶ output ─▶ socket
+//!                                     └▶ worker's batch ─▶ Tx ─▶ worker ─┴▶ output ─▶ socket
 //! ```
 //!
 //! | file | what |
@@ -14,30 +14,25 @@
 //! | `lost` | what happens to those of a transaction that died with its Tx |
 //! | `local`, `control`, `arguments`, `rows` | what is answered without Tx |
 //! | `login`, `watch`, `registry`, `output`, `patience`, `credit`, `memory` | pure parts of it |
-//! | `lane` | what the sessions of one arbiter share |
 
-mod actor;
+pub(crate) mod actor;
 mod arguments;
 mod control;
-mod credit;
+pub(crate) mod credit;
 mod desk;
 mod hold;
-pub(crate) mod lane;
 mod local;
 mod login;
 mod lost;
 pub(crate) mod memory;
-mod output;
-mod patience;
-mod registry;
+pub(crate) mod output;
+pub(crate) mod patience;
+pub(crate) mod registry;
 mod rows;
-mod state;
+pub(crate) mod state;
 mod traffic;
-mod transactions;
+pub(crate) mod transactions;
 mod transitions;
 pub(crate) mod transport;
 mod view;
 mod watch;
-
-pub(crate) use lane::messages::Origin;
-pub(crate) use lane::{Lane, LaneHandle, Newcomer};

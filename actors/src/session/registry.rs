@@ -18,7 +18,7 @@ use vestibule_wire::keys::RequestType;
 
 use super::transactions::OpenTransaction;
 use crate::admission::Class;
-use crate::limits::{LANE_REQUESTS_MAX, LANE_RESERVE};
+use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
 use crate::timeouts::Limit;
 use crate::timers::Timers;
 use crate::tx::claim::{Claims, Phase, RequestId};
@@ -83,7 +83,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// `claims` must have room for [`LANE_REQUESTS_MAX`] requests and [`LANE_RESERVE`] more.
+    /// `claims` must have room for [`WORKER_REQUESTS_MAX`] requests and [`WORKER_RESERVE`] more.
     pub(crate) fn new(claims: Arc<Claims>) -> Self {
         Self {
             claims,
@@ -116,7 +116,7 @@ impl Registry {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= LANE_REQUESTS_MAX + LANE_RESERVE
+        self.len() >= WORKER_REQUESTS_MAX + WORKER_RESERVE
     }
 
     /// Queues a request for Tx; `None` if the table is full.
@@ -268,7 +268,7 @@ mod tests {
     }
 
     fn registry() -> (Registry, Arc<Claims>) {
-        let claims = Arc::new(Claims::new(LANE_REQUESTS_MAX + LANE_RESERVE));
+        let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
         (Registry::new(claims.clone()), claims)
     }
 
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn it_is_bounded() {
         let (mut registry, _claims) = registry();
-        for sync in 0..(LANE_REQUESTS_MAX + LANE_RESERVE) as u64 {
+        for sync in 0..(WORKER_REQUESTS_MAX + WORKER_RESERVE) as u64 {
             assert!(registry.insert(pending(sync), None).is_some());
         }
         assert!(registry.is_full());

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 
 use crate::limits;
-use crate::shared::{LaneCounters, Shared};
+use crate::shared::{Shared, WorkerCounters};
 
 /// One row of `vestibule.show('limits')`.
 #[derive(Debug, Serialize)]
@@ -72,13 +72,13 @@ pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
         ("connection_bytes_max", limits::CONNECTION_BYTES_MAX as u64),
         (
             "session_thread_requests_max",
-            limits::LANE_REQUESTS_MAX as u64,
+            limits::WORKER_REQUESTS_MAX as u64,
         ),
         (
             "session_thread_requests_reserve",
-            limits::LANE_RESERVE as u64,
+            limits::WORKER_RESERVE as u64,
         ),
-        ("session_thread_bytes_max", limits::LANE_BYTES_MAX as u64),
+        ("session_thread_bytes_max", limits::WORKER_BYTES_MAX as u64),
         ("output_pause_bytes", limits::OUTPUT_PAUSE as u64),
         ("output_max_bytes", limits::OUTPUT_MAX as u64),
         ("turn_requests_max", limits::TURN_REQUESTS_MAX as u64),
@@ -156,7 +156,7 @@ pub(crate) struct ThreadRow {
 /// The session threads, and how fast they hear of changes.
 pub(crate) fn thread_rows(shared: &Shared) -> Vec<ThreadRow> {
     let counters = shared.counters.iter().enumerate();
-    let row = |(thread, counters): (usize, &LaneCounters)| {
+    let row = |(thread, counters): (usize, &WorkerCounters)| {
         let (epoch, reached_us, reached_max_us) = counters.reach();
         ThreadRow {
             thread,

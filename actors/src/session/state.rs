@@ -26,9 +26,9 @@ use crate::limits::{
 };
 use crate::shared::Shared;
 
-/// One connection, shared by its session and the lane that hands it replies.
+/// One connection, shared by its session and the worker that hands it replies.
 pub(crate) struct SessionCell {
-    /// Its number in the lane.
+    /// Its number in the worker.
     pub(crate) index: u32,
     /// Its number in the runtime.
     pub(crate) connection: u64,
@@ -39,7 +39,7 @@ pub(crate) struct SessionCell {
     pub(crate) state: RefCell<SessionState>,
     /// Wakes the session's task.
     pub(crate) waker: RefCell<Option<Waker>>,
-    /// On the lane's list of those with replies to flush.
+    /// On the worker's list of those with replies to flush.
     pub(crate) is_dirty: Cell<bool>,
     /// Last: it is given back when the socket is closed.
     pub(crate) place: Place,
@@ -93,7 +93,7 @@ pub(crate) struct SessionState {
     pub(crate) inbox: Vec<u8>,
     pub(crate) output: Output,
     pub(crate) closing: Closing,
-    /// Taking frames stopped for want of a credit; the lane resumes it.
+    /// Taking frames stopped for want of a credit; the worker resumes it.
     pub(crate) is_stalled: bool,
     /// It is the arbiter's credits that it waits for, not its own.
     pub(crate) is_on_stop_list: bool,
@@ -103,13 +103,13 @@ pub(crate) struct SessionState {
     pub(crate) grant: Grant,
     /// What its buffers are charged.
     pub(crate) charge: Charge,
-    /// Reading stopped because all connections together hold too much; the lane's sweep resumes it.
+    /// Reading stopped because all connections together hold too much; the worker's sweep resumes it.
     pub(crate) is_parked: bool,
     /// A user has logged in.
     pub(crate) has_logged_in: bool,
     /// Reading stopped until the client has taken its replies; whoever empties the output resumes it.
     pub(crate) is_waiting_for_reader: bool,
-    /// It is not read now and on the lane's list of such: its end is looked for there.
+    /// It is not read now and on the worker's list of such: its end is looked for there.
     pub(crate) is_deaf: bool,
     /// A SELECT on the view that takes several steps: what comes after it waits.
     pub(crate) scan: Option<Box<ParkedScan>>,
@@ -302,7 +302,7 @@ impl SessionState {
     }
 
     /// Whether it is read now. While no frame may be taken, a little is still read, so that the end of
-    /// most connections is noticed at once; that of the others the lane's sweep looks for.
+    /// most connections is noticed at once; that of the others the worker's sweep looks for.
     pub(crate) fn is_read(&self) -> bool {
         self.closing == Closing::No
             && !self.is_parked

@@ -15,16 +15,16 @@ use vestibule_wire::frame::read_prefix;
 
 use super::actor::desk;
 use super::desk::Desk;
-use super::lane::{LaneCell, LaneState};
 use super::output::Flushed;
 use super::state::{Closing, SessionCell, SessionState};
 use crate::limits::READS_PER_POLL_MAX;
+use crate::worker::{WorkerCell, WorkerState};
 
 /// Reads and takes frames while there are some; ready when the peer is gone.
-pub(super) fn read(
-    lane: &LaneCell,
+pub(crate) fn read(
+    worker: &WorkerCell,
     cell: &SessionCell,
-    state: &mut LaneState,
+    state: &mut WorkerState,
     own: &mut SessionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
@@ -34,7 +34,7 @@ pub(super) fn read(
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if !may_read(lane, cell, state, own) {
+        if !may_read(worker, cell, state, own) {
             if !std::mem::replace(&mut own.is_deaf, true) {
                 state.deaf.push((cell.index, cell.connection));
             }
@@ -46,7 +46,7 @@ pub(super) fn read(
         let poll = Pin::new(&mut own.stream).poll_read(cx, &mut buffer);
         let filled = buffer.filled().len();
         if poll.is_ready() && filled > 0 {
-            let mut desk = desk(lane, cell, state, own, crate::clock::now());
+            let mut desk = desk(worker, cell, state, own, crate::clock::now());
             take_bytes(&mut desk, &scratch[..filled]);
         }
         state.scratch = scratch;
@@ -61,9 +61,9 @@ pub(super) fn read(
 
 /// Whether this session is read now.
 fn may_read(
-    lane: &LaneCell,
+    worker: &WorkerCell,
     cell: &SessionCell,
-    state: &LaneState,
+    state: &WorkerState,
     own: &mut SessionState,
 ) -> bool {
     if own.output.is_over_pause() {
@@ -71,18 +71,18 @@ fn may_read(
     }
     own.charge_buffers();
     let is_exempt = state.exempt == Some((cell.index, cell.connection));
-    own.is_parked |= !is_exempt && own.charge.is_greedy(|| lane.shared.places.count());
+    own.is_parked |= !is_exempt && own.charge.is_greedy(|| worker.shared.places.count());
     own.is_read()
 }
 
 /// Takes every whole frame of what was read; keeps the rest.
 fn take_bytes(desk: &mut Desk<'_>, bytes: &[u8]) {
     desk.session.patience.has_read = true;
-    desk.session.output.lend(|| desk.lane.spare_buffer());
+    desk.session.output.lend(|| desk.worker.spare_buffer());
     if desk.session.inbox.is_empty() {
         let taken = take_frames(desk, bytes);
         if taken < bytes.len() && desk.session.closing == Closing::No {
-            desk.session.inbox = desk.lane.spare_buffer();
+            desk.session.inbox = desk.worker.spare_buffer();
             desk.session.inbox.extend_from_slice(&bytes[taken..]);
         }
     } else {
@@ -106,11 +106,11 @@ fn extend_inbox(inbox: &mut Vec<u8>, bytes: &[u8], packet_size_max: u64) {
 }
 
 /// Takes every whole frame of what was kept.
-pub(super) fn take_inbox(desk: &mut Desk<'_>) {
+pub(crate) fn take_inbox(desk: &mut Desk<'_>) {
     let mut inbox = std::mem::take(&mut desk.session.inbox);
     let taken = take_frames(desk, &inbox);
     if taken == inbox.len() || desk.session.closing != Closing::No {
-        desk.lane.give_back(inbox);
+        desk.worker.give_back(inbox);
     } else {
         inbox.drain(..taken);
         desk.session.inbox = inbox;
@@ -148,16 +148,16 @@ fn end_by_framing(desk: &mut Desk<'_>, error: &Error) {
 }
 
 /// Whether more replies wait for the client than are kept for it.
-fn is_too_much(lane: &LaneCell, own: &mut SessionState) -> bool {
+fn is_too_much(worker: &WorkerCell, own: &mut SessionState) -> bool {
     own.charge_buffers();
-    let count = || lane.shared.places.count();
+    let count = || worker.shared.places.count();
     own.output.is_over_max() || own.output.is_over_pause() && own.charge.is_too_greedy(count)
 }
 
 /// Writes what waits; ready when the peer is gone or has not read for too long.
-pub(super) fn flush(
-    lane: &LaneCell,
-    state: &mut LaneState,
+pub(crate) fn flush(
+    worker: &WorkerCell,
+    state: &mut WorkerState,
     own: &mut SessionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
@@ -170,7 +170,7 @@ pub(super) fn flush(
                 }
                 return Poll::Pending;
             }
-            Ok(Flushed::Blocked) if is_too_much(lane, own) => return Poll::Ready(()),
+            Ok(Flushed::Blocked) if is_too_much(worker, own) => return Poll::Ready(()),
             Ok(Flushed::Blocked) => match own.stream.poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),

@@ -15,7 +15,7 @@ use crate::serving::{Role, Toward};
 use crate::supervisor::{Ask, Asker, Target};
 
 /// `vestibule.drain({timeout = seconds, lameduck = seconds})`: answered at once, with the new state.
-pub(super) fn drain(desk: &mut Desk<'_>, call: &Call<'_>) -> Result<(), Error> {
+pub(crate) fn drain(desk: &mut Desk<'_>, call: &Call<'_>) -> Result<(), Error> {
     let usage = "Usage: vestibule.drain({timeout = seconds, lameduck = seconds})";
     let options = Options::read(call, ["timeout", "lameduck"], usage)?;
     let shared = desk.shared;
@@ -48,7 +48,7 @@ pub(super) fn drain(desk: &mut Desk<'_>, call: &Call<'_>) -> Result<(), Error> {
 /// `vestibule.demote({grace = seconds, timeout = seconds})` and `vestibule.promote({timeout = seconds})`:
 /// answered when the role is changed, or cannot be. The timeout is for other transitions that are
 /// under way.
-pub(super) fn change_role(
+pub(crate) fn change_role(
     desk: &mut Desk<'_>,
     sync: u64,
     call: &Call<'_>,

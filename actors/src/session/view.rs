@@ -26,7 +26,7 @@ use crate::tx::fence::Admitted;
 
 impl Desk<'_> {
     /// A SELECT on data: from the view if this connection has no write under way, else by Tx.
-    pub(super) fn read(&mut self, taken: &Taken<'_>, serving: Serving) {
+    pub(crate) fn read(&mut self, taken: &Taken<'_>, serving: Serving) {
         let Body::Select(select) = taken.body else {
             return;
         };
@@ -40,7 +40,7 @@ impl Desk<'_> {
             0 => counts.writes == 0 && (counts.calls == 0 || is_alone),
             _ => counts.all == 0,
         };
-        let has_view = self.lane.refresh_view(self.shared);
+        let has_view = self.worker.refresh_view(self.shared);
         if has_view && sees_own_writes {
             self.read_view(taken, &select);
         } else if serving.state == State::Solo {
@@ -66,7 +66,7 @@ impl Desk<'_> {
                 self.session.scan = Some(Box::new(ParkedScan {
                     content,
                     scan,
-                    view_version: self.lane.view_version(),
+                    view_version: self.worker.view_version(),
                     reply,
                     restarts,
                     since: self.arrived,
@@ -87,8 +87,8 @@ impl Desk<'_> {
         scan: &mut Scan,
         reply: Option<&mut Vec<u8>>,
     ) -> Result<ViewStep, Error> {
-        self.lane.refresh_view(self.shared);
-        let Some(view) = &self.lane.view else {
+        self.worker.refresh_view(self.shared);
+        let Some(view) = &self.worker.view else {
             return Ok(ViewStep::Changed);
         };
         let out = reply.unwrap_or_else(|| self.session.output.buffer());
@@ -112,9 +112,9 @@ impl Desk<'_> {
             return self.refuse(header.sync, &Error::timeout());
         }
         // A new Tx brings a new view: the scan starts over on it.
-        self.lane.refresh_view(self.shared);
-        if std::mem::replace(&mut parked.view_version, self.lane.view_version())
-            != self.lane.view_version()
+        self.worker.refresh_view(self.shared);
+        if std::mem::replace(&mut parked.view_version, self.worker.view_version())
+            != self.worker.view_version()
         {
             parked.scan = Scan::at(HEADER_SIZE);
             parked.reply.truncate(HEADER_SIZE);

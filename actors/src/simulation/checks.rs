@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use super::client::{Client, Told, What};
 use super::clock;
 use super::world::{MARGIN, World};
-use crate::limits::LANE_REQUESTS_MAX;
-use crate::shared::LaneCounters;
+use crate::limits::WORKER_REQUESTS_MAX;
+use crate::shared::WorkerCounters;
 use crate::supervisor::TransitionResult;
 
 impl World {
@@ -112,8 +112,9 @@ impl World {
 
     /// No arbiter has more on its way than it may.
     pub(super) fn check_bounds(&self) {
-        let has_too_many =
-            |lane: &LaneCounters| lane.in_flight.load(Ordering::Relaxed) > LANE_REQUESTS_MAX;
+        let has_too_many = |worker: &WorkerCounters| {
+            worker.in_flight.load(Ordering::Relaxed) > WORKER_REQUESTS_MAX
+        };
         if self.shared.counters.iter().any(has_too_many) {
             self.stage
                 .book()

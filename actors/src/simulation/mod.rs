@@ -6,17 +6,17 @@
 //!     clients        embedder       operator          what befalls Tx    disconnects  time
 //!        │ pipes        │ transitions    │ solo, assist     │ stall, fail, die
 //!        ▼              ▼                ▼                  ▼
-//!     Sessions ─▶ Lanes ─────▶ Tx (own thread, in step) ─▶ engine ─▶ the book: journal and verdicts
+//!     Sessions ─▶ Workers ─────▶ Tx (own thread, in step) ─▶ engine ─▶ the book: journal and verdicts
 //!        ▲           ▲ ▼             ▼
 //!        └───────────┴─ Supervisor: transitions, watchdog, Tx's deaths
 //! ```
 //!
 //! | real | in its place |
 //! |---|---|
-//! | Supervisor, Lanes, Sessions, Tx as actors: all their code, messages and timers | |
+//! | Supervisor, Workers, Sessions, Tx as actors: all their code, messages and timers | |
 //! | admission, registry, claims, fence, streams, reservations, procedures, watchdog, transitions | |
 //! | | for sockets: pipes in memory, with a bounded buffer to the client (`pipe`) |
-//! | | for the Acceptor: a message with a pipe and a place (`lane`) |
+//! | | for the Acceptor: a message with a pipe and a place (`worker`) |
 //! | | for the engine: one that writes keys to a book, and stands still, fails and dies (`engine`) |
 //! | | for the clock: tokio's, paused, which goes on when nothing else is to do (`clock`) |
 //! | | for threads: the actors but Tx share one; Tx has its own, and only one of them runs (`lockstep`) |
@@ -52,12 +52,12 @@ mod client;
 pub(crate) mod clock;
 mod config;
 mod engine;
-mod lane;
 mod lockstep;
 pub(crate) mod pipe;
 mod random;
 mod storm;
 mod tally;
+mod worker;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

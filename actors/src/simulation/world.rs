@@ -13,25 +13,25 @@ use tokio::sync::{oneshot, watch};
 use super::book::Book;
 use super::client::Client;
 use super::engine::{SimulatedEngine, Stage, procedures};
-use super::lane::Plug;
 use super::lockstep::{Place, TxThread};
 use super::pipe::pipe;
 use super::random::Random;
 use super::tally::Tally;
+use super::worker::Plug;
 use super::{clock, config};
 use crate::acceptor::{Door, Places};
 use crate::config::{Config, Grace};
-use crate::limits::LANE_REQUESTS_MAX;
+use crate::limits::WORKER_REQUESTS_MAX;
 use crate::runtime::{spawner, watch_the_cell};
 use crate::serving::ServingCell;
-use crate::session::{Lane, LaneHandle};
 use crate::shared::Shared;
 use crate::supervisor::{
     Ask, Asker, StopReport, Supervisor, SupervisorHandle, Target, TransitionOutcome,
 };
 use crate::tx::claim::Claims;
+use crate::worker::{Worker, WorkerHandle};
 
-const LANES: usize = 2;
+const WORKERS: usize = 2;
 /// How long the world waits before it looks again, mostly, in ms.
 pub(super) const STEP_MAX: u64 = 12;
 /// What the guarantee adds to a grace period.
@@ -47,7 +47,7 @@ pub(super) struct Caller {
 pub(super) struct World {
     pub(super) random: Random,
     pub(super) shared: Arc<Shared>,
-    lanes: Vec<Addr<Lane>>,
+    workers: Vec<Addr<Worker>>,
     supervisor: SupervisorHandle,
     pub(super) stopped: watch::Receiver<Option<StopReport>>,
     pub(super) tx: TxThread,
@@ -76,15 +76,15 @@ impl World {
         // Tx's clock is started later, and must not be ahead.
         actix_rt::time::sleep(Duration::from_secs(60)).await;
         let cell = ServingCell::new(config.role, clock::now());
-        let claims = (0..LANES).map(|_| Arc::new(Claims::new(LANE_REQUESTS_MAX)));
-        let places = Places::for_tests(LANES);
+        let claims = (0..WORKERS).map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX)));
+        let places = Places::for_tests(WORKERS);
         let shared = Arc::new(Shared::new(config, cell, places, claims.collect()));
         watch_the_cell(&shared);
-        let lanes: Vec<_> = (0..LANES)
-            .map(|index| Lane::new(index, shared.clone()).start())
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|index| Worker::new(index, shared.clone()).start())
             .collect();
-        let handles = lanes.iter().cloned().map(LaneHandle::new).collect();
-        let _ = shared.lanes.set(handles);
+        let handles = workers.iter().cloned().map(WorkerHandle::new).collect();
+        let _ = shared.workers.set(handles);
         let (tx, gate) = TxThread::start();
         let stage = Stage::new(gate, Book::new(shared.cell.clone()));
         let made = stage.clone();
@@ -95,7 +95,7 @@ impl World {
         let supervisor = Supervisor::new(
             shared.clone(),
             // Threads of which nothing is asked but to be there.
-            (0..LANES).map(|_| Arbiter::new()).collect(),
+            (0..WORKERS).map(|_| Arbiter::new()).collect(),
             Box::new(move |_, generation, supervisor| spawn(&arbiter, generation, supervisor)),
             told,
         );
@@ -104,7 +104,7 @@ impl World {
         Self {
             random,
             shared,
-            lanes,
+            workers,
             supervisor,
             stopped,
             tx,
@@ -138,7 +138,7 @@ impl World {
         self.connections += 1;
         self.clients
             .push(Client::new(self.connections, end, is_narrow));
-        self.lanes[place.thread()].do_send(Plug {
+        self.workers[place.thread()].do_send(Plug {
             transport,
             peer,
             place,

@@ -9,7 +9,7 @@ use actix_rt::Arbiter;
 use tokio::sync::watch;
 
 use super::log::{StopReport, TransitionRecord};
-use super::messages::{Ask, Asker, LaneReport, News, SupervisorHandle, TxEvent};
+use super::messages::{Ask, Asker, News, SupervisorHandle, TxEvent, WorkerReport};
 use super::transition::{CallerId, Machine, Target};
 use super::watchdog::{Alarm, Sight, Watchdog};
 use crate::acceptor::AcceptorHandle;
@@ -26,7 +26,7 @@ pub(crate) type SpawnTx = Box<dyn Fn(&Arbiter, u64, &SupervisorHandle) -> TxHand
 pub(crate) struct Supervisor {
     pub(super) shared: Arc<Shared>,
     pub(super) acceptor: Option<AcceptorHandle>,
-    pub(super) lanes: Vec<Arbiter>,
+    pub(super) workers: Vec<Arbiter>,
     spawn_tx: SpawnTx,
     /// Of every Tx in its turn: a panic ends a Tx, not its thread, and a new thread would need
     /// descriptors just when there may be none.
@@ -49,17 +49,17 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        lanes: Vec<Arbiter>,
+        workers: Vec<Arbiter>,
         spawn_tx: SpawnTx,
         stopped: watch::Sender<Option<StopReport>>,
     ) -> Self {
         Self {
-            machine: Machine::new(lanes.len(), shared.config.role)
+            machine: Machine::new(workers.len(), shared.config.role)
                 .with_role_slack(shared.config.role_slack),
             watchdog: Watchdog::new(shared.config.tx_stall_after, crate::clock::now()),
             shared,
             acceptor: None,
-            lanes,
+            workers,
             spawn_tx,
             tx_arbiter: Arbiter::new(),
             tx: None,
@@ -82,8 +82,8 @@ impl Supervisor {
         let own = SupervisorHandle::new(ctx.address());
         let tx = (self.spawn_tx)(&self.tx_arbiter, self.generation, &own);
         // Before it can be ready: nothing is forwarded while it loads.
-        for lane in self.lane_handles() {
-            lane.tx_ready(tx.clone());
+        for worker in self.worker_handles() {
+            worker.tx_ready(tx.clone());
         }
         self.tx = Some(tx);
     }
@@ -125,8 +125,8 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn lane_handles(&self) -> &[crate::session::LaneHandle] {
-        self.shared.lanes.get().map_or(&[], Vec::as_slice)
+    pub(super) fn worker_handles(&self) -> &[crate::worker::WorkerHandle] {
+        self.shared.workers.get().map_or(&[], Vec::as_slice)
     }
 
     /// A panic in engine code: connections stay, a new Tx recovers.
@@ -136,8 +136,8 @@ impl Supervisor {
         self.shared
             .cell
             .loading("recovering after a failure of Tx", now);
-        for lane in self.lane_handles() {
-            lane.tx_lost("Tx died while it executed the request".to_owned());
+        for worker in self.worker_handles() {
+            worker.tx_lost("Tx died while it executed the request".to_owned());
         }
         self.tx = None;
         self.deaths.push_back(now);
@@ -216,17 +216,21 @@ impl Handler<Ask> for Supervisor {
     }
 }
 
-impl Handler<LaneReport> for Supervisor {
+impl Handler<WorkerReport> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, report: LaneReport, ctx: &mut Self::Context) {
-        let LaneReport { lane, serial, news } = report;
+    fn handle(&mut self, report: WorkerReport, ctx: &mut Self::Context) {
+        let WorkerReport {
+            worker,
+            serial,
+            news,
+        } = report;
         let now = crate::clock::now();
         let machine = &mut self.machine;
         let actions = match news {
-            News::Quiesced(waiting) => machine.lane_quiesced(lane, serial, &waiting, now),
-            News::Quiet => machine.lane_quiet(lane, serial, now),
-            News::Killed(toll) => machine.lane_killed(lane, serial, &toll, now),
+            News::Quiesced(waiting) => machine.worker_quiesced(worker, serial, &waiting, now),
+            News::Quiet => machine.worker_quiet(worker, serial, now),
+            News::Killed(toll) => machine.worker_killed(worker, serial, &toll, now),
         };
         self.carry_out(actions, ctx);
     }

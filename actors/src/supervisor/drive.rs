@@ -108,8 +108,8 @@ impl Supervisor {
         self.tell_tx(Control::CloseIdleReservations);
         let (serial, is_stop) = (self.machine.serial(), self.is_stop());
         // After the cell: whatever an arbiter admits from then on is of the new state.
-        for lane in self.lane_handles() {
-            lane.quiesce(serial, is_stop);
+        for worker in self.worker_handles() {
+            worker.quiesce(serial, is_stop);
         }
     }
 
@@ -117,8 +117,8 @@ impl Supervisor {
         self.fence_off();
         self.tell_tx(Control::CloseAllReservations);
         let (serial, is_stop) = (self.machine.serial(), self.is_stop());
-        for lane in self.lane_handles() {
-            lane.kill(serial, is_stop);
+        for worker in self.worker_handles() {
+            worker.kill(serial, is_stop);
         }
     }
 
@@ -177,15 +177,15 @@ impl Supervisor {
 
     /// The runtime is stopped: tells whoever waits for it.
     fn finish(&mut self, report: &Report) {
-        let left = report.lanes_left.iter().map(|lane| {
-            let counters = &self.shared.counters[*lane];
+        let left = report.workers_left.iter().map(|worker| {
+            let counters = &self.shared.counters[*worker];
             counters.in_flight.load(Ordering::Relaxed)
         });
         let toll = &report.toll;
         let cut_off =
             toll.revoked.total() + toll.killed.total() + toll.unread + left.sum::<usize>();
-        for lane in &self.lanes {
-            lane.stop();
+        for worker in &self.workers {
+            worker.stop();
         }
         self.tx_arbiter.stop();
         let report = StopReport {
@@ -209,8 +209,8 @@ impl Supervisor {
         match asker {
             Asker::Nobody => {}
             Asker::Session(origin) => {
-                if let Some(lane) = self.lane_handles().get(origin.lane) {
-                    lane.transition_over(origin, outcome);
+                if let Some(worker) = self.worker_handles().get(origin.worker) {
+                    worker.transition_over(origin, outcome);
                 }
             }
             // It may have lost interest.

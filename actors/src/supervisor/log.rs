@@ -163,9 +163,9 @@ impl TransitionRecord {
         self.aborted_transactions = toll.transactions;
         self.unread_connections = toll.unread;
         self.outcome_unknown = toll.killed.total();
-        let lanes = report.lanes_left.iter();
+        let workers = report.workers_left.iter();
         self.left_behind
-            .extend(lanes.map(|lane| format!("session thread {lane}")));
+            .extend(workers.map(|worker| format!("session thread {worker}")));
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
             waiting: super::super::transition::Waiting::default(),
             toll,
             is_superseded: false,
-            lanes_left: vec![1],
+            workers_left: vec![1],
             tx_stopped: true,
         });
         assert_eq!(

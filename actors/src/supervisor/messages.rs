@@ -9,7 +9,7 @@ use super::actor::Supervisor;
 use super::outcome::TransitionOutcome;
 use super::transition::{Target, Toll, Waiting};
 use crate::config::Grace;
-use crate::session::Origin;
+use crate::worker::messages::Origin;
 
 /// What happened to a Tx, named by its generation.
 #[derive(Debug)]
@@ -58,8 +58,8 @@ pub(crate) enum Asker {
 
 /// How far a session arbiter has come in a transition, named by the machine's serial number.
 #[derive(Debug)]
-pub(crate) struct LaneReport {
-    pub(crate) lane: usize,
+pub(crate) struct WorkerReport {
+    pub(crate) worker: usize,
     pub(crate) serial: u64,
     pub(crate) news: News,
 }
@@ -75,7 +75,7 @@ pub(crate) enum News {
     Killed(Toll),
 }
 
-impl Message for LaneReport {
+impl Message for WorkerReport {
     type Result = ();
 }
 
@@ -96,7 +96,11 @@ impl SupervisorHandle {
         self.0.do_send(ask);
     }
 
-    pub(crate) fn lane_report(&self, lane: usize, serial: u64, news: News) {
-        self.0.do_send(LaneReport { lane, serial, news });
+    pub(crate) fn worker_report(&self, worker: usize, serial: u64, news: News) {
+        self.0.do_send(WorkerReport {
+            worker,
+            serial,
+            news,
+        });
     }
 }

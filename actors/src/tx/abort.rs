@@ -48,7 +48,7 @@ impl<E: Engine> TxCore<E> {
             if let Some(ticket) = running
                 && let Some(deferred) = self.take_deferred(ticket)
             {
-                self.give_up_lock(Some(ticket), (deferred.lane, deferred.entry.id));
+                self.give_up_lock(Some(ticket), (deferred.worker, deferred.entry.id));
                 self.stop_deferred(ticket, deferred);
             }
         }
@@ -93,8 +93,8 @@ impl<E: Engine> TxCore<E> {
                     self.streams.forget_timer(key);
                     let aborted = self.abort(key, &Error::transaction_timeout());
                     // All other ends of transactions are brought about by sessions, or known to them.
-                    if let Some((lane, told)) = aborted {
-                        self.ports[lane].out.aborted.push(told);
+                    if let Some((worker, told)) = aborted {
+                        self.ports[worker].out.aborted.push(told);
                     }
                 }
             }
@@ -107,9 +107,9 @@ impl<E: Engine> TxCore<E> {
         let Some(deferred) = self.take_deferred(ticket) else {
             return;
         };
-        let origin = (deferred.lane, deferred.entry.id);
-        self.reply_error(deferred.lane, &deferred.entry, error);
-        self.ports[deferred.lane].settle();
+        let origin = (deferred.worker, deferred.entry.id);
+        self.reply_error(deferred.worker, &deferred.entry, error);
+        self.ports[deferred.worker].settle();
         self.give_up_lock(Some(ticket), origin);
         self.stop_deferred(ticket, deferred);
     }
@@ -128,8 +128,8 @@ impl<E: Engine> TxCore<E> {
         if self.cancels.is_empty() {
             return;
         }
-        for (lane, cancel) in std::mem::take(&mut self.cancels) {
-            let ticket = self.tickets_of.get(&(lane, cancel.id.index)).copied();
+        for (worker, cancel) in std::mem::take(&mut self.cancels) {
+            let ticket = self.tickets_of.get(&(worker, cancel.id.index)).copied();
             let is_own = |own: &Ticket| {
                 let deferred = self.deferred.get(own);
                 deferred.is_some_and(|own| own.entry.id == cancel.id)
@@ -140,7 +140,7 @@ impl<E: Engine> TxCore<E> {
             {
                 self.stop_deferred(ticket, deferred);
             }
-            self.give_up_lock(ticket, (lane, cancel.id));
+            self.give_up_lock(ticket, (worker, cancel.id));
             let key = (cancel.connection, cancel.stream);
             match cancel.transaction {
                 Fate::Untouched => {}

@@ -63,7 +63,8 @@ impl<E: Engine> TxCore<E> {
     /// A client whose `vestibule.lock` is answered with the turn's error has no lock.
     fn take_back_locks(&mut self) {
         let ports = self.ports.iter().enumerate();
-        let origins = ports.flat_map(|(lane, port)| port.uncommitted().map(move |id| (lane, id)));
+        let origins =
+            ports.flat_map(|(worker, port)| port.uncommitted().map(move |id| (worker, id)));
         for origin in origins.collect::<Vec<_>>() {
             self.give_up_lock(None, origin);
         }

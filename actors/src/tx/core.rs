@@ -144,8 +144,8 @@ impl<E: Engine> TxCore<E> {
     }
 
     pub(crate) fn push_batch(&mut self, mut batch: Batch) {
-        let lane = batch.lane;
-        let cancels = batch.cancels.drain(..).map(|cancel| (lane, cancel));
+        let worker = batch.worker;
+        let cancels = batch.cancels.drain(..).map(|cancel| (worker, cancel));
         self.cancels.extend(cancels);
         self.batches.push_back((batch, 0));
     }
@@ -208,7 +208,7 @@ impl<E: Engine> TxCore<E> {
     /// Runs what waited in its stream.
     fn run_resumed(&mut self) -> Turn {
         while let Some(waiting) = self.resumed.pop_front() {
-            if self.is_full(waiting.lane) {
+            if self.is_full(waiting.worker) {
                 self.resumed.push_front(waiting);
                 return Turn::Full;
             }
@@ -217,25 +217,25 @@ impl<E: Engine> TxCore<E> {
                 continue;
             }
             let Waiting {
-                lane,
+                worker,
                 entry,
                 body,
                 mut caller,
             } = waiting;
-            if self.ports[lane].claims.claim(entry.id) {
-                self.execute(lane, &entry, &body, Some(&mut caller));
+            if self.ports[worker].claims.claim(entry.id) {
+                self.execute(worker, &entry, &body, Some(&mut caller));
             }
         }
         Turn::Open
     }
 
     fn run_batch(&mut self, mut batch: Batch, next: usize) -> Turn {
-        let lane = batch.lane;
+        let worker = batch.worker;
         if let Some(replies) = batch.recycled.take() {
-            self.ports[lane].spare.push(replies);
+            self.ports[worker].spare.push(replies);
         }
         for index in next..batch.entries.len() {
-            if self.is_full(lane) {
+            if self.is_full(worker) {
                 self.batches.push_front((batch, index));
                 return Turn::Full;
             }
@@ -245,26 +245,26 @@ impl<E: Engine> TxCore<E> {
                 .is_some_and(|own| own.before <= index)
                 && let Some(own) = batch.introductions.pop_front()
             {
-                self.ports[lane].introduce(own.session, own.caller);
+                self.ports[worker].introduce(own.session, own.caller);
             }
             let entry = batch.entries[index];
             self.run_entry(
-                lane,
+                worker,
                 &entry,
                 &batch.bytes[entry.start as usize..entry.end as usize],
             );
         }
         for (session, connection) in batch.departures.drain(..) {
-            self.forget(lane, session, connection);
+            self.forget(worker, session, connection);
         }
         batch.clear();
-        self.ports[lane].out.spent.push(batch);
+        self.ports[worker].out.spent.push(batch);
         Turn::Open
     }
 
-    fn is_full(&self, lane: usize) -> bool {
+    fn is_full(&self, worker: usize) -> bool {
         self.executed >= TURN_REQUESTS_MAX
-            || self.ports[lane].out.bytes.len() >= TURN_REPLY_BYTES_MAX
+            || self.ports[worker].out.bytes.len() >= TURN_REPLY_BYTES_MAX
             || (self.is_clock_due() && self.has_run_out())
     }
 

@@ -22,7 +22,7 @@ impl Drop for Task {
 
 /// A request whose reply comes later.
 pub(super) struct Deferred {
-    pub(super) lane: usize,
+    pub(super) worker: usize,
     pub(super) entry: Entry,
     pub(super) connection: u64,
     /// A procedure, not the engine, will complete it.
@@ -42,16 +42,16 @@ impl<E: Engine> TxCore<E> {
             let key = (deferred.connection, deferred.entry.stream);
             self.streams.entry(key).running = Some(ticket);
         }
-        let (lane, id) = (deferred.lane, deferred.entry.id);
-        self.ports[lane].claims.defer(id);
-        self.tickets_of.insert((lane, id.index), ticket);
+        let (worker, id) = (deferred.worker, deferred.entry.id);
+        self.ports[worker].claims.defer(id);
+        self.tickets_of.insert((worker, id.index), ticket);
         self.deferred.insert(ticket, deferred);
     }
 
     /// Takes a deferred request out; `None` if it is over already.
     pub(super) fn take_deferred(&mut self, ticket: Ticket) -> Option<Deferred> {
         let deferred = self.deferred.remove(&ticket)?;
-        let key = (deferred.lane, deferred.entry.id.index);
+        let key = (deferred.worker, deferred.entry.id.index);
         self.reservations.get_mut().hand_back(&deferred.used);
         // Given up on, its word may have a new tenant that is deferred too.
         if self.tickets_of.get(&key) == Some(&ticket) {
@@ -75,7 +75,7 @@ impl<E: Engine> TxCore<E> {
                         sync: entry.sync,
                         schema_version: self.schema_version,
                     };
-                    let port = &mut self.ports[deferred.lane];
+                    let port = &mut self.ports[deferred.worker];
                     let start = header.begin(&mut port.out.bytes);
                     port.out.bytes.extend_from_slice(&body);
                     if deferred.wrap_results {
@@ -83,10 +83,10 @@ impl<E: Engine> TxCore<E> {
                     }
                     port.end_reply(&entry, start);
                 }
-                Err(error) => self.reply_error(deferred.lane, &entry, &error),
+                Err(error) => self.reply_error(deferred.worker, &entry, &error),
             }
             // Nothing was executed in this turn so far: these replies depend on no commit.
-            self.ports[deferred.lane].settle();
+            self.ports[deferred.worker].settle();
             self.resume_stream(ticket, &deferred);
         }
     }
@@ -100,8 +100,8 @@ impl<E: Engine> TxCore<E> {
     }
 
     /// A connection is gone: what it received is executed, what it left open is rolled back.
-    pub(super) fn forget(&mut self, lane: usize, session: u32, connection: u64) {
-        self.ports[lane].forget(session, connection);
+    pub(super) fn forget(&mut self, worker: usize, session: u32, connection: u64) {
+        self.ports[worker].forget(session, connection);
         self.streams.leave(connection);
         self.leave_reservations(connection);
         for (ticket, deferred) in &self.deferred {

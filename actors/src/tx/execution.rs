@@ -117,7 +117,7 @@ impl<E: Engine> Execution<'_, E> {
         let deadline = transaction_deadline(self.now, self.timeout, options.timeout);
         let timed = Timed::Transaction(self.key());
         let timer = deadline.map(|at| self.deadlines.set(timed, at));
-        let (lane, begin) = self.origin;
+        let (worker, begin) = self.origin;
         let (connection, stream) = self.key();
         let if_aborted = AbortedTransaction {
             session: self.session,
@@ -125,7 +125,7 @@ impl<E: Engine> Execution<'_, E> {
             stream,
             begin,
         };
-        let begun_by = (lane, if_aborted);
+        let begun_by = (worker, if_aborted);
         let transaction = Transaction::new(id, self.admitted, self.now, timer, begun_by);
         self.streams.entry(self.key()).transaction = Some(transaction);
         self.streams.note_begin(self.key());

@@ -36,7 +36,7 @@ pub(crate) struct TurnWrites {
 /// A read that may have seen what is not committed.
 #[derive(Debug, Clone, Copy)]
 struct Read {
-    lane: usize,
+    worker: usize,
     /// Which reply of its arbiter.
     head: usize,
     entry: Entry,
@@ -75,14 +75,14 @@ impl TurnWrites {
     }
 
     /// Remembers a plain read, should it have to be done again.
-    pub(super) fn note_read(&mut self, lane: usize, head: usize, entry: &Entry, body: &[u8]) {
+    pub(super) fn note_read(&mut self, worker: usize, head: usize, entry: &Entry, body: &[u8]) {
         if entry.request != RequestType::Select || entry.stream != 0 {
             return;
         }
         let start = self.bodies.len();
         self.bodies.extend_from_slice(body);
         self.reads.push(Read {
-            lane,
+            worker,
             head,
             entry: *entry,
             start,
@@ -154,35 +154,35 @@ impl<E: Engine> TxCore<E> {
         let error = read_only(&self.shared);
         let reads = std::mem::take(&mut self.writes.reads);
         let bodies = std::mem::take(&mut self.writes.bodies);
-        for lane in 0..self.ports.len() {
-            let (first, heads) = self.ports[lane].take_after_write();
+        for worker in 0..self.ports.len() {
+            let (first, heads) = self.ports[worker].take_after_write();
             for (number, head) in (first..).zip(heads) {
-                let is_it = |read: &&Read| (read.lane, read.head) == (lane, number);
+                let is_it = |read: &&Read| (read.worker, read.head) == (worker, number);
                 match reads.iter().find(is_it) {
                     Some(read) => self.read_again(read, &bodies[read.start..read.end]),
-                    None => self.refuse_late(lane, &head, &error),
+                    None => self.refuse_late(worker, &head, &error),
                 }
             }
-            self.ports[lane].settle();
+            self.ports[worker].settle();
         }
         for settle in self.settles.drain(..) {
             settle(Err(error.clone()));
         }
     }
 
-    fn refuse_late(&mut self, lane: usize, head: &ReplyHead, error: &Error) {
-        self.give_up_lock(None, (lane, head.id));
-        self.ports[lane].push_error(head, self.schema_version, error);
+    fn refuse_late(&mut self, worker: usize, head: &ReplyHead, error: &Error) {
+        self.give_up_lock(None, (worker, head.id));
+        self.ports[worker].push_error(head, self.schema_version, error);
     }
 
     fn read_again(&mut self, read: &Read, body: &[u8]) {
-        match self.attempt(read.lane, &read.entry, body, None) {
+        match self.attempt(read.worker, &read.entry, body, None) {
             Ok(Outcome::Done | Outcome::Deferred) => {}
             Ok(Outcome::CommitFirst) => {
                 let error = Error::new(ErrorCode::SYSTEM, "The engine has no turn for a read");
-                self.reply_error(read.lane, &read.entry, &error);
+                self.reply_error(read.worker, &read.entry, &error);
             }
-            Err(error) => self.reply_error(read.lane, &read.entry, &error),
+            Err(error) => self.reply_error(read.worker, &read.entry, &error),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::engine::{Caller, Ticket};
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Which session arbiter.
-    pub lane: usize,
+    pub worker: usize,
     /// Callers that Tx has not heard of, or that logged in anew, each before a certain entry.
     pub introductions: VecDeque<Introduction>,
     /// The requests, in the order of their arrival.

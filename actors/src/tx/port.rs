@@ -16,7 +16,7 @@ use crate::engine::Caller;
 /// A session arbiter as Tx sees it.
 pub(crate) struct Port {
     pub(super) claims: Arc<Claims>,
-    lane: Recipient<Replies>,
+    worker: Recipient<Replies>,
     pub(super) callers: Vec<Option<Caller>>,
     pub(super) out: Replies,
     /// Heads of `out` before this one are committed: a failing commit does not touch them.
@@ -28,10 +28,10 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    pub(crate) fn new(claims: Arc<Claims>, lane: Recipient<Replies>) -> Self {
+    pub(crate) fn new(claims: Arc<Claims>, worker: Recipient<Replies>) -> Self {
         Self {
             claims,
-            lane,
+            worker,
             callers: Vec::new(),
             out: Replies::default(),
             committed: 0,
@@ -138,6 +138,6 @@ impl Port {
         }
         let next = self.spare.pop().unwrap_or_default();
         self.committed = 0;
-        self.lane.do_send(std::mem::replace(&mut self.out, next));
+        self.worker.do_send(std::mem::replace(&mut self.out, next));
     }
 }

@@ -19,26 +19,26 @@ use crate::engine::{Caller, Engine, Outcome, Reply, Ticket};
 
 impl<E: Engine> TxCore<E> {
     /// Runs a request, or lets it wait for the one that runs in its stream.
-    pub(super) fn run_entry(&mut self, lane: usize, entry: &Entry, body: &[u8]) {
+    pub(super) fn run_entry(&mut self, worker: usize, entry: &Entry, body: &[u8]) {
         if entry.stream != 0
-            && let Some(caller) = self.caller(lane, entry).cloned()
+            && let Some(caller) = self.caller(worker, entry).cloned()
             && let Some(stream) = self.streams.busy((caller.connection, entry.stream))
         {
             let (entry, body) = (*entry, body.to_vec());
             return stream.waiting.push_back(Waiting {
-                lane,
+                worker,
                 entry,
                 body,
                 caller,
             });
         }
-        if self.ports[lane].claims.claim(entry.id) {
-            self.execute(lane, entry, body, None);
+        if self.ports[worker].claims.claim(entry.id) {
+            self.execute(worker, entry, body, None);
         }
     }
 
-    fn caller(&self, lane: usize, entry: &Entry) -> Option<&Caller> {
-        self.ports[lane]
+    fn caller(&self, worker: usize, entry: &Entry) -> Option<&Caller> {
+        self.ports[worker]
             .callers
             .get(entry.session as usize)?
             .as_ref()
@@ -47,7 +47,7 @@ impl<E: Engine> TxCore<E> {
     /// Executes a request that is claimed, for its session's caller or one of its own.
     pub(super) fn execute(
         &mut self,
-        lane: usize,
+        worker: usize,
         entry: &Entry,
         body: &[u8],
         mut own_caller: Option<&mut Caller>,
@@ -55,32 +55,32 @@ impl<E: Engine> TxCore<E> {
         self.executed += 1;
         self.show_progress();
         self.has_called = matches!(entry.request, RequestType::Call | RequestType::Call16);
-        match self.attempt_noted(lane, entry, body, own_caller.as_deref_mut()) {
+        match self.attempt_noted(worker, entry, body, own_caller.as_deref_mut()) {
             Ok(Outcome::CommitFirst) => {
                 // Its outcome is told to those who were in the turn, before this request, which may be
                 // a long one, begins.
                 self.commit();
                 self.send_replies();
-                match self.attempt_noted(lane, entry, body, own_caller) {
+                match self.attempt_noted(worker, entry, body, own_caller) {
                     Ok(Outcome::CommitFirst) => {
                         let text = "The engine asks for a turn of its own again and again";
-                        self.reply_error(lane, entry, &Error::new(ErrorCode::SYSTEM, text));
+                        self.reply_error(worker, entry, &Error::new(ErrorCode::SYSTEM, text));
                     }
                     Ok(Outcome::Done | Outcome::Deferred) => {}
-                    Err(error) => self.reply_error(lane, entry, &error),
+                    Err(error) => self.reply_error(worker, entry, &error),
                 }
             }
             Ok(Outcome::Done | Outcome::Deferred) => {}
-            Err(error) => self.reply_error(lane, entry, &error),
+            Err(error) => self.reply_error(worker, entry, &error),
         }
     }
 
-    pub(super) fn reply_error(&mut self, lane: usize, entry: &Entry, error: &Error) {
+    pub(super) fn reply_error(&mut self, worker: usize, entry: &Entry, error: &Error) {
         let header = ReplyHeader {
             sync: entry.sync,
             schema_version: self.schema_version,
         };
-        let port = &mut self.ports[lane];
+        let port = &mut self.ports[worker];
         header.write_error(&mut port.out.bytes, error);
         let end = port.out.bytes.len();
         port.out.heads.push(ReplyHead {
@@ -93,20 +93,20 @@ impl<E: Engine> TxCore<E> {
     /// Runs the request once, and notes what a discarded turn has to know of it.
     fn attempt_noted(
         &mut self,
-        lane: usize,
+        worker: usize,
         entry: &Entry,
         body: &[u8],
         own_caller: Option<&mut Caller>,
     ) -> Result<Outcome, Error> {
         let had_writes = self.writes.is_begun();
         let has_own_caller = own_caller.is_some();
-        let heads = self.ports[lane].out.heads.len();
-        let outcome = self.attempt(lane, entry, body, own_caller);
+        let heads = self.ports[worker].out.heads.len();
+        let outcome = self.attempt(worker, entry, body, own_caller);
         if !had_writes && self.writes.is_begun() {
             self.mark_first_write();
-            self.ports[lane].first_after_write = heads;
+            self.ports[worker].first_after_write = heads;
         } else if had_writes && outcome == Ok(Outcome::Done) && !has_own_caller {
-            self.writes.note_read(lane, heads, entry, body);
+            self.writes.note_read(worker, heads, entry, body);
         }
         outcome
     }
@@ -114,13 +114,13 @@ impl<E: Engine> TxCore<E> {
     /// Runs the request once. `Done`: its reply is written; otherwise nothing is.
     pub(super) fn attempt(
         &mut self,
-        lane: usize,
+        worker: usize,
         entry: &Entry,
         body: &[u8],
         own_caller: Option<&mut Caller>,
     ) -> Result<Outcome, Error> {
         let body = request::decode_checked(entry.request, body)?;
-        let port = &mut self.ports[lane];
+        let port = &mut self.ports[worker];
         let caller = match own_caller {
             Some(caller) => Some(caller),
             None => port
@@ -167,7 +167,7 @@ impl<E: Engine> TxCore<E> {
             jobs: &self.jobs,
             caller,
             locks: &mut self.locks,
-            origin: (lane, entry.id),
+            origin: (worker, entry.id),
             session: entry.session,
             holder,
             reply: Reply::new(
@@ -203,7 +203,7 @@ impl<E: Engine> TxCore<E> {
                 self.defer(
                     ticket,
                     Deferred {
-                        lane,
+                        worker,
                         entry: *entry,
                         connection,
                         used,

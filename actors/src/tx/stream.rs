@@ -22,7 +22,7 @@ pub(super) type Key = (u64, u64);
 
 /// A request that waits for the one that runs in its stream.
 pub(super) struct Waiting {
-    pub(super) lane: usize,
+    pub(super) worker: usize,
     pub(super) entry: Entry,
     pub(super) body: Vec<u8>,
     /// Kept here: by the time it runs, its session's number may have another owner.

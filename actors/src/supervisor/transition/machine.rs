@@ -22,7 +22,7 @@ impl Waiter {
 
 /// How far an arbiter has come.
 #[derive(Debug, Clone, Copy, Default)]
-struct Lane {
+struct Worker {
     has_quiesced: bool,
     is_quiet: bool,
     has_killed: bool,
@@ -43,7 +43,7 @@ struct Current {
     end: Option<Instant>,
     /// The deadline came first.
     has_killed: bool,
-    lanes: Vec<Lane>,
+    workers: Vec<Worker>,
     waiting: Waiting,
     toll: Toll,
     waiters: Vec<Waiter>,
@@ -57,8 +57,8 @@ impl Current {
         self.phase = phase;
     }
 
-    fn all_lanes(&self, has: impl Fn(&Lane) -> bool) -> bool {
-        self.lanes.iter().all(has)
+    fn all_workers(&self, has: impl Fn(&Worker) -> bool) -> bool {
+        self.workers.iter().all(has)
     }
 }
 
@@ -72,7 +72,7 @@ struct Queued {
 /// Drives transitions, one at a time.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    lanes: usize,
+    workers: usize,
     role: Role,
     /// The slack of changes of the role.
     role_slack: Duration,
@@ -85,9 +85,9 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// For so many session arbiters, in this role.
-    pub(crate) fn new(lanes: usize, role: Role) -> Self {
+    pub(crate) fn new(workers: usize, role: Role) -> Self {
         Self {
-            lanes,
+            workers,
             role,
             role_slack: SLACK,
             serial: 0,
@@ -235,7 +235,7 @@ impl Machine {
             deadline: order.grace.and_then(|grace| quiesce_at.checked_add(grace)),
             end: None,
             has_killed: false,
-            lanes: vec![Lane::default(); self.lanes],
+            workers: vec![Worker::default(); self.workers],
             waiting: Waiting::default(),
             toll: Toll::default(),
             waiters,
@@ -248,45 +248,45 @@ impl Machine {
     }
 
     /// An arbiter has seen the new state and tells what it waits for.
-    pub(crate) fn lane_quiesced(
+    pub(crate) fn worker_quiesced(
         &mut self,
-        lane: usize,
+        worker: usize,
         serial: u64,
         waiting: &Waiting,
         now: Instant,
     ) -> Vec<Action> {
-        self.lane_event(lane, serial, now, |current, lane| {
-            if !std::mem::replace(&mut current.lanes[lane].has_quiesced, true) {
+        self.worker_event(worker, serial, now, |current, worker| {
+            if !std::mem::replace(&mut current.workers[worker].has_quiesced, true) {
                 current.waiting.merge(waiting);
             }
         })
     }
 
     /// An arbiter has nothing left to wait for. Of a stop, it has no session left.
-    pub(crate) fn lane_quiet(&mut self, lane: usize, serial: u64, now: Instant) -> Vec<Action> {
-        self.lane_event(lane, serial, now, |current, lane| {
-            current.lanes[lane].is_quiet = true;
+    pub(crate) fn worker_quiet(&mut self, worker: usize, serial: u64, now: Instant) -> Vec<Action> {
+        self.worker_event(worker, serial, now, |current, worker| {
+            current.workers[worker].is_quiet = true;
         })
     }
 
     /// An arbiter has answered its clients.
-    pub(crate) fn lane_killed(
+    pub(crate) fn worker_killed(
         &mut self,
-        lane: usize,
+        worker: usize,
         serial: u64,
         toll: &Toll,
         now: Instant,
     ) -> Vec<Action> {
-        self.lane_event(lane, serial, now, |current, lane| {
-            if !std::mem::replace(&mut current.lanes[lane].has_killed, true) {
+        self.worker_event(worker, serial, now, |current, worker| {
+            if !std::mem::replace(&mut current.workers[worker].has_killed, true) {
                 current.toll.merge(toll);
             }
         })
     }
 
-    fn lane_event(
+    fn worker_event(
         &mut self,
-        lane: usize,
+        worker: usize,
         serial: u64,
         now: Instant,
         note: impl FnOnce(&mut Current, usize),
@@ -294,9 +294,9 @@ impl Machine {
         let mut actions = Vec::new();
         if let Some(current) = &mut self.current
             && serial == current.serial
-            && lane < current.lanes.len()
+            && worker < current.workers.len()
         {
-            note(current, lane);
+            note(current, worker);
             self.advance(now, &mut actions);
         }
         actions
@@ -377,11 +377,11 @@ impl Machine {
                 actions.push(Action::WakeAt(end));
                 true
             }
-            Phase::Quiesce if current.all_lanes(|lane| lane.has_quiesced) => {
+            Phase::Quiesce if current.all_workers(|worker| worker.has_quiesced) => {
                 current.enter(Phase::Grace, now);
                 true
             }
-            Phase::Grace if current.all_lanes(|lane| lane.is_quiet) => {
+            Phase::Grace if current.all_workers(|worker| worker.is_quiet) => {
                 current.enter(Phase::Settle, now);
                 if target == Target::Stopped && !tx_stopped {
                     // What is left of the grace is Tx's.
@@ -391,7 +391,9 @@ impl Machine {
                 }
                 true
             }
-            Phase::Kill if current.all_lanes(|lane| lane.has_killed) || is_over(current.end) => {
+            Phase::Kill
+                if current.all_workers(|worker| worker.has_killed) || is_over(current.end) =>
+            {
                 current.enter(Phase::Settle, now);
                 true
             }
@@ -429,9 +431,9 @@ impl Machine {
         };
         let phase = current.phase;
         current.enter(phase, now);
-        let lanes = current.lanes.iter().enumerate();
-        let lanes_left = lanes
-            .filter(|(_, lane)| current.has_killed && !lane.has_killed)
+        let workers = current.workers.iter().enumerate();
+        let workers_left = workers
+            .filter(|(_, worker)| current.has_killed && !worker.has_killed)
             .map(|(index, _)| index)
             .collect();
         actions.push(Action::End(Box::new(Report {
@@ -439,7 +441,7 @@ impl Machine {
             waiting: current.waiting,
             toll: current.toll,
             is_superseded,
-            lanes_left,
+            workers_left,
             tx_stopped: self.tx_stopped,
         })));
         let verdict = if is_superseded {

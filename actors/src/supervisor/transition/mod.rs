@@ -171,7 +171,7 @@ pub(crate) struct Report {
     /// A stop came in between.
     pub(crate) is_superseded: bool,
     /// Arbiters that did not answer their clients in time.
-    pub(crate) lanes_left: Vec<usize>,
+    pub(crate) workers_left: Vec<usize>,
     /// Of a stop: whether Tx closed its engine in time.
     pub(crate) tx_stopped: bool,
 }

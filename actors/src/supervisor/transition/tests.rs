@@ -42,10 +42,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(lanes: usize) -> Self {
+    fn new(workers: usize) -> Self {
         let now = Instant::now();
         Self {
-            machine: Machine::new(lanes, Role::Primary),
+            machine: Machine::new(workers, Role::Primary),
             start: now,
             now,
             answers: BTreeMap::new(),
@@ -91,21 +91,23 @@ impl Bench {
         self.take(actions);
     }
 
-    fn quiesced(&mut self, lane: usize, waiting: Waiting) {
+    fn quiesced(&mut self, worker: usize, waiting: Waiting) {
         let serial = self.machine.serial();
-        let actions = self.machine.lane_quiesced(lane, serial, &waiting, self.now);
+        let actions = self
+            .machine
+            .worker_quiesced(worker, serial, &waiting, self.now);
         self.take(actions);
     }
 
-    fn quiet(&mut self, lane: usize) {
+    fn quiet(&mut self, worker: usize) {
         let serial = self.machine.serial();
-        let actions = self.machine.lane_quiet(lane, serial, self.now);
+        let actions = self.machine.worker_quiet(worker, serial, self.now);
         self.take(actions);
     }
 
-    fn killed(&mut self, lane: usize, toll: Toll) {
+    fn killed(&mut self, worker: usize, toll: Toll) {
         let serial = self.machine.serial();
-        let actions = self.machine.lane_killed(lane, serial, &toll, self.now);
+        let actions = self.machine.worker_killed(worker, serial, &toll, self.now);
         self.take(actions);
     }
 
@@ -136,8 +138,8 @@ fn a_quiet_demotion_is_over_before_its_deadline() {
     let mut bench = Bench::new(2);
     bench.ask(order(DEMOTE, 1, Some(GRACE)));
     assert_eq!(bench.phase(), Some(Phase::Quiesce));
-    for lane in 0..2 {
-        bench.quiesced(lane, Waiting::default());
+    for worker in 0..2 {
+        bench.quiesced(worker, Waiting::default());
     }
     assert_eq!(bench.phase(), Some(Phase::Grace));
     bench.quiet(0);
@@ -166,7 +168,7 @@ fn at_the_deadline_everybody_is_asked_at_once_and_waited_for_no_longer_than_the_
     assert_eq!(bench.settled, [DEMOTE]);
     let report = &bench.reports[0];
     assert_eq!(
-        report.lanes_left,
+        report.workers_left,
         [1],
         "X-06: it is told who did not answer"
     );
@@ -306,7 +308,7 @@ fn a_stop_wins_at_once_and_nothing_follows_it() {
     bench.ask(order(PROMOTE, 4, Some(GRACE)));
     assert_eq!(bench.answers[&4], Verdict::Superseded);
     // Late news of the demotion says nothing about the stop.
-    let late = bench.machine.lane_quiet(0, serial, bench.now);
+    let late = bench.machine.worker_quiet(0, serial, bench.now);
     assert_eq!(late, []);
     bench.ask(order(Target::Stopped, 5, Some(Duration::ZERO)));
     bench.pass(GRACE + SLACK);
@@ -371,12 +373,12 @@ proptest! {
                         Target::Role(_) => {}
                     }
                 }
-                Step::Quiesced(lane) => bench.quiesced(lane, Waiting::default()),
-                Step::Quiet(lane) => bench.quiet(lane),
-                Step::Killed(lane) => bench.killed(lane, Toll::default()),
-                Step::Late(lane) => {
+                Step::Quiesced(worker) => bench.quiesced(worker, Waiting::default()),
+                Step::Quiet(worker) => bench.quiet(worker),
+                Step::Killed(worker) => bench.killed(worker, Toll::default()),
+                Step::Late(worker) => {
                     let serial = bench.machine.serial() + 1;
-                    let actions = bench.machine.lane_quiet(lane, serial, bench.now);
+                    let actions = bench.machine.worker_quiet(worker, serial, bench.now);
                     prop_assert_eq!(actions, []);
                 }
                 // Only a Tx that was asked stops for good.

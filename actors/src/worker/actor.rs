@@ -14,29 +14,29 @@ use actix_rt::time::{Sleep, sleep_until};
 use vestibule_wire::ErrorCode;
 use vestibule_wire::keys::RequestType;
 
-use super::super::actor::Session;
-use super::super::registry::{Effect, Pending, Registry};
-#[cfg(test)]
-use super::super::transport::Transport;
 use super::messages::{Accepted, Newcomer, Nudge, TxLost, TxReady};
-use super::state::{LaneCell, LaneState};
+use super::state::{WorkerCell, WorkerState};
 #[cfg(test)]
 use crate::acceptor::Place;
-use crate::limits::LANE_SWEEP_PERIOD;
+use crate::limits::WORKER_SWEEP_PERIOD;
 use crate::serving::State;
+use crate::session::actor::Session;
+use crate::session::registry::{Effect, Pending, Registry};
+#[cfg(test)]
+use crate::session::transport::Transport;
 use crate::shared::Shared;
 use crate::tx::messages::Replies;
 
 /// The actor of one session arbiter.
-pub(crate) struct Lane {
-    pub(super) cell: Rc<LaneCell>,
+pub(crate) struct Worker {
+    pub(crate) cell: Rc<WorkerCell>,
 }
 
-impl Lane {
+impl Worker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
         let registry = Registry::new(shared.counters[index].claims.clone());
         Self {
-            cell: Rc::new(LaneCell::new(index, shared, LaneState::new(registry))),
+            cell: Rc::new(WorkerCell::new(index, shared, WorkerState::new(registry))),
         }
     }
 
@@ -56,14 +56,14 @@ impl Lane {
     }
 }
 
-impl Actor for Lane {
+impl Actor for Worker {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(FlushLoop);
         ctx.spawn(TimerLoop::default());
-        ctx.run_interval(LANE_SWEEP_PERIOD, |lane, _| {
-            lane.cell.sweep(crate::clock::now())
+        ctx.run_interval(WORKER_SWEEP_PERIOD, |worker, _| {
+            worker.cell.sweep(crate::clock::now())
         });
     }
 }
@@ -72,18 +72,18 @@ impl Actor for Lane {
 /// already ready: the local queue is first come, first served.
 struct FlushLoop;
 
-impl ActorFuture<Lane> for FlushLoop {
+impl ActorFuture<Worker> for FlushLoop {
     type Output = ();
 
     fn poll(
         self: Pin<&mut Self>,
-        lane: &mut Lane,
-        _ctx: &mut Context<Lane>,
+        worker: &mut Worker,
+        _ctx: &mut Context<Worker>,
         cx: &mut task::Context<'_>,
     ) -> task::Poll<()> {
         // What a session did not need of its grant, others may wait for.
-        lane.cell.resume_stalled();
-        let mut state = lane.cell.state.borrow_mut();
+        worker.cell.resume_stalled();
+        let mut state = worker.cell.state.borrow_mut();
         if !state
             .flush
             .as_ref()
@@ -91,8 +91,8 @@ impl ActorFuture<Lane> for FlushLoop {
         {
             state.flush = Some(cx.waker().clone());
         }
-        state.send_outgoing(lane.cell.index);
-        lane.cell.publish_counts(&state);
+        state.send_outgoing(worker.cell.index);
+        worker.cell.publish_counts(&state);
         task::Poll::Pending
     }
 }
@@ -104,17 +104,17 @@ struct TimerLoop {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl ActorFuture<Lane> for TimerLoop {
+impl ActorFuture<Worker> for TimerLoop {
     type Output = ();
 
     fn poll(
         mut self: Pin<&mut Self>,
-        lane: &mut Lane,
-        _ctx: &mut Context<Lane>,
+        worker: &mut Worker,
+        _ctx: &mut Context<Worker>,
         cx: &mut task::Context<'_>,
     ) -> task::Poll<()> {
         loop {
-            let Some(next) = lane.cell.state.borrow().registry.next_look() else {
+            let Some(next) = worker.cell.state.borrow().registry.next_look() else {
                 return task::Poll::Pending;
             };
             let next = next.into();
@@ -128,12 +128,12 @@ impl ActorFuture<Lane> for TimerLoop {
             if sleep.as_mut().poll(cx).is_pending() {
                 return task::Poll::Pending;
             }
-            lane.cell.expire(crate::clock::now());
+            worker.cell.expire(crate::clock::now());
         }
     }
 }
 
-impl Handler<Accepted> for Lane {
+impl Handler<Accepted> for Worker {
     type Result = ();
 
     fn handle(&mut self, accepted: Accepted, _ctx: &mut Self::Context) {
@@ -143,7 +143,7 @@ impl Handler<Accepted> for Lane {
     }
 }
 
-impl Handler<Replies> for Lane {
+impl Handler<Replies> for Worker {
     type Result = ();
 
     fn handle(&mut self, replies: Replies, _ctx: &mut Self::Context) {
@@ -151,7 +151,7 @@ impl Handler<Replies> for Lane {
     }
 }
 
-impl Handler<Nudge> for Lane {
+impl Handler<Nudge> for Worker {
     type Result = ();
 
     fn handle(&mut self, nudge: Nudge, _ctx: &mut Self::Context) {
@@ -179,7 +179,7 @@ impl Handler<Nudge> for Lane {
     }
 }
 
-impl Handler<TxReady> for Lane {
+impl Handler<TxReady> for Worker {
     type Result = ();
 
     fn handle(&mut self, ready: TxReady, _ctx: &mut Self::Context) {
@@ -187,7 +187,7 @@ impl Handler<TxReady> for Lane {
     }
 }
 
-impl Handler<TxLost> for Lane {
+impl Handler<TxLost> for Worker {
     type Result = ();
 
     fn handle(&mut self, lost: TxLost, _ctx: &mut Self::Context) {

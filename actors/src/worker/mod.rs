@@ -1,4 +1,4 @@
-//! A lane: what the sessions of one arbiter do together.
+//! A worker: what the sessions of one arbiter do together.
 //!
 //! ```text
 //!   sessions ──Rc──▶ outgoing batch ── once per tick ──▶ Tx
@@ -24,6 +24,6 @@ mod survey;
 mod sweep;
 mod transition;
 
-pub(crate) use actor::Lane;
-pub(crate) use messages::{LaneHandle, Newcomer};
-pub(crate) use state::{LaneCell, LaneState};
+pub(crate) use actor::Worker;
+pub(crate) use messages::{Newcomer, WorkerHandle};
+pub(crate) use state::{WorkerCell, WorkerState};

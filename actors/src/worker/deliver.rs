@@ -3,18 +3,18 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::super::actor::{desk, guarded};
-use super::super::output::Flushed;
-use super::super::registry::{Effect, Pending};
-use super::super::state::{Closing, SessionCell, SessionState};
-use super::state::LaneCell;
+use super::state::WorkerCell;
+use crate::session::actor::{desk, guarded};
+use crate::session::output::Flushed;
+use crate::session::registry::{Effect, Pending};
+use crate::session::state::{Closing, SessionCell, SessionState};
 use vestibule_wire::reply::{ReplyHeader, is_error};
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::config::SoloPolicy;
 use crate::tx::messages::Replies;
 
-impl LaneCell {
+impl WorkerCell {
     /// The session that a request came from, if it is still there.
     pub(crate) fn owner(&self, pending: &Pending) -> Option<Rc<SessionCell>> {
         self.session(pending.session)
@@ -215,14 +215,14 @@ impl LaneCell {
         }
         for session in self.all_sessions() {
             {
-                let mut lane = self.state.borrow_mut();
+                let mut worker = self.state.borrow_mut();
                 let mut own = session.state.borrow_mut();
                 if own.watches.is_none() || own.events_seen == version {
                     continue;
                 }
                 let now = crate::clock::now();
                 let done = guarded(&session, || {
-                    desk(self, &session, &mut lane, &mut own, now).send_events();
+                    desk(self, &session, &mut worker, &mut own, now).send_events();
                 });
                 if done.is_none() {
                     own.close(Closing::Now);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
 
-use super::actor::Lane;
+use super::actor::Worker;
 use crate::acceptor::Place;
 use crate::supervisor::TransitionOutcome;
 use crate::tx::TxHandle;
@@ -114,7 +114,7 @@ pub(crate) struct Target {
 /// Who asked for something that takes a while, and waits for the reply.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
-    pub(crate) lane: usize,
+    pub(crate) worker: usize,
     pub(crate) session: u32,
     pub(crate) connection: u64,
     pub(crate) sync: u64,
@@ -186,11 +186,11 @@ pub(crate) struct Surveyed {
 }
 
 impl Surveyed {
-    pub(crate) fn new(survey: Survey, origin: Origin, lanes: usize) -> Self {
+    pub(crate) fn new(survey: Survey, origin: Origin, workers: usize) -> Self {
         Self {
             survey,
             origin,
-            left: AtomicUsize::new(lanes),
+            left: AtomicUsize::new(workers),
             rows: Mutex::default(),
         }
     }
@@ -239,10 +239,10 @@ impl Message for SurveyDone {
 
 /// How others reach a session arbiter.
 #[derive(Debug, Clone)]
-pub(crate) struct LaneHandle(Addr<Lane>);
+pub(crate) struct WorkerHandle(Addr<Worker>);
 
-impl LaneHandle {
-    pub(crate) fn new(address: Addr<Lane>) -> Self {
+impl WorkerHandle {
+    pub(crate) fn new(address: Addr<Worker>) -> Self {
         Self(address)
     }
 

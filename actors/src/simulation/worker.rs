@@ -6,7 +6,7 @@ use actix::{Handler, Message};
 
 use super::pipe::Transport;
 use crate::acceptor::Place;
-use crate::session::Lane;
+use crate::worker::Worker;
 
 /// A connection for a session arbiter.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Message for Plug {
     type Result = ();
 }
 
-impl Handler<Plug> for Lane {
+impl Handler<Plug> for Worker {
     type Result = ();
 
     fn handle(&mut self, plug: Plug, _ctx: &mut Self::Context) {

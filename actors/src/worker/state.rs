@@ -10,25 +10,26 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::super::credit::{Grant, StopList};
-use super::super::registry::Registry;
-use super::super::state::SessionCell;
 use crate::catalog::Catalog;
 use crate::engine::ReadView;
 use crate::limits::{
-    BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, LANE_BYTES_MAX, LANE_REQUESTS_MAX, LANE_RESERVE, READ_SIZE,
+    BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, READ_SIZE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX,
+    WORKER_RESERVE,
 };
 use crate::serving::Serving;
+use crate::session::credit::{Grant, StopList};
+use crate::session::registry::Registry;
+use crate::session::state::SessionCell;
 use crate::shared::Shared;
 use crate::tx::TxHandle;
 use crate::tx::messages::{Batch, Replies};
 
 /// One session arbiter.
-pub(crate) struct LaneCell {
+pub(crate) struct WorkerCell {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) sessions: RefCell<Slab<Rc<SessionCell>>>,
-    pub(crate) state: RefCell<LaneState>,
+    pub(crate) state: RefCell<WorkerState>,
     /// Sessions with replies to flush.
     pub(crate) dirty: RefCell<Vec<u32>>,
     /// Sessions (and their connections' numbers) that have an administrator's place on probation.
@@ -49,7 +50,7 @@ pub(crate) struct InTransition {
 }
 
 /// Everything of an arbiter that changes with every request.
-pub(crate) struct LaneState {
+pub(crate) struct WorkerState {
     pub(crate) registry: Registry,
     pub(crate) outgoing: Batch,
     pub(crate) tx: Option<TxHandle>,
@@ -82,7 +83,7 @@ pub(crate) struct LaneState {
     pub(crate) events_seen: u64,
 }
 
-impl LaneState {
+impl WorkerState {
     pub(crate) fn new(registry: Registry) -> Self {
         Self {
             registry,
@@ -144,8 +145,8 @@ impl LaneState {
 
     /// Requests that may still be forwarded without the reserve.
     pub(crate) fn free_credits(&self) -> usize {
-        if self.registry.bytes() < LANE_BYTES_MAX {
-            LANE_REQUESTS_MAX - (self.registry.len() - self.registry.reserved())
+        if self.registry.bytes() < WORKER_BYTES_MAX {
+            WORKER_REQUESTS_MAX - (self.registry.len() - self.registry.reserved())
         } else {
             0
         }
@@ -158,7 +159,7 @@ impl LaneState {
 
     /// Whether there is room in the reserve.
     pub(crate) fn has_reserve(&self) -> bool {
-        self.registry.reserved() < LANE_RESERVE
+        self.registry.reserved() < WORKER_RESERVE
     }
 
     /// An empty buffer, used or new.
@@ -174,7 +175,7 @@ impl LaneState {
         }
     }
 
-    /// Has the lane's task send `outgoing` at the end of this tick.
+    /// Has the worker's task send `outgoing` at the end of this tick.
     pub(crate) fn wake_flush(&self) {
         if let Some(flush) = &self.flush {
             flush.wake_by_ref();
@@ -182,14 +183,14 @@ impl LaneState {
     }
 
     /// Sends what the sessions gathered, if Tx is there.
-    pub(crate) fn send_outgoing(&mut self, lane: usize) {
+    pub(crate) fn send_outgoing(&mut self, worker: usize) {
         let Some(tx) = self.tx.clone() else { return };
         if self.outgoing.is_empty() {
             return;
         }
         let next = self.batches.pop().unwrap_or_default();
         let mut batch = std::mem::replace(&mut self.outgoing, next);
-        batch.lane = lane;
+        batch.worker = worker;
         batch.recycled = self.recycled.pop();
         tx.submit(batch);
     }
@@ -211,8 +212,8 @@ impl LaneState {
     }
 }
 
-impl LaneCell {
-    pub(crate) fn new(index: usize, shared: Arc<Shared>, state: LaneState) -> Self {
+impl WorkerCell {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, state: WorkerState) -> Self {
         Self {
             index,
             shared,
@@ -237,7 +238,7 @@ impl LaneCell {
             .collect()
     }
 
-    pub(crate) fn publish_counts(&self, state: &LaneState) {
+    pub(crate) fn publish_counts(&self, state: &WorkerState) {
         let counters = &self.shared.counters[self.index];
         counters
             .in_flight

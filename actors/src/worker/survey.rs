@@ -1,7 +1,7 @@
 //! Questions that every arbiter answers a part of: `vestibule.show`, and `vestibule.kill`, which acts.
 //!
 //! ```text
-//!   session ── one message to each lane ──▶ each adds its part ── the last one ──▶ lane of the session
+//!   session ── one message to each worker ──▶ each adds its part ── the last one ──▶ worker of the session
 //! ```
 
 use std::rc::Rc;
@@ -11,17 +11,17 @@ use actix::Handler;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
-use super::super::registry::Pending;
-use super::super::state::SessionCell;
-use super::actor::Lane;
+use super::actor::Worker;
 use super::messages::{AddToSurvey, ConnectionRow, RequestRow, Row, Survey, SurveyDone, Surveyed};
 use crate::limits::SHOW_ROWS_MAX;
+use crate::session::registry::Pending;
+use crate::session::state::SessionCell;
 
 fn age(now: Instant, since: Instant) -> f64 {
     now.saturating_duration_since(since).as_secs_f64()
 }
 
-impl Lane {
+impl Worker {
     fn connection_rows(&self, now: Instant) -> Vec<Row> {
         let row = |session: &Rc<SessionCell>| {
             let state = session.state.borrow();
@@ -105,7 +105,7 @@ impl Lane {
     }
 }
 
-impl Handler<AddToSurvey> for Lane {
+impl Handler<AddToSurvey> for Worker {
     type Result = ();
 
     fn handle(&mut self, survey: AddToSurvey, _ctx: &mut Self::Context) {
@@ -116,14 +116,14 @@ impl Handler<AddToSurvey> for Lane {
             Survey::Kill(target) => vec![Row::Killed(self.cell.kill(target))],
         };
         if survey.0.add(rows.into_iter())
-            && let Some(lanes) = self.cell.shared.lanes.get()
+            && let Some(workers) = self.cell.shared.workers.get()
         {
-            lanes[survey.0.origin.lane].survey_done(survey.0);
+            workers[survey.0.origin.worker].survey_done(survey.0);
         }
     }
 }
 
-impl Handler<SurveyDone> for Lane {
+impl Handler<SurveyDone> for Worker {
     type Result = ();
 
     fn handle(&mut self, done: SurveyDone, _ctx: &mut Self::Context) {

@@ -12,16 +12,16 @@ use vestibule_wire::error::Field;
 use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::super::registry::{Effect, GivenUp, Pending};
-use super::super::state::{Closing, SessionCell};
-use super::actor::Lane;
+use super::actor::Worker;
 use super::messages::{Kill, Origin, Quiesce, TransitionOver};
-use super::state::{InTransition, LaneCell};
+use super::state::{InTransition, WorkerCell};
+use crate::session::registry::{Effect, GivenUp, Pending};
+use crate::session::state::{Closing, SessionCell};
 use crate::supervisor::transition::{Toll, Waiting};
 use crate::supervisor::{Counts, News, TransitionResult};
 use crate::tx::messages::{Cancel, Fate};
 
-impl Handler<Quiesce> for Lane {
+impl Handler<Quiesce> for Worker {
     type Result = ();
 
     fn handle(&mut self, quiesce: Quiesce, _ctx: &mut Self::Context) {
@@ -51,7 +51,7 @@ impl Handler<Quiesce> for Lane {
     }
 }
 
-impl Handler<Kill> for Lane {
+impl Handler<Kill> for Worker {
     type Result = ();
 
     fn handle(&mut self, kill: Kill, _ctx: &mut Self::Context) {
@@ -65,7 +65,7 @@ impl Handler<Kill> for Lane {
     }
 }
 
-impl Handler<TransitionOver> for Lane {
+impl Handler<TransitionOver> for Worker {
     type Result = ();
 
     fn handle(&mut self, over: TransitionOver, _ctx: &mut Self::Context) {
@@ -124,10 +124,10 @@ fn cancel_of(own: &GivenUp, error: &Error) -> Cancel {
     }
 }
 
-impl LaneCell {
+impl WorkerCell {
     fn report(&self, serial: u64, news: News) {
         if let Some(supervisor) = self.shared.supervisor.get() {
-            supervisor.lane_report(self.index, serial, news);
+            supervisor.worker_report(self.index, serial, news);
         }
     }
 
@@ -160,7 +160,7 @@ impl LaneCell {
     }
 
     /// Takes back what Tx has not begun and answers it with this code.
-    pub(super) fn revoke_queued(&self, code: ErrorCode) -> Counts {
+    pub(crate) fn revoke_queued(&self, code: ErrorCode) -> Counts {
         self.revoke_where(code, |_| true)
     }
 
@@ -189,7 +189,7 @@ impl LaneCell {
     }
 
     /// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
-    pub(super) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
+    pub(crate) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
         let situation = self.shared.cell.situation(crate::clock::now());
         situation
             .error_with_text(code, format!("Outcome unknown: {reason}"))
@@ -239,7 +239,7 @@ impl LaneCell {
     }
 
     /// Writes the reply of something that took a while into its session's output.
-    pub(super) fn reply_later(
+    pub(crate) fn reply_later(
         &self,
         session: &SessionCell,
         origin: &Origin,

@@ -14,16 +14,16 @@ use vestibule_wire::error::Field;
 use vestibule_wire::header::read_header;
 use vestibule_wire::reply::ReplyHeader;
 
-use super::super::registry::{Effect, GivenUp, Pending};
-use super::super::state::{Closing, SessionState};
 use super::messages::{KilledRow, Target};
-use super::state::LaneCell;
+use super::state::WorkerCell;
+use crate::session::registry::{Effect, GivenUp, Pending};
+use crate::session::state::{Closing, SessionState};
 use crate::timeouts::Limit;
 use crate::tx::messages::{Cancel, Fate};
 
 /// Why a request is given up on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(crate) enum Why {
     Timeout,
     Killed,
 }
@@ -71,15 +71,15 @@ impl Why {
     }
 }
 
-impl LaneCell {
+impl WorkerCell {
     /// Answers requests whose time is over.
-    pub(super) fn expire(&self, now: Instant) {
+    pub(crate) fn expire(&self, now: Instant) {
         let given_up = self.state.borrow_mut().registry.expire(now);
         self.answer_given_up(given_up, Why::Timeout);
     }
 
     /// Ends what a connection has under way, and the connection too unless it is about one sync.
-    pub(super) fn kill(&self, target: Target) -> KilledRow {
+    pub(crate) fn kill(&self, target: Target) -> KilledRow {
         let is_meant = |pending: &Pending| {
             pending.connection == target.connection
                 && target.sync.is_none_or(|sync| sync == pending.sync)
@@ -219,9 +219,9 @@ mod tests {
 
     use vestibule_wire::keys::RequestType;
 
-    use super::super::super::transactions::OpenTransaction;
     use super::*;
     use crate::admission::Class;
+    use crate::session::transactions::OpenTransaction;
     use crate::tx::claim::RequestId;
 
     const NOTHING: Effect = Effect::None;

@@ -13,15 +13,15 @@ use std::time::Instant;
 
 use vestibule_wire::reply::ReplyHeader;
 
-use super::super::actor::{desk, guarded};
-use super::super::patience::look_period;
-use super::super::state::{Closing, SessionCell, SessionState};
-use super::state::LaneCell;
+use super::state::WorkerCell;
 use crate::acceptor::{Door, no_place};
 use crate::limits::{PROBATION, TIME_LOOKS_PER_LIMIT};
 use crate::serving::State;
+use crate::session::actor::{desk, guarded};
+use crate::session::patience::look_period;
+use crate::session::state::{Closing, SessionCell, SessionState};
 
-impl LaneCell {
+impl WorkerCell {
     /// Answers what has waited too long.
     pub(crate) fn sweep(&self, now: Instant) {
         self.look_at_times(now);
@@ -38,10 +38,10 @@ impl LaneCell {
         for session in self.all_sessions() {
             if session.state.borrow().held.is_some() {
                 {
-                    let mut lane = self.state.borrow_mut();
+                    let mut worker = self.state.borrow_mut();
                     let mut own = session.state.borrow_mut();
                     let done = guarded(&session, || {
-                        desk(self, &session, &mut lane, &mut own, now).expire_held();
+                        desk(self, &session, &mut worker, &mut own, now).expire_held();
                     });
                     if done.is_none() {
                         own.close(Closing::Now);
