@@ -15,12 +15,12 @@
 //! your own; it installs no logger and no signal handler, and never starts or stops the System.
 
 mod acceptor;
+mod admin;
 pub mod admission;
 pub mod catalog;
 mod clock;
 pub mod config;
 pub mod engine;
-mod events;
 pub mod limits;
 pub mod procedures;
 mod runtime;

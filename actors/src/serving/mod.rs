@@ -18,6 +18,7 @@
 //! is revoked by the nudge if Tx has not begun it.
 
 mod cell;
+pub(crate) mod events;
 mod situation;
 mod solo;
 #[cfg(test)]

@@ -15,10 +15,10 @@ use vestibule_wire::reply::ReplyHeader;
 use vestibule_wire::request::{self, Body, Select, Target};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::control;
 use super::registry::{Effect, Pending};
 use super::state::{Closing, SessionCell, SessionState};
 use super::transactions::OpenTransaction;
+use crate::admin::procedures::is_local;
 use crate::admission::{Class, Verdict, admit};
 use crate::catalog::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
@@ -147,7 +147,7 @@ impl Desk<'_> {
             | Body::Update(_)
             | Body::Delete(_)
             | Body::Upsert(_) => Class::Write,
-            Body::Call(call) if control::is_local(call.name) => Class::Local,
+            Body::Call(call) if is_local(call.name) => Class::Local,
             Body::Call(_) => Class::Call,
             Body::Begin(_) => Class::Begin,
             Body::Commit | Body::Rollback => Class::Finish,

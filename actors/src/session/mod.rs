@@ -12,27 +12,23 @@
 //! | `desk` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
 //! | `hold`, `view` | what happens to requests in solo, and to SELECTs |
 //! | `lost` | what happens to those of a transaction that died with its Tx |
-//! | `local`, `control`, `arguments`, `rows` | what is answered without Tx |
+//! | `dispatch::local` | what is answered without Tx |
 //! | `login`, `watch`, `registry`, `output`, `patience`, `credit`, `memory` | pure parts of it |
 
 pub(crate) mod actor;
-mod arguments;
-mod control;
 pub(crate) mod credit;
-mod desk;
+pub(crate) mod desk;
+mod dispatch;
 mod hold;
-mod local;
 mod login;
 mod lost;
 pub(crate) mod memory;
 pub(crate) mod output;
 pub(crate) mod patience;
 pub(crate) mod registry;
-mod rows;
 pub(crate) mod state;
 mod traffic;
 pub(crate) mod transactions;
-mod transitions;
 pub(crate) mod transport;
 mod view;
 mod watch;

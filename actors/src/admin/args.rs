@@ -6,7 +6,7 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Call;
 
-use super::desk::Desk;
+use crate::session::desk::Desk;
 use crate::worker::messages::Target;
 
 /// Longest timeout that can be given: a year. Longer is no deadline, and there is none by accident.

@@ -10,8 +10,8 @@ use vestibule_wire::msgpack::{
     write_bool, write_ext, write_f64, write_map_len, write_str, write_uint,
 };
 
+use super::{Role, Serving, State, Toward};
 use crate::config::Config;
-use crate::serving::{Role, Serving, State, Toward};
 
 /// Extension type of a UUID.
 const EXT_UUID: i8 = 2;

@@ -6,12 +6,12 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Call;
 
-use super::arguments::read_seconds;
-use super::control::{Answer, origin};
-use super::desk::Desk;
+use super::args::read_seconds;
+use super::run::{Answer, origin};
 use crate::config::Grace;
 use crate::limits::TRANSITION_WAIT_DEFAULT;
 use crate::serving::{Role, Toward};
+use crate::session::desk::Desk;
 use crate::supervisor::{Ask, Asker, Target};
 
 /// `vestibule.drain({timeout = seconds, lameduck = seconds})`: answered at once, with the new state.

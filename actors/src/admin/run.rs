@@ -19,13 +19,14 @@ use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
 use vestibule_wire::request::Call;
 
-use super::arguments::{kill_arguments, set_arguments, text_argument};
-use super::desk::Desk;
-use super::rows::{descriptor_rows, limit_rows, thread_rows};
+use super::args::{kill_arguments, set_arguments, text_argument};
+use super::procedures::is_for_everybody;
+use super::show::{descriptor_rows, limit_rows, thread_rows};
 use super::transitions;
 use crate::engine::Progress;
-use crate::events::status_name;
+use crate::serving::events::status_name;
 use crate::serving::{Role, Underway};
+use crate::session::desk::Desk;
 use crate::shared::Shared;
 use crate::worker::messages::{Origin, Survey, Surveyed};
 
@@ -35,27 +36,6 @@ pub(crate) enum Answer {
     Now,
     /// The worker delivers it when every worker has told its part.
     Later,
-}
-
-const PROCEDURES: [&str; 10] = [
-    "vestibule.state",
-    "vestibule.solo",
-    "vestibule.assist",
-    "vestibule.drain",
-    "vestibule.demote",
-    "vestibule.promote",
-    "vestibule.show",
-    "vestibule.kill",
-    "vestibule.set",
-    "box.info",
-];
-
-/// Those of them that are not for administrators only.
-const FOR_EVERYBODY: [&str; 2] = ["vestibule.set", "box.info"];
-
-/// Whether sessions answer a CALL of this name.
-pub(crate) fn is_local(name: &str) -> bool {
-    PROCEDURES.contains(&name)
 }
 
 /// Runs a control procedure for a session.
@@ -70,7 +50,7 @@ pub(crate) fn run(
     body: &mut Vec<u8>,
 ) -> Result<Answer, Error> {
     let caller = &desk.session.caller;
-    let is_for_everybody = FOR_EVERYBODY.contains(&call.name);
+    let is_for_everybody = is_for_everybody(call.name);
     if !is_for_everybody && !caller.is_administrator {
         return Err(Error::access_denied(
             "Execute",
@@ -286,17 +266,4 @@ fn ask_all(desk: &mut Desk<'_>, sync: u64, call: &Call<'_>, survey: Survey) -> A
         worker.survey(survey.clone());
     }
     Answer::Later
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_listed_procedures_are_local() {
-        assert!(is_local("vestibule.state"));
-        assert!(is_local("box.info"));
-        assert!(!is_local("vestibule.debug.block"));
-        assert!(!is_local("box.space.x:insert"));
-    }
 }

@@ -5,13 +5,13 @@ use vestibule_wire::reply::{HEADER_SIZE, Rows, finish, wrap_results, write_event
 use vestibule_wire::request::{Auth, Body, Call, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::control;
-use super::desk::{Desk, Taken};
-use super::login::log_in;
-use super::watch::{Due, Watches};
+use crate::admin::run;
 use crate::catalog::GUEST;
 use crate::config::Administrators;
 use crate::limits::EVENT_KEY_SIZE_MAX;
+use crate::session::desk::{Desk, Taken};
+use crate::session::login::log_in;
+use crate::session::watch::{Due, Watches};
 
 impl Desk<'_> {
     /// Answers a request of class `Local`.
@@ -121,8 +121,8 @@ impl Desk<'_> {
 
     fn answer_control(&mut self, sync: u64, call: &Call<'_>) {
         let mut body = Vec::new();
-        match control::run(self, sync, call, &mut body) {
-            Ok(control::Answer::Now) => {
+        match run::run(self, sync, call, &mut body) {
+            Ok(run::Answer::Now) => {
                 if call.wrap_results {
                     wrap_results(&mut body, 0);
                 }
@@ -133,7 +133,7 @@ impl Desk<'_> {
                 out.extend_from_slice(&body);
                 finish(out, start);
             }
-            Ok(control::Answer::Later) => {}
+            Ok(run::Answer::Later) => {}
             Err(error) => self.refuse(sync, &error),
         }
     }
