@@ -457,7 +457,7 @@ fn iterator(options: &Options<'_>, key: &[u8]) -> Result<u64, Error> {
             let message = format!("Unknown iterator type '{name}'");
             found
                 .map(|at| at as u64)
-                .ok_or_else(|| Error::new(ErrorCode(72), message))
+                .ok_or_else(|| Error::new(ErrorCode::ITERATOR_TYPE, message))
         }
         Some(value) => value
             .as_uint()
