@@ -66,12 +66,12 @@ pub const BUFFER_KEEP_MAX: usize = 256 << 10;
 pub const BUFFERS_KEPT_MAX: usize = 64;
 
 /// How often a session arbiter looks at what has waited too long.
-pub const WORKER_SWEEP_PERIOD: Duration = Duration::from_millis(100);
+pub const WORKER_TICK_PERIOD: Duration = Duration::from_millis(100);
 
 /// How often a connection's time limits are looked at within the shortest of them.
 pub const TIME_LOOKS_PER_LIMIT: u32 = 8;
 /// They are looked at no more often than this.
-pub const TIME_LOOK_MIN: Duration = WORKER_SWEEP_PERIOD;
+pub const TIME_LOOK_MIN: Duration = WORKER_TICK_PERIOD;
 /// They are looked at at least this often. A look takes some 0.1 µs per connection.
 pub const TIME_LOOK_MAX: Duration = Duration::from_secs(1);
 

@@ -23,7 +23,7 @@ use crate::supervisor::{
 };
 use crate::tx::claim::Claims;
 use crate::tx::{EngineFactory, Parts, Port, Tx, TxHandle};
-use crate::worker::{Newcomer, Worker, WorkerHandle};
+use crate::worker::{IncomingConnection, Worker, WorkerHandle};
 
 /// Starts a runtime: listeners, session arbiters, Supervisor and Tx.
 ///
@@ -113,7 +113,7 @@ fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     })
 }
 
-/// After every change of state: first the record and the events' values, then the nudge that has them
+/// After every change of state: first the record and the events' values, then the notice that has them
 /// looked at.
 pub(crate) fn watch_the_cell(shared: &Arc<Shared>) {
     let first = shared.cell.load();
@@ -133,7 +133,7 @@ pub(crate) fn watch_the_cell(shared: &Arc<Shared>) {
                 shared.changes.send_replace(now);
             }
         }
-        shared.nudge();
+        shared.notify_workers();
     });
 }
 
@@ -269,7 +269,7 @@ impl RuntimeHandle {
         };
         let place = places.take(entry);
         if let Some(workers) = self.shared.workers.get() {
-            workers[place.thread()].accepted(vec![Newcomer {
+            workers[place.thread()].accepted(vec![IncomingConnection {
                 stream,
                 peer,
                 place,

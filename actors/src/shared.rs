@@ -12,9 +12,9 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Grace};
 use crate::engine::ReadView;
 use crate::limits::GRACE_UNKNOWN;
+use crate::memory::Memory;
 use crate::serving::events::Events;
 use crate::serving::{Serving, ServingCell, State};
-use crate::session::memory::Memory;
 use crate::supervisor::{SupervisorHandle, TransitionLog};
 use crate::tx::claim::Claims;
 use crate::tx::fence::Fence;
@@ -171,7 +171,7 @@ impl Shared {
         *lock(&self.catalog) = Some(catalog);
         self.schema_version.store(schema_version, Ordering::Release);
         self.events.set_schema(schema_version);
-        self.nudge();
+        self.notify_workers();
     }
 
     /// How often the view was published: sessions compare it before they use theirs.
@@ -197,13 +197,13 @@ impl Shared {
     pub(crate) fn publish_fault(&self, fault: Option<String>) {
         self.events.set_fault(fault.is_some(), self.cell.load());
         *lock(&self.fault) = fault;
-        self.nudge();
+        self.notify_workers();
     }
 
     /// Makes every session arbiter look at the cell and the events.
-    pub(crate) fn nudge(&self) {
+    pub(crate) fn notify_workers(&self) {
         for worker in self.workers.get().into_iter().flatten() {
-            worker.nudge();
+            worker.state_changed();
         }
     }
 
@@ -213,7 +213,7 @@ impl Shared {
         if situation.serving.state == State::Loading {
             let reason = &situation.reason;
             self.events.set_loading(situation.serving, reason, progress);
-            self.nudge();
+            self.notify_workers();
         }
     }
 

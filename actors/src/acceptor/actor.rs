@@ -18,7 +18,7 @@ use super::listen::{AfterError, after_error};
 use super::turn_away::turn_away;
 use crate::limits::ACCEPT_BATCH_MAX;
 use crate::shared::Shared;
-use crate::worker::Newcomer;
+use crate::worker::IncomingConnection;
 
 /// Closes the listeners.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ pub(crate) struct Acceptor {
     /// The listener that is asked first: each in its turn, so that none starves the others.
     first: usize,
     /// What this round accepted for each session thread.
-    batches: Vec<Vec<Newcomer>>,
+    batches: Vec<Vec<IncomingConnection>>,
     exhausted: Throttle,
     turned_away: Throttle,
 }
@@ -179,7 +179,7 @@ impl Acceptor {
         let may_administer = self.shared.config.administrators.may_be(peer);
         let entry = self.shared.places.find(listener.door, may_administer);
         match entry.map(|entry| self.shared.places.take(entry)) {
-            Some(place) => self.batches[place.thread()].push(Newcomer {
+            Some(place) => self.batches[place.thread()].push(IncomingConnection {
                 stream,
                 peer,
                 place,

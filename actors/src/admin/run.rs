@@ -28,7 +28,7 @@ use crate::serving::events::status_name;
 use crate::serving::{Role, Underway};
 use crate::session::desk::Desk;
 use crate::shared::Shared;
-use crate::worker::messages::{Origin, Survey, Surveyed};
+use crate::worker::messages::{FanOut, Gather, Origin};
 
 /// When a control procedure is answered.
 pub(crate) enum Answer {
@@ -76,7 +76,7 @@ pub(crate) fn run(
         "vestibule.show" => return show(desk, sync, call, body),
         "vestibule.kill" => {
             let target = kill_arguments(call)?;
-            return Ok(ask_all(desk, sync, call, Survey::Kill(target)));
+            return Ok(ask_all(desk, sync, call, FanOut::Kill(target)));
         }
         "vestibule.set" => {
             let setting = set_arguments(call)?;
@@ -224,8 +224,8 @@ fn show(
 ) -> Result<Answer, Error> {
     let what = text_argument(call)?;
     let survey = match what {
-        Some("connections") => Survey::Connections,
-        Some("requests") => Survey::Requests,
+        Some("connections") => FanOut::Connections,
+        Some("requests") => FanOut::Requests,
         Some("transitions") => {
             write_value(body, &desk.shared.transitions.rows())?;
             return Ok(Answer::Now);
@@ -257,11 +257,11 @@ fn show(
 }
 
 /// Has every arbiter add its part; the worker of this session answers.
-fn ask_all(desk: &mut Desk<'_>, sync: u64, call: &Call<'_>, survey: Survey) -> Answer {
+fn ask_all(desk: &mut Desk<'_>, sync: u64, call: &Call<'_>, survey: FanOut) -> Answer {
     let workers = desk.shared.workers.get().map_or(&[][..], Vec::as_slice);
     let origin = origin(desk, sync, call);
     desk.session.is_surveying = true;
-    let survey = Arc::new(Surveyed::new(survey, origin, workers.len()));
+    let survey = Arc::new(Gather::new(survey, origin, workers.len()));
     for worker in workers {
         worker.survey(survey.clone());
     }

@@ -43,7 +43,7 @@ pub(super) struct Details {
 pub struct ServingCell {
     packed: AtomicU64,
     details: Mutex<Details>,
-    nudge: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    notify: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl fmt::Debug for ServingCell {
@@ -79,7 +79,7 @@ impl ServingCell {
                 progress_since: now,
                 guards: 0,
             }),
-            nudge: OnceLock::new(),
+            notify: OnceLock::new(),
         })
     }
 
@@ -91,8 +91,8 @@ impl ServingCell {
     }
 
     /// What is called after every change, by the thread that made it: it must not block.
-    pub(crate) fn on_change(&self, nudge: impl Fn() + Send + Sync + 'static) {
-        let _ = self.nudge.set(Box::new(nudge));
+    pub(crate) fn on_change(&self, notify: impl Fn() + Send + Sync + 'static) {
+        let _ = self.notify.set(Box::new(notify));
     }
 
     // The details stay whole even if a thread panics between two assignments.
@@ -123,8 +123,8 @@ impl ServingCell {
                 self.packed.store(new.pack(), Ordering::Release);
             }
         }
-        if let Some(nudge) = self.nudge.get() {
-            nudge();
+        if let Some(notify) = self.notify.get() {
+            notify();
         }
     }
 
@@ -140,7 +140,7 @@ impl ServingCell {
         });
     }
 
-    /// How far loading has come. No nudge: nothing to act on.
+    /// How far loading has come. Nobody is notified: nothing to act on.
     pub(crate) fn loading_progress(&self, progress: Progress, now: Instant) {
         let mut details = self.details();
         if progress.rows > 0 && details.base == Base::Loading {
@@ -218,7 +218,7 @@ impl ServingCell {
         fence.raise(self.load().epoch + 1)
     }
 
-    /// What is told of transitions from now on. No nudge: nothing to act on.
+    /// What is told of transitions from now on. Nobody is notified: nothing to act on.
     pub(crate) fn show_transition(&self, transition: Option<Underway>, wanted: Option<Role>) {
         let mut details = self.details();
         details.transition = transition;

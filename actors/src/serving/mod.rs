@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Supervisor, Tx's guards, operators ──store──▶ cell ──load──▶ every session, on every request
-//!                                            └── nudge ──▶ one message per session arbiter
+//!                                            └── notice ─▶ one message per session arbiter
 //!
 //!            recovered           guard, operator, watchdog
 //!   Loading ──────────▶ Assist ◀────────────────────▶ Solo
@@ -15,7 +15,7 @@
 //! but the readiness; and a solo during a demotion is still a solo.
 //!
 //! A session that acts on the old value for one turn is correct by design: what it forwarded meanwhile
-//! is revoked by the nudge if Tx has not begun it.
+//! is revoked by the notice if Tx has not begun it.
 
 mod cell;
 pub(crate) mod events;

@@ -111,15 +111,15 @@ fn draining_is_not_left_by_a_solo_that_ends() {
 }
 
 #[test]
-fn every_change_nudges() {
+fn every_change_notifies() {
     let cell = ready();
-    let nudges = Arc::new(AtomicU64::new(0));
-    let seen = nudges.clone();
+    let notices = Arc::new(AtomicU64::new(0));
+    let seen = notices.clone();
     cell.on_change(move || {
         seen.fetch_add(1, Ordering::Relaxed);
     });
     drop(Solos::new(cell.clone()).enter("x"));
-    assert_eq!(nudges.load(Ordering::Relaxed), 2);
+    assert_eq!(notices.load(Ordering::Relaxed), 2);
 }
 
 #[test]

@@ -16,25 +16,26 @@ use tokio::net::TcpStream;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 use vestibule_wire::{ErrorCode, reply::ReplyHeader};
 
-use super::credit::Grant;
 use super::desk::Desk;
 use super::lost::LostTransactions;
-use super::memory::{Charge, Memory};
 use super::output::Output;
 use super::patience::Patience;
-use super::registry::Pending;
 use super::state::{Closing, InFlight, SessionCell, SessionState};
 use super::traffic::{flush, read, take_inbox};
-use super::transactions::OpenTransactions;
 use super::transport::{self, Transport};
 use crate::acceptor::Place;
 use crate::catalog::GUEST;
 use crate::config::{Administrators, SoloPolicy};
 use crate::engine::Caller;
 use crate::limits::READ_SIZE;
+use crate::memory::{Memory, MemoryCharge};
+use crate::resources::WorkerState;
+use crate::resources::credits::Grant;
+use crate::resources::in_flight::InFlightRequest;
+use crate::resources::transactions::OpenTransactions;
 use crate::serving::State;
 use crate::tx::fence::Admitted;
-use crate::worker::{Newcomer, WorkerCell, WorkerState};
+use crate::worker::{IncomingConnection, WorkerCell};
 
 /// The actor of one connection. Its data do not go through its mailbox: the worker it lives in shares
 /// its cell, and its task does the reading and writing.
@@ -45,13 +46,13 @@ pub(crate) struct Session {
 
 impl Session {
     /// Greets a connection and starts its actor on this arbiter.
-    pub(crate) fn open(worker: &Rc<WorkerCell>, newcomer: Newcomer) -> io::Result<()> {
+    pub(crate) fn open(worker: &Rc<WorkerCell>, incoming: IncomingConnection) -> io::Result<()> {
         // In this order: the place is given back after the socket is closed.
-        let Newcomer {
+        let IncomingConnection {
             place,
             peer,
             stream,
-        } = newcomer;
+        } = incoming;
         stream.set_nonblocking(true)?;
         // Replies are written in as few segments as there are turns; waiting for more helps nobody.
         stream.set_nodelay(true)?;
@@ -142,7 +143,7 @@ fn new_state(
         is_on_stop_list: false,
         fits_reserve: false,
         grant: Grant::default(),
-        charge: Charge::new(memory.clone()),
+        charge: MemoryCharge::new(memory.clone()),
         is_parked: false,
         has_logged_in: false,
         is_surveying: false,
@@ -200,7 +201,7 @@ impl Actor for Session {
             .try_remove(self.cell.index as usize);
         let mut state = worker.state.borrow_mut();
         let mut own = self.cell.state.borrow_mut();
-        if state.stop_list.give_back(&mut own.grant) {
+        if state.credit_queue.give_back(&mut own.grant) {
             state.wake_flush();
         }
         if own.held.is_some() {
@@ -209,7 +210,7 @@ impl Actor for Session {
         if own.introduced_to != 0 {
             state
                 .outgoing
-                .departures
+                .disconnects
                 .push((self.cell.index, self.cell.connection));
             state.wake_flush();
         }
@@ -267,8 +268,8 @@ pub(crate) fn guarded<T>(cell: &SessionCell, work: impl FnOnce() -> T) -> Option
 
 /// After a panic: what Tx has not begun for this session is taken back, and nobody waits for the rest.
 fn forget(worker: &WorkerCell, cell: &SessionCell, state: &mut WorkerState) {
-    let is_own = |pending: &Pending| pending.connection == cell.connection;
-    state.registry.revoke_queued(is_own);
+    let is_own = |request: &InFlightRequest| request.connection == cell.connection;
+    state.in_flight.revoke_queued(is_own);
     if state.scratch.is_empty() {
         state.scratch = vec![0; READ_SIZE].into_boxed_slice();
     }
@@ -321,7 +322,7 @@ fn turn(
     }
     let flushed = flush(worker, state, own, cx);
     own.charge_buffers();
-    if state.stop_list.give_back(&mut own.grant) {
+    if state.credit_queue.give_back(&mut own.grant) {
         state.wake_flush();
     }
     if read.is_ready() || flushed.is_ready() || own.closing == Closing::Now {

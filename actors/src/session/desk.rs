@@ -15,19 +15,19 @@ use vestibule_wire::reply::ReplyHeader;
 use vestibule_wire::request::{self, Body, Select, Target};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::registry::{Effect, Pending};
 use super::state::{Closing, SessionCell, SessionState};
-use super::transactions::OpenTransaction;
 use crate::admin::procedures::is_local;
 use crate::admission::{Class, Verdict, admit};
 use crate::catalog::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
 use crate::limits::{RESERVE_BYTES_MAX, TRANSACTIONS_PER_CONNECTION_MAX};
+use crate::resources::WorkerState;
+use crate::resources::in_flight::{Effect, InFlightRequest};
+use crate::resources::transactions::OpenTransaction;
 use crate::shared::Shared;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
 use crate::tx::fence::Admitted;
-use crate::tx::messages::{Entry, Introduction};
-use crate::worker::WorkerState;
+use crate::tx::messages::{CallerUpdate, Entry};
 
 /// One session's turn at the desk.
 pub(crate) struct Desk<'a> {
@@ -211,12 +211,12 @@ impl Desk<'_> {
             Body::Call(call) => Some(self.worker.intern(call.name)),
             _ => None,
         };
-        let pending = Pending {
+        let request = InFlightRequest {
             session: self.cell.index,
             connection: self.cell.connection,
             sync: taken.sync,
             stream: taken.stream,
-            request: taken.request,
+            request_type: taken.request,
             class,
             procedure,
             bytes: taken.raw.len(),
@@ -226,14 +226,14 @@ impl Desk<'_> {
             limit,
             is_reserved: credit == Credit::Reserve,
         };
-        let id = self.worker.registry.insert(pending, deadline);
+        let id = self.worker.in_flight.insert(request, deadline);
         // A credit was there.
         let Some(id) = id else { return };
         if effect == Effect::Opened {
             self.session.transactions.set_begin(taken.stream, id);
         }
         if credit == Credit::Shared {
-            self.worker.stop_list.take(&mut self.session.grant);
+            self.worker.credit_queue.take(&mut self.session.grant);
         }
         self.session.counts.add(class, taken.raw.len());
         self.introduce();
@@ -265,8 +265,7 @@ impl Desk<'_> {
             None
         } else if self.worker.has_credit(self.session.grant) {
             Some(Credit::Shared)
-        } else if counts.is_modest() && raw.len() <= RESERVE_BYTES_MAX && self.worker.has_reserve()
-        {
+        } else if counts.is_light() && raw.len() <= RESERVE_BYTES_MAX && self.worker.has_reserve() {
             Some(Credit::Reserve)
         } else {
             None
@@ -283,7 +282,7 @@ impl Desk<'_> {
         self.session.is_on_stop_list = self.session.counts.has_credit();
         self.session.fits_reserve = raw.len() <= RESERVE_BYTES_MAX;
         if self.session.is_on_stop_list {
-            self.worker.stop_list.wait(self.cell.index);
+            self.worker.credit_queue.wait(self.cell.index);
         }
     }
 
@@ -362,7 +361,7 @@ impl Desk<'_> {
             let (session, caller) = (self.cell.index, self.session.caller.clone());
             let outgoing = &mut self.worker.outgoing;
             let before = outgoing.entries.len();
-            outgoing.introductions.push_back(Introduction {
+            outgoing.caller_updates.push_back(CallerUpdate {
                 before,
                 session,
                 caller,

@@ -13,22 +13,18 @@
 //! | `hold`, `view` | what happens to requests in solo, and to SELECTs |
 //! | `lost` | what happens to those of a transaction that died with its Tx |
 //! | `dispatch::local` | what is answered without Tx |
-//! | `login`, `watch`, `registry`, `output`, `patience`, `credit`, `memory` | pure parts of it |
+//! | `login`, `watch`, `output`, `patience` | pure parts of it |
 
 pub(crate) mod actor;
-pub(crate) mod credit;
 pub(crate) mod desk;
 mod dispatch;
 mod hold;
 mod login;
 mod lost;
-pub(crate) mod memory;
 pub(crate) mod output;
 pub(crate) mod patience;
-pub(crate) mod registry;
 pub(crate) mod state;
 mod traffic;
-pub(crate) mod transactions;
 pub(crate) mod transport;
 mod view;
 mod watch;

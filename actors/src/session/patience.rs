@@ -1,4 +1,4 @@
-//! How long a connection may take: a pure machine that the worker's sweep looks at now and then.
+//! How long a connection may take: a pure machine that the worker's tick looks at now and then.
 //!
 //! ```text
 //!   what the session tells (a flag, no clock)      what a look does

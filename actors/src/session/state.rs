@@ -8,13 +8,9 @@ use std::time::{Duration, Instant};
 
 use vestibule_wire::greeting::SALT_SIZE;
 
-use super::credit::Grant;
 use super::lost::LostTransactions;
-use super::memory::Charge;
 use super::output::Output;
 use super::patience::{self, Patience};
-use super::registry::{Effect, Pending};
-use super::transactions::{OpenTransaction, OpenTransactions};
 use super::transport::{Transport, is_read_closed};
 use super::watch::Watches;
 use crate::acceptor::Place;
@@ -24,6 +20,10 @@ use crate::engine::{Caller, Scan};
 use crate::limits::{
     CONNECTION_BYTES_MAX, CONNECTION_REQUESTS_MAX, INBOX_WAITING_MAX, RESERVE_REQUESTS_MAX,
 };
+use crate::memory::MemoryCharge;
+use crate::resources::credits::Grant;
+use crate::resources::in_flight::{Effect, InFlightRequest};
+use crate::resources::transactions::{OpenTransaction, OpenTransactions};
 use crate::shared::Shared;
 
 /// One connection, shared by its session and the worker that hands it replies.
@@ -102,8 +102,8 @@ pub(crate) struct SessionState {
     /// Credits that the arbiter holds for it after a wait.
     pub(crate) grant: Grant,
     /// What its buffers are charged.
-    pub(crate) charge: Charge,
-    /// Reading stopped because all connections together hold too much; the worker's sweep resumes it.
+    pub(crate) charge: MemoryCharge,
+    /// Reading stopped because all connections together hold too much; the worker's tick resumes it.
     pub(crate) is_parked: bool,
     /// A user has logged in.
     pub(crate) has_logged_in: bool,
@@ -175,7 +175,7 @@ impl InFlight {
     }
 
     /// Whether one more may be added by a credit of the reserve.
-    pub(crate) fn is_modest(&self) -> bool {
+    pub(crate) fn is_light(&self) -> bool {
         self.all < RESERVE_REQUESTS_MAX
     }
 }
@@ -236,9 +236,9 @@ impl SessionState {
     }
 
     /// A request did not happen: so neither did its effect on the list of open transactions.
-    pub(crate) fn undo(&mut self, pending: &Pending) {
-        match pending.effect {
-            Effect::Opened => drop(self.transactions.close(pending.stream)),
+    pub(crate) fn undo(&mut self, request: &InFlightRequest) {
+        match request.effect {
+            Effect::Opened => drop(self.transactions.close(request.stream)),
             Effect::Closed(transaction) => self.transactions.open(transaction),
             Effect::None => {}
         }
@@ -246,9 +246,9 @@ impl SessionState {
 
     /// A request was begun, and nobody knows what became of it: a transaction that it began or ended is
     /// over for this session. Tx answers what the client asks of it.
-    pub(crate) fn give_up(&mut self, pending: &Pending) {
-        if pending.effect == Effect::Opened {
-            self.transactions.close(pending.stream);
+    pub(crate) fn outcome_unknown(&mut self, request: &InFlightRequest) {
+        if request.effect == Effect::Opened {
+            self.transactions.close(request.stream);
         }
     }
 
@@ -261,13 +261,13 @@ impl SessionState {
 
     /// Whether the request for which it waits may have a credit of the reserve.
     pub(crate) fn may_use_reserve(&self) -> bool {
-        self.fits_reserve && self.counts.is_modest()
+        self.fits_reserve && self.counts.is_light()
     }
 
-    /// A request of it is answered or given up on; true if that lets it go on.
-    pub(crate) fn settle(&mut self, pending: &Pending) -> bool {
-        self.counts.remove(pending.class, pending.bytes);
-        // Who waits behind others leaves its entry in their list to the sweep.
+    /// A request of it is answered or cancelled; true if that lets it go on.
+    pub(crate) fn settle(&mut self, request: &InFlightRequest) -> bool {
+        self.counts.remove(request.class, request.bytes);
+        // Who waits behind others leaves its entry in their list to the tick.
         let goes_on = self.is_stalled
             && match self.is_on_stop_list {
                 true => self.may_use_reserve(),
@@ -302,7 +302,7 @@ impl SessionState {
     }
 
     /// Whether it is read now. While no frame may be taken, a little is still read, so that the end of
-    /// most connections is noticed at once; that of the others the worker's sweep looks for.
+    /// most connections is noticed at once; that of the others the worker's tick looks for.
     pub(crate) fn is_read(&self) -> bool {
         self.closing == Closing::No
             && !self.is_parked

@@ -18,7 +18,8 @@ use super::desk::Desk;
 use super::output::Flushed;
 use super::state::{Closing, SessionCell, SessionState};
 use crate::limits::READS_PER_POLL_MAX;
-use crate::worker::{WorkerCell, WorkerState};
+use crate::resources::WorkerState;
+use crate::worker::WorkerCell;
 
 /// Reads and takes frames while there are some; ready when the peer is gone.
 pub(crate) fn read(
@@ -36,7 +37,7 @@ pub(crate) fn read(
         }
         if !may_read(worker, cell, state, own) {
             if !std::mem::replace(&mut own.is_deaf, true) {
-                state.deaf.push((cell.index, cell.connection));
+                state.read_paused.push((cell.index, cell.connection));
             }
             return Poll::Pending;
         }
@@ -70,8 +71,8 @@ fn may_read(
         own.is_waiting_for_reader = true;
     }
     own.charge_buffers();
-    let is_exempt = state.exempt == Some((cell.index, cell.connection));
-    own.is_parked |= !is_exempt && own.charge.is_greedy(|| worker.shared.places.count());
+    let is_exempt = state.progress_exemption == Some((cell.index, cell.connection));
+    own.is_parked |= !is_exempt && own.charge.is_over_share(|| worker.shared.places.count());
     own.is_read()
 }
 
@@ -151,7 +152,7 @@ fn end_by_framing(desk: &mut Desk<'_>, error: &Error) {
 fn is_too_much(worker: &WorkerCell, own: &mut SessionState) -> bool {
     own.charge_buffers();
     let count = || worker.shared.places.count();
-    own.output.is_over_max() || own.output.is_over_pause() && own.charge.is_too_greedy(count)
+    own.output.is_over_max() || own.output.is_over_pause() && own.charge.is_far_over_share(count)
 }
 
 /// Writes what waits; ready when the peer is gone or has not read for too long.

@@ -14,7 +14,7 @@
 //! | real | in its place |
 //! |---|---|
 //! | Supervisor, Workers, Sessions, Tx as actors: all their code, messages and timers | |
-//! | admission, registry, claims, fence, streams, reservations, procedures, watchdog, transitions | |
+//! | admission, in-flight table, claims, fence, streams, reservations, procedures, watchdog, transitions | |
 //! | | for sockets: pipes in memory, with a bounded buffer to the client (`pipe`) |
 //! | | for the Acceptor: a message with a pipe and a place (`worker`) |
 //! | | for the engine: one that writes keys to a book, and stands still, fails and dies (`engine`) |

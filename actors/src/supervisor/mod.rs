@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Tx's mark ──watchdog──────────────▶ serving cell: stalled
-//!   Tx ──ready, died, failed──▶ Supervisor ──▶ serving cell, fence ──nudge──▶ session arbiters
+//!   Tx ──ready, died, failed──▶ Supervisor ──▶ serving cell, fence ──notice──▶ session arbiters
 //!                                  ▲   │                                        │
 //!   operators, embedder ──ask──────┘   └ machine: announce ─▶ quiesce ─▶ … ◀────┘ quiet, killed
 //! ```

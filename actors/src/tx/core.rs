@@ -240,10 +240,10 @@ impl<E: Engine> TxCore<E> {
                 return Turn::Full;
             }
             while batch
-                .introductions
+                .caller_updates
                 .front()
                 .is_some_and(|own| own.before <= index)
-                && let Some(own) = batch.introductions.pop_front()
+                && let Some(own) = batch.caller_updates.pop_front()
             {
                 self.ports[worker].introduce(own.session, own.caller);
             }
@@ -254,7 +254,7 @@ impl<E: Engine> TxCore<E> {
                 &batch.bytes[entry.start as usize..entry.end as usize],
             );
         }
-        for (session, connection) in batch.departures.drain(..) {
+        for (session, connection) in batch.disconnects.drain(..) {
             self.forget(worker, session, connection);
         }
         batch.clear();

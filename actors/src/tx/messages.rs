@@ -19,7 +19,7 @@ pub struct Batch {
     /// Which session arbiter.
     pub worker: usize,
     /// Callers that Tx has not heard of, or that logged in anew, each before a certain entry.
-    pub introductions: VecDeque<Introduction>,
+    pub caller_updates: VecDeque<CallerUpdate>,
     /// The requests, in the order of their arrival.
     pub entries: Vec<Entry>,
     /// Their bodies.
@@ -27,7 +27,7 @@ pub struct Batch {
     /// What sessions gave up on since the last batch: before everything else that Tx does.
     pub cancels: Vec<Cancel>,
     /// Connections that are gone: after the entries. Number of the session and of the connection.
-    pub departures: Vec<(u32, u64)>,
+    pub disconnects: Vec<(u32, u64)>,
     /// A used [`Replies`] on its way back, for its buffers.
     pub recycled: Option<Replies>,
 }
@@ -40,22 +40,22 @@ impl Batch {
     /// Whether there is anything to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.departures.is_empty() && self.cancels.is_empty()
+        self.entries.is_empty() && self.disconnects.is_empty() && self.cancels.is_empty()
     }
 
     /// Empties it, keeping the buffers.
     pub fn clear(&mut self) {
-        self.introductions.clear();
+        self.caller_updates.clear();
         self.entries.clear();
         self.bytes.clear();
         self.cancels.clear();
-        self.departures.clear();
+        self.disconnects.clear();
     }
 }
 
 /// Who calls under a session's number from some entry of a batch on.
 #[derive(Debug, Clone)]
-pub struct Introduction {
+pub struct CallerUpdate {
     /// The first entry that this caller sent.
     pub before: usize,
     /// The session's number in its arbiter.

@@ -16,7 +16,7 @@ use vestibule_wire::keys::RequestType;
 use super::claim::{Claims, RequestId};
 use super::core::TxCore;
 use super::fence::Admitted;
-use super::messages::{Batch, Cancel, Completed, Entry, Fate, Introduction, Replies};
+use super::messages::{Batch, CallerUpdate, Cancel, Completed, Entry, Fate, Replies};
 use super::port::Port;
 use crate::acceptor::Places;
 use crate::config::Config;
@@ -162,7 +162,7 @@ impl Rig {
     /// Tells Tx that a connection is gone.
     pub(crate) fn leave(&mut self, connection: u64) {
         let mut batch = Batch::default();
-        batch.departures.push((connection as u32 - 1, connection));
+        batch.disconnects.push((connection as u32 - 1, connection));
         self.core.push_batch(batch);
         self.turn();
     }
@@ -173,7 +173,7 @@ impl Rig {
         let (header, body) = read_header(&frame[5..]).expect("the builder writes a header");
         let mut batch = Batch::default();
         batch.bytes.extend_from_slice(body);
-        batch.introductions.push_back(Introduction {
+        batch.caller_updates.push_back(CallerUpdate {
             before: 0,
             session: connection as u32 - 1,
             caller: Caller {

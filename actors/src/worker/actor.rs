@@ -14,14 +14,15 @@ use actix_rt::time::{Sleep, sleep_until};
 use vestibule_wire::ErrorCode;
 use vestibule_wire::keys::RequestType;
 
-use super::messages::{Accepted, Newcomer, Nudge, TxLost, TxReady};
-use super::state::{WorkerCell, WorkerState};
+use super::messages::{Accepted, IncomingConnection, StateChanged, TxLost, TxReady};
+use super::state::WorkerCell;
 #[cfg(test)]
 use crate::acceptor::Place;
-use crate::limits::WORKER_SWEEP_PERIOD;
+use crate::limits::WORKER_TICK_PERIOD;
+use crate::resources::WorkerState;
+use crate::resources::in_flight::{Effect, InFlightRequest, InFlightTable};
 use crate::serving::State;
 use crate::session::actor::Session;
-use crate::session::registry::{Effect, Pending, Registry};
 #[cfg(test)]
 use crate::session::transport::Transport;
 use crate::shared::Shared;
@@ -34,16 +35,16 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
-        let registry = Registry::new(shared.counters[index].claims.clone());
+        let in_flight = InFlightTable::new(shared.counters[index].claims.clone());
         Self {
-            cell: Rc::new(WorkerCell::new(index, shared, WorkerState::new(registry))),
+            cell: Rc::new(WorkerCell::new(index, shared, WorkerState::new(in_flight))),
         }
     }
 
-    fn accept(&self, newcomer: Newcomer) {
-        let peer = newcomer.peer;
+    fn accept(&self, incoming: IncomingConnection) {
+        let peer = incoming.peer;
         // A stream that cannot be registered is a connection that is closed.
-        if let Err(error) = Session::open(&self.cell, newcomer) {
+        if let Err(error) = Session::open(&self.cell, incoming) {
             log::warn!("a connection from {peer} could not be taken: {error}");
         }
     }
@@ -62,8 +63,8 @@ impl Actor for Worker {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(FlushLoop);
         ctx.spawn(TimerLoop::default());
-        ctx.run_interval(WORKER_SWEEP_PERIOD, |worker, _| {
-            worker.cell.sweep(crate::clock::now())
+        ctx.run_interval(WORKER_TICK_PERIOD, |worker, _| {
+            worker.cell.tick(crate::clock::now())
         });
     }
 }
@@ -97,7 +98,7 @@ impl ActorFuture<Worker> for FlushLoop {
     }
 }
 
-/// Gives up on requests whose time is over, at that time. Polled with the arbiter's other tasks, so a
+/// Cancels requests whose time is over, at that time. Polled with the arbiter's other tasks, so a
 /// new deadline that is earlier is seen when its request leaves.
 #[derive(Default)]
 struct TimerLoop {
@@ -114,7 +115,7 @@ impl ActorFuture<Worker> for TimerLoop {
         cx: &mut task::Context<'_>,
     ) -> task::Poll<()> {
         loop {
-            let Some(next) = worker.cell.state.borrow().registry.next_look() else {
+            let Some(next) = worker.cell.state.borrow().in_flight.next_look() else {
                 return task::Poll::Pending;
             };
             let next = next.into();
@@ -137,8 +138,8 @@ impl Handler<Accepted> for Worker {
     type Result = ();
 
     fn handle(&mut self, accepted: Accepted, _ctx: &mut Self::Context) {
-        for newcomer in accepted.0 {
-            self.accept(newcomer);
+        for incoming in accepted.0 {
+            self.accept(incoming);
         }
     }
 }
@@ -151,10 +152,10 @@ impl Handler<Replies> for Worker {
     }
 }
 
-impl Handler<Nudge> for Worker {
+impl Handler<StateChanged> for Worker {
     type Result = ();
 
-    fn handle(&mut self, nudge: Nudge, _ctx: &mut Self::Context) {
+    fn handle(&mut self, changed: StateChanged, _ctx: &mut Self::Context) {
         let serving = self.cell.shared.cell.load();
         let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if has_changed {
@@ -173,7 +174,7 @@ impl Handler<Nudge> for Worker {
             let counters = &self.cell.shared.counters[self.cell.index];
             counters.reached(
                 serving.epoch,
-                crate::clock::now().saturating_duration_since(nudge.0),
+                crate::clock::now().saturating_duration_since(changed.0),
             );
         }
     }
@@ -198,12 +199,12 @@ impl Handler<TxLost> for Worker {
         }
         self.cell.revoke_queued(ErrorCode::LOADING);
         let mut state = self.cell.state.borrow_mut();
-        let started = state.registry.abandon_started(|_| true);
+        let started = state.in_flight.cancel_started(|_| true);
         drop(state);
-        let started: Vec<Pending> = started.into_iter().map(|own| own.pending).collect();
+        let started: Vec<InFlightRequest> = started.into_iter().map(|own| own.request).collect();
         let error = self.cell.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
-        let is_commit = |own: &&Pending| {
-            own.request == RequestType::Commit && matches!(own.effect, Effect::Closed(_))
+        let is_commit = |own: &&InFlightRequest| {
+            own.request_type == RequestType::Commit && matches!(own.effect, Effect::Closed(_))
         };
         for commit in started.iter().filter(is_commit) {
             if let Some(session) = self.cell.owner(commit) {
@@ -211,7 +212,7 @@ impl Handler<TxLost> for Worker {
                 own.lost.add(commit.stream, Some(error.clone()));
             }
         }
-        self.cell.give_up_all(started, &error);
+        self.cell.answer_unknown(started, &error);
         // Transactions died with the engine.
         for session in self.cell.all_sessions() {
             session.state.borrow_mut().lose_transactions();

@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::state::WorkerCell;
+use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::session::actor::{desk, guarded};
 use crate::session::output::Flushed;
-use crate::session::registry::{Effect, Pending};
 use crate::session::state::{Closing, SessionCell, SessionState};
 use vestibule_wire::reply::{ReplyHeader, is_error};
 use vestibule_wire::{Error, ErrorCode};
@@ -16,9 +16,9 @@ use crate::tx::messages::Replies;
 
 impl WorkerCell {
     /// The session that a request came from, if it is still there.
-    pub(crate) fn owner(&self, pending: &Pending) -> Option<Rc<SessionCell>> {
-        self.session(pending.session)
-            .filter(|session| session.connection == pending.connection)
+    pub(crate) fn owner(&self, request: &InFlightRequest) -> Option<Rc<SessionCell>> {
+        self.session(request.session)
+            .filter(|session| session.connection == request.connection)
     }
 
     /// Hands every reply to its session and flushes each session once.
@@ -30,21 +30,21 @@ impl WorkerCell {
             for head in &replies.heads {
                 let frame = &replies.bytes[start..head.end];
                 start = head.end;
-                // Given up on before: a late result is dropped, never sent.
-                let Some(pending) = state.registry.finish(head.id) else {
+                // Cancelled before: a late result is dropped, never sent.
+                let Some(request) = state.in_flight.finish(head.id) else {
                     continue;
                 };
-                let is_same = |session: &Rc<SessionCell>| session.connection == pending.connection;
+                let is_same = |session: &Rc<SessionCell>| session.connection == request.connection;
                 if !last.as_ref().is_some_and(is_same) {
-                    last = self.owner(&pending);
+                    last = self.owner(&request);
                 }
                 let Some(session) = &last else { continue };
                 let mut own = session.state.borrow_mut();
-                if own.settle(&pending) {
+                if own.settle(&request) {
                     session.wake();
                 }
-                if pending.effect == Effect::Opened && is_error(frame) {
-                    own.undo(&pending);
+                if request.effect == Effect::Opened && is_error(frame) {
+                    own.undo(&request);
                 }
                 own.output.lend(|| state.spare_buffer());
                 own.output.buffer().extend_from_slice(frame);
@@ -71,34 +71,34 @@ impl WorkerCell {
     }
 
     /// Answers requests that were taken back: they did not happen.
-    pub(crate) fn answer_all(&self, taken: Vec<Pending>, error: &Error) {
+    pub(crate) fn answer_revoked(&self, taken: Vec<InFlightRequest>, error: &Error) {
         self.answer_each(taken, error, SessionState::undo);
     }
 
-    /// Answers requests that were begun and are given up on: they may happen or not.
-    pub(crate) fn give_up_all(&self, started: Vec<Pending>, error: &Error) {
-        self.answer_each(started, error, SessionState::give_up);
+    /// Answers requests that were begun and are cancelled: they may happen or not.
+    pub(crate) fn answer_unknown(&self, started: Vec<InFlightRequest>, error: &Error) {
+        self.answer_each(started, error, SessionState::outcome_unknown);
     }
 
     fn answer_each(
         &self,
-        taken: Vec<Pending>,
+        taken: Vec<InFlightRequest>,
         error: &Error,
-        forget: impl Fn(&mut SessionState, &Pending),
+        forget: impl Fn(&mut SessionState, &InFlightRequest),
     ) {
-        for pending in taken {
-            let Some(session) = self.owner(&pending) else {
+        for request in taken {
+            let Some(session) = self.owner(&request) else {
                 continue;
             };
             {
                 let mut state = session.state.borrow_mut();
-                if state.settle(&pending) {
+                if state.settle(&request) {
                     session.wake();
                 }
-                forget(&mut state, &pending);
+                forget(&mut state, &request);
                 let schema_version = self.shared.schema_version();
                 let header = ReplyHeader {
-                    sync: pending.sync,
+                    sync: request.sync,
                     schema_version,
                 };
                 header.write_error(state.output.buffer(), error);
@@ -116,27 +116,27 @@ impl WorkerCell {
     /// Tx's queue until its time is over.
     pub(crate) fn revoke_in_solo(&self, now: Instant) {
         let time_max = self.shared.config.hold.time_max;
-        let policy = |pending: &Pending| {
-            self.owner(pending)
+        let policy = |request: &InFlightRequest| {
+            self.owner(request)
                 .map_or(SoloPolicy::Reject, |own| own.solo_policy(&self.shared))
         };
-        let wanted = |pending: &Pending| {
-            policy(pending) != SoloPolicy::Hold || now.duration_since(pending.since) >= time_max
+        let wanted = |request: &InFlightRequest| {
+            policy(request) != SoloPolicy::Hold || now.duration_since(request.since) >= time_max
         };
-        let revoked = self.state.borrow_mut().registry.revoke_queued(wanted);
+        let revoked = self.state.borrow_mut().in_flight.revoke_queued(wanted);
         if revoked.is_empty() {
             return;
         }
-        for pending in revoked
+        for request in revoked
             .iter()
             .filter(|own| policy(own) == SoloPolicy::Close)
         {
-            if let Some(session) = self.owner(pending) {
+            if let Some(session) = self.owner(request) {
                 session.state.borrow_mut().close(Closing::AfterFlush);
             }
         }
         let error = self.shared.cell.situation(now).error(ErrorCode::LOADING);
-        self.answer_all(revoked, &error);
+        self.answer_revoked(revoked, &error);
     }
 
     /// Writes out what sessions on the list have; what does not go now, their tasks finish.
@@ -176,9 +176,9 @@ impl WorkerCell {
     /// Wakes sessions that stopped for want of a credit, first come first served, while there is some.
     pub(crate) fn resume_stalled(&self) {
         let mut state = self.state.borrow_mut();
-        let (count, credits) = state.stop_list.round(state.free_credits());
+        let (count, credits) = state.credit_queue.round(state.free_credits());
         for _ in 0..count {
-            let Some((index, mut grant)) = state.stop_list.resume(credits) else {
+            let Some((index, mut grant)) = state.credit_queue.resume(credits) else {
                 return;
             };
             let session = self.session(index);
@@ -192,7 +192,7 @@ impl WorkerCell {
                 }
                 // It is gone, and perhaps another one has its number.
                 _ => {
-                    let _ = state.stop_list.give_back(&mut grant);
+                    let _ = state.credit_queue.give_back(&mut grant);
                 }
             }
         }

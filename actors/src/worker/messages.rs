@@ -19,7 +19,7 @@ use crate::tx::messages::Replies;
 /// A connection on its way to its session thread. A `std` stream travels: the tokio stream is made on
 /// the arbiter whose reactor will own it.
 #[derive(Debug)]
-pub(crate) struct Newcomer {
+pub(crate) struct IncomingConnection {
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
     // Last: it is given back when the socket is closed.
@@ -28,7 +28,7 @@ pub(crate) struct Newcomer {
 
 /// Connections that the Acceptor has for this arbiter.
 #[derive(Debug)]
-pub(crate) struct Accepted(pub(crate) Vec<Newcomer>);
+pub(crate) struct Accepted(pub(crate) Vec<IncomingConnection>);
 
 impl Message for Accepted {
     type Result = ();
@@ -36,9 +36,9 @@ impl Message for Accepted {
 
 /// The serving state or an event changed, at this time: look at the cells.
 #[derive(Debug)]
-pub(crate) struct Nudge(pub(crate) Instant);
+pub(crate) struct StateChanged(pub(crate) Instant);
 
-impl Message for Nudge {
+impl Message for StateChanged {
     type Result = ();
 }
 
@@ -97,7 +97,7 @@ impl Message for TransitionOver {
 
 /// What a survey asks of every arbiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Survey {
+pub(crate) enum FanOut {
     Connections,
     Requests,
     Kill(Target),
@@ -178,15 +178,15 @@ pub(crate) enum Row {
 
 /// A survey on its way through the arbiters. The last one to add its part has it delivered.
 #[derive(Debug)]
-pub(crate) struct Surveyed {
-    pub(crate) survey: Survey,
+pub(crate) struct Gather {
+    pub(crate) survey: FanOut,
     pub(crate) origin: Origin,
     left: AtomicUsize,
     rows: Mutex<Vec<Row>>,
 }
 
-impl Surveyed {
-    pub(crate) fn new(survey: Survey, origin: Origin, workers: usize) -> Self {
+impl Gather {
+    pub(crate) fn new(survey: FanOut, origin: Origin, workers: usize) -> Self {
         Self {
             survey,
             origin,
@@ -207,7 +207,7 @@ impl Surveyed {
     /// Writes what was told: the rows, or, of a kill, their sum.
     pub(crate) fn write(&self, body: &mut Vec<u8>) -> Result<(), Error> {
         let rows = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
-        if !matches!(self.survey, Survey::Kill(_)) {
+        if !matches!(self.survey, FanOut::Kill(_)) {
             return write_value(body, &rows);
         }
         let mut sum = KilledRow::default();
@@ -223,17 +223,17 @@ impl Surveyed {
 
 /// One arbiter's turn to add to a survey.
 #[derive(Debug)]
-pub(crate) struct AddToSurvey(pub(crate) Arc<Surveyed>);
+pub(crate) struct Contribute(pub(crate) Arc<Gather>);
 
-impl Message for AddToSurvey {
+impl Message for Contribute {
     type Result = ();
 }
 
 /// A survey that is complete, back at the arbiter that it came from.
 #[derive(Debug)]
-pub(crate) struct SurveyDone(pub(crate) Arc<Surveyed>);
+pub(crate) struct Gathered(pub(crate) Arc<Gather>);
 
-impl Message for SurveyDone {
+impl Message for Gathered {
     type Result = ();
 }
 
@@ -246,12 +246,12 @@ impl WorkerHandle {
         Self(address)
     }
 
-    pub(crate) fn accepted(&self, connections: Vec<Newcomer>) {
+    pub(crate) fn accepted(&self, connections: Vec<IncomingConnection>) {
         self.0.do_send(Accepted(connections));
     }
 
-    pub(crate) fn nudge(&self) {
-        self.0.do_send(Nudge(crate::clock::now()));
+    pub(crate) fn state_changed(&self) {
+        self.0.do_send(StateChanged(crate::clock::now()));
     }
 
     pub(crate) fn tx_ready(&self, tx: TxHandle) {
@@ -274,12 +274,12 @@ impl WorkerHandle {
         self.0.do_send(TransitionOver { origin, outcome });
     }
 
-    pub(crate) fn survey(&self, survey: Arc<Surveyed>) {
-        self.0.do_send(AddToSurvey(survey));
+    pub(crate) fn survey(&self, survey: Arc<Gather>) {
+        self.0.do_send(Contribute(survey));
     }
 
-    pub(crate) fn survey_done(&self, survey: Arc<Surveyed>) {
-        self.0.do_send(SurveyDone(survey));
+    pub(crate) fn survey_done(&self, survey: Arc<Gather>) {
+        self.0.do_send(Gathered(survey));
     }
 
     /// Where Tx sends this arbiter's replies.

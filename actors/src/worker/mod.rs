@@ -1,4 +1,4 @@
-//! A worker: what the sessions of one arbiter do together.
+//! A worker: what the sessions of one thread do together.
 //!
 //! ```text
 //!   sessions ──Rc──▶ outgoing batch ── once per tick ──▶ Tx
@@ -8,22 +8,26 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `messages` | what a worker is told, and the handle that others hold |
+//! | `state` | its sessions, and what it knows about all of them |
 //! | `actor` | the actix shell: batches out, replies in, the timer |
 //! | `deliver` | replies and events to sessions, sessions going again |
-//! | `give_up` | requests over their time, or killed |
-//! | `survey` | what every arbiter answers a part of |
+//! | `cancel` | requests over their time, or killed |
+//! | `drain` | its part in transitions |
+//! | `tick` | what nothing else would wake it for |
+//! | `gather` | questions that every worker answers a part of |
 //!
-//! Inside an arbiter everything is shared by `Rc`; between arbiters it travels as one message.
+//! Inside a thread everything is shared by `Rc`; between threads it travels as one message.
 
 mod actor;
+mod cancel;
 mod deliver;
-mod give_up;
+mod drain;
+mod gather;
 pub(crate) mod messages;
 mod state;
-mod survey;
-mod sweep;
-mod transition;
+mod tick;
 
 pub(crate) use actor::Worker;
-pub(crate) use messages::{Newcomer, WorkerHandle};
-pub(crate) use state::{WorkerCell, WorkerState};
+pub(crate) use messages::{IncomingConnection, WorkerHandle};
+pub(crate) use state::WorkerCell;

@@ -12,9 +12,9 @@ use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
 use super::actor::Worker;
-use super::messages::{AddToSurvey, ConnectionRow, RequestRow, Row, Survey, SurveyDone, Surveyed};
+use super::messages::{ConnectionRow, Contribute, FanOut, Gather, Gathered, RequestRow, Row};
 use crate::limits::SHOW_ROWS_MAX;
-use crate::session::registry::Pending;
+use crate::resources::in_flight::InFlightRequest;
 use crate::session::state::SessionCell;
 
 fn age(now: Instant, since: Instant) -> f64 {
@@ -86,34 +86,39 @@ impl Worker {
 
     fn pending_rows(&self, now: Instant) -> Vec<Row> {
         let state = self.cell.state.borrow();
-        let row = |(id, pending): (_, &Pending)| {
-            let user = self.cell.owner(pending).map_or(String::new(), |session| {
+        let row = |(id, request): (_, &InFlightRequest)| {
+            let user = self.cell.owner(request).map_or(String::new(), |session| {
                 session.state.borrow().caller.user.to_string()
             });
             Row::Request(RequestRow {
-                connection: pending.connection,
-                sync: Some(pending.sync),
+                connection: request.connection,
+                sync: Some(request.sync),
                 user,
-                stream: pending.stream,
-                request: Some(pending.request.name()),
-                procedure: pending.procedure.as_deref().map(str::to_owned),
-                state: state.registry.phase(id).name(),
-                age: Some(age(now, pending.since)),
+                stream: request.stream,
+                request: Some(request.request_type.name()),
+                procedure: request.procedure.as_deref().map(str::to_owned),
+                state: state.in_flight.phase(id).name(),
+                age: Some(age(now, request.since)),
             })
         };
-        state.registry.iter().take(SHOW_ROWS_MAX).map(row).collect()
+        state
+            .in_flight
+            .iter()
+            .take(SHOW_ROWS_MAX)
+            .map(row)
+            .collect()
     }
 }
 
-impl Handler<AddToSurvey> for Worker {
+impl Handler<Contribute> for Worker {
     type Result = ();
 
-    fn handle(&mut self, survey: AddToSurvey, _ctx: &mut Self::Context) {
+    fn handle(&mut self, survey: Contribute, _ctx: &mut Self::Context) {
         let now = crate::clock::now();
         let rows = match survey.0.survey {
-            Survey::Connections => self.connection_rows(now),
-            Survey::Requests => self.request_rows(now),
-            Survey::Kill(target) => vec![Row::Killed(self.cell.kill(target))],
+            FanOut::Connections => self.connection_rows(now),
+            FanOut::Requests => self.request_rows(now),
+            FanOut::Kill(target) => vec![Row::Killed(self.cell.kill(target))],
         };
         if survey.0.add(rows.into_iter())
             && let Some(workers) = self.cell.shared.workers.get()
@@ -123,11 +128,11 @@ impl Handler<AddToSurvey> for Worker {
     }
 }
 
-impl Handler<SurveyDone> for Worker {
+impl Handler<Gathered> for Worker {
     type Result = ();
 
-    fn handle(&mut self, done: SurveyDone, _ctx: &mut Self::Context) {
-        let survey: &Surveyed = &done.0;
+    fn handle(&mut self, done: Gathered, _ctx: &mut Self::Context) {
+        let survey: &Gather = &done.0;
         let origin = survey.origin;
         let Some(session) = self.cell.session(origin.session) else {
             return;

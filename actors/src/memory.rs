@@ -56,12 +56,12 @@ impl Memory {
 
 /// What one connection is charged; given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Charge {
+pub(crate) struct MemoryCharge {
     memory: Arc<Memory>,
     bytes: usize,
 }
 
-impl Charge {
+impl MemoryCharge {
     pub(crate) fn new(memory: Arc<Memory>) -> Self {
         Self { memory, bytes: 0 }
     }
@@ -83,17 +83,17 @@ impl Charge {
 
     /// Whether it should not be read now, with so many connections.
     #[inline]
-    pub(crate) fn is_greedy(&self, connections: impl FnOnce() -> usize) -> bool {
+    pub(crate) fn is_over_share(&self, connections: impl FnOnce() -> usize) -> bool {
         self.bytes > 0 && self.memory.is_over() && self.bytes > self.memory.share(connections())
     }
 
     /// Whether it has to be closed, with so many connections.
-    pub(crate) fn is_too_greedy(&self, connections: impl FnOnce() -> usize) -> bool {
+    pub(crate) fn is_far_over_share(&self, connections: impl FnOnce() -> usize) -> bool {
         self.bytes > 0 && self.memory.is_far_over() && self.bytes > self.memory.share(connections())
     }
 }
 
-impl Drop for Charge {
+impl Drop for MemoryCharge {
     fn drop(&mut self) {
         self.set(0);
     }
@@ -108,18 +108,18 @@ mod tests {
     #[test]
     fn who_holds_more_than_a_share_is_greedy_when_the_bound_is_reached_and_not_before() {
         let memory = Arc::new(Memory::new(8 * MIB));
-        let mut modest = Charge::new(memory.clone());
-        let mut greedy = Charge::new(memory.clone());
+        let mut modest = MemoryCharge::new(memory.clone());
+        let mut greedy = MemoryCharge::new(memory.clone());
         modest.set(MIB);
         greedy.set(7 * MIB);
-        assert!(!greedy.is_greedy(|| 4));
+        assert!(!greedy.is_over_share(|| 4));
         greedy.set(8 * MIB);
-        assert!(greedy.is_greedy(|| 4));
-        assert!(!modest.is_greedy(|| 4));
-        assert!(!greedy.is_too_greedy(|| 4));
+        assert!(greedy.is_over_share(|| 4));
+        assert!(!modest.is_over_share(|| 4));
+        assert!(!greedy.is_far_over_share(|| 4));
         greedy.set(17 * MIB);
-        assert!(greedy.is_too_greedy(|| 4));
-        assert!(!modest.is_too_greedy(|| 4));
+        assert!(greedy.is_far_over_share(|| 4));
+        assert!(!modest.is_far_over_share(|| 4));
         assert!(!memory.has_room());
         drop(greedy);
         assert_eq!(memory.used(), MIB);
@@ -129,9 +129,9 @@ mod tests {
     #[test]
     fn small_buffers_are_nobodys_business() {
         let memory = Arc::new(Memory::new(0));
-        let mut small = Charge::new(memory.clone());
+        let mut small = MemoryCharge::new(memory.clone());
         small.set(MEMORY_SMALL - 1);
-        assert!(!small.is_greedy(|| 1));
+        assert!(!small.is_over_share(|| 1));
         small.set(MEMORY_SMALL);
         assert_eq!(memory.used(), MEMORY_SMALL);
         small.set(1);

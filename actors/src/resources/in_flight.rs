@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   insert ─▶ on its way ─┬─ finish ─────────────▶ its reply is here
-//!                         ├─ expire, give_up ────▶ answered without Tx: taken back if Tx has not begun
+//!                         ├─ expire, cancel ─────▶ answered without Tx: taken back if Tx has not begun
 //!                         │                        it, else abandoned (a late reply finds nothing)
 //!                         └─ revoke, abandon ────▶ all of them, when the state changes
 //! ```
@@ -25,14 +25,14 @@ use crate::tx::claim::{Claims, Phase, RequestId};
 
 /// A request on its way.
 #[derive(Debug, Clone)]
-pub(crate) struct Pending {
+pub(crate) struct InFlightRequest {
     /// Number of its session in the arbiter.
     pub(crate) session: u32,
     /// Number of its connection, which is never used again.
     pub(crate) connection: u64,
     pub(crate) sync: u64,
     pub(crate) stream: u64,
-    pub(crate) request: RequestType,
+    pub(crate) request_type: RequestType,
     pub(crate) class: Class,
     /// What is called, for CALL.
     pub(crate) procedure: Option<Rc<str>>,
@@ -52,11 +52,11 @@ pub(crate) struct Pending {
 
 /// A request that nobody waits for any more.
 #[derive(Debug)]
-pub(crate) struct GivenUp {
+pub(crate) struct Cancelled {
     pub(crate) id: RequestId,
-    pub(crate) pending: Pending,
+    pub(crate) request: InFlightRequest,
     /// Tx had begun it: whether it happens is not known. Otherwise it does not.
-    pub(crate) was_begun: bool,
+    pub(crate) was_started: bool,
 }
 
 /// What forwarding a request changed in its session's list of open transactions.
@@ -72,9 +72,9 @@ pub(crate) enum Effect {
 
 /// The table of requests on their way.
 #[derive(Debug)]
-pub(crate) struct Registry {
+pub(crate) struct InFlightTable {
     claims: Arc<Claims>,
-    slots: Vec<Option<(RequestId, Pending)>>,
+    slots: Vec<Option<(RequestId, InFlightRequest)>>,
     free: Vec<u32>,
     bytes: usize,
     reserved: usize,
@@ -82,7 +82,7 @@ pub(crate) struct Registry {
     timers: Timers,
 }
 
-impl Registry {
+impl InFlightTable {
     /// `claims` must have room for [`WORKER_REQUESTS_MAX`] requests and [`WORKER_RESERVE`] more.
     pub(crate) fn new(claims: Arc<Claims>) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl Registry {
     /// Queues a request for Tx; `None` if the table is full.
     pub(crate) fn insert(
         &mut self,
-        pending: Pending,
+        request: InFlightRequest,
         deadline: Option<Instant>,
     ) -> Option<RequestId> {
         if self.is_full() {
@@ -133,13 +133,13 @@ impl Registry {
             (self.slots.len() - 1) as u32
         });
         let id = self.claims.queue(index);
-        self.bytes += pending.bytes;
-        self.reserved += usize::from(pending.is_reserved);
-        self.writers += usize::from(pending.is_writer);
+        self.bytes += request.bytes;
+        self.reserved += usize::from(request.is_reserved);
+        self.writers += usize::from(request.is_writer);
         if let Some(deadline) = deadline {
             self.timers.set(index, deadline);
         }
-        self.slots[index as usize] = Some((id, pending));
+        self.slots[index as usize] = Some((id, request));
         Some(id)
     }
 
@@ -149,44 +149,51 @@ impl Registry {
         slot.is_some_and(|slot| slot.as_ref().is_some_and(|(own, _)| *own == id))
     }
 
-    fn remove(&mut self, id: RequestId) -> Option<Pending> {
+    fn remove(&mut self, id: RequestId) -> Option<InFlightRequest> {
         let slot = self.slots.get_mut(id.index as usize)?;
-        let (_, pending) = slot.take_if(|(own, _)| *own == id)?;
+        let (_, request) = slot.take_if(|(own, _)| *own == id)?;
         self.free.push(id.index);
         self.timers.clear(id.index);
-        self.bytes -= pending.bytes;
-        self.reserved -= usize::from(pending.is_reserved);
-        self.writers -= usize::from(pending.is_writer);
-        Some(pending)
+        self.bytes -= request.bytes;
+        self.reserved -= usize::from(request.is_reserved);
+        self.writers -= usize::from(request.is_writer);
+        Some(request)
     }
 
-    /// Takes out a request because its reply is here; `None` if it was given up on before.
-    pub(crate) fn finish(&mut self, id: RequestId) -> Option<Pending> {
-        let pending = self.remove(id)?;
+    /// Takes out a request because its reply is here; `None` if it was cancelled before.
+    pub(crate) fn finish(&mut self, id: RequestId) -> Option<InFlightRequest> {
+        let request = self.remove(id)?;
         self.claims.free(id);
-        Some(pending)
+        Some(request)
     }
 
     /// Takes back what Tx has not begun, of the requests that are wanted back.
-    pub(crate) fn revoke_queued(&mut self, wanted: impl Fn(&Pending) -> bool) -> Vec<Pending> {
+    pub(crate) fn revoke_queued(
+        &mut self,
+        wanted: impl Fn(&InFlightRequest) -> bool,
+    ) -> Vec<InFlightRequest> {
         let claims = self.claims.clone();
-        self.take_where(|id, pending| wanted(pending) && claims.revoke(id))
+        self.take_where(|id, request| wanted(request) && claims.revoke(id))
     }
 
-    /// Gives up on what Tx has begun, of the requests that are wanted: a late reply will find nothing.
-    pub(crate) fn abandon_started(&mut self, wanted: impl Fn(&Pending) -> bool) -> Vec<GivenUp> {
+    /// Cancels what Tx has begun, of the requests that are wanted: a late reply will find nothing.
+    pub(crate) fn cancel_started(
+        &mut self,
+        wanted: impl Fn(&InFlightRequest) -> bool,
+    ) -> Vec<Cancelled> {
         let claims = &self.claims;
-        let is_meant = |(id, own): &(RequestId, &Pending)| wanted(own) && claims.is_started(*id);
+        let is_meant =
+            |(id, own): &(RequestId, &InFlightRequest)| wanted(own) && claims.is_started(*id);
         let ids = self.iter().filter(is_meant).map(|(id, _)| id).collect();
-        self.give_up_all(ids)
+        self.cancel_all(ids)
     }
 
-    /// Gives up on whatever is over its deadline.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<GivenUp> {
+    /// Cancels whatever is over its deadline.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Cancelled> {
         let due = self.timers.expire(now);
         let id = |index: u32| self.slots[index as usize].as_ref().map(|(id, _)| *id);
         let due: Vec<_> = due.into_iter().filter_map(id).collect();
-        self.give_up_all(due)
+        self.cancel_all(due)
     }
 
     /// When [`expire`](Self::expire) is worth calling; `None`: not until something else happens.
@@ -194,38 +201,41 @@ impl Registry {
         self.timers.next_look()
     }
 
-    /// Gives up on the requests that are named.
-    pub(crate) fn give_up(&mut self, is_named: impl Fn(&Pending) -> bool) -> Vec<GivenUp> {
-        let named = self.iter().filter(|(_, pending)| is_named(pending));
+    /// Cancels the requests that are named.
+    pub(crate) fn cancel(&mut self, is_named: impl Fn(&InFlightRequest) -> bool) -> Vec<Cancelled> {
+        let named = self.iter().filter(|(_, request)| is_named(request));
         let ids = named.map(|(id, _)| id).collect();
-        self.give_up_all(ids)
+        self.cancel_all(ids)
     }
 
-    fn give_up_all(&mut self, ids: Vec<RequestId>) -> Vec<GivenUp> {
-        let mut given_up = Vec::with_capacity(ids.len());
+    fn cancel_all(&mut self, ids: Vec<RequestId>) -> Vec<Cancelled> {
+        let mut cancelled = Vec::with_capacity(ids.len());
         for id in ids {
-            let was_begun = !self.claims.revoke(id);
-            if was_begun {
+            let was_started = !self.claims.revoke(id);
+            if was_started {
                 self.claims.free(id);
             }
-            given_up.extend(self.remove(id).map(|pending| GivenUp {
+            cancelled.extend(self.remove(id).map(|request| Cancelled {
                 id,
-                pending,
-                was_begun,
+                request,
+                was_started,
             }));
         }
-        given_up.sort_by_key(|own| own.pending.since);
-        given_up
+        cancelled.sort_by_key(|own| own.request.since);
+        cancelled
     }
 
-    fn take_where(&mut self, mut wanted: impl FnMut(RequestId, &Pending) -> bool) -> Vec<Pending> {
+    fn take_where(
+        &mut self,
+        mut wanted: impl FnMut(RequestId, &InFlightRequest) -> bool,
+    ) -> Vec<InFlightRequest> {
         let ids: Vec<_> = self
             .iter()
-            .filter(|(id, pending)| wanted(*id, pending))
+            .filter(|(id, request)| wanted(*id, request))
             .map(|(id, _)| id)
             .collect();
         let mut taken: Vec<_> = ids.into_iter().filter_map(|id| self.remove(id)).collect();
-        taken.sort_by_key(|pending| pending.since);
+        taken.sort_by_key(|request| request.since);
         taken
     }
 
@@ -236,11 +246,11 @@ impl Registry {
     }
 
     /// Everything on its way, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (RequestId, &Pending)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (RequestId, &InFlightRequest)> {
         self.slots
             .iter()
             .flatten()
-            .map(|(id, pending)| (*id, pending))
+            .map(|(id, request)| (*id, request))
     }
 }
 
@@ -249,13 +259,13 @@ mod tests {
     use super::*;
     use crate::limits::TIMER_TICK;
 
-    fn pending(sync: u64) -> Pending {
-        Pending {
+    fn request(sync: u64) -> InFlightRequest {
+        InFlightRequest {
             session: 0,
             connection: 1,
             sync,
             stream: 0,
-            request: RequestType::Replace,
+            request_type: RequestType::Replace,
             class: Class::Write,
             procedure: None,
             bytes: 10,
@@ -267,109 +277,110 @@ mod tests {
         }
     }
 
-    fn registry() -> (Registry, Arc<Claims>) {
+    fn in_flight() -> (InFlightTable, Arc<Claims>) {
         let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
-        (Registry::new(claims.clone()), claims)
+        (InFlightTable::new(claims.clone()), claims)
     }
 
     #[test]
     fn only_what_tx_has_not_begun_is_revoked() {
-        let (mut registry, claims) = registry();
-        let started = registry.insert(pending(1), None).unwrap();
-        let queued = registry.insert(pending(2), None).unwrap();
+        let (mut in_flight, claims) = in_flight();
+        let started = in_flight.insert(request(1), None).unwrap();
+        let queued = in_flight.insert(request(2), None).unwrap();
         assert!(claims.claim(started));
-        let revoked: Vec<_> = registry
+        let revoked: Vec<_> = in_flight
             .revoke_queued(|_| true)
             .iter()
             .map(|own| own.sync)
             .collect();
         assert_eq!(revoked, [2]);
         assert!(!claims.claim(queued));
-        assert_eq!((registry.len(), registry.bytes()), (1, 10));
-        assert_eq!(registry.finish(started).map(|own| own.sync), Some(1));
-        assert_eq!((registry.len(), registry.bytes()), (0, 0));
-        assert_eq!(registry.writers(), 0);
+        assert_eq!((in_flight.len(), in_flight.bytes()), (1, 10));
+        assert_eq!(in_flight.finish(started).map(|own| own.sync), Some(1));
+        assert_eq!((in_flight.len(), in_flight.bytes()), (0, 0));
+        assert_eq!(in_flight.writers(), 0);
     }
 
     #[test]
     fn a_late_reply_to_an_abandoned_request_finds_nothing_not_its_successor() {
-        let (mut registry, claims) = registry();
-        let first = registry.insert(pending(1), None).unwrap();
+        let (mut in_flight, claims) = in_flight();
+        let first = in_flight.insert(request(1), None).unwrap();
         assert!(claims.claim(first));
-        assert_eq!(registry.abandon_started(|_| true).len(), 1);
-        let second = registry.insert(pending(2), None).unwrap();
+        assert_eq!(in_flight.cancel_started(|_| true).len(), 1);
+        let second = in_flight.insert(request(2), None).unwrap();
         assert_eq!(first.index, second.index);
-        assert!(registry.finish(first).is_none());
-        assert!(registry.finish(second).is_some());
+        assert!(in_flight.finish(first).is_none());
+        assert!(in_flight.finish(second).is_some());
     }
 
     /// QL-01: what runs is listed, and what is over is not.
     #[test]
     fn the_list_holds_what_runs_and_nothing_else() {
-        let (mut registry, _claims) = registry();
-        let first = registry.insert(pending(1), None).unwrap();
-        registry.insert(pending(2), None).unwrap();
-        let syncs =
-            |registry: &Registry| -> Vec<_> { registry.iter().map(|(_, own)| own.sync).collect() };
-        assert_eq!(syncs(&registry), [1, 2]);
-        assert!(registry.finish(first).is_some());
-        assert_eq!(syncs(&registry), [2]);
+        let (mut in_flight, _claims) = in_flight();
+        let first = in_flight.insert(request(1), None).unwrap();
+        in_flight.insert(request(2), None).unwrap();
+        let syncs = |in_flight: &InFlightTable| -> Vec<_> {
+            in_flight.iter().map(|(_, own)| own.sync).collect()
+        };
+        assert_eq!(syncs(&in_flight), [1, 2]);
+        assert!(in_flight.finish(first).is_some());
+        assert_eq!(syncs(&in_flight), [2]);
     }
 
     /// QL-02: clients choose their syncs, so two requests may have the same; each is still its own.
     #[test]
     fn of_two_requests_with_one_sync_the_right_one_is_finished() {
-        let (mut registry, _claims) = registry();
-        let first = registry.insert(pending(7), None).unwrap();
-        let second = registry.insert(pending(7), None).unwrap();
-        assert!(registry.finish(first).is_some());
-        let left: Vec<_> = registry.iter().map(|(id, _)| id).collect();
+        let (mut in_flight, _claims) = in_flight();
+        let first = in_flight.insert(request(7), None).unwrap();
+        let second = in_flight.insert(request(7), None).unwrap();
+        assert!(in_flight.finish(first).is_some());
+        let left: Vec<_> = in_flight.iter().map(|(id, _)| id).collect();
         assert_eq!(left, [second]);
-        assert!(registry.finish(first).is_none());
+        assert!(in_flight.finish(first).is_none());
     }
 
     /// RW-01: the count returns to nothing, whichever way each request ends.
     #[test]
     fn what_was_counted_in_is_counted_out_by_reply_timeout_and_kill() {
-        let (mut registry, claims) = registry();
+        let (mut in_flight, claims) = in_flight();
         let start = Instant::now();
-        let replied = registry.insert(pending(1), None).unwrap();
-        let late = registry
-            .insert(pending(2), Some(start + TIMER_TICK))
+        let replied = in_flight.insert(request(1), None).unwrap();
+        let late = in_flight
+            .insert(request(2), Some(start + TIMER_TICK))
             .unwrap();
-        registry.insert(pending(3), None).unwrap();
-        assert_eq!((registry.len(), registry.bytes()), (3, 30));
+        in_flight.insert(request(3), None).unwrap();
+        assert_eq!((in_flight.len(), in_flight.bytes()), (3, 30));
         assert!(claims.claim(late));
-        assert!(registry.finish(replied).is_some());
-        let expired = registry.expire(start + TIMER_TICK * 3);
+        assert!(in_flight.finish(replied).is_some());
+        let expired = in_flight.expire(start + TIMER_TICK * 3);
         assert_eq!(expired.len(), 1);
-        assert!(expired[0].was_begun && expired[0].pending.sync == 2);
+        assert!(expired[0].was_started && expired[0].request.sync == 2);
         assert_eq!(claims.phase(late), None, "whoever works on it sees that");
-        let killed = registry.give_up(|own| own.sync == 3);
-        assert!(!killed[0].was_begun);
-        assert_eq!((registry.len(), registry.bytes()), (0, 0));
-        assert_eq!(registry.next_look(), None);
+        let killed = in_flight.cancel(|own| own.sync == 3);
+        assert!(!killed[0].was_started);
+        assert_eq!((in_flight.len(), in_flight.bytes()), (0, 0));
+        assert_eq!(in_flight.next_look(), None);
     }
 
     #[test]
     fn a_reply_in_time_takes_the_deadline_with_it() {
-        let (mut registry, _claims) = registry();
+        let (mut in_flight, _claims) = in_flight();
         let start = Instant::now();
-        let first = registry.insert(pending(1), Some(start)).unwrap();
-        assert!(registry.finish(first).is_some());
-        registry.insert(pending(2), None).unwrap();
-        assert!(registry.expire(start + TIMER_TICK * 1000).is_empty());
-        assert_eq!(registry.len(), 1);
+        let first = in_flight.insert(request(1), Some(start)).unwrap();
+        assert!(in_flight.finish(first).is_some());
+        in_flight.insert(request(2), None).unwrap();
+        assert!(in_flight.expire(start + TIMER_TICK * 1000).is_empty());
+        assert_eq!(in_flight.len(), 1);
     }
 
     #[test]
     fn it_is_bounded() {
-        let (mut registry, _claims) = registry();
+        let (mut in_flight, _claims) = in_flight();
         for sync in 0..(WORKER_REQUESTS_MAX + WORKER_RESERVE) as u64 {
-            assert!(registry.insert(pending(sync), None).is_some());
+            assert!(in_flight.insert(request(sync), None).is_some());
         }
-        assert!(registry.is_full());
-        assert!(registry.insert(pending(0), None).is_none());
+        assert!(in_flight.is_full());
+        assert!(in_flight.insert(request(0), None).is_none());
     }
 
     /// A step of the session side or of Tx, in any order.
@@ -386,7 +397,7 @@ mod tests {
         /// Tx is lost: what it had begun is answered "outcome unknown".
         Lose,
         /// The oldest request on its way is killed, or its time is over.
-        GiveUp,
+        Cancel,
     }
 
     /// What a client was told.
@@ -412,11 +423,11 @@ mod tests {
             assert_eq!(self.told.insert(sync, told), None, "one answer per request");
         }
 
-        fn step(&mut self, step: Step, registry: &mut Registry, claims: &Claims) {
+        fn step(&mut self, step: Step, in_flight: &mut InFlightTable, claims: &Claims) {
             match step {
                 Step::Forward => {
                     let sync = self.syncs.len() as u64;
-                    let Some(id) = registry.insert(pending(sync), None) else {
+                    let Some(id) = in_flight.insert(request(sync), None) else {
                         return;
                     };
                     self.syncs.insert(id, sync);
@@ -432,30 +443,30 @@ mod tests {
                 }
                 Step::Reply if !self.running.is_empty() => {
                     let (id, sync) = self.running.remove(0);
-                    if let Some(own) = registry.finish(id) {
+                    if let Some(own) = in_flight.finish(id) {
                         assert_eq!(own.sync, sync);
                         self.tell(sync, Told::Done);
                     }
                 }
                 Step::Revoke => {
-                    for own in registry.revoke_queued(|_| true) {
+                    for own in in_flight.revoke_queued(|_| true) {
                         self.tell(own.sync, Told::Refused);
                     }
                 }
                 Step::Lose => {
-                    for own in registry.abandon_started(|_| true) {
-                        self.tell(own.pending.sync, Told::Unknown);
+                    for own in in_flight.cancel_started(|_| true) {
+                        self.tell(own.request.sync, Told::Unknown);
                     }
                 }
-                Step::GiveUp => {
-                    let oldest = registry.iter().map(|(_, own)| own.sync).min();
-                    for own in registry.give_up(|own| Some(own.sync) == oldest) {
-                        let told = if own.was_begun {
+                Step::Cancel => {
+                    let oldest = in_flight.iter().map(|(_, own)| own.sync).min();
+                    for own in in_flight.cancel(|own| Some(own.sync) == oldest) {
+                        let told = if own.was_started {
                             Told::Unknown
                         } else {
                             Told::Refused
                         };
-                        self.tell(own.pending.sync, told);
+                        self.tell(own.request.sync, told);
                     }
                 }
                 Step::Begin | Step::Reply => {}
@@ -471,7 +482,7 @@ mod tests {
             6 => Just(Step::Reply),
             1 => Just(Step::Revoke),
             1 => Just(Step::Lose),
-            2 => Just(Step::GiveUp),
+            2 => Just(Step::Cancel),
         ];
         proptest::collection::vec(step, 0..400)
     }
@@ -479,18 +490,18 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_request_is_both_refused_and_executed_and_each_is_answered_once(steps in steps()) {
-            let (mut registry, claims) = registry();
+            let (mut in_flight, claims) = in_flight();
             let mut world = World::default();
             for step in steps {
-                world.step(step, &mut registry, &claims);
+                world.step(step, &mut in_flight, &claims);
             }
             // To the end: Tx does what it has, and its replies arrive.
             while !world.sent.is_empty() || !world.running.is_empty() {
-                world.step(Step::Begin, &mut registry, &claims);
-                world.step(Step::Reply, &mut registry, &claims);
+                world.step(Step::Begin, &mut in_flight, &claims);
+                world.step(Step::Reply, &mut in_flight, &claims);
             }
-            assert_eq!(registry.len(), 0);
-            assert_eq!((registry.bytes(), registry.writers()), (0, 0));
+            assert_eq!(in_flight.len(), 0);
+            assert_eq!((in_flight.bytes(), in_flight.writers()), (0, 0));
             assert_eq!(world.told.len(), world.syncs.len(), "nobody is left waiting");
             for (sync, told) in &world.told {
                 let expected = *told != Told::Refused;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Beside these credits there is a reserve for sessions with next to nothing on their way. Who comes when
-//! that is used up waits here like everybody, and is taken out by the sweep that finds room in it again.
+//! that is used up waits here like everybody, and is taken out by the tick that finds room in it again.
 //!
 //! Invariant: what is promised is free.
 
@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 /// The sessions of one arbiter that wait for a credit.
 #[derive(Debug, Default)]
-pub(crate) struct StopList {
+pub(crate) struct CreditQueue {
     queue: VecDeque<u32>,
     /// Credits that were granted and not taken yet.
     promised: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Grant {
     is_resumed: bool,
 }
 
-impl StopList {
+impl CreditQueue {
     /// Whether a session with this grant may take a credit, of `free` that there are.
     #[inline]
     pub(crate) fn may_take(&self, grant: Grant, free: usize) -> bool {
@@ -109,7 +109,7 @@ mod tests {
 
     /// Sessions with endless work, or so much of it, and credits that come back in portions.
     struct World {
-        list: StopList,
+        list: CreditQueue,
         free: usize,
         wants: Vec<usize>,
         took: Vec<usize>,
@@ -120,7 +120,7 @@ mod tests {
     impl World {
         fn new(wants: &[usize]) -> Self {
             Self {
-                list: StopList::default(),
+                list: CreditQueue::default(),
                 free: CREDITS,
                 wants: wants.to_vec(),
                 took: vec![0; wants.len()],
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_is_there_for_the_next() {
-        let mut list = StopList::default();
+        let mut list = CreditQueue::default();
         list.wait(7);
         list.wait(8);
         assert_eq!(list.round(11), (2, 5));
@@ -213,10 +213,10 @@ mod tests {
 
     #[test]
     fn who_is_taken_out_does_not_change_the_order_of_the_others() {
-        let mut list = StopList::default();
+        let mut list = CreditQueue::default();
         (0..6).for_each(|session| list.wait(session));
         assert_eq!(list.take_out(|session| session % 2 == 0), [0, 2, 4]);
-        let next = |list: &mut StopList| list.resume(1).map(|(session, _)| session);
+        let next = |list: &mut CreditQueue| list.resume(1).map(|(session, _)| session);
         assert_eq!([next(&mut list), next(&mut list)], [Some(1), Some(3)]);
     }
 

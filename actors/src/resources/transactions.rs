@@ -14,7 +14,7 @@ pub(crate) struct OpenTransaction {
     pub(crate) is_writer: bool,
     /// As of its BEGIN's arrival. Tx keeps its own, which is a little later.
     pub(crate) deadline: Option<Instant>,
-    /// Its BEGIN; `None` before that has a place in the registry.
+    /// Its BEGIN; `None` before that is in the in-flight table.
     pub(crate) begin: Option<RequestId>,
     /// Nothing more can come of it, but its client has yet to end it. Nobody waits for that.
     pub(crate) is_aborted: bool,

@@ -23,11 +23,11 @@ use crate::session::state::{Closing, SessionCell, SessionState};
 
 impl WorkerCell {
     /// Answers what has waited too long.
-    pub(crate) fn sweep(&self, now: Instant) {
-        self.look_at_times(now);
+    pub(crate) fn tick(&self, now: Instant) {
+        self.check_timeouts(now);
         self.end_probations(now);
-        self.look_at_deaf();
-        self.resume_modest();
+        self.poll_paused();
+        self.resume_light();
         let is_solo = self.shared.cell.load().state == State::Solo;
         if is_solo && self.shared.config.may_hold() {
             self.revoke_in_solo(now);
@@ -60,9 +60,9 @@ impl WorkerCell {
     }
 
     /// Lets go on who has next to nothing on its way, waits behind others, and found the reserve used up.
-    fn resume_modest(&self) {
+    fn resume_light(&self) {
         let mut state = self.state.borrow_mut();
-        if state.stop_list.is_empty() {
+        if state.credit_queue.is_empty() {
             return;
         }
         let has_reserve = state.has_reserve();
@@ -73,7 +73,7 @@ impl WorkerCell {
                 !own.is_on_stop_list || has_reserve && own.may_use_reserve()
             })
         };
-        let sessions = state.stop_list.take_out(need_not_wait);
+        let sessions = state.credit_queue.take_out(need_not_wait);
         for session in sessions.into_iter().filter_map(|index| self.session(index)) {
             let mut own = session.state.borrow_mut();
             if std::mem::take(&mut own.is_on_stop_list) {
@@ -84,7 +84,7 @@ impl WorkerCell {
     }
 
     /// Closes connections that took longer than they may.
-    fn look_at_times(&self, now: Instant) {
+    fn check_timeouts(&self, now: Instant) {
         let limits = &self.shared.config.time_limits;
         let Some(period) = look_period(limits) else {
             return;
@@ -116,11 +116,11 @@ impl WorkerCell {
 
     /// Looks at the connections that are not read, in the order in which they stopped: closes those whose
     /// clients have left, and lets go on those for which there is memory again.
-    fn look_at_deaf(&self) {
-        let mut deaf = std::mem::take(&mut self.state.borrow_mut().deaf);
+    fn poll_paused(&self) {
+        let mut paused = std::mem::take(&mut self.state.borrow_mut().read_paused);
         let has_room = self.shared.memory.has_room();
         self.end_exemption();
-        deaf.retain(|(index, connection)| {
+        paused.retain(|(index, connection)| {
             let session = self.session(*index);
             let Some(session) = session.filter(|own| own.connection == *connection) else {
                 return false;
@@ -138,20 +138,20 @@ impl WorkerCell {
             own.is_deaf = !own.is_read();
             own.is_deaf
         });
-        self.state.borrow_mut().deaf.append(&mut deaf);
+        self.state.borrow_mut().read_paused.append(&mut paused);
     }
 
     /// Whether a connection is read although there is no memory: it holds little by now, or it is the one
     /// that is let through so that its request comes to an end.
     fn may_go_on(&self, session: &SessionCell, own: &mut SessionState) -> bool {
         own.charge_buffers();
-        if !own.charge.is_greedy(|| self.shared.places.count()) {
+        if !own.charge.is_over_share(|| self.shared.places.count()) {
             return true;
         }
         let mut state = self.state.borrow_mut();
-        let is_chosen = state.exempt.is_none() && own.needs_rest_of_frame();
+        let is_chosen = state.progress_exemption.is_none() && own.needs_rest_of_frame();
         if is_chosen {
-            state.exempt = Some((session.index, session.connection));
+            state.progress_exemption = Some((session.index, session.connection));
         }
         is_chosen
     }
@@ -159,11 +159,11 @@ impl WorkerCell {
     /// The exemption is over when the request that it was for is whole.
     fn end_exemption(&self) {
         let mut state = self.state.borrow_mut();
-        if let Some((index, connection)) = state.exempt {
+        if let Some((index, connection)) = state.progress_exemption {
             let session = self.session(index);
             let session = session.filter(|own| own.connection == connection);
             if !session.is_some_and(|own| own.state.borrow().needs_rest_of_frame()) {
-                state.exempt = None;
+                state.progress_exemption = None;
             }
         }
     }

@@ -16,33 +16,33 @@ use vestibule_wire::reply::ReplyHeader;
 
 use super::messages::{KilledRow, Target};
 use super::state::WorkerCell;
-use crate::session::registry::{Effect, GivenUp, Pending};
+use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::session::state::{Closing, SessionState};
 use crate::timeouts::Limit;
 use crate::tx::messages::{Cancel, Fate};
 
-/// Why a request is given up on.
+/// Why a request is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum CancelReason {
     Timeout,
     Killed,
 }
 
-impl Why {
+impl CancelReason {
     /// What its client is told. `is_committing`: the COMMIT of its transaction was sent behind it.
-    fn error(self, own: &GivenUp, is_committing: bool) -> Error {
+    fn error(self, own: &Cancelled, is_committing: bool) -> Error {
         // A COMMIT that Tx has begun may have happened: neither it nor what it commits is said to be
         // aborted.
-        let is_commit = matches!(own.pending.effect, Effect::Closed(of) if !of.is_aborted);
-        let may_be_committed = own.was_begun && (is_commit || is_committing);
-        let error = match (self, own.pending.limit) {
+        let is_commit = matches!(own.request.effect, Effect::Closed(of) if !of.is_aborted);
+        let may_be_committed = own.was_started && (is_commit || is_committing);
+        let error = match (self, own.request.limit) {
             (Self::Killed, _) => Error::cancelled(),
             (Self::Timeout, Limit::Transaction) if !may_be_committed => {
                 return Error::transaction_timeout();
             }
             (Self::Timeout, _) => Error::timeout(),
         };
-        if own.was_begun {
+        if own.was_started {
             error.with_field("outcome", Field::Str("unknown".into()))
         } else {
             error
@@ -50,20 +50,20 @@ impl Why {
     }
 
     /// What becomes of its transaction.
-    fn fate(self, own: &GivenUp, is_committing: bool) -> Fate {
+    fn fate(self, own: &Cancelled, is_committing: bool) -> Fate {
         let error = || match self {
             Self::Timeout => Error::transaction_timeout(),
             Self::Killed => Error::cancelled(),
         };
-        let is_kept = !own.was_begun && self == Self::Timeout;
-        match (own.pending.effect, own.pending.limit) {
-            _ if own.pending.stream == 0 => Fate::Untouched,
+        let is_kept = !own.was_started && self == Self::Timeout;
+        match (own.request.effect, own.request.limit) {
+            _ if own.request.stream == 0 => Fate::Untouched,
             // Its COMMIT settles it.
-            (Effect::None, _) if own.was_begun && is_committing => Fate::Untouched,
-            (Effect::Opened, _) if own.was_begun => Fate::Ended(error()),
+            (Effect::None, _) if own.was_started && is_committing => Fate::Untouched,
+            (Effect::Opened, _) if own.was_started => Fate::Ended(error()),
             (Effect::Opened, _) => Fate::Untouched,
             // Whatever COMMIT and ROLLBACK are answered, the transaction is over.
-            (Effect::Closed(_), _) if own.was_begun => Fate::Untouched,
+            (Effect::Closed(_), _) if own.was_started => Fate::Untouched,
             (Effect::Closed(_), _) => Fate::Ended(error()),
             (Effect::None, Limit::Request) if is_kept => Fate::Untouched,
             (Effect::None, _) => Fate::Aborted(error()),
@@ -74,22 +74,22 @@ impl Why {
 impl WorkerCell {
     /// Answers requests whose time is over.
     pub(crate) fn expire(&self, now: Instant) {
-        let given_up = self.state.borrow_mut().registry.expire(now);
-        self.answer_given_up(given_up, Why::Timeout);
+        let cancelled = self.state.borrow_mut().in_flight.expire(now);
+        self.answer_cancelled(cancelled, CancelReason::Timeout);
     }
 
     /// Ends what a connection has under way, and the connection too unless it is about one sync.
     pub(crate) fn kill(&self, target: Target) -> KilledRow {
-        let is_meant = |pending: &Pending| {
-            pending.connection == target.connection
-                && target.sync.is_none_or(|sync| sync == pending.sync)
+        let is_meant = |request: &InFlightRequest| {
+            request.connection == target.connection
+                && target.sync.is_none_or(|sync| sync == request.sync)
         };
-        let given_up = self.state.borrow_mut().registry.give_up(is_meant);
+        let cancelled = self.state.borrow_mut().in_flight.cancel(is_meant);
         let mut killed = KilledRow {
-            requests: given_up.len(),
+            requests: cancelled.len(),
             ..KilledRow::default()
         };
-        self.answer_given_up(given_up, Why::Killed);
+        self.answer_cancelled(cancelled, CancelReason::Killed);
         let session = {
             let sessions = self.sessions.borrow();
             let mut found = sessions.iter().map(|(_, session)| session);
@@ -152,46 +152,46 @@ impl WorkerCell {
         syncs.len()
     }
 
-    fn answer_given_up(&self, given_up: Vec<GivenUp>, why: Why) {
-        if given_up.is_empty() {
+    fn answer_cancelled(&self, cancelled: Vec<Cancelled>, reason: CancelReason) {
+        if cancelled.is_empty() {
             return;
         }
         let schema_version = self.shared.schema_version();
-        for own in given_up {
-            let pending = &own.pending;
-            let is_statement = pending.effect == Effect::None;
-            let is_committing = own.was_begun && is_statement && self.is_committing(pending);
-            let fate = why.fate(&own, is_committing);
+        for own in cancelled {
+            let request = &own.request;
+            let is_statement = request.effect == Effect::None;
+            let is_committing = own.was_started && is_statement && self.is_committing(request);
+            let fate = reason.fate(&own, is_committing);
             let is_aborted = matches!(fate, Fate::Aborted(_));
-            if own.was_begun || !matches!(fate, Fate::Untouched) {
+            if own.was_started || !matches!(fate, Fate::Untouched) {
                 let mut state = self.state.borrow_mut();
                 state.outgoing.cancels.push(Cancel {
                     id: own.id,
-                    connection: pending.connection,
-                    stream: pending.stream,
+                    connection: request.connection,
+                    stream: request.stream,
                     transaction: fate,
                 });
                 state.wake_flush();
             }
-            let Some(session) = self.owner(pending) else {
+            let Some(session) = self.owner(request) else {
                 continue;
             };
             let mut state = session.state.borrow_mut();
-            if state.settle(pending) {
+            if state.settle(request) {
                 session.wake();
             }
             // COMMIT and ROLLBACK end the transaction in any case.
-            if !matches!(pending.effect, Effect::Closed(_)) {
-                state.undo(pending);
+            if !matches!(request.effect, Effect::Closed(_)) {
+                state.undo(request);
             }
             if is_aborted {
-                state.transactions.abort(pending.stream);
+                state.transactions.abort(request.stream);
             }
             let header = ReplyHeader {
-                sync: pending.sync,
+                sync: request.sync,
                 schema_version,
             };
-            header.write_error(state.output.buffer(), &why.error(&own, is_committing));
+            header.write_error(state.output.buffer(), &reason.error(&own, is_committing));
             drop(state);
             self.mark_dirty(&session);
         }
@@ -203,12 +203,12 @@ impl WorkerCell {
 
     /// Whether the COMMIT of a statement's transaction was sent behind it: then the stream has no
     /// transaction any more, or one whose BEGIN was sent behind that.
-    fn is_committing(&self, statement: &Pending) -> bool {
+    fn is_committing(&self, statement: &InFlightRequest) -> bool {
         let state = self.state.borrow();
         self.owner(statement).is_some_and(|session| {
             let own = session.state.borrow();
             let open = own.transaction(statement.stream);
-            open.is_none_or(|open| open.begin.is_some_and(|begin| state.registry.has(begin)))
+            open.is_none_or(|open| open.begin.is_some_and(|begin| state.in_flight.has(begin)))
         })
     }
 }
@@ -221,7 +221,7 @@ mod tests {
 
     use super::*;
     use crate::admission::Class;
-    use crate::session::transactions::OpenTransaction;
+    use crate::resources::transactions::OpenTransaction;
     use crate::tx::claim::RequestId;
 
     const NOTHING: Effect = Effect::None;
@@ -241,13 +241,13 @@ mod tests {
         is_aborted: true,
     });
 
-    fn given_up(effect: Effect, limit: Limit, was_begun: bool) -> GivenUp {
-        let pending = Pending {
+    fn cancelled(effect: Effect, limit: Limit, was_started: bool) -> Cancelled {
+        let request = InFlightRequest {
             session: 0,
             connection: 1,
             sync: 1,
             stream: 1,
-            request: RequestType::Replace,
+            request_type: RequestType::Replace,
             class: Class::Write,
             procedure: None,
             bytes: 0,
@@ -261,10 +261,10 @@ mod tests {
             index: 0,
             generation: 1,
         };
-        GivenUp {
+        Cancelled {
             id,
-            pending,
-            was_begun,
+            request,
+            was_started,
         }
     }
 
@@ -278,8 +278,8 @@ mod tests {
 
     #[test]
     fn what_the_client_is_told_and_what_becomes_of_its_transaction() {
+        use CancelReason::{Killed, Timeout};
         use Limit::{Request, Transaction};
-        use Why::{Killed, Timeout};
         let rows = [
             // Tx has not begun it: it does not happen.
             (Timeout, NOTHING, Request, false, 78, "untouched"),
@@ -310,31 +310,37 @@ mod tests {
                 "untouched",
             ),
         ];
-        for (why, effect, limit, was_begun, code, fate) in rows {
-            let own = given_up(effect, limit, was_begun);
-            let name = format!("{why:?} {effect:?} {limit:?} {was_begun}");
-            let error = why.error(&own, false);
+        for (reason, effect, limit, was_started, code, fate) in rows {
+            let own = cancelled(effect, limit, was_started);
+            let name = format!("{reason:?} {effect:?} {limit:?} {was_started}");
+            let error = reason.error(&own, false);
             assert_eq!(error.code().0, code, "{name}");
-            assert_eq!(fate_name(&why.fate(&own, false)), fate, "{name}");
+            assert_eq!(fate_name(&reason.fate(&own, false)), fate, "{name}");
             let is_unknown = error.fields().iter().any(|(field, _)| *field == "outcome");
-            assert_eq!(is_unknown, was_begun && code != 231, "{name}");
+            assert_eq!(is_unknown, was_started && code != 231, "{name}");
         }
     }
 
     /// A statement and its COMMIT in one turn whose journal write takes too long.
     #[test]
     fn a_statement_whose_commit_may_happen_is_not_said_to_be_aborted() {
-        let own = given_up(NOTHING, Limit::Transaction, true);
-        let error = Why::Timeout.error(&own, true);
+        let own = cancelled(NOTHING, Limit::Transaction, true);
+        let error = CancelReason::Timeout.error(&own, true);
         assert_eq!(error.code(), Error::timeout().code());
         assert!(error.fields().iter().any(|(field, _)| *field == "outcome"));
-        assert_eq!(fate_name(&Why::Timeout.fate(&own, true)), "untouched");
+        assert_eq!(
+            fate_name(&CancelReason::Timeout.fate(&own, true)),
+            "untouched"
+        );
     }
 
     #[test]
     fn outside_of_streams_there_is_no_transaction_to_end() {
-        let mut own = given_up(NOTHING, Limit::Request, true);
-        own.pending.stream = 0;
-        assert_eq!(fate_name(&Why::Killed.fate(&own, false)), "untouched");
+        let mut own = cancelled(NOTHING, Limit::Request, true);
+        own.request.stream = 0;
+        assert_eq!(
+            fate_name(&CancelReason::Killed.fate(&own, false)),
+            "untouched"
+        );
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Quiesce ─▶ tells what it waits for ─▶ … ─▶ quiet: told once
-//!   Kill ────▶ queued: taken back ─▶ 7, 279       started: given up on ─▶ outcome unknown
+//!   Kill ────▶ queued: taken back ─▶ 7, 279       started: cancelled ──▶ outcome unknown
 //!              of a demotion, only what may change data; of a stop, everything, and all are closed
 //! ```
 
@@ -15,7 +15,7 @@ use vestibule_wire::{Error, ErrorCode};
 use super::actor::Worker;
 use super::messages::{Kill, Origin, Quiesce, TransitionOver};
 use super::state::{InTransition, WorkerCell};
-use crate::session::registry::{Effect, GivenUp, Pending};
+use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::session::state::{Closing, SessionCell};
 use crate::supervisor::transition::{Toll, Waiting};
 use crate::supervisor::{Counts, News, TransitionResult};
@@ -34,8 +34,8 @@ impl Handler<Quiesce> for Worker {
         }));
         let waiting = {
             let state = cell.state.borrow();
-            let pending = state.registry.iter().map(|(_, pending)| pending);
-            let concerned = pending.filter(|own| is_stop || own.is_writer);
+            let request = state.in_flight.iter().map(|(_, request)| request);
+            let concerned = request.filter(|own| is_stop || own.is_writer);
             Waiting {
                 requests: count(concerned),
                 transactions: if is_stop {
@@ -102,24 +102,24 @@ struct Told {
     transition: Option<crate::TransitionRecord>,
 }
 
-fn count<'a>(pending: impl Iterator<Item = &'a Pending>) -> Counts {
+fn count<'a>(request: impl Iterator<Item = &'a InFlightRequest>) -> Counts {
     let mut counts = Counts::default();
-    pending.for_each(|own| counts.add(own.class));
+    request.for_each(|own| counts.add(own.class));
     counts
 }
 
 /// What Tx is told of a request that it had begun when it was cut off. Whoever sent BEGIN takes it for
 /// failed, and may begin anew.
-fn cancel_of(own: &GivenUp, error: &Error) -> Cancel {
-    let pending = &own.pending;
-    let transaction = match pending.effect {
+fn cancel_of(own: &Cancelled, error: &Error) -> Cancel {
+    let request = &own.request;
+    let transaction = match request.effect {
         Effect::Opened => Fate::Ended(error.clone()),
         _ => Fate::Untouched,
     };
     Cancel {
         id: own.id,
-        connection: pending.connection,
-        stream: pending.stream,
+        connection: request.connection,
+        stream: request.stream,
         transaction,
     }
 }
@@ -148,7 +148,7 @@ impl WorkerCell {
             self.sessions.borrow().is_empty()
         } else {
             let state = self.state.borrow();
-            state.registry.writers() == 0 && state.open_writers.get() == 0
+            state.in_flight.writers() == 0 && state.open_writers.get() == 0
         };
         if is_quiet {
             self.transition.set(Some(InTransition {
@@ -164,27 +164,31 @@ impl WorkerCell {
         self.revoke_where(code, |_| true)
     }
 
-    fn revoke_where(&self, code: ErrorCode, wanted: impl Fn(&Pending) -> bool) -> Counts {
-        let revoked = self.state.borrow_mut().registry.revoke_queued(wanted);
+    fn revoke_where(&self, code: ErrorCode, wanted: impl Fn(&InFlightRequest) -> bool) -> Counts {
+        let revoked = self.state.borrow_mut().in_flight.revoke_queued(wanted);
         let counts = count(revoked.iter());
         if !revoked.is_empty() {
             let error = self.shared.cell.situation(crate::clock::now()).error(code);
-            self.answer_all(revoked, &error);
+            self.answer_revoked(revoked, &error);
         }
         counts
     }
 
-    fn give_up_where(&self, error: &Error, wanted: impl Fn(&Pending) -> bool) -> Counts {
+    fn cancel_started_where(
+        &self,
+        error: &Error,
+        wanted: impl Fn(&InFlightRequest) -> bool,
+    ) -> Counts {
         let mut state = self.state.borrow_mut();
-        let started = state.registry.abandon_started(wanted);
+        let started = state.in_flight.cancel_started(wanted);
         // Tx stops what can be stopped. The fence has aborted the transactions.
         let cancels = started.iter().map(|own| cancel_of(own, error));
         state.outgoing.cancels.extend(cancels);
         state.wake_flush();
         drop(state);
-        let started: Vec<_> = started.into_iter().map(|own| own.pending).collect();
+        let started: Vec<_> = started.into_iter().map(|own| own.request).collect();
         let counts = count(started.iter());
-        self.give_up_all(started, error);
+        self.answer_unknown(started, error);
         counts
     }
 
@@ -198,12 +202,12 @@ impl WorkerCell {
 
     /// The deadline of a demotion: whatever may change data is answered, and reads go on.
     fn cut_off_writers(&self) -> Toll {
-        let is_writer = |own: &Pending| own.is_writer;
+        let is_writer = |own: &InFlightRequest| own.is_writer;
         // Before the transactions: what is taken back may belong to one.
         let revoked = self.revoke_where(ErrorCode::READONLY, is_writer);
         // Not 7: a client that reads it as "not done" would do it again elsewhere.
         let error = self.outcome_unknown(ErrorCode::SYSTEM, "the server becomes a replica");
-        let killed = self.give_up_where(&error, is_writer);
+        let killed = self.cancel_started_where(&error, is_writer);
         let sessions = self.all_sessions();
         let aborted = sessions
             .iter()
@@ -221,7 +225,7 @@ impl WorkerCell {
         let transactions = self.open_transactions();
         let revoked = self.revoke_queued(ErrorCode::SHUTDOWN);
         let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
-        let killed = self.give_up_where(&error, |_| true);
+        let killed = self.cancel_started_where(&error, |_| true);
         let mut unread = 0;
         for session in self.all_sessions() {
             // What the kernel does not take now is lost: the deadline is here.
@@ -280,17 +284,17 @@ mod tests {
 
     #[test]
     fn a_begin_that_is_cut_off_leaves_nothing_in_the_way_of_the_next() {
-        let cut_off = |request, class, effect| GivenUp {
+        let cut_off = |request, class, effect| Cancelled {
             id: RequestId {
                 index: 4,
                 generation: 2,
             },
-            pending: Pending {
+            request: InFlightRequest {
                 session: 0,
                 connection: 7,
                 sync: 1,
                 stream: 3,
-                request,
+                request_type: request,
                 class,
                 procedure: None,
                 bytes: 0,
@@ -300,7 +304,7 @@ mod tests {
                 since: crate::clock::now(),
                 limit: Limit::Request,
             },
-            was_begun: true,
+            was_started: true,
         };
         let error = Error::cancelled();
         let begin = cut_off(RequestType::Begin, Class::Begin, Effect::Opened);
