@@ -12,7 +12,7 @@
 //! Every descriptor that the server has open is counted, so those of visitors who left unseen show.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -21,9 +21,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use vestibule::cli::{Cli, Command as Task};
 use vestibule_actors::testing::Peer;
+use vestibule_actors::{Config, start};
 use vestibule_bench::door::storm::{Counts, Plan, play};
+use vestibule_engine::{EmbeddedEngine, EngineOptions, procedures};
 
 /// Plays two storms against vestibule and against Tarantool.
 #[derive(Debug, Parser)]
@@ -75,11 +76,16 @@ function block(seconds) os.execute('sleep ' .. seconds) end
 
 fn main() -> ExitCode {
     // The server under the storm is this program again, so that its descriptors are its own.
-    if std::env::args().nth(1).as_deref() == Some("serve") {
-        let Some(Task::Serve(options)) = Cli::parse().command else {
-            return ExitCode::FAILURE;
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "serve") {
+        let data = words.next().map(PathBuf::from).unwrap_or_default();
+        return match serve(data) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("storm: {error}");
+                ExitCode::FAILURE
+            }
         };
-        return vestibule::server::serve(&options).unwrap_or(ExitCode::FAILURE);
     }
     let args = Args::parse();
     for scene in &SCENES {
@@ -96,6 +102,21 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// The embedded engine on a port that the system picks, until this process is killed.
+fn serve(data: PathBuf) -> io::Result<()> {
+    fs::create_dir_all(&data)?;
+    actix_rt::System::new().block_on(async {
+        let engine = move || Ok(EmbeddedEngine::new(EngineOptions::new(data.clone())));
+        let procedures = procedures::with_debug(procedures::standard());
+        let runtime = start(Config::default(), engine, procedures)?;
+        println!("serving on {}", runtime.addresses()[0]);
+        let report = runtime.stopped().await;
+        report
+            .failure
+            .map_or(Ok(()), |text| Err(io::Error::other(text)))
+    })
+}
+
 /// A server in a process of its own; killed when dropped.
 struct Server {
     name: String,
@@ -109,8 +130,7 @@ impl Server {
     fn vestibule(directory: &Path) -> Self {
         let own = std::env::current_exe().expect("this program has a path");
         let mut child = Command::new(own)
-            .args(["serve", "--listen", "127.0.0.1:0", "--debug-procedures"])
-            .args(["--log", "error", "--data"])
+            .arg("serve")
             .arg(directory.join("vestibule"))
             .stdout(Stdio::piped())
             .spawn()

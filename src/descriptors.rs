@@ -5,8 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Raises the soft limit to the hard one and returns what holds now; 0 if there is no limit.
 ///
 /// Nothing here waits on descriptors with `select`, which is what the low soft limit is for.
-#[must_use]
-pub fn raise_limit() -> usize {
+pub(crate) fn raise_limit() -> usize {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: before.maximum,

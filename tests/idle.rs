@@ -2,6 +2,8 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "../src/descriptors.rs"]
+mod descriptors;
 mod support;
 
 use std::fs;
@@ -29,7 +31,7 @@ fn resident(server: &Server) -> usize {
 
 #[test]
 fn an_idle_connection_costs_little_also_after_it_has_asked_for_something() {
-    let limit = vestibule::descriptors::raise_limit();
+    let limit = descriptors::raise_limit();
     assert!(
         limit == 0 || limit > CONNECTIONS + 100,
         "ulimit -n: {limit}"

@@ -6,14 +6,13 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::args::CheckArgs;
+use super::directory::require_data;
+use super::error::ToolError;
 use super::meter::Meter;
-use super::{ToolError, require_data};
+use crate::cli::data::{CheckArgs, EXIT_UNCHECKED};
+use crate::identity::is_uuid;
 use vestibule_engine::journal::STAGING;
 use vestibule_engine::offline::{Contents, FileFound, Findings, is_data};
-
-/// Exit code for a directory that could not be checked.
-const EXIT_UNCHECKED: u8 = 2;
 
 /// Checks a directory and prints what was found.
 ///
@@ -21,7 +20,7 @@ const EXIT_UNCHECKED: u8 = 2;
 ///
 /// The report cannot be written. What keeps the directory from being read is told like damage, with
 /// another exit code.
-pub fn check(args: &CheckArgs) -> io::Result<ExitCode> {
+pub(crate) fn check(args: &CheckArgs) -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
     match examine(&args.data, &mut out) {
         Ok(0) => Ok(ExitCode::SUCCESS),
@@ -95,7 +94,7 @@ pub(super) fn examine(data: &Path, out: &mut dyn Write) -> Result<usize, Failure
 fn other_files(data: &Path, out: &mut dyn Write, damages: &mut Vec<String>) -> io::Result<()> {
     let path = data.join("instance-uuid");
     match fs::read_to_string(&path) {
-        Ok(text) if crate::server::is_uuid(text.trim()) => {
+        Ok(text) if is_uuid(text.trim()) => {
             writeln!(out, "{}: {}", path.display(), text.trim())?;
         }
         Ok(_) => damages.push(format!("{} is not a UUID", path.display())),

@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use vestibule_actors::engine::Progress;
 use vestibule_wire::msgpack::Reader;
 
-use super::args::DumpArgs;
-use super::json;
+use super::directory::require_data;
+use super::error::ToolError;
+use super::json::{self, DUMP_VERSION};
 use super::meter::Meter;
-use super::{DUMP_VERSION, ToolError, require_data};
+use crate::cli::data::DumpArgs;
 use vestibule_engine::offline::{Contents, FileFound, Findings};
 
 /// Rows between two looks at the meter.
@@ -22,7 +23,7 @@ const METER_STEP: u64 = 1000;
 /// # Errors
 ///
 /// The directory cannot be read, or the output not be written.
-pub fn dump(args: &DumpArgs) -> Result<ExitCode, ToolError> {
+pub(crate) fn dump(args: &DumpArgs) -> Result<ExitCode, ToolError> {
     require_data(&args.data)?;
     let contents = read(&args.data, args.force_recovery)?;
     let only = args

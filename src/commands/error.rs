@@ -8,7 +8,7 @@ use vestibule_actors::engine::Fault;
 
 /// Why `check`, `dump` or `load` ended before its end.
 #[derive(Debug)]
-pub enum ToolError {
+pub(crate) enum ToolError {
     /// There is no data in the directory, or no directory.
     NoData {
         /// The directory.

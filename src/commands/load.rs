@@ -10,10 +10,10 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Target;
 
-use super::args::LoadArgs;
-use super::json::Packed;
+use super::error::ToolError;
+use super::json::{DUMP_VERSION, Packed};
 use super::meter::Meter;
-use super::{DUMP_VERSION, ToolError};
+use crate::cli::data::LoadArgs;
 use vestibule_engine::offline::{Import, Put};
 use vestibule_engine::{EngineOptions, JournalSync};
 
@@ -32,7 +32,7 @@ const METER_STEP: u64 = 1000;
 ///
 /// The directory or the input cannot be read, a line cannot be loaded, or the disk refuses: nothing is
 /// loaded then.
-pub fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
+pub(crate) fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
     let (name, size, input): (_, _, Box<dyn BufRead>) = match &args.input {
         None => ("standard input".to_owned(), 0, Box::new(io::stdin().lock())),
         Some(path) => {

@@ -18,9 +18,17 @@
 //!
 //! The first line has the version of the format; the last one tells that the dump is whole. Lines made
 //! by hand need neither.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `error` | why a command could not do its work |
+//! | `directory` | whether a directory holds data |
+//! | `meter` | how far a command is |
+//! | `json` | MessagePack as JSON and back |
+//! | `check`, `dump`, `load` | the commands |
 
-pub mod args;
 mod check;
+mod directory;
 mod dump;
 mod error;
 mod json;
@@ -29,36 +37,6 @@ mod meter;
 #[cfg(test)]
 mod tests;
 
-pub use check::check;
-pub use dump::dump;
-pub use error::ToolError;
-pub use load::load;
-
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
-
-/// Version of the dumps that are written, and the last one that is read.
-const DUMP_VERSION: u32 = 1;
-
-/// Refuses a directory that is not there or has no data: most likely another one was meant.
-fn require_data(directory: &Path) -> Result<(), ToolError> {
-    match fs::read_dir(directory) {
-        Ok(_) if vestibule_engine::offline::has_data(directory) => Ok(()),
-        Err(source)
-            if !matches!(
-                source.kind(),
-                ErrorKind::NotFound | ErrorKind::NotADirectory
-            ) =>
-        {
-            Err(ToolError::Io {
-                action: "read",
-                name: directory.display().to_string(),
-                source,
-            })
-        }
-        _ => Err(ToolError::NoData {
-            directory: directory.to_path_buf(),
-        }),
-    }
-}
+pub(crate) use check::check;
+pub(crate) use dump::dump;
+pub(crate) use load::load;

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 use vestibule_wire::msgpack::{Reader, write_uint};
 
+use super::directory::require_data;
+use super::error::ToolError;
 use super::json::{self, tests::any_value};
 use super::load::{Lines, Loaded, line_size_max};
-use super::{ToolError, check, dump};
+use super::{check, dump};
 use vestibule_engine::journal::STAGING;
 use vestibule_engine::offline::{Contents, Findings, Import};
 use vestibule_engine::{EngineOptions, JournalSync};
@@ -163,12 +165,12 @@ fn a_dump_of_a_space_has_its_definition_and_nothing_else() {
 fn a_directory_that_cannot_be_read_is_not_called_empty() {
     let scratch = Scratch::new();
     assert!(matches!(
-        super::require_data(&scratch.0),
+        require_data(&scratch.0),
         Err(ToolError::NoData { .. })
     ));
     // A link to itself is refused to everybody; a directory's permissions are not to root.
     std::os::unix::fs::symlink(&scratch.0, &scratch.0).unwrap();
-    let told = super::require_data(&scratch.0).unwrap_err();
+    let told = require_data(&scratch.0).unwrap_err();
     fs::remove_file(&scratch.0).unwrap();
     let expected = format!("cannot read {}: ", scratch.0.display());
     assert!(told.to_string().starts_with(&expected), "{told}");

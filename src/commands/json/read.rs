@@ -7,7 +7,7 @@ use base64::Engine as _;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use vestibule_wire::msgpack::{self, Reader};
 
-use super::{BASE64, Datetime, EXT_UUID, narrow, write_datetime};
+use super::shared::{BASE64, Datetime, EXT_UUID, narrow, write_datetime};
 
 /// A value of JSON as MessagePack.
 #[derive(Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ fn tagged<'de, A: MapAccess<'de>>(
 }
 
 fn uuid(text: &str) -> Option<[u8; 16]> {
-    if !crate::server::is_uuid(text) {
+    if !crate::identity::is_uuid(text) {
         return None;
     }
     let number = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;

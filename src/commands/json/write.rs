@@ -6,7 +6,7 @@ use std::io::Write as _;
 use base64::Engine as _;
 use vestibule_wire::msgpack::{self, DecodeError, Kind, Reader};
 
-use super::{BASE64, DEPTH_MAX, Datetime, EXT_DATETIME, EXT_UUID, narrow, write_datetime};
+use super::shared::{BASE64, DEPTH_MAX, Datetime, EXT_DATETIME, EXT_UUID, narrow, write_datetime};
 
 /// Appends one value as JSON.
 ///

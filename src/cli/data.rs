@@ -1,10 +1,13 @@
-//! Options of `check`, `dump` and `load`.
+//! Options of the commands that work on a data directory: `check`, `dump`, `load`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::LogArgs;
+use crate::cli::log::LogArgs;
+
+/// Exit code of `check` for a directory that could not be checked.
+pub(crate) const EXIT_UNCHECKED: u8 = 2;
 
 /// Options of `vestibule check`.
 #[derive(Debug, Clone, Args)]
@@ -16,7 +19,7 @@ Nothing is changed, and no server may use the directory meanwhile. A torn tail, 
 server may leave at the end of its journal, is told and is no damage: the next start cuts it.
 
 Exit codes: 0 sound; 1 damaged, each damage on a line; 2 bad usage, or the directory cannot be read.")]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// Directory of journal and checkpoints.
     #[arg(
         long,
@@ -24,10 +27,10 @@ pub struct CheckArgs {
         value_name = "DIR",
         default_value = "vestibule-data"
     )]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// What is logged.
     #[command(flatten)]
-    pub log: LogArgs,
+    pub(crate) log: LogArgs,
 }
 
 /// Options of `vestibule dump`.
@@ -42,7 +45,7 @@ Definitions come first, users with the hashes of their passwords among them, the
 every space by its primary key. Values that JSON does not have are objects with a key like \"$bin\" \
 (docs/dump.md). Nothing is changed, and no server may use the directory meanwhile. An output file \
 appears once it is whole.")]
-pub struct DumpArgs {
+pub(crate) struct DumpArgs {
     /// Directory of journal and checkpoints.
     #[arg(
         long,
@@ -50,19 +53,19 @@ pub struct DumpArgs {
         value_name = "DIR",
         default_value = "vestibule-data"
     )]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Only this space and its definition, by name or number.
     #[arg(long, value_name = "SPACE")]
-    pub space: Option<String>,
+    pub(crate) space: Option<String>,
     /// File to write instead of the standard output.
     #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Write what can be read of a damaged directory, rather than nothing.
     #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = clap::builder::BoolishValueParser::new())]
-    pub force_recovery: bool,
+    pub(crate) force_recovery: bool,
     /// What is logged.
     #[command(flatten)]
-    pub log: LogArgs,
+    pub(crate) log: LogArgs,
 }
 
 /// Options of `vestibule load`.
@@ -77,7 +80,7 @@ All of it is loaded, or nothing, however the load ends: at the first bad line it
 file, line and reason, and leaves the directory as it was. Rows that are there already are left \
 alone. A row whose key another one has is an error, unless --replace is given. No server may use \
 the directory meanwhile.")]
-pub struct LoadArgs {
+pub(crate) struct LoadArgs {
     /// Directory of journal and checkpoints; made if it is not there.
     #[arg(
         long,
@@ -85,13 +88,13 @@ pub struct LoadArgs {
         value_name = "DIR",
         default_value = "vestibule-data"
     )]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// File to read instead of the standard input.
     #[arg(long, value_name = "FILE")]
-    pub input: Option<PathBuf>,
+    pub(crate) input: Option<PathBuf>,
     /// Let rows take the place of those with the same key, definitions as well.
     #[arg(long)]
-    pub replace: bool,
+    pub(crate) replace: bool,
     /// Largest tuple, in bytes.
     #[arg(
         long,
@@ -99,8 +102,8 @@ pub struct LoadArgs {
         value_name = "BYTES",
         default_value_t = vestibule_engine::limits::TUPLE_SIZE_MAX_DEFAULT
     )]
-    pub tuple_size_max: usize,
+    pub(crate) tuple_size_max: usize,
     /// What is logged.
     #[command(flatten)]
-    pub log: LogArgs,
+    pub(crate) log: LogArgs,
 }

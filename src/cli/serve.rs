@@ -1,0 +1,471 @@
+//! Options of `vestibule serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use vestibule_actors::Config;
+use vestibule_actors::config::{
+    Administrators, ConnectionLimits, Grace, HoldLimits, SoloPolicy, TimeLimits,
+};
+use vestibule_actors::serving::Role;
+use vestibule_engine::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
+
+use crate::cli::log::LogArgs;
+use crate::cli::values::{address, duration};
+
+/// Options of `vestibule serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on; may be repeated. Port 0 lets the system pick one.
+    #[arg(
+        long,
+        env = "VESTIBULE_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        value_parser = address,
+        default_value = "127.0.0.1:3301"
+    )]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Address for administrators, with places that no client can take; may be repeated. Without it,
+    /// when all places for clients are taken, connections that may be an administrator's get one of
+    /// the administrators' places for 2 s, and keep it if they call `vestibule.*` meanwhile.
+    #[arg(
+        long,
+        env = "VESTIBULE_ADMIN_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        value_parser = address
+    )]
+    pub(crate) admin_listen: Vec<SocketAddr>,
+    /// Most connections of clients; 0 takes as many as there are descriptors for (ulimit -n, raised at
+    /// the start as far as it goes). Those beyond are told error 116 and closed.
+    #[arg(
+        long,
+        env = "VESTIBULE_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub(crate) max_connections: usize,
+    /// Most memory for the buffers of all connections together, in bytes: beyond it, those with large
+    /// ones are not read until there is room again, but for one request per session thread, so that
+    /// there is an end to it; at twice as much, those that do not read their replies are closed.
+    #[arg(
+        long,
+        env = "VESTIBULE_CONNECTIONS_MEMORY_MAX",
+        value_name = "BYTES",
+        default_value_t = vestibule_actors::limits::CONNECTIONS_MEMORY_MAX_DEFAULT
+    )]
+    pub(crate) connections_memory_max: usize,
+    /// Directory of journal and checkpoints; made if it is not there.
+    #[arg(
+        long,
+        env = "VESTIBULE_DATA",
+        value_name = "DIR",
+        default_value = "vestibule-data"
+    )]
+    pub(crate) data: PathBuf,
+    /// When the journal reaches the disk.
+    #[arg(
+        long,
+        env = "VESTIBULE_JOURNAL_SYNC",
+        value_name = "WHEN",
+        default_value = "turn"
+    )]
+    pub(crate) journal_sync: JournalSyncArg,
+    /// Time between two syncs of `--journal-sync interval`.
+    #[arg(
+        long,
+        env = "VESTIBULE_JOURNAL_SYNC_PERIOD",
+        value_name = "TIME",
+        default_value = "100ms",
+        value_parser = duration
+    )]
+    pub(crate) journal_sync_period: Duration,
+    /// Size of the journal since the last checkpoint that makes another one due; 0 never.
+    #[arg(
+        long,
+        env = "VESTIBULE_CHECKPOINT_JOURNAL_SIZE",
+        value_name = "BYTES",
+        default_value_t = 256 << 20
+    )]
+    pub(crate) checkpoint_journal_size: u64,
+    /// Age of the last checkpoint that makes another one due, if anything changed since; 0 never.
+    #[arg(
+        long,
+        env = "VESTIBULE_CHECKPOINT_INTERVAL",
+        value_name = "TIME",
+        default_value = "1h",
+        value_parser = duration
+    )]
+    pub(crate) checkpoint_interval: Duration,
+    /// Checkpoints to keep, with the journal from the oldest of them on.
+    #[arg(
+        long,
+        env = "VESTIBULE_CHECKPOINT_COUNT",
+        value_name = "N",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub(crate) checkpoint_count: u16,
+    /// Start although files are damaged, leaving out what cannot be read, and make a checkpoint then. A
+    /// damaged checkpoint is set aside, and the one before it taken.
+    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) force_recovery: bool,
+    /// Start as a replica: reads only.
+    #[arg(long, env = "VESTIBULE_READ_ONLY", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) read_only: bool,
+    /// Threads that own sockets; 0 takes one less than there are cores.
+    #[arg(
+        long,
+        env = "VESTIBULE_SESSION_THREADS", value_name = "N", default_value_t = 0,
+        value_parser = clap::value_parser!(u16).range(..=256))]
+    pub(crate) session_threads: u16,
+    /// What happens to requests that need the engine while it is busy.
+    #[arg(
+        long,
+        env = "VESTIBULE_SOLO_POLICY",
+        value_name = "POLICY",
+        default_value = "reject"
+    )]
+    pub(crate) solo_policy: SoloPolicyArg,
+    /// The same for connections that come while the engine is busy: `close` greets them, says why and
+    /// closes.
+    #[arg(
+        long,
+        env = "VESTIBULE_SOLO_POLICY_NEW",
+        value_name = "POLICY",
+        default_value = "reject"
+    )]
+    pub(crate) solo_policy_new: SoloPolicyArg,
+    /// Policy `hold`: how long a request is kept.
+    #[arg(
+        long,
+        env = "VESTIBULE_HOLD_TIME_MAX",
+        value_name = "TIME",
+        default_value = "5s",
+        value_parser = duration
+    )]
+    pub(crate) hold_time_max: Duration,
+    /// Policy `hold`: how many requests of a connection are kept.
+    #[arg(
+        long,
+        env = "VESTIBULE_HOLD_REQUESTS_MAX",
+        value_name = "N",
+        default_value_t = 1024
+    )]
+    pub(crate) hold_requests_max: usize,
+    /// Policy `hold`: how many bytes of requests of a connection are kept.
+    #[arg(long, env = "VESTIBULE_HOLD_BYTES_MAX", value_name = "BYTES", default_value_t = 1 << 20)]
+    pub(crate) hold_bytes_max: usize,
+    /// Largest request, in bytes.
+    #[arg(
+        long,
+        env = "VESTIBULE_PACKET_SIZE_MAX",
+        value_name = "BYTES",
+        default_value_t = vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT,
+        value_parser = clap::value_parser!(u64).range(1024..=vestibule_wire::limits::PACKET_SIZE_MAX)
+    )]
+    pub(crate) packet_size_max: u64,
+    /// Largest tuple, in bytes.
+    #[arg(
+        long,
+        env = "VESTIBULE_TUPLE_SIZE_MAX",
+        value_name = "BYTES",
+        default_value_t = vestibule_engine::limits::TUPLE_SIZE_MAX_DEFAULT
+    )]
+    pub(crate) tuple_size_max: usize,
+    /// What whoever connects without logging in (the user `guest`) may do.
+    #[arg(
+        long,
+        env = "VESTIBULE_GUEST",
+        value_name = "RIGHTS",
+        default_value = "super"
+    )]
+    pub(crate) guest: GuestArg,
+    /// User who may use the control procedures (`vestibule.*`) from anywhere; may be repeated. Without
+    /// it, connections from this machine may.
+    #[arg(
+        long,
+        env = "VESTIBULE_ADMINISTRATOR",
+        value_name = "USER",
+        value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new()
+    )]
+    pub(crate) administrator: Vec<String>,
+    /// How long the engine may make no progress, with requests waiting, before they are answered busy
+    /// (reason `stalled`); 0 never.
+    #[arg(
+        long,
+        env = "VESTIBULE_TX_STALL_AFTER",
+        value_name = "TIME",
+        default_value = "500ms",
+        value_parser = duration
+    )]
+    pub(crate) tx_stall_after: Duration,
+    /// How long a request that has begun to arrive may take to come to its end (or to bring another
+    /// 64 KiB) before its connection is closed; 0 for ever.
+    #[arg(
+        long,
+        env = "VESTIBULE_HALF_FRAME_TIMEOUT",
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = duration
+    )]
+    pub(crate) half_frame_timeout: Duration,
+    /// How long a connection may go without a user logging in before it is closed; 0 for ever. Only of
+    /// use where `guest` may do nothing.
+    #[arg(
+        long,
+        env = "VESTIBULE_AUTHENTICATION_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub(crate) authentication_timeout: Duration,
+    /// How long replies may wait for a client that reads nothing before its connection is closed; 0 for
+    /// ever.
+    #[arg(
+        long,
+        env = "VESTIBULE_UNREAD_TIMEOUT",
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = duration
+    )]
+    pub(crate) unread_timeout: Duration,
+    /// How long a connection may be silent, with no request of its under way, before it is closed; 0
+    /// for ever.
+    #[arg(
+        long,
+        env = "VESTIBULE_IDLE_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub(crate) idle_timeout: Duration,
+    /// How long a request may wait for the engine and run there before it is answered "Timeout exceeded"
+    /// (78); 0 for ever. A connection sets its own with `vestibule.set('request_timeout', seconds)`.
+    #[arg(
+        long,
+        env = "VESTIBULE_REQUEST_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub(crate) request_timeout: Duration,
+    /// How long a transaction may be open, idle or not, before it is aborted (231 until it ends); 0 for
+    /// ever. BEGIN can ask for less.
+    #[arg(
+        long,
+        env = "VESTIBULE_TRANSACTION_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub(crate) transaction_timeout: Duration,
+    /// How long a stop or a demotion waits for what is under way: a time; 0 does not wait; `auto` as
+    /// long as 99 of 100 recent transactions took; `forever` until it ends.
+    #[arg(
+        long,
+        env = "VESTIBULE_SHUTDOWN_GRACE_PERIOD",
+        value_name = "TIME|auto|forever",
+        default_value = "3s",
+        value_parser = grace
+    )]
+    pub(crate) shutdown_grace_period: GraceArg,
+    /// Grace `auto`: no shorter than this.
+    #[arg(
+        long,
+        env = "VESTIBULE_GRACE_AUTO_MIN",
+        value_name = "TIME",
+        default_value = "500ms",
+        value_parser = duration
+    )]
+    pub(crate) grace_auto_min: Duration,
+    /// Grace `auto`: no longer than this.
+    #[arg(
+        long,
+        env = "VESTIBULE_GRACE_AUTO_MAX",
+        value_name = "TIME",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    pub(crate) grace_auto_max: Duration,
+    /// How long a stop is announced before it begins: everything is still served, but `box.status` is
+    /// not `running` any more, and who watches `box.shutdown` is told. Comes before the grace period.
+    #[arg(
+        long,
+        env = "VESTIBULE_LAMEDUCK",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration
+    )]
+    pub(crate) lameduck: Duration,
+    /// Add `vestibule.debug.block`, `.sleep` and `.panic`. Never in production.
+    #[arg(long, env = "VESTIBULE_DEBUG_PROCEDURES", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) debug_procedures: bool,
+    /// What is logged.
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+impl ServeArgs {
+    /// The configuration of the runtime. Of the process itself, its descriptors and the UUID of the
+    /// instance are not known here.
+    pub(crate) fn config(&self) -> Config {
+        Config {
+            listen: self.listen.clone(),
+            admin_listen: self.admin_listen.clone(),
+            connection_limits: ConnectionLimits {
+                connections_max: self.max_connections,
+                memory_max: self.connections_memory_max,
+                ..ConnectionLimits::default()
+            },
+            session_threads: usize::from(self.session_threads),
+            role: if self.read_only {
+                Role::Replica
+            } else {
+                Role::Primary
+            },
+            solo_policy: solo_policy(self.solo_policy),
+            solo_policy_new: solo_policy(self.solo_policy_new),
+            hold: HoldLimits {
+                requests_max: self.hold_requests_max,
+                bytes_max: self.hold_bytes_max,
+                time_max: self.hold_time_max,
+            },
+            administrators: if self.administrator.is_empty() {
+                Administrators::LocalConnections
+            } else {
+                Administrators::Users(self.administrator.clone())
+            },
+            packet_size_max: self.packet_size_max,
+            tx_stall_after: self.tx_stall_after,
+            time_limits: TimeLimits {
+                half_frame: self.half_frame_timeout,
+                authentication: self.authentication_timeout,
+                unread: self.unread_timeout,
+                idle: self.idle_timeout,
+            },
+            request_timeout: self.request_timeout,
+            transaction_timeout: self.transaction_timeout,
+            shutdown_grace_period: self.grace(),
+            lameduck: self.lameduck,
+            ..Config::default()
+        }
+    }
+
+    fn grace(&self) -> Grace {
+        match self.shutdown_grace_period {
+            GraceArg::Limited(period) => Grace::Limited(period),
+            GraceArg::Auto => Grace::Auto {
+                min: self.grace_auto_min,
+                max: self.grace_auto_max,
+            },
+            GraceArg::Forever => Grace::Forever,
+        }
+    }
+
+    /// The options of the engine.
+    pub(crate) fn engine_options(&self) -> EngineOptions {
+        EngineOptions {
+            journal_sync: match self.journal_sync {
+                JournalSyncArg::Turn => JournalSync::Turn,
+                JournalSyncArg::Interval => JournalSync::Interval(self.journal_sync_period),
+                JournalSyncArg::Never => JournalSync::Never,
+            },
+            force_recovery: self.force_recovery,
+            checkpoints: CheckpointOptions {
+                journal_size_bytes: Some(self.checkpoint_journal_size),
+                interval: Some(self.checkpoint_interval),
+                count: usize::from(self.checkpoint_count),
+            },
+            tuple_size_max: self.tuple_size_max,
+            guest: match self.guest {
+                GuestArg::Super => GuestRights::Super,
+                GuestArg::None => GuestRights::Granted,
+            },
+            is_exposed: self.exposed().is_some(),
+            ..EngineOptions::new(&self.data)
+        }
+    }
+
+    /// An address that other machines may reach.
+    pub(crate) fn exposed(&self) -> Option<&SocketAddr> {
+        let mut addresses = self.listen.iter().chain(&self.admin_listen);
+        addresses.find(|address| !address.ip().is_loopback())
+    }
+}
+
+fn solo_policy(policy: SoloPolicyArg) -> SoloPolicy {
+    match policy {
+        SoloPolicyArg::Reject => SoloPolicy::Reject,
+        SoloPolicyArg::Close => SoloPolicy::Close,
+        SoloPolicyArg::Hold => SoloPolicy::Hold,
+    }
+}
+
+/// What guest may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GuestArg {
+    /// Everything. Only while every address to listen on is a loopback address.
+    Super,
+    /// What `box.schema.user.grant('guest', …)` grants; at first, nothing on data.
+    None,
+}
+
+/// When the journal reaches the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JournalSyncArg {
+    /// Before the replies of each turn: acknowledged means on disk.
+    Turn,
+    /// Every so often: a crash of the machine may lose the last period.
+    Interval,
+    /// When the system likes: a crash of the process loses nothing, one of the machine may.
+    Never,
+}
+
+/// What is done while the engine is busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SoloPolicyArg {
+    /// Answer busy, keep the connection.
+    Reject,
+    /// Answer busy, close the connection.
+    Close,
+    /// Keep the request for a while, then answer busy.
+    Hold,
+}
+
+/// How long a transition waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GraceArg {
+    /// So long.
+    Limited(Duration),
+    /// As long as transactions took of late.
+    Auto,
+    /// Until it ends.
+    Forever,
+}
+
+/// A duration, `auto` or `forever`.
+fn grace(text: &str) -> Result<GraceArg, String> {
+    match text {
+        "auto" => Ok(GraceArg::Auto),
+        "forever" => Ok(GraceArg::Forever),
+        time => duration(time).map(GraceArg::Limited),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grace_without_end_has_to_be_spelled_out() {
+        assert_eq!(grace("0"), Ok(GraceArg::Limited(Duration::ZERO)));
+        assert_eq!(grace("auto"), Ok(GraceArg::Auto));
+        assert_eq!(grace("forever"), Ok(GraceArg::Forever));
+        assert!(grace("").is_err());
+        assert!(grace("-1s").is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! The server: the embedded engine behind the actors, a logger, signals, and an exit code.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use vestibule_actors::{RuntimeHandle, StopReport, start};
+use vestibule_engine::{EmbeddedEngine, journal, procedures};
+
+use crate::cli::EXIT_CUT_OFF;
+use crate::cli::serve::{GuestArg, JournalSyncArg, ServeArgs};
+use crate::{descriptors, identity, notify, signals};
+
+/// Serves until it is stopped by a signal or by `vestibule.drain`.
+///
+/// # Errors
+///
+/// A guest who may do everything on an address that other machines reach, a data directory that
+/// cannot be made, an address that cannot be listened on.
+pub(crate) fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
+    args.log.install_logger();
+    check_guest(args)?;
+    prepare_data(&args.data)?;
+    journal::check_unlocked(&args.data).map_err(io::Error::other)?;
+    let mut config = args.config();
+    config.connection_limits.descriptors = descriptors::raise_limit();
+    config.instance_uuid = identity::instance_uuid(&args.data)?;
+    actix_rt::System::new().block_on(async {
+        let options = args.engine_options();
+        let mut standard = procedures::standard();
+        if args.debug_procedures {
+            standard = procedures::with_debug(standard);
+        }
+        let engine = move || Ok(EmbeddedEngine::new(options.clone()));
+        let _caught = signals::catch_file_size_limit()?;
+        let runtime = start(config, engine, standard)?;
+        print_welcome(&runtime, args);
+        actix_rt::spawn(notify::tell_service_manager(runtime.clone()));
+        tokio::select! {
+            outcome = signals::stop_on_signal(&runtime) => outcome?,
+            _ = runtime.stopped() => {}
+        }
+        Ok(exit_code(&runtime.stopped().await))
+    })
+}
+
+/// Whoever connects is guest, without a password: it may not do everything for other machines.
+fn check_guest(args: &ServeArgs) -> io::Result<()> {
+    let Some(address) = args.exposed().filter(|_| args.guest == GuestArg::Super) else {
+        return Ok(());
+    };
+    Err(io::Error::other(format!(
+        "{address} is reachable from other machines, and the user 'guest', who needs no password, \
+         may do everything. Either listen on 127.0.0.1 only, or take these rights from guest with \
+         --guest none (or VESTIBULE_GUEST=none). Before that, on 127.0.0.1, give somebody else a \
+         password, for example: box.schema.user.passwd('admin', '…')"
+    )))
+}
+
+fn prepare_data(data: &Path) -> io::Result<()> {
+    fs::create_dir_all(data).map_err(|fault| {
+        let text = format!("cannot make the data directory {}: {fault}", data.display());
+        io::Error::new(fault.kind(), text)
+    })
+}
+
+fn join(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
+/// What the first-time user needs next. Tests read the first line.
+fn print_welcome(runtime: &RuntimeHandle, args: &ServeArgs) {
+    println!(
+        "vestibule {} listens on {}",
+        env!("CARGO_PKG_VERSION"),
+        join(runtime.addresses())
+    );
+    if !runtime.admin_addresses().is_empty() {
+        println!("administrators at {}", join(runtime.admin_addresses()));
+    }
+    println!(
+        "data in {}, journal synced {}",
+        args.data.display(),
+        match args.journal_sync {
+            JournalSyncArg::Turn => "before every reply",
+            JournalSyncArg::Interval => "every so often",
+            JournalSyncArg::Never => "when the system likes",
+        }
+    );
+    if let Some(address) = runtime.addresses().first() {
+        println!("connect with any Tarantool connector, for example:");
+        println!("  pip install tarantool");
+        println!(
+            "  python3 -c \"import tarantool; \
+             print(tarantool.connect('{}', {}).call('vestibule.state'))\"",
+            address.ip(),
+            address.port()
+        );
+    }
+}
+
+fn exit_code(report: &StopReport) -> ExitCode {
+    if let Some(failure) = &report.failure {
+        eprintln!("vestibule: {failure}");
+        ExitCode::FAILURE
+    } else if report.killed + report.aborted_transactions > 0 || !report.tx_stopped {
+        ExitCode::from(EXIT_CUT_OFF)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn guest_may_do_everything_only_where_no_other_machine_is() {
+        let check = |args: &[&str]| {
+            let args = ["vestibule"].iter().chain(args);
+            check_guest(&Cli::try_parse_from(args).unwrap().serve).map_err(|told| told.to_string())
+        };
+        let open = ["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"];
+        for local in ["127.0.0.1:0", "127.9.9.9:0", "[::1]:0"] {
+            assert_eq!(check(&["--listen", local]), Ok(()));
+        }
+        for refused in [
+            &open[..],
+            &["--listen", "[::]:0"],
+            &["--listen", "192.0.2.1:3301"],
+            &[
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "192.0.2.1:3302",
+            ],
+        ] {
+            let told = check(refused).unwrap_err();
+            assert!(told.contains("--guest none"), "{told}");
+            assert_eq!(check(&[refused, &["--guest", "none"]].concat()), Ok(()));
+        }
+    }
+}
