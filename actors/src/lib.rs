@@ -26,6 +26,7 @@ mod memory;
 pub mod procedures;
 mod resources;
 mod runtime;
+pub mod seconds;
 pub mod serving;
 mod session;
 mod shared;

@@ -156,6 +156,8 @@ pub const TRANSITION_SLACK: Duration = Duration::from_millis(40);
 pub const TRANSITIONS_KEPT_MAX: usize = 100;
 /// Callers that wait for the end of transitions. Whoever comes beyond them is told to come later.
 pub const TRANSITION_CALLERS_MAX: usize = 1024;
+/// Longest time that a control procedure takes as an argument: a year.
+pub const CONTROL_TIME_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// How long a caller waits for another transition that is under way, unless it says otherwise.
 pub const TRANSITION_WAIT_DEFAULT: Duration = Duration::from_secs(60);
 /// Grace `auto`, before any transaction was seen.

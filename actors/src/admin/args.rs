@@ -6,11 +6,10 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Call;
 
+use crate::limits::CONTROL_TIME_MAX;
+use crate::seconds::read_seconds;
 use crate::session::desk::Desk;
 use crate::worker::messages::Target;
-
-/// Longest timeout that can be given: a year. Longer is no deadline, and there is none by accident.
-const TIMEOUT_MAX_SECONDS: f64 = 365.0 * 86_400.0;
 
 /// What a connection may choose for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,16 +26,6 @@ impl Desk<'_> {
         }
         self.request_timeout().as_secs_f64()
     }
-}
-
-/// A time in seconds, of any number type.
-pub(crate) fn read_seconds(reader: &mut Reader<'_>) -> Option<Duration> {
-    let seconds = match reader.peek() {
-        Ok(Kind::Float | Kind::Double) => reader.read_f64().ok()?,
-        _ => reader.read_uint().ok()? as f64,
-    };
-    let is_sound = (0.0..=TIMEOUT_MAX_SECONDS).contains(&seconds);
-    is_sound.then(|| Duration::from_secs_f64(seconds))
 }
 
 /// A connection's number, and the sync of one of its requests.
@@ -66,7 +55,7 @@ pub(crate) fn set_arguments(call: &Call<'_>) -> Result<Setting, Error> {
     }
     let timeout = match reader.peek() {
         Ok(Kind::Nil) => None,
-        _ => Some(read_seconds(&mut reader).ok_or_else(usage)?),
+        _ => Some(read_seconds(&mut reader, CONTROL_TIME_MAX).ok_or_else(usage)?),
     };
     Ok(Setting::RequestTimeout(timeout))
 }

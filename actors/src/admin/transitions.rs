@@ -6,10 +6,10 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Call;
 
-use super::args::read_seconds;
 use super::run::{Answer, origin};
 use crate::config::Grace;
-use crate::limits::TRANSITION_WAIT_DEFAULT;
+use crate::limits::{CONTROL_TIME_MAX, TRANSITION_WAIT_DEFAULT};
+use crate::seconds::read_seconds;
 use crate::serving::{Role, Toward};
 use crate::session::desk::Desk;
 use crate::supervisor::{Ask, Asker, Target};
@@ -120,7 +120,7 @@ impl Options {
             let name = reader.read_str().map_err(|_| bad())?;
             let mut known = options.0.iter_mut();
             let (_, value) = known.find(|(own, _)| *own == name).ok_or_else(bad)?;
-            *value = Some(read_seconds(&mut reader).ok_or_else(bad)?);
+            *value = Some(read_seconds(&mut reader, CONTROL_TIME_MAX).ok_or_else(bad)?);
         }
         Ok(options)
     }
@@ -171,6 +171,11 @@ mod tests {
         let endless = [&[0xcb][..], &f64::INFINITY.to_be_bytes()].concat();
         assert!(read(&table(&[("grace", &negative)])).is_err());
         assert!(read(&table(&[("grace", &endless)])).is_err());
+        let huge = [&[0xcb][..], &1e300f64.to_be_bytes()].concat();
+        assert_eq!(
+            read(&table(&[("grace", &huge)])),
+            Ok((Some(CONTROL_TIME_MAX), None))
+        );
         assert!(read(&table(&[("grave", &whole)])).is_err());
         assert!(read(&[0x91, 5]).is_err());
     }

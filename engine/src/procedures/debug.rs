@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use vestibule_actors::engine::Outcome;
 use vestibule_actors::procedures::Procedures;
+use vestibule_actors::seconds::from_seconds;
 use vestibule_wire::Error;
 
 use super::args::{Args, Value, illegal};
@@ -14,7 +15,7 @@ use crate::EmbeddedEngine;
 /// How often a declared block tells how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest time to block or sleep.
-const SECONDS_MAX: f64 = 86_400.0;
+const TIME_MAX: Duration = Duration::from_secs(86_400);
 
 /// Adds `vestibule.debug.*`.
 #[must_use]
@@ -36,12 +37,12 @@ pub fn with_debug(procedures: Procedures<EmbeddedEngine>) -> Procedures<Embedded
 }
 
 fn duration(seconds: f64) -> Result<Duration, Error> {
-    if !(0.0..=SECONDS_MAX).contains(&seconds) {
-        return Err(illegal(format_args!(
-            "seconds should be a number from 0 to {SECONDS_MAX}"
-        )));
-    }
-    Ok(Duration::from_secs_f64(seconds))
+    from_seconds(seconds, TIME_MAX).ok_or_else(|| {
+        let longest = TIME_MAX.as_secs();
+        illegal(format_args!(
+            "seconds should be a number from 0 to {longest}"
+        ))
+    })
 }
 
 /// `vestibule.debug.block(seconds [, reason])`: blocks Tx's thread, declared if a reason is given.

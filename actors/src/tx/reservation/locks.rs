@@ -23,6 +23,7 @@ use vestibule_wire::msgpack::{Kind, Reader};
 use super::{ReservationId, Reservations};
 use crate::engine::Ticket;
 use crate::limits::{LOCK_NAME_SIZE_MAX, LOCK_WAIT_DEFAULT, LOCK_WAIT_MAX};
+use crate::seconds::read_seconds;
 use crate::tx::Completion;
 use crate::tx::claim::RequestId;
 use crate::tx::deadlines::{Deadlines, TimerId};
@@ -54,16 +55,11 @@ impl<'a> Wanted<'a> {
         if !(1..=2).contains(&count) || name.len() > LOCK_NAME_SIZE_MAX {
             return Err(usage());
         }
-        let seconds = match reader.peek() {
-            _ if count == 1 => LOCK_WAIT_DEFAULT.as_secs_f64(),
-            Ok(Kind::Nil) => LOCK_WAIT_DEFAULT.as_secs_f64(),
-            Ok(Kind::Float | Kind::Double) => reader.read_f64().map_err(|_| usage())?,
-            _ => reader.read_uint().map_err(|_| usage())? as f64,
+        let timeout = match reader.peek() {
+            _ if count == 1 => LOCK_WAIT_DEFAULT,
+            Ok(Kind::Nil) => LOCK_WAIT_DEFAULT,
+            _ => read_seconds(&mut reader, LOCK_WAIT_MAX).ok_or_else(usage)?,
         };
-        if seconds.is_nan() || seconds < 0.0 {
-            return Err(usage());
-        }
-        let timeout = Duration::from_secs_f64(seconds.min(LOCK_WAIT_MAX.as_secs_f64()));
         Ok(Self { name, timeout })
     }
 }
@@ -236,6 +232,8 @@ mod tests {
         assert_eq!(read(&[0x92, 0xa1, b'a', 0]), Some(Duration::ZERO));
         let forever = [&[0x92, 0xa1, b'a', 0xcb][..], &1e300f64.to_be_bytes()].concat();
         assert_eq!(read(&forever), Some(LOCK_WAIT_MAX));
+        let infinite = [&[0x92, 0xa1, b'a', 0xcb][..], &f64::INFINITY.to_be_bytes()].concat();
+        assert_eq!(read(&infinite), None);
         assert_eq!(read(&[0x90]), None);
         assert_eq!(read(&[0x92, 0xa1, b'a', 0xff]), None);
         let mut long = vec![0x91, 0xda, 0x02, 0x00];
