@@ -20,6 +20,7 @@ pub mod admission;
 pub mod catalog;
 mod clock;
 pub mod config;
+mod connection;
 pub mod engine;
 pub mod limits;
 mod memory;

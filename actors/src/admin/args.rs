@@ -8,7 +8,7 @@ use vestibule_wire::request::Call;
 
 use crate::limits::CONTROL_TIME_MAX;
 use crate::seconds::read_seconds;
-use crate::session::desk::Desk;
+use crate::session::dispatch::Dispatcher;
 use crate::worker::messages::Target;
 
 /// What a connection may choose for itself.
@@ -18,7 +18,7 @@ pub(crate) enum Setting {
     RequestTimeout(Option<Duration>),
 }
 
-impl Desk<'_> {
+impl Dispatcher<'_> {
     /// Takes over a setting; returns what holds now, in seconds.
     pub(crate) fn set(&mut self, setting: Setting) -> f64 {
         match setting {

@@ -26,7 +26,7 @@ use super::transitions;
 use crate::engine::Progress;
 use crate::serving::events::status_name;
 use crate::serving::{Role, Underway};
-use crate::session::desk::Desk;
+use crate::session::dispatch::Dispatcher;
 use crate::shared::Shared;
 use crate::worker::messages::{FanOut, Gather, Origin};
 
@@ -44,12 +44,12 @@ pub(crate) enum Answer {
 ///
 /// 42 for a caller that is no administrator, 1 for arguments that make no sense.
 pub(crate) fn run(
-    desk: &mut Desk<'_>,
+    dispatcher: &mut Dispatcher<'_>,
     sync: u64,
     call: &Call<'_>,
     body: &mut Vec<u8>,
 ) -> Result<Answer, Error> {
-    let caller = &desk.session.caller;
+    let caller = &dispatcher.session.caller;
     let is_for_everybody = is_for_everybody(call.name);
     if !is_for_everybody && !caller.is_administrator {
         return Err(Error::access_denied(
@@ -60,27 +60,31 @@ pub(crate) fn run(
         ));
     }
     if !is_for_everybody {
-        desk.cell.place.prove();
+        dispatcher.cell.place.prove();
     }
-    let shared = desk.shared;
+    let shared = dispatcher.shared;
     match call.name {
         "vestibule.state" => {}
         "vestibule.solo" => {
             let reason = text_argument(call)?.unwrap_or("requested by an operator");
-            shared.cell.operator_solo(reason, desk.now);
+            shared.cell.operator_solo(reason, dispatcher.now);
         }
-        "vestibule.assist" => shared.cell.operator_assist(desk.now),
-        "vestibule.drain" => transitions::drain(desk, call)?,
-        "vestibule.demote" => return transitions::change_role(desk, sync, call, Role::Replica),
-        "vestibule.promote" => return transitions::change_role(desk, sync, call, Role::Primary),
-        "vestibule.show" => return show(desk, sync, call, body),
+        "vestibule.assist" => shared.cell.operator_assist(dispatcher.now),
+        "vestibule.drain" => transitions::drain(dispatcher, call)?,
+        "vestibule.demote" => {
+            return transitions::change_role(dispatcher, sync, call, Role::Replica);
+        }
+        "vestibule.promote" => {
+            return transitions::change_role(dispatcher, sync, call, Role::Primary);
+        }
+        "vestibule.show" => return show(dispatcher, sync, call, body),
         "vestibule.kill" => {
             let target = kill_arguments(call)?;
-            return Ok(ask_all(desk, sync, call, FanOut::Kill(target)));
+            return Ok(ask_all(dispatcher, sync, call, FanOut::Kill(target)));
         }
         "vestibule.set" => {
             let setting = set_arguments(call)?;
-            write_value(body, &desk.set(setting))?;
+            write_value(body, &dispatcher.set(setting))?;
             return Ok(Answer::Now);
         }
         _ => {
@@ -88,7 +92,7 @@ pub(crate) fn run(
             return Ok(Answer::Now);
         }
     }
-    write_value(body, &StateMap::of(shared, desk.now))?;
+    write_value(body, &StateMap::of(shared, dispatcher.now))?;
     Ok(Answer::Now)
 }
 
@@ -206,18 +210,18 @@ impl<'a> BoxInfo<'a> {
 }
 
 /// Where an answer that takes a while has to go.
-pub(crate) fn origin(desk: &Desk<'_>, sync: u64, call: &Call<'_>) -> Origin {
+pub(crate) fn origin(dispatcher: &Dispatcher<'_>, sync: u64, call: &Call<'_>) -> Origin {
     Origin {
-        worker: desk.worker_index,
-        session: desk.cell.index,
-        connection: desk.cell.connection,
+        worker: dispatcher.worker_index,
+        session: dispatcher.cell.index,
+        connection: dispatcher.cell.connection,
         sync,
         wrap_results: call.wrap_results,
     }
 }
 
 fn show(
-    desk: &mut Desk<'_>,
+    dispatcher: &mut Dispatcher<'_>,
     sync: u64,
     call: &Call<'_>,
     body: &mut Vec<u8>,
@@ -227,23 +231,23 @@ fn show(
         Some("connections") => FanOut::Connections,
         Some("requests") => FanOut::Requests,
         Some("transitions") => {
-            write_value(body, &desk.shared.transitions.rows())?;
+            write_value(body, &dispatcher.shared.transitions.rows())?;
             return Ok(Answer::Now);
         }
         Some("reservations") => {
-            write_value(body, &desk.shared.reservations.rows(desk.now))?;
+            write_value(body, &dispatcher.shared.reservations.rows(dispatcher.now))?;
             return Ok(Answer::Now);
         }
         Some("limits") => {
-            write_value(body, &limit_rows(desk.shared))?;
+            write_value(body, &limit_rows(dispatcher.shared))?;
             return Ok(Answer::Now);
         }
         Some("descriptors") => {
-            write_value(body, &descriptor_rows(desk.shared))?;
+            write_value(body, &descriptor_rows(dispatcher.shared))?;
             return Ok(Answer::Now);
         }
         Some("threads") => {
-            write_value(body, &thread_rows(desk.shared))?;
+            write_value(body, &thread_rows(dispatcher.shared))?;
             return Ok(Answer::Now);
         }
         _ => {
@@ -253,14 +257,18 @@ fn show(
             ));
         }
     };
-    Ok(ask_all(desk, sync, call, survey))
+    Ok(ask_all(dispatcher, sync, call, survey))
 }
 
 /// Has every arbiter add its part; the worker of this session answers.
-fn ask_all(desk: &mut Desk<'_>, sync: u64, call: &Call<'_>, survey: FanOut) -> Answer {
-    let workers = desk.shared.workers.get().map_or(&[][..], Vec::as_slice);
-    let origin = origin(desk, sync, call);
-    desk.session.is_surveying = true;
+fn ask_all(dispatcher: &mut Dispatcher<'_>, sync: u64, call: &Call<'_>, survey: FanOut) -> Answer {
+    let workers = dispatcher
+        .shared
+        .workers
+        .get()
+        .map_or(&[][..], Vec::as_slice);
+    let origin = origin(dispatcher, sync, call);
+    dispatcher.session.is_surveying = true;
     let survey = Arc::new(Gather::new(survey, origin, workers.len()));
     for worker in workers {
         worker.survey(survey.clone());

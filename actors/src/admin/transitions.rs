@@ -11,14 +11,14 @@ use crate::config::Grace;
 use crate::limits::{CONTROL_TIME_MAX, TRANSITION_WAIT_DEFAULT};
 use crate::seconds::read_seconds;
 use crate::serving::{Role, Toward};
-use crate::session::desk::Desk;
+use crate::session::dispatch::Dispatcher;
 use crate::supervisor::{Ask, Asker, Target};
 
 /// `vestibule.drain({timeout = seconds, lameduck = seconds})`: answered at once, with the new state.
-pub(crate) fn drain(desk: &mut Desk<'_>, call: &Call<'_>) -> Result<(), Error> {
+pub(crate) fn drain(dispatcher: &mut Dispatcher<'_>, call: &Call<'_>) -> Result<(), Error> {
     let usage = "Usage: vestibule.drain({timeout = seconds, lameduck = seconds})";
     let options = Options::read(call, ["timeout", "lameduck"], usage)?;
-    let shared = desk.shared;
+    let shared = dispatcher.shared;
     let lameduck = options.value("lameduck").unwrap_or(shared.config.lameduck);
     let ask = Ask {
         target: Target::Stopped,
@@ -27,7 +27,7 @@ pub(crate) fn drain(desk: &mut Desk<'_>, call: &Call<'_>) -> Result<(), Error> {
         lameduck: Some(lameduck),
         wait: Duration::ZERO,
         reason: call.name.to_owned(),
-        requested_by: by(desk),
+        requested_by: by(dispatcher),
         asker: Asker::Nobody,
     };
     if let Some(supervisor) = shared.supervisor.get() {
@@ -37,9 +37,11 @@ pub(crate) fn drain(desk: &mut Desk<'_>, call: &Call<'_>) -> Result<(), Error> {
             return Ok(());
         }
         if lameduck.is_zero() {
-            shared.cell.draining("the server is stopping", desk.now);
+            shared
+                .cell
+                .draining("the server is stopping", dispatcher.now);
         } else {
-            shared.cell.announce_stop(desk.now);
+            shared.cell.announce_stop(dispatcher.now);
         }
     }
     Ok(())
@@ -49,7 +51,7 @@ pub(crate) fn drain(desk: &mut Desk<'_>, call: &Call<'_>) -> Result<(), Error> {
 /// answered when the role is changed, or cannot be. The timeout is for other transitions that are
 /// under way.
 pub(crate) fn change_role(
-    desk: &mut Desk<'_>,
+    dispatcher: &mut Dispatcher<'_>,
     sync: u64,
     call: &Call<'_>,
     role: Role,
@@ -67,28 +69,28 @@ pub(crate) fn change_role(
     let wait = options.value("timeout");
     let ask = Ask {
         target: Target::Role(role),
-        from: desk.shared.cell.load().role.name(),
+        from: dispatcher.shared.cell.load().role.name(),
         grace: options.value("grace").map(Grace::Limited),
         lameduck: None,
         wait: wait.unwrap_or(TRANSITION_WAIT_DEFAULT),
         reason: call.name.to_owned(),
-        requested_by: by(desk),
-        asker: Asker::Session(origin(desk, sync, call)),
+        requested_by: by(dispatcher),
+        asker: Asker::Session(origin(dispatcher, sync, call)),
     };
-    let Some(supervisor) = desk.shared.supervisor.get() else {
+    let Some(supervisor) = dispatcher.shared.supervisor.get() else {
         return Err(Error::unsupported(
             "vestibule",
             "transitions before the start",
         ));
     };
     supervisor.ask(ask);
-    desk.session.transitions += 1;
+    dispatcher.session.transitions += 1;
     Ok(Answer::Later)
 }
 
-fn by(desk: &Desk<'_>) -> String {
-    let user = &desk.session.caller.user;
-    format!("{user} from {}", desk.cell.peer)
+fn by(dispatcher: &Dispatcher<'_>) -> String {
+    let user = &dispatcher.session.caller.user;
+    format!("{user} from {}", dispatcher.cell.peer)
 }
 
 /// Two times in seconds, by name, each at most once given.

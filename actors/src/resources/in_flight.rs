@@ -18,9 +18,9 @@ use std::time::Instant;
 use slab::Slab;
 use vestibule_wire::keys::RequestType;
 
-use super::transactions::OpenTransaction;
 use crate::admission::Class;
 use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::Limit;
 use crate::timers::Timers;
 use crate::tx::claim::{Claims, Phase, RequestId};

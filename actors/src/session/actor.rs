@@ -16,16 +16,15 @@ use tokio::net::TcpStream;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 use vestibule_wire::{ErrorCode, reply::ReplyHeader};
 
-use super::desk::Desk;
-use super::lost::LostTransactions;
-use super::output::Output;
-use super::patience::Patience;
-use super::state::{Closing, InFlight, SessionCell, SessionState};
-use super::traffic::{flush, read, take_inbox};
+use super::io::{flush, read, take_inbox};
 use super::transport::{self, Transport};
 use crate::acceptor::Place;
 use crate::catalog::GUEST;
 use crate::config::{Administrators, SoloPolicy};
+use crate::connection::orphaned::OrphanedTransactions;
+use crate::connection::output::Output;
+use crate::connection::state::{Closing, ConnectionCell, ConnectionState, InFlight};
+use crate::connection::timeouts::ConnectionTimeouts;
 use crate::engine::Caller;
 use crate::limits::READ_SIZE;
 use crate::memory::{Memory, MemoryCharge};
@@ -34,14 +33,14 @@ use crate::resources::credits::Grant;
 use crate::resources::in_flight::InFlightRequest;
 use crate::resources::transactions::OpenTransactions;
 use crate::serving::State;
-use crate::tx::fence::Admitted;
+use crate::session::dispatch::Dispatcher;
 use crate::worker::{IncomingConnection, WorkerCell};
 
 /// The actor of one connection. Its data do not go through its mailbox: the worker it lives in shares
 /// its cell, and its task does the reading and writing.
 pub(crate) struct Session {
     worker: Rc<WorkerCell>,
-    cell: Rc<SessionCell>,
+    cell: Rc<ConnectionCell>,
 }
 
 impl Session {
@@ -88,7 +87,7 @@ impl Session {
         let writers = worker.state.borrow().open_writers.clone();
         let mut sessions = worker.sessions.borrow_mut();
         let entry = sessions.vacant_entry();
-        let cell = Rc::new(SessionCell {
+        let cell = Rc::new(ConnectionCell {
             index: entry.key() as u32,
             connection,
             peer,
@@ -133,8 +132,8 @@ fn new_state(
     writers: Rc<Cell<usize>>,
     now: Instant,
     memory: &Arc<Memory>,
-) -> SessionState {
-    SessionState {
+) -> ConnectionState {
+    ConnectionState {
         stream,
         inbox: Vec::new(),
         output,
@@ -156,18 +155,18 @@ fn new_state(
         watches: None,
         events_seen: 0,
         transactions: OpenTransactions::new(writers),
-        lost: LostTransactions::default(),
+        orphaned: OrphanedTransactions::default(),
         transitions: 0,
         request_timeout: None,
         counts: InFlight::default(),
-        patience: Patience::new(now),
+        timeouts: ConnectionTimeouts::new(now),
         introduced_to: 0,
         must_introduce: true,
     }
 }
 
 /// New connections that the state or the policy turns away are greeted and told why.
-fn refuse_at_the_door(worker: &WorkerCell, cell: &SessionCell) {
+fn refuse_at_the_door(worker: &WorkerCell, cell: &ConnectionCell) {
     let shared = &worker.shared;
     let serving = shared.cell.load();
     let code = match serving.state {
@@ -255,7 +254,7 @@ impl ActorFuture<Session> for Traffic {
 ///
 /// What a session shares with others is whole after a panic: a list holds an item or does not, and
 /// [`forget`] sees to the rest. Its own state may be anything, and is only dropped.
-pub(crate) fn guarded<T>(cell: &SessionCell, work: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn guarded<T>(cell: &ConnectionCell, work: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(work));
     if done.is_err() {
         log::error!(
@@ -267,7 +266,7 @@ pub(crate) fn guarded<T>(cell: &SessionCell, work: impl FnOnce() -> T) -> Option
 }
 
 /// After a panic: what Tx has not begun for this session is taken back, and nobody waits for the rest.
-fn forget(worker: &WorkerCell, cell: &SessionCell, state: &mut WorkerState) {
+fn forget(worker: &WorkerCell, cell: &ConnectionCell, state: &mut WorkerState) {
     let is_own = |request: &InFlightRequest| request.connection == cell.connection;
     state.in_flight.revoke_queued(is_own);
     if state.scratch.is_empty() {
@@ -277,43 +276,21 @@ fn forget(worker: &WorkerCell, cell: &SessionCell, state: &mut WorkerState) {
     state.wake_flush();
 }
 
-/// The desk at which this session's requests are taken.
-pub(crate) fn desk<'a>(
-    worker: &'a WorkerCell,
-    cell: &'a SessionCell,
-    state: &'a mut WorkerState,
-    session: &'a mut SessionState,
-    now: Instant,
-) -> Desk<'a> {
-    Desk {
-        shared: &worker.shared,
-        worker: state,
-        worker_index: worker.index,
-        cell,
-        session,
-        now,
-        admitted: Admitted::under(worker.shared.cell.load()),
-        arrived: now,
-        is_releasing: false,
-        is_put_back: false,
-    }
-}
-
 /// One turn of a session: ready when the connection is over.
 fn turn(
     worker: &WorkerCell,
-    cell: &SessionCell,
+    cell: &ConnectionCell,
     state: &mut WorkerState,
-    own: &mut SessionState,
+    own: &mut ConnectionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
     // Most turns have nothing left from the one before, and need no clock for it.
     if own.held.is_some() || own.scan.is_some() || !own.inbox.is_empty() {
-        let mut desk = desk(worker, cell, state, own, crate::clock::now());
-        desk.resume_scan();
-        desk.release_held();
-        if !desk.session.inbox.is_empty() {
-            take_inbox(&mut desk);
+        let mut dispatcher = Dispatcher::new(worker, cell, state, own, crate::clock::now());
+        dispatcher.resume_scan();
+        dispatcher.release_held();
+        if !dispatcher.session.inbox.is_empty() {
+            take_inbox(&mut dispatcher);
         }
     }
     let read = read(worker, cell, state, own, cx);

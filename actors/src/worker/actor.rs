@@ -209,13 +209,13 @@ impl Handler<TxLost> for Worker {
         for commit in started.iter().filter(is_commit) {
             if let Some(session) = self.cell.owner(commit) {
                 let mut own = session.state.borrow_mut();
-                own.lost.add(commit.stream, Some(error.clone()));
+                own.orphaned.add(commit.stream, Some(error.clone()));
             }
         }
         self.cell.answer_unknown(started, &error);
         // Transactions died with the engine.
         for session in self.cell.all_sessions() {
-            session.state.borrow_mut().lose_transactions();
+            session.state.borrow_mut().orphan_transactions();
         }
         self.cell.tell_if_quiet();
     }

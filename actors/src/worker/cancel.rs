@@ -16,8 +16,8 @@ use vestibule_wire::reply::ReplyHeader;
 
 use super::messages::{KilledRow, Target};
 use super::state::WorkerCell;
+use crate::connection::state::{Closing, ConnectionState};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
-use crate::session::state::{Closing, SessionState};
 use crate::timeouts::Limit;
 use crate::tx::messages::{Cancel, Fate};
 
@@ -120,7 +120,7 @@ impl WorkerCell {
     }
 
     /// Ends what a session itself keeps: held requests, and a scan of the view.
-    fn kill_waiting(&self, own: &mut SessionState, sync: Option<u64>) -> usize {
+    fn kill_waiting(&self, own: &mut ConnectionState, sync: Option<u64>) -> usize {
         let sync_of = |content: &[u8]| read_header(content).map_or(0, |(header, _)| header.sync);
         let is_meant = |content: &[u8]| sync.is_none_or(|sync| sync == sync_of(content));
         let mut syncs = Vec::new();

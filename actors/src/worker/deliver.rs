@@ -4,10 +4,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::state::WorkerCell;
+use crate::connection::output::Flushed;
+use crate::connection::state::{Closing, ConnectionCell, ConnectionState};
 use crate::resources::in_flight::{Effect, InFlightRequest};
-use crate::session::actor::{desk, guarded};
-use crate::session::output::Flushed;
-use crate::session::state::{Closing, SessionCell, SessionState};
+use crate::session::actor::guarded;
+use crate::session::dispatch::Dispatcher;
 use vestibule_wire::reply::{ReplyHeader, is_error};
 use vestibule_wire::{Error, ErrorCode};
 
@@ -16,7 +17,7 @@ use crate::tx::messages::Replies;
 
 impl WorkerCell {
     /// The session that a request came from, if it is still there.
-    pub(crate) fn owner(&self, request: &InFlightRequest) -> Option<Rc<SessionCell>> {
+    pub(crate) fn owner(&self, request: &InFlightRequest) -> Option<Rc<ConnectionCell>> {
         self.session(request.session)
             .filter(|session| session.connection == request.connection)
     }
@@ -26,7 +27,7 @@ impl WorkerCell {
         let mut start = 0;
         {
             let mut state = self.state.borrow_mut();
-            let mut last: Option<Rc<SessionCell>> = None;
+            let mut last: Option<Rc<ConnectionCell>> = None;
             for head in &replies.heads {
                 let frame = &replies.bytes[start..head.end];
                 start = head.end;
@@ -34,7 +35,8 @@ impl WorkerCell {
                 let Some(request) = state.in_flight.finish(head.id) else {
                     continue;
                 };
-                let is_same = |session: &Rc<SessionCell>| session.connection == request.connection;
+                let is_same =
+                    |session: &Rc<ConnectionCell>| session.connection == request.connection;
                 if !last.as_ref().is_some_and(is_same) {
                     last = self.owner(&request);
                 }
@@ -72,19 +74,19 @@ impl WorkerCell {
 
     /// Answers requests that were taken back: they did not happen.
     pub(crate) fn answer_revoked(&self, taken: Vec<InFlightRequest>, error: &Error) {
-        self.answer_each(taken, error, SessionState::undo);
+        self.answer_each(taken, error, ConnectionState::undo);
     }
 
     /// Answers requests that were begun and are cancelled: they may happen or not.
     pub(crate) fn answer_unknown(&self, started: Vec<InFlightRequest>, error: &Error) {
-        self.answer_each(started, error, SessionState::outcome_unknown);
+        self.answer_each(started, error, ConnectionState::outcome_unknown);
     }
 
     fn answer_each(
         &self,
         taken: Vec<InFlightRequest>,
         error: &Error,
-        forget: impl Fn(&mut SessionState, &InFlightRequest),
+        forget: impl Fn(&mut ConnectionState, &InFlightRequest),
     ) {
         for request in taken {
             let Some(session) = self.owner(&request) else {
@@ -222,7 +224,7 @@ impl WorkerCell {
                 }
                 let now = crate::clock::now();
                 let done = guarded(&session, || {
-                    desk(self, &session, &mut worker, &mut own, now).send_events();
+                    Dispatcher::new(self, &session, &mut worker, &mut own, now).send_events();
                 });
                 if done.is_none() {
                     own.close(Closing::Now);

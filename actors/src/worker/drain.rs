@@ -15,8 +15,8 @@ use vestibule_wire::{Error, ErrorCode};
 use super::actor::Worker;
 use super::messages::{Kill, Origin, Quiesce, TransitionOver};
 use super::state::{InTransition, WorkerCell};
+use crate::connection::state::{Closing, ConnectionCell};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
-use crate::session::state::{Closing, SessionCell};
 use crate::supervisor::transition::{Toll, Waiting};
 use crate::supervisor::{Counts, News, TransitionResult};
 use crate::tx::messages::{Cancel, Fate};
@@ -245,7 +245,7 @@ impl WorkerCell {
     /// Writes the reply of something that took a while into its session's output.
     pub(crate) fn reply_later(
         &self,
-        session: &SessionCell,
+        session: &ConnectionCell,
         origin: &Origin,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
     ) {

@@ -13,9 +13,9 @@ use vestibule_wire::keys::RequestType;
 
 use super::actor::Worker;
 use super::messages::{ConnectionRow, Contribute, FanOut, Gather, Gathered, RequestRow, Row};
+use crate::connection::state::ConnectionCell;
 use crate::limits::SHOW_ROWS_MAX;
 use crate::resources::in_flight::InFlightRequest;
-use crate::session::state::SessionCell;
 
 fn age(now: Instant, since: Instant) -> f64 {
     now.saturating_duration_since(since).as_secs_f64()
@@ -23,7 +23,7 @@ fn age(now: Instant, since: Instant) -> f64 {
 
 impl Worker {
     fn connection_rows(&self, now: Instant) -> Vec<Row> {
-        let row = |session: &Rc<SessionCell>| {
+        let row = |session: &Rc<ConnectionCell>| {
             let state = session.state.borrow();
             Row::Connection(ConnectionRow {
                 connection: session.connection,
@@ -77,7 +77,7 @@ impl Worker {
             let scan = own.scan.as_ref();
             rows.extend(scan.map(|own| row(Some(&own.content), "reading", Some(own.since))));
             if !own.output.is_empty() {
-                rows.push(row(None, "flushing", own.patience.unread_since()));
+                rows.push(row(None, "flushing", own.timeouts.unread_since()));
             }
         }
         rows.truncate(SHOW_ROWS_MAX);

@@ -7,15 +7,15 @@ use std::sync::atomic::Ordering;
 
 use slab::Slab;
 
+use crate::connection::state::ConnectionCell;
 use crate::resources::WorkerState;
-use crate::session::state::SessionCell;
 use crate::shared::Shared;
 
 /// One worker.
 pub(crate) struct WorkerCell {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) sessions: RefCell<Slab<Rc<SessionCell>>>,
+    pub(crate) sessions: RefCell<Slab<Rc<ConnectionCell>>>,
     pub(crate) state: RefCell<WorkerState>,
     /// Sessions with replies to flush.
     pub(crate) dirty: RefCell<Vec<u32>>,
@@ -49,12 +49,12 @@ impl WorkerCell {
         }
     }
 
-    pub(crate) fn session(&self, index: u32) -> Option<Rc<SessionCell>> {
+    pub(crate) fn session(&self, index: u32) -> Option<Rc<ConnectionCell>> {
         self.sessions.borrow().get(index as usize).cloned()
     }
 
     /// Every session, for walks in which sessions may come or go.
-    pub(crate) fn all_sessions(&self) -> Vec<Rc<SessionCell>> {
+    pub(crate) fn all_sessions(&self) -> Vec<Rc<ConnectionCell>> {
         self.sessions
             .borrow()
             .iter()
@@ -70,7 +70,7 @@ impl WorkerCell {
     }
 
     /// Puts a session on the list of those to flush.
-    pub(crate) fn mark_dirty(&self, session: &SessionCell) {
+    pub(crate) fn mark_dirty(&self, session: &ConnectionCell) {
         if !session.is_dirty.replace(true) {
             self.dirty.borrow_mut().push(session.index);
         }

@@ -1,7 +1,7 @@
 //! What an arbiter looks at now and then, because nothing wakes it for that.
 //!
 //! ```text
-//!   every 100 ms ─┬▶ connections that take too long             (patience)
+//!   every 100 ms ─┬▶ connections that take too long             (timeouts)
 //!                 ├▶ places of administrators that nobody uses  (probation)
 //!                 ├▶ connections that are not read: has the client left? is there memory again?
 //!                 ├▶ who waits for a credit and could have one of the reserve
@@ -15,11 +15,12 @@ use vestibule_wire::reply::ReplyHeader;
 
 use super::state::WorkerCell;
 use crate::acceptor::{Door, no_place};
+use crate::connection::state::{Closing, ConnectionCell, ConnectionState};
+use crate::connection::timeouts::check_period;
 use crate::limits::{PROBATION, TIME_LOOKS_PER_LIMIT};
 use crate::serving::State;
-use crate::session::actor::{desk, guarded};
-use crate::session::patience::look_period;
-use crate::session::state::{Closing, SessionCell, SessionState};
+use crate::session::actor::guarded;
+use crate::session::dispatch::Dispatcher;
 
 impl WorkerCell {
     /// Answers what has waited too long.
@@ -41,7 +42,7 @@ impl WorkerCell {
                     let mut worker = self.state.borrow_mut();
                     let mut own = session.state.borrow_mut();
                     let done = guarded(&session, || {
-                        desk(self, &session, &mut worker, &mut own, now).expire_held();
+                        Dispatcher::new(self, &session, &mut worker, &mut own, now).expire_held();
                     });
                     if done.is_none() {
                         own.close(Closing::Now);
@@ -53,7 +54,7 @@ impl WorkerCell {
             }
         }
         // Counted anew, so that a panic above cannot leave it wrong.
-        let is_holding = |own: &Rc<SessionCell>| own.state.borrow().held.is_some();
+        let is_holding = |own: &Rc<ConnectionCell>| own.state.borrow().held.is_some();
         let holding = self.all_sessions().into_iter().filter(is_holding).count();
         self.state.borrow_mut().holding = holding;
         self.flush_dirty();
@@ -86,7 +87,7 @@ impl WorkerCell {
     /// Closes connections that took longer than they may.
     fn check_timeouts(&self, now: Instant) {
         let limits = &self.shared.config.time_limits;
-        let Some(period) = look_period(limits) else {
+        let Some(period) = check_period(limits) else {
             return;
         };
         let due = self.state.borrow().next_look.unwrap_or(now);
@@ -98,11 +99,11 @@ impl WorkerCell {
         let is_late = now - due > period * TIME_LOOKS_PER_LIMIT / 2;
         for (_, session) in self.sessions.borrow().iter() {
             let mut own = session.state.borrow_mut();
-            let sight = own.sight();
+            let observation = own.observation();
             if is_late {
-                own.patience.forgive(now);
+                own.timeouts.reset(now);
             }
-            if let Some(overdue) = own.patience.look(now, sight, limits) {
+            if let Some(overdue) = own.timeouts.check(now, observation, limits) {
                 log::debug!(
                     "closing the connection from {}: {}",
                     session.peer,
@@ -143,7 +144,7 @@ impl WorkerCell {
 
     /// Whether a connection is read although there is no memory: it holds little by now, or it is the one
     /// that is let through so that its request comes to an end.
-    fn may_go_on(&self, session: &SessionCell, own: &mut SessionState) -> bool {
+    fn may_go_on(&self, session: &ConnectionCell, own: &mut ConnectionState) -> bool {
         own.charge_buffers();
         if !own.charge.is_over_share(|| self.shared.places.count()) {
             return true;

@@ -9,32 +9,32 @@ use crate::admin::run;
 use crate::catalog::GUEST;
 use crate::config::Administrators;
 use crate::limits::EVENT_KEY_SIZE_MAX;
-use crate::session::desk::{Desk, Taken};
+use crate::session::dispatch::{DecodedRequest, Dispatcher};
 use crate::session::login::log_in;
 use crate::session::watch::{Due, Watches};
 
-impl Desk<'_> {
+impl Dispatcher<'_> {
     /// Answers a request of class `Local`.
-    pub(crate) fn answer(&mut self, taken: &Taken<'_>) {
-        let header = self.header(taken.sync);
-        match taken.body {
+    pub(crate) fn answer(&mut self, request: &DecodedRequest<'_>) {
+        let header = self.header(request.sync);
+        match request.body {
             Body::Ping => header.write_empty(self.session.output.buffer()),
             // What the client can do makes no difference yet: nothing is sent that needs it.
             Body::Id(_) => header.write_id(self.session.output.buffer(), Features::SUPPORTED),
-            Body::Auth(auth) => self.answer_auth(taken.sync, &auth),
-            Body::Select(select) => self.answer_catalog(taken.sync, &select),
-            Body::Watch(key) => self.watch(taken.sync, key),
+            Body::Auth(auth) => self.answer_auth(request.sync, &auth),
+            Body::Select(select) => self.answer_catalog(request.sync, &select),
+            Body::Watch(key) => self.watch(request.sync, key),
             Body::Unwatch(key) => {
                 if let Some(watches) = &mut self.session.watches {
                     watches.unwatch(key);
                 }
             }
-            Body::WatchOnce(key) => self.answer_watch_once(taken.sync, key),
-            Body::Call(call) => self.answer_control(taken.sync, &call),
-            Body::Eval(_) => self.refuse(taken.sync, &Error::unsupported("vestibule", "EVAL")),
+            Body::WatchOnce(key) => self.answer_watch_once(request.sync, key),
+            Body::Call(call) => self.answer_control(request.sync, &call),
+            Body::Eval(_) => self.refuse(request.sync, &Error::unsupported("vestibule", "EVAL")),
             _ => {
-                let error = Error::unknown_request_type(taken.request as u64);
-                self.refuse(taken.sync, &error);
+                let error = Error::unknown_request_type(request.request_type as u64);
+                self.refuse(request.sync, &error);
             }
         }
     }

@@ -1,7 +1,237 @@
-//! What becomes of a request that is decoded.
+//! The way of a request through a session: decoded, classed, admitted, and answered, refused or forwarded.
+//!
+//! ```text
+//!   frame ─▶ header ─▶ stream rules ─▶ body ─▶ schema version ─▶ admit ─┬▶ answer here (local.rs)
+//!                                                                       ├▶ read view, stepwise
+//!                                                                       ├▶ busy: reject, close, hold
+//!                                                                       └▶ into the worker's batch
+//! ```
 //!
 //! | file | what |
 //! |---|---|
-//! | `local` | it is answered without Tx |
+//! | `forward` | into the batch for Tx: credit, transactions, deadline |
+//! | `hold` | what waits for the end of solo |
+//! | `local` | what is answered without Tx |
+//! | `orphans` | what is answered in a stream whose transaction died with its Tx |
+//! | `view` | SELECTs from the read view |
 
+mod forward;
+mod hold;
 mod local;
+mod orphans;
+mod view;
+
+use std::time::Instant;
+
+use vestibule_wire::header::read_header;
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::reply::ReplyHeader;
+use vestibule_wire::request::{self, Body, Select, Target};
+use vestibule_wire::{Error, ErrorCode};
+
+use crate::admin::procedures::is_local;
+use crate::admission::{Class, Verdict, admit};
+use crate::catalog::USER_SPACE_ID_MIN;
+use crate::config::SoloPolicy;
+use crate::connection::state::{Closing, ConnectionCell, ConnectionState};
+use crate::resources::WorkerState;
+use crate::shared::Shared;
+use crate::tx::fence::Admitted;
+use crate::worker::WorkerCell;
+
+/// What a session's turn dispatches requests with.
+pub(crate) struct Dispatcher<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) worker: &'a mut WorkerState,
+    pub(crate) worker_index: usize,
+    pub(crate) cell: &'a ConnectionCell,
+    pub(crate) session: &'a mut ConnectionState,
+    pub(crate) now: Instant,
+    /// The state under which the request at hand is admitted: loaded once for each.
+    pub(crate) admitted: Admitted,
+    /// When the request at hand arrived: earlier than now, if it was held.
+    pub(crate) arrived: Instant,
+    /// The request at hand was held: it must not be put behind the others again.
+    pub(crate) is_releasing: bool,
+    /// The held request at hand cannot be dispatched after all, because solo began again.
+    pub(crate) is_put_back: bool,
+}
+
+/// A request that is decoded and waits for its verdict.
+pub(crate) struct DecodedRequest<'a> {
+    pub(crate) request_type: RequestType,
+    pub(crate) sync: u64,
+    pub(crate) stream: u64,
+    pub(crate) body: Body<'a>,
+    pub(crate) raw: &'a [u8],
+    /// Header and body, for a request that is kept.
+    pub(crate) content: &'a [u8],
+}
+
+impl<'a> Dispatcher<'a> {
+    /// For what the session does at `now`; what arrives, arrives now.
+    pub(crate) fn new(
+        worker: &'a WorkerCell,
+        cell: &'a ConnectionCell,
+        state: &'a mut WorkerState,
+        session: &'a mut ConnectionState,
+        now: Instant,
+    ) -> Self {
+        Self {
+            shared: &worker.shared,
+            worker: state,
+            worker_index: worker.index,
+            cell,
+            session,
+            now,
+            admitted: Admitted::under(worker.shared.cell.load()),
+            arrived: now,
+            is_releasing: false,
+            is_put_back: false,
+        }
+    }
+
+    pub(crate) fn header(&self, sync: u64) -> ReplyHeader {
+        ReplyHeader {
+            sync,
+            schema_version: self.shared.schema_version(),
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, sync: u64, error: &Error) {
+        let header = self.header(sync);
+        header.write_error(self.session.output.buffer(), error);
+    }
+
+    /// Decodes one frame (header and body) and routes its request.
+    pub(crate) fn dispatch(&mut self, content: &[u8]) {
+        let (header, raw) = match read_header(content) {
+            Ok(read) => read,
+            Err(fault) => return self.refuse(fault.sync, &fault.error),
+        };
+        let sync = header.sync;
+        let Some(request_type) = RequestType::from_code(header.request_type) else {
+            return self.refuse(sync, &Error::unknown_request_type(header.request_type));
+        };
+        if let Err(error) = check_stream(request_type, header.stream_id) {
+            return self.refuse(sync, &error);
+        }
+        let body = match request::decode(request_type, raw) {
+            Ok(body) => body,
+            Err(error) => return self.refuse(sync, &error),
+        };
+        let current = self.shared.schema_version();
+        if header.schema_version != 0 && header.schema_version != current {
+            let error = Error::wrong_schema_version(current, header.schema_version);
+            return self.refuse(sync, &error);
+        }
+        let stream = header.stream_id;
+        self.admit_and_route(&DecodedRequest {
+            request_type,
+            sync,
+            stream,
+            body,
+            raw,
+            content,
+        });
+    }
+
+    /// Decides on a decoded request and does what is decided.
+    fn admit_and_route(&mut self, request: &DecodedRequest<'_>) {
+        let class = self.classify(&request.body);
+        let serving = self.shared.cell.load();
+        self.admitted = Admitted::under(serving);
+        let in_transaction =
+            request.stream != 0 && self.session.transaction(request.stream).is_some();
+        let verdict = admit(serving, class, in_transaction);
+        let needs_tx = !matches!(verdict, Verdict::Answer | Verdict::Close);
+        if needs_tx && self.session.held.is_some() && !self.is_releasing {
+            // Behind what is held, whatever the state is by now.
+            return self.busy(request);
+        }
+        if needs_tx && self.answer_in_orphaned(request) {
+            return;
+        }
+        match verdict {
+            Verdict::Answer => self.answer(request),
+            Verdict::Forward => self.forward(request, class),
+            Verdict::ViewOrForward | Verdict::ViewOrBusy => self.read(request, serving),
+            Verdict::Busy => self.busy(request),
+            Verdict::Reject(code) => self.reject(request.sync, code),
+            Verdict::Close => self.session.close(Closing::Now),
+        }
+    }
+
+    fn classify(&mut self, body: &Body<'_>) -> Class {
+        match body {
+            Body::Select(select) if self.is_system_space(select) => Class::Local,
+            Body::Select(_) => Class::Read,
+            Body::Insert(_)
+            | Body::Replace(_)
+            | Body::Update(_)
+            | Body::Delete(_)
+            | Body::Upsert(_) => Class::Write,
+            Body::Call(call) if is_local(call.name) => Class::Local,
+            Body::Call(_) => Class::Call,
+            Body::Begin(_) => Class::Begin,
+            Body::Commit | Body::Rollback => Class::Finish,
+            Body::Ping
+            | Body::Id(_)
+            | Body::Auth(_)
+            | Body::Watch(_)
+            | Body::Unwatch(_)
+            | Body::WatchOnce(_)
+            | Body::Eval(_)
+            | Body::Execute
+            | Body::Prepare => Class::Local,
+        }
+    }
+
+    /// Until an engine has recovered there is no catalog, and a part of one would mislead.
+    fn is_system_space(&mut self, select: &Select<'_>) -> bool {
+        match select.space {
+            Target::Id(id) if id >= USER_SPACE_ID_MIN => false,
+            space => {
+                let catalog = self.worker.catalog(self.shared);
+                catalog.is_some_and(|catalog| catalog.has_system_space(space))
+            }
+        }
+    }
+
+    pub(crate) fn reject(&mut self, sync: u64, code: ErrorCode) {
+        let error = self.shared.cell.situation(self.now).error(code);
+        self.refuse(sync, &error);
+    }
+
+    /// Tx is deaf: what happens now is the policy's choice.
+    pub(crate) fn busy(&mut self, request: &DecodedRequest<'_>) {
+        let policy = self.cell.solo_policy(self.shared);
+        let joins = policy == SoloPolicy::Hold || self.session.held.is_some();
+        if joins && self.hold(request.content) {
+            return;
+        }
+        self.reject(request.sync, ErrorCode::LOADING);
+        if policy == SoloPolicy::Close {
+            self.session.close(Closing::AfterFlush);
+        }
+    }
+}
+
+/// Which requests may, must and must not stand in a stream.
+fn check_stream(request_type: RequestType, stream: u64) -> Result<(), Error> {
+    match request_type {
+        RequestType::Begin | RequestType::Commit | RequestType::Rollback if stream == 0 => {
+            Err(Error::out_of_stream(request_type.name()))
+        }
+        RequestType::Auth
+        | RequestType::Id
+        | RequestType::Watch
+        | RequestType::Unwatch
+        | RequestType::WatchOnce
+            if stream != 0 =>
+        {
+            Err(Error::in_stream(request_type.name()))
+        }
+        _ => Ok(()),
+    }
+}

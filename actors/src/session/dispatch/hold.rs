@@ -1,7 +1,7 @@
 //! The solo policy `hold`: requests that need Tx wait until it hears again, within bounds.
 //!
 //! ```text
-//!   busy ─▶ kept ─┬─ solo ends ──▶ taken again, in order
+//!   busy ─▶ kept ─┬─ solo ends ──▶ dispatched again, in order
 //!                 ├─ time is over ─▶ answered busy (78 if it is the request's own time)
 //!                 └─ no room ──────▶ answered busy at once
 //! ```
@@ -9,11 +9,11 @@
 use vestibule_wire::header::read_header;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::desk::Desk;
-use super::state::Held;
+use crate::connection::state::Held;
 use crate::serving::State;
+use crate::session::dispatch::Dispatcher;
 
-impl Desk<'_> {
+impl Dispatcher<'_> {
     /// Keeps a request until solo ends; false if the bounds are reached.
     pub(crate) fn hold(&mut self, content: &[u8]) -> bool {
         if self.is_releasing {
@@ -35,7 +35,7 @@ impl Desk<'_> {
         fits
     }
 
-    /// Takes held requests again when solo has ended, in their order and as long as frames may be taken.
+    /// Dispatches held requests when solo has ended, in their order and as long as frames may be taken.
     pub(crate) fn release_held(&mut self) {
         let Some(mut held) = self.session.held.take() else {
             return;
@@ -46,7 +46,7 @@ impl Desk<'_> {
             && let Some((since, content)) = held.frames.pop_front()
         {
             self.arrived = since;
-            self.take(&content);
+            self.dispatch(&content);
             self.arrived = self.now;
             if self.session.is_stalled || std::mem::take(&mut self.is_put_back) {
                 held.frames.push_front((since, content));

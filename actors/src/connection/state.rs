@@ -8,11 +8,9 @@ use std::time::{Duration, Instant};
 
 use vestibule_wire::greeting::SALT_SIZE;
 
-use super::lost::LostTransactions;
+use super::orphaned::OrphanedTransactions;
 use super::output::Output;
-use super::patience::{self, Patience};
-use super::transport::{Transport, is_read_closed};
-use super::watch::Watches;
+use super::timeouts::{self, ConnectionTimeouts};
 use crate::acceptor::Place;
 use crate::admission::Class;
 use crate::config::SoloPolicy;
@@ -24,10 +22,12 @@ use crate::memory::MemoryCharge;
 use crate::resources::credits::Grant;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::resources::transactions::{OpenTransaction, OpenTransactions};
+use crate::session::transport::{Transport, is_read_closed};
+use crate::session::watch::Watches;
 use crate::shared::Shared;
 
 /// One connection, shared by its session and the worker that hands it replies.
-pub(crate) struct SessionCell {
+pub(crate) struct ConnectionCell {
     /// Its number in the worker.
     pub(crate) index: u32,
     /// Its number in the runtime.
@@ -36,7 +36,7 @@ pub(crate) struct SessionCell {
     pub(crate) since: Instant,
     /// Epoch of the serving state at its accept: in the same solo it counts as a new connection.
     pub(crate) epoch: u64,
-    pub(crate) state: RefCell<SessionState>,
+    pub(crate) state: RefCell<ConnectionState>,
     /// Wakes the session's task.
     pub(crate) waker: RefCell<Option<Waker>>,
     /// On the worker's list of those with replies to flush.
@@ -45,7 +45,7 @@ pub(crate) struct SessionCell {
     pub(crate) place: Place,
 }
 
-impl SessionCell {
+impl ConnectionCell {
     /// What happens to its requests while Tx is deaf.
     pub(crate) fn solo_policy(&self, shared: &Shared) -> SoloPolicy {
         let policy = if self.epoch == shared.cell.load().epoch {
@@ -87,7 +87,7 @@ pub(crate) enum Closing {
 }
 
 /// Everything of a session that changes.
-pub(crate) struct SessionState {
+pub(crate) struct ConnectionState {
     pub(crate) stream: Transport,
     /// Bytes that were read and not taken yet: a frame's beginning, or what waits for a credit.
     pub(crate) inbox: Vec<u8>,
@@ -128,11 +128,11 @@ pub(crate) struct SessionState {
     /// Streams with an open transaction.
     pub(crate) transactions: OpenTransactions,
     /// Streams whose transaction died with its Tx.
-    pub(crate) lost: LostTransactions,
+    pub(crate) orphaned: OrphanedTransactions,
     /// How long its requests may take, if it has said so; zero: for ever.
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) counts: InFlight,
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: ConnectionTimeouts,
     /// The Tx that knows this session, by generation; 0 for none: it must be told of the departure.
     pub(crate) introduced_to: u64,
     /// Tx has to be told, with the next request, who is calling.
@@ -199,7 +199,7 @@ pub(crate) struct Held {
     pub(crate) bytes: usize,
 }
 
-impl SessionState {
+impl ConnectionState {
     /// Whether a drain may close it: nothing of it is under way, and it has not asked to be told.
     pub(crate) fn is_idle_for_drain(&self) -> bool {
         let subscribed = self
@@ -215,9 +215,9 @@ impl SessionState {
             && !subscribed
     }
 
-    /// What the patience with this connection looks at.
-    pub(crate) fn sight(&mut self) -> patience::Sight {
-        patience::Sight {
+    /// What the timeouts of this connection look at.
+    pub(crate) fn observation(&mut self) -> timeouts::Observation {
+        timeouts::Observation {
             half: if self.is_open() && !self.is_parked {
                 self.inbox.len()
             } else {
@@ -253,9 +253,9 @@ impl SessionState {
     }
 
     /// Tx died, and every transaction that was open with it.
-    pub(crate) fn lose_transactions(&mut self) {
+    pub(crate) fn orphan_transactions(&mut self) {
         for own in self.transactions.take() {
-            self.lost.add(own.stream, None);
+            self.orphaned.add(own.stream, None);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::limits::{READ_SIZE, TIME_LOOK_MAX, TIME_LOOK_MIN, TIME_LOOKS_PER_LIMI
 
 /// What a connection has done since the last look, and since when it has not.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct ConnectionTimeouts {
     /// Bytes arrived.
     pub(crate) has_read: bool,
     /// A whole frame was taken.
@@ -33,7 +33,7 @@ pub(crate) struct Patience {
 
 /// What a look sees of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sight {
+pub(crate) struct Observation {
     /// Bytes of a frame that is not complete; 0 if there is none, or if it is the server that does not
     /// take it.
     pub(crate) half: usize,
@@ -49,14 +49,14 @@ pub(crate) struct Sight {
 
 /// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Overdue {
+pub(crate) enum TimeoutKind {
     HalfFrame,
     Authentication,
     Unread,
     Idle,
 }
 
-impl Overdue {
+impl TimeoutKind {
     /// For the log.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl Overdue {
     }
 }
 
-impl Patience {
+impl ConnectionTimeouts {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             has_read: false,
@@ -86,7 +86,7 @@ impl Patience {
     }
 
     /// The server itself stood still: what waited meanwhile begins anew.
-    pub(crate) fn forgive(&mut self, now: Instant) {
+    pub(crate) fn reset(&mut self, now: Instant) {
         self.since = now;
         self.active = now;
         self.half = self.half.map(|(_, size)| (now, size));
@@ -94,28 +94,28 @@ impl Patience {
     }
 
     /// One look.
-    pub(crate) fn look(
+    pub(crate) fn check(
         &mut self,
         now: Instant,
-        sight: Sight,
+        observation: Observation,
         limits: &TimeLimits,
-    ) -> Option<Overdue> {
+    ) -> Option<TimeoutKind> {
         let has_read = std::mem::take(&mut self.has_read);
         let has_taken = std::mem::take(&mut self.has_taken);
-        if has_read || sight.has_written || sight.is_busy || sight.has_output {
+        if has_read || observation.has_written || observation.is_busy || observation.has_output {
             self.active = now;
         }
         self.half = match self.half {
-            _ if sight.half == 0 => None,
+            _ if observation.half == 0 => None,
             // One byte now and then is no progress, a slow line is.
-            Some((since, size)) if !has_taken && sight.half < size + READ_SIZE => {
+            Some((since, size)) if !has_taken && observation.half < size + READ_SIZE => {
                 Some((since, size))
             }
-            _ => Some((now, sight.half)),
+            _ => Some((now, observation.half)),
         };
         self.unread = match self.unread {
-            _ if !sight.has_output => None,
-            Some(since) if !sight.has_written => Some(since),
+            _ if !observation.has_output => None,
+            Some(since) if !observation.has_written => Some(since),
             _ => Some(now),
         };
         let is_over = |since: Option<Instant>, limit: Duration| {
@@ -123,13 +123,13 @@ impl Patience {
                 && since.is_some_and(|since| now.saturating_duration_since(since) >= limit)
         };
         if is_over(self.half.map(|(since, _)| since), limits.half_frame) {
-            Some(Overdue::HalfFrame)
-        } else if !sight.has_logged_in && is_over(Some(self.since), limits.authentication) {
-            Some(Overdue::Authentication)
+            Some(TimeoutKind::HalfFrame)
+        } else if !observation.has_logged_in && is_over(Some(self.since), limits.authentication) {
+            Some(TimeoutKind::Authentication)
         } else if is_over(self.unread, limits.unread) {
-            Some(Overdue::Unread)
+            Some(TimeoutKind::Unread)
         } else if is_over(Some(self.active), limits.idle) {
-            Some(Overdue::Idle)
+            Some(TimeoutKind::Idle)
         } else {
             None
         }
@@ -137,7 +137,7 @@ impl Patience {
 }
 
 /// Time between two looks; `None` if there are no limits: then nobody looks.
-pub(crate) fn look_period(limits: &TimeLimits) -> Option<Duration> {
+pub(crate) fn check_period(limits: &TimeLimits) -> Option<Duration> {
     let TimeLimits {
         half_frame,
         authentication,
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(60);
-    const QUIET: Sight = Sight {
+    const QUIET: Observation = Observation {
         half: 0,
         has_logged_in: true,
         has_written: false,
@@ -170,7 +170,7 @@ mod tests {
             authentication: LIMIT,
             ..limits(0, 0, 0)
         };
-        let busy = Sight {
+        let busy = Observation {
             has_logged_in: false,
             has_written: true,
             is_busy: true,
@@ -178,9 +178,9 @@ mod tests {
         };
         assert_eq!(
             watch(&limits, 100, |_, _| busy),
-            Some((60, Overdue::Authentication))
+            Some((60, TimeoutKind::Authentication))
         );
-        let late = |second, _: &mut Patience| Sight {
+        let late = |second, _: &mut ConnectionTimeouts| Observation {
             has_logged_in: second >= 60,
             ..busy
         };
@@ -200,36 +200,36 @@ mod tests {
     fn watch(
         limits: &TimeLimits,
         seconds: u64,
-        mut world: impl FnMut(u64, &mut Patience) -> Sight,
-    ) -> Option<(u64, Overdue)> {
+        mut world: impl FnMut(u64, &mut ConnectionTimeouts) -> Observation,
+    ) -> Option<(u64, TimeoutKind)> {
         let begin = Instant::now();
-        let mut patience = Patience::new(begin);
+        let mut timeouts = ConnectionTimeouts::new(begin);
         (1..=seconds).find_map(|second| {
-            let sight = world(second, &mut patience);
+            let observation = world(second, &mut timeouts);
             let now = begin + Duration::from_secs(second);
-            patience
-                .look(now, sight, limits)
+            timeouts
+                .check(now, observation, limits)
                 .map(|overdue| (second, overdue))
         })
     }
 
     #[test]
     fn a_byte_now_and_then_does_not_keep_half_a_frame_alive() {
-        let overdue = watch(&limits(1, 1, 1), 1000, |second, patience| {
-            patience.has_read = true;
-            Sight {
+        let overdue = watch(&limits(1, 1, 1), 1000, |second, timeouts| {
+            timeouts.has_read = true;
+            Observation {
                 half: second as usize,
                 ..QUIET
             }
         });
-        assert_eq!(overdue, Some((61, Overdue::HalfFrame)));
+        assert_eq!(overdue, Some((61, TimeoutKind::HalfFrame)));
     }
 
     #[test]
     fn a_large_frame_on_a_slow_line_may_take_its_time() {
-        let overdue = watch(&limits(1, 0, 0), 1000, |second, patience| {
-            patience.has_read = true;
-            Sight {
+        let overdue = watch(&limits(1, 0, 0), 1000, |second, timeouts| {
+            timeouts.has_read = true;
+            Observation {
                 half: second as usize * READ_SIZE / 30,
                 ..QUIET
             }
@@ -239,23 +239,23 @@ mod tests {
 
     #[test]
     fn every_frame_has_a_time_of_its_own() {
-        let overdue = watch(&limits(1, 0, 0), 1000, |second, patience| {
-            patience.has_taken = second % 50 == 0;
-            Sight { half: 3, ..QUIET }
+        let overdue = watch(&limits(1, 0, 0), 1000, |second, timeouts| {
+            timeouts.has_taken = second % 50 == 0;
+            Observation { half: 3, ..QUIET }
         });
         assert_eq!(overdue, None);
     }
 
     #[test]
     fn replies_that_nobody_reads_are_waited_for_so_long_and_any_that_is_read_counts() {
-        let output = Sight {
+        let output = Observation {
             has_output: true,
             is_busy: true,
             ..QUIET
         };
         let unread = watch(&limits(1, 1, 1), 1000, |_, _| output);
-        assert_eq!(unread, Some((61, Overdue::Unread)));
-        let slow = watch(&limits(1, 1, 1), 1000, |second, _| Sight {
+        assert_eq!(unread, Some((61, TimeoutKind::Unread)));
+        let slow = watch(&limits(1, 1, 1), 1000, |second, _| Observation {
             has_written: second % 50 == 0,
             ..output
         });
@@ -264,13 +264,13 @@ mod tests {
 
     #[test]
     fn idle_begins_when_the_last_request_ended() {
-        let overdue = watch(&limits(0, 0, 1), 1000, |second, _| Sight {
+        let overdue = watch(&limits(0, 0, 1), 1000, |second, _| Observation {
             is_busy: second <= 500,
             ..QUIET
         });
-        assert_eq!(overdue, Some((560, Overdue::Idle)));
-        let pings = watch(&limits(0, 0, 1), 1000, |second, patience| {
-            patience.has_read = second % 50 == 0;
+        assert_eq!(overdue, Some((560, TimeoutKind::Idle)));
+        let pings = watch(&limits(0, 0, 1), 1000, |second, timeouts| {
+            timeouts.has_read = second % 50 == 0;
             QUIET
         });
         assert_eq!(pings, None);
@@ -279,33 +279,33 @@ mod tests {
     #[test]
     fn nobody_pays_for_a_server_that_stood_still() {
         let begin = Instant::now();
-        let waiting = Sight {
+        let waiting = Observation {
             half: 1,
             has_output: true,
             ..QUIET
         };
-        for sight in [waiting, QUIET] {
-            let mut patience = Patience::new(begin);
-            assert_eq!(patience.look(begin, sight, &limits(1, 1, 1)), None);
+        for observation in [waiting, QUIET] {
+            let mut timeouts = ConnectionTimeouts::new(begin);
+            assert_eq!(timeouts.check(begin, observation, &limits(1, 1, 1)), None);
             let later = begin + LIMIT * 100;
-            patience.forgive(later);
-            assert_eq!(patience.look(later, sight, &limits(1, 1, 1)), None);
-            let overdue = patience.look(later + LIMIT, sight, &limits(1, 1, 1));
+            timeouts.reset(later);
+            assert_eq!(timeouts.check(later, observation, &limits(1, 1, 1)), None);
+            let overdue = timeouts.check(later + LIMIT, observation, &limits(1, 1, 1));
             assert!(overdue.is_some(), "it counts from then on");
         }
     }
 
     #[test]
     fn zero_is_no_limit() {
-        let half = Sight {
+        let half = Observation {
             half: 1,
             has_output: true,
             ..QUIET
         };
-        for sight in [half, QUIET] {
-            assert_eq!(watch(&limits(0, 0, 0), 10_000, |_, _| sight), None);
+        for observation in [half, QUIET] {
+            assert_eq!(watch(&limits(0, 0, 0), 10_000, |_, _| observation), None);
         }
-        assert_eq!(look_period(&limits(0, 0, 0)), None);
+        assert_eq!(check_period(&limits(0, 0, 0)), None);
     }
 
     #[test]
@@ -316,7 +316,7 @@ mod tests {
                 idle: limit,
                 ..limits(0, 0, 0)
             };
-            let period = look_period(&limits).expect("there is a limit");
+            let period = check_period(&limits).expect("there is a limit");
             assert!((TIME_LOOK_MIN..=TIME_LOOK_MAX).contains(&period));
         }
     }

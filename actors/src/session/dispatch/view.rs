@@ -14,20 +14,20 @@ use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::{HEADER_SIZE, finish};
 use vestibule_wire::request::{self, Body, Select};
 
-use super::desk::{Desk, Taken};
-use super::state::ParkedScan;
 use crate::admission::{Class, Verdict, admit};
 use crate::config::SoloPolicy;
+use crate::connection::state::ParkedScan;
 use crate::engine::{Scan, ViewStep};
 use crate::limits::{VIEW_RESTARTS_MAX, VIEW_STEPS_PER_POLL_MAX};
 use crate::serving::{Serving, State};
+use crate::session::dispatch::{DecodedRequest, Dispatcher};
 use crate::timeouts::after;
 use crate::tx::fence::Admitted;
 
-impl Desk<'_> {
+impl Dispatcher<'_> {
     /// A SELECT on data: from the view if this connection has no write under way, else by Tx.
-    pub(crate) fn read(&mut self, taken: &Taken<'_>, serving: Serving) {
-        let Body::Select(select) = taken.body else {
+    pub(crate) fn read(&mut self, request: &DecodedRequest<'_>, serving: Serving) {
+        let Body::Select(select) = request.body else {
             return;
         };
         let counts = self.session.counts;
@@ -36,22 +36,22 @@ impl Desk<'_> {
         // from its own caller.
         let is_alone =
             serving.state == State::Solo && self.cell.solo_policy(self.shared) != SoloPolicy::Hold;
-        let sees_own_writes = match taken.stream {
+        let sees_own_writes = match request.stream {
             0 => counts.writes == 0 && (counts.calls == 0 || is_alone),
             _ => counts.all == 0,
         };
         let has_view = self.worker.refresh_view(self.shared);
         if has_view && sees_own_writes {
-            self.read_view(taken, &select);
+            self.read_view(request, &select);
         } else if serving.state == State::Solo {
-            self.busy(taken);
+            self.busy(request);
         } else {
-            self.forward(taken, Class::Read);
+            self.forward(request, Class::Read);
         }
     }
 
-    fn read_view(&mut self, taken: &Taken<'_>, select: &Select<'_>) {
-        let header = self.header(taken.sync);
+    fn read_view(&mut self, request: &DecodedRequest<'_>, select: &Select<'_>) {
+        let header = self.header(request.sync);
         let out = self.session.output.buffer();
         let start = header.begin(out);
         let mut scan = Scan::at(out.len());
@@ -62,7 +62,7 @@ impl Desk<'_> {
                 let reply = self.session.output.buffer().split_off(start);
                 scan.body_start = HEADER_SIZE;
                 let restarts = u32::from(step == ViewStep::Changed);
-                let content = taken.content.to_vec();
+                let content = request.content.to_vec();
                 self.session.scan = Some(Box::new(ParkedScan {
                     content,
                     scan,
@@ -75,7 +75,7 @@ impl Desk<'_> {
             }
             Err(error) => {
                 self.session.output.buffer().truncate(start);
-                self.refuse(taken.sync, &error);
+                self.refuse(request.sync, &error);
             }
         }
     }
@@ -153,10 +153,10 @@ impl Desk<'_> {
         let Ok(body) = request::decode_checked(RequestType::Select, raw) else {
             return;
         };
-        let request = RequestType::Select;
+        let request_type = RequestType::Select;
         let (sync, stream) = (header.sync, header.stream_id);
-        let taken = Taken {
-            request,
+        let request = DecodedRequest {
+            request_type,
             sync,
             stream,
             body,
@@ -168,11 +168,11 @@ impl Desk<'_> {
         match admit(serving, Class::Read, false) {
             Verdict::ViewOrForward if self.find_credit(raw).is_some() => {
                 self.arrived = since;
-                self.forward(&taken, Class::Read);
+                self.forward(&request, Class::Read);
                 self.arrived = self.now;
             }
             Verdict::Reject(code) => self.reject(sync, code),
-            _ => self.busy(&taken),
+            _ => self.busy(&request),
         }
     }
 }

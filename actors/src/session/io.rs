@@ -1,7 +1,7 @@
 //! Bytes between a socket and its session: read, cut into frames, written.
 //!
 //! ```text
-//!   socket ─▶ scratch ─▶ whole frames ─▶ desk
+//!   socket ─▶ scratch ─▶ whole frames ─▶ dispatcher
 //!                └▶ the rest: inbox, until there is more of it, or a credit, or memory
 //!   socket ◀─ output ◀─ replies
 //! ```
@@ -13,20 +13,19 @@ use tokio::io::{AsyncRead, ReadBuf};
 use vestibule_wire::Error;
 use vestibule_wire::frame::read_prefix;
 
-use super::actor::desk;
-use super::desk::Desk;
-use super::output::Flushed;
-use super::state::{Closing, SessionCell, SessionState};
+use crate::connection::output::Flushed;
+use crate::connection::state::{Closing, ConnectionCell, ConnectionState};
 use crate::limits::READS_PER_POLL_MAX;
 use crate::resources::WorkerState;
+use crate::session::dispatch::Dispatcher;
 use crate::worker::WorkerCell;
 
 /// Reads and takes frames while there are some; ready when the peer is gone.
 pub(crate) fn read(
     worker: &WorkerCell,
-    cell: &SessionCell,
+    cell: &ConnectionCell,
     state: &mut WorkerState,
-    own: &mut SessionState,
+    own: &mut ConnectionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
     for round in 0.. {
@@ -47,8 +46,8 @@ pub(crate) fn read(
         let poll = Pin::new(&mut own.stream).poll_read(cx, &mut buffer);
         let filled = buffer.filled().len();
         if poll.is_ready() && filled > 0 {
-            let mut desk = desk(worker, cell, state, own, crate::clock::now());
-            take_bytes(&mut desk, &scratch[..filled]);
+            let mut dispatcher = Dispatcher::new(worker, cell, state, own, crate::clock::now());
+            take_bytes(&mut dispatcher, &scratch[..filled]);
         }
         state.scratch = scratch;
         match poll {
@@ -63,9 +62,9 @@ pub(crate) fn read(
 /// Whether this session is read now.
 fn may_read(
     worker: &WorkerCell,
-    cell: &SessionCell,
+    cell: &ConnectionCell,
     state: &WorkerState,
-    own: &mut SessionState,
+    own: &mut ConnectionState,
 ) -> bool {
     if own.output.is_over_pause() {
         own.is_waiting_for_reader = true;
@@ -77,19 +76,22 @@ fn may_read(
 }
 
 /// Takes every whole frame of what was read; keeps the rest.
-fn take_bytes(desk: &mut Desk<'_>, bytes: &[u8]) {
-    desk.session.patience.has_read = true;
-    desk.session.output.lend(|| desk.worker.spare_buffer());
-    if desk.session.inbox.is_empty() {
-        let taken = take_frames(desk, bytes);
-        if taken < bytes.len() && desk.session.closing == Closing::No {
-            desk.session.inbox = desk.worker.spare_buffer();
-            desk.session.inbox.extend_from_slice(&bytes[taken..]);
+fn take_bytes(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
+    dispatcher.session.timeouts.has_read = true;
+    dispatcher
+        .session
+        .output
+        .lend(|| dispatcher.worker.spare_buffer());
+    if dispatcher.session.inbox.is_empty() {
+        let taken = take_frames(dispatcher, bytes);
+        if taken < bytes.len() && dispatcher.session.closing == Closing::No {
+            dispatcher.session.inbox = dispatcher.worker.spare_buffer();
+            dispatcher.session.inbox.extend_from_slice(&bytes[taken..]);
         }
     } else {
-        let packet_size_max = desk.shared.config.packet_size_max;
-        extend_inbox(&mut desk.session.inbox, bytes, packet_size_max);
-        take_inbox(desk);
+        let packet_size_max = dispatcher.shared.config.packet_size_max;
+        extend_inbox(&mut dispatcher.session.inbox, bytes, packet_size_max);
+        take_inbox(dispatcher);
     }
 }
 
@@ -107,25 +109,25 @@ fn extend_inbox(inbox: &mut Vec<u8>, bytes: &[u8], packet_size_max: u64) {
 }
 
 /// Takes every whole frame of what was kept.
-pub(crate) fn take_inbox(desk: &mut Desk<'_>) {
-    let mut inbox = std::mem::take(&mut desk.session.inbox);
-    let taken = take_frames(desk, &inbox);
-    if taken == inbox.len() || desk.session.closing != Closing::No {
-        desk.worker.give_back(inbox);
+pub(crate) fn take_inbox(dispatcher: &mut Dispatcher<'_>) {
+    let mut inbox = std::mem::take(&mut dispatcher.session.inbox);
+    let taken = take_frames(dispatcher, &inbox);
+    if taken == inbox.len() || dispatcher.session.closing != Closing::No {
+        dispatcher.worker.give_back(inbox);
     } else {
         inbox.drain(..taken);
-        desk.session.inbox = inbox;
+        dispatcher.session.inbox = inbox;
     }
 }
 
-/// Takes frames while the desk is open; returns how many bytes they were.
-fn take_frames(desk: &mut Desk<'_>, bytes: &[u8]) -> usize {
+/// Takes frames while the dispatcher is open; returns how many bytes they were.
+fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
     let mut at = 0;
-    while at < bytes.len() && desk.session.is_open() {
-        match read_prefix(&bytes[at..], desk.shared.config.packet_size_max) {
+    while at < bytes.len() && dispatcher.session.is_open() {
+        match read_prefix(&bytes[at..], dispatcher.shared.config.packet_size_max) {
             Ok(Some(prefix)) if bytes.len() - at >= prefix.frame_size() => {
-                desk.take(&bytes[at + prefix.size..at + prefix.frame_size()]);
-                if desk.session.is_stalled {
+                dispatcher.dispatch(&bytes[at + prefix.size..at + prefix.frame_size()]);
+                if dispatcher.session.is_stalled {
                     // Not taken: it comes again when there is a credit for it.
                     break;
                 }
@@ -133,23 +135,23 @@ fn take_frames(desk: &mut Desk<'_>, bytes: &[u8]) -> usize {
             }
             Ok(_) => break,
             Err(error) => {
-                end_by_framing(desk, &error);
+                end_by_framing(dispatcher, &error);
                 break;
             }
         }
     }
-    desk.session.patience.has_taken |= at > 0;
+    dispatcher.session.timeouts.has_taken |= at > 0;
     at
 }
 
 /// Nothing after a framing error can be trusted: it is told with sync 0, and the connection ends.
-fn end_by_framing(desk: &mut Desk<'_>, error: &Error) {
-    desk.refuse(0, error);
-    desk.session.close(Closing::AfterFlush);
+fn end_by_framing(dispatcher: &mut Dispatcher<'_>, error: &Error) {
+    dispatcher.refuse(0, error);
+    dispatcher.session.close(Closing::AfterFlush);
 }
 
 /// Whether more replies wait for the client than are kept for it.
-fn is_too_much(worker: &WorkerCell, own: &mut SessionState) -> bool {
+fn is_too_much(worker: &WorkerCell, own: &mut ConnectionState) -> bool {
     own.charge_buffers();
     let count = || worker.shared.places.count();
     own.output.is_over_max() || own.output.is_over_pause() && own.charge.is_far_over_share(count)
@@ -159,7 +161,7 @@ fn is_too_much(worker: &WorkerCell, own: &mut SessionState) -> bool {
 pub(crate) fn flush(
     worker: &WorkerCell,
     state: &mut WorkerState,
-    own: &mut SessionState,
+    own: &mut ConnectionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
     loop {

@@ -1,7 +1,7 @@
-//! Transactions that died with their Tx: the next Tx has never heard of them, so the session answers.
+//! Orphaned transactions died with their Tx: the next Tx has never heard of them, so the session answers.
 //!
 //! ```text
-//!   open ── Tx dies ─▶ lost ─┬─ statement ─▶ 97, still lost
+//!   open ── Tx dies ─▶ orphaned ─┬─ statement ─▶ 97, still orphaned
 //!                            ├─ COMMIT ────▶ 97, over: it must not look as if it had succeeded
 //!                            ├─ ROLLBACK ──▶ done, over
 //!                            └─ BEGIN ─────▶ over, and a new one begins
@@ -13,80 +13,64 @@
 use vestibule_wire::request::Body;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::desk::{Desk, Taken};
-
 /// The transactions of one connection that died with their Tx and that their client has not ended.
 #[derive(Debug, Default)]
-pub(crate) struct LostTransactions {
-    lost: Vec<Lost>,
+pub(crate) struct OrphanedTransactions {
+    all: Vec<OrphanedTransaction>,
 }
 
 #[derive(Debug)]
-struct Lost {
+struct OrphanedTransaction {
     stream: u64,
     /// Of its COMMIT, if Tx had begun that.
     unknown: Option<Box<Error>>,
 }
 
 /// Its code is that of transactions that did not happen and may be tried again.
-fn error_of_lost() -> Error {
+fn transaction_aborted() -> Error {
     let text = "Transaction has been aborted by a failure of Tx";
     Error::new(ErrorCode::TRANSACTION_CONFLICT, text)
 }
 
-impl LostTransactions {
+impl OrphanedTransactions {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.lost.len()
+        self.all.len()
     }
 
     /// The transaction of a stream is lost; `unknown` is what its COMMIT was answered, if Tx had begun it.
     pub(crate) fn add(&mut self, stream: u64, unknown: Option<Error>) {
         let unknown = unknown.map(Box::new);
-        self.lost.push(Lost { stream, unknown });
+        self.all.push(OrphanedTransaction { stream, unknown });
     }
 
     /// What a request in a stream is answered: nothing, if it goes its usual way.
-    fn answer(&mut self, stream: u64, body: &Body<'_>) -> Option<Result<(), Error>> {
-        let at = self.lost.iter().position(|own| own.stream == stream)?;
-        let is_unknown = self.lost[at].unknown.is_some();
+    pub(crate) fn answer(&mut self, stream: u64, body: &Body<'_>) -> Option<Result<(), Error>> {
+        let at = self.all.iter().position(|own| own.stream == stream)?;
+        let is_unknown = self.all[at].unknown.is_some();
         match body {
             Body::Commit => {
-                let unknown = self.lost.swap_remove(at).unknown;
-                Some(Err(unknown.map_or_else(error_of_lost, |own| *own)))
+                let unknown = self.all.swap_remove(at).unknown;
+                Some(Err(unknown.map_or_else(transaction_aborted, |own| *own)))
             }
             Body::Rollback if !is_unknown => {
-                self.lost.swap_remove(at);
+                self.all.swap_remove(at);
                 Some(Ok(()))
             }
             Body::Begin(_) => {
-                self.lost.swap_remove(at);
+                self.all.swap_remove(at);
                 None
             }
             _ if is_unknown => {
-                self.lost.swap_remove(at);
+                self.all.swap_remove(at);
                 None
             }
-            _ => Some(Err(error_of_lost())),
+            _ => Some(Err(transaction_aborted())),
         }
-    }
-}
-
-impl Desk<'_> {
-    /// Answers a request in the stream of a transaction that is lost; false if it is not in one.
-    pub(crate) fn answer_in_lost(&mut self, taken: &Taken<'_>) -> bool {
-        let lost = &mut self.session.lost;
-        if lost.lost.is_empty() || taken.stream == 0 {
-            return false;
-        }
-        match lost.answer(taken.stream, &taken.body) {
-            None => return false,
-            Some(Ok(())) => {
-                let header = self.header(taken.sync);
-                header.write_empty(self.session.output.buffer());
-            }
-            Some(Err(error)) => self.refuse(taken.sync, &error),
-        }
-        true
     }
 }
 
@@ -99,11 +83,11 @@ mod tests {
 
     /// What these requests of one stream are answered: a code, "ok", or "on" for the usual way.
     fn ask(unknown: Option<Error>, requests: &[RequestType]) -> Vec<String> {
-        let mut lost = LostTransactions::default();
-        lost.add(1, unknown);
+        let mut orphaned = OrphanedTransactions::default();
+        orphaned.add(1, unknown);
         let mut answer = |request: &RequestType| {
             let body = decode(*request, &[0x80]).expect("it needs no keys");
-            match lost.answer(1, &body) {
+            match orphaned.answer(1, &body) {
                 None => "on".to_owned(),
                 Some(Ok(())) => "ok".to_owned(),
                 Some(Err(error)) => error.code().0.to_string(),
@@ -113,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_as_lost_until_its_client_ends_it() {
+    fn it_is_told_as_aborted_until_its_client_ends_it() {
         use RequestType::{Begin, Commit, Ping, Rollback};
         assert_eq!(
             ask(None, &[Ping, Ping, Commit, Commit]),

@@ -4,8 +4,8 @@
 
 use std::io;
 
-use super::transport::Transport;
 use crate::limits::{OUTPUT_MAX, OUTPUT_PAUSE};
+use crate::session::transport::Transport;
 
 /// The output of one connection.
 #[derive(Debug, Default)]
