@@ -24,6 +24,7 @@ mod connection;
 pub mod engine;
 pub mod limits;
 mod memory;
+mod peers;
 pub mod procedures;
 mod resources;
 mod runtime;

@@ -9,6 +9,10 @@ pub const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
 /// No client is asked to stay away longer: it should see progress.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
+/// Room of an actor's mailbox, in messages: what actix takes by itself. It holds nobody back, since all
+/// messages are sent without asking for room; what bounds them are credits.
+pub const MAILBOX_SLOTS: usize = 16;
+
 /// Requests that one session arbiter may have forwarded and not yet answered. Beyond it the arbiter's
 /// connections are not read; Tarantool's counterpart (`net_msg_max`) is 768 per network thread.
 pub const WORKER_REQUESTS_MAX: usize = 16 * 1024;

@@ -6,14 +6,16 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix::{Actor, Context};
+use actix::dev::channel::{AddressReceiver, channel};
+use actix::{Actor, Addr, Context};
 use actix_rt::Arbiter;
 use tokio::sync::{oneshot, watch};
 
 use crate::acceptor::{Acceptor, Door, Places, Shares, bind, turn_away};
 use crate::config::{Config, Grace};
 use crate::engine::{Engine, Fault};
-use crate::limits::{TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::limits::{MAILBOX_SLOTS, TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::peers::Peers;
 use crate::procedures::Procedures;
 use crate::serving::{Role, Serving, ServingCell, Situation, State};
 use crate::shared::Shared;
@@ -47,36 +49,78 @@ pub fn start<E: Engine>(
         .map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE)))
         .collect();
     let shared = Arc::new(Shared::new(config, cell, places, claims));
-    watch_the_cell(&shared);
+    let (mailboxes, peers) = Mailboxes::new(workers);
+    watch_the_cell(&shared, &peers);
 
-    let arbiters: Vec<_> = (0..workers).map(|_| Arbiter::new()).collect();
-    let start_worker = |(index, arbiter): (usize, &Arbiter)| {
-        let shared = shared.clone();
-        let start = move |_: &mut Context<Worker>| Worker::new(index, shared);
-        WorkerHandle::new(Worker::start_in_arbiter(&arbiter.handle(), start))
+    let start_worker = |(index, mailbox): (usize, AddressReceiver<Worker>)| {
+        let (shared, peers) = (shared.clone(), peers.clone());
+        let arbiter = Arbiter::new();
+        arbiter.spawn_fn(move || {
+            Context::with_receiver(mailbox).run(Worker::new(index, shared, peers));
+        });
+        arbiter
     };
-    let handles: Vec<_> = arbiters.iter().enumerate().map(start_worker).collect();
-    // Set once, here: nobody else sees the cells before they are.
-    let _ = shared.workers.set(handles);
+    let workers = mailboxes.workers.into_iter().enumerate();
+    let arbiters = workers.map(start_worker).collect();
 
-    let spawn_tx = spawner(shared.clone(), Arc::new(engine), Arc::new(procedures));
+    let spawn_tx = spawner(
+        shared.clone(),
+        peers.clone(),
+        Arc::new(engine),
+        Arc::new(procedures),
+    );
     let (told, stopped) = watch::channel(None);
-    let mut supervisor = Supervisor::new(shared.clone(), arbiters, spawn_tx, told);
+    let mut supervisor = Supervisor::new(shared.clone(), peers.clone(), arbiters, spawn_tx, told);
     let clients = listeners.into_iter().map(|own| (own, Door::Clients));
     let administrators = admin_listeners
         .into_iter()
         .map(|own| (own, Door::Administrators));
     let listeners = clients.chain(administrators).collect();
-    supervisor.set_acceptor(Acceptor::launch(shared.clone(), listeners)?);
-    let supervisor = SupervisorHandle::new(supervisor.start());
-    let _ = shared.supervisor.set(supervisor.clone());
+    supervisor.set_acceptor(Acceptor::launch(shared.clone(), peers.clone(), listeners)?);
+    Context::with_receiver(mailboxes.supervisor).run(supervisor);
     Ok(RuntimeHandle {
         shared,
-        supervisor,
+        peers,
         addresses,
         admin_addresses,
         stopped,
     })
+}
+
+/// Where messages wait for the actors that live as long as the runtime, until each is started on its
+/// own.
+pub(crate) struct Mailboxes {
+    pub(crate) workers: Vec<AddressReceiver<Worker>>,
+    pub(crate) supervisor: AddressReceiver<Supervisor>,
+}
+
+impl Mailboxes {
+    /// Those of so many workers and of the Supervisor, with the handles that reach them.
+    pub(crate) fn new(workers: usize) -> (Self, Arc<Peers>) {
+        let (supervisor, supervisor_mailbox) = mailbox::<Supervisor>();
+        let (handles, workers) = (0..workers)
+            .map(|_| mailbox())
+            .map(|(address, mailbox)| (WorkerHandle::new(address), mailbox))
+            .unzip();
+        let peers = Peers {
+            supervisor: SupervisorHandle::new(
+                supervisor.clone().recipient(),
+                supervisor.clone().recipient(),
+                supervisor.recipient(),
+            ),
+            workers: handles,
+        };
+        let own = Self {
+            workers,
+            supervisor: supervisor_mailbox,
+        };
+        (own, Arc::new(peers))
+    }
+}
+
+fn mailbox<A: Actor>() -> (Addr<A>, AddressReceiver<A>) {
+    let (sender, receiver) = channel(MAILBOX_SLOTS);
+    (Addr::new(sender), receiver)
 }
 
 /// Shares out the descriptors, and tells how.
@@ -115,10 +159,11 @@ fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 /// After every change of state: first the record and the events' values, then the notice that has them
 /// looked at.
-pub(crate) fn watch_the_cell(shared: &Arc<Shared>) {
+pub(crate) fn watch_the_cell(shared: &Arc<Shared>, peers: &Arc<Peers>) {
     let first = shared.cell.load();
     shared.events.set_serving(first);
     let weak = Arc::downgrade(shared);
+    let peers = peers.clone();
     let told = Mutex::new(first);
     shared.cell.on_change(move || {
         let Some(shared) = weak.upgrade() else { return };
@@ -133,7 +178,7 @@ pub(crate) fn watch_the_cell(shared: &Arc<Shared>) {
                 shared.changes.send_replace(now);
             }
         }
-        shared.notify_workers();
+        peers.notify_workers();
     });
 }
 
@@ -155,15 +200,15 @@ fn record(shared: &Shared, before: Serving, now: Serving) {
 
 pub(crate) fn spawner<E: Engine>(
     shared: Arc<Shared>,
+    peers: Arc<Peers>,
     factory: EngineFactory<E>,
     procedures: Arc<Procedures<E>>,
 ) -> SpawnTx {
-    Box::new(move |arbiter, generation, supervisor| {
+    Box::new(move |arbiter, generation| {
         let (shared, factory) = (shared.clone(), factory.clone());
-        let (procedures, supervisor) = (procedures.clone(), supervisor.clone());
+        let (procedures, peers) = (procedures.clone(), peers.clone());
         let start = move |_: &mut Context<Tx<E>>| {
-            let workers = shared.workers.get().into_iter().flatten();
-            let ports = workers
+            let ports = (peers.workers.iter())
                 .zip(&shared.counters)
                 .map(|(worker, counters)| Port::new(counters.claims.clone(), worker.replies()))
                 .collect();
@@ -174,7 +219,7 @@ pub(crate) fn spawner<E: Engine>(
                     ports,
                     shared,
                 },
-                supervisor,
+                peers.supervisor.clone(),
                 generation,
             )
         };
@@ -193,7 +238,7 @@ pub(crate) fn spawner<E: Engine>(
 #[derive(Clone)]
 pub struct RuntimeHandle {
     shared: Arc<Shared>,
-    supervisor: SupervisorHandle,
+    peers: Arc<Peers>,
     addresses: Vec<SocketAddr>,
     admin_addresses: Vec<SocketAddr>,
     stopped: watch::Receiver<Option<StopReport>>,
@@ -268,13 +313,11 @@ impl RuntimeHandle {
             return turn_away(&self.shared, &stream, Door::Clients, crate::clock::now());
         };
         let place = places.take(entry);
-        if let Some(workers) = self.shared.workers.get() {
-            workers[place.thread()].accepted(vec![IncomingConnection {
-                stream,
-                peer,
-                place,
-            }]);
-        }
+        self.peers.workers[place.thread()].accepted(vec![IncomingConnection {
+            stream,
+            peer,
+            place,
+        }]);
     }
 
     /// Begins a stop, if none is under way: new work is refused, what runs may finish until `grace` is
@@ -329,7 +372,7 @@ impl RuntimeHandle {
         asker: Asker,
     ) {
         let serving = self.serving();
-        self.supervisor.ask(Ask {
+        self.peers.supervisor.ask(Ask {
             target,
             from: match target {
                 Target::Stopped => serving.state.name(),

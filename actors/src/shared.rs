@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -15,13 +15,12 @@ use crate::limits::GRACE_UNKNOWN;
 use crate::memory::Memory;
 use crate::serving::events::Events;
 use crate::serving::{Serving, ServingCell, State};
-use crate::supervisor::{SupervisorHandle, TransitionLog};
+use crate::supervisor::TransitionLog;
 use crate::tx::claim::Claims;
 use crate::tx::fence::Fence;
 use crate::tx::mark::Mark;
 use crate::tx::recent::Recent;
 use crate::tx::reservation::ReservationList;
-use crate::worker::WorkerHandle;
 
 /// One per runtime.
 pub(crate) struct Shared {
@@ -33,9 +32,6 @@ pub(crate) struct Shared {
     pub(crate) fence: Fence,
     /// How long transactions took of late.
     pub(crate) recent: Recent,
-    /// Set once when the runtime is put together.
-    pub(crate) supervisor: OnceLock<SupervisorHandle>,
-    pub(crate) workers: OnceLock<Vec<WorkerHandle>>,
     pub(crate) counters: Vec<WorkerCounters>,
     /// The serving state, for those who wait for it to change.
     pub(crate) changes: watch::Sender<Serving>,
@@ -125,8 +121,6 @@ impl Shared {
             transitions: TransitionLog::default(),
             fence: Fence::default(),
             recent: Recent::default(),
-            supervisor: OnceLock::new(),
-            workers: OnceLock::new(),
             counters: counters.collect(),
             places: Arc::new(places),
             started: crate::clock::now(),
@@ -153,6 +147,11 @@ impl Shared {
         }
     }
 
+    /// From now on nothing that was admitted so far may be written; true if a write was under way.
+    pub(crate) fn raise_fence(&self) -> bool {
+        self.cell.before_next_epoch(|epoch| self.fence.raise(epoch))
+    }
+
     /// A number for a new connection.
     pub(crate) fn next_connection(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed) + 1
@@ -171,7 +170,7 @@ impl Shared {
         *lock(&self.catalog) = Some(catalog);
         self.schema_version.store(schema_version, Ordering::Release);
         self.events.set_schema(schema_version);
-        self.notify_workers();
+        self.cell.notify();
     }
 
     /// How often the view was published: sessions compare it before they use theirs.
@@ -197,14 +196,7 @@ impl Shared {
     pub(crate) fn publish_fault(&self, fault: Option<String>) {
         self.events.set_fault(fault.is_some(), self.cell.load());
         *lock(&self.fault) = fault;
-        self.notify_workers();
-    }
-
-    /// Makes every session arbiter look at the cell and the events.
-    pub(crate) fn notify_workers(&self) {
-        for worker in self.workers.get().into_iter().flatten() {
-            worker.state_changed();
-        }
+        self.cell.notify();
     }
 
     /// Tells those who watch `box.status` how far recovery is.
@@ -213,7 +205,7 @@ impl Shared {
         if situation.serving.state == State::Loading {
             let reason = &situation.reason;
             self.events.set_loading(situation.serving, reason, progress);
-            self.notify_workers();
+            self.cell.notify();
         }
     }
 

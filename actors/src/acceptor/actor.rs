@@ -17,6 +17,7 @@ use super::gate::{Backoff, Door, Entry, Throttle, TurnAwayPace};
 use super::listen::{AfterError, after_error};
 use super::turn_away::turn_away;
 use crate::limits::ACCEPT_BATCH_MAX;
+use crate::peers::Peers;
 use crate::shared::Shared;
 use crate::worker::IncomingConnection;
 
@@ -69,6 +70,7 @@ impl Listener {
 /// The actor that owns the listeners, on the System arbiter.
 pub(crate) struct Acceptor {
     shared: Arc<Shared>,
+    peers: Arc<Peers>,
     listeners: Vec<Listener>,
     /// The listener that is asked first: each in its turn, so that none starves the others.
     first: usize,
@@ -82,6 +84,7 @@ impl Acceptor {
     /// Starts on the current arbiter.
     pub(crate) fn launch(
         shared: Arc<Shared>,
+        peers: Arc<Peers>,
         listeners: Vec<(StdTcpListener, Door)>,
     ) -> io::Result<AcceptorHandle> {
         let listeners: io::Result<_> = listeners
@@ -100,6 +103,7 @@ impl Acceptor {
         batches.resize_with(shared.counters.len(), Vec::new);
         let acceptor = Self {
             shared,
+            peers,
             listeners: listeners?,
             first: 0,
             batches,
@@ -130,10 +134,7 @@ impl Acceptor {
 
     /// One message for each session thread, whatever the number of connections.
     fn hand_over(&mut self) {
-        let Some(workers) = self.shared.workers.get() else {
-            return;
-        };
-        for (worker, batch) in workers.iter().zip(&mut self.batches) {
+        for (worker, batch) in self.peers.workers.iter().zip(&mut self.batches) {
             if !batch.is_empty() {
                 worker.accepted(std::mem::take(batch));
             }

@@ -262,11 +262,7 @@ fn show(
 
 /// Has every arbiter add its part; the worker of this session answers.
 fn ask_all(dispatcher: &mut Dispatcher<'_>, sync: u64, call: &Call<'_>, survey: FanOut) -> Answer {
-    let workers = dispatcher
-        .shared
-        .workers
-        .get()
-        .map_or(&[][..], Vec::as_slice);
+    let workers = &dispatcher.peers.workers;
     let origin = origin(dispatcher, sync, call);
     dispatcher.session.is_surveying = true;
     let survey = Arc::new(Gather::new(survey, origin, workers.len()));

@@ -30,19 +30,17 @@ pub(crate) fn drain(dispatcher: &mut Dispatcher<'_>, call: &Call<'_>) -> Result<
         requested_by: by(dispatcher),
         asker: Asker::Nobody,
     };
-    if let Some(supervisor) = shared.supervisor.get() {
-        supervisor.ask(ask);
-        // The reply tells the new state already, unless a stop is under way: its times hold.
-        if shared.cell.load().toward == Some(Toward::Stopped) {
-            return Ok(());
-        }
-        if lameduck.is_zero() {
-            shared
-                .cell
-                .draining("the server is stopping", dispatcher.now);
-        } else {
-            shared.cell.announce_stop(dispatcher.now);
-        }
+    dispatcher.peers.supervisor.ask(ask);
+    // The reply tells the new state already, unless a stop is under way: its times hold.
+    if shared.cell.load().toward == Some(Toward::Stopped) {
+        return Ok(());
+    }
+    if lameduck.is_zero() {
+        shared
+            .cell
+            .draining("the server is stopping", dispatcher.now);
+    } else {
+        shared.cell.announce_stop(dispatcher.now);
     }
     Ok(())
 }
@@ -77,13 +75,7 @@ pub(crate) fn change_role(
         requested_by: by(dispatcher),
         asker: Asker::Session(origin(dispatcher, sync, call)),
     };
-    let Some(supervisor) = dispatcher.shared.supervisor.get() else {
-        return Err(Error::unsupported(
-            "vestibule",
-            "transitions before the start",
-        ));
-    };
-    supervisor.ask(ask);
+    dispatcher.peers.supervisor.ask(ask);
     dispatcher.session.transitions += 1;
     Ok(Answer::Later)
 }

@@ -9,7 +9,6 @@ use super::situation::{Situation, Underway, retry_after};
 use super::solo::{Declarer, Solo};
 use super::{Role, Serving, State, Toward};
 use crate::engine::Progress;
-use crate::tx::fence::Fence;
 
 /// What the state is but for the reasons for solo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,9 +122,20 @@ impl ServingCell {
                 self.packed.store(new.pack(), Ordering::Release);
             }
         }
+        self.notify();
+    }
+
+    /// Has everybody look who is told of changes.
+    pub(crate) fn notify(&self) {
         if let Some(notify) = self.notify.get() {
             notify();
         }
+    }
+
+    /// Calls this with the epoch of the next change, while none can come between.
+    pub(crate) fn before_next_epoch<R>(&self, act: impl FnOnce(u64) -> R) -> R {
+        let _details = self.details();
+        act(self.load().epoch + 1)
     }
 
     /// The engine is loading, anew if it was ready before.
@@ -210,15 +220,7 @@ impl ServingCell {
         });
     }
 
-    /// Whatever was admitted up to now may not write any more; true if a write was under way. The
-    /// epoch of the next change is the first that may.
-    pub(crate) fn raise_fence(&self, fence: &Fence) -> bool {
-        // Under the lock, so that no change comes between.
-        let _details = self.details();
-        fence.raise(self.load().epoch + 1)
-    }
-
-    /// What is told of transitions from now on. Nobody is notified: nothing to act on.
+    /// What is told of transitions from now on. Nobody is notified: there is nothing to act on.
     pub(crate) fn show_transition(&self, transition: Option<Underway>, wanted: Option<Role>) {
         let mut details = self.details();
         details.transition = transition;

@@ -19,6 +19,7 @@
 
 mod cell;
 pub(crate) mod events;
+mod guard;
 mod situation;
 mod solo;
 #[cfg(test)]
@@ -27,8 +28,8 @@ mod tests;
 use std::fmt;
 
 pub use cell::ServingCell;
+pub use guard::{SoloGuard, Solos};
 pub use situation::{Situation, Underway};
-pub use solo::{SoloGuard, Solos};
 
 /// What the network side may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

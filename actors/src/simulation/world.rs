@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr};
+use actix::{Addr, Context};
 use actix_rt::Arbiter;
 use tokio::sync::{oneshot, watch};
 
@@ -22,14 +22,13 @@ use super::{clock, config};
 use crate::acceptor::{Door, Places};
 use crate::config::{Config, Grace};
 use crate::limits::WORKER_REQUESTS_MAX;
-use crate::runtime::{spawner, watch_the_cell};
+use crate::peers::Peers;
+use crate::runtime::{Mailboxes, spawner, watch_the_cell};
 use crate::serving::ServingCell;
 use crate::shared::Shared;
-use crate::supervisor::{
-    Ask, Asker, StopReport, Supervisor, SupervisorHandle, Target, TransitionOutcome,
-};
+use crate::supervisor::{Ask, Asker, StopReport, Supervisor, Target, TransitionOutcome};
 use crate::tx::claim::Claims;
-use crate::worker::{Worker, WorkerHandle};
+use crate::worker::Worker;
 
 const WORKERS: usize = 2;
 /// How long the world waits before it looks again, mostly, in ms.
@@ -47,8 +46,8 @@ pub(super) struct Caller {
 pub(super) struct World {
     pub(super) random: Random,
     pub(super) shared: Arc<Shared>,
+    peers: Arc<Peers>,
     workers: Vec<Addr<Worker>>,
-    supervisor: SupervisorHandle,
     pub(super) stopped: watch::Receiver<Option<StopReport>>,
     pub(super) tx: TxThread,
     /// Until when Tx stands still, if it does.
@@ -79,33 +78,40 @@ impl World {
         let claims = (0..WORKERS).map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX)));
         let places = Places::for_tests(WORKERS);
         let shared = Arc::new(Shared::new(config, cell, places, claims.collect()));
-        watch_the_cell(&shared);
-        let workers: Vec<_> = (0..WORKERS)
-            .map(|index| Worker::new(index, shared.clone()).start())
+        let (mailboxes, peers) = Mailboxes::new(WORKERS);
+        watch_the_cell(&shared, &peers);
+        let workers = (mailboxes.workers.into_iter().enumerate())
+            .map(|(index, mailbox)| {
+                let worker = Worker::new(index, shared.clone(), peers.clone());
+                Context::with_receiver(mailbox).run(worker)
+            })
             .collect();
-        let handles = workers.iter().cloned().map(WorkerHandle::new).collect();
-        let _ = shared.workers.set(handles);
         let (tx, gate) = TxThread::start();
         let stage = Stage::new(gate, Book::new(shared.cell.clone()));
         let made = stage.clone();
         let factory = move || Ok(SimulatedEngine::new(made.clone()));
-        let spawn = spawner(shared.clone(), Arc::new(factory), Arc::new(procedures()));
+        let spawn = spawner(
+            shared.clone(),
+            peers.clone(),
+            Arc::new(factory),
+            Arc::new(procedures()),
+        );
         let arbiter: Rc<Arbiter> = tx.arbiter.clone();
         let (told, stopped) = watch::channel(None);
         let supervisor = Supervisor::new(
             shared.clone(),
+            peers.clone(),
             // Threads of which nothing is asked but to be there.
             (0..WORKERS).map(|_| Arbiter::new()).collect(),
-            Box::new(move |_, generation, supervisor| spawn(&arbiter, generation, supervisor)),
+            Box::new(move |_, generation| spawn(&arbiter, generation)),
             told,
         );
-        let supervisor = SupervisorHandle::new(supervisor.start());
-        let _ = shared.supervisor.set(supervisor.clone());
+        Context::with_receiver(mailboxes.supervisor).run(supervisor);
         Self {
             random,
             shared,
+            peers,
             workers,
-            supervisor,
             stopped,
             tx,
             stands_until: clock::now(),
@@ -164,7 +170,7 @@ impl World {
             .note(|| format!("asks for {target:?}, {grace:?}, waits {wait:?}"));
         let (told, answer) = oneshot::channel();
         let serving = self.shared.cell.load();
-        self.supervisor.ask(Ask {
+        self.peers.supervisor.ask(Ask {
             target,
             from: match target {
                 Target::Stopped => serving.state.name(),

@@ -9,22 +9,24 @@ use actix_rt::Arbiter;
 use tokio::sync::watch;
 
 use super::log::{StopReport, TransitionRecord};
-use super::messages::{Ask, Asker, News, SupervisorHandle, TxEvent, WorkerReport};
+use super::messages::{Ask, Asker, News, TxEvent, WorkerReport};
 use super::transition::{CallerId, Machine, Target};
 use super::watchdog::{Alarm, Sight, Watchdog};
 use crate::acceptor::AcceptorHandle;
 use crate::config::Grace;
 use crate::limits::{TX_DEATHS_MAX, TX_DEATHS_PERIOD};
+use crate::peers::Peers;
 use crate::serving::State;
 use crate::shared::Shared;
 use crate::tx::{TxHandle, may_restart};
 
 /// Starts a Tx of a given generation on the arbiter that is Tx's own.
-pub(crate) type SpawnTx = Box<dyn Fn(&Arbiter, u64, &SupervisorHandle) -> TxHandle>;
+pub(crate) type SpawnTx = Box<dyn Fn(&Arbiter, u64) -> TxHandle>;
 
 /// The actor that watches over the others, on the System arbiter.
 pub(crate) struct Supervisor {
     pub(super) shared: Arc<Shared>,
+    pub(super) peers: Arc<Peers>,
     pub(super) acceptor: Option<AcceptorHandle>,
     pub(super) workers: Vec<Arbiter>,
     spawn_tx: SpawnTx,
@@ -49,6 +51,7 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     pub(crate) fn new(
         shared: Arc<Shared>,
+        peers: Arc<Peers>,
         workers: Vec<Arbiter>,
         spawn_tx: SpawnTx,
         stopped: watch::Sender<Option<StopReport>>,
@@ -58,6 +61,7 @@ impl Supervisor {
                 .with_role_slack(shared.config.role_slack),
             watchdog: Watchdog::new(shared.config.tx_stall_after, crate::clock::now()),
             shared,
+            peers,
             acceptor: None,
             workers,
             spawn_tx,
@@ -77,12 +81,11 @@ impl Supervisor {
         self.acceptor = Some(acceptor);
     }
 
-    fn start_tx(&mut self, ctx: &mut Context<Self>) {
+    fn start_tx(&mut self) {
         self.generation += 1;
-        let own = SupervisorHandle::new(ctx.address());
-        let tx = (self.spawn_tx)(&self.tx_arbiter, self.generation, &own);
+        let tx = (self.spawn_tx)(&self.tx_arbiter, self.generation);
         // Before it can be ready: nothing is forwarded while it loads.
-        for worker in self.worker_handles() {
+        for worker in &self.peers.workers {
             worker.tx_ready(tx.clone());
         }
         self.tx = Some(tx);
@@ -125,10 +128,6 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn worker_handles(&self) -> &[crate::worker::WorkerHandle] {
-        self.shared.workers.get().map_or(&[], Vec::as_slice)
-    }
-
     /// A panic in engine code: connections stay, a new Tx recovers.
     fn tx_died(&mut self, text: &str, ctx: &mut Context<Self>) {
         let now = crate::clock::now();
@@ -136,7 +135,7 @@ impl Supervisor {
         self.shared
             .cell
             .loading("recovering after a failure of Tx", now);
-        for worker in self.worker_handles() {
+        for worker in &self.peers.workers {
             worker.tx_lost("Tx died while it executed the request".to_owned());
         }
         self.tx = None;
@@ -151,7 +150,7 @@ impl Supervisor {
                 ctx,
             );
         } else {
-            self.start_tx(ctx);
+            self.start_tx();
         }
     }
 
@@ -183,7 +182,7 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.start_tx(ctx);
+        self.start_tx();
         self.watch_tx(ctx);
     }
 }

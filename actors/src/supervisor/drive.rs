@@ -108,7 +108,7 @@ impl Supervisor {
         self.tell_tx(Control::CloseIdleReservations);
         let (serial, is_stop) = (self.machine.serial(), self.is_stop());
         // After the cell: whatever an arbiter admits from then on is of the new state.
-        for worker in self.worker_handles() {
+        for worker in &self.peers.workers {
             worker.quiesce(serial, is_stop);
         }
     }
@@ -117,7 +117,7 @@ impl Supervisor {
         self.fence_off();
         self.tell_tx(Control::CloseAllReservations);
         let (serial, is_stop) = (self.machine.serial(), self.is_stop());
-        for worker in self.worker_handles() {
+        for worker in &self.peers.workers {
             worker.kill(serial, is_stop);
         }
     }
@@ -125,7 +125,7 @@ impl Supervisor {
     /// Nothing that was admitted so far is written from now on.
     fn fence_off(&mut self) {
         let shared = &self.shared;
-        let is_write_under_way = shared.cell.raise_fence(&shared.fence);
+        let is_write_under_way = shared.raise_fence();
         if let Some(record) = &mut self.record {
             record.write_under_way |= is_write_under_way;
         }
@@ -209,7 +209,7 @@ impl Supervisor {
         match asker {
             Asker::Nobody => {}
             Asker::Session(origin) => {
-                if let Some(worker) = self.worker_handles().get(origin.worker) {
+                if let Some(worker) = self.peers.workers.get(origin.worker) {
                     worker.transition_over(origin, outcome);
                 }
             }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use actix::{Addr, Message};
+use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 
-use super::actor::Supervisor;
 use super::outcome::TransitionOutcome;
 use super::transition::{Target, Toll, Waiting};
 use crate::config::Grace;
@@ -81,23 +80,35 @@ impl Message for WorkerReport {
 
 /// How others reach the Supervisor.
 #[derive(Debug, Clone)]
-pub(crate) struct SupervisorHandle(Addr<Supervisor>);
+pub(crate) struct SupervisorHandle {
+    tx_events: Recipient<TxEvent>,
+    requests: Recipient<Ask>,
+    reports: Recipient<WorkerReport>,
+}
 
 impl SupervisorHandle {
-    pub(crate) fn new(address: Addr<Supervisor>) -> Self {
-        Self(address)
+    pub(crate) fn new(
+        tx_events: Recipient<TxEvent>,
+        requests: Recipient<Ask>,
+        reports: Recipient<WorkerReport>,
+    ) -> Self {
+        Self {
+            tx_events,
+            requests,
+            reports,
+        }
     }
 
     pub(crate) fn tx_event(&self, event: TxEvent) {
-        self.0.do_send(event);
+        self.tx_events.do_send(event);
     }
 
     pub(crate) fn ask(&self, ask: Ask) {
-        self.0.do_send(ask);
+        self.requests.do_send(ask);
     }
 
     pub(crate) fn worker_report(&self, worker: usize, serial: u64, news: News) {
-        self.0.do_send(WorkerReport {
+        self.reports.do_send(WorkerReport {
             worker,
             serial,
             news,

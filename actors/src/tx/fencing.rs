@@ -201,7 +201,7 @@ mod tests {
     fn demote(rig: &Rig) {
         let cell = &rig.shared.cell;
         cell.demoting(Instant::now());
-        cell.raise_fence(&rig.shared.fence);
+        rig.shared.raise_fence();
         cell.settle_role(Role::Replica, Instant::now());
     }
 
@@ -270,7 +270,7 @@ mod tests {
             let (shared, raised) = (rig.shared.clone(), rig.script.clone());
             raised.on_pause(move || {
                 shared.cell.demoting(Instant::now());
-                shared.cell.raise_fence(&shared.fence);
+                shared.raise_fence();
             });
             rig.send(&RequestBuilder::select(1, 5));
             rig.send(&RequestBuilder::replace(2, 5));
@@ -303,7 +303,7 @@ mod tests {
             let shared = rig.shared.clone();
             rig.script.on_pause(move || {
                 shared.cell.demoting(Instant::now());
-                shared.cell.raise_fence(&shared.fence);
+                shared.raise_fence();
             });
             assert_eq!(rig.replies().await.len(), 4);
             // The step writes key 0, and the read after it sees that, until it is discarded.

@@ -19,6 +19,7 @@ use super::state::WorkerCell;
 #[cfg(test)]
 use crate::acceptor::Place;
 use crate::limits::WORKER_TICK_PERIOD;
+use crate::peers::Peers;
 use crate::resources::WorkerState;
 use crate::resources::in_flight::{Effect, InFlightRequest, InFlightTable};
 use crate::serving::State;
@@ -34,10 +35,15 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, peers: Arc<Peers>) -> Self {
         let in_flight = InFlightTable::new(shared.counters[index].claims.clone());
         Self {
-            cell: Rc::new(WorkerCell::new(index, shared, WorkerState::new(in_flight))),
+            cell: Rc::new(WorkerCell::new(
+                index,
+                shared,
+                peers,
+                WorkerState::new(in_flight),
+            )),
         }
     }
 

@@ -126,9 +126,9 @@ fn cancel_of(own: &Cancelled, error: &Error) -> Cancel {
 
 impl WorkerCell {
     fn report(&self, serial: u64, news: News) {
-        if let Some(supervisor) = self.shared.supervisor.get() {
-            supervisor.worker_report(self.index, serial, news);
-        }
+        self.peers
+            .supervisor
+            .worker_report(self.index, serial, news);
     }
 
     fn open_transactions(&self) -> usize {

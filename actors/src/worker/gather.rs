@@ -120,10 +120,8 @@ impl Handler<Contribute> for Worker {
             FanOut::Requests => self.request_rows(now),
             FanOut::Kill(target) => vec![Row::Killed(self.cell.kill(target))],
         };
-        if survey.0.add(rows.into_iter())
-            && let Some(workers) = self.cell.shared.workers.get()
-        {
-            workers[survey.0.origin.worker].survey_done(survey.0);
+        if survey.0.add(rows.into_iter()) {
+            self.cell.peers.workers[survey.0.origin.worker].survey_done(survey.0);
         }
     }
 }

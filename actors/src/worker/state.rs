@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use slab::Slab;
 
 use crate::connection::state::ConnectionCell;
+use crate::peers::Peers;
 use crate::resources::WorkerState;
 use crate::shared::Shared;
 
@@ -16,6 +17,7 @@ pub(crate) struct WorkerCell {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) sessions: RefCell<Slab<Rc<ConnectionCell>>>,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) state: RefCell<WorkerState>,
     /// Sessions with replies to flush.
     pub(crate) dirty: RefCell<Vec<u32>>,
@@ -37,10 +39,16 @@ pub(crate) struct InTransition {
 }
 
 impl WorkerCell {
-    pub(crate) fn new(index: usize, shared: Arc<Shared>, state: WorkerState) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        peers: Arc<Peers>,
+        state: WorkerState,
+    ) -> Self {
         Self {
             index,
             shared,
+            peers,
             sessions: RefCell::default(),
             state: RefCell::new(state),
             dirty: RefCell::default(),

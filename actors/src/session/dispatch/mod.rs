@@ -34,6 +34,7 @@ use crate::admission::{Class, Verdict, admit};
 use crate::catalog::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
 use crate::connection::state::{Closing, ConnectionCell, ConnectionState};
+use crate::peers::Peers;
 use crate::resources::WorkerState;
 use crate::shared::Shared;
 use crate::tx::fence::Admitted;
@@ -42,6 +43,7 @@ use crate::worker::WorkerCell;
 /// What a session's turn dispatches requests with.
 pub(crate) struct Dispatcher<'a> {
     pub(crate) shared: &'a Shared,
+    pub(crate) peers: &'a Peers,
     pub(crate) worker: &'a mut WorkerState,
     pub(crate) worker_index: usize,
     pub(crate) cell: &'a ConnectionCell,
@@ -79,6 +81,7 @@ impl<'a> Dispatcher<'a> {
     ) -> Self {
         Self {
             shared: &worker.shared,
+            peers: &worker.peers,
             worker: state,
             worker_index: worker.index,
             cell,

@@ -229,7 +229,7 @@ mod tests {
             rig.send_as(1, &lock(3));
             let shared = rig.shared.clone();
             rig.script.on_pause(move || {
-                shared.cell.raise_fence(&shared.fence);
+                shared.raise_fence();
             });
             rig.send_as(1, &RequestBuilder::call(4, "pause", &[0x91, 0]));
             rig.turn();

@@ -1,0 +1,25 @@
+//! The actors of one runtime as the others reach them.
+//!
+//! Made before any actor starts, from mailboxes that nobody reads yet, and handed to each at its start:
+//! what is sent meanwhile waits. Of Tx nothing is here: it is replaced when it dies, and the Supervisor
+//! tells the workers of the new one.
+
+use crate::supervisor::SupervisorHandle;
+use crate::worker::WorkerHandle;
+
+/// Handles of the actors that live as long as the runtime.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    pub(crate) supervisor: SupervisorHandle,
+    /// By index.
+    pub(crate) workers: Vec<WorkerHandle>,
+}
+
+impl Peers {
+    /// Makes every worker look at the serving cell and at the events.
+    pub(crate) fn notify_workers(&self) {
+        for worker in &self.workers {
+            worker.state_changed();
+        }
+    }
+}
