@@ -5,24 +5,25 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use vestibule_engine::journal;
+use vestibule_wire::Uuid;
 
 /// The instance's UUID: made once, kept beside the journal.
-pub(crate) fn instance_uuid(data: &Path) -> io::Result<String> {
+pub(crate) fn instance_uuid(data: &Path) -> io::Result<Uuid> {
     let path = data.join("instance-uuid");
     match fs::read_to_string(&path) {
-        Ok(text) if is_uuid(text.trim()) => {
+        Ok(text) => {
+            let uuid = text
+                .trim()
+                .parse()
+                .map_err(|_| io::Error::other(format!("{} holds no UUID", path.display())))?;
             if !journal::has_journal(data) {
                 log::warn!(
                     "{} was used before, but holds no journal: no data",
                     data.display()
                 );
             }
-            Ok(text.trim().to_owned())
+            Ok(uuid)
         }
-        Ok(_) => Err(io::Error::other(format!(
-            "{} holds no UUID",
-            path.display()
-        ))),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
             let uuid = random_uuid()?;
             // Whole or not at all, whenever the power goes.
@@ -45,30 +46,11 @@ fn on_file(action: &str, path: &Path, fault: &io::Error) -> io::Error {
     io::Error::new(fault.kind(), text)
 }
 
-/// Whether a text is a UUID as it is usually written.
-pub(crate) fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
-}
-
 /// A random UUID, version 4.
-fn random_uuid() -> io::Result<String> {
-    let mut bytes = [0u8; 16];
+fn random_uuid() -> io::Result<Uuid> {
+    let mut bytes = [0; Uuid::SIZE];
     getrandom::fill(&mut bytes).map_err(|fault| io::Error::other(fault.to_string()))?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let parts = [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ];
-    Ok(parts.join("-"))
+    Ok(Uuid::from_random_bytes(bytes))
 }
 
 #[cfg(test)]
@@ -80,8 +62,8 @@ mod tests {
         let data = std::env::temp_dir().join(format!("vestibule-uuid-{}", std::process::id()));
         fs::create_dir_all(&data).unwrap();
         let first = instance_uuid(&data).unwrap();
-        assert_eq!(first.len(), 36);
-        assert_eq!(&first[14..15], "4");
+        assert_eq!(first.to_string().len(), 36);
+        assert_eq!(&first.to_string()[14..15], "4");
         assert_eq!(instance_uuid(&data).unwrap(), first);
         fs::write(data.join("instance-uuid"), "nonsense").unwrap();
         assert!(instance_uuid(&data).is_err());

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use vestibule_wire::Uuid;
 use vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT;
 
 use crate::limits::{
@@ -25,8 +26,8 @@ pub struct Config {
     pub connection_limits: ConnectionLimits,
     /// Threads that own sockets; 0 takes one less than there are cores, at least one.
     pub session_threads: usize,
-    /// The instance's UUID, 36 characters, as the greeting and `box.info` tell it.
-    pub instance_uuid: String,
+    /// The instance's UUID, as the greeting and `box.info` tell it.
+    pub instance_uuid: Uuid,
     /// Whether data may be changed at the start.
     pub role: Role,
     /// What happens in solo to connections that are there already.
@@ -70,7 +71,7 @@ impl Default for Config {
             admin_listen: Vec::new(),
             connection_limits: ConnectionLimits::default(),
             session_threads: 0,
-            instance_uuid: "00000000-0000-0000-0000-000000000000".to_owned(),
+            instance_uuid: Uuid::NIL,
             role: Role::Primary,
             solo_policy: SoloPolicy::Reject,
             solo_policy_new: SoloPolicy::Reject,

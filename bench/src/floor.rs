@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
+use vestibule_wire::Uuid;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 
 use super::BenchError;
@@ -20,8 +21,6 @@ use super::request::SYNC_AT;
 
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
-
-const UUID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// A reply to PING with sync 0.
 const REPLY: [u8; 33] = [
@@ -141,7 +140,7 @@ impl Server {
                 .registry()
                 .register(&mut stream, Token(self.links.len()), interest)?;
             let mut link = Link::new(stream);
-            link.send(&greeting::encode(UUID, &[0; SALT_SIZE]))?;
+            link.send(&greeting::encode(&Uuid::NIL, &[0; SALT_SIZE]))?;
             self.links.push(Some(link));
         }
     }

@@ -286,7 +286,7 @@ mod tests {
     use std::thread;
 
     use clap::Parser;
-    use vestibule_wire::greeting;
+    use vestibule_wire::{Uuid, greeting};
 
     use super::super::reply::tests::reply;
     use super::*;
@@ -308,11 +308,12 @@ mod tests {
     fn scripted(code: u32, answers: usize) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap().to_string();
-        let uuid = "00000000-0000-0000-0000-000000000000";
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                stream.write_all(&greeting::encode(uuid, &[0; 32])).unwrap();
+                stream
+                    .write_all(&greeting::encode(&Uuid::NIL, &[0; 32]))
+                    .unwrap();
                 for _ in 0..answers {
                     if stream.read(&mut [0; 1024]).unwrap_or(0) == 0 {
                         break;

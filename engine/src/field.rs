@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use vestibule_wire::keys::EXT_INTERVAL;
+pub(super) use vestibule_wire::keys::{EXT_DATETIME, EXT_DECIMAL, EXT_UUID};
 use vestibule_wire::msgpack::{Kind, Reader};
 
 /// The type that a format or an index gives to a field.
@@ -48,11 +50,6 @@ const NAMES: [(&str, FieldType); 20] = [
     ("int", FieldType::Integer),
     ("str", FieldType::String),
 ];
-
-pub(super) const EXT_DECIMAL: i8 = 1;
-pub(super) const EXT_UUID: i8 = 2;
-pub(super) const EXT_DATETIME: i8 = 4;
-const EXT_INTERVAL: i8 = 6;
 
 impl FieldType {
     /// The type with this name, in any case.

@@ -10,9 +10,9 @@ use super::directory::require_data;
 use super::error::ToolError;
 use super::meter::Meter;
 use crate::cli::data::{CheckArgs, EXIT_UNCHECKED};
-use crate::identity::is_uuid;
 use vestibule_engine::journal::STAGING;
 use vestibule_engine::offline::{Contents, FileFound, Findings, is_data};
+use vestibule_wire::Uuid;
 
 /// Checks a directory and prints what was found.
 ///
@@ -94,7 +94,7 @@ pub(super) fn examine(data: &Path, out: &mut dyn Write) -> Result<usize, Failure
 fn other_files(data: &Path, out: &mut dyn Write, damages: &mut Vec<String>) -> io::Result<()> {
     let path = data.join("instance-uuid");
     match fs::read_to_string(&path) {
-        Ok(text) if is_uuid(text.trim()) => {
+        Ok(text) if text.trim().parse::<Uuid>().is_ok() => {
             writeln!(out, "{}: {}", path.display(), text.trim())?;
         }
         Ok(_) => damages.push(format!("{} is not a UUID", path.display())),

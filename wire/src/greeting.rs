@@ -8,6 +8,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::Uuid;
+
 /// Size of a greeting in bytes.
 pub const GREETING_SIZE: usize = 128;
 
@@ -20,13 +22,12 @@ pub const VERSION: &str = "2.11.0";
 
 const LINE: usize = GREETING_SIZE / 2;
 
-/// Writes the greeting for an instance (36 characters of lower-case UUID) and a salt.
+/// Writes the greeting for an instance and a salt.
 #[must_use]
-pub fn encode(instance_uuid: &str, salt: &[u8; SALT_SIZE]) -> [u8; GREETING_SIZE] {
+pub fn encode(instance_uuid: &Uuid, salt: &[u8; SALT_SIZE]) -> [u8; GREETING_SIZE] {
     let mut greeting = [b' '; GREETING_SIZE];
     let first = format!("Tarantool {VERSION} (Binary) {instance_uuid}");
-    let size = first.len().min(LINE - 1);
-    greeting[..size].copy_from_slice(&first.as_bytes()[..size]);
+    greeting[..first.len()].copy_from_slice(first.as_bytes());
     greeting[LINE - 1] = b'\n';
     let second = STANDARD.encode(salt);
     greeting[LINE..LINE + second.len()].copy_from_slice(second.as_bytes());
@@ -39,8 +40,8 @@ pub fn encode(instance_uuid: &str, salt: &[u8; SALT_SIZE]) -> [u8; GREETING_SIZE
 pub struct Greeting {
     /// Major, minor, patch.
     pub version: (u32, u32, u32),
-    /// The instance's UUID as text.
-    pub instance_uuid: String,
+    /// The instance's UUID.
+    pub instance_uuid: Uuid,
     /// The salt, at least 20 bytes.
     pub salt: Vec<u8>,
 }
@@ -54,19 +55,18 @@ pub fn decode(greeting: &[u8; GREETING_SIZE]) -> Option<Greeting> {
     let first = std::str::from_utf8(&greeting[..LINE - 1]).ok()?;
     let (version, rest) = first.strip_prefix("Tarantool ")?.split_once(' ')?;
     let version = parse_version(version)?;
-    let uuid = rest
+    let instance_uuid = rest
         .trim_start()
         .strip_prefix("(Binary)")?
         .strip_prefix(' ')?
-        .trim();
-    if !is_uuid(uuid) {
-        return None;
-    }
+        .trim()
+        .parse()
+        .ok()?;
     let second = std::str::from_utf8(&greeting[LINE..GREETING_SIZE - 1]).ok()?;
     let salt = STANDARD.decode(second.trim_end()).ok()?;
-    (salt.len() >= 20).then(|| Greeting {
+    (salt.len() >= 20).then_some(Greeting {
         version,
-        instance_uuid: uuid.to_owned(),
+        instance_uuid,
         salt,
     })
 }
@@ -79,14 +79,6 @@ fn parse_version(token: &str) -> Option<(u32, u32, u32)> {
     let mut parts = numbers.split('.').map(|part| part.parse().ok());
     let version = (parts.next()??, parts.next()??, parts.next()??);
     parts.next().is_none().then_some(version)
-}
-
-fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
 }
 
 #[cfg(test)]
@@ -105,9 +97,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let salt: [u8; SALT_SIZE] = std::array::from_fn(|at| at as u8 * 7);
-        let greeting = decode(&encode(UUID, &salt)).unwrap();
+        let greeting = decode(&encode(&UUID.parse().unwrap(), &salt)).unwrap();
         assert_eq!(greeting.version, (2, 11, 0));
-        assert_eq!(greeting.instance_uuid, UUID);
+        assert_eq!(greeting.instance_uuid.to_string(), UUID);
         assert_eq!(greeting.salt, salt);
     }
 

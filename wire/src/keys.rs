@@ -1,4 +1,4 @@
-//! The numbers of the protocol: header and body keys, request types.
+//! The numbers of the protocol: header and body keys, extension types, request types.
 
 /// Header key: request type, or reply code.
 pub const REQUEST_TYPE: u64 = 0x00;
@@ -8,6 +8,17 @@ pub const SYNC: u64 = 0x01;
 pub const SCHEMA_VERSION: u64 = 0x05;
 /// Header key: the stream the request belongs to, 0 for none.
 pub const STREAM_ID: u64 = 0x0a;
+
+/// MessagePack extension type of a decimal number.
+pub const EXT_DECIMAL: i8 = 1;
+/// MessagePack extension type of a UUID.
+pub const EXT_UUID: i8 = 2;
+/// MessagePack extension type of an error stack.
+pub const EXT_ERROR: i8 = 3;
+/// MessagePack extension type of a point in time.
+pub const EXT_DATETIME: i8 = 4;
+/// MessagePack extension type of a span of time.
+pub const EXT_INTERVAL: i8 = 6;
 
 #[allow(missing_docs, reason = "the names are the protocol's own")]
 mod body {

@@ -11,6 +11,7 @@
 //! | module | what |
 //! |---|---|
 //! | `greeting` | the 128 bytes that a server sends first |
+//! | `uuid` | the name of an instance, and a value in tuples |
 //! | `frame` | where a request ends: the length prefix and its bounds |
 //! | `header` | request type, sync, stream, schema version |
 //! | `request` | bodies, decoded in place |
@@ -31,5 +32,7 @@ pub mod limits;
 pub mod msgpack;
 pub mod reply;
 pub mod request;
+mod uuid;
 
 pub use error::{Error, ErrorCode};
+pub use uuid::{ParseUuidError, Uuid};

@@ -180,27 +180,27 @@ impl StateMap {
 
 /// What `box.info()` returns: the part of Tarantool's that makes sense here.
 #[derive(Debug, Serialize)]
-struct BoxInfo<'a> {
+struct BoxInfo {
     version: &'static str,
     package: &'static str,
     id: u64,
     ro: bool,
-    uuid: &'a str,
+    uuid: String,
     pid: u32,
     status: &'static str,
     uptime: u64,
     schema_version: u64,
 }
 
-impl<'a> BoxInfo<'a> {
-    fn of(shared: &'a Shared) -> Self {
+impl BoxInfo {
+    fn of(shared: &Shared) -> Self {
         let serving = shared.cell.load();
         Self {
             version: vestibule_wire::greeting::VERSION,
             package: concat!("vestibule ", env!("CARGO_PKG_VERSION")),
             id: 1,
             ro: shared.events.is_read_only(serving),
-            uuid: &shared.config.instance_uuid,
+            uuid: shared.config.instance_uuid.to_string(),
             pid: std::process::id(),
             status: status_name(serving),
             uptime: shared.started.elapsed().as_secs(),

@@ -6,15 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use vestibule_wire::Uuid;
+use vestibule_wire::keys::EXT_UUID;
 use vestibule_wire::msgpack::{
     write_bool, write_ext, write_f64, write_map_len, write_str, write_uint,
 };
 
 use super::{Role, Serving, State, Toward};
 use crate::config::Config;
-
-/// Extension type of a UUID.
-const EXT_UUID: i8 = 2;
 
 /// A value as raw MessagePack, and the version it came with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,23 +139,16 @@ fn status_value(serving: Serving, has_fault: bool, more: u32) -> Vec<u8> {
     value
 }
 
-fn id_value(instance_uuid: &str) -> Vec<u8> {
+fn id_value(instance_uuid: &Uuid) -> Vec<u8> {
     let mut value = Vec::new();
     write_map_len(&mut value, 3);
     write_str(&mut value, "id");
     write_uint(&mut value, 1);
     for key in ["instance_uuid", "replicaset_uuid"] {
         write_str(&mut value, key);
-        write_ext(&mut value, EXT_UUID, &uuid_bytes(instance_uuid));
+        write_ext(&mut value, EXT_UUID, instance_uuid.as_bytes());
     }
     value
-}
-
-/// The 16 bytes of a UUID's text; digits that are not there count as zero.
-fn uuid_bytes(text: &str) -> [u8; 16] {
-    let mut digits = text.chars().filter_map(|digit| digit.to_digit(16));
-    let mut digit = || digits.next().unwrap_or(0) as u8;
-    std::array::from_fn(|_| digit() << 4 | digit())
 }
 
 #[cfg(test)]
@@ -198,12 +190,5 @@ mod tests {
             events.get("box.shutdown").value.as_deref(),
             Some(&[0xc3][..])
         );
-    }
-
-    #[test]
-    fn a_uuid_is_its_sixteen_bytes() {
-        let bytes = uuid_bytes("7170b4af-c72f-4f07-8729-08fc678543a1");
-        assert_eq!(bytes[..4], [0x71, 0x70, 0xb4, 0xaf]);
-        assert_eq!(bytes[15], 0xa1);
     }
 }

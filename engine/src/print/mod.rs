@@ -4,6 +4,7 @@ mod datetime;
 
 use std::fmt::{self, Write};
 
+use vestibule_wire::Uuid;
 use vestibule_wire::msgpack::{DecodeError, Integer, Kind, Reader};
 
 use super::field::{EXT_DATETIME, EXT_DECIMAL, EXT_UUID};
@@ -81,16 +82,10 @@ fn print(reader: &mut Reader<'_>, text: &mut String) -> Result<(), Stop> {
 fn print_ext(kind: i8, payload: &[u8], text: &mut String) {
     match (kind, payload.len(), Digits::unpack(payload)) {
         (EXT_DECIMAL, _, Some(decimal)) => print_decimal(&decimal, text),
-        (EXT_UUID, 16, _) => {
-            for (at, byte) in payload.iter().enumerate() {
-                let dash = if matches!(at, 4 | 6 | 8 | 10) {
-                    "-"
-                } else {
-                    ""
-                };
-                // Writing to a string cannot fail.
-                let _ = write!(text, "{dash}{byte:02x}");
-            }
+        (EXT_UUID, Uuid::SIZE, _) => {
+            let bytes = payload.try_into().expect("the size has been looked at");
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{}", Uuid::from_bytes(bytes));
         }
         (EXT_DATETIME, size, _) => match Datetime::unpack(payload) {
             Some(moment) => drop(write!(text, "{moment}")),

@@ -7,10 +7,8 @@
 //! Every decimal that Tarantool can hold fits this fixed grid, so that a sum is exact and is
 //! rounded once, half away from zero, to the 38 digits that may be kept.
 
+use vestibule_wire::keys::EXT_DECIMAL;
 use vestibule_wire::msgpack::{Integer, Reader, write_ext, write_int};
-
-/// The extension type of decimals.
-pub(super) const EXT_DECIMAL: i8 = 1;
 
 /// Most significant digits of a value, and most digits before and after the point.
 const DIGITS_MAX: usize = 38;

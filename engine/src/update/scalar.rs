@@ -1,10 +1,11 @@
 //! Values that an operation computed: numbers, and texts in pieces.
 
+use vestibule_wire::keys::EXT_DECIMAL;
 use vestibule_wire::msgpack::{
     DecodeError, Integer, Kind, Reader, write_bin_len, write_f64, write_integer, write_str_len,
 };
 
-use super::decimal::{Decimal, EXT_DECIMAL};
+use super::decimal::Decimal;
 
 /// A number of any type that takes part in `+` and `-`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,9 +5,11 @@ use std::fmt;
 
 use base64::Engine as _;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use vestibule_wire::Uuid;
+use vestibule_wire::keys::EXT_UUID;
 use vestibule_wire::msgpack::{self, Reader};
 
-use super::shared::{BASE64, Datetime, EXT_UUID, narrow, write_datetime};
+use super::shared::{BASE64, Datetime, narrow, write_datetime};
 
 /// A value of JSON as MessagePack.
 #[derive(Debug, PartialEq, Eq)]
@@ -125,8 +127,8 @@ fn tagged<'de, A: MapAccess<'de>>(
         "str" => msgpack::write_str_bytes(out, &pairs.next_value::<Bytes>()?.0),
         "uuid" => {
             let text: Cow<'_, str> = pairs.next_value()?;
-            let bytes = uuid(&text).ok_or_else(|| A::Error::custom("not a UUID"))?;
-            msgpack::write_ext(out, EXT_UUID, &bytes);
+            let uuid: Uuid = text.parse().map_err(A::Error::custom)?;
+            msgpack::write_ext(out, EXT_UUID, uuid.as_bytes());
         }
         "datetime" => write_datetime(out, pairs.next_value::<Datetime>()?),
         "ext" => {
@@ -153,14 +155,6 @@ fn tagged<'de, A: MapAccess<'de>>(
         _ => return Err(A::Error::custom(format!("\"${tag}\" is not known"))),
     }
     Ok(())
-}
-
-fn uuid(text: &str) -> Option<[u8; 16]> {
-    if !crate::identity::is_uuid(text) {
-        return None;
-    }
-    let number = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;
-    Some(number.to_be_bytes())
 }
 
 /// A number, or the text of one that JSON cannot write.

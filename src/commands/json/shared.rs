@@ -1,6 +1,8 @@
 //! What reading and writing must agree on.
 
 pub(super) use base64::engine::general_purpose::STANDARD as BASE64;
+use vestibule_wire::keys::EXT_DATETIME;
+use vestibule_wire::msgpack::write_ext;
 
 /// Version of the dumps that are written, and the last one that is read.
 pub(crate) const DUMP_VERSION: u32 = 1;
@@ -8,9 +10,6 @@ pub(crate) const DUMP_VERSION: u32 = 1;
 /// Containers within each other that are written readably. Each takes up to three levels of JSON, of
 /// which the parser allows 128.
 pub(super) const DEPTH_MAX: usize = 32;
-
-pub(super) const EXT_UUID: i8 = 2;
-pub(super) const EXT_DATETIME: i8 = 4;
 
 /// Appends the MessagePack of a datetime: the second half of its payload is left out if it is zero.
 pub(super) fn write_datetime(out: &mut Vec<u8>, (seconds, nanoseconds, offset, zone): Datetime) {
@@ -20,7 +19,7 @@ pub(super) fn write_datetime(out: &mut Vec<u8>, (seconds, nanoseconds, offset, z
         payload.extend_from_slice(&offset.to_le_bytes());
         payload.extend_from_slice(&zone.to_le_bytes());
     }
-    vestibule_wire::msgpack::write_ext(out, EXT_DATETIME, &payload);
+    write_ext(out, EXT_DATETIME, &payload);
 }
 
 /// Seconds since 1970, nanoseconds, minutes east of UTC, number of the time zone.

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::io::Write as _;
 
 use base64::Engine as _;
+use vestibule_wire::Uuid;
+use vestibule_wire::keys::{EXT_DATETIME, EXT_UUID};
 use vestibule_wire::msgpack::{self, DecodeError, Kind, Reader};
 
-use super::shared::{BASE64, DEPTH_MAX, Datetime, EXT_DATETIME, EXT_UUID, narrow, write_datetime};
+use super::shared::{BASE64, DEPTH_MAX, Datetime, narrow, write_datetime};
 
 /// Appends one value as JSON.
 ///
@@ -186,12 +188,9 @@ fn list(
 }
 
 fn extension(out: &mut Vec<u8>, kind: i8, payload: &[u8]) {
-    if kind == EXT_UUID && payload.len() == 16 {
-        return tagged(out, "uuid", |out| {
-            let hex: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
-            let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| &hex[range]);
-            write_text(out, &parts.join("-"));
-        });
+    if let (EXT_UUID, Ok(bytes)) = (kind, payload.try_into()) {
+        let uuid = Uuid::from_bytes(bytes);
+        return tagged(out, "uuid", |out| write_text(out, &uuid.to_string()));
     }
     if let Some(value) = datetime(payload).filter(|_| kind == EXT_DATETIME) {
         let mut again = Vec::new();
