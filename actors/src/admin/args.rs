@@ -9,7 +9,7 @@ use vestibule_wire::request::Call;
 use crate::limits::CONTROL_TIME_MAX;
 use crate::seconds::read_seconds;
 use crate::session::dispatch::Dispatcher;
-use crate::worker::messages::Target;
+use crate::worker::KillTarget;
 
 /// What a connection may choose for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Dispatcher<'_> {
 }
 
 /// A connection's number, and the sync of one of its requests.
-pub(crate) fn kill_arguments(call: &Call<'_>) -> Result<Target, Error> {
+pub(crate) fn kill_arguments(call: &Call<'_>) -> Result<KillTarget, Error> {
     let usage = |_| Error::illegal_params("Usage: vestibule.kill(connection [, sync])");
     let mut reader = Reader::new(call.args);
     let count = reader.read_array_len().map_err(usage)?;
@@ -43,7 +43,7 @@ pub(crate) fn kill_arguments(call: &Call<'_>) -> Result<Target, Error> {
         true => Some(reader.read_uint().map_err(usage)?),
         false => None,
     };
-    Ok(Target { connection, sync })
+    Ok(KillTarget { connection, sync })
 }
 
 /// `'request_timeout', seconds`; nil takes the connection's own back.
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_kill_names_a_connection_and_perhaps_a_sync() {
         let kill = |args: &[u8]| kill_arguments(&call("vestibule.kill", args)).ok();
-        let target = |connection, sync| Some(Target { connection, sync });
+        let target = |connection, sync| Some(KillTarget { connection, sync });
         assert_eq!(kill(&[0x91, 7]), target(7, None));
         assert_eq!(kill(&[0x92, 7, 0xc0]), target(7, None));
         assert_eq!(kill(&[0x92, 7, 9]), target(7, Some(9)));

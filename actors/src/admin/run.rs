@@ -28,7 +28,7 @@ use crate::serving::events::status_name;
 use crate::serving::{Role, Underway};
 use crate::session::dispatch::Dispatcher;
 use crate::shared::Shared;
-use crate::worker::messages::{FanOut, Gather, Origin};
+use crate::worker::{FanOut, Gather, ReplyTo};
 
 /// When a control procedure is answered.
 pub(crate) enum Answer {
@@ -210,8 +210,8 @@ impl BoxInfo {
 }
 
 /// Where an answer that takes a while has to go.
-pub(crate) fn origin(dispatcher: &Dispatcher<'_>, sync: u64, call: &Call<'_>) -> Origin {
-    Origin {
+pub(crate) fn reply_to(dispatcher: &Dispatcher<'_>, sync: u64, call: &Call<'_>) -> ReplyTo {
+    ReplyTo {
         worker: dispatcher.worker_index,
         session: dispatcher.cell.index,
         connection: dispatcher.cell.connection,
@@ -227,7 +227,7 @@ fn show(
     body: &mut Vec<u8>,
 ) -> Result<Answer, Error> {
     let what = text_argument(call)?;
-    let survey = match what {
+    let question = match what {
         Some("connections") => FanOut::Connections,
         Some("requests") => FanOut::Requests,
         Some("transitions") => {
@@ -257,17 +257,22 @@ fn show(
             ));
         }
     };
-    Ok(ask_all(dispatcher, sync, call, survey))
+    Ok(ask_all(dispatcher, sync, call, question))
 }
 
 /// Has every arbiter add its part; the worker of this session answers.
-fn ask_all(dispatcher: &mut Dispatcher<'_>, sync: u64, call: &Call<'_>, survey: FanOut) -> Answer {
+fn ask_all(
+    dispatcher: &mut Dispatcher<'_>,
+    sync: u64,
+    call: &Call<'_>,
+    question: FanOut,
+) -> Answer {
     let workers = &dispatcher.peers.workers;
-    let origin = origin(dispatcher, sync, call);
+    let reply_to = reply_to(dispatcher, sync, call);
     dispatcher.session.is_surveying = true;
-    let survey = Arc::new(Gather::new(survey, origin, workers.len()));
+    let gather = Arc::new(Gather::new(question, reply_to, workers.len()));
     for worker in workers {
-        worker.survey(survey.clone());
+        worker.contribute(gather.clone());
     }
     Answer::Later
 }

@@ -6,7 +6,7 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Call;
 
-use super::run::{Answer, origin};
+use super::run::{Answer, reply_to};
 use crate::config::Grace;
 use crate::limits::{CONTROL_TIME_MAX, TRANSITION_WAIT_DEFAULT};
 use crate::seconds::read_seconds;
@@ -73,7 +73,7 @@ pub(crate) fn change_role(
         wait: wait.unwrap_or(TRANSITION_WAIT_DEFAULT),
         reason: call.name.to_owned(),
         requested_by: by(dispatcher),
-        asker: Asker::Session(origin(dispatcher, sync, call)),
+        asker: Asker::Session(reply_to(dispatcher, sync, call)),
     };
     dispatcher.peers.supervisor.ask(ask);
     dispatcher.session.transitions += 1;

@@ -118,7 +118,7 @@ impl Supervisor {
         self.tell_tx(Control::CloseAllReservations);
         let (serial, is_stop) = (self.machine.serial(), self.is_stop());
         for worker in &self.peers.workers {
-            worker.kill(serial, is_stop);
+            worker.cut_off(serial, is_stop);
         }
     }
 
@@ -208,9 +208,9 @@ impl Supervisor {
         };
         match asker {
             Asker::Nobody => {}
-            Asker::Session(origin) => {
-                if let Some(worker) = self.peers.workers.get(origin.worker) {
-                    worker.transition_over(origin, outcome);
+            Asker::Session(reply_to) => {
+                if let Some(worker) = self.peers.workers.get(reply_to.worker) {
+                    worker.transition_over(reply_to, outcome);
                 }
             }
             // It may have lost interest.

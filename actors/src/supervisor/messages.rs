@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::outcome::TransitionOutcome;
 use super::transition::{Target, Toll, Waiting};
 use crate::config::Grace;
-use crate::worker::messages::Origin;
+use crate::worker::ReplyTo;
 
 /// What happened to a Tx, named by its generation.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Message for Ask {
 pub(crate) enum Asker {
     Nobody,
     /// A session's client, through its arbiter.
-    Session(Origin),
+    Session(ReplyTo),
     Embedder(oneshot::Sender<TransitionOutcome>),
 }
 

@@ -14,7 +14,7 @@ use vestibule_wire::error::Field;
 use vestibule_wire::header::read_header;
 use vestibule_wire::reply::ReplyHeader;
 
-use super::messages::{KilledRow, Target};
+use super::gather::{KillTarget, KilledRow};
 use super::state::WorkerCell;
 use crate::connection::state::{Closing, ConnectionState};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
@@ -79,7 +79,7 @@ impl WorkerCell {
     }
 
     /// Ends what a connection has under way, and the connection too unless it is about one sync.
-    pub(crate) fn kill(&self, target: Target) -> KilledRow {
+    pub(crate) fn kill(&self, target: KillTarget) -> KilledRow {
         let is_meant = |request: &InFlightRequest| {
             request.connection == target.connection
                 && target.sync.is_none_or(|sync| sync == request.sync)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Quiesce ─▶ tells what it waits for ─▶ … ─▶ quiet: told once
-//!   Kill ────▶ queued: taken back ─▶ 7, 279       started: cancelled ──▶ outcome unknown
+//!   CutOff ──▶ queued: taken back ─▶ 7, 279       started: cancelled ──▶ outcome unknown
 //!              of a demotion, only what may change data; of a stop, everything, and all are closed
 //! ```
 
@@ -13,7 +13,8 @@ use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::actor::Worker;
-use super::messages::{Kill, Origin, Quiesce, TransitionOver};
+use super::messages::{CutOff, Quiesce, TransitionOver};
+use super::reply_to::ReplyTo;
 use super::state::{InTransition, WorkerCell};
 use crate::connection::state::{Closing, ConnectionCell};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
@@ -51,16 +52,16 @@ impl Handler<Quiesce> for Worker {
     }
 }
 
-impl Handler<Kill> for Worker {
+impl Handler<CutOff> for Worker {
     type Result = ();
 
-    fn handle(&mut self, kill: Kill, _ctx: &mut Self::Context) {
-        let toll = if kill.is_stop {
+    fn handle(&mut self, cut_off: CutOff, _ctx: &mut Self::Context) {
+        let toll = if cut_off.is_stop {
             self.cell.close_all()
         } else {
             self.cell.cut_off_writers()
         };
-        self.cell.report(kill.serial, News::Killed(toll));
+        self.cell.report(cut_off.serial, News::Killed(toll));
         self.cell.tell_if_quiet();
     }
 }
@@ -69,24 +70,24 @@ impl Handler<TransitionOver> for Worker {
     type Result = ();
 
     fn handle(&mut self, over: TransitionOver, _ctx: &mut Self::Context) {
-        let TransitionOver { origin, outcome } = over;
-        let Some(session) = self.cell.session(origin.session) else {
+        let TransitionOver { reply_to, outcome } = over;
+        let Some(session) = self.cell.session(reply_to.session) else {
             return;
         };
-        if session.connection != origin.connection {
+        if session.connection != reply_to.connection {
             return;
         }
         session.state.borrow_mut().transitions -= 1;
         let serving = self.cell.shared.cell.load();
-        let told = Told {
+        let reply = RoleChangeReply {
             result: outcome.result,
             state: serving.state.name(),
             role: serving.role.name(),
             epoch: serving.epoch,
             transition: outcome.transition,
         };
-        let write = |body: &mut Vec<u8>| write_value(body, &told);
-        self.cell.reply_later(&session, &origin, write);
+        let write = |body: &mut Vec<u8>| write_value(body, &reply);
+        self.cell.reply_later(&session, &reply_to, write);
         self.cell.mark_dirty(&session);
         self.cell.flush_dirty();
     }
@@ -94,7 +95,7 @@ impl Handler<TransitionOver> for Worker {
 
 /// What `vestibule.demote` and `vestibule.promote` return.
 #[derive(Debug, Serialize)]
-struct Told {
+struct RoleChangeReply {
     result: TransitionResult,
     state: &'static str,
     role: &'static str,
@@ -246,11 +247,11 @@ impl WorkerCell {
     pub(crate) fn reply_later(
         &self,
         session: &ConnectionCell,
-        origin: &Origin,
+        reply_to: &ReplyTo,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
     ) {
         let header = ReplyHeader {
-            sync: origin.sync,
+            sync: reply_to.sync,
             schema_version: self.shared.schema_version(),
         };
         let mut state = session.state.borrow_mut();
@@ -259,7 +260,7 @@ impl WorkerCell {
         let mut body = Vec::new();
         match write(&mut body) {
             Ok(()) => {
-                if origin.wrap_results {
+                if reply_to.wrap_results {
                     wrap_results(&mut body, 0);
                 }
                 out.extend_from_slice(&body);

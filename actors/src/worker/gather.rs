@@ -1,149 +1,130 @@
-//! Questions that every arbiter answers a part of: `vestibule.show`, and `vestibule.kill`, which acts.
+//! What is asked of every worker, and where the parts of the answer are put together.
 //!
 //! ```text
 //!   session ── one message to each worker ──▶ each adds its part ── the last one ──▶ worker of the session
 //! ```
 
-use std::rc::Rc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use actix::Handler;
-use vestibule_wire::header::read_header;
-use vestibule_wire::keys::RequestType;
+use serde::Serialize;
+use vestibule_wire::Error;
+use vestibule_wire::reply::write_value;
 
-use super::actor::Worker;
-use super::messages::{ConnectionRow, Contribute, FanOut, Gather, Gathered, RequestRow, Row};
-use crate::connection::state::ConnectionCell;
-use crate::limits::SHOW_ROWS_MAX;
-use crate::resources::in_flight::InFlightRequest;
+use super::reply_to::ReplyTo;
 
-fn age(now: Instant, since: Instant) -> f64 {
-    now.saturating_duration_since(since).as_secs_f64()
+/// What is asked of every worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FanOut {
+    Connections,
+    Requests,
+    Kill(KillTarget),
 }
 
-impl Worker {
-    fn connection_rows(&self, now: Instant) -> Vec<Row> {
-        let row = |session: &Rc<ConnectionCell>| {
-            let state = session.state.borrow();
-            Row::Connection(ConnectionRow {
-                connection: session.connection,
-                peer: session.peer.to_string(),
-                user: state.caller.user.to_string(),
-                thread: self.cell.index,
-                in_flight: state.counts.all,
-                transactions: state.transactions.len(),
-                held: state.held.as_ref().map_or(0, |held| held.frames.len()),
-                output_bytes: state.output.size(),
-                memory_bytes: state.buffer_bytes(),
-                place: session.place.name(),
-                age: now.duration_since(session.since).as_secs_f64(),
-            })
-        };
-        self.cell
-            .all_sessions()
-            .iter()
-            .take(SHOW_ROWS_MAX)
-            .map(row)
-            .collect()
+/// What is to be killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KillTarget {
+    pub(crate) connection: u64,
+    /// Only requests with this sync, and not the connection.
+    pub(crate) sync: Option<u64>,
+}
+
+/// One row of `vestibule.show('connections')`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ConnectionRow {
+    pub(crate) connection: u64,
+    pub(crate) peer: String,
+    pub(crate) user: String,
+    pub(crate) thread: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) transactions: usize,
+    pub(crate) held: usize,
+    pub(crate) output_bytes: usize,
+    /// What all its buffers take.
+    pub(crate) memory_bytes: usize,
+    /// Whose place it has: `client`, `administrator`, or `probation`.
+    pub(crate) place: &'static str,
+    /// Seconds since it was accepted.
+    pub(crate) age: f64,
+}
+
+/// One row of `vestibule.show('requests')`.
+#[derive(Debug, Serialize)]
+pub(crate) struct RequestRow {
+    pub(crate) connection: u64,
+    /// None for replies that wait.
+    pub(crate) sync: Option<u64>,
+    pub(crate) user: String,
+    pub(crate) stream: u64,
+    #[serde(rename = "type")]
+    pub(crate) request: Option<&'static str>,
+    pub(crate) procedure: Option<String>,
+    /// `queued`, `started` or `deferred` in Tx; `held` until solo ends; `reading` from the view; or
+    /// `flushing`: replies of the connection wait for its client to read.
+    pub(crate) state: &'static str,
+    /// Seconds since it arrived, or since the replies wait.
+    pub(crate) age: Option<f64>,
+}
+
+/// What `vestibule.kill` has come to.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct KilledRow {
+    /// Connections that were closed.
+    pub(crate) connections: usize,
+    /// Requests that were answered before their time.
+    pub(crate) requests: usize,
+}
+
+/// Rows of any answer.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Row {
+    Connection(ConnectionRow),
+    Request(RequestRow),
+    Killed(KilledRow),
+}
+
+/// An answer on its way through the workers. The last one to add its part has it delivered.
+#[derive(Debug)]
+pub(crate) struct Gather {
+    pub(crate) question: FanOut,
+    pub(crate) reply_to: ReplyTo,
+    left: AtomicUsize,
+    rows: Mutex<Vec<Row>>,
+}
+
+impl Gather {
+    pub(crate) fn new(question: FanOut, reply_to: ReplyTo, workers: usize) -> Self {
+        Self {
+            question,
+            reply_to,
+            left: AtomicUsize::new(workers),
+            rows: Mutex::default(),
+        }
     }
 
-    /// Everything that somebody waits for: on its way to Tx, held, read from the view, and replies that
-    /// a client does not take.
-    fn request_rows(&self, now: Instant) -> Vec<Row> {
-        let mut rows = self.pending_rows(now);
-        for session in self.cell.all_sessions() {
-            if rows.len() >= SHOW_ROWS_MAX {
-                // There may be a thousand times as many.
-                break;
+    /// Adds one worker's part; true if it was the last.
+    pub(crate) fn add(&self, rows: impl Iterator<Item = Row>) -> bool {
+        self.rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(rows);
+        self.left.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Writes what was told: the rows, or, of a kill, their sum.
+    pub(crate) fn write(&self, body: &mut Vec<u8>) -> Result<(), Error> {
+        let rows = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
+        if !matches!(self.question, FanOut::Kill(_)) {
+            return write_value(body, &rows);
+        }
+        let mut sum = KilledRow::default();
+        for row in &rows {
+            if let Row::Killed(own) = row {
+                sum.connections += own.connections;
+                sum.requests += own.requests;
             }
-            let own = session.state.borrow();
-            let row = |frame: Option<&[u8]>, state, since: Option<Instant>| {
-                let header = frame.and_then(|content| read_header(content).ok());
-                let header = header.map(|(header, _)| header);
-                let request = header.and_then(|own| RequestType::from_code(own.request_type));
-                Row::Request(RequestRow {
-                    connection: session.connection,
-                    sync: header.map(|own| own.sync),
-                    user: own.caller.user.to_string(),
-                    stream: header.map_or(0, |own| own.stream_id),
-                    request: request.map(RequestType::name),
-                    procedure: None,
-                    state,
-                    age: since.map(|since| age(now, since)),
-                })
-            };
-            let held = own.held.iter().flat_map(|held| &held.frames);
-            rows.extend(held.map(|(since, frame)| row(Some(frame), "held", Some(*since))));
-            let scan = own.scan.as_ref();
-            rows.extend(scan.map(|own| row(Some(&own.content), "reading", Some(own.since))));
-            if !own.output.is_empty() {
-                rows.push(row(None, "flushing", own.timeouts.unread_since()));
-            }
         }
-        rows.truncate(SHOW_ROWS_MAX);
-        rows
-    }
-
-    fn pending_rows(&self, now: Instant) -> Vec<Row> {
-        let state = self.cell.state.borrow();
-        let row = |(id, request): (_, &InFlightRequest)| {
-            let user = self.cell.owner(request).map_or(String::new(), |session| {
-                session.state.borrow().caller.user.to_string()
-            });
-            Row::Request(RequestRow {
-                connection: request.connection,
-                sync: Some(request.sync),
-                user,
-                stream: request.stream,
-                request: Some(request.request_type.name()),
-                procedure: request.procedure.as_deref().map(str::to_owned),
-                state: state.in_flight.phase(id).name(),
-                age: Some(age(now, request.since)),
-            })
-        };
-        state
-            .in_flight
-            .iter()
-            .take(SHOW_ROWS_MAX)
-            .map(row)
-            .collect()
-    }
-}
-
-impl Handler<Contribute> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, survey: Contribute, _ctx: &mut Self::Context) {
-        let now = crate::clock::now();
-        let rows = match survey.0.survey {
-            FanOut::Connections => self.connection_rows(now),
-            FanOut::Requests => self.request_rows(now),
-            FanOut::Kill(target) => vec![Row::Killed(self.cell.kill(target))],
-        };
-        if survey.0.add(rows.into_iter()) {
-            self.cell.peers.workers[survey.0.origin.worker].survey_done(survey.0);
-        }
-    }
-}
-
-impl Handler<Gathered> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, done: Gathered, _ctx: &mut Self::Context) {
-        let survey: &Gather = &done.0;
-        let origin = survey.origin;
-        let Some(session) = self.cell.session(origin.session) else {
-            return;
-        };
-        if session.connection != origin.connection {
-            return;
-        }
-        session.state.borrow_mut().is_surveying = false;
-        let write = |body: &mut Vec<u8>| survey.write(body);
-        self.cell.reply_later(&session, &origin, write);
-        self.cell.mark_dirty(&session);
-        self.cell.flush_dirty();
-        // What came behind it was not taken.
-        session.wake();
+        write_value(body, &sum)
     }
 }

@@ -15,19 +15,25 @@
 //! | `cancel` | requests over their time, or killed |
 //! | `drain` | its part in transitions |
 //! | `tick` | what nothing else would wake it for |
-//! | `gather` | questions that every worker answers a part of |
+//! | `gather` | what is asked of every worker, and its answer |
+//! | `contribute` | the part of the answer that is the worker's |
+//! | `reply_to` | where the reply of such a question goes |
 //!
 //! Inside a thread everything is shared by `Rc`; between threads it travels as one message.
 
 mod actor;
 mod cancel;
+mod contribute;
 mod deliver;
 mod drain;
 mod gather;
-pub(crate) mod messages;
+mod messages;
+mod reply_to;
 mod state;
 mod tick;
 
 pub(crate) use actor::Worker;
+pub(crate) use gather::{FanOut, Gather, KillTarget};
 pub(crate) use messages::{IncomingConnection, WorkerHandle};
+pub(crate) use reply_to::ReplyTo;
 pub(crate) use state::WorkerCell;
