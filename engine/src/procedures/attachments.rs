@@ -8,18 +8,56 @@
 
 use vestibule_actors::engine::Reply;
 use vestibule_wire::Error;
-use vestibule_wire::request::Target;
 
-use super::args::{Value, illegal};
-use super::sequences::{self, Wish};
+use super::args::{Options, Value, illegal};
+use super::lookup::{self, existing_sequence};
+use super::{remove, sequences};
 use crate::ddl::rows;
-use crate::define::system_key;
 use crate::index::PRIMARY;
 use crate::sequence::checks::{attachment, check_index};
 use crate::sequence::rows::AttachmentRow;
 use crate::space::{Field, SpaceDef};
 use crate::system::rows::IndexRow;
 use crate::{EmbeddedEngine, errors, system};
+
+/// What the option `sequence` of an index asks for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Wish<'a> {
+    /// Nothing is said.
+    Keep,
+    /// `false`
+    Detach,
+    /// `true`, a name, a number, or a table with both or one of `id` and `field`.
+    Attach {
+        sequence: Option<Value<'a>>,
+        field: Option<Value<'a>>,
+    },
+}
+
+impl<'a> Wish<'a> {
+    pub(super) fn read(options: &Options<'a>) -> Result<Self, Error> {
+        let wish = |sequence, field| Self::Attach { sequence, field };
+        Ok(match options.get("sequence") {
+            None => Self::Keep,
+            Some(Value::Bool(false)) => Self::Detach,
+            Some(Value::Bool(true)) => wish(None, None),
+            // A table without names.
+            Some(Value::List(_)) => wish(None, None),
+            Some(table @ Value::Table(_)) => {
+                wish(table.get("id").cloned(), table.get("field").cloned())
+            }
+            Some(id @ (Value::Str(_) | Value::Integer(_) | Value::Float(_))) => {
+                wish(Some(id.clone()), None)
+            }
+            Some(_) => {
+                let kinds = "boolean, number, string, table";
+                return Err(illegal(format_args!(
+                    "options parameter 'sequence' should be one of types: {kinds}"
+                )));
+            }
+        })
+    }
+}
 
 /// What is left to do once the index is defined.
 #[derive(Debug)]
@@ -83,7 +121,7 @@ pub(super) fn prepare(
         }
     };
     if old.is_some() {
-        remove(engine, row.space, reply)?;
+        remove::attachment(engine, row.space, reply)?;
     }
     let is_kept = |old: &AttachmentRow| attached.is_some_and(|new| new.sequence == old.sequence);
     let dropped = old.filter(|old| old.is_generated && !is_kept(old));
@@ -108,44 +146,15 @@ impl Prepared {
             engine.put_system(system::SPACE_SEQUENCE, &row.encode(), reply)?;
         }
         match self.dropped {
-            Some(sequence) => sequences::remove(engine, sequence, reply),
+            Some(sequence) => remove::sequence(engine, sequence, reply),
             None => Ok(()),
         }
     }
 }
 
-/// Detaches what is attached to a space; a sequence that was made for it goes too. For use inside
-/// [`EmbeddedEngine::alter`].
-///
-/// # Errors
-///
-/// Those of the checks of `_sequence`.
-pub(super) fn detach(
-    engine: &mut EmbeddedEngine,
-    space: u32,
-    reply: &Reply<'_>,
-) -> Result<(), Error> {
-    let Some(old) = engine.look(|sight| attachment(sight, space))? else {
-        return Ok(());
-    };
-    remove(engine, space, reply)?;
-    if old.is_generated {
-        sequences::remove(engine, old.sequence, reply)?;
-    }
-    Ok(())
-}
-
-fn remove(engine: &mut EmbeddedEngine, space: u32, reply: &Reply<'_>) -> Result<(), Error> {
-    let attachments = engine.definition(Target::Id(system::SPACE_SEQUENCE))?;
-    let key = system_key(&[space]);
-    engine
-        .change_system(&attachments, key, None, reply)
-        .map(drop)
-}
-
 /// A sequence that is given: not one that belongs to a space.
 fn resolve(engine: &EmbeddedEngine, given: &Value<'_>, space: &SpaceDef) -> Result<u32, Error> {
-    let sequence = system::first_id(&sequences::existing(engine, given)?)?;
+    let sequence = system::first_id(&existing_sequence(engine, given)?)?;
     engine.look(|sight| {
         for other in rows(sight, system::SPACE_SEQUENCE) {
             let other = AttachmentRow::decode(other)?;
@@ -165,7 +174,7 @@ fn make(
     reply: &Reply<'_>,
 ) -> Result<u32, Error> {
     let name = format!("{}_seq", space.name);
-    if sequences::find(engine, &Value::Str(&name))?.is_some() {
+    if lookup::sequence(engine, &Value::Str(&name))?.is_some() {
         return Err(errors::sequence_exists(&name));
     }
     let row = sequences::plain_row(engine, &name, owner)?;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use vestibule_actors::engine::Outcome;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::EngineCall;
+use super::call::EngineCall;
 
 /// `box.snapshot()`: makes a checkpoint and answers "ok" once it is on the disk. Tx goes on meanwhile.
 pub(super) fn snapshot(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {

@@ -9,7 +9,7 @@ use vestibule_actors::seconds::from_seconds;
 use vestibule_wire::Error;
 
 use super::args::{Args, Value, illegal};
-use super::{EngineCall, check_administrator, no_result};
+use super::call::{EngineCall, check_administrator, no_result};
 use crate::EmbeddedEngine;
 
 /// How often a declared block tells how far it is.

@@ -4,36 +4,18 @@
 
 use std::time::SystemTime;
 
-use vestibule_actors::engine::{Outcome, Reply};
+use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
 use super::args::{Args, Value};
-use super::{EngineCall, altered, no_result, users};
+use super::call::{EngineCall, alter_schema, no_result};
+use super::lookup::{function, printed};
+use super::remove::{self, object_id};
 use crate::access::errors as access_errors;
-use crate::access::gate;
-use crate::access::privileges::{ObjectKind, Privileges};
+use crate::access::privileges::Privileges;
 use crate::access::rows::{FuncRow, Head};
-use crate::define::system_key;
-use crate::layer::Sight;
-use crate::{EmbeddedEngine, ddl, errors, system};
-
-/// The function that an argument names or numbers, if the caller may know of it.
-pub(super) fn named(engine: &EmbeddedEngine, name: &Value<'_>) -> Result<Option<FuncRow>, Error> {
-    let is_it = |row: &FuncRow| match name {
-        Value::Str(name) => *row.name == **name,
-        other => other.as_uint() == Some(row.id),
-    };
-    engine.look(|sight| {
-        for row in ddl::rows(sight, system::FUNC) {
-            let decoded = FuncRow::decode(row)?;
-            if is_it(&decoded) && engine.acting().shows_row(system::FUNC, row) {
-                return Ok(Some(decoded));
-            }
-        }
-        Ok(None)
-    })
-}
+use crate::{ddl, errors, system};
 
 /// `box.schema.func.create(name [, {setuid = …, if_not_exists = …}])`
 pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
@@ -41,7 +23,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let name = args.name(0, "name")?;
     let options = args.options(1, &OPTIONS)?;
-    if named(call.engine, &Value::Str(name))?.is_some() {
+    if function(call.engine, &Value::Str(name))?.is_some() {
         if options.flag("if_not_exists")? {
             return no_result(call);
         }
@@ -71,11 +53,9 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         is_setuid: options.flag("setuid")?,
     };
     let row = row.encode(&date_and_time(SystemTime::now()));
-    let reply = &call.reply;
-    let done = call
-        .engine
-        .alter(|engine| engine.put_system(system::FUNC, &row, reply))?;
-    altered(call, done, |call, ()| no_result(call))
+    alter_schema(call, |engine, reply| {
+        engine.put_system(system::FUNC, &row, reply)
+    })
 }
 
 /// `2019-12-29 17:52:51`, in UTC.
@@ -89,60 +69,19 @@ pub(super) fn drop(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let name = args.value(0)?;
     let options = args.options(1, &["if_exists"])?;
-    let Some(row) = named(call.engine, &name)? else {
+    let Some(row) = function(call.engine, &name)? else {
         if options.flag("if_exists")? {
             return no_result(call);
         }
-        return Err(access_errors::no_such_function(&users::printed(&name)));
+        return Err(access_errors::no_such_function(&printed(&name)));
     };
-    let reply = &call.reply;
-    let id = number(row.id)?;
-    let done = call.engine.alter(|engine| remove(engine, id, reply))?;
-    altered(call, done, |call, ()| no_result(call))
+    let id = object_id(row.id)?;
+    alter_schema(call, |engine, reply| remove::function(engine, id, reply))
 }
 
 /// `box.schema.func.exists(name)`
 pub(super) fn exists(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let name = Args::read(call.args)?.value(0)?;
-    let found = named(call.engine, &name)?;
+    let found = function(call.engine, &name)?;
     call.reply.value(&found.is_some())
-}
-
-/// Numbers of the functions or sequences that somebody owns.
-pub(super) fn owned_by(sight: Sight<'_>, space: u32, owner: u64) -> Result<Vec<u32>, Error> {
-    let heads = ddl::rows(sight, space).map(Head::decode);
-    let own = heads.filter(|head| head.as_ref().map_or(true, |head| head.owner == owner));
-    own.map(|head| number(head?.id)).collect()
-}
-
-/// Drops a function with the rights that others have on it. For use inside `alter`.
-pub(super) fn remove(engine: &mut EmbeddedEngine, id: u32, reply: &Reply<'_>) -> Result<(), Error> {
-    revoke_all(engine, ObjectKind::Function, u64::from(id), reply)?;
-    let def = engine.definition(Target::Id(system::FUNC))?;
-    engine
-        .change_system(&def, system_key(&[id]), None, reply)
-        .map(|_| ())
-}
-
-/// The number of an object, which the system's rows keep in 32 bits.
-fn number(id: u64) -> Result<u32, Error> {
-    u32::try_from(id).map_err(|_| Error::invalid_msgpack("system row"))
-}
-
-/// Takes back every right on an object that is about to go: whoever may drop it need not have
-/// granted them. If it may not be dropped after all, the whole change is forgotten.
-pub(super) fn revoke_all(
-    engine: &mut EmbeddedEngine,
-    kind: ObjectKind,
-    id: u64,
-    reply: &Reply<'_>,
-) -> Result<(), Error> {
-    engine.as_admin(|engine| {
-        for grant in engine.look(gate::grants)? {
-            if grant.object == (kind, Some(id)) {
-                engine.delete_system(system::PRIV, &grant.encode(), reply)?;
-            }
-        }
-        Ok(())
-    })
 }

@@ -12,15 +12,14 @@ use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
 use super::args::{Args, Options, Value, illegal};
-use super::{EngineCall, altered, functions, no_result, sequences, users};
+use super::call::{EngineCall, alter_schema, no_result};
+use super::lookup::{self, existing_principal, principal, printed};
+use super::principals::ENTER;
 use crate::access::errors as access_errors;
 use crate::access::gate;
 use crate::access::privileges::{ObjectKind, Privileges};
 use crate::access::rows::PrivRow;
 use crate::{EmbeddedEngine, system};
-
-/// What every user has on everything, to be here at all.
-pub(super) const ENTER: Privileges = Privileges(Privileges::SESSION.0 | Privileges::USAGE.0);
 
 /// Who gets or loses a right.
 #[derive(Debug, Clone)]
@@ -39,8 +38,8 @@ impl Grantee {
     ) -> Result<Self, Error> {
         let name = args.value(0)?;
         Ok(Self {
-            id: users::found(call.engine, &name, kind)?.id,
-            name: users::printed(&name),
+            id: existing_principal(call.engine, &name, kind)?.id,
+            name: printed(&name),
         })
     }
 }
@@ -64,10 +63,10 @@ impl Asked {
             (kind, Value::Nil) => (privileges, kind, Value::Str("")),
             both => (privileges, both.0, both.1),
         };
-        let kind_name = users::printed(&kind);
+        let kind_name = printed(&kind);
         let kind = ObjectKind::from_name(&kind_name);
         let kind = kind.ok_or_else(|| access_errors::unknown_object_type(&kind_name))?;
-        let words = users::printed(&privileges);
+        let words = printed(&privileges);
         let privileges = match privileges {
             Value::Str(words) => Privileges::parse(words),
             bits => bits
@@ -87,7 +86,7 @@ impl Asked {
             words,
             kind,
             id: resolve(engine, kind, &object)?,
-            name: users::printed(&object),
+            name: printed(&object),
         })
     }
 
@@ -113,12 +112,10 @@ fn resolve(
     if *object == Value::Str("") {
         return Ok(None);
     }
-    let unknown = || access_errors::no_such_object(kind, &users::printed(object));
+    let unknown = || access_errors::no_such_object(kind, &printed(object));
     let id = match kind {
         ObjectKind::Universe => Some(0),
-        ObjectKind::Role | ObjectKind::User => {
-            users::named(engine, object, kind)?.map(|row| row.id)
-        }
+        ObjectKind::Role | ObjectKind::User => principal(engine, object, kind)?.map(|row| row.id),
         ObjectKind::Space => {
             let target = match object {
                 Value::Str(name) => Target::Name(name),
@@ -132,14 +129,14 @@ fn resolve(
             let found = engine.visible(target, Privileges::READ).ok();
             found.map(|space| u64::from(space.id))
         }
-        ObjectKind::Function => functions::named(engine, object)?.map(|row| row.id),
+        ObjectKind::Function => lookup::function(engine, object)?.map(|row| row.id),
         ObjectKind::Sequence => sequence(engine, object)?,
     };
     id.map(Some).ok_or_else(unknown)
 }
 
 fn sequence(engine: &EmbeddedEngine, object: &Value<'_>) -> Result<Option<u64>, Error> {
-    let row = sequences::find(engine, object)?;
+    let row = lookup::sequence(engine, object)?;
     let id = row.as_deref().map(system::first_id).transpose()?;
     Ok(id.map(u64::from))
 }
@@ -190,7 +187,7 @@ fn grantor(engine: &EmbeddedEngine, options: &Options<'_>) -> Result<u64, Error>
     let Some(name) = options.get("grantor") else {
         return Ok(engine.acting().id);
     };
-    users::found(engine, name, ObjectKind::User).map(|row| row.id)
+    existing_principal(engine, name, ObjectKind::User).map(|row| row.id)
 }
 
 /// `(…, privileges [, kind [, object [, {if_exists = …}]]])` or `(…, role)`
@@ -218,15 +215,13 @@ pub(super) fn revoke(call: &mut EngineCall<'_>, grantee: &Grantee) -> Result<Out
 
 /// Stores a row of `_priv`, or takes away one that grants nothing.
 fn write(call: &mut EngineCall<'_>, row: &PrivRow) -> Result<Outcome, Error> {
-    let reply = &call.reply;
-    let done = call.engine.alter(|engine| {
+    alter_schema(call, |engine, reply| {
         if row.privileges.is_empty() {
             engine.delete_system(system::PRIV, &row.encode(), reply)
         } else {
             engine.put_system(system::PRIV, &row.encode(), reply)
         }
-    })?;
-    altered(call, done, |call, ()| no_result(call))
+    })
 }
 
 /// `box.schema.user.enable(name)`, `box.schema.user.disable(name)`: whether a user may log in.

@@ -2,16 +2,15 @@
 //! options and parts as Lua callers write them.
 
 use serde::Serialize;
-use vestibule_actors::engine::Outcome;
+use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::request::Target;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
-use super::attachments;
-use super::schema::check_collation;
-use super::sequences::Wish;
-use super::{EngineCall, altered, no_result};
-use crate::define::system_key;
+use super::attachments::{self, Wish};
+use super::call::{EngineCall, alter_schema, alter_schema_and_answer};
+use super::format::check_collation;
+use super::remove;
 use crate::field::FieldType;
 use crate::index::{PRIMARY, Part};
 use crate::limits::INDEX_PARTS_MAX;
@@ -108,34 +107,29 @@ pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
         let (old, new) = (same.encode(), row.encode());
         return Err(errors::duplicate("primary", "_index", &old, &new));
     }
-    let done = define(call, &options, &row, &space)?;
-    altered(call, done, |call, ()| {
+    let wish = Wish::read(&options)?;
+    let owner = call.engine.acting().id;
+    let define = |engine: &mut EmbeddedEngine, reply: &Reply<'_>| {
+        define(engine, &wish, &row, &space, owner, reply)
+    };
+    alter_schema_and_answer(call, define, |call| {
         let created = CreatedIndex::of(&row, call.engine)?;
         call.reply.value(&created)
     })
 }
 
-/// Defines an index and its sequence.
+/// Defines an index and its sequence. For use inside [`EmbeddedEngine::alter`].
 fn define(
-    call: &mut EngineCall<'_>,
-    options: &Options<'_>,
+    engine: &mut EmbeddedEngine,
+    wish: &Wish<'_>,
     row: &IndexRow,
     space: &SpaceDef,
-) -> Result<Option<()>, Error> {
-    let wish = Wish::read(options)?;
-    let owner = call.engine.acting().id;
-    let reply = &call.reply;
-    call.engine.alter(|engine| {
-        let prepared = attachments::prepare(engine, &wish, row, space, owner, reply)?;
-        engine.put_system(system::INDEX, &row.encode(), reply)?;
-        prepared.map_or(Ok(()), |prepared| prepared.finish(engine, reply))
-    })
-}
-
-fn put(call: &mut EngineCall<'_>, row: &IndexRow) -> Result<Option<()>, Error> {
-    let reply = &call.reply;
-    call.engine
-        .alter(|engine| engine.put_system(system::INDEX, &row.encode(), reply))
+    owner: u64,
+    reply: &Reply<'_>,
+) -> Result<(), Error> {
+    let prepared = attachments::prepare(engine, wish, row, space, owner, reply)?;
+    engine.put_system(system::INDEX, &row.encode(), reply)?;
+    prepared.map_or(Ok(()), |prepared| prepared.finish(engine, reply))
 }
 
 fn row_of(call: &EngineCall<'_>, space: u32, index: u32) -> Result<IndexRow, Error> {
@@ -146,23 +140,21 @@ fn row_of(call: &EngineCall<'_>, space: u32, index: u32) -> Result<IndexRow, Err
 
 /// `index:drop()`
 pub(super) fn drop(call: &mut EngineCall<'_>, space: u32, index: u32) -> Result<Outcome, Error> {
-    let reply = &call.reply;
-    let done = call.engine.alter(|engine| {
+    alter_schema(call, |engine, reply| {
         if index == PRIMARY {
-            attachments::detach(engine, space, reply)?;
+            remove::attached_sequence(engine, space, reply)?;
         }
-        let indexes = engine.definition(Target::Id(system::INDEX))?;
-        engine.change_system(&indexes, system_key(&[space, index]), None, reply)
-    })?;
-    altered(call, done, |call, _| no_result(call))
+        remove::index(engine, space, index, reply)
+    })
 }
 
 /// `index:rename(name)`
 pub(super) fn rename(call: &mut EngineCall<'_>, space: u32, index: u32) -> Result<Outcome, Error> {
     let mut row = row_of(call, space, index)?;
     row.name = Args::read(call.args)?.name(0, "name")?.into();
-    let done = put(call, &row)?;
-    altered(call, done, |call, ()| no_result(call))
+    alter_schema(call, |engine, reply| {
+        engine.put_system(system::INDEX, &row.encode(), reply)
+    })
 }
 
 /// `index:alter(options)`: what is not said stays as it is.
@@ -193,8 +185,11 @@ pub(super) fn alter(
     if let Some(parts) = options.get("parts") {
         row.parts = read_parts(parts, &space.format)?;
     }
-    let done = define(call, &options, &row, space)?;
-    altered(call, done, |call, ()| no_result(call))
+    let wish = Wish::read(&options)?;
+    let owner = call.engine.acting().id;
+    alter_schema(call, |engine, reply| {
+        define(engine, &wish, &row, space, owner, reply)
+    })
 }
 
 /// The number is changed by itself, or beside name and type.

@@ -17,35 +17,36 @@
 
 mod args;
 mod attachments;
+mod call;
 mod checkpoints;
 mod debug;
+mod format;
 mod functions;
 mod grants;
 mod indexes;
+mod lookup;
+mod principals;
+mod remove;
 mod roles;
-mod schema;
 mod sequences;
 mod spaces;
 #[cfg(test)]
 mod tests;
 mod users;
 
-use vestibule_actors::engine::{Caller, Outcome};
-use vestibule_actors::procedures::{Call, Procedures};
+use vestibule_actors::engine::Outcome;
+use vestibule_actors::procedures::Procedures;
 use vestibule_wire::Error;
-use vestibule_wire::reply::write_data_head;
 
 pub use debug::with_debug;
 
+use self::call::{EngineCall, Function, check_administrator};
 use crate::EmbeddedEngine;
-
-type EngineCall<'a> = Call<'a, EmbeddedEngine>;
-type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
 
 /// By their whole names.
 const FUNCTIONS: [(&str, Function); 25] = [
     // The older name.
-    ("box.schema.create_space", schema::create_space),
+    ("box.schema.create_space", spaces::create_space),
     ("box.schema.func.create", functions::create),
     ("box.schema.func.drop", functions::drop),
     ("box.schema.func.exists", functions::exists),
@@ -58,7 +59,7 @@ const FUNCTIONS: [(&str, Function); 25] = [
     ("box.schema.sequence.alter", sequences::alter),
     ("box.schema.sequence.create", sequences::create),
     ("box.schema.sequence.drop", sequences::drop),
-    ("box.schema.space.create", schema::create_space),
+    ("box.schema.space.create", spaces::create_space),
     ("box.schema.user.create", users::create),
     ("box.schema.user.disable", grants::disable),
     ("box.schema.user.drop", users::drop),
@@ -124,48 +125,6 @@ fn for_administrators(call: &mut EngineCall<'_>, function: Function) -> Result<O
 fn resume(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     call.engine.resume()?;
     call.reply.value(&true)
-}
-
-/// Refuses callers that may not use control procedures.
-fn check_administrator(caller: &Caller, procedure: &str) -> Result<(), Error> {
-    if caller.is_administrator {
-        return Ok(());
-    }
-    Err(Error::access_denied(
-        "Execute",
-        "function",
-        procedure,
-        &caller.user,
-    ))
-}
-
-/// A procedure without a result.
-fn no_result(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
-    let out = call.reply.body();
-    write_data_head(out);
-    out.push(0x90);
-    Ok(Outcome::Done)
-}
-
-/// One result that is MessagePack already.
-fn raw_result(call: &mut EngineCall<'_>, value: &[u8]) -> Result<Outcome, Error> {
-    let out = call.reply.body();
-    write_data_head(out);
-    out.push(0x91);
-    out.extend_from_slice(value);
-    Ok(Outcome::Done)
-}
-
-/// The result of a change of definitions, which may have to be the first of its turn.
-fn altered<T>(
-    call: &mut EngineCall<'_>,
-    done: Option<T>,
-    answer: impl FnOnce(&mut EngineCall<'_>, T) -> Result<Outcome, Error>,
-) -> Result<Outcome, Error> {
-    match done {
-        Some(done) => answer(call, done),
-        None => Ok(Outcome::CommitFirst),
-    }
 }
 
 /// Calls a procedure by its name, as Tx would, without a commit.

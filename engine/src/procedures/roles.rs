@@ -4,7 +4,10 @@ use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
 
 use super::args::{Args, Value};
-use super::{EngineCall, altered, grants, no_result, users};
+use super::call::{EngineCall, alter_schema, no_result};
+use super::grants;
+use super::lookup::{existing_principal, principal, shown_principals};
+use super::principals::{self, ENTER};
 use crate::access::errors as access_errors;
 use crate::access::privileges::ObjectKind;
 use crate::system;
@@ -14,38 +17,36 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let name = args.name(0, "name")?;
     let options = args.options(1, &["if_not_exists"])?;
-    let shown = users::shown(call.engine)?;
+    let shown = shown_principals(call.engine)?;
     if shown.iter().any(|row| *row.name == *name) {
         if options.flag("if_not_exists")? {
             return no_result(call);
         }
         return Err(access_errors::role_exists(name));
     }
-    let row = users::new_row(call.engine, name, ObjectKind::Role, None)?;
-    let reply = &call.reply;
-    let done = call
-        .engine
-        .alter(|engine| engine.put_system(system::USER, &row.encode(), reply))?;
-    altered(call, done, |call, ()| no_result(call))
+    let row = principals::new_row(call.engine, name, ObjectKind::Role, None)?;
+    alter_schema(call, |engine, reply| {
+        engine.put_system(system::USER, &row.encode(), reply)
+    })
 }
 
 /// `box.schema.role.drop(name [, {if_exists = …}])`
 pub(super) fn drop(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
-    users::drop_kind(call, ObjectKind::Role)
+    principals::drop_kind(call, ObjectKind::Role)
 }
 
 /// `box.schema.role.exists(name)`
 pub(super) fn exists(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let name = Args::read(call.args)?.value(0)?;
-    let found = users::named(call.engine, &name, ObjectKind::Role)?;
+    let found = principal(call.engine, &name, ObjectKind::Role)?;
     call.reply.value(&found.is_some())
 }
 
 /// `box.schema.role.info(name)`
 pub(super) fn info(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let name = Args::read(call.args)?.value(0)?;
-    let role = users::found(call.engine, &name, ObjectKind::Role)?;
-    users::tell(call, role.id)
+    let role = existing_principal(call.engine, &name, ObjectKind::Role)?;
+    principals::tell(call, role.id)
 }
 
 /// `box.schema.role.grant(role, …)`, with what [`grants::grant`] takes.
@@ -71,7 +72,7 @@ fn grantee(call: &EngineCall<'_>) -> Result<grants::Grantee, Error> {
         }
         other => other
             .as_uint()
-            .is_some_and(|bits| bits & u64::from(grants::ENTER.0) != 0),
+            .is_some_and(|bits| bits & u64::from(ENTER.0) != 0),
     };
     if is_for_users {
         let why = "system privilege can not be granted to role";

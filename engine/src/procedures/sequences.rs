@@ -6,18 +6,16 @@ use std::ops::Bound::Unbounded;
 use serde::Serialize;
 use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::msgpack::{Reader, write_f64};
-use vestibule_wire::request::Target;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::args::{Args, Options, Value, illegal};
-use super::{EngineCall, altered, functions, no_result};
-use crate::access::privileges::{ObjectKind, Privileges};
-use crate::define::system_key;
+use super::args::{Args, Options, Value};
+use super::call::{EngineCall, alter_schema, alter_schema_and_answer, no_result};
+use super::lookup::{any_sequence, existing_sequence, sequence};
+use super::remove;
+use crate::access::privileges::Privileges;
 use crate::field::FieldType;
 use crate::index::PRIMARY;
-use crate::sequence::checks::sequence_with_name;
 use crate::sequence::rows::SequenceRow;
-use crate::tuple::Tuple;
 use crate::{EmbeddedEngine, errors, system};
 
 const OPTIONS: [&str; 6] = ["step", "min", "max", "start", "cache", "cycle"];
@@ -58,7 +56,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let name = args.name(0, "name")?;
     let options = args.options(1, &[&OPTIONS[..], &["if_not_exists"]].concat())?;
     let is_lenient = options.flag("if_not_exists")?;
-    if let Some(found) = find(call.engine, &Value::Str(name))? {
+    if let Some(found) = sequence(call.engine, &Value::Str(name))? {
         if is_lenient {
             let same = SequenceRow::decode(&found)?;
             return call
@@ -70,8 +68,10 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let id = next_id(call.engine)?;
     let owner = call.engine.acting().id;
     let row = changed(&first_row(id, owner, name, &options)?, &options)?;
-    let done = put(call, &row)?;
-    altered(call, done, |call, ()| {
+    let put = |engine: &mut EmbeddedEngine, reply: &Reply<'_>| {
+        engine.put_system(system::SEQUENCE, &row.encode(), reply)
+    };
+    alter_schema_and_answer(call, put, |call| {
         call.reply.value(&CreatedSequence::of(&row))
     })
 }
@@ -159,54 +159,11 @@ fn next_id(engine: &EmbeddedEngine) -> Result<u32, Error> {
     })
 }
 
-/// The row of a sequence that is named, or told by its number, if the caller may know of it.
-///
-/// # Errors
-///
-/// 18 for what is neither.
-pub(super) fn find(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Option<Tuple>, Error> {
-    let shown = |row: &Tuple| engine.acting().shows_row(system::SEQUENCE, row);
-    Ok(find_any(engine, by)?.filter(shown))
-}
-
-fn find_any(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Option<Tuple>, Error> {
-    match by {
-        Value::Nil => Ok(None),
-        Value::Str(name) => engine.look(|sight| {
-            let found = sequence_with_name(sight, name)?;
-            Ok(found.map(|(_, row)| Tuple::from(row)))
-        }),
-        other => {
-            let id = other.as_uint();
-            let id = id.ok_or_else(|| errors::key_part_type(0, FieldType::Unsigned))?;
-            let row = u32::try_from(id).map(|id| engine.sequence_row(id));
-            Ok(row.ok().and_then(Result::ok))
-        }
-    }
-}
-
-/// Like [`find`], with 145 for what is not there.
-pub(super) fn existing(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Tuple, Error> {
-    find(engine, by)?.ok_or_else(|| match by {
-        Value::Str(name) => errors::no_such_sequence(name),
-        other => match other.as_uint() {
-            Some(id) => errors::no_such_sequence(id),
-            None => errors::no_such_sequence("nil"),
-        },
-    })
-}
-
-fn put(call: &mut EngineCall<'_>, row: &SequenceRow<'_>) -> Result<Option<()>, Error> {
-    let reply = &call.reply;
-    call.engine
-        .alter(|engine| engine.put_system(system::SEQUENCE, &row.encode(), reply))
-}
-
 /// `box.schema.sequence.alter(name, options)`
 pub(super) fn alter(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let options = args.options(1, &ALTERED_OPTIONS)?;
-    let row = existing(call.engine, &args.value(0)?)?;
+    let row = existing_sequence(call.engine, &args.value(0)?)?;
     alter_row(call, &row, &options)
 }
 
@@ -221,8 +178,9 @@ fn alter_row(
     if let Some(name) = options.text("name")? {
         row.name = name;
     }
-    let done = put(call, &row)?;
-    altered(call, done, |call, ()| no_result(call))
+    alter_schema(call, |engine, reply| {
+        engine.put_system(system::SEQUENCE, &row.encode(), reply)
+    })
 }
 
 /// `box.schema.sequence.drop(name [, {if_exists = …}])`
@@ -230,29 +188,15 @@ pub(super) fn drop(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let options = args.options(1, &["if_exists"])?;
     let name = args.value(0)?;
-    if options.flag("if_exists")? && find(call.engine, &name)?.is_none() {
+    if options.flag("if_exists")? && sequence(call.engine, &name)?.is_none() {
         return no_result(call);
     }
-    let row = existing(call.engine, &name)?;
+    let row = existing_sequence(call.engine, &name)?;
     drop_row(call, system::first_id(&row)?)
 }
 
 fn drop_row(call: &mut EngineCall<'_>, id: u32) -> Result<Outcome, Error> {
-    let reply = &call.reply;
-    let done = call.engine.alter(|engine| remove(engine, id, reply))?;
-    altered(call, done, |call, ()| no_result(call))
-}
-
-/// Removes a sequence and its value. For use inside [`EmbeddedEngine::alter`].
-pub(super) fn remove(engine: &mut EmbeddedEngine, id: u32, reply: &Reply<'_>) -> Result<(), Error> {
-    functions::revoke_all(engine, ObjectKind::Sequence, u64::from(id), reply)?;
-    let key = system_key(&[id]);
-    let values = engine.definition(Target::Id(system::SEQUENCE_DATA))?;
-    engine.as_admin(|engine| engine.change_system(&values, key.clone(), None, reply))?;
-    let sequences = engine.definition(Target::Id(system::SEQUENCE))?;
-    engine
-        .change_system(&sequences, key, None, reply)
-        .map(|_| ())
+    alter_schema(call, |engine, reply| remove::sequence(engine, id, reply))
 }
 
 /// `box.sequence.<name>:<method>(…)`
@@ -262,7 +206,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let path = whole.strip_prefix("box.sequence.").ok_or_else(unknown)?;
     let (name, method) = path.rsplit_once(':').ok_or_else(unknown)?;
     // As in Lua: where there is no sequence, there is no method of it.
-    let row = find_any(call.engine, &Value::Str(name))?;
+    let row = any_sequence(call.engine, &Value::Str(name))?;
     let id = row.as_deref().map(system::first_id).transpose()?;
     let needed = match method {
         "next" | "set" | "reset" => Privileges::WRITE,
@@ -297,44 +241,5 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         }
         "drop" => drop_row(call, id),
         _ => Err(unknown()),
-    }
-}
-
-/// What the option `sequence` of an index asks for.
-#[derive(Debug, PartialEq)]
-pub(super) enum Wish<'a> {
-    /// Nothing is said.
-    Keep,
-    /// `false`
-    Detach,
-    /// `true`, a name, a number, or a table with both or one of `id` and `field`.
-    Attach {
-        sequence: Option<Value<'a>>,
-        field: Option<Value<'a>>,
-    },
-}
-
-impl<'a> Wish<'a> {
-    pub(super) fn read(options: &Options<'a>) -> Result<Self, Error> {
-        let wish = |sequence, field| Self::Attach { sequence, field };
-        Ok(match options.get("sequence") {
-            None => Self::Keep,
-            Some(Value::Bool(false)) => Self::Detach,
-            Some(Value::Bool(true)) => wish(None, None),
-            // A table without names.
-            Some(Value::List(_)) => wish(None, None),
-            Some(table @ Value::Table(_)) => {
-                wish(table.get("id").cloned(), table.get("field").cloned())
-            }
-            Some(id @ (Value::Str(_) | Value::Integer(_) | Value::Float(_))) => {
-                wish(Some(id.clone()), None)
-            }
-            Some(_) => {
-                let kinds = "boolean, number, string, table";
-                return Err(illegal(format_args!(
-                    "options parameter 'sequence' should be one of types: {kinds}"
-                )));
-            }
-        })
     }
 }

@@ -1,0 +1,77 @@
+//! What every procedure is called with, and how it answers.
+
+use vestibule_actors::engine::{Caller, Outcome, Reply};
+use vestibule_actors::procedures::Call;
+use vestibule_wire::Error;
+use vestibule_wire::reply::write_data_head;
+
+use crate::EmbeddedEngine;
+
+/// A call of a procedure of the embedded engine.
+pub(super) type EngineCall<'a> = Call<'a, EmbeddedEngine>;
+
+/// A procedure.
+pub(super) type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
+
+/// Refuses callers that may not use control procedures.
+pub(super) fn check_administrator(caller: &Caller, procedure: &str) -> Result<(), Error> {
+    if caller.is_administrator {
+        return Ok(());
+    }
+    Err(Error::access_denied(
+        "Execute",
+        "function",
+        procedure,
+        &caller.user,
+    ))
+}
+
+/// A procedure without a result.
+pub(super) fn no_result(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    let out = call.reply.body();
+    write_data_head(out);
+    out.push(0x90);
+    Ok(Outcome::Done)
+}
+
+/// One result that is MessagePack already.
+pub(super) fn raw_result(call: &mut EngineCall<'_>, value: &[u8]) -> Result<Outcome, Error> {
+    let out = call.reply.body();
+    write_data_head(out);
+    out.push(0x91);
+    out.extend_from_slice(value);
+    Ok(Outcome::Done)
+}
+
+/// Changes definitions and answers without a result.
+///
+/// # Errors
+///
+/// [`ErrorCode::UNSUPPORTED`] inside a transaction, [`ErrorCode::READONLY`] if nothing can be written,
+/// and what `work` fails with.
+///
+/// [`ErrorCode::UNSUPPORTED`]: vestibule_wire::ErrorCode::UNSUPPORTED
+/// [`ErrorCode::READONLY`]: vestibule_wire::ErrorCode::READONLY
+pub(super) fn alter_schema(
+    call: &mut EngineCall<'_>,
+    work: impl FnOnce(&mut EmbeddedEngine, &Reply<'_>) -> Result<(), Error>,
+) -> Result<Outcome, Error> {
+    alter_schema_and_answer(call, work, no_result)
+}
+
+/// Changes definitions, which may have to be the first of its turn, and answers once that is done.
+///
+/// # Errors
+///
+/// Those of [`alter_schema`], and what `answer` fails with.
+pub(super) fn alter_schema_and_answer(
+    call: &mut EngineCall<'_>,
+    work: impl FnOnce(&mut EmbeddedEngine, &Reply<'_>) -> Result<(), Error>,
+    answer: impl FnOnce(&mut EngineCall<'_>) -> Result<Outcome, Error>,
+) -> Result<Outcome, Error> {
+    let reply = &call.reply;
+    match call.engine.alter(|engine| work(engine, reply))? {
+        Some(()) => answer(call),
+        None => Ok(Outcome::CommitFirst),
+    }
+}

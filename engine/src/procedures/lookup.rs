@@ -1,0 +1,136 @@
+//! Objects that arguments name or number, if the caller may know of them.
+
+use vestibule_wire::Error;
+
+use super::args::{Options, Value};
+use crate::access::errors as access_errors;
+use crate::access::privileges::ObjectKind;
+use crate::access::rows::FuncRow;
+use crate::field::FieldType;
+use crate::sequence::checks::sequence_with_name;
+use crate::system::rows::UserRow;
+use crate::tuple::Tuple;
+use crate::{EmbeddedEngine, ddl, errors, system};
+
+/// The users and roles that the caller may know of.
+pub(super) fn shown_principals(engine: &EmbeddedEngine) -> Result<Vec<UserRow>, Error> {
+    engine.look(|sight| {
+        let rows = ddl::rows(sight, system::USER);
+        let rows = rows.filter(|row| engine.acting().shows_row(system::USER, row));
+        rows.map(UserRow::decode).collect()
+    })
+}
+
+/// The user or role that an argument names or numbers, if the caller may know of it.
+pub(super) fn principal(
+    engine: &EmbeddedEngine,
+    name: &Value<'_>,
+    kind: ObjectKind,
+) -> Result<Option<UserRow>, Error> {
+    let is_it = |row: &UserRow| {
+        let is_named = match name {
+            Value::Str(name) => *row.name == **name,
+            other => other.as_uint() == Some(row.id),
+        };
+        is_named && *row.kind == *kind.name()
+    };
+    Ok(shown_principals(engine)?.into_iter().find(is_it))
+}
+
+/// The same for one that has to be there.
+pub(super) fn existing_principal(
+    engine: &EmbeddedEngine,
+    name: &Value<'_>,
+    kind: ObjectKind,
+) -> Result<UserRow, Error> {
+    let row = principal(engine, name, kind)?;
+    row.ok_or_else(|| access_errors::no_such_object(kind, &printed(name)))
+}
+
+/// The number of the user that is told, or else of the caller.
+///
+/// # Errors
+///
+/// 45
+pub(super) fn owner(engine: &EmbeddedEngine, options: &Options<'_>) -> Result<u64, Error> {
+    match options.get("user") {
+        None => Ok(engine.acting().id),
+        Some(user) => existing_principal(engine, user, ObjectKind::User).map(|row| row.id),
+    }
+}
+
+/// The function that an argument names or numbers, if the caller may know of it.
+pub(super) fn function(
+    engine: &EmbeddedEngine,
+    name: &Value<'_>,
+) -> Result<Option<FuncRow>, Error> {
+    let is_it = |row: &FuncRow| match name {
+        Value::Str(name) => *row.name == **name,
+        other => other.as_uint() == Some(row.id),
+    };
+    engine.look(|sight| {
+        for row in ddl::rows(sight, system::FUNC) {
+            let decoded = FuncRow::decode(row)?;
+            if is_it(&decoded) && engine.acting().shows_row(system::FUNC, row) {
+                return Ok(Some(decoded));
+            }
+        }
+        Ok(None)
+    })
+}
+
+/// The row of a sequence that is named, or told by its number, if the caller may know of it.
+///
+/// # Errors
+///
+/// 18 for what is neither.
+pub(super) fn sequence(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Option<Tuple>, Error> {
+    let shown = |row: &Tuple| engine.acting().shows_row(system::SEQUENCE, row);
+    Ok(any_sequence(engine, by)?.filter(shown))
+}
+
+/// The same, whatever the caller may know of.
+///
+/// # Errors
+///
+/// As [`sequence`].
+pub(super) fn any_sequence(
+    engine: &EmbeddedEngine,
+    by: &Value<'_>,
+) -> Result<Option<Tuple>, Error> {
+    match by {
+        Value::Nil => Ok(None),
+        Value::Str(name) => engine.look(|sight| {
+            let found = sequence_with_name(sight, name)?;
+            Ok(found.map(|(_, row)| Tuple::from(row)))
+        }),
+        other => {
+            let id = other.as_uint();
+            let id = id.ok_or_else(|| errors::key_part_type(0, FieldType::Unsigned))?;
+            let row = u32::try_from(id).map(|id| engine.sequence_row(id));
+            Ok(row.ok().and_then(Result::ok))
+        }
+    }
+}
+
+/// Like [`sequence`], with 145 for what is not there.
+pub(super) fn existing_sequence(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Tuple, Error> {
+    sequence(engine, by)?.ok_or_else(|| match by {
+        Value::Str(name) => errors::no_such_sequence(name),
+        other => match other.as_uint() {
+            Some(id) => errors::no_such_sequence(id),
+            None => errors::no_such_sequence("nil"),
+        },
+    })
+}
+
+/// A name or number as it stands in messages.
+pub(super) fn printed(name: &Value<'_>) -> String {
+    match name {
+        Value::Str(name) => (*name).to_owned(),
+        Value::Nil => "nil".to_owned(),
+        other => other
+            .as_uint()
+            .map_or_else(String::new, |id| id.to_string()),
+    }
+}

@@ -1,0 +1,166 @@
+//! Objects are dropped with all that hangs on them. Everything here is for use inside
+//! [`EmbeddedEngine::alter`].
+
+use vestibule_actors::engine::Reply;
+use vestibule_wire::Error;
+use vestibule_wire::request::Target;
+
+use crate::access::gate;
+use crate::access::privileges::ObjectKind;
+use crate::access::rows::Head;
+use crate::define::system_key;
+use crate::layer::Sight;
+use crate::sequence::checks::attachment as attachment_of;
+use crate::system::rows::UserRow;
+use crate::{EmbeddedEngine, ddl, system};
+
+/// Takes back every right on an object that is about to go: whoever may drop it need not have
+/// granted them. If it may not be dropped after all, the whole change is forgotten.
+fn revoke_all(
+    engine: &mut EmbeddedEngine,
+    kind: ObjectKind,
+    id: u64,
+    reply: &Reply<'_>,
+) -> Result<(), Error> {
+    engine.as_admin(|engine| {
+        for grant in engine.look(gate::grants)? {
+            if grant.object == (kind, Some(id)) {
+                engine.delete_system(system::PRIV, &grant.encode(), reply)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Detaches what is attached to a space; a sequence that was made for it goes too.
+///
+/// # Errors
+///
+/// Those of the checks of `_sequence`.
+pub(super) fn attached_sequence(
+    engine: &mut EmbeddedEngine,
+    space: u32,
+    reply: &Reply<'_>,
+) -> Result<(), Error> {
+    let Some(old) = engine.look(|sight| attachment_of(sight, space))? else {
+        return Ok(());
+    };
+    attachment(engine, space, reply)?;
+    if old.is_generated {
+        sequence(engine, old.sequence, reply)?;
+    }
+    Ok(())
+}
+
+/// Detaches the sequence of a space, and leaves the sequence as it is.
+pub(super) fn attachment(
+    engine: &mut EmbeddedEngine,
+    space: u32,
+    reply: &Reply<'_>,
+) -> Result<(), Error> {
+    let attachments = engine.definition(Target::Id(system::SPACE_SEQUENCE))?;
+    let key = system_key(&[space]);
+    engine
+        .change_system(&attachments, key, None, reply)
+        .map(drop)
+}
+
+/// Drops a space with its indexes and the rights that others have on it.
+pub(super) fn space(engine: &mut EmbeddedEngine, id: u32, reply: &Reply<'_>) -> Result<(), Error> {
+    let [indexes, spaces, truncations] = [system::INDEX, system::SPACE, system::TRUNCATE]
+        .map(|id| engine.definition(Target::Id(id)));
+    let (indexes, spaces, truncations) = (indexes?, spaces?, truncations?);
+    attached_sequence(engine, id, reply)?;
+    // The primary index goes last: the others need it.
+    let rows = engine.look(|sight| ddl::index_rows(sight, id))?;
+    for index in rows.iter().rev() {
+        let key = system_key(&[id, index.id]);
+        engine.change_system(&indexes, key, None, reply)?;
+    }
+    revoke_all(engine, ObjectKind::Space, u64::from(id), reply)?;
+    let key = system_key(&[id]);
+    engine.as_admin(|engine| engine.change_system(&truncations, key.clone(), None, reply))?;
+    engine.change_system(&spaces, key, None, reply).map(|_| ())
+}
+
+/// Drops an index. What is attached to a primary one is detached before.
+pub(super) fn index(
+    engine: &mut EmbeddedEngine,
+    space: u32,
+    index: u32,
+    reply: &Reply<'_>,
+) -> Result<(), Error> {
+    let indexes = engine.definition(Target::Id(system::INDEX))?;
+    engine
+        .change_system(&indexes, system_key(&[space, index]), None, reply)
+        .map(|_| ())
+}
+
+/// Removes a sequence and its value.
+pub(super) fn sequence(
+    engine: &mut EmbeddedEngine,
+    id: u32,
+    reply: &Reply<'_>,
+) -> Result<(), Error> {
+    revoke_all(engine, ObjectKind::Sequence, u64::from(id), reply)?;
+    let key = system_key(&[id]);
+    let values = engine.definition(Target::Id(system::SEQUENCE_DATA))?;
+    engine.as_admin(|engine| engine.change_system(&values, key.clone(), None, reply))?;
+    let sequences = engine.definition(Target::Id(system::SEQUENCE))?;
+    engine
+        .change_system(&sequences, key, None, reply)
+        .map(|_| ())
+}
+
+/// Drops a function with the rights that others have on it.
+pub(super) fn function(
+    engine: &mut EmbeddedEngine,
+    id: u32,
+    reply: &Reply<'_>,
+) -> Result<(), Error> {
+    revoke_all(engine, ObjectKind::Function, u64::from(id), reply)?;
+    let def = engine.definition(Target::Id(system::FUNC))?;
+    engine
+        .change_system(&def, system_key(&[id]), None, reply)
+        .map(|_| ())
+}
+
+/// Drops a user or a role with all that it owns and all rights that it has.
+pub(super) fn principal(
+    engine: &mut EmbeddedEngine,
+    row: &UserRow,
+    reply: &Reply<'_>,
+) -> Result<(), Error> {
+    let spaces = engine.look(ddl::spaces)?;
+    for space in spaces.iter().filter(|space| space.owner == row.id) {
+        self::space(engine, space.id, reply)?;
+    }
+    let sequences = engine.look(|sight| owned_by(sight, system::SEQUENCE, row.id))?;
+    for sequence in sequences {
+        self::sequence(engine, sequence, reply)?;
+    }
+    for function in engine.look(|sight| owned_by(sight, system::FUNC, row.id))? {
+        self::function(engine, function, reply)?;
+    }
+    engine.as_admin(|engine| {
+        for grant in engine.look(gate::grants)? {
+            if grant.grantee == row.id || gate::is_on_user(&grant, row.id) {
+                engine.delete_system(system::PRIV, &grant.encode(), reply)?;
+            }
+        }
+        Ok(())
+    })?;
+    engine.delete_system(system::USER, &row.encode(), reply)
+}
+
+/// Numbers of the functions or sequences that somebody owns.
+fn owned_by(sight: Sight<'_>, space: u32, owner: u64) -> Result<Vec<u32>, Error> {
+    let heads = ddl::rows(sight, space).map(Head::decode);
+    let own = heads.filter(|head| head.as_ref().map_or(true, |head| head.owner == owner));
+    own.map(|head| object_id(head?.id)).collect()
+}
+
+/// The number of an object, which the system's rows keep in 32 bits.
+pub(super) fn object_id(id: u64) -> Result<u32, Error> {
+    u32::try_from(id).map_err(|_| Error::invalid_msgpack("system row"))
+}

@@ -1,0 +1,140 @@
+//! `box.schema.space.create`.
+
+use serde::Serialize;
+use vestibule_actors::engine::{Outcome, Reply};
+use vestibule_wire::Error;
+use vestibule_wire::request::Target;
+
+use super::definition::refuse_flags;
+use crate::access::privileges::{ObjectKind, Privileges};
+use crate::define::system_key;
+use crate::errors;
+use crate::layer::Sight;
+use crate::limits::SPACE_ID_MAX;
+use crate::procedures::args::{Args, Options, illegal};
+use crate::procedures::call::{EngineCall, alter_schema_and_answer};
+use crate::procedures::format::read_format;
+use crate::procedures::lookup::owner;
+use crate::system::rows::SpaceRow;
+use crate::{EmbeddedEngine, ddl, system};
+
+const OPTIONS: [&str; 9] = [
+    "if_not_exists",
+    "id",
+    "engine",
+    "user",
+    "format",
+    "field_count",
+    "temporary",
+    "is_local",
+    "is_sync",
+];
+
+/// What `box.schema.space.create` returns. Tarantool returns an object that cannot travel.
+#[derive(Debug, Serialize)]
+struct CreatedSpace<'a> {
+    id: u32,
+    name: &'a str,
+}
+
+/// `box.schema.space.create(name [, options])`
+pub(in crate::procedures) fn create_space(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    let args = Args::read(call.args)?;
+    let name = args.name(0, "name")?;
+    let options = args.options(1, &OPTIONS)?;
+    let is_lenient = options.flag("if_not_exists")?;
+    let existing = call
+        .engine
+        .look(|sight| ddl::space_with_name(sight, name))?;
+    let is_shown = |space: &SpaceRow| call.engine.acting().shows_space(space.id);
+    if !existing.as_ref().is_some_and(is_shown) {
+        check_may_create(call.engine, name, &options)?;
+    }
+    if let Some(existing) = existing {
+        if is_lenient {
+            return call.reply.value(&CreatedSpace {
+                id: existing.id,
+                name,
+            });
+        }
+        return Err(errors::space_exists(name));
+    }
+    let owner = owner(call.engine, &options)?;
+    let (row, is_counted) = call
+        .engine
+        .look(|sight| space_row(sight, name, owner, &options))?;
+    let put = |engine: &mut EmbeddedEngine, reply: &Reply<'_>| {
+        if is_counted {
+            engine.put_counter(&system::max_space_id_row(row.id))?;
+        }
+        engine.put_system(system::SPACE, &row.encode(), reply)
+    };
+    alter_schema_and_answer(call, put, |call| {
+        call.reply.value(&CreatedSpace { id: row.id, name })
+    })
+}
+
+/// Who may not create a space hears nothing of names and numbers that are taken.
+fn check_may_create(
+    engine: &EmbeddedEngine,
+    name: &str,
+    options: &Options<'_>,
+) -> Result<(), Error> {
+    if options.get("id").is_none() {
+        engine.allowed(Target::Id(system::SCHEMA), Privileges::WRITE)?;
+    }
+    engine.allowed(Target::Id(system::SPACE), Privileges::WRITE)?;
+    // Nothing can have been granted on a space that is not there.
+    let nowhere = u64::MAX;
+    let rights = engine.acting();
+    rights.check_ddl(Privileges::CREATE, ObjectKind::Space, nowhere, name)
+}
+
+/// The row of a new space, and whether its number is the next one.
+fn space_row(
+    sight: Sight<'_>,
+    name: &str,
+    owner: u64,
+    options: &Options<'_>,
+) -> Result<(SpaceRow, bool), Error> {
+    refuse_flags(options)?;
+    let format = options
+        .get("format")
+        .map(|format| read_format(format, name, errors::cannot_create_space))
+        .transpose()?;
+    let field_count = options.uint("field_count")?.unwrap_or(0);
+    let field_count = u32::try_from(field_count).map_err(|_| illegal("field_count is too big"))?;
+    let wanted = options.uint("id")?;
+    let id = wanted.map_or_else(
+        || next_id(sight),
+        |id| u32::try_from(id).unwrap_or(u32::MAX),
+    );
+    if id > SPACE_ID_MAX {
+        return Err(errors::cannot_create_space(name, "space id is too big"));
+    }
+    if let Some(taken) = sight.get(system::SPACE, &system_key(&[id])) {
+        let taken = SpaceRow::decode(taken)?;
+        let why = format!("number {id} is taken by space '{}'", taken.name);
+        return Err(errors::cannot_create_space(name, &why));
+    }
+    let row = SpaceRow {
+        id,
+        owner,
+        name: name.into(),
+        engine: options.text("engine")?.unwrap_or("memtx").into(),
+        field_count,
+        is_temporary: false,
+        format: format.unwrap_or_default(),
+    };
+    Ok((row, wanted.is_none()))
+}
+
+/// One beyond the largest number that was given so far.
+fn next_id(sight: Sight<'_>) -> u32 {
+    let counted = system::max_space_id(sight).unwrap_or(0);
+    let mut id = counted.max(511) + 1;
+    while sight.image.space(id).is_some() {
+        id += 1;
+    }
+    id
+}
