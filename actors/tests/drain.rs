@@ -7,6 +7,7 @@ use vestibule_actors::Config;
 use vestibule_actors::config::{Grace, SoloPolicy};
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
+use vestibule_actors::wire::events;
 use vestibule_actors::wire::keys::{self, RequestType};
 
 const NO_ARGS: &[u8] = &[0x90];
@@ -95,9 +96,9 @@ fn a_tx_that_stands_still_for_ever_cannot_hold_up_a_stop() {
 fn subscribers_of_box_shutdown_are_told_first_and_leave_by_themselves() {
     let mut harness = Harness::start();
     let mut subscriber = harness.connect();
-    let event = subscriber.ask(&watch("box.shutdown", 1));
-    assert_eq!(event.event(), Some(("box.shutdown".to_owned(), None)));
-    subscriber.send(&watch("box.shutdown", 2));
+    let event = subscriber.ask(&watch(events::SHUTDOWN, 1));
+    assert_eq!(event.event(), Some((events::SHUTDOWN.to_owned(), None)));
+    subscriber.send(&watch(events::SHUTDOWN, 2));
     subscriber.ping();
     let mut other = harness.connect();
     other.ping();
@@ -106,7 +107,7 @@ fn subscribers_of_box_shutdown_are_told_first_and_leave_by_themselves() {
     assert_eq!(event.sync, 2);
     assert_eq!(
         event.event(),
-        Some(("box.shutdown".to_owned(), Some(vec![0xc3])))
+        Some((events::SHUTDOWN.to_owned(), Some(vec![0xc3])))
     );
     assert!(
         other.receive_until_closed().is_empty(),
@@ -124,7 +125,7 @@ fn an_operator_can_drain_by_call_and_the_first_deadline_holds() {
     let mut harness = Harness::start();
     let mut operator = harness.connect();
     let mut subscriber = harness.connect();
-    subscriber.ask(&watch("box.shutdown", 1));
+    subscriber.ask(&watch(events::SHUTDOWN, 1));
     let mut args = vec![0x91, 0x81, 0xa7];
     args.extend_from_slice(b"timeout");
     args.push(0xcb);
@@ -336,15 +337,18 @@ fn an_announced_stop_serves_on_and_says_so() {
     };
     let mut harness = Harness::start_with(config, Script::default());
     let mut subscriber = harness.connect();
-    subscriber.ask(&watch("box.shutdown", 1));
-    subscriber.send(&watch("box.shutdown", 1));
+    subscriber.ask(&watch(events::SHUTDOWN, 1));
+    subscriber.send(&watch(events::SHUTDOWN, 1));
     let mut pool = harness.connect();
-    assert!(pool.ask(&watch("box.status", 1)).error_mentions("running"));
-    pool.send(&watch("box.status", 1));
+    assert!(
+        pool.ask(&watch(events::STATUS, 1))
+            .error_mentions("running")
+    );
+    pool.send(&watch(events::STATUS, 1));
     let mut peer = harness.connect();
     harness.handle().begin_drain(Some(LONG), "test");
     let told = subscriber.receive().event();
-    assert_eq!(told, Some(("box.shutdown".to_owned(), Some(vec![0xc3]))));
+    assert_eq!(told, Some((events::SHUTDOWN.to_owned(), Some(vec![0xc3]))));
     assert!(
         !pool.receive().error_mentions("running"),
         "not ready any more"

@@ -7,6 +7,7 @@ use vestibule_actors::Config;
 use vestibule_actors::config::{Administrators, SoloPolicy};
 use vestibule_actors::serving::{Role, State};
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
+use vestibule_actors::wire::events;
 use vestibule_actors::wire::keys::{self, RequestType};
 
 const NO_ARGS: &[u8] = &[0x90];
@@ -316,7 +317,7 @@ fn the_status_tells_how_far_recovery_is() {
     let mut peer = harness.connect();
     script.wait_for_log("recovering");
     let watch =
-        |sync| RequestBuilder::new(RequestType::Watch, sync).text(keys::EVENT_KEY, "box.status");
+        |sync| RequestBuilder::new(RequestType::Watch, sync).text(keys::EVENT_KEY, events::STATUS);
     let event = peer.ask(&watch(1));
     assert!(event.error_mentions("loading"));
     assert!(event.error_mentions("progress"), "{event:?}");
@@ -333,7 +334,7 @@ fn watched_events_tell_every_change_of_state() {
     let mut peer = harness.connect();
     let watch =
         |key: &str, sync| RequestBuilder::new(RequestType::Watch, sync).text(keys::EVENT_KEY, key);
-    let event = peer.ask(&watch("box.status", 1));
+    let event = peer.ask(&watch(events::STATUS, 1));
     assert_eq!(
         (event.code, event.sync, event.schema_version),
         (76, 1, None)
@@ -345,19 +346,20 @@ fn watched_events_tell_every_change_of_state() {
     // Not acknowledged: nothing comes, and both changes are one event later.
     operator.call("vestibule.solo", NO_ARGS);
     peer.ping();
-    let event = peer.ask(&watch("box.status", 3));
+    let event = peer.ask(&watch(events::STATUS, 3));
     assert_eq!(event.sync, 3);
     assert!(event.error_mentions("loading"));
-    peer.send(&watch("box.status", 4));
+    peer.send(&watch(events::STATUS, 4));
     peer.ping();
     operator.call("vestibule.assist", NO_ARGS);
     let event = peer.receive();
     assert_eq!(event.sync, 4);
     assert!(event.error_mentions("running"));
-    let once = RequestBuilder::new(RequestType::WatchOnce, 5).text(keys::EVENT_KEY, "box.schema");
+    let once = RequestBuilder::new(RequestType::WatchOnce, 5).text(keys::EVENT_KEY, events::SCHEMA);
     assert_eq!(peer.ask(&once).code, 0);
-    let unwatch = RequestBuilder::new(RequestType::Unwatch, 6).text(keys::EVENT_KEY, "box.status");
-    peer.send(&watch("box.status", 7));
+    let unwatch =
+        RequestBuilder::new(RequestType::Unwatch, 6).text(keys::EVENT_KEY, events::STATUS);
+    peer.send(&watch(events::STATUS, 7));
     peer.send(&unwatch);
     operator.call("vestibule.solo", NO_ARGS);
     peer.ping();

@@ -17,12 +17,14 @@
 //! | `request` | bodies, decoded in place |
 //! | `reply` | replies, always in Tarantool's own fixed layout |
 //! | `error` | codes, texts and the error stack with fields |
+//! | `events` | keys of the events that clients watch |
 //! | `features` | protocol version and feature bits of `IPROTO_ID` |
 //! | `auth` | the chap-sha1 check |
 //! | `msgpack` | the reader and writers all of this is made of |
 
 pub mod auth;
 pub mod error;
+pub mod events;
 pub mod features;
 pub mod frame;
 pub mod greeting;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use vestibule_wire::events;
 use vestibule_wire::greeting::SALT_SIZE;
 
 use super::orphaned::OrphanedTransactions;
@@ -205,7 +206,7 @@ impl ConnectionState {
         let subscribed = self
             .watches
             .as_ref()
-            .is_some_and(|watches| watches.is_watching("box.shutdown"));
+            .is_some_and(|watches| watches.is_watching(events::SHUTDOWN));
         self.counts.all == 0
             && self.transactions.live() == 0
             && self.scan.is_none()

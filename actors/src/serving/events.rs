@@ -1,25 +1,29 @@
 //! The system events that clients watch: `box.id`, `box.status`, `box.schema`, `box.shutdown`.
 //!
-//! Values are rendered once per change, by whoever makes the change, and read by every session.
+//! Values are rendered once per change, by the thread that makes the change, and read by every session.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use vestibule_wire::Uuid;
+use bytes::Bytes;
 use vestibule_wire::keys::EXT_UUID;
 use vestibule_wire::msgpack::{
     write_bool, write_ext, write_f64, write_map_len, write_str, write_uint,
 };
+use vestibule_wire::{Uuid, events as key};
 
 use super::{Role, Serving, State, Toward};
 use crate::config::Config;
+
+/// The value of `box.shutdown` once a stop is announced.
+const TRUE: Bytes = Bytes::from_static(&[0xc3]);
 
 /// A value as raw MessagePack, and the version it came with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) version: u64,
-    pub(crate) value: Option<Arc<[u8]>>,
+    pub(crate) value: Option<Bytes>,
 }
 
 /// The values of all events.
@@ -37,7 +41,7 @@ impl Events {
             values: Mutex::default(),
             has_fault: AtomicBool::new(false),
         };
-        events.set("box.id", Some(id_value(&config.instance_uuid)));
+        events.set(key::ID, id_value(&config.instance_uuid));
         events
     }
 
@@ -55,9 +59,9 @@ impl Events {
         })
     }
 
-    fn set(&self, key: &'static str, value: Option<Vec<u8>>) {
+    fn set(&self, key: &'static str, value: impl Into<Bytes>) {
+        let value = Some(value.into());
         let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
-        let value: Option<Arc<[u8]>> = value.map(Into::into);
         if values.get(key).is_some_and(|event| event.value == value) {
             return;
         }
@@ -69,9 +73,9 @@ impl Events {
     /// What follows from a change of the serving state.
     pub(crate) fn set_serving(&self, serving: Serving) {
         let has_fault = self.has_fault.load(Ordering::Relaxed);
-        self.set("box.status", Some(status_value(serving, has_fault, 0)));
+        self.set(key::STATUS, status_value(serving, has_fault, 0));
         if serving.toward == Some(Toward::Stopped) {
-            self.set("box.shutdown", Some(vec![0xc3]));
+            self.set(key::SHUTDOWN, TRUE);
         }
     }
 
@@ -85,7 +89,7 @@ impl Events {
             write_str(&mut value, "progress");
             write_f64(&mut value, share);
         }
-        self.set("box.status", Some(value));
+        self.set(key::STATUS, value);
     }
 
     /// What follows from the engine's refusing changes, or taking them again.
@@ -105,7 +109,7 @@ impl Events {
         write_map_len(&mut value, 1);
         write_str(&mut value, "version");
         write_uint(&mut value, schema_version);
-        self.set("box.schema", Some(value));
+        self.set(key::SCHEMA, value);
     }
 }
 
@@ -177,9 +181,9 @@ mod tests {
         };
         events.set_serving(serving(State::Solo, None));
         events.set_serving(serving(State::Draining, Some(Toward::Replica)));
-        assert_eq!(events.get("box.shutdown").value, None);
+        assert_eq!(events.get(key::SHUTDOWN).value, None);
         let is_ready = |text: &[u8]| text.windows(7).any(|own| own == b"running");
-        let status = || events.get("box.status").value.expect("a status is told");
+        let status = || events.get(key::STATUS).value.expect("a status is told");
         assert!(is_ready(&status()));
         events.set_serving(serving(State::Assist, Some(Toward::Stopped)));
         assert!(
@@ -187,7 +191,7 @@ mod tests {
             "announced: not ready, though it serves"
         );
         assert_eq!(
-            events.get("box.shutdown").value.as_deref(),
+            events.get(key::SHUTDOWN).value.as_deref(),
             Some(&[0xc3][..])
         );
     }

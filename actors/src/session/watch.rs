@@ -8,7 +8,7 @@
 //!
 //! Between an EVENT and its acknowledgement changes coalesce: the client then gets the last value, once.
 
-use std::sync::Arc;
+use bytes::Bytes;
 
 use crate::limits::WATCHES_PER_CONNECTION_MAX;
 
@@ -33,7 +33,7 @@ pub(crate) struct Watches {
 pub(crate) struct Due<'a> {
     pub(crate) key: &'a str,
     pub(crate) sync: u64,
-    pub(crate) value: Option<Arc<[u8]>>,
+    pub(crate) value: Option<Bytes>,
 }
 
 impl Watches {
@@ -71,7 +71,7 @@ impl Watches {
     /// Hands out every EVENT that is owed. `current` gives the version and value of a key.
     pub(crate) fn take_due(
         &mut self,
-        mut current: impl FnMut(&str) -> (u64, Option<Arc<[u8]>>),
+        mut current: impl FnMut(&str) -> (u64, Option<Bytes>),
         mut send: impl FnMut(Due<'_>),
     ) {
         for watch in self.watches.iter_mut().filter(|watch| watch.armed) {
@@ -90,6 +90,8 @@ impl Watches {
 
 #[cfg(test)]
 mod tests {
+    use vestibule_wire::events;
+
     use super::*;
 
     fn due(watches: &mut Watches, version: u64) -> Vec<u64> {
@@ -101,7 +103,7 @@ mod tests {
     #[test]
     fn the_first_watch_is_answered_at_once_even_without_a_value() {
         let mut watches = Watches::default();
-        assert!(watches.watch("box.shutdown", 7));
+        assert!(watches.watch(events::SHUTDOWN, 7));
         assert_eq!(due(&mut watches, 0), [7]);
         assert_eq!(due(&mut watches, 0), []);
     }

@@ -11,6 +11,7 @@
 
 use std::time::{Duration, Instant};
 
+use vestibule_wire::events;
 use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::msgpack::{
     Kind, Reader, write_array_len, write_map_len, write_str, write_uint,
@@ -25,7 +26,7 @@ use super::summary::{Summary, quantile};
 
 const EVENT: u32 = 76;
 /// The watched key. In solo its status is not the one of assist.
-const WATCHED: &str = "box.status";
+const WATCHED: &str = events::STATUS;
 const SHOW: &str = "vestibule.show";
 
 /// Turns solo on and off, half of the time without watchers and half of it with.
