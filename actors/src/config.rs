@@ -18,7 +18,7 @@ pub struct Config {
     /// Addresses to listen on; port 0 lets the system pick one. None is valid: then connections come
     /// only through [`RuntimeHandle::adopt`](crate::RuntimeHandle::adopt).
     pub listen: Vec<SocketAddr>,
-    /// Addresses for administrators: their connections have places of their own
+    /// Addresses for administrators: their connections have slots of their own
     /// ([`ConnectionLimits::administrators`]), which no client can take. What they may do there is no
     /// different.
     pub admin_listen: Vec<SocketAddr>,
@@ -125,10 +125,10 @@ pub enum Grace {
 
 /// How many connections there may be, and what of the process's descriptors is kept from them.
 ///
-/// Without a place a connection is greeted, told error 116 and closed. When the clients' places are
+/// Without a slot a connection is greeted, told error 116 and closed. When the clients' slots are
 /// taken, a connection that may be an administrator's gets one of [`administrators`](Self::administrators)
 /// for two seconds, and keeps it if it calls a control procedure meanwhile. With
-/// [`Config::admin_listen`] those places are for the connections that come there, and no others.
+/// [`Config::admin_listen`] those slots are for the connections that come there, and no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// Descriptors that the process may have (its soft `RLIMIT_NOFILE`); 0 if that is not known: then

@@ -34,6 +34,7 @@ mod session;
 mod shared;
 #[cfg(test)]
 mod simulation;
+mod slots;
 mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -19,9 +19,9 @@ pub const WORKER_REQUESTS_MAX: usize = 16 * 1024;
 /// More of them, for connections with next to nothing on its way: whoever takes all the others, with calls
 /// that sleep for hours, does not stop these.
 pub const WORKER_RESERVE: usize = 1024;
-/// A connection with fewer requests than this on their way may use the reserve,
+/// A connection may use the reserve while it has fewer requests in flight than this.
 pub const RESERVE_REQUESTS_MAX: usize = 4;
-/// for a request of at most so many bytes.
+/// Largest request that the reserve accepts, in bytes.
 pub const RESERVE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of forwarded requests of one session arbiter that are not yet answered.
 pub const WORKER_BYTES_MAX: usize = 256 << 20;
@@ -100,10 +100,10 @@ pub const KEEPALIVE_PROBES: u32 = 5;
 pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Longest pause of accepting.
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Connections without a place that are turned away at once; then one per [`TURN_AWAY_PERIOD`].
-pub const TURN_AWAY_BURST: u32 = 64;
-/// Time per connection that is turned away.
-pub const TURN_AWAY_PERIOD: Duration = Duration::from_millis(1);
+/// Connections without a slot that are rejected at once; then one per [`REJECT_PERIOD`].
+pub const REJECT_BURST: u32 = 64;
+/// Time per connection that is rejected beyond [`REJECT_BURST`].
+pub const REJECT_PERIOD: Duration = Duration::from_millis(1);
 
 /// Connections, if neither the descriptors nor the configuration say less.
 pub const CONNECTIONS_MAX: usize = 1 << 20;
@@ -114,16 +114,16 @@ pub const RUNTIME_DESCRIPTORS: usize = 16;
 pub const THREAD_DESCRIPTORS: usize = 4;
 /// The engine's own: files of the journal and of a checkpoint, directories.
 pub const ENGINE_DESCRIPTORS_DEFAULT: usize = 16;
-/// Places of administrators.
+/// Connection slots of administrators.
 pub const ADMINISTRATORS_DEFAULT: usize = 8;
-/// In which connections are told that there is no place: one at a time, and one is on its way out.
+/// Descriptors kept for rejecting connections that have no slot: one being rejected, one still closing.
 pub const SPARE_DESCRIPTORS: usize = 2;
 /// Descriptors are scarce when less than one in so many of the clients' is free.
 pub const CROWDED_SHARE: usize = 8;
-/// How long a connection may have an administrator's place before it is used as one.
-pub const PROBATION: Duration = Duration::from_secs(2);
+/// How long a connection may have a provisional administrator's slot before it has to be used as one.
+pub const PROVISIONAL_SLOT_TIME: Duration = Duration::from_secs(2);
 
-/// Time between two warnings that nothing can be accepted, or that there are no places.
+/// Time between two warnings that nothing can be accepted, or that there are no slots.
 pub const ACCEPT_WARNING_PERIOD: Duration = Duration::from_secs(10);
 
 /// Keys that one connection may watch.

@@ -11,7 +11,7 @@ use actix::{Actor, Addr, Context};
 use actix_rt::Arbiter;
 use tokio::sync::{oneshot, watch};
 
-use crate::acceptor::{Acceptor, Door, Places, Shares, bind, turn_away};
+use crate::acceptor::{Acceptor, bind, reject};
 use crate::config::{Config, Grace};
 use crate::engine::{Engine, Fault};
 use crate::limits::{MAILBOX_SLOTS, TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE};
@@ -19,6 +19,7 @@ use crate::peers::Peers;
 use crate::procedures::Procedures;
 use crate::serving::{Role, Serving, ServingCell, Situation, State};
 use crate::shared::Shared;
+use crate::slots::{ConnectionSlots, DescriptorBudget, ListenerKind};
 use crate::supervisor::{
     Ask, Asker, SpawnTx, StopReport, Supervisor, SupervisorHandle, Target, TransitionOutcome,
     TransitionRecord, TransitionResult,
@@ -30,7 +31,7 @@ use crate::worker::{IncomingConnection, Worker, WorkerHandle};
 /// Starts a runtime: listeners, session arbiters, Supervisor and Tx.
 ///
 /// Call it on a running actix System. The engine is made and recovered on Tx's own thread, so this
-/// returns at once, in state `Loading`, with the door already open. The System itself is never touched.
+/// returns at once, in state `Loading`, with its listeners already open. The System itself is never touched.
 ///
 /// # Errors
 ///
@@ -40,15 +41,15 @@ pub fn start<E: Engine>(
     engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
     procedures: Procedures<E>,
 ) -> io::Result<RuntimeHandle> {
-    let places = places(&config)?;
-    let (listeners, addresses) = open_door(&config.listen)?;
-    let (admin_listeners, admin_addresses) = open_door(&config.admin_listen)?;
+    let slots = slots(&config)?;
+    let (listeners, addresses) = open_listeners(&config.listen)?;
+    let (admin_listeners, admin_addresses) = open_listeners(&config.admin_listen)?;
     let cell = ServingCell::new(config.role, crate::clock::now());
     let workers = config.session_thread_count();
     let claims = (0..workers)
         .map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE)))
         .collect();
-    let shared = Arc::new(Shared::new(config, cell, places, claims));
+    let shared = Arc::new(Shared::new(config, cell, slots, claims));
     let (mailboxes, peers) = Mailboxes::new(workers);
     watch_the_cell(&shared, &peers);
 
@@ -71,10 +72,12 @@ pub fn start<E: Engine>(
     );
     let (told, stopped) = watch::channel(None);
     let mut supervisor = Supervisor::new(shared.clone(), peers.clone(), arbiters, spawn_tx, told);
-    let clients = listeners.into_iter().map(|own| (own, Door::Clients));
+    let clients = listeners
+        .into_iter()
+        .map(|own| (own, ListenerKind::Clients));
     let administrators = admin_listeners
         .into_iter()
-        .map(|own| (own, Door::Administrators));
+        .map(|own| (own, ListenerKind::Administrators));
     let listeners = clients.chain(administrators).collect();
     supervisor.set_acceptor(Acceptor::launch(shared.clone(), peers.clone(), listeners)?);
     Context::with_receiver(mailboxes.supervisor).run(supervisor);
@@ -123,24 +126,24 @@ fn mailbox<A: Actor>() -> (Addr<A>, AddressReceiver<A>) {
     (Addr::new(sender), receiver)
 }
 
-/// Shares out the descriptors, and tells how.
-fn places(config: &Config) -> io::Result<Places> {
+/// DescriptorBudget out the descriptors, and tells how.
+fn slots(config: &Config) -> io::Result<ConnectionSlots> {
     let threads = config.session_thread_count();
     let listeners = config.listen.len() + config.admin_listen.len();
-    let shares = Shares::divide(&config.connection_limits, threads, listeners)
+    let budget = DescriptorBudget::divide(&config.connection_limits, threads, listeners)
         .map_err(|fault| io::Error::other(fault.to_string()))?;
-    log::info!("{shares}");
-    Ok(Places::new(
-        shares,
+    log::info!("{budget}");
+    Ok(ConnectionSlots::new(
+        budget,
         !config.admin_listen.is_empty(),
         threads,
     ))
 }
 
-type OpenDoor = (Vec<std::net::TcpListener>, Vec<SocketAddr>);
+type OpenListeners = (Vec<std::net::TcpListener>, Vec<SocketAddr>);
 
 /// Listens on every address; tells those that the system picked.
-fn open_door(addresses: &[SocketAddr]) -> io::Result<OpenDoor> {
+fn open_listeners(addresses: &[SocketAddr]) -> io::Result<OpenListeners> {
     addresses
         .iter()
         .map(|own| {
@@ -304,20 +307,21 @@ impl RuntimeHandle {
         self.shared.in_flight_count()
     }
 
-    /// Hands over a connection that was accepted elsewhere. It takes a place like any other, and is
-    /// turned away if there is none.
+    /// Hands over a connection that was accepted elsewhere. It takes a slot like any other, and is
+    /// rejected if there is none.
     pub fn adopt(&self, stream: TcpStream, peer: SocketAddr) {
-        let places = &self.shared.places;
+        let slots = &self.shared.slots;
         let may_administer = self.shared.config.administrators.may_be(peer);
-        let Some(entry) = places.find(Door::Clients, may_administer) else {
-            return turn_away(&self.shared, &stream, Door::Clients, crate::clock::now());
+        let Some(kind) = slots.find(ListenerKind::Clients, may_administer) else {
+            return reject(
+                &self.shared,
+                &stream,
+                ListenerKind::Clients,
+                crate::clock::now(),
+            );
         };
-        let place = places.take(entry);
-        self.peers.workers[place.thread()].accepted(vec![IncomingConnection {
-            stream,
-            peer,
-            place,
-        }]);
+        let slot = slots.take(kind);
+        self.peers.workers[slot.thread()].accepted(vec![IncomingConnection { stream, peer, slot }]);
     }
 
     /// Begins a stop, if none is under way: new work is refused, what runs may finish until `grace` is

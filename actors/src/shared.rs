@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use vestibule_wire::{Error, ErrorCode};
 
-use crate::acceptor::Places;
 use crate::catalog::Catalog;
 use crate::config::{Config, Grace};
 use crate::engine::ReadView;
-use crate::limits::GRACE_UNKNOWN;
+use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
 use crate::memory::Memory;
 use crate::serving::events::Events;
-use crate::serving::{Serving, ServingCell, State};
+use crate::serving::{Serving, ServingCell, Situation, State};
+use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::TransitionLog;
 use crate::tx::claim::Claims;
 use crate::tx::fence::Fence;
@@ -35,7 +36,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Vec<WorkerCounters>,
     /// The serving state, for those who wait for it to change.
     pub(crate) changes: watch::Sender<Serving>,
-    pub(crate) places: Arc<Places>,
+    pub(crate) slots: Arc<ConnectionSlots>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
     /// Moves while Tx does.
@@ -108,7 +109,7 @@ impl Shared {
     pub(crate) fn new(
         config: Config,
         cell: Arc<ServingCell>,
-        places: Places,
+        slots: ConnectionSlots,
         claims: Vec<Arc<Claims>>,
     ) -> Self {
         let counters = claims.into_iter().map(WorkerCounters::new);
@@ -122,7 +123,7 @@ impl Shared {
             fence: Fence::default(),
             recent: Recent::default(),
             counters: counters.collect(),
-            places: Arc::new(places),
+            slots: Arc::new(slots),
             started: crate::clock::now(),
             mark: Mark::default(),
             reservations: ReservationList::default(),
@@ -133,6 +134,23 @@ impl Shared {
             views: AtomicU64::new(0),
             view: Mutex::new(None),
         }
+    }
+
+    /// Why a connection is rejected: [`ErrorCode::LOADING`], with the fields that every error of a state
+    /// carries.
+    pub(crate) fn over_capacity(&self, listener: ListenerKind, now: Instant) -> Error {
+        let situation = Situation {
+            reason: "too many connections".to_owned(),
+            progress: None,
+            retry_after: RETRY_AFTER_DEFAULT,
+            ..self.cell.situation(now)
+        };
+        let text = format!(
+            "Too many connections: all {} places are taken, retry after {} s",
+            self.slots.budget.of(listener),
+            RETRY_AFTER_DEFAULT.as_secs()
+        );
+        situation.error_with_text(ErrorCode::LOADING, text)
     }
 
     /// How long a grace is now; `None` for ever.
@@ -210,7 +228,7 @@ impl Shared {
     }
 
     pub(crate) fn connection_count(&self) -> usize {
-        self.places.count()
+        self.slots.count()
     }
 
     pub(crate) fn in_flight_count(&self) -> usize {

@@ -13,12 +13,13 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 use actix_rt::time::{Sleep, sleep};
 use tokio::net::TcpListener;
 
-use super::gate::{Backoff, Door, Entry, Throttle, TurnAwayPace};
 use super::listen::{AfterError, after_error};
-use super::turn_away::turn_away;
+use super::pacing::{Backoff, RejectRateLimiter, Throttle};
+use super::reject::reject;
 use crate::limits::ACCEPT_BATCH_MAX;
 use crate::peers::Peers;
 use crate::shared::Shared;
+use crate::slots::{ListenerKind, SlotKind};
 use crate::worker::IncomingConnection;
 
 /// Closes the listeners.
@@ -43,8 +44,8 @@ impl AcceptorHandle {
 /// One listener, with what it waits for before it goes on. The others go on meanwhile.
 struct Listener {
     socket: TcpListener,
-    door: Door,
-    pace: TurnAwayPace,
+    kind: ListenerKind,
+    rate: RejectRateLimiter,
     backoff: Backoff,
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -77,7 +78,7 @@ pub(crate) struct Acceptor {
     /// What this round accepted for each session thread.
     batches: Vec<Vec<IncomingConnection>>,
     exhausted: Throttle,
-    turned_away: Throttle,
+    rejected: Throttle,
 }
 
 impl Acceptor {
@@ -85,15 +86,15 @@ impl Acceptor {
     pub(crate) fn launch(
         shared: Arc<Shared>,
         peers: Arc<Peers>,
-        listeners: Vec<(StdTcpListener, Door)>,
+        listeners: Vec<(StdTcpListener, ListenerKind)>,
     ) -> io::Result<AcceptorHandle> {
         let listeners: io::Result<_> = listeners
             .into_iter()
-            .map(|(socket, door)| {
+            .map(|(socket, kind)| {
                 Ok(Listener {
                     socket: TcpListener::from_std(socket)?,
-                    door,
-                    pace: TurnAwayPace::default(),
+                    kind,
+                    rate: RejectRateLimiter::default(),
                     backoff: Backoff::default(),
                     pause: None,
                 })
@@ -108,7 +109,7 @@ impl Acceptor {
             first: 0,
             batches,
             exhausted: Throttle::default(),
-            turned_away: Throttle::default(),
+            rejected: Throttle::default(),
         };
         Ok(AcceptorHandle(acceptor.start()))
     }
@@ -146,9 +147,9 @@ impl Acceptor {
     fn accept_one(&mut self, index: usize, cx: &mut task::Context<'_>) -> bool {
         let now = crate::clock::now();
         let listener = &mut self.listeners[index];
-        let wait = listener.pace.wait(now);
-        if !wait.is_zero() && self.shared.places.find(listener.door, false).is_none() {
-            // Those without a place have had their share of the time: the kernel keeps the next.
+        let wait = listener.rate.wait(now);
+        if !wait.is_zero() && self.shared.slots.find(listener.kind, false).is_none() {
+            // Those without a slot have had their share of the time: the kernel keeps the next.
             listener.pause(wait);
             return false;
         }
@@ -174,33 +175,31 @@ impl Acceptor {
         }
     }
 
-    /// Gives a connection its place, or turns it away.
+    /// Gives a connection its slot, or rejects it.
     fn admit(&mut self, index: usize, stream: TcpStream, peer: SocketAddr, now: Instant) {
         let listener = &mut self.listeners[index];
         let may_administer = self.shared.config.administrators.may_be(peer);
-        let entry = self.shared.places.find(listener.door, may_administer);
-        match entry.map(|entry| self.shared.places.take(entry)) {
-            Some(place) => self.batches[place.thread()].push(IncomingConnection {
-                stream,
-                peer,
-                place,
-            }),
+        let kind = self.shared.slots.find(listener.kind, may_administer);
+        match kind.map(|kind| self.shared.slots.take(kind)) {
+            Some(slot) => {
+                self.batches[slot.thread()].push(IncomingConnection { stream, peer, slot })
+            }
             None => {
-                listener.pace.count(now);
-                turn_away(&self.shared, &stream, listener.door, now);
+                listener.rate.count(now);
+                reject(&self.shared, &stream, listener.kind, now);
             }
         }
-        if matches!(entry, None | Some(Entry::OnProbation))
-            && let Some(times) = self.turned_away.note(now)
+        if matches!(kind, None | Some(SlotKind::ProvisionalAdmin))
+            && let Some(times) = self.rejected.note(now)
         {
-            let (shares, taken) = (&self.shared.places.shares, self.shared.places.taken());
+            let (budget, taken) = (&self.shared.slots.budget, self.shared.slots.taken());
             log::warn!(
                 "connections found no place ({times} times): {} of {} clients and {} of {} \
                  administrators are connected (vestibule.show('connections') tells who)",
                 taken.clients,
-                shares.clients,
+                budget.clients,
                 taken.administrators,
-                shares.administrators
+                budget.administrators
             );
         }
     }

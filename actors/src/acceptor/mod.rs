@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   listeners ──readable──▶ accept until empty, at most a batch
-//!                             ├ a place is free: the thread with the fewest, one message a batch
-//!                             ├ no place: greeted, told why, closed; so many a second
+//!                             ├ a slot is free: the thread with the fewest, one message a batch
+//!                             ├ no slot: greeted, told why, closed; so many a second
 //!                             ├ the peer is gone already: next
 //!                             └ no descriptors or memory: one log line, a pause that grows, no spin
 //! ```
@@ -11,21 +11,15 @@
 //! | file | what |
 //! |---|---|
 //! | `actor` | the actix shell |
-//! | `budget` | how the process's descriptors are shared out |
-//! | `gate` | who gets a place, and the pace of what is refused |
-//! | `places` | the places that are taken, counted |
-//! | `turn_away`, `listen` | the refusal; opening a listener |
+//! | `listen` | opening a listener, and what an error of accept means |
+//! | `pacing` | how fast it rejects, and goes on after an error |
+//! | `reject` | telling a connection that there is no slot for it |
 
 mod actor;
-mod budget;
-mod gate;
 mod listen;
-mod places;
-mod turn_away;
+mod pacing;
+mod reject;
 
 pub(crate) use actor::{Acceptor, AcceptorHandle};
-pub(crate) use budget::Shares;
-pub(crate) use gate::Door;
 pub(crate) use listen::bind;
-pub(crate) use places::{Place, Places};
-pub(crate) use turn_away::{no_place, turn_away};
+pub(crate) use reject::reject;

@@ -60,7 +60,7 @@ pub(crate) fn run(
         ));
     }
     if !is_for_everybody {
-        dispatcher.cell.place.prove();
+        dispatcher.cell.slot.confirm_admin();
     }
     let shared = dispatcher.shared;
     match call.name {

@@ -20,12 +20,12 @@ pub(crate) struct LimitRow {
 pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
     let config = &shared.config;
     let times = &config.time_limits;
-    let (places, memory) = (&shared.places, config.connection_limits.memory_max);
+    let (slots, memory) = (&shared.slots, config.connection_limits.memory_max);
     let used = [
         (
             "connections_max",
-            places.shares.clients as u64,
-            Some(places.taken().clients as u64),
+            slots.budget.clients as u64,
+            Some(slots.taken().clients as u64),
         ),
         (
             "connections_memory_max_bytes",
@@ -113,8 +113,8 @@ pub(crate) struct DescriptorRow {
 
 /// Who may have how many descriptors, and how many connections there are.
 pub(crate) fn descriptor_rows(shared: &Shared) -> Vec<DescriptorRow> {
-    let places = &shared.places;
-    let (shares, taken) = (&places.shares, places.taken());
+    let slots = &shared.slots;
+    let (budget, taken) = (&slots.budget, slots.taken());
     let row = |share, max: Option<usize>, taken: Option<usize>| DescriptorRow {
         share,
         max: max.map(|max| max as u64),
@@ -122,19 +122,19 @@ pub(crate) fn descriptor_rows(shared: &Shared) -> Vec<DescriptorRow> {
         turned_away: None,
     };
     vec![
-        row("process", shares.limit, None),
-        row("runtime", Some(shares.runtime), None),
-        row("engine", Some(shares.engine), None),
+        row("process", budget.limit, None),
+        row("runtime", Some(budget.runtime), None),
+        row("engine", Some(budget.engine), None),
         row(
             "administrators",
-            Some(shares.administrators),
+            Some(budget.administrators),
             Some(taken.administrators),
         ),
         DescriptorRow {
-            turned_away: Some(places.turned_away()),
-            ..row("spare", Some(shares.spare), None)
+            turned_away: Some(slots.rejected()),
+            ..row("spare", Some(budget.spare), None)
         },
-        row("clients", Some(shares.clients), Some(taken.clients)),
+        row("clients", Some(budget.clients), Some(taken.clients)),
     ]
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn thread_rows(shared: &Shared) -> Vec<ThreadRow> {
         let (epoch, reached_us, reached_max_us) = counters.reach();
         ThreadRow {
             thread,
-            connections: shared.places.of_thread(thread),
+            connections: shared.slots.of_thread(thread),
             in_flight: counters.in_flight.load(Ordering::Relaxed),
             epoch,
             reached_us,

@@ -12,7 +12,6 @@ use vestibule_wire::greeting::SALT_SIZE;
 use super::orphaned::OrphanedTransactions;
 use super::output::Output;
 use super::timeouts::{self, ConnectionTimeouts};
-use crate::acceptor::Place;
 use crate::admission::Class;
 use crate::config::SoloPolicy;
 use crate::engine::{Caller, Scan};
@@ -26,6 +25,7 @@ use crate::resources::transactions::{OpenTransaction, OpenTransactions};
 use crate::session::transport::{Transport, is_read_closed};
 use crate::session::watch::Watches;
 use crate::shared::Shared;
+use crate::slots::ConnectionSlot;
 
 /// One connection, shared by its session and the worker that hands it replies.
 pub(crate) struct ConnectionCell {
@@ -43,7 +43,7 @@ pub(crate) struct ConnectionCell {
     /// On the worker's list of those with replies to flush.
     pub(crate) is_dirty: Cell<bool>,
     /// Last: it is given back when the socket is closed.
-    pub(crate) place: Place,
+    pub(crate) slot: ConnectionSlot,
 }
 
 impl ConnectionCell {
@@ -55,7 +55,7 @@ impl ConnectionCell {
             shared.config.solo_policy
         };
         let is_rejected = policy == SoloPolicy::Reject;
-        if is_rejected && self.place.is_clients() && shared.places.are_crowded() {
+        if is_rejected && self.slot.is_clients() && shared.slots.are_crowded() {
             // Whoever cannot be served now makes room for others.
             return SoloPolicy::Close;
         }

@@ -18,7 +18,6 @@ use vestibule_wire::{ErrorCode, reply::ReplyHeader};
 
 use super::io::{flush, read, take_inbox};
 use super::transport::{self, Transport};
-use crate::acceptor::Place;
 use crate::catalog::GUEST;
 use crate::config::{Administrators, SoloPolicy};
 use crate::connection::orphaned::OrphanedTransactions;
@@ -34,6 +33,7 @@ use crate::resources::in_flight::InFlightRequest;
 use crate::resources::transactions::OpenTransactions;
 use crate::serving::State;
 use crate::session::dispatch::Dispatcher;
+use crate::slots::ConnectionSlot;
 use crate::worker::{IncomingConnection, WorkerCell};
 
 /// The actor of one connection. Its data do not go through its mailbox: the worker it lives in shares
@@ -46,24 +46,20 @@ pub(crate) struct Session {
 impl Session {
     /// Greets a connection and starts its actor on this arbiter.
     pub(crate) fn open(worker: &Rc<WorkerCell>, incoming: IncomingConnection) -> io::Result<()> {
-        // In this order: the place is given back after the socket is closed.
-        let IncomingConnection {
-            place,
-            peer,
-            stream,
-        } = incoming;
+        // In this order: the slot is given back after the socket is closed.
+        let IncomingConnection { slot, peer, stream } = incoming;
         stream.set_nonblocking(true)?;
         // Replies are written in as few segments as there are turns; waiting for more helps nobody.
         stream.set_nodelay(true)?;
         let stream = transport::from_socket(TcpStream::from_std(stream)?);
-        Self::serve(worker, place, peer, stream)
+        Self::serve(worker, slot, peer, stream)
     }
 
     /// The same with whatever carries its bytes.
-    // The parameters in this order: the place is given back after the socket is closed.
+    // The parameters in this order: the slot is given back after the socket is closed.
     pub(crate) fn serve(
         worker: &Rc<WorkerCell>,
-        place: Place,
+        slot: ConnectionSlot,
         peer: SocketAddr,
         stream: Transport,
     ) -> io::Result<()> {
@@ -104,13 +100,13 @@ impl Session {
             )),
             waker: RefCell::default(),
             is_dirty: Cell::new(false),
-            place,
+            slot,
         });
         entry.insert(cell.clone());
         drop(sessions);
-        if cell.place.is_on_probation() {
+        if cell.slot.is_provisional() {
             worker
-                .on_probation
+                .provisional
                 .borrow_mut()
                 .push((cell.index, connection));
         }

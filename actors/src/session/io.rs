@@ -71,7 +71,7 @@ fn may_read(
     }
     own.charge_buffers();
     let is_exempt = state.progress_exemption == Some((cell.index, cell.connection));
-    own.is_parked |= !is_exempt && own.charge.is_over_share(|| worker.shared.places.count());
+    own.is_parked |= !is_exempt && own.charge.is_over_share(|| worker.shared.slots.count());
     own.is_read()
 }
 
@@ -153,7 +153,7 @@ fn end_by_framing(dispatcher: &mut Dispatcher<'_>, error: &Error) {
 /// Whether more replies wait for the client than are kept for it.
 fn is_too_much(worker: &WorkerCell, own: &mut ConnectionState) -> bool {
     own.charge_buffers();
-    let count = || worker.shared.places.count();
+    let count = || worker.shared.slots.count();
     own.output.is_over_max() || own.output.is_over_pause() && own.charge.is_far_over_share(count)
 }
 

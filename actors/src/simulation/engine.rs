@@ -10,7 +10,7 @@ use vestibule_wire::request::{Begin, Body};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::book::Book;
-use super::lockstep::{Gate, Place};
+use super::lockstep::{Gate, Halt};
 use crate::catalog::{Catalog, CatalogBuilder};
 use crate::engine::{Engine, Fault, Outcome, Progress, Reply, Request, TransactionId};
 use crate::procedures::{Call, Procedures};
@@ -29,7 +29,7 @@ pub(super) enum Trick {
     DieAfter,
 }
 
-/// What befalls Tx next, by place.
+/// What befalls Tx next, by halt.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) request: Option<Trick>,
@@ -101,15 +101,15 @@ impl SimulatedEngine {
         let gate = &self.stage.gate;
         match trick {
             None | Some(Trick::DieAfter) => {}
-            Some(Trick::Stall) => gate.park(Place::Request),
+            Some(Trick::Stall) => gate.park(Halt::Request),
             Some(Trick::StallInSolo) => {
                 let _guard = reply.solo("scripted work");
-                gate.park(Place::Request);
+                gate.park(Halt::Request);
             }
             Some(Trick::Fail) => return Err(Error::illegal_params("scripted failure")),
             Some(Trick::Die) => die(),
             Some(Trick::StallAndDie) => {
-                gate.park(Place::Request);
+                gate.park(Halt::Request);
                 die();
             }
         }
@@ -123,7 +123,7 @@ impl SimulatedEngine {
             trick,
             Some(Trick::Stall | Trick::StallInSolo | Trick::StallAndDie)
         ) {
-            self.stage.gate.park(Place::Commit);
+            self.stage.gate.park(Halt::Commit);
         }
         if matches!(trick, Some(Trick::Fail | Trick::Die | Trick::StallAndDie)) {
             self.stage.book().give_up_write();
@@ -154,7 +154,7 @@ impl Engine for SimulatedEngine {
             ..Progress::default()
         });
         if trick.is_some() {
-            self.stage.gate.park(Place::Recovery);
+            self.stage.gate.park(Halt::Recovery);
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where Tx stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Place {
+pub(super) enum Halt {
     Recovery,
     Request,
     Commit,
@@ -38,7 +38,7 @@ enum Command {
 #[derive(Debug)]
 enum Told {
     Idle,
-    Parked(Place),
+    Parked(Halt),
 }
 
 /// What an engine stands still at. On Tx's thread.
@@ -55,9 +55,9 @@ impl Gate {
     }
 
     /// Stands still until the world lets it go on; time has passed then.
-    pub(super) fn park(&self, place: Place) {
+    pub(super) fn park(&self, halt: Halt) {
         // Without a world there is nothing to wait for.
-        if self.told.send(Told::Parked(place)).is_err() {
+        if self.told.send(Told::Parked(halt)).is_err() {
             return;
         }
         match self.command() {
@@ -89,7 +89,7 @@ pub(super) struct TxThread {
     pub(super) arbiter: Rc<Arbiter>,
     commands: Sender<Command>,
     told: Receiver<Told>,
-    pub(super) parked: Option<Place>,
+    pub(super) parked: Option<Halt>,
 }
 
 /// A runtime whose clock stands still unless nothing else is to do.
@@ -128,7 +128,7 @@ impl TxThread {
         self.commands.send(command).expect("Tx's arbiter lives");
         self.parked = match self.told.recv_timeout(PATIENCE) {
             Ok(Told::Idle) => None,
-            Ok(Told::Parked(place)) => Some(place),
+            Ok(Told::Parked(halt)) => Some(halt),
             Err(fault) => panic!("Tx's thread does not come to rest: {fault}"),
         };
     }

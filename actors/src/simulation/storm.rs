@@ -6,7 +6,7 @@ use super::acts::{a_client_acts, any, due};
 use super::client::Client;
 use super::clock;
 use super::engine::Trick;
-use super::lockstep::Place;
+use super::lockstep::Halt;
 use super::tally::Tally;
 use super::world::{STEP_MAX, World};
 use crate::limits::TX_DEATHS_MAX;
@@ -25,7 +25,7 @@ pub(super) async fn storm(seed: u64, transitions: usize) -> Tally {
         if world.shared.cell.load().role == Role::Replica && world.random.once_in(2) {
             ask_for_a_role(&mut world);
         }
-        if world.tx.parked == Some(Place::Commit) && world.random.once_in(5) {
+        if world.tx.parked == Some(Halt::Commit) && world.random.once_in(5) {
             let grace = world.random.millis(5..60);
             demote(&mut world, grace);
         }

@@ -62,10 +62,10 @@ impl Tally {
                 "no COMMIT is told {told:?}"
             );
         }
-        for place in ["recovery", "request", "commit"] {
+        for halt in ["recovery", "request", "commit"] {
             assert!(
-                self.parked.contains_key(place),
-                "Tx never stands at a {place}"
+                self.parked.contains_key(halt),
+                "Tx never stands at a {halt}"
             );
         }
         assert!(self.deaths > 0 && self.committed > 0);

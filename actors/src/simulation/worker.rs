@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use actix::{Handler, Message};
 
 use super::pipe::Transport;
-use crate::acceptor::Place;
+use crate::slots::ConnectionSlot;
 use crate::worker::Worker;
 
 /// A connection for a session arbiter.
 #[derive(Debug)]
 pub(crate) struct Plug {
-    pub(crate) place: Place,
+    pub(crate) slot: ConnectionSlot,
     pub(crate) peer: SocketAddr,
     pub(crate) transport: Transport,
 }
@@ -25,10 +25,10 @@ impl Handler<Plug> for Worker {
 
     fn handle(&mut self, plug: Plug, _ctx: &mut Self::Context) {
         let Plug {
-            place,
+            slot,
             peer,
             transport,
         } = plug;
-        self.plug(place, peer, transport);
+        self.plug(slot, peer, transport);
     }
 }

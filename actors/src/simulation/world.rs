@@ -13,19 +13,19 @@ use tokio::sync::{oneshot, watch};
 use super::book::Book;
 use super::client::Client;
 use super::engine::{SimulatedEngine, Stage, procedures};
-use super::lockstep::{Place, TxThread};
+use super::lockstep::{Halt, TxThread};
 use super::pipe::pipe;
 use super::random::Random;
 use super::tally::Tally;
 use super::worker::Plug;
 use super::{clock, config};
-use crate::acceptor::{Door, Places};
 use crate::config::{Config, Grace};
 use crate::limits::WORKER_REQUESTS_MAX;
 use crate::peers::Peers;
 use crate::runtime::{Mailboxes, spawner, watch_the_cell};
 use crate::serving::ServingCell;
 use crate::shared::Shared;
+use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::{Ask, Asker, StopReport, Supervisor, Target, TransitionOutcome};
 use crate::tx::claim::Claims;
 use crate::worker::Worker;
@@ -76,8 +76,8 @@ impl World {
         actix_rt::time::sleep(Duration::from_secs(60)).await;
         let cell = ServingCell::new(config.role, clock::now());
         let claims = (0..WORKERS).map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX)));
-        let places = Places::for_tests(WORKERS);
-        let shared = Arc::new(Shared::new(config, cell, places, claims.collect()));
+        let slots = ConnectionSlots::for_tests(WORKERS);
+        let shared = Arc::new(Shared::new(config, cell, slots, claims.collect()));
         let (mailboxes, peers) = Mailboxes::new(WORKERS);
         watch_the_cell(&shared, &peers);
         let workers = (mailboxes.workers.into_iter().enumerate())
@@ -135,19 +135,19 @@ impl World {
     pub(super) fn connect(&mut self, is_narrow: bool) {
         let room = if is_narrow { 300 } else { 1 << 20 };
         let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
-        let places = &self.shared.places;
-        let Some(entry) = places.find(Door::Clients, true) else {
+        let slots = &self.shared.slots;
+        let Some(kind) = slots.find(ListenerKind::Clients, true) else {
             return;
         };
-        let place = places.take(entry);
+        let slot = slots.take(kind);
         let (end, transport) = pipe(room);
         self.connections += 1;
         self.clients
             .push(Client::new(self.connections, end, is_narrow));
-        self.workers[place.thread()].do_send(Plug {
+        self.workers[slot.thread()].do_send(Plug {
             transport,
             peer,
-            place,
+            slot,
         });
     }
 
@@ -208,17 +208,17 @@ impl World {
             return;
         }
         self.tx.run(now);
-        if let Some(place) = self.tx.parked {
+        if let Some(halt) = self.tx.parked {
             let longest = if self.random.once_in(4) { 400 } else { 40 };
             self.stands_until = now + self.random.millis(1..longest);
             let until = self.stands_until;
             self.stage
                 .book()
-                .note(|| format!("Tx stands at {place:?} for {:?}", until - now));
-            let name = match place {
-                Place::Recovery => "recovery",
-                Place::Request => "request",
-                Place::Commit => "commit",
+                .note(|| format!("Tx stands at {halt:?} for {:?}", until - now));
+            let name = match halt {
+                Halt::Recovery => "recovery",
+                Halt::Request => "request",
+                Halt::Commit => "commit",
             };
             *self.tally.parked.entry(name).or_default() += 1;
         }

@@ -18,11 +18,11 @@ use super::core::TxCore;
 use super::fence::Admitted;
 use super::messages::{Batch, CallerUpdate, Cancel, Completed, Entry, Fate, Replies};
 use super::port::Port;
-use crate::acceptor::Places;
 use crate::config::Config;
 use crate::engine::Caller;
 use crate::serving::{Role, ServingCell};
 use crate::shared::Shared;
+use crate::slots::ConnectionSlots;
 use crate::testing::{Frame, RequestBuilder, Script, ScriptedEngine};
 
 /// Requests that one rig can send.
@@ -110,7 +110,7 @@ impl Rig {
         let shared = Arc::new(Shared::new(
             config,
             cell,
-            Places::for_tests(1),
+            ConnectionSlots::for_tests(1),
             vec![claims.clone()],
         ));
         let collector = Collector::default().start();

@@ -16,8 +16,6 @@ use vestibule_wire::keys::RequestType;
 
 use super::messages::{Accepted, IncomingConnection, StateChanged, TxLost, TxReady};
 use super::state::WorkerCell;
-#[cfg(test)]
-use crate::acceptor::Place;
 use crate::limits::WORKER_TICK_PERIOD;
 use crate::peers::Peers;
 use crate::resources::WorkerState;
@@ -27,6 +25,8 @@ use crate::session::actor::Session;
 #[cfg(test)]
 use crate::session::transport::Transport;
 use crate::shared::Shared;
+#[cfg(test)]
+use crate::slots::ConnectionSlot;
 use crate::tx::messages::Replies;
 
 /// The actor of one session arbiter.
@@ -57,8 +57,8 @@ impl Worker {
 
     /// Takes a connection that is no socket.
     #[cfg(test)]
-    pub(crate) fn plug(&self, place: Place, peer: SocketAddr, transport: Transport) {
-        let served = Session::serve(&self.cell, place, peer, transport);
+    pub(crate) fn plug(&self, slot: ConnectionSlot, peer: SocketAddr, transport: Transport) {
+        let served = Session::serve(&self.cell, slot, peer, transport);
         served.expect("the system has random numbers");
     }
 }

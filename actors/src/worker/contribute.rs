@@ -32,7 +32,7 @@ impl Worker {
                 held: state.held.as_ref().map_or(0, |held| held.frames.len()),
                 output_bytes: state.output.size(),
                 memory_bytes: state.buffer_bytes(),
-                place: session.place.name(),
+                place: session.slot.name(),
                 age: now.duration_since(session.since).as_secs_f64(),
             })
         };

@@ -8,7 +8,7 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 
 use super::gather::Gather;
 use super::reply_to::ReplyTo;
-use crate::acceptor::Place;
+use crate::slots::ConnectionSlot;
 use crate::supervisor::TransitionOutcome;
 use crate::tx::TxHandle;
 use crate::tx::messages::Replies;
@@ -20,7 +20,7 @@ pub(crate) struct IncomingConnection {
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
     // Last: it is given back when the socket is closed.
-    pub(crate) place: Place,
+    pub(crate) slot: ConnectionSlot,
 }
 
 /// Connections that the Acceptor has for this arbiter.

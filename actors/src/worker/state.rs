@@ -21,8 +21,8 @@ pub(crate) struct WorkerCell {
     pub(crate) state: RefCell<WorkerState>,
     /// Sessions with replies to flush.
     pub(crate) dirty: RefCell<Vec<u32>>,
-    /// Sessions (and their connections' numbers) that have an administrator's place on probation.
-    pub(crate) on_probation: RefCell<Vec<(u32, u64)>>,
+    /// Sessions (and their connections' numbers) that have a provisional administrator's slot.
+    pub(crate) provisional: RefCell<Vec<(u32, u64)>>,
     /// The transition under way, as far as it is this arbiter's matter.
     pub(crate) transition: Cell<Option<InTransition>>,
 }
@@ -52,7 +52,7 @@ impl WorkerCell {
             sessions: RefCell::default(),
             state: RefCell::new(state),
             dirty: RefCell::default(),
-            on_probation: RefCell::default(),
+            provisional: RefCell::default(),
             transition: Cell::new(None),
         }
     }

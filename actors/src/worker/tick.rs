@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   every 100 ms ─┬▶ connections that take too long             (timeouts)
-//!                 ├▶ places of administrators that nobody uses  (probation)
+//!                 ├▶ provisional slots of administrators that nobody uses
 //!                 ├▶ connections that are not read: has the client left? is there memory again?
 //!                 ├▶ who waits for a credit and could have one of the reserve
 //!                 └▶ requests that are held or queued too long  (solo policy `hold`)
@@ -14,13 +14,13 @@ use std::time::Instant;
 use vestibule_wire::reply::ReplyHeader;
 
 use super::state::WorkerCell;
-use crate::acceptor::{Door, no_place};
 use crate::connection::state::{Closing, ConnectionCell, ConnectionState};
 use crate::connection::timeouts::check_period;
-use crate::limits::{PROBATION, TIME_LOOKS_PER_LIMIT};
+use crate::limits::{PROVISIONAL_SLOT_TIME, TIME_LOOKS_PER_LIMIT};
 use crate::serving::State;
 use crate::session::actor::guarded;
 use crate::session::dispatch::Dispatcher;
+use crate::slots::ListenerKind;
 
 impl WorkerCell {
     /// Answers what has waited too long.
@@ -146,7 +146,7 @@ impl WorkerCell {
     /// that is let through so that its request comes to an end.
     fn may_go_on(&self, session: &ConnectionCell, own: &mut ConnectionState) -> bool {
         own.charge_buffers();
-        if !own.charge.is_over_share(|| self.shared.places.count()) {
+        if !own.charge.is_over_share(|| self.shared.slots.count()) {
             return true;
         }
         let mut state = self.state.borrow_mut();
@@ -169,18 +169,18 @@ impl WorkerCell {
         }
     }
 
-    /// Who had an administrator's place and was none gives it back.
+    /// Who had an administrator's slot and was none gives it back.
     fn end_probations(&self, now: Instant) {
-        let mut on_probation = std::mem::take(&mut *self.on_probation.borrow_mut());
-        on_probation.retain(|(index, connection)| {
+        let mut provisional = std::mem::take(&mut *self.provisional.borrow_mut());
+        provisional.retain(|(index, connection)| {
             let session = self.session(*index);
             let Some(session) = session.filter(|own| own.connection == *connection) else {
                 return false;
             };
-            if !session.place.is_on_probation() {
+            if !session.slot.is_provisional() {
                 return false;
             }
-            if now.saturating_duration_since(session.since) < PROBATION {
+            if now.saturating_duration_since(session.since) < PROVISIONAL_SLOT_TIME {
                 return true;
             }
             let header = ReplyHeader {
@@ -190,13 +190,13 @@ impl WorkerCell {
             let mut own = session.state.borrow_mut();
             header.write_error(
                 own.output.buffer(),
-                &no_place(&self.shared, Door::Clients, now),
+                &self.shared.over_capacity(ListenerKind::Clients, now),
             );
-            self.shared.places.count_turned_away();
+            self.shared.slots.count_rejected();
             own.close(Closing::AfterFlush);
             session.wake();
             false
         });
-        self.on_probation.borrow_mut().append(&mut on_probation);
+        self.provisional.borrow_mut().append(&mut provisional);
     }
 }

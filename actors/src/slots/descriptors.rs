@@ -4,21 +4,29 @@
 //!   limit ─┬─ runtime         its threads, listeners, standard streams
 //!          ├─ engine          held back, so that it can open a file at any moment
 //!          ├─ administrators  connections that are not counted among the clients
-//!          ├─ spare           the one in which a connection is told that there is no place for it
+//!          ├─ spare           the one in which a connection is told that there is no slot for it
 //!          └─ clients         the rest, or what is configured if that is less
 //! ```
 
 use std::fmt;
 
-use super::gate::Door;
 use crate::config::ConnectionLimits;
 use crate::limits::{
     CONNECTIONS_MAX, CROWDED_SHARE, RUNTIME_DESCRIPTORS, SPARE_DESCRIPTORS, THREAD_DESCRIPTORS,
 };
 
-/// The shares. They add up to no more than the limit, if there is one.
+/// For whom a listener accepts connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shares {
+pub(crate) enum ListenerKind {
+    /// An address for everybody.
+    Clients,
+    /// An address of the administrators' own.
+    Administrators,
+}
+
+/// The budget. They add up to no more than the limit, if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DescriptorBudget {
     /// Descriptors that the process may have; `None` if nobody told.
     pub(crate) limit: Option<usize>,
     pub(crate) runtime: usize,
@@ -30,14 +38,14 @@ pub(crate) struct Shares {
     pub(crate) crowded: Option<usize>,
 }
 
-/// The limit leaves no place for a client.
+/// The limit leaves no slot for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooFew {
+pub(crate) struct TooFewDescriptors {
     limit: usize,
     needed: usize,
 }
 
-impl fmt::Display for TooFew {
+impl fmt::Display for TooFewDescriptors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, needed } = self;
         write!(
@@ -47,18 +55,18 @@ impl fmt::Display for TooFew {
     }
 }
 
-impl Shares {
+impl DescriptorBudget {
     /// Divides the limit among a runtime with so many session threads and listeners, its engine and its
     /// connections.
     ///
     /// # Errors
     ///
-    /// Not one client would have a place.
+    /// Not one client would have a slot.
     pub(crate) fn divide(
         limits: &ConnectionLimits,
         session_threads: usize,
         listeners: usize,
-    ) -> Result<Self, TooFew> {
+    ) -> Result<Self, TooFewDescriptors> {
         // The System's thread and Tx's have a reactor each, too.
         let threads = session_threads + 2;
         let runtime = RUNTIME_DESCRIPTORS + threads * THREAD_DESCRIPTORS + listeners;
@@ -70,7 +78,7 @@ impl Shares {
             Some(limit) if limit > reserved => (limit - reserved).min(CONNECTIONS_MAX),
             Some(limit) => {
                 let needed = reserved + 1;
-                return Err(TooFew { limit, needed });
+                return Err(TooFewDescriptors { limit, needed });
             }
         };
         let clients = match limits.connections_max {
@@ -88,16 +96,16 @@ impl Shares {
         })
     }
 
-    /// Places of those who come in by this door.
-    pub(crate) fn of(&self, door: Door) -> usize {
-        match door {
-            Door::Clients => self.clients,
-            Door::Administrators => self.administrators,
+    /// ConnectionSlots of those who come in by this listener.
+    pub(crate) fn of(&self, listener: ListenerKind) -> usize {
+        match listener {
+            ListenerKind::Clients => self.clients,
+            ListenerKind::Administrators => self.administrators,
         }
     }
 }
 
-impl fmt::Display for Shares {
+impl fmt::Display for DescriptorBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.limit {
             Some(limit) => write!(f, "{limit} descriptors")?,
@@ -124,15 +132,15 @@ mod tests {
     }
 
     #[test]
-    fn the_shares_never_exceed_the_limit_and_leave_a_place_for_a_client() {
+    fn the_shares_never_exceed_the_limit_and_leave_a_slot_for_a_client() {
         for descriptors in [1, 40, 64, 256, 1024, 65_536, 1 << 30] {
             for connections_max in [0, 1, 100, 1 << 30] {
                 for threads in [1, 2, 7, 64] {
                     for listeners in [0, 1, 5] {
                         let limits = limits(descriptors, connections_max);
-                        match Shares::divide(&limits, threads, listeners) {
+                        match DescriptorBudget::divide(&limits, threads, listeners) {
                             Ok(own) => check(&own, &limits),
-                            Err(TooFew { limit, needed }) => {
+                            Err(TooFewDescriptors { limit, needed }) => {
                                 assert_eq!(limit, descriptors);
                                 assert!(needed > descriptors);
                             }
@@ -143,7 +151,7 @@ mod tests {
         }
     }
 
-    fn check(own: &Shares, limits: &ConnectionLimits) {
+    fn check(own: &DescriptorBudget, limits: &ConnectionLimits) {
         let sum = own.runtime + own.engine + own.administrators + own.spare + own.clients;
         assert!(sum <= limits.descriptors, "{own}");
         assert!(own.clients >= 1 && own.clients <= CONNECTIONS_MAX, "{own}");
@@ -157,23 +165,29 @@ mod tests {
 
     #[test]
     fn with_64_descriptors_and_one_thread_there_is_room_for_clients() {
-        let shares = Shares::divide(&limits(64, 0), 1, 1).unwrap();
-        assert!(shares.clients >= 8, "{shares}");
+        let budget = DescriptorBudget::divide(&limits(64, 0), 1, 1).unwrap();
+        assert!(budget.clients >= 8, "{budget}");
     }
 
     #[test]
     fn one_descriptor_more_than_the_reserves_is_enough() {
-        let TooFew { needed, .. } = Shares::divide(&limits(1, 0), 3, 2).unwrap_err();
-        assert_eq!(Shares::divide(&limits(needed, 0), 3, 2).unwrap().clients, 1);
-        assert!(Shares::divide(&limits(needed - 1, 0), 3, 2).is_err());
+        let TooFewDescriptors { needed, .. } =
+            DescriptorBudget::divide(&limits(1, 0), 3, 2).unwrap_err();
+        assert_eq!(
+            DescriptorBudget::divide(&limits(needed, 0), 3, 2)
+                .unwrap()
+                .clients,
+            1
+        );
+        assert!(DescriptorBudget::divide(&limits(needed - 1, 0), 3, 2).is_err());
     }
 
     #[test]
     fn without_a_known_limit_the_number_of_connections_is_still_bounded() {
-        let shares = Shares::divide(&limits(0, 0), 1, 1).unwrap();
-        assert_eq!((shares.clients, shares.crowded), (CONNECTIONS_MAX, None));
+        let budget = DescriptorBudget::divide(&limits(0, 0), 1, 1).unwrap();
+        assert_eq!((budget.clients, budget.crowded), (CONNECTIONS_MAX, None));
         assert_eq!(
-            Shares::divide(&limits(0, 5), 1, 1).map(|own| own.clients),
+            DescriptorBudget::divide(&limits(0, 5), 1, 1).map(|own| own.clients),
             Ok(5)
         );
     }

@@ -1,0 +1,15 @@
+//! Connection slots: how many connections there may be, and who may have one.
+//!
+//! | file | what |
+//! |---|---|
+//! | `descriptors` | how the process's descriptors are divided |
+//! | `capacity` | which slot a new connection gets |
+//! | `table` | the slots that are taken, counted |
+
+mod capacity;
+mod descriptors;
+mod table;
+
+pub(crate) use capacity::SlotKind;
+pub(crate) use descriptors::{DescriptorBudget, ListenerKind};
+pub(crate) use table::{ConnectionSlot, ConnectionSlots};

@@ -1,0 +1,204 @@
+//! The slots that connections take, counted where every thread sees them.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::capacity::{SlotKind, SlotsTaken, choose_slot};
+use super::descriptors::{DescriptorBudget, ListenerKind};
+
+/// All slots of a runtime.
+#[derive(Debug)]
+pub(crate) struct ConnectionSlots {
+    pub(crate) budget: DescriptorBudget,
+    /// Administrators have an address of their own.
+    has_admin_listener: bool,
+    clients: AtomicUsize,
+    administrators: AtomicUsize,
+    rejected: AtomicU64,
+    /// Connections of each session thread.
+    threads: Vec<AtomicUsize>,
+}
+
+/// One connection's slot: given back when it is dropped, so drop it after the socket.
+#[derive(Debug)]
+pub(crate) struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
+    thread: usize,
+    kind: Cell<SlotKind>,
+}
+
+impl ConnectionSlots {
+    pub(crate) fn new(budget: DescriptorBudget, has_admin_listener: bool, threads: usize) -> Self {
+        Self {
+            budget,
+            has_admin_listener,
+            clients: AtomicUsize::new(0),
+            administrators: AtomicUsize::new(0),
+            rejected: AtomicU64::new(0),
+            threads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
+        }
+    }
+
+    /// As many as there can be.
+    #[cfg(test)]
+    pub(crate) fn for_tests(threads: usize) -> Self {
+        let limits = crate::config::ConnectionLimits::default();
+        let budget = DescriptorBudget::divide(&limits, threads, 1);
+        Self::new(budget.expect("no limit is known"), false, threads)
+    }
+
+    /// How many are taken.
+    pub(crate) fn taken(&self) -> SlotsTaken {
+        SlotsTaken {
+            clients: self.clients.load(Ordering::Relaxed),
+            administrators: self.administrators.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The slot that a connection would have now, if there is one. Only the Acceptor's thread takes
+    /// slots in numbers; [`adopt`](crate::RuntimeHandle::adopt) may exceed a share by the connections
+    /// that are adopted at the same moment.
+    pub(crate) fn find(&self, listener: ListenerKind, may_administer: bool) -> Option<SlotKind> {
+        choose_slot(
+            &self.budget,
+            self.taken(),
+            listener,
+            may_administer,
+            self.has_admin_listener,
+        )
+    }
+
+    /// Takes a slot on the session thread that has the fewest connections.
+    pub(crate) fn take(self: &Arc<Self>, kind: SlotKind) -> ConnectionSlot {
+        let load = |thread: &usize| self.threads[*thread].load(Ordering::Relaxed);
+        let thread = (0..self.threads.len()).min_by_key(load).unwrap_or(0);
+        self.share_of(kind).fetch_add(1, Ordering::Relaxed);
+        self.threads[thread].fetch_add(1, Ordering::Relaxed);
+        ConnectionSlot {
+            slots: self.clone(),
+            thread,
+            kind: Cell::new(kind),
+        }
+    }
+
+    fn share_of(&self, kind: SlotKind) -> &AtomicUsize {
+        match kind {
+            SlotKind::Client => &self.clients,
+            SlotKind::Administrator | SlotKind::ProvisionalAdmin => &self.administrators,
+        }
+    }
+
+    /// Whether descriptors are scarce: who has no use for a connection now should not keep it.
+    pub(crate) fn are_crowded(&self) -> bool {
+        let clients = self.clients.load(Ordering::Relaxed);
+        self.budget
+            .crowded
+            .is_some_and(|crowded| clients >= crowded)
+    }
+
+    /// Connections of one session thread.
+    pub(crate) fn of_thread(&self, thread: usize) -> usize {
+        self.threads[thread].load(Ordering::Relaxed)
+    }
+
+    /// Connections of all threads.
+    pub(crate) fn count(&self) -> usize {
+        let taken = self.taken();
+        taken.clients + taken.administrators
+    }
+
+    pub(crate) fn count_rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+}
+
+impl ConnectionSlot {
+    /// The session thread whose connection it is.
+    pub(crate) fn thread(&self) -> usize {
+        self.thread
+    }
+
+    /// For operators.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kind.get() {
+            SlotKind::Client => "client",
+            SlotKind::Administrator => "administrator",
+            SlotKind::ProvisionalAdmin => "probation",
+        }
+    }
+
+    pub(crate) fn is_clients(&self) -> bool {
+        self.kind.get() == SlotKind::Client
+    }
+
+    pub(crate) fn is_provisional(&self) -> bool {
+        self.kind.get() == SlotKind::ProvisionalAdmin
+    }
+
+    /// An administrator has used it as one.
+    pub(crate) fn confirm_admin(&self) {
+        if self.is_provisional() {
+            self.kind.set(SlotKind::Administrator);
+        }
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        let share = self.slots.share_of(self.kind.get());
+        share.fetch_sub(1, Ordering::Relaxed);
+        self.slots.threads[self.thread].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConnectionLimits;
+
+    fn slots(clients: usize, threads: usize) -> Arc<ConnectionSlots> {
+        let limits = ConnectionLimits {
+            connections_max: clients,
+            ..ConnectionLimits::default()
+        };
+        let budget = DescriptorBudget::divide(&limits, threads, 1).unwrap();
+        Arc::new(ConnectionSlots::new(budget, false, threads))
+    }
+
+    #[test]
+    fn connections_are_spread_evenly_also_when_some_leave() {
+        let slots = slots(10_000, 7);
+        let mut kept: Vec<_> = (0..1000).map(|_| slots.take(SlotKind::Client)).collect();
+        let spread = |kept: &[ConnectionSlot]| {
+            let count = |thread| kept.iter().filter(|own| own.thread() == thread).count();
+            let counts: Vec<_> = (0..7).map(count).collect();
+            (*counts.iter().min().unwrap(), *counts.iter().max().unwrap())
+        };
+        assert_eq!(spread(&kept), (142, 143));
+        // Everyone of three threads leaves; those who come next go there.
+        kept.retain(|own| own.thread() > 2);
+        kept.extend((0..429).map(|_| slots.take(SlotKind::Client)));
+        let (min, max) = spread(&kept);
+        assert!(max - min <= 1, "{min} to {max}");
+    }
+
+    #[test]
+    fn a_slot_is_given_back_to_the_share_it_was_taken_from() {
+        let slots = slots(1, 1);
+        let client = slots.take(slots.find(ListenerKind::Clients, true).unwrap());
+        let guest = slots.take(slots.find(ListenerKind::Clients, true).unwrap());
+        assert!(client.is_clients() && guest.is_provisional());
+        guest.confirm_admin();
+        assert!(!guest.is_provisional());
+        assert_eq!(slots.count(), 2);
+        drop(client);
+        assert!(slots.find(ListenerKind::Clients, false).is_some());
+        drop(guest);
+        assert_eq!(slots.count(), 0);
+    }
+}
