@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::access::GuestRights;
-use super::checkpoint::CheckpointOptions;
-use super::journal::JournalSync;
-use super::limits;
+use crate::access::GuestRights;
+use crate::durability::checkpoint::CheckpointOptions;
+use crate::durability::journal::JournalSync;
+use crate::limits;
 
 /// How the engine keeps its data.
 #[derive(Debug, Clone)]

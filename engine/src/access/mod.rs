@@ -9,46 +9,36 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `privileges` | the rights there are, and on what |
 //! | `rights` | what a user may do, as a pure function of the grants |
-//! | `check` | whether it suffices, and the error if not |
-//! | `errors` | Tarantool's words for what is wrong with a grant |
-//! | `rows` | rows of `_priv` and `_func` |
-//! | `gate` | who may change system spaces, and what may stand in `_priv` and `_func` |
-//! | `sight` | what the catalog shows to whom |
-//! | `acting` | whose rights the request at hand has |
+//! | `checks` | whether it suffices, and the error if not |
+//! | `visibility` | which rows of the system views are shown to whom |
 //!
 //! Rights are computed when a change of them is committed, so a request costs a look-up and, for
 //! whoever may do everything, one comparison. A user is known by the name: who is dropped has no
 //! rights from the next request on, and who is made anew under the same name has those of the new
 //! user.
 
-mod acting;
-mod check;
-pub(crate) mod errors;
-pub(crate) mod gate;
-pub(crate) mod privileges;
+pub(crate) mod checks;
 pub(crate) mod rights;
 #[cfg(test)]
 mod rights_tests;
-pub(crate) mod rows;
-mod sight;
+mod visibility;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use check::Found;
-use privileges::{ObjectKind, Privileges};
+use checks::Found;
 use rights::{Facts, Principal, Rights};
-use rows::{FuncRow, Head, PrivRow};
 use vestibule_actors::catalog::GUEST;
 use vestibule_actors::engine::Fault;
 use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
-use super::errors::no_such_user;
-use super::layer::Sight;
-use super::{ddl, system};
+use crate::errors::no_such_user;
+use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::schema::system::grant_rows::{FuncRow, Head, PrivRow};
+use crate::schema::system::read::{self, SystemRows};
+use crate::schema::system::{self};
 
 /// What connections that have not logged in may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,8 +73,8 @@ impl Access {
     /// # Errors
     ///
     /// 20 for a malformed row; rows are checked before they are stored.
-    pub(crate) fn of(sight: Sight<'_>, guest: GuestRights) -> Result<Self, Error> {
-        let facts = facts(sight)?;
+    pub(crate) fn of<'a>(held: impl SystemRows<'a>, guest: GuestRights) -> Result<Self, Error> {
+        let facts = facts(held)?;
         let mut users = HashMap::new();
         for user in facts.principals.iter().filter(|one| !one.is_role) {
             let mut rights = facts.rights(user);
@@ -96,7 +86,7 @@ impl Access {
             users.insert(user.name.clone(), Arc::new(rights));
         }
         let mut functions = HashMap::new();
-        for row in ddl::rows(sight, system::FUNC) {
+        for row in read::rows(held, system::FUNC) {
             let row = FuncRow::decode(row)?;
             let function = Function {
                 id: row.id,
@@ -173,16 +163,16 @@ impl Access {
     }
 
     /// Whose rights a call of a procedure has, if not the caller's.
-    fn owner_of_call(&self, procedure: &str) -> Option<&Arc<Rights>> {
+    pub(crate) fn owner_of_call(&self, procedure: &str) -> Option<&Arc<Rights>> {
         let function = self.function(procedure).filter(|own| own.is_setuid)?;
         self.users.values().find(|user| user.id == function.owner)
     }
 }
 
 /// What the system spaces say.
-pub(crate) fn facts(sight: Sight<'_>) -> Result<Facts, Error> {
+pub(crate) fn facts<'a>(held: impl SystemRows<'a>) -> Result<Facts, Error> {
     let mut facts = Facts::default();
-    for user in ddl::users(sight)? {
+    for user in read::users(held)? {
         let is_role = *user.kind == *"role";
         let kind = if is_role {
             ObjectKind::Role
@@ -196,12 +186,12 @@ pub(crate) fn facts(sight: Sight<'_>) -> Result<Facts, Error> {
             is_role,
         });
     }
-    for row in ddl::rows(sight, system::PRIV) {
+    for row in read::rows(held, system::PRIV) {
         let row = PrivRow::decode(row)?;
         facts.grant(row.grantee, row.object, row.privileges);
     }
     for (space, kind) in OWNED {
-        for row in ddl::rows(sight, space) {
+        for row in read::rows(held, space) {
             let head = Head::decode(row)?;
             facts.own(head.owner, kind, head.id);
         }
@@ -210,7 +200,7 @@ pub(crate) fn facts(sight: Sight<'_>) -> Result<Facts, Error> {
 }
 
 /// Spaces with objects that have an owner, users and roles apart.
-const OWNED: [(u32, ObjectKind); 3] = [
+pub(crate) const OWNED: [(u32, ObjectKind); 3] = [
     (system::SPACE, ObjectKind::Space),
     (system::FUNC, ObjectKind::Function),
     (system::SEQUENCE, ObjectKind::Sequence),

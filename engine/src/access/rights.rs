@@ -10,8 +10,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::privileges::{ObjectKind, Privileges};
-use crate::system::ADMIN;
+use crate::schema::privileges::{Object, ObjectKind, Privileges, granted_role};
+use crate::schema::system::ADMIN;
 
 /// A user or a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,16 +19,6 @@ pub(crate) struct Principal {
     pub(crate) id: u64,
     pub(crate) name: Arc<str>,
     pub(crate) is_role: bool,
-}
-
-/// What is granted: a kind of objects, one of them or (`None`) all of them. On the universe the
-/// number means nothing.
-pub(crate) type Object = (ObjectKind, Option<u64>);
-
-/// The role that somebody gets by a grant.
-pub(crate) fn granted_role((kind, id): Object, privileges: Privileges) -> Option<u64> {
-    let is_membership = kind == ObjectKind::Role && privileges.contain(Privileges::EXECUTE);
-    id.filter(|_| is_membership)
 }
 
 /// All that rights are made of.

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use vestibule_wire::request::Target;
 
-use super::privileges::{ObjectKind, Privileges};
-use super::rights::{Facts, Object, Principal, Rights};
+use crate::access::rights::{Facts, Principal, Rights};
+use crate::schema::privileges::{Object, ObjectKind, Privileges};
 
 const PRINCIPALS: u64 = 6;
 /// Objects have these numbers; the last two are roles as well.

@@ -9,16 +9,18 @@ use vestibule_wire::request::{Body, Store, Target};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::second_number;
-use crate::execute::Existing;
-use crate::image::Image;
-use crate::journal::Journal;
-use crate::journal::storage::Disk;
-use crate::key::Key;
+use crate::durability::journal::Journal;
+use crate::durability::recovery;
+use crate::durability::storage::Disk;
+use crate::engine::EmbeddedEngine;
+use crate::engine::execute::Existing;
 use crate::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
-use crate::sequence::Generator;
-use crate::space::SpaceDef;
-use crate::tuple::Tuple;
-use crate::{EmbeddedEngine, EngineOptions, errors, recovery, system};
+use crate::model::key::Key;
+use crate::model::space::{Generator, SpaceDef};
+use crate::model::tuple::Tuple;
+use crate::schema::system;
+use crate::store::image::Image;
+use crate::{EngineOptions, errors};
 
 /// Spaces of numbers that only the engine counts: there is no gate for them.
 const COUNTERS: [u32; 2] = [system::SCHEMA, system::SEQUENCE_DATA];
@@ -91,7 +93,9 @@ impl Import {
         if def.id == system::SEQUENCE_DATA {
             self.told.insert(key.first_number());
         }
-        let old = self.engine.look(|sight| sight.get(def.id, &key).cloned());
+        let old = self
+            .engine
+            .look(|snapshot| snapshot.get(def.id, &key).cloned());
         match &old {
             Some(old) if **old == *tuple => return Ok(Put::Same),
             Some(old) if !self.replaces && self.born_row(def.id, &key) != Some(old) => {
@@ -123,7 +127,9 @@ impl Import {
             let told = format!("no directory is born with this row of space '{space}'");
             return Err(Error::new(ErrorCode::ILLEGAL_PARAMS, told));
         }
-        let old = self.engine.look(|sight| sight.get(def.id, &key).cloned());
+        let old = self
+            .engine
+            .look(|snapshot| snapshot.get(def.id, &key).cloned());
         match old {
             None => return Ok(Put::Same),
             Some(old) if !self.replaces && *old != *tuple => {

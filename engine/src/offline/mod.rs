@@ -16,14 +16,15 @@ use vestibule_wire::msgpack::Reader;
 
 pub use import::{Import, Put};
 
-use super::build::{self, Refusal};
-use super::checkpoint::{self, Loaded};
-use super::define::system_key;
-use super::image::{Image, Replayed};
-use super::journal::{self, FileReport, JournalError, JournalOptions, JournalSync};
-use super::print::Printed;
-use super::space::SpaceDef;
-use super::{errors, record, system};
+use crate::durability::checkpoint::{self, Loaded};
+use crate::durability::journal::{self, FileReport, JournalError, JournalOptions, JournalSync};
+use crate::durability::record;
+use crate::errors;
+use crate::model::space::SpaceDef;
+use crate::print::Printed;
+use crate::schema::system::{self, system_key};
+use crate::store::image::{Image, Replayed};
+use crate::store::index_build::{self, Refusal};
 
 /// Definitions in the order in which they can be made again: what others need comes first.
 const DEFINITIONS: [u32; 10] = [
@@ -180,14 +181,14 @@ impl Contents {
     ) {
         let spaces = self.image.spaces.values();
         let sizes =
-            spaces.map(|space| space.def.secondaries.len() as u64 * build::work(&space.rows));
+            spaces.map(|space| space.def.secondaries.len() as u64 * index_build::work(&space.rows));
         let (mut done, total) = (0, sizes.sum::<u64>());
         for space in self.image.spaces.values() {
             for index in &space.def.secondaries {
                 // A row that does not fit is told already.
                 let tuples = space.rows.tuples();
                 let fit = tuples.filter(|tuple| space.def.check(tuple).is_ok());
-                let built = build::build(index, fit, &mut |step| {
+                let built = index_build::build(index, fit, &mut |step| {
                     done = total.min(done + step);
                     progress(Progress {
                         done,

@@ -5,11 +5,11 @@ mod datetime;
 use std::fmt::{self, Write};
 
 use vestibule_wire::Uuid;
+use vestibule_wire::keys::{EXT_DATETIME, EXT_DECIMAL, EXT_UUID};
 use vestibule_wire::msgpack::{DecodeError, Integer, Kind, Reader};
 
-use super::field::{EXT_DATETIME, EXT_DECIMAL, EXT_UUID};
-use super::key::Digits;
-use super::limits::PRINTED_TUPLE_MAX;
+use crate::limits::PRINTED_TUPLE_MAX;
+use crate::model::key::Digits;
 use datetime::Datetime;
 
 /// Prints a value as Tarantool does, cut after [`PRINTED_TUPLE_MAX`] bytes.

@@ -12,13 +12,15 @@ use vestibule_wire::Error;
 use super::args::{Options, Value, illegal};
 use super::lookup::{self, existing_sequence};
 use super::{remove, sequences};
-use crate::ddl::rows;
-use crate::index::PRIMARY;
-use crate::sequence::checks::{attachment, check_index};
-use crate::sequence::rows::AttachmentRow;
-use crate::space::{Field, SpaceDef};
-use crate::system::rows::IndexRow;
-use crate::{EmbeddedEngine, errors, system};
+use crate::ddl::sequence_checks::check_index;
+use crate::engine::EmbeddedEngine;
+use crate::errors;
+use crate::model::index::PRIMARY;
+use crate::model::space::{Field, SpaceDef};
+use crate::schema::system;
+use crate::schema::system::read::{attachment, rows};
+use crate::schema::system::rows::IndexRow;
+use crate::schema::system::sequence_rows::AttachmentRow;
 
 /// What the option `sequence` of an index asks for.
 #[derive(Debug, PartialEq)]
@@ -87,7 +89,7 @@ pub(super) fn prepare(
         }
         return Ok(None);
     }
-    let old = engine.look(|sight| attachment(sight, row.space))?;
+    let old = engine.look(|snapshot| attachment(snapshot, row.space))?;
     let attached = match wish {
         Wish::Keep => {
             return match old {
@@ -155,8 +157,8 @@ impl Prepared {
 /// A sequence that is given: not one that belongs to a space.
 fn resolve(engine: &EmbeddedEngine, given: &Value<'_>, space: &SpaceDef) -> Result<u32, Error> {
     let sequence = system::first_id(&existing_sequence(engine, given)?)?;
-    engine.look(|sight| {
-        for other in rows(sight, system::SPACE_SEQUENCE) {
+    engine.look(|snapshot| {
+        for other in rows(snapshot, system::SPACE_SEQUENCE) {
             let other = AttachmentRow::decode(other)?;
             if other.sequence == sequence && other.is_generated {
                 let why = "can not attach generated sequence";

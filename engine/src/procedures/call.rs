@@ -5,7 +5,7 @@ use vestibule_actors::procedures::Call;
 use vestibule_wire::Error;
 use vestibule_wire::reply::write_data_head;
 
-use crate::EmbeddedEngine;
+use crate::engine::EmbeddedEngine;
 
 /// A call of a procedure of the embedded engine.
 pub(super) type EngineCall<'a> = Call<'a, EmbeddedEngine>;

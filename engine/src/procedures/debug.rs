@@ -10,7 +10,7 @@ use vestibule_wire::Error;
 
 use super::args::{Args, Value, illegal};
 use super::call::{EngineCall, check_administrator, no_result};
-use crate::EmbeddedEngine;
+use crate::engine::EmbeddedEngine;
 
 /// How often a declared block tells how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);

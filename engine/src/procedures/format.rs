@@ -4,9 +4,9 @@ use vestibule_wire::Error;
 
 use super::args::{Value, illegal};
 use crate::errors;
-use crate::field::FieldType;
-use crate::space::Field;
-use crate::system::rows::Refuse;
+use crate::model::field::FieldType;
+use crate::model::space::Field;
+use crate::schema::system::rows::Refuse;
 
 /// Reads a format as Lua callers write it: `{name = …, type = …}`, `{'id', 'unsigned'}`, `'id'`.
 pub(super) fn read_format(

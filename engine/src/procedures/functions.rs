@@ -12,10 +12,10 @@ use super::args::{Args, Value};
 use super::call::{EngineCall, alter_schema, no_result};
 use super::lookup::{function, printed};
 use super::remove::{self, object_id};
-use crate::access::errors as access_errors;
-use crate::access::privileges::Privileges;
-use crate::access::rows::{FuncRow, Head};
-use crate::{ddl, errors, system};
+use crate::errors::{self, access as access_errors};
+use crate::schema::privileges::Privileges;
+use crate::schema::system::grant_rows::{FuncRow, Head};
+use crate::schema::system::{self, read};
 
 /// `box.schema.func.create(name [, {setuid = …, if_not_exists = …}])`
 pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
@@ -40,8 +40,8 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     }
     call.engine
         .allowed(Target::Id(system::FUNC), Privileges::READ)?;
-    let ids = call.engine.look(|sight| {
-        let heads = ddl::rows(sight, system::FUNC).map(Head::decode);
+    let ids = call.engine.look(|snapshot| {
+        let heads = read::rows(snapshot, system::FUNC).map(Head::decode);
         heads
             .map(|head| head.map(|head| head.id))
             .collect::<Result<Vec<_>, _>>()

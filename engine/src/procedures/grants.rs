@@ -15,11 +15,11 @@ use super::args::{Args, Options, Value, illegal};
 use super::call::{EngineCall, alter_schema, no_result};
 use super::lookup::{self, existing_principal, principal, printed};
 use super::principals::ENTER;
-use crate::access::errors as access_errors;
-use crate::access::gate;
-use crate::access::privileges::{ObjectKind, Privileges};
-use crate::access::rows::PrivRow;
-use crate::{EmbeddedEngine, system};
+use crate::engine::EmbeddedEngine;
+use crate::errors::access as access_errors;
+use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::schema::system::grant_rows::PrivRow;
+use crate::schema::system::{self, read};
 
 /// Who gets or loses a right.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl Asked {
 
     /// The row of `_priv` that it changes.
     fn row(&self, engine: &EmbeddedEngine, grantee: &Grantee) -> Result<Option<PrivRow>, Error> {
-        let rows = engine.look(gate::grants)?;
+        let rows = engine.look(|snapshot| read::grants(snapshot))?;
         let is_it = |row: &PrivRow| {
             row.grantee == grantee.id && row.object.0 == self.kind && row.object.1 == self.id
         };

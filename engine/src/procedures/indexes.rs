@@ -11,13 +11,15 @@ use super::attachments::{self, Wish};
 use super::call::{EngineCall, alter_schema, alter_schema_and_answer};
 use super::format::check_collation;
 use super::remove;
-use crate::field::FieldType;
-use crate::index::{PRIMARY, Part};
+use crate::engine::EmbeddedEngine;
+use crate::errors;
 use crate::limits::INDEX_PARTS_MAX;
-use crate::sequence::checks::attachment;
-use crate::space::{Field, SpaceDef};
-use crate::system::rows::IndexRow;
-use crate::{EmbeddedEngine, ddl, errors, system};
+use crate::model::field::FieldType;
+use crate::model::index::{PRIMARY, Part};
+use crate::model::space::{Field, SpaceDef};
+use crate::schema::system::read::{self, attachment};
+use crate::schema::system::rows::IndexRow;
+use crate::schema::system::{self};
 
 const OPTIONS: [&str; 14] = [
     "type",
@@ -65,7 +67,7 @@ struct CreatedPart {
 
 impl<'a> CreatedIndex<'a> {
     fn of(row: &'a IndexRow, engine: &EmbeddedEngine) -> Result<Self, Error> {
-        let attached = engine.look(|sight| attachment(sight, row.space))?;
+        let attached = engine.look(|snapshot| attachment(snapshot, row.space))?;
         let attached = attached.filter(|_| row.id == PRIMARY);
         let part = |part: &Part| CreatedPart {
             fieldno: part.field + 1,
@@ -93,7 +95,9 @@ pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
     let options = args.options(1, &OPTIONS)?;
     let is_lenient = options.flag("if_not_exists")?;
     let space = call.engine.definition(Target::Name(space))?;
-    let existing = call.engine.look(|sight| ddl::index_rows(sight, space.id))?;
+    let existing = call
+        .engine
+        .look(|snapshot| read::index_rows(snapshot, space.id))?;
     if let Some(same) = existing.iter().find(|row| *row.name == *name) {
         if is_lenient {
             let same = CreatedIndex::of(same, call.engine)?;
@@ -133,7 +137,9 @@ fn define(
 }
 
 fn row_of(call: &EngineCall<'_>, space: u32, index: u32) -> Result<IndexRow, Error> {
-    let rows = call.engine.look(|sight| ddl::index_rows(sight, space))?;
+    let rows = call
+        .engine
+        .look(|snapshot| read::index_rows(snapshot, space))?;
     let found = rows.into_iter().find(|row| row.id == index);
     found.ok_or_else(|| Error::no_such_index_id(u64::from(index), &space.to_string()))
 }

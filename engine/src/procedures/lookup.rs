@@ -3,19 +3,20 @@
 use vestibule_wire::Error;
 
 use super::args::{Options, Value};
-use crate::access::errors as access_errors;
-use crate::access::privileges::ObjectKind;
-use crate::access::rows::FuncRow;
-use crate::field::FieldType;
-use crate::sequence::checks::sequence_with_name;
-use crate::system::rows::UserRow;
-use crate::tuple::Tuple;
-use crate::{EmbeddedEngine, ddl, errors, system};
+use crate::engine::EmbeddedEngine;
+use crate::errors::{self, access as access_errors};
+use crate::model::field::FieldType;
+use crate::model::tuple::Tuple;
+use crate::schema::privileges::ObjectKind;
+use crate::schema::system::grant_rows::FuncRow;
+use crate::schema::system::read::{self, sequence_with_name};
+use crate::schema::system::rows::UserRow;
+use crate::schema::system::{self};
 
 /// The users and roles that the caller may know of.
 pub(super) fn shown_principals(engine: &EmbeddedEngine) -> Result<Vec<UserRow>, Error> {
-    engine.look(|sight| {
-        let rows = ddl::rows(sight, system::USER);
+    engine.look(|snapshot| {
+        let rows = read::rows(snapshot, system::USER);
         let rows = rows.filter(|row| engine.acting().shows_row(system::USER, row));
         rows.map(UserRow::decode).collect()
     })
@@ -68,8 +69,8 @@ pub(super) fn function(
         Value::Str(name) => *row.name == **name,
         other => other.as_uint() == Some(row.id),
     };
-    engine.look(|sight| {
-        for row in ddl::rows(sight, system::FUNC) {
+    engine.look(|snapshot| {
+        for row in read::rows(snapshot, system::FUNC) {
             let decoded = FuncRow::decode(row)?;
             if is_it(&decoded) && engine.acting().shows_row(system::FUNC, row) {
                 return Ok(Some(decoded));
@@ -100,8 +101,8 @@ pub(super) fn any_sequence(
 ) -> Result<Option<Tuple>, Error> {
     match by {
         Value::Nil => Ok(None),
-        Value::Str(name) => engine.look(|sight| {
-            let found = sequence_with_name(sight, name)?;
+        Value::Str(name) => engine.look(|snapshot| {
+            let found = sequence_with_name(snapshot, name)?;
             Ok(found.map(|(_, row)| Tuple::from(row)))
         }),
         other => {

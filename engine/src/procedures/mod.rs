@@ -41,7 +41,7 @@ use vestibule_wire::Error;
 pub use debug::with_debug;
 
 use self::call::{EngineCall, Function, check_administrator};
-use crate::EmbeddedEngine;
+use crate::engine::EmbeddedEngine;
 
 /// By their whole names.
 const FUNCTIONS: [(&str, Function); 25] = [

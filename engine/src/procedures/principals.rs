@@ -9,12 +9,13 @@ use super::args::Args;
 use super::call::{EngineCall, alter_schema, no_result};
 use super::lookup::{principal, printed};
 use super::remove;
-use crate::access::errors as access_errors;
-use crate::access::gate;
-use crate::access::privileges::{ObjectKind, Privileges};
-use crate::layer::Sight;
-use crate::system::rows::UserRow;
-use crate::{EmbeddedEngine, ddl, errors, system};
+use crate::ddl::grant_checks;
+use crate::engine::EmbeddedEngine;
+use crate::errors::{self, access as access_errors};
+use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::schema::system::rows::UserRow;
+use crate::schema::system::{self, read};
+use crate::store::snapshot::Snapshot;
 
 /// What every user has on everything, to be here at all.
 pub(super) const ENTER: Privileges = Privileges(Privileges::SESSION.0 | Privileges::USAGE.0);
@@ -27,7 +28,7 @@ pub(super) fn new_row(
     password: Option<PasswordHash>,
 ) -> Result<UserRow, Error> {
     engine.allowed(Target::Id(system::USER), Privileges::READ)?;
-    let users = engine.look(ddl::users)?;
+    let users = engine.look(|snapshot| read::users(snapshot))?;
     let largest = users.iter().map(|user| user.id).max().unwrap_or(0);
     Ok(UserRow {
         id: (largest + 1).max(system::USER_ID_MIN),
@@ -63,12 +64,12 @@ pub(super) fn drop_kind(call: &mut EngineCall<'_>, kind: ObjectKind) -> Result<O
 /// What was granted to somebody, as far as the caller may know: `{{'read', 'space', 'x'}, …}`.
 pub(super) fn tell(call: &mut EngineCall<'_>, grantee: u64) -> Result<Outcome, Error> {
     let rights = call.engine.acting();
-    let told = call.engine.look(|sight: Sight<'_>| {
-        let rows = gate::grants(sight)?.into_iter();
+    let told = call.engine.look(|snapshot: Snapshot<'_>| {
+        let rows = read::grants(snapshot)?.into_iter();
         let rows = rows
             .filter(|row| row.grantee == grantee && rights.shows_row(system::PRIV, &row.encode()));
         rows.map(|row| {
-            let name = gate::name_of(sight, row.object)?;
+            let name = grant_checks::name_of(snapshot, row.object)?;
             Ok((row.privileges.names(), row.object.0.name(), name))
         })
         .collect::<Result<Vec<_>, Error>>()

@@ -5,14 +5,14 @@ use vestibule_actors::engine::Reply;
 use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
-use crate::access::gate;
-use crate::access::privileges::ObjectKind;
-use crate::access::rows::Head;
-use crate::define::system_key;
-use crate::layer::Sight;
-use crate::sequence::checks::attachment as attachment_of;
-use crate::system::rows::UserRow;
-use crate::{EmbeddedEngine, ddl, system};
+use crate::ddl::grant_checks;
+use crate::engine::EmbeddedEngine;
+use crate::schema::privileges::ObjectKind;
+use crate::schema::system::grant_rows::Head;
+use crate::schema::system::read::{self, attachment as attachment_of};
+use crate::schema::system::rows::UserRow;
+use crate::schema::system::{self, system_key};
+use crate::store::snapshot::Snapshot;
 
 /// Takes back every right on an object that is about to go: whoever may drop it need not have
 /// granted them. If it may not be dropped after all, the whole change is forgotten.
@@ -23,7 +23,7 @@ fn revoke_all(
     reply: &Reply<'_>,
 ) -> Result<(), Error> {
     engine.as_admin(|engine| {
-        for grant in engine.look(gate::grants)? {
+        for grant in engine.look(|snapshot| read::grants(snapshot))? {
             if grant.object == (kind, Some(id)) {
                 engine.delete_system(system::PRIV, &grant.encode(), reply)?;
             }
@@ -42,7 +42,7 @@ pub(super) fn attached_sequence(
     space: u32,
     reply: &Reply<'_>,
 ) -> Result<(), Error> {
-    let Some(old) = engine.look(|sight| attachment_of(sight, space))? else {
+    let Some(old) = engine.look(|snapshot| attachment_of(snapshot, space))? else {
         return Ok(());
     };
     attachment(engine, space, reply)?;
@@ -72,7 +72,7 @@ pub(super) fn space(engine: &mut EmbeddedEngine, id: u32, reply: &Reply<'_>) -> 
     let (indexes, spaces, truncations) = (indexes?, spaces?, truncations?);
     attached_sequence(engine, id, reply)?;
     // The primary index goes last: the others need it.
-    let rows = engine.look(|sight| ddl::index_rows(sight, id))?;
+    let rows = engine.look(|snapshot| read::index_rows(snapshot, id))?;
     for index in rows.iter().rev() {
         let key = system_key(&[id, index.id]);
         engine.change_system(&indexes, key, None, reply)?;
@@ -131,20 +131,20 @@ pub(super) fn principal(
     row: &UserRow,
     reply: &Reply<'_>,
 ) -> Result<(), Error> {
-    let spaces = engine.look(ddl::spaces)?;
+    let spaces = engine.look(|snapshot| read::spaces(snapshot))?;
     for space in spaces.iter().filter(|space| space.owner == row.id) {
         self::space(engine, space.id, reply)?;
     }
-    let sequences = engine.look(|sight| owned_by(sight, system::SEQUENCE, row.id))?;
+    let sequences = engine.look(|snapshot| owned_by(snapshot, system::SEQUENCE, row.id))?;
     for sequence in sequences {
         self::sequence(engine, sequence, reply)?;
     }
-    for function in engine.look(|sight| owned_by(sight, system::FUNC, row.id))? {
+    for function in engine.look(|snapshot| owned_by(snapshot, system::FUNC, row.id))? {
         self::function(engine, function, reply)?;
     }
     engine.as_admin(|engine| {
-        for grant in engine.look(gate::grants)? {
-            if grant.grantee == row.id || gate::is_on_user(&grant, row.id) {
+        for grant in engine.look(|snapshot| read::grants(snapshot))? {
+            if grant.grantee == row.id || grant_checks::is_on_user(&grant, row.id) {
                 engine.delete_system(system::PRIV, &grant.encode(), reply)?;
             }
         }
@@ -154,8 +154,8 @@ pub(super) fn principal(
 }
 
 /// Numbers of the functions or sequences that somebody owns.
-fn owned_by(sight: Sight<'_>, space: u32, owner: u64) -> Result<Vec<u32>, Error> {
-    let heads = ddl::rows(sight, space).map(Head::decode);
+fn owned_by(snapshot: Snapshot<'_>, space: u32, owner: u64) -> Result<Vec<u32>, Error> {
+    let heads = read::rows(snapshot, space).map(Head::decode);
     let own = heads.filter(|head| head.as_ref().map_or(true, |head| head.owner == owner));
     own.map(|head| object_id(head?.id)).collect()
 }

@@ -8,9 +8,9 @@ use super::call::{EngineCall, alter_schema, no_result};
 use super::grants;
 use super::lookup::{existing_principal, principal, shown_principals};
 use super::principals::{self, ENTER};
-use crate::access::errors as access_errors;
-use crate::access::privileges::ObjectKind;
-use crate::system;
+use crate::errors::access as access_errors;
+use crate::schema::privileges::ObjectKind;
+use crate::schema::system;
 
 /// `box.schema.role.create(name [, {if_not_exists = …}])`
 pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {

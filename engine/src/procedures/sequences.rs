@@ -12,11 +12,13 @@ use super::args::{Args, Options, Value};
 use super::call::{EngineCall, alter_schema, alter_schema_and_answer, no_result};
 use super::lookup::{any_sequence, existing_sequence, sequence};
 use super::remove;
-use crate::access::privileges::Privileges;
-use crate::field::FieldType;
-use crate::index::PRIMARY;
-use crate::sequence::rows::SequenceRow;
-use crate::{EmbeddedEngine, errors, system};
+use crate::engine::EmbeddedEngine;
+use crate::errors;
+use crate::model::field::FieldType;
+use crate::model::index::PRIMARY;
+use crate::schema::privileges::Privileges;
+use crate::schema::system;
+use crate::schema::system::sequence_rows::SequenceRow;
 
 const OPTIONS: [&str; 6] = ["step", "min", "max", "start", "cache", "cycle"];
 
@@ -150,8 +152,8 @@ fn number(options: &Options<'_>, name: &str, field: usize) -> Result<Option<i64>
 
 /// One beyond the largest number of a sequence.
 fn next_id(engine: &EmbeddedEngine) -> Result<u32, Error> {
-    engine.look(|sight| {
-        let mut all = sight.range(system::SEQUENCE, PRIMARY, (Unbounded, Unbounded), true);
+    engine.look(|snapshot| {
+        let mut all = snapshot.range(system::SEQUENCE, PRIMARY, (Unbounded, Unbounded), true);
         let last = all.next().map(|(_, row)| system::first_id(row));
         let last = last.transpose()?.unwrap_or(0);
         let next = last.checked_add(1);

@@ -8,9 +8,11 @@ use super::args::{Args, Value, illegal};
 use super::call::{EngineCall, alter_schema, no_result};
 use super::lookup::{existing_principal, principal, shown_principals};
 use super::principals::{ENTER, drop_kind, new_row, tell};
-use crate::access::privileges::{ObjectKind, Privileges};
-use crate::access::rows::PrivRow;
-use crate::{EmbeddedEngine, ddl, errors, system};
+use crate::engine::EmbeddedEngine;
+use crate::errors;
+use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::schema::system::grant_rows::PrivRow;
+use crate::schema::system::{self, read};
 
 /// `box.schema.user.create(name [, {password = …, if_not_exists = …}])`
 pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
@@ -73,7 +75,7 @@ pub(super) fn passwd(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let password = if own { first.as_str() } else { second.as_str() };
     let password = password.ok_or_else(|| illegal("password should be a string"))?;
     let mut row = if own {
-        let users = call.engine.look(ddl::users)?;
+        let users = call.engine.look(|snapshot| read::users(snapshot))?;
         let user = users.into_iter().find(|row| *row.name == *call.caller.user);
         user.ok_or_else(|| errors::no_such_user(&call.caller.user))?
     } else {

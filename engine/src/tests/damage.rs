@@ -12,11 +12,13 @@ use vestibule_wire::request::{Body, Select, Target};
 
 use super::unsynced::Unsynced;
 use super::{NONE, Rig, SPACE, by, new_directory, pack};
-use crate::journal::{Journal, JournalOptions, JournalSync};
-use crate::key::Key;
-use crate::layer::Layer;
+use crate::EngineOptions;
+use crate::durability::journal::{Journal, JournalOptions, JournalSync};
+use crate::durability::{record, recovery};
+use crate::engine::EmbeddedEngine;
+use crate::model::key::Key;
 use crate::offline::{Contents, Findings};
-use crate::{EmbeddedEngine, EngineOptions, record, recovery};
+use crate::store::layer::Layer;
 
 /// A directory, and what it held after each turn.
 struct Sample {
@@ -139,8 +141,8 @@ fn start(place: &Place, force: bool, rig: &mut Rig) -> Result<(String, Vec<Vec<u
     let recovered = recovery::recover(Arc::new(Unsynced), &options, &mut |_| ())?;
     let mut engine = EmbeddedEngine::new(options);
     engine.take_up(recovered.image)?;
-    let rows = engine.look(|sight| {
-        let space = sight.image.space(SPACE).into_iter();
+    let rows = engine.look(|snapshot| {
+        let space = snapshot.image.space(SPACE).into_iter();
         let tuples = space.flat_map(|space| space.rows.tuples());
         tuples.map(|tuple| tuple.to_vec()).collect()
     });

@@ -5,9 +5,9 @@ use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{Body, Delete, Select, Store, Target};
 
 use super::{NONE, Rig, SPACE, by, pack, printed, store};
-use crate::build::{Refusal, build};
 use crate::limits::QUIET_CHECKS_MAX;
 use crate::print::Printed;
+use crate::store::index_build::{Refusal, build};
 
 type Empty = std::collections::BTreeMap<String, u8>;
 
@@ -274,12 +274,12 @@ fn the_catalog_shows_spaces_indexes_collations_and_users() {
 #[test]
 fn every_row_that_is_built_in_comes_back_through_the_checks() {
     let rig = Rig::new();
-    rig.engine.look(|sight| {
-        for (space, tuple) in super::super::system::bootstrap::tuples() {
+    rig.engine.look(|snapshot| {
+        for (space, tuple) in crate::schema::system::bootstrap::tuples() {
             let def = rig.engine.definition(Target::Id(space)).unwrap();
             assert_eq!(def.check(&tuple), Ok(()), "{}", Printed(&tuple));
             let key = def.primary().unwrap().key_of(&tuple).unwrap();
-            assert_eq!(sight.get(space, &key).unwrap()[..], tuple[..]);
+            assert_eq!(snapshot.get(space, &key).unwrap()[..], tuple[..]);
         }
     });
     assert_eq!(

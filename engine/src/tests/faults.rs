@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use vestibule_actors::engine::Engine;
 
 use super::{NONE, Rig};
-use crate::journal::storage::{Disk, LogFile, Storage};
-use crate::journal::{self, Journal, JournalOptions, JournalSync};
+use crate::durability::journal::{self, Journal, JournalOptions, JournalSync};
+use crate::durability::storage::{Disk, LogFile, Storage};
 
 /// What the disk refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use vestibule_wire::request::{Body, Select, Store, Target};
 
 use super::secondary::{Wanted, find, nullable, part, put, rig, tree};
 use super::{NONE, Rig, SPACE, by, pack, store};
-use crate::field::FieldType::{Datetime, Number, String, Unsigned};
-use crate::index::Part;
-use crate::system;
-use crate::system::rows::IndexRow;
+use crate::model::field::FieldType::{Datetime, Number, String, Unsigned};
+use crate::model::index::Part;
+use crate::schema::system;
+use crate::schema::system::rows::IndexRow;
 
 #[test]
 fn a_hash_index_knows_whole_keys_only() {

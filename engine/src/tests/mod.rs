@@ -29,11 +29,11 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{After, Body, Delete, Select, Store, Target, Update, Upsert};
 
-use super::journal::JournalSync;
-use super::journal::storage::Storage;
-use super::print::Printed;
-use super::{EmbeddedEngine, EngineOptions};
-use crate::procedures;
+use crate::durability::journal::JournalSync;
+use crate::durability::storage::Storage;
+use crate::engine::EmbeddedEngine;
+use crate::print::Printed;
+use crate::{EngineOptions, procedures};
 use unsynced::Unsynced;
 
 /// An engine and the directory of its journal, which is removed in the end.

@@ -3,10 +3,10 @@
 use vestibule_wire::request::{Body, Delete, Select, Store, Target, Update};
 
 use super::{NONE, Rig, SPACE, by, pack};
-use crate::field::FieldType::{self, String, Unsigned};
-use crate::index::Part;
-use crate::system;
-use crate::system::rows::IndexRow;
+use crate::model::field::FieldType::{self, String, Unsigned};
+use crate::model::index::Part;
+use crate::schema::system;
+use crate::schema::system::rows::IndexRow;
 
 /// An index by its number and its name, `i` with the number.
 pub(super) struct Wanted {

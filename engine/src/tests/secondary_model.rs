@@ -9,8 +9,8 @@ use vestibule_wire::request::{After, Body, Delete, Select, Target, Update};
 
 use super::secondary::{Wanted, nullable, part, put, tree};
 use super::{Rig, SPACE, by, cases, pack};
-use crate::field::FieldType::{String as Text, Unsigned};
-use crate::index::Part;
+use crate::model::field::FieldType::{String as Text, Unsigned};
+use crate::model::index::Part;
 
 /// `[id, text, number or null]`
 type Row = (u64, String, Option<u64>);

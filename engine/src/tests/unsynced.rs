@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::journal::storage::{Disk, LogFile, Storage};
+use crate::durability::storage::{Disk, LogFile, Storage};
 
 /// The file system without its fsyncs.
 pub(super) struct Unsynced;

@@ -14,7 +14,6 @@
 //! A key that it wrote counts as seen, so of two writers of a key the one that commits first wins.
 
 mod reads;
-mod statements;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,13 +21,14 @@ use std::collections::HashMap;
 use vestibule_actors::engine::TransactionId;
 use vestibule_wire::Error;
 
-use super::index::PRIMARY;
-use super::key::Key;
-use super::layer::{Change, Layer};
-use super::limits::{
+use crate::errors;
+use crate::limits::{
     OPEN_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_CHANGE_BYTES, TRANSACTIONS_BYTES_MAX,
 };
-use super::{errors, system};
+use crate::model::index::PRIMARY;
+use crate::model::key::Key;
+use crate::schema::system;
+use crate::store::layer::{Change, Layer};
 pub(crate) use reads::{KeyRange, Reads};
 
 /// An open transaction.

@@ -11,11 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeBounds};
 
-use crate::key::Key;
 use crate::limits::{
     TRANSACTION_CHANGE_BYTES, TRANSACTION_POINTS_MAX, TRANSACTION_RANGES_MAX,
     TRANSACTION_SEEN_BYTES_MAX,
 };
+use crate::model::key::Key;
 
 /// Two bounds.
 pub(crate) type KeyRange = (Bound<Key>, Bound<Key>);

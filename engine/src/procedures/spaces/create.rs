@@ -6,17 +6,17 @@ use vestibule_wire::Error;
 use vestibule_wire::request::Target;
 
 use super::definition::refuse_flags;
-use crate::access::privileges::{ObjectKind, Privileges};
-use crate::define::system_key;
+use crate::engine::EmbeddedEngine;
 use crate::errors;
-use crate::layer::Sight;
 use crate::limits::SPACE_ID_MAX;
 use crate::procedures::args::{Args, Options, illegal};
 use crate::procedures::call::{EngineCall, alter_schema_and_answer};
 use crate::procedures::format::read_format;
 use crate::procedures::lookup::owner;
-use crate::system::rows::SpaceRow;
-use crate::{EmbeddedEngine, ddl, system};
+use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::schema::system::rows::SpaceRow;
+use crate::schema::system::{self, read, system_key};
+use crate::store::snapshot::Snapshot;
 
 const OPTIONS: [&str; 9] = [
     "if_not_exists",
@@ -45,7 +45,7 @@ pub(in crate::procedures) fn create_space(call: &mut EngineCall<'_>) -> Result<O
     let is_lenient = options.flag("if_not_exists")?;
     let existing = call
         .engine
-        .look(|sight| ddl::space_with_name(sight, name))?;
+        .look(|snapshot| read::space_with_name(snapshot, name))?;
     let is_shown = |space: &SpaceRow| call.engine.acting().shows_space(space.id);
     if !existing.as_ref().is_some_and(is_shown) {
         check_may_create(call.engine, name, &options)?;
@@ -62,7 +62,7 @@ pub(in crate::procedures) fn create_space(call: &mut EngineCall<'_>) -> Result<O
     let owner = owner(call.engine, &options)?;
     let (row, is_counted) = call
         .engine
-        .look(|sight| space_row(sight, name, owner, &options))?;
+        .look(|snapshot| space_row(snapshot, name, owner, &options))?;
     let put = |engine: &mut EmbeddedEngine, reply: &Reply<'_>| {
         if is_counted {
             engine.put_counter(&system::max_space_id_row(row.id))?;
@@ -92,7 +92,7 @@ fn check_may_create(
 
 /// The row of a new space, and whether its number is the next one.
 fn space_row(
-    sight: Sight<'_>,
+    snapshot: Snapshot<'_>,
     name: &str,
     owner: u64,
     options: &Options<'_>,
@@ -106,13 +106,13 @@ fn space_row(
     let field_count = u32::try_from(field_count).map_err(|_| illegal("field_count is too big"))?;
     let wanted = options.uint("id")?;
     let id = wanted.map_or_else(
-        || next_id(sight),
+        || next_id(snapshot),
         |id| u32::try_from(id).unwrap_or(u32::MAX),
     );
     if id > SPACE_ID_MAX {
         return Err(errors::cannot_create_space(name, "space id is too big"));
     }
-    if let Some(taken) = sight.get(system::SPACE, &system_key(&[id])) {
+    if let Some(taken) = snapshot.get(system::SPACE, &system_key(&[id])) {
         let taken = SpaceRow::decode(taken)?;
         let why = format!("number {id} is taken by space '{}'", taken.name);
         return Err(errors::cannot_create_space(name, &why));
@@ -130,10 +130,10 @@ fn space_row(
 }
 
 /// One beyond the largest number that was given so far.
-fn next_id(sight: Sight<'_>) -> u32 {
-    let counted = system::max_space_id(sight).unwrap_or(0);
+fn next_id(snapshot: Snapshot<'_>) -> u32 {
+    let counted = read::max_space_id(snapshot).unwrap_or(0);
     let mut id = counted.max(511) + 1;
-    while sight.image.space(id).is_some() {
+    while snapshot.image.space(id).is_some() {
         id += 1;
     }
     id

@@ -8,7 +8,7 @@ use vestibule_wire::request::{
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::errors;
-use crate::index::IndexKind;
+use crate::model::index::IndexKind;
 use crate::procedures::args::{Args, Options, Value, illegal};
 use crate::procedures::call::{EngineCall, no_result, raw_result};
 

@@ -4,15 +4,15 @@ use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Reader, write_array_len, write_uint};
 
-use crate::define::system_key;
-use crate::layer::Sight;
+use crate::errors;
 use crate::procedures::args::{Args, Options, Value, illegal};
 use crate::procedures::call::{self, EngineCall, raw_result};
 use crate::procedures::format::read_format;
 use crate::procedures::lookup::owner;
 use crate::procedures::remove;
-use crate::system::rows::{SpaceRow, encode_format};
-use crate::{ddl, errors, system};
+use crate::schema::system::rows::{SpaceRow, encode_format};
+use crate::schema::system::{self, read, system_key};
+use crate::store::snapshot::Snapshot;
 
 const ALTER_OPTIONS: [&str; 6] = [
     "name",
@@ -23,20 +23,20 @@ const ALTER_OPTIONS: [&str; 6] = [
     "is_sync",
 ];
 
-fn row_of(sight: Sight<'_>, space: &str) -> Result<SpaceRow, Error> {
-    ddl::space_with_name(sight, space)?.ok_or_else(|| Error::no_such_space(space))
+fn row_of(snapshot: Snapshot<'_>, space: &str) -> Result<SpaceRow, Error> {
+    read::space_with_name(snapshot, space)?.ok_or_else(|| Error::no_such_space(space))
 }
 
 /// `:drop()`
 pub(super) fn drop(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
-    let row = call.engine.look(|sight| row_of(sight, space))?;
+    let row = call.engine.look(|snapshot| row_of(snapshot, space))?;
     call::alter_schema(call, |engine, reply| remove::space(engine, row.id, reply))
 }
 
 /// `:format()` and `:format(format)`
 pub(super) fn format(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
-    let mut row = call.engine.look(|sight| row_of(sight, space))?;
+    let mut row = call.engine.look(|snapshot| row_of(snapshot, space))?;
     let format = args.value(0)?;
     if format == Value::Nil {
         let mut out = Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn format(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
 pub(super) fn alter(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let options = args.options(0, &ALTER_OPTIONS)?;
-    let mut row = call.engine.look(|sight| row_of(sight, space))?;
+    let mut row = call.engine.look(|snapshot| row_of(snapshot, space))?;
     refuse_flags(&options)?;
     if let Some(name) = options.text("name")? {
         row.name = name.into();
@@ -71,7 +71,7 @@ pub(super) fn alter(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, E
 /// `:rename(name)`
 pub(super) fn rename(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
-    let mut row = call.engine.look(|sight| row_of(sight, space))?;
+    let mut row = call.engine.look(|snapshot| row_of(snapshot, space))?;
     row.name = args.name(0, "space_name")?.into();
     put(call, &row)
 }
@@ -84,9 +84,9 @@ fn put(call: &mut EngineCall<'_>, row: &SpaceRow) -> Result<Outcome, Error> {
 
 /// `:truncate()`
 pub(super) fn truncate(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, Error> {
-    let row = call.engine.look(|sight| row_of(sight, space))?;
-    let count = call.engine.look(|sight| {
-        let row = sight.get(system::TRUNCATE, &system_key(&[row.id]));
+    let row = call.engine.look(|snapshot| row_of(snapshot, space))?;
+    let count = call.engine.look(|snapshot| {
+        let row = snapshot.get(system::TRUNCATE, &system_key(&[row.id]));
         row.and_then(|row| second_number(row)).unwrap_or(0)
     });
     let mut truncation = Vec::new();

@@ -15,9 +15,9 @@ use self::data::Place;
 use super::args::Args;
 use super::call::EngineCall;
 use super::indexes;
-use crate::EmbeddedEngine;
-use crate::access::privileges::Privileges;
-use crate::index::PRIMARY;
+use crate::engine::EmbeddedEngine;
+use crate::model::index::PRIMARY;
+use crate::schema::privileges::Privileges;
 
 /// `box.space.<name>:<method>(…)`
 pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {

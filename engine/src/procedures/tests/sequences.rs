@@ -5,7 +5,7 @@ use vestibule_actors::engine::{Engine, TransactionId};
 use vestibule_wire::request::{Begin, Body, Delete, Select, Store, Target};
 
 use super::V;
-use crate::system;
+use crate::schema::system;
 use crate::tests::{NONE, Rig, by, pack};
 
 fn rows_of(rig: &mut Rig, space: u32) -> String {

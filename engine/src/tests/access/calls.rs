@@ -6,7 +6,7 @@ use vestibule_wire::request::{Body, Delete, Store, Target, Update};
 
 use super::super::{NONE, pack};
 use super::rig;
-use crate::system;
+use crate::schema::system;
 
 #[test]
 fn every_way_to_read_takes_the_right_to_read() {

@@ -5,7 +5,8 @@ use vestibule_actors::engine::Engine;
 
 use super::super::{Rig, new_directory, told};
 use super::{S, rig};
-use crate::{EmbeddedEngine, EngineOptions, GuestRights};
+use crate::engine::EmbeddedEngine;
+use crate::{EngineOptions, GuestRights};
 
 #[test]
 fn everybody_changes_the_own_password_and_nobody_elses() {

@@ -7,8 +7,8 @@ use vestibule_wire::request::{Body, Delete, Store, Target};
 
 use super::super::{NONE, Rig, pack};
 use super::{S, rig};
-use crate::access::rows::FuncRow;
-use crate::system;
+use crate::schema::system;
+use crate::schema::system::grant_rows::FuncRow;
 
 const BOB: u64 = 32;
 

@@ -1,0 +1,186 @@
+//! The thread that syncs behind the appends: every so often, or when it is asked to.
+//!
+//! ```text
+//!   Tx ──────── written ─┐                    ┌ synced, failure
+//!                        ├─▶ journal-sync ────┤
+//!   checkpoint ── flush ─┘      fsync         └ wakes who waits for a flush
+//! ```
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use crate::durability::storage::LogFile;
+
+/// Syncs the current file every so often if there is something new in it, and once more when
+/// dropped; or only for a [`Flusher`], if there is no interval.
+pub(super) struct Syncer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// There is something to do.
+    wake: Condvar,
+    /// Something was synced, or will not be.
+    settled: Condvar,
+    interval: Option<Duration>,
+}
+
+struct State {
+    file: Arc<dyn LogFile>,
+    written: u64,
+    synced: u64,
+    failure: Option<String>,
+    is_wanted: bool,
+    is_stopping: bool,
+}
+
+/// Asks for a sync at once.
+pub(crate) struct Flusher(Arc<Shared>);
+
+impl Flusher {
+    /// Returns once everything is on the disk that was written before.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be synced, now or earlier: the journal has failed.
+    pub(crate) fn flush(&self) -> Result<(), String> {
+        let mut state = self.0.lock();
+        let (file, target) = (Arc::clone(&state.file), state.written);
+        state.is_wanted = true;
+        self.0.wake.notify_one();
+        // A file that is not the current one any more was synced before it was left.
+        let settled = self.0.settled.wait_while(state, |state| {
+            Arc::ptr_eq(&file, &state.file)
+                && state.synced < target
+                && state.failure.is_none()
+                && !state.is_stopping
+        });
+        let state = settled.unwrap_or_else(PoisonError::into_inner);
+        let is_synced = state.synced >= target || !Arc::ptr_eq(&file, &state.file);
+        match &state.failure {
+            Some(reason) => Err(reason.clone()),
+            None if is_synced => Ok(()),
+            None => Err("it is being closed".to_owned()),
+        }
+    }
+}
+
+impl Syncer {
+    /// Starts with a file of which so many bytes are written and synced.
+    pub(super) fn start(
+        interval: Option<Duration>,
+        file: Arc<dyn LogFile>,
+        size: u64,
+    ) -> io::Result<Self> {
+        let state = State {
+            file,
+            written: size,
+            synced: size,
+            failure: None,
+            is_wanted: false,
+            is_stopping: false,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            settled: Condvar::new(),
+            interval: interval.map(|interval| interval.max(Duration::from_millis(1))),
+        });
+        let run = Arc::clone(&shared);
+        let thread = Builder::new()
+            .name("journal-sync".into())
+            .spawn(move || run.run())?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// The means to have it sync at once.
+    pub(super) fn flusher(&self) -> Flusher {
+        Flusher(Arc::clone(&self.shared))
+    }
+
+    /// Goes on with a file of which so many bytes are written and synced, forgetting any failure.
+    pub(super) fn follow(&self, file: Arc<dyn LogFile>, size: u64) {
+        let mut state = self.shared.lock();
+        (state.file, state.written, state.synced, state.failure) = (file, size, size, None);
+        self.shared.settled.notify_all();
+    }
+
+    /// So many bytes of the file are written.
+    pub(super) fn written(&self, size: u64) {
+        self.shared.lock().written = size;
+    }
+
+    /// So many bytes of the file are certainly on the disk.
+    pub(super) fn synced(&self) -> u64 {
+        self.shared.lock().synced
+    }
+
+    /// Why a sync failed, if one did.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.shared.lock().failure.clone()
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.shared.lock().is_stopping = true;
+        self.shared.wake.notify_one();
+        self.shared.settled.notify_all();
+        if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
+            log::error!("the journal's sync thread has panicked");
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let interval = self.interval.unwrap_or(Duration::MAX);
+        let mut is_stopping = false;
+        while !is_stopping {
+            let waited = self
+                .wake
+                .wait_timeout_while(self.lock(), interval, |state| {
+                    !state.is_stopping && !state.is_wanted
+                });
+            let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            is_stopping = state.is_stopping;
+            let is_wanted = std::mem::take(&mut state.is_wanted);
+            if is_stopping && self.interval.is_none() && !is_wanted {
+                return;
+            }
+            if state.written == state.synced || state.failure.is_some() {
+                self.settled.notify_all();
+                continue;
+            }
+            let (file, written) = (Arc::clone(&state.file), state.written);
+            // The disk is waited for without the lock, which appends take.
+            drop(state);
+            let result = file.sync();
+            let mut state = self.lock();
+            match result {
+                Ok(()) if Arc::ptr_eq(&file, &state.file) => state.synced = written,
+                Ok(()) => {}
+                Err(error) => {
+                    log::error!("the journal cannot be synced: {error}");
+                    state.failure = Some(format!("cannot sync it: {error}"));
+                }
+            }
+            self.settled.notify_all();
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Definition of a space: its name, what its tuples must look like, its indexes.
+
+use vestibule_wire::Error;
+use vestibule_wire::msgpack::{Kind, Reader};
+use vestibule_wire::request::Target;
+
+use crate::errors;
+use crate::model::field::FieldType;
+use crate::model::index::{IndexDef, PRIMARY};
+
+/// A space without its tuples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SpaceDef {
+    pub(crate) id: u32,
+    pub(crate) name: Box<str>,
+    /// Exact number of fields; 0 for any.
+    pub(crate) field_count: u32,
+    /// The format as it was given.
+    pub(crate) format: Vec<Field>,
+    pub(crate) primary: Option<IndexDef>,
+    /// All other indexes, by number.
+    pub(crate) secondaries: Box<[IndexDef]>,
+    /// What gives values to a field that comes as nil.
+    pub(crate) generator: Option<Generator>,
+    /// What format and index together ask of the first fields.
+    rules: Box<[Rule]>,
+}
+
+/// Which field of a space takes its values from which sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Generator {
+    pub(crate) sequence: u32,
+    /// From 0.
+    pub(crate) field: u32,
+    /// The sequence was made for the space: whoever may write there may use it.
+    pub(crate) is_own: bool,
+}
+
+/// A field of a format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) name: Box<str>,
+    pub(crate) kind: FieldType,
+    pub(crate) is_nullable: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rule {
+    kind: FieldType,
+    /// Also: may be missing at the tuple's end.
+    is_nullable: bool,
+}
+
+impl SpaceDef {
+    /// Puts a space together.
+    ///
+    /// # Errors
+    ///
+    /// 27 if an index part's type contradicts the format's, 24 if it contradicts another index's.
+    pub(crate) fn new(
+        id: u32,
+        name: &str,
+        field_count: u32,
+        format: Vec<Field>,
+        indexes: Vec<IndexDef>,
+    ) -> Result<Self, Error> {
+        let rules = rules(&format, &indexes)?;
+        let (primary, secondaries): (Vec<_>, Vec<_>) =
+            indexes.into_iter().partition(|index| index.id == PRIMARY);
+        Ok(Self {
+            id,
+            name: name.into(),
+            field_count,
+            format,
+            primary: primary.into_iter().next(),
+            secondaries: secondaries.into(),
+            generator: None,
+            rules,
+        })
+    }
+
+    /// Every index.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = &IndexDef> {
+        self.primary.iter().chain(&self.secondaries)
+    }
+
+    /// Whether a tuple, a MessagePack array, may be stored here.
+    ///
+    /// # Errors
+    ///
+    /// 38, 23 or 39, in this order.
+    #[inline]
+    pub(crate) fn check(&self, tuple: &[u8]) -> Result<(), Error> {
+        let mut reader = Reader::new(tuple);
+        let count = reader
+            .read_array_len()
+            .map_err(|_| Error::invalid_msgpack("packet body"))?;
+        // Without format and index, a space asks nothing of its tuples: it cannot hold any.
+        if self.field_count > 0 && count != self.field_count && !self.rules.is_empty() {
+            return Err(errors::exact_field_count(count, self.field_count));
+        }
+        let given = count as usize;
+        for (field, rule) in self.rules.iter().enumerate().take(given) {
+            if !rule.accepts(&reader) {
+                return Err(errors::field_type(
+                    &self.field_path(field),
+                    rule.kind,
+                    &reader,
+                ));
+            }
+            reader
+                .skip()
+                .map_err(|_| Error::invalid_msgpack("packet body"))?;
+        }
+        if given < self.rules.len() {
+            self.check_missing(given)?;
+        }
+        Ok(())
+    }
+
+    fn check_missing(&self, given: usize) -> Result<(), Error> {
+        match self.rules[given..]
+            .iter()
+            .position(|rule| !rule.is_nullable)
+        {
+            Some(ahead) => Err(errors::field_missing(&self.field_path(given + ahead))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a tuple that fits this definition fits the other one, and the other way round.
+    pub(crate) fn has_same_rules(&self, other: &Self) -> bool {
+        self.field_count == other.field_count && self.rules == other.rules
+    }
+
+    /// The number of the field with this name, from 0.
+    pub(crate) fn field_number(&self, name: &str) -> Option<u32> {
+        self.format
+            .iter()
+            .position(|field| *field.name == *name)
+            .map(|at| at as u32)
+    }
+
+    fn field_path(&self, field: usize) -> String {
+        errors::field_path(field, self.format.get(field).map(|field| &*field.name))
+    }
+
+    /// The index that a request names.
+    ///
+    /// # Errors
+    ///
+    /// 35 or 148 if there is none.
+    #[inline]
+    pub(crate) fn index(&self, index: Target<'_>) -> Result<&IndexDef, Error> {
+        let found = self.indexes().find(|own| match index {
+            Target::Id(id) => id == own.id,
+            Target::Name(name) => *name == *own.name,
+        });
+        found.ok_or_else(|| match index {
+            Target::Id(id) => Error::no_such_index_id(u64::from(id), &self.name),
+            Target::Name(name) => errors::no_such_index_name(name, &self.name),
+        })
+    }
+
+    /// The index that tuples are stored by.
+    ///
+    /// # Errors
+    ///
+    /// 35 if there is none yet: nothing can be stored.
+    #[inline]
+    pub(crate) fn primary(&self) -> Result<&IndexDef, Error> {
+        let none = || Error::no_such_index_id(u64::from(PRIMARY), &self.name);
+        self.primary.as_ref().ok_or_else(none)
+    }
+}
+
+/// What a format and indexes together ask: the narrowest type, and a null only if nobody minds.
+fn rules(format: &[Field], indexes: &[IndexDef]) -> Result<Box<[Rule]>, Error> {
+    let of_format = format.iter().map(|field| Rule {
+        kind: field.kind,
+        is_nullable: field.is_nullable,
+    });
+    let mut rules: Vec<Rule> = of_format.collect();
+    let mut is_key = vec![false; rules.len()];
+    for part in indexes.iter().flat_map(|index| &index.parts) {
+        let field = part.field as usize;
+        if rules.len() <= field {
+            let free = Rule {
+                kind: FieldType::Any,
+                is_nullable: true,
+            };
+            rules.resize(field + 1, free);
+            is_key.resize(field + 1, false);
+        }
+        let rule = &mut rules[field];
+        if rule.kind.includes(part.kind) {
+            rule.kind = part.kind;
+        } else if !part.kind.includes(rule.kind) {
+            let path = errors::field_path(field, format.get(field).map(|field| &*field.name));
+            return Err(if is_key[field] {
+                errors::part_type_mismatch(&path, rule.kind, part.kind)
+            } else {
+                errors::format_mismatch(&path, rule.kind, part.kind)
+            });
+        }
+        rule.is_nullable &= part.is_nullable;
+        is_key[field] = true;
+    }
+    Ok(rules.into())
+}
+
+impl Rule {
+    #[inline]
+    fn accepts(self, reader: &Reader<'_>) -> bool {
+        self.kind.accepts(reader) || (self.is_nullable && reader.peek() == Ok(Kind::Nil))
+    }
+}

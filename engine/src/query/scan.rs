@@ -1,0 +1,255 @@
+//! SELECT: from iterator and key to a range of keys.
+//!
+//! ```text
+//!   key P (a prefix), its end S (the first key beyond all that begin with P)
+//!
+//!        LT      P        EQ         S      GT
+//!   ─────────────┼───────────────────┼─────────────
+//!        ◀─── LE ────────────────────┘
+//!                └──────── GE, ALL ─────────────▶
+//! ```
+//!
+//! NP and PP see the last part of the key, a string, as the beginning of a string: NP goes on from
+//! the first one that does not begin like this, PP goes back from the last one before it.
+
+use std::ops::Bound;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use vestibule_wire::Error;
+use vestibule_wire::request::{After, Iterator as Walking, Select, Target};
+
+use crate::errors;
+use crate::model::index::{IndexDef, IndexKind};
+use crate::model::key::{Key, KeyView};
+use crate::model::space::SpaceDef;
+
+/// Names are looked up before a request is looked at, numbers after its iterator. As in Tarantool.
+///
+/// # Errors
+///
+/// 1 for an iterator that does not exist, beside numbers that need not lead anywhere.
+#[inline]
+pub(crate) fn check_iterator(select: &Select<'_>) -> Result<(), Error> {
+    match (select.space, select.index) {
+        (Target::Id(_), Target::Id(_)) => Walking::from_code(select.iterator).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// What a SELECT comes to.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) index: &'a IndexDef,
+    pub(crate) reach: Reach,
+    pub(crate) offset: u64,
+    pub(crate) limit: u64,
+    pub(crate) fetch_position: bool,
+}
+
+/// Which keys are walked over.
+#[derive(Debug)]
+pub(crate) enum Reach {
+    /// At most one tuple.
+    Point(Key),
+    /// Those between two bounds.
+    Range(Range),
+}
+
+/// Two bounds and a direction.
+#[derive(Debug)]
+pub(crate) struct Range {
+    lower: Bound<Key>,
+    upper: Bound<Key>,
+    pub(crate) is_reverse: bool,
+}
+
+impl<'a> Plan<'a> {
+    /// Reads a SELECT on this space.
+    ///
+    /// # Errors
+    ///
+    /// Those of the index's name (148), the iterator (1), the index's number (35), the key (31, 18,
+    /// 136), what the index does not support (112), the position (247), in this order.
+    #[inline]
+    pub(crate) fn new(space: &'a SpaceDef, select: &Select<'_>) -> Result<Self, Error> {
+        if let Target::Id(_) = select.index {
+            Walking::from_code(select.iterator)?;
+        }
+        let index = space.index(select.index)?;
+        let walking = Walking::from_code(select.iterator)?;
+        let given = index.partial_key(select.key, !is_open(walking))?;
+        if is_for_other_types(walking) || index.kind == IndexKind::Hash {
+            check_support(space, index, walking, select)?;
+        }
+        let is_whole = given.parts == index.parts.len() && index.is_unique && !given.has_null;
+        let is_equal = matches!(walking, Walking::Eq | Walking::Req);
+        let reach = if is_whole && is_equal && select.after == After::Start {
+            Reach::Point(given.key)
+        } else {
+            let is_whole_hash = index.kind == IndexKind::Hash && walking == Walking::All;
+            let mut range = match walking {
+                Walking::NextPrefix if given.ends_in_text => {
+                    Range::beyond(&given.key.without_end())
+                }
+                _ if is_whole_hash => Range::new(walking, Key::from_bytes(&[])),
+                _ => Range::new(walking, given.key),
+            };
+            if select.after != After::Start {
+                range.start_after(position(index, &select.after)?)?;
+            }
+            Reach::Range(range)
+        };
+        let Select {
+            offset,
+            limit,
+            fetch_position,
+            ..
+        } = *select;
+        Ok(Self {
+            index,
+            reach,
+            offset,
+            limit,
+            fetch_position,
+        })
+    }
+
+    /// The position of a tuple for clients: its key, in base64.
+    pub(crate) fn position_of(&self, tuple: &[u8]) -> Vec<u8> {
+        let mut key = Vec::new();
+        self.index
+            .write_key_of(tuple, &mut key)
+            .expect("a stored tuple passed its space's check");
+        STANDARD_NO_PAD.encode(key).into_bytes()
+    }
+}
+
+/// Iterators of the index types that are not here.
+fn is_for_other_types(walking: Walking) -> bool {
+    use Walking::{BitsAllNotSet, BitsAllSet, BitsAnySet, Neighbor, Overlaps};
+    matches!(
+        walking,
+        BitsAllSet | BitsAnySet | BitsAllNotSet | Overlaps | Neighbor
+    )
+}
+
+/// Whether any index walks like this without a key.
+fn is_open(walking: Walking) -> bool {
+    matches!(walking, Walking::All | Walking::Gt)
+}
+
+/// What only some indexes can do.
+#[cold]
+fn check_support(
+    space: &SpaceDef,
+    index: &IndexDef,
+    walking: Walking,
+    select: &Select<'_>,
+) -> Result<(), Error> {
+    let unsupported = |feature| Err(errors::index_feature(index, &space.name, feature));
+    let is_hash = index.kind == IndexKind::Hash;
+    if is_for_other_types(walking) || (is_hash && !is_open(walking) && walking != Walking::Eq) {
+        return unsupported("requested iterator type");
+    }
+    if is_hash && (select.fetch_position || select.after != After::Start) {
+        return unsupported("pagination");
+    }
+    Ok(())
+}
+
+/// The key that a client wants to go on after.
+fn position(index: &IndexDef, after: &After<'_>) -> Result<Key, Error> {
+    let invalid = errors::iterator_position;
+    match after {
+        After::Start => Ok(Key::from_bytes(&[])),
+        After::Tuple(tuple) => {
+            let key = index.stored_key(tuple).map_err(|_| invalid())?;
+            key.ok_or_else(invalid)
+        }
+        After::Position(position) => {
+            let key = STANDARD_NO_PAD.decode(position).map_err(|_| invalid())?;
+            index.read_key(&key).map_err(|_| invalid())
+        }
+    }
+}
+
+impl Range {
+    fn new(walking: Walking, key: Key) -> Self {
+        let is_reverse = matches!(
+            walking,
+            Walking::Req | Walking::Lt | Walking::Le | Walking::PreviousPrefix
+        );
+        if key.is_empty() {
+            return Self {
+                lower: Bound::Unbounded,
+                upper: Bound::Unbounded,
+                is_reverse,
+            };
+        }
+        let beyond = key.after_prefix();
+        let until_beyond = beyond.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let (lower, upper) = match walking {
+            Walking::Eq | Walking::Req => (Bound::Included(key), until_beyond),
+            Walking::Lt | Walking::PreviousPrefix => (Bound::Unbounded, Bound::Excluded(key)),
+            Walking::Le => (Bound::Unbounded, until_beyond),
+            Walking::Gt | Walking::NextPrefix => return Self::beyond(&key),
+            _ => (Bound::Included(key), Bound::Unbounded),
+        };
+        Self {
+            lower,
+            upper,
+            is_reverse,
+        }
+    }
+
+    /// Everything beyond the keys that begin with this one.
+    fn beyond(key: &Key) -> Self {
+        let (lower, upper) = match key.after_prefix() {
+            Some(beyond) => (Bound::Included(beyond), Bound::Unbounded),
+            // Nothing is beyond the last prefix.
+            None => (Bound::Included(key.clone()), Bound::Excluded(key.clone())),
+        };
+        Self {
+            lower,
+            upper,
+            is_reverse: false,
+        }
+    }
+
+    /// Leaves out what comes before this key and the key itself, in the range's direction.
+    ///
+    /// # Errors
+    ///
+    /// 247 if the key is not inside the range.
+    pub(crate) fn start_after(&mut self, key: Key) -> Result<(), Error> {
+        use std::ops::RangeBounds;
+        if !self.bounds().contains(&key) {
+            return Err(errors::iterator_position());
+        }
+        if self.is_reverse {
+            self.upper = Bound::Excluded(key);
+        } else {
+            self.lower = Bound::Excluded(key);
+        }
+        Ok(())
+    }
+
+    /// What of the range was seen by a walk that stopped at a key, or else at the end.
+    pub(crate) fn seen(&self, until: Option<KeyView<'_>>) -> (Bound<Key>, Bound<Key>) {
+        let (lower, upper) = (self.lower.clone(), self.upper.clone());
+        match until.map(|key| Bound::Included(key.to_key())) {
+            None => (lower, upper),
+            Some(last) if self.is_reverse => (last, upper),
+            Some(last) => (lower, last),
+        }
+    }
+
+    pub(crate) fn is_everything(&self) -> bool {
+        (&self.lower, &self.upper) == (&Bound::Unbounded, &Bound::Unbounded)
+    }
+
+    pub(crate) fn bounds(&self) -> (Bound<&Key>, Bound<&Key>) {
+        (self.lower.as_ref(), self.upper.as_ref())
+    }
+}

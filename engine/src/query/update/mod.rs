@@ -1,0 +1,280 @@
+//! UPDATE and UPSERT: a list of operations applied to one tuple, as bytes to bytes.
+//!
+//! ```text
+//!   ops ──▶ operation: every one is decoded and checked before the first is applied
+//!             │
+//!   tuple ─▶ fields: runs of old fields between new values
+//!             │        ├ nested: down a path, through arrays and maps (entries)
+//!             │        └ scalar: sums, bits, splices      └ decimal
+//!             ▼
+//!           the new tuple, written once
+//! ```
+//!
+//! Operations see what those before them did. Codes and texts of errors are Tarantool's own, in
+//! which fields are counted from 1 whatever the request counts from. Neither formats nor keys are
+//! known here: the engine checks the result.
+
+mod decimal;
+mod entries;
+mod fields;
+mod nested;
+#[cfg(test)]
+mod nested_model;
+#[cfg(test)]
+mod nested_tests;
+mod operation;
+mod path;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+use vestibule_wire::limits::UPDATE_OPERATIONS_MAX;
+use vestibule_wire::msgpack::{Integer, Reader};
+use vestibule_wire::{Error, ErrorCode};
+
+use fields::{Fields, Value};
+use operation::{Action, Operation};
+use scalar::{ArithmeticError, Number};
+
+/// Most fields of a tuple that an operation beyond its end may lead to: what a tuple of Tarantool's
+/// usual largest size, 1 MiB, could hold.
+pub(crate) const GAP_FIELDS_MAX: usize = 1 << 20;
+
+/// What becomes of an operation that cannot be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The whole request fails with its error.
+    Update,
+    /// It is skipped and logged, and the others are applied. Errors that can be told without the
+    /// tuple still fail the request.
+    Upsert,
+}
+
+/// Names of a space's fields.
+pub(crate) trait FieldNames {
+    /// The number of the field with this name, from 0.
+    fn number(&self, name: &str) -> Option<u32>;
+}
+
+impl<F: Fn(&str) -> Option<u32>> FieldNames for F {
+    fn number(&self, name: &str) -> Option<u32> {
+        self(name)
+    }
+}
+
+/// Applies `ops`, a MessagePack array of operations, to `tuple`, a MessagePack array, and returns
+/// the new tuple. `index_base` is the number that the request gives the first field and the first
+/// byte of a text, 0 or 1.
+///
+/// # Errors
+///
+/// 20 for bytes that are not MessagePack arrays; 1, 25, 26, 28, 29, 37 and 201 for operations that
+/// make no sense; 29 for a path that cannot be read or a result that is nested too deep; 110 for a
+/// result that is too large; and in [`Mode::Update`] also 25, 26, 37, 95,
+/// 29, 160 and 201 for operations that this tuple does not allow.
+pub(crate) fn apply(
+    tuple: &[u8],
+    ops: &[u8],
+    index_base: u64,
+    names: &dyn FieldNames,
+    mode: Mode,
+) -> Result<Vec<u8>, Error> {
+    let operations = decode(ops, index_base, names)?;
+    let mut fields = Fields::read(tuple).map_err(|_| Error::invalid_msgpack("tuple"))?;
+    let inside = operations.iter().find(|own| !own.field.path.is_end());
+    let inside = inside.map(|own| own.field);
+    for operation in operations {
+        match operation.apply(&mut fields) {
+            Err(error) if mode == Mode::Upsert && error.code() != ErrorCode::TUPLE_TOO_LARGE => {
+                log::debug!("an operation of UPSERT is skipped: {error}");
+            }
+            applied => applied?,
+        }
+    }
+    let new = fields.write(ops.len());
+    match inside {
+        // A path leads deeper than the request that carries it.
+        Some(field) if Reader::new(&new).skip().is_err() => Err(field.too_deep()),
+        _ => Ok(new),
+    }
+}
+
+/// Checks operations as far as it can be done without a tuple: for an UPSERT that inserts.
+///
+/// # Errors
+///
+/// As [`apply`] in [`Mode::Upsert`], except 110.
+pub(crate) fn check(ops: &[u8], index_base: u64, names: &dyn FieldNames) -> Result<(), Error> {
+    decode(ops, index_base, names).map(drop)
+}
+
+fn decode<'a>(
+    ops: &'a [u8],
+    index_base: u64,
+    names: &dyn FieldNames,
+) -> Result<Vec<Operation<'a>>, Error> {
+    let mut reader = Reader::new(ops);
+    let count = reader.read_array_len().map_err(operation::malformed)?;
+    if count > UPDATE_OPERATIONS_MAX {
+        return Err(Error::illegal_params("too many operations for update"));
+    }
+    (1..=count)
+        .map(|ordinal| operation::decode(&mut reader, ordinal, index_base, names))
+        .collect()
+}
+
+impl<'a> Operation<'a> {
+    fn apply(mut self, fields: &mut Fields<'a>) -> Result<(), Error> {
+        if !self.field.path.is_end() {
+            return self.apply_inside(fields);
+        }
+        let count = fields.count();
+        match self.action {
+            Action::Assign(value) => {
+                if self.field.number >= count as i64 {
+                    return self.insert(value, fields);
+                }
+                *self.existing(fields)? = Value::Raw(value);
+            }
+            Action::Insert(value) => self.insert(value, fields)?,
+            Action::Delete(size) => {
+                if self.field.number < count as i64 {
+                    let number = self.position(count)?;
+                    let rest = count - number;
+                    fields.delete(number, usize::try_from(size).map_or(rest, |n| n.min(rest)));
+                }
+            }
+            _ => {
+                let value = self.existing(fields)?;
+                self.change(value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes a value that is there into another one of its kind.
+    fn change(&self, value: &mut Value<'a>) -> Result<(), Error> {
+        match self.action {
+            Action::Add(number) => self.calculate(value, |old| old.plus(number)),
+            Action::Subtract(number) => self.calculate(value, |old| old.minus(number)),
+            Action::And(bits) => self.combine_bits(value, |old| old & bits),
+            Action::Xor(bits) => self.combine_bits(value, |old| old ^ bits),
+            Action::Or(bits) => self.combine_bits(value, |old| old | bits),
+            Action::Splice { offset, cut, paste } => self.splice(value, offset, cut, paste),
+            Action::Assign(_) | Action::Insert(_) | Action::Delete(_) => {
+                unreachable!("these put fields in or take them out")
+            }
+        }
+    }
+
+    /// Resolves the field's number among `count` places. From then on errors print it resolved.
+    fn position(&mut self, count: usize) -> Result<usize, Error> {
+        let number = self.field.number;
+        let resolved = if number < 0 {
+            number + count as i64
+        } else {
+            number
+        };
+        match usize::try_from(resolved) {
+            Ok(position) if position < count => {
+                self.field.number = resolved;
+                Ok(position)
+            }
+            _ => Err(self.field.missing()),
+        }
+    }
+
+    fn existing<'f>(&mut self, fields: &'f mut Fields<'a>) -> Result<&'f mut Value<'a>, Error> {
+        let number = self.position(fields.count())?;
+        Ok(fields.value(number))
+    }
+
+    fn insert(&mut self, value: &'a [u8], fields: &mut Fields<'a>) -> Result<(), Error> {
+        let count = fields.count();
+        let number = match usize::try_from(self.field.number) {
+            // Beyond the end: the gap is filled.
+            Ok(number) if number > count => {
+                if number >= GAP_FIELDS_MAX {
+                    return Err(too_large(number));
+                }
+                number
+            }
+            _ => self.position(count + 1)?,
+        };
+        fields.insert(number, value);
+        Ok(())
+    }
+
+    fn calculate(
+        &self,
+        value: &mut Value<'a>,
+        calculate: impl FnOnce(Number) -> Result<Number, ArithmeticError>,
+    ) -> Result<(), Error> {
+        let old = value
+            .to_number()
+            .ok_or_else(|| self.field.wrong_type(self.symbol, "a number"))?;
+        let new = calculate(old).map_err(|error| match error {
+            ArithmeticError::IntegerOverflow => self.field.integer_overflow(self.symbol),
+            ArithmeticError::DecimalOverflow => self.field.decimal_overflow(self.symbol),
+            ArithmeticError::NotDecimal => self
+                .field
+                .wrong_type(self.symbol, "a number convertible to decimal"),
+        })?;
+        *value = Value::Number(new);
+        Ok(())
+    }
+
+    fn combine_bits(
+        &self,
+        value: &mut Value<'a>,
+        combine: impl FnOnce(u64) -> u64,
+    ) -> Result<(), Error> {
+        let Some(Number::Integer(Integer::Unsigned(old))) = value.to_number() else {
+            return Err(self.field.wrong_type(self.symbol, "a positive integer"));
+        };
+        *value = Value::Number(Number::Integer(Integer::Unsigned(combine(old))));
+        Ok(())
+    }
+
+    fn splice(
+        &self,
+        value: &mut Value<'a>,
+        offset: i32,
+        cut: i32,
+        paste: &'a [u8],
+    ) -> Result<(), Error> {
+        let Some(text) = value.as_text() else {
+            return Err(self.field.wrong_type(':', "a string or varbinary"));
+        };
+        let size = text.size() as i64;
+        let offset = match i64::from(offset) {
+            offset @ 0.. => offset.min(size),
+            // −1 is behind the last byte.
+            offset => size + 1 + offset,
+        };
+        if offset < 0 {
+            return Err(self.field.out_of_bound());
+        }
+        let rest = size - offset;
+        let cut = match i64::from(cut) {
+            cut @ 0.. => cut.min(rest),
+            // So many bytes are left at the end.
+            cut => (rest + cut).max(0),
+        };
+        let result = size - cut + paste.len() as i64;
+        if u32::try_from(result).is_err() {
+            return Err(too_large(result as usize));
+        }
+        text.splice(offset as usize, cut as usize, paste);
+        Ok(())
+    }
+}
+
+/// 110, for at least so many bytes.
+fn too_large(size: usize) -> Error {
+    let message = format!(
+        "Failed to allocate {size} bytes for tuple: tuple is too large. Check \
+         'memtx_max_tuple_size' configuration option."
+    );
+    Error::new(ErrorCode::TUPLE_TOO_LARGE, message)
+}

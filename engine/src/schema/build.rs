@@ -1,0 +1,40 @@
+//! Spaces as the rows of `_space` and `_index` define them.
+
+use vestibule_wire::Error;
+
+use super::system;
+use super::system::rows::{IndexRow, SpaceRow};
+use crate::model::index::{IndexDef, IndexKind, PRIMARY, Part};
+use crate::model::space::SpaceDef;
+
+/// The definition that rows of `_space` and `_index` give.
+///
+/// # Errors
+///
+/// 24 or 27 if they contradict each other.
+pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef, Error> {
+    let primary = indexes.iter().find(|index| index.id == PRIMARY);
+    let primary = primary.map_or(&[][..], |primary| &primary.parts);
+    // Of a system space, only the catalog knows the secondary indexes.
+    let wanted = |index: &&IndexRow| index.id == PRIMARY || !system::is_system(space.id);
+    let def = |index: &IndexRow| {
+        let is_own = |part: &&Part| !index.parts.iter().any(|own| own.field == part.field);
+        let is_needed = !index.is_unique || index.parts.iter().any(|part| part.is_nullable);
+        let rest = primary.iter().filter(|part| is_needed && is_own(part));
+        IndexDef {
+            id: index.id,
+            name: index.name.clone(),
+            kind: IndexKind::from_name(&index.kind).unwrap_or(IndexKind::Tree),
+            is_unique: index.is_unique,
+            parts: index.parts.clone().into(),
+            rest: rest.copied().collect(),
+        }
+    };
+    SpaceDef::new(
+        space.id,
+        &space.name,
+        space.field_count,
+        space.format.clone(),
+        indexes.iter().filter(wanted).map(def).collect(),
+    )
+}

@@ -1,0 +1,11 @@
+//! The system spaces: their rows, and the definitions of spaces that these make.
+//!
+//! | module | what |
+//! |---|---|
+//! | `privileges` | sets of rights, and what they are on |
+//! | `system` | the system spaces, their rows as bytes and the rows they begin with |
+//! | `build` | the definition of a space from its rows |
+
+pub(crate) mod build;
+pub(crate) mod privileges;
+pub(crate) mod system;

@@ -1,0 +1,198 @@
+//! Rows of `_priv` and `_func`, from and to MessagePack.
+
+use vestibule_wire::Error;
+use vestibule_wire::msgpack::{
+    Kind, Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
+};
+
+use crate::errors::{self, access as access_errors};
+use crate::schema::privileges::{Object, ObjectKind, Privileges};
+
+fn malformed(_: impl std::error::Error) -> Error {
+    Error::invalid_msgpack("system row")
+}
+
+/// What rows of `_space`, `_user`, `_func` and `_sequence` begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head<'a> {
+    pub(crate) id: u64,
+    pub(crate) owner: u64,
+    pub(crate) name: &'a str,
+}
+
+impl<'a> Head<'a> {
+    /// # Errors
+    ///
+    /// 20 if it begins otherwise.
+    pub(crate) fn decode(row: &'a [u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(row);
+        reader.read_array_len().map_err(malformed)?;
+        Ok(Self {
+            id: reader.read_uint().map_err(malformed)?,
+            owner: reader.read_uint().map_err(malformed)?,
+            name: reader.read_str().map_err(malformed)?,
+        })
+    }
+}
+
+/// A row of `_priv`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PrivRow {
+    pub(crate) grantor: u64,
+    pub(crate) grantee: u64,
+    pub(crate) object: Object,
+    pub(crate) privileges: Privileges,
+}
+
+impl PrivRow {
+    /// # Errors
+    ///
+    /// 49 for a kind of object that does not exist, 20 for anything else that is wrong.
+    pub(crate) fn decode(row: &[u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(row);
+        reader.read_array_len().map_err(malformed)?;
+        let grantor = reader.read_uint().map_err(malformed)?;
+        let grantee = reader.read_uint().map_err(malformed)?;
+        let name = reader.read_str().map_err(malformed)?;
+        let kind =
+            ObjectKind::from_name(name).ok_or_else(|| access_errors::unknown_object_type(name))?;
+        // The empty text stands for all objects of the kind.
+        let id = match reader.peek().map_err(malformed)? {
+            Kind::Str if reader.read_str() == Ok("") => None,
+            _ => Some(reader.read_uint().map_err(malformed)?),
+        };
+        let privileges = reader.read_uint().map_err(malformed)?;
+        Ok(Self {
+            grantor,
+            grantee,
+            object: (kind, id),
+            privileges: Privileges(u32::try_from(privileges).map_err(malformed)?),
+        })
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_array_len(&mut out, 5);
+        write_uint(&mut out, self.grantor);
+        write_uint(&mut out, self.grantee);
+        write_str(&mut out, self.object.0.name());
+        match self.object.1 {
+            Some(id) => write_uint(&mut out, id),
+            None => write_str(&mut out, ""),
+        }
+        write_uint(&mut out, u64::from(self.privileges.0));
+        out
+    }
+}
+
+/// A row of `_func`: a name that rights can be granted on. What it does is a procedure's affair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FuncRow {
+    pub(crate) id: u64,
+    pub(crate) owner: u64,
+    pub(crate) name: Box<str>,
+    /// Runs with the rights of its owner.
+    pub(crate) is_setuid: bool,
+}
+
+impl FuncRow {
+    /// # Errors
+    ///
+    /// 5 for a function with a body or in a language that is not run here, 20 for a malformed row.
+    pub(crate) fn decode(row: &[u8]) -> Result<Self, Error> {
+        let head = Head::decode(row)?;
+        let mut reader = Reader::new(row);
+        let count = reader.read_array_len().map_err(malformed)?;
+        for _ in 0..3 {
+            reader.skip().map_err(malformed)?;
+        }
+        let is_setuid = reader.read_uint().map_err(malformed)? != 0;
+        if count > 4 && reader.read_str().map_err(malformed)? != "LUA" {
+            return Err(errors::unsupported(
+                "functions in other languages than 'LUA'",
+            ));
+        }
+        if count > 5 && !reader.read_str().map_err(malformed)?.is_empty() {
+            return Err(errors::unsupported("functions with a body"));
+        }
+        Ok(Self {
+            id: head.id,
+            owner: head.owner,
+            name: head.name.into(),
+            is_setuid,
+        })
+    }
+
+    /// As Tarantool writes it; `created` is a date and time.
+    pub(crate) fn encode(&self, created: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_array_len(&mut out, 19);
+        write_uint(&mut out, self.id);
+        write_uint(&mut out, self.owner);
+        write_str(&mut out, &self.name);
+        write_uint(&mut out, u64::from(self.is_setuid));
+        for text in ["LUA", "", "function"] {
+            // language, body, routine_type
+            write_str(&mut out, text);
+        }
+        // param_list
+        write_array_len(&mut out, 0);
+        for text in ["any", "none", "none"] {
+            // returns, aggregate, sql_data_access
+            write_str(&mut out, text);
+        }
+        for flag in [false, false, true] {
+            // is_deterministic, is_sandboxed, is_null_call
+            write_bool(&mut out, flag);
+        }
+        // exports
+        write_array_len(&mut out, 1);
+        write_str(&mut out, "LUA");
+        // opts
+        write_map_len(&mut out, 0);
+        for text in ["", created, created] {
+            // comment, created, last_altered
+            write_str(&mut out, text);
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_as_they_went() {
+        for object in [
+            (ObjectKind::Universe, Some(0)),
+            (ObjectKind::Space, None),
+            (ObjectKind::Function, Some(7)),
+        ] {
+            let row = PrivRow {
+                grantor: 1,
+                grantee: 32,
+                object,
+                privileges: Privileges::ALL,
+            };
+            assert_eq!(PrivRow::decode(&row.encode()), Ok(row));
+        }
+        let row = FuncRow {
+            id: 2,
+            owner: 1,
+            name: "f".into(),
+            is_setuid: true,
+        };
+        assert_eq!(FuncRow::decode(&row.encode("2019-12-29 17:52:51")), Ok(row));
+    }
+
+    #[test]
+    fn a_kind_that_does_not_exist_is_named() {
+        // [1, 0, "foo", 9, 1]
+        let told = PrivRow::decode(b"\x95\x01\x00\xa3foo\x09\x01").unwrap_err();
+        assert_eq!(
+            (told.code().0, told.message()),
+            (49, "Unknown object type 'foo'")
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! The system spaces: data like any other, and at the same time what defines all spaces.
+//!
+//! ```text
+//!   _space 280 ─┐
+//!   _index 288 ─┼─▶ definitions of spaces ─▶ image
+//!   _space_sequence 340 ─▶ generator of a space ◀─ _sequence 284, _sequence_data 285
+//!   _truncate 330 ─▶ empties a space
+//!   _user 304, _priv 312, _func 296 ─▶ rights
+//!   _user 304, _collation 276, … ─▶ catalog
+//! ```
+//!
+//! Their own definitions and first rows are built in, put into an empty image before the journal is
+//! replayed, and not journaled.
+//!
+//! | module | what |
+//! |---|---|
+//! | `rows` | rows of `_space`, `_index`, `_user` and `_collation` |
+//! | `grant_rows` | rows of `_priv` and `_func` |
+//! | `sequence_rows` | rows of `_sequence`, `_sequence_data` and `_space_sequence` |
+//! | `bootstrap` | the rows that the system spaces begin with |
+//! | `read` | rows, read from whatever holds them |
+
+pub(crate) mod bootstrap;
+pub(crate) mod grant_rows;
+pub(crate) mod read;
+pub(crate) mod rows;
+pub(crate) mod sequence_rows;
+
+use vestibule_actors::catalog::USER_SPACE_ID_MIN;
+use vestibule_wire::Error;
+use vestibule_wire::msgpack::{Reader, write_array_len, write_str, write_uint};
+
+use crate::model::key::Key;
+
+/// Counters, such as the largest number of a space so far.
+pub(crate) const SCHEMA: u32 = 272;
+/// Collations.
+pub(crate) const COLLATION: u32 = 276;
+/// Spaces.
+pub(crate) const SPACE: u32 = 280;
+/// Sequences.
+pub(crate) const SEQUENCE: u32 = 284;
+/// The last value of each sequence.
+pub(crate) const SEQUENCE_DATA: u32 = 285;
+/// Indexes.
+pub(crate) const INDEX: u32 = 288;
+/// Functions: names of procedures that rights can be granted on.
+pub(crate) const FUNC: u32 = 296;
+/// Users and roles.
+pub(crate) const USER: u32 = 304;
+/// Rights.
+pub(crate) const PRIV: u32 = 312;
+/// How often a space was truncated.
+pub(crate) const TRUNCATE: u32 = 330;
+/// Which sequence gives values to which space.
+pub(crate) const SPACE_SEQUENCE: u32 = 340;
+
+/// The user of connections that have not logged in.
+pub(crate) const GUEST: u64 = 0;
+/// The user that owns the system.
+pub(crate) const ADMIN: u64 = 1;
+/// The role that every user has.
+pub(crate) const PUBLIC: u64 = 2;
+/// The role that may do everything.
+pub(crate) const SUPER: u64 = 31;
+/// First number of a user that is not built in.
+pub(crate) const USER_ID_MIN: u64 = 32;
+
+/// Key in `_schema` of the largest number of a space so far: none is given twice.
+const MAX_ID: &str = "max_id";
+
+/// Whether a space belongs to the system.
+pub(crate) const fn is_system(space: u32) -> bool {
+    space < USER_SPACE_ID_MIN
+}
+
+/// The space whose rows a view shows, if this is a view.
+pub(crate) const fn viewed(space: u32) -> Option<u32> {
+    match space {
+        277 | 281 | 289 | 297 | 305 | 313 | 341 => Some(space - 1),
+        286 => Some(284),
+        _ => None,
+    }
+}
+
+/// The number that a row begins with.
+///
+/// # Errors
+///
+/// 20 if it is none of 32 bits.
+pub(crate) fn first_id(row: &[u8]) -> Result<u32, Error> {
+    let mut reader = Reader::new(row);
+    let id = reader.read_array_len().and_then(|_| reader.read_uint());
+    let id = id.ok().and_then(|id| u32::try_from(id).ok());
+    id.ok_or_else(|| Error::invalid_msgpack("system row"))
+}
+
+/// The row of `_schema` that remembers the largest number that was ever given to a space.
+pub(crate) fn max_space_id_row(id: u32) -> Vec<u8> {
+    let mut row = Vec::new();
+    write_array_len(&mut row, 2);
+    write_str(&mut row, MAX_ID);
+    write_uint(&mut row, u64::from(id));
+    row
+}
+
+/// The key, possibly partial, of a system space whose key parts are numbers.
+pub(crate) fn system_key(parts: &[u32]) -> Key {
+    let mut bytes = Vec::new();
+    for part in parts {
+        bytes.extend_from_slice(&u64::from(*part).to_be_bytes());
+    }
+    Key::from_bytes(&bytes)
+}

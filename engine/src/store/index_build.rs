@@ -1,0 +1,112 @@
+//! Indexes of tuples that are there already: at recovery, and before a change of definitions.
+//!
+//! ```text
+//!   tuples in the primary's order ─▶ (key, tuple) ─▶ sorted ─▶ tree
+//!                                                      └ equal neighbours: duplicates
+//! ```
+//!
+//! Sorted keys fill a tree's nodes from left to right, which spares the random walk that inserting them
+//! as they come would be.
+
+use vestibule_wire::Error;
+
+use crate::errors;
+use crate::limits::QUIET_CHECKS_MAX;
+use crate::model::index::IndexDef;
+use crate::model::key::Key;
+use crate::model::space::SpaceDef;
+use crate::model::tuple::Tuple;
+use crate::store::tree::{Builder, Tree};
+
+/// An index that takes its place once the definition is durable.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) space: u32,
+    pub(crate) index: u32,
+    pub(crate) tree: Tree,
+}
+
+impl Built {
+    pub(crate) fn is_for(&self, space: u32, index: u32) -> bool {
+        (self.space, self.index) == (space, index)
+    }
+}
+
+/// Why an index cannot be built.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// These tuples share a key with the tuple before them, pair by pair.
+    Duplicates(Vec<(Tuple, Tuple)>),
+    /// A tuple has no key.
+    Unfit,
+    /// Nobody waits for the index any more.
+    Cancelled,
+}
+
+/// Rows that a build passes, each of them twice.
+pub(crate) fn work(rows: &Tree) -> u64 {
+    2 * rows.len() as u64
+}
+
+/// Builds an index of tuples in the primary's order. `progress` is told of steps, and says whether to go
+/// on.
+///
+/// # Errors
+///
+/// What stands against it.
+pub(crate) fn build<'t>(
+    index: &IndexDef,
+    tuples: impl Iterator<Item = &'t Tuple>,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<Tree, Refusal> {
+    let mut step = |done: u64| {
+        if done.is_multiple_of(QUIET_CHECKS_MAX) && !progress(QUIET_CHECKS_MAX) {
+            return Err(Refusal::Cancelled);
+        }
+        Ok(())
+    };
+    let mut keys: Vec<(Key, &Tuple)> = Vec::new();
+    for (done, tuple) in (1..).zip(tuples) {
+        let key = index.stored_key(tuple).map_err(|_| Refusal::Unfit)?;
+        keys.extend(key.map(|key| (key, tuple)));
+        step(done)?;
+    }
+    // Stable: of tuples with one key, the first is the one that the primary index has first.
+    keys.sort_by(|(left, _), (right, _)| left.cmp(right));
+    let duplicates = duplicates(&keys);
+    if !duplicates.is_empty() {
+        return Err(Refusal::Duplicates(duplicates));
+    }
+    let mut tree = Builder::default();
+    for (done, (key, tuple)) in (1..).zip(keys) {
+        tree.push(key, tuple.clone())
+            .expect("the keys are sorted, and none is there twice");
+        step(done)?;
+    }
+    Ok(tree.finish())
+}
+
+fn duplicates(keys: &[(Key, &Tuple)]) -> Vec<(Tuple, Tuple)> {
+    let groups = keys.chunk_by(|(left, _), (right, _)| left == right);
+    let pairs = groups.flat_map(|group| {
+        let (first, later) = group.split_first().expect("a group has a member");
+        later
+            .iter()
+            .map(|(_, tuple)| (first.1.clone(), (*tuple).clone()))
+    });
+    pairs.collect()
+}
+
+impl Refusal {
+    /// The error that a client gets: the duplicate that a walk by the old primary index meets first.
+    pub(crate) fn error(self, space: &SpaceDef, index: &IndexDef, walked: &IndexDef) -> Error {
+        let pairs = match self {
+            Self::Duplicates(pairs) => pairs,
+            Self::Unfit => return Error::invalid_msgpack("packet body"),
+            Self::Cancelled => return Error::cancelled(),
+        };
+        let first = pairs.iter().min_by_key(|(_, new)| walked.key_of(new).ok());
+        let (old, new) = first.expect("there is a duplicate");
+        errors::duplicate(&index.name, &space.name, old, new)
+    }
+}

@@ -1,0 +1,17 @@
+//! What is held: tuples by key, changes above them, and every space with its tuples.
+//!
+//! | module | what |
+//! |---|---|
+//! | `tree` | tuples by key |
+//! | `index_build` | the tree of an index, from tuples that are there already |
+//! | `layer` | changes that are not in the image yet |
+//! | `image` | every space with its tuples, as far as they are durable |
+//! | `redefine` | spaces of the image as the rows of `_space` and `_index` define them |
+//! | `snapshot` | the data as seen through layers |
+
+pub(crate) mod image;
+pub(crate) mod index_build;
+pub(crate) mod layer;
+pub(crate) mod redefine;
+pub(crate) mod snapshot;
+pub(crate) mod tree;

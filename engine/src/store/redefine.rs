@@ -1,0 +1,227 @@
+//! Spaces as the rows of `_space` and `_index` define them.
+//!
+//! ```text
+//!   rows ─▶ definition ─▶ space: an index takes ─┬ what was built for it
+//!                                                ├ what it had, if its keys are the same
+//!                                                └ nothing, until recovery has all tuples
+//! ```
+
+use std::ops::Bound;
+
+use vestibule_actors::engine::Progress;
+use vestibule_wire::Error;
+
+use crate::model::index::{IndexDef, PRIMARY};
+use crate::model::space::{Generator, SpaceDef};
+use crate::model::tuple::Tuple;
+use crate::schema::build::define;
+use crate::schema::system::{self, read};
+use crate::store::image::{Debris, Image, Space};
+use crate::store::index_build::{self, Built, Refusal};
+use crate::store::tree::Tree;
+
+impl Image {
+    /// Derives a space from its rows in `_space` and `_index`. An index takes what was built for it,
+    /// or else keeps what it has.
+    pub(crate) fn redefine(
+        &mut self,
+        id: u32,
+        built: &mut Vec<Built>,
+        debris: &mut Debris,
+    ) -> Result<(), Error> {
+        let mut def = read::space(&*self, id)?
+            .map(|row| define(&row, &read::index_rows(&*self, id)?))
+            .transpose()?;
+        if let Some(def) = &mut def {
+            let row = read::attachment(&*self, id)?;
+            def.generator = row.map(|row| Generator {
+                sequence: row.sequence,
+                field: row.field,
+                is_own: row.is_generated,
+            });
+        }
+        let mut old = self.spaces.remove(&id);
+        if let Some(old) = &old {
+            self.names.remove(&old.def.name);
+        }
+        if let Some(def) = def {
+            let mut space = Space::new(def);
+            let def = space.def.clone();
+            let primaries = old.as_ref().and_then(|old| old.def.primary.as_ref());
+            let primaries = primaries.zip(def.primary.as_ref());
+            if primaries.is_some_and(|(old, new)| !old.has_same_keys(new)) {
+                self.rekeyed += 1;
+            }
+            for index in def.indexes() {
+                let tree = match built.iter().position(|own| own.is_for(id, index.id)) {
+                    Some(at) => built.swap_remove(at).tree,
+                    None => kept(old.as_mut(), &def, index)?,
+                };
+                *space.tree_mut(index.id).expect("the index is defined") = tree;
+            }
+            self.names.insert(def.name.clone(), id);
+            self.spaces.insert(id, space);
+        }
+        debris.0.extend(old.into_iter().flat_map(Space::into_trees));
+        Ok(())
+    }
+
+    /// Derives every space that is not built in.
+    pub(crate) fn define_all(&mut self, debris: &mut Debris) -> Result<(), Error> {
+        let Some(space) = self.space(system::SPACE) else {
+            return Ok(());
+        };
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let ids = space
+            .rows
+            .range(all, false)
+            .map(|(key, _)| key.head() as u32);
+        let ids: Vec<u32> = ids.filter(|id| !system::is_system(*id)).collect();
+        ids.into_iter()
+            .try_for_each(|id| self.redefine(id, &mut Vec::new(), debris))
+    }
+
+    /// Builds every secondary index from the tuples, once recovery has them all.
+    ///
+    /// # Errors
+    ///
+    /// 3 for a duplicate; if `force` is set, the later one of the two is left out of the space.
+    pub(crate) fn build_secondaries(
+        &mut self,
+        force: bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), Error> {
+        let indexes = |space: &Space| space.def.secondaries.len() as u64;
+        let spaces = self.spaces.values();
+        let total = spaces.map(|space| indexes(space) * index_build::work(&space.rows));
+        let (mut done, total) = (0, total.sum::<u64>());
+        for space in self.spaces.values_mut() {
+            let mut at = 0;
+            while let Some(index) = space.def.secondaries.get(at) {
+                let built = index_build::build(index, space.rows.tuples(), &mut |step| {
+                    done = total.min(done + step);
+                    progress(Progress {
+                        done,
+                        total,
+                        ..Progress::default()
+                    });
+                    true
+                });
+                match built {
+                    Ok(tree) => space.secondaries[at].1 = tree,
+                    Err(Refusal::Duplicates(pairs)) if force => {
+                        remove_duplicates(&space.def, &mut space.rows, &pairs)?;
+                        // What was built so far has them too.
+                        at = 0;
+                        continue;
+                    }
+                    Err(refusal) => {
+                        return Err(refusal.error(&space.def, index, space.def.primary()?));
+                    }
+                }
+                at += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an index had under the old definition, if its keys are the same still. During recovery, the
+/// tuples are put into another order here; before a change that Tx makes, that was done already.
+fn kept(old: Option<&mut Space>, def: &SpaceDef, index: &IndexDef) -> Result<Tree, Error> {
+    let Some(old) = old else {
+        return Ok(Tree::default());
+    };
+    let old_def = old.def.clone();
+    let Some(own) = old_def.indexes().find(|own| own.id == index.id) else {
+        return Ok(Tree::default());
+    };
+    if own.has_same_keys(index) {
+        return Ok(old
+            .tree_mut(index.id)
+            .map(std::mem::take)
+            .unwrap_or_default());
+    }
+    if index.id != PRIMARY {
+        return Ok(Tree::default());
+    }
+    index_build::build(index, old.rows.tuples(), &mut |_| true)
+        .map_err(|refusal| refusal.error(def, index, own))
+}
+
+fn remove_duplicates(
+    def: &SpaceDef,
+    rows: &mut Tree,
+    pairs: &[(Tuple, Tuple)],
+) -> Result<(), Error> {
+    for (old, new) in pairs {
+        log::error!(
+            "space '{}': tuple {new:?} is left out, a unique index has its key from {old:?}",
+            def.name
+        );
+        let key = def.primary()?.key_of(new);
+        rows.remove(&key.map_err(|_| Error::invalid_msgpack("packet body"))?);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::field::FieldType;
+    use crate::model::index::Part;
+    use crate::schema::system::rows::{IndexRow, SpaceRow};
+    use crate::store::image::Replayed;
+
+    /// A damaged journal may have lost what made room for a tuple.
+    #[test]
+    fn a_duplicate_fails_recovery_unless_it_is_forced() {
+        let (mut image, id) = (Image::new(), 512);
+        let space = SpaceRow {
+            id,
+            owner: system::ADMIN,
+            name: "s".into(),
+            engine: "memtx".into(),
+            field_count: 0,
+            is_temporary: false,
+            format: Vec::new(),
+        };
+        let part = |field| Part {
+            field,
+            kind: FieldType::Unsigned,
+            is_nullable: false,
+            exclude_null: false,
+        };
+        let index = |index: u32| IndexRow {
+            space: id,
+            id: index,
+            name: format!("i{index}").into(),
+            kind: "tree".into(),
+            is_unique: true,
+            parts: vec![part(index)],
+        };
+        let (space, first, second) = (space.encode(), index(0).encode(), index(1).encode());
+        let definition = [
+            (system::SPACE, Replayed::Put(&space)),
+            (system::INDEX, Replayed::Put(&first)),
+            (system::INDEX, Replayed::Put(&second)),
+        ];
+        image.replay(1, definition.into_iter()).unwrap();
+        let rows = [[0x92, 1, 7], [0x92, 2, 8], [0x92, 3, 7]];
+        let puts = rows.iter().map(|row| (id, Replayed::Put(row)));
+        image.replay(2, puts).unwrap();
+        let told = image.build_secondaries(false, &mut |_| ()).unwrap_err();
+        assert!(
+            told.message()
+                .ends_with("with old tuple - [1, 7] and new tuple - [3, 7]"),
+            "{told}"
+        );
+        image.build_secondaries(true, &mut |_| ()).unwrap();
+        let space = image.space(id).unwrap();
+        for index in [0, 1] {
+            let left: Vec<_> = space.tree(index).unwrap().tuples().collect();
+            assert_eq!(left.len(), 2, "index {index}");
+            assert!(left[0][..] == rows[0] && left[1][..] == rows[1]);
+        }
+    }
+}

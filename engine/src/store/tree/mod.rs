@@ -1,0 +1,82 @@
+//! Tuples by key: a B+ tree whose nodes are wide, and searched by the keys' heads alone.
+//!
+//! ```text
+//!             ┌ heads ─ 32 integers in a row ┐
+//!   inner ────┤ children                     │     a search reads one such row per level,
+//!             └──────────────────────────────┘     and four levels hold a million
+//!   leaf ─────┌ heads │ tuples ┐ ┌ heads │ tuples ┐
+//!             └ tails, if any key has more than its head
+//! ```
+//!
+//! What a look-up costs is what it waits for memory. Measured with a million rows in random order,
+//! one look-up after the other: 0.5 µs, where the standard library's tree, with nodes of 11 whole
+//! keys, takes 0.8.
+
+mod build;
+mod node;
+mod range;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Bound;
+
+pub(crate) use build::Builder;
+use node::{Added, Node};
+pub(crate) use range::Range;
+
+use crate::model::key::Key;
+use crate::model::tuple::Tuple;
+
+/// The tuples of an index by key.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    root: Node,
+    len: usize,
+}
+
+impl Tree {
+    /// How many tuples it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The tuple with this key.
+    #[inline]
+    pub(crate) fn get(&self, key: &Key) -> Option<&Tuple> {
+        self.root.get(key.view())
+    }
+
+    /// Puts a tuple and returns the one that it replaces.
+    pub(crate) fn insert(&mut self, key: Key, tuple: Tuple) -> Option<Tuple> {
+        match self.root.insert(key, tuple) {
+            Added::Replaced(old) => return Some(old),
+            Added::Fitted => {}
+            Added::Split(separator, right) => self.root.grow(separator, right),
+        }
+        self.len += 1;
+        None
+    }
+
+    /// Takes a tuple out.
+    pub(crate) fn remove(&mut self, key: &Key) -> Option<Tuple> {
+        let removed = self.root.remove(key.view())?;
+        self.len -= 1;
+        self.root.shrink();
+        Some(removed)
+    }
+
+    /// The tuples between two bounds, in one direction.
+    pub(crate) fn range(&self, bounds: (Bound<&Key>, Bound<&Key>), is_reverse: bool) -> Range<'_> {
+        Range::new(&self.root, bounds, is_reverse)
+    }
+
+    /// All tuples in order.
+    pub(crate) fn tuples(&self) -> impl Iterator<Item = &Tuple> {
+        self.range((Bound::Unbounded, Bound::Unbounded), false)
+            .map(|(_, tuple)| tuple)
+    }
+}

@@ -1,0 +1,183 @@
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use proptest::prelude::*;
+
+use super::Tree;
+use crate::model::key::Key;
+use crate::model::tuple::Tuple;
+
+type Model = BTreeMap<Key, Tuple>;
+
+fn key() -> impl Strategy<Value = Key> {
+    prop_oneof![
+        4 => (0u64..2000).prop_map(|number| Key::from_bytes(&number.to_be_bytes())),
+        1 => prop::collection::vec(0u8..3, 0..12).prop_map(|bytes| Key::from_bytes(&bytes)),
+        1 => (0u64..20, prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(number, mut rest)| {
+            rest.splice(0..0, number.to_be_bytes());
+            Key::from_bytes(&rest)
+        }),
+    ]
+}
+
+fn bound() -> impl Strategy<Value = Bound<Key>> {
+    prop_oneof![
+        Just(Bound::Unbounded),
+        key().prop_map(Bound::Included),
+        key().prop_map(Bound::Excluded),
+    ]
+}
+
+fn check_range(tree: &Tree, model: &Model, lower: &Bound<Key>, upper: &Bound<Key>) {
+    use std::ops::RangeBounds;
+    let bounds = (lower.as_ref(), upper.as_ref());
+    let expected: Vec<_> = model
+        .iter()
+        .filter(|(key, _)| bounds.contains(*key))
+        .collect();
+    let found = |is_reverse| -> Vec<_> {
+        tree.range(bounds, is_reverse)
+            .map(|(key, tuple)| (key.to_key(), tuple.clone()))
+            .collect()
+    };
+    let mut expected: Vec<_> = expected
+        .into_iter()
+        .map(|(key, tuple)| (key.clone(), tuple.clone()))
+        .collect();
+    assert_eq!(found(false), expected);
+    expected.reverse();
+    assert_eq!(found(true), expected);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Insert(Key),
+    Remove(Key),
+    InsertMany(u64, u64),
+    RemoveMany(u64, u64),
+    Range(Bound<Key>, Bound<Key>),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => key().prop_map(Step::Insert),
+        6 => key().prop_map(Step::Remove),
+        1 => (0u64..2000, 0u64..700).prop_map(|(from, count)| Step::InsertMany(from, count)),
+        1 => (0u64..2000, 0u64..700).prop_map(|(from, count)| Step::RemoveMany(from, count)),
+        2 => (bound(), bound()).prop_map(|(lower, upper)| Step::Range(lower, upper)),
+    ]
+}
+
+struct Pair {
+    tree: Tree,
+    model: Model,
+    count: u64,
+}
+
+impl Pair {
+    fn insert(&mut self, key: Key) {
+        self.count += 1;
+        let tuple = Tuple::from(&self.count.to_be_bytes()[..]);
+        assert_eq!(
+            self.tree.insert(key.clone(), tuple.clone()),
+            self.model.insert(key, tuple)
+        );
+    }
+
+    fn remove(&mut self, key: &Key) {
+        assert_eq!(self.tree.remove(key), self.model.remove(key));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_does_as_the_standard_librarys_tree_does(steps in prop::collection::vec(step(), 1..200)) {
+        let mut pair = Pair { tree: Tree::default(), model: Model::new(), count: 0 };
+        let number = |number: u64| Key::from_bytes(&number.to_be_bytes());
+        for step in steps {
+            match step {
+                Step::Insert(key) => pair.insert(key),
+                Step::Remove(key) => pair.remove(&key),
+                Step::InsertMany(from, count) => {
+                    (from..from + count).for_each(|key| pair.insert(number(key)));
+                }
+                Step::RemoveMany(from, count) => {
+                    (from..from + count).for_each(|key| pair.remove(&number(key)));
+                }
+                Step::Range(lower, upper) => {
+                    // An empty range is the caller's to avoid; here it must only be empty.
+                    check_range(&pair.tree, &pair.model, &lower, &upper);
+                }
+            }
+            prop_assert_eq!(pair.tree.len(), pair.model.len());
+        }
+        check_range(&pair.tree, &pair.model, &Bound::Unbounded, &Bound::Unbounded);
+        for (key, tuple) in &pair.model {
+            prop_assert_eq!(pair.tree.get(key), Some(tuple));
+        }
+    }
+}
+
+#[test]
+fn many_rows_come_and_go_in_any_order() {
+    let mut pair = Pair {
+        tree: Tree::default(),
+        model: Model::new(),
+        count: 0,
+    };
+    let number = |number: u64| Key::from_bytes(&number.to_be_bytes());
+    // An odd factor reaches every number below a power of two once, in scattered order.
+    let scattered = |at: u64| at.wrapping_mul(0x9e37_79b1) % (1 << 15);
+    (0..1 << 15).for_each(|at| pair.insert(number(scattered(at))));
+    check_range(
+        &pair.tree,
+        &pair.model,
+        &Bound::Unbounded,
+        &Bound::Unbounded,
+    );
+    (0..1 << 15).for_each(|at| pair.remove(&number(scattered(at * 7))));
+    assert!(pair.tree.is_empty());
+    (0..1 << 12).for_each(|at| pair.insert(number(at)));
+    check_range(
+        &pair.tree,
+        &pair.model,
+        &Bound::Unbounded,
+        &Bound::Unbounded,
+    );
+}
+
+/// Whatever is done to a tree that was built from keys in order, it is the tree it should be.
+#[test]
+fn a_tree_that_was_built_in_order_is_like_one_that_grew() {
+    let key = |number: usize| Key::from_bytes(&(number as u64).to_be_bytes());
+    let tuple = |number: usize| Tuple::from(vec![0x91, number as u8]);
+    for len in (0..140).chain([1023, 1024, 1025, 1056, 1057, 32 * 32 * 32, 32 * 32 * 32 + 1]) {
+        let mut builder = super::Builder::default();
+        let mut model = Model::new();
+        for number in 0..len {
+            builder.push(key(2 * number), tuple(number)).unwrap();
+            model.insert(key(2 * number), tuple(number));
+        }
+        if let Some(last) = len.checked_sub(1) {
+            assert!(builder.push(key(2 * last), tuple(0)).is_err());
+        }
+        let mut tree = builder.finish();
+        assert_eq!(tree.len(), len);
+        check_range(&tree, &model, &Bound::Unbounded, &Bound::Unbounded);
+        for number in 0..len {
+            assert_eq!(tree.get(&key(2 * number)), Some(&tuple(number)));
+            assert_eq!(tree.get(&key(2 * number + 1)), None);
+        }
+        for number in (0..len).filter(|number| number % 3 == 0) {
+            tree.insert(key(2 * number + 1), tuple(7));
+            model.insert(key(2 * number + 1), tuple(7));
+        }
+        for number in (0..len).filter(|number| number % 5 > 0) {
+            assert!(tree.remove(&key(2 * number)).is_some());
+            model.remove(&key(2 * number));
+        }
+        check_range(&tree, &model, &Bound::Unbounded, &Bound::Unbounded);
+    }
+}
