@@ -17,7 +17,6 @@
 mod acceptor;
 mod admin;
 pub mod admission;
-pub mod catalog;
 mod clock;
 pub mod config;
 mod connection;
@@ -25,7 +24,6 @@ pub mod engine;
 pub mod limits;
 mod memory;
 mod peers;
-pub mod procedures;
 mod resources;
 mod runtime;
 pub mod seconds;
@@ -40,13 +38,15 @@ mod supervisor;
 pub mod testing;
 mod timeouts;
 mod timers;
-pub mod tx;
+mod tx;
 mod worker;
 
 pub use config::Config;
-pub use procedures::Procedures;
+pub use engine::catalog;
+pub use engine::procedures::{self, Procedures};
 pub use runtime::{RuntimeHandle, start};
 pub use supervisor::{
     Counts, Phases, StopReport, TransitionOutcome, TransitionRecord, TransitionResult,
 };
+pub use tx::EngineFactory;
 pub use vestibule_wire as wire;

@@ -13,10 +13,10 @@ use tokio::sync::{oneshot, watch};
 
 use crate::acceptor::{Acceptor, bind, reject};
 use crate::config::{Config, Grace};
+use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
 use crate::limits::{MAILBOX_SLOTS, TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE};
 use crate::peers::Peers;
-use crate::procedures::Procedures;
 use crate::serving::{Role, Serving, ServingCell, Situation, State};
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, DescriptorBudget, ListenerKind};

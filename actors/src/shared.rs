@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::catalog::Catalog;
 use crate::config::{Config, Grace};
 use crate::engine::ReadView;
+use crate::engine::catalog::Catalog;
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
 use crate::memory::Memory;
 use crate::serving::events::Events;

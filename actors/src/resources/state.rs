@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use super::credits::{CreditQueue, Grant};
 use super::in_flight::InFlightTable;
-use crate::catalog::Catalog;
 use crate::engine::ReadView;
+use crate::engine::catalog::Catalog;
 use crate::limits::{
     BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, READ_SIZE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX,
     WORKER_RESERVE,

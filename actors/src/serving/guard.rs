@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Role;
 use super::cell::ServingCell;
 use super::solo::{Declarer, Solo};
-use crate::engine::Progress;
+use crate::engine::{Progress, SoloBoard, SoloGuard};
 
 /// The means to declare solo, for whoever makes Tx busy. Cheap to clone, usable from any thread.
 #[derive(Debug, Clone)]
@@ -18,12 +17,6 @@ impl Solos {
         Self(cell)
     }
 
-    /// A handle whose declarations nobody hears, for an engine's own tests.
-    #[must_use]
-    pub fn unheard() -> Self {
-        Self(ServingCell::new(Role::Primary, crate::clock::now()))
-    }
-
     /// Declares solo until the guard is dropped.
     #[must_use = "the state returns to assist when the guard is dropped"]
     pub fn enter(&self, reason: impl Into<String>) -> SoloGuard {
@@ -34,39 +27,22 @@ impl Solos {
             id = details.guards;
             details.push(Declarer::Guard(id), reason.into(), now);
         });
-        SoloGuard {
-            cell: self.0.clone(),
-            id,
-        }
+        SoloGuard::new(self.0.clone(), id)
     }
 }
 
-/// While it lives, sessions answer without Tx.
-#[derive(Debug)]
-pub struct SoloGuard {
-    cell: Arc<ServingCell>,
-    id: u64,
-}
-
-impl SoloGuard {
-    /// Tells how far the work has come: clients see the share and when to come back.
-    pub fn progress(&self, done: u64, total: u64) {
-        let mut details = self.cell.details();
-        let own = |solo: &&mut Solo| solo.by == Declarer::Guard(self.id);
+impl SoloBoard for ServingCell {
+    fn set_progress(&self, declaration: u64, progress: Progress) {
+        let mut details = self.details();
+        let own = |solo: &&mut Solo| solo.by == Declarer::Guard(declaration);
         if let Some(solo) = details.solos.iter_mut().find(own) {
-            solo.progress = Some(Progress {
-                done,
-                total,
-                ..Progress::default()
-            });
+            solo.progress = Some(progress);
         }
     }
-}
 
-impl Drop for SoloGuard {
-    fn drop(&mut self) {
-        let own = Declarer::Guard(self.id);
-        self.cell.change(crate::clock::now(), |details| {
+    fn withdraw(&self, declaration: u64) {
+        let own = Declarer::Guard(declaration);
+        self.change(crate::clock::now(), |details| {
             details.solos.retain(|solo| solo.by != own)
         });
     }

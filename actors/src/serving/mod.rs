@@ -28,7 +28,7 @@ mod tests;
 use std::fmt;
 
 pub use cell::ServingCell;
-pub use guard::{SoloGuard, Solos};
+pub use guard::Solos;
 pub use situation::{Situation, Underway};
 
 /// What the network side may do.

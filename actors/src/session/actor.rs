@@ -18,13 +18,13 @@ use vestibule_wire::{ErrorCode, reply::ReplyHeader};
 
 use super::io::{flush, read, take_inbox};
 use super::transport::{self, Transport};
-use crate::catalog::GUEST;
 use crate::config::{Administrators, SoloPolicy};
 use crate::connection::orphaned::OrphanedTransactions;
 use crate::connection::output::Output;
 use crate::connection::state::{Closing, ConnectionCell, ConnectionState, InFlight};
 use crate::connection::timeouts::ConnectionTimeouts;
 use crate::engine::Caller;
+use crate::engine::catalog::GUEST;
 use crate::limits::READ_SIZE;
 use crate::memory::{Memory, MemoryCharge};
 use crate::resources::WorkerState;

@@ -11,7 +11,7 @@ use vestibule_wire::features::AUTH_TYPE;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Auth;
 
-use crate::catalog::{Catalog, GUEST};
+use crate::engine::catalog::{Catalog, GUEST};
 
 /// Checks a login and returns the user's name.
 ///
@@ -68,7 +68,7 @@ mod tests {
     use vestibule_wire::msgpack::{write_array_len, write_bin, write_str, write_str_bytes};
 
     use super::*;
-    use crate::catalog::{CatalogBuilder, Visibility};
+    use crate::engine::catalog::{CatalogBuilder, Visibility};
 
     const SALT: [u8; 32] = [7; 32];
 

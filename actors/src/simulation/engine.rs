@@ -11,9 +11,9 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::book::Book;
 use super::lockstep::{Gate, Halt};
-use crate::catalog::{Catalog, CatalogBuilder};
+use crate::engine::catalog::{Catalog, CatalogBuilder};
+use crate::engine::procedures::{Call, Procedures};
 use crate::engine::{Engine, Fault, Outcome, Progress, Reply, Request, TransactionId};
-use crate::procedures::{Call, Procedures};
 
 /// What befalls the next request, journal write or recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

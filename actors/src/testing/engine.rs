@@ -10,12 +10,11 @@ use vestibule_wire::request::{Begin, Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::Procedures;
-use crate::catalog::{Catalog, CatalogBuilder};
+use crate::engine::catalog::{Catalog, CatalogBuilder};
 use crate::engine::{
-    Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, Scan, TransactionId,
-    ViewStep,
+    Caller, Completion, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, ReservationId,
+    Scan, TransactionId, ViewStep,
 };
-use crate::tx::{Completion, ReservationId};
 
 /// A test waits no longer than this for anything; a busy machine needs much less.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -199,14 +198,14 @@ impl Script {
         Procedures::default()
             .with_engine(
                 "block",
-                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
                     call.engine.script.stand_still();
                     call.reply.value(&"released")
                 },
             )
             .with_engine(
                 "busy",
-                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
                     let guard = call.reply.solo("scripted work");
                     guard.progress(25, 100);
                     call.engine.script.stand_still();
@@ -215,7 +214,7 @@ impl Script {
             )
             .with_engine(
                 "pause",
-                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
                     let script = &call.engine.script;
                     let mut on_pause = script
                         .on_pause
@@ -244,14 +243,14 @@ impl Script {
             })
             .with_engine(
                 "reserve",
-                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
                     let id = call.reply.reserve("scripted", "own")?;
                     call.reply.value(&id.0)
                 },
             )
             .with_engine(
                 "take",
-                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
                     let (id,): (u64,) = call.parse()?;
                     call.reply.take_reservation(ReservationId(id))?;
                     let completion = call.reply.defer()?;
@@ -263,7 +262,7 @@ impl Script {
             )
             .with_engine(
                 "cooperate",
-                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
                     call.engine.script.change(|stage| stage.is_blocked = true);
                     while !call.reply.is_cancelled() {
                         std::thread::yield_now();
@@ -277,14 +276,14 @@ impl Script {
             )
             .with_engine(
                 "user",
-                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
                     let user = call.caller.user.to_string();
                     call.reply.value(&user)
                 },
             )
             .with_engine(
                 "commit_first_then_fail",
-                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
                     if !call.engine.pending.is_empty() {
                         return Ok(Outcome::CommitFirst);
                     }
@@ -293,7 +292,7 @@ impl Script {
             )
             .with_engine(
                 "commit_first_then_block",
-                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
                     if !call.engine.pending.is_empty() {
                         return Ok(Outcome::CommitFirst);
                     }
@@ -314,7 +313,7 @@ impl Script {
             })
             .with_engine(
                 "commit_first",
-                |call: &mut crate::procedures::Call<'_, ScriptedEngine>| {
+                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
                     if !call.engine.pending.is_empty() {
                         return Ok(Outcome::CommitFirst);
                     }

@@ -17,9 +17,9 @@ use actix_rt::time::{Sleep, sleep_until};
 use super::core::TxCore;
 use super::messages::{Batch, Completed, Control, Probe, Stop};
 use super::port::Port;
+use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
 use crate::limits::LOADING_TOLD_EVERY;
-use crate::procedures::Procedures;
 use crate::shared::Shared;
 use crate::supervisor::{SupervisorHandle, TxEvent};
 
@@ -68,7 +68,7 @@ impl<E: Engine> Tx<E> {
                 shared.tell_loading(progress.share(), now);
             }
         })?;
-        let completions = ctx.address().recipient();
+        let completions = Arc::new(ctx.address().recipient::<Completed>());
         let core = TxCore::new(
             engine,
             parts.procedures,
@@ -231,7 +231,7 @@ impl<E: Engine> ActorFuture<Tx<E>> for TurnLoop {
         let Some(core) = &tx.core else {
             return task::Poll::Ready(());
         };
-        core.jobs().set_waker(cx.waker());
+        core.set_waker(cx.waker());
         let is_due = core.next_look().is_some_and(|at| at <= crate::clock::now());
         if core.has_work() || is_due {
             tx.guarded(ctx, |tx, _| {

@@ -7,7 +7,7 @@
 //!                            └── revoke ──▶ free again ◀── the reply, or the session gives up on it
 //! ```
 //!
-//! Whoever works on a request that was given up on sees it by its word: that is the [`CancelToken`].
+//! The work on a request that was cancelled sees it by its word: that is the [`CancelToken`].
 //!
 //! The word carries the generation of its request, so that Tx, late, cannot claim the next tenant of a
 //! word, and a late reply to something given up on finds that its request is gone.
@@ -15,13 +15,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::engine::{CancelToken, Cancellation};
+
 /// Names one forwarded request of one session arbiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId {
+pub(crate) struct RequestId {
     /// Which word.
-    pub index: u32,
+    pub(crate) index: u32,
     /// Which tenant of the word.
-    pub generation: u32,
+    pub(crate) generation: u32,
 }
 
 const FREE: u64 = 0;
@@ -31,7 +33,7 @@ const DEFERRED: u64 = 3;
 
 /// How far a request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Tx has not begun it.
     Queued,
     /// Tx executes it, or its turn is not committed.
@@ -43,7 +45,7 @@ pub enum Phase {
 impl Phase {
     /// For the list of requests.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Started => "started",
@@ -56,19 +58,31 @@ impl RequestId {
     const fn word(self, state: u64) -> u64 {
         (self.generation as u64) << 2 | state
     }
+
+    /// The id as one number, for a [`CancelToken`].
+    const fn key(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+
+    const fn from_key(key: u64) -> Self {
+        Self {
+            index: key as u32,
+            generation: (key >> 32) as u32,
+        }
+    }
 }
 
 /// The words of one session arbiter, shared with Tx. The arbiter alone queues, revokes and frees;
 /// Tx alone claims.
 #[derive(Debug)]
-pub struct Claims {
+pub(crate) struct Claims {
     words: Box<[AtomicU64]>,
 }
 
 impl Claims {
     /// A table for so many requests at a time.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             words: (0..capacity).map(|_| AtomicU64::new(FREE)).collect(),
         }
@@ -80,7 +94,7 @@ impl Claims {
 
     /// Puts a new tenant on a free word and returns its name.
     #[inline]
-    pub fn queue(&self, index: u32) -> RequestId {
+    pub(crate) fn queue(&self, index: u32) -> RequestId {
         let word = &self.words[index as usize];
         let generation = (word.load(Ordering::Relaxed) >> 2) as u32;
         let id = RequestId {
@@ -94,7 +108,7 @@ impl Claims {
     /// Tx begins the request; false if it was revoked.
     #[inline]
     #[must_use = "a request that was revoked must not be executed"]
-    pub fn claim(&self, id: RequestId) -> bool {
+    pub(crate) fn claim(&self, id: RequestId) -> bool {
         self.exchange(id, QUEUED, STARTED)
     }
 
@@ -107,7 +121,7 @@ impl Claims {
     /// Takes the request back; false if Tx has begun it.
     #[inline]
     #[must_use = "a request that Tx has begun must not be answered as refused"]
-    pub fn revoke(&self, id: RequestId) -> bool {
+    pub(crate) fn revoke(&self, id: RequestId) -> bool {
         self.exchange(id, QUEUED, FREE)
     }
 
@@ -120,7 +134,7 @@ impl Claims {
 
     /// How far the request has come; `None` if it was answered, taken back or given up on.
     #[must_use]
-    pub fn phase(&self, id: RequestId) -> Option<Phase> {
+    pub(crate) fn phase(&self, id: RequestId) -> Option<Phase> {
         let word = self.word(id).load(Ordering::Acquire);
         if word == id.word(QUEUED) {
             Some(Phase::Queued)
@@ -135,45 +149,31 @@ impl Claims {
 
     /// Whether Tx has begun the request, and nobody has given up on it.
     #[must_use]
-    pub fn is_started(&self, id: RequestId) -> bool {
+    pub(crate) fn is_started(&self, id: RequestId) -> bool {
         matches!(self.phase(id), Some(Phase::Started | Phase::Deferred))
     }
 
     /// How many requests wait for Tx. Looks at every word: for people who ask, not for the hot path.
     #[must_use]
-    pub fn count_queued(&self) -> usize {
+    pub(crate) fn count_queued(&self) -> usize {
         let queued = |word: &&AtomicU64| word.load(Ordering::Relaxed) & 3 == QUEUED;
         self.words.iter().filter(queued).count()
     }
 
     /// Frees the word when the request is answered, keeping its generation.
     #[inline]
-    pub fn free(&self, id: RequestId) {
+    pub(crate) fn free(&self, id: RequestId) {
         self.word(id).store(id.word(FREE), Ordering::Release);
     }
 }
 
-/// Tells whoever works on a request that nobody waits for it any more: its time was over, it was
-/// killed, or everything was. One atomic load, from any thread, also from one that Tx waits for.
-#[derive(Debug, Clone)]
-pub struct CancelToken {
-    claims: Arc<Claims>,
-    id: RequestId,
-}
-
-impl CancelToken {
-    pub(crate) fn new(claims: Arc<Claims>, id: RequestId) -> Self {
-        Self { claims, id }
-    }
-
-    /// Whether the request was given up on. It stays so.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        !self.claims.is_started(self.id)
+impl Cancellation for Claims {
+    fn is_cancelled(&self, key: u64) -> bool {
+        !self.is_started(RequestId::from_key(key))
     }
 }
 
-/// The same for as long as the request runs: nothing is counted for it.
+/// One request of a table, while Tx executes it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Claim<'a> {
     pub(crate) claims: &'a Arc<Claims>,
@@ -186,7 +186,7 @@ impl Claim<'_> {
     }
 
     pub(crate) fn token(self) -> CancelToken {
-        CancelToken::new(self.claims.clone(), self.id)
+        CancelToken::new(self.claims.clone(), self.id.key())
     }
 }
 
@@ -227,7 +227,7 @@ mod tests {
         let claims = Arc::new(Claims::new(1));
         let first = claims.queue(0);
         assert!(claims.claim(first));
-        let token = CancelToken::new(claims.clone(), first);
+        let token = CancelToken::new(claims.clone(), first.key());
         claims.defer(first);
         assert_eq!(claims.phase(first), Some(Phase::Deferred));
         assert!(!token.is_cancelled());

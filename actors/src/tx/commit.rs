@@ -44,8 +44,8 @@ impl<E: Engine> TxCore<E> {
         for port in &mut self.ports {
             port.settle();
         }
-        for settle in self.settles.drain(..) {
-            settle(result.clone());
+        for on_commit in self.on_commit.drain(..) {
+            on_commit(result.clone());
         }
         match result {
             Ok(()) => self.streams.forget_statements(),

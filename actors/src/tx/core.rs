@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   completed ─┐
-//!   jobs ──────┼─▶ execute … execute ─▶ commit ─▶ publish the catalog ─▶ one message per arbiter
+//!   steps ─────┼─▶ execute … execute ─▶ commit ─▶ publish the catalog ─▶ one message per arbiter
 //!   batches ───┘        │
 //!                       └ CommitFirst: commit, then this request again, first of a new turn
 //! ```
@@ -15,21 +15,20 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
-
-use actix::Recipient;
 
 use super::deadlines::Deadlines;
 use super::deferred::Deferred;
 use super::fencing::TurnWrites;
-use super::jobs::{Jobs, Settle};
 use super::messages::{Batch, Cancel, Completed};
 use super::port::Port;
 use super::reservation::{Locks, Reservations};
+use super::steps::StepQueue;
 use super::stream::{Streams, Waiting};
-use crate::engine::{Engine, Ticket};
+use crate::engine::procedures::Procedures;
+use crate::engine::{Completions, Engine, OnCommit, Ticket};
 use crate::limits::{TURN_CLOCK_EVERY, TURN_REPLY_BYTES_MAX, TURN_REQUESTS_MAX, TURN_TIME_MAX};
-use crate::procedures::Procedures;
 use crate::serving::{Serving, ServingCell, Solos, State};
 use crate::shared::Shared;
 
@@ -40,9 +39,9 @@ pub(crate) struct TxCore<E: Engine> {
     pub(super) ports: Vec<Port>,
     pub(super) batches: VecDeque<(Batch, usize)>,
     pub(super) completed: VecDeque<Completed>,
-    pub(super) jobs: Rc<Jobs<E>>,
-    /// Jobs of this turn that wait for its commit.
-    pub(super) settles: Vec<Settle>,
+    pub(super) steps: Rc<StepQueue<E>>,
+    /// Steps of this turn that wait for its commit.
+    pub(super) on_commit: Vec<OnCommit>,
     pub(super) deferred: HashMap<Ticket, Deferred>,
     /// The same by session arbiter and word.
     pub(super) tickets_of: HashMap<(usize, u32), Ticket>,
@@ -57,7 +56,7 @@ pub(crate) struct TxCore<E: Engine> {
     pub(super) resumed: VecDeque<Waiting>,
     pub(super) tickets: Cell<u64>,
     pub(super) transactions: u64,
-    pub(super) completions: Recipient<Completed>,
+    pub(super) completions: Arc<dyn Completions>,
     pub(super) shared: Arc<Shared>,
     pub(super) solos: Solos,
     pub(super) schema_version: u64,
@@ -91,7 +90,7 @@ impl<E: Engine> TxCore<E> {
         engine: E,
         procedures: Arc<Procedures<E>>,
         ports: Vec<Port>,
-        completions: Recipient<Completed>,
+        completions: Arc<dyn Completions>,
         shared: Arc<Shared>,
     ) -> Self {
         let solos = Solos::new(shared.cell.clone());
@@ -101,8 +100,8 @@ impl<E: Engine> TxCore<E> {
             ports,
             batches: VecDeque::new(),
             completed: VecDeque::new(),
-            jobs: Rc::new(Jobs::default()),
-            settles: Vec::new(),
+            steps: Rc::new(StepQueue::default()),
+            on_commit: Vec::new(),
             deferred: HashMap::new(),
             tickets_of: HashMap::new(),
             cancels: Vec::new(),
@@ -139,8 +138,9 @@ impl<E: Engine> TxCore<E> {
         &self.shared.cell
     }
 
-    pub(crate) fn jobs(&self) -> &Rc<Jobs<E>> {
-        &self.jobs
+    /// Has Tx's turn woken when a step is asked for.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        self.steps.set_waker(waker);
     }
 
     pub(crate) fn push_batch(&mut self, mut batch: Batch) {
@@ -163,7 +163,7 @@ impl<E: Engine> TxCore<E> {
         !self.batches.is_empty()
             || !self.completed.is_empty()
             || !self.resumed.is_empty()
-            || !self.jobs.is_empty()
+            || !self.steps.is_empty()
     }
 
     /// When a deadline may be over next.
@@ -180,7 +180,7 @@ impl<E: Engine> TxCore<E> {
         self.carry_out_cancels();
         self.expire(now);
         self.finish_completed();
-        self.run_jobs();
+        self.run_steps();
         if self.run_resumed() == Turn::Open {
             while let Some((batch, next)) = self.batches.pop_front() {
                 if self.run_batch(batch, next) == Turn::Full {
@@ -195,13 +195,13 @@ impl<E: Engine> TxCore<E> {
         self.show_progress();
     }
 
-    fn run_jobs(&mut self) {
-        for job in self.jobs.take() {
-            let settle = match self.pass_job(job.admitted) {
-                Ok(()) => (job.run)(Ok(&mut self.engine)),
-                Err(error) => (job.run)(Err(error)),
+    fn run_steps(&mut self) {
+        for step in self.steps.take() {
+            let on_commit = match self.admit_step(step.admitted) {
+                Ok(()) => (step.run)(Ok(&mut self.engine)),
+                Err(error) => (step.run)(Err(error)),
             };
-            self.settles.push(settle);
+            self.on_commit.push(on_commit);
         }
     }
 

@@ -7,8 +7,7 @@ use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
 use super::core::TxCore;
 use super::messages::{Completed, Entry};
-use super::reservation::ReservationId;
-use crate::engine::{Engine, Ticket};
+use crate::engine::{Engine, ReservationId, Ticket};
 
 /// The task of an async procedure. Dropped, it is stopped where it waits: nobody waits for it any more,
 /// or its Tx has died, and no step of it would ever run.

@@ -6,17 +6,16 @@ use std::time::{Duration, Instant};
 use vestibule_wire::Error;
 use vestibule_wire::request::{self, Begin, Body};
 
-use super::context::AsyncContext;
 use super::deadlines::{Deadlines, Timed};
 use super::deferred::Task;
 use super::fence::Admitted;
 use super::fencing::{TurnWrites, is_write, read_only};
-use super::jobs::Jobs;
 use super::messages::AbortedTransaction;
 use super::reservation::{Holder, LOCK, Locks, Origin, UNLOCK, Wanted};
+use super::steps::{CallSteps, StepQueue};
 use super::stream::{Key, Streams, Transaction};
-use crate::engine::{Caller, Engine, Outcome, Reply, Request, TransactionId};
-use crate::procedures::{Call, Procedure, Procedures};
+use crate::engine::procedures::{Call, Procedure, Procedures};
+use crate::engine::{AsyncContext, Caller, Engine, Outcome, Reply, Request, TransactionId};
 use crate::shared::Shared;
 use crate::timeouts::transaction_deadline;
 
@@ -35,7 +34,7 @@ pub(super) struct Execution<'a, E: Engine> {
     pub(super) timeout: Duration,
     /// When the turn began.
     pub(super) now: Instant,
-    pub(super) jobs: &'a Rc<Jobs<E>>,
+    pub(super) steps: &'a Rc<StepQueue<E>>,
     pub(super) caller: &'a Caller,
     pub(super) locks: &'a mut Locks,
     /// Which request this is.
@@ -193,7 +192,11 @@ impl<E: Engine> Execution<'_, E> {
                 let completion = self.reply.defer()?;
                 let token = completion.token().clone();
                 let caller = self.caller.clone();
-                let context = AsyncContext::new(caller, self.admitted, token, self.jobs.clone());
+                let steps = Box::new(CallSteps {
+                    queue: self.steps.clone(),
+                    admitted: self.admitted,
+                });
+                let context = AsyncContext::new(caller, token, steps);
                 let running = start(call.args, context);
                 let task = async move { completion.complete_raw(running.await) };
                 self.task = Some(Task(actix_rt::spawn(task)));

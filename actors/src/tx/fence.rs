@@ -64,7 +64,7 @@ impl Fence {
 
 /// Under which epoch a request was admitted, and whether it may change data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Admitted(u64);
+pub(crate) struct Admitted(u64);
 
 impl Admitted {
     /// Of the serving state that the request was admitted under.

@@ -125,7 +125,7 @@ impl<E: Engine> TxCore<E> {
     }
 
     /// A step of an async procedure is about to run.
-    pub(super) fn pass_job(&mut self, admitted: Admitted) -> Result<(), Error> {
+    pub(super) fn admit_step(&mut self, admitted: Admitted) -> Result<(), Error> {
         if !admitted.is_read_only() && !self.writes.admit(admitted.epoch()) {
             return Err(read_only(&self.shared));
         }
@@ -165,8 +165,8 @@ impl<E: Engine> TxCore<E> {
             }
             self.ports[worker].settle();
         }
-        for settle in self.settles.drain(..) {
-            settle(Err(error.clone()));
+        for on_commit in self.on_commit.drain(..) {
+            on_commit(Err(error.clone()));
         }
     }
 

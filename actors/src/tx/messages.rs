@@ -11,25 +11,25 @@ use vestibule_wire::keys::RequestType;
 
 use super::claim::RequestId;
 use super::fence::Admitted;
-use crate::engine::{Caller, Ticket};
+use crate::engine::{Caller, Completions, Ticket};
 
 /// The requests that one session arbiter gathered in one tick.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// Which session arbiter.
-    pub worker: usize,
+    pub(crate) worker: usize,
     /// Callers that Tx has not heard of, or that logged in anew, each before a certain entry.
-    pub caller_updates: VecDeque<CallerUpdate>,
+    pub(crate) caller_updates: VecDeque<CallerUpdate>,
     /// The requests, in the order of their arrival.
-    pub entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     /// Their bodies.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// What sessions gave up on since the last batch: before everything else that Tx does.
-    pub cancels: Vec<Cancel>,
+    pub(crate) cancels: Vec<Cancel>,
     /// Connections that are gone: after the entries. Number of the session and of the connection.
-    pub disconnects: Vec<(u32, u64)>,
+    pub(crate) disconnects: Vec<(u32, u64)>,
     /// A used [`Replies`] on its way back, for its buffers.
-    pub recycled: Option<Replies>,
+    pub(crate) recycled: Option<Replies>,
 }
 
 impl Message for Batch {
@@ -39,12 +39,12 @@ impl Message for Batch {
 impl Batch {
     /// Whether there is anything to tell.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.disconnects.is_empty() && self.cancels.is_empty()
     }
 
     /// Empties it, keeping the buffers.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.caller_updates.clear();
         self.entries.clear();
         self.bytes.clear();
@@ -55,31 +55,31 @@ impl Batch {
 
 /// Who calls under a session's number from some entry of a batch on.
 #[derive(Debug, Clone)]
-pub struct CallerUpdate {
+pub(crate) struct CallerUpdate {
     /// The first entry that this caller sent.
-    pub before: usize,
+    pub(crate) before: usize,
     /// The session's number in its arbiter.
-    pub session: u32,
+    pub(crate) session: u32,
     /// The caller.
-    pub caller: Caller,
+    pub(crate) caller: Caller,
 }
 
 /// A request that its session has answered although Tx had begun it, or whose transaction is to end.
 #[derive(Debug, Clone)]
-pub struct Cancel {
+pub(crate) struct Cancel {
     /// The request. If Tx still has it, it stops what can be stopped.
-    pub id: RequestId,
+    pub(crate) id: RequestId,
     /// Its connection.
-    pub connection: u64,
+    pub(crate) connection: u64,
     /// Its stream, 0 for none.
-    pub stream: u64,
+    pub(crate) stream: u64,
     /// What becomes of the transaction of the stream.
-    pub transaction: Fate,
+    pub(crate) transaction: Fate,
 }
 
 /// What becomes of a transaction when one of its requests is given up on.
 #[derive(Debug, Clone)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// Nothing.
     Untouched,
     /// Aborted: statements get this error until ROLLBACK.
@@ -91,49 +91,49 @@ pub enum Fate {
 
 /// One request in a batch.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The word by which it is claimed or revoked.
-    pub id: RequestId,
+    pub(crate) id: RequestId,
     /// The session's number in its arbiter.
-    pub session: u32,
+    pub(crate) session: u32,
     /// What it asks for.
-    pub request: RequestType,
+    pub(crate) request: RequestType,
     /// Its sync, for the reply's header.
-    pub sync: u64,
+    pub(crate) sync: u64,
     /// Its stream, 0 for none.
-    pub stream: u64,
+    pub(crate) stream: u64,
     /// Under which epoch it was admitted, and whether it may change data.
-    pub admitted: Admitted,
+    pub(crate) admitted: Admitted,
     /// Where its body starts in the batch.
-    pub start: u32,
+    pub(crate) start: u32,
     /// Where it ends.
-    pub end: u32,
+    pub(crate) end: u32,
 }
 
 /// The replies of one turn to one session arbiter.
 #[derive(Debug, Default)]
-pub struct Replies {
+pub(crate) struct Replies {
     /// Which replies, in the order of their bytes.
-    pub heads: Vec<ReplyHead>,
+    pub(crate) heads: Vec<ReplyHead>,
     /// Whole frames, ready for the socket.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Transactions that Tx aborted by itself: their sessions do not hear of it otherwise.
-    pub aborted: Vec<AbortedTransaction>,
+    pub(crate) aborted: Vec<AbortedTransaction>,
     /// Batches that are done, for their buffers.
-    pub spent: Vec<Batch>,
+    pub(crate) spent: Vec<Batch>,
 }
 
 /// A transaction that Tx aborted without a request of its client.
 #[derive(Debug, Clone, Copy)]
-pub struct AbortedTransaction {
+pub(crate) struct AbortedTransaction {
     /// The session's number in its arbiter.
-    pub session: u32,
+    pub(crate) session: u32,
     /// Its connection.
-    pub connection: u64,
+    pub(crate) connection: u64,
     /// Its stream.
-    pub stream: u64,
+    pub(crate) stream: u64,
     /// Its BEGIN, by which it differs from the next one of its stream.
-    pub begin: RequestId,
+    pub(crate) begin: RequestId,
 }
 
 impl Message for Replies {
@@ -142,31 +142,37 @@ impl Message for Replies {
 
 /// One reply among [`Replies`].
 #[derive(Debug, Clone, Copy)]
-pub struct ReplyHead {
+pub(crate) struct ReplyHead {
     /// Which request it answers.
-    pub id: RequestId,
+    pub(crate) id: RequestId,
     /// The request's sync.
-    pub sync: u64,
+    pub(crate) sync: u64,
     /// Where its bytes end; they start where the one before ends.
-    pub end: usize,
+    pub(crate) end: usize,
 }
 
 /// A deferred request is complete.
 #[derive(Debug)]
-pub struct Completed {
+pub(crate) struct Completed {
     /// Which.
-    pub ticket: Ticket,
+    pub(crate) ticket: Ticket,
     /// The reply's body, or the error.
-    pub result: Result<Vec<u8>, Error>,
+    pub(crate) result: Result<Vec<u8>, Error>,
 }
 
 impl Message for Completed {
     type Result = ();
 }
 
+impl Completions for Recipient<Completed> {
+    fn complete(&self, ticket: Ticket, result: Result<Vec<u8>, Error>) {
+        self.do_send(Completed { ticket, result });
+    }
+}
+
 /// Tx is to close its engine and stop.
 #[derive(Debug)]
-pub struct Stop;
+pub(crate) struct Stop;
 
 impl Message for Stop {
     type Result = ();
@@ -174,7 +180,7 @@ impl Message for Stop {
 
 /// What Tx is told from the side, between two turns.
 #[derive(Debug)]
-pub enum Control {
+pub(crate) enum Control {
     /// The fence was raised: what is too old to be written is to be aborted.
     HeedFence,
     /// Close reservations that are idle, and others when they become idle; let nobody reserve.
@@ -191,7 +197,7 @@ impl Message for Control {
 
 /// Tx is to show that it hears: the progress mark moves.
 #[derive(Debug)]
-pub struct Probe;
+pub(crate) struct Probe;
 
 impl Message for Probe {
     type Result = ();
@@ -199,7 +205,7 @@ impl Message for Probe {
 
 /// How others reach Tx. Serving state never goes this way: it would queue behind data.
 #[derive(Debug, Clone)]
-pub struct TxHandle {
+pub(crate) struct TxHandle {
     batches: Recipient<Batch>,
     control: Recipient<Control>,
     probe: Recipient<Probe>,

@@ -9,8 +9,8 @@
 //! | file | what |
 //! |---|---|
 //! | `actor` | the actix shell: mailbox, turns, the timer, panics |
-//! | `core`, `request`, `execution`, `commit` | a turn, from the batch to the replies |
-//! | `stream`, `deferred`, `jobs`, `context`, `completion` | what outlives a turn |
+//! | `core`, `request`, `request_context`, `execution`, `commit` | a turn, from the batch to the replies |
+//! | `stream`, `deferred`, `steps` | what outlives a turn |
 //! | `abort`, `deadlines` | ending it: cancels of sessions, timeouts, transitions |
 //! | `reservation` | what connections hold outside of transactions; locks |
 //! | `claim`, `mark`, `messages`, `port` | what is shared with other threads |
@@ -20,33 +20,28 @@
 
 mod abort;
 mod actor;
-pub mod claim;
+pub(crate) mod claim;
 mod commit;
-mod completion;
-mod context;
 mod core;
 mod deadlines;
 mod deferred;
 mod execution;
 pub(crate) mod fence;
 mod fencing;
-mod jobs;
 pub(crate) mod mark;
-pub mod messages;
+pub(crate) mod messages;
 mod port;
 pub(crate) mod recent;
 mod request;
+mod request_context;
 pub(crate) mod reservation;
 #[cfg(test)]
 pub(crate) mod rig;
+mod steps;
 mod stream;
 
 pub use actor::EngineFactory;
 pub(crate) use actor::{Parts, Tx};
-pub use claim::CancelToken;
-pub use completion::Completion;
-pub use context::AsyncContext;
 pub(crate) use core::may_restart;
-pub use messages::TxHandle;
+pub(crate) use messages::TxHandle;
 pub(crate) use port::Port;
-pub use reservation::ReservationId;

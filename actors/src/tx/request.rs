@@ -1,21 +1,19 @@
 //! One request of a turn: it waits for its stream, or is claimed and executed.
 
-use std::cell::Cell;
-
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 use vestibule_wire::request::{self, Body};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::claim::Claim;
-use super::completion::Completion;
 use super::core::TxCore;
 use super::deferred::Deferred;
 use super::execution::Execution;
 use super::messages::{Entry, ReplyHead};
+use super::request_context::RequestContext;
 use super::reservation::Holder;
 use super::stream::Waiting;
-use crate::engine::{Caller, Engine, Outcome, Reply, Ticket};
+use crate::engine::{Caller, Engine, Outcome, Reply};
 
 impl<E: Engine> TxCore<E> {
     /// Runs a request, or lets it wait for the one that runs in its stream.
@@ -136,22 +134,23 @@ impl<E: Engine> TxCore<E> {
             schema_version: self.schema_version,
         };
         let start = header.begin(&mut port.out.bytes);
-        let ticket = Cell::new(None);
         let claim = Claim {
             claims: &port.claims,
             id: entry.id,
-        };
-        let make_completion = || {
-            self.tickets.set(self.tickets.get() + 1);
-            ticket.set(Some(Ticket(self.tickets.get())));
-            let completions = self.completions.clone();
-            Completion::new(Ticket(self.tickets.get()), claim.token(), completions)
         };
         let holder = Holder {
             reservations: &self.reservations,
             list: &self.shared.reservations,
             connection: caller.connection,
             now: self.began,
+        };
+        let mut context = RequestContext {
+            solos: &self.solos,
+            claim,
+            holder,
+            tickets: &self.tickets,
+            completions: &self.completions,
+            ticket: None,
         };
         let mut execution = Execution {
             engine: &mut self.engine,
@@ -164,23 +163,18 @@ impl<E: Engine> TxCore<E> {
             deadlines: &mut self.deadlines,
             timeout: self.shared.config.transaction_timeout,
             now: self.began,
-            jobs: &self.jobs,
+            steps: &self.steps,
             caller,
             locks: &mut self.locks,
             origin: (worker, entry.id),
             session: entry.session,
             holder,
-            reply: Reply::new(
-                &mut port.out.bytes,
-                &self.solos,
-                &make_completion,
-                claim,
-                holder,
-            ),
+            reply: Reply::new(&mut port.out.bytes, &mut context),
             task: None,
         };
         let outcome = execution.run(body);
         let task = execution.task.take();
+        let ticket = context.ticket;
         let used = self.reservations.get_mut().take_current();
         if !matches!(outcome, Ok(Outcome::Deferred)) {
             self.reservations.get_mut().hand_back(&used);
@@ -196,7 +190,7 @@ impl<E: Engine> TxCore<E> {
             Ok(Outcome::CommitFirst) | Err(_) => port.out.bytes.truncate(start),
             Ok(Outcome::Deferred) => {
                 port.out.bytes.truncate(start);
-                let ticket = ticket.get().ok_or_else(|| {
+                let ticket = ticket.ok_or_else(|| {
                     Error::new(ErrorCode::SYSTEM, "Deferred, but nobody will complete it")
                 })?;
                 let wrap_results = matches!(body, Body::Call(call) if call.wrap_results);

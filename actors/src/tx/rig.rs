@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Context, Handler, Message};
-use futures::channel::oneshot;
+use tokio::sync::oneshot;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
@@ -119,7 +119,7 @@ impl Rig {
             script.engine(),
             Arc::new(Script::procedures()),
             vec![Port::new(claims.clone(), collector.clone().recipient())],
-            collector.clone().recipient(),
+            Arc::new(collector.clone().recipient::<Completed>()),
             shared.clone(),
         );
         Self {

@@ -17,7 +17,7 @@ pub(crate) mod grant_checks;
 pub(crate) mod sequence_checks;
 
 use vestibule_actors::engine::Reply;
-use vestibule_actors::serving::SoloGuard;
+use vestibule_actors::engine::SoloGuard;
 use vestibule_wire::Error;
 use vestibule_wire::auth::PasswordHash;
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use vestibule_actors::engine::procedures::RUNTIME_PREFIX;
 use vestibule_actors::engine::{Outcome, Reply, Request};
 use vestibule_wire::Error;
 use vestibule_wire::request::Target;
@@ -15,10 +16,6 @@ use crate::model::space::SpaceDef;
 use crate::model::tuple::Tuple;
 use crate::schema::privileges::{ObjectKind, Privileges};
 use crate::schema::system;
-
-/// What names of procedures begin with that rights on data say nothing about. The runtime's own
-/// (`vestibule.lock`, `unlock`, `set`) are for everybody; each other one asks for an administrator.
-const OF_RUNTIME: &str = "vestibule.";
 
 impl EmbeddedEngine {
     /// From here on, requests have the rights of this user.
@@ -86,7 +83,9 @@ impl EmbeddedEngine {
 
     /// Whether a procedure may be called.
     pub(crate) fn check_call(&self, user: &Arc<str>, procedure: &str) -> Result<(), Error> {
-        if procedure.starts_with(OF_RUNTIME) {
+        // Rights on data say nothing about the runtime's own procedures: `vestibule.lock`, `unlock` and
+        // `set` are for everybody, each other one asks for an administrator by itself.
+        if procedure.starts_with(RUNTIME_PREFIX) {
             return Ok(());
         }
         let needed = Privileges::EXECUTE | Privileges::USAGE;

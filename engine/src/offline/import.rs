@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vestibule_actors::engine::{Engine, Fault, Outcome, Progress, Reply};
-use vestibule_actors::serving::Solos;
+use vestibule_actors::engine::{Detached, Engine, Fault, Outcome, Progress, Reply};
 use vestibule_wire::request::{Body, Store, Target};
 use vestibule_wire::{Error, ErrorCode};
 
@@ -43,7 +42,6 @@ pub struct Import {
     /// What every directory is born with, and may be changed by a row that is put.
     born: Image,
     replaces: bool,
-    solos: Solos,
     /// Sequences whose last values were put: those of the rows are not ahead of them.
     told: HashSet<u64>,
     rows: usize,
@@ -73,7 +71,6 @@ impl Import {
             base,
             born: Image::new(),
             replaces,
-            solos: Solos::unheard(),
             told: HashSet::new(),
             rows: 0,
             bytes: 0,
@@ -167,7 +164,8 @@ impl Import {
             self.engine.turn.set(space.id, key, tuple.map(Tuple::from));
         } else {
             let mut out = Vec::new();
-            let reply = Reply::detached(&mut out, &self.solos);
+            let mut context = Detached::default();
+            let reply = Reply::detached(&mut out, &mut context);
             let tuple = tuple.map(Tuple::from);
             let changed = self
                 .engine
@@ -180,7 +178,8 @@ impl Import {
 
     fn store(&mut self, space: &SpaceDef, tuple: &[u8]) -> Result<(), Error> {
         let mut out = Vec::new();
-        let mut reply = Reply::detached(&mut out, &self.solos);
+        let mut context = Detached::default();
+        let mut reply = Reply::detached(&mut out, &mut context);
         let store = Store {
             space: Target::Id(space.id),
             tuple,

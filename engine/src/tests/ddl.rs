@@ -1,6 +1,6 @@
 //! Definitions: by clients that write into the system spaces, and what the catalog shows.
 
-use vestibule_actors::engine::{Engine, Outcome, Reply, Request};
+use vestibule_actors::engine::{Detached, Engine, Outcome, Reply, Request};
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{Body, Delete, Select, Store, Target};
 
@@ -171,7 +171,7 @@ fn rows_that_make_no_sense_are_refused() {
 fn a_change_of_definitions_has_a_turn_of_its_own() {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
     rig.insert(&(1,));
-    let (solos, mut out) = (super::Solos::unheard(), Vec::new());
+    let (mut context, mut out) = (Detached::default(), Vec::new());
     let row = pack(&(600, 1, "t", "memtx", 0, Empty::new(), [0u8; 0]));
     let ddl = Body::Insert(Store {
         space: Target::Id(280),
@@ -185,7 +185,7 @@ fn a_change_of_definitions_has_a_turn_of_its_own() {
             transaction: None,
         };
         rig.engine
-            .execute(&request, &mut Reply::for_test(&mut out, &solos))
+            .execute(&request, &mut Reply::detached(&mut out, &mut context))
             .unwrap()
     };
     assert_eq!(execute(&mut rig, ddl), Outcome::CommitFirst);

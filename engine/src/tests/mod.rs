@@ -22,9 +22,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::test_runner::Config as ProptestConfig;
 use serde::Serialize;
-use vestibule_actors::engine::{Caller, Engine, Fault, Outcome, Reply, Request, TransactionId};
+use vestibule_actors::engine::{
+    Caller, Detached, Engine, Fault, Outcome, Reply, Request, TransactionId,
+};
 use vestibule_actors::procedures::Call;
-use vestibule_actors::serving::Solos;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{After, Body, Delete, Select, Store, Target, Update, Upsert};
@@ -42,7 +43,6 @@ pub(crate) struct Rig {
     pub(crate) options: EngineOptions,
     /// What an engine that opens the directory again writes to.
     pub(crate) storage: Arc<dyn Storage>,
-    solos: Solos,
     caller: Caller,
     /// The transaction that requests are executed in.
     pub(crate) inside: Option<TransactionId>,
@@ -126,7 +126,6 @@ impl Rig {
             engine,
             options,
             storage,
-            solos: Solos::unheard(),
             caller,
             inside: None,
             is_given_up: false,
@@ -172,7 +171,8 @@ impl Rig {
                 caller: &self.caller,
                 transaction: self.inside,
             };
-            let mut reply = Reply::for_test(&mut out, &self.solos);
+            let mut context = Detached::default();
+            let mut reply = Reply::detached(&mut out, &mut context);
             match self.engine.execute(&request, &mut reply)? {
                 Outcome::Done => return Ok(out),
                 Outcome::CommitFirst => self.engine.commit()?,
@@ -198,18 +198,18 @@ impl Rig {
     pub(crate) fn try_call(&mut self, name: &str, args: &[u8]) -> Result<Vec<u8>, Error> {
         for _ in 0..2 {
             let mut out = Vec::new();
-            let reply = Reply::for_test(&mut out, &self.solos);
+            let mut context = if self.is_given_up {
+                Detached::cancelled()
+            } else {
+                Detached::default()
+            };
             let mut call = Call {
                 engine: &mut self.engine,
                 name,
                 args,
                 caller: &self.caller,
                 transaction: self.inside,
-                reply: if self.is_given_up {
-                    reply.given_up()
-                } else {
-                    reply
-                },
+                reply: Reply::detached(&mut out, &mut context),
             };
             match procedures::invoke(&mut call)? {
                 Outcome::Done => return Ok(out),

@@ -6,8 +6,8 @@ use vestibule_wire::request::{Auth, Body, Call, Select};
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::admin::run;
-use crate::catalog::GUEST;
 use crate::config::Administrators;
+use crate::engine::catalog::GUEST;
 use crate::limits::EVENT_KEY_SIZE_MAX;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 use crate::session::login::log_in;

@@ -31,9 +31,9 @@ use vestibule_wire::{Error, ErrorCode};
 
 use crate::admin::procedures::is_local;
 use crate::admission::{Class, Verdict, admit};
-use crate::catalog::USER_SPACE_ID_MIN;
 use crate::config::SoloPolicy;
 use crate::connection::state::{Closing, ConnectionCell, ConnectionState};
+use crate::engine::catalog::USER_SPACE_ID_MIN;
 use crate::peers::Peers;
 use crate::resources::WorkerState;
 use crate::shared::Shared;

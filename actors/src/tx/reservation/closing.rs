@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use super::Granted;
 use super::list::Listed;
 use super::locks::Origin;
-use super::{Granted, ReservationId};
-use crate::engine::{Engine, Ticket};
+use crate::engine::{Engine, ReservationId, Ticket};
 use crate::shared::Shared;
 use crate::tx::core::TxCore;
 

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use vestibule_wire::Error;
 
+use super::Reservations;
 use super::list::{Listed, ReservationList};
-use super::{ReservationId, Reservations};
+use crate::engine::ReservationId;
 
 /// The reservations of the connection that asks.
 #[derive(Clone, Copy)]

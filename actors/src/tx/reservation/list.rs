@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::ReservationId;
+use crate::engine::ReservationId;
 use crate::limits::SHOW_ROWS_MAX;
 
 /// What is told of one reservation.

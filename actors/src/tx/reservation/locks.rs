@@ -20,11 +20,10 @@ use std::time::Duration;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 
-use super::{ReservationId, Reservations};
-use crate::engine::Ticket;
+use super::Reservations;
+use crate::engine::{Completion, ReservationId, Ticket};
 use crate::limits::{LOCK_NAME_SIZE_MAX, LOCK_WAIT_DEFAULT, LOCK_WAIT_MAX};
 use crate::seconds::read_seconds;
-use crate::tx::Completion;
 use crate::tx::claim::RequestId;
 use crate::tx::deadlines::{Deadlines, TimerId};
 

@@ -19,15 +19,12 @@ use std::collections::BTreeMap;
 
 use vestibule_wire::{Error, ErrorCode};
 
+use crate::engine::ReservationId;
 use crate::limits::{RESERVATIONS_MAX, RESERVATIONS_PER_CONNECTION_MAX};
 
 pub(crate) use holder::Holder;
 pub(crate) use list::ReservationList;
 pub(super) use locks::{Granted, LOCK, Locks, Origin, UNLOCK, Wanted};
-
-/// Handle of a reservation, never used again by the same Tx.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ReservationId(pub u64);
 
 /// One reservation.
 #[derive(Debug)]

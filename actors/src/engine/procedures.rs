@@ -19,8 +19,13 @@ use serde::de::DeserializeOwned;
 use vestibule_wire::Error;
 use vestibule_wire::reply;
 
-use crate::engine::{Caller, Outcome, Reply, TransactionId};
-use crate::tx::AsyncContext;
+use super::async_context::AsyncContext;
+use super::reply::Reply;
+use super::request::{Caller, Outcome, TransactionId};
+
+/// What the names of the runtime's own procedures begin with: those that sessions answer, and those
+/// that it registers here.
+pub const RUNTIME_PREFIX: &str = "vestibule.";
 
 type SyncProcedure<E> = Box<dyn Fn(&mut Call<'_, E>) -> Result<Outcome, Error> + Send + Sync>;
 type AsyncProcedure<E> = Box<
@@ -49,7 +54,8 @@ impl<E> Call<'_, E> {
     ///
     /// # Errors
     ///
-    /// 1, naming the procedure, if they do not fit.
+    /// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS), naming the procedure,
+    /// if they do not fit.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
         parse_args(self.name, self.args)
     }

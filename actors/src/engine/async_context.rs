@@ -1,0 +1,89 @@
+//! What an async procedure may use: the engine, one step at a time.
+
+use std::fmt;
+
+use tokio::sync::oneshot;
+use vestibule_wire::{Error, ErrorCode};
+
+use super::completion::CancelToken;
+use super::request::Caller;
+
+/// Work on the engine that an async procedure asks for. It gets the engine, or the reason why it may
+/// not have it; what it returns is told the turn's outcome.
+pub(crate) type Step<E> = Box<dyn FnOnce(Result<&mut E, Error>) -> OnCommit>;
+
+/// Told whether the turn was committed.
+pub(crate) type OnCommit = Box<dyn FnOnce(Result<(), Error>)>;
+
+/// Where the steps of one call go: into Tx's next turn.
+pub(crate) trait Steps<E> {
+    /// Has the step run.
+    fn push(&self, step: Step<E>);
+}
+
+/// Given to an async procedure. It lives on Tx's arbiter and cannot leave it.
+pub struct AsyncContext<E> {
+    caller: Caller,
+    token: CancelToken,
+    steps: Box<dyn Steps<E>>,
+}
+
+impl<E> fmt::Debug for AsyncContext<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncContext")
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: 'static> AsyncContext<E> {
+    pub(crate) fn new(caller: Caller, token: CancelToken, steps: Box<dyn Steps<E>>) -> Self {
+        Self {
+            caller,
+            token,
+            steps,
+        }
+    }
+
+    /// Whether the call was cancelled. No procedure has to look: it is dropped where it waits.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Who called.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Runs a step on the engine in Tx's next turn and waits until that turn is committed. Between two
+    /// steps other requests run.
+    ///
+    /// # Errors
+    ///
+    /// The step's own error, or the commit's; [`ErrorCode::READONLY`] if a transition came between that
+    /// the call is too old for; [`ErrorCode::SYSTEM`] if Tx is gone. A call that was cancelled gets no
+    /// further step.
+    pub async fn engine<R: 'static>(
+        &self,
+        step: impl FnOnce(&mut E) -> Result<R, Error> + 'static,
+    ) -> Result<R, Error> {
+        let (told, outcome) = oneshot::channel();
+        let token = self.token.clone();
+        self.steps
+            .push(Box::new(move |engine: Result<&mut E, Error>| -> OnCommit {
+                let result = if token.is_cancelled() {
+                    Err(Error::cancelled())
+                } else {
+                    engine.and_then(step)
+                };
+                Box::new(move |committed| {
+                    let _ = told.send(result.and_then(|value| committed.map(|()| value)));
+                })
+            }));
+        outcome
+            .await
+            .unwrap_or_else(|_| Err(Error::new(ErrorCode::SYSTEM, "Tx is gone")))
+    }
+}

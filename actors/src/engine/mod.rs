@@ -1,0 +1,181 @@
+//! The seam for embedders: what Tx asks of an engine.
+//!
+//! ```text
+//!   Tx's turn:   execute  execute  execute …  commit ─▶ replies are released
+//!                   │        │                  └ one journal write for all of them
+//!                   │        └ Deferred: the reply comes later, through a Completion
+//!                   └ Done: the reply is written
+//!
+//!   sessions:    ReadView::select, on their own threads, while Tx is busy
+//! ```
+//!
+//! An engine is synchronous and lives on Tx's thread: it needs no lock and never sees two requests at
+//! once. Everything but [`Engine::execute`] has a default, so that a small engine is small.
+//!
+//! | file | what |
+//! |---|---|
+//! | `request` | what an engine is asked, and by whom; the handles |
+//! | `reply` | where the body of a reply goes, and what the runtime offers while a request runs |
+//! | `completion` | answering later; seeing that nobody waits any more |
+//! | `solo` | while an engine holds Tx up, sessions answer alone |
+//! | `procedures`, `async_context` | what CALL reaches; what async procedures may use |
+//! | `view` | what sessions read from by themselves |
+//! | `catalog` | what clients are told of spaces, indexes and users |
+//! | `progress` | how far a start is; why it failed |
+//!
+//! This is the ground floor of the package: it imports nothing of the runtime, which implements the
+//! traits that stand behind [`Reply`], [`Completion`], [`CancelToken`], [`SoloGuard`] and
+//! [`AsyncContext`].
+
+mod async_context;
+pub mod catalog;
+mod completion;
+pub mod procedures;
+mod progress;
+mod reply;
+mod request;
+mod solo;
+mod view;
+
+use std::sync::Arc;
+
+use vestibule_wire::Error;
+use vestibule_wire::request::Begin;
+
+use catalog::Catalog;
+
+pub use async_context::AsyncContext;
+pub(crate) use async_context::{OnCommit, Step, Steps};
+pub use completion::{CancelToken, Completion};
+pub(crate) use completion::{Cancellation, Completions};
+pub use progress::{Fault, Progress};
+pub(crate) use reply::Context;
+pub use reply::{Detached, Reply};
+pub use request::{Caller, Outcome, Request, ReservationId, Ticket, TransactionId};
+pub(crate) use solo::SoloBoard;
+pub use solo::SoloGuard;
+pub use view::{ReadView, Scan, ViewStep};
+
+/// A single-threaded storage engine, driven by Tx.
+pub trait Engine: Sized + 'static {
+    /// Makes the engine ready to serve, on Tx's thread, in state `Loading`. May take minutes:
+    /// `progress` tells clients and operators how far it is. Called once, before anything else.
+    ///
+    /// # Errors
+    ///
+    /// A fault ends the runtime's start; nothing is served from half an engine.
+    fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
+        progress(Progress {
+            done: 1,
+            total: 1,
+            ..Progress::default()
+        });
+        Ok(())
+    }
+
+    /// Executes one request and writes the reply's body. What it changes is seen by later requests of
+    /// the same turn and becomes durable with [`commit`](Self::commit), which comes before the reply
+    /// is sent.
+    ///
+    /// # Errors
+    ///
+    /// The error is the reply, and the request must have changed nothing.
+    fn execute(&mut self, request: &Request<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error>;
+
+    /// Makes everything of this turn durable and visible, at once or not at all.
+    ///
+    /// # Errors
+    ///
+    /// Every request of the turn is answered with the error, and the engine must be as it was before
+    /// the turn.
+    fn commit(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Whether a caller may call a procedure, asked before it is looked up: a caller that may not does
+    /// not learn whether it exists. Control procedures that sessions answer are not asked about.
+    ///
+    /// # Errors
+    ///
+    /// The reply to the CALL.
+    fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
+        let _ = (caller, procedure);
+        Ok(())
+    }
+
+    /// Opens a transaction under a handle that the runtime chose.
+    ///
+    /// # Errors
+    ///
+    /// The reply to BEGIN. An engine without transactions keeps this default.
+    fn begin(&mut self, transaction: TransactionId, options: &Begin) -> Result<(), Error> {
+        let _ = (transaction, options);
+        Err(Error::unsupported(
+            "This engine",
+            "interactive transactions",
+        ))
+    }
+
+    /// Commits a transaction into the turn: durable with the turn's [`commit`](Self::commit).
+    ///
+    /// # Errors
+    ///
+    /// The reply to COMMIT ([`ErrorCode::TRANSACTION_CONFLICT`] if another one committed first); the
+    /// transaction is then gone.
+    fn commit_transaction(&mut self, transaction: TransactionId) -> Result<(), Error> {
+        let _ = transaction;
+        Ok(())
+    }
+
+    /// Drops a transaction: asked for by the client, by its disconnect, by a deadline.
+    fn rollback_transaction(&mut self, transaction: TransactionId) {
+        let _ = transaction;
+    }
+
+    /// A request that the engine deferred was cancelled: its client is gone or was answered, and a late
+    /// completion is dropped. An engine that can stop the work should.
+    fn cancel(&mut self, ticket: Ticket) {
+        let _ = ticket;
+    }
+
+    /// Forgets what this turn has changed so far, as after a failed commit: a transition came before its
+    /// commit, and after that nothing older may be written. An engine whose changes wait for
+    /// [`commit`](Self::commit) must implement it.
+    fn discard_turn(&mut self) {}
+
+    /// The runtime has closed a [reservation](Reply::reserve): its connection is gone, or a transition
+    /// needs it gone. What the engine keeps under it should be dropped.
+    fn close_reservation(&mut self, reservation: ReservationId) {
+        let _ = reservation;
+    }
+
+    /// Whether what is asked next may change data: what it was admitted for, or its transaction. Told
+    /// when it changes, between any two requests. The runtime refuses write requests and fences off
+    /// commits by itself; what a CALL does is up to the engine.
+    fn set_read_only(&mut self, read_only: bool) {
+        let _ = read_only;
+    }
+
+    /// Why the engine takes no changes at present (its journal cannot be written, say). Asked after a
+    /// commit that failed, and after every turn until it says `None`: status and events tell it.
+    fn fault(&self) -> Option<String> {
+        None
+    }
+
+    /// What clients are told about spaces, indexes and users. Fetched once after recovery and after
+    /// every commit that changed [`schema_version`](Self::schema_version).
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::default()
+    }
+
+    /// Version of the catalog, at least 1. Must change with the catalog and only then: clients
+    /// fetch their schema again whenever it does.
+    fn schema_version(&self) -> u64 {
+        1
+    }
+
+    /// What sessions may read from on their own threads. Fetched once, after recovery.
+    fn view(&self) -> Option<Arc<dyn ReadView>> {
+        None
+    }
+}

@@ -1,0 +1,206 @@
+//! Where the body of a reply goes, and what the runtime offers while a request runs.
+//!
+//! ```text
+//!   engine, procedures ─▶ Reply ─┬─ the body's bytes: written in place
+//!                                └─ &mut dyn Context ─┬─ Tx's, for a request of a client
+//!                                                     └─ Detached: no client, no runtime
+//! ```
+
+use vestibule_wire::reply::{self, Rows};
+use vestibule_wire::{Error, ErrorCode};
+
+use super::completion::{CancelToken, Completion};
+use super::request::{Outcome, ReservationId};
+use super::solo::SoloGuard;
+
+/// What stands behind a [`Reply`]: the runtime, as far as one request may use it.
+pub(crate) trait Context {
+    /// See [`Reply::solo`].
+    fn solo(&self, reason: String) -> SoloGuard;
+    /// See [`Reply::is_cancelled`].
+    fn is_cancelled(&self) -> bool;
+    /// See [`Reply::cancel_token`].
+    fn cancel_token(&self) -> Option<CancelToken>;
+    /// See [`Reply::defer`].
+    fn defer(&mut self) -> Result<Completion, Error>;
+    /// See [`Reply::reserve`].
+    fn reserve(&mut self, kind: &'static str, name: &str) -> Result<ReservationId, Error>;
+    /// See [`Reply::take_reservation`].
+    fn take_reservation(&mut self, id: ReservationId) -> Result<(), Error>;
+    /// See [`Reply::release_reservation`].
+    fn release_reservation(&mut self, id: ReservationId) -> bool;
+}
+
+/// The context of a reply without a client: for work that an engine does of its own accord, and for
+/// its tests. Nothing can be deferred or reserved, and nobody hears of solo.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Detached {
+    is_cancelled: bool,
+}
+
+impl Detached {
+    /// The same for a request that nobody waits for any more.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self { is_cancelled: true }
+    }
+}
+
+impl Context for Detached {
+    fn solo(&self, _reason: String) -> SoloGuard {
+        SoloGuard::unheard()
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_cancelled
+    }
+
+    fn cancel_token(&self) -> Option<CancelToken> {
+        None
+    }
+
+    fn defer(&mut self) -> Result<Completion, Error> {
+        Err(Error::new(ErrorCode::UNSUPPORTED, "cannot be deferred"))
+    }
+
+    fn reserve(&mut self, _kind: &'static str, _name: &str) -> Result<ReservationId, Error> {
+        Err(no_reservations())
+    }
+
+    fn take_reservation(&mut self, _id: ReservationId) -> Result<(), Error> {
+        Err(no_reservations())
+    }
+
+    fn release_reservation(&mut self, _id: ReservationId) -> bool {
+        false
+    }
+}
+
+fn no_reservations() -> Error {
+    Error::unsupported("A reply that goes nowhere", "reservations")
+}
+
+/// Where the body of a reply goes, and what else the runtime offers while a request runs.
+pub struct Reply<'a> {
+    out: &'a mut Vec<u8>,
+    context: &'a mut dyn Context,
+}
+
+impl std::fmt::Debug for Reply<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply")
+            .field("body_size", &self.out.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Reply<'a> {
+    pub(crate) fn new(out: &'a mut Vec<u8>, context: &'a mut dyn Context) -> Self {
+        Self { out, context }
+    }
+
+    /// The same reply for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> Reply<'_> {
+        Reply {
+            out: self.out,
+            context: self.context,
+        }
+    }
+
+    /// A reply that goes nowhere but `out`: for work that no client asked for, and for an engine's
+    /// tests.
+    #[must_use]
+    pub fn detached(out: &'a mut Vec<u8>, context: &'a mut Detached) -> Self {
+        Self { out, context }
+    }
+
+    /// Starts a body of tuples.
+    pub fn rows(&mut self) -> Rows<'_> {
+        Rows::begin(self.out)
+    }
+
+    /// Writes one returned value: `{DATA: [value]}`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::PROC`] for a value that MessagePack cannot hold.
+    pub fn value<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<Outcome, Error> {
+        reply::write_value(self.out, value).map(|()| Outcome::Done)
+    }
+
+    /// Writes several returned values, given as a tuple or sequence: `{DATA: values}`.
+    ///
+    /// # Errors
+    ///
+    /// As [`value`](Self::value).
+    pub fn values<T: serde::Serialize + ?Sized>(&mut self, values: &T) -> Result<Outcome, Error> {
+        reply::write_values(self.out, values).map(|()| Outcome::Done)
+    }
+
+    /// The body's bytes, for what the other methods do not cover.
+    pub fn body(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
+    /// Declares that Tx will be busy from now on: sessions stop waiting for it and answer alone, with
+    /// this reason, until the guard is dropped. For work that takes longer than clients wait.
+    #[must_use = "the state returns to assist when the guard is dropped"]
+    pub fn solo(&self, reason: impl Into<String>) -> SoloGuard {
+        self.context.solo(reason.into())
+    }
+
+    /// Whether nobody waits for this request any more: its time is over, or it was killed. Its client
+    /// has been answered, and what is written here will be dropped. Work that takes long should look
+    /// now and then; what it has changed is still committed unless it returns an error.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.context.is_cancelled()
+    }
+
+    /// What [`is_cancelled`](Self::is_cancelled) asks, for other threads; `None` if the reply is
+    /// [detached](Self::detached).
+    #[must_use]
+    pub fn cancel_token(&self) -> Option<CancelToken> {
+        self.context.cancel_token()
+    }
+
+    /// Reserves something of the engine for this connection, beyond this request and any transaction;
+    /// `kind` and `name` are what operators see. This request uses it until it is answered; after that
+    /// it is idle until a request [takes](Self::take_reservation) it.
+    ///
+    /// The runtime may close it at any time between two requests, and does when the connection goes:
+    /// see [`Engine::close_reservation`](super::Engine::close_reservation).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::LOADING`] while a transition closes reservations,
+    /// [`ErrorCode::ILLEGAL_PARAMS`] beyond the bounds, [`ErrorCode::UNSUPPORTED`] if the reply is
+    /// [detached](Self::detached).
+    pub fn reserve(&mut self, kind: &'static str, name: &str) -> Result<ReservationId, Error> {
+        self.context.reserve(kind, name)
+    }
+
+    /// This request uses a reservation of its connection until it is answered.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::ILLEGAL_PARAMS`] if it was closed, or is another connection's;
+    /// [`ErrorCode::UNSUPPORTED`] if the reply is [detached](Self::detached).
+    pub fn take_reservation(&mut self, id: ReservationId) -> Result<(), Error> {
+        self.context.take_reservation(id)
+    }
+
+    /// Gives a reservation of this connection back; false if it is over already. The engine is not told.
+    pub fn release_reservation(&mut self, id: ReservationId) -> bool {
+        self.context.release_reservation(id)
+    }
+
+    /// Takes the means to answer later, from any thread. Return [`Outcome::Deferred`] with it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::UNSUPPORTED`] if the reply is [detached](Self::detached): nobody would wait.
+    pub fn defer(&mut self) -> Result<Completion, Error> {
+        self.context.defer()
+    }
+}

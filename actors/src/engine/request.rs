@@ -1,0 +1,54 @@
+//! What an engine is asked, by whom, and by which handles the runtime and the engine name things.
+
+use std::sync::Arc;
+
+use vestibule_wire::request::Body;
+
+/// Handle of an interactive transaction, unique as long as the runtime lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TransactionId(pub u64);
+
+/// Handle of a deferred request, unique as long as the runtime lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
+
+/// Handle of a [reservation](super::Reply::reserve), never used again by the same Tx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReservationId(pub u64);
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The connection's number, unique as long as the runtime lives.
+    pub connection: u64,
+    /// The stream, 0 for none.
+    pub stream: u64,
+    /// The authenticated user; `guest` before authentication.
+    pub user: Arc<str>,
+    /// Whether this connection has the rights of an administrator.
+    pub is_administrator: bool,
+}
+
+/// A request on its way into the engine.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What is asked, borrowed from the bytes of the frame.
+    pub body: Body<'a>,
+    /// By whom.
+    pub caller: &'a Caller,
+    /// Inside which transaction, if any.
+    pub transaction: Option<TransactionId>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The reply's body is written (an empty map if nothing was).
+    Done,
+    /// The reply comes later through the [`Completion`](super::Completion) taken from
+    /// [`Reply::defer`](super::Reply::defer).
+    Deferred,
+    /// Nothing was done: commit the turn so far, then execute this request again, first of a new
+    /// turn. For requests (DDL) that need a turn of their own.
+    CommitFirst,
+}

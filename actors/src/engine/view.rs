@@ -1,0 +1,68 @@
+//! What sessions read from on their own threads.
+
+use vestibule_wire::Error;
+use vestibule_wire::request::Select;
+
+use crate::engine::request::Caller;
+
+/// A read-only window on what is durable: sessions answer SELECT from it while Tx is busy.
+///
+/// It never shows half a turn. A lock inside it may be held for one bounded step only, because Tx may
+/// have to wait for that step.
+pub trait ReadView: Send + Sync + 'static {
+    /// Executes one bounded step of a SELECT, appending to the reply's body in `out`.
+    ///
+    /// The first step gets a fresh `scan`; after [`ViewStep::More`] the same `scan` comes again, and what
+    /// was written, though perhaps at another place of `out`: the body is `out[scan.body_start..]`.
+    ///
+    /// # Errors
+    ///
+    /// The error is the reply; `out` is then cut back by the caller.
+    fn select(
+        &self,
+        select: &Select<'_>,
+        caller: &Caller,
+        scan: &mut Scan,
+        out: &mut Vec<u8>,
+    ) -> Result<ViewStep, Error>;
+}
+
+/// What one step of a SELECT on a view came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewStep {
+    /// The body is complete.
+    Done,
+    /// There is more to scan; the step's bound was reached.
+    More,
+    /// The data changed since the first step, so going on would show a mixture. The caller starts
+    /// over, or asks Tx.
+    Changed,
+}
+
+/// Where a stepwise SELECT stands. All fields but the first are the view's own.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// Where the reply's body starts in `out`: set by the caller before every step.
+    pub body_start: usize,
+    /// Version of the data at the first step.
+    pub version: u64,
+    /// Where the next step starts.
+    pub position: Vec<u8>,
+    /// Tuples skipped so far, for the offset.
+    pub skipped: u64,
+    /// Tuples written so far, for the limit and the count.
+    pub written: u32,
+    /// Steps done so far.
+    pub steps: u32,
+}
+
+impl Scan {
+    /// At the beginning, of a body that starts there.
+    #[must_use]
+    pub fn at(body_start: usize) -> Self {
+        Self {
+            body_start,
+            ..Self::default()
+        }
+    }
+}
