@@ -23,6 +23,7 @@ mod connection;
 pub mod engine;
 pub mod limits;
 mod memory;
+mod messages;
 mod peers;
 mod resources;
 mod runtime;

@@ -16,6 +16,7 @@ use crate::config::{Config, Grace};
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
 use crate::limits::{MAILBOX_SLOTS, TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::messages::{IncomingConnection, WorkerHandle};
 use crate::peers::Peers;
 use crate::serving::{Role, Serving, ServingCell, Situation, State};
 use crate::shared::Shared;
@@ -26,7 +27,7 @@ use crate::supervisor::{
 };
 use crate::tx::claim::Claims;
 use crate::tx::{EngineFactory, Parts, Port, Tx, TxHandle};
-use crate::worker::{IncomingConnection, Worker, WorkerHandle};
+use crate::worker::Worker;
 
 /// Starts a runtime: listeners, session arbiters, Supervisor and Tx.
 ///

@@ -17,10 +17,10 @@ use super::listen::{AfterError, after_error};
 use super::pacing::{Backoff, RejectRateLimiter, Throttle};
 use super::reject::reject;
 use crate::limits::ACCEPT_BATCH_MAX;
+use crate::messages::IncomingConnection;
 use crate::peers::Peers;
 use crate::shared::Shared;
 use crate::slots::{ListenerKind, SlotKind};
-use crate::worker::IncomingConnection;
 
 /// Closes the listeners.
 #[derive(Debug)]

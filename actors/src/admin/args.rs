@@ -7,9 +7,9 @@ use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Call;
 
 use crate::limits::CONTROL_TIME_MAX;
+use crate::messages::KillTarget;
 use crate::seconds::read_seconds;
 use crate::session::dispatch::Dispatcher;
-use crate::worker::KillTarget;
 
 /// What a connection may choose for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

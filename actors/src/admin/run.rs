@@ -24,11 +24,11 @@ use super::procedures::is_for_everybody;
 use super::show::{descriptor_rows, limit_rows, thread_rows};
 use super::transitions;
 use crate::engine::Progress;
+use crate::messages::{FanOut, Gather, ReplyTo};
 use crate::serving::events::status_name;
 use crate::serving::{Role, Underway};
 use crate::session::dispatch::Dispatcher;
 use crate::shared::Shared;
-use crate::worker::{FanOut, Gather, ReplyTo};
 
 /// When a control procedure is answered.
 pub(crate) enum Answer {

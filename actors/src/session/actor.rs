@@ -27,6 +27,7 @@ use crate::engine::Caller;
 use crate::engine::catalog::GUEST;
 use crate::limits::READ_SIZE;
 use crate::memory::{Memory, MemoryCharge};
+use crate::messages::IncomingConnection;
 use crate::resources::WorkerState;
 use crate::resources::credits::Grant;
 use crate::resources::in_flight::InFlightRequest;
@@ -34,7 +35,7 @@ use crate::resources::transactions::OpenTransactions;
 use crate::serving::State;
 use crate::session::dispatch::Dispatcher;
 use crate::slots::ConnectionSlot;
-use crate::worker::{IncomingConnection, WorkerCell};
+use crate::worker::WorkerCell;
 
 /// The actor of one connection. Its data do not go through its mailbox: the worker it lives in shares
 /// its cell, and its task does the reading and writing.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::outcome::TransitionOutcome;
 use super::transition::{Target, Toll, Waiting};
 use crate::config::Grace;
-use crate::worker::ReplyTo;
+use crate::messages::ReplyTo;
 
 /// What happened to a Tx, named by its generation.
 #[derive(Debug)]

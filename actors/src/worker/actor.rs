@@ -14,9 +14,9 @@ use actix_rt::time::{Sleep, sleep_until};
 use vestibule_wire::ErrorCode;
 use vestibule_wire::keys::RequestType;
 
-use super::messages::{Accepted, IncomingConnection, StateChanged, TxLost, TxReady};
 use super::state::WorkerCell;
 use crate::limits::WORKER_TICK_PERIOD;
+use crate::messages::worker::{Accepted, IncomingConnection, StateChanged, TxLost, TxReady};
 use crate::peers::Peers;
 use crate::resources::WorkerState;
 use crate::resources::in_flight::{Effect, InFlightRequest, InFlightTable};

@@ -14,9 +14,9 @@ use vestibule_wire::error::Field;
 use vestibule_wire::header::read_header;
 use vestibule_wire::reply::ReplyHeader;
 
-use super::gather::{KillTarget, KilledRow};
 use super::state::WorkerCell;
 use crate::connection::state::{Closing, ConnectionState};
+use crate::messages::{KillTarget, KilledRow};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::timeouts::Limit;
 use crate::tx::messages::{Cancel, Fate};

@@ -8,10 +8,10 @@ use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
 use super::actor::Worker;
-use super::gather::{ConnectionRow, FanOut, Gather, RequestRow, Row};
-use super::messages::{Contribute, Gathered};
 use crate::connection::state::ConnectionCell;
 use crate::limits::SHOW_ROWS_MAX;
+use crate::messages::worker::{Contribute, Gathered};
+use crate::messages::{ConnectionRow, FanOut, Gather, RequestRow, Row};
 use crate::resources::in_flight::InFlightRequest;
 
 fn age(now: Instant, since: Instant) -> f64 {

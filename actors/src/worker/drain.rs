@@ -13,10 +13,10 @@ use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::actor::Worker;
-use super::messages::{CutOff, Quiesce, TransitionOver};
-use super::reply_to::ReplyTo;
 use super::state::{InTransition, WorkerCell};
 use crate::connection::state::{Closing, ConnectionCell};
+use crate::messages::ReplyTo;
+use crate::messages::worker::{CutOff, Quiesce, TransitionOver};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::supervisor::transition::{Toll, Waiting};
 use crate::supervisor::{Counts, News, TransitionResult};

@@ -1,7 +1,7 @@
 //! What is asked of every worker, and where the parts of the answer are put together.
 //!
 //! ```text
-//!   session ── one message to each worker ──▶ each adds its part ── the last one ──▶ worker of the session
+//!   session ── one message to each worker ──▶ each adds its part ── the last ──▶ the asking worker
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,0 +1,16 @@
+//! What the actors tell each other, and the handles by which they do. No actor is named here, so
+//! that every actor may know the messages of every other.
+//!
+//! | file | what |
+//! |---|---|
+//! | `worker` | what a worker is told, and its handle |
+//! | `gather` | what is asked of every worker, and its answer |
+//! | `reply_to` | where the reply of such a question goes |
+
+mod gather;
+mod reply_to;
+pub(crate) mod worker;
+
+pub(crate) use gather::{ConnectionRow, FanOut, Gather, KillTarget, KilledRow, RequestRow, Row};
+pub(crate) use reply_to::ReplyTo;
+pub(crate) use worker::{IncomingConnection, WorkerHandle};
