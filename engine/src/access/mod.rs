@@ -14,9 +14,8 @@
 //! | `visibility` | which rows of the system views are shown to whom |
 //!
 //! Rights are computed when a change of them is committed, so a request costs a look-up and, for
-//! whoever may do everything, one comparison. A user is known by the name: who is dropped has no
-//! rights from the next request on, and who is made anew under the same name has those of the new
-//! user.
+//! users who may do everything, one comparison. A user is known by the name: a dropped user has no
+//! rights from the next request on, and a new user of the same name has the rights of the new user.
 
 pub(crate) mod checks;
 pub(crate) mod rights;

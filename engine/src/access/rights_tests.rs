@@ -45,7 +45,7 @@ impl World {
         facts
     }
 
-    /// Whether one right on one object follows from the grants, in at most so many steps over
+    /// Whether one right on one object follows from the grants, in at most that number of steps over
     /// roles.
     fn follows(&self, who: u64, kind: ObjectKind, id: u64, bit: Privileges, steps: u64) -> bool {
         self.grants

@@ -8,8 +8,8 @@
 //! | `_vfunc`, `_vsequence` | what the user owns or has rights on |
 //! | `_vcollation` | everything |
 //!
-//! A view also shows everything to whoever may read, write, alter or drop everything, and to
-//! whoever may read the space behind it.
+//! A view also shows everything to users who may read, write, alter or drop everything, and to those
+//! who may read the space behind it.
 
 use vestibule_actors::catalog::{Lens, USER_SPACE_ID_MIN, Visibility};
 use vestibule_wire::Error;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   space:create_index, …  ─▶ row ─┐
-//!   REPLACE into _index …  ─▶ row ─┴─▶ check ─▶ turn ─▶ journal ─▶ image defines the space anew
+//!   REPLACE into _index …  ─▶ row ─┴─▶ check ─▶ turn ─▶ journal ─▶ image redefines the space
 //! ```
 //!
 //! After the checks nothing may fail: the row is journaled, and replay trusts it.
@@ -135,11 +135,11 @@ fn check_tuples(
     def: &SpaceDef,
     busy: &mut Busy<'_, '_>,
 ) -> Result<(), Error> {
-    first_unfit(snapshot, def, busy).map_or(Ok(()), |(_, error)| Err(error))
+    first_misfit(snapshot, def, busy).map_or(Ok(()), |(_, error)| Err(error))
 }
 
 /// How many tuples of a space fit its new definition before the first that does not, and why not.
-fn first_unfit(
+fn first_misfit(
     snapshot: Snapshot<'_>,
     def: &SpaceDef,
     busy: &mut Busy<'_, '_>,
@@ -228,7 +228,7 @@ fn put_index(
     indexes.sort_by_key(|index| index.id);
     let def = define(&space, &indexes)?;
     // Of a tuple that does not fit and a duplicate, the one that a walk meets first is told.
-    let (fit, error) = match first_unfit(snapshot, &def, busy) {
+    let (fit, error) = match first_misfit(snapshot, &def, busy) {
         Some((fit, error)) => (fit, Err(error)),
         None => (usize::MAX, Ok(())),
     };
@@ -236,8 +236,8 @@ fn put_index(
     error.map(|()| built)
 }
 
-/// Builds the indexes of a definition whose keys are not those of the indexes that are there, of the
-/// first so many tuples.
+/// Builds the indexes of a definition whose keys are not those of the indexes that are there, from the
+/// first `count` tuples.
 fn build_indexes(
     snapshot: Snapshot<'_>,
     def: &SpaceDef,
@@ -265,7 +265,7 @@ fn build_indexes(
             done += step;
             busy.progress(done, total)
         });
-        let tree = built.map_err(|refusal| refusal.error(def, index, old_primary))?;
+        let tree = built.map_err(|failure| failure.error(def, index, old_primary))?;
         let (space, index) = (def.id, index.id);
         Ok(Built { space, index, tree })
     };

@@ -9,7 +9,7 @@
 //! Puts carry the tuple alone: its key follows from the definition of the space, which stands in
 //! the same journal.
 
-use crate::store::image::{Replayed, Unfit};
+use crate::store::image::{ReplayError, Replayed};
 use crate::store::layer::Layer;
 
 /// The first byte. Changes with this layout and with that of encoded keys.
@@ -43,12 +43,12 @@ pub(crate) fn encode(turn: &Layer, out: &mut Vec<u8>) {
 ///
 /// # Errors
 ///
-/// [`Unfit::Record`] for bytes that [`encode`] did not write.
-pub(crate) fn decode(mut bytes: &[u8]) -> Result<Vec<(u32, Replayed<'_>)>, Unfit> {
+/// [`ReplayError::Record`] for bytes that [`encode`] did not write.
+pub(crate) fn decode(mut bytes: &[u8]) -> Result<Vec<(u32, Replayed<'_>)>, ReplayError> {
     let mut turn = Vec::new();
-    let version = bytes.split_off_first().ok_or(Unfit::Record)?;
+    let version = bytes.split_off_first().ok_or(ReplayError::Record)?;
     if *version != VERSION {
-        return Err(Unfit::Record);
+        return Err(ReplayError::Record);
     }
     while !bytes.is_empty() {
         let space = take_u32(&mut bytes)?;
@@ -56,7 +56,7 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Result<Vec<(u32, Replayed<'_>)>, Unfit
             let head = take_u32(&mut bytes)?;
             let body = bytes
                 .split_off(..(head >> 1) as usize)
-                .ok_or(Unfit::Record)?;
+                .ok_or(ReplayError::Record)?;
             let change = if head & 1 == 1 {
                 Replayed::Delete(body)
             } else {
@@ -68,8 +68,8 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Result<Vec<(u32, Replayed<'_>)>, Unfit
     Ok(turn)
 }
 
-fn take_u32(bytes: &mut &[u8]) -> Result<u32, Unfit> {
-    let taken = bytes.split_off(..4).ok_or(Unfit::Record)?;
+fn take_u32(bytes: &mut &[u8]) -> Result<u32, ReplayError> {
+    let taken = bytes.split_off(..4).ok_or(ReplayError::Record)?;
     Ok(u32::from_le_bytes(
         taken.try_into().expect("the range is four long"),
     ))
@@ -103,6 +103,6 @@ mod tests {
             );
         }
         bytes[0] = 9;
-        assert!(matches!(decode(&bytes), Err(Unfit::Record)));
+        assert!(matches!(decode(&bytes), Err(ReplayError::Record)));
     }
 }

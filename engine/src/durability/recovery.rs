@@ -44,23 +44,23 @@ pub(crate) fn recover(
     let lock = journal::lock(storage.as_ref(), directory)?;
     checkpoint::remove_unfinished(storage.as_ref(), directory)?;
     let rows = Cell::new(0);
-    let mut teller = Teller::new(&rows, progress);
+    let mut progress = RecoveryProgress::new(&rows, progress);
     let mut journal_options = JournalOptions {
         dir: directory.clone(),
         sync: options.journal_sync,
         force_recovery: options.force_recovery,
         from: 1,
-        reaches: 0,
+        required_until: 0,
     };
-    let mut read = read_with(&mut journal_options, &mut teller)?;
+    let mut read = read_with(&mut journal_options, &mut progress)?;
     for from in &read.damaged {
         set_aside(storage.as_ref(), directory, *from)?;
     }
     let journal = Journal::open_found(storage, lock, &journal_options, read.journal)?;
     let image = &mut read.image;
     image.sequence = journal.last_sequence();
-    image.build_secondaries(options.force_recovery, &mut |step| teller.indexes(step))?;
-    teller.finish();
+    image.build_secondaries(options.force_recovery, &mut |step| progress.indexes(step))?;
+    progress.finish();
     Ok(Recovered {
         image: read.image,
         checkpoint: read.checkpoint,
@@ -83,15 +83,18 @@ pub(crate) struct ReadImage {
 
 /// Reads what the directory of `options` holds, and changes nothing in it. Nobody else may write to it
 /// meanwhile. Sets from where and how far the journal was needed.
-fn read_with(options: &mut JournalOptions, teller: &mut Teller<'_>) -> Result<ReadImage, Fault> {
-    let start = begin(&options.dir, options.force_recovery, teller)?;
-    (options.from, options.reaches) = (start.from, start.reaches);
-    let (mut image, rows, force) = (start.image, teller.rows, options.force_recovery);
+fn read_with(
+    options: &mut JournalOptions,
+    progress: &mut RecoveryProgress<'_>,
+) -> Result<ReadImage, Fault> {
+    let start = begin(&options.dir, options.force_recovery, progress)?;
+    (options.from, options.required_until) = (start.from, start.required_until);
+    let (mut image, rows, force) = (start.image, progress.rows, options.force_recovery);
     let mut receive = |sequence: u64, payload: &[u8]| {
         rows.set(rows.get() + replay(&mut image, sequence, payload, force)?);
         Ok(())
     };
-    let mut tell = |read: Progress| teller.journal(read.done);
+    let mut tell = |read: Progress| progress.journal(read.done);
     let journal = journal::read(options, &mut receive, &mut tell)?;
     Ok(ReadImage {
         image,
@@ -105,25 +108,29 @@ fn read_with(options: &mut JournalOptions, teller: &mut Teller<'_>) -> Result<Re
 struct Start {
     image: Image,
     from: u64,
-    reaches: u64,
+    required_until: u64,
     is_loaded: bool,
     /// Newer checkpoints that could not be read.
     damaged: Vec<u64>,
 }
 
 /// Loads the newest checkpoint; if that is damaged and recovery is forced, the newest that is not.
-fn begin(directory: &Path, force: bool, teller: &mut Teller<'_>) -> Result<Start, CheckpointError> {
+fn begin(
+    directory: &Path,
+    force: bool,
+    progress: &mut RecoveryProgress<'_>,
+) -> Result<Start, CheckpointError> {
     let mut damaged = Vec::new();
     for from in checkpoint::list(directory)?.into_iter().rev() {
-        teller.files(directory, from);
+        progress.files(directory, from);
         match checkpoint::load(directory, from, &mut |bytes, rows| {
-            teller.checkpoint(bytes, rows)
+            progress.checkpoint(bytes, rows)
         }) {
             Ok(loaded) => {
                 return Ok(Start {
                     image: loaded.image,
                     from,
-                    reaches: loaded.reaches,
+                    required_until: loaded.required_until,
                     is_loaded: true,
                     damaged,
                 });
@@ -135,11 +142,11 @@ fn begin(directory: &Path, force: bool, teller: &mut Teller<'_>) -> Result<Start
             Err(error) => return Err(error),
         }
     }
-    teller.files(directory, 1);
+    progress.files(directory, 1);
     Ok(Start {
         image: Image::new(),
         from: 1,
-        reaches: 0,
+        required_until: 0,
         is_loaded: false,
         damaged,
     })
@@ -163,7 +170,7 @@ fn replay(image: &mut Image, sequence: u64, payload: &[u8], force: bool) -> Resu
     let decoded = record::decode(payload);
     let rows = decoded.as_ref().map_or(0, Vec::len) as u64;
     match decoded.and_then(|turn| image.replay(sequence, turn.into_iter())) {
-        Err(unfit) if force => log::error!("record {sequence} is skipped: {unfit}"),
+        Err(error) if force => log::error!("record {sequence} is skipped: {error}"),
         replayed => replayed?,
     }
     Ok(rows)
@@ -175,10 +182,10 @@ fn replay(image: &mut Image, sequence: u64, payload: &[u8], force: bool) -> Resu
 ///   bytes of the checkpoint │ bytes of the journal │ rows of secondary indexes
 ///   └──────────────────── 3 of 4 ──────────────────┴───────── 1 of 4 ────────┘
 /// ```
-struct Teller<'a> {
+struct RecoveryProgress<'a> {
     /// Rows so far.
     rows: &'a Cell<u64>,
-    progress: &'a mut dyn FnMut(Progress),
+    report: &'a mut dyn FnMut(Progress),
     begin: Instant,
     told: Instant,
     checkpoint_bytes: u64,
@@ -186,12 +193,12 @@ struct Teller<'a> {
     bytes: u64,
 }
 
-impl<'a> Teller<'a> {
-    fn new(rows: &'a Cell<u64>, progress: &'a mut dyn FnMut(Progress)) -> Self {
+impl<'a> RecoveryProgress<'a> {
+    fn new(rows: &'a Cell<u64>, report: &'a mut dyn FnMut(Progress)) -> Self {
         let begin = Instant::now();
         Self {
             rows,
-            progress,
+            report,
             begin,
             told: begin,
             checkpoint_bytes: 0,
@@ -240,7 +247,7 @@ impl<'a> Teller<'a> {
     fn tell(&mut self, done: u64) {
         let (total, rows) = (self.total(), self.rows.get());
         let progress = Progress { done, total, rows };
-        (self.progress)(progress);
+        (self.report)(progress);
         if self.told.elapsed() >= RECOVERY_TOLD_EVERY {
             self.told = Instant::now();
             let percent = progress.share().unwrap_or(0.0) * 100.0;

@@ -15,7 +15,7 @@ use crate::durability::journal::JournalError;
 use crate::durability::record;
 use crate::engine::EmbeddedEngine;
 use crate::query::catalog;
-use crate::store::image::Debris;
+use crate::store::image::Garbage;
 use crate::{errors, limits};
 
 impl EmbeddedEngine {
@@ -89,14 +89,14 @@ impl EmbeddedEngine {
         self.transactions.note_all(&self.turn);
         self.turn.clear();
         let built = self.built.drain(..).map(|built| built.tree);
-        discard(Debris(built.collect()));
+        discard(Garbage(built.collect()));
     }
 
     fn apply(&mut self, sequence: u64) {
         let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
-        let debris = image.apply(sequence, &mut self.turn, std::mem::take(&mut self.built));
+        let garbage = image.apply(sequence, &mut self.turn, std::mem::take(&mut self.built));
         drop(image);
-        discard(debris);
+        discard(garbage);
         if self.is_ddl {
             // Readers go on meanwhile: nobody else changes the image.
             let access = self.image().rights();
@@ -109,7 +109,7 @@ impl EmbeddedEngine {
             drop(image);
             self.definitions = definitions;
             self.catalog = Arc::new(catalog);
-            self.renew_rights();
+            self.refresh_effective_user();
         }
     }
 
@@ -130,12 +130,12 @@ fn loading() -> Error {
 }
 
 /// Drops trees; large ones on a thread of their own, so that Tx goes on.
-fn discard(debris: Debris) {
-    let size: usize = debris.0.iter().map(|tree| tree.len()).sum();
+fn discard(garbage: Garbage) {
+    let size: usize = garbage.0.iter().map(|tree| tree.len()).sum();
     if size > limits::DROP_INLINE_MAX {
         // If there is no thread to be had, they were dropped with the closure.
         let _ = std::thread::Builder::new()
             .name("discard".into())
-            .spawn(move || drop(debris));
+            .spawn(move || drop(garbage));
     }
 }

@@ -20,24 +20,24 @@ use crate::schema::system;
 impl EmbeddedEngine {
     /// From here on, requests have the rights of this user.
     #[inline]
-    pub(crate) fn act_for(&mut self, user: &Arc<str>) {
-        if !Arc::ptr_eq(user, &self.acting.name) && *user != self.acting.name {
-            self.acting = self.access.rights_or_none(user);
+    pub(crate) fn switch_user(&mut self, user: &Arc<str>) {
+        if !Arc::ptr_eq(user, &self.effective_user.name) && *user != self.effective_user.name {
+            self.effective_user = self.access.rights_or_none(user);
         }
     }
 
     /// The same for what a procedure does: it may be one that has the rights of its owner.
-    pub(crate) fn act_for_call(&mut self, user: &Arc<str>, procedure: &str) {
+    pub(crate) fn switch_user_for_call(&mut self, user: &Arc<str>, procedure: &str) {
         match self.access.owner_of_call(procedure) {
-            Some(owner) => self.acting = owner.clone(),
-            None => self.act_for(user),
+            Some(owner) => self.effective_user = owner.clone(),
+            None => self.switch_user(user),
         }
     }
 
     /// Executes a request, with the rights that were settled before: for procedures, which call it
     /// for their callers.
     #[inline]
-    pub(crate) fn execute_for_acting(
+    pub(crate) fn execute_as_effective_user(
         &mut self,
         request: &Request<'_>,
         reply: &mut Reply<'_>,
@@ -56,29 +56,29 @@ impl EmbeddedEngine {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let own = std::mem::replace(&mut self.acting, Arc::new(Rights::everything()));
+        let own = std::mem::replace(&mut self.effective_user, Arc::new(Rights::everything()));
         let result = work(self);
-        self.acting = own;
+        self.effective_user = own;
         result
     }
 
     /// Until rights are changed or somebody else acts, everything may be done, whatever was
     /// granted: for data that comes from elsewhere, while nobody is served.
-    pub(crate) fn act_unbounded(&mut self) {
-        self.acting = Arc::new(Rights::everything());
+    pub(crate) fn switch_to_superuser(&mut self) {
+        self.effective_user = Arc::new(Rights::everything());
     }
 
     /// The rights of the request at hand.
-    pub(crate) fn acting(&self) -> &Rights {
-        &self.acting
+    pub(crate) fn effective_user(&self) -> &Rights {
+        &self.effective_user
     }
 
-    /// The rights changed: whoever acts next has the new ones.
-    pub(crate) fn renew_rights(&mut self) {
+    /// The rights changed: the effective user has the new ones from here on.
+    pub(crate) fn refresh_effective_user(&mut self) {
         let access = self.image().access.clone();
         self.access = access;
-        let name = self.acting.name.clone();
-        self.acting = self.access.rights_or_none(&name);
+        let name = self.effective_user.name.clone();
+        self.effective_user = self.access.rights_or_none(&name);
     }
 
     /// Whether a procedure may be called.
@@ -111,20 +111,28 @@ impl EmbeddedEngine {
         needed: Privileges,
     ) -> Result<&Arc<SpaceDef>, Error> {
         let found = self.definitions.resolve(asked);
-        if self.acting.universe.contain(needed | Privileges::USAGE) {
+        if self
+            .effective_user
+            .universe
+            .contain(needed | Privileges::USAGE)
+        {
             return found;
         }
         let known = found.as_ref().ok().map(|def| (def.id, &*def.name));
-        self.acting.check_space(needed, asked, known)?;
+        self.effective_user.check_space(needed, asked, known)?;
         found
     }
 
-    /// Whether the request may read a space. Says nothing about one that is not there to whoever
-    /// may read everything.
+    /// Whether the request may read a space. Says nothing about one that is not there to a user
+    /// who may read everything.
     #[inline]
     pub(crate) fn check_read(&self, asked: Target<'_>) -> Result<(), Error> {
         let needed = Privileges::READ;
-        if self.acting.universe.contain(needed | Privileges::USAGE) {
+        if self
+            .effective_user
+            .universe
+            .contain(needed | Privileges::USAGE)
+        {
             return Ok(());
         }
         self.allowed(asked, needed).map(drop)
@@ -138,13 +146,13 @@ impl EmbeddedEngine {
         needed: Privileges,
     ) -> Result<&Arc<SpaceDef>, Error> {
         match self.definitions.resolve(asked) {
-            Ok(def) if self.acting.shows_space(def.id) => {
-                self.acting.check_usage(ObjectKind::Space)?;
+            Ok(def) if self.effective_user.shows_space(def.id) => {
+                self.effective_user.check_usage(ObjectKind::Space)?;
                 Ok(def)
             }
             found => {
                 let known = found.as_ref().ok().map(|def| (def.id, &*def.name));
-                self.acting.check_space(needed, asked, known)?;
+                self.effective_user.check_space(needed, asked, known)?;
                 found
             }
         }
@@ -171,7 +179,7 @@ impl EmbeddedEngine {
             system::INDEX => u32::try_from(key.first_number()).unwrap_or(u32::MAX),
             id => id,
         };
-        if !system::is_system(space.id) || self.acting.reads(of) {
+        if !system::is_system(space.id) || self.effective_user.reads(of) {
             return error;
         }
         let told = error.message().split_once(" with old tuple - ");
@@ -190,7 +198,7 @@ impl EmbeddedEngine {
     ) -> Result<(), Error> {
         self.look(|snapshot| {
             let (old, new) = (old.map(|row| &**row), new.map(|row| &**row));
-            grant_checks::authorize(&self.acting, snapshot, space, old, new)
+            grant_checks::authorize(&self.effective_user, snapshot, space, old, new)
         })
     }
 }

@@ -20,7 +20,7 @@ use crate::model::index::{IndexDef, PRIMARY};
 use crate::model::key::Key;
 use crate::model::space::SpaceDef;
 use crate::model::tuple::Tuple;
-use crate::query::scan::{Plan, Reach, check_iterator};
+use crate::query::scan::{KeyRange, Plan, check_iterator};
 use crate::query::update::{self, Mode};
 use crate::schema::privileges::Privileges;
 use crate::schema::system;
@@ -56,7 +56,7 @@ impl EmbeddedEngine {
         // These have indexes that only the catalog knows.
         if is_system(select.space) && self.catalog.has_system_space(select.space) {
             self.saw(Reads::add_catalog);
-            let user = &self.acting().name;
+            let user = &self.effective_user().name;
             self.catalog.select(select, user, reply.body())?;
             return Ok(Outcome::Done);
         }
@@ -76,13 +76,13 @@ impl EmbeddedEngine {
         let (space, index) = (space.def.id, plan.index.id);
         let mut rows = reply.rows();
         let mut last = None;
-        match &plan.reach {
-            Reach::Point(key) if plan.offset == 0 && plan.limit > 0 => {
+        match &plan.range {
+            KeyRange::Point(key) if plan.offset == 0 && plan.limit > 0 => {
                 self.saw_point(space, index, key);
                 last = snapshot.find(space, index, key);
                 last.into_iter().for_each(|tuple| rows.push(tuple));
             }
-            Reach::Range(range) if plan.limit > 0 => {
+            KeyRange::Bounded(range) if plan.limit > 0 => {
                 let walk = snapshot.range(space, index, range.bounds(), range.is_reverse);
                 let walk = walk.skip(usize::try_from(plan.offset).unwrap_or(usize::MAX));
                 let limit = usize::try_from(plan.limit).unwrap_or(usize::MAX);
@@ -97,7 +97,7 @@ impl EmbeddedEngine {
                 }
                 self.saw_range(space, index, || range.seen(until.filter(|_| left == 0)));
             }
-            Reach::Point(_) | Reach::Range(_) => {}
+            KeyRange::Point(_) | KeyRange::Bounded(_) => {}
         }
         let last = last.filter(|_| plan.fetch_position);
         rows.finish(last.map(|tuple| plan.position_of(tuple)).as_deref());
@@ -118,14 +118,14 @@ impl EmbeddedEngine {
             let space = snapshot.image.resolve(select.space)?;
             let plan = Plan::new(&space.def, select)?;
             let (space, index) = (space.def.id, plan.index.id);
-            match &plan.reach {
-                Reach::Point(key) => self.saw_point(space, index, key),
-                Reach::Range(range) => self.saw_range(space, index, || range.seen(None)),
+            match &plan.range {
+                KeyRange::Point(key) => self.saw_point(space, index, key),
+                KeyRange::Bounded(range) => self.saw_range(space, index, || range.seen(None)),
             }
-            Ok(match &plan.reach {
-                Reach::Point(key) => usize::from(snapshot.find(space, index, key).is_some()),
-                Reach::Range(range) if range.is_everything() => snapshot.len(space, index),
-                Reach::Range(range) => snapshot
+            Ok(match &plan.range {
+                KeyRange::Point(key) => usize::from(snapshot.find(space, index, key).is_some()),
+                KeyRange::Bounded(range) if range.is_everything() => snapshot.len(space, index),
+                KeyRange::Bounded(range) => snapshot
                     .range(space, index, range.bounds(), range.is_reverse)
                     .count(),
             })
@@ -154,12 +154,12 @@ impl EmbeddedEngine {
         }))
     }
 
-    /// How many rows of a system space are shown to whoever asks.
+    /// How many rows of a system space are shown to the effective user.
     fn count_shown(&self, select: &Select<'_>) -> Result<usize, Error> {
         self.saw(Reads::add_catalog);
         let mut body = Vec::new();
         self.catalog
-            .select(select, &self.acting().name, &mut body)?;
+            .select(select, &self.effective_user().name, &mut body)?;
         let mut reader = Reader::new(&body);
         let count = reader
             .read_map_len()
@@ -218,10 +218,10 @@ impl EmbeddedEngine {
             return Ok(());
         }
         let id = u32::try_from(key.first_number()).unwrap_or(u32::MAX);
-        if self.acting().shows_space(id) {
+        if self.effective_user().shows_space(id) {
             return Ok(());
         }
-        let rights = self.acting();
+        let rights = self.effective_user();
         rights.check_space(Privileges::WRITE, Target::Id(id), None)
     }
 

@@ -58,7 +58,7 @@ pub struct EmbeddedEngine {
     /// The image's rights, likewise.
     pub(crate) access: Arc<Access>,
     /// Those of the request at hand.
-    pub(crate) acting: Arc<Rights>,
+    pub(crate) effective_user: Arc<Rights>,
     pub(crate) turn: Layer,
     pub(crate) transactions: Transactions,
     /// The transaction whose statement is executed.
@@ -92,7 +92,7 @@ impl EmbeddedEngine {
             .expect("the system's own rows are valid");
         Self {
             access: image.access.clone(),
-            acting: image.access.rights_or_none(&GUEST.into()),
+            effective_user: image.access.rights_or_none(&GUEST.into()),
             definitions: Definitions::of(&image),
             catalog: Arc::new(catalog::build(&image)),
             image: Arc::new(RwLock::new(image)),
@@ -127,7 +127,7 @@ impl EmbeddedEngine {
         self.definitions = Definitions::of(&recovered);
         self.catalog = Arc::new(catalog::build(&recovered));
         *self.image.write().unwrap_or_else(PoisonError::into_inner) = recovered;
-        self.renew_rights();
+        self.refresh_effective_user();
         Ok(())
     }
 
@@ -259,7 +259,7 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// 42 for whoever may not write there.
+    /// [`ErrorCode::ACCESS_DENIED`] if the user may not write there.
     pub(crate) fn put_counter(&mut self, row: &[u8]) -> Result<(), Error> {
         let def = self
             .allowed(Target::Id(system::SCHEMA), Privileges::WRITE)?
@@ -287,7 +287,7 @@ impl Engine for EmbeddedEngine {
             step_rows_max: limits::CHECKPOINT_STEP_ROWS_MAX,
             count: self.options.checkpoints.count.max(1),
             newest: recovered.checkpoint.filter(|_| !force),
-            needless: Vec::new(),
+            obsolete_files: Vec::new(),
         };
         let (options, bytes) = (&self.options.checkpoints, recovered.journal_bytes);
         let checkpointer = Checkpointer::start(task, options, bytes, force);
@@ -301,8 +301,8 @@ impl Engine for EmbeddedEngine {
         if self.is_ddl {
             return Ok(Outcome::CommitFirst);
         }
-        self.act_for(&request.caller.user);
-        self.execute_for_acting(request, reply)
+        self.switch_user(&request.caller.user);
+        self.execute_as_effective_user(request, reply)
     }
 
     fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {

@@ -28,13 +28,18 @@ impl EmbeddedEngine {
     /// 45, 42.
     pub(crate) fn check_generator(&self, generator: Generator) -> Result<(), Error> {
         let needed = Privileges::WRITE;
-        if generator.is_own || self.acting().universe.contain(needed | Privileges::USAGE) {
+        if generator.is_own
+            || self
+                .effective_user()
+                .universe
+                .contain(needed | Privileges::USAGE)
+        {
             return Ok(());
         }
         let row = self.sequence_row(generator.sequence)?;
         let name = SequenceRow::decode(&row)?.name;
         let found = Some(generator.sequence);
-        self.acting().check_sequence(needed, name, found)
+        self.effective_user().check_sequence(needed, name, found)
     }
 
     /// The row of a sequence.

@@ -7,7 +7,7 @@ use crate::engine::EmbeddedEngine;
 use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::store::layer::Change;
-use crate::transaction::{KeyRange, Reads};
+use crate::transaction::{KeyBounds, Reads};
 
 /// A transaction that statements are executed in, to be left again.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl EmbeddedEngine {
 
     /// A range was walked over.
     #[inline]
-    pub(crate) fn saw_range(&self, space: u32, index: u32, range: impl FnOnce() -> KeyRange) {
+    pub(crate) fn saw_range(&self, space: u32, index: u32, range: impl FnOnce() -> KeyBounds) {
         self.saw(|reads| reads.add_range(space, index, range()));
     }
 

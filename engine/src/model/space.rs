@@ -32,7 +32,7 @@ pub(crate) struct Generator {
     pub(crate) sequence: u32,
     /// From 0.
     pub(crate) field: u32,
-    /// The sequence was made for the space: whoever may write there may use it.
+    /// The sequence was made for the space: a user who may write there may use it.
     pub(crate) is_own: bool,
 }
 

@@ -21,7 +21,7 @@ use crate::schema::system;
 use crate::store::image::Image;
 use crate::{EngineOptions, errors};
 
-/// Spaces of numbers that only the engine counts: there is no gate for them.
+/// Spaces of numbers that only the engine counts: there are no checks for them.
 const COUNTERS: [u32; 2] = [system::SCHEMA, system::SEQUENCE_DATA];
 
 /// What became of a row that was put.
@@ -64,7 +64,7 @@ impl Import {
         let base = recovered.journal;
         let mut engine = EmbeddedEngine::new(options);
         engine.take_up(recovered.image)?;
-        engine.act_unbounded();
+        engine.switch_to_superuser();
         engine.journal = Some(Arc::new(Mutex::new(base.stage()?)));
         Ok(Self {
             engine,
@@ -146,7 +146,7 @@ impl Import {
         errors::duplicate(index, &space.name, old, new)
     }
 
-    /// A change of definitions: a turn of its own, through the same gate as a client's.
+    /// A change of definitions: a turn of its own, through the same checks as a client's.
     fn define(
         &mut self,
         space: &SpaceDef,
@@ -217,7 +217,7 @@ impl Import {
             reason.map_or(error, |reason| Error::new(ErrorCode::WAL_IO, reason))
         })?;
         // What was loaded may have taken rights from `admin`.
-        self.engine.act_unbounded();
+        self.engine.switch_to_superuser();
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   read:    files ─▶ records ─▶ every row against its definition ─▶ image ─▶ unique keys
-//!   import:  row ─▶ the gate for definitions, the checks for data ─▶ turn ─▶ staged journal ─▶ adopt
+//!   import:  row ─▶ the checks for definitions, the checks for data ─▶ turn ─▶ staged journal ─▶ adopt
 //! ```
 
 mod import;
@@ -24,7 +24,7 @@ use crate::model::space::SpaceDef;
 use crate::print::Printed;
 use crate::schema::system::{self, system_key};
 use crate::store::image::{Image, Replayed};
-use crate::store::index_build::{self, Refusal};
+use crate::store::index_build::{self, BuildError};
 
 /// Definitions in the order in which they can be made again: what others need comes first.
 const DEFINITIONS: [u32; 10] = [
@@ -103,7 +103,7 @@ impl Contents {
             sync: JournalSync::Never,
             force_recovery: false,
             from: 1,
-            reaches: 0,
+            required_until: 0,
         };
         let mut contents = Self {
             image: Image::new(),
@@ -120,7 +120,7 @@ impl Contents {
                     findings.progress,
                 )?;
             }
-            (options.from, options.reaches) = (from, loaded.reaches);
+            (options.from, options.required_until) = (from, loaded.required_until);
             contents.image = loaded.image;
         }
         contents.read_journal(&options, findings)?;
@@ -139,14 +139,14 @@ impl Contents {
         let image = &mut self.image;
         let mut receive = |sequence, payload: &[u8]| -> Result<(), Fault> {
             let turn = record::decode(payload)?;
-            let unfit = turn.iter().find_map(|(space, change)| {
+            let violation = turn.iter().find_map(|(space, change)| {
                 let Replayed::Put(tuple) = change else {
                     return None;
                 };
-                unfit(image.space(*space).map(|space| &*space.def), tuple)
+                violation(image.space(*space).map(|space| &*space.def), tuple)
             });
             image.replay(sequence, turn.into_iter())?;
-            unfit.map_or(Ok(()), |text| Err(text.into()))
+            violation.map_or(Ok(()), |text| Err(text.into()))
         };
         let (on_damage, on_file) = (&mut *findings.on_damage, &mut *findings.on_file);
         let found = journal::read_with(
@@ -163,7 +163,7 @@ impl Contents {
     fn check_rows(&self, findings: &mut Findings<'_>) -> Result<(), Fault> {
         for space in self.image.spaces.values() {
             for tuple in space.rows.tuples() {
-                if let Some(text) = unfit(Some(&space.def), tuple)
+                if let Some(text) = violation(Some(&space.def), tuple)
                     && !(findings.on_damage)(&text)
                 {
                     return Err(text.into());
@@ -200,12 +200,12 @@ impl Contents {
                 let name = (&space.def.name, &index.name);
                 match built {
                     // Nobody cancels it here.
-                    Ok(_) | Err(Refusal::Cancelled) => {}
-                    Err(Refusal::Unfit) => on_duplicate(format!(
+                    Ok(_) | Err(BuildError::Cancelled) => {}
+                    Err(BuildError::NoKey) => on_duplicate(format!(
                         "space '{}': a row has no key in index '{}'",
                         name.0, name.1
                     )),
-                    Err(Refusal::Duplicates(pairs)) => pairs.iter().for_each(|(old, new)| {
+                    Err(BuildError::Duplicates(pairs)) => pairs.iter().for_each(|(old, new)| {
                         let error = errors::duplicate(name.1, name.0, old, new);
                         on_duplicate(error.message().to_owned());
                     }),
@@ -344,7 +344,7 @@ fn read_checkpoints(
 }
 
 /// Why a row does not belong into a space; `None` if it does.
-fn unfit(space: Option<&SpaceDef>, tuple: &[u8]) -> Option<String> {
+fn violation(space: Option<&SpaceDef>, tuple: &[u8]) -> Option<String> {
     let mut reader = Reader::new(tuple);
     if reader.skip().is_err() || !reader.is_empty() {
         return Some("a row is not one MessagePack value".to_owned());

@@ -48,7 +48,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     })?;
     let row = FuncRow {
         id: ids.into_iter().max().unwrap_or(0) + 1,
-        owner: call.engine.acting().id,
+        owner: call.engine.effective_user().id,
         name: name.into(),
         is_setuid: options.flag("setuid")?,
     };

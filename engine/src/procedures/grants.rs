@@ -185,7 +185,7 @@ pub(super) fn grant(call: &mut EngineCall<'_>, grantee: &Grantee) -> Result<Outc
 
 fn grantor(engine: &EmbeddedEngine, options: &Options<'_>) -> Result<u64, Error> {
     let Some(name) = options.get("grantor") else {
-        return Ok(engine.acting().id);
+        return Ok(engine.effective_user().id);
     };
     existing_principal(engine, name, ObjectKind::User).map(|row| row.id)
 }
@@ -255,7 +255,7 @@ fn set_enabled(call: &mut EngineCall<'_>, is_enabled: bool) -> Result<Outcome, E
     }
     let grantor = match old {
         Some(row) if !is_enabled => row.grantor,
-        _ => call.engine.acting().id,
+        _ => call.engine.effective_user().id,
     };
     let row = PrivRow {
         grantor,

@@ -112,7 +112,7 @@ pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
         return Err(errors::duplicate("primary", "_index", &old, &new));
     }
     let wish = Wish::read(&options)?;
-    let owner = call.engine.acting().id;
+    let owner = call.engine.effective_user().id;
     let define = |engine: &mut EmbeddedEngine, reply: &Reply<'_>| {
         define(engine, &wish, &row, &space, owner, reply)
     };
@@ -192,7 +192,7 @@ pub(super) fn alter(
         row.parts = read_parts(parts, &space.format)?;
     }
     let wish = Wish::read(&options)?;
-    let owner = call.engine.acting().id;
+    let owner = call.engine.effective_user().id;
     alter_schema(call, |engine, reply| {
         define(engine, &wish, &row, space, owner, reply)
     })

@@ -17,7 +17,7 @@ use crate::schema::system::{self};
 pub(super) fn shown_principals(engine: &EmbeddedEngine) -> Result<Vec<UserRow>, Error> {
     engine.look(|snapshot| {
         let rows = read::rows(snapshot, system::USER);
-        let rows = rows.filter(|row| engine.acting().shows_row(system::USER, row));
+        let rows = rows.filter(|row| engine.effective_user().shows_row(system::USER, row));
         rows.map(UserRow::decode).collect()
     })
 }
@@ -55,7 +55,7 @@ pub(super) fn existing_principal(
 /// 45
 pub(super) fn owner(engine: &EmbeddedEngine, options: &Options<'_>) -> Result<u64, Error> {
     match options.get("user") {
-        None => Ok(engine.acting().id),
+        None => Ok(engine.effective_user().id),
         Some(user) => existing_principal(engine, user, ObjectKind::User).map(|row| row.id),
     }
 }
@@ -72,7 +72,7 @@ pub(super) fn function(
     engine.look(|snapshot| {
         for row in read::rows(snapshot, system::FUNC) {
             let decoded = FuncRow::decode(row)?;
-            if is_it(&decoded) && engine.acting().shows_row(system::FUNC, row) {
+            if is_it(&decoded) && engine.effective_user().shows_row(system::FUNC, row) {
                 return Ok(Some(decoded));
             }
         }
@@ -86,7 +86,7 @@ pub(super) fn function(
 ///
 /// 18 for what is neither.
 pub(super) fn sequence(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Option<Tuple>, Error> {
-    let shown = |row: &Tuple| engine.acting().shows_row(system::SEQUENCE, row);
+    let shown = |row: &Tuple| engine.effective_user().shows_row(system::SEQUENCE, row);
     Ok(any_sequence(engine, by)?.filter(shown))
 }
 

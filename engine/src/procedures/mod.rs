@@ -1,4 +1,4 @@
-//! What CALL reaches in the embedded engine.
+//! What CALL required_until in the embedded engine.
 //!
 //! ```text
 //!   box.schema.space.create           ─▶ schema
@@ -109,7 +109,8 @@ fn settled(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Err
         return Ok(Outcome::CommitFirst);
     }
     let entered = call.engine.enter(call.transaction)?;
-    call.engine.act_for_call(&call.caller.user, call.name);
+    call.engine
+        .switch_user_for_call(&call.caller.user, call.name);
     let outcome = function(call);
     call.engine.leave(entered);
     outcome

@@ -32,7 +32,7 @@ pub(super) fn new_row(
     let largest = users.iter().map(|user| user.id).max().unwrap_or(0);
     Ok(UserRow {
         id: (largest + 1).max(system::USER_ID_MIN),
-        owner: engine.acting().id,
+        owner: engine.effective_user().id,
         name: name.into(),
         kind: kind.name().into(),
         password,
@@ -54,7 +54,7 @@ pub(super) fn drop_kind(call: &mut EngineCall<'_>, kind: ObjectKind) -> Result<O
         let why = "the user or the role is a system";
         return Err(errors::cannot_drop_user(&row.name, why));
     }
-    if row.id == call.engine.acting().id || *row.name == *call.caller.user {
+    if row.id == call.engine.effective_user().id || *row.name == *call.caller.user {
         let why = "the user is active in the current session";
         return Err(errors::cannot_drop_user(&row.name, why));
     }
@@ -63,7 +63,7 @@ pub(super) fn drop_kind(call: &mut EngineCall<'_>, kind: ObjectKind) -> Result<O
 
 /// What was granted to somebody, as far as the caller may know: `{{'read', 'space', 'x'}, …}`.
 pub(super) fn tell(call: &mut EngineCall<'_>, grantee: u64) -> Result<Outcome, Error> {
-    let rights = call.engine.acting();
+    let rights = call.engine.effective_user();
     let told = call.engine.look(|snapshot: Snapshot<'_>| {
         let rows = read::grants(snapshot)?.into_iter();
         let rows = rows

@@ -68,7 +68,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         return Err(errors::sequence_exists(name));
     }
     let id = next_id(call.engine)?;
-    let owner = call.engine.acting().id;
+    let owner = call.engine.effective_user().id;
     let row = changed(&first_row(id, owner, name, &options)?, &options)?;
     let put = |engine: &mut EmbeddedEngine, reply: &Reply<'_>| {
         engine.put_system(system::SEQUENCE, &row.encode(), reply)
@@ -216,7 +216,9 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         "drop" => Privileges::DROP,
         _ => Privileges::READ,
     };
-    call.engine.acting().check_sequence(needed, name, id)?;
+    call.engine
+        .effective_user()
+        .check_sequence(needed, name, id)?;
     let (row, id) = row.zip(id).ok_or_else(unknown)?;
     match method {
         "next" => {

@@ -104,7 +104,7 @@ pub(super) fn password(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
 pub(super) fn info(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let name = Args::read(call.args)?.value(0)?;
     let id = match name {
-        Value::Nil => call.engine.acting().id,
+        Value::Nil => call.engine.effective_user().id,
         name => existing_principal(call.engine, &name, ObjectKind::User)?.id,
     };
     tell(call, id)

@@ -17,7 +17,7 @@ use std::ops::Bound;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use vestibule_wire::Error;
-use vestibule_wire::request::{After, Iterator as Walking, Select, Target};
+use vestibule_wire::request::{After, Iterator as IteratorType, Select, Target};
 
 use crate::errors;
 use crate::model::index::{IndexDef, IndexKind};
@@ -32,7 +32,7 @@ use crate::model::space::SpaceDef;
 #[inline]
 pub(crate) fn check_iterator(select: &Select<'_>) -> Result<(), Error> {
     match (select.space, select.index) {
-        (Target::Id(_), Target::Id(_)) => Walking::from_code(select.iterator).map(drop),
+        (Target::Id(_), Target::Id(_)) => IteratorType::from_code(select.iterator).map(drop),
         _ => Ok(()),
     }
 }
@@ -41,7 +41,7 @@ pub(crate) fn check_iterator(select: &Select<'_>) -> Result<(), Error> {
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) index: &'a IndexDef,
-    pub(crate) reach: Reach,
+    pub(crate) range: KeyRange,
     pub(crate) offset: u64,
     pub(crate) limit: u64,
     pub(crate) fetch_position: bool,
@@ -49,16 +49,16 @@ pub(crate) struct Plan<'a> {
 
 /// Which keys are walked over.
 #[derive(Debug)]
-pub(crate) enum Reach {
+pub(crate) enum KeyRange {
     /// At most one tuple.
     Point(Key),
     /// Those between two bounds.
-    Range(Range),
+    Bounded(DirectedRange),
 }
 
 /// Two bounds and a direction.
 #[derive(Debug)]
-pub(crate) struct Range {
+pub(crate) struct DirectedRange {
     lower: Bound<Key>,
     upper: Bound<Key>,
     pub(crate) is_reverse: bool,
@@ -74,31 +74,31 @@ impl<'a> Plan<'a> {
     #[inline]
     pub(crate) fn new(space: &'a SpaceDef, select: &Select<'_>) -> Result<Self, Error> {
         if let Target::Id(_) = select.index {
-            Walking::from_code(select.iterator)?;
+            IteratorType::from_code(select.iterator)?;
         }
         let index = space.index(select.index)?;
-        let walking = Walking::from_code(select.iterator)?;
-        let given = index.partial_key(select.key, !is_open(walking))?;
-        if is_for_other_types(walking) || index.kind == IndexKind::Hash {
-            check_support(space, index, walking, select)?;
+        let iterator = IteratorType::from_code(select.iterator)?;
+        let given = index.partial_key(select.key, !is_open(iterator))?;
+        if is_for_other_types(iterator) || index.kind == IndexKind::Hash {
+            check_support(space, index, iterator, select)?;
         }
         let is_whole = given.parts == index.parts.len() && index.is_unique && !given.has_null;
-        let is_equal = matches!(walking, Walking::Eq | Walking::Req);
-        let reach = if is_whole && is_equal && select.after == After::Start {
-            Reach::Point(given.key)
+        let is_equal = matches!(iterator, IteratorType::Eq | IteratorType::Req);
+        let range = if is_whole && is_equal && select.after == After::Start {
+            KeyRange::Point(given.key)
         } else {
-            let is_whole_hash = index.kind == IndexKind::Hash && walking == Walking::All;
-            let mut range = match walking {
-                Walking::NextPrefix if given.ends_in_text => {
-                    Range::beyond(&given.key.without_end())
+            let is_whole_hash = index.kind == IndexKind::Hash && iterator == IteratorType::All;
+            let mut range = match iterator {
+                IteratorType::NextPrefix if given.ends_in_text => {
+                    DirectedRange::beyond(&given.key.without_end())
                 }
-                _ if is_whole_hash => Range::new(walking, Key::from_bytes(&[])),
-                _ => Range::new(walking, given.key),
+                _ if is_whole_hash => DirectedRange::new(iterator, Key::from_bytes(&[])),
+                _ => DirectedRange::new(iterator, given.key),
             };
             if select.after != After::Start {
                 range.start_after(position(index, &select.after)?)?;
             }
-            Reach::Range(range)
+            KeyRange::Bounded(range)
         };
         let Select {
             offset,
@@ -108,7 +108,7 @@ impl<'a> Plan<'a> {
         } = *select;
         Ok(Self {
             index,
-            reach,
+            range,
             offset,
             limit,
             fetch_position,
@@ -126,17 +126,17 @@ impl<'a> Plan<'a> {
 }
 
 /// Iterators of the index types that are not here.
-fn is_for_other_types(walking: Walking) -> bool {
-    use Walking::{BitsAllNotSet, BitsAllSet, BitsAnySet, Neighbor, Overlaps};
+fn is_for_other_types(iterator: IteratorType) -> bool {
+    use IteratorType::{BitsAllNotSet, BitsAllSet, BitsAnySet, Neighbor, Overlaps};
     matches!(
-        walking,
+        iterator,
         BitsAllSet | BitsAnySet | BitsAllNotSet | Overlaps | Neighbor
     )
 }
 
 /// Whether any index walks like this without a key.
-fn is_open(walking: Walking) -> bool {
-    matches!(walking, Walking::All | Walking::Gt)
+fn is_open(iterator: IteratorType) -> bool {
+    matches!(iterator, IteratorType::All | IteratorType::Gt)
 }
 
 /// What only some indexes can do.
@@ -144,12 +144,14 @@ fn is_open(walking: Walking) -> bool {
 fn check_support(
     space: &SpaceDef,
     index: &IndexDef,
-    walking: Walking,
+    iterator: IteratorType,
     select: &Select<'_>,
 ) -> Result<(), Error> {
     let unsupported = |feature| Err(errors::index_feature(index, &space.name, feature));
     let is_hash = index.kind == IndexKind::Hash;
-    if is_for_other_types(walking) || (is_hash && !is_open(walking) && walking != Walking::Eq) {
+    if is_for_other_types(iterator)
+        || (is_hash && !is_open(iterator) && iterator != IteratorType::Eq)
+    {
         return unsupported("requested iterator type");
     }
     if is_hash && (select.fetch_position || select.after != After::Start) {
@@ -174,11 +176,11 @@ fn position(index: &IndexDef, after: &After<'_>) -> Result<Key, Error> {
     }
 }
 
-impl Range {
-    fn new(walking: Walking, key: Key) -> Self {
+impl DirectedRange {
+    fn new(iterator: IteratorType, key: Key) -> Self {
         let is_reverse = matches!(
-            walking,
-            Walking::Req | Walking::Lt | Walking::Le | Walking::PreviousPrefix
+            iterator,
+            IteratorType::Req | IteratorType::Lt | IteratorType::Le | IteratorType::PreviousPrefix
         );
         if key.is_empty() {
             return Self {
@@ -189,11 +191,13 @@ impl Range {
         }
         let beyond = key.after_prefix();
         let until_beyond = beyond.clone().map_or(Bound::Unbounded, Bound::Excluded);
-        let (lower, upper) = match walking {
-            Walking::Eq | Walking::Req => (Bound::Included(key), until_beyond),
-            Walking::Lt | Walking::PreviousPrefix => (Bound::Unbounded, Bound::Excluded(key)),
-            Walking::Le => (Bound::Unbounded, until_beyond),
-            Walking::Gt | Walking::NextPrefix => return Self::beyond(&key),
+        let (lower, upper) = match iterator {
+            IteratorType::Eq | IteratorType::Req => (Bound::Included(key), until_beyond),
+            IteratorType::Lt | IteratorType::PreviousPrefix => {
+                (Bound::Unbounded, Bound::Excluded(key))
+            }
+            IteratorType::Le => (Bound::Unbounded, until_beyond),
+            IteratorType::Gt | IteratorType::NextPrefix => return Self::beyond(&key),
             _ => (Bound::Included(key), Bound::Unbounded),
         };
         Self {

@@ -18,7 +18,7 @@ use crate::errors;
 use crate::limits::{REPLY_SIZE_MAX, VIEW_STEP_BYTES_MAX, VIEW_STEP_TUPLES_MAX};
 use crate::model::key::{Key, KeyView};
 use crate::model::tuple::Tuple;
-use crate::query::scan::{Plan, Reach, check_iterator};
+use crate::query::scan::{KeyRange, Plan, check_iterator};
 use crate::store::image::{Image, Space};
 use crate::store::snapshot::MergedRange;
 use crate::store::tree::Tree;
@@ -62,12 +62,12 @@ impl ReadView for ImageView {
         image.access.check_read(&caller.user, select.space, found)?;
         let space = space?;
         let plan = Plan::new(&space.def, select)?;
-        match plan.reach {
-            Reach::Point(ref key) => {
+        match plan.range {
+            KeyRange::Point(ref key) => {
                 answer_point(space, &plan, key, out);
                 Ok(ViewStep::Done)
             }
-            Reach::Range(_) => Step {
+            KeyRange::Bounded(_) => Step {
                 tree: tree(space, &plan),
                 plan,
                 scan,
@@ -118,7 +118,7 @@ impl Step<'_, '_> {
     fn run(mut self) -> Result<ViewStep, Error> {
         self.resume()?;
         let start = self.scan.body_start;
-        let Reach::Range(range) = &self.plan.reach else {
+        let KeyRange::Bounded(range) = &self.plan.range else {
             return Ok(ViewStep::Done);
         };
         let limit = u32::try_from(self.plan.limit).unwrap_or(u32::MAX);
@@ -154,7 +154,7 @@ impl Step<'_, '_> {
         if self.scan.steps == 0 {
             self.scan.position.clear();
             self.out.extend_from_slice(&BODY_HEAD);
-        } else if let Reach::Range(range) = &mut self.plan.reach {
+        } else if let KeyRange::Bounded(range) = &mut self.plan.range {
             range.start_after(Key::from_bytes(&self.scan.position))?;
         }
         Ok(())

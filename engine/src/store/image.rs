@@ -3,7 +3,7 @@
 //! ```text
 //!   journal ── replay ──┐
 //!   turn ─── commit ────┴─▶ apply ─▶ spaces ◀── read view
-//!                             └ rows of _space, _index, …: spaces are defined anew
+//!                             └ rows of _space, _index, …: spaces are redefined
 //! ```
 //!
 //! It is all that a read view needs, so the definitions live inside it.
@@ -108,7 +108,7 @@ pub(crate) struct Image {
     /// The number of the last journal record that it holds; 0 before the first.
     pub(crate) sequence: u64,
     /// Grows with every new definition of a primary key that moves tuples to other keys.
-    pub(crate) rekeyed: u64,
+    pub(crate) rekey_epoch: u64,
     pub(crate) spaces: BySpace<Space>,
     pub(crate) names: HashMap<Box<str>, u32>,
     /// Who may do what, as the system spaces say. Computed once a turn that changed it is applied,
@@ -119,7 +119,7 @@ pub(crate) struct Image {
 
 /// What a turn asks for beside the change of its rows.
 #[derive(Debug, Default)]
-struct Aftermath {
+struct SideEffects {
     redefined: Vec<u32>,
     truncated: Vec<u32>,
     is_schema_changed: bool,
@@ -127,7 +127,7 @@ struct Aftermath {
 
 /// What a turn left behind, to be dropped when no lock is held.
 #[derive(Debug, Default)]
-pub(crate) struct Debris(pub(crate) Vec<Tree>);
+pub(crate) struct Garbage(pub(crate) Vec<Tree>);
 
 impl Image {
     /// An image with the system spaces and their first rows.
@@ -136,7 +136,7 @@ impl Image {
             version: 1,
             schema_version: 1,
             sequence: 0,
-            rekeyed: 0,
+            rekey_epoch: 0,
             spaces: BySpace::default(),
             names: HashMap::new(),
             access: Arc::default(),
@@ -158,7 +158,7 @@ impl Image {
         image
     }
 
-    /// Says what guest may do, and computes all rights anew, once recovery has all rows.
+    /// Says what guest may do, and computes all rights again, once recovery has all rows.
     ///
     /// # Errors
     ///
@@ -214,7 +214,7 @@ impl Image {
             })
     }
 
-    /// Every definition, for whoever does not want to take a lock for it.
+    /// Every definition, for look-ups that take no lock.
     pub(crate) fn definitions(&self) -> (BySpace<Arc<SpaceDef>>, HashMap<Box<str>, u32>) {
         let defs = self
             .spaces
@@ -224,24 +224,27 @@ impl Image {
         (defs, self.names.clone())
     }
 
-    /// Puts one tuple, without an aftermath.
-    pub(crate) fn put(&mut self, space: u32, tuple: Tuple) -> Result<Key, Unfit> {
-        let space = self.spaces.get_mut(&space).ok_or(Unfit::Space(space))?;
+    /// Puts one tuple, without side effects.
+    pub(crate) fn put(&mut self, space: u32, tuple: Tuple) -> Result<Key, ReplayError> {
+        let space = self
+            .spaces
+            .get_mut(&space)
+            .ok_or(ReplayError::Space(space))?;
         let key = space
             .def
             .primary
             .as_ref()
             .and_then(|primary| primary.key_of(&tuple).ok());
-        let key = key.ok_or_else(|| Unfit::Tuple(space.def.name.to_string()))?;
+        let key = key.ok_or_else(|| ReplayError::Tuple(space.def.name.to_string()))?;
         space.rows.insert(key.clone(), tuple);
         Ok(key)
     }
 
     /// Applies the changes of one turn, the record of this number, space by space, and takes what was
     /// built for it.
-    pub(crate) fn apply(&mut self, sequence: u64, turn: &mut Layer, built: Vec<Built>) -> Debris {
+    pub(crate) fn apply(&mut self, sequence: u64, turn: &mut Layer, built: Vec<Built>) -> Garbage {
         self.sequence = sequence;
-        let mut aftermath = Aftermath::default();
+        let mut side_effects = SideEffects::default();
         for (id, changes) in turn.take() {
             if changes.is_empty() {
                 continue;
@@ -249,7 +252,7 @@ impl Image {
             if system::is_system(id) {
                 changes
                     .iter()
-                    .for_each(|(key, change)| aftermath.note(id, key, change));
+                    .for_each(|(key, change)| side_effects.note(id, key, change));
             }
             let rows = self.spaces.get_mut(&id).map(|space| &mut space.rows);
             merge(rows, changes);
@@ -260,7 +263,7 @@ impl Image {
                 merge(space.and_then(|space| space.tree_mut(index)), changes);
             }
         }
-        self.finish(aftermath, built)
+        self.finish(side_effects, built)
             .expect("a definition was checked before it was journaled")
     }
 
@@ -273,9 +276,9 @@ impl Image {
         &mut self,
         sequence: u64,
         turn: impl Iterator<Item = (u32, Replayed<'r>)>,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), ReplayError> {
         self.sequence = sequence;
-        let mut aftermath = Aftermath::default();
+        let mut side_effects = SideEffects::default();
         for (id, change) in turn {
             let (key, change) = match change {
                 Replayed::Put(tuple) => {
@@ -284,34 +287,38 @@ impl Image {
                 }
                 Replayed::Delete(key) => {
                     let key = Key::from_bytes(key);
-                    let space = self.spaces.get_mut(&id).ok_or(Unfit::Space(id))?;
+                    let space = self.spaces.get_mut(&id).ok_or(ReplayError::Space(id))?;
                     space.rows.remove(&key);
                     (key, None)
                 }
             };
             if system::is_system(id) {
-                aftermath.note(id, &key, &change);
+                side_effects.note(id, &key, &change);
             }
         }
-        let finished = self.finish(aftermath, Vec::new());
-        finished.map(drop).map_err(Unfit::Definition)
+        let finished = self.finish(side_effects, Vec::new());
+        finished.map(drop).map_err(ReplayError::Definition)
     }
 
-    fn finish(&mut self, aftermath: Aftermath, mut built: Vec<Built>) -> Result<Debris, Error> {
-        let mut debris = Debris::default();
-        for id in aftermath.truncated {
+    fn finish(
+        &mut self,
+        side_effects: SideEffects,
+        mut built: Vec<Built>,
+    ) -> Result<Garbage, Error> {
+        let mut garbage = Garbage::default();
+        for id in side_effects.truncated {
             if let Some(space) = self.spaces.get_mut(&id) {
                 let secondaries = space.secondaries.iter_mut().map(|(_, tree)| tree);
                 let trees = std::iter::once(&mut space.rows).chain(secondaries);
-                debris.0.extend(trees.map(std::mem::take));
+                garbage.0.extend(trees.map(std::mem::take));
             }
         }
-        for id in aftermath.redefined {
-            self.redefine(id, &mut built, &mut debris)?;
+        for id in side_effects.redefined {
+            self.redefine(id, &mut built, &mut garbage)?;
         }
         self.version += 1;
-        self.schema_version += u64::from(aftermath.is_schema_changed);
-        Ok(debris)
+        self.schema_version += u64::from(side_effects.is_schema_changed);
+        Ok(garbage)
     }
 }
 
@@ -342,7 +349,7 @@ fn merge(tree: Option<&mut Tree>, changes: Changes) {
     }
 }
 
-impl Aftermath {
+impl SideEffects {
     fn note(&mut self, space: u32, key: &Key, change: &Change) {
         // Keys of these spaces begin with the number of the space that they are about.
         let about = key.first_number() as u32;
@@ -373,7 +380,7 @@ pub(crate) enum Replayed<'a> {
 
 /// What of a journaled turn does not fit.
 #[derive(Debug)]
-pub(crate) enum Unfit {
+pub(crate) enum ReplayError {
     /// The bytes are not a turn.
     Record,
     /// No such space.
@@ -384,7 +391,7 @@ pub(crate) enum Unfit {
     Definition(Error),
 }
 
-impl std::fmt::Display for Unfit {
+impl std::fmt::Display for ReplayError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Record => f.write_str("the record is not a turn of this engine"),
@@ -395,4 +402,4 @@ impl std::fmt::Display for Unfit {
     }
 }
 
-impl std::error::Error for Unfit {}
+impl std::error::Error for ReplayError {}

@@ -34,11 +34,11 @@ impl Built {
 
 /// Why an index cannot be built.
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum BuildError {
     /// These tuples share a key with the tuple before them, pair by pair.
     Duplicates(Vec<(Tuple, Tuple)>),
     /// A tuple has no key.
-    Unfit,
+    NoKey,
     /// Nobody waits for the index any more.
     Cancelled,
 }
@@ -58,16 +58,16 @@ pub(crate) fn build<'t>(
     index: &IndexDef,
     tuples: impl Iterator<Item = &'t Tuple>,
     progress: &mut dyn FnMut(u64) -> bool,
-) -> Result<Tree, Refusal> {
+) -> Result<Tree, BuildError> {
     let mut step = |done: u64| {
         if done.is_multiple_of(QUIET_CHECKS_MAX) && !progress(QUIET_CHECKS_MAX) {
-            return Err(Refusal::Cancelled);
+            return Err(BuildError::Cancelled);
         }
         Ok(())
     };
     let mut keys: Vec<(Key, &Tuple)> = Vec::new();
     for (done, tuple) in (1..).zip(tuples) {
-        let key = index.stored_key(tuple).map_err(|_| Refusal::Unfit)?;
+        let key = index.stored_key(tuple).map_err(|_| BuildError::NoKey)?;
         keys.extend(key.map(|key| (key, tuple)));
         step(done)?;
     }
@@ -75,7 +75,7 @@ pub(crate) fn build<'t>(
     keys.sort_by(|(left, _), (right, _)| left.cmp(right));
     let duplicates = duplicates(&keys);
     if !duplicates.is_empty() {
-        return Err(Refusal::Duplicates(duplicates));
+        return Err(BuildError::Duplicates(duplicates));
     }
     let mut tree = Builder::default();
     for (done, (key, tuple)) in (1..).zip(keys) {
@@ -97,12 +97,12 @@ fn duplicates(keys: &[(Key, &Tuple)]) -> Vec<(Tuple, Tuple)> {
     pairs.collect()
 }
 
-impl Refusal {
+impl BuildError {
     /// The error that a client gets: the duplicate that a walk by the old primary index meets first.
     pub(crate) fn error(self, space: &SpaceDef, index: &IndexDef, walked: &IndexDef) -> Error {
         let pairs = match self {
             Self::Duplicates(pairs) => pairs,
-            Self::Unfit => return Error::invalid_msgpack("packet body"),
+            Self::NoKey => return Error::invalid_msgpack("packet body"),
             Self::Cancelled => return Error::cancelled(),
         };
         let first = pairs.iter().min_by_key(|(_, new)| walked.key_of(new).ok());

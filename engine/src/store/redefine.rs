@@ -16,8 +16,8 @@ use crate::model::space::{Generator, SpaceDef};
 use crate::model::tuple::Tuple;
 use crate::schema::build::define;
 use crate::schema::system::{self, read};
-use crate::store::image::{Debris, Image, Space};
-use crate::store::index_build::{self, Built, Refusal};
+use crate::store::image::{Garbage, Image, Space};
+use crate::store::index_build::{self, BuildError, Built};
 use crate::store::tree::Tree;
 
 impl Image {
@@ -27,7 +27,7 @@ impl Image {
         &mut self,
         id: u32,
         built: &mut Vec<Built>,
-        debris: &mut Debris,
+        garbage: &mut Garbage,
     ) -> Result<(), Error> {
         let mut def = read::space(&*self, id)?
             .map(|row| define(&row, &read::index_rows(&*self, id)?))
@@ -50,7 +50,7 @@ impl Image {
             let primaries = old.as_ref().and_then(|old| old.def.primary.as_ref());
             let primaries = primaries.zip(def.primary.as_ref());
             if primaries.is_some_and(|(old, new)| !old.has_same_keys(new)) {
-                self.rekeyed += 1;
+                self.rekey_epoch += 1;
             }
             for index in def.indexes() {
                 let tree = match built.iter().position(|own| own.is_for(id, index.id)) {
@@ -62,12 +62,14 @@ impl Image {
             self.names.insert(def.name.clone(), id);
             self.spaces.insert(id, space);
         }
-        debris.0.extend(old.into_iter().flat_map(Space::into_trees));
+        garbage
+            .0
+            .extend(old.into_iter().flat_map(Space::into_trees));
         Ok(())
     }
 
     /// Derives every space that is not built in.
-    pub(crate) fn define_all(&mut self, debris: &mut Debris) -> Result<(), Error> {
+    pub(crate) fn define_all(&mut self, garbage: &mut Garbage) -> Result<(), Error> {
         let Some(space) = self.space(system::SPACE) else {
             return Ok(());
         };
@@ -78,7 +80,7 @@ impl Image {
             .map(|(key, _)| key.head() as u32);
         let ids: Vec<u32> = ids.filter(|id| !system::is_system(*id)).collect();
         ids.into_iter()
-            .try_for_each(|id| self.redefine(id, &mut Vec::new(), debris))
+            .try_for_each(|id| self.redefine(id, &mut Vec::new(), garbage))
     }
 
     /// Builds every secondary index from the tuples, once recovery has them all.
@@ -109,14 +111,14 @@ impl Image {
                 });
                 match built {
                     Ok(tree) => space.secondaries[at].1 = tree,
-                    Err(Refusal::Duplicates(pairs)) if force => {
+                    Err(BuildError::Duplicates(pairs)) if force => {
                         remove_duplicates(&space.def, &mut space.rows, &pairs)?;
                         // What was built so far has them too.
                         at = 0;
                         continue;
                     }
-                    Err(refusal) => {
-                        return Err(refusal.error(&space.def, index, space.def.primary()?));
+                    Err(failure) => {
+                        return Err(failure.error(&space.def, index, space.def.primary()?));
                     }
                 }
                 at += 1;
@@ -146,7 +148,7 @@ fn kept(old: Option<&mut Space>, def: &SpaceDef, index: &IndexDef) -> Result<Tre
         return Ok(Tree::default());
     }
     index_build::build(index, old.rows.tuples(), &mut |_| true)
-        .map_err(|refusal| refusal.error(def, index, own))
+        .map_err(|failure| failure.error(def, index, own))
 }
 
 fn remove_duplicates(

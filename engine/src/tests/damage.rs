@@ -325,7 +325,7 @@ fn rows_that_do_not_belong_there_are_told_with_their_record() {
         sync: JournalSync::Never,
         force_recovery: false,
         from: 1,
-        reaches: 0,
+        required_until: 0,
     };
     let mut journal = Journal::open(options, &mut |_, _| Ok(()), &mut |_| ()).unwrap();
     for row in [pack(&(2, "no number")), pack(&("x", 1)), pack(&(3, 7))] {

@@ -7,7 +7,7 @@ use vestibule_wire::request::{Body, Delete, Select, Store, Target};
 use super::{NONE, Rig, SPACE, by, pack, printed, store};
 use crate::limits::QUIET_CHECKS_MAX;
 use crate::print::Printed;
-use crate::store::index_build::{Refusal, build};
+use crate::store::index_build::{BuildError, build};
 
 type Empty = std::collections::BTreeMap<String, u8>;
 
@@ -398,7 +398,7 @@ fn an_index_that_nobody_waits_for_any_more_is_not_built() {
         let space = image.space(SPACE).unwrap();
         let primary = space.def.primary().unwrap();
         let built = build(primary, space.rows.tuples(), &mut |_| false);
-        assert!(matches!(built, Err(Refusal::Cancelled)));
+        assert!(matches!(built, Err(BuildError::Cancelled)));
     }
     rig.is_given_up = false;
     assert!(create(&mut rig).starts_with("[{\"id\": 1"));

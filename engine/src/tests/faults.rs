@@ -95,7 +95,7 @@ fn on_broken_disk() -> (Rig, Broken) {
         sync: JournalSync::Turn,
         force_recovery: false,
         from: 1,
-        reaches: 0,
+        required_until: 0,
     };
     let found = journal::read(&options, &mut |_, _| Ok(()), &mut |_| ()).unwrap();
     let storage = Arc::new(broken.clone());

@@ -29,7 +29,7 @@ use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::schema::system;
 use crate::store::layer::{Change, Layer};
-pub(crate) use reads::{KeyRange, Reads};
+pub(crate) use reads::{KeyBounds, Reads};
 
 /// An open transaction.
 #[derive(Debug, Default)]
@@ -148,7 +148,7 @@ impl Transactions {
         Ok(())
     }
 
-    /// Whether there is no room beside what one transaction has seen, and so many bytes.
+    /// Whether there is no room beside what one transaction has seen, and `bytes` more.
     pub(crate) fn is_full_with(&self, reads: &Reads, bytes: usize) -> bool {
         self.bytes + bytes + reads.bytes() >= TRANSACTIONS_BYTES_MAX
     }

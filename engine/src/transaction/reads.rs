@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::model::key::Key;
 
 /// Two bounds.
-pub(crate) type KeyRange = (Bound<Key>, Bound<Key>);
+pub(crate) type KeyBounds = (Bound<Key>, Bound<Key>);
 
 /// Everything that a transaction has seen.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub(crate) struct Reads {
 #[derive(Debug, Default)]
 struct Seen {
     points: BTreeSet<Key>,
-    ranges: Vec<KeyRange>,
+    ranges: Vec<KeyBounds>,
     bytes: usize,
     is_whole: bool,
 }
@@ -62,7 +62,7 @@ impl Reads {
     }
 
     /// A range was walked over.
-    pub(crate) fn add_range(&mut self, space: u32, index: u32, range: KeyRange) {
+    pub(crate) fn add_range(&mut self, space: u32, index: u32, range: KeyBounds) {
         let seen = self.indexes.entry((space, index)).or_default();
         if seen.is_whole || seen.ranges.contains(&range) {
             return;

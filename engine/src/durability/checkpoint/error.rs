@@ -34,7 +34,7 @@ pub(crate) enum CheckpointError {
         offset: u64,
     },
     /// Rows that are whole, but do not fit what the checkpoint says before them.
-    Unfit {
+    Inconsistent {
         /// The file.
         file: PathBuf,
         /// What does not fit.
@@ -42,7 +42,7 @@ pub(crate) enum CheckpointError {
     },
     /// The journal could not do its part.
     Journal(String),
-    /// Primary keys were defined anew while rows were collected by the old ones.
+    /// Primary keys were redefined while rows were collected by the old ones.
     Redefined,
     /// The engine is going away.
     Stopped,
@@ -64,7 +64,7 @@ impl CheckpointError {
 
     /// Whether the file holds something else than was written, so that an older one may do better.
     pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Unfit { .. })
+        matches!(self, Self::Damaged { .. } | Self::Inconsistent { .. })
     }
 }
 
@@ -93,7 +93,7 @@ impl fmt::Display for CheckpointError {
                  checkpoint before it",
                 file.display()
             ),
-            Self::Unfit { file, reason } => write!(
+            Self::Inconsistent { file, reason } => write!(
                 f,
                 "checkpoint {} contradicts itself: {reason}; forced recovery starts from the \
                  checkpoint before it",

@@ -13,7 +13,7 @@ use super::CheckpointError;
 use super::read::{Block, Next, Reader};
 use crate::model::tuple::Tuple;
 use crate::schema::system;
-use crate::store::image::{Debris, Image, Space, Unfit};
+use crate::store::image::{Garbage, Image, ReplayError, Space};
 use crate::store::tree::Builder;
 
 /// An image as a checkpoint tells it: with the journal's records from there on it is whole, and
@@ -22,7 +22,7 @@ use crate::store::tree::Builder;
 pub(crate) struct Loaded {
     pub(crate) image: Image,
     /// The last record that the journal must have.
-    pub(crate) reaches: u64,
+    pub(crate) required_until: u64,
 }
 
 /// Loads the checkpoint that is gone on from with this record. `progress` is told bytes and rows so
@@ -38,27 +38,30 @@ pub(crate) fn load(
 ) -> Result<Loaded, CheckpointError> {
     let mut reader = Reader::open(directory, from)?;
     let header = reader.header;
-    let unfit = |path: &Path, reason: &Unfit| CheckpointError::Unfit {
+    let inconsistent = |path: &Path, reason: &ReplayError| CheckpointError::Inconsistent {
         file: path.to_path_buf(),
         reason: reason.to_string(),
     };
     let mut loader = Loader::new();
-    let reaches = loop {
+    let required_until = loop {
         let path = reader.path().to_path_buf();
         match reader.next()? {
             Next::Block(block) => loader
                 .block(&block)
-                .map_err(|reason| unfit(&path, &reason))?,
-            Next::End { reaches } => break reaches,
+                .map_err(|reason| inconsistent(&path, &reason))?,
+            Next::End { required_until } => break required_until,
         }
         progress(reader.at, reader.rows());
     };
     let finished = loader.finish();
-    let mut image = finished.map_err(|reason| unfit(reader.path(), &reason))?;
+    let mut image = finished.map_err(|reason| inconsistent(reader.path(), &reason))?;
     image.schema_version = header.schema_version;
     image.sequence = from - 1;
     progress(reader.size, reader.rows());
-    Ok(Loaded { image, reaches })
+    Ok(Loaded {
+        image,
+        required_until,
+    })
 }
 
 struct Loader {
@@ -80,7 +83,7 @@ impl Loader {
         }
     }
 
-    fn block(&mut self, block: &Block<'_>) -> Result<(), Unfit> {
+    fn block(&mut self, block: &Block<'_>) -> Result<(), ReplayError> {
         if system::is_system(block.space) {
             return self.system_block(block);
         }
@@ -97,20 +100,20 @@ impl Loader {
         let Some((_, builder)) = &mut self.current else {
             return Ok(());
         };
-        let unfit = || Unfit::Tuple(space.def.name.to_string());
-        let primary = space.def.primary().map_err(|_| unfit())?;
+        let misfit = || ReplayError::Tuple(space.def.name.to_string());
+        let primary = space.def.primary().map_err(|_| misfit())?;
         for row in block.rows() {
-            let row = row.ok_or(Unfit::Record)?;
-            let key = primary.key_of(row).map_err(|_| unfit())?;
-            builder.push(key, Tuple::from(row)).map_err(|_| unfit())?;
+            let row = row.ok_or(ReplayError::Record)?;
+            let key = primary.key_of(row).map_err(|_| misfit())?;
+            builder.push(key, Tuple::from(row)).map_err(|_| misfit())?;
         }
         Ok(())
     }
 
-    fn system_block(&mut self, block: &Block<'_>) -> Result<(), Unfit> {
+    fn system_block(&mut self, block: &Block<'_>) -> Result<(), ReplayError> {
         let id = block.space;
         if self.is_defined {
-            return Err(Unfit::Space(id));
+            return Err(ReplayError::Space(id));
         }
         let is_merged = matches!(id, system::SPACE | system::INDEX | system::COLLATION);
         if !is_merged && self.system != Some(id) {
@@ -118,11 +121,11 @@ impl Loader {
         }
         self.system = Some(id);
         let primary = space(&mut self.image, id)?.def.clone();
-        let unfit = || Unfit::Tuple(primary.name.to_string());
+        let misfit = || ReplayError::Tuple(primary.name.to_string());
         for row in block.rows() {
-            let row = row.ok_or(Unfit::Record)?;
+            let row = row.ok_or(ReplayError::Record)?;
             let key = primary.primary().ok().and_then(|own| own.key_of(row).ok());
-            let about = key.ok_or_else(unfit)?.first_number();
+            let about = key.ok_or_else(misfit)?.first_number();
             let is_built_in = matches!(id, system::SPACE | system::INDEX)
                 && u32::try_from(about).is_ok_and(system::is_system);
             if !is_built_in {
@@ -133,33 +136,33 @@ impl Loader {
     }
 
     /// Defines the spaces, once all system rows are there.
-    fn define(&mut self) -> Result<(), Unfit> {
+    fn define(&mut self) -> Result<(), ReplayError> {
         if std::mem::replace(&mut self.is_defined, true) {
             return Ok(());
         }
-        let defined = self.image.define_all(&mut Debris::default());
-        defined.map_err(Unfit::Definition)
+        let defined = self.image.define_all(&mut Garbage::default());
+        defined.map_err(ReplayError::Definition)
     }
 
     /// Gives the space its rows, once they are all there.
-    fn complete(&mut self) -> Result<(), Unfit> {
+    fn complete(&mut self) -> Result<(), ReplayError> {
         if let Some((id, builder)) = self.current.take() {
             let space = space(&mut self.image, id)?;
             if !space.rows.is_empty() {
-                return Err(Unfit::Space(id));
+                return Err(ReplayError::Space(id));
             }
             space.rows = builder.finish();
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Image, Unfit> {
+    fn finish(mut self) -> Result<Image, ReplayError> {
         self.define()?;
         self.complete()?;
         Ok(self.image)
     }
 }
 
-fn space(image: &mut Image, id: u32) -> Result<&mut Space, Unfit> {
-    image.spaces.get_mut(&id).ok_or(Unfit::Space(id))
+fn space(image: &mut Image, id: u32) -> Result<&mut Space, ReplayError> {
+    image.spaces.get_mut(&id).ok_or(ReplayError::Space(id))
 }

@@ -72,7 +72,7 @@ pub(crate) enum Next<'a> {
     /// Nothing more. The journal must have every record up to this one.
     End {
         /// The record's number.
-        reaches: u64,
+        required_until: u64,
     },
 }
 
@@ -162,7 +162,9 @@ impl Reader {
         let size = (BLOCK_HEAD_SIZE + self.payload.len()) as u64;
         if head.space == END {
             let end = self.end(self.at + size).ok_or_else(|| self.damaged())?;
-            return Ok(Next::End { reaches: end });
+            return Ok(Next::End {
+                required_until: end,
+            });
         }
         self.blocks += 1;
         self.rows += u64::from(head.rows);
@@ -177,9 +179,9 @@ impl Reader {
     /// Checks the end mark, with the file ending at this offset; returns how far the journal goes.
     fn end(&self, end: u64) -> Option<u64> {
         let rows = format::u64_at(&self.payload, 0)?;
-        let reaches = format::u64_at(&self.payload, 8)?;
+        let required_until = format::u64_at(&self.payload, 8)?;
         let is_whole = end == self.size && self.payload.len() == END_SIZE && rows == self.rows;
-        is_whole.then_some(reaches)
+        is_whole.then_some(required_until)
     }
 
     /// Reads the next block's payload and returns its head; `None` if it is not whole.

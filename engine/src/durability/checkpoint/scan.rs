@@ -40,7 +40,7 @@ pub(super) struct Outline {
     pub(super) system: Vec<(u32, Vec<Tuple>)>,
     /// The other spaces that can hold rows.
     spaces: Vec<Arc<SpaceDef>>,
-    rekeyed: u64,
+    rekey_epoch: u64,
 }
 
 impl Outline {
@@ -61,7 +61,7 @@ impl Outline {
             schema_version: image.schema_version,
             system,
             spaces,
-            rekeyed: image.rekeyed,
+            rekey_epoch: image.rekey_epoch,
         }
     }
 }
@@ -83,7 +83,7 @@ pub(super) enum Step {
     /// Rows of this space, or none.
     Rows(u32),
     /// All spaces are done; the image holds the records up to this one.
-    Done { reaches: u64 },
+    Done { required_until: u64 },
 }
 
 impl<'a> Scan<'a> {
@@ -107,7 +107,7 @@ impl<'a> Scan<'a> {
         payload: &mut Payload,
     ) -> Result<Step, CheckpointError> {
         payload.clear();
-        if image.rekeyed != self.outline.rekeyed {
+        if image.rekey_epoch != self.outline.rekey_epoch {
             return Err(CheckpointError::Redefined);
         }
         let outline = self.outline;
@@ -125,7 +125,7 @@ impl<'a> Scan<'a> {
             }
         }
         Ok(Step::Done {
-            reaches: image.sequence,
+            required_until: image.sequence,
         })
     }
 

@@ -6,7 +6,7 @@ use crate::limits::CHECKPOINT_RETRY_PAUSE;
 
 /// What the engine tells about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Situation {
+pub(super) struct Triggers {
     /// Somebody waits for a checkpoint.
     pub(super) is_asked: bool,
     /// The journal since the last checkpoint is as large as it may be, or recovery was
@@ -43,18 +43,18 @@ impl Schedule {
         }
     }
 
-    pub(super) fn due(&mut self, situation: Situation, now: Instant) -> Due {
-        if situation.is_asked {
+    pub(super) fn due(&mut self, triggers: Triggers, now: Instant) -> Due {
+        if triggers.is_asked {
             return Due::Now;
         }
         let mut by_age = self
             .interval
             .and_then(|interval| self.since.checked_add(interval));
-        if by_age.is_some_and(|at| at <= now) && !situation.is_changed {
+        if by_age.is_some_and(|at| at <= now) && !triggers.is_changed {
             self.since = now;
             by_age = self.interval.and_then(|interval| now.checked_add(interval));
         }
-        let wanted = if situation.is_needed {
+        let wanted = if triggers.is_needed {
             Some(now)
         } else {
             by_age
@@ -82,20 +82,20 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
-    const QUIET: Situation = Situation {
+    const QUIET: Triggers = Triggers {
         is_asked: false,
         is_needed: false,
         is_changed: false,
     };
-    const CHANGED: Situation = Situation {
+    const CHANGED: Triggers = Triggers {
         is_changed: true,
         ..QUIET
     };
-    const NEEDED: Situation = Situation {
+    const NEEDED: Triggers = Triggers {
         is_needed: true,
         ..CHANGED
     };
-    const ASKED: Situation = Situation {
+    const ASKED: Triggers = Triggers {
         is_asked: true,
         ..QUIET
     };

@@ -34,7 +34,7 @@ pub(crate) struct Task {
     /// The newest checkpoint that is known to be whole, by the record that it is gone on from.
     pub(crate) newest: Option<u64>,
     /// Journal files that nothing needs, and that could not be removed yet.
-    pub(crate) needless: Vec<PathBuf>,
+    pub(crate) obsolete_files: Vec<PathBuf>,
 }
 
 /// A checkpoint that was made.
@@ -89,19 +89,19 @@ impl Task {
         let mut payload = Payload::default();
         write_system(&outline, &mut writer, &mut payload)?;
         let mut scan = Scan::new(&outline, self.step_rows_max);
-        let reaches = loop {
+        let required_until = loop {
             if is_stopping() {
                 return Err(CheckpointError::Stopped);
             }
             match self.look(|image| scan.step(image, &mut payload))?? {
                 Step::Rows(_) if payload.rows == 0 => {}
                 Step::Rows(space) => writer.block(space, &payload)?,
-                Step::Done { reaches } => break reaches,
+                Step::Done { required_until } => break required_until,
             }
         };
         self.flush()?;
         let rows = writer.rows;
-        let size_bytes = writer.finish(reaches)?;
+        let size_bytes = writer.finish(required_until)?;
         self.newest = Some(outline.from);
         Ok(Some(Made {
             from: outline.from,
@@ -124,8 +124,8 @@ impl Task {
 
     /// Returns once all records that the image holds are on the disk.
     fn flush(&self) -> Result<(), CheckpointError> {
-        let flusher = self.journal().flusher();
-        let flushed = flusher.map_or(Ok(()), |flusher| flusher.flush());
+        let flush_handle = self.journal().flush_handle();
+        let flushed = flush_handle.map_or(Ok(()), |flush_handle| flush_handle.flush());
         flushed.map_err(CheckpointError::Journal)
     }
 
@@ -147,13 +147,13 @@ impl Task {
             let path = |from: &u64| format::file_name(&self.directory, *from);
             self.remove(&mut old.iter().map(path).collect(), removed)?;
             if let Some(oldest) = kept.first() {
-                let needless = self.journal().forget_before(*oldest);
-                self.needless.extend(needless);
+                let obsolete = self.journal().forget_before(*oldest);
+                self.obsolete_files.extend(obsolete);
             }
         }
-        let mut needless = std::mem::take(&mut self.needless);
-        let result = self.remove(&mut needless, removed);
-        self.needless = needless;
+        let mut obsolete = std::mem::take(&mut self.obsolete_files);
+        let result = self.remove(&mut obsolete, removed);
+        self.obsolete_files = obsolete;
         result
     }
 

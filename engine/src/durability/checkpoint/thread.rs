@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::schedule::{Due, Schedule, Situation};
+use super::schedule::{Due, Schedule, Triggers};
 use super::task::{Made, Task};
 use super::{CheckpointError, CheckpointOptions};
 
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Checkpointer {
-    /// Starts the thread, with so many bytes in the journal already. After a forced recovery it begins
+    /// Starts the thread, with `journal_bytes` in the journal already. After a forced recovery it begins
     /// with a checkpoint.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl Checkpointer {
         })
     }
 
-    /// The journal has grown by so many bytes.
+    /// The journal has grown by `bytes`.
     #[inline]
     pub(crate) fn note(&self, bytes: u64) {
         let shared = &self.shared;
@@ -174,7 +174,7 @@ impl Shared {
             let begin = Instant::now();
             let before = self.journal_bytes.load(Ordering::Relaxed);
             let result = self.attempt(&mut task);
-            self.settle(&result, before, begin.elapsed());
+            self.record_outcome(&result, before, begin.elapsed());
             schedule.tried(result.is_ok(), Instant::now());
             match answer {
                 Some(answer) => answer(result.map(drop)),
@@ -204,13 +204,13 @@ impl Shared {
                 return None;
             }
             let journal_bytes = self.journal_bytes.load(Ordering::Relaxed);
-            let situation = Situation {
+            let triggers = Triggers {
                 is_asked: state.asked.is_some(),
                 is_needed: journal_bytes >= self.journal_size || state.is_forced,
                 is_changed: journal_bytes > 0,
             };
             let now = Instant::now();
-            let pause = match schedule.due(situation, now) {
+            let pause = match schedule.due(triggers, now) {
                 Due::Now => {
                     state.status.is_running = true;
                     return Some(state.asked.take());
@@ -223,7 +223,7 @@ impl Shared {
         }
     }
 
-    fn settle(
+    fn record_outcome(
         &self,
         result: &Result<Option<Made>, CheckpointError>,
         before: u64,

@@ -98,10 +98,10 @@ impl<'a> Writer<'a> {
     }
 
     /// Ends the file, which counts from now on; tells its size in bytes.
-    pub(super) fn finish(mut self, reaches: u64) -> Result<u64, CheckpointError> {
+    pub(super) fn finish(mut self, required_until: u64) -> Result<u64, CheckpointError> {
         let mut end = Payload::default();
         end.bytes.extend_from_slice(&self.rows.to_le_bytes());
-        end.bytes.extend_from_slice(&reaches.to_le_bytes());
+        end.bytes.extend_from_slice(&required_until.to_le_bytes());
         self.block(END, &end)?;
         self.sync()?;
         let path = format::file_name(self.directory, self.header.from);

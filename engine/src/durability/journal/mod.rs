@@ -54,13 +54,13 @@ pub use open::{check_unlocked, has_journal};
 pub(crate) use open::{is_file_name, lock};
 pub(crate) use read::{Found, check_before, read, read_with, size_from};
 pub use staging::STAGING;
-pub(crate) use sync_thread::Flusher;
+pub(crate) use sync_thread::FlushHandle;
 
 use crate::durability::storage::{Disk, LogFile, Storage, append_all, short};
 use file_window::Window;
 use format::{HEADER_SIZE, RECORD_HEAD_SIZE};
 use open::{DirectoryLock, create};
-use sync_thread::Syncer;
+use sync_thread::SyncThread;
 
 /// When a record has to be on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub enum JournalSync {
     Turn,
     /// Soon: a thread syncs every so often. What a power failure loses is no older than that.
     Interval(Duration),
-    /// Whenever the operating system likes, and for a checkpoint. A crash of this process loses nothing.
+    /// Left to the operating system, and for a checkpoint. A crash of this process loses nothing.
     Never,
 }
 
@@ -81,12 +81,12 @@ pub struct JournalOptions {
     /// When records have to be on the disk.
     pub sync: JournalSync,
     /// Skip what cannot be read, loudly, rather than refuse to open. The damage stays in its file,
-    /// and needs forced recovery each time, until a checkpoint makes the file needless.
+    /// and needs forced recovery each time, until a checkpoint makes the file obsolete.
     pub force_recovery: bool,
     /// The first record that is wanted: 1, or what a checkpoint does not hold. At least 1.
     pub from: u64,
     /// The last record that must be there, as far as a checkpoint has seen; 0 without one.
-    pub reaches: u64,
+    pub required_until: u64,
 }
 
 /// Takes each record's sequence number and payload, in order. A fault ends the recovery.
@@ -110,7 +110,7 @@ pub struct Journal {
     failure: Option<String>,
     /// Records that a resume took out of the file and has not put back yet.
     rescued: Vec<u8>,
-    syncer: Option<Syncer>,
+    sync_thread: Option<SyncThread>,
     /// Released last.
     _lock: DirectoryLock,
 }
@@ -179,8 +179,8 @@ impl Journal {
         }
         self.last_sequence = sequence;
         self.segment().size += size as u64;
-        if let Some(syncer) = &self.syncer {
-            syncer.written(self.size());
+        if let Some(sync_thread) = &self.sync_thread {
+            sync_thread.written(self.size());
         }
         Ok(sequence)
     }
@@ -205,8 +205,8 @@ impl Journal {
     /// Syncs the current file: one that is not the last must be whole, whatever the mode.
     fn sync_whole(&mut self) -> Result<(), JournalError> {
         // The kernel tells a failure to one of two callers only, so a file has one that syncs it.
-        if let Some(syncer) = &self.syncer {
-            let flushed = syncer.flusher().flush();
+        if let Some(sync_thread) = &self.sync_thread {
+            let flushed = sync_thread.flush_handle().flush();
             return flushed.map_err(|reason| JournalError::Failed { reason });
         }
         let synced = self.file.sync();
@@ -227,8 +227,8 @@ impl Journal {
 
     /// The means to have all records on the disk, whatever the mode, without keeping Tx waiting.
     /// `None` if they are there already when an append returns.
-    pub(crate) fn flusher(&self) -> Option<Flusher> {
-        self.syncer.as_ref().map(Syncer::flusher)
+    pub(crate) fn flush_handle(&self) -> Option<FlushHandle> {
+        self.sync_thread.as_ref().map(SyncThread::flush_handle)
     }
 
     /// Puts a failed journal back to work: makes sure that the current file ends with its last good
@@ -242,8 +242,8 @@ impl Journal {
             return Ok(());
         };
         let (path, size) = (self.path(), self.size());
-        let synced = match (self.sync, &self.syncer) {
-            (JournalSync::Interval(_), Some(syncer)) => syncer.synced(),
+        let synced = match (self.sync, &self.sync_thread) {
+            (JournalSync::Interval(_), Some(sync_thread)) => sync_thread.synced(),
             // On the disk already, or never promised to be.
             _ => size,
         };
@@ -263,8 +263,8 @@ impl Journal {
         rewrite().map_err(|error| fault("repair", &path, error))?;
         self.rescued = Vec::new();
         self.file = file;
-        if let Some(syncer) = &self.syncer {
-            syncer.follow(Arc::clone(&self.file), size);
+        if let Some(sync_thread) = &self.sync_thread {
+            sync_thread.follow(Arc::clone(&self.file), size);
         }
         if self.segment().first <= self.last_sequence {
             self.start_file(self.last_sequence + 1)?;
@@ -279,9 +279,9 @@ impl Journal {
     pub fn is_failed(&self) -> bool {
         self.failure.is_some()
             || self
-                .syncer
+                .sync_thread
                 .as_ref()
-                .is_some_and(|syncer| syncer.failure().is_some())
+                .is_some_and(|sync_thread| sync_thread.failure().is_some())
     }
 
     /// The sequence number of the last record ever appended; 0 before the first.
@@ -325,7 +325,7 @@ impl Journal {
 
     fn check(&mut self) -> Result<(), JournalError> {
         if self.failure.is_none() {
-            self.failure = self.syncer.as_ref().and_then(Syncer::failure);
+            self.failure = self.sync_thread.as_ref().and_then(SyncThread::failure);
         }
         match &self.failure {
             Some(reason) => Err(JournalError::Failed {
@@ -373,8 +373,8 @@ impl Journal {
             first,
             size: HEADER_SIZE as u64,
         });
-        if let Some(syncer) = &self.syncer {
-            syncer.follow(Arc::clone(&self.file), HEADER_SIZE as u64);
+        if let Some(sync_thread) = &self.sync_thread {
+            sync_thread.follow(Arc::clone(&self.file), HEADER_SIZE as u64);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::format::{self, HEADER_SIZE};
 use super::read::{Found, list};
-use super::sync_thread::Syncer;
+use super::sync_thread::SyncThread;
 use super::{Journal, JournalError, JournalOptions, JournalSync, Segment, fault};
 use crate::durability::storage::{LogFile, Storage, append_all};
 
@@ -46,7 +46,7 @@ impl Journal {
         let reusable = segments.last().filter(|last| {
             // What is left of a damaged journal is not appended to.
             last.size >= HEADER_SIZE as u64
-                && !(is_damaged && last.first <= last_sequence.max(options.reaches))
+                && !(is_damaged && last.first <= last_sequence.max(options.required_until))
         });
         let (file, salt) = match reusable {
             Some(segment) => {
@@ -55,7 +55,7 @@ impl Journal {
                 (opened.map_err(|error| fault("open", &path, error))?, salt)
             }
             None => {
-                last_sequence = last_sequence.max(options.reaches);
+                last_sequence = last_sequence.max(options.required_until);
                 let first = last_sequence + 1;
                 segments.pop_if(|segment| segment.first == first);
                 segments.push(Segment {
@@ -75,7 +75,7 @@ impl Journal {
             last_sequence,
             failure: None,
             rescued: Vec::new(),
-            syncer: None,
+            sync_thread: None,
             _lock: lock,
         };
         let interval = match options.sync {
@@ -83,9 +83,9 @@ impl Journal {
             JournalSync::Interval(interval) => Some(interval),
             JournalSync::Never => None,
         };
-        let syncer = Syncer::start(interval, Arc::clone(&journal.file), journal.size());
+        let sync_thread = SyncThread::start(interval, Arc::clone(&journal.file), journal.size());
         let start = |error| fault("start the sync thread of", &journal.directory, error);
-        journal.syncer = Some(syncer.map_err(start)?);
+        journal.sync_thread = Some(sync_thread.map_err(start)?);
         Ok(journal)
     }
 }

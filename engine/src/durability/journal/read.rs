@@ -1,7 +1,7 @@
 //! Reading a directory's journal, and changing nothing in it.
 //!
 //! ```text
-//!   journal-…001   journal-…300   journal-…700        from = 450, reaches = 720
+//!   journal-…001   journal-…300   journal-…700        from = 450, required_until = 720
 //!     not read       301..449 checked, 450.. handed on
 //!                                   .. 720 must be there: a checkpoint has seen it
 //! ```
@@ -99,7 +99,7 @@ pub(crate) fn read_with(
         });
     }
     let last_sequence = replay.expected - 1;
-    let needed = options.reaches.max(options.from - 1);
+    let needed = options.required_until.max(options.from - 1);
     if last_sequence < needed || (count == 0 && needed > 0) {
         let file = segments
             .last()

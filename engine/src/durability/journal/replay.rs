@@ -15,7 +15,7 @@ use super::file_window::Window;
 use super::format::{self, HEADER_SIZE, RECORD_HEAD_SIZE, RecordHead};
 use super::{JournalError, OnDamage, Records};
 
-/// Progress is told once in so many bytes.
+/// Bytes between two reports of progress.
 const PROGRESS_STEP: u64 = 4 << 20;
 
 /// The receivers of what is found.

@@ -39,7 +39,7 @@ impl Journal {
             sync: JournalSync::Never,
             force_recovery: false,
             from: next,
-            reaches: 0,
+            required_until: 0,
         };
         let found = read(&options, &mut |_, _| Ok(()), &mut |_| ())?;
         Self::open_found(storage, lock, &options, found)
@@ -69,7 +69,7 @@ impl Journal {
         self.storage
             .sync_directory(&self.directory)
             .map_err(|error| fault("sync", &self.directory, error))?;
-        // What is left counts for nothing, and the records are in: no error to whoever waits for them.
+        // What is left counts for nothing, and the records are in: no error for the caller.
         if let Err(error) = remove_all(&staged.directory) {
             log::warn!("{error}");
         }

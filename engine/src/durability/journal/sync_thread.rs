@@ -14,8 +14,8 @@ use std::time::Duration;
 use crate::durability::storage::LogFile;
 
 /// Syncs the current file every so often if there is something new in it, and once more when
-/// dropped; or only for a [`Flusher`], if there is no interval.
-pub(super) struct Syncer {
+/// dropped; or only for a [`FlushHandle`], if there is no interval.
+pub(super) struct SyncThread {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -25,7 +25,7 @@ struct Shared {
     /// There is something to do.
     wake: Condvar,
     /// Something was synced, or will not be.
-    settled: Condvar,
+    sync_done: Condvar,
     interval: Option<Duration>,
 }
 
@@ -39,9 +39,9 @@ struct State {
 }
 
 /// Asks for a sync at once.
-pub(crate) struct Flusher(Arc<Shared>);
+pub(crate) struct FlushHandle(Arc<Shared>);
 
-impl Flusher {
+impl FlushHandle {
     /// Returns once everything is on the disk that was written before.
     ///
     /// # Errors
@@ -53,13 +53,13 @@ impl Flusher {
         state.is_wanted = true;
         self.0.wake.notify_one();
         // A file that is not the current one any more was synced before it was left.
-        let settled = self.0.settled.wait_while(state, |state| {
+        let sync_done = self.0.sync_done.wait_while(state, |state| {
             Arc::ptr_eq(&file, &state.file)
                 && state.synced < target
                 && state.failure.is_none()
                 && !state.is_stopping
         });
-        let state = settled.unwrap_or_else(PoisonError::into_inner);
+        let state = sync_done.unwrap_or_else(PoisonError::into_inner);
         let is_synced = state.synced >= target || !Arc::ptr_eq(&file, &state.file);
         match &state.failure {
             Some(reason) => Err(reason.clone()),
@@ -69,8 +69,8 @@ impl Flusher {
     }
 }
 
-impl Syncer {
-    /// Starts with a file of which so many bytes are written and synced.
+impl SyncThread {
+    /// Starts with a file of which `size` bytes are written and synced.
     pub(super) fn start(
         interval: Option<Duration>,
         file: Arc<dyn LogFile>,
@@ -87,7 +87,7 @@ impl Syncer {
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             wake: Condvar::new(),
-            settled: Condvar::new(),
+            sync_done: Condvar::new(),
             interval: interval.map(|interval| interval.max(Duration::from_millis(1))),
         });
         let run = Arc::clone(&shared);
@@ -101,15 +101,15 @@ impl Syncer {
     }
 
     /// The means to have it sync at once.
-    pub(super) fn flusher(&self) -> Flusher {
-        Flusher(Arc::clone(&self.shared))
+    pub(super) fn flush_handle(&self) -> FlushHandle {
+        FlushHandle(Arc::clone(&self.shared))
     }
 
-    /// Goes on with a file of which so many bytes are written and synced, forgetting any failure.
+    /// Goes on with a file of which `size` bytes are written and synced, forgetting any failure.
     pub(super) fn follow(&self, file: Arc<dyn LogFile>, size: u64) {
         let mut state = self.shared.lock();
         (state.file, state.written, state.synced, state.failure) = (file, size, size, None);
-        self.shared.settled.notify_all();
+        self.shared.sync_done.notify_all();
     }
 
     /// So many bytes of the file are written.
@@ -128,11 +128,11 @@ impl Syncer {
     }
 }
 
-impl Drop for Syncer {
+impl Drop for SyncThread {
     fn drop(&mut self) {
         self.shared.lock().is_stopping = true;
         self.shared.wake.notify_one();
-        self.shared.settled.notify_all();
+        self.shared.sync_done.notify_all();
         if self
             .thread
             .take()
@@ -164,7 +164,7 @@ impl Shared {
                 return;
             }
             if state.written == state.synced || state.failure.is_some() {
-                self.settled.notify_all();
+                self.sync_done.notify_all();
                 continue;
             }
             let (file, written) = (Arc::clone(&state.file), state.written);
@@ -180,7 +180,7 @@ impl Shared {
                     state.failure = Some(format!("cannot sync it: {error}"));
                 }
             }
-            self.settled.notify_all();
+            self.sync_done.notify_all();
         }
     }
 }

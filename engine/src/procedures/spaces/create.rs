@@ -46,7 +46,7 @@ pub(in crate::procedures) fn create_space(call: &mut EngineCall<'_>) -> Result<O
     let existing = call
         .engine
         .look(|snapshot| read::space_with_name(snapshot, name))?;
-    let is_shown = |space: &SpaceRow| call.engine.acting().shows_space(space.id);
+    let is_shown = |space: &SpaceRow| call.engine.effective_user().shows_space(space.id);
     if !existing.as_ref().is_some_and(is_shown) {
         check_may_create(call.engine, name, &options)?;
     }
@@ -86,7 +86,7 @@ fn check_may_create(
     engine.allowed(Target::Id(system::SPACE), Privileges::WRITE)?;
     // Nothing can have been granted on a space that is not there.
     let nowhere = u64::MAX;
-    let rights = engine.acting();
+    let rights = engine.effective_user();
     rights.check_ddl(Privileges::CREATE, ObjectKind::Space, nowhere, name)
 }
 

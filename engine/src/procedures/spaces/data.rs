@@ -3,7 +3,7 @@
 use vestibule_actors::engine::{Outcome, Request};
 use vestibule_wire::msgpack::{Reader, write_array_len, write_uint};
 use vestibule_wire::request::{
-    After, Body, Delete, Iterator as Walking, Select, Store, Target, Update, Upsert,
+    After, Body, Delete, Iterator as IteratorType, Select, Store, Target, Update, Upsert,
 };
 use vestibule_wire::{Error, ErrorCode};
 
@@ -43,7 +43,8 @@ fn execute(call: &mut EngineCall<'_>, body: Body<'_>) -> Result<Outcome, Error> 
         caller: call.caller,
         transaction: call.transaction,
     };
-    call.engine.execute_for_acting(&request, &mut call.reply)
+    call.engine
+        .execute_as_effective_user(&request, &mut call.reply)
 }
 
 /// Calls whose result is the request's: a tuple, or nothing.
@@ -102,7 +103,7 @@ pub(super) fn data(
             call.engine.check_whole_key(space, index, &key)?;
             Body::Select(Select {
                 key: &key,
-                iterator: Walking::Eq as u64,
+                iterator: IteratorType::Eq as u64,
                 ..everything(place)
             })
         }
@@ -182,24 +183,24 @@ pub(super) fn random(call: &mut EngineCall<'_>, place: Place<'_>) -> Result<Outc
 pub(super) fn edge(
     call: &mut EngineCall<'_>,
     place: Place<'_>,
-    of_all: Walking,
-    of_key: Walking,
+    of_all: IteratorType,
+    of_key: IteratorType,
 ) -> Result<Outcome, Error> {
     let key = key_arg(&Args::read(call.args)?, 0);
     let space = call.engine.definition(Target::Name(place.space))?;
     let index = space.index(place.index)?;
     if index.kind == IndexKind::Hash {
-        let feature = if of_all == Walking::Ge {
+        let feature = if of_all == IteratorType::Ge {
             "min()"
         } else {
             "max()"
         };
         return Err(errors::index_feature(index, &space.name, feature));
     }
-    let walking = if *key == [0x90] { of_all } else { of_key };
+    let iterator = if *key == [0x90] { of_all } else { of_key };
     let select = Select {
         key: &key,
-        iterator: walking as u64,
+        iterator: iterator as u64,
         limit: 1,
         ..everything(place)
     };
@@ -212,7 +213,7 @@ fn everything(place: Place<'_>) -> Select<'_> {
         index: place.index,
         limit: u64::from(u32::MAX),
         offset: 0,
-        iterator: Walking::All as u64,
+        iterator: IteratorType::All as u64,
         key: &[0x90],
         fetch_position: false,
         after: After::Start,
@@ -257,8 +258,8 @@ fn iterator(options: &Options<'_>, key: &[u8]) -> Result<u64, Error> {
         "PP",
     ];
     match options.get("iterator") {
-        None if *key == [0x90] => Ok(Walking::All as u64),
-        None => Ok(Walking::Eq as u64),
+        None if *key == [0x90] => Ok(IteratorType::All as u64),
+        None => Ok(IteratorType::Eq as u64),
         Some(Value::Str(name)) => {
             let found = NAMES.iter().position(|own| own.eq_ignore_ascii_case(name));
             let message = format!("Unknown iterator type '{name}'");

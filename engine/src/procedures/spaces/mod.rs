@@ -6,7 +6,7 @@ mod data;
 mod definition;
 
 use vestibule_actors::engine::Outcome;
-use vestibule_wire::request::{Iterator as Walking, Target};
+use vestibule_wire::request::{Iterator as IteratorType, Target};
 use vestibule_wire::{Error, ErrorCode};
 
 pub(in crate::procedures) use create::create_space;
@@ -51,8 +51,8 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         "count" => data::count(call, place, Args::read(call.args)?),
         "delete" | "update" | "get" => data::data(call, place, method),
         "select" => data::select(call, place),
-        "min" => data::edge(call, place, Walking::Ge, Walking::Eq),
-        "max" => data::edge(call, place, Walking::Le, Walking::Req),
+        "min" => data::edge(call, place, IteratorType::Ge, IteratorType::Eq),
+        "max" => data::edge(call, place, IteratorType::Le, IteratorType::Req),
         "random" => data::random(call, place),
         _ => Err(unknown()),
     }
@@ -61,7 +61,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
 /// Whether there is a space with this name that the caller may know of.
 fn is_shown(engine: &EmbeddedEngine, name: &str) -> bool {
     let found = engine.definition(Target::Name(name));
-    found.is_ok_and(|space| engine.acting().shows_space(space.id))
+    found.is_ok_and(|space| engine.effective_user().shows_space(space.id))
 }
 
 /// The right that a method needs first.

@@ -149,7 +149,7 @@ impl<'a> Fields<'a> {
         self.count += 1;
     }
 
-    /// Removes so many fields, all of which must be there.
+    /// Removes `count` fields, all of which must be there.
     pub(super) fn delete(&mut self, number: usize, count: usize) {
         let from = self.split(number);
         let to = self.split(number + count);

@@ -270,7 +270,7 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// 110, for at least so many bytes.
+/// [`ErrorCode::TUPLE_TOO_LARGE`], for at least `size` bytes.
 fn too_large(size: usize) -> Error {
     let message = format!(
         "Failed to allocate {size} bytes for tuple: tuple is too large. Check \

@@ -162,7 +162,7 @@ impl<'a> Field<'a> {
         field.path = Path::new(name);
         let first = field.path.next();
         let number = match first.map_err(|position| field.bad_path(position))? {
-            // No tuple has so many fields.
+            // No tuple has that number of fields.
             Token::Index(index) => Some(i64::try_from(index).unwrap_or(i64::MAX)),
             Token::Key(key) => names.number(key).map(i64::from),
             Token::Any | Token::End => None,

@@ -321,7 +321,7 @@ fn splices_are_clipped_at_both_ends() {
         (-1, 0, "abcdXY"),
         (-2, 1, "abcXY"),
         (-5, 1, "XYbcd"),
-        // A negative length leaves so many bytes at the end.
+        // A negative length leaves that number of bytes at the end.
         (1, -1, "aXYd"),
         (1, -3, "aXYbcd"),
         (1, -100, "aXYbcd"),

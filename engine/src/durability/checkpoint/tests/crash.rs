@@ -169,7 +169,7 @@ fn unsynced_journal(rig: &Rig, storage: &Disturbed) -> Arc<Mutex<Journal>> {
         sync: JournalSync::Never,
         force_recovery: false,
         from: 1,
-        reaches: 0,
+        required_until: 0,
     };
     let lock = journal::lock(storage, &options.dir).unwrap();
     let found = journal::read(&options, &mut |_, _| Ok(()), &mut |_| ()).unwrap();

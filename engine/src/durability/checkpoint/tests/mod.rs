@@ -133,7 +133,7 @@ fn task(rig: &Rig, storage: &Disturbed) -> Task {
         step_rows_max: 3,
         count: 1,
         newest: None,
-        needless: Vec::new(),
+        obsolete_files: Vec::new(),
     }
 }
 

@@ -145,9 +145,9 @@ fn a_failed_interval_sync_is_told_by_the_next_append_and_resume_keeps_what_was_a
     let disk = Faulty::default();
     let mut journal = disk.open(&scratch, JournalSync::Interval(Duration::from_millis(1)));
     journal.append(b"synced").unwrap();
-    let synced = journal.syncer.as_ref().map(|s| s.synced());
+    let synced = journal.sync_thread.as_ref().map(|s| s.synced());
     eventually("the first is synced", || {
-        journal.syncer.as_ref().map(|s| s.synced()) > synced
+        journal.sync_thread.as_ref().map(|s| s.synced()) > synced
     });
     disk.plan().fails_sync = true;
     journal.append(b"acknowledged").unwrap();
@@ -219,23 +219,23 @@ fn a_flush_returns_once_everything_before_it_is_synced_in_whatever_mode() {
         let scratch = Scratch::new();
         let disk = Faulty::default();
         let mut journal = disk.open(&scratch, sync);
-        let flusher = journal.flusher().unwrap();
+        let flush_handle = journal.flush_handle().unwrap();
         let before = disk.plan().syncs;
-        flusher.flush().unwrap();
+        flush_handle.flush().unwrap();
         assert_eq!(disk.plan().syncs, before, "there was nothing to sync");
         journal.append(b"one").unwrap();
-        flusher.flush().unwrap();
+        flush_handle.flush().unwrap();
         assert_eq!(disk.plan().syncs, before + 1);
         journal.append(b"two").unwrap();
         journal.rotate().unwrap();
         let rotated = disk.plan().syncs;
-        flusher.flush().unwrap();
+        flush_handle.flush().unwrap();
         assert_eq!(disk.plan().syncs, rotated, "a file that was left is synced");
     }
     assert!(
         Faulty::default()
             .open(&Scratch::new(), JournalSync::Turn)
-            .flusher()
+            .flush_handle()
             .is_none()
     );
 }
@@ -272,22 +272,22 @@ fn a_flush_that_fails_fails_the_journal() {
     let scratch = Scratch::new();
     let disk = Faulty::default();
     let mut journal = disk.open(&scratch, JournalSync::Never);
-    let flusher = journal.flusher().unwrap();
+    let flush_handle = journal.flush_handle().unwrap();
     journal.append(b"one").unwrap();
     disk.plan().fails_sync = true;
-    assert!(flusher.flush().unwrap_err().contains("cannot sync it"));
+    assert!(flush_handle.flush().unwrap_err().contains("cannot sync it"));
     assert!(matches!(
         journal.append(b"two"),
         Err(JournalError::Failed { .. })
     ));
     disk.plan().fails_sync = false;
     assert!(
-        flusher.flush().is_err(),
+        flush_handle.flush().is_err(),
         "a failed sync is not just tried again"
     );
     journal.resume().unwrap();
     assert_eq!(journal.append(b"two").unwrap(), 2);
-    flusher.flush().unwrap();
+    flush_handle.flush().unwrap();
 }
 
 #[test]

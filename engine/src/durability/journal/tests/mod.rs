@@ -33,7 +33,7 @@ impl Scratch {
             sync,
             force_recovery: false,
             from: 1,
-            reaches: 0,
+            required_until: 0,
         }
     }
 

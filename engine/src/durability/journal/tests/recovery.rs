@@ -346,7 +346,7 @@ fn records_before_the_wanted_one_are_not_handed_on_and_files_before_it_not_read(
 #[test]
 fn records_that_a_checkpoint_needs_must_be_there() {
     let without_first = BTreeMap::from([(4, sample(true)[&4].clone())]);
-    for (files, from, reaches) in [
+    for (files, from, required_until) in [
         (sample(true), 2, 6),
         (sample(true), 8, 7),
         (without_first, 2, 5),
@@ -354,9 +354,9 @@ fn records_that_a_checkpoint_needs_must_be_there() {
     ] {
         let scratch = written(&files);
         let mut options = scratch.options(JournalSync::Turn);
-        (options.from, options.reaches) = (from, reaches);
+        (options.from, options.required_until) = (from, required_until);
         match Faulty::default().replay(options.clone()).unwrap_err() {
-            JournalError::Short { needed, .. } => assert_eq!(needed, reaches.max(from - 1)),
+            JournalError::Short { needed, .. } => assert_eq!(needed, required_until.max(from - 1)),
             JournalError::Gap {
                 expected: 2,
                 found: 4,
@@ -369,7 +369,7 @@ fn records_that_a_checkpoint_needs_must_be_there() {
         let (mut journal, _) = Faulty::default().replay(options).unwrap();
         assert_eq!(
             journal.append(b"").unwrap(),
-            reaches.max(from - 1).max(5.min(reaches)) + 1
+            required_until.max(from - 1).max(5.min(required_until)) + 1
         );
     }
 }
