@@ -22,7 +22,7 @@ impl Dispatcher<'_> {
     /// Takes over a setting; returns what holds now, in seconds.
     pub(crate) fn set(&mut self, setting: Setting) -> f64 {
         match setting {
-            Setting::RequestTimeout(timeout) => self.session.request_timeout = timeout,
+            Setting::RequestTimeout(timeout) => self.session.set_request_timeout(timeout),
         }
         self.request_timeout().as_secs_f64()
     }

@@ -49,7 +49,7 @@ pub(crate) fn run(
     call: &Call<'_>,
     body: &mut Vec<u8>,
 ) -> Result<Answer, Error> {
-    let caller = &dispatcher.session.caller;
+    let caller = dispatcher.session.caller();
     let is_for_everybody = is_for_everybody(call.name);
     if !is_for_everybody && !caller.is_administrator {
         return Err(Error::access_denied(
@@ -269,7 +269,7 @@ fn ask_all(
 ) -> Answer {
     let workers = &dispatcher.peers.workers;
     let reply_to = reply_to(dispatcher, sync, call);
-    dispatcher.session.is_surveying = true;
+    dispatcher.session.on_gather();
     let gather = Arc::new(Gather::new(question, reply_to, workers.len()));
     for worker in workers {
         worker.contribute(gather.clone());

@@ -76,12 +76,12 @@ pub(crate) fn change_role(
         asker: Asker::Session(reply_to(dispatcher, sync, call)),
     };
     dispatcher.peers.supervisor.ask(ask);
-    dispatcher.session.transitions += 1;
+    dispatcher.session.await_transition();
     Ok(Answer::Later)
 }
 
 fn by(dispatcher: &Dispatcher<'_>) -> String {
-    let user = &dispatcher.session.caller.user;
+    let user = &dispatcher.session.caller().user;
     format!("{user} from {}", dispatcher.cell.peer)
 }
 

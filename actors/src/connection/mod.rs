@@ -3,12 +3,26 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `state` | the cell that a session shares with its worker, and everything in it that changes |
+//! | `cell` | the cell that a session shares with its worker |
+//! | `state` | everything in it that changes, by what happens to it |
+//! | `intake` | whether the next frame is taken, and whether bytes are read |
 //! | `output` | bytes on their way to the client |
-//! | `timeouts` | how long a connection may take |
+//! | `counts` | requests in flight, counted |
+//! | `held` | requests that wait for the end of solo |
+//! | `scan` | a SELECT on the view that takes several steps |
+//! | `identity` | who calls, and whether Tx knows |
+//! | `watches` | which events are watched, and what is owed |
 //! | `orphaned` | streams whose transaction died with its Tx |
+//! | `timeouts` | how long a connection may take |
 
+pub(crate) mod cell;
+pub(crate) mod counts;
+pub(crate) mod held;
+pub(crate) mod identity;
+pub(crate) mod intake;
 pub(crate) mod orphaned;
 pub(crate) mod output;
+pub(crate) mod scan;
 pub(crate) mod state;
 pub(crate) mod timeouts;
+pub(crate) mod watches;

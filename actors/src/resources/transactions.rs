@@ -51,10 +51,6 @@ impl OpenTransactions {
         self.open.iter().find(|own| own.stream == stream)
     }
 
-    pub(crate) fn contains(&self, stream: u64) -> bool {
-        self.get(stream).is_some()
-    }
-
     pub(crate) fn open(&mut self, transaction: OpenTransaction) {
         self.open.push(transaction);
         self.count(usize::from(transaction.is_writer), 0);

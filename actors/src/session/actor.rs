@@ -6,30 +6,26 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Context, Running};
 use tokio::net::TcpStream;
+use vestibule_wire::ErrorCode;
 use vestibule_wire::greeting::{self, SALT_SIZE};
-use vestibule_wire::{ErrorCode, reply::ReplyHeader};
 
 use super::io::{flush, read, take_inbox};
 use super::transport::{self, Transport};
 use crate::config::{Administrators, SoloPolicy};
-use crate::connection::orphaned::OrphanedTransactions;
-use crate::connection::output::Output;
-use crate::connection::state::{Closing, ConnectionCell, ConnectionState, InFlight};
-use crate::connection::timeouts::ConnectionTimeouts;
-use crate::engine::Caller;
+use crate::connection::cell::ConnectionCell;
+use crate::connection::identity::Identity;
+use crate::connection::intake::Closing;
+use crate::connection::state::ConnectionState;
 use crate::engine::catalog::GUEST;
 use crate::limits::READ_SIZE;
-use crate::memory::{Memory, MemoryCharge};
+use crate::memory::MemoryCharge;
 use crate::messages::IncomingConnection;
 use crate::resources::WorkerState;
-use crate::resources::credits::Grant;
 use crate::resources::in_flight::InFlightRequest;
 use crate::resources::transactions::OpenTransactions;
 use crate::serving::State;
@@ -66,50 +62,17 @@ impl Session {
     ) -> io::Result<()> {
         let mut salt = [0; SALT_SIZE];
         getrandom::fill(&mut salt).map_err(|fault| io::Error::other(fault.to_string()))?;
+        let cell = new_cell(worker, slot, peer, stream, salt);
         let greeting = greeting::encode(&worker.shared.config.instance_uuid, &salt);
-        let mut output = Output::default();
-        output.buffer().extend_from_slice(&greeting);
-        let connection = worker.shared.next_connection();
-        let is_administrator = match &worker.shared.config.administrators {
-            Administrators::LocalConnections => peer.ip().is_loopback(),
-            Administrators::Users(names) => names.iter().any(|name| name == GUEST),
-        };
-        let caller = Caller {
-            connection,
-            stream: 0,
-            user: GUEST.into(),
-            is_administrator,
-        };
-        let now = crate::clock::now();
-        let writers = worker.state.borrow().open_writers.clone();
-        let mut sessions = worker.sessions.borrow_mut();
-        let entry = sessions.vacant_entry();
-        let cell = Rc::new(ConnectionCell {
-            index: entry.key() as u32,
-            connection,
-            peer,
-            since: now,
-            epoch: worker.shared.cell.load().epoch,
-            state: RefCell::new(new_state(
-                stream,
-                output,
-                salt,
-                caller,
-                writers,
-                now,
-                &worker.shared.memory,
-            )),
-            waker: RefCell::default(),
-            is_dirty: Cell::new(false),
-            slot,
-        });
-        entry.insert(cell.clone());
-        drop(sessions);
+        cell.state
+            .borrow_mut()
+            .output()
+            .extend_from_slice(&greeting);
         if cell.slot.is_provisional() {
             worker
                 .provisional
                 .borrow_mut()
-                .push((cell.index, connection));
+                .push((cell.index, cell.connection));
         }
         refuse_at_the_door(worker, &cell);
         Self {
@@ -121,45 +84,43 @@ impl Session {
     }
 }
 
-fn new_state(
+/// The cell of a new connection, among those of its worker.
+fn new_cell(
+    worker: &WorkerCell,
+    slot: ConnectionSlot,
+    peer: SocketAddr,
     stream: Transport,
-    output: Output,
     salt: [u8; SALT_SIZE],
-    caller: Caller,
-    writers: Rc<Cell<usize>>,
-    now: Instant,
-    memory: &Arc<Memory>,
-) -> ConnectionState {
-    ConnectionState {
+) -> Rc<ConnectionCell> {
+    let shared = &worker.shared;
+    let connection = shared.next_connection();
+    let is_administrator = match &shared.config.administrators {
+        Administrators::LocalConnections => peer.ip().is_loopback(),
+        Administrators::Users(names) => names.iter().any(|name| name == GUEST),
+    };
+    let now = crate::clock::now();
+    let state = ConnectionState::new(
         stream,
-        inbox: Vec::new(),
-        output,
-        closing: Closing::No,
-        is_stalled: false,
-        is_on_stop_list: false,
-        fits_reserve: false,
-        grant: Grant::default(),
-        charge: MemoryCharge::new(memory.clone()),
-        is_parked: false,
-        has_logged_in: false,
-        is_surveying: false,
-        is_waiting_for_reader: false,
-        is_deaf: false,
-        scan: None,
-        held: None,
-        salt,
-        caller,
-        watches: None,
-        events_seen: 0,
-        transactions: OpenTransactions::new(writers),
-        orphaned: OrphanedTransactions::default(),
-        transitions: 0,
-        request_timeout: None,
-        counts: InFlight::default(),
-        timeouts: ConnectionTimeouts::new(now),
-        introduced_to: 0,
-        must_introduce: true,
-    }
+        Identity::guest(connection, salt, is_administrator),
+        MemoryCharge::new(shared.memory.clone()),
+        OpenTransactions::new(worker.state.borrow().open_writers.clone()),
+        now,
+    );
+    let mut sessions = worker.sessions.borrow_mut();
+    let entry = sessions.vacant_entry();
+    let cell = Rc::new(ConnectionCell {
+        index: entry.key() as u32,
+        connection,
+        peer,
+        since: now,
+        epoch: shared.cell.load().epoch,
+        state: RefCell::new(state),
+        waker: RefCell::default(),
+        is_dirty: Cell::new(false),
+        slot,
+    });
+    entry.insert(cell.clone());
+    cell
 }
 
 /// New connections that the state or the policy turns away are greeted and told why.
@@ -173,12 +134,8 @@ fn refuse_at_the_door(worker: &WorkerCell, cell: &ConnectionCell) {
         _ => return,
     };
     let error = shared.cell.situation(cell.since).error(code);
-    let header = ReplyHeader {
-        sync: 0,
-        schema_version: shared.schema_version(),
-    };
     let mut state = cell.state.borrow_mut();
-    header.write_error(state.output.buffer(), &error);
+    state.reply_error(shared, 0, &error);
     state.close(Closing::AfterFlush);
 }
 
@@ -197,13 +154,13 @@ impl Actor for Session {
             .try_remove(self.cell.index as usize);
         let mut state = worker.state.borrow_mut();
         let mut own = self.cell.state.borrow_mut();
-        if state.credit_queue.give_back(&mut own.grant) {
+        if own.give_back_grant(&mut state.credit_queue) {
             state.wake_flush();
         }
-        if own.held.is_some() {
+        if own.has_held() {
             state.holding -= 1;
         }
-        if own.introduced_to != 0 {
+        if own.is_known_to_tx() {
             state
                 .outgoing
                 .disconnects
@@ -213,7 +170,7 @@ impl Actor for Session {
         worker.publish_counts(&state);
         drop((state, own));
         // Its open transactions end with it.
-        self.cell.state.borrow_mut().transactions.clear();
+        self.cell.state.borrow_mut().drop_transactions();
         worker.tell_if_quiet();
         Running::Stop
     }
@@ -282,11 +239,11 @@ fn turn(
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
     // Most turns have nothing left from the one before, and need no clock for it.
-    if own.held.is_some() || own.scan.is_some() || !own.inbox.is_empty() {
+    if own.has_held() || own.scan().is_some() || own.has_inbox() {
         let mut dispatcher = Dispatcher::new(worker, cell, state, own, crate::clock::now());
         dispatcher.resume_scan();
         dispatcher.release_held();
-        if !dispatcher.session.inbox.is_empty() {
+        if dispatcher.session.has_inbox() {
             take_inbox(&mut dispatcher);
         }
     }
@@ -296,13 +253,13 @@ fn turn(
     }
     let flushed = flush(worker, state, own, cx);
     own.charge_buffers();
-    if state.credit_queue.give_back(&mut own.grant) {
+    if own.give_back_grant(&mut state.credit_queue) {
         state.wake_flush();
     }
-    if read.is_ready() || flushed.is_ready() || own.closing == Closing::Now {
+    if read.is_ready() || flushed.is_ready() || own.closing() == Some(Closing::Now) {
         return Poll::Ready(());
     }
-    if own.closing == Closing::AfterFlush && own.output.is_empty() {
+    if own.closing() == Some(Closing::AfterFlush) && own.is_flushed() {
         return Poll::Ready(());
     }
     Poll::Pending

@@ -6,15 +6,16 @@
 //!   socket ◀─ output ◀─ replies
 //! ```
 
-use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
 use vestibule_wire::Error;
 use vestibule_wire::frame::read_prefix;
 
+use crate::connection::cell::ConnectionCell;
+use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
-use crate::connection::state::{Closing, ConnectionCell, ConnectionState};
+use crate::connection::state::ConnectionState;
 use crate::limits::READS_PER_POLL_MAX;
 use crate::resources::WorkerState;
 use crate::session::dispatch::Dispatcher;
@@ -35,7 +36,7 @@ pub(crate) fn read(
             return Poll::Pending;
         }
         if !may_read(worker, cell, state, own) {
-            if !std::mem::replace(&mut own.is_deaf, true) {
+            if own.on_unread() {
                 state.read_paused.push((cell.index, cell.connection));
             }
             return Poll::Pending;
@@ -43,7 +44,7 @@ pub(crate) fn read(
         let mut scratch = std::mem::take(&mut state.scratch);
         let mut buffer = ReadBuf::new(&mut scratch);
         // `poll_read` knows that a short read emptied the socket and saves a second system call.
-        let poll = Pin::new(&mut own.stream).poll_read(cx, &mut buffer);
+        let poll = own.poll_read(cx, &mut buffer);
         let filled = buffer.filled().len();
         if poll.is_ready() && filled > 0 {
             let mut dispatcher = Dispatcher::new(worker, cell, state, own, crate::clock::now());
@@ -66,32 +67,26 @@ fn may_read(
     state: &WorkerState,
     own: &mut ConnectionState,
 ) -> bool {
-    if own.output.is_over_pause() {
-        own.is_waiting_for_reader = true;
-    }
-    own.charge_buffers();
     let is_exempt = state.progress_exemption == Some((cell.index, cell.connection));
-    own.is_parked |= !is_exempt && own.charge.is_over_share(|| worker.shared.slots.count());
-    own.is_read()
+    own.prepare_read(is_exempt, || worker.shared.slots.count())
 }
 
 /// Takes every whole frame of what was read; keeps the rest.
 fn take_bytes(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
-    dispatcher.session.timeouts.has_read = true;
-    dispatcher
-        .session
-        .output
-        .lend(|| dispatcher.worker.spare_buffer());
-    if dispatcher.session.inbox.is_empty() {
-        let taken = take_frames(dispatcher, bytes);
-        if taken < bytes.len() && dispatcher.session.closing == Closing::No {
-            dispatcher.session.inbox = dispatcher.worker.spare_buffer();
-            dispatcher.session.inbox.extend_from_slice(&bytes[taken..]);
-        }
+    let session = &mut *dispatcher.session;
+    session.on_read();
+    session.lend_output(|| dispatcher.worker.spare_buffer());
+    if session.has_inbox() {
+        let mut inbox = session.take_inbox();
+        extend_inbox(&mut inbox, bytes, dispatcher.shared.config.packet_size_max);
+        take_from(dispatcher, inbox);
     } else {
-        let packet_size_max = dispatcher.shared.config.packet_size_max;
-        extend_inbox(&mut dispatcher.session.inbox, bytes, packet_size_max);
-        take_inbox(dispatcher);
+        let taken = take_frames(dispatcher, bytes);
+        if taken < bytes.len() && dispatcher.session.closing().is_none() {
+            let mut inbox = dispatcher.worker.spare_buffer();
+            inbox.extend_from_slice(&bytes[taken..]);
+            dispatcher.session.put_inbox(inbox);
+        }
     }
 }
 
@@ -110,24 +105,28 @@ fn extend_inbox(inbox: &mut Vec<u8>, bytes: &[u8], packet_size_max: u64) {
 
 /// Takes every whole frame of what was kept.
 pub(crate) fn take_inbox(dispatcher: &mut Dispatcher<'_>) {
-    let mut inbox = std::mem::take(&mut dispatcher.session.inbox);
+    let inbox = dispatcher.session.take_inbox();
+    take_from(dispatcher, inbox);
+}
+
+fn take_from(dispatcher: &mut Dispatcher<'_>, mut inbox: Vec<u8>) {
     let taken = take_frames(dispatcher, &inbox);
-    if taken == inbox.len() || dispatcher.session.closing != Closing::No {
+    if taken == inbox.len() || dispatcher.session.closing().is_some() {
         dispatcher.worker.give_back(inbox);
     } else {
         inbox.drain(..taken);
-        dispatcher.session.inbox = inbox;
+        dispatcher.session.put_inbox(inbox);
     }
 }
 
-/// Takes frames while the dispatcher is open; returns how many bytes they were.
+/// Takes frames while they may be taken; returns how many bytes they were.
 fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
     let mut at = 0;
-    while at < bytes.len() && dispatcher.session.is_open() {
+    while at < bytes.len() && dispatcher.session.may_take_frame() {
         match read_prefix(&bytes[at..], dispatcher.shared.config.packet_size_max) {
             Ok(Some(prefix)) if bytes.len() - at >= prefix.frame_size() => {
                 dispatcher.dispatch(&bytes[at + prefix.size..at + prefix.frame_size()]);
-                if dispatcher.session.is_stalled {
+                if dispatcher.session.waits_for_credit() {
                     // Not taken: it comes again when there is a credit for it.
                     break;
                 }
@@ -140,7 +139,9 @@ fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
             }
         }
     }
-    dispatcher.session.timeouts.has_taken |= at > 0;
+    if at > 0 {
+        dispatcher.session.on_frames_taken();
+    }
     at
 }
 
@@ -150,13 +151,6 @@ fn end_by_framing(dispatcher: &mut Dispatcher<'_>, error: &Error) {
     dispatcher.session.close(Closing::AfterFlush);
 }
 
-/// Whether more replies wait for the client than are kept for it.
-fn is_too_much(worker: &WorkerCell, own: &mut ConnectionState) -> bool {
-    own.charge_buffers();
-    let count = || worker.shared.slots.count();
-    own.output.is_over_max() || own.output.is_over_pause() && own.charge.is_far_over_share(count)
-}
-
 /// Writes what waits; ready when the peer is gone or has not read for too long.
 pub(crate) fn flush(
     worker: &WorkerCell,
@@ -164,17 +158,20 @@ pub(crate) fn flush(
     own: &mut ConnectionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
+    let connections = || worker.shared.slots.count();
     loop {
         let give_back = |buffer| state.give_back(buffer);
-        match own.output.flush(&own.stream, give_back) {
+        match own.flush(give_back) {
             Ok(Flushed::All) => {
-                if std::mem::take(&mut own.is_waiting_for_reader) {
+                if own.on_output_empty() {
                     cx.waker().wake_by_ref();
                 }
                 return Poll::Pending;
             }
-            Ok(Flushed::Blocked) if is_too_much(worker, own) => return Poll::Ready(()),
-            Ok(Flushed::Blocked) => match own.stream.poll_write_ready(cx) {
+            Ok(Flushed::Blocked) if own.has_too_much_output(connections) => {
+                return Poll::Ready(());
+            }
+            Ok(Flushed::Blocked) => match own.poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,

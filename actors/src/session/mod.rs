@@ -11,11 +11,10 @@
 //! | `io` | reads, cuts frames, writes |
 //! | `dispatch` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
 //! | `transport` | what carries the bytes |
-//! | `login`, `watch` | pure parts of it |
+//! | `login` | the checks of AUTH, pure |
 
 pub(crate) mod actor;
 pub(crate) mod dispatch;
 mod io;
 mod login;
 pub(crate) mod transport;
-pub(crate) mod watch;

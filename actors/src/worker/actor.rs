@@ -215,7 +215,7 @@ impl Handler<TxLost> for Worker {
         for commit in started.iter().filter(is_commit) {
             if let Some(session) = self.cell.owner(commit) {
                 let mut own = session.state.borrow_mut();
-                own.orphaned.add(commit.stream, Some(error.clone()));
+                own.orphan_commit(commit.stream, error.clone());
             }
         }
         self.cell.answer_unknown(started, &error);

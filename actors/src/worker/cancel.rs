@@ -11,11 +11,10 @@ use std::time::Instant;
 
 use vestibule_wire::Error;
 use vestibule_wire::error::Field;
-use vestibule_wire::header::read_header;
-use vestibule_wire::reply::ReplyHeader;
 
 use super::state::WorkerCell;
-use crate::connection::state::{Closing, ConnectionState};
+use crate::connection::intake::Closing;
+use crate::connection::state::ConnectionState;
 use crate::messages::{KillTarget, KilledRow};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::timeouts::Limit;
@@ -111,7 +110,7 @@ impl WorkerCell {
         }
         self.mark_dirty(&session);
         self.flush_dirty();
-        if target.sync.is_none() && !session.state.borrow().output.is_empty() {
+        if target.sync.is_none() && !session.state.borrow().is_flushed() {
             // Nobody waits for a client that does not read.
             session.state.borrow_mut().close(Closing::Now);
         }
@@ -121,33 +120,13 @@ impl WorkerCell {
 
     /// Ends what a session itself keeps: held requests, and a scan of the view.
     fn kill_waiting(&self, own: &mut ConnectionState, sync: Option<u64>) -> usize {
-        let sync_of = |content: &[u8]| read_header(content).map_or(0, |(header, _)| header.sync);
-        let is_meant = |content: &[u8]| sync.is_none_or(|sync| sync == sync_of(content));
-        let mut syncs = Vec::new();
-        if let Some(scan) = own.scan.take_if(|scan| is_meant(&scan.content)) {
-            syncs.push(sync_of(&scan.content));
+        let was_holding = own.has_held();
+        let syncs = own.cancel_waiting(sync);
+        if was_holding && !own.has_held() {
+            self.state.borrow_mut().holding -= 1;
         }
-        if let Some(held) = &mut own.held {
-            held.frames.retain(|(_, content)| {
-                let is_meant = is_meant(content);
-                if is_meant {
-                    held.bytes -= content.len();
-                    syncs.push(sync_of(content));
-                }
-                !is_meant
-            });
-            if held.frames.is_empty() {
-                own.held = None;
-                self.state.borrow_mut().holding -= 1;
-            }
-        }
-        let schema_version = self.shared.schema_version();
         for sync in &syncs {
-            let header = ReplyHeader {
-                sync: *sync,
-                schema_version,
-            };
-            header.write_error(own.output.buffer(), &Error::cancelled());
+            own.reply_error(&self.shared, *sync, &Error::cancelled());
         }
         syncs.len()
     }
@@ -156,7 +135,6 @@ impl WorkerCell {
         if cancelled.is_empty() {
             return;
         }
-        let schema_version = self.shared.schema_version();
         for own in cancelled {
             let request = &own.request;
             let is_statement = request.effect == Effect::None;
@@ -177,7 +155,7 @@ impl WorkerCell {
                 continue;
             };
             let mut state = session.state.borrow_mut();
-            if state.settle(request) {
+            if state.on_reply(request) {
                 session.wake();
             }
             // COMMIT and ROLLBACK end the transaction in any case.
@@ -185,13 +163,10 @@ impl WorkerCell {
                 state.undo(request);
             }
             if is_aborted {
-                state.transactions.abort(request.stream);
+                state.abort_transaction(request.stream);
             }
-            let header = ReplyHeader {
-                sync: request.sync,
-                schema_version,
-            };
-            header.write_error(state.output.buffer(), &reason.error(&own, is_committing));
+            let error = reason.error(&own, is_committing);
+            state.reply_error(&self.shared, request.sync, &error);
             drop(state);
             self.mark_dirty(&session);
         }

@@ -8,7 +8,7 @@ use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
 use super::actor::Worker;
-use crate::connection::state::ConnectionCell;
+use crate::connection::cell::ConnectionCell;
 use crate::limits::SHOW_ROWS_MAX;
 use crate::messages::worker::{Contribute, Gathered};
 use crate::messages::{ConnectionRow, FanOut, Gather, RequestRow, Row};
@@ -25,12 +25,12 @@ impl Worker {
             Row::Connection(ConnectionRow {
                 connection: session.connection,
                 peer: session.peer.to_string(),
-                user: state.caller.user.to_string(),
+                user: state.caller().user.to_string(),
                 thread: self.cell.index,
-                in_flight: state.counts.all,
-                transactions: state.transactions.len(),
-                held: state.held.as_ref().map_or(0, |held| held.frames.len()),
-                output_bytes: state.output.size(),
+                in_flight: state.counts().all,
+                transactions: state.transaction_count(),
+                held: state.held_count(),
+                output_bytes: state.unsent_bytes(),
                 memory_bytes: state.buffer_bytes(),
                 place: session.slot.name(),
                 age: now.duration_since(session.since).as_secs_f64(),
@@ -61,7 +61,7 @@ impl Worker {
                 Row::Request(RequestRow {
                     connection: session.connection,
                     sync: header.map(|own| own.sync),
-                    user: own.caller.user.to_string(),
+                    user: own.caller().user.to_string(),
                     stream: header.map_or(0, |own| own.stream_id),
                     request: request.map(RequestType::name),
                     procedure: None,
@@ -69,12 +69,12 @@ impl Worker {
                     age: since.map(|since| age(now, since)),
                 })
             };
-            let held = own.held.iter().flat_map(|held| &held.frames);
-            rows.extend(held.map(|(since, frame)| row(Some(frame), "held", Some(*since))));
-            let scan = own.scan.as_ref();
+            let held = own.held();
+            rows.extend(held.map(|own| row(Some(&own.content), "held", Some(own.since))));
+            let scan = own.scan();
             rows.extend(scan.map(|own| row(Some(&own.content), "reading", Some(own.since))));
-            if !own.output.is_empty() {
-                rows.push(row(None, "flushing", own.timeouts.unread_since()));
+            if !own.is_flushed() {
+                rows.push(row(None, "flushing", own.unread_since()));
             }
         }
         rows.truncate(SHOW_ROWS_MAX);
@@ -85,7 +85,7 @@ impl Worker {
         let state = self.cell.state.borrow();
         let row = |(id, request): (_, &InFlightRequest)| {
             let user = self.cell.owner(request).map_or(String::new(), |session| {
-                session.state.borrow().caller.user.to_string()
+                session.state.borrow().caller().user.to_string()
             });
             Row::Request(RequestRow {
                 connection: request.connection,
@@ -135,7 +135,7 @@ impl Handler<Gathered> for Worker {
         if session.connection != reply_to.connection {
             return;
         }
-        session.state.borrow_mut().is_surveying = false;
+        session.state.borrow_mut().on_gathered();
         let write = |body: &mut Vec<u8>| gather.write(body);
         self.cell.reply_later(&session, &reply_to, write);
         self.cell.mark_dirty(&session);

@@ -4,12 +4,14 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::state::WorkerCell;
+use crate::connection::cell::ConnectionCell;
+use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
-use crate::connection::state::{Closing, ConnectionCell, ConnectionState};
+use crate::connection::state::ConnectionState;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::session::actor::guarded;
 use crate::session::dispatch::Dispatcher;
-use vestibule_wire::reply::{ReplyHeader, is_error};
+use vestibule_wire::reply::is_error;
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::config::SoloPolicy;
@@ -42,14 +44,14 @@ impl WorkerCell {
                 }
                 let Some(session) = &last else { continue };
                 let mut own = session.state.borrow_mut();
-                if own.settle(&request) {
+                if own.on_reply(&request) {
                     session.wake();
                 }
                 if request.effect == Effect::Opened && is_error(frame) {
                     own.undo(&request);
                 }
-                own.output.lend(|| state.spare_buffer());
-                own.output.buffer().extend_from_slice(frame);
+                own.lend_output(|| state.spare_buffer());
+                own.output().extend_from_slice(frame);
                 drop(own);
                 self.mark_dirty(session);
             }
@@ -59,7 +61,7 @@ impl WorkerCell {
                 let Some(session) = session else { continue };
                 let mut own = session.state.borrow_mut();
                 let (stream, begin) = (aborted.stream, aborted.begin);
-                own.transactions.abort_begun_by(stream, begin);
+                own.abort_begun_by(stream, begin);
                 drop(own);
                 // In a stop it may be closed now.
                 self.mark_dirty(&session);
@@ -94,16 +96,11 @@ impl WorkerCell {
             };
             {
                 let mut state = session.state.borrow_mut();
-                if state.settle(&request) {
+                if state.on_reply(&request) {
                     session.wake();
                 }
                 forget(&mut state, &request);
-                let schema_version = self.shared.schema_version();
-                let header = ReplyHeader {
-                    sync: request.sync,
-                    schema_version,
-                };
-                header.write_error(state.output.buffer(), error);
+                state.reply_error(&self.shared, request.sync, error);
             }
             self.mark_dirty(&session);
         }
@@ -154,12 +151,11 @@ impl WorkerCell {
             if is_draining && own.is_idle_for_drain() {
                 own.close(Closing::AfterFlush);
             }
-            let own = &mut *own;
             let give_back = |buffer| self.state.borrow_mut().give_back(buffer);
-            let flushed = own.output.flush(&own.stream, give_back);
+            let flushed = own.flush(give_back);
             own.charge_buffers();
             match flushed {
-                Ok(Flushed::All) if own.closing == Closing::No && !own.is_waiting_for_reader => {}
+                Ok(Flushed::All) if !own.awaits_flush() => {}
                 Ok(_) => session.wake(),
                 Err(_) => {
                     own.close(Closing::Now);
@@ -185,13 +181,7 @@ impl WorkerCell {
             };
             let session = self.session(index);
             match &session {
-                Some(session) if session.state.borrow().is_on_stop_list => {
-                    let mut own = session.state.borrow_mut();
-                    own.is_on_stop_list = false;
-                    own.is_stalled = false;
-                    own.grant = grant;
-                    session.wake();
-                }
+                Some(session) if session.state.borrow_mut().on_credit(grant) => session.wake(),
                 // It is gone, and perhaps another one has its number.
                 _ => {
                     let _ = state.credit_queue.give_back(&mut grant);
@@ -203,7 +193,7 @@ impl WorkerCell {
     /// Wakes sessions whose held requests may be taken now.
     pub(crate) fn wake_holding(&self) {
         for session in self.all_sessions() {
-            if session.state.borrow().held.is_some() {
+            if session.state.borrow().has_held() {
                 session.wake();
             }
         }
@@ -219,7 +209,7 @@ impl WorkerCell {
             {
                 let mut worker = self.state.borrow_mut();
                 let mut own = session.state.borrow_mut();
-                if own.watches.is_none() || own.events_seen == version {
+                if !own.awaits_events(version) {
                     continue;
                 }
                 let now = crate::clock::now();
@@ -231,7 +221,7 @@ impl WorkerCell {
                     session.wake();
                     continue;
                 }
-                if own.output.is_empty() {
+                if own.is_flushed() {
                     continue;
                 }
             }

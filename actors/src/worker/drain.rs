@@ -14,7 +14,8 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::actor::Worker;
 use super::state::{InTransition, WorkerCell};
-use crate::connection::state::{Closing, ConnectionCell};
+use crate::connection::cell::ConnectionCell;
+use crate::connection::intake::Closing;
 use crate::messages::ReplyTo;
 use crate::messages::worker::{CutOff, Quiesce, TransitionOver};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
@@ -77,7 +78,7 @@ impl Handler<TransitionOver> for Worker {
         if session.connection != reply_to.connection {
             return;
         }
-        session.state.borrow_mut().transitions -= 1;
+        session.state.borrow_mut().on_transition_over();
         let serving = self.cell.shared.cell.load();
         let reply = RoleChangeReply {
             result: outcome.result,
@@ -136,7 +137,7 @@ impl WorkerCell {
         let sessions = self.sessions.borrow();
         let open = sessions
             .iter()
-            .map(|(_, own)| own.state.borrow().transactions.live());
+            .map(|(_, own)| own.state.borrow().live_transactions());
         open.sum()
     }
 
@@ -212,7 +213,7 @@ impl WorkerCell {
         let sessions = self.all_sessions();
         let aborted = sessions
             .iter()
-            .map(|own| own.state.borrow_mut().transactions.abort_writers());
+            .map(|own| own.state.borrow_mut().abort_writers());
         Toll {
             revoked,
             killed,
@@ -231,7 +232,7 @@ impl WorkerCell {
         for session in self.all_sessions() {
             // What the kernel does not take now is lost: the deadline is here.
             let mut own = session.state.borrow_mut();
-            unread += usize::from(!own.output.is_empty());
+            unread += usize::from(!own.is_flushed());
             own.close(Closing::Now);
             session.wake();
         }
@@ -255,7 +256,7 @@ impl WorkerCell {
             schema_version: self.shared.schema_version(),
         };
         let mut state = session.state.borrow_mut();
-        let out = state.output.buffer();
+        let out = state.output();
         let start = header.begin(out);
         let mut body = Vec::new();
         match write(&mut body) {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use slab::Slab;
 
-use crate::connection::state::ConnectionCell;
+use crate::connection::cell::ConnectionCell;
 use crate::peers::Peers;
 use crate::resources::WorkerState;
 use crate::shared::Shared;

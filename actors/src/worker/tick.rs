@@ -11,12 +11,13 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use vestibule_wire::reply::ReplyHeader;
-
 use super::state::WorkerCell;
-use crate::connection::state::{Closing, ConnectionCell, ConnectionState};
+use crate::connection::cell::ConnectionCell;
+use crate::connection::intake::Closing;
+use crate::connection::state::ConnectionState;
 use crate::connection::timeouts::check_period;
 use crate::limits::{PROVISIONAL_SLOT_TIME, TIME_LOOKS_PER_LIMIT};
+use crate::resources::credits::Grant;
 use crate::serving::State;
 use crate::session::actor::guarded;
 use crate::session::dispatch::Dispatcher;
@@ -37,7 +38,7 @@ impl WorkerCell {
             return;
         }
         for session in self.all_sessions() {
-            if session.state.borrow().held.is_some() {
+            if session.state.borrow().has_held() {
                 {
                     let mut worker = self.state.borrow_mut();
                     let mut own = session.state.borrow_mut();
@@ -54,7 +55,7 @@ impl WorkerCell {
             }
         }
         // Counted anew, so that a panic above cannot leave it wrong.
-        let is_holding = |own: &Rc<ConnectionCell>| own.state.borrow().held.is_some();
+        let is_holding = |own: &Rc<ConnectionCell>| own.state.borrow().has_held();
         let holding = self.all_sessions().into_iter().filter(is_holding).count();
         self.state.borrow_mut().holding = holding;
         self.flush_dirty();
@@ -69,16 +70,13 @@ impl WorkerCell {
         let has_reserve = state.has_reserve();
         let need_not_wait = |index| {
             self.session(index).is_none_or(|own| {
-                let own = own.state.borrow();
                 // Those that do not wait any more have left a stale entry.
-                !own.is_on_stop_list || has_reserve && own.may_use_reserve()
+                own.state.borrow().needs_no_queue(has_reserve)
             })
         };
         let sessions = state.credit_queue.take_out(need_not_wait);
         for session in sessions.into_iter().filter_map(|index| self.session(index)) {
-            let mut own = session.state.borrow_mut();
-            if std::mem::take(&mut own.is_on_stop_list) {
-                own.is_stalled = false;
+            if session.state.borrow_mut().on_credit(Grant::default()) {
                 session.wake();
             }
         }
@@ -99,11 +97,7 @@ impl WorkerCell {
         let is_late = now - due > period * TIME_LOOKS_PER_LIMIT / 2;
         for (_, session) in self.sessions.borrow().iter() {
             let mut own = session.state.borrow_mut();
-            let observation = own.observation();
-            if is_late {
-                own.timeouts.reset(now);
-            }
-            if let Some(overdue) = own.timeouts.check(now, observation, limits) {
+            if let Some(overdue) = own.check_timeouts(now, is_late, limits) {
                 log::debug!(
                     "closing the connection from {}: {}",
                     session.peer,
@@ -132,12 +126,11 @@ impl WorkerCell {
                 session.wake();
                 return false;
             }
-            if own.is_parked && (has_room || self.may_go_on(&session, &mut own)) {
-                own.is_parked = false;
+            if own.is_memory_paused() && (has_room || self.may_go_on(&session, &mut own)) {
+                own.on_memory_back();
                 session.wake();
             }
-            own.is_deaf = !own.is_read();
-            own.is_deaf
+            own.on_list_look()
         });
         self.state.borrow_mut().read_paused.append(&mut paused);
     }
@@ -145,8 +138,7 @@ impl WorkerCell {
     /// Whether a connection is read although there is no memory: it holds little by now, or it is the one
     /// that is let through so that its request comes to an end.
     fn may_go_on(&self, session: &ConnectionCell, own: &mut ConnectionState) -> bool {
-        own.charge_buffers();
-        if !own.charge.is_over_share(|| self.shared.slots.count()) {
+        if own.is_within_share(|| self.shared.slots.count()) {
             return true;
         }
         let mut state = self.state.borrow_mut();
@@ -183,15 +175,9 @@ impl WorkerCell {
             if now.saturating_duration_since(session.since) < PROVISIONAL_SLOT_TIME {
                 return true;
             }
-            let header = ReplyHeader {
-                sync: 0,
-                schema_version: self.shared.schema_version(),
-            };
             let mut own = session.state.borrow_mut();
-            header.write_error(
-                own.output.buffer(),
-                &self.shared.over_capacity(ListenerKind::Clients, now),
-            );
+            let error = self.shared.over_capacity(ListenerKind::Clients, now);
+            own.reply_error(&self.shared, 0, &error);
             self.shared.slots.count_rejected();
             own.close(Closing::AfterFlush);
             session.wake();

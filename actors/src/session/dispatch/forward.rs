@@ -1,5 +1,12 @@
-//! Forwards a request to Tx: credit, rules of transactions, deadline, a place in the table, the batch.
+//! Forwards a request to Tx.
+//!
+//! ```text
+//!   credit? ─┬ none ─▶ the connection waits for one
+//!            └▶ room for its transaction? ─┬ no ─▶ refused
+//!                                          └▶ effect on transactions, deadline ─▶ in-flight table ─▶ batch
+//! ```
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use vestibule_wire::request::Body;
@@ -7,10 +14,11 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::{DecodedRequest, Dispatcher};
 use crate::admission::Class;
-use crate::limits::{RESERVE_BYTES_MAX, TRANSACTIONS_PER_CONNECTION_MAX};
+use crate::limits::RESERVE_BYTES_MAX;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
+use crate::tx::claim::RequestId;
 use crate::tx::messages::{CallerUpdate, Entry};
 
 /// By whose credit a request is forwarded.
@@ -30,18 +38,16 @@ impl Dispatcher<'_> {
             return self.reject(request.sync, ErrorCode::LOADING);
         }
         let Some(credit) = self.find_credit(request.raw) else {
-            return self.stall(request.raw);
+            return self.wait_for_credit(request.raw);
         };
-        if let Err(error) = self.check_transactions(request) {
+        if self.begins(request) && !self.session.may_begin() {
+            let error = Error::illegal_params("Too many open transactions on this connection");
             return self.refuse(request.sync, &error);
         }
+        // In this order: an end of a transaction is a part of it, and has its deadline.
         let is_writer = self.is_writer(request, class);
         let (deadline, limit) = self.deadline(request);
         let effect = self.track_transaction(request);
-        let procedure = match request.body {
-            Body::Call(call) => Some(self.worker.intern(call.name)),
-            _ => None,
-        };
         let in_flight = InFlightRequest {
             session: self.cell.index,
             connection: self.cell.connection,
@@ -49,7 +55,7 @@ impl Dispatcher<'_> {
             stream: request.stream,
             request_type: request.request_type,
             class,
-            procedure,
+            procedure: self.procedure(request),
             bytes: request.raw.len(),
             is_writer,
             effect,
@@ -57,24 +63,134 @@ impl Dispatcher<'_> {
             limit,
             is_reserved: credit == Credit::Reserve,
         };
-        let id = self.worker.in_flight.insert(in_flight, deadline);
         // A credit was there.
-        let Some(id) = id else { return };
+        let Some(id) = self.worker.in_flight.insert(in_flight, deadline) else {
+            return;
+        };
         if effect == Effect::Opened {
-            self.session.transactions.set_begin(request.stream, id);
+            self.session.set_begin(request.stream, id);
         }
+        self.use_credit(credit, class, request.raw.len());
+        self.update_caller();
+        self.add_to_batch(id, request);
+    }
+
+    /// Whether one more request of this connection may be on its way to Tx, and by whose credit.
+    pub(crate) fn find_credit(&self, raw: &[u8]) -> Option<Credit> {
+        let counts = self.session.counts();
+        if !counts.has_credit() {
+            None
+        } else if self.worker.has_credit(self.session.grant()) {
+            Some(Credit::Shared)
+        } else if counts.is_light() && raw.len() <= RESERVE_BYTES_MAX && self.worker.has_reserve() {
+            Some(Credit::Reserve)
+        } else {
+            None
+        }
+    }
+
+    /// No credit: this request and what comes behind it on this connection wait for one. Other
+    /// connections, and this one's replies, go on.
+    fn wait_for_credit(&mut self, raw: &[u8]) {
+        let fits_reserve = raw.len() <= RESERVE_BYTES_MAX;
+        if self.session.on_no_credit(fits_reserve) {
+            self.worker.credit_queue.wait(self.cell.index);
+        }
+    }
+
+    #[inline]
+    fn use_credit(&mut self, credit: Credit, class: Class, bytes: usize) {
         if credit == Credit::Shared {
-            self.worker.credit_queue.take(&mut self.session.grant);
+            self.session
+                .use_shared_credit(&mut self.worker.credit_queue);
         }
-        self.session.counts.add(class, request.raw.len());
-        self.introduce();
+        self.session.on_forward(class, bytes);
+    }
+
+    /// How long a request of this connection may take; zero: for ever.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        let configured = self.shared.config.request_timeout;
+        effective(configured, self.session.request_timeout())
+    }
+
+    /// Until when the request at hand may take. The end of an aborted transaction has its own time.
+    fn deadline(&self, request: &DecodedRequest<'_>) -> (Option<Instant>, Limit) {
+        let is_rollback = matches!(request.body, Body::Rollback);
+        let transaction = self
+            .open_transaction(request)
+            .filter(|own| !(is_rollback && own.is_aborted))
+            .and_then(|own| own.deadline);
+        request_deadline(self.arrived, self.request_timeout(), transaction)
+            .map_or((None, Limit::Request), |(at, limit)| (Some(at), limit))
+    }
+
+    /// The open transaction that the request is a part of.
+    #[inline]
+    fn open_transaction(&self, request: &DecodedRequest<'_>) -> Option<&OpenTransaction> {
+        match request.stream {
+            0 => None,
+            stream => self.session.transaction(stream),
+        }
+    }
+
+    /// Whether the request begins a transaction.
+    fn begins(&self, request: &DecodedRequest<'_>) -> bool {
+        matches!(request.body, Body::Begin(_)) && self.session.transaction(request.stream).is_none()
+    }
+
+    /// Whether the request may change data, by itself or as a part of its transaction.
+    fn is_writer(&self, request: &DecodedRequest<'_>, class: Class) -> bool {
+        match self.open_transaction(request) {
+            Some(open) => open.is_writer,
+            None => !self.admitted.is_read_only() && !matches!(class, Class::Read | Class::Finish),
+        }
+    }
+
+    /// Keeps the list of streams with a transaction; the effect can be undone if the request does not
+    /// happen.
+    fn track_transaction(&mut self, request: &DecodedRequest<'_>) -> Effect {
+        match &request.body {
+            Body::Begin(options) if self.begins(request) => {
+                let configured = self.shared.config.transaction_timeout;
+                self.session.on_begin(OpenTransaction {
+                    stream: request.stream,
+                    is_writer: !self.admitted.is_read_only(),
+                    deadline: transaction_deadline(self.now, configured, options.timeout),
+                    begin: None,
+                    is_aborted: false,
+                })
+            }
+            Body::Commit | Body::Rollback => self.session.on_finish(request.stream),
+            _ => Effect::None,
+        }
+    }
+
+    /// The name of the procedure that is called, for CALL.
+    fn procedure(&mut self, request: &DecodedRequest<'_>) -> Option<Rc<str>> {
+        match request.body {
+            Body::Call(call) => Some(self.worker.intern(call.name)),
+            _ => None,
+        }
+    }
+
+    /// Tells Tx who is calling, once per Tx and login.
+    fn update_caller(&mut self) {
+        let generation = self.worker.tx.as_ref().map_or(0, |tx| tx.generation);
+        if let Some(caller) = self.session.take_caller_update(generation) {
+            let outgoing = &mut self.worker.outgoing;
+            outgoing.caller_updates.push_back(CallerUpdate {
+                before: outgoing.entries.len(),
+                session: self.cell.index,
+                caller,
+            });
+        }
+    }
+
+    fn add_to_batch(&mut self, id: RequestId, request: &DecodedRequest<'_>) {
+        if self.worker.outgoing.entries.is_empty() {
+            self.worker.wake_flush();
+        }
         let outgoing = &mut self.worker.outgoing;
-        if outgoing.entries.is_empty() {
-            self.worker
-                .flush
-                .iter()
-                .for_each(|flush| flush.wake_by_ref());
-        }
         let start = outgoing.bytes.len() as u32;
         outgoing.bytes.extend_from_slice(request.raw);
         outgoing.entries.push(Entry {
@@ -87,116 +203,5 @@ impl Dispatcher<'_> {
             start,
             end: outgoing.bytes.len() as u32,
         });
-    }
-
-    /// Whether one more request of this connection may be on its way to Tx, and by whose credit.
-    pub(crate) fn find_credit(&self, raw: &[u8]) -> Option<Credit> {
-        let counts = self.session.counts;
-        if !counts.has_credit() {
-            None
-        } else if self.worker.has_credit(self.session.grant) {
-            Some(Credit::Shared)
-        } else if counts.is_light() && raw.len() <= RESERVE_BYTES_MAX && self.worker.has_reserve() {
-            Some(Credit::Reserve)
-        } else {
-            None
-        }
-    }
-
-    /// No credit: this request and what comes behind it on this connection wait for one. Other
-    /// connections, and this one's replies, go on.
-    fn stall(&mut self, raw: &[u8]) {
-        if std::mem::replace(&mut self.session.is_stalled, true) {
-            return;
-        }
-        // A connection at its own bound waits for its own replies, and not before others.
-        self.session.is_on_stop_list = self.session.counts.has_credit();
-        self.session.fits_reserve = raw.len() <= RESERVE_BYTES_MAX;
-        if self.session.is_on_stop_list {
-            self.worker.credit_queue.wait(self.cell.index);
-        }
-    }
-
-    /// How long a request of this connection may take; zero: for ever.
-    pub(crate) fn request_timeout(&self) -> Duration {
-        let configured = self.shared.config.request_timeout;
-        effective(configured, self.session.request_timeout)
-    }
-
-    /// Until when the request at hand may take. The end of an aborted transaction has its own time.
-    fn deadline(&self, request: &DecodedRequest<'_>) -> (Option<Instant>, Limit) {
-        let is_rollback = matches!(request.body, Body::Rollback);
-        let transaction = match request.stream {
-            0 => None,
-            stream => self
-                .session
-                .transaction(stream)
-                .filter(|own| !(is_rollback && own.is_aborted))
-                .and_then(|own| own.deadline),
-        };
-        request_deadline(self.arrived, self.request_timeout(), transaction)
-            .map_or((None, Limit::Request), |(at, limit)| (Some(at), limit))
-    }
-
-    fn check_transactions(&self, request: &DecodedRequest<'_>) -> Result<(), Error> {
-        let open = self.session.transactions.len() + self.session.orphaned.len();
-        let is_new = matches!(request.body, Body::Begin(_))
-            && self.session.transaction(request.stream).is_none();
-        if is_new && open >= TRANSACTIONS_PER_CONNECTION_MAX {
-            return Err(Error::illegal_params(
-                "Too many open transactions on this connection",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Whether the request may change data, by itself or as a part of its transaction.
-    fn is_writer(&self, request: &DecodedRequest<'_>, class: Class) -> bool {
-        let open = self.session.transaction(request.stream);
-        match open.filter(|_| request.stream != 0) {
-            Some(open) => open.is_writer,
-            None => !self.admitted.is_read_only() && !matches!(class, Class::Read | Class::Finish),
-        }
-    }
-
-    /// Keeps the list of streams with a transaction; what is told can be undone if it does not happen.
-    fn track_transaction(&mut self, request: &DecodedRequest<'_>) -> Effect {
-        let open = &mut self.session.transactions;
-        let known = open.contains(request.stream);
-        match (&request.body, known) {
-            (Body::Begin(options), false) => {
-                let configured = self.shared.config.transaction_timeout;
-                open.open(OpenTransaction {
-                    stream: request.stream,
-                    is_writer: !self.admitted.is_read_only(),
-                    deadline: transaction_deadline(self.now, configured, options.timeout),
-                    begin: None,
-                    is_aborted: false,
-                });
-                Effect::Opened
-            }
-            (Body::Commit | Body::Rollback, true) => open
-                .close(request.stream)
-                .map_or(Effect::None, Effect::Closed),
-            _ => Effect::None,
-        }
-    }
-
-    /// Tells Tx who is calling, once per Tx and login.
-    fn introduce(&mut self) {
-        let generation = self.worker.tx.as_ref().map_or(0, |tx| tx.generation);
-        let is_known = self.session.introduced_to == generation;
-        if !is_known || std::mem::take(&mut self.session.must_introduce) {
-            self.session.must_introduce = false;
-            self.session.introduced_to = generation;
-            let (session, caller) = (self.cell.index, self.session.caller.clone());
-            let outgoing = &mut self.worker.outgoing;
-            let before = outgoing.entries.len();
-            outgoing.caller_updates.push_back(CallerUpdate {
-                before,
-                session,
-                caller,
-            });
-        }
     }
 }

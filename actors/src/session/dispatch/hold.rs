@@ -9,7 +9,7 @@
 use vestibule_wire::header::read_header;
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::connection::state::Held;
+use crate::connection::held::HeldRequests;
 use crate::serving::State;
 use crate::session::dispatch::Dispatcher;
 
@@ -21,55 +21,45 @@ impl Dispatcher<'_> {
             self.is_put_back = true;
             return true;
         }
-        let limits = self.shared.config.hold;
-        let held = self.session.held.get_or_insert_with(|| {
-            self.worker.holding += 1;
-            Box::<Held>::default()
-        });
-        let fits = held.frames.len() < limits.requests_max
-            && held.bytes + content.len() <= limits.bytes_max;
-        if fits {
-            held.bytes += content.len();
-            held.frames.push_back((self.now, content.to_vec()));
-        }
-        fits
+        self.worker.holding += usize::from(!self.session.has_held());
+        self.session
+            .hold(self.now, content, self.shared.config.hold)
     }
 
     /// Dispatches held requests when solo has ended, in their order and as long as frames may be taken.
     pub(crate) fn release_held(&mut self) {
-        let Some(mut held) = self.session.held.take() else {
+        let Some(mut held) = self.session.take_held() else {
             return;
         };
         self.is_releasing = true;
         while self.shared.cell.load().state != State::Solo
-            && self.session.is_open()
-            && let Some((since, content)) = held.frames.pop_front()
+            && self.session.may_take_frame()
+            && let Some(request) = held.pop()
         {
-            self.arrived = since;
-            self.dispatch(&content);
+            self.arrived = request.since;
+            self.dispatch(&request.content);
             self.arrived = self.now;
-            if self.session.is_stalled || std::mem::take(&mut self.is_put_back) {
-                held.frames.push_front((since, content));
+            if self.session.waits_for_credit() || std::mem::take(&mut self.is_put_back) {
+                held.put_back(request);
                 break;
             }
-            held.bytes -= content.len();
         }
         self.is_releasing = false;
         self.keep_held(held);
     }
 
     /// Keeps what is still held, if anything is.
-    fn keep_held(&mut self, held: Box<Held>) {
-        if held.frames.is_empty() {
+    fn keep_held(&mut self, held: Box<HeldRequests>) {
+        if held.is_empty() {
             self.worker.holding -= 1;
         } else {
-            self.session.held = Some(held);
+            self.session.put_held(held);
         }
     }
 
     /// Answers held requests whose time is over.
     pub(crate) fn expire_held(&mut self) {
-        let Some(mut held) = self.session.held.take() else {
+        let Some(mut held) = self.session.take_held() else {
             return;
         };
         let time_max = self.shared.config.hold.time_max;
@@ -78,14 +68,8 @@ impl Dispatcher<'_> {
             true => (time_max, false),
             false => (timeout, true),
         };
-        while let Some((since, _)) = held.frames.front()
-            && self.now.duration_since(*since) >= limit
-        {
-            let Some((_, content)) = held.frames.pop_front() else {
-                break;
-            };
-            held.bytes -= content.len();
-            let sync = read_header(&content).map_or(0, |(header, _)| header.sync);
+        while let Some(request) = held.pop_older_than(limit, self.now) {
+            let sync = read_header(&request.content).map_or(0, |(header, _)| header.sync);
             if is_request {
                 self.refuse(sync, &Error::timeout());
             } else {

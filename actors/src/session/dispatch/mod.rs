@@ -32,7 +32,9 @@ use vestibule_wire::{Error, ErrorCode};
 use crate::admin::procedures::is_local;
 use crate::admission::{Class, Verdict, admit};
 use crate::config::SoloPolicy;
-use crate::connection::state::{Closing, ConnectionCell, ConnectionState};
+use crate::connection::cell::ConnectionCell;
+use crate::connection::intake::Closing;
+use crate::connection::state::ConnectionState;
 use crate::engine::catalog::USER_SPACE_ID_MIN;
 use crate::peers::Peers;
 use crate::resources::WorkerState;
@@ -102,8 +104,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     pub(crate) fn refuse(&mut self, sync: u64, error: &Error) {
-        let header = self.header(sync);
-        header.write_error(self.session.output.buffer(), error);
+        self.session.reply_error(self.shared, sync, error);
     }
 
     /// Decodes one frame (header and body) and routes its request.
@@ -148,7 +149,7 @@ impl<'a> Dispatcher<'a> {
             request.stream != 0 && self.session.transaction(request.stream).is_some();
         let verdict = admit(serving, class, in_transaction);
         let needs_tx = !matches!(verdict, Verdict::Answer | Verdict::Close);
-        if needs_tx && self.session.held.is_some() && !self.is_releasing {
+        if needs_tx && self.session.has_held() && !self.is_releasing {
             // Behind what is held, whatever the state is by now.
             return self.busy(request);
         }
@@ -209,7 +210,7 @@ impl<'a> Dispatcher<'a> {
     /// Tx is deaf: what happens now is the policy's choice.
     pub(crate) fn busy(&mut self, request: &DecodedRequest<'_>) {
         let policy = self.cell.solo_policy(self.shared);
-        let joins = policy == SoloPolicy::Hold || self.session.held.is_some();
+        let joins = policy == SoloPolicy::Hold || self.session.has_held();
         if joins && self.hold(request.content) {
             return;
         }

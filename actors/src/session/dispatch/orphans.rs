@@ -5,15 +5,11 @@ use super::{DecodedRequest, Dispatcher};
 impl Dispatcher<'_> {
     /// Answers a request in the stream of a transaction that died with its Tx; false if it is not in one.
     pub(crate) fn answer_in_orphaned(&mut self, request: &DecodedRequest<'_>) -> bool {
-        let orphaned = &mut self.session.orphaned;
-        if orphaned.is_empty() || request.stream == 0 {
-            return false;
-        }
-        match orphaned.answer(request.stream, &request.body) {
+        match self.session.answer_orphaned(request.stream, &request.body) {
             None => return false,
             Some(Ok(())) => {
                 let header = self.header(request.sync);
-                header.write_empty(self.session.output.buffer());
+                header.write_empty(self.session.output());
             }
             Some(Err(error)) => self.refuse(request.sync, &error),
         }

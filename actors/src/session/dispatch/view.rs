@@ -16,7 +16,7 @@ use vestibule_wire::request::{self, Body, Select};
 
 use crate::admission::{Class, Verdict, admit};
 use crate::config::SoloPolicy;
-use crate::connection::state::ParkedScan;
+use crate::connection::scan::ParkedScan;
 use crate::engine::{Scan, ViewStep};
 use crate::limits::{VIEW_RESTARTS_MAX, VIEW_STEPS_PER_POLL_MAX};
 use crate::serving::{Serving, State};
@@ -30,7 +30,7 @@ impl Dispatcher<'_> {
         let Body::Select(select) = request.body else {
             return;
         };
-        let counts = self.session.counts;
+        let counts = self.session.counts();
         // Pipelined on one connection, a SELECT sees the writes before it. In solo, what Tx has not
         // begun was revoked (unless it is held), and a call that makes Tx deaf must not hide the data
         // from its own caller.
@@ -52,18 +52,18 @@ impl Dispatcher<'_> {
 
     fn read_view(&mut self, request: &DecodedRequest<'_>, select: &Select<'_>) {
         let header = self.header(request.sync);
-        let out = self.session.output.buffer();
+        let out = self.session.output();
         let start = header.begin(out);
         let mut scan = Scan::at(out.len());
         match self.step_view(select, &mut scan, None) {
-            Ok(ViewStep::Done) => finish(self.session.output.buffer(), start),
+            Ok(ViewStep::Done) => finish(self.session.output(), start),
             Ok(step) => {
                 // Other replies may go out meanwhile: this one gets a buffer of its own.
-                let reply = self.session.output.buffer().split_off(start);
+                let reply = self.session.output().split_off(start);
                 scan.body_start = HEADER_SIZE;
                 let restarts = u32::from(step == ViewStep::Changed);
                 let content = request.content.to_vec();
-                self.session.scan = Some(Box::new(ParkedScan {
+                self.session.park_scan(Box::new(ParkedScan {
                     content,
                     scan,
                     view_version: self.worker.view_version(),
@@ -74,7 +74,7 @@ impl Dispatcher<'_> {
                 self.cell.wake();
             }
             Err(error) => {
-                self.session.output.buffer().truncate(start);
+                self.session.output().truncate(start);
                 self.refuse(request.sync, &error);
             }
         }
@@ -91,13 +91,13 @@ impl Dispatcher<'_> {
         let Some(view) = &self.worker.view else {
             return Ok(ViewStep::Changed);
         };
-        let out = reply.unwrap_or_else(|| self.session.output.buffer());
-        view.select(select, &self.session.caller, scan, out)
+        let (output, caller) = self.session.output_and_caller();
+        view.select(select, caller, scan, reply.unwrap_or(output))
     }
 
     /// Goes on with a stepwise SELECT, for a few steps.
     pub(crate) fn resume_scan(&mut self) {
-        let Some(mut parked) = self.session.scan.take() else {
+        let Some(mut parked) = self.session.take_scan() else {
             return;
         };
         // It was decoded before it was parked.
@@ -123,10 +123,7 @@ impl Dispatcher<'_> {
             match self.step_view(&select, &mut parked.scan, Some(&mut parked.reply)) {
                 Ok(ViewStep::Done) => {
                     finish(&mut parked.reply, 0);
-                    self.session
-                        .output
-                        .buffer()
-                        .extend_from_slice(&parked.reply);
+                    self.session.output().extend_from_slice(&parked.reply);
                     return;
                 }
                 Ok(ViewStep::More) => {}
@@ -141,7 +138,7 @@ impl Dispatcher<'_> {
                 Err(error) => return self.refuse(header.sync, &error),
             }
         }
-        self.session.scan = Some(parked);
+        self.session.park_scan(parked);
         self.cell.wake();
     }
 

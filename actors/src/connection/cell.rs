@@ -1,0 +1,60 @@
+//! The cell of a connection, which its session and its worker share.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::task::Waker;
+use std::time::Instant;
+
+use super::state::ConnectionState;
+use crate::config::SoloPolicy;
+use crate::shared::Shared;
+use crate::slots::ConnectionSlot;
+
+/// One connection, shared by its session and the worker that hands it replies.
+pub(crate) struct ConnectionCell {
+    /// Its number in the worker.
+    pub(crate) index: u32,
+    /// Its number in the runtime.
+    pub(crate) connection: u64,
+    pub(crate) peer: SocketAddr,
+    pub(crate) since: Instant,
+    /// Epoch of the serving state at its accept: in the same solo it counts as a new connection.
+    pub(crate) epoch: u64,
+    pub(crate) state: RefCell<ConnectionState>,
+    /// Wakes the session's task.
+    pub(crate) waker: RefCell<Option<Waker>>,
+    /// On the worker's list of those with replies to flush.
+    pub(crate) is_dirty: Cell<bool>,
+    /// Last: it is given back when the socket is closed.
+    pub(crate) slot: ConnectionSlot,
+}
+
+impl ConnectionCell {
+    /// What happens to its requests while Tx is deaf.
+    pub(crate) fn solo_policy(&self, shared: &Shared) -> SoloPolicy {
+        let policy = if self.epoch == shared.cell.load().epoch {
+            shared.config.solo_policy_new
+        } else {
+            shared.config.solo_policy
+        };
+        let is_rejected = policy == SoloPolicy::Reject;
+        if is_rejected && self.slot.is_clients() && shared.slots.are_crowded() {
+            // Whoever cannot be served now makes room for others.
+            return SoloPolicy::Close;
+        }
+        policy
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        let mut own = self.waker.borrow_mut();
+        if !own.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            *own = Some(waker.clone());
+        }
+    }
+}

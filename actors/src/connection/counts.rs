@@ -1,0 +1,51 @@
+//! Requests of one connection that are in flight, counted for its bounds and for reads of its own writes.
+
+use crate::admission::Class;
+use crate::limits::{CONNECTION_BYTES_MAX, CONNECTION_REQUESTS_MAX, RESERVE_REQUESTS_MAX};
+
+/// Requests of one connection that are forwarded and not answered.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InFlightCounts {
+    /// All of them.
+    pub(crate) all: usize,
+    /// Bytes of their bodies.
+    pub(crate) bytes: usize,
+    /// Those that write by themselves.
+    pub(crate) writes: usize,
+    /// Those that call a procedure.
+    pub(crate) calls: usize,
+}
+
+impl InFlightCounts {
+    /// One was forwarded.
+    pub(crate) fn add(&mut self, class: Class, bytes: usize) {
+        self.all += 1;
+        self.bytes += bytes;
+        match class {
+            Class::Write => self.writes += 1,
+            Class::Call => self.calls += 1,
+            Class::Local | Class::Finish | Class::Read | Class::Begin => {}
+        }
+    }
+
+    /// One was answered.
+    pub(crate) fn remove(&mut self, class: Class, bytes: usize) {
+        self.all -= 1;
+        self.bytes -= bytes;
+        match class {
+            Class::Write => self.writes -= 1,
+            Class::Call => self.calls -= 1,
+            Class::Local | Class::Finish | Class::Read | Class::Begin => {}
+        }
+    }
+
+    /// Whether one more may be forwarded.
+    pub(crate) fn has_credit(self) -> bool {
+        self.all < CONNECTION_REQUESTS_MAX && self.bytes < CONNECTION_BYTES_MAX
+    }
+
+    /// Whether one more may be forwarded by a credit of the reserve.
+    pub(crate) fn is_light(self) -> bool {
+        self.all < RESERVE_REQUESTS_MAX
+    }
+}

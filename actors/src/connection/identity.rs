@@ -1,0 +1,110 @@
+//! Who calls on a connection, and whether Tx knows.
+
+use std::sync::Arc;
+
+use vestibule_wire::greeting::SALT_SIZE;
+
+use crate::engine::Caller;
+use crate::engine::catalog::GUEST;
+
+/// The caller of one connection.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// Of the greeting: what passwords are scrambled with.
+    salt: [u8; SALT_SIZE],
+    caller: Caller,
+    has_logged_in: bool,
+    /// The Tx that knows this caller, by generation; 0 for none.
+    known_to: u64,
+    /// Changed since Tx was told.
+    is_changed: bool,
+}
+
+impl Identity {
+    /// Of a new connection.
+    pub(crate) fn guest(connection: u64, salt: [u8; SALT_SIZE], is_administrator: bool) -> Self {
+        let caller = Caller {
+            connection,
+            stream: 0,
+            user: GUEST.into(),
+            is_administrator,
+        };
+        Self {
+            salt,
+            caller,
+            has_logged_in: false,
+            known_to: 0,
+            is_changed: true,
+        }
+    }
+
+    pub(crate) fn salt(&self) -> &[u8; SALT_SIZE] {
+        &self.salt
+    }
+
+    #[inline]
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Whether anybody but the guest has ever logged in.
+    pub(crate) fn has_logged_in(&self) -> bool {
+        self.has_logged_in
+    }
+
+    /// A user's password was right. `is_administrator`: whether that user is one, if it depends on the
+    /// user. Tx hears of it with the next request.
+    pub(crate) fn log_in(&mut self, user: Arc<str>, is_administrator: Option<bool>) {
+        if let Some(is_administrator) = is_administrator {
+            self.caller.is_administrator = is_administrator;
+        }
+        self.has_logged_in |= *user != *GUEST;
+        self.caller.user = user;
+        self.is_changed = true;
+    }
+
+    /// Whether a Tx has to be told when the connection is gone.
+    pub(crate) fn is_known_to_tx(&self) -> bool {
+        self.known_to != 0
+    }
+
+    /// Whom the Tx of this generation has to be told of before the next request, once per Tx and login.
+    #[inline]
+    pub(crate) fn take_update(&mut self, generation: u64) -> Option<Caller> {
+        if self.known_to == generation && !self.is_changed {
+            return None;
+        }
+        self.is_changed = false;
+        self.known_to = generation;
+        Some(self.caller.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tx_is_told_once_per_login() {
+        let mut identity = Identity::guest(7, [0; SALT_SIZE], false);
+        let user = |caller: Option<Caller>| caller.map(|own| own.user.to_string());
+        assert!(!identity.is_known_to_tx());
+        assert_eq!(user(identity.take_update(1)).as_deref(), Some(GUEST));
+        assert_eq!(user(identity.take_update(1)), None);
+        assert!(identity.is_known_to_tx());
+        assert_eq!(user(identity.take_update(2)).as_deref(), Some(GUEST));
+        identity.log_in("alice".into(), None);
+        assert_eq!(user(identity.take_update(2)).as_deref(), Some("alice"));
+        assert_eq!(user(identity.take_update(2)), None);
+    }
+
+    #[test]
+    fn the_guest_is_nobody_who_has_logged_in() {
+        let mut identity = Identity::guest(7, [0; SALT_SIZE], true);
+        identity.log_in(GUEST.into(), Some(false));
+        assert!(!identity.has_logged_in() && !identity.caller().is_administrator);
+        identity.log_in("alice".into(), Some(true));
+        identity.log_in(GUEST.into(), None);
+        assert!(identity.has_logged_in() && identity.caller().is_administrator);
+    }
+}

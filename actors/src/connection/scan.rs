@@ -1,0 +1,26 @@
+//! A SELECT on the view that takes several steps, between two of them.
+
+use std::time::Instant;
+
+use crate::engine::Scan;
+
+/// A stepwise SELECT: the frame it came in, its place, and the reply so far.
+pub(crate) struct ParkedScan {
+    /// Header and body.
+    pub(crate) content: Vec<u8>,
+    pub(crate) scan: Scan,
+    /// Which view the scan is on.
+    pub(crate) view_version: u64,
+    pub(crate) reply: Vec<u8>,
+    /// How often the scan began again because the data had changed.
+    pub(crate) restarts: u32,
+    /// When it arrived.
+    pub(crate) since: Instant,
+}
+
+impl ParkedScan {
+    /// Bytes that it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.content.capacity() + self.reply.capacity()
+    }
+}

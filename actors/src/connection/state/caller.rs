@@ -1,0 +1,76 @@
+//! The caller of a connection, and what the caller watches.
+
+use std::sync::Arc;
+
+use vestibule_wire::greeting::SALT_SIZE;
+use vestibule_wire::reply::write_event;
+
+use super::ConnectionState;
+use crate::connection::watches::Due;
+use crate::engine::Caller;
+use crate::serving::events::Events;
+
+impl ConnectionState {
+    /// Who calls.
+    #[inline]
+    pub(crate) fn caller(&self) -> &Caller {
+        self.identity.caller()
+    }
+
+    /// The salt of the greeting.
+    pub(crate) fn salt(&self) -> &[u8; SALT_SIZE] {
+        self.identity.salt()
+    }
+
+    /// A user has logged in. `is_administrator`: whether that is one, if it depends on the user.
+    pub(crate) fn log_in(&mut self, user: Arc<str>, is_administrator: Option<bool>) {
+        self.identity.log_in(user, is_administrator);
+    }
+
+    /// Whom the Tx of this generation has to be told of before the next request.
+    #[inline]
+    pub(crate) fn take_caller_update(&mut self, generation: u64) -> Option<Caller> {
+        self.identity.take_update(generation)
+    }
+
+    /// Whether a Tx has to be told when the connection is gone.
+    pub(crate) fn is_known_to_tx(&self) -> bool {
+        self.identity.is_known_to_tx()
+    }
+
+    /// Watches a key, or acknowledges its last event; false if too many are watched.
+    #[must_use]
+    pub(crate) fn watch(&mut self, key: &str, sync: u64) -> bool {
+        self.watches.get_or_insert_default().watch(key, sync)
+    }
+
+    pub(crate) fn unwatch(&mut self, key: &str) {
+        if let Some(watches) = &mut self.watches {
+            watches.unwatch(key);
+        }
+    }
+
+    /// Whether its watches have not seen this version of the events.
+    pub(crate) fn awaits_events(&self, version: u64) -> bool {
+        self.watches.is_some() && self.events_seen != version
+    }
+
+    /// Appends every EVENT that it is owed.
+    pub(crate) fn send_events(&mut self, events: &Events) {
+        self.events_seen = events.version();
+        let Some(watches) = &mut self.watches else {
+            return;
+        };
+        let out = self.output.buffer();
+        watches.take_due(
+            |key| {
+                let event = events.get(key);
+                (event.version, event.value)
+            },
+            |Due { key, sync, value }| write_event(out, sync, key, value.as_deref()),
+        );
+        if watches.is_empty() {
+            self.watches = None;
+        }
+    }
+}

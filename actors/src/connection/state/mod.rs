@@ -1,0 +1,209 @@
+//! Everything of a connection that changes. Its parts are machines of their own; here is how what
+//! happens to a connection moves them together. Its fields are seen nowhere else.
+//!
+//! | file | what |
+//! |---|---|
+//! | `caller` | who calls, and the events that are watched |
+//! | `reading` | reading, and taking frames |
+//! | `requests` | in flight, held, scanned, and how long they take |
+//! | `transactions` | open, and orphaned by the death of their Tx |
+
+mod caller;
+mod reading;
+mod requests;
+mod transactions;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use vestibule_wire::Error;
+use vestibule_wire::reply::ReplyHeader;
+
+use super::counts::InFlightCounts;
+use super::held::HeldRequests;
+use super::identity::Identity;
+use super::intake::Intake;
+use super::orphaned::OrphanedTransactions;
+use super::output::{Flushed, Output};
+use super::scan::ParkedScan;
+use super::timeouts::ConnectionTimeouts;
+use super::watches::Watches;
+use crate::engine::Caller;
+use crate::memory::MemoryCharge;
+use crate::resources::credits::Grant;
+use crate::resources::transactions::OpenTransactions;
+use crate::session::transport::{Transport, is_read_closed};
+use crate::shared::Shared;
+
+/// The state of one connection.
+pub(crate) struct ConnectionState {
+    stream: Transport,
+    /// Bytes that were read and not taken yet: a frame's beginning, or what waits for a credit.
+    inbox: Vec<u8>,
+    output: Output,
+    intake: Intake,
+    /// Credits that the worker keeps for its next turn, after a wait.
+    grant: Grant,
+    /// What its buffers are charged.
+    charge: MemoryCharge,
+    timeouts: ConnectionTimeouts,
+    identity: Identity,
+    counts: InFlightCounts,
+    /// A SELECT on the view that takes several steps: what comes after it waits.
+    scan: Option<Box<ParkedScan>>,
+    /// Requests kept until solo ends.
+    held: Option<Box<HeldRequests>>,
+    /// Transitions whose end its client waits for.
+    awaited_transitions: usize,
+    watches: Option<Box<Watches>>,
+    /// Version of the events that the watches have seen.
+    events_seen: u64,
+    /// Streams with an open transaction.
+    transactions: OpenTransactions,
+    /// Streams whose transaction died with its Tx.
+    orphaned: OrphanedTransactions,
+    /// How long its requests may take, if it has said so; zero: for ever.
+    request_timeout: Option<Duration>,
+}
+
+impl ConnectionState {
+    /// A connection that begins at `now`.
+    pub(crate) fn new(
+        stream: Transport,
+        identity: Identity,
+        charge: MemoryCharge,
+        transactions: OpenTransactions,
+        now: Instant,
+    ) -> Self {
+        Self {
+            stream,
+            inbox: Vec::new(),
+            output: Output::default(),
+            intake: Intake::default(),
+            grant: Grant::default(),
+            charge,
+            timeouts: ConnectionTimeouts::new(now),
+            identity,
+            counts: InFlightCounts::default(),
+            scan: None,
+            held: None,
+            awaited_transitions: 0,
+            watches: None,
+            events_seen: 0,
+            transactions,
+            orphaned: OrphanedTransactions::default(),
+            request_timeout: None,
+        }
+    }
+
+    /// Reads what the client has sent.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+
+    /// Whether the client takes bytes again after a flush that it blocked.
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_write_ready(cx)
+    }
+
+    /// Whether the client has closed the connection, or its half of it. Costs no system call: the reactor
+    /// knows, although what came before the end is not read.
+    pub(crate) fn has_peer_left(&self) -> bool {
+        is_read_closed(&self.stream)
+    }
+
+    /// Whether bytes were read that are not taken.
+    #[inline]
+    pub(crate) fn has_inbox(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// The bytes that are not taken, to take frames from or to add to. What is left of them is put back
+    /// with [`put_inbox`](Self::put_inbox).
+    pub(crate) fn take_inbox(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.inbox)
+    }
+
+    /// Keeps bytes that are not taken.
+    pub(crate) fn put_inbox(&mut self, inbox: Vec<u8>) {
+        self.inbox = inbox;
+    }
+
+    /// Where replies are appended.
+    #[inline]
+    pub(crate) fn output(&mut self) -> &mut Vec<u8> {
+        self.output.buffer()
+    }
+
+    /// Where replies are appended, and who gets them.
+    pub(crate) fn output_and_caller(&mut self) -> (&mut Vec<u8>, &Caller) {
+        (self.output.buffer(), self.identity.caller())
+    }
+
+    /// Uses a spare buffer for the output if it has none of its own.
+    #[inline]
+    pub(crate) fn lend_output(&mut self, spare: impl FnOnce() -> Vec<u8>) {
+        self.output.lend(spare);
+    }
+
+    /// Appends an error.
+    pub(crate) fn reply_error(&mut self, shared: &Shared, sync: u64, error: &Error) {
+        let header = ReplyHeader {
+            sync,
+            schema_version: shared.schema_version(),
+        };
+        header.write_error(self.output.buffer(), error);
+    }
+
+    /// Whether everything that was written has been sent.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    /// Bytes that are written and not sent.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.output.size()
+    }
+
+    /// Sends what it can. `give_back` gets the buffer when it is empty.
+    pub(crate) fn flush(&mut self, give_back: impl FnOnce(Vec<u8>)) -> io::Result<Flushed> {
+        self.output.flush(&self.stream, give_back)
+    }
+
+    /// Everything is sent. True if the session is to be woken for that.
+    pub(crate) fn on_output_empty(&mut self) -> bool {
+        self.intake.on_output_empty()
+    }
+
+    /// Whether its session has something to do when everything is sent.
+    pub(crate) fn awaits_flush(&self) -> bool {
+        self.intake.closing().is_some() || self.intake.is_output_awaited()
+    }
+
+    /// Charges what its buffers take now.
+    pub(crate) fn charge_buffers(&mut self) {
+        let bytes = self.buffer_bytes();
+        self.charge.set(bytes);
+    }
+
+    /// What its buffers take now.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        let held = self.held.as_ref().map_or(0, |held| held.bytes());
+        let scan = self.scan.as_ref().map_or(0, |scan| scan.size());
+        self.inbox.capacity() + self.output.capacity() + held + scan
+    }
+
+    /// Whether more replies wait for the client than are kept for it, with so many connections.
+    pub(crate) fn has_too_much_output(&mut self, connections: impl FnOnce() -> usize) -> bool {
+        self.charge_buffers();
+        self.output.is_over_max()
+            || self.output.is_over_pause() && self.charge.is_far_over_share(connections)
+    }
+}

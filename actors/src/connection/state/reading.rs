@@ -1,0 +1,133 @@
+//! Reading, and taking frames: what moves the intake.
+
+use super::ConnectionState;
+use crate::connection::intake::Closing;
+use crate::resources::credits::{CreditQueue, Grant};
+
+impl ConnectionState {
+    /// Whether the next frame may be taken now.
+    #[inline]
+    pub(crate) fn may_take_frame(&self) -> bool {
+        self.intake.may_take_frame(self.output.is_over_pause())
+    }
+
+    /// Whether bytes may be read now.
+    fn may_read(&self) -> bool {
+        self.intake
+            .may_read(self.output.is_over_pause(), self.inbox.len())
+    }
+
+    /// Whether bytes may be read now, with so many connections. `is_exempt`: whatever memory they take.
+    pub(crate) fn prepare_read(
+        &mut self,
+        is_exempt: bool,
+        connections: impl FnOnce() -> usize,
+    ) -> bool {
+        if self.output.is_over_pause() {
+            self.intake.on_output_full();
+        }
+        self.charge_buffers();
+        if !is_exempt && self.charge.is_over_share(connections) {
+            self.intake.on_memory_short();
+        }
+        self.may_read()
+    }
+
+    /// It could not be read. True if it is to be put on the worker's list of such.
+    pub(crate) fn on_unread(&mut self) -> bool {
+        self.intake.on_unread()
+    }
+
+    /// The worker goes through its list. True if the connection stays on it: it cannot be read still.
+    pub(crate) fn on_list_look(&mut self) -> bool {
+        let is_output_full = self.output.is_over_pause();
+        self.intake.on_list_look(is_output_full, self.inbox.len())
+    }
+
+    /// Whether reading is paused for want of memory.
+    pub(crate) fn is_memory_paused(&self) -> bool {
+        self.intake.is_memory_paused()
+    }
+
+    /// Whether its buffers take little enough by now that it may be read, with so many connections.
+    pub(crate) fn is_within_share(&mut self, connections: impl FnOnce() -> usize) -> bool {
+        self.charge_buffers();
+        !self.charge.is_over_share(connections)
+    }
+
+    /// There is memory for it again.
+    pub(crate) fn on_memory_back(&mut self) {
+        self.intake.on_memory_back();
+    }
+
+    /// Whether a frame has begun to arrive, and nothing but its rest is waited for.
+    pub(crate) fn needs_rest_of_frame(&self) -> bool {
+        self.may_take_frame() && !self.inbox.is_empty()
+    }
+
+    /// Bytes arrived.
+    pub(crate) fn on_read(&mut self) {
+        self.timeouts.has_read = true;
+    }
+
+    /// Whole frames were taken.
+    pub(crate) fn on_frames_taken(&mut self) {
+        self.timeouts.has_taken = true;
+    }
+
+    /// How far its end has come; `None`: it is open.
+    #[inline]
+    pub(crate) fn closing(&self) -> Option<Closing> {
+        self.intake.closing()
+    }
+
+    /// Ends the connection.
+    pub(crate) fn close(&mut self, closing: Closing) {
+        self.intake.close(closing);
+    }
+
+    /// Whether the frame at hand was not taken, because there is no credit for it.
+    #[inline]
+    pub(crate) fn waits_for_credit(&self) -> bool {
+        self.intake.waits_for_credit()
+    }
+
+    /// Whether the worker may leave it out of its queue for credits: it does not wait there any more, or
+    /// may have a credit of the reserve, if there is one.
+    pub(crate) fn needs_no_queue(&self, has_reserve: bool) -> bool {
+        !self.intake.waits_for_shared_credit()
+            || has_reserve && self.intake.may_use_reserve(self.counts)
+    }
+
+    /// The worker has credits for it. False if it does not wait for them: then the grant is not its.
+    pub(crate) fn on_credit(&mut self, grant: Grant) -> bool {
+        let goes_on = self.intake.on_credit();
+        if goes_on {
+            self.grant = grant;
+        }
+        goes_on
+    }
+
+    /// There is no credit for the frame at hand. True if the connection joins the worker's queue.
+    pub(crate) fn on_no_credit(&mut self, fits_reserve: bool) -> bool {
+        self.intake.on_no_credit(self.counts, fits_reserve)
+    }
+
+    /// Credits that the worker keeps for it.
+    #[inline]
+    pub(crate) fn grant(&self) -> Grant {
+        self.grant
+    }
+
+    /// It uses one of the credits that all connections of the worker share.
+    #[inline]
+    pub(crate) fn use_shared_credit(&mut self, queue: &mut CreditQueue) {
+        queue.take(&mut self.grant);
+    }
+
+    /// Its turn is over. True if others wait for what it did not use.
+    #[inline]
+    pub(crate) fn give_back_grant(&mut self, queue: &mut CreditQueue) -> bool {
+        queue.give_back(&mut self.grant)
+    }
+}

@@ -1,0 +1,189 @@
+//! Requests of a connection: in flight, held, scanned, and how long they take.
+
+use std::time::{Duration, Instant};
+
+use vestibule_wire::events;
+use vestibule_wire::header::read_header;
+
+use super::ConnectionState;
+use crate::admission::Class;
+use crate::config::{HoldLimits, TimeLimits};
+use crate::connection::counts::InFlightCounts;
+use crate::connection::held::{HeldRequest, HeldRequests};
+use crate::connection::scan::ParkedScan;
+use crate::connection::timeouts::{Observation, TimeoutKind};
+use crate::resources::in_flight::InFlightRequest;
+
+impl ConnectionState {
+    /// Requests in flight.
+    #[inline]
+    pub(crate) fn counts(&self) -> InFlightCounts {
+        self.counts
+    }
+
+    /// A request is forwarded.
+    #[inline]
+    pub(crate) fn on_forward(&mut self, class: Class, bytes: usize) {
+        self.counts.add(class, bytes);
+    }
+
+    /// A request of it is answered or cancelled; true if that lets it go on.
+    #[inline]
+    pub(crate) fn on_reply(&mut self, request: &InFlightRequest) -> bool {
+        self.counts.remove(request.class, request.bytes);
+        self.intake.on_reply(self.counts)
+    }
+
+    /// How long its requests may take, if it has said so; zero: for ever.
+    #[inline]
+    pub(crate) fn request_timeout(&self) -> Option<Duration> {
+        self.request_timeout
+    }
+
+    pub(crate) fn set_request_timeout(&mut self, timeout: Option<Duration>) {
+        self.request_timeout = timeout;
+    }
+
+    /// The procedure at hand is answered when every worker has told its part.
+    pub(crate) fn on_gather(&mut self) {
+        self.intake.on_gather();
+    }
+
+    /// Every worker has told its part.
+    pub(crate) fn on_gathered(&mut self) {
+        self.intake.on_gathered();
+    }
+
+    /// Its client waits for the end of a transition.
+    pub(crate) fn await_transition(&mut self) {
+        self.awaited_transitions += 1;
+    }
+
+    /// A transition that its client waits for is over.
+    pub(crate) fn on_transition_over(&mut self) {
+        self.awaited_transitions -= 1;
+    }
+
+    /// The SELECT that takes several steps, if there is one.
+    pub(crate) fn scan(&self) -> Option<&ParkedScan> {
+        self.scan.as_deref()
+    }
+
+    /// Takes the SELECT that takes several steps, to go on with it.
+    pub(crate) fn take_scan(&mut self) -> Option<Box<ParkedScan>> {
+        let scan = self.scan.take()?;
+        self.intake.on_scan_over();
+        Some(scan)
+    }
+
+    /// A SELECT is to go on in a later turn.
+    pub(crate) fn park_scan(&mut self, scan: Box<ParkedScan>) {
+        self.scan = Some(scan);
+        self.intake.on_scan();
+    }
+
+    /// Whether requests are held.
+    #[inline]
+    pub(crate) fn has_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// How many requests are held.
+    pub(crate) fn held_count(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.len())
+    }
+
+    /// Requests that are held.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &HeldRequest> {
+        self.held.iter().flat_map(|held| held.iter())
+    }
+
+    /// Holds a request; false if that is beyond the limits.
+    pub(crate) fn hold(&mut self, since: Instant, content: &[u8], limits: HoldLimits) -> bool {
+        let held = self.held.get_or_insert_default();
+        held.push(since, content, limits)
+    }
+
+    /// Takes what is held, to go through it.
+    pub(crate) fn take_held(&mut self) -> Option<Box<HeldRequests>> {
+        self.held.take()
+    }
+
+    /// Puts back what is held still.
+    pub(crate) fn put_held(&mut self, held: Box<HeldRequests>) {
+        self.held = Some(held);
+    }
+
+    /// Drops what waits here itself, held or scanned, of one sync or all of it. Returns the syncs.
+    pub(crate) fn cancel_waiting(&mut self, sync: Option<u64>) -> Vec<u64> {
+        let sync_of = |content: &[u8]| read_header(content).map_or(0, |(header, _)| header.sync);
+        let is_meant = |content: &[u8]| sync.is_none_or(|sync| sync == sync_of(content));
+        let mut syncs = Vec::new();
+        if self.scan().is_some_and(|scan| is_meant(&scan.content)) {
+            syncs.extend(self.take_scan().map(|scan| sync_of(&scan.content)));
+        }
+        if let Some(held) = &mut self.held {
+            held.remove_where(|content| {
+                let is_meant = is_meant(content);
+                if is_meant {
+                    syncs.push(sync_of(content));
+                }
+                is_meant
+            });
+            if held.is_empty() {
+                self.held = None;
+            }
+        }
+        syncs
+    }
+
+    /// Whether a drain may close it: nothing of it is under way, and it has not asked to be told.
+    pub(crate) fn is_idle_for_drain(&self) -> bool {
+        let subscribed = self
+            .watches
+            .as_ref()
+            .is_some_and(|watches| watches.is_watching(events::SHUTDOWN));
+        self.counts.all == 0
+            && self.transactions.live() == 0
+            && self.scan.is_none()
+            && self.held.is_none()
+            && self.inbox.is_empty()
+            && self.awaited_transitions == 0
+            && !subscribed
+    }
+
+    /// Whether it has taken longer than it may. `is_late`: nobody could look for long, so that what waits
+    /// is given its time again.
+    pub(crate) fn check_timeouts(
+        &mut self,
+        now: Instant,
+        is_late: bool,
+        limits: &TimeLimits,
+    ) -> Option<TimeoutKind> {
+        let observation = self.observation();
+        if is_late {
+            self.timeouts.reset(now);
+        }
+        self.timeouts.check(now, observation, limits)
+    }
+
+    fn observation(&mut self) -> Observation {
+        let is_clients_turn = self.intake.is_clients_turn(self.output.is_over_pause());
+        Observation {
+            half: if is_clients_turn { self.inbox.len() } else { 0 },
+            has_logged_in: self.identity.has_logged_in(),
+            has_written: self.output.take_written(),
+            has_output: !self.output.is_empty(),
+            is_busy: self.counts.all > 0
+                || self.scan.is_some()
+                || self.held.is_some()
+                || self.intake.is_busy()
+                || self.awaited_transitions > 0,
+        }
+    }
+
+    /// Since when replies have waited for the client, as of the last check.
+    pub(crate) fn unread_since(&self) -> Option<Instant> {
+        self.timeouts.unread_since()
+    }
+}

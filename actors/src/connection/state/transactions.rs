@@ -1,0 +1,113 @@
+//! Transactions of a connection: open, and orphaned by the death of their Tx.
+
+use vestibule_wire::Error;
+use vestibule_wire::request::Body;
+
+use super::ConnectionState;
+use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
+use crate::resources::in_flight::{Effect, InFlightRequest};
+use crate::resources::transactions::OpenTransaction;
+use crate::tx::claim::RequestId;
+
+impl ConnectionState {
+    /// The open transaction of a stream.
+    #[inline]
+    pub(crate) fn transaction(&self, stream: u64) -> Option<&OpenTransaction> {
+        self.transactions.get(stream)
+    }
+
+    /// How many are open.
+    pub(crate) fn transaction_count(&self) -> usize {
+        self.transactions.len()
+    }
+
+    /// How many are open and not aborted.
+    pub(crate) fn live_transactions(&self) -> usize {
+        self.transactions.live()
+    }
+
+    /// Whether it may have one more transaction.
+    pub(crate) fn may_begin(&self) -> bool {
+        self.transactions.len() + self.orphaned.len() < TRANSACTIONS_PER_CONNECTION_MAX
+    }
+
+    /// A BEGIN is about to be forwarded.
+    pub(crate) fn on_begin(&mut self, transaction: OpenTransaction) -> Effect {
+        self.transactions.open(transaction);
+        Effect::Opened
+    }
+
+    /// A COMMIT or ROLLBACK is about to be forwarded.
+    pub(crate) fn on_finish(&mut self, stream: u64) -> Effect {
+        let closed = self.transactions.close(stream);
+        closed.map_or(Effect::None, Effect::Closed)
+    }
+
+    /// The BEGIN of a stream's transaction is forwarded under this name.
+    pub(crate) fn set_begin(&mut self, stream: u64, begin: RequestId) {
+        self.transactions.set_begin(stream, begin);
+    }
+
+    /// A request did not happen: so neither did its effect on the list of open transactions.
+    pub(crate) fn undo(&mut self, request: &InFlightRequest) {
+        match request.effect {
+            Effect::Opened => drop(self.transactions.close(request.stream)),
+            Effect::Closed(transaction) => self.transactions.open(transaction),
+            Effect::None => {}
+        }
+    }
+
+    /// A request was begun, and nobody knows what became of it: a transaction that it began or ended is
+    /// over for this session. Tx answers what the client asks of it.
+    pub(crate) fn outcome_unknown(&mut self, request: &InFlightRequest) {
+        if request.effect == Effect::Opened {
+            self.transactions.close(request.stream);
+        }
+    }
+
+    /// The transaction of a stream is aborted.
+    pub(crate) fn abort_transaction(&mut self, stream: u64) {
+        self.transactions.abort(stream);
+    }
+
+    /// The transaction that this BEGIN began is aborted, if it is still the one of its stream.
+    pub(crate) fn abort_begun_by(&mut self, stream: u64, begin: RequestId) {
+        self.transactions.abort_begun_by(stream, begin);
+    }
+
+    /// All transactions that may change data are aborted. Returns how many they were.
+    pub(crate) fn abort_writers(&mut self) -> usize {
+        self.transactions.abort_writers()
+    }
+
+    /// The connection is over, and its transactions with it.
+    pub(crate) fn drop_transactions(&mut self) {
+        self.transactions.clear();
+    }
+
+    /// Tx died, and every transaction that was open with it.
+    pub(crate) fn orphan_transactions(&mut self) {
+        for own in self.transactions.take() {
+            self.orphaned.add(own.stream, None);
+        }
+    }
+
+    /// Tx died with a COMMIT that it had begun, which was answered with this error.
+    pub(crate) fn orphan_commit(&mut self, stream: u64, error: Error) {
+        self.orphaned.add(stream, Some(error));
+    }
+
+    /// What a request in the stream of a transaction that died with its Tx is answered; `None` if it goes
+    /// its usual way.
+    #[inline]
+    pub(crate) fn answer_orphaned(
+        &mut self,
+        stream: u64,
+        body: &Body<'_>,
+    ) -> Option<Result<(), Error>> {
+        if stream == 0 || self.orphaned.is_empty() {
+            return None;
+        }
+        self.orphaned.answer(stream, body)
+    }
+}
