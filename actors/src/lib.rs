@@ -34,11 +34,13 @@ mod shared;
 #[cfg(test)]
 mod simulation;
 mod slots;
+mod state_map;
 mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timeouts;
 mod timers;
+mod transitions;
 mod tx;
 mod worker;
 
@@ -46,7 +48,7 @@ pub use config::Config;
 pub use engine::catalog;
 pub use engine::procedures::{self, Procedures};
 pub use runtime::{RuntimeHandle, start};
-pub use supervisor::{
+pub use transitions::{
     Counts, Phases, StopReport, TransitionOutcome, TransitionRecord, TransitionResult,
 };
 pub use tx::EngineFactory;

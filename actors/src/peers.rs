@@ -4,8 +4,7 @@
 //! what is sent meanwhile waits. Of Tx nothing is here: it is replaced when it dies, and the Supervisor
 //! tells the workers of the new one.
 
-use crate::messages::WorkerHandle;
-use crate::supervisor::SupervisorHandle;
+use crate::messages::{SupervisorHandle, WorkerHandle};
 
 /// Handles of the actors that live as long as the runtime.
 #[derive(Debug)]

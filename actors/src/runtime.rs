@@ -12,18 +12,19 @@ use actix_rt::Arbiter;
 use tokio::sync::{oneshot, watch};
 
 use crate::acceptor::{Acceptor, bind, reject};
-use crate::config::{Config, Grace};
+use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
 use crate::limits::{MAILBOX_SLOTS, TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE};
-use crate::messages::{IncomingConnection, WorkerHandle};
+use crate::messages::{IncomingConnection, Requester, SupervisorHandle, WorkerHandle};
 use crate::peers::Peers;
 use crate::serving::{Role, Serving, ServingCell, Situation, State};
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, DescriptorBudget, ListenerKind};
-use crate::supervisor::{
-    Ask, Asker, SpawnTx, StopReport, Supervisor, SupervisorHandle, Target, TransitionOutcome,
-    TransitionRecord, TransitionResult,
+use crate::supervisor::{SpawnTx, Supervisor};
+use crate::transitions::{
+    StopReport, TransitionOutcome, TransitionRecord, TransitionRequest, TransitionResult,
+    TransitionTarget,
 };
 use crate::tx::claim::Claims;
 use crate::tx::{EngineFactory, Parts, Port, Tx, TxHandle};
@@ -107,11 +108,7 @@ impl Mailboxes {
             .map(|(address, mailbox)| (WorkerHandle::new(address), mailbox))
             .unzip();
         let peers = Peers {
-            supervisor: SupervisorHandle::new(
-                supervisor.clone().recipient(),
-                supervisor.clone().recipient(),
-                supervisor.recipient(),
-            ),
+            supervisor: SupervisorHandle::new(supervisor),
             workers: handles,
         };
         let own = Self {
@@ -329,8 +326,8 @@ impl RuntimeHandle {
     /// over. `None` takes the configured period. `requested_by` is told in the log and in
     /// `vestibule.show('transitions')`.
     pub fn begin_drain(&self, grace: Option<Duration>, requested_by: &str) {
-        let grace = grace.map(Grace::Limited);
-        self.ask(Target::Stopped, "drain", grace, requested_by, Asker::Nobody);
+        let target = TransitionTarget::Stopped;
+        self.submit(target, "drain", grace, requested_by, Requester::Nobody);
     }
 
     /// Makes it a replica: writes are refused from now on, open transactions may finish until `grace` is
@@ -339,7 +336,6 @@ impl RuntimeHandle {
     /// and 50 ms, or, if another transition is under way, within
     /// [`TRANSITION_WAIT_DEFAULT`](crate::limits::TRANSITION_WAIT_DEFAULT).
     pub async fn demote(&self, grace: Option<Duration>, requested_by: &str) -> TransitionOutcome {
-        let grace = grace.map(Grace::Limited);
         self.change_role(Role::Replica, grace, requested_by).await
     }
 
@@ -351,7 +347,7 @@ impl RuntimeHandle {
     async fn change_role(
         &self,
         role: Role,
-        grace: Option<Grace>,
+        grace: Option<Duration>,
         requested_by: &str,
     ) -> TransitionOutcome {
         let (told, outcome) = oneshot::channel();
@@ -359,8 +355,9 @@ impl RuntimeHandle {
             Role::Replica => "demote",
             Role::Primary => "promote",
         };
-        let asker = Asker::Embedder(told);
-        self.ask(Target::Role(role), reason, grace, requested_by, asker);
+        let target = TransitionTarget::Role(role);
+        let requester = Requester::Embedder(told);
+        self.submit(target, reason, grace, requested_by, requester);
         // Without an answer the runtime is gone.
         outcome.await.unwrap_or(TransitionOutcome {
             result: TransitionResult::Superseded,
@@ -368,28 +365,23 @@ impl RuntimeHandle {
         })
     }
 
-    fn ask(
+    fn submit(
         &self,
-        target: Target,
+        target: TransitionTarget,
         reason: &str,
-        grace: Option<Grace>,
+        grace: Option<Duration>,
         requested_by: &str,
-        asker: Asker,
+        requester: Requester,
     ) {
-        let serving = self.serving();
-        self.peers.supervisor.ask(Ask {
+        let request = TransitionRequest {
             target,
-            from: match target {
-                Target::Stopped => serving.state.name(),
-                Target::Role(_) => serving.role.name(),
-            },
-            grace,
-            lameduck: None,
+            lameduck: self.shared.config.lameduck,
+            grace: self.shared.grace_or_default(grace),
             wait: TRANSITION_WAIT_DEFAULT,
             reason: reason.to_owned(),
             requested_by: requested_by.to_owned(),
-            asker,
-        });
+        };
+        self.peers.supervisor.submit(request, requester);
     }
 
     /// Waits until the runtime has stopped, whoever asked for it.

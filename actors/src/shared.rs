@@ -16,7 +16,7 @@ use crate::memory::Memory;
 use crate::serving::events::Events;
 use crate::serving::{Serving, ServingCell, Situation, State};
 use crate::slots::{ConnectionSlots, ListenerKind};
-use crate::supervisor::TransitionLog;
+use crate::transitions::TransitionLog;
 use crate::tx::claim::Claims;
 use crate::tx::fence::Fence;
 use crate::tx::mark::Mark;
@@ -151,6 +151,13 @@ impl Shared {
             RETRY_AFTER_DEFAULT.as_secs()
         );
         situation.error_with_text(ErrorCode::LOADING, text)
+    }
+
+    /// The grace of a transition for which this was asked; `None` for ever. Without a wish it is the
+    /// configured one.
+    pub(crate) fn grace_or_default(&self, wanted: Option<Duration>) -> Option<Duration> {
+        let grace = wanted.map_or(self.config.shutdown_grace_period, Grace::Limited);
+        self.resolve_grace(grace)
     }
 
     /// How long a grace is now; `None` for ever.

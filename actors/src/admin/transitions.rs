@@ -7,42 +7,42 @@ use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Call;
 
 use super::run::{Answer, reply_to};
-use crate::config::Grace;
 use crate::limits::{CONTROL_TIME_MAX, TRANSITION_WAIT_DEFAULT};
+use crate::messages::Requester;
 use crate::seconds::read_seconds;
-use crate::serving::{Role, Toward};
+use crate::serving::Role;
 use crate::session::dispatch::Dispatcher;
-use crate::supervisor::{Ask, Asker, Target};
+use crate::transitions::{TransitionRequest, TransitionTarget};
 
-/// `vestibule.drain({timeout = seconds, lameduck = seconds})`: answered at once, with the new state.
-pub(crate) fn drain(dispatcher: &mut Dispatcher<'_>, call: &Call<'_>) -> Result<(), Error> {
+/// `vestibule.drain({timeout = seconds, lameduck = seconds})`: answered with the new state, as soon as the
+/// stop has begun. What the client sends meanwhile waits for the answer. If a stop is under way already,
+/// its times hold.
+///
+/// # Errors
+///
+/// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS) for arguments that are none
+/// of these.
+pub(crate) fn drain(
+    dispatcher: &mut Dispatcher<'_>,
+    sync: u64,
+    call: &Call<'_>,
+) -> Result<Answer, Error> {
     let usage = "Usage: vestibule.drain({timeout = seconds, lameduck = seconds})";
     let options = Options::read(call, ["timeout", "lameduck"], usage)?;
     let shared = dispatcher.shared;
-    let lameduck = options.value("lameduck").unwrap_or(shared.config.lameduck);
-    let ask = Ask {
-        target: Target::Stopped,
-        from: shared.cell.load().state.name(),
-        grace: options.value("timeout").map(Grace::Limited),
-        lameduck: Some(lameduck),
+    let request = TransitionRequest {
+        target: TransitionTarget::Stopped,
+        lameduck: options.value("lameduck").unwrap_or(shared.config.lameduck),
+        grace: shared.grace_or_default(options.value("timeout")),
         wait: Duration::ZERO,
         reason: call.name.to_owned(),
-        requested_by: by(dispatcher),
-        asker: Asker::Nobody,
+        requested_by: requested_by(dispatcher),
     };
-    dispatcher.peers.supervisor.ask(ask);
-    // The reply tells the new state already, unless a stop is under way: its times hold.
-    if shared.cell.load().toward == Some(Toward::Stopped) {
-        return Ok(());
-    }
-    if lameduck.is_zero() {
-        shared
-            .cell
-            .draining("the server is stopping", dispatcher.now);
-    } else {
-        shared.cell.announce_stop(dispatcher.now);
-    }
-    Ok(())
+    let requester = Requester::SessionAtStart(reply_to(dispatcher, sync, call));
+    dispatcher.peers.supervisor.submit(request, requester);
+    dispatcher.session.await_transition();
+    dispatcher.session.on_gather();
+    Ok(Answer::Later)
 }
 
 /// `vestibule.demote({grace = seconds, timeout = seconds})` and `vestibule.promote({timeout = seconds})`:
@@ -65,22 +65,22 @@ pub(crate) fn change_role(
         }
     };
     let wait = options.value("timeout");
-    let ask = Ask {
-        target: Target::Role(role),
-        from: dispatcher.shared.cell.load().role.name(),
-        grace: options.value("grace").map(Grace::Limited),
-        lameduck: None,
+    let shared = dispatcher.shared;
+    let request = TransitionRequest {
+        target: TransitionTarget::Role(role),
+        lameduck: Duration::ZERO,
+        grace: shared.grace_or_default(options.value("grace")),
         wait: wait.unwrap_or(TRANSITION_WAIT_DEFAULT),
         reason: call.name.to_owned(),
-        requested_by: by(dispatcher),
-        asker: Asker::Session(reply_to(dispatcher, sync, call)),
+        requested_by: requested_by(dispatcher),
     };
-    dispatcher.peers.supervisor.ask(ask);
+    let requester = Requester::SessionAtEnd(reply_to(dispatcher, sync, call));
+    dispatcher.peers.supervisor.submit(request, requester);
     dispatcher.session.await_transition();
     Ok(Answer::Later)
 }
 
-fn by(dispatcher: &Dispatcher<'_>) -> String {
+fn requested_by(dispatcher: &Dispatcher<'_>) -> String {
     let user = &dispatcher.session.caller().user;
     format!("{user} from {}", dispatcher.cell.peer)
 }

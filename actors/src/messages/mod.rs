@@ -4,13 +4,16 @@
 //! | file | what |
 //! |---|---|
 //! | `worker` | what a worker is told, and its handle |
+//! | `supervisor` | what the Supervisor is told, and its handle |
 //! | `gather` | what is asked of every worker, and its answer |
 //! | `reply_to` | where the reply of such a question goes |
 
 mod gather;
 mod reply_to;
+pub(crate) mod supervisor;
 pub(crate) mod worker;
 
 pub(crate) use gather::{ConnectionRow, FanOut, Gather, KillTarget, KilledRow, RequestRow, Row};
 pub(crate) use reply_to::ReplyTo;
+pub(crate) use supervisor::{Requester, SupervisorHandle, TxEvent, WorkerReport};
 pub(crate) use worker::{IncomingConnection, WorkerHandle};

@@ -9,7 +9,7 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use super::gather::Gather;
 use super::reply_to::ReplyTo;
 use crate::slots::ConnectionSlot;
-use crate::supervisor::TransitionOutcome;
+use crate::transitions::TransitionOutcome;
 use crate::tx::TxHandle;
 use crate::tx::messages::Replies;
 
@@ -81,7 +81,17 @@ impl Message for CutOff {
     type Result = ();
 }
 
-/// A transition that a client of this arbiter waits for is over.
+/// A stop that a client of this worker asked for has begun, or is refused.
+#[derive(Debug)]
+pub(crate) struct TransitionStarted {
+    pub(crate) reply_to: ReplyTo,
+}
+
+impl Message for TransitionStarted {
+    type Result = ();
+}
+
+/// A transition that a client of this worker waits for is over.
 #[derive(Debug)]
 pub(crate) struct TransitionOver {
     pub(crate) reply_to: ReplyTo,
@@ -117,6 +127,7 @@ pub(crate) struct WorkerHandle {
     tx_lost: Recipient<TxLost>,
     quiesce: Recipient<Quiesce>,
     cut_off: Recipient<CutOff>,
+    transition_started: Recipient<TransitionStarted>,
     transition_over: Recipient<TransitionOver>,
     contribute: Recipient<Contribute>,
     gathered: Recipient<Gathered>,
@@ -133,6 +144,7 @@ impl WorkerHandle {
             + Handler<TxLost>
             + Handler<Quiesce>
             + Handler<CutOff>
+            + Handler<TransitionStarted>
             + Handler<TransitionOver>
             + Handler<Contribute>
             + Handler<Gathered>
@@ -145,6 +157,7 @@ impl WorkerHandle {
             tx_lost: worker.clone().recipient(),
             quiesce: worker.clone().recipient(),
             cut_off: worker.clone().recipient(),
+            transition_started: worker.clone().recipient(),
             transition_over: worker.clone().recipient(),
             contribute: worker.clone().recipient(),
             gathered: worker.clone().recipient(),
@@ -176,6 +189,11 @@ impl WorkerHandle {
 
     pub(crate) fn cut_off(&self, serial: u64, is_stop: bool) {
         self.cut_off.do_send(CutOff { serial, is_stop });
+    }
+
+    pub(crate) fn transition_started(&self, reply_to: ReplyTo) {
+        self.transition_started
+            .do_send(TransitionStarted { reply_to });
     }
 
     pub(crate) fn transition_over(&self, reply_to: ReplyTo, outcome: TransitionOutcome) {

@@ -211,7 +211,7 @@ impl ServingCell {
     }
 
     /// Sets the role: a demotion or promotion is done.
-    pub(crate) fn settle_role(&self, role: Role, now: Instant) {
+    pub(crate) fn set_role(&self, role: Role, now: Instant) {
         self.change(now, |details| {
             details.role = role;
             if details.toward == Some(Toward::Replica) {

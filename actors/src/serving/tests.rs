@@ -73,7 +73,7 @@ fn the_epoch_grows_with_every_change_and_only_then() {
     assert_eq!(cell.load().epoch, before + 1);
     drop((first, second));
     assert_eq!(cell.load().epoch, before + 2);
-    cell.settle_role(Role::Replica, Instant::now());
+    cell.set_role(Role::Replica, Instant::now());
     assert_eq!(cell.load().epoch, before + 3);
 }
 
@@ -149,7 +149,7 @@ fn a_demotion_is_left_for_a_solo_and_taken_up_again_until_it_is_settled() {
     assert!(!cell.load().is_writable());
     drop(guard);
     assert_eq!(cell.load().state, State::Draining);
-    cell.settle_role(Role::Replica, now);
+    cell.set_role(Role::Replica, now);
     let settled = cell.load();
     assert_eq!(
         (settled.state, settled.role),
@@ -164,7 +164,7 @@ fn a_stop_wins_over_a_demotion() {
     cell.demoting(now);
     cell.draining("stop", now);
     assert!(cell.load().is_stopping());
-    cell.settle_role(Role::Replica, now);
+    cell.set_role(Role::Replica, now);
     cell.demoting(now);
     assert!(cell.load().is_stopping());
 }

@@ -10,7 +10,7 @@ use super::clock;
 use super::world::{MARGIN, World};
 use crate::limits::WORKER_REQUESTS_MAX;
 use crate::shared::WorkerCounters;
-use crate::supervisor::TransitionResult;
+use crate::transitions::TransitionResult;
 
 impl World {
     /// Every caller is answered, once and in time.

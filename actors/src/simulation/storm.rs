@@ -11,7 +11,7 @@ use super::tally::Tally;
 use super::world::{STEP_MAX, World};
 use crate::limits::TX_DEATHS_MAX;
 use crate::serving::Role;
-use crate::supervisor::Target;
+use crate::transitions::TransitionTarget;
 
 const CLIENTS_MAX: usize = 12;
 
@@ -83,7 +83,7 @@ fn ask_for_a_role(world: &mut World) {
         true => Role::Primary,
         false => Role::Replica,
     };
-    let target = Target::Role(role);
+    let target = TransitionTarget::Role(role);
     let grace = world.random.millis(0..40) * world.random.below(2) as u32;
     let wait = world.random.millis(0..100);
     world.ask(target, Duration::ZERO, grace, wait);
@@ -114,7 +114,7 @@ fn a_commit_meets_a_demotion(world: &mut World) {
 }
 
 fn demote(world: &mut World, grace: Duration) {
-    let target = Target::Role(Role::Replica);
+    let target = TransitionTarget::Role(Role::Replica);
     world.ask(target, Duration::ZERO, grace, Duration::from_millis(20));
 }
 

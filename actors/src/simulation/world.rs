@@ -19,14 +19,16 @@ use super::random::Random;
 use super::tally::Tally;
 use super::worker::Plug;
 use super::{clock, config};
-use crate::config::{Config, Grace};
+use crate::config::Config;
 use crate::limits::WORKER_REQUESTS_MAX;
+use crate::messages::Requester;
 use crate::peers::Peers;
 use crate::runtime::{Mailboxes, spawner, watch_the_cell};
 use crate::serving::ServingCell;
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
-use crate::supervisor::{Ask, Asker, StopReport, Supervisor, Target, TransitionOutcome};
+use crate::supervisor::Supervisor;
+use crate::transitions::{StopReport, TransitionOutcome, TransitionRequest, TransitionTarget};
 use crate::tx::claim::Claims;
 use crate::worker::Worker;
 
@@ -39,7 +41,7 @@ pub(super) const MARGIN: Duration = Duration::from_millis(50);
 /// Somebody who asked for a transition.
 pub(super) struct Caller {
     pub(super) due: Instant,
-    pub(super) target: Target,
+    pub(super) target: TransitionTarget,
     pub(super) answer: oneshot::Receiver<TransitionOutcome>,
 }
 
@@ -160,7 +162,7 @@ impl World {
     /// Asks for a transition as an embedder does.
     pub(super) fn ask(
         &mut self,
-        target: Target,
+        target: TransitionTarget,
         lameduck: Duration,
         grace: Duration,
         wait: Duration,
@@ -169,20 +171,17 @@ impl World {
             .book()
             .note(|| format!("asks for {target:?}, {grace:?}, waits {wait:?}"));
         let (told, answer) = oneshot::channel();
-        let serving = self.shared.cell.load();
-        self.peers.supervisor.ask(Ask {
+        let request = TransitionRequest {
             target,
-            from: match target {
-                Target::Stopped => serving.state.name(),
-                Target::Role(_) => serving.role.name(),
-            },
-            grace: Some(Grace::Limited(grace)),
-            lameduck: Some(lameduck),
+            lameduck,
+            grace: Some(grace),
             wait,
             reason: "simulated".to_owned(),
             requested_by: "the world".to_owned(),
-            asker: Asker::Embedder(told),
-        });
+        };
+        self.peers
+            .supervisor
+            .submit(request, Requester::Embedder(told));
         self.callers.push(Caller {
             due: clock::now() + wait + lameduck + grace + MARGIN,
             target,
@@ -233,7 +232,7 @@ impl World {
         if !self.is_stopped() {
             let lameduck = self.random.millis(0..5) * self.random.below(2) as u32;
             let grace = self.random.millis(0..50);
-            self.ask(Target::Stopped, lameduck, grace, Duration::ZERO);
+            self.ask(TransitionTarget::Stopped, lameduck, grace, Duration::ZERO);
             let due = clock::now() + lameduck + grace + MARGIN;
             while !self.is_stopped() {
                 self.pass(Duration::from_millis(2)).await;

@@ -8,16 +8,17 @@ use actix::{Actor, AsyncContext, Context, Handler};
 use actix_rt::Arbiter;
 use tokio::sync::watch;
 
-use super::log::{StopReport, TransitionRecord};
-use super::messages::{Ask, Asker, News, TxEvent, WorkerReport};
-use super::transition::{CallerId, Machine, Target};
 use super::watchdog::{Alarm, Sight, Watchdog};
 use crate::acceptor::AcceptorHandle;
-use crate::config::Grace;
 use crate::limits::{TX_DEATHS_MAX, TX_DEATHS_PERIOD};
+use crate::messages::supervisor::{Submit, WorkerReported};
+use crate::messages::{ReplyTo, Requester, TxEvent, WorkerReport};
 use crate::peers::Peers;
 use crate::serving::State;
 use crate::shared::Shared;
+use crate::transitions::{
+    CallerId, Machine, StopReport, TransitionRecord, TransitionRequest, TransitionTarget,
+};
 use crate::tx::{TxHandle, may_restart};
 
 /// Starts a Tx of a given generation on the arbiter that is Tx's own.
@@ -42,7 +43,9 @@ pub(crate) struct Supervisor {
     /// Of the transition under way, or the last one.
     pub(super) record: Option<TransitionRecord>,
     /// Who waits for an answer of the machine.
-    pub(super) askers: HashMap<CallerId, Asker>,
+    pub(super) requesters: HashMap<CallerId, Requester>,
+    /// Who is told as soon as the transition that is being submitted has begun.
+    pub(super) starting: Vec<ReplyTo>,
     pub(super) last_caller: u64,
     pub(super) failure: Option<String>,
     pub(super) stopped: watch::Sender<Option<StopReport>>,
@@ -70,7 +73,8 @@ impl Supervisor {
             generation: 0,
             deaths: VecDeque::new(),
             record: None,
-            askers: HashMap::new(),
+            requesters: HashMap::new(),
+            starting: Vec::new(),
             last_caller: 0,
             failure: None,
             stopped,
@@ -159,22 +163,20 @@ impl Supervisor {
         log::error!("{failure}");
         self.failure = Some(failure);
         self.tx_gone(ctx);
-        let ask = Ask {
-            target: Target::Stopped,
-            from: self.shared.cell.load().state.name(),
-            grace: Some(Grace::Limited(Duration::ZERO)),
-            lameduck: Some(Duration::ZERO),
+        let stop = TransitionRequest {
+            target: TransitionTarget::Stopped,
+            lameduck: Duration::ZERO,
+            grace: Some(Duration::ZERO),
             wait: Duration::ZERO,
             reason: "failure".to_owned(),
             requested_by: "supervisor".to_owned(),
-            asker: Asker::Nobody,
         };
-        self.take_up(ask, ctx);
+        self.submit(stop, Requester::Nobody, ctx);
     }
 
     pub(super) fn tx_gone(&mut self, ctx: &mut Context<Self>) {
         let actions = self.machine.tx_stopped(crate::clock::now());
-        self.carry_out(actions, ctx);
+        self.apply(actions, ctx);
     }
 }
 
@@ -207,30 +209,32 @@ impl Handler<TxEvent> for Supervisor {
     }
 }
 
-impl Handler<Ask> for Supervisor {
+impl Handler<Submit> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
-        self.take_up(ask, ctx);
+    fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) {
+        self.submit(submit.request, submit.requester, ctx);
     }
 }
 
-impl Handler<WorkerReport> for Supervisor {
+impl Handler<WorkerReported> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, report: WorkerReport, ctx: &mut Self::Context) {
-        let WorkerReport {
+    fn handle(&mut self, reported: WorkerReported, ctx: &mut Self::Context) {
+        let WorkerReported {
             worker,
             serial,
-            news,
-        } = report;
+            report,
+        } = reported;
         let now = crate::clock::now();
         let machine = &mut self.machine;
-        let actions = match news {
-            News::Quiesced(waiting) => machine.worker_quiesced(worker, serial, &waiting, now),
-            News::Quiet => machine.worker_quiet(worker, serial, now),
-            News::Killed(toll) => machine.worker_killed(worker, serial, &toll, now),
+        let actions = match report {
+            WorkerReport::Quiesced(waiting) => {
+                machine.worker_quiesced(worker, serial, &waiting, now)
+            }
+            WorkerReport::Quiet => machine.worker_quiet(worker, serial, now),
+            WorkerReport::CutOff(counts) => machine.worker_cut_off(worker, serial, &counts, now),
         };
-        self.carry_out(actions, ctx);
+        self.apply(actions, ctx);
     }
 }

@@ -1,46 +1,44 @@
-//! Driving transitions: what the machine decides is carried out here.
+//! Driving transitions: what the machine decides is applied here.
 
 use std::sync::atomic::Ordering;
 
 use actix::{ActorContext, AsyncContext, Context};
 
 use super::actor::Supervisor;
-use super::log::{StopReport, TransitionRecord};
-use super::messages::{Ask, Asker};
-use super::outcome::{TransitionOutcome, TransitionResult};
-use super::transition::{Action, CallerId, Order, Report, Target, Verdict};
 use crate::limits::TRANSITION_CALLERS_MAX;
+use crate::messages::Requester;
 use crate::serving::{Role, Underway};
+use crate::transitions::{
+    Action, CallerId, StopReport, TransitionOutcome, TransitionRecord, TransitionReport,
+    TransitionRequest, TransitionResult, TransitionTarget,
+};
 use crate::tx::messages::Control;
 
 impl Supervisor {
     /// Somebody asks for a transition.
-    pub(super) fn take_up(&mut self, ask: Ask, ctx: &mut Context<Self>) {
-        let config = &self.shared.config;
+    pub(super) fn submit(
+        &mut self,
+        request: TransitionRequest,
+        requester: Requester,
+        ctx: &mut Context<Self>,
+    ) {
         self.last_caller += 1;
         let caller = CallerId(self.last_caller);
-        let grace = ask.grace.unwrap_or(config.shutdown_grace_period);
-        let order = Order {
-            target: ask.target,
-            lameduck: ask.lameduck.unwrap_or(config.lameduck),
-            grace: self.shared.resolve_grace(grace),
-            wait: ask.wait,
-            caller,
-            from: ask.from,
-            reason: ask.reason,
-            requested_by: ask.requested_by,
-        };
-        if !matches!(ask.asker, Asker::Nobody) {
-            if self.askers.len() >= TRANSITION_CALLERS_MAX {
-                return self.tell(ask.asker, Verdict::TimedOut);
+        match requester {
+            Requester::Nobody => {}
+            Requester::SessionAtStart(reply_to) => self.starting.push(reply_to),
+            _ if self.requesters.len() >= TRANSITION_CALLERS_MAX => {
+                return self.answer(requester, TransitionResult::TimedOut);
             }
-            self.askers.insert(caller, ask.asker);
+            _ => drop(self.requesters.insert(caller, requester)),
         }
-        let actions = self.machine.request(crate::clock::now(), order);
-        self.carry_out(actions, ctx);
+        let actions = self.machine.request(crate::clock::now(), caller, request);
+        self.apply(actions, ctx);
+        // Of one that did not begin, as things are.
+        self.tell_started();
     }
 
-    pub(super) fn carry_out(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
+    pub(super) fn apply(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
         // Before anybody is told of the change, so that whoever then asks sees it; when one begins, as
         // soon as it has a number.
         if !matches!(actions.first(), Some(Action::Begin(_))) {
@@ -48,29 +46,35 @@ impl Supervisor {
         }
         for action in actions {
             match action {
-                Action::Begin(order) => {
-                    self.begin(&order);
+                Action::Begin(request) => {
+                    self.begin(&request);
                     self.show();
                 }
-                Action::Announce => self.shared.cell.announce_stop(crate::clock::now()),
-                Action::Quiesce => self.quiesce(),
-                Action::Kill => self.kill(),
+                Action::Announce => {
+                    self.shared.cell.announce_stop(crate::clock::now());
+                    self.tell_started();
+                }
+                Action::Quiesce => {
+                    self.quiesce();
+                    self.tell_started();
+                }
+                Action::CutOff => self.cut_off(),
                 Action::StopTx => match &self.tx {
                     Some(tx) => tx.stop(),
                     None => self.tx_gone(ctx),
                 },
-                Action::Settle(target) => self.settle(target),
+                Action::Establish(target) => self.establish(target),
                 Action::WakeAt(time) => {
                     let wait = time.saturating_duration_since(crate::clock::now());
                     ctx.run_later(wait, |supervisor, ctx| {
                         let actions = supervisor.machine.on_time(crate::clock::now());
-                        supervisor.carry_out(actions, ctx);
+                        supervisor.apply(actions, ctx);
                     });
                 }
                 Action::End(report) => self.end(&report, ctx),
-                Action::Answer(caller, verdict) => {
-                    if let Some(asker) = self.askers.remove(&caller) {
-                        self.tell(asker, verdict);
+                Action::Answer(caller, result) => {
+                    if let Some(requester) = self.requesters.remove(&caller) {
+                        self.answer(requester, result);
                     }
                 }
             }
@@ -78,16 +82,16 @@ impl Supervisor {
         self.show();
     }
 
-    fn begin(&mut self, order: &Order) {
-        let from = match order.target {
-            Target::Stopped => order.from,
-            // Another change may have come between the question and its turn.
-            Target::Role(_) => self.shared.cell.load().role.name(),
+    fn begin(&mut self, request: &TransitionRequest) {
+        let serving = self.shared.cell.load();
+        let from = match request.target {
+            TransitionTarget::Stopped => serving.state.name(),
+            TransitionTarget::Role(_) => serving.role.name(),
         };
-        let to = order.target.name();
+        let to = request.target.name();
         let mut record =
-            TransitionRecord::begin(from, to, order.reason.clone(), &order.requested_by);
-        record.grace = order.grace.map(|grace| grace.as_secs_f64());
+            TransitionRecord::begin(from, to, request.reason.clone(), &request.requested_by);
+        record.grace = request.grace.map(|grace| grace.as_secs_f64());
         record.id = self.shared.transitions.push(record.clone());
         log::debug!("{from} to {to} begins: {}", record.reason);
         self.record = Some(record);
@@ -113,8 +117,8 @@ impl Supervisor {
         }
     }
 
-    fn kill(&mut self) {
-        self.fence_off();
+    fn cut_off(&mut self) {
+        self.raise_fence();
         self.tell_tx(Control::CloseAllReservations);
         let (serial, is_stop) = (self.machine.serial(), self.is_stop());
         for worker in &self.peers.workers {
@@ -123,7 +127,7 @@ impl Supervisor {
     }
 
     /// Nothing that was admitted so far is written from now on.
-    fn fence_off(&mut self) {
+    fn raise_fence(&mut self) {
         let shared = &self.shared;
         let is_write_under_way = shared.raise_fence();
         if let Some(record) = &mut self.record {
@@ -140,25 +144,25 @@ impl Supervisor {
         }
     }
 
-    fn settle(&mut self, target: Target) {
+    fn establish(&mut self, target: TransitionTarget) {
         let now = crate::clock::now();
-        if target != Target::Role(Role::Primary) {
-            self.fence_off();
+        if target != TransitionTarget::Role(Role::Primary) {
+            self.raise_fence();
         }
         match target {
-            Target::Stopped => {
+            TransitionTarget::Stopped => {
                 self.shared.cell.stopped(now);
                 // The data are let go, whoever still holds a handle.
                 self.shared.publish_view(None);
             }
-            Target::Role(role) => {
-                self.shared.cell.settle_role(role, now);
+            TransitionTarget::Role(role) => {
+                self.shared.cell.set_role(role, now);
                 self.tell_tx(Control::ReopenReservations);
             }
         }
     }
 
-    fn end(&mut self, report: &Report, ctx: &mut Context<Self>) {
+    fn end(&mut self, report: &TransitionReport, ctx: &mut Context<Self>) {
         let is_stop = self.is_stop() && !report.is_superseded;
         let Some(record) = &mut self.record else {
             return;
@@ -176,21 +180,20 @@ impl Supervisor {
     }
 
     /// The runtime is stopped: tells whoever waits for it.
-    fn finish(&mut self, report: &Report) {
+    fn finish(&mut self, report: &TransitionReport) {
         let left = report.workers_left.iter().map(|worker| {
             let counters = &self.shared.counters[*worker];
             counters.in_flight.load(Ordering::Relaxed)
         });
-        let toll = &report.toll;
-        let cut_off =
-            toll.revoked.total() + toll.killed.total() + toll.unread + left.sum::<usize>();
+        let cut_off = &report.cut_off;
+        let killed = cut_off.revoked.total() + cut_off.killed.total() + cut_off.unread;
         for worker in &self.workers {
             worker.stop();
         }
         self.tx_arbiter.stop();
         let report = StopReport {
-            killed: cut_off,
-            aborted_transactions: toll.transactions,
+            killed: killed + left.sum::<usize>(),
+            aborted_transactions: cut_off.transactions,
             tx_stopped: report.tx_stopped,
             took: report.took(),
             failure: self.failure.clone(),
@@ -199,22 +202,30 @@ impl Supervisor {
         let _ = self.stopped.send(Some(report));
     }
 
-    fn tell(&self, asker: Asker, verdict: Verdict) {
-        let result = TransitionResult::from(verdict);
+    /// Answers those who wait for no more than the start of a transition.
+    fn tell_started(&mut self) {
+        for reply_to in self.starting.drain(..) {
+            if let Some(worker) = self.peers.workers.get(reply_to.worker) {
+                worker.transition_started(reply_to);
+            }
+        }
+    }
+
+    fn answer(&self, requester: Requester, result: TransitionResult) {
         let is_carried_out = result == TransitionResult::Done;
         let outcome = TransitionOutcome {
             result,
             transition: self.record.clone().filter(|_| is_carried_out),
         };
-        match asker {
-            Asker::Nobody => {}
-            Asker::Session(reply_to) => {
+        match requester {
+            Requester::Nobody | Requester::SessionAtStart(_) => {}
+            Requester::SessionAtEnd(reply_to) => {
                 if let Some(worker) = self.peers.workers.get(reply_to.worker) {
                     worker.transition_over(reply_to, outcome);
                 }
             }
             // It may have lost interest.
-            Asker::Embedder(told) => drop(told.send(outcome)),
+            Requester::Embedder(told) => drop(told.send(outcome)),
         }
     }
 
@@ -222,12 +233,12 @@ impl Supervisor {
     fn show(&self) {
         let id = self.record.as_ref().map_or(0, |record| record.id);
         let under_way = self.machine.under_way();
-        let under_way = under_way.map(|(order, phase, deadline)| Underway {
+        let under_way = under_way.map(|(request, phase, deadline)| Underway {
             id,
-            to: order.target.name(),
+            to: request.target.name(),
             phase: phase.name(),
-            reason: order.reason.clone(),
-            requested_by: order.requested_by.clone(),
+            reason: request.reason.clone(),
+            requested_by: request.requested_by.clone(),
             deadline,
         });
         let wanted = self.machine.wanted();

@@ -2,26 +2,22 @@
 //!
 //! ```text
 //!   Tx's mark ──watchdog──────────────▶ serving cell: stalled
-//!   Tx ──ready, died, failed──▶ Supervisor ──▶ serving cell, fence ──notice──▶ session arbiters
+//!   Tx ──ready, died, failed──▶ Supervisor ──▶ serving cell, fence ──notice──▶ workers
 //!                                  ▲   │                                        │
-//!   operators, embedder ──ask──────┘   └ machine: announce ─▶ quiesce ─▶ … ◀────┘ quiet, killed
+//!   operators, embedder ─submit────┘   └ machine: announce ─▶ quiesce ─▶ … ◀────┘ quiet, cut off
 //! ```
 //!
-//! It lives on the System arbiter, which never blocks, and waits for nobody without a deadline.
+//! It lives on the System arbiter, which never blocks, and waits for nobody without a deadline. The
+//! serving state is set by it alone, but for solo and the progress of a recovery.
+//!
+//! | file | what |
+//! |---|---|
+//! | `watchdog` | notices that Tx stands still, as a pure machine |
+//! | `actor` | the actix shell: Tx's life, the watchdog's looks |
+//! | `drive` | applies what the machine of [`transitions`](crate::transitions) decides |
 
 mod actor;
-mod counts;
 mod drive;
-mod log;
-mod messages;
-mod outcome;
-pub(crate) mod transition;
 mod watchdog;
 
 pub(crate) use actor::{SpawnTx, Supervisor};
-pub use counts::Counts;
-pub(crate) use log::TransitionLog;
-pub use log::{Phases, StopReport, TransitionRecord};
-pub(crate) use messages::{Ask, Asker, News, SupervisorHandle, TxEvent};
-pub use outcome::{TransitionOutcome, TransitionResult};
-pub(crate) use transition::Target;

@@ -20,8 +20,8 @@ use super::port::Port;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
 use crate::limits::LOADING_TOLD_EVERY;
+use crate::messages::{SupervisorHandle, TxEvent};
 use crate::shared::Shared;
-use crate::supervisor::{SupervisorHandle, TxEvent};
 
 /// Makes an engine, on Tx's thread. Called again if Tx has to be replaced.
 pub type EngineFactory<E> = Arc<dyn Fn() -> Result<E, Fault> + Send + Sync>;

@@ -202,7 +202,7 @@ mod tests {
         let cell = &rig.shared.cell;
         cell.demoting(Instant::now());
         rig.shared.raise_fence();
-        cell.settle_role(Role::Replica, Instant::now());
+        cell.set_role(Role::Replica, Instant::now());
     }
 
     fn in_stream(request: RequestType, sync: u64) -> RequestBuilder {

@@ -16,11 +16,11 @@ use super::actor::Worker;
 use super::state::{InTransition, WorkerCell};
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
-use crate::messages::ReplyTo;
-use crate::messages::worker::{CutOff, Quiesce, TransitionOver};
+use crate::messages::worker::{CutOff, Quiesce, TransitionOver, TransitionStarted};
+use crate::messages::{ReplyTo, WorkerReport};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
-use crate::supervisor::transition::{Toll, Waiting};
-use crate::supervisor::{Counts, News, TransitionResult};
+use crate::state_map::StateMap;
+use crate::transitions::{Counts, CutOffCounts, TransitionRecord, TransitionResult, WaitedFor};
 use crate::tx::messages::{Cancel, Fate};
 
 impl Handler<Quiesce> for Worker {
@@ -38,7 +38,7 @@ impl Handler<Quiesce> for Worker {
             let state = cell.state.borrow();
             let request = state.in_flight.iter().map(|(_, request)| request);
             let concerned = request.filter(|own| is_stop || own.is_writer);
-            Waiting {
+            WaitedFor {
                 requests: count(concerned),
                 transactions: if is_stop {
                     cell.open_transactions()
@@ -47,7 +47,7 @@ impl Handler<Quiesce> for Worker {
                 },
             }
         };
-        cell.report(serial, News::Quiesced(waiting));
+        cell.report(serial, WorkerReport::Quiesced(waiting));
         cell.close_idle_if_stopping();
         cell.tell_if_quiet();
     }
@@ -57,13 +57,40 @@ impl Handler<CutOff> for Worker {
     type Result = ();
 
     fn handle(&mut self, cut_off: CutOff, _ctx: &mut Self::Context) {
-        let toll = if cut_off.is_stop {
+        let counts = if cut_off.is_stop {
             self.cell.close_all()
         } else {
             self.cell.cut_off_writers()
         };
-        self.cell.report(cut_off.serial, News::Killed(toll));
+        self.cell
+            .report(cut_off.serial, WorkerReport::CutOff(counts));
         self.cell.tell_if_quiet();
+    }
+}
+
+impl Handler<TransitionStarted> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, started: TransitionStarted, _ctx: &mut Self::Context) {
+        let reply_to = started.reply_to;
+        let Some(session) = self.cell.session(reply_to.session) else {
+            return;
+        };
+        if session.connection != reply_to.connection {
+            return;
+        }
+        {
+            let mut state = session.state.borrow_mut();
+            state.on_transition_over();
+            state.on_gathered();
+        }
+        let state = StateMap::of(&self.cell.shared, crate::clock::now());
+        let write = |body: &mut Vec<u8>| write_value(body, &state);
+        self.cell.reply_later(&session, &reply_to, write);
+        self.cell.mark_dirty(&session);
+        self.cell.flush_dirty();
+        // What came behind it was not taken: it is admitted under the new state.
+        session.wake();
     }
 }
 
@@ -101,7 +128,7 @@ struct RoleChangeReply {
     state: &'static str,
     role: &'static str,
     epoch: u64,
-    transition: Option<crate::TransitionRecord>,
+    transition: Option<TransitionRecord>,
 }
 
 fn count<'a>(request: impl Iterator<Item = &'a InFlightRequest>) -> Counts {
@@ -127,10 +154,8 @@ fn cancel_of(own: &Cancelled, error: &Error) -> Cancel {
 }
 
 impl WorkerCell {
-    fn report(&self, serial: u64, news: News) {
-        self.peers
-            .supervisor
-            .worker_report(self.index, serial, news);
+    fn report(&self, serial: u64, report: WorkerReport) {
+        self.peers.supervisor.report(self.index, serial, report);
     }
 
     fn open_transactions(&self) -> usize {
@@ -157,7 +182,7 @@ impl WorkerCell {
                 is_quiet: true,
                 ..transition
             }));
-            self.report(transition.serial, News::Quiet);
+            self.report(transition.serial, WorkerReport::Quiet);
         }
     }
 
@@ -203,7 +228,7 @@ impl WorkerCell {
     }
 
     /// The deadline of a demotion: whatever may change data is answered, and reads go on.
-    fn cut_off_writers(&self) -> Toll {
+    fn cut_off_writers(&self) -> CutOffCounts {
         let is_writer = |own: &InFlightRequest| own.is_writer;
         // Before the transactions: what is taken back may belong to one.
         let revoked = self.revoke_where(ErrorCode::READONLY, is_writer);
@@ -214,7 +239,7 @@ impl WorkerCell {
         let aborted = sessions
             .iter()
             .map(|own| own.state.borrow_mut().abort_writers());
-        Toll {
+        CutOffCounts {
             revoked,
             killed,
             transactions: aborted.sum(),
@@ -223,7 +248,7 @@ impl WorkerCell {
     }
 
     /// The deadline of a stop: everything is answered, and everybody closed.
-    fn close_all(&self) -> Toll {
+    fn close_all(&self) -> CutOffCounts {
         let transactions = self.open_transactions();
         let revoked = self.revoke_queued(ErrorCode::SHUTDOWN);
         let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
@@ -236,7 +261,7 @@ impl WorkerCell {
             own.close(Closing::Now);
             session.wake();
         }
-        Toll {
+        CutOffCounts {
             revoked,
             killed,
             transactions,

@@ -1,24 +1,26 @@
-//! The machine against a world of arbiters that answer or do not, in every order.
+//! The machine against a world of workers that answer or do not, in every order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::report::TransitionPhase;
 use super::*;
+use crate::limits::TRANSITION_SLACK;
+use crate::serving::Role;
 
 const GRACE: Duration = Duration::from_secs(3);
 const WAIT: Duration = Duration::from_secs(10);
-const DEMOTE: Target = Target::Role(Role::Replica);
-const PROMOTE: Target = Target::Role(Role::Primary);
+const DEMOTE: TransitionTarget = TransitionTarget::Role(Role::Replica);
+const PROMOTE: TransitionTarget = TransitionTarget::Role(Role::Primary);
 
-fn order(target: Target, caller: u64, grace: Option<Duration>) -> Order {
-    Order {
+fn request(target: TransitionTarget, grace: Option<Duration>) -> TransitionRequest {
+    TransitionRequest {
         target,
         lameduck: Duration::ZERO,
         grace,
         wait: WAIT,
-        caller: CallerId(caller),
-        from: "assist",
         reason: "test".to_owned(),
         requested_by: "test".to_owned(),
     }
@@ -29,10 +31,10 @@ struct Bench {
     machine: Machine,
     start: Instant,
     now: Instant,
-    answers: BTreeMap<u64, Verdict>,
-    reports: Vec<Report>,
-    settled: Vec<Target>,
-    /// What was asked of the arbiters and of Tx and is not answered.
+    answers: BTreeMap<u64, TransitionResult>,
+    reports: Vec<TransitionReport>,
+    established: Vec<TransitionTarget>,
+    /// What was asked of the workers and of Tx and is not answered.
     kills: usize,
     quiesces: usize,
     tx_stops: usize,
@@ -50,7 +52,7 @@ impl Bench {
             now,
             answers: BTreeMap::new(),
             reports: Vec::new(),
-            settled: Vec::new(),
+            established: Vec::new(),
             kills: 0,
             quiesces: 0,
             tx_stops: 0,
@@ -62,36 +64,36 @@ impl Bench {
     fn take(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Begin(order) => {
-                    let whole = order
+                Action::Begin(request) => {
+                    let whole = request
                         .grace
-                        .map(|own| own.saturating_add(order.lameduck + SLACK));
+                        .map(|own| own.saturating_add(request.lameduck + TRANSITION_SLACK));
                     self.latest = whole.and_then(|whole| self.now.checked_add(whole));
                 }
                 Action::Announce => {}
                 Action::Quiesce => self.quiesces += 1,
-                Action::Kill => self.kills += 1,
+                Action::CutOff => self.kills += 1,
                 Action::StopTx => self.tx_stops += 1,
-                Action::Settle(target) => self.settled.push(target),
+                Action::Establish(target) => self.established.push(target),
                 Action::WakeAt(time) => drop(self.wakes.insert(time)),
                 Action::End(report) => {
                     assert!(self.latest.is_none_or(|latest| self.now <= latest));
                     self.reports.push(*report);
                 }
-                Action::Answer(caller, verdict) => {
-                    let told = self.answers.insert(caller.0, verdict);
+                Action::Answer(caller, result) => {
+                    let told = self.answers.insert(caller.0, result);
                     assert_eq!(told, None, "each caller is told once");
                 }
             }
         }
     }
 
-    fn ask(&mut self, order: Order) {
-        let actions = self.machine.request(self.now, order);
+    fn ask(&mut self, caller: u64, request: TransitionRequest) {
+        let actions = self.machine.request(self.now, CallerId(caller), request);
         self.take(actions);
     }
 
-    fn quiesced(&mut self, worker: usize, waiting: Waiting) {
+    fn quiesced(&mut self, worker: usize, waiting: WaitedFor) {
         let serial = self.machine.serial();
         let actions = self
             .machine
@@ -105,9 +107,11 @@ impl Bench {
         self.take(actions);
     }
 
-    fn killed(&mut self, worker: usize, toll: Toll) {
+    fn killed(&mut self, worker: usize, cut_off: CutOffCounts) {
         let serial = self.machine.serial();
-        let actions = self.machine.worker_killed(worker, serial, &toll, self.now);
+        let actions = self
+            .machine
+            .worker_cut_off(worker, serial, &cut_off, self.now);
         self.take(actions);
     }
 
@@ -128,7 +132,7 @@ impl Bench {
         self.now = end;
     }
 
-    fn phase(&self) -> Option<Phase> {
+    fn phase(&self) -> Option<TransitionPhase> {
         self.machine.under_way().map(|(_, phase, _)| phase)
     }
 }
@@ -136,17 +140,17 @@ impl Bench {
 #[test]
 fn a_quiet_demotion_is_over_before_its_deadline() {
     let mut bench = Bench::new(2);
-    bench.ask(order(DEMOTE, 1, Some(GRACE)));
-    assert_eq!(bench.phase(), Some(Phase::Quiesce));
+    bench.ask(1, request(DEMOTE, Some(GRACE)));
+    assert_eq!(bench.phase(), Some(TransitionPhase::Quiesce));
     for worker in 0..2 {
-        bench.quiesced(worker, Waiting::default());
+        bench.quiesced(worker, WaitedFor::default());
     }
-    assert_eq!(bench.phase(), Some(Phase::Grace));
+    assert_eq!(bench.phase(), Some(TransitionPhase::Grace));
     bench.quiet(0);
-    assert!(bench.settled.is_empty(), "all of them");
+    assert!(bench.established.is_empty(), "all of them");
     bench.quiet(1);
-    assert_eq!(bench.settled, [DEMOTE]);
-    assert_eq!(bench.answers[&1], Verdict::Done);
+    assert_eq!(bench.established, [DEMOTE]);
+    assert_eq!(bench.answers[&1], TransitionResult::Done);
     assert_eq!((bench.kills, bench.tx_stops), (0, 0));
 }
 
@@ -154,18 +158,21 @@ fn a_quiet_demotion_is_over_before_its_deadline() {
 #[test]
 fn at_the_deadline_everybody_is_asked_at_once_and_waited_for_no_longer_than_the_slack() {
     let mut bench = Bench::new(2);
-    bench.ask(order(DEMOTE, 1, Some(GRACE)));
-    let waiting = Waiting {
+    bench.ask(1, request(DEMOTE, Some(GRACE)));
+    let waiting = WaitedFor {
         transactions: 1,
-        ..Waiting::default()
+        ..WaitedFor::default()
     };
     bench.quiesced(0, waiting);
     bench.quiesced(1, waiting);
     bench.pass(GRACE);
-    assert_eq!((bench.kills, bench.phase()), (1, Some(Phase::Kill)));
-    bench.killed(0, Toll::default());
-    bench.pass(SLACK);
-    assert_eq!(bench.settled, [DEMOTE]);
+    assert_eq!(
+        (bench.kills, bench.phase()),
+        (1, Some(TransitionPhase::Kill))
+    );
+    bench.killed(0, CutOffCounts::default());
+    bench.pass(TRANSITION_SLACK);
+    assert_eq!(bench.established, [DEMOTE]);
     let report = &bench.reports[0];
     assert_eq!(
         report.workers_left,
@@ -173,18 +180,21 @@ fn at_the_deadline_everybody_is_asked_at_once_and_waited_for_no_longer_than_the_
         "X-06: it is told who did not answer"
     );
     assert_eq!(report.waiting.transactions, 2);
-    assert_eq!(report.took(), GRACE + SLACK);
+    assert_eq!(report.took(), GRACE + TRANSITION_SLACK);
 }
 
 #[test]
 fn a_stop_waits_for_tx_within_the_same_deadline() {
     let mut bench = Bench::new(1);
-    bench.ask(order(Target::Stopped, 1, Some(GRACE)));
-    bench.quiesced(0, Waiting::default());
+    bench.ask(1, request(TransitionTarget::Stopped, Some(GRACE)));
+    bench.quiesced(0, WaitedFor::default());
     bench.quiet(0);
-    assert_eq!((bench.tx_stops, bench.phase()), (1, Some(Phase::Settle)));
-    bench.pass(GRACE + SLACK);
-    assert_eq!(bench.settled, [Target::Stopped]);
+    assert_eq!(
+        (bench.tx_stops, bench.phase()),
+        (1, Some(TransitionPhase::Settle))
+    );
+    bench.pass(GRACE + TRANSITION_SLACK);
+    assert_eq!(bench.established, [TransitionTarget::Stopped]);
     assert!(!bench.reports[0].tx_stopped);
     bench.tx_stopped();
     assert_eq!(bench.reports.len(), 1, "too late to matter");
@@ -194,42 +204,55 @@ fn a_stop_waits_for_tx_within_the_same_deadline() {
 fn a_tx_that_is_gone_already_is_not_waited_for() {
     let mut bench = Bench::new(1);
     bench.tx_stopped();
-    bench.ask(order(Target::Stopped, 1, Some(GRACE)));
-    bench.quiesced(0, Waiting::default());
+    bench.ask(1, request(TransitionTarget::Stopped, Some(GRACE)));
+    bench.quiesced(0, WaitedFor::default());
     bench.quiet(0);
-    assert_eq!((bench.tx_stops, bench.settled.len()), (0, 1));
+    assert_eq!((bench.tx_stops, bench.established.len()), (0, 1));
 }
 
 #[test]
 fn the_lameduck_comes_before_the_grace() {
     let mut bench = Bench::new(1);
-    bench.ask(Order {
+    let stop = TransitionRequest {
         lameduck: GRACE,
-        ..order(Target::Stopped, 1, Some(GRACE))
-    });
-    assert_eq!((bench.phase(), bench.quiesces), (Some(Phase::Announce), 0));
+        ..request(TransitionTarget::Stopped, Some(GRACE))
+    };
+    bench.ask(1, stop);
+    assert_eq!(
+        (bench.phase(), bench.quiesces),
+        (Some(TransitionPhase::Announce), 0)
+    );
     bench.pass(GRACE);
-    assert_eq!((bench.phase(), bench.quiesces), (Some(Phase::Quiesce), 1));
-    bench.pass(GRACE + SLACK);
-    assert_eq!(bench.settled, [Target::Stopped]);
-    assert_eq!(bench.reports[0].times[Phase::Announce as usize], GRACE);
+    assert_eq!(
+        (bench.phase(), bench.quiesces),
+        (Some(TransitionPhase::Quiesce), 1)
+    );
+    bench.pass(GRACE + TRANSITION_SLACK);
+    assert_eq!(bench.established, [TransitionTarget::Stopped]);
+    assert_eq!(
+        bench.reports[0].times[TransitionPhase::Announce as usize],
+        GRACE
+    );
 }
 
 /// SM-13, SM-16: what is cut off when, and that no deadline is none.
 #[test]
 fn no_grace_kills_at_once_and_no_deadline_never() {
     let mut bench = Bench::new(1);
-    bench.ask(order(DEMOTE, 1, Some(Duration::ZERO)));
+    bench.ask(1, request(DEMOTE, Some(Duration::ZERO)));
     assert_eq!(bench.kills, 1);
     let mut bench = Bench::new(1);
-    bench.ask(order(DEMOTE, 1, None));
-    bench.quiesced(0, Waiting::default());
+    bench.ask(1, request(DEMOTE, None));
+    bench.quiesced(0, WaitedFor::default());
     bench.pass(Duration::from_secs(1_000_000));
-    assert_eq!((bench.kills, bench.phase()), (0, Some(Phase::Grace)));
+    assert_eq!(
+        (bench.kills, bench.phase()),
+        (0, Some(TransitionPhase::Grace))
+    );
     bench.quiet(0);
-    assert_eq!(bench.settled, [DEMOTE]);
+    assert_eq!(bench.established, [DEMOTE]);
     let mut bench = Bench::new(1);
-    bench.ask(order(DEMOTE, 1, Some(Duration::MAX)));
+    bench.ask(1, request(DEMOTE, Some(Duration::MAX)));
     assert_eq!(bench.machine.under_way().map(|(_, _, at)| at), Some(None));
 }
 
@@ -237,20 +260,20 @@ fn no_grace_kills_at_once_and_no_deadline_never() {
 #[test]
 fn what_is_so_or_under_way_is_not_done_twice() {
     let mut bench = Bench::new(1);
-    bench.ask(order(PROMOTE, 1, Some(GRACE)));
-    assert_eq!(bench.answers[&1], Verdict::Unchanged);
-    bench.ask(order(DEMOTE, 2, Some(GRACE)));
-    bench.ask(order(DEMOTE, 3, Some(Duration::ZERO)));
+    bench.ask(1, request(PROMOTE, Some(GRACE)));
+    assert_eq!(bench.answers[&1], TransitionResult::Unchanged);
+    bench.ask(2, request(DEMOTE, Some(GRACE)));
+    bench.ask(3, request(DEMOTE, Some(Duration::ZERO)));
     assert_eq!(
         (bench.quiesces, bench.kills),
         (1, 0),
         "the first deadline holds"
     );
-    bench.quiesced(0, Waiting::default());
+    bench.quiesced(0, WaitedFor::default());
     bench.quiet(0);
     assert_eq!(
         (bench.answers[&2], bench.answers[&3]),
-        (Verdict::Done, Verdict::Done)
+        (TransitionResult::Done, TransitionResult::Done)
     );
 }
 
@@ -258,19 +281,19 @@ fn what_is_so_or_under_way_is_not_done_twice() {
 #[test]
 fn the_latest_wanted_role_wins() {
     let mut bench = Bench::new(1);
-    bench.ask(order(DEMOTE, 1, Some(GRACE)));
-    bench.ask(order(PROMOTE, 2, Some(GRACE)));
+    bench.ask(1, request(DEMOTE, Some(GRACE)));
+    bench.ask(2, request(PROMOTE, Some(GRACE)));
     assert_eq!(bench.machine.wanted(), Some(Role::Primary));
-    bench.ask(order(DEMOTE, 3, Some(GRACE)));
+    bench.ask(3, request(DEMOTE, Some(GRACE)));
     assert_eq!(bench.machine.wanted(), Some(Role::Replica));
-    assert_eq!(bench.answers[&2], Verdict::Superseded);
-    bench.ask(order(PROMOTE, 4, Some(GRACE)));
-    bench.quiesced(0, Waiting::default());
+    assert_eq!(bench.answers[&2], TransitionResult::Superseded);
+    bench.ask(4, request(PROMOTE, Some(GRACE)));
+    bench.quiesced(0, WaitedFor::default());
     bench.quiet(0);
-    assert_eq!(bench.settled, [DEMOTE, PROMOTE]);
+    assert_eq!(bench.established, [DEMOTE, PROMOTE]);
     assert_eq!(
         (bench.answers[&1], bench.answers[&4]),
-        (Verdict::Done, Verdict::Done)
+        (TransitionResult::Done, TransitionResult::Done)
     );
     assert_eq!(bench.machine.wanted(), Some(Role::Primary));
 }
@@ -279,53 +302,53 @@ fn the_latest_wanted_role_wins() {
 #[test]
 fn whoever_waits_is_told_when_their_time_is_over() {
     let mut bench = Bench::new(1);
-    bench.ask(order(DEMOTE, 1, None));
-    bench.ask(order(PROMOTE, 2, Some(GRACE)));
-    bench.ask(order(DEMOTE, 3, None));
-    bench.ask(order(PROMOTE, 4, Some(GRACE)));
+    bench.ask(1, request(DEMOTE, None));
+    bench.ask(2, request(PROMOTE, Some(GRACE)));
+    bench.ask(3, request(DEMOTE, None));
+    bench.ask(4, request(PROMOTE, Some(GRACE)));
     bench.pass(WAIT);
     assert_eq!(
         (bench.answers[&3], bench.answers[&4]),
-        (Verdict::TimedOut, Verdict::TimedOut)
+        (TransitionResult::TimedOut, TransitionResult::TimedOut)
     );
     assert_eq!(bench.machine.wanted(), Some(Role::Replica));
-    bench.quiesced(0, Waiting::default());
+    bench.quiesced(0, WaitedFor::default());
     bench.quiet(0);
-    assert_eq!(bench.settled, [DEMOTE]);
+    assert_eq!(bench.established, [DEMOTE]);
 }
 
 #[test]
 fn a_stop_wins_at_once_and_nothing_follows_it() {
     let mut bench = Bench::new(1);
-    bench.ask(order(DEMOTE, 1, None));
-    bench.ask(order(PROMOTE, 2, Some(GRACE)));
+    bench.ask(1, request(DEMOTE, None));
+    bench.ask(2, request(PROMOTE, Some(GRACE)));
     let serial = bench.machine.serial();
-    bench.ask(order(Target::Stopped, 3, Some(GRACE)));
+    bench.ask(3, request(TransitionTarget::Stopped, Some(GRACE)));
     for caller in [1, 2] {
-        assert_eq!(bench.answers[&caller], Verdict::Superseded);
+        assert_eq!(bench.answers[&caller], TransitionResult::Superseded);
     }
     assert!(bench.reports[0].is_superseded);
-    bench.ask(order(PROMOTE, 4, Some(GRACE)));
-    assert_eq!(bench.answers[&4], Verdict::Superseded);
+    bench.ask(4, request(PROMOTE, Some(GRACE)));
+    assert_eq!(bench.answers[&4], TransitionResult::Superseded);
     // Late news of the demotion says nothing about the stop.
     let late = bench.machine.worker_quiet(0, serial, bench.now);
     assert_eq!(late, []);
-    bench.ask(order(Target::Stopped, 5, Some(Duration::ZERO)));
-    bench.pass(GRACE + SLACK);
+    bench.ask(5, request(TransitionTarget::Stopped, Some(Duration::ZERO)));
+    bench.pass(GRACE + TRANSITION_SLACK);
     assert_eq!(
         (bench.answers[&3], bench.answers[&5]),
-        (Verdict::Done, Verdict::Done)
+        (TransitionResult::Done, TransitionResult::Done)
     );
-    bench.ask(order(DEMOTE, 6, Some(GRACE)));
-    assert_eq!(bench.answers[&6], Verdict::Superseded);
-    assert_eq!(bench.settled, [Target::Stopped]);
+    bench.ask(6, request(DEMOTE, Some(GRACE)));
+    assert_eq!(bench.answers[&6], TransitionResult::Superseded);
+    assert_eq!(bench.established, [TransitionTarget::Stopped]);
     assert_eq!(bench.machine.wanted(), None);
 }
 
 /// A step of the world.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Ask(Target, u64),
+    Ask(TransitionTarget, u64),
     Quiesced(usize),
     Quiet(usize),
     Killed(usize),
@@ -339,7 +362,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let target = prop_oneof![
         4 => Just(DEMOTE),
         4 => Just(PROMOTE),
-        1 => Just(Target::Stopped),
+        1 => Just(TransitionTarget::Stopped),
     ];
     let step = prop_oneof![
         3 => (target, 0u64..5000).prop_map(|(target, grace)| Step::Ask(target, grace)),
@@ -356,7 +379,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whatever the arbiters, Tx and the callers do: each transition ends in time (that is asserted at its
+    /// Whatever the workers, Tx and the callers do: each transition ends in time (that is asserted at its
     /// end), its phases are all of its time, each caller is told once, and the last wish is what comes.
     #[test]
     fn every_transition_ends_in_time_and_every_caller_is_told(steps in steps()) {
@@ -366,16 +389,16 @@ proptest! {
             match step {
                 Step::Ask(target, grace) => {
                     asked += 1;
-                    bench.ask(order(target, asked, Some(Duration::from_millis(grace))));
+                    bench.ask(asked, request(target, Some(Duration::from_millis(grace))));
                     match target {
-                        Target::Stopped => stopped = true,
-                        Target::Role(role) if !stopped => last_role = role,
-                        Target::Role(_) => {}
+                        TransitionTarget::Stopped => stopped = true,
+                        TransitionTarget::Role(role) if !stopped => last_role = role,
+                        TransitionTarget::Role(_) => {}
                     }
                 }
-                Step::Quiesced(worker) => bench.quiesced(worker, Waiting::default()),
+                Step::Quiesced(worker) => bench.quiesced(worker, WaitedFor::default()),
                 Step::Quiet(worker) => bench.quiet(worker),
-                Step::Killed(worker) => bench.killed(worker, Toll::default()),
+                Step::Killed(worker) => bench.killed(worker, CutOffCounts::default()),
                 Step::Late(worker) => {
                     let serial = bench.machine.serial() + 1;
                     let actions = bench.machine.worker_quiet(worker, serial, bench.now);
@@ -393,12 +416,12 @@ proptest! {
         bench.pass(Duration::from_secs(60));
         prop_assert!(bench.machine.under_way().is_none(), "it always ends");
         prop_assert_eq!(bench.answers.len() as u64, asked, "everybody is told");
-        prop_assert_eq!(bench.settled.contains(&Target::Stopped), stopped);
-        let sum: Duration = bench.reports.iter().map(Report::took).sum();
+        prop_assert_eq!(bench.established.contains(&TransitionTarget::Stopped), stopped);
+        let sum: Duration = bench.reports.iter().map(TransitionReport::took).sum();
         prop_assert!(sum <= bench.now - bench.start, "one at a time");
         if !stopped {
-            let role = bench.settled.last().map_or(Target::Role(Role::Primary), |last| *last);
-            prop_assert_eq!(role, Target::Role(last_role));
+            let role = bench.established.last().map_or(TransitionTarget::Role(Role::Primary), |last| *last);
+            prop_assert_eq!(role, TransitionTarget::Role(last_role));
         }
     }
 }

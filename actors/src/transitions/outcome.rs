@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::log::TransitionRecord;
-use super::transition::Verdict;
+use super::record::TransitionRecord;
 
 /// What became of a request for a transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -20,17 +19,6 @@ pub enum TransitionResult {
     /// Another transition was under way for as long as the caller would wait. So did too many callers.
     #[serde(rename = "timed out")]
     TimedOut,
-}
-
-impl From<Verdict> for TransitionResult {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Done => Self::Done,
-            Verdict::Unchanged => Self::Unchanged,
-            Verdict::Superseded => Self::Superseded,
-            Verdict::TimedOut => Self::TimedOut,
-        }
-    }
 }
 
 /// The answer to a request for a transition.

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    Action, CallerId, Order, Phase, PhaseTimes, Report, SLACK, Target, Toll, Verdict, Waiting,
-};
+use super::action::{Action, CallerId};
+use super::outcome::TransitionResult;
+use super::report::{CutOffCounts, PhaseTimes, TransitionPhase, TransitionReport, WaitedFor};
+use super::request::{TransitionRequest, TransitionTarget};
+use crate::limits::TRANSITION_SLACK;
 use crate::serving::Role;
 
 /// Somebody to answer, at the latest at a time of their own.
@@ -20,20 +22,20 @@ impl Waiter {
     }
 }
 
-/// How far an arbiter has come.
+/// How far a worker has come.
 #[derive(Debug, Clone, Copy, Default)]
-struct Worker {
+struct WorkerProgress {
     has_quiesced: bool,
     is_quiet: bool,
-    has_killed: bool,
+    has_cut_off: bool,
 }
 
 /// The transition under way.
 #[derive(Debug)]
 struct Current {
     serial: u64,
-    order: Order,
-    phase: Phase,
+    request: TransitionRequest,
+    phase: TransitionPhase,
     entered: Instant,
     times: PhaseTimes,
     quiesce_at: Instant,
@@ -42,22 +44,22 @@ struct Current {
     /// When nobody is waited for any longer; `None` before that is known, or never.
     end: Option<Instant>,
     /// The deadline came first.
-    has_killed: bool,
-    workers: Vec<Worker>,
-    waiting: Waiting,
-    toll: Toll,
+    has_cut_off: bool,
+    workers: Vec<WorkerProgress>,
+    waiting: WaitedFor,
+    cut_off: CutOffCounts,
     waiters: Vec<Waiter>,
 }
 
 impl Current {
-    fn enter(&mut self, phase: Phase, now: Instant) {
+    fn enter(&mut self, phase: TransitionPhase, now: Instant) {
         let spent = now.saturating_duration_since(self.entered);
         self.times[self.phase as usize] += spent;
         self.entered = self.entered.max(now);
         self.phase = phase;
     }
 
-    fn all_workers(&self, has: impl Fn(&Worker) -> bool) -> bool {
+    fn all_workers(&self, has: impl Fn(&WorkerProgress) -> bool) -> bool {
         self.workers.iter().all(has)
     }
 }
@@ -65,7 +67,7 @@ impl Current {
 /// A role that is wanted when the transition under way is over.
 #[derive(Debug)]
 struct Queued {
-    order: Order,
+    request: TransitionRequest,
     waiters: Vec<Waiter>,
 }
 
@@ -84,12 +86,12 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// For so many session arbiters, in this role.
+    /// For this many workers, in this role.
     pub(crate) fn new(workers: usize, role: Role) -> Self {
         Self {
             workers,
             role,
-            role_slack: SLACK,
+            role_slack: TRANSITION_SLACK,
             serial: 0,
             current: None,
             queued: None,
@@ -105,65 +107,74 @@ impl Machine {
 
     /// Whether a stop has begun: nothing follows it.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.is_stopped || self.target() == Some(Target::Stopped)
+        self.is_stopped || self.target() == Some(TransitionTarget::Stopped)
     }
 
-    fn target(&self) -> Option<Target> {
-        self.current.as_ref().map(|current| current.order.target)
+    fn target(&self) -> Option<TransitionTarget> {
+        self.current.as_ref().map(|current| current.request.target)
     }
 
-    /// Names the transition under way, for messages of arbiters about it.
+    /// Names the transition under way, for messages of workers about it.
     pub(crate) fn serial(&self) -> u64 {
         self.serial
     }
 
     /// The transition under way: what was ordered, its phase and its deadline.
-    pub(crate) fn under_way(&self) -> Option<(&Order, Phase, Option<Instant>)> {
+    pub(crate) fn under_way(
+        &self,
+    ) -> Option<(&TransitionRequest, TransitionPhase, Option<Instant>)> {
         let current = self.current.as_ref()?;
-        Some((&current.order, current.phase, current.deadline))
+        Some((&current.request, current.phase, current.deadline))
     }
 
     /// The role that is wanted in the end; `None` for a stop.
     pub(crate) fn wanted(&self) -> Option<Role> {
-        let queued = self.queued.as_ref().map(|queued| queued.order.target);
+        let queued = self.queued.as_ref().map(|queued| queued.request.target);
         match queued.or(self.target()) {
             _ if self.is_stopping() => None,
-            Some(Target::Role(role)) => Some(role),
+            Some(TransitionTarget::Role(role)) => Some(role),
             _ => Some(self.role),
         }
     }
 
     /// Somebody asks for a transition.
-    pub(crate) fn request(&mut self, now: Instant, order: Order) -> Vec<Action> {
+    pub(crate) fn request(
+        &mut self,
+        now: Instant,
+        caller: CallerId,
+        request: TransitionRequest,
+    ) -> Vec<Action> {
         let mut actions = Vec::new();
         let waiter = Waiter {
-            caller: order.caller,
-            by: now.checked_add(order.wait),
+            caller,
+            by: now.checked_add(request.wait),
         };
+        // Of a transition that begins at once, its end is waited for, which has a time of its own.
+        let first = vec![Waiter { caller, by: None }];
         if self.is_stopping() {
             match &mut self.current {
-                Some(stop) if order.target == Target::Stopped => {
+                Some(stop) if request.target == TransitionTarget::Stopped => {
                     actions.extend(waiter.by.map(Action::WakeAt));
                     stop.waiters.push(waiter);
                 }
-                _ => actions.push(Action::Answer(order.caller, Verdict::Superseded)),
+                _ => actions.push(Action::Answer(caller, TransitionResult::Superseded)),
             }
             return actions;
         }
-        match (self.target(), order.target) {
-            (Some(_), Target::Stopped) => {
+        match (self.target(), request.target) {
+            (Some(_), TransitionTarget::Stopped) => {
                 self.supersede_queued(&mut actions);
                 self.end(now, true, &mut actions);
-                self.begin(now, order, Vec::new(), &mut actions);
+                self.begin(now, request, first, &mut actions);
             }
             (Some(under_way), target) => {
                 actions.extend(waiter.by.map(Action::WakeAt));
-                self.wait_behind(under_way, target, order, waiter, &mut actions);
+                self.wait_behind(under_way, target, request, waiter, &mut actions);
             }
-            (None, Target::Role(role)) if role == self.role => {
-                actions.push(Action::Answer(order.caller, Verdict::Unchanged));
+            (None, TransitionTarget::Role(role)) if role == self.role => {
+                actions.push(Action::Answer(caller, TransitionResult::Unchanged));
             }
-            (None, _) => self.begin(now, order, Vec::new(), &mut actions),
+            (None, _) => self.begin(now, request, first, &mut actions),
         }
         actions
     }
@@ -171,9 +182,9 @@ impl Machine {
     /// A role is asked for while a transition to a role is under way: the latest wanted wins.
     fn wait_behind(
         &mut self,
-        under_way: Target,
-        target: Target,
-        order: Order,
+        under_way: TransitionTarget,
+        target: TransitionTarget,
+        request: TransitionRequest,
         waiter: Waiter,
         actions: &mut Vec<Action>,
     ) {
@@ -185,11 +196,11 @@ impl Machine {
             return;
         }
         match &mut self.queued {
-            Some(queued) if queued.order.target == target => queued.waiters.push(waiter),
+            Some(queued) if queued.request.target == target => queued.waiters.push(waiter),
             _ => {
                 self.supersede_queued(actions);
                 self.queued = Some(Queued {
-                    order,
+                    request,
                     waiters: vec![waiter],
                 });
             }
@@ -201,45 +212,41 @@ impl Machine {
         let told = waiters
             .into_iter()
             .flatten()
-            .map(|waiter| Action::Answer(waiter.caller, Verdict::Superseded));
+            .map(|waiter| Action::Answer(waiter.caller, TransitionResult::Superseded));
         actions.extend(told);
     }
 
     fn begin(
         &mut self,
         now: Instant,
-        order: Order,
-        mut waiters: Vec<Waiter>,
+        request: TransitionRequest,
+        waiters: Vec<Waiter>,
         actions: &mut Vec<Action>,
     ) {
-        if waiters.is_empty() {
-            waiters.push(Waiter {
-                caller: order.caller,
-                by: None,
-            });
-        }
         self.serial += 1;
-        let lameduck = match order.target {
-            Target::Stopped => order.lameduck,
-            Target::Role(_) => Duration::ZERO,
+        let lameduck = match request.target {
+            TransitionTarget::Stopped => request.lameduck,
+            TransitionTarget::Role(_) => Duration::ZERO,
         };
         let quiesce_at = now.checked_add(lameduck).unwrap_or(now);
-        actions.push(Action::Begin(Box::new(order.clone())));
+        actions.push(Action::Begin(Box::new(request.clone())));
         self.current = Some(Current {
             serial: self.serial,
-            phase: Phase::Announce,
+            phase: TransitionPhase::Announce,
             entered: now,
             times: PhaseTimes::default(),
             quiesce_at,
             // A grace too long to be added to a clock is no deadline at all.
-            deadline: order.grace.and_then(|grace| quiesce_at.checked_add(grace)),
+            deadline: request
+                .grace
+                .and_then(|grace| quiesce_at.checked_add(grace)),
             end: None,
-            has_killed: false,
-            workers: vec![Worker::default(); self.workers],
-            waiting: Waiting::default(),
-            toll: Toll::default(),
+            has_cut_off: false,
+            workers: vec![WorkerProgress::default(); self.workers],
+            waiting: WaitedFor::default(),
+            cut_off: CutOffCounts::default(),
             waiters,
-            order,
+            request,
         });
         if quiesce_at > now {
             actions.extend([Action::Announce, Action::WakeAt(quiesce_at)]);
@@ -247,12 +254,12 @@ impl Machine {
         self.advance(now, actions);
     }
 
-    /// An arbiter has seen the new state and tells what it waits for.
+    /// A worker has seen the new state and tells what it waits for.
     pub(crate) fn worker_quiesced(
         &mut self,
         worker: usize,
         serial: u64,
-        waiting: &Waiting,
+        waiting: &WaitedFor,
         now: Instant,
     ) -> Vec<Action> {
         self.worker_event(worker, serial, now, |current, worker| {
@@ -262,24 +269,24 @@ impl Machine {
         })
     }
 
-    /// An arbiter has nothing left to wait for. Of a stop, it has no session left.
+    /// A worker has nothing left to wait for. Of a stop, it has no session left.
     pub(crate) fn worker_quiet(&mut self, worker: usize, serial: u64, now: Instant) -> Vec<Action> {
         self.worker_event(worker, serial, now, |current, worker| {
             current.workers[worker].is_quiet = true;
         })
     }
 
-    /// An arbiter has answered its clients.
-    pub(crate) fn worker_killed(
+    /// A worker has answered its clients.
+    pub(crate) fn worker_cut_off(
         &mut self,
         worker: usize,
         serial: u64,
-        toll: &Toll,
+        cut_off: &CutOffCounts,
         now: Instant,
     ) -> Vec<Action> {
         self.worker_event(worker, serial, now, |current, worker| {
-            if !std::mem::replace(&mut current.workers[worker].has_killed, true) {
-                current.toll.merge(toll);
+            if !std::mem::replace(&mut current.workers[worker].has_cut_off, true) {
+                current.cut_off.merge(cut_off);
             }
         })
     }
@@ -318,7 +325,7 @@ impl Machine {
         let mut overdue = |waiters: &mut Vec<Waiter>| {
             waiters.retain(|waiter| {
                 if waiter.is_overdue(now) {
-                    actions.push(Action::Answer(waiter.caller, Verdict::TimedOut));
+                    actions.push(Action::Answer(waiter.caller, TransitionResult::TimedOut));
                 }
                 !waiter.is_overdue(now)
             });
@@ -347,61 +354,65 @@ impl Machine {
             return false;
         };
         let is_over = |time: Option<Instant>| time.is_some_and(|time| now >= time);
-        let target = current.order.target;
+        let target = current.request.target;
         match current.phase {
-            Phase::Announce if now >= current.quiesce_at => {
-                if target == Target::Role(Role::Primary) {
+            TransitionPhase::Announce if now >= current.quiesce_at => {
+                if target == TransitionTarget::Role(Role::Primary) {
                     // Nothing has to end for it: what was begun read-only stays so.
-                    current.enter(Phase::Settle, now);
+                    current.enter(TransitionPhase::Settle, now);
                     return true;
                 }
-                current.enter(Phase::Quiesce, now);
+                current.enter(TransitionPhase::Quiesce, now);
                 actions.push(Action::Quiesce);
                 actions.extend(current.deadline.map(Action::WakeAt));
                 true
             }
-            Phase::Quiesce | Phase::Grace if is_over(current.deadline) => {
-                current.enter(Phase::Kill, now);
-                current.has_killed = true;
-                actions.push(Action::Kill);
+            TransitionPhase::Quiesce | TransitionPhase::Grace if is_over(current.deadline) => {
+                current.enter(TransitionPhase::Kill, now);
+                current.has_cut_off = true;
+                actions.push(Action::CutOff);
                 let slack = match target {
-                    Target::Stopped => SLACK,
-                    Target::Role(_) => role_slack,
+                    TransitionTarget::Stopped => TRANSITION_SLACK,
+                    TransitionTarget::Role(_) => role_slack,
                 };
                 let end = now + slack;
                 current.end = Some(end);
                 // Tx has the slack too: its engine may have a journal to write out.
-                if target == Target::Stopped {
+                if target == TransitionTarget::Stopped {
                     actions.push(Action::StopTx);
                 }
                 actions.push(Action::WakeAt(end));
                 true
             }
-            Phase::Quiesce if current.all_workers(|worker| worker.has_quiesced) => {
-                current.enter(Phase::Grace, now);
+            TransitionPhase::Quiesce if current.all_workers(|worker| worker.has_quiesced) => {
+                current.enter(TransitionPhase::Grace, now);
                 true
             }
-            Phase::Grace if current.all_workers(|worker| worker.is_quiet) => {
-                current.enter(Phase::Settle, now);
-                if target == Target::Stopped && !tx_stopped {
+            TransitionPhase::Grace if current.all_workers(|worker| worker.is_quiet) => {
+                current.enter(TransitionPhase::Settle, now);
+                if target == TransitionTarget::Stopped && !tx_stopped {
                     // What is left of the grace is Tx's.
-                    current.end = current.deadline.map(|deadline| deadline.max(now) + SLACK);
+                    current.end = current
+                        .deadline
+                        .map(|deadline| deadline.max(now) + TRANSITION_SLACK);
                     actions.push(Action::StopTx);
                     actions.extend(current.end.map(Action::WakeAt));
                 }
                 true
             }
-            Phase::Kill
-                if current.all_workers(|worker| worker.has_killed) || is_over(current.end) =>
+            TransitionPhase::Kill
+                if current.all_workers(|worker| worker.has_cut_off) || is_over(current.end) =>
             {
-                current.enter(Phase::Settle, now);
+                current.enter(TransitionPhase::Settle, now);
                 true
             }
-            Phase::Settle if target == Target::Stopped && !tx_stopped && !is_over(current.end) => {
+            TransitionPhase::Settle
+                if target == TransitionTarget::Stopped && !tx_stopped && !is_over(current.end) =>
+            {
                 false
             }
-            Phase::Settle => {
-                self.settle(now, actions);
+            TransitionPhase::Settle => {
+                self.establish(now, actions);
                 true
             }
             _ => false,
@@ -409,19 +420,19 @@ impl Machine {
     }
 
     /// The new state holds, and what waited may begin.
-    fn settle(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    fn establish(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let Some(target) = self.target() else { return };
-        actions.push(Action::Settle(target));
+        actions.push(Action::Establish(target));
         match target {
-            Target::Stopped => self.is_stopped = true,
-            Target::Role(role) => self.role = role,
+            TransitionTarget::Stopped => self.is_stopped = true,
+            TransitionTarget::Role(role) => self.role = role,
         }
         self.end(now, false, actions);
         if let Some(queued) = self.queued.take() {
             // It waits for its end now, which has a time of its own.
             let mut waiters = queued.waiters;
             waiters.iter_mut().for_each(|waiter| waiter.by = None);
-            self.begin(now, queued.order, waiters, actions);
+            self.begin(now, queued.request, waiters, actions);
         }
     }
 
@@ -433,23 +444,23 @@ impl Machine {
         current.enter(phase, now);
         let workers = current.workers.iter().enumerate();
         let workers_left = workers
-            .filter(|(_, worker)| current.has_killed && !worker.has_killed)
+            .filter(|(_, worker)| current.has_cut_off && !worker.has_cut_off)
             .map(|(index, _)| index)
             .collect();
-        actions.push(Action::End(Box::new(Report {
+        actions.push(Action::End(Box::new(TransitionReport {
             times: current.times,
             waiting: current.waiting,
-            toll: current.toll,
+            cut_off: current.cut_off,
             is_superseded,
             workers_left,
             tx_stopped: self.tx_stopped,
         })));
-        let verdict = if is_superseded {
-            Verdict::Superseded
+        let result = if is_superseded {
+            TransitionResult::Superseded
         } else {
-            Verdict::Done
+            TransitionResult::Done
         };
         let told = current.waiters.iter();
-        actions.extend(told.map(|waiter| Action::Answer(waiter.caller, verdict)));
+        actions.extend(told.map(|waiter| Action::Answer(waiter.caller, result)));
     }
 }

@@ -1,14 +1,11 @@
-//! What is remembered of transitions.
+//! What is remembered of a transition.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use super::counts::Counts;
-use super::transition::{PhaseTimes, Report};
-use crate::limits::TRANSITIONS_KEPT_MAX;
+use super::report::{PhaseTimes, TransitionReport};
 
 /// How a stop went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,8 +137,8 @@ impl TransitionRecord {
     }
 
     /// Completes it.
-    pub(crate) fn complete(&mut self, report: &Report) {
-        let (waiting, toll) = (&report.waiting, &report.toll);
+    pub(crate) fn complete(&mut self, report: &TransitionReport) {
+        let (waiting, cut_off) = (&report.waiting, &report.cut_off);
         self.result = if report.is_superseded {
             "superseded"
         } else {
@@ -151,79 +148,41 @@ impl TransitionRecord {
         self.phases = report.times.into();
         self.waited_for = waiting.requests;
         self.waited_for_transactions = waiting.transactions;
-        let cut_off = toll.revoked.total() + toll.killed.total() > 0;
-        self.finished = if cut_off {
-            let begun = waiting.requests.without(&toll.revoked);
-            begun.without(&toll.killed)
+        let has_cut_off = cut_off.revoked.total() + cut_off.killed.total() > 0;
+        self.finished = if has_cut_off {
+            let begun = waiting.requests.without(&cut_off.revoked);
+            begun.without(&cut_off.killed)
         } else {
             waiting.requests
         };
-        self.revoked = toll.revoked;
-        self.killed = toll.killed;
-        self.aborted_transactions = toll.transactions;
-        self.unread_connections = toll.unread;
-        self.outcome_unknown = toll.killed.total();
+        self.revoked = cut_off.revoked;
+        self.killed = cut_off.killed;
+        self.aborted_transactions = cut_off.transactions;
+        self.unread_connections = cut_off.unread;
+        self.outcome_unknown = cut_off.killed.total();
         let workers = report.workers_left.iter();
         self.left_behind
             .extend(workers.map(|worker| format!("session thread {worker}")));
     }
 }
 
-/// The last transitions, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct TransitionLog {
-    rows: Mutex<(u64, VecDeque<TransitionRecord>)>,
-}
-
-impl TransitionLog {
-    fn with<R>(&self, edit: impl FnOnce(&mut (u64, VecDeque<TransitionRecord>)) -> R) -> R {
-        edit(&mut self.rows.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Remembers a transition under a new number, which it returns.
-    pub(crate) fn push(&self, mut record: TransitionRecord) -> u64 {
-        self.with(|(last, rows)| {
-            *last += 1;
-            record.id = *last;
-            if rows.len() >= TRANSITIONS_KEPT_MAX {
-                rows.pop_front();
-            }
-            rows.push_back(record);
-            *last
-        })
-    }
-
-    /// Puts a completed record in the place of the one with its number.
-    pub(crate) fn replace(&self, record: &TransitionRecord) {
-        self.with(|(_, rows)| {
-            if let Some(own) = rows.iter_mut().find(|own| own.id == record.id) {
-                own.clone_from(record);
-            }
-        });
-    }
-
-    pub(crate) fn rows(&self) -> Vec<TransitionRecord> {
-        self.with(|(_, rows)| rows.iter().cloned().collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::transition::Toll;
     use super::*;
+    use crate::transitions::{CutOffCounts, WaitedFor};
 
     #[test]
     fn a_record_tells_all_that_was_cut_off() {
         let mut record = TransitionRecord::begin("assist", "stopped", "drain".to_owned(), "test");
-        let toll = Toll {
+        let cut_off = CutOffCounts {
             unread: 2,
             transactions: 1,
-            ..Toll::default()
+            ..CutOffCounts::default()
         };
-        record.complete(&Report {
+        record.complete(&TransitionReport {
             times: PhaseTimes::default(),
-            waiting: super::super::transition::Waiting::default(),
-            toll,
+            waiting: WaitedFor::default(),
+            cut_off,
             is_superseded: false,
             workers_left: vec![1],
             tx_stopped: true,

@@ -1,0 +1,109 @@
+//! What the Supervisor is told, and the handle that others hold.
+
+use actix::{Actor, Addr, Context, Handler, Message, Recipient};
+use tokio::sync::oneshot;
+
+use super::reply_to::ReplyTo;
+use crate::transitions::{CutOffCounts, TransitionOutcome, TransitionRequest, WaitedFor};
+
+/// What happened to a Tx, named by its generation.
+#[derive(Debug)]
+pub(crate) enum TxEvent {
+    /// Its engine could not start.
+    Failed { generation: u64, text: String },
+    /// It panicked.
+    Died { generation: u64, text: String },
+    /// It closed its engine and is gone.
+    Stopped { generation: u64 },
+}
+
+impl Message for TxEvent {
+    type Result = ();
+}
+
+/// A transition is asked for.
+#[derive(Debug)]
+pub(crate) struct Submit {
+    pub(crate) request: TransitionRequest,
+    pub(crate) requester: Requester,
+}
+
+impl Message for Submit {
+    type Result = ();
+}
+
+/// Who is told of a transition.
+#[derive(Debug)]
+pub(crate) enum Requester {
+    Nobody,
+    /// A session's client, as soon as the transition has begun, or is refused.
+    SessionAtStart(ReplyTo),
+    /// A session's client, at the end.
+    SessionAtEnd(ReplyTo),
+    /// At the end.
+    Embedder(oneshot::Sender<TransitionOutcome>),
+}
+
+/// What a worker tells of itself in a transition.
+#[derive(Debug)]
+pub(crate) enum WorkerReport {
+    /// It has seen the new state.
+    Quiesced(WaitedFor),
+    /// It has nothing left to wait for.
+    Quiet,
+    /// It has answered its clients.
+    CutOff(CutOffCounts),
+}
+
+/// A report, with its worker and the transition by the machine's serial number.
+#[derive(Debug)]
+pub(crate) struct WorkerReported {
+    pub(crate) worker: usize,
+    pub(crate) serial: u64,
+    pub(crate) report: WorkerReport,
+}
+
+impl Message for WorkerReported {
+    type Result = ();
+}
+
+/// How others reach the Supervisor. It names no actor, so that every actor may hold it.
+#[derive(Debug, Clone)]
+pub(crate) struct SupervisorHandle {
+    tx_events: Recipient<TxEvent>,
+    submissions: Recipient<Submit>,
+    reports: Recipient<WorkerReported>,
+}
+
+impl SupervisorHandle {
+    pub(crate) fn new<S>(supervisor: Addr<S>) -> Self
+    where
+        S: Actor<Context = Context<S>>
+            + Handler<TxEvent>
+            + Handler<Submit>
+            + Handler<WorkerReported>,
+    {
+        Self {
+            tx_events: supervisor.clone().recipient(),
+            submissions: supervisor.clone().recipient(),
+            reports: supervisor.recipient(),
+        }
+    }
+
+    pub(crate) fn tx_event(&self, event: TxEvent) {
+        self.tx_events.do_send(event);
+    }
+
+    /// Asks for a transition.
+    pub(crate) fn submit(&self, request: TransitionRequest, requester: Requester) {
+        self.submissions.do_send(Submit { request, requester });
+    }
+
+    pub(crate) fn report(&self, worker: usize, serial: u64, report: WorkerReport) {
+        self.reports.do_send(WorkerReported {
+            worker,
+            serial,
+            report,
+        });
+    }
+}

@@ -1,0 +1,86 @@
+//! How far a transition has come: its phases, what workers tell, and how it went.
+
+use std::time::Duration;
+
+use super::counts::Counts;
+
+/// What a transition is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TransitionPhase {
+    Announce,
+    Quiesce,
+    Grace,
+    Kill,
+    Settle,
+}
+
+impl TransitionPhase {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Announce => "announce",
+            Self::Quiesce => "quiesce",
+            Self::Grace => "grace",
+            Self::Kill => "kill",
+            Self::Settle => "settle",
+        }
+    }
+}
+
+/// Time spent in each phase, in its order.
+pub(crate) type PhaseTimes = [Duration; 5];
+
+/// What a worker waits for when it has seen the new state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct WaitedFor {
+    pub(crate) requests: Counts,
+    pub(crate) transactions: usize,
+}
+
+impl WaitedFor {
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.requests.merge(&other.requests);
+        self.transactions += other.transactions;
+    }
+}
+
+/// What a worker cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct CutOffCounts {
+    /// Taken back: they were never begun.
+    pub(crate) revoked: Counts,
+    /// Begun: their clients were told that the outcome is unknown.
+    pub(crate) killed: Counts,
+    /// Transactions that were open.
+    pub(crate) transactions: usize,
+    /// Connections whose replies were thrown away, because their clients did not read them.
+    pub(crate) unread: usize,
+}
+
+impl CutOffCounts {
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.revoked.merge(&other.revoked);
+        self.killed.merge(&other.killed);
+        self.transactions += other.transactions;
+        self.unread += other.unread;
+    }
+}
+
+/// How a transition went.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TransitionReport {
+    pub(crate) times: PhaseTimes,
+    pub(crate) waiting: WaitedFor,
+    pub(crate) cut_off: CutOffCounts,
+    /// A stop came in between.
+    pub(crate) is_superseded: bool,
+    /// Workers that did not answer their clients in time.
+    pub(crate) workers_left: Vec<usize>,
+    /// Of a stop: whether Tx closed its engine in time.
+    pub(crate) tx_stopped: bool,
+}
+
+impl TransitionReport {
+    pub(crate) fn took(&self) -> Duration {
+        self.times.iter().sum()
+    }
+}

@@ -1,0 +1,35 @@
+//! What is asked for.
+
+use std::time::Duration;
+
+use crate::serving::Role;
+
+/// Where a transition leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TransitionTarget {
+    Stopped,
+    Role(Role),
+}
+
+impl TransitionTarget {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Role(role) => role.name(),
+        }
+    }
+}
+
+/// A transition that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TransitionRequest {
+    pub(crate) target: TransitionTarget,
+    /// How long everything is still served before a stop begins.
+    pub(crate) lameduck: Duration,
+    /// How long what runs may finish; `None` for ever.
+    pub(crate) grace: Option<Duration>,
+    /// How long the caller waits for another transition that is under way.
+    pub(crate) wait: Duration,
+    pub(crate) reason: String,
+    pub(crate) requested_by: String,
+}
