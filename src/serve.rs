@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use vestibule_actors::{RuntimeHandle, StopReport, start};
-use vestibule_engine::{EmbeddedEngine, journal, procedures};
+use vestibule_engine::{EmbeddedEngine, GuestRights, JournalSync, journal, procedures};
 
 use crate::cli::EXIT_CUT_OFF;
-use crate::cli::serve::{GuestArg, JournalSyncArg, ServeArgs};
+use crate::cli::serve::ServeArgs;
 use crate::{descriptors, identity, notify, signals};
 
 /// Serves until it is stopped by a signal or by `vestibule.drain`.
@@ -46,9 +46,10 @@ pub(crate) fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
     })
 }
 
-/// Whoever connects is guest, without a password: it may not do everything for other machines.
+/// A connection is the guest's until somebody logs in, without a password: the guest may not do
+/// everything for other machines.
 fn check_guest(args: &ServeArgs) -> io::Result<()> {
-    let Some(address) = args.exposed().filter(|_| args.guest == GuestArg::Super) else {
+    let Some(address) = args.exposed().filter(|_| args.guest == GuestRights::Super) else {
         return Ok(());
     };
     Err(io::Error::other(format!(
@@ -85,9 +86,9 @@ fn print_welcome(runtime: &RuntimeHandle, args: &ServeArgs) {
         "data in {}, journal synced {}",
         args.data.display(),
         match args.journal_sync {
-            JournalSyncArg::Turn => "before every reply",
-            JournalSyncArg::Interval => "every so often",
-            JournalSyncArg::Never => "when the system likes",
+            JournalSync::Turn => "before every reply",
+            JournalSync::Interval(_) => "every so often",
+            JournalSync::Never => "when the operating system decides",
         }
     );
     if let Some(address) = runtime.addresses().first() {

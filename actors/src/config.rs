@@ -8,12 +8,14 @@ use vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT;
 
 use crate::limits::{
     ADMINISTRATORS_DEFAULT, CONNECTIONS_MEMORY_MAX_DEFAULT, ENGINE_DESCRIPTORS_DEFAULT,
-    TRANSITION_SLACK,
+    GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT, HALF_FRAME_TIMEOUT_DEFAULT,
+    HOLD_BYTES_MAX_DEFAULT, HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT, TRANSITION_SLACK,
+    TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
 };
 use crate::serving::Role;
 
 /// Configuration of a runtime.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Addresses to listen on; port 0 lets the system pick one. None is valid: then connections come
     /// only through [`RuntimeHandle::adopt`](crate::RuntimeHandle::adopt).
@@ -73,16 +75,16 @@ impl Default for Config {
             session_threads: 0,
             instance_uuid: Uuid::NIL,
             role: Role::Primary,
-            solo_policy: SoloPolicy::Reject,
-            solo_policy_new: SoloPolicy::Reject,
+            solo_policy: SoloPolicy::default(),
+            solo_policy_new: SoloPolicy::default(),
             hold: HoldLimits::default(),
-            administrators: Administrators::LocalConnections,
+            administrators: Administrators::default(),
             packet_size_max: PACKET_SIZE_MAX_DEFAULT,
-            tx_stall_after: Duration::from_millis(500),
+            tx_stall_after: TX_STALL_AFTER_DEFAULT,
             time_limits: TimeLimits::default(),
             request_timeout: Duration::ZERO,
             transaction_timeout: Duration::ZERO,
-            shutdown_grace_period: Grace::Limited(Duration::from_secs(3)),
+            shutdown_grace_period: Grace::default(),
             lameduck: Duration::ZERO,
             role_slack: TRANSITION_SLACK,
         }
@@ -121,6 +123,20 @@ pub enum Grace {
     },
     /// Until it ends, however long that is.
     Forever,
+}
+
+impl Grace {
+    /// [`Auto`](Self::Auto) within the bounds that it has unless others are given.
+    pub const AUTO: Self = Self::Auto {
+        min: GRACE_AUTO_MIN_DEFAULT,
+        max: GRACE_AUTO_MAX_DEFAULT,
+    };
+}
+
+impl Default for Grace {
+    fn default() -> Self {
+        Self::Limited(GRACE_DEFAULT)
+    }
 }
 
 /// How many connections there may be, and what of the process's descriptors is kept from them.
@@ -170,6 +186,21 @@ pub enum SoloPolicy {
     Hold,
 }
 
+impl SoloPolicy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Reject, Self::Close, Self::Hold];
+
+    /// The name that operators give it by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Close => "close",
+            Self::Hold => "hold",
+        }
+    }
+}
+
 /// How much [`SoloPolicy::Hold`] keeps, per connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldLimits {
@@ -184,9 +215,9 @@ pub struct HoldLimits {
 impl Default for HoldLimits {
     fn default() -> Self {
         Self {
-            requests_max: 1024,
-            bytes_max: 1 << 20,
-            time_max: Duration::from_secs(5),
+            requests_max: HOLD_REQUESTS_MAX_DEFAULT,
+            bytes_max: HOLD_BYTES_MAX_DEFAULT,
+            time_max: HOLD_TIME_MAX_DEFAULT,
         }
     }
 }
@@ -210,9 +241,9 @@ pub struct TimeLimits {
 impl Default for TimeLimits {
     fn default() -> Self {
         Self {
-            half_frame: Duration::from_secs(60),
+            half_frame: HALF_FRAME_TIMEOUT_DEFAULT,
             authentication: Duration::ZERO,
-            unread: Duration::from_secs(60),
+            unread: UNREAD_TIMEOUT_DEFAULT,
             idle: Duration::ZERO,
         }
     }

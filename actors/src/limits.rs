@@ -45,6 +45,8 @@ pub const TURN_TIME_MAX: Duration = Duration::from_millis(5);
 /// Requests between two looks at the clock within a turn.
 pub const TURN_CLOCK_EVERY: usize = 64;
 
+/// How long Tx may make no progress, with requests waiting, unless configured otherwise.
+pub const TX_STALL_AFTER_DEFAULT: Duration = Duration::from_millis(500);
 /// How often the watchdog looks at Tx within `tx_stall_after`.
 pub const WATCHDOG_LOOKS_PER_PERIOD: u32 = 5;
 /// It looks no more often than this, and this often while Tx stands still.
@@ -71,6 +73,18 @@ pub const BUFFERS_KEPT_MAX: usize = 64;
 
 /// How often a session arbiter looks at what has waited too long.
 pub const WORKER_TICK_PERIOD: Duration = Duration::from_millis(100);
+
+/// How long a request may take to arrive, unless configured otherwise.
+pub const HALF_FRAME_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// How long replies wait for a client that reads nothing, unless configured otherwise.
+pub const UNREAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// Requests of one connection that the solo policy `hold` keeps, unless configured otherwise.
+pub const HOLD_REQUESTS_MAX_DEFAULT: usize = 1024;
+/// Bytes of requests of one connection that the solo policy `hold` keeps, unless configured
+/// otherwise.
+pub const HOLD_BYTES_MAX_DEFAULT: usize = 1 << 20;
+/// How long the solo policy `hold` keeps a request, unless configured otherwise.
+pub const HOLD_TIME_MAX_DEFAULT: Duration = Duration::from_secs(5);
 
 /// How often a connection's time limits are looked at within the shortest of them.
 pub const TIME_LOOKS_PER_LIMIT: u32 = 8;
@@ -164,6 +178,12 @@ pub const TRANSITION_CALLERS_MAX: usize = 1024;
 pub const CONTROL_TIME_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// How long a caller waits for another transition that is under way, unless it says otherwise.
 pub const TRANSITION_WAIT_DEFAULT: Duration = Duration::from_secs(60);
+/// How long a stop or a demotion waits for what is under way, unless configured otherwise.
+pub const GRACE_DEFAULT: Duration = Duration::from_secs(3);
+/// Shortest grace `auto`, unless configured otherwise.
+pub const GRACE_AUTO_MIN_DEFAULT: Duration = Duration::from_millis(500);
+/// Longest grace `auto`, unless configured otherwise.
+pub const GRACE_AUTO_MAX_DEFAULT: Duration = Duration::from_secs(30);
 /// Grace `auto`, before any transaction was seen.
 pub const GRACE_UNKNOWN: Duration = Duration::from_secs(3);
 /// Transactions whose times grace `auto` looks at.

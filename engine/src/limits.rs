@@ -5,6 +5,20 @@ use std::time::Duration;
 /// Largest tuple unless configured otherwise, in bytes: Tarantool's `memtx_max_tuple_size`.
 pub const TUPLE_SIZE_MAX_DEFAULT: usize = 1 << 20;
 
+/// Time between two syncs of the journal synced by interval, unless configured otherwise.
+pub const JOURNAL_SYNC_PERIOD_DEFAULT: Duration = Duration::from_millis(100);
+
+/// Bytes of the journal since the last checkpoint that make another one due, unless configured
+/// otherwise.
+pub const CHECKPOINT_JOURNAL_SIZE_DEFAULT: u64 = 256 << 20;
+
+/// Age of the last checkpoint that makes another one due, unless configured otherwise: Tarantool's
+/// `checkpoint_interval`.
+pub const CHECKPOINT_INTERVAL_DEFAULT: Duration = Duration::from_secs(3600);
+
+/// Checkpoints that are kept, unless configured otherwise: Tarantool's `checkpoint_count`.
+pub const CHECKPOINT_COUNT_DEFAULT: u16 = 2;
+
 /// Largest body of a SELECT's reply, in bytes. A larger result has to be fetched page by page.
 pub const REPLY_SIZE_MAX: usize = 128 << 20;
 

@@ -8,7 +8,7 @@ use crate::durability::journal::JournalSync;
 use crate::limits;
 
 /// How the engine keeps its data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Directory of journal and checkpoints; made if it does not exist.
     pub data_dir: PathBuf,
@@ -33,7 +33,7 @@ impl EngineOptions {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
-            journal_sync: JournalSync::Turn,
+            journal_sync: JournalSync::default(),
             force_recovery: false,
             checkpoints: CheckpointOptions::default(),
             tuple_size_max: limits::TUPLE_SIZE_MAX_DEFAULT,

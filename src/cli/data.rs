@@ -3,8 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
+use vestibule_engine::limits::TUPLE_SIZE_MAX_DEFAULT;
 
 use crate::cli::log::LogArgs;
+
+/// Where data is unless another directory is given.
+pub(crate) const DATA_DIR_DEFAULT: &str = "vestibule-data";
 
 /// Exit code of `check` for a directory that could not be checked.
 pub(crate) const EXIT_UNCHECKED: u8 = 2;
@@ -21,12 +26,7 @@ server may leave at the end of its journal, is told and is no damage: the next s
 Exit codes: 0 sound; 1 damaged, each damage on a line; 2 bad usage, or the directory cannot be read.")]
 pub(crate) struct CheckArgs {
     /// Directory of journal and checkpoints.
-    #[arg(
-        long,
-        env = "VESTIBULE_DATA",
-        value_name = "DIR",
-        default_value = "vestibule-data"
-    )]
+    #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
     pub(crate) data: PathBuf,
     /// What is logged.
     #[command(flatten)]
@@ -47,12 +47,7 @@ every space by its primary key. Values that JSON does not have are objects with 
 appears once it is whole.")]
 pub(crate) struct DumpArgs {
     /// Directory of journal and checkpoints.
-    #[arg(
-        long,
-        env = "VESTIBULE_DATA",
-        value_name = "DIR",
-        default_value = "vestibule-data"
-    )]
+    #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
     pub(crate) data: PathBuf,
     /// Only this space and its definition, by name or number.
     #[arg(long, value_name = "SPACE")]
@@ -61,7 +56,7 @@ pub(crate) struct DumpArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Write what can be read of a damaged directory, rather than nothing.
-    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = BoolishValueParser::new())]
     pub(crate) force_recovery: bool,
     /// What is logged.
     #[command(flatten)]
@@ -82,12 +77,7 @@ alone. A row whose key another one has is an error, unless --replace is given. N
 the directory meanwhile.")]
 pub(crate) struct LoadArgs {
     /// Directory of journal and checkpoints; made if it is not there.
-    #[arg(
-        long,
-        env = "VESTIBULE_DATA",
-        value_name = "DIR",
-        default_value = "vestibule-data"
-    )]
+    #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
     pub(crate) data: PathBuf,
     /// File to read instead of the standard input.
     #[arg(long, value_name = "FILE")]
@@ -100,7 +90,7 @@ pub(crate) struct LoadArgs {
         long,
         env = "VESTIBULE_TUPLE_SIZE_MAX",
         value_name = "BYTES",
-        default_value_t = vestibule_engine::limits::TUPLE_SIZE_MAX_DEFAULT
+        default_value_t = TUPLE_SIZE_MAX_DEFAULT,
     )]
     pub(crate) tuple_size_max: usize,
     /// What is logged.

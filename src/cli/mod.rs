@@ -3,11 +3,13 @@
 //! | file | what it is |
 //! |---|---|
 //! | `log` | the option `--log` and the logger |
-//! | `values` | values of options, read from text |
+//! | `values` | addresses and times, read from text |
+//! | `choices` | options that choose one of some values |
 //! | `data` | options of `check`, `dump` and `load` |
 //! | `serve` | options of `serve`, and the configuration that they make |
 //! | `mod` | the commands, and what their exit codes mean |
 
+mod choices;
 pub(crate) mod data;
 pub(crate) mod log;
 pub(crate) mod serve;
@@ -23,13 +25,20 @@ use crate::cli::serve::ServeArgs;
 /// Exit code of a stop that cut something off.
 pub(crate) const EXIT_CUT_OFF: u8 = 3;
 
+/// What is shown below the options of a server.
+const SERVING_HELP: &str = "\
+States: assist, the engine serves; solo, it is busy and the network side answers alone; draining, a \
+stop or a change of role is under way; loading, data is being read; stopped.
+
+Exit codes: 0 stopped cleanly; 1 failed; 2 bad usage; 3 stopped, but requests or transactions were \
+cut off, or the engine was left behind.";
+
 /// A server that answers while its engine is busy. Speaks IPROTO: any Tarantool connector works.
 ///
 /// Without a command it serves, with the options of `vestibule serve`.
 #[derive(Debug, Parser)]
 #[command(name = "vestibule", version, args_conflicts_with_subcommands = true)]
-#[command(after_help = "Exit codes: 0 stopped cleanly; 1 failed; 2 bad usage; \
-    3 stopped, but requests or transactions were cut off, or the engine was left behind.")]
+#[command(after_help = SERVING_HELP)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -43,6 +52,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve data from a directory (the default).
+    #[command(after_help = SERVING_HELP)]
     Serve(Box<ServeArgs>),
     /// Verify a data directory without serving or changing it.
     Check(CheckArgs),
@@ -60,9 +70,9 @@ mod tests {
     use std::time::Duration;
 
     use clap::CommandFactory;
+    use vestibule_actors::config::Grace;
 
     use super::*;
-    use crate::cli::serve::GraceArg;
 
     #[test]
     fn the_definition_is_consistent() {
@@ -74,7 +84,7 @@ mod tests {
         let cli = Cli::try_parse_from(["vestibule"]).unwrap();
         assert!(cli.command.is_none());
         assert_eq!(cli.serve.listen, ["127.0.0.1:3301".parse().unwrap()]);
-        let three_seconds = GraceArg::Limited(Duration::from_secs(3));
+        let three_seconds = Grace::Limited(Duration::from_secs(3));
         assert_eq!(cli.serve.shutdown_grace_period, three_seconds);
     }
 

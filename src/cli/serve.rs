@@ -1,19 +1,38 @@
-//! Options of `vestibule serve`.
+//! Options of `vestibule serve`, and the configuration that they make.
+//!
+//! An option is a field of [`ServeArgs`] and a line in [`ServeArgs::config`] or
+//! [`ServeArgs::engine_options`]; its default is that of the field there, a constant in the `limits` of
+//! that package. The test below holds that both are the same.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
+use clap::{Args, value_parser};
 use vestibule_actors::Config;
 use vestibule_actors::config::{
     Administrators, ConnectionLimits, Grace, HoldLimits, SoloPolicy, TimeLimits,
 };
+use vestibule_actors::limits::{
+    CONNECTIONS_MEMORY_MAX_DEFAULT, GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT,
+    HALF_FRAME_TIMEOUT_DEFAULT, HOLD_BYTES_MAX_DEFAULT, HOLD_REQUESTS_MAX_DEFAULT,
+    HOLD_TIME_MAX_DEFAULT, TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
+};
 use vestibule_actors::serving::Role;
+use vestibule_engine::limits::{
+    CHECKPOINT_COUNT_DEFAULT, CHECKPOINT_INTERVAL_DEFAULT, CHECKPOINT_JOURNAL_SIZE_DEFAULT,
+    JOURNAL_SYNC_PERIOD_DEFAULT, TUPLE_SIZE_MAX_DEFAULT,
+};
 use vestibule_engine::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
+use vestibule_wire::limits::{PACKET_SIZE_MAX, PACKET_SIZE_MAX_DEFAULT};
 
+use crate::cli::choices::{
+    described_guest, described_journal_sync, described_solo_policy, grace, one_of,
+};
+use crate::cli::data::DATA_DIR_DEFAULT;
 use crate::cli::log::LogArgs;
-use crate::cli::values::{address, duration};
+use crate::cli::values::{address, duration, time_text};
 
 /// Options of `vestibule serve`.
 #[derive(Debug, Clone, Args)]
@@ -25,7 +44,7 @@ pub(crate) struct ServeArgs {
         value_name = "ADDR",
         value_delimiter = ',',
         value_parser = address,
-        default_value = "127.0.0.1:3301"
+        default_value = "127.0.0.1:3301",
     )]
     pub(crate) listen: Vec<SocketAddr>,
     /// Address for administrators, with places that no client can take; may be repeated. Without it,
@@ -36,7 +55,7 @@ pub(crate) struct ServeArgs {
         env = "VESTIBULE_ADMIN_LISTEN",
         value_name = "ADDR",
         value_delimiter = ',',
-        value_parser = address
+        value_parser = address,
     )]
     pub(crate) admin_listen: Vec<SocketAddr>,
     /// Most connections of clients; 0 takes as many as there are descriptors for (ulimit -n, raised at
@@ -55,32 +74,28 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_CONNECTIONS_MEMORY_MAX",
         value_name = "BYTES",
-        default_value_t = vestibule_actors::limits::CONNECTIONS_MEMORY_MAX_DEFAULT
+        default_value_t = CONNECTIONS_MEMORY_MAX_DEFAULT,
     )]
     pub(crate) connections_memory_max: usize,
     /// Directory of journal and checkpoints; made if it is not there.
-    #[arg(
-        long,
-        env = "VESTIBULE_DATA",
-        value_name = "DIR",
-        default_value = "vestibule-data"
-    )]
+    #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
     pub(crate) data: PathBuf,
     /// When the journal reaches the disk.
     #[arg(
         long,
         env = "VESTIBULE_JOURNAL_SYNC",
         value_name = "WHEN",
-        default_value = "turn"
+        default_value = JournalSync::default().name(),
+        value_parser = one_of(JournalSync::ALL, described_journal_sync),
     )]
-    pub(crate) journal_sync: JournalSyncArg,
+    pub(crate) journal_sync: JournalSync,
     /// Time between two syncs of `--journal-sync interval`.
     #[arg(
         long,
         env = "VESTIBULE_JOURNAL_SYNC_PERIOD",
         value_name = "TIME",
-        default_value = "100ms",
-        value_parser = duration
+        default_value = time_text(JOURNAL_SYNC_PERIOD_DEFAULT),
+        value_parser = duration,
     )]
     pub(crate) journal_sync_period: Duration,
     /// Size of the journal since the last checkpoint that makes another one due; 0 never.
@@ -88,7 +103,7 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_CHECKPOINT_JOURNAL_SIZE",
         value_name = "BYTES",
-        default_value_t = 256 << 20
+        default_value_t = CHECKPOINT_JOURNAL_SIZE_DEFAULT,
     )]
     pub(crate) checkpoint_journal_size: u64,
     /// Age of the last checkpoint that makes another one due, if anything changed since; 0 never.
@@ -96,8 +111,8 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_CHECKPOINT_INTERVAL",
         value_name = "TIME",
-        default_value = "1h",
-        value_parser = duration
+        default_value = time_text(CHECKPOINT_INTERVAL_DEFAULT),
+        value_parser = duration,
     )]
     pub(crate) checkpoint_interval: Duration,
     /// Checkpoints to keep, with the journal from the oldest of them on.
@@ -105,47 +120,52 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_CHECKPOINT_COUNT",
         value_name = "N",
-        default_value_t = 2,
-        value_parser = clap::value_parser!(u16).range(1..)
+        default_value_t = CHECKPOINT_COUNT_DEFAULT,
+        value_parser = value_parser!(u16).range(1..),
     )]
     pub(crate) checkpoint_count: u16,
     /// Start although files are damaged, leaving out what cannot be read, and make a checkpoint then. A
     /// damaged checkpoint is set aside, and the one before it taken.
-    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = BoolishValueParser::new())]
     pub(crate) force_recovery: bool,
     /// Start as a replica: reads only.
-    #[arg(long, env = "VESTIBULE_READ_ONLY", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, env = "VESTIBULE_READ_ONLY", value_parser = BoolishValueParser::new())]
     pub(crate) read_only: bool,
     /// Threads that own sockets; 0 takes one less than there are cores.
     #[arg(
         long,
-        env = "VESTIBULE_SESSION_THREADS", value_name = "N", default_value_t = 0,
-        value_parser = clap::value_parser!(u16).range(..=256))]
+        env = "VESTIBULE_SESSION_THREADS",
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = value_parser!(u16).range(..=256),
+    )]
     pub(crate) session_threads: u16,
     /// What happens to requests that need the engine while it is busy.
     #[arg(
         long,
         env = "VESTIBULE_SOLO_POLICY",
         value_name = "POLICY",
-        default_value = "reject"
+        default_value = SoloPolicy::default().name(),
+        value_parser = one_of(SoloPolicy::ALL, described_solo_policy),
     )]
-    pub(crate) solo_policy: SoloPolicyArg,
+    pub(crate) solo_policy: SoloPolicy,
     /// The same for connections that come while the engine is busy: `close` greets them, says why and
     /// closes.
     #[arg(
         long,
         env = "VESTIBULE_SOLO_POLICY_NEW",
         value_name = "POLICY",
-        default_value = "reject"
+        default_value = SoloPolicy::default().name(),
+        value_parser = one_of(SoloPolicy::ALL, described_solo_policy),
     )]
-    pub(crate) solo_policy_new: SoloPolicyArg,
+    pub(crate) solo_policy_new: SoloPolicy,
     /// Policy `hold`: how long a request is kept.
     #[arg(
         long,
         env = "VESTIBULE_HOLD_TIME_MAX",
         value_name = "TIME",
-        default_value = "5s",
-        value_parser = duration
+        default_value = time_text(HOLD_TIME_MAX_DEFAULT),
+        value_parser = duration,
     )]
     pub(crate) hold_time_max: Duration,
     /// Policy `hold`: how many requests of a connection are kept.
@@ -153,19 +173,24 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_HOLD_REQUESTS_MAX",
         value_name = "N",
-        default_value_t = 1024
+        default_value_t = HOLD_REQUESTS_MAX_DEFAULT,
     )]
     pub(crate) hold_requests_max: usize,
     /// Policy `hold`: how many bytes of requests of a connection are kept.
-    #[arg(long, env = "VESTIBULE_HOLD_BYTES_MAX", value_name = "BYTES", default_value_t = 1 << 20)]
+    #[arg(
+        long,
+        env = "VESTIBULE_HOLD_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = HOLD_BYTES_MAX_DEFAULT,
+    )]
     pub(crate) hold_bytes_max: usize,
     /// Largest request, in bytes.
     #[arg(
         long,
         env = "VESTIBULE_PACKET_SIZE_MAX",
         value_name = "BYTES",
-        default_value_t = vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT,
-        value_parser = clap::value_parser!(u64).range(1024..=vestibule_wire::limits::PACKET_SIZE_MAX)
+        default_value_t = PACKET_SIZE_MAX_DEFAULT,
+        value_parser = value_parser!(u64).range(1024..=PACKET_SIZE_MAX),
     )]
     pub(crate) packet_size_max: u64,
     /// Largest tuple, in bytes.
@@ -173,7 +198,7 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_TUPLE_SIZE_MAX",
         value_name = "BYTES",
-        default_value_t = vestibule_engine::limits::TUPLE_SIZE_MAX_DEFAULT
+        default_value_t = TUPLE_SIZE_MAX_DEFAULT,
     )]
     pub(crate) tuple_size_max: usize,
     /// What whoever connects without logging in (the user `guest`) may do.
@@ -181,16 +206,18 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_GUEST",
         value_name = "RIGHTS",
-        default_value = "super"
+        default_value = GuestRights::default().name(),
+        value_parser = one_of(GuestRights::ALL, described_guest),
     )]
-    pub(crate) guest: GuestArg,
+    pub(crate) guest: GuestRights,
     /// User who may use the control procedures (`vestibule.*`) from anywhere; may be repeated. Without
     /// it, connections from this machine may.
     #[arg(
         long,
         env = "VESTIBULE_ADMINISTRATOR",
         value_name = "USER",
-        value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new()
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(crate) administrator: Vec<String>,
     /// How long the engine may make no progress, with requests waiting, before they are answered busy
@@ -199,8 +226,8 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_TX_STALL_AFTER",
         value_name = "TIME",
-        default_value = "500ms",
-        value_parser = duration
+        default_value = time_text(TX_STALL_AFTER_DEFAULT),
+        value_parser = duration,
     )]
     pub(crate) tx_stall_after: Duration,
     /// How long a request that has begun to arrive may take to come to its end (or to bring another
@@ -209,8 +236,8 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_HALF_FRAME_TIMEOUT",
         value_name = "TIME",
-        default_value = "60s",
-        value_parser = duration
+        default_value = time_text(HALF_FRAME_TIMEOUT_DEFAULT),
+        value_parser = duration,
     )]
     pub(crate) half_frame_timeout: Duration,
     /// How long a connection may go without a user logging in before it is closed; 0 for ever. Only of
@@ -220,7 +247,7 @@ pub(crate) struct ServeArgs {
         env = "VESTIBULE_AUTHENTICATION_TIMEOUT",
         value_name = "TIME",
         default_value = "0",
-        value_parser = duration
+        value_parser = duration,
     )]
     pub(crate) authentication_timeout: Duration,
     /// How long replies may wait for a client that reads nothing before its connection is closed; 0 for
@@ -229,8 +256,8 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_UNREAD_TIMEOUT",
         value_name = "TIME",
-        default_value = "60s",
-        value_parser = duration
+        default_value = time_text(UNREAD_TIMEOUT_DEFAULT),
+        value_parser = duration,
     )]
     pub(crate) unread_timeout: Duration,
     /// How long a connection may be silent, with no request of its under way, before it is closed; 0
@@ -240,7 +267,7 @@ pub(crate) struct ServeArgs {
         env = "VESTIBULE_IDLE_TIMEOUT",
         value_name = "TIME",
         default_value = "0",
-        value_parser = duration
+        value_parser = duration,
     )]
     pub(crate) idle_timeout: Duration,
     /// How long a request may wait for the engine and run there before it is answered "Timeout exceeded"
@@ -250,7 +277,7 @@ pub(crate) struct ServeArgs {
         env = "VESTIBULE_REQUEST_TIMEOUT",
         value_name = "TIME",
         default_value = "0",
-        value_parser = duration
+        value_parser = duration,
     )]
     pub(crate) request_timeout: Duration,
     /// How long a transaction may be open, idle or not, before it is aborted (231 until it ends); 0 for
@@ -260,7 +287,7 @@ pub(crate) struct ServeArgs {
         env = "VESTIBULE_TRANSACTION_TIMEOUT",
         value_name = "TIME",
         default_value = "0",
-        value_parser = duration
+        value_parser = duration,
     )]
     pub(crate) transaction_timeout: Duration,
     /// How long a stop or a demotion waits for what is under way: a time; 0 does not wait; `auto` as
@@ -269,17 +296,17 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_SHUTDOWN_GRACE_PERIOD",
         value_name = "TIME|auto|forever",
-        default_value = "3s",
-        value_parser = grace
+        default_value = time_text(GRACE_DEFAULT),
+        value_parser = grace,
     )]
-    pub(crate) shutdown_grace_period: GraceArg,
+    pub(crate) shutdown_grace_period: Grace,
     /// Grace `auto`: no shorter than this.
     #[arg(
         long,
         env = "VESTIBULE_GRACE_AUTO_MIN",
         value_name = "TIME",
-        default_value = "500ms",
-        value_parser = duration
+        default_value = time_text(GRACE_AUTO_MIN_DEFAULT),
+        value_parser = duration,
     )]
     pub(crate) grace_auto_min: Duration,
     /// Grace `auto`: no longer than this.
@@ -287,8 +314,8 @@ pub(crate) struct ServeArgs {
         long,
         env = "VESTIBULE_GRACE_AUTO_MAX",
         value_name = "TIME",
-        default_value = "30s",
-        value_parser = duration
+        default_value = time_text(GRACE_AUTO_MAX_DEFAULT),
+        value_parser = duration,
     )]
     pub(crate) grace_auto_max: Duration,
     /// How long a stop is announced before it begins: everything is still served, but `box.status` is
@@ -298,11 +325,11 @@ pub(crate) struct ServeArgs {
         env = "VESTIBULE_LAMEDUCK",
         value_name = "TIME",
         default_value = "0",
-        value_parser = duration
+        value_parser = duration,
     )]
     pub(crate) lameduck: Duration,
     /// Add `vestibule.debug.block`, `.sleep` and `.panic`. Never in production.
-    #[arg(long, env = "VESTIBULE_DEBUG_PROCEDURES", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, env = "VESTIBULE_DEBUG_PROCEDURES", value_parser = BoolishValueParser::new())]
     pub(crate) debug_procedures: bool,
     /// What is logged.
     #[command(flatten)]
@@ -327,8 +354,8 @@ impl ServeArgs {
             } else {
                 Role::Primary
             },
-            solo_policy: solo_policy(self.solo_policy),
-            solo_policy_new: solo_policy(self.solo_policy_new),
+            solo_policy: self.solo_policy,
+            solo_policy_new: self.solo_policy_new,
             hold: HoldLimits {
                 requests_max: self.hold_requests_max,
                 bytes_max: self.hold_bytes_max,
@@ -357,12 +384,11 @@ impl ServeArgs {
 
     fn grace(&self) -> Grace {
         match self.shutdown_grace_period {
-            GraceArg::Limited(period) => Grace::Limited(period),
-            GraceArg::Auto => Grace::Auto {
+            Grace::Auto { .. } => Grace::Auto {
                 min: self.grace_auto_min,
                 max: self.grace_auto_max,
             },
-            GraceArg::Forever => Grace::Forever,
+            other => other,
         }
     }
 
@@ -370,9 +396,8 @@ impl ServeArgs {
     pub(crate) fn engine_options(&self) -> EngineOptions {
         EngineOptions {
             journal_sync: match self.journal_sync {
-                JournalSyncArg::Turn => JournalSync::Turn,
-                JournalSyncArg::Interval => JournalSync::Interval(self.journal_sync_period),
-                JournalSyncArg::Never => JournalSync::Never,
+                JournalSync::Interval(_) => JournalSync::Interval(self.journal_sync_period),
+                other => other,
             },
             force_recovery: self.force_recovery,
             checkpoints: CheckpointOptions {
@@ -381,10 +406,7 @@ impl ServeArgs {
                 count: usize::from(self.checkpoint_count),
             },
             tuple_size_max: self.tuple_size_max,
-            guest: match self.guest {
-                GuestArg::Super => GuestRights::Super,
-                GuestArg::None => GuestRights::Granted,
-            },
+            guest: self.guest,
             is_exposed: self.exposed().is_some(),
             ..EngineOptions::new(&self.data)
         }
@@ -397,75 +419,59 @@ impl ServeArgs {
     }
 }
 
-fn solo_policy(policy: SoloPolicyArg) -> SoloPolicy {
-    match policy {
-        SoloPolicyArg::Reject => SoloPolicy::Reject,
-        SoloPolicyArg::Close => SoloPolicy::Close,
-        SoloPolicyArg::Hold => SoloPolicy::Hold,
-    }
-}
-
-/// What guest may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum GuestArg {
-    /// Everything. Only while every address to listen on is a loopback address.
-    Super,
-    /// What `box.schema.user.grant('guest', …)` grants; at first, nothing on data.
-    None,
-}
-
-/// When the journal reaches the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum JournalSyncArg {
-    /// Before the replies of each turn: acknowledged means on disk.
-    Turn,
-    /// Every so often: a crash of the machine may lose the last period.
-    Interval,
-    /// When the system likes: a crash of the process loses nothing, one of the machine may.
-    Never,
-}
-
-/// What is done while the engine is busy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SoloPolicyArg {
-    /// Answer busy, keep the connection.
-    Reject,
-    /// Answer busy, close the connection.
-    Close,
-    /// Keep the request for a while, then answer busy.
-    Hold,
-}
-
-/// How long a transition waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GraceArg {
-    /// So long.
-    Limited(Duration),
-    /// As long as transactions took of late.
-    Auto,
-    /// Until it ends.
-    Forever,
-}
-
-/// A duration, `auto` or `forever`.
-fn grace(text: &str) -> Result<GraceArg, String> {
-    match text {
-        "auto" => Ok(GraceArg::Auto),
-        "forever" => Ok(GraceArg::Forever),
-        time => duration(time).map(GraceArg::Limited),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::Cli;
+
+    /// The options without any argument. Variables of the environment that set one are not there when
+    /// tests run.
+    fn defaults() -> ServeArgs {
+        Cli::try_parse_from(["vestibule"]).unwrap().serve
+    }
 
     #[test]
-    fn a_grace_without_end_has_to_be_spelled_out() {
-        assert_eq!(grace("0"), Ok(GraceArg::Limited(Duration::ZERO)));
-        assert_eq!(grace("auto"), Ok(GraceArg::Auto));
-        assert_eq!(grace("forever"), Ok(GraceArg::Forever));
-        assert!(grace("").is_err());
-        assert!(grace("-1s").is_err());
+    fn without_arguments_the_runtime_has_its_own_defaults() {
+        let config = Config {
+            // An embedder lets the system pick the port; a server has one that clients know.
+            listen: vec!["127.0.0.1:3301".parse().unwrap()],
+            ..Config::default()
+        };
+        assert_eq!(defaults().config(), config);
+    }
+
+    #[test]
+    fn without_arguments_the_engine_has_its_own_defaults() {
+        let options = EngineOptions::new(DATA_DIR_DEFAULT);
+        assert_eq!(defaults().engine_options(), options);
+        // What is not in the options of the engine as long as it is not chosen.
+        let args = ["vestibule", "--journal-sync", "interval"];
+        let chosen = Cli::try_parse_from(args).unwrap().serve.engine_options();
+        assert_eq!(chosen.journal_sync, JournalSync::ALL[1]);
+        let args = ["vestibule", "--shutdown-grace-period", "auto"];
+        let chosen = Cli::try_parse_from(args).unwrap().serve.config();
+        assert_eq!(chosen.shutdown_grace_period, Grace::AUTO);
+    }
+
+    #[test]
+    fn a_choice_is_made_by_its_name() {
+        for policy in SoloPolicy::ALL {
+            let args = ["vestibule", "--solo-policy", policy.name()];
+            let args = Cli::try_parse_from(args).unwrap().serve;
+            assert_eq!(args.config().solo_policy, policy);
+        }
+        for rights in GuestRights::ALL {
+            let args = ["vestibule", "--guest", rights.name()];
+            let args = Cli::try_parse_from(args).unwrap().serve;
+            assert_eq!(args.engine_options().guest, rights);
+        }
+        for sync in JournalSync::ALL {
+            let args = ["vestibule", "--journal-sync", sync.name()];
+            let args = Cli::try_parse_from(args).unwrap().serve;
+            assert_eq!(args.engine_options().journal_sync, sync);
+        }
+        assert!(Cli::try_parse_from(["vestibule", "--guest", "granted"]).is_err());
     }
 }

@@ -21,6 +21,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|fault| format!("{fault} (examples: 500ms, 3s, 2m, 0)"))
 }
 
+/// A time as [`duration`] reads it, in the largest unit of hours, seconds and milliseconds that it is a
+/// whole number of.
+pub(crate) fn time_text(time: Duration) -> String {
+    let millis = time.as_millis();
+    match millis {
+        0 => "0".to_owned(),
+        _ if millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
+        _ if millis.is_multiple_of(1000) => format!("{}s", millis / 1000),
+        _ => format!("{millis}ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,5 +43,14 @@ mod tests {
         assert_eq!(duration("0"), Ok(Duration::ZERO));
         assert!(duration("5").is_err());
         assert!(duration("-1s").is_err());
+    }
+
+    #[test]
+    fn a_time_is_written_as_it_is_read() {
+        for text in [
+            "0", "1ms", "500ms", "1500ms", "3s", "60s", "3601s", "1h", "24h",
+        ] {
+            assert_eq!(duration(text).map(time_text).as_deref(), Ok(text));
+        }
     }
 }

@@ -49,6 +49,20 @@ pub enum GuestRights {
     Granted,
 }
 
+impl GuestRights {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Super, Self::Granted];
+
+    /// The name that operators give them by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Super => "super",
+            Self::Granted => "none",
+        }
+    }
+}
+
 /// A function that rights can be granted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Function {

@@ -1,16 +1,26 @@
 //! What CALL required_until in the embedded engine.
 //!
-//! ```text
-//!   box.schema.space.create           ─▶ schema
-//!   box.schema.user.create, drop, …   ─▶ users ─┬ grants
-//!   box.schema.role.create, drop, …   ─▶ roles ─┘
-//!   box.schema.func.create, drop, …   ─▶ functions
-//!   box.schema.sequence.*             ─▶ sequences ◀─ box.sequence.<name>:<method>
-//!   box.space.<name>:<method>         ─▶ spaces ─┬ create_index, format, …   rows of system spaces
-//!                                                └ insert, select, …         the engine's requests
-//!   box.snapshot, vestibule.checkpoints ─▶ checkpoints
-//!   vestibule.debug.*                 ─▶ debug, for demonstrations and tests only
-//! ```
+//! From the ground floor up; no file uses one that stands below it in this table:
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `args` | arguments as Lua callers give them |
+//! | `call` | what a procedure is called with, and how it answers |
+//! | `lookup` | objects that arguments name or number |
+//! | `remove` | objects are dropped with all that hangs on them |
+//! | `format` | formats as Lua callers write them |
+//! | `checkpoints` | `box.snapshot`, `vestibule.checkpoints` |
+//! | `functions` | `box.schema.func.*` |
+//! | `sequences` | `box.schema.sequence.*`, `box.sequence.<name>:<method>` |
+//! | `attachments` | the option `sequence` of an index |
+//! | `indexes` | `space:create_index`, `index:alter`, … |
+//! | `spaces` | `box.schema.space.create`, `box.space.<name>:<method>` |
+//! | `principals` | what users and roles have in common |
+//! | `grants` | rights, granted and revoked |
+//! | `users` | `box.schema.user.*` |
+//! | `roles` | `box.schema.role.*` |
+//! | `debug` | `vestibule.debug.*`, for demonstrations and tests only |
+//! | `mod` | all of them by name, and who may call them |
 //!
 //! Names, arguments and texts are those of Tarantool's Lua functions, so that what sets up a schema
 //! there does so here.

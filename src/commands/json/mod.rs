@@ -18,6 +18,12 @@
 //! An object whose first key begins with `$` is always one of these; base64 is the standard one, with
 //! padding. The last row makes the encoding total: whatever else cannot be told apart in JSON keeps its
 //! bytes.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `shared` | the version of the format, and what both ways must agree on |
+//! | `read` | JSON to MessagePack |
+//! | `write` | MessagePack to JSON |
 
 mod read;
 mod shared;

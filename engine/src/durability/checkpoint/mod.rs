@@ -35,6 +35,10 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::limits::{
+    CHECKPOINT_COUNT_DEFAULT, CHECKPOINT_INTERVAL_DEFAULT, CHECKPOINT_JOURNAL_SIZE_DEFAULT,
+};
+
 pub(crate) use error::CheckpointError;
 pub(crate) use load::{Loaded, load};
 pub(crate) use read::list;
@@ -55,13 +59,11 @@ pub struct CheckpointOptions {
 }
 
 impl Default for CheckpointOptions {
-    /// 256 MiB, an hour, and two: the latter are Tarantool's `checkpoint_interval` and
-    /// `checkpoint_count`.
     fn default() -> Self {
         Self {
-            journal_size_bytes: Some(256 << 20),
-            interval: Some(Duration::from_secs(3600)),
-            count: 2,
+            journal_size_bytes: Some(CHECKPOINT_JOURNAL_SIZE_DEFAULT),
+            interval: Some(CHECKPOINT_INTERVAL_DEFAULT),
+            count: usize::from(CHECKPOINT_COUNT_DEFAULT),
         }
     }
 }

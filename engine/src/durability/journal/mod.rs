@@ -57,20 +57,41 @@ pub use staging::STAGING;
 pub(crate) use sync_thread::FlushHandle;
 
 use crate::durability::storage::{Disk, LogFile, Storage, append_all, short};
+use crate::limits::JOURNAL_SYNC_PERIOD_DEFAULT;
 use file_window::Window;
 use format::{HEADER_SIZE, RECORD_HEAD_SIZE};
 use open::{DirectoryLock, create};
 use sync_thread::SyncThread;
 
 /// When a record has to be on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum JournalSync {
     /// Before [`Journal::append`] returns: acknowledged means on disk.
+    #[default]
     Turn,
-    /// Soon: a thread syncs every so often. What a power failure loses is no older than that.
+    /// Soon: a thread syncs once in this time. What a power failure loses is no older than that.
     Interval(Duration),
     /// Left to the operating system, and for a checkpoint. A crash of this process loses nothing.
     Never,
+}
+
+impl JournalSync {
+    /// All of them, the one by interval with the period that it has unless another is given.
+    pub const ALL: [Self; 3] = [
+        Self::Turn,
+        Self::Interval(JOURNAL_SYNC_PERIOD_DEFAULT),
+        Self::Never,
+    ];
+
+    /// The name that operators give it by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Turn => "turn",
+            Self::Interval(_) => "interval",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// How to open a journal.

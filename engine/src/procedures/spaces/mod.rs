@@ -1,5 +1,12 @@
 //! `box.space.<name>:<method>`, `box.space.<name>.index.<name>:<method>`: a space's definition, and
 //! data by calls.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `definition` | format, name and options of a space; what drops and truncates it |
+//! | `create` | `box.schema.space.create` |
+//! | `data` | insert, select and the like: the engine's requests |
+//! | `mod` | which method a name calls |
 
 mod create;
 mod data;
