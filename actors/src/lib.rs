@@ -17,6 +17,7 @@
 mod acceptor;
 mod admin;
 pub mod admission;
+mod cells;
 mod clock;
 pub mod config;
 mod connection;

@@ -12,6 +12,7 @@ use actix_rt::Arbiter;
 use tokio::sync::{oneshot, watch};
 
 use crate::acceptor::{Acceptor, bind, reject};
+use crate::cells::claims::Claims;
 use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
@@ -26,8 +27,7 @@ use crate::transitions::{
     StopReport, TransitionOutcome, TransitionRecord, TransitionRequest, TransitionResult,
     TransitionTarget,
 };
-use crate::tx::claim::Claims;
-use crate::tx::{EngineFactory, Parts, Port, Tx, TxHandle};
+use crate::tx::{EngineFactory, Parts, Tx, TxHandle, WorkerLink};
 use crate::worker::Worker;
 
 /// Starts a runtime: listeners, session arbiters, Supervisor and Tx.
@@ -209,15 +209,17 @@ pub(crate) fn spawner<E: Engine>(
         let (shared, factory) = (shared.clone(), factory.clone());
         let (procedures, peers) = (procedures.clone(), peers.clone());
         let start = move |_: &mut Context<Tx<E>>| {
-            let ports = (peers.workers.iter())
+            let workers = (peers.workers.iter())
                 .zip(&shared.counters)
-                .map(|(worker, counters)| Port::new(counters.claims.clone(), worker.replies()))
+                .map(|(worker, counters)| {
+                    WorkerLink::new(counters.claims.clone(), worker.replies())
+                })
                 .collect();
             Tx::new(
                 Parts {
                     factory,
                     procedures,
-                    ports,
+                    workers,
                     shared,
                 },
                 peers.supervisor.clone(),

@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use vestibule_wire::{Error, ErrorCode};
 
+use crate::cells::claims::Claims;
+use crate::cells::fence::Fence;
+use crate::cells::heartbeat::Heartbeat;
+use crate::cells::recent_durations::RecentDurations;
+use crate::cells::reservation_list::ReservationList;
 use crate::config::{Config, Grace};
 use crate::engine::ReadView;
 use crate::engine::catalog::Catalog;
@@ -17,11 +22,6 @@ use crate::serving::events::Events;
 use crate::serving::{Serving, ServingCell, Situation, State};
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::transitions::TransitionLog;
-use crate::tx::claim::Claims;
-use crate::tx::fence::Fence;
-use crate::tx::mark::Mark;
-use crate::tx::recent::Recent;
-use crate::tx::reservation::ReservationList;
 
 /// One per runtime.
 pub(crate) struct Shared {
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     /// What Tx asks before it writes.
     pub(crate) fence: Fence,
     /// How long transactions took of late.
-    pub(crate) recent: Recent,
+    pub(crate) recent_durations: RecentDurations,
     pub(crate) counters: Vec<WorkerCounters>,
     /// The serving state, for those who wait for it to change.
     pub(crate) changes: watch::Sender<Serving>,
@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     pub(crate) memory: Arc<Memory>,
     pub(crate) started: Instant,
     /// Moves while Tx does.
-    pub(crate) mark: Mark,
+    pub(crate) heartbeat: Heartbeat,
     pub(crate) reservations: ReservationList,
     connections: AtomicU64,
     /// Why the engine takes no changes, if it does not.
@@ -121,11 +121,11 @@ impl Shared {
             cell,
             transitions: TransitionLog::default(),
             fence: Fence::default(),
-            recent: Recent::default(),
+            recent_durations: RecentDurations::default(),
             counters: counters.collect(),
             slots: Arc::new(slots),
             started: crate::clock::now(),
-            mark: Mark::default(),
+            heartbeat: Heartbeat::default(),
             reservations: ReservationList::default(),
             connections: AtomicU64::new(0),
             fault: Mutex::new(None),
@@ -165,7 +165,7 @@ impl Shared {
         match grace {
             Grace::Limited(period) => Some(period),
             Grace::Auto { min, max } => {
-                let wanted = self.recent.p99().unwrap_or(GRACE_UNKNOWN);
+                let wanted = self.recent_durations.p99().unwrap_or(GRACE_UNKNOWN);
                 Some(wanted.min(max).max(min))
             }
             Grace::Forever => None,

@@ -10,7 +10,7 @@ use super::request::Caller;
 
 /// Work on the engine that an async procedure asks for. It gets the engine, or the reason why it may
 /// not have it; what it returns is told the turn's outcome.
-pub(crate) type Step<E> = Box<dyn FnOnce(Result<&mut E, Error>) -> OnCommit>;
+pub(crate) type EngineStep<E> = Box<dyn FnOnce(Result<&mut E, Error>) -> OnCommit>;
 
 /// Told whether the turn was committed.
 pub(crate) type OnCommit = Box<dyn FnOnce(Result<(), Error>)>;
@@ -18,7 +18,7 @@ pub(crate) type OnCommit = Box<dyn FnOnce(Result<(), Error>)>;
 /// Where the steps of one call go: into Tx's next turn.
 pub(crate) trait Steps<E> {
     /// Has the step run.
-    fn push(&self, step: Step<E>);
+    fn push(&self, step: EngineStep<E>);
 }
 
 /// Given to an async procedure. It lives on Tx's arbiter and cannot leave it.

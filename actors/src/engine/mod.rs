@@ -45,7 +45,7 @@ use vestibule_wire::request::Begin;
 use catalog::Catalog;
 
 pub use async_context::AsyncContext;
-pub(crate) use async_context::{OnCommit, Step, Steps};
+pub(crate) use async_context::{EngineStep, OnCommit, Steps};
 pub use completion::{CancelToken, Completion};
 pub(crate) use completion::{Cancellation, Completions};
 pub use progress::{Fault, Progress};

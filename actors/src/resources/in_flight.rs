@@ -19,11 +19,11 @@ use slab::Slab;
 use vestibule_wire::keys::RequestType;
 
 use crate::admission::Class;
+use crate::cells::claims::{Claims, RequestId, RequestPhase};
 use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
 use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::Limit;
 use crate::timers::Timers;
-use crate::tx::claim::{Claims, Phase, RequestId};
 
 /// A request on its way.
 #[derive(Debug, Clone)]
@@ -239,9 +239,9 @@ impl InFlightTable {
     }
 
     /// How far a request has come.
-    pub(crate) fn phase(&self, id: RequestId) -> Phase {
+    pub(crate) fn phase(&self, id: RequestId) -> RequestPhase {
         // What is in the table was not answered, so it has a phase.
-        self.claims.phase(id).unwrap_or(Phase::Started)
+        self.claims.phase(id).unwrap_or(RequestPhase::Started)
     }
 
     /// Everything on its way, in no order.

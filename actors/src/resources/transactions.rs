@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::tx::claim::RequestId;
+use crate::cells::claims::RequestId;
 
 /// A transaction as its session sees it: begun by Tx, or on its way there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,6 +17,7 @@
 //! A session that acts on the old value for one turn is correct by design: what it forwarded meanwhile
 //! is revoked by the notice if Tx has not begun it.
 
+mod admitted;
 mod cell;
 pub(crate) mod events;
 mod guard;
@@ -27,6 +28,7 @@ mod tests;
 
 use std::fmt;
 
+pub(crate) use admitted::Admitted;
 pub use cell::ServingCell;
 pub use guard::Solos;
 pub use situation::{Situation, Underway};

@@ -22,7 +22,7 @@
 //! | | for threads: the actors but Tx share one; Tx has its own, and only one of them runs (`lockstep`) |
 //!
 //! So what it cannot find are races between two instructions of two threads; those are the concern of
-//! the tests of [`claim`](crate::tx::claim) and [`fence`](crate::tx::fence). What it does find are wrong
+//! the tests of [`claims`](crate::cells::claims) and [`fence`](crate::cells::fence). What it does find are wrong
 //! orders of events, since Tx can stand still in the middle of any request, write or recovery while
 //! everything else goes on.
 //!

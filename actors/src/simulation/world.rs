@@ -19,6 +19,7 @@ use super::random::Random;
 use super::tally::Tally;
 use super::worker::Plug;
 use super::{clock, config};
+use crate::cells::claims::Claims;
 use crate::config::Config;
 use crate::limits::WORKER_REQUESTS_MAX;
 use crate::messages::Requester;
@@ -29,7 +30,6 @@ use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::Supervisor;
 use crate::transitions::{StopReport, TransitionOutcome, TransitionRequest, TransitionTarget};
-use crate::tx::claim::Claims;
 use crate::worker::Worker;
 
 const WORKERS: usize = 2;

@@ -115,7 +115,7 @@ impl Supervisor {
         let shared = &self.shared;
         let serving = shared.cell.load();
         let sight = Sight {
-            mark: shared.mark.load(),
+            mark: shared.heartbeat.load(),
             state: match serving.state {
                 // Sessions forward in a demotion too.
                 State::Draining if !serving.is_stopping() => State::Assist,

@@ -134,7 +134,7 @@ impl Supervisor {
             record.write_under_way |= is_write_under_way;
         }
         // It aborts what is open, if it hears.
-        self.tell_tx(Control::HeedFence);
+        self.tell_tx(Control::SyncFence);
     }
 
     /// Nobody waits for it: Tx may be deaf for long.

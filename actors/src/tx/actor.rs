@@ -16,7 +16,7 @@ use actix_rt::time::{Sleep, sleep_until};
 
 use super::core::TxCore;
 use super::messages::{Batch, Completed, Control, Probe, Stop};
-use super::port::Port;
+use super::replies::WorkerLink;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
 use crate::limits::LOADING_TOLD_EVERY;
@@ -39,7 +39,7 @@ pub(crate) struct Tx<E: Engine> {
 pub(crate) struct Parts<E: Engine> {
     pub(crate) factory: EngineFactory<E>,
     pub(crate) procedures: Arc<Procedures<E>>,
-    pub(crate) ports: Vec<Port>,
+    pub(crate) workers: Vec<WorkerLink>,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -72,7 +72,7 @@ impl<E: Engine> Tx<E> {
         let core = TxCore::new(
             engine,
             parts.procedures,
-            parts.ports,
+            parts.workers,
             completions,
             parts.shared,
         );

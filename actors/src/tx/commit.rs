@@ -3,7 +3,7 @@
 use vestibule_wire::Error;
 
 use super::core::TxCore;
-use super::stream::Transaction;
+use super::streams::Transaction;
 use crate::engine::Engine;
 
 impl<E: Engine> TxCore<E> {
@@ -22,27 +22,27 @@ impl<E: Engine> TxCore<E> {
             }
         };
         self.writes.forget_reads();
-        self.settle_begun(|_| result.is_ok());
+        self.roll_back_begun_unless(|_| result.is_ok());
         match &result {
             Ok(()) => {
                 if self.engine.schema_version() != self.schema_version {
                     self.publish_catalog();
-                    for port in &mut self.ports {
-                        port.patch_uncommitted(self.schema_version);
+                    for link in &mut self.workers {
+                        link.patch_uncommitted(self.schema_version);
                     }
                 }
             }
             Err(error) => {
                 log::error!("a turn failed to commit: {error}");
                 self.take_back_locks();
-                for port in &mut self.ports {
-                    port.fail_uncommitted(self.schema_version, error);
+                for link in &mut self.workers {
+                    link.fail_uncommitted(self.schema_version, error);
                 }
             }
         }
         self.tell_fault(result.is_err());
-        for port in &mut self.ports {
-            port.settle();
+        for link in &mut self.workers {
+            link.mark_committed();
         }
         for on_commit in self.on_commit.drain(..) {
             on_commit(result.clone());
@@ -62,16 +62,16 @@ impl<E: Engine> TxCore<E> {
 
     /// A client whose `vestibule.lock` is answered with the turn's error has no lock.
     fn take_back_locks(&mut self) {
-        let ports = self.ports.iter().enumerate();
+        let workers = self.workers.iter().enumerate();
         let origins =
-            ports.flat_map(|(worker, port)| port.uncommitted().map(move |id| (worker, id)));
+            workers.flat_map(|(worker, link)| link.uncommitted().map(move |id| (worker, id)));
         for origin in origins.collect::<Vec<_>>() {
             self.give_up_lock(None, origin);
         }
     }
 
     /// A client whose BEGIN is answered with the turn's error has no transaction.
-    pub(super) fn settle_begun(&mut self, stays: impl Fn(&Transaction) -> bool) {
+    pub(super) fn roll_back_begun_unless(&mut self, stays: impl Fn(&Transaction) -> bool) {
         for key in self.streams.take_begun() {
             let stream = self.streams.get(key);
             if stream.is_some_and(|own| own.transaction.as_ref().is_some_and(&stays)) {
@@ -106,8 +106,8 @@ impl<E: Engine> TxCore<E> {
     }
 
     pub(super) fn send_replies(&mut self) {
-        for port in &mut self.ports {
-            port.send();
+        for link in &mut self.workers {
+            link.send();
         }
     }
 }
@@ -117,32 +117,35 @@ mod tests {
     use vestibule_wire::keys::RequestType;
 
     use crate::testing::RequestBuilder;
-    use crate::tx::rig::{Rig, rig};
+    use crate::tx::test_fixture::{Fixture, fixture};
 
     #[test]
     fn a_transaction_ends_with_the_turn_that_refused_its_statement() {
-        rig(|mut rig: Rig| async move {
+        fixture(|mut fixture: Fixture| async move {
             let in_stream = |request, sync| RequestBuilder::new(request, sync).stream(1);
-            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 1)).await.code, 0);
-            rig.script.fail_commits(true);
-            rig.send(&RequestBuilder::replace(2, 2).stream(1));
-            rig.send(&RequestBuilder::replace(3, 3));
-            rig.turn();
-            let codes: Vec<_> = rig.replies().await.iter().map(|own| own.code).collect();
+            assert_eq!(fixture.ask(&in_stream(RequestType::Begin, 1)).await.code, 0);
+            fixture.script.fail_commits(true);
+            fixture.send(&RequestBuilder::replace(2, 2).stream(1));
+            fixture.send(&RequestBuilder::replace(3, 3));
+            fixture.turn();
+            let codes: Vec<_> = fixture.replies().await.iter().map(|own| own.code).collect();
             assert_eq!(codes, [0x8000 | 40, 0x8000 | 40]);
-            rig.script.fail_commits(false);
-            assert_eq!(rig.script.log(), ["begin 1", "rollback 1"]);
-            let commit = rig.ask(&in_stream(RequestType::Commit, 4)).await;
+            fixture.script.fail_commits(false);
+            assert_eq!(fixture.script.log(), ["begin 1", "rollback 1"]);
+            let commit = fixture.ask(&in_stream(RequestType::Commit, 4)).await;
             assert_eq!(commit.error_code(), Some(40));
             // A statement of a turn that was committed is no concern of a later one.
-            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 5)).await.code, 0);
+            assert_eq!(fixture.ask(&in_stream(RequestType::Begin, 5)).await.code, 0);
             let statement = RequestBuilder::replace(6, 6).stream(1);
-            assert_eq!(rig.ask(&statement).await.code, 0);
-            rig.script.fail_commits(true);
-            let other = rig.ask(&RequestBuilder::replace(7, 7)).await;
+            assert_eq!(fixture.ask(&statement).await.code, 0);
+            fixture.script.fail_commits(true);
+            let other = fixture.ask(&RequestBuilder::replace(7, 7)).await;
             assert_eq!(other.error_code(), Some(40));
-            rig.script.fail_commits(false);
-            assert_eq!(rig.ask(&in_stream(RequestType::Commit, 8)).await.code, 0);
+            fixture.script.fail_commits(false);
+            assert_eq!(
+                fixture.ask(&in_stream(RequestType::Commit, 8)).await.code,
+                0
+            );
         });
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   completed ─┐
-//!   steps ─────┼─▶ execute … execute ─▶ commit ─▶ publish the catalog ─▶ one message per arbiter
+//!   steps ─────┼─▶ execute … execute ─▶ commit ─▶ publish the catalog ─▶ one message per worker
 //!   batches ───┘        │
 //!                       └ CommitFirst: commit, then this request again, first of a new turn
 //! ```
@@ -20,12 +20,13 @@ use std::time::Instant;
 
 use super::deadlines::Deadlines;
 use super::deferred::Deferred;
-use super::fencing::TurnWrites;
+use super::locks::Locks;
 use super::messages::{Batch, Cancel, Completed};
-use super::port::Port;
-use super::reservation::{Locks, Reservations};
+use super::replies::WorkerLink;
+use super::reservations::Reservations;
 use super::steps::StepQueue;
-use super::stream::{Streams, Waiting};
+use super::streams::{Streams, WaitingRequest};
+use super::turn_writes::TurnWrites;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Completions, Engine, OnCommit, Ticket};
 use crate::limits::{TURN_CLOCK_EVERY, TURN_REPLY_BYTES_MAX, TURN_REQUESTS_MAX, TURN_TIME_MAX};
@@ -36,16 +37,16 @@ use crate::shared::Shared;
 pub(crate) struct TxCore<E: Engine> {
     pub(super) engine: E,
     pub(super) procedures: Arc<Procedures<E>>,
-    pub(super) ports: Vec<Port>,
+    pub(super) workers: Vec<WorkerLink>,
     pub(super) batches: VecDeque<(Batch, usize)>,
     pub(super) completed: VecDeque<Completed>,
     pub(super) steps: Rc<StepQueue<E>>,
     /// Steps of this turn that wait for its commit.
     pub(super) on_commit: Vec<OnCommit>,
     pub(super) deferred: HashMap<Ticket, Deferred>,
-    /// The same by session arbiter and word.
+    /// The same by worker and word.
     pub(super) tickets_of: HashMap<(usize, u32), Ticket>,
-    /// Told by session arbiters and not carried out yet, with the arbiter.
+    /// Told by workers and not carried out yet, with the worker.
     pub(super) cancels: Vec<(usize, Cancel)>,
     pub(super) streams: Streams,
     pub(super) deadlines: Deadlines,
@@ -53,7 +54,7 @@ pub(crate) struct TxCore<E: Engine> {
     pub(super) reservations: RefCell<Reservations>,
     pub(super) locks: Locks,
     /// Waited in their streams, and may run now, before anything that came later.
-    pub(super) resumed: VecDeque<Waiting>,
+    pub(super) resumed: VecDeque<WaitingRequest>,
     pub(super) tickets: Cell<u64>,
     pub(super) transactions: u64,
     pub(super) completions: Arc<dyn Completions>,
@@ -89,7 +90,7 @@ impl<E: Engine> TxCore<E> {
     pub(crate) fn new(
         engine: E,
         procedures: Arc<Procedures<E>>,
-        ports: Vec<Port>,
+        workers: Vec<WorkerLink>,
         completions: Arc<dyn Completions>,
         shared: Arc<Shared>,
     ) -> Self {
@@ -97,7 +98,7 @@ impl<E: Engine> TxCore<E> {
         let mut core = Self {
             engine,
             procedures,
-            ports,
+            workers,
             batches: VecDeque::new(),
             completed: VecDeque::new(),
             steps: Rc::new(StepQueue::default()),
@@ -156,7 +157,7 @@ impl<E: Engine> TxCore<E> {
 
     /// Tells the watchdog that Tx's thread goes on.
     pub(crate) fn show_progress(&self) {
-        self.shared.mark.advance();
+        self.shared.heartbeat.advance();
     }
 
     pub(crate) fn has_work(&self) -> bool {
@@ -176,8 +177,8 @@ impl<E: Engine> TxCore<E> {
         self.executed = 0;
         self.has_called = false;
         self.began = now;
-        self.heed_fence();
-        self.carry_out_cancels();
+        self.sync_fence();
+        self.apply_cancels();
         self.expire(now);
         self.finish_completed();
         self.run_steps();
@@ -216,13 +217,13 @@ impl<E: Engine> TxCore<E> {
                 stream.waiting.push_back(waiting);
                 continue;
             }
-            let Waiting {
+            let WaitingRequest {
                 worker,
                 entry,
                 body,
                 mut caller,
             } = waiting;
-            if self.ports[worker].claims.claim(entry.id) {
+            if self.workers[worker].claims.claim(entry.id) {
                 self.execute(worker, &entry, &body, Some(&mut caller));
             }
         }
@@ -232,7 +233,7 @@ impl<E: Engine> TxCore<E> {
     fn run_batch(&mut self, mut batch: Batch, next: usize) -> Turn {
         let worker = batch.worker;
         if let Some(replies) = batch.recycled.take() {
-            self.ports[worker].spare.push(replies);
+            self.workers[worker].spare.push(replies);
         }
         for index in next..batch.entries.len() {
             if self.is_full(worker) {
@@ -245,7 +246,7 @@ impl<E: Engine> TxCore<E> {
                 .is_some_and(|own| own.before <= index)
                 && let Some(own) = batch.caller_updates.pop_front()
             {
-                self.ports[worker].introduce(own.session, own.caller);
+                self.workers[worker].introduce(own.session, own.caller);
             }
             let entry = batch.entries[index];
             self.run_entry(
@@ -258,13 +259,13 @@ impl<E: Engine> TxCore<E> {
             self.forget(worker, session, connection);
         }
         batch.clear();
-        self.ports[worker].out.spent.push(batch);
+        self.workers[worker].out.spent.push(batch);
         Turn::Open
     }
 
     fn is_full(&self, worker: usize) -> bool {
         self.executed >= TURN_REQUESTS_MAX
-            || self.ports[worker].out.bytes.len() >= TURN_REPLY_BYTES_MAX
+            || self.workers[worker].out.bytes.len() >= TURN_REPLY_BYTES_MAX
             || (self.is_clock_due() && self.has_run_out())
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::stream::Key;
+use super::streams::Key;
 use crate::engine::Ticket;
 use crate::timers::Timers;
 
@@ -76,7 +76,7 @@ mod tests {
 
     use crate::config::Config;
     use crate::testing::RequestBuilder;
-    use crate::tx::rig::{Rig, rig, rig_with};
+    use crate::tx::test_fixture::{Fixture, fixture, fixture_with};
 
     const SECOND: Duration = Duration::from_secs(1);
     /// Deadlines are found at most a tick late.
@@ -102,13 +102,13 @@ mod tests {
     /// TP-15: a transaction that takes too long is aborted, with no request to notice it.
     #[test]
     fn an_idle_transaction_is_aborted_when_its_time_is_over() {
-        rig_with(one_second(), |mut rig: Rig| async move {
-            rig.ask(&in_stream(RequestType::Begin, 1)).await;
-            rig.wait(SECOND + MOMENT);
-            assert_eq!(rig.script.log(), ["begin 1", "rollback 1"]);
+        fixture_with(one_second(), |mut fixture: Fixture| async move {
+            fixture.ask(&in_stream(RequestType::Begin, 1)).await;
+            fixture.wait(SECOND + MOMENT);
+            assert_eq!(fixture.script.log(), ["begin 1", "rollback 1"]);
             let statement = RequestBuilder::replace(2, 2).stream(1);
             for _ in 0..2 {
-                let reply = rig.ask(&statement).await;
+                let reply = fixture.ask(&statement).await;
                 assert_eq!(reply.error_code(), Some(231));
                 let text = reply.error_text();
                 assert_eq!(
@@ -116,38 +116,41 @@ mod tests {
                     Some("Transaction has been aborted by timeout")
                 );
             }
-            let rollback = rig.ask(&in_stream(RequestType::Rollback, 3)).await;
+            let rollback = fixture.ask(&in_stream(RequestType::Rollback, 3)).await;
             assert_eq!(rollback.code, 0);
-            assert_eq!(rig.ask(&statement).await.code, 0);
+            assert_eq!(fixture.ask(&statement).await.code, 0);
         });
     }
 
     /// TP-16: one that ends in time is left alone, and its deadline goes with it.
     #[test]
     fn a_transaction_that_ends_in_time_commits() {
-        rig_with(one_second(), |mut rig: Rig| async move {
-            rig.ask(&in_stream(RequestType::Begin, 1)).await;
-            rig.wait(SECOND * 8 / 10);
-            assert_eq!(rig.ask(&in_stream(RequestType::Commit, 2)).await.code, 0);
-            assert_eq!(rig.core.next_look(), None);
-            rig.wait(SECOND);
-            assert_eq!(rig.script.log(), ["begin 1", "commit 1"]);
+        fixture_with(one_second(), |mut fixture: Fixture| async move {
+            fixture.ask(&in_stream(RequestType::Begin, 1)).await;
+            fixture.wait(SECOND * 8 / 10);
+            assert_eq!(
+                fixture.ask(&in_stream(RequestType::Commit, 2)).await.code,
+                0
+            );
+            assert_eq!(fixture.core.next_look(), None);
+            fixture.wait(SECOND);
+            assert_eq!(fixture.script.log(), ["begin 1", "commit 1"]);
         });
     }
 
     /// TP-17, TP-20: each transaction has the time of its own BEGIN, the next one in its stream too.
     #[test]
     fn the_deadline_follows_the_newest_begin() {
-        rig_with(one_second(), |mut rig: Rig| async move {
-            rig.ask(&begin(0.5)).await;
-            rig.wait(SECOND / 4);
-            rig.ask(&in_stream(RequestType::Commit, 2)).await;
-            rig.ask(&in_stream(RequestType::Begin, 3)).await;
-            rig.wait(SECOND / 2);
-            assert_eq!(rig.script.log(), ["begin 1", "commit 1", "begin 2"]);
-            rig.wait(SECOND / 2 + MOMENT);
+        fixture_with(one_second(), |mut fixture: Fixture| async move {
+            fixture.ask(&begin(0.5)).await;
+            fixture.wait(SECOND / 4);
+            fixture.ask(&in_stream(RequestType::Commit, 2)).await;
+            fixture.ask(&in_stream(RequestType::Begin, 3)).await;
+            fixture.wait(SECOND / 2);
+            assert_eq!(fixture.script.log(), ["begin 1", "commit 1", "begin 2"]);
+            fixture.wait(SECOND / 2 + MOMENT);
             assert_eq!(
-                rig.script.log().last().map(String::as_str),
+                fixture.script.log().last().map(String::as_str),
                 Some("rollback 2")
             );
         });
@@ -155,19 +158,21 @@ mod tests {
 
     #[test]
     fn begin_asks_for_less_and_never_gets_more_than_is_configured() {
-        rig_with(one_second(), |mut rig: Rig| async move {
-            rig.ask(&begin(0.5)).await;
-            rig.wait(SECOND / 2 + MOMENT);
+        fixture_with(one_second(), |mut fixture: Fixture| async move {
+            fixture.ask(&begin(0.5)).await;
+            fixture.wait(SECOND / 2 + MOMENT);
             assert_eq!(
-                rig.ask(&in_stream(RequestType::Commit, 2))
+                fixture
+                    .ask(&in_stream(RequestType::Commit, 2))
                     .await
                     .error_code(),
                 Some(231)
             );
-            rig.ask(&begin(9.0)).await;
-            rig.wait(SECOND + MOMENT);
+            fixture.ask(&begin(9.0)).await;
+            fixture.wait(SECOND + MOMENT);
             assert_eq!(
-                rig.ask(&in_stream(RequestType::Commit, 3))
+                fixture
+                    .ask(&in_stream(RequestType::Commit, 3))
                     .await
                     .error_code(),
                 Some(231)
@@ -177,34 +182,37 @@ mod tests {
 
     #[test]
     fn a_transaction_that_is_aborted_takes_its_deadline_with_it() {
-        rig_with(one_second(), |mut rig: Rig| async move {
-            rig.ask(&in_stream(RequestType::Begin, 1)).await;
+        fixture_with(one_second(), |mut fixture: Fixture| async move {
+            fixture.ask(&in_stream(RequestType::Begin, 1)).await;
             let error = Error::cancelled();
-            assert_eq!(rig.core.abort_transactions(|_| true, &error), 1);
-            assert_eq!(rig.core.next_look(), None);
+            assert_eq!(fixture.core.abort_transactions(|_| true, &error), 1);
+            assert_eq!(fixture.core.next_look(), None);
         });
     }
 
     /// TP-18: zero is for ever.
     #[test]
     fn without_a_timeout_nothing_is_timed() {
-        rig(|mut rig: Rig| async move {
-            rig.ask(&in_stream(RequestType::Begin, 1)).await;
-            assert_eq!(rig.core.next_look(), None);
-            rig.wait(SECOND * 100_000);
-            assert_eq!(rig.ask(&in_stream(RequestType::Commit, 2)).await.code, 0);
+        fixture(|mut fixture: Fixture| async move {
+            fixture.ask(&in_stream(RequestType::Begin, 1)).await;
+            assert_eq!(fixture.core.next_look(), None);
+            fixture.wait(SECOND * 100_000);
+            assert_eq!(
+                fixture.ask(&in_stream(RequestType::Commit, 2)).await.code,
+                0
+            );
         });
     }
 
     #[test]
     fn a_deferred_statement_is_answered_when_its_transaction_times_out() {
-        rig_with(one_second(), |mut rig: Rig| async move {
-            rig.ask(&in_stream(RequestType::Begin, 1)).await;
-            rig.send(&RequestBuilder::call(2, "never", &[0x90]).stream(1));
-            rig.turn();
-            assert!(rig.replies().await.is_empty());
-            rig.wait(SECOND + MOMENT);
-            let replies = rig.replies().await;
+        fixture_with(one_second(), |mut fixture: Fixture| async move {
+            fixture.ask(&in_stream(RequestType::Begin, 1)).await;
+            fixture.send(&RequestBuilder::call(2, "never", &[0x90]).stream(1));
+            fixture.turn();
+            assert!(fixture.replies().await.is_empty());
+            fixture.wait(SECOND + MOMENT);
+            let replies = fixture.replies().await;
             assert_eq!(replies[0].error_code(), Some(231));
         });
     }

@@ -6,7 +6,7 @@ use actix_rt::task::JoinHandle;
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
 use super::core::TxCore;
-use super::messages::{Completed, Entry};
+use super::messages::{BatchEntry, Completed};
 use crate::engine::{Engine, ReservationId, Ticket};
 
 /// The task of an async procedure. Dropped, it is stopped where it waits: nobody waits for it any more,
@@ -22,7 +22,7 @@ impl Drop for Task {
 /// A request whose reply comes later.
 pub(super) struct Deferred {
     pub(super) worker: usize,
-    pub(super) entry: Entry,
+    pub(super) entry: BatchEntry,
     pub(super) connection: u64,
     /// A procedure, not the engine, will complete it.
     pub(super) is_call: bool,
@@ -42,7 +42,7 @@ impl<E: Engine> TxCore<E> {
             self.streams.entry(key).running = Some(ticket);
         }
         let (worker, id) = (deferred.worker, deferred.entry.id);
-        self.ports[worker].claims.defer(id);
+        self.workers[worker].claims.defer(id);
         self.tickets_of.insert((worker, id.index), ticket);
         self.deferred.insert(ticket, deferred);
     }
@@ -66,7 +66,7 @@ impl<E: Engine> TxCore<E> {
                 continue;
             };
             let time = self.began.saturating_duration_since(deferred.begun);
-            self.shared.recent.add(time);
+            self.shared.recent_durations.add(time);
             let entry = deferred.entry;
             match result {
                 Ok(body) => {
@@ -74,18 +74,18 @@ impl<E: Engine> TxCore<E> {
                         sync: entry.sync,
                         schema_version: self.schema_version,
                     };
-                    let port = &mut self.ports[deferred.worker];
-                    let start = header.begin(&mut port.out.bytes);
-                    port.out.bytes.extend_from_slice(&body);
+                    let link = &mut self.workers[deferred.worker];
+                    let start = header.begin(&mut link.out.bytes);
+                    link.out.bytes.extend_from_slice(&body);
                     if deferred.wrap_results {
-                        reply::wrap_results(&mut port.out.bytes, start + HEADER_SIZE);
+                        reply::wrap_results(&mut link.out.bytes, start + HEADER_SIZE);
                     }
-                    port.end_reply(&entry, start);
+                    link.end_reply(&entry, start);
                 }
                 Err(error) => self.reply_error(deferred.worker, &entry, &error),
             }
             // Nothing was executed in this turn so far: these replies depend on no commit.
-            self.ports[deferred.worker].settle();
+            self.workers[deferred.worker].mark_committed();
             self.resume_stream(ticket, &deferred);
         }
     }
@@ -100,7 +100,7 @@ impl<E: Engine> TxCore<E> {
 
     /// A connection is gone: what it received is executed, what it left open is rolled back.
     pub(super) fn forget(&mut self, worker: usize, session: u32, connection: u64) {
-        self.ports[worker].forget(session, connection);
+        self.workers[worker].forget(session, connection);
         self.streams.leave(connection);
         self.leave_reservations(connection);
         for (ticket, deferred) in &self.deferred {

@@ -8,14 +8,15 @@ use vestibule_wire::request::{self, Begin, Body};
 
 use super::deadlines::{Deadlines, Timed};
 use super::deferred::Task;
-use super::fence::Admitted;
-use super::fencing::{TurnWrites, is_write, read_only};
+use super::locks::{LOCK, Locks, Origin, UNLOCK, Wanted};
 use super::messages::AbortedTransaction;
-use super::reservation::{Holder, LOCK, Locks, Origin, UNLOCK, Wanted};
+use super::reservations::Holder;
 use super::steps::{CallSteps, StepQueue};
-use super::stream::{Key, Streams, Transaction};
+use super::streams::{Key, Streams, Transaction};
+use super::turn_writes::{TurnWrites, is_write, read_only};
 use crate::engine::procedures::{Call, Procedure, Procedures};
 use crate::engine::{AsyncContext, Caller, Engine, Outcome, Reply, Request, TransactionId};
+use crate::serving::Admitted;
 use crate::shared::Shared;
 use crate::timeouts::transaction_deadline;
 
@@ -39,7 +40,7 @@ pub(super) struct Execution<'a, E: Engine> {
     pub(super) locks: &'a mut Locks,
     /// Which request this is.
     pub(super) origin: Origin,
-    /// The session that it came from, in its arbiter.
+    /// The session that it came from, in its worker.
     pub(super) session: u32,
     pub(super) holder: Holder<'a>,
     pub(super) reply: Reply<'a>,
@@ -140,7 +141,7 @@ impl<E: Engine> Execution<'_, E> {
             return Ok(Outcome::Done);
         };
         let time = self.now.saturating_duration_since(transaction.begun);
-        self.shared.recent.add(time);
+        self.shared.recent_durations.add(time);
         if let Some(timer) = transaction.timer {
             self.deadlines.clear(timer);
         }

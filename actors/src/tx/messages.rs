@@ -1,6 +1,6 @@
 //! What Tx is told and what it answers, and the handle that others hold.
 //!
-//! Data crosses threads in batches: one message per session arbiter and tick, whatever the number of
+//! Data crosses threads in batches: one message per worker and tick, whatever the number of
 //! requests. The buffers of a batch go back and forth, so that nothing is allocated on the way.
 
 use std::collections::VecDeque;
@@ -9,19 +9,19 @@ use actix::{Message, Recipient};
 use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
 
-use super::claim::RequestId;
-use super::fence::Admitted;
+use crate::cells::claims::RequestId;
 use crate::engine::{Caller, Completions, Ticket};
+use crate::serving::Admitted;
 
-/// The requests that one session arbiter gathered in one tick.
+/// The requests that one worker gathered in one tick.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// Which session arbiter.
+    /// Which worker.
     pub(crate) worker: usize,
     /// Callers that Tx has not heard of, or that logged in anew, each before a certain entry.
     pub(crate) caller_updates: VecDeque<CallerUpdate>,
     /// The requests, in the order of their arrival.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<BatchEntry>,
     /// Their bodies.
     pub(crate) bytes: Vec<u8>,
     /// What sessions gave up on since the last batch: before everything else that Tx does.
@@ -58,7 +58,7 @@ impl Batch {
 pub(crate) struct CallerUpdate {
     /// The first entry that this caller sent.
     pub(crate) before: usize,
-    /// The session's number in its arbiter.
+    /// The session's number in its worker.
     pub(crate) session: u32,
     /// The caller.
     pub(crate) caller: Caller,
@@ -74,12 +74,12 @@ pub(crate) struct Cancel {
     /// Its stream, 0 for none.
     pub(crate) stream: u64,
     /// What becomes of the transaction of the stream.
-    pub(crate) transaction: Fate,
+    pub(crate) transaction: TransactionEffect,
 }
 
 /// What becomes of a transaction when one of its requests is given up on.
 #[derive(Debug, Clone)]
-pub(crate) enum Fate {
+pub(crate) enum TransactionEffect {
     /// Nothing.
     Untouched,
     /// Aborted: statements get this error until ROLLBACK.
@@ -91,10 +91,10 @@ pub(crate) enum Fate {
 
 /// One request in a batch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry {
+pub(crate) struct BatchEntry {
     /// The word by which it is claimed or revoked.
     pub(crate) id: RequestId,
-    /// The session's number in its arbiter.
+    /// The session's number in its worker.
     pub(crate) session: u32,
     /// What it asks for.
     pub(crate) request: RequestType,
@@ -110,7 +110,7 @@ pub(crate) struct Entry {
     pub(crate) end: u32,
 }
 
-/// The replies of one turn to one session arbiter.
+/// The replies of one turn to one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
     /// Which replies, in the order of their bytes.
@@ -126,7 +126,7 @@ pub(crate) struct Replies {
 /// A transaction that Tx aborted without a request of its client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AbortedTransaction {
-    /// The session's number in its arbiter.
+    /// The session's number in its worker.
     pub(crate) session: u32,
     /// Its connection.
     pub(crate) connection: u64,
@@ -182,7 +182,7 @@ impl Message for Stop {
 #[derive(Debug)]
 pub(crate) enum Control {
     /// The fence was raised: what is too old to be written is to be aborted.
-    HeedFence,
+    SyncFence,
     /// Close reservations that are idle, and others when they become idle; let nobody reserve.
     CloseIdleReservations,
     /// Close all reservations; let nobody reserve.

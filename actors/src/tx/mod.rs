@@ -1,7 +1,7 @@
 //! Tx: the one thread that owns the engine, and may be busy.
 //!
 //! ```text
-//!   session arbiters ──Batch──▶ mailbox ─▶ turn: claim, execute, commit ──Replies──▶ session arbiters
+//!   workers ──Batch──▶ mailbox ─▶ turn: claim, execute, commit ──Replies──▶ workers
 //!                                            │        ▲
 //!                                            └ async ─┘  procedures, deferred completions
 //! ```
@@ -10,38 +10,37 @@
 //! |---|---|
 //! | `actor` | the actix shell: mailbox, turns, the timer, panics |
 //! | `core`, `request`, `request_context`, `execution`, `commit` | a turn, from the batch to the replies |
-//! | `stream`, `deferred`, `steps` | what outlives a turn |
-//! | `abort`, `deadlines` | ending it: cancels of sessions, timeouts, transitions |
-//! | `reservation` | what connections hold outside of transactions; locks |
-//! | `claim`, `mark`, `messages`, `port` | what is shared with other threads |
+//! | `turn_writes`, `discard` | what a turn may write, and the end of one that may not |
+//! | `streams`, `deferred`, `steps` | what outlives a turn |
+//! | `cancel`, `deadlines` | ending it: cancels of sessions, timeouts, transitions |
+//! | `reservations`, `locks` | what connections hold outside of transactions |
+//! | `messages`, `replies` | what workers send, and what is sent to them |
 //!
 //! Nobody waits for Tx but by what it has not answered. A panic in the engine ends this Tx; the
 //! Supervisor starts another, whose engine recovers from its journal.
 
-mod abort;
 mod actor;
-pub(crate) mod claim;
+mod cancel;
 mod commit;
 mod core;
 mod deadlines;
 mod deferred;
+mod discard;
 mod execution;
-pub(crate) mod fence;
-mod fencing;
-pub(crate) mod mark;
+mod locks;
 pub(crate) mod messages;
-mod port;
-pub(crate) mod recent;
+mod replies;
 mod request;
 mod request_context;
-pub(crate) mod reservation;
-#[cfg(test)]
-pub(crate) mod rig;
+mod reservations;
 mod steps;
-mod stream;
+mod streams;
+#[cfg(test)]
+pub(crate) mod test_fixture;
+mod turn_writes;
 
 pub use actor::EngineFactory;
 pub(crate) use actor::{Parts, Tx};
 pub(crate) use core::may_restart;
 pub(crate) use messages::TxHandle;
-pub(crate) use port::Port;
+pub(crate) use replies::WorkerLink;

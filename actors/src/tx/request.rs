@@ -5,38 +5,38 @@ use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 use vestibule_wire::request::{self, Body};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::claim::Claim;
 use super::core::TxCore;
 use super::deferred::Deferred;
 use super::execution::Execution;
-use super::messages::{Entry, ReplyHead};
+use super::messages::{BatchEntry, ReplyHead};
 use super::request_context::RequestContext;
-use super::reservation::Holder;
-use super::stream::Waiting;
+use super::reservations::Holder;
+use super::streams::WaitingRequest;
+use crate::cells::claims::Claim;
 use crate::engine::{Caller, Engine, Outcome, Reply};
 
 impl<E: Engine> TxCore<E> {
     /// Runs a request, or lets it wait for the one that runs in its stream.
-    pub(super) fn run_entry(&mut self, worker: usize, entry: &Entry, body: &[u8]) {
+    pub(super) fn run_entry(&mut self, worker: usize, entry: &BatchEntry, body: &[u8]) {
         if entry.stream != 0
             && let Some(caller) = self.caller(worker, entry).cloned()
             && let Some(stream) = self.streams.busy((caller.connection, entry.stream))
         {
             let (entry, body) = (*entry, body.to_vec());
-            return stream.waiting.push_back(Waiting {
+            return stream.waiting.push_back(WaitingRequest {
                 worker,
                 entry,
                 body,
                 caller,
             });
         }
-        if self.ports[worker].claims.claim(entry.id) {
+        if self.workers[worker].claims.claim(entry.id) {
             self.execute(worker, entry, body, None);
         }
     }
 
-    fn caller(&self, worker: usize, entry: &Entry) -> Option<&Caller> {
-        self.ports[worker]
+    fn caller(&self, worker: usize, entry: &BatchEntry) -> Option<&Caller> {
+        self.workers[worker]
             .callers
             .get(entry.session as usize)?
             .as_ref()
@@ -46,7 +46,7 @@ impl<E: Engine> TxCore<E> {
     pub(super) fn execute(
         &mut self,
         worker: usize,
-        entry: &Entry,
+        entry: &BatchEntry,
         body: &[u8],
         mut own_caller: Option<&mut Caller>,
     ) {
@@ -73,15 +73,15 @@ impl<E: Engine> TxCore<E> {
         }
     }
 
-    pub(super) fn reply_error(&mut self, worker: usize, entry: &Entry, error: &Error) {
+    pub(super) fn reply_error(&mut self, worker: usize, entry: &BatchEntry, error: &Error) {
         let header = ReplyHeader {
             sync: entry.sync,
             schema_version: self.schema_version,
         };
-        let port = &mut self.ports[worker];
-        header.write_error(&mut port.out.bytes, error);
-        let end = port.out.bytes.len();
-        port.out.heads.push(ReplyHead {
+        let link = &mut self.workers[worker];
+        header.write_error(&mut link.out.bytes, error);
+        let end = link.out.bytes.len();
+        link.out.heads.push(ReplyHead {
             id: entry.id,
             sync: entry.sync,
             end,
@@ -92,17 +92,17 @@ impl<E: Engine> TxCore<E> {
     fn attempt_noted(
         &mut self,
         worker: usize,
-        entry: &Entry,
+        entry: &BatchEntry,
         body: &[u8],
         own_caller: Option<&mut Caller>,
     ) -> Result<Outcome, Error> {
         let had_writes = self.writes.is_begun();
         let has_own_caller = own_caller.is_some();
-        let heads = self.ports[worker].out.heads.len();
+        let heads = self.workers[worker].out.heads.len();
         let outcome = self.attempt(worker, entry, body, own_caller);
         if !had_writes && self.writes.is_begun() {
             self.mark_first_write();
-            self.ports[worker].first_after_write = heads;
+            self.workers[worker].first_after_write = heads;
         } else if had_writes && outcome == Ok(Outcome::Done) && !has_own_caller {
             self.writes.note_read(worker, heads, entry, body);
         }
@@ -113,15 +113,15 @@ impl<E: Engine> TxCore<E> {
     pub(super) fn attempt(
         &mut self,
         worker: usize,
-        entry: &Entry,
+        entry: &BatchEntry,
         body: &[u8],
         own_caller: Option<&mut Caller>,
     ) -> Result<Outcome, Error> {
         let body = request::decode_checked(entry.request, body)?;
-        let port = &mut self.ports[worker];
+        let link = &mut self.workers[worker];
         let caller = match own_caller {
             Some(caller) => Some(caller),
-            None => port
+            None => link
                 .callers
                 .get_mut(entry.session as usize)
                 .and_then(Option::as_mut),
@@ -133,9 +133,9 @@ impl<E: Engine> TxCore<E> {
             sync: entry.sync,
             schema_version: self.schema_version,
         };
-        let start = header.begin(&mut port.out.bytes);
+        let start = header.begin(&mut link.out.bytes);
         let claim = Claim {
-            claims: &port.claims,
+            claims: &link.claims,
             id: entry.id,
         };
         let holder = Holder {
@@ -169,7 +169,7 @@ impl<E: Engine> TxCore<E> {
             origin: (worker, entry.id),
             session: entry.session,
             holder,
-            reply: Reply::new(&mut port.out.bytes, &mut context),
+            reply: Reply::new(&mut link.out.bytes, &mut context),
             task: None,
         };
         let outcome = execution.run(body);
@@ -183,13 +183,13 @@ impl<E: Engine> TxCore<E> {
         match outcome {
             Ok(Outcome::Done) => {
                 if matches!(body, Body::Call(call) if call.wrap_results) {
-                    reply::wrap_results(&mut port.out.bytes, start + HEADER_SIZE);
+                    reply::wrap_results(&mut link.out.bytes, start + HEADER_SIZE);
                 }
-                port.end_reply(entry, start);
+                link.end_reply(entry, start);
             }
-            Ok(Outcome::CommitFirst) | Err(_) => port.out.bytes.truncate(start),
+            Ok(Outcome::CommitFirst) | Err(_) => link.out.bytes.truncate(start),
             Ok(Outcome::Deferred) => {
-                port.out.bytes.truncate(start);
+                link.out.bytes.truncate(start);
                 let ticket = ticket.ok_or_else(|| {
                     Error::new(ErrorCode::SYSTEM, "Deferred, but nobody will complete it")
                 })?;

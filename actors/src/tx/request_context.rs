@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use vestibule_wire::Error;
 
-use super::claim::Claim;
-use super::reservation::Holder;
+use super::reservations::Holder;
+use crate::cells::claims::Claim;
 use crate::engine::{
     CancelToken, Completion, Completions, Context, ReservationId, SoloGuard, Ticket,
 };

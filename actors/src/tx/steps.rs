@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::fence::Admitted;
-use crate::engine::{Step, Steps};
+use crate::engine::{EngineStep, Steps};
+use crate::serving::Admitted;
 
 /// A step that waits for the next turn.
 pub(super) struct QueuedStep<E> {
     /// Of the call.
     pub(super) admitted: Admitted,
-    pub(super) run: Step<E>,
+    pub(super) run: EngineStep<E>,
 }
 
 /// Where async procedures leave their steps.
@@ -62,7 +62,7 @@ pub(super) struct CallSteps<E> {
 }
 
 impl<E> Steps<E> for CallSteps<E> {
-    fn push(&self, run: Step<E>) {
+    fn push(&self, run: EngineStep<E>) {
         let admitted = self.admitted;
         self.queue.push(QueuedStep { admitted, run });
     }

@@ -18,7 +18,7 @@ use crate::connection::state::ConnectionState;
 use crate::messages::{KillTarget, KilledRow};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::timeouts::Limit;
-use crate::tx::messages::{Cancel, Fate};
+use crate::tx::messages::{Cancel, TransactionEffect};
 
 /// Why a request is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,23 +49,23 @@ impl CancelReason {
     }
 
     /// What becomes of its transaction.
-    fn fate(self, own: &Cancelled, is_committing: bool) -> Fate {
+    fn transaction_effect(self, own: &Cancelled, is_committing: bool) -> TransactionEffect {
         let error = || match self {
             Self::Timeout => Error::transaction_timeout(),
             Self::Killed => Error::cancelled(),
         };
         let is_kept = !own.was_started && self == Self::Timeout;
         match (own.request.effect, own.request.limit) {
-            _ if own.request.stream == 0 => Fate::Untouched,
+            _ if own.request.stream == 0 => TransactionEffect::Untouched,
             // Its COMMIT settles it.
-            (Effect::None, _) if own.was_started && is_committing => Fate::Untouched,
-            (Effect::Opened, _) if own.was_started => Fate::Ended(error()),
-            (Effect::Opened, _) => Fate::Untouched,
+            (Effect::None, _) if own.was_started && is_committing => TransactionEffect::Untouched,
+            (Effect::Opened, _) if own.was_started => TransactionEffect::Ended(error()),
+            (Effect::Opened, _) => TransactionEffect::Untouched,
             // Whatever COMMIT and ROLLBACK are answered, the transaction is over.
-            (Effect::Closed(_), _) if own.was_started => Fate::Untouched,
-            (Effect::Closed(_), _) => Fate::Ended(error()),
-            (Effect::None, Limit::Request) if is_kept => Fate::Untouched,
-            (Effect::None, _) => Fate::Aborted(error()),
+            (Effect::Closed(_), _) if own.was_started => TransactionEffect::Untouched,
+            (Effect::Closed(_), _) => TransactionEffect::Ended(error()),
+            (Effect::None, Limit::Request) if is_kept => TransactionEffect::Untouched,
+            (Effect::None, _) => TransactionEffect::Aborted(error()),
         }
     }
 }
@@ -139,15 +139,15 @@ impl WorkerCell {
             let request = &own.request;
             let is_statement = request.effect == Effect::None;
             let is_committing = own.was_started && is_statement && self.is_committing(request);
-            let fate = reason.fate(&own, is_committing);
-            let is_aborted = matches!(fate, Fate::Aborted(_));
-            if own.was_started || !matches!(fate, Fate::Untouched) {
+            let transaction_effect = reason.transaction_effect(&own, is_committing);
+            let is_aborted = matches!(transaction_effect, TransactionEffect::Aborted(_));
+            if own.was_started || !matches!(transaction_effect, TransactionEffect::Untouched) {
                 let mut state = self.state.borrow_mut();
                 state.outgoing.cancels.push(Cancel {
                     id: own.id,
                     connection: request.connection,
                     stream: request.stream,
-                    transaction: fate,
+                    transaction: transaction_effect,
                 });
                 state.wake_flush();
             }
@@ -196,8 +196,8 @@ mod tests {
 
     use super::*;
     use crate::admission::Class;
+    use crate::cells::claims::RequestId;
     use crate::resources::transactions::OpenTransaction;
-    use crate::tx::claim::RequestId;
 
     const NOTHING: Effect = Effect::None;
     const BEGIN: Effect = Effect::Opened;
@@ -243,11 +243,11 @@ mod tests {
         }
     }
 
-    fn fate_name(fate: &Fate) -> String {
-        match fate {
-            Fate::Untouched => "untouched".to_owned(),
-            Fate::Ended(error) => format!("ended {}", error.code().0),
-            Fate::Aborted(error) => format!("aborted {}", error.code().0),
+    fn effect_name(transaction_effect: &TransactionEffect) -> String {
+        match transaction_effect {
+            TransactionEffect::Untouched => "untouched".to_owned(),
+            TransactionEffect::Ended(error) => format!("ended {}", error.code().0),
+            TransactionEffect::Aborted(error) => format!("aborted {}", error.code().0),
         }
     }
 
@@ -285,12 +285,16 @@ mod tests {
                 "untouched",
             ),
         ];
-        for (reason, effect, limit, was_started, code, fate) in rows {
+        for (reason, effect, limit, was_started, code, transaction_effect) in rows {
             let own = cancelled(effect, limit, was_started);
             let name = format!("{reason:?} {effect:?} {limit:?} {was_started}");
             let error = reason.error(&own, false);
             assert_eq!(error.code().0, code, "{name}");
-            assert_eq!(fate_name(&reason.fate(&own, false)), fate, "{name}");
+            assert_eq!(
+                effect_name(&reason.transaction_effect(&own, false)),
+                transaction_effect,
+                "{name}"
+            );
             let is_unknown = error.fields().iter().any(|(field, _)| *field == "outcome");
             assert_eq!(is_unknown, was_started && code != 231, "{name}");
         }
@@ -304,7 +308,7 @@ mod tests {
         assert_eq!(error.code(), Error::timeout().code());
         assert!(error.fields().iter().any(|(field, _)| *field == "outcome"));
         assert_eq!(
-            fate_name(&CancelReason::Timeout.fate(&own, true)),
+            effect_name(&CancelReason::Timeout.transaction_effect(&own, true)),
             "untouched"
         );
     }
@@ -314,7 +318,7 @@ mod tests {
         let mut own = cancelled(NOTHING, Limit::Request, true);
         own.request.stream = 0;
         assert_eq!(
-            fate_name(&CancelReason::Killed.fate(&own, false)),
+            effect_name(&CancelReason::Killed.transaction_effect(&own, false)),
             "untouched"
         );
     }

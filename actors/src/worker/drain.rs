@@ -21,7 +21,7 @@ use crate::messages::{ReplyTo, WorkerReport};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::state_map::StateMap;
 use crate::transitions::{Counts, CutOffCounts, TransitionRecord, TransitionResult, WaitedFor};
-use crate::tx::messages::{Cancel, Fate};
+use crate::tx::messages::{Cancel, TransactionEffect};
 
 impl Handler<Quiesce> for Worker {
     type Result = ();
@@ -142,8 +142,8 @@ fn count<'a>(request: impl Iterator<Item = &'a InFlightRequest>) -> Counts {
 fn cancel_of(own: &Cancelled, error: &Error) -> Cancel {
     let request = &own.request;
     let transaction = match request.effect {
-        Effect::Opened => Fate::Ended(error.clone()),
-        _ => Fate::Untouched,
+        Effect::Opened => TransactionEffect::Ended(error.clone()),
+        _ => TransactionEffect::Untouched,
     };
     Cancel {
         id: own.id,
@@ -306,8 +306,8 @@ mod tests {
 
     use super::*;
     use crate::admission::Class;
+    use crate::cells::claims::RequestId;
     use crate::timeouts::Limit;
-    use crate::tx::claim::RequestId;
 
     #[test]
     fn a_begin_that_is_cut_off_leaves_nothing_in_the_way_of_the_next() {
@@ -337,9 +337,9 @@ mod tests {
         let begin = cut_off(RequestType::Begin, Class::Begin, Effect::Opened);
         let told = cancel_of(&begin, &error);
         assert_eq!((told.id, told.connection, told.stream), (begin.id, 7, 3));
-        assert!(matches!(told.transaction, Fate::Ended(_)));
+        assert!(matches!(told.transaction, TransactionEffect::Ended(_)));
         let write = cut_off(RequestType::Replace, Class::Write, Effect::None);
         let told = cancel_of(&write, &error);
-        assert!(matches!(told.transaction, Fate::Untouched));
+        assert!(matches!(told.transaction, TransactionEffect::Untouched));
     }
 }

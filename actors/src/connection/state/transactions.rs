@@ -4,10 +4,10 @@ use vestibule_wire::Error;
 use vestibule_wire::request::Body;
 
 use super::ConnectionState;
+use crate::cells::claims::RequestId;
 use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::resources::transactions::OpenTransaction;
-use crate::tx::claim::RequestId;
 
 impl ConnectionState {
     /// The open transaction of a stream.

@@ -14,12 +14,12 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::{DecodedRequest, Dispatcher};
 use crate::admission::Class;
+use crate::cells::claims::RequestId;
 use crate::limits::RESERVE_BYTES_MAX;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
-use crate::tx::claim::RequestId;
-use crate::tx::messages::{CallerUpdate, Entry};
+use crate::tx::messages::{BatchEntry, CallerUpdate};
 
 /// By whose credit a request is forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,7 +193,7 @@ impl Dispatcher<'_> {
         let outgoing = &mut self.worker.outgoing;
         let start = outgoing.bytes.len() as u32;
         outgoing.bytes.extend_from_slice(request.raw);
-        outgoing.entries.push(Entry {
+        outgoing.entries.push(BatchEntry {
             id,
             session: self.cell.index,
             request: request.request_type,

@@ -38,8 +38,8 @@ use crate::connection::state::ConnectionState;
 use crate::engine::catalog::USER_SPACE_ID_MIN;
 use crate::peers::Peers;
 use crate::resources::WorkerState;
+use crate::serving::Admitted;
 use crate::shared::Shared;
-use crate::tx::fence::Admitted;
 use crate::worker::WorkerCell;
 
 /// What a session's turn dispatches requests with.

@@ -19,10 +19,10 @@ use crate::config::SoloPolicy;
 use crate::connection::scan::ParkedScan;
 use crate::engine::{Scan, ViewStep};
 use crate::limits::{VIEW_RESTARTS_MAX, VIEW_STEPS_PER_POLL_MAX};
+use crate::serving::Admitted;
 use crate::serving::{Serving, State};
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 use crate::timeouts::after;
-use crate::tx::fence::Admitted;
 
 impl Dispatcher<'_> {
     /// A SELECT on data: from the view if this connection has no write under way, else by Tx.

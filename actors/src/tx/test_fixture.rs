@@ -1,7 +1,7 @@
 //! Tx without its actor, for tests: requests in, turns by hand, replies out.
 //!
 //! ```text
-//!   test ─▶ Rig::send ─▶ TxCore::push_batch ─▶ Rig::turn ─▶ Port ─▶ Collector ─▶ Rig::replies
+//!   test ─▶ Fixture::send ─▶ TxCore::push_batch ─▶ Fixture::turn ─▶ WorkerLink ─▶ Collector ─▶ Fixture::replies
 //! ```
 
 use std::future::Future;
@@ -13,22 +13,24 @@ use tokio::sync::oneshot;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
-use super::claim::{Claims, RequestId};
 use super::core::TxCore;
-use super::fence::Admitted;
-use super::messages::{Batch, CallerUpdate, Cancel, Completed, Entry, Fate, Replies};
-use super::port::Port;
+use super::messages::{
+    Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect,
+};
+use super::replies::WorkerLink;
+use crate::cells::claims::{Claims, RequestId};
 use crate::config::Config;
 use crate::engine::Caller;
+use crate::serving::Admitted;
 use crate::serving::{Role, ServingCell};
 use crate::shared::Shared;
 use crate::slots::ConnectionSlots;
 use crate::testing::{Frame, RequestBuilder, Script, ScriptedEngine};
 
-/// Requests that one rig can send.
+/// Requests that one fixture can send.
 const REQUESTS_MAX: usize = 1024;
 
-/// What stands where a session arbiter would.
+/// What stands where a worker would.
 #[derive(Default)]
 struct Collector {
     frames: Vec<Frame>,
@@ -77,8 +79,8 @@ impl Handler<Take> for Collector {
     }
 }
 
-/// A core with one session arbiter, on which connection n is session n - 1.
-pub(crate) struct Rig {
+/// A core with one worker, on which connection n is session n - 1.
+pub(crate) struct Fixture {
     pub(crate) core: TxCore<ScriptedEngine>,
     pub(crate) script: Script,
     pub(crate) shared: Arc<Shared>,
@@ -92,16 +94,19 @@ pub(crate) struct Rig {
 }
 
 /// Runs a test on a System of its own.
-pub(crate) fn rig<F: Future<Output = ()>>(test: impl FnOnce(Rig) -> F) {
-    rig_with(Config::default(), test);
+pub(crate) fn fixture<F: Future<Output = ()>>(test: impl FnOnce(Fixture) -> F) {
+    fixture_with(Config::default(), test);
 }
 
 /// The same with a configuration.
-pub(crate) fn rig_with<F: Future<Output = ()>>(config: Config, test: impl FnOnce(Rig) -> F) {
-    actix_rt::System::new().block_on(async { test(Rig::new(config)).await });
+pub(crate) fn fixture_with<F: Future<Output = ()>>(
+    config: Config,
+    test: impl FnOnce(Fixture) -> F,
+) {
+    actix_rt::System::new().block_on(async { test(Fixture::new(config)).await });
 }
 
-impl Rig {
+impl Fixture {
     fn new(config: Config) -> Self {
         let claims = Arc::new(Claims::new(REQUESTS_MAX));
         let cell = ServingCell::new(Role::Primary, Instant::now());
@@ -118,7 +123,10 @@ impl Rig {
         let core = TxCore::new(
             script.engine(),
             Arc::new(Script::procedures()),
-            vec![Port::new(claims.clone(), collector.clone().recipient())],
+            vec![WorkerLink::new(
+                claims.clone(),
+                collector.clone().recipient(),
+            )],
             Arc::new(collector.clone().recipient::<Completed>()),
             shared.clone(),
         );
@@ -146,7 +154,7 @@ impl Rig {
     }
 
     /// Tells Tx that a session gave up on a request.
-    pub(crate) fn cancel(&mut self, id: RequestId, stream: u64, transaction: Fate) {
+    pub(crate) fn cancel(&mut self, id: RequestId, stream: u64, transaction: TransactionEffect) {
         self.claims.free(id);
         let mut batch = Batch::default();
         batch.cancels.push(Cancel {
@@ -184,7 +192,7 @@ impl Rig {
             },
         });
         let id = self.claims.queue(self.next);
-        batch.entries.push(Entry {
+        batch.entries.push(BatchEntry {
             id,
             session: connection as u32 - 1,
             request: RequestType::from_code(header.request_type).expect("a known type"),
@@ -199,9 +207,9 @@ impl Rig {
         id
     }
 
-    /// Turns until there is nothing to do, at the time of the rig's clock.
+    /// Turns until there is nothing to do, at the time of the fixture's clock.
     pub(crate) fn turn(&mut self) {
-        let is_due = |rig: &Self| rig.core.next_look().is_some_and(|at| at <= rig.now);
+        let is_due = |fixture: &Self| fixture.core.next_look().is_some_and(|at| at <= fixture.now);
         while self.core.has_work() || is_due(self) {
             self.core.turn(self.now);
         }

@@ -1,4 +1,4 @@
-//! The progress mark: Tx moves it, the watchdog looks whether it moved.
+//! The heartbeat: Tx advances it, the watchdog looks whether it has advanced.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// beside it.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct Mark(AtomicU64);
+pub(crate) struct Heartbeat(AtomicU64);
 
-impl Mark {
+impl Heartbeat {
     /// Tx goes on. Only Tx's thread may call it: a load and a store, so that it costs next to nothing
     /// per request.
     #[inline]

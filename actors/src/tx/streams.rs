@@ -12,24 +12,24 @@ use std::time::Instant;
 use vestibule_wire::Error;
 
 use super::deadlines::TimerId;
-use super::fence::Admitted;
-use super::messages::{AbortedTransaction, Entry};
+use super::messages::{AbortedTransaction, BatchEntry};
 use crate::engine::{Caller, Ticket, TransactionId};
 use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
+use crate::serving::Admitted;
 
 /// A connection and one of its streams.
 pub(super) type Key = (u64, u64);
 
 /// A request that waits for the one that runs in its stream.
-pub(super) struct Waiting {
+pub(super) struct WaitingRequest {
     pub(super) worker: usize,
-    pub(super) entry: Entry,
+    pub(super) entry: BatchEntry,
     pub(super) body: Vec<u8>,
     /// Kept here: by the time it runs, its session's number may have another owner.
     pub(super) caller: Caller,
 }
 
-impl Waiting {
+impl WaitingRequest {
     pub(super) fn key(&self) -> Key {
         (self.caller.connection, self.entry.stream)
     }
@@ -52,7 +52,7 @@ pub(crate) struct Transaction {
     pub(super) timer: Option<TimerId>,
     /// Its client takes it for ended: BEGIN may take its place.
     pub(super) is_over: bool,
-    /// Who began it: the session arbiter, and what that is told if it is aborted.
+    /// Who began it: the worker, and what that is told if it is aborted.
     pub(super) begun_by: (usize, AbortedTransaction),
 }
 
@@ -95,11 +95,11 @@ impl Transaction {
 
 /// What Tx knows of one stream.
 #[derive(Default)]
-pub(super) struct Stream {
+pub(super) struct StreamState {
     pub(super) transaction: Option<Transaction>,
     /// Deferred: later requests of the stream wait for it.
     pub(super) running: Option<Ticket>,
-    pub(super) waiting: VecDeque<Waiting>,
+    pub(super) waiting: VecDeque<WaitingRequest>,
     /// The connection is gone: what it sent still runs, what it left open is rolled back then.
     is_gone: bool,
 }
@@ -107,7 +107,7 @@ pub(super) struct Stream {
 /// The streams in which something is open, runs or waits.
 #[derive(Default)]
 pub(super) struct Streams {
-    streams: BTreeMap<Key, Stream>,
+    streams: BTreeMap<Key, StreamState>,
     gone: usize,
     /// Where transactions began in this turn.
     begun: Vec<Key>,
@@ -116,11 +116,11 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn get(&self, key: Key) -> Option<&Stream> {
+    pub(super) fn get(&self, key: Key) -> Option<&StreamState> {
         self.streams.get(&key)
     }
 
-    pub(super) fn entry(&mut self, key: Key) -> &mut Stream {
+    pub(super) fn entry(&mut self, key: Key) -> &mut StreamState {
         self.streams.entry(key).or_default()
     }
 
@@ -171,7 +171,7 @@ impl Streams {
 
     /// Where the transactions are that live and that are wanted.
     pub(super) fn find(&self, wanted: impl Fn(&Transaction) -> bool) -> Vec<Key> {
-        let is_wanted = |stream: &Stream| {
+        let is_wanted = |stream: &StreamState| {
             let transaction = stream.transaction.as_ref();
             transaction.is_some_and(|own| own.live().is_some() && wanted(own))
         };
@@ -180,7 +180,7 @@ impl Streams {
     }
 
     /// The stream, if a request of it runs.
-    pub(super) fn busy(&mut self, key: Key) -> Option<&mut Stream> {
+    pub(super) fn busy(&mut self, key: Key) -> Option<&mut StreamState> {
         self.streams
             .get_mut(&key)
             .filter(|stream| stream.running.is_some())
@@ -224,7 +224,7 @@ impl Streams {
     }
 
     /// The deferred request of a stream is complete: hands out what waited for it.
-    pub(super) fn resume(&mut self, key: Key, ticket: Ticket) -> VecDeque<Waiting> {
+    pub(super) fn resume(&mut self, key: Key, ticket: Ticket) -> VecDeque<WaitingRequest> {
         let Some(stream) = self.streams.get_mut(&key) else {
             return VecDeque::new();
         };

@@ -1,7 +1,7 @@
 //! Started or revoked, never both: one word per forwarded request, changed by compare-and-swap.
 //!
 //! ```text
-//!            session arbiter              Tx
+//!            worker                       Tx
 //!   free ────── queue ──▶ Queued ─────── claim ──▶ Started ─ defer ─▶ Deferred
 //!                            │                        └───────┬──────────┘
 //!                            └── revoke ──▶ free again ◀── the reply, or the session gives up on it
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::{CancelToken, Cancellation};
 
-/// Names one forwarded request of one session arbiter.
+/// Names one forwarded request of one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RequestId {
     /// Which word.
@@ -33,7 +33,7 @@ const DEFERRED: u64 = 3;
 
 /// How far a request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum RequestPhase {
     /// Tx has not begun it.
     Queued,
     /// Tx executes it, or its turn is not committed.
@@ -42,7 +42,7 @@ pub(crate) enum Phase {
     Deferred,
 }
 
-impl Phase {
+impl RequestPhase {
     /// For the list of requests.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {
@@ -72,7 +72,7 @@ impl RequestId {
     }
 }
 
-/// The words of one session arbiter, shared with Tx. The arbiter alone queues, revokes and frees;
+/// The words of one worker, shared with Tx. The worker alone queues, revokes and frees;
 /// Tx alone claims.
 #[derive(Debug)]
 pub(crate) struct Claims {
@@ -134,14 +134,14 @@ impl Claims {
 
     /// How far the request has come; `None` if it was answered, taken back or given up on.
     #[must_use]
-    pub(crate) fn phase(&self, id: RequestId) -> Option<Phase> {
+    pub(crate) fn phase(&self, id: RequestId) -> Option<RequestPhase> {
         let word = self.word(id).load(Ordering::Acquire);
         if word == id.word(QUEUED) {
-            Some(Phase::Queued)
+            Some(RequestPhase::Queued)
         } else if word == id.word(STARTED) {
-            Some(Phase::Started)
+            Some(RequestPhase::Started)
         } else if word == id.word(DEFERRED) {
-            Some(Phase::Deferred)
+            Some(RequestPhase::Deferred)
         } else {
             None
         }
@@ -150,7 +150,10 @@ impl Claims {
     /// Whether Tx has begun the request, and nobody has given up on it.
     #[must_use]
     pub(crate) fn is_started(&self, id: RequestId) -> bool {
-        matches!(self.phase(id), Some(Phase::Started | Phase::Deferred))
+        matches!(
+            self.phase(id),
+            Some(RequestPhase::Started | RequestPhase::Deferred)
+        )
     }
 
     /// How many requests wait for Tx. Looks at every word: for people who ask, not for the hot path.
@@ -229,7 +232,7 @@ mod tests {
         assert!(claims.claim(first));
         let token = CancelToken::new(claims.clone(), first.key());
         claims.defer(first);
-        assert_eq!(claims.phase(first), Some(Phase::Deferred));
+        assert_eq!(claims.phase(first), Some(RequestPhase::Deferred));
         assert!(!token.is_cancelled());
         claims.free(first);
         assert!(token.is_cancelled());

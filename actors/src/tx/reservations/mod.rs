@@ -12,8 +12,6 @@
 
 mod closing;
 mod holder;
-mod list;
-mod locks;
 
 use std::collections::BTreeMap;
 
@@ -23,8 +21,6 @@ use crate::engine::ReservationId;
 use crate::limits::{RESERVATIONS_MAX, RESERVATIONS_PER_CONNECTION_MAX};
 
 pub(crate) use holder::Holder;
-pub(crate) use list::ReservationList;
-pub(super) use locks::{Granted, LOCK, Locks, Origin, UNLOCK, Wanted};
 
 /// One reservation.
 #[derive(Debug)]

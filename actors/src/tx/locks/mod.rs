@@ -20,19 +20,19 @@ use std::time::Duration;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 
-use super::Reservations;
+use crate::cells::claims::RequestId;
 use crate::engine::{Completion, ReservationId, Ticket};
 use crate::limits::{LOCK_NAME_SIZE_MAX, LOCK_WAIT_DEFAULT, LOCK_WAIT_MAX};
 use crate::seconds::read_seconds;
-use crate::tx::claim::RequestId;
 use crate::tx::deadlines::{Deadlines, TimerId};
+use crate::tx::reservations::Reservations;
 
 /// What takes a lock.
 pub(in crate::tx) const LOCK: &str = "vestibule.lock";
 /// What gives it back.
 pub(in crate::tx) const UNLOCK: &str = "vestibule.unlock";
 
-/// A request of a session arbiter: by it a lock is taken back whose request was given up on.
+/// A request of a worker: by it a lock is taken back whose request was given up on.
 pub(in crate::tx) type Origin = (usize, RequestId);
 
 /// Arguments of `vestibule.lock`.
@@ -64,7 +64,7 @@ impl<'a> Wanted<'a> {
 }
 
 /// A request that waits for a lock.
-struct Waiter {
+struct LockWaiter {
     connection: u64,
     origin: Origin,
     completion: Completion,
@@ -74,7 +74,7 @@ struct Waiter {
 struct Lock {
     reservation: ReservationId,
     origin: Origin,
-    waiting: VecDeque<Waiter>,
+    waiting: VecDeque<LockWaiter>,
 }
 
 /// The locks of one Tx.
@@ -147,7 +147,7 @@ impl Locks {
             return 0;
         };
         self.waiting.insert(completion.ticket(), name.into());
-        lock.waiting.push_back(Waiter {
+        lock.waiting.push_back(LockWaiter {
             connection,
             origin,
             completion,
@@ -202,7 +202,7 @@ impl Locks {
     ) -> Option<(Completion, ReservationId, usize)> {
         let name = self.waiting.remove(&ticket)?;
         let lock = self.locks.get_mut(&name)?;
-        let is_own = |waiter: &Waiter| waiter.completion.ticket() == ticket;
+        let is_own = |waiter: &LockWaiter| waiter.completion.ticket() == ticket;
         let at = lock.waiting.iter().position(is_own)?;
         let waiter = lock.waiting.remove(at)?;
         deadlines.clear(waiter.timer);

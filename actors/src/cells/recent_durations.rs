@@ -1,8 +1,8 @@
-//! How long transactions took of late, for grace `auto`.
+//! Durations of recent transactions; their p99 is the automatic grace period.
 //!
 //! Counted are interactive transactions, from BEGIN to their end, and deferred requests: what a drain
 //! has to wait for. A plain request takes a part of a turn, and is not. Tx writes a ring of the last
-//! [`RECENT_TRANSACTIONS`]; whoever asks copies and sorts it. The times are those of turns: no clock is
+//! [`RECENT_TRANSACTIONS`]; a reader copies and sorts it. The times are those of turns: no clock is
 //! read for them.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -12,13 +12,13 @@ use crate::limits::RECENT_TRANSACTIONS;
 
 /// The ring. Only Tx's thread adds to it.
 #[derive(Debug)]
-pub(crate) struct Recent {
+pub(crate) struct RecentDurations {
     /// Microseconds, at most 71 minutes.
     times: Box<[AtomicU32]>,
     count: AtomicU64,
 }
 
-impl Default for Recent {
+impl Default for RecentDurations {
     fn default() -> Self {
         Self {
             times: (0..RECENT_TRANSACTIONS)
@@ -29,7 +29,7 @@ impl Default for Recent {
     }
 }
 
-impl Recent {
+impl RecentDurations {
     pub(crate) fn add(&self, time: Duration) {
         let count = self.count.load(Ordering::Relaxed);
         let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn one_of_a_hundred_may_be_longer() {
-        let recent = Recent::default();
+        let recent = RecentDurations::default();
         assert_eq!(recent.p99(), None);
         recent.add(Duration::from_millis(7));
         assert_eq!(recent.p99(), Some(Duration::from_millis(7)));
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_is_long_ago_does_not_count() {
-        let recent = Recent::default();
+        let recent = RecentDurations::default();
         for _ in 0..RECENT_TRANSACTIONS {
             recent.add(Duration::from_secs(9));
         }

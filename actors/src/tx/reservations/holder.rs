@@ -7,7 +7,7 @@ use std::time::Instant;
 use vestibule_wire::Error;
 
 use super::Reservations;
-use super::list::{Listed, ReservationList};
+use crate::cells::reservation_list::{Listed, ReservationList};
 use crate::engine::ReservationId;
 
 /// The reservations of the connection that asks.

@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use super::Granted;
-use super::list::Listed;
-use super::locks::Origin;
+use crate::cells::reservation_list::Listed;
 use crate::engine::{Engine, ReservationId, Ticket};
 use crate::shared::Shared;
 use crate::tx::core::TxCore;
+use crate::tx::locks::{Granted, Origin};
 
 impl Granted {
     /// Writes a lock's new holder down.
@@ -111,8 +110,8 @@ mod tests {
 
     use crate::limits::LOCK_WAIT_DEFAULT;
     use crate::testing::RequestBuilder;
-    use crate::tx::messages::{Control, Fate};
-    use crate::tx::rig::{Rig, rig};
+    use crate::tx::messages::{Control, TransactionEffect};
+    use crate::tx::test_fixture::{Fixture, fixture};
 
     const ARGS: &[u8] = &[0x91, 0xa1, b'a'];
 
@@ -125,118 +124,122 @@ mod tests {
     }
 
     /// What was told so far: sync, and what the call returned.
-    async fn told(rig: &mut Rig) -> Vec<(u64, bool)> {
-        rig.turn();
+    async fn told(fixture: &mut Fixture) -> Vec<(u64, bool)> {
+        fixture.turn();
         // Completions travel once around before they are replies.
-        let mut frames = rig.replies().await;
-        rig.turn();
-        frames.extend(rig.replies().await);
+        let mut frames = fixture.replies().await;
+        fixture.turn();
+        frames.extend(fixture.replies().await);
         let told = frames.iter();
         told.map(|own| (own.sync, own.data::<Vec<bool>>()[0]))
             .collect()
     }
 
     /// Whether the lock was free for a connection, which has it now.
-    async fn is_free_for(rig: &mut Rig, connection: u64) -> bool {
+    async fn is_free_for(fixture: &mut Fixture, connection: u64) -> bool {
         let without_waiting = RequestBuilder::call(99, "vestibule.lock", &[0x92, 0xa1, b'a', 0]);
-        rig.send_as(connection, &without_waiting);
-        told(rig).await == [(99, true)]
+        fixture.send_as(connection, &without_waiting);
+        told(fixture).await == [(99, true)]
     }
 
     #[test]
     fn a_lock_goes_to_those_who_wait_first_come_first_served() {
-        rig(|mut rig: Rig| async move {
+        fixture(|mut fixture: Fixture| async move {
             for connection in 1..=3 {
-                rig.send_as(connection, &lock(connection));
+                fixture.send_as(connection, &lock(connection));
             }
-            rig.send_as(1, &lock(4));
-            assert_eq!(told(&mut rig).await, [(1, true), (4, true)]);
-            rig.send_as(1, &unlock(5));
-            assert_eq!(told(&mut rig).await, [(5, true), (2, true)]);
-            rig.send_as(1, &unlock(6));
-            assert_eq!(told(&mut rig).await, [(6, false)], "not its own any more");
-            rig.leave(2);
-            assert_eq!(told(&mut rig).await, [(3, true)]);
-            rig.send_as(3, &unlock(7));
-            assert_eq!(told(&mut rig).await, [(7, true)]);
-            assert!(is_free_for(&mut rig, 1).await);
+            fixture.send_as(1, &lock(4));
+            assert_eq!(told(&mut fixture).await, [(1, true), (4, true)]);
+            fixture.send_as(1, &unlock(5));
+            assert_eq!(told(&mut fixture).await, [(5, true), (2, true)]);
+            fixture.send_as(1, &unlock(6));
+            assert_eq!(
+                told(&mut fixture).await,
+                [(6, false)],
+                "not its own any more"
+            );
+            fixture.leave(2);
+            assert_eq!(told(&mut fixture).await, [(3, true)]);
+            fixture.send_as(3, &unlock(7));
+            assert_eq!(told(&mut fixture).await, [(7, true)]);
+            assert!(is_free_for(&mut fixture, 1).await);
         });
     }
 
     #[test]
     fn who_waits_too_long_is_told_that_it_has_no_lock() {
-        rig(|mut rig: Rig| async move {
-            rig.send_as(1, &lock(1));
-            rig.send_as(2, &lock(2));
-            assert_eq!(told(&mut rig).await, [(1, true)]);
-            rig.wait(LOCK_WAIT_DEFAULT + Duration::from_millis(20));
-            assert_eq!(told(&mut rig).await, [(2, false)]);
-            rig.send_as(1, &unlock(3));
-            assert_eq!(told(&mut rig).await, [(3, true)]);
-            assert!(is_free_for(&mut rig, 3).await);
-            assert_eq!(rig.core.next_look(), None);
+        fixture(|mut fixture: Fixture| async move {
+            fixture.send_as(1, &lock(1));
+            fixture.send_as(2, &lock(2));
+            assert_eq!(told(&mut fixture).await, [(1, true)]);
+            fixture.wait(LOCK_WAIT_DEFAULT + Duration::from_millis(20));
+            assert_eq!(told(&mut fixture).await, [(2, false)]);
+            fixture.send_as(1, &unlock(3));
+            assert_eq!(told(&mut fixture).await, [(3, true)]);
+            assert!(is_free_for(&mut fixture, 3).await);
+            assert_eq!(fixture.core.next_look(), None);
         });
     }
 
     #[test]
     fn a_connection_that_is_gone_waits_for_nothing() {
-        rig(|mut rig: Rig| async move {
-            rig.send_as(1, &lock(1));
-            rig.send_as(2, &lock(2));
-            assert_eq!(told(&mut rig).await, [(1, true)]);
-            rig.leave(2);
-            assert_eq!(told(&mut rig).await, [(2, false)]);
-            rig.send_as(1, &unlock(3));
-            assert_eq!(told(&mut rig).await, [(3, true)]);
-            assert!(is_free_for(&mut rig, 3).await);
+        fixture(|mut fixture: Fixture| async move {
+            fixture.send_as(1, &lock(1));
+            fixture.send_as(2, &lock(2));
+            assert_eq!(told(&mut fixture).await, [(1, true)]);
+            fixture.leave(2);
+            assert_eq!(told(&mut fixture).await, [(2, false)]);
+            fixture.send_as(1, &unlock(3));
+            assert_eq!(told(&mut fixture).await, [(3, true)]);
+            assert!(is_free_for(&mut fixture, 3).await);
         });
     }
 
     #[test]
     fn whoever_was_told_an_error_holds_no_lock() {
-        rig(|mut rig: Rig| async move {
+        fixture(|mut fixture: Fixture| async move {
             // Taken at once, and waited for: both are given up on before the reply is read.
-            let taken = rig.send_as(1, &lock(1));
-            rig.turn();
-            rig.cancel(taken, 0, Fate::Untouched);
-            told(&mut rig).await;
-            assert!(is_free_for(&mut rig, 2).await);
-            let waiting = rig.send_as(1, &lock(2));
-            rig.turn();
-            rig.send_as(2, &unlock(3));
-            rig.turn();
-            rig.cancel(waiting, 0, Fate::Untouched);
-            told(&mut rig).await;
-            assert!(is_free_for(&mut rig, 3).await);
+            let taken = fixture.send_as(1, &lock(1));
+            fixture.turn();
+            fixture.cancel(taken, 0, TransactionEffect::Untouched);
+            told(&mut fixture).await;
+            assert!(is_free_for(&mut fixture, 2).await);
+            let waiting = fixture.send_as(1, &lock(2));
+            fixture.turn();
+            fixture.send_as(2, &unlock(3));
+            fixture.turn();
+            fixture.cancel(waiting, 0, TransactionEffect::Untouched);
+            told(&mut fixture).await;
+            assert!(is_free_for(&mut fixture, 3).await);
         });
     }
 
     #[test]
     fn whoever_is_told_that_the_turn_failed_holds_no_lock() {
-        rig(|mut rig: Rig| async move {
-            rig.script.fail_commits(true);
-            rig.send_as(1, &RequestBuilder::replace(8, 8));
-            rig.send_as(1, &lock(1));
-            rig.turn();
-            for frame in rig.replies().await {
+        fixture(|mut fixture: Fixture| async move {
+            fixture.script.fail_commits(true);
+            fixture.send_as(1, &RequestBuilder::replace(8, 8));
+            fixture.send_as(1, &lock(1));
+            fixture.turn();
+            for frame in fixture.replies().await {
                 assert!(frame.error_code().is_some(), "{frame:?}");
             }
-            rig.script.fail_commits(false);
-            assert!(is_free_for(&mut rig, 2).await);
-            rig.send_as(2, &unlock(2));
-            assert_eq!(told(&mut rig).await, [(2, true)]);
+            fixture.script.fail_commits(false);
+            assert!(is_free_for(&mut fixture, 2).await);
+            fixture.send_as(2, &unlock(2));
+            assert_eq!(told(&mut fixture).await, [(2, true)]);
             // The same, if a transition comes between the turn and its commit.
-            rig.send_as(1, &lock(3));
-            let shared = rig.shared.clone();
-            rig.script.on_pause(move || {
+            fixture.send_as(1, &lock(3));
+            let shared = fixture.shared.clone();
+            fixture.script.on_pause(move || {
                 shared.raise_fence();
             });
-            rig.send_as(1, &RequestBuilder::call(4, "pause", &[0x91, 0]));
-            rig.turn();
-            for frame in rig.replies().await {
+            fixture.send_as(1, &RequestBuilder::call(4, "pause", &[0x91, 0]));
+            fixture.turn();
+            for frame in fixture.replies().await {
                 assert!(frame.error_code().is_some(), "{frame:?}");
             }
-            assert!(rig.shared.reservations.rows(rig.now).is_empty());
+            assert!(fixture.shared.reservations.rows(fixture.now).is_empty());
         });
     }
 
@@ -244,45 +247,47 @@ mod tests {
     /// ends or everything is killed.
     #[test]
     fn a_transition_closes_idle_locks_first_and_then_all() {
-        rig(|mut rig: Rig| async move {
-            rig.send_as(1, &lock(1));
-            rig.send_as(2, &RequestBuilder::new(RequestType::Begin, 2).stream(1));
+        fixture(|mut fixture: Fixture| async move {
+            fixture.send_as(1, &lock(1));
+            fixture.send_as(2, &RequestBuilder::new(RequestType::Begin, 2).stream(1));
             let other = RequestBuilder::call(3, "vestibule.lock", &[0x91, 0xa1, b'b']);
-            rig.send_as(2, &other);
-            rig.turn();
-            rig.replies().await;
-            assert_eq!(rig.core.close_idle(), 1);
-            assert_eq!(rig.shared.reservations.rows(rig.now).len(), 1);
-            rig.send_as(3, &lock(4));
-            rig.turn();
-            assert_eq!(rig.replies().await[0].error_code(), Some(116));
-            rig.core.control(&Control::ReopenReservations);
-            assert!(is_free_for(&mut rig, 3).await);
-            rig.core.control(&Control::CloseIdleReservations);
-            rig.send_as(2, &RequestBuilder::new(RequestType::Rollback, 5).stream(1));
-            rig.turn();
-            assert!(rig.shared.reservations.rows(rig.now).is_empty());
-            rig.core.control(&Control::CloseAllReservations);
-            assert_eq!(rig.core.close_all(), 0);
+            fixture.send_as(2, &other);
+            fixture.turn();
+            fixture.replies().await;
+            assert_eq!(fixture.core.close_idle(), 1);
+            assert_eq!(fixture.shared.reservations.rows(fixture.now).len(), 1);
+            fixture.send_as(3, &lock(4));
+            fixture.turn();
+            assert_eq!(fixture.replies().await[0].error_code(), Some(116));
+            fixture.core.control(&Control::ReopenReservations);
+            assert!(is_free_for(&mut fixture, 3).await);
+            fixture.core.control(&Control::CloseIdleReservations);
+            fixture.send_as(2, &RequestBuilder::new(RequestType::Rollback, 5).stream(1));
+            fixture.turn();
+            assert!(fixture.shared.reservations.rows(fixture.now).is_empty());
+            fixture.core.control(&Control::CloseAllReservations);
+            assert_eq!(fixture.core.close_all(), 0);
         });
     }
 
     #[test]
     fn what_an_engine_reserves_is_in_use_until_its_request_is_answered() {
-        rig(|mut rig: Rig| async move {
-            let id = rig.ask(&RequestBuilder::call(1, "reserve", &[0x90])).await;
+        fixture(|mut fixture: Fixture| async move {
+            let id = fixture
+                .ask(&RequestBuilder::call(1, "reserve", &[0x90]))
+                .await;
             let id = id.data::<Vec<u64>>()[0];
             let take = RequestBuilder::call(2, "take", &[0x91, id as u8]);
-            rig.send(&take);
-            rig.turn();
-            assert_eq!(rig.core.close_idle(), 0, "its request is deferred");
-            assert!(rig.script.log().is_empty());
-            rig.script.complete();
-            rig.replies().await;
-            rig.turn();
-            assert_eq!(rig.replies().await[0].sync, 2);
-            assert_eq!(rig.script.log(), [format!("closed {id}")]);
-            let gone = rig.ask(&take).await;
+            fixture.send(&take);
+            fixture.turn();
+            assert_eq!(fixture.core.close_idle(), 0, "its request is deferred");
+            assert!(fixture.script.log().is_empty());
+            fixture.script.complete();
+            fixture.replies().await;
+            fixture.turn();
+            assert_eq!(fixture.replies().await[0].sync, 2);
+            assert_eq!(fixture.script.log(), [format!("closed {id}")]);
+            let gone = fixture.ask(&take).await;
             assert_eq!(gone.error_code(), Some(1));
         });
     }

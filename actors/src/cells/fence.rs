@@ -62,25 +62,6 @@ impl Fence {
     }
 }
 
-/// Under which epoch a request was admitted, and whether it may change data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Admitted(u64);
-
-impl Admitted {
-    /// Of the serving state that the request was admitted under.
-    pub(crate) fn under(serving: crate::serving::Serving) -> Self {
-        Self(serving.epoch << 1 | u64::from(!serving.is_writable()))
-    }
-
-    pub(crate) fn epoch(self) -> u64 {
-        self.0 >> 1
-    }
-
-    pub(crate) fn is_read_only(self) -> bool {
-        self.0 & 1 == 1
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -114,16 +95,16 @@ mod tests {
 
     /// One step of either side, as the memory sees them: each operation is one step.
     #[derive(Debug, Clone, Copy, PartialEq)]
-    enum Step {
+    enum FenceStep {
         Begin(u64),
         End,
         Raise(u64),
     }
 
     /// Every order in which two sequences of steps can mix.
-    fn mixes(tx: &[Step], supervisor: &[Step]) -> Vec<Vec<Step>> {
-        let with = |first: Step, rest: Vec<Vec<Step>>| {
-            let put = move |mut own: Vec<Step>| {
+    fn mixes(tx: &[FenceStep], supervisor: &[FenceStep]) -> Vec<Vec<FenceStep>> {
+        let with = |first: FenceStep, rest: Vec<Vec<FenceStep>>| {
+            let put = move |mut own: Vec<FenceStep>| {
                 own.insert(0, first);
                 own
             };
@@ -142,33 +123,33 @@ mod tests {
     #[test]
     fn in_every_order_an_old_write_is_refused_or_seen_or_over_before_the_report() {
         let tx = [
-            Step::Begin(1),
-            Step::End,
-            Step::Begin(1),
-            Step::End,
-            Step::Begin(3),
-            Step::End,
+            FenceStep::Begin(1),
+            FenceStep::End,
+            FenceStep::Begin(1),
+            FenceStep::End,
+            FenceStep::Begin(3),
+            FenceStep::End,
         ];
-        let all = mixes(&tx, &[Step::Raise(2), Step::Raise(3)]);
+        let all = mixes(&tx, &[FenceStep::Raise(2), FenceStep::Raise(3)]);
         assert_eq!(all.len(), 28);
         for mix in all {
             let fence = Fence::default();
             let (mut floor, mut writing, mut excused) = (0, None, false);
             for step in &mix {
                 match *step {
-                    Step::Begin(epoch) => {
+                    FenceStep::Begin(epoch) => {
                         let begun = fence.begin_write(epoch).is_ok();
                         assert_eq!(begun, epoch >= floor, "{mix:?}");
                         writing = begun.then_some(epoch);
                         excused = false;
                     }
-                    Step::End => {
+                    FenceStep::End => {
                         if writing.take().is_some_and(|epoch| epoch < floor) {
                             assert!(excused, "written late, and nobody was told: {mix:?}");
                         }
                         fence.end_write();
                     }
-                    Step::Raise(to) => {
+                    FenceStep::Raise(to) => {
                         floor = to;
                         let seen = fence.raise(to);
                         assert_eq!(seen, writing.is_some(), "{mix:?}");

@@ -15,15 +15,15 @@ use vestibule_wire::Error;
 use super::core::TxCore;
 use super::deadlines::Timed;
 use super::deferred::Deferred;
-use super::messages::{AbortedTransaction, Control, Fate};
-use super::stream::{Aborted, Key, Transaction};
+use super::messages::{AbortedTransaction, Control, TransactionEffect};
+use super::streams::{Aborted, Key, Transaction};
 use crate::engine::{Engine, Ticket};
 
 impl<E: Engine> TxCore<E> {
     /// Does what it is told from the side, between two turns.
     pub(crate) fn control(&mut self, control: &Control) {
         match control {
-            Control::HeedFence => self.heed_fence(),
+            Control::SyncFence => self.sync_fence(),
             Control::CloseIdleReservations => {
                 self.close_idle();
             }
@@ -94,7 +94,7 @@ impl<E: Engine> TxCore<E> {
                     let aborted = self.abort(key, &Error::transaction_timeout());
                     // All other ends of transactions are brought about by sessions, or known to them.
                     if let Some((worker, told)) = aborted {
-                        self.ports[worker].out.aborted.push(told);
+                        self.workers[worker].out.aborted.push(told);
                     }
                 }
             }
@@ -109,7 +109,7 @@ impl<E: Engine> TxCore<E> {
         };
         let origin = (deferred.worker, deferred.entry.id);
         self.reply_error(deferred.worker, &deferred.entry, error);
-        self.ports[deferred.worker].settle();
+        self.workers[deferred.worker].mark_committed();
         self.give_up_lock(Some(ticket), origin);
         self.stop_deferred(ticket, deferred);
     }
@@ -124,7 +124,7 @@ impl<E: Engine> TxCore<E> {
     }
 
     /// What sessions gave up on, before anything else in a turn.
-    pub(super) fn carry_out_cancels(&mut self) {
+    pub(super) fn apply_cancels(&mut self) {
         if self.cancels.is_empty() {
             return;
         }
@@ -143,11 +143,11 @@ impl<E: Engine> TxCore<E> {
             self.give_up_lock(ticket, (worker, cancel.id));
             let key = (cancel.connection, cancel.stream);
             match cancel.transaction {
-                Fate::Untouched => {}
-                Fate::Aborted(error) => {
+                TransactionEffect::Untouched => {}
+                TransactionEffect::Aborted(error) => {
                     self.abort(key, &error);
                 }
-                Fate::Ended(error) => {
+                TransactionEffect::Ended(error) => {
                     self.abort(key, &error);
                     self.streams.mark_over(key);
                 }
@@ -162,9 +162,9 @@ mod tests {
     use vestibule_wire::keys::RequestType;
 
     use super::*;
+    use crate::cells::claims::RequestId;
     use crate::testing::RequestBuilder;
-    use crate::tx::claim::RequestId;
-    use crate::tx::rig::{Rig, rig};
+    use crate::tx::test_fixture::{Fixture, fixture};
 
     fn in_stream(request: RequestType, sync: u64, stream: u64) -> RequestBuilder {
         RequestBuilder::new(request, sync).stream(stream)
@@ -177,117 +177,140 @@ mod tests {
     /// TP-13: whoever comes back to an aborted transaction is told what ended it.
     #[test]
     fn an_aborted_transaction_tells_why_until_its_client_ends_it() {
-        rig(|mut rig: Rig| async move {
-            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 1, 1)).await.code, 0);
-            let aborted = rig.core.abort_transactions(|_| true, &too_late());
-            assert_eq!(aborted, 1);
-            assert_eq!(rig.script.log(), ["begin 1", "rollback 1"]);
-            let statement = RequestBuilder::replace(2, 2).stream(1);
-            for _ in 0..2 {
-                assert_eq!(rig.ask(&statement).await.error_code(), Some(279));
-            }
-            let call = RequestBuilder::call(3, "echo", &[0x91, 7]).stream(1);
-            assert_eq!(rig.ask(&call).await.error_code(), Some(279));
-            let again = rig.ask(&in_stream(RequestType::Begin, 4, 1)).await;
-            assert_eq!(again.error_code(), Some(79));
+        fixture(|mut fixture: Fixture| async move {
             assert_eq!(
-                rig.ask(&in_stream(RequestType::Rollback, 5, 1)).await.code,
+                fixture.ask(&in_stream(RequestType::Begin, 1, 1)).await.code,
                 0
             );
-            assert_eq!(rig.ask(&statement).await.code, 0);
-            assert_eq!(rig.script.executed(), [2]);
-            assert_eq!(rig.script.log().len(), 2, "the engine forgot it long ago");
+            let aborted = fixture.core.abort_transactions(|_| true, &too_late());
+            assert_eq!(aborted, 1);
+            assert_eq!(fixture.script.log(), ["begin 1", "rollback 1"]);
+            let statement = RequestBuilder::replace(2, 2).stream(1);
+            for _ in 0..2 {
+                assert_eq!(fixture.ask(&statement).await.error_code(), Some(279));
+            }
+            let call = RequestBuilder::call(3, "echo", &[0x91, 7]).stream(1);
+            assert_eq!(fixture.ask(&call).await.error_code(), Some(279));
+            let again = fixture.ask(&in_stream(RequestType::Begin, 4, 1)).await;
+            assert_eq!(again.error_code(), Some(79));
+            assert_eq!(
+                fixture
+                    .ask(&in_stream(RequestType::Rollback, 5, 1))
+                    .await
+                    .code,
+                0
+            );
+            assert_eq!(fixture.ask(&statement).await.code, 0);
+            assert_eq!(fixture.script.executed(), [2]);
+            assert_eq!(
+                fixture.script.log().len(),
+                2,
+                "the engine forgot it long ago"
+            );
         });
     }
 
     #[test]
     fn commit_of_an_aborted_transaction_fails_and_ends_it() {
-        rig(|mut rig: Rig| async move {
-            rig.ask(&in_stream(RequestType::Begin, 1, 1)).await;
-            rig.core.abort_transactions(|_| true, &too_late());
-            let commit = rig.ask(&in_stream(RequestType::Commit, 2, 1)).await;
+        fixture(|mut fixture: Fixture| async move {
+            fixture.ask(&in_stream(RequestType::Begin, 1, 1)).await;
+            fixture.core.abort_transactions(|_| true, &too_late());
+            let commit = fixture.ask(&in_stream(RequestType::Commit, 2, 1)).await;
             assert_eq!(commit.error_code(), Some(279));
-            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 3, 1)).await.code, 0);
+            assert_eq!(
+                fixture.ask(&in_stream(RequestType::Begin, 3, 1)).await.code,
+                0
+            );
         });
     }
 
     #[test]
     fn a_deferred_statement_of_an_aborted_transaction_is_left_to_its_session() {
-        rig(|mut rig: Rig| async move {
-            rig.ask(&in_stream(RequestType::Begin, 1, 1)).await;
-            rig.send(&RequestBuilder::call(2, "never", &[0x90]).stream(1));
-            rig.send(&RequestBuilder::replace(3, 3).stream(1));
-            rig.turn();
-            rig.core.abort_transactions(|_| true, &too_late());
-            rig.turn();
-            let replies = rig.replies().await;
+        fixture(|mut fixture: Fixture| async move {
+            fixture.ask(&in_stream(RequestType::Begin, 1, 1)).await;
+            fixture.send(&RequestBuilder::call(2, "never", &[0x90]).stream(1));
+            fixture.send(&RequestBuilder::replace(3, 3).stream(1));
+            fixture.turn();
+            fixture.core.abort_transactions(|_| true, &too_late());
+            fixture.turn();
+            let replies = fixture.replies().await;
             let told: Vec<_> = replies.iter().map(|own| (own.sync, own.code)).collect();
             assert_eq!(
                 told,
                 [(3, 0x8000 | 279)],
                 "what waited behind it runs, and fails"
             );
-            assert!(rig.core.deferred.is_empty());
+            assert!(fixture.core.deferred.is_empty());
         });
     }
 
     /// SP-02: only what has a transaction is meant.
     #[test]
     fn aborting_transactions_leaves_requests_outside_of_them_alone() {
-        rig(|mut rig: Rig| async move {
-            rig.send(&RequestBuilder::call(1, "never", &[0x90]).stream(1));
-            rig.turn();
-            assert_eq!(rig.core.abort_transactions(|_| true, &too_late()), 0);
-            assert!(rig.replies().await.is_empty());
+        fixture(|mut fixture: Fixture| async move {
+            fixture.send(&RequestBuilder::call(1, "never", &[0x90]).stream(1));
+            fixture.turn();
+            assert_eq!(fixture.core.abort_transactions(|_| true, &too_late()), 0);
+            assert!(fixture.replies().await.is_empty());
         });
     }
 
     #[test]
     fn a_begin_that_was_given_up_on_leaves_nothing_open() {
-        rig(|mut rig: Rig| async move {
-            let begin = rig.send(&in_stream(RequestType::Begin, 1, 1));
-            rig.turn();
-            rig.cancel(begin, 1, Fate::Ended(too_late()));
-            assert_eq!(rig.script.log(), ["begin 1", "rollback 1"]);
-            rig.replies().await;
+        fixture(|mut fixture: Fixture| async move {
+            let begin = fixture.send(&in_stream(RequestType::Begin, 1, 1));
+            fixture.turn();
+            fixture.cancel(begin, 1, TransactionEffect::Ended(too_late()));
+            assert_eq!(fixture.script.log(), ["begin 1", "rollback 1"]);
+            fixture.replies().await;
             // Sent with the BEGIN: it must not run outside of the transaction that it was meant for.
             let pipelined = RequestBuilder::replace(2, 2).stream(1);
-            assert_eq!(rig.ask(&pipelined).await.error_code(), Some(279));
-            assert_eq!(rig.ask(&in_stream(RequestType::Begin, 3, 1)).await.code, 0);
-            assert_eq!(rig.ask(&pipelined).await.code, 0);
-            assert_eq!(rig.ask(&in_stream(RequestType::Commit, 4, 1)).await.code, 0);
+            assert_eq!(fixture.ask(&pipelined).await.error_code(), Some(279));
+            assert_eq!(
+                fixture.ask(&in_stream(RequestType::Begin, 3, 1)).await.code,
+                0
+            );
+            assert_eq!(fixture.ask(&pipelined).await.code, 0);
+            assert_eq!(
+                fixture
+                    .ask(&in_stream(RequestType::Commit, 4, 1))
+                    .await
+                    .code,
+                0
+            );
         });
     }
 
     #[test]
     fn a_cancel_reaches_its_request_and_not_the_next_tenant_of_its_word() {
-        rig(|mut rig: Rig| async move {
-            let first = rig.send(&RequestBuilder::call(1, "never", &[0x90]));
-            rig.turn();
+        fixture(|mut fixture: Fixture| async move {
+            let first = fixture.send(&RequestBuilder::call(1, "never", &[0x90]));
+            fixture.turn();
             let stranger = RequestId {
                 generation: first.generation + 1,
                 ..first
             };
-            rig.cancel(stranger, 0, Fate::Untouched);
-            assert_eq!(rig.core.deferred.len(), 1);
-            rig.cancel(first, 0, Fate::Untouched);
-            assert!(rig.core.deferred.is_empty() && rig.core.tickets_of.is_empty());
+            fixture.cancel(stranger, 0, TransactionEffect::Untouched);
+            assert_eq!(fixture.core.deferred.len(), 1);
+            fixture.cancel(first, 0, TransactionEffect::Untouched);
+            assert!(fixture.core.deferred.is_empty() && fixture.core.tickets_of.is_empty());
         });
     }
 
     /// TP-19: the transaction is over, what its connection has reserved is not.
     #[test]
     fn aborting_a_transaction_does_not_touch_reservations() {
-        rig(|mut rig: Rig| async move {
-            rig.ask(&RequestBuilder::call(
-                1,
-                "vestibule.lock",
-                &[0x91, 0xa1, b'a'],
-            ))
-            .await;
-            rig.ask(&in_stream(RequestType::Begin, 2, 1)).await;
-            assert_eq!(rig.core.abort_transactions(|_| true, &too_late()), 1);
-            assert_eq!(rig.shared.reservations.rows(rig.now).len(), 1);
+        fixture(|mut fixture: Fixture| async move {
+            fixture
+                .ask(&RequestBuilder::call(
+                    1,
+                    "vestibule.lock",
+                    &[0x91, 0xa1, b'a'],
+                ))
+                .await;
+            fixture.ask(&in_stream(RequestType::Begin, 2, 1)).await;
+            assert_eq!(fixture.core.abort_transactions(|_| true, &too_late()), 1);
+            assert_eq!(fixture.shared.reservations.rows(fixture.now).len(), 1);
         });
     }
 }

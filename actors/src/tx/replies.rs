@@ -1,4 +1,4 @@
-//! A session arbiter as Tx sees it: who calls, and the replies that this turn writes.
+//! A worker as Tx sees it: who calls, and the replies that this turn writes.
 //!
 //! Invariant: heads before `committed` are told whatever happens, those after it only if the turn
 //! commits.
@@ -9,12 +9,12 @@ use actix::Recipient;
 use vestibule_wire::Error;
 use vestibule_wire::reply::{self, ReplyHeader};
 
-use super::claim::{Claims, RequestId};
-use super::messages::{Entry, Replies, ReplyHead};
+use super::messages::{BatchEntry, Replies, ReplyHead};
+use crate::cells::claims::{Claims, RequestId};
 use crate::engine::Caller;
 
-/// A session arbiter as Tx sees it.
-pub(crate) struct Port {
+/// A worker as Tx sees it.
+pub(crate) struct WorkerLink {
     pub(super) claims: Arc<Claims>,
     worker: Recipient<Replies>,
     pub(super) callers: Vec<Option<Caller>>,
@@ -27,7 +27,7 @@ pub(crate) struct Port {
     pub(super) spare: Vec<Replies>,
 }
 
-impl Port {
+impl WorkerLink {
     pub(crate) fn new(claims: Arc<Claims>, worker: Recipient<Replies>) -> Self {
         Self {
             claims,
@@ -48,7 +48,7 @@ impl Port {
         self.callers[index] = Some(caller);
     }
 
-    pub(super) fn end_reply(&mut self, entry: &Entry, start: usize) {
+    pub(super) fn end_reply(&mut self, entry: &BatchEntry, start: usize) {
         reply::finish(&mut self.out.bytes, start);
         let end = self.out.bytes.len();
         self.out.heads.push(ReplyHead {
@@ -115,7 +115,7 @@ impl Port {
     }
 
     /// What was replied so far depends on no later commit.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn mark_committed(&mut self) {
         self.committed = self.out.heads.len();
     }
 

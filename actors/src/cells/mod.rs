@@ -1,0 +1,15 @@
+//! What Tx shares with other threads: words and lists, each changed by one operation.
+//!
+//! | file | what |
+//! |---|---|
+//! | `claims` | started or revoked: one word per forwarded request |
+//! | `fence` | nothing that is too old is written |
+//! | `heartbeat` | Tx goes on |
+//! | `recent_durations` | how long transactions took |
+//! | `reservation_list` | what operators see of reservations |
+
+pub(crate) mod claims;
+pub(crate) mod fence;
+pub(crate) mod heartbeat;
+pub(crate) mod recent_durations;
+pub(crate) mod reservation_list;

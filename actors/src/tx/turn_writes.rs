@@ -1,0 +1,118 @@
+//! What a turn has written and may still write, and its reads that may have to be done again.
+
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::request::Body;
+use vestibule_wire::{Error, ErrorCode};
+
+use super::messages::BatchEntry;
+use crate::engine::Engine;
+use crate::shared::Shared;
+
+/// What may still be written, and what of this turn has to be.
+#[derive(Debug, Default)]
+pub(super) struct TurnWrites {
+    /// The oldest epoch that may write, as of the beginning of the turn.
+    floor: u64,
+    /// The oldest epoch of what was executed and may have changed data.
+    oldest: Option<u64>,
+    /// What the engine was told last.
+    told_read_only: Option<bool>,
+    /// Reads that came after the first write of the turn, and their bodies one after the other.
+    reads: Vec<Read>,
+    bodies: Vec<u8>,
+}
+
+/// A read that may have seen what is not committed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Read {
+    pub(super) worker: usize,
+    /// Which reply of its worker.
+    pub(super) head: usize,
+    pub(super) entry: BatchEntry,
+    /// Where its body stands among the bodies.
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl TurnWrites {
+    /// Between two turns: the oldest epoch that may write. True if it is another than before.
+    pub(super) fn set_floor(&mut self, floor: u64) -> bool {
+        std::mem::replace(&mut self.floor, floor) != floor
+    }
+
+    /// Something admitted under this epoch is about to be executed that may change data; false if it
+    /// is too old.
+    #[inline]
+    pub(super) fn admit(&mut self, epoch: u64) -> bool {
+        let may_write = epoch >= self.floor;
+        if may_write {
+            self.oldest = Some(self.oldest.map_or(epoch, |oldest| oldest.min(epoch)));
+        }
+        may_write
+    }
+
+    /// Tells the engine whether it may change data, if that changed.
+    #[inline]
+    pub(super) fn tell<E: Engine>(&mut self, engine: &mut E, is_read_only: bool) {
+        if self.told_read_only.replace(is_read_only) != Some(is_read_only) {
+            engine.set_read_only(is_read_only);
+        }
+    }
+
+    /// Something of this turn may have changed data.
+    pub(super) fn is_begun(&self) -> bool {
+        self.oldest.is_some()
+    }
+
+    /// The turn ends: the oldest epoch of what has to be written.
+    pub(super) fn take(&mut self) -> Option<u64> {
+        self.oldest.take()
+    }
+
+    /// Remembers a plain read, should it have to be done again.
+    pub(super) fn note_read(
+        &mut self,
+        worker: usize,
+        head: usize,
+        entry: &BatchEntry,
+        body: &[u8],
+    ) {
+        if entry.request != RequestType::Select || entry.stream != 0 {
+            return;
+        }
+        let start = self.bodies.len();
+        self.bodies.extend_from_slice(body);
+        self.reads.push(Read {
+            worker,
+            head,
+            entry: *entry,
+            start,
+            end: self.bodies.len(),
+        });
+    }
+
+    /// Takes out the reads, and their bodies.
+    pub(super) fn take_reads(&mut self) -> (Vec<Read>, Vec<u8>) {
+        let reads = std::mem::take(&mut self.reads);
+        (reads, std::mem::take(&mut self.bodies))
+    }
+
+    pub(super) fn forget_reads(&mut self) {
+        self.reads.clear();
+        self.bodies.clear();
+    }
+}
+
+/// The error for what may not change data, or not any more.
+pub(super) fn read_only(shared: &Shared) -> Error {
+    let situation = shared.cell.situation(crate::clock::now());
+    situation.error(ErrorCode::READONLY)
+}
+
+/// Whether a request changes data by what it is.
+pub(super) fn is_write(body: &Body<'_>) -> bool {
+    matches!(
+        body,
+        Body::Insert(_) | Body::Replace(_) | Body::Update(_) | Body::Delete(_) | Body::Upsert(_)
+    )
+}
