@@ -8,7 +8,7 @@ use serde::Deserialize;
 use vestibule_actors::engine::Progress;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use super::error::ToolError;
 use super::json::{DUMP_VERSION, Packed};
@@ -291,7 +291,7 @@ fn put(import: &mut Import, frame: &mut Frame, line: Line<'_>) -> Result<Option<
 fn put_row(
     space: &Space<'_>,
     tuple: &[u8],
-    put: impl FnOnce(Target<'_>, &[u8]) -> Result<Put, Error>,
+    put: impl FnOnce(IdOrName<'_>, &[u8]) -> Result<Put, Error>,
 ) -> Result<Put, String> {
     let mut reader = Reader::new(tuple);
     if reader.peek() != Ok(Kind::Array) {
@@ -301,8 +301,8 @@ fn put_row(
         .skip()
         .map_err(|error| format!("the tuple: {error}"))?;
     let space = match space {
-        Space::Number(number) => Target::Id(*number),
-        Space::Name(name) => Target::Name(name),
+        Space::Number(number) => IdOrName::Id(*number),
+        Space::Name(name) => IdOrName::Name(name),
     };
     put(space, tuple).map_err(|error| error.message().to_owned())
 }

@@ -291,7 +291,7 @@ fn a_load_that_was_killed_counts_for_nothing() {
     let text = scratch.dump();
     let options = EngineOptions::new(&scratch.0);
     let mut import = Import::begin(options, false, &mut |_| ()).unwrap();
-    let things = vestibule_wire::request::Target::Id(600);
+    let things = vestibule_wire::request::IdOrName::Id(600);
     import.put(things, &[0x91, 1]).unwrap();
     assert!(scratch.0.join(STAGING).exists());
     // As if the process ended here.

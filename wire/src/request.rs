@@ -9,9 +9,9 @@ use crate::features::Features;
 use crate::keys::{self, RequestType};
 use crate::msgpack::{DecodeError, Kind, Reader};
 
-/// A space or index, by number or by name.
+/// A space or index, as a request names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target<'a> {
+pub enum IdOrName<'a> {
     /// By number. Numbers beyond 32 bits become `u32::MAX`, which nothing has.
     Id(u32),
     /// By name; wins over a number given beside it.
@@ -22,14 +22,14 @@ pub enum Target<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Select<'a> {
     /// Where to look.
-    pub space: Target<'a>,
+    pub space: IdOrName<'a>,
     /// By which index.
-    pub index: Target<'a>,
+    pub index: IdOrName<'a>,
     /// At most so many tuples.
     pub limit: u64,
     /// Skip so many first.
     pub offset: u64,
-    /// The number of the iterator, unchecked (see [`Iterator::from_code`]).
+    /// The number of the iterator, unchecked (see [`IteratorType::from_code`]).
     pub iterator: u64,
     /// The key as a MessagePack array.
     pub key: &'a [u8],
@@ -54,7 +54,7 @@ pub enum After<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Store<'a> {
     /// Where to store.
-    pub space: Target<'a>,
+    pub space: IdOrName<'a>,
     /// The tuple as a MessagePack array.
     pub tuple: &'a [u8],
 }
@@ -63,9 +63,9 @@ pub struct Store<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Update<'a> {
     /// Where to look.
-    pub space: Target<'a>,
+    pub space: IdOrName<'a>,
     /// By which unique index.
-    pub index: Target<'a>,
+    pub index: IdOrName<'a>,
     /// The whole key as a MessagePack array.
     pub key: &'a [u8],
     /// The operations as a MessagePack array.
@@ -78,9 +78,9 @@ pub struct Update<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delete<'a> {
     /// Where to look.
-    pub space: Target<'a>,
+    pub space: IdOrName<'a>,
     /// By which unique index.
-    pub index: Target<'a>,
+    pub index: IdOrName<'a>,
     /// The whole key as a MessagePack array.
     pub key: &'a [u8],
 }
@@ -89,7 +89,7 @@ pub struct Delete<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Upsert<'a> {
     /// Where to store.
-    pub space: Target<'a>,
+    pub space: IdOrName<'a>,
     /// Stored if its key is not there yet.
     pub tuple: &'a [u8],
     /// Applied if it is.
@@ -174,7 +174,7 @@ pub enum Body<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names are the protocol's own")]
 #[repr(u8)]
-pub enum Iterator {
+pub enum IteratorType {
     Eq = 0,
     Req = 1,
     All = 2,
@@ -191,7 +191,7 @@ pub enum Iterator {
     PreviousPrefix = 13,
 }
 
-impl Iterator {
+impl IteratorType {
     /// The iterator with this number.
     ///
     /// # Errors
@@ -347,18 +347,18 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    fn space(&self) -> Result<Target<'a>, Error> {
+    fn space(&self) -> Result<IdOrName<'a>, Error> {
         match (self.space_name, self.space_id) {
-            (Some(name), _) => Ok(Target::Name(name)),
-            (None, Some(id)) => Ok(Target::Id(u32::try_from(id).unwrap_or(u32::MAX))),
+            (Some(name), _) => Ok(IdOrName::Name(name)),
+            (None, Some(id)) => Ok(IdOrName::Id(u32::try_from(id).unwrap_or(u32::MAX))),
             (None, None) => Err(Error::missing_field("SPACE_ID")),
         }
     }
 
-    fn index(&self) -> Target<'a> {
+    fn index(&self) -> IdOrName<'a> {
         match (self.index_name, self.index_id) {
-            (Some(name), _) => Target::Name(name),
-            (None, id) => Target::Id(u32::try_from(id.unwrap_or(0)).unwrap_or(u32::MAX)),
+            (Some(name), _) => IdOrName::Name(name),
+            (None, id) => IdOrName::Id(u32::try_from(id.unwrap_or(0)).unwrap_or(u32::MAX)),
         }
     }
 

@@ -26,8 +26,8 @@ fn a_select_with_only_its_mandatory_keys_has_the_defaults() {
     let Ok(Body::Select(select)) = decode(RequestType::Select, &bytes) else {
         panic!()
     };
-    assert_eq!(select.space, Target::Id(281));
-    assert_eq!(select.index, Target::Id(0));
+    assert_eq!(select.space, IdOrName::Id(281));
+    assert_eq!(select.index, IdOrName::Id(0));
     assert_eq!(select.limit, u64::MAX);
     assert_eq!((select.offset, select.iterator), (0, 0));
     assert_eq!(select.key, [0x90]);
@@ -144,8 +144,8 @@ fn a_name_wins_over_a_number() {
     let Ok(Body::Delete(delete)) = decode(RequestType::Delete, &bytes) else {
         panic!()
     };
-    assert_eq!(delete.space, Target::Name("s"));
-    assert_eq!(delete.index, Target::Name("i"));
+    assert_eq!(delete.space, IdOrName::Name("s"));
+    assert_eq!(delete.index, IdOrName::Name("i"));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! spaces are no secret.
 
 use vestibule_wire::Error;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use crate::access::Function;
 use crate::access::rights::Rights;
@@ -27,7 +27,7 @@ impl Rights {
     pub(crate) fn check_space(
         &self,
         needed: Privileges,
-        asked: Target<'_>,
+        asked: IdOrName<'_>,
         found: Option<Found<'_>>,
     ) -> Result<(), Error> {
         self.check_usage(ObjectKind::Space)?;
@@ -38,8 +38,8 @@ impl Rights {
             }
             None if is_system(asked) || self.shows_every_space() => Err(no_such_space(asked)),
             _ => Err(match asked {
-                Target::Id(id) => self.denied(needed, ObjectKind::Space, &id.to_string()),
-                Target::Name(name) => self.denied(needed, ObjectKind::Space, name),
+                IdOrName::Id(id) => self.denied(needed, ObjectKind::Space, &id.to_string()),
+                IdOrName::Name(name) => self.denied(needed, ObjectKind::Space, name),
             }),
         }
     }
@@ -167,13 +167,13 @@ impl Rights {
     }
 }
 
-fn is_system(asked: Target<'_>) -> bool {
-    matches!(asked, Target::Id(id) if system::is_system(id))
+fn is_system(asked: IdOrName<'_>) -> bool {
+    matches!(asked, IdOrName::Id(id) if system::is_system(id))
 }
 
-fn no_such_space(asked: Target<'_>) -> Error {
+fn no_such_space(asked: IdOrName<'_>) -> Error {
     match asked {
-        Target::Id(id) => Error::no_such_space(id),
-        Target::Name(name) => Error::no_such_space(name),
+        IdOrName::Id(id) => Error::no_such_space(id),
+        IdOrName::Name(name) => Error::no_such_space(name),
     }
 }

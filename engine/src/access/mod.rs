@@ -31,7 +31,7 @@ use rights::{Facts, Principal, Rights};
 use vestibule_actors::catalog::GUEST;
 use vestibule_actors::engine::Fault;
 use vestibule_wire::Error;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use crate::errors::no_such_user;
 use crate::schema::privileges::{ObjectKind, Privileges};
@@ -142,7 +142,7 @@ impl Access {
     pub(crate) fn check_read(
         &self,
         user: &Arc<str>,
-        asked: Target<'_>,
+        asked: IdOrName<'_>,
         found: Option<Found<'_>>,
     ) -> Result<(), Error> {
         let needed = Privileges::READ;

@@ -1,7 +1,7 @@
 //! Rights against a naive model, and what a check tells over the whole product of its inputs.
 
 use proptest::prelude::*;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use crate::access::rights::{Facts, Principal, Rights};
 use crate::schema::privileges::{Object, ObjectKind, Privileges};
@@ -138,7 +138,7 @@ fn told(universe: u32, all: u32, own: u32, needed: Privileges) -> [Result<(), (u
     facts.grant(7, (ObjectKind::Space, None), Privileges(all));
     facts.grant(7, (ObjectKind::Space, Some(600)), Privileges(own));
     let rights = rights(&facts, 7);
-    let asked = Target::Name("s");
+    let asked = IdOrName::Name("s");
     [Some((600, "s")), None].map(|found| {
         let told = rights.check_space(needed, asked, found);
         told.map_err(|error| (error.code().0, error.message().to_owned()))

@@ -14,7 +14,7 @@
 use vestibule_actors::catalog::{Lens, USER_SPACE_ID_MIN, Visibility};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use crate::access::Access;
 use crate::access::rights::Rights;
@@ -33,7 +33,7 @@ impl Visibility for Access {
         {
             return Ok(Lens::Everything);
         }
-        rights.check_space(Privileges::READ, Target::Id(space), Some((space, name)))?;
+        rights.check_space(Privileges::READ, IdOrName::Id(space), Some((space, name)))?;
         Ok(match system::viewed(space) {
             Some(source) if !rights.sees_all_of(source) => Lens::Rows(Box::new(move |row| {
                 rights.sees(source, row).unwrap_or(false)

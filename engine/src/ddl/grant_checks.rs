@@ -8,7 +8,7 @@
 //! The same for procedures and for clients that write there themselves.
 
 use vestibule_wire::Error;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use crate::access::rights::Rights;
 use crate::access::{OWNED, facts};
@@ -38,7 +38,7 @@ pub(crate) fn authorize(
         return Ok(());
     }
     let (id, name) = (space.id, &*space.name);
-    rights.check_space(Privileges::WRITE, Target::Id(id), Some((id, name)))?;
+    rights.check_space(Privileges::WRITE, IdOrName::Id(id), Some((id, name)))?;
     let Some(row) = new.or(old) else {
         return Ok(());
     };
@@ -154,7 +154,7 @@ fn truncation(rights: &Rights, snapshot: Snapshot<'_>, row: &[u8]) -> Result<(),
     let id = u32::try_from(first_number(row)?).unwrap_or(u32::MAX);
     let name = name_of(snapshot, (ObjectKind::Space, Some(u64::from(id)))).ok();
     let found = name.as_deref().map(|name| (id, name));
-    rights.check_space(Privileges::WRITE, Target::Id(id), found)
+    rights.check_space(Privileges::WRITE, IdOrName::Id(id), found)
 }
 
 fn first_number(row: &[u8]) -> Result<u64, Error> {

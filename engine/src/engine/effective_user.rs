@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vestibule_actors::engine::procedures::RUNTIME_PREFIX;
 use vestibule_actors::engine::{Outcome, Reply, Request};
 use vestibule_wire::Error;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use crate::access::rights::Rights;
 use crate::ddl::grant_checks;
@@ -107,7 +107,7 @@ impl EmbeddedEngine {
     #[inline]
     pub(crate) fn allowed(
         &self,
-        asked: Target<'_>,
+        asked: IdOrName<'_>,
         needed: Privileges,
     ) -> Result<&Arc<SpaceDef>, Error> {
         let found = self.definitions.resolve(asked);
@@ -126,7 +126,7 @@ impl EmbeddedEngine {
     /// Whether the request may read a space. Says nothing about one that is not there to a user
     /// who may read everything.
     #[inline]
-    pub(crate) fn check_read(&self, asked: Target<'_>) -> Result<(), Error> {
+    pub(crate) fn check_read(&self, asked: IdOrName<'_>) -> Result<(), Error> {
         let needed = Privileges::READ;
         if self
             .effective_user
@@ -142,7 +142,7 @@ impl EmbeddedEngine {
     /// is missing.
     pub(crate) fn visible(
         &self,
-        asked: Target<'_>,
+        asked: IdOrName<'_>,
         needed: Privileges,
     ) -> Result<&Arc<SpaceDef>, Error> {
         match self.definitions.resolve(asked) {
@@ -165,7 +165,7 @@ impl EmbeddedEngine {
         row: &[u8],
         reply: &Reply<'_>,
     ) -> Result<(), Error> {
-        let def = self.definition(Target::Id(space))?;
+        let def = self.definition(IdOrName::Id(space))?;
         let key = def.primary()?.key_of(row);
         let key = key.map_err(|_| Error::invalid_msgpack("system row"))?;
         self.change_system(&def, key, None, reply).map(drop)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
-use vestibule_wire::request::{Body, Delete, Select, Store, Target, Update, Upsert};
+use vestibule_wire::request::{Body, Delete, IdOrName, Select, Store, Update, Upsert};
 
 use crate::engine::EmbeddedEngine;
 use crate::errors;
@@ -140,11 +140,11 @@ impl EmbeddedEngine {
     pub(crate) fn nth(
         &self,
         space: &str,
-        index: Target<'_>,
+        index: IdOrName<'_>,
         is_reverse: bool,
         at: usize,
     ) -> Result<Option<Tuple>, Error> {
-        let space = self.allowed(Target::Name(space), Privileges::READ)?;
+        let space = self.allowed(IdOrName::Name(space), Privileges::READ)?;
         let index = space.index(index)?.id;
         let everything = (Bound::Unbounded, Bound::Unbounded);
         self.saw_range(space.id, index, || (Bound::Unbounded, Bound::Unbounded));
@@ -175,8 +175,8 @@ impl EmbeddedEngine {
     /// 36, 35, 41, 19, 18.
     pub(crate) fn check_whole_key(
         &self,
-        space: Target<'_>,
-        index: Target<'_>,
+        space: IdOrName<'_>,
+        index: IdOrName<'_>,
         key: &[u8],
     ) -> Result<(), Error> {
         let index = self.allowed(space, Privileges::READ)?.index(index)?;
@@ -185,7 +185,7 @@ impl EmbeddedEngine {
 
     /// The space that a request changes.
     #[inline]
-    fn writable(&self, space: Target<'_>) -> Result<&Arc<SpaceDef>, Error> {
+    fn writable(&self, space: IdOrName<'_>) -> Result<&Arc<SpaceDef>, Error> {
         let space = self.allowed(space, Privileges::WRITE)?;
         if system::viewed(space.id).is_some() {
             return Err(errors::view_is_read_only(&space.name));
@@ -222,7 +222,7 @@ impl EmbeddedEngine {
             return Ok(());
         }
         let rights = self.effective_user();
-        rights.check_space(Privileges::WRITE, Target::Id(id), None)
+        rights.check_space(Privileges::WRITE, IdOrName::Id(id), None)
     }
 
     #[inline]
@@ -388,7 +388,7 @@ impl EmbeddedEngine {
     fn locate(
         &self,
         space: &SpaceDef,
-        index: Target<'_>,
+        index: IdOrName<'_>,
         key: &[u8],
     ) -> Result<Option<(Key, Tuple)>, Error> {
         let index = space.index(index)?;
@@ -456,11 +456,11 @@ impl EmbeddedEngine {
     }
 }
 
-fn is_system(space: Target<'_>) -> bool {
+fn is_system(space: IdOrName<'_>) -> bool {
     match space {
-        Target::Id(id) => system::is_system(id),
+        IdOrName::Id(id) => system::is_system(id),
         // Names of users' spaces may begin like this too; the catalog does not know them then.
-        Target::Name(name) => name.starts_with('_'),
+        IdOrName::Name(name) => name.starts_with('_'),
     }
 }
 

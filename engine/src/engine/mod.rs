@@ -23,7 +23,7 @@ use vestibule_actors::engine::{
     Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
 };
 use vestibule_wire::Error;
-use vestibule_wire::request::{Begin, Target};
+use vestibule_wire::request::{Begin, IdOrName};
 
 use crate::access::Access;
 use crate::access::rights::Rights;
@@ -158,7 +158,7 @@ impl EmbeddedEngine {
     /// # Errors
     ///
     /// 36 if there is none.
-    pub(crate) fn definition(&self, space: Target<'_>) -> Result<Arc<SpaceDef>, Error> {
+    pub(crate) fn definition(&self, space: IdOrName<'_>) -> Result<Arc<SpaceDef>, Error> {
         self.definitions.resolve(space).cloned()
     }
 
@@ -223,7 +223,7 @@ impl EmbeddedEngine {
         row: &[u8],
         reply: &Reply<'_>,
     ) -> Result<(), Error> {
-        let def = self.definition(Target::Id(space))?;
+        let def = self.definition(IdOrName::Id(space))?;
         def.check(row)?;
         let key = def
             .primary()?
@@ -262,7 +262,7 @@ impl EmbeddedEngine {
     /// [`ErrorCode::ACCESS_DENIED`] if the user may not write there.
     pub(crate) fn put_counter(&mut self, row: &[u8]) -> Result<(), Error> {
         let def = self
-            .allowed(Target::Id(system::SCHEMA), Privileges::WRITE)?
+            .allowed(IdOrName::Id(system::SCHEMA), Privileges::WRITE)?
             .clone();
         let key = def
             .primary()?

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use vestibule_wire::Error;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use crate::model::space::SpaceDef;
 use crate::store::image::{BySpace, Image};
@@ -28,14 +28,14 @@ impl Definitions {
     ///
     /// 36 if there is none.
     #[inline]
-    pub(crate) fn resolve(&self, target: Target<'_>) -> Result<&Arc<SpaceDef>, Error> {
+    pub(crate) fn resolve(&self, target: IdOrName<'_>) -> Result<&Arc<SpaceDef>, Error> {
         let found = match target {
-            Target::Id(id) => self.by_id.get(&id),
-            Target::Name(name) => self.names.get(name).and_then(|id| self.by_id.get(id)),
+            IdOrName::Id(id) => self.by_id.get(&id),
+            IdOrName::Name(name) => self.names.get(name).and_then(|id| self.by_id.get(id)),
         };
         found.ok_or_else(|| match target {
-            Target::Id(id) => Error::no_such_space(id),
-            Target::Name(name) => Error::no_such_space(name),
+            IdOrName::Id(id) => Error::no_such_space(id),
+            IdOrName::Name(name) => Error::no_such_space(name),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use crate::errors;
 use crate::model::field::FieldType;
@@ -151,14 +151,14 @@ impl SpaceDef {
     ///
     /// 35 or 148 if there is none.
     #[inline]
-    pub(crate) fn index(&self, index: Target<'_>) -> Result<&IndexDef, Error> {
+    pub(crate) fn index(&self, index: IdOrName<'_>) -> Result<&IndexDef, Error> {
         let found = self.indexes().find(|own| match index {
-            Target::Id(id) => id == own.id,
-            Target::Name(name) => *name == *own.name,
+            IdOrName::Id(id) => id == own.id,
+            IdOrName::Name(name) => *name == *own.name,
         });
         found.ok_or_else(|| match index {
-            Target::Id(id) => Error::no_such_index_id(u64::from(id), &self.name),
-            Target::Name(name) => errors::no_such_index_name(name, &self.name),
+            IdOrName::Id(id) => Error::no_such_index_id(u64::from(id), &self.name),
+            IdOrName::Name(name) => errors::no_such_index_name(name, &self.name),
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vestibule_actors::engine::{Detached, Engine, Fault, Outcome, Progress, Reply};
-use vestibule_wire::request::{Body, Store, Target};
+use vestibule_wire::request::{Body, IdOrName, Store};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::second_number;
@@ -82,7 +82,7 @@ impl Import {
     /// # Errors
     ///
     /// Why it may not be there, as for a client that sends it. 3 for a row whose key another one has.
-    pub fn put(&mut self, space: Target<'_>, tuple: &[u8]) -> Result<Put, Error> {
+    pub fn put(&mut self, space: IdOrName<'_>, tuple: &[u8]) -> Result<Put, Error> {
         let def = self.engine.definition(space)?;
         def.check(tuple)?;
         let key = def.primary()?.key_of(tuple);
@@ -114,7 +114,7 @@ impl Import {
     ///
     /// Why it has to be there, as for a client that deletes it. 3 for a row whose key another one
     /// has.
-    pub fn delete(&mut self, space: Target<'_>, tuple: &[u8]) -> Result<Put, Error> {
+    pub fn delete(&mut self, space: IdOrName<'_>, tuple: &[u8]) -> Result<Put, Error> {
         let def = self.engine.definition(space)?;
         def.check(tuple)?;
         let key = def.primary()?.key_of(tuple);
@@ -181,7 +181,7 @@ impl Import {
         let mut context = Detached::default();
         let mut reply = Reply::detached(&mut out, &mut context);
         let store = Store {
-            space: Target::Id(space.id),
+            space: IdOrName::Id(space.id),
             tuple,
         };
         let is_told = |own: Generator| self.told.contains(&own.sequence.into());

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use super::args::{Args, Value};
 use super::call::{EngineCall, alter_schema, no_result};
@@ -39,7 +39,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         return Err(errors::unsupported("functions with a body"));
     }
     call.engine
-        .allowed(Target::Id(system::FUNC), Privileges::READ)?;
+        .allowed(IdOrName::Id(system::FUNC), Privileges::READ)?;
     let ids = call.engine.look(|snapshot| {
         let heads = read::rows(snapshot, system::FUNC).map(Head::decode);
         heads

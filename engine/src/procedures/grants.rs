@@ -9,7 +9,7 @@
 
 use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use super::args::{Args, Options, Value, illegal};
 use super::call::{EngineCall, alter_schema, no_result};
@@ -118,8 +118,8 @@ fn resolve(
         ObjectKind::Role | ObjectKind::User => principal(engine, object, kind)?.map(|row| row.id),
         ObjectKind::Space => {
             let target = match object {
-                Value::Str(name) => Target::Name(name),
-                other => Target::Id(
+                Value::Str(name) => IdOrName::Name(name),
+                other => IdOrName::Id(
                     other
                         .as_uint()
                         .and_then(|id| id.try_into().ok())

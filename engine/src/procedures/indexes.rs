@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use vestibule_actors::engine::{Outcome, Reply};
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, Options, Value, illegal};
@@ -94,7 +94,7 @@ pub(super) fn create(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
     let name = args.name(0, "name")?;
     let options = args.options(1, &OPTIONS)?;
     let is_lenient = options.flag("if_not_exists")?;
-    let space = call.engine.definition(Target::Name(space))?;
+    let space = call.engine.definition(IdOrName::Name(space))?;
     let existing = call
         .engine
         .look(|snapshot| read::index_rows(snapshot, space.id))?;

@@ -3,7 +3,7 @@
 use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
 use vestibule_wire::auth::PasswordHash;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use super::args::Args;
 use super::call::{EngineCall, alter_schema, no_result};
@@ -27,7 +27,7 @@ pub(super) fn new_row(
     kind: ObjectKind,
     password: Option<PasswordHash>,
 ) -> Result<UserRow, Error> {
-    engine.allowed(Target::Id(system::USER), Privileges::READ)?;
+    engine.allowed(IdOrName::Id(system::USER), Privileges::READ)?;
     let users = engine.look(|snapshot| read::users(snapshot))?;
     let largest = users.iter().map(|user| user.id).max().unwrap_or(0);
     Ok(UserRow {

@@ -3,7 +3,7 @@
 
 use vestibule_actors::engine::Reply;
 use vestibule_wire::Error;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use crate::ddl::grant_checks;
 use crate::engine::EmbeddedEngine;
@@ -58,7 +58,7 @@ pub(super) fn attachment(
     space: u32,
     reply: &Reply<'_>,
 ) -> Result<(), Error> {
-    let attachments = engine.definition(Target::Id(system::SPACE_SEQUENCE))?;
+    let attachments = engine.definition(IdOrName::Id(system::SPACE_SEQUENCE))?;
     let key = system_key(&[space]);
     engine
         .change_system(&attachments, key, None, reply)
@@ -68,7 +68,7 @@ pub(super) fn attachment(
 /// Drops a space with its indexes and the rights that others have on it.
 pub(super) fn space(engine: &mut EmbeddedEngine, id: u32, reply: &Reply<'_>) -> Result<(), Error> {
     let [indexes, spaces, truncations] = [system::INDEX, system::SPACE, system::TRUNCATE]
-        .map(|id| engine.definition(Target::Id(id)));
+        .map(|id| engine.definition(IdOrName::Id(id)));
     let (indexes, spaces, truncations) = (indexes?, spaces?, truncations?);
     attached_sequence(engine, id, reply)?;
     // The primary index goes last: the others need it.
@@ -90,7 +90,7 @@ pub(super) fn index(
     index: u32,
     reply: &Reply<'_>,
 ) -> Result<(), Error> {
-    let indexes = engine.definition(Target::Id(system::INDEX))?;
+    let indexes = engine.definition(IdOrName::Id(system::INDEX))?;
     engine
         .change_system(&indexes, system_key(&[space, index]), None, reply)
         .map(|_| ())
@@ -104,9 +104,9 @@ pub(super) fn sequence(
 ) -> Result<(), Error> {
     revoke_all(engine, ObjectKind::Sequence, u64::from(id), reply)?;
     let key = system_key(&[id]);
-    let values = engine.definition(Target::Id(system::SEQUENCE_DATA))?;
+    let values = engine.definition(IdOrName::Id(system::SEQUENCE_DATA))?;
     engine.as_admin(|engine| engine.change_system(&values, key.clone(), None, reply))?;
-    let sequences = engine.definition(Target::Id(system::SEQUENCE))?;
+    let sequences = engine.definition(IdOrName::Id(system::SEQUENCE))?;
     engine
         .change_system(&sequences, key, None, reply)
         .map(|_| ())
@@ -119,7 +119,7 @@ pub(super) fn function(
     reply: &Reply<'_>,
 ) -> Result<(), Error> {
     revoke_all(engine, ObjectKind::Function, u64::from(id), reply)?;
-    let def = engine.definition(Target::Id(system::FUNC))?;
+    let def = engine.definition(IdOrName::Id(system::FUNC))?;
     engine
         .change_system(&def, system_key(&[id]), None, reply)
         .map(|_| ())

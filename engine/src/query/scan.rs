@@ -17,7 +17,7 @@ use std::ops::Bound;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use vestibule_wire::Error;
-use vestibule_wire::request::{After, Iterator as IteratorType, Select, Target};
+use vestibule_wire::request::{After, IdOrName, IteratorType, Select};
 
 use crate::errors;
 use crate::model::index::{IndexDef, IndexKind};
@@ -32,7 +32,7 @@ use crate::model::space::SpaceDef;
 #[inline]
 pub(crate) fn check_iterator(select: &Select<'_>) -> Result<(), Error> {
     match (select.space, select.index) {
-        (Target::Id(_), Target::Id(_)) => IteratorType::from_code(select.iterator).map(drop),
+        (IdOrName::Id(_), IdOrName::Id(_)) => IteratorType::from_code(select.iterator).map(drop),
         _ => Ok(()),
     }
 }
@@ -73,7 +73,7 @@ impl<'a> Plan<'a> {
     /// 136), what the index does not support (112), the position (247), in this order.
     #[inline]
     pub(crate) fn new(space: &'a SpaceDef, select: &Select<'_>) -> Result<Self, Error> {
-        if let Target::Id(_) = select.index {
+        if let IdOrName::Id(_) = select.index {
             IteratorType::from_code(select.iterator)?;
         }
         let index = space.index(select.index)?;

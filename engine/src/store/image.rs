@@ -13,7 +13,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use vestibule_wire::Error;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use crate::access::{Access, GuestRights};
 use crate::model::index::PRIMARY;
@@ -195,10 +195,10 @@ impl Image {
     ///
     /// 36 if there is none.
     #[inline]
-    pub(crate) fn resolve(&self, target: Target<'_>) -> Result<&Space, Error> {
+    pub(crate) fn resolve(&self, target: IdOrName<'_>) -> Result<&Space, Error> {
         let id = match target {
-            Target::Id(id) => Some(id),
-            Target::Name(name) => self.names.get(name).copied(),
+            IdOrName::Id(id) => Some(id),
+            IdOrName::Name(name) => self.names.get(name).copied(),
         };
         let id = id.map(|id| {
             if system::is_system(id) {
@@ -209,8 +209,8 @@ impl Image {
         });
         id.and_then(|id| self.space(id))
             .ok_or_else(|| match target {
-                Target::Id(id) => Error::no_such_space(id),
-                Target::Name(name) => Error::no_such_space(name),
+                IdOrName::Id(id) => Error::no_such_space(id),
+                IdOrName::Name(name) => Error::no_such_space(name),
             })
     }
 

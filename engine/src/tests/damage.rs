@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use vestibule_actors::engine::{Engine, Fault};
-use vestibule_wire::request::{Body, Select, Target};
+use vestibule_wire::request::{Body, IdOrName, Select};
 
 use super::unsynced::Unsynced;
 use super::{NONE, Rig, SPACE, by, new_directory, pack};
@@ -35,7 +35,7 @@ impl Rig {
     fn state(&mut self) -> String {
         let version = self.engine.schema_version();
         let second = Select {
-            index: Target::Id(1),
+            index: IdOrName::Id(1),
             ..by(&[0x90])
         };
         let (rows, by_second) = (self.all(), self.run(Body::Select(second)));

@@ -2,7 +2,7 @@
 
 use vestibule_actors::engine::{Detached, Engine, Outcome, Reply, Request};
 use vestibule_wire::msgpack::Reader;
-use vestibule_wire::request::{Body, Delete, Select, Store, Target};
+use vestibule_wire::request::{Body, Delete, IdOrName, Select, Store};
 
 use super::{NONE, Rig, SPACE, by, pack, printed, store};
 use crate::limits::QUIET_CHECKS_MAX;
@@ -13,7 +13,7 @@ type Empty = std::collections::BTreeMap<String, u8>;
 
 fn put(rig: &mut Rig, space: u32, row: &impl serde::Serialize) -> String {
     let told = rig.run(Body::Replace(Store {
-        space: Target::Id(space),
+        space: IdOrName::Id(space),
         tuple: &pack(row),
     }));
     rig.commit();
@@ -21,7 +21,7 @@ fn put(rig: &mut Rig, space: u32, row: &impl serde::Serialize) -> String {
 }
 
 fn remove(rig: &mut Rig, space: u32, key: &impl serde::Serialize) -> String {
-    let (space, index) = (Target::Id(space), Target::Id(0));
+    let (space, index) = (IdOrName::Id(space), IdOrName::Id(0));
     let told = rig.run(Body::Delete(Delete {
         space,
         index,
@@ -59,12 +59,12 @@ fn spaces_can_be_made_by_writing_the_system_spaces() {
     );
     assert!(told.starts_with("[[600, 0, \"pk\""), "{told}");
     let select = Select {
-        space: Target::Name("direct"),
+        space: IdOrName::Name("direct"),
         ..by(&[0x90])
     };
     let tuple = pack(&(-5, "x"));
     let stored = rig.run(Body::Insert(Store {
-        space: Target::Id(600),
+        space: IdOrName::Id(600),
         ..store(&tuple)
     }));
     assert_eq!(stored, r#"[[-5, "x"]]"#);
@@ -174,7 +174,7 @@ fn a_change_of_definitions_has_a_turn_of_its_own() {
     let (mut context, mut out) = (Detached::default(), Vec::new());
     let row = pack(&(600, 1, "t", "memtx", 0, Empty::new(), [0u8; 0]));
     let ddl = Body::Insert(Store {
-        space: Target::Id(280),
+        space: IdOrName::Id(280),
         tuple: &row,
     });
     let caller = rig.caller.clone();
@@ -223,7 +223,7 @@ fn the_catalog_shows_spaces_indexes_collations_and_users() {
     let mut rig = Rig::with_space(&[(1, "unsigned"), (2, "string")]);
     let catalog = rig.engine.catalog();
     let mut fetch = |space: u32, index: u32, key: &[u8]| {
-        let (space, index) = (Target::Id(space), Target::Id(index));
+        let (space, index) = (IdOrName::Id(space), IdOrName::Id(index));
         let (mut out, select) = (
             Vec::new(),
             Select {
@@ -276,7 +276,7 @@ fn every_row_that_is_built_in_comes_back_through_the_checks() {
     let rig = Rig::new();
     rig.engine.look(|snapshot| {
         for (space, tuple) in crate::schema::system::bootstrap::tuples() {
-            let def = rig.engine.definition(Target::Id(space)).unwrap();
+            let def = rig.engine.definition(IdOrName::Id(space)).unwrap();
             assert_eq!(def.check(&tuple), Ok(()), "{}", Printed(&tuple));
             let key = def.primary().unwrap().key_of(&tuple).unwrap();
             assert_eq!(snapshot.get(space, &key).unwrap()[..], tuple[..]);

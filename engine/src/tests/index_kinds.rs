@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use vestibule_actors::engine::{Engine, Scan, ViewStep};
-use vestibule_wire::request::{Body, Select, Store, Target};
+use vestibule_wire::request::{Body, IdOrName, Select, Store};
 
 use super::secondary::{Wanted, find, nullable, part, put, rig, tree};
 use super::{NONE, Rig, SPACE, by, pack, store};
@@ -59,7 +59,7 @@ fn a_hash_index_knows_whole_keys_only() {
     }
     let key = pack(&NONE);
     let paged = Select {
-        index: Target::Id(5),
+        index: IdOrName::Id(5),
         iterator: 2,
         fetch_position: true,
         ..by(&key)
@@ -108,7 +108,7 @@ fn extension_values_are_keys_and_keep_their_bytes() {
         let expected = order.map(|row: usize| rows[row].clone()).concat();
         for _ in 0..2 {
             let body = rig.raw(Body::Select(Select {
-                index: Target::Id(index),
+                index: IdOrName::Id(index),
                 ..by(&[0x90])
             }));
             assert!(body.unwrap().ends_with(&expected), "index {index}");
@@ -187,7 +187,7 @@ fn the_view_answers_while_an_index_is_built() {
     };
     // Built before the commit, so that the view is read from all the while.
     rig.raw(Body::Insert(Store {
-        space: Target::Id(system::INDEX),
+        space: IdOrName::Id(system::INDEX),
         tuple: &row.encode(),
     }))
     .unwrap();
@@ -196,7 +196,7 @@ fn the_view_answers_while_an_index_is_built() {
     rig.commit();
     let key = pack(&NONE);
     let all = Select {
-        index: Target::Id(1),
+        index: IdOrName::Id(1),
         ..by(&key)
     };
     assert_eq!(rig.engine.count(&all), Ok(30_000));

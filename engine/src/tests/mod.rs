@@ -28,7 +28,7 @@ use vestibule_actors::engine::{
 use vestibule_actors::procedures::Call;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
-use vestibule_wire::request::{After, Body, Delete, Select, Store, Target, Update, Upsert};
+use vestibule_wire::request::{After, Body, Delete, IdOrName, Select, Store, Update, Upsert};
 
 use crate::durability::journal::JournalSync;
 use crate::durability::storage::Storage;
@@ -67,8 +67,8 @@ pub(crate) fn printed(body: &[u8]) -> String {
 
 pub(crate) fn by(key: &[u8]) -> Select<'_> {
     Select {
-        space: Target::Id(SPACE),
-        index: Target::Id(0),
+        space: IdOrName::Id(SPACE),
+        index: IdOrName::Id(0),
         limit: u64::from(u32::MAX),
         offset: 0,
         iterator: 0,
@@ -80,7 +80,7 @@ pub(crate) fn by(key: &[u8]) -> Select<'_> {
 
 pub(crate) fn store(tuple: &[u8]) -> Store<'_> {
     Store {
-        space: Target::Id(SPACE),
+        space: IdOrName::Id(SPACE),
         tuple,
     }
 }
@@ -229,7 +229,7 @@ impl Rig {
     }
 
     pub(crate) fn delete(&mut self, key: &impl Serialize) -> String {
-        let (space, index) = (Target::Id(SPACE), Target::Id(0));
+        let (space, index) = (IdOrName::Id(SPACE), IdOrName::Id(0));
         self.run(Body::Delete(Delete {
             space,
             index,
@@ -238,7 +238,7 @@ impl Rig {
     }
 
     pub(crate) fn update(&mut self, key: &impl Serialize, ops: &impl Serialize) -> String {
-        let (space, index) = (Target::Id(SPACE), Target::Id(0));
+        let (space, index) = (IdOrName::Id(SPACE), IdOrName::Id(0));
         let (key, ops) = (pack(key), pack(ops));
         self.run(Body::Update(Update {
             space,
@@ -251,7 +251,7 @@ impl Rig {
 
     pub(crate) fn upsert(&mut self, tuple: &impl Serialize, ops: &impl Serialize) -> String {
         let (tuple, ops) = (pack(tuple), pack(ops));
-        let space = Target::Id(SPACE);
+        let space = IdOrName::Id(SPACE);
         self.run(Body::Upsert(Upsert {
             space,
             tuple: &tuple,

@@ -1,6 +1,6 @@
 //! Replies and errors of data requests.
 
-use vestibule_wire::request::{Body, Delete, Select, Target};
+use vestibule_wire::request::{Body, Delete, IdOrName, Select};
 
 use super::{NONE, Rig, by, pack, store};
 
@@ -100,21 +100,21 @@ fn spaces_and_indexes_are_found_by_number_and_name() {
             ..by(&key)
         }))
     };
-    assert_eq!(at(Target::Name("s"), Target::Name("pk")), "[[1]]");
+    assert_eq!(at(IdOrName::Name("s"), IdOrName::Name("pk")), "[[1]]");
     assert_eq!(
-        at(Target::Id(777), Target::Id(0)),
+        at(IdOrName::Id(777), IdOrName::Id(0)),
         "36: Space '777' does not exist"
     );
     assert_eq!(
-        at(Target::Name("x"), Target::Id(0)),
+        at(IdOrName::Name("x"), IdOrName::Id(0)),
         "36: Space 'x' does not exist"
     );
     assert_eq!(
-        at(Target::Name("s"), Target::Id(3)),
+        at(IdOrName::Name("s"), IdOrName::Id(3)),
         "35: No index #3 is defined in space 's'"
     );
     assert_eq!(
-        at(Target::Name("s"), Target::Name("x")),
+        at(IdOrName::Name("s"), IdOrName::Name("x")),
         "148: No index 'x' is defined in space 's'"
     );
 }
@@ -240,7 +240,7 @@ fn views_and_fixed_system_spaces_are_read_only() {
     let mut rig = Rig::new();
     let tuple = pack(&(1,));
     let mut write = |space| {
-        let space = Target::Id(space);
+        let space = IdOrName::Id(space);
         rig.run(Body::Insert(vestibule_wire::request::Store {
             space,
             ..store(&tuple)
@@ -249,7 +249,7 @@ fn views_and_fixed_system_spaces_are_read_only() {
     assert_eq!(write(281), "113: View '_vspace' is read-only");
     assert!(write(272).starts_with("23: "));
     assert!(write(285).starts_with("39: "));
-    let (space, index) = (Target::Id(280), Target::Id(0));
+    let (space, index) = (IdOrName::Id(280), IdOrName::Id(0));
     let key = pack(&(280,));
     let told = rig.run(Body::Delete(Delete {
         space,
@@ -266,7 +266,7 @@ fn views_and_fixed_system_spaces_are_read_only() {
 fn an_iterator_that_does_not_exist_is_told_before_a_number_that_leads_nowhere() {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
     let key = pack(&NONE);
-    let mut told = |space: Target<'_>, index: Target<'_>| {
+    let mut told = |space: IdOrName<'_>, index: IdOrName<'_>| {
         rig.run(Body::Select(Select {
             space,
             index,
@@ -274,7 +274,7 @@ fn an_iterator_that_does_not_exist_is_told_before_a_number_that_leads_nowhere() 
             ..by(&key)
         }))
     };
-    let (id, name) = (Target::Id, Target::Name);
+    let (id, name) = (IdOrName::Id, IdOrName::Name);
     let invalid = "1: Invalid iterator type";
     assert_eq!(told(id(512), id(9)), invalid);
     assert_eq!(told(id(999), id(0)), invalid);

@@ -1,6 +1,6 @@
 //! Secondary indexes: what they find, what they refuse, and that they follow every change.
 
-use vestibule_wire::request::{Body, Delete, Select, Store, Target, Update};
+use vestibule_wire::request::{Body, Delete, IdOrName, Select, Store, Update};
 
 use super::{NONE, Rig, SPACE, by, pack};
 use crate::model::field::FieldType::{self, String, Unsigned};
@@ -52,7 +52,7 @@ pub(super) fn put(rig: &mut Rig, wanted: Wanted) -> Option<std::string::String> 
         parts: wanted.parts,
     };
     let told = rig.run(Body::Replace(Store {
-        space: Target::Id(system::INDEX),
+        space: IdOrName::Id(system::INDEX),
         tuple: &row.encode(),
     }));
     rig.commit();
@@ -66,7 +66,7 @@ pub(super) fn find(
     key: &impl serde::Serialize,
 ) -> std::string::String {
     rig.run(Body::Select(Select {
-        index: Target::Id(index),
+        index: IdOrName::Id(index),
         iterator,
         ..by(&pack(key))
     }))
@@ -163,9 +163,9 @@ fn a_duplicate_is_found_in_the_turn_and_in_the_image_and_changes_nothing() {
 #[test]
 fn tuples_are_changed_by_a_unique_index_only() {
     let mut rig = rig();
-    let space = Target::Id(SPACE);
+    let space = IdOrName::Id(SPACE);
     let mut update = |index: u32, key: &[u8], ops: &[u8]| {
-        let index = Target::Id(index);
+        let index = IdOrName::Id(index);
         rig.run(Body::Update(Update {
             space,
             index,
@@ -194,7 +194,7 @@ fn tuples_are_changed_by_a_unique_index_only() {
         "19: Invalid key part count in an exact match (expected 1, got 0)"
     );
     let mut delete = |index: u32, key: &[u8]| {
-        let index = Target::Id(index);
+        let index = IdOrName::Id(index);
         rig.run(Body::Delete(Delete { space, index, key }))
     };
     assert_eq!(delete(1, &text), r#"[[2, "b", 6]]"#);
@@ -226,7 +226,7 @@ fn nulls_stand_first_and_are_never_duplicates() {
     for _ in 0..2 {
         let mut check = |index, iterator, key: &dyn Fn() -> Vec<u8>, rows: &[&str]| {
             let told = rig.run(Body::Select(Select {
-                index: Target::Id(index),
+                index: IdOrName::Id(index),
                 iterator,
                 ..by(&key())
             }));
@@ -246,7 +246,7 @@ fn nulls_stand_first_and_are_never_duplicates() {
         rig.commit();
     }
     assert!(rig.insert(&(6, 7)).starts_with("3: "));
-    let (space, index) = (Target::Id(SPACE), Target::Id(1));
+    let (space, index) = (IdOrName::Id(SPACE), IdOrName::Id(1));
     assert_eq!(
         rig.run(Body::Delete(Delete {
             space,

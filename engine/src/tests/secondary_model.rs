@@ -5,7 +5,7 @@ use std::cmp::Ordering::{self, Equal, Greater, Less};
 use proptest::prelude::*;
 use vestibule_actors::engine::{Engine, Scan, ViewStep};
 use vestibule_wire::msgpack::Reader;
-use vestibule_wire::request::{After, Body, Delete, Select, Target, Update};
+use vestibule_wire::request::{After, Body, Delete, IdOrName, Select, Update};
 
 use super::secondary::{Wanted, nullable, part, put, tree};
 use super::{Rig, SPACE, by, cases, pack};
@@ -220,7 +220,7 @@ impl Model {
             }
             Step::Update(at, by, to) => self.update(&INDEXES[at], &by, &to),
             Step::Delete(at, by) => {
-                let (space, index) = (Target::Id(SPACE), Target::Id(INDEXES[at].id));
+                let (space, index) = (IdOrName::Id(SPACE), IdOrName::Id(INDEXES[at].id));
                 let key = &INDEXES[at].key(&by, INDEXES[at].fields.len());
                 let told = self.rig.run(Body::Delete(Delete { space, index, key }));
                 match self.locate(&INDEXES[at], &by) {
@@ -271,10 +271,10 @@ impl Model {
     fn update(&mut self, index: &Index, by: &Row, to: &Row) {
         let key = &index.key(by, index.fields.len());
         let ops = &pack(&(("=", 1, &to.1), ("=", 2, &to.2)));
-        let (space, index_base) = (Target::Id(SPACE), 0);
+        let (space, index_base) = (IdOrName::Id(SPACE), 0);
         let told = self.rig.run(Body::Update(Update {
             space,
-            index: Target::Id(index.id),
+            index: IdOrName::Id(index.id),
             key,
             ops,
             index_base,
@@ -297,7 +297,7 @@ impl Model {
     fn select(&mut self, index: &Index, iterator: u64, by_row: &Row, parts: usize) {
         let key = index.key(by_row, parts);
         let select = Select {
-            index: Target::Id(index.id),
+            index: IdOrName::Id(index.id),
             iterator,
             ..by(&key)
         };

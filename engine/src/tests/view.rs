@@ -6,7 +6,7 @@ use std::thread;
 
 use vestibule_actors::engine::{Engine, ReadView, Scan, ViewStep};
 use vestibule_wire::msgpack::Reader;
-use vestibule_wire::request::{Body, Select, Target};
+use vestibule_wire::request::{Body, IdOrName, Select};
 
 use super::{Rig, by, pack, printed};
 
@@ -121,11 +121,11 @@ fn it_shows_only_what_is_durable_and_errors_as_tx_would() {
     let text = pack(&("x",));
     for select in [
         Select {
-            space: Target::Id(9),
+            space: IdOrName::Id(9),
             ..by(&key)
         },
         Select {
-            index: Target::Id(9),
+            index: IdOrName::Id(9),
             ..by(&key)
         },
         Select {

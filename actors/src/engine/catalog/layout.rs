@@ -1,7 +1,7 @@
 //! The system spaces that sessions answer for: their indexes, and their rows by the keys of these.
 
 use vestibule_wire::msgpack::Reader;
-use vestibule_wire::request::Iterator as Walk;
+use vestibule_wire::request::IteratorType;
 use vestibule_wire::{Error, ErrorCode};
 
 /// The layout of one system space that sessions answer for.
@@ -114,19 +114,19 @@ pub(super) enum Part {
 }
 
 impl SystemRow {
-    pub(super) fn matches(&self, index: usize, walk: Walk, key: &[Part]) -> bool {
+    pub(super) fn matches(&self, index: usize, iterator: IteratorType, key: &[Part]) -> bool {
         use std::cmp::Ordering::{Equal, Greater, Less};
         let own = &self.keys[index];
         let shared = &own[..own.len().min(key.len())];
         let order = shared.cmp(key);
-        match walk {
+        match iterator {
             _ if key.is_empty() => true,
-            Walk::Eq | Walk::Req => order == Equal,
-            Walk::Ge | Walk::All => order != Less,
-            Walk::Gt => order == Greater,
-            Walk::Le => order != Greater,
-            Walk::Lt | Walk::PreviousPrefix => order == Less,
-            Walk::NextPrefix => order == Greater && !begins_with(shared, key),
+            IteratorType::Eq | IteratorType::Req => order == Equal,
+            IteratorType::Ge | IteratorType::All => order != Less,
+            IteratorType::Gt => order == Greater,
+            IteratorType::Le => order != Greater,
+            IteratorType::Lt | IteratorType::PreviousPrefix => order == Less,
+            IteratorType::NextPrefix => order == Greater && !begins_with(shared, key),
             _ => false,
         }
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use vestibule_wire::auth::PasswordHash;
 use vestibule_wire::msgpack::{write_array_len, write_bool, write_map_len, write_str, write_uint};
 use vestibule_wire::reply::Rows;
-use vestibule_wire::request::{Iterator as Walk, Select, Target};
+use vestibule_wire::request::{IdOrName, IteratorType, Select};
 use vestibule_wire::{Error, ErrorCode};
 
 use layout::{LAYOUTS, Layout, SystemRow};
@@ -114,15 +114,15 @@ struct SystemSpace {
 impl Catalog {
     /// Whether sessions answer SELECT on this space.
     #[must_use]
-    pub fn has_system_space(&self, space: Target<'_>) -> bool {
+    pub fn has_system_space(&self, space: IdOrName<'_>) -> bool {
         self.find(space).is_some()
     }
 
-    fn find(&self, space: Target<'_>) -> Option<&SystemSpace> {
+    fn find(&self, space: IdOrName<'_>) -> Option<&SystemSpace> {
         match space {
-            Target::Id(id) if id >= USER_SPACE_ID_MIN => None,
-            Target::Id(id) => self.spaces.get(&id),
-            Target::Name(name) => self.spaces.values().find(|space| space.name == name),
+            IdOrName::Id(id) if id >= USER_SPACE_ID_MIN => None,
+            IdOrName::Id(id) => self.spaces.get(&id),
+            IdOrName::Name(name) => self.spaces.values().find(|space| space.name == name),
         }
     }
 
@@ -153,32 +153,35 @@ impl Catalog {
     /// is not inside what is walked over, in this order.
     pub fn select(&self, select: &Select<'_>, user: &str, out: &mut Vec<u8>) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
-            Target::Id(id) => Error::no_such_space(id),
-            Target::Name(name) => Error::no_such_space(name),
+            IdOrName::Id(id) => Error::no_such_space(id),
+            IdOrName::Name(name) => Error::no_such_space(name),
         })?;
         let lens = self.visibility.lens(user, space.id, space.name)?;
-        if let Target::Id(_) = select.index {
-            Walk::from_code(select.iterator)?;
+        if let IdOrName::Id(_) = select.index {
+            IteratorType::from_code(select.iterator)?;
         }
         let at = space.resolve_index(select.index)?;
-        let walk = Walk::from_code(select.iterator)?;
+        let iterator = IteratorType::from_code(select.iterator)?;
         let key = space.layout.read_key(at, select.key)?;
-        space.check_walk(at, walk)?;
+        space.check_iterator(at, iterator)?;
         let mut found: Vec<&SystemRow> = space
             .rows
             .iter()
-            .filter(|row| row.matches(at, walk, &key) && lens.shows(&row.tuple))
+            .filter(|row| row.matches(at, iterator, &key) && lens.shows(&row.tuple))
             .collect();
         if at > 0 {
             found.sort_by(|left, right| left.keys[at].cmp(&right.keys[at]));
         }
-        let is_reverse = matches!(walk, Walk::Req | Walk::Lt | Walk::Le | Walk::PreviousPrefix);
+        let is_reverse = matches!(
+            iterator,
+            IteratorType::Req | IteratorType::Lt | IteratorType::Le | IteratorType::PreviousPrefix
+        );
         if is_reverse {
             found.reverse();
         }
         let passed = match paging::after(space.layout, at, select)? {
             None => 0,
-            Some(row) if !row.matches(at, walk, &key) => return Err(paging::invalid()),
+            Some(row) if !row.matches(at, iterator, &key) => return Err(paging::invalid()),
             Some(row) => paging::passed(&found, &row, at, is_reverse),
         };
         let limit = usize::try_from(select.limit).unwrap_or(usize::MAX);
@@ -196,15 +199,15 @@ impl Catalog {
 
 impl SystemSpace {
     /// The index's place in the layout.
-    fn resolve_index(&self, index: Target<'_>) -> Result<usize, Error> {
+    fn resolve_index(&self, index: IdOrName<'_>) -> Result<usize, Error> {
         let mut indexes = self.layout.indexes.iter();
         let found = match index {
-            Target::Id(id) => indexes.position(|(own, ..)| *own == id),
-            Target::Name(name) => indexes.position(|(_, own, _)| *own == name),
+            IdOrName::Id(id) => indexes.position(|(own, ..)| *own == id),
+            IdOrName::Name(name) => indexes.position(|(_, own, _)| *own == name),
         };
         found.ok_or_else(|| match index {
-            Target::Id(id) => Error::no_such_index_id(u64::from(id), self.name),
-            Target::Name(name) => Error::new(
+            IdOrName::Id(id) => Error::no_such_index_id(u64::from(id), self.name),
+            IdOrName::Name(name) => Error::new(
                 ErrorCode::NO_SUCH_INDEX_NAME,
                 format!("No index '{name}' is defined in space '{}'", self.name),
             ),
@@ -212,10 +215,10 @@ impl SystemSpace {
     }
 
     /// System spaces have indexes of one kind.
-    fn check_walk(&self, at: usize, walk: Walk) -> Result<(), Error> {
-        use Walk::{BitsAllNotSet, BitsAllSet, BitsAnySet, Neighbor, Overlaps};
+    fn check_iterator(&self, at: usize, iterator: IteratorType) -> Result<(), Error> {
+        use IteratorType::{BitsAllNotSet, BitsAllSet, BitsAnySet, Neighbor, Overlaps};
         if !matches!(
-            walk,
+            iterator,
             BitsAllSet | BitsAnySet | BitsAllNotSet | Overlaps | Neighbor
         ) {
             return Ok(());

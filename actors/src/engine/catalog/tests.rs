@@ -50,8 +50,8 @@ fn count(catalog: &Catalog, user: &str, select: &Select<'_>) -> Result<u32, u16>
 
 fn all(space: u32) -> Select<'static> {
     Select {
-        space: Target::Id(space),
-        index: Target::Id(0),
+        space: IdOrName::Id(space),
+        index: IdOrName::Id(0),
         limit: u64::from(u32::MAX),
         offset: 0,
         iterator: 2,
@@ -88,22 +88,22 @@ fn an_offset_and_a_limit_count_what_is_seen() {
 #[test]
 fn indexes_of_several_parts_are_searched_by_any_of_the_first() {
     let catalog = catalog(None);
-    let by = |index: Target<'static>, key: &'static [u8]| Select {
+    let by = |index: IdOrName<'static>, key: &'static [u8]| Select {
         index,
         key,
         iterator: 0,
         ..all(313)
     };
     for (index, key, expected) in [
-        (Target::Id(0), &b"\x91\x05"[..], Ok(2)),
-        (Target::Id(0), b"\x92\x05\xa4role", Ok(1)),
-        (Target::Id(0), b"\x93\x05\xa4role\x02", Ok(1)),
-        (Target::Id(0), b"\x93\x05\xa4role\x03", Ok(0)),
-        (Target::Id(0), b"\x94\x05\xa4role\x02\x02", Err(31)),
-        (Target::Name("owner"), b"\x91\x02", Ok(1)),
-        (Target::Name("object"), b"\x92\xa5space\x06", Ok(1)),
-        (Target::Id(3), b"\x90", Err(35)),
-        (Target::Name("name"), b"\x90", Err(148)),
+        (IdOrName::Id(0), &b"\x91\x05"[..], Ok(2)),
+        (IdOrName::Id(0), b"\x92\x05\xa4role", Ok(1)),
+        (IdOrName::Id(0), b"\x93\x05\xa4role\x02", Ok(1)),
+        (IdOrName::Id(0), b"\x93\x05\xa4role\x03", Ok(0)),
+        (IdOrName::Id(0), b"\x94\x05\xa4role\x02\x02", Err(31)),
+        (IdOrName::Name("owner"), b"\x91\x02", Ok(1)),
+        (IdOrName::Name("object"), b"\x92\xa5space\x06", Ok(1)),
+        (IdOrName::Id(3), b"\x90", Err(35)),
+        (IdOrName::Name("name"), b"\x90", Err(148)),
     ] {
         assert_eq!(count(&catalog, "anybody", &by(index, key)), expected);
     }
@@ -112,8 +112,8 @@ fn indexes_of_several_parts_are_searched_by_any_of_the_first() {
 fn told(space: u32, index: u32, iterator: u64, key: &[u8]) -> String {
     let catalog = CatalogBuilder::new().space(512, "s").build();
     let select = Select {
-        space: Target::Id(space),
-        index: Target::Id(index),
+        space: IdOrName::Id(space),
+        index: IdOrName::Id(index),
         limit: 1,
         offset: 0,
         iterator,
@@ -128,7 +128,7 @@ fn told(space: u32, index: u32, iterator: u64, key: &[u8]) -> String {
 }
 
 /// Pages of two rows, by position or by the last tuple, until there is no more.
-fn pages(by_position: bool, iterator: Walk, index: u32, key: &[u8]) -> Vec<u8> {
+fn pages(by_position: bool, iterator: IteratorType, index: u32, key: &[u8]) -> Vec<u8> {
     let names = ["a", "ab", "abc", "b", "c"];
     let spaces = names.into_iter().zip(1..);
     let catalog = spaces.fold(CatalogBuilder::new(), |builder, (name, id)| {
@@ -139,8 +139,8 @@ fn pages(by_position: bool, iterator: Walk, index: u32, key: &[u8]) -> Vec<u8> {
     loop {
         let mut body = Vec::new();
         let select = Select {
-            space: Target::Id(281),
-            index: Target::Id(index),
+            space: IdOrName::Id(281),
+            index: IdOrName::Id(index),
             limit: 2,
             offset: 0,
             iterator: iterator as u64,
@@ -178,19 +178,25 @@ fn system_spaces_are_read_page_by_page() {
     for by_position in [true, false] {
         for index in [0, 1, 2] {
             assert_eq!(
-                pages(by_position, Walk::All, index, &[0x90]),
+                pages(by_position, IteratorType::All, index, &[0x90]),
                 [1, 2, 3, 4, 5]
             );
             assert_eq!(
-                pages(by_position, Walk::Le, index, &[0x90]),
+                pages(by_position, IteratorType::Le, index, &[0x90]),
                 [5, 4, 3, 2, 1]
             );
         }
-        assert_eq!(pages(by_position, Walk::Ge, 0, &[0x91, 2]), [2, 3, 4, 5]);
+        assert_eq!(
+            pages(by_position, IteratorType::Ge, 0, &[0x91, 2]),
+            [2, 3, 4, 5]
+        );
         let a = &[0x91, 0xa1, b'a'];
-        assert_eq!(pages(by_position, Walk::NextPrefix, 2, a), [4, 5]);
+        assert_eq!(pages(by_position, IteratorType::NextPrefix, 2, a), [4, 5]);
         let b = &[0x91, 0xa1, b'b'];
-        assert_eq!(pages(by_position, Walk::PreviousPrefix, 2, b), [3, 2, 1]);
+        assert_eq!(
+            pages(by_position, IteratorType::PreviousPrefix, 2, b),
+            [3, 2, 1]
+        );
     }
 }
 
@@ -199,11 +205,11 @@ fn a_position_outside_of_what_is_walked_over_is_refused() {
     let catalog = CatalogBuilder::new().space(512, "s").build();
     let told = |key: &[u8], after| {
         let select = Select {
-            space: Target::Id(281),
-            index: Target::Id(0),
+            space: IdOrName::Id(281),
+            index: IdOrName::Id(0),
             limit: 1,
             offset: 0,
-            iterator: Walk::Ge as u64,
+            iterator: IteratorType::Ge as u64,
             key,
             fetch_position: false,
             after,

@@ -26,7 +26,7 @@ use std::time::Instant;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::ReplyHeader;
-use vestibule_wire::request::{self, Body, Select, Target};
+use vestibule_wire::request::{self, Body, IdOrName, Select};
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::admin::procedures::is_local;
@@ -194,7 +194,7 @@ impl<'a> Dispatcher<'a> {
     /// Until an engine has recovered there is no catalog, and a part of one would mislead.
     fn is_system_space(&mut self, select: &Select<'_>) -> bool {
         match select.space {
-            Target::Id(id) if id >= USER_SPACE_ID_MIN => false,
+            IdOrName::Id(id) if id >= USER_SPACE_ID_MIN => false,
             space => {
                 let catalog = self.worker.catalog(self.shared);
                 catalog.is_some_and(|catalog| catalog.has_system_space(space))

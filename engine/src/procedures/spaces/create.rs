@@ -3,7 +3,7 @@
 use serde::Serialize;
 use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::Error;
-use vestibule_wire::request::Target;
+use vestibule_wire::request::IdOrName;
 
 use super::definition::refuse_flags;
 use crate::engine::EmbeddedEngine;
@@ -81,9 +81,9 @@ fn check_may_create(
     options: &Options<'_>,
 ) -> Result<(), Error> {
     if options.get("id").is_none() {
-        engine.allowed(Target::Id(system::SCHEMA), Privileges::WRITE)?;
+        engine.allowed(IdOrName::Id(system::SCHEMA), Privileges::WRITE)?;
     }
-    engine.allowed(Target::Id(system::SPACE), Privileges::WRITE)?;
+    engine.allowed(IdOrName::Id(system::SPACE), Privileges::WRITE)?;
     // Nothing can have been granted on a space that is not there.
     let nowhere = u64::MAX;
     let rights = engine.effective_user();

@@ -3,7 +3,7 @@
 use vestibule_actors::engine::{Outcome, Request};
 use vestibule_wire::msgpack::{Reader, write_array_len, write_uint};
 use vestibule_wire::request::{
-    After, Body, Delete, Iterator as IteratorType, Select, Store, Target, Update, Upsert,
+    After, Body, Delete, IdOrName, IteratorType, Select, Store, Update, Upsert,
 };
 use vestibule_wire::{Error, ErrorCode};
 
@@ -16,7 +16,7 @@ use crate::procedures::call::{EngineCall, no_result, raw_result};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) space: &'a str,
-    pub(super) index: Target<'a>,
+    pub(super) index: IdOrName<'a>,
 }
 
 /// `:len()`, `:count()` and `:count(key [, {iterator = …}])`
@@ -54,7 +54,7 @@ pub(super) fn data(
     method: &str,
 ) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
-    let (space, index) = (Target::Name(place.space), place.index);
+    let (space, index) = (IdOrName::Name(place.space), place.index);
     if !matches!(method, "insert" | "replace" | "upsert") {
         check_index(call, place)?;
     }
@@ -155,7 +155,7 @@ pub(super) fn auto_increment(
     write_array_len(&mut tuple, count);
     write_uint(&mut tuple, next);
     tuple.extend_from_slice(reader.rest());
-    let space = Target::Name(place.space);
+    let space = IdOrName::Name(place.space);
     let tuple = &tuple[..];
     execute(call, Body::Insert(Store { space, tuple }))
 }
@@ -187,7 +187,7 @@ pub(super) fn edge(
     of_key: IteratorType,
 ) -> Result<Outcome, Error> {
     let key = key_arg(&Args::read(call.args)?, 0);
-    let space = call.engine.definition(Target::Name(place.space))?;
+    let space = call.engine.definition(IdOrName::Name(place.space))?;
     let index = space.index(place.index)?;
     if index.kind == IndexKind::Hash {
         let feature = if of_all == IteratorType::Ge {
@@ -209,7 +209,7 @@ pub(super) fn edge(
 
 fn everything(place: Place<'_>) -> Select<'_> {
     Select {
-        space: Target::Name(place.space),
+        space: IdOrName::Name(place.space),
         index: place.index,
         limit: u64::from(u32::MAX),
         offset: 0,
@@ -222,7 +222,7 @@ fn everything(place: Place<'_>) -> Select<'_> {
 
 /// In Lua a method of an index that is not there is looked for before its arguments are.
 fn check_index(call: &EngineCall<'_>, place: Place<'_>) -> Result<(), Error> {
-    let space = call.engine.definition(Target::Name(place.space))?;
+    let space = call.engine.definition(IdOrName::Name(place.space))?;
     space.index(place.index).map(drop)
 }
 

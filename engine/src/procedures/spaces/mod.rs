@@ -13,7 +13,7 @@ mod data;
 mod definition;
 
 use vestibule_actors::engine::Outcome;
-use vestibule_wire::request::{Iterator as IteratorType, Target};
+use vestibule_wire::request::{IdOrName, IteratorType};
 use vestibule_wire::{Error, ErrorCode};
 
 pub(in crate::procedures) use create::create_space;
@@ -39,7 +39,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     // As in Lua: where there is no space, there is no method of it; the same goes for an index. Who
     // may not know of a space is told the same about those that are not there.
     let needed = privilege_for(method);
-    let def = call.engine.visible(Target::Name(space), needed);
+    let def = call.engine.visible(IdOrName::Name(space), needed);
     let def = def.cloned().map_err(|error| match error.code() {
         ErrorCode::NO_SUCH_SPACE => unknown(),
         _ => error,
@@ -47,7 +47,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let Some(index) = index else {
         return call_space(call, space, method, unknown);
     };
-    let index = Target::Name(index);
+    let index = IdOrName::Name(index);
     let id = def.index(index).map_err(|_| unknown())?.id;
     let place = Place { space, index };
     match method {
@@ -67,7 +67,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
 
 /// Whether there is a space with this name that the caller may know of.
 fn is_shown(engine: &EmbeddedEngine, name: &str) -> bool {
-    let found = engine.definition(Target::Name(name));
+    let found = engine.definition(IdOrName::Name(name));
     found.is_ok_and(|space| engine.effective_user().shows_space(space.id))
 }
 
@@ -90,11 +90,11 @@ fn call_space(
     method: &str,
     unknown: impl Fn() -> Error,
 ) -> Result<Outcome, Error> {
-    let index = Target::Id(PRIMARY);
+    let index = IdOrName::Id(PRIMARY);
     let place = Place { space, index };
     let is_bare = call
         .engine
-        .definition(Target::Name(space))?
+        .definition(IdOrName::Name(space))?
         .primary
         .is_none();
     match method {

@@ -2,14 +2,14 @@
 //! Tarantool 2.6 does.
 
 use vestibule_actors::engine::{Engine, TransactionId};
-use vestibule_wire::request::{Begin, Body, Delete, Select, Store, Target};
+use vestibule_wire::request::{Begin, Body, Delete, IdOrName, Select, Store};
 
 use super::V;
 use crate::schema::system;
 use crate::tests::{NONE, Rig, by, pack};
 
 fn rows_of(rig: &mut Rig, space: u32) -> String {
-    let space = Target::Id(space);
+    let space = IdOrName::Id(space);
     rig.run(Body::Select(Select {
         space,
         ..by(&[0x90])
@@ -18,7 +18,7 @@ fn rows_of(rig: &mut Rig, space: u32) -> String {
 
 fn insert_into(rig: &mut Rig, space: u32, row: V) -> String {
     let told = rig.run(Body::Insert(Store {
-        space: Target::Id(space),
+        space: IdOrName::Id(space),
         tuple: &pack(&row),
     }));
     rig.commit();
@@ -27,8 +27,8 @@ fn insert_into(rig: &mut Rig, space: u32, row: V) -> String {
 
 fn delete_from(rig: &mut Rig, space: u32, id: i64) -> String {
     let told = rig.run(Body::Delete(Delete {
-        space: Target::Id(space),
-        index: Target::Id(0),
+        space: IdOrName::Id(space),
+        index: IdOrName::Id(0),
         key: &pack(&(id,)),
     }));
     rig.commit();

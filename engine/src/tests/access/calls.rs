@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vestibule_wire::request::{Body, Delete, Store, Target, Update};
+use vestibule_wire::request::{Body, Delete, IdOrName, Store, Update};
 
 use super::super::{NONE, pack};
 use super::rig;
@@ -80,8 +80,8 @@ fn who_may_not_create_spaces_hears_nothing_of_those_that_are_there() {
 fn a_truncation_is_no_secret_to_those_only_who_may_know_of_the_space() {
     let mut rig = rig();
     assert_eq!(rig.admin("box.space.s:truncate", &NONE), "[]");
-    let space = Target::Id(system::TRUNCATE);
-    let (index, ops) = (Target::Id(0), pack(&(("=", 1, 1),)));
+    let space = IdOrName::Id(system::TRUNCATE);
+    let (index, ops) = (IdOrName::Id(0), pack(&(("=", 1, 1),)));
     for id in [512, 513, 9999] {
         let denied = format!("42: Write access to space '{id}' is denied for user 'bob'");
         let (tuple, key) = (pack(&(id, 0)), pack(&(id,)));
@@ -116,7 +116,7 @@ fn who_writes_system_spaces_hears_nothing_of_objects_that_are_hidden() {
     let bob = 32;
     let none = BTreeMap::<u8, u8>::new();
     let mut told = |space, row: &[u8], denied: &str| {
-        let space = Target::Id(space);
+        let space = IdOrName::Id(space);
         let store = Store { space, tuple: row };
         let denied = format!("42: {denied} is denied for user 'bob'");
         assert_eq!(rig.run(Body::Insert(store)), denied);
@@ -155,7 +155,7 @@ fn who_writes_system_spaces_hears_nothing_of_objects_that_are_hidden() {
 #[test]
 fn a_row_in_the_way_is_shown_to_whoever_may_read_it() {
     let mut rig = rig();
-    let space = Target::Id(system::SPACE);
+    let space = IdOrName::Id(system::SPACE);
     for right in ["write", "create"] {
         let object = if right == "write" { "_space" } else { "" };
         rig.grant(&("bob", right, "space", object));
@@ -164,7 +164,7 @@ fn a_row_in_the_way_is_shown_to_whoever_may_read_it() {
     let (tuple, key) = (&row[..], &pack(&(512,))[..]);
     let told = "3: Duplicate key exists in unique index \"name\" in space \"_space\"";
     assert_eq!(rig.run(Body::Insert(Store { space, tuple })), told);
-    let index = Target::Id(0);
+    let index = IdOrName::Id(0);
     assert_eq!(
         rig.run(Body::Delete(Delete { space, index, key })),
         "42: Drop access to space '512' is denied for user 'bob'"
@@ -180,7 +180,7 @@ fn a_row_in_the_way_is_shown_to_whoever_may_read_it() {
     rig.admin("box.space.s:insert", &((2, "one"),));
     rig.grant(&("bob", "read,write", "space", "_index"));
     rig.grant(&("bob", "create", "space", "s"));
-    let (space, parts) = (Target::Id(system::INDEX), [(1, "string")]);
+    let (space, parts) = (IdOrName::Id(system::INDEX), [(1, "string")]);
     let row = pack(&(512, 1, "i", "tree", BTreeMap::<u8, u8>::new(), parts));
     let store = Store { space, tuple: &row };
     let told = "3: Duplicate key exists in unique index \"i\" in space \"s\"";

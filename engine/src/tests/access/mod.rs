@@ -8,7 +8,7 @@ mod sequences;
 
 use serde::Serialize;
 use vestibule_actors::engine::{Engine, Scan};
-use vestibule_wire::request::{Body, Select, Store, Target};
+use vestibule_wire::request::{Body, IdOrName, Select, Store};
 
 use super::{NONE, Rig, by, pack, printed, told};
 
@@ -44,7 +44,7 @@ impl Rig {
     }
 
     /// SELECT of everything, by Tx and from the view.
-    fn read(&mut self, space: Target<'_>) -> String {
+    fn read(&mut self, space: IdOrName<'_>) -> String {
         let select = Select {
             space,
             ..by(&[0x90])
@@ -54,7 +54,7 @@ impl Rig {
         let mut out = Vec::new();
         let seen = view.select(&select, &self.caller, &mut Scan::default(), &mut out);
         // Sessions ask the catalog for the system's spaces.
-        if !matches!(space, Target::Id(id) if id < 512) {
+        if !matches!(space, IdOrName::Id(id) if id < 512) {
             let seen = seen.map_or_else(|error| told(&error), |_| printed(&out));
             assert_eq!(seen, by_tx, "the view differs");
         }
@@ -64,7 +64,7 @@ impl Rig {
     /// First fields of the rows that a view shows.
     fn shown(&mut self, view: u32) -> Vec<u64> {
         let select = Select {
-            space: Target::Id(view),
+            space: IdOrName::Id(view),
             ..by(&[0x90])
         };
         let body = self.raw(Body::Select(select)).unwrap();
@@ -92,19 +92,19 @@ fn rig() -> Rig {
     rig
 }
 
-const S: Target<'static> = Target::Id(512);
+const S: IdOrName<'static> = IdOrName::Id(512);
 
 #[test]
 fn without_rights_nothing_can_be_done_and_nothing_is_learnt() {
     let mut rig = rig();
     for (space, name) in [(512, "512"), (513, "513"), (9999, "9999")] {
         assert_eq!(
-            rig.read(Target::Id(space)),
+            rig.read(IdOrName::Id(space)),
             format!("42: Read access to space '{name}' is denied for user 'bob'")
         );
         let tuple = pack(&(1,));
         let insert = Store {
-            space: Target::Id(space),
+            space: IdOrName::Id(space),
             tuple: &tuple,
         };
         assert_eq!(
@@ -114,7 +114,7 @@ fn without_rights_nothing_can_be_done_and_nothing_is_learnt() {
     }
     for name in ["s", "nosuch"] {
         assert_eq!(
-            rig.read(Target::Name(name)),
+            rig.read(IdOrName::Name(name)),
             format!("42: Read access to space '{name}' is denied for user 'bob'")
         );
     }
@@ -151,22 +151,22 @@ fn rights_on_data_are_those_granted() {
     // The space is no secret any more, so it is named.
     let denied = "42: Write access to space 's' is denied for user 'bob'";
     assert_eq!(rig.replace(&(1, "two")), denied);
-    assert!(rig.read(Target::Id(513)).starts_with("42: "));
+    assert!(rig.read(IdOrName::Id(513)).starts_with("42: "));
     rig.grant(&("bob", "write", "space"));
     assert_eq!(rig.replace(&(1, "two")), r#"[[1, "two"]]"#);
     assert_eq!(rig.delete(&(1,)), r#"[[1, "two"]]"#);
     rig.commit();
     assert_eq!(
-        rig.read(Target::Id(513)),
+        rig.read(IdOrName::Id(513)),
         "42: Read access to space 't' is denied for user 'bob'"
     );
     // Whoever may write every space may know which there are.
     assert_eq!(
-        rig.read(Target::Id(9999)),
+        rig.read(IdOrName::Id(9999)),
         "36: Space '9999' does not exist"
     );
     rig.grant(&("bob", "read", "universe"));
-    assert_eq!(rig.read(Target::Id(513)), "[]");
+    assert_eq!(rig.read(IdOrName::Id(513)), "[]");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn rights_are_lost_at_the_next_request_and_stay_lost_after_recovery() {
     );
     let usage = "42: Usage access to universe '' is denied for user 'bob'";
     assert_eq!(rig.read(S), usage);
-    assert_eq!(rig.read(Target::Id(281)), usage);
+    assert_eq!(rig.read(IdOrName::Id(281)), usage);
     assert_eq!(rig.admin("box.schema.user.drop", &("bob",)), "[]");
     assert_eq!(rig.read(S), "45: User 'bob' is not found");
     assert_eq!(rig.replace(&(2,)), "45: User 'bob' is not found");
@@ -199,7 +199,7 @@ fn rights_are_lost_at_the_next_request_and_stay_lost_after_recovery() {
         rig.ask("box.schema.user.info", &NONE),
         "45: User 'bob' is not found"
     );
-    assert_eq!(rig.read(Target::Id(281)), "45: User 'bob' is not found");
+    assert_eq!(rig.read(IdOrName::Id(281)), "45: User 'bob' is not found");
     rig.reopen();
     assert_eq!(rig.read(S), "45: User 'bob' is not found");
 }
@@ -246,7 +246,7 @@ fn views_show_what_their_reader_may_know_of() {
     assert_eq!(rig.shown(277).len(), 4);
     for space in [272, 276, 280, 288, 304, 312] {
         assert!(
-            rig.read(Target::Id(space))
+            rig.read(IdOrName::Id(space))
                 .starts_with("42: Read access to space '_")
         );
     }
@@ -376,7 +376,7 @@ fn definitions_take_the_rights_to_make_change_and_drop() {
         NONE,
     ));
     let insert = Store {
-        space: Target::Id(280),
+        space: IdOrName::Id(280),
         tuple: &row,
     };
     assert_eq!(
@@ -406,7 +406,7 @@ fn definitions_take_the_rights_to_make_change_and_drop() {
     let dropped = rig.admin("box.schema.user.drop", &("bob",));
     assert_eq!(dropped, "[]");
     rig.log_in("eve");
-    assert!(rig.read(Target::Name("mine")).starts_with("42: "));
+    assert!(rig.read(IdOrName::Name("mine")).starts_with("42: "));
     assert_eq!(
         rig.admin("box.schema.user.info", &("eve",))
             .matches("space")
@@ -434,7 +434,7 @@ fn only_owners_and_admin_give_rights_away() {
     // Nor in the name of admin, nor by hand.
     let forged = pack(&(1, 33, "space", 512, 1));
     let insert = Store {
-        space: Target::Id(312),
+        space: IdOrName::Id(312),
         tuple: &forged,
     };
     assert_eq!(rig.run(Body::Insert(insert)), denied("space 's'"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use vestibule_actors::engine::Engine;
-use vestibule_wire::request::{Body, Delete, Store, Target};
+use vestibule_wire::request::{Body, Delete, IdOrName, Store};
 
 use super::super::{NONE, Rig, pack};
 use super::{S, rig};
@@ -14,7 +14,7 @@ const BOB: u64 = 32;
 
 impl Rig {
     fn put(&mut self, space: u32, tuple: &[u8]) -> String {
-        let space = Target::Id(space);
+        let space = IdOrName::Id(space);
         let told = self.run(Body::Replace(Store { space, tuple }));
         self.engine.commit().unwrap();
         told
@@ -75,7 +75,7 @@ fn rights_on_a_user_or_role_go_with_it() {
     rig.admin("box.schema.role.create", &("r",));
     rig.grant(&("bob", "alter,drop", "user", "eve"));
     rig.grant(&("bob", "drop", "role", "r"));
-    let (space, index, key) = (Target::Id(system::USER), Target::Id(0), pack(&(34,)));
+    let (space, index, key) = (IdOrName::Id(system::USER), IdOrName::Id(0), pack(&(34,)));
     let key = &key[..];
     let bob = std::mem::replace(&mut rig.caller.user, "admin".into());
     assert_eq!(

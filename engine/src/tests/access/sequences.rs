@@ -1,7 +1,7 @@
 //! Rights on sequences, called by their names or attached to spaces.
 
 use serde::Serialize;
-use vestibule_wire::request::{Body, Delete, Store, Target};
+use vestibule_wire::request::{Body, Delete, IdOrName, Store};
 
 use super::super::{NONE, Rig, pack};
 use super::rig;
@@ -38,7 +38,7 @@ fn a_sequence_that_others_made_is_attached_and_used_only_with_rights_on_it() {
     let denied = |right| format!("42: {right} access to sequence 'seq' is denied for user 'bob'");
     let row = pack(&(512, 1, false, 0, ""));
     let attach = |rig: &mut Rig| {
-        let space = Target::Id(340);
+        let space = IdOrName::Id(340);
         let tuple = &row;
         let told = rig.run(Body::Insert(Store { space, tuple }));
         rig.commit();
@@ -58,8 +58,8 @@ fn a_sequence_that_others_made_is_attached_and_used_only_with_rights_on_it() {
     assert_eq!(rig.replace(&(77,)), denied("Write"));
     let key = pack(&(512,));
     let detach = Delete {
-        space: Target::Id(340),
-        index: Target::Id(0),
+        space: IdOrName::Id(340),
+        index: IdOrName::Id(0),
         key: &key,
     };
     assert_eq!(rig.run(Body::Delete(detach)), denied("Drop"));
@@ -70,7 +70,7 @@ fn a_sequence_that_others_made_is_attached_and_used_only_with_rights_on_it() {
     );
     rig.grant(&("bob", "write", "space", "t"));
     let tuple = pack(&(None::<u8>,));
-    let space = Target::Id(513);
+    let space = IdOrName::Id(513);
     assert_eq!(
         rig.run(Body::Insert(Store {
             space,

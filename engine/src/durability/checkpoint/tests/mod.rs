@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::Serialize;
-use vestibule_wire::request::{Body, Delete, Store, Target};
+use vestibule_wire::request::{Body, Delete, IdOrName, Store};
 
 use super::task::Made;
 use super::{CheckpointError, Task, list};
@@ -176,7 +176,7 @@ fn everything(rig: &Rig) -> Everything {
 
 /// Puts a row in the turn; whether it fits is not the point.
 fn replace(rig: &mut Rig, space: u32, tuple: &impl Serialize) {
-    let space = Target::Id(space);
+    let space = IdOrName::Id(space);
     rig.run(Body::Replace(Store {
         space,
         tuple: &pack(tuple),
@@ -184,7 +184,7 @@ fn replace(rig: &mut Rig, space: u32, tuple: &impl Serialize) {
 }
 
 fn delete(rig: &mut Rig, space: u32, key: &impl Serialize) {
-    let (space, index) = (Target::Id(space), Target::Id(0));
+    let (space, index) = (IdOrName::Id(space), IdOrName::Id(0));
     rig.run(Body::Delete(Delete {
         space,
         index,
