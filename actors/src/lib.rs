@@ -35,7 +35,6 @@ mod shared;
 #[cfg(test)]
 mod simulation;
 mod slots;
-mod state_map;
 mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;

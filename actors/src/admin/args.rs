@@ -1,92 +1,105 @@
 //! What the control procedures are given: read from MessagePack, checked, and turned into types.
+//!
+//! Arguments that make no sense are `None`: the procedure tells its usage.
 
 use std::time::Duration;
 
-use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
-use vestibule_wire::request::Call;
+use vestibule_wire::{Error, ErrorCode};
 
+use super::call::Setting;
 use crate::limits::CONTROL_TIME_MAX;
 use crate::messages::KillTarget;
 use crate::seconds::read_seconds;
-use crate::session::dispatch::Dispatcher;
-
-/// What a connection may choose for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Setting {
-    /// How long its requests may take: zero for ever, `None` as configured.
-    RequestTimeout(Option<Duration>),
-}
-
-impl Dispatcher<'_> {
-    /// Takes over a setting; returns what holds now, in seconds.
-    pub(crate) fn set(&mut self, setting: Setting) -> f64 {
-        match setting {
-            Setting::RequestTimeout(timeout) => self.session.set_request_timeout(timeout),
-        }
-        self.request_timeout().as_secs_f64()
-    }
-}
 
 /// A connection's number, and the sync of one of its requests.
-pub(crate) fn kill_arguments(call: &Call<'_>) -> Result<KillTarget, Error> {
-    let usage = |_| Error::illegal_params("Usage: vestibule.kill(connection [, sync])");
-    let mut reader = Reader::new(call.args);
-    let count = reader.read_array_len().map_err(usage)?;
+pub(super) fn kill_arguments(args: &[u8]) -> Option<KillTarget> {
+    let mut reader = Reader::new(args);
+    let count = reader.read_array_len().ok()?;
     if !(1..=2).contains(&count) {
-        return Err(Error::illegal_params(
-            "Usage: vestibule.kill(connection [, sync])",
-        ));
+        return None;
     }
-    let connection = reader.read_uint().map_err(usage)?;
+    let connection = reader.read_uint().ok()?;
     let sync = match count == 2 && reader.peek() != Ok(Kind::Nil) {
-        true => Some(reader.read_uint().map_err(usage)?),
+        true => Some(reader.read_uint().ok()?),
         false => None,
     };
-    Ok(KillTarget { connection, sync })
+    Some(KillTarget { connection, sync })
 }
 
 /// `'request_timeout', seconds`; nil takes the connection's own back.
-pub(crate) fn set_arguments(call: &Call<'_>) -> Result<Setting, Error> {
-    let usage = || Error::illegal_params("Usage: vestibule.set('request_timeout', seconds or nil)");
-    let mut reader = Reader::new(call.args);
+pub(super) fn set_arguments(args: &[u8]) -> Option<Setting> {
+    let mut reader = Reader::new(args);
     if reader.read_array_len() != Ok(2) || reader.read_str() != Ok("request_timeout") {
-        return Err(usage());
+        return None;
     }
     let timeout = match reader.peek() {
         Ok(Kind::Nil) => None,
-        _ => Some(read_seconds(&mut reader, CONTROL_TIME_MAX).ok_or_else(usage)?),
+        _ => Some(read_seconds(&mut reader, CONTROL_TIME_MAX)?),
     };
-    Ok(Setting::RequestTimeout(timeout))
+    Some(Setting::RequestTimeout(timeout))
 }
 
 /// The first argument as a text, if there is one.
-pub(crate) fn text_argument<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Error> {
-    let mut reader = Reader::new(call.args);
+///
+/// # Errors
+///
+/// [`ErrorCode::ILLEGAL_PARAMS`], naming the procedure, if it is anything but a text or nil.
+pub(super) fn text_argument<'a>(procedure: &str, args: &'a [u8]) -> Result<Option<&'a str>, Error> {
+    let mut reader = Reader::new(args);
     match reader.read_array_len() {
         Ok(0) => Ok(None),
         _ if reader.peek() == Ok(Kind::Nil) => Ok(None),
         _ => reader.read_str().map(Some).map_err(|_| {
-            Error::illegal_params(format!("Bad arguments of {}: expected a string", call.name))
+            let text = format!("Bad arguments of {procedure}: expected a string");
+            Error::new(ErrorCode::ILLEGAL_PARAMS, text)
         }),
+    }
+}
+
+/// Times in seconds, by name. Of one that is given twice the last holds.
+#[derive(Debug, PartialEq)]
+pub(super) struct Times<const N: usize>([(&'static str, Option<Duration>); N]);
+
+impl<const N: usize> Times<N> {
+    /// A table of them, an empty table, or nothing.
+    pub(super) fn read(args: &[u8], names: [&'static str; N]) -> Option<Self> {
+        let mut times = Self(names.map(|name| (name, None)));
+        let mut reader = Reader::new(args);
+        if reader.read_array_len().ok()? == 0 {
+            return Some(times);
+        }
+        let pairs = match reader.peek().ok()? {
+            Kind::Map => reader.read_map_len().ok()?,
+            // Lua sends an empty table as an empty array.
+            Kind::Nil => 0,
+            Kind::Array if reader.read_array_len() == Ok(0) => 0,
+            _ => return None,
+        };
+        for _ in 0..pairs {
+            let name = reader.read_str().ok()?;
+            let (_, time) = times.0.iter_mut().find(|(own, _)| *own == name)?;
+            *time = Some(read_seconds(&mut reader, CONTROL_TIME_MAX)?);
+        }
+        Some(times)
+    }
+
+    /// The time of this name, if it is given.
+    pub(super) fn get(&self, name: &str) -> Option<Duration> {
+        let (_, time) = self.0.iter().find(|(own, _)| *own == name)?;
+        *time
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use vestibule_wire::msgpack::{write_map_len, write_str, write_uint};
 
-    fn call<'a>(name: &'a str, args: &'a [u8]) -> Call<'a> {
-        Call {
-            name,
-            args,
-            wrap_results: false,
-        }
-    }
+    use super::*;
 
     #[test]
     fn a_kill_names_a_connection_and_perhaps_a_sync() {
-        let kill = |args: &[u8]| kill_arguments(&call("vestibule.kill", args)).ok();
+        let kill = kill_arguments;
         let target = |connection, sync| Some(KillTarget { connection, sync });
         assert_eq!(kill(&[0x91, 7]), target(7, None));
         assert_eq!(kill(&[0x92, 7, 0xc0]), target(7, None));
@@ -101,13 +114,56 @@ mod tests {
         let name = b"request_timeout";
         let set = |value: &[u8]| {
             let args = [&[0x92, 0xa0 | name.len() as u8], &name[..], value].concat();
-            set_arguments(&call("vestibule.set", &args)).ok()
+            set_arguments(&args)
         };
         let timeout = |time| Some(Setting::RequestTimeout(time));
         assert_eq!(set(&[3]), timeout(Some(Duration::from_secs(3))));
         assert_eq!(set(&[0]), timeout(Some(Duration::ZERO)));
         assert_eq!(set(&[0xc0]), timeout(None));
         assert_eq!(set(&[0xff]), None);
-        assert_eq!(set_arguments(&call("vestibule.set", &[0x90])).ok(), None);
+        assert_eq!(set_arguments(&[0x90]), None);
+    }
+
+    fn read(args: &[u8]) -> Option<(Option<Duration>, Option<Duration>)> {
+        let times = Times::read(args, ["grace", "timeout"])?;
+        Some((times.get("grace"), times.get("timeout")))
+    }
+
+    fn table(pairs: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut args = vec![0x91];
+        write_map_len(&mut args, pairs.len() as u32);
+        for (name, value) in pairs {
+            write_str(&mut args, name);
+            args.extend_from_slice(value);
+        }
+        args
+    }
+
+    #[test]
+    fn times_are_given_in_seconds_of_any_number_type() {
+        for nothing in [&[0x90][..], &[0x91, 0x80], &[0x91, 0x90], &[0x91, 0xc0]] {
+            assert_eq!(read(nothing), Some((None, None)));
+        }
+        let mut whole = Vec::new();
+        write_uint(&mut whole, 5);
+        let half = [&[0xcb][..], &0.5f64.to_be_bytes()].concat();
+        assert_eq!(
+            read(&table(&[("grace", &whole), ("timeout", &half)])),
+            Some((
+                Some(Duration::from_secs(5)),
+                Some(Duration::from_millis(500))
+            ))
+        );
+        let negative = [&[0xcb][..], &(-1.0f64).to_be_bytes()].concat();
+        let endless = [&[0xcb][..], &f64::INFINITY.to_be_bytes()].concat();
+        assert!(read(&table(&[("grace", &negative)])).is_none());
+        assert!(read(&table(&[("grace", &endless)])).is_none());
+        let huge = [&[0xcb][..], &1e300f64.to_be_bytes()].concat();
+        assert_eq!(
+            read(&table(&[("grace", &huge)])),
+            Some((Some(CONTROL_TIME_MAX), None))
+        );
+        assert!(read(&table(&[("grave", &whole)])).is_none());
+        assert!(read(&[0x91, 5]).is_none());
     }
 }

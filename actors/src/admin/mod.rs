@@ -1,15 +1,31 @@
-//! What operators call: the control procedures, answered by sessions, so that they work while Tx is deaf.
+//! What operators call: the control procedures, which sessions answer whatever Tx does.
+//!
+//! ```text
+//!   CALL ──▶ session ── find ──▶ procedures: name, audience, arguments, run
+//!               ▲                                                      │
+//!               └── Answer: the body, or what is to be done first ◀────┘
+//! ```
 //!
 //! | file | what |
 //! |---|---|
-//! | `procedures` | their names |
-//! | `run` | runs one |
-//! | `args` | what they are given |
-//! | `show` | rows of `vestibule.show` |
-//! | `transitions` | those that ask for transitions |
+//! | `call` | a call of one, and what becomes of it |
+//! | `args` | their arguments |
+//! | `state_map` | the whole server in one map |
+//! | `state` | the whole server: `vestibule.state`, `box.info` |
+//! | `operate` | solo, assist, kill, set |
+//! | `show` | `vestibule.show`: what can be shown, and its rows |
+//! | `transitions` | drain, demote, promote |
+//! | `procedures` | the table of all of them |
 
 mod args;
-pub(crate) mod procedures;
-pub(crate) mod run;
+mod call;
+mod operate;
+mod procedures;
 mod show;
+mod state;
+mod state_map;
 mod transitions;
+
+pub(crate) use call::{Answer, Audience, ControlCall, Setting};
+pub(crate) use procedures::find;
+pub(crate) use state_map::StateMap;

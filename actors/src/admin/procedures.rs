@@ -1,30 +1,79 @@
-//! The names of the control procedures.
+//! The control procedures: CALLs that sessions answer themselves, so that they work while Tx is
+//! blocked.
+//!
+//! A new one is a row here and the function that the row names.
 
-/// Every one of them.
-const PROCEDURES: [&str; 10] = [
-    "vestibule.state",
-    "vestibule.solo",
-    "vestibule.assist",
-    "vestibule.drain",
-    "vestibule.demote",
-    "vestibule.promote",
-    "vestibule.show",
-    "vestibule.kill",
-    "vestibule.set",
-    "box.info",
+use super::call::{Audience, ControlProcedure};
+use super::{operate, show, state, transitions};
+
+/// Every control procedure. The order has no meaning.
+pub(crate) static PROCEDURES: [ControlProcedure; 10] = [
+    ControlProcedure {
+        name: "vestibule.state",
+        audience: Audience::Administrators,
+        arguments: "",
+        run: state::state,
+    },
+    ControlProcedure {
+        name: "vestibule.solo",
+        audience: Audience::Administrators,
+        arguments: "[reason]",
+        run: operate::solo,
+    },
+    ControlProcedure {
+        name: "vestibule.assist",
+        audience: Audience::Administrators,
+        arguments: "",
+        run: operate::assist,
+    },
+    ControlProcedure {
+        name: "vestibule.drain",
+        audience: Audience::Administrators,
+        arguments: "{timeout = seconds, lameduck = seconds}",
+        run: transitions::drain,
+    },
+    ControlProcedure {
+        name: "vestibule.demote",
+        audience: Audience::Administrators,
+        arguments: "{grace = seconds, timeout = seconds}",
+        run: transitions::demote,
+    },
+    ControlProcedure {
+        name: "vestibule.promote",
+        audience: Audience::Administrators,
+        arguments: "{timeout = seconds}",
+        run: transitions::promote,
+    },
+    ControlProcedure {
+        name: "vestibule.show",
+        audience: Audience::Administrators,
+        // Which those are is the table of `show`.
+        arguments: "what",
+        run: show::show,
+    },
+    ControlProcedure {
+        name: "vestibule.kill",
+        audience: Audience::Administrators,
+        arguments: "connection [, sync]",
+        run: operate::kill,
+    },
+    ControlProcedure {
+        name: "vestibule.set",
+        audience: Audience::Everybody,
+        arguments: "'request_timeout', seconds or nil",
+        run: operate::set,
+    },
+    ControlProcedure {
+        name: "box.info",
+        audience: Audience::Everybody,
+        arguments: "",
+        run: state::info,
+    },
 ];
 
-/// Those of them that are not for administrators only.
-const FOR_EVERYBODY: [&str; 2] = ["vestibule.set", "box.info"];
-
-/// Whether sessions answer a CALL of this name.
-pub(crate) fn is_local(name: &str) -> bool {
-    PROCEDURES.contains(&name)
-}
-
-/// Whether a control procedure is not for administrators only.
-pub(crate) fn is_for_everybody(name: &str) -> bool {
-    FOR_EVERYBODY.contains(&name)
+/// The control procedure of this name; none if the engine is to be called.
+pub(crate) fn find(name: &str) -> Option<&'static ControlProcedure> {
+    PROCEDURES.iter().find(|procedure| procedure.name == name)
 }
 
 #[cfg(test)]
@@ -33,9 +82,38 @@ mod tests {
 
     #[test]
     fn only_the_listed_procedures_are_local() {
+        let is_local = |name| find(name).is_some();
         assert!(is_local("vestibule.state"));
         assert!(is_local("box.info"));
         assert!(!is_local("vestibule.debug.block"));
         assert!(!is_local("box.space.x:insert"));
+    }
+
+    #[test]
+    fn each_name_stands_once_and_two_procedures_are_for_everybody() {
+        for procedure in &PROCEDURES {
+            let found = find(procedure.name).map(std::ptr::from_ref);
+            assert_eq!(found, Some(std::ptr::from_ref(procedure)), "{procedure:?}");
+        }
+        let open = PROCEDURES
+            .iter()
+            .filter(|procedure| procedure.audience == Audience::Everybody);
+        let open: Vec<_> = open.map(|procedure| procedure.name).collect();
+        assert_eq!(open, ["vestibule.set", "box.info"]);
+    }
+
+    #[test]
+    fn the_usage_is_the_name_and_the_arguments() {
+        let usage = |name| find(name).map(|found| found.usage().message().to_owned());
+        let expected = "Usage: vestibule.kill(connection [, sync])";
+        assert_eq!(usage("vestibule.kill").as_deref(), Some(expected));
+        let expected = "Usage: vestibule.set('request_timeout', seconds or nil)";
+        assert_eq!(usage("vestibule.set").as_deref(), Some(expected));
+        let expected = "Usage: vestibule.demote({grace = seconds, timeout = seconds})";
+        assert_eq!(usage("vestibule.demote").as_deref(), Some(expected));
+        let expected = "Usage: vestibule.promote({timeout = seconds})";
+        assert_eq!(usage("vestibule.promote").as_deref(), Some(expected));
+        let expected = "Usage: vestibule.drain({timeout = seconds, lameduck = seconds})";
+        assert_eq!(usage("vestibule.drain").as_deref(), Some(expected));
     }
 }

@@ -1,15 +1,63 @@
-//! What `vestibule.show` tells of bounds and threads: `'limits'`, `'descriptors'`, `'threads'`.
+//! `vestibule.show(what)`: one array of maps.
+//!
+//! Something new to show is a row of [`SHOWN`] and the function that the row names.
 
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
+use vestibule_wire::Error;
+use vestibule_wire::reply::write_value;
 
+use super::args::text_argument;
+use super::call::{Answer, ControlCall, RunControl};
 use crate::limits;
+use crate::messages::FanOut;
 use crate::shared::{Shared, WorkerCounters};
+
+/// What can be shown. The usage lists them in this order.
+const SHOWN: [(&str, RunControl); 7] = [
+    ("connections", |_, _| {
+        Ok(Answer::FanOut(FanOut::Connections))
+    }),
+    ("requests", |_, _| Ok(Answer::FanOut(FanOut::Requests))),
+    ("reservations", |call, body| {
+        let rows = call.shared.reservations.rows(call.now);
+        write(&rows, body)
+    }),
+    ("transitions", |call, body| {
+        write(&call.shared.transitions.rows(), body)
+    }),
+    ("limits", |call, body| write(&limit_rows(call.shared), body)),
+    ("descriptors", |call, body| {
+        write(&descriptor_rows(call.shared), body)
+    }),
+    ("threads", |call, body| {
+        write(&thread_rows(call.shared), body)
+    }),
+];
+
+/// `vestibule.show(what)`.
+pub(super) fn show(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer, Error> {
+    let what = text_argument(call.procedure.name, call.args)?;
+    match SHOWN.iter().find(|(name, _)| Some(*name) == what) {
+        Some((_, run)) => run(call, body),
+        None => Err(usage(call.procedure.name)),
+    }
+}
+
+fn usage(procedure: &str) -> Error {
+    let names = SHOWN.map(|(name, _)| format!("'{name}'")).join("|");
+    Error::illegal_params(format!("Usage: {procedure}({names})"))
+}
+
+fn write(rows: &impl Serialize, body: &mut Vec<u8>) -> Result<Answer, Error> {
+    write_value(body, rows)?;
+    Ok(Answer::Written)
+}
 
 /// One row of `vestibule.show('limits')`.
 #[derive(Debug, Serialize)]
-pub(crate) struct LimitRow {
+struct LimitRow {
     name: &'static str,
     value: u64,
     /// How much of it is in use now; nil where that is not counted in one place.
@@ -17,7 +65,7 @@ pub(crate) struct LimitRow {
 }
 
 /// The bounds that matter to operators, as they are configured.
-pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
+fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
     let config = &shared.config;
     let times = &config.time_limits;
     let (slots, memory) = (&shared.slots, config.connection_limits.memory_max);
@@ -100,7 +148,7 @@ pub(crate) fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
 
 /// One row of `vestibule.show('descriptors')`.
 #[derive(Debug, Serialize)]
-pub(crate) struct DescriptorRow {
+struct DescriptorRow {
     /// `process` is the whole, of which the others are parts.
     share: &'static str,
     /// Nil if it is not known.
@@ -112,7 +160,7 @@ pub(crate) struct DescriptorRow {
 }
 
 /// Who may have how many descriptors, and how many connections there are.
-pub(crate) fn descriptor_rows(shared: &Shared) -> Vec<DescriptorRow> {
+fn descriptor_rows(shared: &Shared) -> Vec<DescriptorRow> {
     let slots = &shared.slots;
     let (budget, taken) = (&slots.budget, slots.taken());
     let row = |share, max: Option<usize>, taken: Option<usize>| DescriptorRow {
@@ -140,7 +188,7 @@ pub(crate) fn descriptor_rows(shared: &Shared) -> Vec<DescriptorRow> {
 
 /// One row of `vestibule.show('threads')`.
 #[derive(Debug, Serialize)]
-pub(crate) struct ThreadRow {
+struct ThreadRow {
     thread: usize,
     connections: usize,
     in_flight: usize,
@@ -154,7 +202,7 @@ pub(crate) struct ThreadRow {
 }
 
 /// The session threads, and how fast they hear of changes.
-pub(crate) fn thread_rows(shared: &Shared) -> Vec<ThreadRow> {
+fn thread_rows(shared: &Shared) -> Vec<ThreadRow> {
     let counters = shared.counters.iter().enumerate();
     let row = |(thread, counters): (usize, &WorkerCounters)| {
         let (epoch, reached_us, reached_max_us) = counters.reach();
@@ -168,4 +216,16 @@ pub(crate) fn thread_rows(shared: &Shared) -> Vec<ThreadRow> {
         }
     };
     counters.map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usage_lists_what_can_be_shown() {
+        let expected = "Usage: vestibule.show('connections'|'requests'|'reservations'|'transitions'|\
+                        'limits'|'descriptors'|'threads')";
+        assert_eq!(usage("vestibule.show").message(), expected);
+    }
 }

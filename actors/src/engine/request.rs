@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use vestibule_wire::Error;
 use vestibule_wire::request::Body;
 
 /// Handle of an interactive transaction, unique as long as the runtime lives.
@@ -27,6 +28,23 @@ pub struct Caller {
     pub user: Arc<str>,
     /// Whether this connection has the rights of an administrator.
     pub is_administrator: bool,
+}
+
+impl Caller {
+    /// Lets administrators pass only, whatever rights on data somebody has.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::ACCESS_DENIED`](vestibule_wire::ErrorCode::ACCESS_DENIED) if the caller is no
+    /// administrator.
+    pub fn check_administrator(&self, procedure: &str) -> Result<(), Error> {
+        if self.is_administrator {
+            return Ok(());
+        }
+        Err(Error::access_denied(
+            "Execute", "function", procedure, &self.user,
+        ))
+    }
 }
 
 /// A request on its way into the engine.

@@ -14,12 +14,12 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::actor::Worker;
 use super::state::{InTransition, WorkerCell};
+use crate::admin::StateMap;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::messages::worker::{CutOff, Quiesce, TransitionOver, TransitionStarted};
 use crate::messages::{ReplyTo, WorkerReport};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
-use crate::state_map::StateMap;
 use crate::transitions::{Counts, CutOffCounts, TransitionRecord, TransitionResult, WaitedFor};
 use crate::tx::messages::{Cancel, TransactionEffect};
 

@@ -1,6 +1,6 @@
 //! What every procedure is called with, and how it answers.
 
-use vestibule_actors::engine::{Caller, Outcome, Reply};
+use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_actors::procedures::Call;
 use vestibule_wire::Error;
 use vestibule_wire::reply::write_data_head;
@@ -12,19 +12,6 @@ pub(super) type EngineCall<'a> = Call<'a, EmbeddedEngine>;
 
 /// A procedure.
 pub(super) type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
-
-/// Refuses callers that may not use control procedures.
-pub(super) fn check_administrator(caller: &Caller, procedure: &str) -> Result<(), Error> {
-    if caller.is_administrator {
-        return Ok(());
-    }
-    Err(Error::access_denied(
-        "Execute",
-        "function",
-        procedure,
-        &caller.user,
-    ))
-}
 
 /// A procedure without a result.
 pub(super) fn no_result(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {

@@ -9,7 +9,7 @@ use vestibule_actors::seconds::from_seconds;
 use vestibule_wire::Error;
 
 use super::args::{Args, Value, illegal};
-use super::call::{EngineCall, check_administrator, no_result};
+use super::call::{EngineCall, no_result};
 use crate::engine::EmbeddedEngine;
 
 /// How often a declared block tells how far it is.
@@ -23,13 +23,15 @@ pub fn with_debug(procedures: Procedures<EmbeddedEngine>) -> Procedures<Embedded
     procedures
         .with_engine("vestibule.debug.block", block)
         .with_engine("vestibule.debug.panic", |call: &mut EngineCall<'_>| {
-            check_administrator(call.caller, call.name)?;
+            call.caller.check_administrator(call.name)?;
             panic!("asked for by vestibule.debug.panic");
         })
         .async_function(
             "vestibule.debug.sleep",
             |(seconds,): (f64,), context| async move {
-                check_administrator(context.caller(), "vestibule.debug.sleep")?;
+                context
+                    .caller()
+                    .check_administrator("vestibule.debug.sleep")?;
                 actix_rt::time::sleep(duration(seconds)?).await;
                 Ok(seconds)
             },
@@ -48,7 +50,7 @@ fn duration(seconds: f64) -> Result<Duration, Error> {
 /// `vestibule.debug.block(seconds [, reason])`: blocks Tx's thread, declared if a reason is given.
 #[allow(clippy::disallowed_methods, reason = "to block Tx is what it is for")]
 fn block(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
-    check_administrator(call.caller, call.name)?;
+    call.caller.check_administrator(call.name)?;
     let args = Args::read(call.args)?;
     let seconds = args.value(0)?.as_number();
     let whole = duration(seconds.ok_or_else(|| illegal("seconds should be a number"))?)?;

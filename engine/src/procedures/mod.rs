@@ -50,7 +50,7 @@ use vestibule_wire::Error;
 
 pub use debug::with_debug;
 
-use self::call::{EngineCall, Function, check_administrator};
+use self::call::{EngineCall, Function};
 use crate::engine::EmbeddedEngine;
 
 /// By their whole names.
@@ -128,7 +128,7 @@ fn settled(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Err
 
 /// Calls a function for administrators only.
 fn for_administrators(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Error> {
-    check_administrator(call.caller, call.name)?;
+    call.caller.check_administrator(call.name)?;
     settled(call, function)
 }
 

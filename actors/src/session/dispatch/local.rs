@@ -1,11 +1,10 @@
 //! Requests that a session answers alone, whatever Tx is doing.
 
 use vestibule_wire::features::Features;
-use vestibule_wire::reply::{HEADER_SIZE, Rows, finish, wrap_results};
-use vestibule_wire::request::{Auth, Body, Call, Select};
+use vestibule_wire::reply::{Rows, finish};
+use vestibule_wire::request::{Auth, Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::admin::run;
 use crate::config::Administrators;
 use crate::limits::EVENT_KEY_SIZE_MAX;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
@@ -88,24 +87,5 @@ impl Dispatcher<'_> {
         }
         rows.finish(None);
         finish(out, start);
-    }
-
-    fn answer_control(&mut self, sync: u64, call: &Call<'_>) {
-        let mut body = Vec::new();
-        match run::run(self, sync, call, &mut body) {
-            Ok(run::Answer::Now) => {
-                if call.wrap_results {
-                    wrap_results(&mut body, 0);
-                }
-                let header = self.header(sync);
-                let out = self.session.output();
-                let start = header.begin(out);
-                debug_assert_eq!(out.len(), start + HEADER_SIZE);
-                out.extend_from_slice(&body);
-                finish(out, start);
-            }
-            Ok(run::Answer::Later) => {}
-            Err(error) => self.refuse(sync, &error),
-        }
     }
 }

@@ -9,12 +9,14 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `control` | control procedures |
 //! | `forward` | into the batch for Tx: credit, transactions, deadline |
 //! | `hold` | what waits for the end of solo |
 //! | `local` | what is answered without Tx |
 //! | `orphans` | what is answered in a stream whose transaction died with its Tx |
 //! | `view` | SELECTs from the read view |
 
+mod control;
 mod forward;
 mod hold;
 mod local;
@@ -29,7 +31,7 @@ use vestibule_wire::reply::ReplyHeader;
 use vestibule_wire::request::{self, Body, IdOrName, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::admin::procedures::is_local;
+use crate::admin;
 use crate::admission::{Class, Verdict, admit};
 use crate::config::SoloPolicy;
 use crate::connection::cell::ConnectionCell;
@@ -175,7 +177,7 @@ impl<'a> Dispatcher<'a> {
             | Body::Update(_)
             | Body::Delete(_)
             | Body::Upsert(_) => Class::Write,
-            Body::Call(call) if is_local(call.name) => Class::Local,
+            Body::Call(call) if admin::find(call.name).is_some() => Class::Local,
             Body::Call(_) => Class::Call,
             Body::Begin(_) => Class::Begin,
             Body::Commit | Body::Rollback => Class::Finish,

@@ -1,0 +1,34 @@
+//! The control procedures that do one thing at once: solo, assist, kill, set.
+
+use vestibule_wire::Error;
+
+use super::args::{kill_arguments, set_arguments, text_argument};
+use super::call::{Answer, ControlCall};
+use super::state::state;
+use crate::messages::FanOut;
+
+/// `vestibule.solo([reason])`: an operator declares solo.
+pub(super) fn solo(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer, Error> {
+    let reason =
+        text_argument(call.procedure.name, call.args)?.unwrap_or("requested by an operator");
+    call.shared.cell.operator_solo(reason, call.now);
+    state(call, body)
+}
+
+/// `vestibule.assist()`: takes back what [`solo`] declared.
+pub(super) fn assist(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer, Error> {
+    call.shared.cell.operator_assist(call.now);
+    state(call, body)
+}
+
+/// `vestibule.kill(connection [, sync])`: ends a connection, or requests of it.
+pub(super) fn kill(call: &ControlCall<'_>, _body: &mut Vec<u8>) -> Result<Answer, Error> {
+    let target = kill_arguments(call.args).ok_or_else(|| call.procedure.usage())?;
+    Ok(Answer::FanOut(FanOut::Kill(target)))
+}
+
+/// `vestibule.set(name, value)`: a setting of the caller's own connection.
+pub(super) fn set(call: &ControlCall<'_>, _body: &mut Vec<u8>) -> Result<Answer, Error> {
+    let setting = set_arguments(call.args).ok_or_else(|| call.procedure.usage())?;
+    Ok(Answer::Set(setting))
+}

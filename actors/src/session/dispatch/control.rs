@@ -1,0 +1,121 @@
+//! Control procedures: who may call them, and what they ask of the session.
+//!
+//! ```text
+//!   CALL ─▶ administrator? ─▶ run ─┬ written, setting ──▶ replied now
+//!                                  ├ fan-out ───▶ every worker adds its part, the last one delivers
+//!                                  └ transition ─▶ the Supervisor tells when it has begun, or is over
+//! ```
+
+use std::sync::Arc;
+
+use vestibule_wire::Error;
+use vestibule_wire::reply::{HEADER_SIZE, finish, wrap_results, write_value};
+use vestibule_wire::request::Call;
+
+use super::Dispatcher;
+use crate::admin::{self, Answer, Audience, ControlCall, Setting};
+use crate::messages::{FanOut, Gather, ReplyTo, Requester};
+
+/// When a control procedure is replied to.
+enum ReplyTime {
+    /// The body is written.
+    Now,
+    /// Another actor tells its worker what to reply.
+    Later,
+}
+
+impl Dispatcher<'_> {
+    /// Answers a CALL of a control procedure.
+    pub(crate) fn answer_control(&mut self, sync: u64, call: &Call<'_>) {
+        let mut body = Vec::new();
+        match self.run_control(sync, call, &mut body) {
+            Ok(ReplyTime::Now) => {
+                if call.wrap_results {
+                    wrap_results(&mut body, 0);
+                }
+                let header = self.header(sync);
+                let out = self.session.output();
+                let start = header.begin(out);
+                debug_assert_eq!(out.len(), start + HEADER_SIZE);
+                out.extend_from_slice(&body);
+                finish(out, start);
+            }
+            Ok(ReplyTime::Later) => {}
+            Err(error) => self.refuse(sync, &error),
+        }
+    }
+
+    fn run_control(
+        &mut self,
+        sync: u64,
+        call: &Call<'_>,
+        body: &mut Vec<u8>,
+    ) -> Result<ReplyTime, Error> {
+        let procedure =
+            admin::find(call.name).ok_or_else(|| Error::no_such_procedure(call.name))?;
+        let caller = self.session.caller();
+        if procedure.audience == Audience::Administrators {
+            caller.check_administrator(procedure.name)?;
+            self.cell.slot.confirm_admin();
+        }
+        let control = ControlCall {
+            procedure,
+            args: call.args,
+            caller,
+            peer: self.cell.peer,
+            shared: self.shared,
+            now: self.now,
+        };
+        match (procedure.run)(&control, body)? {
+            Answer::Written => {}
+            Answer::Set(setting) => write_value(body, &self.set(setting))?,
+            Answer::FanOut(question) => {
+                self.fan_out(question, self.reply_to(sync, call));
+                return Ok(ReplyTime::Later);
+            }
+            Answer::AtStart(request) => {
+                let requester = Requester::SessionAtStart(self.reply_to(sync, call));
+                self.peers.supervisor.submit(request, requester);
+                self.session.await_transition();
+                self.session.on_gather();
+                return Ok(ReplyTime::Later);
+            }
+            Answer::AtEnd(request) => {
+                let requester = Requester::SessionAtEnd(self.reply_to(sync, call));
+                self.peers.supervisor.submit(request, requester);
+                self.session.await_transition();
+                return Ok(ReplyTime::Later);
+            }
+        }
+        Ok(ReplyTime::Now)
+    }
+
+    /// Takes over a setting; returns what holds now, in seconds.
+    fn set(&mut self, setting: Setting) -> f64 {
+        match setting {
+            Setting::RequestTimeout(timeout) => self.session.set_request_timeout(timeout),
+        }
+        self.request_timeout().as_secs_f64()
+    }
+
+    /// Has every worker add its part; the session's own worker replies.
+    fn fan_out(&mut self, question: FanOut, reply_to: ReplyTo) {
+        let workers = &self.peers.workers;
+        self.session.on_gather();
+        let gather = Arc::new(Gather::new(question, reply_to, workers.len()));
+        for worker in workers {
+            worker.contribute(gather.clone());
+        }
+    }
+
+    /// Where an answer that takes a while has to go.
+    fn reply_to(&self, sync: u64, call: &Call<'_>) -> ReplyTo {
+        ReplyTo {
+            worker: self.worker_index,
+            session: self.cell.index,
+            connection: self.cell.connection,
+            sync,
+            wrap_results: call.wrap_results,
+        }
+    }
+}
