@@ -36,6 +36,8 @@ pub(crate) struct WorkerState {
     pub(crate) read_paused: Vec<(u32, u64)>,
     /// The connection that is read although all together hold too much.
     pub(crate) progress_exemption: Option<(u32, u64)>,
+    /// Numbers of sessions that have ended: the worker forgets them at the end of the tick.
+    pub(crate) ended: Vec<u32>,
     /// Sessions with held requests.
     pub(crate) holding: usize,
     /// When the connections' time limits are looked at again.
@@ -66,6 +68,7 @@ impl WorkerState {
             open_writers: Rc::default(),
             read_paused: Vec::new(),
             progress_exemption: None,
+            ended: Vec::new(),
             holding: 0,
             next_look: None,
             buffers: Vec::new(),
@@ -143,6 +146,14 @@ impl WorkerState {
         if fits && self.buffers.len() < BUFFERS_KEPT_MAX {
             buffer.clear();
             self.buffers.push(buffer);
+        }
+    }
+
+    /// This wakes the worker's task.
+    pub(crate) fn set_flush(&mut self, waker: &Waker) {
+        let is_same = |old: &Waker| old.will_wake(waker);
+        if !self.flush.as_ref().is_some_and(is_same) {
+            self.flush = Some(waker.clone());
         }
     }
 

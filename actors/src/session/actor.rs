@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context as TaskContext, Poll};
 
 use actix::fut::ActorFuture;
@@ -25,13 +25,12 @@ use crate::engine::catalog::GUEST;
 use crate::limits::READ_SIZE;
 use crate::memory::MemoryCharge;
 use crate::messages::IncomingConnection;
-use crate::resources::WorkerState;
 use crate::resources::in_flight::InFlightRequest;
 use crate::resources::transactions::OpenTransactions;
+use crate::resources::{WorkerCell, WorkerState};
 use crate::serving::State;
 use crate::session::dispatch::Dispatcher;
 use crate::slots::ConnectionSlot;
-use crate::worker::WorkerCell;
 
 /// The actor of one connection. Its data do not go through its mailbox: the worker it lives in shares
 /// its cell, and its task does the reading and writing.
@@ -42,51 +41,52 @@ pub(crate) struct Session {
 
 impl Session {
     /// Greets a connection and starts its actor on this arbiter.
-    pub(crate) fn open(worker: &Rc<WorkerCell>, incoming: IncomingConnection) -> io::Result<()> {
+    pub(crate) fn open(
+        worker: &Rc<WorkerCell>,
+        index: u32,
+        incoming: IncomingConnection,
+    ) -> io::Result<Weak<ConnectionCell>> {
         // In this order: the slot is given back after the socket is closed.
         let IncomingConnection { slot, peer, stream } = incoming;
         stream.set_nonblocking(true)?;
         // Replies are written in as few segments as there are turns; waiting for more helps nobody.
         stream.set_nodelay(true)?;
         let stream = transport::from_socket(TcpStream::from_std(stream)?);
-        Self::serve(worker, slot, peer, stream)
+        Self::serve(worker, index, slot, peer, stream)
     }
 
     /// The same with whatever carries its bytes.
     // The parameters in this order: the slot is given back after the socket is closed.
     pub(crate) fn serve(
         worker: &Rc<WorkerCell>,
+        index: u32,
         slot: ConnectionSlot,
         peer: SocketAddr,
         stream: Transport,
-    ) -> io::Result<()> {
+    ) -> io::Result<Weak<ConnectionCell>> {
         let mut salt = [0; SALT_SIZE];
         getrandom::fill(&mut salt).map_err(|fault| io::Error::other(fault.to_string()))?;
-        let cell = new_cell(worker, slot, peer, stream, salt);
+        let cell = new_cell(worker, index, slot, peer, stream, salt);
         let greeting = greeting::encode(&worker.shared.config.instance_uuid, &salt);
         cell.state
             .borrow_mut()
             .output()
             .extend_from_slice(&greeting);
-        if cell.slot.is_provisional() {
-            worker
-                .provisional
-                .borrow_mut()
-                .push((cell.index, cell.connection));
-        }
         refuse_at_the_door(worker, &cell);
-        Self {
+        let connection = Rc::downgrade(&cell);
+        let session = Self {
             worker: worker.clone(),
             cell,
-        }
-        .start();
-        Ok(())
+        };
+        session.start();
+        Ok(connection)
     }
 }
 
-/// The cell of a new connection, among those of its worker.
+/// The cell of a new connection.
 fn new_cell(
     worker: &WorkerCell,
+    index: u32,
     slot: ConnectionSlot,
     peer: SocketAddr,
     stream: Transport,
@@ -106,10 +106,8 @@ fn new_cell(
         OpenTransactions::new(worker.state.borrow().open_writers.clone()),
         now,
     );
-    let mut sessions = worker.sessions.borrow_mut();
-    let entry = sessions.vacant_entry();
-    let cell = Rc::new(ConnectionCell {
-        index: entry.key() as u32,
+    Rc::new(ConnectionCell {
+        index,
         connection,
         peer,
         since: now,
@@ -118,9 +116,7 @@ fn new_cell(
         waker: RefCell::default(),
         is_dirty: Cell::new(false),
         slot,
-    });
-    entry.insert(cell.clone());
-    cell
+    })
 }
 
 /// New connections that the state or the policy turns away are greeted and told why.
@@ -148,15 +144,11 @@ impl Actor for Session {
 
     fn stopping(&mut self, _ctx: &mut Self::Context) -> Running {
         let worker = &self.worker;
-        worker
-            .sessions
-            .borrow_mut()
-            .try_remove(self.cell.index as usize);
         let mut state = worker.state.borrow_mut();
         let mut own = self.cell.state.borrow_mut();
-        if own.give_back_grant(&mut state.credit_queue) {
-            state.wake_flush();
-        }
+        state.ended.push(self.cell.index);
+        // What it does not need of its grant, others may wait for.
+        let _ = own.give_back_grant(&mut state.credit_queue);
         if own.has_held() {
             state.holding -= 1;
         }
@@ -165,13 +157,11 @@ impl Actor for Session {
                 .outgoing
                 .disconnects
                 .push((self.cell.index, self.cell.connection));
-            state.wake_flush();
         }
-        worker.publish_counts(&state);
-        drop((state, own));
         // Its open transactions end with it.
-        self.cell.state.borrow_mut().drop_transactions();
-        worker.tell_if_quiet();
+        own.drop_transactions();
+        worker.publish_counts(&state);
+        state.wake_flush();
         Running::Stop
     }
 }

@@ -17,9 +17,8 @@ use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
 use crate::limits::READS_PER_POLL_MAX;
-use crate::resources::WorkerState;
+use crate::resources::{WorkerCell, WorkerState};
 use crate::session::dispatch::Dispatcher;
-use crate::worker::WorkerCell;
 
 /// Reads and takes frames while there are some; ready when the peer is gone.
 pub(crate) fn read(

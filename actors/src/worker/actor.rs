@@ -4,8 +4,6 @@ use std::future::Future as _;
 #[cfg(test)]
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::task;
 
 use actix::fut::ActorFuture;
@@ -14,52 +12,51 @@ use actix_rt::time::{Sleep, sleep_until};
 use vestibule_wire::ErrorCode;
 use vestibule_wire::keys::RequestType;
 
-use super::state::WorkerCell;
+use super::state::Worker;
 use crate::limits::WORKER_TICK_PERIOD;
 use crate::messages::worker::{Accepted, IncomingConnection, StateChanged, TxLost, TxReady};
-use crate::peers::Peers;
-use crate::resources::WorkerState;
-use crate::resources::in_flight::{Effect, InFlightRequest, InFlightTable};
+use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::serving::State;
 use crate::session::actor::Session;
 #[cfg(test)]
 use crate::session::transport::Transport;
-use crate::shared::Shared;
 #[cfg(test)]
 use crate::slots::ConnectionSlot;
 use crate::tx::messages::Replies;
 
-/// The actor of one session arbiter.
-pub(crate) struct Worker {
-    pub(crate) cell: Rc<WorkerCell>,
-}
-
 impl Worker {
-    pub(crate) fn new(index: usize, shared: Arc<Shared>, peers: Arc<Peers>) -> Self {
-        let in_flight = InFlightTable::new(shared.counters[index].claims.clone());
-        Self {
-            cell: Rc::new(WorkerCell::new(
-                index,
-                shared,
-                peers,
-                WorkerState::new(in_flight),
-            )),
-        }
-    }
-
-    fn accept(&self, incoming: IncomingConnection) {
+    fn accept(&mut self, incoming: IncomingConnection) {
         let peer = incoming.peer;
+        let cell = &self.cell;
+        let started = self
+            .sessions
+            .start(|index| Session::open(cell, index, incoming));
         // A stream that cannot be registered is a connection that is closed.
-        if let Err(error) = Session::open(&self.cell, incoming) {
-            log::warn!("a connection from {peer} could not be taken: {error}");
+        match started {
+            Ok(connection) => self.watch_provisional(&connection),
+            Err(error) => log::warn!("a connection from {peer} could not be taken: {error}"),
         }
     }
 
     /// Takes a connection that is no socket.
     #[cfg(test)]
-    pub(crate) fn plug(&self, slot: ConnectionSlot, peer: SocketAddr, transport: Transport) {
-        let served = Session::serve(&self.cell, slot, peer, transport);
-        served.expect("the system has random numbers");
+    pub(crate) fn plug(&mut self, slot: ConnectionSlot, peer: SocketAddr, transport: Transport) {
+        let cell = &self.cell;
+        let start = |index| Session::serve(cell, index, slot, peer, transport);
+        let started = self.sessions.start(start);
+        self.watch_provisional(&started.expect("the system has random numbers"));
+    }
+
+    /// Forgets the sessions that have ended since it was done last.
+    fn forget_ended(&mut self) {
+        let mut ended = std::mem::take(&mut self.cell.state.borrow_mut().ended);
+        if !ended.is_empty() {
+            ended
+                .drain(..)
+                .for_each(|index| self.sessions.remove(index));
+            self.tell_if_quiet();
+        }
+        self.cell.state.borrow_mut().ended = ended;
     }
 }
 
@@ -70,7 +67,7 @@ impl Actor for Worker {
         ctx.spawn(FlushLoop);
         ctx.spawn(TimerLoop::default());
         ctx.run_interval(WORKER_TICK_PERIOD, |worker, _| {
-            worker.cell.tick(crate::clock::now())
+            worker.tick(crate::clock::now())
         });
     }
 }
@@ -88,16 +85,11 @@ impl ActorFuture<Worker> for FlushLoop {
         _ctx: &mut Context<Worker>,
         cx: &mut task::Context<'_>,
     ) -> task::Poll<()> {
+        worker.forget_ended();
         // What a session did not need of its grant, others may wait for.
-        worker.cell.resume_stalled();
+        worker.resume_stalled();
         let mut state = worker.cell.state.borrow_mut();
-        if !state
-            .flush
-            .as_ref()
-            .is_some_and(|old| old.will_wake(cx.waker()))
-        {
-            state.flush = Some(cx.waker().clone());
-        }
+        state.set_flush(cx.waker());
         state.send_outgoing(worker.cell.index);
         worker.cell.publish_counts(&state);
         task::Poll::Pending
@@ -135,7 +127,7 @@ impl ActorFuture<Worker> for TimerLoop {
             if sleep.as_mut().poll(cx).is_pending() {
                 return task::Poll::Pending;
             }
-            worker.cell.expire(crate::clock::now());
+            worker.expire(crate::clock::now());
         }
     }
 }
@@ -154,7 +146,7 @@ impl Handler<Replies> for Worker {
     type Result = ();
 
     fn handle(&mut self, replies: Replies, _ctx: &mut Self::Context) {
-        self.cell.deliver(replies);
+        self.deliver(replies);
     }
 }
 
@@ -166,16 +158,16 @@ impl Handler<StateChanged> for Worker {
         let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if has_changed {
             match serving.state {
-                State::Solo => self.cell.revoke_in_solo(crate::clock::now()),
-                State::Loading => drop(self.cell.revoke_queued(ErrorCode::LOADING)),
+                State::Solo => self.revoke_in_solo(crate::clock::now()),
+                State::Loading => drop(self.revoke_queued(ErrorCode::LOADING)),
                 State::Assist | State::Draining | State::Stopped => {}
             }
             if serving.state != State::Solo && self.cell.state.borrow().holding > 0 {
-                self.cell.wake_holding();
+                self.wake_holding();
             }
         }
-        self.cell.send_events();
-        self.cell.close_idle_if_stopping();
+        self.send_events();
+        self.close_idle_if_stopping();
         if has_changed {
             let counters = &self.cell.shared.counters[self.cell.index];
             counters.reached(
@@ -203,26 +195,26 @@ impl Handler<TxLost> for Worker {
             state.tx = None;
             state.outgoing.clear();
         }
-        self.cell.revoke_queued(ErrorCode::LOADING);
+        self.revoke_queued(ErrorCode::LOADING);
         let mut state = self.cell.state.borrow_mut();
         let started = state.in_flight.cancel_started(|_| true);
         drop(state);
         let started: Vec<InFlightRequest> = started.into_iter().map(|own| own.request).collect();
-        let error = self.cell.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
+        let error = self.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
         let is_commit = |own: &&InFlightRequest| {
             own.request_type == RequestType::Commit && matches!(own.effect, Effect::Closed(_))
         };
         for commit in started.iter().filter(is_commit) {
-            if let Some(session) = self.cell.owner(commit) {
+            if let Some(session) = self.owner(commit) {
                 let mut own = session.state.borrow_mut();
                 own.orphan_commit(commit.stream, error.clone());
             }
         }
-        self.cell.answer_unknown(started, &error);
+        self.answer_unknown(started, &error);
         // Transactions died with the engine.
-        for session in self.cell.all_sessions() {
+        for session in self.sessions.iter() {
             session.state.borrow_mut().orphan_transactions();
         }
-        self.cell.tell_if_quiet();
+        self.tell_if_quiet();
     }
 }

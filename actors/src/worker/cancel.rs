@@ -12,7 +12,7 @@ use std::time::Instant;
 use vestibule_wire::Error;
 use vestibule_wire::error::Field;
 
-use super::state::WorkerCell;
+use super::state::Worker;
 use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
 use crate::messages::{KillTarget, KilledRow};
@@ -70,10 +70,10 @@ impl CancelReason {
     }
 }
 
-impl WorkerCell {
+impl Worker {
     /// Answers requests whose time is over.
     pub(crate) fn expire(&self, now: Instant) {
-        let cancelled = self.state.borrow_mut().in_flight.expire(now);
+        let cancelled = self.cell.state.borrow_mut().in_flight.expire(now);
         self.answer_cancelled(cancelled, CancelReason::Timeout);
     }
 
@@ -83,19 +83,14 @@ impl WorkerCell {
             request.connection == target.connection
                 && target.sync.is_none_or(|sync| sync == request.sync)
         };
-        let cancelled = self.state.borrow_mut().in_flight.cancel(is_meant);
+        let cancelled = self.cell.state.borrow_mut().in_flight.cancel(is_meant);
         let mut killed = KilledRow {
             requests: cancelled.len(),
             ..KilledRow::default()
         };
         self.answer_cancelled(cancelled, CancelReason::Killed);
-        let session = {
-            let sessions = self.sessions.borrow();
-            let mut found = sessions.iter().map(|(_, session)| session);
-            found
-                .find(|own| own.connection == target.connection)
-                .cloned()
-        };
+        let mut sessions = self.sessions.iter();
+        let session = sessions.find(|own| own.connection == target.connection);
         let Some(session) = session else {
             return killed;
         };
@@ -123,10 +118,10 @@ impl WorkerCell {
         let was_holding = own.has_held();
         let syncs = own.cancel_waiting(sync);
         if was_holding && !own.has_held() {
-            self.state.borrow_mut().holding -= 1;
+            self.cell.state.borrow_mut().holding -= 1;
         }
         for sync in &syncs {
-            own.reply_error(&self.shared, *sync, &Error::cancelled());
+            own.reply_error(&self.cell.shared, *sync, &Error::cancelled());
         }
         syncs.len()
     }
@@ -142,7 +137,7 @@ impl WorkerCell {
             let transaction_effect = reason.transaction_effect(&own, is_committing);
             let is_aborted = matches!(transaction_effect, TransactionEffect::Aborted(_));
             if own.was_started || !matches!(transaction_effect, TransactionEffect::Untouched) {
-                let mut state = self.state.borrow_mut();
+                let mut state = self.cell.state.borrow_mut();
                 state.outgoing.cancels.push(Cancel {
                     id: own.id,
                     connection: request.connection,
@@ -166,11 +161,11 @@ impl WorkerCell {
                 state.abort_transaction(request.stream);
             }
             let error = reason.error(&own, is_committing);
-            state.reply_error(&self.shared, request.sync, &error);
+            state.reply_error(&self.cell.shared, request.sync, &error);
             drop(state);
             self.mark_dirty(&session);
         }
-        self.publish_counts(&self.state.borrow());
+        self.cell.publish_counts(&self.cell.state.borrow());
         self.flush_dirty();
         self.resume_stalled();
         self.tell_if_quiet();
@@ -179,7 +174,7 @@ impl WorkerCell {
     /// Whether the COMMIT of a statement's transaction was sent behind it: then the stream has no
     /// transaction any more, or one whose BEGIN was sent behind that.
     fn is_committing(&self, statement: &InFlightRequest) -> bool {
-        let state = self.state.borrow();
+        let state = self.cell.state.borrow();
         self.owner(statement).is_some_and(|session| {
             let own = session.state.borrow();
             let open = own.transaction(statement.stream);

@@ -7,7 +7,7 @@ use actix::Handler;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
-use super::actor::Worker;
+use super::state::Worker;
 use crate::connection::cell::ConnectionCell;
 use crate::limits::SHOW_ROWS_MAX;
 use crate::messages::worker::{Contribute, Gathered};
@@ -20,7 +20,7 @@ fn age(now: Instant, since: Instant) -> f64 {
 
 impl Worker {
     fn connection_rows(&self, now: Instant) -> Vec<Row> {
-        let row = |session: &Rc<ConnectionCell>| {
+        let row = |session: Rc<ConnectionCell>| {
             let state = session.state.borrow();
             Row::Connection(ConnectionRow {
                 connection: session.connection,
@@ -36,19 +36,14 @@ impl Worker {
                 age: now.duration_since(session.since).as_secs_f64(),
             })
         };
-        self.cell
-            .all_sessions()
-            .iter()
-            .take(SHOW_ROWS_MAX)
-            .map(row)
-            .collect()
+        self.sessions.iter().take(SHOW_ROWS_MAX).map(row).collect()
     }
 
     /// Everything that somebody waits for: on its way to Tx, held, read from the view, and replies that
     /// a client does not take.
     fn request_rows(&self, now: Instant) -> Vec<Row> {
         let mut rows = self.pending_rows(now);
-        for session in self.cell.all_sessions() {
+        for session in self.sessions.iter() {
             if rows.len() >= SHOW_ROWS_MAX {
                 // There may be a thousand times as many.
                 break;
@@ -84,7 +79,7 @@ impl Worker {
     fn pending_rows(&self, now: Instant) -> Vec<Row> {
         let state = self.cell.state.borrow();
         let row = |(id, request): (_, &InFlightRequest)| {
-            let user = self.cell.owner(request).map_or(String::new(), |session| {
+            let user = self.owner(request).map_or(String::new(), |session| {
                 session.state.borrow().caller().user.to_string()
             });
             Row::Request(RequestRow {
@@ -115,7 +110,7 @@ impl Handler<Contribute> for Worker {
         let rows = match contribute.0.question {
             FanOut::Connections => self.connection_rows(now),
             FanOut::Requests => self.request_rows(now),
-            FanOut::Kill(target) => vec![Row::Killed(self.cell.kill(target))],
+            FanOut::Kill(target) => vec![Row::Killed(self.kill(target))],
         };
         if contribute.0.add(rows.into_iter()) {
             self.cell.peers.workers[contribute.0.reply_to.worker].gathered(contribute.0);
@@ -129,7 +124,7 @@ impl Handler<Gathered> for Worker {
     fn handle(&mut self, gathered: Gathered, _ctx: &mut Self::Context) {
         let gather: &Gather = &gathered.0;
         let reply_to = gather.reply_to;
-        let Some(session) = self.cell.session(reply_to.session) else {
+        let Some(session) = self.sessions.get(reply_to.session) else {
             return;
         };
         if session.connection != reply_to.connection {
@@ -137,9 +132,9 @@ impl Handler<Gathered> for Worker {
         }
         session.state.borrow_mut().on_gathered();
         let write = |body: &mut Vec<u8>| gather.write(body);
-        self.cell.reply_later(&session, &reply_to, write);
-        self.cell.mark_dirty(&session);
-        self.cell.flush_dirty();
+        self.reply_later(&session, &reply_to, write);
+        self.mark_dirty(&session);
+        self.flush_dirty();
         // What came behind it was not taken.
         session.wake();
     }

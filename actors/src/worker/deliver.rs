@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::state::WorkerCell;
+use super::state::Worker;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
@@ -17,18 +17,17 @@ use vestibule_wire::{Error, ErrorCode};
 use crate::config::SoloPolicy;
 use crate::tx::messages::Replies;
 
-impl WorkerCell {
+impl Worker {
     /// The session that a request came from, if it is still there.
     pub(crate) fn owner(&self, request: &InFlightRequest) -> Option<Rc<ConnectionCell>> {
-        self.session(request.session)
-            .filter(|session| session.connection == request.connection)
+        self.sessions.of(request.session, request.connection)
     }
 
     /// Hands every reply to its session and flushes each session once.
     pub(crate) fn deliver(&self, replies: Replies) {
         let mut start = 0;
         {
-            let mut state = self.state.borrow_mut();
+            let mut state = self.cell.state.borrow_mut();
             let mut last: Option<Rc<ConnectionCell>> = None;
             for head in &replies.heads {
                 let frame = &replies.bytes[start..head.end];
@@ -56,8 +55,7 @@ impl WorkerCell {
                 self.mark_dirty(session);
             }
             for aborted in &replies.aborted {
-                let session = self.session(aborted.session);
-                let session = session.filter(|own| own.connection == aborted.connection);
+                let session = self.sessions.of(aborted.session, aborted.connection);
                 let Some(session) = session else { continue };
                 let mut own = session.state.borrow_mut();
                 let (stream, begin) = (aborted.stream, aborted.begin);
@@ -67,7 +65,7 @@ impl WorkerCell {
                 self.mark_dirty(&session);
             }
             state.recycle(replies);
-            self.publish_counts(&state);
+            self.cell.publish_counts(&state);
         }
         self.flush_dirty();
         self.resume_stalled();
@@ -100,12 +98,12 @@ impl WorkerCell {
                     session.wake();
                 }
                 forget(&mut state, &request);
-                state.reply_error(&self.shared, request.sync, error);
+                state.reply_error(&self.cell.shared, request.sync, error);
             }
             self.mark_dirty(&session);
         }
         // Before the clients hear of it: they may look.
-        self.publish_counts(&self.state.borrow());
+        self.cell.publish_counts(&self.cell.state.borrow());
         self.flush_dirty();
         self.resume_stalled();
         self.tell_if_quiet();
@@ -114,15 +112,15 @@ impl WorkerCell {
     /// Solo: what Tx has not begun is answered as each session's policy says. Under `hold` it stays in
     /// Tx's queue until its time is over.
     pub(crate) fn revoke_in_solo(&self, now: Instant) {
-        let time_max = self.shared.config.hold.time_max;
+        let time_max = self.cell.shared.config.hold.time_max;
         let policy = |request: &InFlightRequest| {
             self.owner(request)
-                .map_or(SoloPolicy::Reject, |own| own.solo_policy(&self.shared))
+                .map_or(SoloPolicy::Reject, |own| own.solo_policy(&self.cell.shared))
         };
         let wanted = |request: &InFlightRequest| {
             policy(request) != SoloPolicy::Hold || now.duration_since(request.since) >= time_max
         };
-        let revoked = self.state.borrow_mut().in_flight.revoke_queued(wanted);
+        let revoked = self.cell.state.borrow_mut().in_flight.revoke_queued(wanted);
         if revoked.is_empty() {
             return;
         }
@@ -134,16 +132,21 @@ impl WorkerCell {
                 session.state.borrow_mut().close(Closing::AfterFlush);
             }
         }
-        let error = self.shared.cell.situation(now).error(ErrorCode::LOADING);
+        let error = self
+            .cell
+            .shared
+            .cell
+            .situation(now)
+            .error(ErrorCode::LOADING);
         self.answer_revoked(revoked, &error);
     }
 
     /// Writes out what sessions on the list have; what does not go now, their tasks finish.
     pub(crate) fn flush_dirty(&self) {
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
-        let is_draining = self.shared.cell.load().is_stopping();
+        let is_draining = self.cell.shared.cell.load().is_stopping();
         for index in &dirty {
-            let Some(session) = self.session(*index) else {
+            let Some(session) = self.sessions.get(*index) else {
                 continue;
             };
             session.is_dirty.set(false);
@@ -151,7 +154,7 @@ impl WorkerCell {
             if is_draining && own.is_idle_for_drain() {
                 own.close(Closing::AfterFlush);
             }
-            let give_back = |buffer| self.state.borrow_mut().give_back(buffer);
+            let give_back = |buffer| self.cell.state.borrow_mut().give_back(buffer);
             let flushed = own.flush(give_back);
             own.charge_buffers();
             match flushed {
@@ -173,13 +176,13 @@ impl WorkerCell {
 
     /// Wakes sessions that stopped for want of a credit, first come first served, while there is some.
     pub(crate) fn resume_stalled(&self) {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.cell.state.borrow_mut();
         let (count, credits) = state.credit_queue.round(state.free_credits());
         for _ in 0..count {
             let Some((index, mut grant)) = state.credit_queue.resume(credits) else {
                 return;
             };
-            let session = self.session(index);
+            let session = self.sessions.get(index);
             match &session {
                 Some(session) if session.state.borrow_mut().on_credit(grant) => session.wake(),
                 // It is gone, and perhaps another one has its number.
@@ -192,7 +195,7 @@ impl WorkerCell {
 
     /// Wakes sessions whose held requests may be taken now.
     pub(crate) fn wake_holding(&self) {
-        for session in self.all_sessions() {
+        for session in self.sessions.iter() {
             if session.state.borrow().has_held() {
                 session.wake();
             }
@@ -201,20 +204,20 @@ impl WorkerCell {
 
     /// Sends events that changed since the sessions' watches saw them.
     pub(crate) fn send_events(&self) {
-        let version = self.shared.events.version();
-        if std::mem::replace(&mut self.state.borrow_mut().events_seen, version) == version {
+        let version = self.cell.shared.events.version();
+        if std::mem::replace(&mut self.cell.state.borrow_mut().events_seen, version) == version {
             return;
         }
-        for session in self.all_sessions() {
+        for session in self.sessions.iter() {
             {
-                let mut worker = self.state.borrow_mut();
+                let mut worker = self.cell.state.borrow_mut();
                 let mut own = session.state.borrow_mut();
                 if !own.awaits_events(version) {
                     continue;
                 }
                 let now = crate::clock::now();
                 let done = guarded(&session, || {
-                    Dispatcher::new(self, &session, &mut worker, &mut own, now).send_events();
+                    Dispatcher::new(&self.cell, &session, &mut worker, &mut own, now).send_events();
                 });
                 if done.is_none() {
                     own.close(Closing::Now);
@@ -232,10 +235,10 @@ impl WorkerCell {
 
     /// In a stop, closes every session of which nothing is under way.
     pub(crate) fn close_idle_if_stopping(&self) {
-        if !self.shared.cell.load().is_stopping() {
+        if !self.cell.shared.cell.load().is_stopping() {
             return;
         }
-        for session in self.all_sessions() {
+        for session in self.sessions.iter() {
             let is_idle = session.state.borrow().is_idle_for_drain();
             if is_idle {
                 session.state.borrow_mut().close(Closing::AfterFlush);

@@ -12,8 +12,7 @@ use vestibule_wire::error::Field;
 use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::actor::Worker;
-use super::state::{InTransition, WorkerCell};
+use super::state::{InTransition, Worker};
 use crate::admin::StateMap;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
@@ -28,28 +27,27 @@ impl Handler<Quiesce> for Worker {
 
     fn handle(&mut self, quiesce: Quiesce, _ctx: &mut Self::Context) {
         let Quiesce { serial, is_stop } = quiesce;
-        let cell = &self.cell;
-        cell.transition.set(Some(InTransition {
+        self.transition.set(Some(InTransition {
             serial,
             is_stop,
             is_quiet: false,
         }));
         let waiting = {
-            let state = cell.state.borrow();
+            let state = self.cell.state.borrow();
             let request = state.in_flight.iter().map(|(_, request)| request);
             let concerned = request.filter(|own| is_stop || own.is_writer);
             WaitedFor {
                 requests: count(concerned),
                 transactions: if is_stop {
-                    cell.open_transactions()
+                    self.open_transactions()
                 } else {
                     state.open_writers.get()
                 },
             }
         };
-        cell.report(serial, WorkerReport::Quiesced(waiting));
-        cell.close_idle_if_stopping();
-        cell.tell_if_quiet();
+        self.report(serial, WorkerReport::Quiesced(waiting));
+        self.close_idle_if_stopping();
+        self.tell_if_quiet();
     }
 }
 
@@ -58,13 +56,12 @@ impl Handler<CutOff> for Worker {
 
     fn handle(&mut self, cut_off: CutOff, _ctx: &mut Self::Context) {
         let counts = if cut_off.is_stop {
-            self.cell.close_all()
+            self.close_all()
         } else {
-            self.cell.cut_off_writers()
+            self.cut_off_writers()
         };
-        self.cell
-            .report(cut_off.serial, WorkerReport::CutOff(counts));
-        self.cell.tell_if_quiet();
+        self.report(cut_off.serial, WorkerReport::CutOff(counts));
+        self.tell_if_quiet();
     }
 }
 
@@ -73,7 +70,7 @@ impl Handler<TransitionStarted> for Worker {
 
     fn handle(&mut self, started: TransitionStarted, _ctx: &mut Self::Context) {
         let reply_to = started.reply_to;
-        let Some(session) = self.cell.session(reply_to.session) else {
+        let Some(session) = self.sessions.get(reply_to.session) else {
             return;
         };
         if session.connection != reply_to.connection {
@@ -86,9 +83,9 @@ impl Handler<TransitionStarted> for Worker {
         }
         let state = StateMap::of(&self.cell.shared, crate::clock::now());
         let write = |body: &mut Vec<u8>| write_value(body, &state);
-        self.cell.reply_later(&session, &reply_to, write);
-        self.cell.mark_dirty(&session);
-        self.cell.flush_dirty();
+        self.reply_later(&session, &reply_to, write);
+        self.mark_dirty(&session);
+        self.flush_dirty();
         // What came behind it was not taken: it is admitted under the new state.
         session.wake();
     }
@@ -99,7 +96,7 @@ impl Handler<TransitionOver> for Worker {
 
     fn handle(&mut self, over: TransitionOver, _ctx: &mut Self::Context) {
         let TransitionOver { reply_to, outcome } = over;
-        let Some(session) = self.cell.session(reply_to.session) else {
+        let Some(session) = self.sessions.get(reply_to.session) else {
             return;
         };
         if session.connection != reply_to.connection {
@@ -115,9 +112,9 @@ impl Handler<TransitionOver> for Worker {
             transition: outcome.transition,
         };
         let write = |body: &mut Vec<u8>| write_value(body, &reply);
-        self.cell.reply_later(&session, &reply_to, write);
-        self.cell.mark_dirty(&session);
-        self.cell.flush_dirty();
+        self.reply_later(&session, &reply_to, write);
+        self.mark_dirty(&session);
+        self.flush_dirty();
     }
 }
 
@@ -153,16 +150,17 @@ fn cancel_of(own: &Cancelled, error: &Error) -> Cancel {
     }
 }
 
-impl WorkerCell {
+impl Worker {
     fn report(&self, serial: u64, report: WorkerReport) {
-        self.peers.supervisor.report(self.index, serial, report);
+        self.cell
+            .peers
+            .supervisor
+            .report(self.cell.index, serial, report);
     }
 
     fn open_transactions(&self) -> usize {
-        let sessions = self.sessions.borrow();
-        let open = sessions
-            .iter()
-            .map(|(_, own)| own.state.borrow().live_transactions());
+        let sessions = self.sessions.iter();
+        let open = sessions.map(|own| own.state.borrow().live_transactions());
         open.sum()
     }
 
@@ -172,9 +170,9 @@ impl WorkerCell {
             return;
         };
         let is_quiet = if transition.is_stop {
-            self.sessions.borrow().is_empty()
+            self.sessions.is_empty()
         } else {
-            let state = self.state.borrow();
+            let state = self.cell.state.borrow();
             state.in_flight.writers() == 0 && state.open_writers.get() == 0
         };
         if is_quiet {
@@ -192,10 +190,15 @@ impl WorkerCell {
     }
 
     fn revoke_where(&self, code: ErrorCode, wanted: impl Fn(&InFlightRequest) -> bool) -> Counts {
-        let revoked = self.state.borrow_mut().in_flight.revoke_queued(wanted);
+        let revoked = self.cell.state.borrow_mut().in_flight.revoke_queued(wanted);
         let counts = count(revoked.iter());
         if !revoked.is_empty() {
-            let error = self.shared.cell.situation(crate::clock::now()).error(code);
+            let error = self
+                .cell
+                .shared
+                .cell
+                .situation(crate::clock::now())
+                .error(code);
             self.answer_revoked(revoked, &error);
         }
         counts
@@ -206,7 +209,7 @@ impl WorkerCell {
         error: &Error,
         wanted: impl Fn(&InFlightRequest) -> bool,
     ) -> Counts {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.cell.state.borrow_mut();
         let started = state.in_flight.cancel_started(wanted);
         // Tx stops what can be stopped. The fence has aborted the transactions.
         let cancels = started.iter().map(|own| cancel_of(own, error));
@@ -221,7 +224,7 @@ impl WorkerCell {
 
     /// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
     pub(crate) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
-        let situation = self.shared.cell.situation(crate::clock::now());
+        let situation = self.cell.shared.cell.situation(crate::clock::now());
         situation
             .error_with_text(code, format!("Outcome unknown: {reason}"))
             .with_field("outcome", Field::Str("unknown".into()))
@@ -235,10 +238,8 @@ impl WorkerCell {
         // Not 7: a client that reads it as "not done" would do it again elsewhere.
         let error = self.outcome_unknown(ErrorCode::SYSTEM, "the server becomes a replica");
         let killed = self.cancel_started_where(&error, is_writer);
-        let sessions = self.all_sessions();
-        let aborted = sessions
-            .iter()
-            .map(|own| own.state.borrow_mut().abort_writers());
+        let sessions = self.sessions.iter();
+        let aborted = sessions.map(|own| own.state.borrow_mut().abort_writers());
         CutOffCounts {
             revoked,
             killed,
@@ -254,7 +255,7 @@ impl WorkerCell {
         let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
         let killed = self.cancel_started_where(&error, |_| true);
         let mut unread = 0;
-        for session in self.all_sessions() {
+        for session in self.sessions.iter() {
             // What the kernel does not take now is lost: the deadline is here.
             let mut own = session.state.borrow_mut();
             unread += usize::from(!own.is_flushed());
@@ -278,7 +279,7 @@ impl WorkerCell {
     ) {
         let header = ReplyHeader {
             sync: reply_to.sync,
-            schema_version: self.shared.schema_version(),
+            schema_version: self.cell.shared.schema_version(),
         };
         let mut state = session.state.borrow_mut();
         let out = state.output();

@@ -8,7 +8,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `state` | its sessions, and what it knows about all of them |
+//! | `state` | what it knows |
+//! | `sessions` | its sessions, by their numbers |
 //! | `actor` | the actix shell: batches out, replies in, the timer |
 //! | `deliver` | replies and events to sessions, sessions going again |
 //! | `cancel` | requests over their time, or killed |
@@ -23,8 +24,8 @@ mod cancel;
 mod contribute;
 mod deliver;
 mod drain;
+mod sessions;
 mod state;
 mod tick;
 
-pub(crate) use actor::Worker;
-pub(crate) use state::WorkerCell;
+pub(crate) use state::Worker;

@@ -8,10 +8,10 @@
 //!                 └▶ requests that are held or queued too long  (solo policy `hold`)
 //! ```
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Instant;
 
-use super::state::WorkerCell;
+use super::state::Worker;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
@@ -23,27 +23,28 @@ use crate::session::actor::guarded;
 use crate::session::dispatch::Dispatcher;
 use crate::slots::ListenerKind;
 
-impl WorkerCell {
+impl Worker {
     /// Answers what has waited too long.
     pub(crate) fn tick(&self, now: Instant) {
         self.check_timeouts(now);
         self.end_probations(now);
         self.poll_paused();
         self.resume_light();
-        let is_solo = self.shared.cell.load().state == State::Solo;
-        if is_solo && self.shared.config.may_hold() {
+        let is_solo = self.cell.shared.cell.load().state == State::Solo;
+        if is_solo && self.cell.shared.config.may_hold() {
             self.revoke_in_solo(now);
         }
-        if self.state.borrow().holding == 0 {
+        if self.cell.state.borrow().holding == 0 {
             return;
         }
-        for session in self.all_sessions() {
+        for session in self.sessions.iter() {
             if session.state.borrow().has_held() {
                 {
-                    let mut worker = self.state.borrow_mut();
+                    let mut worker = self.cell.state.borrow_mut();
                     let mut own = session.state.borrow_mut();
                     let done = guarded(&session, || {
-                        Dispatcher::new(self, &session, &mut worker, &mut own, now).expire_held();
+                        Dispatcher::new(&self.cell, &session, &mut worker, &mut own, now)
+                            .expire_held();
                     });
                     if done.is_none() {
                         own.close(Closing::Now);
@@ -56,26 +57,29 @@ impl WorkerCell {
         }
         // Counted anew, so that a panic above cannot leave it wrong.
         let is_holding = |own: &Rc<ConnectionCell>| own.state.borrow().has_held();
-        let holding = self.all_sessions().into_iter().filter(is_holding).count();
-        self.state.borrow_mut().holding = holding;
+        let holding = self.sessions.iter().filter(is_holding).count();
+        self.cell.state.borrow_mut().holding = holding;
         self.flush_dirty();
     }
 
     /// Lets go on who has next to nothing on its way, waits behind others, and found the reserve used up.
     fn resume_light(&self) {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.cell.state.borrow_mut();
         if state.credit_queue.is_empty() {
             return;
         }
         let has_reserve = state.has_reserve();
         let need_not_wait = |index| {
-            self.session(index).is_none_or(|own| {
+            self.sessions.get(index).is_none_or(|own| {
                 // Those that do not wait any more have left a stale entry.
                 own.state.borrow().needs_no_queue(has_reserve)
             })
         };
         let sessions = state.credit_queue.take_out(need_not_wait);
-        for session in sessions.into_iter().filter_map(|index| self.session(index)) {
+        for session in sessions
+            .into_iter()
+            .filter_map(|index| self.sessions.get(index))
+        {
             if session.state.borrow_mut().on_credit(Grant::default()) {
                 session.wake();
             }
@@ -84,18 +88,18 @@ impl WorkerCell {
 
     /// Closes connections that took longer than they may.
     fn check_timeouts(&self, now: Instant) {
-        let limits = &self.shared.config.time_limits;
+        let limits = &self.cell.shared.config.time_limits;
         let Some(period) = check_period(limits) else {
             return;
         };
-        let due = self.state.borrow().next_look.unwrap_or(now);
+        let due = self.cell.state.borrow().next_look.unwrap_or(now);
         if now < due {
             return;
         }
-        self.state.borrow_mut().next_look = Some(now + period);
+        self.cell.state.borrow_mut().next_look = Some(now + period);
         // A look is late when this thread was kept from everything, reading included.
         let is_late = now - due > period * TIME_LOOKS_PER_LIMIT / 2;
-        for (_, session) in self.sessions.borrow().iter() {
+        for session in self.sessions.iter() {
             let mut own = session.state.borrow_mut();
             if let Some(overdue) = own.check_timeouts(now, is_late, limits) {
                 log::debug!(
@@ -112,12 +116,11 @@ impl WorkerCell {
     /// Looks at the connections that are not read, in the order in which they stopped: closes those whose
     /// clients have left, and lets go on those for which there is memory again.
     fn poll_paused(&self) {
-        let mut paused = std::mem::take(&mut self.state.borrow_mut().read_paused);
-        let has_room = self.shared.memory.has_room();
+        let mut paused = std::mem::take(&mut self.cell.state.borrow_mut().read_paused);
+        let has_room = self.cell.shared.memory.has_room();
         self.end_exemption();
         paused.retain(|(index, connection)| {
-            let session = self.session(*index);
-            let Some(session) = session.filter(|own| own.connection == *connection) else {
+            let Some(session) = self.sessions.of(*index, *connection) else {
                 return false;
             };
             let mut own = session.state.borrow_mut();
@@ -132,16 +135,16 @@ impl WorkerCell {
             }
             own.on_list_look()
         });
-        self.state.borrow_mut().read_paused.append(&mut paused);
+        self.cell.state.borrow_mut().read_paused.append(&mut paused);
     }
 
     /// Whether a connection is read although there is no memory: it holds little by now, or it is the one
     /// that is let through so that its request comes to an end.
     fn may_go_on(&self, session: &ConnectionCell, own: &mut ConnectionState) -> bool {
-        if own.is_within_share(|| self.shared.slots.count()) {
+        if own.is_within_share(|| self.cell.shared.slots.count()) {
             return true;
         }
-        let mut state = self.state.borrow_mut();
+        let mut state = self.cell.state.borrow_mut();
         let is_chosen = state.progress_exemption.is_none() && own.needs_rest_of_frame();
         if is_chosen {
             state.progress_exemption = Some((session.index, session.connection));
@@ -151,13 +154,22 @@ impl WorkerCell {
 
     /// The exemption is over when the request that it was for is whole.
     fn end_exemption(&self) {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.cell.state.borrow_mut();
         if let Some((index, connection)) = state.progress_exemption {
-            let session = self.session(index);
-            let session = session.filter(|own| own.connection == connection);
+            let session = self.sessions.of(index, connection);
             if !session.is_some_and(|own| own.state.borrow().needs_rest_of_frame()) {
                 state.progress_exemption = None;
             }
+        }
+    }
+
+    /// Watches a new connection if its slot is provisional.
+    pub(super) fn watch_provisional(&self, connection: &Weak<ConnectionCell>) {
+        let connection = connection.upgrade();
+        if let Some(own) = connection.filter(|own| own.slot.is_provisional()) {
+            self.provisional
+                .borrow_mut()
+                .push((own.index, own.connection));
         }
     }
 
@@ -165,8 +177,7 @@ impl WorkerCell {
     fn end_probations(&self, now: Instant) {
         let mut provisional = std::mem::take(&mut *self.provisional.borrow_mut());
         provisional.retain(|(index, connection)| {
-            let session = self.session(*index);
-            let Some(session) = session.filter(|own| own.connection == *connection) else {
+            let Some(session) = self.sessions.of(*index, *connection) else {
                 return false;
             };
             if !session.slot.is_provisional() {
@@ -176,9 +187,9 @@ impl WorkerCell {
                 return true;
             }
             let mut own = session.state.borrow_mut();
-            let error = self.shared.over_capacity(ListenerKind::Clients, now);
-            own.reply_error(&self.shared, 0, &error);
-            self.shared.slots.count_rejected();
+            let error = self.cell.shared.over_capacity(ListenerKind::Clients, now);
+            own.reply_error(&self.cell.shared, 0, &error);
+            self.cell.shared.slots.count_rejected();
             own.close(Closing::AfterFlush);
             session.wake();
             false

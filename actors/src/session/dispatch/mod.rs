@@ -39,10 +39,9 @@ use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
 use crate::engine::catalog::USER_SPACE_ID_MIN;
 use crate::peers::Peers;
-use crate::resources::WorkerState;
+use crate::resources::{WorkerCell, WorkerState};
 use crate::serving::Admitted;
 use crate::shared::Shared;
-use crate::worker::WorkerCell;
 
 /// What a session's turn dispatches requests with.
 pub(crate) struct Dispatcher<'a> {
