@@ -1,7 +1,7 @@
 //! The server: the embedded engine behind the actors, a logger, signals, and an exit code.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -36,7 +36,8 @@ pub(crate) fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
         let engine = move || Ok(EmbeddedEngine::new(options.clone()));
         let _caught = signals::catch_file_size_limit()?;
         let runtime = start(config, engine, standard)?;
-        print_welcome(&runtime, args);
+        // A server whose output nobody reads serves all the same.
+        let _ = io::stdout().write_all(welcome(&runtime, args).as_bytes());
         actix_rt::spawn(notify::tell_service_manager(runtime.clone()));
         tokio::select! {
             outcome = signals::stop_on_signal(&runtime) => outcome?,
@@ -73,34 +74,33 @@ fn join(addresses: &[SocketAddr]) -> String {
 }
 
 /// What the first-time user needs next. Tests read the first line.
-fn print_welcome(runtime: &RuntimeHandle, args: &ServeArgs) {
-    println!(
+fn welcome(runtime: &RuntimeHandle, args: &ServeArgs) -> String {
+    let mut lines = vec![format!(
         "vestibule {} listens on {}",
         env!("CARGO_PKG_VERSION"),
         join(runtime.addresses())
-    );
+    )];
     if !runtime.admin_addresses().is_empty() {
-        println!("administrators at {}", join(runtime.admin_addresses()));
+        let addresses = join(runtime.admin_addresses());
+        lines.push(format!("administrators at {addresses}"));
     }
-    println!(
-        "data in {}, journal synced {}",
-        args.data.display(),
-        match args.journal_sync {
-            JournalSync::Turn => "before every reply",
-            JournalSync::Interval(_) => "every so often",
-            JournalSync::Never => "when the operating system decides",
-        }
-    );
+    let synced = match args.journal_sync {
+        JournalSync::Turn => "before every reply",
+        JournalSync::Interval(_) => "every so often",
+        JournalSync::Never => "when the operating system decides",
+    };
+    let data = args.data.display();
+    lines.push(format!("data in {data}, journal synced {synced}"));
     if let Some(address) = runtime.addresses().first() {
-        println!("connect with any Tarantool connector, for example:");
-        println!("  pip install tarantool");
-        println!(
+        let (ip, port) = (address.ip(), address.port());
+        lines.push("connect with any Tarantool connector, for example:".to_owned());
+        lines.push("  pip install tarantool".to_owned());
+        lines.push(format!(
             "  python3 -c \"import tarantool; \
-             print(tarantool.connect('{}', {}).call('vestibule.state'))\"",
-            address.ip(),
-            address.port()
-        );
+             print(tarantool.connect('{ip}', {port}).call('vestibule.state'))\""
+        ));
     }
+    lines.join("\n") + "\n"
 }
 
 fn exit_code(report: &StopReport) -> ExitCode {

@@ -3,10 +3,10 @@
 mod support;
 
 use std::os::unix::net::UnixDatagram;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Directory, Server, command, wait_until};
+use support::{Directory, Process, Server, command, wait_until};
 use vestibule_actors::testing::RequestBuilder;
 use vestibule_wire::keys::RequestType;
 
@@ -128,14 +128,15 @@ fn a_lameduck_serves_on_until_its_time_is_over() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-#[test]
-fn a_service_manager_is_told_ready_status_and_stopping() {
-    let directory = Directory::new();
+/// A command that has a service manager, which waits for what begins with a text.
+fn managed_command(directory: &Directory) -> (Command, impl Fn(&str) -> String + use<>) {
     let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket can be bound");
     socket
         .set_read_timeout(Some(support::PATIENCE))
         .expect("a timeout can be set");
+    let mut command = command(directory.path());
+    command.env("NOTIFY_SOCKET", &path);
     let told = move |wanted: &str| {
         let mut buffer = [0; 4096];
         loop {
@@ -146,8 +147,30 @@ fn a_service_manager_is_told_ready_status_and_stopping() {
             }
         }
     };
-    let mut command = command(directory.path());
-    command.env("NOTIFY_SOCKET", &path);
+    (command, told)
+}
+
+#[test]
+fn a_server_whose_output_nobody_reads_serves_all_the_same() {
+    let directory = Directory::new();
+    let (mut command, told) = managed_command(&directory);
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    drop(reader);
+    let child = command
+        .args(["--listen", "127.0.0.1:0", "--log", "warn"])
+        .stdout(writer)
+        .spawn();
+    let mut server = Process(child.expect("the binary starts"));
+    told("READY=1");
+    server.signal("TERM");
+    told("STOPPING=1");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_service_manager_is_told_ready_status_and_stopping() {
+    let directory = Directory::new();
+    let (command, told) = managed_command(&directory);
     let mut server = Server::spawn(command, "127.0.0.1:0", &["--lameduck", "1s"]);
     assert!(told("READY=1").contains("STATUS=assist, primary"));
     let mut operator = server.connect();

@@ -44,10 +44,46 @@ impl Drop for Directory {
     }
 }
 
+/// A process that is killed when it is dropped.
+#[derive(Debug)]
+pub struct Process(pub Child);
+
+impl Process {
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{name}"), self.id().to_string()])
+            .status()
+            .expect("kill can be run");
+        assert!(status.success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the process ends", || {
+            status = self.0.try_wait().expect("the child can be waited for");
+            status.is_some()
+        });
+        status.expect("that is what was waited for")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A running server. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
+    process: Process,
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
     // Kept open: a server whose output nobody reads would be stopped by a full pipe.
@@ -90,7 +126,7 @@ impl Server {
         let has_admin_door = arguments.contains(&"--admin-listen");
         let admin_address = has_admin_door.then(|| next_address(&mut output));
         let server = Self {
-            child,
+            process: Process(child),
             address,
             admin_address,
             _output: output,
@@ -118,7 +154,7 @@ impl Server {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     pub fn connect(&self) -> Peer {
@@ -133,11 +169,7 @@ impl Server {
 
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([format!("-{name}"), self.pid().to_string()])
-            .status()
-            .expect("kill can be run");
-        assert!(status.success());
+        self.process.signal(name);
     }
 
     /// Bounds the size of files that it may write, in bytes: the disk is full for it.
@@ -153,14 +185,7 @@ impl Server {
 
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
-                return status;
-            }
-            assert!(began.elapsed() < PATIENCE, "the server does not end");
-            pause();
-        }
+        self.process.wait()
     }
 
     /// SIGTERM, and its end.
@@ -171,15 +196,8 @@ impl Server {
 
     /// SIGKILL.
     pub fn kill(mut self) {
-        self.child.kill().expect("the child can be killed");
+        self.process.0.kill().expect("the child can be killed");
         self.wait();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
