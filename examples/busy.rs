@@ -152,6 +152,8 @@ fn prepare(address: SocketAddr) {
     call(&mut peer, "box.space.rows:create_index", &("primary",));
     let password = BTreeMap::from([("password", "secret")]);
     call(&mut peer, "box.schema.user.create", &("alice", password));
+    let rights = ("alice", "read,write", "space", "rows");
+    call(&mut peer, "box.schema.user.grant", &rights);
     let requests = (0..ROWS).flat_map(|key| RequestBuilder::replace(key, key).bytes());
     peer.send_bytes(&requests.collect::<Vec<u8>>());
     for _ in 0..ROWS {

@@ -1,9 +1,15 @@
 //! An engine of your own behind the door, inside an actix application.
 //!
-//! Run it: `cargo run --release --example embed`, then talk to it with any Tarantool connector, e.g.
-//! `python3 -c "import tarantool; c = tarantool.connect('127.0.0.1', 3302); print(c.call('visits', 'you'))"`
+//! Run it: `cargo run --release --example embed` (`-- 127.0.0.1:4000` listens there), then talk to
+//! it with any Tarantool connector, e.g.
+//!
+//! ```text
+//! python3 -c "import tarantool; c = tarantool.connect('127.0.0.1', 3302)
+//! print(c.call('visits', 'you'))"
+//! ```
 
 use std::collections::HashMap;
+use std::io;
 use std::time::Duration;
 
 use vestibule_actors::engine::{Engine, Outcome, Reply, Request};
@@ -24,7 +30,10 @@ impl Engine for Visits {
     }
 }
 
-fn main() -> std::io::Result<()> {
+fn main() -> io::Result<()> {
+    let address = std::env::args().nth(1);
+    let address = address.as_deref().unwrap_or("127.0.0.1:3302");
+    let address = address.parse().map_err(io::Error::other)?;
     actix_rt::System::new().block_on(async {
         let procedures = Procedures::<Visits>::default()
             .function("sum", |(left, right): (i64, i64)| Ok(left + right))
@@ -41,7 +50,7 @@ fn main() -> std::io::Result<()> {
                     .await
             });
         let config = Config {
-            listen: vec![([127, 0, 0, 1], 3302).into()],
+            listen: vec![address],
             ..Config::default()
         };
         let runtime = start(config, || Ok(Visits::default()), procedures)?;

@@ -1,7 +1,12 @@
 //! The embedded engine behind the door, inside an actix application: the smallest durable server.
 //!
-//! Run it: `cargo run --release --example server`, then talk to it with any Tarantool connector, e.g.
-//! `python3 -c "import tarantool; print(tarantool.connect('127.0.0.1', 3303).call('vestibule.state'))"`
+//! Run it: `cargo run --release --example server` (`-- 127.0.0.1:4000` listens there), then talk to
+//! it with any Tarantool connector, e.g.
+//!
+//! ```text
+//! python3 -c "import tarantool
+//! print(tarantool.connect('127.0.0.1', 3303).call('vestibule.state'))"
+//! ```
 
 use std::io;
 
@@ -10,9 +15,12 @@ use vestibule_engine::procedures;
 use vestibule_engine::{EmbeddedEngine, EngineOptions};
 
 fn main() -> io::Result<()> {
+    let address = std::env::args().nth(1);
+    let address = address.as_deref().unwrap_or("127.0.0.1:3303");
+    let address = address.parse().map_err(io::Error::other)?;
     actix_rt::System::new().block_on(async {
         let config = Config {
-            listen: vec![([127, 0, 0, 1], 3303).into()],
+            listen: vec![address],
             ..Config::default()
         };
         let options = EngineOptions::new("vestibule-data");

@@ -137,7 +137,7 @@ impl Server {
             .expect("this program starts again");
         let output = child.stdout.take().expect("the output is piped");
         let mut line = String::new();
-        // Only the first line is ever written there.
+        // Only one line is ever written there.
         BufReader::new(output)
             .read_line(&mut line)
             .expect("the server writes its first line");

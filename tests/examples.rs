@@ -1,0 +1,186 @@
+//! The examples, run as their heads say, with what they print.
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, Stdio};
+use std::time::SystemTime;
+
+use support::{Directory, Process, make_space, wait_until};
+use vestibule_actors::testing::{Peer, RequestBuilder};
+
+/// An example that runs.
+struct Example {
+    process: Process,
+    output: BufReader<ChildStdout>,
+}
+
+impl Example {
+    fn start(name: &str, directory: &Directory, arguments: &[&str]) -> Self {
+        let mut child = Command::new(program(name))
+            .args(arguments)
+            .current_dir(directory.path())
+            .env("TMPDIR", directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example starts");
+        let output = BufReader::new(child.stdout.take().expect("the output is piped"));
+        let process = Process(child);
+        Self { process, output }
+    }
+
+    /// The address between brackets in its next line.
+    fn address(&mut self) -> SocketAddr {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("it says something");
+        let (_, rest) = line.split_once('[').unwrap_or_default();
+        let (address, _) = rest.split_once(']').unwrap_or_default();
+        address
+            .parse()
+            .unwrap_or_else(|_| panic!("no address in the line: {line:?}"))
+    }
+
+    /// Waits for its end, which has to be a success, and returns what else it printed.
+    fn finish(mut self) -> String {
+        let mut text = String::new();
+        self.output
+            .read_to_string(&mut text)
+            .expect("the output is text");
+        let status = self.process.wait();
+        assert!(status.success(), "{status}: {text}");
+        text
+    }
+}
+
+/// The program of an example, beside this test. Cargo makes it for a run of all tests; for a run of
+/// this file alone it is made here, if it is not there or older than its source.
+fn program(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("this program has a path");
+    let profile = own
+        .ancestors()
+        .nth(2)
+        .expect("it is in <profile>/deps of the target directory");
+    let program = profile.join("examples").join(name);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = root.join("examples").join(format!("{name}.rs"));
+    if modified(&program) < modified(&source) {
+        let profile_name = match profile.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(name) => name,
+        };
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--example", name])
+            .args(["--profile", profile_name, "--target-dir"])
+            .arg(profile.parent().expect("it is in the target directory"))
+            .current_dir(root)
+            .status();
+        assert!(status.expect("cargo can be run").success());
+    }
+    program
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|data| data.modified()).ok()
+}
+
+/// Whether the output has these texts, in this order.
+fn assert_in_order(output: &str, texts: &[&str]) {
+    let mut rest = output;
+    for text in texts {
+        let found = rest.find(text);
+        let at = found.unwrap_or_else(|| panic!("{text:?} is not in its place in:\n{output}"));
+        rest = &rest[at + text.len()..];
+    }
+}
+
+#[test]
+fn busy_shows_what_clients_see_while_the_engine_is_busy() {
+    let directory = Directory::new();
+    let output = Example::start("busy", &directory, &["--seconds", "3"]).finish();
+    assert_in_order(
+        &output,
+        &[
+            "a server listens on 127.0.0.1:",
+            "1000 rows are written",
+            "Tx is blocked for 3 s",
+            "connected and greeted",
+            "ping",
+            "logged in",
+            "rows of _vspace",
+            "rows of _vindex",
+            "a write",
+            "error 116: Tx is busy: rebuilding something large",
+            "state = solo",
+            "SELECT by key",
+            "[(42, 42)]",
+            "12 clients connect, ping, write and leave",
+            "solo",
+            "Tx is back",
+            "a new connection writes a row",
+            "the server has stopped in",
+            "Tx was blocked for 3 s",
+        ],
+    );
+}
+
+#[test]
+fn embed_serves_an_engine_of_its_own() {
+    let directory = Directory::new();
+    let mut example = Example::start("embed", &directory, &["127.0.0.1:0"]);
+    let mut peer = Peer::connect(example.address());
+    let mut call = |name, args: &[u8]| peer.call(name, args).data::<(u64,)>().0;
+    assert_eq!(call("visits", b"\x91\xa3you"), 1);
+    assert_eq!(call("visits", b"\x91\xa3you"), 2);
+    assert_eq!(call("visits", b"\x91\xa2me"), 1);
+    assert_eq!(call("sum", b"\x92\x02\x03"), 5);
+    // 0.25 seconds.
+    assert_eq!(call("slowly", b"\x91\xca\x3e\x80\x00\x00"), 2);
+    let refused = peer.ask(&RequestBuilder::replace(1, 1));
+    assert!(refused.error_mentions("This engine does not support writing to spaces"));
+    example.process.signal("INT");
+    assert_in_order(&example.finish(), &["stopped after"]);
+}
+
+#[test]
+fn server_keeps_its_data() {
+    let directory = Directory::new();
+    let mut example = Example::start("server", &directory, &["127.0.0.1:0"]);
+    let mut peer = Peer::connect(example.address());
+    wait_until("the engine is ready", || {
+        let state = peer.call("vestibule.state", &[0x90]);
+        state.error_mentions("assist")
+    });
+    make_space(&mut peer);
+    assert_eq!(peer.ask(&RequestBuilder::replace(1, 7)).code, 0);
+    example.process.signal("INT");
+    example.finish();
+    let mut example = Example::start("server", &directory, &["127.0.0.1:0"]);
+    let mut peer = Peer::connect(example.address());
+    wait_until("the row is there again", || {
+        let reply = peer.ask(&RequestBuilder::select(2, 7));
+        reply.code == 0 && reply.data::<Vec<(u64, u64)>>().len() == 1
+    });
+    example.process.signal("INT");
+    example.finish();
+}
+
+#[test]
+#[cfg(feature = "bench")]
+fn storm_counts_the_visits_that_are_answered() {
+    let directory = Directory::new();
+    let arguments = ["--seconds", "2", "--no-tarantool"];
+    let output = Example::start("storm", &directory, &arguments).finish();
+    let scene = [
+        "visits",
+        "1 s",
+        "2 s",
+        "after",
+        "the slowest visit that was answered",
+    ];
+    let scenes = [&["#4910"][..], &scene, &["#3776"], &scene].concat();
+    assert_in_order(&output, &scenes);
+}
