@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `rights` | what a user may do, as a pure function of the grants |
 //! | `checks` | whether it suffices, and the error if not |
+//! | `effective_user` | whose rights the request at hand has |
 //! | `visibility` | which rows of the system views are shown to whom |
 //!
 //! Rights are computed when a change of them is committed, so a request costs a look-up and, for
@@ -18,6 +19,7 @@
 //! rights from the next request on, and a new user of the same name has the rights of the new user.
 
 pub(crate) mod checks;
+pub(crate) mod effective_user;
 pub(crate) mod rights;
 #[cfg(test)]
 mod rights_tests;

@@ -7,8 +7,10 @@
 //! | `journal` | records on disk |
 //! | `checkpoint` | all rows on disk |
 //! | `recovery` | from a directory to an image |
+//! | `commit_log` | what Tx writes its turns to |
 
 pub(crate) mod checkpoint;
+pub(crate) mod commit_log;
 pub mod journal;
 pub(crate) mod record;
 pub(crate) mod recovery;

@@ -1,141 +1,100 @@
 //! The end of a turn: to the journal, to the image, to checkpoints.
 //!
 //! ```text
-//!   turn ─▶ record ─▶ journal ─▶ image
-//!             └ failed: the turn is forgotten, and nothing more is written until resume
+//!   turn ─▶ log ─▶ image ─▶ rights, definitions and catalog, if the turn changed any
+//!            └ failed: the turn is forgotten, and nothing more is written until resume
 //! ```
 
-use std::sync::{Arc, PoisonError};
+use vestibule_actors::engine::TransactionId;
+use vestibule_wire::Error;
 
-use vestibule_wire::{Error, ErrorCode};
-
-use super::schema_cache::Definitions;
-use crate::durability::checkpoint::{Answer, InProgress, Status};
-use crate::durability::journal::JournalError;
-use crate::durability::record;
-use crate::engine::EmbeddedEngine;
-use crate::query::catalog;
-use crate::store::image::Garbage;
-use crate::{errors, limits};
+use super::EmbeddedEngine;
+use super::schema_cache::SchemaCache;
+use crate::durability::checkpoint::{Answer, Status};
+use crate::durability::journal::Journal;
 
 impl EmbeddedEngine {
+    /// Makes the turn durable and then visible, or forgets it.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::WAL_IO` if it could not be written, `ErrorCode::LOADING` before recovery is done.
+    pub(super) fn commit_turn(&mut self) -> Result<(), Error> {
+        match self.log.append(self.workspace.turn().layer()) {
+            Ok(sequence) => {
+                self.apply_turn(sequence);
+                Ok(())
+            }
+            Err(error) => {
+                self.workspace.discard_turn().discard();
+                Err(error)
+            }
+        }
+    }
+
+    fn apply_turn(&mut self, sequence: u64) {
+        let is_ddl = self.workspace.turn().is_ddl();
+        let (turn, built) = self.workspace.take_turn();
+        let garbage = self.image.write().apply(sequence, turn, built);
+        garbage.discard();
+        if is_ddl {
+            self.renew_schema();
+        }
+    }
+
+    /// Rights, definitions and catalog follow the image.
+    fn renew_schema(&mut self) {
+        // Readers go on meanwhile: nobody else changes the image.
+        let access = self.image.read().rights();
+        let access = access.expect("a row was checked before it was journaled");
+        self.image.write().access = access;
+        self.schema = SchemaCache::of(&self.image.read());
+        self.user.refresh(self.schema.access());
+    }
+
+    /// Moves what a transaction changed into the turn; the transaction is gone then, whatever comes of
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::TRANSACTION_CONFLICT` if it was aborted, `ErrorCode::READONLY` if it changed
+    /// anything and nothing can be written.
+    pub(super) fn merge(&mut self, transaction: TransactionId) -> Result<(), Error> {
+        let is_writable = self.check_writable();
+        self.workspace.commit(transaction, || is_writable)
+    }
+
     /// Tries the journal again after it failed, so that data can be changed again.
     ///
     /// # Errors
     ///
-    /// 40 if it cannot be written still.
+    /// `ErrorCode::WAL_IO` if it cannot be written still.
     pub fn resume(&mut self) -> Result<(), Error> {
-        if let Some(journal) = &self.journal {
-            let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-            journal.resume().map_err(|fault| {
-                log::error!("the journal cannot be resumed: {fault}");
-                Error::wal_io()
-            })?;
-        }
-        if let Some(reason) = self.failure.take() {
-            log::info!("the journal is written again; it had failed: {reason}");
-        }
-        Ok(())
+        self.log.resume()
     }
 
     /// Has a checkpoint made, in the background; `answer` is called when that is done.
     ///
     /// # Errors
     ///
-    /// 120 if there is one in progress, 116 before recovery is done.
+    /// `ErrorCode::CHECKPOINT_IN_PROGRESS` if there is one in progress, `ErrorCode::LOADING` before
+    /// recovery is done.
     pub(crate) fn snapshot(&self, answer: Answer) -> Result<(), Error> {
-        let checkpointer = self.checkpointer.as_ref().ok_or_else(loading)?;
-        checkpointer
-            .ask(answer)
-            .map_err(|InProgress| errors::checkpoint_in_progress())
+        self.log.ask_checkpoint(answer)
     }
 
     /// What became of checkpoints since the start.
     pub(crate) fn checkpoint_status(&self) -> Status {
-        let status = self.checkpointer.as_ref().map(|own| own.status());
-        status.unwrap_or_default()
+        self.log.checkpoint_status()
     }
 
-    /// Writes the turn, and returns the number of its record.
-    fn append(&mut self) -> Result<u64, Error> {
-        self.record.clear();
-        record::encode(&self.turn, &mut self.record);
-        let journal = self.journal.as_ref().ok_or_else(loading)?;
-        #[cfg(test)]
-        if std::mem::take(&mut self.fails_next_append) {
-            self.failure = Some("told to".to_owned());
-            return Err(Error::wal_io());
-        }
-        let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let appended = journal.append(&self.record);
-        drop(journal);
-        if let Some(checkpointer) = self.checkpointer.as_ref().filter(|_| appended.is_ok()) {
-            checkpointer.note(self.record.len() as u64);
-        }
-        if self.record.capacity() > limits::RECORD_KEPT_MAX {
-            self.record = Vec::new();
-        }
-        appended.map_err(|fault| {
-            log::error!("a turn was not written: {fault}");
-            // A turn beyond the journal's bounds says nothing about the next one.
-            if !matches!(fault, JournalError::TooLarge { .. }) {
-                self.failure = Some(fault.to_string());
-            }
-            Error::wal_io()
-        })
+    /// Why nothing can be written, in the journal's own words; from here on it is tried again.
+    pub(crate) fn take_journal_failure(&mut self) -> Option<String> {
+        self.log.take_failure()
     }
 
-    pub(crate) fn forget_turn(&mut self) {
-        self.transactions.note_all(&self.turn);
-        self.turn.clear();
-        let built = self.built.drain(..).map(|built| built.tree);
-        discard(Garbage(built.collect()));
-    }
-
-    fn apply(&mut self, sequence: u64) {
-        let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
-        let garbage = image.apply(sequence, &mut self.turn, std::mem::take(&mut self.built));
-        drop(image);
-        discard(garbage);
-        if self.is_ddl {
-            // Readers go on meanwhile: nobody else changes the image.
-            let access = self.image().rights();
-            let access = access.expect("a row was checked before it was journaled");
-            let mut image = self.image.write().unwrap_or_else(PoisonError::into_inner);
-            image.access = access;
-            drop(image);
-            let image = self.image();
-            let (definitions, catalog) = (Definitions::of(&image), catalog::build(&image));
-            drop(image);
-            self.definitions = definitions;
-            self.catalog = Arc::new(catalog);
-            self.refresh_effective_user();
-        }
-    }
-
-    /// Makes the turn durable and then visible, or forgets it.
-    pub(crate) fn commit_turn(&mut self) -> Result<(), Error> {
-        let appended = self.append();
-        match appended {
-            Ok(sequence) => self.apply(sequence),
-            Err(_) => self.forget_turn(),
-        }
-        self.is_ddl = false;
-        appended.map(drop)
-    }
-}
-
-fn loading() -> Error {
-    Error::new(ErrorCode::LOADING, "Instance bootstrap hasn't finished yet")
-}
-
-/// Drops trees; large ones on a thread of their own, so that Tx goes on.
-fn discard(garbage: Garbage) {
-    let size: usize = garbage.0.iter().map(|tree| tree.len()).sum();
-    if size > limits::DROP_INLINE_MAX {
-        // If there is no thread to be had, they were dropped with the closure.
-        let _ = std::thread::Builder::new()
-            .name("discard".into())
-            .spawn(move || drop(garbage));
+    /// The journal that turns were written to, once the engine is not needed any more.
+    pub(crate) fn into_journal(self) -> Option<Journal> {
+        self.log.into_journal()
     }
 }

@@ -90,10 +90,8 @@ impl EmbeddedEngine {
         self.check_writable()?;
         let space = system::SEQUENCE_DATA;
         let key = system_key(&[sequence]);
-        self.transactions
-            .note(space, crate::model::index::PRIMARY, &key);
         let row = value.map(|value| encode_value(sequence, value).into());
-        self.turn.set(space, key, row);
+        self.workspace.put_in_turn(space, key, row);
         Ok(())
     }
 

@@ -401,3 +401,8 @@ pub(crate) fn checkpoint_in_progress() -> Error {
         "Snapshot is already in progress",
     )
 }
+
+/// `ErrorCode::LOADING`, before recovery is done.
+pub(crate) fn loading() -> Error {
+    Error::new(ErrorCode::LOADING, "Instance bootstrap hasn't finished yet")
+}

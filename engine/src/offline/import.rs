@@ -1,7 +1,7 @@
 //! Rows put into a directory: all of them, or none.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use vestibule_actors::engine::{Detached, Engine, Fault, Outcome, Progress, Reply};
 use vestibule_wire::request::{Body, IdOrName, Store};
@@ -11,8 +11,7 @@ use super::second_number;
 use crate::durability::journal::Journal;
 use crate::durability::recovery;
 use crate::durability::storage::Disk;
-use crate::engine::EmbeddedEngine;
-use crate::engine::execute::Existing;
+use crate::engine::{EmbeddedEngine, Existing};
 use crate::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
 use crate::model::key::Key;
 use crate::model::space::{Generator, SpaceDef};
@@ -62,10 +61,7 @@ impl Import {
     ) -> Result<Self, Fault> {
         let recovered = recovery::recover(Arc::new(Disk), &options, progress)?;
         let base = recovered.journal;
-        let mut engine = EmbeddedEngine::new(options);
-        engine.take_up(recovered.image)?;
-        engine.switch_to_superuser();
-        engine.journal = Some(Arc::new(Mutex::new(base.stage()?)));
+        let engine = EmbeddedEngine::offline(options, recovered.image, base.stage()?)?;
         Ok(Self {
             engine,
             base,
@@ -161,7 +157,8 @@ impl Import {
             if space.id == system::SCHEMA && old.is_some() && is_behind {
                 return Ok(());
             }
-            self.engine.turn.set(space.id, key, tuple.map(Tuple::from));
+            self.engine
+                .set_in_turn(space.id, key, tuple.map(Tuple::from));
         } else {
             let mut out = Vec::new();
             let mut context = Detached::default();
@@ -213,7 +210,7 @@ impl Import {
         (self.rows, self.bytes) = (0, 0);
         // An error 40 says less than the journal's own words.
         self.engine.commit().map_err(|error| {
-            let reason = self.engine.failure.take();
+            let reason = self.engine.take_journal_failure();
             reason.map_or(error, |reason| Error::new(ErrorCode::WAL_IO, reason))
         })?;
         // What was loaded may have taken rights from `admin`.
@@ -232,8 +229,8 @@ impl Import {
             self.abandon()?;
             return Err(reason.into());
         }
-        let staged = self.staged().ok_or("there is no journal")?;
-        self.base.adopt(staged)?;
+        let staged = self.engine.into_journal();
+        self.base.adopt(staged.ok_or("there is no journal")?)?;
         Ok(())
     }
 
@@ -242,14 +239,9 @@ impl Import {
     /// # Errors
     ///
     /// The disk's: what is left over counts for nothing.
-    pub fn abandon(mut self) -> Result<(), Fault> {
-        self.staged().map_or(Ok(()), Journal::discard)?;
+    pub fn abandon(self) -> Result<(), Fault> {
+        let staged = self.engine.into_journal();
+        staged.map_or(Ok(()), Journal::discard)?;
         Ok(())
-    }
-
-    /// The journal that the engine writes to, which nobody else knows.
-    fn staged(&mut self) -> Option<Journal> {
-        let journal = Arc::into_inner(self.engine.journal.take()?)?;
-        Some(journal.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }

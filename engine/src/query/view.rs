@@ -8,8 +8,6 @@
 //! A turn is applied as a whole under the write lock, so no step sees half of one; the version
 //! tells whether two steps saw the same data.
 
-use std::sync::{Arc, RwLock};
-
 use vestibule_actors::engine::{Caller, ReadView, Scan, ViewStep};
 use vestibule_wire::request::Select;
 use vestibule_wire::{Error, ErrorCode};
@@ -19,13 +17,14 @@ use crate::limits::{REPLY_SIZE_MAX, VIEW_STEP_BYTES_MAX, VIEW_STEP_TUPLES_MAX};
 use crate::model::key::{Key, KeyView};
 use crate::model::tuple::Tuple;
 use crate::query::scan::{KeyRange, Plan, check_iterator};
-use crate::store::image::{Image, Space};
+use crate::store::image::Space;
+use crate::store::shared_image::{HalfApplied, SharedImage};
 use crate::store::snapshot::MergedRange;
 use crate::store::tree::Tree;
 
 /// A window on the image.
 #[derive(Debug, Clone)]
-pub(crate) struct ImageView(pub(crate) Arc<RwLock<Image>>);
+pub(crate) struct ImageView(pub(crate) SharedImage);
 
 /// What `Rows` of the wire package begins a body with; a body here is written in several steps.
 const BODY_HEAD: [u8; 7] = [0x81, 0x30, 0xdd, 0, 0, 0, 0];
@@ -43,7 +42,7 @@ impl ReadView for ImageView {
         out: &mut Vec<u8>,
     ) -> Result<ViewStep, Error> {
         // Poisoned means that Tx died while it applied a turn: half of it may be visible.
-        let image = self.0.read().map_err(|_| {
+        let image = self.0.read_whole().map_err(|HalfApplied| {
             Error::new(
                 ErrorCode::LOADING,
                 "Instance bootstrap hasn't finished yet: Tx restarts",

@@ -23,6 +23,7 @@ use crate::model::tuple::Tuple;
 use crate::schema::build::define;
 use crate::schema::system::read::SystemRows;
 use crate::schema::system::{self, bootstrap};
+use crate::store::garbage::Garbage;
 use crate::store::index_build::Built;
 use crate::store::layer::{Change, Changes, Layer};
 use crate::store::tree::Tree;
@@ -124,10 +125,6 @@ struct SideEffects {
     truncated: Vec<u32>,
     is_schema_changed: bool,
 }
-
-/// What a turn left behind, to be dropped when no lock is held.
-#[derive(Debug, Default)]
-pub(crate) struct Garbage(pub(crate) Vec<Tree>);
 
 impl Image {
     /// An image with the system spaces and their first rows.

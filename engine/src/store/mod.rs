@@ -4,14 +4,18 @@
 //! |---|---|
 //! | `tree` | tuples by key |
 //! | `index_build` | the tree of an index, from tuples that are there already |
+//! | `garbage` | what a turn left behind |
 //! | `layer` | changes that are not in the image yet |
 //! | `image` | every space with its tuples, as far as they are durable |
 //! | `redefine` | spaces of the image as the rows of `_space` and `_index` define them |
+//! | `shared_image` | the image between threads |
 //! | `snapshot` | the data as seen through layers |
 
+pub(crate) mod garbage;
 pub(crate) mod image;
 pub(crate) mod index_build;
 pub(crate) mod layer;
 pub(crate) mod redefine;
+pub(crate) mod shared_image;
 pub(crate) mod snapshot;
 pub(crate) mod tree;

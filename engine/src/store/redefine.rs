@@ -16,7 +16,8 @@ use crate::model::space::{Generator, SpaceDef};
 use crate::model::tuple::Tuple;
 use crate::schema::build::define;
 use crate::schema::system::{self, read};
-use crate::store::image::{Garbage, Image, Space};
+use crate::store::garbage::Garbage;
+use crate::store::image::{Image, Space};
 use crate::store::index_build::{self, BuildError, Built};
 use crate::store::tree::Tree;
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use vestibule_actors::engine::{Engine, Fault};
 use vestibule_wire::request::{Body, IdOrName, Select};
 
-use super::unsynced::Unsynced;
+use super::test_disk::TestDisk;
 use super::{NONE, Rig, SPACE, by, new_directory, pack};
 use crate::EngineOptions;
 use crate::durability::journal::{Journal, JournalOptions, JournalSync};
@@ -138,9 +138,9 @@ fn start(place: &Place, force: bool, rig: &mut Rig) -> Result<(String, Vec<Vec<u
         force_recovery: force,
         ..EngineOptions::new(&place.0)
     };
-    let recovered = recovery::recover(Arc::new(Unsynced), &options, &mut |_| ())?;
+    let recovered = recovery::recover(Arc::new(TestDisk::default()), &options, &mut |_| ())?;
     let mut engine = EmbeddedEngine::new(options);
-    engine.take_up(recovered.image)?;
+    engine.adopt(recovered.image)?;
     let rows = engine.look(|snapshot| {
         let space = snapshot.image.space(SPACE).into_iter();
         let tuples = space.flat_map(|space| space.rows.tuples());
@@ -319,7 +319,7 @@ fn rows_that_do_not_belong_there_are_told_with_their_record() {
     assert!(made.starts_with('['), "{made}");
     rig.insert(&(1, 7));
     rig.commit();
-    (rig.engine.checkpointer, rig.engine.journal) = (None, None);
+    rig.close();
     let options = JournalOptions {
         dir: rig.options.data_dir.clone(),
         sync: JournalSync::Never,

@@ -204,7 +204,7 @@ fn a_change_of_definitions_has_a_turn_of_its_own() {
 fn a_failed_commit_leaves_the_definitions_as_they_were() {
     let mut rig = Rig::new();
     let args = pack(&("t",));
-    rig.engine.fails_next_append = true;
+    rig.disk.set_fails_next_append(true);
     let version = rig.engine.schema_version();
     rig.try_call("box.schema.space.create", &args).unwrap();
     assert_eq!(rig.engine.commit().unwrap_err().code().0, 40);
@@ -394,7 +394,7 @@ fn an_index_that_nobody_waits_for_any_more_is_not_built() {
     rig.is_given_up = true;
     assert_eq!(create(&mut rig), "32: fiber is cancelled");
     {
-        let image = rig.engine.image.read().unwrap();
+        let image = rig.engine.image();
         let space = image.space(SPACE).unwrap();
         let primary = space.def.primary().unwrap();
         let built = build(primary, space.rows.tuples(), &mut |_| false);

@@ -2,13 +2,13 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
 
 use vestibule_actors::engine::Engine;
 
 use super::{NONE, Rig};
-use crate::durability::journal::{self, Journal, JournalOptions, JournalSync};
+use crate::durability::journal::JournalSync;
 use crate::durability::storage::{Disk, LogFile, Storage};
 
 /// What the disk refuses.
@@ -86,21 +86,10 @@ fn on_broken_disk() -> (Rig, Broken) {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
     rig.insert(&(1,));
     rig.commit();
-    // Both hold the directory.
-    (rig.engine.checkpointer, rig.engine.journal) = (None, None);
-    let (broken, directory) = (Broken::default(), &rig.options.data_dir);
-    let lock = journal::lock(&Disk, directory).unwrap();
-    let options = JournalOptions {
-        dir: directory.clone(),
-        sync: JournalSync::Turn,
-        force_recovery: false,
-        from: 1,
-        required_until: 0,
-    };
-    let found = journal::read(&options, &mut |_, _| Ok(()), &mut |_| ()).unwrap();
-    let storage = Arc::new(broken.clone());
-    let journal = Journal::open_found(storage, lock, &options, found).unwrap();
-    rig.engine.journal = Some(Arc::new(Mutex::new(journal)));
+    let broken = Broken::default();
+    rig.options.journal_sync = JournalSync::Turn;
+    rig.storage = Arc::new(broken.clone());
+    rig.reopen();
     (rig, broken)
 }
 

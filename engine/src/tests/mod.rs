@@ -11,8 +11,8 @@ mod recovery;
 mod requests;
 mod secondary;
 mod secondary_model;
+pub(crate) mod test_disk;
 mod transactions;
-mod unsynced;
 mod view;
 
 use std::fs;
@@ -35,7 +35,7 @@ use crate::durability::storage::Storage;
 use crate::engine::EmbeddedEngine;
 use crate::print::Printed;
 use crate::{EngineOptions, procedures};
-use unsynced::Unsynced;
+use test_disk::TestDisk;
 
 /// An engine and the directory of its journal, which is removed in the end.
 pub(crate) struct Rig {
@@ -43,6 +43,8 @@ pub(crate) struct Rig {
     pub(crate) options: EngineOptions,
     /// What an engine that opens the directory again writes to.
     pub(crate) storage: Arc<dyn Storage>,
+    /// What the first engine writes to, to let it fail.
+    pub(crate) disk: TestDisk,
     caller: Caller,
     /// The transaction that requests are executed in.
     pub(crate) inside: Option<TransactionId>,
@@ -94,8 +96,7 @@ fn new_directory() -> PathBuf {
 
 /// An engine that has recovered.
 fn recovered(options: &EngineOptions, storage: &Arc<dyn Storage>) -> Result<EmbeddedEngine, Fault> {
-    let mut engine = EmbeddedEngine::new(options.clone());
-    engine.storage = storage.clone();
+    let mut engine = EmbeddedEngine::with_storage(options.clone(), storage.clone());
     engine.recover(&mut |_| ())?;
     Ok(engine)
 }
@@ -114,7 +115,8 @@ impl Rig {
             journal_sync: JournalSync::Never,
             ..EngineOptions::new(new_directory())
         };
-        let storage: Arc<dyn Storage> = Arc::new(Unsynced);
+        let disk = TestDisk::default();
+        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
         let engine = recovered(&options, &storage).unwrap();
         let caller = Caller {
             connection: 1,
@@ -126,6 +128,7 @@ impl Rig {
             engine,
             options,
             storage,
+            disk,
             caller,
             inside: None,
             is_given_up: false,

@@ -150,10 +150,10 @@ fn run(steps: &[Step]) {
                 durable = seen.clone();
             }
             Step::FailToCommit => {
-                rig.engine.fails_next_append = true;
+                rig.disk.set_fails_next_append(true);
                 let is_changed = rig.engine.commit().is_err();
                 assert!(is_changed || durable == seen);
-                rig.engine.fails_next_append = false;
+                rig.disk.set_fails_next_append(false);
                 rig.engine.resume().unwrap();
                 seen = durable.clone();
             }

@@ -202,7 +202,8 @@ fn limit_and_offset_count_what_is_seen() {
 #[test]
 fn a_tuple_beyond_the_bound_is_refused() {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
-    rig.engine.options.tuple_size_max = 100;
+    rig.options.tuple_size_max = 100;
+    rig.reopen();
     let told = rig.replace(&(1, "x".repeat(100)));
     assert!(
         told.starts_with("110: Failed to allocate 104 bytes for tuple"),
@@ -218,15 +219,23 @@ fn a_failed_append_fails_the_turn_and_later_writes() {
     rig.commit();
     rig.insert(&(2,));
     rig.delete(&(1,));
-    rig.engine.fails_next_append = true;
+    rig.disk.set_fails_next_append(true);
     let error = super::Engine::commit(&mut rig.engine).unwrap_err();
     assert_eq!(
         (error.code().0, error.message()),
         (40, "Failed to write to disk")
     );
     assert_eq!(rig.all(), "[[1]]", "memory is as it was");
-    let read_only =
-        "7: Can't modify data on a read-only instance - journal failed: told to".to_owned();
+    let file = rig
+        .options
+        .data_dir
+        .join("journal-00000000000000000001.log");
+    let end = std::fs::metadata(&file).unwrap().len();
+    let read_only = format!(
+        "7: Can't modify data on a read-only instance - journal failed: cannot write to {} at offset \
+         {end}: told to",
+        file.display()
+    );
     assert_eq!(rig.insert(&(3,)), read_only);
     assert_eq!(rig.call("box.space.s:drop", &NONE), read_only);
     assert_eq!(rig.call("vestibule.journal.resume", &NONE), "[true]");

@@ -242,10 +242,10 @@ impl Model {
                 self.durable.clone_from(&self.seen);
             }
             Step::FailToCommit => {
-                self.rig.engine.fails_next_append = true;
+                self.rig.disk.set_fails_next_append(true);
                 let is_changed = self.rig.engine.commit().is_err();
                 assert!(is_changed || self.durable == self.seen);
-                self.rig.engine.fails_next_append = false;
+                self.rig.disk.set_fails_next_append(false);
                 self.rig.engine.resume().unwrap();
                 self.seen.clone_from(&self.durable);
             }

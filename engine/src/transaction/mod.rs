@@ -11,9 +11,17 @@
 //! at its commit: transactions are in effect executed one by one, in the order of their commits. An
 //! aborted one sees nothing more, so that no client ever looks at half of another transaction.
 //!
+//! | module | what |
+//! |---|---|
+//! | `reads` | what a transaction has seen |
+//! | `turn` | changes that are committed together |
+//! | `workspace` | the turn, the open transactions, and the one whose statement is executed |
+//!
 //! A key that it wrote counts as seen, so of two writers of a key the one that commits first wins.
 
 mod reads;
+pub(crate) mod turn;
+pub(crate) mod workspace;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -29,7 +37,7 @@ use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::schema::system;
 use crate::store::layer::{Change, Layer};
-pub(crate) use reads::{KeyBounds, Reads};
+pub(crate) use reads::Reads;
 
 /// An open transaction.
 #[derive(Debug, Default)]
@@ -39,7 +47,7 @@ pub(crate) struct Transaction {
     /// Looking does not change the engine, but what the transaction has seen.
     pub(crate) reads: RefCell<Reads>,
     /// Size of the layer, about.
-    pub(super) bytes: usize,
+    bytes: usize,
     is_aborted: bool,
 }
 
@@ -84,9 +92,6 @@ pub(crate) struct Transactions {
     open: HashMap<TransactionId, Box<Transaction>>,
     /// The sum of their sizes.
     bytes: usize,
-    /// To show that the tests find what validation prevents.
-    #[cfg(test)]
-    pub(crate) is_validation_off: bool,
 }
 
 impl Transactions {
@@ -196,15 +201,23 @@ impl Transactions {
     }
 
     fn abort_if(&mut self, has_seen: impl Fn(&Reads) -> bool) {
-        #[cfg(test)]
-        if self.is_validation_off {
-            return;
-        }
         for own in self.open.values_mut() {
             if has_seen(own.reads.get_mut()) {
                 self.bytes -= own.size();
                 own.abort();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Transactions {
+    /// Lets the open transactions forget what they have seen.
+    fn forget_reads(&mut self) {
+        for own in self.open.values_mut() {
+            self.bytes -= own.size();
+            *own.reads.get_mut() = Reads::default();
+            self.bytes += own.size();
         }
     }
 }

@@ -13,7 +13,8 @@ use super::CheckpointError;
 use super::read::{Block, Next, Reader};
 use crate::model::tuple::Tuple;
 use crate::schema::system;
-use crate::store::image::{Garbage, Image, ReplayError, Space};
+use crate::store::garbage::Garbage;
+use crate::store::image::{Image, ReplayError, Space};
 use crate::store::tree::Builder;
 
 /// An image as a checkpoint tells it: with the journal's records from there on it is whole, and

@@ -10,7 +10,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::format::{self, Header};
 use super::scan::{Outline, Scan, Step};
@@ -20,10 +20,11 @@ use crate::durability::journal::{Journal, new_salt};
 use crate::durability::storage::Storage;
 use crate::limits::{CHECKPOINT_ATTEMPTS_MAX, CHECKPOINT_STEP_BYTES_MAX};
 use crate::store::image::Image;
+use crate::store::shared_image::{HalfApplied, SharedImage};
 
 /// What a checkpoint is made from, and where.
 pub(crate) struct Task {
-    pub(crate) image: Arc<RwLock<Image>>,
+    pub(crate) image: SharedImage,
     pub(crate) journal: Arc<Mutex<Journal>>,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) directory: PathBuf,
@@ -113,7 +114,10 @@ impl Task {
 
     fn look<T>(&self, look: impl FnOnce(&Image) -> T) -> Result<T, CheckpointError> {
         // Poisoned means that Tx died while it applied a turn.
-        let image = self.image.read().map_err(|_| CheckpointError::Stopped)?;
+        let image = self
+            .image
+            .read_whole()
+            .map_err(|HalfApplied| CheckpointError::Stopped)?;
         Ok(look(&image))
     }
 

@@ -270,7 +270,7 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// [`ErrorCode::TUPLE_TOO_LARGE`], for at least `size` bytes.
+/// `ErrorCode::TUPLE_TOO_LARGE`, for at least `size` bytes.
 fn too_large(size: usize) -> Error {
     let message = format!(
         "Failed to allocate {size} bytes for tuple: tuple is too large. Check \

@@ -36,7 +36,7 @@ impl Rig {
     }
 
     fn fail_turn(&mut self) {
-        self.engine.fails_next_append = true;
+        self.disk.set_fails_next_append(true);
         self.engine.commit().unwrap_err();
         self.engine.resume().unwrap();
     }

@@ -126,8 +126,8 @@ impl LogFile for DisturbedFile {
 /// A checkpoint of this engine, on the caller's thread, by steps of three rows.
 fn task(rig: &Rig, storage: &Disturbed) -> Task {
     Task {
-        image: rig.engine.image.clone(),
-        journal: rig.engine.journal.clone().unwrap(),
+        image: rig.engine.shared_image(),
+        journal: rig.engine.journal(),
         storage: Arc::new(storage.clone()),
         directory: rig.options.data_dir.clone(),
         step_rows_max: 3,

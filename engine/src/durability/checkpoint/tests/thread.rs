@@ -37,8 +37,8 @@ fn ask(rig: &Rig) -> Result<Receiver<Result<(), String>>, String> {
 fn a_second_request_while_one_is_under_way_is_refused() {
     let mut rig = with_rows(5);
     // With the image locked, as by a turn that is being applied, no checkpoint gets ahead.
-    let image = rig.engine.image.clone();
-    let lock = image.write().unwrap();
+    let image = rig.engine.shared_image();
+    let lock = image.write();
     let first = ask(&rig).unwrap();
     assert_eq!(
         ask(&rig).unwrap_err(),

@@ -1,0 +1,168 @@
+//! SELECT, and what procedures read like it.
+
+use std::ops::Bound;
+
+use vestibule_actors::engine::{Outcome, Reply};
+use vestibule_wire::Error;
+use vestibule_wire::msgpack::Reader;
+use vestibule_wire::request::{IdOrName, Select};
+
+use super::EmbeddedEngine;
+use crate::errors;
+use crate::limits::REPLY_SIZE_MAX;
+use crate::model::tuple::Tuple;
+use crate::query::scan::{KeyRange, Plan, check_iterator};
+use crate::schema::privileges::Privileges;
+use crate::schema::system;
+use crate::store::snapshot::Snapshot;
+use crate::transaction::Reads;
+
+impl EmbeddedEngine {
+    pub(super) fn select(
+        &self,
+        select: &Select<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        // These have indexes that only the catalog knows.
+        if is_system(select.space) && self.schema.catalog().has_system_space(select.space) {
+            self.workspace.saw(Reads::add_catalog);
+            let user = &self.user.rights().name;
+            self.schema.catalog().select(select, user, reply.body())?;
+            return Ok(Outcome::Done);
+        }
+        check_iterator(select)?;
+        self.check_read(select.space)?;
+        self.look(|snapshot| self.select_rows(snapshot, select, reply))
+    }
+
+    fn select_rows(
+        &self,
+        snapshot: Snapshot<'_>,
+        select: &Select<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        let space = snapshot.image.resolve(select.space)?;
+        let plan = Plan::new(&space.def, select)?;
+        let (space, index) = (space.def.id, plan.index.id);
+        let mut rows = reply.rows();
+        let mut last = None;
+        match &plan.range {
+            KeyRange::Point(key) if plan.offset == 0 && plan.limit > 0 => {
+                self.workspace.saw_point(space, index, key);
+                last = snapshot.find(space, index, key);
+                last.into_iter().for_each(|tuple| rows.push(tuple));
+            }
+            KeyRange::Bounded(range) if plan.limit > 0 => {
+                let walk = snapshot.range(space, index, range.bounds(), range.is_reverse);
+                let walk = walk.skip(usize::try_from(plan.offset).unwrap_or(usize::MAX));
+                let limit = usize::try_from(plan.limit).unwrap_or(usize::MAX);
+                let (mut left, mut until) = (limit, None);
+                for (key, tuple) in walk.take(limit) {
+                    if rows.size() + tuple.len() > REPLY_SIZE_MAX {
+                        return Err(errors::reply_too_large(rows.size() + tuple.len()));
+                    }
+                    rows.push(tuple);
+                    left -= 1;
+                    (last, until) = (Some(tuple), Some(key));
+                }
+                self.workspace
+                    .saw_range(space, index, || range.seen(until.filter(|_| left == 0)));
+            }
+            KeyRange::Point(_) | KeyRange::Bounded(_) => {}
+        }
+        let last = last.filter(|_| plan.fetch_position);
+        rows.finish(last.map(|tuple| plan.position_of(tuple)).as_deref());
+        Ok(Outcome::Done)
+    }
+
+    /// How many tuples a SELECT would return.
+    ///
+    /// # Errors
+    ///
+    /// Those of the SELECT.
+    pub(crate) fn count(&self, select: &Select<'_>) -> Result<usize, Error> {
+        if is_system(select.space) && self.schema.catalog().has_system_space(select.space) {
+            return self.count_shown(select);
+        }
+        self.check_read(select.space)?;
+        self.look(|snapshot| {
+            let space = snapshot.image.resolve(select.space)?;
+            let plan = Plan::new(&space.def, select)?;
+            let (space, index) = (space.def.id, plan.index.id);
+            match &plan.range {
+                KeyRange::Point(key) => self.workspace.saw_point(space, index, key),
+                KeyRange::Bounded(range) => {
+                    self.workspace.saw_range(space, index, || range.seen(None))
+                }
+            }
+            Ok(match &plan.range {
+                KeyRange::Point(key) => usize::from(snapshot.find(space, index, key).is_some()),
+                KeyRange::Bounded(range) if range.is_everything() => snapshot.len(space, index),
+                KeyRange::Bounded(range) => snapshot
+                    .range(space, index, range.bounds(), range.is_reverse)
+                    .count(),
+            })
+        })
+    }
+
+    /// A tuple by its place in an index, from either end.
+    ///
+    /// # Errors
+    ///
+    /// 42, 36, 35, 148.
+    pub(crate) fn nth(
+        &self,
+        space: &str,
+        index: IdOrName<'_>,
+        is_reverse: bool,
+        at: usize,
+    ) -> Result<Option<Tuple>, Error> {
+        let space = self.allowed(IdOrName::Name(space), Privileges::READ)?;
+        let index = space.index(index)?.id;
+        let everything = (Bound::Unbounded, Bound::Unbounded);
+        self.workspace
+            .saw_range(space.id, index, || (Bound::Unbounded, Bound::Unbounded));
+        Ok(self.look(|snapshot| {
+            let mut walk = snapshot.range(space.id, index, everything, is_reverse);
+            walk.nth(at).map(|(_, tuple)| tuple.clone())
+        }))
+    }
+
+    /// How many rows of a system space are shown to the effective user.
+    fn count_shown(&self, select: &Select<'_>) -> Result<usize, Error> {
+        self.workspace.saw(Reads::add_catalog);
+        let mut body = Vec::new();
+        self.schema
+            .catalog()
+            .select(select, &self.user.rights().name, &mut body)?;
+        let mut reader = Reader::new(&body);
+        let count = reader
+            .read_map_len()
+            .and_then(|_| reader.read_uint())
+            .and_then(|_| reader.read_array_len());
+        Ok(count.map_or(0, |count| count as usize))
+    }
+
+    /// Checks a key that has to be whole.
+    ///
+    /// # Errors
+    ///
+    /// 36, 35, 41, 19, 18.
+    pub(crate) fn check_whole_key(
+        &self,
+        space: IdOrName<'_>,
+        index: IdOrName<'_>,
+        key: &[u8],
+    ) -> Result<(), Error> {
+        let index = self.allowed(space, Privileges::READ)?.index(index)?;
+        index.whole_key(key).map(drop)
+    }
+}
+
+fn is_system(space: IdOrName<'_>) -> bool {
+    match space {
+        IdOrName::Id(id) => system::is_system(id),
+        // Names of users' spaces may begin like this too; the catalog does not know them then.
+        IdOrName::Name(name) => name.starts_with('_'),
+    }
+}

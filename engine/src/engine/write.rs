@@ -1,0 +1,233 @@
+//! Tuples stored, changed and deleted: checked, and then changed in every index of their space.
+
+use std::sync::Arc;
+
+use vestibule_actors::engine::{Outcome, Reply};
+use vestibule_wire::Error;
+use vestibule_wire::request::{IdOrName, Store};
+
+use super::EmbeddedEngine;
+use crate::errors;
+use crate::model::index::{IndexDef, PRIMARY};
+use crate::model::key::Key;
+use crate::model::space::SpaceDef;
+use crate::model::tuple::Tuple;
+use crate::schema::privileges::Privileges;
+use crate::schema::system;
+
+/// What happens to a tuple that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    Refuse,
+    Replace,
+}
+
+impl EmbeddedEngine {
+    /// The space that a request changes.
+    #[inline]
+    pub(super) fn writable(&self, space: IdOrName<'_>) -> Result<&Arc<SpaceDef>, Error> {
+        let space = self.allowed(space, Privileges::WRITE)?;
+        if system::viewed(space.id).is_some() {
+            return Err(errors::view_is_read_only(&space.name));
+        }
+        self.check_writable()?;
+        self.workspace.check_room()?;
+        Ok(space)
+    }
+
+    /// Checks a tuple that is to be stored, its fields before whether there is an index for it.
+    #[inline]
+    pub(super) fn admit(&self, space: &SpaceDef, tuple: &[u8]) -> Result<Key, Error> {
+        space.check(tuple)?;
+        let primary = space.primary()?;
+        if tuple.len() > self.options.tuple_size_max {
+            return Err(errors::tuple_too_large(tuple.len()));
+        }
+        primary
+            .key_of(tuple)
+            .map_err(|_| Error::invalid_msgpack("packet body"))
+    }
+
+    /// Everybody may write `_truncate`, which has a row for each space that was ever truncated. Only
+    /// who may know of the space finds out whether it has.
+    #[inline]
+    pub(super) fn check_truncated_is_shown(
+        &self,
+        space: &SpaceDef,
+        key: &Key,
+    ) -> Result<(), Error> {
+        if space.id != system::TRUNCATE {
+            return Ok(());
+        }
+        let id = u32::try_from(key.first_number()).unwrap_or(u32::MAX);
+        if self.user.rights().shows_space(id) {
+            return Ok(());
+        }
+        let rights = self.user.rights();
+        rights.check_space(Privileges::WRITE, IdOrName::Id(id), None)
+    }
+
+    /// Stores a tuple as it is in a space that may be written.
+    #[inline]
+    pub(crate) fn store_whole(
+        &mut self,
+        store: &Store<'_>,
+        existing: Existing,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        let space = self.schema.resolve(store.space)?;
+        let key = self.admit(space, store.tuple)?;
+        self.check_truncated_is_shown(space, &key)?;
+        if existing == Existing::Refuse {
+            self.check_free(space, space.primary()?, &key, store.tuple)?;
+        }
+        let tuple: Tuple = store.tuple.into();
+        if system::is_system(space.id) {
+            return self.store_system(&space.clone(), key, Some(tuple), reply);
+        }
+        if !space.secondaries.is_empty() {
+            let space = space.clone();
+            let old = self.stored(space.id, PRIMARY, &key);
+            self.change(&space, key, old.as_ref(), Some(tuple))?;
+            return push(store.tuple, reply);
+        }
+        let space = space.id;
+        self.workspace.put(space, key, Some(tuple));
+        push(store.tuple, reply)
+    }
+
+    /// Changes one tuple of a user's space, in every index.
+    ///
+    /// # Errors
+    ///
+    /// 3 if the new tuple has another tuple's key in a unique index; nothing is changed then.
+    pub(super) fn change(
+        &mut self,
+        space: &Arc<SpaceDef>,
+        key: Key,
+        old: Option<&Tuple>,
+        new: Option<Tuple>,
+    ) -> Result<(), Error> {
+        if !space.secondaries.is_empty() {
+            self.change_secondaries(space, old, new.as_ref())?;
+        }
+        self.workspace.put(space.id, key, new);
+        Ok(())
+    }
+
+    /// Changes a row in the turn, without any check: for numbers that only the engine counts.
+    pub(crate) fn set_in_turn(&mut self, space: u32, key: Key, new: Option<Tuple>) {
+        self.workspace.put_in_turn(space, key, new);
+    }
+
+    /// The tuple with this key in an index.
+    pub(super) fn stored(&self, space: u32, index: u32, key: &Key) -> Option<Tuple> {
+        self.workspace.saw_point(space, index, key);
+        self.look(|snapshot| snapshot.find(space, index, key).cloned())
+    }
+
+    fn change_secondaries(
+        &mut self,
+        space: &SpaceDef,
+        old: Option<&Tuple>,
+        new: Option<&Tuple>,
+    ) -> Result<(), Error> {
+        let mut moves = Vec::with_capacity(space.secondaries.len());
+        for index in &space.secondaries {
+            let key_of = |tuple: Option<&Tuple>| {
+                let key = tuple.map(|tuple| index.stored_key(tuple)).transpose();
+                key.map(Option::flatten)
+                    .map_err(|_| Error::invalid_msgpack("packet body"))
+            };
+            let (from, to) = (key_of(old)?, key_of(new)?);
+            if let (Some(key), Some(tuple)) = (&to, new)
+                && index.is_unique
+                && from != to
+            {
+                self.check_free(space, index, key, tuple)?;
+            }
+            moves.push((index.id, from, to));
+        }
+        for (index, from, to) in moves {
+            if let Some(from) = from.filter(|from| to.as_ref() != Some(from)) {
+                self.workspace.put_secondary(space.id, index, from, None);
+            }
+            if let Some(to) = to {
+                self.workspace
+                    .put_secondary(space.id, index, to, new.cloned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no tuple has this key.
+    pub(super) fn check_free(
+        &self,
+        space: &SpaceDef,
+        index: &IndexDef,
+        key: &Key,
+        tuple: &[u8],
+    ) -> Result<(), Error> {
+        self.workspace.saw_point(space.id, index.id, key);
+        self.look(|snapshot| match snapshot.find(space.id, index.id, key) {
+            Some(old) => {
+                let error = errors::duplicate(&index.name, &space.name, old, tuple);
+                Err(self.without_rows(space, key, error))
+            }
+            None => Ok(()),
+        })
+    }
+
+    /// A change of a system space by a client: the only one of its turn.
+    pub(super) fn store_system(
+        &mut self,
+        space: &SpaceDef,
+        key: Key,
+        new: Option<Tuple>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        let changed = self.alter(|engine| engine.change_system(space, key, new.clone(), reply))?;
+        let Some(old) = changed else {
+            return Ok(Outcome::CommitFirst);
+        };
+        match new.or(old) {
+            Some(tuple) => push(&tuple, reply),
+            None => nothing(reply),
+        }
+    }
+
+    /// The tuple that a client's whole key leads to, with its key in the primary index.
+    pub(super) fn locate(
+        &self,
+        space: &SpaceDef,
+        index: IdOrName<'_>,
+        key: &[u8],
+    ) -> Result<Option<(Key, Tuple)>, Error> {
+        let index = space.index(index)?;
+        let key = index.whole_key(key)?;
+        self.check_truncated_is_shown(space, &key)?;
+        let Some(tuple) = self.stored(space.id, index.id, &key) else {
+            return Ok(None);
+        };
+        if index.id == PRIMARY {
+            return Ok(Some((key, tuple)));
+        }
+        let key = space.primary()?.key_of(&tuple);
+        let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;
+        Ok(Some((key, tuple)))
+    }
+}
+
+#[inline]
+pub(super) fn push(tuple: &[u8], reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+    let mut rows = reply.rows();
+    rows.push(tuple);
+    rows.finish(None);
+    Ok(Outcome::Done)
+}
+
+#[inline]
+pub(super) fn nothing(reply: &mut Reply<'_>) -> Result<Outcome, Error> {
+    reply.rows().finish(None);
+    Ok(Outcome::Done)
+}

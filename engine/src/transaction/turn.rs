@@ -1,0 +1,64 @@
+//! The turn under construction: changes that are committed together, in one record.
+
+use crate::model::key::Key;
+use crate::store::garbage::Garbage;
+use crate::store::index_build::Built;
+use crate::store::layer::{Change, Layer};
+
+/// Changes of requests that wait for their commit.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    layer: Layer,
+    /// Indexes for the definitions that the turn changes.
+    built: Vec<Built>,
+    /// The turn changes definitions.
+    is_ddl: bool,
+}
+
+impl Turn {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.layer.is_empty()
+    }
+
+    /// Whether the turn changes definitions: whatever comes next must wait for its commit.
+    #[inline]
+    pub(crate) fn is_ddl(&self) -> bool {
+        self.is_ddl
+    }
+
+    pub(crate) fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, space: u32, key: Key, change: Change) {
+        self.layer.set(space, key, change);
+    }
+
+    pub(crate) fn set_secondary(&mut self, space: u32, index: u32, key: Key, change: Change) {
+        self.layer.set_secondary(space, index, key, change);
+    }
+
+    /// Keeps indexes that take their places once the definitions are durable.
+    pub(crate) fn keep_built(&mut self, built: Vec<Built>) {
+        self.built.extend(built);
+    }
+
+    /// A change of definitions is complete: if there is any change, nothing else joins the turn.
+    pub(crate) fn end_ddl(&mut self) {
+        self.is_ddl = !self.is_empty();
+    }
+
+    /// The changes and the indexes built for them, to be applied to the image.
+    pub(crate) fn take(&mut self) -> (&mut Layer, Vec<Built>) {
+        self.is_ddl = false;
+        (&mut self.layer, std::mem::take(&mut self.built))
+    }
+
+    /// Forgets everything. Returns the indexes that were built in vain.
+    pub(crate) fn clear(&mut self) -> Garbage {
+        self.is_ddl = false;
+        self.layer.clear();
+        Garbage(self.built.drain(..).map(|built| built.tree).collect())
+    }
+}
