@@ -289,12 +289,12 @@ impl Storm {
     fn tell(&self, clock: &Clock, server: &RuntimeHandle) {
         let descriptors = open_descriptors();
         self.descriptors_max.fetch_max(descriptors, Relaxed);
-        let situation = server.situation();
-        let share = situation.progress.and_then(|progress| progress.share());
+        let status = server.status();
+        let share = status.progress.and_then(|progress| progress.share());
         let done = share.map_or(String::new(), |share| format!(" ({:.0} %)", share * 100.0));
         clock.say(&format!(
             "  {}{done}: {} greeted, {} answered, {descriptors} descriptors open",
-            situation.serving.state,
+            status.serving.state,
             self.greeted.load(Relaxed),
             self.answered.load(Relaxed),
         ));

@@ -6,7 +6,7 @@
 
 use sd_notify::NotifyState;
 use vestibule_actors::RuntimeHandle;
-use vestibule_actors::serving::{Serving, State, Toward};
+use vestibule_actors::serving::Serving;
 
 /// Tells it of every change, if there is one, as long as the runtime lives.
 pub(crate) async fn tell_service_manager(runtime: RuntimeHandle) {
@@ -16,7 +16,7 @@ pub(crate) async fn tell_service_manager(runtime: RuntimeHandle) {
     let mut told = Told::default();
     let mut serving = runtime.serving();
     loop {
-        let reason = runtime.situation().reason;
+        let reason = runtime.status().reason;
         told.tell(serving, &reason);
         serving = runtime.changed(serving).await;
     }
@@ -33,11 +33,10 @@ impl Told {
     fn tell(&mut self, serving: Serving, reason: &str) {
         let status = status(serving, reason);
         let mut states = vec![NotifyState::Status(&status)];
-        if serving.state != State::Loading && !std::mem::replace(&mut self.ready, true) {
+        if serving.state.traits().has_recovered && !std::mem::replace(&mut self.ready, true) {
             states.push(NotifyState::Ready);
         }
-        let is_stopping = serving.toward == Some(Toward::Stopped);
-        if is_stopping && !std::mem::replace(&mut self.stopping, true) {
+        if serving.is_stop_announced() && !std::mem::replace(&mut self.stopping, true) {
             states.push(NotifyState::Stopping);
         }
         if let Err(fault) = sd_notify::notify(&states) {
@@ -57,7 +56,7 @@ fn status(serving: Serving, reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use vestibule_actors::serving::Role;
+    use vestibule_actors::serving::{Role, State};
 
     use super::*;
 
@@ -66,7 +65,7 @@ mod tests {
         let serving = Serving {
             state: State::Solo,
             role: Role::Primary,
-            toward: None,
+            drain_target: None,
             epoch: 3,
         };
         assert_eq!(status(serving, ""), "solo, primary");

@@ -19,7 +19,7 @@
 
 use vestibule_wire::ErrorCode;
 
-use crate::serving::{Role, Serving, State, Toward};
+use crate::serving::{DrainTarget, Role, Serving, State};
 
 /// What a request is, as far as admission cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,7 +72,7 @@ pub enum Verdict {
 /// Decides on one request. `in_transaction`: its stream has a transaction open.
 #[must_use]
 pub fn admit(serving: Serving, class: Class, in_transaction: bool) -> Verdict {
-    let is_demoting = serving.toward == Some(Toward::Replica);
+    let is_demoting = serving.drain_target == Some(DrainTarget::Replica);
     let read_only = Verdict::Reject(ErrorCode::READONLY);
     match (serving.state, class) {
         (State::Stopped, _) => Verdict::Close,
@@ -119,11 +119,11 @@ mod tests {
             Role::Primary => Forward,
             Role::Replica => read_only,
         };
-        let toward = serving.toward;
+        let drain_target = serving.drain_target;
         // Without a direction there is no Draining: it is told as an Assist.
-        match (serving.state, toward, in_transaction) {
+        match (serving.state, drain_target, in_transaction) {
             (State::Loading, _, _) => row(Answer, loading, loading, loading, loading, loading),
-            (State::Assist | State::Draining, Some(Toward::Replica), false) => row(
+            (State::Assist | State::Draining, Some(DrainTarget::Replica), false) => row(
                 Answer,
                 Forward,
                 ViewOrForward,
@@ -131,13 +131,13 @@ mod tests {
                 read_only,
                 Forward,
             ),
-            (State::Assist | State::Draining, Some(Toward::Replica), true) => {
+            (State::Assist | State::Draining, Some(DrainTarget::Replica), true) => {
                 row(Answer, Forward, Forward, write, read_only, Forward)
             }
-            (State::Draining, Some(Toward::Stopped), false) => {
+            (State::Draining, Some(DrainTarget::Stopped), false) => {
                 row(Answer, Forward, shutdown, shutdown, shutdown, shutdown)
             }
-            (State::Draining, Some(Toward::Stopped), true) => {
+            (State::Draining, Some(DrainTarget::Stopped), true) => {
                 row(Answer, Forward, Forward, Forward, shutdown, Forward)
             }
             (State::Assist | State::Draining, _, false) => {
@@ -146,10 +146,10 @@ mod tests {
             (State::Assist | State::Draining, _, true) => {
                 row(Answer, Forward, Forward, write, Forward, Forward)
             }
-            (State::Solo, Some(Toward::Replica), false) => {
+            (State::Solo, Some(DrainTarget::Replica), false) => {
                 row(Answer, busy, ViewOrBusy, read_only, read_only, busy)
             }
-            (State::Solo, Some(Toward::Replica), true) => {
+            (State::Solo, Some(DrainTarget::Replica), true) => {
                 row(Answer, busy, busy, busy, read_only, busy)
             }
             (State::Solo, _, false) => row(Answer, busy, ViewOrBusy, busy, busy, busy),
@@ -161,13 +161,13 @@ mod tests {
     fn every(mut look: impl FnMut(Serving, Class, bool)) {
         for state in State::ALL {
             for role in Role::ALL {
-                for toward in Toward::ALL {
+                for drain_target in DrainTarget::ALL {
                     for class in Class::ALL {
                         for in_transaction in [false, true] {
                             let serving = Serving {
                                 state,
                                 role,
-                                toward,
+                                drain_target,
                                 epoch: 1,
                             };
                             look(serving, class, in_transaction);
@@ -216,9 +216,9 @@ mod tests {
     #[test]
     fn a_demotion_stops_no_read() {
         every(|serving, class, in_transaction| {
-            if class == Class::Read && serving.toward == Some(Toward::Replica) {
+            if class == Class::Read && serving.drain_target == Some(DrainTarget::Replica) {
                 let without = Serving {
-                    toward: None,
+                    drain_target: None,
                     ..serving
                 };
                 assert_eq!(

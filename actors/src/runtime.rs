@@ -19,7 +19,7 @@ use crate::engine::{Engine, Fault};
 use crate::limits::{MAILBOX_SLOTS, TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE};
 use crate::messages::{IncomingConnection, Requester, SupervisorHandle, WorkerHandle};
 use crate::peers::Peers;
-use crate::serving::{Role, Serving, ServingCell, Situation, State};
+use crate::serving::{Role, Serving, ServingCell, Status};
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, DescriptorBudget, ListenerKind};
 use crate::supervisor::{SpawnTx, Supervisor};
@@ -185,12 +185,13 @@ pub(crate) fn watch_the_cell(shared: &Arc<Shared>, peers: &Arc<Peers>) {
 
 /// Remembers a change that is over at once. Transitions are recorded by the Supervisor, with their times.
 fn record(shared: &Shared, before: Serving, now: Serving) {
-    let is_over_at_once = |state| matches!(state, State::Loading | State::Assist | State::Solo);
+    let is_of_transition =
+        before.state.traits().is_of_transition || now.state.traits().is_of_transition;
     let is_own = before.state != now.state && before.role == now.role;
-    if !is_own || !is_over_at_once(before.state) || !is_over_at_once(now.state) {
+    if !is_own || is_of_transition {
         return;
     }
-    let reason = shared.cell.situation(crate::clock::now()).reason;
+    let reason = shared.cell.status(crate::clock::now()).reason;
     let because = if reason.is_empty() { "" } else { ": " };
     log::info!("{}, {}{because}{reason}", now.state.name(), now.role.name());
     let (from, to) = (before.state.name(), now.state.name());
@@ -285,8 +286,8 @@ impl RuntimeHandle {
 
     /// The state with its reason and progress.
     #[must_use]
-    pub fn situation(&self) -> Situation {
-        self.shared.cell.situation(crate::clock::now())
+    pub fn status(&self) -> Status {
+        self.shared.cell.status(crate::clock::now())
     }
 
     /// The shared cell, to declare solo or take it back as an operator.

@@ -19,7 +19,7 @@ use crate::engine::catalog::Catalog;
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
 use crate::memory::Memory;
 use crate::serving::events::Events;
-use crate::serving::{Serving, ServingCell, Situation, State};
+use crate::serving::{Serving, ServingCell, Status};
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::transitions::TransitionLog;
 
@@ -139,18 +139,18 @@ impl Shared {
     /// Why a connection is rejected: [`ErrorCode::LOADING`], with the fields that every error of a state
     /// carries.
     pub(crate) fn over_capacity(&self, listener: ListenerKind, now: Instant) -> Error {
-        let situation = Situation {
+        let status = Status {
             reason: "too many connections".to_owned(),
             progress: None,
             retry_after: RETRY_AFTER_DEFAULT,
-            ..self.cell.situation(now)
+            ..self.cell.status(now)
         };
         let text = format!(
             "Too many connections: all {} places are taken, retry after {} s",
             self.slots.budget.of(listener),
             RETRY_AFTER_DEFAULT.as_secs()
         );
-        situation.error_with_text(ErrorCode::LOADING, text)
+        status.error_with_text(ErrorCode::LOADING, text)
     }
 
     /// The grace of a transition for which this was asked; `None` for ever. Without a wish it is the
@@ -226,10 +226,10 @@ impl Shared {
 
     /// Tells those who watch `box.status` how far recovery is.
     pub(crate) fn tell_loading(&self, progress: Option<f64>, now: Instant) {
-        let situation = self.cell.situation(now);
-        if situation.serving.state == State::Loading {
-            let reason = &situation.reason;
-            self.events.set_loading(situation.serving, reason, progress);
+        let status = self.cell.status(now);
+        if !status.serving.state.traits().has_recovered {
+            let reason = &status.reason;
+            self.events.set_loading(status.serving, reason, progress);
             self.cell.notify();
         }
     }

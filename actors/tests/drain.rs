@@ -383,12 +383,12 @@ fn grace_for_ever_waits_until_it_is_over() {
     harness.wait_until("it waits", || {
         harness
             .handle()
-            .situation()
+            .status()
             .transition
             .is_some_and(|own| own.phase == "grace")
     });
-    let transition = harness.handle().situation().transition;
-    assert!(transition.is_some_and(|own| own.deadline.is_none()));
+    let transition = harness.handle().status().transition;
+    assert!(transition.is_some_and(|own| own.left.is_none()));
     harness.script().release();
     let frames = runner.receive_until_closed();
     assert_eq!((frames.len(), frames[0].code), (1, 0));

@@ -35,7 +35,7 @@ fn while_tx_stands_still_undeclared_everyone_is_answered_and_assist_returns() {
         0
     );
     let mut blocker = stall(&harness);
-    assert_eq!(harness.handle().situation().reason, "stalled");
+    assert_eq!(harness.handle().status().reason, "stalled");
     let mut late = harness.connect();
     late.ping();
     let refused = late.ask(&RequestBuilder::replace(9, 9));
@@ -63,7 +63,7 @@ fn an_operators_solo_outlives_a_stall() {
     let mut blocker = stall(&harness);
     let mut operator = harness.connect();
     operator.call("vestibule.solo", &[0x91, 0xa4, b'm', b'i', b'n', b'e']);
-    assert_eq!(harness.handle().situation().reason, "mine");
+    assert_eq!(harness.handle().status().reason, "mine");
     harness.script().release();
     assert_eq!(blocker.receive().code, 0);
     operator.call("vestibule.assist", NO_ARGS);

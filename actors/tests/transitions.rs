@@ -350,7 +350,7 @@ fn a_second_wish_is_answered_though_the_first_is_stuck() {
     let mut third = harness.connect();
     third.send(&RequestBuilder::call(1, "vestibule.promote", NO_ARGS));
     harness.wait_until("the wish is known", || {
-        harness.handle().situation().wanted == Some(Role::Primary)
+        harness.handle().status().wanted == Some(Role::Primary)
     });
     assert_eq!(writer.ask(&commit(2)).code, 0);
     assert_eq!(told(&first.receive()).result, "done");
@@ -377,7 +377,7 @@ fn a_stop_wins_over_a_demotion() {
     let mut waiting = harness.connect();
     waiting.send(&RequestBuilder::call(2, "vestibule.promote", NO_ARGS));
     harness.wait_until("the wish is known", || {
-        harness.handle().situation().wanted == Some(Role::Primary)
+        harness.handle().status().wanted == Some(Role::Primary)
     });
     harness.handle().begin_drain(Some(LONG), "test");
     for peer in [&mut operator, &mut waiting] {

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use super::situation::{Situation, Underway, retry_after};
 use super::solo::{Declarer, Solo};
-use super::{Role, Serving, State, Toward};
+use super::state::{DrainTarget, Role, Serving, State};
+use super::status::{Status, TransitionProgress, retry_after};
 use crate::engine::Progress;
 
 /// What the state is but for the reasons for solo.
@@ -22,9 +22,9 @@ enum Base {
 pub(super) struct Details {
     base: Base,
     role: Role,
-    toward: Option<Toward>,
-    /// What is told of the transition under way.
-    transition: Option<Underway>,
+    drain_target: Option<DrainTarget>,
+    /// What is told of the transition under way, and when what still runs is cut off.
+    transition: Option<(TransitionProgress, Option<Instant>)>,
     /// The role that is wanted; `None` for a stop.
     wanted: Option<Role>,
     reason: String,
@@ -40,7 +40,7 @@ pub(super) struct Details {
 
 /// The shared cell. One exists per runtime.
 pub struct ServingCell {
-    packed: AtomicU64,
+    bits: AtomicU64,
     details: Mutex<Details>,
     notify: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -60,15 +60,15 @@ impl ServingCell {
         let serving = Serving {
             state: State::Loading,
             role,
-            toward: None,
+            drain_target: None,
             epoch: 1,
         };
         Arc::new(Self {
-            packed: AtomicU64::new(serving.pack()),
+            bits: AtomicU64::new(serving.to_bits()),
             details: Mutex::new(Details {
                 base: Base::Loading,
                 role,
-                toward: None,
+                drain_target: None,
                 transition: None,
                 wanted: Some(role),
                 reason: "starting".to_owned(),
@@ -86,7 +86,7 @@ impl ServingCell {
     #[inline]
     #[must_use]
     pub fn load(&self) -> Serving {
-        Serving::unpack(self.packed.load(Ordering::Acquire))
+        Serving::from_bits(self.bits.load(Ordering::Acquire))
     }
 
     /// What is called after every change, by the thread that made it: it must not block.
@@ -108,7 +108,7 @@ impl ServingCell {
             let new = Serving {
                 state,
                 role: details.role,
-                toward: details.toward,
+                drain_target: details.drain_target,
                 epoch: old.epoch,
             };
             if new != old {
@@ -119,7 +119,7 @@ impl ServingCell {
                 if new.state != old.state || new.role != old.role {
                     details.since = now;
                 }
-                self.packed.store(new.pack(), Ordering::Release);
+                self.bits.store(new.to_bits(), Ordering::Release);
             }
         }
         self.notify();
@@ -177,7 +177,7 @@ impl ServingCell {
     pub(crate) fn announce_stop(&self, now: Instant) {
         self.change(now, |details| {
             if details.base != Base::Stopped {
-                details.toward = Some(Toward::Stopped);
+                details.drain_target = Some(DrainTarget::Stopped);
             }
         });
     }
@@ -187,7 +187,7 @@ impl ServingCell {
         self.change(now, |details| {
             if details.base != Base::Stopped {
                 details.base = Base::Draining;
-                details.toward = Some(Toward::Stopped);
+                details.drain_target = Some(DrainTarget::Stopped);
                 details.reason = reason.to_owned();
             }
         });
@@ -196,8 +196,8 @@ impl ServingCell {
     /// A demotion begins: open transactions may finish, nothing else may change data.
     pub(crate) fn demoting(&self, now: Instant) {
         self.change(now, |details| {
-            if details.toward.is_none() {
-                details.toward = Some(Toward::Replica);
+            if details.drain_target.is_none() {
+                details.drain_target = Some(DrainTarget::Replica);
             }
         });
     }
@@ -206,7 +206,7 @@ impl ServingCell {
     pub(crate) fn stopped(&self, now: Instant) {
         self.change(now, |details| {
             details.base = Base::Stopped;
-            details.toward = Some(Toward::Stopped);
+            details.drain_target = Some(DrainTarget::Stopped);
         });
     }
 
@@ -214,14 +214,18 @@ impl ServingCell {
     pub(crate) fn set_role(&self, role: Role, now: Instant) {
         self.change(now, |details| {
             details.role = role;
-            if details.toward == Some(Toward::Replica) {
-                details.toward = None;
+            if details.drain_target == Some(DrainTarget::Replica) {
+                details.drain_target = None;
             }
         });
     }
 
     /// What is told of transitions from now on. Nobody is notified: there is nothing to act on.
-    pub(crate) fn show_transition(&self, transition: Option<Underway>, wanted: Option<Role>) {
+    pub(crate) fn show_transition(
+        &self,
+        transition: Option<(TransitionProgress, Option<Instant>)>,
+        wanted: Option<Role>,
+    ) {
         let mut details = self.details();
         details.transition = transition;
         details.wanted = wanted;
@@ -264,11 +268,11 @@ impl ServingCell {
 
     /// Everything there is to say about the state.
     #[must_use]
-    pub fn situation(&self, now: Instant) -> Situation {
+    pub fn status(&self, now: Instant) -> Status {
         let details = self.details();
         let (reason, progress, began) = match (details.base, details.solos.last()) {
             (Base::Ready, Some(solo)) => (solo.reason.as_str(), solo.progress, solo.since),
-            (Base::Ready, None) if details.toward == Some(Toward::Replica) => {
+            (Base::Ready, None) if details.drain_target == Some(DrainTarget::Replica) => {
                 ("the server becomes a replica", None, details.since)
             }
             _ => (
@@ -277,13 +281,19 @@ impl ServingCell {
                 details.progress_since,
             ),
         };
-        Situation {
+        Status {
             serving: self.load(),
             reason: reason.to_owned(),
             progress,
             since: now.saturating_duration_since(details.since),
             retry_after: retry_after(progress, now.saturating_duration_since(began)),
-            transition: details.transition.clone(),
+            transition: details.transition.as_ref().map(|(progress, deadline)| {
+                let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
+                TransitionProgress {
+                    left,
+                    ..progress.clone()
+                }
+            }),
             wanted: details.wanted,
         }
     }
@@ -294,7 +304,7 @@ impl Details {
         match self.base {
             Base::Loading => State::Loading,
             Base::Ready if !self.solos.is_empty() => State::Solo,
-            Base::Ready if self.toward == Some(Toward::Replica) => State::Draining,
+            Base::Ready if self.drain_target == Some(DrainTarget::Replica) => State::Draining,
             Base::Ready => State::Assist,
             Base::Draining => State::Draining,
             Base::Stopped => State::Stopped,

@@ -13,7 +13,7 @@ use vestibule_wire::msgpack::{
 };
 use vestibule_wire::{Uuid, events as key};
 
-use super::{Role, Serving, State, Toward};
+use super::state::{Role, Serving};
 use crate::config::Config;
 
 /// The value of `box.shutdown` once a stop is announced.
@@ -74,7 +74,7 @@ impl Events {
     pub(crate) fn set_serving(&self, serving: Serving) {
         let has_fault = self.has_fault.load(Ordering::Relaxed);
         self.set(key::STATUS, status_value(serving, has_fault, 0));
-        if serving.toward == Some(Toward::Stopped) {
+        if serving.is_stop_announced() {
             self.set(key::SHUTDOWN, TRUE);
         }
     }
@@ -116,16 +116,16 @@ impl Events {
 /// The status that connection pools look at: `running`, or `loading` while data are out of reach and
 /// from the announcement of a stop on.
 pub(crate) fn status_name(serving: Serving) -> &'static str {
-    match serving.state {
-        _ if serving.toward == Some(Toward::Stopped) => "loading",
-        State::Assist | State::Draining => "running",
-        State::Loading | State::Solo | State::Stopped => "loading",
+    if serving.is_ready() {
+        "running"
+    } else {
+        "loading"
     }
 }
 
 /// Whether writes are refused.
 fn is_read_only(serving: Serving) -> bool {
-    serving.state != State::Assist || serving.role == Role::Replica
+    !serving.state.traits().accepts_writes || serving.role == Role::Replica
 }
 
 /// The status, with room for so many pairs more.
@@ -158,6 +158,7 @@ fn id_value(instance_uuid: &Uuid) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serving::{DrainTarget, State};
 
     #[test]
     fn a_value_that_does_not_change_makes_no_new_version() {
@@ -173,19 +174,19 @@ mod tests {
     #[test]
     fn box_shutdown_has_no_value_until_a_stop_begins() {
         let events = Events::new(&Config::default());
-        let serving = |state, toward| Serving {
+        let serving = |state, drain_target| Serving {
             state,
             role: Role::Primary,
-            toward,
+            drain_target,
             epoch: 1,
         };
         events.set_serving(serving(State::Solo, None));
-        events.set_serving(serving(State::Draining, Some(Toward::Replica)));
+        events.set_serving(serving(State::Draining, Some(DrainTarget::Replica)));
         assert_eq!(events.get(key::SHUTDOWN).value, None);
         let is_ready = |text: &[u8]| text.windows(7).any(|own| own == b"running");
         let status = || events.get(key::STATUS).value.expect("a status is told");
         assert!(is_ready(&status()));
-        events.set_serving(serving(State::Assist, Some(Toward::Stopped)));
+        events.set_serving(serving(State::Assist, Some(DrainTarget::Stopped)));
         assert!(
             !is_ready(&status()),
             "announced: not ready, though it serves"

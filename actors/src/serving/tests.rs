@@ -19,15 +19,15 @@ fn ready() -> Arc<ServingCell> {
 fn packing_keeps_state_role_and_epoch() {
     for state in State::ALL {
         for role in Role::ALL {
-            for toward in Toward::ALL {
+            for drain_target in DrainTarget::ALL {
                 for epoch in [0, 1, u64::MAX >> 8] {
                     let serving = Serving {
                         state,
                         role,
-                        toward,
+                        drain_target,
                         epoch,
                     };
-                    assert_eq!(Serving::unpack(serving.pack()), serving);
+                    assert_eq!(Serving::from_bits(serving.to_bits()), serving);
                 }
             }
         }
@@ -53,9 +53,9 @@ fn a_stall_is_told_only_where_nobody_knows_more_and_ends_by_itself() {
     let (cell, now) = (ready(), Instant::now());
     let guard = Solos::new(cell.clone()).enter("building an index");
     cell.stalled(now);
-    assert_eq!(cell.situation(now).reason, "building an index");
+    assert_eq!(cell.status(now).reason, "building an index");
     drop(guard);
-    assert_eq!(cell.situation(now).reason, "stalled");
+    assert_eq!(cell.status(now).reason, "stalled");
     assert_eq!(cell.load().state, State::Solo);
     cell.operator_assist(now);
     assert_eq!(cell.load().state, State::Solo, "not an operator's");
@@ -83,7 +83,7 @@ fn the_busy_error_names_reason_share_and_when_to_return() {
     let guard = Solos::new(cell.clone()).enter("building index 'by_name' of space 'users'");
     guard.progress(43, 100);
     let now = Instant::now() + Duration::from_millis(4300);
-    let error = cell.situation(now).error(ErrorCode::LOADING);
+    let error = cell.status(now).error(ErrorCode::LOADING);
     assert_eq!(
         error.message(),
         "Tx is busy: building index 'by_name' of space 'users' (43 %), retry after 5.7 s"
@@ -131,8 +131,8 @@ fn an_announced_stop_changes_the_epoch_and_not_the_state() {
     assert_eq!(announced.state, State::Assist);
     assert!(!announced.is_stopping());
     assert_eq!(
-        (announced.toward, announced.epoch),
-        (Some(Toward::Stopped), before.epoch + 1)
+        (announced.drain_target, announced.epoch),
+        (Some(DrainTarget::Stopped), before.epoch + 1)
     );
     cell.draining("stop", Instant::now());
     assert!(cell.load().is_stopping());
@@ -155,7 +155,7 @@ fn a_demotion_is_left_for_a_solo_and_taken_up_again_until_it_is_settled() {
         (settled.state, settled.role),
         (State::Assist, Role::Replica)
     );
-    assert_eq!(settled.toward, None);
+    assert_eq!(settled.drain_target, None);
 }
 
 #[test]
@@ -179,12 +179,12 @@ fn loading_tells_rows_and_their_rate_as_its_reason() {
         rows,
     };
     cell.loading_progress(progress(0), begin);
-    assert_eq!(cell.situation(begin).reason, "starting");
+    assert_eq!(cell.status(begin).reason, "starting");
     let later = begin + Duration::from_secs(2);
     cell.loading_progress(progress(500), later);
-    let situation = cell.situation(later);
-    assert_eq!(situation.reason, "recovering: 500 rows, 250 rows/s");
-    assert_eq!(situation.progress.and_then(Progress::share), Some(0.5));
+    let status = cell.status(later);
+    assert_eq!(status.reason, "recovering: 500 rows, 250 rows/s");
+    assert_eq!(status.progress.and_then(Progress::share), Some(0.5));
     cell.ready(later);
-    assert_eq!(cell.situation(later).reason, "");
+    assert_eq!(cell.status(later).reason, "");
 }

@@ -28,7 +28,6 @@ use crate::messages::IncomingConnection;
 use crate::resources::in_flight::InFlightRequest;
 use crate::resources::transactions::OpenTransactions;
 use crate::resources::{WorkerCell, WorkerState};
-use crate::serving::State;
 use crate::session::dispatch::Dispatcher;
 use crate::slots::ConnectionSlot;
 
@@ -123,13 +122,15 @@ fn new_cell(
 fn refuse_at_the_door(worker: &WorkerCell, cell: &ConnectionCell) {
     let shared = &worker.shared;
     let serving = shared.cell.load();
-    let code = match serving.state {
-        State::Solo if cell.solo_policy(shared) == SoloPolicy::Close => ErrorCode::LOADING,
-        State::Stopped => ErrorCode::SHUTDOWN,
-        _ if serving.is_stopping() => ErrorCode::SHUTDOWN,
-        _ => return,
+    let is_alone = serving.state.traits().answers_alone;
+    let code = if serving.is_ending() {
+        ErrorCode::SHUTDOWN
+    } else if is_alone && cell.solo_policy(shared) == SoloPolicy::Close {
+        ErrorCode::LOADING
+    } else {
+        return;
     };
-    let error = shared.cell.situation(cell.since).error(code);
+    let error = shared.cell.status(cell.since).error(code);
     let mut state = cell.state.borrow_mut();
     state.reply_error(shared, 0, &error);
     state.close(Closing::AfterFlush);

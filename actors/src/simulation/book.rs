@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::clock;
-use crate::serving::{Role, ServingCell, State};
+use crate::serving::{Role, ServingCell};
 
 /// What a client was told of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Book {
         self.writing = keys.to_vec();
         let serving = self.cell.load();
         self.note(|| format!("write of {keys:?} begins under {serving:?}"));
-        if serving.role == Role::Replica || serving.state == State::Stopped {
+        if serving.role == Role::Replica || !serving.state.traits().serves {
             self.fault(format!("keys {keys:?} are written under {serving:?}"));
         }
     }

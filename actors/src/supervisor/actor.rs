@@ -8,18 +8,17 @@ use actix::{Actor, AsyncContext, Context, Handler};
 use actix_rt::Arbiter;
 use tokio::sync::watch;
 
-use super::watchdog::{Alarm, Sight, Watchdog};
+use super::watchdog::{Alarm, TxObservation, Watchdog};
 use crate::acceptor::AcceptorHandle;
 use crate::limits::{TX_DEATHS_MAX, TX_DEATHS_PERIOD};
 use crate::messages::supervisor::{Submit, WorkerReported};
 use crate::messages::{ReplyTo, Requester, TxEvent, WorkerReport};
 use crate::peers::Peers;
-use crate::serving::State;
 use crate::shared::Shared;
 use crate::transitions::{
     CallerId, Machine, StopReport, TransitionRecord, TransitionRequest, TransitionTarget,
 };
-use crate::tx::{TxHandle, may_restart};
+use crate::tx::TxHandle;
 
 /// Starts a Tx of a given generation on the arbiter that is Tx's own.
 pub(crate) type SpawnTx = Box<dyn Fn(&Arbiter, u64) -> TxHandle>;
@@ -102,29 +101,26 @@ impl Supervisor {
         };
         ctx.run_later(watchdog.wait(), |supervisor, ctx| {
             if !supervisor.machine.is_stopping() {
-                supervisor.look_at_tx(crate::clock::now());
+                supervisor.check_tx(crate::clock::now());
                 supervisor.watch_tx(ctx);
             }
         });
     }
 
-    fn look_at_tx(&mut self, now: Instant) {
+    fn check_tx(&mut self, now: Instant) {
         let Some(watchdog) = &mut self.watchdog else {
             return;
         };
         let shared = &self.shared;
         let serving = shared.cell.load();
-        let sight = Sight {
-            mark: shared.heartbeat.load(),
-            state: match serving.state {
-                // Sessions forward in a demotion too.
-                State::Draining if !serving.is_stopping() => State::Assist,
-                state => state,
-            },
+        let observation = TxObservation {
+            heartbeat: shared.heartbeat.load(),
+            forwards: serving.forwards(),
+            answers_alone: serving.state.traits().answers_alone,
             // The cheap question first: the other one looks at every word.
             is_queued: shared.in_flight_count() > 0 && shared.queued_count() > 0,
         };
-        match watchdog.look(now, sight) {
+        match watchdog.check(now, observation) {
             Some(Alarm::Probe) => self.tx.iter().for_each(TxHandle::probe),
             Some(Alarm::Stalled) => shared.cell.stalled(now),
             Some(Alarm::Over) => shared.cell.moving(now),
@@ -146,7 +142,7 @@ impl Supervisor {
         self.deaths.push_back(now);
         self.deaths
             .retain(|death| now.duration_since(*death) < TX_DEATHS_PERIOD);
-        if !may_restart(self.shared.cell.load()) {
+        if self.shared.cell.load().is_ending() {
             self.tx_gone(ctx);
         } else if self.deaths.len() >= TX_DEATHS_MAX {
             self.fail(

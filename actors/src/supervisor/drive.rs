@@ -7,7 +7,7 @@ use actix::{ActorContext, AsyncContext, Context};
 use super::actor::Supervisor;
 use crate::limits::TRANSITION_CALLERS_MAX;
 use crate::messages::Requester;
-use crate::serving::{Role, Underway};
+use crate::serving::{Role, TransitionProgress};
 use crate::transitions::{
     Action, CallerId, StopReport, TransitionOutcome, TransitionRecord, TransitionReport,
     TransitionRequest, TransitionResult, TransitionTarget,
@@ -233,13 +233,16 @@ impl Supervisor {
     fn show(&self) {
         let id = self.record.as_ref().map_or(0, |record| record.id);
         let under_way = self.machine.under_way();
-        let under_way = under_way.map(|(request, phase, deadline)| Underway {
-            id,
-            to: request.target.name(),
-            phase: phase.name(),
-            reason: request.reason.clone(),
-            requested_by: request.requested_by.clone(),
-            deadline,
+        let under_way = under_way.map(|(request, phase, deadline)| {
+            let progress = TransitionProgress {
+                id,
+                to: request.target.name(),
+                phase: phase.name(),
+                reason: request.reason.clone(),
+                requested_by: request.requested_by.clone(),
+                left: None,
+            };
+            (progress, deadline)
         });
         let wanted = self.machine.wanted();
         self.shared.cell.show_transition(under_way, wanted);

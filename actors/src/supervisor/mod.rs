@@ -1,7 +1,7 @@
 //! The Supervisor: starts and replaces Tx, drives transitions, remembers what happened.
 //!
 //! ```text
-//!   Tx's mark ──watchdog──────────────▶ serving cell: stalled
+//!   Tx's heartbeat ──watchdog──────────────▶ serving cell: stalled
 //!   Tx ──ready, died, failed──▶ Supervisor ──▶ serving cell, fence ──notice──▶ workers
 //!                                  ▲   │                                        │
 //!   operators, embedder ─submit────┘   └ machine: announce ─▶ quiesce ─▶ … ◀────┘ quiet, cut off

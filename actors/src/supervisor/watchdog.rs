@@ -1,17 +1,17 @@
 //! The watchdog as a pure machine: notices that Tx stands still although nobody said so.
 //!
 //! ```text
-//!            requests wait, the mark stands                still so after the patience
+//!            requests wait, no heartbeat                      still so after the patience
 //!   Quiet ────────────────────────────────▶ Suspicious ───────────────────────────────▶ Stalled
 //!     ▲      (Tx is asked for a sign)           │          (solo)                          │
-//!     └── the mark moved, nothing waits, ───────┘                                          │
-//!     │   another state, this look came late                                               │
-//!     └────────────────────────────── the mark moved, or another state (assist) ───────────┘
+//!     └── a heartbeat, nothing waits, ──────────┘                                          │
+//!     │   another state, this check came late                                              │
+//!     └────────────────────────────── a heartbeat, or another state (assist) ──────────────┘
 //! ```
 //!
-//! A request may wait in Tx's keeping without Tx being deaf (in a stream, behind a procedure that
+//! A request may wait in Tx's keeping without Tx being blocked (in a stream, behind a procedure that
 //! sleeps). So the first suspicion asks Tx for a sign, through its mailbox: a thread that hears moves
-//! the mark.
+//! the heartbeat.
 //!
 //! A Tx that is always a little slower than the period would go back and forth between the states. So
 //! the patience doubles with each stall that follows soon on the one before, up to a bound.
@@ -22,12 +22,11 @@ use crate::limits::{
     STALL_CALM_PERIODS, STALL_PATIENCE_MAX, WATCHDOG_LOOK_MAX, WATCHDOG_LOOK_MIN,
     WATCHDOG_LOOKS_PER_PERIOD,
 };
-use crate::serving::State;
 
 /// What the shell has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Alarm {
-    /// Send Tx a message that moves the mark.
+    /// Send Tx a message that moves the heartbeat.
     Probe,
     /// Tx stands still: solo.
     Stalled,
@@ -35,18 +34,21 @@ pub(crate) enum Alarm {
     Over,
 }
 
-/// What a look sees.
+/// What a check sees.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sight {
-    /// Where Tx's mark stands.
-    pub(crate) mark: u64,
-    pub(crate) state: State,
+pub(crate) struct TxObservation {
+    /// Where Tx's heartbeat stands.
+    pub(crate) heartbeat: u64,
+    /// Requests go to Tx.
+    pub(crate) forwards: bool,
+    /// It is solo: one's own, declared for a stall, or somebody else's.
+    pub(crate) answers_alone: bool,
     /// Requests wait for Tx.
     pub(crate) is_queued: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum WatchdogPhase {
     Quiet,
     Suspicious(Instant),
     Stalled,
@@ -56,9 +58,9 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     period: Duration,
-    phase: Phase,
-    mark: u64,
-    /// The mark has not moved since Tx was asked for a sign.
+    phase: WatchdogPhase,
+    heartbeat: u64,
+    /// The heartbeat has not moved since Tx was asked for a sign.
     has_probed: bool,
     /// How many periods make a stall.
     patience: u32,
@@ -73,8 +75,8 @@ impl Watchdog {
     pub(crate) fn new(period: Duration, now: Instant) -> Option<Self> {
         let mut watchdog = Self {
             period,
-            phase: Phase::Quiet,
-            mark: 0,
+            phase: WatchdogPhase::Quiet,
+            heartbeat: 0,
             has_probed: false,
             patience: 1,
             calm_since: None,
@@ -86,30 +88,34 @@ impl Watchdog {
 
     /// How long until the next look.
     pub(crate) fn wait(&self) -> Duration {
-        if self.phase == Phase::Stalled {
+        if self.phase == WatchdogPhase::Stalled {
             // Requests are refused meanwhile: assist should not wait for a slow look.
             return WATCHDOG_LOOK_MIN;
         }
         (self.period / WATCHDOG_LOOKS_PER_PERIOD).clamp(WATCHDOG_LOOK_MIN, WATCHDOG_LOOK_MAX)
     }
 
-    /// One look.
-    pub(crate) fn look(&mut self, now: Instant, sight: Sight) -> Option<Alarm> {
-        let has_moved = sight.mark != self.mark;
-        self.mark = sight.mark;
+    /// One check.
+    pub(crate) fn check(&mut self, now: Instant, observation: TxObservation) -> Option<Alarm> {
+        let has_moved = observation.heartbeat != self.heartbeat;
+        self.heartbeat = observation.heartbeat;
         self.has_probed &= !has_moved;
         // Whoever kept this thread waiting may have kept Tx waiting too.
         let is_late = now.saturating_duration_since(self.due) > self.period / 2;
         let alarm = match self.phase {
-            Phase::Stalled if has_moved || !may_stall(sight.state, true) => self.over(now),
-            Phase::Stalled => None,
-            _ if has_moved || !sight.is_queued || !may_stall(sight.state, false) => {
-                self.phase = Phase::Quiet;
+            WatchdogPhase::Stalled
+                if has_moved || !(observation.forwards || observation.answers_alone) =>
+            {
+                self.over(now)
+            }
+            WatchdogPhase::Stalled => None,
+            _ if has_moved || !observation.is_queued || !observation.forwards => {
+                self.phase = WatchdogPhase::Quiet;
                 None
             }
-            Phase::Suspicious(since) if !is_late => self.suspect(now, since),
-            Phase::Quiet | Phase::Suspicious(_) => {
-                self.phase = Phase::Suspicious(now);
+            WatchdogPhase::Suspicious(since) if !is_late => self.suspect(now, since),
+            WatchdogPhase::Quiet | WatchdogPhase::Suspicious(_) => {
+                self.phase = WatchdogPhase::Suspicious(now);
                 let has_probed = std::mem::replace(&mut self.has_probed, true);
                 (!has_probed).then_some(Alarm::Probe)
             }
@@ -130,22 +136,16 @@ impl Watchdog {
         if stood < self.period.saturating_mul(self.patience) {
             return None;
         }
-        self.phase = Phase::Stalled;
+        self.phase = WatchdogPhase::Stalled;
         Some(Alarm::Stalled)
     }
 
     fn over(&mut self, now: Instant) -> Option<Alarm> {
-        self.phase = Phase::Quiet;
+        self.phase = WatchdogPhase::Quiet;
         self.calm_since = Some(now);
         self.patience = (self.patience * 2).min(STALL_PATIENCE_MAX);
         Some(Alarm::Over)
     }
-}
-
-/// Whether a stall means anything in this state. A solo is one's own or somebody else's, who knows
-/// more.
-fn may_stall(state: State, is_stalled: bool) -> bool {
-    state == State::Assist || state == State::Solo && is_stalled
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::serving::{DrainTarget, Role, Serving, State};
 
 const PERIOD: Duration = Duration::from_millis(500);
 
@@ -6,7 +7,7 @@ const PERIOD: Duration = Duration::from_millis(500);
 struct Bench {
     watchdog: Watchdog,
     now: Instant,
-    sight: Sight,
+    observation: TxObservation,
     alarms: Vec<Alarm>,
 }
 
@@ -14,28 +15,39 @@ impl Bench {
     fn new() -> Self {
         let now = Instant::now();
         let watchdog = Watchdog::new(PERIOD, now).expect("a period above zero is watched");
-        let sight = Sight {
-            mark: 0,
-            state: State::Assist,
+        let observation = TxObservation {
+            heartbeat: 0,
+            forwards: true,
+            answers_alone: false,
             is_queued: false,
         };
         Self {
             watchdog,
             now,
-            sight,
+            observation,
             alarms: Vec::new(),
         }
+    }
+
+    /// The serving state changes; draining is a stop.
+    fn enter(&mut self, state: State) {
+        let serving = Serving {
+            state,
+            role: Role::Primary,
+            drain_target: (state == State::Draining).then_some(DrainTarget::Stopped),
+            epoch: 1,
+        };
+        self.observation.forwards = serving.forwards();
+        self.observation.answers_alone = state.traits().answers_alone;
     }
 
     /// A look after so long, whenever it was due.
     fn look_after(&mut self, time: Duration) {
         self.now += time;
-        let alarm = self.watchdog.look(self.now, self.sight);
+        let alarm = self.watchdog.check(self.now, self.observation);
         match alarm {
-            Some(Alarm::Stalled) => self.sight.state = State::Solo,
-            Some(Alarm::Over) if self.sight.state == State::Solo => {
-                self.sight.state = State::Assist;
-            }
+            Some(Alarm::Stalled) => self.enter(State::Solo),
+            Some(Alarm::Over) if self.observation.answers_alone => self.enter(State::Assist),
             _ => {}
         }
         self.alarms.extend(alarm);
@@ -53,10 +65,10 @@ impl Bench {
 
     /// Until Tx has stood still for so long, with requests that wait, and moves again.
     fn stand_still(&mut self, time: Duration) -> Vec<Alarm> {
-        self.sight.is_queued = true;
+        self.observation.is_queued = true;
         let mut alarms = self.pass(time);
-        self.sight.mark += 1;
-        self.sight.is_queued = false;
+        self.observation.heartbeat += 1;
+        self.observation.is_queued = false;
         alarms.extend(self.pass(self.watchdog.wait()));
         alarms
     }
@@ -68,15 +80,15 @@ fn off_is_off() {
 }
 
 #[test]
-fn requests_that_wait_and_a_mark_that_stands_are_a_stall_until_it_moves() {
+fn requests_that_wait_and_a_heartbeat_that_stands_are_a_stall_until_it_moves() {
     let mut bench = Bench::new();
-    bench.sight.is_queued = true;
+    bench.observation.is_queued = true;
     assert_eq!(bench.pass(PERIOD), [Alarm::Probe], "not yet");
     assert_eq!(bench.pass(PERIOD / 2), [Alarm::Stalled]);
     assert_eq!(bench.pass(PERIOD * 100), [], "told once");
-    bench.sight.is_queued = false;
+    bench.observation.is_queued = false;
     assert_eq!(bench.pass(PERIOD), [], "nothing waits: refused, not done");
-    bench.sight.mark += 1;
+    bench.observation.heartbeat += 1;
     bench.look_after(WATCHDOG_LOOK_MIN);
     assert_eq!(bench.alarms, [Alarm::Over]);
 }
@@ -86,17 +98,17 @@ fn an_idle_tx_is_not_stalled() {
     let mut bench = Bench::new();
     assert_eq!(bench.pass(PERIOD * 100), []);
     // After an idle hour, a request that is queued a moment before the look is no stall either.
-    bench.sight.is_queued = true;
+    bench.observation.is_queued = true;
     let wait = bench.watchdog.wait();
     assert_eq!(bench.pass(wait), [Alarm::Probe]);
 }
 
 #[test]
-fn a_mark_that_moves_is_no_stall_however_much_waits() {
+fn a_heartbeat_that_moves_is_no_stall_however_much_waits() {
     let mut bench = Bench::new();
-    bench.sight.is_queued = true;
+    bench.observation.is_queued = true;
     for _ in 0..100 {
-        bench.sight.mark += 1;
+        bench.observation.heartbeat += 1;
         assert!(!bench.pass(PERIOD / 2).contains(&Alarm::Stalled));
     }
 }
@@ -104,12 +116,12 @@ fn a_mark_that_moves_is_no_stall_however_much_waits() {
 #[test]
 fn tx_that_hears_but_keeps_a_request_waiting_is_asked_and_not_stalled() {
     let mut bench = Bench::new();
-    bench.sight.is_queued = true;
+    bench.observation.is_queued = true;
     for _ in 0..100 {
         let wait = bench.watchdog.wait();
         for alarm in bench.pass(wait) {
             assert_eq!(alarm, Alarm::Probe);
-            bench.sight.mark += 1;
+            bench.observation.heartbeat += 1;
         }
     }
 }
@@ -118,7 +130,7 @@ fn tx_that_hears_but_keeps_a_request_waiting_is_asked_and_not_stalled() {
 fn tx_is_not_asked_again_before_it_moved() {
     let mut bench = Bench::new();
     for _ in 0..10 {
-        bench.sight.is_queued = !bench.sight.is_queued;
+        bench.observation.is_queued = !bench.observation.is_queued;
         bench.look_after(PERIOD / 5);
     }
     assert_eq!(bench.alarms, [Alarm::Probe]);
@@ -128,10 +140,10 @@ fn tx_is_not_asked_again_before_it_moved() {
 fn nothing_is_told_while_a_solo_is_declared_and_a_whole_period_is_given_after_it() {
     for state in [State::Solo, State::Loading, State::Draining, State::Stopped] {
         let mut bench = Bench::new();
-        bench.sight.is_queued = true;
-        bench.sight.state = state;
+        bench.observation.is_queued = true;
+        bench.enter(state);
         assert_eq!(bench.pass(PERIOD * 100), [], "{state}");
-        bench.sight.state = State::Assist;
+        bench.enter(State::Assist);
         assert_eq!(bench.pass(PERIOD), [Alarm::Probe], "{state}");
     }
 }
@@ -140,9 +152,9 @@ fn nothing_is_told_while_a_solo_is_declared_and_a_whole_period_is_given_after_it
 fn a_stall_is_over_when_tx_died_or_the_server_stops() {
     for state in [State::Loading, State::Draining, State::Stopped] {
         let mut bench = Bench::new();
-        bench.sight.is_queued = true;
+        bench.observation.is_queued = true;
         assert_eq!(bench.pass(PERIOD * 2), [Alarm::Probe, Alarm::Stalled]);
-        bench.sight.state = state;
+        bench.enter(state);
         assert_eq!(bench.pass(PERIOD * 100), [Alarm::Over], "{state}");
     }
 }
@@ -150,7 +162,7 @@ fn a_stall_is_over_when_tx_died_or_the_server_stops() {
 #[test]
 fn a_look_that_comes_late_gives_tx_another_period() {
     let mut bench = Bench::new();
-    bench.sight.is_queued = true;
+    bench.observation.is_queued = true;
     assert_eq!(bench.pass(PERIOD / 2), [Alarm::Probe]);
     bench.look_after(PERIOD * 10);
     assert_eq!(bench.alarms, [], "the machine slept");
@@ -190,13 +202,14 @@ fn looks_are_bounded_whatever_the_period() {
     for period in [Duration::from_nanos(1), PERIOD, Duration::MAX] {
         let mut watchdog = Watchdog::new(period, now).expect("it is watched");
         assert!((WATCHDOG_LOOK_MIN..=WATCHDOG_LOOK_MAX).contains(&watchdog.wait()));
-        let sight = Sight {
-            mark: 0,
-            state: State::Assist,
+        let observation = TxObservation {
+            heartbeat: 0,
+            forwards: true,
+            answers_alone: false,
             is_queued: true,
         };
         for _ in 0..10 {
-            let _ = watchdog.look(watchdog.due, sight);
+            let _ = watchdog.check(watchdog.due, observation);
         }
     }
 }

@@ -30,7 +30,7 @@ use super::turn_writes::TurnWrites;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Completions, Engine, OnCommit, Ticket};
 use crate::limits::{TURN_CLOCK_EVERY, TURN_REPLY_BYTES_MAX, TURN_REQUESTS_MAX, TURN_TIME_MAX};
-use crate::serving::{Serving, ServingCell, Solos, State};
+use crate::serving::{ServingCell, Solos};
 use crate::shared::Shared;
 
 /// Everything that lives on Tx's thread.
@@ -277,9 +277,4 @@ impl<E: Engine> TxCore<E> {
     fn is_clock_due(&self) -> bool {
         self.has_called || self.executed % TURN_CLOCK_EVERY == TURN_CLOCK_EVERY - 1
     }
-}
-
-/// Whether Tx may be restarted in this state: not when the runtime goes down anyway.
-pub(crate) fn may_restart(serving: Serving) -> bool {
-    !serving.is_stopping() && serving.state != State::Stopped
 }

@@ -41,6 +41,5 @@ mod turn_writes;
 
 pub use actor::EngineFactory;
 pub(crate) use actor::{Parts, Tx};
-pub(crate) use core::may_restart;
 pub(crate) use messages::TxHandle;
 pub(crate) use replies::WorkerLink;

@@ -105,8 +105,8 @@ impl TurnWrites {
 
 /// The error for what may not change data, or not any more.
 pub(super) fn read_only(shared: &Shared) -> Error {
-    let situation = shared.cell.situation(crate::clock::now());
-    situation.error(ErrorCode::READONLY)
+    let status = shared.cell.status(crate::clock::now());
+    status.error(ErrorCode::READONLY)
 }
 
 /// Whether a request changes data by what it is.

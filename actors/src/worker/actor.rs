@@ -16,7 +16,7 @@ use super::state::Worker;
 use crate::limits::WORKER_TICK_PERIOD;
 use crate::messages::worker::{Accepted, IncomingConnection, StateChanged, TxLost, TxReady};
 use crate::resources::in_flight::{Effect, InFlightRequest};
-use crate::serving::State;
+use crate::serving::Revocation;
 use crate::session::actor::Session;
 #[cfg(test)]
 use crate::session::transport::Transport;
@@ -157,12 +157,12 @@ impl Handler<StateChanged> for Worker {
         let serving = self.cell.shared.cell.load();
         let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if has_changed {
-            match serving.state {
-                State::Solo => self.revoke_in_solo(crate::clock::now()),
-                State::Loading => drop(self.revoke_queued(ErrorCode::LOADING)),
-                State::Assist | State::Draining | State::Stopped => {}
+            match serving.state.traits().revokes {
+                Revocation::Nothing => {}
+                Revocation::ByPolicy => self.revoke_in_solo(crate::clock::now()),
+                Revocation::With(code) => drop(self.revoke_queued(code)),
             }
-            if serving.state != State::Solo && self.cell.state.borrow().holding > 0 {
+            if !serving.state.traits().answers_alone && self.cell.state.borrow().holding > 0 {
                 self.wake_holding();
             }
         }

@@ -132,12 +132,7 @@ impl Worker {
                 session.state.borrow_mut().close(Closing::AfterFlush);
             }
         }
-        let error = self
-            .cell
-            .shared
-            .cell
-            .situation(now)
-            .error(ErrorCode::LOADING);
+        let error = self.cell.shared.cell.status(now).error(ErrorCode::LOADING);
         self.answer_revoked(revoked, &error);
     }
 

@@ -197,7 +197,7 @@ impl Worker {
                 .cell
                 .shared
                 .cell
-                .situation(crate::clock::now())
+                .status(crate::clock::now())
                 .error(code);
             self.answer_revoked(revoked, &error);
         }
@@ -224,8 +224,8 @@ impl Worker {
 
     /// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
     pub(crate) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
-        let situation = self.cell.shared.cell.situation(crate::clock::now());
-        situation
+        let status = self.cell.shared.cell.status(crate::clock::now());
+        status
             .error_with_text(code, format!("Outcome unknown: {reason}"))
             .with_field("outcome", Field::Str("unknown".into()))
     }

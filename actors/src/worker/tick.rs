@@ -18,7 +18,6 @@ use crate::connection::state::ConnectionState;
 use crate::connection::timeouts::check_period;
 use crate::limits::{PROVISIONAL_SLOT_TIME, TIME_LOOKS_PER_LIMIT};
 use crate::resources::credits::Grant;
-use crate::serving::State;
 use crate::session::actor::guarded;
 use crate::session::dispatch::Dispatcher;
 use crate::slots::ListenerKind;
@@ -30,7 +29,7 @@ impl Worker {
         self.end_probations(now);
         self.poll_paused();
         self.resume_light();
-        let is_solo = self.cell.shared.cell.load().state == State::Solo;
+        let is_solo = self.cell.shared.cell.load().state.traits().answers_alone;
         if is_solo && self.cell.shared.config.may_hold() {
             self.revoke_in_solo(now);
         }

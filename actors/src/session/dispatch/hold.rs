@@ -10,7 +10,6 @@ use vestibule_wire::header::read_header;
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::connection::held::HeldRequests;
-use crate::serving::State;
 use crate::session::dispatch::Dispatcher;
 
 impl Dispatcher<'_> {
@@ -32,7 +31,7 @@ impl Dispatcher<'_> {
             return;
         };
         self.is_releasing = true;
-        while self.shared.cell.load().state != State::Solo
+        while !self.shared.cell.load().state.traits().answers_alone
             && self.session.may_take_frame()
             && let Some(request) = held.pop()
         {

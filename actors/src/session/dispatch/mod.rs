@@ -204,7 +204,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     pub(crate) fn reject(&mut self, sync: u64, code: ErrorCode) {
-        let error = self.shared.cell.situation(self.now).error(code);
+        let error = self.shared.cell.status(self.now).error(code);
         self.refuse(sync, &error);
     }
 

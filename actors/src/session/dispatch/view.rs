@@ -19,8 +19,7 @@ use crate::config::SoloPolicy;
 use crate::connection::scan::ParkedScan;
 use crate::engine::{Scan, ViewStep};
 use crate::limits::{VIEW_RESTARTS_MAX, VIEW_STEPS_PER_POLL_MAX};
-use crate::serving::Admitted;
-use crate::serving::{Serving, State};
+use crate::serving::{Admitted, Serving};
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 use crate::timeouts::after;
 
@@ -32,10 +31,10 @@ impl Dispatcher<'_> {
         };
         let counts = self.session.counts();
         // Pipelined on one connection, a SELECT sees the writes before it. In solo, what Tx has not
-        // begun was revoked (unless it is held), and a call that makes Tx deaf must not hide the data
+        // begun was revoked (unless it is held), and a call that blocks Tx must not hide the data
         // from its own caller.
-        let is_alone =
-            serving.state == State::Solo && self.cell.solo_policy(self.shared) != SoloPolicy::Hold;
+        let is_alone = serving.state.traits().answers_alone
+            && self.cell.solo_policy(self.shared) != SoloPolicy::Hold;
         let sees_own_writes = match request.stream {
             0 => counts.writes == 0 && (counts.calls == 0 || is_alone),
             _ => counts.all == 0,
@@ -43,7 +42,7 @@ impl Dispatcher<'_> {
         let has_view = self.worker.refresh_view(self.shared);
         if has_view && sees_own_writes {
             self.read_view(request, &select);
-        } else if serving.state == State::Solo {
+        } else if serving.state.traits().answers_alone {
             self.busy(request);
         } else {
             self.forward(request, Class::Read);

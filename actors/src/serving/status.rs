@@ -1,17 +1,18 @@
 //! What stands behind the state, for people and error fields.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use vestibule_wire::error::Field;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::{Role, Serving, State};
+use super::state::{Role, Serving};
 use crate::engine::Progress;
 use crate::limits::{RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 
 /// What stands behind the state, for people and error fields.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Situation {
+pub struct Status {
     /// The state it explains.
     pub serving: Serving,
     /// Why it is not `Assist`; empty if it is.
@@ -23,14 +24,14 @@ pub struct Situation {
     /// When a client should come back.
     pub retry_after: Duration,
     /// The transition that is under way.
-    pub transition: Option<Underway>,
+    pub transition: Option<TransitionProgress>,
     /// The role that is wanted, once everything that was asked for is done; `None` if that is a stop.
     pub wanted: Option<Role>,
 }
 
-/// A transition on its way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Underway {
+/// A transition under way, as `vestibule.state()` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TransitionProgress {
     /// Its number, as in the list of transitions.
     pub id: u64,
     /// Where it leads: `stopped`, `replica` or `primary`.
@@ -41,8 +42,14 @@ pub struct Underway {
     pub reason: String,
     /// Who asked for it.
     pub requested_by: String,
-    /// When everything that still runs is cut off; `None`: it was asked to wait for ever.
-    pub deadline: Option<Instant>,
+    /// How long until what still runs is cut off; `None`: it was asked to wait for ever. In
+    /// `vestibule.state()` in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub left: Option<Duration>,
+}
+
+fn seconds<S: Serializer>(left: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    left.map(|left| left.as_secs_f64()).serialize(serializer)
 }
 
 /// What is left at the pace so far; a fixed guess while the pace is not known.
@@ -55,7 +62,7 @@ pub(super) fn retry_after(progress: Option<Progress>, elapsed: Duration) -> Dura
         .clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)
 }
 
-impl Situation {
+impl Status {
     /// The error for a request that is refused with this code because of the state.
     #[must_use]
     pub fn error(&self, code: ErrorCode) -> Error {
@@ -66,13 +73,14 @@ impl Situation {
                 format!(" ({:.0} %)", (share * 100.0).floor())
             });
         let retry_after = (self.retry_after.as_secs_f64() * 10.0).round() / 10.0;
-        let text = match (code, self.serving.state) {
-            (ErrorCode::SHUTDOWN, _) => "Server is shutting down".to_owned(),
-            (ErrorCode::READONLY, _) => {
+        let has_recovered = self.serving.state.traits().has_recovered;
+        let text = match code {
+            ErrorCode::SHUTDOWN => "Server is shutting down".to_owned(),
+            ErrorCode::READONLY => {
                 // Word for word: the npm connector decides on fail-over by this text.
                 "Can't modify data on a read-only instance - box.cfg.read_only is true".to_owned()
             }
-            (_, State::Loading) => format!(
+            _ if !has_recovered => format!(
                 "Instance bootstrap hasn't finished yet: {}{percent}, retry after {retry_after} s",
                 self.reason
             ),
