@@ -96,6 +96,29 @@ impl Config {
         [self.solo_policy, self.solo_policy_new].contains(&SoloPolicy::Hold)
     }
 
+    /// The configured bounds as `vestibule.show('limits')` lists them, by name. Times are in
+    /// milliseconds, 0 for never. `grace` is what the grace period of a stop is now; `None` for ever.
+    pub(crate) fn shown_limits(&self, grace: Option<Duration>) -> [(&'static str, u64); 14] {
+        let ms = |time: Duration| time.as_millis() as u64;
+        let (times, hold) = (&self.time_limits, &self.hold);
+        [
+            ("session_threads", self.session_thread_count() as u64),
+            ("packet_size_max_bytes", self.packet_size_max),
+            ("shutdown_grace_period_ms", grace.map_or(u64::MAX, ms)),
+            ("lameduck_ms", ms(self.lameduck)),
+            ("tx_stall_after_ms", ms(self.tx_stall_after)),
+            ("half_frame_timeout_ms", ms(times.half_frame)),
+            ("authentication_timeout_ms", ms(times.authentication)),
+            ("unread_timeout_ms", ms(times.unread)),
+            ("idle_timeout_ms", ms(times.idle)),
+            ("request_timeout_ms", ms(self.request_timeout)),
+            ("transaction_timeout_ms", ms(self.transaction_timeout)),
+            ("hold_requests_max", hold.requests_max as u64),
+            ("hold_bytes_max", hold.bytes_max as u64),
+            ("hold_time_max_ms", ms(hold.time_max)),
+        ]
+    }
+
     /// The number of session threads that [`session_threads`](Self::session_threads) stands for.
     #[must_use]
     pub fn session_thread_count(&self) -> usize {

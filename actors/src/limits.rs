@@ -2,6 +2,43 @@
 
 use std::time::Duration;
 
+/// Declares bounds, and lists them as [`SHOWN`].
+macro_rules! shown {
+    ($($(#[$doc:meta])+ $name:literal: $constant:ident = $value:expr;)+) => {
+        $($(#[$doc])+ pub const $constant: usize = $value;)+
+
+        /// The bounds that `vestibule.show('limits')` lists by these names, besides those that are
+        /// configured.
+        pub(crate) const SHOWN: &[(&str, u64)] = &[$(($name, $constant as u64)),+];
+    };
+}
+
+shown! {
+    /// Requests of one connection that are forwarded and not yet answered.
+    "connection_requests_max": CONNECTION_REQUESTS_MAX = 2048;
+    /// Bytes of requests of one connection that are forwarded and not yet answered. One request is
+    /// let through whatever its size.
+    "connection_bytes_max": CONNECTION_BYTES_MAX = 16 << 20;
+    /// Requests that one worker may have forwarded and not yet answered. Beyond it the worker's
+    /// connections are not read; Tarantool's counterpart (`net_msg_max`) is 768 per network thread.
+    "session_thread_requests_max": WORKER_REQUESTS_MAX = 16 * 1024;
+    /// More of them, for connections with next to nothing in flight: a client that takes all the
+    /// others, with calls that sleep for hours, does not stop these.
+    "session_thread_requests_reserve": WORKER_RESERVE = 1024;
+    /// Bytes of forwarded requests of one worker that are not yet answered.
+    "session_thread_bytes_max": WORKER_BYTES_MAX = 256 << 20;
+    /// Replies waiting for a slow reader at which its connection is not read any more, in bytes.
+    "output_pause_bytes": OUTPUT_PAUSE = 1 << 20;
+    /// Replies waiting for a slow reader at which its connection is closed, in bytes.
+    "output_max_bytes": OUTPUT_MAX = 256 << 20;
+    /// Requests that Tx executes before it commits and sends the replies.
+    "turn_requests_max": TURN_REQUESTS_MAX = 4096;
+    /// Keys that one connection may watch.
+    "watches_per_connection_max": WATCHES_PER_CONNECTION_MAX = 128;
+    /// Reservations (locks, cursors) that one connection may hold.
+    "reservations_per_connection_max": RESERVATIONS_PER_CONNECTION_MAX = 256;
+}
+
 /// What a client is told when nothing is known about how long it will take.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 /// No client is asked to come back sooner.
@@ -13,31 +50,16 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// messages are sent without asking for room; what bounds them are credits.
 pub const MAILBOX_SLOTS: usize = 16;
 
-/// Requests that one session arbiter may have forwarded and not yet answered. Beyond it the arbiter's
-/// connections are not read; Tarantool's counterpart (`net_msg_max`) is 768 per network thread.
-pub const WORKER_REQUESTS_MAX: usize = 16 * 1024;
-/// More of them, for connections with next to nothing on its way: whoever takes all the others, with calls
-/// that sleep for hours, does not stop these.
-pub const WORKER_RESERVE: usize = 1024;
 /// A connection may use the reserve while it has fewer requests in flight than this.
 pub const RESERVE_REQUESTS_MAX: usize = 4;
 /// Largest request that the reserve accepts, in bytes.
 pub const RESERVE_BYTES_MAX: usize = 64 << 10;
-/// Bytes of forwarded requests of one session arbiter that are not yet answered.
-pub const WORKER_BYTES_MAX: usize = 256 << 20;
-/// Requests of one connection that are forwarded and not yet answered.
-pub const CONNECTION_REQUESTS_MAX: usize = 2048;
-/// Bytes of requests of one connection that are forwarded and not yet answered. One request is let through
-/// whatever its size.
-pub const CONNECTION_BYTES_MAX: usize = 16 << 20;
 /// What the buffers of all connections may take together, in bytes: beyond it those that hold more than
 /// their share are not read.
 pub const CONNECTIONS_MEMORY_MAX_DEFAULT: usize = 1 << 30;
 /// Buffers of one connection that are not counted, in bytes.
 pub const MEMORY_SMALL: usize = 16 << 10;
 
-/// Requests that Tx executes before it commits and sends the replies.
-pub const TURN_REQUESTS_MAX: usize = 4096;
 /// Bytes of replies after which Tx ends a turn.
 pub const TURN_REPLY_BYTES_MAX: usize = 4 << 20;
 /// Time after which Tx ends a turn (checked every [`TURN_CLOCK_EVERY`] requests).
@@ -62,10 +84,6 @@ pub const STALL_CALM_PERIODS: u32 = 20;
 pub const READ_SIZE: usize = 64 << 10;
 /// Reads from one socket before its neighbours get their turn.
 pub const READS_PER_POLL_MAX: u32 = 4;
-/// Replies waiting for a slow reader at which its connection is not read any more, in bytes.
-pub const OUTPUT_PAUSE: usize = 1 << 20;
-/// Replies waiting for a slow reader at which its connection is closed, in bytes.
-pub const OUTPUT_MAX: usize = 256 << 20;
 /// A buffer that grew beyond this is given back to the allocator when it is empty, in bytes.
 pub const BUFFER_KEEP_MAX: usize = 256 << 10;
 /// Empty buffers that one session arbiter keeps for reuse.
@@ -140,14 +158,10 @@ pub const PROVISIONAL_SLOT_TIME: Duration = Duration::from_secs(2);
 /// Time between two warnings that nothing can be accepted, or that there are no slots.
 pub const ACCEPT_WARNING_PERIOD: Duration = Duration::from_secs(10);
 
-/// Keys that one connection may watch.
-pub const WATCHES_PER_CONNECTION_MAX: usize = 128;
 /// Size of a watched key, in bytes.
 pub const EVENT_KEY_SIZE_MAX: usize = 1024;
 /// Transactions that one connection may have open, each in a stream of its own.
 pub const TRANSACTIONS_PER_CONNECTION_MAX: usize = 256;
-/// Reservations (locks, cursors) that one connection may hold.
-pub const RESERVATIONS_PER_CONNECTION_MAX: usize = 256;
 /// Reservations of all connections together.
 pub const RESERVATIONS_MAX: usize = 64 * 1024;
 /// Size of a lock's name, in bytes.

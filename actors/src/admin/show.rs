@@ -64,86 +64,36 @@ struct LimitRow {
     used: Option<u64>,
 }
 
-/// The bounds that matter to operators, as they are configured.
+/// The bounds that matter to operators: configured, fixed, and those of which it is known how much is
+/// in use.
 fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
-    let config = &shared.config;
-    let times = &config.time_limits;
-    let (slots, memory) = (&shared.slots, config.connection_limits.memory_max);
-    let used = [
+    let grace = shared.resolve_grace(shared.config.shutdown_grace_period);
+    let configured = shared.config.shown_limits(grace);
+    let bounds = configured.iter().chain(limits::SHOWN);
+    let bounds = bounds.map(|&(name, value)| (name, value, None));
+    let counted = counted_limits(shared).map(|(name, value, used)| (name, value, Some(used)));
+    bounds
+        .chain(counted)
+        .map(|(name, value, used)| LimitRow { name, value, used })
+        .collect()
+}
+
+/// Bounds by name and value, with what is in use now.
+fn counted_limits(shared: &Shared) -> [(&'static str, u64, u64); 2] {
+    let (slots, memory) = (&shared.slots, &shared.memory);
+    let memory_max = shared.config.connection_limits.memory_max;
+    [
         (
             "connections_max",
             slots.budget.clients as u64,
-            Some(slots.taken().clients as u64),
+            slots.taken().clients as u64,
         ),
         (
             "connections_memory_max_bytes",
-            memory as u64,
-            Some(shared.memory.used() as u64),
-        ),
-    ];
-    [
-        ("session_threads", config.session_thread_count() as u64),
-        ("packet_size_max_bytes", config.packet_size_max),
-        (
-            "shutdown_grace_period_ms",
-            shared
-                .resolve_grace(config.shutdown_grace_period)
-                .map_or(u64::MAX, |period| period.as_millis() as u64),
-        ),
-        ("lameduck_ms", config.lameduck.as_millis() as u64),
-        (
-            "tx_stall_after_ms",
-            config.tx_stall_after.as_millis() as u64,
-        ),
-        ("half_frame_timeout_ms", times.half_frame.as_millis() as u64),
-        (
-            "authentication_timeout_ms",
-            times.authentication.as_millis() as u64,
-        ),
-        ("unread_timeout_ms", times.unread.as_millis() as u64),
-        ("idle_timeout_ms", times.idle.as_millis() as u64),
-        (
-            "request_timeout_ms",
-            config.request_timeout.as_millis() as u64,
-        ),
-        (
-            "transaction_timeout_ms",
-            config.transaction_timeout.as_millis() as u64,
-        ),
-        ("hold_requests_max", config.hold.requests_max as u64),
-        ("hold_bytes_max", config.hold.bytes_max as u64),
-        ("hold_time_max_ms", config.hold.time_max.as_millis() as u64),
-        (
-            "connection_requests_max",
-            limits::CONNECTION_REQUESTS_MAX as u64,
-        ),
-        ("connection_bytes_max", limits::CONNECTION_BYTES_MAX as u64),
-        (
-            "session_thread_requests_max",
-            limits::WORKER_REQUESTS_MAX as u64,
-        ),
-        (
-            "session_thread_requests_reserve",
-            limits::WORKER_RESERVE as u64,
-        ),
-        ("session_thread_bytes_max", limits::WORKER_BYTES_MAX as u64),
-        ("output_pause_bytes", limits::OUTPUT_PAUSE as u64),
-        ("output_max_bytes", limits::OUTPUT_MAX as u64),
-        ("turn_requests_max", limits::TURN_REQUESTS_MAX as u64),
-        (
-            "watches_per_connection_max",
-            limits::WATCHES_PER_CONNECTION_MAX as u64,
-        ),
-        (
-            "reservations_per_connection_max",
-            limits::RESERVATIONS_PER_CONNECTION_MAX as u64,
+            memory_max as u64,
+            memory.used() as u64,
         ),
     ]
-    .map(|(name, value)| (name, value, None))
-    .into_iter()
-    .chain(used)
-    .map(|(name, value, used)| LimitRow { name, value, used })
-    .collect()
 }
 
 /// One row of `vestibule.show('descriptors')`.

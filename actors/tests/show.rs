@@ -1,0 +1,73 @@
+//! `vestibule.show('limits')`: which bounds operators see, and how.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use vestibule_actors::Config;
+use vestibule_actors::testing::{Harness, Script, config};
+use vestibule_actors::wire::reply::write_value;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    name: String,
+    value: u64,
+    used: Option<u64>,
+}
+
+/// The bounds of a server with two session threads and 7 s for Tx that is otherwise as it comes, in
+/// their order.
+const FIXED: [(&str, u64); 24] = [
+    ("session_threads", 2),
+    ("packet_size_max_bytes", 64 << 20),
+    ("shutdown_grace_period_ms", 3_000),
+    ("lameduck_ms", 0),
+    ("tx_stall_after_ms", 7_000),
+    ("half_frame_timeout_ms", 60_000),
+    ("authentication_timeout_ms", 0),
+    ("unread_timeout_ms", 60_000),
+    ("idle_timeout_ms", 0),
+    ("request_timeout_ms", 0),
+    ("transaction_timeout_ms", 0),
+    ("hold_requests_max", 1024),
+    ("hold_bytes_max", 1 << 20),
+    ("hold_time_max_ms", 5_000),
+    ("connection_requests_max", 2048),
+    ("connection_bytes_max", 16 << 20),
+    ("session_thread_requests_max", 16 << 10),
+    ("session_thread_requests_reserve", 1024),
+    ("session_thread_bytes_max", 256 << 20),
+    ("output_pause_bytes", 1 << 20),
+    ("output_max_bytes", 256 << 20),
+    ("turn_requests_max", 4096),
+    ("watches_per_connection_max", 128),
+    ("reservations_per_connection_max", 256),
+];
+
+#[test]
+fn limits_are_shown_by_name_with_their_value_and_what_is_used() {
+    let config = Config {
+        session_threads: 2,
+        tx_stall_after: Duration::from_secs(7),
+        ..config()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    let mut operator = harness.connect();
+    let what = [&[0x91, 0xa6][..], b"limits"].concat();
+    let reply = operator.call("vestibule.show", &what);
+    let (rows,): (Vec<Row>,) = reply.data();
+    let (fixed, counted) = rows.split_at(FIXED.len());
+    for (row, (name, value)) in fixed.iter().zip(FIXED) {
+        assert_eq!((&*row.name, row.value, row.used), (name, value, None));
+    }
+    let [connections, memory] = counted else {
+        panic!("two rows are counted: {counted:?}");
+    };
+    assert_eq!(connections.name, "connections_max");
+    assert_eq!(connections.used, Some(1));
+    assert_eq!(memory.name, "connections_memory_max_bytes");
+    assert_eq!(memory.value, 1 << 30);
+    assert!(memory.used.is_some(), "it is counted");
+    let mut body = Vec::new();
+    write_value(&mut body, &rows).expect("rows are values");
+    assert_eq!(reply.body, body, "maps in the order of their fields");
+}
