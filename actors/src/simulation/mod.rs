@@ -51,6 +51,7 @@ mod checks;
 mod client;
 pub(crate) mod clock;
 mod config;
+mod cost;
 mod engine;
 mod lockstep;
 pub(crate) mod pipe;

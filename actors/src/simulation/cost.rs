@@ -1,0 +1,228 @@
+//! What a request costs a session and its worker, in instructions: to be counted by callgrind.
+//!
+//! ```text
+//!   pipe ─▶ session ─▶ worker ─▶ a Tx that answers at once, on the same thread ─▶ worker ─▶ pipe
+//! ```
+//!
+//! Everything is on one thread, so that two runs count the same within a ten-thousandth. The cost of a
+//! request (with the client's part) is the difference of two runs, by which the start cancels out:
+//!
+//! ```sh
+//! for n in 20000 40000; do
+//!   VESTIBULE_COST_SHAPE=ping VESTIBULE_COST_REQUESTS=$n valgrind --tool=callgrind \
+//!     the-test-binary --exact simulation::cost::requests_are_answered
+//! done
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix::{Actor, Context, Handler, Recipient};
+use vestibule_wire::Error;
+use vestibule_wire::frame::read_prefix;
+use vestibule_wire::keys::RequestType;
+use vestibule_wire::reply::{ReplyHeader, Rows};
+use vestibule_wire::request::Select;
+
+use super::pipe::{ClientEnd, pipe};
+use super::worker::Plug;
+use crate::cells::claims::Claims;
+use crate::config::Config;
+use crate::engine::{Caller, ReadView, Scan, ViewStep};
+use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::runtime::Mailboxes;
+use crate::serving::{Role, ServingCell};
+use crate::shared::Shared;
+use crate::slots::{ConnectionSlots, ListenerKind};
+use crate::testing::RequestBuilder;
+use crate::tx::TxHandle;
+use crate::tx::messages::{Batch, Control, Probe, Replies, ReplyHead, Stop};
+use crate::worker::Worker;
+
+/// Requests that are sent at a time.
+const PIPELINE: usize = 64;
+
+/// A Tx that does nothing but answer.
+struct EchoTx {
+    claims: Arc<Claims>,
+    replies: Recipient<Replies>,
+}
+
+impl Actor for EchoTx {
+    type Context = Context<Self>;
+}
+
+impl Handler<Batch> for EchoTx {
+    type Result = ();
+
+    fn handle(&mut self, mut batch: Batch, _ctx: &mut Self::Context) {
+        let mut replies = batch.recycled.take().unwrap_or_default();
+        for entry in &batch.entries {
+            assert!(self.claims.claim(entry.id));
+            let header = ReplyHeader {
+                sync: entry.sync,
+                schema_version: 0,
+            };
+            header.write_empty(&mut replies.bytes);
+            replies.heads.push(ReplyHead {
+                id: entry.id,
+                sync: entry.sync,
+                end: replies.bytes.len(),
+            });
+        }
+        replies.spent.push(batch);
+        self.replies.do_send(replies);
+    }
+}
+
+impl Handler<Control> for EchoTx {
+    type Result = ();
+
+    fn handle(&mut self, _control: Control, _ctx: &mut Self::Context) {}
+}
+
+impl Handler<Probe> for EchoTx {
+    type Result = ();
+
+    fn handle(&mut self, _probe: Probe, _ctx: &mut Self::Context) {}
+}
+
+impl Handler<Stop> for EchoTx {
+    type Result = ();
+
+    fn handle(&mut self, _stop: Stop, _ctx: &mut Self::Context) {}
+}
+
+/// A view in which every SELECT finds one small row.
+#[derive(Debug)]
+struct OneRow;
+
+impl ReadView for OneRow {
+    fn select(
+        &self,
+        _select: &Select<'_>,
+        _caller: &Caller,
+        _scan: &mut Scan,
+        out: &mut Vec<u8>,
+    ) -> Result<ViewStep, Error> {
+        let mut rows = Rows::begin(out);
+        rows.push(&[0x92, 1, 0xa4, b'r', b'o', b'w', b'1']);
+        rows.finish(None);
+        Ok(ViewStep::Done)
+    }
+}
+
+/// One worker with one connection, and Tx.
+async fn connect() -> ClientEnd {
+    let now = crate::clock::now();
+    let cell = ServingCell::new(Role::Primary, now);
+    let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
+    let slots = ConnectionSlots::for_tests(1);
+    let shared = Shared::new(Config::default(), cell, slots, vec![claims.clone()]);
+    let shared = Arc::new(shared);
+    let (mailboxes, peers) = Mailboxes::new(1);
+    let mailbox = mailboxes.workers.into_iter().next().expect("there is one");
+    let worker = Worker::new(0, shared.clone(), peers.clone());
+    let worker = Context::with_receiver(mailbox).run(worker);
+    let tx = EchoTx {
+        claims,
+        replies: peers.workers[0].replies(),
+    }
+    .start();
+    let [batches, control] = [tx.clone(), tx.clone()];
+    let tx = TxHandle::new(
+        batches.recipient(),
+        control.recipient(),
+        tx.clone().recipient(),
+        tx.recipient(),
+        1,
+    );
+    peers.workers[0].tx_ready(tx);
+    shared.cell.ready(now);
+    shared.publish_view(Some(Arc::new(OneRow)));
+    let kind = shared.slots.find(ListenerKind::Clients, true);
+    let slot = shared.slots.take(kind.expect("there is room"));
+    let (end, transport) = pipe(64 << 20);
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
+    let plug = Plug {
+        transport,
+        peer,
+        slot,
+    };
+    worker.do_send(plug);
+    while end.receive().is_empty() {
+        actix_rt::task::yield_now().await;
+    }
+    end
+}
+
+/// How many whole frames these bytes are.
+fn count_frames(mut bytes: &[u8]) -> usize {
+    let mut count = 0;
+    while let Ok(Some(prefix)) = read_prefix(bytes, u64::MAX) {
+        if bytes.len() < prefix.frame_size() {
+            break;
+        }
+        bytes = &bytes[prefix.frame_size()..];
+        count += 1;
+    }
+    count
+}
+
+/// The bytes of so many requests, and how they are cut: `usize::MAX` for not at all.
+fn requests(shape: &str, count: usize) -> (Vec<u8>, usize) {
+    let value = |size| vec![7; size];
+    let request = |sync: u64| match shape {
+        "ping" | "pieces" => RequestBuilder::new(RequestType::Ping, sync).bytes(),
+        "replace" => RequestBuilder::replace(sync, sync).bytes(),
+        "select" => RequestBuilder::select(sync, sync).bytes(),
+        "large" => RequestBuilder::call(sync, "f", &bytes_of(&value(200_000))).bytes(),
+        _ => panic!("no such shape"),
+    };
+    let bytes = (1..=count as u64).flat_map(request).collect();
+    match shape {
+        // Frames that begin in one read and end in the next.
+        "pieces" => (bytes, 101),
+        _ => (bytes, usize::MAX),
+    }
+}
+
+/// Arguments of one binary string.
+fn bytes_of(value: &[u8]) -> Vec<u8> {
+    let mut args = vec![0x91];
+    vestibule_wire::msgpack::write_bin(&mut args, value);
+    args
+}
+
+async fn run(shape: &str, total: usize) {
+    let client = connect().await;
+    let pipeline = if shape == "large" { 4 } else { PIPELINE };
+    let (bytes, piece) = requests(shape, pipeline);
+    for _ in 0..total / pipeline {
+        let mut received = Vec::new();
+        for piece in bytes.chunks(piece.min(bytes.len())) {
+            client.send(piece);
+            if piece.len() < bytes.len() {
+                actix_rt::task::yield_now().await;
+            }
+        }
+        while count_frames(&received) < pipeline {
+            actix_rt::task::yield_now().await;
+            received.append(&mut client.receive());
+        }
+    }
+}
+
+/// With few requests it shows that the shapes are answered; with many, below callgrind, it measures.
+#[test]
+fn requests_are_answered() {
+    let requests = super::number("VESTIBULE_COST_REQUESTS").unwrap_or(128) as usize;
+    let shape = std::env::var("VESTIBULE_COST_SHAPE");
+    let shapes = match &shape {
+        Ok(shape) => vec![shape.as_str()],
+        Err(_) => vec!["ping", "pieces", "replace", "select", "large"],
+    };
+    for shape in shapes {
+        actix_rt::System::new().block_on(run(shape, requests));
+    }
+}
