@@ -1,7 +1,7 @@
 //! Admission: what happens to a request in a state, as one pure function.
 //!
 //! ```text
-//!                     Loading   Assist                Solo                  Stopping   Stopped
+//!                     Loading   Assist                Solo                  Draining   Stopped
 //!  local              answer    answer                answer                answer     close
 //!  finish             116       forward               busy                  forward    close
 //!  read               116       view or forward       view, else busy       279        close
@@ -9,22 +9,24 @@
 //!  begin              116       forward               busy (demotion: 7)    279        close
 //!  call               116       forward               busy                  279        close
 //!
-//!  in an open transaction: as above, but a read is never from the view, and Stopping forwards
+//!  in an open transaction: as above, but a read is never from the view, and Draining forwards
 //!  everything except begin
 //! ```
 //!
-//! A demotion (`Draining` to `Replica`) is Assist in which writes outside open transactions and BEGIN
+//! Draining is that to a stop. A demotion (`Draining` to `Replica`) is Assist in which writes outside open transactions and BEGIN
 //! get 7; calls are forwarded, and Tx lets them change nothing. On a replica BEGIN is forwarded: it opens
 //! a read-only transaction. An announced stop is Assist.
 
 use vestibule_wire::ErrorCode;
+use vestibule_wire::keys::RequestType;
 
 use crate::serving::{DrainTarget, Role, Serving, State};
 
-/// What a request is, as far as admission cares.
+/// What a request is, as far as admission cares. [`Class::of`] derives it, once; from then on it goes
+/// with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Never needs Tx: PING, ID, AUTH, watches, the catalog, control procedures.
+    /// Never needs Tx: PING, ID, AUTH, EVAL (which is refused), watches, the catalog, control procedures.
     Local,
     /// COMMIT and ROLLBACK.
     Finish,
@@ -34,7 +36,7 @@ pub enum Class {
     Write,
     /// BEGIN.
     Begin,
-    /// CALL and EVAL.
+    /// CALL.
     Call,
 }
 
@@ -48,6 +50,41 @@ impl Class {
         Self::Begin,
         Self::Call,
     ];
+
+    /// The class that a request has by its type. Two kinds are local all the same: a SELECT on the
+    /// catalog, and a CALL of a control procedure.
+    #[must_use]
+    pub const fn of(request: RequestType) -> Self {
+        match request {
+            RequestType::Select => Self::Read,
+            RequestType::Insert
+            | RequestType::Replace
+            | RequestType::Update
+            | RequestType::Delete
+            | RequestType::Upsert => Self::Write,
+            RequestType::Begin => Self::Begin,
+            RequestType::Commit | RequestType::Rollback => Self::Finish,
+            RequestType::Call16 | RequestType::Call => Self::Call,
+            RequestType::Auth
+            | RequestType::Eval
+            | RequestType::Execute
+            | RequestType::Prepare
+            | RequestType::Ping
+            | RequestType::Id
+            | RequestType::Watch
+            | RequestType::Unwatch
+            | RequestType::WatchOnce => Self::Local,
+        }
+    }
+
+    /// Whether it may change data outside of a transaction, or begin one that does.
+    #[must_use]
+    pub const fn may_write(self) -> bool {
+        match self {
+            Self::Write | Self::Begin | Self::Call => true,
+            Self::Local | Self::Finish | Self::Read => false,
+        }
+    }
 }
 
 /// What to do with a request.
@@ -192,6 +229,27 @@ mod tests {
     }
 
     #[test]
+    fn only_what_may_need_tx_is_not_local_by_its_type() {
+        let mut not_local = RequestType::ALL.to_vec();
+        not_local.retain(|request| Class::of(*request) != Class::Local);
+        let names: Vec<_> = not_local.iter().map(|own| own.name()).collect();
+        let finish = ["COMMIT", "ROLLBACK"];
+        let writes = ["INSERT", "REPLACE", "UPDATE", "DELETE", "UPSERT"];
+        for (name, request) in names.iter().zip(&not_local) {
+            let expected = match *name {
+                "SELECT" => Class::Read,
+                "BEGIN" => Class::Begin,
+                "CALL" | "CALL_16" => Class::Call,
+                name if finish.contains(&name) => Class::Finish,
+                name if writes.contains(&name) => Class::Write,
+                name => panic!("{name} is local"),
+            };
+            assert_eq!(Class::of(*request), expected, "{name}");
+        }
+        assert_eq!(names.len(), 11);
+    }
+
+    #[test]
     fn what_needs_no_tx_is_answered_in_every_state_that_serves() {
         every(|serving, class, in_transaction| {
             if serving.state != State::Stopped && class == Class::Local {
@@ -201,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_waits_for_tx_while_it_is_deaf_or_loading() {
+    fn nothing_waits_for_tx_while_it_is_blocked_or_loading() {
         every(|serving, class, in_transaction| {
             if matches!(serving.state, State::Loading | State::Solo) {
                 let verdict = admit(serving, class, in_transaction);

@@ -13,7 +13,8 @@ use super::messages::AbortedTransaction;
 use super::reservations::Holder;
 use super::steps::{CallSteps, StepQueue};
 use super::streams::{Key, Streams, Transaction};
-use super::turn_writes::{TurnWrites, is_write, read_only};
+use super::turn_writes::{TurnWrites, read_only};
+use crate::admission::Class;
 use crate::engine::procedures::{Call, Procedure, Procedures};
 use crate::engine::{AsyncContext, Caller, Engine, Outcome, Reply, Request, TransactionId};
 use crate::serving::Admitted;
@@ -28,6 +29,7 @@ pub(super) struct Execution<'a, E: Engine> {
     pub(super) transactions: &'a mut u64,
     /// Under which epoch the request was admitted, and whether it may change data.
     pub(super) admitted: Admitted,
+    pub(super) class: Class,
     pub(super) writes: &'a mut TurnWrites,
     pub(super) shared: &'a Shared,
     pub(super) deadlines: &'a mut Deadlines,
@@ -100,7 +102,7 @@ impl<E: Engine> Execution<'_, E> {
             return Ok(());
         }
         if is_read_only {
-            if is_write(body) {
+            if self.class == Class::Write {
                 return Err(read_only(self.shared));
             }
         } else if !self.writes.admit(self.admitted.epoch()) {

@@ -9,6 +9,7 @@ use actix::{Message, Recipient};
 use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
 
+use crate::admission::Class;
 use crate::cells::claims::RequestId;
 use crate::engine::{Caller, Completions, Ticket};
 use crate::serving::Admitted;
@@ -98,6 +99,8 @@ pub(crate) struct BatchEntry {
     pub(crate) session: u32,
     /// What it asks for.
     pub(crate) request: RequestType,
+    /// The class that it was admitted in.
+    pub(crate) class: Class,
     /// Its sync, for the reply's header.
     pub(crate) sync: u64,
     /// Its stream, 0 for none.

@@ -158,6 +158,7 @@ impl<E: Engine> TxCore<E> {
             streams: &mut self.streams,
             transactions: &mut self.transactions,
             admitted: entry.admitted,
+            class: entry.class,
             writes: &mut self.writes,
             shared: &self.shared,
             deadlines: &mut self.deadlines,

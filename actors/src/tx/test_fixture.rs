@@ -18,6 +18,7 @@ use super::messages::{
     Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect,
 };
 use super::replies::WorkerLink;
+use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::config::Config;
 use crate::engine::Caller;
@@ -192,10 +193,12 @@ impl Fixture {
             },
         });
         let id = self.claims.queue(self.next);
+        let request = RequestType::from_code(header.request_type).expect("a known type");
         batch.entries.push(BatchEntry {
             id,
             session: connection as u32 - 1,
-            request: RequestType::from_code(header.request_type).expect("a known type"),
+            request,
+            class: Class::of(request),
             sync: header.sync,
             stream: header.stream_id,
             admitted: self.admitted,

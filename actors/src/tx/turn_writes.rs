@@ -1,10 +1,9 @@
 //! What a turn has written and may still write, and its reads that may have to be done again.
 
-use vestibule_wire::keys::RequestType;
-use vestibule_wire::request::Body;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::messages::BatchEntry;
+use crate::admission::Class;
 use crate::engine::Engine;
 use crate::shared::Shared;
 
@@ -77,7 +76,7 @@ impl TurnWrites {
         entry: &BatchEntry,
         body: &[u8],
     ) {
-        if entry.request != RequestType::Select || entry.stream != 0 {
+        if entry.class != Class::Read || entry.stream != 0 {
             return;
         }
         let start = self.bodies.len();
@@ -107,12 +106,4 @@ impl TurnWrites {
 pub(super) fn read_only(shared: &Shared) -> Error {
     let status = shared.cell.status(crate::clock::now());
     status.error(ErrorCode::READONLY)
-}
-
-/// Whether a request changes data by what it is.
-pub(super) fn is_write(body: &Body<'_>) -> bool {
-    matches!(
-        body,
-        Body::Insert(_) | Body::Replace(_) | Body::Update(_) | Body::Delete(_) | Body::Upsert(_)
-    )
 }

@@ -72,7 +72,7 @@ impl Dispatcher<'_> {
         }
         self.use_credit(credit, class, request.raw.len());
         self.update_caller();
-        self.add_to_batch(id, request);
+        self.add_to_batch(id, request, class);
     }
 
     /// Whether one more request of this connection may be on its way to Tx, and by whose credit.
@@ -142,7 +142,7 @@ impl Dispatcher<'_> {
     fn is_writer(&self, request: &DecodedRequest<'_>, class: Class) -> bool {
         match self.open_transaction(request) {
             Some(open) => open.is_writer,
-            None => !self.admitted.is_read_only() && !matches!(class, Class::Read | Class::Finish),
+            None => !self.admitted.is_read_only() && class.may_write(),
         }
     }
 
@@ -186,7 +186,7 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn add_to_batch(&mut self, id: RequestId, request: &DecodedRequest<'_>) {
+    fn add_to_batch(&mut self, id: RequestId, request: &DecodedRequest<'_>, class: Class) {
         if self.worker.outgoing.entries.is_empty() {
             self.worker.wake_flush();
         }
@@ -197,6 +197,7 @@ impl Dispatcher<'_> {
             id,
             session: self.cell.index,
             request: request.request_type,
+            class,
             sync: request.sync,
             stream: request.stream,
             admitted: self.admitted,

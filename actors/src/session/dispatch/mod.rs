@@ -143,7 +143,7 @@ impl<'a> Dispatcher<'a> {
 
     /// Decides on a decoded request and does what is decided.
     fn admit_and_route(&mut self, request: &DecodedRequest<'_>) {
-        let class = self.classify(&request.body);
+        let class = self.classify(request);
         let serving = self.shared.cell.load();
         self.admitted = Admitted::under(serving);
         let in_transaction =
@@ -167,28 +167,12 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    fn classify(&mut self, body: &Body<'_>) -> Class {
-        match body {
+    /// The request's class: that of its type, but for what concerns the runtime itself.
+    fn classify(&mut self, request: &DecodedRequest<'_>) -> Class {
+        match &request.body {
             Body::Select(select) if self.is_system_space(select) => Class::Local,
-            Body::Select(_) => Class::Read,
-            Body::Insert(_)
-            | Body::Replace(_)
-            | Body::Update(_)
-            | Body::Delete(_)
-            | Body::Upsert(_) => Class::Write,
             Body::Call(call) if admin::find(call.name).is_some() => Class::Local,
-            Body::Call(_) => Class::Call,
-            Body::Begin(_) => Class::Begin,
-            Body::Commit | Body::Rollback => Class::Finish,
-            Body::Ping
-            | Body::Id(_)
-            | Body::Auth(_)
-            | Body::Watch(_)
-            | Body::Unwatch(_)
-            | Body::WatchOnce(_)
-            | Body::Eval(_)
-            | Body::Execute
-            | Body::Prepare => Class::Local,
+            _ => Class::of(request.request_type),
         }
     }
 
