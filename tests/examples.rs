@@ -33,15 +33,20 @@ impl Example {
         Self { process, output }
     }
 
-    /// The address between brackets in its next line.
-    fn address(&mut self) -> SocketAddr {
+    /// A connection to the address between brackets in its next line, once the engine is ready.
+    fn connect(&mut self) -> Peer {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("it says something");
         let (_, rest) = line.split_once('[').unwrap_or_default();
         let (address, _) = rest.split_once(']').unwrap_or_default();
-        address
-            .parse()
-            .unwrap_or_else(|_| panic!("no address in the line: {line:?}"))
+        let address: Result<SocketAddr, _> = address.parse();
+        let address = address.unwrap_or_else(|_| panic!("no address in the line: {line:?}"));
+        let mut peer = Peer::connect(address);
+        wait_until("the engine is ready", || {
+            let state = peer.call("vestibule.state", &[0x90]);
+            state.error_mentions("assist")
+        });
+        peer
     }
 
     /// Waits for its end, which has to be a success, and returns what else it printed.
@@ -131,7 +136,7 @@ fn busy_shows_what_clients_see_while_the_engine_is_busy() {
 fn embed_serves_an_engine_of_its_own() {
     let directory = Directory::new();
     let mut example = Example::start("embed", &directory, &["127.0.0.1:0"]);
-    let mut peer = Peer::connect(example.address());
+    let mut peer = example.connect();
     let mut call = |name, args: &[u8]| peer.call(name, args).data::<(u64,)>().0;
     assert_eq!(call("visits", b"\x91\xa3you"), 1);
     assert_eq!(call("visits", b"\x91\xa3you"), 2);
@@ -149,21 +154,14 @@ fn embed_serves_an_engine_of_its_own() {
 fn server_keeps_its_data() {
     let directory = Directory::new();
     let mut example = Example::start("server", &directory, &["127.0.0.1:0"]);
-    let mut peer = Peer::connect(example.address());
-    wait_until("the engine is ready", || {
-        let state = peer.call("vestibule.state", &[0x90]);
-        state.error_mentions("assist")
-    });
+    let mut peer = example.connect();
     make_space(&mut peer);
     assert_eq!(peer.ask(&RequestBuilder::replace(1, 7)).code, 0);
     example.process.signal("INT");
     example.finish();
     let mut example = Example::start("server", &directory, &["127.0.0.1:0"]);
-    let mut peer = Peer::connect(example.address());
-    wait_until("the row is there again", || {
-        let reply = peer.ask(&RequestBuilder::select(2, 7));
-        reply.code == 0 && reply.data::<Vec<(u64, u64)>>().len() == 1
-    });
+    let reply = example.connect().ask(&RequestBuilder::select(2, 7));
+    assert_eq!(reply.data::<Vec<(u64, u64)>>().len(), 1);
     example.process.signal("INT");
     example.finish();
 }
