@@ -17,7 +17,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use model::{Operation, Random, Space, State};
+use fastrand::Rng;
+use model::{Operation, Space, State};
 use serde::de::IgnoredAny;
 use support::{Directory, Server, command};
 use vestibule_actors::testing::{Peer, RequestBuilder};
@@ -43,7 +44,7 @@ impl Drop for Seed {
 /// A connection, what it sent, and what of that is acknowledged.
 struct Writer {
     peer: Peer,
-    random: Random,
+    random: Rng,
     /// What the acknowledged operations make, and all that were sent.
     acknowledged: State,
     sent: State,
@@ -53,7 +54,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(server: &Server, random: Random, state: State, number: u64) -> Self {
+    fn new(server: &Server, random: Rng, state: State, number: u64) -> Self {
         Self {
             peer: server.connect(),
             random,
@@ -99,7 +100,7 @@ impl Writer {
     }
 
     /// Checks what was recovered against every state that it may be, and returns it.
-    fn check(self, recovered: &State) -> (Random, u64) {
+    fn check(self, recovered: &State) -> (Rng, u64) {
         let (mut state, open) = (self.acknowledged, self.open);
         let mut differences = vec![difference(&state, recovered)];
         for (_, operation) in &open {
@@ -200,8 +201,8 @@ fn read(server: &Server) -> State {
 }
 
 /// Lets Tx come to a random point of its work.
-fn spin(random: &mut Random) {
-    let until = Instant::now() + Duration::from_micros(random.below(3000));
+fn spin(random: &mut Rng) {
+    let until = Instant::now() + Duration::from_micros(random.u64(..3000));
     while Instant::now() < until {
         std::hint::spin_loop();
     }
@@ -231,9 +232,9 @@ struct Snapshots {
 
 impl Snapshots {
     /// Begins one now and then, if the last one is done.
-    fn begin(&mut self, random: &mut Random) {
+    fn begin(&mut self, random: &mut Rng) {
         self.end();
-        if random.below(4) == 0 {
+        if random.u64(..4) == 0 {
             self.peer
                 .send(&RequestBuilder::call(1, "box.snapshot", &[0x90]));
             self.waits = true;
@@ -260,24 +261,24 @@ fn survives_crashes(journal_sync: &str) {
     let options = ["--journal-sync", journal_sync];
     // Now and then by size as well.
     let by_size = ["--checkpoint-journal-size", "20000"];
-    let (mut random, mut number, mut state) = (Random(seed), 0, State::new());
+    let (mut random, mut number, mut state) = (Rng::with_seed(seed), 0, State::new());
     for _ in 0..crashes {
-        let by_size = &by_size[..random.below(2) as usize * 2];
+        let by_size = &by_size[..random.usize(..2) * 2];
         let server = Server::start(directory.path(), &[&options, by_size].concat());
         let mut snapshots = Snapshots {
             peer: server.connect(),
             waits: false,
         };
         let mut writer = Writer::new(&server, random, state, number);
-        for _ in 0..writer.random.below(30) {
-            let count = 1 + writer.random.below(40);
+        for _ in 0..writer.random.u64(..30) {
+            let count = 1 + writer.random.u64(..40);
             snapshots.begin(&mut writer.random);
             writer.send(count);
             writer.receive();
             assert!(writer.open.is_empty(), "the server lives");
         }
         // Killed in the middle of these, and of a checkpoint if there is one.
-        let count = 50 + writer.random.below(250);
+        let count = 50 + writer.random.u64(..250);
         snapshots.begin(&mut writer.random);
         writer.send(count);
         spin(&mut writer.random);

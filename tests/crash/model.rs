@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use vestibule_actors::testing::RequestBuilder;
 use vestibule_actors::wire::keys::{self, RequestType};
 use vestibule_actors::wire::msgpack::{write_array_len, write_map_len, write_str, write_uint};
@@ -17,21 +18,6 @@ pub(crate) const GROUPS: &str = "groups";
 pub(crate) const GROUP: u64 = 4;
 
 const KEYS: u64 = 300;
-
-/// A generator of random numbers that a seed determines (splitmix64).
-#[derive(Debug, Clone)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    /// A number below a bound.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 /// A space.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,7 +50,7 @@ pub(crate) enum Operation {
 
 impl Operation {
     /// Picks what is possible in a state. `number` makes values and names unique.
-    pub(crate) fn pick(random: &mut Random, state: &State, number: u64) -> Self {
+    pub(crate) fn pick(random: &mut Rng, state: &State, number: u64) -> Self {
         if !state.contains_key(ROWS) {
             return Self::Create(ROWS.to_owned());
         }
@@ -75,9 +61,9 @@ impl Operation {
             return Self::CreatePrimary(name.clone());
         }
         let names: Vec<&String> = state.keys().filter(|name| *name != GROUPS).collect();
-        let name = names[random.below(names.len() as u64) as usize].clone();
-        let key = random.below(KEYS);
-        match random.below(100) {
+        let name = names[random.usize(..names.len())].clone();
+        let key = random.u64(..KEYS);
+        match random.u64(..100) {
             0..=64 => Self::Replace(name, key, number),
             65..=79 => Self::Delete(name, key),
             80..=91 => Self::Group(key / GROUP * GROUP, number),

@@ -1,30 +1,22 @@
-//! Random numbers that a seed repeats on every machine and with every version of this test.
+//! Random numbers that a seed repeats on every machine and with every build of this test.
 
-/// SplitMix64 (Steele, Lea, Flood, 2014): the whole state is one number.
+/// What a case is made with.
 #[derive(Debug, Clone)]
-pub(crate) struct Rng(u64);
+pub(crate) struct Rng(fastrand::Rng);
 
 impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        Self(fastrand::Rng::with_seed(seed))
     }
 
     /// A number below this one, which must not be 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        self.0.usize(..end)
     }
 
-    /// True so many times in a hundred.
+    /// True in this share of cases, in percent.
     pub(crate) fn percent(&mut self, share: u64) -> bool {
-        self.next() % 100 < share
+        self.0.u64(..100) < share
     }
 
     /// One of these, of which there must be some.
