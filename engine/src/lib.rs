@@ -15,6 +15,7 @@
 //! | module | what |
 //! |---|---|
 //! | `limits` | bounds |
+//! | `progress` | how far something long is |
 //! | `print` | tuples as text |
 //! | `errors` | texts of errors |
 //! | `model` | what data is: keys, fields, tuples, definitions of indexes and spaces |
@@ -41,6 +42,7 @@ pub mod offline;
 mod options;
 mod print;
 pub mod procedures;
+mod progress;
 mod query;
 mod schema;
 mod store;
@@ -52,4 +54,6 @@ pub use access::GuestRights;
 pub use durability::checkpoint::CheckpointOptions;
 pub use durability::journal::{self, JournalSync};
 pub use engine::EmbeddedEngine;
+pub use errors::Fault;
 pub use options::EngineOptions;
+pub use progress::Progress;

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use vestibule_actors::engine::Progress;
+use vestibule_engine::Progress;
 use vestibule_wire::msgpack::Reader;
 
 use super::directory::require_data;

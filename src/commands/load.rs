@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::process::ExitCode;
 
 use serde::Deserialize;
-use vestibule_actors::engine::Progress;
+use vestibule_engine::Progress;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::IdOrName;

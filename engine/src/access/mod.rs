@@ -28,18 +28,16 @@ mod visibility;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use checks::Found;
-use rights::{Facts, Principal, Rights};
-use vestibule_actors::catalog::GUEST;
-use vestibule_actors::engine::Fault;
-use vestibule_wire::Error;
-use vestibule_wire::request::IdOrName;
-
-use crate::errors::no_such_user;
+use crate::errors::{Fault, no_such_user};
 use crate::schema::privileges::{ObjectKind, Privileges};
 use crate::schema::system::grant_rows::{FuncRow, Head, PrivRow};
 use crate::schema::system::read::{self, SystemRows};
 use crate::schema::system::{self};
+use checks::Found;
+use rights::{Facts, Principal, Rights};
+use vestibule_actors::catalog::GUEST;
+use vestibule_wire::Error;
+use vestibule_wire::request::IdOrName;
 
 /// What connections that have not logged in may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -7,16 +7,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use vestibule_actors::engine::Fault;
-use vestibule_wire::Error;
-
 use crate::durability::checkpoint::{Answer, Checkpointer, InProgress, Status, Task};
 use crate::durability::journal::{Journal, JournalError};
 use crate::durability::record;
 use crate::durability::storage::Storage;
+use crate::errors::{self, Fault};
 use crate::store::layer::Layer;
 use crate::store::shared_image::SharedImage;
-use crate::{EngineOptions, errors, limits};
+use crate::{EngineOptions, limits};
+use vestibule_wire::Error;
 
 /// The journal and the thread that makes checkpoints, from Tx's side.
 #[derive(Debug, Default)]

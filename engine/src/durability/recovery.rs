@@ -10,14 +10,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use vestibule_actors::engine::{Fault, Progress};
-
 use crate::EngineOptions;
 use crate::durability::checkpoint::{self, CheckpointError};
 use crate::durability::journal::{self, Found, Journal, JournalOptions};
 use crate::durability::record;
 use crate::durability::storage::Storage;
+use crate::errors::Fault;
 use crate::limits::RECOVERY_TOLD_EVERY;
+use crate::progress::Progress;
 use crate::store::image::Image;
 
 /// What recovery comes to.

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 
+use std::error::Error as StdError;
 use std::fmt::Display;
 
 use vestibule_wire::msgpack::Reader;
@@ -10,6 +11,9 @@ use vestibule_wire::{Error, ErrorCode};
 use crate::model::field::{FieldType, found_name};
 use crate::model::index::{IndexDef, IndexKind};
 use crate::print::Printed;
+
+/// Why the engine cannot go on.
+pub type Fault = Box<dyn StdError + Send + Sync>;
 
 /// The product's name, as the subject of "does not support".
 const PRODUCT: &str = "vestibule";

@@ -3,22 +3,23 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use vestibule_actors::engine::{Detached, Engine, Fault, Outcome, Progress, Reply};
-use vestibule_wire::request::{Body, IdOrName, Store};
-use vestibule_wire::{Error, ErrorCode};
-
 use super::second_number;
+use crate::EngineOptions;
 use crate::durability::journal::Journal;
 use crate::durability::recovery;
 use crate::durability::storage::Disk;
 use crate::engine::{EmbeddedEngine, Existing};
+use crate::errors::{self, Fault};
 use crate::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
 use crate::model::key::Key;
 use crate::model::space::{Generator, SpaceDef};
 use crate::model::tuple::Tuple;
+use crate::progress::Progress;
 use crate::schema::system;
 use crate::store::image::Image;
-use crate::{EngineOptions, errors};
+use vestibule_actors::engine::{Detached, Engine, Outcome, Reply};
+use vestibule_wire::request::{Body, IdOrName, Store};
+use vestibule_wire::{Error, ErrorCode};
 
 /// Spaces of numbers that only the engine counts: there are no checks for them.
 const COUNTERS: [u32; 2] = [system::SCHEMA, system::SEQUENCE_DATA];

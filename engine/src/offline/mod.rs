@@ -11,20 +11,19 @@ use std::fmt::Display;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use vestibule_actors::engine::{Fault, Progress};
-use vestibule_wire::msgpack::Reader;
-
-pub use import::{Import, Put};
-
 use crate::durability::checkpoint::{self, Loaded};
 use crate::durability::journal::{self, FileReport, JournalError, JournalOptions, JournalSync};
 use crate::durability::record;
-use crate::errors;
+use crate::errors::{self, Fault};
 use crate::model::space::SpaceDef;
 use crate::print::Printed;
+use crate::progress::Progress;
 use crate::schema::system::{self, system_key};
 use crate::store::image::{Image, Replayed};
 use crate::store::index_build::{self, BuildError};
+use vestibule_wire::msgpack::Reader;
+
+pub use import::{Import, Put};
 
 /// Definitions in the order in which they can be made again: what others need comes first.
 const DEFINITIONS: [u32; 10] = [

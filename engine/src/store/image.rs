@@ -376,27 +376,18 @@ pub(crate) enum Replayed<'a> {
 }
 
 /// What of a journaled turn does not fit.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplayError {
     /// The bytes are not a turn.
+    #[error("the record is not a turn of this engine")]
     Record,
     /// No such space.
+    #[error("no space {0} at this point of the journal")]
     Space(u32),
     /// The tuple has no key in this space.
+    #[error("a tuple does not fit the key of space '{0}'")]
     Tuple(String),
     /// The definition of a space.
+    #[error("a definition is not valid: {0}")]
     Definition(Error),
 }
-
-impl std::fmt::Display for ReplayError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Record => f.write_str("the record is not a turn of this engine"),
-            Self::Space(id) => write!(f, "no space {id} at this point of the journal"),
-            Self::Tuple(space) => write!(f, "a tuple does not fit the key of space '{space}'"),
-            Self::Definition(error) => write!(f, "a definition is not valid: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ReplayError {}

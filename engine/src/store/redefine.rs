@@ -8,18 +8,17 @@
 
 use std::ops::Bound;
 
-use vestibule_actors::engine::Progress;
-use vestibule_wire::Error;
-
 use crate::model::index::{IndexDef, PRIMARY};
 use crate::model::space::{Generator, SpaceDef};
 use crate::model::tuple::Tuple;
+use crate::progress::Progress;
 use crate::schema::build::define;
 use crate::schema::system::{self, read};
 use crate::store::garbage::Garbage;
 use crate::store::image::{Image, Space};
 use crate::store::index_build::{self, BuildError, Built};
 use crate::store::tree::Tree;
+use vestibule_wire::Error;
 
 impl Image {
     /// Derives a space from its rows in `_space` and `_index`. An index takes what was built for it,

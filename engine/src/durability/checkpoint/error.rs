@@ -1,16 +1,15 @@
 //! What can go wrong with a checkpoint, with the file named.
 
-use std::error::Error as StdError;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::durability::journal::JournalError;
 
 /// Why a checkpoint could not be written or read.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum CheckpointError {
     /// The operating system refused.
+    #[error("cannot {action} {}: {source}", .path.display())]
     Io {
         /// What was tried, as in "cannot {action}".
         action: &'static str,
@@ -20,6 +19,10 @@ pub(crate) enum CheckpointError {
         source: io::Error,
     },
     /// The file was written by a later version of this program.
+    #[error(
+        "checkpoint {} has format version {version}, newer than this program knows",
+        .file.display()
+    )]
     NewerVersion {
         /// The file.
         file: PathBuf,
@@ -27,6 +30,11 @@ pub(crate) enum CheckpointError {
         version: u32,
     },
     /// Bytes that no checkpoint has there.
+    #[error(
+        "checkpoint {} is damaged at offset {offset}; forced recovery starts from the \
+         checkpoint before it",
+        .file.display()
+    )]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -34,6 +42,11 @@ pub(crate) enum CheckpointError {
         offset: u64,
     },
     /// Rows that are whole, but do not fit what the checkpoint says before them.
+    #[error(
+        "checkpoint {} contradicts itself: {reason}; forced recovery starts from the \
+         checkpoint before it",
+        .file.display()
+    )]
     Inconsistent {
         /// The file.
         file: PathBuf,
@@ -41,12 +54,16 @@ pub(crate) enum CheckpointError {
         reason: String,
     },
     /// The journal could not do its part.
+    #[error("the journal cannot support it: {0}")]
     Journal(String),
     /// Primary keys were redefined while rows were collected by the old ones.
+    #[error("primary keys are being redefined")]
     Redefined,
     /// The engine is going away.
+    #[error("the engine stops")]
     Stopped,
     /// A fault of this program; standard error has more.
+    #[error("the thread that made it has panicked")]
     Panicked,
 }
 
@@ -74,44 +91,58 @@ impl From<JournalError> for CheckpointError {
     }
 }
 
-impl fmt::Display for CheckpointError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io {
-                action,
-                path,
-                source,
-            } => write!(f, "cannot {action} {}: {source}", path.display()),
-            Self::NewerVersion { file, version } => write!(
-                f,
-                "checkpoint {} has format version {version}, newer than this program knows",
-                file.display()
-            ),
-            Self::Damaged { file, offset } => write!(
-                f,
-                "checkpoint {} is damaged at offset {offset}; forced recovery starts from the \
-                 checkpoint before it",
-                file.display()
-            ),
-            Self::Inconsistent { file, reason } => write!(
-                f,
-                "checkpoint {} contradicts itself: {reason}; forced recovery starts from the \
-                 checkpoint before it",
-                file.display()
-            ),
-            Self::Journal(reason) => write!(f, "the journal cannot support it: {reason}"),
-            Self::Redefined => f.write_str("primary keys are being redefined"),
-            Self::Stopped => f.write_str("the engine stops"),
-            Self::Panicked => f.write_str("the thread that made it has panicked"),
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl StdError for CheckpointError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            _ => None,
+    #[test]
+    fn every_error_names_its_file() {
+        let file = PathBuf::from("/d/f");
+        let journal = JournalError::TooLarge { size: 8 };
+        let told = [
+            (
+                CheckpointError::io("rename", &file)(io::Error::other("no")),
+                "cannot rename /d/f: no",
+            ),
+            (
+                CheckpointError::NewerVersion {
+                    file: file.clone(),
+                    version: 9,
+                },
+                "checkpoint /d/f has format version 9, newer than this program knows",
+            ),
+            (
+                CheckpointError::Damaged {
+                    file: file.clone(),
+                    offset: 7,
+                },
+                "checkpoint /d/f is damaged at offset 7; forced recovery starts from the checkpoint \
+                 before it",
+            ),
+            (
+                CheckpointError::Inconsistent {
+                    file,
+                    reason: "so".into(),
+                },
+                "checkpoint /d/f contradicts itself: so; forced recovery starts from the checkpoint \
+                 before it",
+            ),
+            (
+                journal.into(),
+                "the journal cannot support it: a journal record of 8 bytes is larger than allowed",
+            ),
+            (
+                CheckpointError::Redefined,
+                "primary keys are being redefined",
+            ),
+            (CheckpointError::Stopped, "the engine stops"),
+            (
+                CheckpointError::Panicked,
+                "the thread that made it has panicked",
+            ),
+        ];
+        for (error, text) in told {
+            assert_eq!(error.to_string(), text);
         }
     }
 }

@@ -1,16 +1,16 @@
 //! What can go wrong with the journal, with file and offset named.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use vestibule_actors::engine::Fault;
+use crate::errors::Fault;
 
 /// Why the journal could not do what it was asked for.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The operating system refused.
+    #[error("cannot {action} {}{}: {source}", .path.display(), At(*offset))]
     Io {
         /// What was tried, as in "cannot {action}".
         action: &'static str,
@@ -22,11 +22,16 @@ pub enum JournalError {
         source: io::Error,
     },
     /// Another process, or another journal of this one, has the directory.
+    #[error("journal directory {} is in use by another process", .directory.display())]
     Locked {
         /// The directory.
         directory: PathBuf,
     },
     /// The file was written by a later version of this program.
+    #[error(
+        "journal file {} has format version {version}, newer than this program knows",
+        .file.display()
+    )]
     NewerVersion {
         /// The file.
         file: PathBuf,
@@ -34,6 +39,11 @@ pub enum JournalError {
         version: u32,
     },
     /// The file was written by a development version of this program.
+    #[error(
+        "journal file {} has format version {version}, of a development version that this \
+         program does not read",
+        .file.display()
+    )]
     OlderVersion {
         /// The file.
         file: PathBuf,
@@ -41,6 +51,11 @@ pub enum JournalError {
         version: u32,
     },
     /// Bytes that are no record, with records behind them that would be lost.
+    #[error(
+        "journal file {} is damaged at offset {offset}, where record {sequence} should be; \
+         forced recovery skips what cannot be read",
+        .file.display()
+    )]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -50,6 +65,11 @@ pub enum JournalError {
         sequence: u64,
     },
     /// Records are missing, or stand where they do not belong.
+    #[error(
+        "journal file {} has record {found} at offset {offset}, where record {expected} \
+         should be; forced recovery goes on without what is missing",
+        .file.display()
+    )]
     Gap {
         /// The file.
         file: PathBuf,
@@ -61,6 +81,11 @@ pub enum JournalError {
         found: u64,
     },
     /// Records at the end are missing that a checkpoint relies on.
+    #[error(
+        "journal {} ends with record {last}, but the checkpoint needs the records up to \
+         {needed}; forced recovery goes on without what is missing",
+        .file.display()
+    )]
     Short {
         /// The last file, or the directory if there is none.
         file: PathBuf,
@@ -70,6 +95,10 @@ pub enum JournalError {
         needed: u64,
     },
     /// The receiver of the records refused one.
+    #[error(
+        "record {sequence} of journal file {} at offset {offset} cannot be applied: {source}",
+        .file.display()
+    )]
     Replay {
         /// The file.
         file: PathBuf,
@@ -81,110 +110,121 @@ pub enum JournalError {
         source: Fault,
     },
     /// A record larger than [`RECORD_SIZE_MAX`](super::RECORD_SIZE_MAX); nothing was written.
+    #[error("a journal record of {size} bytes is larger than allowed")]
     TooLarge {
         /// Its size in bytes.
         size: usize,
     },
     /// The journal failed before and takes nothing until [`resume`](super::Journal::resume).
+    #[error("the journal has failed: {reason}")]
     Failed {
         /// Why it failed.
         reason: String,
     },
 }
 
-impl fmt::Display for JournalError {
+/// The place in a file, where that says something.
+struct At(Option<u64>);
+
+impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io {
-                action,
-                path,
-                offset: Some(offset),
-                source,
-            } => {
-                write!(
-                    f,
-                    "cannot {action} {} at offset {offset}: {source}",
-                    path.display()
-                )
-            }
-            Self::Io {
-                action,
-                path,
-                offset: None,
-                source,
-            } => {
-                write!(f, "cannot {action} {}: {source}", path.display())
-            }
-            Self::Locked { directory } => {
-                write!(
-                    f,
-                    "journal directory {} is in use by another process",
-                    directory.display()
-                )
-            }
-            Self::NewerVersion { file, version } => write!(
-                f,
-                "journal file {} has format version {version}, newer than this program knows",
-                file.display()
-            ),
-            Self::OlderVersion { file, version } => write!(
-                f,
-                "journal file {} has format version {version}, of a development version that this \
-                 program does not read",
-                file.display()
-            ),
-            Self::Short { file, last, needed } => write!(
-                f,
-                "journal {} ends with record {last}, but the checkpoint needs the records up to \
-                 {needed}; forced recovery goes on without what is missing",
-                file.display()
-            ),
-            Self::Damaged {
-                file,
-                offset,
-                sequence,
-            } => write!(
-                f,
-                "journal file {} is damaged at offset {offset}, where record {sequence} should be; \
-                 forced recovery skips what cannot be read",
-                file.display()
-            ),
-            Self::Gap {
-                file,
-                offset,
-                expected,
-                found,
-            } => write!(
-                f,
-                "journal file {} has record {found} at offset {offset}, where record {expected} \
-                 should be; forced recovery goes on without what is missing",
-                file.display()
-            ),
-            Self::Replay {
-                file,
-                offset,
-                sequence,
-                source,
-            } => write!(
-                f,
-                "record {sequence} of journal file {} at offset {offset} cannot be applied: \
-                 {source}",
-                file.display()
-            ),
-            Self::TooLarge { size } => {
-                write!(f, "a journal record of {size} bytes is larger than allowed")
-            }
-            Self::Failed { reason } => write!(f, "the journal has failed: {reason}"),
+        match self.0 {
+            Some(offset) => write!(f, " at offset {offset}"),
+            None => Ok(()),
         }
     }
 }
 
-impl StdError for JournalError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            Self::Replay { source, .. } => Some(source.as_ref()),
-            _ => None,
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn every_error_names_file_and_place() {
+        let (file, offset, sequence) = (PathBuf::from("/d/f"), 7, 3);
+        let io = |offset| JournalError::Io {
+            action: "write to",
+            path: "/d/f".into(),
+            offset,
+            source: io::Error::other("no"),
+        };
+        assert!(io(None).source().is_some());
+        let told = [
+            (io(Some(7)), "cannot write to /d/f at offset 7: no"),
+            (io(None), "cannot write to /d/f: no"),
+            (
+                JournalError::Locked {
+                    directory: "/d".into(),
+                },
+                "journal directory /d is in use by another process",
+            ),
+            (
+                JournalError::NewerVersion {
+                    file: file.clone(),
+                    version: 9,
+                },
+                "journal file /d/f has format version 9, newer than this program knows",
+            ),
+            (
+                JournalError::OlderVersion {
+                    file: file.clone(),
+                    version: 0,
+                },
+                "journal file /d/f has format version 0, of a development version that this program \
+                 does not read",
+            ),
+            (
+                JournalError::Damaged {
+                    file: file.clone(),
+                    offset,
+                    sequence,
+                },
+                "journal file /d/f is damaged at offset 7, where record 3 should be; forced recovery \
+                 skips what cannot be read",
+            ),
+            (
+                JournalError::Gap {
+                    file: file.clone(),
+                    offset,
+                    expected: 3,
+                    found: 5,
+                },
+                "journal file /d/f has record 5 at offset 7, where record 3 should be; forced \
+                 recovery goes on without what is missing",
+            ),
+            (
+                JournalError::Short {
+                    file: file.clone(),
+                    last: 3,
+                    needed: 5,
+                },
+                "journal /d/f ends with record 3, but the checkpoint needs the records up to 5; \
+                 forced recovery goes on without what is missing",
+            ),
+            (
+                JournalError::Replay {
+                    file,
+                    offset,
+                    sequence,
+                    source: "no".into(),
+                },
+                "record 3 of journal file /d/f at offset 7 cannot be applied: no",
+            ),
+            (
+                JournalError::TooLarge { size: 8 },
+                "a journal record of 8 bytes is larger than allowed",
+            ),
+            (
+                JournalError::Failed {
+                    reason: "no".into(),
+                },
+                "the journal has failed: no",
+            ),
+        ];
+        for (error, text) in told {
+            assert_eq!(error.to_string(), text);
         }
     }
 }

@@ -43,7 +43,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use vestibule_actors::engine::{Fault, Progress};
+use crate::durability::storage::{Disk, LogFile, Storage, append_all, short};
+use crate::errors::Fault;
+use crate::limits::JOURNAL_SYNC_PERIOD_DEFAULT;
+use crate::progress::Progress;
 
 pub use error::JournalError;
 pub use format::RECORD_SIZE_MAX;
@@ -56,8 +59,6 @@ pub(crate) use read::{Found, check_before, read, read_with, size_from};
 pub use staging::STAGING;
 pub(crate) use sync_thread::FlushHandle;
 
-use crate::durability::storage::{Disk, LogFile, Storage, append_all, short};
-use crate::limits::JOURNAL_SYNC_PERIOD_DEFAULT;
 use file_window::Window;
 use format::{HEADER_SIZE, RECORD_HEAD_SIZE};
 use open::{DirectoryLock, create};

@@ -10,10 +10,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use vestibule_actors::engine::Progress;
-
 use super::replay::Replay;
 use super::{FileReport, JournalError, JournalOptions, OnDamage, Records, Segment, fault, format};
+use crate::progress::Progress;
 
 /// What is there.
 #[derive(Debug)]

@@ -9,11 +9,10 @@
 
 use std::path::Path;
 
-use vestibule_actors::engine::Progress;
-
 use super::file_window::Window;
 use super::format::{self, HEADER_SIZE, RECORD_HEAD_SIZE, RecordHead};
 use super::{JournalError, OnDamage, Records};
+use crate::progress::Progress;
 
 /// Bytes between two reports of progress.
 const PROGRESS_STEP: u64 = 4 << 20;
