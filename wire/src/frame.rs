@@ -35,8 +35,8 @@ impl Prefix {
 ///
 /// # Errors
 ///
-/// Both errors are fatal for the connection: code 20, `packet length` or `too big packet size in
-/// the header`.
+/// [`ErrorCode::INVALID_MSGPACK`](crate::ErrorCode::INVALID_MSGPACK) for a first byte that is no
+/// unsigned integer and for a length above the bound. Both are fatal for the connection.
 #[inline]
 pub fn read_prefix(bytes: &[u8], packet_size_max: u64) -> Result<Option<Prefix>, Error> {
     let mut reader = Reader::new(bytes);

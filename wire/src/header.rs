@@ -34,8 +34,9 @@ pub struct HeaderError {
 ///
 /// # Errors
 ///
-/// `Invalid MsgPack - packet header` for a header that is no map, a key that is no unsigned integer,
-/// a known key with a value of another type, or a value that is cut short. The connection may go on.
+/// [`ErrorCode::INVALID_MSGPACK`](crate::ErrorCode::INVALID_MSGPACK) for a header that is no map,
+/// a key that is no unsigned integer, a known key with a value of another type, or a value that is
+/// cut short. The connection may go on.
 #[inline]
 pub fn read_header(content: &[u8]) -> Result<(Header, &[u8]), HeaderError> {
     let mut header = Header::default();

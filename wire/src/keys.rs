@@ -1,4 +1,4 @@
-//! The numbers of the protocol: header and body keys, extension types, request types.
+//! The numbers of the protocol: header and body keys, reply codes, extension types, request types.
 
 /// Header key: request type, or reply code.
 pub const REQUEST_TYPE: u64 = 0x00;
@@ -8,6 +8,13 @@ pub const SYNC: u64 = 0x01;
 pub const SCHEMA_VERSION: u64 = 0x05;
 /// Header key: the stream the request belongs to, 0 for none.
 pub const STREAM_ID: u64 = 0x0a;
+
+/// Reply code: a part of a result that goes on.
+pub const CODE_CHUNK: u32 = 0x80;
+/// Reply code: a watched key has changed, or is told for the first time.
+pub const CODE_EVENT: u32 = 76;
+/// The bit of a reply code that makes the rest of it the number of an error.
+pub const CODE_ERROR: u32 = 0x8000;
 
 /// MessagePack extension type of a decimal number.
 pub const EXT_DECIMAL: i8 = 1;
@@ -57,111 +64,60 @@ mod body {
 }
 pub use body::*;
 
-/// What a request asks for. Numbers that a client may not send are not listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names are the protocol's own")]
-#[repr(u8)]
-pub enum RequestType {
-    Select = 1,
-    Insert = 2,
-    Replace = 3,
-    Update = 4,
-    Delete = 5,
-    /// CALL of the 1.6 protocol: every returned value is wrapped in an array.
-    Call16 = 6,
-    Auth = 7,
-    Eval = 8,
-    Upsert = 9,
-    Call = 10,
-    Execute = 11,
-    Prepare = 13,
-    Begin = 14,
-    Commit = 15,
-    Rollback = 16,
-    Ping = 64,
-    Id = 73,
-    Watch = 74,
-    Unwatch = 75,
-    WatchOnce = 77,
+macro_rules! request_types {
+    ($($(#[doc = $doc:literal])? $variant:ident = $code:literal, $name:literal;)*) => {
+        /// What a request asks for. Numbers that a client may not send are not listed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "the names are the protocol's own")]
+        #[repr(u8)]
+        pub enum RequestType {
+            $($(#[doc = $doc])? $variant = $code,)*
+        }
+
+        impl RequestType {
+            /// Every type, for tests over the whole product and for tables.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The type with this number; `None` if a client may not send it.
+            #[must_use]
+            pub const fn from_code(code: u64) -> Option<Self> {
+                Some(match code {
+                    $($code => Self::$variant,)*
+                    _ => return None,
+                })
+            }
+
+            /// The protocol's name for it, as it stands in error texts.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl RequestType {
-    /// Every type, for tests over the whole product and for tables.
-    pub const ALL: [Self; 20] = [
-        Self::Select,
-        Self::Insert,
-        Self::Replace,
-        Self::Update,
-        Self::Delete,
-        Self::Call16,
-        Self::Auth,
-        Self::Eval,
-        Self::Upsert,
-        Self::Call,
-        Self::Execute,
-        Self::Prepare,
-        Self::Begin,
-        Self::Commit,
-        Self::Rollback,
-        Self::Ping,
-        Self::Id,
-        Self::Watch,
-        Self::Unwatch,
-        Self::WatchOnce,
-    ];
-
-    /// The type with this number; `None` if a client may not send it.
-    #[must_use]
-    pub const fn from_code(code: u64) -> Option<Self> {
-        Some(match code {
-            1 => Self::Select,
-            2 => Self::Insert,
-            3 => Self::Replace,
-            4 => Self::Update,
-            5 => Self::Delete,
-            6 => Self::Call16,
-            7 => Self::Auth,
-            8 => Self::Eval,
-            9 => Self::Upsert,
-            10 => Self::Call,
-            11 => Self::Execute,
-            13 => Self::Prepare,
-            14 => Self::Begin,
-            15 => Self::Commit,
-            16 => Self::Rollback,
-            64 => Self::Ping,
-            73 => Self::Id,
-            74 => Self::Watch,
-            75 => Self::Unwatch,
-            77 => Self::WatchOnce,
-            _ => return None,
-        })
-    }
-
-    /// The protocol's name for it, as it stands in error texts.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Select => "SELECT",
-            Self::Insert => "INSERT",
-            Self::Replace => "REPLACE",
-            Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
-            Self::Call16 => "CALL_16",
-            Self::Auth => "AUTH",
-            Self::Eval => "EVAL",
-            Self::Upsert => "UPSERT",
-            Self::Call => "CALL",
-            Self::Execute => "EXECUTE",
-            Self::Prepare => "PREPARE",
-            Self::Begin => "BEGIN",
-            Self::Commit => "COMMIT",
-            Self::Rollback => "ROLLBACK",
-            Self::Ping => "PING",
-            Self::Id => "ID",
-            Self::Watch => "WATCH",
-            Self::Unwatch => "UNWATCH",
-            Self::WatchOnce => "WATCH_ONCE",
-        }
-    }
+request_types! {
+    Select = 1, "SELECT";
+    Insert = 2, "INSERT";
+    Replace = 3, "REPLACE";
+    Update = 4, "UPDATE";
+    Delete = 5, "DELETE";
+    /// CALL of the 1.6 protocol: every returned value is wrapped in an array.
+    Call16 = 6, "CALL_16";
+    Auth = 7, "AUTH";
+    Eval = 8, "EVAL";
+    Upsert = 9, "UPSERT";
+    Call = 10, "CALL";
+    Execute = 11, "EXECUTE";
+    Prepare = 13, "PREPARE";
+    Begin = 14, "BEGIN";
+    Commit = 15, "COMMIT";
+    Rollback = 16, "ROLLBACK";
+    Ping = 64, "PING";
+    Id = 73, "ID";
+    Watch = 74, "WATCH";
+    Unwatch = 75, "UNWATCH";
+    WatchOnce = 77, "WATCH_ONCE";
 }

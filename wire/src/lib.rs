@@ -1,28 +1,37 @@
 //! IPROTO as bytes: what travels between a Tarantool connector and a server, and nothing else.
 //!
 //! ```text
-//!  bytes in ──▶ frame ──▶ header ──▶ request          (borrowed from the bytes, nothing is copied)
-//!  bytes out ◀── reply ◀── error                      (appended to one buffer, length patched last)
+//!  server:  bytes in ──▶ frame ──▶ header ──▶ request     borrowed from the bytes, nothing copied
+//!           bytes out ◀── reply ◀── error                 appended to one buffer, length last
+//!
+//!  client:  bytes out ◀── client ◀── request              the same bodies, written
+//!           bytes in ──▶ reply ──▶ error                  the same errors, read
 //! ```
 //!
 //! No socket, no clock, no thread: every function here maps bytes to values or values to bytes, so
 //! that it can be tested exhaustively and used by both ends of a connection.
 //!
+//! From the ground floor up; each module uses only those above it in the table:
+//!
 //! | module | what |
 //! |---|---|
-//! | `greeting` | the 128 bytes that a server sends first |
+//! | `limits` | every bound of this package |
+//! | `keys` | the numbers of the protocol: keys, request types, reply codes |
+//! | `events` | keys of the events that clients watch |
+//! | `msgpack` | the reader and writers all of this is made of |
 //! | `uuid` | the name of an instance, and a value in tuples |
+//! | `features` | protocol version and feature bits of `IPROTO_ID` |
+//! | `error` | codes, texts and the error stack with fields |
+//! | `greeting` | the 128 bytes that a server sends first |
+//! | `auth` | chap-sha1: the proof of a password, and its check |
 //! | `frame` | where a request ends: the length prefix and its bounds |
 //! | `header` | request type, sync, stream, schema version |
-//! | `request` | bodies, decoded in place |
-//! | `reply` | replies, always in Tarantool's own fixed layout |
-//! | `error` | codes, texts and the error stack with fields |
-//! | `events` | keys of the events that clients watch |
-//! | `features` | protocol version and feature bits of `IPROTO_ID` |
-//! | `auth` | the chap-sha1 check |
-//! | `msgpack` | the reader and writers all of this is made of |
+//! | `request` | bodies, read in place and written |
+//! | `reply` | replies and events, written in Tarantool's fixed layout and read |
+//! | `client` | the client's half: requests to send, replies received, the login |
 
 pub mod auth;
+pub mod client;
 pub mod error;
 pub mod events;
 pub mod features;

@@ -88,7 +88,11 @@ fn the_busy_error_names_reason_share_and_when_to_return() {
         error.message(),
         "Tx is busy: building index 'by_name' of space 'users' (43 %), retry after 5.7 s"
     );
-    let names: Vec<_> = error.fields().iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = error
+        .fields()
+        .iter()
+        .map(|(name, _)| name.as_ref())
+        .collect();
     assert_eq!(
         names,
         ["state", "reason", "progress", "retry_after", "epoch"]

@@ -8,9 +8,11 @@
 //! |---|---|
 //! | `code` | the numbers and their names, in one list |
 //! | `stack` | an error with its causes and fields, and how it is written |
+//! | `decode` | error stacks as clients read them |
 //! | `texts` | the texts that belong to the protocol itself |
 
 mod code;
+mod decode;
 mod stack;
 mod texts;
 

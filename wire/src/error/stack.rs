@@ -23,6 +23,20 @@ pub enum Field {
     Bool(bool),
 }
 
+/// Keys of one element of an error stack.
+pub(super) mod entry {
+    pub(crate) const KIND: u64 = 0x00;
+    pub(crate) const FILE: u64 = 0x01;
+    pub(crate) const LINE: u64 = 0x02;
+    pub(crate) const MESSAGE: u64 = 0x03;
+    pub(crate) const ERRNO: u64 = 0x04;
+    pub(crate) const CODE: u64 = 0x05;
+    pub(crate) const FIELDS: u64 = 0x06;
+}
+
+/// Key of the elements in an error stack.
+pub(super) const STACK: u64 = 0x00;
+
 /// One error, possibly with the error that caused it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Error(Box<Inner>);
@@ -30,9 +44,9 @@ pub struct Error(Box<Inner>);
 #[derive(Debug, Clone, PartialEq)]
 struct Inner {
     code: ErrorCode,
-    kind: &'static str,
+    kind: Cow<'static, str>,
     message: Cow<'static, str>,
-    fields: Vec<(&'static str, Field)>,
+    fields: Vec<(Cow<'static, str>, Field)>,
     cause: Option<Error>,
 }
 
@@ -54,7 +68,7 @@ impl Error {
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             code,
-            kind: "ClientError",
+            kind: Cow::Borrowed("ClientError"),
             message: message.into(),
             fields: Vec::new(),
             cause: None,
@@ -75,14 +89,26 @@ impl Error {
 
     /// What stands beside the text.
     #[must_use]
-    pub fn fields(&self) -> &[(&'static str, Field)] {
+    pub fn fields(&self) -> &[(Cow<'static, str>, Field)] {
         &self.0.fields
+    }
+
+    /// The name of its type.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.0.kind
+    }
+
+    /// The error that led to this one.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Self> {
+        self.0.cause.as_ref()
     }
 
     /// Adds a value for programs to the error's fields.
     #[must_use]
-    pub fn with_field(mut self, name: &'static str, value: Field) -> Self {
-        self.0.fields.push((name, value));
+    pub fn with_field(mut self, name: impl Into<Cow<'static, str>>, value: Field) -> Self {
+        self.0.fields.push((name.into(), value));
         self
     }
 
@@ -95,8 +121,8 @@ impl Error {
 
     /// Sets the type name in the error stack (`ClientError` unless set).
     #[must_use]
-    pub fn with_kind(mut self, kind: &'static str) -> Self {
-        self.0.kind = kind;
+    pub fn with_kind(mut self, kind: impl Into<Cow<'static, str>>) -> Self {
+        self.0.kind = kind.into();
         self
     }
 
@@ -116,7 +142,7 @@ impl Error {
                 .take(ERROR_STACK_DEPTH_MAX)
         };
         write_map_len(out, 1);
-        write_uint(out, 0);
+        write_uint(out, STACK);
         write_array_len(out, chain().count() as u32);
         for error in chain() {
             error.write_entry(out);
@@ -127,22 +153,22 @@ impl Error {
     fn write_entry(&self, out: &mut Vec<u8>) {
         let inner = &self.0;
         write_map_len(out, if inner.fields.is_empty() { 6 } else { 7 });
-        write_uint(out, 0x00);
-        write_str(out, inner.kind);
-        write_uint(out, 0x02);
+        write_uint(out, entry::KIND);
+        write_str(out, &inner.kind);
+        write_uint(out, entry::LINE);
         write_uint(out, 0);
-        write_uint(out, 0x01);
+        write_uint(out, entry::FILE);
         write_str(out, "vestibule");
-        write_uint(out, 0x03);
+        write_uint(out, entry::MESSAGE);
         write_str(out, &inner.message);
-        write_uint(out, 0x04);
+        write_uint(out, entry::ERRNO);
         write_uint(out, 0);
-        write_uint(out, 0x05);
+        write_uint(out, entry::CODE);
         write_uint(out, u64::from(inner.code.0));
         if inner.fields.is_empty() {
             return;
         }
-        write_uint(out, 0x06);
+        write_uint(out, entry::FIELDS);
         write_map_len(out, inner.fields.len() as u32);
         for (name, value) in &inner.fields {
             write_str(out, name);

@@ -241,30 +241,13 @@ fn is_array(raw: &[u8]) -> bool {
 
 /// By name or number; EQ, or everything if there is no key.
 fn iterator(options: &Options<'_>, key: &[u8]) -> Result<u64, Error> {
-    const NAMES: [&str; 14] = [
-        "EQ",
-        "REQ",
-        "ALL",
-        "LT",
-        "LE",
-        "GE",
-        "GT",
-        "BITS_ALL_SET",
-        "BITS_ANY_SET",
-        "BITS_ALL_NOT_SET",
-        "OVERLAPS",
-        "NEIGHBOR",
-        "NP",
-        "PP",
-    ];
     match options.get("iterator") {
         None if *key == [0x90] => Ok(IteratorType::All as u64),
         None => Ok(IteratorType::Eq as u64),
         Some(Value::Str(name)) => {
-            let found = NAMES.iter().position(|own| own.eq_ignore_ascii_case(name));
             let message = format!("Unknown iterator type '{name}'");
-            found
-                .map(|at| at as u64)
+            IteratorType::from_name(name)
+                .map(|iterator| iterator as u64)
                 .ok_or_else(|| Error::new(ErrorCode::ITERATOR_TYPE, message))
         }
         Some(value) => value

@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::ErrorCode;
+use crate::keys::RequestType;
 
 fn body(pairs: &[(u64, &[u8])]) -> Vec<u8> {
     let mut out = vec![0x80 | pairs.len() as u8];

@@ -11,9 +11,9 @@
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::features::{AUTH_TYPE, Features, PROTOCOL_VERSION};
-use crate::keys;
+use crate::keys::{self, CODE_ERROR};
 use crate::msgpack::{
     DecodeError, Kind, Reader, write_array_len, write_map_len, write_str, write_str_bytes,
     write_uint,
@@ -22,11 +22,7 @@ use crate::msgpack::{
 /// Bytes before the body: length prefix and header.
 pub const HEADER_SIZE: usize = 28;
 
-/// Bit of a reply code that marks an error.
-const CODE_ERROR: u32 = 0x8000;
-
 const LENGTH_SIZE: usize = 5;
-const EVENT_CODE: u64 = 76;
 
 #[rustfmt::skip]
 const HEADER: [u8; HEADER_SIZE] = [
@@ -175,7 +171,7 @@ pub fn write_event(out: &mut Vec<u8>, sync: u64, key: &str, value: Option<&[u8]>
     out.extend_from_slice(&[0xce, 0, 0, 0, 0]);
     write_map_len(out, 2);
     write_uint(out, keys::REQUEST_TYPE);
-    write_uint(out, EVENT_CODE);
+    write_uint(out, u64::from(keys::CODE_EVENT));
     write_uint(out, keys::SYNC);
     write_uint(out, sync);
     write_map_len(out, if value.is_some() { 2 } else { 1 });
@@ -192,7 +188,7 @@ pub fn write_event(out: &mut Vec<u8>, sync: u64, key: &str, value: Option<&[u8]>
 ///
 /// # Errors
 ///
-/// 32 with the serializer's text, for a value that MessagePack cannot hold.
+/// [`ErrorCode::PROC`] with the serializer's text, for a value that MessagePack cannot hold.
 pub fn write_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Error> {
     write_data_head(out);
     write_array_len(out, 1);
@@ -221,7 +217,7 @@ pub fn write_data_head(out: &mut Vec<u8>) {
 /// As [`write_value`].
 pub fn write_serialized<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Error> {
     rmp_serde::encode::write_named(out, value)
-        .map_err(|fault| Error::new(crate::ErrorCode::PROC, fault.to_string()))
+        .map_err(|fault| Error::new(ErrorCode::PROC, fault.to_string()))
 }
 
 /// Appends the body of a select-like reply tuple by tuple, its count patched when it is finished.
@@ -280,7 +276,6 @@ impl<'a> Rows<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorCode;
 
     const HEAD: ReplyHeader = ReplyHeader {
         sync: u64::MAX,

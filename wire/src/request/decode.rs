@@ -1,222 +1,18 @@
 //! Bodies of requests, decoded in place: every string, key and tuple borrows from the frame.
 //!
 //! Checks come in the protocol's order: the body is one well-formed value, it is a map, its known
-//! keys have their types (20), its mandatory keys are there (69). What the values mean (does the
-//! space exist?) is the engine's business.
+//! keys have their types, its mandatory keys are there. What the values mean (does the space
+//! exist?) is the engine's business.
 
+use super::body::{
+    After, Auth, Begin, Body, Call, Delete, Eval, Id, IdOrName, Select, Store, Update, Upsert,
+};
 use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorCode;
 use crate::features::Features;
 use crate::keys::{self, RequestType};
 use crate::msgpack::{DecodeError, Kind, Reader};
-
-/// A space or index, as a request names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdOrName<'a> {
-    /// By number. Numbers beyond 32 bits become `u32::MAX`, which nothing has.
-    Id(u32),
-    /// By name; wins over a number given beside it.
-    Name(&'a str),
-}
-
-/// SELECT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Select<'a> {
-    /// Where to look.
-    pub space: IdOrName<'a>,
-    /// By which index.
-    pub index: IdOrName<'a>,
-    /// At most so many tuples.
-    pub limit: u64,
-    /// Skip so many first.
-    pub offset: u64,
-    /// The number of the iterator, unchecked (see [`IteratorType::from_code`]).
-    pub iterator: u64,
-    /// The key as a MessagePack array.
-    pub key: &'a [u8],
-    /// Whether the reply should carry the position of its last tuple.
-    pub fetch_position: bool,
-    /// Where to go on from.
-    pub after: After<'a>,
-}
-
-/// Where a paginated SELECT goes on from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum After<'a> {
-    /// From the start.
-    Start,
-    /// After a position that an earlier reply gave.
-    Position(&'a [u8]),
-    /// After this tuple (a MessagePack array).
-    Tuple(&'a [u8]),
-}
-
-/// INSERT or REPLACE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Store<'a> {
-    /// Where to store.
-    pub space: IdOrName<'a>,
-    /// The tuple as a MessagePack array.
-    pub tuple: &'a [u8],
-}
-
-/// UPDATE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Update<'a> {
-    /// Where to look.
-    pub space: IdOrName<'a>,
-    /// By which unique index.
-    pub index: IdOrName<'a>,
-    /// The whole key as a MessagePack array.
-    pub key: &'a [u8],
-    /// The operations as a MessagePack array.
-    pub ops: &'a [u8],
-    /// Number of the first field in `ops`: 0 or 1.
-    pub index_base: u64,
-}
-
-/// DELETE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delete<'a> {
-    /// Where to look.
-    pub space: IdOrName<'a>,
-    /// By which unique index.
-    pub index: IdOrName<'a>,
-    /// The whole key as a MessagePack array.
-    pub key: &'a [u8],
-}
-
-/// UPSERT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Upsert<'a> {
-    /// Where to store.
-    pub space: IdOrName<'a>,
-    /// Stored if its key is not there yet.
-    pub tuple: &'a [u8],
-    /// Applied if it is.
-    pub ops: &'a [u8],
-    /// Number of the first field in `ops`: 0 or 1.
-    pub index_base: u64,
-}
-
-/// CALL, of either protocol version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Call<'a> {
-    /// The procedure's name.
-    pub name: &'a str,
-    /// The arguments as a MessagePack array.
-    pub args: &'a [u8],
-    /// Whether returned values are to be wrapped one by one (`CALL_16`).
-    pub wrap_results: bool,
-}
-
-/// EVAL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Eval<'a> {
-    /// The source text.
-    pub expression: &'a [u8],
-    /// The arguments as a MessagePack array.
-    pub args: &'a [u8],
-}
-
-/// AUTH. The tuple is not looked into yet: its faults are reported in the protocol's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Auth<'a> {
-    /// Who it claims to be.
-    pub user: &'a str,
-    /// `[method, scramble]`, or an empty array.
-    pub tuple: &'a [u8],
-}
-
-/// ID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Id {
-    /// Version of the client's protocol.
-    pub version: u64,
-    /// What the client can do, of the features known here.
-    pub features: Features,
-}
-
-/// BEGIN.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Begin {
-    /// In seconds; `None` if not given (0 counts as not given).
-    pub timeout: Option<f64>,
-    /// 0 default, 1 read-committed, 2 read-confirmed, 3 best-effort, 4 linearizable.
-    pub isolation: u64,
-}
-
-/// A decoded request.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs, reason = "the variants are the request types")]
-pub enum Body<'a> {
-    Ping,
-    Id(Id),
-    Auth(Auth<'a>),
-    Select(Select<'a>),
-    Insert(Store<'a>),
-    Replace(Store<'a>),
-    Update(Update<'a>),
-    Delete(Delete<'a>),
-    Upsert(Upsert<'a>),
-    Call(Call<'a>),
-    Eval(Eval<'a>),
-    Execute,
-    Prepare,
-    Begin(Begin),
-    Commit,
-    Rollback,
-    Watch(&'a str),
-    Unwatch(&'a str),
-    WatchOnce(&'a str),
-}
-
-/// Which tuples of an index a SELECT walks over, and in which direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names are the protocol's own")]
-#[repr(u8)]
-pub enum IteratorType {
-    Eq = 0,
-    Req = 1,
-    All = 2,
-    Lt = 3,
-    Le = 4,
-    Ge = 5,
-    Gt = 6,
-    BitsAllSet = 7,
-    BitsAnySet = 8,
-    BitsAllNotSet = 9,
-    Overlaps = 10,
-    Neighbor = 11,
-    NextPrefix = 12,
-    PreviousPrefix = 13,
-}
-
-impl IteratorType {
-    /// The iterator with this number.
-    ///
-    /// # Errors
-    ///
-    /// 1, `Invalid iterator type`, from 14 on.
-    pub fn from_code(code: u64) -> Result<Self, Error> {
-        Ok(match code {
-            0 => Self::Eq,
-            1 => Self::Req,
-            2 => Self::All,
-            3 => Self::Lt,
-            4 => Self::Le,
-            5 => Self::Ge,
-            6 => Self::Gt,
-            7 => Self::BitsAllSet,
-            8 => Self::BitsAnySet,
-            9 => Self::BitsAllNotSet,
-            10 => Self::Overlaps,
-            11 => Self::Neighbor,
-            12 => Self::NextPrefix,
-            13 => Self::PreviousPrefix,
-            _ => return Err(Error::illegal_params("Invalid iterator type")),
-        })
-    }
-}
 
 /// An empty MessagePack array: the arguments of a call that gives none.
 const NO_ARGS: &[u8] = &[0x90];
@@ -225,8 +21,9 @@ const NO_ARGS: &[u8] = &[0x90];
 ///
 /// # Errors
 ///
-/// 20 for bytes that are not what the type asks for, 69 for a missing mandatory key. The connection
-/// goes on.
+/// [`ErrorCode::INVALID_MSGPACK`] for bytes that are not what the type asks for,
+/// [`ErrorCode::MISSING_REQUEST_FIELD`] for a missing mandatory key, [`ErrorCode::ILLEGAL_PARAMS`]
+/// for an option of BEGIN or COMMIT that makes no sense. The connection goes on.
 pub fn decode(request: RequestType, body: &[u8]) -> Result<Body<'_>, Error> {
     check_well_formed(body)?;
     decode_checked(request, body)
@@ -560,7 +357,3 @@ fn decode_event_key(body: &[u8]) -> Result<&str, Error> {
     })?;
     event.ok_or_else(|| Error::missing_field("EVENT_KEY"))
 }
-
-#[cfg(test)]
-#[path = "request_tests.rs"]
-mod tests;

@@ -1,0 +1,374 @@
+//! The client's half of a connection, as bytes: no socket, no clock, like the rest of this package.
+//!
+//! ```text
+//!  greeting (128 bytes)  ──▶ greeting::decode ──▶ version, UUID, salt
+//!  login_tuple(password, salt) ──▶ Body::Auth ──┐
+//!  Body::Select, Body::Call, … ─────────────────┴─▶ RequestHeader::write ──▶ bytes to send
+//!  bytes received ──▶ ReplyFrame::read ──▶ code, sync ──▶ data(), error(), event(), …
+//! ```
+//!
+//! Requests may be sent without waiting. A reply is told to its request by the sync, which the
+//! client chooses; the order of replies is the server's. What stands in a body is told by the same
+//! types that the server decodes requests into, so that one can be made from the other.
+//!
+//! ```
+//! use vestibule_wire::client::{ReplyFrame, RequestHeader};
+//! use vestibule_wire::request::{After, Body, IdOrName, IteratorType, Select};
+//!
+//! let select = Body::Select(Select {
+//!     space: IdOrName::Name("accounts"),
+//!     index: IdOrName::Id(0),
+//!     limit: 100,
+//!     offset: 0,
+//!     iterator: IteratorType::Eq as u64,
+//!     key: &[0x91, 7],
+//!     fetch_position: false,
+//!     after: After::Start,
+//! });
+//! let mut to_send = Vec::new();
+//! RequestHeader::with_sync(1).write(&mut to_send, &select);
+//!
+//! # let mut received = Vec::new();
+//! # let server = vestibule_wire::reply::ReplyHeader { sync: 1, schema_version: 1 };
+//! # server.write_error(&mut received, &vestibule_wire::Error::no_such_space("accounts"));
+//! let reply = ReplyFrame::read(&received, 16 << 20)?.expect("the whole reply has come");
+//! assert_eq!(reply.sync, 1);
+//! assert_eq!(reply.error().unwrap().message(), "Space 'accounts' does not exist");
+//! # Ok::<(), vestibule_wire::client::MalformedReply>(())
+//! ```
+
+use crate::auth::scramble;
+use crate::features::AUTH_TYPE;
+use crate::keys;
+use crate::msgpack::{write_array_len, write_map_len, write_str, write_str_bytes, write_uint};
+use crate::request::Body;
+
+pub use crate::greeting::{GREETING_SIZE, Greeting};
+pub use crate::reply::{MalformedReply, ReplyFrame};
+
+/// Size of the length before every request.
+const LENGTH_SIZE: usize = 5;
+
+/// Where a request has the four bytes of a sync that fits 32 bits:
+/// `ce length(4) 82 00 type 01 ce sync(4)`.
+pub const SYNC_AT: usize = 10;
+
+/// What stands around the body of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RequestHeader {
+    /// Told again by every reply to the request, and by every event of a WATCH.
+    pub sync: u64,
+    /// The stream, whose requests run in order and share a transaction; 0 for none.
+    pub stream_id: u64,
+    /// The version of the catalog that the request was made for; 0 for any.
+    pub schema_version: u64,
+}
+
+impl RequestHeader {
+    /// A header for a request without stream, whatever the version of the catalog.
+    #[must_use]
+    pub const fn with_sync(sync: u64) -> Self {
+        Self {
+            sync,
+            stream_id: 0,
+            schema_version: 0,
+        }
+    }
+
+    /// Appends a whole request.
+    pub fn write(self, out: &mut Vec<u8>, body: &Body<'_>) {
+        let request_type = body.request_type() as u64;
+        self.write_with(out, request_type, |out| body.write(out));
+    }
+
+    /// Appends a whole request of any type, its body written by `body`: for what a [`Body`] cannot
+    /// hold.
+    ///
+    /// A body beyond 4 GiB cannot be framed; the length then saturates. No server accepts half of
+    /// that.
+    pub fn write_with(self, out: &mut Vec<u8>, request_type: u64, body: impl FnOnce(&mut Vec<u8>)) {
+        let start = out.len();
+        out.extend_from_slice(&[0xce, 0, 0, 0, 0]);
+        let more = [
+            (keys::SCHEMA_VERSION, self.schema_version),
+            (keys::STREAM_ID, self.stream_id),
+        ];
+        let more = more.into_iter().filter(|(_, value)| *value != 0);
+        write_map_len(out, 2 + more.clone().count() as u32);
+        write_uint(out, keys::REQUEST_TYPE);
+        write_uint(out, request_type);
+        write_uint(out, keys::SYNC);
+        write_wide(out, self.sync);
+        for (key, value) in more {
+            write_uint(out, key);
+            write_uint(out, value);
+        }
+        body(out);
+        let length = u32::try_from(out.len() - start - LENGTH_SIZE).unwrap_or(u32::MAX);
+        out[start + 1..start + LENGTH_SIZE].copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+/// A number in five bytes, or in nine if it needs them: so that it can be patched in place.
+fn write_wide(out: &mut Vec<u8>, value: u64) {
+    match u32::try_from(value) {
+        Ok(value) => {
+            out.push(0xce);
+            out.extend_from_slice(&value.to_be_bytes());
+        }
+        Err(_) => {
+            out.push(0xcf);
+            out.extend_from_slice(&value.to_be_bytes());
+        }
+    }
+}
+
+/// The tuple of an AUTH request by chap-sha1: proof of the password for the salt of the greeting.
+#[must_use]
+pub fn login_tuple(password: &str, salt: &[u8]) -> Vec<u8> {
+    let mut tuple = Vec::new();
+    write_array_len(&mut tuple, 2);
+    write_str(&mut tuple, AUTH_TYPE);
+    write_str_bytes(&mut tuple, &scramble(password, salt));
+    tuple
+}
+
+/// A request that is sent many times: made once, then copied, its sync patched in place.
+///
+/// What else changes from one to the next must have a fixed width in the body that the template is
+/// made of; [`append`](Self::append) gives the bytes to patch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    frame: Vec<u8>,
+}
+
+impl Template {
+    /// A template of a request without stream.
+    #[must_use]
+    pub fn new(body: &Body<'_>) -> Self {
+        let mut frame = Vec::new();
+        RequestHeader::default().write(&mut frame, body);
+        Self { frame }
+    }
+
+    /// Bytes of the request.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Appends the request with this sync; returns it.
+    #[inline]
+    pub fn append<'a>(&self, out: &'a mut Vec<u8>, sync: u32) -> &'a mut [u8] {
+        let start = out.len();
+        out.extend_from_slice(&self.frame);
+        let request = &mut out[start..];
+        request[SYNC_AT..SYNC_AT + 4].copy_from_slice(&sync.to_be_bytes());
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Uuid;
+    use crate::auth::PasswordHash;
+    use crate::features::Features;
+    use crate::frame::read_prefix;
+    use crate::greeting;
+    use crate::header::{Header, read_header};
+    use crate::keys::RequestType;
+    use crate::limits::PACKET_SIZE_MAX_DEFAULT;
+    use crate::msgpack::Reader;
+    use crate::request::{
+        After, Auth, Begin, Call, Delete, Eval, Id, IdOrName, Select, Store, Update, Upsert, decode,
+    };
+
+    const KEY: &[u8] = &[0x91, 7];
+    const TUPLE: &[u8] = &[0x92, 7, 0xa1, b'x'];
+    const OPS: &[u8] = &[0x91, 0x93, 0xa1, b'=', 1, 2];
+
+    fn select<'a>(after: After<'a>, fetch_position: bool) -> Body<'a> {
+        Body::Select(Select {
+            space: IdOrName::Name("s"),
+            index: IdOrName::Name("pk"),
+            limit: u64::MAX,
+            offset: 3,
+            iterator: 5,
+            key: KEY,
+            fetch_position,
+            after,
+        })
+    }
+
+    /// One body of every type, and of every form of it.
+    fn bodies() -> Vec<Body<'static>> {
+        let (space, index) = (IdOrName::Id(512), IdOrName::Id(1));
+        let (key, ops, index_base) = (KEY, OPS, 1);
+        let store = Store {
+            space,
+            tuple: TUPLE,
+        };
+        let call = |wrap_results| {
+            Body::Call(Call {
+                name: "f",
+                args: &[0x90],
+                wrap_results,
+            })
+        };
+        let begin = |timeout, isolation| Body::Begin(Begin { timeout, isolation });
+        vec![
+            Body::Ping,
+            Body::Id(Id {
+                version: 6,
+                features: Features::NONE.with_code(0).with_code(4),
+            }),
+            Body::Auth(Auth {
+                user: "u",
+                tuple: &[0x90],
+            }),
+            select(After::Start, false),
+            select(After::Position(b"here"), true),
+            select(After::Tuple(TUPLE), false),
+            Body::Insert(store),
+            Body::Replace(store),
+            Body::Update(Update {
+                space,
+                index,
+                key,
+                ops,
+                index_base,
+            }),
+            Body::Delete(Delete { space, index, key }),
+            Body::Upsert(Upsert {
+                space,
+                tuple: TUPLE,
+                ops,
+                index_base,
+            }),
+            call(false),
+            call(true),
+            Body::Eval(Eval {
+                expression: b"return 1",
+                args: KEY,
+            }),
+            Body::Execute,
+            Body::Prepare,
+            begin(None, 0),
+            begin(Some(1.5), 2),
+            Body::Commit,
+            Body::Rollback,
+            Body::Watch("box.status"),
+            Body::Unwatch("box.status"),
+            Body::WatchOnce("box.status"),
+        ]
+    }
+
+    /// The frame as the server reads it.
+    fn received(bytes: &[u8]) -> (Header, &[u8]) {
+        let prefix = read_prefix(bytes, PACKET_SIZE_MAX_DEFAULT)
+            .unwrap()
+            .unwrap();
+        assert_eq!(prefix.frame_size(), bytes.len());
+        read_header(&bytes[prefix.size..]).unwrap()
+    }
+
+    #[test]
+    fn the_server_reads_every_request_as_it_was_meant() {
+        for body in bodies() {
+            let header = RequestHeader {
+                sync: u64::MAX,
+                stream_id: 3,
+                schema_version: 70_000,
+            };
+            let mut bytes = Vec::new();
+            header.write(&mut bytes, &body);
+            let (read, raw) = received(&bytes);
+            assert_eq!(read.sync, header.sync);
+            assert_eq!(read.stream_id, header.stream_id);
+            assert_eq!(read.schema_version, header.schema_version);
+            let request_type = RequestType::from_code(read.request_type).unwrap();
+            assert_eq!(request_type, body.request_type());
+            assert_eq!(decode(request_type, raw), Ok(body));
+        }
+        let types = |body: &Body<'_>| body.request_type();
+        for request_type in RequestType::ALL {
+            assert!(bodies().iter().map(types).any(|own| own == *request_type));
+        }
+    }
+
+    #[test]
+    fn a_ping_has_fourteen_bytes() {
+        let mut bytes = Vec::new();
+        RequestHeader::with_sync(0x0102_0304).write(&mut bytes, &Body::Ping);
+        assert_eq!(
+            bytes,
+            [0xce, 0, 0, 0, 9, 0x82, 0, 0x40, 1, 0xce, 1, 2, 3, 4]
+        );
+        assert_eq!(bytes[SYNC_AT..], [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_select_has_the_six_keys_that_connectors_send() {
+        let mut bytes = Vec::new();
+        let body = Body::Select(Select {
+            space: IdOrName::Id(512),
+            index: IdOrName::Id(0),
+            limit: 1,
+            offset: 0,
+            iterator: 0,
+            key: KEY,
+            fetch_position: false,
+            after: After::Start,
+        });
+        body.write(&mut bytes);
+        let expected = [
+            0x86, 0x10, 0xcd, 2, 0, 0x11, 0, 0x12, 1, 0x13, 0, 0x14, 0, 0x20, 0x91, 7,
+        ];
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn a_header_without_stream_and_version_has_two_keys() {
+        let mut bytes = Vec::new();
+        RequestHeader::with_sync(1).write_with(&mut bytes, 200, |out| out.push(0x80));
+        let (header, body) = received(&bytes);
+        let expected = Header {
+            request_type: 200,
+            sync: 1,
+            ..Header::default()
+        };
+        assert_eq!((header, body), (expected, &[0x80][..]));
+    }
+
+    #[test]
+    fn the_server_accepts_the_login_that_answers_its_greeting() {
+        let salt = std::array::from_fn(|at| at as u8 * 7);
+        let greeting = greeting::decode(&greeting::encode(&Uuid::NIL, &salt)).unwrap();
+        let tuple = login_tuple("secret", &greeting.salt);
+        let mut reader = Reader::new(&tuple);
+        assert_eq!(reader.read_array_len(), Ok(2));
+        assert_eq!(reader.read_str(), Ok("chap-sha1"));
+        let scramble = reader.read_str_bytes().unwrap().try_into().unwrap();
+        assert!(reader.is_empty());
+        assert!(PasswordHash::of("secret").accepts(&salt, scramble));
+    }
+
+    #[test]
+    fn a_template_is_patched_where_it_was_appended() {
+        let template = Template::new(&Body::Replace(Store {
+            space: IdOrName::Id(512),
+            tuple: &[0x91, 0xce, 0, 0, 0, 0],
+        }));
+        let mut out = vec![0xff; 3];
+        let request = template.append(&mut out, 9);
+        assert_eq!(request.len(), template.size());
+        *request.last_chunk_mut().unwrap() = 70_000u32.to_be_bytes();
+        let (header, body) = received(&out[3..]);
+        assert_eq!(header.sync, 9);
+        let Ok(Body::Replace(store)) = decode(RequestType::Replace, body) else {
+            panic!("it is a REPLACE")
+        };
+        assert_eq!(store.tuple, [0x91, 0xce, 0, 1, 0x11, 0x70]);
+    }
+}

@@ -1,0 +1,15 @@
+//! Replies, for both ends.
+//!
+//! | module | what |
+//! |---|---|
+//! | `encode` | replies and events to bytes, in one fixed layout: the server writes |
+//! | `decode` | bytes to replies and events, borrowed from the frame: a client reads |
+
+mod decode;
+mod encode;
+
+pub use decode::{MalformedReply, ReplyFrame};
+pub use encode::{
+    HEADER_SIZE, ReplyHeader, Rows, finish, is_error, patch_schema_version, wrap_results,
+    write_data_head, write_event, write_serialized, write_value, write_values,
+};
