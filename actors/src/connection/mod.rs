@@ -14,6 +14,7 @@
 //! | `watches` | which events are watched, and what is owed |
 //! | `orphaned` | streams whose transaction died with its Tx |
 //! | `timeouts` | how long a connection may take |
+//! | `transport` | what carries its bytes |
 
 pub(crate) mod cell;
 pub(crate) mod counts;
@@ -25,4 +26,5 @@ pub(crate) mod output;
 pub(crate) mod scan;
 pub(crate) mod state;
 pub(crate) mod timeouts;
+pub(crate) mod transport;
 pub(crate) mod watches;

@@ -4,8 +4,8 @@
 
 use std::io;
 
+use super::transport::Transport;
 use crate::limits::{OUTPUT_MAX, OUTPUT_PAUSE};
-use crate::session::transport::Transport;
 
 /// The output of one connection.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ impl Output {
     /// Writes what it can; hands the buffer back through `give_back` when it is empty.
     pub(crate) fn flush(
         &mut self,
-        stream: &Transport,
+        stream: &dyn Transport,
         give_back: impl FnOnce(Vec<u8>),
     ) -> io::Result<Flushed> {
         while self.sent < self.bytes.len() {

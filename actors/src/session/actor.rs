@@ -10,21 +10,19 @@ use std::task::{Context as TaskContext, Poll};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Context, Running};
-use tokio::net::TcpStream;
 use vestibule_wire::ErrorCode;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 
 use super::io::{flush, read, take_inbox};
-use super::transport::{self, Transport};
 use crate::config::{Administrators, SoloPolicy};
 use crate::connection::cell::ConnectionCell;
 use crate::connection::identity::Identity;
 use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
+use crate::connection::transport::Transport;
 use crate::engine::catalog::GUEST;
 use crate::limits::READ_SIZE;
 use crate::memory::MemoryCharge;
-use crate::messages::IncomingConnection;
 use crate::resources::in_flight::InFlightRequest;
 use crate::resources::transactions::OpenTransactions;
 use crate::resources::{WorkerCell, WorkerState};
@@ -40,28 +38,13 @@ pub(crate) struct Session {
 
 impl Session {
     /// Greets a connection and starts its actor on this arbiter.
-    pub(crate) fn open(
-        worker: &Rc<WorkerCell>,
-        index: u32,
-        incoming: IncomingConnection,
-    ) -> io::Result<Weak<ConnectionCell>> {
-        // In this order: the slot is given back after the socket is closed.
-        let IncomingConnection { slot, peer, stream } = incoming;
-        stream.set_nonblocking(true)?;
-        // Replies are written in as few segments as there are turns; waiting for more helps nobody.
-        stream.set_nodelay(true)?;
-        let stream = transport::from_socket(TcpStream::from_std(stream)?);
-        Self::serve(worker, index, slot, peer, stream)
-    }
-
-    /// The same with whatever carries its bytes.
     // The parameters in this order: the slot is given back after the socket is closed.
     pub(crate) fn serve(
         worker: &Rc<WorkerCell>,
         index: u32,
         slot: ConnectionSlot,
         peer: SocketAddr,
-        stream: Transport,
+        stream: Box<dyn Transport>,
     ) -> io::Result<Weak<ConnectionCell>> {
         let mut salt = [0; SALT_SIZE];
         getrandom::fill(&mut salt).map_err(|fault| io::Error::other(fault.to_string()))?;
@@ -88,7 +71,7 @@ fn new_cell(
     index: u32,
     slot: ConnectionSlot,
     peer: SocketAddr,
-    stream: Transport,
+    stream: Box<dyn Transport>,
     salt: [u8; SALT_SIZE],
 ) -> Rc<ConnectionCell> {
     let shared = &worker.shared;

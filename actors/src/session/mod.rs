@@ -10,11 +10,9 @@
 //! | `actor` | the actix shell and its task |
 //! | `io` | reads, cuts frames, writes |
 //! | `dispatch` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
-//! | `transport` | what carries the bytes |
 //! | `login` | the checks of AUTH, pure |
 
 pub(crate) mod actor;
 pub(crate) mod dispatch;
 mod io;
 mod login;
-pub(crate) mod transport;

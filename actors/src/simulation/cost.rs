@@ -25,7 +25,7 @@ use vestibule_wire::reply::{ReplyHeader, Rows};
 use vestibule_wire::request::Select;
 
 use super::pipe::{ClientEnd, pipe};
-use super::worker::Plug;
+use super::worker::Connect;
 use crate::cells::claims::Claims;
 use crate::config::Config;
 use crate::engine::{Caller, ReadView, Scan, ViewStep};
@@ -144,12 +144,12 @@ async fn connect() -> ClientEnd {
     let slot = shared.slots.take(kind.expect("there is room"));
     let (end, transport) = pipe(64 << 20);
     let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
-    let plug = Plug {
+    let connect = Connect {
         transport,
         peer,
         slot,
     };
-    worker.do_send(plug);
+    worker.do_send(connect);
     while end.receive().is_empty() {
         actix_rt::task::yield_now().await;
     }

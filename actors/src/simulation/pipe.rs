@@ -1,67 +1,12 @@
 //! A connection in memory, with a bounded buffer towards the client as a kernel has one.
 
 use std::io;
-use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 
-/// What carries the bytes of a session in unit tests.
-#[derive(Debug)]
-pub(crate) enum Transport {
-    Socket(TcpStream),
-    Pipe(ServerEnd),
-}
-
-pub(crate) fn from_socket(socket: TcpStream) -> Transport {
-    Transport::Socket(socket)
-}
-
-/// Whether the client has closed its half.
-pub(crate) fn is_read_closed(transport: &Transport) -> bool {
-    match transport {
-        Transport::Socket(socket) => {
-            let ready = pin!(socket.ready(Interest::READABLE));
-            match ready.poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(ready)) => ready.is_read_closed(),
-                Poll::Ready(Err(_)) => true,
-                Poll::Pending => false,
-            }
-        }
-        Transport::Pipe(pipe) => pipe.0.lock().has_client_closed,
-    }
-}
-
-impl AsyncRead for Transport {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Socket(socket) => Pin::new(socket).poll_read(cx, buffer),
-            Self::Pipe(pipe) => pipe.0.lock().poll_read(cx, buffer),
-        }
-    }
-}
-
-impl Transport {
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Socket(socket) => socket.try_write(bytes),
-            Self::Pipe(pipe) => pipe.0.lock().try_write(bytes),
-        }
-    }
-
-    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Socket(socket) => socket.poll_write_ready(cx),
-            Self::Pipe(pipe) => pipe.0.lock().poll_write_ready(cx),
-        }
-    }
-}
+use crate::connection::transport::Transport;
 
 #[derive(Debug, Default)]
 struct Buffers {
@@ -129,18 +74,40 @@ impl Both {
 }
 
 /// A new connection whose server may write `room` bytes ahead of its client.
-pub(super) fn pipe(room: usize) -> (ClientEnd, Transport) {
+pub(super) fn pipe(room: usize) -> (ClientEnd, ServerEnd) {
     let buffers = Buffers {
         room,
         ..Buffers::default()
     };
     let both = Both(Arc::new(Mutex::new(buffers)));
-    (ClientEnd(both.clone()), Transport::Pipe(ServerEnd(both)))
+    (ClientEnd(both.clone()), ServerEnd(both))
 }
 
 /// The server's end: dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct ServerEnd(Both);
+
+impl Transport for ServerEnd {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.lock().poll_read(cx, buffer)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().try_write(bytes)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.lock().poll_write_ready(cx)
+    }
+
+    fn is_read_closed(&self) -> bool {
+        self.0.lock().has_client_closed
+    }
+}
 
 impl Drop for ServerEnd {
     fn drop(&mut self) {

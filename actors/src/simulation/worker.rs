@@ -1,34 +1,35 @@
-//! The door of a simulated world: connections come without an Acceptor.
+//! How connections come in a simulated world: without an Acceptor.
 
 use std::net::SocketAddr;
 
 use actix::{Handler, Message};
 
-use super::pipe::Transport;
+use super::pipe::ServerEnd;
 use crate::slots::ConnectionSlot;
 use crate::worker::Worker;
 
-/// A connection for a session arbiter.
+/// A connection for a worker.
 #[derive(Debug)]
-pub(crate) struct Plug {
-    pub(crate) slot: ConnectionSlot,
+pub(crate) struct Connect {
+    pub(crate) transport: ServerEnd,
     pub(crate) peer: SocketAddr,
-    pub(crate) transport: Transport,
+    pub(crate) slot: ConnectionSlot,
 }
 
-impl Message for Plug {
+impl Message for Connect {
     type Result = ();
 }
 
-impl Handler<Plug> for Worker {
+impl Handler<Connect> for Worker {
     type Result = ();
 
-    fn handle(&mut self, plug: Plug, _ctx: &mut Self::Context) {
-        let Plug {
-            slot,
-            peer,
+    fn handle(&mut self, connect: Connect, _ctx: &mut Self::Context) {
+        let Connect {
             transport,
-        } = plug;
-        self.plug(slot, peer, transport);
+            peer,
+            slot,
+        } = connect;
+        self.serve(slot, peer, Box::new(transport))
+            .expect("the system has random numbers");
     }
 }

@@ -17,7 +17,7 @@ use super::lockstep::{Halt, TxThread};
 use super::pipe::pipe;
 use super::random::Random;
 use super::tally::Tally;
-use super::worker::Plug;
+use super::worker::Connect;
 use super::{clock, config};
 use crate::cells::claims::Claims;
 use crate::config::Config;
@@ -146,7 +146,7 @@ impl World {
         self.connections += 1;
         self.clients
             .push(Client::new(self.connections, end, is_narrow));
-        self.workers[slot.thread()].do_send(Plug {
+        self.workers[slot.thread()].do_send(Connect {
             transport,
             peer,
             slot,

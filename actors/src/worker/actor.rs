@@ -1,7 +1,7 @@
 //! The actix shell of a session arbiter: takes connections in, sends batches out, delivers replies.
 
 use std::future::Future as _;
-#[cfg(test)]
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task;
@@ -13,38 +13,38 @@ use vestibule_wire::ErrorCode;
 use vestibule_wire::keys::RequestType;
 
 use super::state::Worker;
+use crate::connection::transport::{Transport, from_socket};
 use crate::limits::WORKER_TICK_PERIOD;
 use crate::messages::worker::{Accepted, IncomingConnection, StateChanged, TxLost, TxReady};
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::serving::Revocation;
 use crate::session::actor::Session;
-#[cfg(test)]
-use crate::session::transport::Transport;
-#[cfg(test)]
 use crate::slots::ConnectionSlot;
 use crate::tx::messages::Replies;
 
 impl Worker {
     fn accept(&mut self, incoming: IncomingConnection) {
-        let peer = incoming.peer;
-        let cell = &self.cell;
-        let started = self
-            .sessions
-            .start(|index| Session::open(cell, index, incoming));
+        let IncomingConnection { stream, peer, slot } = incoming;
+        // In this order: the slot is given back after the socket is closed.
+        let served = from_socket(stream).and_then(|stream| self.serve(slot, peer, stream));
         // A stream that cannot be registered is a connection that is closed.
-        match started {
-            Ok(connection) => self.watch_provisional(&connection),
-            Err(error) => log::warn!("a connection from {peer} could not be taken: {error}"),
+        if let Err(error) = served {
+            log::warn!("a connection from {peer} could not be taken: {error}");
         }
     }
 
-    /// Takes a connection that is no socket.
-    #[cfg(test)]
-    pub(crate) fn plug(&mut self, slot: ConnectionSlot, peer: SocketAddr, transport: Transport) {
+    /// Starts the session of a connection.
+    pub(crate) fn serve(
+        &mut self,
+        slot: ConnectionSlot,
+        peer: SocketAddr,
+        stream: Box<dyn Transport>,
+    ) -> io::Result<()> {
         let cell = &self.cell;
-        let start = |index| Session::serve(cell, index, slot, peer, transport);
-        let started = self.sessions.start(start);
-        self.watch_provisional(&started.expect("the system has random numbers"));
+        let start = |index| Session::serve(cell, index, slot, peer, stream);
+        let connection = self.sessions.start(start)?;
+        self.watch_provisional(&connection);
+        Ok(())
     }
 
     /// Forgets the sessions that have ended since it was done last.

@@ -14,11 +14,10 @@ mod requests;
 mod transactions;
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::ReadBuf;
 use vestibule_wire::Error;
 use vestibule_wire::reply::ReplyHeader;
 
@@ -30,17 +29,17 @@ use super::orphaned::OrphanedTransactions;
 use super::output::{Flushed, Output};
 use super::scan::ParkedScan;
 use super::timeouts::ConnectionTimeouts;
+use super::transport::Transport;
 use super::watches::Watches;
 use crate::engine::Caller;
 use crate::memory::MemoryCharge;
 use crate::resources::credits::Grant;
 use crate::resources::transactions::OpenTransactions;
-use crate::session::transport::{Transport, is_read_closed};
 use crate::shared::Shared;
 
 /// The state of one connection.
 pub(crate) struct ConnectionState {
-    stream: Transport,
+    stream: Box<dyn Transport>,
     /// Bytes that were read and not taken yet: a frame's beginning, or what waits for a credit.
     inbox: Vec<u8>,
     output: Output,
@@ -72,7 +71,7 @@ pub(crate) struct ConnectionState {
 impl ConnectionState {
     /// A connection that begins at `now`.
     pub(crate) fn new(
-        stream: Transport,
+        stream: Box<dyn Transport>,
         identity: Identity,
         charge: MemoryCharge,
         transactions: OpenTransactions,
@@ -105,7 +104,7 @@ impl ConnectionState {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        self.stream.poll_read(cx, buffer)
     }
 
     /// Whether the client takes bytes again after a flush that it blocked.
@@ -116,7 +115,7 @@ impl ConnectionState {
     /// Whether the client has closed the connection, or its half of it. Costs no system call: the reactor
     /// knows, although what came before the end is not read.
     pub(crate) fn has_peer_left(&self) -> bool {
-        is_read_closed(&self.stream)
+        self.stream.is_read_closed()
     }
 
     /// Whether bytes were read that are not taken.
@@ -174,7 +173,7 @@ impl ConnectionState {
 
     /// Sends what it can. `give_back` gets the buffer when it is empty.
     pub(crate) fn flush(&mut self, give_back: impl FnOnce(Vec<u8>)) -> io::Result<Flushed> {
-        self.output.flush(&self.stream, give_back)
+        self.output.flush(self.stream.as_ref(), give_back)
     }
 
     /// Everything is sent. True if the session is to be woken for that.

@@ -1,0 +1,66 @@
+//! What carries the bytes of a connection: a socket, or whatever behaves like one.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A stream of bytes in both directions that never blocks. Called a few times per turn of its session,
+/// whatever the number of requests.
+pub(crate) trait Transport {
+    /// Reads what there is.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>)
+    -> Poll<io::Result<()>>;
+
+    /// Writes what is taken at once.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Whether something may be taken again.
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether the client has closed its half, although what came before may not be read yet.
+    fn is_read_closed(&self) -> bool;
+}
+
+/// A socket that was accepted elsewhere, on the reactor of this thread.
+///
+/// # Errors
+///
+/// The socket cannot be set up, or the reactor cannot take it.
+pub(crate) fn from_socket(socket: std::net::TcpStream) -> io::Result<Box<dyn Transport>> {
+    socket.set_nonblocking(true)?;
+    // Replies are written in as few segments as there are turns; waiting for more helps nobody.
+    socket.set_nodelay(true)?;
+    Ok(Box::new(TcpStream::from_std(socket)?))
+}
+
+impl Transport for TcpStream {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        AsyncRead::poll_read(Pin::new(self), cx, buffer)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Self::try_write(self, bytes)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_write_ready(self, cx)
+    }
+
+    /// Costs no system call: the reactor knows.
+    fn is_read_closed(&self) -> bool {
+        let ready = pin!(self.ready(Interest::READABLE));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
+    }
+}
