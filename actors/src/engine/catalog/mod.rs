@@ -5,11 +5,18 @@
 //!                                        └ SELECT on _vspace, _vindex, …, AUTH: answered without Tx
 //! ```
 //!
+//! | file | what |
+//! |---|---|
+//! | `system` | the system spaces, described |
+//! | `row` | a row of one, and its keys |
+//! | `paging` | positions between rows |
+//!
 //! An immutable snapshot: a connector can fetch its schema and log in while Tx is busy. Who may see
 //! what of it is the engine's to say, by a [`Visibility`].
 
-mod layout;
 mod paging;
+mod row;
+pub mod system;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -21,10 +28,10 @@ use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{IdOrName, IteratorType, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use layout::{LAYOUTS, Layout, SystemRow};
+use self::row::SystemRow;
+use self::system::{INDEX, SPACE, SYSTEM_SPACES, SystemSpace};
 
-/// First number of a space that is not the system's.
-pub const USER_SPACE_ID_MIN: u32 = 512;
+pub use self::system::USER_SPACE_ID_MIN;
 
 /// The user of a connection that has not authenticated.
 pub const GUEST: &str = "guest";
@@ -32,7 +39,7 @@ pub const GUEST: &str = "guest";
 /// A snapshot of the system spaces and of the users.
 #[derive(Debug, Clone)]
 pub struct Catalog {
-    spaces: BTreeMap<u32, SystemSpace>,
+    spaces: BTreeMap<u32, ShownSpace>,
     users: HashMap<Arc<str>, Option<PasswordHash>>,
     visibility: Arc<dyn Visibility>,
 }
@@ -103,12 +110,14 @@ impl Default for Catalog {
     }
 }
 
+/// A system space or the view on one, with its rows.
 #[derive(Debug, Clone)]
-struct SystemSpace {
+struct ShownSpace {
     id: u32,
     name: &'static str,
     rows: Arc<Vec<SystemRow>>,
-    layout: &'static Layout,
+    /// Of a view, the space that it shows.
+    system: &'static SystemSpace,
 }
 
 impl Catalog {
@@ -118,7 +127,7 @@ impl Catalog {
         self.find(space).is_some()
     }
 
-    fn find(&self, space: IdOrName<'_>) -> Option<&SystemSpace> {
+    fn find(&self, space: IdOrName<'_>) -> Option<&ShownSpace> {
         match space {
             IdOrName::Id(id) if id >= USER_SPACE_ID_MIN => None,
             IdOrName::Id(id) => self.spaces.get(&id),
@@ -162,7 +171,7 @@ impl Catalog {
         }
         let at = space.resolve_index(select.index)?;
         let iterator = IteratorType::from_code(select.iterator)?;
-        let key = space.layout.read_key(at, select.key)?;
+        let key = row::read_key(space.system, at, select.key)?;
         space.check_iterator(at, iterator)?;
         let mut found: Vec<&SystemRow> = space
             .rows
@@ -179,7 +188,7 @@ impl Catalog {
         if is_reverse {
             found.reverse();
         }
-        let passed = match paging::after(space.layout, at, select)? {
+        let passed = match paging::after(space.system, at, select)? {
             None => 0,
             Some(row) if !row.matches(at, iterator, &key) => return Err(paging::invalid()),
             Some(row) => paging::passed(&found, &row, at, is_reverse),
@@ -197,13 +206,13 @@ impl Catalog {
     }
 }
 
-impl SystemSpace {
-    /// The index's place in the layout.
+impl ShownSpace {
+    /// The index's place in the description.
     fn resolve_index(&self, index: IdOrName<'_>) -> Result<usize, Error> {
-        let mut indexes = self.layout.indexes.iter();
+        let mut indexes = self.system.indexes.iter();
         let found = match index {
-            IdOrName::Id(id) => indexes.position(|(own, ..)| *own == id),
-            IdOrName::Name(name) => indexes.position(|(_, own, _)| *own == name),
+            IdOrName::Id(id) => indexes.position(|own| own.id == id),
+            IdOrName::Name(name) => indexes.position(|own| own.name == name),
         };
         found.ok_or_else(|| match index {
             IdOrName::Id(id) => Error::no_such_index_id(u64::from(id), self.name),
@@ -223,9 +232,9 @@ impl SystemSpace {
         ) {
             return Ok(());
         }
-        let index = self.layout.indexes[at].1;
+        let index = self.system.indexes[at].name;
         // A view has the indexes of its space.
-        let space = self.layout.names[0];
+        let space = self.system.name;
         Err(Error::new(
             ErrorCode::UNSUPPORTED_INDEX_FEATURE,
             format!(
@@ -289,7 +298,7 @@ impl CatalogBuilder {
         write_uint(&mut tuple, 0);
         write_map_len(&mut tuple, 0);
         write_array_len(&mut tuple, 0);
-        self.row(280, tuple)
+        self.row(SPACE, tuple)
     }
 
     /// Adds a unique TREE index over fields of the given types, the first field being 0.
@@ -310,7 +319,7 @@ impl CatalogBuilder {
             write_uint(&mut tuple, u64::from(*field));
             write_str(&mut tuple, kind);
         }
-        self.row(288, tuple)
+        self.row(INDEX, tuple)
     }
 
     /// Adds a user; without a hash nobody can log in as it.
@@ -324,25 +333,22 @@ impl CatalogBuilder {
     #[must_use]
     pub fn build(mut self) -> Catalog {
         let mut spaces = BTreeMap::new();
-        for layout in &LAYOUTS {
-            let rows = self.rows.remove(&layout.ids[0]).unwrap_or_default();
-            let mut rows: Vec<_> = rows
-                .into_iter()
-                .filter_map(|tuple| layout.row(tuple))
-                .collect();
+        let shown = SYSTEM_SPACES.iter().filter(|space| space.view.is_some());
+        for system in shown {
+            let rows = self.rows.remove(&system.id).unwrap_or_default();
+            let rows = rows.into_iter();
+            let mut rows: Vec<_> = rows.filter_map(|tuple| row::row(system, tuple)).collect();
             rows.sort_by(|left, right| left.keys[0].cmp(&right.keys[0]));
             let rows = Arc::new(rows);
-            for (id, name) in layout.ids.into_iter().zip(layout.names) {
+            for (id, name) in system.names() {
                 let rows = rows.clone();
-                spaces.insert(
+                let space = ShownSpace {
                     id,
-                    SystemSpace {
-                        id,
-                        name,
-                        rows,
-                        layout,
-                    },
-                );
+                    name,
+                    rows,
+                    system,
+                };
+                spaces.insert(id, space);
             }
         }
         Catalog {

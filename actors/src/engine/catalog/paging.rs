@@ -9,7 +9,8 @@ use vestibule_wire::msgpack::{Reader, write_array_len, write_str_bytes, write_ui
 use vestibule_wire::request::{After, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::layout::{Layout, Part, SystemRow, read_part};
+use super::row::{self, Part, SystemRow, read_part};
+use super::system::SystemSpace;
 
 /// Tells that a request goes on from nowhere.
 #[cold]
@@ -23,24 +24,26 @@ pub(super) fn invalid() -> Error {
 ///
 /// 247 for what is no position of this index.
 pub(super) fn after(
-    layout: &Layout,
+    space: &SystemSpace,
     at: usize,
     select: &Select<'_>,
 ) -> Result<Option<SystemRow>, Error> {
     match select.after {
         After::Start | After::Position([]) => Ok(None),
-        After::Tuple(tuple) => layout.row(tuple.to_vec()).ok_or_else(invalid).map(Some),
+        After::Tuple(tuple) => row::row(space, tuple.to_vec())
+            .ok_or_else(invalid)
+            .map(Some),
         After::Position(position) => {
             let bytes = STANDARD_NO_PAD.decode(position).map_err(|_| invalid())?;
-            read(layout, at, &bytes).ok_or_else(invalid).map(Some)
+            read(space, at, &bytes).ok_or_else(invalid).map(Some)
         }
     }
 }
 
-fn read(layout: &Layout, at: usize, bytes: &[u8]) -> Option<SystemRow> {
+fn read(space: &SystemSpace, at: usize, bytes: &[u8]) -> Option<SystemRow> {
     let mut reader = Reader::new(bytes);
-    let sizes = layout.indexes.iter().map(|(.., fields)| fields.len());
-    let mut keys = vec![Vec::new(); layout.indexes.len()];
+    let sizes = space.indexes.iter().map(|index| index.fields.len());
+    let mut keys = vec![Vec::new(); space.indexes.len()];
     let mut rest = reader.read_array_len().ok()? as usize;
     for (own, size) in sizes.enumerate().filter(|(own, _)| [0, at].contains(own)) {
         rest = rest.checked_sub(size)?;

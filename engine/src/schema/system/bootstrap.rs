@@ -1,170 +1,69 @@
 //! The rows that the system spaces are born with, as Tarantool shows them.
 
+use vestibule_actors::catalog::system::{SYSTEM_SPACES, SystemFieldType, SystemSpace};
 use vestibule_wire::auth::PasswordHash;
 
-use crate::model::field::FieldType::{
-    self, Any, Array, Boolean, Integer, Map, Scalar, String, Unsigned,
-};
+use crate::model::field::FieldType;
 use crate::model::index::Part;
 use crate::model::space::Field;
 use crate::schema::privileges::{ObjectKind, Privileges};
 use crate::schema::system::grant_rows::{FuncRow, PrivRow};
 use crate::schema::system::rows::{IndexRow, SpaceRow, UserRow};
 use crate::schema::system::{
-    ADMIN, COLLATION, FUNC, GUEST, INDEX, PRIV, PUBLIC, SPACE, SUPER, USER, viewed,
+    ADMIN, COLLATION, FUNC, GUEST, INDEX, PRIV, PUBLIC, SPACE, SUPER, TRUNCATE, USER,
 };
-
-/// A system space and the view on it.
-struct System {
-    ids: &'static [(u32, &'static str)],
-    fields: &'static [(&'static str, FieldType)],
-    indexes: &'static [(u32, &'static str, bool, &'static [u32])],
-}
-
-const ID_OWNER_NAME: &[(u32, &str, bool, &[u32])] = &[
-    (0, "primary", true, &[0]),
-    (1, "owner", false, &[1]),
-    (2, "name", true, &[2]),
-];
-const ID: &[(u32, &str, bool, &[u32])] = &[(0, "primary", true, &[0])];
-
-#[rustfmt::skip]
-const SYSTEM: &[System] = &[
-    System {
-        ids: &[(272, "_schema")],
-        fields: &[("key", String), ("value", Any)],
-        indexes: ID,
-    },
-    System {
-        ids: &[(276, "_collation"), (277, "_vcollation")],
-        fields: &[
-            ("id", Unsigned), ("name", String), ("owner", Unsigned), ("type", String),
-            ("locale", String), ("opts", Map),
-        ],
-        indexes: &[(0, "primary", true, &[0]), (1, "name", true, &[1])],
-    },
-    System {
-        ids: &[(280, "_space"), (281, "_vspace")],
-        fields: &[
-            ("id", Unsigned), ("owner", Unsigned), ("name", String), ("engine", String),
-            ("field_count", Unsigned), ("flags", Map), ("format", Array),
-        ],
-        indexes: ID_OWNER_NAME,
-    },
-    System {
-        ids: &[(284, "_sequence"), (286, "_vsequence")],
-        fields: &[
-            ("id", Unsigned), ("owner", Unsigned), ("name", String), ("step", Integer),
-            ("min", Integer), ("max", Integer), ("start", Integer), ("cache", Integer),
-            ("cycle", Boolean),
-        ],
-        indexes: ID_OWNER_NAME,
-    },
-    System {
-        ids: &[(285, "_sequence_data")],
-        fields: &[("id", Unsigned), ("value", Integer)],
-        indexes: ID,
-    },
-    System {
-        ids: &[(288, "_index"), (289, "_vindex")],
-        fields: &[
-            ("id", Unsigned), ("iid", Unsigned), ("name", String), ("type", String),
-            ("opts", Map), ("parts", Array),
-        ],
-        indexes: &[(0, "primary", true, &[0, 1]), (2, "name", true, &[0, 2])],
-    },
-    System {
-        ids: &[(296, "_func"), (297, "_vfunc")],
-        fields: &[
-            ("id", Unsigned), ("owner", Unsigned), ("name", String), ("setuid", Unsigned),
-            ("language", String), ("body", String), ("routine_type", String), ("param_list", Array),
-            ("returns", String), ("aggregate", String), ("sql_data_access", String),
-            ("is_deterministic", Boolean), ("is_sandboxed", Boolean), ("is_null_call", Boolean),
-            ("exports", Array), ("opts", Map), ("comment", String), ("created", String),
-            ("last_altered", String),
-        ],
-        indexes: ID_OWNER_NAME,
-    },
-    System {
-        ids: &[(304, "_user"), (305, "_vuser")],
-        fields: &[
-            ("id", Unsigned), ("owner", Unsigned), ("name", String), ("type", String),
-            ("auth", Map),
-        ],
-        indexes: ID_OWNER_NAME,
-    },
-    System {
-        ids: &[(312, "_priv"), (313, "_vpriv")],
-        fields: &[
-            ("grantor", Unsigned), ("grantee", Unsigned), ("object_type", String),
-            ("object_id", Scalar), ("privilege", Unsigned),
-        ],
-        indexes: &[
-            (0, "primary", true, &[1, 2, 3]), (1, "owner", false, &[0]),
-            (2, "object", false, &[2, 3]),
-        ],
-    },
-    System {
-        ids: &[(330, "_truncate")],
-        fields: &[("id", Unsigned), ("count", Unsigned)],
-        indexes: ID,
-    },
-    System {
-        ids: &[(340, "_space_sequence"), (341, "_vspace_sequence")],
-        fields: &[
-            ("id", Unsigned), ("sequence_id", Unsigned), ("is_generated", Boolean),
-            ("field", Unsigned), ("path", String),
-        ],
-        indexes: &[(0, "primary", true, &[0]), (1, "sequence", false, &[1])],
-    },
-];
 
 /// Every system space's row of `_space` with its rows of `_index`.
 pub(crate) fn spaces() -> impl Iterator<Item = (SpaceRow, Vec<IndexRow>)> {
-    SYSTEM
+    SYSTEM_SPACES
         .iter()
-        .flat_map(|system| system.ids.iter().map(|(id, name)| system.rows(*id, name)))
+        .flat_map(|system| system.names().map(|(id, name)| rows(system, id, name)))
 }
 
-impl System {
-    fn rows(&self, id: u32, name: &str) -> (SpaceRow, Vec<IndexRow>) {
-        let format = self.fields.iter().map(|(name, kind)| Field {
-            name: (*name).into(),
-            kind: *kind,
-            is_nullable: *kind == Any,
-        });
-        let space = SpaceRow {
-            id,
-            owner: ADMIN,
-            name: name.into(),
-            engine: if viewed(id).is_some() {
-                "sysview"
-            } else {
-                "memtx"
-            }
-            .into(),
-            field_count: 0,
-            is_temporary: false,
-            format: format.collect(),
-        };
-        let part = |field: &u32| Part {
-            field: *field,
-            kind: self.fields[*field as usize].1,
-            is_nullable: false,
-            exclude_null: false,
-        };
-        let indexes = self
-            .indexes
-            .iter()
-            .map(|(iid, name, is_unique, fields)| IndexRow {
-                space: id,
-                id: *iid,
-                name: (*name).into(),
-                kind: "tree".into(),
-                is_unique: *is_unique,
-                parts: fields.iter().map(part).collect(),
-            });
-        (space, indexes.collect())
+/// The definition of a system space, or of the view on it.
+fn rows(system: &SystemSpace, id: u32, name: &str) -> (SpaceRow, Vec<IndexRow>) {
+    let format = system.fields.iter().map(|(name, kind)| Field {
+        name: (*name).into(),
+        kind: field_type(*kind),
+        is_nullable: *kind == SystemFieldType::Any,
+    });
+    let is_view = id != system.id;
+    let space = SpaceRow {
+        id,
+        owner: ADMIN,
+        name: name.into(),
+        engine: if is_view { "sysview" } else { "memtx" }.into(),
+        field_count: 0,
+        is_temporary: false,
+        format: format.collect(),
+    };
+    let part = |field: &u32| Part {
+        field: *field,
+        kind: field_type(system.fields[*field as usize].1),
+        is_nullable: false,
+        exclude_null: false,
+    };
+    let indexes = system.indexes.iter().map(|index| IndexRow {
+        space: id,
+        id: index.id,
+        name: index.name.into(),
+        kind: "tree".into(),
+        is_unique: index.is_unique,
+        parts: index.fields.iter().map(part).collect(),
+    });
+    (space, indexes.collect())
+}
+
+fn field_type(kind: SystemFieldType) -> FieldType {
+    match kind {
+        SystemFieldType::Any => FieldType::Any,
+        SystemFieldType::Array => FieldType::Array,
+        SystemFieldType::Boolean => FieldType::Boolean,
+        SystemFieldType::Integer => FieldType::Integer,
+        SystemFieldType::Map => FieldType::Map,
+        SystemFieldType::Scalar => FieldType::Scalar,
+        SystemFieldType::String => FieldType::String,
+        SystemFieldType::Unsigned => FieldType::Unsigned,
     }
 }
 
@@ -232,15 +131,15 @@ fn user_info() -> FuncRow {
 fn rights() -> impl Iterator<Item = PrivRow> {
     use ObjectKind::{Function, Role, Space, Universe};
     type P = Privileges;
-    let views = [277, 281, 286, 289, 297, 305, 313, 341];
-    let views = views.map(|view| (PUBLIC, (Space, Some(view)), P::READ));
+    let views = SYSTEM_SPACES.iter().filter_map(|system| system.view);
+    let views = views.map(|(view, _)| (PUBLIC, (Space, Some(u64::from(view))), P::READ));
     let others = [
         (GUEST, (Role, Some(PUBLIC)), P::EXECUTE),
         (GUEST, (Universe, Some(0)), P::SESSION | P::USAGE),
         (ADMIN, (Universe, Some(0)), P::ALL),
         (PUBLIC, (Function, Some(1)), P::EXECUTE),
-        (PUBLIC, (Space, Some(276)), P::WRITE),
-        (PUBLIC, (Space, Some(330)), P::WRITE),
+        (PUBLIC, (Space, Some(u64::from(COLLATION))), P::WRITE),
+        (PUBLIC, (Space, Some(u64::from(TRUNCATE))), P::WRITE),
         (3, (Universe, Some(0)), P::READ),
         (SUPER, (Universe, Some(0)), P::ALL),
     ];
@@ -251,4 +150,37 @@ fn rights() -> impl Iterator<Item = PrivRow> {
         object,
         privileges,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// FNV-1a, 64 bits.
+    fn hash(state: u64, bytes: &[u8]) -> u64 {
+        let step = |state: u64, byte: &u8| (state ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        bytes.iter().fold(state, step)
+    }
+
+    #[test]
+    fn the_first_rows_are_those_that_data_directories_were_made_with() {
+        let mut spaces: BTreeMap<u32, (usize, usize, u64)> = BTreeMap::new();
+        for (space, tuple) in tuples() {
+            let entry = spaces.entry(space).or_insert((0, 0, 0xcbf2_9ce4_8422_2325));
+            let (rows, bytes, state) = *entry;
+            *entry = (rows + 1, bytes + tuple.len(), hash(state, &tuple));
+        }
+        // Rows, their bytes, and the hash of these.
+        let expected = BTreeMap::from([
+            (COLLATION, (4, 108, 17_710_922_776_767_645_567)),
+            (SPACE, (19, 3790, 13_376_314_984_435_590_356)),
+            (INDEX, (45, 1767, 4_643_756_660_344_843_082)),
+            (FUNC, (1, 106, 12_523_077_546_235_340_632)),
+            (USER, (5, 121, 15_152_631_260_591_211_112)),
+            (PRIV, (16, 218, 13_504_172_430_553_921_923)),
+        ]);
+        assert_eq!(spaces, expected);
+    }
 }

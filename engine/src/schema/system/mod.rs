@@ -9,7 +9,8 @@
 //!   _user 304, _collation 276, … ─▶ catalog
 //! ```
 //!
-//! Their own definitions and first rows are built in, put into an empty image before the journal is
+//! They are described in the runtime's catalog, since sessions answer for them. Their own definitions
+//! and first rows are built in, put into an empty image before the journal is
 //! replayed, and not journaled.
 //!
 //! | module | what |
@@ -27,33 +28,14 @@ pub(crate) mod rows;
 pub(crate) mod sequence_rows;
 
 use vestibule_actors::catalog::USER_SPACE_ID_MIN;
+pub(crate) use vestibule_actors::catalog::system::{
+    COLLATION, FUNC, INDEX, PRIV, SCHEMA, SEQUENCE, SEQUENCE_DATA, SPACE, SPACE_SEQUENCE, TRUNCATE,
+    USER, viewed,
+};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Reader, write_array_len, write_str, write_uint};
 
 use crate::model::key::Key;
-
-/// Counters, such as the largest number of a space so far.
-pub(crate) const SCHEMA: u32 = 272;
-/// Collations.
-pub(crate) const COLLATION: u32 = 276;
-/// Spaces.
-pub(crate) const SPACE: u32 = 280;
-/// Sequences.
-pub(crate) const SEQUENCE: u32 = 284;
-/// The last value of each sequence.
-pub(crate) const SEQUENCE_DATA: u32 = 285;
-/// Indexes.
-pub(crate) const INDEX: u32 = 288;
-/// Functions: names of procedures that rights can be granted on.
-pub(crate) const FUNC: u32 = 296;
-/// Users and roles.
-pub(crate) const USER: u32 = 304;
-/// Rights.
-pub(crate) const PRIV: u32 = 312;
-/// How often a space was truncated.
-pub(crate) const TRUNCATE: u32 = 330;
-/// Which sequence gives values to which space.
-pub(crate) const SPACE_SEQUENCE: u32 = 340;
 
 /// The user of connections that have not logged in.
 pub(crate) const GUEST: u64 = 0;
@@ -72,15 +54,6 @@ const MAX_ID: &str = "max_id";
 /// Whether a space belongs to the system.
 pub(crate) const fn is_system(space: u32) -> bool {
     space < USER_SPACE_ID_MIN
-}
-
-/// The space whose rows a view shows, if this is a view.
-pub(crate) const fn viewed(space: u32) -> Option<u32> {
-    match space {
-        277 | 281 | 289 | 297 | 305 | 313 | 341 => Some(space - 1),
-        286 => Some(284),
-        _ => None,
-    }
 }
 
 /// The number that a row begins with.

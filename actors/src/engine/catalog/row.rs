@@ -1,0 +1,140 @@
+//! Rows of system spaces, by the keys of their indexes.
+
+use vestibule_wire::msgpack::Reader;
+use vestibule_wire::request::IteratorType;
+use vestibule_wire::{Error, ErrorCode};
+
+use super::system::{SystemFieldType, SystemSpace};
+
+/// The fields of a row that are read: no key has one behind them.
+const KEY_FIELDS: u32 = 4;
+
+/// A tuple with the keys it is found by, decoded once.
+#[derive(Debug, Clone)]
+pub(super) struct SystemRow {
+    /// As the description lists the indexes.
+    pub(super) keys: Box<[Vec<Part>]>,
+    pub(super) tuple: Vec<u8>,
+}
+
+/// A part of a key of a system space.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Uint(u64),
+    Str(Vec<u8>),
+}
+
+impl SystemRow {
+    pub(super) fn matches(&self, index: usize, iterator: IteratorType, key: &[Part]) -> bool {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        let own = &self.keys[index];
+        let shared = &own[..own.len().min(key.len())];
+        let order = shared.cmp(key);
+        match iterator {
+            _ if key.is_empty() => true,
+            IteratorType::Eq | IteratorType::Req => order == Equal,
+            IteratorType::Ge | IteratorType::All => order != Less,
+            IteratorType::Gt => order == Greater,
+            IteratorType::Le => order != Greater,
+            IteratorType::Lt | IteratorType::PreviousPrefix => order == Less,
+            IteratorType::NextPrefix => order == Greater && !begins_with(shared, key),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a key continues the text that another one ends with.
+fn begins_with(own: &[Part], key: &[Part]) -> bool {
+    match (own.split_last(), key.split_last()) {
+        (Some((Part::Str(own), rest)), Some((Part::Str(text), same))) => {
+            rest == same && own.starts_with(text)
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn read_part(reader: &mut Reader<'_>) -> Option<Part> {
+    match reader.read_uint() {
+        Ok(number) => Some(Part::Uint(number)),
+        Err(_) => reader
+            .read_str_bytes()
+            .ok()
+            .map(|text| Part::Str(text.to_vec())),
+    }
+}
+
+/// Reads a key, or the beginning of one, of an index given by its place.
+///
+/// # Errors
+///
+/// [`ErrorCode::INVALID_MSGPACK`] for what is no array, [`ErrorCode::KEY_PART_COUNT`] for too many
+/// parts, [`ErrorCode::KEY_PART_TYPE`] for a part that is neither the text nor the number it should be.
+pub(super) fn read_key(space: &SystemSpace, at: usize, key: &[u8]) -> Result<Vec<Part>, Error> {
+    let fields = space.indexes[at].fields;
+    let mut reader = Reader::new(key);
+    let count = reader.read_array_len();
+    let count = count.map_err(|_| Error::invalid_msgpack("packet body"))? as usize;
+    let most = fields.len();
+    if count > most {
+        return Err(Error::new(
+            ErrorCode::KEY_PART_COUNT,
+            format!("Invalid key part count (expected [0..{most}], got {count})"),
+        ));
+    }
+    let read = |(part, field): (usize, &u32)| {
+        // The keys of system spaces are made of texts and numbers.
+        let is_text = space.fields[*field as usize].1 == SystemFieldType::String;
+        read_key_part(part, is_text, &mut reader)
+    };
+    fields.iter().take(count).enumerate().map(read).collect()
+}
+
+fn read_key_part(part: usize, is_text: bool, reader: &mut Reader<'_>) -> Result<Part, Error> {
+    let found = read_part(reader).filter(|found| matches!(found, Part::Str(_)) == is_text);
+    found.ok_or_else(|| {
+        let expected = if is_text { "string" } else { "unsigned" };
+        Error::new(
+            ErrorCode::KEY_PART_TYPE,
+            format!(
+                "Supplied key type of part {part} does not match index part type: expected \
+                 {expected}"
+            ),
+        )
+    })
+}
+
+/// A row with its keys; `None` if a field of them is neither a text nor a number.
+pub(super) fn row(space: &SystemSpace, tuple: Vec<u8>) -> Option<SystemRow> {
+    let mut reader = Reader::new(&tuple);
+    let count = reader.read_array_len().ok()?;
+    let mut fields = Vec::new();
+    for _ in 0..count.min(KEY_FIELDS) {
+        let mut ahead = reader;
+        fields.push(read_part(&mut ahead));
+        reader.skip().ok()?;
+    }
+    let pick = |wanted: &[u32]| -> Option<Vec<Part>> {
+        wanted
+            .iter()
+            .map(|field| fields.get(*field as usize).cloned().flatten())
+            .collect()
+    };
+    let keys = space.indexes.iter().map(|index| pick(index.fields));
+    Some(SystemRow {
+        keys: keys.collect::<Option<_>>()?,
+        tuple,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::catalog::system::SYSTEM_SPACES;
+
+    #[test]
+    fn every_field_of_a_key_is_read() {
+        let indexes = SYSTEM_SPACES.iter().flat_map(|space| space.indexes);
+        let last = indexes.flat_map(|index| index.fields).max();
+        assert_eq!(last, Some(&(KEY_FIELDS - 1)));
+    }
+}
