@@ -5,8 +5,9 @@
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use actix::{Message, Recipient};
 use serde::Serialize;
 use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
@@ -84,32 +85,42 @@ pub(crate) enum Row {
     Killed(KilledRow),
 }
 
-/// An answer on its way through the workers. The last one to add its part has it delivered.
+/// An answer on its way through the workers.
 #[derive(Debug)]
 pub(crate) struct Gather {
-    pub(crate) question: FanOut,
+    question: FanOut,
     pub(crate) reply_to: ReplyTo,
+    /// The worker of the session that asked.
+    answers_to: Recipient<Gathered>,
     left: AtomicUsize,
     rows: Mutex<Vec<Row>>,
 }
 
 impl Gather {
-    pub(crate) fn new(question: FanOut, reply_to: ReplyTo, workers: usize) -> Self {
-        Self {
+    /// Asks something of so many workers: each gets one of the contributions.
+    pub(crate) fn start(
+        question: FanOut,
+        reply_to: ReplyTo,
+        answers_to: Recipient<Gathered>,
+        workers: usize,
+    ) -> impl Iterator<Item = Contribution> {
+        let gather = Arc::new(Self {
             question,
             reply_to,
+            answers_to,
             left: AtomicUsize::new(workers),
             rows: Mutex::default(),
-        }
+        });
+        std::iter::repeat_n(gather, workers).map(Contribution)
     }
 
-    /// Adds one worker's part; true if it was the last.
-    pub(crate) fn add(&self, rows: impl Iterator<Item = Row>) -> bool {
-        self.rows
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(rows);
-        self.left.fetch_sub(1, Ordering::AcqRel) == 1
+    /// Whether a session asked for the end of its own connection.
+    pub(crate) fn kills_own_connection(&self) -> bool {
+        let own = KillTarget {
+            connection: self.reply_to.connection,
+            sync: None,
+        };
+        self.question == FanOut::Kill(own)
     }
 
     /// Writes what was told: the rows, or, of a kill, their sum.
@@ -127,4 +138,50 @@ impl Gather {
         }
         write_value(body, &sum)
     }
+}
+
+/// One worker's part of an answer. The last one sends the answer to the worker that it is for. What is
+/// dropped adds nothing, so that an answer comes whatever becomes of those who are asked.
+#[derive(Debug)]
+pub(crate) struct Contribution(Arc<Gather>);
+
+impl Contribution {
+    pub(crate) fn question(&self) -> FanOut {
+        self.0.question
+    }
+
+    /// Who asks.
+    pub(crate) fn reply_to(&self) -> &ReplyTo {
+        &self.0.reply_to
+    }
+
+    /// Adds these rows.
+    pub(crate) fn give(self, rows: impl IntoIterator<Item = Row>) {
+        let mut all = self.0.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(rows);
+    }
+}
+
+impl Drop for Contribution {
+    fn drop(&mut self) {
+        if self.0.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.answers_to.do_send(Gathered(self.0.clone()));
+        }
+    }
+}
+
+/// The worker's turn to add its part.
+#[derive(Debug)]
+pub(crate) struct Contribute(pub(crate) Contribution);
+
+impl Message for Contribute {
+    type Result = ();
+}
+
+/// The answer is complete, and on its way to the session that asked.
+#[derive(Debug)]
+pub(crate) struct Gathered(pub(crate) Arc<Gather>);
+
+impl Message for Gathered {
+    type Result = ();
 }

@@ -13,7 +13,10 @@ mod reply_to;
 pub(crate) mod supervisor;
 pub(crate) mod worker;
 
-pub(crate) use gather::{ConnectionRow, FanOut, Gather, KillTarget, KilledRow, RequestRow, Row};
+pub(crate) use gather::{
+    ConnectionRow, Contribute, Contribution, FanOut, Gather, Gathered, KillTarget, KilledRow,
+    RequestRow, Row,
+};
 pub(crate) use reply_to::ReplyTo;
 pub(crate) use supervisor::{Requester, SupervisorHandle, TxEvent, WorkerReport};
 pub(crate) use worker::{IncomingConnection, WorkerHandle};

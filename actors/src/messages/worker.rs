@@ -1,12 +1,11 @@
 //! What a session arbiter is told, and the handle that others hold.
 
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 
-use super::gather::Gather;
+use super::gather::{Contribute, Contribution, Gathered};
 use super::reply_to::ReplyTo;
 use crate::slots::ConnectionSlot;
 use crate::transitions::TransitionOutcome;
@@ -102,22 +101,6 @@ impl Message for TransitionOver {
     type Result = ();
 }
 
-/// The worker's turn to add its part.
-#[derive(Debug)]
-pub(crate) struct Contribute(pub(crate) Arc<Gather>);
-
-impl Message for Contribute {
-    type Result = ();
-}
-
-/// The answer is complete, and back at the worker whose session asked.
-#[derive(Debug)]
-pub(crate) struct Gathered(pub(crate) Arc<Gather>);
-
-impl Message for Gathered {
-    type Result = ();
-}
-
 /// How others reach a worker. It names no actor, so that every actor may hold it.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerHandle {
@@ -201,12 +184,13 @@ impl WorkerHandle {
             .do_send(TransitionOver { reply_to, outcome });
     }
 
-    pub(crate) fn contribute(&self, gather: Arc<Gather>) {
-        self.contribute.do_send(Contribute(gather));
+    pub(crate) fn contribute(&self, contribution: Contribution) {
+        self.contribute.do_send(Contribute(contribution));
     }
 
-    pub(crate) fn gathered(&self, gather: Arc<Gather>) {
-        self.gathered.do_send(Gathered(gather));
+    /// Where the answers go for which a session of this worker asked.
+    pub(crate) fn gathered(&self) -> Recipient<Gathered> {
+        self.gathered.clone()
     }
 
     /// Where Tx sends this worker's replies.

@@ -80,6 +80,11 @@ impl OpenTransactions {
         self.abort_where(|own| own.stream == stream && own.begin == Some(begin));
     }
 
+    /// Whether there is one that may change data.
+    pub(crate) fn has_writer(&self) -> bool {
+        self.open.iter().any(|own| own.is_writer)
+    }
+
     /// All that may change data are aborted. Returns how many they were.
     pub(crate) fn abort_writers(&mut self) -> usize {
         self.abort_where(|own| own.is_writer)

@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context as TaskContext, Poll};
 
 use actix::fut::ActorFuture;
-use actix::{Actor, ActorContext, AsyncContext, Context, Running};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Running};
 use vestibule_wire::ErrorCode;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 
@@ -29,12 +29,16 @@ use crate::resources::{WorkerCell, WorkerState};
 use crate::session::dispatch::Dispatcher;
 use crate::slots::ConnectionSlot;
 
-/// The actor of one connection. Its data do not go through its mailbox: the worker it lives in shares
-/// its cell, and its task does the reading and writing.
+/// The actor of one connection. Replies do not go through its mailbox: the worker that it lives in shares
+/// its cell and writes them there, and its task does the reading and writing. All else that it is told
+/// are [messages](super::messages).
 pub(crate) struct Session {
     worker: Rc<WorkerCell>,
     cell: Rc<ConnectionCell>,
 }
+
+/// How a worker knows a session that it started.
+pub(crate) type Started = (Weak<ConnectionCell>, Addr<Session>);
 
 impl Session {
     /// Greets a connection and starts its actor on this arbiter.
@@ -45,7 +49,7 @@ impl Session {
         slot: ConnectionSlot,
         peer: SocketAddr,
         stream: Box<dyn Transport>,
-    ) -> io::Result<Weak<ConnectionCell>> {
+    ) -> io::Result<Started> {
         let mut salt = [0; SALT_SIZE];
         getrandom::fill(&mut salt).map_err(|fault| io::Error::other(fault.to_string()))?;
         let cell = new_cell(worker, index, slot, peer, stream, salt);
@@ -60,8 +64,30 @@ impl Session {
             worker: worker.clone(),
             cell,
         };
-        session.start();
-        Ok(connection)
+        Ok((connection, session.start()))
+    }
+
+    /// The number of its connection.
+    pub(super) fn connection(&self) -> u64 {
+        self.cell.connection
+    }
+
+    /// Does what it was told. A panic ends this session alone.
+    pub(super) fn act(&self, work: impl FnOnce(&mut Dispatcher<'_>)) {
+        let (worker, cell) = (&self.worker, &self.cell);
+        let mut state = worker.state.borrow_mut();
+        let mut own = cell.state.borrow_mut();
+        let now = crate::clock::now();
+        let done = guarded(cell, || {
+            work(&mut Dispatcher::new(
+                worker, cell, &mut state, &mut own, now,
+            ));
+        });
+        if done.is_none() {
+            forget(worker, cell, &mut state);
+            own.close(Closing::Now);
+        }
+        worker.publish_counts(&state);
     }
 }
 

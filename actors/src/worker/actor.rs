@@ -5,20 +5,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task;
+use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler};
 use actix_rt::time::{Sleep, sleep_until};
-use vestibule_wire::ErrorCode;
 use vestibule_wire::keys::RequestType;
+use vestibule_wire::{Error, ErrorCode};
 
 use super::state::Worker;
 use crate::connection::transport::{Transport, from_socket};
 use crate::limits::WORKER_TICK_PERIOD;
 use crate::messages::worker::{Accepted, IncomingConnection, StateChanged, TxLost, TxReady};
 use crate::resources::in_flight::{Effect, InFlightRequest};
-use crate::serving::Revocation;
+use crate::serving::{Revocation, State};
 use crate::session::actor::Session;
+use crate::session::messages::{CommitLost, EventsChanged, ServingChanged, TransactionsLost};
 use crate::slots::ConnectionSlot;
 use crate::tx::messages::Replies;
 
@@ -49,14 +51,10 @@ impl Worker {
 
     /// Forgets the sessions that have ended since it was done last.
     fn forget_ended(&mut self) {
-        let mut ended = std::mem::take(&mut self.cell.state.borrow_mut().ended);
-        if !ended.is_empty() {
-            ended
-                .drain(..)
-                .for_each(|index| self.sessions.remove(index));
-            self.tell_if_quiet();
+        let mut state = self.cell.state.borrow_mut();
+        for index in state.ended.drain(..) {
+            self.sessions.remove(index);
         }
-        self.cell.state.borrow_mut().ended = ended;
     }
 }
 
@@ -92,6 +90,9 @@ impl ActorFuture<Worker> for FlushLoop {
         state.set_flush(cx.waker());
         state.send_outgoing(worker.cell.index);
         worker.cell.publish_counts(&state);
+        drop(state);
+        // Sessions wake this for the transactions that they do not have any more.
+        worker.tell_if_quiet();
         task::Poll::Pending
     }
 }
@@ -155,26 +156,60 @@ impl Handler<StateChanged> for Worker {
 
     fn handle(&mut self, changed: StateChanged, _ctx: &mut Self::Context) {
         let serving = self.cell.shared.cell.load();
-        let has_changed = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
-        if has_changed {
-            match serving.state.traits().revokes {
-                Revocation::Nothing => {}
-                Revocation::ByPolicy => self.revoke_in_solo(crate::clock::now()),
-                Revocation::With(code) => drop(self.revoke_queued(code)),
-            }
-            if !serving.state.traits().answers_alone && self.cell.state.borrow().holding > 0 {
-                self.wake_holding();
-            }
+        let is_new = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
+        if is_new {
+            self.revoke_for(serving.state);
+            self.tell_holding(serving.state);
         }
-        self.send_events();
-        self.close_idle_if_stopping();
-        if has_changed {
-            let counters = &self.cell.shared.counters[self.cell.index];
-            counters.reached(
-                serving.epoch,
-                crate::clock::now().saturating_duration_since(changed.0),
-            );
+        self.tell_watching();
+        self.tell_idle_if_stopping();
+        if is_new {
+            self.measure_reach(serving.epoch, changed.0);
         }
+    }
+}
+
+impl Worker {
+    /// Takes back what Tx has not begun, if the new state has Tx begin nothing.
+    fn revoke_for(&self, state: State) {
+        match state.traits().revokes {
+            Revocation::Nothing => {}
+            Revocation::ByPolicy => self.revoke_in_solo(crate::clock::now()),
+            Revocation::With(code) => drop(self.revoke_queued(code)),
+        }
+    }
+
+    /// Tells sessions whose held requests may be dispatched now.
+    fn tell_holding(&self, state: State) {
+        if !state.traits().answers_alone && self.cell.state.borrow().holding > 0 {
+            self.tell_where(|own| own.has_held(), || ServingChanged);
+        }
+    }
+
+    /// Tells sessions whose clients watch events that have changed.
+    fn tell_watching(&self) {
+        let version = self.cell.shared.events.version();
+        let seen = std::mem::replace(&mut self.cell.state.borrow_mut().events_seen, version);
+        if seen != version {
+            self.tell_where(|own| own.awaits_events(version), || EventsChanged);
+        }
+    }
+
+    /// In a stop, tells the sessions of which nothing is under way: each of them closes.
+    pub(super) fn tell_idle_if_stopping(&self) {
+        if self.cell.shared.cell.load().is_stopping() {
+            self.tell_where(|own| own.is_idle_for_drain(), || ServingChanged);
+        }
+    }
+
+    /// Tells how long a change took to reach the sessions. The local queue is first come, first served:
+    /// when this task runs, the sessions that were told have acted.
+    fn measure_reach(&self, epoch: u64, since: Instant) {
+        let cell = self.cell.clone();
+        actix_rt::spawn(async move {
+            let took = crate::clock::now().saturating_duration_since(since);
+            cell.shared.counters[cell.index].reached(epoch, took);
+        });
     }
 }
 
@@ -190,31 +225,36 @@ impl Handler<TxLost> for Worker {
     type Result = ();
 
     fn handle(&mut self, lost: TxLost, _ctx: &mut Self::Context) {
-        {
+        let started = {
             let mut state = self.cell.state.borrow_mut();
             state.tx = None;
             state.outgoing.clear();
-        }
-        self.revoke_queued(ErrorCode::LOADING);
-        let mut state = self.cell.state.borrow_mut();
-        let started = state.in_flight.cancel_started(|_| true);
-        drop(state);
+            drop(state);
+            self.revoke_queued(ErrorCode::LOADING);
+            let mut state = self.cell.state.borrow_mut();
+            state.in_flight.cancel_started(|_| true)
+        };
         let started: Vec<InFlightRequest> = started.into_iter().map(|own| own.request).collect();
         let error = self.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
+        self.tell_commits_lost(&started, &error);
+        self.answer_unknown(started, &error);
+        // Transactions died with the engine.
+        self.tell_where(|own| own.transaction_count() > 0, || TransactionsLost);
+        self.tell_if_quiet();
+    }
+}
+
+impl Worker {
+    /// Tells the sessions whose COMMIT Tx had begun when it was lost.
+    fn tell_commits_lost(&self, started: &[InFlightRequest], error: &Error) {
         let is_commit = |own: &&InFlightRequest| {
             own.request_type == RequestType::Commit && matches!(own.effect, Effect::Closed(_))
         };
         for commit in started.iter().filter(is_commit) {
             if let Some(session) = self.owner(commit) {
-                let mut own = session.state.borrow_mut();
-                own.orphan_commit(commit.stream, error.clone());
+                let (stream, error) = (commit.stream, error.clone());
+                self.sessions.tell(&session, CommitLost { stream, error });
             }
         }
-        self.answer_unknown(started, &error);
-        // Transactions died with the engine.
-        for session in self.sessions.iter() {
-            session.state.borrow_mut().orphan_transactions();
-        }
-        self.tell_if_quiet();
     }
 }

@@ -10,9 +10,11 @@ use vestibule_wire::keys::RequestType;
 use super::state::Worker;
 use crate::connection::cell::ConnectionCell;
 use crate::limits::SHOW_ROWS_MAX;
-use crate::messages::worker::{Contribute, Gathered};
-use crate::messages::{ConnectionRow, FanOut, Gather, RequestRow, Row};
+use crate::messages::{
+    ConnectionRow, Contribute, Contribution, FanOut, Gathered, KillTarget, RequestRow, Row,
+};
 use crate::resources::in_flight::InFlightRequest;
+use crate::session::messages::Kill;
 
 fn age(now: Instant, since: Instant) -> f64 {
     now.saturating_duration_since(since).as_secs_f64()
@@ -42,7 +44,7 @@ impl Worker {
     /// Everything that somebody waits for: on its way to Tx, held, read from the view, and replies that
     /// a client does not take.
     fn request_rows(&self, now: Instant) -> Vec<Row> {
-        let mut rows = self.pending_rows(now);
+        let mut rows = self.in_flight_rows(now);
         for session in self.sessions.iter() {
             if rows.len() >= SHOW_ROWS_MAX {
                 // There may be a thousand times as many.
@@ -76,7 +78,16 @@ impl Worker {
         rows
     }
 
-    fn pending_rows(&self, now: Instant) -> Vec<Row> {
+    /// Has the session of that connection do it, if it is one of this worker's.
+    fn kill(&self, target: KillTarget, contribution: Contribution) {
+        let mut sessions = self.sessions.iter();
+        if let Some(session) = sessions.find(|own| own.connection == target.connection) {
+            let sync = target.sync;
+            self.sessions.tell(&session, Kill { sync, contribution });
+        }
+    }
+
+    fn in_flight_rows(&self, now: Instant) -> Vec<Row> {
         let state = self.cell.state.borrow();
         let row = |(id, request): (_, &InFlightRequest)| {
             let user = self.owner(request).map_or(String::new(), |session| {
@@ -106,14 +117,12 @@ impl Handler<Contribute> for Worker {
     type Result = ();
 
     fn handle(&mut self, contribute: Contribute, _ctx: &mut Self::Context) {
+        let contribution = contribute.0;
         let now = crate::clock::now();
-        let rows = match contribute.0.question {
-            FanOut::Connections => self.connection_rows(now),
-            FanOut::Requests => self.request_rows(now),
-            FanOut::Kill(target) => vec![Row::Killed(self.kill(target))],
-        };
-        if contribute.0.add(rows.into_iter()) {
-            self.cell.peers.workers[contribute.0.reply_to.worker].gathered(contribute.0);
+        match contribution.question() {
+            FanOut::Connections => contribution.give(self.connection_rows(now)),
+            FanOut::Requests => contribution.give(self.request_rows(now)),
+            FanOut::Kill(target) => self.kill(target, contribution),
         }
     }
 }
@@ -122,20 +131,6 @@ impl Handler<Gathered> for Worker {
     type Result = ();
 
     fn handle(&mut self, gathered: Gathered, _ctx: &mut Self::Context) {
-        let gather: &Gather = &gathered.0;
-        let reply_to = gather.reply_to;
-        let Some(session) = self.sessions.get(reply_to.session) else {
-            return;
-        };
-        if session.connection != reply_to.connection {
-            return;
-        }
-        session.state.borrow_mut().on_gathered();
-        let write = |body: &mut Vec<u8>| gather.write(body);
-        self.reply_later(&session, &reply_to, write);
-        self.mark_dirty(&session);
-        self.flush_dirty();
-        // What came behind it was not taken.
-        session.wake();
+        self.sessions.forward(gathered.0.reply_to, gathered);
     }
 }

@@ -1,5 +1,8 @@
-//! Getting replies and events to sessions, and sessions going again.
+//! Getting replies to sessions, and sessions going again. This is the one way around their mailboxes:
+//! a reply is written into its session's output at once, and each session is flushed once for all of
+//! its replies.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -9,8 +12,8 @@ use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
 use crate::resources::in_flight::{Effect, InFlightRequest};
-use crate::session::actor::guarded;
-use crate::session::dispatch::Dispatcher;
+use crate::session::cancel::{CancelReason, answer_cancelled};
+use crate::session::messages::Close;
 use vestibule_wire::reply::is_error;
 use vestibule_wire::{Error, ErrorCode};
 
@@ -102,6 +105,35 @@ impl Worker {
             }
             self.mark_dirty(&session);
         }
+        self.after_answers();
+    }
+
+    /// Answers requests whose time is over.
+    pub(crate) fn expire(&self, now: Instant) {
+        let cancelled = self.cell.state.borrow_mut().in_flight.expire(now);
+        if cancelled.is_empty() {
+            return;
+        }
+        for own in &cancelled {
+            let session = self.owner(&own.request);
+            let mut worker = self.cell.state.borrow_mut();
+            let mut connection = session.as_ref().map(|own| own.state.borrow_mut());
+            let connection = connection.as_deref_mut();
+            let shared = &self.cell.shared;
+            let goes_on =
+                answer_cancelled(own, CancelReason::Timeout, shared, &mut worker, connection);
+            if let Some(session) = &session {
+                if goes_on {
+                    session.wake();
+                }
+                self.mark_dirty(session);
+            }
+        }
+        self.after_answers();
+    }
+
+    /// What comes after answers that no reply of Tx was needed for.
+    fn after_answers(&self) {
         // Before the clients hear of it: they may look.
         self.cell.publish_counts(&self.cell.state.borrow());
         self.flush_dirty();
@@ -124,12 +156,12 @@ impl Worker {
         if revoked.is_empty() {
             return;
         }
-        for request in revoked
-            .iter()
-            .filter(|own| policy(own) == SoloPolicy::Close)
-        {
-            if let Some(session) = self.owner(request) {
-                session.state.borrow_mut().close(Closing::AfterFlush);
+        let is_closed = |own: &&InFlightRequest| policy(own) == SoloPolicy::Close;
+        let closed = revoked.iter().filter(is_closed);
+        let closed: BTreeSet<_> = closed.map(|own| (own.session, own.connection)).collect();
+        for (index, connection) in closed {
+            if let Some(session) = self.sessions.of(index, connection) {
+                self.sessions.tell(&session, Close(Closing::AfterFlush));
             }
         }
         let error = self.cell.shared.cell.status(now).error(ErrorCode::LOADING);
@@ -184,60 +216,6 @@ impl Worker {
                 _ => {
                     let _ = state.credit_queue.give_back(&mut grant);
                 }
-            }
-        }
-    }
-
-    /// Wakes sessions whose held requests may be taken now.
-    pub(crate) fn wake_holding(&self) {
-        for session in self.sessions.iter() {
-            if session.state.borrow().has_held() {
-                session.wake();
-            }
-        }
-    }
-
-    /// Sends events that changed since the sessions' watches saw them.
-    pub(crate) fn send_events(&self) {
-        let version = self.cell.shared.events.version();
-        if std::mem::replace(&mut self.cell.state.borrow_mut().events_seen, version) == version {
-            return;
-        }
-        for session in self.sessions.iter() {
-            {
-                let mut worker = self.cell.state.borrow_mut();
-                let mut own = session.state.borrow_mut();
-                if !own.awaits_events(version) {
-                    continue;
-                }
-                let now = crate::clock::now();
-                let done = guarded(&session, || {
-                    Dispatcher::new(&self.cell, &session, &mut worker, &mut own, now).send_events();
-                });
-                if done.is_none() {
-                    own.close(Closing::Now);
-                    session.wake();
-                    continue;
-                }
-                if own.is_flushed() {
-                    continue;
-                }
-            }
-            self.mark_dirty(&session);
-        }
-        self.flush_dirty();
-    }
-
-    /// In a stop, closes every session of which nothing is under way.
-    pub(crate) fn close_idle_if_stopping(&self) {
-        if !self.cell.shared.cell.load().is_stopping() {
-            return;
-        }
-        for session in self.sessions.iter() {
-            let is_idle = session.state.borrow().is_idle_for_drain();
-            if is_idle {
-                session.state.borrow_mut().close(Closing::AfterFlush);
-                session.wake();
             }
         }
     }

@@ -6,20 +6,20 @@
 //!              of a demotion, only what may change data; of a stop, everything, and all are closed
 //! ```
 
+use std::rc::Rc;
+
 use actix::Handler;
-use serde::Serialize;
 use vestibule_wire::error::Field;
-use vestibule_wire::reply::{ReplyHeader, finish, wrap_results, write_value};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::state::{InTransition, Worker};
-use crate::admin::StateMap;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
+use crate::messages::WorkerReport;
 use crate::messages::worker::{CutOff, Quiesce, TransitionOver, TransitionStarted};
-use crate::messages::{ReplyTo, WorkerReport};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
-use crate::transitions::{Counts, CutOffCounts, TransitionRecord, TransitionResult, WaitedFor};
+use crate::session::messages::{AbortWriters, Close};
+use crate::transitions::{Counts, CutOffCounts, WaitedFor};
 use crate::tx::messages::{Cancel, TransactionEffect};
 
 impl Handler<Quiesce> for Worker {
@@ -46,7 +46,7 @@ impl Handler<Quiesce> for Worker {
             }
         };
         self.report(serial, WorkerReport::Quiesced(waiting));
-        self.close_idle_if_stopping();
+        self.tell_idle_if_stopping();
         self.tell_if_quiet();
     }
 }
@@ -69,25 +69,7 @@ impl Handler<TransitionStarted> for Worker {
     type Result = ();
 
     fn handle(&mut self, started: TransitionStarted, _ctx: &mut Self::Context) {
-        let reply_to = started.reply_to;
-        let Some(session) = self.sessions.get(reply_to.session) else {
-            return;
-        };
-        if session.connection != reply_to.connection {
-            return;
-        }
-        {
-            let mut state = session.state.borrow_mut();
-            state.on_transition_over();
-            state.on_gathered();
-        }
-        let state = StateMap::of(&self.cell.shared, crate::clock::now());
-        let write = |body: &mut Vec<u8>| write_value(body, &state);
-        self.reply_later(&session, &reply_to, write);
-        self.mark_dirty(&session);
-        self.flush_dirty();
-        // What came behind it was not taken: it is admitted under the new state.
-        session.wake();
+        self.sessions.forward(started.reply_to, started);
     }
 }
 
@@ -95,37 +77,8 @@ impl Handler<TransitionOver> for Worker {
     type Result = ();
 
     fn handle(&mut self, over: TransitionOver, _ctx: &mut Self::Context) {
-        let TransitionOver { reply_to, outcome } = over;
-        let Some(session) = self.sessions.get(reply_to.session) else {
-            return;
-        };
-        if session.connection != reply_to.connection {
-            return;
-        }
-        session.state.borrow_mut().on_transition_over();
-        let serving = self.cell.shared.cell.load();
-        let reply = RoleChangeReply {
-            result: outcome.result,
-            state: serving.state.name(),
-            role: serving.role.name(),
-            epoch: serving.epoch,
-            transition: outcome.transition,
-        };
-        let write = |body: &mut Vec<u8>| write_value(body, &reply);
-        self.reply_later(&session, &reply_to, write);
-        self.mark_dirty(&session);
-        self.flush_dirty();
+        self.sessions.forward(over.reply_to, over);
     }
-}
-
-/// What `vestibule.demote` and `vestibule.promote` return.
-#[derive(Debug, Serialize)]
-struct RoleChangeReply {
-    result: TransitionResult,
-    state: &'static str,
-    role: &'static str,
-    epoch: u64,
-    transition: Option<TransitionRecord>,
 }
 
 fn count<'a>(request: impl Iterator<Item = &'a InFlightRequest>) -> Counts {
@@ -238,12 +191,12 @@ impl Worker {
         // Not 7: a client that reads it as "not done" would do it again elsewhere.
         let error = self.outcome_unknown(ErrorCode::SYSTEM, "the server becomes a replica");
         let killed = self.cancel_started_where(&error, is_writer);
-        let sessions = self.sessions.iter();
-        let aborted = sessions.map(|own| own.state.borrow_mut().abort_writers());
+        let transactions = self.cell.state.borrow().open_writers.get();
+        self.tell_where(|own| own.has_open_writer(), || AbortWriters);
         CutOffCounts {
             revoked,
             killed,
-            transactions: aborted.sum(),
+            transactions,
             unread: 0,
         }
     }
@@ -254,49 +207,15 @@ impl Worker {
         let revoked = self.revoke_queued(ErrorCode::SHUTDOWN);
         let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
         let killed = self.cancel_started_where(&error, |_| true);
-        let mut unread = 0;
-        for session in self.sessions.iter() {
-            // What the kernel does not take now is lost: the deadline is here.
-            let mut own = session.state.borrow_mut();
-            unread += usize::from(!own.is_flushed());
-            own.close(Closing::Now);
-            session.wake();
-        }
+        // What the kernel has not taken is lost: the deadline is here.
+        let is_unread = |own: &Rc<ConnectionCell>| !own.state.borrow().is_flushed();
+        let unread = self.sessions.iter().filter(is_unread).count();
+        self.tell_where(|_| true, || Close(Closing::Now));
         CutOffCounts {
             revoked,
             killed,
             transactions,
             unread,
-        }
-    }
-
-    /// Writes the reply of something that took a while into its session's output.
-    pub(crate) fn reply_later(
-        &self,
-        session: &ConnectionCell,
-        reply_to: &ReplyTo,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
-    ) {
-        let header = ReplyHeader {
-            sync: reply_to.sync,
-            schema_version: self.cell.shared.schema_version(),
-        };
-        let mut state = session.state.borrow_mut();
-        let out = state.output();
-        let start = header.begin(out);
-        let mut body = Vec::new();
-        match write(&mut body) {
-            Ok(()) => {
-                if reply_to.wrap_results {
-                    wrap_results(&mut body, 0);
-                }
-                out.extend_from_slice(&body);
-                finish(out, start);
-            }
-            Err(error) => {
-                out.truncate(start);
-                header.write_error(out, &error);
-            }
         }
     }
 }

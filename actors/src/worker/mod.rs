@@ -12,7 +12,6 @@
 //! | `sessions` | its sessions, by their numbers |
 //! | `actor` | the actix shell: batches out, replies in, the timer |
 //! | `deliver` | replies and events to sessions, sessions going again |
-//! | `cancel` | requests over their time, or killed |
 //! | `drain` | its part in transitions |
 //! | `tick` | what nothing else would wake it for |
 //! | `contribute` | the part of the answer that is the worker's |
@@ -20,7 +19,6 @@
 //! Inside a thread everything is shared by `Rc`; between threads it travels as one message.
 
 mod actor;
-mod cancel;
 mod contribute;
 mod deliver;
 mod drain;

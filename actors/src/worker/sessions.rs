@@ -2,42 +2,53 @@
 
 use std::rc::{Rc, Weak};
 
+use actix::{Addr, Handler, Message};
 use slab::Slab;
 
 use crate::connection::cell::ConnectionCell;
+use crate::messages::ReplyTo;
+use crate::session::actor::{Session, Started};
 
-/// All of them, each by its connection, which is the session's own and ends with it. The number of a
-/// session that has ended is used again when the worker has heard of it.
+/// A session as its worker knows it. Its connection is the session's own and ends with it.
+struct Entry {
+    connection: Weak<ConnectionCell>,
+    address: Addr<Session>,
+}
+
+/// All of them. The number of a session that has ended is used again when the worker has heard of it.
 #[derive(Default)]
 pub(super) struct Sessions {
-    connections: Slab<Weak<ConnectionCell>>,
+    entries: Slab<Entry>,
 }
 
 impl Sessions {
     /// Starts a session under the next free number.
     pub(super) fn start<E>(
         &mut self,
-        start: impl FnOnce(u32) -> Result<Weak<ConnectionCell>, E>,
+        start: impl FnOnce(u32) -> Result<Started, E>,
     ) -> Result<Weak<ConnectionCell>, E> {
-        let entry = self.connections.vacant_entry();
-        let connection = start(entry.key() as u32)?;
-        entry.insert(connection.clone());
+        let entry = self.entries.vacant_entry();
+        let (connection, address) = start(entry.key() as u32)?;
+        entry.insert(Entry {
+            connection: connection.clone(),
+            address,
+        });
         Ok(connection)
     }
 
     /// The session of this number has ended.
     pub(super) fn remove(&mut self, index: u32) {
-        self.connections.try_remove(index as usize);
+        self.entries.try_remove(index as usize);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.connections.is_empty()
+        self.entries.is_empty()
     }
 
     /// The connection of a session that has not ended.
     #[inline]
     pub(super) fn get(&self, index: u32) -> Option<Rc<ConnectionCell>> {
-        self.connections.get(index as usize)?.upgrade()
+        self.entries.get(index as usize)?.connection.upgrade()
     }
 
     /// The same, if the number is not another session's by now.
@@ -48,6 +59,30 @@ impl Sessions {
 
     /// The connections of all sessions that have not ended.
     pub(super) fn iter(&self) -> impl Iterator<Item = Rc<ConnectionCell>> {
-        self.connections.iter().filter_map(|(_, own)| own.upgrade())
+        self.entries
+            .iter()
+            .filter_map(|(_, own)| own.connection.upgrade())
+    }
+
+    /// Tells a session something. It hears it before it does anything else.
+    pub(super) fn tell<M>(&self, connection: &ConnectionCell, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        Session: Handler<M>,
+    {
+        if let Some(own) = self.entries.get(connection.index as usize) {
+            own.address.do_send(message);
+        }
+    }
+
+    /// Tells the session to which a reply goes, if it has not ended.
+    pub(super) fn forward<M>(&self, to: ReplyTo, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        Session: Handler<M>,
+    {
+        if let Some(connection) = self.of(to.session, to.connection) {
+            self.tell(&connection, message);
+        }
     }
 }

@@ -4,11 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use actix::{Handler, Message};
+
 use super::sessions::Sessions;
 use crate::connection::cell::ConnectionCell;
+use crate::connection::state::ConnectionState;
 use crate::peers::Peers;
 use crate::resources::in_flight::InFlightTable;
 use crate::resources::{WorkerCell, WorkerState};
+use crate::session::actor::Session;
 use crate::shared::Shared;
 
 /// The actor of one session thread.
@@ -52,6 +56,22 @@ impl Worker {
     pub(super) fn mark_dirty(&self, session: &ConnectionCell) {
         if !session.is_dirty.replace(true) {
             self.dirty.borrow_mut().push(session.index);
+        }
+    }
+
+    /// Tells those sessions something of which this is true.
+    pub(super) fn tell_where<M>(
+        &self,
+        is_meant: impl Fn(&ConnectionState) -> bool,
+        message: impl Fn() -> M,
+    ) where
+        M: Message<Result = ()> + Send + 'static,
+        Session: Handler<M>,
+    {
+        for session in self.sessions.iter() {
+            if is_meant(&session.state.borrow()) {
+                self.sessions.tell(&session, message());
+            }
         }
     }
 }

@@ -18,9 +18,7 @@ use crate::connection::state::ConnectionState;
 use crate::connection::timeouts::check_period;
 use crate::limits::{PROVISIONAL_SLOT_TIME, TIME_LOOKS_PER_LIMIT};
 use crate::resources::credits::Grant;
-use crate::session::actor::guarded;
-use crate::session::dispatch::Dispatcher;
-use crate::slots::ListenerKind;
+use crate::session::messages::{Close, ExpireHeld, SlotRevoked};
 
 impl Worker {
     /// Answers what has waited too long.
@@ -33,32 +31,13 @@ impl Worker {
         if is_solo && self.cell.shared.config.may_hold() {
             self.revoke_in_solo(now);
         }
-        if self.cell.state.borrow().holding == 0 {
-            return;
+        if self.cell.state.borrow().holding > 0 {
+            self.tell_where(|own| own.has_held(), || ExpireHeld);
+            // A session that panicked over what it held has not counted that out.
+            let is_holding = |own: &Rc<ConnectionCell>| own.state.borrow().has_held();
+            let holding = self.sessions.iter().filter(is_holding).count();
+            self.cell.state.borrow_mut().holding = holding;
         }
-        for session in self.sessions.iter() {
-            if session.state.borrow().has_held() {
-                {
-                    let mut worker = self.cell.state.borrow_mut();
-                    let mut own = session.state.borrow_mut();
-                    let done = guarded(&session, || {
-                        Dispatcher::new(&self.cell, &session, &mut worker, &mut own, now)
-                            .expire_held();
-                    });
-                    if done.is_none() {
-                        own.close(Closing::Now);
-                        session.wake();
-                        continue;
-                    }
-                }
-                self.mark_dirty(&session);
-            }
-        }
-        // Counted anew, so that a panic above cannot leave it wrong.
-        let is_holding = |own: &Rc<ConnectionCell>| own.state.borrow().has_held();
-        let holding = self.sessions.iter().filter(is_holding).count();
-        self.cell.state.borrow_mut().holding = holding;
-        self.flush_dirty();
     }
 
     /// Lets go on who has next to nothing on its way, waits behind others, and found the reserve used up.
@@ -106,8 +85,7 @@ impl Worker {
                     session.peer,
                     overdue.name()
                 );
-                own.close(Closing::Now);
-                session.wake();
+                self.sessions.tell(&session, Close(Closing::Now));
             }
         }
     }
@@ -124,8 +102,7 @@ impl Worker {
             };
             let mut own = session.state.borrow_mut();
             if own.has_peer_left() {
-                own.close(Closing::Now);
-                session.wake();
+                self.sessions.tell(&session, Close(Closing::Now));
                 return false;
             }
             if own.is_memory_paused() && (has_room || self.may_go_on(&session, &mut own)) {
@@ -185,12 +162,7 @@ impl Worker {
             if now.saturating_duration_since(session.since) < PROVISIONAL_SLOT_TIME {
                 return true;
             }
-            let mut own = session.state.borrow_mut();
-            let error = self.cell.shared.over_capacity(ListenerKind::Clients, now);
-            own.reply_error(&self.cell.shared, 0, &error);
-            self.cell.shared.slots.count_rejected();
-            own.close(Closing::AfterFlush);
-            session.wake();
+            self.sessions.tell(&session, SlotRevoked);
             false
         });
         self.provisional.borrow_mut().append(&mut provisional);

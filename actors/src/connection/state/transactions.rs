@@ -75,9 +75,14 @@ impl ConnectionState {
         self.transactions.abort_begun_by(stream, begin);
     }
 
-    /// All transactions that may change data are aborted. Returns how many they were.
-    pub(crate) fn abort_writers(&mut self) -> usize {
-        self.transactions.abort_writers()
+    /// Whether a transaction that may change data is open.
+    pub(crate) fn has_open_writer(&self) -> bool {
+        self.transactions.has_writer()
+    }
+
+    /// All transactions that may change data are aborted.
+    pub(crate) fn abort_writers(&mut self) {
+        self.transactions.abort_writers();
     }
 
     /// The connection is over, and its transactions with it.

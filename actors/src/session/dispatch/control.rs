@@ -6,8 +6,6 @@
 //!                                  └ transition ─▶ the Supervisor tells when it has begun, or is over
 //! ```
 
-use std::sync::Arc;
-
 use vestibule_wire::Error;
 use vestibule_wire::reply::{HEADER_SIZE, finish, wrap_results, write_value};
 use vestibule_wire::request::Call;
@@ -100,11 +98,12 @@ impl Dispatcher<'_> {
 
     /// Has every worker add its part; the session's own worker replies.
     fn fan_out(&mut self, question: FanOut, reply_to: ReplyTo) {
-        let workers = &self.peers.workers;
         self.session.on_gather();
-        let gather = Arc::new(Gather::new(question, reply_to, workers.len()));
-        for worker in workers {
-            worker.contribute(gather.clone());
+        let workers = &self.peers.workers;
+        let answers_to = workers[self.worker_index].gathered();
+        let contributions = Gather::start(question, reply_to, answers_to, workers.len());
+        for (worker, contribution) in workers.iter().zip(contributions) {
+            worker.contribute(contribution);
         }
     }
 

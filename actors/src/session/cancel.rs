@@ -7,16 +7,14 @@
 //!                          batch and stops what can be stopped; its transaction is aborted
 //! ```
 
-use std::time::Instant;
-
 use vestibule_wire::Error;
 use vestibule_wire::error::Field;
 
-use super::state::Worker;
-use crate::connection::intake::Closing;
+use super::dispatch::Dispatcher;
 use crate::connection::state::ConnectionState;
-use crate::messages::{KillTarget, KilledRow};
+use crate::resources::WorkerState;
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
+use crate::shared::Shared;
 use crate::timeouts::Limit;
 use crate::tx::messages::{Cancel, TransactionEffect};
 
@@ -70,116 +68,84 @@ impl CancelReason {
     }
 }
 
-impl Worker {
-    /// Answers requests whose time is over.
-    pub(crate) fn expire(&self, now: Instant) {
-        let cancelled = self.cell.state.borrow_mut().in_flight.expire(now);
-        self.answer_cancelled(cancelled, CancelReason::Timeout);
+/// Answers a request that is cancelled, and has Tx told of it with the next batch. `session` is none if
+/// it has ended. Returns whether the session goes on for that.
+pub(crate) fn answer_cancelled(
+    own: &Cancelled,
+    reason: CancelReason,
+    shared: &Shared,
+    worker: &mut WorkerState,
+    session: Option<&mut ConnectionState>,
+) -> bool {
+    let request = &own.request;
+    let is_committing = own.was_started
+        && request.effect == Effect::None
+        && (session.as_ref()).is_some_and(|own| is_committing(request, worker, own));
+    let transaction = reason.transaction_effect(own, is_committing);
+    let is_aborted = matches!(transaction, TransactionEffect::Aborted(_));
+    if own.was_started || !matches!(transaction, TransactionEffect::Untouched) {
+        worker.outgoing.cancels.push(Cancel {
+            id: own.id,
+            connection: request.connection,
+            stream: request.stream,
+            transaction,
+        });
+        worker.wake_flush();
     }
+    let Some(session) = session else {
+        return false;
+    };
+    let goes_on = session.on_reply(request);
+    // COMMIT and ROLLBACK end the transaction in any case.
+    if !matches!(request.effect, Effect::Closed(_)) {
+        session.undo(request);
+    }
+    if is_aborted {
+        session.abort_transaction(request.stream);
+    }
+    session.reply_error(shared, request.sync, &reason.error(own, is_committing));
+    goes_on
+}
 
-    /// Ends what a connection has under way, and the connection too unless it is about one sync.
-    pub(crate) fn kill(&self, target: KillTarget) -> KilledRow {
+/// Whether the COMMIT of a statement's transaction was sent behind it: then the stream has no
+/// transaction any more, or one whose BEGIN was sent behind that.
+fn is_committing(
+    statement: &InFlightRequest,
+    worker: &WorkerState,
+    session: &ConnectionState,
+) -> bool {
+    let open = session.transaction(statement.stream);
+    open.is_none_or(|open| open.begin.is_some_and(|begin| worker.in_flight.has(begin)))
+}
+
+impl Dispatcher<'_> {
+    /// Ends the requests of one sync, or all of them: in flight, held, or scanned. Returns how many they
+    /// were.
+    pub(crate) fn kill_requests(&mut self, sync: Option<u64>) -> usize {
+        let connection = self.cell.connection;
         let is_meant = |request: &InFlightRequest| {
-            request.connection == target.connection
-                && target.sync.is_none_or(|sync| sync == request.sync)
+            request.connection == connection && sync.is_none_or(|sync| sync == request.sync)
         };
-        let cancelled = self.cell.state.borrow_mut().in_flight.cancel(is_meant);
-        let mut killed = KilledRow {
-            requests: cancelled.len(),
-            ..KilledRow::default()
-        };
-        self.answer_cancelled(cancelled, CancelReason::Killed);
-        let mut sessions = self.sessions.iter();
-        let session = sessions.find(|own| own.connection == target.connection);
-        let Some(session) = session else {
-            return killed;
-        };
-        {
-            let mut own = session.state.borrow_mut();
-            killed.requests += self.kill_waiting(&mut own, target.sync);
-            if target.sync.is_none() {
-                killed.connections = 1;
-                log::info!("the connection from {} is killed", session.peer);
-                own.close(Closing::AfterFlush);
-            }
+        let cancelled = self.worker.in_flight.cancel(is_meant);
+        for own in &cancelled {
+            let (worker, session) = (&mut *self.worker, &mut *self.session);
+            answer_cancelled(
+                own,
+                CancelReason::Killed,
+                self.shared,
+                worker,
+                Some(session),
+            );
         }
-        self.mark_dirty(&session);
-        self.flush_dirty();
-        if target.sync.is_none() && !session.state.borrow().is_flushed() {
-            // Nobody waits for a client that does not read.
-            session.state.borrow_mut().close(Closing::Now);
+        let was_holding = self.session.has_held();
+        let waiting = self.session.cancel_waiting(sync);
+        self.worker.holding -= usize::from(was_holding && !self.session.has_held());
+        for sync in &waiting {
+            self.refuse(*sync, &Error::cancelled());
         }
-        session.wake();
-        killed
-    }
-
-    /// Ends what a session itself keeps: held requests, and a scan of the view.
-    fn kill_waiting(&self, own: &mut ConnectionState, sync: Option<u64>) -> usize {
-        let was_holding = own.has_held();
-        let syncs = own.cancel_waiting(sync);
-        if was_holding && !own.has_held() {
-            self.cell.state.borrow_mut().holding -= 1;
-        }
-        for sync in &syncs {
-            own.reply_error(&self.cell.shared, *sync, &Error::cancelled());
-        }
-        syncs.len()
-    }
-
-    fn answer_cancelled(&self, cancelled: Vec<Cancelled>, reason: CancelReason) {
-        if cancelled.is_empty() {
-            return;
-        }
-        for own in cancelled {
-            let request = &own.request;
-            let is_statement = request.effect == Effect::None;
-            let is_committing = own.was_started && is_statement && self.is_committing(request);
-            let transaction_effect = reason.transaction_effect(&own, is_committing);
-            let is_aborted = matches!(transaction_effect, TransactionEffect::Aborted(_));
-            if own.was_started || !matches!(transaction_effect, TransactionEffect::Untouched) {
-                let mut state = self.cell.state.borrow_mut();
-                state.outgoing.cancels.push(Cancel {
-                    id: own.id,
-                    connection: request.connection,
-                    stream: request.stream,
-                    transaction: transaction_effect,
-                });
-                state.wake_flush();
-            }
-            let Some(session) = self.owner(request) else {
-                continue;
-            };
-            let mut state = session.state.borrow_mut();
-            if state.on_reply(request) {
-                session.wake();
-            }
-            // COMMIT and ROLLBACK end the transaction in any case.
-            if !matches!(request.effect, Effect::Closed(_)) {
-                state.undo(request);
-            }
-            if is_aborted {
-                state.abort_transaction(request.stream);
-            }
-            let error = reason.error(&own, is_committing);
-            state.reply_error(&self.cell.shared, request.sync, &error);
-            drop(state);
-            self.mark_dirty(&session);
-        }
-        self.cell.publish_counts(&self.cell.state.borrow());
-        self.flush_dirty();
-        self.resume_stalled();
-        self.tell_if_quiet();
-    }
-
-    /// Whether the COMMIT of a statement's transaction was sent behind it: then the stream has no
-    /// transaction any more, or one whose BEGIN was sent behind that.
-    fn is_committing(&self, statement: &InFlightRequest) -> bool {
-        let state = self.cell.state.borrow();
-        self.owner(statement).is_some_and(|session| {
-            let own = session.state.borrow();
-            let open = own.transaction(statement.stream);
-            open.is_none_or(|open| open.begin.is_some_and(|begin| state.in_flight.has(begin)))
-        })
+        // Others may have its credits.
+        self.worker.wake_flush();
+        cancelled.len() + waiting.len()
     }
 }
 

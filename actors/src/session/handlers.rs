@@ -1,0 +1,218 @@
+//! What a session does when it is told something. What that writes is sent in the turn of the session
+//! that follows at once: its mailbox and its task are polled together.
+
+use actix::Handler;
+use serde::Serialize;
+use vestibule_wire::Error;
+use vestibule_wire::reply::{finish, wrap_results, write_value};
+
+use super::actor::Session;
+use super::messages::{
+    AbortWriters, Close, CommitLost, EventsChanged, ExpireHeld, Kill, ServingChanged, SlotRevoked,
+    TransactionsLost,
+};
+use crate::admin::StateMap;
+use crate::connection::intake::Closing;
+use crate::messages::worker::{TransitionOver, TransitionStarted};
+use crate::messages::{Gathered, KilledRow, ReplyTo, Row};
+use crate::slots::ListenerKind;
+use crate::transitions::{TransitionRecord, TransitionResult};
+
+use super::dispatch::Dispatcher;
+
+impl Handler<ServingChanged> for Session {
+    type Result = ();
+
+    /// Held requests are dispatched in the turn that follows.
+    fn handle(&mut self, _: ServingChanged, _ctx: &mut Self::Context) {
+        self.act(|own| {
+            if own.shared.cell.load().is_stopping() && own.session.is_idle_for_drain() {
+                own.session.close(Closing::AfterFlush);
+            }
+        });
+    }
+}
+
+impl Handler<EventsChanged> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: EventsChanged, _ctx: &mut Self::Context) {
+        self.act(|own| own.send_events());
+    }
+}
+
+impl Handler<ExpireHeld> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: ExpireHeld, _ctx: &mut Self::Context) {
+        self.act(|own| own.expire_held());
+    }
+}
+
+impl Handler<CommitLost> for Session {
+    type Result = ();
+
+    fn handle(&mut self, lost: CommitLost, _ctx: &mut Self::Context) {
+        self.act(|own| own.session.orphan_commit(lost.stream, lost.error));
+    }
+}
+
+impl Handler<TransactionsLost> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: TransactionsLost, _ctx: &mut Self::Context) {
+        self.act(|own| {
+            own.session.orphan_transactions();
+            // A demotion may have waited for them.
+            own.worker.wake_flush();
+        });
+    }
+}
+
+impl Handler<AbortWriters> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: AbortWriters, _ctx: &mut Self::Context) {
+        self.act(|own| {
+            own.session.abort_writers();
+            // The demotion waits for them.
+            own.worker.wake_flush();
+        });
+    }
+}
+
+impl Handler<Kill> for Session {
+    type Result = ();
+
+    fn handle(&mut self, kill: Kill, _ctx: &mut Self::Context) {
+        let Kill { sync, contribution } = kill;
+        // Its client is told what the kill has come to before it is closed.
+        let asks_itself = contribution.reply_to().connection == self.connection();
+        let mut killed = KilledRow::default();
+        self.act(|own| {
+            killed.requests = own.kill_requests(sync);
+            if sync.is_none() {
+                killed.connections = 1;
+                log::info!("the connection from {} is killed", own.cell.peer);
+                if !asks_itself {
+                    own.close_killed();
+                }
+            }
+        });
+        contribution.give([Row::Killed(killed)]);
+    }
+}
+
+impl Handler<SlotRevoked> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: SlotRevoked, _ctx: &mut Self::Context) {
+        self.act(|own| {
+            let error = own.shared.over_capacity(ListenerKind::Clients, own.now);
+            own.refuse(0, &error);
+            own.shared.slots.count_rejected();
+            own.session.close(Closing::AfterFlush);
+        });
+    }
+}
+
+impl Handler<Close> for Session {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, _ctx: &mut Self::Context) {
+        self.act(|own| own.session.close(close.0));
+    }
+}
+
+impl Handler<Gathered> for Session {
+    type Result = ();
+
+    /// What came behind the question was not taken; that is done in the turn that follows.
+    fn handle(&mut self, gathered: Gathered, _ctx: &mut Self::Context) {
+        let gather = &gathered.0;
+        self.act(|own| {
+            own.session.on_gathered();
+            own.reply_late(&gather.reply_to, |body| gather.write(body));
+            if gather.kills_own_connection() {
+                own.session.close(Closing::AfterFlush);
+            }
+        });
+    }
+}
+
+impl Handler<TransitionStarted> for Session {
+    type Result = ();
+
+    /// What came behind the request was not taken: it is admitted under the new state.
+    fn handle(&mut self, started: TransitionStarted, _ctx: &mut Self::Context) {
+        self.act(|own| {
+            own.session.on_transition_over();
+            own.session.on_gathered();
+            let state = StateMap::of(own.shared, own.now);
+            own.reply_late(&started.reply_to, |body| write_value(body, &state));
+        });
+    }
+}
+
+impl Handler<TransitionOver> for Session {
+    type Result = ();
+
+    fn handle(&mut self, over: TransitionOver, _ctx: &mut Self::Context) {
+        let TransitionOver { reply_to, outcome } = over;
+        self.act(|own| {
+            own.session.on_transition_over();
+            let serving = own.shared.cell.load();
+            let reply = RoleChangeReply {
+                result: outcome.result,
+                state: serving.state.name(),
+                role: serving.role.name(),
+                epoch: serving.epoch,
+                transition: outcome.transition,
+            };
+            own.reply_late(&reply_to, |body| write_value(body, &reply));
+        });
+    }
+}
+
+/// What `vestibule.demote` and `vestibule.promote` return.
+#[derive(Debug, Serialize)]
+struct RoleChangeReply {
+    result: TransitionResult,
+    state: &'static str,
+    role: &'static str,
+    epoch: u64,
+    transition: Option<TransitionRecord>,
+}
+
+impl Dispatcher<'_> {
+    /// A killed connection is closed when its client has taken the answers. A client that does not
+    /// read is not waited for.
+    fn close_killed(&mut self) {
+        self.session.close(Closing::AfterFlush);
+        let worker = &mut self.worker;
+        let flushed = self.session.flush(|buffer| worker.give_back(buffer));
+        if flushed.is_err() || !self.session.is_flushed() {
+            self.session.close(Closing::Now);
+        }
+    }
+
+    /// Writes the reply of a request that took a while, and that Tx did not answer.
+    fn reply_late(
+        &mut self,
+        reply_to: &ReplyTo,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
+    ) {
+        let header = self.header(reply_to.sync);
+        let mut body = Vec::new();
+        if let Err(error) = write(&mut body) {
+            return self.refuse(reply_to.sync, &error);
+        }
+        if reply_to.wrap_results {
+            wrap_results(&mut body, 0);
+        }
+        let out = self.session.output();
+        let start = header.begin(out);
+        out.extend_from_slice(&body);
+        finish(out, start);
+    }
+}
