@@ -29,7 +29,7 @@
 //! | `options` | how an engine is set up |
 //! | `engine` | the parts joined, and a request's way through them |
 //! | `offline` | a directory's data without clients: checked, dumped, loaded |
-//! | `procedures` | what CALL required_until |
+//! | `procedures` | what CALL reaches |
 
 mod access;
 mod ddl;

@@ -34,11 +34,8 @@ pub(super) fn raw_result(call: &mut EngineCall<'_>, value: &[u8]) -> Result<Outc
 ///
 /// # Errors
 ///
-/// [`ErrorCode::UNSUPPORTED`] inside a transaction, [`ErrorCode::READONLY`] if nothing can be written,
+/// `ErrorCode::UNSUPPORTED` inside a transaction, `ErrorCode::READONLY` if nothing can be written,
 /// and what `work` fails with.
-///
-/// [`ErrorCode::UNSUPPORTED`]: vestibule_wire::ErrorCode::UNSUPPORTED
-/// [`ErrorCode::READONLY`]: vestibule_wire::ErrorCode::READONLY
 pub(super) fn alter_schema(
     call: &mut EngineCall<'_>,
     work: impl FnOnce(&mut EmbeddedEngine, &Reply<'_>) -> Result<(), Error>,

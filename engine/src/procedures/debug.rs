@@ -9,7 +9,7 @@ use vestibule_actors::seconds::from_seconds;
 use vestibule_wire::Error;
 
 use super::args::{Args, Value, illegal};
-use super::call::{EngineCall, no_result};
+use super::call::{EngineCall, Function, no_result};
 use crate::engine::EmbeddedEngine;
 
 /// How often a declared block tells how far it is.
@@ -17,25 +17,27 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest time to block or sleep.
 const TIME_MAX: Duration = Duration::from_secs(86_400);
 
-/// Adds `vestibule.debug.*`.
+/// Those that run on Tx's thread, by their names.
+const PROCEDURES: [(&str, Function); 2] = [
+    ("vestibule.debug.block", block),
+    ("vestibule.debug.panic", panic),
+];
+const SLEEP: &str = "vestibule.debug.sleep";
+
+/// Adds `vestibule.debug.*`, all of them for administrators.
 #[must_use]
-pub fn with_debug(procedures: Procedures<EmbeddedEngine>) -> Procedures<EmbeddedEngine> {
-    procedures
-        .with_engine("vestibule.debug.block", block)
-        .with_engine("vestibule.debug.panic", |call: &mut EngineCall<'_>| {
+pub fn with_debug(mut procedures: Procedures<EmbeddedEngine>) -> Procedures<EmbeddedEngine> {
+    for (name, function) in PROCEDURES {
+        procedures = procedures.with_engine(name, move |call: &mut EngineCall<'_>| {
             call.caller.check_administrator(call.name)?;
-            panic!("asked for by vestibule.debug.panic");
-        })
-        .async_function(
-            "vestibule.debug.sleep",
-            |(seconds,): (f64,), context| async move {
-                context
-                    .caller()
-                    .check_administrator("vestibule.debug.sleep")?;
-                actix_rt::time::sleep(duration(seconds)?).await;
-                Ok(seconds)
-            },
-        )
+            function(call)
+        });
+    }
+    procedures.async_function(SLEEP, |(seconds,): (f64,), context| async move {
+        context.caller().check_administrator(SLEEP)?;
+        actix_rt::time::sleep(duration(seconds)?).await;
+        Ok(seconds)
+    })
 }
 
 fn duration(seconds: f64) -> Result<Duration, Error> {
@@ -47,10 +49,14 @@ fn duration(seconds: f64) -> Result<Duration, Error> {
     })
 }
 
+/// `vestibule.debug.panic()`: as if the engine had a fault.
+fn panic(_: &mut EngineCall<'_>) -> Result<Outcome, Error> {
+    panic!("asked for by vestibule.debug.panic");
+}
+
 /// `vestibule.debug.block(seconds [, reason])`: blocks Tx's thread, declared if a reason is given.
 #[allow(clippy::disallowed_methods, reason = "to block Tx is what it is for")]
 fn block(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
-    call.caller.check_administrator(call.name)?;
     let args = Args::read(call.args)?;
     let seconds = args.value(0)?.as_number();
     let whole = duration(seconds.ok_or_else(|| illegal("seconds should be a number"))?)?;

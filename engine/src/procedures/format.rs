@@ -74,7 +74,7 @@ fn read_field(at: usize, field: &Value<'_>, space: &str, refuse: Refuse) -> Resu
 ///
 /// # Errors
 ///
-/// 5 for one that Tarantool has, else 1.
+/// `ErrorCode::UNSUPPORTED` for one that Tarantool has, else `ErrorCode::ILLEGAL_PARAMS`.
 pub(super) fn check_collation(collation: Option<&Value<'_>>, place: &str) -> Result<(), Error> {
     let name = match collation {
         None | Some(Value::Nil) => return Ok(()),

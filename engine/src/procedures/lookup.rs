@@ -52,7 +52,7 @@ pub(super) fn existing_principal(
 ///
 /// # Errors
 ///
-/// 45
+/// `ErrorCode::NO_SUCH_USER` for a user that is not there.
 pub(super) fn owner(engine: &EmbeddedEngine, options: &Options<'_>) -> Result<u64, Error> {
     match options.get("user") {
         None => Ok(engine.effective_user().id),
@@ -84,7 +84,7 @@ pub(super) fn function(
 ///
 /// # Errors
 ///
-/// 18 for what is neither.
+/// `ErrorCode::KEY_PART_TYPE` for what is neither a name nor a number.
 pub(super) fn sequence(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Option<Tuple>, Error> {
     let shown = |row: &Tuple| engine.effective_user().shows_row(system::SEQUENCE, row);
     Ok(any_sequence(engine, by)?.filter(shown))
@@ -114,7 +114,11 @@ pub(super) fn any_sequence(
     }
 }
 
-/// Like [`sequence`], with 145 for what is not there.
+/// Like [`sequence`].
+///
+/// # Errors
+///
+/// Those of [`sequence`], and `ErrorCode::NO_SUCH_SEQUENCE` for what is not there.
 pub(super) fn existing_sequence(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Tuple, Error> {
     sequence(engine, by)?.ok_or_else(|| match by {
         Value::Str(name) => errors::no_such_sequence(name),

@@ -1,4 +1,4 @@
-//! What CALL required_until in the embedded engine.
+//! What CALL reaches in the embedded engine.
 //!
 //! From the ground floor up; no file uses one that stands below it in this table:
 //!
@@ -50,44 +50,50 @@ use vestibule_wire::Error;
 
 pub use debug::with_debug;
 
+use self::Audience::{Administrators, Everybody};
 use self::call::{EngineCall, Function};
 use crate::engine::EmbeddedEngine;
 
-/// By their whole names.
-const FUNCTIONS: [(&str, Function); 25] = [
-    // The older name.
-    ("box.schema.create_space", spaces::create_space),
-    ("box.schema.func.create", functions::create),
-    ("box.schema.func.drop", functions::drop),
-    ("box.schema.func.exists", functions::exists),
-    ("box.schema.role.create", roles::create),
-    ("box.schema.role.drop", roles::drop),
-    ("box.schema.role.exists", roles::exists),
-    ("box.schema.role.grant", roles::grant),
-    ("box.schema.role.info", roles::info),
-    ("box.schema.role.revoke", roles::revoke),
-    ("box.schema.sequence.alter", sequences::alter),
-    ("box.schema.sequence.create", sequences::create),
-    ("box.schema.sequence.drop", sequences::drop),
-    ("box.schema.space.create", spaces::create_space),
-    ("box.schema.user.create", users::create),
-    ("box.schema.user.disable", grants::disable),
-    ("box.schema.user.drop", users::drop),
-    ("box.schema.user.enable", grants::enable),
-    ("box.schema.user.exists", users::exists),
-    ("box.schema.user.grant", grants::grant_user),
-    ("box.schema.user.info", users::info),
-    ("box.schema.user.passwd", users::passwd),
-    ("box.schema.user.password", users::password),
-    ("box.schema.user.revoke", grants::revoke_user),
-    ("box.snapshot", checkpoints::snapshot),
-];
+/// Who may call a procedure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Audience {
+    /// Everybody: what the caller may do with data and definitions is checked where it is done.
+    Everybody,
+    /// Administrators, whatever rights they have on data. Everybody else is told so here: the engine
+    /// lets all calls of `vestibule.*` pass, for the runtime has some that are for everybody.
+    Administrators,
+}
 
-/// Those for administrators, whatever rights they have on data. Everybody else is told so here: the
-/// engine lets all calls of `vestibule.*` pass, for the runtime has some that are for everybody.
-const OPERATORS: [(&str, Function); 2] = [
-    ("vestibule.checkpoints", checkpoints::status),
-    ("vestibule.journal.resume", resume),
+/// By their whole names.
+const PROCEDURES: [(&str, Audience, Function); 27] = [
+    // The older name.
+    ("box.schema.create_space", Everybody, spaces::create_space),
+    ("box.schema.func.create", Everybody, functions::create),
+    ("box.schema.func.drop", Everybody, functions::drop),
+    ("box.schema.func.exists", Everybody, functions::exists),
+    ("box.schema.role.create", Everybody, roles::create),
+    ("box.schema.role.drop", Everybody, roles::drop),
+    ("box.schema.role.exists", Everybody, roles::exists),
+    ("box.schema.role.grant", Everybody, roles::grant),
+    ("box.schema.role.info", Everybody, roles::info),
+    ("box.schema.role.revoke", Everybody, roles::revoke),
+    ("box.schema.sequence.alter", Everybody, sequences::alter),
+    ("box.schema.sequence.create", Everybody, sequences::create),
+    ("box.schema.sequence.drop", Everybody, sequences::drop),
+    ("box.schema.space.create", Everybody, spaces::create_space),
+    ("box.schema.user.create", Everybody, users::create),
+    ("box.schema.user.disable", Everybody, grants::disable),
+    ("box.schema.user.drop", Everybody, users::drop),
+    ("box.schema.user.enable", Everybody, grants::enable),
+    ("box.schema.user.exists", Everybody, users::exists),
+    ("box.schema.user.grant", Everybody, grants::grant_user),
+    ("box.schema.user.info", Everybody, users::info),
+    ("box.schema.user.passwd", Everybody, users::passwd),
+    ("box.schema.user.password", Everybody, users::password),
+    ("box.schema.user.revoke", Everybody, grants::revoke_user),
+    ("box.snapshot", Everybody, checkpoints::snapshot),
+    ("vestibule.checkpoints", Administrators, checkpoints::status),
+    ("vestibule.journal.resume", Administrators, resume),
 ];
 
 /// By the beginnings of their names.
@@ -100,21 +106,25 @@ const FAMILIES: [(&str, Function); 2] = [
 #[must_use]
 pub fn standard() -> Procedures<EmbeddedEngine> {
     let mut procedures = Procedures::default();
-    for (name, function) in FUNCTIONS {
-        procedures = procedures.with_engine(name, move |call| settled(call, function));
-    }
-    for (name, function) in OPERATORS {
-        procedures = procedures.with_engine(name, move |call| for_administrators(call, function));
+    for (name, audience, function) in PROCEDURES {
+        procedures = procedures.with_engine(name, move |call| run(call, audience, function));
     }
     for (prefix, function) in FAMILIES {
-        procedures = procedures.family(prefix, move |call| settled(call, function));
+        procedures = procedures.family(prefix, move |call| run(call, Everybody, function));
     }
     procedures
 }
 
-/// Calls a function, in the caller's transaction if there is one, unless definitions are being
+/// Calls a procedure, in the caller's transaction if there is one, unless definitions are being
 /// changed: it would look at the old ones.
-fn settled(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Error> {
+fn run(
+    call: &mut EngineCall<'_>,
+    audience: Audience,
+    function: Function,
+) -> Result<Outcome, Error> {
+    if audience == Administrators {
+        call.caller.check_administrator(call.name)?;
+    }
     if call.engine.is_altered() {
         return Ok(Outcome::CommitFirst);
     }
@@ -126,12 +136,6 @@ fn settled(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Err
     outcome
 }
 
-/// Calls a function for administrators only.
-fn for_administrators(call: &mut EngineCall<'_>, function: Function) -> Result<Outcome, Error> {
-    call.caller.check_administrator(call.name)?;
-    settled(call, function)
-}
-
 /// `vestibule.journal.resume()`: data may be changed again once the journal can be written.
 fn resume(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     call.engine.resume()?;
@@ -141,17 +145,13 @@ fn resume(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
 /// Calls a procedure by its name, as Tx would, without a commit.
 #[cfg(test)]
 pub(crate) fn invoke(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
-    if let Some((_, function)) = OPERATORS.iter().find(|(name, _)| *name == call.name) {
-        return for_administrators(call, *function);
+    let mut whole = PROCEDURES.into_iter();
+    if let Some((_, audience, function)) = whole.find(|(name, ..)| *name == call.name) {
+        return run(call, audience, function);
     }
-    let whole = FUNCTIONS.iter().find(|(name, _)| *name == call.name);
-    let family = || {
-        FAMILIES
-            .iter()
-            .find(|(prefix, _)| call.name.starts_with(prefix))
-    };
-    match whole.or_else(family) {
-        Some((_, function)) => settled(call, *function),
+    let mut families = FAMILIES.into_iter();
+    match families.find(|(prefix, _)| call.name.starts_with(prefix)) {
+        Some((_, function)) => run(call, Everybody, function),
         None => Err(Error::no_such_procedure(call.name)),
     }
 }

@@ -14,8 +14,8 @@ use crate::schema::system::rows::UserRow;
 use crate::schema::system::{self, system_key};
 use crate::store::snapshot::Snapshot;
 
-/// Takes back every right on an object that is about to go: whoever may drop it need not have
-/// granted them. If it may not be dropped after all, the whole change is forgotten.
+/// Takes back every right on an object that is about to go: who may drop it need not have granted
+/// them. If it may not be dropped after all, the whole change is forgotten.
 fn revoke_all(
     engine: &mut EmbeddedEngine,
     kind: ObjectKind,

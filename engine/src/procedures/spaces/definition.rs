@@ -110,7 +110,7 @@ fn second_number(row: &[u8]) -> Option<u64> {
 ///
 /// # Errors
 ///
-/// 5
+/// `ErrorCode::UNSUPPORTED` for a flag that is set.
 pub(super) fn refuse_flags(options: &Options<'_>) -> Result<(), Error> {
     for refused in ["temporary", "is_local", "is_sync"] {
         if options.flag(refused)? {
