@@ -67,7 +67,7 @@ pub(super) fn examine(data: &Path, out: &mut dyn Write) -> Result<usize, Failure
     let read = Contents::read(data, &mut findings);
     drop(meter);
     for file in &files {
-        writeln!(out, "{}", Line(file))?;
+        writeln!(out, "{}", ReportLine(file))?;
     }
     let contents = read.map_err(|fault| Failure::Tool(ToolError::Data(fault)))?;
     other_files(data, out, &mut damages)?;
@@ -119,9 +119,9 @@ fn other_files(data: &Path, out: &mut dyn Write, damages: &mut Vec<String>) -> i
 }
 
 /// A file's line in the report.
-struct Line<'a>(&'a FileFound);
+struct ReportLine<'a>(&'a FileFound);
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for ReportLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = match self.0 {
             FileFound::Journal(file) => file,

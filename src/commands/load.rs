@@ -112,7 +112,7 @@ pub(super) struct Lines<I> {
 /// A line: its head, a row, or its end.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line<'a> {
+struct DumpLine<'a> {
     vestibule_dump: Option<u32>,
     #[serde(borrow)]
     space: Option<Space<'a>>,
@@ -214,7 +214,7 @@ impl<I: BufRead> Lines<I> {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Line<'_>, String> {
+fn parse(bytes: &[u8]) -> Result<DumpLine<'_>, String> {
     let bytes = bytes.trim_ascii();
     // An array would pass for the fields of a line in their order.
     if bytes.starts_with(b"[") {
@@ -228,12 +228,12 @@ fn parse(bytes: &[u8]) -> Result<Line<'_>, String> {
 }
 
 /// Takes one line; `None` if it is not a row.
-fn put(import: &mut Import, frame: &mut Frame, line: Line<'_>) -> Result<Option<Put>, String> {
+fn put(import: &mut Import, frame: &mut Frame, line: DumpLine<'_>) -> Result<Option<Put>, String> {
     if frame.has_end {
         return Err("goes on after its last line".to_owned());
     }
     match line {
-        Line {
+        DumpLine {
             vestibule_dump: Some(version),
             space: None,
             tuple: None,
@@ -250,7 +250,7 @@ fn put(import: &mut Import, frame: &mut Frame, line: Line<'_>) -> Result<Option<
             frame.has_head = true;
             Ok(None)
         }
-        Line {
+        DumpLine {
             vestibule_dump: None,
             space: None,
             tuple: None,
@@ -264,7 +264,7 @@ fn put(import: &mut Import, frame: &mut Frame, line: Line<'_>) -> Result<Option<
             frame.has_end = true;
             Ok(None)
         }
-        Line {
+        DumpLine {
             vestibule_dump: None,
             space: Some(space),
             tuple: Some(tuple),
@@ -274,7 +274,7 @@ fn put(import: &mut Import, frame: &mut Frame, line: Line<'_>) -> Result<Option<
             frame.rows += 1;
             put_row(&space, &tuple.0, |space, tuple| import.put(space, tuple)).map(Some)
         }
-        Line {
+        DumpLine {
             vestibule_dump: None,
             space: Some(space),
             tuple: None,

@@ -11,14 +11,14 @@ use crate::limits::{CALL_ARGUMENTS_MAX, CALL_VALUES_MAX};
 
 /// A value of a call, borrowed from the request.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value<'a> {
+pub(super) enum LuaValue<'a> {
     Nil,
     Bool(bool),
     Integer(i128),
     Float(f64),
     Str(&'a str),
-    List(Vec<Value<'a>>),
-    Table(Vec<(Value<'a>, Value<'a>)>),
+    List(Vec<LuaValue<'a>>),
+    Table(Vec<(LuaValue<'a>, LuaValue<'a>)>),
     /// Anything else.
     Other,
 }
@@ -53,18 +53,18 @@ impl<'a> Args<'a> {
     }
 
     /// An argument; nil if it is missing.
-    pub(super) fn value(&self, at: usize) -> Result<Value<'a>, Error> {
+    pub(super) fn value(&self, at: usize) -> Result<LuaValue<'a>, Error> {
         let Some(raw) = self.raw(at) else {
-            return Ok(Value::Nil);
+            return Ok(LuaValue::Nil);
         };
         let mut room = CALL_VALUES_MAX;
-        Value::read(&mut Reader::new(raw), &mut room)
+        LuaValue::read(&mut Reader::new(raw), &mut room)
     }
 
     /// A name that has to be there.
     pub(super) fn name(&self, at: usize, what: &str) -> Result<&'a str, Error> {
         match self.value(at)? {
-            Value::Str(name) => Ok(name),
+            LuaValue::Str(name) => Ok(name),
             _ => Err(illegal(format_args!("{what} should be a string"))),
         }
     }
@@ -72,15 +72,15 @@ impl<'a> Args<'a> {
     /// A table of options, each of which must be among the known ones.
     pub(super) fn options(&self, at: usize, known: &[&str]) -> Result<Options<'a>, Error> {
         let pairs = match self.value(at)? {
-            Value::Nil => Vec::new(),
-            Value::List(values) if values.is_empty() => Vec::new(),
-            Value::Table(pairs) => pairs,
+            LuaValue::Nil => Vec::new(),
+            LuaValue::List(values) if values.is_empty() => Vec::new(),
+            LuaValue::Table(pairs) => pairs,
             _ => return Err(illegal("options should be a table")),
         };
         for (name, _) in &pairs {
             match name {
-                Value::Str(name) if known.contains(name) => {}
-                Value::Str(name) => {
+                LuaValue::Str(name) if known.contains(name) => {}
+                LuaValue::Str(name) => {
                     return Err(illegal(format_args!("unexpected option '{name}'")));
                 }
                 _ => return Err(illegal("options should be a table with names")),
@@ -90,7 +90,7 @@ impl<'a> Args<'a> {
     }
 }
 
-impl<'a> Value<'a> {
+impl<'a> LuaValue<'a> {
     /// Nesting is bounded: the request was checked for it when it was decoded.
     fn read(reader: &mut Reader<'a>, room: &mut usize) -> Result<Self, Error> {
         let malformed = |_: DecodeError| illegal("malformed arguments");
@@ -161,7 +161,7 @@ impl<'a> Value<'a> {
         let Self::Table(pairs) = self else {
             return None;
         };
-        let found = pairs.iter().find(|(key, _)| *key == Value::Str(name));
+        let found = pairs.iter().find(|(key, _)| *key == LuaValue::Str(name));
         found
             .map(|(_, value)| value)
             .filter(|value| **value != Self::Nil)
@@ -175,7 +175,7 @@ impl<'a> Value<'a> {
             &[]
         };
         pairs.iter().filter_map(|(key, _)| {
-            if let Value::Str(name) = key {
+            if let LuaValue::Str(name) = key {
                 Some(*name)
             } else {
                 None
@@ -226,21 +226,21 @@ impl<'a> Value<'a> {
 
 /// Options by name.
 #[derive(Debug, Default)]
-pub(super) struct Options<'a>(Vec<(Value<'a>, Value<'a>)>);
+pub(super) struct Options<'a>(Vec<(LuaValue<'a>, LuaValue<'a>)>);
 
 impl<'a> Options<'a> {
     /// An option; `None` if it is missing or nil.
-    pub(super) fn get(&self, name: &str) -> Option<&Value<'a>> {
-        let found = self.0.iter().find(|(key, _)| *key == Value::Str(name));
+    pub(super) fn get(&self, name: &str) -> Option<&LuaValue<'a>> {
+        let found = self.0.iter().find(|(key, _)| *key == LuaValue::Str(name));
         found
             .map(|(_, value)| value)
-            .filter(|value| **value != Value::Nil)
+            .filter(|value| **value != LuaValue::Nil)
     }
 
     /// A flag, off if it is missing.
     pub(super) fn flag(&self, name: &str) -> Result<bool, Error> {
         self.typed(name, "boolean", |value| match value {
-            Value::Bool(flag) => Some(*flag),
+            LuaValue::Bool(flag) => Some(*flag),
             _ => None,
         })
         .map(|flag| flag.unwrap_or(false))
@@ -248,11 +248,11 @@ impl<'a> Options<'a> {
 
     /// A text.
     pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>, Error> {
-        self.typed(name, "string", Value::as_str)
+        self.typed(name, "string", LuaValue::as_str)
     }
 
     /// A number of any kind.
-    pub(super) fn number(&self, name: &str) -> Result<Option<Value<'a>>, Error> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<LuaValue<'a>>, Error> {
         self.typed(name, "number", |value| {
             value.as_number().map(|_| value.clone())
         })
@@ -260,14 +260,14 @@ impl<'a> Options<'a> {
 
     /// A number, whole and not negative.
     pub(super) fn uint(&self, name: &str) -> Result<Option<u64>, Error> {
-        self.typed(name, "number", Value::as_uint)
+        self.typed(name, "number", LuaValue::as_uint)
     }
 
     fn typed<T>(
         &self,
         name: &str,
         kind: &str,
-        read: impl FnOnce(&Value<'a>) -> Option<T>,
+        read: impl FnOnce(&LuaValue<'a>) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let Some(value) = self.get(name) else {
             return Ok(None);
@@ -291,12 +291,15 @@ mod tests {
         let bytes = b"\x93\x82\x01\xa2id\xa4type\xa8unsigned\xc0\x81\xa1n\x02";
         let args = Args::read(bytes).unwrap();
         let table = args.value(0).unwrap();
-        assert_eq!(table.at(1).and_then(Value::as_str), Some("id"));
-        assert_eq!(table.get("type").and_then(Value::as_str), Some("unsigned"));
+        assert_eq!(table.at(1).and_then(LuaValue::as_str), Some("id"));
+        assert_eq!(
+            table.get("type").and_then(LuaValue::as_str),
+            Some("unsigned")
+        );
         assert_eq!(table.names().collect::<Vec<_>>(), ["type"]);
-        assert_eq!(args.value(1).unwrap(), Value::Nil);
+        assert_eq!(args.value(1).unwrap(), LuaValue::Nil);
         assert_eq!(args.options(2, &["n"]).unwrap().uint("n").unwrap(), Some(2));
-        assert_eq!(args.value(9).unwrap(), Value::Nil);
+        assert_eq!(args.value(9).unwrap(), LuaValue::Nil);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use vestibule_actors::engine::Reply;
 use vestibule_wire::Error;
 
-use super::args::{Options, Value, illegal};
+use super::args::{LuaValue, Options, illegal};
 use super::lookup::{self, existing_sequence};
 use super::{remove, sequences};
 use crate::ddl::sequence_checks::check_index;
@@ -31,8 +31,8 @@ pub(super) enum Wish<'a> {
     Detach,
     /// `true`, a name, a number, or a table with both or one of `id` and `field`.
     Attach {
-        sequence: Option<Value<'a>>,
-        field: Option<Value<'a>>,
+        sequence: Option<LuaValue<'a>>,
+        field: Option<LuaValue<'a>>,
     },
 }
 
@@ -41,14 +41,14 @@ impl<'a> Wish<'a> {
         let wish = |sequence, field| Self::Attach { sequence, field };
         Ok(match options.get("sequence") {
             None => Self::Keep,
-            Some(Value::Bool(false)) => Self::Detach,
-            Some(Value::Bool(true)) => wish(None, None),
+            Some(LuaValue::Bool(false)) => Self::Detach,
+            Some(LuaValue::Bool(true)) => wish(None, None),
             // A table without names.
-            Some(Value::List(_)) => wish(None, None),
-            Some(table @ Value::Table(_)) => {
+            Some(LuaValue::List(_)) => wish(None, None),
+            Some(table @ LuaValue::Table(_)) => {
                 wish(table.get("id").cloned(), table.get("field").cloned())
             }
-            Some(id @ (Value::Str(_) | Value::Integer(_) | Value::Float(_))) => {
+            Some(id @ (LuaValue::Str(_) | LuaValue::Integer(_) | LuaValue::Float(_))) => {
                 wish(Some(id.clone()), None)
             }
             Some(_) => {
@@ -158,7 +158,7 @@ impl Prepared {
 }
 
 /// A sequence that is given: not one that belongs to a space.
-fn resolve(engine: &EmbeddedEngine, given: &Value<'_>, space: &SpaceDef) -> Result<u32, Error> {
+fn resolve(engine: &EmbeddedEngine, given: &LuaValue<'_>, space: &SpaceDef) -> Result<u32, Error> {
     let sequence = system::first_id(&existing_sequence(engine, given)?)?;
     engine.look(|snapshot| {
         for other in rows(snapshot, system::SPACE_SEQUENCE) {
@@ -179,7 +179,7 @@ fn make(
     reply: &Reply<'_>,
 ) -> Result<u32, Error> {
     let name = format!("{}_seq", space.name);
-    if lookup::sequence(engine, &Value::Str(&name))?.is_some() {
+    if lookup::sequence(engine, &LuaValue::Str(&name))?.is_some() {
         return Err(errors::sequence_exists(&name));
     }
     let row = sequences::plain_row(engine, &name, owner)?;
@@ -188,10 +188,10 @@ fn make(
 }
 
 /// A field by number, from 1, or by name; returned from 0.
-fn resolve_field(field: &Value<'_>, format: &[Field]) -> Result<u32, Error> {
+fn resolve_field(field: &LuaValue<'_>, format: &[Field]) -> Result<u32, Error> {
     let wrong = |what: &str| Err(illegal(format_args!("sequence field: {what}")));
     match field {
-        Value::Str(name) => match format.iter().position(|own| *own.name == **name) {
+        LuaValue::Str(name) => match format.iter().position(|own| *own.name == **name) {
             Some(at) => Ok(at as u32),
             None => wrong(&format!("field was not found by name '{name}'")),
         },

@@ -11,7 +11,7 @@ use crate::engine::EmbeddedEngine;
 pub(super) type EngineCall<'a> = Call<'a, EmbeddedEngine>;
 
 /// A procedure.
-pub(super) type Function = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
+pub(super) type Procedure = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;
 
 /// A procedure without a result.
 pub(super) fn no_result(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {

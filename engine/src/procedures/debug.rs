@@ -8,8 +8,8 @@ use vestibule_actors::procedures::Procedures;
 use vestibule_actors::seconds::from_seconds;
 use vestibule_wire::Error;
 
-use super::args::{Args, Value, illegal};
-use super::call::{EngineCall, Function, no_result};
+use super::args::{Args, LuaValue, illegal};
+use super::call::{EngineCall, Procedure, no_result};
 use crate::engine::EmbeddedEngine;
 
 /// How often a declared block tells how far it is.
@@ -18,7 +18,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 const TIME_MAX: Duration = Duration::from_secs(86_400);
 
 /// Those that run on Tx's thread, by their names.
-const PROCEDURES: [(&str, Function); 2] = [
+const PROCEDURES: [(&str, Procedure); 2] = [
     ("vestibule.debug.block", block),
     ("vestibule.debug.panic", panic),
 ];
@@ -61,8 +61,8 @@ fn block(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let seconds = args.value(0)?.as_number();
     let whole = duration(seconds.ok_or_else(|| illegal("seconds should be a number"))?)?;
     let reason = match args.value(1)? {
-        Value::Nil => None,
-        Value::Str(reason) => Some(reason),
+        LuaValue::Nil => None,
+        LuaValue::Str(reason) => Some(reason),
         _ => return Err(illegal("reason should be a string")),
     };
     match reason {

@@ -2,7 +2,7 @@
 
 use vestibule_wire::Error;
 
-use super::args::{Value, illegal};
+use super::args::{LuaValue, illegal};
 use crate::errors;
 use crate::model::field::FieldType;
 use crate::model::space::Field;
@@ -10,11 +10,11 @@ use crate::schema::system::rows::Refuse;
 
 /// Reads a format as Lua callers write it: `{name = …, type = …}`, `{'id', 'unsigned'}`, `'id'`.
 pub(super) fn read_format(
-    format: &Value<'_>,
+    format: &LuaValue<'_>,
     space: &str,
     refuse: Refuse,
 ) -> Result<Vec<Field>, Error> {
-    let Value::List(fields) = format else {
+    let LuaValue::List(fields) = format else {
         return Err(illegal(
             "options parameter 'format' should be of type table",
         ));
@@ -23,10 +23,15 @@ pub(super) fn read_format(
     (1..).zip(fields).map(read).collect()
 }
 
-fn read_field(at: usize, field: &Value<'_>, space: &str, refuse: Refuse) -> Result<Field, Error> {
+fn read_field(
+    at: usize,
+    field: &LuaValue<'_>,
+    space: &str,
+    refuse: Refuse,
+) -> Result<Field, Error> {
     let name = field
         .as_str()
-        .or_else(|| field.get("name").or(field.at(1)).and_then(Value::as_str));
+        .or_else(|| field.get("name").or(field.at(1)).and_then(LuaValue::as_str));
     let name =
         name.ok_or_else(|| illegal(format_args!("format[{at}]: name (string) is expected")))?;
     if name.is_empty() {
@@ -35,7 +40,7 @@ fn read_field(at: usize, field: &Value<'_>, space: &str, refuse: Refuse) -> Resu
     let kind = field
         .get("type")
         .or(field.at(2))
-        .map_or(Some("any"), Value::as_str);
+        .map_or(Some("any"), LuaValue::as_str);
     let unknown = || {
         let why = format!("field {at} has unknown field type");
         refuse(space, &why)
@@ -43,7 +48,7 @@ fn read_field(at: usize, field: &Value<'_>, space: &str, refuse: Refuse) -> Resu
     let kind = kind.and_then(FieldType::from_name).ok_or_else(unknown)?;
     let is_nullable = match field.get("is_nullable") {
         None => false,
-        Some(Value::Bool(is_nullable)) => *is_nullable,
+        Some(LuaValue::Bool(is_nullable)) => *is_nullable,
         Some(_) => {
             return Err(illegal(format_args!(
                 "format[{at}]: is_nullable is no boolean"
@@ -75,10 +80,10 @@ fn read_field(at: usize, field: &Value<'_>, space: &str, refuse: Refuse) -> Resu
 /// # Errors
 ///
 /// `ErrorCode::UNSUPPORTED` for one that Tarantool has, else `ErrorCode::ILLEGAL_PARAMS`.
-pub(super) fn check_collation(collation: Option<&Value<'_>>, place: &str) -> Result<(), Error> {
+pub(super) fn check_collation(collation: Option<&LuaValue<'_>>, place: &str) -> Result<(), Error> {
     let name = match collation {
-        None | Some(Value::Nil) => return Ok(()),
-        Some(Value::Str(name)) => (*name).to_owned(),
+        None | Some(LuaValue::Nil) => return Ok(()),
+        Some(LuaValue::Str(name)) => (*name).to_owned(),
         Some(value) => match value.as_uint() {
             Some(0 | 3) => return Ok(()),
             number => number.map_or_else(String::new, |number| number.to_string()),

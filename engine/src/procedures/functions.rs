@@ -8,7 +8,7 @@ use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
-use super::args::{Args, Value};
+use super::args::{Args, LuaValue};
 use super::call::{EngineCall, alter_schema, no_result};
 use super::lookup::{function, printed};
 use super::remove::{self, object_id};
@@ -23,7 +23,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let name = args.name(0, "name")?;
     let options = args.options(1, &OPTIONS)?;
-    if function(call.engine, &Value::Str(name))?.is_some() {
+    if function(call.engine, &LuaValue::Str(name))?.is_some() {
         if options.flag("if_not_exists")? {
             return no_result(call);
         }

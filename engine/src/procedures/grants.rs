@@ -11,7 +11,7 @@ use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
-use super::args::{Args, Options, Value, illegal};
+use super::args::{Args, LuaValue, Options, illegal};
 use super::call::{EngineCall, alter_schema, no_result};
 use super::lookup::{self, existing_principal, principal, printed};
 use super::principals::ENTER;
@@ -59,8 +59,10 @@ impl Asked {
     fn read(engine: &EmbeddedEngine, args: &Args<'_>) -> Result<Self, Error> {
         let (privileges, kind, object) = (args.value(1)?, args.value(2)?, args.value(3)?);
         let (privileges, kind, object) = match (kind, object) {
-            (Value::Nil, Value::Nil) => (Value::Str("execute"), Value::Str("role"), privileges),
-            (kind, Value::Nil) => (privileges, kind, Value::Str("")),
+            (LuaValue::Nil, LuaValue::Nil) => {
+                (LuaValue::Str("execute"), LuaValue::Str("role"), privileges)
+            }
+            (kind, LuaValue::Nil) => (privileges, kind, LuaValue::Str("")),
             both => (privileges, both.0, both.1),
         };
         let kind_name = printed(&kind);
@@ -68,7 +70,7 @@ impl Asked {
         let kind = kind.ok_or_else(|| access_errors::unknown_object_type(&kind_name))?;
         let words = printed(&privileges);
         let privileges = match privileges {
-            Value::Str(words) => Privileges::parse(words),
+            LuaValue::Str(words) => Privileges::parse(words),
             bits => bits
                 .as_uint()
                 .and_then(|bits| u32::try_from(bits).ok())
@@ -78,7 +80,10 @@ impl Asked {
         let privileges = privileges
             .filter(fit)
             .ok_or_else(|| access_errors::unsupported_privilege(kind, &words))?;
-        if !matches!(object, Value::Str(_) | Value::Integer(_) | Value::Float(_)) {
+        if !matches!(
+            object,
+            LuaValue::Str(_) | LuaValue::Integer(_) | LuaValue::Float(_)
+        ) {
             return Err(illegal("wrong object name type"));
         }
         Ok(Self {
@@ -104,12 +109,12 @@ impl Asked {
 fn resolve(
     engine: &EmbeddedEngine,
     kind: ObjectKind,
-    object: &Value<'_>,
+    object: &LuaValue<'_>,
 ) -> Result<Option<u64>, Error> {
     if kind == ObjectKind::Universe {
         return Ok(Some(0));
     }
-    if *object == Value::Str("") {
+    if *object == LuaValue::Str("") {
         return Ok(None);
     }
     let unknown = || access_errors::no_such_object(kind, &printed(object));
@@ -118,7 +123,7 @@ fn resolve(
         ObjectKind::Role | ObjectKind::User => principal(engine, object, kind)?.map(|row| row.id),
         ObjectKind::Space => {
             let target = match object {
-                Value::Str(name) => IdOrName::Name(name),
+                LuaValue::Str(name) => IdOrName::Name(name),
                 other => IdOrName::Id(
                     other
                         .as_uint()
@@ -135,7 +140,7 @@ fn resolve(
     id.map(Some).ok_or_else(unknown)
 }
 
-fn sequence(engine: &EmbeddedEngine, object: &Value<'_>) -> Result<Option<u64>, Error> {
+fn sequence(engine: &EmbeddedEngine, object: &LuaValue<'_>) -> Result<Option<u64>, Error> {
     let row = lookup::sequence(engine, object)?;
     let id = row.as_deref().map(system::first_id).transpose()?;
     Ok(id.map(u64::from))

@@ -6,7 +6,7 @@ use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::request::IdOrName;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::args::{Args, Options, Value, illegal};
+use super::args::{Args, LuaValue, Options, illegal};
 use super::attachments::{self, Wish};
 use super::call::{EngineCall, alter_schema, alter_schema_and_answer};
 use super::format::check_collation;
@@ -216,7 +216,7 @@ fn refuse_beside_id(options: &Options<'_>) -> Result<(), Error> {
 
 fn refuse_options(options: &Options<'_>) -> Result<(), Error> {
     match options.get("func") {
-        None | Some(Value::Bool(false)) => Ok(()),
+        None | Some(LuaValue::Bool(false)) => Ok(()),
         Some(_) => Err(errors::unsupported("the index option 'func'")),
     }
 }
@@ -259,8 +259,8 @@ fn read_row(
 }
 
 /// Reads `{{field = 1, type = 'unsigned'}, {'name'}}`, `{1, 'unsigned', 2, 'string'}`, `{'name'}`.
-fn read_parts(parts: &Value<'_>, format: &[Field]) -> Result<Vec<Part>, Error> {
-    let Value::List(values) = parts else {
+fn read_parts(parts: &LuaValue<'_>, format: &[Field]) -> Result<Vec<Part>, Error> {
+    let LuaValue::List(values) = parts else {
         return Err(illegal("options parameter 'parts' should be of type table"));
     };
     if values.is_empty() {
@@ -273,7 +273,7 @@ fn read_parts(parts: &Value<'_>, format: &[Field]) -> Result<Vec<Part>, Error> {
     while let Some(value) = values.get(at) {
         let number = parts.len() + 1;
         at += 1;
-        if matches!(value, Value::List(_) | Value::Table(_)) {
+        if matches!(value, LuaValue::List(_) | LuaValue::Table(_)) {
             parts.push(read_part(number, value, format)?);
             continue;
         }
@@ -281,7 +281,7 @@ fn read_parts(parts: &Value<'_>, format: &[Field]) -> Result<Vec<Part>, Error> {
         // The flat form: a type may follow its field.
         let kind = values
             .get(at)
-            .and_then(Value::as_str)
+            .and_then(LuaValue::as_str)
             .and_then(FieldType::from_name);
         let is_flat = kind.is_some() && value.as_uint().is_some();
         at += usize::from(is_flat);
@@ -298,7 +298,7 @@ fn read_parts(parts: &Value<'_>, format: &[Field]) -> Result<Vec<Part>, Error> {
     Ok(parts)
 }
 
-fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, Error> {
+fn read_part(number: usize, part: &LuaValue<'_>, format: &[Field]) -> Result<Part, Error> {
     // Only field and type have a place; what else is said has a name.
     if part.at(3).is_some() {
         return Err(errors::wrong_index_options(number, "key must be a string"));
@@ -310,7 +310,7 @@ fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, 
                 check_collation(part.get(option), &format!("options.parts[{number}]"))?;
                 true
             }
-            "sort_order" => part.get(option) == Some(&Value::Str("asc")),
+            "sort_order" => part.get(option) == Some(&LuaValue::Str("asc")),
             _ => false,
         };
         if !is_harmless {
@@ -327,7 +327,7 @@ fn read_part(number: usize, part: &Value<'_>, format: &[Field]) -> Result<Part, 
     };
     let flag = |name: &str| match part.get(name) {
         None => Ok(None),
-        Some(Value::Bool(flag)) => Ok(Some(*flag)),
+        Some(LuaValue::Bool(flag)) => Ok(Some(*flag)),
         Some(_) => {
             let what = format!("options.parts[{number}]: type (boolean) of {name} is expected");
             Err(illegal(what))
@@ -372,19 +372,19 @@ fn leads_inside(path: &str, format: &[Field]) -> bool {
 /// A field by number, from 1, or by name; returned from 0.
 fn read_field_number(
     number: usize,
-    field: Option<&Value<'_>>,
+    field: Option<&LuaValue<'_>>,
     format: &[Field],
 ) -> Result<u32, Error> {
     let wrong = |what: &str| Err(illegal(format_args!("options.parts[{number}]: {what}")));
     match field {
-        Some(Value::Str(name)) => match format.iter().position(|own| *own.name == **name) {
+        Some(LuaValue::Str(name)) => match format.iter().position(|own| *own.name == **name) {
             Some(at) => Ok(at as u32),
             None if leads_inside(name, format) => {
                 Err(errors::unsupported_option("index part", "path"))
             }
             None => wrong(&format!("field was not found by name '{name}'")),
         },
-        Some(value @ (Value::Integer(_) | Value::Float(_))) => {
+        Some(value @ (LuaValue::Integer(_) | LuaValue::Float(_))) => {
             match value.as_uint().map(u32::try_from) {
                 Some(Ok(field @ 1..)) => Ok(field - 1),
                 _ => wrong("field (number) must be one-based"),

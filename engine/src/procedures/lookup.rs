@@ -2,7 +2,7 @@
 
 use vestibule_wire::Error;
 
-use super::args::{Options, Value};
+use super::args::{LuaValue, Options};
 use crate::engine::EmbeddedEngine;
 use crate::errors::{self, access as access_errors};
 use crate::model::field::FieldType;
@@ -25,12 +25,12 @@ pub(super) fn shown_principals(engine: &EmbeddedEngine) -> Result<Vec<UserRow>, 
 /// The user or role that an argument names or numbers, if the caller may know of it.
 pub(super) fn principal(
     engine: &EmbeddedEngine,
-    name: &Value<'_>,
+    name: &LuaValue<'_>,
     kind: ObjectKind,
 ) -> Result<Option<UserRow>, Error> {
     let is_it = |row: &UserRow| {
         let is_named = match name {
-            Value::Str(name) => *row.name == **name,
+            LuaValue::Str(name) => *row.name == **name,
             other => other.as_uint() == Some(row.id),
         };
         is_named && *row.kind == *kind.name()
@@ -41,7 +41,7 @@ pub(super) fn principal(
 /// The same for one that has to be there.
 pub(super) fn existing_principal(
     engine: &EmbeddedEngine,
-    name: &Value<'_>,
+    name: &LuaValue<'_>,
     kind: ObjectKind,
 ) -> Result<UserRow, Error> {
     let row = principal(engine, name, kind)?;
@@ -63,10 +63,10 @@ pub(super) fn owner(engine: &EmbeddedEngine, options: &Options<'_>) -> Result<u6
 /// The function that an argument names or numbers, if the caller may know of it.
 pub(super) fn function(
     engine: &EmbeddedEngine,
-    name: &Value<'_>,
+    name: &LuaValue<'_>,
 ) -> Result<Option<FuncRow>, Error> {
     let is_it = |row: &FuncRow| match name {
-        Value::Str(name) => *row.name == **name,
+        LuaValue::Str(name) => *row.name == **name,
         other => other.as_uint() == Some(row.id),
     };
     engine.look(|snapshot| {
@@ -85,7 +85,7 @@ pub(super) fn function(
 /// # Errors
 ///
 /// `ErrorCode::KEY_PART_TYPE` for what is neither a name nor a number.
-pub(super) fn sequence(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Option<Tuple>, Error> {
+pub(super) fn sequence(engine: &EmbeddedEngine, by: &LuaValue<'_>) -> Result<Option<Tuple>, Error> {
     let shown = |row: &Tuple| engine.effective_user().shows_row(system::SEQUENCE, row);
     Ok(any_sequence(engine, by)?.filter(shown))
 }
@@ -97,11 +97,11 @@ pub(super) fn sequence(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Option
 /// As [`sequence`].
 pub(super) fn any_sequence(
     engine: &EmbeddedEngine,
-    by: &Value<'_>,
+    by: &LuaValue<'_>,
 ) -> Result<Option<Tuple>, Error> {
     match by {
-        Value::Nil => Ok(None),
-        Value::Str(name) => engine.look(|snapshot| {
+        LuaValue::Nil => Ok(None),
+        LuaValue::Str(name) => engine.look(|snapshot| {
             let found = sequence_with_name(snapshot, name)?;
             Ok(found.map(|(_, row)| Tuple::from(row)))
         }),
@@ -119,9 +119,12 @@ pub(super) fn any_sequence(
 /// # Errors
 ///
 /// Those of [`sequence`], and `ErrorCode::NO_SUCH_SEQUENCE` for what is not there.
-pub(super) fn existing_sequence(engine: &EmbeddedEngine, by: &Value<'_>) -> Result<Tuple, Error> {
+pub(super) fn existing_sequence(
+    engine: &EmbeddedEngine,
+    by: &LuaValue<'_>,
+) -> Result<Tuple, Error> {
     sequence(engine, by)?.ok_or_else(|| match by {
-        Value::Str(name) => errors::no_such_sequence(name),
+        LuaValue::Str(name) => errors::no_such_sequence(name),
         other => match other.as_uint() {
             Some(id) => errors::no_such_sequence(id),
             None => errors::no_such_sequence("nil"),
@@ -130,10 +133,10 @@ pub(super) fn existing_sequence(engine: &EmbeddedEngine, by: &Value<'_>) -> Resu
 }
 
 /// A name or number as it stands in messages.
-pub(super) fn printed(name: &Value<'_>) -> String {
+pub(super) fn printed(name: &LuaValue<'_>) -> String {
     match name {
-        Value::Str(name) => (*name).to_owned(),
-        Value::Nil => "nil".to_owned(),
+        LuaValue::Str(name) => (*name).to_owned(),
+        LuaValue::Nil => "nil".to_owned(),
         other => other
             .as_uint()
             .map_or_else(String::new, |id| id.to_string()),

@@ -51,7 +51,7 @@ use vestibule_wire::Error;
 pub use debug::with_debug;
 
 use self::Audience::{Administrators, Everybody};
-use self::call::{EngineCall, Function};
+use self::call::{EngineCall, Procedure};
 use crate::engine::EmbeddedEngine;
 
 /// Who may call a procedure.
@@ -65,7 +65,7 @@ enum Audience {
 }
 
 /// By their whole names.
-const PROCEDURES: [(&str, Audience, Function); 27] = [
+const PROCEDURES: [(&str, Audience, Procedure); 27] = [
     // The older name.
     ("box.schema.create_space", Everybody, spaces::create_space),
     ("box.schema.func.create", Everybody, functions::create),
@@ -97,7 +97,7 @@ const PROCEDURES: [(&str, Audience, Function); 27] = [
 ];
 
 /// By the beginnings of their names.
-const FAMILIES: [(&str, Function); 2] = [
+const FAMILIES: [(&str, Procedure); 2] = [
     ("box.sequence.", sequences::call),
     ("box.space.", spaces::call),
 ];
@@ -120,7 +120,7 @@ pub fn standard() -> Procedures<EmbeddedEngine> {
 fn run(
     call: &mut EngineCall<'_>,
     audience: Audience,
-    function: Function,
+    function: Procedure,
 ) -> Result<Outcome, Error> {
     if audience == Administrators {
         call.caller.check_administrator(call.name)?;

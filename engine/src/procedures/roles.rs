@@ -3,7 +3,7 @@
 use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
 
-use super::args::{Args, Value};
+use super::args::{Args, LuaValue};
 use super::call::{EngineCall, alter_schema, no_result};
 use super::grants;
 use super::lookup::{existing_principal, principal, shown_principals};
@@ -66,7 +66,7 @@ fn grantee(call: &EngineCall<'_>) -> Result<grants::Grantee, Error> {
     let args = Args::read(call.args)?;
     let role = grants::Grantee::read(call, &args, ObjectKind::Role)?;
     let is_for_users = match args.value(1)? {
-        Value::Str(words) => {
+        LuaValue::Str(words) => {
             let words = words.to_ascii_lowercase();
             words.contains("session") || words.contains("usage")
         }

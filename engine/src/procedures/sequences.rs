@@ -8,7 +8,7 @@ use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::msgpack::{Reader, write_f64};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::args::{Args, Options, Value};
+use super::args::{Args, LuaValue, Options};
 use super::call::{EngineCall, alter_schema, alter_schema_and_answer, no_result};
 use super::lookup::{any_sequence, existing_sequence, sequence};
 use super::remove;
@@ -58,7 +58,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let name = args.name(0, "name")?;
     let options = args.options(1, &[&OPTIONS[..], &["if_not_exists"]].concat())?;
     let is_lenient = options.flag("if_not_exists")?;
-    if let Some(found) = sequence(call.engine, &Value::Str(name))? {
+    if let Some(found) = sequence(call.engine, &LuaValue::Str(name))? {
         if is_lenient {
             let same = SequenceRow::decode(&found)?;
             return call
@@ -208,7 +208,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let path = whole.strip_prefix("box.sequence.").ok_or_else(unknown)?;
     let (name, method) = path.rsplit_once(':').ok_or_else(unknown)?;
     // As in Lua: where there is no sequence, there is no method of it.
-    let row = any_sequence(call.engine, &Value::Str(name))?;
+    let row = any_sequence(call.engine, &LuaValue::Str(name))?;
     let id = row.as_deref().map(system::first_id).transpose()?;
     let needed = match method {
         "next" | "set" | "reset" => Privileges::WRITE,

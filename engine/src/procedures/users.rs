@@ -4,7 +4,7 @@ use vestibule_actors::engine::Outcome;
 use vestibule_wire::auth::PasswordHash;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::args::{Args, Value, illegal};
+use super::args::{Args, LuaValue, illegal};
 use super::call::{EngineCall, alter_schema, no_result};
 use super::lookup::{existing_principal, principal, shown_principals};
 use super::principals::{ENTER, drop_kind, new_row, tell};
@@ -67,11 +67,11 @@ pub(super) fn exists(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
 pub(super) fn passwd(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let (first, second) = (args.value(0)?, args.value(1)?);
-    if first == Value::Nil {
+    if first == LuaValue::Nil {
         let usage = "Usage: box.schema.user.passwd([user,] password)";
         return Err(Error::new(ErrorCode::PROC, usage));
     }
-    let own = second == Value::Nil;
+    let own = second == LuaValue::Nil;
     let password = if own { first.as_str() } else { second.as_str() };
     let password = password.ok_or_else(|| illegal("password should be a string"))?;
     let mut row = if own {
@@ -104,7 +104,7 @@ pub(super) fn password(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
 pub(super) fn info(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let name = Args::read(call.args)?.value(0)?;
     let id = match name {
-        Value::Nil => call.engine.effective_user().id,
+        LuaValue::Nil => call.engine.effective_user().id,
         name => existing_principal(call.engine, &name, ObjectKind::User)?.id,
     };
     tell(call, id)

@@ -18,15 +18,15 @@ pub(crate) struct Packed(pub(crate) Vec<u8>);
 impl<'de> Deserialize<'de> for Packed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut out = Vec::new();
-        deserializer.deserialize_any(Value(&mut out))?;
+        deserializer.deserialize_any(ValueSeed(&mut out))?;
         Ok(Self(out))
     }
 }
 
 /// Appends what it reads.
-struct Value<'o>(&'o mut Vec<u8>);
+struct ValueSeed<'o>(&'o mut Vec<u8>);
 
-impl<'de> DeserializeSeed<'de> for Value<'_> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -34,7 +34,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_> {
+impl<'de> Visitor<'de> for ValueSeed<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,7 +73,7 @@ impl<'de> Visitor<'de> for Value<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
         let (start, mut size) = (self.0.len(), 0);
-        while values.next_element_seed(Value(self.0))?.is_some() {
+        while values.next_element_seed(ValueSeed(self.0))?.is_some() {
             size += 1;
         }
         insert_head(self.0, start, |head| msgpack::write_array_len(head, size));
@@ -91,7 +91,7 @@ impl<'de> Visitor<'de> for Value<'_> {
                 };
             }
             msgpack::write_str(self.0, &key);
-            pairs.next_value_seed(Value(self.0))?;
+            pairs.next_value_seed(ValueSeed(self.0))?;
             size += 1;
         }
         insert_head(self.0, start, |head| msgpack::write_map_len(head, size));

@@ -9,12 +9,12 @@ use vestibule_wire::{Error, ErrorCode};
 
 use crate::errors;
 use crate::model::index::IndexKind;
-use crate::procedures::args::{Args, Options, Value, illegal};
+use crate::procedures::args::{Args, LuaValue, Options, illegal};
 use crate::procedures::call::{EngineCall, no_result, raw_result};
 
 /// Where data is looked up.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct IndexRef<'a> {
     pub(super) space: &'a str,
     pub(super) index: IdOrName<'a>,
 }
@@ -22,7 +22,7 @@ pub(super) struct Place<'a> {
 /// `:len()`, `:count()` and `:count(key [, {iterator = …}])`
 pub(super) fn count(
     call: &mut EngineCall<'_>,
-    place: Place<'_>,
+    place: IndexRef<'_>,
     args: Args<'_>,
 ) -> Result<Outcome, Error> {
     let key = key_arg(&args, 0);
@@ -50,7 +50,7 @@ fn execute(call: &mut EngineCall<'_>, body: Body<'_>) -> Result<Outcome, Error> 
 /// Calls whose result is the request's: a tuple, or nothing.
 pub(super) fn data(
     call: &mut EngineCall<'_>,
-    place: Place<'_>,
+    place: IndexRef<'_>,
     method: &str,
 ) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
@@ -112,7 +112,7 @@ pub(super) fn data(
 }
 
 /// `:select([key [, {iterator = …, limit = …, offset = …}]])`: one result, the list of tuples.
-pub(super) fn select(call: &mut EngineCall<'_>, place: Place<'_>) -> Result<Outcome, Error> {
+pub(super) fn select(call: &mut EngineCall<'_>, place: IndexRef<'_>) -> Result<Outcome, Error> {
     check_index(call, place)?;
     let args = Args::read(call.args)?;
     let key = key_arg(&args, 0);
@@ -136,7 +136,7 @@ pub(super) fn select(call: &mut EngineCall<'_>, place: Place<'_>) -> Result<Outc
 /// `:auto_increment(tuple)`: the tuple behind one more than the largest key.
 pub(super) fn auto_increment(
     call: &mut EngineCall<'_>,
-    place: Place<'_>,
+    place: IndexRef<'_>,
 ) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let given = args.raw(0).filter(|raw| is_array(raw));
@@ -167,7 +167,7 @@ fn first_number(row: &[u8]) -> Option<u64> {
 }
 
 /// `:random([seed])`: the same tuple for the same seed, while nothing changes.
-pub(super) fn random(call: &mut EngineCall<'_>, place: Place<'_>) -> Result<Outcome, Error> {
+pub(super) fn random(call: &mut EngineCall<'_>, place: IndexRef<'_>) -> Result<Outcome, Error> {
     let seed = Args::read(call.args)?.value(0)?.as_number().unwrap_or(0.0);
     let (space, index) = (place.space, place.index);
     let count = call.engine.count(&everything(place))?;
@@ -182,7 +182,7 @@ pub(super) fn random(call: &mut EngineCall<'_>, place: Place<'_>) -> Result<Outc
 /// `:min([key])`, `:max([key])`: the first or last tuple, of those that match the key.
 pub(super) fn edge(
     call: &mut EngineCall<'_>,
-    place: Place<'_>,
+    place: IndexRef<'_>,
     of_all: IteratorType,
     of_key: IteratorType,
 ) -> Result<Outcome, Error> {
@@ -207,7 +207,7 @@ pub(super) fn edge(
     execute(call, Body::Select(select))
 }
 
-fn everything(place: Place<'_>) -> Select<'_> {
+fn everything(place: IndexRef<'_>) -> Select<'_> {
     Select {
         space: IdOrName::Name(place.space),
         index: place.index,
@@ -221,7 +221,7 @@ fn everything(place: Place<'_>) -> Select<'_> {
 }
 
 /// In Lua a method of an index that is not there is looked for before its arguments are.
-fn check_index(call: &EngineCall<'_>, place: Place<'_>) -> Result<(), Error> {
+fn check_index(call: &EngineCall<'_>, place: IndexRef<'_>) -> Result<(), Error> {
     let space = call.engine.definition(IdOrName::Name(place.space))?;
     space.index(place.index).map(drop)
 }
@@ -244,7 +244,7 @@ fn iterator(options: &Options<'_>, key: &[u8]) -> Result<u64, Error> {
     match options.get("iterator") {
         None if *key == [0x90] => Ok(IteratorType::All as u64),
         None => Ok(IteratorType::Eq as u64),
-        Some(Value::Str(name)) => {
+        Some(LuaValue::Str(name)) => {
             let message = format!("Unknown iterator type '{name}'");
             IteratorType::from_name(name)
                 .map(|iterator| iterator as u64)

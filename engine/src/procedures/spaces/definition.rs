@@ -5,7 +5,7 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Reader, write_array_len, write_uint};
 
 use crate::errors;
-use crate::procedures::args::{Args, Options, Value, illegal};
+use crate::procedures::args::{Args, LuaValue, Options, illegal};
 use crate::procedures::call::{self, EngineCall, raw_result};
 use crate::procedures::format::read_format;
 use crate::procedures::lookup::owner;
@@ -38,7 +38,7 @@ pub(super) fn format(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
     let args = Args::read(call.args)?;
     let mut row = call.engine.look(|snapshot| row_of(snapshot, space))?;
     let format = args.value(0)?;
-    if format == Value::Nil {
+    if format == LuaValue::Nil {
         let mut out = Vec::new();
         encode_format(&row.format, &mut out);
         return raw_result(call, &out);

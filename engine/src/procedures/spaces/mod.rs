@@ -18,7 +18,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 pub(in crate::procedures) use create::create_space;
 
-use self::data::Place;
+use self::data::IndexRef;
 use super::args::Args;
 use super::call::EngineCall;
 use super::indexes;
@@ -49,7 +49,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     };
     let index = IdOrName::Name(index);
     let id = def.index(index).map_err(|_| unknown())?.id;
-    let place = Place { space, index };
+    let place = IndexRef { space, index };
     match method {
         "drop" => indexes::drop(call, def.id, id),
         "rename" => indexes::rename(call, def.id, id),
@@ -91,7 +91,7 @@ fn call_space(
     unknown: impl Fn() -> Error,
 ) -> Result<Outcome, Error> {
     let index = IdOrName::Id(PRIMARY);
-    let place = Place { space, index };
+    let place = IndexRef { space, index };
     let is_bare = call
         .engine
         .definition(IdOrName::Name(space))?

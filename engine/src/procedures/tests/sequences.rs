@@ -50,24 +50,9 @@ fn counting() -> Rig {
     rig
 }
 
-#[test]
-fn a_sequence_is_made_changed_and_dropped() {
-    let mut rig = Rig::new();
-    let whole = r#"{"id": 1, "uid": 1, "name": "s", "step": 1, "min": 1, "max": 9223372036854775807, "start": 1, "cache": 0, "cycle": false}"#;
-    let mut schema =
-        |method: &str, args: V| rig.call(&format!("box.schema.sequence.{method}"), &args);
-    assert_eq!(schema("create", list!["s"]), format!("[{whole}]"));
-    for (method, args, expected) in [
-        (
-            "create",
-            list!["s"],
-            "146: Sequence 's' already exists".to_owned(),
-        ),
-        (
-            "create",
-            list!["s", table! { if_not_exists = true }],
-            format!(r#"[{whole}, "not created"]"#),
-        ),
+/// Sequences that cannot be created, and why.
+fn refused_sequences() -> Vec<(&'static str, V, String)> {
+    vec![
         (
             "create",
             list!["q", table! { step = 0 }],
@@ -103,6 +88,32 @@ fn a_sequence_is_made_changed_and_dropped() {
             list![""],
             "70: Invalid identifier '' (expected printable symbols only or it is too long)".into(),
         ),
+    ]
+}
+
+#[test]
+fn a_sequence_is_made_changed_and_dropped() {
+    let mut rig = Rig::new();
+    let whole = concat!(
+        r#"{"id": 1, "uid": 1, "name": "s", "step": 1, "min": 1, "max": "#,
+        r#"9223372036854775807, "start": 1, "cache": 0, "cycle": false}"#,
+    );
+    let mut schema =
+        |method: &str, args: V| rig.call(&format!("box.schema.sequence.{method}"), &args);
+    assert_eq!(schema("create", list!["s"]), format!("[{whole}]"));
+    let again = vec![
+        (
+            "create",
+            list!["s"],
+            "146: Sequence 's' already exists".to_owned(),
+        ),
+        (
+            "create",
+            list!["s", table! { if_not_exists = true }],
+            format!(r#"[{whole}, "not created"]"#),
+        ),
+    ];
+    let changes = vec![
         (
             "drop",
             list!["nope"],
@@ -135,7 +146,8 @@ fn a_sequence_is_made_changed_and_dropped() {
             list![1, table! { start = 1000, min = 5 }],
             "[]".into(),
         ),
-    ] {
+    ];
+    for (method, args, expected) in [again, refused_sequences(), changes].concat() {
         assert_eq!(schema(method, args), expected, "{method}");
     }
     assert_eq!(
@@ -208,7 +220,8 @@ fn a_nil_in_the_key_takes_the_next_value() {
         (list![nil(), nil()], "[[12, null]]"),
         (
             list!["x"],
-            "23: Tuple field 1 type does not match one required by operation: expected unsigned, got string",
+            "23: Tuple field 1 type does not match one required by operation: expected \
+             unsigned, got string",
         ),
         (
             list![],
@@ -310,7 +323,10 @@ fn a_sequence_in_use_stays_and_a_generated_one_goes_with_its_space() {
     );
     assert_eq!(
         rig.insert(&list![V::Nil(()), 0]),
-        r#"3: Duplicate key exists in unique index "pk" in space "s" with old tuple - [1] and new tuple - [1, 0]"#
+        concat!(
+            r#"3: Duplicate key exists in unique index "pk" in space "s" with old tuple - "#,
+            r#"[1] and new tuple - [1, 0]"#,
+        )
     );
     rig.commit();
     assert_eq!(index(&mut rig, "drop", list![]), "[]");
@@ -347,7 +363,8 @@ fn a_sequence_of_ones_own_is_attached_to_a_field() {
         let options = table! { parts = parts, sequence = sequence };
         rig.call("box.space.s:create_index", &("pk", options))
     };
-    let no_integer = "14: Can't create or modify index 'pk' in space 's': sequence cannot be used with a non-integer key";
+    let no_integer = "14: Can't create or modify index 'pk' in space 's': sequence cannot be used \
+     with a non-integer key";
     for (sequence, expected) in [
         (V::Bool(true), no_integer),
         (V::Str("own"), no_integer),
@@ -355,7 +372,8 @@ fn a_sequence_of_ones_own_is_attached_to_a_field() {
         (V::Number(99), "145: Sequence '99' does not exist"),
         (
             table! { id = "own", field = 3 },
-            "14: Can't create or modify index 'pk' in space 's': sequence field must be a part of the index",
+            "14: Can't create or modify index 'pk' in space 's': sequence field must be a \
+             part of the index",
         ),
         (
             table! { id = "own", field = "zz" },
@@ -380,7 +398,8 @@ fn a_sequence_of_ones_own_is_attached_to_a_field() {
             "box.space.s:create_index",
             &("sk", table! { sequence = true })
         ),
-        "14: Can't create or modify index 'sk' in space 's': sequence cannot be used with a secondary key"
+        "14: Can't create or modify index 'sk' in space 's': sequence cannot be used \
+         with a secondary key"
     );
     // It is not the space's own, so it stays.
     assert_eq!(rig.call("box.space.s:drop", &NONE), "[]");
@@ -421,7 +440,8 @@ fn rows_of_the_system_spaces_are_checked_as_calls_are() {
     rig.call("box.space.u:create_index", &("pk",));
     assert_eq!(
         insert_into(&mut rig, spaces, attach(513, 9, 1)),
-        "14: Can't create or modify index 'pk' in space 'u': sequence field must be a part of the index"
+        "14: Can't create or modify index 'pk' in space 'u': sequence field must be a \
+         part of the index"
     );
     assert_eq!(
         insert_into(&mut rig, spaces, attach(513, 1, 0)),

@@ -1,7 +1,8 @@
-//! `box.space.<name>:alter`, what is refused by name, and calls that look for a tuple.
+//! `box.schema.space.create`, `box.space.<name>:<method>`: definitions, what is refused by name, and
+//! calls that look for a tuple.
 
-use super::V;
-use crate::tests::Rig;
+use super::{V, serde_text};
+use crate::tests::{NONE, Rig};
 
 #[test]
 fn a_space_is_altered() {
@@ -16,7 +17,8 @@ fn a_space_is_altered() {
         ),
         (
             table! { format = list!["id", list!["n", "unsigned"]] },
-            "23: Tuple field 2 (n) type does not match one required by operation: expected unsigned, got string",
+            "23: Tuple field 2 (n) type does not match one required by operation: expected \
+             unsigned, got string",
         ),
         (
             table! { temporary = true },
@@ -118,5 +120,235 @@ fn a_space_without_an_index_is_empty() {
         ("truncate", list![], "[]"),
     ] {
         assert_eq!(rig.call(&format!("box.space.s:{method}"), &args), expected);
+    }
+}
+
+/// Spaces that cannot be created once there is `a`, and why.
+fn refused_spaces() -> Vec<(V, &'static str)> {
+    vec![
+        (
+            list!["d", table! { engine = "vinyl" }],
+            "5: vestibule does not support engine 'vinyl'",
+        ),
+        (
+            list!["d", table! { engine = "foo" }],
+            "57: Space engine 'foo' does not exist",
+        ),
+        (
+            list!["d", table! { foo = 1 }],
+            "1: Illegal parameters, unexpected option 'foo'",
+        ),
+        (
+            list!["d", table! { id = "x" }],
+            "1: Illegal parameters, options parameter 'id' should be of type number",
+        ),
+        (
+            list!["d", table! { temporary = true }],
+            "5: vestibule does not support the space option 'temporary'",
+        ),
+        (
+            list!["d", table! { user = "nope" }],
+            "45: User 'nope' is not found",
+        ),
+        (
+            list!["d", table! { format = 1 }],
+            "1: Illegal parameters, options parameter 'format' should be of type table",
+        ),
+        (
+            list!["d", table! { format = list![list!["a", "foo"]] }],
+            "9: Failed to create space 'd': field 1 has unknown field type",
+        ),
+        (
+            list!["d", table! { format = list!["a", "a"] }],
+            "149: Space field 'a' is duplicate",
+        ),
+        (
+            list!["d", table! { format = list![table! { type = "string" }] }],
+            "1: Illegal parameters, format[1]: name (string) is expected",
+        ),
+        (
+            list!["d", table! { id = 512 }],
+            "9: Failed to create space 'd': number 512 is taken by space 'a'",
+        ),
+        (
+            list![""],
+            "70: Invalid identifier '' (expected printable symbols only or it is too long)",
+        ),
+        (
+            list![V::Nil(())],
+            "1: Illegal parameters, name should be a string",
+        ),
+    ]
+}
+
+#[test]
+fn spaces_are_created_with_tarantools_options_and_errors() {
+    let mut rig = Rig::new();
+    let mut create = |args: V| rig.call("box.schema.space.create", &args);
+    assert_eq!(create(list!["a"]), r#"[{"id": 512, "name": "a"}]"#);
+    let created = vec![
+        (list!["a"], "10: Space 'a' already exists"),
+        (
+            list!["a", table! { if_not_exists = true }],
+            r#"[{"id": 512, "name": "a"}]"#,
+        ),
+        (
+            list!["b", table! { id = 700 }],
+            r#"[{"id": 700, "name": "b"}]"#,
+        ),
+        (
+            list!["c", table! { user = "guest", field_count = 3 }],
+            r#"[{"id": 513, "name": "c"}]"#,
+        ),
+    ];
+    for (args, expected) in [created, refused_spaces()].concat() {
+        assert_eq!(create(args.clone()), expected, "{}", serde_text(&args));
+    }
+}
+
+#[test]
+fn a_format_is_set_and_checked_against_what_is_stored() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    rig.call("box.space.s:insert", &((1, "a"),));
+    let format = list![
+        list!["id", "unsigned"],
+        table! { name = "n", type = "string", is_nullable = true }
+    ];
+    assert_eq!(rig.call("box.space.s:format", &(&format,)), "[]");
+    assert_eq!(
+        rig.call("box.space.s:format", &NONE),
+        concat!(
+            r#"[[{"name": "id", "type": "unsigned"}, {"name": "n", "type": "string", "#,
+            r#""is_nullable": true}]]"#,
+        )
+    );
+    assert_eq!(rig.call("box.space.s:insert", &((2,),)), "[[2]]");
+    assert_eq!(
+        rig.call("box.space.s:insert", &((3, 4),)),
+        "23: Tuple field 2 (n) type does not match one required by operation: expected \
+         string, got unsigned"
+    );
+    let (wrong, missing) = (
+        list!["id", list!["n", "unsigned"]],
+        list!["id", list!["n", "string"]],
+    );
+    assert!(
+        rig.call("box.space.s:format", &(wrong,))
+            .starts_with("23: Tuple field 2 (n)")
+    );
+    assert_eq!(
+        rig.call("box.space.s:format", &(missing,)),
+        "39: Tuple field 2 (n) required by space format is missing"
+    );
+    let text = list![list!["id", "string"]];
+    assert!(
+        rig.call("box.space.s:format", &(text,))
+            .starts_with("27: Field 1 (id)")
+    );
+}
+
+#[test]
+fn data_calls_return_what_lua_would() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    for id in 1..=10 {
+        assert_eq!(
+            rig.call("box.space.s:insert", &((id,),)),
+            format!("[[{id}]]")
+        );
+    }
+    for (method, args, expected) in [
+        ("get", list![5], "[[5]]"),
+        ("get", list![list![50]], "[]"),
+        (
+            "get",
+            list![],
+            "19: Invalid key part count in an exact match (expected 1, got 0)",
+        ),
+        ("select", list![5], "[[[5]]]"),
+        (
+            "select",
+            list![V::Nil(()), table! { limit = 2, offset = 1 }],
+            "[[[2], [3]]]",
+        ),
+        (
+            "select",
+            list![5, table! { iterator = "lt", limit = 2 }],
+            "[[[4], [3]]]",
+        ),
+        (
+            "select",
+            list![5, table! { iterator = "FOO" }],
+            "72: Unknown iterator type 'FOO'",
+        ),
+        ("count", list![5, table! { iterator = "GE" }], "[6]"),
+        ("count", list![], "[10]"),
+        ("len", list![], "[10]"),
+        (
+            "update",
+            list![5, list![list!["=", 2, "x"]]],
+            r#"[[5, "x"]]"#,
+        ),
+        ("upsert", list![list![11], list![]], "[]"),
+        ("replace", list![list![11, 1]], "[[11, 1]]"),
+        ("delete", list![11], "[[11, 1]]"),
+        ("delete", list![11], "[]"),
+        ("insert", list![5], "22: Tuple/Key must be MsgPack array"),
+    ] {
+        assert_eq!(
+            rig.call(&format!("box.space.s:{method}"), &args),
+            expected,
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn names_are_printable() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    for name in ["имя", "日本 語", "a.b:c", "\u{200b}"] {
+        assert_eq!(rig.call("box.space.s:rename", &(name,)), "[]");
+        assert_eq!(rig.call(&format!("box.space.{name}:rename"), &("s",)), "[]");
+    }
+    for name in ["", "a\nb", "a\u{7f}", "a\u{2028}b", "a\u{2029}"] {
+        let told = rig.call("box.space.s:rename", &(name,));
+        assert!(
+            told.starts_with("70: ") || name.is_empty(),
+            "{name:?}: {told}"
+        );
+    }
+}
+
+#[test]
+fn spaces_are_renamed_and_dropped() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    rig.call("box.schema.space.create", &("other",));
+    assert!(
+        rig.call("box.space.s:rename", &("other",))
+            .starts_with("3: Duplicate key")
+    );
+    assert_eq!(rig.call("box.space.s:rename", &("t",)), "[]");
+    assert_eq!(
+        rig.call("box.space.s:len", &NONE),
+        "33: Procedure 'box.space.s:len' is not defined"
+    );
+    assert_eq!(rig.call("box.space.t:drop", &NONE), "[]");
+    assert_eq!(
+        rig.call("box.space.t:drop", &NONE),
+        "33: Procedure 'box.space.t:drop' is not defined"
+    );
+    assert!(rig.call("box.space._space:drop", &NONE).starts_with("14: "));
+}
+
+#[test]
+fn methods_of_a_space_without_an_index_answer_as_in_lua() {
+    let mut rig = Rig::new();
+    rig.call("box.schema.space.create", &("s",));
+    for method in ["len", "count"] {
+        let told = rig.call(&format!("box.space.s:{method}"), &NONE);
+        assert_eq!(told, "[0]", "{method}");
+    }
+    for method in ["update", "delete", "get", "select"] {
+        let told = rig.call(&format!("box.space.s:{method}"), &NONE);
+        assert_eq!(told, "35: No index #0 is defined in space 's'", "{method}");
     }
 }
