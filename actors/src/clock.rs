@@ -1,16 +1,19 @@
-//! What time it is: the system's monotonic clock, or in a simulation the one that is wound by hand.
-//!
-//! Everything of the runtime that decides by the time asks here. Pure parts are told (`now`).
+//! What time it is, for everything of the runtime that decides by the time. Pure parts are told (`now`).
 
-#[cfg(not(test))]
 use std::time::Instant;
 
-/// Now.
-#[cfg(not(test))]
-#[inline]
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
+/// A monotonic clock: the system's, unless the runtime is put together with another. It is copied, and
+/// read by a plain call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock(pub(crate) fn() -> Instant);
 
-#[cfg(test)]
-pub(crate) use crate::simulation::clock::now;
+impl Clock {
+    /// The system's.
+    pub(crate) const SYSTEM: Self = Self(Instant::now);
+
+    /// Now.
+    #[inline]
+    pub(crate) fn now(self) -> Instant {
+        (self.0)()
+    }
+}

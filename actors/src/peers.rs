@@ -4,6 +4,8 @@
 //! what is sent meanwhile waits. Of Tx nothing is here: it is replaced when it dies, and the Supervisor
 //! tells the workers of the new one.
 
+use std::time::Instant;
+
 use crate::messages::{SupervisorHandle, WorkerHandle};
 
 /// Handles of the actors that live as long as the runtime.
@@ -15,10 +17,10 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// Makes every worker look at the serving cell and at the events.
-    pub(crate) fn notify_workers(&self) {
+    /// Makes every worker look at the serving cell and at the events, which changed at this time.
+    pub(crate) fn notify_workers(&self, at: Instant) {
         for worker in &self.workers {
-            worker.state_changed();
+            worker.state_changed(at);
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::acceptor::{Acceptor, bind, reject};
 use crate::cells::claims::Claims;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
@@ -46,7 +47,7 @@ pub fn start<E: Engine>(
     let slots = slots(&config)?;
     let (listeners, addresses) = open_listeners(&config.listen)?;
     let (admin_listeners, admin_addresses) = open_listeners(&config.admin_listen)?;
-    let cell = ServingCell::new(config.role, crate::clock::now());
+    let cell = ServingCell::new(config.role, Clock::SYSTEM);
     let workers = config.session_thread_count();
     let claims = (0..workers)
         .map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE)))
@@ -179,7 +180,7 @@ pub(crate) fn watch_the_cell(shared: &Arc<Shared>, peers: &Arc<Peers>) {
                 shared.changes.send_replace(now);
             }
         }
-        peers.notify_workers();
+        peers.notify_workers(shared.clock.now());
     });
 }
 
@@ -191,7 +192,7 @@ fn record(shared: &Shared, before: Serving, now: Serving) {
     if !is_own || is_of_transition {
         return;
     }
-    let reason = shared.cell.status(crate::clock::now()).reason;
+    let reason = shared.cell.status(shared.clock.now()).reason;
     let because = if reason.is_empty() { "" } else { ": " };
     log::info!("{}, {}{because}{reason}", now.state.name(), now.role.name());
     let (from, to) = (before.state.name(), now.state.name());
@@ -287,7 +288,7 @@ impl RuntimeHandle {
     /// The state with its reason and progress.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.shared.cell.status(crate::clock::now())
+        self.shared.cell.status(self.shared.clock.now())
     }
 
     /// The shared cell, to declare solo or take it back as an operator.
@@ -318,7 +319,7 @@ impl RuntimeHandle {
                 &self.shared,
                 &stream,
                 ListenerKind::Clients,
-                crate::clock::now(),
+                self.shared.clock.now(),
             );
         };
         let slot = slots.take(kind);

@@ -13,6 +13,7 @@ use crate::cells::fence::Fence;
 use crate::cells::heartbeat::Heartbeat;
 use crate::cells::recent_durations::RecentDurations;
 use crate::cells::reservation_list::ReservationList;
+use crate::clock::Clock;
 use crate::config::{Config, Grace};
 use crate::engine::ReadView;
 use crate::engine::catalog::Catalog;
@@ -26,6 +27,7 @@ use crate::transitions::TransitionLog;
 /// One per runtime.
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) clock: Clock,
     pub(crate) cell: Arc<ServingCell>,
     pub(crate) events: Events,
     pub(crate) transitions: TransitionLog,
@@ -113,10 +115,12 @@ impl Shared {
         claims: Vec<Arc<Claims>>,
     ) -> Self {
         let counters = claims.into_iter().map(WorkerCounters::new);
+        let clock = cell.clock();
         Self {
             events: Events::new(&config),
             memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
             config,
+            clock,
             changes: watch::Sender::new(cell.load()),
             cell,
             transitions: TransitionLog::default(),
@@ -124,7 +128,7 @@ impl Shared {
             recent_durations: RecentDurations::default(),
             counters: counters.collect(),
             slots: Arc::new(slots),
-            started: crate::clock::now(),
+            started: clock.now(),
             heartbeat: Heartbeat::default(),
             reservations: ReservationList::default(),
             connections: AtomicU64::new(0),

@@ -145,7 +145,7 @@ impl Acceptor {
     /// Takes one connection, or an error that is one connection's; false if the listener has nothing, or
     /// has to wait.
     fn accept_one(&mut self, index: usize, cx: &mut task::Context<'_>) -> bool {
-        let now = crate::clock::now();
+        let now = self.shared.clock.now();
         let listener = &mut self.listeners[index];
         let wait = listener.rate.wait(now);
         if !wait.is_zero() && self.shared.slots.find(listener.kind, false).is_none() {

@@ -152,10 +152,9 @@ impl WorkerHandle {
         self.accepted.do_send(Accepted(connections));
     }
 
-    /// The serving state or an event changed just now.
-    pub(crate) fn state_changed(&self) {
-        self.state_changed
-            .do_send(StateChanged(crate::clock::now()));
+    /// The serving state or an event changed at this time.
+    pub(crate) fn state_changed(&self, at: Instant) {
+        self.state_changed.do_send(StateChanged(at));
     }
 
     pub(crate) fn tx_ready(&self, tx: TxHandle) {

@@ -86,14 +86,14 @@ pub(crate) struct InFlightTable {
 
 impl InFlightTable {
     /// `claims` must have room for [`WORKER_REQUESTS_MAX`] requests and [`WORKER_RESERVE`] more.
-    pub(crate) fn new(claims: Arc<Claims>) -> Self {
+    pub(crate) fn new(claims: Arc<Claims>, now: Instant) -> Self {
         Self {
             claims,
             requests: Slab::new(),
             bytes: 0,
             reserved: 0,
             writers: 0,
-            timers: Timers::new(crate::clock::now()),
+            timers: Timers::new(now),
         }
     }
 

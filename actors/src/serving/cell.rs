@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::solo::{Declarer, Solo};
 use super::state::{DrainTarget, Role, Serving, State};
 use super::status::{Status, TransitionProgress, retry_after};
+use crate::clock::Clock;
 use crate::engine::Progress;
 
 /// What the state is but for the reasons for solo.
@@ -42,6 +43,7 @@ pub(super) struct Details {
 pub struct ServingCell {
     bits: AtomicU64,
     details: Mutex<Details>,
+    clock: Clock,
     notify: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -56,7 +58,8 @@ impl fmt::Debug for ServingCell {
 impl ServingCell {
     /// A cell in state `Loading`, epoch 1.
     #[must_use]
-    pub fn new(role: Role, now: Instant) -> Arc<Self> {
+    pub(crate) fn new(role: Role, clock: Clock) -> Arc<Self> {
+        let now = clock.now();
         let serving = Serving {
             state: State::Loading,
             role,
@@ -78,6 +81,7 @@ impl ServingCell {
                 progress_since: now,
                 guards: 0,
             }),
+            clock,
             notify: OnceLock::new(),
         })
     }
@@ -87,6 +91,11 @@ impl ServingCell {
     #[must_use]
     pub fn load(&self) -> Serving {
         Serving::from_bits(self.bits.load(Ordering::Acquire))
+    }
+
+    /// By which the runtime's times are told.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// What is called after every change, by the thread that made it: it must not block.

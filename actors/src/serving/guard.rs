@@ -20,7 +20,7 @@ impl Solos {
     /// Declares solo until the guard is dropped.
     #[must_use = "the state returns to assist when the guard is dropped"]
     pub fn enter(&self, reason: impl Into<String>) -> SoloGuard {
-        let now = crate::clock::now();
+        let now = self.0.clock().now();
         let mut id = 0;
         self.0.change(now, |details| {
             details.guards += 1;
@@ -42,7 +42,7 @@ impl SoloBoard for ServingCell {
 
     fn withdraw(&self, declaration: u64) {
         let own = Declarer::Guard(declaration);
-        self.change(crate::clock::now(), |details| {
+        self.change(self.clock().now(), |details| {
             details.solos.retain(|solo| solo.by != own)
         });
     }

@@ -6,11 +6,12 @@ use vestibule_wire::ErrorCode;
 use vestibule_wire::error::Field;
 
 use super::*;
+use crate::clock::Clock;
 use crate::engine::Progress;
 
 fn ready() -> Arc<ServingCell> {
     let now = Instant::now();
-    let cell = ServingCell::new(Role::Primary, now);
+    let cell = ServingCell::new(Role::Primary, Clock::SYSTEM);
     cell.ready(now);
     cell
 }
@@ -176,7 +177,7 @@ fn a_stop_wins_over_a_demotion() {
 #[test]
 fn loading_tells_rows_and_their_rate_as_its_reason() {
     let begin = Instant::now();
-    let cell = ServingCell::new(Role::Primary, begin);
+    let cell = ServingCell::new(Role::Primary, Clock::SYSTEM);
     let progress = |rows| Progress {
         done: rows,
         total: 1000,

@@ -77,7 +77,7 @@ impl Session {
         let (worker, cell) = (&self.worker, &self.cell);
         let mut state = worker.state.borrow_mut();
         let mut own = cell.state.borrow_mut();
-        let now = crate::clock::now();
+        let now = worker.shared.clock.now();
         let done = guarded(cell, || {
             work(&mut Dispatcher::new(
                 worker, cell, &mut state, &mut own, now,
@@ -106,7 +106,7 @@ fn new_cell(
         Administrators::LocalConnections => peer.ip().is_loopback(),
         Administrators::Users(names) => names.iter().any(|name| name == GUEST),
     };
-    let now = crate::clock::now();
+    let now = worker.shared.clock.now();
     let state = ConnectionState::new(
         stream,
         Identity::guest(connection, salt, is_administrator),
@@ -240,7 +240,7 @@ fn turn(
 ) -> Poll<()> {
     // Most turns have nothing left from the one before, and need no clock for it.
     if own.has_held() || own.scan().is_some() || own.has_inbox() {
-        let mut dispatcher = Dispatcher::new(worker, cell, state, own, crate::clock::now());
+        let mut dispatcher = Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
         dispatcher.resume_scan();
         dispatcher.release_held();
         if dispatcher.session.has_inbox() {

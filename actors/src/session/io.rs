@@ -46,7 +46,8 @@ pub(crate) fn read(
         let poll = own.poll_read(cx, &mut buffer);
         let filled = buffer.filled().len();
         if poll.is_ready() && filled > 0 {
-            let mut dispatcher = Dispatcher::new(worker, cell, state, own, crate::clock::now());
+            let mut dispatcher =
+                Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
             take_bytes(&mut dispatcher, &scratch[..filled]);
         }
         state.scratch = scratch;

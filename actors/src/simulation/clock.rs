@@ -1,4 +1,4 @@
-//! The clock of unit tests: the system's, unless a simulation winds it.
+//! The clock of a simulated world, wound by hand. A thread that nobody winds has the system's.
 
 use std::cell::Cell;
 use std::time::Instant;

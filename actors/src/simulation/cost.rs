@@ -27,6 +27,7 @@ use vestibule_wire::request::Select;
 use super::pipe::{ClientEnd, pipe};
 use super::worker::Connect;
 use crate::cells::claims::Claims;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{Caller, ReadView, Scan, ViewStep};
 use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
@@ -114,8 +115,8 @@ impl ReadView for OneRow {
 
 /// One worker with one connection, and Tx.
 async fn connect() -> ClientEnd {
-    let now = crate::clock::now();
-    let cell = ServingCell::new(Role::Primary, now);
+    let now = std::time::Instant::now();
+    let cell = ServingCell::new(Role::Primary, Clock::SYSTEM);
     let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
     let slots = ConnectionSlots::for_tests(1);
     let shared = Shared::new(Config::default(), cell, slots, vec![claims.clone()]);

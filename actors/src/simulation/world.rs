@@ -20,6 +20,7 @@ use super::tally::Tally;
 use super::worker::Connect;
 use super::{clock, config};
 use crate::cells::claims::Claims;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::limits::WORKER_REQUESTS_MAX;
 use crate::messages::Requester;
@@ -76,7 +77,7 @@ impl World {
         clock::follow_tokio();
         // Tx's clock is started later, and must not be ahead.
         actix_rt::time::sleep(Duration::from_secs(60)).await;
-        let cell = ServingCell::new(config.role, clock::now());
+        let cell = ServingCell::new(config.role, Clock(clock::now));
         let claims = (0..WORKERS).map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX)));
         let slots = ConnectionSlots::for_tests(WORKERS);
         let shared = Arc::new(Shared::new(config, cell, slots, claims.collect()));

@@ -61,7 +61,7 @@ impl Supervisor {
         Self {
             machine: Machine::new(workers.len(), shared.config.role)
                 .with_role_slack(shared.config.role_slack),
-            watchdog: Watchdog::new(shared.config.tx_stall_after, crate::clock::now()),
+            watchdog: Watchdog::new(shared.config.tx_stall_after, shared.clock.now()),
             shared,
             peers,
             acceptor: None,
@@ -101,7 +101,7 @@ impl Supervisor {
         };
         ctx.run_later(watchdog.wait(), |supervisor, ctx| {
             if !supervisor.machine.is_stopping() {
-                supervisor.check_tx(crate::clock::now());
+                supervisor.check_tx(supervisor.shared.clock.now());
                 supervisor.watch_tx(ctx);
             }
         });
@@ -130,7 +130,7 @@ impl Supervisor {
 
     /// A panic in engine code: connections stay, a new Tx recovers.
     fn tx_died(&mut self, text: &str, ctx: &mut Context<Self>) {
-        let now = crate::clock::now();
+        let now = self.shared.clock.now();
         log::error!("Tx died: {text}");
         self.shared
             .cell
@@ -171,7 +171,7 @@ impl Supervisor {
     }
 
     pub(super) fn tx_gone(&mut self, ctx: &mut Context<Self>) {
-        let actions = self.machine.tx_stopped(crate::clock::now());
+        let actions = self.machine.tx_stopped(self.shared.clock.now());
         self.apply(actions, ctx);
     }
 }
@@ -222,7 +222,7 @@ impl Handler<WorkerReported> for Supervisor {
             serial,
             report,
         } = reported;
-        let now = crate::clock::now();
+        let now = self.shared.clock.now();
         let machine = &mut self.machine;
         let actions = match report {
             WorkerReport::Quiesced(waiting) => {

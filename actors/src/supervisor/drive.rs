@@ -32,7 +32,9 @@ impl Supervisor {
             }
             _ => drop(self.requesters.insert(caller, requester)),
         }
-        let actions = self.machine.request(crate::clock::now(), caller, request);
+        let actions = self
+            .machine
+            .request(self.shared.clock.now(), caller, request);
         self.apply(actions, ctx);
         // Of one that did not begin, as things are.
         self.tell_started();
@@ -51,7 +53,7 @@ impl Supervisor {
                     self.show();
                 }
                 Action::Announce => {
-                    self.shared.cell.announce_stop(crate::clock::now());
+                    self.shared.cell.announce_stop(self.shared.clock.now());
                     self.tell_started();
                 }
                 Action::Quiesce => {
@@ -65,9 +67,9 @@ impl Supervisor {
                 },
                 Action::Establish(target) => self.establish(target),
                 Action::WakeAt(time) => {
-                    let wait = time.saturating_duration_since(crate::clock::now());
+                    let wait = time.saturating_duration_since(self.shared.clock.now());
                     ctx.run_later(wait, |supervisor, ctx| {
-                        let actions = supervisor.machine.on_time(crate::clock::now());
+                        let actions = supervisor.machine.on_time(supervisor.shared.clock.now());
                         supervisor.apply(actions, ctx);
                     });
                 }
@@ -102,7 +104,7 @@ impl Supervisor {
     }
 
     fn quiesce(&mut self) {
-        let now = crate::clock::now();
+        let now = self.shared.clock.now();
         if self.is_stop() {
             self.acceptor.iter().for_each(|acceptor| acceptor.stop());
             self.shared.cell.draining("the server is stopping", now);
@@ -145,7 +147,7 @@ impl Supervisor {
     }
 
     fn establish(&mut self, target: TransitionTarget) {
-        let now = crate::clock::now();
+        let now = self.shared.clock.now();
         if target != TransitionTarget::Role(Role::Primary) {
             self.raise_fence();
         }

@@ -61,7 +61,7 @@ impl<E: Engine> Tx<E> {
         let mut engine = (parts.factory)()?;
         let mut next = None;
         engine.recover(&mut |progress| {
-            let now = crate::clock::now();
+            let now = shared.clock.now();
             shared.cell.loading_progress(progress, now);
             if next.is_none_or(|next| now >= next) {
                 next = now.checked_add(LOADING_TOLD_EVERY);
@@ -118,7 +118,7 @@ impl<E: Engine> Actor for Tx<E> {
         match self.guarded(ctx, Self::recover) {
             Some(Ok(())) => {
                 if let Some(core) = &self.core {
-                    core.cell().ready(crate::clock::now());
+                    core.cell().ready(core.now());
                 }
                 ctx.spawn(TurnLoop::default());
             }
@@ -190,7 +190,7 @@ impl<E: Engine> Handler<Stop> for Tx<E> {
     fn handle(&mut self, _stop: Stop, ctx: &mut Self::Context) {
         while self.core.as_ref().is_some_and(|core| core.has_work()) {
             self.guarded(ctx, |tx, _| {
-                tx.core.as_mut().map(|core| core.turn(crate::clock::now()))
+                tx.core.as_mut().map(|core| core.turn(core.now()))
             });
         }
         ctx.stop();
@@ -232,10 +232,10 @@ impl<E: Engine> ActorFuture<Tx<E>> for TurnLoop {
             return task::Poll::Ready(());
         };
         core.set_waker(cx.waker());
-        let is_due = core.next_look().is_some_and(|at| at <= crate::clock::now());
+        let is_due = core.next_look().is_some_and(|at| at <= core.now());
         if core.has_work() || is_due {
             tx.guarded(ctx, |tx, _| {
-                tx.core.as_mut().map(|core| core.turn(crate::clock::now()))
+                tx.core.as_mut().map(|core| core.turn(core.now()))
             });
             if tx.core.as_ref().is_some_and(|core| core.has_work()) {
                 cx.waker().wake_by_ref();

@@ -95,6 +95,7 @@ impl<E: Engine> TxCore<E> {
         shared: Arc<Shared>,
     ) -> Self {
         let solos = Solos::new(shared.cell.clone());
+        let now = shared.clock.now();
         let mut core = Self {
             engine,
             procedures,
@@ -107,7 +108,7 @@ impl<E: Engine> TxCore<E> {
             tickets_of: HashMap::new(),
             cancels: Vec::new(),
             streams: Streams::default(),
-            deadlines: Deadlines::new(crate::clock::now()),
+            deadlines: Deadlines::new(now),
             reservations: RefCell::default(),
             locks: Locks::default(),
             resumed: VecDeque::new(),
@@ -121,7 +122,7 @@ impl<E: Engine> TxCore<E> {
             executed: 0,
             has_fault: false,
             has_called: false,
-            began: crate::clock::now(),
+            began: now,
         };
         // Whatever the one before it was writing when it died.
         core.shared.fence.end_write();
@@ -269,8 +270,13 @@ impl<E: Engine> TxCore<E> {
             || (self.is_clock_due() && self.has_run_out())
     }
 
+    /// What time it is.
+    pub(super) fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+
     fn has_run_out(&self) -> bool {
-        crate::clock::now().saturating_duration_since(self.began) >= TURN_TIME_MAX
+        self.now().saturating_duration_since(self.began) >= TURN_TIME_MAX
     }
 
     /// The clock is looked at now and then, and after each procedure: those may take any time.

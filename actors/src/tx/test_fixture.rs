@@ -20,6 +20,7 @@ use super::messages::{
 use super::replies::WorkerLink;
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Caller;
 use crate::serving::Admitted;
@@ -110,7 +111,7 @@ pub(crate) fn fixture_with<F: Future<Output = ()>>(
 impl Fixture {
     fn new(config: Config) -> Self {
         let claims = Arc::new(Claims::new(REQUESTS_MAX));
-        let cell = ServingCell::new(Role::Primary, Instant::now());
+        let cell = ServingCell::new(Role::Primary, Clock::SYSTEM);
         cell.ready(Instant::now());
         let admitted = Admitted::under(cell.load());
         let shared = Arc::new(Shared::new(

@@ -65,7 +65,7 @@ impl Actor for Worker {
         ctx.spawn(FlushLoop);
         ctx.spawn(TimerLoop::default());
         ctx.run_interval(WORKER_TICK_PERIOD, |worker, _| {
-            worker.tick(crate::clock::now())
+            worker.tick(worker.cell.shared.clock.now())
         });
     }
 }
@@ -128,7 +128,7 @@ impl ActorFuture<Worker> for TimerLoop {
             if sleep.as_mut().poll(cx).is_pending() {
                 return task::Poll::Pending;
             }
-            worker.expire(crate::clock::now());
+            worker.expire(worker.cell.shared.clock.now());
         }
     }
 }
@@ -174,7 +174,7 @@ impl Worker {
     fn revoke_for(&self, state: State) {
         match state.traits().revokes {
             Revocation::Nothing => {}
-            Revocation::ByPolicy => self.revoke_in_solo(crate::clock::now()),
+            Revocation::ByPolicy => self.revoke_in_solo(self.cell.shared.clock.now()),
             Revocation::With(code) => drop(self.revoke_queued(code)),
         }
     }
@@ -207,7 +207,7 @@ impl Worker {
     fn measure_reach(&self, epoch: u64, since: Instant) {
         let cell = self.cell.clone();
         actix_rt::spawn(async move {
-            let took = crate::clock::now().saturating_duration_since(since);
+            let took = cell.shared.clock.now().saturating_duration_since(since);
             cell.shared.counters[cell.index].reached(epoch, took);
         });
     }

@@ -118,7 +118,7 @@ impl Handler<Contribute> for Worker {
 
     fn handle(&mut self, contribute: Contribute, _ctx: &mut Self::Context) {
         let contribution = contribute.0;
-        let now = crate::clock::now();
+        let now = self.cell.shared.clock.now();
         match contribution.question() {
             FanOut::Connections => contribution.give(self.connection_rows(now)),
             FanOut::Requests => contribution.give(self.request_rows(now)),

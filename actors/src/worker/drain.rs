@@ -150,7 +150,7 @@ impl Worker {
                 .cell
                 .shared
                 .cell
-                .status(crate::clock::now())
+                .status(self.cell.shared.clock.now())
                 .error(code);
             self.answer_revoked(revoked, &error);
         }
@@ -177,7 +177,7 @@ impl Worker {
 
     /// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
     pub(crate) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
-        let status = self.cell.shared.cell.status(crate::clock::now());
+        let status = self.cell.shared.cell.status(self.cell.shared.clock.now());
         status
             .error_with_text(code, format!("Outcome unknown: {reason}"))
             .with_field("outcome", Field::Str("unknown".into()))
@@ -248,7 +248,7 @@ mod tests {
                 is_reserved: false,
                 is_writer: true,
                 effect,
-                since: crate::clock::now(),
+                since: std::time::Instant::now(),
                 limit: Limit::Request,
             },
             was_started: true,

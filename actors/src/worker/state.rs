@@ -41,7 +41,8 @@ pub(super) struct InTransition {
 
 impl Worker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>, peers: Arc<Peers>) -> Self {
-        let in_flight = InFlightTable::new(shared.counters[index].claims.clone());
+        let in_flight =
+            InFlightTable::new(shared.counters[index].claims.clone(), shared.clock.now());
         let state = WorkerState::new(in_flight);
         Self {
             cell: Rc::new(WorkerCell::new(index, shared, peers, state)),

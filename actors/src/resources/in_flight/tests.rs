@@ -21,7 +21,7 @@ fn request(sync: u64) -> InFlightRequest {
 
 fn in_flight() -> (InFlightTable, Arc<Claims>) {
     let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
-    (InFlightTable::new(claims.clone()), claims)
+    (InFlightTable::new(claims.clone(), Instant::now()), claims)
 }
 
 #[test]
