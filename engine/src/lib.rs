@@ -16,7 +16,8 @@
 //! |---|---|
 //! | `limits` | bounds |
 //! | `progress` | how far something long is |
-//! | `print` | tuples as text |
+//! | `decimal`, `print` | decimals, and tuples as text |
+//! | `privileges` | sets of rights, and what they are on |
 //! | `errors` | texts of errors |
 //! | `model` | what data is: keys, fields, tuples, definitions of indexes and spaces |
 //! | `schema` | the system spaces: their rows, and definitions made of them |
@@ -33,6 +34,7 @@
 
 mod access;
 mod ddl;
+mod decimal;
 mod durability;
 mod engine;
 mod errors;
@@ -41,6 +43,7 @@ mod model;
 pub mod offline;
 mod options;
 mod print;
+mod privileges;
 pub mod procedures;
 mod progress;
 mod query;
@@ -50,10 +53,8 @@ mod store;
 mod tests;
 mod transaction;
 
-pub use access::GuestRights;
-pub use durability::checkpoint::CheckpointOptions;
-pub use durability::journal::{self, JournalSync};
+pub use durability::journal;
 pub use engine::EmbeddedEngine;
 pub use errors::Fault;
-pub use options::EngineOptions;
+pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
 pub use progress::Progress;

@@ -1,11 +1,12 @@
 //! How an engine is set up.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::access::GuestRights;
-use crate::durability::checkpoint::CheckpointOptions;
-use crate::durability::journal::JournalSync;
-use crate::limits;
+use crate::limits::{
+    CHECKPOINT_COUNT_DEFAULT, CHECKPOINT_INTERVAL_DEFAULT, CHECKPOINT_JOURNAL_SIZE_DEFAULT,
+    JOURNAL_SYNC_PERIOD_DEFAULT, TUPLE_SIZE_MAX_DEFAULT,
+};
 
 /// How the engine keeps its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +37,87 @@ impl EngineOptions {
             journal_sync: JournalSync::default(),
             force_recovery: false,
             checkpoints: CheckpointOptions::default(),
-            tuple_size_max: limits::TUPLE_SIZE_MAX_DEFAULT,
+            tuple_size_max: TUPLE_SIZE_MAX_DEFAULT,
             guest: GuestRights::default(),
             is_exposed: false,
+        }
+    }
+}
+
+/// When a record has to be on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JournalSync {
+    /// Before the append returns: acknowledged means on disk.
+    #[default]
+    Turn,
+    /// Soon: a thread syncs once in this time. What a power failure loses is no older than that.
+    Interval(Duration),
+    /// Left to the operating system, and for a checkpoint. A crash of this process loses nothing.
+    Never,
+}
+
+impl JournalSync {
+    /// All of them, the one by interval with the period that it has unless another is given.
+    pub const ALL: [Self; 3] = [
+        Self::Turn,
+        Self::Interval(JOURNAL_SYNC_PERIOD_DEFAULT),
+        Self::Never,
+    ];
+
+    /// The name that operators give it by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Turn => "turn",
+            Self::Interval(_) => "interval",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// When checkpoints are made, and how many are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointOptions {
+    /// Bytes of the journal since the last checkpoint that make another one due; `None` or 0: size
+    /// does not matter.
+    pub journal_size_bytes: Option<u64>,
+    /// Age of the last checkpoint that makes another one due, if anything changed; `None` or 0: age
+    /// does not matter.
+    pub interval: Option<Duration>,
+    /// Checkpoints that are kept, with the journal from the oldest of them on. At least 1.
+    pub count: usize,
+}
+
+impl Default for CheckpointOptions {
+    fn default() -> Self {
+        Self {
+            journal_size_bytes: Some(CHECKPOINT_JOURNAL_SIZE_DEFAULT),
+            interval: Some(CHECKPOINT_INTERVAL_DEFAULT),
+            count: usize::from(CHECKPOINT_COUNT_DEFAULT),
+        }
+    }
+}
+
+/// What connections that have not logged in may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GuestRights {
+    /// Everything, as `admin` may. For servers that nobody else can reach.
+    #[default]
+    Super,
+    /// What was granted to the user `guest`: nothing on data, unless somebody granted it.
+    Granted,
+}
+
+impl GuestRights {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Super, Self::Granted];
+
+    /// The name that operators give them by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Super => "super",
+            Self::Granted => "none",
         }
     }
 }

@@ -8,10 +8,9 @@
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
-use crate::access::Function;
-use crate::access::rights::Rights;
+use super::rights::{Function, Rights};
 use crate::errors;
-use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system;
 
 /// A space as a check needs to know it.

@@ -28,48 +28,18 @@ mod visibility;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::errors::{Fault, no_such_user};
-use crate::schema::privileges::{ObjectKind, Privileges};
-use crate::schema::system::grant_rows::{FuncRow, Head, PrivRow};
-use crate::schema::system::read::{self, SystemRows};
-use crate::schema::system::{self};
-use checks::Found;
-use rights::{Facts, Principal, Rights};
 use vestibule_actors::catalog::GUEST;
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
-/// What connections that have not logged in may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum GuestRights {
-    /// Everything, as `admin` may. For servers that nobody else can reach.
-    #[default]
-    Super,
-    /// What was granted to the user `guest`: nothing on data, unless somebody granted it.
-    Granted,
-}
-
-impl GuestRights {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Super, Self::Granted];
-
-    /// The name that operators give them by.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Super => "super",
-            Self::Granted => "none",
-        }
-    }
-}
-
-/// A function that rights can be granted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Function {
-    pub(crate) id: u64,
-    owner: u64,
-    is_setuid: bool,
-}
+use crate::errors::{Fault, no_such_user};
+use crate::options::GuestRights;
+use crate::privileges::{ObjectKind, Privileges};
+use crate::schema::system;
+use crate::schema::system::grant_rows::{FuncRow, Head, PrivRow};
+use crate::schema::system::read::{self, SystemRows};
+use checks::Found;
+use rights::{Facts, Function, Principal, Rights};
 
 /// The rights of every user, as of one version of the system spaces.
 #[derive(Debug, Default)]

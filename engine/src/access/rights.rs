@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::schema::privileges::{Object, ObjectKind, Privileges, granted_role};
+use crate::privileges::{Object, ObjectKind, Privileges, granted_role};
 use crate::schema::system::ADMIN;
 
 /// A user or a role.
@@ -19,6 +19,14 @@ pub(crate) struct Principal {
     pub(crate) id: u64,
     pub(crate) name: Arc<str>,
     pub(crate) is_role: bool,
+}
+
+/// A function that rights can be granted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Function {
+    pub(crate) id: u64,
+    pub(super) owner: u64,
+    pub(super) is_setuid: bool,
 }
 
 /// All that rights are made of.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use vestibule_wire::request::IdOrName;
 
 use crate::access::rights::{Facts, Principal, Rights};
-use crate::schema::privileges::{Object, ObjectKind, Privileges};
+use crate::privileges::{Object, ObjectKind, Privileges};
 
 const PRINCIPALS: u64 = 6;
 /// Objects have these numbers; the last two are roles as well.

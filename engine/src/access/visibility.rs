@@ -19,7 +19,7 @@ use vestibule_wire::request::IdOrName;
 use crate::access::Access;
 use crate::access::rights::Rights;
 use crate::errors;
-use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system::{self, PUBLIC};
 
 impl Visibility for Access {

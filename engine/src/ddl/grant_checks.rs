@@ -15,7 +15,7 @@ use crate::access::{OWNED, facts};
 use crate::errors::{self, access as access_errors};
 use crate::limits::FUNCTION_ID_MAX;
 use crate::model::space::SpaceDef;
-use crate::schema::privileges::{Object, ObjectKind, Privileges, granted_role};
+use crate::privileges::{Object, ObjectKind, Privileges, granted_role};
 use crate::schema::system::grant_rows::{FuncRow, Head, PrivRow};
 use crate::schema::system::rows::{UserRow, check_name};
 use crate::schema::system::sequence_rows::AttachmentRow;

@@ -6,7 +6,7 @@ use crate::ddl::grant_checks;
 use crate::errors;
 use crate::model::field::FieldType;
 use crate::model::index::{PRIMARY, Part};
-use crate::schema::privileges::ObjectKind;
+use crate::privileges::ObjectKind;
 use crate::schema::system::read::{self, index_rows, rows};
 use crate::schema::system::rows::{IndexRow, SpaceRow, check_name};
 use crate::schema::system::sequence_rows::{AttachmentRow, SequenceRow, decode_value};

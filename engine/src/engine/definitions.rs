@@ -17,7 +17,7 @@ use crate::errors;
 use crate::model::key::Key;
 use crate::model::space::SpaceDef;
 use crate::model::tuple::Tuple;
-use crate::schema::privileges::Privileges;
+use crate::privileges::Privileges;
 use crate::schema::system;
 
 impl EmbeddedEngine {

@@ -9,7 +9,7 @@ use vestibule_wire::request::IdOrName;
 use super::EmbeddedEngine;
 use crate::access::rights::Rights;
 use crate::model::space::SpaceDef;
-use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::privileges::{ObjectKind, Privileges};
 
 impl EmbeddedEngine {
     /// The rights of the request at hand.

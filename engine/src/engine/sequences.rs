@@ -16,7 +16,7 @@ use crate::engine::EmbeddedEngine;
 use crate::errors;
 use crate::model::space::Generator;
 use crate::model::tuple::Tuple;
-use crate::schema::privileges::Privileges;
+use crate::privileges::Privileges;
 use crate::schema::system::sequence_rows::{SequenceRow, decode_value, encode_value, write_signed};
 use crate::schema::system::{self, system_key};
 

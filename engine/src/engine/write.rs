@@ -12,7 +12,7 @@ use crate::model::index::{IndexDef, PRIMARY};
 use crate::model::key::Key;
 use crate::model::space::SpaceDef;
 use crate::model::tuple::Tuple;
-use crate::schema::privileges::Privileges;
+use crate::privileges::Privileges;
 use crate::schema::system;
 
 /// What happens to a tuple that is there already.

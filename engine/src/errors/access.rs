@@ -4,7 +4,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use crate::errors::no_such_user;
 use crate::limits::USERS_MAX;
-use crate::schema::privileges::ObjectKind;
+use crate::privileges::ObjectKind;
 
 /// [`ErrorCode::UNKNOWN_SCHEMA_OBJECT`]
 pub(crate) fn unknown_object_type(name: &str) -> Error {

@@ -5,11 +5,9 @@ pub(crate) mod access;
 use std::error::Error as StdError;
 use std::fmt::Display;
 
-use vestibule_wire::msgpack::Reader;
+use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::model::field::{FieldType, found_name};
-use crate::model::index::{IndexDef, IndexKind};
 use crate::print::Printed;
 
 /// Why the engine cannot go on.
@@ -108,7 +106,7 @@ pub(crate) fn cannot_drop_primary(space: &str) -> Error {
 }
 
 /// [`ErrorCode::KEY_PART_TYPE`]
-pub(crate) fn key_part_type(part: usize, expected: FieldType) -> Error {
+pub(crate) fn key_part_type(part: usize, expected: impl Display) -> Error {
     let message = format!(
         "Supplied key type of part {part} does not match index part type: expected {expected}"
     );
@@ -130,9 +128,26 @@ pub(crate) fn tuple_not_array() -> Error {
     )
 }
 
+/// What the next value is, as errors call it.
+fn found_name(reader: &Reader<'_>) -> &'static str {
+    match reader.peek() {
+        Ok(Kind::Nil) => "nil",
+        Ok(Kind::Bool) => "boolean",
+        Ok(Kind::Uint) => "unsigned",
+        Ok(Kind::Int) => "integer",
+        Ok(Kind::Float) => "float",
+        Ok(Kind::Double) => "double",
+        Ok(Kind::Str) => "string",
+        Ok(Kind::Bin) => "varbinary",
+        Ok(Kind::Array) => "array",
+        Ok(Kind::Map) => "map",
+        Ok(Kind::Ext) | Err(_) => "extension",
+    }
+}
+
 /// [`ErrorCode::FIELD_TYPE`]
 #[cold]
-pub(crate) fn field_type(path: &str, expected: FieldType, found: &Reader<'_>) -> Error {
+pub(crate) fn field_type(path: &str, expected: impl Display, found: &Reader<'_>) -> Error {
     let message = format!(
         "Tuple field {path} type does not match one required by operation: expected {expected}, \
          got {}",
@@ -142,14 +157,14 @@ pub(crate) fn field_type(path: &str, expected: FieldType, found: &Reader<'_>) ->
 }
 
 /// [`ErrorCode::INDEX_PART_TYPE_MISMATCH`]
-pub(crate) fn part_type_mismatch(path: &str, one: FieldType, another: FieldType) -> Error {
+pub(crate) fn part_type_mismatch(path: &str, one: impl Display, another: impl Display) -> Error {
     let message =
         format!("Field {path} has type '{one}' in one index, but type '{another}' in another");
     Error::new(ErrorCode::INDEX_PART_TYPE_MISMATCH, message)
 }
 
 /// [`ErrorCode::FORMAT_MISMATCH_INDEX_PART`]
-pub(crate) fn format_mismatch(path: &str, format: FieldType, index: FieldType) -> Error {
+pub(crate) fn format_mismatch(path: &str, format: impl Display, index: impl Display) -> Error {
     let message = format!(
         "Field {path} has type '{format}' in space format, but type '{index}' in index definition"
     );
@@ -276,10 +291,9 @@ pub(crate) fn tuple_too_large(size: usize) -> Error {
 }
 
 /// [`ErrorCode::UNSUPPORTED_INDEX_FEATURE`]
-pub(crate) fn index_feature(index: &IndexDef, space: &str, feature: &str) -> Error {
-    let (name, kind) = (&index.name, index.kind);
+pub(crate) fn index_feature(index: &str, kind: impl Display, space: &str, feature: &str) -> Error {
     let message =
-        format!("Index '{name}' ({kind}) of space '{space}' (memtx) does not support {feature}");
+        format!("Index '{index}' ({kind}) of space '{space}' (memtx) does not support {feature}");
     Error::new(ErrorCode::UNSUPPORTED_INDEX_FEATURE, message)
 }
 
@@ -292,7 +306,7 @@ pub(crate) fn view_is_read_only(space: &str) -> Error {
 }
 
 /// [`ErrorCode::PARTIAL_KEY`]
-pub(crate) fn partial_key(kind: IndexKind, expected: usize, found: usize) -> Error {
+pub(crate) fn partial_key(kind: impl Display, expected: usize, found: usize) -> Error {
     let message = format!(
         "{kind} index  does not support selects via a partial key (expected {expected} parts, got \
          {found}). Please Consider changing index type to TREE."

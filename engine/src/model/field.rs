@@ -148,20 +148,3 @@ impl fmt::Display for FieldType {
         f.write_str(self.name())
     }
 }
-
-/// What the next value is, as errors call it.
-pub(crate) fn found_name(reader: &Reader<'_>) -> &'static str {
-    match reader.peek() {
-        Ok(Kind::Nil) => "nil",
-        Ok(Kind::Bool) => "boolean",
-        Ok(Kind::Uint) => "unsigned",
-        Ok(Kind::Int) => "integer",
-        Ok(Kind::Float) => "float",
-        Ok(Kind::Double) => "double",
-        Ok(Kind::Str) => "string",
-        Ok(Kind::Bin) => "varbinary",
-        Ok(Kind::Array) => "array",
-        Ok(Kind::Map) => "map",
-        Ok(Kind::Ext) | Err(_) => "extension",
-    }
-}

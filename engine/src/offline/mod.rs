@@ -12,10 +12,11 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use crate::durability::checkpoint::{self, Loaded};
-use crate::durability::journal::{self, FileReport, JournalError, JournalOptions, JournalSync};
+use crate::durability::journal::{self, FileReport, JournalError, JournalOptions};
 use crate::durability::record;
 use crate::errors::{self, Fault};
 use crate::model::space::SpaceDef;
+use crate::options::JournalSync;
 use crate::print::Printed;
 use crate::progress::Progress;
 use crate::schema::system::{self, system_key};

@@ -8,8 +8,8 @@ use vestibule_wire::Uuid;
 use vestibule_wire::keys::{EXT_DATETIME, EXT_DECIMAL, EXT_UUID};
 use vestibule_wire::msgpack::{DecodeError, Integer, Kind, Reader};
 
+use crate::decimal::Digits;
 use crate::limits::PRINTED_TUPLE_MAX;
-use crate::model::key::Digits;
 use datetime::Datetime;
 
 /// Prints a value as Tarantool does, cut after [`PRINTED_TUPLE_MAX`] bytes.

@@ -13,7 +13,7 @@ use super::call::{EngineCall, alter_schema, no_result};
 use super::lookup::{function, printed};
 use super::remove::{self, object_id};
 use crate::errors::{self, access as access_errors};
-use crate::schema::privileges::Privileges;
+use crate::privileges::Privileges;
 use crate::schema::system::grant_rows::{FuncRow, Head};
 use crate::schema::system::{self, read};
 

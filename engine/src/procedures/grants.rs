@@ -17,7 +17,7 @@ use super::lookup::{self, existing_principal, principal, printed};
 use super::principals::ENTER;
 use crate::engine::EmbeddedEngine;
 use crate::errors::access as access_errors;
-use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system::grant_rows::PrivRow;
 use crate::schema::system::{self, read};
 

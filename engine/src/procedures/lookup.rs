@@ -7,7 +7,7 @@ use crate::engine::EmbeddedEngine;
 use crate::errors::{self, access as access_errors};
 use crate::model::field::FieldType;
 use crate::model::tuple::Tuple;
-use crate::schema::privileges::ObjectKind;
+use crate::privileges::ObjectKind;
 use crate::schema::system::grant_rows::FuncRow;
 use crate::schema::system::read::{self, sequence_with_name};
 use crate::schema::system::rows::UserRow;

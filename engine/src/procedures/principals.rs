@@ -12,7 +12,7 @@ use super::remove;
 use crate::ddl::grant_checks;
 use crate::engine::EmbeddedEngine;
 use crate::errors::{self, access as access_errors};
-use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system::rows::UserRow;
 use crate::schema::system::{self, read};
 use crate::store::snapshot::Snapshot;

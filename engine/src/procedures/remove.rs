@@ -7,7 +7,7 @@ use vestibule_wire::request::IdOrName;
 
 use crate::ddl::grant_checks;
 use crate::engine::EmbeddedEngine;
-use crate::schema::privileges::ObjectKind;
+use crate::privileges::ObjectKind;
 use crate::schema::system::grant_rows::Head;
 use crate::schema::system::read::{self, attachment as attachment_of};
 use crate::schema::system::rows::UserRow;

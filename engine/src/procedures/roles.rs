@@ -9,7 +9,7 @@ use super::grants;
 use super::lookup::{existing_principal, principal, shown_principals};
 use super::principals::{self, ENTER};
 use crate::errors::access as access_errors;
-use crate::schema::privileges::ObjectKind;
+use crate::privileges::ObjectKind;
 use crate::schema::system;
 
 /// `box.schema.role.create(name [, {if_not_exists = …}])`

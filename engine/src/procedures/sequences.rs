@@ -16,7 +16,7 @@ use crate::engine::EmbeddedEngine;
 use crate::errors;
 use crate::model::field::FieldType;
 use crate::model::index::PRIMARY;
-use crate::schema::privileges::Privileges;
+use crate::privileges::Privileges;
 use crate::schema::system;
 use crate::schema::system::sequence_rows::SequenceRow;
 

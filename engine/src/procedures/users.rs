@@ -10,7 +10,7 @@ use super::lookup::{existing_principal, principal, shown_principals};
 use super::principals::{ENTER, drop_kind, new_row, tell};
 use crate::engine::EmbeddedEngine;
 use crate::errors;
-use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system::grant_rows::PrivRow;
 use crate::schema::system::{self, read};
 

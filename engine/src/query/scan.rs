@@ -147,7 +147,14 @@ fn check_support(
     iterator: IteratorType,
     select: &Select<'_>,
 ) -> Result<(), Error> {
-    let unsupported = |feature| Err(errors::index_feature(index, &space.name, feature));
+    let unsupported = |feature| {
+        Err(errors::index_feature(
+            &index.name,
+            index.kind,
+            &space.name,
+            feature,
+        ))
+    };
     let is_hash = index.kind == IndexKind::Hash;
     if is_for_other_types(iterator)
         || (is_hash && !is_open(iterator) && iterator != IteratorType::Eq)

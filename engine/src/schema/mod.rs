@@ -2,10 +2,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `privileges` | sets of rights, and what they are on |
 //! | `system` | the system spaces, their rows as bytes and the rows they begin with |
 //! | `build` | the definition of a space from its rows |
 
 pub(crate) mod build;
-pub(crate) mod privileges;
 pub(crate) mod system;

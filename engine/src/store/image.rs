@@ -15,11 +15,12 @@ use std::sync::Arc;
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
-use crate::access::{Access, GuestRights};
+use crate::access::Access;
 use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::model::space::SpaceDef;
 use crate::model::tuple::Tuple;
+use crate::options::GuestRights;
 use crate::schema::build::define;
 use crate::schema::system::read::SystemRows;
 use crate::schema::system::{self, bootstrap};

@@ -13,11 +13,12 @@ use vestibule_wire::request::{Body, IdOrName, Select};
 use super::test_disk::TestDisk;
 use super::{NONE, Rig, SPACE, by, new_directory, pack};
 use crate::EngineOptions;
-use crate::durability::journal::{Journal, JournalOptions, JournalSync};
+use crate::durability::journal::{Journal, JournalOptions};
 use crate::durability::{record, recovery};
 use crate::engine::EmbeddedEngine;
 use crate::model::key::Key;
 use crate::offline::{Contents, Findings};
+use crate::options::JournalSync;
 use crate::store::layer::Layer;
 
 /// A directory, and what it held after each turn.

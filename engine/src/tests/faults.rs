@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use vestibule_actors::engine::Engine;
 
 use super::{NONE, Rig};
-use crate::durability::journal::JournalSync;
 use crate::durability::storage::{Disk, LogFile, Storage};
+use crate::options::JournalSync;
 
 /// What the disk refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

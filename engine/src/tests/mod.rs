@@ -30,9 +30,9 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{After, Body, Delete, IdOrName, Select, Store, Update, Upsert};
 
-use crate::durability::journal::JournalSync;
 use crate::durability::storage::Storage;
 use crate::engine::EmbeddedEngine;
+use crate::options::JournalSync;
 use crate::print::Printed;
 use crate::{EngineOptions, procedures};
 use test_disk::TestDisk;

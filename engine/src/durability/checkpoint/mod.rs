@@ -33,40 +33,12 @@ mod thread;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use crate::limits::{
-    CHECKPOINT_COUNT_DEFAULT, CHECKPOINT_INTERVAL_DEFAULT, CHECKPOINT_JOURNAL_SIZE_DEFAULT,
-};
 
 pub(crate) use error::CheckpointError;
 pub(crate) use load::{Loaded, load};
 pub(crate) use read::list;
 pub(crate) use task::{Task, remove_unfinished};
 pub(crate) use thread::{Answer, Checkpointer, InProgress, Status};
-
-/// When checkpoints are made, and how many are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CheckpointOptions {
-    /// Bytes of the journal since the last checkpoint that make another one due; `None` or 0: size
-    /// does not matter.
-    pub journal_size_bytes: Option<u64>,
-    /// Age of the last checkpoint that makes another one due, if anything changed; `None` or 0: age
-    /// does not matter.
-    pub interval: Option<Duration>,
-    /// Checkpoints that are kept, with the journal from the oldest of them on. At least 1.
-    pub count: usize,
-}
-
-impl Default for CheckpointOptions {
-    fn default() -> Self {
-        Self {
-            journal_size_bytes: Some(CHECKPOINT_JOURNAL_SIZE_DEFAULT),
-            interval: Some(CHECKPOINT_INTERVAL_DEFAULT),
-            count: usize::from(CHECKPOINT_COUNT_DEFAULT),
-        }
-    }
-}
 
 /// The file of the checkpoint that is gone on from with this record.
 pub(crate) fn path(directory: &Path, from: u64) -> PathBuf {

@@ -13,9 +13,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::CheckpointError;
 use super::schedule::{Due, Schedule, Triggers};
 use super::task::{Made, Task};
-use super::{CheckpointError, CheckpointOptions};
+use crate::options::CheckpointOptions;
 
 /// Told what became of a checkpoint, on the thread that made it.
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), CheckpointError>) + Send>;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::errors::Fault;
 
@@ -121,6 +121,16 @@ pub enum JournalError {
         /// Why it failed.
         reason: String,
     },
+}
+
+/// The operating system refused something that is not about a place in the file.
+pub(super) fn fault(action: &'static str, path: &Path, source: io::Error) -> JournalError {
+    JournalError::Io {
+        action,
+        path: path.to_path_buf(),
+        offset: None,
+        source,
+    }
 }
 
 /// The place in a file, where that says something.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::JournalError;
+use super::error::JournalError;
 use super::format::{RECORD_HEAD_SIZE, RECORD_SIZE_MAX, RecordHead};
 
 /// Bytes that are read at once, unless one record is larger.

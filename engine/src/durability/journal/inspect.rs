@@ -6,7 +6,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{JournalError, fault};
+use super::error::{JournalError, fault};
 
 /// What was found in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,8 +10,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::error::{JournalError, fault};
+use super::format;
+use super::inspect::FileReport;
+use super::options::{JournalOptions, OnDamage, Records};
 use super::replay::Replay;
-use super::{FileReport, JournalError, JournalOptions, OnDamage, Records, Segment, fault, format};
+use super::segment::Segment;
 use crate::progress::Progress;
 
 /// What is there.

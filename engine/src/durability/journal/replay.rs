@@ -9,9 +9,10 @@
 
 use std::path::Path;
 
+use super::error::JournalError;
 use super::file_window::Window;
 use super::format::{self, HEADER_SIZE, RECORD_HEAD_SIZE, RecordHead};
-use super::{JournalError, OnDamage, Records};
+use super::options::{OnDamage, Records};
 use crate::progress::Progress;
 
 /// Bytes between two reports of progress.

@@ -13,9 +13,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::open::{create, lock};
+use super::directory::{create, lock};
+use super::error::{JournalError, fault};
+use super::format;
+use super::options::JournalOptions;
 use super::read::read;
-use super::{Journal, JournalError, JournalOptions, JournalSync, fault, format};
+use super::writer::Journal;
+use crate::options::JournalSync;
 
 /// Directory inside the journal's where records wait for their place.
 pub const STAGING: &str = "load.new";

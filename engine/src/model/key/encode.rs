@@ -13,21 +13,11 @@
 //! ```
 
 use vestibule_wire::keys::{EXT_DATETIME, EXT_DECIMAL, EXT_UUID};
-use vestibule_wire::msgpack::{DecodeError, Integer, Kind, Reader};
+use vestibule_wire::msgpack::{Integer, Kind, Reader};
 
-use super::KeyBuilder;
 use super::number::{push_decimal, push_number};
+use super::{KeyBuilder, Mismatch, TEXT_END};
 use crate::model::field::FieldType;
-
-/// The value has another type than the part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mismatch;
-
-impl From<DecodeError> for Mismatch {
-    fn from(_: DecodeError) -> Self {
-        Self
-    }
-}
 
 const SCALAR_BOOLEAN: u8 = 0x10;
 const SCALAR_NUMBER: u8 = 0x20;
@@ -36,8 +26,6 @@ const SCALAR_VARBINARY: u8 = 0x40;
 const SCALAR_UUID: u8 = 0x50;
 const SCALAR_DATETIME: u8 = 0x60;
 
-/// What ends a string.
-pub(super) const TEXT_END: [u8; 2] = [0, 0];
 /// Bytes of a UUID.
 const UUID_SIZE: usize = 16;
 

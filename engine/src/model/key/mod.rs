@@ -8,6 +8,11 @@
 //!
 //! Every part ends by itself, so a key of fewer parts is a prefix of all the keys it matches: a
 //! partial key is a range, and a position is a key.
+//!
+//! | module | what |
+//! |---|---|
+//! | `number` | numbers of all kinds in one order |
+//! | `encode` | one part of a key, from MessagePack |
 
 mod encode;
 mod number;
@@ -16,8 +21,9 @@ mod tests;
 
 use std::cmp::Ordering;
 
-pub(crate) use encode::{Mismatch, encode_part};
-pub(crate) use number::Digits;
+use vestibule_wire::msgpack::DecodeError;
+
+pub(crate) use encode::encode_part;
 
 /// Bytes of the head.
 const HEAD: usize = 8;
@@ -25,6 +31,18 @@ const HEAD: usize = 8;
 const TAIL_INLINE: usize = 22;
 /// Bytes of a key that needs no allocation.
 const INLINE: usize = HEAD + TAIL_INLINE;
+/// What ends a string.
+const TEXT_END: [u8; 2] = [0, 0];
+
+/// The value has another type than the part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mismatch;
+
+impl From<DecodeError> for Mismatch {
+    fn from(_: DecodeError) -> Self {
+        Self
+    }
+}
 
 /// An encoded key: whole, partial, or the end of a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +155,7 @@ impl Key {
     pub(crate) fn without_end(&self) -> Self {
         let mut bytes = Vec::with_capacity(self.tail.key_size());
         self.write(&mut bytes);
-        bytes.truncate(bytes.len().saturating_sub(encode::TEXT_END.len()));
+        bytes.truncate(bytes.len().saturating_sub(TEXT_END.len()));
         Self::from_bytes(&bytes)
     }
 

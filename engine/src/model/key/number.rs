@@ -16,6 +16,7 @@ use vestibule_wire::keys::EXT_DECIMAL;
 use vestibule_wire::msgpack::{Integer, Kind, Reader};
 
 use super::{KeyBuilder, Mismatch};
+use crate::decimal::Digits;
 
 const NAN: u8 = 0;
 const BELOW: u8 = 1;
@@ -31,8 +32,6 @@ const WHOLE_DIGITS_MAX: usize = 20;
 const INFINITE: u16 = u16::MAX;
 /// Longest text of a float, such as `1.7976931348623157e308`.
 const FLOAT_TEXT_MAX: usize = 32;
-/// Most digits of a decimal, and most digits before or after its point.
-const DECIMAL_DIGITS_MAX: usize = 38;
 
 /// Takes a number from the reader and appends its encoding.
 pub(super) fn push_number(reader: &mut Reader<'_>, out: &mut KeyBuilder) -> Result<(), Mismatch> {
@@ -56,41 +55,6 @@ pub(super) fn push_decimal(reader: &mut Reader<'_>, out: &mut KeyBuilder) -> Res
     let point = decimal.digits.len() as i32 - decimal.scale;
     push_digits(decimal.is_negative, &decimal.digits, point, out);
     Ok(())
-}
-
-/// A decimal as it is written.
-#[derive(Debug)]
-pub(crate) struct Digits {
-    pub(crate) is_negative: bool,
-    /// Without leading zeros.
-    pub(crate) digits: Vec<u8>,
-    /// How many of them stand after the point; below zero if as many zeros are left out before it.
-    pub(crate) scale: i32,
-}
-
-impl Digits {
-    /// Reads the payload of an extension value. `None` if it is no decimal within the bounds.
-    pub(crate) fn unpack(payload: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(payload);
-        let scale = i32::try_from(reader.read_integer().ok()?.to_i128()).ok()?;
-        let packed = reader.rest().iter();
-        let mut digits: Vec<u8> = packed.flat_map(|byte| [byte >> 4, byte & 0x0f]).collect();
-        let is_negative = match digits.pop()? {
-            0x0b | 0x0d => true,
-            0x0a | 0x0c | 0x0e | 0x0f => false,
-            _ => return None,
-        };
-        let leading = digits.iter().take_while(|digit| **digit == 0).count();
-        digits.drain(..leading);
-        let is_fit = digits.len() <= DECIMAL_DIGITS_MAX
-            && scale.unsigned_abs() as usize <= DECIMAL_DIGITS_MAX
-            && digits.iter().all(|digit| *digit <= 9);
-        is_fit.then_some(Self {
-            is_negative,
-            digits,
-            scale,
-        })
-    }
 }
 
 fn push_float(value: f64, out: &mut KeyBuilder) {

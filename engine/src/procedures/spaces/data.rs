@@ -195,7 +195,12 @@ pub(super) fn edge(
         } else {
             "max()"
         };
-        return Err(errors::index_feature(index, &space.name, feature));
+        return Err(errors::index_feature(
+            &index.name,
+            index.kind,
+            &space.name,
+            feature,
+        ));
     }
     let iterator = if *key == [0x90] { of_all } else { of_key };
     let select = Select {

@@ -24,7 +24,7 @@ use super::call::EngineCall;
 use super::indexes;
 use crate::engine::EmbeddedEngine;
 use crate::model::index::PRIMARY;
-use crate::schema::privileges::Privileges;
+use crate::privileges::Privileges;
 
 /// `box.space.<name>:<method>(…)`
 pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {

@@ -33,7 +33,7 @@ use vestibule_wire::msgpack::{Integer, Reader};
 use vestibule_wire::{Error, ErrorCode};
 
 use fields::{Fields, Value};
-use operation::{Action, Operation};
+use operation::{Action, FieldNames, Operation};
 use scalar::{ArithmeticError, Number};
 
 /// Most fields of a tuple that an operation beyond its end may lead to: what a tuple of Tarantool's
@@ -48,18 +48,6 @@ pub(crate) enum Mode {
     /// It is skipped and logged, and the others are applied. Errors that can be told without the
     /// tuple still fail the request.
     Upsert,
-}
-
-/// Names of a space's fields.
-pub(crate) trait FieldNames {
-    /// The number of the field with this name, from 0.
-    fn number(&self, name: &str) -> Option<u32>;
-}
-
-impl<F: Fn(&str) -> Option<u32>> FieldNames for F {
-    fn number(&self, name: &str) -> Option<u32> {
-        self(name)
-    }
 }
 
 /// Applies `ops`, a MessagePack array of operations, to `tuple`, a MessagePack array, and returns

@@ -5,9 +5,20 @@ use std::borrow::Cow;
 use vestibule_wire::msgpack::{DecodeError, Integer, Kind, Reader};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::FieldNames;
 use super::path::{Path, Token};
 use super::scalar::{Number, read_text};
+
+/// Names of a space's fields.
+pub(crate) trait FieldNames {
+    /// The number of the field with this name, from 0.
+    fn number(&self, name: &str) -> Option<u32>;
+}
+
+impl<F: Fn(&str) -> Option<u32>> FieldNames for F {
+    fn number(&self, name: &str) -> Option<u32> {
+        self(name)
+    }
+}
 
 /// An operation as it stands in the request, checked.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use vestibule_wire::auth::PasswordHash;
 use crate::model::field::FieldType;
 use crate::model::index::Part;
 use crate::model::space::Field;
-use crate::schema::privileges::{ObjectKind, Privileges};
+use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system::grant_rows::{FuncRow, PrivRow};
 use crate::schema::system::rows::{IndexRow, SpaceRow, UserRow};
 use crate::schema::system::{

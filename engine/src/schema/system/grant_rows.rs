@@ -6,7 +6,7 @@ use vestibule_wire::msgpack::{
 };
 
 use crate::errors::{self, access as access_errors};
-use crate::schema::privileges::{Object, ObjectKind, Privileges};
+use crate::privileges::{Object, ObjectKind, Privileges};
 
 fn malformed(_: impl std::error::Error) -> Error {
     Error::invalid_msgpack("system row")

@@ -1,7 +1,8 @@
 //! The power goes at every single step, and disks that are full.
 
 use super::*;
-use crate::durability::journal::{self, Journal, JournalOptions, JournalSync};
+use crate::durability::journal::{self, Journal, JournalOptions};
+use crate::options::JournalSync;
 
 /// Breaks at the n-th call to the disk, for every n; `check` gets the engine after a new start.
 fn at_every_step(torn: usize, fails_once: bool, check: impl Fn(usize, &mut Rig, &Everything)) {

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::{Journal, JournalError, JournalOptions, JournalSync, RECORD_SIZE_MAX, format};
+use super::{Journal, JournalError, JournalOptions, RECORD_SIZE_MAX, format};
 use crate::durability::storage::{Disk, LogFile, Storage};
+use crate::options::JournalSync;
 
 /// A directory that is gone when the test is.
 struct Scratch(PathBuf);

@@ -1,14 +1,14 @@
-//! Opening: one process only, the files in order, and a file to append to.
+//! The directory of a journal: one process only, and files made and cut.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::format::{self, HEADER_SIZE};
-use super::read::{Found, list};
-use super::sync_thread::SyncThread;
-use super::{Journal, JournalError, JournalOptions, JournalSync, Segment, fault};
+use super::error::{JournalError, fault};
+use super::format;
+use super::read::list;
+use super::segment::Segment;
 use crate::durability::storage::{LogFile, Storage, append_all};
 
 /// The right of one process to a directory, until it is dropped.
@@ -17,81 +17,8 @@ pub(crate) struct DirectoryLock(
     #[expect(dead_code, reason = "the lock lasts as long as the file is open")] File,
 );
 
-impl Journal {
-    /// Opens the journal that was found: cuts a torn tail, and gets a file to append to.
-    ///
-    /// # Errors
-    ///
-    /// `Io`.
-    pub(crate) fn open_found(
-        storage: Arc<dyn Storage>,
-        lock: DirectoryLock,
-        options: &JournalOptions,
-        found: Found,
-    ) -> Result<Self, JournalError> {
-        let directory = options.dir.clone();
-        let Found {
-            mut segments,
-            mut last_sequence,
-            salt,
-            torn,
-            is_damaged,
-        } = found;
-        if let Some(good) = torn
-            && let Some(segment) = segments.last_mut()
-        {
-            let path = format::file_name(&directory, segment.first);
-            cut_tail(storage.as_ref(), &path, segment, good)?;
-        }
-        let reusable = segments.last().filter(|last| {
-            // What is left of a damaged journal is not appended to.
-            last.size >= HEADER_SIZE as u64
-                && !(is_damaged && last.first <= last_sequence.max(options.required_until))
-        });
-        let (file, salt) = match reusable {
-            Some(segment) => {
-                let path = format::file_name(&directory, segment.first);
-                let opened = storage.open(&path);
-                (opened.map_err(|error| fault("open", &path, error))?, salt)
-            }
-            None => {
-                last_sequence = last_sequence.max(options.required_until);
-                let first = last_sequence + 1;
-                segments.pop_if(|segment| segment.first == first);
-                segments.push(Segment {
-                    first,
-                    size: HEADER_SIZE as u64,
-                });
-                create(storage.as_ref(), &directory, first)?
-            }
-        };
-        let mut journal = Self {
-            directory,
-            storage,
-            sync: options.sync,
-            file,
-            salt,
-            segments,
-            last_sequence,
-            failure: None,
-            rescued: Vec::new(),
-            sync_thread: None,
-            _lock: lock,
-        };
-        let interval = match options.sync {
-            JournalSync::Turn => return Ok(journal),
-            JournalSync::Interval(interval) => Some(interval),
-            JournalSync::Never => None,
-        };
-        let sync_thread = SyncThread::start(interval, Arc::clone(&journal.file), journal.size());
-        let start = |error| fault("start the sync thread of", &journal.directory, error);
-        journal.sync_thread = Some(sync_thread.map_err(start)?);
-        Ok(journal)
-    }
-}
-
 /// Whether another process has the directory, looked at before anything is promised to clients. The
-/// lock itself is taken by [`Journal::open`].
+/// lock itself is taken when the journal is opened.
 ///
 /// # Errors
 ///
@@ -142,7 +69,8 @@ fn take(directory: &Path) -> Result<File, JournalError> {
     }
 }
 
-fn cut_tail(
+/// Cuts a torn tail.
+pub(super) fn cut_tail(
     storage: &dyn Storage,
     path: &Path,
     segment: &mut Segment,
