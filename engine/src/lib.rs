@@ -38,6 +38,8 @@ mod decimal;
 mod durability;
 mod engine;
 mod errors;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod limits;
 mod model;
 pub mod offline;

@@ -121,6 +121,24 @@ fn checksum(salt: u32, sequence: &[u8; 8], payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(salt, sequence), payload)
 }
 
+/// The first file of a journal.
+#[cfg(fuzzing)]
+pub(crate) fn first_file(directory: &Path) -> PathBuf {
+    file_name(directory, 1)
+}
+
+/// A whole file of records with these payloads, in order from the first sequence number on.
+#[cfg(fuzzing)]
+pub(crate) fn file_of<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    const SALT: u32 = 0x5a17;
+    let mut file = header(1, SALT).to_vec();
+    for (payload, sequence) in payloads.zip(1..) {
+        file.extend_from_slice(&record_head(SALT, sequence, payload));
+        file.extend_from_slice(payload);
+    }
+    file
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

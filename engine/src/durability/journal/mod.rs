@@ -49,6 +49,8 @@ pub(crate) use directory::{is_file_name, lock};
 pub use error::JournalError;
 pub use format::RECORD_SIZE_MAX;
 pub(crate) use format::new_salt;
+#[cfg(fuzzing)]
+pub(crate) use format::{file_of, first_file};
 pub use inspect::FileReport;
 pub(crate) use inspect::lock_shared;
 pub use options::{JournalOptions, OnDamage, Records};

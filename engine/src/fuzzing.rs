@@ -1,0 +1,74 @@
+//! Entrances for the fuzz targets, which see the package from outside. Compiled for them alone
+//! (`--cfg fuzzing`).
+
+use std::path::Path;
+use std::{fs, io};
+
+use vestibule_actors::engine::Fault;
+use vestibule_wire::msgpack::Reader;
+
+use crate::durability::journal;
+use crate::model::field::FieldType;
+use crate::model::key::{KeyBuilder, encode_part};
+use crate::offline::{Contents, Findings};
+
+/// Kinds of key parts that have an order.
+const KINDS: [FieldType; 11] = [
+    FieldType::Unsigned,
+    FieldType::String,
+    FieldType::Number,
+    FieldType::Double,
+    FieldType::Integer,
+    FieldType::Boolean,
+    FieldType::Varbinary,
+    FieldType::Scalar,
+    FieldType::Decimal,
+    FieldType::Uuid,
+    FieldType::Datetime,
+];
+
+/// The encoded key of one part, and how many bytes of the value it took; `None` if the value is of
+/// another type.
+#[must_use]
+pub fn key(kind: u8, value: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let kind = KINDS[usize::from(kind) % KINDS.len()];
+    let mut reader = Reader::new(value);
+    let mut builder = KeyBuilder::default();
+    encode_part(kind, &mut reader, &mut builder).ok()?;
+    let mut bytes = Vec::new();
+    builder.finish().write(&mut bytes);
+    Some((bytes, value.len() - reader.rest().len()))
+}
+
+/// A whole journal file of records with these payloads, in their order.
+pub fn journal_of<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    journal::file_of(payloads)
+}
+
+/// Makes these bytes the only file of a data directory.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn put_journal(directory: &Path, file: &[u8]) -> io::Result<()> {
+    fs::write(journal::first_file(directory), file)
+}
+
+/// Reads a data directory as `vestibule check` does; how many rows there are.
+///
+/// # Errors
+///
+/// What makes the directory unreadable.
+pub fn replay(directory: &Path, goes_on: bool) -> Result<u64, Fault> {
+    let contents = Contents::read(
+        directory,
+        &mut Findings {
+            is_thorough: true,
+            on_damage: &mut |_| goes_on,
+            on_file: &mut |_| {},
+            progress: &mut |_| {},
+        },
+    )?;
+    let spaces = contents.spaces();
+    Ok(spaces.iter().map(|(_, _, rows)| rows).sum())
+}

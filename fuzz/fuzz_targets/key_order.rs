@@ -1,0 +1,49 @@
+//! Encoded keys have the order of their values, and none is the beginning of another.
+#![no_main]
+
+use std::cmp::Ordering;
+
+use libfuzzer_sys::fuzz_target;
+use vestibule_engine::fuzzing::key;
+use vestibule_wire::msgpack::{Integer, Kind, Reader};
+
+fuzz_target!(|input: (u8, &[u8], &[u8])| {
+    let (kind, left, right) = input;
+    let (Some((first, taken)), Some((second, also))) = (key(kind, left), key(kind, right)) else {
+        return;
+    };
+    let order = first.cmp(&second);
+    assert_eq!(second.cmp(&first), order.reverse());
+    if order != Ordering::Equal {
+        assert!(!first.starts_with(&second) && !second.starts_with(&first));
+    }
+    if let Some(expected) = order_of(&left[..taken], &right[..also]) {
+        assert_eq!(order, expected, "{left:?} {right:?}");
+    }
+});
+
+/// The order of two values of one class, by other means; `None` for those that need more.
+fn order_of(left: &[u8], right: &[u8]) -> Option<Ordering> {
+    let (mut left, mut right) = (Reader::new(left), Reader::new(right));
+    let kinds = (left.peek().ok()?, right.peek().ok()?);
+    Some(match kinds {
+        (Kind::Uint | Kind::Int, Kind::Uint | Kind::Int) => {
+            wide(left.read_integer().ok()?).cmp(&wide(right.read_integer().ok()?))
+        }
+        (Kind::Double, Kind::Double) => {
+            let pair = (left.read_f64().ok()?, right.read_f64().ok()?);
+            return pair.0.partial_cmp(&pair.1);
+        }
+        (Kind::Str, Kind::Str) => left.read_str_bytes().ok()?.cmp(right.read_str_bytes().ok()?),
+        (Kind::Bin, Kind::Bin) => left.read_bin().ok()?.cmp(right.read_bin().ok()?),
+        (Kind::Bool, Kind::Bool) => left.read_bool().ok()?.cmp(&right.read_bool().ok()?),
+        _ => return None,
+    })
+}
+
+fn wide(value: Integer) -> i128 {
+    match value {
+        Integer::Negative(value) => value.into(),
+        Integer::Unsigned(value) => value.into(),
+    }
+}
