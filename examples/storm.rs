@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use vestibule_actors::testing::Peer;
 use vestibule_actors::{Config, start};
-use vestibule_bench::door::storm::{Counts, Plan, play};
+use vestibule_bench::connections::storm::{Counts, Plan, play};
 use vestibule_engine::{EmbeddedEngine, EngineOptions, procedures};
 
 /// Plays two storms against vestibule and against Tarantool.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::BenchError;
+use crate::error::BenchError;
 
 /// What to measure and against which server.
 #[derive(Args, Clone, Debug)]
@@ -126,7 +126,7 @@ pub enum Op {
 
 impl Op {
     /// The name on the command line and in the result.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Op::Ping => "ping",
             Op::Select => "select",
@@ -135,14 +135,14 @@ impl Op {
         }
     }
 
-    pub(super) fn needs_space(self) -> bool {
+    pub(crate) fn needs_space(self) -> bool {
         self != Op::Ping
     }
 }
 
 impl BenchArgs {
     /// What clap cannot check by looking at one argument.
-    pub(super) fn check(&self) -> Result<(), BenchError> {
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
         if self.seconds.is_zero() {
             return Err(BenchError::Usage(
                 "--seconds must be greater than zero".to_owned(),

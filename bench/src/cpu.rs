@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 /// The time that the calling thread has been running, where the system tells (Linux).
-pub(super) fn thread_time() -> Option<Duration> {
+pub(crate) fn thread_time() -> Option<Duration> {
     parse(&fs::read_to_string("/proc/thread-self/schedstat").ok()?)
 }
 

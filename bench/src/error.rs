@@ -1,14 +1,20 @@
 //! Why a measurement could not be made.
 
-use std::{error, fmt, io};
+use std::io;
+
+use thiserror::Error;
+use vestibule_wire::ErrorCode;
+use vestibule_wire::client::MalformedReply;
 
 /// Why a measurement could not be made.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BenchError {
     /// The arguments make no sense together.
+    #[error("{0}")]
     Usage(String),
     /// The operating system refused something.
+    #[error("{doing}: {}", what_failed(source))]
     Io {
         /// What was being done, as "connecting to ...".
         doing: String,
@@ -16,26 +22,39 @@ pub enum BenchError {
         source: io::Error,
     },
     /// The server closed a connection that was in use.
+    #[error("{doing}: the server closed the connection")]
     Closed {
         /// What was being done.
         doing: String,
     },
     /// The server sent what is no IPROTO, or an answer to nothing.
+    #[error("the server broke the protocol: {0}")]
     Protocol(String),
     /// The server refused a request that the preparation cannot do without.
+    #[error("{doing}: the server refused with error {}: {text}", code.0)]
     Refused {
         /// What was being done.
         doing: String,
         /// The code of the error.
-        code: u32,
+        code: ErrorCode,
         /// The text of the error.
         text: String,
     },
 }
 
+/// A timeout is the server's doing, whatever the system calls it.
+fn what_failed(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            "the server did not answer in time".to_owned()
+        }
+        _ => source.to_string(),
+    }
+}
+
 impl BenchError {
     /// For `map_err`: says what was being done, and tells a closed connection from the rest.
-    pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> BenchError {
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> BenchError {
         let doing = doing.into();
         move |source| match source.kind() {
             io::ErrorKind::UnexpectedEof
@@ -46,30 +65,8 @@ impl BenchError {
     }
 }
 
-impl fmt::Display for BenchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BenchError::Usage(text) => f.write_str(text),
-            BenchError::Io { doing, source } => match source.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                    write!(f, "{doing}: the server did not answer in time")
-                }
-                _ => write!(f, "{doing}: {source}"),
-            },
-            BenchError::Closed { doing } => write!(f, "{doing}: the server closed the connection"),
-            BenchError::Protocol(text) => write!(f, "the server broke the protocol: {text}"),
-            BenchError::Refused { doing, code, text } => {
-                write!(f, "{doing}: the server refused with error {code}: {text}")
-            }
-        }
-    }
-}
-
-impl error::Error for BenchError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            BenchError::Io { source, .. } => Some(source),
-            _ => None,
-        }
+impl From<MalformedReply> for BenchError {
+    fn from(malformed: MalformedReply) -> Self {
+        BenchError::Protocol(malformed.to_string())
     }
 }

@@ -1,31 +1,47 @@
-//! `vestibule bench`: a load generator for any IPROTO server, and the floor to compare with.
+//! `vestibule bench`: a load generator for any IPROTO server, and a null server to compare with.
 //!
 //! ```text
 //!  args ──▶ space (find or create, preload) ──▶ load ──▶ meter ──▶ report
-//!             │ control: blocking, one request   │ link: non-blocking, many in flight
+//!             │ client: blocking, one request    │ stream: non-blocking, many in flight
 //!             ▼                                  ▼
-//!           the server under test, or `floor`: a thread that answers every request by a constant
+//!           the server under test, or `null_server`: a thread that answers everything at once
 //! ```
-//!
-//! The other modes measure the [door] itself: accepting, idle connections, changes of state, storms.
 //!
 //! The generator shares the machine with the server, so it is one thread that pays per batch and
 //! not per request: one read, one write and one look at the clock for all that a connection has
 //! ready. What it costs itself is measured and printed with the result.
+//!
+//! From the ground floor up:
+//!
+//! | module | what |
+//! |---|---|
+//! | `error` | why a measurement could not be made |
+//! | `args` | the command line |
+//! | `cpu` | the processor time of the generator itself |
+//! | `reply` | replies, as far as they are looked into |
+//! | `requests` | requests, built once and patched in place |
+//! | `stream` | a non-blocking stream of frames, with what was left over |
+//! | `client` | a blocking client: opening connections, preparing a measurement |
+//! | `space` | the space of the measurement, found or created and filled |
+//! | `meter` | what a run has counted |
+//! | `null_server` | the least that a server can do for a request: `--floor` |
+//! | `load` | the closed loop, every connection with its requests in flight |
+//! | `report` | the result of a run, for people and for scripts |
+//! | [`connections`] | the other modes: what connections cost, changes of state, storms |
 
 mod args;
-mod control;
+mod client;
+pub mod connections;
 mod cpu;
-pub mod door;
 mod error;
-mod floor;
-mod link;
 mod load;
 mod meter;
+mod null_server;
 mod reply;
 mod report;
-mod request;
+mod requests;
 mod space;
+mod stream;
 
 use std::io::{Write, stdout};
 
@@ -47,7 +63,7 @@ pub fn run(args: &BenchArgs) -> Result<(), BenchError> {
             report::text(&outcome)
         }
     } else {
-        let summary = door::run(args)?;
+        let summary = connections::run(args)?;
         if args.json {
             summary.json()
         } else {

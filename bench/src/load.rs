@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
+use vestibule_wire::client::ReplyFrame;
 
-use super::control::{Control, Target};
-use super::floor::Floor;
-use super::link::{Link, ReadEnd, SHARED_BUFFER_SIZE};
-use super::meter::{Figures, Meter};
-use super::reply::{self, Malformed};
-use super::request::Requests;
-use super::{BenchArgs, BenchError, cpu, space};
+use crate::args::BenchArgs;
+use crate::client::{BlockingClient, Endpoint};
+use crate::error::BenchError;
+use crate::meter::{Figures, Meter};
+use crate::null_server::NullServer;
+use crate::requests::Requests;
+use crate::stream::{BufferedStream, ReadEnd, SHARED_BUFFER_SIZE};
+use crate::{cpu, reply, space};
 
 /// The mark of a slot without a request in flight.
 const IDLE: u64 = u64::MAX;
@@ -21,47 +23,47 @@ const SETTLE_MAX: Duration = Duration::from_millis(500);
 const SETTLE_STEP: Duration = Duration::from_millis(2);
 
 /// A finished run: what was asked for and what came out.
-pub(super) struct Outcome {
-    pub(super) args: BenchArgs,
-    pub(super) server: String,
-    pub(super) target: String,
-    pub(super) space_id: Option<u32>,
-    pub(super) seconds: f64,
-    pub(super) figures: Figures,
+pub(crate) struct Outcome {
+    pub(crate) args: BenchArgs,
+    pub(crate) server: String,
+    pub(crate) target: String,
+    pub(crate) space_id: Option<u32>,
+    pub(crate) seconds: f64,
+    pub(crate) figures: Figures,
     /// The part of one core that the generator took while measuring.
-    pub(super) generator_cpu: Option<f64>,
+    pub(crate) generator_cpu: Option<f64>,
     /// The age of the oldest request without an answer at the end, in microseconds.
-    pub(super) oldest_in_flight_us: f64,
+    pub(crate) oldest_in_flight_us: f64,
 }
 
 /// Prepares the server, then measures.
-pub(super) fn run(args: &BenchArgs) -> Result<Outcome, BenchError> {
+pub(crate) fn run(args: &BenchArgs) -> Result<Outcome, BenchError> {
     args.check()?;
-    let floor = if args.floor {
-        Some(Floor::start()?)
+    let null_server = if args.floor {
+        Some(NullServer::start()?)
     } else {
         None
     };
-    let target = match &floor {
-        Some(floor) => Target::anonymous(floor.addr()),
-        None => Target::of(args)?,
+    let endpoint = match &null_server {
+        Some(server) => Endpoint::anonymous(server.addr()),
+        None => Endpoint::of(args)?,
     };
-    let mut control = Control::open(&target)?;
+    let mut client = BlockingClient::open(&endpoint)?;
     let mut space_id = None;
-    if args.op.needs_space() && floor.is_none() {
-        let id = space::find_or_create(&mut control, &args.space)?;
-        space::preload(&mut control, id, args.keys)?;
+    if args.op.needs_space() && null_server.is_none() {
+        let id = space::find_or_create(&mut client, &args.space)?;
+        space::preload(&mut client, id, args.keys)?;
         space_id = Some(id);
     }
-    let server = if floor.is_some() {
+    let server = if null_server.is_some() {
         "the floor".to_owned()
     } else {
-        control.server()
+        client.server()
     };
-    drop(control);
+    drop(client);
 
     let requests = Requests::new(args.op, space_id.unwrap_or(0), args.keys);
-    let mut load = Load::connect(args, &target, requests)?;
+    let mut load = Load::connect(args, &endpoint, requests)?;
     load.run_for(args.warmup_seconds)?;
     load.meter.start();
     let cpu_before = cpu::thread_time();
@@ -75,7 +77,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Outcome, BenchError> {
     Ok(Outcome {
         args: args.clone(),
         server,
-        target: target.addr.to_string(),
+        target: endpoint.addr.to_string(),
         space_id,
         seconds: elapsed.as_secs_f64(),
         oldest_in_flight_us,
@@ -85,15 +87,15 @@ pub(super) fn run(args: &BenchArgs) -> Result<Outcome, BenchError> {
 }
 
 /// A connection with the send times of its requests; the sync of a request is its slot here.
-struct Session {
-    link: Link,
+struct LoadedConnection {
+    stream: BufferedStream,
     sent_at: Vec<u64>,
 }
 
 /// All connections and what they share.
 struct Load {
     poll: Poll,
-    sessions: Vec<Session>,
+    connections: Vec<LoadedConnection>,
     requests: Requests,
     /// Whether a freed slot is used again; not any more after the measurement.
     refilling: bool,
@@ -107,12 +109,16 @@ struct Load {
 
 impl Load {
     /// Opens the connections; nothing is sent yet.
-    fn connect(args: &BenchArgs, target: &Target, requests: Requests) -> Result<Self, BenchError> {
+    fn connect(
+        args: &BenchArgs,
+        endpoint: &Endpoint,
+        requests: Requests,
+    ) -> Result<Self, BenchError> {
         let setup = || BenchError::io("setting up a connection (is `ulimit -n` large enough?)");
         let poll = Poll::new().map_err(setup())?;
-        let mut sessions = Vec::with_capacity(args.connections as usize);
+        let mut connections = Vec::with_capacity(args.connections as usize);
         for number in 0..args.connections as usize {
-            let stream = Control::open(target)?.into_stream();
+            let stream = BlockingClient::open(endpoint)?.into_stream();
             stream.set_nonblocking(true).map_err(setup())?;
             let mut stream = mio::net::TcpStream::from_std(stream);
             // Edges of both kinds, once and for all: no system call to change them later.
@@ -124,14 +130,14 @@ impl Load {
                 )
                 .map_err(setup())?;
             let sent_at = vec![IDLE; args.depth as usize];
-            sessions.push(Session {
-                link: Link::new(stream),
+            connections.push(LoadedConnection {
+                stream: BufferedStream::new(stream),
                 sent_at,
             });
         }
         let mut load = Load {
             poll,
-            sessions,
+            connections,
             requests,
             refilling: true,
             meter: Meter::new(),
@@ -140,7 +146,7 @@ impl Load {
             freed: Vec::with_capacity(args.depth as usize),
             outgoing: Vec::new(),
         };
-        for number in 0..load.sessions.len() {
+        for number in 0..load.connections.len() {
             load.freed.extend(0..args.depth);
             load.refill(number)?;
         }
@@ -169,8 +175,8 @@ impl Load {
     fn handle(&mut self, event: &Event) -> Result<(), BenchError> {
         let number = event.token().0;
         if event.is_writable() {
-            self.sessions[number]
-                .link
+            self.connections[number]
+                .stream
                 .flush()
                 .map_err(|error| BenchError::io(measuring(number))(error))?;
         }
@@ -183,16 +189,15 @@ impl Load {
 
     /// Takes in all replies that have arrived on a connection.
     fn receive(&mut self, number: usize, to_the_end: bool) -> Result<(), BenchError> {
-        let Session { link, sent_at } = &mut self.sessions[number];
+        let LoadedConnection { stream, sent_at } = &mut self.connections[number];
         loop {
-            let filled = link
+            let filled = stream
                 .fill(&mut self.shared, to_the_end)
                 .map_err(|error| BenchError::io(measuring(number))(error))?;
             let now = self.started.elapsed().as_nanos() as u64;
             let bytes = &self.shared[..filled.len];
             let mut used = 0;
-            while let Some(reply) = reply::parse(&bytes[used..])? {
-                let frame = &bytes[used..used + reply.size];
+            while let Some(reply) = reply::read(&bytes[used..])? {
                 used += reply.size;
                 if !reply.is_final() {
                     continue;
@@ -200,15 +205,15 @@ impl Load {
                 let slot = reply.sync as usize;
                 let sent = match sent_at.get_mut(slot) {
                     Some(sent) if *sent != IDLE => std::mem::replace(sent, IDLE),
-                    _ => return Err(unknown_sync(reply.sync, frame)),
+                    _ => return Err(unknown_sync(&reply)),
                 };
-                match reply.error() {
+                match reply.error_code() {
                     None => self.meter.served(now - sent, reply.size),
-                    Some(code) => self.meter.refused(code, || reply::error_text(frame)),
+                    Some(code) => self.meter.refused(code, || reply::error_text(&reply)),
                 }
                 self.freed.push(slot as u32);
             }
-            link.keep(&bytes[used..]);
+            stream.keep(&bytes[used..]);
             match filled.end {
                 ReadEnd::More => {}
                 ReadEnd::Drained => return Ok(()),
@@ -229,14 +234,15 @@ impl Load {
         if self.freed.is_empty() {
             return Ok(());
         }
-        let Session { link, sent_at } = &mut self.sessions[number];
+        let LoadedConnection { stream, sent_at } = &mut self.connections[number];
         let now = self.started.elapsed().as_nanos() as u64;
         self.outgoing.clear();
         for slot in self.freed.drain(..) {
             self.requests.append(&mut self.outgoing, slot);
             sent_at[slot as usize] = now;
         }
-        link.send(&self.outgoing)
+        stream
+            .send(&self.outgoing)
             .map_err(|error| BenchError::io(measuring(number))(error))
     }
 
@@ -254,7 +260,10 @@ impl Load {
 
     fn oldest_in_flight_us(&self) -> f64 {
         let now = self.started.elapsed().as_nanos() as u64;
-        let sent_at = self.sessions.iter().flat_map(|session| &session.sent_at);
+        let sent_at = self
+            .connections
+            .iter()
+            .flat_map(|connection| &connection.sent_at);
         sent_at
             .min()
             .map_or(0.0, |sent| now.saturating_sub(*sent) as f64 / 1000.0)
@@ -266,17 +275,11 @@ fn measuring(number: usize) -> String {
 }
 
 #[cold]
-fn unknown_sync(sync: u64, frame: &[u8]) -> BenchError {
-    let text = reply::error_text(frame);
+fn unknown_sync(reply: &ReplyFrame<'_>) -> BenchError {
+    let (sync, text) = (reply.sync, reply::error_text(reply));
     BenchError::Protocol(format!(
         "a reply to no request in flight, sync {sync} ({text})"
     ))
-}
-
-impl From<Malformed> for BenchError {
-    fn from(malformed: Malformed) -> Self {
-        BenchError::Protocol(malformed.0.to_owned())
-    }
 }
 
 #[cfg(test)]
@@ -286,10 +289,10 @@ mod tests {
     use std::thread;
 
     use clap::Parser;
-    use vestibule_wire::{Uuid, greeting};
+    use vestibule_wire::{ErrorCode, Uuid, greeting};
 
-    use super::super::reply::tests::reply;
     use super::*;
+    use crate::reply::tests::reply;
 
     #[derive(Parser)]
     struct Cli {
@@ -346,7 +349,7 @@ mod tests {
     fn errors_are_counted_and_not_fatal() {
         let outcome = run_with(&format!("--addr {}", scripted(0x8000 | 116, usize::MAX))).unwrap();
         assert_eq!(outcome.figures.answered, 0);
-        assert!(outcome.figures.errors[&116].count > 0);
+        assert!(outcome.figures.errors[&ErrorCode(116)].count > 0);
     }
 
     #[test]

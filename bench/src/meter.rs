@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use vestibule_wire::ErrorCode;
 
 /// One minute in nanoseconds; what takes longer is recorded as this.
 const LATENCY_MAX: u64 = 60_000_000_000;
 
 /// Counts while it is on.
-pub(super) struct Meter {
+pub(crate) struct Meter {
     on: bool,
     latency: Histogram<u64>,
     /// Replies of the same read are often to requests of the same write and so equally old:
@@ -17,37 +18,37 @@ pub(super) struct Meter {
     equal: (u64, u64),
     answered: u64,
     reply_bytes: u64,
-    errors: BTreeMap<u32, ErrorCount>,
+    errors: BTreeMap<ErrorCode, ErrorCount>,
 }
 
 /// How often an error was answered, and what the first one said.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct ErrorCount {
-    pub(super) count: u64,
-    pub(super) text: String,
+pub(crate) struct ErrorCount {
+    pub(crate) count: u64,
+    pub(crate) text: String,
 }
 
 /// The figures of a run.
-pub(super) struct Figures {
+pub(crate) struct Figures {
     /// Answered requests per second, errors not included.
-    pub(super) rate: f64,
-    pub(super) answered: u64,
-    pub(super) mean_reply_bytes: f64,
-    pub(super) latency_us: Latency,
-    pub(super) errors: BTreeMap<u32, ErrorCount>,
+    pub(crate) rate: f64,
+    pub(crate) answered: u64,
+    pub(crate) mean_reply_bytes: f64,
+    pub(crate) latency_us: Latency,
+    pub(crate) errors: BTreeMap<ErrorCode, ErrorCount>,
 }
 
 /// In microseconds.
-pub(super) struct Latency {
-    pub(super) mean: f64,
-    pub(super) p50: f64,
-    pub(super) p99: f64,
-    pub(super) p999: f64,
-    pub(super) max: f64,
+pub(crate) struct Latency {
+    pub(crate) mean: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    pub(crate) max: f64,
 }
 
 impl Meter {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let latency = Histogram::new_with_bounds(1, LATENCY_MAX, 3)
             .expect("the bounds are constants that the histogram accepts");
         Meter {
@@ -60,13 +61,13 @@ impl Meter {
         }
     }
 
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.on = true;
     }
 
     /// A request was served after this many nanoseconds by a reply of this size.
     #[inline]
-    pub(super) fn served(&mut self, nanoseconds: u64, size: usize) {
+    pub(crate) fn served(&mut self, nanoseconds: u64, size: usize) {
         if !self.on {
             return;
         }
@@ -82,7 +83,7 @@ impl Meter {
 
     /// A request was refused.
     #[cold]
-    pub(super) fn refused(&mut self, code: u32, text: impl FnOnce() -> String) {
+    pub(crate) fn refused(&mut self, code: ErrorCode, text: impl FnOnce() -> String) {
         if self.on {
             self.errors
                 .entry(code)
@@ -101,7 +102,7 @@ impl Meter {
     }
 
     /// The figures over the time that the meter was on.
-    pub(super) fn finish(mut self, elapsed: Duration) -> Figures {
+    pub(crate) fn finish(mut self, elapsed: Duration) -> Figures {
         self.record_equal();
         let at = |quantile| self.latency.value_at_quantile(quantile) as f64 / 1000.0;
         let max = if self.answered == 0 {
@@ -138,15 +139,17 @@ mod tests {
             meter.served(10_000, 33);
         }
         meter.served(90_000, 33);
-        meter.refused(36, || "loading".to_owned());
-        meter.refused(36, || unreachable!("only the first text is kept"));
+        meter.refused(ErrorCode(36), || "loading".to_owned());
+        meter.refused(ErrorCode(36), || {
+            unreachable!("only the first text is kept")
+        });
         let figures = meter.finish(Duration::from_secs(2));
         assert_eq!(figures.rate, 50.0);
         assert_eq!(figures.mean_reply_bytes, 33.0);
         assert!((figures.latency_us.p50 - 10.0).abs() < 0.1);
         assert!((figures.latency_us.max - 90.0).abs() < 0.1);
         assert_eq!(
-            figures.errors[&36],
+            figures.errors[&ErrorCode(36)],
             ErrorCount {
                 count: 2,
                 text: "loading".to_owned()

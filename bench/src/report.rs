@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
-use super::load::Outcome;
+use vestibule_wire::ErrorCode;
+
+use crate::load::Outcome;
 
 /// Some lines of text.
-pub(super) fn text(outcome: &Outcome) -> String {
+pub(crate) fn text(outcome: &Outcome) -> String {
     let Outcome { args, figures, .. } = outcome;
     let latency = &figures.latency_us;
     let space = match outcome.space_id {
@@ -33,7 +35,7 @@ pub(super) fn text(outcome: &Outcome) -> String {
     if figures.errors.is_empty() {
         out += "errors     none\n";
     }
-    for (code, error) in &figures.errors {
+    for (ErrorCode(code), error) in &figures.errors {
         out += &format!(
             "errors     {} of code {code}: {}\n",
             error.count, error.text
@@ -50,13 +52,13 @@ pub(super) fn text(outcome: &Outcome) -> String {
 }
 
 /// One JSON object on one line.
-pub(super) fn json(outcome: &Outcome) -> String {
+pub(crate) fn json(outcome: &Outcome) -> String {
     let Outcome { args, figures, .. } = outcome;
     let latency = &figures.latency_us;
     let errors: Vec<String> = figures
         .errors
         .iter()
-        .map(|(code, error)| {
+        .map(|(ErrorCode(code), error)| {
             format!(
                 "\"{code}\":{{\"count\":{},\"text\":{}}}",
                 error.count,
@@ -107,7 +109,7 @@ pub(super) fn json(outcome: &Outcome) -> String {
     out
 }
 
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for character in text.chars() {
         match character {
@@ -128,9 +130,9 @@ mod tests {
 
     use clap::Parser;
 
-    use super::super::BenchArgs;
-    use super::super::meter::Meter;
     use super::*;
+    use crate::args::BenchArgs;
+    use crate::meter::Meter;
 
     #[derive(Parser)]
     struct Cli {
@@ -142,7 +144,7 @@ mod tests {
         let mut meter = Meter::new();
         meter.start();
         meter.served(10_000, 33);
-        meter.refused(36, || "it is \"loading\"\n".to_owned());
+        meter.refused(ErrorCode(36), || "it is \"loading\"\n".to_owned());
         Outcome {
             args: Cli::parse_from(["bench", "--floor", "--op", "select"]).bench,
             server: "Tarantool 2.6.0".to_owned(),

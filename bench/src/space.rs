@@ -2,12 +2,14 @@
 
 use std::io::{IsTerminal, stderr};
 
-use vestibule_wire::keys::{self, RequestType};
-use vestibule_wire::msgpack::{write_array_len, write_bool, write_map_len, write_str, write_uint};
+use vestibule_wire::ErrorCode;
+use vestibule_wire::msgpack::{
+    Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
+};
 
-use super::control::Control;
-use super::request::{Template, select_body};
-use super::{BenchError, reply};
+use crate::client::BlockingClient;
+use crate::error::BenchError;
+use crate::requests::{self, KeyedTemplate, select};
 
 const VSPACE: u32 = 281;
 const VSPACE_NAME: u32 = 2;
@@ -17,19 +19,19 @@ const VINDEX: u32 = 289;
 const PRELOAD_BATCH: u32 = 250;
 
 /// The number of the space with this name, with a primary index, created when missing.
-pub(super) fn find_or_create(control: &mut Control, name: &str) -> Result<u32, BenchError> {
+pub(crate) fn find_or_create(client: &mut BlockingClient, name: &str) -> Result<u32, BenchError> {
     let mut refused = None;
-    if find(control, name)?.is_none() {
-        refused = create_space(control, name).err();
+    if find(client, name)?.is_none() {
+        refused = create_space(client, name).err();
     }
-    let Some(space) = find(control, name)? else {
+    let Some(space) = find(client, name)? else {
         return Err(refused.unwrap_or_else(|| {
             BenchError::Protocol(format!("space '{name}' was created and does not exist"))
         }));
     };
-    if !has_primary(control, space)? {
-        let refused = create_index(control, name).err();
-        if !has_primary(control, space)? {
+    if !has_primary(client, space)? {
+        let refused = create_index(client, name).err();
+        if !has_primary(client, space)? {
             return Err(refused.unwrap_or_else(|| {
                 BenchError::Protocol(format!("space '{name}' still has no primary index"))
             }));
@@ -39,8 +41,12 @@ pub(super) fn find_or_create(control: &mut Control, name: &str) -> Result<u32, B
 }
 
 /// Writes every key once, in order.
-pub(super) fn preload(control: &mut Control, space: u32, keys: u32) -> Result<(), BenchError> {
-    let template = Template::replace(space);
+pub(crate) fn preload(
+    client: &mut BlockingClient,
+    space: u32,
+    keys: u32,
+) -> Result<(), BenchError> {
+    let template = KeyedTemplate::replace(space);
     let mut progress = Progress::new(keys);
     let mut batch = Vec::new();
     for first in (0..keys).step_by(PRELOAD_BATCH as usize) {
@@ -49,7 +55,7 @@ pub(super) fn preload(control: &mut Control, space: u32, keys: u32) -> Result<()
         for key in first..end {
             template.append(&mut batch, key, key);
         }
-        control
+        client
             .exchange(&batch, (end - first) as usize, "filling the space", |_| ())
             .map_err(explain)?;
         progress.show(end);
@@ -57,36 +63,32 @@ pub(super) fn preload(control: &mut Control, space: u32, keys: u32) -> Result<()
     Ok(())
 }
 
-fn find(control: &mut Control, name: &str) -> Result<Option<u32>, BenchError> {
+fn find(client: &mut BlockingClient, name: &str) -> Result<Option<u32>, BenchError> {
     let mut by_name = Vec::new();
     write_array_len(&mut by_name, 1);
     write_str(&mut by_name, name);
-    let body = select_body(VSPACE, VSPACE_NAME, &by_name);
     let doing = format!("looking up the space '{name}'");
-    let frame = control
-        .request(RequestType::Select, &body, &doing)
-        .map_err(explain)?;
-    first_field(&frame).map_err(|()| unreadable(&doing))
+    let body = select(VSPACE, VSPACE_NAME, &by_name);
+    let rows = client.request(&body, &doing).map_err(explain)?;
+    first_field(&rows).map_err(|()| unreadable(&doing))
 }
 
-fn has_primary(control: &mut Control, space: u32) -> Result<bool, BenchError> {
+fn has_primary(client: &mut BlockingClient, space: u32) -> Result<bool, BenchError> {
     let mut primary = Vec::new();
     write_array_len(&mut primary, 2);
     write_uint(&mut primary, u64::from(space));
     write_uint(&mut primary, 0);
     let doing = "looking up the primary index";
-    let body = select_body(VINDEX, 0, &primary);
-    let frame = control
-        .request(RequestType::Select, &body, doing)
-        .map_err(explain)?;
-    first_field(&frame)
+    let body = select(VINDEX, 0, &primary);
+    let rows = client.request(&body, doing).map_err(explain)?;
+    first_field(&rows)
         .map(|found| found.is_some())
         .map_err(|()| unreadable(doing))
 }
 
 /// The number at the front of the first row of a select, if there is a row.
-fn first_field(frame: &[u8]) -> Result<Option<u32>, ()> {
-    let mut reader = reply::body_field(frame, keys::DATA).ok_or(())?;
+fn first_field(rows: &[u8]) -> Result<Option<u32>, ()> {
+    let mut reader = Reader::new(rows);
     if reader.read_array_len().map_err(drop)? == 0 {
         return Ok(None);
     }
@@ -95,7 +97,7 @@ fn first_field(frame: &[u8]) -> Result<Option<u32>, ()> {
     u32::try_from(number).map(Some).map_err(|_| ())
 }
 
-fn create_space(control: &mut Control, name: &str) -> Result<(), BenchError> {
+fn create_space(client: &mut BlockingClient, name: &str) -> Result<(), BenchError> {
     let mut arguments = Vec::new();
     write_array_len(&mut arguments, 2);
     write_str(&mut arguments, name);
@@ -103,14 +105,14 @@ fn create_space(control: &mut Control, name: &str) -> Result<(), BenchError> {
     write_str(&mut arguments, "if_not_exists");
     write_bool(&mut arguments, true);
     call(
-        control,
+        client,
         "box.schema.space.create",
         &arguments,
         &format!("creating the space '{name}'"),
     )
 }
 
-fn create_index(control: &mut Control, name: &str) -> Result<(), BenchError> {
+fn create_index(client: &mut BlockingClient, name: &str) -> Result<(), BenchError> {
     let mut arguments = Vec::new();
     write_array_len(&mut arguments, 2);
     write_str(&mut arguments, "primary");
@@ -124,7 +126,7 @@ fn create_index(control: &mut Control, name: &str) -> Result<(), BenchError> {
     write_bool(&mut arguments, true);
     let function = format!("box.space.{name}:create_index");
     call(
-        control,
+        client,
         &function,
         &arguments,
         &format!("creating the index of the space '{name}'"),
@@ -132,19 +134,13 @@ fn create_index(control: &mut Control, name: &str) -> Result<(), BenchError> {
 }
 
 fn call(
-    control: &mut Control,
+    client: &mut BlockingClient,
     function: &str,
     arguments: &[u8],
     doing: &str,
 ) -> Result<(), BenchError> {
-    let mut body = Vec::new();
-    write_map_len(&mut body, 2);
-    write_uint(&mut body, keys::FUNCTION_NAME);
-    write_str(&mut body, function);
-    write_uint(&mut body, keys::TUPLE);
-    body.extend_from_slice(arguments);
-    control
-        .request(RequestType::Call, &body, doing)
+    client
+        .request(&requests::call(function, arguments), doing)
         .map(drop)
         .map_err(explain)
 }
@@ -155,12 +151,10 @@ fn unreadable(doing: &str) -> BenchError {
 
 /// Adds what to do about a lack of rights, the usual reason with a plain Tarantool.
 fn explain(error: BenchError) -> BenchError {
-    const ACCESS_DENIED: u32 = 42;
-    const NO_SUCH_PROC: u32 = 33;
     match error {
         BenchError::Refused {
             doing,
-            code: code @ (ACCESS_DENIED | NO_SUCH_PROC),
+            code: code @ (ErrorCode::ACCESS_DENIED | ErrorCode::NO_SUCH_PROC),
             text,
         } => {
             let text = format!(
@@ -202,16 +196,22 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::reply::tests::reply;
     use super::*;
+    use crate::reply;
+    use crate::reply::tests::reply;
+
+    fn first(frame: &[u8]) -> Result<Option<u32>, ()> {
+        let reply = reply::read(frame).unwrap().unwrap();
+        first_field(reply.data().unwrap_or_default())
+    }
 
     #[test]
     fn the_first_field_of_a_select() {
         let row = [0x81, 0x30, 0xdd, 0, 0, 0, 1, 0x92, 0xcd, 2, 0, 0xa0];
-        assert_eq!(first_field(&reply(0, 1, false, &row)), Ok(Some(512)));
+        assert_eq!(first(&reply(0, 1, false, &row)), Ok(Some(512)));
         let none = [0x81, 0x30, 0xdd, 0, 0, 0, 0];
-        assert_eq!(first_field(&reply(0, 1, true, &none)), Ok(None));
-        assert_eq!(first_field(&reply(0, 1, true, &[0x80])), Err(()));
+        assert_eq!(first(&reply(0, 1, true, &none)), Ok(None));
+        assert_eq!(first(&reply(0, 1, true, &[0x80])), Err(()));
     }
 
     #[test]
@@ -222,12 +222,12 @@ mod tests {
             text: "no".to_owned(),
         };
         assert!(
-            explain(refused(42))
+            explain(refused(ErrorCode(42)))
                 .to_string()
                 .contains("box.schema.user.grant")
         );
         assert!(
-            !explain(refused(3))
+            !explain(refused(ErrorCode(3)))
                 .to_string()
                 .contains("box.schema.user.grant")
         );

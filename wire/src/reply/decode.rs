@@ -305,6 +305,36 @@ mod tests {
     }
 
     #[test]
+    fn every_cut_only_waits() {
+        let page = written(|out| {
+            let start = HEAD.begin(out);
+            Rows::begin(out).finish(None);
+            crate::reply::finish(out, start);
+        });
+        let first = page.len();
+        let both = [
+            page,
+            written(|out| HEAD.write_error(out, &Error::timeout())),
+        ]
+        .concat();
+        let read_all = |bytes: &[u8]| {
+            let (mut count, mut used) = (0, 0);
+            while let Some(frame) = ReplyFrame::read(&bytes[used..], MAX).unwrap() {
+                assert_eq!(frame.sync, HEAD.sync);
+                count += 1;
+                used += frame.size;
+            }
+            (count, used)
+        };
+        for cut in 0..both.len() {
+            let (count, used) = read_all(&both[..cut]);
+            assert_eq!(count, usize::from(cut >= first));
+            let (later, rest) = read_all(&both[used..]);
+            assert_eq!((count + later, used + rest), (2, both.len()));
+        }
+    }
+
+    #[test]
     fn an_error_comes_with_its_fields_and_causes() {
         let error = Error::read_only("solo", "busy").caused_by(Error::wal_io());
         let bytes = written(|out| HEAD.write_error(out, &error));

@@ -179,10 +179,16 @@ fn write_id(out: &mut Vec<u8>, id: &Id) {
 }
 
 fn write_begin(out: &mut Vec<u8>, begin: &Begin) {
-    write_map_len(out, 1 + u32::from(begin.timeout.is_some()));
+    let has_isolation = begin.isolation != 0;
+    write_map_len(
+        out,
+        u32::from(begin.timeout.is_some()) + u32::from(has_isolation),
+    );
     if let Some(seconds) = begin.timeout {
         write_uint(out, keys::TIMEOUT);
         write_f64(out, seconds);
     }
-    write_pair(out, keys::TXN_ISOLATION, begin.isolation);
+    if has_isolation {
+        write_pair(out, keys::TXN_ISOLATION, begin.isolation);
+    }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::super::BenchError;
+use crate::error::BenchError;
 
 /// A server's process, by its number.
 #[derive(Debug, Clone, Copy)]

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::control::{Control, Target};
-use super::super::request::Template;
-use super::super::{BenchArgs, BenchError};
-use super::crowd::Crowd;
+use super::clients::Clients;
 use super::process::Process;
 use super::summary::Summary;
+use crate::args::BenchArgs;
+use crate::client::{BlockingClient, Endpoint};
+use crate::error::BenchError;
+use crate::requests::KeyedTemplate;
 
 /// A server may tidy up a moment after it has answered.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
@@ -18,19 +19,19 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     let process = args.pid.map(Process::new).ok_or_else(|| {
         BenchError::Usage("--mode idle needs --pid, the process number of the server".to_owned())
     })?;
-    let target = Target::of(args)?;
-    let server = Control::open(&target)?.server();
+    let endpoint = Endpoint::of(args)?;
+    let server = BlockingClient::open(&endpoint)?.server();
     let before = settled(process)?;
-    let mut crowd = Crowd::open(target.addr, args.connections)?;
-    crowd.greetings(Instant::now())?;
+    let mut clients = Clients::open(endpoint.addr, args.connections)?;
+    clients.greetings(Instant::now())?;
     let greeted = settled(process)?;
     let mut ping = Vec::new();
-    Template::ping().append(&mut ping, 1, 0);
-    crowd.send(&ping)?;
-    crowd.frames("waiting for the pings", Instant::now(), |code| code == 0)?;
+    KeyedTemplate::ping().append(&mut ping, 1, 0);
+    clients.send(&ping)?;
+    clients.frames("waiting for the pings", Instant::now(), |code| code == 0)?;
     let pinged = settled(process)?;
     let of_each = |after: u64| after.saturating_sub(before) as f64 / f64::from(args.connections);
-    let mut summary = Summary::new("idle", server, &target.addr);
+    let mut summary = Summary::new("idle", server, &endpoint.addr);
     summary.count("connections", u64::from(args.connections));
     summary.count("resident_before_bytes", before);
     summary.add("greeted_bytes_each", of_each(greeted), 0);

@@ -4,61 +4,60 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use vestibule_wire::auth;
-use vestibule_wire::greeting::{self, GREETING_SIZE, Greeting};
-use vestibule_wire::keys::{self, RequestType};
-use vestibule_wire::msgpack::{
-    write_array_len, write_map_len, write_str, write_str_bytes, write_uint,
-};
+use vestibule_wire::client::{GREETING_SIZE, Greeting, ReplyFrame, login_tuple};
+use vestibule_wire::greeting;
+use vestibule_wire::request::{Auth, Body};
 
-use super::request::frame;
-use super::{BenchArgs, BenchError, reply};
+use crate::args::BenchArgs;
+use crate::error::BenchError;
+use crate::reply;
+use crate::requests::frame;
 
 /// How long the server may take over a step of the preparation.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where to connect and as whom.
-pub(super) struct Target {
-    pub(super) addr: SocketAddr,
+pub(crate) struct Endpoint {
+    pub(crate) addr: SocketAddr,
     login: Option<(String, String)>,
 }
 
-impl Target {
+impl Endpoint {
     /// Of the server named on the command line.
-    pub(super) fn resolve(name: &str, args: &BenchArgs) -> Result<Self, BenchError> {
+    pub(crate) fn resolve(name: &str, args: &BenchArgs) -> Result<Self, BenchError> {
         let addr = name
             .to_socket_addrs()
             .map_err(BenchError::io(format!("resolving {name}")))?
             .next()
             .ok_or_else(|| BenchError::Usage(format!("{name} resolves to no address")))?;
         let password = args.password.clone().unwrap_or_default();
-        Ok(Target {
+        Ok(Endpoint {
             addr,
             login: args.user.clone().map(|user| (user, password)),
         })
     }
 
     /// Of the server that `--addr` names.
-    pub(super) fn of(args: &BenchArgs) -> Result<Self, BenchError> {
+    pub(crate) fn of(args: &BenchArgs) -> Result<Self, BenchError> {
         Self::resolve(args.addr.as_deref().unwrap_or_default(), args)
     }
 
-    pub(super) fn anonymous(addr: SocketAddr) -> Self {
-        Target { addr, login: None }
+    pub(crate) fn anonymous(addr: SocketAddr) -> Self {
+        Endpoint { addr, login: None }
     }
 }
 
 /// A connection that waits for each answer.
-pub(super) struct Control {
+pub(crate) struct BlockingClient {
     stream: TcpStream,
     greeting: Greeting,
     received: Vec<u8>,
 }
 
-impl Control {
+impl BlockingClient {
     /// Connects, reads the greeting and logs in.
-    pub(super) fn open(target: &Target) -> Result<Self, BenchError> {
-        let addr = target.addr;
+    pub(crate) fn open(endpoint: &Endpoint) -> Result<Self, BenchError> {
+        let addr = endpoint.addr;
         let connecting = || BenchError::io(format!("connecting to {addr}"));
         let stream = TcpStream::connect_timeout(&addr, STEP_TIMEOUT).map_err(connecting())?;
         stream.set_nodelay(true).map_err(connecting())?;
@@ -69,94 +68,101 @@ impl Control {
             .set_write_timeout(Some(STEP_TIMEOUT))
             .map_err(connecting())?;
         let greeting = read_greeting(&stream, addr)?;
-        let mut control = Control {
+        let mut client = BlockingClient {
             stream,
             greeting,
             received: Vec::new(),
         };
-        if let Some((user, password)) = &target.login {
-            control.log_in(user, password)?;
+        if let Some((user, password)) = &endpoint.login {
+            client.log_in(user, password)?;
         }
-        Ok(control)
+        Ok(client)
     }
 
     /// The version that the server gives itself.
-    pub(super) fn server(&self) -> String {
+    pub(crate) fn server(&self) -> String {
         let (major, minor, patch) = self.greeting.version;
         format!("Tarantool {major}.{minor}.{patch}")
     }
 
     /// Gives up the blocking ways.
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(crate) fn into_stream(self) -> TcpStream {
         self.stream
     }
 
     fn log_in(&mut self, user: &str, password: &str) -> Result<(), BenchError> {
-        let mut body = Vec::new();
-        write_map_len(&mut body, 2);
-        write_uint(&mut body, keys::USER_NAME);
-        write_str(&mut body, user);
-        write_uint(&mut body, keys::TUPLE);
-        write_array_len(&mut body, 2);
-        write_str(&mut body, "chap-sha1");
-        write_str_bytes(&mut body, &auth::scramble(password, &self.greeting.salt));
-        self.request(RequestType::Auth, &body, &format!("logging in as {user}"))
+        let tuple = login_tuple(password, &self.greeting.salt);
+        let auth = Body::Auth(Auth {
+            user,
+            tuple: &tuple,
+        });
+        self.request(&auth, &format!("logging in as {user}"))
             .map(drop)
     }
 
-    /// Sends one request, gives the frame of its answer.
-    pub(super) fn request(
-        &mut self,
-        request: RequestType,
-        body: &[u8],
-        doing: &str,
-    ) -> Result<Vec<u8>, BenchError> {
-        let mut answer = Vec::new();
-        self.exchange(&frame(request, 0, body), 1, doing, |frame| {
-            answer.extend_from_slice(frame)
+    /// Sends one request; gives the data of its answer, as MessagePack, or nothing if it has none.
+    pub(crate) fn request(&mut self, body: &Body<'_>, doing: &str) -> Result<Vec<u8>, BenchError> {
+        let mut data = Vec::new();
+        self.exchange(&frame(body), 1, doing, |reply| {
+            data.extend_from_slice(reply.data().unwrap_or_default());
         })?;
-        Ok(answer)
+        Ok(data)
     }
 
     /// Sends `count` requests at once and waits for all answers; an error is fatal.
-    pub(super) fn exchange(
+    pub(crate) fn exchange(
         &mut self,
         requests: &[u8],
         count: usize,
         doing: &str,
-        mut each: impl FnMut(&[u8]),
+        mut each: impl FnMut(&ReplyFrame<'_>),
     ) -> Result<(), BenchError> {
-        self.stream
-            .write_all(requests)
-            .map_err(BenchError::io(doing))?;
-        let mut answered = 0;
-        let mut used = 0;
-        while answered < count {
-            let Some(reply) = reply::parse(&self.received[used..])? else {
+        self.exchange_any(requests, count, doing, |reply| {
+            match reply::refusal(reply) {
+                None => each(reply),
+                Some((code, text)) => {
+                    let doing = doing.to_owned();
+                    return Err(BenchError::Refused { doing, code, text });
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Sends `count` requests at once and waits for all answers, whatever they say.
+    pub(crate) fn exchange_any(
+        &mut self,
+        requests: &[u8],
+        count: usize,
+        doing: &str,
+        mut each: impl FnMut(&ReplyFrame<'_>) -> Result<(), BenchError>,
+    ) -> Result<(), BenchError> {
+        self.send(requests, doing)?;
+        let (mut answered, mut used) = (0, 0);
+        let mut outcome = Ok(());
+        while answered < count && outcome.is_ok() {
+            let Some(reply) = reply::read(&self.received[used..])? else {
                 self.received.drain(..used);
                 used = 0;
                 self.receive(doing)?;
                 continue;
             };
-            let frame = &self.received[used..used + reply.size];
             used += reply.size;
-            if let Some(code) = reply.error() {
-                let text = reply::error_text(frame);
-                // The next exchange must not find this one's replies.
-                self.received.drain(..used);
-                return Err(BenchError::Refused {
-                    doing: doing.to_owned(),
-                    code,
-                    text,
-                });
-            }
             if reply.is_final() {
-                each(frame);
+                outcome = each(&reply);
                 answered += 1;
             }
         }
+        // The next exchange must not find this one's replies.
         self.received.drain(..used);
-        Ok(())
+        outcome
+    }
+
+    /// Sends requests whose answers nobody waits for.
+    pub(crate) fn send(&mut self, requests: &[u8], doing: &str) -> Result<(), BenchError> {
+        self.stream
+            .write_all(requests)
+            .map_err(BenchError::io(doing))
     }
 
     fn receive(&mut self, doing: &str) -> Result<(), BenchError> {

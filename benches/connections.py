@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the door: accepting, idle connections, changes of state and storms.
+"""Measures connections: accepting, idle connections, changes of state and storms.
 
 vestibule and Tarantool are measured in turn in the same run, with fresh servers for every measurement.
 Needs nothing but the standard library. See README.md beside this file.
@@ -59,7 +59,7 @@ def run_bench(options, server, arguments):
 def measure(options, what, name):
     """One measurement on a fresh server."""
     _, arguments, _, _ = MEASUREMENTS[what]
-    with tempfile.TemporaryDirectory(prefix="vestibule-door-") as top:
+    with tempfile.TemporaryDirectory(prefix="vestibule-connections-") as top:
         server = start(options, name, Path(top))
         try:
             server.wait()

@@ -1,7 +1,7 @@
 //! `--mode broadcast`: how fast a change of state reaches every connection.
 //!
 //! ```text
-//!   idle connections ─▶ vestibule.solo, vestibule.assist, … ─▶ vestibule.show('threads'): reached after …
+//!   idle connections ─▶ vestibule.solo, vestibule.assist, … ─▶ vestibule.show('threads')
 //!   the same, watching ─▶ vestibule.solo, … ─▶ the last event has arrived here
 //! ```
 //!
@@ -12,45 +12,43 @@
 use std::time::{Duration, Instant};
 
 use vestibule_wire::events;
-use vestibule_wire::keys::{self, RequestType};
-use vestibule_wire::msgpack::{
-    Kind, Reader, write_array_len, write_map_len, write_str, write_uint,
-};
+use vestibule_wire::keys::CODE_EVENT;
+use vestibule_wire::msgpack::{Kind, Reader, write_array_len, write_str};
+use vestibule_wire::request::Body;
 
-use super::super::control::{Control, Target};
-use super::super::reply::body_field;
-use super::super::request::{call_body, frame};
-use super::super::{BenchArgs, BenchError};
-use super::crowd::Crowd;
+use super::clients::Clients;
 use super::summary::{Summary, quantile};
+use crate::args::BenchArgs;
+use crate::client::{BlockingClient, Endpoint};
+use crate::error::BenchError;
+use crate::requests::{call, frame};
 
-const EVENT: u32 = 76;
 /// The watched key. In solo its status is not the one of assist.
 const WATCHED: &str = events::STATUS;
 const SHOW: &str = "vestibule.show";
 
 /// Turns solo on and off, half of the time without watchers and half of it with.
 pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
-    let target = Target::of(args)?;
-    let mut control = Control::open(&target)?;
-    let server = control.server();
-    let mut crowd = Crowd::open(target.addr, args.connections)?;
-    crowd.greetings(Instant::now())?;
-    let mut idle = Times::default();
-    each_change(&mut control, args.seconds / 2, |control, procedure| {
-        idle.change(control, procedure).map(drop)
+    let endpoint = Endpoint::of(args)?;
+    let mut client = BlockingClient::open(&endpoint)?;
+    let server = client.server();
+    let mut clients = Clients::open(endpoint.addr, args.connections)?;
+    clients.greetings(Instant::now())?;
+    let mut idle = BroadcastTimes::default();
+    each_change(&mut client, args.seconds / 2, |client, procedure| {
+        idle.change(client, procedure).map(drop)
     })?;
     let watch = watch();
-    crowd.send(&watch)?;
-    let is_event = |code| code == EVENT;
-    crowd.frames("waiting for the first event", Instant::now(), is_event)?;
-    let (mut watched, mut medians, mut lasts) = (Times::default(), Vec::new(), Vec::new());
-    each_change(&mut control, args.seconds / 2, |control, procedure| {
+    clients.send(&watch)?;
+    let is_event = |code| code == CODE_EVENT;
+    clients.frames("waiting for the first event", Instant::now(), is_event)?;
+    let (mut watched, mut medians, mut lasts) = (BroadcastTimes::default(), Vec::new(), Vec::new());
+    each_change(&mut client, args.seconds / 2, |client, procedure| {
         // The acknowledgements of the last event are read before the change, which is not measured.
-        crowd.send(&watch)?;
-        control.request(RequestType::Ping, &[], "pinging")?;
-        let changed = watched.change(control, procedure)?;
-        let times = crowd.frames("waiting for the events", changed, is_event)?;
+        clients.send(&watch)?;
+        client.request(&Body::Ping, "pinging")?;
+        let changed = watched.change(client, procedure)?;
+        let times = clients.frames("waiting for the events", changed, is_event)?;
         medians.push(quantile(&times, 0.5));
         lasts.push(quantile(&times, 1.0));
         Ok(())
@@ -58,7 +56,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     medians.sort_unstable();
     lasts.sort_unstable();
     let (idle, watched) = (idle.sorted(), watched.sorted());
-    let mut summary = Summary::new("broadcast", server, &target.addr);
+    let mut summary = Summary::new("broadcast", server, &endpoint.addr);
     summary.count("connections", u64::from(args.connections));
     summary.count("changes", (idle.reached.len() + lasts.len()) as u64);
     summary.milliseconds("answer_ms", quantile(&idle.answers, 0.5));
@@ -73,35 +71,38 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
 
 /// Calls with `vestibule.solo` and `vestibule.assist` in turn; ends in assist.
 fn each_change(
-    control: &mut Control,
+    client: &mut BlockingClient,
     time: Duration,
-    mut change: impl FnMut(&mut Control, &str) -> Result<(), BenchError>,
+    mut change: impl FnMut(&mut BlockingClient, &str) -> Result<(), BenchError>,
 ) -> Result<(), BenchError> {
     let began = Instant::now();
     while began.elapsed() < time {
-        change(control, "vestibule.solo")?;
-        change(control, "vestibule.assist")?;
+        change(client, "vestibule.solo")?;
+        change(client, "vestibule.assist")?;
     }
     Ok(())
 }
 
 /// What was measured of some changes.
 #[derive(Default)]
-struct Times {
+struct BroadcastTimes {
     /// Until the change was answered.
     answers: Vec<Duration>,
     /// Until the last session had heard of it, says the server.
     reached: Vec<Duration>,
 }
 
-impl Times {
+impl BroadcastTimes {
     /// Makes one change; tells when.
-    fn change(&mut self, control: &mut Control, procedure: &str) -> Result<Instant, BenchError> {
-        let body = call_body(procedure, |arguments| write_array_len(arguments, 0));
+    fn change(
+        &mut self,
+        client: &mut BlockingClient,
+        procedure: &str,
+    ) -> Result<Instant, BenchError> {
         let changed = Instant::now();
-        control.request(RequestType::Call, &body, procedure)?;
+        client.request(&call(procedure, &[0x90]), procedure)?;
         self.answers.push(changed.elapsed());
-        self.reached.push(reached(control)?);
+        self.reached.push(reached(client)?);
         Ok(changed)
     }
 
@@ -113,14 +114,13 @@ impl Times {
 }
 
 /// Asks until every session thread has heard of the last change, and how long the slowest took.
-fn reached(control: &mut Control) -> Result<Duration, BenchError> {
-    let body = call_body(SHOW, |arguments| {
-        write_array_len(arguments, 1);
-        write_str(arguments, "threads");
-    });
+fn reached(client: &mut BlockingClient) -> Result<Duration, BenchError> {
+    let mut what = Vec::new();
+    write_array_len(&mut what, 1);
+    write_str(&mut what, "threads");
     loop {
-        let frame = control.request(RequestType::Call, &body, SHOW)?;
-        let threads = threads(&frame)
+        let rows = client.request(&call(SHOW, &what), SHOW)?;
+        let threads = threads(&rows)
             .ok_or_else(|| BenchError::Protocol(format!("{SHOW} tells nothing of threads")))?;
         let newest = threads.iter().map(|(epoch, _)| *epoch).max();
         if threads.iter().all(|(epoch, _)| Some(*epoch) == newest) {
@@ -131,13 +131,13 @@ fn reached(control: &mut Control) -> Result<Duration, BenchError> {
 }
 
 /// Epoch and microseconds of every thread.
-fn threads(frame: &[u8]) -> Option<Vec<(u64, u64)>> {
-    let mut reader = body_field(frame, keys::DATA)?;
-    let mut rows = reader.read_array_len().ok()?;
+fn threads(rows: &[u8]) -> Option<Vec<(u64, u64)>> {
+    let mut reader = Reader::new(rows);
+    let mut count = reader.read_array_len().ok()?;
     if reader.peek() == Ok(Kind::Array) {
-        rows = reader.read_array_len().ok()?;
+        count = reader.read_array_len().ok()?;
     }
-    (0..rows).map(|_| thread(&mut reader)).collect()
+    (0..count).map(|_| thread(&mut reader)).collect()
 }
 
 fn thread(reader: &mut Reader<'_>) -> Option<(u64, u64)> {
@@ -154,9 +154,5 @@ fn thread(reader: &mut Reader<'_>) -> Option<(u64, u64)> {
 
 /// WATCH is also the acknowledgement of an event: without it no other comes.
 fn watch() -> Vec<u8> {
-    let mut body = Vec::new();
-    write_map_len(&mut body, 1);
-    write_uint(&mut body, keys::EVENT_KEY);
-    write_str(&mut body, WATCHED);
-    frame(RequestType::Watch, 1, &body)
+    frame(&Body::Watch(WATCHED))
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::super::report::quoted;
+use crate::report::quoted;
 
 /// What came out.
 pub(crate) struct Summary {

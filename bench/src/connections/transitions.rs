@@ -1,53 +1,56 @@
-//! `--mode transitions`: demotions with random grace periods, while clients do all they can to hold them up.
+//! `--mode transitions`: demotions with random grace periods, while clients do all they can to
+//! hold them up.
 //!
 //! ```text
-//!   vestibule.demote({grace = g}) ─▶ answer: how long after g? ─▶ vestibule.promote() ─▶ a moment ─▶ again
+//!   vestibule.demote({grace = g}) ─▶ answer: how long after g?
+//!         ▲                                      ▼
+//!         └── a moment ◀── answer ◀── vestibule.promote()
 //! ```
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use vestibule_wire::keys::RequestType;
 use vestibule_wire::msgpack::{write_array_len, write_f64, write_map_len, write_str};
 
-use super::super::control::{Control, Target};
-use super::super::request::{Random, call_body};
-use super::super::space;
-use super::super::{BenchArgs, BenchError};
+use super::disturbance::{Disturbance, pause};
 use super::summary::{Summary, quantile};
-use super::trouble::{Trouble, pause};
+use crate::args::BenchArgs;
+use crate::client::{BlockingClient, Endpoint};
+use crate::error::BenchError;
+use crate::requests::call;
+use crate::space;
 
 /// Longest time between a promotion and the next demotion.
 const MOMENT_MAX: Duration = Duration::from_millis(50);
-/// What is promised: a transition ends so long after its grace period at the latest.
+/// What is promised: how long after its grace period a transition ends at the latest.
 const SLACK: Duration = Duration::from_millis(50);
 
 /// Makes all transitions, under load.
 pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
-    let target = Target::of(args)?;
-    let mut control = Control::open(&target)?;
-    let server = control.server();
-    let space = space::find_or_create(&mut control, &args.space)?;
-    space::preload(&mut control, space, args.keys)?;
-    let trouble = Trouble {
-        target: &target,
+    let endpoint = Endpoint::of(args)?;
+    let mut client = BlockingClient::open(&endpoint)?;
+    let server = client.server();
+    let space = space::find_or_create(&mut client, &args.space)?;
+    space::preload(&mut client, space, args.keys)?;
+    let disturbance = Disturbance {
+        endpoint: &endpoint,
         space,
         keys: args.keys,
         block: args.block.as_deref(),
     };
     let is_over = AtomicBool::new(false);
     let times = thread::scope(|scope| {
-        trouble.make(scope, args.connections, &is_over);
-        let times = transitions(args, &mut control);
+        disturbance.make(scope, args.connections, &is_over);
+        let times = transitions(args, &mut client);
         is_over.store(true, Relaxed);
         times
     });
-    Ok(times?.summary(server, &target))
+    Ok(times?.summary(server, &endpoint))
 }
 
 #[derive(Default)]
-struct Times {
+struct TransitionTimes {
     /// How long after their grace periods demotions ended that used all of it.
     late: Vec<Duration>,
     /// How long the others took.
@@ -55,43 +58,42 @@ struct Times {
     promotions: Vec<Duration>,
 }
 
-fn transitions(args: &BenchArgs, control: &mut Control) -> Result<Times, BenchError> {
-    let mut random = Random::new(1);
-    let mut upto = |most: Duration| most.mul_f64(random.next() as f64 / u64::MAX as f64);
-    let mut times = Times::default();
+fn transitions(
+    args: &BenchArgs,
+    client: &mut BlockingClient,
+) -> Result<TransitionTimes, BenchError> {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut upto = |most: Duration| most.mul_f64(random.f64());
+    let mut times = TransitionTimes::default();
     for _ in 0..args.count {
         pause(upto(MOMENT_MAX));
         let grace = upto(args.grace_max);
-        let body = call_body("vestibule.demote", |arguments| {
-            write_array_len(arguments, 1);
-            write_map_len(arguments, 1);
-            write_str(arguments, "grace");
-            write_f64(arguments, grace.as_secs_f64());
-        });
+        let mut options = Vec::new();
+        write_array_len(&mut options, 1);
+        write_map_len(&mut options, 1);
+        write_str(&mut options, "grace");
+        write_f64(&mut options, grace.as_secs_f64());
         let began = Instant::now();
-        control.request(RequestType::Call, &body, "demoting")?;
+        client.request(&call("vestibule.demote", &options), "demoting")?;
         let took = began.elapsed();
         match took.checked_sub(grace) {
             Some(late) => times.late.push(late),
             None => times.early.push(took),
         }
-        let body = call_body("vestibule.promote", |arguments| {
-            write_array_len(arguments, 0)
-        });
         let began = Instant::now();
-        control.request(RequestType::Call, &body, "promoting")?;
+        client.request(&call("vestibule.promote", &[0x90]), "promoting")?;
         times.promotions.push(began.elapsed());
     }
     Ok(times)
 }
 
-impl Times {
-    fn summary(mut self, server: String, target: &Target) -> Summary {
+impl TransitionTimes {
+    fn summary(mut self, server: String, endpoint: &Endpoint) -> Summary {
         for times in [&mut self.late, &mut self.early, &mut self.promotions] {
             times.sort_unstable();
         }
         let beyond = self.late.iter().filter(|late| **late > SLACK).count();
-        let mut summary = Summary::new("transitions", server, &target.addr);
+        let mut summary = Summary::new("transitions", server, &endpoint.addr);
         summary.count("ended_early", self.early.len() as u64);
         summary.milliseconds("early_p50_ms", quantile(&self.early, 0.5));
         summary.count("ended_by_deadline", self.late.len() as u64);

@@ -8,13 +8,14 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use vestibule_wire::greeting::GREETING_SIZE;
 
-use super::super::{BenchError, reply};
+use crate::error::BenchError;
+use crate::reply;
 
-/// Longer than the first retry of a lost SYN, several times.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long all connections may take: several times the first retry of a lost SYN.
+const GATHER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The connections.
-pub(super) struct Crowd {
+pub(super) struct Clients {
     poll: Poll,
     members: Vec<Member>,
     chunk: Vec<u8>,
@@ -26,8 +27,8 @@ struct Member {
     is_waiting: bool,
 }
 
-impl Crowd {
-    /// Begins to connect, so many times; nothing is waited for.
+impl Clients {
+    /// Begins to connect `count` times; nothing is waited for.
     pub(super) fn open(addr: SocketAddr, count: u32) -> Result<Self, BenchError> {
         Self::try_open(addr, count).map_err(BenchError::io(format!(
             "opening {count} connections (is `ulimit -n` large enough?)"
@@ -87,14 +88,14 @@ impl Crowd {
         is_wanted: impl Fn(u32) -> bool,
     ) -> Result<Vec<Duration>, BenchError> {
         self.gather(doing, since, |received| {
-            while let Some(reply) = reply::parse(received)? {
-                let text = reply.error().map(|_| reply::error_text(received));
-                received.drain(..reply.size);
-                if let (Some(code), Some(text)) = (reply.error(), text) {
+            while let Some(reply) = reply::read(received)? {
+                if let Some((code, text)) = reply::refusal(&reply) {
                     let doing = doing.to_owned();
                     return Err(BenchError::Refused { doing, code, text });
                 }
-                if is_wanted(reply.code) {
+                let (code, size) = (reply.code, reply.size);
+                received.drain(..size);
+                if is_wanted(code) {
                     return Ok(true);
                 }
             }
@@ -108,7 +109,7 @@ impl Crowd {
         since: Instant,
         mut take: impl FnMut(&mut Vec<u8>) -> Result<bool, BenchError>,
     ) -> Result<Vec<Duration>, BenchError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + GATHER_TIMEOUT;
         let mut times = Vec::with_capacity(self.members.len());
         for member in &mut self.members {
             member.is_waiting = true;

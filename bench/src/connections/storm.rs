@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   client ─▶ connect ─▶ greeting? ─▶ PING ─▶ answer? ─▶ close ─▶ wait for the period ─▶ again
-//!                            └── not within the patience: close
+//!                            └── not within `--patience`: close
 //! ```
 //!
 //! It is the load of Tarantool's issues #4910 and #3776: while the server's thread is blocked nobody is
@@ -14,15 +14,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use vestibule_wire::greeting::GREETING_SIZE;
-use vestibule_wire::keys::RequestType;
+use vestibule_wire::client::GREETING_SIZE;
 use vestibule_wire::msgpack::{write_array_len, write_uint};
 
-use super::super::control::{Control, Target};
-use super::super::request::{Template, call_body, frame};
-use super::super::{BenchArgs, BenchError, reply};
 use super::process::Process;
 use super::summary::Summary;
+use crate::args::BenchArgs;
+use crate::client::{BlockingClient, Endpoint};
+use crate::error::BenchError;
+use crate::reply;
+use crate::requests::{KeyedTemplate, call, frame};
 
 /// What each client does.
 #[derive(Debug, Clone, Copy)]
@@ -104,20 +105,20 @@ fn visit(plan: &Plan, counts: &Counts) -> io::Result<()> {
     stream.read_exact(&mut [0; GREETING_SIZE])?;
     counts.greeted.fetch_add(1, Relaxed);
     let mut ping = Vec::new();
-    Template::ping().append(&mut ping, 1, 0);
+    KeyedTemplate::ping().append(&mut ping, 1, 0);
     stream.write_all(&ping)?;
     let mut received = Vec::new();
-    let answer = loop {
+    let refusal = loop {
         let mut chunk = [0; 64];
         match stream.read(&mut chunk)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             size => received.extend_from_slice(&chunk[..size]),
         }
-        if let Some(answer) = reply::parse(&received).map_err(|fault| io::Error::other(fault.0))? {
-            break answer;
+        if let Some(answer) = reply::read(&received).map_err(io::Error::other)? {
+            break answer.error_code();
         }
     };
-    if answer.error().is_some() {
+    if refusal.is_some() {
         // Greeted and told that there is no place for it.
         counts.refused.fetch_add(1, Relaxed);
         return Ok(());
@@ -134,28 +135,27 @@ fn pause(time: Duration) {
 }
 
 /// Has the server's thread blocked for a time.
-fn block(control: Control, procedure: &str, time: Duration) -> Result<TcpStream, BenchError> {
-    let body = call_body(procedure, |arguments| {
-        write_array_len(arguments, 1);
-        write_uint(arguments, time.as_secs_f64().ceil() as u64);
-    });
-    let mut stream = control.into_stream();
+fn block(client: BlockingClient, procedure: &str, time: Duration) -> Result<TcpStream, BenchError> {
+    let mut seconds = Vec::new();
+    write_array_len(&mut seconds, 1);
+    write_uint(&mut seconds, time.as_secs_f64().ceil() as u64);
+    let mut stream = client.into_stream();
     stream
-        .write_all(&frame(RequestType::Call, 1, &body))
+        .write_all(&frame(&call(procedure, &seconds)))
         .map_err(BenchError::io(format!("calling {procedure}")))?;
     Ok(stream)
 }
 
 /// Plays it for as long as asked, and looks at the server's descriptors.
 pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
-    let target = Target::of(args)?;
-    let control = Control::open(&target)?;
-    let server = control.server();
+    let endpoint = Endpoint::of(args)?;
+    let client = BlockingClient::open(&endpoint)?;
+    let server = client.server();
     let process = args.pid.map(Process::new);
     let descriptors = || process.map(Process::descriptors).transpose();
     let before = descriptors()?;
     let plan = Plan {
-        addr: target.addr,
+        addr: endpoint.addr,
         clients: args.connections,
         period: args.period,
         patience: args.patience,
@@ -167,7 +167,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     let _blocker = args
         .block
         .as_deref()
-        .map(|procedure| block(control, procedure, args.seconds))
+        .map(|procedure| block(client, procedure, args.seconds))
         .transpose()?;
     let began = Instant::now();
     thread::scope(|scope| {
@@ -179,7 +179,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
         is_over.store(true, Relaxed);
     });
     let after = descriptors()?;
-    let mut summary = Summary::new("storm", server, &target.addr);
+    let mut summary = Summary::new("storm", server, &endpoint.addr);
     summary.count("clients", u64::from(args.connections));
     summary.count("visits", counts.visits());
     summary.count("greeted", counts.greeted());

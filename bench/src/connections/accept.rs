@@ -2,23 +2,24 @@
 
 use std::time::Instant;
 
-use super::super::control::{Control, Target};
-use super::super::{BenchArgs, BenchError};
-use super::crowd::Crowd;
+use super::clients::Clients;
 use super::process::Process;
 use super::summary::{Summary, quantile};
+use crate::args::BenchArgs;
+use crate::client::{BlockingClient, Endpoint};
+use crate::error::BenchError;
 
 /// Opens all connections at once and waits for all greetings.
 pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
-    let target = Target::of(args)?;
-    let server = Control::open(&target)?.server();
+    let endpoint = Endpoint::of(args)?;
+    let server = BlockingClient::open(&endpoint)?.server();
     let process = args.pid.map(Process::new);
     let before = process.map(Process::cpu_time).transpose()?;
     let began = Instant::now();
-    let mut crowd = Crowd::open(target.addr, args.connections)?;
+    let mut clients = Clients::open(endpoint.addr, args.connections)?;
     let opened = began.elapsed();
-    let times = crowd.greetings(began)?;
-    let mut summary = Summary::new("accept", server, &target.addr);
+    let times = clients.greetings(began)?;
+    let mut summary = Summary::new("accept", server, &endpoint.addr);
     summary.count("connections", u64::from(args.connections));
     summary.milliseconds("opened_ms", opened);
     summary.milliseconds("greeting_p50_ms", quantile(&times, 0.5));

@@ -1,4 +1,4 @@
-//! The floor: the least that a server on this machine can do for a request.
+//! The null server, `--floor`: the least that a server on this machine can do for a request.
 //!
 //! One thread that looks at the length of a request, copies its sync into a constant reply of
 //! 33 bytes and writes all replies of a read at once. It knows where the bench puts the sync
@@ -13,11 +13,11 @@ use std::thread::{self, JoinHandle};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use vestibule_wire::Uuid;
+use vestibule_wire::client::SYNC_AT;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 
-use super::BenchError;
-use super::link::{Link, ReadEnd, SHARED_BUFFER_SIZE};
-use super::request::SYNC_AT;
+use crate::error::BenchError;
+use crate::stream::{BufferedStream, ReadEnd, SHARED_BUFFER_SIZE};
 
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
@@ -33,17 +33,17 @@ const REPLY: [u8; 33] = [
 /// The low four bytes of the sync of the reply.
 const REPLY_SYNC_AT: usize = 18;
 
-/// A running floor; stops when dropped.
-pub(super) struct Floor {
+/// A running null server; stops when dropped.
+pub(crate) struct NullServer {
     addr: SocketAddr,
     stop: Arc<AtomicBool>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Floor {
-    /// Starts the floor on a free port of the loopback interface.
-    pub(super) fn start() -> Result<Self, BenchError> {
+impl NullServer {
+    /// Starts on a free port of the loopback interface.
+    pub(crate) fn start() -> Result<Self, BenchError> {
         Self::try_start().map_err(BenchError::io("starting the floor"))
     }
 
@@ -59,10 +59,10 @@ impl Floor {
         let thread = thread::Builder::new()
             .name("floor".to_owned())
             .spawn(move || {
-                let server = Server {
+                let server = Loop {
                     poll,
                     listener,
-                    links: Vec::new(),
+                    streams: Vec::new(),
                     shared: vec![0; SHARED_BUFFER_SIZE],
                     replies: Vec::new(),
                 };
@@ -70,7 +70,7 @@ impl Floor {
                     log::error!("the floor failed: {error}");
                 }
             })?;
-        Ok(Floor {
+        Ok(NullServer {
             addr,
             stop,
             waker,
@@ -78,12 +78,12 @@ impl Floor {
         })
     }
 
-    pub(super) fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 }
 
-impl Drop for Floor {
+impl Drop for NullServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if self.waker.wake().is_ok()
@@ -95,16 +95,16 @@ impl Drop for Floor {
     }
 }
 
-struct Server {
+struct Loop {
     poll: Poll,
     listener: TcpListener,
     /// By token; a closed one leaves a hole, for the few connections of one run.
-    links: Vec<Option<Link>>,
+    streams: Vec<Option<BufferedStream>>,
     shared: Vec<u8>,
     replies: Vec<u8>,
 }
 
-impl Server {
+impl Loop {
     fn serve(mut self, stop: &AtomicBool) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         while !stop.load(Ordering::Relaxed) {
@@ -118,7 +118,7 @@ impl Server {
                     LISTENER => self.accept()?,
                     Token(number) => {
                         if self.turn(number, event.is_read_closed()).is_err() {
-                            self.links[number] = None;
+                            self.streams[number] = None;
                         }
                     }
                 }
@@ -138,27 +138,27 @@ impl Server {
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll
                 .registry()
-                .register(&mut stream, Token(self.links.len()), interest)?;
-            let mut link = Link::new(stream);
-            link.send(&greeting::encode(&Uuid::NIL, &[0; SALT_SIZE]))?;
-            self.links.push(Some(link));
+                .register(&mut stream, Token(self.streams.len()), interest)?;
+            let mut stream = BufferedStream::new(stream);
+            stream.send(&greeting::encode(&Uuid::NIL, &[0; SALT_SIZE]))?;
+            self.streams.push(Some(stream));
         }
     }
 
     /// Answers all that has arrived on a connection; an error means that it is over.
     fn turn(&mut self, number: usize, to_the_end: bool) -> io::Result<()> {
-        let Some(link) = &mut self.links[number] else {
+        let Some(stream) = &mut self.streams[number] else {
             return Ok(());
         };
-        link.flush()?;
+        stream.flush()?;
         loop {
-            let filled = link.fill(&mut self.shared, to_the_end)?;
+            let filled = stream.fill(&mut self.shared, to_the_end)?;
             let bytes = &self.shared[..filled.len];
             self.replies.clear();
             let used = answer(bytes, &mut self.replies)?;
-            link.keep(&bytes[used..]);
+            stream.keep(&bytes[used..]);
             if !self.replies.is_empty() {
-                link.send(&self.replies)?;
+                stream.send(&self.replies)?;
             }
             match filled.end {
                 ReadEnd::More => {}
@@ -191,24 +191,24 @@ fn answer(bytes: &[u8], replies: &mut Vec<u8>) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reply;
-    use super::super::request::Template;
     use super::*;
+    use crate::reply;
+    use crate::requests::KeyedTemplate;
 
     #[test]
     fn every_request_is_answered_with_its_sync() {
         let mut requests = Vec::new();
-        Template::ping().append(&mut requests, 258, 0);
-        Template::replace(512).append(&mut requests, 3, 4);
+        KeyedTemplate::ping().append(&mut requests, 258, 0);
+        KeyedTemplate::replace(512).append(&mut requests, 3, 4);
         let whole = requests.len();
-        Template::select(512).append(&mut requests, 5, 6);
+        KeyedTemplate::select(512).append(&mut requests, 5, 6);
         for cut in whole..requests.len() {
             let mut replies = Vec::new();
             assert_eq!(answer(&requests[..cut], &mut replies).unwrap(), whole);
             assert_eq!(replies.len(), 2 * REPLY.len());
-            assert_eq!(reply::parse(&replies).unwrap().unwrap().sync, 258);
+            assert_eq!(reply::read(&replies).unwrap().unwrap().sync, 258);
             assert_eq!(
-                reply::parse(&replies[REPLY.len()..]).unwrap().unwrap().sync,
+                reply::read(&replies[REPLY.len()..]).unwrap().unwrap().sync,
                 3
             );
         }

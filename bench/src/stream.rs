@@ -1,6 +1,6 @@
 //! A non-blocking stream of frames: what a read left over, what a write could not send.
 //!
-//! Both ends use it, the generator and the floor. The bytes of a read live in a buffer that all
+//! Both ends use it, the generator and the null server. The bytes of a read live in a buffer that all
 //! connections share; a connection owns memory only while a frame is cut in two, or while the
 //! peer does not read.
 
@@ -10,11 +10,11 @@ use mio::net::TcpStream;
 
 /// More than a whole turn of the deepest usual pipeline; only its front is touched when less
 /// arrives, so that it stays in the cache.
-pub(super) const SHARED_BUFFER_SIZE: usize = 256 * 1024;
+pub(crate) const SHARED_BUFFER_SIZE: usize = 256 * 1024;
 
 /// A stream with its two leftovers.
-pub(super) struct Link {
-    pub(super) stream: TcpStream,
+pub(crate) struct BufferedStream {
+    pub(crate) stream: TcpStream,
     /// The front of a frame whose end has not arrived.
     partial: Vec<u8>,
     /// What the socket did not take, from `sent` on.
@@ -24,15 +24,15 @@ pub(super) struct Link {
 
 /// What one read gave.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Filled {
-    /// How many bytes at the front of the shared buffer belong to this link.
-    pub(super) len: usize,
-    pub(super) end: ReadEnd,
+pub(crate) struct Filled {
+    /// How many bytes at the front of the shared buffer belong to this stream.
+    pub(crate) len: usize,
+    pub(crate) end: ReadEnd,
 }
 
 /// What to expect of another read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum ReadEnd {
+pub(crate) enum ReadEnd {
     /// Nothing: the socket is empty and will say when that changes.
     Drained,
     /// The buffer was filled to the brim.
@@ -41,9 +41,9 @@ pub(super) enum ReadEnd {
     Closed,
 }
 
-impl Link {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Link {
+impl BufferedStream {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        BufferedStream {
             stream,
             partial: Vec::new(),
             pending: Vec::new(),
@@ -54,7 +54,7 @@ impl Link {
     /// Reads once, behind what was left over. A read that does not fill the buffer has emptied
     /// the socket, so the read that would only say "would block" is saved; `to_the_end` asks
     /// for it, because a close may hide behind the last bytes.
-    pub(super) fn fill(&mut self, shared: &mut [u8], to_the_end: bool) -> io::Result<Filled> {
+    pub(crate) fn fill(&mut self, shared: &mut [u8], to_the_end: bool) -> io::Result<Filled> {
         let kept = self.partial.len();
         if kept >= shared.len() {
             return Err(io::Error::new(
@@ -82,12 +82,12 @@ impl Link {
     }
 
     /// Keeps the bytes that were read and are no whole frame yet.
-    pub(super) fn keep(&mut self, rest: &[u8]) {
+    pub(crate) fn keep(&mut self, rest: &[u8]) {
         self.partial.extend_from_slice(rest);
     }
 
     /// Sends now, or as soon as the socket takes it.
-    pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !self.pending.is_empty() {
             self.pending.extend_from_slice(bytes);
             return Ok(());
@@ -98,7 +98,7 @@ impl Link {
     }
 
     /// Continues a send, when the socket says that it takes more.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -133,61 +133,64 @@ mod tests {
 
     use super::*;
 
-    fn pair() -> (Link, Blocking) {
+    fn pair() -> (BufferedStream, Blocking) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = Blocking::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
-        (Link::new(TcpStream::from_std(stream)), peer)
+        (BufferedStream::new(TcpStream::from_std(stream)), peer)
     }
 
-    fn fill_until(link: &mut Link, shared: &mut [u8], wanted: ReadEnd) -> Filled {
+    fn fill_until(buffered: &mut BufferedStream, shared: &mut [u8], wanted: ReadEnd) -> Filled {
         loop {
-            let filled = link.fill(shared, true).unwrap();
+            let filled = buffered.fill(shared, true).unwrap();
             if filled.end == wanted {
                 return filled;
             }
-            link.keep(&shared[..filled.len]);
+            buffered.keep(&shared[..filled.len]);
             thread::yield_now();
         }
     }
 
     #[test]
     fn leftovers_come_first_and_a_close_is_seen_behind_them() {
-        let (mut link, mut peer) = pair();
+        let (mut buffered, mut peer) = pair();
         peer.write_all(b"def").unwrap();
         drop(peer);
-        link.keep(b"abc");
+        buffered.keep(b"abc");
         let mut shared = [0; 64];
-        let filled = fill_until(&mut link, &mut shared, ReadEnd::Closed);
+        let filled = fill_until(&mut buffered, &mut shared, ReadEnd::Closed);
         assert_eq!(&shared[..filled.len], b"abcdef");
     }
 
     #[test]
     fn a_frame_larger_than_the_buffer_is_an_error() {
-        let (mut link, _peer) = pair();
-        link.keep(b"abcd");
-        assert!(link.fill(&mut [0; 4], false).is_err());
+        let (mut buffered, _peer) = pair();
+        buffered.keep(b"abcd");
+        assert!(buffered.fill(&mut [0; 4], false).is_err());
     }
 
     #[test]
     fn what_the_socket_does_not_take_is_sent_later_and_in_order() {
-        let (mut link, mut peer) = pair();
+        let (mut buffered, mut peer) = pair();
         let bytes: Vec<u8> = (0..16 * 1024 * 1024u32)
             .map(|at| (at % 251) as u8)
             .collect();
         let (head, tail) = bytes.split_at(bytes.len() - 10);
-        link.send(head).unwrap();
-        assert!(!link.pending.is_empty(), "the socket took 16 MiB at once");
-        link.send(tail).unwrap();
+        buffered.send(head).unwrap();
+        assert!(
+            !buffered.pending.is_empty(),
+            "the socket took 16 MiB at once"
+        );
+        buffered.send(tail).unwrap();
         let expected = bytes.clone();
         let reader = thread::spawn(move || {
             let mut received = vec![0; expected.len()];
             peer.read_exact(&mut received).unwrap();
             assert!(received == expected);
         });
-        while !link.pending.is_empty() {
-            link.flush().unwrap();
+        while !buffered.pending.is_empty() {
+            buffered.flush().unwrap();
             thread::yield_now();
         }
         reader.join().unwrap();
