@@ -335,7 +335,7 @@ mod tests {
             let outcome = run_with(&line).unwrap();
             assert!(outcome.figures.answered > 0, "{op}");
             assert!(outcome.figures.errors.is_empty(), "{op}");
-            assert_eq!(outcome.figures.mean_reply_bytes, 33.0, "{op}");
+            assert_eq!(outcome.figures.mean_reply_bytes, 29.0, "{op}");
         }
     }
 

@@ -1,8 +1,8 @@
 //! The null server, `--floor`: the least that a server on this machine can do for a request.
 //!
-//! One thread that looks at the length of a request, copies its sync into a constant reply of
-//! 33 bytes and writes all replies of a read at once. It knows where the bench puts the sync
-//! and speaks with nobody else.
+//! One thread that looks at the length of a request, answers it by the empty reply that a server of
+//! ours gives to PING, and writes all replies of a read at once. It knows where clients of this
+//! package put the sync and speaks with no others.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,23 +15,13 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use vestibule_wire::Uuid;
 use vestibule_wire::client::SYNC_AT;
 use vestibule_wire::greeting::{self, SALT_SIZE};
+use vestibule_wire::reply::ReplyHeader;
 
 use crate::error::BenchError;
 use crate::stream::{BufferedStream, ReadEnd, SHARED_BUFFER_SIZE};
 
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
-
-/// A reply to PING with sync 0.
-const REPLY: [u8; 33] = [
-    0xce, 0, 0, 0, 28, // length
-    0x83, 0x00, 0xce, 0, 0, 0, 0, // code
-    0x01, 0xcf, 0, 0, 0, 0, 0, 0, 0, 0, // sync
-    0x05, 0xcf, 0, 0, 0, 0, 0, 0, 0, 1, // schema version
-    0x80,
-];
-/// The low four bytes of the sync of the reply.
-const REPLY_SYNC_AT: usize = 18;
 
 /// A running null server; stops when dropped.
 pub(crate) struct NullServer {
@@ -181,9 +171,11 @@ fn answer(bytes: &[u8], replies: &mut Vec<u8>) -> io::Result<usize> {
         if bytes.len() - used < size {
             break;
         }
-        let start = replies.len();
-        replies.extend_from_slice(&REPLY);
-        replies[start + REPLY_SYNC_AT..start + REPLY_SYNC_AT + 4].copy_from_slice(&[s, y, n, k]);
+        let header = ReplyHeader {
+            sync: u64::from(u32::from_be_bytes([s, y, n, k])),
+            schema_version: 1,
+        };
+        header.write_empty(replies);
         used += size;
     }
     Ok(used)
@@ -191,9 +183,14 @@ fn answer(bytes: &[u8], replies: &mut Vec<u8>) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use vestibule_wire::reply::HEADER_SIZE;
+
     use super::*;
     use crate::reply;
     use crate::requests::KeyedTemplate;
+
+    /// Size of the reply that the server gives to PING.
+    const REPLY_SIZE: usize = HEADER_SIZE + 1;
 
     #[test]
     fn every_request_is_answered_with_its_sync() {
@@ -205,10 +202,10 @@ mod tests {
         for cut in whole..requests.len() {
             let mut replies = Vec::new();
             assert_eq!(answer(&requests[..cut], &mut replies).unwrap(), whole);
-            assert_eq!(replies.len(), 2 * REPLY.len());
+            assert_eq!(replies.len(), 2 * REPLY_SIZE);
             assert_eq!(reply::read(&replies).unwrap().unwrap().sync, 258);
             assert_eq!(
-                reply::read(&replies[REPLY.len()..]).unwrap().unwrap().sync,
+                reply::read(&replies[REPLY_SIZE..]).unwrap().unwrap().sync,
                 3
             );
         }
