@@ -117,7 +117,7 @@ impl Shared {
         let counters = claims.into_iter().map(WorkerCounters::new);
         let clock = cell.clock();
         Self {
-            events: Events::new(&config),
+            events: Events::new(config.instance_uuid),
             memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
             config,
             clock,

@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn the_usage_lists_what_can_be_shown() {
-        let expected = "Usage: vestibule.show('connections'|'requests'|'reservations'|'transitions'|\
-                        'limits'|'descriptors'|'threads')";
+        let expected = "Usage: vestibule.show('connections'|'requests'|'reservations'|\
+                        'transitions'|'limits'|'descriptors'|'threads')";
         assert_eq!(usage("vestibule.show").message(), expected);
     }
 }

@@ -14,7 +14,6 @@ use vestibule_wire::msgpack::{
 use vestibule_wire::{Uuid, events as key};
 
 use super::state::{Role, Serving};
-use crate::config::Config;
 
 /// The value of `box.shutdown` once a stop is announced.
 const TRUE: Bytes = Bytes::from_static(&[0xc3]);
@@ -35,13 +34,13 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(instance_uuid: Uuid) -> Self {
         let events = Self {
             version: AtomicU64::new(1),
             values: Mutex::default(),
             has_fault: AtomicBool::new(false),
         };
-        events.set(key::ID, id_value(&config.instance_uuid));
+        events.set(key::ID, id_value(instance_uuid));
         events
     }
 
@@ -128,7 +127,7 @@ fn is_read_only(serving: Serving) -> bool {
     !serving.state.traits().accepts_writes || serving.role == Role::Replica
 }
 
-/// The status, with room for so many pairs more.
+/// The status as a map that is announced with `more` pairs besides its own.
 fn status_value(serving: Serving, has_fault: bool, more: u32) -> Vec<u8> {
     let mut value = Vec::new();
     write_map_len(&mut value, 4 + more);
@@ -143,7 +142,7 @@ fn status_value(serving: Serving, has_fault: bool, more: u32) -> Vec<u8> {
     value
 }
 
-fn id_value(instance_uuid: &Uuid) -> Vec<u8> {
+fn id_value(instance_uuid: Uuid) -> Vec<u8> {
     let mut value = Vec::new();
     write_map_len(&mut value, 3);
     write_str(&mut value, "id");
@@ -162,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_value_that_does_not_change_makes_no_new_version() {
-        let events = Events::new(&Config::default());
+        let events = Events::new(Uuid::NIL);
         events.set_schema(5);
         let version = events.version();
         events.set_schema(5);
@@ -173,7 +172,7 @@ mod tests {
 
     #[test]
     fn box_shutdown_has_no_value_until_a_stop_begins() {
-        let events = Events::new(&Config::default());
+        let events = Events::new(Uuid::NIL);
         let serving = |state, drain_target| Serving {
             state,
             role: Role::Primary,

@@ -11,7 +11,7 @@
 //! A view also shows everything to users who may read, write, alter or drop everything, and to those
 //! who may read the space behind it.
 
-use vestibule_actors::catalog::{Lens, USER_SPACE_ID_MIN, Visibility};
+use vestibule_actors::catalog::{RowVisibility, USER_SPACE_ID_MIN, Visibility};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::IdOrName;
@@ -23,7 +23,7 @@ use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system::{self, PUBLIC};
 
 impl Visibility for Access {
-    fn lens(&self, user: &str, space: u32, name: &str) -> Result<Lens<'_>, Error> {
+    fn rows(&self, user: &str, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
         let Some(rights) = self.rights(user) else {
             return Err(errors::no_such_user(user));
         };
@@ -31,14 +31,16 @@ impl Visibility for Access {
             .universe
             .contain(Privileges::READ | Privileges::USAGE)
         {
-            return Ok(Lens::Everything);
+            return Ok(RowVisibility::Everything);
         }
         rights.check_space(Privileges::READ, IdOrName::Id(space), Some((space, name)))?;
         Ok(match system::viewed(space) {
-            Some(source) if !rights.sees_all_of(source) => Lens::Rows(Box::new(move |row| {
-                rights.sees(source, row).unwrap_or(false)
-            })),
-            _ => Lens::Everything,
+            Some(source) if !rights.sees_all_of(source) => {
+                RowVisibility::Rows(Box::new(move |row| {
+                    rights.sees(source, row).unwrap_or(false)
+                }))
+            }
+            _ => RowVisibility::Everything,
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   engine ── after a DDL commit ──▶ Arc<Catalog> ──▶ every session, by one atomic version check
-//!                                        └ SELECT on _vspace, _vindex, …, AUTH: answered without Tx
+//!                                      └ SELECT on _vspace, _vindex, …, AUTH: answered without Tx
 //! ```
 //!
 //! | file | what |
@@ -51,10 +51,11 @@ pub trait Visibility: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The reply to whoever may not read it: 42, or 45 for a user that is gone.
-    fn lens(&self, user: &str, space: u32, name: &str) -> Result<Lens<'_>, Error> {
+    /// The reply to the SELECT: [`ErrorCode::ACCESS_DENIED`] if the user may not read the space,
+    /// [`ErrorCode::NO_SUCH_USER`] if the user is gone.
+    fn rows(&self, user: &str, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
         let _ = (user, space, name);
-        Ok(Lens::Everything)
+        Ok(RowVisibility::Everything)
     }
 
     /// Whether a user may log in. Asked after the password was found right, so the answer may tell
@@ -69,8 +70,8 @@ pub trait Visibility: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// What somebody sees of a system space.
-pub enum Lens<'a> {
+/// What a user sees of a system space.
+pub enum RowVisibility<'a> {
     /// Every row.
     Everything,
     /// The rows for which this is true. A row is a tuple as raw MessagePack.
@@ -80,7 +81,7 @@ pub enum Lens<'a> {
 /// Whether a row is shown.
 pub type RowFilter<'a> = Box<dyn Fn(&[u8]) -> bool + 'a>;
 
-impl Lens<'_> {
+impl RowVisibility<'_> {
     fn shows(&self, row: &[u8]) -> bool {
         match self {
             Self::Everything => true,
@@ -89,7 +90,7 @@ impl Lens<'_> {
     }
 }
 
-impl fmt::Debug for Lens<'_> {
+impl fmt::Debug for RowVisibility<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Everything => "Everything",
@@ -98,11 +99,11 @@ impl fmt::Debug for Lens<'_> {
     }
 }
 
-/// Everybody may log in and see everything.
+/// Lets everybody log in and see everything.
 #[derive(Debug, Clone, Copy, Default)]
-struct Open;
+struct OpenToAll;
 
-impl Visibility for Open {}
+impl Visibility for OpenToAll {}
 
 impl Default for Catalog {
     fn default() -> Self {
@@ -156,16 +157,21 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// 42 for a user who may not read it, 148 for an index that is not there by name, 1 for an
-    /// iterator that does not exist, 35 for an index that is not there by number, 31 or 18 for a
-    /// key that does not fit, 112 for an iterator of other kinds of indexes, 247 for a position that
-    /// is not inside what is walked over, in this order.
+    /// In the order in which they are looked for:
+    /// * [`ErrorCode::NO_SUCH_SPACE`] if sessions do not answer for the space,
+    /// * [`ErrorCode::ACCESS_DENIED`] if the user may not read it,
+    /// * [`ErrorCode::NO_SUCH_INDEX_NAME`] if it has no index of the name,
+    /// * [`ErrorCode::ILLEGAL_PARAMS`] for an iterator that does not exist,
+    /// * [`ErrorCode::NO_SUCH_INDEX_ID`] if it has no index of the number,
+    /// * [`ErrorCode::KEY_PART_COUNT`] or [`ErrorCode::KEY_PART_TYPE`] for a key that does not fit,
+    /// * [`ErrorCode::UNSUPPORTED_INDEX_FEATURE`] for an iterator of other kinds of indexes,
+    /// * [`ErrorCode::ITERATOR_POSITION`] for a position outside of the range.
     pub fn select(&self, select: &Select<'_>, user: &str, out: &mut Vec<u8>) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
             IdOrName::Id(id) => Error::no_such_space(id),
             IdOrName::Name(name) => Error::no_such_space(name),
         })?;
-        let lens = self.visibility.lens(user, space.id, space.name)?;
+        let visible = self.visibility.rows(user, space.id, space.name)?;
         if let IdOrName::Id(_) = select.index {
             IteratorType::from_code(select.iterator)?;
         }
@@ -176,7 +182,7 @@ impl Catalog {
         let mut found: Vec<&SystemRow> = space
             .rows
             .iter()
-            .filter(|row| row.matches(at, iterator, &key) && lens.shows(&row.tuple))
+            .filter(|row| row.matches(at, iterator, &key) && visible.shows(&row.tuple))
             .collect();
         if at > 0 {
             found.sort_by(|left, right| left.keys[at].cmp(&right.keys[at]));
@@ -267,7 +273,7 @@ impl CatalogBuilder {
         Self {
             rows: BTreeMap::new(),
             users: HashMap::from([(GUEST.into(), Some(guest))]),
-            visibility: Arc::new(Open),
+            visibility: Arc::new(OpenToAll),
         }
     }
 
@@ -278,8 +284,8 @@ impl CatalogBuilder {
         self
     }
 
-    /// Adds a tuple of a system space (`_space` 280, `_index` 288, `_collation` 276, `_user` 304, …),
-    /// as raw MessagePack. The view of the space (281, 289, …) shows it too.
+    /// Adds a tuple of a [system space](system) that has a view, as raw MessagePack. The view shows it
+    /// too.
     #[must_use]
     pub fn row(mut self, space: u32, tuple: Vec<u8>) -> Self {
         self.rows.entry(space).or_default().push(tuple);

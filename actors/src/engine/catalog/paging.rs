@@ -22,7 +22,7 @@ pub(super) fn invalid() -> Error {
 ///
 /// # Errors
 ///
-/// 247 for what is no position of this index.
+/// [`ErrorCode::ITERATOR_POSITION`] for what is no position of this index.
 pub(super) fn after(
     space: &SystemSpace,
     at: usize,

@@ -9,11 +9,13 @@ use super::*;
 struct ByName;
 
 impl Visibility for ByName {
-    fn lens(&self, user: &str, space: u32, name: &str) -> Result<Lens<'_>, Error> {
+    fn rows(&self, user: &str, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
         match user {
-            "all" => Ok(Lens::Everything),
+            "all" => Ok(RowVisibility::Everything),
             "none" => Err(Error::access_denied("Read", "space", name, user)),
-            _ => Ok(Lens::Rows(Box::new(move |row| space == 281 && row[1] == 5))),
+            _ => Ok(RowVisibility::Rows(Box::new(move |row| {
+                space == 281 && row[1] == 5
+            }))),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Control procedures: who may call them, and what they ask of the session.
 //!
 //! ```text
-//!   CALL ─▶ administrator? ─▶ run ─┬ written, setting ──▶ replied now
-//!                                  ├ fan-out ───▶ every worker adds its part, the last one delivers
-//!                                  └ transition ─▶ the Supervisor tells when it has begun, or is over
+//!   CALL ─▶ administrator? ─▶ run ─┬ written, setting ─▶ replied now
+//!                                  ├ fan-out ──▶ every worker adds its part, the last one replies
+//!                                  └ transition ─▶ the Supervisor tells when it begins, or is over
 //! ```
 
 use vestibule_wire::Error;

@@ -23,7 +23,7 @@ pub(crate) struct Head<'a> {
 impl<'a> Head<'a> {
     /// # Errors
     ///
-    /// 20 if it begins otherwise.
+    /// `ErrorCode::INVALID_MSGPACK` if the row begins otherwise.
     pub(crate) fn decode(row: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(row);
         reader.read_array_len().map_err(malformed)?;
@@ -47,7 +47,8 @@ pub(crate) struct PrivRow {
 impl PrivRow {
     /// # Errors
     ///
-    /// 49 for a kind of object that does not exist, 20 for anything else that is wrong.
+    /// `ErrorCode::UNKNOWN_SCHEMA_OBJECT` for a kind of object that does not exist,
+    /// `ErrorCode::INVALID_MSGPACK` for anything else that is wrong.
     pub(crate) fn decode(row: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(row);
         reader.read_array_len().map_err(malformed)?;
@@ -98,7 +99,8 @@ pub(crate) struct FuncRow {
 impl FuncRow {
     /// # Errors
     ///
-    /// 5 for a function with a body or in a language that is not run here, 20 for a malformed row.
+    /// `ErrorCode::UNSUPPORTED` for a function with a body or in a language that is not run here,
+    /// `ErrorCode::INVALID_MSGPACK` for a malformed row.
     pub(crate) fn decode(row: &[u8]) -> Result<Self, Error> {
         let head = Head::decode(row)?;
         let mut reader = Reader::new(row);

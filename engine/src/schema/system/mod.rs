@@ -60,7 +60,7 @@ pub(crate) const fn is_system(space: u32) -> bool {
 ///
 /// # Errors
 ///
-/// 20 if it is none of 32 bits.
+/// `ErrorCode::INVALID_MSGPACK` if it is none of 32 bits.
 pub(crate) fn first_id(row: &[u8]) -> Result<u32, Error> {
     let mut reader = Reader::new(row);
     let id = reader.read_array_len().and_then(|_| reader.read_uint());

@@ -232,7 +232,7 @@ pub(crate) fn encode_format(format: &[Field], out: &mut Vec<u8>) {
 ///
 /// # Errors
 ///
-/// 70 if it is empty, too long or not printable.
+/// `ErrorCode::IDENTIFIER` if it is empty, too long or not printable.
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     // Separators of lines and of paragraphs are not printable either.
     let is_printable = !name.contains(|character: char| {
