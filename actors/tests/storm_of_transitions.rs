@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use fastrand::Rng;
 use vestibule_actors::testing::{Frame, Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::{Config, TransitionResult};
@@ -17,19 +18,6 @@ use vestibule_actors::{Config, TransitionResult};
 const SEEDS: [u64; 3] = [1, 20_261_122, 0xdead_beef];
 const ROUNDS: u64 = 25;
 const LOADERS: u64 = 6;
-
-/// A small generator: the same numbers for the same seed, everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        // xorshift64
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
 
 /// What became of a loader's writes outside of transactions, by their keys.
 #[derive(Debug, Default)]
@@ -48,12 +36,12 @@ impl Told {
     }
 }
 
-fn load(mut peer: Peer, mut random: Random, stop: &AtomicBool, keys: &AtomicU64) -> Told {
+fn load(mut peer: Peer, mut random: Rng, stop: &AtomicBool, keys: &AtomicU64) -> Told {
     let mut told = Told::default();
     while !stop.load(Ordering::Relaxed) {
         let key = keys.fetch_add(1, Ordering::Relaxed);
         let in_stream = |kind| RequestBuilder::new(kind, key).stream(1);
-        match random.below(12) {
+        match random.u64(..12) {
             0..4 => {
                 let reply = peer.ask(&RequestBuilder::replace(key, key));
                 told.note(key, &reply);
@@ -74,8 +62,8 @@ fn load(mut peer: Peer, mut random: Random, stop: &AtomicBool, keys: &AtomicU64)
                 }
             }
             5..7 => drop(peer.ask(&RequestBuilder::select(key, key / 2))),
-            7 => drop(peer.call("pause", &[0x91, random.below(3) as u8])),
-            8 => drop(peer.call("later", &[0x91, random.below(4) as u8])),
+            7 => drop(peer.call("pause", &[0x91, random.u64(..3) as u8])),
+            8 => drop(peer.call("later", &[0x91, random.u64(..4) as u8])),
             9 => drop(peer.call("never", &[0x90])),
             _ => {
                 if peer.ask(&in_stream(RequestType::Begin)).code == 0 {
@@ -93,13 +81,13 @@ fn load(mut peer: Peer, mut random: Random, stop: &AtomicBool, keys: &AtomicU64)
 
 /// Tx stands still in one way or another, or not. Whoever is stuck with it, with two requests, and whether
 /// one of them is a COMMIT.
-fn disturb(harness: &Harness, random: &mut Random, key: u64) -> Option<(Peer, bool)> {
+fn disturb(harness: &Harness, random: &mut Rng, key: u64) -> Option<(Peer, bool)> {
     let script = harness.script();
     let mut stuck = harness.connect();
     // Only the transition answers it.
     let no_timeout = [&[0x92, 0xaf][..], b"request_timeout", &[0]].concat();
     assert_eq!(stuck.call("vestibule.set", &no_timeout).code, 0);
-    match random.below(3) {
+    match random.u64(..3) {
         0 => None,
         1 => {
             let begin = RequestBuilder::new(RequestType::Begin, 1).stream(1);
@@ -125,9 +113,9 @@ fn disturb(harness: &Harness, random: &mut Random, key: u64) -> Option<(Peer, bo
     }
 }
 
-fn one_round(harness: &Harness, random: &mut Random, key: u64) {
+fn one_round(harness: &Harness, random: &mut Rng, key: u64) {
     let stuck = disturb(harness, random, key);
-    let grace = Duration::from_millis(random.below(30));
+    let grace = Duration::from_millis(random.u64(..30));
     let outcome = harness.demote(grace);
     assert_eq!(outcome.result, TransitionResult::Done);
     let record = outcome.transition.expect("it was carried out");
@@ -166,11 +154,11 @@ fn storm(seed: u64) {
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(1000)),
     );
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let loaders: Vec<JoinHandle<Told>> = (0..LOADERS)
         .map(|number| {
             let (peer, stop, keys) = (harness.connect(), stop.clone(), keys.clone());
-            let random = Random(seed.wrapping_mul(2 * number + 3) | 1);
+            let random = Rng::with_seed(seed ^ (number + 1));
             std::thread::spawn(move || load(peer, random, &stop, &keys))
         })
         .collect();

@@ -17,8 +17,8 @@ impl World {
     pub(super) fn hear_answers(&mut self) {
         let now = clock::now();
         let is_stopped = self.stopped.borrow().is_some();
-        let (tally, stage) = (&mut self.tally, &self.stage);
-        let writing = stage.book().writing();
+        let (stats, engine) = (&mut self.stats, &self.engine);
+        let writing = engine.ledger().writing();
         let reading = self.clients.iter().filter(|own| own.hears_at_once());
         let waits: Vec<u64> = reading.flat_map(Client::writing).collect();
         self.callers.retain_mut(|caller| {
@@ -31,7 +31,7 @@ impl World {
                     let late = now.saturating_duration_since(caller.due);
                     let target = caller.target;
                     let fault = format!("the caller of {target:?}: {fault}, {late:?} late");
-                    stage.book().fault(fault);
+                    engine.ledger().fault(fault);
                     return false;
                 }
             };
@@ -41,9 +41,9 @@ impl World {
                 TransitionResult::Superseded => "superseded",
                 TransitionResult::TimedOut => "timed out",
             };
-            *tally.answers.entry(name).or_default() += 1;
-            stage
-                .book()
+            *stats.answers.entry(name).or_default() += 1;
+            engine
+                .ledger()
                 .note(|| format!("told {:?}: {outcome:?}", caller.target));
             let record = outcome.transition.as_ref();
             // It came to its end without a kill.
@@ -54,7 +54,7 @@ impl World {
             if let Some(key) = unfinished.filter(|_| is_early) {
                 let fault =
                     format!("a demotion did not wait for the write of key {key}: {record:?}");
-                stage.book().fault(fault);
+                engine.ledger().fault(fault);
             }
             false
         });
@@ -68,15 +68,15 @@ impl World {
             if !is_role_or_stop || !is_over || !self.checked.insert(record.id) {
                 continue;
             }
-            self.tally.transitions += 1;
+            self.stats.transitions += 1;
             if record.to == "replica" && record.grace.is_some_and(|grace| record.took >= grace) {
                 self.last_cut_off = clock::now();
             }
             let announced = record.phases.announce;
             let bound = announced + record.grace.unwrap_or_default() + MARGIN.as_secs_f64();
             if record.took > bound {
-                self.stage
-                    .book()
+                self.engine
+                    .ledger()
                     .fault(format!("a transition took too long: {record:?}"));
             }
         }
@@ -84,29 +84,29 @@ impl World {
 
     /// Clients read what has come.
     pub(super) fn receive(&mut self, last_look: Instant) {
-        let mut book = self.stage.book();
-        let tally = &mut self.tally;
+        let mut ledger = self.engine.ledger();
+        let stats = &mut self.stats;
         let mut clients = std::mem::take(&mut self.clients);
         let mut count = |what: What, own: Told| {
-            *tally.told.entry(own).or_default() += 1;
+            *stats.told.entry(own).or_default() += 1;
             if matches!(what, What::Commit(_)) {
-                *tally.commits.entry(own).or_default() += 1;
+                *stats.commits.entry(own).or_default() += 1;
             }
         };
         let left = &mut self.left_deferred;
         clients.retain_mut(|client| {
-            let stays = !client.is_reading || client.receive(&mut book, &mut count);
+            let stays = !client.is_reading || client.receive(&mut ledger, &mut count);
             *left += if stays { 0 } else { client.deferred() };
             stays
         });
         for begun in clients.iter_mut().flat_map(|own| own.cut_off.drain(..)) {
             if begun > self.last_cut_off {
-                book.fault("a transaction was cut off by no demotion's deadline".to_owned());
+                ledger.fault("a transaction was cut off by no demotion's deadline".to_owned());
             }
         }
         let overdue = clients.iter().filter(|own| own.is_reading);
         let faults: Vec<_> = overdue.filter_map(|own| own.overdue(last_look)).collect();
-        faults.into_iter().for_each(|fault| book.fault(fault));
+        faults.into_iter().for_each(|fault| ledger.fault(fault));
         self.clients = clients;
     }
 
@@ -116,19 +116,19 @@ impl World {
             worker.in_flight.load(Ordering::Relaxed) > WORKER_REQUESTS_MAX
         };
         if self.shared.counters.iter().any(has_too_many) {
-            self.stage
-                .book()
+            self.engine
+                .ledger()
                 .fault("more requests than there may be".to_owned());
         }
     }
 
     /// Ends the world if anything was wrong.
     pub(super) fn fail_on_faults(&self) {
-        let book = self.stage.book();
-        if let Some(fault) = book.faults().first() {
+        let ledger = self.engine.ledger();
+        if let Some(fault) = ledger.faults().first() {
             let serving = self.shared.cell.load();
             let (fault, parked) = (fault.clone(), self.tx.parked);
-            drop(book);
+            drop(ledger);
             panic!("{fault}; {serving:?}, Tx stands at {parked:?}");
         }
     }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use vestibule_wire::greeting::GREETING_SIZE;
 use vestibule_wire::keys::RequestType;
 
-use super::book::{Book, Verdict};
 use super::clock;
+use super::ledger::{Ledger, Verdict};
 use super::pipe::ClientEnd;
 use crate::testing::{Frame, RequestBuilder};
 
@@ -55,7 +55,7 @@ pub(super) struct Stream {
     keys: Vec<u64>,
 }
 
-/// What clients were told, for the tally.
+/// What clients were told, for the stats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Told {
     Done,
@@ -104,14 +104,14 @@ impl Client {
     /// Sends a request, built for the sync it is given.
     pub(super) fn ask(
         &mut self,
-        book: &Book,
+        ledger: &Ledger,
         what: What,
         due: Option<Instant>,
         request: impl FnOnce(u64) -> RequestBuilder,
     ) {
         self.next_sync += 1;
         let (connection, sync) = (self.connection, self.next_sync);
-        book.note(|| format!("{connection}/{sync} {what:?}"));
+        ledger.note(|| format!("{connection}/{sync} {what:?}"));
         let due = due.filter(|_| !self.is_narrow);
         self.waiting.insert(sync, Asked { what, due });
         self.end.send(&request(sync).bytes());
@@ -123,7 +123,7 @@ impl Client {
         self.end.send(&[0xce, 0, 0, 0, 60, 0x82, 0]);
     }
 
-    pub(super) fn begin(&mut self, book: &Book, due: Option<Instant>) {
+    pub(super) fn begin(&mut self, ledger: &Ledger, due: Option<Instant>) {
         self.next_stream += 1;
         let stream = self.next_stream;
         let opened = Stream {
@@ -133,17 +133,17 @@ impl Client {
             keys: Vec::new(),
         };
         self.streams.insert(stream, opened);
-        self.ask(book, What::Begin(stream), due, |sync| {
+        self.ask(ledger, What::Begin(stream), due, |sync| {
             RequestBuilder::new(RequestType::Begin, sync).stream(stream)
         });
     }
 
-    pub(super) fn statement(&mut self, stream: u64, book: &mut Book, due: Option<Instant>) {
-        let key = book.key(true);
+    pub(super) fn statement(&mut self, stream: u64, ledger: &mut Ledger, due: Option<Instant>) {
+        let key = ledger.key(true);
         if let Some(own) = self.streams.get_mut(&stream) {
             own.keys.push(key);
         }
-        self.ask(book, What::Statement(stream, key), due, |sync| {
+        self.ask(ledger, What::Statement(stream, key), due, |sync| {
             RequestBuilder::replace(sync, key).stream(stream)
         });
     }
@@ -152,26 +152,30 @@ impl Client {
         &mut self,
         stream: u64,
         is_commit: bool,
-        book: &mut Book,
+        ledger: &mut Ledger,
         due: Option<Instant>,
     ) {
         if let Some(own) = self.streams.get_mut(&stream) {
             own.phase = Phase::Ending;
             if is_commit {
-                own.keys.iter().for_each(|key| book.close(*key));
+                own.keys.iter().for_each(|key| ledger.close(*key));
             }
         }
         let (request, what) = match is_commit {
             true => (RequestType::Commit, What::Commit(stream)),
             false => (RequestType::Rollback, What::Rollback(stream)),
         };
-        self.ask(book, what, due, |sync| {
+        self.ask(ledger, what, due, |sync| {
             RequestBuilder::new(request, sync).stream(stream)
         });
     }
 
     /// Takes what has come; false if the connection is over.
-    pub(super) fn receive(&mut self, book: &mut Book, mut tally: impl FnMut(What, Told)) -> bool {
+    pub(super) fn receive(
+        &mut self,
+        ledger: &mut Ledger,
+        mut stats: impl FnMut(What, Told),
+    ) -> bool {
         // In this order: what is written before the close is received.
         let is_over = self.end.is_over();
         self.inbox.extend_from_slice(&self.end.receive());
@@ -187,28 +191,28 @@ impl Client {
             }
             let frame = Frame::read(&self.inbox[5..end]);
             self.inbox.drain(..end);
-            self.take(&frame, book, &mut tally);
+            self.take(&frame, ledger, &mut stats);
         }
         !is_over
     }
 
-    fn take(&mut self, frame: &Frame, book: &mut Book, tally: &mut impl FnMut(What, Told)) {
+    fn take(&mut self, frame: &Frame, ledger: &mut Ledger, stats: &mut impl FnMut(What, Told)) {
         // Sync 0 tells why it is closed.
         if frame.sync == 0 {
             return;
         }
         let Some(asked) = self.waiting.remove(&frame.sync) else {
             let connection = self.connection;
-            return book.fault(format!("connection {connection} did not ask for {frame:?}"));
+            return ledger.fault(format!("connection {connection} did not ask for {frame:?}"));
         };
         let told = match frame.error_code() {
             None => Told::Done,
             Some(code) if frame.error_mentions("outcome") => Told::Unknown(code),
             Some(code) => Told::Refused(code),
         };
-        tally(asked.what, told);
+        stats(asked.what, told);
         let (connection, sync) = (self.connection, frame.sync);
-        book.note(|| {
+        ledger.note(|| {
             format!(
                 "{connection}/{sync} {:?}: {told:?} {:?}",
                 asked.what,
@@ -222,13 +226,13 @@ impl Client {
         };
         match asked.what {
             What::Nothing | What::Unending | What::Rollback(_) => {}
-            What::Write(key) => book.tell(key, verdict),
+            What::Write(key) => ledger.tell(key, verdict),
             What::Steps(key) => match told {
                 // Any other error may come after a step.
                 Told::Refused(code) if ![116, 279].contains(&code) => {
-                    book.tell(key, Verdict::Unknown);
+                    ledger.tell(key, Verdict::Unknown);
                 }
-                _ => book.tell(key, verdict),
+                _ => ledger.tell(key, verdict),
             },
             What::Begin(stream) => {
                 if told == Told::Done {
@@ -240,7 +244,7 @@ impl Client {
             }
             What::Statement(stream, key) => {
                 if told != Told::Done {
-                    book.tell(key, verdict);
+                    ledger.tell(key, verdict);
                     if let Some(own) = self.streams.get_mut(&stream) {
                         own.keys.retain(|own| *own != key);
                         own.is_whole = false;
@@ -254,7 +258,7 @@ impl Client {
                     self.cut_off.push(own.begun);
                 }
                 for key in ended.iter().flat_map(|own| &own.keys) {
-                    book.tell(*key, verdict);
+                    ledger.tell(*key, verdict);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The engine of a simulated world: it writes keys to the book, and stands still, fails and dies as it is
+//! The engine of a simulated world: it writes keys to the ledger, and stands still, fails and dies as it is
 //! told to.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{Begin, Body};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::book::Book;
+use super::ledger::Ledger;
 use super::lockstep::{Gate, Halt};
 use crate::engine::catalog::{Catalog, CatalogBuilder};
 use crate::engine::procedures::{Call, Procedures};
@@ -17,7 +17,7 @@ use crate::engine::{Engine, Fault, Outcome, Progress, Reply, Request, Transactio
 
 /// What befalls the next request, journal write or recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trick {
+pub(super) enum InjectedFault {
     Stall,
     /// The same, declared.
     StallInSolo,
@@ -32,9 +32,9 @@ pub(super) enum Trick {
 /// What befalls Tx next, by halt.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub(super) request: Option<Trick>,
-    pub(super) commit: Option<Trick>,
-    pub(super) recovery: Option<Trick>,
+    pub(super) request: Option<InjectedFault>,
+    pub(super) commit: Option<InjectedFault>,
+    pub(super) recovery: Option<InjectedFault>,
     pub(super) recoveries: u64,
 }
 
@@ -47,23 +47,23 @@ impl Plan {
 
 /// What the engine shares with the world.
 #[derive(Debug, Clone)]
-pub(super) struct Stage {
+pub(super) struct EngineShared {
     pub(super) gate: Gate,
-    book: Arc<Mutex<Book>>,
+    ledger: Arc<Mutex<Ledger>>,
     plan: Arc<Mutex<Plan>>,
 }
 
-impl Stage {
-    pub(super) fn new(gate: Gate, book: Book) -> Self {
+impl EngineShared {
+    pub(super) fn new(gate: Gate, ledger: Ledger) -> Self {
         Self {
             gate,
-            book: Arc::new(Mutex::new(book)),
+            ledger: Arc::new(Mutex::new(ledger)),
             plan: Arc::default(),
         }
     }
 
-    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -79,7 +79,7 @@ fn die() -> ! {
 /// The engine.
 #[derive(Debug)]
 pub(super) struct SimulatedEngine {
-    stage: Stage,
+    shared: EngineShared,
     /// Of this turn.
     staged: Vec<u64>,
     open: HashMap<TransactionId, Vec<u64>>,
@@ -87,9 +87,9 @@ pub(super) struct SimulatedEngine {
 }
 
 impl SimulatedEngine {
-    pub(super) fn new(stage: Stage) -> Self {
+    pub(super) fn new(shared: EngineShared) -> Self {
         Self {
-            stage,
+            shared,
             staged: Vec::new(),
             open: HashMap::new(),
             is_read_only: false,
@@ -97,18 +97,18 @@ impl SimulatedEngine {
     }
 
     fn work(&self, reply: &Reply<'_>) -> Result<(), Error> {
-        let trick = self.stage.plan().request.take();
-        let gate = &self.stage.gate;
-        match trick {
-            None | Some(Trick::DieAfter) => {}
-            Some(Trick::Stall) => gate.park(Halt::Request),
-            Some(Trick::StallInSolo) => {
+        let fault = self.shared.plan().request.take();
+        let gate = &self.shared.gate;
+        match fault {
+            None | Some(InjectedFault::DieAfter) => {}
+            Some(InjectedFault::Stall) => gate.park(Halt::Request),
+            Some(InjectedFault::StallInSolo) => {
                 let _guard = reply.solo("scripted work");
                 gate.park(Halt::Request);
             }
-            Some(Trick::Fail) => return Err(Error::illegal_params("scripted failure")),
-            Some(Trick::Die) => die(),
-            Some(Trick::StallAndDie) => {
+            Some(InjectedFault::Fail) => return Err(Error::illegal_params("scripted failure")),
+            Some(InjectedFault::Die) => die(),
+            Some(InjectedFault::StallAndDie) => {
                 gate.park(Halt::Request);
                 die();
             }
@@ -117,24 +117,29 @@ impl SimulatedEngine {
     }
 
     fn write(&self, keys: &[u64]) -> Result<(), Error> {
-        self.stage.book().begin_write(keys);
-        let trick = self.stage.plan().commit.take();
+        self.shared.ledger().begin_write(keys);
+        let fault = self.shared.plan().commit.take();
         if matches!(
-            trick,
-            Some(Trick::Stall | Trick::StallInSolo | Trick::StallAndDie)
+            fault,
+            Some(InjectedFault::Stall | InjectedFault::StallInSolo | InjectedFault::StallAndDie)
         ) {
-            self.stage.gate.park(Halt::Commit);
+            self.shared.gate.park(Halt::Commit);
         }
-        if matches!(trick, Some(Trick::Fail | Trick::Die | Trick::StallAndDie)) {
-            self.stage.book().give_up_write();
+        if matches!(
+            fault,
+            Some(InjectedFault::Fail | InjectedFault::Die | InjectedFault::StallAndDie)
+        ) {
+            self.shared.ledger().give_up_write();
         }
-        match trick {
-            Some(Trick::Fail) => return Err(Error::new(ErrorCode::WAL_IO, "scripted failure")),
-            Some(Trick::Die | Trick::StallAndDie) => die(),
+        match fault {
+            Some(InjectedFault::Fail) => {
+                return Err(Error::new(ErrorCode::WAL_IO, "scripted failure"));
+            }
+            Some(InjectedFault::Die | InjectedFault::StallAndDie) => die(),
             _ => {}
         }
-        self.stage.book().end_write(keys);
-        if trick == Some(Trick::DieAfter) {
+        self.shared.ledger().end_write(keys);
+        if fault == Some(InjectedFault::DieAfter) {
             die();
         }
         Ok(())
@@ -143,8 +148,8 @@ impl SimulatedEngine {
 
 impl Engine for SimulatedEngine {
     fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
-        let trick = {
-            let mut plan = self.stage.plan();
+        let fault = {
+            let mut plan = self.shared.plan();
             plan.recoveries += 1;
             plan.recovery.take()
         };
@@ -153,8 +158,8 @@ impl Engine for SimulatedEngine {
             total: 2,
             ..Progress::default()
         });
-        if trick.is_some() {
-            self.stage.gate.park(Halt::Recovery);
+        if fault.is_some() {
+            self.shared.gate.park(Halt::Recovery);
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ enum Command {
 }
 
 #[derive(Debug)]
-enum Told {
+enum Rest {
     Idle,
     Parked(Halt),
 }
@@ -45,7 +45,7 @@ enum Told {
 #[derive(Debug, Clone)]
 pub(super) struct Gate {
     commands: Arc<Mutex<Receiver<Command>>>,
-    told: Sender<Told>,
+    rests: Sender<Rest>,
 }
 
 impl Gate {
@@ -57,7 +57,7 @@ impl Gate {
     /// Stands still until the world lets it go on; time has passed then.
     pub(super) fn park(&self, halt: Halt) {
         // Without a world there is nothing to wait for.
-        if self.told.send(Told::Parked(halt)).is_err() {
+        if self.rests.send(Rest::Parked(halt)).is_err() {
             return;
         }
         match self.command() {
@@ -76,7 +76,7 @@ impl Gate {
             clock::tell(now);
             // Its clock is paused: it comes to this time when nothing is ready any more.
             actix_rt::time::sleep_until(now.into()).await;
-            if self.told.send(Told::Idle).is_err() {
+            if self.rests.send(Rest::Idle).is_err() {
                 return;
             }
         }
@@ -88,7 +88,7 @@ impl Gate {
 pub(super) struct TxThread {
     pub(super) arbiter: Rc<Arbiter>,
     commands: Sender<Command>,
-    told: Receiver<Told>,
+    rests: Receiver<Rest>,
     pub(super) parked: Option<Halt>,
 }
 
@@ -103,17 +103,17 @@ impl TxThread {
     /// On a running System.
     pub(super) fn start() -> (Self, Gate) {
         let (commands, received) = channel();
-        let (tell, told) = channel();
+        let (tell, rests) = channel();
         let gate = Gate {
             commands: Arc::new(Mutex::new(received)),
-            told: tell,
+            rests: tell,
         };
         let arbiter = Arbiter::with_tokio_rt(paused_runtime);
         arbiter.spawn(gate.clone().drive());
         let thread = Self {
             arbiter: Rc::new(arbiter),
             commands,
-            told,
+            rests,
             parked: None,
         };
         (thread, gate)
@@ -126,9 +126,9 @@ impl TxThread {
             None => Command::Run(now),
         };
         self.commands.send(command).expect("Tx's arbiter lives");
-        self.parked = match self.told.recv_timeout(PATIENCE) {
-            Ok(Told::Idle) => None,
-            Ok(Told::Parked(halt)) => Some(halt),
+        self.parked = match self.rests.recv_timeout(PATIENCE) {
+            Ok(Rest::Idle) => None,
+            Ok(Rest::Parked(halt)) => Some(halt),
             Err(fault) => panic!("Tx's thread does not come to rest: {fault}"),
         };
     }

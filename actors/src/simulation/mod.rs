@@ -6,7 +6,7 @@
 //!     clients        embedder       operator          what befalls Tx    disconnects  time
 //!        │ pipes        │ transitions    │ solo, assist     │ stall, fail, die
 //!        ▼              ▼                ▼                  ▼
-//!     Sessions ─▶ Workers ─────▶ Tx (own thread, in step) ─▶ engine ─▶ the book: journal and verdicts
+//!     Sessions ─▶ Workers ─────▶ Tx (own thread, in step) ─▶ engine ─▶ the ledger: journal and verdicts
 //!        ▲           ▲ ▼             ▼
 //!        └───────────┴─ Supervisor: transitions, watchdog, Tx's deaths
 //! ```
@@ -17,7 +17,7 @@
 //! | admission, in-flight table, claims, fence, streams, reservations, procedures, watchdog, transitions | |
 //! | | for sockets: pipes in memory, with a bounded buffer to the client (`pipe`) |
 //! | | for the Acceptor: a message with a pipe and a place (`worker`) |
-//! | | for the engine: one that writes keys to a book, and stands still, fails and dies (`engine`) |
+//! | | for the engine: one that writes keys to a ledger, and stands still, fails and dies (`engine`) |
 //! | | for the clock: tokio's, paused, which goes on when nothing else is to do (`clock`) |
 //! | | for threads: the actors but Tx share one; Tx has its own, and only one of them runs (`lockstep`) |
 //!
@@ -29,12 +29,12 @@
 //! What has to hold, in every world and after every step:
 //!
 //! 1. a request is refused or executed, never both; nothing is executed twice; a part of a transaction is
-//!    not written without its COMMIT (`book`);
+//!    not written without its COMMIT (`ledger`);
 //! 2. each request has one answer or its connection is closed, and with a request timeout it has it in
 //!    time (`client`);
-//! 3. what is acknowledged is in the journal, which outlives Tx (`book`);
+//! 3. what is acknowledged is in the journal, which outlives Tx (`ledger`);
 //! 4. no write begins on a replica, nor after a stop: what a demotion or a stop has reported done holds
-//!    (`book`);
+//!    (`ledger`);
 //! 5. a transition ends within its grace and 50 ms, and every caller is answered within the time it would
 //!    wait besides (`checks`);
 //! 6. a demotion that ends before its deadline has cut nothing off, and no write that a client waits for
@@ -45,19 +45,19 @@
 //! seeds. A world that fails tells its seed: `VESTIBULE_SIMULATION_SEED` runs that world alone, and
 //! `VESTIBULE_SIMULATION_TRACE=1` writes down what happens in it.
 
-mod acts;
-mod book;
+mod actions;
 mod checks;
 mod client;
 mod clock;
 mod config;
 mod cost;
 mod engine;
+mod ledger;
 mod lockstep;
 mod pipe;
 mod random;
+mod stats;
 mod storm;
-mod tally;
 mod worker;
 mod world;
 
@@ -65,7 +65,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 
 use random::Random;
-use tally::Tally;
+use stats::Stats;
 
 /// Transitions of one world. A stop ends it, and three deaths of Tx.
 const PER_WORLD: usize = 120;
@@ -76,7 +76,7 @@ const TRANSITIONS: usize = 10_000;
 /// Worlds at a time.
 const WORKERS: usize = 2;
 
-fn run(seed: u64) -> Tally {
+fn run(seed: u64) -> Stats {
     let system = actix_rt::System::with_tokio_rt(lockstep::paused_runtime);
     let storm = || system.block_on(storm::storm(seed, PER_WORLD));
     catch_unwind(AssertUnwindSafe(storm)).unwrap_or_else(|panic| {
@@ -91,8 +91,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Runs worlds until there were so many transitions.
-fn run_many(start: u64, transitions: usize) -> Tally {
-    let worlds = Mutex::new((Random::new(start), Tally::default()));
+fn run_many(start: u64, transitions: usize) -> Stats {
+    let worlds = Mutex::new((Random::new(start), Stats::default()));
     let lock = || worlds.lock().expect("no worker panics while it holds it");
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
@@ -105,8 +105,8 @@ fn run_many(start: u64, transitions: usize) -> Tally {
                         }
                         random.next()
                     };
-                    let tally = run(seed);
-                    lock().1.add(&tally);
+                    let stats = run(seed);
+                    lock().1.add(&stats);
                 }
             });
         }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::acts::{a_client_acts, any, due};
+use super::actions::{a_client_acts, any, due};
 use super::client::Client;
 use super::clock;
-use super::engine::Trick;
+use super::engine::InjectedFault;
 use super::lockstep::Halt;
-use super::tally::Tally;
+use super::stats::Stats;
 use super::world::{STEP_MAX, World};
 use crate::limits::TX_DEATHS_MAX;
 use crate::serving::Role;
@@ -16,9 +16,9 @@ use crate::transitions::TransitionTarget;
 const CLIENTS_MAX: usize = 12;
 
 /// Runs a world of this seed until so many transitions are over, and ends it.
-pub(super) async fn storm(seed: u64, transitions: usize) -> Tally {
+pub(super) async fn storm(seed: u64, transitions: usize) -> Stats {
     let mut world = World::new(seed).await;
-    while world.tally.transitions < transitions && !world.is_stopped() {
+    while world.stats.transitions < transitions && !world.is_stopped() {
         for _ in 0..world.random.below(16) {
             something_happens(&mut world);
         }
@@ -52,7 +52,7 @@ fn something_happens(world: &mut World) {
             if let Some(client) = any(world) {
                 let connection = world.clients[client].connection;
                 let note = || format!("{connection}/reads {is_reading}");
-                world.stage.book().note(note);
+                world.engine.ledger().note(note);
                 world.clients[client].is_reading = is_reading;
             }
         }
@@ -97,14 +97,14 @@ fn a_commit_meets_a_demotion(world: &mut World) {
     };
     let due = due(world);
     if world.random.once_in(2) {
-        world.stage.plan().commit = Some(Trick::Stall);
+        world.engine.plan().commit = Some(InjectedFault::Stall);
     }
     let client = &mut world.clients[index];
     {
-        let mut book = world.stage.book();
+        let mut ledger = world.engine.ledger();
         for stream in client.open_streams() {
-            client.statement(stream, &mut book, due);
-            client.end(stream, true, &mut book, due);
+            client.statement(stream, &mut ledger, due);
+            client.end(stream, true, &mut ledger, due);
         }
     }
     if world.random.once_in(2) {
@@ -121,25 +121,29 @@ fn demote(world: &mut World, grace: Duration) {
 /// Something befalls Tx.
 fn befall(world: &mut World) {
     let may_die = world.deaths < TX_DEATHS_MAX - 1 || world.random.once_in(500);
-    let trick = match world.random.below(12) {
-        0..6 => Trick::Stall,
-        6..8 => Trick::StallInSolo,
-        8..10 => Trick::Fail,
-        _ if !may_die || !world.random.once_in(10) => Trick::Stall,
+    let fault = match world.random.below(12) {
+        0..6 => InjectedFault::Stall,
+        6..8 => InjectedFault::StallInSolo,
+        8..10 => InjectedFault::Fail,
+        _ if !may_die || !world.random.once_in(10) => InjectedFault::Stall,
         _ => {
             world.deaths += 1;
-            [Trick::Die, Trick::StallAndDie, Trick::DieAfter][world.random.index(3)]
+            [
+                InjectedFault::Die,
+                InjectedFault::StallAndDie,
+                InjectedFault::DieAfter,
+            ][world.random.index(3)]
         }
     };
-    let is_commit = world.random.once_in(2) || trick == Trick::DieAfter;
-    let mut plan = world.stage.plan();
+    let is_commit = world.random.once_in(2) || fault == InjectedFault::DieAfter;
+    let mut plan = world.engine.plan();
     let slot = if is_commit {
         &mut plan.commit
     } else {
         &mut plan.request
     };
-    *slot = Some(trick);
+    *slot = Some(fault);
     if world.random.once_in(2) {
-        plan.recovery = Some(Trick::Stall);
+        plan.recovery = Some(InjectedFault::Stall);
     }
 }

@@ -10,13 +10,13 @@ use actix::{Addr, Context};
 use actix_rt::Arbiter;
 use tokio::sync::{oneshot, watch};
 
-use super::book::Book;
 use super::client::Client;
-use super::engine::{SimulatedEngine, Stage, procedures};
+use super::engine::{EngineShared, SimulatedEngine, procedures};
+use super::ledger::Ledger;
 use super::lockstep::{Halt, TxThread};
 use super::pipe::pipe;
 use super::random::Random;
-use super::tally::Tally;
+use super::stats::Stats;
 use super::worker::Connect;
 use super::{clock, config};
 use crate::cells::claims::Claims;
@@ -55,7 +55,7 @@ pub(super) struct World {
     pub(super) tx: TxThread,
     /// Until when Tx stands still, if it does.
     pub(super) stands_until: Instant,
-    pub(super) stage: Stage,
+    pub(super) engine: EngineShared,
     pub(super) clients: Vec<Client>,
     pub(super) connections: u64,
     /// Deferred requests of connections that are gone: Tx goes on with them until it stops.
@@ -66,7 +66,7 @@ pub(super) struct World {
     /// When a demotion was last seen to have reached its deadline.
     pub(super) last_cut_off: Instant,
     pub(super) deaths: usize,
-    pub(super) tally: Tally,
+    pub(super) stats: Stats,
 }
 
 impl World {
@@ -90,8 +90,8 @@ impl World {
             })
             .collect();
         let (tx, gate) = TxThread::start();
-        let stage = Stage::new(gate, Book::new(shared.cell.clone()));
-        let made = stage.clone();
+        let engine = EngineShared::new(gate, Ledger::new(shared.cell.clone()));
+        let made = engine.clone();
         let factory = move || Ok(SimulatedEngine::new(made.clone()));
         let spawn = spawner(
             shared.clone(),
@@ -118,7 +118,7 @@ impl World {
             stopped,
             tx,
             stands_until: clock::now(),
-            stage,
+            engine,
             clients: Vec::new(),
             connections: 0,
             left_deferred: 0,
@@ -126,7 +126,7 @@ impl World {
             checked: BTreeSet::new(),
             last_cut_off: clock::now(),
             deaths: 0,
-            tally: Tally::default(),
+            stats: Stats::default(),
         }
     }
 
@@ -168,8 +168,8 @@ impl World {
         grace: Duration,
         wait: Duration,
     ) {
-        self.stage
-            .book()
+        self.engine
+            .ledger()
             .note(|| format!("asks for {target:?}, {grace:?}, waits {wait:?}"));
         let (told, answer) = oneshot::channel();
         let request = TransitionRequest {
@@ -212,15 +212,15 @@ impl World {
             let longest = if self.random.once_in(4) { 400 } else { 40 };
             self.stands_until = now + self.random.millis(1..longest);
             let until = self.stands_until;
-            self.stage
-                .book()
+            self.engine
+                .ledger()
                 .note(|| format!("Tx stands at {halt:?} for {:?}", until - now));
             let name = match halt {
                 Halt::Recovery => "recovery",
                 Halt::Request => "request",
                 Halt::Commit => "commit",
             };
-            *self.tally.parked.entry(name).or_default() += 1;
+            *self.stats.parked.entry(name).or_default() += 1;
         }
     }
 
@@ -229,7 +229,7 @@ impl World {
     }
 
     /// Stops the world, lets everything come to its end, and looks whether anything is left.
-    pub(super) async fn end(mut self) -> Tally {
+    pub(super) async fn end(mut self) -> Stats {
         if !self.is_stopped() {
             let lameduck = self.random.millis(0..5) * self.random.below(2) as u32;
             let grace = self.random.millis(0..50);
@@ -247,17 +247,17 @@ impl World {
             .iter_mut()
             .for_each(|own| own.is_reading = true);
         // Tx goes on with what it stood still at; nothing of it may be written any more.
-        self.stage.plan().forget();
+        self.engine.plan().forget();
         for _ in 0..10 {
             self.stands_until = clock::now();
             self.pass(Duration::from_millis(5)).await;
         }
         self.check_nothing_is_left();
-        self.tally.deaths = self.stage.plan().recoveries - 1;
-        self.tally.committed = self.stage.book().committed;
-        self.tally.fingerprint = self.stage.book().fingerprint;
+        self.stats.deaths = self.engine.plan().recoveries - 1;
+        self.stats.committed = self.engine.ledger().committed;
+        self.stats.fingerprint = self.engine.ledger().fingerprint;
         self.tx.end();
         clock::release();
-        self.tally
+        self.stats
     }
 }

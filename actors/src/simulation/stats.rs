@@ -6,7 +6,7 @@ use super::client::Told;
 
 /// Of one world, or the sum of several.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct Stats {
     /// Transitions that were carried out.
     pub(super) transitions: usize,
     /// What callers of transitions were told.
@@ -25,7 +25,7 @@ pub(super) struct Tally {
     pub(super) fingerprint: u64,
 }
 
-impl Tally {
+impl Stats {
     pub(super) fn add(&mut self, other: &Self) {
         fn add<K: Copy + Ord>(sum: &mut BTreeMap<K, usize>, more: &BTreeMap<K, usize>) {
             for (key, count) in more {

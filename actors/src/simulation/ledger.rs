@@ -1,4 +1,4 @@
-//! The book: what is in the journal, what clients were told, and whether the two agree.
+//! The ledger: what is in the journal, what clients were told, and whether the two agree.
 //!
 //! Every write has a key of its own, so that its fate can be told from the journal.
 
@@ -31,7 +31,7 @@ struct Entry {
 
 /// One per world, also seen by the engine.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct Ledger {
     cell: Arc<ServingCell>,
     entries: Vec<Entry>,
     /// What is wrong; empty if all is well.
@@ -45,7 +45,7 @@ pub(super) struct Book {
     pub(super) committed: u64,
 }
 
-impl Book {
+impl Ledger {
     pub(super) fn new(cell: Arc<ServingCell>) -> Self {
         Self {
             cell,

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::msgpack::{write_array_len, write_map_len, write_str, write_uint};
 
-use super::book::Book;
 use super::client::{Client, What};
 use super::clock;
+use super::ledger::Ledger;
 use super::random::Random;
 use super::world::{STEP_MAX, World};
 use crate::limits::{TIMER_TICK, WORKER_TICK_PERIOD};
@@ -38,7 +38,7 @@ pub(super) fn a_client_acts(world: &mut World) {
     }
     let act = Act {
         client,
-        book: &mut world.stage.book(),
+        ledger: &mut world.engine.ledger(),
         random: &mut world.random,
         due,
     };
@@ -47,7 +47,7 @@ pub(super) fn a_client_acts(world: &mut World) {
 
 struct Act<'a> {
     client: &'a mut Client,
-    book: &'a mut Book,
+    ledger: &'a mut Ledger,
     random: &'a mut Random,
     due: Option<Instant>,
 }
@@ -60,7 +60,7 @@ impl Act<'_> {
             35..43 => self.call(What::Nothing, "work", &[0x90]),
             43..47 => self.write_in_steps(),
             47 => self.call(What::Unending, "never", &[0x90]),
-            48..63 => self.client.begin(self.book, self.due),
+            48..63 => self.client.begin(self.ledger, self.due),
             63..90 => self.go_on_in_streams(),
             90..92 => self.ping(),
             92..94 => self.kill(victim),
@@ -72,7 +72,7 @@ impl Act<'_> {
     }
 
     fn ask(&mut self, what: What, request: impl FnOnce(u64) -> RequestBuilder) {
-        self.client.ask(self.book, what, self.due, request);
+        self.client.ask(self.ledger, what, self.due, request);
     }
 
     fn call(&mut self, what: What, name: &str, args: &[u8]) {
@@ -81,13 +81,13 @@ impl Act<'_> {
 
     fn write(&mut self) {
         for _ in 0..=self.random.below(4) {
-            let key = self.book.key(false);
+            let key = self.ledger.key(false);
             self.ask(What::Write(key), |sync| RequestBuilder::replace(sync, key));
         }
     }
 
     fn write_in_steps(&mut self) {
-        let key = self.book.key(false);
+        let key = self.ledger.key(false);
         let mut args = vec![0x91];
         write_uint(&mut args, key);
         self.call(What::Steps(key), "write", &args);
@@ -101,10 +101,10 @@ impl Act<'_> {
             let is_over = !self.client.is_whole(stream) && !self.random.once_in(4);
             match draw {
                 0..15 if !is_over => {
-                    (0..=many).for_each(|_| self.client.statement(stream, self.book, self.due))
+                    (0..=many).for_each(|_| self.client.statement(stream, self.ledger, self.due))
                 }
-                0..25 => self.client.end(stream, true, self.book, self.due),
-                _ => self.client.end(stream, false, self.book, self.due),
+                0..25 => self.client.end(stream, true, self.ledger, self.due),
+                _ => self.client.end(stream, false, self.ledger, self.due),
             }
         }
     }
