@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 fn path_of(file: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     match file {
-        "machine" => root.join("actors/src/supervisor/transition/tests.rs"),
+        "machine" => root.join("actors/src/transitions/tests.rs"),
         file if file.contains('/') => root.join(file),
         file => root.join("actors/tests").join(file),
     }

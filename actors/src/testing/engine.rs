@@ -1,5 +1,7 @@
 //! An engine that does what a test says: it logs, blocks and fails on command.
 
+mod procedures;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -9,7 +11,6 @@ use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{Begin, Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::Procedures;
 use crate::engine::catalog::{Catalog, CatalogBuilder};
 use crate::engine::{
     Caller, Completion, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, ReservationId,
@@ -20,7 +21,7 @@ use crate::engine::{
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
-struct Stage {
+struct ScriptState {
     /// Keys of REPLACEs in the order of their execution, committed or not.
     executed: Vec<u64>,
     /// What else happened, in order.
@@ -42,7 +43,7 @@ struct Stage {
 /// What a test holds in its hand.
 #[derive(Debug, Clone, Default)]
 pub struct Script {
-    stage: Arc<(Mutex<Stage>, Condvar)>,
+    state: Arc<(Mutex<ScriptState>, Condvar)>,
     rows: Arc<RwLock<BTreeMap<u64, Vec<u8>>>>,
     on_pause: Arc<Mutex<Option<OnPause>>>,
 }
@@ -79,85 +80,85 @@ impl Script {
 
     /// Commits of turns that write wait until it is called again with `false`.
     pub fn hold_commits(&self, hold: bool) {
-        self.change(|stage| stage.are_commits_held = hold);
+        self.change(|state| state.are_commits_held = hold);
     }
 
     /// Waits until a commit is held.
     pub fn wait_until_committing(&self) {
-        self.wait("a commit is under way", |stage| stage.is_committing);
+        self.wait("a commit is under way", |state| state.is_committing);
     }
 
-    fn stage(&self) -> MutexGuard<'_, Stage> {
-        self.stage.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ScriptState> {
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, edit: impl FnOnce(&mut Stage)) {
-        edit(&mut self.stage());
-        self.stage.1.notify_all();
+    fn change(&self, edit: impl FnOnce(&mut ScriptState)) {
+        edit(&mut self.state());
+        self.state.1.notify_all();
     }
 
-    fn wait(&self, what: &str, until: impl Fn(&Stage) -> bool) {
-        let (stage, timeout) = self
-            .stage
+    fn wait(&self, what: &str, until: impl Fn(&ScriptState) -> bool) {
+        let (state, timeout) = self
+            .state
             .1
-            .wait_timeout_while(self.stage(), PATIENCE, |stage| !until(stage))
+            .wait_timeout_while(self.state(), PATIENCE, |state| !until(state))
             .unwrap_or_else(PoisonError::into_inner);
-        drop(stage);
+        drop(state);
         assert!(!timeout.timed_out(), "waited in vain until {what}");
     }
 
     /// From the next CALL `block` on, Tx's thread stands still until [`release`](Self::release).
     pub fn hold_tx(&self) {
-        self.change(|stage| stage.is_blocking_wanted = true);
+        self.change(|state| state.is_blocking_wanted = true);
     }
 
     /// Waits until Tx's thread stands still.
     pub fn wait_until_blocked(&self) {
-        self.wait("Tx is blocked", |stage| stage.is_blocked);
+        self.wait("Tx is blocked", |state| state.is_blocked);
     }
 
     /// Lets Tx's thread go on, wherever it stands still.
     pub fn release(&self) {
-        self.change(|stage| {
-            stage.is_blocking_wanted = false;
-            stage.are_commits_held = false;
+        self.change(|state| {
+            state.is_blocking_wanted = false;
+            state.are_commits_held = false;
         });
     }
 
     /// Whether commits fail from now on.
     pub fn fail_commits(&self, fail: bool) {
-        self.change(|stage| stage.commits_fail = fail);
+        self.change(|state| state.commits_fail = fail);
     }
 
     /// Whether BEGIN fails from now on.
     pub fn fail_begins(&self, fail: bool) {
-        self.change(|stage| stage.begins_fail = fail);
+        self.change(|state| state.begins_fail = fail);
     }
 
     /// Recovery waits until it is called again with `false`.
     pub fn hold_recovery(&self, hold: bool) {
-        self.change(|stage| stage.is_recovery_held = hold);
+        self.change(|state| state.is_recovery_held = hold);
     }
 
     /// Whether engines made from now on fail to recover.
     pub fn fail_recovery(&self, fail: bool) {
-        self.change(|stage| stage.recovery_fails = fail);
+        self.change(|state| state.recovery_fails = fail);
     }
 
     /// The next REPLACE panics.
     pub fn panic_next(&self) {
-        self.change(|stage| stage.panic_next = true);
+        self.change(|state| state.panic_next = true);
     }
 
     /// The next SELECT on the view panics, on a session's thread.
     pub fn panic_in_view(&self) {
-        self.change(|stage| stage.view_panics = true);
+        self.change(|state| state.view_panics = true);
     }
 
     /// Completes the last CALL `take`.
     pub fn complete(&self) {
         let mut taken = None;
-        self.change(|stage| taken = stage.completion.take());
+        self.change(|state| taken = state.completion.take());
         if let Some(completion) = taken {
             completion.complete(Ok(true));
         }
@@ -166,18 +167,18 @@ impl Script {
     /// Keys of the REPLACEs that were executed, in order.
     #[must_use]
     pub fn executed(&self) -> Vec<u64> {
-        self.stage().executed.clone()
+        self.state().executed.clone()
     }
 
     /// What the engine wrote down: transactions, recoveries.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
-        self.stage().log.clone()
+        self.state().log.clone()
     }
 
     /// Waits for an entry in the log.
     pub fn wait_for_log(&self, entry: &str) {
-        self.wait(entry, |stage| stage.log.iter().any(|own| own == entry));
+        self.wait(entry, |state| state.log.iter().any(|own| own == entry));
     }
 
     /// An engine that follows this script.
@@ -189,143 +190,10 @@ impl Script {
         }
     }
 
-    /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo
-    /// first), `echo`, `later` (async), `never` (async, without an end),
-    /// `cooperate` (until it is cancelled), `reserve`, `take` (a reservation, until [`complete`](Self::complete)), `commit_first` (and with `_then_fail`, `_then_block`), `write_steps`,
-    /// `user`.
-    #[must_use]
-    pub fn procedures() -> Procedures<ScriptedEngine> {
-        Procedures::default()
-            .with_engine(
-                "block",
-                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
-                    call.engine.script.stand_still();
-                    call.reply.value(&"released")
-                },
-            )
-            .with_engine(
-                "busy",
-                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
-                    let guard = call.reply.solo("scripted work");
-                    guard.progress(25, 100);
-                    call.engine.script.stand_still();
-                    call.reply.value(&"released")
-                },
-            )
-            .with_engine(
-                "pause",
-                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
-                    let script = &call.engine.script;
-                    let mut on_pause = script
-                        .on_pause
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner);
-                    if let Some(work) = on_pause.as_mut() {
-                        (work.0)();
-                    }
-                    let milliseconds = first_uint(call.args)?;
-                    pause(Duration::from_millis(milliseconds));
-                    call.reply.value(&milliseconds)
-                },
-            )
-            .function("echo", |(value,): (u64,)| Ok(value))
-            .async_function("later", |(turns,): (u32,), context| async move {
-                for _ in 0..turns {
-                    context.engine(|_: &mut ScriptedEngine| Ok(())).await?;
-                }
-                Ok(turns)
-            })
-            .async_function("never", |_: Vec<u8>, context| async move {
-                let own = |engine: &mut ScriptedEngine| Ok(Unending::new(&engine.script));
-                let _unending = context.engine(own).await?;
-                std::future::pending::<()>().await;
-                Ok(())
-            })
-            .with_engine(
-                "reserve",
-                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
-                    let id = call.reply.reserve("scripted", "own")?;
-                    call.reply.value(&id.0)
-                },
-            )
-            .with_engine(
-                "take",
-                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
-                    let (id,): (u64,) = call.parse()?;
-                    call.reply.take_reservation(ReservationId(id))?;
-                    let completion = call.reply.defer()?;
-                    call.engine
-                        .script
-                        .change(|stage| stage.completion = Some(completion));
-                    Ok(Outcome::Deferred)
-                },
-            )
-            .with_engine(
-                "cooperate",
-                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
-                    call.engine.script.change(|stage| stage.is_blocked = true);
-                    while !call.reply.is_cancelled() {
-                        std::thread::yield_now();
-                    }
-                    call.engine.script.change(|stage| {
-                        stage.is_blocked = false;
-                        stage.log.push("cooperated".to_owned());
-                    });
-                    call.reply.value(&"too late")
-                },
-            )
-            .with_engine(
-                "user",
-                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
-                    let user = call.caller.user.to_string();
-                    call.reply.value(&user)
-                },
-            )
-            .with_engine(
-                "commit_first_then_fail",
-                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
-                    if !call.engine.pending.is_empty() {
-                        return Ok(Outcome::CommitFirst);
-                    }
-                    Err(Error::illegal_params("scripted failure"))
-                },
-            )
-            .with_engine(
-                "commit_first_then_block",
-                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
-                    if !call.engine.pending.is_empty() {
-                        return Ok(Outcome::CommitFirst);
-                    }
-                    call.engine.script.stand_still();
-                    call.reply.value(&"released")
-                },
-            )
-            .async_function("write_steps", |(steps,): (u64,), context| async move {
-                let mut committed = 0u64;
-                for key in 0..steps {
-                    let step = move |engine: &mut ScriptedEngine| {
-                        engine.pending.insert(key, vec![0x91, 1]);
-                        Ok(())
-                    };
-                    committed += u64::from(context.engine(step).await.is_ok());
-                }
-                Ok(committed)
-            })
-            .with_engine(
-                "commit_first",
-                |call: &mut crate::engine::procedures::Call<'_, ScriptedEngine>| {
-                    if !call.engine.pending.is_empty() {
-                        return Ok(Outcome::CommitFirst);
-                    }
-                    call.reply.value(&"alone")
-                },
-            )
-    }
-
     fn stand_still(&self) {
-        self.change(|stage| stage.is_blocked = true);
-        self.wait("the test releases Tx", |stage| !stage.is_blocking_wanted);
-        self.change(|stage| stage.is_blocked = false);
+        self.change(|state| state.is_blocked = true);
+        self.wait("the test releases Tx", |state| !state.is_blocking_wanted);
+        self.change(|state| state.is_blocked = false);
     }
 }
 
@@ -334,7 +202,7 @@ struct Unending(Script);
 
 impl Unending {
     fn new(script: &Script) -> Self {
-        script.change(|stage| stage.log.push("never: begun".to_owned()));
+        script.change(|state| state.log.push("never: begun".to_owned()));
         Self(script.clone())
     }
 }
@@ -342,7 +210,7 @@ impl Unending {
 impl Drop for Unending {
     fn drop(&mut self) {
         self.0
-            .change(|stage| stage.log.push("never: dropped".to_owned()));
+            .change(|state| state.log.push("never: dropped".to_owned()));
     }
 }
 
@@ -373,14 +241,14 @@ impl Engine for ScriptedEngine {
             ..Progress::default()
         });
         self.script
-            .change(|stage| stage.log.push("recovering".to_owned()));
+            .change(|state| state.log.push("recovering".to_owned()));
         self.script
-            .wait("the test lets it recover", |stage| !stage.is_recovery_held);
-        if self.script.stage().recovery_fails {
+            .wait("the test lets it recover", |state| !state.is_recovery_held);
+        if self.script.state().recovery_fails {
             return Err("scripted failure".into());
         }
         self.script
-            .change(|stage| stage.log.push("recovered".to_owned()));
+            .change(|state| state.log.push("recovered".to_owned()));
         Ok(())
     }
 
@@ -389,9 +257,9 @@ impl Engine for ScriptedEngine {
             Body::Replace(store) => {
                 let key = first_uint(store.tuple)?;
                 let mut panics = false;
-                self.script.change(|stage| {
-                    stage.executed.push(key);
-                    panics = std::mem::take(&mut stage.panic_next);
+                self.script.change(|state| {
+                    state.executed.push(key);
+                    panics = std::mem::take(&mut state.panic_next);
                 });
                 assert!(!panics, "scripted panic");
                 self.pending.insert(key, store.tuple.to_vec());
@@ -423,11 +291,11 @@ impl Engine for ScriptedEngine {
             return Ok(());
         }
         let pending = std::mem::take(&mut self.pending);
-        self.script.change(|stage| stage.is_committing = true);
+        self.script.change(|state| state.is_committing = true);
         self.script
-            .wait("the test lets it commit", |stage| !stage.are_commits_held);
-        self.script.change(|stage| stage.is_committing = false);
-        if self.script.stage().commits_fail {
+            .wait("the test lets it commit", |state| !state.are_commits_held);
+        self.script.change(|state| state.is_committing = false);
+        if self.script.state().commits_fail {
             return Err(Error::new(ErrorCode::WAL_IO, "scripted failure"));
         }
         self.script
@@ -450,32 +318,32 @@ impl Engine for ScriptedEngine {
     fn discard_turn(&mut self) {
         self.pending.clear();
         self.script
-            .change(|stage| stage.log.push("discard".to_owned()));
+            .change(|state| state.log.push("discard".to_owned()));
     }
 
     fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {
-        if self.script.stage().begins_fail {
+        if self.script.state().begins_fail {
             return Err(Error::unsupported("The scripted engine", "transactions"));
         }
         self.script
-            .change(|stage| stage.log.push(format!("begin {}", transaction.0)));
+            .change(|state| state.log.push(format!("begin {}", transaction.0)));
         Ok(())
     }
 
     fn commit_transaction(&mut self, transaction: TransactionId) -> Result<(), Error> {
         self.script
-            .change(|stage| stage.log.push(format!("commit {}", transaction.0)));
+            .change(|state| state.log.push(format!("commit {}", transaction.0)));
         Ok(())
     }
 
     fn rollback_transaction(&mut self, transaction: TransactionId) {
         self.script
-            .change(|stage| stage.log.push(format!("rollback {}", transaction.0)));
+            .change(|state| state.log.push(format!("rollback {}", transaction.0)));
     }
 
     fn close_reservation(&mut self, reservation: ReservationId) {
         self.script
-            .change(|stage| stage.log.push(format!("closed {}", reservation.0)));
+            .change(|state| state.log.push(format!("closed {}", reservation.0)));
     }
 
     fn catalog(&self) -> Arc<Catalog> {
@@ -511,7 +379,7 @@ impl ReadView for ScriptedView {
         }
         let mut panics = false;
         self.0
-            .change(|stage| panics = std::mem::take(&mut stage.view_panics));
+            .change(|state| panics = std::mem::take(&mut state.view_panics));
         assert!(!panics, "scripted panic in the view");
         let key = first_uint(select.key)?;
         let committed = self.0.rows.read().unwrap_or_else(PoisonError::into_inner);
