@@ -223,6 +223,10 @@ impl Shared {
 
     /// Tells everyone whether the engine takes changes.
     pub(crate) fn publish_fault(&self, fault: Option<String>) {
+        // While an engine loads, `box.status` tells how far it is: not to be replaced for nothing.
+        if self.fault() == fault {
+            return;
+        }
         self.events.set_fault(fault.is_some(), self.cell.load());
         *lock(&self.fault) = fault;
         self.cell.notify();
