@@ -28,7 +28,7 @@ use crate::transitions::{
     StopReport, TransitionOutcome, TransitionRecord, TransitionRequest, TransitionResult,
     TransitionTarget,
 };
-use crate::tx::{EngineFactory, Parts, Tx, TxHandle, WorkerLink};
+use crate::tx::{EngineFactory, Parts, Tx, TxHandle, WorkerLink, with_locks};
 use crate::worker::Worker;
 
 /// Starts a runtime: listeners, session arbiters, Supervisor and Tx.
@@ -67,12 +67,7 @@ pub fn start<E: Engine>(
     let workers = mailboxes.workers.into_iter().enumerate();
     let arbiters = workers.map(start_worker).collect();
 
-    let spawn_tx = spawner(
-        shared.clone(),
-        peers.clone(),
-        Arc::new(engine),
-        Arc::new(procedures),
-    );
+    let spawn_tx = spawner(shared.clone(), peers.clone(), Arc::new(engine), procedures);
     let (told, stopped) = watch::channel(None);
     let mut supervisor = Supervisor::new(shared.clone(), peers.clone(), arbiters, spawn_tx, told);
     let clients = listeners
@@ -205,16 +200,18 @@ pub(crate) fn spawner<E: Engine>(
     shared: Arc<Shared>,
     peers: Arc<Peers>,
     factory: EngineFactory<E>,
-    procedures: Arc<Procedures<E>>,
+    procedures: Procedures<E>,
 ) -> SpawnTx {
+    let procedures = Arc::new(with_locks(procedures));
     Box::new(move |arbiter, generation| {
         let (shared, factory) = (shared.clone(), factory.clone());
         let (procedures, peers) = (procedures.clone(), peers.clone());
         let start = move |_: &mut Context<Tx<E>>| {
             let workers = (peers.workers.iter())
                 .zip(&shared.counters)
-                .map(|(worker, counters)| {
-                    WorkerLink::new(counters.claims.clone(), worker.replies())
+                .map(|(worker, counters)| WorkerLink {
+                    claims: counters.claims.clone(),
+                    replies: worker.replies(),
                 })
                 .collect();
             Tx::new(

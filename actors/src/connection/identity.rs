@@ -12,7 +12,7 @@ use crate::engine::catalog::GUEST;
 pub(crate) struct Identity {
     /// Of the greeting: what passwords are scrambled with.
     salt: [u8; SALT_SIZE],
-    caller: Caller,
+    caller: Arc<Caller>,
     has_logged_in: bool,
     /// The Tx that knows this caller, by generation; 0 for none.
     known_to: u64,
@@ -25,13 +25,12 @@ impl Identity {
     pub(crate) fn guest(connection: u64, salt: [u8; SALT_SIZE], is_administrator: bool) -> Self {
         let caller = Caller {
             connection,
-            stream: 0,
             user: GUEST.into(),
             is_administrator,
         };
         Self {
             salt,
-            caller,
+            caller: Arc::new(caller),
             has_logged_in: false,
             known_to: 0,
             is_changed: true,
@@ -55,11 +54,13 @@ impl Identity {
     /// A user's password was right. `is_administrator`: whether that user is one, if it depends on the
     /// user. Tx hears of it with the next request.
     pub(crate) fn log_in(&mut self, user: Arc<str>, is_administrator: Option<bool>) {
+        // Tx may have the old one: a request that waits keeps its caller.
+        let caller = Arc::make_mut(&mut self.caller);
         if let Some(is_administrator) = is_administrator {
-            self.caller.is_administrator = is_administrator;
+            caller.is_administrator = is_administrator;
         }
         self.has_logged_in |= *user != *GUEST;
-        self.caller.user = user;
+        caller.user = user;
         self.is_changed = true;
     }
 
@@ -70,7 +71,7 @@ impl Identity {
 
     /// Whom the Tx of this generation has to be told of before the next request, once per Tx and login.
     #[inline]
-    pub(crate) fn take_update(&mut self, generation: u64) -> Option<Caller> {
+    pub(crate) fn take_update(&mut self, generation: u64) -> Option<Arc<Caller>> {
         if self.known_to == generation && !self.is_changed {
             return None;
         }
@@ -87,7 +88,7 @@ mod tests {
     #[test]
     fn every_tx_is_told_once_per_login() {
         let mut identity = Identity::guest(7, [0; SALT_SIZE], false);
-        let user = |caller: Option<Caller>| caller.map(|own| own.user.to_string());
+        let user = |caller: Option<Arc<Caller>>| caller.map(|own| own.user.to_string());
         assert!(!identity.is_known_to_tx());
         assert_eq!(user(identity.take_update(1)).as_deref(), Some(GUEST));
         assert_eq!(user(identity.take_update(1)), None);

@@ -1,6 +1,7 @@
 //! What an async procedure may use: the engine, one step at a time.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use vestibule_wire::{Error, ErrorCode};
@@ -23,7 +24,7 @@ pub(crate) trait Steps<E> {
 
 /// Given to an async procedure. It lives on Tx's arbiter and cannot leave it.
 pub struct AsyncContext<E> {
-    caller: Caller,
+    caller: Arc<Caller>,
     token: CancelToken,
     steps: Box<dyn Steps<E>>,
 }
@@ -37,7 +38,7 @@ impl<E> fmt::Debug for AsyncContext<E> {
 }
 
 impl<E: 'static> AsyncContext<E> {
-    pub(crate) fn new(caller: Caller, token: CancelToken, steps: Box<dyn Steps<E>>) -> Self {
+    pub(crate) fn new(caller: Arc<Caller>, token: CancelToken, steps: Box<dyn Steps<E>>) -> Self {
         Self {
             caller,
             token,

@@ -66,10 +66,6 @@ impl Completion {
         self.ticket
     }
 
-    pub(crate) fn token(&self) -> &CancelToken {
-        &self.token
-    }
-
     /// Whether nobody waits for the answer any more: what is left of the work may be left out.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -99,7 +95,12 @@ impl Completion {
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        let text = "The request was given up by the engine";
-        self.send(Err(Error::new(ErrorCode::SYSTEM, text)));
+        self.send(Err(unanswered()));
     }
+}
+
+/// The answer to a request that has none: its completion was dropped, or its procedure panicked.
+pub(crate) fn unanswered() -> Error {
+    let text = "The request was given up by the engine";
+    Error::new(ErrorCode::SYSTEM, text)
 }

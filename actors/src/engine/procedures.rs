@@ -4,7 +4,7 @@
 //!   CALL 'name' ─▶ exact name? ─▶ family by prefix? ─▶ 33 no such procedure
 //!                     │
 //!                     ├ closure: runs inside Tx's turn, committed with it
-//!                     └ async: a local task on Tx's arbiter; may sleep, await, be cancelled
+//!                     └ async: runs between Tx's turns; may sleep, await, be cancelled
 //! ```
 //!
 //! Arguments and results go through serde; a struct becomes a map with its field names.
@@ -43,6 +43,8 @@ pub struct Call<'a, E> {
     pub args: &'a [u8],
     /// Who calls.
     pub caller: &'a Caller,
+    /// In which stream of the connection, 0 for none.
+    pub stream: u64,
     /// Inside which transaction, if any.
     pub transaction: Option<TransactionId>,
     /// Where the results go.
@@ -131,8 +133,8 @@ impl<E: 'static> Procedures<E> {
         self
     }
 
-    /// Registers an `async fn`: arguments and a context in, one value out. It runs as a task on Tx's
-    /// arbiter, so Tx goes on while it waits; blocking in it blocks Tx.
+    /// Registers an `async fn`: arguments and a context in, one value out. It runs on Tx's
+    /// arbiter, between turns, so Tx goes on while it waits; blocking in it blocks Tx.
     #[must_use]
     pub fn async_function<A, R, F>(
         mut self,

@@ -6,6 +6,8 @@
 //!                                                     └─ Detached: no client, no runtime
 //! ```
 
+use std::time::Duration;
+
 use vestibule_wire::reply::{self, Rows};
 use vestibule_wire::{Error, ErrorCode};
 
@@ -29,6 +31,20 @@ pub(crate) trait Context {
     fn take_reservation(&mut self, id: ReservationId) -> Result<(), Error>;
     /// See [`Reply::release_reservation`].
     fn release_reservation(&mut self, id: ReservationId) -> bool;
+    /// See [`Reply::lock`].
+    fn lock(&mut self, name: &str, patience: Duration) -> Result<LockAttempt, Error>;
+    /// See [`Reply::unlock`].
+    fn unlock(&mut self, name: &str) -> bool;
+}
+
+/// What became of asking for a lock.
+pub(crate) enum LockAttempt {
+    /// The connection has it.
+    Taken,
+    /// Another connection has it.
+    Refused,
+    /// The request is answered when the lock is free, or its patience at an end.
+    Waiting,
 }
 
 /// The context of a reply without a client: for work that an engine does of its own accord, and for
@@ -74,6 +90,14 @@ impl Context for Detached {
     fn release_reservation(&mut self, _id: ReservationId) -> bool {
         false
     }
+
+    fn lock(&mut self, _name: &str, _patience: Duration) -> Result<LockAttempt, Error> {
+        Err(no_reservations())
+    }
+
+    fn unlock(&mut self, _name: &str) -> bool {
+        false
+    }
 }
 
 fn no_reservations() -> Error {
@@ -97,14 +121,6 @@ impl std::fmt::Debug for Reply<'_> {
 impl<'a> Reply<'a> {
     pub(crate) fn new(out: &'a mut Vec<u8>, context: &'a mut dyn Context) -> Self {
         Self { out, context }
-    }
-
-    /// The same reply for a shorter time.
-    pub(crate) fn reborrow(&mut self) -> Reply<'_> {
-        Reply {
-            out: self.out,
-            context: self.context,
-        }
     }
 
     /// A reply that goes nowhere but `out`: for work that no client asked for, and for an engine's
@@ -193,6 +209,21 @@ impl<'a> Reply<'a> {
     /// Gives a reservation of this connection back; false if it is over already. The engine is not told.
     pub fn release_reservation(&mut self, id: ReservationId) -> bool {
         self.context.release_reservation(id)
+    }
+
+    /// Takes an advisory lock for this connection, and answers: true if the connection has it. If another
+    /// one has it, that is waited for as long as `patience`, and the answer is false at its end.
+    pub(crate) fn lock(&mut self, name: &str, patience: Duration) -> Result<Outcome, Error> {
+        match self.context.lock(name, patience)? {
+            LockAttempt::Taken => self.value(&true),
+            LockAttempt::Refused => self.value(&false),
+            LockAttempt::Waiting => Ok(Outcome::Deferred),
+        }
+    }
+
+    /// Gives an advisory lock of this connection back; false if the connection does not have it.
+    pub(crate) fn unlock(&mut self, name: &str) -> bool {
+        self.context.unlock(name)
     }
 
     /// Takes the means to answer later, from any thread. Return [`Outcome::Deferred`] with it.

@@ -22,8 +22,6 @@ pub struct ReservationId(pub u64);
 pub struct Caller {
     /// The connection's number, unique as long as the runtime lives.
     pub connection: u64,
-    /// The stream, 0 for none.
-    pub stream: u64,
     /// The authenticated user; `guest` before authentication.
     pub user: Arc<str>,
     /// Whether this connection has the rights of an administrator.
@@ -54,6 +52,8 @@ pub struct Request<'a> {
     pub body: Body<'a>,
     /// By whom.
     pub caller: &'a Caller,
+    /// In which stream of the connection, 0 for none.
+    pub stream: u64,
     /// Inside which transaction, if any.
     pub transaction: Option<TransactionId>,
 }

@@ -97,7 +97,7 @@ impl World {
             shared.clone(),
             peers.clone(),
             Arc::new(factory),
-            Arc::new(procedures()),
+            procedures(),
         );
         let arbiter: Rc<Arbiter> = tx.arbiter.clone();
         let (told, stopped) = watch::channel(None);

@@ -15,8 +15,7 @@ use actix::{Actor, ActorContext, AsyncContext as _, Context, Handler, Running};
 use actix_rt::time::{Sleep, sleep_until};
 
 use super::core::TxCore;
-use super::messages::{Batch, Completed, Control, Probe, Stop};
-use super::replies::WorkerLink;
+use super::messages::{Batch, Completed, Control, Probe, Stop, WorkerLink};
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
 use crate::limits::LOADING_TOLD_EVERY;
@@ -197,7 +196,7 @@ impl<E: Engine> Handler<Stop> for Tx<E> {
     }
 }
 
-/// Runs turns as long as there is work, giving way to async procedures between two turns, and when a
+/// Runs turns as long as there is work, with async procedures between two turns, and when a
 /// deadline is over.
 #[derive(Default)]
 struct TurnLoop {
@@ -237,7 +236,10 @@ impl<E: Engine> ActorFuture<Tx<E>> for TurnLoop {
             tx.guarded(ctx, |tx, _| {
                 tx.core.as_mut().map(|core| core.turn(core.now()))
             });
-            if tx.core.as_ref().is_some_and(|core| core.has_work()) {
+        }
+        if let Some(core) = &mut tx.core {
+            core.poll_tasks(cx);
+            if core.has_work() {
                 cx.waker().wake_by_ref();
             }
         }

@@ -1,43 +1,75 @@
-//! Ending from outside what a client has begun: transactions, and the deferred requests inside them.
+//! Ending from outside what a client has begun: transactions, deferred requests, reservations.
 //!
 //! ```text
 //!   abort ─▶ rolled back in the engine; statements get the error until ROLLBACK; COMMIT gets it too
-//!     └ a deferred request of the stream ─▶ given up: cancelled in the engine, answered at once
+//!     └ a deferred request of the stream ─▶ cancelled in the engine, answered at once
 //! ```
 //!
-//! A session that gives up on a request tells it by a `Cancel` in its next batch, after it has answered.
+//! A session that cancels a request tells it by a `Cancel` in its next batch, after it has answered.
 //! Nobody is waited for: neither the session nor the client has to agree.
 
 use std::time::Instant;
 
 use vestibule_wire::Error;
 
-use super::core::TxCore;
-use super::deadlines::Timed;
+use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
-use super::messages::{AbortedTransaction, Control, TransactionEffect};
-use super::streams::{Aborted, Key, Transaction};
-use crate::engine::{Engine, Ticket};
+use super::messages::{Cancel, Control, RequestOrigin, TransactionEffect};
+use super::streams::{Aborted, Beginner, StreamKey, Transaction};
+use crate::engine::{Engine, ReservationId, Ticket};
 
 impl<E: Engine> TxCore<E> {
     /// Does what it is told from the side, between two turns.
     pub(crate) fn control(&mut self, control: &Control) {
+        let executor = &mut self.executor;
         match control {
-            Control::SyncFence => self.sync_fence(),
+            Control::SyncFence => executor.sync_fence(),
             Control::CloseIdleReservations => {
-                self.close_idle();
+                executor.close_idle();
             }
             Control::CloseAllReservations => {
-                self.close_all();
+                executor.close_all();
             }
-            Control::ReopenReservations => self.reopen_reservations(),
+            Control::ReopenReservations => executor.holdings.reopen(),
+        }
+    }
+
+    /// What sessions have cancelled, before anything else in a turn.
+    pub(super) fn apply_cancels(&mut self) {
+        for (worker, cancel) in self.queue.take_cancels() {
+            self.executor.apply_cancel(worker, cancel);
+        }
+    }
+}
+
+impl<E: Engine> Executor<E> {
+    fn apply_cancel(&mut self, worker: usize, cancel: Cancel) {
+        let ticket = self.deferred.find(worker, cancel.id);
+        if let Some(ticket) = ticket
+            && let Some(deferred) = self.take_deferred(ticket)
+        {
+            self.stop_deferred(ticket, deferred);
+        }
+        let id = cancel.id;
+        self.cancel_lock(ticket, RequestOrigin { worker, id });
+        let (connection, stream) = (cancel.connection, cancel.stream);
+        let key = StreamKey { connection, stream };
+        match cancel.transaction {
+            TransactionEffect::Untouched => {}
+            TransactionEffect::Aborted(error) => {
+                self.abort(key, &error);
+            }
+            TransactionEffect::Ended(error) => {
+                self.abort(key, &error);
+                self.streams.mark_over(key);
+            }
         }
     }
 
     /// Aborts every open transaction that is wanted, between two turns; returns how many. Statements
     /// in their streams get `error` until their clients end them; COMMIT gets it too. What runs of them
     /// is stopped and not answered: their sessions know of the abort, and tell what became of it.
-    pub(crate) fn abort_transactions(
+    pub(super) fn abort_transactions(
         &mut self,
         wanted: impl Fn(&Transaction) -> bool,
         error: &Error,
@@ -48,69 +80,57 @@ impl<E: Engine> TxCore<E> {
             if let Some(ticket) = running
                 && let Some(deferred) = self.take_deferred(ticket)
             {
-                self.give_up_lock(Some(ticket), (deferred.worker, deferred.entry.id));
+                self.cancel_lock(Some(ticket), deferred.origin());
                 self.stop_deferred(ticket, deferred);
             }
         }
         keys.len()
     }
 
-    fn roll_back_live(&mut self, key: Key, error: &Error) -> Option<Aborted> {
+    fn roll_back_live(&mut self, key: StreamKey, error: &Error) -> Option<Aborted> {
         let aborted = self.streams.abort(key, error)?;
         self.engine.rollback_transaction(aborted.id);
-        if let Some(timer) = aborted.timer {
-            self.deadlines.clear(timer);
-        }
         Some(aborted)
     }
 
     /// Aborts the transaction of a stream, if it has one that lives; returns who began it. Between two
     /// requests, and not after one whose turn is not committed.
-    pub(super) fn abort(&mut self, key: Key, error: &Error) -> Option<(usize, AbortedTransaction)> {
+    pub(super) fn abort(&mut self, key: StreamKey, error: &Error) -> Option<Beginner> {
         let aborted = self.roll_back_live(key, error)?;
         if let Some(ticket) = aborted.running {
-            self.give_up(ticket, error);
+            self.fail_deferred(ticket, error);
         }
         Some(aborted.begun_by)
     }
 
-    /// Rolls back a transaction that was taken out of its stream.
-    pub(super) fn roll_back(&mut self, transaction: &Transaction) {
-        if let Some(timer) = transaction.timer {
-            self.deadlines.clear(timer);
-        }
-        if let Some(live) = transaction.live() {
-            self.engine.rollback_transaction(live);
-        }
-    }
-
     /// Ends what is over its deadline, at the beginning of a turn.
     pub(super) fn expire(&mut self, now: Instant) {
-        for timed in self.deadlines.expire(now) {
-            match timed {
-                Timed::LockWait(ticket) => self.stop_waiting(ticket),
-                Timed::Transaction(key) => {
-                    self.streams.forget_timer(key);
-                    let aborted = self.abort(key, &Error::transaction_timeout());
-                    // All other ends of transactions are brought about by sessions, or known to them.
-                    if let Some((worker, told)) = aborted {
-                        self.workers[worker].out.aborted.push(told);
-                    }
-                }
+        self.holdings.expire(now);
+        for key in self.streams.expire(now) {
+            let aborted = self.abort(key, &Error::transaction_timeout());
+            // All other ends of transactions are brought about by sessions, or known to them.
+            if let Some(Beginner { worker, if_aborted }) = aborted {
+                self.output.to(worker).tell_aborted(if_aborted);
             }
         }
     }
 
+    /// Takes a deferred request out, which uses nothing any more; `None` if it is over already.
+    pub(super) fn take_deferred(&mut self, ticket: Ticket) -> Option<Deferred> {
+        let deferred = self.deferred.remove(ticket)?;
+        self.holdings.hand_back(&deferred.used);
+        Some(deferred)
+    }
+
     /// Answers a deferred request with an error, whether or not the engine can stop it. Its completion,
     /// if it comes, is dropped.
-    pub(super) fn give_up(&mut self, ticket: Ticket, error: &Error) {
+    fn fail_deferred(&mut self, ticket: Ticket, error: &Error) {
         let Some(deferred) = self.take_deferred(ticket) else {
             return;
         };
-        let origin = (deferred.worker, deferred.entry.id);
-        self.reply_error(deferred.worker, &deferred.entry, error);
-        self.workers[deferred.worker].mark_committed();
-        self.give_up_lock(Some(ticket), origin);
+        self.output.error(deferred.worker, &deferred.entry, error);
+        self.output.to(deferred.worker).mark_committed();
+        self.cancel_lock(Some(ticket), deferred.origin());
         self.stop_deferred(ticket, deferred);
     }
 
@@ -120,39 +140,52 @@ impl<E: Engine> TxCore<E> {
         if !deferred.is_call {
             self.engine.cancel(ticket);
         }
-        self.resume_stream(ticket, &deferred);
+        self.streams.resume(deferred.key(), ticket);
     }
 
-    /// What sessions gave up on, before anything else in a turn.
-    pub(super) fn apply_cancels(&mut self) {
-        if self.cancels.is_empty() {
-            return;
-        }
-        for (worker, cancel) in std::mem::take(&mut self.cancels) {
-            let ticket = self.tickets_of.get(&(worker, cancel.id.index)).copied();
-            let is_own = |own: &Ticket| {
-                let deferred = self.deferred.get(own);
-                deferred.is_some_and(|own| own.entry.id == cancel.id)
-            };
-            let ticket = ticket.filter(is_own);
-            if let Some(ticket) = ticket
-                && let Some(deferred) = self.take_deferred(ticket)
-            {
-                self.stop_deferred(ticket, deferred);
+    /// A request is over whose client was told an error: it has no lock.
+    pub(super) fn cancel_lock(&mut self, ticket: Option<Ticket>, origin: RequestOrigin) {
+        self.holdings.cancel(ticket, origin, self.budget.began());
+    }
+
+    /// Closes idle reservations now and others when they become idle, and lets nobody reserve anything,
+    /// until they are reopened. A connection in a transaction uses all that it has. Between two turns;
+    /// returns how many were closed at once.
+    pub(super) fn close_idle(&mut self) -> usize {
+        self.holdings.begin_closing();
+        self.sweep_reservations()
+    }
+
+    /// Closes all reservations, in use or not, and lets nobody reserve anything. Between two turns;
+    /// returns how many there were.
+    pub(super) fn close_all(&mut self) -> usize {
+        let closed = self.holdings.close_all();
+        self.tell_closed(&closed)
+    }
+
+    /// At the end of a turn: what has become idle while idle ones are closed.
+    pub(super) fn sweep_reservations(&mut self) -> usize {
+        let streams = &self.streams;
+        let closed = self
+            .holdings
+            .sweep(|connection| streams.has_transaction(connection));
+        self.tell_closed(&closed)
+    }
+
+    /// The connection is gone, with everything that it held or waited for.
+    pub(super) fn leave_reservations(&mut self, connection: u64) {
+        let closed = self.holdings.leave(connection);
+        self.tell_closed(&closed);
+    }
+
+    /// Passes on what was closed: to the next that waits, or to the engine.
+    fn tell_closed(&mut self, closed: &[ReservationId]) -> usize {
+        for id in closed {
+            if !self.holdings.pass_on(*id, self.budget.began()) {
+                self.engine.close_reservation(*id);
             }
-            self.give_up_lock(ticket, (worker, cancel.id));
-            let key = (cancel.connection, cancel.stream);
-            match cancel.transaction {
-                TransactionEffect::Untouched => {}
-                TransactionEffect::Aborted(error) => {
-                    self.abort(key, &error);
-                }
-                TransactionEffect::Ended(error) => {
-                    self.abort(key, &error);
-                    self.streams.mark_over(key);
-                }
-            }
         }
+        closed.len()
     }
 }
 
@@ -182,7 +215,10 @@ mod tests {
                 fixture.ask(&in_stream(RequestType::Begin, 1, 1)).await.code,
                 0
             );
-            let aborted = fixture.core.abort_transactions(|_| true, &too_late());
+            let aborted = fixture
+                .core
+                .executor
+                .abort_transactions(|_| true, &too_late());
             assert_eq!(aborted, 1);
             assert_eq!(fixture.script.log(), ["begin 1", "rollback 1"]);
             let statement = RequestBuilder::replace(2, 2).stream(1);
@@ -214,7 +250,10 @@ mod tests {
     fn commit_of_an_aborted_transaction_fails_and_ends_it() {
         fixture(|mut fixture: Fixture| async move {
             fixture.ask(&in_stream(RequestType::Begin, 1, 1)).await;
-            fixture.core.abort_transactions(|_| true, &too_late());
+            fixture
+                .core
+                .executor
+                .abort_transactions(|_| true, &too_late());
             let commit = fixture.ask(&in_stream(RequestType::Commit, 2, 1)).await;
             assert_eq!(commit.error_code(), Some(279));
             assert_eq!(
@@ -231,7 +270,10 @@ mod tests {
             fixture.send(&RequestBuilder::call(2, "never", &[0x90]).stream(1));
             fixture.send(&RequestBuilder::replace(3, 3).stream(1));
             fixture.turn();
-            fixture.core.abort_transactions(|_| true, &too_late());
+            fixture
+                .core
+                .executor
+                .abort_transactions(|_| true, &too_late());
             fixture.turn();
             let replies = fixture.replies().await;
             let told: Vec<_> = replies.iter().map(|own| (own.sync, own.code)).collect();
@@ -240,7 +282,7 @@ mod tests {
                 [(3, 0x8000 | 279)],
                 "what waited behind it runs, and fails"
             );
-            assert!(fixture.core.deferred.is_empty());
+            assert!(fixture.core.executor.deferred.is_empty());
         });
     }
 
@@ -250,7 +292,13 @@ mod tests {
         fixture(|mut fixture: Fixture| async move {
             fixture.send(&RequestBuilder::call(1, "never", &[0x90]).stream(1));
             fixture.turn();
-            assert_eq!(fixture.core.abort_transactions(|_| true, &too_late()), 0);
+            assert_eq!(
+                fixture
+                    .core
+                    .executor
+                    .abort_transactions(|_| true, &too_late()),
+                0
+            );
             assert!(fixture.replies().await.is_empty());
         });
     }
@@ -291,9 +339,9 @@ mod tests {
                 ..first
             };
             fixture.cancel(stranger, 0, TransactionEffect::Untouched);
-            assert_eq!(fixture.core.deferred.len(), 1);
+            assert_eq!(fixture.core.executor.deferred.len(), 1);
             fixture.cancel(first, 0, TransactionEffect::Untouched);
-            assert!(fixture.core.deferred.is_empty() && fixture.core.tickets_of.is_empty());
+            assert!(fixture.core.executor.deferred.is_empty());
         });
     }
 
@@ -309,7 +357,13 @@ mod tests {
                 ))
                 .await;
             fixture.ask(&in_stream(RequestType::Begin, 2, 1)).await;
-            assert_eq!(fixture.core.abort_transactions(|_| true, &too_late()), 1);
+            assert_eq!(
+                fixture
+                    .core
+                    .executor
+                    .abort_transactions(|_| true, &too_late()),
+                1
+            );
             assert_eq!(fixture.shared.reservations.rows(fixture.now).len(), 1);
         });
     }

@@ -2,19 +2,20 @@
 
 use vestibule_wire::Error;
 
-use super::core::TxCore;
+use super::callers::Callers;
+use super::core::Executor;
 use super::streams::Transaction;
 use crate::engine::Engine;
 
-impl<E: Engine> TxCore<E> {
+impl<E: Engine> Executor<E> {
     /// Commits the turn so far and tells everyone who was in it.
-    pub(super) fn commit(&mut self) {
+    pub(super) fn commit(&mut self, callers: &Callers) {
         // Nothing comes between this question and the write.
         let result = match self.writes.take() {
             None => self.engine.commit(),
             Some(oldest) => {
                 if self.shared.fence.begin_write(oldest).is_err() {
-                    return self.discard_turn();
+                    return self.discard_turn(callers);
                 }
                 let result = self.engine.commit();
                 self.shared.fence.end_write();
@@ -25,28 +26,20 @@ impl<E: Engine> TxCore<E> {
         self.roll_back_begun_unless(|_| result.is_ok());
         match &result {
             Ok(()) => {
-                if self.engine.schema_version() != self.schema_version {
+                if self.engine.schema_version() != self.output.schema_version() {
                     self.publish_catalog();
-                    for link in &mut self.workers {
-                        link.patch_uncommitted(self.schema_version);
-                    }
+                    self.output.patch_uncommitted();
                 }
             }
             Err(error) => {
                 log::error!("a turn failed to commit: {error}");
                 self.take_back_locks();
-                for link in &mut self.workers {
-                    link.fail_uncommitted(self.schema_version, error);
-                }
+                self.output.fail_uncommitted(error);
             }
         }
-        self.tell_fault(result.is_err());
-        for link in &mut self.workers {
-            link.mark_committed();
-        }
-        for on_commit in self.on_commit.drain(..) {
-            on_commit(result.clone());
-        }
+        self.publish_fault(result.is_err());
+        self.output.mark_committed();
+        self.output.tell_steps(&result);
         match result {
             Ok(()) => self.streams.forget_statements(),
             Err(error) => self.abort_refused(&error),
@@ -62,53 +55,32 @@ impl<E: Engine> TxCore<E> {
 
     /// A client whose `vestibule.lock` is answered with the turn's error has no lock.
     fn take_back_locks(&mut self) {
-        let workers = self.workers.iter().enumerate();
-        let origins =
-            workers.flat_map(|(worker, link)| link.uncommitted().map(move |id| (worker, id)));
-        for origin in origins.collect::<Vec<_>>() {
-            self.give_up_lock(None, origin);
+        for origin in self.output.uncommitted() {
+            self.cancel_lock(None, origin);
         }
     }
 
     /// A client whose BEGIN is answered with the turn's error has no transaction.
     pub(super) fn roll_back_begun_unless(&mut self, stays: impl Fn(&Transaction) -> bool) {
         for key in self.streams.take_begun() {
-            let stream = self.streams.get(key);
-            if stream.is_some_and(|own| own.transaction.as_ref().is_some_and(&stays)) {
+            if self.streams.transaction(key).is_some_and(&stays) {
                 continue;
             }
-            let Some(transaction) = self.streams.take_transaction(key) else {
-                continue;
-            };
-            if let Some(id) = transaction.live() {
-                self.engine.rollback_transaction(id);
-            }
-            if let Some(timer) = transaction.timer {
-                self.deadlines.clear(timer);
+            let transaction = self.streams.take_transaction(key);
+            if let Some(live) = transaction.and_then(|own| own.live()) {
+                self.engine.rollback_transaction(live);
             }
         }
     }
 
     /// Whether the engine takes changes is told when it may have changed.
-    fn tell_fault(&mut self, has_failed: bool) {
+    fn publish_fault(&mut self, has_failed: bool) {
         if !has_failed && !self.has_fault {
             return;
         }
         let fault = self.engine.fault();
         self.has_fault = fault.is_some();
         self.shared.publish_fault(fault);
-    }
-
-    pub(super) fn publish_catalog(&mut self) {
-        self.schema_version = self.engine.schema_version();
-        self.shared
-            .publish_catalog(self.schema_version, self.engine.catalog());
-    }
-
-    pub(super) fn send_replies(&mut self) {
-        for link in &mut self.workers {
-            link.send();
-        }
     }
 }
 

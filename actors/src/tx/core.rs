@@ -1,89 +1,65 @@
-//! Tx's turn: claim, execute, commit once, release the replies.
-//!
-//! ```text
-//!   completed ─┐
-//!   steps ─────┼─▶ execute … execute ─▶ commit ─▶ publish the catalog ─▶ one message per worker
-//!   batches ───┘        │
-//!                       └ CommitFirst: commit, then this request again, first of a new turn
-//! ```
-//!
-//! A turn ends after a number of requests, of reply bytes, or after a time, whichever comes first. On
-//! its way per request nothing is allocated, logged or timed.
+//! Everything that lives on Tx's thread: what waits, who calls, and what executes.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use std::time::Instant;
 
-use super::deadlines::Deadlines;
-use super::deferred::Deferred;
-use super::locks::Locks;
-use super::messages::{Batch, Cancel, Completed};
-use super::replies::WorkerLink;
-use super::reservations::Reservations;
+use super::budget::TurnBudget;
+use super::callers::Callers;
+use super::deferred::{DeferredRequests, Tickets};
+use super::holdings::Holdings;
+use super::messages::{Batch, Completed, WorkerLink};
+use super::output::Output;
+use super::queue::Queue;
+use super::replies::ReplyBuffer;
 use super::steps::StepQueue;
-use super::streams::{Streams, WaitingRequest};
+use super::streams::Streams;
+use super::tasks::Tasks;
 use super::turn_writes::TurnWrites;
 use crate::engine::procedures::Procedures;
-use crate::engine::{Completions, Engine, OnCommit, Ticket};
-use crate::limits::{TURN_CLOCK_EVERY, TURN_REPLY_BYTES_MAX, TURN_REQUESTS_MAX, TURN_TIME_MAX};
+use crate::engine::{Completions, Engine};
 use crate::serving::{ServingCell, Solos};
 use crate::shared::Shared;
 
-/// Everything that lives on Tx's thread.
+/// Tx without its actor.
 pub(crate) struct TxCore<E: Engine> {
+    pub(super) queue: Queue<E>,
+    pub(super) callers: Callers,
+    pub(super) executor: Executor<E>,
+}
+
+/// What executes requests: the engine, and what it is told and asked on the way.
+pub(super) struct Executor<E: Engine> {
     pub(super) engine: E,
     pub(super) procedures: Arc<Procedures<E>>,
-    pub(super) workers: Vec<WorkerLink>,
-    pub(super) batches: VecDeque<(Batch, usize)>,
-    pub(super) completed: VecDeque<Completed>,
-    pub(super) steps: Rc<StepQueue<E>>,
-    /// Steps of this turn that wait for its commit.
-    pub(super) on_commit: Vec<OnCommit>,
-    pub(super) deferred: HashMap<Ticket, Deferred>,
-    /// The same by worker and word.
-    pub(super) tickets_of: HashMap<(usize, u32), Ticket>,
-    /// Told by workers and not carried out yet, with the worker.
-    pub(super) cancels: Vec<(usize, Cancel)>,
-    pub(super) streams: Streams,
-    pub(super) deadlines: Deadlines,
-    /// In a cell because the engine reaches it while a request runs.
-    pub(super) reservations: RefCell<Reservations>,
-    pub(super) locks: Locks,
-    /// Waited in their streams, and may run now, before anything that came later.
-    pub(super) resumed: VecDeque<WaitingRequest>,
-    pub(super) tickets: Cell<u64>,
-    pub(super) transactions: u64,
-    pub(super) completions: Arc<dyn Completions>,
     pub(super) shared: Arc<Shared>,
     pub(super) solos: Solos,
-    pub(super) schema_version: u64,
+    /// Transactions, and what waits in its stream.
+    pub(super) streams: Streams,
+    /// Reservations and locks.
+    pub(super) holdings: Holdings,
+    /// What this turn says.
+    pub(super) output: Output,
     /// What may still be written of this turn, and what of it has to be.
     pub(super) writes: TurnWrites,
-    pub(super) executed: usize,
+    pub(super) tickets: Tickets,
+    pub(super) deferred: DeferredRequests,
+    /// Where async procedures leave their steps.
+    pub(super) steps: Rc<StepQueue<E>>,
+    pub(super) tasks: Tasks,
+    pub(super) budget: TurnBudget,
     /// The engine takes no changes: the status says so.
     pub(super) has_fault: bool,
-    /// The last request was a CALL.
-    pub(super) has_called: bool,
-    pub(super) began: Instant,
 }
 
 impl<E: Engine> fmt::Debug for TxCore<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TxCore")
-            .field("batches", &self.batches.len())
+            .field("batches", &self.queue.batch_count())
             .finish_non_exhaustive()
     }
-}
-
-/// Whether the turn goes on.
-#[derive(PartialEq, Eq)]
-enum Turn {
-    Open,
-    Full,
 }
 
 impl<E: Engine> TxCore<E> {
@@ -94,193 +70,103 @@ impl<E: Engine> TxCore<E> {
         completions: Arc<dyn Completions>,
         shared: Arc<Shared>,
     ) -> Self {
-        let solos = Solos::new(shared.cell.clone());
-        let now = shared.clock.now();
-        let mut core = Self {
+        let (clock, now) = (shared.clock, shared.clock.now());
+        let steps = Rc::new(StepQueue::default());
+        let callers = Callers::new(workers.iter().map(|worker| worker.claims.clone()));
+        let replies = workers.into_iter().map(|own| ReplyBuffer::new(own.replies));
+        let mut executor = Executor {
             engine,
             procedures,
-            workers,
-            batches: VecDeque::new(),
-            completed: VecDeque::new(),
-            steps: Rc::new(StepQueue::default()),
-            on_commit: Vec::new(),
-            deferred: HashMap::new(),
-            tickets_of: HashMap::new(),
-            cancels: Vec::new(),
-            streams: Streams::default(),
-            deadlines: Deadlines::new(now),
-            reservations: RefCell::default(),
-            locks: Locks::default(),
-            resumed: VecDeque::new(),
-            tickets: Cell::new(0),
-            transactions: 0,
-            completions,
-            shared,
-            solos,
-            schema_version: 0,
+            solos: Solos::new(shared.cell.clone()),
+            streams: Streams::new(now),
+            holdings: Holdings::new(shared.clone(), now),
+            output: Output::new(replies.collect()),
             writes: TurnWrites::default(),
-            executed: 0,
+            tickets: Tickets::new(completions),
+            deferred: DeferredRequests::default(),
+            steps: steps.clone(),
+            tasks: Tasks::default(),
+            budget: TurnBudget::new(clock, now),
             has_fault: false,
-            has_called: false,
-            began: now,
+            shared,
         };
-        // Whatever the one before it was writing when it died.
-        core.shared.fence.end_write();
-        // Whatever it stood still at.
-        core.show_progress();
-        core.publish_catalog();
-        // What the engine before this one complained of is over.
-        core.shared.publish_fault(None);
-        core.shared.reservations.clear();
-        core.shared.publish_view(core.engine.view());
-        core
+        executor.take_over();
+        Self {
+            queue: Queue::new(steps),
+            callers,
+            executor,
+        }
     }
 
     pub(crate) fn cell(&self) -> &Arc<ServingCell> {
-        &self.shared.cell
+        &self.executor.shared.cell
     }
 
-    /// Has Tx's turn woken when a step is asked for.
-    pub(crate) fn set_waker(&self, waker: &Waker) {
-        self.steps.set_waker(waker);
-    }
-
-    pub(crate) fn push_batch(&mut self, mut batch: Batch) {
-        let worker = batch.worker;
-        let cancels = batch.cancels.drain(..).map(|cancel| (worker, cancel));
-        self.cancels.extend(cancels);
-        self.batches.push_back((batch, 0));
+    pub(crate) fn push_batch(&mut self, batch: Batch) {
+        self.queue.push_batch(batch);
     }
 
     pub(crate) fn push_completed(&mut self, completed: Completed) {
-        self.completed.push_back(completed);
+        self.queue.push_completed(completed);
     }
 
-    /// Tells the watchdog that Tx's thread goes on.
-    pub(crate) fn show_progress(&self) {
-        self.shared.heartbeat.advance();
+    /// Has the next turn woken when a step of an async procedure is asked for.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        self.queue.set_waker(waker);
     }
 
-    pub(crate) fn has_work(&self) -> bool {
-        !self.batches.is_empty()
-            || !self.completed.is_empty()
-            || !self.resumed.is_empty()
-            || !self.steps.is_empty()
-    }
-
-    /// When a deadline may be over next.
-    pub(crate) fn next_look(&self) -> Option<Instant> {
-        self.deadlines.next_look()
-    }
-
-    /// One turn. Afterwards there may be [more to do](Self::has_work).
-    pub(crate) fn turn(&mut self, now: Instant) {
-        self.executed = 0;
-        self.has_called = false;
-        self.began = now;
-        self.sync_fence();
-        self.apply_cancels();
-        self.expire(now);
-        self.finish_completed();
-        self.run_steps();
-        if self.run_resumed() == Turn::Open {
-            while let Some((batch, next)) = self.batches.pop_front() {
-                if self.run_batch(batch, next) == Turn::Full {
-                    break;
-                }
-            }
+    /// Goes on with the async procedures that are ready: between two turns.
+    pub(crate) fn poll_tasks(&mut self, cx: &mut Context<'_>) {
+        while let Some(completed) = self.executor.tasks.poll(cx) {
+            self.queue.push_completed(completed);
         }
-        self.reap_streams();
-        self.sweep_reservations();
-        self.commit();
-        self.send_replies();
-        self.show_progress();
-    }
-
-    fn run_steps(&mut self) {
-        for step in self.steps.take() {
-            let on_commit = match self.admit_step(step.admitted) {
-                Ok(()) => (step.run)(Ok(&mut self.engine)),
-                Err(error) => (step.run)(Err(error)),
-            };
-            self.on_commit.push(on_commit);
-        }
-    }
-
-    /// Runs what waited in its stream.
-    fn run_resumed(&mut self) -> Turn {
-        while let Some(waiting) = self.resumed.pop_front() {
-            if self.is_full(waiting.worker) {
-                self.resumed.push_front(waiting);
-                return Turn::Full;
-            }
-            if let Some(stream) = self.streams.busy(waiting.key()) {
-                stream.waiting.push_back(waiting);
-                continue;
-            }
-            let WaitingRequest {
-                worker,
-                entry,
-                body,
-                mut caller,
-            } = waiting;
-            if self.workers[worker].claims.claim(entry.id) {
-                self.execute(worker, &entry, &body, Some(&mut caller));
-            }
-        }
-        Turn::Open
-    }
-
-    fn run_batch(&mut self, mut batch: Batch, next: usize) -> Turn {
-        let worker = batch.worker;
-        if let Some(replies) = batch.recycled.take() {
-            self.workers[worker].spare.push(replies);
-        }
-        for index in next..batch.entries.len() {
-            if self.is_full(worker) {
-                self.batches.push_front((batch, index));
-                return Turn::Full;
-            }
-            while batch
-                .caller_updates
-                .front()
-                .is_some_and(|own| own.before <= index)
-                && let Some(own) = batch.caller_updates.pop_front()
-            {
-                self.workers[worker].introduce(own.session, own.caller);
-            }
-            let entry = batch.entries[index];
-            self.run_entry(
-                worker,
-                &entry,
-                &batch.bytes[entry.start as usize..entry.end as usize],
-            );
-        }
-        for (session, connection) in batch.disconnects.drain(..) {
-            self.forget(worker, session, connection);
-        }
-        batch.clear();
-        self.workers[worker].out.spent.push(batch);
-        Turn::Open
-    }
-
-    fn is_full(&self, worker: usize) -> bool {
-        self.executed >= TURN_REQUESTS_MAX
-            || self.workers[worker].out.bytes.len() >= TURN_REPLY_BYTES_MAX
-            || (self.is_clock_due() && self.has_run_out())
     }
 
     /// What time it is.
     pub(super) fn now(&self) -> Instant {
-        self.shared.clock.now()
+        self.executor.shared.clock.now()
     }
 
-    fn has_run_out(&self) -> bool {
-        self.now().saturating_duration_since(self.began) >= TURN_TIME_MAX
+    /// Tells the watchdog that Tx's thread goes on.
+    pub(crate) fn show_progress(&self) {
+        self.executor.show_progress();
     }
 
-    /// The clock is looked at now and then, and after each procedure: those may take any time.
-    fn is_clock_due(&self) -> bool {
-        self.has_called || self.executed % TURN_CLOCK_EVERY == TURN_CLOCK_EVERY - 1
+    pub(crate) fn has_work(&self) -> bool {
+        self.queue.has_work() || self.executor.streams.has_resumed()
+    }
+
+    /// When a deadline may be over next.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        let looks = [
+            self.executor.streams.next_look(),
+            self.executor.holdings.next_look(),
+        ];
+        looks.into_iter().flatten().min()
+    }
+}
+
+impl<E: Engine> Executor<E> {
+    /// Puts itself in the place of the Tx before it, if there was one.
+    fn take_over(&mut self) {
+        // Whatever the one before it was writing when it died.
+        self.shared.fence.end_write();
+        // Whatever it stood still at.
+        self.show_progress();
+        self.publish_catalog();
+        // What the engine before this one complained of is over.
+        self.shared.publish_fault(None);
+        self.shared.publish_view(self.engine.view());
+    }
+
+    #[inline]
+    pub(super) fn show_progress(&self) {
+        self.shared.heartbeat.advance();
+    }
+
+    pub(super) fn publish_catalog(&mut self) {
+        let version = self.engine.schema_version();
+        self.output.set_schema_version(version);
+        self.shared.publish_catalog(version, self.engine.catalog());
     }
 }

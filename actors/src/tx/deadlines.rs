@@ -1,33 +1,23 @@
-//! What Tx has to end in time: pure, with `now` passed in.
+//! Things that Tx has to end in time: pure, with `now` passed in.
 
 use std::time::Instant;
 
 use slab::Slab;
 
-use super::streams::Key;
-use crate::engine::Ticket;
 use crate::timers::Timers;
-
-/// Something with a deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Timed {
-    /// The transaction of a stream.
-    Transaction(Key),
-    /// A request that waits for a lock.
-    LockWait(Ticket),
-}
 
 /// Names one deadline until it is cleared or expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TimerId(u32);
 
-/// The deadlines of one Tx.
-pub(super) struct Deadlines {
+/// The deadlines of things of one kind.
+#[derive(Debug)]
+pub(super) struct Deadlines<T> {
     timers: Timers,
-    things: Slab<Timed>,
+    things: Slab<T>,
 }
 
-impl Deadlines {
+impl<T> Deadlines<T> {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             timers: Timers::new(now),
@@ -35,7 +25,7 @@ impl Deadlines {
         }
     }
 
-    pub(super) fn set(&mut self, thing: Timed, at: Instant) -> TimerId {
+    pub(super) fn set(&mut self, thing: T, at: Instant) -> TimerId {
         let index = self.things.insert(thing) as u32;
         self.timers.set(index, at);
         TimerId(index)
@@ -48,7 +38,7 @@ impl Deadlines {
     }
 
     /// Takes out what is due; its ids mean nothing any more.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<Timed> {
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<T> {
         if !self.is_due(now) {
             return Vec::new();
         }
@@ -185,7 +175,10 @@ mod tests {
         fixture_with(one_second(), |mut fixture: Fixture| async move {
             fixture.ask(&in_stream(RequestType::Begin, 1)).await;
             let error = Error::cancelled();
-            assert_eq!(fixture.core.abort_transactions(|_| true, &error), 1);
+            assert_eq!(
+                fixture.core.executor.abort_transactions(|_| true, &error),
+                1
+            );
             assert_eq!(fixture.core.next_look(), None);
         });
     }

@@ -1,23 +1,14 @@
-//! What outlives its turn: deferred requests, and what connections that are gone left behind.
+//! Requests whose replies come later.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
-use actix_rt::task::JoinHandle;
-use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
-
-use super::core::TxCore;
-use super::messages::{BatchEntry, Completed};
-use crate::engine::{Engine, ReservationId, Ticket};
-
-/// The task of an async procedure. Dropped, it is stopped where it waits: nobody waits for it any more,
-/// or its Tx has died, and no step of it would ever run.
-pub(super) struct Task(pub(super) JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+use super::messages::{BatchEntry, RequestOrigin};
+use super::streams::StreamKey;
+use super::tasks::TaskGuard;
+use crate::cells::claims::RequestId;
+use crate::engine::{CancelToken, Completion, Completions, ReservationId, Ticket};
 
 /// A request whose reply comes later.
 pub(super) struct Deferred {
@@ -26,96 +17,102 @@ pub(super) struct Deferred {
     pub(super) connection: u64,
     /// A procedure, not the engine, will complete it.
     pub(super) is_call: bool,
+    pub(super) wraps_results: bool,
     /// Reservations that it uses.
     pub(super) used: Vec<ReservationId>,
-    /// The task that will, for an async procedure; kept only to be dropped.
-    pub(super) _task: Option<Task>,
-    pub(super) wrap_results: bool,
+    /// Stops the async procedure that will, when it is dropped.
+    pub(super) task: Option<TaskGuard>,
     /// When the turn began in which it was deferred.
     pub(super) begun: Instant,
 }
 
-impl<E: Engine> TxCore<E> {
-    pub(super) fn defer(&mut self, ticket: Ticket, deferred: Deferred) {
-        if deferred.entry.stream != 0 {
-            let key = (deferred.connection, deferred.entry.stream);
-            self.streams.entry(key).running = Some(ticket);
+impl Deferred {
+    pub(super) fn key(&self) -> StreamKey {
+        StreamKey {
+            connection: self.connection,
+            stream: self.entry.stream,
         }
-        let (worker, id) = (deferred.worker, deferred.entry.id);
-        self.workers[worker].claims.defer(id);
-        self.tickets_of.insert((worker, id.index), ticket);
-        self.deferred.insert(ticket, deferred);
     }
 
-    /// Takes a deferred request out; `None` if it is over already.
-    pub(super) fn take_deferred(&mut self, ticket: Ticket) -> Option<Deferred> {
-        let deferred = self.deferred.remove(&ticket)?;
-        let key = (deferred.worker, deferred.entry.id.index);
-        self.reservations.get_mut().hand_back(&deferred.used);
-        // Given up on, its word may have a new tenant that is deferred too.
-        if self.tickets_of.get(&key) == Some(&ticket) {
-            self.tickets_of.remove(&key);
+    pub(super) fn origin(&self) -> RequestOrigin {
+        RequestOrigin {
+            worker: self.worker,
+            id: self.entry.id,
+        }
+    }
+}
+
+/// Numbers deferred requests, and makes the means to complete them.
+pub(super) struct Tickets {
+    last: u64,
+    completions: Arc<dyn Completions>,
+}
+
+impl Tickets {
+    pub(super) fn new(completions: Arc<dyn Completions>) -> Self {
+        Self {
+            last: 0,
+            completions,
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Ticket {
+        self.last += 1;
+        Ticket(self.last)
+    }
+
+    pub(super) fn completion(&mut self, token: CancelToken) -> Completion {
+        Completion::new(self.next(), token, self.completions.clone())
+    }
+}
+
+/// The deferred requests of one Tx.
+#[derive(Default)]
+pub(super) struct DeferredRequests {
+    requests: HashMap<Ticket, Deferred>,
+    /// The same by worker and word.
+    tickets: HashMap<(usize, u32), Ticket>,
+}
+
+impl DeferredRequests {
+    pub(super) fn insert(&mut self, ticket: Ticket, deferred: Deferred) {
+        let word = (deferred.worker, deferred.entry.id.index);
+        self.tickets.insert(word, ticket);
+        self.requests.insert(ticket, deferred);
+    }
+
+    /// Takes one out; `None` if it is over already.
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Deferred> {
+        let deferred = self.requests.remove(&ticket)?;
+        let word = (deferred.worker, deferred.entry.id.index);
+        // Cancelled, its word may have a new tenant that is deferred too.
+        if self.tickets.get(&word) == Some(&ticket) {
+            self.tickets.remove(&word);
         }
         Some(deferred)
     }
 
-    /// Answers what completed since the last turn, and goes on in its streams.
-    pub(super) fn finish_completed(&mut self) {
-        for Completed { ticket, result } in std::mem::take(&mut self.completed) {
-            let Some(deferred) = self.take_deferred(ticket) else {
-                continue;
-            };
-            let time = self.began.saturating_duration_since(deferred.begun);
-            self.shared.recent_durations.add(time);
-            let entry = deferred.entry;
-            match result {
-                Ok(body) => {
-                    let header = ReplyHeader {
-                        sync: entry.sync,
-                        schema_version: self.schema_version,
-                    };
-                    let link = &mut self.workers[deferred.worker];
-                    let start = header.begin(&mut link.out.bytes);
-                    link.out.bytes.extend_from_slice(&body);
-                    if deferred.wrap_results {
-                        reply::wrap_results(&mut link.out.bytes, start + HEADER_SIZE);
-                    }
-                    link.end_reply(&entry, start);
-                }
-                Err(error) => self.reply_error(deferred.worker, &entry, &error),
-            }
-            // Nothing was executed in this turn so far: these replies depend on no commit.
-            self.workers[deferred.worker].mark_committed();
-            self.resume_stream(ticket, &deferred);
-        }
+    /// The ticket of a request, if it is deferred.
+    pub(super) fn find(&self, worker: usize, id: RequestId) -> Option<Ticket> {
+        let ticket = *self.tickets.get(&(worker, id.index))?;
+        let own = self.requests.get(&ticket)?;
+        (own.entry.id == id).then_some(ticket)
     }
 
-    /// The deferred request is over: what waited for it in its stream may run.
-    pub(super) fn resume_stream(&mut self, ticket: Ticket, deferred: &Deferred) {
-        if deferred.entry.stream != 0 {
-            let key = (deferred.connection, deferred.entry.stream);
-            self.resumed.extend(self.streams.resume(key, ticket));
-        }
+    /// What the engine will complete for a connection.
+    pub(super) fn of_engine(&self, connection: u64) -> impl Iterator<Item = Ticket> {
+        let is_own = move |own: &Deferred| own.connection == connection && !own.is_call;
+        let own = self.requests.iter().filter(move |(_, own)| is_own(own));
+        own.map(|(ticket, _)| *ticket)
     }
 
-    /// A connection is gone: what it received is executed, what it left open is rolled back.
-    pub(super) fn forget(&mut self, worker: usize, session: u32, connection: u64) {
-        self.workers[worker].forget(session, connection);
-        self.streams.leave(connection);
-        self.leave_reservations(connection);
-        for (ticket, deferred) in &self.deferred {
-            if deferred.connection == connection && !deferred.is_call {
-                self.engine.cancel(*ticket);
-            }
-        }
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
     }
 
-    /// Rolls back what connections that are gone have left open.
-    pub(super) fn reap_streams(&mut self) {
-        let resumed = &self.resumed;
-        let has_more = |key| resumed.iter().any(|waiting| waiting.key() == key);
-        for transaction in self.streams.reap(has_more) {
-            self.roll_back(&transaction);
-        }
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.tickets.is_empty()
     }
 }

@@ -11,13 +11,15 @@
 
 use vestibule_wire::{Error, ErrorCode};
 
-use super::core::TxCore;
-use super::messages::ReplyHead;
+use super::callers::Callers;
+use super::core::Executor;
+use super::messages::{ReplyHead, RequestOrigin};
+use super::request::ClaimedRequest;
 use super::turn_writes::{Read, read_only};
 use crate::engine::{Engine, Outcome};
 use crate::serving::Admitted;
 
-impl<E: Engine> TxCore<E> {
+impl<E: Engine> Executor<E> {
     /// Between two turns: aborts what is too old to be written, if the fence was raised.
     pub(super) fn sync_fence(&mut self) {
         let floor = self.shared.fence.floor();
@@ -27,7 +29,8 @@ impl<E: Engine> TxCore<E> {
         let error = read_only(&self.shared);
         // What is deferred is ended by its session, which alone knows what its client was told: an
         // answer from here would say 7 of what has begun, and race with that.
-        self.abort_transactions(|own| !own.is_read_only && own.epoch < floor, &error);
+        let is_too_old = |own: Admitted| !own.is_read_only() && own.epoch() < floor;
+        self.abort_transactions(|own| is_too_old(own.admitted), &error);
     }
 
     /// A step of an async procedure is about to run.
@@ -38,57 +41,60 @@ impl<E: Engine> TxCore<E> {
         self.writes.tell(&mut self.engine, admitted.is_read_only());
         if self.writes.is_begun() {
             // Steps come first in a turn: whatever is replied to in it comes after their writes.
-            self.mark_first_write();
+            self.output.mark_first_write();
         }
         Ok(())
     }
 
-    /// The turn writes from here on.
-    pub(super) fn mark_first_write(&mut self) {
-        for link in &mut self.workers {
-            link.first_after_write = link.out.heads.len();
-        }
-    }
-
-    /// The fence was raised while this turn ran: what it has changed is forgotten, and whoever asked for
-    /// it is refused. Reads are answered.
-    pub(super) fn discard_turn(&mut self) {
+    /// The fence was raised while this turn ran: what it has changed is forgotten, and those who asked
+    /// for it are refused. Reads are answered.
+    pub(super) fn discard_turn(&mut self, callers: &Callers) {
         self.engine.discard_turn();
         // Those that write are too old: they are aborted before the next turn.
         self.streams.forget_statements();
-        self.roll_back_begun_unless(|own| own.is_read_only);
+        self.roll_back_begun_unless(|own| own.admitted.is_read_only());
         let error = read_only(&self.shared);
         let (reads, bodies) = self.writes.take_reads();
-        for worker in 0..self.workers.len() {
-            let (first, heads) = self.workers[worker].take_after_write();
+        for worker in self.output.workers() {
+            let (first, heads) = self.output.to(worker).take_after_write();
             for (number, head) in (first..).zip(heads) {
                 let is_it = |read: &&Read| (read.worker, read.head) == (worker, number);
                 match reads.iter().find(is_it) {
-                    Some(read) => self.read_again(read, &bodies[read.start..read.end]),
+                    Some(read) => self.read_again(read, &bodies[read.start..read.end], callers),
                     None => self.refuse_late(worker, &head, &error),
                 }
             }
-            self.workers[worker].mark_committed();
+            self.output.to(worker).mark_committed();
         }
-        for on_commit in self.on_commit.drain(..) {
-            on_commit(Err(error.clone()));
-        }
+        self.output.tell_steps(&Err(error));
     }
 
     fn refuse_late(&mut self, worker: usize, head: &ReplyHead, error: &Error) {
-        self.give_up_lock(None, (worker, head.id));
-        self.workers[worker].push_error(head, self.schema_version, error);
+        let id = head.id;
+        self.cancel_lock(None, RequestOrigin { worker, id });
+        self.output.error_instead(worker, head, error);
     }
 
-    fn read_again(&mut self, read: &Read, body: &[u8]) {
-        match self.attempt(read.worker, &read.entry, body, None) {
-            Ok(Outcome::Done | Outcome::Deferred) => {}
+    fn read_again(&mut self, read: &Read, body: &[u8], callers: &Callers) {
+        let caller = callers.get(read.worker, read.entry.session);
+        let outcome = match caller {
+            Some(caller) => self.attempt(&ClaimedRequest {
+                worker: read.worker,
+                entry: &read.entry,
+                body,
+                caller,
+                callers,
+            }),
+            None => Err(Error::new(ErrorCode::SYSTEM, "Unknown session")),
+        };
+        let error = match outcome {
+            Ok(Outcome::Done | Outcome::Deferred) => return,
             Ok(Outcome::CommitFirst) => {
-                let error = Error::new(ErrorCode::SYSTEM, "The engine has no turn for a read");
-                self.reply_error(read.worker, &read.entry, &error);
+                Error::new(ErrorCode::SYSTEM, "The engine has no turn for a read")
             }
-            Err(error) => self.reply_error(read.worker, &read.entry, &error),
-        }
+            Err(error) => error,
+        };
+        self.output.error(read.worker, &read.entry, &error);
     }
 }
 
@@ -165,7 +171,7 @@ mod tests {
         fixture(|mut fixture: Fixture| async move {
             fixture.ask(&in_stream(RequestType::Begin, 1)).await;
             demote(&fixture);
-            fixture.core.sync_fence();
+            fixture.core.executor.sync_fence();
             assert_eq!(fixture.script.log(), ["begin 1", "rollback 1"]);
             // Whenever it was admitted.
             fixture.admitted = Admitted::under(fixture.shared.cell.load());
@@ -214,7 +220,7 @@ mod tests {
             fixture.send(&RequestBuilder::replace(4, 9));
             fixture.send(&RequestBuilder::call(5, "write_steps", &[0x91, 1]));
             fixture.core.turn(Instant::now());
-            tokio::task::yield_now().await;
+            fixture.run_tasks().await;
             let shared = fixture.shared.clone();
             fixture.script.on_pause(move || {
                 shared.cell.demoting(Instant::now());
@@ -238,14 +244,14 @@ mod tests {
             let call = fixture.send(&RequestBuilder::call(1, "never", &[0x90]));
             fixture.core.turn(Instant::now());
             demote(&fixture);
-            fixture.core.sync_fence();
+            fixture.core.executor.sync_fence();
             fixture.core.turn(Instant::now());
             assert!(
                 fixture.replies().await.is_empty(),
                 "7 would say that it was not begun"
             );
             fixture.cancel(call, 0, TransactionEffect::Untouched);
-            assert!(fixture.core.deferred.is_empty(), "dropped");
+            assert!(fixture.core.executor.deferred.is_empty(), "dropped");
         });
     }
 
@@ -255,12 +261,12 @@ mod tests {
             fixture.send(&RequestBuilder::call(1, "write_steps", &[0x91, 3]));
             fixture.core.turn(Instant::now());
             // Its first step is asked for.
-            tokio::task::yield_now().await;
+            fixture.run_tasks().await;
             demote(&fixture);
             let mut replies = Vec::new();
             while replies.is_empty() {
                 fixture.turn();
-                tokio::task::yield_now().await;
+                fixture.run_tasks().await;
                 replies = fixture.replies().await;
             }
             assert_eq!(

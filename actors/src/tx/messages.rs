@@ -4,13 +4,14 @@
 //! requests. The buffers of a batch go back and forth, so that nothing is allocated on the way.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use actix::{Message, Recipient};
 use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
 
 use crate::admission::Class;
-use crate::cells::claims::RequestId;
+use crate::cells::claims::{Claims, RequestId};
 use crate::engine::{Caller, Completions, Ticket};
 use crate::serving::Admitted;
 
@@ -62,7 +63,7 @@ pub(crate) struct CallerUpdate {
     /// The session's number in its worker.
     pub(crate) session: u32,
     /// The caller.
-    pub(crate) caller: Caller,
+    pub(crate) caller: Arc<Caller>,
 }
 
 /// A request that its session has answered although Tx had begun it, or whose transaction is to end.
@@ -88,6 +89,13 @@ pub(crate) enum TransactionEffect {
     /// Its BEGIN or its end was given up on, so its client takes it for over: aborted, and the next
     /// BEGIN takes its place. What was sent before that must not run outside of it: it gets this error.
     Ended(Error),
+}
+
+/// Names a request among those of all workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RequestOrigin {
+    pub(crate) worker: usize,
+    pub(crate) id: RequestId,
 }
 
 /// One request in a batch.
@@ -204,6 +212,13 @@ pub(crate) struct Probe;
 
 impl Message for Probe {
     type Result = ();
+}
+
+/// A worker, as Tx is told of it when it starts.
+pub(crate) struct WorkerLink {
+    pub(crate) claims: Arc<Claims>,
+    /// Where its replies go.
+    pub(crate) replies: Recipient<Replies>,
 }
 
 /// How others reach Tx. Serving state never goes this way: it would queue behind data.

@@ -9,37 +9,49 @@
 //! | file | what |
 //! |---|---|
 //! | `actor` | the actix shell: mailbox, turns, the timer, panics |
-//! | `core`, `request`, `request_context`, `execution`, `commit` | a turn, from the batch to the replies |
-//! | `turn_writes`, `discard` | what a turn may write, and the end of one that may not |
-//! | `streams`, `deferred`, `steps` | what outlives a turn |
-//! | `cancel`, `deadlines` | ending it: cancels of sessions, timeouts, transitions |
-//! | `reservations`, `locks` | what connections hold outside of transactions |
-//! | `messages`, `replies` | what workers send, and what is sent to them |
+//! | `core` | what lives on Tx's thread |
+//! | `turn`, `budget` | a turn, from the batches to the replies; how long it goes on |
+//! | `request`, `request_context` | the way of one request; what it may use of the runtime |
+//! | `commit`, `discard` | the end of a turn |
+//! | `cancel` | ending what was begun: cancels of sessions, timeouts, transitions |
+//! | `queue` | what waits for the next turn |
+//! | `callers` | who calls |
+//! | `streams` | transactions, and what waits in its stream |
+//! | `holdings` | what connections hold outside of transactions |
+//! | `output`, `replies` | what a turn says |
+//! | `turn_writes` | what a turn has written and may still write |
+//! | `deferred`, `tasks`, `steps` | requests that are answered later; async procedures |
+//! | `deadlines` | what has to end in time |
+//! | `messages` | what Tx is told and what it answers, and the handle that others hold |
 //!
 //! Nobody waits for Tx but by what it has not answered. A panic in the engine ends this Tx; the
 //! Supervisor starts another, whose engine recovers from its journal.
 
 mod actor;
+mod budget;
+mod callers;
 mod cancel;
 mod commit;
 mod core;
 mod deadlines;
 mod deferred;
 mod discard;
-mod execution;
-mod locks;
+mod holdings;
 pub(crate) mod messages;
+mod output;
+mod queue;
 mod replies;
 mod request;
 mod request_context;
-mod reservations;
 mod steps;
 mod streams;
+mod tasks;
 #[cfg(test)]
 pub(crate) mod test_fixture;
+mod turn;
 mod turn_writes;
 
 pub use actor::EngineFactory;
 pub(crate) use actor::{Parts, Tx};
-pub(crate) use messages::TxHandle;
-pub(crate) use replies::WorkerLink;
+pub(crate) use holdings::with_locks;
+pub(crate) use messages::{TxHandle, WorkerLink};

@@ -1,38 +1,32 @@
-//! A worker as Tx sees it: who calls, and the replies that this turn writes.
+//! The replies of a turn to one worker.
 //!
 //! Invariant: heads before `committed` are told whatever happens, those after it only if the turn
 //! commits.
 
-use std::sync::Arc;
-
 use actix::Recipient;
 use vestibule_wire::Error;
-use vestibule_wire::reply::{self, ReplyHeader};
+use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
-use super::messages::{BatchEntry, Replies, ReplyHead};
-use crate::cells::claims::{Claims, RequestId};
-use crate::engine::Caller;
+use super::messages::{AbortedTransaction, Batch, BatchEntry, Replies, ReplyHead};
+use crate::cells::claims::RequestId;
 
-/// A worker as Tx sees it.
-pub(crate) struct WorkerLink {
-    pub(super) claims: Arc<Claims>,
+/// Where the replies to one worker are written.
+pub(super) struct ReplyBuffer {
     worker: Recipient<Replies>,
-    pub(super) callers: Vec<Option<Caller>>,
-    pub(super) out: Replies,
+    out: Replies,
     /// Heads of `out` before this one are committed: a failing commit does not touch them.
     committed: usize,
     /// Heads of `out` before this one, in a turn that writes: they were replied to before anything was
     /// written in it.
-    pub(super) first_after_write: usize,
-    pub(super) spare: Vec<Replies>,
+    first_after_write: usize,
+    /// Used ones, for their buffers.
+    spare: Vec<Replies>,
 }
 
-impl WorkerLink {
-    pub(crate) fn new(claims: Arc<Claims>, worker: Recipient<Replies>) -> Self {
+impl ReplyBuffer {
+    pub(super) fn new(worker: Recipient<Replies>) -> Self {
         Self {
-            claims,
             worker,
-            callers: Vec::new(),
             out: Replies::default(),
             committed: 0,
             first_after_write: 0,
@@ -40,26 +34,81 @@ impl WorkerLink {
         }
     }
 
-    pub(super) fn introduce(&mut self, session: u32, caller: Caller) {
-        let index = session as usize;
-        if self.callers.len() <= index {
-            self.callers.resize(index + 1, None);
-        }
-        self.callers[index] = Some(caller);
+    /// How many bytes wait to be sent.
+    #[inline]
+    pub(super) fn size(&self) -> usize {
+        self.out.bytes.len()
     }
 
-    pub(super) fn end_reply(&mut self, entry: &BatchEntry, start: usize) {
+    /// How many replies wait to be sent.
+    #[inline]
+    pub(super) fn count(&self) -> usize {
+        self.out.heads.len()
+    }
+
+    /// The bytes: the body of a reply that was begun goes to their end.
+    #[inline]
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.out.bytes
+    }
+
+    /// Begins a reply; returns where.
+    #[inline]
+    pub(super) fn begin(&mut self, header: ReplyHeader) -> usize {
+        header.begin(&mut self.out.bytes)
+    }
+
+    /// The body of a reply is written. `wraps_results`: they become one list.
+    #[inline]
+    pub(super) fn finish(&mut self, entry: &BatchEntry, start: usize, wraps_results: bool) {
+        if wraps_results {
+            reply::wrap_results(&mut self.out.bytes, start + HEADER_SIZE);
+        }
         reply::finish(&mut self.out.bytes, start);
+        self.push_head(entry.id, entry.sync);
+    }
+
+    /// A reply that was begun is not to be.
+    #[inline]
+    pub(super) fn abandon(&mut self, start: usize) {
+        self.out.bytes.truncate(start);
+    }
+
+    /// Answers with an error.
+    pub(super) fn error(&mut self, id: RequestId, header: ReplyHeader, error: &Error) {
+        header.write_error(&mut self.out.bytes, error);
+        self.push_head(id, header.sync);
+    }
+
+    #[inline]
+    fn push_head(&mut self, id: RequestId, sync: u64) {
         let end = self.out.bytes.len();
-        self.out.heads.push(ReplyHead {
-            id: entry.id,
-            sync: entry.sync,
-            end,
-        });
+        self.out.heads.push(ReplyHead { id, sync, end });
+    }
+
+    /// The session of a transaction is to hear that it was aborted.
+    pub(super) fn tell_aborted(&mut self, aborted: AbortedTransaction) {
+        self.out.aborted.push(aborted);
+    }
+
+    /// A batch is done: it goes back for its buffers.
+    pub(super) fn give_back(&mut self, batch: Batch) {
+        self.out.spent.push(batch);
+    }
+
+    /// Replies that were read come back, for their buffers.
+    pub(super) fn recycle(&mut self, replies: Replies) {
+        self.spare.push(replies);
+    }
+
+    /// The turn writes from this reply on.
+    #[inline]
+    pub(super) fn mark_first_write(&mut self, head: usize) {
+        self.first_after_write = head;
     }
 
     /// Where the replies begin that are not committed yet.
-    pub(super) fn uncommitted_start(&self) -> usize {
+    fn uncommitted_start(&self) -> usize {
         self.committed
             .checked_sub(1)
             .map_or(0, |last| self.out.heads[last].end)
@@ -103,31 +152,10 @@ impl WorkerLink {
         (first, heads)
     }
 
-    /// Answers a request that was taken out.
-    pub(super) fn push_error(&mut self, head: &ReplyHead, schema_version: u64, error: &Error) {
-        let header = ReplyHeader {
-            sync: head.sync,
-            schema_version,
-        };
-        header.write_error(&mut self.out.bytes, error);
-        let end = self.out.bytes.len();
-        self.out.heads.push(ReplyHead { end, ..*head });
-    }
-
     /// What was replied so far depends on no later commit.
+    #[inline]
     pub(super) fn mark_committed(&mut self) {
         self.committed = self.out.heads.len();
-    }
-
-    /// Forgets a caller, unless its number has a new owner already.
-    pub(super) fn forget(&mut self, session: u32, connection: u64) {
-        if let Some(caller) = self.callers.get_mut(session as usize)
-            && caller
-                .as_ref()
-                .is_some_and(|caller| caller.connection == connection)
-        {
-            *caller = None;
-        }
     }
 
     /// Sends what there is, in one message.

@@ -1,215 +1,400 @@
-//! One request of a turn: it waits for its stream, or is claimed and executed.
+//! The way of one request through Tx, from top to bottom.
+//!
+//! ```text
+//!   run_request ─┬─ another of its stream runs: waits ─▶ resumed ─▶ run_waiting
+//!                ├─ taken back: nothing
+//!                └─ execute ─▶ attempt ─▶ decode ─▶ dispatch ─┬─ BEGIN, COMMIT, ROLLBACK
+//!                     │                      └ the fence      ├─ CALL: a procedure
+//!                     │                                       └─ the engine
+//!                     ├─ Done: the reply stands in the output, until the turn is committed
+//!                     ├─ Deferred: the reply comes later
+//!                     ├─ CommitFirst: commit, and once more
+//!                     └─ an error is the reply
+//! ```
 
-use vestibule_wire::keys::RequestType;
-use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
-use vestibule_wire::request::{self, Body};
+use std::sync::Arc;
+use std::time::Instant;
+
+use vestibule_wire::request::{self, Begin, Body};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::core::TxCore;
+use super::callers::Callers;
+use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
-use super::execution::Execution;
-use super::messages::{BatchEntry, ReplyHead};
+use super::holdings::Asker;
+use super::messages::{AbortedTransaction, BatchEntry, RequestOrigin};
 use super::request_context::RequestContext;
-use super::reservations::Holder;
-use super::streams::WaitingRequest;
+use super::steps::CallSteps;
+use super::streams::{Beginner, StreamKey, Transaction, WaitingRequest};
+use super::tasks::TaskGuard;
+use super::turn_writes::read_only;
+use crate::admission::Class;
 use crate::cells::claims::Claim;
-use crate::engine::{Caller, Engine, Outcome, Reply};
+use crate::engine::procedures::{Call, Procedure};
+use crate::engine::{AsyncContext, Caller, Engine, Outcome, Reply, Request, Ticket, TransactionId};
+use crate::timeouts::transaction_deadline;
+
+/// A request that is claimed, with what came with it.
+#[derive(Clone, Copy)]
+pub(super) struct ClaimedRequest<'a> {
+    pub(super) worker: usize,
+    pub(super) entry: &'a BatchEntry,
+    pub(super) body: &'a [u8],
+    pub(super) caller: &'a Arc<Caller>,
+    /// All that call: another request of the turn may have to be executed once more.
+    pub(super) callers: &'a Callers,
+}
+
+impl<'a> ClaimedRequest<'a> {
+    fn key(&self) -> StreamKey {
+        StreamKey {
+            connection: self.caller.connection,
+            stream: self.entry.stream,
+        }
+    }
+
+    fn origin(&self) -> RequestOrigin {
+        RequestOrigin {
+            worker: self.worker,
+            id: self.entry.id,
+        }
+    }
+
+    fn claim(&self) -> Claim<'a> {
+        Claim {
+            claims: self.callers.claims(self.worker),
+            id: self.entry.id,
+        }
+    }
+
+    fn asker(&self, now: Instant) -> Asker {
+        Asker {
+            connection: self.caller.connection,
+            origin: self.origin(),
+            now,
+        }
+    }
+}
+
+/// What became of a request that was not refused.
+enum Executed {
+    Done,
+    CommitFirst,
+    Deferred(Ticket, Option<TaskGuard>),
+}
+
+impl Executed {
+    /// Of what the engine or a procedure returned, and of the ticket that it took.
+    fn from(outcome: Outcome, ticket: Option<Ticket>) -> Result<Self, Error> {
+        match (outcome, ticket) {
+            (Outcome::Done, _) => Ok(Self::Done),
+            (Outcome::CommitFirst, _) => Ok(Self::CommitFirst),
+            (Outcome::Deferred, Some(ticket)) => Ok(Self::Deferred(ticket, None)),
+            (Outcome::Deferred, None) => {
+                let text = "Deferred, but nobody will complete it";
+                Err(Error::new(ErrorCode::SYSTEM, text))
+            }
+        }
+    }
+}
 
 impl<E: Engine> TxCore<E> {
-    /// Runs a request, or lets it wait for the one that runs in its stream.
-    pub(super) fn run_entry(&mut self, worker: usize, entry: &BatchEntry, body: &[u8]) {
+    /// Runs a request of a batch, or lets it wait for the one that runs in its stream.
+    pub(super) fn run_request(&mut self, worker: usize, entry: &BatchEntry, body: &[u8]) {
+        let caller = self.callers.get(worker, entry.session);
         if entry.stream != 0
-            && let Some(caller) = self.caller(worker, entry).cloned()
-            && let Some(stream) = self.streams.busy((caller.connection, entry.stream))
+            && let Some(caller) = caller
         {
-            let (entry, body) = (*entry, body.to_vec());
-            return stream.waiting.push_back(WaitingRequest {
-                worker,
-                entry,
-                body,
-                caller,
-            });
-        }
-        if self.workers[worker].claims.claim(entry.id) {
-            self.execute(worker, entry, body, None);
-        }
-    }
-
-    fn caller(&self, worker: usize, entry: &BatchEntry) -> Option<&Caller> {
-        self.workers[worker]
-            .callers
-            .get(entry.session as usize)?
-            .as_ref()
-    }
-
-    /// Executes a request that is claimed, for its session's caller or one of its own.
-    pub(super) fn execute(
-        &mut self,
-        worker: usize,
-        entry: &BatchEntry,
-        body: &[u8],
-        mut own_caller: Option<&mut Caller>,
-    ) {
-        self.executed += 1;
-        self.show_progress();
-        self.has_called = matches!(entry.request, RequestType::Call | RequestType::Call16);
-        match self.attempt_noted(worker, entry, body, own_caller.as_deref_mut()) {
-            Ok(Outcome::CommitFirst) => {
-                // Its outcome is told to those who were in the turn, before this request, which may be
-                // a long one, begins.
-                self.commit();
-                self.send_replies();
-                match self.attempt_noted(worker, entry, body, own_caller) {
-                    Ok(Outcome::CommitFirst) => {
-                        let text = "The engine asks for a turn of its own again and again";
-                        self.reply_error(worker, entry, &Error::new(ErrorCode::SYSTEM, text));
-                    }
-                    Ok(Outcome::Done | Outcome::Deferred) => {}
-                    Err(error) => self.reply_error(worker, entry, &error),
-                }
+            let (connection, stream) = (caller.connection, entry.stream);
+            let streams = &mut self.executor.streams;
+            if streams.is_busy(StreamKey { connection, stream }) {
+                return streams.wait(WaitingRequest {
+                    worker,
+                    entry: *entry,
+                    body: body.to_vec(),
+                    caller: caller.clone(),
+                });
             }
-            Ok(Outcome::Done | Outcome::Deferred) => {}
-            Err(error) => self.reply_error(worker, entry, &error),
         }
-    }
-
-    pub(super) fn reply_error(&mut self, worker: usize, entry: &BatchEntry, error: &Error) {
-        let header = ReplyHeader {
-            sync: entry.sync,
-            schema_version: self.schema_version,
+        if !self.callers.claim(worker, entry.id) {
+            return;
+        }
+        let Some(caller) = caller else {
+            let error = Error::new(ErrorCode::SYSTEM, "Unknown session");
+            return self.executor.output.error(worker, entry, &error);
         };
-        let link = &mut self.workers[worker];
-        header.write_error(&mut link.out.bytes, error);
-        let end = link.out.bytes.len();
-        link.out.heads.push(ReplyHead {
-            id: entry.id,
-            sync: entry.sync,
-            end,
+        self.executor.execute(&ClaimedRequest {
+            worker,
+            entry,
+            body,
+            caller,
+            callers: &self.callers,
         });
     }
 
+    /// Runs a request that waited in its stream, or lets it wait for the one that runs there now.
+    pub(super) fn run_waiting(&mut self, request: WaitingRequest) {
+        if self.executor.streams.is_busy(request.key()) {
+            return self.executor.streams.wait(request);
+        }
+        if self.callers.claim(request.worker, request.entry.id) {
+            self.executor.execute(&ClaimedRequest {
+                worker: request.worker,
+                entry: &request.entry,
+                body: &request.body,
+                caller: &request.caller,
+                callers: &self.callers,
+            });
+        }
+    }
+}
+
+impl<E: Engine> Executor<E> {
+    fn execute(&mut self, request: &ClaimedRequest<'_>) {
+        let is_call = request.entry.class == Class::Call;
+        self.budget.spend(is_call);
+        self.show_progress();
+        let mut outcome = self.attempt_and_note(request);
+        if outcome == Ok(Outcome::CommitFirst) {
+            // The outcome of the turn so far is told to those who were in it before this request, which
+            // may be a long one, begins.
+            self.commit(request.callers);
+            self.output.send();
+            outcome = self.attempt_and_note(request);
+        }
+        let error = match outcome {
+            Ok(Outcome::Done | Outcome::Deferred) => return,
+            Ok(Outcome::CommitFirst) => {
+                let text = "The engine asks for a turn of its own again and again";
+                Error::new(ErrorCode::SYSTEM, text)
+            }
+            Err(error) => error,
+        };
+        self.output.error(request.worker, request.entry, &error);
+    }
+
     /// Runs the request once, and notes what a discarded turn has to know of it.
-    fn attempt_noted(
-        &mut self,
-        worker: usize,
-        entry: &BatchEntry,
-        body: &[u8],
-        own_caller: Option<&mut Caller>,
-    ) -> Result<Outcome, Error> {
+    fn attempt_and_note(&mut self, request: &ClaimedRequest<'_>) -> Result<Outcome, Error> {
         let had_writes = self.writes.is_begun();
-        let has_own_caller = own_caller.is_some();
-        let heads = self.workers[worker].out.heads.len();
-        let outcome = self.attempt(worker, entry, body, own_caller);
+        let head = self.output.to(request.worker).count();
+        let outcome = self.attempt(request);
         if !had_writes && self.writes.is_begun() {
-            self.mark_first_write();
-            self.workers[worker].first_after_write = heads;
-        } else if had_writes && outcome == Ok(Outcome::Done) && !has_own_caller {
-            self.writes.note_read(worker, heads, entry, body);
+            self.output.mark_first_write();
+            self.output.to(request.worker).mark_first_write(head);
+        } else if had_writes && outcome == Ok(Outcome::Done) {
+            let (worker, entry) = (request.worker, request.entry);
+            self.writes.note_read(worker, head, entry, request.body);
         }
         outcome
     }
 
     /// Runs the request once. `Done`: its reply is written; otherwise nothing is.
-    pub(super) fn attempt(
+    pub(super) fn attempt(&mut self, request: &ClaimedRequest<'_>) -> Result<Outcome, Error> {
+        let (worker, entry) = (request.worker, request.entry);
+        let body = request::decode_checked(entry.request, request.body)?;
+        let start = self.output.begin(worker, entry);
+        let executed = self.dispatch(request, body);
+        let used = self.holdings.take_current();
+        let (is_call, wraps_results) = match body {
+            Body::Call(call) => (true, call.wrap_results),
+            _ => (false, false),
+        };
+        if let Ok(Executed::Done) = executed {
+            self.output.to(worker).finish(entry, start, wraps_results);
+        } else {
+            self.output.to(worker).abandon(start);
+        }
+        if let Ok(Executed::Deferred(ticket, task)) = executed {
+            let deferred = Deferred {
+                worker,
+                entry: *entry,
+                connection: request.caller.connection,
+                is_call,
+                wraps_results,
+                used,
+                task,
+                begun: self.budget.began(),
+            };
+            self.defer(request, ticket, deferred);
+            return Ok(Outcome::Deferred);
+        }
+        self.holdings.hand_back(&used);
+        match executed? {
+            Executed::Done => Ok(Outcome::Done),
+            Executed::CommitFirst => Ok(Outcome::CommitFirst),
+            Executed::Deferred(..) => Ok(Outcome::Deferred),
+        }
+    }
+
+    /// The reply comes later.
+    fn defer(&mut self, request: &ClaimedRequest<'_>, ticket: Ticket, deferred: Deferred) {
+        let claims = request.callers.claims(request.worker);
+        claims.defer(request.entry.id);
+        self.streams.run(request.key(), ticket);
+        self.deferred.insert(ticket, deferred);
+    }
+
+    /// Sends the request to where it is executed, if it passes the fence.
+    fn dispatch(
         &mut self,
-        worker: usize,
-        entry: &BatchEntry,
-        body: &[u8],
-        own_caller: Option<&mut Caller>,
-    ) -> Result<Outcome, Error> {
-        let body = request::decode_checked(entry.request, body)?;
-        let link = &mut self.workers[worker];
-        let caller = match own_caller {
-            Some(caller) => Some(caller),
-            None => link
-                .callers
-                .get_mut(entry.session as usize)
-                .and_then(Option::as_mut),
-        };
-        let unknown = || Error::new(ErrorCode::SYSTEM, "Unknown session");
-        let caller = caller.ok_or_else(unknown)?;
-        caller.stream = entry.stream;
-        let header = ReplyHeader {
-            sync: entry.sync,
-            schema_version: self.schema_version,
-        };
-        let start = header.begin(&mut link.out.bytes);
-        let claim = Claim {
-            claims: &link.claims,
-            id: entry.id,
-        };
-        let holder = Holder {
-            reservations: &self.reservations,
-            list: &self.shared.reservations,
-            connection: caller.connection,
-            now: self.began,
+        request: &ClaimedRequest<'_>,
+        body: Body<'_>,
+    ) -> Result<Executed, Error> {
+        let open = self.streams.transaction(request.key());
+        let admitted = request.entry.admitted;
+        // A transaction keeps what it was begun as; how old it is, is seen when it is committed.
+        let is_read_only = open.map_or(admitted, |own| own.admitted).is_read_only();
+        let is_plain_read = request.entry.class == Class::Read && open.is_none();
+        if !is_plain_read && !matches!(body, Body::Rollback) {
+            let (engine, entry) = (&mut self.engine, request.entry);
+            if !self.writes.admit_request(engine, is_read_only, entry) {
+                return Err(read_only(&self.shared));
+            }
+        }
+        match body {
+            Body::Begin(options) => match open {
+                Some(own) if !own.is_over => Err(Error::active_transaction()),
+                _ => self.begin(request, &options),
+            },
+            Body::Commit | Body::Rollback => self.end(request, matches!(body, Body::Commit)),
+            body => {
+                if let Some(error) = open.and_then(|own| own.aborted.as_deref()) {
+                    return Err(error.clone());
+                }
+                let transaction = open.map(|own| own.id);
+                if transaction.is_some() {
+                    self.streams.note_statement(request.key());
+                }
+                match body {
+                    Body::Call(call) => self.call(request, call, transaction),
+                    body => self.ask_engine(request, body, transaction),
+                }
+            }
+        }
+    }
+
+    fn ask_engine(
+        &mut self,
+        request: &ClaimedRequest<'_>,
+        body: Body<'_>,
+        transaction: Option<TransactionId>,
+    ) -> Result<Executed, Error> {
+        let asked = Request {
+            body,
+            caller: request.caller,
+            stream: request.entry.stream,
+            transaction,
         };
         let mut context = RequestContext {
+            asker: request.asker(self.budget.began()),
+            claim: request.claim(),
             solos: &self.solos,
-            claim,
-            holder,
-            tickets: &self.tickets,
-            completions: &self.completions,
+            holdings: &mut self.holdings,
+            tickets: &mut self.tickets,
             ticket: None,
         };
-        let mut execution = Execution {
-            engine: &mut self.engine,
-            procedures: &self.procedures,
-            streams: &mut self.streams,
-            transactions: &mut self.transactions,
-            admitted: entry.admitted,
-            class: entry.class,
-            writes: &mut self.writes,
-            shared: &self.shared,
-            deadlines: &mut self.deadlines,
-            timeout: self.shared.config.transaction_timeout,
-            now: self.began,
-            steps: &self.steps,
-            caller,
-            locks: &mut self.locks,
-            origin: (worker, entry.id),
-            session: entry.session,
-            holder,
-            reply: Reply::new(&mut link.out.bytes, &mut context),
-            task: None,
+        let out = self.output.to(request.worker).bytes();
+        let mut reply = Reply::new(out, &mut context);
+        let outcome = self.engine.execute(&asked, &mut reply)?;
+        Executed::from(outcome, context.ticket)
+    }
+
+    fn call(
+        &mut self,
+        request: &ClaimedRequest<'_>,
+        call: request::Call<'_>,
+        transaction: Option<TransactionId>,
+    ) -> Result<Executed, Error> {
+        self.engine.may_call(request.caller, call.name)?;
+        let procedure = match self.procedures.find(call.name)? {
+            Procedure::Sync(procedure) => procedure,
+            Procedure::Async(start) => {
+                let claim = request.claim();
+                let steps = Box::new(CallSteps {
+                    queue: self.steps.clone(),
+                    admitted: request.entry.admitted,
+                });
+                let caller = request.caller.clone();
+                let context = AsyncContext::new(caller, claim.token(), steps);
+                let ticket = self.tickets.next();
+                let task = self.tasks.spawn(ticket, start(call.args, context));
+                return Ok(Executed::Deferred(ticket, Some(task)));
+            }
         };
-        let outcome = execution.run(body);
-        let task = execution.task.take();
-        let ticket = context.ticket;
-        let used = self.reservations.get_mut().take_current();
-        if !matches!(outcome, Ok(Outcome::Deferred)) {
-            self.reservations.get_mut().hand_back(&used);
+        let mut context = RequestContext {
+            asker: request.asker(self.budget.began()),
+            claim: request.claim(),
+            solos: &self.solos,
+            holdings: &mut self.holdings,
+            tickets: &mut self.tickets,
+            ticket: None,
+        };
+        let out = self.output.to(request.worker).bytes();
+        let outcome = procedure(&mut Call {
+            engine: &mut self.engine,
+            name: call.name,
+            args: call.args,
+            caller: request.caller,
+            stream: request.entry.stream,
+            transaction,
+            reply: Reply::new(out, &mut context),
+        })?;
+        Executed::from(outcome, context.ticket)
+    }
+
+    fn begin(&mut self, request: &ClaimedRequest<'_>, options: &Begin) -> Result<Executed, Error> {
+        let id = self.streams.next_id();
+        self.engine.begin(id, options)?;
+        let now = self.budget.began();
+        let longest = self.shared.config.transaction_timeout;
+        let deadline = transaction_deadline(now, longest, options.timeout);
+        let (key, entry) = (request.key(), request.entry);
+        let begun_by = Beginner {
+            worker: request.worker,
+            if_aborted: AbortedTransaction {
+                session: entry.session,
+                connection: key.connection,
+                stream: key.stream,
+                begin: entry.id,
+            },
+        };
+        self.streams
+            .begin(key, id, entry.admitted, begun_by, (now, deadline));
+        Ok(Executed::Done)
+    }
+
+    /// COMMIT and ROLLBACK, which end an aborted transaction too.
+    fn end(&mut self, request: &ClaimedRequest<'_>, is_commit: bool) -> Result<Executed, Error> {
+        if request.entry.stream == 0 {
+            return Ok(Executed::Done);
         }
-        let connection = caller.connection;
-        match outcome {
-            Ok(Outcome::Done) => {
-                if matches!(body, Body::Call(call) if call.wrap_results) {
-                    reply::wrap_results(&mut link.out.bytes, start + HEADER_SIZE);
-                }
-                link.end_reply(entry, start);
-            }
-            Ok(Outcome::CommitFirst) | Err(_) => link.out.bytes.truncate(start),
-            Ok(Outcome::Deferred) => {
-                link.out.bytes.truncate(start);
-                let ticket = ticket.ok_or_else(|| {
-                    Error::new(ErrorCode::SYSTEM, "Deferred, but nobody will complete it")
-                })?;
-                let wrap_results = matches!(body, Body::Call(call) if call.wrap_results);
-                self.defer(
-                    ticket,
-                    Deferred {
-                        worker,
-                        entry: *entry,
-                        connection,
-                        used,
-                        _task: task,
-                        is_call: matches!(body, Body::Call(_)),
-                        wrap_results,
-                        begun: self.began,
-                    },
-                );
-            }
+        let Some(transaction) = self.streams.take_transaction(request.key()) else {
+            return Ok(Executed::Done);
+        };
+        let now = self.budget.began();
+        let time = now.saturating_duration_since(transaction.begun);
+        self.shared.recent_durations.add(time);
+        match transaction.aborted {
+            Some(error) if is_commit => return Err(*error),
+            Some(_) => {}
+            None if is_commit => self.commit_transaction(&transaction)?,
+            None => self.engine.rollback_transaction(transaction.id),
         }
-        outcome
+        Ok(Executed::Done)
+    }
+
+    /// The engine may write here already.
+    fn commit_transaction(&mut self, transaction: &Transaction) -> Result<(), Error> {
+        if transaction.admitted.is_read_only() {
+            return self.engine.commit_transaction(transaction.id);
+        }
+        let fence = &self.shared.fence;
+        if fence.begin_write(transaction.admitted.epoch()).is_err() {
+            self.engine.rollback_transaction(transaction.id);
+            return Err(read_only(&self.shared));
+        }
+        let result = self.engine.commit_transaction(transaction.id);
+        fence.end_write();
+        result
     }
 }

@@ -1,25 +1,24 @@
 //! What Tx offers to the engine and to procedures while it executes one request.
 
-use std::cell::Cell;
-use std::sync::Arc;
+use std::time::Duration;
 
 use vestibule_wire::Error;
 
-use super::reservations::Holder;
+use super::deferred::Tickets;
+use super::holdings::{Asker, Holdings};
 use crate::cells::claims::Claim;
 use crate::engine::{
-    CancelToken, Completion, Completions, Context, ReservationId, SoloGuard, Ticket,
+    CancelToken, Completion, Context, LockAttempt, ReservationId, SoloGuard, Ticket,
 };
 use crate::serving::Solos;
 
 /// Stands behind the [`Reply`](crate::engine::Reply) to one request.
 pub(super) struct RequestContext<'a> {
-    pub(super) solos: &'a Solos,
+    pub(super) asker: Asker,
     pub(super) claim: Claim<'a>,
-    pub(super) holder: Holder<'a>,
-    /// The number of the last ticket.
-    pub(super) tickets: &'a Cell<u64>,
-    pub(super) completions: &'a Arc<dyn Completions>,
+    pub(super) solos: &'a Solos,
+    pub(super) holdings: &'a mut Holdings,
+    pub(super) tickets: &'a mut Tickets,
     /// The ticket of this request, once its completion was taken.
     pub(super) ticket: Option<Ticket>,
 }
@@ -38,22 +37,41 @@ impl Context for RequestContext<'_> {
     }
 
     fn defer(&mut self) -> Result<Completion, Error> {
-        self.tickets.set(self.tickets.get() + 1);
-        let ticket = Ticket(self.tickets.get());
-        self.ticket = Some(ticket);
-        let completions = self.completions.clone();
-        Ok(Completion::new(ticket, self.claim.token(), completions))
+        let completion = self.tickets.completion(self.claim.token());
+        self.ticket = Some(completion.ticket());
+        Ok(completion)
     }
 
     fn reserve(&mut self, kind: &'static str, name: &str) -> Result<ReservationId, Error> {
-        self.holder.reserve(kind, name)
+        self.holdings.reserve(self.asker, kind, name)
     }
 
     fn take_reservation(&mut self, id: ReservationId) -> Result<(), Error> {
-        self.holder.take(id)
+        self.holdings.take(id, self.asker.connection)
     }
 
     fn release_reservation(&mut self, id: ReservationId) -> bool {
-        self.holder.release(id)
+        self.holdings.release(id, self.asker.connection)
+    }
+
+    fn lock(&mut self, name: &str, patience: Duration) -> Result<LockAttempt, Error> {
+        let Some(held) = self.holdings.try_lock(self.asker, name)? else {
+            return Ok(LockAttempt::Taken);
+        };
+        if patience.is_zero() {
+            return Ok(LockAttempt::Refused);
+        }
+        let completion = self.defer()?;
+        let until = self.asker.now + patience;
+        self.holdings
+            .wait(self.asker, name, held, completion, until);
+        Ok(LockAttempt::Waiting)
+    }
+
+    fn unlock(&mut self, name: &str) -> bool {
+        let Asker {
+            connection, now, ..
+        } = self.asker;
+        self.holdings.unlock(name, connection, now)
     }
 }

@@ -5,20 +5,27 @@
 //!   connection gone ─▶ is_gone ── nothing runs or waits any more ─▶ rolled back, forgotten
 //!   BEGIN ─▶ open ── abort ─▶ aborted: every statement gets its error ── COMMIT, ROLLBACK ─▶ over
 //! ```
+//!
+//! Pure: what the engine has to be told is returned.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use vestibule_wire::Error;
 
-use super::deadlines::TimerId;
+use super::deadlines::{Deadlines, TimerId};
 use super::messages::{AbortedTransaction, BatchEntry};
 use crate::engine::{Caller, Ticket, TransactionId};
 use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
 use crate::serving::Admitted;
 
-/// A connection and one of its streams.
-pub(super) type Key = (u64, u64);
+/// A stream of a connection; 0: requests outside of streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct StreamKey {
+    pub(super) connection: u64,
+    pub(super) stream: u64,
+}
 
 /// A request that waits for the one that runs in its stream.
 pub(super) struct WaitingRequest {
@@ -26,34 +33,42 @@ pub(super) struct WaitingRequest {
     pub(super) entry: BatchEntry,
     pub(super) body: Vec<u8>,
     /// Kept here: by the time it runs, its session's number may have another owner.
-    pub(super) caller: Caller,
+    pub(super) caller: Arc<Caller>,
 }
 
 impl WaitingRequest {
-    pub(super) fn key(&self) -> Key {
-        (self.caller.connection, self.entry.stream)
+    pub(super) fn key(&self) -> StreamKey {
+        StreamKey {
+            connection: self.caller.connection,
+            stream: self.entry.stream,
+        }
     }
 }
 
 /// A transaction that its client has not ended.
 #[derive(Debug)]
-pub(crate) struct Transaction {
+pub(super) struct Transaction {
     /// The engine's handle; it means nothing to the engine once the transaction is aborted.
     pub(super) id: TransactionId,
-    /// Begun on a replica: it changes nothing, whatever becomes of the role.
-    pub(crate) is_read_only: bool,
-    /// The epoch under which its BEGIN was admitted.
-    pub(super) epoch: u64,
+    /// Under which epoch its BEGIN was admitted, and whether it may change data, whatever becomes of
+    /// the role.
+    pub(super) admitted: Admitted,
     /// When its BEGIN was executed.
     pub(super) begun: Instant,
     /// The runtime has rolled it back: what every statement gets until its client ends it.
     pub(super) aborted: Option<Box<Error>>,
-    /// Its deadline, while it lives.
-    pub(super) timer: Option<TimerId>,
     /// Its client takes it for ended: BEGIN may take its place.
     pub(super) is_over: bool,
-    /// Who began it: the worker, and what that is told if it is aborted.
-    pub(super) begun_by: (usize, AbortedTransaction),
+    /// Its deadline, while it lives.
+    timer: Option<TimerId>,
+    begun_by: Beginner,
+}
+
+/// Who began a transaction: the worker, and what the worker is told if it is aborted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beginner {
+    pub(super) worker: usize,
+    pub(super) if_aborted: AbortedTransaction,
 }
 
 /// What is left to do when a transaction was aborted.
@@ -61,32 +76,12 @@ pub(super) struct Aborted {
     /// To be rolled back in the engine.
     pub(super) id: TransactionId,
     /// Whose session is to be told, and what.
-    pub(super) begun_by: (usize, AbortedTransaction),
-    pub(super) timer: Option<TimerId>,
+    pub(super) begun_by: Beginner,
     /// The deferred request that runs in the stream.
     pub(super) running: Option<Ticket>,
 }
 
 impl Transaction {
-    pub(super) fn new(
-        id: TransactionId,
-        admitted: Admitted,
-        begun: Instant,
-        timer: Option<TimerId>,
-        begun_by: (usize, AbortedTransaction),
-    ) -> Self {
-        Self {
-            id,
-            is_read_only: admitted.is_read_only(),
-            epoch: admitted.epoch(),
-            begun,
-            aborted: None,
-            timer,
-            is_over: false,
-            begun_by,
-        }
-    }
-
     /// The engine's handle, if the engine still has it.
     pub(super) fn live(&self) -> Option<TransactionId> {
         self.aborted.is_none().then_some(self.id)
@@ -95,62 +90,123 @@ impl Transaction {
 
 /// What Tx knows of one stream.
 #[derive(Default)]
-pub(super) struct StreamState {
-    pub(super) transaction: Option<Transaction>,
+struct StreamState {
+    transaction: Option<Transaction>,
     /// Deferred: later requests of the stream wait for it.
-    pub(super) running: Option<Ticket>,
-    pub(super) waiting: VecDeque<WaitingRequest>,
+    running: Option<Ticket>,
+    waiting: VecDeque<WaitingRequest>,
     /// The connection is gone: what it sent still runs, what it left open is rolled back then.
     is_gone: bool,
 }
 
+impl StreamState {
+    fn live(&self) -> Option<&Transaction> {
+        let transaction = self.transaction.as_ref();
+        transaction.filter(|own| own.aborted.is_none())
+    }
+}
+
 /// The streams in which something is open, runs or waits.
-#[derive(Default)]
 pub(super) struct Streams {
-    streams: BTreeMap<Key, StreamState>,
+    streams: BTreeMap<StreamKey, StreamState>,
+    /// Waited in their streams, and may run now, before anything that came later.
+    resumed: VecDeque<WaitingRequest>,
+    /// Of the transactions that live.
+    deadlines: Deadlines<StreamKey>,
+    /// The number of the last transaction.
+    last: u64,
+    /// How many streams belong to connections that are gone.
     gone: usize,
     /// Where transactions began in this turn.
-    begun: Vec<Key>,
+    begun: Vec<StreamKey>,
     /// Whose transactions had statements in this turn.
-    touched: Vec<Key>,
+    touched: Vec<StreamKey>,
 }
 
 impl Streams {
-    pub(super) fn get(&self, key: Key) -> Option<&StreamState> {
-        self.streams.get(&key)
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            streams: BTreeMap::new(),
+            resumed: VecDeque::new(),
+            deadlines: Deadlines::new(now),
+            last: 0,
+            gone: 0,
+            begun: Vec::new(),
+            touched: Vec::new(),
+        }
     }
 
-    pub(super) fn entry(&mut self, key: Key) -> &mut StreamState {
-        self.streams.entry(key).or_default()
+    /// The transaction of a stream, also one that is aborted.
+    #[inline]
+    pub(super) fn transaction(&self, key: StreamKey) -> Option<&Transaction> {
+        if key.stream == 0 {
+            return None;
+        }
+        self.streams.get(&key)?.transaction.as_ref()
+    }
+
+    /// A handle for the next transaction.
+    pub(super) fn next_id(&mut self) -> TransactionId {
+        self.last += 1;
+        TransactionId(self.last)
+    }
+
+    /// A transaction begins in a stream.
+    pub(super) fn begin(
+        &mut self,
+        key: StreamKey,
+        id: TransactionId,
+        admitted: Admitted,
+        begun_by: Beginner,
+        (now, deadline): (Instant, Option<Instant>),
+    ) {
+        let timer = deadline.map(|at| self.deadlines.set(key, at));
+        let transaction = Transaction {
+            id,
+            admitted,
+            begun: now,
+            aborted: None,
+            is_over: false,
+            timer,
+            begun_by,
+        };
+        let stream = self.streams.entry(key).or_default();
+        stream.transaction = Some(transaction);
+        self.begun.push(key);
+    }
+
+    /// Takes the transaction of a stream, which is then at its end.
+    pub(super) fn take_transaction(&mut self, key: StreamKey) -> Option<Transaction> {
+        let stream = self.streams.get_mut(&key)?;
+        let transaction = stream.transaction.take();
+        if stream.running.is_none() && stream.waiting.is_empty() && !stream.is_gone {
+            self.streams.remove(&key);
+        }
+        if let Some(timer) = transaction.as_ref().and_then(|own| own.timer) {
+            self.deadlines.clear(timer);
+        }
+        transaction
     }
 
     /// Marks a transaction as aborted; `None` if there is none that lives.
-    pub(super) fn abort(&mut self, key: Key, error: &Error) -> Option<Aborted> {
+    pub(super) fn abort(&mut self, key: StreamKey, error: &Error) -> Option<Aborted> {
         let stream = self.streams.get_mut(&key)?;
         let transaction = stream.transaction.as_mut()?;
         let id = transaction.live()?;
         transaction.aborted = Some(Box::new(error.clone()));
+        if let Some(timer) = transaction.timer.take() {
+            self.deadlines.clear(timer);
+        }
         Some(Aborted {
             id,
             begun_by: transaction.begun_by,
-            timer: transaction.timer.take(),
             running: stream.running,
         })
     }
 
-    /// Whether a connection has a transaction open that lives.
-    pub(super) fn has_transaction(&self, connection: u64) -> bool {
-        let mut own = self.streams.range((connection, 0)..=(connection, u64::MAX));
-        own.any(|(_, stream)| {
-            let transaction = stream.transaction.as_ref();
-            transaction.is_some_and(|own| own.live().is_some())
-        })
-    }
-
     /// The client of an aborted transaction takes it for ended.
-    pub(super) fn mark_over(&mut self, key: Key) {
-        let own = self.streams.range((key.0, 0)..=(key.0, u64::MAX)).count();
-        if own > 2 * TRANSACTIONS_PER_CONNECTION_MAX {
+    pub(super) fn mark_over(&mut self, key: StreamKey) {
+        if self.of(key.connection).count() > 2 * TRANSACTIONS_PER_CONNECTION_MAX {
             // Nobody leaves so many behind by accident: the bound counts for more.
             self.take_transaction(key);
             return;
@@ -161,43 +217,94 @@ impl Streams {
         }
     }
 
-    /// The deadline of a transaction has expired.
-    pub(super) fn forget_timer(&mut self, key: Key) {
-        let stream = self.streams.get_mut(&key);
-        if let Some(transaction) = stream.and_then(|own| own.transaction.as_mut()) {
-            transaction.timer = None;
+    /// Where transactions are whose time is over: they have no deadline any more.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<StreamKey> {
+        let due = self.deadlines.expire(now);
+        for key in &due {
+            let stream = self.streams.get_mut(key);
+            if let Some(transaction) = stream.and_then(|own| own.transaction.as_mut()) {
+                transaction.timer = None;
+            }
         }
+        due
+    }
+
+    /// When the time of a transaction may be over next.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.deadlines.next_look()
     }
 
     /// Where the transactions are that live and that are wanted.
-    pub(super) fn find(&self, wanted: impl Fn(&Transaction) -> bool) -> Vec<Key> {
-        let is_wanted = |stream: &StreamState| {
-            let transaction = stream.transaction.as_ref();
-            transaction.is_some_and(|own| own.live().is_some() && wanted(own))
-        };
+    pub(super) fn find(&self, wanted: impl Fn(&Transaction) -> bool) -> Vec<StreamKey> {
+        let is_wanted = |stream: &StreamState| stream.live().is_some_and(&wanted);
         let found = self.streams.iter().filter(|(_, own)| is_wanted(own));
         found.map(|(key, _)| *key).collect()
     }
 
-    /// The stream, if a request of it runs.
-    pub(super) fn busy(&mut self, key: Key) -> Option<&mut StreamState> {
-        self.streams
-            .get_mut(&key)
-            .filter(|stream| stream.running.is_some())
+    /// Whether a connection has a transaction open that lives.
+    pub(super) fn has_transaction(&self, connection: u64) -> bool {
+        self.of(connection).any(|stream| stream.live().is_some())
     }
 
-    /// A transaction began in a stream.
-    pub(super) fn note_begin(&mut self, key: Key) {
-        self.begun.push(key);
+    fn of(&self, connection: u64) -> impl Iterator<Item = &StreamState> {
+        let streams = self.streams.range(all_of(connection));
+        streams.map(|(_, stream)| stream)
+    }
+
+    /// Whether a request of the stream runs: the next one has to [wait](Self::wait).
+    pub(super) fn is_busy(&self, key: StreamKey) -> bool {
+        let stream = self.streams.get(&key);
+        stream.is_some_and(|own| own.running.is_some())
+    }
+
+    /// Keeps a request until the one that runs in its stream is complete.
+    pub(super) fn wait(&mut self, request: WaitingRequest) {
+        let stream = self.streams.entry(request.key()).or_default();
+        stream.waiting.push_back(request);
+    }
+
+    /// A request of a stream is deferred: later ones wait for it.
+    pub(super) fn run(&mut self, key: StreamKey, ticket: Ticket) {
+        if key.stream != 0 {
+            self.streams.entry(key).or_default().running = Some(ticket);
+        }
+    }
+
+    /// The deferred request of a stream is over: what waited for it may run.
+    pub(super) fn resume(&mut self, key: StreamKey, ticket: Ticket) {
+        let stream = self.streams.get_mut(&key);
+        let Some(stream) = stream.filter(|own| own.running == Some(ticket)) else {
+            return;
+        };
+        stream.running = None;
+        self.resumed.append(&mut stream.waiting);
+        if stream.transaction.is_none() && !stream.is_gone {
+            self.streams.remove(&key);
+        }
+    }
+
+    /// Whether anything that waited may run.
+    pub(super) fn has_resumed(&self) -> bool {
+        !self.resumed.is_empty()
+    }
+
+    /// Takes out the next one that may run.
+    pub(super) fn pop_resumed(&mut self) -> Option<WaitingRequest> {
+        self.resumed.pop_front()
+    }
+
+    /// The turn is full: this one is the first of the next.
+    pub(super) fn put_back_resumed(&mut self, request: WaitingRequest) {
+        self.resumed.push_front(request);
     }
 
     /// Where transactions began since this was asked last.
-    pub(super) fn take_begun(&mut self) -> Vec<Key> {
+    pub(super) fn take_begun(&mut self) -> Vec<StreamKey> {
         std::mem::take(&mut self.begun)
     }
 
     /// A statement of a transaction is about to be executed.
-    pub(super) fn note_statement(&mut self, key: Key) {
+    pub(super) fn note_statement(&mut self, key: StreamKey) {
         if self.touched.last() != Some(&key) {
             self.touched.push(key);
         }
@@ -209,42 +316,13 @@ impl Streams {
     }
 
     /// Where statements were executed since then.
-    pub(super) fn take_statements(&mut self) -> Vec<Key> {
+    pub(super) fn take_statements(&mut self) -> Vec<StreamKey> {
         std::mem::take(&mut self.touched)
-    }
-
-    /// Takes the transaction of a stream, which is then at its end.
-    pub(super) fn take_transaction(&mut self, key: Key) -> Option<Transaction> {
-        let stream = self.streams.get_mut(&key)?;
-        let transaction = stream.transaction.take();
-        if stream.running.is_none() && stream.waiting.is_empty() && !stream.is_gone {
-            self.streams.remove(&key);
-        }
-        transaction
-    }
-
-    /// The deferred request of a stream is complete: hands out what waited for it.
-    pub(super) fn resume(&mut self, key: Key, ticket: Ticket) -> VecDeque<WaitingRequest> {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return VecDeque::new();
-        };
-        if stream.running != Some(ticket) {
-            return VecDeque::new();
-        }
-        stream.running = None;
-        let waiting = std::mem::take(&mut stream.waiting);
-        if stream.transaction.is_none() && !stream.is_gone {
-            self.streams.remove(&key);
-        }
-        waiting
     }
 
     /// A connection is gone.
     pub(super) fn leave(&mut self, connection: u64) {
-        for (_, stream) in self
-            .streams
-            .range_mut((connection, 0)..=(connection, u64::MAX))
-        {
+        for (_, stream) in self.streams.range_mut(all_of(connection)) {
             if !stream.is_gone {
                 stream.is_gone = true;
                 self.gone += 1;
@@ -252,25 +330,36 @@ impl Streams {
         }
     }
 
-    /// Takes out streams of gone connections in which nothing runs or waits; returns their
-    /// transactions. `has_more` tells of requests that were resumed and have not run yet.
-    pub(super) fn reap(&mut self, has_more: impl Fn(Key) -> bool) -> Vec<Transaction> {
+    /// Takes out streams of gone connections in which nothing runs or waits, nor has still to run;
+    /// returns the handles of their transactions that the engine has.
+    pub(super) fn reap(&mut self) -> Vec<TransactionId> {
         if self.gone == 0 {
             return Vec::new();
         }
         let mut left_open = Vec::new();
         let before = self.streams.len();
+        let (resumed, deadlines) = (&self.resumed, &mut self.deadlines);
+        let has_more = |key| resumed.iter().any(|request| request.key() == key);
         self.streams.retain(|key, stream| {
             let is_over = stream.is_gone
                 && stream.running.is_none()
                 && stream.waiting.is_empty()
                 && !has_more(*key);
-            if is_over {
-                left_open.extend(stream.transaction.take());
+            if is_over && let Some(transaction) = stream.transaction.take() {
+                if let Some(timer) = transaction.timer {
+                    deadlines.clear(timer);
+                }
+                left_open.extend(transaction.live());
             }
             !is_over
         });
         self.gone -= before - self.streams.len();
         left_open
     }
+}
+
+/// The keys of all streams of a connection.
+fn all_of(connection: u64) -> std::ops::RangeInclusive<StreamKey> {
+    let key = |stream| StreamKey { connection, stream };
+    key(0)..=key(u64::MAX)
 }

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Context, Handler, Message};
@@ -14,10 +15,10 @@ use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
 use super::core::TxCore;
+use super::holdings::with_locks;
 use super::messages::{
-    Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect,
+    Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect, WorkerLink,
 };
-use super::replies::WorkerLink;
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::clock::Clock;
@@ -124,11 +125,11 @@ impl Fixture {
         let script = Script::default();
         let core = TxCore::new(
             script.engine(),
-            Arc::new(Script::procedures()),
-            vec![WorkerLink::new(
-                claims.clone(),
-                collector.clone().recipient(),
-            )],
+            Arc::new(with_locks(Script::procedures())),
+            vec![WorkerLink {
+                claims: claims.clone(),
+                replies: collector.clone().recipient(),
+            }],
             Arc::new(collector.clone().recipient::<Completed>()),
             shared.clone(),
         );
@@ -186,12 +187,11 @@ impl Fixture {
         batch.caller_updates.push_back(CallerUpdate {
             before: 0,
             session: connection as u32 - 1,
-            caller: Caller {
+            caller: Arc::new(Caller {
                 connection,
-                stream: 0,
                 user: "guest".into(),
                 is_administrator: true,
-            },
+            }),
         });
         let id = self.claims.queue(self.next);
         let request = RequestType::from_code(header.request_type).expect("a known type");
@@ -217,6 +217,16 @@ impl Fixture {
         while self.core.has_work() || is_due(self) {
             self.core.turn(self.now);
         }
+    }
+
+    /// Lets async procedures go on, as between two turns.
+    pub(crate) async fn run_tasks(&mut self) {
+        tokio::task::yield_now().await;
+        std::future::poll_fn(|cx| {
+            self.core.poll_tasks(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// What was replied since it was asked last; completions that came are handed to Tx first.

@@ -50,6 +50,25 @@ impl TurnWrites {
         may_write
     }
 
+    /// A request is about to be executed: false if it may not change data, or not any more, and would.
+    #[inline]
+    pub(super) fn admit_request<E: Engine>(
+        &mut self,
+        engine: &mut E,
+        is_read_only: bool,
+        entry: &BatchEntry,
+    ) -> bool {
+        let is_admitted = if is_read_only {
+            entry.class != Class::Write
+        } else {
+            self.admit(entry.admitted.epoch())
+        };
+        if is_admitted {
+            self.tell(engine, is_read_only);
+        }
+        is_admitted
+    }
+
     /// Tells the engine whether it may change data, if that changed.
     #[inline]
     pub(super) fn tell<E: Engine>(&mut self, engine: &mut E, is_read_only: bool) {

@@ -182,6 +182,7 @@ fn a_change_of_definitions_has_a_turn_of_its_own() {
         let request = Request {
             body,
             caller: &caller,
+            stream: 0,
             transaction: None,
         };
         rig.engine

@@ -120,7 +120,6 @@ impl Rig {
         let engine = recovered(&options, &storage).unwrap();
         let caller = Caller {
             connection: 1,
-            stream: 0,
             user: "admin".into(),
             is_administrator: true,
         };
@@ -172,6 +171,7 @@ impl Rig {
             let request = Request {
                 body,
                 caller: &self.caller,
+                stream: 0,
                 transaction: self.inside,
             };
             let mut context = Detached::default();
@@ -211,6 +211,7 @@ impl Rig {
                 name,
                 args,
                 caller: &self.caller,
+                stream: 0,
                 transaction: self.inside,
                 reply: Reply::detached(&mut out, &mut context),
             };

@@ -29,7 +29,7 @@ impl ConnectionState {
 
     /// Whom the Tx of this generation has to be told of before the next request.
     #[inline]
-    pub(crate) fn take_caller_update(&mut self, generation: u64) -> Option<Caller> {
+    pub(crate) fn take_caller_update(&mut self, generation: u64) -> Option<Arc<Caller>> {
         self.identity.take_update(generation)
     }
 

@@ -41,6 +41,7 @@ fn execute(call: &mut EngineCall<'_>, body: Body<'_>) -> Result<Outcome, Error> 
     let request = Request {
         body,
         caller: call.caller,
+        stream: call.stream,
         transaction: call.transaction,
     };
     call.engine

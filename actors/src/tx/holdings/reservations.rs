@@ -10,17 +10,12 @@
 //! The table is pure. Closing is one mode of it and no list of victims, so nothing that is handed back
 //! or asked for late slips through.
 
-mod closing;
-mod holder;
-
 use std::collections::BTreeMap;
 
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::engine::ReservationId;
 use crate::limits::{RESERVATIONS_MAX, RESERVATIONS_PER_CONNECTION_MAX};
-
-pub(crate) use holder::Holder;
 
 /// One reservation.
 #[derive(Debug)]
@@ -42,7 +37,7 @@ enum Mode {
 
 /// The reservations of one Tx.
 #[derive(Debug)]
-pub(crate) struct Reservations {
+pub(super) struct Reservations {
     table: BTreeMap<ReservationId, Reservation>,
     counts: BTreeMap<u64, usize>,
     last: u64,
@@ -68,7 +63,8 @@ impl Reservations {
     ///
     /// # Errors
     ///
-    /// 116 while a transition closes reservations, 1 beyond the bounds.
+    /// [`ErrorCode::LOADING`] while a transition closes reservations, [`ErrorCode::ILLEGAL_PARAMS`]
+    /// beyond the bounds.
     pub(super) fn acquire(&mut self, connection: u64) -> Result<ReservationId, Error> {
         if self.mode != Mode::Open {
             let text = "Reservations are being closed: a transition is under way";
@@ -93,7 +89,7 @@ impl Reservations {
     ///
     /// # Errors
     ///
-    /// 1 if it is not there (any more), or not this connection's.
+    /// [`ErrorCode::ILLEGAL_PARAMS`] if it is not there (any more), or not this connection's.
     pub(super) fn take(&mut self, id: ReservationId, connection: u64) -> Result<(), Error> {
         let reservation = self.table.get_mut(&id);
         let own = reservation.filter(|own| own.connection == connection);
@@ -147,7 +143,7 @@ impl Reservations {
     }
 
     /// Closes what is idle from now on, and lets nothing new in.
-    fn begin_closing(&mut self) {
+    pub(super) fn begin_closing(&mut self) {
         if self.mode == Mode::Open {
             self.mode = Mode::ClosingIdle;
         }
@@ -155,24 +151,24 @@ impl Reservations {
 
     /// Takes out what has become idle, while idle ones are closed. A connection that `is_busy` (in a
     /// transaction, say) uses all that it has.
-    fn sweep(&mut self, is_busy: impl Fn(u64) -> bool) -> Vec<ReservationId> {
+    pub(super) fn sweep(&mut self, is_busy: impl Fn(u64) -> bool) -> Vec<ReservationId> {
         if self.mode != Mode::ClosingIdle {
             return Vec::new();
         }
         self.remove_where(|own| own.users == 0 && !is_busy(own.connection))
     }
 
-    fn close_all(&mut self) -> Vec<ReservationId> {
+    pub(super) fn close_all(&mut self) -> Vec<ReservationId> {
         self.mode = Mode::Closed;
         self.remove_where(|_| true)
     }
 
-    fn reopen(&mut self) {
+    pub(super) fn reopen(&mut self) {
         self.mode = Mode::Open;
     }
 
     /// The connection is gone.
-    fn leave(&mut self, connection: u64) -> Vec<ReservationId> {
+    pub(super) fn leave(&mut self, connection: u64) -> Vec<ReservationId> {
         if !self.counts.contains_key(&connection) {
             return Vec::new();
         }

@@ -1,0 +1,75 @@
+//! What waits for Tx's next turn.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
+
+use super::messages::{Batch, Cancel, Completed};
+use super::steps::{QueuedStep, StepQueue};
+
+/// The work of one Tx, in the order in which a turn takes it.
+pub(super) struct Queue<E> {
+    /// Told by workers, with their numbers.
+    cancels: Vec<(usize, Cancel)>,
+    completed: VecDeque<Completed>,
+    steps: Rc<StepQueue<E>>,
+    /// With the number of the entry that is next.
+    batches: VecDeque<(Batch, usize)>,
+}
+
+impl<E> Queue<E> {
+    pub(super) fn new(steps: Rc<StepQueue<E>>) -> Self {
+        Self {
+            cancels: Vec::new(),
+            completed: VecDeque::new(),
+            steps,
+            batches: VecDeque::new(),
+        }
+    }
+
+    /// Whether a turn has anything to do.
+    pub(super) fn has_work(&self) -> bool {
+        !self.batches.is_empty() || !self.completed.is_empty() || !self.steps.is_empty()
+    }
+
+    pub(super) fn batch_count(&self) -> usize {
+        self.batches.len()
+    }
+
+    pub(super) fn push_batch(&mut self, mut batch: Batch) {
+        let worker = batch.worker;
+        let cancels = batch.cancels.drain(..).map(|cancel| (worker, cancel));
+        self.cancels.extend(cancels);
+        self.batches.push_back((batch, 0));
+    }
+
+    pub(super) fn push_completed(&mut self, completed: Completed) {
+        self.completed.push_back(completed);
+    }
+
+    /// Has the next turn woken when a step is asked for.
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        self.steps.set_waker(waker);
+    }
+
+    pub(super) fn take_cancels(&mut self) -> Vec<(usize, Cancel)> {
+        std::mem::take(&mut self.cancels)
+    }
+
+    pub(super) fn take_completed(&mut self) -> VecDeque<Completed> {
+        std::mem::take(&mut self.completed)
+    }
+
+    pub(super) fn take_steps(&mut self) -> VecDeque<QueuedStep<E>> {
+        self.steps.take()
+    }
+
+    pub(super) fn pop_batch(&mut self) -> Option<(Batch, usize)> {
+        self.batches.pop_front()
+    }
+
+    /// The turn is full: it goes on with this entry in the next.
+    pub(super) fn put_back_batch(&mut self, batch: Batch, next: usize) {
+        self.batches.push_front((batch, next));
+    }
+}

@@ -1,0 +1,165 @@
+//! Tx's turn: claim, execute, commit once, release the replies.
+//!
+//! ```text
+//!   cancels, deadlines ─▶ end what is over
+//!   completed ─┐
+//!   steps ─────┤
+//!   resumed ───┼─▶ execute … execute ─▶ commit ─▶ publish the catalog ─▶ one message per worker
+//!   batches ───┘        │
+//!                       └ CommitFirst: commit, then this request again, first of a new turn
+//! ```
+//!
+//! A turn ends after a number of requests, of reply bytes, or after a time, whichever comes first. On
+//! its way per request nothing is allocated, logged or timed. The way of one request is in `request`.
+
+use std::time::Instant;
+
+use vestibule_wire::Error;
+
+use super::core::{Executor, TxCore};
+use super::deferred::Deferred;
+use super::messages::{Batch, Completed};
+use crate::engine::Engine;
+use crate::limits::TURN_REPLY_BYTES_MAX;
+
+/// Whether the turn goes on.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    Open,
+    Full,
+}
+
+impl<E: Engine> TxCore<E> {
+    /// One turn. Afterwards there may be [more to do](Self::has_work).
+    pub(crate) fn turn(&mut self, now: Instant) {
+        self.executor.budget.begin(now);
+        self.executor.sync_fence();
+        self.apply_cancels();
+        self.executor.expire(now);
+        self.finish_completed();
+        self.run_steps();
+        if self.run_resumed() == Turn::Open {
+            while let Some((batch, next)) = self.queue.pop_batch() {
+                if self.run_batch(batch, next) == Turn::Full {
+                    break;
+                }
+            }
+        }
+        self.executor.reap_streams();
+        self.executor.sweep_reservations();
+        self.executor.commit(&self.callers);
+        self.executor.output.send();
+        self.executor.show_progress();
+    }
+
+    /// Answers what completed since the last turn, and goes on in its streams. Nothing was executed in
+    /// this turn so far: these replies depend on no commit.
+    fn finish_completed(&mut self) {
+        for Completed { ticket, result } in self.queue.take_completed() {
+            let Some(mut deferred) = self.executor.take_deferred(ticket) else {
+                continue;
+            };
+            if let Some(task) = deferred.task.take() {
+                task.release();
+            }
+            self.executor.answer_deferred(&deferred, result);
+            self.executor.streams.resume(deferred.key(), ticket);
+        }
+    }
+
+    /// Runs the steps of async procedures.
+    fn run_steps(&mut self) {
+        let executor = &mut self.executor;
+        for step in self.queue.take_steps() {
+            let on_commit = match executor.admit_step(step.admitted) {
+                Ok(()) => (step.run)(Ok(&mut executor.engine)),
+                Err(error) => (step.run)(Err(error)),
+            };
+            executor.output.await_commit(on_commit);
+        }
+    }
+
+    /// Runs what waited in its stream.
+    fn run_resumed(&mut self) -> Turn {
+        while let Some(request) = self.executor.streams.pop_resumed() {
+            if self.executor.is_full(request.worker) {
+                self.executor.streams.put_back_resumed(request);
+                return Turn::Full;
+            }
+            self.run_waiting(request);
+        }
+        Turn::Open
+    }
+
+    fn run_batch(&mut self, mut batch: Batch, next: usize) -> Turn {
+        let worker = batch.worker;
+        if let Some(replies) = batch.recycled.take() {
+            self.executor.output.to(worker).recycle(replies);
+        }
+        for index in next..batch.entries.len() {
+            if self.executor.is_full(worker) {
+                self.queue.put_back_batch(batch, index);
+                return Turn::Full;
+            }
+            while batch
+                .caller_updates
+                .front()
+                .is_some_and(|own| own.before <= index)
+                && let Some(own) = batch.caller_updates.pop_front()
+            {
+                self.callers.set(worker, own.session, own.caller);
+            }
+            let entry = &batch.entries[index];
+            let body = &batch.bytes[entry.start as usize..entry.end as usize];
+            self.run_request(worker, entry, body);
+        }
+        for (session, connection) in batch.disconnects.drain(..) {
+            self.callers.forget(worker, session, connection);
+            self.executor.leave(connection);
+        }
+        batch.clear();
+        self.executor.output.to(worker).give_back(batch);
+        Turn::Open
+    }
+}
+
+impl<E: Engine> Executor<E> {
+    /// Whether the turn has to end before another request of this worker.
+    #[inline]
+    fn is_full(&mut self, worker: usize) -> bool {
+        self.budget.is_spent() || self.output.to(worker).size() >= TURN_REPLY_BYTES_MAX
+    }
+
+    /// Answers a deferred request that is complete.
+    fn answer_deferred(&mut self, deferred: &Deferred, result: Result<Vec<u8>, Error>) {
+        let time = self
+            .budget
+            .began()
+            .saturating_duration_since(deferred.begun);
+        self.shared.recent_durations.add(time);
+        let (worker, entry) = (deferred.worker, &deferred.entry);
+        match result {
+            Ok(body) => self
+                .output
+                .body(worker, entry, &body, deferred.wraps_results),
+            Err(error) => self.output.error(worker, entry, &error),
+        }
+        self.output.to(worker).mark_committed();
+    }
+
+    /// Rolls back what connections that are gone have left open.
+    fn reap_streams(&mut self) {
+        for transaction in self.streams.reap() {
+            self.engine.rollback_transaction(transaction);
+        }
+    }
+
+    /// A connection is gone: what it sent is executed, what it left open is rolled back.
+    fn leave(&mut self, connection: u64) {
+        self.streams.leave(connection);
+        self.leave_reservations(connection);
+        for ticket in self.deferred.of_engine(connection) {
+            self.engine.cancel(ticket);
+        }
+    }
+}
