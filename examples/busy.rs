@@ -250,8 +250,8 @@ impl Storm {
     fn rage(&self, clock: &Clock, server: &RuntimeHandle) {
         let address = server.addresses()[0];
         clock.say(&format!(
-            "{CLIENTS} clients connect, ping, write and leave, again every {} ms; {} descriptors are \
-             open (both ends of every connection are here)",
+            "{CLIENTS} clients connect, ping, write and leave, again every {} ms; {} descriptors \
+             are open (both ends of every connection are here)",
             PERIOD.as_millis(),
             open_descriptors()
         ));

@@ -57,7 +57,8 @@ const SCENES: [Scene; 2] = [
         block_seconds: None,
     },
     Scene {
-        title: "#3776: 4 clients every 1 ms, the server's thread is blocked for 1 s again and again",
+        title: "#3776: 4 clients every 1 ms, the server's thread is blocked for 1 s again and \
+                again",
         clients: 4,
         period: Duration::from_millis(1),
         block_seconds: Some(1),

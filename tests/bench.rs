@@ -62,7 +62,7 @@ fn visitors_that_are_turned_away_are_not_counted_as_answered() {
     let directory = Directory::new();
     let doors = ["--max-connections", "1", "--admin-listen", "127.0.0.1:0"];
     let server = Server::start(directory.path(), &doors);
-    // Whoever looked whether it serves has its place no longer.
+    // The connection that looked whether it serves has its slot no longer.
     let mut operator = Peer::connect(server.admin_address());
     let mut what = vec![0x91, 0xab];
     what.extend_from_slice(b"descriptors");

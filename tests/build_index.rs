@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde_json::json;
-use support::{Directory, PATIENCE, Server};
+use support::{Directory, PATIENCE, Server, make_space, write_rows};
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -32,15 +32,9 @@ fn call(peer: &mut Peer, name: &str, given: &serde_json::Value) -> Frame {
 
 /// A space with [`ROWS`] rows `[n, n]` and its primary index.
 fn fill(peer: &mut Peer) {
-    let made = call(peer, "box.schema.space.create", &json!(["rows"]));
-    assert_eq!(made.code, 0, "{:?}", made.error_text());
-    let made = call(peer, "box.space.rows:create_index", &json!(["primary"]));
-    assert_eq!(made.code, 0, "{:?}", made.error_text());
+    make_space(peer);
     for first in (0..ROWS).step_by(BURST as usize) {
-        let burst = (first..first + BURST).map(|key| RequestBuilder::replace(key, key));
-        let bytes: Vec<u8> = burst.flat_map(|request| request.bytes()).collect();
-        peer.send_bytes(&bytes);
-        (0..BURST).for_each(|_| assert_eq!(peer.receive().code, 0));
+        write_rows(peer, first..first + BURST);
     }
 }
 

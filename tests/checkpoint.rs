@@ -5,25 +5,11 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::{Directory, Server, make_space};
+use support::{Directory, Server, make_space, select_all, write_rows};
 use vestibule_actors::testing::{Peer, RequestBuilder};
-use vestibule_actors::wire::keys::{self, RequestType};
-
-fn write(peer: &mut Peer, keys: std::ops::Range<u64>) {
-    let requests = keys.clone().map(|key| RequestBuilder::replace(key, key));
-    let bytes: Vec<u8> = requests.flat_map(|request| request.bytes()).collect();
-    peer.send_bytes(&bytes);
-    for _ in keys {
-        assert_eq!(peer.receive().code, 0);
-    }
-}
 
 fn rows(peer: &mut Peer) -> Vec<(u64, u64)> {
-    let all = RequestBuilder::new(RequestType::Select, 1)
-        .uint(keys::SPACE_ID, 512)
-        .uint(keys::LIMIT, u64::MAX)
-        .pair(keys::KEY, &[0x90]);
-    peer.ask(&all).data()
+    peer.ask(&select_all()).data()
 }
 
 fn snapshot(peer: &mut Peer) {
@@ -46,10 +32,10 @@ fn a_snapshot_is_started_from_and_old_files_go_away() {
     let mut peer = server.connect();
     make_space(&mut peer);
     for round in 0..4 {
-        write(&mut peer, round * 1000..(round + 1) * 1000);
+        write_rows(&mut peer, round * 1000..(round + 1) * 1000);
         snapshot(&mut peer);
     }
-    write(&mut peer, 4000..4010);
+    write_rows(&mut peer, 4000..4010);
     // The newest two, the journal between them, and the one after.
     assert_eq!(count(directory.path(), ".ckpt"), 2);
     assert_eq!(count(directory.path(), ".log"), 2);
@@ -59,7 +45,7 @@ fn a_snapshot_is_started_from_and_old_files_go_away() {
     let mut peer = server.connect();
     assert_eq!(rows(&mut peer), before);
     assert_eq!(before.len(), 4010);
-    write(&mut peer, 5000..5001);
+    write_rows(&mut peer, 5000..5001);
     snapshot(&mut peer);
     assert!(server.terminate().success());
 }
@@ -72,11 +58,11 @@ fn a_stop_during_a_snapshot_loses_nothing() {
     let mut peer = server.connect();
     make_space(&mut peer);
     for round in 0..10 {
-        write(&mut peer, round * 1000..(round + 1) * 1000);
+        write_rows(&mut peer, round * 1000..(round + 1) * 1000);
     }
     peer.send(&RequestBuilder::call(1, "box.snapshot", &[0x90]));
     // Behind it on the way to Tx, so it has begun.
-    write(&mut server.connect(), 10_000..10_001);
+    write_rows(&mut server.connect(), 10_000..10_001);
     server.signal("TERM");
     assert!(
         server
@@ -101,11 +87,11 @@ fn the_size_of_the_journal_makes_checkpoints_due() {
     let server = Server::start(directory.path(), &options);
     let mut peer = server.connect();
     make_space(&mut peer);
-    write(&mut peer, 0..3000);
+    write_rows(&mut peer, 0..3000);
     support::wait_until("there is a checkpoint", || {
         count(directory.path(), ".ckpt") == 1
     });
-    write(&mut peer, 3000..3010);
+    write_rows(&mut peer, 3000..3010);
     server.kill();
     let server = Server::start(directory.path(), &options);
     assert_eq!(rows(&mut server.connect()).len(), 3010);
@@ -118,7 +104,7 @@ fn a_second_snapshot_at_once_gets_the_error_of_tarantool_or_is_made_as_well() {
     let server = Server::start(directory.path(), &[]);
     let mut peer = server.connect();
     make_space(&mut peer);
-    write(&mut peer, 0..20_000);
+    write_rows(&mut peer, 0..20_000);
     let call = |sync| RequestBuilder::call(sync, "box.snapshot", &[0x90]).bytes();
     let mut bytes = call(1);
     bytes.extend(call(2));

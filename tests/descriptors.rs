@@ -5,7 +5,7 @@ mod support;
 
 use std::net::{SocketAddr, TcpStream};
 
-use support::{Directory, Server, wait_until};
+use support::{Directory, Server, block, make_space, wait_until};
 use vestibule_actors::testing::{Peer, RequestBuilder};
 
 const LIMIT: u32 = 64;
@@ -33,22 +33,13 @@ fn is_full(server: &Server) -> bool {
     server.connect().receive_until_closed().len() == 1
 }
 
-fn create_space(peer: &mut Peer) {
-    let mut name = vec![0x91, 0xa1];
-    name.push(b's');
-    assert_eq!(peer.call("box.schema.space.create", &name).code, 0);
-    let mut index = vec![0x91, 0xa2];
-    index.extend_from_slice(b"pk");
-    assert_eq!(peer.call("box.space.s:create_index", &index).code, 0);
-}
-
 #[test]
 fn a_crowd_of_silent_clients_keeps_neither_administrators_nor_the_engine_out() {
     let directory = Directory::new();
     let mut crowd = Vec::new();
     let server = start_crowded(&directory, &mut crowd);
     let mut operator = Peer::connect(server.admin_address());
-    create_space(&mut operator);
+    make_space(&mut operator);
     assert_eq!(operator.ask(&RequestBuilder::replace(1, 1)).code, 0);
     assert!(
         server.descriptors() <= LIMIT as usize - 14,
@@ -57,9 +48,7 @@ fn a_crowd_of_silent_clients_keeps_neither_administrators_nor_the_engine_out() {
 
     // Tx stands still, and the crowd goes on knocking.
     let mut blocker = Peer::connect(server.admin_address());
-    let mut args = vec![0x92, 2, 0xa4];
-    args.extend_from_slice(b"busy");
-    blocker.send(&RequestBuilder::call(1, "vestibule.debug.block", &args));
+    block(&mut blocker, 2, "busy");
     wait_until("Tx is blocked", || {
         operator
             .call("vestibule.state", NO_ARGS)

@@ -2,16 +2,11 @@
 
 mod support;
 
-use support::{Directory, Server, make_space};
+use support::{Directory, Server, make_space, select_all};
 use vestibule_actors::testing::{Peer, RequestBuilder};
-use vestibule_actors::wire::keys::{self, RequestType};
 
 fn rows(peer: &mut Peer) -> Vec<u64> {
-    let all = RequestBuilder::new(RequestType::Select, 1)
-        .uint(keys::SPACE_ID, 512)
-        .uint(keys::LIMIT, u64::from(u32::MAX))
-        .pair(keys::KEY, &[0x90]);
-    let rows: Vec<(u64, u64)> = peer.ask(&all).data();
+    let rows: Vec<(u64, u64)> = peer.ask(&select_all()).data();
     rows.into_iter().map(|row| row.0).collect()
 }
 

@@ -9,8 +9,7 @@ mod support;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use support::{Directory, Server, wait_until};
-use vestibule_actors::testing::RequestBuilder;
+use support::{Directory, Server, block, wait_until};
 
 /// A tuple of 1 MiB and its frame must fit.
 const OPTIONS: &[&str] = &["--tuple-size-max", "16777216"];
@@ -135,10 +134,7 @@ impl Suite {
         operator.call("box.schema.user.create", &user("interop"));
         operator.call("box.schema.user.grant", b"\x92\xa7interop\xa5super");
         let mut blocker = server.connect();
-        // [30, "busy on purpose"]
-        let mut args = vec![0x92, 30, 0xaf];
-        args.extend_from_slice(b"busy on purpose");
-        blocker.send(&RequestBuilder::call(1, "vestibule.debug.block", &args));
+        block(&mut blocker, 30, "busy on purpose");
         wait_until("Tx is blocked", || {
             operator
                 .call("vestibule.state", &[0x90])

@@ -6,15 +6,13 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Directory, Process, Server, command, wait_until};
-use vestibule_actors::testing::RequestBuilder;
+use support::{Directory, Process, Server, block, command, wait_until};
+use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_wire::keys::RequestType;
 
-fn block(server: &Server, seconds: u8) -> vestibule_actors::testing::Peer {
+fn blocked(server: &Server, seconds: u64) -> Peer {
     let mut blocker = server.connect();
-    let mut args = vec![0x92, seconds, 0xa4];
-    args.extend_from_slice(b"busy");
-    blocker.send(&RequestBuilder::call(1, "vestibule.debug.block", &args));
+    block(&mut blocker, seconds, "busy");
     let mut operator = server.connect();
     wait_until("Tx is blocked", || {
         operator
@@ -41,7 +39,7 @@ fn sigterm_and_sigint_stop_cleanly() {
 fn a_stop_with_tx_blocked_for_long_keeps_its_deadline_and_says_so() {
     let directory = Directory::new();
     let mut server = Server::start(directory.path(), &["--shutdown-grace-period", "300ms"]);
-    let mut blocker = block(&server, 60);
+    let mut blocker = blocked(&server, 60);
     let began = Instant::now();
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(3), "something was cut off");
@@ -67,7 +65,7 @@ fn a_stop_that_aborts_a_transaction_says_so() {
 fn grace_for_ever_waits_for_a_blocked_tx_and_cuts_nothing_off() {
     let directory = Directory::new();
     let mut server = Server::start(directory.path(), &["--shutdown-grace-period", "forever"]);
-    let mut blocker = block(&server, 2);
+    let mut blocker = blocked(&server, 2);
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0), "nothing was cut off");
     let told = blocker.receive_until_closed();
@@ -102,7 +100,7 @@ fn grace_auto_keeps_within_its_bounds() {
     assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
     assert_eq!(peer.ask(&in_stream(RequestType::Commit, 2)).code, 0);
     assert!(grace_period(&server).is_some_and(|own| (0.1..=0.4).contains(&own)));
-    let _blocker = block(&server, 60);
+    let _blocker = blocked(&server, 60);
     let began = Instant::now();
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(3));
@@ -220,7 +218,7 @@ fn a_replica_of_the_start_can_be_promoted_and_keeps_what_it_then_writes() {
 fn a_second_signal_ends_it_at_once() {
     let directory = Directory::new();
     let mut server = Server::start(directory.path(), &["--shutdown-grace-period", "1h"]);
-    let _blocker = block(&server, 120);
+    let _blocker = blocked(&server, 120);
     server.signal("TERM");
     let address = server.address();
     wait_until("it drains", || {

@@ -2,28 +2,20 @@
 
 mod support;
 
-use support::{Directory, Server, make_space};
-use vestibule_actors::testing::{Peer, RequestBuilder};
+use support::{Directory, Server, make_space, write_rows};
+use vestibule_actors::testing::RequestBuilder;
 use vestibule_actors::wire::keys::{self, RequestType};
 
 const ROWS: u64 = 5000;
 const READS: u64 = 16;
-
-fn fill(peer: &mut Peer) {
-    make_space(peer);
-    let requests = (0..ROWS).flat_map(|key| RequestBuilder::replace(key, key).bytes());
-    peer.send_bytes(&requests.collect::<Vec<u8>>());
-    for _ in 0..ROWS {
-        assert_eq!(peer.receive().code, 0);
-    }
-}
 
 #[test]
 fn pipelined_scans_are_answered_whole_whatever_waits_before_them() {
     let directory = Directory::new();
     let server = Server::start(directory.path(), &["--journal-sync", "never"]);
     let mut peer = server.connect();
-    fill(&mut peer);
+    make_space(&mut peer);
+    write_rows(&mut peer, 0..ROWS);
     let scan = |sync| {
         RequestBuilder::new(RequestType::Select, sync)
             .uint(keys::SPACE_ID, 512)

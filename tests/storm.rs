@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{Directory, Server, wait_until};
+use support::{Directory, Server, block, wait_until};
 use vestibule_actors::testing::RequestBuilder;
 
 const CLIENTS: usize = 12;
@@ -18,11 +18,8 @@ fn reconnecting_clients_are_all_served_and_no_descriptor_is_left() {
     let directory = Directory::new();
     let server = Server::start(directory.path(), &[]);
     let mut operator = server.connect();
-    // [30, "a long one"]
-    let mut args = vec![0x92, 30, 0xaa];
-    args.extend_from_slice(b"a long one");
     let mut blocker = server.connect();
-    blocker.send(&RequestBuilder::call(1, "vestibule.debug.block", &args));
+    block(&mut blocker, 30, "a long one");
     wait_until("Tx is blocked", || {
         operator
             .call("vestibule.state", &[0x90])

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use support::{Directory, Server, command};
+use support::{Directory, Server, command, make_space, select_all};
 use vestibule_actors::testing::RequestBuilder;
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -66,12 +66,11 @@ fn a_flag_in_the_environment_is_also_on_as_1_or_yes() {
 /// them with what JSON does not have. Half of it is in a checkpoint.
 fn fill(server: &Server) {
     let mut peer = server.connect();
+    make_space(&mut peer);
     for (procedure, args) in [
-        ("box.schema.space.create", &b"\x91\xa4rows"[..]),
-        ("box.space.rows:create_index", b"\x91\xa7primary"),
         (
             "box.space.rows:create_index",
-            b"\x92\xa1s\x82\xa5parts\x91\x92\x02\xa8unsigned\xa6unique\xc2",
+            &b"\x92\xa1s\x82\xa5parts\x91\x92\x02\xa8unsigned\xa6unique\xc2"[..],
         ),
         (
             "box.schema.user.create",
@@ -104,11 +103,7 @@ fn fill(server: &Server) {
 }
 
 fn everything(server: &Server) -> Vec<u8> {
-    let select = RequestBuilder::new(RequestType::Select, 1)
-        .uint(keys::SPACE_ID, 512)
-        .uint(keys::LIMIT, u64::MAX)
-        .pair(keys::KEY, &[0x90]);
-    server.connect().ask(&select).body
+    server.connect().ask(&select_all()).body
 }
 
 #[test]

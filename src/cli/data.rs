@@ -23,7 +23,8 @@ pub(crate) const EXIT_UNCHECKED: u8 = 2;
 Nothing is changed, and no server may use the directory meanwhile. A torn tail, what a killed \
 server may leave at the end of its journal, is told and is no damage: the next start cuts it.
 
-Exit codes: 0 sound; 1 damaged, each damage on a line; 2 bad usage, or the directory cannot be read.")]
+Exit codes: 0 sound; 1 damaged, each damage on a line; 2 bad usage, or the \
+directory cannot be read.")]
 pub(crate) struct CheckArgs {
     /// Directory of journal and checkpoints.
     #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
@@ -42,8 +43,8 @@ pub(crate) struct CheckArgs {
   vestibule dump --data damaged --force-recovery --output rescued.jsonl
 
 Definitions come first, users with the hashes of their passwords among them, then the rows of \
-every space by its primary key. Values that JSON does not have are objects with a key like \"$bin\" \
-(docs/dump.md). Nothing is changed, and no server may use the directory meanwhile. An output file \
+every space by its primary key. Values that JSON does not have are objects with a key like \
+\"$bin\" (docs/dump.md). Nothing is changed, and no server may use the directory meanwhile. An output file \
 appears once it is whole.")]
 pub(crate) struct DumpArgs {
     /// Directory of journal and checkpoints.

@@ -201,7 +201,7 @@ pub(crate) struct ServeArgs {
         default_value_t = TUPLE_SIZE_MAX_DEFAULT,
     )]
     pub(crate) tuple_size_max: usize,
-    /// What whoever connects without logging in (the user `guest`) may do.
+    /// What a connection that has not logged in (the user `guest`) may do.
     #[arg(
         long,
         env = "VESTIBULE_GUEST",

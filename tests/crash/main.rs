@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use fastrand::Rng;
 use model::{Operation, Space, State};
 use serde::de::IgnoredAny;
-use support::{Directory, Server, command};
+use support::{Directory, Server, command, number_from_env};
 use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -65,7 +65,7 @@ impl Writer {
         }
     }
 
-    /// Sends so many operations at once.
+    /// Sends this many operations at once.
     fn send(&mut self, count: u64) {
         let mut bytes = Vec::new();
         for _ in 0..count {
@@ -208,14 +208,6 @@ fn spin(random: &mut Rng) {
     }
 }
 
-fn number_from(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
-    )
-}
-
 /// What is left behind is sound for `check` as well: at most a torn tail.
 fn check_files(directory: &Directory) {
     let output = command(directory.path()).arg("check").output();
@@ -253,10 +245,10 @@ impl Snapshots {
 
 fn survives_crashes(journal_sync: &str) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let seed = number_from("VESTIBULE_CRASH_SEED")
+    let seed = number_from_env("VESTIBULE_CRASH_SEED")
         .unwrap_or_else(|| now.expect("it is after 1970").subsec_nanos().into());
     let _told = Seed(seed);
-    let crashes = number_from("VESTIBULE_CRASHES").unwrap_or(CRASHES);
+    let crashes = number_from_env("VESTIBULE_CRASHES").unwrap_or(CRASHES);
     let directory = Directory::new();
     let options = ["--journal-sync", journal_sync];
     // Now and then by size as well.

@@ -162,8 +162,5 @@ fn replace(sync: u64, space: &str, key: u64, value: u64) -> RequestBuilder {
 }
 
 fn numbers(values: &[u64]) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_array_len(&mut out, values.len() as u32);
-    values.iter().for_each(|value| write_uint(&mut out, *value));
-    out
+    rmp_serde::to_vec(values).expect("plain numbers")
 }

@@ -387,12 +387,7 @@ pub(crate) fn by_write(rng: &mut Rng, space: &mut Known) -> Request {
 }
 
 fn numbers(values: &[u32]) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_array_len(&mut out, values.len() as u32);
-    values
-        .iter()
-        .for_each(|value| write_uint(&mut out, u64::from(*value)));
-    out
+    rmp_serde::to_vec(values).expect("plain numbers")
 }
 
 /// A look at a definition.

@@ -18,7 +18,7 @@ use crate::{data, definitions, junk};
 
 /// Spaces that are alive at a time.
 const SPACES: usize = 6;
-/// Requests that a space lives for: at least so many, and at most twice as many.
+/// Requests that a space lives for: at least this many, and at most twice as many.
 const LIFE: usize = 150;
 /// Fields of a tuple that have a type.
 pub(crate) const FIELDS: usize = 5;
@@ -75,7 +75,7 @@ impl Generator {
         }
     }
 
-    /// About so many requests, to be sent before any reply is read.
+    /// About `size` requests, to be sent before any reply is read.
     pub(crate) fn batch(&mut self, size: usize) -> Vec<Request> {
         let mut batch = std::mem::take(&mut self.looks);
         let leaving = std::mem::take(&mut self.leaving);

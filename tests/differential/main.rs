@@ -32,16 +32,10 @@ use std::fmt::Write;
 
 use run::{Difference, Outcome};
 use servers::Servers;
+use support::number_from_env;
 
 const SEEDS: [u64; 2] = [1, 2];
 const REQUESTS: usize = 25_000;
-
-/// A number from the environment.
-fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable).ok()?;
-    let number = value.parse();
-    Some(number.unwrap_or_else(|_| panic!("{variable} is no number: {value}")))
-}
 
 /// The program, or `None` if this is to be left out.
 fn tarantool() -> Option<String> {
@@ -85,9 +79,9 @@ fn random_requests_are_answered_as_by_tarantool() {
     let Some(program) = tarantool() else {
         return;
     };
-    let chosen = number("VESTIBULE_DIFFERENTIAL_SEED");
+    let chosen = number_from_env("VESTIBULE_DIFFERENTIAL_SEED");
     let seeds = chosen.map_or_else(|| SEEDS.to_vec(), |seed| vec![seed]);
-    let requests = number("VESTIBULE_DIFFERENTIAL_REQUESTS");
+    let requests = number_from_env("VESTIBULE_DIFFERENTIAL_REQUESTS");
     let requests = requests.map_or(REQUESTS, |count| count as usize);
     for seed in seeds {
         let mut servers = Servers::start(&program);

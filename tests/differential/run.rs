@@ -55,7 +55,7 @@ pub(crate) fn judge(request: &Request, pair: &Pair) -> Verdict {
     }
 }
 
-/// Sends about so many requests of a seed's stream.
+/// Sends about this many requests of a seed's stream.
 pub(crate) fn run(servers: &mut Servers, seed: u64, requests: usize) -> Outcome {
     let mut outcome = Outcome::default();
     let mut generator = Generator::new(seed);

@@ -9,12 +9,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use vestibule_actors::testing::Peer;
+use vestibule_actors::testing::{Peer, RequestBuilder};
+use vestibule_actors::wire::keys::{self, RequestType};
 
 /// Nothing here waits longer; a busy machine needs much less.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -225,6 +227,37 @@ pub fn make_space(peer: &mut Peer) {
         let made = peer.call(procedure, args);
         assert_eq!(made.code, 0, "{procedure}: {:?}", made.error_text());
     }
+}
+
+/// Every row of the space that [`make_space`] makes.
+pub fn select_all() -> RequestBuilder {
+    RequestBuilder::new(RequestType::Select, 1)
+        .uint(keys::SPACE_ID, 512)
+        .uint(keys::LIMIT, u64::MAX)
+        .pair(keys::KEY, &[0x90])
+}
+
+/// Writes a row `[n, n]` for each number, all of them before any reply is read.
+pub fn write_rows(peer: &mut Peer, keys: Range<u64>) {
+    let requests = keys.clone().map(|key| RequestBuilder::replace(key, key));
+    let bytes: Vec<u8> = requests.flat_map(|request| request.bytes()).collect();
+    peer.send_bytes(&bytes);
+    for _ in keys {
+        assert_eq!(peer.receive().code, 0);
+    }
+}
+
+/// Makes Tx stand still and say so with this reason. The reply comes when it goes on.
+pub fn block(peer: &mut Peer, seconds: u64, reason: &str) {
+    let args = rmp_serde::to_vec(&(seconds, reason)).expect("plain values");
+    peer.send(&RequestBuilder::call(1, "vestibule.debug.block", &args));
+}
+
+/// A number from the environment.
+pub fn number_from_env(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    let number = value.parse();
+    Some(number.unwrap_or_else(|_| panic!("{variable} is no number: {value}")))
 }
 
 /// The binary with data in a directory and nothing taken from this environment.

@@ -12,8 +12,8 @@
 //! | string that is not UTF-8 | `{"$str": "<base64>"}` |
 //! | UUID, datetime | `{"$uuid": "…-…"}`, `{"$datetime": [seconds, nanoseconds, offset, zone]}` |
 //! | any other extension | `{"$ext": [type, "<base64>"]}` |
-//! | map with other keys, with a key twice, or with a first key that begins with `$` | `{"$map": [[key, value], …]}` |
-//! | what has another form than the shortest, or is nested deeper than 32 levels | `{"$msgpack": "<base64>"}` |
+//! | map with other keys, or a key twice, or a `$` first | `{"$map": [[key, value], …]}` |
+//! | not the shortest form, or below 32 levels of nesting | `{"$msgpack": "<base64>"}` |
 //!
 //! An object whose first key begins with `$` is always one of these; base64 is the standard one, with
 //! padding. The last row makes the encoding total: whatever else cannot be told apart in JSON keeps its

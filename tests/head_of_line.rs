@@ -13,12 +13,12 @@ const CALLS: u64 = 768;
 fn sleeping_calls_of_one_connection_delay_nothing_of_another() {
     let directory = Directory::new();
     let server = Server::start(directory.path(), &["--session-threads", "1"]);
-    let mut greedy = server.connect();
+    let mut busy = server.connect();
     // For an hour: whatever is answered is answered meanwhile.
     let hour = [0x91, 0xcd, 0x0e, 0x10];
     let calls = (0..CALLS).map(|sync| RequestBuilder::call(sync, "vestibule.debug.sleep", &hour));
     let bytes: Vec<u8> = calls.flat_map(|call| call.bytes()).collect();
-    greedy.send_bytes(&bytes);
+    busy.send_bytes(&bytes);
     let mut neighbour = server.connect();
     for sync in 0..100 {
         neighbour.ping();
@@ -36,6 +36,6 @@ fn sleeping_calls_of_one_connection_delay_nothing_of_another() {
     });
     let call = RequestBuilder::call(1, "vestibule.debug.sleep", &[0x91, 0]);
     assert_eq!(neighbour.ask(&call).code, 0);
-    // And the greedy one itself is not deaf.
-    greedy.ping();
+    // And the busy one itself is read.
+    busy.ping();
 }
