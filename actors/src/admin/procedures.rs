@@ -78,6 +78,9 @@ pub(crate) fn find(name: &str) -> Option<&'static ControlProcedure> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -115,5 +118,24 @@ mod tests {
         assert_eq!(usage("vestibule.promote").as_deref(), Some(expected));
         let expected = "Usage: vestibule.drain({timeout = seconds, lameduck = seconds})";
         assert_eq!(usage("vestibule.drain").as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn every_procedure_is_documented() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut files = vec![root.join("README.md")];
+        let docs = fs::read_dir(root.join("docs")).expect("there are docs");
+        files.extend(docs.map(|file| file.expect("it is listed").path()));
+        let texts = files
+            .iter()
+            .filter_map(|file| fs::read_to_string(file).ok());
+        let text: String = texts.collect();
+        for procedure in &PROCEDURES {
+            let call = format!("`{}(", procedure.name);
+            assert!(
+                text.contains(&call),
+                "no word of {call}…)` in README and docs"
+            );
+        }
     }
 }
