@@ -22,9 +22,8 @@ use clap::Parser;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use vestibule_actors::serving::State;
-use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
+use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
-use vestibule_actors::wire::msgpack::{Kind, Reader};
 use vestibule_actors::{Config, RuntimeHandle, StopReport, start};
 use vestibule_engine::procedures;
 use vestibule_engine::{EmbeddedEngine, EngineOptions};
@@ -191,48 +190,15 @@ fn visit(clock: &Clock, address: SocketAddr) {
         ));
     }
     let (took, reply) = timed(|| peer.ask(&RequestBuilder::replace(4, 1)));
-    let code = reply.error_code().expect("the write is refused");
-    let text = reply.error_text().expect("an error has a text");
+    let error = reply.error().expect("the write is refused");
+    let (code, text) = (error.code().0, error.message());
     clock.say(&format!("  a write: {took} µs, error {code}: {text}"));
-    for (name, value) in error_fields(&reply).unwrap_or_default() {
+    for (name, value) in error.fields() {
         println!("{:14}{name} = {value}", "");
     }
     let (took, reply) = timed(|| peer.ask(&RequestBuilder::select(5, 42)));
     let rows: Vec<(u64, u64)> = reply.data();
     clock.say(&format!("  SELECT by key: {took} µs, {rows:?}"));
-}
-
-/// The fields of the first error in a reply's error stack.
-fn error_fields(reply: &Frame) -> Option<Vec<(String, String)>> {
-    const STACK: u64 = 0;
-    const FIELDS: u64 = 6;
-    let mut errors = Reader::new(find(find(&reply.body, keys::ERROR)?, STACK)?);
-    errors.read_array_len().ok()?;
-    let mut fields = Reader::new(find(errors.rest(), FIELDS)?);
-    let count = fields.read_map_len().ok()?;
-    let mut read_one = || {
-        let name = fields.read_str().ok()?.to_owned();
-        let value = match fields.peek().ok()? {
-            Kind::Str => fields.read_str().ok()?.to_owned(),
-            Kind::Uint => fields.read_uint().ok()?.to_string(),
-            _ => fields.read_f64().ok()?.to_string(),
-        };
-        Some((name, value))
-    };
-    (0..count).map(|_| read_one()).collect()
-}
-
-/// The value of a key in a MessagePack map whose keys are numbers.
-fn find(map: &[u8], wanted: u64) -> Option<&[u8]> {
-    let mut reader = Reader::new(map);
-    for _ in 0..reader.read_map_len().ok()? {
-        let key = reader.read_uint().ok()?;
-        let value = reader.skip().ok()?;
-        if key == wanted {
-            return Some(value);
-        }
-    }
-    None
 }
 
 /// Clients that reconnect again and again, and what became of them.

@@ -19,7 +19,7 @@ const MESSAGE: u64 = 3;
 /// they follow each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
-    pub(crate) code: u64,
+    pub(crate) code: u32,
     /// The body's keys in their order.
     pub(crate) keys: Vec<u64>,
     /// Raw, as numbers could be written in several ways.
@@ -74,7 +74,7 @@ impl Reply {
 
     /// The number of the error; 0 if it is none.
     pub(crate) fn error_code(&self) -> u64 {
-        self.code & 0x7fff
+        u64::from(self.code & 0x7fff)
     }
 
     pub(crate) fn text(&self) -> &str {

@@ -189,7 +189,7 @@ impl Client {
             if self.inbox.len() < end {
                 break;
             }
-            let frame = Frame::read(&self.inbox[5..end]);
+            let frame = Frame::read(&self.inbox[..end]);
             self.inbox.drain(..end);
             self.take(&frame, ledger, &mut stats);
         }

@@ -4,12 +4,11 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use serde::de::DeserializeOwned;
-use vestibule_wire::auth::scramble;
-use vestibule_wire::greeting::{self, GREETING_SIZE, Greeting};
+use vestibule_wire::Error;
+use vestibule_wire::client::{GREETING_SIZE, Greeting, ReplyFrame, RequestHeader, login_tuple};
+use vestibule_wire::greeting;
 use vestibule_wire::keys::{self, RequestType};
-use vestibule_wire::msgpack::{
-    Reader, write_array_len, write_map_len, write_str, write_str_bytes, write_uint,
-};
+use vestibule_wire::msgpack::{write_map_len, write_str, write_uint};
 
 use super::engine::PATIENCE;
 
@@ -25,7 +24,7 @@ pub struct Peer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// 0, `0x8000` and an error's number, or 76 for an event.
-    pub code: u64,
+    pub code: u32,
     /// The sync it answers.
     pub sync: u64,
     /// The schema version, if it has one.
@@ -35,54 +34,46 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Reads what stands behind a frame's length.
-    pub(crate) fn read(content: &[u8]) -> Self {
-        let mut reader = Reader::new(content);
-        let mut frame = Self {
-            code: 0,
-            sync: 0,
-            schema_version: None,
-            body: Vec::new(),
-        };
-        for _ in 0..reader.read_map_len().expect("a header is a map") {
-            let key = reader.read_uint().expect("a header's keys are numbers");
-            let value = reader.read_uint().expect("a header's values are numbers");
-            match key {
-                keys::REQUEST_TYPE => frame.code = value,
-                keys::SYNC => frame.sync = value,
-                keys::SCHEMA_VERSION => frame.schema_version = Some(value),
-                _ => {}
-            }
+    /// The frame in these bytes, which are one whole frame.
+    pub(crate) fn read(bytes: &[u8]) -> Self {
+        let reply = ReplyFrame::read(bytes, usize::MAX)
+            .expect("the server sends frames")
+            .expect("the frame is whole");
+        assert_eq!(reply.size, bytes.len(), "one frame");
+        Self {
+            code: reply.code,
+            sync: reply.sync,
+            schema_version: reply.schema_version,
+            body: reply.body.to_vec(),
         }
-        frame.body = reader.rest().to_vec();
-        frame
+    }
+
+    fn reply(&self) -> ReplyFrame<'_> {
+        ReplyFrame {
+            code: self.code,
+            sync: self.sync,
+            schema_version: self.schema_version,
+            size: self.body.len(),
+            body: &self.body,
+        }
     }
 
     /// The number of the error, if it is one.
     #[must_use]
     pub fn error_code(&self) -> Option<u16> {
-        (self.code & 0x8000 != 0).then_some((self.code & 0x7fff) as u16)
+        self.reply().error_code().map(|code| code.0)
     }
 
-    fn field(&self, wanted: u64) -> Option<&[u8]> {
-        let mut reader = Reader::new(&self.body);
-        for _ in 0..reader.read_map_len().ok()? {
-            let key = reader.read_uint().ok()?;
-            let value = reader.skip().ok()?;
-            if key == wanted {
-                return Some(value);
-            }
-        }
-        None
+    /// The error with its fields and causes, if it is one.
+    #[must_use]
+    pub fn error(&self) -> Option<Error> {
+        self.reply().error()
     }
 
     /// The error's text, if it is an error.
     #[must_use]
     pub fn error_text(&self) -> Option<String> {
-        Reader::new(self.field(keys::ERROR_24)?)
-            .read_str()
-            .ok()
-            .map(str::to_owned)
+        self.reply().error_text()
     }
 
     /// Whether the error's stack holds this text (a field's name, say).
@@ -100,20 +91,16 @@ impl Frame {
     /// If there are none, or they are of another type: the test is wrong.
     #[must_use]
     pub fn data<T: DeserializeOwned>(&self) -> T {
-        let data = self
-            .field(keys::DATA)
-            .unwrap_or_else(|| panic!("no DATA in {self:?}"));
+        let data = self.reply().data();
+        let data = data.unwrap_or_else(|| panic!("no DATA in {self:?}"));
         rmp_serde::from_slice(data).expect("DATA are of the type the test asks for")
     }
 
     /// The key and value of an event.
     #[must_use]
     pub fn event(&self) -> Option<(String, Option<Vec<u8>>)> {
-        let key = Reader::new(self.field(keys::EVENT_KEY)?)
-            .read_str()
-            .ok()?
-            .to_owned();
-        Some((key, self.field(keys::EVENT_DATA).map(<[u8]>::to_vec)))
+        let (key, value) = self.reply().event()?;
+        Some((key.to_owned(), value.map(<[u8]>::to_vec)))
     }
 }
 
@@ -121,9 +108,7 @@ impl Frame {
 #[derive(Debug, Clone)]
 pub struct RequestBuilder {
     request: u64,
-    sync: u64,
-    stream: u64,
-    schema_version: u64,
+    header: RequestHeader,
     pairs: u32,
     body: Vec<u8>,
 }
@@ -140,9 +125,7 @@ impl RequestBuilder {
     pub fn raw(request: u64, sync: u64) -> Self {
         Self {
             request,
-            sync,
-            stream: 0,
-            schema_version: 0,
+            header: RequestHeader::with_sync(sync),
             pairs: 0,
             body: Vec::new(),
         }
@@ -151,14 +134,14 @@ impl RequestBuilder {
     /// In a stream.
     #[must_use]
     pub fn stream(mut self, stream: u64) -> Self {
-        self.stream = stream;
+        self.header.stream_id = stream;
         self
     }
 
     /// With a schema version.
     #[must_use]
     pub fn schema_version(mut self, schema_version: u64) -> Self {
-        self.schema_version = schema_version;
+        self.header.schema_version = schema_version;
         self
     }
 
@@ -220,24 +203,13 @@ impl RequestBuilder {
     /// The whole frame.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        let mut content = Vec::new();
-        write_map_len(&mut content, 4);
-        for (key, value) in [
-            (keys::REQUEST_TYPE, self.request),
-            (keys::SYNC, self.sync),
-            (keys::SCHEMA_VERSION, self.schema_version),
-            (keys::STREAM_ID, self.stream),
-        ] {
-            write_uint(&mut content, key);
-            write_uint(&mut content, value);
-        }
-        if self.pairs > 0 {
-            write_map_len(&mut content, self.pairs);
-            content.extend_from_slice(&self.body);
-        }
-        let mut frame = vec![0xce];
-        frame.extend_from_slice(&(content.len() as u32).to_be_bytes());
-        frame.extend_from_slice(&content);
+        let mut frame = Vec::new();
+        self.header.write_with(&mut frame, self.request, |out| {
+            if self.pairs > 0 {
+                write_map_len(out, self.pairs);
+                out.extend_from_slice(&self.body);
+            }
+        });
         frame
     }
 }
@@ -313,7 +285,7 @@ impl Peer {
         self.try_receive().ok().flatten()
     }
 
-    /// Closes the connection, whoever else has a handle on it.
+    /// Closes the connection, also for other handles on it.
     pub fn close(&self) {
         // It may be closed already.
         let _ = self.stream.shutdown(Shutdown::Both);
@@ -356,17 +328,17 @@ impl Peer {
     ///
     /// Nothing came in time.
     pub fn try_receive(&mut self) -> io::Result<Option<Frame>> {
-        let mut prefix = [0; 5];
-        match self.stream.read_exact(&mut prefix) {
+        let mut frame = vec![0; 5];
+        match self.stream.read_exact(&mut frame) {
             Ok(()) => {}
             Err(fault) if is_closed(&fault) => return Ok(None),
             Err(fault) => return Err(fault),
         }
-        assert_eq!(prefix[0], 0xce, "a reply's length always takes five bytes");
-        let size = u32::from_be_bytes(prefix[1..].try_into().expect("four bytes")) as usize;
-        let mut content = vec![0; size];
-        self.stream.read_exact(&mut content)?;
-        Ok(Some(Frame::read(&content)))
+        assert_eq!(frame[0], 0xce, "a reply's length always takes five bytes");
+        let length = u32::from_be_bytes(frame[1..].try_into().expect("four bytes")) as usize;
+        frame.resize(5 + length, 0);
+        self.stream.read_exact(&mut frame[5..])?;
+        Ok(Some(Frame::read(&frame)))
     }
 
     /// Waits for the server to close the connection, whatever it sends before; returns that.
@@ -390,10 +362,7 @@ impl Peer {
     /// The AUTH that logs in on this connection.
     #[must_use]
     pub fn log_in_request(&self, sync: u64, user: &str, password: &str) -> RequestBuilder {
-        let mut tuple = Vec::new();
-        write_array_len(&mut tuple, 2);
-        write_str(&mut tuple, "chap-sha1");
-        write_str_bytes(&mut tuple, &scramble(password, &self.greeting.salt));
+        let tuple = login_tuple(password, &self.greeting.salt);
         RequestBuilder::new(RequestType::Auth, sync)
             .text(keys::USER_NAME, user)
             .pair(keys::TUPLE, &tuple)

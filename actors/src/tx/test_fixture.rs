@@ -52,7 +52,7 @@ impl Handler<Replies> for Collector {
         for head in &replies.heads {
             // Past the length, which always takes five bytes.
             self.frames
-                .push(Frame::read(&replies.bytes[start + 5..head.end]));
+                .push(Frame::read(&replies.bytes[start..head.end]));
             start = head.end;
         }
     }

@@ -23,6 +23,17 @@ pub enum Field {
     Bool(bool),
 }
 
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Str(text) => f.write_str(text),
+            Self::Uint(number) => number.fmt(f),
+            Self::Float(number) => number.fmt(f),
+            Self::Bool(flag) => flag.fmt(f),
+        }
+    }
+}
+
 /// Keys of one element of an error stack.
 pub(super) mod entry {
     pub(crate) const KIND: u64 = 0x00;
