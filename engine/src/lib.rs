@@ -31,6 +31,7 @@
 //! | `engine` | the parts joined, and a request's way through them |
 //! | `offline` | a directory's data without clients: checked, dumped, loaded |
 //! | `procedures` | what CALL reaches |
+//! | `fuzzing` | what fuzz targets call; there only when they are built |
 
 mod access;
 mod ddl;

@@ -109,8 +109,8 @@ pub const CHECKPOINT_STEP_ROWS_MAX: usize = 2000;
 /// Bytes that one step of a checkpoint copies; the last tuple may go beyond.
 pub const CHECKPOINT_STEP_BYTES_MAX: usize = 256 << 10;
 
-/// Bytes of a checkpoint that are written before they are synced: a turn's own sync may have to wait
-/// for them.
+/// Bytes of a checkpoint that are written before they are synced: a turn's own sync may have to
+/// wait for them.
 pub const CHECKPOINT_UNSYNCED_MAX: u64 = 16 << 20;
 
 /// How often a checkpoint is begun before it gives up, if primary keys are redefined meanwhile.

@@ -21,7 +21,8 @@ impl Rights {
     ///
     /// # Errors
     ///
-    /// 45 if the user is gone, 42, and 36 for a space that is not there.
+    /// `ErrorCode::NO_SUCH_USER` if the user is gone, `ErrorCode::ACCESS_DENIED`, and
+    /// `ErrorCode::NO_SUCH_SPACE` for a space that is not there.
     #[cold]
     pub(crate) fn check_space(
         &self,
@@ -64,7 +65,7 @@ impl Rights {
     ///
     /// # Errors
     ///
-    /// 45, 42.
+    /// `ErrorCode::ACCESS_DENIED` without the right, `ErrorCode::NO_SUCH_USER` if the user is gone.
     pub(crate) fn check_sequence(
         &self,
         needed: Privileges,
@@ -88,7 +89,7 @@ impl Rights {
     ///
     /// # Errors
     ///
-    /// 45, 42.
+    /// `ErrorCode::ACCESS_DENIED` without the right, `ErrorCode::NO_SUCH_USER` if the user is gone.
     pub(crate) fn check_call(
         &self,
         procedure: &str,
@@ -112,7 +113,7 @@ impl Rights {
     ///
     /// # Errors
     ///
-    /// 45, 42.
+    /// `ErrorCode::ACCESS_DENIED` without the right, `ErrorCode::NO_SUCH_USER` if the user is gone.
     pub(crate) fn check_ddl(
         &self,
         needed: Privileges,
@@ -132,7 +133,7 @@ impl Rights {
     ///
     /// # Errors
     ///
-    /// 45, 42.
+    /// `ErrorCode::ACCESS_DENIED` without the right, `ErrorCode::NO_SUCH_USER` if the user is gone.
     pub(crate) fn check_usage(&self, kind: ObjectKind) -> Result<(), Error> {
         self.check_known()?;
         if self.on_all(kind).contain(Privileges::USAGE) {
@@ -145,7 +146,7 @@ impl Rights {
     ///
     /// # Errors
     ///
-    /// 42
+    /// `ErrorCode::ACCESS_DENIED` if not.
     pub(crate) fn check_session(&self) -> Result<(), Error> {
         if self.universe.contain(Privileges::SESSION) {
             return Ok(());

@@ -38,8 +38,8 @@ impl EffectiveUser {
         }
     }
 
-    /// Until the next switch or refresh, everything may be done, whatever was granted. Returns who it
-    /// was, to be put back with [`restore`](Self::restore).
+    /// Until the next switch or refresh, everything may be done, whatever was granted. Returns who
+    /// it was, to be put back with [`restore`](Self::restore).
     pub(crate) fn switch_to_superuser(&mut self) -> Self {
         Self(std::mem::replace(
             &mut self.0,

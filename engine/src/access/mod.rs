@@ -55,7 +55,7 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// 20 for a malformed row; rows are checked before they are stored.
+    /// `ErrorCode::INVALID_MSGPACK` for a malformed row; rows are checked before they are stored.
     pub(crate) fn of<'a>(held: impl SystemRows<'a>, guest: GuestRights) -> Result<Self, Error> {
         let facts = facts(held)?;
         let mut users = HashMap::new();
@@ -107,7 +107,8 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// 45, 42, 36.
+    /// `ErrorCode::NO_SUCH_USER` if the user is gone, `ErrorCode::ACCESS_DENIED` without the right,
+    /// `ErrorCode::NO_SUCH_SPACE` for a space that is not there.
     #[inline]
     pub(crate) fn check_read(
         &self,
@@ -132,8 +133,8 @@ impl Access {
         match self.rights(GUEST) {
             Some(rights) if rights.is_all_powerful() => Err(Fault::from(
                 "the user 'guest', who needs no password, was granted to write everything, and \
-                 other machines reach this server: listen on 127.0.0.1 and revoke it, for example with \
-                 box.schema.user.revoke('guest', 'super') or \
+                 other machines reach this server: listen on 127.0.0.1 and revoke it, for example \
+                 with box.schema.user.revoke('guest', 'super') or \
                  box.schema.user.revoke('guest', 'write', 'universe')",
             )),
             _ => Ok(()),

@@ -156,8 +156,8 @@ impl Rights {
         !(self.on(kind, id) & showing).is_empty()
     }
 
-    /// Whether what belongs to `owner` may be given away: by the owner, `admin`, and users who may do
-    /// everything.
+    /// Whether what belongs to `owner` may be given away: by the owner, `admin`, and users who may
+    /// do everything.
     pub(crate) fn may_act_for(&self, owner: u64) -> bool {
         self.id == owner || self.is_admin || self.universe == Privileges::ALL
     }

@@ -45,8 +45,8 @@ impl World {
         facts
     }
 
-    /// Whether one right on one object follows from the grants, in at most that number of steps over
-    /// roles.
+    /// Whether one right on one object follows from the grants, in at most that number of steps
+    /// over roles.
     fn follows(&self, who: u64, kind: ObjectKind, id: u64, bit: Privileges, steps: u64) -> bool {
         self.grants
             .iter()
@@ -101,7 +101,10 @@ proptest! {
 
     /// A grant never takes anything away, and a role of a role is one's own.
     #[test]
-    fn more_grants_mean_no_fewer_rights(world in world(), (who, object, bits) in (0..PRINCIPALS, object(), 0..1u32 << BITS)) {
+    fn more_grants_mean_no_fewer_rights(
+        world in world(),
+        (who, object, bits) in (0..PRINCIPALS, object(), 0..1u32 << BITS),
+    ) {
         let before = world.facts();
         let mut after = world.facts();
         after.grant(who, object, Privileges(bits));

@@ -2,14 +2,14 @@
 //!
 //! | view | shows |
 //! |---|---|
-//! | `_vspace`, `_vindex`, `_vspace_sequence` | spaces that the user owns, or may read, write, alter or drop |
+//! | `_vspace`, `_vindex`, `_vspace_sequence` | spaces owned, read, written, altered or dropped |
 //! | `_vuser` | the user, users and roles it made, and `public` |
 //! | `_vpriv` | rights that were granted by or to the user |
 //! | `_vfunc`, `_vsequence` | what the user owns or has rights on |
 //! | `_vcollation` | everything |
 //!
-//! A view also shows everything to users who may read, write, alter or drop everything, and to those
-//! who may read the space behind it.
+//! A view also shows everything to users who may read, write, alter or drop everything, and to
+//! those who may read the space behind it.
 
 use vestibule_actors::catalog::{RowVisibility, USER_SPACE_ID_MIN, Visibility};
 use vestibule_wire::Error;

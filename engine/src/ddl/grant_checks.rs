@@ -26,7 +26,8 @@ use crate::store::snapshot::Snapshot;
 ///
 /// # Errors
 ///
-/// 45 if the user is gone, 42, and what is wrong with a row that names what is not there.
+/// `ErrorCode::NO_SUCH_USER` if the user is gone, `ErrorCode::ACCESS_DENIED`, and what is wrong
+/// with a row that names what is not there.
 pub(crate) fn authorize(
     rights: &Rights,
     snapshot: Snapshot<'_>,
@@ -84,8 +85,8 @@ fn owned_kind(space: u32, row: &[u8]) -> Result<Option<ObjectKind>, Error> {
 
 /// An owner may do everything with an object and give rights on it to others, and a setuid function
 /// has the rights of its owner. So to alter an object is not enough to give it to somebody, oneself
-/// for example, nor is to create functions enough to make one that acts for `admin`. (Tarantool lets
-/// both pass.)
+/// for example, nor is to create functions enough to make one that acts for `admin`. (Tarantool
+/// lets both pass.)
 fn check_owner(
     rights: &Rights,
     needed: Privileges,
@@ -227,7 +228,8 @@ fn told_name(rights: &Rights, snapshot: Snapshot<'_>, object: Object) -> Result<
 ///
 /// # Errors
 ///
-/// 36, 45, 51, 82 or 145 if it is not there.
+/// `ErrorCode::NO_SUCH_SPACE`, `ErrorCode::NO_SUCH_USER`, `ErrorCode::NO_SUCH_FUNCTION`,
+/// `ErrorCode::NO_SUCH_ROLE` or `ErrorCode::NO_SUCH_SEQUENCE` if it is not there.
 pub(crate) fn name_of(snapshot: Snapshot<'_>, (kind, id): Object) -> Result<Box<str>, Error> {
     let Some(id) = id.filter(|_| kind != ObjectKind::Universe) else {
         return Ok("".into());
@@ -254,8 +256,10 @@ pub(crate) fn name_of(snapshot: Snapshot<'_>, (kind, id): Object) -> Result<Box<
 ///
 /// # Errors
 ///
-/// 45 if one of the two is not there, 36, 51, 82 or 145 if the object is not, 87 for a role that
-/// would have itself, 88 for a grant of nothing.
+/// `ErrorCode::NO_SUCH_USER` if one of the two is not there, `ErrorCode::NO_SUCH_SPACE`,
+/// `ErrorCode::NO_SUCH_FUNCTION`, `ErrorCode::NO_SUCH_ROLE` or `ErrorCode::NO_SUCH_SEQUENCE` if the
+/// object is not, `ErrorCode::ROLE_LOOP` for a role that would have itself, `ErrorCode::GRANT` for
+/// a grant of nothing.
 pub(crate) fn check_priv(snapshot: Snapshot<'_>, new: Option<&[u8]>) -> Result<(), Error> {
     let Some(new) = new else { return Ok(()) };
     let row = PrivRow::decode(new)?;
@@ -284,8 +288,9 @@ pub(crate) fn check_priv(snapshot: Snapshot<'_>, new: Option<&[u8]>) -> Result<(
 ///
 /// # Errors
 ///
-/// 5 for what is not supported, 50 for a number that is too large, 52 for a name that is taken, 71 for a function that others have
-/// rights on.
+/// `ErrorCode::UNSUPPORTED` for what is not supported, `ErrorCode::CREATE_FUNCTION` for a number
+/// that is too large, `ErrorCode::FUNCTION_EXISTS` for a name that is taken,
+/// `ErrorCode::DROP_FUNCTION` for a function that others have rights on.
 pub(crate) fn check_func(
     snapshot: Snapshot<'_>,
     old: Option<&[u8]>,

@@ -1,5 +1,5 @@
-//! What may be written into the system spaces, checked in one place for `box.schema.*` and for clients
-//! that write there themselves.
+//! What may be written into the system spaces, checked in one place for `box.schema.*` and for
+//! clients that write there themselves.
 //!
 //! ```text
 //!   space:create_index, …  ─▶ row ─┐
@@ -220,7 +220,8 @@ fn put_index(
     {
         sequence_checks::check_index(&space.name, &row, attachment.field)?;
     }
-    // What is new contradicts what is there, not the other way round; but the primary index is first.
+    // What is new contradicts what is there, not the other way round; but the primary index is
+    // first.
     let at = if row.id == PRIMARY { 0 } else { indexes.len() };
     indexes.insert(at, row);
     define(&space, &indexes)?;
@@ -236,8 +237,8 @@ fn put_index(
     error.map(|()| built)
 }
 
-/// Builds the indexes of a definition whose keys are not those of the indexes that are there, from the
-/// first `count` tuples.
+/// Builds the indexes of a definition whose keys are not those of the indexes that are there, from
+/// the first `count` tuples.
 fn build_indexes(
     snapshot: Snapshot<'_>,
     def: &SpaceDef,

@@ -17,7 +17,9 @@ use crate::store::snapshot::Snapshot;
 ///
 /// # Errors
 ///
-/// 70, 142, 143, 3, 144.
+/// `ErrorCode::IDENTIFIER` for a name that cannot be one, `ErrorCode::CREATE_SEQUENCE` or
+/// `ErrorCode::ALTER_SEQUENCE` for bounds that contradict each other, `ErrorCode::TUPLE_FOUND` for
+/// a name that is taken, `ErrorCode::DROP_SEQUENCE` for a sequence that is in use.
 pub(crate) fn check_sequence(
     snapshot: Snapshot<'_>,
     old: Option<&[u8]>,
@@ -88,7 +90,7 @@ fn check_unused(snapshot: Snapshot<'_>, old: &[u8]) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// 145 if there is no such sequence.
+/// `ErrorCode::NO_SUCH_SEQUENCE` if there is no such sequence.
 pub(crate) fn check_value(snapshot: Snapshot<'_>, new: Option<&[u8]>) -> Result<(), Error> {
     let Some(new) = new else {
         return Ok(());
@@ -105,7 +107,10 @@ pub(crate) fn check_value(snapshot: Snapshot<'_>, new: Option<&[u8]>) -> Result<
 ///
 /// # Errors
 ///
-/// 36, 145, 35, 14, 12.
+/// `ErrorCode::NO_SUCH_SPACE` or `ErrorCode::NO_SUCH_SEQUENCE` if there is no such space or
+/// sequence, `ErrorCode::NO_SUCH_INDEX_ID` if the space has no primary index,
+/// `ErrorCode::MODIFY_INDEX` if the field is no integer part of it, `ErrorCode::ALTER_SPACE` for a
+/// sequence that was made for another space.
 pub(crate) fn check_attachment(snapshot: Snapshot<'_>, new: Option<&[u8]>) -> Result<(), Error> {
     let Some(new) = new else {
         return Ok(());
@@ -140,7 +145,7 @@ pub(crate) fn check_attachment(snapshot: Snapshot<'_>, new: Option<&[u8]>) -> Re
 ///
 /// # Errors
 ///
-/// 14.
+/// `ErrorCode::MODIFY_INDEX` if the field is no integer part of the index.
 pub(crate) fn check_index(space: &str, index: &IndexRow, field: u32) -> Result<(), Error> {
     let part = index.parts.iter().find(|part| part.field == field);
     let why = match part {

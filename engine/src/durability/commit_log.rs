@@ -39,8 +39,8 @@ impl CommitLog {
         }
     }
 
-    /// Begins to make checkpoints of the image. `newest` is the checkpoint that recovery began with,
-    /// `journal_bytes` the size of the journal since.
+    /// Begins to make checkpoints of the image. `newest` is the checkpoint that recovery began
+    /// with, `journal_bytes` the size of the journal since.
     ///
     /// # Errors
     ///

@@ -81,8 +81,8 @@ pub(crate) struct ReadImage {
     pub(crate) journal: Found,
 }
 
-/// Reads what the directory of `options` holds, and changes nothing in it. Nobody else may write to it
-/// meanwhile. Sets from where and how far the journal was needed.
+/// Reads what the directory of `options` holds, and changes nothing in it. Nobody else may write to
+/// it meanwhile. Sets from where and how far the journal was needed.
 fn read_with(
     options: &mut JournalOptions,
     progress: &mut RecoveryProgress<'_>,
@@ -206,7 +206,8 @@ impl<'a> RecoveryProgress<'a> {
         }
     }
 
-    /// These are the files to read: the checkpoint, if it is there, and the journal from its record on.
+    /// These are the files to read: the checkpoint, if it is there, and the journal from its record
+    /// on.
     fn files(&mut self, directory: &Path, from: u64) {
         let checkpoint = checkpoint::path(directory, from).metadata();
         self.checkpoint_bytes = checkpoint.map_or(0, |file| file.len());

@@ -18,7 +18,8 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// `ErrorCode::WAL_IO` if it could not be written, `ErrorCode::LOADING` before recovery is done.
+    /// `ErrorCode::WAL_IO` if it could not be written, `ErrorCode::LOADING` before recovery is
+    /// done.
     pub(super) fn commit_turn(&mut self) -> Result<(), Error> {
         match self.log.append(self.workspace.turn().layer()) {
             Ok(sequence) => {
@@ -52,8 +53,8 @@ impl EmbeddedEngine {
         self.user.refresh(self.schema.access());
     }
 
-    /// Moves what a transaction changed into the turn; the transaction is gone then, whatever comes of
-    /// it.
+    /// Moves what a transaction changed into the turn; the transaction is gone then, whatever comes
+    /// of it.
     ///
     /// # Errors
     ///

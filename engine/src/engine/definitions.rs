@@ -148,8 +148,9 @@ impl EmbeddedEngine {
         })
     }
 
-    /// A duplicate in a system space shows the row that is in the way to those only who may read it;
-    /// one in `_index`, or in the index to be built, to those who may read the space that it is of.
+    /// A duplicate in a system space shows the row that is in the way to those only who may read
+    /// it; one in `_index`, or in the index to be built, to those who may read the space that it is
+    /// of.
     #[cold]
     pub(super) fn without_rows(&self, space: &SpaceDef, key: &Key, error: Error) -> Error {
         let of = match space.id {

@@ -17,8 +17,8 @@ use crate::schema::system;
 use crate::transaction::workspace::Entered;
 
 impl EmbeddedEngine {
-    /// Executes a request with the rights of the effective user, inside the request's transaction: for
-    /// procedures, which call it for their callers.
+    /// Executes a request with the rights of the effective user, inside the request's transaction:
+    /// for procedures, which call it for their callers.
     #[inline]
     pub(crate) fn execute_as_effective_user(
         &mut self,

@@ -1,7 +1,7 @@
 //! The engine: its parts joined, and a request's way through them.
 //!
 //! ```text
-//!   execute ─▶ permissions: may the effective user?        ◀── schema: definitions, rights, catalog
+//!   execute ─▶ permissions: may the effective user?       ◀── schema: definitions, rights, catalog
 //!      └─▶ reads:  select ─▶ look ─▶ workspace over image
 //!      └─▶ writes: write ─▶ workspace: the turn, or a transaction's own changes
 //!   commit ─▶ log: the turn's record ─▶ image ─▶ schema, if definitions changed

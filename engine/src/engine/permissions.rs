@@ -24,8 +24,8 @@ impl EmbeddedEngine {
             .switch_for_call(user, procedure, self.schema.access());
     }
 
-    /// Until rights are changed or another user's request comes, everything may be done, whatever was
-    /// granted: for data that comes from elsewhere, while nobody is served.
+    /// Until rights are changed or another user's request comes, everything may be done, whatever
+    /// was granted: for data that comes from elsewhere, while nobody is served.
     pub(crate) fn switch_to_superuser(&mut self) {
         self.user.switch_to_superuser();
     }
@@ -47,8 +47,8 @@ impl EmbeddedEngine {
     ///
     /// `ErrorCode::ACCESS_DENIED` if not, `ErrorCode::NO_SUCH_USER` if the user is gone.
     pub(super) fn check_call(&self, user: &Arc<str>, procedure: &str) -> Result<(), Error> {
-        // Rights on data say nothing about the runtime's own procedures: `vestibule.lock`, `unlock` and
-        // `set` are for everybody, each other one asks for an administrator by itself.
+        // Rights on data say nothing about the runtime's own procedures: `vestibule.lock`, `unlock`
+        // and `set` are for everybody, each other one asks for an administrator by itself.
         if procedure.starts_with(RUNTIME_PREFIX) {
             return Ok(());
         }

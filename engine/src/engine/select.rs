@@ -109,7 +109,9 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// 42, 36, 35, 148.
+    /// `ErrorCode::ACCESS_DENIED` without the right to read, `ErrorCode::NO_SUCH_SPACE` if there is
+    /// no such space, `ErrorCode::NO_SUCH_INDEX_ID` or `ErrorCode::NO_SUCH_INDEX_NAME` if there is
+    /// no such index.
     pub(crate) fn nth(
         &self,
         space: &str,
@@ -147,7 +149,10 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// 36, 35, 41, 19, 18.
+    /// `ErrorCode::NO_SUCH_SPACE`, `ErrorCode::NO_SUCH_INDEX_ID` or `ErrorCode::NO_SUCH_INDEX_NAME`
+    /// if there is no such space or index, `ErrorCode::MORE_THAN_ONE_TUPLE` if the index is not
+    /// unique, `ErrorCode::EXACT_MATCH` for another number of parts, `ErrorCode::KEY_PART_TYPE` for
+    /// a part of another type.
     pub(crate) fn check_whole_key(
         &self,
         space: IdOrName<'_>,

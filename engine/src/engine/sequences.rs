@@ -25,7 +25,7 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// 45, 42.
+    /// `ErrorCode::ACCESS_DENIED` without the right, `ErrorCode::NO_SUCH_USER` if the user is gone.
     pub(crate) fn check_generator(&self, generator: Generator) -> Result<(), Error> {
         let needed = Privileges::WRITE;
         if generator.is_own
@@ -46,7 +46,7 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// 145 if there is none.
+    /// `ErrorCode::NO_SUCH_SEQUENCE` if there is none.
     pub(crate) fn sequence_row(&self, sequence: u32) -> Result<Tuple, Error> {
         let row = self.look(|snapshot| {
             let row = snapshot.get(system::SEQUENCE, &system_key(&[sequence]));
@@ -71,7 +71,8 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// 7 if nothing can be written, 145, 147 if there is no next value.
+    /// `ErrorCode::READONLY` if nothing can be written, `ErrorCode::NO_SUCH_SEQUENCE`,
+    /// `ErrorCode::SEQUENCE_OVERFLOW` if there is no next value.
     pub(crate) fn next_value(&mut self, sequence: u32) -> Result<i64, Error> {
         let row = self.sequence_row(sequence)?;
         let row = SequenceRow::decode(&row)?;
@@ -85,7 +86,7 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// 7 if nothing can be written.
+    /// `ErrorCode::READONLY` if nothing can be written.
     pub(crate) fn set_value(&mut self, sequence: u32, value: Option<i64>) -> Result<(), Error> {
         self.check_writable()?;
         let space = system::SEQUENCE_DATA;

@@ -48,8 +48,8 @@ impl EmbeddedEngine {
             .map_err(|_| Error::invalid_msgpack("packet body"))
     }
 
-    /// Everybody may write `_truncate`, which has a row for each space that was ever truncated. Only
-    /// who may know of the space finds out whether it has.
+    /// Everybody may write `_truncate`, which has a row for each space that was ever truncated.
+    /// Only who may know of the space finds out whether it has.
     #[inline]
     pub(super) fn check_truncated_is_shown(
         &self,
@@ -100,7 +100,8 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// 3 if the new tuple has another tuple's key in a unique index; nothing is changed then.
+    /// `ErrorCode::TUPLE_FOUND` if the new tuple has another tuple's key in a unique index; nothing
+    /// is changed then.
     pub(super) fn change(
         &mut self,
         space: &Arc<SpaceDef>,

@@ -1,4 +1,8 @@
 //! Errors of data and schema requests: Tarantool's codes and texts, where it has them.
+//!
+//! | module | what |
+//! |---|---|
+//! | `access` | errors of users and rights |
 
 pub(crate) mod access;
 

@@ -70,8 +70,8 @@ pub(crate) struct Given {
 }
 
 impl IndexDef {
-    /// The key of a tuple, a MessagePack array, in the primary index. It fits if the tuple passed its
-    /// space's check.
+    /// The key of a tuple, a MessagePack array, in the primary index. It fits if the tuple passed
+    /// its space's check.
     #[inline]
     pub(crate) fn key_of(&self, tuple: &[u8]) -> Result<Key, Mismatch> {
         let mut builder = KeyBuilder::default();
@@ -146,7 +146,8 @@ impl IndexDef {
     ///
     /// # Errors
     ///
-    /// 31 for too many parts, 136 for too few, 18 for one of another type.
+    /// `ErrorCode::KEY_PART_COUNT` for too many parts, `ErrorCode::PARTIAL_KEY` for too few,
+    /// `ErrorCode::KEY_PART_TYPE` for one of another type.
     pub(crate) fn partial_key(&self, key: &[u8], needs_key: bool) -> Result<Given, Error> {
         let (mut reader, given) = read_head(key)?;
         let (parts, expected) = (given as usize, self.parts.len());
@@ -176,7 +177,8 @@ impl IndexDef {
     ///
     /// # Errors
     ///
-    /// 41 if there may be more tuples, 19 for another number of parts, 18 for one of another type.
+    /// `ErrorCode::MORE_THAN_ONE_TUPLE` if there may be more tuples, `ErrorCode::EXACT_MATCH` for
+    /// another number of parts, `ErrorCode::KEY_PART_TYPE` for one of another type.
     pub(crate) fn whole_key(&self, key: &[u8]) -> Result<Key, Error> {
         if !self.is_unique {
             return Err(errors::more_than_one_tuple());

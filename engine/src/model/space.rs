@@ -56,7 +56,8 @@ impl SpaceDef {
     ///
     /// # Errors
     ///
-    /// 27 if an index part's type contradicts the format's, 24 if it contradicts another index's.
+    /// `ErrorCode::FORMAT_MISMATCH_INDEX_PART` if an index part's type contradicts the format's,
+    /// `ErrorCode::INDEX_PART_TYPE_MISMATCH` if it contradicts another index's.
     pub(crate) fn new(
         id: u32,
         name: &str,
@@ -88,7 +89,9 @@ impl SpaceDef {
     ///
     /// # Errors
     ///
-    /// 38, 23 or 39, in this order.
+    /// `ErrorCode::EXACT_FIELD_COUNT` for another number of fields, `ErrorCode::FIELD_TYPE` for a
+    /// field of another type, `ErrorCode::FIELD_MISSING` for a field that is missing, in this
+    /// order.
     #[inline]
     pub(crate) fn check(&self, tuple: &[u8]) -> Result<(), Error> {
         let mut reader = Reader::new(tuple);
@@ -149,7 +152,7 @@ impl SpaceDef {
     ///
     /// # Errors
     ///
-    /// 35 or 148 if there is none.
+    /// `ErrorCode::NO_SUCH_INDEX_ID` or `ErrorCode::NO_SUCH_INDEX_NAME` if there is none.
     #[inline]
     pub(crate) fn index(&self, index: IdOrName<'_>) -> Result<&IndexDef, Error> {
         let found = self.indexes().find(|own| match index {
@@ -166,7 +169,7 @@ impl SpaceDef {
     ///
     /// # Errors
     ///
-    /// 35 if there is none yet: nothing can be stored.
+    /// `ErrorCode::NO_SUCH_INDEX_ID` if there is none yet: nothing can be stored.
     #[inline]
     pub(crate) fn primary(&self) -> Result<&IndexDef, Error> {
         let none = || Error::no_such_index_id(u64::from(PRIMARY), &self.name);

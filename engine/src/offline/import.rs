@@ -49,8 +49,8 @@ pub struct Import {
 }
 
 impl Import {
-    /// Recovers the directory, which is made if it is not there. `replaces` lets rows take the place
-    /// of others with their key.
+    /// Recovers the directory, which is made if it is not there. `replaces` lets rows take the
+    /// place of others with their key.
     ///
     /// # Errors
     ///
@@ -78,7 +78,8 @@ impl Import {
     ///
     /// # Errors
     ///
-    /// Why it may not be there, as for a client that sends it. 3 for a row whose key another one has.
+    /// Why it may not be there, as for a client that sends it. `ErrorCode::TUPLE_FOUND` for a row
+    /// whose key another one has.
     pub fn put(&mut self, space: IdOrName<'_>, tuple: &[u8]) -> Result<Put, Error> {
         let def = self.engine.definition(space)?;
         def.check(tuple)?;
@@ -109,8 +110,8 @@ impl Import {
     ///
     /// # Errors
     ///
-    /// Why it has to be there, as for a client that deletes it. 3 for a row whose key another one
-    /// has.
+    /// Why it has to be there, as for a client that deletes it. `ErrorCode::TUPLE_FOUND` for a row
+    /// whose key another one has.
     pub fn delete(&mut self, space: IdOrName<'_>, tuple: &[u8]) -> Result<Put, Error> {
         let def = self.engine.definition(space)?;
         def.check(tuple)?;

@@ -2,8 +2,12 @@
 //!
 //! ```text
 //!   read:    files ─▶ records ─▶ every row against its definition ─▶ image ─▶ unique keys
-//!   import:  row ─▶ the checks for definitions, the checks for data ─▶ turn ─▶ staged journal ─▶ adopt
+//!   import:  row ─▶ checks of definitions and of data ─▶ turn ─▶ staged journal ─▶ adopt
 //! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `import` | rows put into a directory |
 
 mod import;
 
@@ -88,13 +92,13 @@ pub fn is_data(name: &str) -> bool {
 }
 
 impl Contents {
-    /// Reads a directory as a start would, and changes nothing there. Rows are checked against their
-    /// definitions.
+    /// Reads a directory as a start would, and changes nothing there. Rows are checked against
+    /// their definitions.
     ///
     /// # Errors
     ///
-    /// A server has the directory, a file is of another version or cannot be read, or a damage after
-    /// which `on_damage` did not want to go on.
+    /// A server has the directory, a file is of another version or cannot be read, or a damage
+    /// after which `on_damage` did not want to go on.
     pub fn read(directory: &Path, findings: &mut Findings<'_>) -> Result<Self, Fault> {
         let _lock = journal::lock_shared(directory)?;
         let checkpoint = read_checkpoints(directory, findings)?;
@@ -234,9 +238,9 @@ impl Contents {
             .map(|tuple| &**tuple)
     }
 
-    /// The rows that define spaces, users and so on, each with the name of its space, in the order in
-    /// which they can be made again. Without those that every directory is born with, and, if a space
-    /// is given, without what is not about it.
+    /// The rows that define spaces, users and so on, each with the name of its space, in the order
+    /// in which they can be made again. Without those that every directory is born with, and, if a
+    /// space is given, without what is not about it.
     pub fn definitions(&self, only: Option<u32>) -> Vec<(&str, &[u8])> {
         let born = Image::new();
         let sequences: Vec<u64> =
@@ -309,8 +313,8 @@ fn go_on(
     }
 }
 
-/// Reads the newest checkpoint that is not damaged, or all of them, and returns that with the record
-/// that it is gone on from.
+/// Reads the newest checkpoint that is not damaged, or all of them, and returns that with the
+/// record that it is gone on from.
 fn read_checkpoints(
     directory: &Path,
     findings: &mut Findings<'_>,

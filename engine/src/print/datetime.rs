@@ -66,8 +66,8 @@ impl fmt::Display for Datetime {
     }
 }
 
-/// Year, month and day of the Gregorian calendar, from days since 1970: years are counted from March,
-/// so that the leap day is their last, in eras of 400 years, which are all of one length.
+/// Year, month and day of the Gregorian calendar, from days since 1970: years are counted from
+/// March, so that the leap day is their last, in eras of 400 years, which are all of one length.
 fn date(days: i64) -> (i64, i64, i64) {
     const ERA_DAYS: i64 = 146_097;
     // From 1 March of the year 0.

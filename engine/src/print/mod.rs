@@ -1,4 +1,8 @@
 //! MessagePack as text, for errors that show tuples: `[1, "a", {"k": null}]`.
+//!
+//! | module | what |
+//! |---|---|
+//! | `datetime` | points in time as text |
 
 mod datetime;
 

@@ -28,7 +28,8 @@ use crate::model::space::SpaceDef;
 ///
 /// # Errors
 ///
-/// 1 for an iterator that does not exist, beside numbers that need not lead anywhere.
+/// `ErrorCode::ILLEGAL_PARAMS` for an iterator that does not exist, beside numbers that need not
+/// lead anywhere.
 #[inline]
 pub(crate) fn check_iterator(select: &Select<'_>) -> Result<(), Error> {
     match (select.space, select.index) {
@@ -69,8 +70,11 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     ///
-    /// Those of the index's name (148), the iterator (1), the index's number (35), the key (31, 18,
-    /// 136), what the index does not support (112), the position (247), in this order.
+    /// Those of the index's name (`ErrorCode::NO_SUCH_INDEX_NAME`), the iterator
+    /// (`ErrorCode::ILLEGAL_PARAMS`), the index's number (`ErrorCode::NO_SUCH_INDEX_ID`), the key
+    /// (`ErrorCode::KEY_PART_COUNT`, `ErrorCode::KEY_PART_TYPE`, `ErrorCode::PARTIAL_KEY`), what
+    /// the index does not support (`ErrorCode::UNSUPPORTED_INDEX_FEATURE`), the position
+    /// (`ErrorCode::ITERATOR_POSITION`), in this order.
     #[inline]
     pub(crate) fn new(space: &'a SpaceDef, select: &Select<'_>) -> Result<Self, Error> {
         if let IdOrName::Id(_) = select.index {
@@ -232,7 +236,7 @@ impl DirectedRange {
     ///
     /// # Errors
     ///
-    /// 247 if the key is not inside the range.
+    /// `ErrorCode::ITERATOR_POSITION` if the key is not inside the range.
     pub(crate) fn start_after(&mut self, key: Key) -> Result<(), Error> {
         use std::ops::RangeBounds;
         if !self.bounds().contains(&key) {

@@ -11,7 +11,8 @@ use crate::model::space::SpaceDef;
 ///
 /// # Errors
 ///
-/// 24 or 27 if they contradict each other.
+/// `ErrorCode::INDEX_PART_TYPE_MISMATCH` or `ErrorCode::FORMAT_MISMATCH_INDEX_PART` if they
+/// contradict each other.
 pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef, Error> {
     let primary = indexes.iter().find(|index| index.id == PRIMARY);
     let primary = primary.map_or(&[][..], |primary| &primary.parts);

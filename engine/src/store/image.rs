@@ -171,7 +171,8 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// 20 or 49 for a row that makes no sense.
+    /// `ErrorCode::INVALID_MSGPACK` or `ErrorCode::UNKNOWN_SCHEMA_OBJECT` for a row that makes no
+    /// sense.
     pub(crate) fn rights(&self) -> Result<Arc<Access>, Error> {
         Access::of(self, self.guest).map(Arc::new)
     }
@@ -191,7 +192,7 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// 36 if there is none.
+    /// `ErrorCode::NO_SUCH_SPACE` if there is none.
     #[inline]
     pub(crate) fn resolve(&self, target: IdOrName<'_>) -> Result<&Space, Error> {
         let id = match target {
@@ -238,8 +239,8 @@ impl Image {
         Ok(key)
     }
 
-    /// Applies the changes of one turn, the record of this number, space by space, and takes what was
-    /// built for it.
+    /// Applies the changes of one turn, the record of this number, space by space, and takes what
+    /// was built for it.
     pub(crate) fn apply(&mut self, sequence: u64, turn: &mut Layer, built: Vec<Built>) -> Garbage {
         self.sequence = sequence;
         let mut side_effects = SideEffects::default();

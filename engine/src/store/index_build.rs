@@ -5,8 +5,8 @@
 //!                                                      └ equal neighbours: duplicates
 //! ```
 //!
-//! Sorted keys fill a tree's nodes from left to right, which spares the random walk that inserting them
-//! as they come would be.
+//! Sorted keys fill a tree's nodes from left to right, which spares the random walk that inserting
+//! them as they come would be.
 
 use vestibule_wire::Error;
 
@@ -48,8 +48,8 @@ pub(crate) fn work(rows: &Tree) -> u64 {
     2 * rows.len() as u64
 }
 
-/// Builds an index of tuples in the primary's order. `progress` is told of steps, and says whether to go
-/// on.
+/// Builds an index of tuples in the primary's order. `progress` is told of steps, and says whether
+/// to go on.
 ///
 /// # Errors
 ///
@@ -98,7 +98,8 @@ fn duplicates(keys: &[(Key, &Tuple)]) -> Vec<(Tuple, Tuple)> {
 }
 
 impl BuildError {
-    /// The error that a client gets: the duplicate that a walk by the old primary index meets first.
+    /// The error that a client gets: the duplicate that a walk by the old primary index meets
+    /// first.
     pub(crate) fn error(self, space: &SpaceDef, index: &IndexDef, walked: &IndexDef) -> Error {
         let pairs = match self {
             Self::Duplicates(pairs) => pairs,

@@ -21,8 +21,8 @@ use crate::store::tree::Tree;
 use vestibule_wire::Error;
 
 impl Image {
-    /// Derives a space from its rows in `_space` and `_index`. An index takes what was built for it,
-    /// or else keeps what it has.
+    /// Derives a space from its rows in `_space` and `_index`. An index takes what was built for
+    /// it, or else keeps what it has.
     pub(crate) fn redefine(
         &mut self,
         id: u32,
@@ -87,7 +87,8 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// 3 for a duplicate; if `force` is set, the later one of the two is left out of the space.
+    /// `ErrorCode::TUPLE_FOUND` for a duplicate; if `force` is set, the later one of the two is
+    /// left out of the space.
     pub(crate) fn build_secondaries(
         &mut self,
         force: bool,

@@ -1,6 +1,6 @@
-//! Every file of a small directory, cut at every offset and with every byte flipped: what a start makes
-//! of it, what a forced one does, and whether `check` says the same. That every single byte of a
-//! checkpoint is checked is shown beside it; here a sample of them is enough.
+//! Every file of a small directory, cut at every offset and with every byte flipped: what a start
+//! makes of it, what a forced one does, and whether `check` says the same. That every single byte
+//! of a checkpoint is checked is shown beside it; here a sample of them is enough.
 
 use std::collections::HashSet;
 use std::fs;
@@ -246,8 +246,8 @@ fn judge_start(
     }
 }
 
-/// Harms the newest file at every offset, others at every so manieth. Starts that wait for the disk are
-/// fewer: that of a cut journal at every offset is a test of its own.
+/// Harms the newest file at every offset, others at every so manieth. Starts that wait for the disk
+/// are fewer: that of a cut journal at every offset is a test of its own.
 fn harm_everywhere(sample: &Sample) {
     let rig = &mut Rig::new();
     for at in 0..sample.files.len() {

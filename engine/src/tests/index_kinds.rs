@@ -119,7 +119,8 @@ fn extension_values_are_keys_and_keep_their_bytes() {
     let wrong = extended(1, &[0xa1, b'x'], 1);
     assert_eq!(
         rig.run(Body::Insert(store(&wrong))),
-        "23: Tuple field 2 type does not match one required by operation: expected number, got string"
+        "23: Tuple field 2 type does not match one required by operation: \
+         expected number, got string"
     );
 }
 

@@ -83,6 +83,39 @@ fn expected(
     super::Printed(&pack(&rows)).to_string()
 }
 
+/// Selects, and counts without bounds.
+fn select(
+    rig: &mut Rig,
+    seen: &Model,
+    iterator: u64,
+    (id, name): (Option<u64>, Option<String>),
+    (offset, limit): (u64, u64),
+) {
+    let key = match (id, &name) {
+        (None, _) => pack(&[(); 0]),
+        (Some(id), None) => pack(&(id,)),
+        (Some(id), Some(name)) => pack(&(id, name)),
+    };
+    let select = Select {
+        iterator,
+        offset,
+        limit,
+        ..by(&key)
+    };
+    let reply = rig.run(Body::Select(select));
+    assert_eq!(
+        reply,
+        expected(seen, iterator, id, name.as_ref(), offset, limit)
+    );
+    let select = Select {
+        iterator,
+        ..by(&key)
+    };
+    let count = rig.engine.count(&select).map_err(|error| told(&error));
+    let all = expected(seen, iterator, id, name.as_ref(), 0, 1000);
+    assert_eq!(count.map(|count| count == 0), Ok(all == "[]"));
+}
+
 fn run(steps: &[Step]) {
     let mut rig = Rig::with_space(&[(1, "unsigned"), (2, "string")]);
     let (mut durable, mut seen) = (Model::new(), Model::new());
@@ -120,31 +153,7 @@ fn run(steps: &[Step]) {
                 name,
                 offset,
                 limit,
-            } => {
-                let key = match (id, &name) {
-                    (None, _) => pack(&[(); 0]),
-                    (Some(id), None) => pack(&(id,)),
-                    (Some(id), Some(name)) => pack(&(id, name)),
-                };
-                let select = Select {
-                    iterator,
-                    offset,
-                    limit,
-                    ..by(&key)
-                };
-                let reply = rig.run(Body::Select(select));
-                assert_eq!(
-                    reply,
-                    expected(&seen, iterator, id, name.as_ref(), offset, limit)
-                );
-                let select = Select {
-                    iterator,
-                    ..by(&key)
-                };
-                let count = rig.engine.count(&select).map_err(|error| told(&error));
-                let all = expected(&seen, iterator, id, name.as_ref(), 0, 1000);
-                assert_eq!(count.map(|count| count == 0), Ok(all == "[]"));
-            }
+            } => select(&mut rig, &seen, iterator, (id, name), (offset, limit)),
             Step::Commit => {
                 rig.commit();
                 durable = seen.clone();

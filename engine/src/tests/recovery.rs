@@ -52,7 +52,8 @@ fn definitions_and_users_survive() {
     assert_eq!(rig.engine.schema_version(), version);
     assert_eq!(
         rig.insert(&("x",)),
-        "23: Tuple field 1 (id) type does not match one required by operation: expected unsigned, got string"
+        "23: Tuple field 1 (id) type does not match one required by operation: \
+         expected unsigned, got string"
     );
     let created = rig.call("box.schema.space.create", &("next",));
     assert_eq!(

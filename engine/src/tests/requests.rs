@@ -35,15 +35,20 @@ fn errors_have_tarantools_codes_and_texts() {
     for (told, expected) in [
         (
             rig.insert(&(1, "a")),
-            r#"3: Duplicate key exists in unique index "pk" in space "s" with old tuple - [1, "a", 3.5] and new tuple - [1, "a"]"#,
+            concat!(
+                r#"3: Duplicate key exists in unique index "pk" in space "s" with old tuple - "#,
+                r#"[1, "a", 3.5] and new tuple - [1, "a"]"#,
+            ),
         ),
         (
             rig.insert(&("x", "a")),
-            "23: Tuple field 1 type does not match one required by operation: expected unsigned, got string",
+            "23: Tuple field 1 type does not match one required by operation: \
+             expected unsigned, got string",
         ),
         (
             rig.replace(&(1, ())),
-            "23: Tuple field 2 type does not match one required by operation: expected string, got nil",
+            "23: Tuple field 2 type does not match one required by operation: \
+             expected string, got nil",
         ),
         (
             rig.insert(&(1,)),
@@ -232,8 +237,8 @@ fn a_failed_append_fails_the_turn_and_later_writes() {
         .join("journal-00000000000000000001.log");
     let end = std::fs::metadata(&file).unwrap().len();
     let read_only = format!(
-        "7: Can't modify data on a read-only instance - journal failed: cannot write to {} at offset \
-         {end}: told to",
+        "7: Can't modify data on a read-only instance - journal failed: cannot write to {} at \
+         offset {end}: told to",
         file.display()
     );
     assert_eq!(rig.insert(&(3,)), read_only);

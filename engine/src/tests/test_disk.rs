@@ -1,6 +1,6 @@
-//! A disk that nobody waits for: what the engine's tests look at outlives no power failure anyway. What
-//! has to be synced when is shown with storages that count or fail; this one fails the next append to
-//! the journal when it is told to.
+//! A disk that nobody waits for: what the engine's tests look at outlives no power failure anyway.
+//! What has to be synced when is shown with storages that count or fail; this one fails the next
+//! append to the journal when it is told to.
 
 use std::io;
 use std::path::Path;

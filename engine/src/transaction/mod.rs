@@ -102,7 +102,7 @@ impl Transactions {
 
     /// # Errors
     ///
-    /// 1 if there are too many.
+    /// `ErrorCode::ILLEGAL_PARAMS` if there are too many.
     pub(crate) fn open(&mut self, id: TransactionId) -> Result<(), Error> {
         if self.open.len() >= OPEN_TRANSACTIONS_MAX {
             return Err(Error::illegal_params("Too many open transactions"));
@@ -115,7 +115,8 @@ impl Transactions {
     ///
     /// # Errors
     ///
-    /// 97 if it was aborted; it then stays, for its client to end it.
+    /// `ErrorCode::TRANSACTION_CONFLICT` if it was aborted; it then stays, for its client to end
+    /// it.
     pub(crate) fn take(&mut self, id: TransactionId) -> Result<Box<Transaction>, Error> {
         match self.open.get(&id) {
             Some(own) if !own.is_aborted => self.remove(id).ok_or_else(errors::conflict),
@@ -142,7 +143,7 @@ impl Transactions {
     ///
     /// # Errors
     ///
-    /// 2 if it may not.
+    /// `ErrorCode::MEMORY_ISSUE` if it may not.
     pub(crate) fn check_room(&self, own: &Transaction) -> Result<(), Error> {
         if own.bytes >= TRANSACTION_BYTES_MAX {
             return Err(errors::transaction_too_large(own.bytes));

@@ -182,8 +182,8 @@ impl Workspace {
         self.saw(|reads| reads.add_range(space, index, range()));
     }
 
-    /// Moves what a transaction changed into the turn; the transaction is gone then, whatever comes of
-    /// it. `check_writable` is asked if it changed anything.
+    /// Moves what a transaction changed into the turn; the transaction is gone then, whatever comes
+    /// of it. `check_writable` is asked if it changed anything.
     ///
     /// # Errors
     ///

@@ -116,16 +116,16 @@ mod tests {
                     file: file.clone(),
                     offset: 7,
                 },
-                "checkpoint /d/f is damaged at offset 7; forced recovery starts from the checkpoint \
-                 before it",
+                "checkpoint /d/f is damaged at offset 7; forced recovery starts from the \
+                 checkpoint before it",
             ),
             (
                 CheckpointError::Inconsistent {
                     file,
                     reason: "so".into(),
                 },
-                "checkpoint /d/f contradicts itself: so; forced recovery starts from the checkpoint \
-                 before it",
+                "checkpoint /d/f contradicts itself: so; forced recovery starts from the \
+                 checkpoint before it",
             ),
             (
                 journal.into(),

@@ -1,9 +1,11 @@
 //! The bytes of a checkpoint file, all numbers little-endian.
 //!
 //! ```text
-//!   header   magic 8 │ version u32 │ salt u32 │ from u64 │ schema version u64 │ CRC32C of these u32
-//!   block    length u32 │ CRC32C of salt and the rest u32 │ number u32 │ space u32 │ rows u32 │ payload
-//!   payload    tuple's length u32 │ tuple                                         again for every row
+//!   header   magic 8 │ version u32 │ salt u32 │ from u64 │ schema version u64
+//!              │ CRC32C of these u32
+//!   block    length u32 │ CRC32C of salt and the rest u32 │ number u32 │ space u32 │ rows u32
+//!              │ payload
+//!   payload    tuple's length u32 │ tuple               again for every row
 //!   end      a block of space ffffffff: rows in all u64 │ required_until u64
 //! ```
 //!

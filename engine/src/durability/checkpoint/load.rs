@@ -31,7 +31,8 @@ pub(crate) struct Loaded {
 ///
 /// # Errors
 ///
-/// It cannot be read, is damaged, contradicts itself, or was written by a later version of this program.
+/// It cannot be read, is damaged, contradicts itself, or was written by a later version of this
+/// program.
 pub(crate) fn load(
     directory: &Path,
     from: u64,

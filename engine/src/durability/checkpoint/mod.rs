@@ -5,11 +5,11 @@
 //!   journal-…0450.log       every record from 450 on                 ─▶ together: all there is
 //! ```
 //!
-//! A checkpoint is *fuzzy*: a thread walks through the image in small steps, each under the read lock,
-//! while Tx goes on with its turns. No copy of the image is made, by versions of tuples, by `fork` or
-//! otherwise, so it takes hardly any memory. Tx waits for one step at most, and at the beginning for a
-//! new journal file, which is two short fsyncs. What changes meanwhile is in the journal, and recovery
-//! applies it: `scan` tells why that is right.
+//! A checkpoint is *fuzzy*: a thread walks through the image in small steps, each under the read
+//! lock, while Tx goes on with its turns. No copy of the image is made, by versions of tuples, by
+//! `fork` or otherwise, so it takes hardly any memory. Tx waits for one step at most, and at the
+//! beginning for a new journal file, which is two short fsyncs. What changes meanwhile is in the
+//! journal, and recovery applies it: `scan` tells why that is right.
 //!
 //! | module | what |
 //! |---|---|
@@ -19,6 +19,7 @@
 //! | `scan` | what goes into it |
 //! | `format`, `write`, `read` | the file |
 //! | `load` | an image from the file |
+//! | `error` | what may go wrong |
 
 mod error;
 mod format;

@@ -8,16 +8,16 @@
 //! ```
 //!
 //! Such a mixture is right together with the records 450 to 720. A record says what became of which
-//! keys, whatever was there before: a tuple for a put, nothing for a deletion, nothing for all keys of a
-//! space that is truncated or dropped. So after record 720 a key holds what the last of these records
-//! that speaks of it says; and if none does, the key was the same all the time, so the scan saw it as
-//! it is. Definitions are exact from the start, so every record is applied under those that it was
-//! written under.
+//! keys, whatever was there before: a tuple for a put, nothing for a deletion, nothing for all keys
+//! of a space that is truncated or dropped. So after record 720 a key holds what the last of these
+//! records that speaks of it says; and if none does, the key was the same all the time, so the scan
+//! saw it as it is. Definitions are exact from the start, so every record is applied under those
+//! that it was written under.
 //!
-//! One kind of record is not like that: a new definition of a primary key, which moves every tuple of
-//! its space to another key. The image counts them, and a scan that meets one is given up. What a scan
-//! finds by another primary key without one belongs to a space that was dropped and made again, all in
-//! the journal, and is left out.
+//! One kind of record is not like that: a new definition of a primary key, which moves every tuple
+//! of its space to another key. The image counts them, and a scan that meets one is given up. What
+//! a scan finds by another primary key without one belongs to a space that was dropped and made
+//! again, all in the journal, and is left out.
 
 use std::ops::Bound;
 use std::sync::Arc;

@@ -5,8 +5,9 @@
 //!   journal            └────── image, read lock ─┘ journal
 //! ```
 //!
-//! The image's lock is held for one step only, the journal's for the rotation. The second flush makes
-//! sure that nothing in the checkpoint is ahead of the journal on the disk, however that is synced.
+//! The image's lock is held for one step only, the journal's for the rotation. The second flush
+//! makes sure that nothing in the checkpoint is ahead of the journal on the disk, however that is
+//! synced.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -133,9 +134,9 @@ impl Task {
         flushed.map_err(CheckpointError::Journal)
     }
 
-    /// Removes checkpoints beyond those to keep, and then what of the journal only they needed. While
-    /// there are fewer than that, the journal from its beginning counts as one. What cannot be removed
-    /// is told, and left to the next time. Returns how many files went.
+    /// Removes checkpoints beyond those to keep, and then what of the journal only they needed.
+    /// While there are fewer than that, the journal from its beginning counts as one. What cannot
+    /// be removed is told, and left to the next time. Returns how many files went.
     fn remove_old(&mut self) -> usize {
         let mut removed = 0;
         if let Err(error) = self.try_remove_old(&mut removed) {

@@ -71,8 +71,8 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Checkpointer {
-    /// Starts the thread, with `journal_bytes` in the journal already. After a forced recovery it begins
-    /// with a checkpoint.
+    /// Starts the thread, with `journal_bytes` in the journal already. After a forced recovery it
+    /// begins with a checkpoint.
     ///
     /// # Errors
     ///
@@ -184,16 +184,17 @@ impl Shared {
         }
     }
 
-    /// A panic is one more way to fail: a thread that ended would leave the journal to grow for ever.
+    /// A panic is one more way to fail: a thread that ended would leave the journal to grow for
+    /// ever.
     fn attempt(&self, task: &mut Task) -> Result<Option<Made>, CheckpointError> {
-        // The worst that it leaves in the task is a list of old files that lost some: the next start
-        // knows them again.
+        // The worst that it leaves in the task is a list of old files that lost some: the next
+        // start knows them again.
         let run = AssertUnwindSafe(|| task.run(&|| self.is_stopping()));
         catch_unwind(run).unwrap_or(Err(CheckpointError::Panicked))
     }
 
-    /// Waits until a checkpoint is due and marks it as begun; returns who is to be told, if anybody is.
-    /// `None` to stop.
+    /// Waits until a checkpoint is due and marks it as begun; returns who is to be told, if anybody
+    /// is. `None` to stop.
     #[expect(
         clippy::option_option,
         reason = "whether to go on, and whom to answer, are told together"

@@ -1,11 +1,11 @@
 //! A checkpoint file on its way to the disk.
 //!
 //! ```text
-//!   checkpoint-….ckpt.tmp   header, block, block, … end ─▶ fsync ─▶ rename ─▶ fsync of the directory
+//!   checkpoint-….ckpt.tmp   header, block, block, … end ─▶ fsync ─▶ rename ─▶ fsync of directory
 //! ```
 //!
-//! Whatever goes wrong before the rename leaves the directory as it was, but for the unfinished file,
-//! which is removed at once or at the next start.
+//! Whatever goes wrong before the rename leaves the directory as it was, but for the unfinished
+//! file, which is removed at once or at the next start.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

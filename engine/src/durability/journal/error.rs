@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn every_error_names_file_and_place() {
-        let (file, offset, sequence) = (PathBuf::from("/d/f"), 7, 3);
+        let file = PathBuf::from("/d/f");
         let io = |offset| JournalError::Io {
             action: "write to",
             path: "/d/f".into(),
@@ -178,21 +178,36 @@ mod tests {
                 "journal file /d/f has format version 9, newer than this program knows",
             ),
             (
-                JournalError::OlderVersion {
-                    file: file.clone(),
-                    version: 0,
-                },
-                "journal file /d/f has format version 0, of a development version that this program \
-                 does not read",
+                JournalError::OlderVersion { file, version: 0 },
+                "journal file /d/f has format version 0, of a development version that this \
+                 program does not read",
             ),
+            (
+                JournalError::TooLarge { size: 8 },
+                "a journal record of 8 bytes is larger than allowed",
+            ),
+            (
+                JournalError::Failed {
+                    reason: "no".into(),
+                },
+                "the journal has failed: no",
+            ),
+        ];
+        assert_texts(&told);
+    }
+
+    #[test]
+    fn damage_is_told_with_its_place() {
+        let (file, offset, sequence) = (PathBuf::from("/d/f"), 7, 3);
+        let told = [
             (
                 JournalError::Damaged {
                     file: file.clone(),
                     offset,
                     sequence,
                 },
-                "journal file /d/f is damaged at offset 7, where record 3 should be; forced recovery \
-                 skips what cannot be read",
+                "journal file /d/f is damaged at offset 7, where record 3 should be; forced \
+                 recovery skips what cannot be read",
             ),
             (
                 JournalError::Gap {
@@ -222,19 +237,13 @@ mod tests {
                 },
                 "record 3 of journal file /d/f at offset 7 cannot be applied: no",
             ),
-            (
-                JournalError::TooLarge { size: 8 },
-                "a journal record of 8 bytes is larger than allowed",
-            ),
-            (
-                JournalError::Failed {
-                    reason: "no".into(),
-                },
-                "the journal has failed: no",
-            ),
         ];
+        assert_texts(&told);
+    }
+
+    fn assert_texts(told: &[(JournalError, &str)]) {
         for (error, text) in told {
-            assert_eq!(error.to_string(), text);
+            assert_eq!(error.to_string(), *text);
         }
     }
 }

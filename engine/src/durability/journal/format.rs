@@ -1,13 +1,14 @@
 //! The bytes of a journal file, all numbers little-endian.
 //!
 //! ```text
-//!   header   magic 8 │ version u32 │ salt u32 │ first sequence u64 │ salt u32 │ CRC32C of these u32
+//!   header   magic 8 │ version u32 │ salt u32 │ first sequence u64 │ salt u32
+//!              │ CRC32C of these u32
 //!   record   length u32 │ CRC32C of salt and the rest u32 │ sequence u64 │ payload
 //! ```
 //!
-//! The salt is random, and nobody but the file knows it: bytes inside a payload that were made to look
-//! like a record do not match it, so they are not taken for one behind damage. It stands twice, so that
-//! damage to the header costs no record.
+//! The salt is random, and nobody but the file knows it: bytes inside a payload that were made to
+//! look like a record do not match it, so they are not taken for one behind damage. It stands
+//! twice, so that damage to the header costs no record.
 
 use std::io;
 use std::path::{Path, PathBuf};

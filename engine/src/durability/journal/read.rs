@@ -33,8 +33,8 @@ pub(crate) struct Found {
     pub(crate) is_damaged: bool,
 }
 
-/// Hands every record from `options.from` on to `receive`, in order. `progress` is told bytes, at most
-/// every few megabytes.
+/// Hands every record from `options.from` on to `receive`, in order. `progress` is told bytes, at
+/// most every few megabytes.
 ///
 /// # Errors
 ///

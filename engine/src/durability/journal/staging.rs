@@ -25,8 +25,8 @@ use crate::options::JournalSync;
 pub const STAGING: &str = "load.new";
 
 impl Journal {
-    /// A journal beside this one that goes on after its last record. Nothing may be appended to this
-    /// one meanwhile. What is appended to the other is synced by [`adopt`](Self::adopt).
+    /// A journal beside this one that goes on after its last record. Nothing may be appended to
+    /// this one meanwhile. What is appended to the other is synced by [`adopt`](Self::adopt).
     ///
     /// # Errors
     ///

@@ -48,7 +48,8 @@ impl std::fmt::Debug for Journal {
 
 impl Journal {
     /// Opens a directory's journal: hands the sequence number and payload of every record that is
-    /// wanted to `replay`, in order, and cuts a torn tail. `progress` is told bytes, at most every few megabytes.
+    /// wanted to `replay`, in order, and cuts a torn tail. `progress` is told bytes, at most every
+    /// few megabytes.
     ///
     /// # Errors
     ///
@@ -199,8 +200,8 @@ impl Journal {
         synced.map_err(|error| self.undo("sync", error, true))
     }
 
-    /// Forgets the files that have only records before this one, and returns their paths in order, for
-    /// the caller to remove them: that can take a while, and needs nothing of the journal.
+    /// Forgets the files that have only records before this one, and returns their paths in order,
+    /// for the caller to remove them: that can take a while, and needs nothing of the journal.
     pub fn forget_before(&mut self, sequence: u64) -> Vec<PathBuf> {
         let later = self
             .segments
@@ -282,7 +283,8 @@ impl Journal {
         self.segments.iter().map(|segment| segment.size).sum()
     }
 
-    /// Size of the files that have records from this one on, together, in bytes; 0 if that is the next.
+    /// Size of the files that have records from this one on, together, in bytes; 0 if that is the
+    /// next.
     #[must_use]
     pub fn size_bytes_from(&self, sequence: u64) -> u64 {
         if sequence > self.last_sequence {

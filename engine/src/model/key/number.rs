@@ -91,8 +91,8 @@ fn read_float(text: &[u8]) -> (Vec<u8>, i32) {
     )
 }
 
-/// Digits without leading zeros; the point stands after that number of them, or that number of zeros before
-/// the first one.
+/// Digits without leading zeros; the point stands after that number of them, or that number of
+/// zeros before the first one.
 fn push_digits(is_negative: bool, digits: &[u8], point: i32, out: &mut KeyBuilder) {
     let zeros = digits.iter().rev().take_while(|digit| **digit == 0).count();
     let digits = &digits[..digits.len() - zeros];

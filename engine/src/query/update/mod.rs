@@ -13,6 +13,16 @@
 //! Operations see what those before them did. Codes and texts of errors are Tarantool's own, in
 //! which fields are counted from 1 whatever the request counts from. Neither formats nor keys are
 //! known here: the engine checks the result.
+//!
+//! | module | what |
+//! |---|---|
+//! | `operation` | operations, decoded and checked |
+//! | `path` | where in a tuple an operation works |
+//! | `fields` | a tuple as fields that change |
+//! | `entries` | the entries of an array or a map inside a field |
+//! | `nested` | operations inside a field |
+//! | `scalar` | numbers and texts that operations work on |
+//! | `decimal` | sums of decimals |
 
 mod decimal;
 mod entries;
@@ -56,10 +66,16 @@ pub(crate) enum Mode {
 ///
 /// # Errors
 ///
-/// 20 for bytes that are not MessagePack arrays; 1, 25, 26, 28, 29, 37 and 201 for operations that
-/// make no sense; 29 for a path that cannot be read or a result that is nested too deep; 110 for a
-/// result that is too large; and in [`Mode::Update`] also 25, 26, 37, 95,
-/// 29, 160 and 201 for operations that this tuple does not allow.
+/// `ErrorCode::INVALID_MSGPACK` for bytes that are not MessagePack arrays;
+/// `ErrorCode::ILLEGAL_PARAMS`, `ErrorCode::SPLICE`, `ErrorCode::UPDATE_ARG_TYPE`,
+/// `ErrorCode::UNKNOWN_UPDATE_OP`, `ErrorCode::UPDATE_FIELD`, `ErrorCode::NO_SUCH_FIELD_NO` and
+/// `ErrorCode::NO_SUCH_FIELD_NAME` for operations that make no sense; `ErrorCode::UPDATE_FIELD` for
+/// a path that cannot be read or a result that is nested too deep; `ErrorCode::TUPLE_TOO_LARGE` for
+/// a result that is too large; and in [`Mode::Update`] also `ErrorCode::SPLICE`,
+/// `ErrorCode::UPDATE_ARG_TYPE`, `ErrorCode::NO_SUCH_FIELD_NO`,
+/// `ErrorCode::UPDATE_INTEGER_OVERFLOW`, `ErrorCode::UPDATE_FIELD`,
+/// `ErrorCode::UPDATE_DECIMAL_OVERFLOW` and `ErrorCode::NO_SUCH_FIELD_NAME` for operations that
+/// this tuple does not allow.
 pub(crate) fn apply(
     tuple: &[u8],
     ops: &[u8],
@@ -91,7 +107,7 @@ pub(crate) fn apply(
 ///
 /// # Errors
 ///
-/// As [`apply`] in [`Mode::Upsert`], except 110.
+/// As [`apply`] in [`Mode::Upsert`], except `ErrorCode::TUPLE_TOO_LARGE`.
 pub(crate) fn check(ops: &[u8], index_base: u64, names: &dyn FieldNames) -> Result<(), Error> {
     decode(ops, index_base, names).map(drop)
 }

@@ -68,7 +68,9 @@ fn apply_all(tuple: &[u8], operations: &[String], mode: Mode) -> Result<Vec<u8>,
 
 proptest! {
     #[test]
-    fn together_they_do_what_they_do_one_by_one(operations in prop::collection::vec(operation(), 1..8)) {
+    fn together_they_do_what_they_do_one_by_one(
+        operations in prop::collection::vec(operation(), 1..8),
+    ) {
         for mode in [Mode::Update, Mode::Upsert] {
             let mut one_by_one = Ok(json(ROW));
             for operation in &operations {

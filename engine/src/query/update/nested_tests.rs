@@ -1,5 +1,5 @@
-//! Paths into fields, table by table. Results and texts are what Tarantool 2.6 answers, where it does not
-//! refuse a second operation on one field.
+//! Paths into fields, table by table. Results and texts are what Tarantool 2.6 answers, where it
+//! does not refuse a second operation on one field.
 
 use super::*;
 use crate::print::Printed;
@@ -135,10 +135,16 @@ fn operations_see_what_those_before_them_did_inside() {
     }
 }
 
+fn refused(path: &str, why: &str) -> String {
+    format!("29: Field '{path}' UPDATE error: {why}")
+}
+
+fn missing(path: &str) -> String {
+    format!("201: Field ''{path}'' was not found in the tuple")
+}
+
 #[test]
 fn what_a_path_cannot_do_is_told_in_tarantools_words() {
-    let refused = |path: &str, why: &str| format!("29: Field '{path}' UPDATE error: {why}");
-    let missing = |path: &str| format!("201: Field ''{path}'' was not found in the tuple");
     let unknown = |path: &str| format!("201: Field '{path}' was not found in the tuple");
     let no_map = "can not access by key a non-map field";
     let no_array = "can not access by index a non-array field";
@@ -166,8 +172,15 @@ fn what_a_path_cannot_do_is_told_in_tarantools_words() {
         let ops = serde_json::json!([["=", path, 1]]).to_string();
         assert_eq!(told(&ops, Mode::Update), expected);
     }
+}
+
+#[test]
+fn what_an_operation_cannot_do_at_its_path_is_told_in_tarantools_words() {
     for (ops, expected) in [
-        (r#"["!", "a.b.c", 0]"#, refused("a.b.c", "the key exists already")),
+        (
+            r#"["!", "a.b.c", 0]"#,
+            refused("a.b.c", "the key exists already"),
+        ),
         (r#"["!", "b[7]", 0]"#, missing("b[7]")),
         (r##"["#", "b[6]", 1]"##, missing("b[6]")),
         (r##"["#", "a.zz", 1]"##, missing("a.zz")),
@@ -176,20 +189,29 @@ fn what_a_path_cannot_do_is_told_in_tarantools_words() {
             r##"["#", "a.b.c", 2]"##,
             refused("a.b.c", "can delete only 1 field from a map in a row"),
         ),
-        (r##"["#", "b[1]", 0]"##, refused("b[1]", "cannot delete 0 fields")),
+        (
+            r##"["#", "b[1]", 0]"##,
+            refused("b[1]", "cannot delete 0 fields"),
+        ),
         (r#"["+", "a.zz", 1]"#, missing("a.zz")),
         (r#"["+", "t.k", 1]"#, missing("t.k")),
         (
             r#"["+", "b[3]", 1]"#,
-            "26: Argument type in operation '+' on field 'b[3]' does not match field type: expected a number".into(),
+            "26: Argument type in operation '+' on field 'b[3]' does not match field type: \
+             expected a number"
+                .into(),
         ),
         (
             r#"["+", "a.b", 1]"#,
-            "26: Argument type in operation '+' on field 'a.b' does not match field type: expected a number".into(),
+            "26: Argument type in operation '+' on field 'a.b' does not match field type: \
+             expected a number"
+                .into(),
         ),
         (
             r#"["&", "b[5]", 1]"#,
-            "26: Argument type in operation '&' on field 'b[5]' does not match field type: expected a positive integer".into(),
+            "26: Argument type in operation '&' on field 'b[5]' does not match field type: \
+             expected a positive integer"
+                .into(),
         ),
         (
             r#"[":", "a.b.s", 0, 1, "X"]"#,

@@ -62,8 +62,10 @@ pub(super) enum Action<'a> {
 ///
 /// # Errors
 ///
-/// 1 and 28 for its shape, 37 and 201 for its field, 20 for bytes that are not MessagePack, and 25,
-/// 26 or 29 for its arguments.
+/// `ErrorCode::ILLEGAL_PARAMS` and `ErrorCode::UNKNOWN_UPDATE_OP` for its shape,
+/// `ErrorCode::NO_SUCH_FIELD_NO` and `ErrorCode::NO_SUCH_FIELD_NAME` for its field,
+/// `ErrorCode::INVALID_MSGPACK` for bytes that are not MessagePack, and `ErrorCode::SPLICE`,
+/// `ErrorCode::UPDATE_ARG_TYPE` or `ErrorCode::UPDATE_FIELD` for its arguments.
 pub(super) fn decode<'a>(
     reader: &mut Reader<'a>,
     ordinal: u32,

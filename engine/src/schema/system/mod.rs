@@ -9,9 +9,9 @@
 //!   _user 304, _collation 276, … ─▶ catalog
 //! ```
 //!
-//! They are described in the runtime's catalog, since sessions answer for them. Their own definitions
-//! and first rows are built in, put into an empty image before the journal is
-//! replayed, and not journaled.
+//! They are described in the runtime's catalog, since sessions answer for them. Their own
+//! definitions and first rows are built in, put into an empty image before the journal is replayed,
+//! and not journaled.
 //!
 //! | module | what |
 //! |---|---|

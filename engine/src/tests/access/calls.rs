@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use vestibule_wire::request::{Body, Delete, IdOrName, Store, Update};
 
-use super::super::{NONE, pack};
 use super::rig;
 use crate::schema::system;
+use crate::tests::{NONE, pack};
 
 #[test]
 fn every_way_to_read_takes_the_right_to_read() {

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use vestibule_actors::engine::Engine;
 
-use super::super::{Rig, new_directory, told};
 use super::{S, rig};
 use crate::engine::EmbeddedEngine;
+use crate::tests::{Rig, new_directory, told};
 use crate::{EngineOptions, GuestRights};
 
 #[test]

@@ -259,7 +259,8 @@ fn views_show_what_their_reader_may_know_of() {
         rig.ask("box.schema.user.info", &NONE),
         concat!(
             r#"[[["execute", "role", "public"], ["read", "space", "_user"], "#,
-            r#"["write", "space", "s"], ["session,usage", "universe", ""], ["alter", "user", "bob"]]]"#
+            r#"["write", "space", "s"], ["session,usage", "universe", ""], "#,
+            r#"["alter", "user", "bob"]]]"#
         )
     );
     // Who may know of nobody else learns of nobody else.
@@ -365,7 +366,15 @@ fn definitions_take_the_rights_to_make_change_and_drop() {
         rig.ask("box.space.s:truncate", &NONE),
         "42: Write access to space 's' is denied for user 'bob'"
     );
-    // By hand as well as by procedures.
+}
+
+#[test]
+fn system_spaces_written_by_hand_take_the_same_rights() {
+    let mut rig = rig();
+    rig.grant(&("bob", "execute", "universe"));
+    for space in ["_schema", "_space", "_index", "_user", "_priv"] {
+        rig.grant(&("bob", "read,write", "space", space));
+    }
     let row = pack(&(
         600,
         1,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use vestibule_actors::engine::Engine;
 use vestibule_wire::request::{Body, Delete, IdOrName, Store};
 
-use super::super::{NONE, Rig, pack};
 use super::{S, rig};
 use crate::schema::system;
 use crate::schema::system::grant_rows::FuncRow;
+use crate::tests::{NONE, Rig, pack};
 
 const BOB: u64 = 32;
 

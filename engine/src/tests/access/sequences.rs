@@ -3,8 +3,8 @@
 use serde::Serialize;
 use vestibule_wire::request::{Body, Delete, IdOrName, Store};
 
-use super::super::{NONE, Rig, pack};
 use super::rig;
+use crate::tests::{NONE, Rig, pack};
 
 #[test]
 fn sequences_are_used_by_whoever_may_write_them() {

@@ -10,8 +10,8 @@
 
 use vestibule_actors::engine::{Engine, TransactionId};
 
-use super::super::Rig;
 use super::{EQ, GE, LE};
+use crate::tests::Rig;
 
 /// Small and repeatable.
 struct Dice(u64);
@@ -46,7 +46,7 @@ impl Op {
             let result = rig.try_call(name, args);
             result.map_or_else(
                 |error| super::told(&error),
-                |body| super::super::printed(&body),
+                |body| crate::tests::printed(&body),
             )
         };
         match self {
@@ -296,7 +296,7 @@ impl Run {
         }
         let by_value = |rig: &mut Rig| {
             let found = rig.try_call("box.space.s.index.by_value:select", &[0x90]);
-            super::super::printed(&found.unwrap())
+            crate::tests::printed(&found.unwrap())
         };
         assert_eq!(by_value(&mut self.rig), by_value(&mut serial));
         self.workload.check(&rows, &self.history)

@@ -1,0 +1,18 @@
+//! Rows of the system spaces, from and to MessagePack.
+//!
+//! | module | what |
+//! |---|---|
+//! | `common` | names, numbers and options |
+//! | `space` | `_space` |
+//! | `index` | `_index` |
+//! | `user` | `_user` and `_collation` |
+
+mod common;
+mod index;
+mod space;
+mod user;
+
+pub(crate) use common::check_name;
+pub(crate) use index::IndexRow;
+pub(crate) use space::{Refuse, SpaceRow, encode_format};
+pub(crate) use user::{UserRow, encode_collation};
