@@ -46,7 +46,7 @@ impl Privileges {
     /// What the owner of an object may do with it: to create needs more than being the owner, and
     /// so does to be here at all.
     pub(crate) const OF_OWNER: Self = Self(!(Self::CREATE.0 | Self::SESSION.0 | Self::USAGE.0));
-    /// Whoever has one of these on an object may know that it exists.
+    /// A user who has one of these on an object may know that it exists.
     pub(crate) const SHOWING: Self =
         Self(Self::READ.0 | Self::WRITE.0 | Self::DROP.0 | Self::ALTER.0);
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   tuples in the primary's order ─▶ (key, tuple) ─▶ sorted ─▶ tree
-//!                                                      └ equal neighbours: duplicates
+//!                                                      └ equal neighbors: duplicates
 //! ```
 //!
 //! Sorted keys fill a tree's nodes from left to right, which spares the random walk that inserting

@@ -196,7 +196,7 @@ fn judge(sample: &Sample, files: &[(String, Vec<u8>)], harm: &Harm<'_>, rig: &mu
         judge_start(sample, &place, harm, damages, rig);
     }
     if harm.is_forced {
-        // Anew: a start may have cut a tail.
+        // Written again: a start may have cut a tail.
         let place = Place::with(files);
         rows.extend(look(&place, false).map_or(Vec::new(), |looked| looked.rows));
         let started = start(&place, true, rig);

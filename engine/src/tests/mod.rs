@@ -101,7 +101,7 @@ fn recovered(options: &EngineOptions, storage: &Arc<dyn Storage>) -> Result<Embe
     Ok(engine)
 }
 
-/// Cases of a random test: so many, or `PROPTEST_CASES`.
+/// Cases of a random test: `by_default`, or `PROPTEST_CASES`.
 pub(crate) fn cases(by_default: u32) -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok();
     let cases = asked.and_then(|text| text.parse().ok());

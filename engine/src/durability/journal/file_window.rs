@@ -40,7 +40,7 @@ impl Window {
         })
     }
 
-    /// So many bytes of the file, which must have them.
+    /// `size` bytes of the file, which must have them.
     pub(super) fn get(&mut self, at: u64, size: usize) -> Result<&[u8], JournalError> {
         let held = self.start..=self.start + self.bytes.len() as u64;
         if !held.contains(&at) || !held.contains(&(at + size as u64)) {

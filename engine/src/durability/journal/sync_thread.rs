@@ -112,12 +112,12 @@ impl SyncThread {
         self.shared.sync_done.notify_all();
     }
 
-    /// So many bytes of the file are written.
+    /// The file has `size` bytes now.
     pub(super) fn written(&self, size: u64) {
         self.shared.lock().written = size;
     }
 
-    /// So many bytes of the file are certainly on the disk.
+    /// How many bytes of the file are certainly on the disk.
     pub(super) fn synced(&self) -> u64 {
         self.shared.lock().synced
     }

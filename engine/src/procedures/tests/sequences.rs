@@ -242,7 +242,7 @@ fn a_nil_in_the_key_takes_the_next_value() {
 }
 
 #[test]
-fn a_value_below_the_first_is_not_the_next_ones_neighbour() {
+fn a_value_below_the_first_is_not_the_next_ones_neighbor() {
     let mut rig = Rig::new();
     rig.call("box.schema.space.create", &("s",));
     let parts = list![1, "integer"];

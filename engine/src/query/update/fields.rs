@@ -25,7 +25,7 @@ pub(super) struct Fields<'a> {
 
 #[derive(Debug, Clone)]
 enum Piece<'a> {
-    /// So many old fields from this one on.
+    /// A number of old fields from this one on.
     Old { first: usize, count: usize },
     /// Fillers of a gap.
     Nils(usize),

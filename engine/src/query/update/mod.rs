@@ -262,7 +262,7 @@ impl<'a> Operation<'a> {
         let rest = size - offset;
         let cut = match i64::from(cut) {
             cut @ 0.. => cut.min(rest),
-            // So many bytes are left at the end.
+            // That number of bytes is left at the end.
             cut => (rest + cut).max(0),
         };
         let result = size - cut + paste.len() as i64;

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A full node is split in the middle, or at its end if the new key goes there: rows that arrive in
-//! order leave full nodes behind. A node that has become small is joined with a neighbour if both
+//! order leave full nodes behind. A node that has become small is joined with a neighbor if both
 //! leave room.
 
 use crate::model::key::{Key, KeyView, Tail};
@@ -16,9 +16,9 @@ use crate::model::tuple::Tuple;
 pub(super) const WIDTH: usize = 32;
 /// Heads of a cache line.
 const LINE: usize = 8;
-/// A node with fewer looks for a neighbour to join.
+/// A node with fewer looks for a neighbor to join.
 const SMALL: usize = WIDTH / 4;
-/// Two neighbours with no more than this together are joined.
+/// Two neighbors with no more than this together are joined.
 const JOINED_MAX: usize = WIDTH * 3 / 4;
 
 /// Not below any head.
@@ -327,7 +327,7 @@ impl Inner {
         Some(removed)
     }
 
-    /// Joins a small child with a neighbour, if both together leave room.
+    /// Joins a small child with a neighbor, if both together leave room.
     fn join(&mut self, at: usize) {
         let fits = |left: usize| {
             let pair = self.children.get(left).zip(self.children.get(left + 1));
@@ -413,7 +413,7 @@ impl Node {
         }
     }
 
-    /// Takes over what a neighbour of the same level holds.
+    /// Takes over what a neighbor of the same level holds.
     fn append(&mut self, parting: Key, right: Self) {
         match (self, right) {
             (Self::Leaf(left), Self::Leaf(right)) => left.append(*right),
@@ -423,7 +423,7 @@ impl Node {
                 left.children.append(&mut right.children);
             }
             // All leaves are on one level.
-            _ => unreachable!("neighbours are of one kind"),
+            _ => unreachable!("neighbors are of one kind"),
         }
     }
 }

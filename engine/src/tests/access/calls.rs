@@ -70,7 +70,7 @@ fn who_may_not_create_spaces_hears_nothing_of_those_that_are_there() {
             format!("42: Create access to space '{name}' is denied for user 'bob'")
         );
     }
-    // Whoever may create one has to know why not.
+    // A user who may create one has to know why not.
     rig.grant(&("bob", "create", "space"));
     let taken = "10: Space 's' already exists";
     assert_eq!(rig.ask("box.schema.space.create", &("s",)), taken);

@@ -160,7 +160,7 @@ fn rights_on_data_are_those_granted() {
         rig.read(IdOrName::Id(513)),
         "42: Read access to space 't' is denied for user 'bob'"
     );
-    // Whoever may write every space may know which there are.
+    // A user who may write every space may know which there are.
     assert_eq!(
         rig.read(IdOrName::Id(9999)),
         "36: Space '9999' does not exist"

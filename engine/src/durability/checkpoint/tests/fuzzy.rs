@@ -162,7 +162,7 @@ fn rows_changed_behind_and_before_the_scan_come_from_the_journal() {
     assert_eq!(everything(&rig), expected);
 }
 
-/// Every definition of a primary key in the middle of a scan makes it begin anew; if they do not
+/// Every definition of a primary key in the middle of a scan makes it start over; if they do not
 /// end, it gives up.
 #[test]
 fn a_new_primary_key_makes_the_checkpoint_begin_anew() {

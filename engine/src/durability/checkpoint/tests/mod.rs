@@ -192,7 +192,7 @@ fn delete(rig: &mut Rig, space: u32, key: &impl Serialize) {
     }));
 }
 
-/// An engine with so many rows in space 512.
+/// An engine with `count` rows in space 512.
 fn with_rows(count: u32) -> Rig {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
     for key in 0..count {

@@ -52,7 +52,7 @@ impl Drop for Scratch {
 /// What the disk is to do wrong, and what it was asked.
 #[derive(Default)]
 struct Plan {
-    /// The next append writes so many bytes and then reports this.
+    /// The next append writes this number of bytes and then reports this.
     append: Option<(usize, io::Result<usize>)>,
     fails_sync: bool,
     fails_cut: bool,
