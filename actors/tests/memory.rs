@@ -106,8 +106,8 @@ fn replies_that_nobody_reads_do_not_grow_beyond_the_bound_for_ever() {
     let mut operator = harness.connect();
     assert_eq!(operator.ask(&large(5, 3 * MIB)).code, 0);
     let before = harness.handle().connections();
-    let mut deaf: Vec<_> = (0..2).map(|_| harness.connect()).collect();
-    for peer in &mut deaf {
+    let mut unread: Vec<_> = (0..2).map(|_| harness.connect()).collect();
+    for peer in &mut unread {
         // The first reply alone is more than both may hold, and more than the sockets take.
         for sync in 0..8 {
             peer.send(&RequestBuilder::select(sync, 5));

@@ -144,7 +144,7 @@ fn a_statement_that_times_out_in_tx_takes_its_transaction_with_it() {
     assert_eq!(peer.ask(&statement).code, 0);
 }
 
-/// TP-15, while Tx is deaf: whoever waits in the transaction is told by its session.
+/// TP-15, while Tx is blocked: a client that waits in the transaction is told by its session.
 #[test]
 fn a_transaction_times_out_while_tx_is_blocked() {
     let config = Config {
@@ -227,7 +227,7 @@ fn what_runs_is_listed_with_its_state() {
 #[test]
 fn a_client_that_does_not_read_is_listed_and_can_be_killed() {
     let harness = Harness::start();
-    let mut deaf = harness.connect();
+    let mut unread = harness.connect();
     let mut tuple = vec![0x92, 5, 0xc6];
     let size = 3 << 20;
     tuple.extend_from_slice(&(size as u32).to_be_bytes());
@@ -238,12 +238,12 @@ fn a_client_that_does_not_read_is_listed_and_can_be_killed() {
     assert_eq!(harness.connect().ask(&large).code, 0);
     // Much more than the sockets' buffers take.
     for sync in 0..16 {
-        deaf.send(&RequestBuilder::select(sync, 5));
+        unread.send(&RequestBuilder::select(sync, 5));
     }
     let flushing = wait_for_row(&harness, "flushing");
     let killed = kill(&harness, flushing.connection, None);
     assert_eq!(killed.connections, 1);
-    harness.wait_until("the deaf one is gone", || {
+    harness.wait_until("the unread one is gone", || {
         harness.handle().connections() == 0
     });
 }

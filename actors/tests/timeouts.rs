@@ -48,7 +48,7 @@ fn a_client_that_does_not_read_is_let_go_with_its_memory() {
         ..NONE
     });
     let mut neighbour = harness.connect();
-    let mut deaf = harness.connect();
+    let mut unread = harness.connect();
     let mut tuple = vec![0x92, 5, 0xc6];
     let size = 3 << 20;
     tuple.extend_from_slice(&(size as u32).to_be_bytes());
@@ -56,14 +56,14 @@ fn a_client_that_does_not_read_is_let_go_with_its_memory() {
     let large = RequestBuilder::new(RequestType::Replace, 1)
         .uint(keys::SPACE_ID, 512)
         .pair(keys::TUPLE, &tuple);
-    assert_eq!(deaf.ask(&RequestBuilder::replace(1, 4)).code, 0);
+    assert_eq!(unread.ask(&RequestBuilder::replace(1, 4)).code, 0);
     harness.wait_until("both are counted", || harness.handle().connections() == 2);
     assert_eq!(neighbour.ask(&large).code, 0);
     // Much more than the sockets' buffers take.
     for sync in 0..16 {
-        deaf.send(&RequestBuilder::select(sync, 5));
+        unread.send(&RequestBuilder::select(sync, 5));
     }
-    harness.wait_until("the deaf one is gone", || {
+    harness.wait_until("the unread one is gone", || {
         harness.handle().connections() == 1
     });
     neighbour.ping();

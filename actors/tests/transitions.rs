@@ -3,11 +3,17 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use vestibule_actors::serving::{Role, State};
 use vestibule_actors::testing::{Frame, Harness, Peer, RequestBuilder};
 use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::{Counts, TransitionRecord, TransitionResult};
+
+#[path = "transitions/answers.rs"]
+mod answers;
+#[path = "transitions/reports.rs"]
+mod reports;
+
+use answers::{state, told};
 
 const NO_ARGS: &[u8] = &[0x90];
 const LONG: Duration = Duration::from_secs(3600);
@@ -31,57 +37,6 @@ fn table(pairs: &[(&str, f64)]) -> Vec<u8> {
         args.extend_from_slice(&seconds.to_be_bytes());
     }
     args
-}
-
-/// What `vestibule.demote` and `vestibule.promote` answer.
-#[derive(Debug, Deserialize)]
-struct Told {
-    result: String,
-    role: String,
-    transition: Option<Record>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Record {
-    result: String,
-    took: f64,
-    phases: Phases,
-}
-
-#[derive(Debug, Deserialize)]
-struct Phases {
-    announce: f64,
-    quiesce: f64,
-    grace: f64,
-    kill: f64,
-    settle: f64,
-}
-
-fn told(frame: &Frame) -> Told {
-    assert_eq!(frame.code, 0, "{:?}", frame.error_text());
-    frame.data::<Vec<Told>>().remove(0)
-}
-
-#[derive(Debug, Deserialize)]
-struct Shown {
-    state: String,
-    role: String,
-    wanted: String,
-    transition: Option<UnderWay>,
-    grace_period: Option<f64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct UnderWay {
-    to: String,
-    phase: String,
-    requested_by: String,
-    left: Option<f64>,
-}
-
-fn state(peer: &mut Peer) -> Shown {
-    let frame = peer.call("vestibule.state", NO_ARGS);
-    frame.data::<Vec<Shown>>().remove(0)
 }
 
 fn is_unknown(frame: &Frame) -> bool {
@@ -306,9 +261,9 @@ fn two_hundred_stuck_requests_are_answered_together() {
 #[test]
 fn a_client_that_never_reads_holds_up_nothing() {
     let mut harness = Harness::start();
-    let deaf = harness.connect();
+    let unread = harness.connect();
     let write = RequestBuilder::replace(1, 1).bytes();
-    let mut sender = deaf.clone_for_writing();
+    let mut sender = unread.clone_for_writing();
     // More replies than sockets buffer, which stop its reading, and its requests with it.
     let writer = std::thread::spawn(move || {
         let many = write.repeat(1000);
@@ -326,7 +281,7 @@ fn a_client_that_never_reads_holds_up_nothing() {
     let report = harness.join();
     assert!(report.tx_stopped);
     assert!(report.killed > 0, "its replies are lost");
-    deaf.close();
+    unread.close();
     writer.join().expect("the writing thread does not panic");
 }
 
@@ -394,24 +349,6 @@ fn a_stop_wins_over_a_demotion() {
     );
 }
 
-/// one deadline: the phases are the whole.
-#[test]
-fn the_phases_of_a_transition_are_all_of_its_time() {
-    let harness = Harness::start();
-    let mut writer = harness.connect();
-    assert_eq!(writer.ask(&begin(1)).code, 0);
-    let mut operator = harness.connect();
-    let grace = table(&[("grace", SHORT.as_secs_f64())]);
-    let record = told(&operator.call("vestibule.demote", &grace)).transition;
-    let Record { took, phases, .. } = record.expect("it was carried out");
-    let waited = phases.announce + phases.quiesce + phases.grace;
-    assert!(waited >= SHORT.as_secs_f64(), "{phases:?}");
-    let whole = waited + phases.kill + phases.settle;
-    assert!((whole - took).abs() < 1e-6, "{took}: {phases:?}");
-    // 50 ms of grace; the slack is for a busy machine.
-    assert!(took < 10.0);
-}
-
 /// SM-20, X-10: work that keeps coming does not keep it from its end.
 #[test]
 fn commits_and_calls_that_keep_coming_do_not_hold_it_up() {
@@ -449,57 +386,6 @@ fn commits_and_calls_that_keep_coming_do_not_hold_it_up() {
     assert_eq!(told(&operator.receive()).result, "done");
     drop(harness);
     load.join().expect("the loading thread does not panic");
-}
-
-/// SM-18, X-13, X-14: wanted and actual state are told at any time, with the phase and the time
-/// left.
-#[test]
-fn the_state_tells_what_is_wanted_and_how_far_it_is() {
-    let harness = Harness::start();
-    let mut observer = harness.connect();
-    let calm = state(&mut observer);
-    assert_eq!(
-        (calm.state.as_str(), calm.role.as_str()),
-        ("assist", "primary")
-    );
-    assert_eq!(calm.wanted, "primary");
-    assert!(calm.transition.is_none());
-    assert_eq!(calm.grace_period, Some(3.0));
-    harness.script().hold_tx();
-    let mut runner = harness.connect();
-    runner.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
-    let mut operator = harness.connect();
-    operator.send(&RequestBuilder::call(
-        1,
-        "vestibule.demote",
-        &table(&[("grace", 3600.0)]),
-    ));
-    harness.wait_for(State::Draining);
-    harness.wait_until("every arbiter has seen it", || {
-        let mut observer = harness.connect();
-        state(&mut observer)
-            .transition
-            .is_some_and(|own| own.phase == "grace")
-    });
-    let busy = state(&mut observer);
-    assert_eq!(
-        (busy.state.as_str(), busy.role.as_str()),
-        ("draining", "primary")
-    );
-    assert_eq!(busy.wanted, "replica");
-    let under_way = busy.transition.expect("it is under way");
-    assert_eq!(under_way.to, "replica");
-    assert!(under_way.requested_by.starts_with("guest from 127.0.0.1:"));
-    assert!(under_way.left.is_some_and(|left| left > 3000.0));
-    harness.script().release();
-    assert_eq!(told(&operator.receive()).result, "done");
-    let done = state(&mut observer);
-    assert_eq!(
-        (done.role.as_str(), done.wanted.as_str()),
-        ("replica", "replica")
-    );
-    assert!(done.transition.is_none());
 }
 
 /// A solo during a demotion is a solo: reads from the view go on, and the deadline holds.
@@ -547,58 +433,6 @@ fn a_death_of_tx_does_not_keep_a_demotion_from_its_end() {
     assert_eq!(told(&operator.receive()).result, "done");
     harness.wait_for(State::Assist);
     assert_eq!(harness.handle().serving().role, Role::Replica);
-}
-
-#[test]
-fn transitions_are_remembered_with_what_they_cost() {
-    let harness = Harness::start();
-    let mut runner = block_behind_a_write(&harness, 1);
-    let _ = harness.demote(SHORT);
-    let _ = runner.receive();
-    harness.script().release();
-    let _ = harness.promote();
-    let mut operator = harness.connect();
-    let what = [&[0x91, 0xab][..], b"transitions"].concat();
-    let shown = operator.call("vestibule.show", &what);
-    #[derive(Debug, Deserialize)]
-    struct Row {
-        to: String,
-        result: String,
-        requested_by: String,
-        killed: Counted,
-        outcome_unknown: usize,
-    }
-    #[derive(Debug, Deserialize)]
-    struct Counted {
-        write: usize,
-        call: usize,
-    }
-    let rows = shown.data::<Vec<Vec<Row>>>().remove(0);
-    let demotion = rows
-        .iter()
-        .find(|row| row.to == "replica")
-        .expect("it is listed");
-    assert_eq!(
-        (demotion.result.as_str(), demotion.requested_by.as_str()),
-        ("done", "test")
-    );
-    assert_eq!((demotion.killed.write, demotion.killed.call), (1, 1));
-    assert_eq!(demotion.outcome_unknown, 2);
-    assert!(rows.iter().any(|row| row.to == "primary"));
-}
-
-#[test]
-fn bad_arguments_of_demote_change_nothing() {
-    let harness = Harness::start();
-    let mut operator = harness.connect();
-    for bad in [
-        &[0x91, 5][..],
-        &table(&[("grave", 1.0)]),
-        &table(&[("grace", -1.0)]),
-    ] {
-        assert_eq!(operator.call("vestibule.demote", bad).error_code(), Some(1));
-    }
-    assert_eq!(harness.handle().serving().state, State::Assist);
 }
 
 /// SP-03, SP-04: what is reserved and idle is closed when a demotion begins; afterwards it may be had again.

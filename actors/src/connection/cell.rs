@@ -30,7 +30,7 @@ pub(crate) struct ConnectionCell {
 }
 
 impl ConnectionCell {
-    /// What happens to its requests while Tx is deaf.
+    /// What happens to its requests while Tx is blocked.
     pub(crate) fn solo_policy(&self, shared: &Shared) -> SoloPolicy {
         let policy = if self.epoch == shared.cell.load().epoch {
             shared.config.solo_policy_new

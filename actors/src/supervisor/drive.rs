@@ -139,7 +139,7 @@ impl Supervisor {
         self.tell_tx(Control::SyncFence);
     }
 
-    /// Nobody waits for it: Tx may be deaf for long.
+    /// Nobody waits for it: Tx may be blocked for long.
     fn tell_tx(&self, control: Control) {
         if let Some(tx) = &self.tx {
             tx.control(control);

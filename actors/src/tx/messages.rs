@@ -255,7 +255,7 @@ impl TxHandle {
         self.batches.do_send(batch);
     }
 
-    /// Tells Tx something from the side. Nobody waits for it: Tx may be deaf for long.
+    /// Tells Tx something from the side. Nobody waits for it: Tx may be blocked for long.
     pub(crate) fn control(&self, control: Control) {
         self.control.do_send(control);
     }

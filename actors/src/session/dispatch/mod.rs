@@ -192,7 +192,7 @@ impl<'a> Dispatcher<'a> {
         self.refuse(sync, &error);
     }
 
-    /// Tx is deaf: what happens now is the policy's choice.
+    /// Tx is blocked: what happens now is the policy's choice.
     pub(crate) fn busy(&mut self, request: &DecodedRequest<'_>) {
         let policy = self.cell.solo_policy(self.shared);
         let joins = policy == SoloPolicy::Hold || self.session.has_held();
