@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
 use crate::limits::{MAILBOX_SLOTS, TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::messages::tx::{TxHandle, WorkerLink};
 use crate::messages::{IncomingConnection, Requester, SupervisorHandle, WorkerHandle};
 use crate::peers::Peers;
 use crate::serving::{Role, Serving, ServingCell, Status};
@@ -28,7 +29,7 @@ use crate::transitions::{
     StopReport, TransitionOutcome, TransitionRecord, TransitionRequest, TransitionResult,
     TransitionTarget,
 };
-use crate::tx::{EngineFactory, Parts, Tx, TxHandle, WorkerLink, with_locks};
+use crate::tx::{EngineFactory, Parts, Tx, with_locks};
 use crate::worker::Worker;
 
 /// Starts a runtime: listeners, session arbiters, Supervisor and Tx.

@@ -4,6 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `worker` | what a worker is told, and its handle |
+//! | `tx` | batches to Tx, replies from it, and its handle |
 //! | `supervisor` | what the Supervisor is told, and its handle |
 //! | `gather` | what is asked of every worker, and its answer |
 //! | `reply_to` | where the reply of such a question goes |
@@ -11,6 +12,7 @@
 mod gather;
 mod reply_to;
 pub(crate) mod supervisor;
+pub(crate) mod tx;
 pub(crate) mod worker;
 
 pub(crate) use gather::{

@@ -7,10 +7,10 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 
 use super::gather::{Contribute, Contribution, Gathered};
 use super::reply_to::ReplyTo;
+use crate::messages::tx::Replies;
+use crate::messages::tx::TxHandle;
 use crate::slots::ConnectionSlot;
 use crate::transitions::TransitionOutcome;
-use crate::tx::TxHandle;
-use crate::tx::messages::Replies;
 
 /// A connection on its way to its session thread. A `std` stream travels: the tokio stream is made on
 /// the arbiter whose reactor will own it.

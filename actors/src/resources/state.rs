@@ -15,10 +15,10 @@ use crate::limits::{
     BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, READ_SIZE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX,
     WORKER_RESERVE,
 };
+use crate::messages::tx::TxHandle;
+use crate::messages::tx::{Batch, Replies};
 use crate::serving::Serving;
 use crate::shared::Shared;
-use crate::tx::TxHandle;
-use crate::tx::messages::{Batch, Replies};
 
 /// Everything of a worker that changes with every request.
 pub(crate) struct WorkerState {

@@ -12,11 +12,11 @@ use vestibule_wire::error::Field;
 
 use super::dispatch::Dispatcher;
 use crate::connection::state::ConnectionState;
+use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::resources::WorkerState;
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::shared::Shared;
 use crate::timeouts::Limit;
-use crate::tx::messages::{Cancel, TransactionEffect};
 
 /// Why a request is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

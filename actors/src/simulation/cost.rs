@@ -31,13 +31,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{Caller, ReadView, Scan, ViewStep};
 use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::messages::tx::TxHandle;
+use crate::messages::tx::{Batch, Control, Probe, Replies, ReplyHead, Stop};
 use crate::runtime::Mailboxes;
 use crate::serving::{Role, ServingCell};
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::testing::RequestBuilder;
-use crate::tx::TxHandle;
-use crate::tx::messages::{Batch, Control, Probe, Replies, ReplyHead, Stop};
 use crate::worker::Worker;
 
 /// Requests that are sent at a time.

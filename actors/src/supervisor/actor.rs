@@ -12,13 +12,13 @@ use super::watchdog::{Alarm, TxObservation, Watchdog};
 use crate::acceptor::AcceptorHandle;
 use crate::limits::{TX_DEATHS_MAX, TX_DEATHS_PERIOD};
 use crate::messages::supervisor::{Submit, WorkerReported};
+use crate::messages::tx::TxHandle;
 use crate::messages::{ReplyTo, Requester, TxEvent, WorkerReport};
 use crate::peers::Peers;
 use crate::shared::Shared;
 use crate::transitions::{
     CallerId, Machine, StopReport, TransitionRecord, TransitionRequest, TransitionTarget,
 };
-use crate::tx::TxHandle;
 
 /// Starts a Tx of a given generation on the arbiter that is Tx's own.
 pub(crate) type SpawnTx = Box<dyn Fn(&Arbiter, u64) -> TxHandle>;

@@ -7,12 +7,12 @@ use actix::{ActorContext, AsyncContext, Context};
 use super::actor::Supervisor;
 use crate::limits::TRANSITION_CALLERS_MAX;
 use crate::messages::Requester;
+use crate::messages::tx::Control;
 use crate::serving::{Role, TransitionProgress};
 use crate::transitions::{
     Action, CallerId, StopReport, TransitionOutcome, TransitionRecord, TransitionReport,
     TransitionRequest, TransitionResult, TransitionTarget,
 };
-use crate::tx::messages::Control;
 
 impl Supervisor {
     /// Somebody asks for a transition.

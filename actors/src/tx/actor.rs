@@ -15,10 +15,10 @@ use actix::{Actor, ActorContext, AsyncContext as _, Context, Handler, Running};
 use actix_rt::time::{Sleep, sleep_until};
 
 use super::core::TxCore;
-use super::messages::{Batch, Completed, Control, Probe, Stop, WorkerLink};
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
 use crate::limits::LOADING_TOLD_EVERY;
+use crate::messages::tx::{Batch, Completed, Control, Probe, Stop, WorkerLink};
 use crate::messages::{SupervisorHandle, TxEvent};
 use crate::shared::Shared;
 

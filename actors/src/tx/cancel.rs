@@ -14,9 +14,9 @@ use vestibule_wire::Error;
 
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
-use super::messages::{Cancel, Control, RequestOrigin, TransactionEffect};
 use super::streams::{Aborted, Beginner, StreamKey, Transaction};
 use crate::engine::{Engine, ReservationId, Ticket};
+use crate::messages::tx::{Cancel, Control, RequestOrigin, TransactionEffect};
 
 impl<E: Engine> TxCore<E> {
     /// Does what it is told from the side, between two turns.

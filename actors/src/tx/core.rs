@@ -10,7 +10,6 @@ use super::budget::TurnBudget;
 use super::callers::Callers;
 use super::deferred::{DeferredRequests, Tickets};
 use super::holdings::Holdings;
-use super::messages::{Batch, Completed, WorkerLink};
 use super::output::Output;
 use super::queue::Queue;
 use super::replies::ReplyBuffer;
@@ -20,6 +19,7 @@ use super::tasks::Tasks;
 use super::turn_writes::TurnWrites;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Completions, Engine};
+use crate::messages::tx::{Batch, Completed, WorkerLink};
 use crate::serving::{ServingCell, Solos};
 use crate::shared::Shared;
 

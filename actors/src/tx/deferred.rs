@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::messages::{BatchEntry, RequestOrigin};
 use super::streams::StreamKey;
 use super::tasks::TaskGuard;
 use crate::cells::claims::RequestId;
 use crate::engine::{CancelToken, Completion, Completions, ReservationId, Ticket};
+use crate::messages::tx::{BatchEntry, RequestOrigin};
 
 /// A request whose reply comes later.
 pub(super) struct Deferred {

@@ -13,10 +13,10 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::callers::Callers;
 use super::core::Executor;
-use super::messages::{ReplyHead, RequestOrigin};
 use super::request::ClaimedRequest;
 use super::turn_writes::{Read, read_only};
 use crate::engine::{Engine, Outcome};
+use crate::messages::tx::{ReplyHead, RequestOrigin};
 use crate::serving::Admitted;
 
 impl<E: Engine> Executor<E> {
@@ -105,9 +105,9 @@ mod tests {
     use vestibule_wire::keys::RequestType;
 
     use super::*;
+    use crate::messages::tx::TransactionEffect;
     use crate::serving::{Role, Serving};
     use crate::testing::RequestBuilder;
-    use crate::tx::messages::TransactionEffect;
     use crate::tx::test_fixture::{Fixture, fixture};
 
     /// A demotion, as the Supervisor carries it out.

@@ -22,7 +22,6 @@
 //! | `turn_writes` | what a turn has written and may still write |
 //! | `deferred`, `tasks`, `steps` | requests that are answered later; async procedures |
 //! | `deadlines` | what has to end in time |
-//! | `messages` | what Tx is told and what it answers, and the handle that others hold |
 //!
 //! Nobody waits for Tx but by what it has not answered. A panic in the engine ends this Tx; the
 //! Supervisor starts another, whose engine recovers from its journal.
@@ -37,7 +36,6 @@ mod deadlines;
 mod deferred;
 mod discard;
 mod holdings;
-pub(crate) mod messages;
 mod output;
 mod queue;
 mod replies;
@@ -54,4 +52,3 @@ mod turn_writes;
 pub use actor::EngineFactory;
 pub(crate) use actor::{Parts, Tx};
 pub(crate) use holdings::with_locks;
-pub(crate) use messages::{TxHandle, WorkerLink};

@@ -3,9 +3,9 @@
 use vestibule_wire::Error;
 use vestibule_wire::reply::ReplyHeader;
 
-use super::messages::{BatchEntry, ReplyHead, RequestOrigin};
 use super::replies::ReplyBuffer;
 use crate::engine::OnCommit;
+use crate::messages::tx::{BatchEntry, ReplyHead, RequestOrigin};
 
 /// The output of one Tx.
 pub(super) struct Output {

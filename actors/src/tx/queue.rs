@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::messages::{Batch, Cancel, Completed};
 use super::steps::{QueuedStep, StepQueue};
+use crate::messages::tx::{Batch, Cancel, Completed};
 
 /// The work of one Tx, in the order in which a turn takes it.
 pub(super) struct Queue<E> {

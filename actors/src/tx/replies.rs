@@ -7,8 +7,8 @@ use actix::Recipient;
 use vestibule_wire::Error;
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
-use super::messages::{AbortedTransaction, Batch, BatchEntry, Replies, ReplyHead};
 use crate::cells::claims::RequestId;
+use crate::messages::tx::{AbortedTransaction, Batch, BatchEntry, Replies, ReplyHead};
 
 /// Where the replies to one worker are written.
 pub(super) struct ReplyBuffer {

@@ -22,7 +22,6 @@ use super::callers::Callers;
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
 use super::holdings::Asker;
-use super::messages::{AbortedTransaction, BatchEntry, RequestOrigin};
 use super::request_context::RequestContext;
 use super::steps::CallSteps;
 use super::streams::{Beginner, StreamKey, Transaction, WaitingRequest};
@@ -32,6 +31,7 @@ use crate::admission::Class;
 use crate::cells::claims::Claim;
 use crate::engine::procedures::{Call, Procedure};
 use crate::engine::{AsyncContext, Caller, Engine, Outcome, Reply, Request, Ticket, TransactionId};
+use crate::messages::tx::{AbortedTransaction, BatchEntry, RequestOrigin};
 use crate::timeouts::transaction_deadline;
 
 /// A request that is claimed, with what came with it.

@@ -15,9 +15,9 @@ use std::time::Instant;
 use vestibule_wire::Error;
 
 use super::deadlines::{Deadlines, TimerId};
-use super::messages::{AbortedTransaction, BatchEntry};
 use crate::engine::{Caller, Ticket, TransactionId};
 use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
+use crate::messages::tx::{AbortedTransaction, BatchEntry};
 use crate::serving::Admitted;
 
 /// A stream of a connection; 0: requests outside of streams.

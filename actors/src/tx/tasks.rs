@@ -17,8 +17,8 @@ use futures::future::{AbortHandle, Abortable, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, Stream as _};
 use vestibule_wire::Error;
 
-use super::messages::Completed;
 use crate::engine::{Ticket, unanswered};
+use crate::messages::tx::Completed;
 
 /// What an async procedure returns: the reply's body.
 type Procedure = LocalBoxFuture<'static, Result<Vec<u8>, Error>>;

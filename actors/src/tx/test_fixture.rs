@@ -16,14 +16,14 @@ use vestibule_wire::keys::RequestType;
 
 use super::core::TxCore;
 use super::holdings::with_locks;
-use super::messages::{
-    Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect, WorkerLink,
-};
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Caller;
+use crate::messages::tx::{
+    Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect, WorkerLink,
+};
 use crate::serving::Admitted;
 use crate::serving::{Role, ServingCell};
 use crate::shared::Shared;

@@ -18,9 +18,9 @@ use vestibule_wire::Error;
 
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
-use super::messages::{Batch, Completed};
 use crate::engine::Engine;
 use crate::limits::TURN_REPLY_BYTES_MAX;
+use crate::messages::tx::{Batch, Completed};
 
 /// Whether the turn goes on.
 #[derive(PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use vestibule_wire::{Error, ErrorCode};
 
-use super::messages::BatchEntry;
 use crate::admission::Class;
 use crate::engine::Engine;
+use crate::messages::tx::BatchEntry;
 use crate::shared::Shared;
 
 /// What may still be written, and what of this turn has to be.

@@ -16,13 +16,13 @@ use vestibule_wire::{Error, ErrorCode};
 use super::state::Worker;
 use crate::connection::transport::{Transport, from_socket};
 use crate::limits::WORKER_TICK_PERIOD;
+use crate::messages::tx::Replies;
 use crate::messages::worker::{Accepted, IncomingConnection, StateChanged, TxLost, TxReady};
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::serving::{Revocation, State};
 use crate::session::actor::Session;
 use crate::session::messages::{CommitLost, EventsChanged, ServingChanged, TransactionsLost};
 use crate::slots::ConnectionSlot;
-use crate::tx::messages::Replies;
 
 impl Worker {
     fn accept(&mut self, incoming: IncomingConnection) {

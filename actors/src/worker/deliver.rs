@@ -18,7 +18,7 @@ use vestibule_wire::reply::is_error;
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::config::SoloPolicy;
-use crate::tx::messages::Replies;
+use crate::messages::tx::Replies;
 
 impl Worker {
     /// The session that a request came from, if it is still there.

@@ -16,11 +16,11 @@ use super::state::{InTransition, Worker};
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::messages::WorkerReport;
+use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::messages::worker::{CutOff, Quiesce, TransitionOver, TransitionStarted};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::session::messages::{AbortWriters, Close};
 use crate::transitions::{Counts, CutOffCounts, WaitedFor};
-use crate::tx::messages::{Cancel, TransactionEffect};
 
 impl Handler<Quiesce> for Worker {
     type Result = ();

@@ -16,10 +16,10 @@ use super::{DecodedRequest, Dispatcher};
 use crate::admission::Class;
 use crate::cells::claims::RequestId;
 use crate::limits::RESERVE_BYTES_MAX;
+use crate::messages::tx::{BatchEntry, CallerUpdate};
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
-use crate::tx::messages::{BatchEntry, CallerUpdate};
 
 /// By whose credit a request is forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

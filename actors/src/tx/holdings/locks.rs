@@ -19,8 +19,8 @@ use vestibule_wire::Error;
 
 use super::reservations::Reservations;
 use crate::engine::{Completion, ReservationId, Ticket};
+use crate::messages::tx::RequestOrigin;
 use crate::tx::deadlines::{Deadlines, TimerId};
-use crate::tx::messages::RequestOrigin;
 
 /// A request that waits for a lock.
 struct LockWaiter {

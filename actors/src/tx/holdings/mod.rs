@@ -20,9 +20,9 @@ use vestibule_wire::Error;
 use self::locks::{Granted, Locks};
 use self::reservations::Reservations;
 use super::deadlines::Deadlines;
-use super::messages::RequestOrigin;
 use crate::cells::reservation_list::Listed;
 use crate::engine::{Completion, ReservationId, Ticket};
+use crate::messages::tx::RequestOrigin;
 use crate::shared::Shared;
 
 pub(crate) use lock_procedures::with_locks;
@@ -249,8 +249,8 @@ mod tests {
     use vestibule_wire::keys::RequestType;
 
     use crate::limits::LOCK_WAIT_DEFAULT;
+    use crate::messages::tx::{Control, TransactionEffect};
     use crate::testing::RequestBuilder;
-    use crate::tx::messages::{Control, TransactionEffect};
     use crate::tx::test_fixture::{Fixture, fixture};
 
     const ARGS: &[u8] = &[0x91, 0xa1, b'a'];
