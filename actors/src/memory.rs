@@ -1,12 +1,13 @@
 //! What the buffers of all connections may take together.
 //!
 //! ```text
-//!   each connection ── charges what it holds ──▶ one counter ── over the bound? ──▶ who holds more than
-//!                                                                its share is not read until it is not
+//!   each connection ── charges what it holds ──▶ one counter ── over the bound? ──┐
+//!        ▲                                                                           │
+//!        └── one that holds more than its share is not read while that is so ◀───────┘
 //! ```
 //!
-//! Buffers of less than [`MEMORY_SMALL`] are not charged: they cost no atomic operation, and their sum is
-//! bounded by the number of connections.
+//! Buffers of less than [`MEMORY_SMALL`] are not charged: they cost no atomic operation, and their
+//! sum is bounded by the number of connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +39,7 @@ impl Memory {
         self.used() > self.max
     }
 
-    /// Whether there is so much room again that they are.
+    /// Whether there is room enough again that they are.
     pub(crate) fn has_room(&self) -> bool {
         self.used() <= self.max - self.max / 8
     }
@@ -48,7 +49,7 @@ impl Memory {
         self.used() / 2 > self.max
     }
 
-    /// What each of so many connections may hold when the bound is reached.
+    /// What each connection may hold when the bound is reached, by their number.
     fn share(&self, connections: usize) -> usize {
         (self.max / connections.max(1)).max(MEMORY_SMALL)
     }
@@ -66,7 +67,7 @@ impl MemoryCharge {
         Self { memory, bytes: 0 }
     }
 
-    /// Its buffers take so many bytes now.
+    /// The connection's buffers take this many bytes now.
     #[inline]
     pub(crate) fn set(&mut self, bytes: usize) {
         let bytes = if bytes < MEMORY_SMALL { 0 } else { bytes };
@@ -81,13 +82,13 @@ impl MemoryCharge {
         }
     }
 
-    /// Whether it should not be read now, with so many connections.
+    /// Whether the connection should not be read now. `connections` counts all of them.
     #[inline]
     pub(crate) fn is_over_share(&self, connections: impl FnOnce() -> usize) -> bool {
         self.bytes > 0 && self.memory.is_over() && self.bytes > self.memory.share(connections())
     }
 
-    /// Whether it has to be closed, with so many connections.
+    /// Whether the connection has to be closed. `connections` counts all of them.
     pub(crate) fn is_far_over_share(&self, connections: impl FnOnce() -> usize) -> bool {
         self.bytes > 0 && self.memory.is_far_over() && self.bytes > self.memory.share(connections())
     }
@@ -106,22 +107,22 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     #[test]
-    fn who_holds_more_than_a_share_is_greedy_when_the_bound_is_reached_and_not_before() {
+    fn who_holds_more_than_a_share_is_over_it_when_the_bound_is_reached_and_not_before() {
         let memory = Arc::new(Memory::new(8 * MIB));
-        let mut modest = MemoryCharge::new(memory.clone());
-        let mut greedy = MemoryCharge::new(memory.clone());
-        modest.set(MIB);
-        greedy.set(7 * MIB);
-        assert!(!greedy.is_over_share(|| 4));
-        greedy.set(8 * MIB);
-        assert!(greedy.is_over_share(|| 4));
-        assert!(!modest.is_over_share(|| 4));
-        assert!(!greedy.is_far_over_share(|| 4));
-        greedy.set(17 * MIB);
-        assert!(greedy.is_far_over_share(|| 4));
-        assert!(!modest.is_far_over_share(|| 4));
+        let mut light = MemoryCharge::new(memory.clone());
+        let mut heavy = MemoryCharge::new(memory.clone());
+        light.set(MIB);
+        heavy.set(7 * MIB);
+        assert!(!heavy.is_over_share(|| 4));
+        heavy.set(8 * MIB);
+        assert!(heavy.is_over_share(|| 4));
+        assert!(!light.is_over_share(|| 4));
+        assert!(!heavy.is_far_over_share(|| 4));
+        heavy.set(17 * MIB);
+        assert!(heavy.is_far_over_share(|| 4));
+        assert!(!light.is_far_over_share(|| 4));
         assert!(!memory.has_room());
-        drop(greedy);
+        drop(heavy);
         assert_eq!(memory.used(), MIB);
         assert!(memory.has_room());
     }

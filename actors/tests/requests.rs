@@ -305,6 +305,27 @@ fn a_killed_connection_is_answered_and_closed() {
 }
 
 #[test]
+fn a_client_that_kills_its_own_connection_is_told_so_first() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    peer.send(&RequestBuilder::call(1, "never", NO_ARGS));
+    harness.script().wait_for_log("never: begun");
+    let own = wait_for_row(&harness, "deferred").connection;
+    let mut args = Vec::new();
+    write_array_len(&mut args, 1);
+    write_uint(&mut args, own);
+    peer.send(&RequestBuilder::call(2, "vestibule.kill", &args));
+    let told = peer.receive_until_closed();
+    assert_eq!(told.len(), 2);
+    assert_eq!((told[0].sync, told[0].error_code()), (1, KILLED));
+    let whole = Killed {
+        connections: 1,
+        requests: 1,
+    };
+    assert_eq!(told[1].data::<Vec<Killed>>(), [whole]);
+}
+
+#[test]
 fn a_procedure_that_looks_at_its_token_ends_when_it_is_killed() {
     let harness = Harness::start();
     let mut peer = harness.connect();

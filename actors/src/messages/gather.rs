@@ -97,7 +97,7 @@ pub(crate) struct Gather {
 }
 
 impl Gather {
-    /// Asks something of so many workers: each gets one of the contributions.
+    /// Asks something of a number of workers: each gets one of the contributions.
     pub(crate) fn start(
         question: FanOut,
         reply_to: ReplyTo,
@@ -140,8 +140,8 @@ impl Gather {
     }
 }
 
-/// One worker's part of an answer. The last one sends the answer to the worker that it is for. What is
-/// dropped adds nothing, so that an answer comes whatever becomes of those who are asked.
+/// One worker's part of an answer. The last one sends the answer to the worker that it is for. What
+/// is dropped adds nothing, so that an answer comes whatever becomes of those who are asked.
 #[derive(Debug)]
 pub(crate) struct Contribution(Arc<Gather>);
 
@@ -184,4 +184,60 @@ pub(crate) struct Gathered(pub(crate) Arc<Gather>);
 
 impl Message for Gathered {
     type Result = ();
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::{Actor, Addr, Context, Handler};
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+    use super::*;
+
+    /// Passes on the answers that it gets.
+    struct Asker(UnboundedSender<usize>);
+
+    impl Actor for Asker {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Gathered> for Asker {
+        type Result = ();
+
+        fn handle(&mut self, gathered: Gathered, _ctx: &mut Self::Context) {
+            let rows = gathered.0.rows.lock().map_or(0, |rows| rows.len());
+            self.0.send(rows).expect("the test listens");
+        }
+    }
+
+    fn asker() -> (Addr<Asker>, UnboundedReceiver<usize>) {
+        let (told, answers) = unbounded_channel();
+        (Asker(told).start(), answers)
+    }
+
+    #[test]
+    fn the_answer_comes_once_also_if_some_of_those_asked_are_gone() {
+        actix_rt::System::new().block_on(gather_of_three());
+    }
+
+    async fn gather_of_three() {
+        let (asker, mut answers) = asker();
+        let reply_to = ReplyTo {
+            worker: 0,
+            session: 0,
+            connection: 1,
+            sync: 1,
+            wrap_results: false,
+        };
+        let answers_to = asker.recipient();
+        let mut parts = Gather::start(FanOut::Requests, reply_to, answers_to, 3);
+        let rows = || [Row::Killed(KilledRow::default())];
+        parts.next().expect("of three").give(rows());
+        drop(parts.next());
+        assert!(answers.try_recv().is_err(), "one is missing");
+        parts.next().expect("of three").give(rows());
+        assert_eq!(answers.recv().await, Some(2));
+        drop(parts);
+        actix_rt::task::yield_now().await;
+        assert!(answers.try_recv().is_err(), "there is one answer");
+    }
 }

@@ -1,4 +1,4 @@
-//! What a session arbiter is told, and the handle that others hold.
+//! What a worker is told, and the handle that others hold.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
@@ -12,8 +12,8 @@ use crate::messages::tx::TxHandle;
 use crate::slots::ConnectionSlot;
 use crate::transitions::TransitionOutcome;
 
-/// A connection on its way to its session thread. A `std` stream travels: the tokio stream is made on
-/// the arbiter whose reactor will own it.
+/// A connection on its way to its worker. A `std` stream travels: the tokio stream is made on
+/// the thread whose reactor will own it.
 #[derive(Debug)]
 pub(crate) struct IncomingConnection {
     pub(crate) stream: TcpStream,
@@ -22,7 +22,7 @@ pub(crate) struct IncomingConnection {
     pub(crate) slot: ConnectionSlot,
 }
 
-/// Connections that the Acceptor has for this arbiter.
+/// Connections that the Acceptor has for this worker.
 #[derive(Debug)]
 pub(crate) struct Accepted(pub(crate) Vec<IncomingConnection>);
 
@@ -57,7 +57,8 @@ impl Message for TxLost {
     type Result = ();
 }
 
-/// A transition begins: the cell tells the new state. Tell what is to be waited for, and when it is over.
+/// A transition begins: the cell tells the new state. Tell what is to be waited for, and when it is
+/// over.
 #[derive(Debug)]
 pub(crate) struct Quiesce {
     pub(crate) serial: u64,
@@ -68,8 +69,8 @@ impl Message for Quiesce {
     type Result = ();
 }
 
-/// The deadline of a transition: answer everybody that it concerns. Of a stop, flush what can be flushed
-/// and close.
+/// The deadline of a transition: answer everybody that it concerns. Of a stop, flush what can be
+/// flushed and close.
 #[derive(Debug)]
 pub(crate) struct CutOff {
     pub(crate) serial: u64,

@@ -1,19 +1,20 @@
-//! Who may forward the next request when an arbiter has no credit left: first come, first served, and
-//! what is freed is shared among those who wait. Pure.
+//! A fair queue for the credits to forward requests. Sessions that find none wait, first come,
+//! first served; what is freed is split equally among those that wait. Pure.
 //!
 //! ```text
-//!   no credit ─▶ end of the list ─▶ front: granted its share of what is free ─▶ takes, runs out ─▶ end
-//!                                                                          └─▶ needs less: the next
+//!   no credit ─▶ end of the queue ─▶ front: granted its share of what is free ─┬▶ uses it up ─▶ end
+//!                                                                              └▶ needs less: the next
 //! ```
 //!
-//! Beside these credits there is a reserve for sessions with next to nothing on their way. Who comes when
-//! that is used up waits here like everybody, and is taken out by the tick that finds room in it again.
+//! Beside these credits there is a reserve for sessions with next to nothing in flight. A session
+//! that comes when that is used up waits here like the others; the tick that finds room in the
+//! reserve again takes it out.
 //!
 //! Invariant: what is promised is free.
 
 use std::collections::VecDeque;
 
-/// The sessions of one arbiter that wait for a credit.
+/// The sessions of one worker that wait for a credit.
 #[derive(Debug, Default)]
 pub(crate) struct CreditQueue {
     queue: VecDeque<u32>,
@@ -58,8 +59,8 @@ impl CreditQueue {
         self.queue.push_back(session);
     }
 
-    /// How many sessions may go on now, and the grant of each: equal, so that nobody gains by where in
-    /// the list it stands.
+    /// How many sessions may go on now, and the grant of each: equal, so that nobody gains by where
+    /// in the list it stands.
     pub(crate) fn round(&self, free: usize) -> (usize, usize) {
         let left = free.saturating_sub(self.promised);
         let waiting = self.queue.len();
@@ -69,8 +70,8 @@ impl CreditQueue {
         (waiting.min(left), (left / waiting).max(1))
     }
 
-    /// The next session that may go on, and its grant of so many credits. Whoever gets it gives it back
-    /// at the end of its turn.
+    /// The next session that may go on, and its grant of `credits`, to be given back at the end of
+    /// its turn.
     pub(crate) fn resume(&mut self, credits: usize) -> Option<(u32, Grant)> {
         let session = self.queue.pop_front()?;
         self.promised += credits;
@@ -107,7 +108,7 @@ mod tests {
 
     const CREDITS: usize = 100;
 
-    /// Sessions with endless work, or so much of it, and credits that come back in portions.
+    /// Sessions with endless work or little of it, and credits that come back in portions.
     struct World {
         list: CreditQueue,
         free: usize,

@@ -8,8 +8,8 @@
 //!                         └─ cancel_started ─────▶ all that Tx has begun, when it is lost
 //! ```
 //!
-//! O(1) per request and no allocation once it has grown: slots are reused, newest first, so that their
-//! words share cache lines; deadlines are kept in lists through the slots.
+//! O(1) per request and no allocation once it has grown: slots are reused, newest first, so that
+//! their words share cache lines; deadlines are kept in lists through the slots.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What the sessions of one worker share by `Rc`: the batch they fill together, the requests on their way,
-//! the credits, the buffers, and the snapshots they read from.
+//! What the sessions of one worker share by `Rc`: the batch they fill together, the requests on
+//! their way, the credits, the buffers, and the snapshots they read from.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -20,8 +20,8 @@ pub(crate) struct OpenTransaction {
     pub(crate) is_aborted: bool,
 }
 
-/// Open transactions of one connection. Those that may change data are counted for the whole arbiter: a
-/// demotion waits for them.
+/// Open transactions of one connection. Those that may change data are counted for the whole
+/// worker: a demotion waits for them.
 #[derive(Debug)]
 pub(crate) struct OpenTransactions {
     open: Vec<OpenTransaction>,
@@ -29,7 +29,7 @@ pub(crate) struct OpenTransactions {
 }
 
 impl OpenTransactions {
-    /// None yet. `writers` is the arbiter's count.
+    /// None yet. `writers` is the worker's count.
     pub(crate) fn new(writers: Rc<Cell<usize>>) -> Self {
         Self {
             open: Vec::new(),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_arbiter_counts_those_that_may_write_until_they_are_over() {
+    fn the_worker_counts_those_that_may_write_until_they_are_over() {
         let writers = Rc::new(Cell::new(0));
         let mut first = OpenTransactions::new(writers.clone());
         let mut second = OpenTransactions::new(writers.clone());

@@ -1,5 +1,5 @@
-//! Requests that nobody waits for any more: over their deadline, or killed. Each client is answered now,
-//! by its session, whatever Tx does.
+//! Requests that nobody waits for any more: over their deadline, or killed. Each client is answered
+//! now, by its session, whatever Tx does.
 //!
 //! ```text
 //!   Tx has not begun it ─▶ taken back: it does not happen; its transaction goes on (not after a kill)
@@ -28,8 +28,8 @@ pub(crate) enum CancelReason {
 impl CancelReason {
     /// What its client is told. `is_committing`: the COMMIT of its transaction was sent behind it.
     fn error(self, own: &Cancelled, is_committing: bool) -> Error {
-        // A COMMIT that Tx has begun may have happened: neither it nor what it commits is said to be
-        // aborted.
+        // A COMMIT that Tx has begun may have happened: neither it nor what it commits is said to
+        // be aborted.
         let is_commit = matches!(own.request.effect, Effect::Closed(of) if !of.is_aborted);
         let may_be_committed = own.was_started && (is_commit || is_committing);
         let error = match (self, own.request.limit) {
@@ -68,8 +68,8 @@ impl CancelReason {
     }
 }
 
-/// Answers a request that is cancelled, and has Tx told of it with the next batch. `session` is none if
-/// it has ended. Returns whether the session goes on for that.
+/// Answers a request that is cancelled, and has Tx told of it with the next batch. `session` is
+/// none if it has ended. Returns whether the session goes on for that.
 pub(crate) fn answer_cancelled(
     own: &Cancelled,
     reason: CancelReason,
@@ -119,8 +119,8 @@ fn is_committing(
 }
 
 impl Dispatcher<'_> {
-    /// Ends the requests of one sync, or all of them: in flight, held, or scanned. Returns how many they
-    /// were.
+    /// Ends the requests of one sync, or all of them: in flight, held, or scanned. Returns how many
+    /// they were.
     pub(crate) fn kill_requests(&mut self, sync: Option<u64>) -> usize {
         let connection = self.cell.connection;
         let is_meant = |request: &InFlightRequest| {

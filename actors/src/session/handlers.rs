@@ -1,5 +1,5 @@
-//! What a session does when it is told something. What that writes is sent in the turn of the session
-//! that follows at once: its mailbox and its task are polled together.
+//! What a session does when it is told something. What that writes is sent in the turn of the
+//! session that follows at once: its mailbox and its task are polled together.
 
 use actix::Handler;
 use serde::Serialize;

@@ -1,8 +1,8 @@
 //! What a session is told by its worker, beside the replies of Tx.
 //!
-//! A session handles all that it was told before it reads, takes a frame or sends: its mailbox comes
-//! first in each of its turns. So what a worker tells its sessions holds from that moment on, as far as
-//! their clients can see.
+//! A session handles all that it was told before it reads, takes a frame or sends: its mailbox
+//! comes first in each of its turns. So what a worker tells its sessions holds from that moment on,
+//! as far as their clients can see.
 
 use actix::Message;
 use vestibule_wire::Error;

@@ -1,4 +1,4 @@
-//! The actix shell of a session arbiter: takes connections in, sends batches out, delivers replies.
+//! The actix shell of a worker: takes connections in, sends batches out, delivers replies.
 
 use std::future::Future as _;
 use std::io;
@@ -70,8 +70,8 @@ impl Actor for Worker {
     }
 }
 
-/// Sends what this tick's sessions gathered. Woken by the first of them, it runs after those that were
-/// already ready: the local queue is first come, first served.
+/// Sends what this tick's sessions gathered. Woken by the first of them, it runs after those that
+/// were already ready: the local queue is first come, first served.
 struct FlushLoop;
 
 impl ActorFuture<Worker> for FlushLoop {
@@ -97,7 +97,7 @@ impl ActorFuture<Worker> for FlushLoop {
     }
 }
 
-/// Cancels requests whose time is over, at that time. Polled with the arbiter's other tasks, so a
+/// Cancels requests whose time is over, at that time. Polled with the thread's other tasks, so a
 /// new deadline that is earlier is seen when its request leaves.
 #[derive(Default)]
 struct TimerLoop {
@@ -121,7 +121,8 @@ impl ActorFuture<Worker> for TimerLoop {
             let sleep = self
                 .sleep
                 .get_or_insert_with(|| Box::pin(sleep_until(next)));
-            // One that is set to an earlier time is left: it costs less to wake in vain now and then.
+            // One that is set to an earlier time is left: it costs less to wake in vain now and
+            // then.
             if sleep.deadline() > next || sleep.is_elapsed() {
                 sleep.as_mut().reset(next);
             }
@@ -202,8 +203,8 @@ impl Worker {
         }
     }
 
-    /// Tells how long a change took to reach the sessions. The local queue is first come, first served:
-    /// when this task runs, the sessions that were told have acted.
+    /// Tells how long a change took to reach the sessions. The local queue is first come, first
+    /// served: when this task runs, the sessions that were told have acted.
     fn measure_reach(&self, epoch: u64, since: Instant) {
         let cell = self.cell.clone();
         actix_rt::spawn(async move {

@@ -1,4 +1,5 @@
-//! A worker's part of what every worker is asked: `vestibule.show`, and `vestibule.kill`, which acts.
+//! A worker's part of what every worker is asked: `vestibule.show`, and `vestibule.kill`, which
+//! acts.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -41,8 +42,8 @@ impl Worker {
         self.sessions.iter().take(SHOW_ROWS_MAX).map(row).collect()
     }
 
-    /// Everything that somebody waits for: on its way to Tx, held, read from the view, and replies that
-    /// a client does not take.
+    /// Everything that somebody waits for: on its way to Tx, held, read from the view, and replies
+    /// that a client does not take.
     fn request_rows(&self, now: Instant) -> Vec<Row> {
         let mut rows = self.in_flight_rows(now);
         for session in self.sessions.iter() {

@@ -1,6 +1,6 @@
-//! Getting replies to sessions, and sessions going again. This is the one way around their mailboxes:
-//! a reply is written into its session's output at once, and each session is flushed once for all of
-//! its replies.
+//! Getting replies to sessions, and sessions going again. This is the one way around their
+//! mailboxes: a reply is written into its session's output at once, and each session is flushed
+//! once for all of its replies.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -141,8 +141,8 @@ impl Worker {
         self.tell_if_quiet();
     }
 
-    /// Solo: what Tx has not begun is answered as each session's policy says. Under `hold` it stays in
-    /// Tx's queue until its time is over.
+    /// Solo: what Tx has not begun is answered as each session's policy says. Under `hold` it stays
+    /// in Tx's queue until its time is over.
     pub(crate) fn revoke_in_solo(&self, now: Instant) {
         let time_max = self.cell.shared.config.hold.time_max;
         let policy = |request: &InFlightRequest| {
@@ -201,7 +201,8 @@ impl Worker {
         }
     }
 
-    /// Wakes sessions that stopped for want of a credit, first come first served, while there is some.
+    /// Wakes sessions that stopped for want of a credit, first come first served, while there is
+    /// some.
     pub(crate) fn resume_stalled(&self) {
         let mut state = self.cell.state.borrow_mut();
         let (count, credits) = state.credit_queue.round(state.free_credits());

@@ -1,4 +1,4 @@
-//! This arbiter's part in transitions: what is waited for, and what is cut off at the deadline.
+//! A worker's part in transitions: what is waited for, and what is cut off at the deadline.
 //!
 //! ```text
 //!   Quiesce ─▶ tells what it waits for ─▶ … ─▶ quiet: told once
@@ -87,8 +87,8 @@ fn count<'a>(request: impl Iterator<Item = &'a InFlightRequest>) -> Counts {
     counts
 }
 
-/// What Tx is told of a request that it had begun when it was cut off. Whoever sent BEGIN takes it for
-/// failed, and may begin anew.
+/// What Tx is told of a request that it had begun when it was cut off. The client that sent
+/// BEGIN takes it for failed, and may begin again.
 fn cancel_of(own: &Cancelled, error: &Error) -> Cancel {
     let request = &own.request;
     let transaction = match request.effect {
@@ -175,7 +175,8 @@ impl Worker {
         counts
     }
 
-    /// The error for a request that Tx had begun when it was lost or cut off: it may have been executed.
+    /// The error for a request that Tx had begun when it was lost or cut off: it may have been
+    /// executed.
     pub(crate) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
         let status = self.cell.shared.cell.status(self.cell.shared.clock.now());
         status

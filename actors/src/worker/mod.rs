@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   sessions ──Rc──▶ outgoing batch ── once per tick ──▶ Tx
-//!      ▲                                                  │
-//!      └──────── output buffers ◀── Replies, one message ─┘
+//!      ▲  ▲                                               │
+//!      │  └───── output buffers ◀── Replies, one message ─┘
+//!      └── what else concerns them: a message to each ◀── Supervisor, operators, the tick
 //! ```
 //!
 //! | file | what |
@@ -11,10 +12,10 @@
 //! | `state` | what it knows |
 //! | `sessions` | its sessions, by their numbers |
 //! | `actor` | the actix shell: batches out, replies in, the timer |
-//! | `deliver` | replies and events to sessions, sessions going again |
+//! | `deliver` | replies to sessions, sessions going again |
 //! | `drain` | its part in transitions |
 //! | `tick` | what nothing else would wake it for |
-//! | `contribute` | the part of the answer that is the worker's |
+//! | `contribute` | its part of what all workers are asked |
 //!
 //! Inside a thread everything is shared by `Rc`; between threads it travels as one message.
 

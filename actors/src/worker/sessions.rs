@@ -10,15 +10,16 @@ use crate::messages::ReplyTo;
 use crate::session::actor::{Session, Started};
 
 /// A session as its worker knows it. Its connection is the session's own and ends with it.
-struct Entry {
+struct KnownSession {
     connection: Weak<ConnectionCell>,
     address: Addr<Session>,
 }
 
-/// All of them. The number of a session that has ended is used again when the worker has heard of it.
+/// All of them. The number of a session that has ended is used again when the worker has heard of
+/// it.
 #[derive(Default)]
 pub(super) struct Sessions {
-    entries: Slab<Entry>,
+    entries: Slab<KnownSession>,
 }
 
 impl Sessions {
@@ -29,7 +30,7 @@ impl Sessions {
     ) -> Result<Weak<ConnectionCell>, E> {
         let entry = self.entries.vacant_entry();
         let (connection, address) = start(entry.key() as u32)?;
-        entry.insert(Entry {
+        entry.insert(KnownSession {
             connection: connection.clone(),
             address,
         });

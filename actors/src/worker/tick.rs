@@ -1,4 +1,4 @@
-//! What an arbiter looks at now and then, because nothing wakes it for that.
+//! What a worker looks at now and then, because nothing else would wake it for that.
 //!
 //! ```text
 //!   every 100 ms ─┬▶ connections that take too long             (timeouts)
@@ -24,7 +24,7 @@ impl Worker {
     /// Answers what has waited too long.
     pub(crate) fn tick(&self, now: Instant) {
         self.check_timeouts(now);
-        self.end_probations(now);
+        self.revoke_slots(now);
         self.poll_paused();
         self.resume_light();
         let is_solo = self.cell.shared.cell.load().state.traits().answers_alone;
@@ -40,7 +40,8 @@ impl Worker {
         }
     }
 
-    /// Lets go on who has next to nothing on its way, waits behind others, and found the reserve used up.
+    /// Lets go on who has next to nothing on its way, waits behind others, and found the reserve
+    /// used up.
     fn resume_light(&self) {
         let mut state = self.cell.state.borrow_mut();
         if state.credit_queue.is_empty() {
@@ -90,8 +91,8 @@ impl Worker {
         }
     }
 
-    /// Looks at the connections that are not read, in the order in which they stopped: closes those whose
-    /// clients have left, and lets go on those for which there is memory again.
+    /// Looks at the connections that are not read, in the order in which they stopped: closes those
+    /// whose clients have left, and lets go on those for which there is memory again.
     fn poll_paused(&self) {
         let mut paused = std::mem::take(&mut self.cell.state.borrow_mut().read_paused);
         let has_room = self.cell.shared.memory.has_room();
@@ -114,8 +115,8 @@ impl Worker {
         self.cell.state.borrow_mut().read_paused.append(&mut paused);
     }
 
-    /// Whether a connection is read although there is no memory: it holds little by now, or it is the one
-    /// that is let through so that its request comes to an end.
+    /// Whether a connection is read although there is no memory: it holds little by now, or it is
+    /// the one that is let through so that its request comes to an end.
     fn may_go_on(&self, session: &ConnectionCell, own: &mut ConnectionState) -> bool {
         if own.is_within_share(|| self.cell.shared.slots.count()) {
             return true;
@@ -150,7 +151,7 @@ impl Worker {
     }
 
     /// Who had an administrator's slot and was none gives it back.
-    fn end_probations(&self, now: Instant) {
+    fn revoke_slots(&self, now: Instant) {
         let mut provisional = std::mem::take(&mut *self.provisional.borrow_mut());
         provisional.retain(|(index, connection)| {
             let Some(session) = self.sessions.of(*index, *connection) else {
