@@ -13,6 +13,23 @@
 //! Data go forward through the picture and back once. Control comes from the side and never queues
 //! behind data. [`start`] puts it together on a running actix System, with an [`engine::Engine`] of
 //! your own; it installs no logger and no signal handler, and never starts or stops the System.
+//!
+//! From the ground floor up: each module imports only from those above or beside it.
+//!
+//! | module | what |
+//! |---|---|
+//! | `limits`, `seconds`, `timeouts`, `timers`, `clock` | bounds, and rules of time |
+//! | `engine` | the seam for embedders: engine, procedures, catalog |
+//! | `serving`, `memory`, `cells` | what is read without asking anyone |
+//! | `admission`, `config`, `slots` | what is done with a request, and with a connection |
+//! | `transitions` | changes of the role and stops, as a pure machine |
+//! | `shared` | all cells of one runtime |
+//! | `messages`, `peers` | what the actors tell each other, and how they reach each other |
+//! | `resources`, `connection` | what the sessions of one thread share, and what each is about |
+//! | `admin` | the control procedures |
+//! | `session`, `worker`, `tx`, `supervisor`, `acceptor` | the actors |
+//! | `runtime` | puts them together |
+//! | `testing`, `simulation` | a scripted engine and a raw peer; the actors on a simulated clock |
 
 mod acceptor;
 mod admin;

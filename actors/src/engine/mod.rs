@@ -120,8 +120,9 @@ pub trait Engine: Sized + 'static {
     ///
     /// # Errors
     ///
-    /// The reply to COMMIT ([`ErrorCode::TRANSACTION_CONFLICT`] if another one committed first); the
-    /// transaction is then gone.
+    /// The reply to COMMIT; the transaction is then gone.
+    /// [`ErrorCode::TRANSACTION_CONFLICT`](vestibule_wire::ErrorCode::TRANSACTION_CONFLICT) if another
+    /// one committed first.
     fn commit_transaction(&mut self, transaction: TransactionId) -> Result<(), Error> {
         let _ = transaction;
         Ok(())
