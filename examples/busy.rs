@@ -68,7 +68,7 @@ fn main() {
     server.begin_drain(None, "the demonstration is over");
     let report = thread.join().expect("the server's thread does not panic");
     clock.say(&format!("the server has stopped in {:?}", report.took));
-    storm.summarise(args.seconds);
+    storm.summarize(args.seconds);
 }
 
 /// Says what happens, and when.
@@ -266,7 +266,7 @@ impl Storm {
         ));
     }
 
-    fn summarise(&self, seconds: u64) {
+    fn summarize(&self, seconds: u64) {
         println!(
             "\nTx was blocked for {seconds} s. Meanwhile {} connections came, {} were answered;\n\
              the slowest greeting took {} µs; at most {} descriptors were open.",

@@ -1,4 +1,4 @@
-//! A connection that asks for much slows itself, not its neighbours.
+//! A connection that asks for much slows itself, not its neighbors.
 
 mod support;
 
@@ -19,15 +19,15 @@ fn sleeping_calls_of_one_connection_delay_nothing_of_another() {
     let calls = (0..CALLS).map(|sync| RequestBuilder::call(sync, "vestibule.debug.sleep", &hour));
     let bytes: Vec<u8> = calls.flat_map(|call| call.bytes()).collect();
     busy.send_bytes(&bytes);
-    let mut neighbour = server.connect();
+    let mut neighbor = server.connect();
     for sync in 0..100 {
-        neighbour.ping();
+        neighbor.ping();
         let call = RequestBuilder::call(sync, "vestibule.debug.sleep", &[0x91, 0]);
-        let reply = neighbour.ask(&call);
+        let reply = neighbor.ask(&call);
         assert_eq!((reply.sync, reply.code), (sync, 0));
     }
     support::wait_until("all of them are under way", || {
-        let state = neighbour.call("vestibule.state", NO_ARGS);
+        let state = neighbor.call("vestibule.state", NO_ARGS);
         // {in_flight: 768}
         state
             .body
@@ -35,7 +35,7 @@ fn sleeping_calls_of_one_connection_delay_nothing_of_another() {
             .any(|own| own == b"in_flight\xcd\x03\x00")
     });
     let call = RequestBuilder::call(1, "vestibule.debug.sleep", &[0x91, 0]);
-    assert_eq!(neighbour.ask(&call).code, 0);
+    assert_eq!(neighbor.ask(&call).code, 0);
     // And the busy one itself is read.
     busy.ping();
 }
