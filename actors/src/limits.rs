@@ -80,6 +80,9 @@ pub const STALL_PATIENCE_MAX: u32 = 8;
 /// After so many times `tx_stall_after` without a stall, the next one needs it only once again.
 pub const STALL_CALM_PERIODS: u32 = 20;
 
+/// Smallest reply with a buffer of its own that is chained to a connection's output rather than copied
+/// into it, in bytes.
+pub const OUTPUT_CHAIN_MIN: usize = 4 << 10;
 /// Bytes taken from a socket in one read.
 pub const READ_SIZE: usize = 64 << 10;
 /// Reads from one socket before its neighbours get their turn.

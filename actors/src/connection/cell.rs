@@ -39,7 +39,7 @@ impl ConnectionCell {
         };
         let is_rejected = policy == SoloPolicy::Reject;
         if is_rejected && self.slot.is_clients() && shared.slots.are_crowded() {
-            // Whoever cannot be served now makes room for others.
+            // A connection that cannot be served now makes room for others.
             return SoloPolicy::Close;
         }
         policy

@@ -1,4 +1,5 @@
-//! Requests of one connection that are in flight, counted for its bounds and for reads of its own writes.
+//! Requests of one connection that are in flight, counted for its bounds and for reads of its own
+//! writes.
 
 use crate::admission::Class;
 use crate::limits::{CONNECTION_BYTES_MAX, CONNECTION_REQUESTS_MAX, RESERVE_REQUESTS_MAX};

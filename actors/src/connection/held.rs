@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use crate::config::HoldLimits;
 
 /// Frames in the order of their arrival, and their sum.
@@ -19,7 +21,7 @@ pub(crate) struct HeldRequests {
 pub(crate) struct HeldRequest {
     /// When it arrived.
     pub(crate) since: Instant,
-    pub(crate) content: Vec<u8>,
+    pub(crate) content: Bytes,
 }
 
 impl HeldRequests {
@@ -47,7 +49,7 @@ impl HeldRequests {
             && self.bytes + content.len() <= limits.bytes_max;
         if fits {
             self.bytes += content.len();
-            let content = content.to_vec();
+            let content = Bytes::copy_from_slice(content);
             self.frames.push_back(HeldRequest { since, content });
         }
         fits
@@ -122,7 +124,10 @@ mod tests {
         let contents: Vec<_> = held.iter().map(|own| own.content.clone()).collect();
         assert_eq!(
             (contents, held.bytes()),
-            (vec![b"a".to_vec(), b"ccc".to_vec()], 4)
+            (
+                vec![Bytes::from_static(b"a"), Bytes::from_static(b"ccc")],
+                4
+            )
         );
         assert_eq!(held.pop().map(|own| own.since), Some(start));
         assert_eq!(held.pop().map(|own| own.since), Some(start + second * 2));

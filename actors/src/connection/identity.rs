@@ -51,8 +51,8 @@ impl Identity {
         self.has_logged_in
     }
 
-    /// A user's password was right. `is_administrator`: whether that user is one, if it depends on the
-    /// user. Tx hears of it with the next request.
+    /// A user's password was right. `is_administrator`: whether that user is one, if it depends on
+    /// the user. Tx hears of it with the next request.
     pub(crate) fn log_in(&mut self, user: Arc<str>, is_administrator: Option<bool>) {
         // Tx may have the old one: a request that waits keeps its caller.
         let caller = Arc::make_mut(&mut self.caller);
@@ -69,7 +69,8 @@ impl Identity {
         self.known_to != 0
     }
 
-    /// Whom the Tx of this generation has to be told of before the next request, once per Tx and login.
+    /// Whom the Tx of this generation has to be told of before the next request, once per Tx and
+    /// login.
     #[inline]
     pub(crate) fn take_update(&mut self, generation: u64) -> Option<Arc<Caller>> {
         if self.known_to == generation && !self.is_changed {

@@ -1,25 +1,26 @@
-//! The read side of a connection: whether its next frame is taken, and whether its bytes are read. Pure.
+//! The read side of a connection: whether its next frame is taken, and whether its bytes are read.
+//! Pure.
 //!
 //! ```text
-//!          ┌─ it has its own bound in flight ▶ OwnCredit ──── a reply brings it below ──────────┐
-//!          ├─ its worker has no credit ──────▶ SharedCredit ─ a credit, or a reply and the ─────┤
-//!   Open ──┤                                                  reserve                           ├▶ Open
-//!          ├─ a SELECT of several steps ─────▶ Scan ───────── its last step ────────────────────┤
-//!          └─ a question to all workers ─────▶ Gather ─────── all have told their parts ────────┘
+//!          ┌─ its own bound is reached ──▶ OwnCredit ──── a reply brings it below ─────────┐
+//!          ├─ its worker has no credit ──▶ SharedCredit ─ a credit, or a reply and the ────┤
+//!   Open ──┤                                              reserve                          ├▶ Open
+//!          ├─ a SELECT of several steps ─▶ Scan ───────── its last step ───────────────────┤
+//!          └─ another actor replies ─────▶ Gather ─────── its reply ───────────────────────┘
 //!
 //!   any of these ── close ──▶ Closing(AfterFlush) ── close ──▶ Closing(Now)
 //! ```
 //!
-//! Only in `Open` is a frame taken, and every wait begins with a frame: so there is one wait at a time,
-//! and closing ends it. Two things come on top of that, because they can begin in any wait:
+//! Only in `Open` is a frame taken, and every wait begins with a frame: so there is one wait at a
+//! time, and closing ends it. Two things come on top of that, because they can begin in any wait:
 //!
-//! * **memory**: all connections together hold too much, and this one more than its share. It is not
-//!   read; frames that are here already are taken.
+//! * **memory**: all connections together hold too much, and this one more than its share. It is
+//!   not read; frames that are here already are taken.
 //! * **a full output**: the client does not take its replies. No frame is taken.
 //!
-//! While no frame may be taken, a little is still read ([`INBOX_WAITING_MAX`]), so that the end of most
-//! connections is noticed at once. A connection of which nothing is read is on its worker's list, which
-//! looks for the ends of those.
+//! While no frame may be taken, a little is still read ([`INBOX_WAITING_MAX`]), so that the end of
+//! most connections is noticed at once. A connection of which nothing is read is on its worker's
+//! list, which looks for the ends of those.
 
 use super::counts::InFlightCounts;
 use crate::limits::INBOX_WAITING_MAX;
@@ -48,7 +49,7 @@ enum Wait {
     },
     /// The end of a SELECT on the view that takes several steps.
     Scan,
-    /// The reply of a procedure to which every worker adds its part, one at a time: it may be large.
+    /// The reply of a control procedure that another actor tells, one at a time: it may be large.
     Gather,
     /// For ever.
     Closing(Closing),
@@ -73,7 +74,7 @@ impl Intake {
         self.wait == Wait::Open && !is_output_full
     }
 
-    /// Whether bytes may be read now, with so many of them waiting to be taken.
+    /// Whether bytes may be read now, with `waiting` of them not taken yet.
     #[inline]
     pub(crate) fn may_read(self, is_output_full: bool, waiting: usize) -> bool {
         !self.is_memory_paused
@@ -121,8 +122,8 @@ impl Intake {
         }
     }
 
-    /// There is no credit for the frame at hand. True if it is one of the worker's that is missing: then
-    /// the connection joins the worker's queue.
+    /// There is no credit for the frame at hand. True if it is one of the worker's that is missing:
+    /// then the connection joins the worker's queue.
     pub(crate) fn on_no_credit(&mut self, counts: InFlightCounts, fits_reserve: bool) -> bool {
         if self.wait != Wait::Open {
             return false;
@@ -135,7 +136,8 @@ impl Intake {
         self.waits_for_shared_credit()
     }
 
-    /// A request was answered; `counts` are those without it. True if the connection goes on for that.
+    /// A request was answered; `counts` are those without it. True if the connection goes on for
+    /// that.
     ///
     /// What waits for a shared credit leaves its entry in the worker's queue, to be skipped there.
     #[inline]
@@ -170,12 +172,12 @@ impl Intake {
         self.leave(Wait::Scan);
     }
 
-    /// The procedure at hand is answered when every worker has told its part.
+    /// The procedure at hand is answered by another actor: all workers together, or the Supervisor.
     pub(crate) fn on_gather(&mut self) {
         self.enter(Wait::Gather);
     }
 
-    /// Every worker has told its part.
+    /// The reply of that other actor is here.
     pub(crate) fn on_gathered(&mut self) {
         self.leave(Wait::Gather);
     }
@@ -224,12 +226,14 @@ impl Intake {
         std::mem::take(&mut self.is_output_awaited)
     }
 
-    /// It could not be read. True if it is not on the worker's list yet: then it is to be put there.
+    /// It could not be read. True if it is not on the worker's list yet: then it is to be put
+    /// there.
     pub(crate) fn on_unread(&mut self) -> bool {
         !std::mem::replace(&mut self.is_listed, true)
     }
 
-    /// The worker goes through its list. True if the connection stays on it: it cannot be read still.
+    /// The worker goes through its list. True if the connection stays on it: it cannot be read
+    /// still.
     pub(crate) fn on_list_look(&mut self, is_output_full: bool, waiting: usize) -> bool {
         self.is_listed = !self.may_read(is_output_full, waiting);
         self.is_listed

@@ -6,6 +6,7 @@
 //! | `cell` | the cell that a session shares with its worker |
 //! | `state` | everything in it that changes, by what happens to it |
 //! | `intake` | whether the next frame is taken, and whether bytes are read |
+//! | `inbox` | bytes that were read and not taken |
 //! | `output` | bytes on their way to the client |
 //! | `counts` | requests in flight, counted |
 //! | `held` | requests that wait for the end of solo |
@@ -20,6 +21,7 @@ pub(crate) mod cell;
 pub(crate) mod counts;
 pub(crate) mod held;
 pub(crate) mod identity;
+pub(crate) mod inbox;
 pub(crate) mod intake;
 pub(crate) mod orphaned;
 pub(crate) mod output;

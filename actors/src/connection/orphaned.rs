@@ -1,4 +1,5 @@
-//! Orphaned transactions died with their Tx: the next Tx has never heard of them, so the session answers.
+//! Orphaned transactions died with their Tx: the next Tx has never heard of them, so the session
+//! answers.
 //!
 //! ```text
 //!   open ── Tx dies ─▶ orphaned ─┬─ statement ─▶ 97, still orphaned
@@ -42,7 +43,8 @@ impl OrphanedTransactions {
         self.all.len()
     }
 
-    /// The transaction of a stream is lost; `unknown` is what its COMMIT was answered, if Tx had begun it.
+    /// The transaction of a stream is lost; `unknown` is what its COMMIT was answered, if Tx had
+    /// begun it.
     pub(crate) fn add(&mut self, stream: u64, unknown: Option<Error>) {
         let unknown = unknown.map(Box::new);
         self.all.push(OrphanedTransaction { stream, unknown });

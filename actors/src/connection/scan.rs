@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::engine::Scan;
 
 /// A stepwise SELECT: the frame it came in, its place, and the reply so far.
 pub(crate) struct ParkedScan {
     /// Header and body.
-    pub(crate) content: Vec<u8>,
+    pub(crate) content: Bytes,
     pub(crate) scan: Scan,
     /// Which view the scan is on.
     pub(crate) view_version: u64,
@@ -21,6 +23,6 @@ pub(crate) struct ParkedScan {
 impl ParkedScan {
     /// Bytes that it takes.
     pub(crate) fn size(&self) -> usize {
-        self.content.capacity() + self.reply.capacity()
+        self.content.len() + self.reply.capacity()
     }
 }

@@ -6,8 +6,8 @@
 //!   bytes were written                             half a frame, replies unread, idle
 //! ```
 //!
-//! The stamps are those of looks, so a limit may be exceeded by the time between two of them, and is
-//! never cut short.
+//! The stamps are those of looks, so a limit may be exceeded by the time between two of them, and
+//! is never cut short.
 
 use std::time::{Duration, Instant};
 
@@ -34,8 +34,8 @@ pub(crate) struct ConnectionTimeouts {
 /// What a look sees of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Observation {
-    /// Bytes of a frame that is not complete; 0 if there is none, or if it is the server that does not
-    /// take it.
+    /// Bytes of a frame that is not complete; 0 if there is none, or if it is the server that does
+    /// not take it.
     pub(crate) half: usize,
     /// A user has logged in.
     pub(crate) has_logged_in: bool,
@@ -85,7 +85,7 @@ impl ConnectionTimeouts {
         self.unread
     }
 
-    /// The server itself stood still: what waited meanwhile begins anew.
+    /// The server itself stood still: the time of what waited meanwhile begins again.
     pub(crate) fn reset(&mut self, now: Instant) {
         self.since = now;
         self.active = now;

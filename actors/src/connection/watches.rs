@@ -6,7 +6,8 @@
 //!               └────────────────── WATCH again: the acknowledgement ──────┘
 //! ```
 //!
-//! Between an EVENT and its acknowledgement changes coalesce: the client then gets the last value, once.
+//! Between an EVENT and its acknowledgement changes coalesce: the client then gets the last value,
+//! once.
 
 use bytes::Bytes;
 

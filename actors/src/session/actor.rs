@@ -29,9 +29,9 @@ use crate::resources::{WorkerCell, WorkerState};
 use crate::session::dispatch::Dispatcher;
 use crate::slots::ConnectionSlot;
 
-/// The actor of one connection. Replies do not go through its mailbox: the worker that it lives in shares
-/// its cell and writes them there, and its task does the reading and writing. All else that it is told
-/// are [messages](super::messages).
+/// The actor of one connection. Replies do not go through its mailbox: the worker that it lives in
+/// shares its cell and writes them there, and its task does the reading and writing. All else that
+/// it is told are [messages](super::messages).
 pub(crate) struct Session {
     worker: Rc<WorkerCell>,
     cell: Rc<ConnectionCell>,
@@ -219,7 +219,8 @@ pub(crate) fn guarded<T>(cell: &ConnectionCell, work: impl FnOnce() -> T) -> Opt
     done.ok()
 }
 
-/// After a panic: what Tx has not begun for this session is taken back, and nobody waits for the rest.
+/// After a panic: what Tx has not begun for this session is taken back, and nobody waits for the
+/// rest.
 fn forget(worker: &WorkerCell, cell: &ConnectionCell, state: &mut WorkerState) {
     let is_own = |request: &InFlightRequest| request.connection == cell.connection;
     state.in_flight.revoke_queued(is_own);
@@ -243,9 +244,7 @@ fn turn(
         let mut dispatcher = Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
         dispatcher.resume_scan();
         dispatcher.release_held();
-        if dispatcher.session.has_inbox() {
-            take_inbox(&mut dispatcher);
-        }
+        take_inbox(&mut dispatcher);
     }
     let read = read(worker, cell, state, own, cx);
     if worker.shared.cell.load().is_stopping() && own.is_idle_for_drain() {

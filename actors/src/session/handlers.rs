@@ -4,7 +4,7 @@
 use actix::Handler;
 use serde::Serialize;
 use vestibule_wire::Error;
-use vestibule_wire::reply::{finish, wrap_results, write_value};
+use vestibule_wire::reply::write_value;
 
 use super::actor::Session;
 use super::messages::{
@@ -202,17 +202,8 @@ impl Dispatcher<'_> {
         reply_to: &ReplyTo,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
     ) {
-        let header = self.header(reply_to.sync);
-        let mut body = Vec::new();
-        if let Err(error) = write(&mut body) {
-            return self.refuse(reply_to.sync, &error);
-        }
-        if reply_to.wrap_results {
-            wrap_results(&mut body, 0);
-        }
-        let out = self.session.output();
-        let start = header.begin(out);
-        out.extend_from_slice(&body);
-        finish(out, start);
+        let (sync, wraps_results) = (reply_to.sync, reply_to.wrap_results);
+        self.session
+            .reply_with(self.shared, sync, wraps_results, write);
     }
 }

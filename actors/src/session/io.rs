@@ -13,6 +13,7 @@ use vestibule_wire::Error;
 use vestibule_wire::frame::read_prefix;
 
 use crate::connection::cell::ConnectionCell;
+use crate::connection::inbox::Inbox;
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
@@ -76,45 +77,32 @@ fn take_bytes(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
     let session = &mut *dispatcher.session;
     session.on_read();
     session.lend_output(|| dispatcher.worker.spare_buffer());
-    if session.has_inbox() {
-        let mut inbox = session.take_inbox();
-        extend_inbox(&mut inbox, bytes, dispatcher.shared.config.packet_size_max);
+    if let Some(mut inbox) = session.take_inbox() {
+        inbox.extend(bytes, dispatcher.shared.config.packet_size_max);
         take_from(dispatcher, inbox);
     } else {
         let taken = take_frames(dispatcher, bytes);
         if taken < bytes.len() && dispatcher.session.closing().is_none() {
-            let mut inbox = dispatcher.worker.spare_buffer();
-            inbox.extend_from_slice(&bytes[taken..]);
+            let mut inbox = Inbox::in_buffer(dispatcher.worker.spare_buffer());
+            inbox.extend(&bytes[taken..], dispatcher.shared.config.packet_size_max);
             dispatcher.session.put_inbox(inbox);
         }
     }
 }
 
-/// Adds to what was kept. Memory grows with what has arrived, whatever size was declared, but not beyond
-/// the frame.
-fn extend_inbox(inbox: &mut Vec<u8>, bytes: &[u8], packet_size_max: u64) {
-    let size = inbox.len() + bytes.len();
-    if size > inbox.capacity()
-        && let Ok(Some(prefix)) = read_prefix(inbox, packet_size_max)
-    {
-        let wanted = (inbox.capacity() * 2).min(prefix.frame_size()).max(size);
-        inbox.reserve_exact(wanted - inbox.len());
-    }
-    inbox.extend_from_slice(bytes);
-}
-
 /// Takes every whole frame of what was kept.
 pub(crate) fn take_inbox(dispatcher: &mut Dispatcher<'_>) {
-    let inbox = dispatcher.session.take_inbox();
-    take_from(dispatcher, inbox);
+    if let Some(inbox) = dispatcher.session.take_inbox() {
+        take_from(dispatcher, inbox);
+    }
 }
 
-fn take_from(dispatcher: &mut Dispatcher<'_>, mut inbox: Vec<u8>) {
+fn take_from(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
     let taken = take_frames(dispatcher, &inbox);
     if taken == inbox.len() || dispatcher.session.closing().is_some() {
-        dispatcher.worker.give_back(inbox);
+        dispatcher.worker.give_back(inbox.into_buffer());
     } else {
-        inbox.drain(..taken);
+        inbox.advance(taken);
         dispatcher.session.put_inbox(inbox);
     }
 }
@@ -178,25 +166,5 @@ pub(crate) fn flush(
             },
             Err(_) => return Poll::Ready(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_follows_what_has_arrived_and_ends_with_the_frame() {
-        let size = 1_000_000u32;
-        let mut frame = vec![0xce];
-        frame.extend_from_slice(&size.to_be_bytes());
-        frame.resize(frame.len() + size as usize, 0);
-        let mut inbox = frame[..10].to_vec();
-        for chunk in frame[10..].chunks(10_000) {
-            extend_inbox(&mut inbox, chunk, u64::from(size));
-            assert!(inbox.capacity() <= 2 * inbox.len(), "no more than twice");
-            assert!(inbox.capacity() <= frame.len());
-        }
-        assert_eq!(inbox, frame);
     }
 }

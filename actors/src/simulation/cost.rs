@@ -4,8 +4,9 @@
 //!   pipe ─▶ session ─▶ worker ─▶ a Tx that answers at once, on the same thread ─▶ worker ─▶ pipe
 //! ```
 //!
-//! Everything is on one thread, so that two runs count the same within a ten-thousandth. The cost of a
-//! request (with the client's part) is the difference of two runs, by which the start cancels out:
+//! Everything is on one thread, so that two runs count the same within a ten-thousandth. The cost
+//! of a request (with the client's part) is the difference of two runs, by which the start cancels
+//! out:
 //!
 //! ```sh
 //! for n in 20000 40000; do
@@ -214,7 +215,8 @@ async fn run(shape: &str, total: usize) {
     }
 }
 
-/// With few requests it shows that the shapes are answered; with many, below callgrind, it measures.
+/// With few requests it shows that the shapes are answered; with many, below callgrind, it
+/// measures.
 #[test]
 fn requests_are_answered() {
     let requests = super::number("VESTIBULE_COST_REQUESTS").unwrap_or(128) as usize;

@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 
 use tokio::io::ReadBuf;
 use vestibule_wire::Error;
-use vestibule_wire::reply::ReplyHeader;
+use vestibule_wire::reply::{ReplyHeader, wrap_results};
 
 use super::counts::InFlightCounts;
 use super::held::HeldRequests;
 use super::identity::Identity;
+use super::inbox::Inbox;
 use super::intake::Intake;
 use super::orphaned::OrphanedTransactions;
 use super::output::{Flushed, Output};
@@ -37,11 +38,20 @@ use crate::resources::credits::Grant;
 use crate::resources::transactions::OpenTransactions;
 use crate::shared::Shared;
 
+/// The header of a reply.
+#[inline]
+pub(crate) fn header(shared: &Shared, sync: u64) -> ReplyHeader {
+    ReplyHeader {
+        sync,
+        schema_version: shared.schema_version(),
+    }
+}
+
 /// The state of one connection.
 pub(crate) struct ConnectionState {
     stream: Box<dyn Transport>,
     /// Bytes that were read and not taken yet: a frame's beginning, or what waits for a credit.
-    inbox: Vec<u8>,
+    inbox: Option<Inbox>,
     output: Output,
     intake: Intake,
     /// Credits that the worker keeps for its next turn, after a wait.
@@ -79,7 +89,7 @@ impl ConnectionState {
     ) -> Self {
         Self {
             stream,
-            inbox: Vec::new(),
+            inbox: None,
             output: Output::default(),
             intake: Intake::default(),
             grant: Grant::default(),
@@ -112,8 +122,8 @@ impl ConnectionState {
         self.stream.poll_write_ready(cx)
     }
 
-    /// Whether the client has closed the connection, or its half of it. Costs no system call: the reactor
-    /// knows, although what came before the end is not read.
+    /// Whether the client has closed the connection, or its half of it. Costs no system call: the
+    /// reactor knows, although what came before the end is not read.
     pub(crate) fn has_peer_left(&self) -> bool {
         self.stream.is_read_closed()
     }
@@ -121,18 +131,26 @@ impl ConnectionState {
     /// Whether bytes were read that are not taken.
     #[inline]
     pub(crate) fn has_inbox(&self) -> bool {
-        !self.inbox.is_empty()
+        self.inbox.is_some()
     }
 
-    /// The bytes that are not taken, to take frames from or to add to. What is left of them is put back
-    /// with [`put_inbox`](Self::put_inbox).
-    pub(crate) fn take_inbox(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.inbox)
+    /// How many bytes were read that are not taken.
+    #[inline]
+    fn inbox_size(&self) -> usize {
+        self.inbox.as_ref().map_or(0, |inbox| inbox.len())
+    }
+
+    /// The bytes that are not taken, to take frames from or to add to. What is left of them is put
+    /// back with [`put_inbox`](Self::put_inbox).
+    #[inline]
+    pub(crate) fn take_inbox(&mut self) -> Option<Inbox> {
+        self.inbox.take()
     }
 
     /// Keeps bytes that are not taken.
-    pub(crate) fn put_inbox(&mut self, inbox: Vec<u8>) {
-        self.inbox = inbox;
+    #[inline]
+    pub(crate) fn put_inbox(&mut self, inbox: Inbox) {
+        self.inbox = Some(inbox);
     }
 
     /// Where replies are appended.
@@ -152,13 +170,36 @@ impl ConnectionState {
         self.output.lend(spare);
     }
 
+    /// Appends a whole reply that has a buffer of its own.
+    pub(crate) fn append_reply(&mut self, reply: Vec<u8>) {
+        self.output.append(reply);
+    }
+
+    /// Appends a reply that may be large: the body that `write` writes, or its error.
+    /// `wraps_results`: as `CALL_16` returns it.
+    pub(crate) fn reply_with(
+        &mut self,
+        shared: &Shared,
+        sync: u64,
+        wraps_results: bool,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
+    ) {
+        let mut reply = Vec::new();
+        // A failure is the reply, already written.
+        let _ = header(shared, sync).write(&mut reply, |out| {
+            let start = out.len();
+            write(out)?;
+            if wraps_results {
+                wrap_results(out, start);
+            }
+            Ok(())
+        });
+        self.append_reply(reply);
+    }
+
     /// Appends an error.
     pub(crate) fn reply_error(&mut self, shared: &Shared, sync: u64, error: &Error) {
-        let header = ReplyHeader {
-            sync,
-            schema_version: shared.schema_version(),
-        };
-        header.write_error(self.output.buffer(), error);
+        header(shared, sync).write_error(self.output.buffer(), error);
     }
 
     /// Whether everything that was written has been sent.
@@ -187,19 +228,23 @@ impl ConnectionState {
     }
 
     /// Charges what its buffers take now.
+    #[inline]
     pub(crate) fn charge_buffers(&mut self) {
         let bytes = self.buffer_bytes();
         self.charge.set(bytes);
     }
 
     /// What its buffers take now.
+    #[inline]
     pub(crate) fn buffer_bytes(&self) -> usize {
+        let inbox = self.inbox.as_ref().map_or(0, Inbox::allocated);
         let held = self.held.as_ref().map_or(0, |held| held.bytes());
         let scan = self.scan.as_ref().map_or(0, |scan| scan.size());
-        self.inbox.capacity() + self.output.capacity() + held + scan
+        inbox + self.output.allocated() + held + scan
     }
 
-    /// Whether more replies wait for the client than are kept for it, with so many connections.
+    /// Whether more replies wait for the client than are kept for it, with this number of
+    /// connections.
     pub(crate) fn has_too_much_output(&mut self, connections: impl FnOnce() -> usize) -> bool {
         self.charge_buffers();
         self.output.is_over_max()

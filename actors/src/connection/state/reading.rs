@@ -14,10 +14,11 @@ impl ConnectionState {
     /// Whether bytes may be read now.
     fn may_read(&self) -> bool {
         self.intake
-            .may_read(self.output.is_over_pause(), self.inbox.len())
+            .may_read(self.output.is_over_pause(), self.inbox_size())
     }
 
-    /// Whether bytes may be read now, with so many connections. `is_exempt`: whatever memory they take.
+    /// Whether bytes may be read now, with this number of connections. `is_exempt`: whatever memory
+    /// they take.
     pub(crate) fn prepare_read(
         &mut self,
         is_exempt: bool,
@@ -38,10 +39,11 @@ impl ConnectionState {
         self.intake.on_unread()
     }
 
-    /// The worker goes through its list. True if the connection stays on it: it cannot be read still.
+    /// The worker goes through its list. True if the connection stays on it: it cannot be read
+    /// still.
     pub(crate) fn on_list_look(&mut self) -> bool {
         let is_output_full = self.output.is_over_pause();
-        self.intake.on_list_look(is_output_full, self.inbox.len())
+        self.intake.on_list_look(is_output_full, self.inbox_size())
     }
 
     /// Whether reading is paused for want of memory.
@@ -49,7 +51,8 @@ impl ConnectionState {
         self.intake.is_memory_paused()
     }
 
-    /// Whether its buffers take little enough by now that it may be read, with so many connections.
+    /// Whether its buffers take little enough by now that it may be read, with this number of
+    /// connections.
     pub(crate) fn is_within_share(&mut self, connections: impl FnOnce() -> usize) -> bool {
         self.charge_buffers();
         !self.charge.is_over_share(connections)
@@ -62,7 +65,7 @@ impl ConnectionState {
 
     /// Whether a frame has begun to arrive, and nothing but its rest is waited for.
     pub(crate) fn needs_rest_of_frame(&self) -> bool {
-        self.may_take_frame() && !self.inbox.is_empty()
+        self.may_take_frame() && self.has_inbox()
     }
 
     /// Bytes arrived.
@@ -92,14 +95,15 @@ impl ConnectionState {
         self.intake.waits_for_credit()
     }
 
-    /// Whether the worker may leave it out of its queue for credits: it does not wait there any more, or
-    /// may have a credit of the reserve, if there is one.
+    /// Whether the worker may leave it out of its queue for credits: it does not wait there any
+    /// more, or may have a credit of the reserve, if there is one.
     pub(crate) fn needs_no_queue(&self, has_reserve: bool) -> bool {
         !self.intake.waits_for_shared_credit()
             || has_reserve && self.intake.may_use_reserve(self.counts)
     }
 
-    /// The worker has credits for it. False if it does not wait for them: then the grant is not its.
+    /// The worker has credits for it. False if it does not wait for them: then the grant is not
+    /// its.
     pub(crate) fn on_credit(&mut self, grant: Grant) -> bool {
         let goes_on = self.intake.on_credit();
         if goes_on {

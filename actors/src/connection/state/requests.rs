@@ -44,12 +44,12 @@ impl ConnectionState {
         self.request_timeout = timeout;
     }
 
-    /// The procedure at hand is answered when every worker has told its part.
+    /// The procedure at hand is answered by another actor: all workers together, or the Supervisor.
     pub(crate) fn on_gather(&mut self) {
         self.intake.on_gather();
     }
 
-    /// Every worker has told its part.
+    /// The reply of that other actor is here.
     pub(crate) fn on_gathered(&mut self) {
         self.intake.on_gathered();
     }
@@ -147,13 +147,13 @@ impl ConnectionState {
             && self.transactions.live() == 0
             && self.scan.is_none()
             && self.held.is_none()
-            && self.inbox.is_empty()
+            && self.inbox.is_none()
             && self.awaited_transitions == 0
             && !subscribed
     }
 
-    /// Whether it has taken longer than it may. `is_late`: nobody could look for long, so that what waits
-    /// is given its time again.
+    /// Whether it has taken longer than it may. `is_late`: nobody could look for long, so that what
+    /// waits is given its time again.
     pub(crate) fn check_timeouts(
         &mut self,
         now: Instant,
@@ -170,7 +170,11 @@ impl ConnectionState {
     fn observation(&mut self) -> Observation {
         let is_clients_turn = self.intake.is_clients_turn(self.output.is_over_pause());
         Observation {
-            half: if is_clients_turn { self.inbox.len() } else { 0 },
+            half: if is_clients_turn {
+                self.inbox_size()
+            } else {
+                0
+            },
             has_logged_in: self.identity.has_logged_in(),
             has_written: self.output.take_written(),
             has_output: !self.output.is_empty(),

@@ -57,8 +57,8 @@ impl ConnectionState {
         }
     }
 
-    /// A request was begun, and nobody knows what became of it: a transaction that it began or ended is
-    /// over for this session. Tx answers what the client asks of it.
+    /// A request was begun, and nobody knows what became of it: a transaction that it began or
+    /// ended is over for this session. Tx answers what the client asks of it.
     pub(crate) fn outcome_unknown(&mut self, request: &InFlightRequest) {
         if request.effect == Effect::Opened {
             self.transactions.close(request.stream);
@@ -102,8 +102,8 @@ impl ConnectionState {
         self.orphaned.add(stream, Some(error));
     }
 
-    /// What a request in the stream of a transaction that died with its Tx is answered; `None` if it goes
-    /// its usual way.
+    /// What a request in the stream of a transaction that died with its Tx is answered; `None` if
+    /// it goes its usual way.
     #[inline]
     pub(crate) fn answer_orphaned(
         &mut self,

@@ -7,7 +7,7 @@
 //! ```
 
 use vestibule_wire::Error;
-use vestibule_wire::reply::{HEADER_SIZE, finish, wrap_results, write_value};
+use vestibule_wire::reply::write_value;
 use vestibule_wire::request::Call;
 
 use super::Dispatcher;
@@ -28,15 +28,12 @@ impl Dispatcher<'_> {
         let mut body = Vec::new();
         match self.run_control(sync, call, &mut body) {
             Ok(ReplyTime::Now) => {
-                if call.wrap_results {
-                    wrap_results(&mut body, 0);
-                }
-                let header = self.header(sync);
-                let out = self.session.output();
-                let start = header.begin(out);
-                debug_assert_eq!(out.len(), start + HEADER_SIZE);
-                out.extend_from_slice(&body);
-                finish(out, start);
+                let write = |out: &mut Vec<u8>| {
+                    out.append(&mut body);
+                    Ok(())
+                };
+                self.session
+                    .reply_with(self.shared, sync, call.wrap_results, write);
             }
             Ok(ReplyTime::Later) => {}
             Err(error) => self.refuse(sync, &error),

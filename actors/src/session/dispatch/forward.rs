@@ -3,7 +3,7 @@
 //! ```text
 //!   credit? ─┬ none ─▶ the connection waits for one
 //!            └▶ room for its transaction? ─┬ no ─▶ refused
-//!                                          └▶ effect on transactions, deadline ─▶ in-flight table ─▶ batch
+//!                                          └▶ deadline, effect ─▶ in-flight table ─▶ batch
 //! ```
 
 use std::rc::Rc;
@@ -146,8 +146,8 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Keeps the list of streams with a transaction; the effect can be undone if the request does not
-    /// happen.
+    /// Keeps the list of streams with a transaction; the effect can be undone if the request does
+    /// not happen.
     fn track_transaction(&mut self, request: &DecodedRequest<'_>) -> Effect {
         match &request.body {
             Body::Begin(options) if self.begins(request) => {

@@ -25,7 +25,8 @@ impl Dispatcher<'_> {
             .hold(self.now, content, self.shared.config.hold)
     }
 
-    /// Dispatches held requests when solo has ended, in their order and as long as frames may be taken.
+    /// Dispatches held requests when solo has ended, in their order and as long as frames may be
+    /// taken.
     pub(crate) fn release_held(&mut self) {
         let Some(mut held) = self.session.take_held() else {
             return;

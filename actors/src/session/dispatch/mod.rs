@@ -1,9 +1,10 @@
-//! The way of a request through a session: decoded, classed, admitted, and answered, refused or forwarded.
+//! The way of a request through a session: decoded, classed, admitted, and answered, refused or
+//! forwarded.
 //!
 //! ```text
-//!   frame ─▶ header ─▶ stream rules ─▶ body ─▶ schema version ─▶ admit ─┬▶ answer here (local.rs)
-//!                                                                       ├▶ read view, stepwise
-//!                                                                       ├▶ busy: reject, close, hold
+//!   frame ─▶ header ─▶ stream rules ─▶ body ─▶ schema version ─▶ admit ─┬▶ answered here
+//!                                                                       ├▶ the view, stepwise
+//!                                                                       ├▶ busy: refuse or hold
 //!                                                                       └▶ into the worker's batch
 //! ```
 //!
@@ -36,7 +37,7 @@ use crate::admission::{Class, Verdict, admit};
 use crate::config::SoloPolicy;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
-use crate::connection::state::ConnectionState;
+use crate::connection::state::{ConnectionState, header};
 use crate::engine::catalog::USER_SPACE_ID_MIN;
 use crate::peers::Peers;
 use crate::resources::{WorkerCell, WorkerState};
@@ -98,10 +99,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     pub(crate) fn header(&self, sync: u64) -> ReplyHeader {
-        ReplyHeader {
-            sync,
-            schema_version: self.shared.schema_version(),
-        }
+        header(self.shared, sync)
     }
 
     pub(crate) fn refuse(&mut self, sync: u64, error: &Error) {

@@ -3,7 +3,8 @@
 use super::{DecodedRequest, Dispatcher};
 
 impl Dispatcher<'_> {
-    /// Answers a request in the stream of a transaction that died with its Tx; false if it is not in one.
+    /// Answers a request in the stream of a transaction that died with its Tx; false if it is not
+    /// in one.
     pub(crate) fn answer_in_orphaned(&mut self, request: &DecodedRequest<'_>) -> bool {
         match self.session.answer_orphaned(request.stream, &request.body) {
             None => return false,

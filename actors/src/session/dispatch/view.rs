@@ -8,6 +8,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use vestibule_wire::Error;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
@@ -61,7 +62,7 @@ impl Dispatcher<'_> {
                 let reply = self.session.output().split_off(start);
                 scan.body_start = HEADER_SIZE;
                 let restarts = u32::from(step == ViewStep::Changed);
-                let content = request.content.to_vec();
+                let content = Bytes::copy_from_slice(request.content);
                 self.session.park_scan(Box::new(ParkedScan {
                     content,
                     scan,
@@ -122,8 +123,7 @@ impl Dispatcher<'_> {
             match self.step_view(&select, &mut parked.scan, Some(&mut parked.reply)) {
                 Ok(ViewStep::Done) => {
                     finish(&mut parked.reply, 0);
-                    self.session.output().extend_from_slice(&parked.reply);
-                    return;
+                    return self.session.append_reply(std::mem::take(&mut parked.reply));
                 }
                 Ok(ViewStep::More) => {}
                 Ok(ViewStep::Changed) => {

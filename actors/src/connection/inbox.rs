@@ -1,0 +1,128 @@
+//! Bytes that were read and not taken: the beginning of a frame, or what waits for its turn.
+//!
+//! ```text
+//!   ┌──── kept: bytes ────┬─ room ─┐   memory follows what has arrived, whatever size was declared,
+//!   └─────────────────────┴────────┘   and does not outgrow the frame
+//! ```
+//!
+//! A `Vec`, although frames are taken from its front: what is left then is the beginning of one frame,
+//! and `BytesMut` would hide the memory of what is taken from the sum that bounds all buffers.
+
+use std::ops::Deref;
+
+use vestibule_wire::frame::read_prefix;
+
+/// The kept bytes of one connection.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    bytes: Vec<u8>,
+}
+
+impl Inbox {
+    /// An empty one in a buffer that was used before.
+    #[inline]
+    pub(crate) fn in_buffer(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
+    /// Memory that it takes, in bytes.
+    #[inline]
+    pub(crate) fn allocated(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Adds what was read to what is kept.
+    #[inline]
+    pub(crate) fn extend(&mut self, bytes: &[u8], packet_size_max: u64) {
+        let size = self.bytes.len() + bytes.len();
+        if size > self.bytes.capacity() {
+            self.grow(size, packet_size_max);
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Makes room for `size` bytes in all: twice what there is, unless the frame is smaller.
+    fn grow(&mut self, size: usize, packet_size_max: u64) {
+        if let Ok(Some(prefix)) = read_prefix(&self.bytes, packet_size_max) {
+            let doubled = self.bytes.capacity() * 2;
+            let wanted = doubled.min(prefix.frame_size()).max(size);
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+    }
+
+    /// Drops what was taken.
+    #[inline]
+    pub(crate) fn advance(&mut self, taken: usize) {
+        self.bytes.drain(..taken);
+    }
+
+    /// Its buffer, for another use.
+    #[inline]
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+impl Deref for Inbox {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_follows_what_has_arrived_and_ends_with_the_frame() {
+        let size = 1_000_000u32;
+        let mut frame = vec![0xce];
+        frame.extend_from_slice(&size.to_be_bytes());
+        frame.resize(frame.len() + size as usize, 0);
+        let mut inbox = Inbox::in_buffer(Vec::new());
+        inbox.extend(&frame[..10], u64::from(size));
+        for chunk in frame[10..].chunks(10_000) {
+            inbox.extend(chunk, u64::from(size));
+            assert!(inbox.allocated() <= 2 * inbox.len(), "no more than twice");
+            assert!(inbox.allocated() <= frame.len());
+        }
+        assert_eq!(*inbox, *frame);
+    }
+
+    #[test]
+    fn what_is_taken_makes_room() {
+        let mut inbox = Inbox::in_buffer(Vec::with_capacity(100));
+        inbox.extend(&[1; 100], 1000);
+        inbox.advance(90);
+        assert_eq!((inbox.len(), inbox.allocated()), (10, 100));
+        inbox.extend(&[2; 90], 1000);
+        assert_eq!(
+            (inbox.len(), inbox.allocated()),
+            (100, 100),
+            "no new memory"
+        );
+        assert_eq!(inbox[..11], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2]);
+        inbox.advance(60);
+        assert_eq!((inbox.len(), inbox.into_buffer().capacity()), (40, 100));
+    }
+
+    #[test]
+    fn bytes_come_out_as_they_came_in_however_they_are_cut() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        for (arrive, take) in [(1, 1), (7, 3), (3, 7), (100, 99), (999, 1000)] {
+            let (mut inbox, mut out) = (Inbox::in_buffer(Vec::new()), Vec::new());
+            for piece in bytes.chunks(arrive) {
+                inbox.extend(piece, 1 << 20);
+                while inbox.len() >= take {
+                    out.extend_from_slice(&inbox[..take]);
+                    inbox.advance(take);
+                }
+            }
+            out.extend_from_slice(&inbox);
+            assert_eq!(out, bytes, "{arrive} {take}");
+        }
+    }
+}
