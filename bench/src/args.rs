@@ -66,7 +66,8 @@ pub struct BenchArgs {
     #[arg(long, default_value = "1", value_parser = seconds)]
     pub patience: Duration,
 
-    /// Modes storm and transitions: a procedure that blocks the server's thread for a number of seconds
+    /// Modes storm and transitions: a procedure that blocks the server's thread for a number of
+    /// seconds
     #[arg(long, value_name = "PROCEDURE")]
     pub block: Option<String>,
 
@@ -99,7 +100,8 @@ pub enum Mode {
     /// Opens all connections at once and waits for all greetings
     Accept,
     /// The server's memory for each idle connection, before and after its first ping (needs --pid
-    /// of a server that has just started: memory that it kept from others would be used again unseen)
+    /// of a server that has just started: memory that it kept from others would be used again
+    /// unseen)
     Idle,
     /// A change of the serving state, until every connection has its event; vestibule only, as an
     /// administrator

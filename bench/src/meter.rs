@@ -139,8 +139,8 @@ mod tests {
             meter.served(10_000, 33);
         }
         meter.served(90_000, 33);
-        meter.refused(ErrorCode(36), || "loading".to_owned());
-        meter.refused(ErrorCode(36), || {
+        meter.refused(ErrorCode::NO_SUCH_SPACE, || "loading".to_owned());
+        meter.refused(ErrorCode::NO_SUCH_SPACE, || {
             unreachable!("only the first text is kept")
         });
         let figures = meter.finish(Duration::from_secs(2));
@@ -149,7 +149,7 @@ mod tests {
         assert!((figures.latency_us.p50 - 10.0).abs() < 0.1);
         assert!((figures.latency_us.max - 90.0).abs() < 0.1);
         assert_eq!(
-            figures.errors[&ErrorCode(36)],
+            figures.errors[&ErrorCode::NO_SUCH_SPACE],
             ErrorCount {
                 count: 2,
                 text: "loading".to_owned()

@@ -144,7 +144,9 @@ mod tests {
         let mut meter = Meter::new();
         meter.start();
         meter.served(10_000, 33);
-        meter.refused(ErrorCode(36), || "it is \"loading\"\n".to_owned());
+        meter.refused(ErrorCode::NO_SUCH_SPACE, || {
+            "it is \"loading\"\n".to_owned()
+        });
         Outcome {
             args: Cli::parse_from(["bench", "--floor", "--op", "select"]).bench,
             server: "Tarantool 2.6.0".to_owned(),

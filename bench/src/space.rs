@@ -222,12 +222,12 @@ mod tests {
             text: "no".to_owned(),
         };
         assert!(
-            explain(refused(ErrorCode(42)))
+            explain(refused(ErrorCode::ACCESS_DENIED))
                 .to_string()
                 .contains("box.schema.user.grant")
         );
         assert!(
-            !explain(refused(ErrorCode(3)))
+            !explain(refused(ErrorCode::TUPLE_FOUND))
                 .to_string()
                 .contains("box.schema.user.grant")
         );

@@ -1,7 +1,7 @@
 //! A non-blocking stream of frames: what a read left over, what a write could not send.
 //!
-//! Both ends use it, the generator and the null server. The bytes of a read live in a buffer that all
-//! connections share; a connection owns memory only while a frame is cut in two, or while the
+//! Both ends use it, the generator and the null server. The bytes of a read live in a buffer that
+//! all connections share; a connection owns memory only while a frame is cut in two, or while the
 //! peer does not read.
 
 use std::io::{self, ErrorKind, Read, Write};

@@ -17,7 +17,8 @@ pub const GREETING_SIZE: usize = 128;
 pub const SALT_SIZE: usize = 32;
 
 /// The version in the greeting. Connectors choose what they send by it: from 2.10 on they send ID,
-/// from 2.11 on nothing more is expected than what this server answers. A suffix would break asynctnt.
+/// from 2.11 on nothing more is expected than what this server answers. A suffix would break
+/// asynctnt.
 pub const VERSION: &str = "2.11.0";
 
 const LINE: usize = GREETING_SIZE / 2;

@@ -11,7 +11,8 @@ use std::str::FromStr;
 pub struct Uuid([u8; Self::SIZE]);
 
 /// A text is not a UUID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a UUID")]
 pub struct ParseUuidError;
 
 impl Uuid {
@@ -87,14 +88,6 @@ impl fmt::Display for Uuid {
         f.pad(std::str::from_utf8(&text).expect("digits and hyphens are ASCII"))
     }
 }
-
-impl fmt::Display for ParseUuidError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a UUID")
-    }
-}
-
-impl std::error::Error for ParseUuidError {}
 
 #[cfg(test)]
 mod tests {

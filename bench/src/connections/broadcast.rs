@@ -5,9 +5,9 @@
 //!   the same, watching ─▶ vestibule.solo, … ─▶ the last event has arrived here
 //! ```
 //!
-//! The first part asks the server how long it took until the last session had heard of the change. The
-//! second sees it from outside: an event for everybody, so it includes a write of the server for each
-//! socket and a read of this generator, which shares the machine with it.
+//! The first part asks the server how long it took until the last session had heard of the change.
+//! The second sees it from outside: an event for everybody, so it includes a write of the server
+//! for each socket and a read of this generator, which shares the machine with it.
 
 use std::time::{Duration, Instant};
 

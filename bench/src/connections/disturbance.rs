@@ -76,7 +76,8 @@ impl Disturbance<'_> {
             let Ok(mut client) = BlockingClient::open(self.endpoint) else {
                 continue;
             };
-            // Whatever the server answers to a disturbance is right; what is measured is the transition.
+            // Whatever the server answers to a disturbance is right; what is measured is the
+            // transition.
             while !is_over.load(Relaxed) && self.once(kind, &mut client, &mut random).is_ok() {}
         }
     }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   client ─▶ connect ─▶ greeting? ─▶ PING ─▶ answer? ─▶ close ─▶ wait for the period ─▶ again
-//!                            └── not within `--patience`: close
+//!                            └── not in the time a client waits: close
 //! ```
 //!
-//! It is the load of Tarantool's issues #4910 and #3776: while the server's thread is blocked nobody is
-//! greeted, everybody comes again, and every visit leaves a descriptor behind.
+//! It is the load of Tarantool's issues #4910 and #3776: while the server's thread is blocked
+//! nobody is greeted, everybody comes again, and every visit leaves a descriptor behind.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

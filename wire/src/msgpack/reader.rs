@@ -3,36 +3,25 @@
 //! It never allocates and never trusts a length: a declared size is compared with the bytes at
 //! hand before anything is done with it.
 
-use std::fmt;
-
 use super::{Integer, Kind};
 use crate::limits::NESTING_DEPTH_MAX;
 
 /// Why bytes are not the MessagePack value that was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The value goes on past the end of the bytes.
+    #[error("value is cut short")]
     Truncated,
     /// A value of another type stands here.
+    #[error("value has another type")]
     Type,
     /// A reserved marker byte (`0xc1`).
+    #[error("reserved marker byte")]
     Malformed,
     /// Nested deeper than [`NESTING_DEPTH_MAX`].
+    #[error("value is nested too deeply")]
     TooDeep,
 }
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Truncated => "value is cut short",
-            Self::Type => "value has another type",
-            Self::Malformed => "reserved marker byte",
-            Self::TooDeep => "value is nested too deeply",
-        })
-    }
-}
-
-impl std::error::Error for DecodeError {}
 
 /// A cursor over MessagePack bytes. Each `read_*` takes one value or leaves the cursor in place.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,5 @@
 //! Replies and events as clients read them.
 
-use std::fmt;
-
 use crate::error::{Error, ErrorCode};
 use crate::keys::{self, CODE_CHUNK, CODE_ERROR, CODE_EVENT, RequestType};
 use crate::msgpack::Reader;
@@ -26,27 +24,18 @@ pub struct ReplyFrame<'a> {
 }
 
 /// Why bytes are not a frame of a server. The connection is of no use any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedReply {
     /// It does not begin with a length of five bytes, as that of every server does.
+    #[error("a reply does not start with a length of five bytes")]
     Length,
     /// It is longer than the caller accepts.
+    #[error("a reply is longer than any that was asked for")]
     TooLong,
     /// Its header is not a map of numbers, or tells no code.
+    #[error("a reply has no readable header")]
     Header,
 }
-
-impl fmt::Display for MalformedReply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Length => "a reply does not start with a length of five bytes",
-            Self::TooLong => "a reply is longer than any that was asked for",
-            Self::Header => "a reply has no readable header",
-        })
-    }
-}
-
-impl std::error::Error for MalformedReply {}
 
 impl<'a> ReplyFrame<'a> {
     /// Reads the frame at the start of `bytes`; `None` if more bytes are needed. A frame of which

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Lengths, codes, syncs and versions keep their full width and order: some connectors slice the
-//! bytes by offset instead of decoding them. The schema version takes 32 bits, as in the 2.x versions
-//! that the greeting announces. A body is always there, if only an empty map.
+//! bytes by offset instead of decoding them. The schema version takes 32 bits, as in the 2.x
+//! versions that the greeting announces. A body is always there, if only an empty map.
 
 use serde::Serialize;
 
@@ -115,7 +115,8 @@ impl ReplyHeader {
 
 /// Patches the length of the reply that starts at `start`, writing an empty map if it has no body.
 ///
-/// A body beyond 4 GiB cannot be framed; the length then saturates. Writers bound bodies long before.
+/// A body beyond 4 GiB cannot be framed; the length then saturates. Writers bound bodies long
+/// before.
 #[inline]
 pub fn finish(out: &mut Vec<u8>, start: usize) {
     if out.len() == start + HEADER_SIZE {
