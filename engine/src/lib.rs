@@ -56,8 +56,14 @@ mod store;
 mod tests;
 mod transaction;
 
-pub use durability::journal;
 pub use engine::EmbeddedEngine;
 pub use errors::Fault;
 pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
 pub use progress::Progress;
+
+/// The journal, as the commands of a server look at it.
+pub mod journal {
+    pub use crate::durability::journal::{
+        FileReport, JournalError, STAGING, check_unlocked, has_journal,
+    };
+}

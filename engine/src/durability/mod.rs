@@ -11,7 +11,7 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod commit_log;
-pub mod journal;
+pub(crate) mod journal;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod storage;

@@ -165,7 +165,7 @@ impl Contents {
     }
 
     fn check_rows(&self, findings: &mut Findings<'_>) -> Result<(), Fault> {
-        for space in self.image.spaces.values() {
+        for space in self.image.spaces() {
             for tuple in space.rows.tuples() {
                 if let Some(text) = violation(Some(&space.def), tuple)
                     && !(findings.on_damage)(&text)
@@ -183,11 +183,11 @@ impl Contents {
         on_duplicate: &mut dyn FnMut(String),
         progress: &mut dyn FnMut(Progress),
     ) {
-        let spaces = self.image.spaces.values();
+        let spaces = self.image.spaces();
         let sizes =
             spaces.map(|space| space.def.secondaries.len() as u64 * index_build::work(&space.rows));
         let (mut done, total) = (0, sizes.sum::<u64>());
-        for space in self.image.spaces.values() {
+        for space in self.image.spaces() {
             for index in &space.def.secondaries {
                 // A row that does not fit is told already.
                 let tuples = space.rows.tuples();
@@ -220,10 +220,10 @@ impl Contents {
 
     /// The users' spaces, by number: number, name, rows.
     pub fn spaces(&self) -> Vec<(u32, &str, u64)> {
-        let spaces = self.image.spaces.iter();
-        let own = spaces.filter(|(id, _)| !system::is_system(**id));
+        let spaces = self.image.spaces();
+        let own = spaces.filter(|space| !system::is_system(space.def.id));
         let mut own: Vec<_> = own
-            .map(|(id, space)| (*id, &*space.def.name, space.rows.len() as u64))
+            .map(|space| (space.def.id, &*space.def.name, space.rows.len() as u64))
             .collect();
         own.sort_unstable();
         own

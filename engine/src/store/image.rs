@@ -111,8 +111,8 @@ pub(crate) struct Image {
     pub(crate) sequence: u64,
     /// Grows with every new definition of a primary key that moves tuples to other keys.
     pub(crate) rekey_epoch: u64,
-    pub(crate) spaces: BySpace<Space>,
-    pub(crate) names: HashMap<Box<str>, u32>,
+    pub(super) spaces: BySpace<Space>,
+    pub(super) names: HashMap<Box<str>, u32>,
     /// Who may do what, as the system spaces say. Computed once a turn that changed it is applied,
     /// before anybody hears of it.
     pub(crate) access: Arc<Access>,
@@ -181,6 +181,11 @@ impl Image {
     #[inline]
     pub(crate) fn space(&self, id: u32) -> Option<&Space> {
         self.spaces.get(&id)
+    }
+
+    /// A space to be filled, by its number.
+    pub(crate) fn space_mut(&mut self, id: u32) -> Option<&mut Space> {
+        self.spaces.get_mut(&id)
     }
 
     /// Every space, in no order.

@@ -166,5 +166,5 @@ impl Loader {
 }
 
 fn space(image: &mut Image, id: u32) -> Result<&mut Space, ReplayError> {
-    image.spaces.get_mut(&id).ok_or(ReplayError::Space(id))
+    image.space_mut(id).ok_or(ReplayError::Space(id))
 }

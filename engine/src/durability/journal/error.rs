@@ -109,13 +109,13 @@ pub enum JournalError {
         /// The receiver's reason.
         source: Fault,
     },
-    /// A record larger than [`RECORD_SIZE_MAX`](super::RECORD_SIZE_MAX); nothing was written.
+    /// A record larger than 1 GiB; nothing was written.
     #[error("a journal record of {size} bytes is larger than allowed")]
     TooLarge {
         /// Its size in bytes.
         size: usize,
     },
-    /// The journal failed before and takes nothing until [`resume`](super::Journal::resume).
+    /// The journal failed before and takes nothing until it is resumed.
     #[error("the journal has failed: {reason}")]
     Failed {
         /// Why it failed.

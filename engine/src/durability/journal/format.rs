@@ -26,7 +26,7 @@ pub(super) const HEADER_SIZE: usize = 32;
 pub(super) const RECORD_HEAD_SIZE: usize = 16;
 
 /// Largest payload of one record in bytes (1 GiB): what recovery may have to hold at once.
-pub const RECORD_SIZE_MAX: usize = 1 << 30;
+pub(crate) const RECORD_SIZE_MAX: usize = 1 << 30;
 
 /// The name of the file whose first record has this sequence number.
 pub(super) fn file_name(directory: &Path, first: u64) -> PathBuf {

@@ -41,19 +41,20 @@ mod segment;
 mod staging;
 mod sync_thread;
 #[cfg(test)]
+mod test_access;
+#[cfg(test)]
 mod tests;
 mod writer;
 
 pub use directory::{check_unlocked, has_journal};
 pub(crate) use directory::{is_file_name, lock};
 pub use error::JournalError;
-pub use format::RECORD_SIZE_MAX;
-pub(crate) use format::new_salt;
+pub(crate) use format::{RECORD_SIZE_MAX, new_salt};
 #[cfg(fuzzing)]
 pub(crate) use format::{file_of, first_file};
 pub use inspect::FileReport;
 pub(crate) use inspect::lock_shared;
-pub use options::{JournalOptions, OnDamage, Records};
+pub(crate) use options::JournalOptions;
 pub(crate) use read::{Found, check_before, read, read_with, size_from};
 pub use staging::STAGING;
-pub use writer::Journal;
+pub(crate) use writer::Journal;

@@ -8,22 +8,22 @@ use crate::options::JournalSync;
 
 /// How to open a journal.
 #[derive(Debug, Clone)]
-pub struct JournalOptions {
+pub(crate) struct JournalOptions {
     /// Where its files are; made if missing.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// When records have to be on the disk.
-    pub sync: JournalSync,
+    pub(crate) sync: JournalSync,
     /// Skip what cannot be read, loudly, rather than refuse to open. The damage stays in its file,
     /// and needs forced recovery each time, until a checkpoint makes the file obsolete.
-    pub force_recovery: bool,
+    pub(crate) force_recovery: bool,
     /// The first record that is wanted: 1, or what a checkpoint does not hold. At least 1.
-    pub from: u64,
+    pub(crate) from: u64,
     /// The last record that must be there, as far as a checkpoint has seen; 0 without one.
-    pub required_until: u64,
+    pub(crate) required_until: u64,
 }
 
 /// Takes each record's sequence number and payload, in order. A fault ends the recovery.
-pub type Records<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), Fault>;
+pub(crate) type Records<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), Fault>;
 
 /// Takes each damage. Returns it to end the recovery, or `Ok` to go on without what cannot be read.
-pub type OnDamage<'a> = &'a mut dyn FnMut(JournalError) -> Result<(), JournalError>;
+pub(crate) type OnDamage<'a> = &'a mut dyn FnMut(JournalError) -> Result<(), JournalError>;

@@ -31,7 +31,7 @@ impl Journal {
     /// # Errors
     ///
     /// `Io`.
-    pub fn stage(&self) -> Result<Self, JournalError> {
+    pub(crate) fn stage(&self) -> Result<Self, JournalError> {
         let dir = self.directory.join(STAGING);
         remove_all(&dir)?;
         fs::create_dir(&dir).map_err(|error| fault("create", &dir, error))?;
@@ -58,7 +58,7 @@ impl Journal {
     /// # Panics
     ///
     /// If the other was not staged for this one, or has begun a second file.
-    pub fn adopt(self, staged: Self) -> Result<(), JournalError> {
+    pub(crate) fn adopt(self, staged: Self) -> Result<(), JournalError> {
         let [segment] = staged.segments.as_slice() else {
             panic!("a staged journal has one file");
         };
@@ -85,7 +85,7 @@ impl Journal {
     /// # Errors
     ///
     /// `Io`: its files are left, and count for nothing.
-    pub fn discard(staged: Self) -> Result<(), JournalError> {
+    pub(crate) fn discard(staged: Self) -> Result<(), JournalError> {
         let directory = staged.directory.clone();
         drop(staged);
         remove_all(&directory)

@@ -4,21 +4,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::directory::{DirectoryLock, create, cut_tail, lock};
+use super::directory::{DirectoryLock, create, cut_tail};
 use super::error::{JournalError, fault};
 use super::file_window::Window;
 use super::format::{self, HEADER_SIZE, RECORD_HEAD_SIZE, RECORD_SIZE_MAX};
-use super::options::{JournalOptions, Records};
-use super::read::{Found, read};
+use super::options::JournalOptions;
+use super::read::Found;
 use super::segment::Segment;
 use super::sync_thread::{FlushHandle, SyncThread};
-use crate::durability::storage::{Disk, LogFile, Storage, append_all, short};
+use crate::durability::storage::{LogFile, Storage, append_all, short};
 use crate::options::JournalSync;
-use crate::progress::Progress;
 
 /// An open journal. Dropping it syncs what [`JournalSync::Interval`] has left to sync, and lets
 /// another process open the directory.
-pub struct Journal {
+pub(crate) struct Journal {
     pub(super) directory: PathBuf,
     pub(super) storage: Arc<dyn Storage>,
     sync: JournalSync,
@@ -47,23 +46,6 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Opens a directory's journal: hands the sequence number and payload of every record that is
-    /// wanted to `replay`, in order, and cuts a torn tail. `progress` is told bytes, at most every
-    /// few megabytes.
-    ///
-    /// # Errors
-    ///
-    /// Everything in [`JournalError`] but `TooLarge` and `Failed`.
-    pub fn open(
-        options: JournalOptions,
-        replay: Records<'_>,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Self, JournalError> {
-        let lock = lock(&Disk, &options.dir)?;
-        let found = read(&options, replay, progress)?;
-        Self::open_found(Arc::new(Disk), lock, &options, found)
-    }
-
     /// Opens the journal that was found: cuts a torn tail, and gets a file to append to.
     ///
     /// # Errors
@@ -142,7 +124,7 @@ impl Journal {
     ///
     /// `Io` if it could not be written or synced: it is not in the journal then. `TooLarge`, and
     /// `Failed` until [`resume`](Self::resume) once something went wrong that cannot be undone.
-    pub fn append(&mut self, payload: &[u8]) -> Result<u64, JournalError> {
+    pub(crate) fn append(&mut self, payload: &[u8]) -> Result<u64, JournalError> {
         self.check()?;
         if payload.len() > RECORD_SIZE_MAX {
             return Err(JournalError::TooLarge {
@@ -179,7 +161,7 @@ impl Journal {
     ///
     /// `Io`: the current file goes on being used, unless its sync was what failed. `Failed`, with a
     /// sync that just failed as the reason too.
-    pub fn rotate(&mut self) -> Result<u64, JournalError> {
+    pub(crate) fn rotate(&mut self) -> Result<u64, JournalError> {
         self.check()?;
         let next = self.last_sequence + 1;
         if self.segment().first < next {
@@ -202,7 +184,7 @@ impl Journal {
 
     /// Forgets the files that have only records before this one, and returns their paths in order,
     /// for the caller to remove them: that can take a while, and needs nothing of the journal.
-    pub fn forget_before(&mut self, sequence: u64) -> Vec<PathBuf> {
+    pub(crate) fn forget_before(&mut self, sequence: u64) -> Vec<PathBuf> {
         let later = self
             .segments
             .partition_point(|segment| segment.first <= sequence);
@@ -224,7 +206,7 @@ impl Journal {
     /// # Errors
     ///
     /// `Io` or `Damaged`: the journal is still failed, and this may be tried again.
-    pub fn resume(&mut self) -> Result<(), JournalError> {
+    pub(crate) fn resume(&mut self) -> Result<(), JournalError> {
         let Err(JournalError::Failed { reason }) = self.check() else {
             return Ok(());
         };
@@ -263,7 +245,7 @@ impl Journal {
 
     /// Whether every append is refused until [`resume`](Self::resume).
     #[must_use]
-    pub fn is_failed(&self) -> bool {
+    pub(crate) fn is_failed(&self) -> bool {
         self.failure.is_some()
             || self
                 .sync_thread
@@ -273,20 +255,14 @@ impl Journal {
 
     /// The sequence number of the last record ever appended; 0 before the first.
     #[must_use]
-    pub fn last_sequence(&self) -> u64 {
+    pub(crate) fn last_sequence(&self) -> u64 {
         self.last_sequence
-    }
-
-    /// Size of all files together, in bytes.
-    #[must_use]
-    pub fn size_bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.size).sum()
     }
 
     /// Size of the files that have records from this one on, together, in bytes; 0 if that is the
     /// next.
     #[must_use]
-    pub fn size_bytes_from(&self, sequence: u64) -> u64 {
+    pub(crate) fn size_bytes_from(&self, sequence: u64) -> u64 {
         if sequence > self.last_sequence {
             return 0;
         }
