@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::RequestType;
@@ -225,7 +226,9 @@ fn what_waits_in_a_stream_runs_although_its_connection_is_gone() {
     let requests = [&[0x91, 0xa8][..], b"requests"].concat();
     harness.wait_until("nothing is left in flight", || {
         let shown = harness.connect().call("vestibule.show", &requests);
-        shown.data::<Vec<Vec<u8>>>() == [[0u8; 0]]
+        // Rows are maps, while there are any.
+        let rows: Vec<Vec<IgnoredAny>> = shown.data();
+        rows.len() == 1 && rows[0].is_empty()
     });
 }
 

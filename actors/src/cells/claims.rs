@@ -4,13 +4,13 @@
 //!            worker                       Tx
 //!   free ────── queue ──▶ Queued ─────── claim ──▶ Started ─ defer ─▶ Deferred
 //!                            │                        └───────┬──────────┘
-//!                            └── revoke ──▶ free again ◀── the reply, or the session gives up on it
+//!                            └── revoke ──▶ free again ◀── the reply, or the session cancels it
 //! ```
 //!
 //! The work on a request that was cancelled sees it by its word: that is the [`CancelToken`].
 //!
 //! The word carries the generation of its request, so that Tx, late, cannot claim the next tenant of a
-//! word, and a late reply to something given up on finds that its request is gone.
+//! word, and a late reply to something cancelled finds that its request is gone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,7 +80,7 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// A table for so many requests at a time.
+    /// A table for this number of requests at a time.
     #[must_use]
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl Claims {
 
     /// The request that Tx has begun will be answered in a later turn.
     pub(crate) fn defer(&self, id: RequestId) {
-        // One that was given up on meanwhile needs no new state.
+        // One that was cancelled meanwhile needs no new state.
         let _ = self.exchange(id, STARTED, DEFERRED);
     }
 
@@ -132,7 +132,7 @@ impl Claims {
             .is_ok()
     }
 
-    /// How far the request has come; `None` if it was answered, taken back or given up on.
+    /// How far the request has come; `None` if it was answered, taken back or cancelled.
     #[must_use]
     pub(crate) fn phase(&self, id: RequestId) -> Option<RequestPhase> {
         let word = self.word(id).load(Ordering::Acquire);
@@ -147,7 +147,7 @@ impl Claims {
         }
     }
 
-    /// Whether Tx has begun the request, and nobody has given up on it.
+    /// Whether Tx has begun the request, and nobody has cancelled it.
     #[must_use]
     pub(crate) fn is_started(&self, id: RequestId) -> bool {
         matches!(

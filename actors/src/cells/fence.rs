@@ -8,7 +8,7 @@
 //!     oldest < floor ─▶ refused: the turn's          ├ no write under way: none of an older epoch
 //!     │                 writes are discarded         │   will ever begin
 //!     └ else the mark is set ─▶ write ─▶ end_write   └ a write under way: its outcome is unknown to
-//!                                                        whoever is answered now
+//!                                                        those who are answered now
 //! ```
 //!
 //! Both change the same word, so one of them comes first. If the raise does, the write of an older epoch

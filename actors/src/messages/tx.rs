@@ -20,13 +20,13 @@ use crate::serving::Admitted;
 pub(crate) struct Batch {
     /// Which worker.
     pub(crate) worker: usize,
-    /// Callers that Tx has not heard of, or that logged in anew, each before a certain entry.
+    /// Callers that Tx has not heard of, or that logged in again, each before a certain entry.
     pub(crate) caller_updates: VecDeque<CallerUpdate>,
     /// The requests, in the order of their arrival.
     pub(crate) entries: Vec<BatchEntry>,
     /// Their bodies.
     pub(crate) bytes: Vec<u8>,
-    /// What sessions gave up on since the last batch: before everything else that Tx does.
+    /// What sessions have cancelled since the last batch: before everything else that Tx does.
     pub(crate) cancels: Vec<Cancel>,
     /// Connections that are gone: after the entries. Number of the session and of the connection.
     pub(crate) disconnects: Vec<(u32, u64)>,
@@ -79,15 +79,15 @@ pub(crate) struct Cancel {
     pub(crate) transaction: TransactionEffect,
 }
 
-/// What becomes of a transaction when one of its requests is given up on.
+/// What becomes of a transaction when one of its requests is cancelled.
 #[derive(Debug, Clone)]
 pub(crate) enum TransactionEffect {
     /// Nothing.
     Untouched,
     /// Aborted: statements get this error until ROLLBACK.
     Aborted(Error),
-    /// Its BEGIN or its end was given up on, so its client takes it for over: aborted, and the next
-    /// BEGIN takes its place. What was sent before that must not run outside of it: it gets this error.
+    /// Its BEGIN, COMMIT or ROLLBACK was cancelled, so its client believes that it has ended: aborted.
+    /// Statements that were sent before the next BEGIN fail with this error.
     Ended(Error),
 }
 
@@ -228,7 +228,7 @@ pub(crate) struct TxHandle {
     control: Recipient<Control>,
     probe: Recipient<Probe>,
     stop: Recipient<Stop>,
-    /// Which Tx, counted from 1: what an earlier one left behind is recognised by it.
+    /// Which Tx, counted from 1: what an earlier one left behind is recognized by it.
     pub(crate) generation: u64,
 }
 

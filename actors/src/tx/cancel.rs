@@ -207,7 +207,7 @@ mod tests {
         Error::new(ErrorCode::SHUTDOWN, "too late")
     }
 
-    /// TP-13: whoever comes back to an aborted transaction is told what ended it.
+    /// TP-13: a client that comes back to an aborted transaction is told what ended it.
     #[test]
     fn an_aborted_transaction_tells_why_until_its_client_ends_it() {
         fixture(|mut fixture: Fixture| async move {

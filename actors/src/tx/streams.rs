@@ -207,7 +207,7 @@ impl Streams {
     /// The client of an aborted transaction takes it for ended.
     pub(super) fn mark_over(&mut self, key: StreamKey) {
         if self.of(key.connection).count() > 2 * TRANSACTIONS_PER_CONNECTION_MAX {
-            // Nobody leaves so many behind by accident: the bound counts for more.
+            // Nobody leaves that many behind by accident: the bound counts for more.
             self.take_transaction(key);
             return;
         }

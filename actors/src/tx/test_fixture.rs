@@ -156,7 +156,7 @@ impl Fixture {
         self.send_as(1, request)
     }
 
-    /// Tells Tx that a session gave up on a request.
+    /// Tells Tx that a session has cancelled a request.
     pub(crate) fn cancel(&mut self, id: RequestId, stream: u64, transaction: TransactionEffect) {
         self.claims.free(id);
         let mut batch = Batch::default();

@@ -128,7 +128,7 @@ impl Locks {
         while let Some(next) = lock.waiting.pop_front() {
             self.waiting.remove(&next.completion.ticket());
             waits.clear(next.timer);
-            // If its session has given up on it, that is told soon, and the lock goes on to the next.
+            // If its session has cancelled it, that is told soon, and the lock goes on to the next.
             match reservations.acquire(next.connection) {
                 Ok(reservation) => {
                     lock.reservation = reservation;

@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn whoever_was_told_an_error_holds_no_lock() {
         fixture(|mut fixture: Fixture| async move {
-            // Taken at once, and waited for: both are given up on before the reply is read.
+            // Taken at once, and waited for: both are cancelled before the reply is read.
             let taken = fixture.send_as(1, &lock(1));
             fixture.turn();
             fixture.cancel(taken, 0, TransactionEffect::Untouched);
@@ -383,7 +383,7 @@ mod tests {
         });
     }
 
-    /// SP-03, SP-04 and TP-04: idle ones go first; whoever is in a transaction keeps its own until that
+    /// SP-03, SP-04 and TP-04: idle ones go first; a connection in a transaction keeps its own until that
     /// ends or everything is killed.
     #[test]
     fn a_transition_closes_idle_locks_first_and_then_all() {
