@@ -352,7 +352,7 @@ impl Answers<'_> {
     fn fails_later(self) -> bool {
         let is_of_update = matches!(
             self.ours.error_code(),
-            3 | 23 | 25 | 26 | 29 | 37 | 39 | 94 | 95 | 201
+            3 | 23 | 25 | 26 | 29 | 37 | 39 | 94 | 95 | 160 | 201
         );
         is_of_update && self.request.operations().is_some_and(|count| count > 1)
     }
