@@ -1,9 +1,9 @@
 //! Whether rights suffice, and how it is told if they do not.
 //!
 //! A check never tells whether something exists: who may not know of a space gets the same answer
-//! for it as for one that is not there, in the words of the request. (Tarantool answers 36 for a
-//! space that is not there, and 42 with the name of the space for one that is.) The system's own
-//! spaces are no secret.
+//! for it as for one that is not there, in the words of the request. (Tarantool answers
+//! `NO_SUCH_SPACE` for a space that is not there, and `ACCESS_DENIED` with its name for one that
+//! is.) The system's own spaces are no secret.
 
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
@@ -161,7 +161,7 @@ impl Rights {
         Err(errors::no_such_user(&self.name))
     }
 
-    /// 42 for the first of the missing rights.
+    /// `ErrorCode::ACCESS_DENIED` for the first of the missing rights.
     pub(crate) fn denied(&self, missing: Privileges, kind: ObjectKind, name: &str) -> Error {
         Error::access_denied(missing.first_name(), kind.name(), name, &self.name)
     }

@@ -133,8 +133,8 @@ fn of_space(
     rights.check_ddl(needed, ObjectKind::Space, id, &name)
 }
 
-/// A user who attaches a sequence must be able to read and write it; one that was made for the space,
-/// and one that is detached, is changed with its own rights.
+/// A user who attaches a sequence must be able to read and write it; one that was made for the
+/// space, and one that is detached, is changed with its own rights.
 fn of_attachment(
     rights: &Rights,
     snapshot: Snapshot<'_>,

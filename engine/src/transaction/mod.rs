@@ -3,7 +3,7 @@
 //! ```text
 //!   statement ─▶ own layer ─▶ turn ─▶ image         reads: what it saw, and what was not there
 //!
-//!   a change by anybody else ─▶ is its key in the reads of an open transaction? ─▶ aborted: 97
+//!   a change by anybody else ─▶ is its key in the reads of an open transaction? ─▶ aborted
 //!   COMMIT ─▶ own layer into the turn (a change by somebody else, for the other transactions)
 //! ```
 //!
