@@ -1,12 +1,13 @@
 //! Bytes that were read and not taken: the beginning of a frame, or what waits for its turn.
 //!
 //! ```text
-//!   ┌──── kept: bytes ────┬─ room ─┐   memory follows what has arrived, whatever size was declared,
-//!   └─────────────────────┴────────┘   and does not outgrow the frame
+//!   ┌──── kept: bytes ────┬─ room ─┐   memory follows what has arrived, whatever size was
+//!   └─────────────────────┴────────┘   declared, and does not outgrow the frame
 //! ```
 //!
-//! A `Vec`, although frames are taken from its front: what is left then is the beginning of one frame,
-//! and `BytesMut` would hide the memory of what is taken from the sum that bounds all buffers.
+//! A `Vec`, although frames are taken from its front: what is left then is the beginning of one
+//! frame, and `BytesMut` would hide the memory of what is taken from the sum that bounds all
+//! buffers.
 
 use std::ops::Deref;
 

@@ -41,7 +41,7 @@ pub(crate) struct Session {
 pub(crate) type Started = (Weak<ConnectionCell>, Addr<Session>);
 
 impl Session {
-    /// Greets a connection and starts its actor on this arbiter.
+    /// Greets a connection and starts its actor on this thread.
     // The parameters in this order: the slot is given back after the socket is closed.
     pub(crate) fn serve(
         worker: &Rc<WorkerCell>,

@@ -2,9 +2,9 @@
 //! now, by its session, whatever Tx does.
 //!
 //! ```text
-//!   Tx has not begun it ─▶ taken back: it does not happen; its transaction goes on (not after a kill)
-//!   Tx has begun it ─────▶ abandoned: outcome unknown; its token says so, Tx hears of it with the next
-//!                          batch and stops what can be stopped; its transaction is aborted
+//!   Tx has not begun it ─▶ taken back: it does not happen; its transaction goes on, unless killed
+//!   Tx has begun it ─────▶ abandoned: outcome unknown; its token says so, Tx hears of it with the
+//!                          next batch and stops what can be stopped; its transaction is aborted
 //! ```
 
 use vestibule_wire::Error;

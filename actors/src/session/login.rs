@@ -17,8 +17,17 @@ use crate::engine::catalog::{Catalog, GUEST};
 ///
 /// # Errors
 ///
-/// 20, 249, 251 for a malformed request, 47 for anything wrong with user or password, 42 for a user
-/// who may not log in.
+/// * [`INVALID_MSGPACK`] if the request is no array of a method and a scramble.
+/// * [`UNKNOWN_AUTH_METHOD`] if the method is not `chap-sha1`.
+/// * [`INVALID_AUTH_REQUEST`] if the scramble is no string of its size.
+/// * [`CREDS_MISMATCH`] if there is no such user, or the password is wrong.
+/// * [`ACCESS_DENIED`] if the password is right, and the user may not log in.
+///
+/// [`INVALID_MSGPACK`]: vestibule_wire::ErrorCode::INVALID_MSGPACK
+/// [`UNKNOWN_AUTH_METHOD`]: vestibule_wire::ErrorCode::UNKNOWN_AUTH_METHOD
+/// [`INVALID_AUTH_REQUEST`]: vestibule_wire::ErrorCode::INVALID_AUTH_REQUEST
+/// [`CREDS_MISMATCH`]: vestibule_wire::ErrorCode::CREDS_MISMATCH
+/// [`ACCESS_DENIED`]: vestibule_wire::ErrorCode::ACCESS_DENIED
 pub(crate) fn log_in(auth: &Auth<'_>, salt: &[u8], catalog: &Catalog) -> Result<Arc<str>, Error> {
     let mut reader = Reader::new(auth.tuple);
     let count = reader.read_array_len().unwrap_or(0);

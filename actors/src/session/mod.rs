@@ -1,4 +1,4 @@
-//! Sessions: one actor per connection, many on each session arbiter.
+//! Sessions: one actor per connection, many on each worker.
 //!
 //! ```text
 //!   socket ─▶ read ─▶ frames ─▶ dispatch ─┬▶ answered here ──────────────────┐

@@ -24,7 +24,7 @@ use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
 /// By whose credit a request is forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Credit {
-    /// One of those that all connections of the arbiter share.
+    /// One of those that all connections of the worker share.
     Shared,
     /// One of those for connections with next to nothing on their way.
     Reserve,
@@ -34,7 +34,7 @@ impl Dispatcher<'_> {
     /// Puts a request into the worker's batch for Tx.
     pub(crate) fn forward(&mut self, request: &DecodedRequest<'_>, class: Class) {
         if self.worker.tx.is_none() {
-            // The state changed to ready a moment before this arbiter heard of the new Tx.
+            // The state changed to ready a moment before this worker heard of the new Tx.
             return self.reject(request.sync, ErrorCode::LOADING);
         }
         let Some(credit) = self.find_credit(request.raw) else {
