@@ -1,4 +1,4 @@
-//! Bodies to bytes: what a client sends, and what [`decode`](super::decode) reads back.
+//! Bodies to bytes: what a client sends, and what [`decode`](super::decode()) reads back.
 
 use super::body::{After, Auth, Begin, Body, Call, Delete, Eval, Id, IdOrName, Select};
 use super::body::{Store, Update, Upsert};
