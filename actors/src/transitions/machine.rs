@@ -371,11 +371,7 @@ impl Machine {
                 current.enter(TransitionPhase::Kill, now);
                 current.has_cut_off = true;
                 actions.push(Action::CutOff);
-                let slack = match target {
-                    TransitionTarget::Stopped => TRANSITION_SLACK,
-                    TransitionTarget::Role(_) => role_slack,
-                };
-                let end = now + slack;
+                let end = now + slack_of(target, role_slack);
                 current.end = Some(end);
                 // Tx has the slack too: its engine may have a journal to write out.
                 if target == TransitionTarget::Stopped {
@@ -462,5 +458,13 @@ impl Machine {
         };
         let told = current.waiters.iter();
         actions.extend(told.map(|waiter| Action::Answer(waiter.caller, result)));
+    }
+}
+
+/// How long after its deadline a transition ends at the latest.
+fn slack_of(target: TransitionTarget, role_slack: Duration) -> Duration {
+    match target {
+        TransitionTarget::Stopped => TRANSITION_SLACK,
+        TransitionTarget::Role(_) => role_slack,
     }
 }
