@@ -13,20 +13,21 @@
 //!  everything except begin
 //! ```
 //!
-//! Draining is that to a stop. A demotion (`Draining` to `Replica`) is Assist in which writes outside open transactions and BEGIN
-//! get 7; calls are forwarded, and Tx lets them change nothing. On a replica BEGIN is forwarded: it opens
-//! a read-only transaction. An announced stop is Assist.
+//! Draining is that to a stop. A demotion (`Draining` to `Replica`) is Assist in which writes
+//! outside open transactions and BEGIN get 7; calls are forwarded, and Tx lets them change nothing.
+//! On a replica BEGIN is forwarded: it opens a read-only transaction. An announced stop is Assist.
 
 use vestibule_wire::ErrorCode;
 use vestibule_wire::keys::RequestType;
 
 use crate::serving::{DrainTarget, Role, Serving, State};
 
-/// What a request is, as far as admission cares. [`Class::of`] derives it, once; from then on it goes
-/// with the request.
+/// What a request is, as far as admission cares. [`Class::of`] derives it, once; from then on it
+/// goes with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Never needs Tx: PING, ID, AUTH, EVAL (which is refused), watches, the catalog, control procedures.
+    /// Never needs Tx: PING, ID, AUTH, EVAL (which is refused), watches, the catalog, control
+    /// procedures.
     Local,
     /// COMMIT and ROLLBACK.
     Finish,

@@ -17,12 +17,12 @@ use crate::serving::Role;
 /// Configuration of a runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Addresses to listen on; port 0 lets the system pick one. None is valid: then connections come
-    /// only through [`RuntimeHandle::adopt`](crate::RuntimeHandle::adopt).
+    /// Addresses to listen on; port 0 lets the system pick one. None is valid: then connections
+    /// come only through [`RuntimeHandle::adopt`](crate::RuntimeHandle::adopt).
     pub listen: Vec<SocketAddr>,
     /// Addresses for administrators: their connections have slots of their own
-    /// ([`ConnectionLimits::administrators`]), which no client can take. What they may do there is no
-    /// different.
+    /// ([`ConnectionLimits::administrators`]), which no client can take. What they may do there is
+    /// no different.
     pub admin_listen: Vec<SocketAddr>,
     /// How many connections there may be.
     pub connection_limits: ConnectionLimits,
@@ -34,8 +34,8 @@ pub struct Config {
     pub role: Role,
     /// What happens in solo to connections that are there already.
     pub solo_policy: SoloPolicy,
-    /// What happens in solo to requests of connections that came during it. `Close` greets them, says
-    /// why and closes.
+    /// What happens in solo to requests of connections that came during it. `Close` greets them,
+    /// says why and closes.
     pub solo_policy_new: SoloPolicy,
     /// Bounds of [`SoloPolicy::Hold`].
     pub hold: HoldLimits,
@@ -44,24 +44,25 @@ pub struct Config {
     /// Largest request, in bytes; at most
     /// [`PACKET_SIZE_MAX`](vestibule_wire::limits::PACKET_SIZE_MAX).
     pub packet_size_max: u64,
-    /// Tx counts as stalled, and the state becomes `Solo`, when requests wait for it and it has made no
-    /// progress for so long; 0 never. It need not be exact: the watchdog looks a few times per period.
+    /// Tx counts as stalled, and the state becomes `Solo`, when requests wait for it and it has
+    /// made no progress for so long; 0 never. It need not be exact: the watchdog looks a few times
+    /// per period.
     pub tx_stall_after: Duration,
     /// How long connections may take.
     pub time_limits: TimeLimits,
-    /// After how long a request that needs Tx is answered with 78 if it has no reply by then, 0 never.
-    /// A connection can set its own: `vestibule.set('request_timeout', seconds)`.
+    /// After how long a request that needs Tx is answered with 78 if it has no reply by then, 0
+    /// never. A connection can set its own: `vestibule.set('request_timeout', seconds)`.
     pub request_timeout: Duration,
-    /// After how long a transaction is aborted, with a request of it running or not, 0 never. BEGIN can
-    /// ask for less. Until it ends, its statements get 231.
+    /// After how long a transaction is aborted, with a request of it running or not, 0 never. BEGIN
+    /// can ask for less. Until it ends, its statements get 231.
     pub transaction_timeout: Duration,
     /// How long a stop or a demotion lets run what runs, unless it is told otherwise.
     pub shutdown_grace_period: Grace,
     /// How long a stop is announced, with everything still served, before it begins.
     pub lameduck: Duration,
     /// How long after the deadline of a change of the role session threads may take to answer their
-    /// clients, before they are left behind. For tests of what was cut off: a busy machine may keep a
-    /// thread from running for longer than the 40 ms that are promised to operators.
+    /// clients, before they are left behind. For tests of what was cut off: a busy machine may keep
+    /// a thread from running for longer than the 40 ms that are promised to operators.
     #[doc(hidden)]
     pub role_slack: Duration,
 }
@@ -97,7 +98,8 @@ impl Config {
     }
 
     /// The configured bounds as `vestibule.show('limits')` lists them, by name. Times are in
-    /// milliseconds, 0 for never. `grace` is what the grace period of a stop is now; `None` for ever.
+    /// milliseconds, 0 for never. `grace` is what the grace period of a stop is now; `None` for
+    /// ever.
     pub(crate) fn shown_limits(&self, grace: Option<Duration>) -> [(&'static str, u64); 14] {
         let ms = |time: Duration| time.as_millis() as u64;
         let (times, hold) = (&self.time_limits, &self.hold);
@@ -165,13 +167,14 @@ impl Default for Grace {
 /// How many connections there may be, and what of the process's descriptors is kept from them.
 ///
 /// Without a slot a connection is greeted, told error 116 and closed. When the clients' slots are
-/// taken, a connection that may be an administrator's gets one of [`administrators`](Self::administrators)
-/// for two seconds, and keeps it if it calls a control procedure meanwhile. With
-/// [`Config::admin_listen`] those slots are for the connections that come there, and no others.
+/// taken, a connection that may be an administrator's gets one of
+/// [`administrators`](Self::administrators) for two seconds, and keeps it if it calls a control
+/// procedure meanwhile. With [`Config::admin_listen`] those slots are for the connections that come
+/// there, and no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Descriptors that the process may have (its soft `RLIMIT_NOFILE`); 0 if that is not known: then
-    /// connections are bounded by their number only.
+    /// Descriptors that the process may have (its soft `RLIMIT_NOFILE`); 0 if that is not known:
+    /// then connections are bounded by their number only.
     pub descriptors: usize,
     /// Descriptors kept for the engine.
     pub engine_descriptors: usize,
@@ -179,9 +182,9 @@ pub struct ConnectionLimits {
     pub administrators: usize,
     /// Connections of clients; 0 for as many as there are descriptors for.
     pub connections_max: usize,
-    /// What the buffers of all connections may take together, in bytes. Beyond it connections that hold
-    /// more than an equal share of it are not read, but for one per session thread, so that there is an
-    /// end to it; at twice as much those that do not read their replies are closed.
+    /// What the buffers of all connections may take together, in bytes. Beyond it connections that
+    /// hold more than an equal share of it are not read, but for one per session thread, so that
+    /// there is an end to it; at twice as much those that do not read their replies are closed.
     pub memory_max: usize,
 }
 
@@ -227,9 +230,9 @@ impl SoloPolicy {
 /// How much [`SoloPolicy::Hold`] keeps, per connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldLimits {
-    /// At most so many requests.
+    /// Requests, at most.
     pub requests_max: usize,
-    /// At most so many bytes of requests.
+    /// Bytes of requests, at most.
     pub bytes_max: usize,
     /// Each at most so long.
     pub time_max: Duration,
@@ -245,8 +248,8 @@ impl Default for HoldLimits {
     }
 }
 
-/// After how long a connection is closed, 0 never. They are looked at a few times per limit, at most
-/// once a second: none is cut short, and each may be exceeded by that much.
+/// After how long a connection is closed, 0 never. They are looked at a few times per limit, at
+/// most once a second: none is cut short, and each may be exceeded by that much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimits {
     /// A request has begun to arrive, and neither its end nor any 64 KiB of it came in this time.
@@ -256,8 +259,8 @@ pub struct TimeLimits {
     pub authentication: Duration,
     /// Replies wait, and the client has taken nothing of them in this time.
     pub unread: Duration,
-    /// Nothing came from the client in this time, and nothing is under way for it. An open transaction
-    /// is nothing under way; a request that runs is.
+    /// Nothing came from the client in this time, and nothing is under way for it. An open
+    /// transaction is nothing under way; a request that runs is.
     pub idle: Duration,
 }
 
@@ -275,7 +278,7 @@ impl Default for TimeLimits {
 /// Who may use the control procedures (`vestibule.*`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Administrators {
-    /// Connections from a loopback address, whoever is logged in.
+    /// Connections from a loopback address, for any user.
     #[default]
     LocalConnections,
     /// Connections logged in as one of these users, from anywhere.

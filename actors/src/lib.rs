@@ -1,4 +1,5 @@
-//! The runtime to embed: actix actors that own the sockets in front of one busy thread and speak IPROTO.
+//! The runtime to embed: actix actors that own the sockets in front of one busy thread and speak
+//! IPROTO.
 //!
 //! ```text
 //!  socket ─▶ Acceptor ─▶ Session ──────────────▶ Tx ─▶ engine

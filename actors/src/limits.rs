@@ -41,21 +41,21 @@ shown! {
 
 /// What a client is told when nothing is known about how long it will take.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
-/// No client is asked to come back sooner.
+/// Shortest time after which a client is asked to come back.
 pub const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
-/// No client is asked to stay away longer: it should see progress.
+/// Longest time after which a client is asked to come back: it should see progress.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// Room of an actor's mailbox, in messages: what actix takes by itself. It holds nobody back, since all
-/// messages are sent without asking for room; what bounds them are credits.
+/// Room of an actor's mailbox, in messages: what actix takes by itself. It holds nobody back, since
+/// all messages are sent without asking for room; what bounds them are credits.
 pub const MAILBOX_SLOTS: usize = 16;
 
 /// A connection may use the reserve while it has fewer requests in flight than this.
 pub const RESERVE_REQUESTS_MAX: usize = 4;
 /// Largest request that the reserve accepts, in bytes.
 pub const RESERVE_BYTES_MAX: usize = 64 << 10;
-/// What the buffers of all connections may take together, in bytes: beyond it those that hold more than
-/// their share are not read.
+/// What the buffers of all connections may take together, in bytes: beyond it those that hold more
+/// than their share are not read.
 pub const CONNECTIONS_MEMORY_MAX_DEFAULT: usize = 1 << 30;
 /// Buffers of one connection that are not counted, in bytes.
 pub const MEMORY_SMALL: usize = 16 << 10;
@@ -71,17 +71,18 @@ pub const TURN_CLOCK_EVERY: usize = 64;
 pub const TX_STALL_AFTER_DEFAULT: Duration = Duration::from_millis(500);
 /// How often the watchdog looks at Tx within `tx_stall_after`.
 pub const WATCHDOG_LOOKS_PER_PERIOD: u32 = 5;
-/// It looks no more often than this, and this often while Tx stands still.
+/// Shortest time between two looks of the watchdog, and the time between them while Tx stands
+/// still.
 pub const WATCHDOG_LOOK_MIN: Duration = Duration::from_millis(10);
-/// It looks at least this often, however long the period is.
+/// Longest time between two looks of the watchdog, however long the period is.
 pub const WATCHDOG_LOOK_MAX: Duration = Duration::from_millis(250);
-/// Stalls that follow soon on each other need up to so many times `tx_stall_after`.
+/// Stalls that follow soon on each other need up to this many times `tx_stall_after`.
 pub const STALL_PATIENCE_MAX: u32 = 8;
-/// After so many times `tx_stall_after` without a stall, the next one needs it only once again.
+/// After this many times `tx_stall_after` without a stall, the next one needs it only once again.
 pub const STALL_CALM_PERIODS: u32 = 20;
 
-/// Smallest reply with a buffer of its own that is chained to a connection's output rather than copied
-/// into it, in bytes.
+/// Smallest reply with a buffer of its own that is chained to a connection's output rather than
+/// copied into it, in bytes.
 pub const OUTPUT_CHAIN_MIN: usize = 4 << 10;
 /// Bytes taken from a socket in one read.
 pub const READ_SIZE: usize = 64 << 10;
@@ -89,10 +90,10 @@ pub const READ_SIZE: usize = 64 << 10;
 pub const READS_PER_POLL_MAX: u32 = 4;
 /// A buffer that grew beyond this is given back to the allocator when it is empty, in bytes.
 pub const BUFFER_KEEP_MAX: usize = 256 << 10;
-/// Empty buffers that one session arbiter keeps for reuse.
+/// Empty buffers that one worker keeps for reuse.
 pub const BUFFERS_KEPT_MAX: usize = 64;
 
-/// How often a session arbiter looks at what has waited too long.
+/// How often a worker looks at what has waited too long.
 pub const WORKER_TICK_PERIOD: Duration = Duration::from_millis(100);
 
 /// How long a request may take to arrive, unless configured otherwise.
@@ -109,15 +110,17 @@ pub const HOLD_TIME_MAX_DEFAULT: Duration = Duration::from_secs(5);
 
 /// How often a connection's time limits are looked at within the shortest of them.
 pub const TIME_LOOKS_PER_LIMIT: u32 = 8;
-/// They are looked at no more often than this.
+/// Shortest time between two looks at a connection's time limits.
 pub const TIME_LOOK_MIN: Duration = WORKER_TICK_PERIOD;
-/// They are looked at at least this often. A look takes some 0.1 µs per connection.
+/// Longest time between two looks at a connection's time limits. A look takes some 0.1 µs per
+/// connection.
 pub const TIME_LOOK_MAX: Duration = Duration::from_secs(1);
 
-/// How exactly deadlines of requests and transactions are kept: nothing is over before its time, and
-/// what is over is found so much later at most.
+/// How exactly deadlines of requests and transactions are kept: nothing is over before its time,
+/// and what is over is found this much later at most.
 pub const TIMER_TICK: Duration = Duration::from_millis(10);
-/// Slots of the wheel that keeps them; deadlines further away than a round wait for their round.
+/// Slots of the wheel that keeps deadlines, one per [`TIMER_TICK`]; deadlines further away than a
+/// round wait for their round.
 pub const TIMER_SLOTS: usize = 512;
 
 /// Connections accepted before other work of the System arbiter gets its turn.
@@ -126,12 +129,12 @@ pub const ACCEPT_BATCH_MAX: usize = 256;
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// Silence after which a peer is asked whether it is still there; Tarantool's numbers.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-/// Time between two such questions.
+/// Time between two questions whether a peer is still there.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// Questions without an answer after which the connection is over.
 pub const KEEPALIVE_PROBES: u32 = 5;
-/// First pause of accepting after the system ran out of descriptors or memory; each that follows without
-/// a connection in between is twice as long.
+/// First pause of accepting after the system ran out of descriptors or memory; each that follows
+/// without a connection in between is twice as long.
 pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Longest pause of accepting.
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -142,20 +145,22 @@ pub const REJECT_PERIOD: Duration = Duration::from_millis(1);
 
 /// Connections, if neither the descriptors nor the configuration say less.
 pub const CONNECTIONS_MAX: usize = 1 << 20;
-/// Descriptors of the process besides those of threads, listeners, connections and the engine: standard
-/// streams, signals, what it inherited, the reactor of a Tx that takes over from another.
+/// Descriptors of the process besides those of threads, listeners, connections and the engine:
+/// standard streams, signals, what it inherited, the reactor of a Tx that takes over from another.
 pub const RUNTIME_DESCRIPTORS: usize = 16;
 /// Descriptors of one thread's reactor (tokio on Linux: two epolls, an eventfd, a socket).
 pub const THREAD_DESCRIPTORS: usize = 4;
-/// The engine's own: files of the journal and of a checkpoint, directories.
+/// Descriptors kept for the engine: files of the journal and of a checkpoint, directories.
 pub const ENGINE_DESCRIPTORS_DEFAULT: usize = 16;
 /// Connection slots of administrators.
 pub const ADMINISTRATORS_DEFAULT: usize = 8;
-/// Descriptors kept for rejecting connections that have no slot: one being rejected, one still closing.
+/// Descriptors kept for rejecting connections that have no slot: one being rejected, one still
+/// closing.
 pub const SPARE_DESCRIPTORS: usize = 2;
-/// Descriptors are scarce when less than one in so many of the clients' is free.
+/// Descriptors are scarce when less than one in this many of the clients' is free.
 pub const CROWDED_SHARE: usize = 8;
-/// How long a connection may have a provisional administrator's slot before it has to be used as one.
+/// How long a connection may have a provisional administrator's slot before it has to be used as
+/// one.
 pub const PROVISIONAL_SLOT_TIME: Duration = Duration::from_secs(2);
 
 /// Time between two warnings that nothing can be accepted, or that there are no slots.
@@ -173,7 +178,8 @@ pub const LOCK_NAME_SIZE_MAX: usize = 256;
 pub const LOCK_WAIT_DEFAULT: Duration = Duration::from_secs(10);
 /// How long a request waits for a lock at most, whatever it says: a day.
 pub const LOCK_WAIT_MAX: Duration = Duration::from_secs(86_400);
-/// Bytes that are read from a connection of which no frame may be taken now, so that its end is noticed.
+/// Bytes that are read from a connection of which no frame may be taken now, so that its end is
+/// noticed.
 pub const INBOX_WAITING_MAX: usize = 128 << 10;
 /// Steps that a SELECT on the read view may take before other connections get their turn.
 pub const VIEW_STEPS_PER_POLL_MAX: u32 = 4;
@@ -183,13 +189,13 @@ pub const VIEW_RESTARTS_MAX: u32 = 3;
 pub const TX_DEATHS_MAX: usize = 3;
 /// How long a death of Tx counts.
 pub const TX_DEATHS_PERIOD: Duration = Duration::from_secs(60);
-/// How long after the deadline of a transition session threads may take to answer their clients, and Tx
-/// to close its engine, before they are left behind. What is promised is 50 ms; the rest is for the way
-/// out.
+/// How long after the deadline of a transition session threads may take to answer their clients,
+/// and Tx to close its engine, before they are left behind. What is promised is 50 ms; the rest is
+/// for the way out.
 pub const TRANSITION_SLACK: Duration = Duration::from_millis(40);
 /// Transitions that are remembered for `vestibule.show('transitions')`.
 pub const TRANSITIONS_KEPT_MAX: usize = 100;
-/// Callers that wait for the end of transitions. Whoever comes beyond them is told to come later.
+/// Callers that wait for the end of transitions. A caller beyond them is told to come later.
 pub const TRANSITION_CALLERS_MAX: usize = 1024;
 /// Longest time that a control procedure takes as an argument: a year.
 pub const CONTROL_TIME_MAX: Duration = Duration::from_secs(365 * 86_400);
@@ -205,7 +211,7 @@ pub const GRACE_AUTO_MAX_DEFAULT: Duration = Duration::from_secs(30);
 pub const GRACE_UNKNOWN: Duration = Duration::from_secs(3);
 /// Transactions whose times grace `auto` looks at.
 pub const RECENT_TRANSACTIONS: usize = 1024;
-/// Rows of `vestibule.show`.
+/// Rows that `vestibule.show` returns at most.
 pub const SHOW_ROWS_MAX: usize = 10_000;
 
 /// How often those who watch `box.status` are told how far recovery is.

@@ -1,8 +1,8 @@
 //! The actors of one runtime as the others reach them.
 //!
-//! Made before any actor starts, from mailboxes that nobody reads yet, and handed to each at its start:
-//! what is sent meanwhile waits. Of Tx nothing is here: it is replaced when it dies, and the Supervisor
-//! tells the workers of the new one.
+//! Made before any actor starts, from mailboxes that nobody reads yet, and handed to each at its
+//! start: what is sent meanwhile waits. Of Tx nothing is here: it is replaced when it dies, and the
+//! Supervisor tells the workers of the new one.
 
 use std::time::Instant;
 

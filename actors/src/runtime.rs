@@ -32,10 +32,11 @@ use crate::transitions::{
 use crate::tx::{EngineFactory, Parts, Tx, with_locks};
 use crate::worker::Worker;
 
-/// Starts a runtime: listeners, session arbiters, Supervisor and Tx.
+/// Starts a runtime: listeners, workers, Supervisor and Tx.
 ///
 /// Call it on a running actix System. The engine is made and recovered on Tx's own thread, so this
-/// returns at once, in state `Loading`, with its listeners already open. The System itself is never touched.
+/// returns at once, in state `Loading`, with its listeners already open. The System itself is never
+/// touched.
 ///
 /// # Errors
 ///
@@ -89,15 +90,15 @@ pub fn start<E: Engine>(
     })
 }
 
-/// Where messages wait for the actors that live as long as the runtime, until each is started on its
-/// own.
+/// Where messages wait for the actors that live as long as the runtime, until each is started on
+/// its own.
 pub(crate) struct Mailboxes {
     pub(crate) workers: Vec<AddressReceiver<Worker>>,
     pub(crate) supervisor: AddressReceiver<Supervisor>,
 }
 
 impl Mailboxes {
-    /// Those of so many workers and of the Supervisor, with the handles that reach them.
+    /// Those of this many workers and of the Supervisor, with the handles that reach them.
     pub(crate) fn new(workers: usize) -> (Self, Arc<Peers>) {
         let (supervisor, supervisor_mailbox) = mailbox::<Supervisor>();
         let (handles, workers) = (0..workers)
@@ -155,8 +156,8 @@ fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     })
 }
 
-/// After every change of state: first the record and the events' values, then the notice that has them
-/// looked at.
+/// After every change of state: first the record and the events' values, then the notice that has
+/// them looked at.
 pub(crate) fn watch_the_cell(shared: &Arc<Shared>, peers: &Arc<Peers>) {
     let first = shared.cell.load();
     shared.events.set_serving(first);
@@ -180,7 +181,8 @@ pub(crate) fn watch_the_cell(shared: &Arc<Shared>, peers: &Arc<Peers>) {
     });
 }
 
-/// Remembers a change that is over at once. Transitions are recorded by the Supervisor, with their times.
+/// Remembers a change that is over at once. Transitions are recorded by the Supervisor, with their
+/// times.
 fn record(shared: &Shared, before: Serving, now: Serving) {
     let is_of_transition =
         before.state.traits().is_of_transition || now.state.traits().is_of_transition;
@@ -324,18 +326,18 @@ impl RuntimeHandle {
         self.peers.workers[slot.thread()].accepted(vec![IncomingConnection { stream, peer, slot }]);
     }
 
-    /// Begins a stop, if none is under way: new work is refused, what runs may finish until `grace` is
-    /// over. `None` takes the configured period. `requested_by` is told in the log and in
+    /// Begins a stop, if none is under way: new work is refused, what runs may finish until `grace`
+    /// is over. `None` takes the configured period. `requested_by` is told in the log and in
     /// `vestibule.show('transitions')`.
     pub fn begin_drain(&self, grace: Option<Duration>, requested_by: &str) {
         let target = TransitionTarget::Stopped;
         self.submit(target, "drain", grace, requested_by, Requester::Nobody);
     }
 
-    /// Makes it a replica: writes are refused from now on, open transactions may finish until `grace` is
-    /// over, reads never stop. `None` takes the configured period. Once it is done, nothing that was
-    /// admitted before is written any more, even if Tx stands still. The answer comes within the grace
-    /// and 50 ms, or, if another transition is under way, within
+    /// Makes it a replica: writes are refused from now on, open transactions may finish until
+    /// `grace` is over, reads never stop. `None` takes the configured period. Once it is done,
+    /// nothing that was admitted before is written any more, even if Tx stands still. The answer
+    /// comes within the grace and 50 ms, or, if another transition is under way, within
     /// [`TRANSITION_WAIT_DEFAULT`](crate::limits::TRANSITION_WAIT_DEFAULT).
     pub async fn demote(&self, grace: Option<Duration>, requested_by: &str) -> TransitionOutcome {
         self.change_role(Role::Replica, grace, requested_by).await
@@ -386,7 +388,7 @@ impl RuntimeHandle {
         self.peers.supervisor.submit(request, requester);
     }
 
-    /// Waits until the runtime has stopped, whoever asked for it.
+    /// Waits until the runtime has stopped, by any caller's wish.
     pub async fn stopped(&self) -> StopReport {
         let mut stopped = self.stopped.clone();
         let report = stopped

@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) transitions: TransitionLog,
     /// What Tx asks before it writes.
     pub(crate) fence: Fence,
-    /// How long transactions took of late.
+    /// Durations of recent transactions.
     pub(crate) recent_durations: RecentDurations,
     pub(crate) counters: Vec<WorkerCounters>,
     /// The serving state, for those who wait for it to change.
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     view: Mutex<Option<Arc<dyn ReadView>>>,
 }
 
-/// What one session arbiter tells about itself.
+/// What one worker tells about itself.
 pub(crate) struct WorkerCounters {
     pub(crate) claims: Arc<Claims>,
     pub(crate) in_flight: AtomicUsize,
@@ -75,7 +75,7 @@ impl WorkerCounters {
         }
     }
 
-    /// All sessions of the arbiter have heard of a change.
+    /// All sessions of the worker have heard of a change.
     pub(crate) fn reached(&self, epoch: u64, took: Duration) {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.epoch.store(epoch, Ordering::Relaxed);
@@ -140,8 +140,8 @@ impl Shared {
         }
     }
 
-    /// Why a connection is rejected: [`ErrorCode::LOADING`], with the fields that every error of a state
-    /// carries.
+    /// Why a connection is rejected: [`ErrorCode::LOADING`], with the fields that every error of a
+    /// state carries.
     pub(crate) fn over_capacity(&self, listener: ListenerKind, now: Instant) -> Error {
         let status = Status {
             reason: "too many connections".to_owned(),
@@ -157,8 +157,8 @@ impl Shared {
         status.error_with_text(ErrorCode::LOADING, text)
     }
 
-    /// The grace of a transition for which this was asked; `None` for ever. Without a wish it is the
-    /// configured one.
+    /// The grace of a transition for which this was asked; `None` for ever. Without a wish it is
+    /// the configured one.
     pub(crate) fn grace_or_default(&self, wanted: Option<Duration>) -> Option<Duration> {
         let grace = wanted.map_or(self.config.shutdown_grace_period, Grace::Limited);
         self.resolve_grace(grace)

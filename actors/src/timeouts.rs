@@ -1,9 +1,9 @@
 //! How long a request and a transaction may take: the rules, pure. Zero means for ever.
 //!
 //! ```text
-//!   request      own setting of the connection, else the configured one      over: 78
-//!   transaction  the smaller of the configured one and BEGIN's               over: 231 until it ends
-//!   in one       whichever is over first
+//!   request      own setting of the connection, else the configured one    over: 78
+//!   transaction  the smaller of the configured one and BEGIN's             over: 231 until it ends
+//!   in one       the one that is over first
 //! ```
 
 use std::time::{Duration, Instant};
@@ -87,7 +87,8 @@ mod tests {
         }
     }
 
-    /// TS-10: a connection's own timeout takes the place of the configured one; a transaction caps both.
+    /// TS-10: a connection's own timeout takes the place of the configured one; a transaction caps
+    /// both.
     #[test]
     fn a_request_takes_its_own_time_but_not_more_than_its_transaction() {
         const CONFIGURED: u64 = 30_000;

@@ -31,7 +31,7 @@ const UNSET: Entry = Entry {
     before: NONE,
 };
 
-/// Deadlines by small numbers: whoever numbers its things (a table's slots, say) can time them.
+/// Deadlines by small numbers: things that have numbers (a table's slots, say) can be timed.
 #[derive(Debug)]
 pub(crate) struct Timers {
     origin: Instant,
@@ -133,8 +133,8 @@ impl Timers {
         due
     }
 
-    /// When [`expire`](Self::expire) is worth calling next; it may find nothing then. `None`: nothing
-    /// is set.
+    /// When [`expire`](Self::expire) is worth calling next; it may find nothing then. `None`:
+    /// nothing is set.
     pub(crate) fn next_look(&self) -> Option<Instant> {
         if self.count == 0 {
             return None;

@@ -119,7 +119,7 @@ fn subscribers_of_box_shutdown_are_told_first_and_leave_by_themselves() {
     assert!(report.took < LONG);
 }
 
-/// C3-7: a second shutdown starts nothing anew.
+/// C3-7: a second shutdown starts nothing again.
 #[test]
 fn an_operator_can_drain_by_call_and_the_first_deadline_holds() {
     let mut harness = Harness::start();

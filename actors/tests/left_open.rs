@@ -74,7 +74,8 @@ fn a_stop_does_not_wait_for_what_a_demotion_has_aborted() {
     assert_eq!(harness.join().aborted_transactions, 0);
 }
 
-/// ROLLBACK of a transaction that timed out is no late request: it ends it, and the next one begins.
+/// ROLLBACK of a transaction that timed out is no late request: it ends it, and the next one
+/// begins.
 #[test]
 fn the_end_of_a_transaction_that_timed_out_has_time_of_its_own() {
     let harness = Harness::start();

@@ -11,7 +11,7 @@ use vestibule_actors::wire::keys::{self, RequestType};
 const NO_ARGS: &[u8] = &[0x90];
 const MIB: usize = 1 << 20;
 
-/// A REPLACE of so many bytes.
+/// A REPLACE of this size.
 fn large(sync: u64, size: usize) -> RequestBuilder {
     let mut tuple = vec![0x92, sync as u8, 0xc6];
     tuple.extend_from_slice(&(size as u32).to_be_bytes());
@@ -82,8 +82,9 @@ fn large_requests_of_many_connections_take_turns_within_the_bound() {
     for _ in 0..300 {
         operator.ping();
         harness.connect().ping();
-        // The bound; as much again, because everybody may hold a share; a buffer that has just doubled;
-        // and the one connection that is let through. Without a bound it is more than 24 MiB.
+        // The bound; as much again, because everybody may hold a share; a buffer that has just
+        // doubled; and the one connection that is let through. Without a bound it is more than 24
+        // MiB.
         let used = used(&mut operator);
         assert!(used <= 3 * max + 4 * MIB, "{used}");
     }

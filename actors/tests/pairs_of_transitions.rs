@@ -1,4 +1,5 @@
-//! Every pair of transitions that follow on each other at once, with every kind of transaction open.
+//! Every pair of transitions that follow on each other at once, with every kind of transaction
+//! open.
 
 use std::future::Future;
 use std::pin::pin;
@@ -111,8 +112,8 @@ fn one_case(start: Role, open: Open, first: To, second: To) {
     assert_eq!(write.error_code(), refused, "{name}");
 }
 
-/// TE-04: whatever is open and however they follow on each other, the last that was asked for is what
-/// comes; nothing follows a stop.
+/// TE-04: whatever is open and however they follow on each other, the last that was asked for is
+/// what comes; nothing follows a stop.
 #[test]
 fn the_last_of_two_transitions_is_what_comes() {
     let transactions = [Open::Nothing, Open::Write, Open::Read, Open::Refused];

@@ -424,7 +424,7 @@ fn declare_solo(harness: &Harness) {
     assert_eq!(reply.code, 0);
 }
 
-/// A SELECT of so many steps that it does not end.
+/// A SELECT of too many steps to end.
 fn endless_scan(sync: u64) -> RequestBuilder {
     RequestBuilder::new(RequestType::Select, sync)
         .uint(keys::SPACE_ID, 512)

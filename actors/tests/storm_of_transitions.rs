@@ -1,8 +1,8 @@
 //! Random loads, a Tx that stands still here and there, and one change of the role after the other.
 //!
-//! Asserted are: everybody is answered; what was acknowledged is there, and what was refused is not; and
-//! once a demotion is reported, nothing is written until the next promotion, but by a write that the
-//! report told of.
+//! Asserted are: everybody is answered; what was acknowledged is there, and what was refused is
+//! not; and once a demotion is reported, nothing is written until the next promotion, but by a
+//! write that the report told of.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -79,8 +79,8 @@ fn load(mut peer: Peer, mut random: Rng, stop: &AtomicBool, keys: &AtomicU64) ->
     told
 }
 
-/// Tx stands still in one way or another, or not. Whoever is stuck with it, with two requests, and whether
-/// one of them is a COMMIT.
+/// Tx stands still in one way or another, or not. A client that is stuck with it, with two
+/// requests, and whether one of them is a COMMIT.
 fn disturb(harness: &Harness, random: &mut Rng, key: u64) -> Option<(Peer, bool)> {
     let script = harness.script();
     let mut stuck = harness.connect();
@@ -145,7 +145,8 @@ fn storm(seed: u64) {
         session_threads: 2,
         // A Tx that stands still is what this is about: nobody is to be told busy instead.
         tx_stall_after: Duration::ZERO,
-        // For calls that never end and began while nothing may be written: no demotion is about them.
+        // For calls that never end and began while nothing may be written: no demotion is about
+        // them.
         request_timeout: Duration::from_secs(1),
         ..config()
     };
@@ -166,7 +167,7 @@ fn storm(seed: u64) {
         one_round(&harness, &mut random, round);
     }
     stop.store(true, Ordering::Relaxed);
-    // Whoever waits for what never ends is answered by one more.
+    // A client that waits for what never ends is answered by one more.
     while !loaders.iter().all(JoinHandle::is_finished) {
         let _ = harness.demote(Duration::ZERO);
         let _ = harness.promote();

@@ -1,5 +1,5 @@
-//! Changes of the role under load, and what nobody can hold up: each ends in time, everybody is answered,
-//! and nothing that was admitted before is written after it is reported done.
+//! Changes of the role under load, and what nobody can hold up: each ends in time, everybody is
+//! answered, and nothing that was admitted before is written after it is reported done.
 
 use std::time::Duration;
 
@@ -285,7 +285,8 @@ fn a_client_that_never_reads_holds_up_nothing() {
     writer.join().expect("the writing thread does not panic");
 }
 
-/// whoever asks while another transition is stuck is answered within a time of their own.
+/// a caller who asks while another transition is stuck is answered within a time of their
+/// own.
 #[test]
 fn a_second_wish_is_answered_though_the_first_is_stuck() {
     let harness = Harness::start();
@@ -435,7 +436,8 @@ fn a_death_of_tx_does_not_keep_a_demotion_from_its_end() {
     assert_eq!(harness.handle().serving().role, Role::Replica);
 }
 
-/// SP-03, SP-04: what is reserved and idle is closed when a demotion begins; afterwards it may be had again.
+/// SP-03, SP-04: what is reserved and idle is closed when a demotion begins; afterwards it may be
+/// had again.
 #[test]
 fn an_idle_lock_is_closed_when_a_demotion_begins() {
     const LOCK: &[u8] = &[0x92, 0xa1, b'a', 0];

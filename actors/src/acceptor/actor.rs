@@ -142,8 +142,8 @@ impl Acceptor {
         }
     }
 
-    /// Takes one connection, or an error that is one connection's; false if the listener has nothing, or
-    /// has to wait.
+    /// Takes one connection, or an error that is one connection's; false if the listener has
+    /// nothing, or has to wait.
     fn accept_one(&mut self, index: usize, cx: &mut task::Context<'_>) -> bool {
         let now = self.shared.clock.now();
         let listener = &mut self.listeners[index];

@@ -41,8 +41,9 @@ pub(crate) enum AfterError {
     Pause,
 }
 
-/// On Linux accept also tells errors of the connection that it would have returned (accept(2)): EPERM,
-/// ENONET, EPROTO, ENOPROTOOPT, EOPNOTSUPP, EHOSTDOWN, those of them that have no kind of their own.
+/// On Linux accept also tells errors of the connection that it would have returned (accept(2)):
+/// EPERM, ENONET, EPROTO, ENOPROTOOPT, EOPNOTSUPP, EHOSTDOWN, those of them that have no kind of
+/// their own.
 #[cfg(target_os = "linux")]
 const OF_ONE_CONNECTION: [i32; 6] = [1, 64, 71, 92, 95, 112];
 #[cfg(not(target_os = "linux"))]

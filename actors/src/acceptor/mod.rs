@@ -1,11 +1,11 @@
-//! The Acceptor: takes connections from the listeners and hands them to the session arbiters.
+//! The Acceptor: takes connections from the listeners and hands them to the workers.
 //!
 //! ```text
 //!   listeners ──readable──▶ accept until empty, at most a batch
 //!                             ├ a slot is free: the thread with the fewest, one message a batch
-//!                             ├ no slot: greeted, told why, closed; so many a second
+//!                             ├ no slot: greeted, told why, closed; at a bounded rate
 //!                             ├ the peer is gone already: next
-//!                             └ no descriptors or memory: one log line, a pause that grows, no spin
+//!                             └ no descriptors, no memory: one log line, a pause that grows
 //! ```
 //!
 //! | file | what |

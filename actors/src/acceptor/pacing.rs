@@ -1,5 +1,5 @@
-//! How fast connections without a slot are rejected, accepting goes on after an error, and log lines are
-//! written: pure.
+//! How fast connections without a slot are rejected, accepting goes on after an error, and log
+//! lines are written: pure.
 
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_up_to_a_bound_and_begin_anew_after_success() {
+    fn pauses_grow_up_to_a_bound_and_begin_again_after_success() {
         let mut backoff = Backoff::default();
         let pauses: Vec<_> = (0..20).map(|_| backoff.pause()).collect();
         assert_eq!(pauses[0], ACCEPT_PAUSE_MIN);

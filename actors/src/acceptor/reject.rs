@@ -10,8 +10,8 @@ use vestibule_wire::reply::ReplyHeader;
 use crate::shared::Shared;
 use crate::slots::ListenerKind;
 
-/// Greets, says why and shuts down. It never waits: a new socket's buffer takes these few bytes, and a
-/// peer that is gone already needs none.
+/// Greets, says why and shuts down. It never waits: a new socket's buffer takes these few bytes,
+/// and a peer that is gone already needs none.
 pub(crate) fn reject(
     shared: &Shared,
     mut stream: &TcpStream,

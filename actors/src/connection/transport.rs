@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A stream of bytes in both directions that never blocks. Called a few times per turn of its session,
-/// whatever the number of requests.
+/// A stream of bytes in both directions that never blocks. Called a few times per turn of its
+/// session, whatever the number of requests.
 pub(crate) trait Transport {
     /// Reads what there is.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>)

@@ -147,7 +147,7 @@ impl ServingCell {
         act(self.load().epoch + 1)
     }
 
-    /// The engine is loading, anew if it was ready before.
+    /// The engine is loading, for the first time or again.
     pub(crate) fn loading(&self, reason: &str, now: Instant) {
         self.change(now, |details| {
             if matches!(details.base, Base::Loading | Base::Ready) {
@@ -255,7 +255,8 @@ impl ServingCell {
         });
     }
 
-    /// The watchdog sees that Tx stands still. Whoever else declares solo knows more: theirs is told.
+    /// The watchdog sees that Tx stands still. Another declaration of solo knows more: it is
+    /// told.
     pub(crate) fn stalled(&self, now: Instant) {
         self.change(now, |details| {
             let solo = Solo {

@@ -1,6 +1,7 @@
 //! The system events that clients watch: `box.id`, `box.status`, `box.schema`, `box.shutdown`.
 //!
-//! Values are rendered once per change, by the thread that makes the change, and read by every session.
+//! Values are rendered once per change, by the thread that makes the change, and read by every
+//! session.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -78,7 +79,8 @@ impl Events {
         }
     }
 
-    /// What follows from progress of the recovery: `box.status` has `reason` and `progress` as well.
+    /// What follows from progress of the recovery: `box.status` has `reason` and `progress` as
+    /// well.
     pub(crate) fn set_loading(&self, serving: Serving, reason: &str, progress: Option<f64>) {
         let has_fault = self.has_fault.load(Ordering::Relaxed);
         let mut value = status_value(serving, has_fault, 1 + u32::from(progress.is_some()));
@@ -112,8 +114,8 @@ impl Events {
     }
 }
 
-/// The status that connection pools look at: `running`, or `loading` while data are out of reach and
-/// from the announcement of a stop on.
+/// The status that connection pools look at: `running`, or `loading` while data are out of reach
+/// and from the announcement of a stop on.
 pub(crate) fn status_name(serving: Serving) -> &'static str {
     if serving.is_ready() {
         "running"

@@ -11,11 +11,11 @@
 //!                         └──────── demote ────────────────▶ Draining ──▶ Assist, Replica
 //! ```
 //!
-//! The target of a running transition is a separate field ([`DrainTarget`]): announced, a stop changes
-//! nothing but the readiness; and a solo during a demotion is still a solo.
+//! The target of a running transition is a separate field ([`DrainTarget`]): announced, a stop
+//! changes nothing but the readiness; and a solo during a demotion is still a solo.
 //!
-//! A session that acts on the old value for one turn is correct by design: what it forwarded meanwhile
-//! is revoked by the notice if Tx has not begun it.
+//! A session that acts on the old value for one turn is correct by design: what it forwarded
+//! meanwhile is revoked by the notice if Tx has not begun it.
 //!
 //! | file | what |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! The serving states, the roles, and what each means: whoever acts on a state asks its row here.
+//! The serving states, the roles, and what each means: code that acts on a state asks its row here.
 //!
 //! A new state is one row of the table below, and its column in [`admission`](crate::admission).
 
@@ -17,13 +17,15 @@ pub struct StateTraits {
     pub serves: bool,
     /// Requests go to Tx.
     pub forwards: bool,
-    /// Tx is blocked: the network side answers what it can, and the solo policy decides on the rest.
+    /// Tx is blocked: the network side answers what it can, and the solo policy decides on the
+    /// rest.
     pub answers_alone: bool,
     /// Connection pools are told that it runs.
     pub is_ready: bool,
     /// New changes of data are taken, if the role allows them.
     pub accepts_writes: bool,
-    /// It is entered by a transition, which the Supervisor records; else a change to it is over at once.
+    /// It is entered by a transition, which the Supervisor records; else a change to it is over at
+    /// once.
     pub is_of_transition: bool,
     /// What becomes of queued requests when it is entered.
     pub revokes: Revocation,
@@ -53,7 +55,8 @@ macro_rules! states {
             /// Every state, for tests over the whole product.
             pub const ALL: [Self; [$(Self::$state),+].len()] = [$(Self::$state),+];
 
-            const TRAITS: [StateTraits; Self::ALL.len()] = [$(StateTraits { $($field: $value),+ }),+];
+            const TRAITS: [StateTraits; Self::ALL.len()] =
+                [$(StateTraits { $($field: $value),+ }),+];
         }
     };
 }
@@ -149,7 +152,8 @@ pub struct Serving {
     pub state: State,
     /// Whether data may be changed.
     pub role: Role,
-    /// Where a drain that is under way or announced leads. A promotion has none: it is done at once.
+    /// Where a drain that is under way or announced leads. A promotion has none: it is done at
+    /// once.
     pub drain_target: Option<DrainTarget>,
     /// Grows with every change of the others.
     pub epoch: u64,
@@ -186,8 +190,8 @@ impl Serving {
         self.is_stopping() || !self.state.traits().serves
     }
 
-    /// Whether connection pools are told that it runs: not while data are out of reach, nor from the
-    /// announcement of a stop on.
+    /// Whether connection pools are told that it runs: not while data are out of reach, nor from
+    /// the announcement of a stop on.
     #[must_use]
     pub fn is_ready(self) -> bool {
         self.state.traits().is_ready && !self.is_stop_announced()

@@ -25,7 +25,8 @@ pub struct Status {
     pub retry_after: Duration,
     /// The transition that is under way.
     pub transition: Option<TransitionProgress>,
-    /// The role that is wanted, once everything that was asked for is done; `None` if that is a stop.
+    /// The role that is wanted, once everything that was asked for is done; `None` if that is a
+    /// stop.
     pub wanted: Option<Role>,
 }
 

@@ -19,8 +19,8 @@ pub(super) fn any(world: &mut World) -> Option<usize> {
     (count > 0).then(|| world.random.index(count))
 }
 
-/// When a request that needs Tx has to be answered at the latest: held ones are looked for with each
-/// tick only.
+/// When a request that needs Tx has to be answered at the latest: held ones are looked for with
+/// each tick only.
 pub(super) fn due(world: &World) -> Option<Instant> {
     let timeout = world.config().request_timeout;
     let late = TIMER_TICK * 2 + WORKER_TICK_PERIOD + Duration::from_millis(STEP_MAX);

@@ -110,7 +110,7 @@ impl World {
         self.clients = clients;
     }
 
-    /// No arbiter has more on its way than it may.
+    /// No worker has more on its way than it may.
     pub(super) fn check_bounds(&self) {
         let has_too_many = |worker: &WorkerCounters| {
             worker.in_flight.load(Ordering::Relaxed) > WORKER_REQUESTS_MAX

@@ -171,7 +171,7 @@ fn count_frames(mut bytes: &[u8]) -> usize {
     count
 }
 
-/// The bytes of so many requests, and how they are cut: `usize::MAX` for not at all.
+/// The bytes of a number of requests, and how they are cut: `usize::MAX` for not at all.
 fn requests(shape: &str, count: usize) -> (Vec<u8>, usize) {
     let value = |size| vec![7; size];
     let request = |sync: u64| match shape {

@@ -1,5 +1,5 @@
-//! The engine of a simulated world: it writes keys to the ledger, and stands still, fails and dies as it is
-//! told to.
+//! The engine of a simulated world: it writes keys to the ledger, and stands still, fails and dies
+//! as it is told to.
 
 use std::collections::HashMap;
 use std::panic::resume_unwind;
@@ -220,8 +220,8 @@ fn first_uint(array: &[u8]) -> Result<u64, Error> {
     reader.read_uint().map_err(fault)
 }
 
-/// `work` (what befalls requests befalls it), `steps` (async, in several turns), `never` (async, without
-/// an end), `write` (a key, in several steps).
+/// `work` (what befalls requests befalls it), `steps` (async, in several turns), `never` (async,
+/// without an end), `write` (a key, in several steps).
 pub(super) fn procedures() -> Procedures<SimulatedEngine> {
     Procedures::default()
         .with_engine("work", |call: &mut Call<'_, SimulatedEngine>| {

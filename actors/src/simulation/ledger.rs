@@ -69,7 +69,7 @@ impl Ledger {
         self.entries.len() as u64 - 1
     }
 
-    /// Writes down what happens, for whoever looks for the cause of a fault.
+    /// Writes down what happens, to find the cause of a fault.
     pub(super) fn note(&self, what: impl FnOnce() -> String) {
         if self.is_traced {
             println!("{:?} {}", clock::now() - self.begun, what());

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   world ──Run(now)──▶ Tx's arbiter: everything that is ready and due ──Idle──▶ world
-//!                          └ in the engine: a gate ──Parked──▶ world … other things happen, time goes on
+//!                          └ in the engine: a gate ──Parked──▶ world … other things happen
 //!                                              ◀──Resume(now)── world
 //! ```
 //!
-//! A parked Tx stands still in the middle of a request, of a journal write or of its recovery, as a real
-//! one that is busy or blocked does. Nothing depends on how the system schedules threads.
+//! A parked Tx stands still in the middle of a request, of a journal write or of its recovery, as a
+//! real one that is busy or blocked does. Nothing depends on how the system schedules threads.
 
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -6,7 +6,7 @@
 //!     clients        embedder       operator          what befalls Tx    disconnects  time
 //!        │ pipes        │ transitions    │ solo, assist     │ stall, fail, die
 //!        ▼              ▼                ▼                  ▼
-//!     Sessions ─▶ Workers ─────▶ Tx (own thread, in step) ─▶ engine ─▶ the ledger: journal and verdicts
+//!     Sessions ─▶ Workers ─────▶ Tx (own thread, in step) ─▶ engine ─▶ ledger: journal, verdicts
 //!        ▲           ▲ ▼             ▼
 //!        └───────────┴─ Supervisor: transitions, watchdog, Tx's deaths
 //! ```
@@ -14,36 +14,37 @@
 //! | real | in its place |
 //! |---|---|
 //! | Supervisor, Workers, Sessions, Tx as actors: all their code, messages and timers | |
-//! | admission, in-flight table, claims, fence, streams, reservations, procedures, watchdog, transitions | |
+//! | admission, in-flight table, claims, fence, streams, reservations, procedures | |
+//! | watchdog, transitions | |
 //! | | for sockets: pipes in memory, with a bounded buffer to the client (`pipe`) |
 //! | | for the Acceptor: a message with a pipe and a place (`worker`) |
-//! | | for the engine: one that writes keys to a ledger, and stands still, fails and dies (`engine`) |
+//! | | for the engine: one that writes keys to a ledger, stands still, fails and dies (`engine`) |
 //! | | for the clock: tokio's, paused, which goes on when nothing else is to do (`clock`) |
-//! | | for threads: the actors but Tx share one; Tx has its own, and only one of them runs (`lockstep`) |
+//! | | for threads: the actors but Tx share one; Tx has its own; one of them runs (`lockstep`) |
 //!
-//! So what it cannot find are races between two instructions of two threads; those are the concern of
-//! the tests of [`claims`](crate::cells::claims) and [`fence`](crate::cells::fence). What it does find are wrong
-//! orders of events, since Tx can stand still in the middle of any request, write or recovery while
-//! everything else goes on.
+//! So what it cannot find are races between two instructions of two threads; those are the concern
+//! of the tests of [`claims`](crate::cells::claims) and [`fence`](crate::cells::fence). What it
+//! does find are wrong orders of events, since Tx can stand still in the middle of any request,
+//! write or recovery while everything else goes on.
 //!
 //! What has to hold, in every world and after every step:
 //!
-//! 1. a request is refused or executed, never both; nothing is executed twice; a part of a transaction is
-//!    not written without its COMMIT (`ledger`);
-//! 2. each request has one answer or its connection is closed, and with a request timeout it has it in
-//!    time (`client`);
+//! 1. a request is refused or executed, never both; nothing is executed twice; a part of a
+//!    transaction is not written without its COMMIT (`ledger`);
+//! 2. each request has one answer or its connection is closed, and with a request timeout it has it
+//!    in time (`client`);
 //! 3. what is acknowledged is in the journal, which outlives Tx (`ledger`);
-//! 4. no write begins on a replica, nor after a stop: what a demotion or a stop has reported done holds
-//!    (`ledger`);
-//! 5. a transition ends within its grace and 50 ms, and every caller is answered within the time it would
-//!    wait besides (`checks`);
-//! 6. a demotion that ends before its deadline has cut nothing off, and no write that a client waits for
-//!    is under way (`checks`);
+//! 4. no write begins on a replica, nor after a stop: what a demotion or a stop has reported done
+//!    holds (`ledger`);
+//! 5. a transition ends within its grace and 50 ms, and every caller is answered within the time it
+//!    would wait besides (`checks`);
+//! 6. a demotion that ends before its deadline has cut nothing off, and no write that a client
+//!    waits for is under way (`checks`);
 //! 7. in the end no connection, request, place, byte or caller is left (`checks`).
 //!
-//! `VESTIBULE_SIMULATION_TRANSITIONS` sets how long it goes on, `VESTIBULE_SIMULATION_START` with which
-//! seeds. A world that fails tells its seed: `VESTIBULE_SIMULATION_SEED` runs that world alone, and
-//! `VESTIBULE_SIMULATION_TRACE=1` writes down what happens in it.
+//! `VESTIBULE_SIMULATION_TRANSITIONS` sets how long it goes on, `VESTIBULE_SIMULATION_START` with
+//! which seeds. A world that fails tells its seed: `VESTIBULE_SIMULATION_SEED` runs that world
+//! alone, and `VESTIBULE_SIMULATION_TRACE=1` writes down what happens in it.
 
 mod actions;
 mod checks;
@@ -90,7 +91,7 @@ fn number(name: &str) -> Option<u64> {
     Some(value.parse().expect("a number is set"))
 }
 
-/// Runs worlds until there were so many transitions.
+/// Runs worlds until there were this many transitions.
 fn run_many(start: u64, transitions: usize) -> Stats {
     let worlds = Mutex::new((Random::new(start), Stats::default()));
     let lock = || worlds.lock().expect("no worker panics while it holds it");

@@ -61,7 +61,7 @@ impl Both {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something and wakes whoever waited for it.
+    /// Changes something and wakes what waited for it.
     fn change<R>(&self, edit: impl FnOnce(&mut Buffers) -> R) -> R {
         let (result, reader, writer) = {
             let mut buffers = self.lock();

@@ -15,7 +15,7 @@ use crate::transitions::TransitionTarget;
 
 const CLIENTS_MAX: usize = 12;
 
-/// Runs a world of this seed until so many transitions are over, and ends it.
+/// Runs a world of this seed until this many transitions are over, and ends it.
 pub(super) async fn storm(seed: u64, transitions: usize) -> Stats {
     let mut world = World::new(seed).await;
     while world.stats.transitions < transitions && !world.is_stopped() {

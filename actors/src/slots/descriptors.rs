@@ -4,7 +4,7 @@
 //!   limit ─┬─ runtime         its threads, listeners, standard streams
 //!          ├─ engine          held back, so that it can open a file at any moment
 //!          ├─ administrators  connections that are not counted among the clients
-//!          ├─ spare           the one in which a connection is told that there is no slot for it
+//!          ├─ spare           one for telling a connection that there is no slot for it
 //!          └─ clients         the rest, or what is configured if that is less
 //! ```
 
@@ -34,7 +34,7 @@ pub(crate) struct DescriptorBudget {
     pub(crate) administrators: usize,
     pub(crate) spare: usize,
     pub(crate) clients: usize,
-    /// From so many clients on, descriptors are scarce; `None` if they cannot be.
+    /// From this many clients on, descriptors are scarce; `None` if they cannot be.
     pub(crate) crowded: Option<usize>,
 }
 
@@ -56,8 +56,8 @@ impl fmt::Display for TooFewDescriptors {
 }
 
 impl DescriptorBudget {
-    /// Divides the limit among a runtime with so many session threads and listeners, its engine and its
-    /// connections.
+    /// Divides the limit among a runtime with a number of session threads and listeners, its engine
+    /// and its connections.
     ///
     /// # Errors
     ///
@@ -113,7 +113,8 @@ impl fmt::Display for DescriptorBudget {
         }
         write!(
             f,
-            ": {} for clients, {} for administrators, {} for the engine, {} for the runtime, {} spare",
+            ": {} for clients, {} for administrators, {} for the engine, {} for the runtime, \
+             {} spare",
             self.clients, self.administrators, self.engine, self.runtime, self.spare
         )
     }

@@ -57,8 +57,8 @@ impl ConnectionSlots {
     }
 
     /// The slot that a connection would have now, if there is one. Only the Acceptor's thread takes
-    /// slots in numbers; [`adopt`](crate::RuntimeHandle::adopt) may exceed a share by the connections
-    /// that are adopted at the same moment.
+    /// slots in numbers; [`adopt`](crate::RuntimeHandle::adopt) may exceed a share by the
+    /// connections that are adopted at the same moment.
     pub(crate) fn find(&self, listener: ListenerKind, may_administer: bool) -> Option<SlotKind> {
         choose_slot(
             &self.budget,

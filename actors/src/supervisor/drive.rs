@@ -41,8 +41,8 @@ impl Supervisor {
     }
 
     pub(super) fn apply(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
-        // Before anybody is told of the change, so that whoever then asks sees it; when one begins, as
-        // soon as it has a number.
+        // Before anybody is told of the change, so that a caller who then asks sees it; when one
+        // begins, as soon as it has a number.
         if !matches!(actions.first(), Some(Action::Begin(_))) {
             self.show();
         }
@@ -113,7 +113,7 @@ impl Supervisor {
         }
         self.tell_tx(Control::CloseIdleReservations);
         let (serial, is_stop) = (self.machine.serial(), self.is_stop());
-        // After the cell: whatever an arbiter admits from then on is of the new state.
+        // After the cell: whatever a worker admits from then on is of the new state.
         for worker in &self.peers.workers {
             worker.quiesce(serial, is_stop);
         }
@@ -154,7 +154,7 @@ impl Supervisor {
         match target {
             TransitionTarget::Stopped => {
                 self.shared.cell.stopped(now);
-                // The data are let go, whoever still holds a handle.
+                // The data are let go, although handles may still be held.
                 self.shared.publish_view(None);
             }
             TransitionTarget::Role(role) => {
@@ -181,7 +181,7 @@ impl Supervisor {
         }
     }
 
-    /// The runtime is stopped: tells whoever waits for it.
+    /// The runtime is stopped: tells those who wait for it.
     fn finish(&mut self, report: &TransitionReport) {
         let left = report.workers_left.iter().map(|worker| {
             let counters = &self.shared.counters[*worker];
@@ -266,8 +266,8 @@ fn log_end(record: &TransitionRecord) {
         unread => format!(", threw away the replies of {unread} connections that did not read"),
     };
     log::info!(
-        "{} to {} {} after {:.0} ms ({}{by}): waited for {} requests and {} transactions, revoked {}, \
-         cut off {} with the outcome unknown, aborted {} transactions{unread}{left}",
+        "{} to {} {} after {:.0} ms ({}{by}): waited for {} requests and {} transactions, \
+         revoked {}, cut off {} with the outcome unknown, aborted {} transactions{unread}{left}",
         record.from,
         record.to,
         record.result,

@@ -9,12 +9,12 @@
 //!     └────────────────────────────── a heartbeat, or another state (assist) ──────────────┘
 //! ```
 //!
-//! A request may wait in Tx's keeping without Tx being blocked (in a stream, behind a procedure that
-//! sleeps). So the first suspicion asks Tx for a sign, through its mailbox: a thread that hears moves
-//! the heartbeat.
+//! A request may wait in Tx's keeping without Tx being blocked (in a stream, behind a procedure
+//! that sleeps). So the first suspicion asks Tx for a sign, through its mailbox: a thread that
+//! hears moves the heartbeat.
 //!
-//! A Tx that is always a little slower than the period would go back and forth between the states. So
-//! the patience doubles with each stall that follows soon on the one before, up to a bound.
+//! A Tx that is always a little slower than the period would go back and forth between the states.
+//! So the patience doubles with each stall that follows soon on the one before, up to a bound.
 
 use std::time::{Duration, Instant};
 
@@ -100,7 +100,7 @@ impl Watchdog {
         let has_moved = observation.heartbeat != self.heartbeat;
         self.heartbeat = observation.heartbeat;
         self.has_probed &= !has_moved;
-        // Whoever kept this thread waiting may have kept Tx waiting too.
+        // What kept this thread waiting may have kept Tx waiting too.
         let is_late = now.saturating_duration_since(self.due) > self.period / 2;
         let alarm = match self.phase {
             WatchdogPhase::Stalled

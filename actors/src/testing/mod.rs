@@ -1,5 +1,5 @@
-//! The harness that integration tests drive: a runtime on a thread of its own, a scripted engine, and a
-//! peer that speaks raw frames.
+//! The harness that integration tests drive: a runtime on a thread of its own, a scripted engine,
+//! and a peer that speaks raw frames.
 //!
 //! ```text
 //!   test ──▶ Harness ── thread: System + runtime + ScriptedEngine ◀── Script (block, fail, log)
@@ -20,8 +20,9 @@ pub use engine::{Script, ScriptedEngine};
 pub use harness::Harness;
 pub use peer::{Frame, Peer, RequestBuilder};
 
-/// The default configuration without the watchdog: a test that has Tx stand still says itself what the
-/// state is, however slow the machine; and no session thread is left behind in a change of the role.
+/// The default configuration without the watchdog: a test that has Tx stand still says itself what
+/// the state is, however slow the machine; and no session thread is left behind in a change of the
+/// role.
 #[must_use]
 pub fn config() -> Config {
     Config {

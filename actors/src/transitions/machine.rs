@@ -320,7 +320,7 @@ impl Machine {
     /// A time that was asked for is here.
     pub(crate) fn on_time(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
-        // First what is due anyway: whoever asked for it hears of its end rather than of its delay.
+        // First what is due anyway: its caller hears of its end rather than of its delay.
         self.advance(now, &mut actions);
         let mut overdue = |waiters: &mut Vec<Waiter>| {
             waiters.retain(|waiter| {

@@ -1,12 +1,12 @@
-//! Transitions: changes of the role and stops. A pure machine decides: one deadline, handed to every step,
-//! and an answer for every caller.
+//! Transitions: changes of the role and stops. A pure machine decides: one deadline, handed to
+//! every step, and an answer for every caller.
 //!
 //! ```text
 //!   announce ─▶ quiesce ─▶ grace ─▶ kill ─▶ settle ─▶ done ─▶ the one that waits, if any
 //!      │           │         │       │        └ Stopped: Tx closes its engine; a role: at once
-//!      │           │         │       └ every worker  has answered its clients, or the slack is over
-//!      │           │         └ every worker  is quiet ─▶ settle;  the deadline ─▶ kill
-//!      │           └ every worker  has seen the new state and told what it waits for
+//!      │           │         │       └ every worker has answered its clients, or the slack is over
+//!      │           │         └ every worker is quiet ─▶ settle;  the deadline ─▶ kill
+//!      │           └ every worker has seen the new state and told what it waits for
 //!      └ the lameduck of a stop
 //!
 //!   asked for while one is under way:  the same again ─▶ waits for its end, touches nothing
@@ -14,8 +14,9 @@
 //!                                      a stop         ─▶ at once; nothing follows a stop
 //! ```
 //!
-//! A transition ends [`TRANSITION_SLACK`](crate::limits::TRANSITION_SLACK) after its deadline at the latest, whatever the workers, Tx and the clients
-//! do: the machine waits for nobody without a time.
+//! A transition ends [`TRANSITION_SLACK`](crate::limits::TRANSITION_SLACK) after its deadline at
+//! the latest, whatever the workers, Tx and the clients do: the machine waits for nobody without a
+//! time.
 //!
 //! | file | what |
 //! |---|---|

@@ -16,7 +16,8 @@ pub enum TransitionResult {
     /// Something else that was asked for later, or a stop, came first.
     #[serde(rename = "superseded")]
     Superseded,
-    /// Another transition was under way for as long as the caller would wait. So did too many callers.
+    /// Another transition was under way for as long as the caller would wait. So did too many
+    /// callers.
     #[serde(rename = "timed out")]
     TimedOut,
 }

@@ -10,8 +10,9 @@ use super::report::{PhaseTimes, TransitionReport};
 /// How a stop went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopReport {
-    /// Requests that were under way when the deadline came: their clients were told that the outcome
-    /// is unknown, or that they were not begun. Clients whose replies were thrown away count too.
+    /// Requests that were under way when the deadline came: their clients were told that the
+    /// outcome is unknown, or that they were not begun. Clients whose replies were thrown away
+    /// count too.
     pub killed: usize,
     /// Transactions that were open then, and are rolled back.
     pub aborted_transactions: usize,
@@ -23,8 +24,8 @@ pub struct StopReport {
     pub failure: Option<String>,
 }
 
-/// One transition, as `vestibule.show('transitions')` shows it. A change of state that is over at once
-/// (assist, solo, loading) has no times and no counts.
+/// One transition, as `vestibule.show('transitions')` shows it. A change of state that is over at
+/// once (assist, solo, loading) has no times and no counts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TransitionRecord {
     /// Counted from 1.
@@ -59,8 +60,8 @@ pub struct TransitionRecord {
     pub killed: Counts,
     /// Transactions aborted at the deadline.
     pub aborted_transactions: usize,
-    /// Connections whose replies were thrown away at the deadline of a stop: their clients did not read
-    /// them.
+    /// Connections whose replies were thrown away at the deadline of a stop: their clients did not
+    /// read them.
     pub unread_connections: usize,
     /// How many clients were told that the outcome of their request is unknown.
     pub outcome_unknown: usize,

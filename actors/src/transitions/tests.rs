@@ -154,7 +154,7 @@ fn a_quiet_demotion_is_over_before_its_deadline() {
     assert_eq!((bench.kills, bench.tx_stops), (0, 0));
 }
 
-/// whoever does not answer is named, and left behind.
+/// a worker that does not answer is named, and left behind.
 #[test]
 fn at_the_deadline_everybody_is_asked_at_once_and_waited_for_no_longer_than_the_slack() {
     let mut bench = Bench::new(2);
@@ -379,8 +379,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whatever the workers, Tx and the callers do: each transition ends in time (that is asserted at its
-    /// end), its phases are all of its time, each caller is told once, and the last wish is what comes.
+    /// Whatever the workers, Tx and the callers do: each transition ends in time (that is asserted
+    /// at its end), its phases are all of its time, each caller is told once, and the last wish is
+    /// what comes.
     #[test]
     fn every_transition_ends_in_time_and_every_caller_is_told(steps in steps()) {
         let mut bench = Bench::new(2);
@@ -420,7 +421,8 @@ proptest! {
         let sum: Duration = bench.reports.iter().map(TransitionReport::took).sum();
         prop_assert!(sum <= bench.now - bench.start, "one at a time");
         if !stopped {
-            let role = bench.established.last().map_or(TransitionTarget::Role(Role::Primary), |last| *last);
+            let first = TransitionTarget::Role(Role::Primary);
+            let role = bench.established.last().copied().unwrap_or(first);
             prop_assert_eq!(role, TransitionTarget::Role(last_role));
         }
     }

@@ -48,7 +48,7 @@ fn the_state_tells_what_is_wanted_and_how_far_it_is() {
         &table(&[("grace", 3600.0)]),
     ));
     harness.wait_for(State::Draining);
-    harness.wait_until("every arbiter has seen it", || {
+    harness.wait_until("every worker has seen it", || {
         let mut observer = harness.connect();
         state(&mut observer)
             .transition

@@ -14,9 +14,10 @@ type ScriptedCall<'a> = Call<'a, ScriptedEngine>;
 
 impl Script {
     /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo
-    /// first), `pause`, `echo`, `later` (async), `never` (async, without an end), `cooperate` (until
-    /// it is cancelled), `reserve`, `take` (a reservation, until [`complete`](Self::complete)),
-    /// `commit_first` (and with `_then_fail`, `_then_block`), `write_steps`, `user`.
+    /// first), `pause`, `echo`, `later` (async), `never` (async, without an end), `cooperate`
+    /// (until it is cancelled), `reserve`, `take` (a reservation, until
+    /// [`complete`](Self::complete)), `commit_first` (and with `_then_fail`, `_then_block`),
+    /// `write_steps`, `user`.
     #[must_use]
     pub fn procedures() -> Procedures<ScriptedEngine> {
         let procedures = answering(Procedures::default());
