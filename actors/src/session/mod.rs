@@ -13,12 +13,10 @@
 //! | `cancel` | requests over their time, or killed |
 //! | `io` | reads, cuts frames, writes |
 //! | `dispatch` | a request's way: decode, class, admit, then answer, refuse, hold or forward |
-//! | `login` | the checks of AUTH, pure |
 
 pub(crate) mod actor;
 pub(crate) mod cancel;
 pub(crate) mod dispatch;
 mod handlers;
 mod io;
-mod login;
 pub(crate) mod messages;

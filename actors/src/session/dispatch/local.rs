@@ -5,10 +5,10 @@ use vestibule_wire::reply::{Rows, finish};
 use vestibule_wire::request::{Auth, Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
+use super::login::log_in;
 use crate::config::Administrators;
 use crate::limits::EVENT_KEY_SIZE_MAX;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
-use crate::session::login::log_in;
 
 impl Dispatcher<'_> {
     /// Answers a request of class `Local`.

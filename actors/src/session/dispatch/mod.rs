@@ -14,6 +14,7 @@
 //! | `forward` | into the batch for Tx: credit, transactions, deadline |
 //! | `hold` | what waits for the end of solo |
 //! | `local` | what is answered without Tx |
+//! | `login` | the checks of AUTH, pure |
 //! | `orphans` | what is answered in a stream whose transaction died with its Tx |
 //! | `view` | SELECTs from the read view |
 
@@ -21,6 +22,7 @@ mod control;
 mod forward;
 mod hold;
 mod local;
+mod login;
 mod orphans;
 mod view;
 
