@@ -56,7 +56,7 @@ pub fn start<E: Engine>(
         .collect();
     let shared = Arc::new(Shared::new(config, cell, slots, claims));
     let (mailboxes, peers) = Mailboxes::new(workers);
-    watch_the_cell(&shared, &peers);
+    follow_cell(&shared, &peers);
 
     let start_worker = |(index, mailbox): (usize, AddressReceiver<Worker>)| {
         let (shared, peers) = (shared.clone(), peers.clone());
@@ -158,7 +158,7 @@ fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 /// After every change of state: first the record and the events' values, then the notice that has
 /// them looked at.
-pub(crate) fn watch_the_cell(shared: &Arc<Shared>, peers: &Arc<Peers>) {
+pub(crate) fn follow_cell(shared: &Arc<Shared>, peers: &Arc<Peers>) {
     let first = shared.cell.load();
     shared.events.set_serving(first);
     let weak = Arc::downgrade(shared);

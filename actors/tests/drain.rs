@@ -139,6 +139,27 @@ fn an_operator_can_drain_by_call_and_the_first_deadline_holds() {
     assert!(subscriber.receive_until_closed().len() <= 1);
 }
 
+/// The Supervisor begins the stop and has it answered: what the client sent behind the call waits
+/// for that.
+#[test]
+fn what_is_sent_behind_a_drain_is_taken_under_the_new_state() {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        state: String,
+    }
+    let mut harness = Harness::start();
+    let mut operator = harness.connect();
+    let drain = RequestBuilder::call(5, "vestibule.drain", NO_ARGS).bytes();
+    let behind = RequestBuilder::replace(6, 6).bytes();
+    operator.send_bytes(&[drain, behind].concat());
+    let frames = operator.receive_until_closed();
+    assert_eq!((frames.len(), frames[0].sync, frames[0].code), (2, 5, 0));
+    let told = frames[0].data::<Vec<Told>>().remove(0);
+    assert_eq!(told.state, "draining");
+    assert_eq!((frames[1].sync, frames[1].error_code()), (6, Some(279)));
+    assert_eq!(harness.join().killed, 0);
+}
+
 #[test]
 fn bad_arguments_of_drain_stop_nothing() {
     let harness = Harness::start();

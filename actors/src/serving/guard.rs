@@ -6,7 +6,8 @@ use super::cell::ServingCell;
 use super::solo::{Declarer, Solo};
 use crate::engine::{Progress, SoloBoard, SoloGuard};
 
-/// The means to declare solo, for the work that makes Tx busy. Cheap to clone, usable from any thread.
+/// The means to declare solo, for the work that makes Tx busy. Cheap to clone, usable from any
+/// thread.
 #[derive(Debug, Clone)]
 pub struct Solos(Arc<ServingCell>);
 

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::limits::WORKER_REQUESTS_MAX;
 use crate::messages::Requester;
 use crate::peers::Peers;
-use crate::runtime::{Mailboxes, spawner, watch_the_cell};
+use crate::runtime::{Mailboxes, follow_cell, spawner};
 use crate::serving::ServingCell;
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
@@ -82,7 +82,7 @@ impl World {
         let slots = ConnectionSlots::for_tests(WORKERS);
         let shared = Arc::new(Shared::new(config, cell, slots, claims.collect()));
         let (mailboxes, peers) = Mailboxes::new(WORKERS);
-        watch_the_cell(&shared, &peers);
+        follow_cell(&shared, &peers);
         let workers = (mailboxes.workers.into_iter().enumerate())
             .map(|(index, mailbox)| {
                 let worker = Worker::new(index, shared.clone(), peers.clone());
