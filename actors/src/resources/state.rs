@@ -53,7 +53,6 @@ pub(crate) struct WorkerState {
     /// Name of the procedure that was called last: most calls repeat it.
     procedure: Option<Rc<str>>,
     pub(crate) seen: Option<Serving>,
-    pub(crate) events_seen: u64,
 }
 
 impl WorkerState {
@@ -80,7 +79,6 @@ impl WorkerState {
             view_version: 0,
             procedure: None,
             seen: None,
-            events_seen: 0,
         }
     }
 

@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task;
-use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler};
@@ -13,6 +12,7 @@ use actix_rt::time::{Sleep, sleep_until};
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::{Error, ErrorCode};
 
+use super::notify::LapLoop;
 use super::state::Worker;
 use crate::connection::transport::{Transport, from_socket};
 use crate::limits::WORKER_TICK_PERIOD;
@@ -21,7 +21,7 @@ use crate::messages::worker::{Accepted, IncomingConnection, StateChanged, TxLost
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::serving::{Revocation, State};
 use crate::session::actor::Session;
-use crate::session::messages::{CommitLost, EventsChanged, ServingChanged, TransactionsLost};
+use crate::session::messages::{CommitLost, TransactionsLost};
 use crate::slots::ConnectionSlot;
 
 impl Worker {
@@ -63,6 +63,7 @@ impl Actor for Worker {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(FlushLoop);
+        ctx.spawn(LapLoop);
         ctx.spawn(TimerLoop::default());
         ctx.run_interval(WORKER_TICK_PERIOD, |worker, _| {
             worker.tick(worker.cell.shared.clock.now())
@@ -160,13 +161,8 @@ impl Handler<StateChanged> for Worker {
         let is_new = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if is_new {
             self.revoke_for(serving.state);
-            self.tell_holding(serving.state);
         }
-        self.tell_watching();
-        self.tell_idle_if_stopping();
-        if is_new {
-            self.measure_reach(serving.epoch, changed.0);
-        }
+        self.begin_lap(is_new.then_some((serving.epoch, changed.0)));
     }
 }
 
@@ -178,39 +174,6 @@ impl Worker {
             Revocation::ByPolicy => self.revoke_in_solo(self.cell.shared.clock.now()),
             Revocation::With(code) => drop(self.revoke_queued(code)),
         }
-    }
-
-    /// Tells sessions whose held requests may be dispatched now.
-    fn tell_holding(&self, state: State) {
-        if !state.traits().answers_alone && self.cell.state.borrow().holding > 0 {
-            self.tell_where(|own| own.has_held(), || ServingChanged);
-        }
-    }
-
-    /// Tells sessions whose clients watch events that have changed.
-    fn tell_watching(&self) {
-        let version = self.cell.shared.events.version();
-        let seen = std::mem::replace(&mut self.cell.state.borrow_mut().events_seen, version);
-        if seen != version {
-            self.tell_where(|own| own.awaits_events(version), || EventsChanged);
-        }
-    }
-
-    /// In a stop, tells the sessions of which nothing is under way: each of them closes.
-    pub(super) fn tell_idle_if_stopping(&self) {
-        if self.cell.shared.cell.load().is_stopping() {
-            self.tell_where(|own| own.is_idle_for_drain(), || ServingChanged);
-        }
-    }
-
-    /// Tells how long a change took to reach the sessions. The local queue is first come, first
-    /// served: when this task runs, the sessions that were told have acted.
-    fn measure_reach(&self, epoch: u64, since: Instant) {
-        let cell = self.cell.clone();
-        actix_rt::spawn(async move {
-            let took = cell.shared.clock.now().saturating_duration_since(since);
-            cell.shared.counters[cell.index].reached(epoch, took);
-        });
     }
 }
 

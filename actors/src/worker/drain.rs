@@ -46,7 +46,7 @@ impl Handler<Quiesce> for Worker {
             }
         };
         self.report(serial, WorkerReport::Quiesced(waiting));
-        self.tell_idle_if_stopping();
+        self.begin_lap(None);
         self.tell_if_quiet();
     }
 }

@@ -13,6 +13,7 @@
 //! | `sessions` | its sessions, by their numbers |
 //! | `actor` | the actix shell: batches out, replies in, the timer |
 //! | `deliver` | replies to sessions, sessions going again |
+//! | `notify` | telling sessions of a change, in bounded steps |
 //! | `drain` | its part in transitions |
 //! | `tick` | what nothing else would wake it for |
 //! | `contribute` | its part of what all workers are asked |
@@ -23,6 +24,7 @@ mod actor;
 mod contribute;
 mod deliver;
 mod drain;
+mod notify;
 mod sessions;
 mod state;
 mod tick;

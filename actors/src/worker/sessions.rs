@@ -42,6 +42,11 @@ impl Sessions {
         self.entries.try_remove(index as usize);
     }
 
+    /// A bound on the numbers in use.
+    pub(super) fn numbers(&self) -> usize {
+        self.entries.capacity()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

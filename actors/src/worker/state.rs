@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actix::{Handler, Message};
 
+use super::notify::Lap;
 use super::sessions::Sessions;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::state::ConnectionState;
@@ -24,6 +25,8 @@ pub(crate) struct Worker {
     pub(super) dirty: RefCell<Vec<u32>>,
     /// Sessions (and their connections' numbers) that have an administrator's slot provisionally.
     pub(super) provisional: RefCell<Vec<(u32, u64)>>,
+    /// How far it has come in telling sessions of a change.
+    pub(super) lap: Cell<Lap>,
     /// The transition under way, as far as it is this worker's matter.
     pub(super) transition: Cell<Option<InTransition>>,
 }
@@ -49,6 +52,7 @@ impl Worker {
             sessions: Sessions::default(),
             dirty: RefCell::default(),
             provisional: RefCell::default(),
+            lap: Cell::default(),
             transition: Cell::new(None),
         }
     }
