@@ -21,7 +21,7 @@ use vestibule_wire::{Error, ErrorCode};
 use super::callers::Callers;
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
-use super::holdings::Asker;
+use super::holdings::Holder;
 use super::request_context::RequestContext;
 use super::steps::CallSteps;
 use super::streams::{Beginner, StreamKey, Transaction, WaitingRequest};
@@ -67,8 +67,8 @@ impl<'a> ClaimedRequest<'a> {
         }
     }
 
-    fn asker(&self, now: Instant) -> Asker {
-        Asker {
+    fn holder(&self, now: Instant) -> Holder {
+        Holder {
             connection: self.caller.connection,
             origin: self.origin(),
             now,
@@ -286,7 +286,7 @@ impl<E: Engine> Executor<E> {
             transaction,
         };
         let mut context = RequestContext {
-            asker: request.asker(self.budget.began()),
+            holder: request.holder(self.budget.began()),
             claim: request.claim(),
             solos: &self.solos,
             holdings: &mut self.holdings,
@@ -322,7 +322,7 @@ impl<E: Engine> Executor<E> {
             }
         };
         let mut context = RequestContext {
-            asker: request.asker(self.budget.began()),
+            holder: request.holder(self.budget.began()),
             claim: request.claim(),
             solos: &self.solos,
             holdings: &mut self.holdings,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use vestibule_wire::Error;
 
 use super::deferred::Tickets;
-use super::holdings::{Asker, Holdings};
+use super::holdings::{Holder, Holdings};
 use crate::cells::claims::Claim;
 use crate::engine::{
     CancelToken, Completion, Context, LockAttempt, ReservationId, SoloGuard, Ticket,
@@ -14,7 +14,7 @@ use crate::serving::Solos;
 
 /// Stands behind the [`Reply`](crate::engine::Reply) to one request.
 pub(super) struct RequestContext<'a> {
-    pub(super) asker: Asker,
+    pub(super) holder: Holder,
     pub(super) claim: Claim<'a>,
     pub(super) solos: &'a Solos,
     pub(super) holdings: &'a mut Holdings,
@@ -43,35 +43,35 @@ impl Context for RequestContext<'_> {
     }
 
     fn reserve(&mut self, kind: &'static str, name: &str) -> Result<ReservationId, Error> {
-        self.holdings.reserve(self.asker, kind, name)
+        self.holdings.reserve(self.holder, kind, name)
     }
 
     fn take_reservation(&mut self, id: ReservationId) -> Result<(), Error> {
-        self.holdings.take(id, self.asker.connection)
+        self.holdings.take(id, self.holder.connection)
     }
 
     fn release_reservation(&mut self, id: ReservationId) -> bool {
-        self.holdings.release(id, self.asker.connection)
+        self.holdings.release(id, self.holder.connection)
     }
 
     fn lock(&mut self, name: &str, patience: Duration) -> Result<LockAttempt, Error> {
-        let Some(held) = self.holdings.try_lock(self.asker, name)? else {
+        let Some(held) = self.holdings.try_lock(self.holder, name)? else {
             return Ok(LockAttempt::Taken);
         };
         if patience.is_zero() {
             return Ok(LockAttempt::Refused);
         }
         let completion = self.defer()?;
-        let until = self.asker.now + patience;
+        let until = self.holder.now + patience;
         self.holdings
-            .wait(self.asker, name, held, completion, until);
+            .wait(self.holder, name, held, completion, until);
         Ok(LockAttempt::Waiting)
     }
 
     fn unlock(&mut self, name: &str) -> bool {
-        let Asker {
+        let Holder {
             connection, now, ..
-        } = self.asker;
+        } = self.holder;
         self.holdings.unlock(name, connection, now)
     }
 }

@@ -21,7 +21,7 @@ use crate::engine::{Ticket, unanswered};
 use crate::messages::tx::Completed;
 
 /// What an async procedure returns: the reply's body.
-type Procedure = LocalBoxFuture<'static, Result<Vec<u8>, Error>>;
+type ProcedureFuture = LocalBoxFuture<'static, Result<Vec<u8>, Error>>;
 
 /// The async procedures of one Tx.
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Drop for TaskGuard {
 
 impl Tasks {
     /// Has a procedure run that answers this ticket.
-    pub(super) fn spawn(&mut self, ticket: Ticket, procedure: Procedure) -> TaskGuard {
+    pub(super) fn spawn(&mut self, ticket: Ticket, procedure: ProcedureFuture) -> TaskGuard {
         let (handle, registration) = AbortHandle::new_pair();
         let task = Task {
             ticket,
@@ -75,7 +75,7 @@ impl Tasks {
 struct Task {
     ticket: Ticket,
     /// `None` once it is complete.
-    procedure: Option<Procedure>,
+    procedure: Option<ProcedureFuture>,
 }
 
 impl Future for Task {

@@ -27,9 +27,9 @@ use crate::shared::Shared;
 
 pub(crate) use lock_procedures::with_locks;
 
-/// Who asks for something, and when.
+/// Who holds, or asks for, something, and when.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asker {
+pub(super) struct Holder {
     pub(super) connection: u64,
     /// The request: by it a lock is taken back whose request was cancelled.
     pub(super) origin: RequestOrigin,
@@ -62,17 +62,17 @@ impl Holdings {
     /// A new reservation, in use by the request that Tx executes.
     pub(super) fn reserve(
         &mut self,
-        asker: Asker,
+        holder: Holder,
         kind: &'static str,
         name: &str,
     ) -> Result<ReservationId, Error> {
-        let id = self.reservations.acquire(asker.connection)?;
-        self.reservations.take(id, asker.connection)?;
+        let id = self.reservations.acquire(holder.connection)?;
+        self.reservations.take(id, holder.connection)?;
         let listed = Listed {
-            connection: asker.connection,
+            connection: holder.connection,
             kind,
             name: name.into(),
-            since: asker.now,
+            since: holder.now,
             waiting: 0,
         };
         self.shared.reservations.put(id, listed);
@@ -110,31 +110,31 @@ impl Holdings {
     /// the way.
     pub(super) fn try_lock(
         &mut self,
-        asker: Asker,
+        holder: Holder,
         name: &str,
     ) -> Result<Option<ReservationId>, Error> {
         let Some(held) = self.locks.find(name) else {
-            let (connection, origin) = (asker.connection, asker.origin);
+            let (connection, origin) = (holder.connection, holder.origin);
             let reservations = &mut self.reservations;
             let granted = self.locks.take(name, connection, origin, reservations)?;
-            self.list(granted, asker.now);
+            self.list(granted, holder.now);
             return Ok(None);
         };
-        let is_own = self.reservations.holder(held) == Some(asker.connection);
+        let is_own = self.reservations.holder(held) == Some(holder.connection);
         Ok((!is_own).then_some(held))
     }
 
     /// Has a request wait for a lock that is held, until a time.
     pub(super) fn wait(
         &mut self,
-        asker: Asker,
+        holder: Holder,
         name: &str,
         held: ReservationId,
         completion: Completion,
         until: Instant,
     ) {
         let timer = self.waits.set(completion.ticket(), until);
-        let (connection, origin) = (asker.connection, asker.origin);
+        let (connection, origin) = (holder.connection, holder.origin);
         let waiting = self.locks.wait(name, connection, origin, completion, timer);
         self.shared.reservations.set_waiting(held, waiting);
     }
