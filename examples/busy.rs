@@ -1,5 +1,5 @@
-//! What clients see while the engine is busy: a server in this process, its Tx blocked for 10 s, and
-//! everything that goes on meanwhile, with times.
+//! What clients see while the engine is busy: a server in this process, its Tx blocked for 10 s,
+//! and everything that goes on meanwhile, with times.
 //!
 //! Run it: `cargo run --release --example busy` (`-- --seconds 30` blocks longer)
 //!

@@ -1,5 +1,5 @@
-//! Clients that reconnect again and again to a server whose thread is blocked: vestibule and, where it is
-//! installed, Tarantool, side by side, second by second.
+//! Clients that reconnect again and again to a server whose thread is blocked: vestibule and, where
+//! it is installed, Tarantool, side by side, second by second.
 //!
 //! Run it: `cargo run --release --example storm`
 //!
@@ -8,8 +8,9 @@
 //!   scene 2, as in Tarantool #3776: 4 clients every 1 ms, it is blocked for 1 s, again and again
 //! ```
 //!
-//! A client connects, waits for the greeting, pings and leaves; after 50 ms in vain it leaves as well.
-//! Every descriptor that the server has open is counted, so those of visitors who left unseen show.
+//! A client connects, waits for the greeting, pings and leaves; after 50 ms in vain it leaves as
+//! well. Every descriptor that the server has open is counted, so those of visitors who left unseen
+//! show.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};

@@ -10,8 +10,8 @@ use crate::cli::EXIT_CUT_OFF;
 /// The signal that a file grew beyond its limit, on Linux.
 const SIGXFSZ: i32 = 25;
 
-/// Hears the signal of a write beyond `ulimit -f` as long as the result lives: such a write then fails
-/// like any other, instead of ending the process.
+/// Hears the signal of a write beyond `ulimit -f` as long as the result lives: such a write then
+/// fails like any other, instead of ending the process.
 pub(crate) fn catch_file_size_limit() -> io::Result<Signal> {
     signal(SignalKind::from_raw(SIGXFSZ))
 }

@@ -1,4 +1,5 @@
-//! An index of a space with data: built while reads go on, and if it cannot be, nothing has changed.
+//! An index of a space with data: built while reads go on, and if it cannot be, nothing has
+//! changed.
 
 mod support;
 

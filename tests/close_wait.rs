@@ -1,5 +1,5 @@
-//! Clients that leave are noticed, whatever Tx does and however much of theirs is not read: no socket
-//! stays in CLOSE_WAIT.
+//! Clients that leave are noticed, whatever Tx does and however much of theirs is not read: no
+//! socket stays in CLOSE_WAIT.
 
 #![cfg(target_os = "linux")]
 
@@ -50,8 +50,8 @@ fn clients_that_leave_while_tx_stands_still_leave_no_socket_behind() {
     // One that waits for Tx.
     let mut waiting = server.connect();
     waiting.send(&RequestBuilder::replace(1, 1));
-    // One of which more waits than is read, so that its end is behind data: in the kernel, which must
-    // have room for the rest of them and for the end.
+    // One of which more waits than is read, so that its end is behind data: in the kernel, which
+    // must have room for the rest of them and for the end.
     let mut full = server.connect();
     let burst = |keys: std::ops::Range<u64>| -> Vec<u8> {
         let requests = keys.map(|key| RequestBuilder::replace(key, key).bytes());

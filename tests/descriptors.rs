@@ -1,5 +1,5 @@
-//! A process with 64 descriptors and a crowd of silent clients: whatever they do, administrators get in
-//! and the engine can open its files.
+//! A process with 64 descriptors and a crowd of silent clients: whatever they do, administrators
+//! get in and the engine can open its files.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! A system that has no descriptor to give: connections wait, the server neither spins nor floods its
-//! log, and it goes on as soon as there is one.
+//! A system that has no descriptor to give: connections wait, the server neither spins nor floods
+//! its log, and it goes on as soon as there is one.
 
 #![cfg(target_os = "linux")]
 

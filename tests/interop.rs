@@ -1,8 +1,8 @@
-//! Real connectors against the real binary: Python `tarantool` and `asynctnt`, npm `tarantool-driver`,
-//! net.box of Debian's `tarantool`.
+//! Real connectors against the real binary: Python `tarantool` and `asynctnt`, npm
+//! `tarantool-driver`, net.box of Debian's `tarantool`.
 //!
-//! `tests/run` installs them and tells where they are. Without it these tests fail and say so; they are
-//! left out only by `VESTIBULE_TEST_SKIP_INTEROP=1`, loudly.
+//! `tests/run` installs them and tells where they are. Without it these tests fail and say so; they
+//! are left out only by `VESTIBULE_TEST_SKIP_INTEROP=1`, loudly.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! The scenario of Tarantool #4910: the server's thread is blocked, clients reconnect again and again.
-//! Once it said so, once the watchdog has to find out.
+//! The scenario of Tarantool #4910: the server's thread is blocked, clients reconnect again and
+//! again. Once it said so, once the watchdog has to find out.
 
 mod support;
 

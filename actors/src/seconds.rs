@@ -6,14 +6,15 @@
 //!                         └ more ─────────────────────▶ the longest that the procedure takes
 //! ```
 //!
-//! Clients write "practically for ever" as some huge number; each procedure has its own longest time,
-//! so that no request waits without an end.
+//! Clients write "practically for ever" as some huge number; each procedure has its own longest
+//! time, so that no request waits without an end.
 
 use std::time::Duration;
 
 use vestibule_wire::msgpack::{Kind, Reader};
 
-/// The time that a number of seconds stands for, `longest` at most; `None` for a number that is no time.
+/// The time that a number of seconds stands for, `longest` at most; `None` for a number that is no
+/// time.
 #[must_use]
 pub fn from_seconds(seconds: f64, longest: Duration) -> Option<Duration> {
     let is_time = seconds.is_finite() && seconds >= 0.0;

@@ -1,4 +1,5 @@
-//! Slow readers and greedy writers: they slow themselves, lose nothing, and nobody else notices.
+//! Slow readers and writers that never stop: they slow themselves, lose nothing, and nobody else
+//! notices.
 
 use vestibule_actors::Config;
 use vestibule_actors::limits::{TURN_REQUESTS_MAX, WORKER_REQUESTS_MAX};
@@ -21,10 +22,10 @@ fn a_client_that_does_not_read_is_not_read_and_gets_everything_later() {
             writer.send_bytes(&bytes);
         }
     });
-    // The neighbour is served while the other one's replies pile up.
-    let mut neighbour = harness.connect();
+    // The other connection is served while the other one's replies pile up.
+    let mut other = harness.connect();
     for _ in 0..100 {
-        neighbour.ping();
+        other.ping();
     }
     for sync in 0..PINGS {
         assert_eq!(slow.receive().sync, sync);
@@ -54,7 +55,7 @@ fn more_requests_than_a_connection_may_have_in_flight_are_all_answered() {
 }
 
 #[test]
-fn a_greedy_connection_does_not_stop_its_neighbour_while_tx_stands_still() {
+fn a_greedy_connection_does_not_stop_another_while_tx_stands_still() {
     let harness = Harness::start();
     harness.script().hold_tx();
     let mut blocker = harness.connect();
@@ -68,8 +69,8 @@ fn a_greedy_connection_does_not_stop_its_neighbour_while_tx_stands_still() {
         let bytes: Vec<u8> = burst.flat_map(|request| request.bytes()).collect();
         writer.send_bytes(&bytes);
     });
-    let mut neighbour = harness.connect();
-    neighbour.ping();
+    let mut other = harness.connect();
+    other.ping();
     harness.script().release();
     assert_eq!(blocker.receive().code, 0);
     for sync in 0..REQUESTS {

@@ -1,4 +1,5 @@
-//! What connections hold together is bounded; the greedy wait for each other, nobody else does.
+//! What connections hold together is bounded; those that hold most wait for each other, nobody
+//! else does.
 
 use std::sync::{Arc, RwLock};
 

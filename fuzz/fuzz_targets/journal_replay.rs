@@ -1,5 +1,5 @@
-//! A journal that no server wrote: records with whole checksums and any payload, then a flipped byte
-//! and a cut. Reading it never panics, and what is sound once is sound again.
+//! A journal that no server wrote: records with whole checksums and any payload, then a flipped
+//! byte and a cut. Reading it never panics, and what is sound once is sound again.
 #![no_main]
 
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! The reply reader, as clients use it: no bytes panic, nothing is read twice, and the accessors agree
-//! with each other.
+//! The reply reader, as clients use it: no bytes panic, nothing is read twice, and the accessors
+//! agree with each other.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

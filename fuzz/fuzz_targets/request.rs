@@ -1,5 +1,5 @@
-//! Header and body of a request, as a session decodes them: no bytes panic, and what was decoded once
-//! is decoded the same by Tx, which does not check the bytes again.
+//! Header and body of a request, as a session decodes them: no bytes panic, and what was decoded
+//! once is decoded the same by Tx, which does not check the bytes again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! A session of a real runtime, on loopback, fed with bytes: requests with a right head and any body,
-//! then any bytes. Every reply can be read, and the next connection is served.
+//! A session of a real runtime, on loopback, fed with bytes: requests with a right head and any
+//! body, then any bytes. Every reply can be read, and the next connection is served.
 #![no_main]
 
 use std::sync::OnceLock;

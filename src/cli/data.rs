@@ -44,8 +44,8 @@ pub(crate) struct CheckArgs {
 
 Definitions come first, users with the hashes of their passwords among them, then the rows of \
 every space by its primary key. Values that JSON does not have are objects with a key like \
-\"$bin\" (docs/dump.md). Nothing is changed, and no server may use the directory meanwhile. An output file \
-appears once it is whole.")]
+\"$bin\" (docs/dump.md). Nothing is changed, and no server may use the directory meanwhile. An \
+output file appears once it is whole.")]
 pub(crate) struct DumpArgs {
     /// Directory of journal and checkpoints.
     #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR", default_value = DATA_DIR_DEFAULT)]

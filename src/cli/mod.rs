@@ -27,8 +27,8 @@ pub(crate) const EXIT_CUT_OFF: u8 = 3;
 
 /// What is shown below the options of a server.
 const SERVING_HELP: &str = "\
-States: assist, the engine serves; solo, it is busy and the network side answers alone; draining, a \
-stop or a change of role is under way; loading, data is being read; stopped.
+States: assist, the engine serves; solo, it is busy and the network side answers alone; draining, \
+a stop or a change of role is under way; loading, data is being read; stopped.
 
 Exit codes: 0 stopped cleanly; 1 failed; 2 bad usage; 3 stopped, but requests or transactions were \
 cut off, or the engine was left behind.";

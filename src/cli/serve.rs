@@ -1,8 +1,8 @@
 //! Options of `vestibule serve`, and the configuration that they make.
 //!
 //! An option is a field of [`ServeArgs`] and a line in [`ServeArgs::config`] or
-//! [`ServeArgs::engine_options`]; its default is that of the field there, a constant in the `limits` of
-//! that package. The test below holds that both are the same.
+//! [`ServeArgs::engine_options`]; its default is that of the field there, a constant in the
+//! `limits` of that package. The test below holds that both are the same.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,9 +47,9 @@ pub(crate) struct ServeArgs {
         default_value = "127.0.0.1:3301",
     )]
     pub(crate) listen: Vec<SocketAddr>,
-    /// Address for administrators, with places that no client can take; may be repeated. Without it,
-    /// when all places for clients are taken, connections that may be an administrator's get one of
-    /// the administrators' places for 2 s, and keep it if they call `vestibule.*` meanwhile.
+    /// Address for administrators, with places that no client can take; may be repeated. Without
+    /// it, when all places for clients are taken, connections that may be an administrator's get
+    /// one of the administrators' places for 2 s, and keep it if they call `vestibule.*` meanwhile.
     #[arg(
         long,
         env = "VESTIBULE_ADMIN_LISTEN",
@@ -58,8 +58,8 @@ pub(crate) struct ServeArgs {
         value_parser = address,
     )]
     pub(crate) admin_listen: Vec<SocketAddr>,
-    /// Most connections of clients; 0 takes as many as there are descriptors for (ulimit -n, raised at
-    /// the start as far as it goes). Those beyond are told error 116 and closed.
+    /// Most connections of clients; 0 takes as many as there are descriptors for (ulimit -n, raised
+    /// at the start as far as it goes). Those beyond are told error 116 and closed.
     #[arg(
         long,
         env = "VESTIBULE_MAX_CONNECTIONS",
@@ -67,9 +67,10 @@ pub(crate) struct ServeArgs {
         default_value_t = 0
     )]
     pub(crate) max_connections: usize,
-    /// Most memory for the buffers of all connections together, in bytes: beyond it, those with large
-    /// ones are not read until there is room again, but for one request per session thread, so that
-    /// there is an end to it; at twice as much, those that do not read their replies are closed.
+    /// Most memory for the buffers of all connections together, in bytes: beyond it, those with
+    /// large ones are not read until there is room again, but for one request per session thread,
+    /// so that there is an end to it; at twice as much, those that do not read their replies are
+    /// closed.
     #[arg(
         long,
         env = "VESTIBULE_CONNECTIONS_MEMORY_MAX",
@@ -124,8 +125,8 @@ pub(crate) struct ServeArgs {
         value_parser = value_parser!(u16).range(1..),
     )]
     pub(crate) checkpoint_count: u16,
-    /// Start although files are damaged, leaving out what cannot be read, and make a checkpoint then. A
-    /// damaged checkpoint is set aside, and the one before it taken.
+    /// Start although files are damaged, leaving out what cannot be read, and make a checkpoint
+    /// then. A damaged checkpoint is set aside, and the one before it taken.
     #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = BoolishValueParser::new())]
     pub(crate) force_recovery: bool,
     /// Start as a replica: reads only.
@@ -149,8 +150,8 @@ pub(crate) struct ServeArgs {
         value_parser = one_of(SoloPolicy::ALL, described_solo_policy),
     )]
     pub(crate) solo_policy: SoloPolicy,
-    /// The same for connections that come while the engine is busy: `close` greets them, says why and
-    /// closes.
+    /// The same for connections that come while the engine is busy: `close` greets them, says why
+    /// and closes.
     #[arg(
         long,
         env = "VESTIBULE_SOLO_POLICY_NEW",
@@ -210,8 +211,8 @@ pub(crate) struct ServeArgs {
         value_parser = one_of(GuestRights::ALL, described_guest),
     )]
     pub(crate) guest: GuestRights,
-    /// User who may use the control procedures (`vestibule.*`) from anywhere; may be repeated. Without
-    /// it, connections from this machine may.
+    /// User who may use the control procedures (`vestibule.*`) from anywhere; may be repeated.
+    /// Without it, connections from this machine may.
     #[arg(
         long,
         env = "VESTIBULE_ADMINISTRATOR",
@@ -220,8 +221,8 @@ pub(crate) struct ServeArgs {
         value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(crate) administrator: Vec<String>,
-    /// How long the engine may make no progress, with requests waiting, before they are answered busy
-    /// (reason `stalled`); 0 never.
+    /// How long the engine may make no progress, with requests waiting, before they are answered
+    /// busy (reason `stalled`); 0 never.
     #[arg(
         long,
         env = "VESTIBULE_TX_STALL_AFTER",
@@ -240,8 +241,8 @@ pub(crate) struct ServeArgs {
         value_parser = duration,
     )]
     pub(crate) half_frame_timeout: Duration,
-    /// How long a connection may go without a user logging in before it is closed; 0 for ever. Only of
-    /// use where `guest` may do nothing.
+    /// How long a connection may go without a user logging in before it is closed; 0 for ever. Only
+    /// of use where `guest` may do nothing.
     #[arg(
         long,
         env = "VESTIBULE_AUTHENTICATION_TIMEOUT",
@@ -250,8 +251,8 @@ pub(crate) struct ServeArgs {
         value_parser = duration,
     )]
     pub(crate) authentication_timeout: Duration,
-    /// How long replies may wait for a client that reads nothing before its connection is closed; 0 for
-    /// ever.
+    /// How long replies may wait for a client that reads nothing before its connection is closed; 0
+    /// for ever.
     #[arg(
         long,
         env = "VESTIBULE_UNREAD_TIMEOUT",
@@ -260,8 +261,8 @@ pub(crate) struct ServeArgs {
         value_parser = duration,
     )]
     pub(crate) unread_timeout: Duration,
-    /// How long a connection may be silent, with no request of its under way, before it is closed; 0
-    /// for ever.
+    /// How long a connection may be silent, with no request of its under way, before it is closed;
+    /// 0 for ever.
     #[arg(
         long,
         env = "VESTIBULE_IDLE_TIMEOUT",
@@ -270,8 +271,9 @@ pub(crate) struct ServeArgs {
         value_parser = duration,
     )]
     pub(crate) idle_timeout: Duration,
-    /// How long a request may wait for the engine and run there before it is answered "Timeout exceeded"
-    /// (78); 0 for ever. A connection sets its own with `vestibule.set('request_timeout', seconds)`.
+    /// How long a request may wait for the engine and run there before it is answered "Timeout
+    /// exceeded" (78); 0 for ever. A connection sets its own with `vestibule.set('request_timeout',
+    /// seconds)`.
     #[arg(
         long,
         env = "VESTIBULE_REQUEST_TIMEOUT",
@@ -280,8 +282,8 @@ pub(crate) struct ServeArgs {
         value_parser = duration,
     )]
     pub(crate) request_timeout: Duration,
-    /// How long a transaction may be open, idle or not, before it is aborted (231 until it ends); 0 for
-    /// ever. BEGIN can ask for less.
+    /// How long a transaction may be open, idle or not, before it is aborted (231 until it ends); 0
+    /// for ever. BEGIN can ask for less.
     #[arg(
         long,
         env = "VESTIBULE_TRANSACTION_TIMEOUT",
@@ -290,8 +292,8 @@ pub(crate) struct ServeArgs {
         value_parser = duration,
     )]
     pub(crate) transaction_timeout: Duration,
-    /// How long a stop or a demotion waits for what is under way: a time; 0 does not wait; `auto` as
-    /// long as 99 of 100 recent transactions took; `forever` until it ends.
+    /// How long a stop or a demotion waits for what is under way: a time; 0 does not wait; `auto`
+    /// as long as 99 of 100 recent transactions took; `forever` until it ends.
     #[arg(
         long,
         env = "VESTIBULE_SHUTDOWN_GRACE_PERIOD",
@@ -318,8 +320,9 @@ pub(crate) struct ServeArgs {
         value_parser = duration,
     )]
     pub(crate) grace_auto_max: Duration,
-    /// How long a stop is announced before it begins: everything is still served, but `box.status` is
-    /// not `running` any more, and who watches `box.shutdown` is told. Comes before the grace period.
+    /// How long a stop is announced before it begins: everything is still served, but `box.status`
+    /// is not `running` any more, and who watches `box.shutdown` is told. Comes before the grace
+    /// period.
     #[arg(
         long,
         env = "VESTIBULE_LAMEDUCK",
@@ -426,8 +429,8 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
-    /// The options without any argument. Variables of the environment that set one are not there when
-    /// tests run.
+    /// The options without any argument. Variables of the environment that set one are not there
+    /// when tests run.
     fn defaults() -> ServeArgs {
         Cli::try_parse_from(["vestibule"]).unwrap().serve
     }

@@ -21,8 +21,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|fault| format!("{fault} (examples: 500ms, 3s, 2m, 0)"))
 }
 
-/// A time as [`duration`] reads it, in the largest unit of hours, seconds and milliseconds that it is a
-/// whole number of.
+/// A time as [`duration`] reads it, in the largest unit of hours, seconds and milliseconds that it
+/// is a whole number of.
 pub(crate) fn time_text(time: Duration) -> String {
     let millis = time.as_millis();
     match millis {

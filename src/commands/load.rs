@@ -30,8 +30,8 @@ const METER_STEP: u64 = 1000;
 ///
 /// # Errors
 ///
-/// The directory or the input cannot be read, a line cannot be loaded, or the disk refuses: nothing is
-/// loaded then.
+/// The directory or the input cannot be read, a line cannot be loaded, or the disk refuses: nothing
+/// is loaded then.
 pub(crate) fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
     let (name, size, input): (_, _, Box<dyn BufRead>) = match &args.input {
         None => ("standard input".to_owned(), 0, Box::new(io::stdin().lock())),

@@ -16,8 +16,8 @@
 //!   {"rows":3}
 //! ```
 //!
-//! The first line has the version of the format; the last one tells that the dump is whole. Lines made
-//! by hand need neither.
+//! The first line has the version of the format; the last one tells that the dump is whole. Lines
+//! made by hand need neither.
 //!
 //! | file | what it is |
 //! |---|---|

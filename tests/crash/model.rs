@@ -1,7 +1,8 @@
 //! What clients do to the server, and what must come of it.
 //!
 //! One connection sends everything, so requests are executed one after the other: after a crash the
-//! data must be what some first part of the requests makes of it, with every acknowledged one in it.
+//! data must be what some first part of the requests makes of it, with every acknowledged one in
+//! it.
 
 use std::collections::BTreeMap;
 

@@ -204,8 +204,8 @@ fn field(rng: &mut Rng, space: &Known, number: usize, base: usize) -> Vec<u8> {
     out
 }
 
-/// Operations of an UPSERT, each on a field of its own: what 2.6 makes of two on one field cannot be
-/// told from the reply.
+/// Operations of an UPSERT, each on a field of its own: what 2.6 makes of two on one field cannot
+/// be told from the reply.
 fn apart(rng: &mut Rng, space: &Known, base: usize, range: Range) -> Vec<u8> {
     if rng.percent(60) {
         return array(&[operation(rng, space, base, range)]);

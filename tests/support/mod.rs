@@ -217,8 +217,9 @@ fn next_address(output: &mut impl BufRead) -> SocketAddr {
         .unwrap_or_else(|| panic!("no address in the line: {line:?}"))
 }
 
-/// Makes the space that [`RequestBuilder::replace`](vestibule_actors::testing::RequestBuilder::replace)
-/// writes to: the first user space is 512.
+/// Makes the space that
+/// [`RequestBuilder::replace`](vestibule_actors::testing::RequestBuilder::replace) writes to: the
+/// first user space is 512.
 pub fn make_space(peer: &mut Peer) {
     for (procedure, args) in [
         ("box.schema.space.create", &b"\x91\xa4rows"[..]),

@@ -1,6 +1,7 @@
 //! A call of a control procedure, and what the session that was called has to do.
 //!
-//! The procedures know neither sessions nor other actors: what has to be done there is their answer.
+//! The procedures know neither sessions nor other actors: what has to be done there is their
+//! answer.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -64,8 +64,8 @@ struct LimitRow {
     used: Option<u64>,
 }
 
-/// The bounds that matter to operators: configured, fixed, and those of which it is known how much is
-/// in use.
+/// The bounds that matter to operators: configured, fixed, and those of which it is known how much
+/// is in use.
 fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
     let grace = shared.resolve_grace(shared.config.shutdown_grace_period);
     let configured = shared.config.shown_limits(grace);
@@ -144,8 +144,8 @@ struct ThreadRow {
     in_flight: usize,
     /// Of the last change of state that all its sessions have heard of.
     epoch: u64,
-    /// From that change until the last of its sessions had heard of it: what was queued is taken back,
-    /// what was held is woken, events are handed to the sockets.
+    /// From that change until the last of its sessions had heard of it: what was queued is taken
+    /// back, what was held is woken, events are handed to the sockets.
     reached_us: u64,
     /// The longest since the start.
     reached_max_us: u64,

@@ -9,8 +9,8 @@
 //!
 //! The work on a request that was cancelled sees it by its word: that is the [`CancelToken`].
 //!
-//! The word carries the generation of its request, so that Tx, late, cannot claim the next tenant of a
-//! word, and a late reply to something cancelled finds that its request is gone.
+//! The word carries the generation of its request, so that Tx, late, cannot claim the next tenant
+//! of a word, and a late reply to something cancelled finds that its request is gone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,7 +156,8 @@ impl Claims {
         )
     }
 
-    /// How many requests wait for Tx. Looks at every word: for people who ask, not for the hot path.
+    /// How many requests wait for Tx. Looks at every word: for people who ask, not for the hot
+    /// path.
     #[must_use]
     pub(crate) fn count_queued(&self) -> usize {
         let queued = |word: &&AtomicU64| word.load(Ordering::Relaxed) & 3 == QUEUED;

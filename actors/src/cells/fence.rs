@@ -5,15 +5,15 @@
 //!
 //!   Tx, right before the journal                    a transition, at its kill
 //!   begin_write(oldest): one compare-and-swap       raise(floor): one compare-and-swap
-//!     oldest < floor ─▶ refused: the turn's          ├ no write under way: none of an older epoch
-//!     │                 writes are discarded         │   will ever begin
-//!     └ else the mark is set ─▶ write ─▶ end_write   └ a write under way: its outcome is unknown to
-//!                                                        those who are answered now
+//!     oldest < floor ─▶ refused: the turn's        ├ no write under way: none of an older epoch
+//!     │               writes are discarded         │   will ever begin
+//!     └ else the mark is set ─▶ write ─▶ end_write └ a write under way: its outcome is
+//!                                                      unknown to those who are answered now
 //! ```
 //!
-//! Both change the same word, so one of them comes first. If the raise does, the write of an older epoch
-//! is refused; if the write does, the raise sees its mark. There is no third way, however long Tx stands
-//! still between looking at a request and writing it.
+//! Both change the same word, so one of them comes first. If the raise does, the write of an older
+//! epoch is refused; if the write does, the raise sees its mark. There is no third way, however
+//! long Tx stands still between looking at a request and writing it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,8 +51,8 @@ impl Fence {
         self.0.fetch_and(!WRITING, Ordering::AcqRel);
     }
 
-    /// From now on only epochs from `floor` on may write; it never sinks. True if a write is under way,
-    /// which may be of an older epoch.
+    /// From now on only epochs from `floor` on may write; it never sinks. True if a write is under
+    /// way, which may be of an older epoch.
     pub(crate) fn raise(&self, floor: u64) -> bool {
         let raise = |word: u64| Some((word >> 1).max(floor) << 1 | word & WRITING);
         let old = self

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Heartbeat(AtomicU64);
 
 impl Heartbeat {
-    /// Tx goes on. Only Tx's thread may call it: a load and a store, so that it costs next to nothing
-    /// per request.
+    /// Tx goes on. Only Tx's thread may call it: a load and a store, so that it costs next to
+    /// nothing per request.
     #[inline]
     pub(crate) fn advance(&self) {
         let next = self.0.load(Ordering::Relaxed).wrapping_add(1);

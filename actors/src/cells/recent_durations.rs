@@ -1,9 +1,9 @@
 //! Durations of recent transactions; their p99 is the automatic grace period.
 //!
-//! Counted are interactive transactions, from BEGIN to their end, and deferred requests: what a drain
-//! has to wait for. A plain request takes a part of a turn, and is not. Tx writes a ring of the last
-//! [`RECENT_TRANSACTIONS`]; a reader copies and sorts it. The times are those of turns: no clock is
-//! read for them.
+//! Counted are interactive transactions, from BEGIN to their end, and deferred requests: what a
+//! drain has to wait for. A plain request takes a part of a turn, and is not. Tx writes a ring of
+//! the last [`RECENT_TRANSACTIONS`]; a reader copies and sorts it. The times are those of turns: no
+//! clock is read for them.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What operators see of reservations, while Tx is blocked too: Tx writes it down when one comes or goes.
+//! What operators see of reservations, while Tx is blocked too: Tx writes it down when one comes or
+//! goes.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -9,8 +9,8 @@ use vestibule_wire::{Error, ErrorCode};
 use super::completion::CancelToken;
 use super::request::Caller;
 
-/// Work on the engine that an async procedure asks for. It gets the engine, or the reason why it may
-/// not have it; what it returns is told the turn's outcome.
+/// Work on the engine that an async procedure asks for. It gets the engine, or the reason why it
+/// may not have it; what it returns is told the turn's outcome.
 pub(crate) type EngineStep<E> = Box<dyn FnOnce(Result<&mut E, Error>) -> OnCommit>;
 
 /// Told whether the turn was committed.
@@ -58,14 +58,14 @@ impl<E: 'static> AsyncContext<E> {
         &self.caller
     }
 
-    /// Runs a step on the engine in Tx's next turn and waits until that turn is committed. Between two
-    /// steps other requests run.
+    /// Runs a step on the engine in Tx's next turn and waits until that turn is committed. Between
+    /// two steps other requests run.
     ///
     /// # Errors
     ///
-    /// The step's own error, or the commit's; [`ErrorCode::READONLY`] if a transition came between that
-    /// the call is too old for; [`ErrorCode::SYSTEM`] if Tx is gone. A call that was cancelled gets no
-    /// further step.
+    /// The step's own error, or the commit's; [`ErrorCode::READONLY`] if a transition came between
+    /// that the call is too old for; [`ErrorCode::SYSTEM`] if Tx is gone. A call that was cancelled
+    /// gets no further step.
     pub async fn engine<R: 'static>(
         &self,
         step: impl FnOnce(&mut E) -> Result<R, Error> + 'static,

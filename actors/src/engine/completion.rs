@@ -21,8 +21,8 @@ pub(crate) trait Cancellation: fmt::Debug + Send + Sync {
     fn is_cancelled(&self, key: u64) -> bool;
 }
 
-/// Tells the work on a request that nobody waits for it any more: its time was over, it was killed, or
-/// everything was. One atomic load, from any thread, also from one that Tx waits for.
+/// Tells the work on a request that nobody waits for it any more: its time was over, it was killed,
+/// or everything was. One atomic load, from any thread, also from one that Tx waits for.
 #[derive(Debug, Clone)]
 pub struct CancelToken {
     requests: Arc<dyn Cancellation>,
@@ -41,8 +41,8 @@ impl CancelToken {
     }
 }
 
-/// Answers one deferred request, from any thread, once. Dropped unused, it answers with an error: no
-/// request is left without an answer.
+/// Answers one deferred request, from any thread, once. Dropped unused, it answers with an error:
+/// no request is left without an answer.
 #[derive(Debug)]
 pub struct Completion {
     ticket: Ticket,

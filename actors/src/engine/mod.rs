@@ -9,8 +9,8 @@
 //!   sessions:    ReadView::select, on their own threads, while Tx is busy
 //! ```
 //!
-//! An engine is synchronous and lives on Tx's thread: it needs no lock and never sees two requests at
-//! once. Everything but [`Engine::execute`] has a default, so that a small engine is small.
+//! An engine is synchronous and lives on Tx's thread: it needs no lock and never sees two requests
+//! at once. Everything but [`Engine::execute`] has a default, so that a small engine is small.
 //!
 //! | file | what |
 //! |---|---|
@@ -73,9 +73,9 @@ pub trait Engine: Sized + 'static {
         Ok(())
     }
 
-    /// Executes one request and writes the reply's body. What it changes is seen by later requests of
-    /// the same turn and becomes durable with [`commit`](Self::commit), which comes before the reply
-    /// is sent.
+    /// Executes one request and writes the reply's body. What it changes is seen by later requests
+    /// of the same turn and becomes durable with [`commit`](Self::commit), which comes before the
+    /// reply is sent.
     ///
     /// # Errors
     ///
@@ -86,14 +86,15 @@ pub trait Engine: Sized + 'static {
     ///
     /// # Errors
     ///
-    /// Every request of the turn is answered with the error, and the engine must be as it was before
-    /// the turn.
+    /// Every request of the turn is answered with the error, and the engine must be as it was
+    /// before the turn.
     fn commit(&mut self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Whether a caller may call a procedure, asked before it is looked up: a caller that may not does
-    /// not learn whether it exists. Control procedures that sessions answer are not asked about.
+    /// Whether a caller may call a procedure, asked before it is looked up: a caller that may not
+    /// does not learn whether it exists. Control procedures that sessions answer are not asked
+    /// about.
     ///
     /// # Errors
     ///
@@ -121,8 +122,8 @@ pub trait Engine: Sized + 'static {
     /// # Errors
     ///
     /// The reply to COMMIT; the transaction is then gone.
-    /// [`ErrorCode::TRANSACTION_CONFLICT`](vestibule_wire::ErrorCode::TRANSACTION_CONFLICT) if another
-    /// one committed first.
+    /// [`ErrorCode::TRANSACTION_CONFLICT`](vestibule_wire::ErrorCode::TRANSACTION_CONFLICT) if
+    /// another one committed first.
     fn commit_transaction(&mut self, transaction: TransactionId) -> Result<(), Error> {
         let _ = transaction;
         Ok(())
@@ -133,32 +134,32 @@ pub trait Engine: Sized + 'static {
         let _ = transaction;
     }
 
-    /// A request that the engine deferred was cancelled: its client is gone or was answered, and a late
-    /// completion is dropped. An engine that can stop the work should.
+    /// A request that the engine deferred was cancelled: its client is gone or was answered, and a
+    /// late completion is dropped. An engine that can stop the work should.
     fn cancel(&mut self, ticket: Ticket) {
         let _ = ticket;
     }
 
-    /// Forgets what this turn has changed so far, as after a failed commit: a transition came before its
-    /// commit, and after that nothing older may be written. An engine whose changes wait for
-    /// [`commit`](Self::commit) must implement it.
+    /// Forgets what this turn has changed so far, as after a failed commit: a transition came
+    /// before its commit, and after that nothing older may be written. An engine whose changes wait
+    /// for [`commit`](Self::commit) must implement it.
     fn discard_turn(&mut self) {}
 
-    /// The runtime has closed a [reservation](Reply::reserve): its connection is gone, or a transition
-    /// needs it gone. What the engine keeps under it should be dropped.
+    /// The runtime has closed a [reservation](Reply::reserve): its connection is gone, or a
+    /// transition needs it gone. What the engine keeps under it should be dropped.
     fn close_reservation(&mut self, reservation: ReservationId) {
         let _ = reservation;
     }
 
-    /// Whether what is asked next may change data: what it was admitted for, or its transaction. Told
-    /// when it changes, between any two requests. The runtime refuses write requests and fences off
-    /// commits by itself; what a CALL does is up to the engine.
+    /// Whether what is asked next may change data: what it was admitted for, or its transaction.
+    /// Told when it changes, between any two requests. The runtime refuses write requests and
+    /// fences off commits by itself; what a CALL does is up to the engine.
     fn set_read_only(&mut self, read_only: bool) {
         let _ = read_only;
     }
 
-    /// Why the engine takes no changes at present (its journal cannot be written, say). Asked after a
-    /// commit that failed, and after every turn until it says `None`: status and events tell it.
+    /// Why the engine takes no changes at present (its journal cannot be written, say). Asked after
+    /// a commit that failed, and after every turn until it says `None`: status and events tell it.
     fn fault(&self) -> Option<String> {
         None
     }

@@ -56,8 +56,8 @@ impl<E> Call<'_, E> {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS), naming the procedure,
-    /// if they do not fit.
+    /// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS), naming the
+    /// procedure, if they do not fit.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
         parse_args(self.name, self.args)
     }

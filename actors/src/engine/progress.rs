@@ -12,8 +12,8 @@ pub struct Progress {
     pub done: u64,
     /// In all; 0 if not known.
     pub total: u64,
-    /// Rows so far, where that says something: while the engine loads, the reason tells them and how
-    /// many there are in a second. 0 if not known.
+    /// Rows so far, where that says something: while the engine loads, the reason tells them and
+    /// how many there are in a second. 0 if not known.
     pub rows: u64,
 }
 

@@ -158,16 +158,16 @@ impl<'a> Reply<'a> {
         self.out
     }
 
-    /// Declares that Tx will be busy from now on: sessions stop waiting for it and answer alone, with
-    /// this reason, until the guard is dropped. For work that takes longer than clients wait.
+    /// Declares that Tx will be busy from now on: sessions stop waiting for it and answer alone,
+    /// with this reason, until the guard is dropped. For work that takes longer than clients wait.
     #[must_use = "the state returns to assist when the guard is dropped"]
     pub fn solo(&self, reason: impl Into<String>) -> SoloGuard {
         self.context.solo(reason.into())
     }
 
-    /// Whether nobody waits for this request any more: its time is over, or it was killed. Its client
-    /// has been answered, and what is written here will be dropped. Work that takes long should look
-    /// now and then; what it has changed is still committed unless it returns an error.
+    /// Whether nobody waits for this request any more: its time is over, or it was killed. Its
+    /// client has been answered, and what is written here will be dropped. Work that takes long
+    /// should look now and then; what it has changed is still committed unless it returns an error.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.context.is_cancelled()
@@ -180,12 +180,12 @@ impl<'a> Reply<'a> {
         self.context.cancel_token()
     }
 
-    /// Reserves something of the engine for this connection, beyond this request and any transaction;
-    /// `kind` and `name` are what operators see. This request uses it until it is answered; after that
-    /// it is idle until a request [takes](Self::take_reservation) it.
+    /// Reserves something of the engine for this connection, beyond this request and any
+    /// transaction; `kind` and `name` are what operators see. This request uses it until it is
+    /// answered; after that it is idle until a request [takes](Self::take_reservation) it.
     ///
-    /// The runtime may close it at any time between two requests, and does when the connection goes:
-    /// see [`Engine::close_reservation`](super::Engine::close_reservation).
+    /// The runtime may close it at any time between two requests, and does when the connection
+    /// goes: see [`Engine::close_reservation`](super::Engine::close_reservation).
     ///
     /// # Errors
     ///
@@ -206,13 +206,15 @@ impl<'a> Reply<'a> {
         self.context.take_reservation(id)
     }
 
-    /// Gives a reservation of this connection back; false if it is over already. The engine is not told.
+    /// Gives a reservation of this connection back; false if it is over already. The engine is not
+    /// told.
     pub fn release_reservation(&mut self, id: ReservationId) -> bool {
         self.context.release_reservation(id)
     }
 
-    /// Takes an advisory lock for this connection, and answers: true if the connection has it. If another
-    /// one has it, that is waited for as long as `patience`, and the answer is false at its end.
+    /// Takes an advisory lock for this connection, and answers: true if the connection has it. If
+    /// another one has it, that is waited for as long as `patience`, and the answer is false at its
+    /// end.
     pub(crate) fn lock(&mut self, name: &str, patience: Duration) -> Result<Outcome, Error> {
         match self.context.lock(name, patience)? {
             LockAttempt::Taken => self.value(&true),

@@ -7,13 +7,14 @@ use crate::engine::request::Caller;
 
 /// A read-only window on what is durable: sessions answer SELECT from it while Tx is busy.
 ///
-/// It never shows half a turn. A lock inside it may be held for one bounded step only, because Tx may
-/// have to wait for that step.
+/// It never shows half a turn. A lock inside it may be held for one bounded step only, because Tx
+/// may have to wait for that step.
 pub trait ReadView: Send + Sync + 'static {
     /// Executes one bounded step of a SELECT, appending to the reply's body in `out`.
     ///
-    /// The first step gets a fresh `scan`; after [`ViewStep::More`] the same `scan` comes again, and what
-    /// was written, though perhaps at another place of `out`: the body is `out[scan.body_start..]`.
+    /// The first step gets a fresh `scan`; after [`ViewStep::More`] the same `scan` comes again,
+    /// and what was written, though perhaps at another place of `out`: the body is
+    /// `out[scan.body_start..]`.
     ///
     /// # Errors
     ///

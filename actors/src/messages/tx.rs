@@ -66,7 +66,8 @@ pub(crate) struct CallerUpdate {
     pub(crate) caller: Arc<Caller>,
 }
 
-/// A request that its session has answered although Tx had begun it, or whose transaction is to end.
+/// A request that its session has answered although Tx had begun it, or whose transaction is to
+/// end.
 #[derive(Debug, Clone)]
 pub(crate) struct Cancel {
     /// The request. If Tx still has it, it stops what can be stopped.
@@ -86,8 +87,8 @@ pub(crate) enum TransactionEffect {
     Untouched,
     /// Aborted: statements get this error until ROLLBACK.
     Aborted(Error),
-    /// Its BEGIN, COMMIT or ROLLBACK was cancelled, so its client believes that it has ended: aborted.
-    /// Statements that were sent before the next BEGIN fail with this error.
+    /// Its BEGIN, COMMIT or ROLLBACK was cancelled, so its client believes that it has ended:
+    /// aborted. Statements that were sent before the next BEGIN fail with this error.
     Ended(Error),
 }
 
@@ -249,8 +250,8 @@ impl TxHandle {
         }
     }
 
-    /// Hands over a batch. Room in the mailbox is not asked for: admission is by credits, taken before
-    /// the batch was built (an actix mailbox does not hold senders back).
+    /// Hands over a batch. Room in the mailbox is not asked for: admission is by credits, taken
+    /// before the batch was built (an actix mailbox does not hold senders back).
     pub(crate) fn submit(&self, batch: Batch) {
         self.batches.do_send(batch);
     }

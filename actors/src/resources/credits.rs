@@ -2,8 +2,9 @@
 //! first served; what is freed is split equally among those that wait. Pure.
 //!
 //! ```text
-//!   no credit ─▶ end of the queue ─▶ front: granted its share of what is free ─┬▶ uses it up ─▶ end
-//!                                                                              └▶ needs less: the next
+//!   no credit ─▶ end of the queue ─▶ front: granted its share of what is free
+//!                                                    ├▶ uses it up ─▶ end of the queue
+//!                                                    └▶ needs less ─▶ the next
 //! ```
 //!
 //! Beside these credits there is a reserve for sessions with next to nothing in flight. A session

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   insert ─▶ on its way ─┬─ finish ─────────────▶ its reply is here
-//!                         ├─ expire, cancel ─────▶ answered without Tx: taken back if Tx has not begun
-//!                         │                        it, else abandoned (a late reply finds nothing)
-//!                         ├─ revoke_queued ──────▶ all that Tx has not begun, when the state changes
+//!                         ├─ expire, cancel ─────▶ answered without Tx: taken back if Tx has not
+//!                         │                        begun it, else abandoned (its reply is dropped)
+//!                         ├─ revoke_queued ──────▶ all that Tx has not begun, at a change of state
 //!                         └─ cancel_started ─────▶ all that Tx has begun, when it is lost
 //! ```
 //!

@@ -6,6 +6,12 @@
 //!     └────▶ Peer ── real socket ──────────▲
 //! ```
 //!
+//! | module | what |
+//! |---|---|
+//! | `engine` | the scripted engine: it blocks, fails and panics as the test says |
+//! | `harness` | the runtime on a thread of its own |
+//! | `peer` | a client that sends and reads raw frames |
+//!
 //! Nothing here sleeps: a test waits for replies, for the script's log, or for the runtime's state.
 
 mod engine;

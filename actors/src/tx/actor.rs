@@ -1,7 +1,7 @@
 //! The actix shell of Tx: its mailbox fills the turn, its one long-lived item runs it.
 //!
-//! The item is polled after the mailbox is empty, so everything that arrived meanwhile shares a turn,
-//! and with it one journal write.
+//! The item is polled after the mailbox is empty, so everything that arrived meanwhile shares a
+//! turn, and with it one journal write.
 
 use std::future::Future as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};

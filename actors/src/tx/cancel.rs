@@ -1,12 +1,12 @@
 //! Ending from outside what a client has begun: transactions, deferred requests, reservations.
 //!
 //! ```text
-//!   abort ─▶ rolled back in the engine; statements get the error until ROLLBACK; COMMIT gets it too
+//!   abort ─▶ rolled back in the engine; statements get the error until ROLLBACK, COMMIT too
 //!     └ a deferred request of the stream ─▶ cancelled in the engine, answered at once
 //! ```
 //!
-//! A session that cancels a request tells it by a `Cancel` in its next batch, after it has answered.
-//! Nobody is waited for: neither the session nor the client has to agree.
+//! A session that cancels a request tells it by a `Cancel` in its next batch, after it has
+//! answered. Nobody is waited for: neither the session nor the client has to agree.
 
 use std::time::Instant;
 
@@ -66,9 +66,10 @@ impl<E: Engine> Executor<E> {
         }
     }
 
-    /// Aborts every open transaction that is wanted, between two turns; returns how many. Statements
-    /// in their streams get `error` until their clients end them; COMMIT gets it too. What runs of them
-    /// is stopped and not answered: their sessions know of the abort, and tell what became of it.
+    /// Aborts every open transaction that is wanted, between two turns; returns how many.
+    /// Statements in their streams get `error` until their clients end them; COMMIT gets it too.
+    /// What runs of them is stopped and not answered: their sessions know of the abort, and tell
+    /// what became of it.
     pub(super) fn abort_transactions(
         &mut self,
         wanted: impl Fn(&Transaction) -> bool,
@@ -93,8 +94,8 @@ impl<E: Engine> Executor<E> {
         Some(aborted)
     }
 
-    /// Aborts the transaction of a stream, if it has one that lives; returns who began it. Between two
-    /// requests, and not after one whose turn is not committed.
+    /// Aborts the transaction of a stream, if it has one that lives; returns who began it. Between
+    /// two requests, and not after one whose turn is not committed.
     pub(super) fn abort(&mut self, key: StreamKey, error: &Error) -> Option<Beginner> {
         let aborted = self.roll_back_live(key, error)?;
         if let Some(ticket) = aborted.running {
@@ -122,8 +123,8 @@ impl<E: Engine> Executor<E> {
         Some(deferred)
     }
 
-    /// Answers a deferred request with an error, whether or not the engine can stop it. Its completion,
-    /// if it comes, is dropped.
+    /// Answers a deferred request with an error, whether or not the engine can stop it. Its
+    /// completion, if it comes, is dropped.
     fn fail_deferred(&mut self, ticket: Ticket, error: &Error) {
         let Some(deferred) = self.take_deferred(ticket) else {
             return;
@@ -148,9 +149,9 @@ impl<E: Engine> Executor<E> {
         self.holdings.cancel(ticket, origin, self.budget.began());
     }
 
-    /// Closes idle reservations now and others when they become idle, and lets nobody reserve anything,
-    /// until they are reopened. A connection in a transaction uses all that it has. Between two turns;
-    /// returns how many were closed at once.
+    /// Closes idle reservations now and others when they become idle, and lets nobody reserve
+    /// anything, until they are reopened. A connection in a transaction uses all that it has.
+    /// Between two turns; returns how many were closed at once.
     pub(super) fn close_idle(&mut self) -> usize {
         self.holdings.begin_closing();
         self.sweep_reservations()
@@ -311,7 +312,8 @@ mod tests {
             fixture.cancel(begin, 1, TransactionEffect::Ended(too_late()));
             assert_eq!(fixture.script.log(), ["begin 1", "rollback 1"]);
             fixture.replies().await;
-            // Sent with the BEGIN: it must not run outside of the transaction that it was meant for.
+            // Sent with the BEGIN: it must not run outside of the transaction that it was meant
+            // for.
             let pipelined = RequestBuilder::replace(2, 2).stream(1);
             assert_eq!(fixture.ask(&pipelined).await.error_code(), Some(279));
             assert_eq!(

@@ -10,7 +10,7 @@ use super::budget::TurnBudget;
 use super::callers::Callers;
 use super::deferred::{DeferredRequests, Tickets};
 use super::holdings::Holdings;
-use super::output::Output;
+use super::output::TurnOutput;
 use super::queue::Queue;
 use super::replies::ReplyBuffer;
 use super::steps::StepQueue;
@@ -41,7 +41,7 @@ pub(super) struct Executor<E: Engine> {
     /// Reservations and locks.
     pub(super) holdings: Holdings,
     /// What this turn says.
-    pub(super) output: Output,
+    pub(super) output: TurnOutput,
     /// What may still be written of this turn, and what of it has to be.
     pub(super) writes: TurnWrites,
     pub(super) tickets: Tickets,
@@ -80,7 +80,7 @@ impl<E: Engine> TxCore<E> {
             solos: Solos::new(shared.cell.clone()),
             streams: Streams::new(now),
             holdings: Holdings::new(shared.clone(), now),
-            output: Output::new(replies.collect()),
+            output: TurnOutput::new(replies.collect()),
             writes: TurnWrites::default(),
             tickets: Tickets::new(completions),
             deferred: DeferredRequests::default(),

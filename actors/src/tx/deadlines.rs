@@ -128,7 +128,8 @@ mod tests {
         });
     }
 
-    /// TP-17, TP-20: each transaction has the time of its own BEGIN, the next one in its stream too.
+    /// TP-17, TP-20: each transaction has the time of its own BEGIN, the next one in its stream
+    /// too.
     #[test]
     fn the_deadline_follows_the_newest_begin() {
         fixture_with(one_second(), |mut fixture: Fixture| async move {

@@ -1,8 +1,8 @@
 //! Tx's side of the fence: what a turn may write, and what becomes of one that may not.
 //!
 //! ```text
-//!   request ─▶ too old to write? ─▶ 7           commit ─▶ fence: too old by now? ─▶ discard the turn
-//!               └ noted: the oldest of the turn                 └ journal
+//!   request ─▶ too old to write? ─▶ 7           commit ─▶ fence: too old by now? ─▶ discard it
+//!               └ noted: the oldest of the turn               └ journal
 //!
 //!   a turn that is discarded:   read read WRITE read write
 //!                               └ kept ─┘ └ 7 ┘  │     └ 7
@@ -46,8 +46,8 @@ impl<E: Engine> Executor<E> {
         Ok(())
     }
 
-    /// The fence was raised while this turn ran: what it has changed is forgotten, and those who asked
-    /// for it are refused. Reads are answered.
+    /// The fence was raised while this turn ran: what it has changed is forgotten, and those who
+    /// asked for it are refused. Reads are answered.
     pub(super) fn discard_turn(&mut self, callers: &Callers) {
         self.engine.discard_turn();
         // Those that write are too old: they are aborted before the next turn.

@@ -8,7 +8,7 @@ use crate::engine::OnCommit;
 use crate::messages::tx::{BatchEntry, ReplyHead, RequestOrigin};
 
 /// The output of one Tx.
-pub(super) struct Output {
+pub(super) struct TurnOutput {
     workers: Vec<ReplyBuffer>,
     /// Of the catalog: every reply tells it.
     schema_version: u64,
@@ -16,7 +16,7 @@ pub(super) struct Output {
     on_commit: Vec<OnCommit>,
 }
 
-impl Output {
+impl TurnOutput {
     pub(super) fn new(workers: Vec<ReplyBuffer>) -> Self {
         Self {
             workers,

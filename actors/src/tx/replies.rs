@@ -16,8 +16,8 @@ pub(super) struct ReplyBuffer {
     out: Replies,
     /// Heads of `out` before this one are committed: a failing commit does not touch them.
     committed: usize,
-    /// Heads of `out` before this one, in a turn that writes: they were replied to before anything was
-    /// written in it.
+    /// Heads of `out` before this one, in a turn that writes: they were replied to before anything
+    /// was written in it.
     first_after_write: usize,
     /// Used ones, for their buffers.
     spare: Vec<Replies>,
@@ -142,8 +142,8 @@ impl ReplyBuffer {
         }
     }
 
-    /// Takes out the replies of this turn since its first write. Returns the number of the first, and
-    /// them.
+    /// Takes out the replies of this turn since its first write. Returns the number of the first,
+    /// and them.
     pub(super) fn take_after_write(&mut self) -> (usize, Vec<ReplyHead>) {
         let first = self.first_after_write.max(self.committed);
         let heads = self.out.heads.split_off(first.min(self.out.heads.len()));

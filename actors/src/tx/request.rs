@@ -156,8 +156,8 @@ impl<E: Engine> Executor<E> {
         self.show_progress();
         let mut outcome = self.attempt_and_note(request);
         if outcome == Ok(Outcome::CommitFirst) {
-            // The outcome of the turn so far is told to those who were in it before this request, which
-            // may be a long one, begins.
+            // The outcome of the turn so far is told to those who were in it before this request,
+            // which may be a long one, begins.
             self.commit(request.callers);
             self.output.send();
             outcome = self.attempt_and_note(request);

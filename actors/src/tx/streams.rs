@@ -50,8 +50,8 @@ impl WaitingRequest {
 pub(super) struct Transaction {
     /// The engine's handle; it means nothing to the engine once the transaction is aborted.
     pub(super) id: TransactionId,
-    /// Under which epoch its BEGIN was admitted, and whether it may change data, whatever becomes of
-    /// the role.
+    /// Under which epoch its BEGIN was admitted, and whether it may change data, whatever becomes
+    /// of the role.
     pub(super) admitted: Admitted,
     /// When its BEGIN was executed.
     pub(super) begun: Instant,

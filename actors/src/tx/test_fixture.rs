@@ -1,7 +1,8 @@
 //! Tx without its actor, for tests: requests in, turns by hand, replies out.
 //!
 //! ```text
-//!   test ─▶ Fixture::send ─▶ TxCore::push_batch ─▶ Fixture::turn ─▶ WorkerLink ─▶ Collector ─▶ Fixture::replies
+//!   test ─▶ Fixture::send ─▶ TxCore::push_batch ─▶ Fixture::turn ─▶ WorkerLink ─┐
+//!                                              Fixture::replies ◀── Collector ◀──┘
 //! ```
 
 use std::future::Future;

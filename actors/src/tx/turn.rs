@@ -9,8 +9,9 @@
 //!                       └ CommitFirst: commit, then this request again, first of a new turn
 //! ```
 //!
-//! A turn ends after a number of requests, of reply bytes, or after a time, whichever comes first. On
-//! its way per request nothing is allocated, logged or timed. The way of one request is in `request`.
+//! A turn ends after a number of requests, of reply bytes, or after a time, whichever comes first.
+//! On its way per request nothing is allocated, logged or timed. The way of one request is in
+//! `request`.
 
 use std::time::Instant;
 
@@ -52,8 +53,8 @@ impl<E: Engine> TxCore<E> {
         self.executor.show_progress();
     }
 
-    /// Answers what completed since the last turn, and goes on in its streams. Nothing was executed in
-    /// this turn so far: these replies depend on no commit.
+    /// Answers what completed since the last turn, and goes on in its streams. Nothing was executed
+    /// in this turn so far: these replies depend on no commit.
     fn finish_completed(&mut self) {
         for Completed { ticket, result } in self.queue.take_completed() {
             let Some(mut deferred) = self.executor.take_deferred(ticket) else {

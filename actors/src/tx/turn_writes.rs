@@ -39,8 +39,8 @@ impl TurnWrites {
         std::mem::replace(&mut self.floor, floor) != floor
     }
 
-    /// Something admitted under this epoch is about to be executed that may change data; false if it
-    /// is too old.
+    /// Something admitted under this epoch is about to be executed that may change data; false if
+    /// it is too old.
     #[inline]
     pub(super) fn admit(&mut self, epoch: u64) -> bool {
         let may_write = epoch >= self.floor;
@@ -50,7 +50,8 @@ impl TurnWrites {
         may_write
     }
 
-    /// A request is about to be executed: false if it may not change data, or not any more, and would.
+    /// A request is about to be executed: false if it may not change data, or not any more, and
+    /// would.
     #[inline]
     pub(super) fn admit_request<E: Engine>(
         &mut self,

@@ -14,7 +14,7 @@ use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system;
 
 /// A space as a check needs to know it.
-pub(crate) type Found<'a> = (u32, &'a str);
+pub(crate) type CheckedSpace<'a> = (u32, &'a str);
 
 impl Rights {
     /// Whether data of a space may be read or written.
@@ -28,7 +28,7 @@ impl Rights {
         &self,
         needed: Privileges,
         asked: IdOrName<'_>,
-        found: Option<Found<'_>>,
+        found: Option<CheckedSpace<'_>>,
     ) -> Result<(), Error> {
         self.check_usage(ObjectKind::Space)?;
         match found {

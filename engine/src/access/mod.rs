@@ -38,7 +38,7 @@ use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system;
 use crate::schema::system::grant_rows::{FuncRow, Head, PrivRow};
 use crate::schema::system::read::{self, SystemRows};
-use checks::Found;
+use checks::CheckedSpace;
 use rights::{Facts, Function, Principal, Rights};
 
 /// The rights of every user, as of one version of the system spaces.
@@ -114,7 +114,7 @@ impl Access {
         &self,
         user: &Arc<str>,
         asked: IdOrName<'_>,
-        found: Option<Found<'_>>,
+        found: Option<CheckedSpace<'_>>,
     ) -> Result<(), Error> {
         let needed = Privileges::READ;
         match self.rights(user) {

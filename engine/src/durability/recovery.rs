@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::EngineOptions;
 use crate::durability::checkpoint::{self, CheckpointError};
-use crate::durability::journal::{self, Found, Journal, JournalOptions};
+use crate::durability::journal::{self, FoundJournal, Journal, JournalOptions};
 use crate::durability::record;
 use crate::durability::storage::Storage;
 use crate::errors::Fault;
@@ -78,7 +78,7 @@ pub(crate) struct ReadImage {
     /// Newer checkpoints that could not be read.
     pub(crate) damaged: Vec<u64>,
     /// The journal, all of it checked that was needed.
-    pub(crate) journal: Found,
+    pub(crate) journal: FoundJournal,
 }
 
 /// Reads what the directory of `options` holds, and changes nothing in it. Nobody else may write to

@@ -75,8 +75,8 @@ pub(super) struct Prepared {
 ///
 /// `ErrorCode::MODIFY_INDEX` if a sequence cannot give values to the index, or to the field;
 /// `ErrorCode::NO_SUCH_SEQUENCE` for a given one that is not there; `ErrorCode::ALTER_SPACE` if the
-/// given one belongs to another space; `ErrorCode::ILLEGAL_PARAMS` for a field that is not there; and
-/// those of the checks of `_sequence` for one that is made.
+/// given one belongs to another space; `ErrorCode::ILLEGAL_PARAMS` for a field that is not there;
+/// and those of the checks of `_sequence` for one that is made.
 pub(super) fn prepare(
     engine: &mut EmbeddedEngine,
     wish: &Wish<'_>,

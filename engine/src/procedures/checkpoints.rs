@@ -6,7 +6,8 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::call::EngineCall;
 
-/// `box.snapshot()`: makes a checkpoint and answers "ok" once it is on the disk. Tx goes on meanwhile.
+/// `box.snapshot()`: makes a checkpoint and answers "ok" once it is on the disk. Tx goes on
+/// meanwhile.
 pub(super) fn snapshot(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let completion = call.reply.defer()?;
     call.engine.snapshot(Box::new(move |result| {

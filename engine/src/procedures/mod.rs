@@ -59,8 +59,9 @@ use crate::engine::EmbeddedEngine;
 enum Audience {
     /// Everybody: what the caller may do with data and definitions is checked where it is done.
     Everybody,
-    /// Administrators, whatever rights they have on data. Everybody else is told so here: the engine
-    /// lets all calls of `vestibule.*` pass, for the runtime has some that are for everybody.
+    /// Administrators, whatever rights they have on data. Everybody else is told so here: the
+    /// engine lets all calls of `vestibule.*` pass, for the runtime has some that are for
+    /// everybody.
     Administrators,
 }
 

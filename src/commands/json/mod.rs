@@ -15,9 +15,9 @@
 //! | map with other keys, or a key twice, or a `$` first | `{"$map": [[key, value], …]}` |
 //! | not the shortest form, or below 32 levels of nesting | `{"$msgpack": "<base64>"}` |
 //!
-//! An object whose first key begins with `$` is always one of these; base64 is the standard one, with
-//! padding. The last row makes the encoding total: whatever else cannot be told apart in JSON keeps its
-//! bytes.
+//! An object whose first key begins with `$` is always one of these; base64 is the standard one,
+//! with padding. The last row makes the encoding total: whatever else cannot be told apart in JSON
+//! keeps its bytes.
 //!
 //! | file | what it is |
 //! |---|---|

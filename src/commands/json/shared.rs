@@ -7,8 +7,8 @@ use vestibule_wire::msgpack::write_ext;
 /// Version of the dumps that are written, and the last one that is read.
 pub(crate) const DUMP_VERSION: u32 = 1;
 
-/// Containers within each other that are written readably. Each takes up to three levels of JSON, of
-/// which the parser allows 128.
+/// Containers within each other that are written readably. Each takes up to three levels of JSON,
+/// of which the parser allows 128.
 pub(super) const DEPTH_MAX: usize = 32;
 
 /// Appends the MessagePack of a datetime: the second half of its payload is left out if it is zero.

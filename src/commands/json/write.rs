@@ -150,8 +150,8 @@ fn container(
     Ok(())
 }
 
-/// Whether the keys of a map can be those of an object: texts in their shortest form, no two alike, the
-/// first without a `$`.
+/// Whether the keys of a map can be those of an object: texts in their shortest form, no two alike,
+/// the first without a `$`.
 fn has_plain_keys(mut inside: Reader<'_>, size: u32) -> Result<bool, DecodeError> {
     let mut seen = HashSet::new();
     let mut again = Vec::new();

@@ -284,8 +284,8 @@ impl CatalogBuilder {
         self
     }
 
-    /// Adds a tuple of a [system space](system) that has a view, as raw MessagePack. The view shows it
-    /// too.
+    /// Adds a tuple of a [system space](system) that has a view, as raw MessagePack. The view shows
+    /// it too.
     #[must_use]
     pub fn row(mut self, space: u32, tuple: Vec<u8>) -> Self {
         self.rows.entry(space).or_default().push(tuple);

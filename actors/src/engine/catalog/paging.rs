@@ -1,7 +1,7 @@
 //! Pages of a system space.
 //!
-//! A position is what tells a row's place in an index: its primary key and, of another index, its key
-//! there, as one MessagePack array in base64.
+//! A position is what tells a row's place in an index: its primary key and, of another index, its
+//! key there, as one MessagePack array in base64.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;

@@ -68,7 +68,8 @@ pub(super) fn read_part(reader: &mut Reader<'_>) -> Option<Part> {
 /// # Errors
 ///
 /// [`ErrorCode::INVALID_MSGPACK`] for what is no array, [`ErrorCode::KEY_PART_COUNT`] for too many
-/// parts, [`ErrorCode::KEY_PART_TYPE`] for a part that is neither the text nor the number it should be.
+/// parts, [`ErrorCode::KEY_PART_TYPE`] for a part that is neither the text nor the number it should
+/// be.
 pub(super) fn read_key(space: &SystemSpace, at: usize, key: &[u8]) -> Result<Vec<Part>, Error> {
     let fields = space.indexes[at].fields;
     let mut reader = Reader::new(key);

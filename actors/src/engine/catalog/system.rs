@@ -1,5 +1,5 @@
-//! The system spaces, described once: sessions answer for those that have a view, and an engine that
-//! stores them begins with their definitions.
+//! The system spaces, described once: sessions answer for those that have a view, and an engine
+//! that stores them begins with their definitions.
 //!
 //! ```text
 //!   SYSTEM_SPACES ─┬▶ catalog: indexes and keys of SELECTs on _vspace, _vindex, …

@@ -1,4 +1,5 @@
-//! `vestibule.lock(name [, timeout])` and `vestibule.unlock(name)`, among the procedures of a runtime.
+//! `vestibule.lock(name [, timeout])` and `vestibule.unlock(name)`, among the procedures of a
+//! runtime.
 
 use std::time::Duration;
 
@@ -45,8 +46,8 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// # Errors
     ///
-    /// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS) for anything but a name
-    /// of a sensible size and seconds.
+    /// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS) for anything but a
+    /// name of a sensible size and seconds.
     fn read(procedure: &str, args: &'a [u8]) -> Result<Self, Error> {
         let usage = || Error::illegal_params(format!("Usage: {procedure}(name [, timeout])"));
         let mut reader = Reader::new(args);

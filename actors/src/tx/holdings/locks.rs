@@ -7,11 +7,11 @@
 //!   unlock, or the connection is gone, or a transition closes it ─▶ handed over to the next
 //! ```
 //!
-//! They are Tx's alone and die with it, although connections stay: after a failure of Tx a lock is free, and
-//! nobody tells who had it. What it guards has to bear that.
+//! They are Tx's alone and die with it, although connections stay: after a failure of Tx a lock is
+//! free, and nobody tells who had it. What it guards has to bear that.
 //!
-//! A connection holds a lock once, however often it asked. Everybody waits for a limited time, so no
-//! circle of waiters lasts.
+//! A connection holds a lock once, however often it asked. Everybody waits for a limited time, so
+//! no circle of waiters lasts.
 
 use std::collections::{HashMap, VecDeque};
 

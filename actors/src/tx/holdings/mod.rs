@@ -1,4 +1,5 @@
-//! What connections hold outside of transactions: reservations, and locks, which are their first users.
+//! What connections hold outside of transactions: reservations, and locks, which are their first
+//! users.
 //!
 //! | file | what |
 //! |---|---|
@@ -106,8 +107,8 @@ impl Holdings {
         self.reservations.hand_back(used);
     }
 
-    /// Takes a lock, or finds that the connection has it. Otherwise returns the reservation that is in
-    /// the way.
+    /// Takes a lock, or finds that the connection has it. Otherwise returns the reservation that is
+    /// in the way.
     pub(super) fn try_lock(
         &mut self,
         holder: Holder,
@@ -139,8 +140,8 @@ impl Holdings {
         self.shared.reservations.set_waiting(held, waiting);
     }
 
-    /// A connection gives a lock back, which goes on to the next that waits; false if it does not have
-    /// it.
+    /// A connection gives a lock back, which goes on to the next that waits; false if it does not
+    /// have it.
     pub(super) fn unlock(&mut self, name: &str, connection: u64, now: Instant) -> bool {
         let own = self.locks.find(name);
         let Some(own) = own.filter(|own| self.release(*own, connection)) else {
@@ -150,8 +151,8 @@ impl Holdings {
         true
     }
 
-    /// A reservation was closed. If it is a lock, the next one that waits gets it; false if it is the
-    /// engine's, which has to be told.
+    /// A reservation was closed. If it is a lock, the next one that waits gets it; false if it is
+    /// the engine's, which has to be told.
     pub(super) fn pass_on(&mut self, closed: ReservationId, now: Instant) -> bool {
         self.shared.reservations.remove(closed);
         if !self.locks.is_lock(closed) {
@@ -176,8 +177,8 @@ impl Holdings {
         self.shared.reservations.put(granted.reservation, listed);
     }
 
-    /// A request is over whose client was told an error: it waits for no lock any more, and the lock
-    /// that it was given is free.
+    /// A request is over whose client was told an error: it waits for no lock any more, and the
+    /// lock that it was given is free.
     pub(super) fn cancel(&mut self, ticket: Option<Ticket>, origin: RequestOrigin, now: Instant) {
         if let Some(ticket) = ticket {
             self.stop_waiting(ticket);
@@ -223,8 +224,9 @@ impl Holdings {
         self.reservations.begin_closing();
     }
 
-    /// Takes out what is idle, while idle reservations are closed: to be [passed on](Self::pass_on). A
-    /// connection that `is_busy` (in a transaction, say) uses all that it has.
+    /// Takes out what is idle, while idle reservations are closed: to be [passed
+    /// on](Self::pass_on). A connection that `is_busy` (in a transaction, say) uses all that it
+    /// has.
     #[inline]
     pub(super) fn sweep(&mut self, is_busy: impl Fn(u64) -> bool) -> Vec<ReservationId> {
         self.reservations.sweep(is_busy)
@@ -383,8 +385,8 @@ mod tests {
         });
     }
 
-    /// SP-03, SP-04 and TP-04: idle ones go first; a connection in a transaction keeps its own until that
-    /// ends or everything is killed.
+    /// SP-03, SP-04 and TP-04: idle ones go first; a connection in a transaction keeps its own
+    /// until that ends or everything is killed.
     #[test]
     fn a_transition_closes_idle_locks_first_and_then_all() {
         fixture(|mut fixture: Fixture| async move {

@@ -1,4 +1,5 @@
-//! Reservations: state of the engine that a connection holds outside a transaction (a lock, a cursor).
+//! Reservations: state of the engine that a connection holds outside a transaction (a lock, a
+//! cursor).
 //!
 //! ```text
 //!   acquire ─▶ in use by that request ── answered ─▶ idle ◀──▶ in use by another request (take)
@@ -7,8 +8,8 @@
 //!      wants idle ones closed ("kill reserved") and at last all of them ("kill all")
 //! ```
 //!
-//! The table is pure. Closing is one mode of it and no list of victims, so nothing that is handed back
-//! or asked for late slips through.
+//! The table is pure. Closing is one mode of it and no list of victims, so nothing that is handed
+//! back or asked for late slips through.
 
 use std::collections::BTreeMap;
 
@@ -149,8 +150,8 @@ impl Reservations {
         }
     }
 
-    /// Takes out what has become idle, while idle ones are closed. A connection that `is_busy` (in a
-    /// transaction, say) uses all that it has.
+    /// Takes out what has become idle, while idle ones are closed. A connection that `is_busy` (in
+    /// a transaction, say) uses all that it has.
     pub(super) fn sweep(&mut self, is_busy: impl Fn(u64) -> bool) -> Vec<ReservationId> {
         if self.mode != Mode::ClosingIdle {
             return Vec::new();

@@ -79,7 +79,7 @@ pub(super) struct Scan<'a> {
 
 /// What one step came to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ScanStep {
     /// Rows of this space, or none.
     Rows(u32),
     /// All spaces are done; the image holds the records up to this one.
@@ -105,7 +105,7 @@ impl<'a> Scan<'a> {
         &mut self,
         image: &Image,
         payload: &mut Payload,
-    ) -> Result<Step, CheckpointError> {
+    ) -> Result<ScanStep, CheckpointError> {
         payload.clear();
         if image.rekey_epoch != self.outline.rekey_epoch {
             return Err(CheckpointError::Redefined);
@@ -121,10 +121,10 @@ impl<'a> Scan<'a> {
                 self.after = None;
             }
             if payload.rows > 0 || passed >= self.step_rows_max {
-                return Ok(Step::Rows(def.id));
+                return Ok(ScanStep::Rows(def.id));
             }
         }
-        Ok(Step::Done {
+        Ok(ScanStep::Done {
             required_until: image.sequence,
         })
     }

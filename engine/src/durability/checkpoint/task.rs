@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::format::{self, Header};
-use super::scan::{Outline, Scan, Step};
+use super::scan::{Outline, Scan, ScanStep};
 use super::write::{Payload, Writer};
 use super::{CheckpointError, list, read};
 use crate::durability::journal::{Journal, new_salt};
@@ -96,9 +96,9 @@ impl Task {
                 return Err(CheckpointError::Stopped);
             }
             match self.look(|image| scan.step(image, &mut payload))?? {
-                Step::Rows(_) if payload.rows == 0 => {}
-                Step::Rows(space) => writer.block(space, &payload)?,
-                Step::Done { required_until } => break required_until,
+                ScanStep::Rows(_) if payload.rows == 0 => {}
+                ScanStep::Rows(space) => writer.block(space, &payload)?,
+                ScanStep::Done { required_until } => break required_until,
             }
         };
         self.flush()?;

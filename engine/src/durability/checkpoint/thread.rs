@@ -24,7 +24,7 @@ pub(crate) type Answer = Box<dyn FnOnce(Result<(), CheckpointError>) + Send>;
 /// The thread, from the engine's side. Dropped, it gives up what it is at and ends.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
-    shared: Arc<Shared>,
+    shared: Arc<CheckpointerShared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,8 +44,8 @@ pub(crate) struct Status {
     pub(crate) journal_bytes: u64,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct CheckpointerShared {
+    state: Mutex<CheckpointerState>,
     wake: Condvar,
     /// Bytes in the journal since the last checkpoint.
     journal_bytes: AtomicU64,
@@ -55,16 +55,16 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct State {
+struct CheckpointerState {
     asked: Option<Answer>,
     /// Recovery was forced: what was left out is behind once there is a checkpoint.
     is_forced: bool,
     status: Status,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for CheckpointerShared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("CheckpointerShared")
             .field("journal_bytes", &self.journal_bytes)
             .finish_non_exhaustive()
     }
@@ -83,14 +83,14 @@ impl Checkpointer {
         journal_bytes: u64,
         is_forced: bool,
     ) -> io::Result<Self> {
-        let state = State {
+        let state = CheckpointerState {
             is_forced,
-            ..State::default()
+            ..CheckpointerState::default()
         };
         // Zero would make one due all the time.
         let journal_size = options.journal_size_bytes.filter(|size| *size > 0);
         let interval = options.interval.filter(|interval| !interval.is_zero());
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(CheckpointerShared {
             state: Mutex::new(state),
             wake: Condvar::new(),
             journal_bytes: AtomicU64::new(journal_bytes),
@@ -160,8 +160,8 @@ impl Drop for Checkpointer {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl CheckpointerShared {
+    fn lock(&self) -> MutexGuard<'_, CheckpointerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -55,6 +55,6 @@ pub(crate) use format::{file_of, first_file};
 pub use inspect::FileReport;
 pub(crate) use inspect::lock_shared;
 pub(crate) use options::JournalOptions;
-pub(crate) use read::{Found, check_before, read, read_with, size_from};
+pub(crate) use read::{FoundJournal, check_before, read, read_with, size_from};
 pub use staging::STAGING;
 pub(crate) use writer::Journal;

@@ -20,7 +20,7 @@ use crate::progress::Progress;
 
 /// What is there.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct FoundJournal {
     /// All files in order, those that were not read included.
     pub(super) segments: Vec<Segment>,
     /// The number of the last record; 0 if there was never one.
@@ -43,7 +43,7 @@ pub(crate) fn read(
     options: &JournalOptions,
     receive: Records<'_>,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Found, JournalError> {
+) -> Result<FoundJournal, JournalError> {
     let mut on_damage = |error| {
         if !options.force_recovery {
             return Err(error);
@@ -65,7 +65,7 @@ pub(crate) fn read_with(
     on_damage: OnDamage<'_>,
     on_file: &mut dyn FnMut(FileReport),
     progress: &mut dyn FnMut(Progress),
-) -> Result<Found, JournalError> {
+) -> Result<FoundJournal, JournalError> {
     let directory = &options.dir;
     let mut segments = list(directory).map_err(|error| fault("read", directory, error))?;
     let later = segments.partition_point(|segment| segment.first <= options.from);
@@ -113,7 +113,7 @@ pub(crate) fn read_with(
             needed,
         })?;
     }
-    Ok(Found {
+    Ok(FoundJournal {
         last_sequence,
         salt,
         torn,

@@ -16,12 +16,12 @@ use crate::durability::storage::LogFile;
 /// Syncs the current file every so often if there is something new in it, and once more when
 /// dropped; or only for a [`FlushHandle`], if there is no interval.
 pub(super) struct SyncThread {
-    shared: Arc<Shared>,
+    shared: Arc<SyncShared>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct SyncShared {
+    state: Mutex<SyncState>,
     /// There is something to do.
     wake: Condvar,
     /// Something was synced, or will not be.
@@ -29,7 +29,7 @@ struct Shared {
     interval: Option<Duration>,
 }
 
-struct State {
+struct SyncState {
     file: Arc<dyn LogFile>,
     written: u64,
     synced: u64,
@@ -39,7 +39,7 @@ struct State {
 }
 
 /// Asks for a sync at once.
-pub(crate) struct FlushHandle(Arc<Shared>);
+pub(crate) struct FlushHandle(Arc<SyncShared>);
 
 impl FlushHandle {
     /// Returns once everything is on the disk that was written before.
@@ -76,7 +76,7 @@ impl SyncThread {
         file: Arc<dyn LogFile>,
         size: u64,
     ) -> io::Result<Self> {
-        let state = State {
+        let state = SyncState {
             file,
             written: size,
             synced: size,
@@ -84,7 +84,7 @@ impl SyncThread {
             is_wanted: false,
             is_stopping: false,
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SyncShared {
             state: Mutex::new(state),
             wake: Condvar::new(),
             sync_done: Condvar::new(),
@@ -143,8 +143,8 @@ impl Drop for SyncThread {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl SyncShared {
+    fn lock(&self) -> MutexGuard<'_, SyncState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -9,7 +9,7 @@ use super::error::{JournalError, fault};
 use super::file_window::Window;
 use super::format::{self, HEADER_SIZE, RECORD_HEAD_SIZE, RECORD_SIZE_MAX};
 use super::options::JournalOptions;
-use super::read::Found;
+use super::read::FoundJournal;
 use super::segment::Segment;
 use super::sync_thread::{FlushHandle, SyncThread};
 use crate::durability::storage::{LogFile, Storage, append_all, short};
@@ -55,10 +55,10 @@ impl Journal {
         storage: Arc<dyn Storage>,
         lock: DirectoryLock,
         options: &JournalOptions,
-        found: Found,
+        found: FoundJournal,
     ) -> Result<Self, JournalError> {
         let directory = options.dir.clone();
-        let Found {
+        let FoundJournal {
             mut segments,
             mut last_sequence,
             salt,

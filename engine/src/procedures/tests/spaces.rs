@@ -1,5 +1,5 @@
-//! `box.schema.space.create`, `box.space.<name>:<method>`: definitions, what is refused by name, and
-//! calls that look for a tuple.
+//! `box.schema.space.create`, `box.space.<name>:<method>`: definitions, what is refused by name,
+//! and calls that look for a tuple.
 
 use super::{V, serde_text};
 use crate::tests::{NONE, Rig};

@@ -7,16 +7,16 @@ use super::path::Token;
 
 /// Keys with their values: those of the old map in its order, new ones before them.
 #[derive(Debug, Clone)]
-pub(super) struct Entries<'a>(Vec<(Key<'a>, Value<'a>)>);
+pub(super) struct Entries<'a>(Vec<(EntryKey<'a>, Value<'a>)>);
 
 #[derive(Debug, Clone, Copy)]
-enum Key<'a> {
+enum EntryKey<'a> {
     /// MessagePack of the old tuple.
     Raw(&'a [u8]),
     New(&'a str),
 }
 
-impl Key<'_> {
+impl EntryKey<'_> {
     fn is(&self, token: &Token<'_>) -> bool {
         let mut reader = match (self, token) {
             (Self::New(own), Token::Key(name)) => return own == name,
@@ -39,7 +39,7 @@ impl<'a> Entries<'a> {
     pub(super) fn read(map: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(map);
         let count = reader.read_map_len()?;
-        let entry = |_| Ok((Key::Raw(reader.skip()?), Value::Raw(reader.skip()?)));
+        let entry = |_| Ok((EntryKey::Raw(reader.skip()?), Value::Raw(reader.skip()?)));
         (0..count).map(entry).collect::<Result<_, _>>().map(Self)
     }
 
@@ -54,7 +54,7 @@ impl<'a> Entries<'a> {
 
     /// Adds a key that is not there, before all others, as Tarantool does.
     pub(super) fn add(&mut self, key: &'a str, value: &'a [u8]) {
-        self.0.insert(0, (Key::New(key), Value::Raw(value)));
+        self.0.insert(0, (EntryKey::New(key), Value::Raw(value)));
     }
 
     pub(super) fn remove(&mut self, at: usize) {
@@ -70,8 +70,8 @@ impl<'a> Entries<'a> {
         );
         for (key, value) in &self.0 {
             match key {
-                Key::Raw(bytes) => out.extend_from_slice(bytes),
-                Key::New(name) => write_str(out, name),
+                EntryKey::Raw(bytes) => out.extend_from_slice(bytes),
+                EntryKey::New(name) => write_str(out, name),
             }
             value.write(out);
         }

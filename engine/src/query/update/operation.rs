@@ -25,13 +25,13 @@ impl<F: Fn(&str) -> Option<u32>> FieldNames for F {
 pub(super) struct Operation<'a> {
     /// Its character, for error texts.
     pub(super) symbol: char,
-    pub(super) field: Field<'a>,
+    pub(super) field: UpdatedField<'a>,
     pub(super) action: Action<'a>,
 }
 
 /// Which field, and how errors call it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Field<'a> {
+pub(super) struct UpdatedField<'a> {
     /// From 0; negative counts from the end.
     pub(super) number: i64,
     /// The name that the request gave instead of a number.
@@ -97,7 +97,7 @@ pub(super) fn decode<'a>(
             &format!("wrong number of arguments, expected {expected}, got {size}"),
         ));
     }
-    let field = Field::decode(reader, symbol, index_base, names)?;
+    let field = UpdatedField::decode(reader, symbol, index_base, names)?;
     let action = Action::decode(reader, symbol, &field, index_base)?;
     Ok(Operation {
         symbol,
@@ -118,7 +118,7 @@ fn symbol(opcode: &[u8], ordinal: u32) -> Result<char, Error> {
     }
 }
 
-impl<'a> Field<'a> {
+impl<'a> UpdatedField<'a> {
     fn decode(
         reader: &mut Reader<'a>,
         symbol: char,
@@ -261,7 +261,7 @@ impl<'a> Action<'a> {
     fn decode(
         reader: &mut Reader<'a>,
         symbol: char,
-        field: &Field<'_>,
+        field: &UpdatedField<'_>,
         index_base: u64,
     ) -> Result<Self, Error> {
         let argument = reader.skip().map_err(malformed)?;
@@ -289,7 +289,7 @@ impl<'a> Action<'a> {
     fn decode_splice(
         reader: &mut Reader<'a>,
         offset: &'a [u8],
-        field: &Field<'_>,
+        field: &UpdatedField<'_>,
         index_base: u64,
     ) -> Result<Self, Error> {
         let small = |value| {
