@@ -93,8 +93,8 @@ pub const BUFFER_KEEP_MAX: usize = 256 << 10;
 /// Empty buffers that one worker keeps for reuse.
 pub const BUFFERS_KEPT_MAX: usize = 64;
 
-/// How many of its sessions a worker tells of a change before others run: what comes meanwhile waits
-/// for that many.
+/// How many of its sessions a worker tells of a change before others run: what comes meanwhile
+/// waits for that many.
 pub const NOTICES_PER_STEP_MAX: usize = 256;
 
 /// How often a worker looks at what has waited too long.

@@ -6,8 +6,8 @@
 //!                   change concerns it ── 256 sessions ──▶ others run ──▶ the next 256 ─▶ …
 //! ```
 //!
-//! A change during a lap begins a whole lap from where the worker is: so changes that never end leave
-//! no session out.
+//! A change during a lap begins a whole lap from where the worker is: so changes that never end
+//! leave no session out.
 
 use std::pin::Pin;
 use std::task;
