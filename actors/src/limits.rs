@@ -86,7 +86,7 @@ pub const STALL_CALM_PERIODS: u32 = 20;
 pub const OUTPUT_CHAIN_MIN: usize = 4 << 10;
 /// Bytes taken from a socket in one read.
 pub const READ_SIZE: usize = 64 << 10;
-/// Reads from one socket before its neighbours get their turn.
+/// Reads from one socket before the others get their turn.
 pub const READS_PER_POLL_MAX: u32 = 4;
 /// A buffer that grew beyond this is given back to the allocator when it is empty, in bytes.
 pub const BUFFER_KEEP_MAX: usize = 256 << 10;

@@ -3,7 +3,7 @@
 use crate::source::Source;
 
 /// Words that say less than a plain one, and names that have been given up for the field's own.
-const BANNED: [&str; 19] = [
+const BANNED: [&str; 20] = [
     "whoever",
     "whither",
     "anew",
@@ -12,6 +12,7 @@ const BANNED: [&str; 19] = [
     "nudge",
     "catalogue",
     "neighbour",
+    "neighbours",
     "behaviour",
     "licence",
     "lane",

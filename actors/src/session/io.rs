@@ -31,7 +31,7 @@ pub(crate) fn read(
 ) -> Poll<()> {
     for round in 0.. {
         if round == READS_PER_POLL_MAX {
-            // The neighbours first.
+            // The other sessions first.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   first step ─┬ Done ───────────▶ replied
-//!               └ More, Changed ──▶ parked: a few steps per turn, so that neighbours get theirs
+//!               └ More, Changed ──▶ parked: a few steps per turn, so that others get theirs
 //!                                    └ changed too often ─▶ Tx reads it, or it is busy
 //! ```
 
