@@ -49,12 +49,12 @@ pub fn start<E: Engine>(
     let slots = slots(&config)?;
     let (listeners, addresses) = open_listeners(&config.listen)?;
     let (admin_listeners, admin_addresses) = open_listeners(&config.admin_listen)?;
-    let cell = ServingCell::new(config.role, Clock::SYSTEM);
+    let serving = ServingCell::new(config.role, Clock::SYSTEM);
     let workers = config.session_thread_count();
     let claims = (0..workers)
         .map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE)))
         .collect();
-    let shared = Arc::new(Shared::new(config, cell, slots, claims));
+    let shared = Arc::new(Shared::new(config, serving, slots, claims));
     let (mailboxes, peers) = Mailboxes::new(workers);
     follow_cell(&shared, &peers);
 
@@ -159,17 +159,17 @@ fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// After every change of state: first the record and the events' values, then the notice that has
 /// them looked at.
 pub(crate) fn follow_cell(shared: &Arc<Shared>, peers: &Arc<Peers>) {
-    let first = shared.cell.load();
+    let first = shared.serving.load();
     shared.events.set_serving(first);
     let weak = Arc::downgrade(shared);
     let peers = peers.clone();
     let told = Mutex::new(first);
-    shared.cell.on_change(move || {
+    shared.serving.on_change(move || {
         let Some(shared) = weak.upgrade() else { return };
         {
             // Loaded inside the lock: of two changes at once, the later one is told last.
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = shared.cell.load();
+            let now = shared.serving.load();
             let before = std::mem::replace(&mut *told, now);
             if before != now {
                 record(&shared, before, now);
@@ -190,7 +190,7 @@ fn record(shared: &Shared, before: Serving, now: Serving) {
     if !is_own || is_of_transition {
         return;
     }
-    let reason = shared.cell.status(shared.clock.now()).reason;
+    let reason = shared.serving.status(shared.clock.now()).reason;
     let because = if reason.is_empty() { "" } else { ": " };
     log::info!("{}, {}{because}{reason}", now.state.name(), now.role.name());
     let (from, to) = (before.state.name(), now.state.name());
@@ -274,7 +274,7 @@ impl RuntimeHandle {
     /// State, role and epoch, by one atomic load.
     #[must_use]
     pub fn serving(&self) -> Serving {
-        self.shared.cell.load()
+        self.shared.serving.load()
     }
 
     /// Waits until the state, the role or the direction is another than this, and returns it.
@@ -288,13 +288,13 @@ impl RuntimeHandle {
     /// The state with its reason and progress.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.shared.cell.status(self.shared.clock.now())
+        self.shared.serving.status(self.shared.clock.now())
     }
 
     /// The shared cell, to declare solo or take it back as an operator.
     #[must_use]
     pub fn cell(&self) -> &Arc<ServingCell> {
-        &self.shared.cell
+        &self.shared.serving
     }
 
     /// Connections that are open.

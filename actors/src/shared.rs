@@ -28,7 +28,7 @@ use crate::transitions::TransitionLog;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
-    pub(crate) cell: Arc<ServingCell>,
+    pub(crate) serving: Arc<ServingCell>,
     pub(crate) events: Events,
     pub(crate) transitions: TransitionLog,
     /// What Tx asks before it writes.
@@ -97,7 +97,7 @@ impl WorkerCounters {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
-            .field("cell", &self.cell)
+            .field("serving", &self.serving)
             .finish_non_exhaustive()
     }
 }
@@ -110,19 +110,19 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Shared {
     pub(crate) fn new(
         config: Config,
-        cell: Arc<ServingCell>,
+        serving: Arc<ServingCell>,
         slots: ConnectionSlots,
         claims: Vec<Arc<Claims>>,
     ) -> Self {
         let counters = claims.into_iter().map(WorkerCounters::new);
-        let clock = cell.clock();
+        let clock = serving.clock();
         Self {
             events: Events::new(config.instance_uuid),
             memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
             config,
             clock,
-            changes: watch::Sender::new(cell.load()),
-            cell,
+            changes: watch::Sender::new(serving.load()),
+            serving,
             transitions: TransitionLog::default(),
             fence: Fence::default(),
             recent_durations: RecentDurations::default(),
@@ -147,7 +147,7 @@ impl Shared {
             reason: "too many connections".to_owned(),
             progress: None,
             retry_after: RETRY_AFTER_DEFAULT,
-            ..self.cell.status(now)
+            ..self.serving.status(now)
         };
         let text = format!(
             "Too many connections: all {} places are taken, retry after {} s",
@@ -178,7 +178,8 @@ impl Shared {
 
     /// From now on nothing that was admitted so far may be written; true if a write was under way.
     pub(crate) fn raise_fence(&self) -> bool {
-        self.cell.before_next_epoch(|epoch| self.fence.raise(epoch))
+        self.serving
+            .before_next_epoch(|epoch| self.fence.raise(epoch))
     }
 
     /// A number for a new connection.
@@ -199,7 +200,7 @@ impl Shared {
         *lock(&self.catalog) = Some(catalog);
         self.schema_version.store(schema_version, Ordering::Release);
         self.events.set_schema(schema_version);
-        self.cell.notify();
+        self.serving.notify();
     }
 
     /// How often the view was published: sessions compare it before they use theirs.
@@ -227,18 +228,18 @@ impl Shared {
         if self.fault() == fault {
             return;
         }
-        self.events.set_fault(fault.is_some(), self.cell.load());
+        self.events.set_fault(fault.is_some(), self.serving.load());
         *lock(&self.fault) = fault;
-        self.cell.notify();
+        self.serving.notify();
     }
 
     /// Tells those who watch `box.status` how far recovery is.
     pub(crate) fn tell_loading(&self, progress: Option<f64>, now: Instant) {
-        let status = self.cell.status(now);
+        let status = self.serving.status(now);
         if !status.serving.state.traits().has_recovered {
             let reason = &status.reason;
             self.events.set_loading(status.serving, reason, progress);
-            self.cell.notify();
+            self.serving.notify();
         }
     }
 

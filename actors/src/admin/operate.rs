@@ -11,13 +11,13 @@ use crate::messages::FanOut;
 pub(super) fn solo(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer, Error> {
     let reason =
         text_argument(call.procedure.name, call.args)?.unwrap_or("requested by an operator");
-    call.shared.cell.operator_solo(reason, call.now);
+    call.shared.serving.operator_solo(reason, call.now);
     state(call, body)
 }
 
 /// `vestibule.assist()`: takes back what [`solo`] declared.
 pub(super) fn assist(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer, Error> {
-    call.shared.cell.operator_assist(call.now);
+    call.shared.serving.operator_assist(call.now);
     state(call, body)
 }
 

@@ -37,7 +37,7 @@ struct BoxInfo {
 
 impl BoxInfo {
     fn of(shared: &Shared) -> Self {
-        let serving = shared.cell.load();
+        let serving = shared.serving.load();
         Self {
             version: vestibule_wire::greeting::VERSION,
             package: concat!("vestibule ", env!("CARGO_PKG_VERSION")),

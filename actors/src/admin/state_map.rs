@@ -34,7 +34,7 @@ pub(crate) struct StateMap {
 
 impl StateMap {
     pub(crate) fn of(shared: &Shared, now: Instant) -> Self {
-        let status = shared.cell.status(now);
+        let status = shared.serving.status(now);
         let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

@@ -32,7 +32,7 @@ pub(crate) struct ConnectionCell {
 impl ConnectionCell {
     /// What happens to its requests while Tx is blocked.
     pub(crate) fn solo_policy(&self, shared: &Shared) -> SoloPolicy {
-        let policy = if self.epoch == shared.cell.load().epoch {
+        let policy = if self.epoch == shared.serving.load().epoch {
             shared.config.solo_policy_new
         } else {
             shared.config.solo_policy

@@ -119,7 +119,7 @@ fn new_cell(
         connection,
         peer,
         since: now,
-        epoch: shared.cell.load().epoch,
+        epoch: shared.serving.load().epoch,
         state: RefCell::new(state),
         waker: RefCell::default(),
         is_dirty: Cell::new(false),
@@ -130,7 +130,7 @@ fn new_cell(
 /// New connections that the state or the policy turns away are greeted and told why.
 fn refuse_at_the_door(worker: &WorkerCell, cell: &ConnectionCell) {
     let shared = &worker.shared;
-    let serving = shared.cell.load();
+    let serving = shared.serving.load();
     let is_alone = serving.state.traits().answers_alone;
     let code = if serving.is_ending() {
         ErrorCode::SHUTDOWN
@@ -139,7 +139,7 @@ fn refuse_at_the_door(worker: &WorkerCell, cell: &ConnectionCell) {
     } else {
         return;
     };
-    let error = shared.cell.status(cell.since).error(code);
+    let error = shared.serving.status(cell.since).error(code);
     let mut state = cell.state.borrow_mut();
     state.reply_error(shared, 0, &error);
     state.close(Closing::AfterFlush);
@@ -247,7 +247,7 @@ fn turn(
         take_inbox(&mut dispatcher);
     }
     let read = read(worker, cell, state, own, cx);
-    if worker.shared.cell.load().is_stopping() && own.is_idle_for_drain() {
+    if worker.shared.serving.load().is_stopping() && own.is_idle_for_drain() {
         own.close(Closing::AfterFlush);
     }
     let flushed = flush(worker, state, own, cx);

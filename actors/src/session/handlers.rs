@@ -26,7 +26,7 @@ impl Handler<ServingChanged> for Session {
     /// Held requests are dispatched in the turn that follows.
     fn handle(&mut self, _: ServingChanged, _ctx: &mut Self::Context) {
         self.act(|own| {
-            if own.shared.cell.load().is_stopping() && own.session.is_idle_for_drain() {
+            if own.shared.serving.load().is_stopping() && own.session.is_idle_for_drain() {
                 own.session.close(Closing::AfterFlush);
             }
         });
@@ -161,7 +161,7 @@ impl Handler<TransitionOver> for Session {
         let TransitionOver { reply_to, outcome } = over;
         self.act(|own| {
             own.session.on_transition_over();
-            let serving = own.shared.cell.load();
+            let serving = own.shared.serving.load();
             let reply = RoleChangeReply {
                 result: outcome.result,
                 state: serving.state.name(),

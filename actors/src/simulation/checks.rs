@@ -126,7 +126,7 @@ impl World {
     pub(super) fn fail_on_faults(&self) {
         let ledger = self.engine.ledger();
         if let Some(fault) = ledger.faults().first() {
-            let serving = self.shared.cell.load();
+            let serving = self.shared.serving.load();
             let (fault, parked) = (fault.clone(), self.tx.parked);
             drop(ledger);
             panic!("{fault}; {serving:?}, Tx stands at {parked:?}");

@@ -117,10 +117,10 @@ impl ReadView for OneRow {
 /// One worker with one connection, and Tx.
 async fn connect() -> ClientEnd {
     let now = std::time::Instant::now();
-    let cell = ServingCell::new(Role::Primary, Clock::SYSTEM);
+    let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
     let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
     let slots = ConnectionSlots::for_tests(1);
-    let shared = Shared::new(Config::default(), cell, slots, vec![claims.clone()]);
+    let shared = Shared::new(Config::default(), serving, slots, vec![claims.clone()]);
     let shared = Arc::new(shared);
     let (mailboxes, peers) = Mailboxes::new(1);
     let mailbox = mailboxes.workers.into_iter().next().expect("there is one");
@@ -140,7 +140,7 @@ async fn connect() -> ClientEnd {
         1,
     );
     peers.workers[0].tx_ready(tx);
-    shared.cell.ready(now);
+    shared.serving.ready(now);
     shared.publish_view(Some(Arc::new(OneRow)));
     let kind = shared.slots.find(ListenerKind::Clients, true);
     let slot = shared.slots.take(kind.expect("there is room"));

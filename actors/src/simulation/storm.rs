@@ -22,7 +22,7 @@ pub(super) async fn storm(seed: u64, transitions: usize) -> Stats {
         for _ in 0..world.random.below(16) {
             something_happens(&mut world);
         }
-        if world.shared.cell.load().role == Role::Replica && world.random.once_in(2) {
+        if world.shared.serving.load().role == Role::Replica && world.random.once_in(2) {
             ask_for_a_role(&mut world);
         }
         if world.tx.parked == Some(Halt::Commit) && world.random.once_in(5) {
@@ -62,9 +62,12 @@ fn something_happens(world: &mut World) {
             }
         }
         97 if world.random.once_in(3) => {
-            world.shared.cell.operator_solo("simulated", clock::now());
+            world
+                .shared
+                .serving
+                .operator_solo("simulated", clock::now());
         }
-        _ => world.shared.cell.operator_assist(clock::now()),
+        _ => world.shared.serving.operator_assist(clock::now()),
     }
 }
 
@@ -77,7 +80,7 @@ fn connect(world: &mut World) {
 
 fn ask_for_a_role(world: &mut World) {
     // Mostly the other one.
-    let serving = world.shared.cell.load();
+    let serving = world.shared.serving.load();
     let is_replica = serving.role == Role::Replica;
     let role = match is_replica != world.random.once_in(6) {
         true => Role::Primary,

@@ -77,10 +77,10 @@ impl World {
         clock::follow_tokio();
         // Tx's clock is started later, and must not be ahead.
         actix_rt::time::sleep(Duration::from_secs(60)).await;
-        let cell = ServingCell::new(config.role, Clock(clock::now));
+        let serving = ServingCell::new(config.role, Clock(clock::now));
         let claims = (0..WORKERS).map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX)));
         let slots = ConnectionSlots::for_tests(WORKERS);
-        let shared = Arc::new(Shared::new(config, cell, slots, claims.collect()));
+        let shared = Arc::new(Shared::new(config, serving, slots, claims.collect()));
         let (mailboxes, peers) = Mailboxes::new(WORKERS);
         follow_cell(&shared, &peers);
         let workers = (mailboxes.workers.into_iter().enumerate())
@@ -90,7 +90,7 @@ impl World {
             })
             .collect();
         let (tx, gate) = TxThread::start();
-        let engine = EngineShared::new(gate, Ledger::new(shared.cell.clone()));
+        let engine = EngineShared::new(gate, Ledger::new(shared.serving.clone()));
         let made = engine.clone();
         let factory = move || Ok(SimulatedEngine::new(made.clone()));
         let spawn = spawner(

@@ -112,7 +112,7 @@ impl Supervisor {
             return;
         };
         let shared = &self.shared;
-        let serving = shared.cell.load();
+        let serving = shared.serving.load();
         let observation = TxObservation {
             heartbeat: shared.heartbeat.load(),
             forwards: serving.forwards(),
@@ -122,8 +122,8 @@ impl Supervisor {
         };
         match watchdog.check(now, observation) {
             Some(Alarm::Probe) => self.tx.iter().for_each(TxHandle::probe),
-            Some(Alarm::Stalled) => shared.cell.stalled(now),
-            Some(Alarm::Over) => shared.cell.moving(now),
+            Some(Alarm::Stalled) => shared.serving.stalled(now),
+            Some(Alarm::Over) => shared.serving.moving(now),
             None => {}
         }
     }
@@ -133,7 +133,7 @@ impl Supervisor {
         let now = self.shared.clock.now();
         log::error!("Tx died: {text}");
         self.shared
-            .cell
+            .serving
             .loading("recovering after a failure of Tx", now);
         for worker in &self.peers.workers {
             worker.tx_lost("Tx died while it executed the request".to_owned());
@@ -142,7 +142,7 @@ impl Supervisor {
         self.deaths.push_back(now);
         self.deaths
             .retain(|death| now.duration_since(*death) < TX_DEATHS_PERIOD);
-        if self.shared.cell.load().is_ending() {
+        if self.shared.serving.load().is_ending() {
             self.tx_gone(ctx);
         } else if self.deaths.len() >= TX_DEATHS_MAX {
             self.fail(

@@ -53,7 +53,7 @@ impl Supervisor {
                     self.show();
                 }
                 Action::Announce => {
-                    self.shared.cell.announce_stop(self.shared.clock.now());
+                    self.shared.serving.announce_stop(self.shared.clock.now());
                     self.tell_started();
                 }
                 Action::Quiesce => {
@@ -85,7 +85,7 @@ impl Supervisor {
     }
 
     fn begin(&mut self, request: &TransitionRequest) {
-        let serving = self.shared.cell.load();
+        let serving = self.shared.serving.load();
         let from = match request.target {
             TransitionTarget::Stopped => serving.state.name(),
             TransitionTarget::Role(_) => serving.role.name(),
@@ -107,9 +107,9 @@ impl Supervisor {
         let now = self.shared.clock.now();
         if self.is_stop() {
             self.acceptor.iter().for_each(|acceptor| acceptor.stop());
-            self.shared.cell.draining("the server is stopping", now);
+            self.shared.serving.draining("the server is stopping", now);
         } else {
-            self.shared.cell.demoting(now);
+            self.shared.serving.demoting(now);
         }
         self.tell_tx(Control::CloseIdleReservations);
         let (serial, is_stop) = (self.machine.serial(), self.is_stop());
@@ -153,12 +153,12 @@ impl Supervisor {
         }
         match target {
             TransitionTarget::Stopped => {
-                self.shared.cell.stopped(now);
+                self.shared.serving.stopped(now);
                 // The data are let go, although handles may still be held.
                 self.shared.publish_view(None);
             }
             TransitionTarget::Role(role) => {
-                self.shared.cell.set_role(role, now);
+                self.shared.serving.set_role(role, now);
                 self.tell_tx(Control::ReopenReservations);
             }
         }
@@ -247,7 +247,7 @@ impl Supervisor {
             (progress, deadline)
         });
         let wanted = self.machine.wanted();
-        self.shared.cell.show_transition(under_way, wanted);
+        self.shared.serving.show_transition(under_way, wanted);
     }
 }
 

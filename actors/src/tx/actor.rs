@@ -61,7 +61,7 @@ impl<E: Engine> Tx<E> {
         let mut next = None;
         engine.recover(&mut |progress| {
             let now = shared.clock.now();
-            shared.cell.loading_progress(progress, now);
+            shared.serving.loading_progress(progress, now);
             if next.is_none_or(|next| now >= next) {
                 next = now.checked_add(LOADING_TOLD_EVERY);
                 shared.tell_loading(progress.share(), now);
@@ -117,7 +117,7 @@ impl<E: Engine> Actor for Tx<E> {
         match self.guarded(ctx, Self::recover) {
             Some(Ok(())) => {
                 if let Some(core) = &self.core {
-                    core.cell().ready(core.now());
+                    core.serving().ready(core.now());
                 }
                 ctx.spawn(TurnLoop::default());
             }

@@ -77,7 +77,7 @@ impl<E: Engine> TxCore<E> {
         let mut executor = Executor {
             engine,
             procedures,
-            solos: Solos::new(shared.cell.clone()),
+            solos: Solos::new(shared.serving.clone()),
             streams: Streams::new(now),
             holdings: Holdings::new(shared.clone(), now),
             output: TurnOutput::new(replies.collect()),
@@ -98,8 +98,8 @@ impl<E: Engine> TxCore<E> {
         }
     }
 
-    pub(crate) fn cell(&self) -> &Arc<ServingCell> {
-        &self.executor.shared.cell
+    pub(crate) fn serving(&self) -> &Arc<ServingCell> {
+        &self.executor.shared.serving
     }
 
     pub(crate) fn push_batch(&mut self, batch: Batch) {

@@ -112,7 +112,7 @@ mod tests {
 
     /// A demotion, as the Supervisor carries it out.
     fn demote(fixture: &Fixture) {
-        let cell = &fixture.shared.cell;
+        let cell = &fixture.shared.serving;
         cell.demoting(Instant::now());
         fixture.shared.raise_fence();
         cell.set_role(Role::Replica, Instant::now());
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_transaction_keeps_what_it_was_begun_as() {
         fixture(|mut fixture: Fixture| async move {
-            let writable = fixture.shared.cell.load();
+            let writable = fixture.shared.serving.load();
             let read_only = Serving {
                 role: Role::Replica,
                 ..writable
@@ -174,7 +174,7 @@ mod tests {
             fixture.core.executor.sync_fence();
             assert_eq!(fixture.script.log(), ["begin 1", "rollback 1"]);
             // Whenever it was admitted.
-            fixture.admitted = Admitted::under(fixture.shared.cell.load());
+            fixture.admitted = Admitted::under(fixture.shared.serving.load());
             let commit = fixture.ask(&in_stream(RequestType::Commit, 2)).await;
             assert_eq!(commit.error_code(), Some(7));
             assert_eq!(
@@ -190,7 +190,7 @@ mod tests {
         fixture(|mut fixture: Fixture| async move {
             let (shared, raised) = (fixture.shared.clone(), fixture.script.clone());
             raised.on_pause(move || {
-                shared.cell.demoting(Instant::now());
+                shared.serving.demoting(Instant::now());
                 shared.raise_fence();
             });
             fixture.send(&RequestBuilder::select(1, 5));
@@ -223,7 +223,7 @@ mod tests {
             fixture.run_tasks().await;
             let shared = fixture.shared.clone();
             fixture.script.on_pause(move || {
-                shared.cell.demoting(Instant::now());
+                shared.serving.demoting(Instant::now());
                 shared.raise_fence();
             });
             assert_eq!(fixture.replies().await.len(), 4);

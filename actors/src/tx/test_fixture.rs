@@ -113,12 +113,12 @@ pub(crate) fn fixture_with<F: Future<Output = ()>>(
 impl Fixture {
     fn new(config: Config) -> Self {
         let claims = Arc::new(Claims::new(REQUESTS_MAX));
-        let cell = ServingCell::new(Role::Primary, Clock::SYSTEM);
-        cell.ready(Instant::now());
-        let admitted = Admitted::under(cell.load());
+        let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
+        serving.ready(Instant::now());
+        let admitted = Admitted::under(serving.load());
         let shared = Arc::new(Shared::new(
             config,
-            cell,
+            serving,
             ConnectionSlots::for_tests(1),
             vec![claims.clone()],
         ));

@@ -124,6 +124,6 @@ impl TurnWrites {
 
 /// The error for what may not change data, or not any more.
 pub(super) fn read_only(shared: &Shared) -> Error {
-    let status = shared.cell.status(shared.clock.now());
+    let status = shared.serving.status(shared.clock.now());
     status.error(ErrorCode::READONLY)
 }

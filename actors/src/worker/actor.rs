@@ -157,7 +157,7 @@ impl Handler<StateChanged> for Worker {
     type Result = ();
 
     fn handle(&mut self, changed: StateChanged, _ctx: &mut Self::Context) {
-        let serving = self.cell.shared.cell.load();
+        let serving = self.cell.shared.serving.load();
         let is_new = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if is_new {
             self.revoke_for(serving.state);

@@ -164,14 +164,19 @@ impl Worker {
                 self.sessions.tell(&session, Close(Closing::AfterFlush));
             }
         }
-        let error = self.cell.shared.cell.status(now).error(ErrorCode::LOADING);
+        let error = self
+            .cell
+            .shared
+            .serving
+            .status(now)
+            .error(ErrorCode::LOADING);
         self.answer_revoked(revoked, &error);
     }
 
     /// Writes out what sessions on the list have; what does not go now, their tasks finish.
     pub(crate) fn flush_dirty(&self) {
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
-        let is_draining = self.cell.shared.cell.load().is_stopping();
+        let is_draining = self.cell.shared.serving.load().is_stopping();
         for index in &dirty {
             let Some(session) = self.sessions.get(*index) else {
                 continue;

@@ -149,7 +149,7 @@ impl Worker {
             let error = self
                 .cell
                 .shared
-                .cell
+                .serving
                 .status(self.cell.shared.clock.now())
                 .error(code);
             self.answer_revoked(revoked, &error);
@@ -178,7 +178,11 @@ impl Worker {
     /// The error for a request that Tx had begun when it was lost or cut off: it may have been
     /// executed.
     pub(crate) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
-        let status = self.cell.shared.cell.status(self.cell.shared.clock.now());
+        let status = self
+            .cell
+            .shared
+            .serving
+            .status(self.cell.shared.clock.now());
         status
             .error_with_text(code, format!("Outcome unknown: {reason}"))
             .with_field("outcome", Field::Str("unknown".into()))

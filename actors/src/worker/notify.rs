@@ -45,7 +45,7 @@ impl Worker {
     fn tell_some(&self) -> bool {
         let mut lap = self.lap.get();
         let version = self.cell.shared.events.version();
-        let serving = self.cell.shared.cell.load();
+        let serving = self.cell.shared.serving.load();
         let dispatches_held = !serving.state.traits().answers_alone;
         let numbers = self.sessions.numbers();
         for _ in 0..lap.left.min(NOTICES_PER_STEP_MAX) {

@@ -27,7 +27,7 @@ impl Worker {
         self.revoke_slots(now);
         self.poll_paused();
         self.resume_light();
-        let is_solo = self.cell.shared.cell.load().state.traits().answers_alone;
+        let is_solo = self.cell.shared.serving.load().state.traits().answers_alone;
         if is_solo && self.cell.shared.config.may_hold() {
             self.revoke_in_solo(now);
         }

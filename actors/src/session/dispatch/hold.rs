@@ -32,7 +32,7 @@ impl Dispatcher<'_> {
             return;
         };
         self.is_releasing = true;
-        while !self.shared.cell.load().state.traits().answers_alone
+        while !self.shared.serving.load().state.traits().answers_alone
             && self.session.may_take_frame()
             && let Some(request) = held.pop()
         {

@@ -93,7 +93,7 @@ impl<'a> Dispatcher<'a> {
             cell,
             session,
             now,
-            admitted: Admitted::under(worker.shared.cell.load()),
+            admitted: Admitted::under(worker.shared.serving.load()),
             arrived: now,
             is_releasing: false,
             is_put_back: false,
@@ -144,7 +144,7 @@ impl<'a> Dispatcher<'a> {
     /// Decides on a decoded request and does what is decided.
     fn admit_and_route(&mut self, request: &DecodedRequest<'_>) {
         let class = self.classify(request);
-        let serving = self.shared.cell.load();
+        let serving = self.shared.serving.load();
         self.admitted = Admitted::under(serving);
         let in_transaction =
             request.stream != 0 && self.session.transaction(request.stream).is_some();
@@ -188,7 +188,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     pub(crate) fn reject(&mut self, sync: u64, code: ErrorCode) {
-        let error = self.shared.cell.status(self.now).error(code);
+        let error = self.shared.serving.status(self.now).error(code);
         self.refuse(sync, &error);
     }
 

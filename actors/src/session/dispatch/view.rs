@@ -159,7 +159,7 @@ impl Dispatcher<'_> {
             raw,
             content,
         };
-        let serving = self.shared.cell.load();
+        let serving = self.shared.serving.load();
         self.admitted = Admitted::under(serving);
         match admit(serving, Class::Read, false) {
             Verdict::ViewOrForward if self.find_credit(raw).is_some() => {
