@@ -260,12 +260,19 @@ mod tests {
     #[test]
     fn a_version_of_nine_bytes_is_read_by_the_short_way() {
         let mut content = vec![0x83, 0x00, 0xce, 0, 0, 0x80, 36, 0x01, 0xcf];
-        content.extend_from_slice(&7u64.to_be_bytes());
+        content.extend_from_slice(&(u64::MAX - 1).to_be_bytes());
         content.extend_from_slice(&[0x05, 0xcf, 0, 0, 0, 1, 0, 0, 0, 2, 0x80]);
         let frame = ReplyFrame::read_fixed(&content, 0).unwrap();
         assert_eq!(frame.error_code(), Some(ErrorCode::NO_SUCH_SPACE));
         assert_eq!(frame.schema_version, Some(1 << 32 | 2));
-        assert_eq!((frame.sync, frame.body), (7, &[0x80][..]));
+        assert_eq!((frame.sync, frame.body), (u64::MAX - 1, &[0x80][..]));
+        let bytes = framed(&content);
+        let frame = read(&bytes);
+        assert_eq!(
+            Some(frame),
+            ReplyFrame::read_fixed(&content, bytes.len()),
+            "the whole frame as well"
+        );
     }
 
     #[test]
@@ -277,6 +284,8 @@ mod tests {
         assert_eq!((frame.code, frame.sync), (0, 256));
         assert_eq!(frame.schema_version, Some(7));
         assert_eq!(frame.body, [0x80]);
+        let event = framed(&[0x82, 0x00, 0x4c, 0x01, 0x00, 0x81, 0x57, 0xa1, b'k']);
+        assert!(!read(&event).is_final(), "an event with a sync of one byte");
     }
 
     #[test]
