@@ -8,22 +8,11 @@
 //! The order of the commits is the serial order, so whatever a transaction saw has to be what it
 //! sees there. Each workload checks what it means besides.
 
+use fastrand::Rng;
 use vestibule_actors::engine::{Engine, TransactionId};
 
 use super::{EQ, GE, LE};
 use crate::tests::Rig;
-
-/// Small and repeatable.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-}
 
 #[derive(Debug, Clone, Copy)]
 enum Op {
@@ -109,12 +98,12 @@ impl Workload {
     }
 
     /// The next statement of a transaction, or nothing if it is complete.
-    fn next(self, dice: &mut Dice, plan: u64, done: &Done) -> Option<Op> {
+    fn next(self, random: &mut Rng, plan: u64, done: &Done) -> Option<Op> {
         let value = |at: usize, number: usize| numbers(&done[at].1)[number];
         let (from, to) = (plan % KEYS, (plan + 1 + plan / KEYS % (KEYS - 1)) % KEYS);
         match (self, done.len()) {
             (Self::Registers, 4) => None,
-            (Self::Registers, _) => Some(any(dice)),
+            (Self::Registers, _) => Some(any(random)),
             (Self::Bank, 0) if plan.is_multiple_of(3) => Some(Op::From(0, 100)),
             (Self::Bank, 1) if plan.is_multiple_of(3) => None,
             (Self::Bank, 0) => Some(Op::Get(from)),
@@ -135,9 +124,9 @@ impl Workload {
     }
 
     /// A request outside of transactions.
-    fn alone(self, dice: &mut Dice) -> Op {
+    fn alone(self, random: &mut Rng) -> Op {
         match self {
-            Self::Registers => any(dice),
+            Self::Registers => any(random),
             Self::Counter => Op::Add(0),
             Self::Bank | Self::Set => Op::From(0, 3),
         }
@@ -173,9 +162,9 @@ struct Options {
     unique: bool,
 }
 
-fn any(dice: &mut Dice) -> Op {
-    let (key, value) = (dice.below(KEYS), dice.below(4));
-    match dice.below(10) {
+fn any(random: &mut Rng) -> Op {
+    let (key, value) = (random.u64(..KEYS), random.u64(..4));
+    match random.u64(..10) {
         0 => Op::Get(key),
         1 => Op::From(key, 1 + value),
         2 => Op::To(key, 1 + value),
@@ -198,7 +187,7 @@ struct Client {
 
 struct Run {
     rig: Rig,
-    dice: Dice,
+    random: Rng,
     workload: Workload,
     begun: u64,
     clients: Vec<Client>,
@@ -219,7 +208,7 @@ impl Run {
     }
 
     fn act(&mut self) {
-        match self.dice.below(64) {
+        match self.random.u64(..64) {
             0..4 => {
                 self.rig.commit();
                 self.history.append(&mut self.turn);
@@ -229,7 +218,7 @@ impl Run {
                 self.turn.clear();
             }
             5..8 => {
-                let op = self.workload.alone(&mut self.dice);
+                let op = self.workload.alone(&mut self.random);
                 let seen = op.run(&mut self.rig);
                 self.turn.push(vec![(op, seen)]);
             }
@@ -239,17 +228,17 @@ impl Run {
 
     /// One client's next step.
     fn advance(&mut self) {
-        let at = self.dice.below(self.clients.len() as u64) as usize;
+        let at = self.random.u64(..self.clients.len() as u64) as usize;
         let Some((id, plan)) = self.clients[at].open else {
             self.begun += 1;
             let id = TransactionId(self.begun);
             self.rig.begin(id);
-            let plan = self.dice.below(1 << 40);
+            let plan = self.random.u64(..1 << 40);
             self.clients[at].open = Some((id, plan));
             return;
         };
         let client = &mut self.clients[at];
-        match self.workload.next(&mut self.dice, plan, &client.done) {
+        match self.workload.next(&mut self.random, plan, &client.done) {
             Some(op) => {
                 let seen = self.rig.on(id, |rig| op.run(rig));
                 if seen.starts_with("97: ") {
@@ -260,7 +249,7 @@ impl Run {
                     client.done.push((op, seen));
                 }
             }
-            None if self.dice.below(16) == 0 => {
+            None if self.random.u64(..16) == 0 => {
                 self.rig.engine.rollback_transaction(id);
                 *client = Client::default();
             }
@@ -309,7 +298,7 @@ const STEPS: usize = 800;
 fn run(workload: Workload, seed: u64, is_validation_off: bool) -> Result<(usize, u64), String> {
     let mut run = Run {
         rig: workload.rig(),
-        dice: Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+        random: Rng::with_seed(seed),
         workload,
         begun: 0,
         clients: (0..6).map(|_| Client::default()).collect(),

@@ -2,32 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use serde_json::json;
 
 use super::*;
 use crate::tests::NONE;
 
-/// Numbers that look random, and are the same every time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
-
 /// A sequence gives the last one its keys.
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 /// Some turn, sometimes one that changes definitions.
-fn disturb(rig: &mut Rig, dice: &mut Dice) {
-    let at = dice.below(NAMES.len() as u64);
+fn disturb(rig: &mut Rig, random: &mut Rng) {
+    let at = random.u64(..NAMES.len() as u64);
     let (space, id) = (NAMES[at as usize], 512 + at as u32);
-    let rekey = dice.below(40) == 0;
-    match dice.below(30) {
+    let rekey = random.u64(..40) == 0;
+    match random.u64(..30) {
         0 => drop(rig.call(&format!("box.space.{space}:truncate"), &NONE)),
         1 => drop(rig.call(&format!("box.space.{space}:drop"), &NONE)),
         2 | 3 => create(rig, space, id),
@@ -40,7 +29,7 @@ fn disturb(rig: &mut Rig, dice: &mut Dice) {
         }
         5 => drop(rig.call(&format!("box.space.{space}.index.second:drop"), &NONE)),
         6 if rekey => {
-            let part = [(1 + dice.below(2) as u32, "unsigned")];
+            let part = [(1 + random.u64(..2) as u32, "unsigned")];
             let parts = BTreeMap::from([("parts", part)]);
             rig.call(&format!("box.space.{space}.index.pk:alter"), &(parts,));
         }
@@ -50,17 +39,21 @@ fn disturb(rig: &mut Rig, dice: &mut Dice) {
         )),
         8 => drop(rig.call(&format!("box.space.{space}x:rename"), &(space,))),
         9 => {
-            replace(rig, 514, &((), dice.below(100), "generated"));
+            replace(rig, 514, &((), random.u64(..100), "generated"));
             rig.commit();
         }
         10 => drop(rig.call("box.sequence.c_seq:reset", &NONE)),
         _ => {
-            for _ in 0..=dice.below(4) {
-                let key = dice.below(40);
-                if dice.below(3) == 0 {
+            for _ in 0..=random.u64(..4) {
+                let key = random.u64(..40);
+                if random.u64(..3) == 0 {
                     delete(rig, id, &(key,));
                 } else {
-                    replace(rig, id, &(key, key + 100 * dice.below(4), dice.below(1000)));
+                    replace(
+                        rig,
+                        id,
+                        &(key, key + 100 * random.u64(..4), random.u64(..1000)),
+                    );
                 }
             }
             rig.commit();
@@ -86,24 +79,24 @@ fn rounds() -> u64 {
 
 /// One engine with random turns in the middle of a checkpoint; whether that one was made.
 fn round(seed: u64) -> bool {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Rng::with_seed(seed);
     let mut rig = Rig::new();
     for (name, id) in NAMES.into_iter().zip(512..) {
         create(&mut rig, name, id);
-        for key in 0..dice.below(30) {
+        for key in 0..random.u64(..30) {
             replace(&mut rig, id, &(key, key, "before"));
         }
         rig.commit();
     }
     for _ in 0..20 {
-        disturb(&mut rig, &mut dice);
+        disturb(&mut rig, &mut random);
     }
     let storage = Disturbed::default();
     let mut task = task(&rig, &storage);
     let rig = Arc::new(Mutex::new(rig));
     let own = rig.clone();
     storage.plan().at_append = Some(Box::new(move || {
-        disturb(&mut own.lock().unwrap(), &mut dice)
+        disturb(&mut own.lock().unwrap(), &mut random)
     }));
     let made = task.run(&|| false);
     drop(task);
