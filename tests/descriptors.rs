@@ -13,14 +13,14 @@ const LIMIT: u32 = 64;
 const CROWD: usize = 100;
 const NO_ARGS: &[u8] = &[0x90];
 
-/// Connections that say nothing and read nothing; those without a place are closed by the server.
+/// Connections that say nothing and read nothing; those without a slot are closed by the server.
 fn gather_crowd(address: SocketAddr) -> Vec<TcpStream> {
     (0..CROWD)
         .map(|_| TcpStream::connect(address).expect("the server listens"))
         .collect()
 }
 
-/// A server whose places for clients are all taken by silent ones.
+/// A server whose slots for clients are all taken by silent ones.
 fn start_crowded(directory: &Directory, crowd: &mut Vec<TcpStream>) -> Server {
     let arguments = ["--session-threads", "1", "--admin-listen", "127.0.0.1:0"];
     let server = Server::start_limited(LIMIT, directory.path(), &arguments);
@@ -86,7 +86,7 @@ fn a_crowd_of_silent_clients_keeps_neither_administrators_nor_the_engine_out() {
     assert_eq!(read.data::<Vec<(u64, u64)>>(), [(1, 1)]);
     assert_eq!(operator.ask(&RequestBuilder::replace(3, 2)).code, 0);
 
-    // Places that are given back are there for the next.
+    // Slots that are given back are there for the next.
     drop((crowd, more));
     let mut what = vec![0x91, 0xab];
     what.extend_from_slice(b"descriptors");

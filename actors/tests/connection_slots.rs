@@ -1,4 +1,4 @@
-//! Bounds on the number of connections: who has no place is told, administrators have their own.
+//! Bounds on the number of connections: who has no slot is told, administrators have their own.
 
 use std::net::SocketAddr;
 
@@ -23,15 +23,15 @@ fn start(connections_max: usize, admin_listen: &[&str]) -> Harness {
     Harness::start_with(config, Script::default())
 }
 
-/// Whether it was greeted, told that there is no place, and nothing else.
-fn assert_turned_away(peer: &mut Peer, places: usize) {
+/// Whether it was greeted, told that there is no slot, and nothing else.
+fn assert_turned_away(peer: &mut Peer, slots: usize) {
     let told = peer.receive_until_closed();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].error_code(), Some(116));
     let text = told[0].error_text().unwrap();
     assert_eq!(
         text,
-        format!("Too many connections: all {places} places are taken, retry after 1 s")
+        format!("Too many connections: all {slots} places are taken, retry after 1 s")
     );
     for field in ["state", "assist", "reason", "retry_after", "epoch"] {
         assert!(told[0].error_mentions(field), "{field}");
@@ -39,20 +39,20 @@ fn assert_turned_away(peer: &mut Peer, places: usize) {
 }
 
 #[test]
-fn who_has_no_place_is_told_and_administrators_have_their_own() {
+fn who_has_no_slot_is_told_and_administrators_have_their_own() {
     let harness = start(CLIENTS, &["127.0.0.1:0"]);
-    let door = harness.handle().admin_addresses()[0];
+    let listener = harness.handle().admin_addresses()[0];
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| harness.connect()).collect();
     for _ in 0..20 {
         assert_turned_away(&mut harness.connect(), CLIENTS);
     }
-    let mut administrator = Peer::connect(door);
+    let mut administrator = Peer::connect(listener);
     assert_eq!(administrator.call("vestibule.state", NO_ARGS).code, 0);
     assert_eq!(administrator.ask(&RequestBuilder::replace(1, 1)).code, 0);
     for client in &mut clients {
         client.ping();
     }
-    // A place that is given back is there for the next.
+    // A slot that is given back is there for the next.
     drop(clients.pop());
     harness.wait_until("its end is noticed", || {
         harness.handle().connections() == CLIENTS
@@ -61,12 +61,12 @@ fn who_has_no_place_is_told_and_administrators_have_their_own() {
 }
 
 #[test]
-fn administrators_places_are_bounded_too() {
+fn administrators_slots_are_bounded_too() {
     let harness = start(CLIENTS, &["127.0.0.1:0"]);
-    let door = harness.handle().admin_addresses()[0];
+    let listener = harness.handle().admin_addresses()[0];
     let max = ConnectionLimits::default().administrators;
-    let mut administrators: Vec<_> = (0..max).map(|_| Peer::connect(door)).collect();
-    assert_turned_away(&mut Peer::connect(door), max);
+    let mut administrators: Vec<_> = (0..max).map(|_| Peer::connect(listener)).collect();
+    assert_turned_away(&mut Peer::connect(listener), max);
     for own in &mut administrators {
         own.ping();
     }
@@ -74,7 +74,7 @@ fn administrators_places_are_bounded_too() {
 }
 
 #[test]
-fn without_a_door_of_their_own_administrators_take_and_keep_a_place_by_using_it() {
+fn without_a_listener_of_their_own_administrators_take_and_keep_a_slot_by_using_it() {
     let harness = start(CLIENTS, &[]);
     let _clients: Vec<_> = (0..CLIENTS).map(|_| harness.connect()).collect();
     let max = ConnectionLimits::default().administrators;

@@ -47,9 +47,10 @@ pub(crate) struct ServeArgs {
         default_value = "127.0.0.1:3301",
     )]
     pub(crate) listen: Vec<SocketAddr>,
-    /// Address for administrators, with places that no client can take; may be repeated. Without
-    /// it, when all places for clients are taken, connections that may be an administrator's get
-    /// one of the administrators' places for 2 s, and keep it if they call `vestibule.*` meanwhile.
+    /// Address for administrators, with connection slots that no client can take; may be repeated.
+    /// Without it, when all slots for clients are taken, connections that may be an administrator's
+    /// get one of the administrators' slots for 2 s, and keep it if they call `vestibule.*`
+    /// meanwhile.
     #[arg(
         long,
         env = "VESTIBULE_ADMIN_LISTEN",

@@ -194,7 +194,7 @@ impl Acceptor {
         {
             let (budget, taken) = (&self.shared.slots.budget, self.shared.slots.taken());
             log::warn!(
-                "connections found no place ({times} times): {} of {} clients and {} of {} \
+                "connections found no slot ({times} times): {} of {} clients and {} of {} \
                  administrators are connected (vestibule.show('connections') tells who)",
                 taken.clients,
                 budget.clients,

@@ -105,7 +105,7 @@ struct DescriptorRow {
     max: Option<u64>,
     /// Nil if it is not counted.
     taken: Option<u64>,
-    /// Connections that found no place, since the start.
+    /// Connections that found no slot, since the start.
     turned_away: Option<u64>,
 }
 

@@ -148,7 +148,7 @@ impl World {
             "{in_flight} requests on their way"
         );
         assert_eq!(self.shared.queued_count(), 0, "requests queued");
-        assert_eq!(self.shared.connection_count(), 0, "places");
+        assert_eq!(self.shared.connection_count(), 0, "slots");
         assert_eq!(self.shared.memory.used(), 0, "memory");
         let reservations = self.shared.reservations.rows(clock::now());
         assert_eq!(reservations.len(), 0, "reservations");

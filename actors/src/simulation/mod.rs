@@ -17,7 +17,7 @@
 //! | admission, in-flight table, claims, fence, streams, reservations, procedures | |
 //! | watchdog, transitions | |
 //! | | for sockets: pipes in memory, with a bounded buffer to the client (`pipe`) |
-//! | | for the Acceptor: a message with a pipe and a place (`worker`) |
+//! | | for the Acceptor: a message with a pipe and a slot (`worker`) |
 //! | | for the engine: one that writes keys to a ledger, stands still, fails and dies (`engine`) |
 //! | | for the clock: tokio's, paused, which goes on when nothing else is to do (`clock`) |
 //! | | for threads: the actors but Tx share one; Tx has its own; one of them runs (`lockstep`) |
@@ -40,7 +40,7 @@
 //!    would wait besides (`checks`);
 //! 6. a demotion that ends before its deadline has cut nothing off, and no write that a client
 //!    waits for is under way (`checks`);
-//! 7. in the end no connection, request, place, byte or caller is left (`checks`).
+//! 7. in the end no connection, request, slot, byte or caller is left (`checks`).
 //!
 //! `VESTIBULE_SIMULATION_TRANSITIONS` sets how long it goes on, `VESTIBULE_SIMULATION_START` with
 //! which seeds. A world that fails tells its seed: `VESTIBULE_SIMULATION_SEED` runs that world
