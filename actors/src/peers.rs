@@ -20,7 +20,7 @@ impl Peers {
     /// Makes every worker look at the serving cell and at the events, which changed at this time.
     pub(crate) fn notify_workers(&self, at: Instant) {
         for worker in &self.workers {
-            worker.state_changed(at);
+            worker.changed(at);
         }
     }
 }

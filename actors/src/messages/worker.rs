@@ -32,9 +32,9 @@ impl Message for Accepted {
 
 /// The serving state or an event changed, at this time: look at the cells.
 #[derive(Debug)]
-pub(crate) struct StateChanged(pub(crate) Instant);
+pub(crate) struct Changed(pub(crate) Instant);
 
-impl Message for StateChanged {
+impl Message for Changed {
     type Result = ();
 }
 
@@ -106,7 +106,7 @@ impl Message for TransitionOver {
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerHandle {
     accepted: Recipient<Accepted>,
-    state_changed: Recipient<StateChanged>,
+    changed: Recipient<Changed>,
     tx_ready: Recipient<TxReady>,
     tx_lost: Recipient<TxLost>,
     quiesce: Recipient<Quiesce>,
@@ -123,7 +123,7 @@ impl WorkerHandle {
     where
         W: Actor<Context = Context<W>>
             + Handler<Accepted>
-            + Handler<StateChanged>
+            + Handler<Changed>
             + Handler<TxReady>
             + Handler<TxLost>
             + Handler<Quiesce>
@@ -136,7 +136,7 @@ impl WorkerHandle {
     {
         Self {
             accepted: worker.clone().recipient(),
-            state_changed: worker.clone().recipient(),
+            changed: worker.clone().recipient(),
             tx_ready: worker.clone().recipient(),
             tx_lost: worker.clone().recipient(),
             quiesce: worker.clone().recipient(),
@@ -153,9 +153,9 @@ impl WorkerHandle {
         self.accepted.do_send(Accepted(connections));
     }
 
-    /// The serving state or an event changed at this time.
-    pub(crate) fn state_changed(&self, at: Instant) {
-        self.state_changed.do_send(StateChanged(at));
+    /// The serving state or an event changed, at this time.
+    pub(crate) fn changed(&self, at: Instant) {
+        self.changed.do_send(Changed(at));
     }
 
     pub(crate) fn tx_ready(&self, tx: TxHandle) {

@@ -17,7 +17,7 @@ use super::state::Worker;
 use crate::connection::transport::{Transport, from_socket};
 use crate::limits::WORKER_TICK_PERIOD;
 use crate::messages::tx::Replies;
-use crate::messages::worker::{Accepted, IncomingConnection, StateChanged, TxLost, TxReady};
+use crate::messages::worker::{Accepted, Changed, IncomingConnection, TxLost, TxReady};
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::serving::{Revocation, State};
 use crate::session::actor::Session;
@@ -153,10 +153,10 @@ impl Handler<Replies> for Worker {
     }
 }
 
-impl Handler<StateChanged> for Worker {
+impl Handler<Changed> for Worker {
     type Result = ();
 
-    fn handle(&mut self, changed: StateChanged, _ctx: &mut Self::Context) {
+    fn handle(&mut self, changed: Changed, _ctx: &mut Self::Context) {
         let serving = self.cell.shared.serving.load();
         let is_new = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
         if is_new {

@@ -2,8 +2,8 @@
 //! comes meanwhile waits for one step and not for all sessions.
 //!
 //! ```text
-//!   StateChanged ─▶ one lap from where the last one ended: looks at a session, and tells it if the
-//!                   change concerns it ── 256 sessions ──▶ others run ──▶ the next 256 ─▶ …
+//!   Changed ─▶ one lap from where the last one ended: looks at a session, and tells it if the
+//!              change concerns it ── 256 sessions ──▶ others run ──▶ the next 256 ─▶ …
 //! ```
 //!
 //! A change during a lap begins a whole lap from where the worker is: so changes that never end
