@@ -1,30 +1,66 @@
 //! The actix shell of a worker: takes connections in, sends batches out, delivers replies.
 
+use std::cell::{Cell, RefCell};
 use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task;
 
 use actix::fut::ActorFuture;
-use actix::{Actor, AsyncContext, Context, Handler};
+use actix::{Actor, AsyncContext, Context, Handler, Message};
 use actix_rt::time::{Sleep, sleep_until};
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::notify::LapLoop;
-use super::state::Worker;
+use super::progress::{InTransition, Lap};
+use super::sessions::Sessions;
+use crate::connection::state::ConnectionState;
 use crate::connection::transport::{Transport, from_socket};
 use crate::limits::WORKER_TICK_PERIOD;
 use crate::messages::tx::Replies;
 use crate::messages::worker::{Accepted, Changed, IncomingConnection, TxLost, TxReady};
-use crate::resources::in_flight::{Effect, InFlightRequest};
+use crate::peers::Peers;
+use crate::resources::in_flight::{Effect, InFlightRequest, InFlightTable};
+use crate::resources::{WorkerCell, WorkerState};
 use crate::serving::{Revocation, State};
 use crate::session::actor::Session;
 use crate::session::messages::{CommitLost, TransactionsLost};
+use crate::shared::Shared;
 use crate::slots::ConnectionSlot;
 
+/// The actor of one session thread.
+pub(crate) struct Worker {
+    /// What its sessions share.
+    pub(super) cell: Rc<WorkerCell>,
+    pub(super) sessions: Sessions,
+    /// Sessions with replies to flush.
+    pub(super) dirty: RefCell<Vec<u32>>,
+    /// Sessions (and their connections' numbers) that have an administrator's slot provisionally.
+    pub(super) provisional: RefCell<Vec<(u32, u64)>>,
+    /// How far it has come in telling sessions of a change.
+    pub(super) lap: Cell<Lap>,
+    /// The transition under way, as far as it is this worker's matter.
+    pub(super) transition: Cell<Option<InTransition>>,
+}
+
 impl Worker {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, peers: Arc<Peers>) -> Self {
+        let in_flight =
+            InFlightTable::new(shared.counters[index].claims.clone(), shared.clock.now());
+        let state = WorkerState::new(in_flight);
+        Self {
+            cell: Rc::new(WorkerCell::new(index, shared, peers, state)),
+            sessions: Sessions::default(),
+            dirty: RefCell::default(),
+            provisional: RefCell::default(),
+            lap: Cell::default(),
+            transition: Cell::new(None),
+        }
+    }
+
     fn accept(&mut self, incoming: IncomingConnection) {
         let IncomingConnection { stream, peer, slot } = incoming;
         // In this order: the slot is given back after the socket is closed.
@@ -54,6 +90,22 @@ impl Worker {
         let mut state = self.cell.state.borrow_mut();
         for index in state.ended.drain(..) {
             self.sessions.remove(index);
+        }
+    }
+
+    /// Tells those sessions something of which this is true.
+    pub(super) fn tell_where<M>(
+        &self,
+        is_meant: impl Fn(&ConnectionState) -> bool,
+        message: impl Fn() -> M,
+    ) where
+        M: Message<Result = ()> + Send + 'static,
+        Session: Handler<M>,
+    {
+        for session in self.sessions.iter() {
+            if is_meant(&session.state.borrow()) {
+                self.sessions.tell(&session, message());
+            }
         }
     }
 }
@@ -94,6 +146,25 @@ impl ActorFuture<Worker> for FlushLoop {
         drop(state);
         // Sessions wake this for the transactions that they do not have any more.
         worker.tell_if_quiet();
+        task::Poll::Pending
+    }
+}
+
+/// Goes on with a lap, behind those that are ready to run.
+struct LapLoop;
+
+impl ActorFuture<Worker> for LapLoop {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        worker: &mut Worker,
+        _ctx: &mut Context<Worker>,
+        cx: &mut task::Context<'_>,
+    ) -> task::Poll<()> {
+        if worker.lap.get().is_under_way() && !worker.tell_some() {
+            cx.waker().wake_by_ref();
+        }
         task::Poll::Pending
     }
 }

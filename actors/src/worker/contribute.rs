@@ -8,7 +8,7 @@ use actix::Handler;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
-use super::state::Worker;
+use super::actor::Worker;
 use crate::connection::cell::ConnectionCell;
 use crate::limits::SHOW_ROWS_MAX;
 use crate::messages::{

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::state::Worker;
+use super::actor::Worker;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
@@ -171,6 +171,13 @@ impl Worker {
             .status(now)
             .error(ErrorCode::LOADING);
         self.answer_revoked(revoked, &error);
+    }
+
+    /// Puts a session on the list of those to flush.
+    pub(super) fn mark_dirty(&self, session: &ConnectionCell) {
+        if !session.is_dirty.replace(true) {
+            self.dirty.borrow_mut().push(session.index);
+        }
     }
 
     /// Writes out what sessions on the list have; what does not go now, their tasks finish.

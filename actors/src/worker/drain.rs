@@ -12,7 +12,8 @@ use actix::Handler;
 use vestibule_wire::error::Field;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::state::{InTransition, Worker};
+use super::actor::Worker;
+use super::progress::InTransition;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::messages::WorkerReport;

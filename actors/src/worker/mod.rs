@@ -9,9 +9,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `state` | what it knows |
+//! | `progress` | how far it has come with a change, and with a transition |
 //! | `sessions` | its sessions, by their numbers |
-//! | `actor` | the actix shell: batches out, replies in, the timer |
+//! | `actor` | the actor and its tasks: batches out, replies in, the timer |
 //! | `deliver` | replies to sessions, sessions going again |
 //! | `notify` | telling sessions of a change, in bounded steps |
 //! | `drain` | its part in transitions |
@@ -25,8 +25,8 @@ mod contribute;
 mod deliver;
 mod drain;
 mod notify;
+mod progress;
 mod sessions;
-mod state;
 mod tick;
 
-pub(crate) use state::Worker;
+pub(crate) use actor::Worker;

@@ -11,7 +11,7 @@
 use std::rc::{Rc, Weak};
 use std::time::Instant;
 
-use super::state::Worker;
+use super::actor::Worker;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
