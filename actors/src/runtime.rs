@@ -338,7 +338,7 @@ impl RuntimeHandle {
     /// `grace` is over, reads never stop. `None` takes the configured period. Once it is done,
     /// nothing that was admitted before is written any more, even if Tx stands still. The answer
     /// comes within the grace and 50 ms, or, if another transition is under way, within
-    /// [`TRANSITION_WAIT_DEFAULT`](crate::limits::TRANSITION_WAIT_DEFAULT).
+    /// [`TRANSITION_WAIT_DEFAULT`].
     pub async fn demote(&self, grace: Option<Duration>, requested_by: &str) -> TransitionOutcome {
         self.change_role(Role::Replica, grace, requested_by).await
     }
