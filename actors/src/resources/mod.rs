@@ -3,14 +3,22 @@
 //! | file | what |
 //! |---|---|
 //! | `cell` | what each of them holds of its worker |
-//! | `state` | what changes of it: the batch for Tx, buffers, snapshots of catalog and view |
+//! | `state` | what changes of it: the parts below, and what is counted for all sessions |
+//! | `outgoing` | the batch for Tx |
+//! | `buffers` | memory that sessions lend each other |
+//! | `published` | the catalog and the read view |
+//! | `paused` | connections that are not read for now |
 //! | `in_flight` | requests that were forwarded and not answered |
 //! | `credits` | a fair queue for the credits to forward more |
 //! | `transactions` | which streams of a session have an open transaction |
 
+mod buffers;
 mod cell;
 pub(crate) mod credits;
 pub(crate) mod in_flight;
+mod outgoing;
+mod paused;
+mod published;
 mod state;
 pub(crate) mod transactions;
 

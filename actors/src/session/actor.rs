@@ -21,7 +21,6 @@ use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
 use crate::connection::transport::Transport;
 use crate::engine::catalog::GUEST;
-use crate::limits::READ_SIZE;
 use crate::memory::MemoryCharge;
 use crate::resources::in_flight::InFlightRequest;
 use crate::resources::transactions::OpenTransactions;
@@ -111,7 +110,7 @@ fn new_cell(
         stream,
         Identity::guest(connection, salt, is_administrator),
         MemoryCharge::new(shared.memory.clone()),
-        OpenTransactions::new(worker.state.borrow().open_writers.clone()),
+        OpenTransactions::new(worker.state.borrow().writer_count()),
         now,
     );
     Rc::new(ConnectionCell {
@@ -156,22 +155,18 @@ impl Actor for Session {
         let worker = &self.worker;
         let mut state = worker.state.borrow_mut();
         let mut own = self.cell.state.borrow_mut();
-        state.ended.push(self.cell.index);
+        state.on_ended(self.cell.index);
         // What it does not need of its grant, others may wait for.
         let _ = own.give_back_grant(&mut state.credit_queue);
-        if own.has_held() {
-            state.holding -= 1;
-        }
+        state.count_holding(own.has_held(), false);
         if own.is_known_to_tx() {
-            state
-                .outgoing
-                .disconnects
-                .push((self.cell.index, self.cell.connection));
+            let (session, connection) = (self.cell.index, self.cell.connection);
+            state.outgoing.disconnect(session, connection);
         }
         // Its open transactions end with it.
         own.drop_transactions();
         worker.publish_counts(&state);
-        state.wake_flush();
+        state.outgoing.wake_flush();
         Running::Stop
     }
 }
@@ -224,11 +219,9 @@ pub(crate) fn guarded<T>(cell: &ConnectionCell, work: impl FnOnce() -> T) -> Opt
 fn forget(worker: &WorkerCell, cell: &ConnectionCell, state: &mut WorkerState) {
     let is_own = |request: &InFlightRequest| request.connection == cell.connection;
     state.in_flight.revoke_queued(is_own);
-    if state.scratch.is_empty() {
-        state.scratch = vec![0; READ_SIZE].into_boxed_slice();
-    }
+    state.buffers.restore_scratch();
     worker.publish_counts(state);
-    state.wake_flush();
+    state.outgoing.wake_flush();
 }
 
 /// One turn of a session: ready when the connection is over.
@@ -253,7 +246,7 @@ fn turn(
     let flushed = flush(worker, state, own, cx);
     own.charge_buffers();
     if own.give_back_grant(&mut state.credit_queue) {
-        state.wake_flush();
+        state.outgoing.wake_flush();
     }
     if read.is_ready() || flushed.is_ready() || own.closing() == Some(Closing::Now) {
         return Poll::Ready(());

@@ -84,13 +84,12 @@ pub(crate) fn answer_cancelled(
     let transaction = reason.transaction_effect(own, is_committing);
     let is_aborted = matches!(transaction, TransactionEffect::Aborted(_));
     if own.was_started || !matches!(transaction, TransactionEffect::Untouched) {
-        worker.outgoing.cancels.push(Cancel {
+        worker.outgoing.cancel([Cancel {
             id: own.id,
             connection: request.connection,
             stream: request.stream,
             transaction,
-        });
-        worker.wake_flush();
+        }]);
     }
     let Some(session) = session else {
         return false;
@@ -139,12 +138,13 @@ impl Dispatcher<'_> {
         }
         let was_holding = self.session.has_held();
         let waiting = self.session.cancel_waiting(sync);
-        self.worker.holding -= usize::from(was_holding && !self.session.has_held());
+        self.worker
+            .count_holding(was_holding, self.session.has_held());
         for sync in &waiting {
             self.refuse(*sync, &Error::cancelled());
         }
         // Others may have its credits.
-        self.worker.wake_flush();
+        self.worker.outgoing.wake_flush();
         cancelled.len() + waiting.len()
     }
 }

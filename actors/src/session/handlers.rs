@@ -64,7 +64,7 @@ impl Handler<TransactionsLost> for Session {
         self.act(|own| {
             own.session.orphan_transactions();
             // A demotion may have waited for them.
-            own.worker.wake_flush();
+            own.worker.outgoing.wake_flush();
         });
     }
 }
@@ -76,7 +76,7 @@ impl Handler<AbortWriters> for Session {
         self.act(|own| {
             own.session.abort_writers();
             // The demotion waits for them.
-            own.worker.wake_flush();
+            own.worker.outgoing.wake_flush();
         });
     }
 }
@@ -190,7 +190,9 @@ impl Dispatcher<'_> {
     fn close_killed(&mut self) {
         self.session.close(Closing::AfterFlush);
         let worker = &mut self.worker;
-        let flushed = self.session.flush(|buffer| worker.give_back(buffer));
+        let flushed = self
+            .session
+            .flush(|buffer| worker.buffers.give_back(buffer));
         if flushed.is_err() || !self.session.is_flushed() {
             self.session.close(Closing::Now);
         }

@@ -37,11 +37,11 @@ pub(crate) fn read(
         }
         if !may_read(worker, cell, state, own) {
             if own.on_unread() {
-                state.read_paused.push((cell.index, cell.connection));
+                state.paused.push((cell.index, cell.connection));
             }
             return Poll::Pending;
         }
-        let mut scratch = std::mem::take(&mut state.scratch);
+        let mut scratch = state.buffers.take_scratch();
         let mut buffer = ReadBuf::new(&mut scratch);
         // `poll_read` knows that a short read emptied the socket and saves a second system call.
         let poll = own.poll_read(cx, &mut buffer);
@@ -51,7 +51,7 @@ pub(crate) fn read(
                 Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
             take_bytes(&mut dispatcher, &scratch[..filled]);
         }
-        state.scratch = scratch;
+        state.buffers.put_scratch(scratch);
         match poll {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) if filled > 0 => {}
@@ -68,7 +68,7 @@ fn may_read(
     state: &WorkerState,
     own: &mut ConnectionState,
 ) -> bool {
-    let is_exempt = state.progress_exemption == Some((cell.index, cell.connection));
+    let is_exempt = state.paused.is_exempt((cell.index, cell.connection));
     own.prepare_read(is_exempt, || worker.shared.slots.count())
 }
 
@@ -76,14 +76,14 @@ fn may_read(
 fn take_bytes(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
     let session = &mut *dispatcher.session;
     session.on_read();
-    session.lend_output(|| dispatcher.worker.spare_buffer());
+    session.lend_output(|| dispatcher.worker.buffers.spare());
     if let Some(mut inbox) = session.take_inbox() {
         inbox.extend(bytes, dispatcher.shared.config.packet_size_max);
         take_from(dispatcher, inbox);
     } else {
         let taken = take_frames(dispatcher, bytes);
         if taken < bytes.len() && dispatcher.session.closing().is_none() {
-            let mut inbox = Inbox::in_buffer(dispatcher.worker.spare_buffer());
+            let mut inbox = Inbox::in_buffer(dispatcher.worker.buffers.spare());
             inbox.extend(&bytes[taken..], dispatcher.shared.config.packet_size_max);
             dispatcher.session.put_inbox(inbox);
         }
@@ -100,7 +100,7 @@ pub(crate) fn take_inbox(dispatcher: &mut Dispatcher<'_>) {
 fn take_from(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
     let taken = take_frames(dispatcher, &inbox);
     if taken == inbox.len() || dispatcher.session.closing().is_some() {
-        dispatcher.worker.give_back(inbox.into_buffer());
+        dispatcher.worker.buffers.give_back(inbox.into_buffer());
     } else {
         inbox.advance(taken);
         dispatcher.session.put_inbox(inbox);
@@ -148,7 +148,7 @@ pub(crate) fn flush(
 ) -> Poll<()> {
     let connections = || worker.shared.slots.count();
     loop {
-        let give_back = |buffer| state.give_back(buffer);
+        let give_back = |buffer| state.buffers.give_back(buffer);
         match own.flush(give_back) {
             Ok(Flushed::All) => {
                 if own.on_output_empty() {

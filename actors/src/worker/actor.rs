@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task;
+use std::time::Instant;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler, Message};
@@ -25,7 +26,7 @@ use crate::messages::worker::{Accepted, Changed, IncomingConnection, TxLost, TxR
 use crate::peers::Peers;
 use crate::resources::in_flight::{Effect, InFlightRequest, InFlightTable};
 use crate::resources::{WorkerCell, WorkerState};
-use crate::serving::{Revocation, State};
+use crate::serving::{Revocation, Serving, State};
 use crate::session::actor::Session;
 use crate::session::messages::{CommitLost, TransactionsLost};
 use crate::shared::Shared;
@@ -42,6 +43,10 @@ pub(crate) struct Worker {
     pub(super) provisional: RefCell<Vec<(u32, u64)>>,
     /// How far it has come in telling sessions of a change.
     pub(super) lap: Cell<Lap>,
+    /// The serving state of which it heard last.
+    seen: Cell<Option<Serving>>,
+    /// When the connections' time limits are looked at again.
+    pub(super) next_look: Cell<Option<Instant>>,
     /// The transition under way, as far as it is this worker's matter.
     pub(super) transition: Cell<Option<InTransition>>,
 }
@@ -57,6 +62,8 @@ impl Worker {
             dirty: RefCell::default(),
             provisional: RefCell::default(),
             lap: Cell::default(),
+            seen: Cell::default(),
+            next_look: Cell::default(),
             transition: Cell::new(None),
         }
     }
@@ -88,7 +95,7 @@ impl Worker {
     /// Forgets the sessions that have ended since it was done last.
     fn forget_ended(&mut self) {
         let mut state = self.cell.state.borrow_mut();
-        for index in state.ended.drain(..) {
+        for index in state.drain_ended() {
             self.sessions.remove(index);
         }
     }
@@ -140,8 +147,8 @@ impl ActorFuture<Worker> for FlushLoop {
         // What a session did not need of its grant, others may wait for.
         worker.resume_stalled();
         let mut state = worker.cell.state.borrow_mut();
-        state.set_flush(cx.waker());
-        state.send_outgoing(worker.cell.index);
+        state.outgoing.set_flush(cx.waker());
+        state.outgoing.send(worker.cell.index);
         worker.cell.publish_counts(&state);
         drop(state);
         // Sessions wake this for the transactions that they do not have any more.
@@ -229,7 +236,7 @@ impl Handler<Changed> for Worker {
 
     fn handle(&mut self, changed: Changed, _ctx: &mut Self::Context) {
         let serving = self.cell.shared.serving.load();
-        let is_new = self.cell.state.borrow_mut().seen.replace(serving) != Some(serving);
+        let is_new = self.seen.replace(Some(serving)) != Some(serving);
         if is_new {
             self.revoke_for(serving.state);
         }
@@ -252,7 +259,7 @@ impl Handler<TxReady> for Worker {
     type Result = ();
 
     fn handle(&mut self, ready: TxReady, _ctx: &mut Self::Context) {
-        self.cell.state.borrow_mut().tx = Some(ready.0);
+        self.cell.state.borrow_mut().outgoing.attach(ready.0);
     }
 }
 
@@ -262,8 +269,7 @@ impl Handler<TxLost> for Worker {
     fn handle(&mut self, lost: TxLost, _ctx: &mut Self::Context) {
         let started = {
             let mut state = self.cell.state.borrow_mut();
-            state.tx = None;
-            state.outgoing.clear();
+            state.outgoing.detach();
             drop(state);
             self.revoke_queued(ErrorCode::LOADING);
             let mut state = self.cell.state.borrow_mut();

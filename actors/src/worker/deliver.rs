@@ -52,7 +52,7 @@ impl Worker {
                 if request.effect == Effect::Opened && is_error(frame) {
                     own.undo(&request);
                 }
-                own.lend_output(|| state.spare_buffer());
+                own.lend_output(|| state.buffers.spare());
                 own.output().extend_from_slice(frame);
                 drop(own);
                 self.mark_dirty(session);
@@ -67,7 +67,7 @@ impl Worker {
                 // In a stop it may be closed now.
                 self.mark_dirty(&session);
             }
-            state.recycle(replies);
+            state.outgoing.recycle(replies);
             self.cell.publish_counts(&state);
         }
         self.flush_dirty();
@@ -193,7 +193,7 @@ impl Worker {
             if is_draining && own.is_idle_for_drain() {
                 own.close(Closing::AfterFlush);
             }
-            let give_back = |buffer| self.cell.state.borrow_mut().give_back(buffer);
+            let give_back = |buffer| self.cell.state.borrow_mut().buffers.give_back(buffer);
             let flushed = own.flush(give_back);
             own.charge_buffers();
             match flushed {

@@ -42,7 +42,7 @@ impl Handler<Quiesce> for Worker {
                 transactions: if is_stop {
                     self.open_transactions()
                 } else {
-                    state.open_writers.get()
+                    state.open_writers()
                 },
             }
         };
@@ -127,7 +127,7 @@ impl Worker {
             self.sessions.is_empty()
         } else {
             let state = self.cell.state.borrow();
-            state.in_flight.writers() == 0 && state.open_writers.get() == 0
+            state.in_flight.writers() == 0 && state.open_writers() == 0
         };
         if is_quiet {
             self.transition.set(Some(InTransition {
@@ -167,8 +167,7 @@ impl Worker {
         let started = state.in_flight.cancel_started(wanted);
         // Tx stops what can be stopped. The fence has aborted the transactions.
         let cancels = started.iter().map(|own| cancel_of(own, error));
-        state.outgoing.cancels.extend(cancels);
-        state.wake_flush();
+        state.outgoing.cancel(cancels);
         drop(state);
         let started: Vec<_> = started.into_iter().map(|own| own.request).collect();
         let counts = count(started.iter());
@@ -197,7 +196,7 @@ impl Worker {
         // Not 7: a client that reads it as "not done" would do it again elsewhere.
         let error = self.outcome_unknown(ErrorCode::SYSTEM, "the server becomes a replica");
         let killed = self.cancel_started_where(&error, is_writer);
-        let transactions = self.cell.state.borrow().open_writers.get();
+        let transactions = self.cell.state.borrow().open_writers();
         self.tell_where(|own| own.has_open_writer(), || AbortWriters);
         CutOffCounts {
             revoked,

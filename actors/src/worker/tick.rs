@@ -31,12 +31,12 @@ impl Worker {
         if is_solo && self.cell.shared.config.may_hold() {
             self.revoke_in_solo(now);
         }
-        if self.cell.state.borrow().holding > 0 {
+        if self.cell.state.borrow().holding() > 0 {
             self.tell_where(|own| own.has_held(), || ExpireHeld);
             // A session that panicked over what it held has not counted that out.
             let is_holding = |own: &Rc<ConnectionCell>| own.state.borrow().has_held();
             let holding = self.sessions.iter().filter(is_holding).count();
-            self.cell.state.borrow_mut().holding = holding;
+            self.cell.state.borrow_mut().set_holding(holding);
         }
     }
 
@@ -71,11 +71,11 @@ impl Worker {
         let Some(period) = check_period(limits) else {
             return;
         };
-        let due = self.cell.state.borrow().next_look.unwrap_or(now);
+        let due = self.next_look.get().unwrap_or(now);
         if now < due {
             return;
         }
-        self.cell.state.borrow_mut().next_look = Some(now + period);
+        self.next_look.set(Some(now + period));
         // A look is late when this thread was kept from everything, reading included.
         let is_late = now - due > period * TIME_LOOKS_PER_LIMIT / 2;
         for session in self.sessions.iter() {
@@ -94,7 +94,7 @@ impl Worker {
     /// Looks at the connections that are not read, in the order in which they stopped: closes those
     /// whose clients have left, and lets go on those for which there is memory again.
     fn poll_paused(&self) {
-        let mut paused = std::mem::take(&mut self.cell.state.borrow_mut().read_paused);
+        let mut paused = self.cell.state.borrow_mut().paused.take();
         let has_room = self.cell.shared.memory.has_room();
         self.end_exemption();
         paused.retain(|(index, connection)| {
@@ -112,7 +112,7 @@ impl Worker {
             }
             own.on_list_look()
         });
-        self.cell.state.borrow_mut().read_paused.append(&mut paused);
+        self.cell.state.borrow_mut().paused.put_back(paused);
     }
 
     /// Whether a connection is read although there is no memory: it holds little by now, or it is
@@ -122,22 +122,17 @@ impl Worker {
             return true;
         }
         let mut state = self.cell.state.borrow_mut();
-        let is_chosen = state.progress_exemption.is_none() && own.needs_rest_of_frame();
-        if is_chosen {
-            state.progress_exemption = Some((session.index, session.connection));
-        }
-        is_chosen
+        let id = (session.index, session.connection);
+        own.needs_rest_of_frame() && state.paused.exempt(id)
     }
 
     /// The exemption is over when the request that it was for is whole.
     fn end_exemption(&self) {
         let mut state = self.cell.state.borrow_mut();
-        if let Some((index, connection)) = state.progress_exemption {
-            let session = self.sessions.of(index, connection);
-            if !session.is_some_and(|own| own.state.borrow().needs_rest_of_frame()) {
-                state.progress_exemption = None;
-            }
-        }
+        state.paused.end_exemption_unless(|(index, connection)| {
+            let session = self.sessions.of(*index, *connection);
+            session.is_some_and(|own| own.state.borrow().needs_rest_of_frame())
+        });
     }
 
     /// Watches a new connection if its slot is provisional.

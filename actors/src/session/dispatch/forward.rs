@@ -16,7 +16,7 @@ use super::{DecodedRequest, Dispatcher};
 use crate::admission::Class;
 use crate::cells::claims::RequestId;
 use crate::limits::RESERVE_BYTES_MAX;
-use crate::messages::tx::{BatchEntry, CallerUpdate};
+use crate::messages::tx::BatchEntry;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
@@ -33,7 +33,7 @@ pub(crate) enum Credit {
 impl Dispatcher<'_> {
     /// Puts a request into the worker's batch for Tx.
     pub(crate) fn forward(&mut self, request: &DecodedRequest<'_>, class: Class) {
-        if self.worker.tx.is_none() {
+        if !self.worker.outgoing.has_tx() {
             // The state changed to ready a moment before this worker heard of the new Tx.
             return self.reject(request.sync, ErrorCode::LOADING);
         }
@@ -175,34 +175,26 @@ impl Dispatcher<'_> {
 
     /// Tells Tx who is calling, once per Tx and login.
     fn update_caller(&mut self) {
-        let generation = self.worker.tx.as_ref().map_or(0, |tx| tx.generation);
+        let generation = self.worker.outgoing.tx_generation();
         if let Some(caller) = self.session.take_caller_update(generation) {
-            let outgoing = &mut self.worker.outgoing;
-            outgoing.caller_updates.push_back(CallerUpdate {
-                before: outgoing.entries.len(),
-                session: self.cell.index,
-                caller,
-            });
+            self.worker.outgoing.update_caller(self.cell.index, caller);
         }
     }
 
     fn add_to_batch(&mut self, id: RequestId, request: &DecodedRequest<'_>, class: Class) {
-        if self.worker.outgoing.entries.is_empty() {
-            self.worker.wake_flush();
-        }
-        let outgoing = &mut self.worker.outgoing;
-        let start = outgoing.bytes.len() as u32;
-        outgoing.bytes.extend_from_slice(request.raw);
-        outgoing.entries.push(BatchEntry {
-            id,
-            session: self.cell.index,
-            request: request.request_type,
-            class,
-            sync: request.sync,
-            stream: request.stream,
-            admitted: self.admitted,
-            start,
-            end: outgoing.bytes.len() as u32,
-        });
+        let (session, admitted) = (self.cell.index, self.admitted);
+        self.worker
+            .outgoing
+            .push(request.raw, |start, end| BatchEntry {
+                id,
+                session,
+                request: request.request_type,
+                class,
+                sync: request.sync,
+                stream: request.stream,
+                admitted,
+                start,
+                end,
+            });
     }
 }

@@ -20,7 +20,7 @@ impl Dispatcher<'_> {
             self.is_put_back = true;
             return true;
         }
-        self.worker.holding += usize::from(!self.session.has_held());
+        self.worker.count_holding(self.session.has_held(), true);
         self.session
             .hold(self.now, content, self.shared.config.hold)
     }
@@ -51,7 +51,7 @@ impl Dispatcher<'_> {
     /// Keeps what is still held, if anything is.
     fn keep_held(&mut self, held: Box<HeldRequests>) {
         if held.is_empty() {
-            self.worker.holding -= 1;
+            self.worker.count_holding(true, false);
         } else {
             self.session.put_held(held);
         }

@@ -33,7 +33,7 @@ impl Dispatcher<'_> {
     }
 
     fn answer_auth(&mut self, sync: u64, auth: &Auth<'_>) {
-        let Some(catalog) = self.worker.catalog(self.shared) else {
+        let Some(catalog) = self.worker.published.catalog(self.shared) else {
             return self.reject(sync, ErrorCode::LOADING);
         };
         match log_in(auth, self.session.salt(), &catalog) {
@@ -51,7 +51,7 @@ impl Dispatcher<'_> {
 
     fn answer_catalog(&mut self, sync: u64, select: &Select<'_>) {
         let header = self.header(sync);
-        let Some(catalog) = self.worker.catalog(self.shared) else {
+        let Some(catalog) = self.worker.published.catalog(self.shared) else {
             return self.reject(sync, ErrorCode::LOADING);
         };
         let (output, caller) = self.session.output_and_caller();

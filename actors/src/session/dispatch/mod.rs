@@ -181,7 +181,7 @@ impl<'a> Dispatcher<'a> {
         match select.space {
             IdOrName::Id(id) if id >= USER_SPACE_ID_MIN => false,
             space => {
-                let catalog = self.worker.catalog(self.shared);
+                let catalog = self.worker.published.catalog(self.shared);
                 catalog.is_some_and(|catalog| catalog.has_system_space(space))
             }
         }

@@ -40,7 +40,7 @@ impl Dispatcher<'_> {
             0 => counts.writes == 0 && (counts.calls == 0 || is_alone),
             _ => counts.all == 0,
         };
-        let has_view = self.worker.refresh_view(self.shared);
+        let has_view = self.worker.published.refresh_view(self.shared);
         if has_view && sees_own_writes {
             self.read_view(request, &select);
         } else if serving.state.traits().answers_alone {
@@ -66,7 +66,7 @@ impl Dispatcher<'_> {
                 self.session.park_scan(Box::new(ParkedScan {
                     content,
                     scan,
-                    view_version: self.worker.view_version(),
+                    view_version: self.worker.published.view_version(),
                     reply,
                     restarts,
                     since: self.arrived,
@@ -87,8 +87,8 @@ impl Dispatcher<'_> {
         scan: &mut Scan,
         reply: Option<&mut Vec<u8>>,
     ) -> Result<ViewStep, Error> {
-        self.worker.refresh_view(self.shared);
-        let Some(view) = &self.worker.view else {
+        self.worker.published.refresh_view(self.shared);
+        let Some(view) = self.worker.published.view() else {
             return Ok(ViewStep::Changed);
         };
         let (output, caller) = self.session.output_and_caller();
@@ -112,9 +112,11 @@ impl Dispatcher<'_> {
             return self.refuse(header.sync, &Error::timeout());
         }
         // A new Tx brings a new view: the scan starts over on it.
-        self.worker.refresh_view(self.shared);
-        if std::mem::replace(&mut parked.view_version, self.worker.view_version())
-            != self.worker.view_version()
+        self.worker.published.refresh_view(self.shared);
+        if std::mem::replace(
+            &mut parked.view_version,
+            self.worker.published.view_version(),
+        ) != self.worker.published.view_version()
         {
             parked.scan = Scan::at(HEADER_SIZE);
             parked.reply.truncate(HEADER_SIZE);

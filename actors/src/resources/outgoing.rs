@@ -1,0 +1,132 @@
+//! What a worker sends to Tx next.
+//!
+//! ```text
+//!   sessions ─▶ batch ─ the first of a tick wakes the worker's task ─▶ sent, once per tick
+//!                 ▲                                                        │
+//!                 └──── used batches, used replies ◀── recycle ◀── Replies ┘
+//! ```
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::engine::Caller;
+use crate::limits::BUFFER_KEEP_MAX;
+use crate::messages::tx::{Batch, BatchEntry, CallerUpdate, Cancel, Replies, TxHandle};
+
+/// How many used batches, and how many used replies, a worker keeps.
+const KEPT_MAX: usize = 4;
+
+/// The batch that the sessions of a worker fill together, and the Tx to which it goes.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    batch: Batch,
+    tx: Option<TxHandle>,
+    /// Wakes the task that sends the batch when this tick's sessions have run.
+    flush: Option<Waker>,
+    /// Used, and empty.
+    batches: Vec<Batch>,
+    /// Used, and empty: on their way back to Tx.
+    replies: Vec<Replies>,
+}
+
+impl Outgoing {
+    /// There is a Tx.
+    pub(crate) fn attach(&mut self, tx: TxHandle) {
+        self.tx = Some(tx);
+    }
+
+    /// Tx is lost, and with it what it was to be sent.
+    pub(crate) fn detach(&mut self) {
+        self.tx = None;
+        self.batch.clear();
+    }
+
+    #[inline]
+    pub(crate) fn has_tx(&self) -> bool {
+        self.tx.is_some()
+    }
+
+    /// Which Tx there is; 0 for none.
+    #[inline]
+    pub(crate) fn tx_generation(&self) -> u64 {
+        self.tx.as_ref().map_or(0, |tx| tx.generation)
+    }
+
+    /// A request with this body. `entry` makes what tells of it, of where the body starts and ends
+    /// in the batch.
+    #[inline]
+    pub(crate) fn push(&mut self, body: &[u8], entry: impl FnOnce(u32, u32) -> BatchEntry) {
+        if self.batch.entries.is_empty() {
+            self.wake_flush();
+        }
+        let batch = &mut self.batch;
+        let start = batch.bytes.len() as u32;
+        batch.bytes.extend_from_slice(body);
+        batch.entries.push(entry(start, batch.bytes.len() as u32));
+    }
+
+    /// From here on, this one calls from a session.
+    pub(crate) fn update_caller(&mut self, session: u32, caller: Arc<Caller>) {
+        self.batch.caller_updates.push_back(CallerUpdate {
+            before: self.batch.entries.len(),
+            session,
+            caller,
+        });
+    }
+
+    /// Has Tx stop these requests.
+    pub(crate) fn cancel(&mut self, cancels: impl IntoIterator<Item = Cancel>) {
+        self.batch.cancels.extend(cancels);
+        self.wake_flush();
+    }
+
+    /// A connection that Tx knows is gone.
+    pub(crate) fn disconnect(&mut self, session: u32, connection: u64) {
+        self.batch.disconnects.push((session, connection));
+    }
+
+    /// This wakes the worker's task.
+    pub(crate) fn set_flush(&mut self, waker: &Waker) {
+        let is_same = |old: &Waker| old.will_wake(waker);
+        if !self.flush.as_ref().is_some_and(is_same) {
+            self.flush = Some(waker.clone());
+        }
+    }
+
+    /// Has the worker's task run, which sends the batch, at the end of this tick.
+    pub(crate) fn wake_flush(&self) {
+        if let Some(flush) = &self.flush {
+            flush.wake_by_ref();
+        }
+    }
+
+    /// Sends what the sessions of that worker gathered, if Tx is there.
+    pub(crate) fn send(&mut self, worker: usize) {
+        let Some(tx) = self.tx.clone() else { return };
+        if self.batch.is_empty() {
+            return;
+        }
+        let next = self.batches.pop().unwrap_or_default();
+        let mut batch = std::mem::replace(&mut self.batch, next);
+        batch.worker = worker;
+        batch.recycled = self.replies.pop();
+        tx.submit(batch);
+    }
+
+    /// Keeps the buffers of an answer that is delivered.
+    pub(crate) fn recycle(&mut self, mut replies: Replies) {
+        for mut batch in replies.spent.drain(..) {
+            if batch.bytes.capacity() <= BUFFER_KEEP_MAX && self.batches.len() < KEPT_MAX {
+                batch.clear();
+                self.batches.push(batch);
+            }
+        }
+        let fits = replies.bytes.capacity() <= 16 * BUFFER_KEEP_MAX;
+        if fits && self.replies.len() < KEPT_MAX {
+            replies.heads.clear();
+            replies.aborted.clear();
+            replies.bytes.clear();
+            self.replies.push(replies);
+        }
+    }
+}
