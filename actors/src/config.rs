@@ -9,7 +9,7 @@ use vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT;
 use crate::limits::{
     ADMINISTRATORS_DEFAULT, CONNECTIONS_MEMORY_MAX_DEFAULT, ENGINE_DESCRIPTORS_DEFAULT,
     GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT, HALF_FRAME_TIMEOUT_DEFAULT,
-    HOLD_BYTES_MAX_DEFAULT, HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT, TRANSITION_SLACK,
+    HOLD_BYTES_MAX_DEFAULT, HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT,
     TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
 };
 use crate::serving::Role;
@@ -60,11 +60,6 @@ pub struct Config {
     pub shutdown_grace_period: Grace,
     /// How long a stop is announced, with everything still served, before it begins.
     pub lameduck: Duration,
-    /// How long after the deadline of a change of the role session threads may take to answer their
-    /// clients, before they are left behind. For tests of what was cut off: a busy machine may keep
-    /// a thread from running for longer than the 40 ms that are promised to operators.
-    #[doc(hidden)]
-    pub role_slack: Duration,
 }
 
 impl Default for Config {
@@ -87,7 +82,6 @@ impl Default for Config {
             transaction_timeout: Duration::ZERO,
             shutdown_grace_period: Grace::default(),
             lameduck: Duration::ZERO,
-            role_slack: TRANSITION_SLACK,
         }
     }
 }

@@ -17,7 +17,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
-use crate::limits::{MAILBOX_SLOTS, TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::limits::{
+    MAILBOX_SLOTS, TRANSITION_SLACK, TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE,
+};
 use crate::messages::tx::{TxHandle, WorkerLink};
 use crate::messages::{IncomingConnection, Requester, SupervisorHandle, WorkerHandle};
 use crate::peers::Peers;
@@ -46,6 +48,18 @@ pub fn start<E: Engine>(
     engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
     procedures: Procedures<E>,
 ) -> io::Result<RuntimeHandle> {
+    start_with_slack(config, TRANSITION_SLACK, engine, procedures)
+}
+
+/// [`start`] with a slack of its own for changes of the role: how long after its deadline session
+/// threads may take to answer their clients, before they are left behind. What operators are
+/// promised is [`TRANSITION_SLACK`].
+pub(crate) fn start_with_slack<E: Engine>(
+    config: Config,
+    role_slack: Duration,
+    engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
+    procedures: Procedures<E>,
+) -> io::Result<RuntimeHandle> {
     let slots = slots(&config)?;
     let (listeners, addresses) = open_listeners(&config.listen)?;
     let (admin_listeners, admin_addresses) = open_listeners(&config.admin_listen)?;
@@ -71,7 +85,14 @@ pub fn start<E: Engine>(
 
     let spawn_tx = spawner(shared.clone(), peers.clone(), Arc::new(engine), procedures);
     let (told, stopped) = watch::channel(None);
-    let mut supervisor = Supervisor::new(shared.clone(), peers.clone(), arbiters, spawn_tx, told);
+    let mut supervisor = Supervisor::new(
+        shared.clone(),
+        peers.clone(),
+        arbiters,
+        role_slack,
+        spawn_tx,
+        told,
+    );
     let clients = listeners
         .into_iter()
         .map(|own| (own, ListenerKind::Clients));

@@ -22,7 +22,7 @@ use super::{clock, config};
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::limits::WORKER_REQUESTS_MAX;
+use crate::limits::{TRANSITION_SLACK, WORKER_REQUESTS_MAX};
 use crate::messages::Requester;
 use crate::peers::Peers;
 use crate::runtime::{Mailboxes, follow_cell, spawner};
@@ -106,6 +106,7 @@ impl World {
             peers.clone(),
             // Threads of which nothing is asked but to be there.
             (0..WORKERS).map(|_| Arbiter::new()).collect(),
+            TRANSITION_SLACK,
             Box::new(move |_, generation| spawn(&arbiter, generation)),
             told,
         );

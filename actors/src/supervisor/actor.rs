@@ -51,16 +51,17 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
+    /// `role_slack`: how long after its deadline a change of the role ends at the latest.
     pub(crate) fn new(
         shared: Arc<Shared>,
         peers: Arc<Peers>,
         workers: Vec<Arbiter>,
+        role_slack: Duration,
         spawn_tx: SpawnTx,
         stopped: watch::Sender<Option<StopReport>>,
     ) -> Self {
         Self {
-            machine: Machine::new(workers.len(), shared.config.role)
-                .with_role_slack(shared.config.role_slack),
+            machine: Machine::new(workers.len(), shared.config.role, role_slack),
             watchdog: Watchdog::new(shared.config.tx_stall_after, shared.clock.now()),
             shared,
             peers,

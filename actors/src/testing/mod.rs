@@ -27,13 +27,11 @@ pub use harness::Harness;
 pub use peer::{Frame, Peer, RequestBuilder};
 
 /// The default configuration without the watchdog: a test that has Tx stand still says itself what
-/// the state is, however slow the machine; and no session thread is left behind in a change of the
-/// role.
+/// the state is, however slow the machine.
 #[must_use]
 pub fn config() -> Config {
     Config {
         tx_stall_after: Duration::ZERO,
-        role_slack: Duration::from_secs(10),
         ..Config::default()
     }
 }

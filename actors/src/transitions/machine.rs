@@ -76,7 +76,7 @@ struct Queued {
 pub(crate) struct Machine {
     workers: usize,
     role: Role,
-    /// The slack of changes of the role.
+    /// How long after the deadline of a change of the role it ends at the latest.
     role_slack: Duration,
     serial: u64,
     current: Option<Current>,
@@ -86,23 +86,19 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// For this many workers, in this role.
-    pub(crate) fn new(workers: usize, role: Role) -> Self {
+    /// For this many workers, in this role. A change of the role ends at the latest `role_slack`
+    /// after its deadline; a stop always within [`TRANSITION_SLACK`].
+    pub(crate) fn new(workers: usize, role: Role, role_slack: Duration) -> Self {
         Self {
             workers,
             role,
-            role_slack: TRANSITION_SLACK,
+            role_slack,
             serial: 0,
             current: None,
             queued: None,
             is_stopped: false,
             tx_stopped: false,
         }
-    }
-
-    /// With another slack for changes of the role.
-    pub(crate) fn with_role_slack(self, role_slack: Duration) -> Self {
-        Self { role_slack, ..self }
     }
 
     /// Whether a stop has begun: nothing follows it.

@@ -47,7 +47,7 @@ impl Bench {
     fn new(workers: usize) -> Self {
         let now = Instant::now();
         Self {
-            machine: Machine::new(workers, Role::Primary),
+            machine: Machine::new(workers, Role::Primary, TRANSITION_SLACK),
             start: now,
             now,
             answers: BTreeMap::new(),
