@@ -240,7 +240,7 @@ fn turn(
         take_inbox(&mut dispatcher);
     }
     let read = read(worker, cell, state, own, cx);
-    if worker.shared.serving.load().is_stopping() && own.is_idle_for_drain() {
+    if own.is_closed_by_stop(worker.shared.serving.load()) {
         own.close(Closing::AfterFlush);
     }
     let flushed = flush(worker, state, own, cx);

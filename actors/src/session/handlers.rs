@@ -23,14 +23,9 @@ use super::dispatch::Dispatcher;
 impl Handler<ServingChanged> for Session {
     type Result = ();
 
-    /// Held requests are dispatched in the turn that follows.
-    fn handle(&mut self, _: ServingChanged, _ctx: &mut Self::Context) {
-        self.act(|own| {
-            if own.shared.serving.load().is_stopping() && own.session.is_idle_for_drain() {
-                own.session.close(Closing::AfterFlush);
-            }
-        });
-    }
+    /// All of it is done in the turn that follows: held requests are dispatched, and in a stop an
+    /// idle connection closes.
+    fn handle(&mut self, _: ServingChanged, _ctx: &mut Self::Context) {}
 }
 
 impl Handler<EventsChanged> for Session {

@@ -183,21 +183,18 @@ impl Worker {
     /// Writes out what sessions on the list have; what does not go now, their tasks finish.
     pub(crate) fn flush_dirty(&self) {
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
-        let is_draining = self.cell.shared.serving.load().is_stopping();
+        let serving = self.cell.shared.serving.load();
         for index in &dirty {
             let Some(session) = self.sessions.get(*index) else {
                 continue;
             };
             session.is_dirty.set(false);
             let mut own = session.state.borrow_mut();
-            if is_draining && own.is_idle_for_drain() {
-                own.close(Closing::AfterFlush);
-            }
             let give_back = |buffer| self.cell.state.borrow_mut().buffers.give_back(buffer);
             let flushed = own.flush(give_back);
             own.charge_buffers();
             match flushed {
-                Ok(Flushed::All) if !own.awaits_flush() => {}
+                Ok(Flushed::All) if !own.awaits_flush() && !own.is_closed_by_stop(serving) => {}
                 Ok(_) => session.wake(),
                 Err(_) => {
                     own.close(Closing::Now);

@@ -39,8 +39,7 @@ impl Worker {
                 if own.awaits_events(version) {
                     self.sessions.tell(&session, EventsChanged);
                 }
-                let is_idle = || serving.is_stopping() && own.is_idle_for_drain();
-                if dispatches_held && own.has_held() || is_idle() {
+                if dispatches_held && own.has_held() || own.is_closed_by_stop(serving) {
                     self.sessions.tell(&session, ServingChanged);
                 }
             }

@@ -13,6 +13,7 @@ use crate::connection::held::{HeldRequest, HeldRequests};
 use crate::connection::scan::ParkedScan;
 use crate::connection::timeouts::{Observation, TimeoutKind};
 use crate::resources::in_flight::InFlightRequest;
+use crate::serving::Serving;
 
 impl ConnectionState {
     /// Requests in flight.
@@ -137,8 +138,15 @@ impl ConnectionState {
         syncs
     }
 
-    /// Whether a drain may close it: nothing of it is under way, and it has not asked to be told.
-    pub(crate) fn is_idle_for_drain(&self) -> bool {
+    /// Whether it has to close in this serving state: a stop has begun, and it is idle. The
+    /// session's turn closes it then; who else changes what this looks at wakes the session.
+    #[inline]
+    pub(crate) fn is_closed_by_stop(&self, serving: Serving) -> bool {
+        serving.is_stopping() && self.is_idle_for_stop()
+    }
+
+    /// Whether nothing of it is under way, and it has not asked to be told of the stop.
+    fn is_idle_for_stop(&self) -> bool {
         let subscribed = self
             .watches
             .as_ref()
