@@ -2,17 +2,12 @@
 //! comes meanwhile waits for one step and not for all sessions.
 //!
 //! ```text
-//!   Changed ─▶ one lap from where the last one ended: looks at a session, and tells it if the
-//!              change concerns it ── 256 sessions ──▶ others run ──▶ the next 256 ─▶ …
+//!   Changed ─▶ a lap: looks at a session, and tells it if the change concerns it
 //! ```
-//!
-//! A change during a lap begins a whole lap from where the worker is: so changes that never end
-//! leave no session out.
 
 use std::time::Instant;
 
 use super::actor::Worker;
-use crate::limits::NOTICES_PER_STEP_MAX;
 use crate::session::messages::{EventsChanged, ServingChanged};
 
 impl Worker {
@@ -29,28 +24,23 @@ impl Worker {
         let version = self.cell.shared.events.version();
         let serving = self.cell.shared.serving.load();
         let dispatches_held = !serving.state.traits().answers_alone;
-        let numbers = self.sessions.numbers();
-        for _ in 0..NOTICES_PER_STEP_MAX {
-            let Some(number) = lap.step(numbers) else {
-                break;
+        for session in lap.step() {
+            let Some(session) = self.sessions.get(session) else {
+                continue;
             };
-            if let Some(session) = self.sessions.get(number as u32) {
-                let own = session.state.borrow();
-                if own.awaits_events(version) {
-                    self.sessions.tell(&session, EventsChanged);
-                }
-                if dispatches_held && own.has_held() || own.is_closed_by_stop(serving) {
-                    self.sessions.tell(&session, ServingChanged);
-                }
+            let own = session.state.borrow();
+            if own.awaits_events(version) {
+                self.sessions.tell(&session, EventsChanged);
+            }
+            if dispatches_held && own.has_held() || own.is_closed_by_stop(serving) {
+                self.sessions.tell(&session, ServingChanged);
             }
         }
-        if lap.is_over()
-            && let Some((epoch, since)) = lap.take_change()
-        {
+        if let Some((epoch, since)) = lap.take_known() {
             self.measure_reach(epoch, since);
         }
         self.lap.set(lap);
-        lap.is_over()
+        !lap.is_under_way()
     }
 
     /// Tells how long a change took to reach the sessions. The local queue is first come, first

@@ -43,8 +43,8 @@ impl Sessions {
     }
 
     /// A bound on the numbers in use.
-    pub(super) fn numbers(&self) -> usize {
-        self.entries.capacity()
+    pub(super) fn numbers(&self) -> u32 {
+        self.entries.capacity() as u32
     }
 
     pub(super) fn is_empty(&self) -> bool {
