@@ -7,15 +7,14 @@ use std::time::Instant;
 
 use super::state::ConnectionState;
 use crate::config::SoloPolicy;
+use crate::messages::SessionId;
 use crate::shared::Shared;
 use crate::slots::ConnectionSlot;
 
 /// One connection, shared by its session and the worker that hands it replies.
 pub(crate) struct ConnectionCell {
-    /// Its number in the worker.
-    pub(crate) index: u32,
-    /// Its number in the runtime.
-    pub(crate) connection: u64,
+    /// Its session's.
+    pub(crate) id: SessionId,
     pub(crate) peer: SocketAddr,
     pub(crate) since: Instant,
     /// Epoch of the serving state at its accept: in the same solo it counts as a new connection.

@@ -117,7 +117,7 @@ impl Gather {
     /// Whether a session asked for the end of its own connection.
     pub(crate) fn kills_own_connection(&self) -> bool {
         let own = KillTarget {
-            connection: self.reply_to.connection,
+            connection: self.reply_to.session.connection,
             sync: None,
         };
         self.question == FanOut::Kill(own)
@@ -192,6 +192,7 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
     use super::*;
+    use crate::messages::session_id::SessionId;
 
     /// Passes on the answers that it gets.
     struct Asker(UnboundedSender<usize>);
@@ -223,8 +224,10 @@ mod tests {
         let (asker, mut answers) = asker();
         let reply_to = ReplyTo {
             worker: 0,
-            session: 0,
-            connection: 1,
+            session: SessionId {
+                index: 0,
+                connection: 1,
+            },
             sync: 1,
             wrap_results: false,
         };

@@ -8,9 +8,11 @@
 //! | `supervisor` | what the Supervisor is told, and its handle |
 //! | `gather` | what is asked of every worker, and its answer |
 //! | `reply_to` | where the reply of such a question goes |
+//! | `session_id` | how a session is named |
 
 mod gather;
 mod reply_to;
+mod session_id;
 pub(crate) mod supervisor;
 pub(crate) mod tx;
 pub(crate) mod worker;
@@ -20,5 +22,6 @@ pub(crate) use gather::{
     RequestRow, Row,
 };
 pub(crate) use reply_to::ReplyTo;
+pub(crate) use session_id::SessionId;
 pub(crate) use supervisor::{Requester, SupervisorHandle, TxEvent, WorkerReport};
 pub(crate) use worker::{IncomingConnection, WorkerHandle};

@@ -10,6 +10,7 @@ use actix::{Message, Recipient};
 use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
 
+use super::session_id::SessionId;
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::engine::{Caller, Completions, Ticket};
@@ -28,8 +29,8 @@ pub(crate) struct Batch {
     pub(crate) bytes: Vec<u8>,
     /// What sessions have cancelled since the last batch: before everything else that Tx does.
     pub(crate) cancels: Vec<Cancel>,
-    /// Connections that are gone: after the entries. Number of the session and of the connection.
-    pub(crate) disconnects: Vec<(u32, u64)>,
+    /// Sessions whose connections are gone: after the entries.
+    pub(crate) disconnects: Vec<SessionId>,
     /// A used [`Replies`] on its way back, for its buffers.
     pub(crate) recycled: Option<Replies>,
 }
@@ -138,10 +139,8 @@ pub(crate) struct Replies {
 /// A transaction that Tx aborted without a request of its client.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AbortedTransaction {
-    /// The session's number in its worker.
-    pub(crate) session: u32,
-    /// Its connection.
-    pub(crate) connection: u64,
+    /// The session in its worker.
+    pub(crate) session: SessionId,
     /// Its stream.
     pub(crate) stream: u64,
     /// Its BEGIN, by which it differs from the next one of its stream.

@@ -21,6 +21,7 @@ use vestibule_wire::keys::RequestType;
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
 use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::messages::SessionId;
 use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::Limit;
 use crate::timers::Timers;
@@ -28,10 +29,8 @@ use crate::timers::Timers;
 /// A request on its way.
 #[derive(Debug, Clone)]
 pub(crate) struct InFlightRequest {
-    /// Number of its session in the worker.
-    pub(crate) session: u32,
-    /// Number of its connection, which is never used again.
-    pub(crate) connection: u64,
+    /// Where it came from.
+    pub(crate) session: SessionId,
     pub(crate) sync: u64,
     pub(crate) stream: u64,
     pub(crate) request_type: RequestType,

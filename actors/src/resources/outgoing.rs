@@ -11,6 +11,7 @@ use std::task::Waker;
 
 use crate::engine::Caller;
 use crate::limits::BUFFER_KEEP_MAX;
+use crate::messages::SessionId;
 use crate::messages::tx::{Batch, BatchEntry, CallerUpdate, Cancel, Replies, TxHandle};
 
 /// How many used batches, and how many used replies, a worker keeps.
@@ -80,9 +81,9 @@ impl Outgoing {
         self.wake_flush();
     }
 
-    /// A connection that Tx knows is gone.
-    pub(crate) fn disconnect(&mut self, session: u32, connection: u64) {
-        self.batch.disconnects.push((session, connection));
+    /// The connection of a session that Tx knows is gone.
+    pub(crate) fn disconnect(&mut self, session: SessionId) {
+        self.batch.disconnects.push(session);
     }
 
     /// This wakes the worker's task.

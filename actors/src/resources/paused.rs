@@ -1,38 +1,40 @@
 //! Connections that are not read for now.
 
-/// Sessions (and their connections' numbers) that were not read when they ran last.
+use crate::messages::SessionId;
+
+/// Sessions that were not read when they ran last.
 #[derive(Default)]
 pub(crate) struct PausedReads {
     /// In the order in which they stopped.
-    list: Vec<(u32, u64)>,
+    list: Vec<SessionId>,
     /// The connection that is read although all together hold too much.
-    exempt: Option<(u32, u64)>,
+    exempt: Option<SessionId>,
 }
 
 impl PausedReads {
     /// A session was not read.
-    pub(crate) fn push(&mut self, session: (u32, u64)) {
+    pub(crate) fn push(&mut self, session: SessionId) {
         self.list.push(session);
     }
 
     /// All of them, to be looked at.
-    pub(crate) fn take(&mut self) -> Vec<(u32, u64)> {
+    pub(crate) fn take(&mut self) -> Vec<SessionId> {
         std::mem::take(&mut self.list)
     }
 
     /// These are still not read.
-    pub(crate) fn put_back(&mut self, mut list: Vec<(u32, u64)>) {
+    pub(crate) fn put_back(&mut self, mut list: Vec<SessionId>) {
         self.list.append(&mut list);
     }
 
     /// Whether a session is read although there is no memory, so that its request comes to an end.
     #[inline]
-    pub(crate) fn is_exempt(&self, session: (u32, u64)) -> bool {
+    pub(crate) fn is_exempt(&self, session: SessionId) -> bool {
         self.exempt == Some(session)
     }
 
     /// Exempts a session; false if another one is.
-    pub(crate) fn exempt(&mut self, session: (u32, u64)) -> bool {
+    pub(crate) fn exempt(&mut self, session: SessionId) -> bool {
         let is_free = self.exempt.is_none();
         if is_free {
             self.exempt = Some(session);
@@ -41,7 +43,7 @@ impl PausedReads {
     }
 
     /// Ends the exemption of a session that does not need it any more.
-    pub(crate) fn end_exemption_unless(&mut self, needs: impl FnOnce(&(u32, u64)) -> bool) {
+    pub(crate) fn end_exemption_unless(&mut self, needs: impl FnOnce(&SessionId) -> bool) {
         self.exempt = self.exempt.filter(needs);
     }
 }

@@ -22,6 +22,7 @@ use crate::connection::state::ConnectionState;
 use crate::connection::transport::Transport;
 use crate::engine::catalog::GUEST;
 use crate::memory::MemoryCharge;
+use crate::messages::SessionId;
 use crate::resources::in_flight::InFlightRequest;
 use crate::resources::transactions::OpenTransactions;
 use crate::resources::{WorkerCell, WorkerState};
@@ -68,7 +69,7 @@ impl Session {
 
     /// The number of its connection.
     pub(super) fn connection(&self) -> u64 {
-        self.cell.connection
+        self.cell.id.connection
     }
 
     /// Does what it was told. A panic ends this session alone.
@@ -114,8 +115,7 @@ fn new_cell(
         now,
     );
     Rc::new(ConnectionCell {
-        index,
-        connection,
+        id: SessionId { index, connection },
         peer,
         since: now,
         epoch: shared.serving.load().epoch,
@@ -155,13 +155,12 @@ impl Actor for Session {
         let worker = &self.worker;
         let mut state = worker.state.borrow_mut();
         let mut own = self.cell.state.borrow_mut();
-        state.on_ended(self.cell.index);
+        state.on_ended(self.cell.id.index);
         // What it does not need of its grant, others may wait for.
         let _ = own.give_back_grant(&mut state.credit_queue);
         state.count_holding(own.has_held(), false);
         if own.is_known_to_tx() {
-            let (session, connection) = (self.cell.index, self.cell.connection);
-            state.outgoing.disconnect(session, connection);
+            state.outgoing.disconnect(self.cell.id);
         }
         // Its open transactions end with it.
         own.drop_transactions();
@@ -217,7 +216,7 @@ pub(crate) fn guarded<T>(cell: &ConnectionCell, work: impl FnOnce() -> T) -> Opt
 /// After a panic: what Tx has not begun for this session is taken back, and nobody waits for the
 /// rest.
 fn forget(worker: &WorkerCell, cell: &ConnectionCell, state: &mut WorkerState) {
-    let is_own = |request: &InFlightRequest| request.connection == cell.connection;
+    let is_own = |request: &InFlightRequest| request.session == cell.id;
     state.in_flight.revoke_queued(is_own);
     state.buffers.restore_scratch();
     worker.publish_counts(state);

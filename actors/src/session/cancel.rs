@@ -86,7 +86,7 @@ pub(crate) fn answer_cancelled(
     if own.was_started || !matches!(transaction, TransactionEffect::Untouched) {
         worker.outgoing.cancel([Cancel {
             id: own.id,
-            connection: request.connection,
+            connection: request.session.connection,
             stream: request.stream,
             transaction,
         }]);
@@ -121,9 +121,9 @@ impl Dispatcher<'_> {
     /// Ends the requests of one sync, or all of them: in flight, held, or scanned. Returns how many
     /// they were.
     pub(crate) fn kill_requests(&mut self, sync: Option<u64>) -> usize {
-        let connection = self.cell.connection;
+        let session = self.cell.id;
         let is_meant = |request: &InFlightRequest| {
-            request.connection == connection && sync.is_none_or(|sync| sync == request.sync)
+            request.session == session && sync.is_none_or(|sync| sync == request.sync)
         };
         let cancelled = self.worker.in_flight.cancel(is_meant);
         for own in &cancelled {
@@ -158,6 +158,7 @@ mod tests {
     use super::*;
     use crate::admission::Class;
     use crate::cells::claims::RequestId;
+    use crate::messages::SessionId;
     use crate::resources::transactions::OpenTransaction;
 
     const NOTHING: Effect = Effect::None;
@@ -179,8 +180,10 @@ mod tests {
 
     fn cancelled(effect: Effect, limit: Limit, was_started: bool) -> Cancelled {
         let request = InFlightRequest {
-            session: 0,
-            connection: 1,
+            session: SessionId {
+                index: 0,
+                connection: 1,
+            },
             sync: 1,
             stream: 1,
             request_type: RequestType::Replace,

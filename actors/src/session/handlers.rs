@@ -82,7 +82,7 @@ impl Handler<Kill> for Session {
     fn handle(&mut self, kill: Kill, _ctx: &mut Self::Context) {
         let Kill { sync, contribution } = kill;
         // Its client is told what the kill has come to before it is closed.
-        let asks_itself = contribution.reply_to().connection == self.connection();
+        let asks_itself = contribution.reply_to().session.connection == self.connection();
         let mut killed = KilledRow::default();
         self.act(|own| {
             killed.requests = own.kill_requests(sync);

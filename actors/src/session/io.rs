@@ -37,7 +37,7 @@ pub(crate) fn read(
         }
         if !may_read(worker, cell, state, own) {
             if own.on_unread() {
-                state.paused.push((cell.index, cell.connection));
+                state.paused.push(cell.id);
             }
             return Poll::Pending;
         }
@@ -68,7 +68,7 @@ fn may_read(
     state: &WorkerState,
     own: &mut ConnectionState,
 ) -> bool {
-    let is_exempt = state.paused.is_exempt((cell.index, cell.connection));
+    let is_exempt = state.paused.is_exempt(cell.id);
     own.prepare_read(is_exempt, || worker.shared.slots.count())
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cells::claims::{Claims, RequestId};
 use crate::engine::Caller;
+use crate::messages::SessionId;
 
 /// The callers of all workers.
 pub(super) struct Callers(Vec<WorkerCallers>);
@@ -47,11 +48,11 @@ impl Callers {
     }
 
     /// Forgets a caller, unless the session's number has a new owner already.
-    pub(super) fn forget(&mut self, worker: usize, session: u32, connection: u64) {
-        if let Some(caller) = self.0[worker].callers.get_mut(session as usize)
+    pub(super) fn forget(&mut self, worker: usize, session: SessionId) {
+        if let Some(caller) = self.0[worker].callers.get_mut(session.index as usize)
             && caller
                 .as_ref()
-                .is_some_and(|own| own.connection == connection)
+                .is_some_and(|own| own.connection == session.connection)
         {
             *caller = None;
         }

@@ -31,6 +31,7 @@ use crate::admission::Class;
 use crate::cells::claims::Claim;
 use crate::engine::procedures::{Call, Procedure};
 use crate::engine::{AsyncContext, Caller, Engine, Outcome, Reply, Request, Ticket, TransactionId};
+use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, BatchEntry, RequestOrigin};
 use crate::timeouts::transaction_deadline;
 
@@ -352,8 +353,10 @@ impl<E: Engine> Executor<E> {
         let begun_by = Beginner {
             worker: request.worker,
             if_aborted: AbortedTransaction {
-                session: entry.session,
-                connection: key.connection,
+                session: SessionId {
+                    index: entry.session,
+                    connection: key.connection,
+                },
                 stream: key.stream,
                 begin: entry.id,
             },

@@ -22,6 +22,7 @@ use crate::cells::claims::{Claims, RequestId};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Caller;
+use crate::messages::SessionId;
 use crate::messages::tx::{
     Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect, WorkerLink,
 };
@@ -174,7 +175,10 @@ impl Fixture {
     /// Tells Tx that a connection is gone.
     pub(crate) fn leave(&mut self, connection: u64) {
         let mut batch = Batch::default();
-        batch.disconnects.push((connection as u32 - 1, connection));
+        batch.disconnects.push(SessionId {
+            index: connection as u32 - 1,
+            connection,
+        });
         self.core.push_batch(batch);
         self.turn();
     }

@@ -114,9 +114,9 @@ impl<E: Engine> TxCore<E> {
             let body = &batch.bytes[entry.start as usize..entry.end as usize];
             self.run_request(worker, entry, body);
         }
-        for (session, connection) in batch.disconnects.drain(..) {
-            self.callers.forget(worker, session, connection);
-            self.executor.leave(connection);
+        for session in batch.disconnects.drain(..) {
+            self.callers.forget(worker, session);
+            self.executor.leave(session.connection);
         }
         batch.clear();
         self.executor.output.to(worker).give_back(batch);

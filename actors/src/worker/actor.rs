@@ -21,6 +21,7 @@ use super::sessions::Sessions;
 use crate::connection::state::ConnectionState;
 use crate::connection::transport::{Transport, from_socket};
 use crate::limits::WORKER_TICK_PERIOD;
+use crate::messages::SessionId;
 use crate::messages::tx::Replies;
 use crate::messages::worker::{Accepted, Changed, IncomingConnection, TxLost, TxReady};
 use crate::peers::Peers;
@@ -39,8 +40,8 @@ pub(crate) struct Worker {
     pub(super) sessions: Sessions,
     /// Sessions with replies to flush.
     pub(super) dirty: RefCell<Vec<u32>>,
-    /// Sessions (and their connections' numbers) that have an administrator's slot provisionally.
-    pub(super) provisional: RefCell<Vec<(u32, u64)>>,
+    /// Sessions that have an administrator's slot provisionally.
+    pub(super) provisional: RefCell<Vec<SessionId>>,
     /// How far it has come in telling sessions of a change.
     pub(super) lap: Cell<Lap>,
     /// The serving state of which it heard last.

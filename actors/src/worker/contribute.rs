@@ -26,7 +26,7 @@ impl Worker {
         let row = |session: Rc<ConnectionCell>| {
             let state = session.state.borrow();
             Row::Connection(ConnectionRow {
-                connection: session.connection,
+                connection: session.id.connection,
                 peer: session.peer.to_string(),
                 user: state.caller().user.to_string(),
                 thread: self.cell.index,
@@ -57,7 +57,7 @@ impl Worker {
                 let header = header.map(|(header, _)| header);
                 let request = header.and_then(|own| RequestType::from_code(own.request_type));
                 Row::Request(RequestRow {
-                    connection: session.connection,
+                    connection: session.id.connection,
                     sync: header.map(|own| own.sync),
                     user: own.caller().user.to_string(),
                     stream: header.map_or(0, |own| own.stream_id),
@@ -82,7 +82,7 @@ impl Worker {
     /// Has the session of that connection do it, if it is one of this worker's.
     fn kill(&self, target: KillTarget, contribution: Contribution) {
         let mut sessions = self.sessions.iter();
-        if let Some(session) = sessions.find(|own| own.connection == target.connection) {
+        if let Some(session) = sessions.find(|own| own.id.connection == target.connection) {
             let sync = target.sync;
             self.sessions.tell(&session, Kill { sync, contribution });
         }
@@ -95,7 +95,7 @@ impl Worker {
                 session.state.borrow().caller().user.to_string()
             });
             Row::Request(RequestRow {
-                connection: request.connection,
+                connection: request.session.connection,
                 sync: Some(request.sync),
                 user,
                 stream: request.stream,

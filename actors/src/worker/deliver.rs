@@ -23,7 +23,7 @@ use crate::messages::tx::Replies;
 impl Worker {
     /// The session that a request came from, if it is still there.
     pub(crate) fn owner(&self, request: &InFlightRequest) -> Option<Rc<ConnectionCell>> {
-        self.sessions.of(request.session, request.connection)
+        self.sessions.of(request.session)
     }
 
     /// Hands every reply to its session and flushes each session once.
@@ -39,8 +39,7 @@ impl Worker {
                 let Some(request) = state.in_flight.finish(head.id) else {
                     continue;
                 };
-                let is_same =
-                    |session: &Rc<ConnectionCell>| session.connection == request.connection;
+                let is_same = |session: &Rc<ConnectionCell>| session.id == request.session;
                 if !last.as_ref().is_some_and(is_same) {
                     last = self.owner(&request);
                 }
@@ -58,7 +57,7 @@ impl Worker {
                 self.mark_dirty(session);
             }
             for aborted in &replies.aborted {
-                let session = self.sessions.of(aborted.session, aborted.connection);
+                let session = self.sessions.of(aborted.session);
                 let Some(session) = session else { continue };
                 let mut own = session.state.borrow_mut();
                 let (stream, begin) = (aborted.stream, aborted.begin);
@@ -158,9 +157,9 @@ impl Worker {
         }
         let is_closed = |own: &&InFlightRequest| policy(own) == SoloPolicy::Close;
         let closed = revoked.iter().filter(is_closed);
-        let closed: BTreeSet<_> = closed.map(|own| (own.session, own.connection)).collect();
-        for (index, connection) in closed {
-            if let Some(session) = self.sessions.of(index, connection) {
+        let closed: BTreeSet<_> = closed.map(|own| own.session).collect();
+        for id in closed {
+            if let Some(session) = self.sessions.of(id) {
                 self.sessions.tell(&session, Close(Closing::AfterFlush));
             }
         }
@@ -176,7 +175,7 @@ impl Worker {
     /// Puts a session on the list of those to flush.
     pub(super) fn mark_dirty(&self, session: &ConnectionCell) {
         if !session.is_dirty.replace(true) {
-            self.dirty.borrow_mut().push(session.index);
+            self.dirty.borrow_mut().push(session.id.index);
         }
     }
 

@@ -98,7 +98,7 @@ fn cancel_of(own: &Cancelled, error: &Error) -> Cancel {
     };
     Cancel {
         id: own.id,
-        connection: request.connection,
+        connection: request.session.connection,
         stream: request.stream,
         transaction,
     }
@@ -232,6 +232,7 @@ mod tests {
     use super::*;
     use crate::admission::Class;
     use crate::cells::claims::RequestId;
+    use crate::messages::SessionId;
     use crate::timeouts::Limit;
 
     #[test]
@@ -242,8 +243,10 @@ mod tests {
                 generation: 2,
             },
             request: InFlightRequest {
-                session: 0,
-                connection: 7,
+                session: SessionId {
+                    index: 0,
+                    connection: 7,
+                },
                 sync: 1,
                 stream: 3,
                 request_type: request,

@@ -6,7 +6,7 @@ use actix::{Addr, Handler, Message};
 use slab::Slab;
 
 use crate::connection::cell::ConnectionCell;
-use crate::messages::ReplyTo;
+use crate::messages::{ReplyTo, SessionId};
 use crate::session::actor::{Session, Started};
 
 /// A session as its worker knows it. Its connection is the session's own and ends with it.
@@ -57,10 +57,10 @@ impl Sessions {
         self.entries.get(index as usize)?.connection.upgrade()
     }
 
-    /// The same, if the number is not another session's by now.
+    /// The same, unless the number is another session's by now.
     #[inline]
-    pub(super) fn of(&self, index: u32, connection: u64) -> Option<Rc<ConnectionCell>> {
-        self.get(index).filter(|own| own.connection == connection)
+    pub(super) fn of(&self, id: SessionId) -> Option<Rc<ConnectionCell>> {
+        self.get(id.index).filter(|own| own.id == id)
     }
 
     /// The connections of all sessions that have not ended.
@@ -76,7 +76,7 @@ impl Sessions {
         M: Message<Result = ()> + Send + 'static,
         Session: Handler<M>,
     {
-        if let Some(own) = self.entries.get(connection.index as usize) {
+        if let Some(own) = self.entries.get(connection.id.index as usize) {
             own.address.do_send(message);
         }
     }
@@ -87,7 +87,7 @@ impl Sessions {
         M: Message<Result = ()> + Send + 'static,
         Session: Handler<M>,
     {
-        if let Some(connection) = self.of(to.session, to.connection) {
+        if let Some(connection) = self.of(to.session) {
             self.tell(&connection, message);
         }
     }

@@ -97,8 +97,8 @@ impl Worker {
         let mut paused = self.cell.state.borrow_mut().paused.take();
         let has_room = self.cell.shared.memory.has_room();
         self.end_exemption();
-        paused.retain(|(index, connection)| {
-            let Some(session) = self.sessions.of(*index, *connection) else {
+        paused.retain(|id| {
+            let Some(session) = self.sessions.of(*id) else {
                 return false;
             };
             let mut own = session.state.borrow_mut();
@@ -122,15 +122,14 @@ impl Worker {
             return true;
         }
         let mut state = self.cell.state.borrow_mut();
-        let id = (session.index, session.connection);
-        own.needs_rest_of_frame() && state.paused.exempt(id)
+        own.needs_rest_of_frame() && state.paused.exempt(session.id)
     }
 
     /// The exemption is over when the request that it was for is whole.
     fn end_exemption(&self) {
         let mut state = self.cell.state.borrow_mut();
-        state.paused.end_exemption_unless(|(index, connection)| {
-            let session = self.sessions.of(*index, *connection);
+        state.paused.end_exemption_unless(|id| {
+            let session = self.sessions.of(*id);
             session.is_some_and(|own| own.state.borrow().needs_rest_of_frame())
         });
     }
@@ -139,17 +138,15 @@ impl Worker {
     pub(super) fn watch_provisional(&self, connection: &Weak<ConnectionCell>) {
         let connection = connection.upgrade();
         if let Some(own) = connection.filter(|own| own.slot.is_provisional()) {
-            self.provisional
-                .borrow_mut()
-                .push((own.index, own.connection));
+            self.provisional.borrow_mut().push(own.id);
         }
     }
 
     /// Who had an administrator's slot and was none gives it back.
     fn revoke_slots(&self, now: Instant) {
         let mut provisional = std::mem::take(&mut *self.provisional.borrow_mut());
-        provisional.retain(|(index, connection)| {
-            let Some(session) = self.sessions.of(*index, *connection) else {
+        provisional.retain(|id| {
+            let Some(session) = self.sessions.of(*id) else {
                 return false;
             };
             if !session.slot.is_provisional() {

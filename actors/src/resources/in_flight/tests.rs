@@ -3,8 +3,10 @@ use crate::limits::TIMER_TICK;
 
 fn request(sync: u64) -> InFlightRequest {
     InFlightRequest {
-        session: 0,
-        connection: 1,
+        session: SessionId {
+            index: 0,
+            connection: 1,
+        },
         sync,
         stream: 0,
         request_type: RequestType::Replace,

@@ -108,8 +108,7 @@ impl Dispatcher<'_> {
     fn reply_to(&self, sync: u64, call: &Call<'_>) -> ReplyTo {
         ReplyTo {
             worker: self.worker_index,
-            session: self.cell.index,
-            connection: self.cell.connection,
+            session: self.cell.id,
             sync,
             wrap_results: call.wrap_results,
         }

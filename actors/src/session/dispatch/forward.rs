@@ -49,8 +49,7 @@ impl Dispatcher<'_> {
         let (deadline, limit) = self.deadline(request);
         let effect = self.track_transaction(request);
         let in_flight = InFlightRequest {
-            session: self.cell.index,
-            connection: self.cell.connection,
+            session: self.cell.id,
             sync: request.sync,
             stream: request.stream,
             request_type: request.request_type,
@@ -94,7 +93,7 @@ impl Dispatcher<'_> {
     fn wait_for_credit(&mut self, raw: &[u8]) {
         let fits_reserve = raw.len() <= RESERVE_BYTES_MAX;
         if self.session.on_no_credit(fits_reserve) {
-            self.worker.credit_queue.wait(self.cell.index);
+            self.worker.credit_queue.wait(self.cell.id.index);
         }
     }
 
@@ -177,12 +176,14 @@ impl Dispatcher<'_> {
     fn update_caller(&mut self) {
         let generation = self.worker.outgoing.tx_generation();
         if let Some(caller) = self.session.take_caller_update(generation) {
-            self.worker.outgoing.update_caller(self.cell.index, caller);
+            self.worker
+                .outgoing
+                .update_caller(self.cell.id.index, caller);
         }
     }
 
     fn add_to_batch(&mut self, id: RequestId, request: &DecodedRequest<'_>, class: Class) {
-        let (session, admitted) = (self.cell.index, self.admitted);
+        let (session, admitted) = (self.cell.id.index, self.admitted);
         self.worker
             .outgoing
             .push(request.raw, |start, end| BatchEntry {
