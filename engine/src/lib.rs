@@ -15,7 +15,6 @@
 //! | module | what |
 //! |---|---|
 //! | `limits` | bounds |
-//! | `progress` | how far something long is |
 //! | `decimal`, `print` | decimals, and tuples as text |
 //! | `privileges` | sets of rights, and what they are on |
 //! | `errors` | texts of errors |
@@ -48,7 +47,6 @@ mod options;
 mod print;
 mod privileges;
 pub mod procedures;
-mod progress;
 mod query;
 mod schema;
 mod store;
@@ -57,9 +55,7 @@ mod tests;
 mod transaction;
 
 pub use engine::EmbeddedEngine;
-pub use errors::Fault;
 pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
-pub use progress::Progress;
 
 /// The journal, as the commands of a server look at it.
 pub mod journal {

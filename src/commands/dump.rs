@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use vestibule_engine::Progress;
+use vestibule_actors::engine::Progress;
 use vestibule_wire::msgpack::Reader;
 
 use super::directory::require_data;
@@ -136,11 +136,7 @@ pub(super) fn write(
         out.write_all(&line)?;
         done += 1;
         if done.is_multiple_of(METER_STEP) {
-            meter.show(Progress {
-                done,
-                total,
-                ..Progress::default()
-            });
+            meter.show(Progress::of(done, total));
         }
     }
     writeln!(out, "{{\"rows\":{done}}}")?;

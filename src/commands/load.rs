@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::process::ExitCode;
 
 use serde::Deserialize;
-use vestibule_engine::Progress;
+use vestibule_actors::engine::Progress;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::IdOrName;
@@ -168,11 +168,7 @@ impl<I: BufRead> Lines<I> {
                 None => {}
             }
             if self.line.is_multiple_of(METER_STEP) {
-                meter.show(Progress {
-                    done: self.done,
-                    total: self.size,
-                    ..Progress::default()
-                });
+                meter.show(Progress::of(self.done, self.size));
             }
         }
         if frame.has_head && !frame.has_end {

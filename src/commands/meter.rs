@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use vestibule_engine::Progress;
+use vestibule_actors::engine::Progress;
 
 /// Time between two lines in the log.
 const TELL_EVERY: Duration = Duration::from_secs(5);

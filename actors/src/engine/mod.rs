@@ -65,11 +65,7 @@ pub trait Engine: Sized + 'static {
     ///
     /// A fault ends the runtime's start; nothing is served from half an engine.
     fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
-        progress(Progress {
-            done: 1,
-            total: 1,
-            ..Progress::default()
-        });
+        progress(Progress::of(1, 1));
         Ok(())
     }
 

@@ -18,6 +18,16 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// So much of so much, rows not told.
+    #[must_use]
+    pub const fn of(done: u64, total: u64) -> Self {
+        Self {
+            done,
+            total,
+            rows: 0,
+        }
+    }
+
     /// The share done, 0.0 to 1.0; `None` if the total is not known.
     #[must_use]
     pub fn share(self) -> Option<f64> {

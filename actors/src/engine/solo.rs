@@ -33,11 +33,7 @@ impl SoloGuard {
     /// Tells how far the work has come: clients see the share and when to come back.
     pub fn progress(&self, done: u64, total: u64) {
         if let Some((board, declaration)) = &self.declared {
-            let progress = Progress {
-                done,
-                total,
-                ..Progress::default()
-            };
+            let progress = Progress::of(done, total);
             board.set_progress(*declaration, progress);
         }
     }

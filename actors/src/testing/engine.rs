@@ -235,11 +235,7 @@ fn first_uint(array: &[u8]) -> Result<u64, Error> {
 
 impl Engine for ScriptedEngine {
     fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
-        progress(Progress {
-            done: 40,
-            total: 100,
-            ..Progress::default()
-        });
+        progress(Progress::of(40, 100));
         self.script
             .change(|state| state.log.push("recovering".to_owned()));
         self.script

@@ -29,10 +29,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use vestibule_actors::catalog::GUEST;
+use vestibule_actors::engine::Fault;
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
-use crate::errors::{Fault, no_such_user};
+use crate::errors::no_such_user;
 use crate::options::GuestRights;
 use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system;

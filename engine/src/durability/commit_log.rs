@@ -11,10 +11,11 @@ use crate::durability::checkpoint::{Answer, Checkpointer, InProgress, Status, Ta
 use crate::durability::journal::{Journal, JournalError};
 use crate::durability::record;
 use crate::durability::storage::Storage;
-use crate::errors::{self, Fault};
+use crate::errors;
 use crate::store::layer::Layer;
 use crate::store::shared_image::SharedImage;
 use crate::{EngineOptions, limits};
+use vestibule_actors::engine::Fault;
 use vestibule_wire::Error;
 
 /// The journal and the thread that makes checkpoints, from Tx's side.

@@ -10,14 +10,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use vestibule_actors::engine::{Fault, Progress};
+
 use crate::EngineOptions;
 use crate::durability::checkpoint::{self, CheckpointError};
 use crate::durability::journal::{self, FoundJournal, Journal, JournalOptions};
 use crate::durability::record;
 use crate::durability::storage::Storage;
-use crate::errors::Fault;
 use crate::limits::RECOVERY_TOLD_EVERY;
-use crate::progress::Progress;
 use crate::store::image::Image;
 
 /// What recovery comes to.
@@ -59,7 +59,9 @@ pub(crate) fn recover(
     let journal = Journal::open_found(storage, lock, &journal_options, read.journal)?;
     let image = &mut read.image;
     image.sequence = journal.last_sequence();
-    image.build_secondaries(options.force_recovery, &mut |step| progress.indexes(step))?;
+    image.build_secondaries(options.force_recovery, &mut |done, total| {
+        progress.indexes(Progress::of(done, total))
+    })?;
     progress.finish();
     Ok(Recovered {
         image: read.image,
@@ -94,7 +96,7 @@ fn read_with(
         rows.set(rows.get() + replay(&mut image, sequence, payload, force)?);
         Ok(())
     };
-    let mut tell = |read: Progress| progress.journal(read.done);
+    let mut tell = |done, _| progress.journal(done);
     let journal = journal::read(options, &mut receive, &mut tell)?;
     Ok(ReadImage {
         image,

@@ -160,13 +160,7 @@ impl EmbeddedEngine {
 
 impl Engine for EmbeddedEngine {
     fn recover(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Fault> {
-        let recovered = recovery::recover(self.storage.clone(), &self.options, &mut |read| {
-            progress(Progress {
-                done: read.done,
-                total: read.total,
-                rows: read.rows,
-            });
-        })?;
+        let recovered = recovery::recover(self.storage.clone(), &self.options, progress)?;
         let mut log = CommitLog::new(recovered.journal);
         self.adopt(recovered.image)?;
         log.start_checkpoints(

@@ -6,16 +6,12 @@
 
 pub(crate) mod access;
 
-use std::error::Error as StdError;
 use std::fmt::Display;
 
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::print::Printed;
-
-/// Why the engine cannot go on.
-pub type Fault = Box<dyn StdError + Send + Sync>;
 
 /// The product's name, as the subject of "does not support".
 const PRODUCT: &str = "vestibule";

@@ -9,15 +9,14 @@ use crate::durability::journal::Journal;
 use crate::durability::recovery;
 use crate::durability::storage::Disk;
 use crate::engine::{EmbeddedEngine, Existing};
-use crate::errors::{self, Fault};
+use crate::errors;
 use crate::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
 use crate::model::key::Key;
 use crate::model::space::{Generator, SpaceDef};
 use crate::model::tuple::Tuple;
-use crate::progress::Progress;
 use crate::schema::system;
 use crate::store::image::Image;
-use vestibule_actors::engine::{Detached, Engine, Outcome, Reply};
+use vestibule_actors::engine::{Detached, Engine, Fault, Outcome, Progress, Reply};
 use vestibule_wire::request::{Body, IdOrName, Store};
 use vestibule_wire::{Error, ErrorCode};
 

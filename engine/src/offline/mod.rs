@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 use crate::durability::checkpoint::{self, Loaded};
 use crate::durability::journal::{self, FileReport, JournalError, JournalOptions};
 use crate::durability::record;
-use crate::errors::{self, Fault};
+use crate::errors;
 use crate::model::space::SpaceDef;
 use crate::options::JournalSync;
 use crate::print::Printed;
-use crate::progress::Progress;
 use crate::schema::system::{self, system_key};
 use crate::store::image::{Image, Replayed};
 use crate::store::index_build::{self, BuildError};
+use vestibule_actors::engine::{Fault, Progress};
 use vestibule_wire::msgpack::Reader;
 
 pub use import::{Import, Put};
@@ -116,12 +116,13 @@ impl Contents {
         if let Some((from, loaded)) = checkpoint {
             if findings.is_thorough {
                 let (on_damage, on_file) = (&mut *findings.on_damage, &mut *findings.on_file);
+                let progress = &mut *findings.progress;
                 journal::check_before(
                     directory,
                     from,
                     &mut |error| go_on(on_damage, error),
                     &mut |file| on_file(FileFound::Journal(file)),
-                    findings.progress,
+                    &mut |done, total| progress(Progress::of(done, total)),
                 )?;
             }
             (options.from, options.required_until) = (from, loaded.required_until);
@@ -153,12 +154,13 @@ impl Contents {
             violation.map_or(Ok(()), |text| Err(text.into()))
         };
         let (on_damage, on_file) = (&mut *findings.on_damage, &mut *findings.on_file);
+        let progress = &mut *findings.progress;
         let found = journal::read_with(
             options,
             &mut receive,
             &mut |error| go_on(on_damage, error),
             &mut |file| on_file(FileFound::Journal(file)),
-            findings.progress,
+            &mut |done, total| progress(Progress::of(done, total)),
         )?;
         self.last_sequence = found.last_sequence;
         Ok(())
@@ -194,11 +196,7 @@ impl Contents {
                 let fit = tuples.filter(|tuple| space.def.check(tuple).is_ok());
                 let built = index_build::build(index, fit, &mut |step| {
                     done = total.min(done + step);
-                    progress(Progress {
-                        done,
-                        total,
-                        ..Progress::default()
-                    });
+                    progress(Progress::of(done, total));
                     true
                 });
                 let name = (&space.def.name, &index.name);

@@ -11,7 +11,6 @@ use std::ops::Bound;
 use crate::model::index::{IndexDef, PRIMARY};
 use crate::model::space::{Generator, SpaceDef};
 use crate::model::tuple::Tuple;
-use crate::progress::Progress;
 use crate::schema::build::define;
 use crate::schema::system::{self, read};
 use crate::store::garbage::Garbage;
@@ -83,7 +82,8 @@ impl Image {
             .try_for_each(|id| self.redefine(id, &mut Vec::new(), garbage))
     }
 
-    /// Builds every secondary index from the tuples, once recovery has them all.
+    /// Builds every secondary index from the tuples, once recovery has them all. `progress` is told
+    /// the work done and in all.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Image {
     pub(crate) fn build_secondaries(
         &mut self,
         force: bool,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), Error> {
         let indexes = |space: &Space| space.def.secondaries.len() as u64;
         let spaces = self.spaces.values();
@@ -103,11 +103,7 @@ impl Image {
             while let Some(index) = space.def.secondaries.get(at) {
                 let built = index_build::build(index, space.rows.tuples(), &mut |step| {
                     done = total.min(done + step);
-                    progress(Progress {
-                        done,
-                        total,
-                        ..Progress::default()
-                    });
+                    progress(done, total);
                     true
                 });
                 match built {
@@ -213,13 +209,13 @@ mod tests {
         let rows = [[0x92, 1, 7], [0x92, 2, 8], [0x92, 3, 7]];
         let puts = rows.iter().map(|row| (id, Replayed::Put(row)));
         image.replay(2, puts).unwrap();
-        let told = image.build_secondaries(false, &mut |_| ()).unwrap_err();
+        let told = image.build_secondaries(false, &mut |_, _| ()).unwrap_err();
         assert!(
             told.message()
                 .ends_with("with old tuple - [1, 7] and new tuple - [3, 7]"),
             "{told}"
         );
-        image.build_secondaries(true, &mut |_| ()).unwrap();
+        image.build_secondaries(true, &mut |_, _| ()).unwrap();
         let space = image.space(id).unwrap();
         for index in [0, 1] {
             let left: Vec<_> = space.tree(index).unwrap().tuples().collect();

@@ -328,7 +328,7 @@ fn rows_that_do_not_belong_there_are_told_with_their_record() {
         from: 1,
         required_until: 0,
     };
-    let mut journal = Journal::open(options, &mut |_, _| Ok(()), &mut |_| ()).unwrap();
+    let mut journal = Journal::open(options, &mut |_, _| Ok(()), &mut |_, _| ()).unwrap();
     for row in [pack(&(2, "no number")), pack(&("x", 1)), pack(&(3, 7))] {
         let (mut turn, mut record) = (Layer::default(), Vec::new());
         turn.set(SPACE, Key::from_bytes(&row), Some(row.into()));

@@ -1,10 +1,12 @@
 //! What can go wrong with the journal, with file and offset named.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::errors::Fault;
+/// Why the receiver of a record cannot go on.
+pub(crate) type ReceiverError = Box<dyn StdError + Send + Sync>;
 
 /// Why the journal could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +109,7 @@ pub enum JournalError {
         /// Its sequence number.
         sequence: u64,
         /// The receiver's reason.
-        source: Fault,
+        source: ReceiverError,
     },
     /// A record larger than 1 GiB; nothing was written.
     #[error("a journal record of {size} bytes is larger than allowed")]

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::error::JournalError;
-use crate::errors::Fault;
+use super::error::{JournalError, ReceiverError};
 use crate::options::JournalSync;
 
 /// How to open a journal.
@@ -22,8 +21,8 @@ pub(crate) struct JournalOptions {
     pub(crate) required_until: u64,
 }
 
-/// Takes each record's sequence number and payload, in order. A fault ends the recovery.
-pub(crate) type Records<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), Fault>;
+/// Takes each record's sequence number and payload, in order. An error ends the recovery.
+pub(crate) type Records<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), ReceiverError>;
 
 /// Takes each damage. Returns it to end the recovery, or `Ok` to go on without what cannot be read.
 pub(crate) type OnDamage<'a> = &'a mut dyn FnMut(JournalError) -> Result<(), JournalError>;

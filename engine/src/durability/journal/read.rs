@@ -16,7 +16,6 @@ use super::inspect::FileReport;
 use super::options::{JournalOptions, OnDamage, Records};
 use super::replay::Replay;
 use super::segment::Segment;
-use crate::progress::Progress;
 
 /// What is there.
 #[derive(Debug)]
@@ -33,8 +32,8 @@ pub(crate) struct FoundJournal {
     pub(crate) is_damaged: bool,
 }
 
-/// Hands every record from `options.from` on to `receive`, in order. `progress` is told bytes, at
-/// most every few megabytes.
+/// Hands every record from `options.from` on to `receive`, in order. `progress` is told bytes read
+/// and in all, at most every few megabytes.
 ///
 /// # Errors
 ///
@@ -42,7 +41,7 @@ pub(crate) struct FoundJournal {
 pub(crate) fn read(
     options: &JournalOptions,
     receive: Records<'_>,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<FoundJournal, JournalError> {
     let mut on_damage = |error| {
         if !options.force_recovery {
@@ -64,7 +63,7 @@ pub(crate) fn read_with(
     receive: Records<'_>,
     on_damage: OnDamage<'_>,
     on_file: &mut dyn FnMut(FileReport),
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<FoundJournal, JournalError> {
     let directory = &options.dir;
     let mut segments = list(directory).map_err(|error| fault("read", directory, error))?;
@@ -132,7 +131,7 @@ pub(crate) fn check_before(
     from: u64,
     on_damage: OnDamage<'_>,
     on_file: &mut dyn FnMut(FileReport),
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(), JournalError> {
     let segments = list(directory).map_err(|error| fault("read", directory, error))?;
     let later = segments.partition_point(|segment| segment.first <= from);

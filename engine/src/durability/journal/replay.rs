@@ -13,7 +13,6 @@ use super::error::JournalError;
 use super::file_window::Window;
 use super::format::{self, HEADER_SIZE, RECORD_HEAD_SIZE, RecordHead};
 use super::options::{OnDamage, Records};
-use crate::progress::Progress;
 
 /// Bytes between two reports of progress.
 const PROGRESS_STEP: u64 = 4 << 20;
@@ -21,7 +20,7 @@ const PROGRESS_STEP: u64 = 4 << 20;
 /// The receivers of what is found.
 pub(super) struct Replay<'a> {
     pub(super) receive: Records<'a>,
-    pub(super) progress: &'a mut dyn FnMut(Progress),
+    pub(super) progress: &'a mut dyn FnMut(u64, u64),
     pub(super) on_damage: OnDamage<'a>,
     /// The first record that is handed on; those before it are only checked.
     pub(super) from: u64,
@@ -56,11 +55,7 @@ impl Replay<'_> {
             start => self.records(path, &mut window, start, is_last)?,
         };
         self.done += window.size;
-        (self.progress)(Progress {
-            done: self.done,
-            total: self.total,
-            ..Progress::default()
-        });
+        (self.progress)(self.done, self.total);
         Ok((good, window.salt))
     }
 
@@ -135,11 +130,7 @@ impl Replay<'_> {
             }
             if at - told >= PROGRESS_STEP {
                 told = at;
-                (self.progress)(Progress {
-                    done: self.done + at,
-                    total: self.total,
-                    ..Progress::default()
-                });
+                (self.progress)(self.done + at, self.total);
             }
         }
         Ok(window.size)

@@ -45,7 +45,7 @@ impl Journal {
             from: next,
             required_until: 0,
         };
-        let found = read(&options, &mut |_, _| Ok(()), &mut |_| ())?;
+        let found = read(&options, &mut |_, _| Ok(()), &mut |_, _| ())?;
         Self::open_found(storage, lock, &options, found)
     }
 

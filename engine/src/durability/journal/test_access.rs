@@ -8,12 +8,11 @@ use super::options::{JournalOptions, Records};
 use super::read::read;
 use super::writer::Journal;
 use crate::durability::storage::Disk;
-use crate::progress::Progress;
 
 impl Journal {
     /// Opens a directory's journal: hands the sequence number and payload of every record that is
-    /// wanted to `replay`, in order, and cuts a torn tail. `progress` is told bytes, at most every
-    /// few megabytes.
+    /// wanted to `replay`, in order, and cuts a torn tail. `progress` is told bytes read and in
+    /// all, at most every few megabytes.
     ///
     /// # Errors
     ///
@@ -21,7 +20,7 @@ impl Journal {
     pub(crate) fn open(
         options: JournalOptions,
         replay: Records<'_>,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, JournalError> {
         let lock = lock(&Disk, &options.dir)?;
         let found = read(&options, replay, progress)?;

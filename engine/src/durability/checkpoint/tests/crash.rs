@@ -173,7 +173,7 @@ fn unsynced_journal(rig: &Rig, storage: &Disturbed) -> Arc<Mutex<Journal>> {
         required_until: 0,
     };
     let lock = journal::lock(storage, &options.dir).unwrap();
-    let found = journal::read(&options, &mut |_, _| Ok(()), &mut |_| ()).unwrap();
+    let found = journal::read(&options, &mut |_, _| Ok(()), &mut |_, _| ()).unwrap();
     let storage = Arc::new(storage.clone());
     Arc::new(Mutex::new(
         Journal::open_found(storage, lock, &options, found).unwrap(),

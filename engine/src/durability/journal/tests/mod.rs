@@ -85,7 +85,7 @@ impl Faulty {
             Ok(())
         };
         let lock = super::lock(self, &options.dir)?;
-        let found = super::read(&options, &mut receive, &mut |_| ())?;
+        let found = super::read(&options, &mut receive, &mut |_, _| ())?;
         let journal = Journal::open_found(Arc::new(self.clone()), lock, &options, found)?;
         Ok((journal, records))
     }

@@ -11,7 +11,7 @@ fn what_was_appended_is_replayed_in_order() {
     ] {
         let scratch = Scratch::new();
         let nothing = &mut |_, _: &[u8]| panic!("a new journal is empty");
-        let mut journal = Journal::open(scratch.options(sync), nothing, &mut |_| ()).unwrap();
+        let mut journal = Journal::open(scratch.options(sync), nothing, &mut |_, _| ()).unwrap();
         assert_eq!(journal.last_sequence(), 0);
         for (at, payload) in payloads().iter().enumerate() {
             assert_eq!(journal.append(payload).unwrap(), at as u64 + 1);
@@ -25,15 +25,12 @@ fn what_was_appended_is_replayed_in_order() {
             records.push((sequence, payload.to_vec()));
             Ok(())
         };
-        let journal = Journal::open(scratch.options(sync), &mut receive, &mut |p| {
-            progress.push(p)
+        let journal = Journal::open(scratch.options(sync), &mut receive, &mut |done, total| {
+            progress.push((done, total));
         });
         assert_eq!(journal.unwrap().last_sequence(), 5);
         assert_eq!(records, numbered(&payloads()));
-        assert_eq!(
-            progress.last().map(|p| (p.done, p.total)),
-            Some((size, size))
-        );
+        assert_eq!(progress.last(), Some(&(size, size)));
     }
 }
 
@@ -56,7 +53,7 @@ fn records_larger_than_the_window_are_replayed_and_progress_is_told_along_the_wa
         Ok(())
     };
     let options = scratch.options(JournalSync::Never);
-    Journal::open(options, &mut receive, &mut |_| told += 1).unwrap();
+    Journal::open(options, &mut receive, &mut |_, _| told += 1).unwrap();
     assert_eq!(count, 9);
     assert!((3..=9).contains(&told), "{told}");
 }
@@ -258,7 +255,7 @@ fn a_refused_record_ends_recovery() {
         _ => Ok(()),
     };
     let options = scratch.options(JournalSync::Turn);
-    let error = Journal::open(options, receive, &mut |_| ()).unwrap_err();
+    let error = Journal::open(options, receive, &mut |_, _| ()).unwrap_err();
     assert!(matches!(error, JournalError::Replay { sequence: 3, .. }));
     assert!(
         error
