@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use vestibule_wire::Error;
 
 use crate::engine::Caller;
+use crate::engine::procedures::Audience;
 use crate::messages::FanOut;
 use crate::shared::Shared;
 use crate::transitions::TransitionRequest;
@@ -25,13 +26,6 @@ pub(crate) struct ControlProcedure {
 
 /// Writes what is to be answered, or says what is to be done first.
 pub(crate) type RunControl = fn(&ControlCall<'_>, &mut Vec<u8>) -> Result<Answer, Error>;
-
-/// Who may call a control procedure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Audience {
-    Everybody,
-    Administrators,
-}
 
 /// One call of a control procedure.
 pub(crate) struct ControlCall<'a> {

@@ -3,8 +3,9 @@
 //!
 //! A new one is a row here and the function that the row names.
 
-use super::call::{Audience, ControlProcedure};
+use super::call::ControlProcedure;
 use super::{operate, show, state, transitions};
+use crate::engine::procedures::Audience;
 
 /// Every control procedure. The order has no meaning.
 pub(crate) static PROCEDURES: [ControlProcedure; 10] = [

@@ -27,14 +27,40 @@ use super::request::{Caller, Outcome, TransactionId};
 /// that it registers here.
 pub const RUNTIME_PREFIX: &str = "vestibule.";
 
-type SyncProcedure<E> = Box<dyn Fn(&mut Call<'_, E>) -> Result<Outcome, Error> + Send + Sync>;
+type SyncProcedure<E> =
+    Box<dyn Fn(&mut ProcedureCall<'_, E>) -> Result<Outcome, Error> + Send + Sync>;
 type AsyncProcedure<E> = Box<
     dyn Fn(&[u8], AsyncContext<E>) -> LocalBoxFuture<'static, Result<Vec<u8>, Error>> + Send + Sync,
 >;
 
+/// Who may call a procedure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody: what the caller may do with data and definitions is checked where it is done.
+    Everybody,
+    /// Administrators, whatever rights they have on data.
+    Administrators,
+}
+
+impl Audience {
+    /// Lets those pass who may call the procedure of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::ACCESS_DENIED`](vestibule_wire::ErrorCode::ACCESS_DENIED) if it is for
+    /// administrators and the caller is none.
+    #[inline]
+    pub fn check(self, caller: &Caller, procedure: &str) -> Result<(), Error> {
+        match self {
+            Self::Everybody => Ok(()),
+            Self::Administrators => caller.check_administrator(procedure),
+        }
+    }
+}
+
 /// One CALL on its way into a closure.
 #[derive(Debug)]
-pub struct Call<'a, E> {
+pub struct ProcedureCall<'a, E> {
     /// The engine, inside Tx's turn.
     pub engine: &'a mut E,
     /// The whole name that was called.
@@ -51,7 +77,7 @@ pub struct Call<'a, E> {
     pub reply: Reply<'a>,
 }
 
-impl<E> Call<'_, E> {
+impl<E> ProcedureCall<'_, E> {
     /// The arguments as a tuple or other sequence of the given type.
     ///
     /// # Errors
@@ -111,11 +137,10 @@ impl<E: 'static> Procedures<E> {
 
     /// Registers a closure that gets the engine and writes its results itself.
     #[must_use]
-    pub fn with_engine(
-        mut self,
-        name: &str,
-        procedure: impl Fn(&mut Call<'_, E>) -> Result<Outcome, Error> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn with_engine<F>(mut self, name: &str, procedure: F) -> Self
+    where
+        F: Fn(&mut ProcedureCall<'_, E>) -> Result<Outcome, Error> + Send + Sync + 'static,
+    {
         self.exact
             .insert(name.to_owned(), Procedure::Sync(Box::new(procedure)));
         self
@@ -123,11 +148,10 @@ impl<E: 'static> Procedures<E> {
 
     /// Registers a closure for every name with this prefix that is not registered itself.
     #[must_use]
-    pub fn family(
-        mut self,
-        prefix: &str,
-        procedure: impl Fn(&mut Call<'_, E>) -> Result<Outcome, Error> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn family<F>(mut self, prefix: &str, procedure: F) -> Self
+    where
+        F: Fn(&mut ProcedureCall<'_, E>) -> Result<Outcome, Error> + Send + Sync + 'static,
+    {
         self.families
             .push((prefix.to_owned(), Procedure::Sync(Box::new(procedure))));
         self

@@ -12,7 +12,7 @@ use vestibule_wire::{Error, ErrorCode};
 use super::ledger::Ledger;
 use super::lockstep::{Gate, Halt};
 use crate::engine::catalog::{Catalog, CatalogBuilder};
-use crate::engine::procedures::{Call, Procedures};
+use crate::engine::procedures::{ProcedureCall, Procedures};
 use crate::engine::{Engine, Fault, Outcome, Progress, Reply, Request, TransactionId};
 
 /// What befalls the next request, journal write or recovery.
@@ -153,11 +153,7 @@ impl Engine for SimulatedEngine {
             plan.recoveries += 1;
             plan.recovery.take()
         };
-        progress(Progress {
-            done: 1,
-            total: 2,
-            ..Progress::default()
-        });
+        progress(Progress::of(1, 2));
         if fault.is_some() {
             self.shared.gate.park(Halt::Recovery);
         }
@@ -224,7 +220,7 @@ fn first_uint(array: &[u8]) -> Result<u64, Error> {
 /// without an end), `write` (a key, in several steps).
 pub(super) fn procedures() -> Procedures<SimulatedEngine> {
     Procedures::default()
-        .with_engine("work", |call: &mut Call<'_, SimulatedEngine>| {
+        .with_engine("work", |call: &mut ProcedureCall<'_, SimulatedEngine>| {
             call.engine.work(&call.reply)?;
             call.reply.value(&true)
         })

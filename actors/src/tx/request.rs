@@ -29,7 +29,7 @@ use super::tasks::TaskGuard;
 use super::turn_writes::read_only;
 use crate::admission::Class;
 use crate::cells::claims::Claim;
-use crate::engine::procedures::{Call, Procedure};
+use crate::engine::procedures::{Procedure, ProcedureCall};
 use crate::engine::{AsyncContext, Caller, Engine, Outcome, Reply, Request, Ticket, TransactionId};
 use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, BatchEntry, RequestOrigin};
@@ -331,7 +331,7 @@ impl<E: Engine> Executor<E> {
             ticket: None,
         };
         let out = self.output.to(request.worker).bytes();
-        let outcome = procedure(&mut Call {
+        let outcome = procedure(&mut ProcedureCall {
             engine: &mut self.engine,
             name: call.name,
             args: call.args,

@@ -1,14 +1,14 @@
 //! What every procedure is called with, and how it answers.
 
 use vestibule_actors::engine::{Outcome, Reply};
-use vestibule_actors::procedures::Call;
+use vestibule_actors::procedures::ProcedureCall;
 use vestibule_wire::Error;
 use vestibule_wire::reply::write_data_head;
 
 use crate::engine::EmbeddedEngine;
 
 /// A call of a procedure of the embedded engine.
-pub(super) type EngineCall<'a> = Call<'a, EmbeddedEngine>;
+pub(super) type EngineCall<'a> = ProcedureCall<'a, EmbeddedEngine>;
 
 /// A procedure.
 pub(super) type Procedure = fn(&mut EngineCall<'_>) -> Result<Outcome, Error>;

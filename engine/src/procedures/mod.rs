@@ -45,27 +45,17 @@ mod tests;
 mod users;
 
 use vestibule_actors::engine::Outcome;
+use vestibule_actors::procedures::Audience::{self, Administrators, Everybody};
 use vestibule_actors::procedures::Procedures;
 use vestibule_wire::Error;
 
 pub use debug::with_debug;
 
-use self::Audience::{Administrators, Everybody};
 use self::call::{EngineCall, Procedure};
 use crate::engine::EmbeddedEngine;
 
-/// Who may call a procedure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Audience {
-    /// Everybody: what the caller may do with data and definitions is checked where it is done.
-    Everybody,
-    /// Administrators, whatever rights they have on data. Everybody else is told so here: the
-    /// engine lets all calls of `vestibule.*` pass, for the runtime has some that are for
-    /// everybody.
-    Administrators,
-}
-
-/// By their whole names.
+/// By their whole names. Who is no administrator is told so here: the engine lets all calls of
+/// `vestibule.*` pass, for the runtime has some that are for everybody.
 const PROCEDURES: [(&str, Audience, Procedure); 27] = [
     // The older name.
     ("box.schema.create_space", Everybody, spaces::create_space),
@@ -123,9 +113,7 @@ fn run(
     audience: Audience,
     function: Procedure,
 ) -> Result<Outcome, Error> {
-    if audience == Administrators {
-        call.caller.check_administrator(call.name)?;
-    }
+    audience.check(call.caller, call.name)?;
     if call.engine.is_altered() {
         return Ok(Outcome::CommitFirst);
     }

@@ -25,7 +25,7 @@ use serde::Serialize;
 use vestibule_actors::engine::{
     Caller, Detached, Engine, Fault, Outcome, Reply, Request, TransactionId,
 };
-use vestibule_actors::procedures::Call;
+use vestibule_actors::procedures::ProcedureCall;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{After, Body, Delete, IdOrName, Select, Store, Update, Upsert};
@@ -206,7 +206,7 @@ impl Rig {
             } else {
                 Detached::default()
             };
-            let mut call = Call {
+            let mut call = ProcedureCall {
                 engine: &mut self.engine,
                 name,
                 args,

@@ -11,7 +11,8 @@ use vestibule_wire::reply::write_value;
 use vestibule_wire::request::Call;
 
 use super::Dispatcher;
-use crate::admin::{self, Answer, Audience, ControlCall, Setting};
+use crate::admin::{self, Answer, ControlCall, Setting};
+use crate::engine::procedures::Audience;
 use crate::messages::{FanOut, Gather, ReplyTo, Requester};
 
 /// When a control procedure is replied to.
@@ -49,8 +50,8 @@ impl Dispatcher<'_> {
         let procedure =
             admin::find(call.name).ok_or_else(|| Error::no_such_procedure(call.name))?;
         let caller = self.session.caller();
+        procedure.audience.check(caller, procedure.name)?;
         if procedure.audience == Audience::Administrators {
-            caller.check_administrator(procedure.name)?;
             self.cell.slot.confirm_admin();
         }
         let control = ControlCall {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use vestibule_wire::Error;
 
 use super::{Script, ScriptedEngine, Unending, first_uint, pause};
-use crate::engine::procedures::{Call, Procedures};
+use crate::engine::procedures::{ProcedureCall, Procedures};
 use crate::engine::{Outcome, ReservationId};
 
 type ScriptedProcedures = Procedures<ScriptedEngine>;
-type ScriptedCall<'a> = Call<'a, ScriptedEngine>;
+type ScriptedCall<'a> = ProcedureCall<'a, ScriptedEngine>;
 
 impl Script {
     /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo

@@ -7,7 +7,7 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 
 use crate::engine::Outcome;
-use crate::engine::procedures::{Call, Procedures};
+use crate::engine::procedures::{ProcedureCall, Procedures};
 use crate::limits::{LOCK_NAME_SIZE_MAX, LOCK_WAIT_DEFAULT, LOCK_WAIT_MAX};
 use crate::seconds::read_seconds;
 
@@ -24,13 +24,13 @@ pub(crate) fn with_locks<E: 'static>(procedures: Procedures<E>) -> Procedures<E>
 }
 
 /// True if this connection has the lock, false if it took too long.
-fn lock<E>(call: &mut Call<'_, E>) -> Result<Outcome, Error> {
+fn lock<E>(call: &mut ProcedureCall<'_, E>) -> Result<Outcome, Error> {
     let wanted = Wanted::read(call.name, call.args)?;
     call.reply.lock(wanted.name, wanted.timeout)
 }
 
 /// False if this connection does not have the lock.
-fn unlock<E>(call: &mut Call<'_, E>) -> Result<Outcome, Error> {
+fn unlock<E>(call: &mut ProcedureCall<'_, E>) -> Result<Outcome, Error> {
     let wanted = Wanted::read(call.name, call.args)?;
     let is_released = call.reply.unlock(wanted.name);
     call.reply.value(&is_released)
