@@ -22,10 +22,23 @@ use vestibule_wire::keys::RequestType;
 
 use crate::serving::{DrainTarget, Role, Serving, State};
 
-/// What a request is, as far as admission cares. [`Class::of`] derives it, once; from then on it
-/// goes with the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
+macro_rules! classes {
+    ($($(#[$doc:meta])* $class:ident,)+) => {
+        /// What a request is, as far as admission cares. [`Class::of`] derives it, once; from then on it
+        /// goes with the request.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Class {
+            $($(#[$doc])* $class,)+
+        }
+
+        impl Class {
+            /// Every class, for tests over the whole product.
+            pub const ALL: [Self; [$(Self::$class),+].len()] = [$(Self::$class),+];
+        }
+    };
+}
+
+classes! {
     /// Never needs Tx: PING, ID, AUTH, EVAL (which is refused), watches, the catalog, control
     /// procedures.
     Local,
@@ -42,16 +55,6 @@ pub enum Class {
 }
 
 impl Class {
-    /// Every class, for tests over the whole product.
-    pub const ALL: [Self; 6] = [
-        Self::Local,
-        Self::Finish,
-        Self::Read,
-        Self::Write,
-        Self::Begin,
-        Self::Call,
-    ];
-
     /// The class that a request has by its type. Two kinds are local all the same: a SELECT on the
     /// catalog, and a CALL of a control procedure.
     #[must_use]

@@ -35,7 +35,15 @@ impl Counts {
     /// Of all classes.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.read + self.write + self.begin + self.commit + self.call
+        // A new field has to be added here.
+        let Self {
+            read,
+            write,
+            begin,
+            commit,
+            call,
+        } = self;
+        read + write + begin + commit + call
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {

@@ -1,0 +1,114 @@
+//! An option without arguments is the default, and every option does something.
+
+use clap::{CommandFactory as _, Parser as _};
+
+use super::*;
+use crate::cli::Cli;
+
+/// The options without any argument. Variables of the environment that set one are not there
+/// when tests run.
+fn defaults() -> ServeArgs {
+    Cli::try_parse_from(["vestibule"]).unwrap().serve
+}
+
+#[test]
+fn without_arguments_the_runtime_has_its_own_defaults() {
+    let config = Config {
+        // An embedder lets the system pick the port; a server has one that clients know.
+        listen: vec!["127.0.0.1:3301".parse().unwrap()],
+        ..Config::default()
+    };
+    assert_eq!(defaults().config(), config);
+}
+
+#[test]
+fn without_arguments_the_engine_has_its_own_defaults() {
+    let options = EngineOptions::new(DATA_DIR_DEFAULT);
+    assert_eq!(defaults().engine_options(), options);
+    // What is not in the options of the engine as long as it is not chosen.
+    let args = ["vestibule", "--journal-sync", "interval"];
+    let chosen = Cli::try_parse_from(args).unwrap().serve.engine_options();
+    assert_eq!(chosen.journal_sync, JournalSync::ALL[1]);
+    let args = ["vestibule", "--shutdown-grace-period", "auto"];
+    let chosen = Cli::try_parse_from(args).unwrap().serve.config();
+    assert_eq!(chosen.shutdown_grace_period, Grace::AUTO);
+}
+
+#[test]
+fn a_choice_is_made_by_its_name() {
+    for policy in SoloPolicy::ALL {
+        let args = ["vestibule", "--solo-policy", policy.name()];
+        let args = Cli::try_parse_from(args).unwrap().serve;
+        assert_eq!(args.config().solo_policy, policy);
+    }
+    for rights in GuestRights::ALL {
+        let args = ["vestibule", "--guest", rights.name()];
+        let args = Cli::try_parse_from(args).unwrap().serve;
+        assert_eq!(args.engine_options().guest, rights);
+    }
+    for sync in JournalSync::ALL {
+        let args = ["vestibule", "--journal-sync", sync.name()];
+        let args = Cli::try_parse_from(args).unwrap().serve;
+        assert_eq!(args.engine_options().journal_sync, sync);
+    }
+    assert!(Cli::try_parse_from(["vestibule", "--guest", "granted"]).is_err());
+}
+
+/// What is to be given beside an option so that it counts.
+fn beside(option: &str) -> &'static [&'static str] {
+    match option {
+        "journal_sync_period" => &["--journal-sync", "interval"],
+        "grace_auto_min" | "grace_auto_max" => &["--shutdown-grace-period", "auto"],
+        _ => &[],
+    }
+}
+
+/// A value of an option that is not its default; none for an option that has no value.
+fn another_value(option: &str) -> Option<&'static str> {
+    Some(match option {
+        "listen" | "admin_listen" => "127.0.0.1:1",
+        "data" => "elsewhere",
+        "journal_sync" => "never",
+        "solo_policy" | "solo_policy_new" => "hold",
+        "guest" => "none",
+        "administrator" => "alice",
+        "checkpoint_count" | "session_threads" => "7",
+        "shutdown_grace_period" => "forever",
+        "log" => "debug",
+        "force_recovery" | "read_only" | "debug_procedures" => return None,
+        option if option.ends_with("_max") && !option.starts_with("grace") => match option {
+            "hold_time_max" => "77s",
+            _ => "77777",
+        },
+        "max_connections" | "checkpoint_journal_size" => "77777",
+        // All others are times.
+        _ => "77s",
+    })
+}
+
+#[test]
+fn every_option_changes_what_is_served() {
+    let told = |args: &[String]| {
+        let args = Cli::try_parse_from(args).unwrap_or_else(|fault| panic!("{args:?}: {fault}"));
+        let serve = args.serve;
+        // The rest is for the command itself.
+        let rest = (&serve.data, &serve.log.filter, serve.debug_procedures);
+        format!("{:?} {:?} {rest:?}", serve.config(), serve.engine_options())
+    };
+    let command = Cli::command();
+    let ids = command
+        .get_arguments()
+        .map(|option| option.get_id().to_string());
+    let options: Vec<String> = ids
+        .filter(|id| !["help", "version"].contains(&&**id))
+        .collect();
+    assert!(options.len() > 30, "{options:?}");
+    for option in options {
+        let mut args = vec!["vestibule".to_owned()];
+        args.extend(beside(&option).iter().map(|&own| own.to_owned()));
+        let before = told(&args);
+        args.push(format!("--{}", option.replace('_', "-")));
+        args.extend(another_value(&option).map(str::to_owned));
+        assert_ne!(told(&args), before, "--{option} changes nothing");
+    }
+}
