@@ -26,6 +26,6 @@ mod state;
 mod state_map;
 mod transitions;
 
-pub(crate) use call::{Answer, ControlCall, Setting};
+pub(crate) use call::{Answer, ControlCall, ControlProcedure, Setting};
 pub(crate) use procedures::find;
 pub(crate) use state_map::StateMap;

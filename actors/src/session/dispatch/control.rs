@@ -11,7 +11,7 @@ use vestibule_wire::reply::write_value;
 use vestibule_wire::request::Call;
 
 use super::Dispatcher;
-use crate::admin::{self, Answer, ControlCall, Setting};
+use crate::admin::{Answer, ControlCall, ControlProcedure, Setting};
 use crate::engine::procedures::Audience;
 use crate::messages::{FanOut, Gather, ReplyTo, Requester};
 
@@ -25,9 +25,14 @@ enum ReplyTime {
 
 impl Dispatcher<'_> {
     /// Answers a CALL of a control procedure.
-    pub(crate) fn answer_control(&mut self, sync: u64, call: &Call<'_>) {
+    pub(crate) fn answer_control(
+        &mut self,
+        sync: u64,
+        procedure: &'static ControlProcedure,
+        call: &Call<'_>,
+    ) {
         let mut body = Vec::new();
-        match self.run_control(sync, call, &mut body) {
+        match self.run_control(sync, procedure, call, &mut body) {
             Ok(ReplyTime::Now) => {
                 let write = |out: &mut Vec<u8>| {
                     out.append(&mut body);
@@ -44,11 +49,10 @@ impl Dispatcher<'_> {
     fn run_control(
         &mut self,
         sync: u64,
+        procedure: &'static ControlProcedure,
         call: &Call<'_>,
         body: &mut Vec<u8>,
     ) -> Result<ReplyTime, Error> {
-        let procedure =
-            admin::find(call.name).ok_or_else(|| Error::no_such_procedure(call.name))?;
         let caller = self.session.caller();
         procedure.audience.check(caller, procedure.name)?;
         if procedure.audience == Audience::Administrators {

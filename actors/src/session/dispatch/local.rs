@@ -11,7 +11,7 @@ use crate::limits::EVENT_KEY_SIZE_MAX;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 
 impl Dispatcher<'_> {
-    /// Answers a request of class `Local`.
+    /// Answers a request of class `Local` that calls no control procedure.
     pub(crate) fn answer(&mut self, request: &DecodedRequest<'_>) {
         let header = self.header(request.sync);
         match request.body {
@@ -23,7 +23,6 @@ impl Dispatcher<'_> {
             Body::Watch(key) => self.watch(request.sync, key),
             Body::Unwatch(key) => self.session.unwatch(key),
             Body::WatchOnce(key) => self.answer_watch_once(request.sync, key),
-            Body::Call(call) => self.answer_control(request.sync, &call),
             Body::Eval(_) => self.refuse(request.sync, &Error::unsupported("vestibule", "EVAL")),
             _ => {
                 let error = Error::unknown_request_type(request.request_type as u64);

@@ -31,10 +31,10 @@ use std::time::Instant;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::ReplyHeader;
-use vestibule_wire::request::{self, Body, IdOrName, Select};
+use vestibule_wire::request::{self, Body, Call, IdOrName, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::admin;
+use crate::admin::{self, ControlProcedure};
 use crate::admission::{Class, Verdict, admit};
 use crate::config::SoloPolicy;
 use crate::connection::cell::ConnectionCell;
@@ -143,7 +143,11 @@ impl<'a> Dispatcher<'a> {
 
     /// Decides on a decoded request and does what is decided.
     fn admit_and_route(&mut self, request: &DecodedRequest<'_>) {
-        let class = self.classify(request);
+        let control = control_call(&request.body);
+        let class = match control {
+            Some(_) => Class::Local,
+            None => self.classify(request),
+        };
         let serving = self.shared.serving.load();
         self.admitted = Admitted::under(serving);
         let in_transaction =
@@ -158,7 +162,10 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         match verdict {
-            Verdict::Answer => self.answer(request),
+            Verdict::Answer => match control {
+                Some((procedure, call)) => self.answer_control(request.sync, procedure, call),
+                None => self.answer(request),
+            },
             Verdict::Forward => self.forward(request, class),
             Verdict::ViewOrForward | Verdict::ViewOrBusy => self.read(request, serving),
             Verdict::Busy => self.busy(request),
@@ -167,11 +174,11 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// The request's class: that of its type, but for what concerns the runtime itself.
+    /// The class of a request that calls no control procedure: that of its type, but for what
+    /// concerns the runtime itself.
     fn classify(&mut self, request: &DecodedRequest<'_>) -> Class {
         match &request.body {
             Body::Select(select) if self.is_system_space(select) => Class::Local,
-            Body::Call(call) if admin::find(call.name).is_some() => Class::Local,
             _ => Class::of(request.request_type),
         }
     }
@@ -203,6 +210,14 @@ impl<'a> Dispatcher<'a> {
         if policy == SoloPolicy::Close {
             self.session.close(Closing::AfterFlush);
         }
+    }
+}
+
+/// The control procedure that a request calls, and the call.
+fn control_call<'a>(body: &'a Body<'a>) -> Option<(&'static ControlProcedure, &'a Call<'a>)> {
+    match body {
+        Body::Call(call) => Some((admin::find(call.name)?, call)),
+        _ => None,
     }
 }
 
