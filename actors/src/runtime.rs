@@ -25,7 +25,7 @@ use crate::messages::{IncomingConnection, Requester, SupervisorHandle, WorkerHan
 use crate::peers::Peers;
 use crate::serving::{Role, Serving, ServingCell, Status};
 use crate::shared::Shared;
-use crate::slots::{ConnectionSlots, DescriptorBudget, ListenerKind};
+use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::{SpawnTx, Supervisor};
 use crate::transitions::{
     StopReport, TransitionOutcome, TransitionRecord, TransitionRequest, TransitionResult,
@@ -143,18 +143,12 @@ fn mailbox<A: Actor>() -> (Addr<A>, AddressReceiver<A>) {
     (Addr::new(sender), receiver)
 }
 
-/// DescriptorBudget out the descriptors, and tells how.
+/// Divides the descriptors, and tells how.
 fn slots(config: &Config) -> io::Result<ConnectionSlots> {
-    let threads = config.session_thread_count();
-    let listeners = config.listen.len() + config.admin_listen.len();
-    let budget = DescriptorBudget::divide(&config.connection_limits, threads, listeners)
-        .map_err(|fault| io::Error::other(fault.to_string()))?;
-    log::info!("{budget}");
-    Ok(ConnectionSlots::new(
-        budget,
-        !config.admin_listen.is_empty(),
-        threads,
-    ))
+    let slots =
+        ConnectionSlots::new(config).map_err(|fault| io::Error::other(fault.to_string()))?;
+    log::info!("{}", slots.budget);
+    Ok(slots)
 }
 
 type OpenListeners = (Vec<std::net::TcpListener>, Vec<SocketAddr>);

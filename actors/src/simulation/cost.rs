@@ -119,8 +119,12 @@ async fn connect() -> ClientEnd {
     let now = std::time::Instant::now();
     let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
     let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
-    let slots = ConnectionSlots::for_tests(1);
-    let shared = Shared::new(Config::default(), serving, slots, vec![claims.clone()]);
+    let config = Config {
+        session_threads: 1,
+        ..Config::default()
+    };
+    let slots = ConnectionSlots::new(&config).expect("no limit is known");
+    let shared = Shared::new(config, serving, slots, vec![claims.clone()]);
     let shared = Arc::new(shared);
     let (mailboxes, peers) = Mailboxes::new(1);
     let mailbox = mailboxes.workers.into_iter().next().expect("there is one");

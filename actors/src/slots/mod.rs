@@ -11,5 +11,5 @@ mod descriptors;
 mod table;
 
 pub(crate) use capacity::SlotKind;
-pub(crate) use descriptors::{DescriptorBudget, ListenerKind};
+pub(crate) use descriptors::ListenerKind;
 pub(crate) use table::{ConnectionSlot, ConnectionSlots};

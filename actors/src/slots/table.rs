@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::capacity::{SlotKind, SlotsTaken, choose_slot};
-use super::descriptors::{DescriptorBudget, ListenerKind};
+use super::descriptors::{DescriptorBudget, ListenerKind, TooFewDescriptors};
+use crate::config::Config;
 
 /// All slots of a runtime.
 #[derive(Debug)]
@@ -29,23 +30,22 @@ pub(crate) struct ConnectionSlot {
 }
 
 impl ConnectionSlots {
-    pub(crate) fn new(budget: DescriptorBudget, has_admin_listener: bool, threads: usize) -> Self {
-        Self {
-            budget,
-            has_admin_listener,
+    /// Divides the descriptors among what a runtime with this configuration needs.
+    ///
+    /// # Errors
+    ///
+    /// Not one client would have a slot.
+    pub(crate) fn new(config: &Config) -> Result<Self, TooFewDescriptors> {
+        let threads = config.session_thread_count();
+        let listeners = config.listen.len() + config.admin_listen.len();
+        Ok(Self {
+            budget: DescriptorBudget::divide(&config.connection_limits, threads, listeners)?,
+            has_admin_listener: !config.admin_listen.is_empty(),
             clients: AtomicUsize::new(0),
             administrators: AtomicUsize::new(0),
             rejected: AtomicU64::new(0),
             threads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
-        }
-    }
-
-    /// As many as there can be.
-    #[cfg(test)]
-    pub(crate) fn for_tests(threads: usize) -> Self {
-        let limits = crate::config::ConnectionLimits::default();
-        let budget = DescriptorBudget::divide(&limits, threads, 1);
-        Self::new(budget.expect("no limit is known"), false, threads)
+        })
     }
 
     /// How many are taken.
@@ -162,12 +162,15 @@ mod tests {
     use crate::config::ConnectionLimits;
 
     fn slots(clients: usize, threads: usize) -> Arc<ConnectionSlots> {
-        let limits = ConnectionLimits {
-            connections_max: clients,
-            ..ConnectionLimits::default()
+        let config = Config {
+            connection_limits: ConnectionLimits {
+                connections_max: clients,
+                ..ConnectionLimits::default()
+            },
+            session_threads: threads,
+            ..Config::default()
         };
-        let budget = DescriptorBudget::divide(&limits, threads, 1).unwrap();
-        Arc::new(ConnectionSlots::new(budget, false, threads))
+        Arc::new(ConnectionSlots::new(&config).unwrap())
     }
 
     #[test]

@@ -117,12 +117,8 @@ impl Fixture {
         let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
         serving.ready(Instant::now());
         let admitted = Admitted::under(serving.load());
-        let shared = Arc::new(Shared::new(
-            config,
-            serving,
-            ConnectionSlots::for_tests(1),
-            vec![claims.clone()],
-        ));
+        let slots = ConnectionSlots::new(&config).expect("no limit is known");
+        let shared = Arc::new(Shared::new(config, serving, slots, vec![claims.clone()]));
         let collector = Collector::default().start();
         let script = Script::default();
         let core = TxCore::new(
