@@ -13,7 +13,7 @@ use crate::slots::ConnectionSlot;
 
 /// One connection, shared by its session and the worker that hands it replies.
 pub(crate) struct ConnectionCell {
-    /// Its session's.
+    /// The name of its session.
     pub(crate) id: SessionId,
     pub(crate) peer: SocketAddr,
     pub(crate) since: Instant,

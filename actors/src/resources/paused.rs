@@ -47,3 +47,25 @@ impl PausedReads {
         self.exempt = self.exempt.filter(needs);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_session_is_exempt_until_it_does_not_need_it() {
+        let id = |connection| SessionId {
+            index: 3,
+            connection,
+        };
+        let mut paused = PausedReads::default();
+        assert!(paused.exempt(id(1)));
+        assert!(!paused.exempt(id(2)));
+        // The number is the same, the session is not.
+        assert!(paused.is_exempt(id(1)) && !paused.is_exempt(id(2)));
+        paused.end_exemption_unless(|_| true);
+        assert!(paused.is_exempt(id(1)));
+        paused.end_exemption_unless(|_| false);
+        assert!(!paused.is_exempt(id(1)) && paused.exempt(id(2)));
+    }
+}
