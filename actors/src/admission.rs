@@ -24,8 +24,8 @@ use crate::serving::{DrainTarget, Role, Serving, State};
 
 macro_rules! classes {
     ($($(#[$doc:meta])* $class:ident,)+) => {
-        /// What a request is, as far as admission cares. [`Class::of`] derives it, once; from then on it
-        /// goes with the request.
+        /// What a request is, as far as admission cares. [`Class::of`] derives it, once; from then
+        /// on it goes with the request.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Class {
             $($(#[$doc])* $class,)+
