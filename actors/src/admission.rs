@@ -100,11 +100,11 @@ pub enum Verdict {
     ViewOrForward,
     /// The session answers it from the read view if it can, else it is busy.
     ViewOrBusy,
-    /// It goes to Tx.
+    /// The request goes to Tx.
     Forward,
-    /// It is refused because Tx is busy: the solo policy decides how.
+    /// The request is refused because Tx is busy: the solo policy decides how.
     Busy,
-    /// It is refused with this code.
+    /// The request is refused with this code.
     Reject(ErrorCode),
     /// The connection is closed.
     Close,

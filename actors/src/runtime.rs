@@ -119,7 +119,7 @@ pub(crate) struct Mailboxes {
 }
 
 impl Mailboxes {
-    /// Those of this many workers and of the Supervisor, with the handles that reach them.
+    /// Mailboxes of this many workers and of the Supervisor, with the handles that reach them.
     pub(crate) fn new(workers: usize) -> (Self, Arc<Peers>) {
         let (supervisor, supervisor_mailbox) = mailbox::<Supervisor>();
         let (handles, workers) = (0..workers)

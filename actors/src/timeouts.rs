@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 /// Whose time a request's deadline is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Its own.
+    /// The request's own time.
     Request,
-    /// Its transaction's.
+    /// The time of the request's transaction.
     Transaction,
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// It happened (again).
+    /// Returns the next pause, as the system is out of something (again).
     pub(crate) fn pause(&mut self) -> Duration {
         self.last = (self.last * 2).clamp(ACCEPT_PAUSE_MIN, ACCEPT_PAUSE_MAX);
         self.last
@@ -58,7 +58,7 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// It happened: the number of times since the last line, if a line is due.
+    /// Counts one time more; returns the number of times since the last line, if a line is due.
     pub(crate) fn note(&mut self, now: Instant) -> Option<u64> {
         self.count += 1;
         let is_recent = |last: Instant| now.saturating_duration_since(last) < ACCEPT_WARNING_PERIOD;

@@ -11,9 +11,9 @@ pub(crate) struct InFlightCounts {
     pub(crate) all: usize,
     /// Bytes of their bodies.
     pub(crate) bytes: usize,
-    /// Those that write by themselves.
+    /// Requests that write by themselves.
     pub(crate) writes: usize,
-    /// Those that call a procedure.
+    /// Requests that call a procedure.
     pub(crate) calls: usize,
 }
 

@@ -57,7 +57,7 @@ impl Inbox {
         self.bytes.drain(..taken);
     }
 
-    /// Its buffer, for another use.
+    /// Hands over the inbox's buffer, for another use.
     #[inline]
     pub(crate) fn into_buffer(self) -> Vec<u8> {
         self.bytes

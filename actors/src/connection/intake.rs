@@ -59,11 +59,11 @@ enum Wait {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Intake {
     wait: Wait,
-    /// It is not read for want of memory; the worker's tick ends that.
+    /// The connection is not read for want of memory; the worker's tick ends that.
     is_memory_paused: bool,
-    /// Its output was full when it was to be read: emptying the output wakes its session.
+    /// The output was full when the connection was to be read: emptying it wakes the session.
     is_output_awaited: bool,
-    /// It is on the worker's list of connections that are not read.
+    /// The connection is on the worker's list of connections that are not read.
     is_listed: bool,
 }
 
@@ -209,7 +209,7 @@ impl Intake {
         self.is_memory_paused = false;
     }
 
-    /// Its output was full when it was to be read.
+    /// The output was full when the connection was to be read.
     pub(crate) fn on_output_full(&mut self) {
         self.is_output_awaited = true;
     }
@@ -220,14 +220,14 @@ impl Intake {
         self.is_output_awaited
     }
 
-    /// Its output is empty. True if its session is to be woken for that.
+    /// The output is empty. True if the connection's session is to be woken for that.
     #[inline]
     pub(crate) fn on_output_empty(&mut self) -> bool {
         std::mem::take(&mut self.is_output_awaited)
     }
 
-    /// It could not be read. True if it is not on the worker's list yet: then it is to be put
-    /// there.
+    /// The connection could not be read. True if it is not on the worker's list yet: then it is to
+    /// be put there.
     pub(crate) fn on_unread(&mut self) -> bool {
         !std::mem::replace(&mut self.is_listed, true)
     }

@@ -27,7 +27,7 @@ struct OrphanedTransaction {
     unknown: Option<Box<Error>>,
 }
 
-/// Its code is that of transactions that did not happen and may be tried again.
+/// Error with the code of transactions that did not happen and may be tried again.
 fn transaction_aborted() -> Error {
     let text = "Transaction has been aborted by a failure of Tx";
     Error::new(ErrorCode::TRANSACTION_CONFLICT, text)

@@ -9,11 +9,11 @@ use crate::transitions::{CutOffCounts, TransitionOutcome, TransitionRequest, Wai
 /// What happened to a Tx, named by its generation.
 #[derive(Debug)]
 pub(crate) enum TxEvent {
-    /// Its engine could not start.
+    /// The engine of Tx could not start.
     Failed { generation: u64, text: String },
-    /// It panicked.
+    /// Tx panicked.
     Died { generation: u64, text: String },
-    /// It closed its engine and is gone.
+    /// Tx closed its engine and is gone.
     Stopped { generation: u64 },
 }
 
@@ -47,11 +47,11 @@ pub(crate) enum Requester {
 /// What a worker tells of itself in a transition.
 #[derive(Debug)]
 pub(crate) enum WorkerReport {
-    /// It has seen the new state.
+    /// The worker has seen the new state.
     Quiesced(WaitedFor),
-    /// It has nothing left to wait for.
+    /// The worker has nothing left to wait for.
     Quiet,
-    /// It has answered its clients.
+    /// The worker has answered its clients.
     CutOff(CutOffCounts),
 }
 

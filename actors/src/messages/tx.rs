@@ -73,9 +73,9 @@ pub(crate) struct CallerUpdate {
 pub(crate) struct Cancel {
     /// The request. If Tx still has it, it stops what can be stopped.
     pub(crate) id: RequestId,
-    /// Its connection.
+    /// Connection of the request.
     pub(crate) connection: u64,
-    /// Its stream, 0 for none.
+    /// Stream of the request, 0 for none.
     pub(crate) stream: u64,
     /// What becomes of the transaction of the stream.
     pub(crate) transaction: TransactionEffect,
@@ -88,8 +88,8 @@ pub(crate) enum TransactionEffect {
     Untouched,
     /// Aborted: statements get this error until ROLLBACK.
     Aborted(Error),
-    /// Its BEGIN, COMMIT or ROLLBACK was cancelled, so its client believes that it has ended:
-    /// aborted. Statements that were sent before the next BEGIN fail with this error.
+    /// BEGIN, COMMIT or ROLLBACK of the transaction was cancelled, so its client believes that it
+    /// has ended: aborted. Statements that were sent before the next BEGIN fail with this error.
     Ended(Error),
 }
 
@@ -111,9 +111,9 @@ pub(crate) struct BatchEntry {
     pub(crate) request: RequestType,
     /// The class that it was admitted in.
     pub(crate) class: Class,
-    /// Its sync, for the reply's header.
+    /// Sync of the request, for the reply's header.
     pub(crate) sync: u64,
-    /// Its stream, 0 for none.
+    /// Stream of the request, 0 for none.
     pub(crate) stream: u64,
     /// Under which epoch it was admitted, and whether it may change data.
     pub(crate) admitted: Admitted,
@@ -141,9 +141,9 @@ pub(crate) struct Replies {
 pub(crate) struct AbortedTransaction {
     /// The session in its worker.
     pub(crate) session: SessionId,
-    /// Its stream.
+    /// Stream of the transaction.
     pub(crate) stream: u64,
-    /// Its BEGIN, by which it differs from the next one of its stream.
+    /// BEGIN of the transaction, by which it differs from the next one of its stream.
     pub(crate) begin: RequestId,
 }
 

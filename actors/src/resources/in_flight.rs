@@ -39,7 +39,8 @@ pub(crate) struct InFlightRequest {
     pub(crate) procedure: Option<Rc<str>>,
     /// Bytes of its body, for the credit.
     pub(crate) bytes: usize,
-    /// It may change data, or is a part of a transaction that may: a demotion waits for it.
+    /// The request may change data, or is a part of a transaction that may: a demotion waits for
+    /// it.
     pub(crate) is_writer: bool,
     /// To be undone if the request did not happen.
     pub(crate) effect: Effect,
@@ -47,7 +48,7 @@ pub(crate) struct InFlightRequest {
     pub(crate) since: Instant,
     /// Whose time its deadline is, if it has one.
     pub(crate) limit: Limit,
-    /// Its credit is the reserve's.
+    /// The request's credit is the reserve's.
     pub(crate) is_reserved: bool,
 }
 

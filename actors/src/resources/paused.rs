@@ -22,7 +22,7 @@ impl PausedReads {
         std::mem::take(&mut self.list)
     }
 
-    /// These are still not read.
+    /// Puts back sessions that are still not read.
     pub(crate) fn put_back(&mut self, mut list: Vec<SessionId>) {
         self.list.append(&mut list);
     }

@@ -10,11 +10,11 @@ use crate::cells::claims::RequestId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OpenTransaction {
     pub(crate) stream: u64,
-    /// It may change data.
+    /// The transaction may change data.
     pub(crate) is_writer: bool,
     /// As of its BEGIN's arrival. Tx keeps its own, which is a little later.
     pub(crate) deadline: Option<Instant>,
-    /// Its BEGIN; `None` before that is in the in-flight table.
+    /// BEGIN of the transaction; `None` before that is in the in-flight table.
     pub(crate) begin: Option<RequestId>,
     /// Nothing more can come of it, but its client has yet to end it. Nobody waits for that.
     pub(crate) is_aborted: bool,

@@ -24,8 +24,8 @@ pub struct StateTraits {
     pub is_ready: bool,
     /// New changes of data are taken, if the role allows them.
     pub accepts_writes: bool,
-    /// It is entered by a transition, which the Supervisor records; else a change to it is over at
-    /// once.
+    /// The state is entered by a transition, which the Supervisor records; else a change to it is
+    /// over at once.
     pub is_of_transition: bool,
     /// What becomes of queued requests when it is entered.
     pub revokes: Revocation,
@@ -34,11 +34,11 @@ pub struct StateTraits {
 /// What becomes of requests that Tx has not begun when a state is entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
-    /// They stay queued.
+    /// Requests stay queued.
     Nothing,
-    /// They are taken back, and the solo policy of each connection decides on them.
+    /// Requests are taken back, and the solo policy of each connection decides on them.
     ByPolicy,
-    /// They are taken back and refused with this code.
+    /// Requests are taken back and refused with this code.
     With(ErrorCode),
 }
 

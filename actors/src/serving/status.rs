@@ -33,7 +33,7 @@ pub struct Status {
 /// A transition under way, as `vestibule.state()` tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TransitionProgress {
-    /// Its number, as in the list of transitions.
+    /// Number of the transition, as in the list of transitions.
     pub id: u64,
     /// Where it leads: `stopped`, `replica` or `primary`.
     pub to: &'static str,

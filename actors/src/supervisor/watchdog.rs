@@ -30,7 +30,7 @@ pub(crate) enum Alarm {
     Probe,
     /// Tx stands still: solo.
     Stalled,
-    /// It moves again, or it does not matter any more.
+    /// Tx moves again, or its stall does not matter any more.
     Over,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct TxObservation {
     pub(crate) heartbeat: u64,
     /// Requests go to Tx.
     pub(crate) forwards: bool,
-    /// It is solo: one's own, declared for a stall, or somebody else's.
+    /// The state is solo: one's own, declared for a stall, or somebody else's.
     pub(crate) answers_alone: bool,
     /// Requests wait for Tx.
     pub(crate) is_queued: bool,

@@ -7,10 +7,10 @@ use super::record::TransitionRecord;
 /// What became of a request for a transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum TransitionResult {
-    /// It is done; or the same was under way, and that is done.
+    /// The transition is done; or the same was under way, and that is done.
     #[serde(rename = "done")]
     Done,
-    /// It was so already, and nothing was touched.
+    /// The role was so already, and nothing was touched.
     #[serde(rename = "unchanged")]
     Unchanged,
     /// Something else that was asked for later, or a stop, came first.

@@ -57,9 +57,9 @@ pub(super) struct Transaction {
     pub(super) begun: Instant,
     /// The runtime has rolled it back: what every statement gets until its client ends it.
     pub(super) aborted: Option<Box<Error>>,
-    /// Its client takes it for ended: BEGIN may take its place.
+    /// The transaction's client takes it for ended: BEGIN may take its place.
     pub(super) is_over: bool,
-    /// Its deadline, while it lives.
+    /// Deadline of the transaction, while it lives.
     timer: Option<TimerId>,
     begun_by: Beginner,
 }

@@ -70,7 +70,7 @@ impl Lap {
 pub(super) struct InTransition {
     /// The machine's number of it.
     pub(super) serial: u64,
-    /// It is a stop; else a demotion.
+    /// The transition is a stop; else a demotion.
     pub(super) is_stop: bool,
     /// The Supervisor knows that nothing is left to wait for.
     pub(super) is_quiet: bool,

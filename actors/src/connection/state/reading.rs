@@ -34,7 +34,7 @@ impl ConnectionState {
         self.may_read()
     }
 
-    /// It could not be read. True if it is to be put on the worker's list of such.
+    /// The connection could not be read. True if it is to be put on the worker's list of such.
     pub(crate) fn on_unread(&mut self) -> bool {
         self.intake.on_unread()
     }
@@ -123,13 +123,13 @@ impl ConnectionState {
         self.grant
     }
 
-    /// It uses one of the credits that all connections of the worker share.
+    /// The connection uses one of the credits that all connections of the worker share.
     #[inline]
     pub(crate) fn use_shared_credit(&mut self, queue: &mut CreditQueue) {
         queue.take(&mut self.grant);
     }
 
-    /// Its turn is over. True if others wait for what it did not use.
+    /// The connection's turn is over. True if others wait for what it did not use.
     #[inline]
     pub(crate) fn give_back_grant(&mut self, queue: &mut CreditQueue) -> bool {
         queue.give_back(&mut self.grant)

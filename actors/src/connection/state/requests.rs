@@ -55,7 +55,7 @@ impl ConnectionState {
         self.intake.on_gathered();
     }
 
-    /// Its client waits for the end of a transition.
+    /// The connection's client waits for the end of a transition.
     pub(crate) fn await_transition(&mut self) {
         self.awaited_transitions += 1;
     }

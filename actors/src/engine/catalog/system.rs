@@ -37,24 +37,24 @@ pub const SPACE_SEQUENCE: u32 = 340;
 /// A system space, with the view that shows its rows to those who may see them.
 #[derive(Debug)]
 pub struct SystemSpace {
-    /// Its number, one of the constants beside.
+    /// Number of the space, one of the constants beside.
     pub id: u32,
-    /// Its name, as `_space`.
+    /// Name of the space, as `_space`.
     pub name: &'static str,
     /// Number and name of its view, as `_vspace`. What has no view is not for clients.
     pub view: Option<(u32, &'static str)>,
     /// Names and types of its fields.
     pub fields: &'static [(&'static str, SystemFieldType)],
-    /// Its indexes, which the view has as well: TREE all of them, the primary one first.
+    /// Indexes of the space, which the view has as well: TREE all of them, the primary one first.
     pub indexes: &'static [SystemIndex],
 }
 
 /// An index of a system space.
 #[derive(Debug)]
 pub struct SystemIndex {
-    /// Its number.
+    /// Number of the index.
     pub id: u32,
-    /// Its name.
+    /// Name of the index.
     pub name: &'static str,
     /// Whether no two rows have the same key.
     pub is_unique: bool,
