@@ -228,7 +228,7 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(server.wait().code(), Some(3));
 }
 
-/// It never listens: the check comes first.
+/// The server never listens: the check comes first.
 #[test]
 fn an_all_powerful_guest_is_refused_where_other_machines_could_connect() {
     for listen in ["0.0.0.0:0", "[::]:0"] {

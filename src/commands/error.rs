@@ -25,7 +25,7 @@ pub(crate) enum ToolError {
         action: &'static str,
         /// On what.
         name: String,
-        /// Its reason.
+        /// The reason why that failed.
         source: io::Error,
     },
     /// No space has this name or number.

@@ -48,7 +48,7 @@ struct Writer {
     /// What the acknowledged operations make, and all that were sent.
     acknowledged: State,
     sent: State,
-    /// Those between the two, each with the number of its request.
+    /// Operations between these two states, each with the number of its request.
     open: std::collections::VecDeque<(u64, Operation)>,
     number: u64,
 }

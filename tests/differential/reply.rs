@@ -12,7 +12,7 @@ use crate::print;
 /// Keys of an entry of the error stack that name a place in a server's source.
 const FILE: u64 = 1;
 const LINE: u64 = 2;
-/// Its text.
+/// Key of the text of such an entry.
 const MESSAGE: u64 = 3;
 
 /// What a server answered. The sync is checked where replies are received, the schema version where

@@ -65,7 +65,7 @@ pub(super) enum Told {
 
 #[derive(Debug)]
 pub(super) struct Client {
-    /// Its number in the runtime.
+    /// The connection's number in the runtime.
     pub(super) connection: u64,
     end: ClientEnd,
     inbox: Vec<u8>,
@@ -77,9 +77,9 @@ pub(super) struct Client {
     next_sync: u64,
     next_stream: u64,
     pub(super) is_reading: bool,
-    /// Its replies come in small pieces: what it is told is old.
+    /// Replies to the client come in small pieces: what it is told is old.
     is_narrow: bool,
-    /// It has sent half a frame, and will never send anything again.
+    /// The client has sent half a frame, and will never send anything again.
     pub(super) is_mute: bool,
 }
 

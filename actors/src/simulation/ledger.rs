@@ -13,9 +13,9 @@ use crate::serving::{Role, ServingCell};
 pub(super) enum Verdict {
     /// Not yet, or its connection is closed.
     Nothing,
-    /// It is in the journal.
+    /// The write is in the journal.
     Acknowledged,
-    /// It did not happen and never will.
+    /// The write did not happen and never will.
     Refused,
     /// Nobody knows.
     Unknown,
@@ -109,7 +109,7 @@ impl Ledger {
         self.writing.clear();
     }
 
-    /// It is on the disk.
+    /// The write is on the disk.
     pub(super) fn end_write(&mut self, keys: &[u64]) {
         self.writing.clear();
         self.note(|| format!("write of {keys:?} ends"));

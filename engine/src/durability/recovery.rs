@@ -208,8 +208,8 @@ impl<'a> RecoveryProgress<'a> {
         }
     }
 
-    /// These are the files to read: the checkpoint, if it is there, and the journal from its record
-    /// on.
+    /// Takes note of the files to read: the checkpoint, if it is there, and the journal from its
+    /// record on.
     fn files(&mut self, directory: &Path, from: u64) {
         let checkpoint = checkpoint::path(directory, from).metadata();
         self.checkpoint_bytes = checkpoint.map_or(0, |file| file.len());

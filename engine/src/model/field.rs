@@ -60,7 +60,7 @@ impl FieldType {
             .map(|(_, kind)| *kind)
     }
 
-    /// Its name in formats and errors.
+    /// The type's name in formats and errors.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
         NAMES

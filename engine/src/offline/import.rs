@@ -26,7 +26,7 @@ const COUNTERS: [u32; 2] = [system::SCHEMA, system::SEQUENCE_DATA];
 /// What became of a row that was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
-    /// It is new, or in place of another one; or the row is gone.
+    /// The row is new, or in place of another one; or it is gone.
     Written,
     /// The very same row was there already; or there was none to take away.
     Same,

@@ -17,7 +17,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest time to block or sleep.
 const TIME_MAX: Duration = Duration::from_secs(86_400);
 
-/// Those that run on Tx's thread, by their names.
+/// Procedures that run on Tx's thread, by their names.
 const PROCEDURES: [(&str, Procedure); 2] = [
     ("vestibule.debug.block", block),
     ("vestibule.debug.panic", panic),

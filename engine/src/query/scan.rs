@@ -53,7 +53,7 @@ pub(crate) struct Plan<'a> {
 pub(crate) enum KeyRange {
     /// At most one tuple.
     Point(Key),
-    /// Those between two bounds.
+    /// Keys between two bounds.
     Bounded(DirectedRange),
 }
 

@@ -108,7 +108,7 @@ fn write_position(plan: &Plan<'_>, last: &[u8], start: usize, out: &mut Vec<u8>)
 struct Step<'a, 's> {
     tree: &'a Tree,
     plan: Plan<'a>,
-    /// Its position is the last key that was looked at.
+    /// The scan's position is the last key that was looked at.
     scan: &'s mut Scan,
     out: &'s mut Vec<u8>,
 }

@@ -35,7 +35,7 @@ impl Built {
 /// Why an index cannot be built.
 #[derive(Debug)]
 pub(crate) enum BuildError {
-    /// These tuples share a key with the tuple before them, pair by pair.
+    /// Tuples that share a key with the tuple before them, pair by pair.
     Duplicates(Vec<(Tuple, Tuple)>),
     /// A tuple has no key.
     NoKey,

@@ -26,13 +26,13 @@ pub struct ReplyFrame<'a> {
 /// Why bytes are not a frame of a server. The connection is of no use any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedReply {
-    /// It does not begin with a length of five bytes, as that of every server does.
+    /// The frame does not begin with a length of five bytes, as that of every server does.
     #[error("a reply does not start with a length of five bytes")]
     Length,
-    /// It is longer than the caller accepts.
+    /// The frame is longer than the caller accepts.
     #[error("a reply is longer than any that was asked for")]
     TooLong,
-    /// Its header is not a map of numbers, or tells no code.
+    /// The frame's header is not a map of numbers, or tells no code.
     #[error("a reply has no readable header")]
     Header,
 }

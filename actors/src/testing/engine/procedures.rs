@@ -25,7 +25,7 @@ impl Script {
     }
 }
 
-/// Those that keep Tx from going on.
+/// Adds the procedures that keep Tx from going on.
 fn blocking(procedures: ScriptedProcedures) -> ScriptedProcedures {
     procedures
         .with_engine("block", |call: &mut ScriptedCall<'_>| {
@@ -64,7 +64,7 @@ fn blocking(procedures: ScriptedProcedures) -> ScriptedProcedures {
         })
 }
 
-/// Those that give way to others.
+/// Adds the procedures that give way to others.
 fn sleeping(procedures: ScriptedProcedures) -> ScriptedProcedures {
     procedures
         .async_function("later", |(turns,): (u32,), context| async move {
@@ -92,7 +92,7 @@ fn sleeping(procedures: ScriptedProcedures) -> ScriptedProcedures {
         })
 }
 
-/// Those that reserve something.
+/// Adds the procedures that reserve something.
 fn reserving(procedures: ScriptedProcedures) -> ScriptedProcedures {
     procedures
         .with_engine("reserve", |call: &mut ScriptedCall<'_>| {
@@ -110,7 +110,7 @@ fn reserving(procedures: ScriptedProcedures) -> ScriptedProcedures {
         })
 }
 
-/// Those that want a commit first.
+/// Adds the procedures that want a commit first.
 fn committing(procedures: ScriptedProcedures) -> ScriptedProcedures {
     procedures
         .with_engine("commit_first", |call: &mut ScriptedCall<'_>| {
@@ -134,7 +134,7 @@ fn committing(procedures: ScriptedProcedures) -> ScriptedProcedures {
         })
 }
 
-/// Those that answer at once.
+/// Adds the procedures that answer at once.
 fn answering(procedures: ScriptedProcedures) -> ScriptedProcedures {
     procedures
         .function("echo", |(value,): (u64,)| Ok(value))

@@ -15,7 +15,7 @@ pub(crate) enum CheckpointError {
         action: &'static str,
         /// On which file or directory.
         path: PathBuf,
-        /// Its reason.
+        /// The reason why that failed.
         source: io::Error,
     },
     /// The file was written by a later version of this program.
@@ -26,7 +26,7 @@ pub(crate) enum CheckpointError {
     NewerVersion {
         /// The file.
         file: PathBuf,
-        /// Its format version.
+        /// Format version of the file.
         version: u32,
     },
     /// Bytes that no checkpoint has there.

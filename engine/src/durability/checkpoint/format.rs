@@ -58,7 +58,7 @@ pub(super) fn file_name(directory: &Path, from: u64) -> PathBuf {
     directory.join(format!("checkpoint-{from:020}.ckpt"))
 }
 
-/// Its name while it is being written.
+/// The checkpoint's name while it is being written.
 pub(super) fn unfinished_name(directory: &Path, from: u64) -> PathBuf {
     let mut name = file_name(directory, from).into_os_string();
     name.push(UNFINISHED);

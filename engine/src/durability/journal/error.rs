@@ -20,7 +20,7 @@ pub enum JournalError {
         path: PathBuf,
         /// At which byte, where that says something.
         offset: Option<u64>,
-        /// Its reason.
+        /// The reason why that failed.
         source: io::Error,
     },
     /// Another process, or another journal of this one, has the directory.
@@ -37,7 +37,7 @@ pub enum JournalError {
     NewerVersion {
         /// The file.
         file: PathBuf,
-        /// Its format version.
+        /// Format version of the file.
         version: u32,
     },
     /// The file was written by a development version of this program.
@@ -49,7 +49,7 @@ pub enum JournalError {
     OlderVersion {
         /// The file.
         file: PathBuf,
-        /// Its format version.
+        /// Format version of the file.
         version: u32,
     },
     /// Bytes that are no record, with records behind them that would be lost.
@@ -106,7 +106,7 @@ pub enum JournalError {
         file: PathBuf,
         /// Where the record starts.
         offset: u64,
-        /// Its sequence number.
+        /// Sequence number of the record.
         sequence: u64,
         /// The receiver's reason.
         source: ReceiverError,
@@ -114,7 +114,7 @@ pub enum JournalError {
     /// A record larger than 1 GiB; nothing was written.
     #[error("a journal record of {size} bytes is larger than allowed")]
     TooLarge {
-        /// Its size in bytes.
+        /// Size of the record, in bytes.
         size: usize,
     },
     /// The journal failed before and takes nothing until it is resumed.

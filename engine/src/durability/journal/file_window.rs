@@ -16,7 +16,7 @@ pub(super) struct Window {
     path: PathBuf,
     /// Size of the file in bytes.
     pub(super) size: u64,
-    /// That of the file's records.
+    /// Salt of the file's records.
     pub(super) salt: u32,
     start: u64,
     bytes: Vec<u8>,

@@ -13,7 +13,7 @@ use super::error::{JournalError, fault};
 pub struct FileReport {
     /// The file.
     pub path: PathBuf,
-    /// Its size in bytes.
+    /// Size of the file in bytes.
     pub size: u64,
     /// How many of them are good, from the start: fewer than its size if its tail is torn.
     pub good: u64,

@@ -22,7 +22,7 @@ pub(crate) struct Journal {
     pub(super) storage: Arc<dyn Storage>,
     sync: JournalSync,
     pub(super) file: Arc<dyn LogFile>,
-    /// That of the file.
+    /// Salt of the file.
     pub(super) salt: u32,
     /// All files in order, the one appended to last.
     pub(super) segments: Vec<Segment>,

@@ -55,8 +55,8 @@ pub(crate) const GAP_FIELDS_MAX: usize = 1 << 20;
 pub(crate) enum Mode {
     /// The whole request fails with its error.
     Update,
-    /// It is skipped and logged, and the others are applied. Errors that can be told without the
-    /// tuple still fail the request.
+    /// The operation is skipped and logged, and the others are applied. Errors that can be told
+    /// without the tuple still fail the request.
     Upsert,
 }
 

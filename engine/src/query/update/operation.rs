@@ -23,7 +23,7 @@ impl<F: Fn(&str) -> Option<u32>> FieldNames for F {
 /// An operation as it stands in the request, checked.
 #[derive(Debug, Clone)]
 pub(super) struct Operation<'a> {
-    /// Its character, for error texts.
+    /// The operation's character, for error texts.
     pub(super) symbol: char,
     pub(super) field: UpdatedField<'a>,
     pub(super) action: Action<'a>,

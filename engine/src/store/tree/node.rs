@@ -28,7 +28,7 @@ const UNUSED: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Keys {
     len: usize,
-    /// Those beyond `len` are [`UNUSED`].
+    /// Heads beyond `len` are [`UNUSED`].
     heads: [u64; WIDTH],
     /// Empty as long as every key is just a head.
     tails: Vec<Tail>,

@@ -58,7 +58,7 @@ struct Plan {
     fails_cut: bool,
     fails_create: bool,
     syncs: u64,
-    /// Those of them that the test's own thread waited for.
+    /// The part of `syncs` that the test's own thread waited for.
     own_syncs: u64,
     directory_syncs: u64,
 }
