@@ -16,7 +16,7 @@
 //! | `imports` | who uses whom, re-exports resolved |
 //! | `layers` | no circles; arrows go down the order that docs/architecture.md tells |
 //! | `sizes` | lines of a file, lines of a function, columns of a line |
-//! | `words` | words that comments do without, paths that climb, sections on errors |
+//! | `words` | words that comments do without, pronouns, paths that climb, sections on errors |
 //! | `names` | no two types of one name in a package, numbers of errors in one place |
 //! | `docs` | tables of modules are whole, links lead somewhere |
 
@@ -91,6 +91,13 @@ fn comments_are_in_plain_words() {
             .flat_map(words::banned)
             .collect::<Vec<_>>(),
     );
+}
+
+#[test]
+fn documentation_begins_with_what_it_is_about() {
+    let workspace = Workspace::read();
+    let findings = workspace.sources().flat_map(words::nameless);
+    hold("no pronoun first", &findings.collect::<Vec<_>>());
 }
 
 #[test]

@@ -64,6 +64,25 @@ fn has_word(text: &str, word: &str) -> bool {
     })
 }
 
+/// Pronouns that say nothing at the beginning of a paragraph of documentation.
+const PRONOUNS: [&str; 7] = ["It", "Its", "They", "Those", "These", "That", "Them"];
+
+/// Documentation of items that begins with a pronoun instead of the noun that it stands for.
+pub(crate) fn nameless(source: &Source) -> Vec<String> {
+    let mut findings = Vec::new();
+    let mut is_inside = false;
+    for (number, line) in source.text.lines().enumerate() {
+        let doc = line.trim_start().strip_prefix("///");
+        let first = doc.and_then(|text| text.split_whitespace().next());
+        let word = first.unwrap_or_default().trim_end_matches([',', ':', '.']);
+        if !is_inside && PRONOUNS.contains(&word) {
+            findings.push(format!("{}:{}: {}", source.path, number + 1, line.trim()));
+        }
+        is_inside = doc.is_some();
+    }
+    findings
+}
+
 /// Paths that climb more than one step.
 pub(crate) fn climbing(source: &Source) -> Vec<String> {
     if source.path.starts_with("tests/tidy/") {
@@ -113,6 +132,15 @@ mod tests {
             "fn f() {} // done anew.\n/// So many bytes.\nfn g() {}\n",
         );
         assert_eq!(banned(&source), ["a.rs:1: 'anew'", "a.rs:2: 'so many'"]);
+    }
+
+    #[test]
+    fn documentation_that_begins_with_a_pronoun_is_found() {
+        let text = "/// Its size.\n/// It is small.\nfn f() {}\n/// Size of it.\n/// Its unit.\nfn g() {}\n";
+        assert_eq!(
+            nameless(&Source::new("a.rs", text)),
+            ["a.rs:1: /// Its size."]
+        );
     }
 
     #[test]
