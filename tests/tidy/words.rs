@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn documentation_that_begins_with_a_pronoun_is_found() {
-        let text = "/// Its size.\n/// It is small.\nfn f() {}\n/// Size of it.\n/// Its unit.\nfn g() {}\n";
+        let text = "/// Its size.\n/// It is small.\nfn f() {}\n\
+                    /// Size of it.\n/// Its unit.\nfn g() {}\n";
         assert_eq!(
             nameless(&Source::new("a.rs", text)),
             ["a.rs:1: /// Its size."]
