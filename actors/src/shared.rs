@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) changes: watch::Sender<Serving>,
     pub(crate) slots: Arc<ConnectionSlots>,
     pub(crate) memory: Arc<Memory>,
+    /// When the runtime started.
     pub(crate) started: Instant,
     /// Moves while Tx does.
     pub(crate) heartbeat: Heartbeat,

@@ -1,5 +1,7 @@
 //! What `vestibule.state()` and `box.info()` tell of the whole server.
 
+use std::time::Instant;
+
 use serde::Serialize;
 use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
@@ -17,7 +19,7 @@ pub(super) fn state(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer
 
 /// `box.info()`.
 pub(super) fn info(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer, Error> {
-    write_value(body, &BoxInfo::of(call.shared))?;
+    write_value(body, &BoxInfo::of(call.shared, call.now))?;
     Ok(Answer::Written)
 }
 
@@ -36,7 +38,7 @@ struct BoxInfo {
 }
 
 impl BoxInfo {
-    fn of(shared: &Shared) -> Self {
+    fn of(shared: &Shared, now: Instant) -> Self {
         let serving = shared.serving.load();
         Self {
             version: vestibule_wire::greeting::VERSION,
@@ -46,7 +48,7 @@ impl BoxInfo {
             uuid: shared.config.instance_uuid.to_string(),
             pid: std::process::id(),
             status: status_name(serving),
-            uptime: shared.started.elapsed().as_secs(),
+            uptime: now.duration_since(shared.started).as_secs(),
             schema_version: shared.schema_version(),
         }
     }
