@@ -5,10 +5,15 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::error::JournalError;
-use super::format::{RECORD_HEAD_SIZE, RECORD_SIZE_MAX, RecordHead};
+use super::format::{RECORD_HEAD_SIZE, RECORD_SIZE_MAX, RECORD_SUMMED_FROM, RecordHead};
+use super::range_sums::RangeSums;
 
 /// Bytes that are read at once, unless one record is larger.
 const WINDOW_SIZE: usize = 1 << 20;
+
+/// Payloads up to this size, in bytes, are hashed as they are: that costs no more than a sum of a
+/// range.
+const HASHED_ALONE_MAX: usize = 128;
 
 /// A bounded part of a file, moved along as it is read.
 pub(super) struct Window {
@@ -20,6 +25,10 @@ pub(super) struct Window {
     pub(super) salt: u32,
     start: u64,
     bytes: Vec<u8>,
+    /// Sums of the file's ranges, once records are searched for.
+    sums: Option<RangeSums>,
+    /// Bytes that were hashed without them.
+    hashed: u64,
 }
 
 impl Window {
@@ -37,7 +46,23 @@ impl Window {
             salt: 0,
             start: 0,
             bytes: Vec::new(),
+            sums: None,
+            hashed: 0,
         })
+    }
+
+    /// Prepares for a search: from here on, no byte of the file is hashed for each record that it
+    /// may belong to, whatever places look like heads.
+    pub(super) fn begin_search(&mut self, from: u64) {
+        if let Some(sums) = self.sums.take_if(|sums| sums.base() > from) {
+            self.hashed += sums.hashed;
+        }
+        self.sums.get_or_insert_with(|| RangeSums::new(from));
+    }
+
+    /// How many bytes were hashed, those that were hashed twice counted twice.
+    pub(super) fn hashed(&self) -> u64 {
+        self.hashed + self.sums.as_ref().map_or(0, |sums| sums.hashed)
     }
 
     /// `size` bytes of the file, which must have them.
@@ -78,10 +103,26 @@ impl Window {
         if head.size > RECORD_SIZE_MAX || size as u64 > rest {
             return Ok(None);
         }
-        let salt = self.salt;
-        let record = self.get(at, size)?;
-        let is_whole = head.matches(salt, &record[RECORD_HEAD_SIZE..]);
+        let is_whole = self.matches(at, head)?;
         Ok(is_whole.then_some(head))
+    }
+
+    /// Whether the file has at this offset what the head was written for.
+    fn matches(&mut self, at: u64, head: RecordHead) -> Result<bool, JournalError> {
+        let (salt, size) = (self.salt, RECORD_HEAD_SIZE + head.size);
+        if let Some(sums) = &mut self.sums
+            && head.size > HASHED_ALONE_MAX
+        {
+            sums.forget_before(at);
+            let (from, to) = (at + RECORD_SUMMED_FROM as u64, at + size as u64);
+            let sum = sums.append(&self.file, salt, from, to);
+            let sum = sum.map_err(|source| error(&self.path, at, source))?;
+            return Ok(head.has_sum(sum));
+        }
+        self.hashed += size as u64;
+        let record = self.get(at, size)?;
+        let sum = crc32c::crc32c_append(salt, &record[RECORD_SUMMED_FROM..]);
+        Ok(head.has_sum(sum))
     }
 }
 

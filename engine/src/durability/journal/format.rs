@@ -25,6 +25,9 @@ pub(super) const HEADER_SIZE: usize = 32;
 /// Size of what stands before each payload, in bytes.
 pub(super) const RECORD_HEAD_SIZE: usize = 16;
 
+/// Where in a record the bytes begin that its checksum is of.
+pub(super) const RECORD_SUMMED_FROM: usize = 8;
+
 /// Largest payload of one record in bytes (1 GiB): what recovery may have to hold at once.
 pub(crate) const RECORD_SIZE_MAX: usize = 1 << 30;
 
@@ -112,9 +115,10 @@ impl RecordHead {
         }
     }
 
-    /// Whether this is the payload that the head was written for.
-    pub(super) fn matches(&self, salt: u32, payload: &[u8]) -> bool {
-        checksum(salt, &self.sequence.to_le_bytes(), payload) == self.crc
+    /// Whether the record has this checksum: that of its file's salt and of everything behind
+    /// [`RECORD_SUMMED_FROM`].
+    pub(super) fn has_sum(&self, sum: u32) -> bool {
+        self.crc == sum
     }
 }
 

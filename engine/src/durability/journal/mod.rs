@@ -21,6 +21,7 @@
 //! | `options` | what is asked of a journal |
 //! | `segment` | a file by its first record |
 //! | `file_window` | a part of a file in memory |
+//! | `range_sums` | CRC32C of any range of a file, at the price of one |
 //! | `replay` | one file, record by record |
 //! | `read` | all files of a directory, in order |
 //! | `directory` | one process only, and files made and cut |
@@ -35,6 +36,7 @@ mod file_window;
 mod format;
 mod inspect;
 mod options;
+mod range_sums;
 mod read;
 mod replay;
 mod segment;

@@ -30,6 +30,8 @@ pub(crate) struct FoundJournal {
     pub(crate) torn: Option<u64>,
     /// Whether anything was found that only a forced recovery lives with.
     pub(crate) is_damaged: bool,
+    /// How many bytes were hashed, those that were hashed twice counted twice.
+    pub(super) hashed: u64,
 }
 
 /// Hands every record from `options.from` on to `receive`, in order. `progress` is told bytes read
@@ -81,6 +83,7 @@ pub(crate) fn read_with(
         is_damaged: false,
         is_lost: false,
         count: 0,
+        hashed: 0,
         done: 0,
         total: segments[start..].iter().map(|segment| segment.size).sum(),
         expected,
@@ -117,6 +120,7 @@ pub(crate) fn read_with(
         salt,
         torn,
         is_damaged: replay.is_damaged,
+        hashed: replay.hashed,
         segments,
     })
 }
@@ -146,6 +150,7 @@ pub(crate) fn check_before(
         is_damaged: false,
         is_lost: false,
         count: 0,
+        hashed: 0,
         done: 0,
         total: older.iter().map(|segment| segment.size).sum(),
         expected: older.first().map_or(needed.first, |oldest| oldest.first),

@@ -30,6 +30,8 @@ pub(super) struct Replay<'a> {
     pub(super) is_lost: bool,
     /// Records read so far.
     pub(super) count: u64,
+    /// Bytes that were hashed so far.
+    pub(super) hashed: u64,
     /// Bytes of the files before this one, and in all.
     pub(super) done: u64,
     pub(super) total: u64,
@@ -54,6 +56,7 @@ impl Replay<'_> {
             0 => 0,
             start => self.records(path, &mut window, start, is_last)?,
         };
+        self.hashed += window.hashed();
         self.done += window.size;
         (self.progress)(self.done, self.total);
         Ok((good, window.salt))
@@ -172,6 +175,7 @@ impl Replay<'_> {
     /// that can have been lost before it, so that foreign bytes hardly ever pass for one.
     fn next_record(&self, window: &mut Window, from: u64) -> Result<Option<u64>, JournalError> {
         let mut at = from;
+        window.begin_search(from);
         while at + RECORD_HEAD_SIZE as u64 <= window.size {
             let head = RecordHead::parse(window.get(at, RECORD_HEAD_SIZE)?);
             let lost = (at - from) / RECORD_HEAD_SIZE as u64 + 1;

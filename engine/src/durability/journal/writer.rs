@@ -64,7 +64,9 @@ impl Journal {
             salt,
             torn,
             is_damaged,
+            hashed,
         } = found;
+        log::debug!("journal {}: {hashed} bytes hashed", directory.display());
         if let Some(good) = torn
             && let Some(segment) = segments.last_mut()
         {

@@ -2,6 +2,7 @@
 
 mod faults;
 mod recovery;
+mod search;
 
 use std::collections::BTreeMap;
 use std::fs;
