@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use vestibule_actors::engine::{Engine, Outcome, Reply, Request};
+use vestibule_actors::engine::{Engine, Fault, Outcome, Reply, Request};
 use vestibule_actors::wire::{Error, request::Body};
 use vestibule_actors::{Config, Procedures, start};
 
@@ -27,6 +27,11 @@ impl Engine for Visits {
             Body::Select(_) => reply.value(&self.0),
             _ => Err(Error::unsupported("This engine", "writing to spaces")),
         }
+    }
+
+    /// What is counted is counted at once: there is nothing to forget.
+    fn discard_turn(&mut self) -> Result<(), Fault> {
+        Ok(())
     }
 }
 

@@ -427,3 +427,63 @@ impl RuntimeHandle {
         self.stopped().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::TxEvent;
+    use crate::serving::State;
+    use crate::testing::Script;
+
+    /// The state and the handle of a new Tx become visible together, whichever comes first.
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "waits here, and is never dropped"
+    )]
+    fn the_state_is_ready_when_the_last_worker_has_the_tx_that_is() {
+        actix_rt::System::new().block_on(async {
+            let config = Config::default();
+            let slots = ConnectionSlots::new(&config).expect("no limit is known");
+            let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
+            let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
+            let shared = Arc::new(Shared::new(config, serving, slots, vec![claims]));
+            let (mailboxes, peers) = Mailboxes::new(1);
+            // What happens is told by this test, and by nobody else.
+            let script = Script::default();
+            script.hold_recovery(true);
+            let engine = script.clone();
+            let factory = Arc::new(move || Ok(engine.engine()));
+            let spawn_tx = spawner(shared.clone(), peers.clone(), factory, Script::procedures());
+            let (told, _stopped) = watch::channel(None);
+            let supervisor = Supervisor::new(
+                shared.clone(),
+                peers,
+                Vec::new(),
+                TRANSITION_SLACK,
+                spawn_tx,
+                told,
+            );
+            let supervisor = Context::with_receiver(mailboxes.supervisor).run(supervisor);
+            for [first, last] in [
+                [
+                    TxEvent::Recovered { generation: 1 },
+                    TxEvent::Attached { generation: 0 },
+                ],
+                [
+                    TxEvent::Attached { generation: 1 },
+                    TxEvent::Recovered { generation: 0 },
+                ],
+            ] {
+                assert_eq!(shared.serving.load().state, State::Loading);
+                supervisor.send(first).await.expect("it runs");
+                // Of another Tx: that changes nothing.
+                let before = shared.serving.load();
+                supervisor.send(last).await.expect("it runs");
+                assert_eq!(shared.serving.load(), before);
+            }
+            assert_eq!(shared.serving.load().state, State::Assist);
+            script.hold_recovery(false);
+        });
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::de::IgnoredAny;
+use vestibule_actors::TransitionResult;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::RequestType;
@@ -140,10 +141,7 @@ fn when_tx_dies_connections_stay_and_a_new_tx_recovers() {
             .data::<Vec<(u64, u64)>>(),
         [(1, 1)]
     );
-    // The worker may hear of the new Tx a moment after the state changed.
-    harness.wait_until("a write is accepted", || {
-        harness.connect().ask(&RequestBuilder::replace(4, 4)).code == 0
-    });
+    assert_eq!(other.ask(&RequestBuilder::replace(4, 4)).code, 0);
     assert_eq!(peer.ask(&RequestBuilder::replace(5, 5)).code, 0);
     let recoveries = harness
         .script()
@@ -320,4 +318,88 @@ fn a_begin_whose_turn_failed_opens_nothing() {
         Some(40)
     );
     assert_eq!(peer.ask(&begin(5)).error_code(), Some(79));
+}
+
+/// An engine that cannot undo a turn does not get to commit it after a demotion.
+#[test]
+fn an_engine_that_cannot_forget_a_turn_dies_and_recovers_without_it() {
+    let harness = Harness::start();
+    harness.script().hold_tx();
+    harness.script().fail_discards(true);
+    let mut runner = harness.connect();
+    let write = RequestBuilder::replace(1, 5).bytes();
+    let block = RequestBuilder::call(2, "block", NO_ARGS).bytes();
+    runner.send_bytes(&[write, block].concat());
+    harness.script().wait_until_blocked();
+    let demoted = harness.demote(Duration::ZERO);
+    assert_eq!(demoted.result, TransitionResult::Done);
+    harness.script().release();
+    let recoveries = |log: &[String]| log.iter().filter(|own| *own == "recovered").count();
+    harness.wait_until("another engine", || {
+        recoveries(&harness.script().log()) == 2
+    });
+    harness.wait_for(State::Assist);
+    assert_eq!(harness.script().rows(), 0);
+    let _ = harness.promote();
+    assert_eq!(
+        harness.connect().ask(&RequestBuilder::replace(3, 3)).code,
+        0
+    );
+    assert_eq!(
+        harness.script().keys(),
+        [3],
+        "what was overtaken is not written later"
+    );
+}
+
+/// What an async procedure changes in a transaction is a part of it, or is not done.
+#[test]
+fn an_async_procedure_works_inside_of_the_transaction_that_calls_it_or_not_at_all() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    let in_stream = |request: RequestType, sync| RequestBuilder::new(request, sync).stream(1);
+    assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
+    let outside = RequestBuilder::call(2, "write_steps", &[0x91, 3]).stream(1);
+    assert_eq!(
+        peer.ask(&outside).data::<Vec<u64>>(),
+        [0],
+        "each step was refused"
+    );
+    let inside = RequestBuilder::call(3, "write_in_transaction", &[0x91, 7]).stream(1);
+    assert_eq!(peer.ask(&inside).data::<Vec<u64>>(), [1]);
+    assert_eq!(peer.ask(&in_stream(RequestType::Rollback, 4)).code, 0);
+    let log = harness.script().log();
+    let written = ["begin 1", "wrote 7 in 1", "rollback 1"];
+    assert_eq!(log[log.len() - 3..], written);
+    assert_eq!(harness.script().rows(), 0);
+}
+
+/// The state and the new Tx become visible together: who is refused is told of the recovery, and
+/// the first request that is served is followed by no refusal.
+#[test]
+fn after_a_death_of_tx_nobody_is_refused_without_a_reason() {
+    for round in 0..20 {
+        let harness = Harness::start();
+        let mut peer = harness.connect();
+        harness.script().panic_next();
+        assert_eq!(
+            peer.ask(&RequestBuilder::replace(1, 1)).error_code(),
+            Some(115)
+        );
+        let mut is_served = false;
+        for sync in 2..2000 {
+            let reply = peer.ask(&RequestBuilder::replace(sync, sync));
+            let text = reply.error_text().unwrap_or_default();
+            match reply.error_code() {
+                None => is_served = true,
+                Some(116) => assert!(text.contains("recovering"), "round {round}: {text}"),
+                Some(code) => panic!("round {round}: {code} {text}"),
+            }
+            assert!(!is_served || reply.code == 0, "round {round}: {text}");
+            if is_served && harness.handle().serving().state == State::Assist {
+                break;
+            }
+        }
+        assert!(is_served);
+    }
 }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::completion::CancelToken;
-use super::request::Caller;
+use super::request::{Caller, TransactionId};
 
 /// Work on the engine that an async procedure asks for. It gets the engine, or the reason why it
 /// may not have it; what it returns is told the turn's outcome.
@@ -25,6 +25,7 @@ pub(crate) trait Steps<E> {
 /// Given to an async procedure. It lives on Tx's arbiter and cannot leave it.
 pub struct AsyncContext<E> {
     caller: Arc<Caller>,
+    transaction: Option<TransactionId>,
     token: CancelToken,
     steps: Box<dyn Steps<E>>,
 }
@@ -38,9 +39,15 @@ impl<E> fmt::Debug for AsyncContext<E> {
 }
 
 impl<E: 'static> AsyncContext<E> {
-    pub(crate) fn new(caller: Arc<Caller>, token: CancelToken, steps: Box<dyn Steps<E>>) -> Self {
+    pub(crate) fn new(
+        caller: Arc<Caller>,
+        transaction: Option<TransactionId>,
+        token: CancelToken,
+        steps: Box<dyn Steps<E>>,
+    ) -> Self {
         Self {
             caller,
+            transaction,
             token,
             steps,
         }
@@ -58,15 +65,52 @@ impl<E: 'static> AsyncContext<E> {
         &self.caller
     }
 
+    /// The transaction of the stream that called, if there is one: what the procedure changes
+    /// belongs to it.
+    #[must_use]
+    pub fn transaction(&self) -> Option<TransactionId> {
+        self.transaction
+    }
+
     /// Runs a step on the engine in Tx's next turn and waits until that turn is committed. Between
-    /// two steps other requests run.
+    /// two steps other requests run. Inside of a transaction it is refused, since what it changes
+    /// would not be a part of that: see [`engine_in_transaction`](Self::engine_in_transaction).
     ///
     /// # Errors
     ///
-    /// The step's own error, or the commit's; [`ErrorCode::READONLY`] if a transition came between
-    /// that the call is too old for; [`ErrorCode::SYSTEM`] if Tx is gone. A call that was cancelled
-    /// gets no further step.
+    /// The step's own error, or the commit's; [`ErrorCode::UNSUPPORTED`] inside of a transaction;
+    /// [`ErrorCode::READONLY`] if a transition came between that the call is too old for;
+    /// [`ErrorCode::SYSTEM`] if Tx is gone. A call that was cancelled gets no further step.
     pub async fn engine<R: 'static>(
+        &self,
+        step: impl FnOnce(&mut E) -> Result<R, Error> + 'static,
+    ) -> Result<R, Error> {
+        if self.transaction.is_some() {
+            let text = "steps outside of it";
+            return Err(Error::unsupported(
+                "This procedure, inside of a transaction,",
+                text,
+            ));
+        }
+        self.run(step).await
+    }
+
+    /// As [`engine`](Self::engine), for procedures that may be called inside of a transaction: the
+    /// step is told which one it is, and has the engine do its work there.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`engine`](Self::engine), but for the transaction; why the transaction was
+    /// aborted, if it was.
+    pub async fn engine_in_transaction<R: 'static>(
+        &self,
+        step: impl FnOnce(&mut E, Option<TransactionId>) -> Result<R, Error> + 'static,
+    ) -> Result<R, Error> {
+        let transaction = self.transaction;
+        self.run(move |engine| step(engine, transaction)).await
+    }
+
+    async fn run<R: 'static>(
         &self,
         step: impl FnOnce(&mut E) -> Result<R, Error> + 'static,
     ) -> Result<R, Error> {

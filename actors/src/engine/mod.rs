@@ -10,7 +10,8 @@
 //! ```
 //!
 //! An engine is synchronous and lives on Tx's thread: it needs no lock and never sees two requests
-//! at once. Everything but [`Engine::execute`] has a default, so that a small engine is small.
+//! at once. Everything but [`Engine::execute`] and [`Engine::discard_turn`] has a default, so that a
+//! small engine is small.
 //!
 //! | file | what |
 //! |---|---|
@@ -137,9 +138,15 @@ pub trait Engine: Sized + 'static {
     }
 
     /// Forgets what this turn has changed so far, as after a failed commit: a transition came
-    /// before its commit, and after that nothing older may be written. An engine whose changes wait
-    /// for [`commit`](Self::commit) must implement it.
-    fn discard_turn(&mut self) {}
+    /// before its commit, and after that nothing older may be written. There is no default: only
+    /// the engine knows what it keeps until [`commit`](Self::commit). One that keeps nothing, or
+    /// writes at once what it is told, returns `Ok(())`.
+    ///
+    /// # Errors
+    ///
+    /// An engine that cannot undo: it is dropped, and another one is made and recovers, as after a
+    /// panic.
+    fn discard_turn(&mut self) -> Result<(), Fault>;
 
     /// The runtime has closed a [reservation](Reply::reserve): its connection is gone, or a
     /// transition needs it gone. What the engine keeps under it should be dropped.

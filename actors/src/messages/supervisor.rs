@@ -9,6 +9,10 @@ use crate::transitions::{CutOffCounts, TransitionOutcome, TransitionRequest, Wai
 /// What happened to a Tx, named by its generation.
 #[derive(Debug)]
 pub(crate) enum TxEvent {
+    /// The engine has recovered.
+    Recovered { generation: u64 },
+    /// One more worker sends its requests there from now on.
+    Attached { generation: u64 },
     /// The engine of Tx could not start.
     Failed { generation: u64, text: String },
     /// Tx panicked.

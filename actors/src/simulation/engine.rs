@@ -196,8 +196,9 @@ impl Engine for SimulatedEngine {
         self.open.remove(&transaction);
     }
 
-    fn discard_turn(&mut self) {
+    fn discard_turn(&mut self) -> Result<(), Fault> {
         self.staged.clear();
+        Ok(())
     }
 
     fn set_read_only(&mut self, read_only: bool) {

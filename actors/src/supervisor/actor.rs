@@ -35,6 +35,9 @@ pub(crate) struct Supervisor {
     pub(super) tx_arbiter: Arbiter,
     pub(super) tx: Option<TxHandle>,
     generation: u64,
+    /// Of those that make the state ready, how many have not told that they are: the workers, by
+    /// holding the handle of this Tx, and its engine. State and handle become visible together.
+    missing: usize,
     deaths: VecDeque<Instant>,
     pub(super) machine: Machine,
     /// None if nobody is to watch.
@@ -71,6 +74,7 @@ impl Supervisor {
             tx_arbiter: Arbiter::new(),
             tx: None,
             generation: 0,
+            missing: 0,
             deaths: VecDeque::new(),
             record: None,
             requesters: HashMap::new(),
@@ -87,6 +91,7 @@ impl Supervisor {
 
     fn start_tx(&mut self) {
         self.generation += 1;
+        self.missing = self.peers.workers.len() + 1;
         let tx = (self.spawn_tx)(&self.tx_arbiter, self.generation);
         // Before it can be ready: nothing is forwarded while it loads.
         for worker in &self.peers.workers {
@@ -192,6 +197,14 @@ impl Handler<TxEvent> for Supervisor {
     fn handle(&mut self, event: TxEvent, ctx: &mut Self::Context) {
         let current = self.generation;
         match event {
+            TxEvent::Recovered { generation } | TxEvent::Attached { generation }
+                if generation == current =>
+            {
+                self.missing -= 1;
+                if self.missing == 0 {
+                    self.shared.serving.ready(self.shared.clock.now());
+                }
+            }
             TxEvent::Failed { generation, text } if generation == current => {
                 self.fail(format!("the engine cannot start: {text}"), ctx);
             }

@@ -33,6 +33,7 @@ struct ScriptState {
     is_committing: bool,
     recovery_fails: bool,
     begins_fail: bool,
+    discards_fail: bool,
     is_recovery_held: bool,
     panic_next: bool,
     view_panics: bool,
@@ -133,6 +134,11 @@ impl Script {
     /// Whether BEGIN fails from now on.
     pub fn fail_begins(&self, fail: bool) {
         self.change(|state| state.begins_fail = fail);
+    }
+
+    /// Whether the engine cannot forget a turn from now on.
+    pub fn fail_discards(&self, fail: bool) {
+        self.change(|state| state.discards_fail = fail);
     }
 
     /// Recovery waits until it is called again with `false`.
@@ -311,10 +317,14 @@ impl Engine for ScriptedEngine {
         Ok(())
     }
 
-    fn discard_turn(&mut self) {
+    fn discard_turn(&mut self) -> Result<(), Fault> {
+        if self.script.state().discards_fail {
+            return Err("scripted failure".into());
+        }
         self.pending.clear();
         self.script
             .change(|state| state.log.push("discard".to_owned()));
+        Ok(())
     }
 
     fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {

@@ -116,9 +116,7 @@ impl<E: Engine> Actor for Tx<E> {
         let generation = self.generation;
         match self.guarded(ctx, Self::recover) {
             Some(Ok(())) => {
-                if let Some(core) = &self.core {
-                    core.serving().ready(core.now());
-                }
+                self.supervisor.tx_event(TxEvent::Recovered { generation });
                 ctx.spawn(TurnLoop::default());
             }
             Some(Err(fault)) => {

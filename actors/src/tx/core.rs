@@ -20,7 +20,7 @@ use super::turn_writes::TurnWrites;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Completions, Engine};
 use crate::messages::tx::{Batch, Completed, WorkerLink};
-use crate::serving::{ServingCell, Solos};
+use crate::serving::Solos;
 use crate::shared::Shared;
 
 /// Tx without its actor.
@@ -96,10 +96,6 @@ impl<E: Engine> TxCore<E> {
             callers,
             executor,
         }
-    }
-
-    pub(crate) fn serving(&self) -> &Arc<ServingCell> {
-        &self.executor.shared.serving
     }
 
     pub(crate) fn push_batch(&mut self, batch: Batch) {

@@ -14,6 +14,7 @@ use vestibule_wire::{Error, ErrorCode};
 use super::callers::Callers;
 use super::core::Executor;
 use super::request::ClaimedRequest;
+use super::steps::StepOrigin;
 use super::turn_writes::{Read, read_only};
 use crate::engine::{Engine, Outcome};
 use crate::messages::tx::{ReplyHead, RequestOrigin};
@@ -34,11 +35,24 @@ impl<E: Engine> Executor<E> {
     }
 
     /// A step of an async procedure is about to run.
-    pub(super) fn admit_step(&mut self, admitted: Admitted) -> Result<(), Error> {
-        if !admitted.is_read_only() && !self.writes.admit(admitted.epoch()) {
+    pub(super) fn admit_step(&mut self, origin: StepOrigin) -> Result<(), Error> {
+        let StepOrigin {
+            admitted,
+            transaction,
+        } = origin;
+        let open = match transaction {
+            Some((key, id)) => Some((key, self.streams.still_open(key, id)?.admitted)),
+            None => None,
+        };
+        // As of a statement: a transaction keeps what it was begun as.
+        let is_read_only = open.map_or(admitted, |(_, begun)| begun).is_read_only();
+        if !is_read_only && !self.writes.admit(admitted.epoch()) {
             return Err(read_only(&self.shared));
         }
-        self.writes.tell(&mut self.engine, admitted.is_read_only());
+        if let Some((key, _)) = open {
+            self.streams.note_statement(key);
+        }
+        self.writes.tell(&mut self.engine, is_read_only);
         if self.writes.is_begun() {
             // Steps come first in a turn: whatever is replied to in it comes after their writes.
             self.output.mark_first_write();
@@ -49,7 +63,11 @@ impl<E: Engine> Executor<E> {
     /// The fence was raised while this turn ran: what it has changed is forgotten, and those who
     /// asked for it are refused. Reads are answered.
     pub(super) fn discard_turn(&mut self, callers: &Callers) {
-        self.engine.discard_turn();
+        if let Err(fault) = self.engine.discard_turn() {
+            // Caught where Tx's panics are: what the engine would commit now is older than the
+            // transition. The next engine recovers without it.
+            panic!("the engine cannot forget what a transition overtook: {fault}");
+        }
         // Those that write are too old: they are aborted before the next turn.
         self.streams.forget_statements();
         self.roll_back_begun_unless(|own| own.admitted.is_read_only());

@@ -23,7 +23,7 @@ use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
 use super::holdings::Holder;
 use super::request_context::RequestContext;
-use super::steps::CallSteps;
+use super::steps::{CallSteps, StepOrigin};
 use super::streams::{Beginner, StreamKey, Transaction, WaitingRequest};
 use super::tasks::TaskGuard;
 use super::turn_writes::read_only;
@@ -313,10 +313,13 @@ impl<E: Engine> Executor<E> {
                 let claim = request.claim();
                 let steps = Box::new(CallSteps {
                     queue: self.steps.clone(),
-                    admitted: request.entry.admitted,
+                    origin: StepOrigin {
+                        admitted: request.entry.admitted,
+                        transaction: transaction.map(|id| (request.key(), id)),
+                    },
                 });
                 let caller = request.caller.clone();
-                let context = AsyncContext::new(caller, claim.token(), steps);
+                let context = AsyncContext::new(caller, transaction, claim.token(), steps);
                 let ticket = self.tickets.next();
                 let task = self.tasks.spawn(ticket, start(call.args, context));
                 return Ok(Executed::Deferred(ticket, Some(task)));

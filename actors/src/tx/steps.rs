@@ -5,14 +5,24 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::engine::{EngineStep, Steps};
+use super::streams::StreamKey;
+use crate::engine::{EngineStep, Steps, TransactionId};
 use crate::serving::Admitted;
 
 /// A step that waits for the next turn.
 pub(super) struct QueuedStep<E> {
     /// Of the call.
-    pub(super) admitted: Admitted,
+    pub(super) origin: StepOrigin,
     pub(super) run: EngineStep<E>,
+}
+
+/// Which call asks for a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepOrigin {
+    /// The call's steps may change data if the call may.
+    pub(super) admitted: Admitted,
+    /// Inside of which transaction, and the stream that has it.
+    pub(super) transaction: Option<(StreamKey, TransactionId)>,
 }
 
 /// Where async procedures leave their steps.
@@ -57,13 +67,12 @@ impl<E> StepQueue<E> {
 /// The queue as one call sees it.
 pub(super) struct CallSteps<E> {
     pub(super) queue: Rc<StepQueue<E>>,
-    /// The call's steps may change data if the call may.
-    pub(super) admitted: Admitted,
+    pub(super) origin: StepOrigin,
 }
 
 impl<E> Steps<E> for CallSteps<E> {
     fn push(&self, run: EngineStep<E>) {
-        let admitted = self.admitted;
-        self.queue.push(QueuedStep { admitted, run });
+        let origin = self.origin;
+        self.queue.push(QueuedStep { origin, run });
     }
 }

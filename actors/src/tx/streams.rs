@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use vestibule_wire::Error;
+use vestibule_wire::{Error, ErrorCode};
 
 use super::deadlines::{Deadlines, TimerId};
 use crate::engine::{Caller, Ticket, TransactionId};
@@ -146,6 +146,25 @@ impl Streams {
     }
 
     /// A handle for the next transaction.
+    /// A transaction that a call began in, if it still lives.
+    ///
+    /// # Errors
+    ///
+    /// Why it was aborted, or [`ErrorCode::SYSTEM`] if it is over.
+    pub(super) fn still_open(
+        &self,
+        key: StreamKey,
+        id: TransactionId,
+    ) -> Result<&Transaction, Error> {
+        let open = self.transaction(key).filter(|own| own.id == id);
+        let over = || Error::new(ErrorCode::SYSTEM, "The transaction of this call is over");
+        let open = open.ok_or_else(over)?;
+        match &open.aborted {
+            Some(error) => Err((**error).clone()),
+            None => Ok(open),
+        }
+    }
+
     pub(super) fn next_id(&mut self) -> TransactionId {
         self.last += 1;
         TransactionId(self.last)

@@ -72,7 +72,7 @@ impl<E: Engine> TxCore<E> {
     fn run_steps(&mut self) {
         let executor = &mut self.executor;
         for step in self.queue.take_steps() {
-            let on_commit = match executor.admit_step(step.admitted) {
+            let on_commit = match executor.admit_step(step.origin) {
                 Ok(()) => (step.run)(Ok(&mut executor.engine)),
                 Err(error) => (step.run)(Err(error)),
             };

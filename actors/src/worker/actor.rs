@@ -21,9 +21,9 @@ use super::sessions::Sessions;
 use crate::connection::state::ConnectionState;
 use crate::connection::transport::{Transport, from_socket};
 use crate::limits::WORKER_TICK_PERIOD;
-use crate::messages::SessionId;
 use crate::messages::tx::Replies;
 use crate::messages::worker::{Accepted, Changed, IncomingConnection, TxLost, TxReady};
+use crate::messages::{SessionId, TxEvent};
 use crate::peers::Peers;
 use crate::resources::in_flight::{Effect, InFlightRequest, InFlightTable};
 use crate::resources::{WorkerCell, WorkerState};
@@ -260,7 +260,10 @@ impl Handler<TxReady> for Worker {
     type Result = ();
 
     fn handle(&mut self, ready: TxReady, _ctx: &mut Self::Context) {
+        let generation = ready.0.generation;
         self.cell.state.borrow_mut().outgoing.attach(ready.0);
+        let attached = TxEvent::Attached { generation };
+        self.cell.peers.supervisor.tx_event(attached);
     }
 }
 

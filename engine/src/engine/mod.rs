@@ -208,8 +208,9 @@ impl Engine for EmbeddedEngine {
         self.commit_turn()
     }
 
-    fn discard_turn(&mut self) {
+    fn discard_turn(&mut self) -> Result<(), Fault> {
         self.workspace.discard_turn().discard();
+        Ok(())
     }
 
     fn fault(&self) -> Option<String> {

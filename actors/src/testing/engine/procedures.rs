@@ -7,7 +7,7 @@ use vestibule_wire::Error;
 
 use super::{Script, ScriptedEngine, Unending, first_uint, pause};
 use crate::engine::procedures::{ProcedureCall, Procedures};
-use crate::engine::{Outcome, ReservationId};
+use crate::engine::{Outcome, ReservationId, TransactionId};
 
 type ScriptedProcedures = Procedures<ScriptedEngine>;
 type ScriptedCall<'a> = ProcedureCall<'a, ScriptedEngine>;
@@ -17,7 +17,7 @@ impl Script {
     /// first), `pause`, `echo`, `later` (async), `never` (async, without an end), `cooperate`
     /// (until it is cancelled), `reserve`, `take` (a reservation, until
     /// [`complete`](Self::complete)), `commit_first` (and with `_then_fail`, `_then_block`),
-    /// `write_steps`, `user`.
+    /// `write_steps`, `write_in_transaction`, `user`.
     #[must_use]
     pub fn procedures() -> Procedures<ScriptedEngine> {
         let procedures = answering(Procedures::default());
@@ -74,11 +74,24 @@ fn sleeping(procedures: ScriptedProcedures) -> ScriptedProcedures {
             Ok(turns)
         })
         .async_function("never", |_: Vec<u8>, context| async move {
-            let own = |engine: &mut ScriptedEngine| Ok(Unending::new(&engine.script));
-            let _unending = context.engine(own).await?;
+            let own = |engine: &mut ScriptedEngine, _| Ok(Unending::new(&engine.script));
+            let _unending = context.engine_in_transaction(own).await?;
             std::future::pending::<()>().await;
             Ok(())
         })
+        .async_function(
+            "write_in_transaction",
+            |(key,): (u64,), context| async move {
+                let step = move |engine: &mut ScriptedEngine,
+                                 transaction: Option<TransactionId>| {
+                    let own = transaction.map_or(0, |own| own.0);
+                    let note = format!("wrote {key} in {own}");
+                    engine.script.change(|state| state.log.push(note));
+                    Ok(own)
+                };
+                context.engine_in_transaction(step).await
+            },
+        )
         .async_function("write_steps", |(steps,): (u64,), context| async move {
             let mut committed = 0u64;
             for key in 0..steps {
