@@ -8,9 +8,9 @@ use vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT;
 
 use crate::limits::{
     ADMINISTRATORS_DEFAULT, CONNECTIONS_MEMORY_MAX_DEFAULT, ENGINE_DESCRIPTORS_DEFAULT,
-    GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT, HALF_FRAME_TIMEOUT_DEFAULT,
-    HOLD_BYTES_MAX_DEFAULT, HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT,
-    TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
+    GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT, HALF_CLOSED_TIMEOUT_DEFAULT,
+    HALF_FRAME_TIMEOUT_DEFAULT, HOLD_BYTES_MAX_DEFAULT, HOLD_REQUESTS_MAX_DEFAULT,
+    HOLD_TIME_MAX_DEFAULT, TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
 };
 use crate::serving::Role;
 
@@ -94,7 +94,7 @@ impl Config {
     /// The configured bounds as `vestibule.show('limits')` lists them, by name. Times are in
     /// milliseconds, 0 for never. `grace` is what the grace period of a stop is now; `None` for
     /// ever.
-    pub(crate) fn shown_limits(&self, grace: Option<Duration>) -> [(&'static str, u64); 14] {
+    pub(crate) fn shown_limits(&self, grace: Option<Duration>) -> [(&'static str, u64); 15] {
         let ms = |time: Duration| time.as_millis() as u64;
         let (times, hold) = (&self.time_limits, &self.hold);
         [
@@ -107,6 +107,7 @@ impl Config {
             ("authentication_timeout_ms", ms(times.authentication)),
             ("unread_timeout_ms", ms(times.unread)),
             ("idle_timeout_ms", ms(times.idle)),
+            ("half_closed_timeout_ms", ms(times.half_closed)),
             ("request_timeout_ms", ms(self.request_timeout)),
             ("transaction_timeout_ms", ms(self.transaction_timeout)),
             ("hold_requests_max", hold.requests_max as u64),
@@ -256,6 +257,11 @@ pub struct TimeLimits {
     /// Nothing came from the client in this time, and nothing is under way for it. An open
     /// transaction is nothing under way; a request that runs is.
     pub idle: Duration,
+    /// The client has closed the connection, or its half of it, and nothing of what it had sent
+    /// before was answered in this time. Until then all of it is executed and answered. At most
+    /// [`HALF_CLOSED_CROWDED_MAX`](crate::limits::HALF_CLOSED_CROWDED_MAX) while connections are
+    /// scarce.
+    pub half_closed: Duration,
 }
 
 impl Default for TimeLimits {
@@ -265,6 +271,7 @@ impl Default for TimeLimits {
             authentication: Duration::ZERO,
             unread: UNREAD_TIMEOUT_DEFAULT,
             idle: Duration::ZERO,
+            half_closed: HALF_CLOSED_TIMEOUT_DEFAULT,
         }
     }
 }

@@ -104,6 +104,11 @@ pub const WORKER_TICK_PERIOD: Duration = Duration::from_millis(100);
 pub const HALF_FRAME_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// How long replies wait for a client that reads nothing, unless configured otherwise.
 pub const UNREAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// How long a client that has closed its half is waited for while nothing of it is answered, unless
+/// configured otherwise.
+pub const HALF_CLOSED_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// How long that is at most while connections are scarce.
+pub const HALF_CLOSED_CROWDED_MAX: Duration = Duration::from_secs(1);
 /// Requests of one connection that the solo policy `hold` keeps, unless configured otherwise.
 pub const HOLD_REQUESTS_MAX_DEFAULT: usize = 1024;
 /// Bytes of requests of one connection that the solo policy `hold` keeps, unless configured

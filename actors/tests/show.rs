@@ -16,7 +16,7 @@ struct Row {
 
 /// The bounds of a server with two session threads and 7 s for Tx that is otherwise as it comes, in
 /// their order.
-const FIXED: [(&str, u64); 24] = [
+const FIXED: [(&str, u64); 25] = [
     ("session_threads", 2),
     ("packet_size_max_bytes", 64 << 20),
     ("shutdown_grace_period_ms", 3_000),
@@ -26,6 +26,7 @@ const FIXED: [(&str, u64); 24] = [
     ("authentication_timeout_ms", 0),
     ("unread_timeout_ms", 60_000),
     ("idle_timeout_ms", 0),
+    ("half_closed_timeout_ms", 60_000),
     ("request_timeout_ms", 0),
     ("transaction_timeout_ms", 0),
     ("hold_requests_max", 1024),

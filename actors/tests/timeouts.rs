@@ -16,6 +16,7 @@ const NONE: TimeLimits = TimeLimits {
     authentication: Duration::ZERO,
     unread: Duration::ZERO,
     idle: Duration::ZERO,
+    half_closed: Duration::ZERO,
 };
 
 fn start(time_limits: TimeLimits) -> Harness {

@@ -16,8 +16,9 @@ use vestibule_actors::config::{
 };
 use vestibule_actors::limits::{
     CONNECTIONS_MEMORY_MAX_DEFAULT, GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT,
-    HALF_FRAME_TIMEOUT_DEFAULT, HOLD_BYTES_MAX_DEFAULT, HOLD_REQUESTS_MAX_DEFAULT,
-    HOLD_TIME_MAX_DEFAULT, TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
+    HALF_CLOSED_TIMEOUT_DEFAULT, HALF_FRAME_TIMEOUT_DEFAULT, HOLD_BYTES_MAX_DEFAULT,
+    HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT, TX_STALL_AFTER_DEFAULT,
+    UNREAD_TIMEOUT_DEFAULT,
 };
 use vestibule_actors::serving::Role;
 use vestibule_engine::limits::{
@@ -272,6 +273,16 @@ pub(crate) struct ServeArgs {
         value_parser = duration,
     )]
     pub(crate) idle_timeout: Duration,
+    /// How long a client that has left, or closed its half, is waited for while nothing that it had
+    /// asked is answered, before its connection is closed; 0 for ever.
+    #[arg(
+        long,
+        env = "VESTIBULE_HALF_CLOSED_TIMEOUT",
+        value_name = "TIME",
+        default_value = time_text(HALF_CLOSED_TIMEOUT_DEFAULT),
+        value_parser = duration,
+    )]
+    pub(crate) half_closed_timeout: Duration,
     /// How long a request may wait for the engine and run there before it is answered "Timeout
     /// exceeded" (78); 0 for ever. A connection sets its own with `vestibule.set('request_timeout',
     /// seconds)`.
@@ -377,6 +388,7 @@ impl ServeArgs {
                 authentication: self.authentication_timeout,
                 unread: self.unread_timeout,
                 idle: self.idle_timeout,
+                half_closed: self.half_closed_timeout,
             },
             request_timeout: self.request_timeout,
             transaction_timeout: self.transaction_timeout,

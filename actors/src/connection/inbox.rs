@@ -51,6 +51,15 @@ impl Inbox {
         }
     }
 
+    /// Whether it begins with a whole frame, or with what is none.
+    pub(crate) fn has_frame(&self, packet_size_max: u64) -> bool {
+        match read_prefix(&self.bytes, packet_size_max) {
+            Ok(Some(prefix)) => self.bytes.len() >= prefix.frame_size(),
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+
     /// Drops what was taken.
     #[inline]
     pub(crate) fn advance(&mut self, taken: usize) {

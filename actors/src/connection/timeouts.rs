@@ -3,7 +3,7 @@
 //! ```text
 //!   what the session tells (a flag, no clock)      what a look does
 //!   bytes arrived, a frame was taken, ─────────▶   compares with its stamps; overdue:
-//!   bytes were written                             half a frame, replies unread, idle
+//!   bytes were written                             half a frame, replies unread, idle, half-closed
 //! ```
 //!
 //! The stamps are those of looks, so a limit may be exceeded by the time between two of them, and
@@ -29,6 +29,8 @@ pub(crate) struct ConnectionTimeouts {
     half: Option<(Instant, usize)>,
     /// Since when replies have waited.
     unread: Option<Instant>,
+    /// Since when nothing was answered to a client that has closed its half.
+    half_closed: Option<Instant>,
 }
 
 /// What a look sees of a connection.
@@ -45,6 +47,8 @@ pub(crate) struct Observation {
     pub(crate) has_output: bool,
     /// A request of it is under way.
     pub(crate) is_busy: bool,
+    /// The client has closed its half.
+    pub(crate) has_ended: bool,
 }
 
 /// Why a connection is closed.
@@ -54,6 +58,7 @@ pub(crate) enum TimeoutKind {
     Authentication,
     Unread,
     Idle,
+    HalfClosed,
 }
 
 impl TimeoutKind {
@@ -64,6 +69,7 @@ impl TimeoutKind {
             Self::Authentication => "nobody logged in",
             Self::Unread => "replies were not read",
             Self::Idle => "idle",
+            Self::HalfClosed => "its client has left, and what it asked is not answered",
         }
     }
 }
@@ -77,6 +83,7 @@ impl ConnectionTimeouts {
             active: now,
             half: None,
             unread: None,
+            half_closed: None,
         }
     }
 
@@ -91,6 +98,7 @@ impl ConnectionTimeouts {
         self.active = now;
         self.half = self.half.map(|(_, size)| (now, size));
         self.unread = self.unread.map(|_| now);
+        self.half_closed = self.half_closed.map(|_| now);
     }
 
     /// One look.
@@ -118,6 +126,12 @@ impl ConnectionTimeouts {
             Some(since) if !observation.has_written => Some(since),
             _ => Some(now),
         };
+        self.half_closed = match self.half_closed {
+            // Replies that wait are the client's matter, and have a limit of their own.
+            _ if !observation.has_ended || observation.has_output => None,
+            Some(since) if !has_read && !has_taken && !observation.has_written => Some(since),
+            _ => Some(now),
+        };
         let is_over = |since: Option<Instant>, limit: Duration| {
             !limit.is_zero()
                 && since.is_some_and(|since| now.saturating_duration_since(since) >= limit)
@@ -130,6 +144,8 @@ impl ConnectionTimeouts {
             Some(TimeoutKind::Unread)
         } else if is_over(Some(self.active), limits.idle) {
             Some(TimeoutKind::Idle)
+        } else if is_over(self.half_closed, limits.half_closed) {
+            Some(TimeoutKind::HalfClosed)
         } else {
             None
         }
@@ -143,8 +159,9 @@ pub(crate) fn check_period(limits: &TimeLimits) -> Option<Duration> {
         authentication,
         unread,
         idle,
+        half_closed,
     } = *limits;
-    [half_frame, authentication, unread, idle]
+    [half_frame, authentication, unread, idle, half_closed]
         .into_iter()
         .filter(|limit| !limit.is_zero())
         .min()
@@ -162,6 +179,7 @@ mod tests {
         has_written: false,
         has_output: false,
         is_busy: false,
+        has_ended: false,
     };
 
     #[test]
@@ -193,6 +211,7 @@ mod tests {
             half_frame: LIMIT * half_frame,
             unread: LIMIT * unread,
             idle: LIMIT * idle,
+            half_closed: Duration::ZERO,
         }
     }
 
@@ -274,6 +293,36 @@ mod tests {
             QUIET
         });
         assert_eq!(pings, None);
+    }
+
+    #[test]
+    fn a_client_that_sends_no_more_is_waited_for_as_long_as_something_is_answered() {
+        let limits = TimeLimits {
+            half_closed: LIMIT,
+            ..limits(0, 0, 0)
+        };
+        let ended = Observation {
+            is_busy: true,
+            has_ended: true,
+            ..QUIET
+        };
+        let kind = TimeoutKind::HalfClosed;
+        assert_eq!(watch(&limits, 1000, |_, _| ended), Some((61, kind)));
+        let answered = |second, _: &mut ConnectionTimeouts| Observation {
+            has_written: second % 50 == 0,
+            ..ended
+        };
+        assert_eq!(watch(&limits, 1000, answered), None);
+        let slow_reader = |_, _: &mut ConnectionTimeouts| Observation {
+            has_output: true,
+            ..ended
+        };
+        assert_eq!(watch(&limits, 1000, slow_reader), None);
+        let listening = |_, _: &mut ConnectionTimeouts| Observation {
+            is_busy: true,
+            ..QUIET
+        };
+        assert_eq!(watch(&limits, 1000, listening), None);
     }
 
     #[test]

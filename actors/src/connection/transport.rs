@@ -5,7 +5,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 
 /// A stream of bytes in both directions that never blocks. Called a few times per turn of its
@@ -23,6 +23,9 @@ pub(crate) trait Transport {
 
     /// Whether the client has closed its half, although what came before may not be read yet.
     fn is_read_closed(&self) -> bool;
+
+    /// Whether the client is gone for good: whatever is written reaches nobody.
+    fn is_gone(&self) -> bool;
 }
 
 /// A socket that was accepted elsewhere, on the reactor of this thread.
@@ -35,6 +38,16 @@ pub(crate) fn from_socket(socket: std::net::TcpStream) -> io::Result<Box<dyn Tra
     // Replies are written in as few segments as there are turns; waiting for more helps nobody.
     socket.set_nodelay(true)?;
     Ok(Box::new(TcpStream::from_std(socket)?))
+}
+
+/// Whether the reactor knows this of a socket. Costs no system call.
+fn is_ready(socket: &TcpStream, interest: Interest, is: fn(Ready) -> bool) -> bool {
+    let ready = pin!(socket.ready(interest));
+    match ready.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(ready)) => is(ready),
+        Poll::Ready(Err(_)) => true,
+        Poll::Pending => false,
+    }
 }
 
 impl Transport for TcpStream {
@@ -54,13 +67,11 @@ impl Transport for TcpStream {
         Self::poll_write_ready(self, cx)
     }
 
-    /// Costs no system call: the reactor knows.
     fn is_read_closed(&self) -> bool {
-        let ready = pin!(self.ready(Interest::READABLE));
-        match ready.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
-            Poll::Ready(Err(_)) => true,
-            Poll::Pending => false,
-        }
+        is_ready(self, Interest::READABLE, Ready::is_read_closed)
+    }
+
+    fn is_gone(&self) -> bool {
+        is_ready(self, Interest::WRITABLE, Ready::is_write_closed)
     }
 }

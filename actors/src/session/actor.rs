@@ -243,6 +243,9 @@ fn turn(
         own.close(Closing::AfterFlush);
     }
     let flushed = flush(worker, state, own, cx);
+    if own.is_answered_to_the_end(worker.shared.config.packet_size_max) {
+        own.close(Closing::AfterFlush);
+    }
     own.charge_buffers();
     if own.give_back_grant(&mut state.credit_queue) {
         state.outgoing.wake_flush();

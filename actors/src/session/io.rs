@@ -21,7 +21,8 @@ use crate::limits::READS_PER_POLL_MAX;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::session::dispatch::Dispatcher;
 
-/// Reads and takes frames while there are some; ready when the peer is gone.
+/// Reads and takes frames while there are some; ready when the peer is gone. The end of its input
+/// is not: what came before it is answered first.
 pub(crate) fn read(
     worker: &WorkerCell,
     cell: &ConnectionCell,
@@ -55,7 +56,9 @@ pub(crate) fn read(
         match poll {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) if filled > 0 => {}
-            Poll::Ready(_) => return Poll::Ready(()),
+            // It may be the end that keeps it from being read: the worker's list is for that too.
+            Poll::Ready(Ok(())) => own.on_end_of_input(),
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
         }
     }
     Poll::Pending

@@ -1,5 +1,6 @@
 //! What clients do, at random.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use vestibule_wire::keys::RequestType;
@@ -32,6 +33,7 @@ pub(super) fn a_client_acts(world: &mut World) {
     let Some(index) = any(world) else { return };
     let due = due(world);
     let victim = any(world).map_or(0, |own| world.clients[own].connection);
+    let victims = &mut world.victims;
     let client = &mut world.clients[index];
     if client.is_mute {
         return;
@@ -41,6 +43,7 @@ pub(super) fn a_client_acts(world: &mut World) {
         ledger: &mut world.engine.ledger(),
         random: &mut world.random,
         due,
+        victims,
     };
     act.carry_out(victim);
 }
@@ -50,6 +53,7 @@ struct Act<'a> {
     ledger: &'a mut Ledger,
     random: &'a mut Random,
     due: Option<Instant>,
+    victims: &'a mut BTreeSet<u64>,
 }
 
 impl Act<'_> {
@@ -66,7 +70,8 @@ impl Act<'_> {
             92..94 => self.kill(victim),
             94..96 => self.demote(),
             96..98 => self.promote(),
-            98 => self.client.send_half(),
+            98 if self.random.once_in(2) => self.client.send_half(),
+            98 => self.client.end_input(),
             _ => self.call(What::Unending, "vestibule.lock", &[0x91, 0xa1, b'a']),
         }
     }
@@ -119,6 +124,7 @@ impl Act<'_> {
 
     /// A connection, or one of its requests.
     fn kill(&mut self, victim: u64) {
+        self.victims.insert(victim);
         let is_connection = self.random.once_in(2);
         let mut args = Vec::new();
         write_array_len(&mut args, 2 - u32::from(is_connection));

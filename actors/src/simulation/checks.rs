@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::client::{Client, Told, What};
 use super::clock;
 use super::world::{MARGIN, World};
+use crate::config::SoloPolicy;
 use crate::limits::WORKER_REQUESTS_MAX;
 use crate::shared::WorkerCounters;
 use crate::transitions::TransitionResult;
@@ -94,9 +95,16 @@ impl World {
             }
         };
         let left = &mut self.left_deferred;
+        let ends = &mut self.half_closed_ends;
         clients.retain_mut(|client| {
             let stays = !client.is_reading || client.receive(&mut ledger, &mut count);
-            *left += if stays { 0 } else { client.deferred() };
+            if !stays {
+                *left += client.deferred();
+                if client.has_ended {
+                    let unanswered = client.waiting();
+                    ends.push((client.connection, unanswered));
+                }
+            }
             stays
         });
         for begun in clients.iter_mut().flat_map(|own| own.cut_off.drain(..)) {
@@ -108,6 +116,28 @@ impl World {
         let faults: Vec<_> = overdue.filter_map(|own| own.overdue(last_look)).collect();
         faults.into_iter().for_each(|fault| ledger.fault(fault));
         self.clients = clients;
+    }
+
+    /// A stop that cut nothing off has let every client hear its answers that still listened,
+    /// though it had no more to say.
+    pub(super) fn check_half_closed(&mut self) {
+        let ends = std::mem::take(&mut self.half_closed_ends);
+        let is_heard = |own: &&(u64, usize)| own.1 == 0;
+        self.stats.half_closed += ends.iter().filter(is_heard).count();
+        let policies = [self.config().solo_policy, self.config().solo_policy_new];
+        let report = self.stopped.borrow().clone();
+        let Some(report) = report.filter(|own| own.killed == 0 && own.aborted_transactions == 0)
+        else {
+            return;
+        };
+        if policies.contains(&SoloPolicy::Close) || !report.tx_stopped {
+            return;
+        }
+        let is_cut = |own: &&(u64, usize)| own.1 > 0 && !self.victims.contains(&own.0);
+        if let Some((connection, count)) = ends.iter().find(is_cut) {
+            let text = format!("{count} requests of {connection} were forgotten: {report:?}");
+            self.engine.ledger().fault(text);
+        }
     }
 
     /// No worker has more on its way than it may.

@@ -79,8 +79,10 @@ pub(super) struct Client {
     pub(super) is_reading: bool,
     /// Replies to the client come in small pieces: what it is told is old.
     is_narrow: bool,
-    /// The client has sent half a frame, and will never send anything again.
+    /// The client has sent half a frame, or closed its half, and will never send anything again.
     pub(super) is_mute: bool,
+    /// The client has closed its half.
+    pub(super) has_ended: bool,
 }
 
 impl Client {
@@ -98,6 +100,7 @@ impl Client {
             is_reading: true,
             is_narrow,
             is_mute: false,
+            has_ended: false,
         }
     }
 
@@ -121,6 +124,13 @@ impl Client {
     pub(super) fn send_half(&mut self) {
         self.is_mute = true;
         self.end.send(&[0xce, 0, 0, 0, 60, 0x82, 0]);
+    }
+
+    /// Sends no more, and waits for its answers.
+    pub(super) fn end_input(&mut self) {
+        self.is_mute = true;
+        self.has_ended = true;
+        self.end.end();
     }
 
     pub(super) fn begin(&mut self, ledger: &Ledger, due: Option<Instant>) {

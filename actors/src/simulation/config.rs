@@ -33,6 +33,7 @@ pub(super) fn random(random: &mut Random) -> Config {
         time_limits: TimeLimits {
             half_frame: Duration::from_millis(900),
             unread: Duration::from_millis(900),
+            half_closed: Duration::from_millis(900),
             ..TimeLimits::default()
         },
         request_timeout: limit(random, 150),

@@ -14,7 +14,12 @@ struct Buffers {
     to_client: Vec<u8>,
     /// Bytes that `to_client` holds at most.
     room: usize,
+    /// The client sends no more.
+    has_client_ended: bool,
+    /// The client is gone for good.
     has_client_closed: bool,
+    /// The server has been told so, which had written something.
+    is_reset: bool,
     has_server_closed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -23,7 +28,7 @@ struct Buffers {
 impl Buffers {
     fn poll_read(&mut self, cx: &Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let size = self.to_server.len().min(buffer.remaining());
-        if size == 0 && !self.has_client_closed {
+        if size == 0 && !self.has_client_ended && !self.has_client_closed {
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -34,6 +39,7 @@ impl Buffers {
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.has_client_closed {
+            self.is_reset = true;
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let size = bytes.len().min(self.room - self.to_client.len());
@@ -105,7 +111,12 @@ impl Transport for ServerEnd {
     }
 
     fn is_read_closed(&self) -> bool {
-        self.0.lock().has_client_closed
+        let own = self.0.lock();
+        own.has_client_ended || own.has_client_closed
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.lock().is_reset
     }
 }
 
@@ -130,6 +141,11 @@ impl ClientEnd {
             return Vec::new();
         }
         self.0.change(|own| std::mem::take(&mut own.to_client))
+    }
+
+    /// Sends no more, and receives still.
+    pub(super) fn end(&self) {
+        self.0.change(|own| own.has_client_ended = true);
     }
 
     /// The server has closed; what it wrote before can still be received.

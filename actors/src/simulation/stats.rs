@@ -21,6 +21,8 @@ pub(super) struct Stats {
     pub(super) deaths: u64,
     /// Writes in the journal.
     pub(super) committed: u64,
+    /// Clients that had closed their half and were answered to the end.
+    pub(super) half_closed: usize,
     /// The history in one number.
     pub(super) fingerprint: u64,
 }
@@ -39,6 +41,7 @@ impl Stats {
         add(&mut self.parked, &other.parked);
         self.deaths += other.deaths;
         self.committed += other.committed;
+        self.half_closed += other.half_closed;
         // Worlds come to their ends in any order.
         self.fingerprint ^= other.fingerprint;
     }
@@ -68,6 +71,6 @@ impl Stats {
                 "Tx never stands at a {halt}"
             );
         }
-        assert!(self.deaths > 0 && self.committed > 0);
+        assert!(self.deaths > 0 && self.committed > 0 && self.half_closed > 0);
     }
 }

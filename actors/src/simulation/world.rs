@@ -61,6 +61,10 @@ pub(super) struct World {
     /// Deferred requests of connections that are gone: Tx goes on with them until it stops.
     pub(super) left_deferred: usize,
     pub(super) callers: Vec<Caller>,
+    /// Connections of clients that had closed their half, with the requests that were not answered.
+    pub(super) half_closed_ends: Vec<(u64, usize)>,
+    /// Connections that somebody wanted killed.
+    pub(super) victims: BTreeSet<u64>,
     /// Transitions that were looked at, by number.
     pub(super) checked: BTreeSet<u64>,
     /// When a demotion was last seen to have reached its deadline.
@@ -124,6 +128,8 @@ impl World {
             connections: 0,
             left_deferred: 0,
             callers: Vec::new(),
+            half_closed_ends: Vec::new(),
+            victims: BTreeSet::new(),
             checked: BTreeSet::new(),
             last_cut_off: clock::now(),
             deaths: 0,
@@ -229,9 +235,35 @@ impl World {
         self.stopped.borrow().is_some()
     }
 
+    /// The last that clients say before a stop: they end their transactions, and close their half,
+    /// or all of it.
+    fn last_words(&mut self) {
+        let due = super::actions::due(self);
+        let mut goes = Vec::new();
+        for (index, client) in self.clients.iter_mut().enumerate() {
+            if client.is_mute || !self.random.once_in(2) {
+                continue;
+            }
+            let mut ledger = self.engine.ledger();
+            for stream in client.open_streams() {
+                client.statement(stream, &mut ledger, due);
+                client.end(stream, true, &mut ledger, due);
+            }
+            match self.random.once_in(2) {
+                true => client.end_input(),
+                false => goes.push(index),
+            }
+        }
+        for index in goes.into_iter().rev() {
+            self.disconnect(index);
+        }
+    }
+
     /// Stops the world, lets everything come to its end, and looks whether anything is left.
     pub(super) async fn end(mut self) -> Stats {
         if !self.is_stopped() {
+            self.last_words();
+            self.half_closed_ends.retain(|own| own.1 == 0);
             let lameduck = self.random.millis(0..5) * self.random.below(2) as u32;
             let grace = self.random.millis(0..50);
             self.ask(TransitionTarget::Stopped, lameduck, grace, Duration::ZERO);
@@ -247,6 +279,7 @@ impl World {
         self.clients
             .iter_mut()
             .for_each(|own| own.is_reading = true);
+        self.check_half_closed();
         // Tx goes on with what it stood still at; nothing of it may be written any more.
         self.engine.plan().forget();
         for _ in 0..10 {

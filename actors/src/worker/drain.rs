@@ -123,12 +123,14 @@ impl Worker {
         let Some(transition) = self.transition.get().filter(|own| !own.is_quiet) else {
             return;
         };
+        let state = self.cell.state.borrow();
         let is_quiet = if transition.is_stop {
-            self.sessions.is_empty()
+            // What is under way is, whether or not its client is there still.
+            self.sessions.is_empty() && state.in_flight.len() == 0
         } else {
-            let state = self.cell.state.borrow();
             state.in_flight.writers() == 0 && state.open_writers() == 0
         };
+        drop(state);
         if is_quiet {
             self.transition.set(Some(InTransition {
                 is_quiet: true,

@@ -12,11 +12,12 @@ use std::rc::{Rc, Weak};
 use std::time::Instant;
 
 use super::actor::Worker;
+use crate::config::TimeLimits;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
 use crate::connection::timeouts::check_period;
-use crate::limits::{PROVISIONAL_SLOT_TIME, TIME_LOOKS_PER_LIMIT};
+use crate::limits::{HALF_CLOSED_CROWDED_MAX, PROVISIONAL_SLOT_TIME, TIME_LOOKS_PER_LIMIT};
 use crate::resources::credits::Grant;
 use crate::session::messages::{Close, ExpireHeld, SlotRevoked};
 
@@ -78,6 +79,13 @@ impl Worker {
         self.next_look.set(Some(now + period));
         // A look is late when this thread was kept from everything, reading included.
         let is_late = now - due > period * TIME_LOOKS_PER_LIMIT / 2;
+        let limits = &TimeLimits {
+            half_closed: match self.cell.shared.slots.are_crowded() {
+                true => limits.half_closed.min(HALF_CLOSED_CROWDED_MAX),
+                false => limits.half_closed,
+            },
+            ..*limits
+        };
         for session in self.sessions.iter() {
             let mut own = session.state.borrow_mut();
             if let Some(overdue) = own.check_timeouts(now, is_late, limits) {
@@ -92,7 +100,7 @@ impl Worker {
     }
 
     /// Looks at the connections that are not read, in the order in which they stopped: closes those
-    /// whose clients have left, and lets go on those for which there is memory again.
+    /// whose clients are gone for good, and lets go on those for which there is memory again.
     fn poll_paused(&self) {
         let mut paused = self.cell.state.borrow_mut().paused.take();
         let has_room = self.cell.shared.memory.has_room();
@@ -102,7 +110,7 @@ impl Worker {
                 return false;
             };
             let mut own = session.state.borrow_mut();
-            if own.has_peer_left() {
+            if own.is_peer_gone() {
                 self.sessions.tell(&session, Close(Closing::Now));
                 return false;
             }

@@ -122,10 +122,15 @@ impl ConnectionState {
         self.stream.poll_write_ready(cx)
     }
 
-    /// Whether the client has closed the connection, or its half of it. Costs no system call: the
-    /// reactor knows, although what came before the end is not read.
-    pub(crate) fn has_peer_left(&self) -> bool {
-        self.stream.is_read_closed()
+    /// Whether the client is gone for good. Costs no system call.
+    pub(crate) fn is_peer_gone(&self) -> bool {
+        self.stream.is_gone()
+    }
+
+    /// Whether the client has closed its half, be what came before read or not. Costs no system
+    /// call.
+    fn has_peer_ended(&self) -> bool {
+        self.intake.has_ended() || self.intake.is_listed() && self.stream.is_read_closed()
     }
 
     /// Whether bytes were read that are not taken.
@@ -224,7 +229,9 @@ impl ConnectionState {
 
     /// Whether its session has something to do when everything is sent.
     pub(crate) fn awaits_flush(&self) -> bool {
-        self.intake.closing().is_some() || self.intake.is_output_awaited()
+        self.intake.closing().is_some()
+            || self.intake.is_output_awaited()
+            || self.intake.has_ended()
     }
 
     /// Charges what its buffers take now.

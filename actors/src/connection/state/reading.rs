@@ -68,6 +68,20 @@ impl ConnectionState {
         self.may_take_frame() && self.has_inbox()
     }
 
+    /// The client has closed its half of the connection.
+    pub(crate) fn on_end_of_input(&mut self) {
+        self.intake.on_end_of_input();
+    }
+
+    /// Whether everything that its client sent before it closed its half is answered: what is
+    /// left of its bytes, if anything is, is no whole frame.
+    #[inline]
+    pub(crate) fn is_answered_to_the_end(&self, packet_size_max: u64) -> bool {
+        self.intake.has_ended()
+            && !self.is_at_work()
+            && !(self.inbox.as_ref()).is_some_and(|own| own.has_frame(packet_size_max))
+    }
+
     /// Bytes arrived.
     pub(crate) fn on_read(&mut self) {
         self.timeouts.has_read = true;

@@ -186,12 +186,18 @@ impl ConnectionState {
             has_logged_in: self.identity.has_logged_in(),
             has_written: self.output.take_written(),
             has_output: !self.output.is_empty(),
-            is_busy: self.counts.all > 0
-                || self.scan.is_some()
-                || self.held.is_some()
-                || self.intake.is_busy()
-                || self.awaited_transitions > 0,
+            is_busy: self.is_at_work(),
+            has_ended: self.has_peer_ended(),
         }
+    }
+
+    /// Whether a request of it is under way, or waits for its turn.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.counts.all > 0
+            || self.scan.is_some()
+            || self.held.is_some()
+            || self.intake.is_busy()
+            || self.awaited_transitions > 0
     }
 
     /// Since when replies have waited for the client, as of the last check.
