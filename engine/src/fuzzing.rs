@@ -11,6 +11,7 @@ use crate::durability::journal;
 use crate::model::field::FieldType;
 use crate::model::key::{KeyBuilder, encode_part};
 use crate::offline::{Contents, Findings};
+use crate::print::Printed;
 
 /// Kinds of key parts that have an order.
 const KINDS: [FieldType; 11] = [
@@ -38,6 +39,12 @@ pub fn key(kind: u8, value: &[u8]) -> Option<(Vec<u8>, usize)> {
     let mut bytes = Vec::new();
     builder.finish().write(&mut bytes);
     Some((bytes, value.len() - reader.rest().len()))
+}
+
+/// A value as errors show it.
+#[must_use]
+pub fn printed(value: &[u8]) -> String {
+    Printed(value).to_string()
 }
 
 /// A whole journal file of records with these payloads, in their order.

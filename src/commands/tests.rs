@@ -116,12 +116,19 @@ fn line(tuple: &[u8]) -> String {
     String::from_utf8(out).unwrap()
 }
 
+/// A value that a client may send.
+fn storable_value() -> impl Strategy<Value = Vec<u8>> {
+    any_value().prop_filter("its extension values are of their types", |value| {
+        Reader::new(value).skip_checked().is_ok()
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn a_dump_that_is_loaded_gives_the_same_dump_and_the_same_bytes(
-        values in prop::collection::vec(any_value(), 1..40)
+        values in prop::collection::vec(storable_value(), 1..40)
     ) {
         let mut tuples: Vec<Vec<u8>> = Vec::new();
         for (key, value) in (0..).zip(&values) {
@@ -282,6 +289,21 @@ fn what_is_there_is_left_alone_and_replaced_only_if_that_is_asked_for() {
     let renamed = r#"{"space":"_space","tuple":[600,1,"t","memtx",0,{},[]]}"#;
     scratch.load(renamed, true).unwrap();
     assert!(scratch.dump().contains(r#"{"space":"t","tuple":[1,9]}"#));
+}
+
+#[test]
+fn a_row_with_an_extension_value_that_is_not_of_its_type_is_not_loaded() {
+    let scratch = Scratch::new();
+    scratch.loaded(DEFINITIONS);
+    let text = scratch.dump();
+    // A decimal without a sign.
+    let row = r#"{"space":"things","tuple":[1,{"$ext":[1,"AhUA"]}]}"#;
+    let told = scratch.load(row, false).unwrap_err().to_string();
+    assert!(told.contains("Invalid MsgPack - packet body"), "{told}");
+    assert_eq!(scratch.dump(), text);
+    scratch.loaded(r#"{"space":"things","tuple":[1,{"$ext":[1,"AhUM"]}]}"#);
+    let (damages, report) = scratch.check();
+    assert_eq!(damages, 0, "{report}");
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn write_exactly(rng: &mut Rng, kind: &str, range: Range, out: &mut Vec<u8>) {
         "boolean" => write_bool(out, rng.percent(50)),
         "varbinary" => write_bin(out, rng.of(&STRINGS[..8]).as_bytes()),
         "decimal" => write_ext(out, 1, rng.of(&DECIMALS)),
-        "uuid" => write_ext(out, 2, &[rng.below(4) as u8 * 0x50; 16]),
+        "uuid" => write_ext(out, 2, &[rng.below(4) as u8 * 0x40; 16]),
         "array" => {
             let size = rng.below(3);
             write_array_len(out, size as u32);

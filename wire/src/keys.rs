@@ -27,6 +27,21 @@ pub const EXT_DATETIME: i8 = 4;
 /// MessagePack extension type of a span of time.
 pub const EXT_INTERVAL: i8 = 6;
 
+/// Key of the elements in an error stack.
+pub const ERROR_STACK: u64 = 0x00;
+
+/// Keys of one element of an error stack.
+#[allow(missing_docs, reason = "the names are the protocol's own")]
+pub mod error_entry {
+    pub const KIND: u64 = 0x00;
+    pub const FILE: u64 = 0x01;
+    pub const LINE: u64 = 0x02;
+    pub const MESSAGE: u64 = 0x03;
+    pub const ERRNO: u64 = 0x04;
+    pub const CODE: u64 = 0x05;
+    pub const FIELDS: u64 = 0x06;
+}
+
 #[allow(missing_docs, reason = "the names are the protocol's own")]
 mod body {
     pub const SPACE_ID: u64 = 0x10;

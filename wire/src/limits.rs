@@ -13,6 +13,11 @@ pub const PACKET_SIZE_MAX: u64 = 2 << 30;
 /// Checking well-formedness needs one counter per level, kept on the stack.
 pub const NESTING_DEPTH_MAX: usize = 128;
 
+/// Most errors inside the fields of errors, as extension values, that are accepted in a request.
+///
+/// Each level is a call of its own when the values are checked.
+pub const NESTED_ERRORS_MAX: usize = 8;
+
 /// Most operations of one UPDATE or UPSERT, as in Tarantool.
 pub const UPDATE_OPERATIONS_MAX: u32 = 4000;
 

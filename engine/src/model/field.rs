@@ -110,7 +110,8 @@ impl FieldType {
             return false;
         };
         match self {
-            Self::Any => true,
+            // Numbers of extensions that belong to no one, or to MessagePack itself.
+            Self::Any => kind != Kind::Ext || ext_kind(reader).is_some_and(|kind| kind > 0),
             Self::Unsigned => kind == Kind::Uint,
             Self::String => kind == Kind::Str,
             Self::Integer => matches!(kind, Kind::Uint | Kind::Int),
@@ -137,10 +138,12 @@ impl FieldType {
 }
 
 fn is_ext(reader: &Reader<'_>, kinds: &[i8]) -> bool {
+    ext_kind(reader).is_some_and(|kind| kinds.contains(&kind))
+}
+
+fn ext_kind(reader: &Reader<'_>) -> Option<i8> {
     let mut ahead = *reader;
-    ahead
-        .read_ext()
-        .is_ok_and(|(kind, _)| kinds.contains(&kind))
+    ahead.read_ext().ok().map(|(kind, _)| kind)
 }
 
 impl fmt::Display for FieldType {

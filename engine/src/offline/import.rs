@@ -17,6 +17,7 @@ use crate::model::tuple::Tuple;
 use crate::schema::system;
 use crate::store::image::Image;
 use vestibule_actors::engine::{Detached, Engine, Fault, Outcome, Progress, Reply};
+use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{Body, IdOrName, Store};
 use vestibule_wire::{Error, ErrorCode};
 
@@ -77,9 +78,12 @@ impl Import {
     ///
     /// # Errors
     ///
-    /// Why it may not be there, as for a client that sends it. `ErrorCode::TUPLE_FOUND` for a row
-    /// whose key another one has.
+    /// Why it may not be there, as for a client that sends it: `ErrorCode::INVALID_MSGPACK` for
+    /// bytes that are no value, or hold an extension value whose content is not of its type.
+    /// `ErrorCode::TUPLE_FOUND` for a row whose key another one has.
     pub fn put(&mut self, space: IdOrName<'_>, tuple: &[u8]) -> Result<Put, Error> {
+        let whole = Reader::new(tuple).skip_checked();
+        whole.map_err(|_| Error::invalid_msgpack("packet body"))?;
         let def = self.engine.definition(space)?;
         def.check(tuple)?;
         let key = def.primary()?.key_of(tuple);

@@ -352,13 +352,12 @@ fn violation(space: Option<&SpaceDef>, tuple: &[u8]) -> Option<String> {
         return Some("a row is not one MessagePack value".to_owned());
     }
     let space = space?;
-    let error = space.check(tuple).err()?;
+    let why = match Reader::new(tuple).skip_checked() {
+        Ok(_) => space.check(tuple).err()?.message().to_owned(),
+        Err(error) => error.to_string(),
+    };
     let row = Printed(tuple);
-    Some(format!(
-        "row {row} of space '{}': {}",
-        space.name,
-        error.message()
-    ))
+    Some(format!("row {row} of space '{}': {why}", space.name))
 }
 
 fn second_number(row: &[u8]) -> Option<u64> {

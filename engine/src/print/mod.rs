@@ -2,19 +2,17 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `extension` | extension values as text |
 //! | `datetime` | points in time as text |
 
 mod datetime;
+mod extension;
 
 use std::fmt::{self, Write};
 
-use vestibule_wire::Uuid;
-use vestibule_wire::keys::{EXT_DATETIME, EXT_DECIMAL, EXT_UUID};
 use vestibule_wire::msgpack::{DecodeError, Integer, Kind, Reader};
 
-use crate::decimal::Digits;
 use crate::limits::PRINTED_TUPLE_MAX;
-use datetime::Datetime;
 
 /// Prints a value as Tarantool does, cut after [`PRINTED_TUPLE_MAX`] bytes.
 #[derive(Debug, Clone, Copy)]
@@ -77,62 +75,10 @@ fn print(reader: &mut Reader<'_>, text: &mut String) -> Result<(), Stop> {
         }
         Kind::Ext => {
             let (kind, payload) = reader.read_ext()?;
-            print_ext(kind, payload, text);
+            extension::print(kind, payload, text)?;
         }
     }
     Ok(())
-}
-
-fn print_ext(kind: i8, payload: &[u8], text: &mut String) {
-    match (kind, payload.len(), Digits::unpack(payload)) {
-        (EXT_DECIMAL, _, Some(decimal)) => print_decimal(&decimal, text),
-        (EXT_UUID, Uuid::SIZE, _) => {
-            let bytes = payload.try_into().expect("the size has been looked at");
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{}", Uuid::from_bytes(bytes));
-        }
-        (EXT_DATETIME, size, _) => match Datetime::unpack(payload) {
-            Some(moment) => drop(write!(text, "{moment}")),
-            None => print_unknown_ext(kind, size, text),
-        },
-        (_, size, _) => print_unknown_ext(kind, size, text),
-    }
-}
-
-fn print_unknown_ext(kind: i8, size: usize, text: &mut String) {
-    let _ = write!(text, "(extension: type {kind}, len {size})");
-}
-
-/// With an exponent only where plain digits would not show how many are meant, or begin with more
-/// than five zeros.
-fn print_decimal(decimal: &Digits, text: &mut String) {
-    let digits: String = decimal
-        .digits
-        .iter()
-        .map(|digit| char::from(b'0' + digit))
-        .collect();
-    let digits = if digits.is_empty() { "0" } else { &digits };
-    if decimal.is_negative {
-        text.push('-');
-    }
-    let exponent = digits.len() as i32 - 1 - decimal.scale;
-    let before = digits.len() as i32 - decimal.scale;
-    match usize::try_from(before) {
-        _ if decimal.scale < 0 || exponent < -6 => {
-            let (first, rest) = digits.split_at(1);
-            let point = if rest.is_empty() { "" } else { "." };
-            let _ = write!(text, "{first}{point}{rest}E{exponent:+}");
-        }
-        _ if decimal.scale == 0 => text.push_str(digits),
-        Ok(before @ 1..) => {
-            let (whole, fraction) = digits.split_at(before);
-            let _ = write!(text, "{whole}.{fraction}");
-        }
-        _ => {
-            let zeros = before.unsigned_abs() as usize;
-            let _ = write!(text, "0.{:0>width$}", digits, width = digits.len() + zeros);
-        }
-    }
 }
 
 fn print_list(
@@ -210,7 +156,7 @@ fn print_text(bytes: &[u8], text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vestibule_wire::msgpack::{write_ext, write_f64, write_str};
+    use vestibule_wire::msgpack::{write_f64, write_str};
 
     fn printed(bytes: &[u8]) -> String {
         Printed(bytes).to_string()
@@ -232,27 +178,6 @@ mod tests {
             "\"\\\"\\\\\\n\\u0001\""
         );
         assert_eq!(printed(&[0x91]), "[<malformed>");
-    }
-
-    #[test]
-    fn decimals_and_uuids_look_as_they_are_written() {
-        for (payload, text) in [
-            (&[2, 0x15, 0x0c][..], "1.50"),
-            (&[0, 0x15, 0x0d], "-150"),
-            (&[3, 0x5c], "0.005"),
-            (&[1, 0x5c], "0.5"),
-            (&[2, 0x0c], "0.00"),
-            (&[0xd0, 0xec, 0x1c], "1E+20"),
-            (&[0xec, 0x01, 0x5d], "-1.5E+21"),
-            (&[9, 0x01, 0x2c], "1.2E-8"),
-        ] {
-            let mut bytes = Vec::new();
-            write_ext(&mut bytes, EXT_DECIMAL, payload);
-            assert_eq!(printed(&bytes), text);
-        }
-        let mut uuid = Vec::new();
-        write_ext(&mut uuid, EXT_UUID, &[0x64; 16]);
-        assert_eq!(printed(&uuid), "64646464-6464-6464-6464-646464646464");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Error stacks as clients read them.
 
-use super::stack::{STACK, entry};
 use super::{Error, ErrorCode, Field};
+use crate::keys::{ERROR_STACK, error_entry as entry};
 use crate::limits::ERROR_STACK_DEPTH_MAX;
 use crate::msgpack::{DecodeError, Integer, Kind, Reader};
 
@@ -21,7 +21,7 @@ impl Error {
         let mut found = None;
         for _ in 0..reader.read_map_len()? {
             match reader.read_uint()? {
-                STACK => found = read_chain(&mut reader)?,
+                ERROR_STACK => found = read_chain(&mut reader)?,
                 _ => drop(reader.skip()?),
             }
         }

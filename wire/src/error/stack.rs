@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::ErrorCode;
-use crate::keys;
+use crate::keys::{self, ERROR_STACK, error_entry as entry};
 use crate::limits::ERROR_STACK_DEPTH_MAX;
 use crate::msgpack::{
     write_array_len, write_bool, write_f64, write_map_len, write_str, write_uint,
@@ -33,20 +33,6 @@ impl fmt::Display for Field {
         }
     }
 }
-
-/// Keys of one element of an error stack.
-pub(super) mod entry {
-    pub(crate) const KIND: u64 = 0x00;
-    pub(crate) const FILE: u64 = 0x01;
-    pub(crate) const LINE: u64 = 0x02;
-    pub(crate) const MESSAGE: u64 = 0x03;
-    pub(crate) const ERRNO: u64 = 0x04;
-    pub(crate) const CODE: u64 = 0x05;
-    pub(crate) const FIELDS: u64 = 0x06;
-}
-
-/// Key of the elements in an error stack.
-pub(super) const STACK: u64 = 0x00;
 
 /// One error, possibly with the error that caused it.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,7 +139,7 @@ impl Error {
                 .take(ERROR_STACK_DEPTH_MAX)
         };
         write_map_len(out, 1);
-        write_uint(out, STACK);
+        write_uint(out, ERROR_STACK);
         write_array_len(out, chain().count() as u32);
         for error in chain() {
             error.write_entry(out);

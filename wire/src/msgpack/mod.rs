@@ -4,12 +4,15 @@
 //! |---|---|
 //! | `value` | the types of values, and integers as wide as MessagePack allows |
 //! | `reader` | a cursor that never allocates and never trusts a length |
+//! | `extension` | whether the content of an extension value is what its type says |
 //! | `writer` | one function per type, which appends the shortest form |
 
+mod extension;
 mod reader;
 mod value;
 mod writer;
 
+pub use extension::PackedDecimal;
 pub use reader::{DecodeError, Reader};
 pub use value::{Integer, Kind};
 pub use writer::{

@@ -3,7 +3,7 @@
 //! It never allocates and never trusts a length: a declared size is compared with the bytes at
 //! hand before anything is done with it.
 
-use super::{Integer, Kind};
+use super::{Integer, Kind, extension};
 use crate::limits::NESTING_DEPTH_MAX;
 
 /// Why bytes are not the MessagePack value that was asked for.
@@ -21,6 +21,9 @@ pub enum DecodeError {
     /// Nested deeper than [`NESTING_DEPTH_MAX`].
     #[error("value is nested too deeply")]
     TooDeep,
+    /// The content of an extension value is not what its type says.
+    #[error("content of an extension value is not of its type")]
+    Extension,
 }
 
 /// A cursor over MessagePack bytes. Each `read_*` takes one value or leaves the cursor in place.
@@ -220,21 +223,39 @@ impl<'a> Reader<'a> {
         Ok(size)
     }
 
-    /// Takes one whole value of any type, checking that it is well formed all the way down.
+    /// Takes one whole value of any type, checking that it is well formed all the way down. What is
+    /// inside extension values is not looked at.
     #[inline]
     pub fn skip(&mut self) -> Result<&'a [u8], DecodeError> {
+        self.take_value::<false>()
+    }
+
+    /// Takes one whole value as [`skip`](Self::skip) does, and checks what is inside its extension
+    /// values: a decimal, a UUID, an error, a datetime or an interval has the content that its type
+    /// asks for, as in Tarantool. Extension values of other types may hold anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`skip`](Self::skip), and [`DecodeError::Extension`].
+    #[inline]
+    pub fn skip_checked(&mut self) -> Result<&'a [u8], DecodeError> {
+        self.take_value::<true>()
+    }
+
+    #[inline]
+    fn take_value<const CHECKED: bool>(&mut self) -> Result<&'a [u8], DecodeError> {
         let start = self.at;
         let mut ahead = *self;
-        match ahead.skip_one()? {
+        match ahead.skip_one::<CHECKED>()? {
             0 => {}
             // One level of scalars is by far the most common shape, so it needs no stack.
-            nested => ahead.skip_nested(nested)?,
+            nested => ahead.skip_nested::<CHECKED>(nested)?,
         }
         *self = ahead;
         Ok(&self.bytes[start..self.at])
     }
 
-    fn skip_nested(&mut self, first: u64) -> Result<(), DecodeError> {
+    fn skip_nested<const CHECKED: bool>(&mut self, first: u64) -> Result<(), DecodeError> {
         let mut left = [0u64; NESTING_DEPTH_MAX];
         left[0] = first;
         let mut depth = 0;
@@ -247,7 +268,7 @@ impl<'a> Reader<'a> {
                 continue;
             }
             left[depth] -= 1;
-            let nested = self.skip_one()?;
+            let nested = self.skip_one::<CHECKED>()?;
             if nested > 0 {
                 depth += 1;
                 *left.get_mut(depth).ok_or(DecodeError::TooDeep)? = nested;
@@ -257,7 +278,7 @@ impl<'a> Reader<'a> {
 
     /// Takes a scalar, or the head of a container; returns how many values the container holds.
     #[inline]
-    fn skip_one(&mut self) -> Result<u64, DecodeError> {
+    fn skip_one<const CHECKED: bool>(&mut self) -> Result<u64, DecodeError> {
         let marker = self.marker()?;
         let size = match marker {
             0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 1,
@@ -275,14 +296,24 @@ impl<'a> Reader<'a> {
             0xcd | 0xd1 => 3,
             0xca | 0xce | 0xd2 => 5,
             0xcb | 0xcf | 0xd3 => 9,
-            0xd4..=0xd8 => 2 + (1usize << (marker - 0xd4)),
-            0xc7..=0xc9 => return self.read_ext().map(|_| 0),
+            0xd4..=0xd8 if !CHECKED => 2 + (1usize << (marker - 0xd4)),
+            0xd4..=0xd8 | 0xc7..=0xc9 => return self.skip_extension(CHECKED).map(|()| 0),
             0xc4..=0xc6 => return self.read_bin().map(|_| 0),
             0xd9..=0xdb => return self.read_str_bytes().map(|_| 0),
             0xdc | 0xdd => return self.read_array_len().map(u64::from),
             0xde | 0xdf => return self.read_map_len().map(|pairs| 2 * u64::from(pairs)),
         };
         self.take(0, size).map(|_| 0)
+    }
+
+    /// Out of the way of all that have none.
+    #[inline(never)]
+    fn skip_extension(&mut self, is_checked: bool) -> Result<(), DecodeError> {
+        let (kind, payload) = self.read_ext()?;
+        if is_checked {
+            extension::check(kind, payload)?;
+        }
+        Ok(())
     }
 }
 
@@ -331,6 +362,27 @@ mod tests {
         assert!(Reader::new(&deep).skip().is_ok());
         deep.insert(0, 0x91);
         assert_eq!(Reader::new(&deep).skip(), Err(DecodeError::TooDeep));
+    }
+
+    #[test]
+    fn what_is_inside_extension_values_is_checked_if_asked_for() {
+        // A UUID of 2 bytes, at the top, in an array and as a key of a map.
+        for bytes in [
+            &[0xd5, 2, 1, 2][..],
+            &[0x92, 1, 0xd5, 2, 1, 2],
+            &[0x81, 0xc7, 2, 2, 1, 2, 0xc0],
+        ] {
+            assert_eq!(Reader::new(bytes).skip(), Ok(bytes));
+            let mut reader = Reader::new(bytes);
+            assert_eq!(reader.skip_checked(), Err(DecodeError::Extension));
+            assert_eq!(reader.position(), 0);
+        }
+        let other = [0xd5, 5, 1, 2];
+        assert_eq!(Reader::new(&other).skip_checked(), Ok(&other[..]));
+        assert_eq!(
+            Reader::new(&other[..3]).skip_checked(),
+            Err(DecodeError::Truncated)
+        );
     }
 
     #[test]

@@ -62,13 +62,14 @@ pub fn decode_checked(request: RequestType, body: &[u8]) -> Result<Body<'_>, Err
     })
 }
 
-/// A body, if there is one, is exactly one well-formed value.
+/// A body, if there is one, is exactly one well-formed value, what is inside its extension values
+/// included: nothing else gets into a key, a tuple or an argument.
 fn check_well_formed(body: &[u8]) -> Result<(), Error> {
     if body.is_empty() {
         return Ok(());
     }
     let mut reader = Reader::new(body);
-    match reader.skip() {
+    match reader.skip_checked() {
         Ok(_) if reader.is_empty() => Ok(()),
         _ => Err(packet_body()),
     }

@@ -200,6 +200,33 @@ fn calls_without_arguments_have_an_empty_array() {
     assert_eq!(decode(RequestType::Call, &bytes), Ok(Body::Call(expected)));
 }
 
+#[test]
+fn an_extension_value_with_another_content_than_its_type_says_is_refused_anywhere() {
+    // Decimals without a sign, UUIDs of 2 bytes and so on: of every type that has a content.
+    for kind in [1, 2, 3, 4, 6] {
+        let tuple = [0x92, 1, 0xd5, kind, 0x93, 0x11];
+        let inside = [&[0x91, 0x81, 1][..], &tuple].concat();
+        for (key, request) in [
+            (0x20, RequestType::Select),
+            (0x21, RequestType::Insert),
+            (0x21, RequestType::Replace),
+            (0x21, RequestType::Update),
+            (0x20, RequestType::Delete),
+            (0x28, RequestType::Upsert),
+            (0x21, RequestType::Call),
+            (0x21, RequestType::Eval),
+        ] {
+            for value in [&tuple[..], &inside] {
+                let told = failure(request, &body(&[(key, value)]));
+                assert_eq!(told, (20, "Invalid MsgPack - packet body".to_owned()));
+            }
+        }
+    }
+    let unknown = [0x92, 1, 0xd5, 5, 0x93, 0x11];
+    let body = body(&[(0x10, &[1]), (0x21, &unknown)]);
+    assert!(decode(RequestType::Insert, &body).is_ok());
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic(

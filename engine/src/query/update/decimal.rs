@@ -8,7 +8,9 @@
 //! rounded once, half away from zero, to the 38 digits that may be kept.
 
 use vestibule_wire::keys::EXT_DECIMAL;
-use vestibule_wire::msgpack::{Integer, Reader, write_ext, write_int};
+use vestibule_wire::msgpack::{Integer, write_ext, write_int};
+
+use crate::decimal::Digits;
 
 /// Most significant digits of a value, and most digits before and after the point.
 const DIGITS_MAX: usize = 38;
@@ -89,29 +91,12 @@ impl Decimal {
 
     /// Reads the payload of an extension value. `None` if it is no decimal within the bounds.
     pub(super) fn unpack(payload: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(payload);
-        let scale = i32::try_from(reader.read_integer().ok()?.to_i128()).ok()?;
-        let packed = reader.rest();
-        let is_negative = match packed.last()? & 0x0f {
-            0x0b | 0x0d => true,
-            0x0a | 0x0c | 0x0e | 0x0f => false,
-            _ => return None,
-        };
-        let mut digits: Vec<u8> = packed
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 0x0f])
-            .collect();
-        digits.pop();
-        if digits.iter().any(|digit| *digit > 9) {
-            return None;
-        }
-        let leading = digits.iter().take_while(|digit| **digit == 0).count();
-        let digits = &digits[leading..];
-        let bounds = -(DIGITS_MAX as i32)..=DIGITS_MAX as i32;
-        if digits.len() > DIGITS_MAX || !bounds.contains(&scale) {
-            return None;
-        }
-        Self::from_digits(is_negative, digits, scale)
+        let Digits {
+            is_negative,
+            digits,
+            scale,
+        } = Digits::unpack(payload)?;
+        Self::from_digits(is_negative, &digits, scale)
     }
 
     /// Appends the extension value.
