@@ -69,13 +69,14 @@ pub(super) fn examine(data: &Path, out: &mut dyn Write) -> Result<usize, Failure
     for file in &files {
         writeln!(out, "{}", ReportLine(file))?;
     }
-    let contents = read.map_err(|fault| Failure::Tool(ToolError::Data(fault)))?;
+    let mut contents = read.map_err(|fault| Failure::Tool(ToolError::Data(fault)))?;
     other_files(data, out, &mut damages)?;
     let mut meter = Meter::start("checking indexes", "rows");
     contents.check_unique(&mut |damage| damages.push(damage), &mut |progress| {
         meter.show(progress)
     });
     drop(meter);
+    contents.check_references(&mut |damage| damages.push(damage));
     for (id, name, rows) in contents.spaces() {
         writeln!(out, "space {id} '{name}': {rows} rows")?;
     }

@@ -244,6 +244,7 @@ fn put(import: &mut Import, frame: &mut Frame, line: DumpLine<'_>) -> Result<Opt
                 return Err("a first line that is not the first".to_owned());
             }
             frame.has_head = true;
+            import.expect_dump();
             Ok(None)
         }
         DumpLine {

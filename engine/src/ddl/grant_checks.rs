@@ -306,7 +306,8 @@ pub(crate) fn check_func(
                 return Err(access_errors::cannot_create_function(&row.name, why));
             }
             for other in read::rows(snapshot, system::FUNC) {
-                if Head::decode(other)?.name == &*row.name {
+                let other = Head::decode(other)?;
+                if other.name == &*row.name && other.id != row.id {
                     return Err(access_errors::function_exists(&row.name));
                 }
             }

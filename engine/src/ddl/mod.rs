@@ -367,6 +367,15 @@ fn put_user(snapshot: Snapshot<'_>, old: Option<&[u8]>, new: &[u8]) -> Result<()
     if old.id < USER_ID_MIN && (old.name != row.name || old.kind != row.kind) {
         return Err(errors::unsupported("renaming the system's users"));
     }
+    let was = if *old.kind == *"role" {
+        ObjectKind::Role
+    } else {
+        ObjectKind::User
+    };
+    if old.kind != row.kind && grant_checks::has_grants(snapshot, was, old.id)? {
+        let why = format!("it is granted as a {}", old.kind);
+        return Err(errors::cannot_create_user(&row.name, &why));
+    }
     Ok(())
 }
 

@@ -129,8 +129,15 @@ pub(crate) fn check_attachment(snapshot: Snapshot<'_>, new: Option<&[u8]>) -> Re
     }
     for other in rows(snapshot, system::SPACE_SEQUENCE) {
         let other = AttachmentRow::decode(other)?;
-        if other.sequence == row.sequence && other.space != row.space && other.is_generated {
+        if other.sequence != row.sequence || other.space == row.space {
+            continue;
+        }
+        if other.is_generated {
             let why = "can not attach generated sequence";
+            return Err(errors::cannot_alter_space(&space.name, why));
+        }
+        if row.is_generated {
+            let why = "a sequence that others are attached to cannot be generated";
             return Err(errors::cannot_alter_space(&space.name, why));
         }
     }

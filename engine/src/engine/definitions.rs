@@ -123,6 +123,28 @@ impl EmbeddedEngine {
         Ok(old)
     }
 
+    /// Puts a row into a system space as if none with its key had been there. For use inside
+    /// [`alter`](Self::alter).
+    ///
+    /// # Errors
+    ///
+    /// Why the row may not be there.
+    pub(crate) fn put_anew(
+        &mut self,
+        space: &SpaceDef,
+        key: Key,
+        new: Tuple,
+        reply: &Reply<'_>,
+    ) -> Result<(), Error> {
+        self.authorize(space, None, Some(&new))?;
+        let built = self.look(|snapshot| {
+            ddl::check(snapshot, space, None, Some(&*new), &mut Busy::new(reply))
+        })?;
+        self.workspace
+            .put_definition(space.id, key, Some(new), built);
+        Ok(())
+    }
+
     /// Remembers a value that only the engine writes, such as the largest number of a space.
     ///
     /// # Errors

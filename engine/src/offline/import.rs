@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::second_number;
 use crate::EngineOptions;
+use crate::ddl::{self, Busy};
 use crate::durability::journal::Journal;
 use crate::durability::recovery;
 use crate::durability::storage::Disk;
@@ -16,12 +17,16 @@ use crate::model::space::{Generator, SpaceDef};
 use crate::model::tuple::Tuple;
 use crate::schema::system;
 use crate::store::image::Image;
+use crate::store::snapshot::Snapshot;
 use vestibule_actors::engine::{Detached, Engine, Fault, Outcome, Progress, Reply};
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{Body, IdOrName, Store};
 use vestibule_wire::{Error, ErrorCode};
 
-/// Spaces of numbers that only the engine counts: there are no checks for them.
+#[cfg(test)]
+mod tests;
+
+/// Spaces of numbers that only the engine counts: they change without a new schema.
 const COUNTERS: [u32; 2] = [system::SCHEMA, system::SEQUENCE_DATA];
 
 /// What became of a row that was put.
@@ -42,7 +47,9 @@ pub struct Import {
     /// What every directory is born with, and may be changed by a row that is put.
     born: Image,
     replaces: bool,
-    /// Sequences whose last values were put: those of the rows are not ahead of them.
+    /// What is put is what a whole directory, or a whole space, had.
+    is_dump: bool,
+    /// Sequences whose last values are known: those of the rows are not ahead of them.
     told: HashSet<u64>,
     rows: usize,
     bytes: usize,
@@ -68,10 +75,17 @@ impl Import {
             base,
             born: Image::new(),
             replaces,
+            is_dump: false,
             told: HashSet::new(),
             rows: 0,
             bytes: 0,
         })
+    }
+
+    /// What is put from now on is a dump: a sequence that comes without a last value has none, and
+    /// does not go on behind the values that rows bring with them.
+    pub fn expect_dump(&mut self) {
+        self.is_dump = true;
     }
 
     /// Puts one row, a MessagePack array.
@@ -88,7 +102,8 @@ impl Import {
         def.check(tuple)?;
         let key = def.primary()?.key_of(tuple);
         let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;
-        if def.id == system::SEQUENCE_DATA {
+        let is_value = def.id == system::SEQUENCE_DATA;
+        if is_value || (self.is_dump && def.id == system::SEQUENCE) {
             self.told.insert(key.first_number());
         }
         let old = self
@@ -162,6 +177,9 @@ impl Import {
             if space.id == system::SCHEMA && old.is_some() && is_behind {
                 return Ok(());
             }
+            if space.id != system::SCHEMA {
+                self.check(space, old, tuple)?;
+            }
             self.engine
                 .set_in_turn(space.id, key, tuple.map(Tuple::from));
         } else {
@@ -169,13 +187,25 @@ impl Import {
             let mut context = Detached::default();
             let reply = Reply::detached(&mut out, &mut context);
             let tuple = tuple.map(Tuple::from);
-            let changed = self
-                .engine
-                .alter(|engine| engine.change_system(space, key, tuple, &reply))?;
+            // A function is made and dropped, and not changed. In a directory where the one that
+            // it was born with was dropped, another may have got its number.
+            let is_born = space.id == system::FUNC && self.born_row(space.id, &key).is_some();
+            let changed = self.engine.alter(|engine| match (tuple, is_born) {
+                (Some(tuple), true) => engine.put_anew(space, key, tuple, &reply),
+                (tuple, _) => engine.change_system(space, key, tuple, &reply).map(drop),
+            })?;
             changed.expect("the turn before it is committed");
         }
         self.rows += 1;
         self.commit()
+    }
+
+    fn check(&self, space: &SpaceDef, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<(), Error> {
+        let (mut out, mut context) = (Vec::new(), Detached::default());
+        let reply = Reply::detached(&mut out, &mut context);
+        let mut busy = Busy::new(&reply);
+        let checked = |snapshot: Snapshot<'_>| ddl::check(snapshot, space, old, new, &mut busy);
+        self.engine.look(checked).map(drop)
     }
 
     fn store(&mut self, space: &SpaceDef, tuple: &[u8]) -> Result<(), Error> {

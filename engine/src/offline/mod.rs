@@ -8,8 +8,10 @@
 //! | module | what |
 //! |---|---|
 //! | `import` | rows put into a directory |
+//! | `references` | definitions held against each other |
 
 mod import;
+mod references;
 
 use std::fmt::Display;
 use std::ops::Bound;

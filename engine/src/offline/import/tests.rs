@@ -1,0 +1,306 @@
+//! Whatever definitions a directory came to have: their dump can be loaded, and says the same.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::JournalSync;
+use crate::offline::{Contents, Findings};
+use crate::print::Printed;
+
+/// A directory that is gone when the test is.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vestibule-definitions-{}-{number}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn import(&self) -> Import {
+        let options = EngineOptions {
+            journal_sync: JournalSync::Never,
+            ..EngineOptions::new(&self.0)
+        };
+        Import::begin(options, false, &mut |_| ()).unwrap()
+    }
+
+    /// What is there, and what is wrong with it.
+    fn contents(&self) -> (Contents, Vec<String>) {
+        let mut findings = Findings {
+            is_thorough: true,
+            on_damage: &mut |damage| panic!("{damage}"),
+            on_file: &mut |_| (),
+            progress: &mut |_| (),
+        };
+        let mut contents = Contents::read(&self.0, &mut findings).unwrap();
+        let mut damages = Vec::new();
+        contents.check_unique(&mut |damage| damages.push(damage), &mut |_| ());
+        contents.check_references(&mut |damage| damages.push(damage));
+        (contents, damages)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Every row of a dump, in its order: whether it is there or deleted, its space, the tuple.
+type Dump = Vec<(bool, String, Vec<u8>)>;
+
+fn rows(contents: &Contents) -> Dump {
+    let deleted = contents.deleted().into_iter();
+    let mut all: Dump = deleted
+        .map(|(space, row)| (false, space, row.clone()))
+        .collect();
+    let definitions = contents.definitions(None).into_iter();
+    all.extend(definitions.map(|(space, row)| (true, space.to_owned(), row.to_vec())));
+    for (id, name, _) in contents.spaces() {
+        let own = contents.rows(id);
+        all.extend(own.map(|row| (true, name.to_owned(), row.to_vec())));
+    }
+    all
+}
+
+fn load(dump: &Dump) -> Result<Dump, String> {
+    let scratch = Scratch::new();
+    let mut import = scratch.import();
+    import.expect_dump();
+    for (is_there, space, row) in dump {
+        let space = IdOrName::Name(space);
+        let put = if *is_there {
+            import.put(space, row)
+        } else {
+            import.delete(space, row)
+        };
+        put.map_err(|error| format!("{space:?} {}: {}", Printed(row), error.message()))?;
+    }
+    import.finish().unwrap();
+    let (contents, damages) = scratch.contents();
+    assert_eq!(damages, [""; 0]);
+    Ok(rows(&contents))
+}
+
+fn pack(row: &Value) -> Vec<u8> {
+    rmp_serde::to_vec(row).unwrap()
+}
+
+/// A row of a system space, or of one of users, out of few that have to do with each other.
+fn any_row(random: &mut fastrand::Rng) -> (u32, Value) {
+    let user = |random: &mut fastrand::Rng| random.choice([0, 1, 2, 31, 32, 33, 34]).unwrap();
+    let kind = |random: &mut fastrand::Rng| random.choice(["user", "role"]).unwrap();
+    let name = |random: &mut fastrand::Rng| random.choice(["a", "b", "c"]).unwrap();
+    let (space, number) = (random.u32(512..515), random.u32(1..4));
+    let scalar = |random: &mut fastrand::Rng| random.choice(["unsigned", "string"]).unwrap();
+    match random.u32(0..12) {
+        0 | 1 => {
+            let auth = random
+                .choice([
+                    json!({}),
+                    json!({"chap-sha1": "vhvewKp0tNyweZQ+cFKAlsyphfg="}),
+                ])
+                .unwrap();
+            let row = json!([random.u32(32..35), 1, name(random), kind(random), auth]);
+            (system::USER, row)
+        }
+        2 => {
+            let fields = [
+                json!([]),
+                json!([{"name": "x", "type": "unsigned"}]),
+                json!([{"name": "x", "type": "integer"}, {"name": "y", "type": "string"}]),
+            ];
+            let format = random.choice(fields).unwrap();
+            let row = json!([space, user(random), name(random), "memtx", 0, {}, format]);
+            (system::SPACE, row)
+        }
+        3 | 4 => {
+            let id = random.u32(0..3);
+            let parts = [
+                json!([[0, "unsigned"]]),
+                json!([[0, "integer"]]),
+                json!([[1, scalar(random)], [0, "unsigned"]]),
+            ];
+            let parts = random.choice(parts).unwrap();
+            let options = json!({"unique": random.bool() || id == 0});
+            let row = json!([space, id, name(random), "tree", options, parts]);
+            (system::INDEX, row)
+        }
+        5 => {
+            let row = json!([
+                number,
+                user(random),
+                name(random),
+                1,
+                1,
+                100,
+                1,
+                0,
+                random.bool()
+            ]);
+            (system::SEQUENCE, row)
+        }
+        6 => (system::SEQUENCE_DATA, json!([number, random.u32(1..100)])),
+        7 => {
+            let row = json!([space, number, random.bool(), random.u32(0..2), ""]);
+            (system::SPACE_SEQUENCE, row)
+        }
+        8 | 9 => {
+            let kinds = ["user", "role", "space", "function", "sequence", "universe"];
+            let kind = random.choice(kinds).unwrap();
+            let object = match kind {
+                "user" | "role" => user(random),
+                "space" => space,
+                "function" | "sequence" => number,
+                _ => 0,
+            };
+            let privileges = random.choice([1, 2, 4, 7]).unwrap();
+            let row = json!([user(random), user(random), kind, object, privileges]);
+            (system::PRIV, row)
+        }
+        10 => {
+            let body = ["", "", "function"];
+            let row = json!([
+                number,
+                user(random),
+                name(random),
+                random.u32(0..2),
+                "LUA",
+                body[0],
+                body[2],
+                [],
+                "any",
+                "none",
+                "none",
+                false,
+                false,
+                true,
+                ["LUA"],
+                {},
+                "",
+                "2020",
+                "2020"
+            ]);
+            (system::FUNC, row)
+        }
+        _ if random.bool() => (system::TRUNCATE, json!([space, random.u32(1..9)])),
+        _ => (space, json!([random.u32(1..9), "text", name(random)])),
+    }
+}
+
+impl Import {
+    /// Tries one change, as a client that may do everything would; whether it was accepted.
+    fn try_change(&mut self, space: u32, row: &[u8], is_put: bool) -> bool {
+        let Ok(def) = self.engine.definition(IdOrName::Id(space)) else {
+            return false;
+        };
+        if !system::is_system(space) {
+            return is_put && def.primary().is_ok() && self.store(&def, row).is_ok();
+        }
+        let Ok(key) = def
+            .check(row)
+            .and_then(|()| def.primary()?.key_of(row).map_err(|_| errors::loading()))
+        else {
+            return false;
+        };
+        self.commit().unwrap();
+        let (mut out, mut context) = (Vec::new(), Detached::default());
+        let reply = Reply::detached(&mut out, &mut context);
+        let new = is_put.then(|| Tuple::from(row));
+        let changed = self
+            .engine
+            .alter(|engine| engine.change_system(&def, key, new, &reply));
+        let is_accepted = changed.is_ok();
+        self.commit().unwrap();
+        is_accepted
+    }
+}
+
+#[test]
+fn whatever_definitions_are_accepted_their_dump_is_loaded_and_says_the_same() {
+    for seed in 0..60 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let scratch = Scratch::new();
+        let mut import = scratch.import();
+        let mut accepted = Vec::new();
+        for _ in 0..150 {
+            let (space, row) = any_row(&mut random);
+            let is_put = random.u32(0..4) > 0;
+            if import.try_change(space, &pack(&row), is_put) {
+                accepted.push((is_put, space, row.to_string()));
+            }
+        }
+        import.finish().unwrap();
+        let (contents, damages) = scratch.contents();
+        assert_eq!(damages, [""; 0], "seed {seed}: {accepted:#?}");
+        let first = rows(&contents);
+        let second = load(&first).unwrap_or_else(|why| panic!("seed {seed}: {why}: {accepted:#?}"));
+        let differing = |one: &Dump, other: &Dump| -> Vec<String> {
+            let rows = one.iter().filter(|row| !other.contains(row));
+            rows.map(|(is_there, space, row)| format!("{is_there} {space} {}", Printed(row)))
+                .collect()
+        };
+        let lost = (differing(&first, &second), differing(&second, &first));
+        assert_eq!(lost, (vec![], vec![]), "seed {seed}: {accepted:#?}");
+        assert_eq!(first, second, "seed {seed}: another order");
+    }
+}
+
+#[test]
+fn a_user_is_no_role_and_a_shared_sequence_not_generated_while_others_rely_on_it() {
+    let scratch = Scratch::new();
+    let mut import = scratch.import();
+    let mut change = |space, row: Value, is_put| import.try_change(space, &pack(&row), is_put);
+    let user = |kind| json!([32, 1, "a", kind, {}]);
+    let grant = |kind| json!([1, 0, kind, 32, 4]);
+    assert!(change(system::USER, user("role"), true));
+    assert!(change(system::PRIV, grant("role"), true));
+    assert!(!change(system::USER, user("user"), true));
+    assert!(change(system::PRIV, grant("role"), false));
+    assert!(change(system::USER, user("user"), true));
+    assert!(change(system::PRIV, grant("user"), true));
+    assert!(!change(system::USER, user("role"), true));
+
+    let sequence = json!([1, 1, "s", 1, 1, 100, 1, 0, false]);
+    assert!(change(system::SEQUENCE, sequence, true));
+    for space in [512, 513] {
+        let name = space.to_string();
+        let row = json!([space, 1, name, "memtx", 0, {}, []]);
+        assert!(change(system::SPACE, row, true));
+        let row = json!([space, 0, "pk", "tree", {"unique": true}, [[0, "unsigned"]]]);
+        assert!(change(system::INDEX, row, true));
+        let row = json!([space, 1, false, 0, ""]);
+        assert!(change(system::SPACE_SEQUENCE, row, true));
+    }
+    let generated = json!([512, 1, true, 0, ""]);
+    assert!(!change(system::SPACE_SEQUENCE, generated.clone(), true));
+    let other = json!([513, 1, false, 0, ""]);
+    assert!(change(system::SPACE_SEQUENCE, other, false));
+    assert!(change(system::SPACE_SEQUENCE, generated, true));
+}
+
+#[test]
+fn a_definition_that_names_what_is_not_there_is_told() {
+    let scratch = Scratch::new();
+    let mut import = scratch.import();
+    let row = pack(&json!([1, 0, "role", 77, 4]));
+    let def = import
+        .engine
+        .definition(IdOrName::Id(system::PRIV))
+        .unwrap();
+    let key = def.primary().unwrap().key_of(&row).unwrap();
+    import
+        .engine
+        .set_in_turn(system::PRIV, key, Some(Tuple::from(&*row)));
+    import.commit().unwrap();
+    import.finish().unwrap();
+    let (_, damages) = scratch.contents();
+    let told = "row [1, 0, \"role\", 77, 4] of space '_priv': Role '77' is not found";
+    assert_eq!(damages, [told]);
+}
