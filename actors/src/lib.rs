@@ -20,6 +20,7 @@
 //! | module | what |
 //! |---|---|
 //! | `limits`, `seconds`, `timeouts`, `timers`, `clock` | bounds, and rules of time |
+//! | `shared_tree` | an ordered set whose copies share their nodes |
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
 //! | `serving`, `memory`, `cells` | what is read without asking anyone |
 //! | `admission`, `config`, `slots` | what is done with a request, and with a connection |
@@ -50,6 +51,7 @@ pub mod seconds;
 pub mod serving;
 mod session;
 mod shared;
+pub mod shared_tree;
 #[cfg(test)]
 mod simulation;
 mod slots;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vestibule_wire::greeting::SALT_SIZE;
 
 use crate::engine::Caller;
-use crate::engine::catalog::GUEST;
+use crate::engine::catalog::User;
 
 /// The caller of one connection.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Identity {
     pub(crate) fn guest(connection: u64, salt: [u8; SALT_SIZE], is_administrator: bool) -> Self {
         let caller = Caller {
             connection,
-            user: GUEST.into(),
+            user: User::guest(),
             is_administrator,
         };
         Self {
@@ -53,13 +53,13 @@ impl Identity {
 
     /// A user's password was right. `is_administrator`: whether that user is one, if it depends on
     /// the user. Tx hears of it with the next request.
-    pub(crate) fn log_in(&mut self, user: Arc<str>, is_administrator: Option<bool>) {
+    pub(crate) fn log_in(&mut self, user: User, is_administrator: Option<bool>) {
         // Tx may have the old one: a request that waits keeps its caller.
         let caller = Arc::make_mut(&mut self.caller);
         if let Some(is_administrator) = is_administrator {
             caller.is_administrator = is_administrator;
         }
-        self.has_logged_in |= *user != *GUEST;
+        self.has_logged_in |= !user.is_guest();
         caller.user = user;
         self.is_changed = true;
     }
@@ -85,6 +85,7 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::catalog::GUEST;
 
     #[test]
     fn every_tx_is_told_once_per_login() {
@@ -95,7 +96,7 @@ mod tests {
         assert_eq!(user(identity.take_update(1)), None);
         assert!(identity.is_known_to_tx());
         assert_eq!(user(identity.take_update(2)).as_deref(), Some(GUEST));
-        identity.log_in("alice".into(), None);
+        identity.log_in(User::named("alice"), None);
         assert_eq!(user(identity.take_update(2)).as_deref(), Some("alice"));
         assert_eq!(user(identity.take_update(2)), None);
     }
@@ -103,10 +104,10 @@ mod tests {
     #[test]
     fn the_guest_is_nobody_who_has_logged_in() {
         let mut identity = Identity::guest(7, [0; SALT_SIZE], true);
-        identity.log_in(GUEST.into(), Some(false));
+        identity.log_in(User::guest(), Some(false));
         assert!(!identity.has_logged_in() && !identity.caller().is_administrator);
-        identity.log_in("alice".into(), Some(true));
-        identity.log_in(GUEST.into(), None);
+        identity.log_in(User::named("alice"), Some(true));
+        identity.log_in(User::guest(), None);
         assert!(identity.has_logged_in() && identity.caller().is_administrator);
     }
 }

@@ -1,9 +1,9 @@
 //! What an engine is asked, by whom, and by which handles the runtime and the engine name things.
 
-use std::sync::Arc;
-
 use vestibule_wire::Error;
 use vestibule_wire::request::Body;
+
+use super::catalog::User;
 
 /// Handle of an interactive transaction, unique as long as the runtime lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ pub struct Caller {
     /// The connection's number, unique as long as the runtime lives.
     pub connection: u64,
     /// The authenticated user; `guest` before authentication.
-    pub user: Arc<str>,
+    pub user: User,
     /// Whether this connection has the rights of an administrator.
     pub is_administrator: bool,
 }
@@ -40,7 +40,10 @@ impl Caller {
             return Ok(());
         }
         Err(Error::access_denied(
-            "Execute", "function", procedure, &self.user,
+            "Execute",
+            "function",
+            procedure,
+            &self.user.name,
         ))
     }
 }

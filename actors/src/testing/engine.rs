@@ -311,7 +311,7 @@ impl Engine for ScriptedEngine {
     /// Nobody may call what is named `forbidden.…`, whether it exists or not.
     fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
         if procedure.starts_with("forbidden.") {
-            let user = &caller.user;
+            let user = &caller.user.name;
             return Err(Error::access_denied("Execute", "function", procedure, user));
         }
         Ok(())

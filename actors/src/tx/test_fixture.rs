@@ -22,6 +22,7 @@ use crate::cells::claims::{Claims, RequestId};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Caller;
+use crate::engine::catalog::User;
 use crate::messages::SessionId;
 use crate::messages::tx::{
     Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect, WorkerLink,
@@ -190,7 +191,7 @@ impl Fixture {
             session: connection as u32 - 1,
             caller: Arc::new(Caller {
                 connection,
-                user: "guest".into(),
+                user: User::guest(),
                 is_administrator: true,
             }),
         });

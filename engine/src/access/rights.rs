@@ -10,6 +10,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use vestibule_actors::catalog::User;
+
 use crate::privileges::{Object, ObjectKind, Privileges, granted_role};
 use crate::schema::system::ADMIN;
 
@@ -122,6 +124,15 @@ impl Rights {
             universe: Privileges::ALL,
             is_admin: true,
             ..Self::none(ADMIN, "admin".into())
+        }
+    }
+
+    /// Whose rights they are.
+    pub(crate) fn user(&self) -> User {
+        User {
+            name: self.name.clone(),
+            id: self.id,
+            generation: 0,
         }
     }
 

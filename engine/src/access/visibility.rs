@@ -11,7 +11,7 @@
 //! A view also shows everything to users who may read, write, alter or drop everything, and to
 //! those who may read the space behind it.
 
-use vestibule_actors::catalog::{RowVisibility, USER_SPACE_ID_MIN, Visibility};
+use vestibule_actors::catalog::{RowVisibility, USER_SPACE_ID_MIN, User, Visibility};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::IdOrName;
@@ -23,9 +23,9 @@ use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system::{self, PUBLIC};
 
 impl Visibility for Access {
-    fn rows(&self, user: &str, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
-        let Some(rights) = self.rights(user) else {
-            return Err(errors::no_such_user(user));
+    fn rows(&self, user: &User, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
+        let Some(rights) = self.rights(&user.name) else {
+            return Err(errors::no_such_user(&user.name));
         };
         if rights
             .universe
@@ -44,8 +44,8 @@ impl Visibility for Access {
         })
     }
 
-    fn may_log_in(&self, user: &str) -> Result<(), Error> {
-        self.rights(user)
+    fn may_log_in(&self, user: &User) -> Result<(), Error> {
+        self.rights(&user.name)
             .map_or(Ok(()), |rights| rights.check_session())
     }
 }

@@ -179,12 +179,13 @@ impl Engine for EmbeddedEngine {
         if self.is_altered() {
             return Ok(Outcome::CommitFirst);
         }
-        self.user.switch(&request.caller.user, self.schema.access());
+        self.user
+            .switch(&request.caller.user.name, self.schema.access());
         self.execute_as_effective_user(request, reply)
     }
 
     fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
-        self.check_call(&caller.user, procedure)
+        self.check_call(&caller.user.name, procedure)
     }
 
     // All levels of isolation are the strictest one. The time a transaction may take is the

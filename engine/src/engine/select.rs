@@ -26,8 +26,8 @@ impl EmbeddedEngine {
         // These have indexes that only the catalog knows.
         if is_system(select.space) && self.schema.catalog().has_system_space(select.space) {
             self.workspace.saw(Reads::add_catalog);
-            let user = &self.user.rights().name;
-            self.schema.catalog().select(select, user, reply.body())?;
+            let user = self.user.rights().user();
+            self.schema.catalog().select(select, &user, reply.body())?;
             return Ok(Outcome::Done);
         }
         check_iterator(select)?;
@@ -136,7 +136,7 @@ impl EmbeddedEngine {
         let mut body = Vec::new();
         self.schema
             .catalog()
-            .select(select, &self.user.rights().name, &mut body)?;
+            .select(select, &self.user.rights().user(), &mut body)?;
         let mut reader = Reader::new(&body);
         let count = reader
             .read_map_len()

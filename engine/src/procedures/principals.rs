@@ -54,7 +54,7 @@ pub(super) fn drop_kind(call: &mut EngineCall<'_>, kind: ObjectKind) -> Result<O
         let why = "the user or the role is a system";
         return Err(errors::cannot_drop_user(&row.name, why));
     }
-    if row.id == call.engine.effective_user().id || *row.name == *call.caller.user {
+    if row.id == call.engine.effective_user().id || row.id == call.caller.user.id {
         let why = "the user is active in the current session";
         return Err(errors::cannot_drop_user(&row.name, why));
     }

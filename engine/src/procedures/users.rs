@@ -76,8 +76,8 @@ pub(super) fn passwd(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let password = password.ok_or_else(|| illegal("password should be a string"))?;
     let mut row = if own {
         let users = call.engine.look(|snapshot| read::users(snapshot))?;
-        let user = users.into_iter().find(|row| *row.name == *call.caller.user);
-        user.ok_or_else(|| errors::no_such_user(&call.caller.user))?
+        let user = users.into_iter().find(|row| row.id == call.caller.user.id);
+        user.ok_or_else(|| errors::no_such_user(&call.caller.user.name))?
     } else {
         existing_principal(call.engine, &first, ObjectKind::User)?
     };

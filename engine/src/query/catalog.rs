@@ -1,6 +1,6 @@
 //! The catalog that sessions answer schema requests and AUTH from.
 
-use vestibule_actors::catalog::{Catalog, CatalogBuilder};
+use vestibule_actors::catalog::{Catalog, CatalogBuilder, User};
 
 use crate::schema::system::{self, read};
 use crate::store::image::Image;
@@ -25,9 +25,16 @@ pub(crate) fn build(image: &Image) -> Catalog {
             builder = builder.row(space, row.to_vec());
         }
     }
+    let mut catalog = builder.build();
     let users = read::users(image).expect("a row of _user was checked before it was stored");
     for user in users.iter().filter(|user| *user.kind == *"user") {
-        builder = builder.user(&user.name, user.password);
+        let password = user.password;
+        let user = User {
+            name: (*user.name).into(),
+            id: user.id,
+            generation: 0,
+        };
+        catalog.put_user(user, password);
     }
-    builder.build()
+    catalog
 }

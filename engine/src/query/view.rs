@@ -58,7 +58,9 @@ impl ReadView for ImageView {
             .as_ref()
             .ok()
             .map(|space| (space.def.id, &*space.def.name));
-        image.access.check_read(&caller.user, select.space, found)?;
+        image
+            .access
+            .check_read(&caller.user.name, select.space, found)?;
         let space = space?;
         let plan = Plan::new(&space.def, select)?;
         match plan.range {

@@ -248,7 +248,9 @@ fn the_catalog_shows_spaces_indexes_collations_and_users() {
                 ..by(key)
             },
         );
-        catalog.select(&select, "admin", &mut out).unwrap();
+        catalog
+            .select(&select, &rig.user("admin"), &mut out)
+            .unwrap();
         assert_eq!(
             rig.raw(Body::Select(select)).unwrap(),
             out,

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::test_runner::Config as ProptestConfig;
 use serde::Serialize;
+use vestibule_actors::catalog::User;
 use vestibule_actors::engine::{
     Caller, Detached, Engine, Fault, Outcome, Reply, Request, TransactionId,
 };
@@ -120,7 +121,7 @@ impl Rig {
         let engine = recovered(&options, &storage).unwrap();
         let caller = Caller {
             connection: 1,
-            user: "admin".into(),
+            user: engine.catalog().user("admin").unwrap().0,
             is_administrator: true,
         };
         Self {
@@ -145,6 +146,11 @@ impl Rig {
         let index = rig.call("box.space.s:create_index", &("pk", options));
         assert!(index.starts_with("[{\"id\": 0"), "{index}");
         rig
+    }
+
+    /// The user of this name, as a login finds it.
+    pub(crate) fn user(&self, name: &str) -> User {
+        self.engine.catalog().user(name).unwrap().0
     }
 
     /// The same directory, recovered by another engine.

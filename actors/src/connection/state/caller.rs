@@ -8,6 +8,7 @@ use vestibule_wire::reply::write_event;
 use super::ConnectionState;
 use crate::connection::watches::Due;
 use crate::engine::Caller;
+use crate::engine::catalog::User;
 use crate::serving::events::Events;
 
 impl ConnectionState {
@@ -23,7 +24,7 @@ impl ConnectionState {
     }
 
     /// A user has logged in. `is_administrator`: whether that is one, if it depends on the user.
-    pub(crate) fn log_in(&mut self, user: Arc<str>, is_administrator: Option<bool>) {
+    pub(crate) fn log_in(&mut self, user: User, is_administrator: Option<bool>) {
         self.identity.log_in(user, is_administrator);
     }
 

@@ -9,38 +9,46 @@
 //! |---|---|
 //! | `system` | the system spaces, described |
 //! | `row` | a row of one, and its keys |
+//! | `table` | the rows of one, in the order of each index |
 //! | `paging` | positions between rows |
+//! | `user` | who users are, whatever they are called |
+//! | `builder` | a catalog from nothing |
 //!
-//! An immutable snapshot: a connector can fetch its schema and log in while Tx is busy. Who may see
-//! what of it is the engine's to say, by a [`Visibility`].
+//! An immutable snapshot: a connector can fetch its schema and log in while Tx is busy. The next
+//! one is made of a copy, which shares everything that is not changed. Who may see what of it is
+//! the engine's to say, by a [`Visibility`].
 
+mod builder;
 mod paging;
 mod row;
 pub mod system;
+mod table;
+mod user;
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use vestibule_wire::auth::PasswordHash;
-use vestibule_wire::msgpack::{write_array_len, write_bool, write_map_len, write_str, write_uint};
 use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{IdOrName, IteratorType, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use self::row::SystemRow;
-use self::system::{INDEX, SPACE, SYSTEM_SPACES, SystemSpace};
+use self::system::{SYSTEM_SPACES, SystemSpace};
+use self::table::Table;
+use crate::shared_tree::SharedTree;
 
+pub use self::builder::CatalogBuilder;
 pub use self::system::USER_SPACE_ID_MIN;
+pub use self::user::{GUEST, User};
 
-/// The user of a connection that has not authenticated.
-pub const GUEST: &str = "guest";
-
-/// A snapshot of the system spaces and of the users.
+/// A snapshot of the system spaces and of the users. To clone it takes the same time whatever it
+/// holds, and to change a clone takes time for the change.
 #[derive(Debug, Clone)]
 pub struct Catalog {
-    spaces: BTreeMap<u32, ShownSpace>,
-    users: HashMap<Arc<str>, Option<PasswordHash>>,
+    /// Of the system spaces that have a view, in their order.
+    tables: Box<[Arc<Table>]>,
+    /// By name.
+    users: SharedTree<(User, Option<PasswordHash>)>,
     visibility: Arc<dyn Visibility>,
 }
 
@@ -53,7 +61,7 @@ pub trait Visibility: fmt::Debug + Send + Sync + 'static {
     ///
     /// The reply to the SELECT: [`ErrorCode::ACCESS_DENIED`] if the user may not read the space,
     /// [`ErrorCode::NO_SUCH_USER`] if the user is gone.
-    fn rows(&self, user: &str, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
+    fn rows(&self, user: &User, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
         let _ = (user, space, name);
         Ok(RowVisibility::Everything)
     }
@@ -64,7 +72,7 @@ pub trait Visibility: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// The reply to AUTH.
-    fn may_log_in(&self, user: &str) -> Result<(), Error> {
+    fn may_log_in(&self, user: &User) -> Result<(), Error> {
         let _ = user;
         Ok(())
     }
@@ -105,43 +113,92 @@ struct OpenToAll;
 
 impl Visibility for OpenToAll {}
 
+/// A system space or the view on one.
+#[derive(Debug, Clone, Copy)]
+struct Shown<'a> {
+    id: u32,
+    name: &'static str,
+    table: &'a Table,
+}
+
 impl Default for Catalog {
     fn default() -> Self {
         CatalogBuilder::new().build()
     }
 }
 
-/// A system space or the view on one, with its rows.
-#[derive(Debug, Clone)]
-struct ShownSpace {
-    id: u32,
-    name: &'static str,
-    rows: Arc<Vec<SystemRow>>,
-    /// Of a view, the space that it shows.
-    system: &'static SystemSpace,
-}
-
 impl Catalog {
+    /// Nothing, and nobody.
+    fn empty() -> Self {
+        Self {
+            tables: viewed().map(|system| Arc::new(Table::of(system))).collect(),
+            users: SharedTree::default(),
+            visibility: Arc::new(OpenToAll),
+        }
+    }
+
+    /// Puts a tuple of a [system space](system) that has a view, as raw MessagePack, in place of
+    /// the one with the same primary key. The view shows it too. A tuple whose key fields are not
+    /// of the system's types is left out.
+    pub fn put_row(&mut self, space: u32, tuple: Vec<u8>) {
+        if let Some(table) = self.table_mut(space) {
+            table.put(tuple);
+        }
+    }
+
+    /// Removes the tuple with the primary key of this one.
+    pub fn remove_row(&mut self, space: u32, tuple: &[u8]) {
+        if let Some(table) = self.table_mut(space) {
+            table.remove(tuple);
+        }
+    }
+
+    /// Puts a user, in place of the one of the same name; without a hash nobody can log in as it.
+    pub fn put_user(&mut self, user: User, password: Option<PasswordHash>) {
+        let name = user.name.clone();
+        self.users
+            .insert((user, password), |(own, _)| own.name.cmp(&name));
+    }
+
+    /// Removes the user of a name.
+    pub fn remove_user(&mut self, name: &str) {
+        self.users.remove(|(own, _)| (*own.name).cmp(name));
+    }
+
+    /// Says who may see what, and who may log in.
+    pub fn set_visibility(&mut self, visibility: Arc<dyn Visibility>) {
+        self.visibility = visibility;
+    }
+
+    fn table_mut(&mut self, space: u32) -> Option<&mut Table> {
+        let at = viewed().position(|system| system.id == space)?;
+        Some(Arc::make_mut(&mut self.tables[at]))
+    }
+
     /// Whether sessions answer SELECT on this space.
     #[must_use]
     pub fn has_system_space(&self, space: IdOrName<'_>) -> bool {
         self.find(space).is_some()
     }
 
-    fn find(&self, space: IdOrName<'_>) -> Option<&ShownSpace> {
-        match space {
-            IdOrName::Id(id) if id >= USER_SPACE_ID_MIN => None,
-            IdOrName::Id(id) => self.spaces.get(&id),
-            IdOrName::Name(name) => self.spaces.values().find(|space| space.name == name),
+    fn find(&self, space: IdOrName<'_>) -> Option<Shown<'_>> {
+        if matches!(space, IdOrName::Id(id) if id >= USER_SPACE_ID_MIN) {
+            return None;
         }
+        let is_it = |(id, name): &(u32, &str)| match space {
+            IdOrName::Id(asked) => asked == *id,
+            IdOrName::Name(asked) => asked == *name,
+        };
+        self.tables.iter().find_map(|table| {
+            let (id, name) = table.system.names().find(is_it)?;
+            Some(Shown { id, name, table })
+        })
     }
 
-    /// The stored password hash of a user; the outer `None` means that there is no such user.
+    /// A user by the name, with the stored password hash.
     #[must_use]
-    pub fn user(&self, name: &str) -> Option<(Arc<str>, Option<PasswordHash>)> {
-        self.users
-            .get_key_value(name)
-            .map(|(name, hash)| (name.clone(), *hash))
+    pub fn user(&self, name: &str) -> Option<(User, Option<PasswordHash>)> {
+        self.users.get(|(own, _)| (*own.name).cmp(name)).cloned()
     }
 
     /// Whether a user may log in.
@@ -149,11 +206,12 @@ impl Catalog {
     /// # Errors
     ///
     /// Why not, as the engine puts it.
-    pub fn may_log_in(&self, user: &str) -> Result<(), Error> {
+    pub fn may_log_in(&self, user: &User) -> Result<(), Error> {
         self.visibility.may_log_in(user)
     }
 
-    /// Answers a SELECT on a system space, with what this user may see.
+    /// Answers a SELECT on a system space, with what this user may see. It looks at the rows that
+    /// it returns or skips, and at those between them that the user may not see.
     ///
     /// # Errors
     ///
@@ -166,43 +224,33 @@ impl Catalog {
     /// * [`ErrorCode::KEY_PART_COUNT`] or [`ErrorCode::KEY_PART_TYPE`] for a key that does not fit,
     /// * [`ErrorCode::UNSUPPORTED_INDEX_FEATURE`] for an iterator of other kinds of indexes,
     /// * [`ErrorCode::ITERATOR_POSITION`] for a position outside of the range.
-    pub fn select(&self, select: &Select<'_>, user: &str, out: &mut Vec<u8>) -> Result<(), Error> {
+    pub fn select(&self, select: &Select<'_>, user: &User, out: &mut Vec<u8>) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
             IdOrName::Id(id) => Error::no_such_space(id),
             IdOrName::Name(name) => Error::no_such_space(name),
         })?;
+        let (table, system) = (space.table, space.table.system);
         let visible = self.visibility.rows(user, space.id, space.name)?;
         if let IdOrName::Id(_) = select.index {
             IteratorType::from_code(select.iterator)?;
         }
         let at = space.resolve_index(select.index)?;
         let iterator = IteratorType::from_code(select.iterator)?;
-        let key = row::read_key(space.system, at, select.key)?;
+        let key = row::read_key(system, at, select.key)?;
         space.check_iterator(at, iterator)?;
-        let mut found: Vec<&SystemRow> = space
-            .rows
-            .iter()
-            .filter(|row| row.matches(at, iterator, &key) && visible.shows(&row.tuple))
-            .collect();
-        if at > 0 {
-            found.sort_by(|left, right| left.keys[at].cmp(&right.keys[at]));
+        let after = paging::after(system, at, select)?;
+        if after
+            .as_ref()
+            .is_some_and(|row| !row.matches(at, iterator, &key))
+        {
+            return Err(paging::invalid());
         }
-        let is_reverse = matches!(
-            iterator,
-            IteratorType::Req | IteratorType::Lt | IteratorType::Le | IteratorType::PreviousPrefix
-        );
-        if is_reverse {
-            found.reverse();
-        }
-        let passed = match paging::after(space.system, at, select)? {
-            None => 0,
-            Some(row) if !row.matches(at, iterator, &key) => return Err(paging::invalid()),
-            Some(row) => paging::passed(&found, &row, at, is_reverse),
-        };
+        let walk = table.walk(at, iterator, &key, after.as_ref());
+        let shown = walk.filter(|row| visible.shows(&row.tuple));
         let limit = usize::try_from(select.limit).unwrap_or(usize::MAX);
         let offset = usize::try_from(select.offset).unwrap_or(usize::MAX);
         let (mut rows, mut last) = (Rows::begin(out), None);
-        for row in found.into_iter().skip(passed).skip(offset).take(limit) {
+        for row in shown.skip(offset).take(limit) {
             rows.push(&row.tuple);
             last = Some(row);
         }
@@ -212,10 +260,15 @@ impl Catalog {
     }
 }
 
-impl ShownSpace {
+/// The system spaces that sessions answer for.
+fn viewed() -> impl Iterator<Item = &'static SystemSpace> {
+    SYSTEM_SPACES.iter().filter(|space| space.view.is_some())
+}
+
+impl Shown<'_> {
     /// The index's place in the description.
     fn resolve_index(&self, index: IdOrName<'_>) -> Result<usize, Error> {
-        let mut indexes = self.system.indexes.iter();
+        let mut indexes = self.table.system.indexes.iter();
         let found = match index {
             IdOrName::Id(id) => indexes.position(|own| own.id == id),
             IdOrName::Name(name) => indexes.position(|own| own.name == name),
@@ -238,9 +291,9 @@ impl ShownSpace {
         ) {
             return Ok(());
         }
-        let index = self.system.indexes[at].name;
+        let index = self.table.system.indexes[at].name;
         // A view has the indexes of its space.
-        let space = self.system.name;
+        let space = self.table.system.name;
         Err(Error::new(
             ErrorCode::UNSUPPORTED_INDEX_FEATURE,
             format!(
@@ -248,120 +301,6 @@ impl ShownSpace {
                  iterator type"
             ),
         ))
-    }
-}
-
-/// Collects what a catalog holds.
-#[derive(Debug)]
-pub struct CatalogBuilder {
-    rows: BTreeMap<u32, Vec<Vec<u8>>>,
-    users: HashMap<Arc<str>, Option<PasswordHash>>,
-    visibility: Arc<dyn Visibility>,
-}
-
-impl Default for CatalogBuilder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl CatalogBuilder {
-    /// A catalog with no spaces of its own, and the user `guest` without a password.
-    #[must_use]
-    pub fn new() -> Self {
-        let guest = PasswordHash::of("");
-        Self {
-            rows: BTreeMap::new(),
-            users: HashMap::from([(GUEST.into(), Some(guest))]),
-            visibility: Arc::new(OpenToAll),
-        }
-    }
-
-    /// Says who may see what, and who may log in.
-    #[must_use]
-    pub fn visibility(mut self, visibility: Arc<dyn Visibility>) -> Self {
-        self.visibility = visibility;
-        self
-    }
-
-    /// Adds a tuple of a [system space](system) that has a view, as raw MessagePack. The view shows
-    /// it too.
-    #[must_use]
-    pub fn row(mut self, space: u32, tuple: Vec<u8>) -> Self {
-        self.rows.entry(space).or_default().push(tuple);
-        self
-    }
-
-    /// Adds a space whose fields have no names.
-    #[must_use]
-    pub fn space(self, id: u32, name: &str) -> Self {
-        let mut tuple = Vec::new();
-        write_array_len(&mut tuple, 7);
-        write_uint(&mut tuple, u64::from(id));
-        write_uint(&mut tuple, 1);
-        write_str(&mut tuple, name);
-        write_str(&mut tuple, "memtx");
-        write_uint(&mut tuple, 0);
-        write_map_len(&mut tuple, 0);
-        write_array_len(&mut tuple, 0);
-        self.row(SPACE, tuple)
-    }
-
-    /// Adds a unique TREE index over fields of the given types, the first field being 0.
-    #[must_use]
-    pub fn index(self, space: u32, id: u32, name: &str, parts: &[(u32, &str)]) -> Self {
-        let mut tuple = Vec::new();
-        write_array_len(&mut tuple, 6);
-        write_uint(&mut tuple, u64::from(space));
-        write_uint(&mut tuple, u64::from(id));
-        write_str(&mut tuple, name);
-        write_str(&mut tuple, "tree");
-        write_map_len(&mut tuple, 1);
-        write_str(&mut tuple, "unique");
-        write_bool(&mut tuple, true);
-        write_array_len(&mut tuple, parts.len() as u32);
-        for (field, kind) in parts {
-            write_array_len(&mut tuple, 2);
-            write_uint(&mut tuple, u64::from(*field));
-            write_str(&mut tuple, kind);
-        }
-        self.row(INDEX, tuple)
-    }
-
-    /// Adds a user; without a hash nobody can log in as it.
-    #[must_use]
-    pub fn user(mut self, name: &str, password: Option<PasswordHash>) -> Self {
-        self.users.insert(name.into(), password);
-        self
-    }
-
-    /// The finished snapshot. A row whose key fields are not of the system's types is left out.
-    #[must_use]
-    pub fn build(mut self) -> Catalog {
-        let mut spaces = BTreeMap::new();
-        let shown = SYSTEM_SPACES.iter().filter(|space| space.view.is_some());
-        for system in shown {
-            let rows = self.rows.remove(&system.id).unwrap_or_default();
-            let rows = rows.into_iter();
-            let mut rows: Vec<_> = rows.filter_map(|tuple| row::row(system, tuple)).collect();
-            rows.sort_by(|left, right| left.keys[0].cmp(&right.keys[0]));
-            let rows = Arc::new(rows);
-            for (id, name) in system.names() {
-                let rows = rows.clone();
-                let space = ShownSpace {
-                    id,
-                    name,
-                    rows,
-                    system,
-                };
-                spaces.insert(id, space);
-            }
-        }
-        Catalog {
-            spaces,
-            users: self.users,
-            visibility: self.visibility,
-        }
     }
 }
 

@@ -67,21 +67,3 @@ pub(super) fn position(row: &SystemRow, at: usize) -> Vec<u8> {
     }
     STANDARD_NO_PAD.encode(bytes).into_bytes()
 }
-
-/// How many of the rows, in the order of the walk, come before a place or at it.
-pub(super) fn passed(
-    found: &[&SystemRow],
-    after: &SystemRow,
-    at: usize,
-    is_reverse: bool,
-) -> usize {
-    let after = place(after, at);
-    found.partition_point(|row| match is_reverse {
-        true => place(row, at) >= after,
-        false => place(row, at) <= after,
-    })
-}
-
-fn place(row: &SystemRow, at: usize) -> (&[Part], &[Part]) {
-    (&row.keys[at], &row.keys[0])
-}

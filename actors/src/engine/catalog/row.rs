@@ -1,5 +1,7 @@
 //! Rows of system spaces, by the keys of their indexes.
 
+use std::cmp::Ordering;
+
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::IteratorType;
 use vestibule_wire::{Error, ErrorCode};
@@ -8,6 +10,12 @@ use super::system::{SystemFieldType, SystemSpace};
 
 /// The fields of a row that are read: no key has one behind them.
 const KEY_FIELDS: u32 = 4;
+
+#[cfg(test)]
+thread_local! {
+    /// How often a row was compared with what is walked over.
+    pub(super) static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 /// A tuple with the keys it is found by, decoded once.
 #[derive(Debug, Clone)]
@@ -25,20 +33,39 @@ pub(super) enum Part {
 }
 
 impl SystemRow {
+    /// Whether an index has the row where an iterator walks for a key.
     pub(super) fn matches(&self, index: usize, iterator: IteratorType, key: &[Part]) -> bool {
-        use std::cmp::Ordering::{Equal, Greater, Less};
+        self.side(index, iterator, key) == Ordering::Equal
+    }
+
+    /// Where an index has the row: before the first that an iterator meets for a key, among them,
+    /// or after the last.
+    pub(super) fn side(&self, index: usize, iterator: IteratorType, key: &[Part]) -> Ordering {
+        use Ordering::{Equal, Greater, Less};
+        #[cfg(test)]
+        LOOKED_AT.with(|count| count.set(count.get() + 1));
         let own = &self.keys[index];
         let shared = &own[..own.len().min(key.len())];
-        let order = shared.cmp(key);
-        match iterator {
-            _ if key.is_empty() => true,
-            IteratorType::Eq | IteratorType::Req => order == Equal,
-            IteratorType::Ge | IteratorType::All => order != Less,
-            IteratorType::Gt => order == Greater,
-            IteratorType::Le => order != Greater,
-            IteratorType::Lt | IteratorType::PreviousPrefix => order == Less,
-            IteratorType::NextPrefix => order == Greater && !begins_with(shared, key),
-            _ => false,
+        match (iterator, shared.cmp(key)) {
+            _ if key.is_empty() => Equal,
+            (IteratorType::Eq | IteratorType::Req, order) => order,
+            (IteratorType::Ge | IteratorType::All, Less) => Less,
+            (IteratorType::Gt | IteratorType::NextPrefix, Less | Equal) => Less,
+            (IteratorType::Le, Greater) => Greater,
+            (IteratorType::Lt | IteratorType::PreviousPrefix, Equal | Greater) => Greater,
+            (IteratorType::NextPrefix, Greater) if begins_with(shared, key) => Less,
+            (
+                IteratorType::Ge
+                | IteratorType::All
+                | IteratorType::Gt
+                | IteratorType::Le
+                | IteratorType::Lt
+                | IteratorType::PreviousPrefix
+                | IteratorType::NextPrefix,
+                _,
+            ) => Equal,
+            // Of other kinds of indexes.
+            _ => Greater,
         }
     }
 }

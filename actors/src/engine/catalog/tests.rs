@@ -1,5 +1,5 @@
 use vestibule_wire::ErrorCode;
-use vestibule_wire::msgpack::Reader;
+use vestibule_wire::msgpack::{Reader, write_str, write_uint};
 use vestibule_wire::request::After;
 
 use super::*;
@@ -9,18 +9,18 @@ use super::*;
 struct ByName;
 
 impl Visibility for ByName {
-    fn rows(&self, user: &str, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
-        match user {
+    fn rows(&self, user: &User, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
+        match &*user.name {
             "all" => Ok(RowVisibility::Everything),
-            "none" => Err(Error::access_denied("Read", "space", name, user)),
+            "none" => Err(Error::access_denied("Read", "space", name, &user.name)),
             _ => Ok(RowVisibility::Rows(Box::new(move |row| {
                 space == 281 && row[1] == 5
             }))),
         }
     }
 
-    fn may_log_in(&self, user: &str) -> Result<(), Error> {
-        match user {
+    fn may_log_in(&self, user: &User) -> Result<(), Error> {
+        match &*user.name {
             "none" => Err(Error::new(ErrorCode::ACCESS_DENIED, "no")),
             _ => Ok(()),
         }
@@ -42,7 +42,7 @@ fn catalog(visibility: Option<ByName>) -> Catalog {
 /// How many rows a user is shown.
 fn count(catalog: &Catalog, user: &str, select: &Select<'_>) -> Result<u32, u16> {
     let mut out = Vec::new();
-    let done = catalog.select(select, user, &mut out);
+    let done = catalog.select(select, &User::named(user), &mut out);
     done.map_err(|error| error.code().0)?;
     let mut reader = Reader::new(&out);
     reader.read_map_len().unwrap();
@@ -67,13 +67,13 @@ fn all(space: u32) -> Select<'static> {
 fn everybody_sees_everything_unless_the_engine_says_otherwise() {
     let open = catalog(None);
     assert_eq!(count(&open, "anybody", &all(281)), Ok(2));
-    assert_eq!(open.may_log_in("anybody"), Ok(()));
+    assert_eq!(open.may_log_in(&User::named("anybody")), Ok(()));
     let closed = catalog(Some(ByName));
     assert_eq!(count(&closed, "all", &all(281)), Ok(2));
     assert_eq!(count(&closed, "five", &all(281)), Ok(1));
     assert_eq!(count(&closed, "five", &all(280)), Ok(0));
     assert_eq!(count(&closed, "none", &all(281)), Err(42));
-    assert!(closed.may_log_in("none").is_err());
+    assert!(closed.may_log_in(&User::named("none")).is_err());
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn told(space: u32, index: u32, iterator: u64, key: &[u8]) -> String {
         fetch_position: false,
         after: After::Start,
     };
-    match catalog.select(&select, GUEST, &mut Vec::new()) {
+    match catalog.select(&select, &User::guest(), &mut Vec::new()) {
         Ok(()) => "ok".to_owned(),
         Err(error) => format!("{}: {}", error.code().0, error.message()),
     }
@@ -154,7 +154,7 @@ fn pages(by_position: bool, iterator: IteratorType, index: u32, key: &[u8]) -> V
                 false => After::Tuple(&after),
             },
         };
-        catalog.select(&select, GUEST, &mut body).unwrap();
+        catalog.select(&select, &User::guest(), &mut body).unwrap();
         let mut reader = Reader::new(&body);
         let keys = reader.read_map_len().unwrap();
         reader.read_uint().unwrap();
@@ -216,7 +216,7 @@ fn a_position_outside_of_what_is_walked_over_is_refused() {
             fetch_position: false,
             after,
         };
-        let told = catalog.select(&select, GUEST, &mut Vec::new());
+        let told = catalog.select(&select, &User::guest(), &mut Vec::new());
         told.map_err(|error| error.code().0)
     };
     let row = [0x93, 2, 1, 0xa1, b's'];
@@ -264,4 +264,158 @@ fn faults_of_a_request_are_told_as_of_any_space() {
     ] {
         assert_eq!(told(space, index, iterator, key), expected);
     }
+}
+
+/// Spaces whose names are no numbers in order, with two owners.
+fn many_spaces(count: u32) -> Catalog {
+    let mut catalog = CatalogBuilder::new().build();
+    for id in 1..=count {
+        catalog.put_row(280, space_row(id, 1 + u64::from(id % 2), &name_of(id)));
+    }
+    catalog
+}
+
+fn name_of(id: u32) -> String {
+    format!("{:x}", id.wrapping_mul(0x9e37_79b9) >> 20)
+}
+
+fn space_row(id: u32, owner: u64, name: &str) -> Vec<u8> {
+    let mut row = vec![0x93];
+    write_uint(&mut row, u64::from(id));
+    write_uint(&mut row, owner);
+    write_str(&mut row, name);
+    row
+}
+
+fn rows(catalog: &Catalog, select: &Select<'_>) -> Vec<Vec<u8>> {
+    let mut out = Vec::new();
+    catalog.select(select, &User::guest(), &mut out).unwrap();
+    let mut reader = Reader::new(&out);
+    reader.read_map_len().unwrap();
+    reader.read_uint().unwrap();
+    let count = reader.read_array_len().unwrap();
+    (0..count)
+        .map(|_| reader.skip().unwrap().to_vec())
+        .collect()
+}
+
+/// Every row that an iterator is to find in an index, in its order.
+fn searched<'a>(
+    all: &'a [row::SystemRow],
+    at: usize,
+    iterator: IteratorType,
+    key: &[row::Part],
+) -> Vec<&'a Vec<u8>> {
+    use IteratorType::{Le, Lt, PreviousPrefix, Req};
+    let found = all.iter().filter(|row| row.matches(at, iterator, key));
+    let mut found: Vec<_> = found.collect();
+    found.sort_by_key(|row| (row.keys[at].clone(), row.keys[0].clone()));
+    if matches!(iterator, Req | Le | Lt | PreviousPrefix) {
+        found.reverse();
+    }
+    found.into_iter().map(|row| &row.tuple).collect()
+}
+
+/// Every iterator of every index, against a search through all rows.
+#[test]
+fn every_iterator_finds_what_a_search_through_all_rows_finds() {
+    let catalog = many_spaces(60);
+    let space = SYSTEM_SPACES.iter().find(|space| space.id == 280).unwrap();
+    let everything = rows(&catalog, &all(280)).into_iter();
+    let everything: Vec<_> = everything
+        .map(|tuple| row::row(space, tuple).unwrap())
+        .collect();
+    assert_eq!(everything.len(), 60);
+    let mut keys = vec![vec![0x90]];
+    for id in [0, 1, 17, 60, 61] {
+        keys.push(vec![0x91, id]);
+        for end in [0, 1, name_of(u32::from(id)).len()] {
+            let mut key = vec![0x91];
+            write_str(&mut key, &name_of(u32::from(id))[..end]);
+            keys.push(key);
+        }
+    }
+    let iterators = (0..=13).filter(|code| !(7..=11).contains(code));
+    let mut compared = 0;
+    for iterator in iterators.map(|code| IteratorType::from_code(code).unwrap()) {
+        for (at, index) in space.indexes.iter().enumerate() {
+            for key in &keys {
+                let Ok(parts) = row::read_key(space, at, key) else {
+                    continue;
+                };
+                let select = Select {
+                    index: IdOrName::Id(index.id),
+                    iterator: iterator as u64,
+                    key,
+                    offset: 1,
+                    limit: 30,
+                    ..all(281)
+                };
+                let expected = searched(&everything, at, iterator, &parts);
+                let expected = expected.into_iter().skip(1).take(30);
+                let found = rows(&catalog, &select);
+                assert!(
+                    found.iter().eq(expected),
+                    "{iterator:?} {} {key:?}",
+                    index.name
+                );
+                compared += found.len();
+            }
+        }
+    }
+    assert!(compared > 1000, "{compared}");
+}
+
+#[test]
+fn a_look_up_by_index_looks_at_a_few_rows_however_many_there_are() {
+    let cost = |count: u32| {
+        let catalog = many_spaces(count);
+        let mut key = vec![0x91];
+        write_str(&mut key, &name_of(7));
+        let select = Select {
+            index: IdOrName::Name("name"),
+            iterator: IteratorType::Eq as u64,
+            key: &key,
+            ..all(281)
+        };
+        row::LOOKED_AT.set(0);
+        assert!(rows(&catalog, &select).contains(&space_row(7, 2, &name_of(7))));
+        row::LOOKED_AT.get()
+    };
+    let (few, many) = (cost(10), cost(4000));
+    assert!(few <= 10 && many <= 30, "{few} rows of 10, {many} of 4000");
+}
+
+#[test]
+fn a_row_is_replaced_and_removed_in_every_index_and_a_copy_keeps_it() {
+    let mut catalog = many_spaces(10);
+    let before = catalog.clone();
+    let by_name = |catalog: &Catalog, name: &str| {
+        let mut key = vec![0x91];
+        write_str(&mut key, name);
+        let select = Select {
+            index: IdOrName::Name("name"),
+            iterator: IteratorType::Eq as u64,
+            key: &key,
+            ..all(281)
+        };
+        rows(catalog, &select).len()
+    };
+    catalog.put_row(280, space_row(3, 1, "renamed"));
+    catalog.remove_row(280, &space_row(4, 9, "whatever it is called"));
+    let count = |catalog: &Catalog| rows(catalog, &all(281)).len();
+    assert_eq!((count(&before), count(&catalog)), (10, 9));
+    for (name, had, has) in [
+        (&*name_of(3), 1, 0),
+        ("renamed", 0, 1),
+        (&name_of(4), 1, 0),
+        (&name_of(5), 1, 1),
+    ] {
+        let found = (by_name(&before, name), by_name(&catalog, name));
+        assert_eq!(found, (had, has), "{name}");
+    }
+    catalog.put_user(User::named("bob"), None);
+    catalog.remove_user("guest");
+    assert!(catalog.user("guest").is_none() && before.user("guest").is_some());
+    assert!(catalog.user("bob").is_some() && before.user("bob").is_none());
 }

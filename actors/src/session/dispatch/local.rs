@@ -39,7 +39,9 @@ impl Dispatcher<'_> {
             Ok(user) => {
                 let is_administrator = match &self.shared.config.administrators {
                     Administrators::LocalConnections => None,
-                    Administrators::Users(names) => Some(names.iter().any(|name| **name == *user)),
+                    Administrators::Users(names) => {
+                        Some(names.iter().any(|name| **name == *user.name))
+                    }
                 };
                 self.session.log_in(user, is_administrator);
                 self.header(sync).write_empty(self.session.output());

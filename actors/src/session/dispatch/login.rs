@@ -3,17 +3,15 @@
 //! The order matters: until the password was found right, existing, disabled and unknown users get
 //! the same answers, after the same work.
 
-use std::sync::Arc;
-
 use vestibule_wire::Error;
 use vestibule_wire::auth::{PasswordHash, SCRAMBLE_SIZE};
 use vestibule_wire::features::AUTH_TYPE;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::Auth;
 
-use crate::engine::catalog::{Catalog, GUEST};
+use crate::engine::catalog::{Catalog, GUEST, User};
 
-/// Checks a login and returns the user's name.
+/// Checks a login and returns the user.
 ///
 /// # Errors
 ///
@@ -28,13 +26,14 @@ use crate::engine::catalog::{Catalog, GUEST};
 /// [`INVALID_AUTH_REQUEST`]: vestibule_wire::ErrorCode::INVALID_AUTH_REQUEST
 /// [`CREDS_MISMATCH`]: vestibule_wire::ErrorCode::CREDS_MISMATCH
 /// [`ACCESS_DENIED`]: vestibule_wire::ErrorCode::ACCESS_DENIED
-pub(crate) fn log_in(auth: &Auth<'_>, salt: &[u8], catalog: &Catalog) -> Result<Arc<str>, Error> {
+pub(crate) fn log_in(auth: &Auth<'_>, salt: &[u8], catalog: &Catalog) -> Result<User, Error> {
     let mut reader = Reader::new(auth.tuple);
     let count = reader.read_array_len().unwrap_or(0);
     if count == 0 && auth.user == GUEST {
         // Connection pools switch back to guest this way.
-        catalog.may_log_in(GUEST)?;
-        return Ok(GUEST.into());
+        let guest = User::guest();
+        catalog.may_log_in(&guest)?;
+        return Ok(guest);
     }
     let malformed = || Error::invalid_msgpack("authentication request body");
     if count < 2 {
@@ -73,6 +72,8 @@ pub(crate) fn log_in(auth: &Auth<'_>, salt: &[u8], catalog: &Catalog) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use vestibule_wire::auth::{PasswordHash, scramble};
     use vestibule_wire::msgpack::{write_array_len, write_bin, write_str, write_str_bytes};
 
@@ -98,6 +99,7 @@ mod tests {
 
     fn attempt(user: &str, tuple: &[u8]) -> Result<Arc<str>, (u16, String)> {
         log_in(&Auth { user, tuple }, &SALT, &users())
+            .map(|user| user.name)
             .map_err(|error| (error.code().0, error.message().to_owned()))
     }
 
@@ -137,8 +139,8 @@ mod tests {
     struct NoSession;
 
     impl Visibility for NoSession {
-        fn may_log_in(&self, user: &str) -> Result<(), Error> {
-            Err(Error::access_denied("Session", "universe", "", user))
+        fn may_log_in(&self, user: &User) -> Result<(), Error> {
+            Err(Error::access_denied("Session", "universe", "", &user.name))
         }
     }
 

@@ -42,7 +42,7 @@ fn a_login_takes_the_right_to_a_session() {
     let may = |rig: &Rig, user| {
         rig.engine
             .catalog()
-            .may_log_in(user)
+            .may_log_in(&rig.user(user))
             .map_err(|own| told(&own))
     };
     assert_eq!(may(&rig, "bob"), Ok(()));

@@ -15,7 +15,7 @@ use super::{NONE, Rig, by, pack, printed, told};
 impl Rig {
     /// From now on, this user asks.
     fn log_in(&mut self, user: &str) {
-        self.caller.user = user.into();
+        self.caller.user = self.user(user);
         self.caller.is_administrator = false;
     }
 
@@ -33,7 +33,8 @@ impl Rig {
 
     /// The same as `admin`.
     fn admin(&mut self, name: &str, args: &(impl Serialize + ?Sized)) -> String {
-        let user = std::mem::replace(&mut self.caller.user, "admin".into());
+        let admin = self.user("admin");
+        let user = std::mem::replace(&mut self.caller.user, admin);
         let told = self.ask(name, args);
         self.caller.user = user;
         told

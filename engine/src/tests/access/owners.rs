@@ -77,7 +77,8 @@ fn rights_on_a_user_or_role_go_with_it() {
     rig.grant(&("bob", "drop", "role", "r"));
     let (space, index, key) = (IdOrName::Id(system::USER), IdOrName::Id(0), pack(&(34,)));
     let key = &key[..];
-    let bob = std::mem::replace(&mut rig.caller.user, "admin".into());
+    let admin = rig.user("admin");
+    let bob = std::mem::replace(&mut rig.caller.user, admin);
     assert_eq!(
         rig.run(Body::Delete(Delete { space, index, key })),
         "44: Failed to drop user or role 'r': the user has objects"
@@ -93,7 +94,7 @@ fn rights_on_a_user_or_role_go_with_it() {
 #[test]
 fn numbers_that_leave_no_room_for_the_next_are_refused() {
     let mut rig = rig();
-    rig.caller.user = "admin".into();
+    rig.caller.user = rig.user("admin");
     let user = |id: u64| pack(&(id, 1, "eve", "user", BTreeMap::<u8, u8>::new()));
     let function = |id| {
         let (name, owner, is_setuid) = ("f".into(), 1, false);
