@@ -10,8 +10,8 @@
 //! ```
 //!
 //! An engine is synchronous and lives on Tx's thread: it needs no lock and never sees two requests
-//! at once. Everything but [`Engine::execute`] and [`Engine::discard_turn`] has a default, so that a
-//! small engine is small.
+//! at once. Everything but [`Engine::execute`] and [`Engine::discard_turn`] has a default, so that
+//! a small engine is small.
 //!
 //! | file | what |
 //! |---|---|

@@ -17,7 +17,7 @@ pub(crate) enum TxEvent {
     Failed { generation: u64, text: String },
     /// Tx panicked.
     Died { generation: u64, text: String },
-    /// Tx closed its engine and is gone.
+    /// Tx is gone, and its engine with it: closed, or dropped with the thread.
     Stopped { generation: u64 },
 }
 
@@ -48,7 +48,7 @@ pub(crate) enum Requester {
     Embedder(oneshot::Sender<TransitionOutcome>),
 }
 
-/// What a worker tells of itself in a transition.
+/// What a worker tells of itself, most of it in a transition.
 #[derive(Debug)]
 pub(crate) enum WorkerReport {
     /// The worker has seen the new state.
@@ -57,6 +57,8 @@ pub(crate) enum WorkerReport {
     Quiet,
     /// The worker has answered its clients.
     CutOff(CutOffCounts),
+    /// The worker's thread has ended, with its sessions. Of no transition.
+    Gone,
 }
 
 /// A report, with its worker and the transition by the machine's serial number.

@@ -20,6 +20,10 @@ use crate::transitions::{
     CallerId, Machine, StopReport, TransitionRecord, TransitionRequest, TransitionTarget,
 };
 
+/// The failure of a runtime whose threads were ended under it.
+const THREADS_GONE: &str = "the actix System was stopped before the runtime: requests under way \
+     were cut off; stop the runtime first, and wait for it";
+
 /// Starts a Tx of a given generation on the arbiter that is Tx's own.
 pub(crate) type SpawnTx = Box<dyn Fn(&Arbiter, u64) -> TxHandle>;
 
@@ -176,6 +180,23 @@ impl Supervisor {
         self.submit(stop, Requester::Nobody, ctx);
     }
 
+    /// A session thread has ended under its worker, and its connections with it.
+    fn worker_gone(&mut self, worker: usize, ctx: &mut Context<Self>) {
+        if self.failure.is_none() {
+            // A stop that is under way is not what it says it is either.
+            self.failure = Some(THREADS_GONE.to_owned());
+        }
+        let actions = self.machine.worker_gone(worker, self.shared.clock.now());
+        self.apply(actions, ctx);
+        self.fail_unless_stopping(THREADS_GONE, ctx);
+    }
+
+    fn fail_unless_stopping(&mut self, failure: &str, ctx: &mut Context<Self>) {
+        if !self.machine.is_stopping() {
+            self.fail(failure.to_owned(), ctx);
+        }
+    }
+
     pub(super) fn tx_gone(&mut self, ctx: &mut Context<Self>) {
         let actions = self.machine.tx_stopped(self.shared.clock.now());
         self.apply(actions, ctx);
@@ -213,6 +234,7 @@ impl Handler<TxEvent> for Supervisor {
             }
             TxEvent::Stopped { generation } if generation == current && self.tx.is_some() => {
                 self.tx_gone(ctx);
+                self.fail_unless_stopping(THREADS_GONE, ctx);
             }
             _ => {}
         }
@@ -239,6 +261,7 @@ impl Handler<WorkerReported> for Supervisor {
         let now = self.shared.clock.now();
         let machine = &mut self.machine;
         let actions = match report {
+            WorkerReport::Gone => return self.worker_gone(worker, ctx),
             WorkerReport::Quiesced(waiting) => {
                 machine.worker_quiesced(worker, serial, &waiting, now)
             }

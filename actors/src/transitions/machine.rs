@@ -30,6 +30,17 @@ struct WorkerProgress {
     has_cut_off: bool,
 }
 
+impl WorkerProgress {
+    /// At the beginning, of a worker that is gone or not.
+    fn first(is_gone: &bool) -> Self {
+        Self {
+            has_quiesced: *is_gone,
+            is_quiet: *is_gone,
+            has_cut_off: *is_gone,
+        }
+    }
+}
+
 /// The transition under way.
 #[derive(Debug)]
 struct Current {
@@ -74,10 +85,11 @@ struct Queued {
 /// Drives transitions, one at a time.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    workers: usize,
     role: Role,
     /// How long after the deadline of a change of the role it ends at the latest.
     role_slack: Duration,
+    /// By worker: its thread has ended, and nothing more is heard of it.
+    gone: Vec<bool>,
     serial: u64,
     current: Option<Current>,
     queued: Option<Queued>,
@@ -90,7 +102,7 @@ impl Machine {
     /// after its deadline; a stop always within [`TRANSITION_SLACK`].
     pub(crate) fn new(workers: usize, role: Role, role_slack: Duration) -> Self {
         Self {
-            workers,
+            gone: vec![false; workers],
             role,
             role_slack,
             serial: 0,
@@ -238,7 +250,7 @@ impl Machine {
                 .and_then(|grace| quiesce_at.checked_add(grace)),
             end: None,
             has_cut_off: false,
-            workers: vec![WorkerProgress::default(); self.workers],
+            workers: self.gone.iter().map(WorkerProgress::first).collect(),
             waiting: WaitedFor::default(),
             cut_off: CutOffCounts::default(),
             waiters,
@@ -303,6 +315,16 @@ impl Machine {
             self.advance(now, &mut actions);
         }
         actions
+    }
+
+    /// A worker's thread has ended: nobody waits for it, in this transition or a later one.
+    pub(crate) fn worker_gone(&mut self, worker: usize, now: Instant) -> Vec<Action> {
+        if let Some(is_gone) = self.gone.get_mut(worker) {
+            *is_gone = true;
+        }
+        self.worker_event(worker, self.serial, now, |current, worker| {
+            current.workers[worker] = WorkerProgress::first(&true);
+        })
     }
 
     /// Tx is gone for good, asked or not.

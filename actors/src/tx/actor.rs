@@ -32,6 +32,8 @@ pub(crate) struct Tx<E: Engine> {
     parts: Option<Parts<E>>,
     supervisor: SupervisorHandle,
     generation: u64,
+    /// The Supervisor was told that it is gone.
+    has_left: bool,
 }
 
 /// What the core is made of when the actor starts.
@@ -49,6 +51,7 @@ impl<E: Engine> Tx<E> {
             parts: Some(parts),
             supervisor,
             generation,
+            has_left: false,
         }
     }
 
@@ -77,6 +80,19 @@ impl<E: Engine> Tx<E> {
         );
         self.core = Some(Box::new(core));
         Ok(())
+    }
+
+    /// Closes the engine, and says that it is gone.
+    fn leave(&mut self) {
+        if self.has_left {
+            return;
+        }
+        self.has_left = true;
+        // Dropped here so that the engine has closed its files when the Supervisor hears of it.
+        self.core = None;
+        self.supervisor.tx_event(TxEvent::Stopped {
+            generation: self.generation,
+        });
     }
 
     /// Runs `work`; a panic in it ends this Tx but neither the thread nor the connections.
@@ -130,12 +146,15 @@ impl<E: Engine> Actor for Tx<E> {
     }
 
     fn stopping(&mut self, _ctx: &mut Self::Context) -> Running {
-        // Dropped here so that the engine has closed its files when the Supervisor hears of it.
-        self.core = None;
-        self.supervisor.tx_event(TxEvent::Stopped {
-            generation: self.generation,
-        });
+        self.leave();
         Running::Stop
+    }
+}
+
+impl<E: Engine> Drop for Tx<E> {
+    fn drop(&mut self) {
+        // Without having been stopped, if its thread ends under it.
+        self.leave();
     }
 }
 

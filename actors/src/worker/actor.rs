@@ -23,7 +23,7 @@ use crate::connection::transport::{Transport, from_socket};
 use crate::limits::WORKER_TICK_PERIOD;
 use crate::messages::tx::Replies;
 use crate::messages::worker::{Accepted, Changed, IncomingConnection, TxLost, TxReady};
-use crate::messages::{SessionId, TxEvent};
+use crate::messages::{SessionId, TxEvent, WorkerReport};
 use crate::peers::Peers;
 use crate::resources::in_flight::{Effect, InFlightRequest, InFlightTable};
 use crate::resources::{WorkerCell, WorkerState};
@@ -115,6 +115,15 @@ impl Worker {
                 self.sessions.tell(&session, message());
             }
         }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Its arbiter ends: because the runtime has stopped, which nobody listens to any more, or
+        // because somebody stopped the System under it.
+        let supervisor = &self.cell.peers.supervisor;
+        supervisor.report(self.cell.index, 0, WorkerReport::Gone);
     }
 }
 
