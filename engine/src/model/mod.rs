@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `field` | types of fields |
+//! | `memory` | what allocations take |
 //! | `key` | keys as bytes in the order of the values |
 //! | `tuple` | a tuple, shared by all indexes that hold it |
 //! | `index` | definition of an index: from a tuple or a client's key to a key |
@@ -11,5 +12,6 @@
 pub(crate) mod field;
 pub(crate) mod index;
 pub(crate) mod key;
+pub(crate) mod memory;
 pub(crate) mod space;
 pub(crate) mod tuple;

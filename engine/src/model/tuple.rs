@@ -6,6 +6,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::model::memory::{ARC_HEAD, allocated};
+
 /// Bytes of a tuple that is kept by value. A tuple takes 32 bytes with them.
 const INLINE: usize = 30;
 
@@ -34,6 +36,28 @@ impl From<&[u8]> for Tuple {
                 })
             }
             None => Self(Repr::Shared(tuple.into())),
+        }
+    }
+}
+
+impl Tuple {
+    /// What it takes beside its 32 bytes, in bytes; clones share it.
+    #[inline]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Repr::Inline { .. } => 0,
+            Repr::Shared(bytes) => allocated(ARC_HEAD + bytes.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Tuple {
+    /// How many hold it, of one that is too large to stand in their places.
+    pub(crate) fn sharers(&self) -> usize {
+        match &self.0 {
+            Repr::Inline { .. } => 1,
+            Repr::Shared(bytes) => Arc::strong_count(bytes),
         }
     }
 }

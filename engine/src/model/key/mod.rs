@@ -23,6 +23,7 @@ use std::cmp::Ordering;
 
 use vestibule_wire::msgpack::DecodeError;
 
+use crate::model::memory::allocated;
 pub(crate) use encode::encode_part;
 
 /// Bytes of the head.
@@ -86,6 +87,14 @@ impl Tail {
         match self {
             Self::Inline { size, .. } => usize::from(*size),
             Self::Heap(tail) => HEAD + tail.len(),
+        }
+    }
+
+    /// What it takes beside its 24 bytes, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Inline { .. } => 0,
+            Self::Heap(tail) => allocated(tail.len()),
         }
     }
 

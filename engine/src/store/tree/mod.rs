@@ -12,15 +12,22 @@
 //! one look-up after the other: 0.5 µs, where the standard library's tree, with nodes of 11 whole
 //! keys, takes 0.8.
 //!
+//! A clone of a tree is a version of it that stays as it is: both share all nodes, and what is changed
+//! afterwards is copied, once for as long as it is shared. A tree without versions copies nothing.
+//!
 //! | module | what |
 //! |---|---|
+//! | `keys` | the keys of a node |
 //! | `node` | nodes: searched, split and merged |
 //! | `build` | a tree from sorted keys |
 //! | `range` | the tuples between two bounds |
+//! | `tally` | what a tree takes |
 
 mod build;
+mod keys;
 mod node;
 mod range;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -29,15 +36,31 @@ use std::ops::Bound;
 pub(crate) use build::Builder;
 use node::{Added, Node};
 pub(crate) use range::Range;
+use tally::LEAF;
+pub(crate) use tally::Tally;
 
 use crate::model::key::Key;
 use crate::model::tuple::Tuple;
 
-/// The tuples of an index by key.
-#[derive(Debug, Default)]
+/// The tuples of an index by key. A clone shares everything, and costs next to nothing.
+#[derive(Debug, Clone)]
 pub(crate) struct Tree {
     root: Node,
     len: usize,
+    tally: Tally,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self {
+            root: Node::default(),
+            len: 0,
+            tally: Tally {
+                nodes: LEAF,
+                ..Tally::default()
+            },
+        }
+    }
 }
 
 impl Tree {
@@ -50,6 +73,11 @@ impl Tree {
         self.len == 0
     }
 
+    /// What it takes.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// The tuple with this key.
     #[inline]
     pub(crate) fn get(&self, key: &Key) -> Option<&Tuple> {
@@ -58,10 +86,16 @@ impl Tree {
 
     /// Puts a tuple and returns the one that it replaces.
     pub(crate) fn insert(&mut self, key: Key, tuple: Tuple) -> Option<Tuple> {
-        match self.root.insert(key, tuple) {
-            Added::Replaced(old) => return Some(old),
+        self.tally.add(&tuple);
+        match self.root.insert(key, tuple, &mut self.tally) {
+            Added::Replaced(old) => {
+                self.tally.subtract(&old);
+                return Some(old);
+            }
             Added::Fitted => {}
-            Added::Split(separator, right) => self.root.grow(separator, right),
+            Added::Split(separator, right) => {
+                self.root.grow(separator, right, &mut self.tally);
+            }
         }
         self.len += 1;
         None
@@ -69,9 +103,10 @@ impl Tree {
 
     /// Takes a tuple out.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<Tuple> {
-        let removed = self.root.remove(key.view())?;
+        let removed = self.root.remove(key.view(), &mut self.tally)?;
+        self.tally.subtract(&removed);
         self.len -= 1;
-        self.root.shrink();
+        self.root.shrink(&mut self.tally);
         Some(removed)
     }
 

@@ -8,34 +8,24 @@
 //! A full node is split in the middle, or at its end if the new key goes there: rows that arrive in
 //! order leave full nodes behind. A node that has become small is joined with a neighbor if both
 //! leave room.
+//!
+//! A node may be shared with older versions of the tree. Whoever changes one that is has a copy of
+//! it first, and the versions keep the node; one that is not shared is changed in place.
 
-use crate::model::key::{Key, KeyView, Tail};
+use std::sync::Arc;
+
+use super::keys::{Keys, WIDTH};
+use super::tally::{INNER, LEAF, Tally};
+use crate::model::key::{Key, KeyView};
 use crate::model::tuple::Tuple;
 
-/// Keys of a leaf, children of an inner node.
-pub(super) const WIDTH: usize = 32;
-/// Heads of a cache line.
-const LINE: usize = 8;
 /// A node with fewer looks for a neighbor to join.
 const SMALL: usize = WIDTH / 4;
 /// Two neighbors with no more than this together are joined.
 const JOINED_MAX: usize = WIDTH * 3 / 4;
 
-/// Not below any head.
-const UNUSED: u64 = u64::MAX;
-
-/// The keys of a node, in order.
-#[derive(Debug)]
-pub(super) struct Keys {
-    len: usize,
-    /// Heads beyond `len` are [`UNUSED`].
-    heads: [u64; WIDTH],
-    /// Empty as long as every key is just a head.
-    tails: Vec<Tail>,
-}
-
 /// The tuples with their keys.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Leaf {
     pub(super) keys: Keys,
     /// As many as there are keys.
@@ -43,17 +33,43 @@ pub(super) struct Leaf {
 }
 
 /// Nodes with the keys that part them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Inner {
     pub(super) keys: Keys,
     /// One more than keys.
-    pub(super) children: Vec<Node>,
+    children: [Option<Node>; WIDTH],
 }
 
-#[derive(Debug)]
+/// A node, perhaps shared with older versions of the tree. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(super) enum Node {
-    Leaf(Box<Leaf>),
-    Inner(Box<Inner>),
+    Leaf(Arc<Leaf>),
+    Inner(Arc<Inner>),
+}
+
+/// A node of one kind.
+trait Part: Clone {
+    /// What it takes, without the tuples beside it and its children.
+    fn bytes(&self) -> usize;
+}
+
+/// The node, to be changed: in place, or else a copy of it from here on.
+#[inline]
+fn own<'n, T: Part>(node: &'n mut Arc<T>, tally: &mut Tally) -> &'n mut T {
+    let before = Arc::as_ptr(node);
+    let own = Arc::make_mut(node);
+    if !std::ptr::eq(before, own) {
+        tally.leave_behind(own.bytes());
+    }
+    own
+}
+
+/// The node, to be taken apart.
+fn take<T: Part>(node: Arc<T>, tally: &mut Tally) -> T {
+    Arc::try_unwrap(node).unwrap_or_else(|shared| {
+        tally.leave_behind(shared.bytes());
+        T::clone(&shared)
+    })
 }
 
 /// What became of an insertion.
@@ -62,113 +78,6 @@ pub(super) enum Added {
     Fitted,
     /// The node was full: this one stands to its right, and all its keys are at or beyond the key.
     Split(Key, Node),
-}
-
-impl Keys {
-    fn new() -> Self {
-        Self {
-            len: 0,
-            heads: [UNUSED; WIDTH],
-            tails: Vec::new(),
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    #[inline]
-    pub(super) fn get(&self, at: usize) -> KeyView<'_> {
-        KeyView::new(self.heads[at], self.tails.get(at))
-    }
-
-    /// How many keys are below this one, and whether the next one is it.
-    #[inline]
-    pub(super) fn find(&self, key: KeyView<'_>) -> (usize, bool) {
-        let below = self.count_below(key.head());
-        if below == self.len || self.heads[below] != key.head() {
-            return (below, false);
-        }
-        // By far the most common: one key with this head, which is all of it.
-        if self.tails.is_empty() && key.is_plain() {
-            return (below, true);
-        }
-        self.find_among_equal_heads(below, key)
-    }
-
-    /// How many heads are smaller. Looks at one head of every cache line first, none of which waits
-    /// for another, where a binary search would wait for one line after the other.
-    #[inline]
-    fn count_below(&self, head: u64) -> usize {
-        let lines = self.heads.chunks_exact(LINE);
-        let whole = lines.filter(|line| line[LINE - 1] < head).count();
-        let start = whole * LINE;
-        let Some(line) = self.heads.get(start..start + LINE) else {
-            return WIDTH;
-        };
-        start + line.iter().filter(|own| **own < head).count()
-    }
-
-    fn find_among_equal_heads(&self, first: usize, key: KeyView<'_>) -> (usize, bool) {
-        let same = self.heads[first..self.len].partition_point(|head| *head == key.head());
-        let (mut low, mut high) = (first, first + same);
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            if self.get(middle) < key {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        (low, low < first + same && self.get(low) == key)
-    }
-
-    fn insert(&mut self, at: usize, key: Key) {
-        let (head, tail) = key.into_parts();
-        if !self.tails.is_empty() || !tail.is_plain() {
-            // The first key that is more than its head: from now on all tails are kept.
-            self.tails.resize_with(self.len, Tail::default);
-            self.tails.insert(at, tail);
-        }
-        self.heads.copy_within(at..self.len, at + 1);
-        self.heads[at] = head;
-        self.len += 1;
-    }
-
-    fn remove(&mut self, at: usize) -> Key {
-        let tail = if self.tails.is_empty() {
-            Tail::default()
-        } else {
-            self.tails.remove(at)
-        };
-        let key = Key::from_parts(self.heads[at], tail);
-        self.heads.copy_within(at + 1..self.len, at);
-        self.len -= 1;
-        self.heads[self.len] = UNUSED;
-        key
-    }
-
-    fn split_off(&mut self, at: usize) -> Self {
-        let mut right = Self::new();
-        right.len = self.len - at;
-        right.heads[..right.len].copy_from_slice(&self.heads[at..self.len]);
-        if !self.tails.is_empty() {
-            right.tails = self.tails.split_off(at);
-        }
-        self.heads[at..].fill(UNUSED);
-        self.len = at;
-        right
-    }
-
-    fn append(&mut self, mut right: Self) {
-        if !self.tails.is_empty() || !right.tails.is_empty() {
-            self.tails.resize_with(self.len, Tail::default);
-            right.tails.resize_with(right.len, Tail::default);
-            self.tails.append(&mut right.tails);
-        }
-        self.heads[self.len..self.len + right.len].copy_from_slice(&right.heads[..right.len]);
-        self.len += right.len;
-    }
 }
 
 /// Where a full node is split for a key that goes to `at`.
@@ -184,13 +93,15 @@ impl Default for Leaf {
 
 impl Leaf {
     pub(super) fn is_full(&self) -> bool {
-        self.keys.len == WIDTH
+        self.keys.len() == WIDTH
     }
 
     /// Adds a tuple whose key is beyond all others; there must be room.
-    pub(super) fn push(&mut self, key: Key, tuple: Tuple) {
-        self.tuples[self.keys.len] = Some(tuple);
-        self.keys.insert(self.keys.len, key);
+    pub(super) fn push(&mut self, key: Key, tuple: Tuple, tally: &mut Tally) {
+        let at = self.keys.len();
+        tally.add(&tuple);
+        self.tuples[at] = Some(tuple);
+        self.keys.insert(at, key, tally);
     }
 
     fn new(keys: Keys) -> Self {
@@ -205,80 +116,101 @@ impl Leaf {
         self.tuples[at].as_ref()
     }
 
-    fn insert(&mut self, key: Key, tuple: Tuple) -> Added {
+    fn insert(&mut self, key: Key, tuple: Tuple, tally: &mut Tally) -> Added {
         let (at, is_there) = self.keys.find(key.view());
         if is_there {
             let old = self.tuples[at].replace(tuple);
             return old.map_or(Added::Fitted, Added::Replaced);
         }
-        if self.keys.len < WIDTH {
-            self.put(at, key, tuple);
+        if self.keys.len() < WIDTH {
+            self.put(at, key, tuple, tally);
             return Added::Fitted;
         }
         let middle = split_point(at, WIDTH);
-        let mut right = Self::new(self.keys.split_off(middle));
+        tally.nodes += LEAF;
+        let mut right = Self::new(self.keys.split_off(middle, tally));
         for (to, from) in right.tuples.iter_mut().zip(&mut self.tuples[middle..]) {
             *to = from.take();
         }
         if at <= middle {
-            self.put(at, key, tuple);
+            self.put(at, key, tuple, tally);
         } else {
-            right.put(at - middle, key, tuple);
+            right.put(at - middle, key, tuple, tally);
         }
-        Added::Split(right.keys.get(0).to_key(), Node::Leaf(Box::new(right)))
+        Added::Split(right.keys.get(0).to_key(), Node::Leaf(Arc::new(right)))
     }
 
-    fn put(&mut self, at: usize, key: Key, tuple: Tuple) {
-        self.tuples[at..=self.keys.len].rotate_right(1);
+    fn put(&mut self, at: usize, key: Key, tuple: Tuple, tally: &mut Tally) {
+        self.tuples[at..=self.keys.len()].rotate_right(1);
         self.tuples[at] = Some(tuple);
-        self.keys.insert(at, key);
+        self.keys.insert(at, key, tally);
     }
 
-    fn remove(&mut self, key: KeyView<'_>) -> Option<Tuple> {
+    fn remove(&mut self, key: KeyView<'_>, tally: &mut Tally) -> Option<Tuple> {
         let (at, is_there) = self.keys.find(key);
         if !is_there {
             return None;
         }
-        self.keys.remove(at);
+        self.keys.remove(at, tally);
         let removed = self.tuples[at].take();
-        self.tuples[at..=self.keys.len].rotate_left(1);
+        self.tuples[at..=self.keys.len()].rotate_left(1);
         removed
     }
 
-    fn append(&mut self, mut right: Self) {
-        let free = &mut self.tuples[self.keys.len..];
-        for (to, from) in free.iter_mut().zip(&mut right.tuples[..right.keys.len]) {
+    fn append(&mut self, mut right: Self, tally: &mut Tally) {
+        let free = &mut self.tuples[self.keys.len()..];
+        for (to, from) in free.iter_mut().zip(&mut right.tuples[..right.keys.len()]) {
             *to = from.take();
         }
-        self.keys.append(right.keys);
+        tally.nodes -= LEAF;
+        self.keys.append(right.keys, tally);
     }
 }
 
 impl Inner {
+    fn new(keys: Keys) -> Self {
+        Self {
+            keys,
+            children: [const { None }; WIDTH],
+        }
+    }
+
     /// The parent of one node.
     pub(super) fn of(child: Node) -> Self {
-        Self {
-            keys: Keys::new(),
-            children: vec![child],
-        }
+        let mut own = Self::new(Keys::new());
+        own.children[0] = Some(child);
+        own
+    }
+
+    /// How many children it has.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.keys.len() + 1
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.children.len() == WIDTH
+        self.len() == WIDTH
+    }
+
+    /// A child by its number, which is below `len`.
+    #[inline]
+    pub(super) fn child(&self, at: usize) -> &Node {
+        self.children[at]
+            .as_ref()
+            .expect("one child more than keys")
+    }
+
+    #[inline]
+    fn child_mut(&mut self, at: usize) -> &mut Node {
+        self.children[at]
+            .as_mut()
+            .expect("one child more than keys")
     }
 
     /// Adds a child to the right of all others; there must be room.
-    pub(super) fn push(&mut self, separator: Key, child: Node) {
-        self.keys.insert(self.keys.len, separator);
-        self.children.push(child);
-    }
-
-    /// Takes everything out.
-    pub(super) fn take(&mut self) -> Self {
-        Self {
-            keys: std::mem::replace(&mut self.keys, Keys::new()),
-            children: std::mem::take(&mut self.children),
-        }
+    pub(super) fn push(&mut self, separator: Key, child: Node, tally: &mut Tally) {
+        let at = self.keys.len();
+        self.put(at, separator, child, tally);
     }
 
     /// The number of the child that this key is in, if it is anywhere.
@@ -288,53 +220,59 @@ impl Inner {
         below + usize::from(is_there)
     }
 
-    fn insert(&mut self, key: Key, tuple: Tuple) -> Added {
+    fn insert(&mut self, key: Key, tuple: Tuple, tally: &mut Tally) -> Added {
         let at = self.child_for(key.view());
-        let (separator, right) = match self.children[at].insert(key, tuple) {
+        let (separator, right) = match self.child_mut(at).insert(key, tuple, tally) {
             Added::Split(separator, right) => (separator, right),
             done => return done,
         };
-        if self.children.len() < WIDTH {
-            self.put(at, separator, right);
+        if !self.is_full() {
+            self.put(at, separator, right, tally);
             return Added::Fitted;
         }
-        let middle = split_point(at, self.keys.len);
-        let mut other = Self {
-            keys: self.keys.split_off(middle + 1),
-            children: self.children.split_off(middle + 1),
-        };
-        let parting = self.keys.remove(middle);
-        if at <= middle {
-            self.put(at, separator, right);
-        } else {
-            other.put(at - middle - 1, separator, right);
+        let middle = split_point(at, self.keys.len());
+        tally.nodes += INNER;
+        let mut other = Self::new(self.keys.split_off(middle + 1, tally));
+        for (to, from) in other
+            .children
+            .iter_mut()
+            .zip(&mut self.children[middle + 1..])
+        {
+            *to = from.take();
         }
-        Added::Split(parting, Node::Inner(Box::new(other)))
+        let parting = self.keys.remove(middle, tally);
+        if at <= middle {
+            self.put(at, separator, right, tally);
+        } else {
+            other.put(at - middle - 1, separator, right, tally);
+        }
+        Added::Split(parting, Node::Inner(Arc::new(other)))
     }
 
     /// Puts a child to the right of the one at `at`.
-    fn put(&mut self, at: usize, separator: Key, right: Node) {
-        self.keys.insert(at, separator);
-        self.children.insert(at + 1, right);
+    fn put(&mut self, at: usize, separator: Key, right: Node, tally: &mut Tally) {
+        self.keys.insert(at, separator, tally);
+        self.children[at + 1..=self.keys.len()].rotate_right(1);
+        self.children[at + 1] = Some(right);
     }
 
-    fn remove(&mut self, key: KeyView<'_>) -> Option<Tuple> {
+    fn remove(&mut self, key: KeyView<'_>, tally: &mut Tally) -> Option<Tuple> {
         let at = self.child_for(key);
-        let removed = self.children[at].remove(key)?;
-        if self.children[at].size() < SMALL {
-            self.join(at);
+        let child = self.child_mut(at);
+        let removed = child.remove(key, tally)?;
+        if child.size() < SMALL {
+            self.join(at, tally);
         }
         Some(removed)
     }
 
     /// Joins a small child with a neighbor, if both together leave room.
-    fn join(&mut self, at: usize) {
+    fn join(&mut self, at: usize, tally: &mut Tally) {
         let fits = |left: usize| {
-            let pair = self.children.get(left).zip(self.children.get(left + 1));
-            pair.is_some_and(|(left, right)| {
-                let (left, right) = (left.size(), right.size());
+            left + 1 < self.len() && {
+                let (left, right) = (self.child(left).size(), self.child(left + 1).size());
                 left + right <= JOINED_MAX || left == 0 || right == 0
-            })
+            }
         };
         let left = if fits(at) {
             at
@@ -343,15 +281,43 @@ impl Inner {
         } else {
             return;
         };
-        let right = self.children.remove(left + 1);
-        let parting = self.keys.remove(left);
-        self.children[left].append(parting, right);
+        let right = self.children[left + 1].take();
+        self.children[left + 1..self.keys.len() + 1].rotate_left(1);
+        let parting = self.keys.remove(left, tally);
+        if let Some(right) = right {
+            self.child_mut(left).append(parting, right, tally);
+        }
+    }
+
+    fn append(&mut self, parting: Key, mut right: Self, tally: &mut Tally) {
+        let free = &mut self.children[self.keys.len() + 1..];
+        for (to, from) in free
+            .iter_mut()
+            .zip(&mut right.children[..right.keys.len() + 1])
+        {
+            *to = from.take();
+        }
+        tally.nodes -= INNER;
+        self.keys.insert(self.keys.len(), parting, tally);
+        self.keys.append(right.keys, tally);
+    }
+}
+
+impl Part for Leaf {
+    fn bytes(&self) -> usize {
+        LEAF + self.keys.heap_bytes()
+    }
+}
+
+impl Part for Inner {
+    fn bytes(&self) -> usize {
+        INNER + self.keys.heap_bytes()
     }
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Self::Leaf(Box::default())
+        Self::Leaf(Arc::default())
     }
 }
 
@@ -361,7 +327,7 @@ impl Node {
         let mut node = self;
         loop {
             match node {
-                Self::Inner(inner) => node = &inner.children[inner.child_for(key)],
+                Self::Inner(inner) => node = inner.child(inner.child_for(key)),
                 Self::Leaf(leaf) => {
                     let (at, is_there) = leaf.keys.find(key);
                     return if is_there { leaf.tuple(at) } else { None };
@@ -370,37 +336,35 @@ impl Node {
         }
     }
 
-    pub(super) fn insert(&mut self, key: Key, tuple: Tuple) -> Added {
+    pub(super) fn insert(&mut self, key: Key, tuple: Tuple, tally: &mut Tally) -> Added {
         match self {
-            Self::Leaf(leaf) => leaf.insert(key, tuple),
-            Self::Inner(inner) => inner.insert(key, tuple),
+            Self::Leaf(leaf) => own(leaf, tally).insert(key, tuple, tally),
+            Self::Inner(inner) => own(inner, tally).insert(key, tuple, tally),
         }
     }
 
-    pub(super) fn remove(&mut self, key: KeyView<'_>) -> Option<Tuple> {
+    pub(super) fn remove(&mut self, key: KeyView<'_>, tally: &mut Tally) -> Option<Tuple> {
         match self {
-            Self::Leaf(leaf) => leaf.remove(key),
-            Self::Inner(inner) => inner.remove(key),
+            Self::Leaf(leaf) => own(leaf, tally).remove(key, tally),
+            Self::Inner(inner) => own(inner, tally).remove(key, tally),
         }
     }
 
     /// Becomes the parent of itself and the node that it was split from.
-    pub(super) fn grow(&mut self, separator: Key, right: Self) {
-        let left = std::mem::take(self);
-        let mut keys = Keys::new();
-        keys.insert(0, separator);
-        *self = Self::Inner(Box::new(Inner {
-            keys,
-            children: vec![left, right],
-        }));
+    pub(super) fn grow(&mut self, separator: Key, right: Self, tally: &mut Tally) {
+        let mut parent = Inner::of(std::mem::replace(self, right.clone()));
+        tally.nodes += INNER;
+        parent.push(separator, right, tally);
+        *self = Self::Inner(Arc::new(parent));
     }
 
     /// Gives way to its only child.
-    pub(super) fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self, tally: &mut Tally) {
         if let Self::Inner(inner) = self
-            && inner.keys.len == 0
-            && let Some(only) = inner.children.pop()
+            && inner.len() == 1
         {
+            let only = inner.child(0).clone();
+            tally.nodes -= inner.bytes();
             *self = only;
         }
     }
@@ -408,22 +372,51 @@ impl Node {
     /// Keys of a leaf, children of an inner node.
     fn size(&self) -> usize {
         match self {
-            Self::Leaf(leaf) => leaf.keys.len,
-            Self::Inner(inner) => inner.children.len(),
+            Self::Leaf(leaf) => leaf.keys.len(),
+            Self::Inner(inner) => inner.len(),
         }
     }
 
     /// Takes over what a neighbor of the same level holds.
-    fn append(&mut self, parting: Key, right: Self) {
+    fn append(&mut self, parting: Key, right: Self, tally: &mut Tally) {
         match (self, right) {
-            (Self::Leaf(left), Self::Leaf(right)) => left.append(*right),
-            (Self::Inner(left), Self::Inner(mut right)) => {
-                left.keys.insert(left.keys.len, parting);
-                left.keys.append(right.keys);
-                left.children.append(&mut right.children);
+            (Self::Leaf(left), Self::Leaf(right)) => {
+                let right = take(right, tally);
+                own(left, tally).append(right, tally);
+            }
+            (Self::Inner(left), Self::Inner(right)) => {
+                let right = take(right, tally);
+                own(left, tally).append(parting, right, tally);
             }
             // All leaves are on one level.
             _ => unreachable!("neighbors are of one kind"),
         }
+    }
+}
+
+#[cfg(test)]
+impl Node {
+    /// What it and all below it take, counted anew.
+    pub(super) fn count(&self) -> Tally {
+        let mut sum = Tally::default();
+        match self {
+            Self::Leaf(leaf) => {
+                sum.nodes = leaf.bytes();
+                leaf.tuples
+                    .iter()
+                    .flatten()
+                    .for_each(|tuple| sum.add(tuple));
+            }
+            Self::Inner(inner) => {
+                sum.nodes = inner.bytes();
+                for child in inner.children.iter().flatten() {
+                    let own = child.count();
+                    sum.nodes += own.nodes;
+                    sum.tuples += own.tuples;
+                    sum.contents += own.contents;
+                }
+            }
+        }
+        sum
     }
 }

@@ -52,7 +52,7 @@ impl<'a> Range<'a> {
                 Node::Inner(inner) => {
                     let child = inner.child_for(key);
                     self.path.push((inner, child));
-                    node = &inner.children[child];
+                    node = inner.child(child);
                 }
                 Node::Leaf(leaf) => {
                     let (below, is_there) = leaf.keys.find(key);
@@ -69,13 +69,9 @@ impl<'a> Range<'a> {
         loop {
             match node {
                 Node::Inner(inner) => {
-                    let child = if self.is_reverse {
-                        inner.children.len() - 1
-                    } else {
-                        0
-                    };
+                    let child = if self.is_reverse { inner.len() - 1 } else { 0 };
                     self.path.push((inner, child));
-                    node = &inner.children[child];
+                    node = inner.child(child);
                 }
                 Node::Leaf(leaf) => {
                     self.at = if self.is_reverse { leaf.keys.len() } else { 0 };
@@ -96,11 +92,9 @@ impl<'a> Range<'a> {
             } else {
                 Some(child + 1)
             };
-            if let Some(next) = next
-                && let Some(node) = inner.children.get(next)
-            {
+            if let Some(next) = next.filter(|next| *next < inner.len()) {
                 self.path.push((inner, next));
-                self.descend(node);
+                self.descend(inner.child(next));
                 return Some(());
             }
         }

@@ -56,6 +56,10 @@ enum Step {
     InsertMany(u64, u64),
     RemoveMany(u64, u64),
     Range(Bound<Key>, Bound<Key>),
+    /// A version of the tree is kept from here on.
+    Keep,
+    /// One of those that are kept is let go.
+    Forget(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -65,9 +69,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u64..2000, 0u64..700).prop_map(|(from, count)| Step::InsertMany(from, count)),
         1 => (0u64..2000, 0u64..700).prop_map(|(from, count)| Step::RemoveMany(from, count)),
         2 => (bound(), bound()).prop_map(|(lower, upper)| Step::Range(lower, upper)),
+        2 => Just(Step::Keep),
+        1 => any::<usize>().prop_map(Step::Forget),
     ]
 }
 
+#[derive(Default)]
 struct Pair {
     tree: Tree,
     model: Model,
@@ -77,7 +84,9 @@ struct Pair {
 impl Pair {
     fn insert(&mut self, key: Key) {
         self.count += 1;
-        let tuple = Tuple::from(&self.count.to_be_bytes()[..]);
+        // Every third one stands beside the node.
+        let size = if self.count.is_multiple_of(3) { 40 } else { 8 };
+        let tuple = Tuple::from(&self.count.to_be_bytes().repeat(size / 8)[..]);
         assert_eq!(
             self.tree.insert(key.clone(), tuple.clone()),
             self.model.insert(key, tuple)
@@ -87,6 +96,50 @@ impl Pair {
     fn remove(&mut self, key: &Key) {
         assert_eq!(self.tree.remove(key), self.model.remove(key));
     }
+
+    fn apply(&mut self, step: Step) {
+        match step {
+            Step::Insert(key) => self.insert(key),
+            Step::Remove(key) => self.remove(&key),
+            Step::InsertMany(from, count) => {
+                (from..from + count).for_each(|key| self.insert(number(key)));
+            }
+            Step::RemoveMany(from, count) => {
+                (from..from + count).for_each(|key| self.remove(&number(key)));
+            }
+            Step::Range(lower, upper) => {
+                // An empty range is the caller's to avoid; here it must only be empty.
+                check_range(&self.tree, &self.model, &lower, &upper);
+            }
+            Step::Keep | Step::Forget(_) => {}
+        }
+        assert_eq!(self.tree.len(), self.model.len());
+    }
+
+    fn check(&self) {
+        check_range(
+            &self.tree,
+            &self.model,
+            &Bound::Unbounded,
+            &Bound::Unbounded,
+        );
+        for (key, tuple) in &self.model {
+            assert_eq!(self.tree.get(key), Some(tuple));
+        }
+        let (counted, told) = (self.tree.root.count(), *self.tree.tally());
+        let left_behind = told.left_behind;
+        assert_eq!(
+            told,
+            super::Tally {
+                left_behind,
+                ..counted
+            }
+        );
+    }
+}
+
+fn number(number: u64) -> Key {
+    Key::from_bytes(&number.to_be_bytes())
 }
 
 proptest! {
@@ -94,40 +147,70 @@ proptest! {
 
     #[test]
     fn it_does_as_the_standard_librarys_tree_does(steps in prop::collection::vec(step(), 1..200)) {
-        let mut pair = Pair { tree: Tree::default(), model: Model::new(), count: 0 };
-        let number = |number: u64| Key::from_bytes(&number.to_be_bytes());
+        let mut pair = Pair::default();
+        for step in steps {
+            pair.apply(step);
+        }
+        pair.check();
+        prop_assert_eq!(pair.tree.tally().left_behind, 0);
+    }
+
+    #[test]
+    fn versions_stay_as_they_were(steps in prop::collection::vec(step(), 1..200)) {
+        let (mut pair, mut kept) = (Pair::default(), Vec::new());
         for step in steps {
             match step {
-                Step::Insert(key) => pair.insert(key),
-                Step::Remove(key) => pair.remove(&key),
-                Step::InsertMany(from, count) => {
-                    (from..from + count).for_each(|key| pair.insert(number(key)));
-                }
-                Step::RemoveMany(from, count) => {
-                    (from..from + count).for_each(|key| pair.remove(&number(key)));
-                }
-                Step::Range(lower, upper) => {
-                    // An empty range is the caller's to avoid; here it must only be empty.
-                    check_range(&pair.tree, &pair.model, &lower, &upper);
-                }
+                Step::Keep => kept.push((pair.tree.clone(), pair.model.clone())),
+                Step::Forget(at) if !kept.is_empty() => drop(kept.swap_remove(at % kept.len())),
+                step => pair.apply(step),
             }
-            prop_assert_eq!(pair.tree.len(), pair.model.len());
         }
-        check_range(&pair.tree, &pair.model, &Bound::Unbounded, &Bound::Unbounded);
-        for (key, tuple) in &pair.model {
-            prop_assert_eq!(pair.tree.get(key), Some(tuple));
+        pair.check();
+        for (tree, model) in kept {
+            Pair { tree, model, count: 0 }.check();
         }
     }
 }
 
+/// One version is kept while every row is replaced twice, and then all are removed.
 #[test]
-fn many_rows_come_and_go_in_any_order() {
-    let mut pair = Pair {
-        tree: Tree::default(),
-        model: Model::new(),
+fn a_node_is_copied_once_for_a_version_and_not_at_all_without_one() {
+    let mut pair = Pair::default();
+    (0..5000).for_each(|at| pair.insert(number(at)));
+    (0..5000).for_each(|at| pair.insert(number(at)));
+    assert_eq!(pair.tree.tally().left_behind, 0);
+    let version = Pair {
+        tree: pair.tree.clone(),
+        model: pair.model.clone(),
         count: 0,
     };
-    let number = |number: u64| Key::from_bytes(&number.to_be_bytes());
+    let whole = pair.tree.tally().nodes as u64;
+    for _ in 0..2 {
+        (0..5000).for_each(|at| pair.insert(number(at)));
+        assert_eq!(pair.tree.tally().left_behind, whole);
+    }
+    (0..5000).for_each(|at| pair.remove(&number(at)));
+    assert_eq!(pair.tree.tally().left_behind, whole);
+    pair.check();
+    version.check();
+}
+
+/// What a version shares with the tree is freed by whoever lets go of it last.
+#[test]
+fn what_nobody_holds_is_freed() {
+    let content = Tuple::from(&[b'x'; 100][..]);
+    let mut tree = Tree::default();
+    (0..1000).for_each(|at| drop(tree.insert(number(at), content.clone())));
+    let version = tree.clone();
+    (0..1000).for_each(|at| drop(tree.remove(&number(at))));
+    assert_eq!(content.sharers(), 1001);
+    drop(version);
+    assert_eq!(content.sharers(), 1);
+}
+
+#[test]
+fn many_rows_come_and_go_in_any_order() {
+    let mut pair = Pair::default();
     // An odd factor reaches every number below a power of two once, in scattered order.
     let scattered = |at: u64| at.wrapping_mul(0x9e37_79b1) % (1 << 15);
     (0..1 << 15).for_each(|at| pair.insert(number(scattered(at))));
@@ -165,6 +248,7 @@ fn a_tree_that_was_built_in_order_is_like_one_that_grew() {
         }
         let mut tree = builder.finish();
         assert_eq!(tree.len(), len);
+        assert_eq!(*tree.tally(), tree.root.count());
         check_range(&tree, &model, &Bound::Unbounded, &Bound::Unbounded);
         for number in 0..len {
             assert_eq!(tree.get(&key(2 * number)), Some(&tuple(number)));

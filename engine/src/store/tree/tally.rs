@@ -1,0 +1,45 @@
+//! What a tree takes, counted while it changes.
+
+use super::keys::WIDTH;
+use super::node::{Inner, Leaf};
+use crate::model::key::Tail;
+use crate::model::memory::{ARC_HEAD, allocated};
+use crate::model::tuple::Tuple;
+
+/// The tails of a node, once there are any.
+pub(super) const TAILS: usize = allocated(WIDTH * size_of::<Tail>());
+/// A leaf without its tails.
+pub(super) const LEAF: usize = allocated(ARC_HEAD + size_of::<Leaf>());
+/// An inner node without its tails.
+pub(super) const INNER: usize = allocated(ARC_HEAD + size_of::<Inner>());
+
+/// Sums over a tree, in bytes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Nodes with the keys in them, as allocated.
+    pub(crate) nodes: usize,
+    /// Tuples beside the nodes, as allocated. The indexes of a space share them.
+    pub(crate) tuples: usize,
+    /// The tuples themselves.
+    pub(crate) contents: usize,
+    /// Nodes that older versions of the tree were left with, from the beginning.
+    pub(crate) left_behind: u64,
+}
+
+impl Tally {
+    #[inline]
+    pub(super) fn add(&mut self, tuple: &Tuple) {
+        self.tuples += tuple.heap_bytes();
+        self.contents += tuple.len();
+    }
+
+    #[inline]
+    pub(super) fn subtract(&mut self, tuple: &Tuple) {
+        self.tuples -= tuple.heap_bytes();
+        self.contents -= tuple.len();
+    }
+
+    pub(super) fn leave_behind(&mut self, bytes: usize) {
+        self.left_behind += bytes as u64;
+    }
+}
