@@ -22,10 +22,27 @@ pub const CHECKPOINT_COUNT_DEFAULT: u16 = 2;
 /// Largest body of a SELECT's reply, in bytes. A larger result has to be fetched page by page.
 pub const REPLY_SIZE_MAX: usize = 128 << 20;
 
-/// Tuples that a read view walks over while it holds the lock.
+/// Tuples that one step of a read view walks over.
 pub const VIEW_STEP_TUPLES_MAX: usize = 1000;
 
-/// Bytes that a read view copies while it holds the lock; one tuple may go beyond.
+/// Tuples that a read view may walk over while it holds the image's lock: looks that small are not
+/// worth a version, which Tx would have to copy for. Others hold no lock while they walk.
+pub const VIEW_LOCKED_TUPLES_MAX: u64 = 32;
+
+/// Bytes of nodes and tuples that all kept versions of the image may have to themselves, what was
+/// copied, replaced and dropped since the oldest of them began. Beyond, the oldest is taken back: a
+/// scan starts over, a transaction that only reads is aborted.
+pub const VERSIONS_KEPT_BYTES_MAX: u64 = 256 << 20;
+
+/// Bytes that a version may have to itself to be dropped where it was held; more go to a thread of
+/// their own.
+pub const VERSION_DROPPED_INLINE_MAX: u64 = 1 << 20;
+
+/// Changes that are applied to the image in place, under its lock, which sessions may wait for.
+/// More of them, as of a large transaction, are applied to a version, which then becomes the image.
+pub const APPLIED_IN_PLACE_MAX: usize = 4096;
+
+/// Bytes that one step of a read view copies; one tuple may go beyond.
 pub const VIEW_STEP_BYTES_MAX: usize = 256 << 10;
 
 /// Largest number of a space, as in Tarantool.
@@ -103,7 +120,8 @@ pub const IMPORT_TURN_ROWS: usize = 1000;
 /// Bytes of rows that a load puts into one turn; the last one may go beyond.
 pub const IMPORT_TURN_BYTES: usize = 1 << 20;
 
-/// Rows and finished spaces that one step of a checkpoint looks at: Tx may have to wait for it.
+/// Rows and finished spaces that one step of a checkpoint looks at: it holds a version of the image
+/// for that long.
 pub const CHECKPOINT_STEP_ROWS_MAX: usize = 2000;
 
 /// Bytes that one step of a checkpoint copies; the last tuple may go beyond.

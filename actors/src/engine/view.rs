@@ -1,5 +1,7 @@
 //! What sessions read from on their own threads.
 
+use std::any::Any;
+
 use vestibule_wire::Error;
 use vestibule_wire::request::Select;
 
@@ -7,8 +9,8 @@ use crate::engine::request::Caller;
 
 /// A read-only window on what is durable: sessions answer SELECT from it while Tx is busy.
 ///
-/// It never shows half a turn. A lock inside it may be held for one bounded step only, because Tx
-/// may have to wait for that step.
+/// It never shows half a turn. A lock inside it may be held for a moment only, because Tx may have
+/// to wait for it.
 pub trait ReadView: Send + Sync + 'static {
     /// Executes one bounded step of a SELECT, appending to the reply's body in `out`.
     ///
@@ -35,8 +37,8 @@ pub enum ViewStep {
     Done,
     /// There is more to scan; the step's bound was reached.
     More,
-    /// The data changed since the first step, so going on would show a mixture. The caller starts
-    /// over, or asks Tx.
+    /// The data that the first step saw are gone, so going on would show a mixture. The caller
+    /// starts over, or asks Tx.
     Changed,
 }
 
@@ -45,8 +47,8 @@ pub enum ViewStep {
 pub struct Scan {
     /// Where the reply's body starts in `out`: set by the caller before every step.
     pub body_start: usize,
-    /// Version of the data at the first step.
-    pub version: u64,
+    /// The data as the first step saw them, for as long as the scan goes on.
+    pub held: Option<Box<dyn Any + Send>>,
     /// Where the next step starts.
     pub position: Vec<u8>,
     /// Tuples skipped so far, for the offset.

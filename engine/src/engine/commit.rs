@@ -36,7 +36,9 @@ impl EmbeddedEngine {
     fn apply_turn(&mut self, sequence: u64) {
         let is_ddl = self.workspace.turn().is_ddl();
         let (turn, built) = self.workspace.take_turn();
-        let garbage = self.image.write().apply(sequence, turn, built);
+        let garbage = self.image.change(turn.changes_len(), |image| {
+            image.apply(sequence, turn, built)
+        });
         garbage.discard();
         if is_ddl {
             self.renew_schema();

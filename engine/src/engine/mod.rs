@@ -132,6 +132,13 @@ impl EmbeddedEngine {
         Ok(())
     }
 
+    /// What the data takes in memory, in bytes: tuples, keys, and the nodes of all indexes, without
+    /// what is not committed yet.
+    #[must_use]
+    pub fn data_bytes(&self) -> usize {
+        self.image.read().bytes()
+    }
+
     /// Calls `look` with the data as this turn's requests see it, or those of the transaction.
     #[inline]
     pub(crate) fn look<T>(&self, look: impl FnOnce(Snapshot<'_>) -> T) -> T {

@@ -16,6 +16,10 @@ impl EmbeddedEngine {
         self.image.clone()
     }
 
+    pub(crate) fn versions_kept(&self) -> usize {
+        self.image.versions_kept()
+    }
+
     pub(crate) fn journal(&self) -> Arc<Mutex<Journal>> {
         self.log.journal()
     }

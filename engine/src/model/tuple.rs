@@ -49,6 +49,14 @@ impl Tuple {
             Repr::Shared(bytes) => allocated(ARC_HEAD + bytes.len()),
         }
     }
+
+    /// The same, if anybody else holds it too.
+    pub(crate) fn shared_bytes(&self) -> usize {
+        match &self.0 {
+            Repr::Shared(bytes) if Arc::strong_count(bytes) > 1 => self.heap_bytes(),
+            _ => 0,
+        }
+    }
 }
 
 #[cfg(test)]

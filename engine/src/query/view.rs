@@ -1,19 +1,23 @@
 //! The read view: sessions answer SELECT from the image, on their own threads.
 //!
 //! ```text
-//!   session ─▶ step ─▶ read lock ─▶ at most 1000 tuples or 256 KiB ─▶ unlock ─▶ More │ Done
-//!                                    └ the image moved on since the first step ─▶ Changed
+//!   session ─▶ first step ─┬ a key, a few tuples ─▶ under the read lock ─▶ Done
+//!                          └ more ─▶ a version of the image, no lock ─▶ Done │ More: it is kept
+//!              later steps ──▶ the version that is kept ─▶ More │ Done │ Changed: taken back
 //! ```
 //!
-//! A turn is applied as a whole under the write lock, so no step sees half of one; the version
-//! tells whether two steps saw the same data.
+//! A turn is applied as a whole under the write lock, so no version has half of one. A version
+//! costs Tx a copy of every node that it changes meanwhile, once; it is taken back if that becomes
+//! too much. Rights are looked at when a scan begins.
 
 use vestibule_actors::engine::{Caller, ReadView, Scan, ViewStep};
 use vestibule_wire::request::Select;
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::errors;
-use crate::limits::{REPLY_SIZE_MAX, VIEW_STEP_BYTES_MAX, VIEW_STEP_TUPLES_MAX};
+use crate::limits::{
+    REPLY_SIZE_MAX, VIEW_LOCKED_TUPLES_MAX, VIEW_STEP_BYTES_MAX, VIEW_STEP_TUPLES_MAX,
+};
 use crate::model::key::{Key, KeyView};
 use crate::model::tuple::Tuple;
 use crate::query::scan::{KeyRange, Plan, check_iterator};
@@ -21,6 +25,7 @@ use crate::store::image::Space;
 use crate::store::shared_image::{HalfApplied, SharedImage};
 use crate::store::snapshot::MergedRange;
 use crate::store::tree::Tree;
+use crate::store::versions::Version;
 
 /// A window on the image.
 #[derive(Debug, Clone)]
@@ -41,42 +46,82 @@ impl ReadView for ImageView {
         scan: &mut Scan,
         out: &mut Vec<u8>,
     ) -> Result<ViewStep, Error> {
-        // Poisoned means that Tx died while it applied a turn: half of it may be visible.
-        let image = self.0.read_whole().map_err(|HalfApplied| {
-            Error::new(
-                ErrorCode::LOADING,
-                "Instance bootstrap hasn't finished yet: Tx restarts",
-            )
-        })?;
-        if scan.steps > 0 && image.version != scan.version {
-            return Ok(ViewStep::Changed);
+        let kept = scan.held.as_ref().map(|held| held.downcast_ref());
+        if let Some(version) = kept {
+            let Some(image) = version.and_then(Version::image) else {
+                return Ok(ViewStep::Changed);
+            };
+            let space = image.resolve(select.space)?;
+            let plan = Plan::new(&space.def, select)?;
+            return walk(space, plan, scan, out);
         }
-        scan.version = image.version;
-        check_iterator(select)?;
-        let space = image.resolve(select.space);
-        let found = space
-            .as_ref()
-            .ok()
-            .map(|space| (space.def.id, &*space.def.name));
-        image
-            .access
-            .check_read(&caller.user.name, select.space, found)?;
-        let space = space?;
-        let plan = Plan::new(&space.def, select)?;
-        match plan.range {
-            KeyRange::Point(ref key) => {
-                answer_point(space, &plan, key, out);
-                Ok(ViewStep::Done)
-            }
-            KeyRange::Bounded(_) => Step {
-                tree: tree(space, &plan),
-                plan,
-                scan,
-                out,
-            }
-            .run(),
-        }
+        self.begin(select, caller, scan, out)
     }
+}
+
+impl ImageView {
+    fn begin(
+        &self,
+        select: &Select<'_>,
+        caller: &Caller,
+        scan: &mut Scan,
+        out: &mut Vec<u8>,
+    ) -> Result<ViewStep, Error> {
+        let image = {
+            // Poisoned means that Tx died while it applied a turn: half of it may be visible.
+            let image = self.0.read_whole().map_err(|HalfApplied| {
+                Error::new(
+                    ErrorCode::LOADING,
+                    "Instance bootstrap hasn't finished yet: Tx restarts",
+                )
+            })?;
+            check_iterator(select)?;
+            let space = image.resolve(select.space);
+            let found = space.as_ref().ok();
+            let found = found.map(|space| (space.def.id, &*space.def.name));
+            image
+                .access
+                .check_read(&caller.user.name, select.space, found)?;
+            let space = space?;
+            let plan = Plan::new(&space.def, select)?;
+            if let KeyRange::Point(key) = &plan.range {
+                answer_point(space, &plan, key, out);
+                return Ok(ViewStep::Done);
+            }
+            if plan.offset.saturating_add(plan.limit) <= VIEW_LOCKED_TUPLES_MAX
+                && walk(space, plan, scan, out)? == ViewStep::Done
+            {
+                return Ok(ViewStep::Done);
+            }
+            image.clone()
+        };
+        if scan.steps == 0 {
+            let space = image.resolve(select.space)?;
+            let plan = Plan::new(&space.def, select)?;
+            if walk(space, plan, scan, out)? == ViewStep::Done {
+                return Ok(ViewStep::Done);
+            }
+        }
+        scan.held = Some(Box::new(self.0.keep(image)));
+        Ok(ViewStep::More)
+    }
+}
+
+/// One step over a range.
+fn walk(
+    space: &Space,
+    plan: Plan<'_>,
+    scan: &mut Scan,
+    out: &mut Vec<u8>,
+) -> Result<ViewStep, Error> {
+    let tree = tree(space, &plan);
+    let step = Step {
+        tree,
+        plan,
+        scan,
+        out,
+    };
+    step.run()
 }
 
 fn tree<'a>(space: &'a Space, plan: &Plan<'_>) -> &'a Tree {

@@ -12,10 +12,15 @@ impl Garbage {
     pub(crate) fn discard(self) {
         let size: usize = self.0.iter().map(|tree| tree.len()).sum();
         if size > DROP_INLINE_MAX {
-            // If there is no thread to be had, the trees were dropped with the closure.
-            let _ = std::thread::Builder::new()
-                .name("discard".into())
-                .spawn(move || drop(self));
+            discard_elsewhere(self);
         }
     }
+}
+
+/// Drops something large on a thread of its own.
+pub(crate) fn discard_elsewhere<T: Send + 'static>(something: T) {
+    // If there is no thread to be had, it was dropped with the closure.
+    let _ = std::thread::Builder::new()
+        .name("discard".into())
+        .spawn(move || drop(something));
 }

@@ -6,9 +6,11 @@
 //!                             └ rows of _space, _index, …: spaces are redefined
 //! ```
 //!
-//! It is all that a read view needs, so the definitions live inside it.
+//! It is all that a read view needs, so the definitions live inside it. A clone is a version that
+//! stays as it is: it costs a few counts, and shares with the image whatever is not changed.
 
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -27,6 +29,7 @@ use crate::schema::system::{self, bootstrap};
 use crate::store::garbage::Garbage;
 use crate::store::index_build::Built;
 use crate::store::layer::{Change, Changes, Layer};
+use crate::store::shared_map::SharedMap;
 use crate::store::tree::Tree;
 use std::ops::Bound;
 
@@ -56,7 +59,7 @@ impl Hasher for SpaceHasher {
 }
 
 /// A space with its tuples.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Space {
     pub(crate) def: Arc<SpaceDef>,
     pub(crate) rows: Tree,
@@ -66,12 +69,12 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    pub(crate) fn new(def: SpaceDef) -> Self {
+    pub(crate) fn new(def: Arc<SpaceDef>) -> Self {
         let secondaries = def.secondaries.iter();
         let secondaries = secondaries.map(|index| (index.id, Tree::default()));
         Self {
             secondaries: secondaries.collect(),
-            def: Arc::new(def),
+            def,
             rows: Tree::default(),
         }
     }
@@ -94,6 +97,15 @@ impl Space {
         found.map(|(_, tree)| tree)
     }
 
+    /// What its tuples and indexes take, in bytes: nodes, keys, and the tuples, which all indexes
+    /// share.
+    pub(crate) fn bytes(&self) -> usize {
+        let secondaries = self.secondaries.iter();
+        let secondaries = secondaries.map(|(_, tree)| tree.tally().nodes);
+        let rows = self.rows.tally();
+        rows.nodes + rows.tuples + secondaries.sum::<usize>()
+    }
+
     pub(crate) fn into_trees(self) -> impl Iterator<Item = Tree> {
         let secondaries = self.secondaries.into_iter().map(|(_, tree)| tree);
         std::iter::once(self.rows).chain(secondaries)
@@ -101,7 +113,7 @@ impl Space {
 }
 
 /// All spaces.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Image {
     /// Grows with every turn that changed anything.
     pub(crate) version: u64,
@@ -111,12 +123,15 @@ pub(crate) struct Image {
     pub(crate) sequence: u64,
     /// Grows with every new definition of a primary key that moves tuples to other keys.
     pub(crate) rekey_epoch: u64,
-    pub(super) spaces: BySpace<Space>,
-    pub(super) names: HashMap<Box<str>, u32>,
+    pub(super) spaces: SharedMap<u32, Arc<Space>, BuildHasherDefault<SpaceHasher>>,
+    pub(super) names: SharedMap<Box<str>, u32, RandomState>,
     /// Who may do what, as the system spaces say. Computed once a turn that changed it is applied,
     /// before anybody hears of it.
     pub(crate) access: Arc<Access>,
     guest: GuestRights,
+    /// What the spaces take, in bytes.
+    bytes: usize,
+    left_behind: u64,
 }
 
 /// What a turn asks for beside the change of its rows.
@@ -135,16 +150,16 @@ impl Image {
             schema_version: 1,
             sequence: 0,
             rekey_epoch: 0,
-            spaces: BySpace::default(),
-            names: HashMap::new(),
+            spaces: SharedMap::default(),
+            names: SharedMap::default(),
             access: Arc::default(),
             guest: GuestRights::default(),
+            bytes: 0,
+            left_behind: 0,
         };
         for (space, indexes) in bootstrap::spaces() {
             let def = define(&space, &indexes).expect("the system's own definitions are valid");
-            image.names.insert(space.name.clone(), space.id);
-            let empty = Space::new(def);
-            image.spaces.insert(space.id, empty);
+            image.add(Space::new(Arc::new(def)));
         }
         for (space, tuple) in bootstrap::tuples() {
             image
@@ -153,7 +168,30 @@ impl Image {
         }
         let access = image.rights();
         image.access = access.expect("the system's own rows are valid");
+        image.recount();
         image
+    }
+
+    /// What the spaces take, in bytes: nodes of all indexes, keys, and tuples. Exact for what turns
+    /// change; what recovery puts in counts from [`recount`](Self::recount) on.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Grows by what older versions are left with, in bytes, whether there are any or not: all that
+    /// was copied, replaced or dropped since a version began is the most that it keeps alone.
+    pub(crate) fn left_behind(&self) -> u64 {
+        self.left_behind
+    }
+
+    /// This many bytes more are older versions' alone.
+    pub(crate) fn leave_behind(&mut self, bytes: usize) {
+        self.left_behind += bytes as u64;
+    }
+
+    /// Counts again what the spaces take.
+    pub(crate) fn recount(&mut self) {
+        self.bytes = self.spaces().map(Space::bytes).sum();
     }
 
     /// Says what guest may do, and computes all rights again, once recovery has all rows.
@@ -164,6 +202,7 @@ impl Image {
     pub(crate) fn set_guest(&mut self, guest: GuestRights) -> Result<(), Error> {
         self.guest = guest;
         self.access = self.rights()?;
+        self.recount();
         Ok(())
     }
 
@@ -180,17 +219,38 @@ impl Image {
     /// A space by its number.
     #[inline]
     pub(crate) fn space(&self, id: u32) -> Option<&Space> {
-        self.spaces.get(&id)
+        self.spaces.get(&id).map(|space| &**space)
     }
 
-    /// A space to be filled, by its number.
+    /// A space to be changed, by its number.
     pub(crate) fn space_mut(&mut self, id: u32) -> Option<&mut Space> {
-        self.spaces.get_mut(&id)
+        let space = self.spaces.get_mut(&id, &mut self.left_behind)?;
+        if Arc::get_mut(space).is_none() {
+            self.left_behind += size_of::<Space>() as u64;
+        }
+        Some(Arc::make_mut(space))
     }
 
     /// Every space, in no order.
     pub(crate) fn spaces(&self) -> impl Iterator<Item = &Space> {
-        self.spaces.values()
+        self.spaces.iter().map(|(_, space)| &**space)
+    }
+
+    /// Puts a space where there is none, under its number and its name.
+    pub(super) fn add(&mut self, space: Space) {
+        let (id, name) = (space.def.id, space.def.name.clone());
+        self.bytes += space.bytes();
+        self.names.insert(name, id, &mut self.left_behind);
+        self.spaces
+            .insert(id, Arc::new(space), &mut self.left_behind);
+    }
+
+    /// Takes a space out.
+    pub(super) fn take(&mut self, id: u32) -> Option<Space> {
+        let space = self.spaces.remove(&id, &mut self.left_behind)?;
+        self.names.remove(&*space.def.name, &mut self.left_behind);
+        self.bytes -= space.bytes();
+        Some(Arc::unwrap_or_clone(space))
     }
 
     /// The space that a request names. A view leads to the space whose rows it shows.
@@ -220,20 +280,14 @@ impl Image {
 
     /// Every definition, for look-ups that take no lock.
     pub(crate) fn definitions(&self) -> (BySpace<Arc<SpaceDef>>, HashMap<Box<str>, u32>) {
-        let defs = self
-            .spaces
-            .iter()
-            .map(|(id, space)| (*id, space.def.clone()))
-            .collect();
-        (defs, self.names.clone())
+        let all = || self.spaces().map(|space| &space.def);
+        let defs = all().map(|def| (def.id, def.clone())).collect();
+        (defs, all().map(|def| (def.name.clone(), def.id)).collect())
     }
 
     /// Puts one tuple, without side effects.
     pub(crate) fn put(&mut self, space: u32, tuple: Tuple) -> Result<Key, ReplayError> {
-        let space = self
-            .spaces
-            .get_mut(&space)
-            .ok_or(ReplayError::Space(space))?;
+        let space = self.space_mut(space).ok_or(ReplayError::Space(space))?;
         let key = space
             .def
             .primary
@@ -249,6 +303,12 @@ impl Image {
     pub(crate) fn apply(&mut self, sequence: u64, turn: &mut Layer, built: Vec<Built>) -> Garbage {
         self.sequence = sequence;
         let mut side_effects = SideEffects::default();
+        // The primary index last: a tuple that somebody else holds then is held by a version.
+        for ((space, index), changes) in turn.take_secondaries() {
+            if !changes.is_empty() {
+                self.merge(space, index, changes);
+            }
+        }
         for (id, changes) in turn.take() {
             if changes.is_empty() {
                 continue;
@@ -258,14 +318,7 @@ impl Image {
                     .iter()
                     .for_each(|(key, change)| side_effects.note(id, key, change));
             }
-            let rows = self.spaces.get_mut(&id).map(|space| &mut space.rows);
-            merge(rows, changes);
-        }
-        for ((space, index), changes) in turn.take_secondaries() {
-            if !changes.is_empty() {
-                let space = self.spaces.get_mut(&space);
-                merge(space.and_then(|space| space.tree_mut(index)), changes);
-            }
+            self.merge(id, PRIMARY, changes);
         }
         self.finish(side_effects, built)
             .expect("a definition was checked before it was journaled")
@@ -291,7 +344,7 @@ impl Image {
                 }
                 Replayed::Delete(key) => {
                     let key = Key::from_bytes(key);
-                    let space = self.spaces.get_mut(&id).ok_or(ReplayError::Space(id))?;
+                    let space = self.space_mut(id).ok_or(ReplayError::Space(id))?;
                     space.rows.remove(&key);
                     (key, None)
                 }
@@ -304,6 +357,29 @@ impl Image {
         finished.map(drop).map_err(ReplayError::Definition)
     }
 
+    /// Puts the changes of an index into its tree.
+    fn merge(&mut self, space: u32, index: u32, changes: Changes) {
+        let space = self.space_mut(space);
+        let tree = space.and_then(|space| space.tree_mut(index));
+        let tree = tree.expect("a change was checked against its space in the same turn");
+        let before = *tree.tally();
+        let mut tuples_left_behind = 0;
+        for (key, change) in changes {
+            let old = match change {
+                Some(tuple) => tree.insert(key, tuple),
+                None => tree.remove(&key),
+            };
+            tuples_left_behind += old.map_or(0, |old| old.shared_bytes());
+        }
+        let after = *tree.tally();
+        self.bytes = self.bytes + after.nodes - before.nodes;
+        self.left_behind += after.left_behind - before.left_behind;
+        if index == PRIMARY {
+            self.bytes = self.bytes + after.tuples - before.tuples;
+            self.left_behind += tuples_left_behind as u64;
+        }
+    }
+
     fn finish(
         &mut self,
         side_effects: SideEffects,
@@ -311,10 +387,12 @@ impl Image {
     ) -> Result<Garbage, Error> {
         let mut garbage = Garbage::default();
         for id in side_effects.truncated {
-            if let Some(space) = self.spaces.get_mut(&id) {
-                let secondaries = space.secondaries.iter_mut().map(|(_, tree)| tree);
-                let trees = std::iter::once(&mut space.rows).chain(secondaries);
-                garbage.0.extend(trees.map(std::mem::take));
+            if let Some(space) = self.space_mut(id) {
+                let empty = Space::new(space.def.clone());
+                let full = std::mem::replace(space, empty.clone());
+                self.bytes = self.bytes + empty.bytes() - full.bytes();
+                self.leave_behind(full.bytes());
+                garbage.0.extend(full.into_trees());
             }
         }
         for id in side_effects.redefined {
@@ -339,17 +417,6 @@ impl<'a> SystemRows<'a> for &'a Image {
         let rows = rows.into_iter().flatten();
         rows.take_while(move |(key, _)| prefix.is_prefix_of(*key))
             .map(|(_, row)| &**row)
-    }
-}
-
-/// Puts the changes of an index into its tree.
-fn merge(tree: Option<&mut Tree>, changes: Changes) {
-    let tree = tree.expect("a change was checked against its space in the same turn");
-    for (key, change) in changes {
-        match change {
-            Some(tuple) => drop(tree.insert(key, tuple)),
-            None => drop(tree.remove(&key)),
-        }
     }
 }
 

@@ -91,6 +91,13 @@ impl Layer {
         self.secondaries.iter().map(|(id, changes)| (*id, changes))
     }
 
+    /// How many changes of indexes there are.
+    pub(crate) fn changes_len(&self) -> usize {
+        let secondaries = self.secondaries.iter().map(|(_, changes)| changes.len());
+        let spaces = self.spaces.iter().map(|(_, changes)| changes.len());
+        spaces.chain(secondaries).sum()
+    }
+
     /// Takes all changes out, space by space.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = (u32, Changes)> {
         self.is_changed = false;

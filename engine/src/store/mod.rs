@@ -8,7 +8,9 @@
 //! | `layer` | changes that are not in the image yet |
 //! | `image` | every space with its tuples, as far as they are durable |
 //! | `redefine` | spaces of the image as the rows of `_space` and `_index` define them |
+//! | `shared_map` | a hash map whose clones share what neither has changed |
 //! | `shared_image` | the image between threads |
+//! | `versions` | versions of the image that are kept, and what they cost |
 //! | `snapshot` | the data as seen through layers |
 
 pub(crate) mod garbage;
@@ -17,5 +19,7 @@ pub(crate) mod index_build;
 pub(crate) mod layer;
 pub(crate) mod redefine;
 pub(crate) mod shared_image;
+pub(crate) mod shared_map;
 pub(crate) mod snapshot;
 pub(crate) mod tree;
+pub(crate) mod versions;

@@ -7,6 +7,7 @@
 //! ```
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::model::index::{IndexDef, PRIMARY};
 use crate::model::space::{Generator, SpaceDef};
@@ -39,12 +40,9 @@ impl Image {
                 is_own: row.is_generated,
             });
         }
-        let mut old = self.spaces.remove(&id);
-        if let Some(old) = &old {
-            self.names.remove(&old.def.name);
-        }
+        let mut old = self.take(id);
         if let Some(def) = def {
-            let mut space = Space::new(def);
+            let mut space = Space::new(Arc::new(def));
             let def = space.def.clone();
             let primaries = old.as_ref().and_then(|old| old.def.primary.as_ref());
             let primaries = primaries.zip(def.primary.as_ref());
@@ -58,9 +56,9 @@ impl Image {
                 };
                 *space.tree_mut(index.id).expect("the index is defined") = tree;
             }
-            self.names.insert(def.name.clone(), id);
-            self.spaces.insert(id, space);
+            self.add(space);
         }
+        self.leave_behind(old.as_ref().map_or(0, Space::bytes));
         garbage
             .0
             .extend(old.into_iter().flat_map(Space::into_trees));
@@ -95,10 +93,14 @@ impl Image {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), Error> {
         let indexes = |space: &Space| space.def.secondaries.len() as u64;
-        let spaces = self.spaces.values();
+        let spaces = self.spaces();
         let total = spaces.map(|space| indexes(space) * index_build::work(&space.rows));
         let (mut done, total) = (0, total.sum::<u64>());
-        for space in self.spaces.values_mut() {
+        let ids: Vec<u32> = self.spaces().map(|space| space.def.id).collect();
+        for id in ids {
+            let Some(space) = self.space_mut(id) else {
+                continue;
+            };
             let mut at = 0;
             while let Some(index) = space.def.secondaries.get(at) {
                 let built = index_build::build(index, space.rows.tuples(), &mut |step| {

@@ -9,6 +9,7 @@ use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{Body, IdOrName, Select};
 
 use super::{Rig, by, pack, printed};
+use crate::limits::VERSIONS_KEPT_BYTES_MAX;
 
 fn rig() -> Rig {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
@@ -88,26 +89,129 @@ fn it_takes_bounded_steps() {
     );
 }
 
+/// The whole space in one go, then step by step while every row changes, and the definition too.
 #[test]
-fn a_change_between_steps_is_told() {
+fn a_scan_shows_what_it_began_with_whatever_is_committed_meanwhile() {
     let mut rig = rig();
+    let whole = view(&rig, &by(&[0x90])).0;
     let view = rig.engine.view().unwrap();
-    let (mut scan, mut out) = (Scan::default(), Vec::new());
-    let select = by(&[0x90]);
-    assert_eq!(
-        view.select(&select, &rig.caller, &mut scan, &mut out),
-        Ok(ViewStep::More)
-    );
-    rig.replace(&(1, "changed"));
-    assert_eq!(
-        view.select(&select, &rig.caller, &mut scan, &mut out),
-        Ok(ViewStep::More)
-    );
+    let (mut scan, mut out, mut steps) = (Scan::default(), Vec::new(), 0);
+    let caller = rig.caller.clone();
+    while view
+        .select(&by(&[0x90]), &caller, &mut scan, &mut out)
+        .unwrap()
+        == ViewStep::More
+    {
+        for id in (steps..5000).step_by(7) {
+            rig.replace(&(id, "changed"));
+            rig.delete(&(id + 1,));
+            rig.insert(&(id + 10_000, "new"));
+        }
+        rig.commit();
+        steps += 1;
+        if steps == 3 {
+            rig.call("box.space.s:truncate", &super::NONE);
+        }
+    }
+    assert_eq!(steps, 4);
+    assert!(out == whole);
+    assert_eq!(rig.engine.versions_kept(), 1);
+    drop(scan);
+    assert_eq!(rig.engine.versions_kept(), 0);
+}
+
+#[test]
+fn a_version_that_keeps_too_much_is_taken_back() {
+    let rig = rig();
+    let view = rig.engine.view().unwrap();
+    let caller = rig.caller.clone();
+    let begin = || {
+        let (mut scan, mut out) = (Scan::default(), Vec::new());
+        let step = view.select(&by(&[0x90]), &caller, &mut scan, &mut out);
+        assert_eq!(step, Ok(ViewStep::More));
+        (scan, out)
+    };
+    let go_on = |(scan, out): &mut (Scan, Vec<u8>)| view.select(&by(&[0x90]), &caller, scan, out);
+    let image = rig.engine.shared_image();
+    let leave_behind = |bytes| image.change(1, |image| image.leave_behind(bytes));
+    let most = VERSIONS_KEPT_BYTES_MAX as usize;
+    let mut old = begin();
+    leave_behind(most / 2);
+    let mut young = begin();
+    leave_behind(most / 2);
+    assert_eq!(go_on(&mut old), Ok(ViewStep::More));
+    leave_behind(1);
+    assert_eq!(go_on(&mut old), Ok(ViewStep::Changed));
+    assert_eq!(go_on(&mut young), Ok(ViewStep::More));
+    assert_eq!(rig.engine.versions_kept(), 1);
+    leave_behind(most);
+    assert_eq!(go_on(&mut young), Ok(ViewStep::Changed));
+    assert_eq!(rig.engine.versions_kept(), 0);
+}
+
+/// A tuple that came after a version began is replaced again and again, then one that it has.
+#[test]
+fn only_what_a_version_has_counts_as_left_behind() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    let options = std::collections::BTreeMap::from([("parts", [(3, "unsigned")])]);
+    rig.call("box.space.s:create_index", &("by_value", options));
+    let large = |first: u64| format!("{first}{}", "x".repeat(100_000));
+    rig.insert(&(1, large(1), 1));
     rig.commit();
-    assert_eq!(
-        view.select(&select, &rig.caller, &mut scan, &mut out),
-        Ok(ViewStep::Changed)
-    );
+    let left_behind = |rig: &Rig| rig.engine.image().left_behind();
+    let before = left_behind(&rig);
+    let version = rig.engine.image().clone();
+    for value in 10..30 {
+        rig.replace(&(2, large(value), value));
+        rig.commit();
+    }
+    let copied = left_behind(&rig) - before;
+    assert!((1..50_000).contains(&copied), "{copied}");
+    rig.replace(&(1, large(3), 3));
+    rig.commit();
+    let with_tuple = left_behind(&rig) - before - copied;
+    assert!((100_000..110_000).contains(&with_tuple), "{with_tuple}");
+    drop(version);
+    let before = left_behind(&rig);
+    rig.replace(&(1, large(4), 4));
+    rig.commit();
+    assert_eq!(left_behind(&rig), before);
+}
+
+/// What is counted as turns come is what there is, also after truncations and new definitions.
+#[test]
+fn bytes_are_counted_as_turns_come() {
+    let mut rig = rig();
+    let check = |rig: &Rig| {
+        let mut counted = rig.engine.image().clone();
+        counted.recount();
+        assert_eq!(rig.engine.data_bytes(), counted.bytes());
+        counted.bytes()
+    };
+    let few = check(&rig);
+    let options = std::collections::BTreeMap::from([("parts", [(2, "string")])]);
+    let index = ("by_text", options, ("unique", false));
+    rig.call("box.space.s:create_index", &index);
+    for id in 0..3000 {
+        rig.replace(&(
+            id * 3,
+            "a long text with many words".repeat(1 + id as usize % 4),
+        ));
+    }
+    rig.commit();
+    let many = check(&rig);
+    assert!(many > few + 3000 * 60, "{many} {few}");
+    for id in 0..5000 {
+        rig.delete(&(id,));
+    }
+    rig.commit();
+    assert!(check(&rig) < many);
+    rig.reopen();
+    check(&rig);
+    rig.call("box.space.s:truncate", &super::NONE);
+    check(&rig);
+    rig.call("box.space.s:drop", &super::NONE);
+    check(&rig);
 }
 
 #[test]

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   flush ─▶ rotate ─▶ outline ─▶ step, step, … ─▶ flush ─▶ rename ─▶ remove what is old
-//!   journal            └────── image, read lock ─┘ journal
+//!   journal            └── image, each a version ┘ journal
 //! ```
 //!
-//! The image's lock is held for one step only, the journal's for the rotation. The second flush
-//! makes sure that nothing in the checkpoint is ahead of the journal on the disk, however that is
-//! synced.
+//! A step looks at a version of the image, without a lock; the journal's is held for the rotation.
+//! The second flush makes sure that nothing in the checkpoint is ahead of the journal on the disk,
+//! however that is synced.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -115,10 +115,10 @@ impl Task {
 
     fn look<T>(&self, look: impl FnOnce(&Image) -> T) -> Result<T, CheckpointError> {
         // Poisoned means that Tx died while it applied a turn.
-        let image = self
-            .image
-            .read_whole()
-            .map_err(|HalfApplied| CheckpointError::Stopped)?;
+        let image = self.image.read_whole();
+        let image = image
+            .map_err(|HalfApplied| CheckpointError::Stopped)?
+            .clone();
         Ok(look(&image))
     }
 

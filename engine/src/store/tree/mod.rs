@@ -12,8 +12,9 @@
 //! one look-up after the other: 0.5 µs, where the standard library's tree, with nodes of 11 whole
 //! keys, takes 0.8.
 //!
-//! A clone of a tree is a version of it that stays as it is: both share all nodes, and what is changed
-//! afterwards is copied, once for as long as it is shared. A tree without versions copies nothing.
+//! A clone of a tree is a version of it that stays as it is: both share all nodes, and what is
+//! changed afterwards is copied, once for as long as it is shared. A tree without versions copies
+//! nothing.
 //!
 //! | module | what |
 //! |---|---|

@@ -9,8 +9,8 @@
 //! order leave full nodes behind. A node that has become small is joined with a neighbor if both
 //! leave room.
 //!
-//! A node may be shared with older versions of the tree. Whoever changes one that is has a copy of
-//! it first, and the versions keep the node; one that is not shared is changed in place.
+//! A node may be shared with older versions of the tree. One that is gets copied before it is
+//! changed, and the versions keep it; one that is not is changed in place.
 
 use std::sync::Arc;
 
@@ -48,14 +48,14 @@ pub(super) enum Node {
 }
 
 /// A node of one kind.
-trait Part: Clone {
+trait OwnedBytes: Clone {
     /// What it takes, without the tuples beside it and its children.
     fn bytes(&self) -> usize;
 }
 
 /// The node, to be changed: in place, or else a copy of it from here on.
 #[inline]
-fn own<'n, T: Part>(node: &'n mut Arc<T>, tally: &mut Tally) -> &'n mut T {
+fn own<'n, T: OwnedBytes>(node: &'n mut Arc<T>, tally: &mut Tally) -> &'n mut T {
     let before = Arc::as_ptr(node);
     let own = Arc::make_mut(node);
     if !std::ptr::eq(before, own) {
@@ -65,7 +65,7 @@ fn own<'n, T: Part>(node: &'n mut Arc<T>, tally: &mut Tally) -> &'n mut T {
 }
 
 /// The node, to be taken apart.
-fn take<T: Part>(node: Arc<T>, tally: &mut Tally) -> T {
+fn take<T: OwnedBytes>(node: Arc<T>, tally: &mut Tally) -> T {
     Arc::try_unwrap(node).unwrap_or_else(|shared| {
         tally.leave_behind(shared.bytes());
         T::clone(&shared)
@@ -303,13 +303,13 @@ impl Inner {
     }
 }
 
-impl Part for Leaf {
+impl OwnedBytes for Leaf {
     fn bytes(&self) -> usize {
         LEAF + self.keys.heap_bytes()
     }
 }
 
-impl Part for Inner {
+impl OwnedBytes for Inner {
     fn bytes(&self) -> usize {
         INNER + self.keys.heap_bytes()
     }
@@ -396,7 +396,7 @@ impl Node {
 
 #[cfg(test)]
 impl Node {
-    /// What it and all below it take, counted anew.
+    /// What it and all below it take, counted again.
     pub(super) fn count(&self) -> Tally {
         let mut sum = Tally::default();
         match self {

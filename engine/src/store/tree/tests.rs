@@ -195,7 +195,7 @@ fn a_node_is_copied_once_for_a_version_and_not_at_all_without_one() {
     version.check();
 }
 
-/// What a version shares with the tree is freed by whoever lets go of it last.
+/// What a version shares with the tree is freed by the last that lets go of it.
 #[test]
 fn what_nobody_holds_is_freed() {
     let content = Tuple::from(&[b'x'; 100][..]);
