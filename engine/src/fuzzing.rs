@@ -14,7 +14,7 @@ use crate::offline::{Contents, Findings};
 use crate::print::Printed;
 
 /// Kinds of key parts that have an order.
-const KINDS: [FieldType; 11] = [
+const KINDS: [FieldType; 21] = [
     FieldType::Unsigned,
     FieldType::String,
     FieldType::Number,
@@ -26,6 +26,16 @@ const KINDS: [FieldType; 11] = [
     FieldType::Decimal,
     FieldType::Uuid,
     FieldType::Datetime,
+    FieldType::Int8,
+    FieldType::Uint8,
+    FieldType::Int16,
+    FieldType::Uint16,
+    FieldType::Int32,
+    FieldType::Uint32,
+    FieldType::Int64,
+    FieldType::Uint64,
+    FieldType::Float32,
+    FieldType::Float64,
 ];
 
 /// The encoded key of one part, and how many bytes of the value it took; `None` if the value is of

@@ -156,6 +156,21 @@ pub(crate) fn field_type(path: &str, expected: impl Display, found: &Reader<'_>)
     Error::new(ErrorCode::FIELD_TYPE, message)
 }
 
+/// [`ErrorCode::FIELD_VALUE_OUT_OF_RANGE`]
+#[cold]
+pub(crate) fn field_out_of_range(
+    path: &str,
+    expected: impl Display,
+    (least, greatest): (i64, u64),
+    found: i128,
+) -> Error {
+    let message = format!(
+        "The value of field {path} exceeds the supported range for type '{expected}': expected \
+         [{least}..{greatest}], got {found}"
+    );
+    Error::new(ErrorCode::FIELD_VALUE_OUT_OF_RANGE, message)
+}
+
 /// [`ErrorCode::INDEX_PART_TYPE_MISMATCH`]
 pub(crate) fn part_type_mismatch(path: &str, one: impl Display, another: impl Display) -> Error {
     let message =

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use vestibule_wire::Error;
 use vestibule_wire::keys::{EXT_DATETIME, EXT_DECIMAL, EXT_INTERVAL, EXT_UUID};
-use vestibule_wire::msgpack::{Kind, Reader};
+use vestibule_wire::msgpack::{Integer, Kind, Reader};
+
+use crate::errors;
 
 /// The type that a format or an index gives to a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,9 +27,19 @@ pub(crate) enum FieldType {
     Interval,
     Array,
     Map,
+    Int8,
+    Uint8,
+    Int16,
+    Uint16,
+    Int32,
+    Uint32,
+    Int64,
+    Uint64,
+    Float32,
+    Float64,
 }
 
-const NAMES: [(&str, FieldType); 20] = [
+const NAMES: [(&str, FieldType); 30] = [
     ("any", FieldType::Any),
     ("unsigned", FieldType::Unsigned),
     ("string", FieldType::String),
@@ -42,6 +55,16 @@ const NAMES: [(&str, FieldType); 20] = [
     ("interval", FieldType::Interval),
     ("array", FieldType::Array),
     ("map", FieldType::Map),
+    ("int8", FieldType::Int8),
+    ("uint8", FieldType::Uint8),
+    ("int16", FieldType::Int16),
+    ("uint16", FieldType::Uint16),
+    ("int32", FieldType::Int32),
+    ("uint32", FieldType::Uint32),
+    ("int64", FieldType::Int64),
+    ("uint64", FieldType::Uint64),
+    ("float32", FieldType::Float32),
+    ("float64", FieldType::Float64),
     // Older names, which clients still send.
     ("*", FieldType::Any),
     ("num", FieldType::Unsigned),
@@ -72,35 +95,46 @@ impl FieldType {
     /// Whether an index can be made of it.
     #[must_use]
     pub(crate) const fn is_indexable(self) -> bool {
-        matches!(
-            self,
-            Self::Unsigned
-                | Self::String
-                | Self::Number
-                | Self::Double
-                | Self::Integer
-                | Self::Boolean
-                | Self::Varbinary
-                | Self::Scalar
-                | Self::Decimal
-                | Self::Uuid
-                | Self::Datetime
-        )
+        !matches!(self, Self::Any | Self::Interval | Self::Array | Self::Map)
     }
 
     /// Whether every value of `other` is one of this type too.
     #[must_use]
     pub(crate) fn includes(self, other: Self) -> bool {
+        let is_wider = |(from, to): (i64, u64)| {
+            let other = other.integers();
+            other.is_some_and(|(other_from, other_to)| from <= other_from && other_to <= to)
+        };
         match self {
             Self::Any => true,
             Self::Scalar => other.is_indexable(),
-            Self::Number => matches!(
-                other,
-                Self::Number | Self::Integer | Self::Unsigned | Self::Double | Self::Decimal
-            ),
-            Self::Integer => matches!(other, Self::Integer | Self::Unsigned),
-            _ => self == other,
+            Self::Number => {
+                other.integers().is_some()
+                    || matches!(
+                        other,
+                        Self::Number | Self::Double | Self::Decimal | Self::Float32 | Self::Float64
+                    )
+            }
+            Self::Double => matches!(other, Self::Double | Self::Float32 | Self::Float64),
+            _ => self == other || self.integers().is_some_and(is_wider),
         }
+    }
+
+    /// The least and the greatest value of a type of integers.
+    #[must_use]
+    pub(crate) const fn integers(self) -> Option<(i64, u64)> {
+        Some(match self {
+            Self::Unsigned | Self::Uint64 => (0, u64::MAX),
+            Self::Integer => (i64::MIN, u64::MAX),
+            Self::Int8 => (i8::MIN as i64, i8::MAX as u64),
+            Self::Uint8 => (0, u8::MAX as u64),
+            Self::Int16 => (i16::MIN as i64, i16::MAX as u64),
+            Self::Uint16 => (0, u16::MAX as u64),
+            Self::Int32 => (i32::MIN as i64, i32::MAX as u64),
+            Self::Uint32 => (0, u32::MAX as u64),
+            Self::Int64 => (i64::MIN, i64::MAX as u64),
+            _ => return None,
+        })
     }
 
     /// Whether the reader's next value is of this type. Nil is of type `any` only.
@@ -116,7 +150,10 @@ impl FieldType {
             Self::String => kind == Kind::Str,
             Self::Integer => matches!(kind, Kind::Uint | Kind::Int),
             Self::Boolean => kind == Kind::Bool,
-            Self::Double => kind == Kind::Double,
+            // Clients for which 2.0 is 2 have no other way to send it.
+            Self::Double => matches!(kind, Kind::Uint | Kind::Int | Kind::Float | Kind::Double),
+            Self::Float32 => kind == Kind::Float,
+            Self::Float64 => kind == Kind::Double,
             Self::Varbinary => kind == Kind::Bin,
             Self::Array => kind == Kind::Array,
             Self::Map => kind == Kind::Map,
@@ -133,6 +170,39 @@ impl FieldType {
             Self::Uuid => is_ext(reader, &[EXT_UUID]),
             Self::Datetime => is_ext(reader, &[EXT_DATETIME]),
             Self::Interval => is_ext(reader, &[EXT_INTERVAL]),
+            Self::Int8 | Self::Int16 | Self::Int32 | Self::Int64 => {
+                matches!(kind, Kind::Uint | Kind::Int) && self.has_in_range(reader)
+            }
+            Self::Uint8 | Self::Uint16 | Self::Uint32 | Self::Uint64 => {
+                kind == Kind::Uint && self.has_in_range(reader)
+            }
+        }
+    }
+
+    /// Whether the reader's next value is an integer within the bounds of this type.
+    fn has_in_range(self, reader: &Reader<'_>) -> bool {
+        let mut ahead = *reader;
+        match (self.integers(), ahead.read_integer()) {
+            (Some((least, _)), Ok(Integer::Negative(value))) => least <= value,
+            (Some((_, greatest)), Ok(Integer::Unsigned(value))) => value <= greatest,
+            _ => false,
+        }
+    }
+
+    /// Why the reader's next value, which is of another type, cannot stand in the field that errors
+    /// call `path`.
+    #[cold]
+    pub(crate) fn refuse(self, path: &str, found: &Reader<'_>) -> Error {
+        let mut ahead = *found;
+        match (self.integers(), found.peek(), ahead.read_integer()) {
+            // All that is wrong is that the type is too narrow.
+            (Some(range), Ok(Kind::Uint), Ok(value)) => {
+                errors::field_out_of_range(path, self, range, value.to_i128())
+            }
+            (Some(range), Ok(Kind::Int), Ok(value)) if range.0 < 0 => {
+                errors::field_out_of_range(path, self, range, value.to_i128())
+            }
+            _ => errors::field_type(path, self, found),
         }
     }
 }

@@ -90,7 +90,8 @@ impl SpaceDef {
     /// # Errors
     ///
     /// `ErrorCode::EXACT_FIELD_COUNT` for another number of fields, `ErrorCode::FIELD_TYPE` for a
-    /// field of another type, `ErrorCode::FIELD_MISSING` for a field that is missing, in this
+    /// field of another type or `ErrorCode::FIELD_VALUE_OUT_OF_RANGE` for an integer that its type is
+    /// too narrow for, `ErrorCode::FIELD_MISSING` for a field that is missing, in this
     /// order.
     #[inline]
     pub(crate) fn check(&self, tuple: &[u8]) -> Result<(), Error> {
@@ -105,11 +106,7 @@ impl SpaceDef {
         let given = count as usize;
         for (field, rule) in self.rules.iter().enumerate().take(given) {
             if !rule.accepts(&reader) {
-                return Err(errors::field_type(
-                    &self.field_path(field),
-                    rule.kind,
-                    &reader,
-                ));
+                return Err(rule.kind.refuse(&self.field_path(field), &reader));
             }
             reader
                 .skip()

@@ -202,3 +202,111 @@ fn the_view_answers_while_an_index_is_built() {
     };
     assert_eq!(rig.engine.count(&all), Ok(30_000));
 }
+
+/// JavaScript and PHP send 2.0 as 2.
+#[test]
+fn a_double_holds_any_number_but_a_decimal_and_orders_them_together() {
+    let mut rig = Rig::with_space(&[(1, "double")]);
+    let raw = |rig: &mut Rig, value: &[u8]| {
+        let tuple = [&[0x91], value].concat();
+        rig.run(Body::Insert(store(&tuple)))
+    };
+    assert_eq!(rig.insert(&(2,)), "[[2]]");
+    assert_eq!(rig.insert(&(-3,)), "[[-3]]");
+    assert_eq!(rig.insert(&(1.5,)), "[[1.5]]");
+    assert_eq!(raw(&mut rig, &[0xca, 0x40, 0x20, 0, 0]), "[[2.5]]");
+    assert_eq!(rig.all(), "[[-3], [1.5], [2], [2.5]]");
+    // One value in several encodings is one key; beyond 2^53 neighbors are too.
+    for same in [&[0xcb, 0x40, 0, 0, 0, 0, 0, 0, 0][..], &[0xcc, 2]] {
+        assert!(raw(&mut rig, same).starts_with("3: "), "{same:?}");
+    }
+    assert!(rig.insert(&(1u64 << 53,)).starts_with("[["));
+    assert!(rig.insert(&((1u64 << 53) + 1,)).starts_with("3: "));
+    let ge = 5;
+    assert_eq!(rig.select(0, &(2.0,)), "[[2]]");
+    assert_eq!(rig.select(ge, &(2,)), "[[2], [2.5], [9007199254740992]]");
+    assert_eq!(rig.update(&(2,), &[("=", 1, 7)]), "[[2, 7]]");
+    rig.commit();
+    rig.reopen();
+    assert_eq!(
+        rig.all(),
+        "[[-3], [1.5], [2, 7], [2.5], [9007199254740992]]"
+    );
+    let decimal = [0xc7, 3, 1, 2, 0x15, 0x0c];
+    assert_eq!(
+        raw(&mut rig, &decimal),
+        "23: Tuple field 1 type does not match one required by operation: expected double, got \
+         extension"
+    );
+    assert_eq!(
+        rig.select(0, &("2",)),
+        "18: Supplied key type of part 0 does not match index part type: expected double"
+    );
+}
+
+#[test]
+fn a_format_with_a_double_takes_integers_in_every_request() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    let format = [("k", "unsigned"), ("d", "double")];
+    assert_eq!(rig.call("box.space.s:format", &(format,)), "[]");
+    assert_eq!(rig.insert(&(1, 2)), "[[1, 2]]");
+    assert_eq!(rig.update(&(1,), &[("+", 1, 1)]), "[[1, 3]]");
+    assert_eq!(rig.update(&(1,), &[("+", 1, 0.5)]), "[[1, 3.5]]");
+    assert_eq!(rig.upsert(&(1, 0), &[("=", 1, -4)]), "[]");
+    assert_eq!(rig.all(), "[[1, -4]]");
+}
+
+#[test]
+fn integers_of_a_fixed_size_have_their_bounds_and_floats_their_encoding() {
+    for (kind, least, greatest) in [
+        ("int8", -128i64, 127u64),
+        ("uint8", 0, 255),
+        ("int16", -32_768, 32_767),
+        ("uint16", 0, 65_535),
+        ("int32", i32::MIN.into(), i32::MAX as u64),
+        ("uint32", 0, u32::MAX.into()),
+        ("int64", i64::MIN, i64::MAX as u64),
+    ] {
+        let mut rig = Rig::with_space(&[(1, kind)]);
+        assert_eq!(rig.insert(&(least,)), format!("[[{least}]]"), "{kind}");
+        assert_eq!(rig.insert(&(greatest,)), format!("[[{greatest}]]"));
+        assert_eq!(rig.insert(&(7,)), "[[7]]");
+        assert_eq!(rig.all(), format!("[[{least}], [7], [{greatest}]]"));
+        assert_eq!(
+            rig.insert(&(greatest + 1,)),
+            format!(
+                "280: The value of field 1 exceeds the supported range for type '{kind}': \
+                 expected [{least}..{greatest}], got {}",
+                greatest + 1
+            )
+        );
+        assert!(rig.insert(&(0.5,)).starts_with("23: "));
+    }
+    let mut rig = Rig::with_space(&[(1, "uint8")]);
+    assert_eq!(
+        rig.insert(&(-1,)),
+        "23: Tuple field 1 type does not match one required by operation: expected uint8, got \
+         integer"
+    );
+    for (kind, own, other) in [
+        (
+            "float32",
+            &[0xca, 0x40, 0x20, 0, 0][..],
+            &[0xcb, 0, 0, 0, 0, 0, 0, 0, 0][..],
+        ),
+        (
+            "float64",
+            &[0xcb, 0x40, 4, 0, 0, 0, 0, 0, 0],
+            &[0xca, 0, 0, 0, 0],
+        ),
+    ] {
+        let mut rig = Rig::with_space(&[(1, kind)]);
+        let mut insert = |value: &[u8]| {
+            let tuple = [&[0x91], value].concat();
+            rig.run(Body::Insert(store(&tuple)))
+        };
+        assert_eq!(insert(own), "[[2.5]]");
+        assert!(insert(other).starts_with("23: "));
+        assert!(insert(&[2]).starts_with("23: "));
+    }
+}

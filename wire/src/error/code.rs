@@ -116,6 +116,7 @@ codes! {
     UNKNOWN_AUTH_METHOD = 249, "No such authentication method.";
     INVALID_AUTH_REQUEST = 251, "The authentication data are malformed.";
     SHUTDOWN = 279, "The server is going down.";
+    FIELD_VALUE_OUT_OF_RANGE = 280, "An integer is beyond the bounds of its field's type.";
 }
 
 impl ErrorCode {

@@ -4,6 +4,8 @@
 //!   unsigned   8 bytes, big-endian
 //!   integer    00 negative, 01 other │ 8 bytes, two's complement
 //!   double     8 bytes, sign bit flipped (all bits if negative); NaN before everything
+//!              (float32, float64: the same; an integer: as the double nearest to it)
+//!   int8 …     as an integer, uint8 … as an unsigned
 //!   number     see [`number`](super::number)                    (decimal: the same)
 //!   boolean    00, 01
 //!   string     the bytes, 00 as 00 ff │ 00 00                   (varbinary: the same)
@@ -50,9 +52,17 @@ fn encode_other(
     out: &mut KeyBuilder,
 ) -> Result<(), Mismatch> {
     match kind {
-        FieldType::Integer => push_integer(reader.read_integer()?, out),
+        FieldType::Integer
+        | FieldType::Int8
+        | FieldType::Int16
+        | FieldType::Int32
+        | FieldType::Int64 => push_integer(reader.read_integer()?, out),
+        FieldType::Uint8 | FieldType::Uint16 | FieldType::Uint32 | FieldType::Uint64 => {
+            out.push(&reader.read_uint()?.to_be_bytes());
+        }
         FieldType::Number => push_number(reader, out)?,
-        FieldType::Double if reader.peek()? == Kind::Double => {
+        FieldType::Double => out.push(&ordered_bits(read_double(reader)?).to_be_bytes()),
+        FieldType::Float32 | FieldType::Float64 if kind.accepts(reader) => {
             out.push(&ordered_bits(reader.read_f64()?).to_be_bytes());
         }
         FieldType::Boolean => out.push(&[u8::from(reader.read_bool()?)]),
@@ -85,6 +95,17 @@ fn push_scalar(reader: &mut Reader<'_>, out: &mut KeyBuilder) -> Result<(), Mism
     };
     out.push(&[tag]);
     encode_part(kind, reader, out)
+}
+
+/// A number of any encoding but a decimal, as a double.
+fn read_double(reader: &mut Reader<'_>) -> Result<f64, Mismatch> {
+    Ok(match reader.peek()? {
+        Kind::Uint | Kind::Int => match reader.read_integer()? {
+            Integer::Unsigned(value) => value as f64,
+            Integer::Negative(value) => value as f64,
+        },
+        _ => reader.read_f64()?,
+    })
 }
 
 fn push_integer(value: Integer, out: &mut KeyBuilder) {

@@ -131,6 +131,8 @@ fn typed_pair() -> impl Strategy<Value = (FieldType, Value, Value)> {
         (Just(FieldType::Unsigned), unsigned(), unsigned()),
         (Just(FieldType::Integer), integer(), integer()),
         (Just(FieldType::Double), double(), double()),
+        (Just(FieldType::Float64), double(), double()),
+        (Just(FieldType::Uint64), unsigned(), unsigned()),
         (Just(FieldType::Varbinary), varbinary(), varbinary()),
     ]
 }
@@ -226,7 +228,9 @@ fn a_value_of_another_type_is_refused() {
         (FieldType::Unsigned, &text),
         (FieldType::Integer, &text),
         (FieldType::Number, &text),
-        (FieldType::Double, &number),
+        (FieldType::Double, &text),
+        (FieldType::Float32, &number),
+        (FieldType::Float64, &number),
         (FieldType::String, &number),
         (FieldType::Boolean, &number),
         (FieldType::Varbinary, &text),
