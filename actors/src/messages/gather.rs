@@ -43,7 +43,7 @@ pub(crate) struct ConnectionRow {
     pub(crate) output_bytes: usize,
     /// What all its buffers take.
     pub(crate) memory_bytes: usize,
-    /// Whose slot it has: `client`, `administrator`, or `probation`.
+    /// Whose slot it has: `client`, `administrator`, or `provisional`.
     pub(crate) place: &'static str,
     /// Seconds since it was accepted.
     pub(crate) age: f64,

@@ -50,6 +50,18 @@ pub(crate) struct InFlightRequest {
     pub(crate) limit: Limit,
     /// The request's credit is the reserve's.
     pub(crate) is_reserved: bool,
+    /// A transition waits for it: it was told to.
+    pub(crate) is_waited_for: bool,
+}
+
+impl InFlightRequest {
+    /// The transaction that it ends, if it ends one.
+    pub(crate) fn ended(&self) -> Option<&OpenTransaction> {
+        match &self.effect {
+            Effect::Closed(own) => Some(own),
+            _ => None,
+        }
+    }
 }
 
 /// A request that was answered without Tx.
@@ -242,6 +254,17 @@ impl InFlightTable {
     pub(crate) fn phase(&self, id: RequestId) -> RequestPhase {
         // What is in the table was not answered, so it has a phase.
         self.claims.phase(id).unwrap_or(RequestPhase::Started)
+    }
+
+    /// A transition waits for what is its concern: a stop for all, a demotion for what may change
+    /// data.
+    pub(crate) fn wait_for(&mut self, is_stop: bool) {
+        for (_, (_, request)) in &mut self.requests {
+            request.is_waited_for = is_stop || request.is_writer;
+            if let Effect::Closed(own) = &mut request.effect {
+                own.is_waited_for = own.is_concerned(is_stop);
+            }
+        }
     }
 
     /// Everything on its way, in no order.

@@ -18,6 +18,16 @@ pub(crate) struct OpenTransaction {
     pub(crate) begin: Option<RequestId>,
     /// Nothing more can come of it, but its client has yet to end it. Nobody waits for that.
     pub(crate) is_aborted: bool,
+    /// A transition waits for it: it was told to.
+    pub(crate) is_waited_for: bool,
+}
+
+impl OpenTransaction {
+    /// Whether a transition waits for such a one: a stop for all that may come to something, a
+    /// demotion for those of them that may change data.
+    pub(crate) fn is_concerned(&self, is_stop: bool) -> bool {
+        !self.is_aborted && (is_stop || self.is_writer)
+    }
 }
 
 /// Open transactions of one connection. Those that may change data are counted for the whole
@@ -80,6 +90,21 @@ impl OpenTransactions {
         self.abort_where(|own| own.stream == stream && own.begin == Some(begin));
     }
 
+    /// A transition waits for those that are its concern; returns how many these are.
+    pub(crate) fn wait_for(&mut self, is_stop: bool) -> usize {
+        for own in &mut self.open {
+            own.is_waited_for = own.is_concerned(is_stop);
+        }
+        self.open.iter().filter(|own| own.is_waited_for).count()
+    }
+
+    /// How many there are of a transition's concern, and how many of them it was not told of.
+    pub(crate) fn concerned(&self, is_stop: bool) -> (usize, usize) {
+        let concerned = self.open.iter().filter(|own| own.is_concerned(is_stop));
+        let joined = concerned.clone().filter(|own| !own.is_waited_for);
+        (concerned.count(), joined.count())
+    }
+
     /// Whether there is one that may change data.
     pub(crate) fn has_writer(&self) -> bool {
         self.open.iter().any(|own| own.is_writer)
@@ -133,6 +158,7 @@ mod tests {
             deadline: None,
             begin: None,
             is_aborted: false,
+            is_waited_for: false,
         }
     }
 

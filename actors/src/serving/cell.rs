@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::solo::{Declarer, Solo};
 use super::state::{DrainTarget, Role, Serving, State};
-use super::status::{Status, TransitionProgress, retry_after};
+use super::status::{Status, TransitionProgress, TransitionView, retry_after};
 use crate::clock::Clock;
 use crate::engine::Progress;
 
@@ -24,10 +24,7 @@ pub(super) struct Details {
     base: Base,
     role: Role,
     drain_target: Option<DrainTarget>,
-    /// What is told of the transition under way, and when what still runs is cut off.
-    transition: Option<(TransitionProgress, Option<Instant>)>,
-    /// The role that is wanted; `None` for a stop.
-    wanted: Option<Role>,
+    transition: TransitionView,
     reason: String,
     /// Solos nest: assist returns when the last one is gone. The newest is the one that is told.
     pub(super) solos: Vec<Solo>,
@@ -72,8 +69,10 @@ impl ServingCell {
                 base: Base::Loading,
                 role,
                 drain_target: None,
-                transition: None,
-                wanted: Some(role),
+                transition: TransitionView {
+                    under_way: None,
+                    wanted: Some(role),
+                },
                 reason: "starting".to_owned(),
                 solos: Vec::new(),
                 progress: None,
@@ -183,8 +182,9 @@ impl ServingCell {
     }
 
     /// A stop is announced: everything is still served, but the server is not ready any more.
-    pub(crate) fn announce_stop(&self, now: Instant) {
+    pub(crate) fn announce_stop(&self, view: TransitionView, now: Instant) {
         self.change(now, |details| {
+            details.transition = view;
             if details.base != Base::Stopped {
                 details.drain_target = Some(DrainTarget::Stopped);
             }
@@ -192,8 +192,9 @@ impl ServingCell {
     }
 
     /// A stop begins: what runs may finish, nothing new begins.
-    pub(crate) fn draining(&self, reason: &str, now: Instant) {
+    pub(crate) fn draining(&self, reason: &str, view: TransitionView, now: Instant) {
         self.change(now, |details| {
+            details.transition = view;
             if details.base != Base::Stopped {
                 details.base = Base::Draining;
                 details.drain_target = Some(DrainTarget::Stopped);
@@ -203,8 +204,9 @@ impl ServingCell {
     }
 
     /// A demotion begins: open transactions may finish, nothing else may change data.
-    pub(crate) fn demoting(&self, now: Instant) {
+    pub(crate) fn demoting(&self, view: TransitionView, now: Instant) {
         self.change(now, |details| {
+            details.transition = view;
             if details.drain_target.is_none() {
                 details.drain_target = Some(DrainTarget::Replica);
             }
@@ -212,16 +214,18 @@ impl ServingCell {
     }
 
     /// The stop is done.
-    pub(crate) fn stopped(&self, now: Instant) {
+    pub(crate) fn stopped(&self, view: TransitionView, now: Instant) {
         self.change(now, |details| {
+            details.transition = view;
             details.base = Base::Stopped;
             details.drain_target = Some(DrainTarget::Stopped);
         });
     }
 
     /// Sets the role: a demotion or promotion is done.
-    pub(crate) fn set_role(&self, role: Role, now: Instant) {
+    pub(crate) fn set_role(&self, role: Role, view: TransitionView, now: Instant) {
         self.change(now, |details| {
+            details.transition = view;
             details.role = role;
             if details.drain_target == Some(DrainTarget::Replica) {
                 details.drain_target = None;
@@ -229,15 +233,10 @@ impl ServingCell {
         });
     }
 
-    /// What is told of transitions from now on. Nobody is notified: there is nothing to act on.
-    pub(crate) fn show_transition(
-        &self,
-        transition: Option<(TransitionProgress, Option<Instant>)>,
-        wanted: Option<Role>,
-    ) {
-        let mut details = self.details();
-        details.transition = transition;
-        details.wanted = wanted;
+    /// What is told of transitions from now on, in the state that holds already. Nobody is
+    /// notified: there is nothing to act on.
+    pub(crate) fn show_transition(&self, view: TransitionView) {
+        self.details().transition = view;
     }
 
     /// An operator asks for solo; asking again replaces the reason.
@@ -297,14 +296,18 @@ impl ServingCell {
             progress,
             since: now.saturating_duration_since(details.since),
             retry_after: retry_after(progress, now.saturating_duration_since(began)),
-            transition: details.transition.as_ref().map(|(progress, deadline)| {
-                let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
-                TransitionProgress {
-                    left,
-                    ..progress.clone()
-                }
-            }),
-            wanted: details.wanted,
+            transition: details
+                .transition
+                .under_way
+                .as_ref()
+                .map(|(progress, deadline)| {
+                    let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
+                    TransitionProgress {
+                        left,
+                        ..progress.clone()
+                    }
+                }),
+            wanted: details.transition.wanted,
         }
     }
 }

@@ -41,4 +41,5 @@ pub(crate) use admitted::Admitted;
 pub use cell::ServingCell;
 pub use guard::Solos;
 pub use state::{DrainTarget, Revocation, Role, Serving, State, StateTraits};
+pub(crate) use status::TransitionView;
 pub use status::{Status, TransitionProgress};

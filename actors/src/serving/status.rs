@@ -1,6 +1,6 @@
 //! What stands behind the state, for people and error fields.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 use vestibule_wire::error::Field;
@@ -28,6 +28,15 @@ pub struct Status {
     /// The role that is wanted, once everything that was asked for is done; `None` if that is a
     /// stop.
     pub wanted: Option<Role>,
+}
+
+/// What is told of transitions, published in one with the state that it explains.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct TransitionView {
+    /// The transition under way, and when what still runs is cut off.
+    pub(crate) under_way: Option<(TransitionProgress, Option<Instant>)>,
+    /// The role that is wanted in the end; `None` for a stop.
+    pub(crate) wanted: Option<Role>,
 }
 
 /// A transition under way, as `vestibule.state()` tells it.

@@ -74,7 +74,7 @@ fn the_epoch_grows_with_every_change_and_only_then() {
     assert_eq!(cell.load().epoch, before + 1);
     drop((first, second));
     assert_eq!(cell.load().epoch, before + 2);
-    cell.set_role(Role::Replica, Instant::now());
+    cell.set_role(Role::Replica, TransitionView::default(), Instant::now());
     assert_eq!(cell.load().epoch, before + 3);
 }
 
@@ -105,13 +105,13 @@ fn the_busy_error_names_reason_share_and_when_to_return() {
 fn draining_is_not_left_by_a_solo_that_ends() {
     let cell = ready();
     let guard = Solos::new(cell.clone()).enter("busy");
-    cell.draining("stop", Instant::now());
+    cell.draining("stop", TransitionView::default(), Instant::now());
     assert_eq!(cell.load().state, State::Draining);
     drop(guard);
     cell.ready(Instant::now());
     assert_eq!(cell.load().state, State::Draining);
-    cell.stopped(Instant::now());
-    cell.draining("again", Instant::now());
+    cell.stopped(TransitionView::default(), Instant::now());
+    cell.draining("again", TransitionView::default(), Instant::now());
     assert_eq!(cell.load().state, State::Stopped);
 }
 
@@ -131,7 +131,7 @@ fn every_change_notifies() {
 fn an_announced_stop_changes_the_epoch_and_not_the_state() {
     let cell = ready();
     let before = cell.load();
-    cell.announce_stop(Instant::now());
+    cell.announce_stop(TransitionView::default(), Instant::now());
     let announced = cell.load();
     assert_eq!(announced.state, State::Assist);
     assert!(!announced.is_stopping());
@@ -139,14 +139,14 @@ fn an_announced_stop_changes_the_epoch_and_not_the_state() {
         (announced.drain_target, announced.epoch),
         (Some(DrainTarget::Stopped), before.epoch + 1)
     );
-    cell.draining("stop", Instant::now());
+    cell.draining("stop", TransitionView::default(), Instant::now());
     assert!(cell.load().is_stopping());
 }
 
 #[test]
 fn a_demotion_is_left_for_a_solo_and_taken_up_again_until_it_is_settled() {
     let (cell, now) = (ready(), Instant::now());
-    cell.demoting(now);
+    cell.demoting(TransitionView::default(), now);
     assert_eq!(cell.load().state, State::Draining);
     assert!(!cell.load().is_stopping() && !cell.load().is_writable());
     let guard = Solos::new(cell.clone()).enter("busy");
@@ -154,7 +154,7 @@ fn a_demotion_is_left_for_a_solo_and_taken_up_again_until_it_is_settled() {
     assert!(!cell.load().is_writable());
     drop(guard);
     assert_eq!(cell.load().state, State::Draining);
-    cell.set_role(Role::Replica, now);
+    cell.set_role(Role::Replica, TransitionView::default(), now);
     let settled = cell.load();
     assert_eq!(
         (settled.state, settled.role),
@@ -166,11 +166,11 @@ fn a_demotion_is_left_for_a_solo_and_taken_up_again_until_it_is_settled() {
 #[test]
 fn a_stop_wins_over_a_demotion() {
     let (cell, now) = (ready(), Instant::now());
-    cell.demoting(now);
-    cell.draining("stop", now);
+    cell.demoting(TransitionView::default(), now);
+    cell.draining("stop", TransitionView::default(), now);
     assert!(cell.load().is_stopping());
-    cell.set_role(Role::Replica, now);
-    cell.demoting(now);
+    cell.set_role(Role::Replica, TransitionView::default(), now);
+    cell.demoting(TransitionView::default(), now);
     assert!(cell.load().is_stopping());
 }
 

@@ -169,6 +169,7 @@ mod tests {
         deadline: None,
         begin: None,
         is_aborted: false,
+        is_waited_for: false,
     });
     const COMMIT_OF_ABORTED: Effect = Effect::Closed(OpenTransaction {
         stream: 1,
@@ -176,6 +177,7 @@ mod tests {
         deadline: None,
         begin: None,
         is_aborted: true,
+        is_waited_for: false,
     });
 
     fn cancelled(effect: Effect, limit: Limit, was_started: bool) -> Cancelled {
@@ -195,6 +197,7 @@ mod tests {
             since: Instant::now(),
             limit,
             is_reserved: false,
+            is_waited_for: false,
         };
         let id = RequestId {
             index: 0,

@@ -11,7 +11,7 @@ use super::world::{MARGIN, World};
 use crate::config::SoloPolicy;
 use crate::limits::WORKER_REQUESTS_MAX;
 use crate::shared::WorkerCounters;
-use crate::transitions::TransitionResult;
+use crate::transitions::{TransitionRecord, TransitionResult};
 
 impl World {
     /// Every caller is answered, once and in time.
@@ -73,6 +73,7 @@ impl World {
             if record.to == "replica" && record.grace.is_some_and(|grace| record.took >= grace) {
                 self.last_cut_off = clock::now();
             }
+            self.check_sums(&record);
             let announced = record.phases.announce;
             let bound = announced + record.grace.unwrap_or_default() + MARGIN.as_secs_f64();
             if record.took > bound {
@@ -81,6 +82,24 @@ impl World {
                     .fault(format!("a transition took too long: {record:?}"));
             }
         }
+    }
+
+    /// What a record says of requests and transactions adds up, class by class.
+    fn check_sums(&mut self, record: &TransitionRecord) {
+        let all = record.waited_for.and(&record.joined);
+        let told = record.finished.and(&record.revoked).and(&record.killed);
+        let told = told.and(&record.left);
+        let transactions = record.waited_for_transactions + record.joined_transactions;
+        let told_transactions = record.finished_transactions
+            + record.aborted_transactions
+            + record.unknown_transactions
+            + record.left_transactions;
+        if all != told || transactions != told_transactions {
+            let fault = format!("the sums of a record do not close: {record:?}");
+            self.engine.ledger().fault(fault);
+        }
+        self.stats.aborted += record.aborted_transactions;
+        self.stats.joined += record.joined.total();
     }
 
     /// Clients read what has come.

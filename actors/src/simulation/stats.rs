@@ -21,6 +21,10 @@ pub(super) struct Stats {
     pub(super) deaths: u64,
     /// Writes in the journal.
     pub(super) committed: u64,
+    /// Transactions that deadlines aborted, and requests that came after the beginning and were cut
+    /// off.
+    pub(super) aborted: usize,
+    pub(super) joined: usize,
     /// Clients that had closed their half and were answered to the end.
     pub(super) half_closed: usize,
     /// The history in one number.
@@ -42,6 +46,8 @@ impl Stats {
         self.deaths += other.deaths;
         self.committed += other.committed;
         self.half_closed += other.half_closed;
+        self.aborted += other.aborted;
+        self.joined += other.joined;
         // Worlds come to their ends in any order.
         self.fingerprint ^= other.fingerprint;
     }
@@ -71,6 +77,7 @@ impl Stats {
                 "Tx never stands at a {halt}"
             );
         }
+        assert!(self.aborted > 0 && self.joined > 0);
         assert!(self.deaths > 0 && self.committed > 0 && self.half_closed > 0);
     }
 }

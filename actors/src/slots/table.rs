@@ -128,7 +128,7 @@ impl ConnectionSlot {
         match self.kind.get() {
             SlotKind::Client => "client",
             SlotKind::Administrator => "administrator",
-            SlotKind::ProvisionalAdmin => "probation",
+            SlotKind::ProvisionalAdmin => "provisional",
         }
     }
 

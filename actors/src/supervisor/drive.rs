@@ -8,7 +8,7 @@ use super::actor::Supervisor;
 use crate::limits::TRANSITION_CALLERS_MAX;
 use crate::messages::Requester;
 use crate::messages::tx::Control;
-use crate::serving::{Role, TransitionProgress};
+use crate::serving::{Role, TransitionProgress, TransitionView};
 use crate::transitions::{
     Action, CallerId, StopReport, TransitionOutcome, TransitionRecord, TransitionReport,
     TransitionRequest, TransitionResult, TransitionTarget,
@@ -28,7 +28,8 @@ impl Supervisor {
             Requester::Nobody => {}
             Requester::SessionAtStart(reply_to) => self.starting.push(reply_to),
             _ if self.requesters.len() >= TRANSITION_CALLERS_MAX => {
-                return self.answer(requester, TransitionResult::TimedOut);
+                let outcome = self.outcome(TransitionResult::TimedOut);
+                return self.answer(requester, outcome);
             }
             _ => drop(self.requesters.insert(caller, requester)),
         }
@@ -40,20 +41,16 @@ impl Supervisor {
         self.tell_started();
     }
 
+    /// Carries out what the machine has decided. Callers are told at the end, so that one who then
+    /// asks for the state sees what it was told.
     pub(super) fn apply(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
-        // Before anybody is told of the change, so that a caller who then asks sees it; when one
-        // begins, as soon as it has a number.
-        if !matches!(actions.first(), Some(Action::Begin(_))) {
-            self.show();
-        }
+        let mut answers = Vec::new();
         for action in actions {
             match action {
-                Action::Begin(request) => {
-                    self.begin(&request);
-                    self.show();
-                }
+                Action::Begin(request) => self.begin(&request),
                 Action::Announce => {
-                    self.shared.serving.announce_stop(self.shared.clock.now());
+                    let (view, now) = (self.view(), self.shared.clock.now());
+                    self.shared.serving.announce_stop(view, now);
                     self.tell_started();
                 }
                 Action::Quiesce => {
@@ -76,12 +73,15 @@ impl Supervisor {
                 Action::End(report) => self.end(&report, ctx),
                 Action::Answer(caller, result) => {
                     if let Some(requester) = self.requesters.remove(&caller) {
-                        self.answer(requester, result);
+                        answers.push((requester, self.outcome(result)));
                     }
                 }
             }
         }
-        self.show();
+        self.shared.serving.show_transition(self.view());
+        for (requester, outcome) in answers {
+            self.answer(requester, outcome);
+        }
     }
 
     fn begin(&mut self, request: &TransitionRequest) {
@@ -107,9 +107,12 @@ impl Supervisor {
         let now = self.shared.clock.now();
         if self.is_stop() {
             self.acceptor.iter().for_each(|acceptor| acceptor.stop());
-            self.shared.serving.draining("the server is stopping", now);
+            let view = self.view();
+            self.shared
+                .serving
+                .draining("the server is stopping", view, now);
         } else {
-            self.shared.serving.demoting(now);
+            self.shared.serving.demoting(self.view(), now);
         }
         self.tell_tx(Control::CloseIdleReservations);
         let (serial, is_stop) = (self.machine.serial(), self.is_stop());
@@ -153,12 +156,12 @@ impl Supervisor {
         }
         match target {
             TransitionTarget::Stopped => {
-                self.shared.serving.stopped(now);
+                self.shared.serving.stopped(self.settled_view(), now);
                 // The data are let go, although handles may still be held.
                 self.shared.publish_view(None);
             }
             TransitionTarget::Role(role) => {
-                self.shared.serving.set_role(role, now);
+                self.shared.serving.set_role(role, self.settled_view(), now);
                 self.tell_tx(Control::ReopenReservations);
             }
         }
@@ -213,12 +216,16 @@ impl Supervisor {
         }
     }
 
-    fn answer(&self, requester: Requester, result: TransitionResult) {
+    /// What a caller is told, as things are.
+    fn outcome(&self, result: TransitionResult) -> TransitionOutcome {
         let is_carried_out = result == TransitionResult::Done;
-        let outcome = TransitionOutcome {
+        TransitionOutcome {
             result,
             transition: self.record.clone().filter(|_| is_carried_out),
-        };
+        }
+    }
+
+    fn answer(&self, requester: Requester, outcome: TransitionOutcome) {
         match requester {
             Requester::Nobody | Requester::SessionAtStart(_) => {}
             Requester::SessionAtEnd(reply_to) => {
@@ -231,8 +238,9 @@ impl Supervisor {
         }
     }
 
-    /// Wanted and actual state, for `vestibule.state` and error fields.
-    fn show(&self) {
+    /// Wanted and actual state, for `vestibule.state` and error fields: published in one with the
+    /// state, whenever that changes.
+    fn view(&self) -> TransitionView {
         let id = self.record.as_ref().map_or(0, |record| record.id);
         let under_way = self.machine.under_way();
         let under_way = under_way.map(|(request, phase, deadline)| {
@@ -246,8 +254,18 @@ impl Supervisor {
             };
             (progress, deadline)
         });
-        let wanted = self.machine.wanted();
-        self.shared.serving.show_transition(under_way, wanted);
+        TransitionView {
+            under_way,
+            wanted: self.machine.wanted(),
+        }
+    }
+
+    /// The same when a transition is done: the next one, if one waits, has not begun yet.
+    fn settled_view(&self) -> TransitionView {
+        TransitionView {
+            under_way: None,
+            wanted: self.machine.wanted(),
+        }
     }
 }
 

@@ -47,7 +47,12 @@ impl Counts {
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        *self = self.with(other, |own, other| own + other);
+        *self = self.and(other);
+    }
+
+    /// With these as well.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        self.with(other, |own, other| own + other)
     }
 
     /// What is left when these are taken away.

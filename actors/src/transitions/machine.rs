@@ -3,77 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::action::{Action, CallerId};
+use super::current::{Current, Waiter, WorkerProgress};
 use super::outcome::TransitionResult;
-use super::report::{CutOffCounts, PhaseTimes, TransitionPhase, TransitionReport, WaitedFor};
+use super::report::{CutOffCounts, TransitionPhase, WaitedFor};
 use super::request::{TransitionRequest, TransitionTarget};
 use crate::limits::TRANSITION_SLACK;
 use crate::serving::Role;
-
-/// Somebody to answer, at the latest at a time of their own.
-#[derive(Debug, Clone, Copy)]
-struct Waiter {
-    caller: CallerId,
-    by: Option<Instant>,
-}
-
-impl Waiter {
-    fn is_overdue(&self, now: Instant) -> bool {
-        self.by.is_some_and(|by| now >= by)
-    }
-}
-
-/// How far a worker has come.
-#[derive(Debug, Clone, Copy, Default)]
-struct WorkerProgress {
-    has_quiesced: bool,
-    is_quiet: bool,
-    has_cut_off: bool,
-}
-
-impl WorkerProgress {
-    /// At the beginning, of a worker that is gone or not.
-    fn first(is_gone: &bool) -> Self {
-        Self {
-            has_quiesced: *is_gone,
-            is_quiet: *is_gone,
-            has_cut_off: *is_gone,
-        }
-    }
-}
-
-/// The transition under way.
-#[derive(Debug)]
-struct Current {
-    serial: u64,
-    request: TransitionRequest,
-    phase: TransitionPhase,
-    entered: Instant,
-    times: PhaseTimes,
-    quiesce_at: Instant,
-    /// When what still runs is cut off; `None` never.
-    deadline: Option<Instant>,
-    /// When nobody is waited for any longer; `None` before that is known, or never.
-    end: Option<Instant>,
-    /// The deadline came first.
-    has_cut_off: bool,
-    workers: Vec<WorkerProgress>,
-    waiting: WaitedFor,
-    cut_off: CutOffCounts,
-    waiters: Vec<Waiter>,
-}
-
-impl Current {
-    fn enter(&mut self, phase: TransitionPhase, now: Instant) {
-        let spent = now.saturating_duration_since(self.entered);
-        self.times[self.phase as usize] += spent;
-        self.entered = self.entered.max(now);
-        self.phase = phase;
-    }
-
-    fn all_workers(&self, has: impl Fn(&WorkerProgress) -> bool) -> bool {
-        self.workers.iter().all(has)
-    }
-}
 
 /// A role that is wanted when the transition under way is over.
 #[derive(Debug)]
@@ -238,24 +173,10 @@ impl Machine {
         };
         let quiesce_at = now.checked_add(lameduck).unwrap_or(now);
         actions.push(Action::Begin(Box::new(request.clone())));
-        self.current = Some(Current {
-            serial: self.serial,
-            phase: TransitionPhase::Announce,
-            entered: now,
-            times: PhaseTimes::default(),
-            quiesce_at,
-            // A grace too long to be added to a clock is no deadline at all.
-            deadline: request
-                .grace
-                .and_then(|grace| quiesce_at.checked_add(grace)),
-            end: None,
-            has_cut_off: false,
-            workers: self.gone.iter().map(WorkerProgress::first).collect(),
-            waiting: WaitedFor::default(),
-            cut_off: CutOffCounts::default(),
-            waiters,
-            request,
-        });
+        let serial = self.serial;
+        let gone = &self.gone;
+        let current = Current::new(serial, request, gone, now, quiesce_at, waiters);
+        self.current = Some(current);
         if quiesce_at > now {
             actions.extend([Action::Announce, Action::WakeAt(quiesce_at)]);
         }
@@ -270,18 +191,12 @@ impl Machine {
         waiting: &WaitedFor,
         now: Instant,
     ) -> Vec<Action> {
-        self.worker_event(worker, serial, now, |current, worker| {
-            if !std::mem::replace(&mut current.workers[worker].has_quiesced, true) {
-                current.waiting.merge(waiting);
-            }
-        })
+        self.worker_event(worker, serial, now, |own| own.quiesced(*waiting))
     }
 
     /// A worker has nothing left to wait for. Of a stop, it has no session left.
     pub(crate) fn worker_quiet(&mut self, worker: usize, serial: u64, now: Instant) -> Vec<Action> {
-        self.worker_event(worker, serial, now, |current, worker| {
-            current.workers[worker].is_quiet = true;
-        })
+        self.worker_event(worker, serial, now, WorkerProgress::quiet)
     }
 
     /// A worker has answered its clients.
@@ -292,11 +207,7 @@ impl Machine {
         cut_off: &CutOffCounts,
         now: Instant,
     ) -> Vec<Action> {
-        self.worker_event(worker, serial, now, |current, worker| {
-            if !std::mem::replace(&mut current.workers[worker].has_cut_off, true) {
-                current.cut_off.merge(cut_off);
-            }
-        })
+        self.worker_event(worker, serial, now, |own| own.cut_off(*cut_off))
     }
 
     fn worker_event(
@@ -304,14 +215,14 @@ impl Machine {
         worker: usize,
         serial: u64,
         now: Instant,
-        note: impl FnOnce(&mut Current, usize),
+        note: impl FnOnce(&mut WorkerProgress),
     ) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(current) = &mut self.current
             && serial == current.serial
-            && worker < current.workers.len()
+            && let Some(worker) = current.worker(worker)
         {
-            note(current, worker);
+            note(worker);
             self.advance(now, &mut actions);
         }
         actions
@@ -322,9 +233,7 @@ impl Machine {
         if let Some(is_gone) = self.gone.get_mut(worker) {
             *is_gone = true;
         }
-        self.worker_event(worker, self.serial, now, |current, worker| {
-            current.workers[worker] = WorkerProgress::first(&true);
-        })
+        self.worker_event(worker, self.serial, now, WorkerProgress::gone)
     }
 
     /// Tx is gone for good, asked or not.
@@ -386,7 +295,7 @@ impl Machine {
                 true
             }
             TransitionPhase::Quiesce | TransitionPhase::Grace if is_over(current.deadline) => {
-                current.enter(TransitionPhase::Kill, now);
+                current.enter(TransitionPhase::Abort, now);
                 current.has_cut_off = true;
                 actions.push(Action::CutOff);
                 let end = now + slack_of(target, role_slack);
@@ -398,11 +307,11 @@ impl Machine {
                 actions.push(Action::WakeAt(end));
                 true
             }
-            TransitionPhase::Quiesce if current.all_workers(|worker| worker.has_quiesced) => {
+            TransitionPhase::Quiesce if current.have_all_quiesced() => {
                 current.enter(TransitionPhase::Grace, now);
                 true
             }
-            TransitionPhase::Grace if current.all_workers(|worker| worker.is_quiet) => {
+            TransitionPhase::Grace if current.are_all_quiet() => {
                 current.enter(TransitionPhase::Settle, now);
                 if target == TransitionTarget::Stopped && !tx_stopped {
                     // What is left of the grace is Tx's.
@@ -414,9 +323,7 @@ impl Machine {
                 }
                 true
             }
-            TransitionPhase::Kill
-                if current.all_workers(|worker| worker.has_cut_off) || is_over(current.end) =>
-            {
+            TransitionPhase::Abort if current.have_all_cut_off() || is_over(current.end) => {
                 current.enter(TransitionPhase::Settle, now);
                 true
             }
@@ -456,19 +363,8 @@ impl Machine {
         };
         let phase = current.phase;
         current.enter(phase, now);
-        let workers = current.workers.iter().enumerate();
-        let workers_left = workers
-            .filter(|(_, worker)| current.has_cut_off && !worker.has_cut_off)
-            .map(|(index, _)| index)
-            .collect();
-        actions.push(Action::End(Box::new(TransitionReport {
-            times: current.times,
-            waiting: current.waiting,
-            cut_off: current.cut_off,
-            is_superseded,
-            workers_left,
-            tx_stopped: self.tx_stopped,
-        })));
+        let report = current.report(is_superseded, self.tx_stopped);
+        actions.push(Action::End(Box::new(report)));
         let result = if is_superseded {
             TransitionResult::Superseded
         } else {

@@ -2,10 +2,10 @@
 //! every step, and an answer for every caller.
 //!
 //! ```text
-//!   announce ─▶ quiesce ─▶ grace ─▶ kill ─▶ settle ─▶ done ─▶ the one that waits, if any
+//!   announce ─▶ quiesce ─▶ grace ─▶ abort ─▶ settle ─▶ done ─▶ the one that waits, if any
 //!      │           │         │       │        └ Stopped: Tx closes its engine; a role: at once
 //!      │           │         │       └ every worker has answered its clients, or the slack is over
-//!      │           │         └ every worker is quiet ─▶ settle;  the deadline ─▶ kill
+//!      │           │         └ every worker is quiet ─▶ settle;  the deadline ─▶ abort
 //!      │           └ every worker has seen the new state and told what it waits for
 //!      └ the lameduck of a stop
 //!
@@ -26,10 +26,12 @@
 //! | `record`, `log` | what is remembered of the last transitions |
 //! | `outcome` | what those who asked are told |
 //! | `action` | what the machine has its shell do |
+//! | `current` | the transition under way |
 //! | `machine` | the machine; the Supervisor is its shell |
 
 mod action;
 mod counts;
+mod current;
 mod log;
 mod machine;
 mod outcome;

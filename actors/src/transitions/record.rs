@@ -52,14 +52,30 @@ pub struct TransitionRecord {
     pub waited_for: Counts,
     /// Transactions that were open then.
     pub waited_for_transactions: usize,
+    /// Requests that came later, in transactions that it waits for (or of clients that a stop still
+    /// serves), and were cut off. So always, class by class: what was waited for and what joined is
+    /// what finished, was revoked, was killed and was left.
+    pub joined: Counts,
     /// Of the requests waited for, those that came to their end in time.
     pub finished: Counts,
     /// Taken back at the deadline before they were begun.
     pub revoked: Counts,
     /// Begun and cut off at the deadline: their clients were told that the outcome is unknown.
     pub killed: Counts,
+    /// Requests of which nobody tells here how they ended: their session thread did not tell in
+    /// time, or a stop took over and has them in its own record.
+    pub left: Counts,
+    /// Transactions that were begun later and were cut off. So always: those waited for and these
+    /// are those that finished, were aborted, are of unknown outcome and were left.
+    pub joined_transactions: usize,
+    /// Of the transactions waited for, those that came to their end in time.
+    pub finished_transactions: usize,
     /// Transactions aborted at the deadline.
     pub aborted_transactions: usize,
+    /// Transactions whose COMMIT or ROLLBACK was cut off with its outcome unknown.
+    pub unknown_transactions: usize,
+    /// Transactions as `left` has requests.
+    pub left_transactions: usize,
     /// Connections whose replies were thrown away at the deadline of a stop: their clients did not
     /// read them.
     pub unread_connections: usize,
@@ -81,19 +97,19 @@ pub struct Phases {
     /// What ran could finish.
     pub grace: f64,
     /// Clients were answered.
-    pub kill: f64,
+    pub abort: f64,
     /// Tx closed its engine.
     pub settle: f64,
 }
 
 impl From<PhaseTimes> for Phases {
     fn from(times: PhaseTimes) -> Self {
-        let [announce, quiesce, grace, kill, settle] = times.map(|time| time.as_secs_f64());
+        let [announce, quiesce, grace, abort, settle] = times.map(|time| time.as_secs_f64());
         Self {
             announce,
             quiesce,
             grace,
-            kill,
+            abort,
             settle,
         }
     }
@@ -118,10 +134,16 @@ impl TransitionRecord {
             phases: Phases::default(),
             waited_for: Counts::default(),
             waited_for_transactions: 0,
+            joined: Counts::default(),
             finished: Counts::default(),
             revoked: Counts::default(),
             killed: Counts::default(),
+            left: Counts::default(),
+            joined_transactions: 0,
+            finished_transactions: 0,
             aborted_transactions: 0,
+            unknown_transactions: 0,
+            left_transactions: 0,
             unread_connections: 0,
             outcome_unknown: 0,
             write_under_way: false,
@@ -148,14 +170,18 @@ impl TransitionRecord {
         self.took = report.took().as_secs_f64();
         self.phases = report.times.into();
         self.waited_for = waiting.requests;
+        self.joined = cut_off.joined;
+        self.left = report.left.requests;
+        let all = self.waited_for.and(&self.joined);
+        let cut = cut_off.revoked.and(&cut_off.killed).and(&self.left);
+        self.finished = all.without(&cut);
         self.waited_for_transactions = waiting.transactions;
-        let has_cut_off = cut_off.revoked.total() + cut_off.killed.total() > 0;
-        self.finished = if has_cut_off {
-            let begun = waiting.requests.without(&cut_off.revoked);
-            begun.without(&cut_off.killed)
-        } else {
-            waiting.requests
-        };
+        self.joined_transactions = cut_off.joined_transactions;
+        self.unknown_transactions = cut_off.unknown_transactions;
+        self.left_transactions = report.left.transactions;
+        let all = waiting.transactions + cut_off.joined_transactions;
+        let cut = cut_off.transactions + cut_off.unknown_transactions + report.left.transactions;
+        self.finished_transactions = all.saturating_sub(cut);
         self.revoked = cut_off.revoked;
         self.killed = cut_off.killed;
         self.aborted_transactions = cut_off.transactions;
@@ -184,6 +210,7 @@ mod tests {
             times: PhaseTimes::default(),
             waiting: WaitedFor::default(),
             cut_off,
+            left: WaitedFor::default(),
             is_superseded: false,
             workers_left: vec![1],
             tx_stopped: true,

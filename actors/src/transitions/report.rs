@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::counts::Counts;
+use crate::admission::Class;
 
 /// What a transition is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,7 +11,7 @@ pub(crate) enum TransitionPhase {
     Announce,
     Quiesce,
     Grace,
-    Kill,
+    Abort,
     Settle,
 }
 
@@ -20,7 +21,7 @@ impl TransitionPhase {
             Self::Announce => "announce",
             Self::Quiesce => "quiesce",
             Self::Grace => "grace",
-            Self::Kill => "kill",
+            Self::Abort => "abort",
             Self::Settle => "settle",
         }
     }
@@ -50,17 +51,33 @@ pub(crate) struct CutOffCounts {
     pub(crate) revoked: Counts,
     /// Begun: their clients were told that the outcome is unknown.
     pub(crate) killed: Counts,
+    /// Of both, those that came after the worker had told what it waits for.
+    pub(crate) joined: Counts,
     /// Transactions that were open.
     pub(crate) transactions: usize,
+    /// Transactions whose end was begun: nobody knows what became of them.
+    pub(crate) unknown_transactions: usize,
+    /// Of both, those that were begun after the worker had told what it waits for.
+    pub(crate) joined_transactions: usize,
     /// Connections whose replies were thrown away, because their clients did not read them.
     pub(crate) unread: usize,
 }
 
 impl CutOffCounts {
+    /// One of its requests was waited for, or joined later.
+    pub(crate) fn joins(&mut self, class: Class, is_waited_for: bool) {
+        if !is_waited_for {
+            self.joined.add(class);
+        }
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
         self.revoked.merge(&other.revoked);
         self.killed.merge(&other.killed);
+        self.joined.merge(&other.joined);
         self.transactions += other.transactions;
+        self.unknown_transactions += other.unknown_transactions;
+        self.joined_transactions += other.joined_transactions;
         self.unread += other.unread;
     }
 }
@@ -71,6 +88,9 @@ pub(crate) struct TransitionReport {
     pub(crate) times: PhaseTimes,
     pub(crate) waiting: WaitedFor,
     pub(crate) cut_off: CutOffCounts,
+    /// What was waited for of which nobody knows here how it ended: that of workers which were left
+    /// behind, or of a transition that a stop took over.
+    pub(crate) left: WaitedFor,
     /// A stop came in between.
     pub(crate) is_superseded: bool,
     /// Workers that did not answer their clients in time.

@@ -168,7 +168,7 @@ fn at_the_deadline_everybody_is_asked_at_once_and_waited_for_no_longer_than_the_
     bench.pass(GRACE);
     assert_eq!(
         (bench.kills, bench.phase()),
-        (1, Some(TransitionPhase::Kill))
+        (1, Some(TransitionPhase::Abort))
     );
     bench.killed(0, CutOffCounts::default());
     bench.pass(TRANSITION_SLACK);

@@ -124,16 +124,16 @@ mod tests {
 
     use super::*;
     use crate::messages::tx::TransactionEffect;
-    use crate::serving::{Role, Serving};
+    use crate::serving::{Role, Serving, TransitionView};
     use crate::testing::RequestBuilder;
     use crate::tx::test_fixture::{Fixture, fixture};
 
     /// A demotion, as the Supervisor carries it out.
     fn demote(fixture: &Fixture) {
         let cell = &fixture.shared.serving;
-        cell.demoting(Instant::now());
+        cell.demoting(TransitionView::default(), Instant::now());
         fixture.shared.raise_fence();
-        cell.set_role(Role::Replica, Instant::now());
+        cell.set_role(Role::Replica, TransitionView::default(), Instant::now());
     }
 
     fn in_stream(request: RequestType, sync: u64) -> RequestBuilder {
@@ -208,7 +208,9 @@ mod tests {
         fixture(|mut fixture: Fixture| async move {
             let (shared, raised) = (fixture.shared.clone(), fixture.script.clone());
             raised.on_pause(move || {
-                shared.serving.demoting(Instant::now());
+                shared
+                    .serving
+                    .demoting(TransitionView::default(), Instant::now());
                 shared.raise_fence();
             });
             fixture.send(&RequestBuilder::select(1, 5));
@@ -241,7 +243,9 @@ mod tests {
             fixture.run_tasks().await;
             let shared = fixture.shared.clone();
             fixture.script.on_pause(move || {
-                shared.serving.demoting(Instant::now());
+                shared
+                    .serving
+                    .demoting(TransitionView::default(), Instant::now());
                 shared.raise_fence();
             });
             assert_eq!(fixture.replies().await.len(), 4);

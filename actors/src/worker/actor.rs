@@ -260,7 +260,7 @@ impl Worker {
         match state.traits().revokes {
             Revocation::Nothing => {}
             Revocation::ByPolicy => self.revoke_in_solo(self.cell.shared.clock.now()),
-            Revocation::With(code) => drop(self.revoke_queued(code)),
+            Revocation::With(code) => self.revoke_queued(code),
         }
     }
 }
@@ -291,7 +291,7 @@ impl Handler<TxLost> for Worker {
         let started: Vec<InFlightRequest> = started.into_iter().map(|own| own.request).collect();
         let error = self.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
         self.tell_commits_lost(&started, &error);
-        self.answer_unknown(started, &error);
+        self.answer_unknown(&started, &error);
         // Transactions died with the engine.
         self.tell_where(|own| own.transaction_count() > 0, || TransactionsLost);
         self.tell_if_quiet();

@@ -75,31 +75,31 @@ impl Worker {
     }
 
     /// Answers requests that were taken back: they did not happen.
-    pub(crate) fn answer_revoked(&self, taken: Vec<InFlightRequest>, error: &Error) {
+    pub(crate) fn answer_revoked(&self, taken: &[InFlightRequest], error: &Error) {
         self.answer_each(taken, error, ConnectionState::undo);
     }
 
     /// Answers requests that were begun and are cancelled: they may happen or not.
-    pub(crate) fn answer_unknown(&self, started: Vec<InFlightRequest>, error: &Error) {
+    pub(crate) fn answer_unknown(&self, started: &[InFlightRequest], error: &Error) {
         self.answer_each(started, error, ConnectionState::outcome_unknown);
     }
 
     fn answer_each(
         &self,
-        taken: Vec<InFlightRequest>,
+        taken: &[InFlightRequest],
         error: &Error,
         forget: impl Fn(&mut ConnectionState, &InFlightRequest),
     ) {
         for request in taken {
-            let Some(session) = self.owner(&request) else {
+            let Some(session) = self.owner(request) else {
                 continue;
             };
             {
                 let mut state = session.state.borrow_mut();
-                if state.on_reply(&request) {
+                if state.on_reply(request) {
                     session.wake();
                 }
-                forget(&mut state, &request);
+                forget(&mut state, request);
                 state.reply_error(&self.cell.shared, request.sync, error);
             }
             self.mark_dirty(&session);
@@ -169,7 +169,7 @@ impl Worker {
             .serving
             .status(now)
             .error(ErrorCode::LOADING);
-        self.answer_revoked(revoked, &error);
+        self.answer_revoked(&revoked, &error);
     }
 
     /// Puts a session on the list of those to flush.

@@ -21,7 +21,7 @@ use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::messages::worker::{CutOff, Quiesce, TransitionOver, TransitionStarted};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::session::messages::{AbortWriters, Close};
-use crate::transitions::{Counts, CutOffCounts, WaitedFor};
+use crate::transitions::{CutOffCounts, WaitedFor};
 
 impl Handler<Quiesce> for Worker {
     type Result = ();
@@ -33,20 +33,7 @@ impl Handler<Quiesce> for Worker {
             is_stop,
             is_quiet: false,
         }));
-        let waiting = {
-            let state = self.cell.state.borrow();
-            let request = state.in_flight.iter().map(|(_, request)| request);
-            let concerned = request.filter(|own| is_stop || own.is_writer);
-            WaitedFor {
-                requests: count(concerned),
-                transactions: if is_stop {
-                    self.open_transactions()
-                } else {
-                    state.open_writers()
-                },
-            }
-        };
-        self.report(serial, WorkerReport::Quiesced(waiting));
+        self.report(serial, WorkerReport::Quiesced(self.begin_to_wait(is_stop)));
         self.begin_lap(None);
         self.tell_if_quiet();
     }
@@ -82,12 +69,6 @@ impl Handler<TransitionOver> for Worker {
     }
 }
 
-fn count<'a>(request: impl Iterator<Item = &'a InFlightRequest>) -> Counts {
-    let mut counts = Counts::default();
-    request.for_each(|own| counts.add(own.class));
-    counts
-}
-
 /// What Tx is told of a request that it had begun when it was cut off. The client that sent
 /// BEGIN takes it for failed, and may begin again.
 fn cancel_of(own: &Cancelled, error: &Error) -> Cancel {
@@ -112,10 +93,58 @@ impl Worker {
             .report(self.cell.index, serial, report);
     }
 
-    fn open_transactions(&self) -> usize {
-        let sessions = self.sessions.iter();
-        let open = sessions.map(|own| own.state.borrow().live_transactions());
-        open.sum()
+    /// Marks what is under way and a transition's concern, and counts it.
+    fn begin_to_wait(&self, is_stop: bool) -> WaitedFor {
+        let open: usize = self
+            .sessions
+            .iter()
+            .map(|own| own.state.borrow_mut().wait_for_transactions(is_stop))
+            .sum();
+        let mut state = self.cell.state.borrow_mut();
+        state.in_flight.wait_for(is_stop);
+        let mut waiting = WaitedFor {
+            transactions: open,
+            ..WaitedFor::default()
+        };
+        let requests = state.in_flight.iter().map(|(_, request)| request);
+        for request in requests.filter(|own| own.is_waited_for) {
+            waiting.requests.add(request.class);
+            let is_ending = request.ended().is_some_and(|own| own.is_waited_for);
+            waiting.transactions += usize::from(is_ending);
+        }
+        waiting
+    }
+
+    /// Takes back what Tx has not begun and cancels what it has, of what a transition waits for.
+    fn cut_off(&self, is_stop: bool, code: ErrorCode, error: &Error) -> CutOffCounts {
+        let is_concerned = |own: &InFlightRequest| is_stop || own.is_writer;
+        // Before the requests: a BEGIN that is taken back has no transaction any more.
+        let open = self.sessions.iter().map(|own| {
+            let own = own.state.borrow();
+            own.concerned_transactions(is_stop)
+        });
+        let mut counts = CutOffCounts::default();
+        for (all, joined) in open {
+            counts.transactions += all;
+            counts.joined_transactions += joined;
+        }
+        for request in &self.revoke_where(code, is_concerned) {
+            counts.revoked.add(request.class);
+            counts.joins(request.class, request.is_waited_for);
+            if let Some(own) = request.ended().filter(|own| own.is_concerned(is_stop)) {
+                counts.transactions += 1;
+                counts.joined_transactions += usize::from(!own.is_waited_for);
+            }
+        }
+        for request in &self.cancel_started_where(error, is_concerned) {
+            counts.killed.add(request.class);
+            counts.joins(request.class, request.is_waited_for);
+            if let Some(own) = request.ended().filter(|own| own.is_concerned(is_stop)) {
+                counts.unknown_transactions += 1;
+                counts.joined_transactions += usize::from(!own.is_waited_for);
+            }
+        }
+        counts
     }
 
     /// Tells the Supervisor, once, that nothing is left that the transition waits for.
@@ -141,30 +170,31 @@ impl Worker {
     }
 
     /// Takes back what Tx has not begun and answers it with this code.
-    pub(crate) fn revoke_queued(&self, code: ErrorCode) -> Counts {
-        self.revoke_where(code, |_| true)
+    pub(crate) fn revoke_queued(&self, code: ErrorCode) {
+        self.revoke_where(code, |_| true);
     }
 
-    fn revoke_where(&self, code: ErrorCode, wanted: impl Fn(&InFlightRequest) -> bool) -> Counts {
+    /// Returns what it has answered.
+    fn revoke_where(
+        &self,
+        code: ErrorCode,
+        wanted: impl Fn(&InFlightRequest) -> bool,
+    ) -> Vec<InFlightRequest> {
         let revoked = self.cell.state.borrow_mut().in_flight.revoke_queued(wanted);
-        let counts = count(revoked.iter());
         if !revoked.is_empty() {
-            let error = self
-                .cell
-                .shared
-                .serving
-                .status(self.cell.shared.clock.now())
-                .error(code);
-            self.answer_revoked(revoked, &error);
+            let now = self.cell.shared.clock.now();
+            let error = self.cell.shared.serving.status(now).error(code);
+            self.answer_revoked(&revoked, &error);
         }
-        counts
+        revoked
     }
 
+    /// Returns what it has answered.
     fn cancel_started_where(
         &self,
         error: &Error,
         wanted: impl Fn(&InFlightRequest) -> bool,
-    ) -> Counts {
+    ) -> Vec<InFlightRequest> {
         let mut state = self.cell.state.borrow_mut();
         let started = state.in_flight.cancel_started(wanted);
         // Tx stops what can be stopped. The fence has aborted the transactions.
@@ -172,9 +202,8 @@ impl Worker {
         state.outgoing.cancel(cancels);
         drop(state);
         let started: Vec<_> = started.into_iter().map(|own| own.request).collect();
-        let counts = count(started.iter());
-        self.answer_unknown(started, error);
-        counts
+        self.answer_unknown(&started, error);
+        started
     }
 
     /// The error for a request that Tx had begun when it was lost or cut off: it may have been
@@ -192,38 +221,22 @@ impl Worker {
 
     /// The deadline of a demotion: whatever may change data is answered, and reads go on.
     fn cut_off_writers(&self) -> CutOffCounts {
-        let is_writer = |own: &InFlightRequest| own.is_writer;
-        // Before the transactions: what is taken back may belong to one.
-        let revoked = self.revoke_where(ErrorCode::READONLY, is_writer);
         // Not 7: a client that reads it as "not done" would do it again elsewhere.
         let error = self.outcome_unknown(ErrorCode::SYSTEM, "the server becomes a replica");
-        let killed = self.cancel_started_where(&error, is_writer);
-        let transactions = self.cell.state.borrow().open_writers();
+        let counts = self.cut_off(false, ErrorCode::READONLY, &error);
         self.tell_where(|own| own.has_open_writer(), || AbortWriters);
-        CutOffCounts {
-            revoked,
-            killed,
-            transactions,
-            unread: 0,
-        }
+        counts
     }
 
     /// The deadline of a stop: everything is answered, and everybody closed.
     fn close_all(&self) -> CutOffCounts {
-        let transactions = self.open_transactions();
-        let revoked = self.revoke_queued(ErrorCode::SHUTDOWN);
         let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
-        let killed = self.cancel_started_where(&error, |_| true);
+        let counts = self.cut_off(true, ErrorCode::SHUTDOWN, &error);
         // What the kernel has not taken is lost: the deadline is here.
         let is_unread = |own: &Rc<ConnectionCell>| !own.state.borrow().is_flushed();
         let unread = self.sessions.iter().filter(is_unread).count();
         self.tell_where(|_| true, || Close(Closing::Now));
-        CutOffCounts {
-            revoked,
-            killed,
-            transactions,
-            unread,
-        }
+        CutOffCounts { unread, ..counts }
     }
 }
 
@@ -256,6 +269,7 @@ mod tests {
                 procedure: None,
                 bytes: 0,
                 is_reserved: false,
+                is_waited_for: false,
                 is_writer: true,
                 effect,
                 since: std::time::Instant::now(),

@@ -25,7 +25,7 @@ pub(crate) struct Phases {
     pub(crate) announce: f64,
     pub(crate) quiesce: f64,
     pub(crate) grace: f64,
-    pub(crate) kill: f64,
+    pub(crate) abort: f64,
     pub(crate) settle: f64,
 }
 

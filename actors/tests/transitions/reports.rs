@@ -17,7 +17,7 @@ fn the_phases_of_a_transition_are_all_of_its_time() {
     let Record { took, phases, .. } = record.expect("it was carried out");
     let waited = phases.announce + phases.quiesce + phases.grace;
     assert!(waited >= SHORT.as_secs_f64(), "{phases:?}");
-    let whole = waited + phases.kill + phases.settle;
+    let whole = waited + phases.abort + phases.settle;
     assert!((whole - took).abs() < 1e-6, "{took}: {phases:?}");
     // 50 ms of grace; the slack is for a busy machine.
     assert!(took < 10.0);
@@ -124,4 +124,50 @@ fn bad_arguments_of_demote_change_nothing() {
         assert_eq!(operator.call("vestibule.demote", bad).error_code(), Some(1));
     }
     assert_eq!(harness.handle().serving().state, State::Assist);
+}
+
+/// state and transition are one publication: who sees the one sees the other.
+#[test]
+fn no_state_of_a_transition_is_seen_without_it() {
+    for round in 0..30 {
+        let harness = Harness::start();
+        let handle = harness.handle().clone();
+        let poll = std::thread::spawn(move || {
+            let mut seen = Vec::new();
+            while handle.serving().state != State::Stopped {
+                let own = handle.status();
+                let to = own.transition.map(|own| own.to);
+                let wanted = own.wanted.map(Role::name);
+                let told = (own.serving.state, own.serving.role, wanted, to);
+                if seen.last() != Some(&told) {
+                    seen.push(told);
+                }
+            }
+            seen
+        });
+        if round % 2 == 0 {
+            let _ = harness.demote(SHORT);
+            harness.promote();
+        }
+        assert!(harness.stop(LONG).tx_stopped);
+        let seen = poll.join().expect("it does not panic");
+        for own in &seen {
+            let is_right = match *own {
+                (State::Draining, Role::Primary, wanted, to) => {
+                    matches!(
+                        (wanted, to),
+                        (Some("replica"), Some("replica")) | (None, Some("stopped"))
+                    )
+                }
+                (State::Assist, role, wanted, None) => wanted == Some(role.name()),
+                // A promotion is done at once, and a demotion's state follows its beginning.
+                (State::Assist, Role::Replica, wanted, to) => {
+                    (wanted, to) == (Some("primary"), Some("primary"))
+                }
+                (State::Stopped, _, wanted, to) => (wanted, to) == (None, None),
+                _ => false,
+            };
+            assert!(is_right, "{own:?} in {seen:?}");
+        }
+    }
 }

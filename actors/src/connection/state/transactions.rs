@@ -21,9 +21,14 @@ impl ConnectionState {
         self.transactions.len()
     }
 
-    /// How many are open and not aborted.
-    pub(crate) fn live_transactions(&self) -> usize {
-        self.transactions.live()
+    /// A transition waits for those that are its concern; returns how many these are.
+    pub(crate) fn wait_for_transactions(&mut self, is_stop: bool) -> usize {
+        self.transactions.wait_for(is_stop)
+    }
+
+    /// How many there are of a transition's concern, and how many of them it was not told of.
+    pub(crate) fn concerned_transactions(&self, is_stop: bool) -> (usize, usize) {
+        self.transactions.concerned(is_stop)
     }
 
     /// Whether it may have one more transaction.

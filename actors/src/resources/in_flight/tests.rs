@@ -18,6 +18,7 @@ fn request(sync: u64) -> InFlightRequest {
         since: Instant::now(),
         limit: Limit::Request,
         is_reserved: false,
+        is_waited_for: false,
     }
 }
 

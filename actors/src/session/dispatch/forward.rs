@@ -61,6 +61,7 @@ impl Dispatcher<'_> {
             since: self.arrived,
             limit,
             is_reserved: credit == Credit::Reserve,
+            is_waited_for: false,
         };
         // A credit was there.
         let Some(id) = self.worker.in_flight.insert(in_flight, deadline) else {
@@ -157,6 +158,7 @@ impl Dispatcher<'_> {
                     deadline: transaction_deadline(self.now, configured, options.timeout),
                     begin: None,
                     is_aborted: false,
+                    is_waited_for: false,
                 })
             }
             Body::Commit | Body::Rollback => self.session.on_finish(request.stream),
