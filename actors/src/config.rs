@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use vestibule_wire::Uuid;
-use vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT;
+use vestibule_wire::limits::{PACKET_SIZE_MAX, PACKET_SIZE_MAX_DEFAULT};
 
 use crate::limits::{
     ADMINISTRATORS_DEFAULT, CONNECTIONS_MEMORY_MAX_DEFAULT, ENGINE_DESCRIPTORS_DEFAULT,
     GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT, HALF_CLOSED_TIMEOUT_DEFAULT,
     HALF_FRAME_TIMEOUT_DEFAULT, HOLD_BYTES_MAX_DEFAULT, HOLD_REQUESTS_MAX_DEFAULT,
-    HOLD_TIME_MAX_DEFAULT, TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
+    HOLD_TIME_MAX_DEFAULT, SESSION_THREADS_MAX, TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
 };
 use crate::serving::Role;
 
@@ -26,9 +26,11 @@ pub struct Config {
     pub admin_listen: Vec<SocketAddr>,
     /// How many connections there may be.
     pub connection_limits: ConnectionLimits,
-    /// Threads that own sockets; 0 takes one less than there are cores, at least one.
+    /// Threads that own sockets, at most [`SESSION_THREADS_MAX`]; 0 takes one less than there are
+    /// cores, at least one.
     pub session_threads: usize,
-    /// The instance's UUID, as the greeting and `box.info` tell it.
+    /// The instance's UUID, as the greeting and `box.info` tell it; [`Uuid::NIL`] has one made at
+    /// random, another one at each start.
     pub instance_uuid: Uuid,
     /// Whether data may be changed at the start.
     pub role: Role,
@@ -86,7 +88,48 @@ impl Default for Config {
     }
 }
 
+/// A field of a [`Config`] has a value that it cannot have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A number is outside of its bounds.
+    #[error("{field} is {value}, and may be {min} to {max}")]
+    OutOfBounds {
+        /// Name of the field.
+        field: &'static str,
+        /// What it was set to.
+        value: u64,
+        /// The least that it may be.
+        min: u64,
+        /// The most that it may be.
+        max: u64,
+    },
+    /// The shortest automatic grace is longer than the longest.
+    #[error("shutdown_grace_period: its shortest, {min:?}, is longer than its longest, {max:?}")]
+    GraceBounds {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
+}
+
 impl Config {
+    /// Whether a runtime can be started with it. [`start`](crate::start) asks by itself.
+    ///
+    /// # Errors
+    ///
+    /// The first field that cannot be what it is.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        in_bounds("packet_size_max", self.packet_size_max, 1, PACKET_SIZE_MAX)?;
+        let threads = self.session_threads as u64;
+        in_bounds("session_threads", threads, 0, SESSION_THREADS_MAX as u64)?;
+        match self.shutdown_grace_period {
+            Grace::Auto { min, max } if min > max => Err(ConfigError::GraceBounds { min, max }),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn may_hold(&self) -> bool {
         [self.solo_policy, self.solo_policy_new].contains(&SoloPolicy::Hold)
     }
@@ -126,6 +169,18 @@ impl Config {
             count => count,
         }
     }
+}
+
+fn in_bounds(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::OutOfBounds {
+        field,
+        value,
+        min,
+        max,
+    })
 }
 
 /// How long a transition lets run what runs.
@@ -293,5 +348,36 @@ impl Administrators {
             Self::LocalConnections => peer.ip().is_loopback(),
             Self::Users(_) => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_cannot_be_is_refused_by_the_name_of_its_field() {
+        assert_eq!(Config::default().check(), Ok(()));
+        let told = |config: Config| config.check().map_err(|fault| fault.to_string());
+        for packet_size_max in [0, PACKET_SIZE_MAX + 1] {
+            let config = Config {
+                packet_size_max,
+                ..Config::default()
+            };
+            let text = format!("packet_size_max is {packet_size_max}, and may be 1 to 2147483648");
+            assert_eq!(told(config), Err(text));
+        }
+        let config = Config {
+            session_threads: 257,
+            ..Config::default()
+        };
+        let text = "session_threads is 257, and may be 0 to 256";
+        assert_eq!(told(config), Err(text.to_owned()));
+        let [min, max] = [2, 1].map(Duration::from_secs);
+        let config = Config {
+            shutdown_grace_period: Grace::Auto { min, max },
+            ..Config::default()
+        };
+        assert_eq!(config.check(), Err(ConfigError::GraceBounds { min, max }));
     }
 }

@@ -67,7 +67,7 @@ mod worker;
 pub use config::Config;
 pub use engine::catalog;
 pub use engine::procedures::{self, Procedures};
-pub use runtime::{RuntimeHandle, start};
+pub use runtime::{RuntimeHandle, StartError, start};
 pub use transitions::{
     Counts, Phases, StopReport, TransitionOutcome, TransitionRecord, TransitionResult,
 };

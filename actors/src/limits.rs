@@ -39,6 +39,9 @@ shown! {
     "reservations_per_connection_max": RESERVATIONS_PER_CONNECTION_MAX = 256;
 }
 
+/// Threads that own sockets, at most: more than machines have cores for.
+pub const SESSION_THREADS_MAX: usize = 256;
+
 /// What a client is told when nothing is known about how long it will take.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 /// Shortest time after which a client is asked to come back.

@@ -1,17 +1,26 @@
 //! Putting the actors together on an actix System that is already there, and stopping them.
+//!
+//! | file | what |
+//! |---|---|
+//! | `start_error` | why a runtime does not start |
+
+mod start_error;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
-use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, Context};
-use actix_rt::Arbiter;
+use actix_rt::{Arbiter, System};
 use tokio::sync::{oneshot, watch};
+use vestibule_wire::Uuid;
 
 use crate::acceptor::{Acceptor, bind, reject};
+use crate::admin;
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -23,7 +32,7 @@ use crate::limits::{
 use crate::messages::tx::{TxHandle, WorkerLink};
 use crate::messages::{IncomingConnection, Requester, SupervisorHandle, WorkerHandle};
 use crate::peers::Peers;
-use crate::serving::{Role, Serving, ServingCell, Status};
+use crate::serving::{Role, Serving, ServingCell, State, Status};
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::{SpawnTx, Supervisor};
@@ -34,6 +43,8 @@ use crate::transitions::{
 use crate::tx::{EngineFactory, Parts, Tx, with_locks};
 use crate::worker::Worker;
 
+pub use start_error::StartError;
+
 /// Starts a runtime: listeners, workers, Supervisor and Tx.
 ///
 /// Call it on a running actix System. The engine is made and recovered on Tx's own thread, so this
@@ -42,12 +53,13 @@ use crate::worker::Worker;
 ///
 /// # Errors
 ///
-/// A listener that cannot be opened.
+/// [`StartError`]: a configuration or procedures that cannot be, no System on this thread, a
+/// listener that cannot be opened, too few descriptors. Nothing runs then.
 pub fn start<E: Engine>(
     config: Config,
     engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
     procedures: Procedures<E>,
-) -> io::Result<RuntimeHandle> {
+) -> Result<RuntimeHandle, StartError> {
     start_with_slack(config, TRANSITION_SLACK, engine, procedures)
 }
 
@@ -59,7 +71,12 @@ pub(crate) fn start_with_slack<E: Engine>(
     role_slack: Duration,
     engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
     procedures: Procedures<E>,
-) -> io::Result<RuntimeHandle> {
+) -> Result<RuntimeHandle, StartError> {
+    check(&config, &procedures)?;
+    let mut config = config;
+    if config.instance_uuid == Uuid::NIL {
+        config.instance_uuid = random_uuid()?;
+    }
     let slots = slots(&config)?;
     let (listeners, addresses) = open_listeners(&config.listen)?;
     let (admin_listeners, admin_addresses) = open_listeners(&config.admin_listen)?;
@@ -100,7 +117,8 @@ pub(crate) fn start_with_slack<E: Engine>(
         .into_iter()
         .map(|own| (own, ListenerKind::Administrators));
     let listeners = clients.chain(administrators).collect();
-    supervisor.set_acceptor(Acceptor::launch(shared.clone(), peers.clone(), listeners)?);
+    let acceptor = Acceptor::launch(shared.clone(), peers.clone(), listeners);
+    supervisor.set_acceptor(acceptor.map_err(StartError::Acceptor)?);
     Context::with_receiver(mailboxes.supervisor).run(supervisor);
     Ok(RuntimeHandle {
         shared,
@@ -143,10 +161,32 @@ fn mailbox<A: Actor>() -> (Addr<A>, AddressReceiver<A>) {
     (Addr::new(sender), receiver)
 }
 
+/// What can be told before anything is opened.
+fn check<E: 'static>(config: &Config, procedures: &Procedures<E>) -> Result<(), StartError> {
+    if System::try_current().is_none() {
+        return Err(StartError::NoSystem);
+    }
+    config.check()?;
+    let is_control = |name: &str| admin::find(name).is_some();
+    if let Some(name) = procedures.names().into_iter().find(|name| is_control(name)) {
+        return Err(StartError::ControlProcedure(name));
+    }
+    match procedures.registered_twice() {
+        Some(name) => Err(StartError::ProcedureTwice(name.to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn random_uuid() -> Result<Uuid, StartError> {
+    let mut bytes = [0; Uuid::SIZE];
+    getrandom::fill(&mut bytes).map_err(|fault| StartError::Random(fault.to_string()))?;
+    Ok(Uuid::from_random_bytes(bytes))
+}
+
 /// Divides the descriptors, and tells how.
-fn slots(config: &Config) -> io::Result<ConnectionSlots> {
+fn slots(config: &Config) -> Result<ConnectionSlots, StartError> {
     let slots =
-        ConnectionSlots::new(config).map_err(|fault| io::Error::other(fault.to_string()))?;
+        ConnectionSlots::new(config).map_err(|fault| StartError::Descriptors(fault.to_string()))?;
     log::info!("{}", slots.budget);
     Ok(slots)
 }
@@ -154,21 +194,19 @@ fn slots(config: &Config) -> io::Result<ConnectionSlots> {
 type OpenListeners = (Vec<std::net::TcpListener>, Vec<SocketAddr>);
 
 /// Listens on every address; tells those that the system picked.
-fn open_listeners(addresses: &[SocketAddr]) -> io::Result<OpenListeners> {
-    addresses
-        .iter()
-        .map(|own| {
-            let listener = bind_named(*own)?;
-            let address = listener.local_addr()?;
-            Ok((listener, address))
+fn open_listeners(addresses: &[SocketAddr]) -> Result<OpenListeners, StartError> {
+    let open = |address: SocketAddr| {
+        let listener = bind(address)?;
+        let picked = listener.local_addr()?;
+        Ok((listener, picked))
+    };
+    let named = |address: &SocketAddr| {
+        open(*address).map_err(|source| StartError::Listen {
+            address: *address,
+            source,
         })
-        .collect()
-}
-
-fn bind_named(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    bind(address).map_err(|fault| {
-        io::Error::new(fault.kind(), format!("cannot listen on {address}: {fault}"))
-    })
+    };
+    addresses.iter().map(named).collect()
 }
 
 /// After every change of state: first the record and the events' values, then the notice that has
@@ -292,11 +330,13 @@ impl RuntimeHandle {
         self.shared.serving.load()
     }
 
-    /// Waits until the state, the role or the direction is another than this, and returns it.
+    /// Waits until the state, the role or the direction is another than this, and returns it. Once
+    /// the runtime has stopped it returns at once: nothing changes any more.
     pub async fn changed(&self, since: Serving) -> Serving {
         let mut changes = self.shared.changes.subscribe();
+        let is_over = |now: &Serving| *now != since || now.state == State::Stopped;
         // The sender lives as long as this handle.
-        let now = changes.wait_for(|now| *now != since).await;
+        let now = changes.wait_for(is_over).await;
         now.map_or(since, |now| *now)
     }
 
@@ -425,65 +465,5 @@ impl RuntimeHandle {
     pub async fn stop(&self, grace: Option<Duration>) -> StopReport {
         self.begin_drain(grace, "the embedder");
         self.stopped().await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::messages::TxEvent;
-    use crate::serving::State;
-    use crate::testing::Script;
-
-    /// The state and the handle of a new Tx become visible together, whichever comes first.
-    #[test]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "waits here, and is never dropped"
-    )]
-    fn the_state_is_ready_when_the_last_worker_has_the_tx_that_is() {
-        actix_rt::System::new().block_on(async {
-            let config = Config::default();
-            let slots = ConnectionSlots::new(&config).expect("no limit is known");
-            let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
-            let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
-            let shared = Arc::new(Shared::new(config, serving, slots, vec![claims]));
-            let (mailboxes, peers) = Mailboxes::new(1);
-            // What happens is told by this test, and by nobody else.
-            let script = Script::default();
-            script.hold_recovery(true);
-            let engine = script.clone();
-            let factory = Arc::new(move || Ok(engine.engine()));
-            let spawn_tx = spawner(shared.clone(), peers.clone(), factory, Script::procedures());
-            let (told, _stopped) = watch::channel(None);
-            let supervisor = Supervisor::new(
-                shared.clone(),
-                peers,
-                Vec::new(),
-                TRANSITION_SLACK,
-                spawn_tx,
-                told,
-            );
-            let supervisor = Context::with_receiver(mailboxes.supervisor).run(supervisor);
-            for [first, last] in [
-                [
-                    TxEvent::Recovered { generation: 1 },
-                    TxEvent::Attached { generation: 0 },
-                ],
-                [
-                    TxEvent::Attached { generation: 1 },
-                    TxEvent::Recovered { generation: 0 },
-                ],
-            ] {
-                assert_eq!(shared.serving.load().state, State::Loading);
-                supervisor.send(first).await.expect("it runs");
-                // Of another Tx: that changes nothing.
-                let before = shared.serving.load();
-                supervisor.send(last).await.expect("it runs");
-                assert_eq!(shared.serving.load(), before);
-            }
-            assert_eq!(shared.serving.load().state, State::Assist);
-            script.hold_recovery(false);
-        });
     }
 }

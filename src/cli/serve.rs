@@ -17,7 +17,7 @@ use vestibule_actors::config::{
 use vestibule_actors::limits::{
     CONNECTIONS_MEMORY_MAX_DEFAULT, GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT,
     HALF_CLOSED_TIMEOUT_DEFAULT, HALF_FRAME_TIMEOUT_DEFAULT, HOLD_BYTES_MAX_DEFAULT,
-    HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT, TX_STALL_AFTER_DEFAULT,
+    HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT, SESSION_THREADS_MAX, TX_STALL_AFTER_DEFAULT,
     UNREAD_TIMEOUT_DEFAULT,
 };
 use vestibule_actors::serving::Role;
@@ -140,7 +140,7 @@ pub(crate) struct ServeArgs {
         env = "VESTIBULE_SESSION_THREADS",
         value_name = "N",
         default_value_t = 0,
-        value_parser = value_parser!(u16).range(..=256),
+        value_parser = value_parser!(u16).range(..=SESSION_THREADS_MAX as i64),
     )]
     pub(crate) session_threads: u16,
     /// What happens to requests that need the engine while it is busy.

@@ -94,10 +94,13 @@ pub(crate) enum Procedure<E> {
     Async(AsyncProcedure<E>),
 }
 
-/// The procedures of a runtime, by name.
+/// The procedures of a runtime, by name. A name may be registered once, and may not be that of a
+/// control procedure: [`start`](crate::start) refuses both.
 pub struct Procedures<E> {
     exact: HashMap<String, Procedure<E>>,
     families: Vec<(String, Procedure<E>)>,
+    /// The first name that was registered when it was there already.
+    twice: Option<String>,
 }
 
 impl<E> fmt::Debug for Procedures<E> {
@@ -113,6 +116,7 @@ impl<E> Default for Procedures<E> {
         Self {
             exact: HashMap::new(),
             families: Vec::new(),
+            twice: None,
         }
     }
 }
@@ -135,14 +139,15 @@ impl<E: 'static> Procedures<E> {
         })
     }
 
-    /// Registers a closure that gets the engine and writes its results itself.
+    /// Registers a closure that gets the engine and writes its results itself. What it has changed
+    /// when it returns an error stays changed, and is committed with the turn: check first, then
+    /// change.
     #[must_use]
     pub fn with_engine<F>(mut self, name: &str, procedure: F) -> Self
     where
         F: Fn(&mut ProcedureCall<'_, E>) -> Result<Outcome, Error> + Send + Sync + 'static,
     {
-        self.exact
-            .insert(name.to_owned(), Procedure::Sync(Box::new(procedure)));
+        self.add(name, Procedure::Sync(Box::new(procedure)));
         self
     }
 
@@ -152,6 +157,9 @@ impl<E: 'static> Procedures<E> {
     where
         F: Fn(&mut ProcedureCall<'_, E>) -> Result<Outcome, Error> + Send + Sync + 'static,
     {
+        if self.families.iter().any(|(own, _)| own == prefix) {
+            self.twice.get_or_insert_with(|| format!("{prefix}*"));
+        }
         self.families
             .push((prefix.to_owned(), Procedure::Sync(Box::new(procedure))));
         self
@@ -181,9 +189,14 @@ impl<E: 'static> Procedures<E> {
             };
             Box::pin(task) as LocalBoxFuture<'static, _>
         };
-        self.exact
-            .insert(name.to_owned(), Procedure::Async(Box::new(start)));
+        self.add(name, Procedure::Async(Box::new(start)));
         self
+    }
+
+    fn add(&mut self, name: &str, procedure: Procedure<E>) {
+        if self.exact.insert(name.to_owned(), procedure).is_some() {
+            self.twice.get_or_insert_with(|| name.to_owned());
+        }
     }
 
     pub(crate) fn find(&self, name: &str) -> Result<&Procedure<E>, Error> {
@@ -204,6 +217,11 @@ impl<E: 'static> Procedures<E> {
 }
 
 impl<E> Procedures<E> {
+    /// A name that was registered twice: [`start`](crate::start) refuses it.
+    pub(crate) fn registered_twice(&self) -> Option<&str> {
+        self.twice.as_deref()
+    }
+
     /// Every registered name, sorted; families end in `*`.
     #[must_use]
     pub fn names(&self) -> Vec<String> {

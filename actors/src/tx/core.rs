@@ -62,6 +62,12 @@ impl<E: Engine> fmt::Debug for TxCore<E> {
     }
 }
 
+impl<E: Engine> Drop for TxCore<E> {
+    fn drop(&mut self) {
+        self.executor.steps.close();
+    }
+}
+
 impl<E: Engine> TxCore<E> {
     pub(crate) fn new(
         engine: E,

@@ -1,6 +1,6 @@
 //! Steps on the engine that async procedures ask for: run in Tx's next turn, told its outcome.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
@@ -29,6 +29,8 @@ pub(super) struct StepOrigin {
 pub(crate) struct StepQueue<E> {
     queue: RefCell<VecDeque<QueuedStep<E>>>,
     turn: RefCell<Option<Waker>>,
+    /// Tx is gone: nobody runs what comes now.
+    is_closed: Cell<bool>,
 }
 
 impl<E> Default for StepQueue<E> {
@@ -36,6 +38,7 @@ impl<E> Default for StepQueue<E> {
         Self {
             queue: RefCell::default(),
             turn: RefCell::default(),
+            is_closed: Cell::new(false),
         }
     }
 }
@@ -49,7 +52,17 @@ impl<E> StepQueue<E> {
         std::mem::take(&mut *self.queue.borrow_mut())
     }
 
+    /// Tx goes: the steps that wait, and those that still come, are dropped, which their calls are
+    /// told. A call can outlive its Tx if it has left its context to another task.
+    pub(super) fn close(&self) {
+        self.is_closed.set(true);
+        drop(self.take());
+    }
+
     fn push(&self, step: QueuedStep<E>) {
+        if self.is_closed.get() {
+            return;
+        }
         self.queue.borrow_mut().push_back(step);
         if let Some(turn) = self.turn.borrow().as_ref() {
             turn.wake_by_ref();
@@ -74,5 +87,59 @@ impl<E> Steps<E> for CallSteps<E> {
     fn push(&self, run: EngineStep<E>) {
         let origin = self.origin;
         self.queue.push(QueuedStep { origin, run });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::Error;
+
+    use super::*;
+    use crate::cells::claims::Claim;
+    use crate::engine::catalog::User;
+    use crate::engine::{AsyncContext, Caller};
+    use crate::testing::{RequestBuilder, ScriptedEngine};
+    use crate::tx::test_fixture::fixture;
+
+    /// A call that has left its context to another task outlives its Tx.
+    #[test]
+    fn a_step_that_nobody_runs_any_more_is_told_that_tx_is_gone() {
+        fixture(|mut fixture| async move {
+            let id = fixture.send(&RequestBuilder::select(1, 1));
+            let claims = &fixture.claims;
+            let token = Claim { claims, id }.token();
+            let queue = fixture.core.executor.steps.clone();
+            let context = |queue: &Rc<StepQueue<_>>| {
+                let steps = CallSteps {
+                    queue: queue.clone(),
+                    origin: StepOrigin {
+                        admitted: fixture.admitted,
+                        transaction: None,
+                    },
+                };
+                let caller = Caller {
+                    connection: 1,
+                    user: User::guest(),
+                    is_administrator: false,
+                };
+                AsyncContext::new(caller.into(), None, token.clone(), Box::new(steps))
+            };
+            let [before, after] = [context(&queue), context(&queue)];
+            let ask = |context: AsyncContext<_>| async move {
+                let step = |_: &mut ScriptedEngine| Ok(());
+                context
+                    .engine(step)
+                    .await
+                    .map_err(|told: Error| told.to_string())
+            };
+            let waiting = actix_rt::spawn(ask(before));
+            while queue.is_empty() {
+                actix_rt::task::yield_now().await;
+            }
+            drop(fixture.core);
+            let gone = Err("Tx is gone (error 115)".to_owned());
+            assert_eq!(waiting.await.expect("no panic"), gone);
+            assert_eq!(ask(after).await, gone);
+        });
     }
 }

@@ -1,0 +1,139 @@
+//! Putting the actors together.
+
+use super::*;
+use crate::engine::Outcome;
+use crate::engine::procedures::ProcedureCall;
+use crate::messages::TxEvent;
+use crate::serving::State;
+use crate::testing::{Script, ScriptedEngine};
+
+/// The state and the handle of a new Tx become visible together, whichever comes first.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "waits here, and is never dropped"
+)]
+fn the_state_is_ready_when_the_last_worker_has_the_tx_that_is() {
+    System::new().block_on(async {
+        let config = Config::default();
+        let slots = ConnectionSlots::new(&config).expect("no limit is known");
+        let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
+        let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
+        let shared = Arc::new(Shared::new(config, serving, slots, vec![claims]));
+        let (mailboxes, peers) = Mailboxes::new(1);
+        // What happens is told by this test, and by nobody else.
+        let script = Script::default();
+        script.hold_recovery(true);
+        let engine = script.clone();
+        let factory = Arc::new(move || Ok(engine.engine()));
+        let spawn_tx = spawner(shared.clone(), peers.clone(), factory, Script::procedures());
+        let (told, _stopped) = watch::channel(None);
+        let supervisor = Supervisor::new(
+            shared.clone(),
+            peers,
+            Vec::new(),
+            TRANSITION_SLACK,
+            spawn_tx,
+            told,
+        );
+        let supervisor = Context::with_receiver(mailboxes.supervisor).run(supervisor);
+        for [first, last] in [
+            [
+                TxEvent::Recovered { generation: 1 },
+                TxEvent::Attached { generation: 0 },
+            ],
+            [
+                TxEvent::Attached { generation: 1 },
+                TxEvent::Recovered { generation: 0 },
+            ],
+        ] {
+            assert_eq!(shared.serving.load().state, State::Loading);
+            supervisor.send(first).await.expect("it runs");
+            // Of another Tx: that changes nothing.
+            let before = shared.serving.load();
+            supervisor.send(last).await.expect("it runs");
+            assert_eq!(shared.serving.load(), before);
+        }
+        assert_eq!(shared.serving.load().state, State::Assist);
+        script.hold_recovery(false);
+    });
+}
+
+fn refused(config: Config, procedures: Procedures<ScriptedEngine>) -> String {
+    let engine = || Ok(Script::default().engine());
+    let fault = start(config, engine, procedures).expect_err("it is refused");
+    fault.to_string()
+}
+
+#[test]
+fn what_cannot_be_started_is_refused_by_name_before_anything_runs() {
+    let own = || Procedures::<ScriptedEngine>::default();
+    let text = refused(Config::default(), own());
+    assert!(text.contains("actix System"), "{text}");
+    System::new().block_on(async {
+        let config = Config {
+            packet_size_max: 0,
+            ..Config::default()
+        };
+        let text = refused(config, own());
+        assert_eq!(
+            text,
+            "bad configuration: packet_size_max is 0, and may be 1 to 2147483648"
+        );
+        let answer = |(): ()| Ok(1);
+        let procedures = own().function("vestibule.state", answer);
+        let text = refused(Config::default(), procedures);
+        assert!(
+            text.starts_with("the procedure 'vestibule.state' would never"),
+            "{text}"
+        );
+        let procedures = own().function("own", answer).function("own", answer);
+        let text = refused(Config::default(), procedures);
+        assert_eq!(text, "the procedure 'own' is registered twice");
+        let family = |_: &mut ProcedureCall<'_, ScriptedEngine>| Ok(Outcome::Done);
+        let procedures = own().family("own.", family).family("own.", family);
+        let text = refused(Config::default(), procedures);
+        assert_eq!(text, "the procedure 'own.*' is registered twice");
+        let taken = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port is free");
+        let address = taken.local_addr().expect("it listens");
+        let config = Config {
+            listen: vec![address],
+            ..Config::default()
+        };
+        let text = refused(config, own());
+        assert!(
+            text.starts_with(&format!("cannot listen on {address}: ")),
+            "{text}"
+        );
+    });
+}
+
+#[test]
+fn once_it_has_stopped_nobody_waits_for_a_change() {
+    System::new().block_on(async {
+        let script = Script::default();
+        let engine = move || Ok(script.engine());
+        let runtime = start(Config::default(), engine, Script::procedures()).expect("it starts");
+        let report = runtime.stop(None).await;
+        assert_eq!(report.failure, None);
+        let stopped = runtime.serving();
+        assert_eq!(stopped.state, State::Stopped);
+        assert_eq!(runtime.changed(stopped).await, stopped);
+    });
+}
+
+/// Without a UUID of its own, each runtime has another one.
+#[test]
+fn an_instance_uuid_that_is_not_given_is_made() {
+    System::new().block_on(async {
+        let uuid = || {
+            let engine = || Ok(Script::default().engine());
+            let runtime = start(Config::default(), engine, Script::procedures());
+            let runtime = runtime.expect("it starts");
+            runtime.begin_drain(Some(Duration::ZERO), "test");
+            runtime.shared.config.instance_uuid
+        };
+        let (first, second) = (uuid(), uuid());
+        assert!(first != Uuid::NIL && first != second);
+    });
+}
