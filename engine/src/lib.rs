@@ -60,6 +60,6 @@ pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
 /// The journal, as the commands of a server look at it.
 pub mod journal {
     pub use crate::durability::journal::{
-        FileReport, JournalError, STAGING, check_unlocked, has_journal,
+        FileReport, JournalError, MARK, STAGING, check_unlocked, has_journal,
     };
 }

@@ -10,7 +10,7 @@ use super::directory::require_data;
 use super::error::ToolError;
 use super::meter::Meter;
 use crate::cli::data::{CheckArgs, EXIT_UNCHECKED};
-use vestibule_engine::journal::STAGING;
+use vestibule_engine::journal::{MARK, STAGING};
 use vestibule_engine::offline::{Contents, FileFound, Findings, is_data};
 use vestibule_wire::Uuid;
 
@@ -109,7 +109,7 @@ fn other_files(data: &Path, out: &mut dyn Write, damages: &mut Vec<String>) -> i
     names.sort_unstable();
     for name in names.iter().map(|name| name.to_string_lossy()) {
         let what = match &*name {
-            "lock" | "instance-uuid" => continue,
+            "lock" | "instance-uuid" | MARK => continue,
             STAGING => "left by a load that did not end, counts for nothing",
             _ if is_data(&name) => continue,
             _ => "no part of the data",

@@ -34,6 +34,12 @@ pub(crate) enum ToolError {
         /// What was asked for.
         space: String,
     },
+    /// Not even the first line of a dump: most likely something before it in a pipe failed.
+    #[error("{input} is empty; nothing was loaded")]
+    Empty {
+        /// The input.
+        input: String,
+    },
     /// A line of a dump that cannot be loaded. Nothing is.
     #[error("{input}:{line}: {reason}; nothing was loaded")]
     Line {

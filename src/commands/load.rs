@@ -171,6 +171,10 @@ impl<I: BufRead> Lines<I> {
                 meter.show(Progress::of(self.done, self.size));
             }
         }
+        if !frame.has_head && frame.rows == 0 {
+            let input = self.name.clone();
+            return Err(ToolError::Empty { input });
+        }
         if frame.has_head && !frame.has_end {
             let reason = "the dump is cut short, its last line is missing";
             return Err(self.refused(reason.to_owned()));

@@ -474,3 +474,16 @@ fn a_sequence_goes_on_where_its_dump_says_or_else_behind_the_rows() {
     second.loaded(&line(&[0x91, 8]));
     assert!(second.dump().contains(r#""_sequence_data","tuple":[7,8]}"#));
 }
+
+#[test]
+fn an_empty_input_is_refused_and_the_dump_of_an_empty_directory_is_not() {
+    let scratch = Scratch::new();
+    for nothing in ["", "\n \n"] {
+        assert_eq!(
+            scratch.refusal(nothing),
+            "dump is empty; nothing was loaded"
+        );
+    }
+    let loaded = scratch.loaded("{\"vestibule_dump\":1}\n{\"rows\":0}\n");
+    assert_eq!(loaded, Loaded::default());
+}

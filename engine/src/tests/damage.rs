@@ -13,7 +13,7 @@ use vestibule_wire::request::{Body, IdOrName, Select};
 use super::test_disk::TestDisk;
 use super::{NONE, Rig, SPACE, by, new_directory, pack};
 use crate::EngineOptions;
-use crate::durability::journal::{Journal, JournalOptions};
+use crate::durability::journal::{Journal, JournalOptions, MARK};
 use crate::durability::{record, recovery};
 use crate::engine::EmbeddedEngine;
 use crate::model::key::Key;
@@ -107,7 +107,7 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
             let name = entry.file_name().into_string().unwrap();
             (name, fs::read(entry.path()).unwrap())
         })
-        .filter(|(name, _)| name != "lock")
+        .filter(|(name, _)| name != "lock" && name != MARK)
         .collect();
     files.sort();
     files

@@ -31,8 +31,8 @@ pub(crate) enum CheckpointError {
     },
     /// Bytes that no checkpoint has there.
     #[error(
-        "checkpoint {} is damaged at offset {offset}; forced recovery starts from the \
-         checkpoint before it",
+        "checkpoint {} is damaged at offset {offset}; forced recovery does without it: it starts \
+         from the one before it, if there is one, or with what the journal has",
         .file.display()
     )]
     Damaged {
@@ -43,8 +43,8 @@ pub(crate) enum CheckpointError {
     },
     /// Rows that are whole, but do not fit what the checkpoint says before them.
     #[error(
-        "checkpoint {} contradicts itself: {reason}; forced recovery starts from the \
-         checkpoint before it",
+        "checkpoint {} contradicts itself: {reason}; forced recovery does without it: it starts \
+         from the one before it, if there is one, or with what the journal has",
         .file.display()
     )]
     Inconsistent {
@@ -116,16 +116,16 @@ mod tests {
                     file: file.clone(),
                     offset: 7,
                 },
-                "checkpoint /d/f is damaged at offset 7; forced recovery starts from the \
-                 checkpoint before it",
+                "checkpoint /d/f is damaged at offset 7; forced recovery does without it: it \
+                 starts from the one before it, if there is one, or with what the journal has",
             ),
             (
                 CheckpointError::Inconsistent {
                     file,
                     reason: "so".into(),
                 },
-                "checkpoint /d/f contradicts itself: so; forced recovery starts from the \
-                 checkpoint before it",
+                "checkpoint /d/f contradicts itself: so; forced recovery does without it: it \
+                 starts from the one before it, if there is one, or with what the journal has",
             ),
             (
                 journal.into(),

@@ -17,7 +17,7 @@ use super::format::{self, Header};
 use super::scan::{Outline, Scan, ScanStep};
 use super::write::{Payload, Writer};
 use super::{CheckpointError, list, read};
-use crate::durability::journal::{Journal, new_salt};
+use crate::durability::journal::{Journal, mark, new_salt};
 use crate::durability::storage::Storage;
 use crate::limits::{CHECKPOINT_ATTEMPTS_MAX, CHECKPOINT_STEP_BYTES_MAX};
 use crate::store::image::Image;
@@ -76,7 +76,9 @@ impl Task {
         // Most of what the rotation has to sync is synced before, while nobody waits for it.
         self.flush()?;
         if !self.journal().is_failed() {
-            self.journal().rotate()?;
+            let first = self.journal().rotate()?;
+            // Nobody waits for this one.
+            mark::write(self.storage.as_ref(), &self.directory, first);
         }
         let outline = self.look(Outline::of)?;
         if self.newest == Some(outline.from) {

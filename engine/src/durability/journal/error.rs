@@ -96,6 +96,19 @@ pub enum JournalError {
         /// The number of the last record that should be.
         needed: u64,
     },
+    /// The newest file is missing, and with it all its records.
+    #[error(
+        "journal file {} is missing, which {} tells of: was an older copy restored? Forced \
+         recovery goes on without it",
+        .file.display(),
+        .mark.display()
+    )]
+    Missing {
+        /// The file.
+        file: PathBuf,
+        /// The file that tells of it.
+        mark: PathBuf,
+    },
     /// The receiver of the records refused one.
     #[error(
         "record {sequence} of journal file {} at offset {offset} cannot be applied: {source}",
@@ -229,6 +242,14 @@ mod tests {
                 },
                 "journal /d/f ends with record 3, but the checkpoint needs the records up to 5; \
                  forced recovery goes on without what is missing",
+            ),
+            (
+                JournalError::Missing {
+                    file: file.clone(),
+                    mark: "/d/m".into(),
+                },
+                "journal file /d/f is missing, which /d/m tells of: was an older copy restored? \
+                 Forced recovery goes on without it",
             ),
             (
                 JournalError::Replay {

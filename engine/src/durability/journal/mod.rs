@@ -18,6 +18,7 @@
 //! |---|---|
 //! | `format` | file headers and records as bytes |
 //! | `error` | what may go wrong |
+//! | `mark` | which file is the newest, so that its loss is seen |
 //! | `options` | what is asked of a journal |
 //! | `segment` | a file by its first record |
 //! | `file_window` | a part of a file in memory |
@@ -35,6 +36,7 @@ mod error;
 mod file_window;
 mod format;
 mod inspect;
+pub(crate) mod mark;
 mod options;
 mod range_sums;
 mod read;
@@ -56,6 +58,7 @@ pub(crate) use format::{RECORD_SIZE_MAX, new_salt};
 pub(crate) use format::{file_of, first_file};
 pub use inspect::FileReport;
 pub(crate) use inspect::lock_shared;
+pub use mark::MARK;
 pub(crate) use options::JournalOptions;
 pub(crate) use read::{FoundJournal, check_before, read, read_with, size_from};
 pub use staging::STAGING;

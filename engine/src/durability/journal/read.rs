@@ -13,6 +13,7 @@ use std::path::Path;
 use super::error::{JournalError, fault};
 use super::format;
 use super::inspect::FileReport;
+use super::mark;
 use super::options::{JournalOptions, OnDamage, Records};
 use super::replay::Replay;
 use super::segment::Segment;
@@ -104,17 +105,7 @@ pub(crate) fn read_with(
         });
     }
     let last_sequence = replay.expected - 1;
-    let needed = options.required_until.max(options.from - 1);
-    if last_sequence < needed || (count == 0 && needed > 0) {
-        let file = segments
-            .last()
-            .map(|last| format::file_name(directory, last.first));
-        replay.unless_forced(JournalError::Short {
-            file: file.unwrap_or_else(|| directory.clone()),
-            last: last_sequence,
-            needed,
-        })?;
-    }
+    check_end(options, &segments, last_sequence, &mut replay)?;
     Ok(FoundJournal {
         last_sequence,
         salt,
@@ -123,6 +114,36 @@ pub(crate) fn read_with(
         hashed: replay.hashed,
         segments,
     })
+}
+
+/// Checks that the journal goes as far as is known of it.
+fn check_end(
+    options: &JournalOptions,
+    segments: &[Segment],
+    last_sequence: u64,
+    replay: &mut Replay<'_>,
+) -> Result<(), JournalError> {
+    let directory = &options.dir;
+    let needed = options.required_until.max(options.from - 1);
+    let begun = mark::read(directory);
+    let begun = begun.map_err(|error| fault("read", &mark::path(directory), error))?;
+    let newest = segments.last().map(|last| last.first);
+    let is_any = newest.is_some() || needed > 0;
+    if let Some(first) = begun.filter(|first| is_any && newest < Some(*first)) {
+        return replay.unless_forced(JournalError::Missing {
+            file: format::file_name(directory, first),
+            mark: mark::path(directory),
+        });
+    }
+    if last_sequence < needed || (newest.is_none() && needed > 0) {
+        let file = newest.map(|first| format::file_name(directory, first));
+        return replay.unless_forced(JournalError::Short {
+            file: file.unwrap_or_else(|| directory.clone()),
+            last: last_sequence,
+            needed,
+        });
+    }
+    Ok(())
 }
 
 /// Checks the files that [`read_with`] passes over: those that only have records before this one.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::directory::{create, lock};
 use super::error::{JournalError, fault};
 use super::format;
+use super::mark;
 use super::options::JournalOptions;
 use super::read::read;
 use super::writer::Journal;
@@ -73,6 +74,7 @@ impl Journal {
         self.storage
             .sync_directory(&self.directory)
             .map_err(|error| fault("sync", &self.directory, error))?;
+        mark::write(self.storage.as_ref(), &self.directory, segment.first);
         // What is left counts for nothing, and the records are in: no error for the caller.
         if let Err(error) = remove_all(&staged.directory) {
             log::warn!("{error}");

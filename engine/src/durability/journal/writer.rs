@@ -8,6 +8,7 @@ use super::directory::{DirectoryLock, create, cut_tail};
 use super::error::{JournalError, fault};
 use super::file_window::Window;
 use super::format::{self, HEADER_SIZE, RECORD_HEAD_SIZE, RECORD_SIZE_MAX};
+use super::mark;
 use super::options::JournalOptions;
 use super::read::FoundJournal;
 use super::segment::Segment;
@@ -58,6 +59,7 @@ impl Journal {
         found: FoundJournal,
     ) -> Result<Self, JournalError> {
         let directory = options.dir.clone();
+        mark::remove_unfinished(storage.as_ref(), &directory);
         let FoundJournal {
             mut segments,
             mut last_sequence,
@@ -92,7 +94,9 @@ impl Journal {
                     first,
                     size: HEADER_SIZE as u64,
                 });
-                create(storage.as_ref(), &directory, first)?
+                let created = create(storage.as_ref(), &directory, first)?;
+                mark::write(storage.as_ref(), &directory, first);
+                created
             }
         };
         let mut journal = Self {
@@ -108,15 +112,20 @@ impl Journal {
             sync_thread: None,
             _lock: lock,
         };
-        let interval = match options.sync {
-            JournalSync::Turn => return Ok(journal),
+        journal.start_sync_thread()?;
+        Ok(journal)
+    }
+
+    fn start_sync_thread(&mut self) -> Result<(), JournalError> {
+        let interval = match self.sync {
+            JournalSync::Turn => return Ok(()),
             JournalSync::Interval(interval) => Some(interval),
             JournalSync::Never => None,
         };
-        let sync_thread = SyncThread::start(interval, Arc::clone(&journal.file), journal.size());
-        let start = |error| fault("start the sync thread of", &journal.directory, error);
-        journal.sync_thread = Some(sync_thread.map_err(start)?);
-        Ok(journal)
+        let sync_thread = SyncThread::start(interval, Arc::clone(&self.file), self.size());
+        let start = |error| fault("start the sync thread of", &self.directory, error);
+        self.sync_thread = Some(sync_thread.map_err(start)?);
+        Ok(())
     }
 
     /// Adds a record of at most [`RECORD_SIZE_MAX`] bytes and returns its sequence number. When it
@@ -157,7 +166,8 @@ impl Journal {
     }
 
     /// Starts a new file and returns the sequence number of its first record, the next one.
-    /// Nothing happens if the current file has no record yet.
+    /// Nothing happens if the current file has no record yet. The [mark](super::mark) is left to
+    /// the caller, who can write it while the journal is used.
     ///
     /// # Errors
     ///
@@ -239,6 +249,11 @@ impl Journal {
         }
         if self.segment().first <= self.last_sequence {
             self.start_file(self.last_sequence + 1)?;
+            mark::write(
+                self.storage.as_ref(),
+                &self.directory,
+                self.last_sequence + 1,
+            );
         }
         log::warn!("the journal is resumed; it had failed: {reason}");
         self.failure = None;

@@ -92,58 +92,24 @@ fn pack(row: &Value) -> Vec<u8> {
     rmp_serde::to_vec(row).unwrap()
 }
 
+type Random = fastrand::Rng;
+
+fn any_user(random: &mut Random) -> u32 {
+    random.choice([0, 1, 2, 31, 32, 33, 34]).unwrap()
+}
+
+fn any_name(random: &mut Random) -> &'static str {
+    random.choice(["a", "b", "c"]).unwrap()
+}
+
 /// A row of a system space, or of one of users, out of few that have to do with each other.
-fn any_row(random: &mut fastrand::Rng) -> (u32, Value) {
-    let user = |random: &mut fastrand::Rng| random.choice([0, 1, 2, 31, 32, 33, 34]).unwrap();
-    let kind = |random: &mut fastrand::Rng| random.choice(["user", "role"]).unwrap();
-    let name = |random: &mut fastrand::Rng| random.choice(["a", "b", "c"]).unwrap();
+fn any_row(random: &mut Random) -> (u32, Value) {
     let (space, number) = (random.u32(512..515), random.u32(1..4));
-    let scalar = |random: &mut fastrand::Rng| random.choice(["unsigned", "string"]).unwrap();
     match random.u32(0..12) {
-        0 | 1 => {
-            let auth = random
-                .choice([
-                    json!({}),
-                    json!({"chap-sha1": "vhvewKp0tNyweZQ+cFKAlsyphfg="}),
-                ])
-                .unwrap();
-            let row = json!([random.u32(32..35), 1, name(random), kind(random), auth]);
-            (system::USER, row)
-        }
-        2 => {
-            let fields = [
-                json!([]),
-                json!([{"name": "x", "type": "unsigned"}]),
-                json!([{"name": "x", "type": "integer"}, {"name": "y", "type": "string"}]),
-            ];
-            let format = random.choice(fields).unwrap();
-            let row = json!([space, user(random), name(random), "memtx", 0, {}, format]);
-            (system::SPACE, row)
-        }
-        3 | 4 => {
-            let id = random.u32(0..3);
-            let parts = [
-                json!([[0, "unsigned"]]),
-                json!([[0, "integer"]]),
-                json!([[1, scalar(random)], [0, "unsigned"]]),
-            ];
-            let parts = random.choice(parts).unwrap();
-            let options = json!({"unique": random.bool() || id == 0});
-            let row = json!([space, id, name(random), "tree", options, parts]);
-            (system::INDEX, row)
-        }
+        0..5 => any_space_or_user(random, space),
         5 => {
-            let row = json!([
-                number,
-                user(random),
-                name(random),
-                1,
-                1,
-                100,
-                1,
-                0,
-                random.bool()
-            ]);
+            let (owner, is_cyclic) = (any_user(random), random.bool());
+            let row = json!([number, owner, any_name(random), 1, 1, 100, 1, 0, is_cyclic]);
             (system::SEQUENCE, row)
         }
         6 => (system::SEQUENCE_DATA, json!([number, random.u32(1..100)])),
@@ -151,29 +117,17 @@ fn any_row(random: &mut fastrand::Rng) -> (u32, Value) {
             let row = json!([space, number, random.bool(), random.u32(0..2), ""]);
             (system::SPACE_SEQUENCE, row)
         }
-        8 | 9 => {
-            let kinds = ["user", "role", "space", "function", "sequence", "universe"];
-            let kind = random.choice(kinds).unwrap();
-            let object = match kind {
-                "user" | "role" => user(random),
-                "space" => space,
-                "function" | "sequence" => number,
-                _ => 0,
-            };
-            let privileges = random.choice([1, 2, 4, 7]).unwrap();
-            let row = json!([user(random), user(random), kind, object, privileges]);
-            (system::PRIV, row)
-        }
+        8 | 9 => (system::PRIV, any_grant(random, space, number)),
         10 => {
-            let body = ["", "", "function"];
+            let (owner, setuid) = (any_user(random), random.u32(0..2));
             let row = json!([
                 number,
-                user(random),
-                name(random),
-                random.u32(0..2),
+                owner,
+                any_name(random),
+                setuid,
                 "LUA",
-                body[0],
-                body[2],
+                "",
+                "function",
                 [],
                 "any",
                 "none",
@@ -190,8 +144,64 @@ fn any_row(random: &mut fastrand::Rng) -> (u32, Value) {
             (system::FUNC, row)
         }
         _ if random.bool() => (system::TRUNCATE, json!([space, random.u32(1..9)])),
-        _ => (space, json!([random.u32(1..9), "text", name(random)])),
+        _ => (space, json!([random.u32(1..9), "text", any_name(random)])),
     }
+}
+
+fn any_space_or_user(random: &mut Random, space: u32) -> (u32, Value) {
+    let name = any_name(random);
+    match random.u32(0..5) {
+        0 | 1 => {
+            let auths = [
+                json!({}),
+                json!({"chap-sha1": "vhvewKp0tNyweZQ+cFKAlsyphfg="}),
+            ];
+            let auth = random.choice(auths).unwrap();
+            let kind = random.choice(["user", "role"]).unwrap();
+            (
+                system::USER,
+                json!([random.u32(32..35), 1, name, kind, auth]),
+            )
+        }
+        2 => {
+            let formats = [
+                json!([]),
+                json!([{"name": "x", "type": "unsigned"}]),
+                json!([{"name": "x", "type": "integer"}, {"name": "y", "type": "string"}]),
+            ];
+            let format = random.choice(formats).unwrap();
+            let row = json!([space, any_user(random), name, "memtx", 0, {}, format]);
+            (system::SPACE, row)
+        }
+        _ => {
+            let id = random.u32(0..3);
+            let scalar = random.choice(["unsigned", "string"]).unwrap();
+            let parts = [
+                json!([[0, "unsigned"]]),
+                json!([[0, "integer"]]),
+                json!([[1, scalar], [0, "unsigned"]]),
+            ];
+            let parts = random.choice(parts).unwrap();
+            let options = json!({"unique": random.bool() || id == 0});
+            (
+                system::INDEX,
+                json!([space, id, name, "tree", options, parts]),
+            )
+        }
+    }
+}
+
+fn any_grant(random: &mut Random, space: u32, number: u32) -> Value {
+    let kinds = ["user", "role", "space", "function", "sequence", "universe"];
+    let kind = random.choice(kinds).unwrap();
+    let object = match kind {
+        "user" | "role" => any_user(random),
+        "space" => space,
+        "function" | "sequence" => number,
+        _ => 0,
+    };
+    let privileges = random.choice([1, 2, 4, 7]).unwrap();
+    json!([any_user(random), any_user(random), kind, object, privileges])
 }
 
 impl Import {

@@ -73,6 +73,11 @@ fn every_step_is_on_the_disk_before_the_next_one_builds_on_it() {
     let storage = Disturbed::default();
     task(&rig, &storage).run(&|| false).unwrap().unwrap();
     let expected = [
+        "remove", // Which file of the journal is the newest.
+        "create",
+        "append",
+        "sync",
+        "rename",
         "remove", // What an attempt before may have left.
         "create",
         "append",

@@ -126,7 +126,9 @@ fn a_journal_that_does_not_follow_the_checkpoint_is_refused_by_name() {
     let last = rig.options.data_dir.join(logs.last().unwrap());
     let aside = last.with_extension("aside");
     fs::rename(&last, &aside).unwrap();
-    // The file before it ends where the checkpoint begins: what followed cannot be known.
+    // The file before it ends where the checkpoint begins: without the mark, what followed cannot
+    // be known.
+    fs::remove_file(rig.options.data_dir.join(MARK)).unwrap();
     for log in &logs[..logs.len() - 1] {
         fs::remove_file(rig.options.data_dir.join(log)).unwrap();
     }
@@ -145,6 +147,31 @@ fn a_journal_that_does_not_follow_the_checkpoint_is_refused_by_name() {
         told.contains("9999.log has record 9999 at offset 0, where record"),
         "{told}"
     );
+}
+
+/// The file before it is whole and reaches up to the checkpoint, so nothing else tells of it.
+#[test]
+fn a_newest_journal_file_that_is_missing_is_refused_by_name() {
+    let mut rig = with_rows(20);
+    let storage = Disturbed::default();
+    let mut task = task(&rig, &storage);
+    task.count = 2;
+    task.run(&|| false).unwrap();
+    drop(task);
+    let before = everything(&rig);
+    replace(&mut rig, 512, &(99, 0, "lost"));
+    rig.commit();
+    rig.close();
+    let mut logs = files(&rig);
+    logs.retain(|name| name.ends_with(".log"));
+    let last = logs.pop().unwrap();
+    fs::remove_file(rig.options.data_dir.join(&last)).unwrap();
+    let told = rig.try_reopen().unwrap_err().to_string();
+    assert!(told.contains(&format!("{last} is missing")), "{told}");
+    // Without the mark nobody can know.
+    fs::remove_file(rig.options.data_dir.join(MARK)).unwrap();
+    rig.reopen();
+    assert_eq!(everything(&rig), before);
 }
 
 /// What the scan saw must be in the journal, or the checkpoint is a mixture of two states.

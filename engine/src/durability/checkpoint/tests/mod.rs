@@ -16,6 +16,7 @@ use vestibule_wire::request::{Body, Delete, IdOrName, Store};
 
 use super::task::Made;
 use super::{CheckpointError, Task, list};
+use crate::durability::journal::MARK;
 use crate::durability::storage::{Disk, LogFile, Storage};
 use crate::tests::{Rig, pack};
 
@@ -146,7 +147,9 @@ fn checkpoint(rig: &Rig) -> Made {
 fn files(rig: &Rig) -> Vec<String> {
     let entries = fs::read_dir(&rig.options.data_dir).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
+    let mut names: Vec<_> = names
+        .filter(|name| name != "lock" && name != MARK)
+        .collect();
     names.sort();
     names
 }

@@ -1,0 +1,68 @@
+//! The newest file of the journal, by name, in a file of its own: so that its loss is seen.
+//!
+//! ```text
+//!   journal-…300.log is made, and on the disk ─▶ journal.begun: 300
+//!   start: the last file that is there begins with 101 ─▶ one is missing
+//! ```
+//!
+//! A directory without the mark, of an earlier version or a copy, is as good as any; so is one where
+//! it is old, and a file begins later. One that holds neither journal nor checkpoint was emptied.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::durability::storage::{Storage, append_all};
+
+/// The name of the mark's file.
+pub const MARK: &str = "journal.begun";
+
+/// Digits of a number of 64 bits, and a line's end: no mark is longer.
+const SIZE_MAX: u64 = 21;
+
+/// The mark's file in a directory.
+pub(super) fn path(directory: &Path) -> PathBuf {
+    directory.join(MARK)
+}
+
+/// Remembers the first record of the newest file, which is on the disk. A mark that cannot be
+/// written is told: nothing relies on it until a file is lost.
+pub(crate) fn write(storage: &dyn Storage, directory: &Path, first: u64) {
+    let (path, unfinished) = (path(directory), unfinished(directory));
+    let write = || {
+        remove_unfinished(storage, directory);
+        let file = storage.create(&unfinished)?;
+        append_all(file.as_ref(), format!("{first}\n").as_bytes())?;
+        file.sync()?;
+        storage.rename(&unfinished, &path)
+    };
+    if let Err(error) = write() {
+        log::warn!("{} could not be written: {error}", path.display());
+    }
+}
+
+/// Removes what a write that did not end may have left; if that fails, so will the next write.
+pub(super) fn remove_unfinished(storage: &dyn Storage, directory: &Path) {
+    let _ = storage.remove(&unfinished(directory));
+}
+
+fn unfinished(directory: &Path) -> PathBuf {
+    directory.join(format!("{MARK}.tmp"))
+}
+
+/// The first record of the newest file that there was; `None` without a mark.
+pub(super) fn read(directory: &Path) -> io::Result<Option<u64>> {
+    let path = path(directory);
+    let size = match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata?.len(),
+    };
+    let text = if size > SIZE_MAX {
+        String::new()
+    } else {
+        fs::read_to_string(&path)?
+    };
+    let first = text.trim_ascii_end().parse().ok();
+    let first = first.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a number"))?;
+    Ok(Some(first))
+}
