@@ -232,9 +232,12 @@ pub struct ConnectionLimits {
     pub administrators: usize,
     /// Connections of clients; 0 for as many as there are descriptors for.
     pub connections_max: usize,
-    /// What the buffers of all connections may take together, in bytes. Beyond it connections that
-    /// hold more than an equal share of it are not read, but for one per session thread, so that
-    /// there is an end to it; at twice as much those that do not read their replies are closed.
+    /// What the buffers of all connections and the replies on their way to them may take together,
+    /// in bytes. Beyond half of it connections that hold more than a share are not read, beyond
+    /// three quarters none of their replies are made, and beyond all of it nobody's but small ones;
+    /// one request and one reply of each thread go beyond, so that there is an end to it. A
+    /// connection that hardly takes its replies while the bound is exceeded is closed after a
+    /// second.
     pub memory_max: usize,
 }
 

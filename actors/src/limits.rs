@@ -31,6 +31,9 @@ shown! {
     "output_pause_bytes": OUTPUT_PAUSE = 1 << 20;
     /// Replies waiting for a slow reader at which its connection is closed, in bytes.
     "output_max_bytes": OUTPUT_MAX = 256 << 20;
+    /// Bytes of replies of one connection, on their way from Tx and waiting for a slow reader, at
+    /// which Tx lets its next requests wait. One reply is let through whatever its size.
+    "connection_reply_bytes_max": CONNECTION_REPLY_BYTES_MAX = 4 << 20;
     /// Requests that Tx executes before it commits and sends the replies.
     "turn_requests_max": TURN_REQUESTS_MAX = 4096;
     /// Keys that one connection may watch.
@@ -57,11 +60,17 @@ pub const MAILBOX_SLOTS: usize = 16;
 pub const RESERVE_REQUESTS_MAX: usize = 4;
 /// Largest request that the reserve accepts, in bytes.
 pub const RESERVE_BYTES_MAX: usize = 64 << 10;
-/// What the buffers of all connections may take together, in bytes: beyond it those that hold more
-/// than their share are not read.
+/// What the buffers of all connections, and the replies on their way to them, may take together, in
+/// bytes. One reply for each thread may go beyond.
 pub const CONNECTIONS_MEMORY_MAX_DEFAULT: usize = 1 << 30;
 /// Buffers of one connection that are not counted, in bytes.
 pub const MEMORY_SMALL: usize = 16 << 10;
+
+/// How often Tx looks again at requests that wait for room for their replies, if nobody tells it.
+pub const BACKLOG_LOOK_PERIOD: Duration = Duration::from_millis(20);
+/// How long more memory than the bound may be in use, or all credits be taken, before connections
+/// that hold more than a share and do not take their replies are closed.
+pub const SHORTAGE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Bytes of replies after which Tx ends a turn.
 pub const TURN_REPLY_BYTES_MAX: usize = 4 << 20;
@@ -87,6 +96,8 @@ pub const STALL_CALM_PERIODS: u32 = 20;
 /// Smallest reply with a buffer of its own that is chained to a connection's output rather than
 /// copied into it, in bytes.
 pub const OUTPUT_CHAIN_MIN: usize = 4 << 10;
+/// Largest reply of Tx that is copied into a connection's output, and not chained to it, in bytes.
+pub const OUTPUT_COPY_MAX: usize = 64 << 10;
 /// Bytes taken from a socket in one read.
 pub const READ_SIZE: usize = 64 << 10;
 /// Reads from one socket before the others get their turn.
@@ -240,4 +251,7 @@ const _: () = assert!(TIMER_SLOTS.is_multiple_of(64));
 const _: () = assert!(RESERVATIONS_PER_CONNECTION_MAX < RESERVATIONS_MAX);
 const _: () = assert!(INBOX_WAITING_MAX >= READ_SIZE);
 const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX);
+const _: () = assert!(OUTPUT_PAUSE <= CONNECTION_REPLY_BYTES_MAX);
+const _: () = assert!(CONNECTION_REPLY_BYTES_MAX < OUTPUT_MAX);
+const _: () = assert!(MEMORY_SMALL <= OUTPUT_COPY_MAX && OUTPUT_CHAIN_MIN <= OUTPUT_COPY_MAX);
 const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX);

@@ -1,18 +1,24 @@
-//! What the buffers of all connections may take together.
+//! What the buffers of all connections, and the replies on their way to them, may take together.
 //!
 //! ```text
-//!   each connection ── charges what it holds ──▶ one counter ── over the bound? ──┐
-//!        ▲                                                                           │
-//!        └── one that holds more than its share is not read while that is so ◀───────┘
+//!   what a connection holds ───┐                    ┌ up to 1/2: everybody is read
+//!   replies that Tx has made ──┼──▶ one counter ────┼ up to 3/4: replies are made for everybody
+//!                              │                    ├ up to the bound: for those within a share
+//!                              │                    └ beyond: only those known to be small
+//!            who makes bytes asks before, and charges them at once
 //! ```
+//!
+//! A share is an equal part of the last quarter, so that those who hold little go on while others
+//! fill all they may. Who makes a reply does not know its size before: on each thread one reply,
+//! and the rest of one request, may go beyond.
 //!
 //! Buffers of less than [`MEMORY_SMALL`] are not charged: they cost no atomic operation, and their
 //! sum is bounded by the number of connections.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::limits::MEMORY_SMALL;
+use crate::limits::{CONNECTION_REPLY_BYTES_MAX, MEMORY_SMALL};
 
 /// The counter of a runtime.
 #[derive(Debug)]
@@ -35,27 +41,42 @@ impl Memory {
     }
 
     /// Whether connections that hold more than their share are not read.
-    fn is_over(&self) -> bool {
-        self.used() > self.max
+    fn is_short_for_reading(&self) -> bool {
+        self.used() > self.max / 2
     }
 
     /// Whether there is room enough again that they are.
     pub(crate) fn has_room(&self) -> bool {
-        self.used() <= self.max - self.max / 8
+        self.used() <= self.max / 2 - self.max / 16
     }
 
-    /// Whether stopping to read was not enough: replies grew it to twice the bound.
-    fn is_far_over(&self) -> bool {
-        self.used() / 2 > self.max
+    /// Whether somebody may have to wait with a reply: the question before [`may_reply`].
+    ///
+    /// [`may_reply`]: Self::may_reply
+    #[inline]
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.used() > self.max - self.max / 4
     }
 
-    /// What each connection may hold when the bound is reached, by their number.
-    fn share(&self, connections: usize) -> usize {
-        (self.max / connections.max(1)).max(MEMORY_SMALL)
+    /// Whether the bound is exceeded: by replies that were begun before it was reached.
+    pub(crate) fn is_over(&self) -> bool {
+        self.used() > self.max
+    }
+
+    /// Whether a reply of any size may be made for a connection whose output takes this many bytes.
+    /// `connections` counts all of them.
+    #[inline]
+    pub(crate) fn may_reply(&self, output: usize, connections: impl FnOnce() -> usize) -> bool {
+        !self.is_scarce() || !self.is_over() && output <= self.share(connections())
+    }
+
+    /// What each connection may hold when others hold the rest, by their number.
+    pub(crate) fn share(&self, connections: usize) -> usize {
+        (self.max / 4 / connections.max(1)).max(MEMORY_SMALL)
     }
 }
 
-/// What one connection is charged; given back when it is dropped.
+/// Bytes that are charged; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct MemoryCharge {
     memory: Arc<Memory>,
@@ -67,7 +88,7 @@ impl MemoryCharge {
         Self { memory, bytes: 0 }
     }
 
-    /// The connection's buffers take this many bytes now.
+    /// What is charged is this many bytes now, or nothing, if they are few.
     #[inline]
     pub(crate) fn set(&mut self, bytes: usize) {
         let bytes = if bytes < MEMORY_SMALL { 0 } else { bytes };
@@ -82,21 +103,129 @@ impl MemoryCharge {
         }
     }
 
-    /// Whether the connection should not be read now. `connections` counts all of them.
-    #[inline]
-    pub(crate) fn is_over_share(&self, connections: impl FnOnce() -> usize) -> bool {
-        self.bytes > 0 && self.memory.is_over() && self.bytes > self.memory.share(connections())
-    }
-
-    /// Whether the connection has to be closed. `connections` counts all of them.
-    pub(crate) fn is_far_over_share(&self, connections: impl FnOnce() -> usize) -> bool {
-        self.bytes > 0 && self.memory.is_far_over() && self.bytes > self.memory.share(connections())
+    /// Takes the charge out, to travel with what it is for. `None` if there is nothing.
+    pub(crate) fn take(&mut self) -> Option<Self> {
+        let next = Self::new(self.memory.clone());
+        (self.bytes > 0).then(|| std::mem::replace(self, next))
     }
 }
 
 impl Drop for MemoryCharge {
     fn drop(&mut self) {
         self.set(0);
+    }
+}
+
+/// What one connection is charged.
+#[derive(Debug)]
+pub(crate) struct ConnectionCharge {
+    charge: MemoryCharge,
+    gauge: Arc<OutputGauge>,
+}
+
+impl ConnectionCharge {
+    pub(crate) fn new(memory: Arc<Memory>) -> Self {
+        Self {
+            charge: MemoryCharge::new(memory),
+            gauge: Arc::default(),
+        }
+    }
+
+    /// The connection's buffers take this many bytes now, and its output `output` of them.
+    #[inline]
+    pub(crate) fn set(&mut self, bytes: usize, output: usize) {
+        self.charge.set(bytes);
+        self.gauge.set(output);
+    }
+
+    /// What Tx sees of it.
+    pub(crate) fn gauge(&self) -> &Arc<OutputGauge> {
+        &self.gauge
+    }
+
+    /// Whether the connection should not be read now. `connections` counts all of them.
+    #[inline]
+    pub(crate) fn is_over_share(&self, connections: impl FnOnce() -> usize) -> bool {
+        let Self { charge, .. } = self;
+        charge.bytes > 0
+            && charge.memory.is_short_for_reading()
+            && charge.bytes > charge.memory.share(connections())
+    }
+
+    /// Whether the bound is exceeded, and this one holds more than its share.
+    pub(crate) fn is_to_give_way(&self, connections: impl FnOnce() -> usize) -> bool {
+        let Self { charge, .. } = self;
+        charge.memory.is_over() && charge.bytes > charge.memory.share(connections())
+    }
+
+    /// Whether somebody may have to wait with a reply.
+    #[inline]
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.charge.memory.is_scarce()
+    }
+
+    /// Whether a reply of any size may be made for it now; its output takes this many bytes.
+    #[inline]
+    pub(crate) fn may_reply(&self, output: usize, connections: impl FnOnce() -> usize) -> bool {
+        self.charge.memory.may_reply(output, connections)
+    }
+}
+
+impl Drop for ConnectionCharge {
+    fn drop(&mut self) {
+        self.gauge.close();
+    }
+}
+
+/// How much output waits for one connection: told by its session, read by Tx.
+///
+/// ```text
+///   Tx:      await_room, then look again ─ still too much ─▶ the request waits
+///   session: set, then is it awaited? ──── yes, and there is room ─▶ Tx is told
+/// ```
+///
+/// The order of these, in each of the two, is what keeps a wake-up from being lost.
+#[derive(Debug, Default)]
+pub(crate) struct OutputGauge {
+    output: AtomicUsize,
+    is_awaited: AtomicBool,
+    is_closed: AtomicBool,
+}
+
+impl OutputGauge {
+    /// Bytes of the output, if they are not few.
+    pub(crate) fn output(&self) -> usize {
+        self.output.load(Ordering::SeqCst)
+    }
+
+    #[inline]
+    fn set(&self, output: usize) {
+        let output = if output < MEMORY_SMALL { 0 } else { output };
+        if output != self.output.load(Ordering::Relaxed) {
+            self.output.store(output, Ordering::SeqCst);
+        }
+    }
+
+    /// Tx wants to be told when there is room.
+    pub(crate) fn await_room(&self) {
+        self.is_awaited.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether Tx is to be told now that there is room: asked after each change, and true once.
+    #[inline]
+    pub(crate) fn take_room(&self) -> bool {
+        self.is_awaited.load(Ordering::SeqCst)
+            && self.output() <= CONNECTION_REPLY_BYTES_MAX / 2
+            && self.is_awaited.swap(false, Ordering::SeqCst)
+    }
+
+    /// Nobody reads what is written any more.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
     }
 }
 
@@ -107,35 +236,91 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     #[test]
-    fn who_holds_more_than_a_share_is_over_it_when_the_bound_is_reached_and_not_before() {
+    fn beyond_half_who_holds_more_than_a_share_is_not_read() {
         let memory = Arc::new(Memory::new(8 * MIB));
-        let mut light = MemoryCharge::new(memory.clone());
-        let mut heavy = MemoryCharge::new(memory.clone());
-        light.set(MIB);
-        heavy.set(7 * MIB);
+        let mut light = ConnectionCharge::new(memory.clone());
+        let mut heavy = ConnectionCharge::new(memory.clone());
+        light.set(MIB / 2, 0);
+        heavy.set(3 * MIB, 0);
         assert!(!heavy.is_over_share(|| 4));
-        heavy.set(8 * MIB);
+        heavy.set(4 * MIB, 0);
         assert!(heavy.is_over_share(|| 4));
         assert!(!light.is_over_share(|| 4));
-        assert!(!heavy.is_far_over_share(|| 4));
-        heavy.set(17 * MIB);
-        assert!(heavy.is_far_over_share(|| 4));
-        assert!(!light.is_far_over_share(|| 4));
         assert!(!memory.has_room());
         drop(heavy);
-        assert_eq!(memory.used(), MIB);
+        assert_eq!(memory.used(), MIB / 2);
         assert!(memory.has_room());
+    }
+
+    #[test]
+    fn the_last_quarter_is_for_replies_to_those_within_a_share_and_nothing_is_beyond_the_bound() {
+        let memory = Arc::new(Memory::new(8 * MIB));
+        let mut others = MemoryCharge::new(memory.clone());
+        let share = MIB / 2;
+        assert_eq!(memory.share(4), share);
+        let mut may = |used: usize, output: usize| {
+            others.set(used);
+            memory.may_reply(output, || 4)
+        };
+        assert!(may(6 * MIB, 6 * MIB));
+        assert!(!may(6 * MIB + 1, share + 1));
+        assert!(may(8 * MIB, share));
+        assert!(!may(8 * MIB + 1, 0));
+    }
+
+    #[test]
+    fn when_the_bound_is_exceeded_who_holds_more_than_a_share_gives_way() {
+        let memory = Arc::new(Memory::new(8 * MIB));
+        let mut light = ConnectionCharge::new(memory.clone());
+        let mut heavy = ConnectionCharge::new(memory.clone());
+        light.set(MIB / 2, MIB / 2);
+        heavy.set(7 * MIB, 7 * MIB);
+        assert!(!heavy.is_to_give_way(|| 4));
+        heavy.set(8 * MIB, 8 * MIB);
+        assert!(heavy.is_to_give_way(|| 4));
+        assert!(!light.is_to_give_way(|| 4));
     }
 
     #[test]
     fn small_buffers_are_nobodys_business() {
         let memory = Arc::new(Memory::new(0));
-        let mut small = MemoryCharge::new(memory.clone());
-        small.set(MEMORY_SMALL - 1);
+        let mut small = ConnectionCharge::new(memory.clone());
+        small.set(MEMORY_SMALL - 1, MEMORY_SMALL - 1);
         assert!(!small.is_over_share(|| 1));
-        small.set(MEMORY_SMALL);
+        assert_eq!(small.gauge().output(), 0);
+        small.set(MEMORY_SMALL, MEMORY_SMALL);
         assert_eq!(memory.used(), MEMORY_SMALL);
-        small.set(1);
+        assert_eq!(small.gauge().output(), MEMORY_SMALL);
+        small.set(1, 0);
         assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn a_charge_goes_with_what_it_is_for_and_is_given_back_there() {
+        let memory = Arc::new(Memory::new(MIB));
+        let mut charge = MemoryCharge::new(memory.clone());
+        assert!(charge.take().is_none());
+        charge.set(MIB);
+        let taken = charge.take();
+        drop(charge);
+        assert_eq!(memory.used(), MIB);
+        drop(taken);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn tx_is_told_once_of_the_room_that_it_awaits_and_not_before_there_is_enough() {
+        let mut charge = ConnectionCharge::new(Arc::new(Memory::new(MIB)));
+        let gauge = charge.gauge().clone();
+        assert!(!gauge.take_room(), "nobody awaits it");
+        charge.set(0, CONNECTION_REPLY_BYTES_MAX);
+        gauge.await_room();
+        assert!(!gauge.take_room());
+        charge.set(0, CONNECTION_REPLY_BYTES_MAX / 2);
+        assert!(gauge.take_room());
+        assert!(!gauge.take_room());
+        assert!(!gauge.is_closed());
+        drop(charge);
+        assert!(gauge.is_closed());
     }
 }

@@ -58,6 +58,10 @@ pub(crate) struct Shared {
 pub(crate) struct WorkerCounters {
     pub(crate) claims: Arc<Claims>,
     pub(crate) in_flight: AtomicUsize,
+    /// The number of the last message with replies that Tx has sent to it.
+    pub(crate) replies_sent: AtomicU64,
+    /// The number of the last one that it has delivered.
+    pub(crate) replies_delivered: AtomicU64,
     /// The last change of state that all its sessions have heard of, by its epoch.
     epoch: AtomicU64,
     /// How long that took, in microseconds, and the longest that it ever took.
@@ -70,6 +74,8 @@ impl WorkerCounters {
         Self {
             claims,
             in_flight: AtomicUsize::new(0),
+            replies_sent: AtomicU64::new(0),
+            replies_delivered: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             reached_us: AtomicU64::new(0),
             reached_max_us: AtomicU64::new(0),

@@ -16,7 +16,7 @@ struct Row {
 
 /// The bounds of a server with two session threads and 7 s for Tx that is otherwise as it comes, in
 /// their order.
-const FIXED: [(&str, u64); 25] = [
+const FIXED: [(&str, u64); 26] = [
     ("session_threads", 2),
     ("packet_size_max_bytes", 64 << 20),
     ("shutdown_grace_period_ms", 3_000),
@@ -39,6 +39,7 @@ const FIXED: [(&str, u64); 25] = [
     ("session_thread_bytes_max", 256 << 20),
     ("output_pause_bytes", 1 << 20),
     ("output_max_bytes", 256 << 20),
+    ("connection_reply_bytes_max", 4 << 20),
     ("turn_requests_max", 4096),
     ("watches_per_connection_max", 128),
     ("reservations_per_connection_max", 256),

@@ -69,10 +69,11 @@ pub(crate) struct ServeArgs {
         default_value_t = 0
     )]
     pub(crate) max_connections: usize,
-    /// Most memory for the buffers of all connections together, in bytes: beyond it, those with
-    /// large ones are not read until there is room again, but for one request per session thread,
-    /// so that there is an end to it; at twice as much, those that do not read their replies are
-    /// closed.
+    /// Most memory for the buffers of all connections and the replies on their way to them, in
+    /// bytes: beyond half of it, connections with large ones are not read, beyond three quarters,
+    /// no more replies are made for them until there is room again, but for one request and one
+    /// reply per thread, so that there is an end to it; those that do not read their replies while
+    /// all of it is used are closed after a second.
     #[arg(
         long,
         env = "VESTIBULE_CONNECTIONS_MEMORY_MAX",

@@ -5,6 +5,7 @@
 //!          ┌─ its own bound is reached ──▶ OwnCredit ──── a reply brings it below ─────────┐
 //!          ├─ its worker has no credit ──▶ SharedCredit ─ a credit, or a reply and the ────┤
 //!   Open ──┤                                              reserve                          ├▶ Open
+//!          ├─ no memory for its reply ──▶ ReplyMemory ── the worker's list finds some ─────┤
 //!          ├─ a SELECT of several steps ─▶ Scan ───────── its last step ───────────────────┤
 //!          └─ another actor replies ─────▶ Gather ─────── its reply ───────────────────────┘
 //!
@@ -49,6 +50,8 @@ enum Wait {
         /// The request is small enough for a credit of the reserve.
         fits_reserve: bool,
     },
+    /// Memory for a reply of any size.
+    ReplyMemory,
     /// The end of a SELECT on the view that takes several steps.
     Scan,
     /// The reply of a control procedure that another actor tells, one at a time: it may be large.
@@ -63,6 +66,8 @@ pub(crate) struct Intake {
     wait: Wait,
     /// The connection is not read for want of memory; the worker's tick ends that.
     is_memory_paused: bool,
+    /// A reply is not made, or not gone on with, for want of memory; the worker's tick ends that.
+    is_reply_short: bool,
     /// The output was full when the connection was to be read: emptying it wakes the session.
     is_output_awaited: bool,
     /// The connection is on the worker's list of connections that are not read.
@@ -94,13 +99,38 @@ impl Intake {
 
     /// Whether a request that is here waits for its turn or for its reply.
     pub(crate) fn is_busy(self) -> bool {
-        self.waits_for_credit() || self.wait == Wait::Gather
+        self.has_left_frame() || self.wait == Wait::Gather
     }
 
-    /// Whether the next frame waits for a credit.
+    /// Whether the frame at hand was not taken: it comes again when its wait is over.
     #[inline]
-    pub(crate) fn waits_for_credit(self) -> bool {
-        matches!(self.wait, Wait::OwnCredit | Wait::SharedCredit { .. })
+    pub(crate) fn has_left_frame(self) -> bool {
+        matches!(
+            self.wait,
+            Wait::OwnCredit | Wait::SharedCredit { .. } | Wait::ReplyMemory
+        )
+    }
+
+    /// Whether a reply waits for memory: that to the frame at hand, or the rest of a SELECT's.
+    pub(crate) fn waits_for_reply_memory(self) -> bool {
+        self.is_reply_short
+    }
+
+    /// There is no memory for the reply to the frame at hand.
+    pub(crate) fn on_reply_short(&mut self) {
+        self.is_reply_short = true;
+        self.enter(Wait::ReplyMemory);
+    }
+
+    /// There is no memory for more of the reply to the SELECT of several steps.
+    pub(crate) fn on_scan_short(&mut self) {
+        self.is_reply_short = true;
+    }
+
+    /// There is memory for it.
+    pub(crate) fn on_reply_back(&mut self) {
+        self.is_reply_short = false;
+        self.leave(Wait::ReplyMemory);
     }
 
     /// Whether it is for a credit of the worker that the next frame waits.
@@ -256,7 +286,7 @@ impl Intake {
     /// The worker goes through its list. True if the connection stays on it: it cannot be read
     /// still.
     pub(crate) fn on_list_look(&mut self, is_output_full: bool, waiting: usize) -> bool {
-        self.is_listed = !self.may_read(is_output_full, waiting);
+        self.is_listed = self.is_reply_short || !self.may_read(is_output_full, waiting);
         self.is_listed
     }
 }

@@ -4,8 +4,9 @@
 //!   socket ◀─ sealed: [ what was open ][ a large reply ] ◀─ open: small replies, encoded in place
 //! ```
 //!
-//! A large reply that has a buffer of its own is chained, not copied; most outputs are the open
-//! segment alone, whose memory is given back when it is empty.
+//! A large reply that has a buffer of its own is chained, not copied, and one that has none gets
+//! one of its size: the open segment does not grow by doubling beyond what is kept for reuse. Most
+//! outputs are the open segment alone, whose memory is given back when it is empty.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +14,7 @@ use std::io;
 use bytes::{Buf, Bytes};
 
 use super::transport::Transport;
-use crate::limits::{OUTPUT_CHAIN_MIN, OUTPUT_MAX, OUTPUT_PAUSE};
+use crate::limits::{BUFFER_KEEP_MAX, OUTPUT_CHAIN_MIN, OUTPUT_COPY_MAX, OUTPUT_MAX};
 
 /// The output of one connection.
 ///
@@ -27,6 +28,8 @@ pub(crate) struct Output {
     open: Vec<u8>,
     sent: usize,
     has_written: bool,
+    /// Bytes that were ever sent.
+    sent_total: u64,
 }
 
 /// Bytes that are not added to any more.
@@ -69,12 +72,29 @@ impl Output {
             self.open.extend_from_slice(&frame);
             return;
         }
+        self.seal();
+        self.chain(Segment::new(frame, 0));
+    }
+
+    /// Appends a whole frame.
+    #[inline]
+    pub(crate) fn append_copy(&mut self, frame: &[u8]) {
+        if frame.len() > OUTPUT_COPY_MAX {
+            return self.append(frame.to_vec());
+        }
+        if self.open.len() + frame.len() > BUFFER_KEEP_MAX {
+            self.seal();
+        }
+        self.open.extend_from_slice(frame);
+    }
+
+    /// Ends the open segment, if anything of it waits.
+    fn seal(&mut self) {
         if self.sent < self.open.len() {
             let open = std::mem::take(&mut self.open);
             self.chain(Segment::new(open, self.sent));
             self.sent = 0;
         }
-        self.chain(Segment::new(frame, 0));
     }
 
     fn chain(&mut self, segment: Segment) {
@@ -113,10 +133,9 @@ impl Output {
         std::mem::take(&mut self.has_written)
     }
 
-    /// Whether so much waits that its connection should not be read.
-    #[inline]
-    pub(crate) fn is_over_pause(&self) -> bool {
-        self.size() >= OUTPUT_PAUSE
+    /// Bytes that were ever sent.
+    pub(crate) fn sent_total(&self) -> u64 {
+        self.sent_total
     }
 
     /// Whether so much waits that its connection is to be closed.
@@ -163,6 +182,7 @@ impl Output {
     #[inline]
     fn advance(&mut self, written: usize) {
         self.has_written = true;
+        self.sent_total += written as u64;
         match self.sealed.front_mut() {
             None => self.sent += written,
             Some(front) => {

@@ -14,6 +14,7 @@ use super::session_id::SessionId;
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::engine::{Caller, Completions, Ticket};
+use crate::memory::{MemoryCharge, OutputGauge};
 use crate::serving::Admitted;
 
 /// The requests that one worker gathered in one tick.
@@ -31,6 +32,8 @@ pub(crate) struct Batch {
     pub(crate) cancels: Vec<Cancel>,
     /// Sessions whose connections are gone: after the entries.
     pub(crate) disconnects: Vec<SessionId>,
+    /// Connections that have room for replies again, and for which Tx waits.
+    pub(crate) roomy: Vec<u64>,
     /// A used [`Replies`] on its way back, for its buffers.
     pub(crate) recycled: Option<Replies>,
 }
@@ -43,7 +46,10 @@ impl Batch {
     /// Whether there is anything to tell.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.disconnects.is_empty() && self.cancels.is_empty()
+        self.entries.is_empty()
+            && self.disconnects.is_empty()
+            && self.cancels.is_empty()
+            && self.roomy.is_empty()
     }
 
     /// Empties it, keeping the buffers.
@@ -53,6 +59,7 @@ impl Batch {
         self.bytes.clear();
         self.cancels.clear();
         self.disconnects.clear();
+        self.roomy.clear();
     }
 }
 
@@ -65,6 +72,8 @@ pub(crate) struct CallerUpdate {
     pub(crate) session: u32,
     /// The caller.
     pub(crate) caller: Arc<Caller>,
+    /// What waits to be sent on its connection.
+    pub(crate) gauge: Arc<OutputGauge>,
 }
 
 /// A request that its session has answered although Tx had begun it, or whose transaction is to
@@ -134,6 +143,10 @@ pub(crate) struct Replies {
     pub(crate) aborted: Vec<AbortedTransaction>,
     /// Batches that are done, for their buffers.
     pub(crate) spent: Vec<Batch>,
+    /// Which message to its worker this is, counted from 1, whichever Tx sends them.
+    pub(crate) number: u64,
+    /// For the bytes, until they stand in the outputs of their connections.
+    pub(crate) charge: Option<MemoryCharge>,
 }
 
 /// A transaction that Tx aborted without a request of its client.

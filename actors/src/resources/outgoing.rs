@@ -11,6 +11,7 @@ use std::task::Waker;
 
 use crate::engine::Caller;
 use crate::limits::BUFFER_KEEP_MAX;
+use crate::memory::OutputGauge;
 use crate::messages::SessionId;
 use crate::messages::tx::{Batch, BatchEntry, CallerUpdate, Cancel, Replies, TxHandle};
 
@@ -67,12 +68,24 @@ impl Outgoing {
     }
 
     /// From here on, this one calls from a session.
-    pub(crate) fn update_caller(&mut self, session: u32, caller: Arc<Caller>) {
+    pub(crate) fn update_caller(
+        &mut self,
+        session: u32,
+        caller: Arc<Caller>,
+        gauge: Arc<OutputGauge>,
+    ) {
         self.batch.caller_updates.push_back(CallerUpdate {
             before: self.batch.entries.len(),
             session,
             caller,
+            gauge,
         });
+    }
+
+    /// A connection for which Tx waits has room for replies again.
+    pub(crate) fn tell_room(&mut self, connection: u64) {
+        self.batch.roomy.push(connection);
+        self.wake_flush();
     }
 
     /// Has Tx stop these requests.

@@ -9,6 +9,8 @@ pub(crate) struct PausedReads {
     list: Vec<SessionId>,
     /// The connection that is read although all together hold too much.
     exempt: Option<SessionId>,
+    /// The connection whose reply is made although there is no memory for it.
+    reply_exempt: Option<SessionId>,
 }
 
 impl PausedReads {
@@ -40,6 +42,26 @@ impl PausedReads {
             self.exempt = Some(session);
         }
         is_free
+    }
+
+    /// Whether a session's reply is made although there is no memory, so that it comes to its end.
+    #[inline]
+    pub(crate) fn is_reply_exempt(&self, session: SessionId) -> bool {
+        self.reply_exempt == Some(session)
+    }
+
+    /// Exempts the reply of a session; false if another one is.
+    pub(crate) fn exempt_reply(&mut self, session: SessionId) -> bool {
+        let is_free = self.reply_exempt.is_none();
+        if is_free {
+            self.reply_exempt = Some(session);
+        }
+        is_free
+    }
+
+    /// Ends the exemption of a reply that does not need it any more.
+    pub(crate) fn end_reply_exemption_unless(&mut self, needs: impl FnOnce(&SessionId) -> bool) {
+        self.reply_exempt = self.reply_exempt.filter(needs);
     }
 
     /// Ends the exemption of a session that does not need it any more.

@@ -21,7 +21,7 @@ use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
 use crate::connection::transport::Transport;
 use crate::engine::catalog::GUEST;
-use crate::memory::MemoryCharge;
+use crate::memory::ConnectionCharge;
 use crate::messages::SessionId;
 use crate::resources::in_flight::InFlightRequest;
 use crate::resources::transactions::OpenTransactions;
@@ -110,7 +110,7 @@ fn new_cell(
     let state = ConnectionState::new(
         stream,
         Identity::guest(connection, salt, is_administrator),
-        MemoryCharge::new(shared.memory.clone()),
+        ConnectionCharge::new(shared.memory.clone()),
         OpenTransactions::new(worker.state.borrow().writer_count()),
         now,
     );
@@ -164,6 +164,7 @@ impl Actor for Session {
         }
         // Its open transactions end with it.
         own.drop_transactions();
+        own.close_output();
         worker.publish_counts(&state);
         state.outgoing.wake_flush();
         Running::Stop
@@ -223,6 +224,14 @@ fn forget(worker: &WorkerCell, cell: &ConnectionCell, state: &mut WorkerState) {
     state.outgoing.wake_flush();
 }
 
+/// Charges a connection's buffers, and has Tx told of room for which it waits.
+pub(crate) fn charge(cell: &ConnectionCell, state: &mut WorkerState, own: &mut ConnectionState) {
+    own.charge_buffers();
+    if own.take_room() {
+        state.outgoing.tell_room(cell.id.connection);
+    }
+}
+
 /// One turn of a session: ready when the connection is over.
 fn turn(
     worker: &WorkerCell,
@@ -242,11 +251,11 @@ fn turn(
     if own.is_closed_by_stop(worker.shared.serving.load()) {
         own.close(Closing::AfterFlush);
     }
-    let flushed = flush(worker, state, own, cx);
+    let flushed = flush(state, own, cx);
     if own.is_answered_to_the_end(worker.shared.config.packet_size_max) {
         own.close(Closing::AfterFlush);
     }
-    own.charge_buffers();
+    charge(cell, state, own);
     if own.give_back_grant(&mut state.credit_queue) {
         state.outgoing.wake_flush();
     }

@@ -117,8 +117,8 @@ fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
         match read_prefix(&bytes[at..], dispatcher.shared.config.packet_size_max) {
             Ok(Some(prefix)) if bytes.len() - at >= prefix.frame_size() => {
                 dispatcher.dispatch(&bytes[at + prefix.size..at + prefix.frame_size()]);
-                if dispatcher.session.waits_for_credit() {
-                    // Not taken: it comes again when there is a credit for it.
+                if dispatcher.session.has_left_frame() {
+                    // Not taken: it comes again when there is a credit for it, or memory.
                     break;
                 }
                 at += prefix.frame_size();
@@ -144,12 +144,10 @@ fn end_by_framing(dispatcher: &mut Dispatcher<'_>, error: &Error) {
 
 /// Writes what waits; ready when the peer is gone or has not read for too long.
 pub(crate) fn flush(
-    worker: &WorkerCell,
     state: &mut WorkerState,
     own: &mut ConnectionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
-    let connections = || worker.shared.slots.count();
     loop {
         let give_back = |buffer| state.buffers.give_back(buffer);
         match own.flush(give_back) {
@@ -159,7 +157,7 @@ pub(crate) fn flush(
                 }
                 return Poll::Pending;
             }
-            Ok(Flushed::Blocked) if own.has_too_much_output(connections) => {
+            Ok(Flushed::Blocked) if own.has_too_much_output() => {
                 return Poll::Ready(());
             }
             Ok(Flushed::Blocked) => match own.poll_write_ready(cx) {

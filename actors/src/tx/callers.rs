@@ -1,10 +1,13 @@
 //! Who calls: what Tx knows of the sessions of each worker.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
+use super::reply_account::ReplyAccount;
 use crate::cells::claims::{Claims, RequestId};
 use crate::engine::Caller;
 use crate::messages::SessionId;
+use crate::messages::tx::CallerUpdate;
 
 /// The callers of all workers.
 pub(super) struct Callers(Vec<WorkerCallers>);
@@ -12,7 +15,14 @@ pub(super) struct Callers(Vec<WorkerCallers>);
 struct WorkerCallers {
     claims: Arc<Claims>,
     /// By the session's number in its worker.
-    callers: Vec<Option<Arc<Caller>>>,
+    clients: Vec<Option<Client>>,
+}
+
+/// Who calls from a session, and what the replies take.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) caller: Arc<Caller>,
+    pub(super) replies: Rc<ReplyAccount>,
 }
 
 impl Callers {
@@ -20,7 +30,7 @@ impl Callers {
     pub(super) fn new(claims: impl Iterator<Item = Arc<Claims>>) -> Self {
         let worker = |claims| WorkerCallers {
             claims,
-            callers: Vec::new(),
+            clients: Vec::new(),
         };
         Self(claims.map(worker).collect())
     }
@@ -33,28 +43,41 @@ impl Callers {
 
     /// Who calls from a session.
     #[inline]
-    pub(super) fn get(&self, worker: usize, session: u32) -> Option<&Arc<Caller>> {
-        self.0[worker].callers.get(session as usize)?.as_ref()
+    pub(super) fn get(&self, worker: usize, session: u32) -> Option<&Client> {
+        self.0[worker].clients.get(session as usize)?.as_ref()
     }
 
     /// From here on, this one calls from a session.
-    pub(super) fn set(&mut self, worker: usize, session: u32, caller: Arc<Caller>) {
-        let callers = &mut self.0[worker].callers;
+    pub(super) fn set(&mut self, worker: usize, update: CallerUpdate) {
+        let CallerUpdate {
+            session,
+            caller,
+            gauge,
+            ..
+        } = update;
+        let clients = &mut self.0[worker].clients;
         let index = session as usize;
-        if callers.len() <= index {
-            callers.resize(index + 1, None);
+        if clients.len() <= index {
+            clients.resize(index + 1, None);
         }
-        callers[index] = Some(caller);
+        match &mut clients[index] {
+            // Somebody else logged in on it.
+            Some(own) if own.caller.connection == caller.connection => own.caller = caller,
+            client => {
+                let replies = ReplyAccount::new(gauge);
+                *client = Some(Client { caller, replies });
+            }
+        }
     }
 
     /// Forgets a caller, unless the session's number has a new owner already.
     pub(super) fn forget(&mut self, worker: usize, session: SessionId) {
-        if let Some(caller) = self.0[worker].callers.get_mut(session.index as usize)
-            && caller
+        if let Some(client) = self.0[worker].clients.get_mut(session.index as usize)
+            && client
                 .as_ref()
-                .is_some_and(|own| own.connection == session.connection)
+                .is_some_and(|own| own.caller.connection == session.connection)
         {
-            *caller = None;
+            *client = None;
         }
     }
 

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
+use super::backlog::Backlog;
 use super::budget::TurnBudget;
 use super::callers::Callers;
 use super::deferred::{DeferredRequests, Tickets};
@@ -27,6 +29,10 @@ use crate::shared::Shared;
 pub(crate) struct TxCore<E: Engine> {
     pub(super) queue: Queue<E>,
     pub(super) callers: Callers,
+    /// What waits because of replies.
+    pub(super) backlog: Backlog,
+    /// The next turn takes what waited before what is new: each has every other turn.
+    pub(super) is_backlog_first: bool,
     pub(super) executor: Executor<E>,
 }
 
@@ -79,7 +85,11 @@ impl<E: Engine> TxCore<E> {
         let (clock, now) = (shared.clock, shared.clock.now());
         let steps = Rc::new(StepQueue::default());
         let callers = Callers::new(workers.iter().map(|worker| worker.claims.clone()));
-        let replies = workers.into_iter().map(|own| ReplyBuffer::new(own.replies));
+        let counters = shared.counters.iter();
+        let replies = workers.into_iter().zip(counters).map(|(own, counters)| {
+            let last = counters.replies_sent.load(Ordering::Relaxed);
+            ReplyBuffer::new(own.replies, shared.memory.clone(), last)
+        });
         let mut executor = Executor {
             engine,
             procedures,
@@ -100,6 +110,8 @@ impl<E: Engine> TxCore<E> {
         Self {
             queue: Queue::new(steps),
             callers,
+            backlog: Backlog::default(),
+            is_backlog_first: false,
             executor,
         }
     }
@@ -135,7 +147,7 @@ impl<E: Engine> TxCore<E> {
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        self.queue.has_work() || self.executor.streams.has_resumed()
+        self.queue.has_work() || self.executor.streams.has_resumed() || self.backlog.has_ready()
     }
 
     /// When a deadline may be over next.
@@ -143,6 +155,7 @@ impl<E: Engine> TxCore<E> {
         let looks = [
             self.executor.streams.next_look(),
             self.executor.holdings.next_look(),
+            self.backlog.next_look(),
         ];
         looks.into_iter().flatten().min()
     }

@@ -1,9 +1,11 @@
 //! Requests whose replies come later.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::reply_account::ReplyAccount;
 use super::streams::StreamKey;
 use super::tasks::TaskGuard;
 use crate::cells::claims::RequestId;
@@ -24,6 +26,8 @@ pub(super) struct Deferred {
     pub(super) task: Option<TaskGuard>,
     /// When the turn began in which it was deferred.
     pub(super) begun: Instant,
+    /// Of its connection.
+    pub(super) replies: Rc<ReplyAccount>,
 }
 
 impl Deferred {

@@ -94,13 +94,14 @@ impl<E: Engine> Executor<E> {
     }
 
     fn read_again(&mut self, read: &Read, body: &[u8], callers: &Callers) {
-        let caller = callers.get(read.worker, read.entry.session);
-        let outcome = match caller {
-            Some(caller) => self.attempt(&ClaimedRequest {
+        let client = callers.get(read.worker, read.entry.session);
+        let outcome = match client {
+            Some(client) => self.attempt(&ClaimedRequest {
                 worker: read.worker,
                 entry: &read.entry,
                 body,
-                caller,
+                caller: &client.caller,
+                replies: &client.replies,
                 callers,
             }),
             None => Err(Error::new(ErrorCode::SYSTEM, "Unknown session")),

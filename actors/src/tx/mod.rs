@@ -17,6 +17,7 @@
 //! | `queue` | what waits for the next turn |
 //! | `callers` | who calls |
 //! | `streams` | transactions, and what waits in its stream |
+//! | `backlog`, `room`, `reply_account` | what waits because of replies; when; their bytes |
 //! | `holdings` | what connections hold outside of transactions |
 //! | `output`, `replies` | what a turn says |
 //! | `turn_writes` | what a turn has written and may still write |
@@ -27,6 +28,7 @@
 //! Supervisor starts another, whose engine recovers from its journal.
 
 mod actor;
+mod backlog;
 mod budget;
 mod callers;
 mod cancel;
@@ -39,8 +41,10 @@ mod holdings;
 mod output;
 mod queue;
 mod replies;
+mod reply_account;
 mod request;
 mod request_context;
+mod room;
 mod steps;
 mod streams;
 mod tasks;

@@ -1,11 +1,14 @@
 //! What a turn says: replies to all workers, and to steps of async procedures.
 
+use std::sync::atomic::Ordering;
+
 use vestibule_wire::Error;
 use vestibule_wire::reply::ReplyHeader;
 
 use super::replies::ReplyBuffer;
 use crate::engine::OnCommit;
 use crate::messages::tx::{BatchEntry, ReplyHead, RequestOrigin};
+use crate::shared::WorkerCounters;
 
 /// The output of one Tx.
 pub(super) struct TurnOutput {
@@ -132,10 +135,12 @@ impl TurnOutput {
         }
     }
 
-    /// Sends the replies, one message to each worker.
-    pub(super) fn send(&mut self) {
-        for replies in &mut self.workers {
-            replies.send();
+    /// Sends the replies, one message to each worker, and tells their numbers.
+    pub(super) fn send(&mut self, counters: &[WorkerCounters]) {
+        for (replies, counters) in self.workers.iter_mut().zip(counters) {
+            if let Some(number) = replies.send() {
+                counters.replies_sent.store(number, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -3,11 +3,16 @@
 //! Invariant: heads before `committed` are told whatever happens, those after it only if the turn
 //! commits.
 
+use std::sync::Arc;
+
 use actix::Recipient;
 use vestibule_wire::Error;
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
+use super::reply_account::ReplyAccount;
 use crate::cells::claims::RequestId;
+use crate::limits::MEMORY_SMALL;
+use crate::memory::{Memory, MemoryCharge};
 use crate::messages::tx::{AbortedTransaction, Batch, BatchEntry, Replies, ReplyHead};
 
 /// Where the replies to one worker are written.
@@ -21,16 +26,47 @@ pub(super) struct ReplyBuffer {
     first_after_write: usize,
     /// Used ones, for their buffers.
     spare: Vec<Replies>,
+    /// For `out`, as far as it was looked at.
+    charge: MemoryCharge,
+    /// Bytes of `out` when that was.
+    charged: usize,
+    /// Bytes of all messages before this one.
+    sent: usize,
+    /// The number of this message.
+    number: u64,
 }
 
 impl ReplyBuffer {
-    pub(super) fn new(worker: Recipient<Replies>) -> Self {
+    /// Of a worker whose last message had this number.
+    pub(super) fn new(worker: Recipient<Replies>, memory: Arc<Memory>, last: u64) -> Self {
         Self {
             worker,
             out: Replies::default(),
             committed: 0,
             first_after_write: 0,
             spare: Vec::new(),
+            charge: MemoryCharge::new(memory),
+            charged: 0,
+            sent: 0,
+            number: last + 1,
+        }
+    }
+
+    /// Bytes of all replies so far, sent or not.
+    #[inline]
+    pub(super) fn total(&self) -> usize {
+        self.sent + self.out.bytes.len()
+    }
+
+    /// Charges what was written since `before` to the connection of this account, and to all
+    /// together, if it is not little.
+    #[inline]
+    pub(super) fn charge(&mut self, before: usize, replies: &ReplyAccount) {
+        // Less than before, if a commit in between failed.
+        replies.add(self.total().saturating_sub(before), self.number);
+        if self.out.bytes.len() >= self.charged + MEMORY_SMALL {
+            self.charged = self.out.bytes.len();
+            self.charge.set(self.out.bytes.capacity());
         }
     }
 
@@ -158,14 +194,20 @@ impl ReplyBuffer {
         self.committed = self.out.heads.len();
     }
 
-    /// Sends what there is, in one message.
-    pub(super) fn send(&mut self) {
+    /// Sends what there is, in one message; returns its number.
+    pub(super) fn send(&mut self) -> Option<u64> {
         let out = &self.out;
         if out.heads.is_empty() && out.spent.is_empty() && out.aborted.is_empty() {
-            return;
+            return None;
         }
         let next = self.spare.pop().unwrap_or_default();
         self.committed = 0;
+        self.sent += self.out.bytes.len();
+        self.charged = 0;
+        self.out.charge = self.charge.take();
+        self.out.number = self.number;
+        self.number += 1;
         self.worker.do_send(std::mem::replace(&mut self.out, next));
+        Some(self.number - 1)
     }
 }

@@ -12,6 +12,7 @@
 //!                     └─ an error is the reply
 //! ```
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,6 +23,7 @@ use super::callers::Callers;
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
 use super::holdings::Holder;
+use super::reply_account::ReplyAccount;
 use super::request_context::RequestContext;
 use super::steps::{CallSteps, StepOrigin};
 use super::streams::{Beginner, StreamKey, Transaction, WaitingRequest};
@@ -42,6 +44,8 @@ pub(super) struct ClaimedRequest<'a> {
     pub(super) entry: &'a BatchEntry,
     pub(super) body: &'a [u8],
     pub(super) caller: &'a Arc<Caller>,
+    /// Of the caller's connection.
+    pub(super) replies: &'a Rc<ReplyAccount>,
     /// All that call: another request of the turn may have to be executed once more.
     pub(super) callers: &'a Callers,
 }
@@ -100,58 +104,70 @@ impl Executed {
 }
 
 impl<E: Engine> TxCore<E> {
-    /// Runs a request of a batch, or lets it wait for the one that runs in its stream.
+    /// Runs a request of a batch, or lets it wait: for the one that runs in its stream, or for room
+    /// for its reply.
     pub(super) fn run_request(&mut self, worker: usize, entry: &BatchEntry, body: &[u8]) {
-        let caller = self.callers.get(worker, entry.session);
-        if entry.stream != 0
-            && let Some(caller) = caller
-        {
-            let (connection, stream) = (caller.connection, entry.stream);
+        let client = self.callers.get(worker, entry.session);
+        if let Some(client) = client {
+            if !self.has_room(worker, entry, &client.replies) {
+                let request = WaitingRequest::new(worker, entry, body, client);
+                return self.wait_for_room(request);
+            }
+            let connection = client.caller.connection;
+            let stream = entry.stream;
             let streams = &mut self.executor.streams;
-            if streams.is_busy(StreamKey { connection, stream }) {
-                return streams.wait(WaitingRequest {
-                    worker,
-                    entry: *entry,
-                    body: body.to_vec(),
-                    caller: caller.clone(),
-                });
+            if stream != 0 && streams.is_busy(StreamKey { connection, stream }) {
+                return streams.wait(WaitingRequest::new(worker, entry, body, client));
             }
         }
         if !self.callers.claim(worker, entry.id) {
             return;
         }
-        let Some(caller) = caller else {
+        let Some(client) = client else {
             let error = Error::new(ErrorCode::SYSTEM, "Unknown session");
             return self.executor.output.error(worker, entry, &error);
         };
-        self.executor.execute(&ClaimedRequest {
+        let request = ClaimedRequest {
             worker,
             entry,
             body,
-            caller,
+            caller: &client.caller,
+            replies: &client.replies,
             callers: &self.callers,
-        });
+        };
+        self.executor.execute(&request);
     }
 
-    /// Runs a request that waited in its stream, or lets it wait for the one that runs there now.
+    /// Runs a request that waited, or lets it wait for the one that runs in its stream now.
     pub(super) fn run_waiting(&mut self, request: WaitingRequest) {
         if self.executor.streams.is_busy(request.key()) {
             return self.executor.streams.wait(request);
         }
         if self.callers.claim(request.worker, request.entry.id) {
-            self.executor.execute(&ClaimedRequest {
+            let claimed = ClaimedRequest {
                 worker: request.worker,
                 entry: &request.entry,
                 body: &request.body,
                 caller: &request.caller,
+                replies: &request.replies,
                 callers: &self.callers,
-            });
+            };
+            self.executor.execute(&claimed);
         }
     }
 }
 
 impl<E: Engine> Executor<E> {
+    /// Executes a request, and charges its reply to its connection.
     fn execute(&mut self, request: &ClaimedRequest<'_>) {
+        let before = self.output.to(request.worker).total();
+        self.execute_claimed(request);
+        self.output
+            .to(request.worker)
+            .charge(before, request.replies);
+    }
+
+    fn execute_claimed(&mut self, request: &ClaimedRequest<'_>) {
         let is_call = request.entry.class == Class::Call;
         self.budget.spend(is_call);
         self.show_progress();
@@ -160,7 +176,7 @@ impl<E: Engine> Executor<E> {
             // The outcome of the turn so far is told to those who were in it before this request,
             // which may be a long one, begins.
             self.commit(request.callers);
-            self.output.send();
+            self.send();
             outcome = self.attempt_and_note(request);
         }
         let error = match outcome {
@@ -215,6 +231,7 @@ impl<E: Engine> Executor<E> {
                 used,
                 task,
                 begun: self.budget.began(),
+                replies: request.replies.clone(),
             };
             self.defer(request, ticket, deferred);
             return Ok(Outcome::Deferred);

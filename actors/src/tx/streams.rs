@@ -9,12 +9,15 @@
 //! Pure: what the engine has to be told is returned.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use vestibule_wire::{Error, ErrorCode};
 
+use super::callers::Client;
 use super::deadlines::{Deadlines, TimerId};
+use super::reply_account::ReplyAccount;
 use crate::engine::{Caller, Ticket, TransactionId};
 use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
 use crate::messages::tx::{AbortedTransaction, BatchEntry};
@@ -27,16 +30,29 @@ pub(super) struct StreamKey {
     pub(super) stream: u64,
 }
 
-/// A request that waits for the one that runs in its stream.
+/// A request that waits: for the one that runs in its stream, or for room for its reply.
 pub(super) struct WaitingRequest {
     pub(super) worker: usize,
     pub(super) entry: BatchEntry,
     pub(super) body: Vec<u8>,
     /// Kept here: by the time it runs, its session's number may have another owner.
     pub(super) caller: Arc<Caller>,
+    /// The same of its replies.
+    pub(super) replies: Rc<ReplyAccount>,
 }
 
 impl WaitingRequest {
+    /// A copy of one that is in a batch.
+    pub(super) fn new(worker: usize, entry: &BatchEntry, body: &[u8], client: &Client) -> Self {
+        Self {
+            worker,
+            entry: *entry,
+            body: body.to_vec(),
+            caller: client.caller.clone(),
+            replies: client.replies.clone(),
+        }
+    }
+
     pub(super) fn key(&self) -> StreamKey {
         StreamKey {
             connection: self.caller.connection,

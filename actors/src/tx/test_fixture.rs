@@ -5,6 +5,7 @@
 //!                                              Fixture::replies ◀── Collector ◀──┘
 //! ```
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Caller;
 use crate::engine::catalog::User;
+use crate::memory::ConnectionCharge;
 use crate::messages::SessionId;
 use crate::messages::tx::{
     Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect, WorkerLink,
@@ -96,6 +98,8 @@ pub(crate) struct Fixture {
     collector: Addr<Collector>,
     /// Of the requests that are sent.
     pub(crate) admitted: Admitted,
+    /// Of the connections, as their sessions would have them.
+    pub(crate) charges: BTreeMap<u64, ConnectionCharge>,
     next: u32,
 }
 
@@ -140,6 +144,7 @@ impl Fixture {
             now: Instant::now(),
             collector,
             admitted,
+            charges: BTreeMap::new(),
             next: 0,
         }
     }
@@ -148,6 +153,14 @@ impl Fixture {
     pub(crate) fn wait(&mut self, time: Duration) {
         self.now += time;
         self.turn();
+    }
+
+    /// What a connection is charged, as its session would have it.
+    pub(crate) fn charge(&mut self, connection: u64) -> &mut ConnectionCharge {
+        let memory = &self.shared.memory;
+        self.charges
+            .entry(connection)
+            .or_insert_with(|| ConnectionCharge::new(memory.clone()))
     }
 
     /// Hands a request of connection 1 to Tx.
@@ -194,6 +207,7 @@ impl Fixture {
                 user: User::guest(),
                 is_administrator: true,
             }),
+            gauge: self.charge(connection).gauge().clone(),
         });
         let id = self.claims.queue(self.next);
         let request = RequestType::from_code(header.request_type).expect("a known type");

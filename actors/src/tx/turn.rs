@@ -39,18 +39,27 @@ impl<E: Engine> TxCore<E> {
         self.executor.expire(now);
         self.finish_completed();
         self.run_steps();
+        self.backlog.look(now);
         if self.run_resumed() == Turn::Open {
-            while let Some((batch, next)) = self.queue.pop_batch() {
-                if self.run_batch(batch, next) == Turn::Full {
-                    break;
-                }
-            }
+            self.run_queued();
         }
         self.executor.reap_streams();
         self.executor.sweep_reservations();
         self.executor.commit(&self.callers);
-        self.executor.output.send();
+        self.executor.send();
         self.executor.show_progress();
+    }
+
+    /// Runs what waited for room and what is new; in every other turn one comes first.
+    fn run_queued(&mut self) {
+        let is_backlog_first = self.is_backlog_first;
+        self.is_backlog_first = !is_backlog_first;
+        if is_backlog_first && self.run_backlog() == Turn::Full {
+            return;
+        }
+        if self.run_batches() == Turn::Open && !is_backlog_first {
+            self.run_backlog();
+        }
     }
 
     /// Answers what completed since the last turn, and goes on in its streams. Nothing was executed
@@ -87,7 +96,42 @@ impl<E: Engine> TxCore<E> {
                 self.executor.streams.put_back_resumed(request);
                 return Turn::Full;
             }
-            self.run_waiting(request);
+            if self.has_room(request.worker, &request.entry, &request.replies) {
+                self.run_waiting(request);
+            } else {
+                self.wait_for_room_again(request);
+            }
+        }
+        Turn::Open
+    }
+
+    /// Runs what waited for room, while there is some.
+    fn run_backlog(&mut self) -> Turn {
+        while let Some(request) = self.backlog.peek() {
+            let worker = request.worker;
+            if !self.may_go_on(request) {
+                self.backlog.leave_next();
+                continue;
+            }
+            if self.executor.is_full(worker) {
+                self.backlog.rotate();
+                return Turn::Full;
+            }
+            if let Some(request) = self.backlog.pop() {
+                self.run_from_backlog(request);
+            }
+            if let Some(gone) = self.backlog.finish_next() {
+                self.executor.leave(gone);
+            }
+        }
+        Turn::Open
+    }
+
+    fn run_batches(&mut self) -> Turn {
+        while let Some((batch, next)) = self.queue.pop_batch() {
+            if self.run_batch(batch, next) == Turn::Full {
+                return Turn::Full;
+            }
         }
         Turn::Open
     }
@@ -108,7 +152,7 @@ impl<E: Engine> TxCore<E> {
                 .is_some_and(|own| own.before <= index)
                 && let Some(own) = batch.caller_updates.pop_front()
             {
-                self.callers.set(worker, own.session, own.caller);
+                self.callers.set(worker, own);
             }
             let entry = &batch.entries[index];
             let body = &batch.bytes[entry.start as usize..entry.end as usize];
@@ -116,7 +160,12 @@ impl<E: Engine> TxCore<E> {
         }
         for session in batch.disconnects.drain(..) {
             self.callers.forget(worker, session);
-            self.executor.leave(session.connection);
+            if !self.backlog.leave(session.connection) {
+                self.executor.leave(session.connection);
+            }
+        }
+        for connection in batch.roomy.drain(..) {
+            self.backlog.wake(connection);
         }
         batch.clear();
         self.executor.output.to(worker).give_back(batch);
@@ -139,13 +188,20 @@ impl<E: Engine> Executor<E> {
             .saturating_duration_since(deferred.begun);
         self.shared.recent_durations.add(time);
         let (worker, entry) = (deferred.worker, &deferred.entry);
+        let before = self.output.to(worker).total();
         match result {
             Ok(body) => self
                 .output
                 .body(worker, entry, &body, deferred.wraps_results),
             Err(error) => self.output.error(worker, entry, &error),
         }
+        self.output.to(worker).charge(before, &deferred.replies);
         self.output.to(worker).mark_committed();
+    }
+
+    /// Sends the replies, one message to each worker.
+    pub(super) fn send(&mut self) {
+        self.output.send(&self.shared.counters);
     }
 
     /// Rolls back what connections that are gone have left open.

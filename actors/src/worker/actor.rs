@@ -48,6 +48,8 @@ pub(crate) struct Worker {
     seen: Cell<Option<Serving>>,
     /// When the connections' time limits are looked at again.
     pub(super) next_look: Cell<Option<Instant>>,
+    /// When connections were last looked at because memory or credits are short, if they are.
+    pub(super) shortage: Cell<Option<Instant>>,
     /// The transition under way, as far as it is this worker's matter.
     pub(super) transition: Cell<Option<InTransition>>,
 }
@@ -65,6 +67,7 @@ impl Worker {
             lap: Cell::default(),
             seen: Cell::default(),
             next_look: Cell::default(),
+            shortage: Cell::default(),
             transition: Cell::new(None),
         }
     }

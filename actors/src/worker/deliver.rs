@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::actor::Worker;
@@ -12,6 +13,7 @@ use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
 use crate::resources::in_flight::{Effect, InFlightRequest};
+use crate::session::actor::charge;
 use crate::session::cancel::{CancelReason, answer_cancelled};
 use crate::session::messages::Close;
 use vestibule_wire::reply::is_error;
@@ -27,8 +29,10 @@ impl Worker {
     }
 
     /// Hands every reply to its session and flushes each session once.
-    pub(crate) fn deliver(&self, replies: Replies) {
+    pub(crate) fn deliver(&self, mut replies: Replies) {
         let mut start = 0;
+        // Given back when what was delivered is charged where it stands now.
+        let charge = replies.charge.take();
         {
             let mut state = self.cell.state.borrow_mut();
             let mut last: Option<Rc<ConnectionCell>> = None;
@@ -52,7 +56,7 @@ impl Worker {
                     own.undo(&request);
                 }
                 own.lend_output(|| state.buffers.spare());
-                own.output().extend_from_slice(frame);
+                own.append_copy(frame);
                 drop(own);
                 self.mark_dirty(session);
             }
@@ -66,10 +70,15 @@ impl Worker {
                 // In a stop it may be closed now.
                 self.mark_dirty(&session);
             }
+            let counters = &self.cell.shared.counters[self.cell.index];
+            counters
+                .replies_delivered
+                .store(replies.number, Ordering::SeqCst);
             state.outgoing.recycle(replies);
             self.cell.publish_counts(&state);
         }
         self.flush_dirty();
+        drop(charge);
         self.resume_stalled();
         self.tell_if_quiet();
     }
@@ -191,7 +200,7 @@ impl Worker {
             let mut own = session.state.borrow_mut();
             let give_back = |buffer| self.cell.state.borrow_mut().buffers.give_back(buffer);
             let flushed = own.flush(give_back);
-            own.charge_buffers();
+            charge(&session, &mut self.cell.state.borrow_mut(), &mut own);
             match flushed {
                 Ok(Flushed::All) if !own.awaits_flush() && !own.is_closed_by_stop(serving) => {}
                 Ok(_) => session.wake(),

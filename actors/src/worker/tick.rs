@@ -4,6 +4,7 @@
 //!   every 100 ms ─┬▶ connections that take too long             (timeouts)
 //!                 ├▶ provisional slots of administrators that nobody uses
 //!                 ├▶ connections that are not read: has the client left? is there memory again?
+//!                 ├▶ connections that hold what others wait for, and take no replies
 //!                 ├▶ who waits for a credit and could have one of the reserve
 //!                 └▶ requests that are held or queued too long  (solo policy `hold`)
 //! ```
@@ -17,7 +18,10 @@ use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
 use crate::connection::timeouts::check_period;
-use crate::limits::{HALF_CLOSED_CROWDED_MAX, PROVISIONAL_SLOT_TIME, TIME_LOOKS_PER_LIMIT};
+use crate::limits::{
+    HALF_CLOSED_CROWDED_MAX, PROVISIONAL_SLOT_TIME, SHORTAGE_TIME_MAX, TIME_LOOKS_PER_LIMIT,
+    WORKER_REQUESTS_MAX,
+};
 use crate::resources::credits::Grant;
 use crate::session::messages::{Close, ExpireHeld, SlotRevoked};
 
@@ -27,6 +31,7 @@ impl Worker {
         self.check_timeouts(now);
         self.revoke_slots(now);
         self.poll_paused();
+        self.close_stuck(now);
         self.resume_light();
         let is_solo = self.cell.shared.serving.load().state.traits().answers_alone;
         if is_solo && self.cell.shared.config.may_hold() {
@@ -118,6 +123,10 @@ impl Worker {
                 own.on_memory_back();
                 session.wake();
             }
+            if own.waits_for_reply_memory() && self.may_reply(&session, &mut own) {
+                own.on_reply_back();
+                session.wake();
+            }
             own.on_list_look()
         });
         self.cell.state.borrow_mut().paused.put_back(paused);
@@ -133,9 +142,61 @@ impl Worker {
         own.needs_rest_of_frame() && state.paused.exempt(session.id)
     }
 
-    /// The exemption is over when the request that it was for is whole.
+    /// Whether the reply of a connection is made, or gone on with: there is memory for it, or it is
+    /// the one that is let through so that it comes to its end.
+    fn may_reply(&self, session: &ConnectionCell, own: &mut ConnectionState) -> bool {
+        if own.may_reply(0, || self.cell.shared.slots.count()) {
+            return true;
+        }
+        let mut state = self.cell.state.borrow_mut();
+        state.paused.exempt_reply(session.id)
+    }
+
+    /// Closes the connections that hold what others wait for, when memory or credits have been
+    /// short for a while, and that take no replies.
+    fn close_stuck(&self, now: Instant) {
+        let shared = &self.cell.shared;
+        let has_credits = {
+            let state = self.cell.state.borrow();
+            state.credit_queue.is_empty() || state.free_credits() > 0
+        };
+        if has_credits && !shared.memory.is_over() {
+            return self.shortage.set(None);
+        }
+        let (since, is_first) = match self.shortage.get() {
+            Some(since) => (since, false),
+            None => (now, true),
+        };
+        if !is_first && now - since < SHORTAGE_TIME_MAX {
+            return;
+        }
+        self.shortage.set(Some(now));
+        let credits = (!has_credits).then(|| WORKER_REQUESTS_MAX / self.sessions.iter().count());
+        for session in self.sessions.iter() {
+            let mut own = session.state.borrow_mut();
+            if own.has_to_give_way(is_first, credits, || shared.slots.count()) {
+                log::warn!(
+                    "closing the connection from {}: it does not take its replies, and others \
+                     wait for what they take",
+                    session.peer
+                );
+                self.sessions.tell(&session, Close(Closing::Now));
+            }
+        }
+    }
+
+    /// An exemption is over when the request that it was for is whole, or the reply and within the
+    /// bound.
     fn end_exemption(&self) {
         let mut state = self.cell.state.borrow_mut();
+        let is_over = self.cell.shared.memory.is_over();
+        state.paused.end_reply_exemption_unless(|id| {
+            let session = self.sessions.of(*id);
+            session.is_some_and(|own| {
+                let own = own.state.borrow();
+                own.scan().is_some() || is_over && !own.is_flushed()
+            })
+        });
         state.paused.end_exemption_unless(|id| {
             let session = self.sessions.of(*id);
             session.is_some_and(|own| own.state.borrow().needs_rest_of_frame())

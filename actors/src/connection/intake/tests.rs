@@ -10,11 +10,12 @@ const LARGE: Wait = Wait::SharedCredit {
 };
 const AFTER_FLUSH: Wait = Wait::Closing(Closing::AfterFlush);
 const NOW: Wait = Wait::Closing(Closing::Now);
-const WAITS: [Wait; 8] = [
+const WAITS: [Wait; 9] = [
     Wait::Open,
     Wait::OwnCredit,
     SMALL,
     LARGE,
+    Wait::ReplyMemory,
     Wait::Scan,
     Wait::Gather,
     AFTER_FLUSH,
@@ -51,6 +52,9 @@ enum Event {
     ScanOver,
     Gather,
     Gathered,
+    ReplyShort,
+    ScanShort,
+    ReplyBack,
     Close(Closing),
     MemoryShort,
     MemoryBack,
@@ -72,6 +76,9 @@ fn events() -> Vec<Event> {
         ScanOver,
         Gather,
         Gathered,
+        ReplyShort,
+        ScanShort,
+        ReplyBack,
         Close(Closing::AfterFlush),
         Close(Closing::Now),
         MemoryShort,
@@ -96,13 +103,14 @@ fn events() -> Vec<Event> {
 fn states() -> Vec<Intake> {
     let mut states = Vec::new();
     for wait in WAITS {
-        for bits in 0..16 {
+        for bits in 0..32 {
             states.push(Intake {
                 wait,
                 is_memory_paused: bits & 1 != 0,
                 is_output_awaited: bits & 2 != 0,
                 is_listed: bits & 4 != 0,
                 has_ended: bits & 8 != 0,
+                is_reply_short: bits & 16 != 0,
             });
         }
     }
@@ -125,6 +133,9 @@ fn apply(intake: &mut Intake, event: Event) -> bool {
         Event::ScanOver => intake.on_scan_over(),
         Event::Gather => intake.on_gather(),
         Event::Gathered => intake.on_gathered(),
+        Event::ReplyShort => intake.on_reply_short(),
+        Event::ScanShort => intake.on_scan_short(),
+        Event::ReplyBack => intake.on_reply_back(),
         Event::Close(closing) => intake.close(closing),
         Event::MemoryShort => intake.on_memory_short(),
         Event::MemoryBack => intake.on_memory_back(),
@@ -142,6 +153,8 @@ fn arrow(wait: Wait, event: Event) -> Option<Wait> {
         (Wait::Open, Event::NoCredit(_, false)) => LARGE,
         (Wait::Open, Event::Scan) => Wait::Scan,
         (Wait::Open, Event::Gather) => Wait::Gather,
+        (Wait::Open, Event::ReplyShort) => Wait::ReplyMemory,
+        (Wait::ReplyMemory, Event::ReplyBack) => Wait::Open,
         (Wait::OwnCredit, Event::Reply(Light | Heavy)) => Wait::Open,
         (SMALL, Event::Reply(Light)) | (SMALL | LARGE, Event::Credit) => Wait::Open,
         (Wait::Scan, Event::ScanOver) | (Wait::Gather, Event::Gathered) => Wait::Open,
@@ -155,7 +168,7 @@ fn arrow(wait: Wait, event: Event) -> Option<Wait> {
 #[test]
 fn every_event_in_every_state_moves_along_the_picture_and_nowhere_else() {
     let (states, events) = (states(), events());
-    assert_eq!(states.len() * events.len(), 128 * 26);
+    assert_eq!(states.len() * events.len(), 288 * 29);
     for before in states {
         for &event in &events {
             let mut after = before;
@@ -170,6 +183,12 @@ fn every_event_in_every_state_moves_along_the_picture_and_nowhere_else() {
                 _ => before.is_memory_paused,
             };
             assert_eq!(after.is_memory_paused, is_paused, "{name}");
+            let is_short = match event {
+                Event::ReplyShort | Event::ScanShort => true,
+                Event::ReplyBack => false,
+                _ => before.is_reply_short,
+            };
+            assert_eq!(after.is_reply_short, is_short, "{name}");
             let is_awaited = match event {
                 Event::OutputFull => true,
                 Event::OutputEmpty => false,
@@ -181,7 +200,7 @@ fn every_event_in_every_state_moves_along_the_picture_and_nowhere_else() {
                 Event::ListLook {
                     is_output_full,
                     waiting,
-                } => !before.may_read(is_output_full, waiting),
+                } => before.is_reply_short || !before.may_read(is_output_full, waiting),
                 _ => before.is_listed,
             };
             assert_eq!(after.is_listed, is_listed, "{name}");

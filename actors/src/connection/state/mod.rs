@@ -14,6 +14,7 @@ mod requests;
 mod transactions;
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,8 @@ use super::timeouts::ConnectionTimeouts;
 use super::transport::Transport;
 use super::watches::Watches;
 use crate::engine::Caller;
-use crate::memory::MemoryCharge;
+use crate::limits::{MEMORY_SMALL, OUTPUT_COPY_MAX, OUTPUT_PAUSE};
+use crate::memory::{ConnectionCharge, OutputGauge};
 use crate::resources::credits::Grant;
 use crate::resources::transactions::OpenTransactions;
 use crate::shared::Shared;
@@ -57,7 +59,9 @@ pub(crate) struct ConnectionState {
     /// Credits that the worker keeps for its next turn, after a wait.
     grant: Grant,
     /// What its buffers are charged.
-    charge: MemoryCharge,
+    charge: ConnectionCharge,
+    /// What was sent when memory or credits ran short, and at the last look since.
+    sent_before: u64,
     timeouts: ConnectionTimeouts,
     identity: Identity,
     counts: InFlightCounts,
@@ -83,7 +87,7 @@ impl ConnectionState {
     pub(crate) fn new(
         stream: Box<dyn Transport>,
         identity: Identity,
-        charge: MemoryCharge,
+        charge: ConnectionCharge,
         transactions: OpenTransactions,
         now: Instant,
     ) -> Self {
@@ -94,6 +98,7 @@ impl ConnectionState {
             intake: Intake::default(),
             grant: Grant::default(),
             charge,
+            sent_before: 0,
             timeouts: ConnectionTimeouts::new(now),
             identity,
             counts: InFlightCounts::default(),
@@ -175,6 +180,12 @@ impl ConnectionState {
         self.output.lend(spare);
     }
 
+    /// Appends a whole reply.
+    #[inline]
+    pub(crate) fn append_copy(&mut self, frame: &[u8]) {
+        self.output.append_copy(frame);
+    }
+
     /// Appends a whole reply that has a buffer of its own.
     pub(crate) fn append_reply(&mut self, reply: Vec<u8>) {
         self.output.append(reply);
@@ -238,7 +249,43 @@ impl ConnectionState {
     #[inline]
     pub(crate) fn charge_buffers(&mut self) {
         let bytes = self.buffer_bytes();
-        self.charge.set(bytes);
+        self.charge.set(bytes, self.output.allocated());
+    }
+
+    /// What Tx sees of its output.
+    pub(crate) fn output_gauge(&self) -> Arc<OutputGauge> {
+        self.charge.gauge().clone()
+    }
+
+    /// Whether Tx, which waits for it, is to be told that there is room for replies: asked whenever
+    /// buffers were charged.
+    #[inline]
+    pub(crate) fn take_room(&self) -> bool {
+        self.charge.gauge().take_room()
+    }
+
+    /// Nobody reads its output any more.
+    pub(crate) fn close_output(&self) {
+        self.charge.gauge().close();
+    }
+
+    /// Whether so much waits that no frame should be taken.
+    #[inline]
+    fn is_output_full(&self) -> bool {
+        let size = self.output.size();
+        size >= MEMORY_SMALL && (size >= OUTPUT_PAUSE || self.charge.is_scarce())
+    }
+
+    /// Whether a reply of any size may be made for it now, or gone on with if `begun` bytes of it
+    /// are there, with this number of connections. Charges what there is first.
+    pub(crate) fn may_reply(&mut self, begun: usize, connections: impl FnOnce() -> usize) -> bool {
+        if begun == 0 && !self.charge.is_scarce() {
+            return true;
+        }
+        let output = self.output.allocated();
+        self.charge.set(self.buffer_bytes() + begun, output);
+        let replies = output + self.scan_size() + begun;
+        self.charge.may_reply(replies, connections)
     }
 
     /// What its buffers take now.
@@ -246,15 +293,34 @@ impl ConnectionState {
     pub(crate) fn buffer_bytes(&self) -> usize {
         let inbox = self.inbox.as_ref().map_or(0, Inbox::allocated);
         let held = self.held.as_ref().map_or(0, |held| held.bytes());
-        let scan = self.scan.as_ref().map_or(0, |scan| scan.size());
-        inbox + self.output.allocated() + held + scan
+        inbox + self.output.allocated() + held + self.scan_size()
     }
 
-    /// Whether more replies wait for the client than are kept for it, with this number of
-    /// connections.
-    pub(crate) fn has_too_much_output(&mut self, connections: impl FnOnce() -> usize) -> bool {
-        self.charge_buffers();
+    #[inline]
+    fn scan_size(&self) -> usize {
+        self.scan.as_ref().map_or(0, |scan| scan.size())
+    }
+
+    /// Whether more replies wait for the client than are kept for it.
+    pub(crate) fn has_too_much_output(&self) -> bool {
         self.output.is_over_max()
-            || self.output.is_over_pause() && self.charge.is_far_over_share(connections)
+    }
+
+    /// Whether the connection is to be closed because what is short is held by it, and its client
+    /// hardly takes anything: asked at the first look since something is short, which decides
+    /// nothing, and at each that follows. `requests` is a share of the worker's credits, if those
+    /// are short.
+    pub(crate) fn has_to_give_way(
+        &mut self,
+        is_first: bool,
+        requests: Option<usize>,
+        connections: impl FnOnce() -> usize,
+    ) -> bool {
+        let sent = self.output.sent_total();
+        let before = std::mem::replace(&mut self.sent_before, sent);
+        let is_stuck = !self.output.is_empty() && sent - before < OUTPUT_COPY_MAX as u64;
+        let is_holding = requests.is_some_and(|share| self.counts.all > share)
+            || self.charge.is_to_give_way(connections);
+        !is_first && is_stuck && is_holding
     }
 }

@@ -8,13 +8,13 @@ impl ConnectionState {
     /// Whether the next frame may be taken now.
     #[inline]
     pub(crate) fn may_take_frame(&self) -> bool {
-        self.intake.may_take_frame(self.output.is_over_pause())
+        self.intake.may_take_frame(self.is_output_full())
     }
 
     /// Whether bytes may be read now.
     fn may_read(&self) -> bool {
         self.intake
-            .may_read(self.output.is_over_pause(), self.inbox_size())
+            .may_read(self.is_output_full(), self.inbox_size())
     }
 
     /// Whether bytes may be read now, with this number of connections. `is_exempt`: whatever memory
@@ -24,7 +24,7 @@ impl ConnectionState {
         is_exempt: bool,
         connections: impl FnOnce() -> usize,
     ) -> bool {
-        if self.output.is_over_pause() {
+        if self.is_output_full() {
             self.intake.on_output_full();
         }
         self.charge_buffers();
@@ -42,7 +42,7 @@ impl ConnectionState {
     /// The worker goes through its list. True if the connection stays on it: it cannot be read
     /// still.
     pub(crate) fn on_list_look(&mut self) -> bool {
-        let is_output_full = self.output.is_over_pause();
+        let is_output_full = self.is_output_full();
         self.intake.on_list_look(is_output_full, self.inbox_size())
     }
 
@@ -103,10 +103,32 @@ impl ConnectionState {
         self.intake.close(closing);
     }
 
-    /// Whether the frame at hand was not taken, because there is no credit for it.
+    /// Whether the frame at hand was not taken, because there is no credit for it, or no memory for
+    /// its reply.
     #[inline]
-    pub(crate) fn waits_for_credit(&self) -> bool {
-        self.intake.waits_for_credit()
+    pub(crate) fn has_left_frame(&self) -> bool {
+        self.intake.has_left_frame()
+    }
+
+    /// There is no memory for the reply at hand, or for more of that of a scan. True if the
+    /// connection is to be put on the worker's list of those that are not read.
+    pub(crate) fn on_reply_short(&mut self, is_scan: bool) -> bool {
+        if is_scan {
+            self.intake.on_scan_short();
+        } else {
+            self.intake.on_reply_short();
+        }
+        self.intake.on_unread()
+    }
+
+    /// Whether a reply of it waits for memory.
+    pub(crate) fn waits_for_reply_memory(&self) -> bool {
+        self.intake.waits_for_reply_memory()
+    }
+
+    /// There is memory for the reply that waits.
+    pub(crate) fn on_reply_back(&mut self) {
+        self.intake.on_reply_back();
     }
 
     /// Whether the worker may leave it out of its queue for credits: it does not wait there any

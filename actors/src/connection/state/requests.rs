@@ -176,7 +176,7 @@ impl ConnectionState {
     }
 
     fn observation(&mut self) -> Observation {
-        let is_clients_turn = self.intake.is_clients_turn(self.output.is_over_pause());
+        let is_clients_turn = self.intake.is_clients_turn(self.is_output_full());
         Observation {
             half: if is_clients_turn {
                 self.inbox_size()

@@ -178,9 +178,10 @@ impl Dispatcher<'_> {
     fn update_caller(&mut self) {
         let generation = self.worker.outgoing.tx_generation();
         if let Some(caller) = self.session.take_caller_update(generation) {
+            let gauge = self.session.output_gauge();
             self.worker
                 .outgoing
-                .update_caller(self.cell.id.index, caller);
+                .update_caller(self.cell.id.index, caller, gauge);
         }
     }
 

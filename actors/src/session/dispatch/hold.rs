@@ -39,7 +39,7 @@ impl Dispatcher<'_> {
             self.arrived = request.since;
             self.dispatch(&request.content);
             self.arrived = self.now;
-            if self.session.waits_for_credit() || std::mem::take(&mut self.is_put_back) {
+            if self.session.has_left_frame() || std::mem::take(&mut self.is_put_back) {
                 held.put_back(request);
                 break;
             }

@@ -51,6 +51,9 @@ impl Dispatcher<'_> {
     }
 
     fn answer_catalog(&mut self, sync: u64, select: &Select<'_>) {
+        if !self.has_reply_memory(0) {
+            return;
+        }
         let header = self.header(sync);
         let Some(catalog) = self.worker.published.catalog(self.shared) else {
             return self.reject(sync, ErrorCode::LOADING);

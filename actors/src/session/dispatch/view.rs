@@ -3,8 +3,13 @@
 //! ```text
 //!   first step ─┬ Done ───────────▶ replied
 //!               └ More, Changed ──▶ parked: a few steps per turn, so that others get theirs
+//!                                    ├ no memory ─────────▶ waits for some, before each step
 //!                                    └ changed too often ─▶ Tx reads it, or it is busy
 //! ```
+//!
+//! A step adds a bounded number of bytes (and one tuple), and it is asked before each whether there
+//! is memory for it. For one scan of the worker there always is, so that one after the other comes
+//! to its end.
 
 use std::time::Instant;
 
@@ -51,6 +56,9 @@ impl Dispatcher<'_> {
     }
 
     fn read_view(&mut self, request: &DecodedRequest<'_>, select: &Select<'_>) {
+        if !self.has_reply_memory(0) {
+            return;
+        }
         let header = self.header(request.sync);
         let out = self.session.output();
         let start = header.begin(out);
@@ -78,6 +86,21 @@ impl Dispatcher<'_> {
                 self.refuse(request.sync, &error);
             }
         }
+    }
+
+    /// Whether there is memory for a reply of any size, or for another step of one of which
+    /// `begun` bytes are there. If not, the frame at hand is not taken, or the scan at hand waits, until
+    /// the worker's tick finds some.
+    pub(crate) fn has_reply_memory(&mut self, begun: usize) -> bool {
+        let slots = &self.shared.slots;
+        let has_memory = self.session.may_reply(begun, || slots.count())
+            || self.worker.paused.is_reply_exempt(self.cell.id);
+        if has_memory {
+            self.session.on_reply_back();
+        } else if self.session.on_reply_short(begun > 0) {
+            self.worker.paused.push(self.cell.id);
+        }
+        has_memory
     }
 
     /// One bounded step, into `reply` or into the output.
@@ -122,6 +145,9 @@ impl Dispatcher<'_> {
             parked.reply.truncate(HEADER_SIZE);
         }
         for _ in 0..VIEW_STEPS_PER_POLL_MAX {
+            if !self.has_reply_memory(parked.size()) {
+                return self.session.park_scan(parked);
+            }
             match self.step_view(&select, &mut parked.scan, Some(&mut parked.reply)) {
                 Ok(ViewStep::Done) => {
                     finish(&mut parked.reply, 0);

@@ -1,0 +1,209 @@
+//! Requests that wait in Tx because of replies: those of their connection take too much already, or
+//! those of all together.
+//!
+//! ```text
+//!   request ─▶ room for its reply? ─┬ yes ─▶ executed
+//!                                   └ no ──▶ its connection's queue, and all that it sends later
+//!   a session has room again ─┐
+//!   now and then ─────────────┼─▶ ready: executed while there is room, in the order of arrival
+//!   the connection is gone ───┘
+//! ```
+//!
+//! They are not begun: they can be revoked, they time out, and a transition counts them, as what
+//! waits in a batch. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Instant;
+
+use vestibule_wire::keys::RequestType;
+
+use super::reply_account::ReplyAccount;
+use super::streams::WaitingRequest;
+use crate::limits::{
+    BACKLOG_LOOK_PERIOD, CONNECTION_BYTES_MAX, CONNECTION_REQUESTS_MAX, MEMORY_SMALL,
+};
+use crate::messages::tx::BatchEntry;
+
+/// What waits of one connection.
+struct ConnectionBacklog {
+    replies: Rc<ReplyAccount>,
+    /// Had waited in their streams before: they came earlier than all others.
+    resumed: VecDeque<WaitingRequest>,
+    fresh: VecDeque<WaitingRequest>,
+    /// Of the bodies.
+    bytes: usize,
+    is_ready: bool,
+    /// The connection is gone: what it left open is to be ended when nothing of it waits.
+    is_gone: bool,
+}
+
+impl ConnectionBacklog {
+    fn len(&self) -> usize {
+        self.resumed.len() + self.fresh.len()
+    }
+
+    /// Whether there is more than a connection can have on its way: some of it was taken back.
+    fn is_overfull(&self) -> bool {
+        self.len() > 2 * CONNECTION_REQUESTS_MAX || self.bytes > 4 * CONNECTION_BYTES_MAX
+    }
+
+    /// Drops what was taken back.
+    fn sweep(&mut self, is_wanted: impl Fn(&WaitingRequest) -> bool) {
+        self.resumed.retain(&is_wanted);
+        self.fresh.retain(&is_wanted);
+        let all = self.resumed.iter().chain(&self.fresh);
+        self.bytes = all.map(|request| request.body.len()).sum();
+    }
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Backlog {
+    /// By their numbers.
+    connections: BTreeMap<u64, ConnectionBacklog>,
+    /// Connections that may have room, in the order in which they are looked at.
+    ready: VecDeque<u64>,
+    /// When all of them are looked at again.
+    next_look: Option<Instant>,
+}
+
+impl Backlog {
+    /// Lets a request wait behind those of its connection. `is_wanted` tells which were not taken
+    /// back.
+    pub(super) fn push(
+        &mut self,
+        request: WaitingRequest,
+        now: Instant,
+        is_wanted: impl Fn(&WaitingRequest) -> bool,
+    ) {
+        let own = self.of(&request, now);
+        own.bytes += request.body.len();
+        own.fresh.push_back(request);
+        if own.is_overfull() {
+            own.sweep(is_wanted);
+        }
+    }
+
+    /// The same for one that had waited in its stream: it came before those that did not.
+    pub(super) fn push_resumed(&mut self, request: WaitingRequest, now: Instant) {
+        let own = self.of(&request, now);
+        own.bytes += request.body.len();
+        own.resumed.push_back(request);
+    }
+
+    fn of(&mut self, request: &WaitingRequest, now: Instant) -> &mut ConnectionBacklog {
+        let replies = &request.replies;
+        replies.set_waiting(true);
+        self.next_look.get_or_insert(now + BACKLOG_LOOK_PERIOD);
+        self.connections
+            .entry(request.caller.connection)
+            .or_insert_with(|| ConnectionBacklog {
+                replies: replies.clone(),
+                resumed: VecDeque::new(),
+                fresh: VecDeque::new(),
+                bytes: 0,
+                is_ready: false,
+                is_gone: false,
+            })
+    }
+
+    /// A connection may have room.
+    pub(super) fn wake(&mut self, connection: u64) {
+        if let Some(own) = self.connections.get_mut(&connection)
+            && !std::mem::replace(&mut own.is_ready, true)
+        {
+            self.ready.push_back(connection);
+        }
+    }
+
+    /// Has all of them looked at, if it is time to.
+    pub(super) fn look(&mut self, now: Instant) {
+        if self.next_look.is_none_or(|at| now < at) {
+            return;
+        }
+        for (connection, own) in &mut self.connections {
+            if !std::mem::replace(&mut own.is_ready, true) {
+                self.ready.push_back(*connection);
+            }
+        }
+        let is_empty = self.connections.is_empty();
+        self.next_look = (!is_empty).then(|| now + BACKLOG_LOOK_PERIOD);
+    }
+
+    /// When they are looked at again.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.next_look
+    }
+
+    /// Whether a connection may have room.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The first request of the next connection that may have room.
+    pub(super) fn peek(&self) -> Option<&WaitingRequest> {
+        let own = self.connections.get(self.ready.front()?)?;
+        own.resumed.front().or_else(|| own.fresh.front())
+    }
+
+    /// Takes that request out.
+    pub(super) fn pop(&mut self) -> Option<WaitingRequest> {
+        let own = self.connections.get_mut(self.ready.front()?)?;
+        let resumed = own.resumed.pop_front();
+        let request = resumed.or_else(|| own.fresh.pop_front())?;
+        own.bytes -= request.body.len();
+        Some(request)
+    }
+
+    /// The next connection has no room for its first request.
+    pub(super) fn leave_next(&mut self) {
+        let next = self.ready.pop_front();
+        if let Some(own) = next.and_then(|next| self.connections.get_mut(&next)) {
+            own.is_ready = false;
+        }
+    }
+
+    /// The turn is full: the next connection is the last of those that may have room.
+    pub(super) fn rotate(&mut self) {
+        if let Some(next) = self.ready.pop_front() {
+            self.ready.push_back(next);
+        }
+    }
+
+    /// Ends the wait of the next connection if nothing of it waits any more; returns its number if
+    /// it is gone.
+    pub(super) fn finish_next(&mut self) -> Option<u64> {
+        let next = *self.ready.front()?;
+        if self.connections.get(&next).is_some_and(|own| own.len() > 0) {
+            return None;
+        }
+        self.ready.pop_front();
+        let own = self.connections.remove(&next)?;
+        own.replies.set_waiting(false);
+        own.is_gone.then_some(next)
+    }
+
+    /// A connection is gone. True if something of it waits: it has really left when that is done.
+    pub(super) fn leave(&mut self, connection: u64) -> bool {
+        self.wake(connection);
+        let own = self.connections.get_mut(&connection);
+        own.map(|own| {
+            own.is_gone = true;
+            own.replies.gauge().close();
+        })
+        .is_some()
+    }
+}
+
+/// Whether a request is known to have a small reply.
+pub(super) fn has_small_reply(entry: &BatchEntry) -> bool {
+    match entry.request {
+        // The tuple that was sent, or nothing.
+        RequestType::Insert | RequestType::Replace | RequestType::Upsert => {
+            ((entry.end - entry.start) as usize) < MEMORY_SMALL / 2
+        }
+        RequestType::Begin | RequestType::Commit | RequestType::Rollback => true,
+        _ => false,
+    }
+}
