@@ -11,7 +11,7 @@
 //! A view also shows everything to users who may read, write, alter or drop everything, and to
 //! those who may read the space behind it.
 
-use vestibule_actors::catalog::{RowVisibility, USER_SPACE_ID_MIN, User, Visibility};
+use vestibule_actors::catalog::{RowVisibility, User, Visibility};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::IdOrName;
@@ -69,7 +69,7 @@ impl Rights {
     /// Whether an object may be known to exist. What the system is born with is no secret.
     pub(crate) fn knows_of(&self, kind: ObjectKind, id: u64) -> bool {
         let is_born_with = match kind {
-            ObjectKind::Space => id < u64::from(USER_SPACE_ID_MIN),
+            ObjectKind::Space => u32::try_from(id).is_ok_and(system::is_system),
             ObjectKind::User | ObjectKind::Role => id < system::USER_ID_MIN,
             _ => false,
         };

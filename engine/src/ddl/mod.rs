@@ -108,8 +108,11 @@ fn put_space(
     };
     let row = SpaceRow::decode_or(new, refuse)?;
     check_name(&row.name)?;
+    if row.id == 0 {
+        return Err(refuse(&row.name, "space id 0 is reserved"));
+    }
     if system::is_system(row.id) {
-        return Err(refuse(&row.name, "numbers below 512 are the system's"));
+        return Err(refuse(&row.name, "numbers 256 to 511 are the system's"));
     }
     match &*row.engine {
         "memtx" => {}

@@ -1,18 +1,22 @@
 //! SELECT, and what procedures read like it.
 
+use std::borrow::Cow;
 use std::ops::Bound;
 
 use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
-use vestibule_wire::request::{IdOrName, Select};
+use vestibule_wire::request::{After, IdOrName, IteratorType, Select};
 
 use super::EmbeddedEngine;
 use crate::errors;
 use crate::limits::REPLY_SIZE_MAX;
+use crate::model::index::IndexDef;
+use crate::model::space::SpaceDef;
 use crate::model::tuple::Tuple;
 use crate::privileges::Privileges;
 use crate::query::scan::{KeyRange, Plan, check_iterator};
+use crate::schema::build::system_index;
 use crate::schema::system;
 use crate::store::snapshot::Snapshot;
 use crate::transaction::Reads;
@@ -120,7 +124,21 @@ impl EmbeddedEngine {
         at: usize,
     ) -> Result<Option<Tuple>, Error> {
         let space = self.allowed(IdOrName::Name(space), Privileges::READ)?;
-        let index = space.index(index)?.id;
+        let index = self.index_of(space, index)?;
+        if self
+            .schema
+            .catalog()
+            .has_system_space(IdOrName::Id(space.id))
+        {
+            let count = self.count_shown(&all_rows(space, &index))?;
+            let at = if is_reverse {
+                count.checked_sub(at + 1)
+            } else {
+                Some(at)
+            };
+            return at.map_or(Ok(None), |at| self.shown_row(space, &index, &[0x90], at));
+        }
+        let index = index.id;
         let everything = (Bound::Unbounded, Bound::Unbounded);
         self.workspace
             .saw_range(space.id, index, || (Bound::Unbounded, Bound::Unbounded));
@@ -159,8 +177,66 @@ impl EmbeddedEngine {
         index: IdOrName<'_>,
         key: &[u8],
     ) -> Result<(), Error> {
-        let index = self.allowed(space, Privileges::READ)?.index(index)?;
-        index.whole_key(key).map(drop)
+        let space = self.allowed(space, Privileges::READ)?;
+        self.index_of(space, index)?.whole_key(key).map(drop)
+    }
+
+    /// The index that a request names, those of system spaces included that only the catalog holds.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SpaceDef::index`].
+    pub(crate) fn index_of<'s>(
+        &self,
+        space: &'s SpaceDef,
+        index: IdOrName<'_>,
+    ) -> Result<Cow<'s, IndexDef>, Error> {
+        let found = space.index(index).map(Cow::Borrowed);
+        found.or_else(|error| {
+            let found = system_index(space.id, index);
+            found.map(Cow::Owned).ok_or(error)
+        })
+    }
+
+    /// A row of a system space by its place among those that match a key, of those that the
+    /// effective user may see.
+    pub(super) fn shown_row(
+        &self,
+        space: &SpaceDef,
+        index: &IndexDef,
+        key: &[u8],
+        at: usize,
+    ) -> Result<Option<Tuple>, Error> {
+        self.workspace.saw(Reads::add_catalog);
+        let mut body = Vec::new();
+        let select = Select {
+            key,
+            offset: at as u64,
+            limit: 1,
+            ..all_rows(space, index)
+        };
+        let user = self.user.rights().user();
+        self.schema.catalog().select(&select, &user, &mut body)?;
+        let mut reader = Reader::new(&body);
+        let count = reader
+            .read_map_len()
+            .and_then(|_| reader.read_uint())
+            .and_then(|_| reader.read_array_len());
+        Ok((count == Ok(1)).then(|| reader.rest().into()))
+    }
+}
+
+/// Everything that matches, from the start.
+fn all_rows<'a>(space: &SpaceDef, index: &IndexDef) -> Select<'a> {
+    Select {
+        space: IdOrName::Id(space.id),
+        index: IdOrName::Id(index.id),
+        limit: u64::from(u32::MAX),
+        offset: 0,
+        iterator: IteratorType::Eq as u64,
+        key: &[0x90],
+        fetch_position: false,
+        after: After::Start,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::model::key::Key;
 use crate::model::space::SpaceDef;
 use crate::model::tuple::Tuple;
 use crate::privileges::Privileges;
+use crate::schema::build::system_index;
 use crate::schema::system;
 
 /// What happens to a tuple that is there already.
@@ -204,15 +205,24 @@ impl EmbeddedEngine {
         index: IdOrName<'_>,
         key: &[u8],
     ) -> Result<Option<(Key, Tuple)>, Error> {
-        let index = space.index(index)?;
-        let key = index.whole_key(key)?;
-        self.check_truncated_is_shown(space, &key)?;
-        let Some(tuple) = self.stored(space.id, index.id, &key) else {
+        let found = match space.index(index) {
+            Ok(index) => {
+                let key = index.whole_key(key)?;
+                self.check_truncated_is_shown(space, &key)?;
+                match self.stored(space.id, index.id, &key) {
+                    Some(tuple) if index.id == PRIMARY => return Ok(Some((key, tuple))),
+                    found => found,
+                }
+            }
+            Err(error) => {
+                let index = system_index(space.id, index).ok_or(error)?;
+                index.whole_key(key)?;
+                self.shown_row(space, &index, key, 0)?
+            }
+        };
+        let Some(tuple) = found else {
             return Ok(None);
         };
-        if index.id == PRIMARY {
-            return Ok(Some((key, tuple)));
-        }
         let key = space.primary()?.key_of(&tuple);
         let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;
         Ok(Some((key, tuple)))

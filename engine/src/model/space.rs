@@ -90,9 +90,8 @@ impl SpaceDef {
     /// # Errors
     ///
     /// `ErrorCode::EXACT_FIELD_COUNT` for another number of fields, `ErrorCode::FIELD_TYPE` for a
-    /// field of another type or `ErrorCode::FIELD_VALUE_OUT_OF_RANGE` for an integer that its type is
-    /// too narrow for, `ErrorCode::FIELD_MISSING` for a field that is missing, in this
-    /// order.
+    /// field of another type, `ErrorCode::FIELD_VALUE_OUT_OF_RANGE` for an integer that its type is
+    /// too narrow for, `ErrorCode::FIELD_MISSING` for a field that is missing, in this order.
     #[inline]
     pub(crate) fn check(&self, tuple: &[u8]) -> Result<(), Error> {
         let mut reader = Reader::new(tuple);

@@ -109,8 +109,8 @@ fn rows_that_make_no_sense_are_refused() {
             "70: Invalid identifier '' (expected printable symbols only or it is too long)",
         ),
         (
-            put(&mut rig, 280, &space(100, "low", "memtx", 0)),
-            "9: Failed to create space 'low': numbers below 512 are the system's",
+            put(&mut rig, 280, &space(300, "low", "memtx", 0)),
+            "9: Failed to create space 'low': numbers 256 to 511 are the system's",
         ),
         (
             put(&mut rig, 280, &space(512, "s", "memtx", 2)),

@@ -38,7 +38,7 @@ use self::table::Table;
 use crate::shared_tree::SharedTree;
 
 pub use self::builder::CatalogBuilder;
-pub use self::system::USER_SPACE_ID_MIN;
+pub use self::system::{SYSTEM_SPACE_ID_MAX, SYSTEM_SPACE_ID_MIN};
 pub use self::user::{GUEST, User};
 
 /// A snapshot of the system spaces and of the users. To clone it takes the same time whatever it
@@ -182,7 +182,7 @@ impl Catalog {
     }
 
     fn find(&self, space: IdOrName<'_>) -> Option<Shown<'_>> {
-        if matches!(space, IdOrName::Id(id) if id >= USER_SPACE_ID_MIN) {
+        if matches!(space, IdOrName::Id(id) if id > SYSTEM_SPACE_ID_MAX) {
             return None;
         }
         let is_it = |(id, name): &(u32, &str)| match space {

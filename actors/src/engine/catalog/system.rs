@@ -8,8 +8,11 @@
 
 use self::SystemFieldType::{Any, Array, Boolean, Integer, Map, Scalar, String, Unsigned};
 
-/// First number of a space that is not the system's.
-pub const USER_SPACE_ID_MIN: u32 = 512;
+/// First number of a space of the system.
+pub const SYSTEM_SPACE_ID_MIN: u32 = 256;
+/// Last number of a space of the system. Those below the first are users', but for 0, which is
+/// nobody's.
+pub const SYSTEM_SPACE_ID_MAX: u32 = 511;
 
 /// Counters, such as the largest number of a space so far.
 pub const SCHEMA: u32 = 272;
@@ -224,7 +227,7 @@ impl SystemSpace {
 #[must_use]
 pub fn viewed(space: u32) -> Option<u32> {
     // For all but a few spaces this is the end of it: it is asked on every write.
-    if space >= USER_SPACE_ID_MIN {
+    if space > SYSTEM_SPACE_ID_MAX {
         return None;
     }
     let shows = |own: &&SystemSpace| own.view.is_some_and(|(view, _)| view == space);
@@ -244,7 +247,8 @@ mod tests {
         let ids: BTreeSet<_> = all().map(|(id, _)| id).collect();
         let names: BTreeSet<_> = all().map(|(_, name)| name).collect();
         assert_eq!((ids.len(), names.len()), (all().count(), all().count()));
-        assert!(ids.iter().all(|id| *id < USER_SPACE_ID_MIN));
+        let range = SYSTEM_SPACE_ID_MIN..=SYSTEM_SPACE_ID_MAX;
+        assert!(ids.iter().all(|id| range.contains(id)));
     }
 
     #[test]
@@ -265,7 +269,7 @@ mod tests {
             assert_eq!(viewed(view), Some(view - 1));
         }
         assert_eq!(viewed(286), Some(SEQUENCE));
-        for space in [SPACE, SCHEMA, 278, USER_SPACE_ID_MIN, u32::MAX] {
+        for space in [SPACE, SCHEMA, 278, 1, SYSTEM_SPACE_ID_MAX + 1, u32::MAX] {
             assert_eq!(viewed(space), None);
         }
     }

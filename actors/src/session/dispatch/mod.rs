@@ -40,7 +40,7 @@ use crate::config::SoloPolicy;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::state::{ConnectionState, header};
-use crate::engine::catalog::USER_SPACE_ID_MIN;
+use crate::engine::catalog::SYSTEM_SPACE_ID_MAX;
 use crate::peers::Peers;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::serving::Admitted;
@@ -186,7 +186,7 @@ impl<'a> Dispatcher<'a> {
     /// Until an engine has recovered there is no catalog, and a part of one would mislead.
     fn is_system_space(&mut self, select: &Select<'_>) -> bool {
         match select.space {
-            IdOrName::Id(id) if id >= USER_SPACE_ID_MIN => false,
+            IdOrName::Id(id) if id > SYSTEM_SPACE_ID_MAX => false,
             space => {
                 let catalog = self.worker.published.catalog(self.shared);
                 catalog.is_some_and(|catalog| catalog.has_system_space(space))

@@ -1,6 +1,7 @@
 //! `box.schema.space.create`.
 
 use serde::Serialize;
+use vestibule_actors::catalog::SYSTEM_SPACE_ID_MAX;
 use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
@@ -132,7 +133,7 @@ fn space_row(
 /// One beyond the largest number that was given so far.
 fn next_id(snapshot: Snapshot<'_>) -> u32 {
     let counted = read::max_space_id(snapshot).unwrap_or(0);
-    let mut id = counted.max(511) + 1;
+    let mut id = counted.max(SYSTEM_SPACE_ID_MAX) + 1;
     while snapshot.image.space(id).is_some() {
         id += 1;
     }

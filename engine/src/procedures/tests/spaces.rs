@@ -352,3 +352,89 @@ fn methods_of_a_space_without_an_index_answer_as_in_lua() {
         assert_eq!(told, "35: No index #0 is defined in space 's'", "{method}");
     }
 }
+
+#[test]
+fn numbers_below_the_systems_are_for_anybody() {
+    let mut rig = Rig::new();
+    for id in [1, 255, 512, 2_147_483_647i64] {
+        let name = format!("s{id}");
+        let made = rig.call("box.schema.space.create", &(&name, table! { id = id }));
+        assert_eq!(made, format!("[{{\"id\": {id}, \"name\": \"{name}\"}}]"));
+        rig.call(&format!("box.space.{name}:create_index"), &("pk",));
+        let told = rig.call(&format!("box.space.{name}:insert"), &list![list![id]]);
+        assert_eq!(told, format!("[[{id}]]"));
+    }
+    for (id, why) in [
+        (0i64, "space id 0 is reserved"),
+        (256, "numbers 256 to 511 are the system's"),
+        (511, "numbers 256 to 511 are the system's"),
+        (2_147_483_648, "space id is too big"),
+    ] {
+        let told = rig.call("box.schema.space.create", &("t", table! { id = id }));
+        assert_eq!(told, format!("9: Failed to create space 't': {why}"));
+    }
+    // As a row, as set-ups write it.
+    let row = list![200, 1, "r", "memtx", 0, table! {}, list![]];
+    let made = rig.call("box.space._space:insert", &list![row]);
+    assert!(made.starts_with("[[200, "), "{made}");
+    rig.reopen();
+    assert_eq!(rig.call("box.space.s255:select", &NONE), "[[[255]]]");
+    assert_eq!(rig.call("box.space.r:drop", &NONE), "[]");
+    assert_eq!(rig.call("box.space.s1:truncate", &NONE), "[]");
+    assert_eq!(rig.call("box.space.s1:len", &NONE), "[0]");
+    assert_eq!(rig.call("box.space.s1:drop", &NONE), "[]");
+    // Numbers that nobody asked for go on behind the system's.
+    let next = rig.call("box.schema.space.create", &("next",));
+    assert_eq!(next, "[{\"id\": 513, \"name\": \"next\"}]");
+}
+
+#[test]
+fn a_system_spaces_secondary_indexes_can_be_called() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    let mut call = |path: &str, args: V| rig.call(&format!("box.space.{path}"), &args);
+    let named = || list!["s"];
+    let row = "[512, 1, \"s\", \"memtx\", 0, {}, []]";
+    for space in ["_space", "_vspace"] {
+        let index = format!("{space}.index.name");
+        assert_eq!(
+            call(&format!("{index}:select"), named()),
+            format!("[[{row}]]")
+        );
+        assert_eq!(call(&format!("{index}:get"), named()), format!("[{row}]"));
+        assert_eq!(call(&format!("{index}:count"), named()), "[1]");
+        assert_eq!(call(&format!("{index}:max"), list![]), format!("[{row}]"));
+        let all = count(&call(&format!("{index}:len"), list![]));
+        assert_eq!(count(&call(&format!("{space}:len"), list![])), all);
+        let random = call(&format!("{index}:random"), list![all - 1]);
+        assert_eq!(random, format!("[{row}]"));
+        assert!(call(&format!("{index}:random"), list![all]).starts_with("[[276, 1, "));
+    }
+    let owned = call("_space.index.owner:count", list![1]);
+    assert_eq!(owned, call("_space:len", list![]));
+    assert_eq!(
+        call("_space.index.owner:get", list![1]),
+        "41: Get() doesn't support partial keys and non-unique indexes"
+    );
+    assert_eq!(
+        call("_space.index.nothing:get", list![1]),
+        "33: Procedure 'box.space._space.index.nothing:get' is not defined"
+    );
+    let renamed = call(
+        "_space.index.name:update",
+        list!["s", list![list!["=", 3, "t"]]],
+    );
+    assert_eq!(renamed, "[[512, 1, \"t\", \"memtx\", 0, {}, []]]");
+    assert_eq!(call("_space.index.name:delete", named()), "[]");
+    let index = list![list![512, "pk"]];
+    assert!(call("_index.index.name:delete", index).starts_with("[[512, 0, \"pk\""));
+    assert!(call("_space.index.name:delete", list!["t"]).starts_with("[[512, "));
+    assert_eq!(
+        call("t:len", list![]),
+        "33: Procedure 'box.space.t:len' is not defined"
+    );
+}
+
+/// The number that a call returned.
+fn count(told: &str) -> i64 {
+    told.trim_matches(['[', ']']).parse().unwrap()
+}

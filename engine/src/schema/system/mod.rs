@@ -27,11 +27,11 @@ pub(crate) mod read;
 pub(crate) mod rows;
 pub(crate) mod sequence_rows;
 
-use vestibule_actors::catalog::USER_SPACE_ID_MIN;
 pub(crate) use vestibule_actors::catalog::system::{
     COLLATION, FUNC, INDEX, PRIV, SCHEMA, SEQUENCE, SEQUENCE_DATA, SPACE, SPACE_SEQUENCE, TRUNCATE,
     USER, viewed,
 };
+use vestibule_actors::catalog::{SYSTEM_SPACE_ID_MAX, SYSTEM_SPACE_ID_MIN};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Reader, write_array_len, write_str, write_uint};
 
@@ -51,9 +51,9 @@ pub(crate) const USER_ID_MIN: u64 = 32;
 /// Key in `_schema` of the largest number of a space so far: none is given twice.
 const MAX_ID: &str = "max_id";
 
-/// Whether a space belongs to the system.
+/// Whether a space belongs to the system, or its number is kept for one.
 pub(crate) const fn is_system(space: u32) -> bool {
-    space < USER_SPACE_ID_MIN
+    SYSTEM_SPACE_ID_MIN <= space && space <= SYSTEM_SPACE_ID_MAX
 }
 
 /// The number that a row begins with.
