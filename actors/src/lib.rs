@@ -15,6 +15,84 @@
 //! behind data. [`start`] puts it together on a running actix System, with an [`engine::Engine`] of
 //! your own; it installs no logger and no signal handler, and never starts or stops the System.
 //!
+//! # A server of your own
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use std::io;
+//!
+//! use vestibule_actors::engine::{Engine, Fault, Outcome, Reply, Request};
+//! use vestibule_actors::serving::State;
+//! use vestibule_actors::wire::Error;
+//! use vestibule_actors::{Config, Procedures, start};
+//!
+//! /// It counts visits by name.
+//! #[derive(Default)]
+//! struct Visits(HashMap<String, u64>);
+//!
+//! impl Engine for Visits {
+//!     fn execute(&mut self, _: &Request<'_>, _: &mut Reply<'_>) -> Result<Outcome, Error> {
+//!         Err(Error::unsupported("This engine", "spaces"))
+//!     }
+//!
+//!     fn discard_turn(&mut self) -> Result<(), Fault> {
+//!         Ok(()) // What is counted is counted at once.
+//!     }
+//! }
+//!
+//! fn main() -> io::Result<()> {
+//!     actix_rt::System::new().block_on(async {
+//!         let procedures = Procedures::<Visits>::default()
+//!             .function("sum", |(a, b): (i64, i64)| Ok(a + b))
+//!             .with_engine("visits", |call| {
+//!                 let (name,): (String,) = call.parse()?;
+//!                 let count = call.engine.0.entry(name).or_default();
+//!                 *count += 1;
+//!                 call.reply.value(count)
+//!             });
+//!         let runtime = start(Config::default(), || Ok(Visits::default()), procedures)?;
+//!         println!("listening on {:?}", runtime.addresses());
+//!         while runtime.serving().state != State::Assist {
+//!             runtime.changed(runtime.serving()).await;
+//!         }
+//!         // Here it serves, until somebody stops it.
+//!         let report = runtime.stop(None).await;
+//!         println!("stopped after {:?}", report.took);
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! Any Tarantool connector can call `sum` and `visits` now, and gets its greeting, pings and logins
+//! answered while a procedure keeps the engine busy.
+//!
+//! # Threads
+//!
+//! | thread | what lives there | may it block? |
+//! |---|---|---|
+//! | the System's arbiter | Acceptor, Supervisor, and whatever else runs on that System | never |
+//! | session threads, [`Config::session_threads`] of them | sockets, sessions | never |
+//! | Tx's arbiter | the engine, procedures, async procedures between their turns | procedures may, for minutes |
+//!
+//! A procedure that takes long says so with [`Reply::solo`](engine::Reply::solo): sessions then
+//! answer alone, and say why. One that does not is found by [`Config::tx_stall_after`].
+//!
+//! # Stopping
+//!
+//! [`RuntimeHandle::stop`] refuses what is new, lets what runs end within the grace, and returns a
+//! [`StopReport`] that tells what was cut off. Stop the runtime before the System: a System that ends
+//! first takes the runtime's threads with it, which the report then calls a failure. actix-web ends
+//! its System 300 ms after a signal, unless `HttpServer::disable_signals` is called; then wait for
+//! the signal yourself, stop the runtime and the HTTP server, and wait for both.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `testing` | a scripted engine, a raw peer and a harness, for integration tests |
+//!
+//! # The inside
+//!
 //! From the ground floor up: each module imports only from those above or beside it.
 //!
 //! | module | what |
@@ -73,3 +151,8 @@ pub use transitions::{
 };
 pub use tx::EngineFactory;
 pub use vestibule_wire as wire;
+
+/// The README's program is compiled and run as its reader would.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
