@@ -7,10 +7,13 @@ use vestibule_wire::Uuid;
 use vestibule_wire::limits::{PACKET_SIZE_MAX, PACKET_SIZE_MAX_DEFAULT};
 
 use crate::limits::{
-    ADMINISTRATORS_DEFAULT, CONNECTIONS_MEMORY_MAX_DEFAULT, ENGINE_DESCRIPTORS_DEFAULT,
-    GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT, HALF_CLOSED_TIMEOUT_DEFAULT,
-    HALF_FRAME_TIMEOUT_DEFAULT, HOLD_BYTES_MAX_DEFAULT, HOLD_REQUESTS_MAX_DEFAULT,
-    HOLD_TIME_MAX_DEFAULT, SESSION_THREADS_MAX, TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
+    ADDRESS_SHARE_DEFAULT, ADMINISTRATORS_DEFAULT, CONNECTIONS_MEMORY_MAX_DEFAULT,
+    ENGINE_DESCRIPTORS_DEFAULT, GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT,
+    HALF_CLOSED_TIMEOUT_DEFAULT, HALF_FRAME_TIMEOUT_DEFAULT, HOLD_BYTES_MAX_DEFAULT,
+    HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT, RESERVATIONS_MAX_DEFAULT,
+    SESSION_THREADS_MAX, TRANSACTIONS_MAX_DEFAULT, TRANSACTIONS_PER_CONNECTION_MAX_DEFAULT,
+    TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT, USER_AT_ADDRESS_SHARE_DEFAULT,
+    USER_SHARE_DEFAULT, WAIT_TIMEOUT_DEFAULT, WAITS_MAX_DEFAULT,
 };
 use crate::serving::Role;
 
@@ -55,6 +58,11 @@ pub struct Config {
     /// After how long a request that needs Tx is answered with 78 if it has no reply by then, 0
     /// never. A connection can set its own: `vestibule.set('request_timeout', seconds)`.
     pub request_timeout: Duration,
+    /// After how long a request is answered with 78 that waits for something else than Tx: a lock,
+    /// the one before it in its stream, an asynchronous procedure, a credit; 0 never.
+    pub wait_timeout: Duration,
+    /// How much connections may hold of what all of them share.
+    pub quotas: QuotaLimits,
     /// After how long a transaction is aborted, with a request of it running or not, 0 never. BEGIN
     /// can ask for less. Until it ends, its statements get 231.
     pub transaction_timeout: Duration,
@@ -81,6 +89,8 @@ impl Default for Config {
             tx_stall_after: TX_STALL_AFTER_DEFAULT,
             time_limits: TimeLimits::default(),
             request_timeout: Duration::ZERO,
+            wait_timeout: WAIT_TIMEOUT_DEFAULT,
+            quotas: QuotaLimits::default(),
             transaction_timeout: Duration::ZERO,
             shutdown_grace_period: Grace::default(),
             lameduck: Duration::ZERO,
@@ -137,7 +147,7 @@ impl Config {
     /// The configured bounds as `vestibule.show('limits')` lists them, by name. Times are in
     /// milliseconds, 0 for never. `grace` is what the grace period of a stop is now; `None` for
     /// ever.
-    pub(crate) fn shown_limits(&self, grace: Option<Duration>) -> [(&'static str, u64); 15] {
+    pub(crate) fn shown_limits(&self, grace: Option<Duration>) -> [(&'static str, u64); 17] {
         let ms = |time: Duration| time.as_millis() as u64;
         let (times, hold) = (&self.time_limits, &self.hold);
         [
@@ -152,7 +162,12 @@ impl Config {
             ("idle_timeout_ms", ms(times.idle)),
             ("half_closed_timeout_ms", ms(times.half_closed)),
             ("request_timeout_ms", ms(self.request_timeout)),
+            ("wait_timeout_ms", ms(self.wait_timeout)),
             ("transaction_timeout_ms", ms(self.transaction_timeout)),
+            (
+                "transactions_per_connection_max",
+                self.quotas.transactions_per_connection_max as u64,
+            ),
             ("hold_requests_max", hold.requests_max as u64),
             ("hold_bytes_max", hold.bytes_max as u64),
             ("hold_time_max_ms", ms(hold.time_max)),
@@ -249,6 +264,57 @@ impl Default for ConnectionLimits {
             administrators: ADMINISTRATORS_DEFAULT,
             connections_max: 0,
             memory_max: CONNECTIONS_MEMORY_MAX_DEFAULT,
+        }
+    }
+}
+
+/// How much connections may hold of what all of them share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaLimits {
+    /// Transactions that are open at once. An engine may have a bound of its own.
+    pub transactions_max: usize,
+    /// Transactions that one connection has open, each in a stream of its own; at most
+    /// [`TRANSACTIONS_PER_CONNECTION_MAX`](crate::limits::TRANSACTIONS_PER_CONNECTION_MAX).
+    pub transactions_per_connection_max: usize,
+    /// Reservations (locks, cursors).
+    pub reservations_max: usize,
+    /// Requests that wait for something else than Tx: a lock, the one before them in their stream,
+    /// an asynchronous procedure; at most [`WAITS_MAX`](crate::limits::WAITS_MAX).
+    pub waits_max: usize,
+    /// How each of these is shared out.
+    pub shares: Shares,
+}
+
+impl Default for QuotaLimits {
+    fn default() -> Self {
+        Self {
+            transactions_max: TRANSACTIONS_MAX_DEFAULT,
+            transactions_per_connection_max: TRANSACTIONS_PER_CONNECTION_MAX_DEFAULT,
+            reservations_max: RESERVATIONS_MAX_DEFAULT,
+            waits_max: WAITS_MAX_DEFAULT,
+            shares: Shares::default(),
+        }
+    }
+}
+
+/// How much of what all connections share one of them may hold, in percent, 1 to 100. Beside that,
+/// a sixteenth is kept for administrators who have logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// All connections of one user. Those that have not logged in are one user, `guest`.
+    pub user_percent: u8,
+    /// All connections from one address; for IPv6, from one network of 64 bits.
+    pub address_percent: u8,
+    /// All connections of one user from one address.
+    pub user_at_address_percent: u8,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self {
+            user_percent: USER_SHARE_DEFAULT,
+            address_percent: ADDRESS_SHARE_DEFAULT,
+            user_at_address_percent: USER_AT_ADDRESS_SHARE_DEFAULT,
         }
     }
 }

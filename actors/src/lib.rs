@@ -102,6 +102,7 @@
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
 //! | `serving`, `memory`, `cells` | what is read without asking anyone |
 //! | `admission`, `config`, `slots` | what is done with a request, and with a connection |
+//! | `quotas` | how much of what all share one user or address may hold |
 //! | `transitions` | changes of the role and stops, as a pure machine |
 //! | `shared` | all cells of one runtime |
 //! | `messages`, `peers` | what the actors tell each other, and how they reach each other |
@@ -123,6 +124,7 @@ pub mod limits;
 mod memory;
 mod messages;
 mod peers;
+mod quotas;
 mod resources;
 mod runtime;
 pub mod seconds;

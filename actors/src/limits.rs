@@ -25,6 +25,8 @@ shown! {
     /// More of them, for connections with next to nothing in flight: a client that takes all the
     /// others, with calls that sleep for hours, does not stop these.
     "session_thread_requests_reserve": WORKER_RESERVE = 1024;
+    /// And more, for administrators who have logged in, with next to nothing in flight.
+    "session_thread_requests_admin_reserve": WORKER_ADMIN_RESERVE = 64;
     /// Bytes of forwarded requests of one worker that are not yet answered.
     "session_thread_bytes_max": WORKER_BYTES_MAX = 256 << 20;
     /// Replies waiting for a slow reader at which its connection is not read any more, in bytes.
@@ -191,10 +193,36 @@ pub const ACCEPT_WARNING_PERIOD: Duration = Duration::from_secs(10);
 
 /// Size of a watched key, in bytes.
 pub const EVENT_KEY_SIZE_MAX: usize = 1024;
-/// Transactions that one connection may have open, each in a stream of its own.
-pub const TRANSACTIONS_PER_CONNECTION_MAX: usize = 256;
-/// Reservations of all connections together.
-pub const RESERVATIONS_MAX: usize = 64 * 1024;
+/// Transactions that one connection may have open, each in a stream of its own, unless configured
+/// otherwise.
+pub const TRANSACTIONS_PER_CONNECTION_MAX_DEFAULT: usize = 256;
+/// The most that may be configured of them: a request looks its transaction up among all those of
+/// its connection.
+pub const TRANSACTIONS_PER_CONNECTION_MAX: usize = 1024;
+/// Transactions of all connections together, unless configured otherwise.
+pub const TRANSACTIONS_MAX_DEFAULT: usize = 4096;
+/// Reservations of all connections together, unless configured otherwise.
+pub const RESERVATIONS_MAX_DEFAULT: usize = 64 * 1024;
+/// Requests of all connections that wait for something else than Tx (a lock, the one before them in
+/// their stream, an asynchronous procedure), unless configured otherwise.
+pub const WAITS_MAX_DEFAULT: usize = 16 * 1024;
+/// The most that may be configured of them: each worker has a word for each.
+pub const WAITS_MAX: usize = 1 << 20;
+/// Bytes of requests that wait for the one before them in their stream, of all connections
+/// together.
+pub const WAIT_BYTES_MAX: usize = 64 << 20;
+/// How long a request waits for something else than Tx, unless configured otherwise.
+pub const WAIT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// One in this many of what all connections share is kept for administrators who have logged in.
+pub const QUOTA_RESERVE_PART: usize = 16;
+/// Percent of what all connections share that one user may hold, unless configured otherwise.
+pub const USER_SHARE_DEFAULT: u8 = 50;
+/// Percent of it that may be held from one address, unless configured otherwise.
+pub const ADDRESS_SHARE_DEFAULT: u8 = 50;
+/// Percent of it that one user may hold from one address, unless configured otherwise: less than
+/// the others, so that there is some left for the same user elsewhere, and for others at the same
+/// address.
+pub const USER_AT_ADDRESS_SHARE_DEFAULT: u8 = 25;
 /// Size of a lock's name, in bytes.
 pub const LOCK_NAME_SIZE_MAX: usize = 256;
 /// How long a request waits for a lock if it does not say.
@@ -248,7 +276,12 @@ const _: () = assert!(ACCEPT_PAUSE_MIN.as_nanos() < ACCEPT_PAUSE_MAX.as_nanos())
 const _: () = assert!(ADMINISTRATORS_DEFAULT > 0 && CROWDED_SHARE > 1);
 const _: () = assert!(STALL_PATIENCE_MAX < STALL_CALM_PERIODS);
 const _: () = assert!(TIMER_SLOTS.is_multiple_of(64));
-const _: () = assert!(RESERVATIONS_PER_CONNECTION_MAX < RESERVATIONS_MAX);
+const _: () = assert!(RESERVATIONS_PER_CONNECTION_MAX < RESERVATIONS_MAX_DEFAULT);
+const _: () = assert!(TRANSACTIONS_PER_CONNECTION_MAX_DEFAULT <= TRANSACTIONS_PER_CONNECTION_MAX);
+const _: () = assert!(TRANSACTIONS_PER_CONNECTION_MAX <= TRANSACTIONS_MAX_DEFAULT);
+const _: () = assert!(CONNECTION_BYTES_MAX <= WAIT_BYTES_MAX && WAITS_MAX_DEFAULT <= WAITS_MAX);
+const _: () = assert!(USER_AT_ADDRESS_SHARE_DEFAULT < USER_SHARE_DEFAULT);
+const _: () = assert!(USER_AT_ADDRESS_SHARE_DEFAULT < ADDRESS_SHARE_DEFAULT);
 const _: () = assert!(INBOX_WAITING_MAX >= READ_SIZE);
 const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX);
 const _: () = assert!(OUTPUT_PAUSE <= CONNECTION_REPLY_BYTES_MAX);

@@ -27,7 +27,8 @@ use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
 use crate::limits::{
-    MAILBOX_SLOTS, TRANSITION_SLACK, TRANSITION_WAIT_DEFAULT, WORKER_REQUESTS_MAX, WORKER_RESERVE,
+    MAILBOX_SLOTS, TRANSITION_SLACK, TRANSITION_WAIT_DEFAULT, WAITS_MAX, WORKER_ADMIN_RESERVE,
+    WORKER_REQUESTS_MAX, WORKER_RESERVE,
 };
 use crate::messages::tx::{TxHandle, WorkerLink};
 use crate::messages::{IncomingConnection, Requester, SupervisorHandle, WorkerHandle};
@@ -82,8 +83,10 @@ pub(crate) fn start_with_slack<E: Engine>(
     let (admin_listeners, admin_addresses) = open_listeners(&config.admin_listen)?;
     let serving = ServingCell::new(config.role, Clock::SYSTEM);
     let workers = config.session_thread_count();
+    let capacity = WORKER_REQUESTS_MAX + WORKER_RESERVE + WORKER_ADMIN_RESERVE;
+    let capacity = capacity + config.quotas.waits_max.min(WAITS_MAX);
     let claims = (0..workers)
-        .map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE)))
+        .map(|_| Arc::new(Claims::new(capacity)))
         .collect();
     let shared = Arc::new(Shared::new(config, serving, slots, claims));
     let (mailboxes, peers) = Mailboxes::new(workers);

@@ -19,6 +19,7 @@ use crate::engine::ReadView;
 use crate::engine::catalog::Catalog;
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
 use crate::memory::Memory;
+use crate::quotas::Quotas;
 use crate::serving::events::Events;
 use crate::serving::{Serving, ServingCell, Status};
 use crate::slots::{ConnectionSlots, ListenerKind};
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) changes: watch::Sender<Serving>,
     pub(crate) slots: Arc<ConnectionSlots>,
     pub(crate) memory: Arc<Memory>,
+    /// What connections hold of what Tx has for all of them.
+    pub(crate) quotas: Quotas,
     /// When the runtime started.
     pub(crate) started: Instant,
     /// Moves while Tx does.
@@ -126,6 +129,7 @@ impl Shared {
         Self {
             events: Events::new(config.instance_uuid),
             memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
+            quotas: Quotas::new(&config.quotas),
             config,
             clock,
             changes: watch::Sender::new(serving.load()),

@@ -4,9 +4,12 @@
 //!   request      own setting of the connection, else the configured one    over: 78
 //!   transaction  the smaller of the configured one and BEGIN's             over: 231 until it ends
 //!   in one       the one that is over first
+//!   wait         the configured one, for what has Tx do nothing            over: 78
 //! ```
 
 use std::time::{Duration, Instant};
+
+use vestibule_wire::{Error, ErrorCode};
 
 /// Whose time a request's deadline is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +18,14 @@ pub(crate) enum Limit {
     Request,
     /// The time of the request's transaction.
     Transaction,
+    /// The time that a request may wait for something else than Tx.
+    Wait,
+}
+
+/// What a request is answered that has waited too long for something else than Tx.
+pub(crate) fn waited_too_long() -> Error {
+    let text = "Timeout exceeded: waited for a lock, a procedure, a credit or a request before it";
+    Error::new(ErrorCode::TIMEOUT, text)
 }
 
 /// The smaller of two timeouts.

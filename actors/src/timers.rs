@@ -83,6 +83,18 @@ impl Timers {
         self.count += 1;
     }
 
+    /// Sets the deadline of `index`, unless it has one that is no later. True if it was set.
+    pub(crate) fn shorten(&mut self, index: u32, deadline: Instant) -> bool {
+        let due = ticks_up(deadline.saturating_duration_since(self.origin));
+        let entry = self.entries.get(index as usize);
+        if entry.is_some_and(|own| own.due.is_some_and(|own| own <= due)) {
+            return false;
+        }
+        self.clear(index);
+        self.set(index, deadline);
+        true
+    }
+
     /// Takes a deadline back, if there is one.
     #[inline]
     pub(crate) fn clear(&mut self, index: u32) {

@@ -16,7 +16,7 @@ struct Row {
 
 /// The bounds of a server with two session threads and 7 s for Tx that is otherwise as it comes, in
 /// their order.
-const FIXED: [(&str, u64); 26] = [
+const FIXED: [(&str, u64); 29] = [
     ("session_threads", 2),
     ("packet_size_max_bytes", 64 << 20),
     ("shutdown_grace_period_ms", 3_000),
@@ -28,7 +28,9 @@ const FIXED: [(&str, u64); 26] = [
     ("idle_timeout_ms", 0),
     ("half_closed_timeout_ms", 60_000),
     ("request_timeout_ms", 0),
+    ("wait_timeout_ms", 60_000),
     ("transaction_timeout_ms", 0),
+    ("transactions_per_connection_max", 256),
     ("hold_requests_max", 1024),
     ("hold_bytes_max", 1 << 20),
     ("hold_time_max_ms", 5_000),
@@ -36,6 +38,7 @@ const FIXED: [(&str, u64); 26] = [
     ("connection_bytes_max", 16 << 20),
     ("session_thread_requests_max", 16 << 10),
     ("session_thread_requests_reserve", 1024),
+    ("session_thread_requests_admin_reserve", 64),
     ("session_thread_bytes_max", 256 << 20),
     ("output_pause_bytes", 1 << 20),
     ("output_max_bytes", 256 << 20),
@@ -43,6 +46,14 @@ const FIXED: [(&str, u64); 26] = [
     ("turn_requests_max", 4096),
     ("watches_per_connection_max", 128),
     ("reservations_per_connection_max", 256),
+];
+
+/// What all connections share, and how much there is of it.
+const QUOTAS: [(&str, u64); 4] = [
+    ("transactions", 4096),
+    ("reservations", 64 << 10),
+    ("waits", 16 << 10),
+    ("wait_bytes", 64 << 20),
 ];
 
 #[test]
@@ -61,7 +72,7 @@ fn limits_are_shown_by_name_with_their_value_and_what_is_used() {
     for (row, (name, value)) in fixed.iter().zip(FIXED) {
         assert_eq!((&*row.name, row.value, row.used), (name, value, None));
     }
-    let [connections, memory] = counted else {
+    let [connections, memory, quotas @ ..] = counted else {
         panic!("two rows are counted: {counted:?}");
     };
     assert_eq!(connections.name, "connections_max");
@@ -69,6 +80,28 @@ fn limits_are_shown_by_name_with_their_value_and_what_is_used() {
     assert_eq!(memory.name, "connections_memory_max_bytes");
     assert_eq!(memory.value, 1 << 30);
     assert!(memory.used.is_some(), "it is counted");
+    let shown = quotas.iter().map(|row| (&*row.name, row.value));
+    let expected = QUOTAS.iter().flat_map(|(what, all)| {
+        let names = [
+            "max",
+            "reserve",
+            "per_user_max",
+            "per_address_max",
+            "per_user_and_address_max",
+        ];
+        let values = [*all, all / 16, all / 2, all / 2, all / 4];
+        names
+            .into_iter()
+            .zip(values)
+            .map(move |(bound, value)| (format!("{what}_{bound}"), value))
+    });
+    assert!(
+        shown.eq(expected
+            .collect::<Vec<_>>()
+            .iter()
+            .map(|(name, value)| (&**name, *value)))
+    );
+    assert_eq!((quotas[0].used, quotas[1].used), (Some(0), None));
     let mut body = Vec::new();
     write_value(&mut body, &rows).expect("rows are values");
     assert_eq!(reply.body, body, "maps in the order of their fields");

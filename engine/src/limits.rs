@@ -141,6 +141,8 @@ pub const CHECKPOINT_RETRY_PAUSE: Duration = Duration::from_secs(60);
 pub const RECOVERY_TOLD_EVERY: Duration = Duration::from_secs(1);
 
 const _: () = assert!(TRANSACTION_BYTES_MAX <= TRANSACTIONS_BYTES_MAX);
+// The runtime keeps some of them for administrators.
+const _: () = assert!(vestibule_actors::limits::TRANSACTIONS_MAX_DEFAULT <= OPEN_TRANSACTIONS_MAX);
 const _: () = assert!(VIEW_STEP_BYTES_MAX < REPLY_SIZE_MAX);
 const _: () = assert!(TUPLE_SIZE_MAX_DEFAULT < REPLY_SIZE_MAX);
 

@@ -6,12 +6,14 @@
 //! | `values` | addresses and times, read from text |
 //! | `choices` | options that choose one of some values |
 //! | `data` | options of `check`, `dump` and `load` |
+//! | `quotas` | options of `serve` that bound what a user or an address may hold |
 //! | `serve` | options of `serve`, and the configuration that they make |
 //! | `mod` | the commands, and what their exit codes mean |
 
 mod choices;
 pub(crate) mod data;
 pub(crate) mod log;
+mod quotas;
 pub(crate) mod serve;
 mod values;
 

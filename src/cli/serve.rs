@@ -33,6 +33,7 @@ use crate::cli::choices::{
 };
 use crate::cli::data::DATA_DIR_DEFAULT;
 use crate::cli::log::LogArgs;
+use crate::cli::quotas::QuotaArgs;
 use crate::cli::values::{address, duration, time_text};
 
 /// Options of `vestibule serve`.
@@ -347,6 +348,9 @@ pub(crate) struct ServeArgs {
     /// Add `vestibule.debug.block`, `.sleep` and `.panic`. Never in production.
     #[arg(long, env = "VESTIBULE_DEBUG_PROCEDURES", value_parser = BoolishValueParser::new())]
     pub(crate) debug_procedures: bool,
+    /// What connections may hold.
+    #[command(flatten)]
+    pub(crate) quotas: QuotaArgs,
     /// What is logged.
     #[command(flatten)]
     pub(crate) log: LogArgs,
@@ -392,6 +396,8 @@ impl ServeArgs {
                 half_closed: self.half_closed_timeout,
             },
             request_timeout: self.request_timeout,
+            wait_timeout: self.quotas.wait_timeout,
+            quotas: self.quotas.limits(),
             transaction_timeout: self.transaction_timeout,
             shutdown_grace_period: self.grace(),
             lameduck: self.lameduck,

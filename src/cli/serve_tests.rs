@@ -75,6 +75,8 @@ fn another_value(option: &str) -> Option<&'static str> {
         "checkpoint_count" | "session_threads" => "7",
         "shutdown_grace_period" => "forever",
         "log" => "debug",
+        "user_share" | "address_share" | "user_address_share" => "77",
+        "connection_transactions_max" | "transactions_max" => "777",
         "force_recovery" | "read_only" | "debug_procedures" => return None,
         option if option.ends_with("_max") && !option.starts_with("grace") => match option {
             "hold_time_max" => "77s",

@@ -15,7 +15,7 @@ use crate::messages::FanOut;
 use crate::shared::{Shared, WorkerCounters};
 
 /// What can be shown. The usage lists them in this order.
-const SHOWN: [(&str, RunControl); 7] = [
+const SHOWN: [(&str, RunControl); 8] = [
     ("connections", |_, _| {
         Ok(Answer::FanOut(FanOut::Connections))
     }),
@@ -26,6 +26,10 @@ const SHOWN: [(&str, RunControl); 7] = [
     }),
     ("transitions", |call, body| {
         write(&call.shared.transitions.rows(), body)
+    }),
+    ("quotas", |call, body| {
+        let rows = call.shared.quotas.rows();
+        write(&rows, body)
     }),
     ("limits", |call, body| write(&limit_rows(call.shared), body)),
     ("descriptors", |call, body| {
@@ -58,7 +62,7 @@ fn write(rows: &impl Serialize, body: &mut Vec<u8>) -> Result<Answer, Error> {
 /// One row of `vestibule.show('limits')`.
 #[derive(Debug, Serialize)]
 struct LimitRow {
-    name: &'static str,
+    name: String,
     value: u64,
     /// How much of it is in use now; nil where that is not counted in one place.
     used: Option<u64>,
@@ -72,8 +76,10 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
     let bounds = configured.iter().chain(limits::SHOWN);
     let bounds = bounds.map(|&(name, value)| (name, value, None));
     let counted = counted_limits(shared).map(|(name, value, used)| (name, value, Some(used)));
+    let bounds = bounds.chain(counted);
+    let bounds = bounds.map(|(name, value, used)| (name.to_owned(), value, used));
     bounds
-        .chain(counted)
+        .chain(shared.quotas.limits())
         .map(|(name, value, used)| LimitRow { name, value, used })
         .collect()
 }
@@ -175,7 +181,7 @@ mod tests {
     #[test]
     fn the_usage_lists_what_can_be_shown() {
         let expected = "Usage: vestibule.show('connections'|'requests'|'reservations'|\
-                        'transitions'|'limits'|'descriptors'|'threads')";
+                        'transitions'|'quotas'|'limits'|'descriptors'|'threads')";
         assert_eq!(usage("vestibule.show").message(), expected);
     }
 }

@@ -88,6 +88,11 @@ impl Claims {
         }
     }
 
+    /// How many requests there can be at a time.
+    pub(crate) fn capacity(&self) -> usize {
+        self.words.len()
+    }
+
     fn word(&self, id: RequestId) -> &AtomicU64 {
         &self.words[id.index as usize]
     }

@@ -15,6 +15,8 @@ pub(crate) struct InFlightCounts {
     pub(crate) writes: usize,
     /// Requests that call a procedure.
     pub(crate) calls: usize,
+    /// Requests that wait for something else than Tx, and have no credit.
+    pub(crate) waiting: usize,
 }
 
 impl InFlightCounts {
@@ -40,6 +42,16 @@ impl InFlightCounts {
         }
     }
 
+    /// One of them waits from now on.
+    pub(crate) fn wait(&mut self) {
+        self.waiting += 1;
+    }
+
+    /// One of those that waited was answered.
+    pub(crate) fn end_wait(&mut self) {
+        self.waiting -= 1;
+    }
+
     /// Whether one more may be forwarded.
     pub(crate) fn has_credit(self) -> bool {
         self.all < CONNECTION_REQUESTS_MAX && self.bytes < CONNECTION_BYTES_MAX
@@ -47,6 +59,6 @@ impl InFlightCounts {
 
     /// Whether one more may be forwarded by a credit of the reserve.
     pub(crate) fn is_light(self) -> bool {
-        self.all < RESERVE_REQUESTS_MAX
+        self.all - self.waiting < RESERVE_REQUESTS_MAX
     }
 }

@@ -1,5 +1,6 @@
 //! Who calls on a connection, and whether Tx knows.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use vestibule_wire::greeting::SALT_SIZE;
@@ -22,10 +23,16 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Of a new connection.
-    pub(crate) fn guest(connection: u64, salt: [u8; SALT_SIZE], is_administrator: bool) -> Self {
+    pub(crate) fn guest(
+        connection: u64,
+        address: IpAddr,
+        salt: [u8; SALT_SIZE],
+        is_administrator: bool,
+    ) -> Self {
         let caller = Caller {
             connection,
             user: User::guest(),
+            address,
             is_administrator,
         };
         Self {
@@ -84,12 +91,14 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::engine::catalog::GUEST;
 
     #[test]
     fn every_tx_is_told_once_per_login() {
-        let mut identity = Identity::guest(7, [0; SALT_SIZE], false);
+        let mut identity = Identity::guest(7, Ipv4Addr::LOCALHOST.into(), [0; SALT_SIZE], false);
         let user = |caller: Option<Arc<Caller>>| caller.map(|own| own.user.to_string());
         assert!(!identity.is_known_to_tx());
         assert_eq!(user(identity.take_update(1)).as_deref(), Some(GUEST));
@@ -103,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_guest_is_nobody_who_has_logged_in() {
-        let mut identity = Identity::guest(7, [0; SALT_SIZE], true);
+        let mut identity = Identity::guest(7, Ipv4Addr::LOCALHOST.into(), [0; SALT_SIZE], true);
         identity.log_in(User::guest(), Some(false));
         assert!(!identity.has_logged_in() && !identity.caller().is_administrator);
         identity.log_in(User::named("alice"), Some(true));

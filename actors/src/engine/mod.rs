@@ -101,6 +101,16 @@ pub trait Engine: Sized + 'static {
         Ok(())
     }
 
+    /// Whether a caller may begin a transaction, asked before [`begin`](Self::begin).
+    ///
+    /// # Errors
+    ///
+    /// The reply to BEGIN.
+    fn may_begin(&self, caller: &Caller) -> Result<(), Error> {
+        let _ = caller;
+        Ok(())
+    }
+
     /// Opens a transaction under a handle that the runtime chose.
     ///
     /// # Errors

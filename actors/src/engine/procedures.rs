@@ -26,6 +26,8 @@ use super::request::{Caller, Outcome, TransactionId};
 /// What the names of the runtime's own procedures begin with: those that sessions answer, and those
 /// that it registers here.
 pub const RUNTIME_PREFIX: &str = "vestibule.";
+/// The runtime's procedure that takes a lock, or waits for it.
+pub const LOCK: &str = "vestibule.lock";
 
 type SyncProcedure<E> =
     Box<dyn Fn(&mut ProcedureCall<'_, E>) -> Result<Outcome, Error> + Send + Sync>;

@@ -1,5 +1,7 @@
 //! What an engine is asked, by whom, and by which handles the runtime and the engine name things.
 
+use std::net::IpAddr;
+
 use vestibule_wire::Error;
 use vestibule_wire::request::Body;
 
@@ -10,7 +12,7 @@ use super::catalog::User;
 pub struct TransactionId(pub u64);
 
 /// Handle of a deferred request, unique as long as the runtime lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
 /// Handle of a [reservation](super::Reply::reserve), never used again by the same Tx.
@@ -24,11 +26,19 @@ pub struct Caller {
     pub connection: u64,
     /// The authenticated user; `guest` before authentication.
     pub user: User,
+    /// Where the connection comes from.
+    pub address: IpAddr,
     /// Whether this connection has the rights of an administrator.
     pub is_administrator: bool,
 }
 
 impl Caller {
+    /// Whether the caller may have what is kept for administrators when all else is taken. Somebody
+    /// who has not logged in may not, from whatever address.
+    pub(crate) fn has_reserve(&self) -> bool {
+        self.is_administrator && !self.user.is_guest()
+    }
+
     /// Lets administrators pass only, whatever rights on data somebody has.
     ///
     /// # Errors

@@ -141,12 +141,23 @@ pub(crate) struct Replies {
     pub(crate) bytes: Vec<u8>,
     /// Transactions that Tx aborted by itself: their sessions do not hear of it otherwise.
     pub(crate) aborted: Vec<AbortedTransaction>,
+    /// Requests that wait for something else than Tx from now on: they need no credit for that.
+    pub(crate) waiting: Vec<(RequestId, WaitKind)>,
     /// Batches that are done, for their buffers.
     pub(crate) spent: Vec<Batch>,
     /// Which message to its worker this is, counted from 1, whichever Tx sends them.
     pub(crate) number: u64,
     /// For the bytes, until they stand in the outputs of their connections.
     pub(crate) charge: Option<MemoryCharge>,
+}
+
+/// What a request that Tx has put aside waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitKind {
+    /// Something that may never happen: there is a limit to that.
+    Limited,
+    /// Its own client, who has to read its replies.
+    Unlimited,
 }
 
 /// A transaction that Tx aborted without a request of its client.

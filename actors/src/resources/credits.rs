@@ -55,6 +55,11 @@ impl CreditQueue {
         self.queue.is_empty()
     }
 
+    /// Who waits, first come first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
+        self.queue.iter().copied()
+    }
+
     /// A session has to wait.
     pub(crate) fn wait(&mut self, session: u32) {
         self.queue.push_back(session);

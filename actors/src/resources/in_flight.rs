@@ -6,6 +6,7 @@
 //!                         │                        begun it, else abandoned (its reply is dropped)
 //!                         ├─ revoke_queued ──────▶ all that Tx has not begun, at a change of state
 //!                         └─ cancel_started ─────▶ all that Tx has begun, when it is lost
+//!   on its way ── wait ─▶ Tx keeps it until something else happens: it needs no credit meanwhile
 //! ```
 //!
 //! O(1) per request and no allocation once it has grown: slots are reused, newest first, so that
@@ -20,7 +21,6 @@ use vestibule_wire::keys::RequestType;
 
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId, RequestPhase};
-use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
 use crate::messages::SessionId;
 use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::Limit;
@@ -48,8 +48,8 @@ pub(crate) struct InFlightRequest {
     pub(crate) since: Instant,
     /// Whose time its deadline is, if it has one.
     pub(crate) limit: Limit,
-    /// The request's credit is the reserve's.
-    pub(crate) is_reserved: bool,
+    /// By whose credit it is on its way.
+    pub(crate) credit: Credit,
     /// A transition waits for it: it was told to.
     pub(crate) is_waited_for: bool,
 }
@@ -62,6 +62,19 @@ impl InFlightRequest {
             _ => None,
         }
     }
+}
+
+/// By whose credit a request is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Credit {
+    /// One of those that all connections of the worker share.
+    Shared,
+    /// One of those for connections with next to nothing on their way.
+    Reserve,
+    /// One of those for administrators.
+    AdminReserve,
+    /// None: the request waits for something else than Tx, which bounds such requests by itself.
+    Returned,
 }
 
 /// A request that was answered without Tx.
@@ -91,19 +104,40 @@ pub(crate) struct InFlightTable {
     /// By the index of their claim words. The slot that was freed last is taken first.
     requests: Slab<(RequestId, InFlightRequest)>,
     bytes: usize,
-    reserved: usize,
+    credits: CreditsTaken,
     writers: usize,
     timers: Timers,
 }
 
+/// How many credits of each kind are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct CreditsTaken {
+    pub(crate) shared: usize,
+    pub(crate) reserve: usize,
+    pub(crate) admin_reserve: usize,
+    /// How many requests wait without one.
+    pub(crate) returned: usize,
+}
+
+impl CreditsTaken {
+    fn of(&mut self, credit: Credit) -> &mut usize {
+        match credit {
+            Credit::Shared => &mut self.shared,
+            Credit::Reserve => &mut self.reserve,
+            Credit::AdminReserve => &mut self.admin_reserve,
+            Credit::Returned => &mut self.returned,
+        }
+    }
+}
+
 impl InFlightTable {
-    /// `claims` must have room for [`WORKER_REQUESTS_MAX`] requests and [`WORKER_RESERVE`] more.
+    /// With room for as many requests as there are words in `claims`.
     pub(crate) fn new(claims: Arc<Claims>, now: Instant) -> Self {
         Self {
             claims,
             requests: Slab::new(),
             bytes: 0,
-            reserved: 0,
+            credits: CreditsTaken::default(),
             writers: 0,
             timers: Timers::new(now),
         }
@@ -113,7 +147,7 @@ impl InFlightTable {
         self.requests.len()
     }
 
-    /// Bytes of everything on its way.
+    /// Bytes of everything on its way that has a credit.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -123,13 +157,14 @@ impl InFlightTable {
         self.writers
     }
 
-    /// How many have the reserve's credits.
-    pub(crate) fn reserved(&self) -> usize {
-        self.reserved
+    /// By which credits.
+    #[inline]
+    pub(crate) fn credits(&self) -> CreditsTaken {
+        self.credits
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= WORKER_REQUESTS_MAX + WORKER_RESERVE
+        self.len() >= self.claims.capacity()
     }
 
     /// Queues a request for Tx; `None` if the table is full.
@@ -144,7 +179,7 @@ impl InFlightTable {
         let slot = self.requests.vacant_entry();
         let id = self.claims.queue(slot.key() as u32);
         self.bytes += request.bytes;
-        self.reserved += usize::from(request.is_reserved);
+        *self.credits.of(request.credit) += 1;
         self.writers += usize::from(request.is_writer);
         if let Some(deadline) = deadline {
             self.timers.set(id.index, deadline);
@@ -165,10 +200,32 @@ impl InFlightTable {
         }
         let (_, request) = self.requests.remove(id.index as usize);
         self.timers.clear(id.index);
-        self.bytes -= request.bytes;
-        self.reserved -= usize::from(request.is_reserved);
+        *self.credits.of(request.credit) -= 1;
+        if request.credit != Credit::Returned {
+            self.bytes -= request.bytes;
+        }
         self.writers -= usize::from(request.is_writer);
         Some(request)
+    }
+
+    /// A request waits for something else than Tx, until `deadline` at the latest: its credit is
+    /// free. Returns where it came from; `None` if that was told before, or if it was cancelled.
+    pub(crate) fn wait(&mut self, id: RequestId, deadline: Option<Instant>) -> Option<SessionId> {
+        let slot = self.requests.get_mut(id.index as usize);
+        let (_, request) = slot.filter(|(own, _)| *own == id)?;
+        if let Some(deadline) = deadline
+            && self.timers.shorten(id.index, deadline)
+        {
+            request.limit = Limit::Wait;
+        }
+        if request.credit == Credit::Returned {
+            return None;
+        }
+        *self.credits.of(request.credit) -= 1;
+        self.credits.returned += 1;
+        self.bytes -= request.bytes;
+        request.credit = Credit::Returned;
+        Some(request.session)
     }
 
     /// Takes out a request because its reply is here; `None` if it was cancelled before.
@@ -202,8 +259,13 @@ impl InFlightTable {
     /// Cancels the requests that are over their deadline.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Cancelled> {
         let due = self.timers.expire(now);
-        let id = |index: u32| self.requests.get(index as usize).map(|(id, _)| *id);
-        let due: Vec<_> = due.into_iter().filter_map(id).collect();
+        // What does not wait any more may take its time.
+        let is_meant = |own: &&(RequestId, InFlightRequest)| {
+            own.1.limit != Limit::Wait || self.phase(own.0) != RequestPhase::Started
+        };
+        let of = |index: u32| self.requests.get(index as usize);
+        let due = due.into_iter().filter_map(of).filter(is_meant);
+        let due: Vec<_> = due.map(|(id, _)| *id).collect();
         self.cancel_all(due)
     }
 

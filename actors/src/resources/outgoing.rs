@@ -139,6 +139,7 @@ impl Outgoing {
         if fits && self.replies.len() < KEPT_MAX {
             replies.heads.clear();
             replies.aborted.clear();
+            replies.waiting.clear();
             replies.bytes.clear();
             self.replies.push(replies);
         }

@@ -9,7 +9,7 @@ use super::in_flight::InFlightTable;
 use super::outgoing::Outgoing;
 use super::paused::PausedReads;
 use super::published::Published;
-use crate::limits::{WORKER_BYTES_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::limits::{WORKER_ADMIN_RESERVE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE};
 
 /// Everything of a worker that changes with every request.
 pub(crate) struct WorkerState {
@@ -57,7 +57,7 @@ impl WorkerState {
     /// Requests that may still be forwarded without the reserve.
     pub(crate) fn free_credits(&self) -> usize {
         if self.in_flight.bytes() < WORKER_BYTES_MAX {
-            WORKER_REQUESTS_MAX - (self.in_flight.len() - self.in_flight.reserved())
+            WORKER_REQUESTS_MAX - self.in_flight.credits().shared
         } else {
             0
         }
@@ -70,7 +70,12 @@ impl WorkerState {
 
     /// Whether there is room in the reserve.
     pub(crate) fn has_reserve(&self) -> bool {
-        self.in_flight.reserved() < WORKER_RESERVE
+        self.in_flight.credits().reserve < WORKER_RESERVE
+    }
+
+    /// Whether there is room in the reserve of administrators.
+    pub(crate) fn has_admin_reserve(&self) -> bool {
+        self.in_flight.credits().admin_reserve < WORKER_ADMIN_RESERVE
     }
 
     /// How many transactions are open that may change data.

@@ -109,7 +109,7 @@ fn new_cell(
     let now = worker.shared.clock.now();
     let state = ConnectionState::new(
         stream,
-        Identity::guest(connection, salt, is_administrator),
+        Identity::guest(connection, peer.ip(), salt, is_administrator),
         ConnectionCharge::new(shared.memory.clone()),
         OpenTransactions::new(worker.state.borrow().writer_count()),
         now,

@@ -16,7 +16,7 @@ use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::resources::WorkerState;
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
 use crate::shared::Shared;
-use crate::timeouts::Limit;
+use crate::timeouts::{Limit, waited_too_long};
 
 /// Why a request is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,7 @@ impl CancelReason {
             (Self::Timeout, Limit::Transaction) if !may_be_committed => {
                 return Error::transaction_timeout();
             }
+            (Self::Timeout, Limit::Wait) => waited_too_long(),
             (Self::Timeout, _) => Error::timeout(),
         };
         if own.was_started {
@@ -62,7 +63,7 @@ impl CancelReason {
             // Whatever COMMIT and ROLLBACK are answered, the transaction is over.
             (Effect::Closed(_), _) if own.was_started => TransactionEffect::Untouched,
             (Effect::Closed(_), _) => TransactionEffect::Ended(error()),
-            (Effect::None, Limit::Request) if is_kept => TransactionEffect::Untouched,
+            (Effect::None, Limit::Request | Limit::Wait) if is_kept => TransactionEffect::Untouched,
             (Effect::None, _) => TransactionEffect::Aborted(error()),
         }
     }
@@ -159,6 +160,7 @@ mod tests {
     use crate::admission::Class;
     use crate::cells::claims::RequestId;
     use crate::messages::SessionId;
+    use crate::resources::in_flight::Credit;
     use crate::resources::transactions::OpenTransaction;
 
     const NOTHING: Effect = Effect::None;
@@ -196,7 +198,7 @@ mod tests {
             effect,
             since: Instant::now(),
             limit,
-            is_reserved: false,
+            credit: Credit::Shared,
             is_waited_for: false,
         };
         let id = RequestId {

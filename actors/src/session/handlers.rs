@@ -8,8 +8,8 @@ use vestibule_wire::reply::write_value;
 
 use super::actor::Session;
 use super::messages::{
-    AbortWriters, Close, CommitLost, EventsChanged, ExpireHeld, Kill, ServingChanged, SlotRevoked,
-    TransactionsLost,
+    AbortWriters, Close, CommitLost, EventsChanged, ExpireHeld, ExpireStalled, Kill,
+    ServingChanged, SlotRevoked, TransactionsLost,
 };
 use crate::admin::StateMap;
 use crate::connection::intake::Closing;
@@ -19,6 +19,7 @@ use crate::slots::ListenerKind;
 use crate::transitions::{TransitionRecord, TransitionResult};
 
 use super::dispatch::Dispatcher;
+use super::io::take_inbox;
 
 impl Handler<ServingChanged> for Session {
     type Result = ();
@@ -41,6 +42,20 @@ impl Handler<ExpireHeld> for Session {
 
     fn handle(&mut self, _: ExpireHeld, _ctx: &mut Self::Context) {
         self.act(|own| own.expire_held());
+    }
+}
+
+impl Handler<ExpireStalled> for Session {
+    type Result = ();
+
+    /// What is here is refused; what comes later has its own time.
+    fn handle(&mut self, _: ExpireStalled, _ctx: &mut Self::Context) {
+        self.act(|own| {
+            if own.session.end_stall() {
+                own.is_ending_stall = true;
+                take_inbox(own);
+            }
+        });
     }
 }
 

@@ -34,6 +34,14 @@ impl Message for ExpireHeld {
     type Result = ();
 }
 
+/// Time has passed for what waits for a credit.
+#[derive(Debug)]
+pub(crate) struct ExpireStalled;
+
+impl Message for ExpireStalled {
+    type Result = ();
+}
+
 /// Tx died while it ran the COMMIT of this stream: this is what the client is told when it asks.
 #[derive(Debug)]
 pub(crate) struct CommitLost {

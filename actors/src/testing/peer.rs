@@ -1,9 +1,10 @@
 //! A client that speaks raw frames over a real socket, one call at a time.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 
 use serde::de::DeserializeOwned;
+use socket2::{Domain, Socket, Type};
 use vestibule_wire::Error;
 use vestibule_wire::client::{GREETING_SIZE, Greeting, ReplyFrame, RequestHeader, login_tuple};
 use vestibule_wire::greeting;
@@ -222,7 +223,25 @@ impl Peer {
     /// If there is no greeting in time.
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
-        let mut stream = TcpStream::connect(address).expect("the server listens");
+        Self::greeted(TcpStream::connect(address).expect("the server listens"))
+    }
+
+    /// Connects from an address of this host (any of 127.0.0.0/8, say) and reads the greeting.
+    ///
+    /// # Panics
+    ///
+    /// If there is no greeting in time.
+    #[must_use]
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None);
+        let socket = socket.expect("a socket can be made");
+        let bound = socket.bind(&SocketAddr::new(source, 0).into());
+        bound.expect("the address is this host's");
+        socket.connect(&address.into()).expect("the server listens");
+        Self::greeted(socket.into())
+    }
+
+    fn greeted(mut stream: TcpStream) -> Self {
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("a timeout can be set");

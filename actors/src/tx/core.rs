@@ -94,7 +94,7 @@ impl<E: Engine> TxCore<E> {
             engine,
             procedures,
             solos: Solos::new(shared.serving.clone()),
-            streams: Streams::new(now),
+            streams: Streams::new(shared.config.quotas.transactions_per_connection_max, now),
             holdings: Holdings::new(shared.clone(), now),
             output: TurnOutput::new(replies.collect()),
             writes: TurnWrites::default(),

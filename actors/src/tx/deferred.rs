@@ -11,6 +11,7 @@ use super::tasks::TaskGuard;
 use crate::cells::claims::RequestId;
 use crate::engine::{CancelToken, Completion, Completions, ReservationId, Ticket};
 use crate::messages::tx::{BatchEntry, RequestOrigin};
+use crate::quotas::Charge;
 
 /// A request whose reply comes later.
 pub(super) struct Deferred {
@@ -28,6 +29,8 @@ pub(super) struct Deferred {
     pub(super) begun: Instant,
     /// Of its connection.
     pub(super) replies: Rc<ReplyAccount>,
+    /// Given back with it.
+    pub(super) _charge: Charge,
 }
 
 impl Deferred {

@@ -13,7 +13,7 @@ use super::reply_account::ReplyAccount;
 use crate::cells::claims::RequestId;
 use crate::limits::MEMORY_SMALL;
 use crate::memory::{Memory, MemoryCharge};
-use crate::messages::tx::{AbortedTransaction, Batch, BatchEntry, Replies, ReplyHead};
+use crate::messages::tx::{AbortedTransaction, Batch, BatchEntry, Replies, ReplyHead, WaitKind};
 
 /// Where the replies to one worker are written.
 pub(super) struct ReplyBuffer {
@@ -127,6 +127,11 @@ impl ReplyBuffer {
         self.out.aborted.push(aborted);
     }
 
+    /// A request waits for something else than Tx from now on.
+    pub(super) fn tell_waiting(&mut self, id: RequestId, kind: WaitKind) {
+        self.out.waiting.push((id, kind));
+    }
+
     /// A batch is done: it goes back for its buffers.
     pub(super) fn give_back(&mut self, batch: Batch) {
         self.out.spent.push(batch);
@@ -197,7 +202,8 @@ impl ReplyBuffer {
     /// Sends what there is, in one message; returns its number.
     pub(super) fn send(&mut self) -> Option<u64> {
         let out = &self.out;
-        if out.heads.is_empty() && out.spent.is_empty() && out.aborted.is_empty() {
+        let has_replies = !out.heads.is_empty() || !out.aborted.is_empty();
+        if !has_replies && out.waiting.is_empty() && out.spent.is_empty() {
             return None;
         }
         let next = self.spare.pop().unwrap_or_default();

@@ -34,7 +34,8 @@ use crate::cells::claims::Claim;
 use crate::engine::procedures::{Procedure, ProcedureCall};
 use crate::engine::{AsyncContext, Caller, Engine, Outcome, Reply, Request, Ticket, TransactionId};
 use crate::messages::SessionId;
-use crate::messages::tx::{AbortedTransaction, BatchEntry, RequestOrigin};
+use crate::messages::tx::{AbortedTransaction, BatchEntry, RequestOrigin, WaitKind};
+use crate::quotas::Charge;
 use crate::timeouts::transaction_deadline;
 
 /// A request that is claimed, with what came with it.
@@ -72,9 +73,9 @@ impl<'a> ClaimedRequest<'a> {
         }
     }
 
-    fn holder(&self, now: Instant) -> Holder {
+    fn holder(&self, now: Instant) -> Holder<'a> {
         Holder {
-            connection: self.caller.connection,
+            caller: self.caller,
             origin: self.origin(),
             now,
         }
@@ -85,16 +86,16 @@ impl<'a> ClaimedRequest<'a> {
 enum Executed {
     Done,
     CommitFirst,
-    Deferred(Ticket, Option<TaskGuard>),
+    Deferred(Ticket, Option<TaskGuard>, Charge),
 }
 
 impl Executed {
     /// Of what the engine or a procedure returned, and of the ticket that it took.
-    fn from(outcome: Outcome, ticket: Option<Ticket>) -> Result<Self, Error> {
-        match (outcome, ticket) {
+    fn from(outcome: Outcome, deferred: Option<(Ticket, Charge)>) -> Result<Self, Error> {
+        match (outcome, deferred) {
             (Outcome::Done, _) => Ok(Self::Done),
             (Outcome::CommitFirst, _) => Ok(Self::CommitFirst),
-            (Outcome::Deferred, Some(ticket)) => Ok(Self::Deferred(ticket, None)),
+            (Outcome::Deferred, Some((ticket, charge))) => Ok(Self::Deferred(ticket, None, charge)),
             (Outcome::Deferred, None) => {
                 let text = "Deferred, but nobody will complete it";
                 Err(Error::new(ErrorCode::SYSTEM, text))
@@ -110,14 +111,13 @@ impl<E: Engine> TxCore<E> {
         let client = self.callers.get(worker, entry.session);
         if let Some(client) = client {
             if !self.has_room(worker, entry, &client.replies) {
-                let request = WaitingRequest::new(worker, entry, body, client);
-                return self.wait_for_room(request);
+                return self.put_aside_for_room(worker, entry, body);
             }
             let connection = client.caller.connection;
             let stream = entry.stream;
             let streams = &mut self.executor.streams;
             if stream != 0 && streams.is_busy(StreamKey { connection, stream }) {
-                return streams.wait(WaitingRequest::new(worker, entry, body, client));
+                return self.wait_in_stream(worker, entry, body);
             }
         }
         if !self.callers.claim(worker, entry.id) {
@@ -138,11 +138,54 @@ impl<E: Engine> TxCore<E> {
         self.executor.execute(&request);
     }
 
+    /// Keeps a request until the one that runs in its stream is complete. It needs no credit for
+    /// that, but there is a bound.
+    fn wait_in_stream(&mut self, worker: usize, entry: &BatchEntry, body: &[u8]) {
+        let Some(client) = self.callers.get(worker, entry.session) else {
+            return;
+        };
+        let executor = &mut self.executor;
+        let quotas = &executor.shared.quotas;
+        match quotas.charge_wait(&client.caller, body.len()) {
+            Ok(charge) => {
+                executor
+                    .output
+                    .to(worker)
+                    .tell_waiting(entry.id, WaitKind::Limited);
+                let request = WaitingRequest::new(worker, entry, body, client, Some(charge));
+                executor.streams.wait(request);
+            }
+            Err(error) => {
+                if self.callers.claim(worker, entry.id) {
+                    executor.output.error(worker, entry, &error);
+                }
+            }
+        }
+    }
+
+    /// Keeps a request until there is room for its reply. Within the bound on waits it needs no
+    /// credit for that either; it has no time limit of its own, for its client may read slowly.
+    fn put_aside_for_room(&mut self, worker: usize, entry: &BatchEntry, body: &[u8]) {
+        let Some(client) = self.callers.get(worker, entry.session) else {
+            return;
+        };
+        let quotas = &self.executor.shared.quotas;
+        let charge = quotas.charge_wait(&client.caller, body.len()).ok();
+        if charge.is_some() {
+            let replies = self.executor.output.to(worker);
+            replies.tell_waiting(entry.id, WaitKind::Unlimited);
+        }
+        let request = WaitingRequest::new(worker, entry, body, client, charge);
+        self.wait_for_room(request);
+    }
+
     /// Runs a request that waited, or lets it wait for the one that runs in its stream now.
     pub(super) fn run_waiting(&mut self, request: WaitingRequest) {
         if self.executor.streams.is_busy(request.key()) {
             return self.executor.streams.wait(request);
         }
+        // It waits no more; perhaps it will once more.
+        drop(request.charge);
         if self.callers.claim(request.worker, request.entry.id) {
             let claimed = ClaimedRequest {
                 worker: request.worker,
@@ -221,7 +264,7 @@ impl<E: Engine> Executor<E> {
         } else {
             self.output.to(worker).abandon(start);
         }
-        if let Ok(Executed::Deferred(ticket, task)) = executed {
+        if let Ok(Executed::Deferred(ticket, task, charge)) = executed {
             let deferred = Deferred {
                 worker,
                 entry: *entry,
@@ -232,6 +275,7 @@ impl<E: Engine> Executor<E> {
                 task,
                 begun: self.budget.began(),
                 replies: request.replies.clone(),
+                _charge: charge,
             };
             self.defer(request, ticket, deferred);
             return Ok(Outcome::Deferred);
@@ -248,6 +292,9 @@ impl<E: Engine> Executor<E> {
     fn defer(&mut self, request: &ClaimedRequest<'_>, ticket: Ticket, deferred: Deferred) {
         let claims = request.callers.claims(request.worker);
         claims.defer(request.entry.id);
+        self.output
+            .to(request.worker)
+            .tell_waiting(request.entry.id, WaitKind::Limited);
         self.streams.run(request.key(), ticket);
         self.deferred.insert(ticket, deferred);
     }
@@ -309,12 +356,13 @@ impl<E: Engine> Executor<E> {
             solos: &self.solos,
             holdings: &mut self.holdings,
             tickets: &mut self.tickets,
-            ticket: None,
+            waits: &self.shared.quotas.waits,
+            deferred: None,
         };
         let out = self.output.to(request.worker).bytes();
         let mut reply = Reply::new(out, &mut context);
         let outcome = self.engine.execute(&asked, &mut reply)?;
-        Executed::from(outcome, context.ticket)
+        Executed::from(outcome, context.deferred)
     }
 
     fn call(
@@ -327,6 +375,7 @@ impl<E: Engine> Executor<E> {
         let procedure = match self.procedures.find(call.name)? {
             Procedure::Sync(procedure) => procedure,
             Procedure::Async(start) => {
+                let charge = self.shared.quotas.waits.take(request.caller, 1)?;
                 let claim = request.claim();
                 let steps = Box::new(CallSteps {
                     queue: self.steps.clone(),
@@ -339,7 +388,7 @@ impl<E: Engine> Executor<E> {
                 let context = AsyncContext::new(caller, transaction, claim.token(), steps);
                 let ticket = self.tickets.next();
                 let task = self.tasks.spawn(ticket, start(call.args, context));
-                return Ok(Executed::Deferred(ticket, Some(task)));
+                return Ok(Executed::Deferred(ticket, Some(task), charge));
             }
         };
         let mut context = RequestContext {
@@ -348,7 +397,8 @@ impl<E: Engine> Executor<E> {
             solos: &self.solos,
             holdings: &mut self.holdings,
             tickets: &mut self.tickets,
-            ticket: None,
+            waits: &self.shared.quotas.waits,
+            deferred: None,
         };
         let out = self.output.to(request.worker).bytes();
         let outcome = procedure(&mut ProcedureCall {
@@ -360,10 +410,12 @@ impl<E: Engine> Executor<E> {
             transaction,
             reply: Reply::new(out, &mut context),
         })?;
-        Executed::from(outcome, context.ticket)
+        Executed::from(outcome, context.deferred)
     }
 
     fn begin(&mut self, request: &ClaimedRequest<'_>, options: &Begin) -> Result<Executed, Error> {
+        self.engine.may_begin(request.caller)?;
+        let charge = self.shared.quotas.transactions.take(request.caller, 1)?;
         let id = self.streams.next_id();
         self.engine.begin(id, options)?;
         let now = self.budget.began();
@@ -382,7 +434,7 @@ impl<E: Engine> Executor<E> {
             },
         };
         self.streams
-            .begin(key, id, entry.admitted, begun_by, (now, deadline));
+            .begin(key, id, entry.admitted, begun_by, (now, deadline), charge);
         Ok(Executed::Done)
     }
 

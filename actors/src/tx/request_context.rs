@@ -1,5 +1,6 @@
 //! What Tx offers to the engine and to procedures while it executes one request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use vestibule_wire::Error;
@@ -10,17 +11,20 @@ use crate::cells::claims::Claim;
 use crate::engine::{
     CancelToken, Completion, Context, LockAttempt, ReservationId, SoloGuard, Ticket,
 };
+use crate::quotas::{Charge, Quota};
 use crate::serving::Solos;
 
 /// Stands behind the [`Reply`](crate::engine::Reply) to one request.
 pub(super) struct RequestContext<'a> {
-    pub(super) holder: Holder,
+    pub(super) holder: Holder<'a>,
     pub(super) claim: Claim<'a>,
     pub(super) solos: &'a Solos,
     pub(super) holdings: &'a mut Holdings,
     pub(super) tickets: &'a mut Tickets,
-    /// The ticket of this request, once its completion was taken.
-    pub(super) ticket: Option<Ticket>,
+    /// What bounds requests that wait.
+    pub(super) waits: &'a Arc<Quota>,
+    /// The ticket of this request, once its completion was taken, and what it is charged for that.
+    pub(super) deferred: Option<(Ticket, Charge)>,
 }
 
 impl Context for RequestContext<'_> {
@@ -37,8 +41,9 @@ impl Context for RequestContext<'_> {
     }
 
     fn defer(&mut self) -> Result<Completion, Error> {
+        let charge = self.waits.take(self.holder.caller, 1)?;
         let completion = self.tickets.completion(self.claim.token());
-        self.ticket = Some(completion.ticket());
+        self.deferred = Some((completion.ticket(), charge));
         Ok(completion)
     }
 
@@ -47,11 +52,11 @@ impl Context for RequestContext<'_> {
     }
 
     fn take_reservation(&mut self, id: ReservationId) -> Result<(), Error> {
-        self.holdings.take(id, self.holder.connection)
+        self.holdings.take(id, self.holder.caller.connection)
     }
 
     fn release_reservation(&mut self, id: ReservationId) -> bool {
-        self.holdings.release(id, self.holder.connection)
+        self.holdings.release(id, self.holder.caller.connection)
     }
 
     fn lock(&mut self, name: &str, patience: Duration) -> Result<LockAttempt, Error> {
@@ -69,9 +74,7 @@ impl Context for RequestContext<'_> {
     }
 
     fn unlock(&mut self, name: &str) -> bool {
-        let Holder {
-            connection, now, ..
-        } = self.holder;
-        self.holdings.unlock(name, connection, now)
+        let Holder { caller, now, .. } = self.holder;
+        self.holdings.unlock(name, caller.connection, now)
     }
 }

@@ -118,6 +118,7 @@ mod tests {
                     },
                 };
                 let caller = Caller {
+                    address: std::net::Ipv4Addr::LOCALHOST.into(),
                     connection: 1,
                     user: User::guest(),
                     is_administrator: false,

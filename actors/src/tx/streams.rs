@@ -19,8 +19,8 @@ use super::callers::Client;
 use super::deadlines::{Deadlines, TimerId};
 use super::reply_account::ReplyAccount;
 use crate::engine::{Caller, Ticket, TransactionId};
-use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
 use crate::messages::tx::{AbortedTransaction, BatchEntry};
+use crate::quotas::{Charge, WaitCharge};
 use crate::serving::Admitted;
 
 /// A stream of a connection; 0: requests outside of streams.
@@ -39,17 +39,26 @@ pub(super) struct WaitingRequest {
     pub(super) caller: Arc<Caller>,
     /// The same of its replies.
     pub(super) replies: Rc<ReplyAccount>,
+    /// Given back when it is executed. None: it keeps its credit.
+    pub(super) charge: Option<WaitCharge>,
 }
 
 impl WaitingRequest {
     /// A copy of one that is in a batch.
-    pub(super) fn new(worker: usize, entry: &BatchEntry, body: &[u8], client: &Client) -> Self {
+    pub(super) fn new(
+        worker: usize,
+        entry: &BatchEntry,
+        body: &[u8],
+        client: &Client,
+        charge: Option<WaitCharge>,
+    ) -> Self {
         Self {
             worker,
             entry: *entry,
             body: body.to_vec(),
             caller: client.caller.clone(),
             replies: client.replies.clone(),
+            charge,
         }
     }
 
@@ -78,6 +87,8 @@ pub(super) struct Transaction {
     /// Deadline of the transaction, while it lives.
     timer: Option<TimerId>,
     begun_by: Beginner,
+    /// Given back with it.
+    _charge: Charge,
 }
 
 /// Who began a transaction: the worker, and what the worker is told if it is aborted.
@@ -133,6 +144,8 @@ pub(super) struct Streams {
     last: u64,
     /// How many streams belong to connections that are gone.
     gone: usize,
+    /// Transactions that one connection may have open.
+    per_connection_max: usize,
     /// Where transactions began in this turn.
     begun: Vec<StreamKey>,
     /// Whose transactions had statements in this turn.
@@ -140,8 +153,9 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(per_connection_max: usize, now: Instant) -> Self {
         Self {
+            per_connection_max,
             streams: BTreeMap::new(),
             resumed: VecDeque::new(),
             deadlines: Deadlines::new(now),
@@ -194,6 +208,7 @@ impl Streams {
         admitted: Admitted,
         begun_by: Beginner,
         (now, deadline): (Instant, Option<Instant>),
+        charge: Charge,
     ) {
         let timer = deadline.map(|at| self.deadlines.set(key, at));
         let transaction = Transaction {
@@ -204,6 +219,7 @@ impl Streams {
             is_over: false,
             timer,
             begun_by,
+            _charge: charge,
         };
         let stream = self.streams.entry(key).or_default();
         stream.transaction = Some(transaction);
@@ -241,7 +257,7 @@ impl Streams {
 
     /// The client of an aborted transaction takes it for ended.
     pub(super) fn mark_over(&mut self, key: StreamKey) {
-        if self.of(key.connection).count() > 2 * TRANSACTIONS_PER_CONNECTION_MAX {
+        if self.of(key.connection).count() > 2 * self.per_connection_max {
             // Nobody leaves that many behind by accident: the bound counts for more.
             self.take_transaction(key);
             return;

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -205,6 +206,7 @@ impl Fixture {
             caller: Arc::new(Caller {
                 connection,
                 user: User::guest(),
+                address: Ipv4Addr::LOCALHOST.into(),
                 is_administrator: true,
             }),
             gauge: self.charge(connection).gauge().clone(),

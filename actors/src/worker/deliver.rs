@@ -8,19 +8,22 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::actor::Worker;
+use crate::cells::claims::RequestId;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
+use crate::resources::WorkerState;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::session::actor::charge;
 use crate::session::cancel::{CancelReason, answer_cancelled};
 use crate::session::messages::Close;
+use crate::timeouts::after;
 use vestibule_wire::reply::is_error;
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::config::SoloPolicy;
-use crate::messages::tx::Replies;
+use crate::messages::tx::{Replies, WaitKind};
 
 impl Worker {
     /// The session that a request came from, if it is still there.
@@ -60,6 +63,7 @@ impl Worker {
                 drop(own);
                 self.mark_dirty(session);
             }
+            self.return_credits(&mut state, &replies.waiting);
             for aborted in &replies.aborted {
                 let session = self.sessions.of(aborted.session);
                 let Some(session) = session else { continue };
@@ -81,6 +85,25 @@ impl Worker {
         drop(charge);
         self.resume_stalled();
         self.tell_if_quiet();
+    }
+
+    /// Others may have the credits of requests that wait for something else than Tx.
+    fn return_credits(&self, state: &mut WorkerState, waiting: &[(RequestId, WaitKind)]) {
+        if waiting.is_empty() {
+            return;
+        }
+        let shared = &self.cell.shared;
+        let deadline = after(shared.clock.now(), shared.config.wait_timeout);
+        for (id, kind) in waiting {
+            let deadline = deadline.filter(|_| *kind == WaitKind::Limited);
+            let session = state.in_flight.wait(*id, deadline);
+            let Some(session) = session.and_then(|own| self.sessions.of(own)) else {
+                continue;
+            };
+            if session.state.borrow_mut().on_wait() {
+                session.wake();
+            }
+        }
     }
 
     /// Answers requests that were taken back: they did not happen.

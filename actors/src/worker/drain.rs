@@ -248,6 +248,7 @@ mod tests {
     use crate::admission::Class;
     use crate::cells::claims::RequestId;
     use crate::messages::SessionId;
+    use crate::resources::in_flight::Credit;
     use crate::timeouts::Limit;
 
     #[test]
@@ -268,7 +269,7 @@ mod tests {
                 class,
                 procedure: None,
                 bytes: 0,
-                is_reserved: false,
+                credit: Credit::Shared,
                 is_waited_for: false,
                 is_writer: true,
                 effect,

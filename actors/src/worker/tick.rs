@@ -6,6 +6,7 @@
 //!                 ├▶ connections that are not read: has the client left? is there memory again?
 //!                 ├▶ connections that hold what others wait for, and take no replies
 //!                 ├▶ who waits for a credit and could have one of the reserve
+//!                 ├▶ who has waited for a credit too long
 //!                 └▶ requests that are held or queued too long  (solo policy `hold`)
 //! ```
 
@@ -23,7 +24,8 @@ use crate::limits::{
     WORKER_REQUESTS_MAX,
 };
 use crate::resources::credits::Grant;
-use crate::session::messages::{Close, ExpireHeld, SlotRevoked};
+use crate::session::messages::{Close, ExpireHeld, ExpireStalled, SlotRevoked};
+use crate::timeouts::after;
 
 impl Worker {
     /// Answers what has waited too long.
@@ -33,6 +35,7 @@ impl Worker {
         self.poll_paused();
         self.close_stuck(now);
         self.resume_light();
+        self.expire_stalled(now);
         let is_solo = self.cell.shared.serving.load().state.traits().answers_alone;
         if is_solo && self.cell.shared.config.may_hold() {
             self.revoke_in_solo(now);
@@ -67,6 +70,19 @@ impl Worker {
         {
             if session.state.borrow_mut().on_credit(Grant::default()) {
                 session.wake();
+            }
+        }
+    }
+
+    /// Has those go on that have waited for a credit too long: what is there is refused.
+    fn expire_stalled(&self, now: Instant) {
+        let timeout = self.cell.shared.config.wait_timeout;
+        let state = self.cell.state.borrow();
+        let waiting = state.credit_queue.iter();
+        for session in waiting.filter_map(|index| self.sessions.get(index)) {
+            let since = session.state.borrow().stalled_since();
+            if since.is_some_and(|since| after(since, timeout).is_some_and(|end| now >= end)) {
+                self.sessions.tell(&session, ExpireStalled);
             }
         }
     }

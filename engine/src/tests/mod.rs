@@ -120,6 +120,7 @@ impl Rig {
         let storage: Arc<dyn Storage> = Arc::new(disk.clone());
         let engine = recovered(&options, &storage).unwrap();
         let caller = Caller {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
             connection: 1,
             user: engine.catalog().user("admin").unwrap().0,
             is_administrator: true,

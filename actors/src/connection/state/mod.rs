@@ -65,6 +65,8 @@ pub(crate) struct ConnectionState {
     timeouts: ConnectionTimeouts,
     identity: Identity,
     counts: InFlightCounts,
+    /// Since when the frame at hand has waited for a credit.
+    stalled: Option<Instant>,
     /// A SELECT on the view that takes several steps: what comes after it waits.
     scan: Option<Box<ParkedScan>>,
     /// Requests kept until solo ends.
@@ -102,6 +104,7 @@ impl ConnectionState {
             timeouts: ConnectionTimeouts::new(now),
             identity,
             counts: InFlightCounts::default(),
+            stalled: None,
             scan: None,
             held: None,
             awaited_transitions: 0,

@@ -1,5 +1,7 @@
 //! Reading, and taking frames: what moves the intake.
 
+use std::time::Instant;
+
 use super::ConnectionState;
 use crate::connection::intake::Closing;
 use crate::resources::credits::{CreditQueue, Grant};
@@ -149,8 +151,21 @@ impl ConnectionState {
     }
 
     /// There is no credit for the frame at hand. True if the connection joins the worker's queue.
-    pub(crate) fn on_no_credit(&mut self, fits_reserve: bool) -> bool {
+    pub(crate) fn on_no_credit(&mut self, fits_reserve: bool, now: Instant) -> bool {
+        self.stalled.get_or_insert(now);
         self.intake.on_no_credit(self.counts, fits_reserve)
+    }
+
+    /// Since when its next frame has waited for a credit of the worker, if it does.
+    pub(crate) fn stalled_since(&self) -> Option<Instant> {
+        self.stalled
+            .filter(|_| self.intake.waits_for_shared_credit())
+    }
+
+    /// What waits for a credit of the worker is not to wait any more. False if nothing does.
+    pub(crate) fn end_stall(&mut self) -> bool {
+        self.stalled = None;
+        self.intake.on_credit()
     }
 
     /// Credits that the worker keeps for it.

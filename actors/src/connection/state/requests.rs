@@ -12,7 +12,7 @@ use crate::connection::counts::InFlightCounts;
 use crate::connection::held::{HeldRequest, HeldRequests};
 use crate::connection::scan::ParkedScan;
 use crate::connection::timeouts::{Observation, TimeoutKind};
-use crate::resources::in_flight::InFlightRequest;
+use crate::resources::in_flight::{Credit, InFlightRequest};
 use crate::serving::Serving;
 
 impl ConnectionState {
@@ -25,13 +25,23 @@ impl ConnectionState {
     /// A request is forwarded.
     #[inline]
     pub(crate) fn on_forward(&mut self, class: Class, bytes: usize) {
+        self.stalled = None;
         self.counts.add(class, bytes);
     }
 
     /// A request of it is answered or cancelled; true if that lets it go on.
     #[inline]
     pub(crate) fn on_reply(&mut self, request: &InFlightRequest) -> bool {
+        if request.credit == Credit::Returned {
+            self.counts.end_wait();
+        }
         self.counts.remove(request.class, request.bytes);
+        self.intake.on_reply(self.counts)
+    }
+
+    /// A request of it waits for something else than Tx; true if that lets it go on.
+    pub(crate) fn on_wait(&mut self) -> bool {
+        self.counts.wait();
         self.intake.on_reply(self.counts)
     }
 

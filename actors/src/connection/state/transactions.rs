@@ -5,7 +5,6 @@ use vestibule_wire::request::Body;
 
 use super::ConnectionState;
 use crate::cells::claims::RequestId;
-use crate::limits::TRANSACTIONS_PER_CONNECTION_MAX;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::resources::transactions::OpenTransaction;
 
@@ -31,9 +30,9 @@ impl ConnectionState {
         self.transactions.concerned(is_stop)
     }
 
-    /// Whether it may have one more transaction.
-    pub(crate) fn may_begin(&self) -> bool {
-        self.transactions.len() + self.orphaned.len() < TRANSACTIONS_PER_CONNECTION_MAX
+    /// How many are open, or died with their Tx and were not ended.
+    pub(crate) fn transaction_slots(&self) -> usize {
+        self.transactions.len() + self.orphaned.len()
     }
 
     /// A BEGIN is about to be forwarded.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::limits::TIMER_TICK;
+use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
 
 fn request(sync: u64) -> InFlightRequest {
     InFlightRequest {
@@ -17,7 +18,7 @@ fn request(sync: u64) -> InFlightRequest {
         effect: Effect::None,
         since: Instant::now(),
         limit: Limit::Request,
-        is_reserved: false,
+        credit: Credit::Shared,
         is_waited_for: false,
     }
 }

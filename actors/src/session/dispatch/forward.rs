@@ -17,18 +17,9 @@ use crate::admission::Class;
 use crate::cells::claims::RequestId;
 use crate::limits::RESERVE_BYTES_MAX;
 use crate::messages::tx::BatchEntry;
-use crate::resources::in_flight::{Effect, InFlightRequest};
+use crate::resources::in_flight::{Credit, Effect, InFlightRequest};
 use crate::resources::transactions::OpenTransaction;
-use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline};
-
-/// By whose credit a request is forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Credit {
-    /// One of those that all connections of the worker share.
-    Shared,
-    /// One of those for connections with next to nothing on their way.
-    Reserve,
-}
+use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline, waited_too_long};
 
 impl Dispatcher<'_> {
     /// Puts a request into the worker's batch for Tx.
@@ -38,10 +29,14 @@ impl Dispatcher<'_> {
             return self.reject(request.sync, ErrorCode::LOADING);
         }
         let Some(credit) = self.find_credit(request.raw) else {
+            if self.is_ending_stall {
+                return self.refuse(request.sync, &waited_too_long());
+            }
             return self.wait_for_credit(request.raw);
         };
-        if self.begins(request) && !self.session.may_begin() {
-            let error = Error::illegal_params("Too many open transactions on this connection");
+        if self.begins(request)
+            && let Err(error) = self.check_begin()
+        {
             return self.refuse(request.sync, &error);
         }
         // In this order: an end of a transaction is a part of it, and has its deadline.
@@ -60,7 +55,7 @@ impl Dispatcher<'_> {
             effect,
             since: self.arrived,
             limit,
-            is_reserved: credit == Credit::Reserve,
+            credit,
             is_waited_for: false,
         };
         // A credit was there.
@@ -84,6 +79,11 @@ impl Dispatcher<'_> {
             Some(Credit::Shared)
         } else if counts.is_light() && raw.len() <= RESERVE_BYTES_MAX && self.worker.has_reserve() {
             Some(Credit::Reserve)
+        } else if counts.is_light()
+            && self.session.caller().has_reserve()
+            && self.worker.has_admin_reserve()
+        {
+            Some(Credit::AdminReserve)
         } else {
             None
         }
@@ -93,7 +93,7 @@ impl Dispatcher<'_> {
     /// connections, and this one's replies, go on.
     fn wait_for_credit(&mut self, raw: &[u8]) {
         let fits_reserve = raw.len() <= RESERVE_BYTES_MAX;
-        if self.session.on_no_credit(fits_reserve) {
+        if self.session.on_no_credit(fits_reserve, self.now) {
             self.worker.credit_queue.wait(self.cell.id.index);
         }
     }
@@ -131,6 +131,16 @@ impl Dispatcher<'_> {
             0 => None,
             stream => self.session.transaction(stream),
         }
+    }
+
+    /// Whether this connection may have one more transaction.
+    fn check_begin(&self) -> Result<(), Error> {
+        let max = self.shared.config.quotas.transactions_per_connection_max;
+        if self.session.transaction_slots() < max {
+            return Ok(());
+        }
+        let text = format!("Too many open transactions on this connection: there may be {max}");
+        Err(Error::illegal_params(text))
     }
 
     /// Whether the request begins a transaction.

@@ -61,6 +61,8 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) arrived: Instant,
     /// The request at hand was held: it must not be put behind the others again.
     pub(crate) is_releasing: bool,
+    /// What finds no credit has waited too long for one, and is refused.
+    pub(crate) is_ending_stall: bool,
     /// The held request at hand cannot be dispatched after all, because solo began again.
     pub(crate) is_put_back: bool,
 }
@@ -96,6 +98,7 @@ impl<'a> Dispatcher<'a> {
             admitted: Admitted::under(worker.shared.serving.load()),
             arrived: now,
             is_releasing: false,
+            is_ending_stall: false,
             is_put_back: false,
         }
     }

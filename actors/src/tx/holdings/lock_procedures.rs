@@ -7,12 +7,10 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 
 use crate::engine::Outcome;
-use crate::engine::procedures::{ProcedureCall, Procedures};
+use crate::engine::procedures::{LOCK, ProcedureCall, Procedures};
 use crate::limits::{LOCK_NAME_SIZE_MAX, LOCK_WAIT_DEFAULT, LOCK_WAIT_MAX};
 use crate::seconds::read_seconds;
 
-/// What takes a lock.
-const LOCK: &str = "vestibule.lock";
 /// What gives it back.
 const UNLOCK: &str = "vestibule.unlock";
 

@@ -13,18 +13,19 @@
 //! A connection holds a lock once, however often it asked. Everybody waits for a limited time, so
 //! no circle of waiters lasts.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use vestibule_wire::Error;
 
 use super::reservations::Reservations;
-use crate::engine::{Completion, ReservationId, Ticket};
+use crate::engine::{Caller, Completion, ReservationId, Ticket};
 use crate::messages::tx::RequestOrigin;
 use crate::tx::deadlines::{Deadlines, TimerId};
 
 /// A request that waits for a lock.
 struct LockWaiter {
-    connection: u64,
+    caller: Arc<Caller>,
     origin: RequestOrigin,
     completion: Completion,
     timer: TimerId,
@@ -33,7 +34,8 @@ struct LockWaiter {
 struct Lock {
     reservation: ReservationId,
     origin: RequestOrigin,
-    waiting: VecDeque<LockWaiter>,
+    /// In the order of their tickets, which is that in which they came.
+    waiting: BTreeMap<Ticket, LockWaiter>,
 }
 
 /// The locks of one Tx.
@@ -42,6 +44,8 @@ pub(super) struct Locks {
     locks: HashMap<Box<str>, Lock>,
     names: HashMap<ReservationId, Box<str>>,
     waiting: HashMap<Ticket, Box<str>>,
+    /// The same by connection.
+    waiters: BTreeSet<(u64, Ticket)>,
     granted: HashMap<RequestOrigin, ReservationId>,
 }
 
@@ -67,17 +71,17 @@ impl Locks {
     pub(super) fn take(
         &mut self,
         name: &str,
-        connection: u64,
+        caller: &Arc<Caller>,
         origin: RequestOrigin,
         reservations: &mut Reservations,
     ) -> Result<Granted, Error> {
-        let reservation = reservations.acquire(connection)?;
+        let reservation = reservations.acquire(caller)?;
         let lock = Lock {
             reservation,
             origin,
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
         };
-        Ok(self.put(name.into(), lock, connection))
+        Ok(self.put(name.into(), lock, caller.connection))
     }
 
     fn put(&mut self, name: Box<str>, lock: Lock, connection: u64) -> Granted {
@@ -97,7 +101,7 @@ impl Locks {
     pub(super) fn wait(
         &mut self,
         name: &str,
-        connection: u64,
+        caller: &Arc<Caller>,
         origin: RequestOrigin,
         completion: Completion,
         timer: TimerId,
@@ -105,13 +109,16 @@ impl Locks {
         let Some(lock) = self.locks.get_mut(name) else {
             return 0;
         };
-        self.waiting.insert(completion.ticket(), name.into());
-        lock.waiting.push_back(LockWaiter {
-            connection,
+        let ticket = completion.ticket();
+        self.waiting.insert(ticket, name.into());
+        self.waiters.insert((caller.connection, ticket));
+        let waiter = LockWaiter {
+            caller: caller.clone(),
             origin,
             completion,
             timer,
-        });
+        };
+        lock.waiting.insert(ticket, waiter);
         lock.waiting.len()
     }
 
@@ -125,16 +132,17 @@ impl Locks {
         let name = self.names.remove(&closed)?;
         let mut lock = self.locks.remove(&name)?;
         self.granted.remove(&lock.origin);
-        while let Some(next) = lock.waiting.pop_front() {
-            self.waiting.remove(&next.completion.ticket());
+        while let Some((ticket, next)) = lock.waiting.pop_first() {
+            self.waiting.remove(&ticket);
+            self.waiters.remove(&(next.caller.connection, ticket));
             waits.clear(next.timer);
             // If its session has cancelled it, that is told soon, and the lock goes on to the next.
-            match reservations.acquire(next.connection) {
+            match reservations.acquire(&next.caller) {
                 Ok(reservation) => {
                     lock.reservation = reservation;
                     lock.origin = next.origin;
                     next.completion.complete(Ok(true));
-                    return Some(self.put(name, lock, next.connection));
+                    return Some(self.put(name, lock, next.caller.connection));
                 }
                 Err(error) => next.completion.complete::<bool>(Err(error)),
             }
@@ -161,19 +169,16 @@ impl Locks {
     ) -> Option<(Completion, ReservationId, usize)> {
         let name = self.waiting.remove(&ticket)?;
         let lock = self.locks.get_mut(&name)?;
-        let is_own = |waiter: &LockWaiter| waiter.completion.ticket() == ticket;
-        let at = lock.waiting.iter().position(is_own)?;
-        let waiter = lock.waiting.remove(at)?;
+        let waiter = lock.waiting.remove(&ticket)?;
+        self.waiters.remove(&(waiter.caller.connection, ticket));
         waits.clear(waiter.timer);
         Some((waiter.completion, lock.reservation, lock.waiting.len()))
     }
 
     /// Requests of a connection that wait.
     pub(super) fn waiting_of(&self, connection: u64) -> Vec<Ticket> {
-        let waiters = self.locks.values().flat_map(|lock| &lock.waiting);
-        waiters
-            .filter(|own| own.connection == connection)
-            .map(|own| own.completion.ticket())
-            .collect()
+        let first = (connection, Ticket(0));
+        let own = self.waiters.range(first..=(connection, Ticket(u64::MAX)));
+        own.map(|(_, ticket)| *ticket).collect()
     }
 }

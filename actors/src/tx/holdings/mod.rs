@@ -22,7 +22,7 @@ use self::locks::{Granted, Locks};
 use self::reservations::Reservations;
 use super::deadlines::Deadlines;
 use crate::cells::reservation_list::Listed;
-use crate::engine::{Completion, ReservationId, Ticket};
+use crate::engine::{Caller, Completion, ReservationId, Ticket};
 use crate::messages::tx::RequestOrigin;
 use crate::shared::Shared;
 
@@ -30,8 +30,8 @@ pub(crate) use lock_procedures::with_locks;
 
 /// Who holds, or asks for, something, and when.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Holder {
-    pub(super) connection: u64,
+pub(super) struct Holder<'a> {
+    pub(super) caller: &'a Arc<Caller>,
     /// The request: by it a lock is taken back whose request was cancelled.
     pub(super) origin: RequestOrigin,
     /// When the turn began.
@@ -53,7 +53,7 @@ impl Holdings {
     pub(super) fn new(shared: Arc<Shared>, now: Instant) -> Self {
         shared.reservations.clear();
         Self {
-            reservations: Reservations::default(),
+            reservations: Reservations::new(shared.quotas.reservations.clone()),
             locks: Locks::default(),
             waits: Deadlines::new(now),
             shared,
@@ -63,14 +63,15 @@ impl Holdings {
     /// A new reservation, in use by the request that Tx executes.
     pub(super) fn reserve(
         &mut self,
-        holder: Holder,
+        holder: Holder<'_>,
         kind: &'static str,
         name: &str,
     ) -> Result<ReservationId, Error> {
-        let id = self.reservations.acquire(holder.connection)?;
-        self.reservations.take(id, holder.connection)?;
+        let connection = holder.caller.connection;
+        let id = self.reservations.acquire(holder.caller)?;
+        self.reservations.take(id, connection)?;
         let listed = Listed {
-            connection: holder.connection,
+            connection,
             kind,
             name: name.into(),
             since: holder.now,
@@ -111,32 +112,32 @@ impl Holdings {
     /// in the way.
     pub(super) fn try_lock(
         &mut self,
-        holder: Holder,
+        holder: Holder<'_>,
         name: &str,
     ) -> Result<Option<ReservationId>, Error> {
         let Some(held) = self.locks.find(name) else {
-            let (connection, origin) = (holder.connection, holder.origin);
+            let (caller, origin) = (holder.caller, holder.origin);
             let reservations = &mut self.reservations;
-            let granted = self.locks.take(name, connection, origin, reservations)?;
+            let granted = self.locks.take(name, caller, origin, reservations)?;
             self.list(granted, holder.now);
             return Ok(None);
         };
-        let is_own = self.reservations.holder(held) == Some(holder.connection);
+        let is_own = self.reservations.holder(held) == Some(holder.caller.connection);
         Ok((!is_own).then_some(held))
     }
 
     /// Has a request wait for a lock that is held, until a time.
     pub(super) fn wait(
         &mut self,
-        holder: Holder,
+        holder: Holder<'_>,
         name: &str,
         held: ReservationId,
         completion: Completion,
         until: Instant,
     ) {
         let timer = self.waits.set(completion.ticket(), until);
-        let (connection, origin) = (holder.connection, holder.origin);
-        let waiting = self.locks.wait(name, connection, origin, completion, timer);
+        let (caller, origin) = (holder.caller, holder.origin);
+        let waiting = self.locks.wait(name, caller, origin, completion, timer);
         self.shared.reservations.set_waiting(held, waiting);
     }
 

@@ -11,12 +11,14 @@
 //! The table is pure. Closing is one mode of it and no list of victims, so nothing that is handed
 //! back or asked for late slips through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::engine::ReservationId;
-use crate::limits::{RESERVATIONS_MAX, RESERVATIONS_PER_CONNECTION_MAX};
+use crate::engine::{Caller, ReservationId};
+use crate::limits::RESERVATIONS_PER_CONNECTION_MAX;
+use crate::quotas::{Charge, Quota};
 
 /// One reservation.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ struct Reservation {
     connection: u64,
     /// Requests that use it now.
     users: u32,
+    /// Given back with it.
+    _charge: Charge,
 }
 
 /// Which reservations are let live.
@@ -40,49 +44,59 @@ enum Mode {
 #[derive(Debug)]
 pub(super) struct Reservations {
     table: BTreeMap<ReservationId, Reservation>,
-    counts: BTreeMap<u64, usize>,
+    /// What each connection has of them.
+    owned: BTreeMap<u64, BTreeSet<ReservationId>>,
+    /// What all connections may have of them.
+    quota: Arc<Quota>,
     last: u64,
     mode: Mode,
     /// Used by the request that Tx executes at present.
     current: Vec<ReservationId>,
 }
 
-impl Default for Reservations {
-    fn default() -> Self {
+impl Reservations {
+    /// None yet.
+    pub(super) fn new(quota: Arc<Quota>) -> Self {
         Self {
             table: BTreeMap::new(),
-            counts: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            quota,
             last: 0,
             mode: Mode::Open,
             current: Vec::new(),
         }
     }
-}
 
-impl Reservations {
     /// A new reservation of a connection, idle.
     ///
     /// # Errors
     ///
     /// [`ErrorCode::LOADING`] while a transition closes reservations, [`ErrorCode::ILLEGAL_PARAMS`]
     /// beyond the bounds.
-    pub(super) fn acquire(&mut self, connection: u64) -> Result<ReservationId, Error> {
+    pub(super) fn acquire(&mut self, caller: &Arc<Caller>) -> Result<ReservationId, Error> {
         if self.mode != Mode::Open {
             let text = "Reservations are being closed: a transition is under way";
             return Err(Error::new(ErrorCode::LOADING, text));
         }
-        let count = self.counts.entry(connection).or_default();
-        if *count >= RESERVATIONS_PER_CONNECTION_MAX || self.table.len() >= RESERVATIONS_MAX {
-            return Err(Error::illegal_params("Too many reservations"));
+        let connection = caller.connection;
+        let count = self.owned.get(&connection).map_or(0, BTreeSet::len);
+        if count >= RESERVATIONS_PER_CONNECTION_MAX {
+            let text = format!(
+                "Too many reservations of this connection: there may be \
+                 {RESERVATIONS_PER_CONNECTION_MAX}"
+            );
+            return Err(Error::illegal_params(text));
         }
-        *count += 1;
+        let charge = self.quota.take(caller, 1)?;
         self.last += 1;
         let id = ReservationId(self.last);
         let reservation = Reservation {
             connection,
             users: 0,
+            _charge: charge,
         };
         self.table.insert(id, reservation);
+        self.owned.entry(connection).or_default().insert(id);
         Ok(id)
     }
 
@@ -120,10 +134,10 @@ impl Reservations {
         let Some(own) = self.table.remove(&id) else {
             return false;
         };
-        if let Some(count) = self.counts.get_mut(&own.connection) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&own.connection);
+        if let Some(owned) = self.owned.get_mut(&own.connection) {
+            owned.remove(&id);
+            if owned.is_empty() {
+                self.owned.remove(&own.connection);
             }
         }
         true
@@ -170,58 +184,81 @@ impl Reservations {
 
     /// The connection is gone.
     pub(super) fn leave(&mut self, connection: u64) -> Vec<ReservationId> {
-        if !self.counts.contains_key(&connection) {
-            return Vec::new();
+        let owned = self.owned.remove(&connection).unwrap_or_default();
+        for id in &owned {
+            self.table.remove(id);
         }
-        self.remove_where(|own| own.connection == connection)
+        owned.into_iter().collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::Shares;
+    use crate::engine::catalog::User;
+    use crate::quotas::QuotaBounds;
 
     const NOBODY: fn(u64) -> bool = |_| false;
+    const MAX: usize = 4096;
+
+    impl Reservations {
+        fn of_nobody() -> Self {
+            let bounds = QuotaBounds::of(MAX, Shares::default());
+            Self::new(Quota::new("reservations", bounds))
+        }
+
+        fn acquire_for(&mut self, connection: u64) -> Result<ReservationId, Error> {
+            self.acquire(&Arc::new(Caller {
+                connection,
+                user: User::guest(),
+                address: Ipv4Addr::LOCALHOST.into(),
+                is_administrator: false,
+            }))
+        }
+    }
 
     /// SP-03: idle ones are closed at once, those in use when they are handed back, and those of a
     /// connection in a transaction when that is over.
     #[test]
     fn idle_ones_are_closed_first_and_the_others_when_they_are_handed_back() {
-        let mut table = Reservations::default();
-        let idle = table.acquire(1).unwrap();
-        let used = table.acquire(2).unwrap();
-        let in_transaction = table.acquire(3).unwrap();
+        let mut table = Reservations::of_nobody();
+        let idle = table.acquire_for(1).unwrap();
+        let used = table.acquire_for(2).unwrap();
+        let in_transaction = table.acquire_for(3).unwrap();
         table.take(used, 2).unwrap();
         let taken = table.take_current();
         table.begin_closing();
         assert_eq!(table.sweep(|connection| connection == 3), [idle]);
-        assert!(table.acquire(1).is_err());
+        assert!(table.acquire_for(1).is_err());
         table.hand_back(&taken);
         assert_eq!(table.sweep(|connection| connection == 3), [used]);
         assert_eq!(table.sweep(NOBODY), [in_transaction]);
         table.reopen();
-        assert!(table.acquire(1).is_ok());
+        assert!(table.acquire_for(1).is_ok());
     }
 
     /// SP-04: all are closed, and one in use is not there any more when it is handed back.
     #[test]
     fn closing_all_waits_for_nobody() {
-        let mut table = Reservations::default();
-        let used = table.acquire(1).unwrap();
+        let mut table = Reservations::of_nobody();
+        let used = table.acquire_for(1).unwrap();
         table.take(used, 1).unwrap();
         let taken = table.take_current();
         assert_eq!(table.close_all(), [used]);
         table.hand_back(&taken);
-        assert!(table.table.is_empty() && table.counts.is_empty());
+        assert!(table.table.is_empty() && table.owned.is_empty());
     }
 
     /// SP-05: what is gone, or another's, is told so.
     #[test]
     fn only_its_connection_takes_a_reservation_and_only_while_it_lives() {
-        let mut table = Reservations::default();
-        let id = table.acquire(1).unwrap();
+        let mut table = Reservations::of_nobody();
+        let id = table.acquire_for(1).unwrap();
         assert!(table.take(id, 2).is_err());
         assert_eq!(table.leave(1), [id]);
         let gone = table.take(id, 1).unwrap_err();
@@ -233,12 +270,21 @@ mod tests {
 
     #[test]
     fn they_are_bounded() {
-        let mut table = Reservations::default();
+        let mut table = Reservations::of_nobody();
         for _ in 0..RESERVATIONS_PER_CONNECTION_MAX {
-            table.acquire(1).unwrap();
+            table.acquire_for(1).unwrap();
         }
-        assert!(table.acquire(1).is_err());
-        assert!(table.acquire(2).is_ok());
+        assert!(table.acquire_for(1).is_err());
+        for connection in 2..=MAX as u64 {
+            while table.acquire_for(connection).is_ok() {}
+        }
+        assert_eq!(
+            table.table.len(),
+            MAX / 4,
+            "the share of one user at one address"
+        );
+        assert_eq!(table.leave(1).len(), RESERVATIONS_PER_CONNECTION_MAX);
+        assert!(table.acquire_for(2).is_err() && table.acquire_for(9).is_ok());
     }
 
     proptest! {
@@ -247,13 +293,13 @@ mod tests {
         fn none_outlives_closing_all(
             steps in prop::collection::vec((0..6u8, 0..4u64), 0..120),
         ) {
-            let mut table = Reservations::default();
+            let mut table = Reservations::of_nobody();
             let mut ids = Vec::new();
             let mut taken = Vec::new();
             let mut is_closed = false;
             for (step, connection) in steps {
                 match step {
-                    0 => ids.extend(table.acquire(connection).map(|id| (id, connection))),
+                    0 => ids.extend(table.acquire_for(connection).map(|id| (id, connection))),
                     1 => {
                         if let Some((id, connection)) = ids.last() {
                             let _ = table.take(*id, *connection);
@@ -281,7 +327,7 @@ mod tests {
                 table.hand_back(&taken);
             }
             table.close_all();
-            prop_assert!(table.table.is_empty() && table.counts.is_empty());
+            prop_assert!(table.table.is_empty() && table.owned.is_empty());
         }
     }
 }

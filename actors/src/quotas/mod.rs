@@ -1,0 +1,230 @@
+//! How much of what all connections share one user, one address, or one user at one address may
+//! hold, so that no one of them holds what the others need.
+//!
+//! ```text
+//!   take ─▶ within the shares of user, address, both? and what all may have? ─▶ a charge
+//!             └ no ─▶ an administrator who has logged in? ─▶ a charge of the reserve
+//!                        └ no, or none left ─▶ refused, with what was exceeded
+//!   a charge is dropped ─▶ given back
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `shares` | the bounds, of what all may have and of the configured shares |
+//! | `table` | who holds how much: pure |
+//! | `mod` | the table where every thread sees it, and the charges |
+
+mod shares;
+mod table;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use vestibule_wire::Error;
+
+use self::table::{Account, QuotaTable};
+use crate::config::QuotaLimits;
+use crate::engine::Caller;
+use crate::limits::{SHOW_ROWS_MAX, WAIT_BYTES_MAX};
+
+pub(crate) use self::shares::QuotaBounds;
+
+/// What is bounded in this way.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    /// For operators: the plural of what is held.
+    name: &'static str,
+    bounds: QuotaBounds,
+    table: Mutex<QuotaTable>,
+}
+
+/// Everything that is.
+#[derive(Debug)]
+pub(crate) struct Quotas {
+    /// Open transactions.
+    pub(crate) transactions: Arc<Quota>,
+    /// Reservations, locks among them.
+    pub(crate) reservations: Arc<Quota>,
+    /// Requests that wait for something else than Tx.
+    pub(crate) waits: Arc<Quota>,
+    /// Bytes of such requests that Tx keeps meanwhile.
+    pub(crate) wait_bytes: Arc<Quota>,
+}
+
+impl Quotas {
+    pub(crate) fn new(limits: &QuotaLimits) -> Self {
+        let quota = |name, all| Quota::new(name, QuotaBounds::of(all, limits.shares));
+        Self {
+            transactions: quota("open transactions", limits.transactions_max),
+            reservations: quota("reservations", limits.reservations_max),
+            waits: quota("waiting requests", limits.waits_max),
+            wait_bytes: quota("bytes of waiting requests", WAIT_BYTES_MAX),
+        }
+    }
+
+    /// A request of a caller is to wait, with this number of bytes that Tx keeps meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Quota::take`].
+    pub(crate) fn charge_wait(
+        &self,
+        caller: &Arc<Caller>,
+        bytes: usize,
+    ) -> Result<WaitCharge, Error> {
+        let _request = self.waits.take(caller, 1)?;
+        let _bytes = self.wait_bytes.take(caller, bytes)?;
+        Ok(WaitCharge { _request, _bytes })
+    }
+
+    /// All of them, with the names that their limits have in `vestibule.show('limits')`.
+    fn named(&self) -> [(&'static str, &Arc<Quota>); 4] {
+        [
+            ("transactions", &self.transactions),
+            ("reservations", &self.reservations),
+            ("waits", &self.waits),
+            ("wait_bytes", &self.wait_bytes),
+        ]
+    }
+
+    /// The bounds of each, by name, with what is in use where that is one number.
+    pub(crate) fn limits(&self) -> Vec<(String, u64, Option<u64>)> {
+        let rows = |(name, quota): (&'static str, &Arc<Quota>)| {
+            let (bounds, used) = (quota.bounds, quota.table().used());
+            [
+                ("max", bounds.all, Some(used as u64)),
+                ("reserve", bounds.reserve, None),
+                ("per_user_max", bounds.user, None),
+                ("per_address_max", bounds.address, None),
+                ("per_user_and_address_max", bounds.user_at_address, None),
+            ]
+            .map(|(bound, value, used)| (format!("{name}_{bound}"), value as u64, used))
+        };
+        self.named().into_iter().flat_map(rows).collect()
+    }
+
+    /// Who holds how much of what, of each most first.
+    pub(crate) fn rows(&self) -> Vec<QuotaRow> {
+        let rows = self.named().into_iter().flat_map(|(_, quota)| quota.rows());
+        rows.take(SHOW_ROWS_MAX).collect()
+    }
+}
+
+/// Something that is held, by whom, until this is dropped.
+#[derive(Debug)]
+#[must_use = "dropped, it is given back"]
+pub(crate) struct Charge {
+    quota: Arc<Quota>,
+    caller: Arc<Caller>,
+    amount: usize,
+    account: Account,
+}
+
+/// A request that waits, and the bytes that Tx keeps of it.
+#[derive(Debug)]
+pub(crate) struct WaitCharge {
+    _request: Charge,
+    _bytes: Charge,
+}
+
+/// One row of `vestibule.show('quotas')`.
+#[derive(Debug, Serialize)]
+pub(crate) struct QuotaRow {
+    what: &'static str,
+    user: String,
+    address: String,
+    used: usize,
+    max: usize,
+}
+
+impl Quota {
+    pub(crate) fn new(name: &'static str, bounds: QuotaBounds) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            bounds,
+            table: Mutex::default(),
+        })
+    }
+
+    fn table(&self) -> MutexGuard<'_, QuotaTable> {
+        // Nothing in between its steps can panic.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A caller is to hold so much more.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS), with what is
+    /// exceeded: by the caller's user, address or both, or by all together.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        amount: usize,
+    ) -> Result<Charge, Error> {
+        let account = self.table().take(&self.bounds, caller, amount);
+        let account =
+            account.map_err(|exceeded| exceeded.error(self.name, &self.bounds, caller))?;
+        Ok(Charge {
+            quota: self.clone(),
+            caller: caller.clone(),
+            amount,
+            account,
+        })
+    }
+
+    /// Who holds how much, most first.
+    fn rows(&self) -> Vec<QuotaRow> {
+        let held = self.table().held();
+        let row = |(user, address, used): (Arc<str>, IpAddr, usize)| QuotaRow {
+            what: self.name,
+            user: user.to_string(),
+            address: address.to_string(),
+            used,
+            max: self.bounds.user_at_address,
+        };
+        held.into_iter().map(row).collect()
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let mut table = self.quota.table();
+        table.give_back(&self.caller, self.amount, self.account);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Shares;
+    use crate::engine::catalog::User;
+
+    fn guest(last: u8) -> Arc<Caller> {
+        Arc::new(Caller {
+            connection: 1,
+            user: User::guest(),
+            address: IpAddr::from([10, 0, 0, last]),
+            is_administrator: false,
+        })
+    }
+
+    #[test]
+    fn what_is_dropped_is_given_back() {
+        let quota = Quota::new("locks", QuotaBounds::of(16, Shares::default()));
+        let charges: Vec<_> = (0..4).map(|_| quota.take(&guest(1), 1).unwrap()).collect();
+        let refused = quota.take(&guest(1), 1).unwrap_err();
+        let text = "Too many locks of user 'guest' at 10.0.0.1: there may be 4";
+        assert_eq!(refused.message(), text);
+        assert_eq!(quota.table().used(), 4);
+        let row = quota.rows().remove(0);
+        assert_eq!(
+            (row.used, row.max, row.address.as_str()),
+            (4, 4, "10.0.0.1")
+        );
+        drop(charges);
+        assert_eq!(quota.table().used(), 0);
+        assert!(quota.rows().is_empty() && quota.take(&guest(1), 1).is_ok());
+    }
+}
