@@ -109,6 +109,33 @@ impl Rights {
         }
     }
 
+    /// Whether something of the server may be held that others could need (a lock): by a user who
+    /// may do anything with data.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::ACCESS_DENIED` without any right, `ErrorCode::NO_SUCH_USER` if the user is gone.
+    pub(crate) fn check_lock(&self, procedure: &str) -> Result<(), Error> {
+        self.check_known()?;
+        if self.reach_data() {
+            return Ok(());
+        }
+        Err(self.denied(Privileges::EXECUTE, ObjectKind::Function, procedure))
+    }
+
+    /// Whether a transaction may be begun: the same rule.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_lock`](Self::check_lock).
+    pub(crate) fn check_begin(&self) -> Result<(), Error> {
+        self.check_known()?;
+        if self.reach_data() {
+            return Ok(());
+        }
+        Err(self.denied(Privileges::READ, ObjectKind::Universe, ""))
+    }
+
     /// Whether an object may be made, changed or dropped.
     ///
     /// # Errors

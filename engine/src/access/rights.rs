@@ -13,7 +13,7 @@ use std::sync::Arc;
 use vestibule_actors::catalog::User;
 
 use crate::privileges::{Object, ObjectKind, Privileges, granted_role};
-use crate::schema::system::ADMIN;
+use crate::schema::system::{ADMIN, PUBLIC_FUNCTION, is_system};
 
 /// A user or a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +143,23 @@ impl Rights {
             (kind, Some(id)) => self.objects.entry((kind, id)).or_default(),
         };
         *held = *held | privileges;
+    }
+
+    /// Whether the user may do anything with data. What every user is born with (a session, views
+    /// of the system, [`PUBLIC_FUNCTION`]) does not count.
+    pub(super) fn reach_data(&self) -> bool {
+        let is_any =
+            |held: Privileges| !(held - Privileges::SESSION - Privileges::USAGE).is_empty();
+        let is_data = |kind: ObjectKind, id: u64| match kind {
+            ObjectKind::Space => !u32::try_from(id).is_ok_and(is_system),
+            ObjectKind::Sequence => true,
+            ObjectKind::Function => id != PUBLIC_FUNCTION,
+            ObjectKind::Universe | ObjectKind::User | ObjectKind::Role => false,
+        };
+        let mut objects = self.objects.iter();
+        is_any(self.universe)
+            || self.kinds.iter().any(|held| is_any(*held))
+            || objects.any(|((kind, id), held)| is_any(*held) && is_data(*kind, *id))
     }
 
     /// What is held on all objects of a kind.

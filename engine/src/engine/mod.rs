@@ -195,6 +195,10 @@ impl Engine for EmbeddedEngine {
         self.check_call(&caller.user.name, procedure)
     }
 
+    fn may_begin(&self, caller: &Caller) -> Result<(), Error> {
+        self.check_begin(&caller.user.name)
+    }
+
     // All levels of isolation are the strictest one. The time a transaction may take is the
     // runtime's to watch.
     fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use vestibule_actors::engine::procedures::RUNTIME_PREFIX;
+use vestibule_actors::engine::procedures::{LOCK, RUNTIME_PREFIX};
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
 use super::EmbeddedEngine;
 use crate::access::rights::Rights;
+use crate::errors::no_such_user;
 use crate::model::space::SpaceDef;
 use crate::privileges::{ObjectKind, Privileges};
 
@@ -47,10 +48,8 @@ impl EmbeddedEngine {
     ///
     /// `ErrorCode::ACCESS_DENIED` if not, `ErrorCode::NO_SUCH_USER` if the user is gone.
     pub(super) fn check_call(&self, user: &Arc<str>, procedure: &str) -> Result<(), Error> {
-        // Rights on data say nothing about the runtime's own procedures: `vestibule.lock`, `unlock`
-        // and `set` are for everybody, each other one asks for an administrator by itself.
         if procedure.starts_with(RUNTIME_PREFIX) {
-            return Ok(());
+            return self.check_runtime_call(user, procedure);
         }
         let needed = Privileges::EXECUTE | Privileges::USAGE;
         let access = self.schema.access();
@@ -62,6 +61,29 @@ impl EmbeddedEngine {
         match rights {
             Some(rights) => rights.check_call(procedure, known),
             None => access.rights_or_none(user).check_call(procedure, known),
+        }
+    }
+
+    /// Rights on data say little about the runtime's own procedures: locks are for users who have
+    /// any, `set` is for everybody, each other one asks for an administrator by itself.
+    fn check_runtime_call(&self, user: &Arc<str>, procedure: &str) -> Result<(), Error> {
+        if procedure != LOCK {
+            return Ok(());
+        }
+        let rights = self.schema.access().rights_or_none(user);
+        rights.check_lock(procedure)
+    }
+
+    /// Whether a transaction may be begun.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::ACCESS_DENIED` for a user without any right on data, `ErrorCode::NO_SUCH_USER`
+    /// if the user is gone.
+    pub(super) fn check_begin(&self, user: &Arc<str>) -> Result<(), Error> {
+        match self.schema.access().rights(user) {
+            Some(rights) => rights.check_begin(),
+            None => Err(no_such_user(user)),
         }
     }
 

@@ -10,7 +10,8 @@ use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system::grant_rows::{FuncRow, PrivRow};
 use crate::schema::system::rows::{IndexRow, SpaceRow, UserRow};
 use crate::schema::system::{
-    ADMIN, COLLATION, FUNC, GUEST, INDEX, PRIV, PUBLIC, SPACE, SUPER, TRUNCATE, USER,
+    ADMIN, COLLATION, FUNC, GUEST, INDEX, PRIV, PUBLIC, PUBLIC_FUNCTION, SPACE, SUPER, TRUNCATE,
+    USER,
 };
 
 /// Every system space's row of `_space` with its rows of `_index`.
@@ -147,7 +148,7 @@ fn rights() -> impl Iterator<Item = PrivRow> {
         (GUEST, (Role, Some(PUBLIC)), P::EXECUTE),
         (GUEST, (Universe, Some(0)), P::SESSION | P::USAGE),
         (ADMIN, (Universe, Some(0)), P::ALL),
-        (PUBLIC, (Function, Some(1)), P::EXECUTE),
+        (PUBLIC, (Function, Some(PUBLIC_FUNCTION)), P::EXECUTE),
         (PUBLIC, (Space, Some(u64::from(COLLATION))), P::WRITE),
         (PUBLIC, (Space, Some(u64::from(TRUNCATE))), P::WRITE),
         (3, (Universe, Some(0)), P::READ),

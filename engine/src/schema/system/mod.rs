@@ -43,6 +43,8 @@ pub(crate) const GUEST: u64 = 0;
 pub(crate) const ADMIN: u64 = 1;
 /// The role that every user has.
 pub(crate) const PUBLIC: u64 = 2;
+/// The function that everybody may call from the beginning.
+pub(crate) const PUBLIC_FUNCTION: u64 = 1;
 /// The role that may do everything.
 pub(crate) const SUPER: u64 = 31;
 /// First number of a user that is not built in.

@@ -2,11 +2,51 @@
 
 use std::collections::BTreeMap;
 
+use vestibule_actors::catalog::User;
+use vestibule_actors::engine::Engine;
+use vestibule_wire::Error;
 use vestibule_wire::request::{Body, Delete, IdOrName, Store, Update};
 
 use super::rig;
 use crate::schema::system;
-use crate::tests::{NONE, pack};
+use crate::tests::{NONE, Rig, pack, told};
+
+/// What takes from others is for those who are here for something.
+#[test]
+fn locks_and_transactions_take_a_right_on_data_whatever_it_is() {
+    let mut rig = rig();
+    let lock = "42: Execute access to function 'vestibule.lock' is denied for user";
+    let begin = "42: Read access to universe '' is denied for user";
+    let check = |rig: &mut Rig, user: &str, may: bool| {
+        rig.log_in(user);
+        let told = |result: Result<(), Error>| result.err().map(|error| told(&error));
+        let expected = |text: &str| (!may).then(|| format!("{text} '{user}'"));
+        let locks = told(rig.engine.may_call(&rig.caller, "vestibule.lock"));
+        assert_eq!(locks, expected(lock));
+        assert_eq!(told(rig.engine.may_begin(&rig.caller)), expected(begin));
+        // What takes nothing is for everybody.
+        assert_eq!(rig.engine.may_call(&rig.caller, "vestibule.unlock"), Ok(()));
+    };
+    check(&mut rig, "bob", false);
+    check(&mut rig, "admin", true);
+    for (right, kind, name) in [
+        ("read", "space", "s"),
+        ("write", "universe", ""),
+        ("execute", "universe", ""),
+        ("create", "space", ""),
+    ] {
+        rig.grant(&("bob", right, kind, name));
+        check(&mut rig, "bob", true);
+        rig.admin("box.schema.user.revoke", &("bob", right, kind, name));
+        check(&mut rig, "bob", false);
+    }
+    rig.caller.user = User::named("nobody");
+    let gone = rig
+        .engine
+        .may_begin(&rig.caller)
+        .map_err(|error| told(&error));
+    assert_eq!(gone, Err("45: User 'nobody' is not found".to_owned()));
+}
 
 #[test]
 fn every_way_to_read_takes_the_right_to_read() {
