@@ -47,7 +47,7 @@ pub struct Config {
     /// Who may use the control procedures.
     pub administrators: Administrators,
     /// Largest request, in bytes; at most
-    /// [`PACKET_SIZE_MAX`](vestibule_wire::limits::PACKET_SIZE_MAX).
+    /// [`PACKET_SIZE_MAX`].
     pub packet_size_max: u64,
     /// Tx counts as stalled, and the state becomes `Solo`, when requests wait for it and it has
     /// made no progress for so long; 0 never. It need not be exact: the watchdog looks a few times

@@ -68,11 +68,11 @@
 //!
 //! # Threads
 //!
-//! | thread | what lives there | may it block? |
+//! | thread | what lives there | may block |
 //! |---|---|---|
-//! | the System's arbiter | Acceptor, Supervisor, and whatever else runs on that System | never |
-//! | session threads, [`Config::session_threads`] of them | sockets, sessions | never |
-//! | Tx's arbiter | the engine, procedures, async procedures between their turns | procedures may, for minutes |
+//! | the System's arbiter | Acceptor, Supervisor, what else runs on that System | no |
+//! | session threads ([`Config::session_threads`]) | sockets, sessions | no |
+//! | Tx's arbiter | the engine, procedures | procedures may, for minutes |
 //!
 //! A procedure that takes long says so with [`Reply::solo`](engine::Reply::solo): sessions then
 //! answer alone, and say why. One that does not is found by [`Config::tx_stall_after`].
@@ -80,10 +80,10 @@
 //! # Stopping
 //!
 //! [`RuntimeHandle::stop`] refuses what is new, lets what runs end within the grace, and returns a
-//! [`StopReport`] that tells what was cut off. Stop the runtime before the System: a System that ends
-//! first takes the runtime's threads with it, which the report then calls a failure. actix-web ends
-//! its System 300 ms after a signal, unless `HttpServer::disable_signals` is called; then wait for
-//! the signal yourself, stop the runtime and the HTTP server, and wait for both.
+//! [`StopReport`] that tells what was cut off. Stop the runtime before the System: a System that
+//! ends first takes the runtime's threads with it, which the report then calls a failure. actix-web
+//! ends its System 300 ms after a signal, unless `HttpServer::disable_signals` is called; then wait
+//! for the signal yourself, stop the runtime and the HTTP server, and wait for both.
 //!
 //! # Features
 //!
