@@ -81,7 +81,7 @@ pub const DROP_INLINE_MAX: usize = 10_000;
 /// Longest text of a tuple in an error, in bytes.
 pub const PRINTED_TUPLE_MAX: usize = 1024;
 
-/// Transactions that may be open at once: every change is compared with what each of them has seen.
+/// Transactions that may be open at once.
 pub const OPEN_TRANSACTIONS_MAX: usize = 4096;
 
 /// Bytes of what one transaction may change, tuples and what it takes to keep them; the last change
@@ -89,11 +89,28 @@ pub const OPEN_TRANSACTIONS_MAX: usize = 4096;
 pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes of what all open transactions may have changed and seen together. Beyond, changes are
-/// refused, and what is seen is remembered as whole indexes.
+/// refused, what is seen is remembered as whole indexes, and one that only reads is aborted where
+/// it would need more to go on with the past.
 pub const TRANSACTIONS_BYTES_MAX: usize = 256 << 20;
 
-/// What it takes to keep one key that was changed or seen, in bytes, about.
-pub const TRANSACTION_CHANGE_BYTES: usize = 64;
+/// What it takes to keep one change beside long keys and tuples, in bytes: its 64 bytes in a tree
+/// whose nodes are about half full.
+pub const LAYER_ENTRY_BYTES: usize = 144;
+
+/// Spaces and indexes whose places in the turn are kept for the next one.
+pub const LAYER_KEPT_MAX: usize = 16;
+
+/// What it takes to remember one key that was seen, in bytes: twice, half full each.
+pub const TRANSACTION_POINT_BYTES: usize = 160;
+
+/// What it takes to remember one range that was seen, in bytes.
+pub const TRANSACTION_RANGE_BYTES: usize = 192;
+
+/// Points and ranges of transactions that are over that one statement takes out, and one turn.
+pub const TRANSACTION_TAKEN_OUT_MAX: usize = 512;
+
+/// The same, of a change that somebody may have seen.
+pub const TRANSACTION_TAKEN_OUT_PER_CHANGE: usize = 2;
 
 /// Single keys that are remembered as seen by one transaction. Beyond, whole indexes are.
 pub const TRANSACTION_POINTS_MAX: usize = 50_000;

@@ -85,13 +85,14 @@ impl EmbeddedEngine {
             .set_guest(options.guest)
             .expect("the system's own rows are valid");
         let schema = SchemaCache::of(&image);
+        let image = SharedImage::new(image);
         Self {
             user: EffectiveUser::new(&GUEST.into(), schema.access()),
             schema,
-            image: SharedImage::new(image),
+            workspace: Workspace::new(image.clone()),
+            image,
             options,
             storage,
-            workspace: Workspace::default(),
             log: CommitLog::default(),
             is_read_only: false,
         }
@@ -143,6 +144,12 @@ impl EmbeddedEngine {
     #[inline]
     pub(crate) fn look<T>(&self, look: impl FnOnce(Snapshot<'_>) -> T) -> T {
         self.workspace.look(&self.image.read(), look)
+    }
+
+    /// Calls `look` with the data as they are, even in a transaction that sees the past: for
+    /// numbers that are handed out whatever becomes of it.
+    pub(crate) fn look_at_present<T>(&self, look: impl FnOnce(Snapshot<'_>) -> T) -> T {
+        self.workspace.look_at_present(&self.image.read(), look)
     }
 
     /// Whether data can be changed at all.
@@ -214,6 +221,7 @@ impl Engine for EmbeddedEngine {
     }
 
     fn commit(&mut self) -> Result<(), Error> {
+        self.workspace.tidy();
         if self.workspace.turn().is_empty() {
             return Ok(());
         }

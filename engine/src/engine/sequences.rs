@@ -48,7 +48,7 @@ impl EmbeddedEngine {
     ///
     /// `ErrorCode::NO_SUCH_SEQUENCE` if there is none.
     pub(crate) fn sequence_row(&self, sequence: u32) -> Result<Tuple, Error> {
-        let row = self.look(|snapshot| {
+        let row = self.look_at_present(|snapshot| {
             let row = snapshot.get(system::SEQUENCE, &system_key(&[sequence]));
             row.cloned()
         });
@@ -61,7 +61,7 @@ impl EmbeddedEngine {
     ///
     /// None, while the system's rows are whole.
     pub(crate) fn last_value(&self, sequence: u32) -> Result<Option<i64>, Error> {
-        self.look(|snapshot| {
+        self.look_at_present(|snapshot| {
             let row = snapshot.get(system::SEQUENCE_DATA, &system_key(&[sequence]));
             row.map(|row| decode_value(row)).transpose()
         })

@@ -15,6 +15,7 @@ use crate::model::tuple::Tuple;
 use crate::privileges::Privileges;
 use crate::schema::build::system_index;
 use crate::schema::system;
+use crate::transaction::workspace::IndexChange;
 
 /// What happens to a tuple that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,10 +111,17 @@ impl EmbeddedEngine {
         old: Option<&Tuple>,
         new: Option<Tuple>,
     ) -> Result<(), Error> {
-        if !space.secondaries.is_empty() {
-            self.change_secondaries(space, old, new.as_ref())?;
+        if space.secondaries.is_empty() {
+            self.workspace.put(space.id, key, new);
+            return Ok(());
         }
-        self.workspace.put(space.id, key, new);
+        let mut changes = self.secondary_changes(space, old, new.as_ref())?;
+        changes.push(IndexChange {
+            index: PRIMARY,
+            key,
+            change: new,
+        });
+        self.workspace.put_together(space.id, changes);
         Ok(())
     }
 
@@ -128,13 +136,14 @@ impl EmbeddedEngine {
         self.look(|snapshot| snapshot.find(space, index, key).cloned())
     }
 
-    fn change_secondaries(
-        &mut self,
+    /// What becomes of the keys of the secondary indexes.
+    fn secondary_changes(
+        &self,
         space: &SpaceDef,
         old: Option<&Tuple>,
         new: Option<&Tuple>,
-    ) -> Result<(), Error> {
-        let mut moves = Vec::with_capacity(space.secondaries.len());
+    ) -> Result<Vec<IndexChange>, Error> {
+        let mut changes = Vec::with_capacity(2 * space.secondaries.len() + 1);
         for index in &space.secondaries {
             let key_of = |tuple: Option<&Tuple>| {
                 let key = tuple.map(|tuple| index.stored_key(tuple)).transpose();
@@ -148,18 +157,22 @@ impl EmbeddedEngine {
             {
                 self.check_free(space, index, key, tuple)?;
             }
-            moves.push((index.id, from, to));
+            let from = from.filter(|from| to.as_ref() != Some(from));
+            let (gone, put) = (
+                from.map(|key| (key, None)),
+                to.map(|key| (key, new.cloned())),
+            );
+            changes.extend(
+                gone.into_iter()
+                    .chain(put)
+                    .map(|(key, change)| IndexChange {
+                        index: index.id,
+                        key,
+                        change,
+                    }),
+            );
         }
-        for (index, from, to) in moves {
-            if let Some(from) = from.filter(|from| to.as_ref() != Some(from)) {
-                self.workspace.put_secondary(space.id, index, from, None);
-            }
-            if let Some(to) = to {
-                self.workspace
-                    .put_secondary(space.id, index, to, new.cloned());
-            }
-        }
-        Ok(())
+        Ok(changes)
     }
 
     /// Checks that no tuple has this key.

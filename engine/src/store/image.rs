@@ -303,22 +303,14 @@ impl Image {
     pub(crate) fn apply(&mut self, sequence: u64, turn: &mut Layer, built: Vec<Built>) -> Garbage {
         self.sequence = sequence;
         let mut side_effects = SideEffects::default();
-        // The primary index last: a tuple that somebody else holds then is held by a version.
-        for ((space, index), changes) in turn.take_secondaries() {
-            if !changes.is_empty() {
-                self.merge(space, index, changes);
-            }
-        }
-        for (id, changes) in turn.take() {
-            if changes.is_empty() {
-                continue;
-            }
-            if system::is_system(id) {
+        // Primary indexes come last: a tuple that somebody else holds then is held by a version.
+        for ((id, index), changes) in turn.take() {
+            if index == PRIMARY && system::is_system(id) {
                 changes
                     .iter()
                     .for_each(|(key, change)| side_effects.note(id, key, change));
             }
-            self.merge(id, PRIMARY, changes);
+            self.merge(id, index, changes);
         }
         self.finish(side_effects, built)
             .expect("a definition was checked before it was journaled")

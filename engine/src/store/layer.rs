@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::limits::{LAYER_ENTRY_BYTES, LAYER_KEPT_MAX};
 use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::model::tuple::Tuple;
@@ -21,13 +22,24 @@ pub(crate) type Change = Option<Tuple>;
 pub(crate) type Changes = BTreeMap<Key, Change>;
 
 /// Changes by space.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Layer {
-    /// Few in any turn, so that a search from the start is the quickest. Emptied and kept.
+    /// Few in any turn, so that a search from the start is the quickest. Emptied, and a few kept.
     spaces: Vec<(u32, Changes)>,
     /// The same changes by the keys of secondary indexes, each by its space's number and its own.
     secondaries: Vec<((u32, u32), Changes)>,
     is_changed: bool,
+    /// What the changes take.
+    bytes: usize,
+}
+
+/// What a change takes beside its key and its tuple.
+fn entry(key: &Key) -> usize {
+    LAYER_ENTRY_BYTES + key.heap_bytes()
+}
+
+fn tuple_bytes(change: &Change) -> usize {
+    change.as_ref().map_or(0, Tuple::heap_bytes)
 }
 
 impl Layer {
@@ -35,26 +47,43 @@ impl Layer {
         !self.is_changed
     }
 
+    /// What the changes take in memory, in bytes: keys, tuples, and what it takes to keep them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Sets what becomes of a key, in place of what an earlier change said.
     #[inline]
     pub(crate) fn set(&mut self, space: u32, key: Key, change: Change) {
         self.is_changed = true;
+        let entry = entry(&key);
+        self.bytes += tuple_bytes(&change);
         match self.spaces.iter_mut().find(|(id, _)| *id == space) {
-            Some((_, changes)) => drop(changes.insert(key, change)),
-            None => self.spaces.push((space, Changes::from([(key, change)]))),
+            Some((_, changes)) => match changes.insert(key, change) {
+                Some(old) => self.bytes -= tuple_bytes(&old),
+                None => self.bytes += entry,
+            },
+            None => {
+                self.bytes += entry;
+                self.spaces.push((space, Changes::from([(key, change)])));
+            }
         }
     }
 
-    /// Sets what becomes of a key of a secondary index.
+    /// Sets what becomes of a key of a secondary index. The tuple is the one that the primary index
+    /// has, so only that one counts.
     pub(crate) fn set_secondary(&mut self, space: u32, index: u32, key: Key, change: Change) {
+        let entry = entry(&key);
         let mut all = self.secondaries.iter_mut();
-        match all.find(|(id, _)| *id == (space, index)) {
-            Some((_, changes)) => drop(changes.insert(key, change)),
+        let old = match all.find(|(id, _)| *id == (space, index)) {
+            Some((_, changes)) => changes.insert(key, change),
             None => {
                 let changes = Changes::from([(key, change)]);
                 self.secondaries.push(((space, index), changes));
+                None
             }
-        }
+        };
+        self.bytes += if old.is_none() { entry } else { 0 };
     }
 
     /// The changes of one index.
@@ -86,9 +115,11 @@ impl Layer {
         changed.map(|(id, changes)| (*id, changes))
     }
 
-    /// Every secondary index with changes.
-    pub(crate) fn secondaries(&self) -> impl Iterator<Item = ((u32, u32), &Changes)> {
-        self.secondaries.iter().map(|(id, changes)| (*id, changes))
+    /// Every index with changes, by its space and its own number.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ((u32, u32), &Changes)> {
+        let secondaries = self.secondaries.iter().map(|(id, changes)| (*id, changes));
+        let spaces = self.spaces().map(|(id, changes)| ((id, PRIMARY), changes));
+        secondaries.chain(spaces)
     }
 
     /// How many changes of indexes there are.
@@ -98,22 +129,25 @@ impl Layer {
         spaces.chain(secondaries).sum()
     }
 
-    /// Takes all changes out, space by space.
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = (u32, Changes)> {
-        self.is_changed = false;
-        self.spaces
-            .iter_mut()
-            .map(|(id, changes)| (*id, std::mem::take(changes)))
-    }
-
-    /// Takes the changes of secondary indexes out, index by index.
-    pub(crate) fn take_secondaries(&mut self) -> impl Iterator<Item = ((u32, u32), Changes)> {
-        let all = self.secondaries.iter_mut();
-        all.map(|(id, changes)| (*id, std::mem::take(changes)))
+    /// Takes all changes out: those of secondary indexes, index by index, and then those of primary
+    /// ones, space by space.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = ((u32, u32), Changes)> {
+        (self.is_changed, self.bytes) = (false, 0);
+        if self.spaces.len() > LAYER_KEPT_MAX {
+            self.spaces.retain(|(_, changes)| !changes.is_empty());
+        }
+        if self.secondaries.len() > LAYER_KEPT_MAX {
+            self.secondaries.retain(|(_, changes)| !changes.is_empty());
+        }
+        let secondaries = self.secondaries.iter_mut();
+        let secondaries = secondaries.map(|(id, changes)| (*id, std::mem::take(changes)));
+        let spaces = self.spaces.iter_mut();
+        let spaces = spaces.map(|(id, changes)| ((*id, PRIMARY), std::mem::take(changes)));
+        let taken = secondaries.chain(spaces);
+        taken.filter(|(_, changes)| !changes.is_empty())
     }
 
     pub(crate) fn clear(&mut self) {
-        self.take().for_each(drop);
-        self.take_secondaries().for_each(drop);
+        *self = Self::default();
     }
 }

@@ -3,40 +3,54 @@
 //! ```text
 //!   statement ─▶ own layer ─▶ turn ─▶ image         reads: what it saw, and what was not there
 //!
-//!   a change by anybody else ─▶ is its key in the reads of an open transaction? ─▶ aborted
+//!   a change by anybody else ─▶ who has seen the key? ─┬ has written ─▶ aborted
+//!                                                      └ only read ──▶ goes on with the past
 //!   COMMIT ─▶ own layer into the turn (a change by somebody else, for the other transactions)
 //! ```
 //!
-//! A transaction that is open still has seen nothing that has changed since, so all it saw is true
-//! at its commit: transactions are in effect executed one by one, in the order of their commits. An
-//! aborted one sees nothing more, so that no client ever looks at half of another transaction.
+//! A transaction that writes has seen nothing that has changed since, so all it saw is true at its
+//! commit: those that write are in effect executed one by one, in the order of their commits. One
+//! that only reads and is overtaken keeps the data as they were just before: that is its place in
+//! the order. It may not write any more. An aborted one sees nothing more, so that no client ever
+//! looks at half of another transaction.
 //!
 //! | module | what |
 //! |---|---|
+//! | `edge` | places between keys |
 //! | `reads` | what a transaction has seen |
+//! | `readers` | who has seen what |
+//! | `past` | the data as they were before a change |
 //! | `turn` | changes that are committed together |
 //! | `workspace` | the turn, the open transactions, and the one whose statement is executed |
 //!
 //! A key that it wrote counts as seen, so of two writers of a key the one that commits first wins.
 
+mod edge;
+mod past;
+mod readers;
 mod reads;
 pub(crate) mod turn;
 pub(crate) mod workspace;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use vestibule_actors::engine::TransactionId;
 use vestibule_wire::Error;
 
 use crate::errors;
 use crate::limits::{
-    OPEN_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_CHANGE_BYTES, TRANSACTIONS_BYTES_MAX,
+    OPEN_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_TAKEN_OUT_MAX,
+    TRANSACTION_TAKEN_OUT_PER_CHANGE, TRANSACTIONS_BYTES_MAX, VERSION_DROPPED_INLINE_MAX,
 };
 use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::schema::system;
+use crate::store::garbage::discard_elsewhere;
 use crate::store::layer::{Change, Layer};
+use past::{Account, Past};
+use readers::{Readers, SeenBy};
 pub(crate) use reads::Reads;
 
 /// An open transaction.
@@ -46,43 +60,33 @@ pub(crate) struct Transaction {
     pub(crate) layer: Layer,
     /// Looking does not change the engine, but what the transaction has seen.
     pub(crate) reads: RefCell<Reads>,
-    /// Size of the layer, about.
-    bytes: usize,
+    /// What it sees instead of the present: something that it had seen has changed.
+    past: Option<Arc<Past>>,
+    /// A write was tried, and it may not write.
+    is_doomed: Cell<bool>,
     is_aborted: bool,
 }
 
 impl Transaction {
     /// Changes a key of a primary index, for this transaction alone.
     pub(crate) fn put(&mut self, space: u32, key: Key, change: Change) {
-        let size = |change: &Change| {
-            let tuple = change.as_ref().map_or(0, |tuple| tuple.len());
-            TRANSACTION_CHANGE_BYTES + tuple
-        };
-        let changes = self.layer.changes(space);
-        let old = changes.and_then(|changes| changes.get(&key));
-        self.bytes -= old.map_or(0, size);
-        self.bytes += size(&change);
         self.reads.get_mut().add_point(space, PRIMARY, &key);
         self.layer.set(space, key, change);
     }
 
     /// Changes a key of a secondary index.
     pub(crate) fn put_secondary(&mut self, space: u32, index: u32, key: Key, change: Change) {
-        self.bytes += TRANSACTION_CHANGE_BYTES;
         self.layer.set_secondary(space, index, key, change);
+    }
+
+    /// Whether it sees the present.
+    fn is_current(&self) -> bool {
+        !self.is_aborted && self.past.is_none()
     }
 
     /// What it changed and saw, in bytes, about.
     fn size(&self) -> usize {
-        self.bytes + self.reads.borrow().bytes()
-    }
-
-    // What it held is of no use to anybody now.
-    fn abort(&mut self) {
-        *self = Self {
-            is_aborted: true,
-            ..Self::default()
-        };
+        self.layer.bytes() + self.reads.borrow().bytes()
     }
 }
 
@@ -90,11 +94,20 @@ impl Transaction {
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
     open: HashMap<TransactionId, Box<Transaction>>,
-    /// The sum of their sizes.
+    /// All that have reads that count, the one whose statement is executed too, by their numbers.
+    live: HashMap<u64, TransactionId>,
+    begun: u64,
+    readers: Readers,
+    /// Reads that do not count any more, to be taken out of the readers bit by bit.
+    over: VecDeque<Reads>,
+    /// The sum of all sizes, with what is over.
     bytes: usize,
+    /// What is kept of turns for those that see the past.
+    pasts: Account,
 }
 
 impl Transactions {
+    /// Whether there are none: nobody needs to be told of changes.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
@@ -107,7 +120,14 @@ impl Transactions {
         if self.open.len() >= OPEN_TRANSACTIONS_MAX {
             return Err(Error::illegal_params("Too many open transactions"));
         }
-        self.open.insert(id, Box::default());
+        self.forget(id);
+        self.begun += 1;
+        self.live.insert(self.begun, id);
+        let own = Transaction {
+            reads: RefCell::new(Reads::of(self.begun)),
+            ..Transaction::default()
+        };
+        self.open.insert(id, Box::new(own));
         Ok(())
     }
 
@@ -124,13 +144,37 @@ impl Transactions {
         }
     }
 
-    pub(crate) fn put_back(&mut self, id: TransactionId, own: Box<Transaction>) {
+    /// Puts back what was taken out, with what its statement has seen.
+    pub(crate) fn put_back(&mut self, id: TransactionId, mut own: Box<Transaction>) {
+        self.tidy();
+        let reads = own.reads.get_mut();
+        self.readers.register(reads);
+        if self.is_full_with(own.layer.bytes() + own.reads.get_mut().bytes()) {
+            self.readers.widen_all(own.reads.get_mut());
+        }
+        let is_doomed = own.is_doomed.get();
         self.bytes += own.size();
         self.open.insert(id, own);
+        if is_doomed {
+            self.abort(id);
+        }
     }
 
+    /// Forgets a transaction with what it has seen and changed, if it is there.
     pub(crate) fn forget(&mut self, id: TransactionId) {
-        self.remove(id);
+        self.tidy();
+        if let Some(mut own) = self.remove(id) {
+            self.discard(&mut own);
+            drop_layer(own.layer);
+        }
+    }
+
+    /// What a transaction that was taken out has seen does not count any more.
+    fn discard(&mut self, own: &mut Transaction) {
+        let reads = std::mem::take(own.reads.get_mut());
+        self.live.remove(&reads.owner);
+        self.bytes += reads.bytes();
+        self.over.push_back(reads);
     }
 
     fn remove(&mut self, id: TransactionId) -> Option<Box<Transaction>> {
@@ -139,29 +183,122 @@ impl Transactions {
         Some(own)
     }
 
+    /// Takes out a little of what is over.
+    pub(crate) fn tidy(&mut self) {
+        self.take_out(TRANSACTION_TAKEN_OUT_MAX);
+    }
+
+    fn take_out(&mut self, mut most: usize) {
+        while most > 0
+            && let Some(reads) = self.over.front_mut()
+        {
+            let before = reads.bytes();
+            let (count, is_done) = self.readers.take_out(reads, most);
+            self.bytes -= before - reads.bytes();
+            most -= count.min(most);
+            if is_done {
+                self.over.pop_front();
+            }
+        }
+    }
+
     /// Whether a transaction beside these may change more.
     ///
     /// # Errors
     ///
-    /// `ErrorCode::MEMORY_ISSUE` if it may not.
+    /// `ErrorCode::MEMORY_ISSUE` if it may not, `ErrorCode::TRANSACTION_CONFLICT` if it sees the
+    /// past: it is aborted then.
     pub(crate) fn check_room(&self, own: &Transaction) -> Result<(), Error> {
-        if own.bytes >= TRANSACTION_BYTES_MAX {
-            return Err(errors::transaction_too_large(own.bytes));
+        if own.past.is_some() {
+            own.is_doomed.set(true);
+            return Err(errors::conflict());
         }
-        if self.is_full_with(&own.reads.borrow(), own.bytes) {
+        if own.layer.bytes() >= TRANSACTION_BYTES_MAX {
+            return Err(errors::transaction_too_large(own.layer.bytes()));
+        }
+        if self.is_full_with(own.size()) {
             return Err(errors::transactions_too_large(self.bytes + own.size()));
         }
         Ok(())
     }
 
-    /// Whether there is no room beside what one transaction has seen, and `bytes` more.
-    pub(crate) fn is_full_with(&self, reads: &Reads, bytes: usize) -> bool {
-        self.bytes + bytes + reads.bytes() >= TRANSACTIONS_BYTES_MAX
+    /// Whether there is no room for this many bytes beside what there is.
+    fn is_full_with(&self, bytes: usize) -> bool {
+        self.bytes + self.pasts.bytes() + bytes >= TRANSACTIONS_BYTES_MAX
     }
 
-    /// Somebody changed a key: aborts those that have seen it.
-    pub(crate) fn note(&mut self, space: u32, index: u32, key: &Key) {
-        self.abort_if(|reads| reads.contains(space, index, key));
+    /// Everybody who has seen a key, but for the one whose statement is executed.
+    fn who_saw(&mut self, space: u32, index: u32, key: &Key) -> Vec<TransactionId> {
+        let mut found = Vec::new();
+        self.readers.find((space, index), key, &mut found);
+        let mut seen_by = Vec::new();
+        for SeenBy { owner, .. } in &found {
+            let id = self.live.get(owner);
+            seen_by.extend(id.filter(|id| self.open.contains_key(id)).copied());
+        }
+        let is_over = |reader: &SeenBy| !self.live.contains_key(&reader.owner);
+        for reader in found.into_iter().filter(is_over) {
+            self.readers.forget((space, index), key, reader);
+        }
+        seen_by
+    }
+
+    /// Somebody changes a key: those that have seen it and written anything are aborted, the others
+    /// go on with the past.
+    fn note(
+        &mut self,
+        space: u32,
+        index: u32,
+        key: &Key,
+        past: &mut dyn FnMut(&Account, usize) -> Option<Arc<Past>>,
+    ) {
+        if !self.readers.has((space, index)) {
+            return;
+        }
+        for id in self.who_saw(space, index, key) {
+            let Some(own) = self.open.get(&id).filter(|own| own.is_current()) else {
+                continue;
+            };
+            let room = TRANSACTIONS_BYTES_MAX.saturating_sub(self.bytes + self.pasts.bytes());
+            let has_written = !own.layer.is_empty();
+            let kept = Some(()).filter(|()| !has_written);
+            match kept.and_then(|()| past(&self.pasts, room)) {
+                Some(kept) => self.overtake(id, kept),
+                None => self.abort(id),
+            }
+        }
+        self.take_out(TRANSACTION_TAKEN_OUT_PER_CHANGE);
+    }
+
+    /// From here on, a transaction sees the past.
+    fn overtake(&mut self, id: TransactionId, past: Arc<Past>) {
+        if let Some(mut own) = self.remove(id) {
+            self.discard(&mut own);
+            own.past = Some(past);
+            self.bytes += own.size();
+            self.open.insert(id, own);
+        }
+    }
+
+    /// What a transaction held is of no use to anybody now.
+    fn abort(&mut self, id: TransactionId) {
+        if let Some(mut own) = self.remove(id) {
+            self.discard(&mut own);
+            drop_layer(own.layer);
+            let aborted = Transaction {
+                is_aborted: true,
+                ..Transaction::default()
+            };
+            self.open.insert(id, Box::new(aborted));
+        }
+    }
+
+    fn abort_all(&mut self, is_concerned: impl Fn(&mut Transaction) -> bool) {
+        let open = self.open.iter_mut();
+        let concerned = open.filter_map(|(id, own)| is_concerned(own).then_some(*id));
+        for id in concerned.collect::<Vec<_>>() {
+            self.abort(id);
+        }
     }
 
     /// Somebody changed definitions: aborts those that have seen the spaces or the definitions.
@@ -177,37 +314,39 @@ impl Transactions {
             for key in changes.keys() {
                 // Keys of these spaces begin with the number of the space that they are about.
                 let about = key.first_number() as u32;
-                self.abort_if(|reads| {
-                    reads.has_catalog()
-                        || reads.contains(space, PRIMARY, key)
-                        || (is_definition && reads.touches(about))
+                for id in self.who_saw(space, PRIMARY, key) {
+                    self.abort(id);
+                }
+                self.abort_all(|own| {
+                    let reads = own.reads.get_mut();
+                    reads.has_catalog() || (is_definition && reads.touches(about))
                 });
             }
         }
     }
 
     /// A turn was forgotten: aborts those that have seen any of it.
-    pub(crate) fn note_all(&mut self, turn: &Layer) {
+    pub(crate) fn note_all(&mut self, turn: &Layer, turn_number: u64) {
         if self.is_empty() {
             return;
         }
-        for (space, changes) in turn.spaces() {
-            changes
-                .keys()
-                .for_each(|key| self.note(space, PRIMARY, key));
-        }
-        for ((space, index), changes) in turn.secondaries() {
-            changes.keys().for_each(|key| self.note(space, index, key));
-        }
-    }
-
-    fn abort_if(&mut self, has_seen: impl Fn(&Reads) -> bool) {
-        for own in self.open.values_mut() {
-            if has_seen(own.reads.get_mut()) {
-                self.bytes -= own.size();
-                own.abort();
+        for ((space, index), changes) in turn.all() {
+            for key in changes.keys() {
+                for id in self.who_saw(space, index, key) {
+                    self.abort(id);
+                }
             }
         }
+        self.abort_all(|own| {
+            let past = own.past.as_ref();
+            past.is_some_and(|past| past.turn_number == turn_number && past.turn().is_some())
+        });
+    }
+}
+
+fn drop_layer(layer: Layer) {
+    if layer.bytes() as u64 > VERSION_DROPPED_INLINE_MAX {
+        discard_elsewhere(layer);
     }
 }
 
@@ -215,10 +354,103 @@ impl Transactions {
 impl Transactions {
     /// Lets the open transactions forget what they have seen.
     fn forget_reads(&mut self) {
-        for own in self.open.values_mut() {
-            self.bytes -= own.size();
-            *own.reads.get_mut() = Reads::default();
-            self.bytes += own.size();
+        let ids: Vec<_> = self.open.keys().copied().collect();
+        for id in ids {
+            if let Some(mut own) = self.remove(id) {
+                if !own.is_aborted {
+                    self.discard(&mut own);
+                    self.begun += 1;
+                    self.live.insert(self.begun, id);
+                    *own.reads.get_mut() = Reads::of(self.begun);
+                }
+                self.bytes += own.size();
+                self.open.insert(id, own);
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Bound;
+
+    use super::*;
+
+    fn key(number: u64) -> Key {
+        Key::from_bytes(&number.to_be_bytes())
+    }
+
+    /// Open transactions that have written something, and have seen these ranges.
+    fn open(count: u64, ranges: u64, range: impl Fn(u64, u64) -> (u64, u64)) -> Transactions {
+        let mut all = Transactions::default();
+        for number in 0..count {
+            let id = TransactionId(number);
+            all.open(id).unwrap();
+            let mut own = all.take(id).unwrap();
+            own.layer.set(513, key(number), None);
+            for at in 0..ranges {
+                let (from, to) = range(number, at);
+                let range = (Bound::Included(key(from)), Bound::Excluded(key(to)));
+                own.reads.get_mut().add_range(512, 0, range);
+            }
+            all.put_back(id, own);
+        }
+        all
+    }
+
+    fn aborted(all: &Transactions) -> usize {
+        all.open.values().filter(|own| own.is_aborted).count()
+    }
+
+    #[test]
+    fn a_commit_of_many_changes_costs_what_it_overlaps() {
+        const CHANGES: u64 = 50_000;
+        let between = |number, at| {
+            let from = (at * 100 + number) * 10;
+            (from + 1, from + 9)
+        };
+        let mut all = open(100, 200, between);
+        let before = all.readers.steps();
+        for number in 0..CHANGES {
+            all.note(512, 0, &key(number * 10), &mut |_, _| None);
+        }
+        assert_eq!(aborted(&all), 0);
+        let steps = all.readers.steps() - before;
+        assert!(steps < CHANGES * 100, "{steps}");
+        // Each key is in a range of every transaction: the first one aborts them all, and what is
+        // left of them is found once, and not by every change.
+        let mut all = open(100, 200, |_, at| (at * 1000, at * 1000 + 900));
+        let before = all.readers.steps();
+        for number in 0..CHANGES {
+            all.note(512, 0, &key(number), &mut |_, _| None);
+            assert_eq!(aborted(&all), 100);
+        }
+        let steps = all.readers.steps() - before;
+        assert!(steps < 20_000 * 40, "{steps}");
+        assert!(all.readers.is_empty() && all.over.is_empty() && all.bytes == 0);
+    }
+
+    /// What one that ended has seen is taken out bit by bit, and counts until then.
+    #[test]
+    fn what_was_seen_is_taken_out_in_bounded_steps() {
+        let mut all = open(1, 0, |_, _| (0, 0));
+        let id = TransactionId(0);
+        let mut own = all.take(id).unwrap();
+        for number in 0..10_000 {
+            own.reads.get_mut().add_point(512, 0, &key(number));
+        }
+        all.put_back(id, own);
+        let full = all.bytes;
+        all.forget(id);
+        let (mut steps, mut last) = (0, all.readers.len());
+        assert!(last > 9000 && all.bytes > full / 2);
+        while !all.over.is_empty() {
+            all.tidy();
+            assert!(last - all.readers.len() <= TRANSACTION_TAKEN_OUT_MAX);
+            last = all.readers.len();
+            steps += 1;
+        }
+        assert!(steps >= 10_000 / TRANSACTION_TAKEN_OUT_MAX);
+        assert_eq!((all.bytes, all.readers.is_empty()), (0, true));
     }
 }

@@ -13,6 +13,10 @@ pub(crate) struct Turn {
     built: Vec<Built>,
     /// The turn changes definitions.
     is_ddl: bool,
+    /// Turns before it.
+    number: u64,
+    /// Changes so far: tells whether it is as it was.
+    position: u64,
 }
 
 impl Turn {
@@ -30,12 +34,19 @@ impl Turn {
         &self.layer
     }
 
+    /// The turn's number, and how much of it there is so far.
+    pub(super) fn position(&self) -> (u64, u64) {
+        (self.number, self.position)
+    }
+
     #[inline]
     pub(crate) fn set(&mut self, space: u32, key: Key, change: Change) {
+        self.position += 1;
         self.layer.set(space, key, change);
     }
 
     pub(crate) fn set_secondary(&mut self, space: u32, index: u32, key: Key, change: Change) {
+        self.position += 1;
         self.layer.set_secondary(space, index, key, change);
     }
 
@@ -51,13 +62,19 @@ impl Turn {
 
     /// The changes and the indexes built for them, to be applied to the image.
     pub(crate) fn take(&mut self) -> (&mut Layer, Vec<Built>) {
-        self.is_ddl = false;
+        self.begin_next();
         (&mut self.layer, std::mem::take(&mut self.built))
+    }
+
+    fn begin_next(&mut self) {
+        self.is_ddl = false;
+        self.number += 1;
+        self.position = 0;
     }
 
     /// Forgets everything. Returns the indexes that were built in vain.
     pub(crate) fn clear(&mut self) -> Garbage {
-        self.is_ddl = false;
+        self.begin_next();
         self.layer.clear();
         Garbage(self.built.drain(..).map(|built| built.tree).collect())
     }

@@ -3,29 +3,56 @@
 //! ```text
 //!   statement ─▶ in a transaction? ─┬ yes ─▶ its own layer ──COMMIT──┐
 //!                                   └ no ──▶ turn ◀──────────────────┘
-//!                                             └▶ aborts the transactions that have seen the key
+//!                                             └▶ overtakes the transactions that have seen the key
 //! ```
+//!
+//! What is changed together, by one statement or by one COMMIT, is held against the reads of all
+//! transactions before any of it is changed: those that go on with the past see none of it.
+
+use std::sync::{Arc, Weak};
 
 use vestibule_actors::engine::TransactionId;
 use vestibule_wire::Error;
 
+use super::past::{Account, Past};
 use super::reads::{KeyBounds, Reads};
 use super::turn::Turn;
 use super::{Transaction, Transactions};
+use crate::errors;
 use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::store::garbage::Garbage;
 use crate::store::image::Image;
 use crate::store::index_build::Built;
 use crate::store::layer::{Change, Layer};
+use crate::store::shared_image::SharedImage;
 use crate::store::snapshot::Snapshot;
 
 /// The turn, the open transactions, and the one whose statement is executed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Workspace {
+    image: SharedImage,
     turn: Turn,
     transactions: Transactions,
-    active: Option<Box<Transaction>>,
+    active: Option<Active>,
+    /// What transactions that are overtaken go on with, while the turn is at this position.
+    past: Option<((u64, u64), Weak<Past>)>,
+}
+
+/// The transaction whose statement is executed.
+#[derive(Debug)]
+struct Active {
+    own: Box<Transaction>,
+    /// What it sees instead of the image, if that is the past.
+    past: Option<Image>,
+}
+
+/// A change of one index, to be made together with others.
+#[derive(Debug)]
+pub(crate) struct IndexChange {
+    pub(crate) index: u32,
+    pub(crate) key: Key,
+    pub(crate) change: Change,
 }
 
 /// A transaction that statements are executed in, to be left again.
@@ -34,6 +61,17 @@ pub(crate) struct Workspace {
 pub(crate) struct Entered(TransactionId);
 
 impl Workspace {
+    /// A workspace above this image.
+    pub(crate) fn new(image: SharedImage) -> Self {
+        Self {
+            image,
+            turn: Turn::default(),
+            transactions: Transactions::default(),
+            active: None,
+            past: None,
+        }
+    }
+
     /// The turn under construction.
     #[inline]
     pub(crate) fn turn(&self) -> &Turn {
@@ -68,16 +106,26 @@ impl Workspace {
         let Some(id) = id.filter(|_| self.active.is_none()) else {
             return Ok(None);
         };
-        self.active = Some(self.transactions.take(id)?);
+        let own = self.transactions.take(id)?;
+        let mut past = None;
+        if let Some(kept) = &own.past {
+            past = kept.image();
+            if past.is_none() || self.image.read().schema_version != kept.schema_version {
+                own.is_doomed.set(true);
+                self.transactions.put_back(id, own);
+                return Err(errors::conflict());
+            }
+        }
+        self.active = Some(Active { own, past });
         Ok(Some(Entered(id)))
     }
 
     /// Ends what [`enter`](Self::enter) began.
     pub(crate) fn leave(&mut self, entered: Option<Entered>) {
         if let Some(Entered(id)) = entered
-            && let Some(own) = self.active.take()
+            && let Some(active) = self.active.take()
         {
-            self.transactions.put_back(id, own);
+            self.transactions.put_back(id, active.own);
         }
     }
 
@@ -90,11 +138,26 @@ impl Workspace {
                 turn = [self.turn.layer()];
                 &turn
             }
-            Some(own) => {
-                both = [&own.layer, self.turn.layer()];
+            Some(active) if let Some(image) = &active.past => {
+                let turn = active.own.past.as_ref().and_then(|past| past.turn());
+                let layers = turn.as_slice();
+                return look(Snapshot { layers, image });
+            }
+            Some(active) => {
+                both = [&active.own.layer, self.turn.layer()];
                 &both
             }
         };
+        look(Snapshot { layers, image })
+    }
+
+    /// Calls `look` with the data as they are, even in a transaction that sees the past.
+    pub(crate) fn look_at_present<T>(
+        &self,
+        image: &Image,
+        look: impl FnOnce(Snapshot<'_>) -> T,
+    ) -> T {
+        let layers: &[&Layer] = &[self.turn.layer()];
         look(Snapshot { layers, image })
     }
 
@@ -102,11 +165,12 @@ impl Workspace {
     ///
     /// # Errors
     ///
-    /// `ErrorCode::MEMORY_ISSUE` if it may not.
+    /// `ErrorCode::MEMORY_ISSUE` if it may not, `ErrorCode::TRANSACTION_CONFLICT` if it sees the
+    /// past: it is aborted then.
     #[inline]
     pub(crate) fn check_room(&self) -> Result<(), Error> {
         match &self.active {
-            Some(own) => self.transactions.check_room(own),
+            Some(active) => self.transactions.check_room(&active.own),
             None => Ok(()),
         }
     }
@@ -114,8 +178,8 @@ impl Workspace {
     /// Changes a key of a primary index: in the transaction, or else in the turn.
     #[inline]
     pub(crate) fn put(&mut self, space: u32, key: Key, change: Change) {
-        if let Some(own) = &mut self.active {
-            return own.put(space, key, change);
+        if let Some(active) = &mut self.active {
+            return active.own.put(space, key, change);
         }
         self.put_in_turn(space, key, change);
     }
@@ -124,20 +188,62 @@ impl Workspace {
     #[inline]
     pub(crate) fn put_in_turn(&mut self, space: u32, key: Key, change: Change) {
         if !self.transactions.is_empty() {
-            self.transactions.note(space, PRIMARY, &key);
+            self.note(space, PRIMARY, &key);
         }
         self.turn.set(space, key, change);
     }
 
-    /// Changes a key of a secondary index.
-    pub(crate) fn put_secondary(&mut self, space: u32, index: u32, key: Key, change: Change) {
-        if let Some(own) = &mut self.active {
-            return own.put_secondary(space, index, key, change);
+    /// Changes keys of several indexes of a space together: in the transaction, or else in the
+    /// turn.
+    pub(crate) fn put_together(&mut self, space: u32, changes: Vec<IndexChange>) {
+        if self.active.is_none() && !self.transactions.is_empty() {
+            for own in &changes {
+                self.note(space, own.index, &own.key);
+            }
         }
-        if !self.transactions.is_empty() {
-            self.transactions.note(space, index, &key);
+        for IndexChange { index, key, change } in changes {
+            match &mut self.active {
+                Some(active) if index == PRIMARY => active.own.put(space, key, change),
+                Some(active) => active.own.put_secondary(space, index, key, change),
+                None => self.set(space, index, key, change),
+            }
         }
-        self.turn.set_secondary(space, index, key, change);
+    }
+
+    fn set(&mut self, space: u32, index: u32, key: Key, change: Change) {
+        if index == PRIMARY {
+            self.turn.set(space, key, change);
+        } else {
+            self.turn.set_secondary(space, index, key, change);
+        }
+    }
+
+    /// A key is about to be changed, by somebody else than the transactions that are open.
+    fn note(&mut self, space: u32, index: u32, key: &Key) {
+        let (image, turn, cached) = (&self.image, &self.turn, &mut self.past);
+        let mut past = |account: &Account, room: usize| {
+            let position = turn.position();
+            let known = cached.as_ref().filter(|(known, _)| *known == position);
+            if let Some(known) = known.and_then(|(_, past)| past.upgrade()) {
+                return Some(known);
+            }
+            if turn.layer().bytes() > room {
+                return None;
+            }
+            let version = image.read().clone();
+            let schema_version = version.schema_version;
+            let before = Some(turn.layer()).filter(|layer| !layer.is_empty());
+            let past = Arc::new(Past::new(
+                image.keep(version),
+                schema_version,
+                before.cloned(),
+                position.0,
+                account,
+            ));
+            *cached = Some((position, Arc::downgrade(&past)));
+            Some(past)
+        };
+        self.transactions.note(space, index, key, &mut past);
     }
 
     /// Changes a row of a system space, with the indexes that were built for it.
@@ -158,15 +264,12 @@ impl Workspace {
         self.transactions.note_definitions(self.turn.layer());
     }
 
-    /// Remembers what the transaction has seen, if there is one.
+    /// Remembers what the transaction has seen, if there is one. What it sees of the past does not
+    /// change any more.
     #[inline]
     pub(crate) fn saw(&self, add: impl FnOnce(&mut Reads)) {
-        if let Some(own) = &self.active {
-            let reads = &mut own.reads.borrow_mut();
-            add(reads);
-            if self.transactions.is_full_with(reads, own.bytes) {
-                reads.widen();
-            }
+        if let Some(Active { own, past: None }) = &self.active {
+            add(&mut own.reads.borrow_mut());
         }
     }
 
@@ -197,21 +300,27 @@ impl Workspace {
         let taken = self.transactions.take(id);
         self.transactions.forget(id);
         let mut own = taken?;
+        self.transactions.discard(&mut own);
         if own.layer.is_empty() {
             return Ok(());
         }
         check_writable()?;
-        for (space, changes) in own.layer.take() {
-            for (key, change) in changes {
-                self.put(space, key, change);
+        if !self.transactions.is_empty() {
+            for ((space, index), changes) in own.layer.all() {
+                changes.keys().for_each(|key| self.note(space, index, key));
             }
         }
-        for ((space, index), changes) in own.layer.take_secondaries() {
+        for ((space, index), changes) in own.layer.take() {
             for (key, change) in changes {
-                self.put_secondary(space, index, key, change);
+                self.set(space, index, key, change);
             }
         }
         Ok(())
+    }
+
+    /// Takes out a little of what transactions that are over have seen.
+    pub(crate) fn tidy(&mut self) {
+        self.transactions.tidy();
     }
 
     /// The turn's changes and the indexes built for them, to be applied to the image.
@@ -221,7 +330,8 @@ impl Workspace {
 
     /// Forgets the turn, and aborts the transactions that have seen any of it.
     pub(crate) fn discard_turn(&mut self) -> Garbage {
-        self.transactions.note_all(self.turn.layer());
+        let (number, _) = self.turn.position();
+        self.transactions.note_all(self.turn.layer(), number);
         self.turn.clear()
     }
 }

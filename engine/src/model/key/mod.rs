@@ -182,6 +182,11 @@ impl Key {
     pub(crate) fn size(&self) -> usize {
         self.tail.key_size()
     }
+
+    /// What it takes beside its 32 bytes, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.tail.heap_bytes()
+    }
 }
 
 impl Ord for Key {

@@ -5,8 +5,9 @@
 //!   history ─▶ again, one by one, on another engine ─▶ does every statement see the same?
 //! ```
 //!
-//! The order of the commits is the serial order, so whatever a transaction saw has to be what it
-//! sees there. Each workload checks what it means besides.
+//! The order of the commits is the serial order of those that wrote, so whatever one saw has to be
+//! what it sees there. One that wrote nothing has to see what it saw at one place of the order,
+//! between its beginning and its end. Each workload checks what it means besides.
 
 use fastrand::Rng;
 use vestibule_actors::engine::{Engine, TransactionId};
@@ -27,6 +28,9 @@ enum Op {
     Add(u64),
     Upsert(u64),
     Delete(u64),
+    /// Of a second space.
+    GetTwin(u64),
+    ReplaceTwin(u64, u64),
 }
 
 impl Op {
@@ -52,6 +56,21 @@ impl Op {
             Self::Add(key) => rig.update(&(key,), &(("+", 1, 1),)),
             Self::Upsert(key) => rig.upsert(&(key, 1), &(("+", 1, 1),)),
             Self::Delete(key) => rig.delete(&(key,)),
+            Self::GetTwin(key) => call(rig, "box.space.twin:get", &super::pack(&((key,),))),
+            Self::ReplaceTwin(key, value) => {
+                let args = super::pack(&((key, value),));
+                call(rig, "box.space.twin:replace", &args)
+            }
+        }
+    }
+
+    /// Whether it wrote something, by what it saw.
+    fn has_written(self, seen: &str) -> bool {
+        match self {
+            Self::Insert(..) => seen.starts_with('['),
+            Self::Add(_) | Self::Delete(_) => seen != "[]",
+            Self::Replace(..) | Self::ReplaceTwin(..) | Self::Upsert(_) => true,
+            _ => false,
         }
     }
 }
@@ -72,6 +91,8 @@ enum Workload {
     Set,
     /// Everybody adds one, in one of three ways.
     Counter,
+    /// Two spaces that always hold the same, and transactions that look at both.
+    Twins,
 }
 
 const KEYS: u64 = 5;
@@ -88,6 +109,13 @@ impl Workload {
         };
         let made = rig.call("box.space.s:create_index", &("by_value", options));
         assert!(made.starts_with('['), "{made}");
+        if self == Self::Twins {
+            rig.call("box.schema.space.create", &("twin",));
+            rig.call("box.space.twin:create_index", &("pk",));
+            for key in 0..KEYS {
+                Op::ReplaceTwin(key, 0).run(&mut rig);
+            }
+        }
         if self != Self::Set {
             for key in 0..KEYS {
                 rig.insert(&(key, if self == Self::Bank { MONEY } else { 0 }));
@@ -119,6 +147,12 @@ impl Workload {
             (Self::Counter, 0) if plan % 3 == 1 => Some(Op::Upsert(0)),
             (Self::Counter, 0) => Some(Op::Get(0)),
             (Self::Counter, 1) if plan % 3 == 2 => Some(Op::Replace(0, value(0, 1) + 1)),
+            (Self::Twins, 0) => Some(Op::Get(from)),
+            (Self::Twins, 1) if plan.is_multiple_of(2) => Some(Op::Replace(from, plan % 1000)),
+            (Self::Twins, 2) if plan.is_multiple_of(2) => Some(Op::ReplaceTwin(from, plan % 1000)),
+            (Self::Twins, 1) => Some(Op::GetTwin(from)),
+            (Self::Twins, 2) => Some(Op::GetTwin(to)),
+            (Self::Twins, 3) if !plan.is_multiple_of(2) => Some(Op::Get(to)),
             _ => None,
         }
     }
@@ -128,7 +162,7 @@ impl Workload {
         match self {
             Self::Registers => any(random),
             Self::Counter => Op::Add(0),
-            Self::Bank | Self::Set => Op::From(0, 3),
+            Self::Bank | Self::Set | Self::Twins => Op::From(0, 3),
         }
     }
 
@@ -141,7 +175,7 @@ impl Workload {
             ops.any(|op| matches!(op, Op::Add(_) | Op::Upsert(_) | Op::Replace(..)))
         });
         let is_right = match self {
-            Self::Registers => true,
+            Self::Registers | Self::Twins => true,
             Self::Bank => values.sum::<u64>() == KEYS * MONEY,
             Self::Counter => numbers[1] == writers.count() as u64,
             Self::Set => {
@@ -183,6 +217,15 @@ fn any(random: &mut Rng) -> Op {
 struct Client {
     open: Option<(TransactionId, u64)>,
     done: Done,
+    /// How long the history was when it began.
+    since: usize,
+}
+
+/// A transaction that committed and wrote nothing.
+struct Reader {
+    done: Done,
+    /// The lengths of the history between which its place is.
+    places: std::ops::RangeInclusive<usize>,
 }
 
 struct Run {
@@ -194,6 +237,9 @@ struct Run {
     /// Of the turn: not part of the history unless it commits.
     turn: Vec<Done>,
     history: Vec<Done>,
+    /// Of the turn.
+    turn_readers: Vec<Reader>,
+    readers: Vec<Reader>,
     conflicts: u64,
     /// Transactions forget what they have seen after each step, so that no conflict is found.
     is_validation_off: bool,
@@ -212,10 +258,12 @@ impl Run {
             0..4 => {
                 self.rig.commit();
                 self.history.append(&mut self.turn);
+                self.readers.append(&mut self.turn_readers);
             }
             4 if !self.rig.engine.is_turn_empty() => {
                 self.rig.fail_turn();
                 self.turn.clear();
+                self.turn_readers.clear();
             }
             5..8 => {
                 let op = self.workload.alone(&mut self.random);
@@ -234,7 +282,11 @@ impl Run {
             let id = TransactionId(self.begun);
             self.rig.begin(id);
             let plan = self.random.u64(..1 << 40);
-            self.clients[at].open = Some((id, plan));
+            self.clients[at] = Client {
+                open: Some((id, plan)),
+                since: self.history.len(),
+                done: Done::new(),
+            };
             return;
         };
         let client = &mut self.clients[at];
@@ -254,9 +306,14 @@ impl Run {
                 *client = Client::default();
             }
             None => {
-                let done = std::mem::take(client).done;
+                let Client { done, since, .. } = std::mem::take(client);
+                let has_written = done.iter().any(|(op, seen)| op.has_written(seen));
                 match &*self.rig.finish(id) {
-                    "ok" => self.turn.push(done),
+                    "ok" if has_written => self.turn.push(done),
+                    "ok" => {
+                        let places = since..=self.history.len() + self.turn.len();
+                        self.turn_readers.push(Reader { done, places });
+                    }
                     other => {
                         assert_eq!(other, super::CONFLICT);
                         self.conflicts += 1;
@@ -270,12 +327,18 @@ impl Run {
     fn check(&mut self) -> Result<(), String> {
         let mut serial = self.workload.rig();
         for (number, done) in self.history.iter().enumerate() {
+            look(&mut serial, &mut self.readers, number);
             for (op, seen) in done {
                 let expected = op.run(&mut serial);
                 if *seen != expected {
                     return Err(format!("{number}: {op:?} saw {seen}, not {expected}"));
                 }
             }
+        }
+        look(&mut serial, &mut self.readers, self.history.len());
+        if let Some(reader) = self.readers.first() {
+            let Reader { done, places } = reader;
+            return Err(format!("nowhere in {places:?} is there {done:?}"));
         }
         serial.commit();
         self.rig.reopen();
@@ -292,6 +355,21 @@ impl Run {
     }
 }
 
+/// Drops the readers that see what they saw at this place of the history.
+fn look(serial: &mut Rig, readers: &mut Vec<Reader>, place: usize) {
+    const LOOK: TransactionId = TransactionId(0);
+    readers.retain(|reader| {
+        if !reader.places.contains(&place) {
+            return true;
+        }
+        serial.begin(LOOK);
+        let sees = |(op, seen): &(Op, String)| serial.on(LOOK, |rig| op.run(rig)) == *seen;
+        let is_right = reader.done.iter().all(sees);
+        serial.engine.rollback_transaction(LOOK);
+        !is_right
+    });
+}
+
 const STEPS: usize = 800;
 
 /// Runs a history; returns what committed and what did not.
@@ -304,6 +382,8 @@ fn run(workload: Workload, seed: u64, is_validation_off: bool) -> Result<(usize,
         clients: (0..6).map(|_| Client::default()).collect(),
         turn: Vec::new(),
         history: Vec::new(),
+        turn_readers: Vec::new(),
+        readers: Vec::new(),
         conflicts: 0,
         is_validation_off,
     };
@@ -312,8 +392,10 @@ fn run(workload: Workload, seed: u64, is_validation_off: bool) -> Result<(usize,
     }
     run.rig.commit();
     run.history.append(&mut run.turn);
+    run.readers.append(&mut run.turn_readers);
+    let committed = run.history.len() + run.readers.len();
     run.check()?;
-    Ok((run.history.len(), run.conflicts))
+    Ok((committed, run.conflicts))
 }
 
 /// Histories per workload; more of them with `VESTIBULE_HISTORIES`.
@@ -329,6 +411,7 @@ fn random_histories_are_serializable() {
         Workload::Bank,
         Workload::Set,
         Workload::Counter,
+        Workload::Twins,
     ] {
         let (mut committed, mut conflicts) = (0, 0);
         for seed in 1..=histories() {
@@ -349,6 +432,7 @@ fn the_check_finds_anomalies_if_nothing_is_validated() {
         Workload::Bank,
         Workload::Set,
         Workload::Counter,
+        Workload::Twins,
     ] {
         let found = (1..=histories()).filter(|seed| run(workload, *seed, true).is_err());
         let found = found.count() as u64;

@@ -1,6 +1,7 @@
 //! Interactive transactions: what they see, what conflicts, and what does not.
 
 mod histories;
+mod past;
 
 use vestibule_actors::engine::{Engine, TransactionId};
 use vestibule_wire::request::{Begin, Body, Select};
@@ -123,6 +124,7 @@ fn no_update_is_lost() {
     // A request outside of any transaction counts like one.
     rig.begin(ONE);
     rig.on(ONE, |rig| rig.some(EQ, 1, 9));
+    rig.on(ONE, |rig| rig.replace(&(50, 0)));
     rig.update(&(1,), &(("+", 1, 1),));
     assert_eq!(rig.finish(ONE), CONFLICT);
     assert_eq!(rig.some(EQ, 1, 9), "[[1, 2]]");
@@ -156,6 +158,7 @@ fn what_was_not_there_counts_as_seen() {
     ] {
         let mut rig = rig();
         rig.on(ONE, |rig| rig.some(iterator, key, limit));
+        rig.on(ONE, |rig| rig.replace(&(50, 0)));
         rig.on(TWO, |rig| rig.replace(&(phantom, 1)));
         assert_eq!(rig.finish(TWO), "ok");
         let expected = if is_conflict { CONFLICT } else { "ok" };
@@ -189,6 +192,7 @@ fn an_error_of_a_statement_does_not_abort() {
     assert_eq!(rig.some(EQ, 10, 9), "[[10, 1]]");
     // What the error told was seen.
     rig.on(TWO, |rig| rig.insert(&(2, 1)));
+    rig.on(TWO, |rig| rig.replace(&(50, 0)));
     rig.delete(&(2,));
     assert_eq!(rig.finish(TWO), CONFLICT);
 }
@@ -216,6 +220,7 @@ fn secondary_indexes_take_part() {
     let get = "box.space.s.index.by_value:get";
     let found = rig.on(ONE, |rig| rig.try_call(get, &pack(&(10,))).unwrap());
     assert_eq!(super::printed(&found), "[[1, 10]]");
+    rig.on(ONE, |rig| rig.replace(&(50, 0)));
     rig.replace(&(1, 11));
     assert_eq!(rig.finish(ONE), CONFLICT);
     // Own changes are seen through the index, and reach it.
@@ -327,6 +332,7 @@ fn all_open_transactions_are_bounded_together() {
     };
     let whole = TRANSACTIONS_BYTES_MAX / TRANSACTION_BYTES_MAX;
     let ids = 3..3 + whole as u64;
+    rig.on(ONE, |rig| rig.replace(&(50, 0)));
     for id in ids {
         rig.begin(TransactionId(id));
         fill(&mut rig, id).unwrap();
