@@ -78,6 +78,10 @@ pub const QUIET_CHECKS_MAX: u64 = 10_000;
 /// Tuples that are dropped on Tx's own thread; more of them go to a thread of their own.
 pub const DROP_INLINE_MAX: usize = 10_000;
 
+/// Bytes of arrays and maps that the paths of an UPDATE or UPSERT may lead through, each counted
+/// once for every level above it: some 40 ms of Tx. Of a tuple of 1 MiB, that is 16 levels.
+pub const UPDATE_WALK_BYTES_MAX: usize = 16 << 20;
+
 /// Longest text of a tuple in an error, in bytes.
 pub const PRINTED_TUPLE_MAX: usize = 1024;
 

@@ -21,6 +21,13 @@ pub const NESTED_ERRORS_MAX: usize = 8;
 /// Most operations of one UPDATE or UPSERT, as in Tarantool.
 pub const UPDATE_OPERATIONS_MAX: u32 = 4000;
 
+/// Longest text of an error, and of a text among its fields, in bytes. Longer ones lose their
+/// middle.
+///
+/// Room for two tuples, as they are shown, and names of usual lengths. Every error has its text
+/// twice in a reply, and a request may name what is not there by as many bytes as it has.
+pub const ERROR_TEXT_SIZE_MAX: usize = 4096;
+
 /// Most errors in one error stack that are written; the rest of the chain is left out.
 pub const ERROR_STACK_DEPTH_MAX: usize = 16;
 

@@ -29,6 +29,7 @@ mod sequences;
 mod test_access;
 mod write;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use vestibule_actors::catalog::{Catalog, GUEST};
@@ -43,6 +44,7 @@ use crate::durability::commit_log::CommitLog;
 use crate::durability::journal::Journal;
 use crate::durability::recovery;
 use crate::durability::storage::{Disk, Storage};
+use crate::errors;
 use crate::options::EngineOptions;
 use crate::query::view::ImageView;
 use crate::store::image::Image;
@@ -164,11 +166,24 @@ impl EmbeddedEngine {
         }
         match self.log.failure() {
             None => Ok(()),
-            Some(reason) => Err(Error::read_only(
-                "journal",
-                &format!("journal failed: {reason}"),
-            )),
+            Some(reason) => {
+                let reason = self.for_users(reason);
+                Err(Error::read_only(
+                    "journal",
+                    &format!("journal failed: {reason}"),
+                ))
+            }
         }
+    }
+
+    /// Where its files are.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.options.data_dir
+    }
+
+    /// What a client may be told of a fault of the files.
+    pub(crate) fn for_users(&self, text: &str) -> String {
+        errors::without_directory(text, &self.options.data_dir)
     }
 }
 
@@ -234,7 +249,7 @@ impl Engine for EmbeddedEngine {
     }
 
     fn fault(&self) -> Option<String> {
-        let text = |reason| format!("read-only, journal failed: {reason}");
+        let text = |reason| format!("read-only, journal failed: {}", self.for_users(reason));
         self.log.failure().map(text)
     }
 

@@ -7,6 +7,7 @@
 pub(crate) mod access;
 
 use std::fmt::Display;
+use std::path::Path;
 
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::{Error, ErrorCode};
@@ -21,6 +22,18 @@ pub(crate) fn field_path(number: usize, name: Option<&str>) -> String {
     match name {
         Some(name) => format!("{} ({name})", number + 1),
         None => (number + 1).to_string(),
+    }
+}
+
+/// A text of the journal or a checkpoint for users: files by their names, without the path of the
+/// data directory. The log has it.
+pub(crate) fn without_directory(text: &str, directory: &Path) -> String {
+    let path = directory.display().to_string();
+    match path.trim_end_matches('/') {
+        "" => text.to_owned(),
+        path => text
+            .replace(&format!("{path}/"), "")
+            .replace(path, "the data directory"),
     }
 }
 

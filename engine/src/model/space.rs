@@ -24,6 +24,8 @@ pub(crate) struct SpaceDef {
     pub(crate) generator: Option<Generator>,
     /// What format and index together ask of the first fields.
     rules: Box<[Rule]>,
+    /// Numbers of the format's fields, in the order of their names.
+    by_name: Box<[u32]>,
 }
 
 /// Which field of a space takes its values from which sequence.
@@ -66,6 +68,8 @@ impl SpaceDef {
         indexes: Vec<IndexDef>,
     ) -> Result<Self, Error> {
         let rules = rules(&format, &indexes)?;
+        let mut by_name: Box<[u32]> = (0..format.len() as u32).collect();
+        by_name.sort_by_key(|field| &*format[*field as usize].name);
         let (primary, secondaries): (Vec<_>, Vec<_>) =
             indexes.into_iter().partition(|index| index.id == PRIMARY);
         Ok(Self {
@@ -77,6 +81,7 @@ impl SpaceDef {
             secondaries: secondaries.into(),
             generator: None,
             rules,
+            by_name,
         })
     }
 
@@ -134,10 +139,9 @@ impl SpaceDef {
 
     /// The number of the field with this name, from 0.
     pub(crate) fn field_number(&self, name: &str) -> Option<u32> {
-        self.format
-            .iter()
-            .position(|field| *field.name == *name)
-            .map(|at| at as u32)
+        let name_of = |field: &u32| &*self.format[*field as usize].name;
+        let found = self.by_name.binary_search_by_key(&name, name_of);
+        found.ok().map(|at| self.by_name[at])
     }
 
     fn field_path(&self, field: usize) -> String {

@@ -5,14 +5,19 @@ use vestibule_actors::engine::Outcome;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::call::EngineCall;
+use crate::errors;
 
 /// `box.snapshot()`: makes a checkpoint and answers "ok" once it is on the disk. Tx goes on
 /// meanwhile.
 pub(super) fn snapshot(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let completion = call.reply.defer()?;
+    let directory = call.engine.data_dir().to_owned();
     call.engine.snapshot(Box::new(move |result| {
         let told = result.map(|()| "ok");
-        completion.complete(told.map_err(|fault| Error::new(ErrorCode::SYSTEM, fault.to_string())));
+        completion.complete(told.map_err(|fault| {
+            let text = errors::without_directory(&fault.to_string(), &directory);
+            Error::new(ErrorCode::SYSTEM, text)
+        }));
     }))?;
     Ok(Outcome::Deferred)
 }

@@ -231,15 +231,14 @@ fn a_failed_append_fails_the_turn_and_later_writes() {
         (40, "Failed to write to disk")
     );
     assert_eq!(rig.all(), "[[1]]", "memory is as it was");
-    let file = rig
-        .options
-        .data_dir
-        .join("journal-00000000000000000001.log");
-    let end = std::fs::metadata(&file).unwrap().len();
+    let file = "journal-00000000000000000001.log";
+    let end = std::fs::metadata(rig.options.data_dir.join(file))
+        .unwrap()
+        .len();
+    // Where the directory is, is for the log.
     let read_only = format!(
-        "7: Can't modify data on a read-only instance - journal failed: cannot write to {} at \
-         offset {end}: told to",
-        file.display()
+        "7: Can't modify data on a read-only instance - journal failed: cannot write to {file} at \
+         offset {end}: told to"
     );
     assert_eq!(rig.insert(&(3,)), read_only);
     assert_eq!(rig.call("box.space.s:drop", &NONE), read_only);

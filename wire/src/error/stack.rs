@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::ErrorCode;
 use crate::keys::{self, ERROR_STACK, error_entry as entry};
-use crate::limits::ERROR_STACK_DEPTH_MAX;
+use crate::limits::{ERROR_STACK_DEPTH_MAX, ERROR_TEXT_SIZE_MAX};
 use crate::msgpack::{
     write_array_len, write_bool, write_f64, write_map_len, write_str, write_uint,
 };
@@ -34,6 +34,21 @@ impl fmt::Display for Field {
     }
 }
 
+/// The text without its middle, if it is too long: what is wrong stands at either end, and a name
+/// between.
+fn bounded(text: Cow<'static, str>) -> Cow<'static, str> {
+    const GAP: &str = "…";
+    if text.len() <= ERROR_TEXT_SIZE_MAX {
+        return text;
+    }
+    let half = (ERROR_TEXT_SIZE_MAX - GAP.len()) / 2;
+    let is_boundary = |at: &usize| text.is_char_boundary(*at);
+    let begin = (0..=half).rev().find(is_boundary).unwrap_or(0);
+    let end = (text.len() - half..text.len()).find(is_boundary);
+    let end = end.unwrap_or(text.len());
+    format!("{}{GAP}{}", &text[..begin], &text[end..]).into()
+}
+
 /// One error, possibly with the error that caused it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Error(Box<Inner>);
@@ -60,13 +75,13 @@ impl std::error::Error for Error {
 }
 
 impl Error {
-    /// An error with a text of one's own.
+    /// An error with a text of one's own, of which [`ERROR_TEXT_SIZE_MAX`] bytes are kept.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             code,
             kind: Cow::Borrowed("ClientError"),
-            message: message.into(),
+            message: bounded(message.into()),
             fields: Vec::new(),
             cause: None,
         }))
@@ -102,9 +117,13 @@ impl Error {
         self.0.cause.as_ref()
     }
 
-    /// Adds a value for programs to the error's fields.
+    /// Adds a value for programs to the error's fields. A text is bounded as the error's own.
     #[must_use]
     pub fn with_field(mut self, name: impl Into<Cow<'static, str>>, value: Field) -> Self {
+        let value = match value {
+            Field::Str(text) => Field::Str(bounded(text)),
+            other => other,
+        };
         self.0.fields.push((name.into(), value));
         self
     }
@@ -183,6 +202,25 @@ impl Error {
 mod tests {
     use super::*;
     use crate::msgpack::{Kind, Reader};
+
+    #[test]
+    fn a_long_text_loses_its_middle() {
+        let fits = "a".repeat(ERROR_TEXT_SIZE_MAX);
+        let error = Error::new(ErrorCode::UNKNOWN, fits.clone());
+        assert_eq!(error.message(), fits);
+        for size in [ERROR_TEXT_SIZE_MAX, 100_000] {
+            let name = "é".repeat(size);
+            let error = Error::no_such_space(&name).with_field("name", Field::Str(name.into()));
+            let text = error.message();
+            assert!(text.len() <= ERROR_TEXT_SIZE_MAX, "{}", text.len());
+            assert!(text.starts_with("Space 'éé") && text.ends_with("éé' does not exist"));
+            assert!(text.contains("é…é"));
+            let [(_, Field::Str(field))] = error.fields() else {
+                panic!("it has one field");
+            };
+            assert!(field.len() <= ERROR_TEXT_SIZE_MAX);
+        }
+    }
 
     #[test]
     fn a_stack_holds_the_chain_of_causes_top_first() {

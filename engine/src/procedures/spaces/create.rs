@@ -133,7 +133,7 @@ fn space_row(
 /// One beyond the largest number that was given so far.
 fn next_id(snapshot: Snapshot<'_>) -> u32 {
     let counted = read::max_space_id(snapshot).unwrap_or(0);
-    let mut id = counted.max(SYSTEM_SPACE_ID_MAX) + 1;
+    let mut id = counted.max(SYSTEM_SPACE_ID_MAX).saturating_add(1);
     while snapshot.image.space(id).is_some() {
         id += 1;
     }

@@ -92,7 +92,8 @@ pub(super) fn truncate(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome
     let mut truncation = Vec::new();
     write_array_len(&mut truncation, 2);
     write_uint(&mut truncation, u64::from(row.id));
-    write_uint(&mut truncation, count + 1);
+    // A user may have set it to the greatest number; that it changes is all that counts.
+    write_uint(&mut truncation, count.wrapping_add(1));
     call::alter_schema(call, |engine, reply| {
         engine.put_system(system::TRUNCATE, &truncation, reply)
     })

@@ -389,6 +389,18 @@ fn numbers_below_the_systems_are_for_anybody() {
 }
 
 #[test]
+fn a_space_is_truncated_however_often_it_was() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    let most = u64::MAX;
+    let row = rig.call("box.space._truncate:replace", &((512, most),));
+    assert_eq!(row, format!("[[512, {most}]]"));
+    rig.call("box.space.s:insert", &((1,),));
+    assert_eq!(rig.call("box.space.s:truncate", &NONE), "[]");
+    assert_eq!(rig.all(), "[]");
+    assert_eq!(rig.call("box.space._truncate:get", &(512,)), "[[512, 0]]");
+}
+
+#[test]
 fn a_system_spaces_secondary_indexes_can_be_called() {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
     let mut call = |path: &str, args: V| rig.call(&format!("box.space.{path}"), &args);

@@ -5,12 +5,13 @@
 //!   pieces  Old 0..2 │ New │ Old 3..4 │ New │ Old 4..5
 //! ```
 //!
-//! An operation splits at most one run, so the list grows with the number of operations and not
+//! An operation splits at most two runs, so the list grows with the number of operations and not
 //! with that of fields, and the tuple is copied once, when the result is written.
 
 use vestibule_wire::msgpack::{DecodeError, Kind, Reader, write_array_len, write_nil};
 
 use super::entries::Entries;
+use super::runs::{Run, Runs};
 use super::scalar::{Number, Text};
 
 /// A tuple in pieces.
@@ -19,8 +20,7 @@ pub(super) struct Fields<'a> {
     tuple: &'a [u8],
     /// Where each old field starts, and at last where the tuple ends.
     starts: Vec<usize>,
-    pieces: Vec<Piece<'a>>,
-    count: usize,
+    pieces: Runs<Piece<'a>>,
 }
 
 #[derive(Debug, Clone)]
@@ -65,6 +65,14 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// How many bytes [`open`](Self::open) would walk over.
+    pub(super) fn unopened(&self) -> usize {
+        match self {
+            Self::Raw(bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
+
     /// Opens an array or map, so that what is in it can be changed.
     pub(super) fn open(&mut self) {
         let Self::Raw(bytes) = self else { return };
@@ -102,26 +110,26 @@ impl<'a> Fields<'a> {
             reader.skip()?;
             starts.push(reader.position());
         }
-        let mut fields = Self {
+        let mut pieces = Runs::new();
+        if count > 0 {
+            pieces.insert(0, Piece::Old { first: 0, count });
+        }
+        Ok(Self {
             tuple,
             starts,
-            pieces: Vec::new(),
-            count,
-        };
-        fields.put(0, Piece::Old { first: 0, count });
-        Ok(fields)
+            pieces,
+        })
     }
 
     /// How many fields there are now.
     pub(super) fn count(&self) -> usize {
-        self.count
+        self.pieces.size()
     }
 
     /// The field at this number, which must be there, as a value that can be changed.
     pub(super) fn value(&mut self, number: usize) -> &mut Value<'a> {
-        let at = self.split(number);
-        self.split(number + 1);
-        let new = match &self.pieces[at] {
+        let piece = self.pieces.only(number);
+        let new = match piece {
             Piece::Old { first, .. } => Some(Value::Raw(
                 &self.tuple[self.starts[*first]..self.starts[*first + 1]],
             )),
@@ -129,9 +137,9 @@ impl<'a> Fields<'a> {
             Piece::New(_) => None,
         };
         if let Some(value) = new {
-            self.pieces[at] = Piece::New(value);
+            *piece = Piece::New(value);
         }
-        match &mut self.pieces[at] {
+        match piece {
             Piece::New(value) => value,
             _ => unreachable!("the piece was just made one"),
         }
@@ -139,46 +147,16 @@ impl<'a> Fields<'a> {
 
     /// Puts a field before the one with this number, filling a gap up to it with nils.
     pub(super) fn insert(&mut self, number: usize, value: &'a [u8]) {
-        if number > self.count {
-            let gap = number - self.count;
-            self.pieces.push(Piece::Nils(gap));
-            self.count += gap;
+        let count = self.count();
+        if number > count {
+            self.pieces.insert(count, Piece::Nils(number - count));
         }
-        let at = self.split(number);
-        self.pieces.insert(at, Piece::New(Value::Raw(value)));
-        self.count += 1;
+        self.pieces.insert(number, Piece::New(Value::Raw(value)));
     }
 
     /// Removes `count` fields, all of which must be there.
     pub(super) fn delete(&mut self, number: usize, count: usize) {
-        let from = self.split(number);
-        let to = self.split(number + count);
-        self.pieces.drain(from..to);
-        self.count -= count;
-    }
-
-    /// The number of the piece that starts with this field, which one is cut in two for if need be.
-    fn split(&mut self, number: usize) -> usize {
-        let mut start = 0;
-        for at in 0..self.pieces.len() {
-            let size = self.pieces[at].count();
-            if start == number {
-                return at;
-            }
-            if number < start + size {
-                let right = self.pieces[at].cut(number - start);
-                self.put(at + 1, right);
-                return at + 1;
-            }
-            start += size;
-        }
-        self.pieces.len()
-    }
-
-    fn put(&mut self, at: usize, piece: Piece<'a>) {
-        if piece.count() > 0 {
-            self.pieces.insert(at, piece);
-        }
+        self.pieces.remove(number, count);
     }
 
     /// Writes the tuple.
@@ -189,8 +167,11 @@ impl<'a> Fields<'a> {
     }
 
     fn append_to(&self, out: &mut Vec<u8>) {
-        write_array_len(out, u32::try_from(self.count).expect("the gap is bounded"));
-        for piece in &self.pieces {
+        write_array_len(
+            out,
+            u32::try_from(self.count()).expect("the gap is bounded"),
+        );
+        for piece in self.pieces.iter() {
             match piece {
                 Piece::Old { first, count } => out.extend_from_slice(
                     &self.tuple[self.starts[*first]..self.starts[*first + *count]],
@@ -202,15 +183,14 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl Piece<'_> {
-    fn count(&self) -> usize {
+impl Run for Piece<'_> {
+    fn size(&self) -> usize {
         match self {
             Self::Old { count, .. } | Self::Nils(count) => *count,
             Self::New(_) => 1,
         }
     }
 
-    /// Keeps the first fields and returns the rest.
     fn cut(&mut self, keep: usize) -> Self {
         match self {
             Self::Old { first, count } => {

@@ -19,10 +19,12 @@
 //! | `operation` | operations, decoded and checked |
 //! | `path` | where in a tuple an operation works |
 //! | `fields` | a tuple as fields that change |
-//! | `entries` | the entries of an array or a map inside a field |
+//! | `runs` | a sequence that is cut at any place |
+//! | `entries` | the entries of a map inside a field |
 //! | `nested` | operations inside a field |
 //! | `scalar` | numbers and texts that operations work on |
 //! | `decimal` | sums of decimals |
+//! | `steps` | steps of work, counted in tests |
 
 mod decimal;
 mod entries;
@@ -34,7 +36,9 @@ mod nested_model;
 mod nested_tests;
 mod operation;
 mod path;
+mod runs;
 mod scalar;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +46,7 @@ use vestibule_wire::limits::UPDATE_OPERATIONS_MAX;
 use vestibule_wire::msgpack::{Integer, Reader};
 use vestibule_wire::{Error, ErrorCode};
 
+use crate::limits::UPDATE_WALK_BYTES_MAX;
 use fields::{Fields, Value};
 use operation::{Action, FieldNames, Operation};
 use scalar::{ArithmeticError, Number};
@@ -49,6 +54,9 @@ use scalar::{ArithmeticError, Number};
 /// Most fields of a tuple that an operation beyond its end may lead to: what a tuple of Tarantool's
 /// usual largest size, 1 MiB, could hold.
 pub(crate) const GAP_FIELDS_MAX: usize = 1 << 20;
+
+/// How often the paths of a request may lead over all of the tuple, however large it is.
+const WALKS_AT_LEAST: usize = 4;
 
 /// What becomes of an operation that cannot be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +78,8 @@ pub(crate) enum Mode {
 /// `ErrorCode::ILLEGAL_PARAMS`, `ErrorCode::SPLICE`, `ErrorCode::UPDATE_ARG_TYPE`,
 /// `ErrorCode::UNKNOWN_UPDATE_OP`, `ErrorCode::UPDATE_FIELD`, `ErrorCode::NO_SUCH_FIELD_NO` and
 /// `ErrorCode::NO_SUCH_FIELD_NAME` for operations that make no sense; `ErrorCode::UPDATE_FIELD` for
-/// a path that cannot be read or a result that is nested too deep; `ErrorCode::TUPLE_TOO_LARGE` for
+/// a path that cannot be read, paths that lead through more than [`UPDATE_WALK_BYTES_MAX`] or a
+/// result that is nested too deep; `ErrorCode::TUPLE_TOO_LARGE` for
 /// a result that is too large; and in [`Mode::Update`] also `ErrorCode::SPLICE`,
 /// `ErrorCode::UPDATE_ARG_TYPE`, `ErrorCode::NO_SUCH_FIELD_NO`,
 /// `ErrorCode::UPDATE_INTEGER_OVERFLOW`, `ErrorCode::UPDATE_FIELD`,
@@ -87,8 +96,9 @@ pub(crate) fn apply(
     let mut fields = Fields::read(tuple).map_err(|_| Error::invalid_msgpack("tuple"))?;
     let inside = operations.iter().find(|own| !own.field.path.is_end());
     let inside = inside.map(|own| own.field);
+    let mut budget = UPDATE_WALK_BYTES_MAX.max(WALKS_AT_LEAST * tuple.len());
     for operation in operations {
-        match operation.apply(&mut fields) {
+        match operation.apply(&mut fields, &mut budget) {
             Err(error) if mode == Mode::Upsert && error.code() != ErrorCode::TUPLE_TOO_LARGE => {
                 log::debug!("an operation of UPSERT is skipped: {error}");
             }
@@ -128,9 +138,9 @@ fn decode<'a>(
 }
 
 impl<'a> Operation<'a> {
-    fn apply(mut self, fields: &mut Fields<'a>) -> Result<(), Error> {
+    fn apply(mut self, fields: &mut Fields<'a>, budget: &mut usize) -> Result<(), Error> {
         if !self.field.path.is_end() {
-            return self.apply_inside(fields);
+            return self.apply_inside(fields, budget);
         }
         let count = fields.count();
         match self.action {

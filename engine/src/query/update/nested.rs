@@ -4,13 +4,16 @@
 //!   a.b[2]     field a ─▶ key b ─▶ element 2       parent: b, an array; token: 2
 //! ```
 //!
-//! What a path leads through is opened once and stays open, so that many operations on one field do
-//! not read it again and again. The texts of errors are those of Tarantool's first operation on a
-//! field; it refuses some later ones that are applied here, one after another.
+//! What a path leads through is opened once and stays open, so that many operations on one field
+//! do not read it again and again. What is nested is walked over once for each level above it, of
+//! which a request has [`UPDATE_WALK_BYTES_MAX`] in all. The texts of errors are those of
+//! Tarantool's first operation on a field; it refuses some later ones that are applied here, one after another.
 
 use super::fields::{Fields, Value};
 use super::operation::{Action, Operation};
 use super::path::Token;
+#[cfg(doc)]
+use crate::limits::UPDATE_WALK_BYTES_MAX;
 use vestibule_wire::Error;
 use vestibule_wire::limits::NESTING_DEPTH_MAX;
 
@@ -24,9 +27,14 @@ struct Place<'f, 'a> {
 
 impl<'a> Operation<'a> {
     /// Applies an operation whose path leads into a field.
-    pub(super) fn apply_inside(mut self, fields: &mut Fields<'a>) -> Result<(), Error> {
+    /// `budget` is how many bytes may be walked over still.
+    pub(super) fn apply_inside(
+        mut self,
+        fields: &mut Fields<'a>,
+        budget: &mut usize,
+    ) -> Result<(), Error> {
         let root = self.existing(fields)?;
-        let Place { parent, token, at } = self.locate(root)?;
+        let Place { parent, token, at } = self.locate(root, budget)?;
         match (&self.action, at) {
             (Action::Assign(value) | Action::Insert(value), None) => {
                 self.append(parent, token, value)
@@ -48,7 +56,11 @@ impl<'a> Operation<'a> {
         }
     }
 
-    fn locate<'f>(&self, root: &'f mut Value<'a>) -> Result<Place<'f, 'a>, Error> {
+    fn locate<'f>(
+        &self,
+        root: &'f mut Value<'a>,
+        budget: &mut usize,
+    ) -> Result<Place<'f, 'a>, Error> {
         let mut path = self.field.path;
         let mut next = || match path.next() {
             Ok(Token::Any) => Err(self.field.bad_path(path.any_position())),
@@ -58,6 +70,9 @@ impl<'a> Operation<'a> {
         let (mut parent, mut token) = (root, next()?);
         // No tuple that is stored is deeper; what an operation before this one made may be.
         for _ in 0..NESTING_DEPTH_MAX {
+            *budget = budget
+                .checked_sub(parent.unopened())
+                .ok_or_else(|| self.field.refused("the paths lead through too much data"))?;
             let at = parent.find(&token);
             if at.is_none() && !may_be_new {
                 return Err(self.field.missing());
@@ -120,7 +135,7 @@ impl<'a> Operation<'a> {
 
 impl<'a> Value<'a> {
     /// Where an array or map has what a token names.
-    fn find(&mut self, token: &Token<'_>) -> Option<usize> {
+    fn find(&mut self, token: &Token<'a>) -> Option<usize> {
         self.open();
         match (self, token) {
             (Self::Array(array), Token::Index(index)) => {

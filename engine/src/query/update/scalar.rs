@@ -6,6 +6,7 @@ use vestibule_wire::msgpack::{
 };
 
 use super::decimal::Decimal;
+use super::runs::{Run, Runs};
 
 /// A number of any type that takes part in `+` and `-`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -123,8 +124,19 @@ impl Number {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Text<'a> {
     is_binary: bool,
-    size: usize,
-    parts: Vec<&'a [u8]>,
+    parts: Runs<&'a [u8]>,
+}
+
+impl Run for &[u8] {
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn cut(&mut self, keep: usize) -> Self {
+        let (left, right) = self.split_at(keep);
+        *self = left;
+        right
+    }
 }
 
 /// The bytes of a string or binary value.
@@ -141,49 +153,34 @@ impl<'a> Text<'a> {
         let mut reader = Reader::new(value);
         let is_binary = reader.peek().ok()? == Kind::Bin;
         let bytes = read_text(&mut reader).ok()?;
-        Some(Self {
+        let mut text = Self {
             is_binary,
-            size: bytes.len(),
-            parts: vec![bytes],
-        })
+            parts: Runs::new(),
+        };
+        text.insert(0, bytes);
+        Some(text)
     }
 
     /// Size in bytes.
     pub(super) fn size(&self) -> usize {
-        self.size
+        self.parts.size()
     }
 
     /// Replaces `cut` bytes at `offset`, which must lie within the text, by `paste`.
     pub(super) fn splice(&mut self, offset: usize, cut: usize, paste: &'a [u8]) {
-        let from = self.split(offset);
-        let to = self.split(offset + cut);
-        let pasted = (!paste.is_empty()).then_some(paste);
-        self.parts.splice(from..to, pasted);
-        self.size = self.size - cut + paste.len();
+        self.parts.remove(offset, cut);
+        self.insert(offset, paste);
     }
 
-    /// The number of the part that starts at `offset`, which a part is cut in two for if need be.
-    fn split(&mut self, offset: usize) -> usize {
-        let mut start = 0;
-        for at in 0..self.parts.len() {
-            let part = self.parts[at];
-            if start >= offset {
-                return at;
-            }
-            if offset < start + part.len() {
-                let (left, right) = part.split_at(offset - start);
-                self.parts[at] = left;
-                self.parts.insert(at + 1, right);
-                return at + 1;
-            }
-            start += part.len();
+    fn insert(&mut self, offset: usize, bytes: &'a [u8]) {
+        if !bytes.is_empty() {
+            self.parts.insert(offset, bytes);
         }
-        self.parts.len()
     }
 
     /// Appends the value, as the type it was.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let size = u32::try_from(self.size).expect("splices keep a text within 32 bits");
+        let size = u32::try_from(self.size()).expect("splices keep a text within 32 bits");
         if self.is_binary {
             write_bin_len(out, size);
         } else {

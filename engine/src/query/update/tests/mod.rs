@@ -1,6 +1,7 @@
 //! Operations and their errors, table by table. Results of `+` and `-`, clipping and texts were
 //! compared with Tarantool's own.
 
+mod cost;
 mod fields;
 mod numbers;
 mod shape;
