@@ -6,6 +6,7 @@
 //!  finish             116       forward               busy                  forward    close
 //!  read               116       view or forward       view, else busy       279        close
 //!  write              116       forward (replica: 7)  busy (demotion: 7)    279        close
+//!  temporary write    116       forward               busy                  279        close
 //!  begin              116       forward               busy (demotion: 7)    279        close
 //!  call               116       forward               busy                  279        close
 //!
@@ -48,6 +49,8 @@ classes! {
     Read,
     /// INSERT, REPLACE, UPDATE, DELETE, UPSERT.
     Write,
+    /// The same on a temporary space, where only that lets it pass: on a replica.
+    TemporaryWrite,
     /// BEGIN.
     Begin,
     /// CALL.
@@ -56,7 +59,8 @@ classes! {
 
 impl Class {
     /// The class that a request has by its type. Two kinds are local all the same: a SELECT on the
-    /// catalog, and a CALL of a control procedure.
+    /// catalog, and a CALL of a control procedure. What would be refused as a write is looked at
+    /// again: it may be one on a temporary space.
     #[must_use]
     pub const fn of(request: RequestType) -> Self {
         match request {
@@ -86,7 +90,7 @@ impl Class {
     pub const fn may_write(self) -> bool {
         match self {
             Self::Write | Self::Begin | Self::Call => true,
-            Self::Local | Self::Finish | Self::Read => false,
+            Self::Local | Self::Finish | Self::Read | Self::TemporaryWrite => false,
         }
     }
 }
@@ -148,6 +152,9 @@ mod tests {
         let shutdown = Verdict::Reject(ErrorCode::SHUTDOWN);
         let read_only = Verdict::Reject(ErrorCode::READONLY);
         let row = |local, finish, read, write, begin, call| match class {
+            // Of a CALL nobody knows beforehand what it changes, and of this that it is nothing
+            // that a role forbids.
+            Class::TemporaryWrite => call,
             Class::Local => local,
             Class::Finish => finish,
             Class::Read => read,

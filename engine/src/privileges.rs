@@ -141,17 +141,34 @@ pub(crate) enum ObjectKind {
     Sequence,
     Role,
     User,
+    /// Lua functions that have no row in `_func`: kept, and of no effect here.
+    LuaCall,
+    /// The same.
+    LuaEval,
+    /// The same.
+    Sql,
 }
 
 impl ObjectKind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Universe,
         Self::Space,
         Self::Function,
         Self::Sequence,
         Self::Role,
         Self::User,
+        Self::LuaCall,
+        Self::LuaEval,
+        Self::Sql,
     ];
+
+    /// Whether there are objects of the kind, each with a number of its own.
+    pub(crate) const fn has_objects(self) -> bool {
+        !matches!(
+            self,
+            Self::Universe | Self::LuaCall | Self::LuaEval | Self::Sql
+        )
+    }
 
     /// As `_priv` and errors call it.
     pub(crate) const fn name(self) -> &'static str {
@@ -162,6 +179,9 @@ impl ObjectKind {
             Self::Sequence => "sequence",
             Self::Role => "role",
             Self::User => "user",
+            Self::LuaCall => "lua_call",
+            Self::LuaEval => "lua_eval",
+            Self::Sql => "sql",
         }
     }
 
@@ -183,6 +203,7 @@ impl ObjectKind {
             Self::Sequence => P::READ.0 | P::WRITE.0 | P::USAGE.0 | ddl | P::ALTER.0,
             Self::Function | Self::Role => P::EXECUTE.0 | P::USAGE.0 | ddl,
             Self::User => ddl | P::ALTER.0,
+            Self::LuaCall | Self::LuaEval | Self::Sql => P::EXECUTE.0 | P::USAGE.0,
         })
     }
 }

@@ -25,7 +25,7 @@ impl InFlightCounts {
         self.all += 1;
         self.bytes += bytes;
         match class {
-            Class::Write => self.writes += 1,
+            Class::Write | Class::TemporaryWrite => self.writes += 1,
             Class::Call => self.calls += 1,
             Class::Local | Class::Finish | Class::Read | Class::Begin => {}
         }
@@ -36,7 +36,7 @@ impl InFlightCounts {
         self.all -= 1;
         self.bytes -= bytes;
         match class {
-            Class::Write => self.writes -= 1,
+            Class::Write | Class::TemporaryWrite => self.writes -= 1,
             Class::Call => self.calls -= 1,
             Class::Local | Class::Finish | Class::Read | Class::Begin => {}
         }

@@ -111,6 +111,13 @@ pub trait Engine: Sized + 'static {
         Ok(())
     }
 
+    /// What to answer to a CALL that the caller may make, of a name that no procedure stands
+    /// behind; `None` for [`ErrorCode::NO_SUCH_PROC`](vestibule_wire::ErrorCode::NO_SUCH_PROC).
+    fn no_procedure(&self, name: &str) -> Option<Error> {
+        let _ = name;
+        None
+    }
+
     /// Opens a transaction under a handle that the runtime chose.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ impl Counts {
     pub(crate) fn add(&mut self, class: Class) {
         match class {
             Class::Read => self.read += 1,
-            Class::Write => self.write += 1,
+            Class::Write | Class::TemporaryWrite => self.write += 1,
             Class::Begin => self.begin += 1,
             Class::Finish => self.commit += 1,
             Class::Call => self.call += 1,

@@ -372,7 +372,9 @@ impl<E: Engine> Executor<E> {
         transaction: Option<TransactionId>,
     ) -> Result<Executed, Error> {
         self.engine.may_call(request.caller, call.name)?;
-        let procedure = match self.procedures.find(call.name)? {
+        let found = self.procedures.find(call.name);
+        let found = found.map_err(|error| self.engine.no_procedure(call.name).unwrap_or(error))?;
+        let procedure = match found {
             Procedure::Sync(procedure) => procedure,
             Procedure::Async(start) => {
                 let charge = self.shared.quotas.waits.take(request.caller, 1)?;

@@ -76,6 +76,7 @@ impl Access {
                 id: row.id,
                 owner: row.owner,
                 is_setuid: row.is_setuid,
+                has_body: !row.is_name(),
             };
             functions.insert(row.name, function);
         }

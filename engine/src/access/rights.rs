@@ -29,6 +29,8 @@ pub(crate) struct Function {
     pub(crate) id: u64,
     pub(super) owner: u64,
     pub(super) is_setuid: bool,
+    /// Whether there is a body, in a language that is not run here.
+    pub(crate) has_body: bool,
 }
 
 /// All that rights are made of.
@@ -154,11 +156,19 @@ impl Rights {
             ObjectKind::Space => !u32::try_from(id).is_ok_and(is_system),
             ObjectKind::Sequence => true,
             ObjectKind::Function => id != PUBLIC_FUNCTION,
-            ObjectKind::Universe | ObjectKind::User | ObjectKind::Role => false,
+            ObjectKind::Universe
+            | ObjectKind::User
+            | ObjectKind::Role
+            | ObjectKind::LuaCall
+            | ObjectKind::LuaEval
+            | ObjectKind::Sql => false,
         };
+        // What is held on Lua and SQL allows nothing.
+        let kinds = ObjectKind::ALL.into_iter().zip(&self.kinds);
+        let mut kinds = kinds.filter(|(kind, _)| kind.has_objects());
         let mut objects = self.objects.iter();
         is_any(self.universe)
-            || self.kinds.iter().any(|held| is_any(*held))
+            || kinds.any(|(_, held)| is_any(*held))
             || objects.any(|((kind, id), held)| is_any(*held) && is_data(*kind, *id))
     }
 

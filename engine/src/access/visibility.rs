@@ -83,6 +83,8 @@ impl Rights {
             ObjectKind::Function => system::FUNC,
             ObjectKind::Sequence => system::SEQUENCE,
             ObjectKind::Role | ObjectKind::User => system::USER,
+            // There are no objects of these kinds.
+            ObjectKind::LuaCall | ObjectKind::LuaEval | ObjectKind::Sql => return false,
         })
     }
 

@@ -197,7 +197,9 @@ fn owner_of(snapshot: Snapshot<'_>, kind: ObjectKind, id: u64) -> Result<Option<
 
 fn head_of(snapshot: Snapshot<'_>, kind: ObjectKind, id: u64) -> Result<Option<Head<'_>>, Error> {
     let space = match kind {
-        ObjectKind::Universe => return Ok(None),
+        ObjectKind::Universe | ObjectKind::LuaCall | ObjectKind::LuaEval | ObjectKind::Sql => {
+            return Ok(None);
+        }
         ObjectKind::Space => system::SPACE,
         ObjectKind::Function => system::FUNC,
         ObjectKind::Sequence => system::SEQUENCE,
@@ -231,7 +233,7 @@ fn told_name(rights: &Rights, snapshot: Snapshot<'_>, object: Object) -> Result<
 /// `ErrorCode::NO_SUCH_SPACE`, `ErrorCode::NO_SUCH_USER`, `ErrorCode::NO_SUCH_FUNCTION`,
 /// `ErrorCode::NO_SUCH_ROLE` or `ErrorCode::NO_SUCH_SEQUENCE` if it is not there.
 pub(crate) fn name_of(snapshot: Snapshot<'_>, (kind, id): Object) -> Result<Box<str>, Error> {
-    let Some(id) = id.filter(|_| kind != ObjectKind::Universe) else {
+    let Some(id) = id.filter(|_| kind.has_objects()) else {
         return Ok("".into());
     };
     let found = head_of(snapshot, kind, id)?;
@@ -289,8 +291,9 @@ pub(crate) fn check_priv(snapshot: Snapshot<'_>, new: Option<&[u8]>) -> Result<(
 /// # Errors
 ///
 /// `ErrorCode::UNSUPPORTED` for what is not supported, `ErrorCode::CREATE_FUNCTION` for a number
-/// that is too large, `ErrorCode::FUNCTION_EXISTS` for a name that is taken,
-/// `ErrorCode::DROP_FUNCTION` for a function that others have rights on.
+/// that is too large, `ErrorCode::FUNCTION_LANGUAGE` for a language that there is not,
+/// `ErrorCode::FUNCTION_EXISTS` for a name that is taken, `ErrorCode::DROP_FUNCTION` for a function
+/// that others have rights on.
 pub(crate) fn check_func(
     snapshot: Snapshot<'_>,
     old: Option<&[u8]>,
@@ -301,6 +304,14 @@ pub(crate) fn check_func(
         (None, Some(new)) => {
             let row = FuncRow::decode(new)?;
             check_name(&row.name)?;
+            match &*row.language {
+                "LUA" | "C" => {}
+                "SQL_BUILTIN" => {
+                    let why = "given built-in is not predefined";
+                    return Err(access_errors::cannot_create_function(&row.name, why));
+                }
+                other => return Err(access_errors::function_language(other, &row.name)),
+            }
             if row.id > FUNCTION_ID_MAX {
                 let why = "function id is too big";
                 return Err(access_errors::cannot_create_function(&row.name, why));

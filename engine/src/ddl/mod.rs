@@ -106,7 +106,7 @@ fn put_space(
         None => errors::cannot_create_space,
         Some(_) => errors::cannot_alter_space,
     };
-    let row = SpaceRow::decode_or(new, refuse)?;
+    let row = SpaceRow::decode_new(new, refuse)?;
     check_name(&row.name)?;
     if row.id == 0 {
         return Err(refuse(&row.name, "space id 0 is reserved"));
@@ -119,8 +119,12 @@ fn put_space(
         "vinyl" => return Err(errors::unsupported("engine 'vinyl'")),
         other => return Err(errors::no_such_engine(other)),
     }
-    if row.is_temporary {
-        return Err(errors::unsupported("temporary spaces"));
+    if let Some(stored) = snapshot.image.space(row.id)
+        && stored.def.is_temporary != row.options.is_temporary
+        && !stored.rows.is_empty()
+    {
+        let why = "can not switch temporary flag on a non-empty space";
+        return Err(refuse(&row.name, why));
     }
     if let Some(same) = read::space_with_name(snapshot, &row.name)?
         && same.id != row.id
@@ -210,7 +214,7 @@ fn put_index(
         let why = "can not add a secondary key before primary";
         return Err(errors::cannot_alter_space(&space.name, why));
     }
-    let row = IndexRow::decode(new)?;
+    let row = IndexRow::decode_new(new)?;
     if system::is_system(id) {
         let why = "indexes of system spaces are fixed";
         return Err(errors::cannot_modify_index(&row.name, &space.name, why));
@@ -315,6 +319,9 @@ fn check_index_kind(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
     match kind {
         None => return Err(errors::index_type(&row.name, &space.name)),
         Some(IndexKind::Hash) if !row.is_unique => return refuse("HASH index must be unique"),
+        Some(IndexKind::Hash) if row.options.flag("hint") => {
+            return refuse("hint is only reasonable with memtx tree index");
+        }
         Some(_) => {}
     }
     match row.parts.iter().find(|part| !part.kind.is_indexable()) {

@@ -73,15 +73,22 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Writes a turn, and returns the number of its record.
+    /// Writes what of a turn is durable, and returns the number of its record; `None` if that is
+    /// nothing.
     ///
     /// # Errors
     ///
     /// `ErrorCode::WAL_IO` if it could not be written, `ErrorCode::LOADING` before recovery is
     /// done.
-    pub(crate) fn append(&mut self, turn: &Layer) -> Result<u64, Error> {
+    pub(crate) fn append(
+        &mut self,
+        turn: &Layer,
+        is_durable: impl Fn(u32) -> bool,
+    ) -> Result<Option<u64>, Error> {
         self.record.clear();
-        record::encode(turn, &mut self.record);
+        if !record::encode(turn, is_durable, &mut self.record) {
+            return Ok(None);
+        }
         let journal = self.journal.as_ref().ok_or_else(errors::loading)?;
         let appended = lock(journal).append(&self.record);
         if let Some(checkpointer) = self.checkpointer.as_ref().filter(|_| appended.is_ok()) {
@@ -90,7 +97,7 @@ impl CommitLog {
         if self.record.capacity() > limits::RECORD_KEPT_MAX {
             self.record = Vec::new();
         }
-        appended.map_err(|fault| {
+        appended.map(Some).map_err(|fault| {
             log::error!("a turn was not written: {fault}");
             // A turn beyond the journal's bounds says nothing about the next one.
             if !matches!(fault, JournalError::TooLarge { .. }) {

@@ -15,10 +15,11 @@ use crate::store::layer::Layer;
 /// The first byte. Changes with this layout and with that of encoded keys.
 const VERSION: u8 = 2;
 
-/// Appends a turn.
-pub(crate) fn encode(turn: &Layer, out: &mut Vec<u8>) {
+/// Appends what of a turn is durable; returns whether that is anything.
+pub(crate) fn encode(turn: &Layer, is_durable: impl Fn(u32) -> bool, out: &mut Vec<u8>) -> bool {
     out.push(VERSION);
-    for (space, changes) in turn.spaces() {
+    let head = out.len();
+    for (space, changes) in turn.spaces().filter(|(space, _)| is_durable(*space)) {
         out.extend_from_slice(&space.to_le_bytes());
         out.extend_from_slice(&(changes.len() as u32).to_le_bytes());
         for (key, change) in changes {
@@ -37,6 +38,7 @@ pub(crate) fn encode(turn: &Layer, out: &mut Vec<u8>) {
             }
         }
     }
+    out.len() > head
 }
 
 /// Reads a turn, change by change.
@@ -86,8 +88,10 @@ mod tests {
         turn.set(512, Key::from_bytes(b"bbbbbbbbbbbb"), None);
         turn.set(512, Key::from_bytes(b"a"), Some(vec![0x91, 1].into()));
         turn.set(600, Key::from_bytes(b"c"), Some(vec![0x91, 2].into()));
+        turn.set(601, Key::from_bytes(b"d"), Some(vec![0x91, 3].into()));
         let mut bytes = Vec::new();
-        encode(&turn, &mut bytes);
+        assert!(encode(&turn, |space| space != 601, &mut bytes));
+        assert!(!encode(&turn, |_| false, &mut Vec::new()));
         let changes = decode(&bytes).unwrap();
         assert!(matches!(changes[0], (512, Replayed::Put(&[0x91, 1]))));
         assert!(matches!(
@@ -95,6 +99,7 @@ mod tests {
             (512, Replayed::Delete(b"bbbbbbbbbbbb"))
         ));
         assert!(matches!(changes[2], (600, Replayed::Put(&[0x91, 2]))));
+        assert_eq!(changes.len(), 3, "what is not durable is not there");
         for end in 0..bytes.len() {
             let cut = decode(&bytes[..end]);
             assert!(

@@ -21,7 +21,9 @@ impl EmbeddedEngine {
     /// `ErrorCode::WAL_IO` if it could not be written, `ErrorCode::LOADING` before recovery is
     /// done.
     pub(super) fn commit_turn(&mut self) -> Result<(), Error> {
-        match self.log.append(self.workspace.turn().layer()) {
+        let schema = &self.schema;
+        let is_durable = |space| !schema.is_temporary(space);
+        match self.log.append(self.workspace.turn().layer(), is_durable) {
             Ok(sequence) => {
                 self.apply_turn(sequence);
                 Ok(())
@@ -33,7 +35,8 @@ impl EmbeddedEngine {
         }
     }
 
-    fn apply_turn(&mut self, sequence: u64) {
+    /// `sequence`: of the turn's record, if it has one.
+    fn apply_turn(&mut self, sequence: Option<u64>) {
         let is_ddl = self.workspace.turn().is_ddl();
         let (turn, built) = self.workspace.take_turn();
         let garbage = self.image.change(turn.changes_len(), |image| {
@@ -64,7 +67,16 @@ impl EmbeddedEngine {
     /// anything and nothing can be written.
     pub(super) fn merge(&mut self, transaction: TransactionId) -> Result<(), Error> {
         let is_writable = self.check_writable();
-        self.workspace.commit(transaction, || is_writable)
+        let schema = &self.schema;
+        self.workspace.commit(transaction, |changed| {
+            // What is not durable may always be changed.
+            let is_durable = |(space, _)| !schema.is_temporary(space);
+            if changed.spaces().any(is_durable) {
+                is_writable
+            } else {
+                Ok(())
+            }
+        })
     }
 
     /// Tries the journal again after it failed, so that data can be changed again.

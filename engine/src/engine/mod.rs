@@ -221,6 +221,13 @@ impl Engine for EmbeddedEngine {
         self.check_begin(&caller.user.name)
     }
 
+    fn no_procedure(&self, name: &str) -> Option<Error> {
+        let function = self.schema.access().function(name)?;
+        function
+            .has_body
+            .then(|| errors::access::foreign_function(name))
+    }
+
     // All levels of isolation are the strictest one. The time a transaction may take is the
     // runtime's to watch.
     fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {

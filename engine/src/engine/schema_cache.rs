@@ -50,6 +50,12 @@ impl SchemaCache {
         })
     }
 
+    /// Whether what the space holds is not durable.
+    #[inline]
+    pub(super) fn is_temporary(&self, space: u32) -> bool {
+        self.spaces.get(&space).is_some_and(|def| def.is_temporary)
+    }
+
     /// The rights of every user.
     #[inline]
     pub(super) fn access(&self) -> &Access {

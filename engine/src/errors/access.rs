@@ -22,6 +22,21 @@ pub(crate) fn cannot_create_function(name: &str, why: &str) -> Error {
     )
 }
 
+/// [`ErrorCode::FUNCTION_LANGUAGE`]
+pub(crate) fn function_language(language: &str, name: &str) -> Error {
+    Error::new(
+        ErrorCode::FUNCTION_LANGUAGE,
+        format!("Unsupported language '{language}' specified for function '{name}'"),
+    )
+}
+
+/// [`ErrorCode::UNSUPPORTED`], for a call of a function that only its own language could run.
+pub(crate) fn foreign_function(name: &str) -> Error {
+    super::unsupported(&format!(
+        "calls of functions in Lua or C: what '{name}' does is kept, and not run"
+    ))
+}
+
 /// [`ErrorCode::NO_SUCH_FUNCTION`]
 pub(crate) fn no_such_function(name: &str) -> Error {
     Error::new(
@@ -83,7 +98,10 @@ pub(crate) fn role_with_password(role: &str) -> Error {
 pub(crate) fn no_such_object(kind: ObjectKind, name: &str) -> Error {
     match kind {
         ObjectKind::Universe | ObjectKind::Space => Error::no_such_space(name),
-        ObjectKind::Function => no_such_function(name),
+        // Of the last three there are no objects: nobody looks for one.
+        ObjectKind::Function | ObjectKind::LuaCall | ObjectKind::LuaEval | ObjectKind::Sql => {
+            no_such_function(name)
+        }
         ObjectKind::Sequence => Error::new(
             ErrorCode::NO_SUCH_SEQUENCE,
             format!("Sequence '{name}' does not exist"),

@@ -308,6 +308,18 @@ pub(crate) fn wrong_index_options(field: usize, why: &str) -> Error {
     Error::new(ErrorCode::WRONG_INDEX_OPTIONS, message)
 }
 
+/// [`ErrorCode::WRONG_SPACE_OPTIONS`]
+pub(crate) fn wrong_space_options(why: &str) -> Error {
+    let message = format!("Wrong space options (field 5): {why}");
+    Error::new(ErrorCode::WRONG_SPACE_OPTIONS, message)
+}
+
+/// [`ErrorCode::WRONG_SPACE_FORMAT`], for a field of the format, from 1.
+pub(crate) fn wrong_space_format(field: usize, why: &str) -> Error {
+    let message = format!("Wrong space format (field {field}): {why}");
+    Error::new(ErrorCode::WRONG_SPACE_FORMAT, message)
+}
+
 /// [`ErrorCode::TUPLE_TOO_LARGE`]
 #[cold]
 pub(crate) fn tuple_too_large(size: usize) -> Error {

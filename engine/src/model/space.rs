@@ -1,7 +1,7 @@
 //! Definition of a space: its name, what its tuples must look like, its indexes.
 
 use vestibule_wire::Error;
-use vestibule_wire::msgpack::{Kind, Reader};
+use vestibule_wire::msgpack::{Kind, Reader, write_bool, write_map_len, write_str};
 use vestibule_wire::request::IdOrName;
 
 use crate::errors;
@@ -22,6 +22,8 @@ pub(crate) struct SpaceDef {
     pub(crate) secondaries: Box<[IndexDef]>,
     /// What gives values to a field that comes as nil.
     pub(crate) generator: Option<Generator>,
+    /// Tuples are neither journaled nor in checkpoints: a restart empties the space.
+    pub(crate) is_temporary: bool,
     /// What format and index together ask of the first fields.
     rules: Box<[Rule]>,
     /// Numbers of the format's fields, in the order of their names.
@@ -44,6 +46,31 @@ pub(crate) struct Field {
     pub(crate) name: Box<str>,
     pub(crate) kind: FieldType,
     pub(crate) is_nullable: bool,
+    /// The map that says all this, MessagePack as it was given: with older names of types, and
+    /// with what means nothing here.
+    pub(crate) written: Box<[u8]>,
+}
+
+impl Field {
+    /// A field that is written in the shortest way.
+    pub(crate) fn new(name: &str, kind: FieldType, is_nullable: bool) -> Self {
+        let mut written = Vec::new();
+        write_map_len(&mut written, if is_nullable { 3 } else { 2 });
+        write_str(&mut written, "name");
+        write_str(&mut written, name);
+        write_str(&mut written, "type");
+        write_str(&mut written, kind.name());
+        if is_nullable {
+            write_str(&mut written, "is_nullable");
+            write_bool(&mut written, true);
+        }
+        Self {
+            name: name.into(),
+            kind,
+            is_nullable,
+            written: written.into(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +107,7 @@ impl SpaceDef {
             primary: primary.into_iter().next(),
             secondaries: secondaries.into(),
             generator: None,
+            is_temporary: false,
             rules,
             by_name,
         })

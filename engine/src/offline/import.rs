@@ -99,6 +99,10 @@ impl Import {
         let whole = Reader::new(tuple).skip_checked();
         whole.map_err(|_| Error::invalid_msgpack("packet body"))?;
         let def = self.engine.definition(space)?;
+        if def.is_temporary {
+            let told = format!("space '{}' is temporary: its tuples are not kept", def.name);
+            return Err(Error::new(ErrorCode::ILLEGAL_PARAMS, told));
+        }
         def.check(tuple)?;
         let key = def.primary()?.key_of(tuple);
         let key = key.map_err(|_| Error::invalid_msgpack("packet body"))?;

@@ -5,7 +5,10 @@
 //! ```
 
 use vestibule_wire::Error;
-use vestibule_wire::msgpack::{DecodeError, Kind, Reader};
+use vestibule_wire::msgpack::{
+    DecodeError, Kind, Reader, write_array_len, write_bool, write_f64, write_int, write_map_len,
+    write_nil, write_str, write_uint,
+};
 
 use crate::limits::{CALL_ARGUMENTS_MAX, CALL_VALUES_MAX};
 
@@ -19,8 +22,8 @@ pub(super) enum LuaValue<'a> {
     Str(&'a str),
     List(Vec<LuaValue<'a>>),
     Table(Vec<(LuaValue<'a>, LuaValue<'a>)>),
-    /// Anything else.
-    Other,
+    /// Anything else, as it is.
+    Other(&'a [u8]),
 }
 
 /// The arguments of one call.
@@ -130,16 +133,37 @@ impl<'a> LuaValue<'a> {
             Kind::Float | Kind::Double => Self::Float(reader.read_f64()?),
             Kind::Str => match reader.read_str() {
                 Ok(text) => Self::Str(text),
-                Err(_) => {
-                    reader.skip()?;
-                    Self::Other
-                }
+                Err(_) => Self::Other(reader.skip()?),
             },
-            _ => {
-                reader.skip()?;
-                Self::Other
-            }
+            _ => Self::Other(reader.skip()?),
         })
+    }
+
+    /// Appends the value as MessagePack.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Nil => write_nil(out),
+            Self::Bool(flag) => write_bool(out, *flag),
+            Self::Integer(number) => match u64::try_from(*number) {
+                Ok(number) => write_uint(out, number),
+                // It was read from 64 bits.
+                Err(_) => write_int(out, i64::try_from(*number).unwrap_or(i64::MIN)),
+            },
+            Self::Float(number) => write_f64(out, *number),
+            Self::Str(text) => write_str(out, text),
+            Self::List(values) => {
+                write_array_len(out, values.len() as u32);
+                values.iter().for_each(|value| value.write(out));
+            }
+            Self::Table(pairs) => {
+                write_map_len(out, pairs.len() as u32);
+                for (key, value) in pairs {
+                    key.write(out);
+                    value.write(out);
+                }
+            }
+            Self::Other(raw) => out.extend_from_slice(raw),
+        }
     }
 
     /// What stands in a list or table under a number, from 1.
@@ -167,20 +191,25 @@ impl<'a> LuaValue<'a> {
             .filter(|value| **value != Self::Nil)
     }
 
-    /// Names that a table has, numbers left out.
-    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+    /// What stands in a table under names, numbers left out.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&'a str, &LuaValue<'a>)> {
         let pairs = if let Self::Table(pairs) = self {
             pairs.as_slice()
         } else {
             &[]
         };
-        pairs.iter().filter_map(|(key, _)| {
+        pairs.iter().filter_map(|(key, value)| {
             if let LuaValue::Str(name) = key {
-                Some(*name)
+                Some((*name, value))
             } else {
                 None
             }
         })
+    }
+
+    /// Names that a table has, numbers left out.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.named().map(|(name, _)| name)
     }
 
     /// The text.

@@ -1,6 +1,7 @@
 //! Formats as Lua callers write them.
 
 use vestibule_wire::Error;
+use vestibule_wire::msgpack::{write_map_len, write_str};
 
 use super::args::{LuaValue, illegal};
 use crate::errors;
@@ -55,24 +56,51 @@ fn read_field(
             )));
         }
     };
-    for option in field.names() {
-        let is_harmless = match option {
-            "name" | "type" | "is_nullable" | "nullable_action" => true,
-            "collation" => {
-                check_collation(field.get(option), &format!("format[{at}]"))?;
-                true
-            }
-            _ => false,
-        };
-        if !is_harmless {
-            return Err(errors::unsupported_option("field", option));
-        }
-    }
+    check_options(at, field)?;
     Ok(Field {
         name: name.into(),
         kind,
         is_nullable,
+        written: written(name, field).into(),
     })
+}
+
+/// Options that would ask something of a field's values are refused; what nobody knows is the
+/// client's own.
+fn check_options(at: usize, field: &LuaValue<'_>) -> Result<(), Error> {
+    for option in field.names() {
+        match option {
+            "collation" => check_collation(field.get(option), &format!("format[{at}]"))?,
+            "compression" | "constraint" | "default" | "default_func" | "foreign_key"
+                if field.get(option).is_some() =>
+            {
+                return Err(errors::unsupported_option("field", option));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The map of a field as `_space` keeps it: what was given by place has its name.
+fn written(name: &str, field: &LuaValue<'_>) -> Vec<u8> {
+    let kind = field.get("type").or(field.at(2)).and_then(LuaValue::as_str);
+    let is_further = |(option, value): &(&str, &LuaValue<'_>)| {
+        // Strings are ordered by bytes, so that a collation that passed says nothing.
+        !matches!(*option, "name" | "type" | "collation") && **value != LuaValue::Nil
+    };
+    let further: Vec<_> = field.named().filter(is_further).collect();
+    let mut out = Vec::new();
+    write_map_len(&mut out, 2 + further.len() as u32);
+    write_str(&mut out, "name");
+    write_str(&mut out, name);
+    write_str(&mut out, "type");
+    write_str(&mut out, kind.unwrap_or("any"));
+    for (option, value) in further {
+        write_str(&mut out, option);
+        value.write(&mut out);
+    }
+    out
 }
 
 /// Refuses a collation that does not order by bytes, as all strings are ordered here.

@@ -16,7 +16,7 @@ use super::call::{EngineCall, alter_schema, no_result};
 use super::lookup::{self, existing_principal, principal, printed};
 use super::principals::ENTER;
 use crate::engine::EmbeddedEngine;
-use crate::errors::access as access_errors;
+use crate::errors::{self, access as access_errors};
 use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system::grant_rows::PrivRow;
 use crate::schema::system::{self, read};
@@ -117,9 +117,13 @@ fn resolve(
     if *object == LuaValue::Str("") {
         return Ok(None);
     }
+    if !kind.has_objects() {
+        let what = format!("grants on one object of kind '{}'", kind.name());
+        return Err(errors::unsupported(&what));
+    }
     let unknown = || access_errors::no_such_object(kind, &printed(object));
     let id = match kind {
-        ObjectKind::Universe => Some(0),
+        ObjectKind::Universe | ObjectKind::LuaCall | ObjectKind::LuaEval | ObjectKind::Sql => None,
         ObjectKind::Role | ObjectKind::User => principal(engine, object, kind)?.map(|row| row.id),
         ObjectKind::Space => {
             let target = match object {

@@ -18,10 +18,10 @@ use crate::model::field::FieldType;
 use crate::model::index::{PRIMARY, Part};
 use crate::model::space::{Field, SpaceDef};
 use crate::schema::system::read::{self, attachment};
-use crate::schema::system::rows::IndexRow;
+use crate::schema::system::rows::{IndexRow, RowOptions};
 use crate::schema::system::{self};
 
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 16] = [
     "type",
     "id",
     "if_not_exists",
@@ -36,6 +36,21 @@ const OPTIONS: [&str; 14] = [
     "range_size",
     "run_count_per_level",
     "run_size_ratio",
+    "hint",
+    "fast_offset",
+];
+
+/// Options that change nothing here and are kept, with the types of their values.
+const KEPT: [(&str, &str); 9] = [
+    ("dimension", "number"),
+    ("distance", "string"),
+    ("bloom_fpr", "number"),
+    ("page_size", "number"),
+    ("range_size", "number"),
+    ("run_count_per_level", "number"),
+    ("run_size_ratio", "number"),
+    ("hint", "boolean"),
+    ("fast_offset", "boolean"),
 ];
 
 /// What `space:create_index` returns: the index as Tarantool prints it.
@@ -186,11 +201,12 @@ pub(super) fn alter(
         row.kind = kind.to_ascii_lowercase().into();
     }
     if options.get("unique").is_some() {
-        row.is_unique = options.flag("unique")?;
+        row.set_unique(options.flag("unique")?);
     }
     if let Some(parts) = options.get("parts") {
         row.parts = read_parts(parts, &space.format)?;
     }
+    keep_options(&options, &mut row.options)?;
     let wish = Wish::read(&options)?;
     let owner = call.engine.effective_user().id;
     alter_schema(call, |engine, reply| {
@@ -248,14 +264,41 @@ fn read_row(
         .unwrap_or("tree")
         .to_ascii_lowercase()
         .into();
+    let mut kept = RowOptions::unique(is_unique);
+    keep_options(options, &mut kept)?;
     Ok(IndexRow {
         space,
         id,
         name: name.into(),
         kind,
         is_unique,
+        options: kept,
         parts,
     })
+}
+
+/// Takes over the options that change nothing here.
+fn keep_options(options: &Options<'_>, kept: &mut RowOptions) -> Result<(), Error> {
+    for (name, kind) in KEPT {
+        let Some(value) = options.get(name) else {
+            continue;
+        };
+        match kind {
+            "number" => {
+                options.number(name)?;
+            }
+            "string" => {
+                options.text(name)?;
+            }
+            _ => {
+                options.flag(name)?;
+            }
+        }
+        let mut raw = Vec::new();
+        value.write(&mut raw);
+        kept.set(name, &raw);
+    }
+    Ok(())
 }
 
 /// Reads `{{field = 1, type = 'unsigned'}, {'name'}}`, `{1, 'unsigned', 2, 'string'}`, `{'name'}`.

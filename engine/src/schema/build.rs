@@ -19,7 +19,7 @@ pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef,
     let primary = primary.map_or(&[][..], |primary| &primary.parts);
     // Of a system space, only the catalog knows the secondary indexes.
     let wanted = |index: &&IndexRow| index.id == PRIMARY || !system::is_system(space.id);
-    SpaceDef::new(
+    let mut def = SpaceDef::new(
         space.id,
         &space.name,
         space.field_count,
@@ -29,7 +29,9 @@ pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef,
             .filter(wanted)
             .map(|index| index_def(index, primary))
             .collect(),
-    )
+    )?;
+    def.is_temporary = space.options.is_temporary;
+    Ok(def)
 }
 
 /// The definition of an index whose space has this primary key.

@@ -298,10 +298,15 @@ impl Image {
         Ok(key)
     }
 
-    /// Applies the changes of one turn, the record of this number, space by space, and takes what
-    /// was built for it.
-    pub(crate) fn apply(&mut self, sequence: u64, turn: &mut Layer, built: Vec<Built>) -> Garbage {
-        self.sequence = sequence;
+    /// Applies the changes of one turn, the record of this number if there is one, space by space,
+    /// and takes what was built for it.
+    pub(crate) fn apply(
+        &mut self,
+        sequence: Option<u64>,
+        turn: &mut Layer,
+        built: Vec<Built>,
+    ) -> Garbage {
+        self.sequence = sequence.unwrap_or(self.sequence);
         let mut side_effects = SideEffects::default();
         // Primary indexes come last: a tuple that somebody else holds then is held by a version.
         for ((id, index), changes) in turn.take() {

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
     use crate::model::field::FieldType;
     use crate::model::index::Part;
-    use crate::schema::system::rows::{IndexRow, SpaceRow};
+    use crate::schema::system::rows::{IndexRow, RowOptions, SpaceOptions, SpaceRow};
     use crate::store::image::Replayed;
 
     /// A damaged journal may have lost what made room for a tuple.
@@ -184,7 +184,7 @@ mod tests {
             name: "s".into(),
             engine: "memtx".into(),
             field_count: 0,
-            is_temporary: false,
+            options: SpaceOptions::default(),
             format: Vec::new(),
         };
         let part = |field| Part {
@@ -199,6 +199,7 @@ mod tests {
             name: format!("i{index}").into(),
             kind: "tree".into(),
             is_unique: true,
+            options: RowOptions::unique(true),
             parts: vec![part(index)],
         };
         let (space, first, second) = (space.encode(), index(0).encode(), index(1).encode());

@@ -12,7 +12,7 @@ use super::{NONE, Rig, SPACE, by, pack, store};
 use crate::model::field::FieldType::{Datetime, Number, String, Unsigned};
 use crate::model::index::Part;
 use crate::schema::system;
-use crate::schema::system::rows::IndexRow;
+use crate::schema::system::rows::{IndexRow, RowOptions};
 
 #[test]
 fn a_hash_index_knows_whole_keys_only() {
@@ -184,6 +184,7 @@ fn the_view_answers_while_an_index_is_built() {
         name: "i1".into(),
         kind: "tree".into(),
         is_unique: true,
+        options: RowOptions::unique(true),
         parts: vec![part(1, String)],
     };
     // Built before the commit, so that the view is read from all the while.

@@ -6,7 +6,7 @@ use super::{NONE, Rig, SPACE, by, pack};
 use crate::model::field::FieldType::{self, String, Unsigned};
 use crate::model::index::Part;
 use crate::schema::system;
-use crate::schema::system::rows::IndexRow;
+use crate::schema::system::rows::{IndexRow, RowOptions};
 
 /// An index by its number and its name, `i` with the number.
 pub(super) struct Wanted {
@@ -49,6 +49,7 @@ pub(super) fn put(rig: &mut Rig, wanted: Wanted) -> Option<std::string::String> 
         name: format!("i{}", wanted.id).into(),
         kind: wanted.kind.into(),
         is_unique: wanted.is_unique,
+        options: RowOptions::unique(wanted.is_unique),
         parts: wanted.parts,
     };
     let told = rig.run(Body::Replace(Store {

@@ -286,7 +286,7 @@ impl Workspace {
     }
 
     /// Moves what a transaction changed into the turn; the transaction is gone then, whatever comes
-    /// of it. `check_writable` is asked if it changed anything.
+    /// of it. `check_writable` is asked about what it changed, if it changed anything.
     ///
     /// # Errors
     ///
@@ -295,7 +295,7 @@ impl Workspace {
     pub(crate) fn commit(
         &mut self,
         id: TransactionId,
-        check_writable: impl FnOnce() -> Result<(), Error>,
+        check_writable: impl FnOnce(&Layer) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let taken = self.transactions.take(id);
         self.transactions.forget(id);
@@ -304,7 +304,7 @@ impl Workspace {
         if own.layer.is_empty() {
             return Ok(());
         }
-        check_writable()?;
+        check_writable(&own.layer)?;
         if !self.transactions.is_empty() {
             for ((space, index), changes) in own.layer.all() {
                 changes.keys().for_each(|key| self.note(space, index, key));

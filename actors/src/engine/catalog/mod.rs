@@ -33,7 +33,8 @@ use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{IdOrName, IteratorType, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use self::system::{SYSTEM_SPACES, SystemSpace};
+use self::row::Part;
+use self::system::{SYSTEM_SPACES, SystemSpace, VSPACE};
 use self::table::Table;
 use crate::shared_tree::SharedTree;
 
@@ -208,6 +209,25 @@ impl Catalog {
     /// Why not, as the engine puts it.
     pub fn may_log_in(&self, user: &User) -> Result<(), Error> {
         self.visibility.may_log_in(user)
+    }
+
+    /// Whether this user sees a space whose content is not durable.
+    #[must_use]
+    pub fn shows_temporary(&self, space: IdOrName<'_>, user: &User) -> bool {
+        let Some(spaces) = self.find(IdOrName::Id(VSPACE)) else {
+            return false;
+        };
+        let (index, key) = match space {
+            IdOrName::Id(id) => (0, Part::Uint(u64::from(id))),
+            IdOrName::Name(name) => (2, Part::Str(name.as_bytes().to_vec())),
+        };
+        let key = [key];
+        let mut found = spaces.table.walk(index, IteratorType::Eq, &key, None);
+        let Some(row) = found.next().filter(|row| row.is_temporary()) else {
+            return false;
+        };
+        let visible = self.visibility.rows(user, VSPACE, spaces.name);
+        visible.is_ok_and(|visible| visible.shows(&row.tuple))
     }
 
     /// Answers a SELECT on a system space, with what this user may see. It looks at the rows that

@@ -70,6 +70,31 @@ impl SystemRow {
     }
 }
 
+impl SystemRow {
+    /// Whether a row of `_space` is of a space whose content is not durable.
+    pub(super) fn is_temporary(&self) -> bool {
+        let read = || {
+            let mut reader = Reader::new(&self.tuple);
+            if reader.read_array_len().ok()? < 6 {
+                return None;
+            }
+            for _ in 0..5 {
+                reader.skip().ok()?;
+            }
+            let mut is_temporary = false;
+            for _ in 0..reader.read_map_len().ok()? {
+                is_temporary |= match reader.read_str().ok()? {
+                    "temporary" => reader.skip().ok()? == [0xc3],
+                    "type" => reader.skip().ok()? == b"\xaedata-temporary",
+                    _ => reader.skip().map(|_| false).ok()?,
+                };
+            }
+            Some(is_temporary)
+        };
+        read() == Some(true)
+    }
+}
+
 /// Whether a key continues the text that another one ends with.
 fn begins_with(own: &[Part], key: &[Part]) -> bool {
     match (own.split_last(), key.split_last()) {

@@ -20,6 +20,8 @@ pub const SCHEMA: u32 = 272;
 pub const COLLATION: u32 = 276;
 /// Spaces.
 pub const SPACE: u32 = 280;
+/// The view on [`SPACE`].
+pub(super) const VSPACE: u32 = 281;
 /// Sequences.
 pub const SEQUENCE: u32 = 284;
 /// The last value of each sequence.
@@ -125,7 +127,7 @@ pub static SYSTEM_SPACES: [SystemSpace; 11] = [
     SystemSpace {
         id: SPACE,
         name: "_space",
-        view: Some((281, "_vspace")),
+        view: Some((VSPACE, "_vspace")),
         fields: &[
             ("id", Unsigned), ("owner", Unsigned), ("name", String), ("engine", String),
             ("field_count", Unsigned), ("flags", Map), ("format", Array),

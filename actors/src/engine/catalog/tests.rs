@@ -39,6 +39,37 @@ fn catalog(visibility: Option<ByName>) -> Catalog {
     builder.build()
 }
 
+#[test]
+fn a_temporary_space_is_found_by_those_who_see_it() {
+    let row = |id: u8, name: &str, flags: &[u8]| {
+        let mut row = vec![0x97, id, 1];
+        write_str(&mut row, name);
+        row.extend_from_slice(b"\xa5memtx\x00");
+        row.extend_from_slice(flags);
+        row.push(0x90);
+        row
+    };
+    let mut catalog = catalog(Some(ByName));
+    catalog.put_row(280, row(5, "t", b"\x81\xa9temporary\xc3"));
+    catalog.put_row(
+        280,
+        row(6, "u", b"\x82\xa2no\xc3\xa4type\xaedata-temporary"),
+    );
+    catalog.put_row(280, row(7, "v", b"\x81\xa9temporary\xc2"));
+    catalog.put_row(280, b"\x93\x08\x01\xa1w".to_vec());
+    let mut found = Vec::new();
+    for user in ["all", "five", "none"] {
+        let user = User::named(user);
+        for (id, name) in [(5, "t"), (6, "u"), (7, "v"), (8, "w"), (9, "x")] {
+            let shown = catalog.shows_temporary(IdOrName::Id(id), &user);
+            let by_name = catalog.shows_temporary(IdOrName::Name(name), &user);
+            assert_eq!(shown, by_name, "{name}");
+            found.extend(shown.then(|| format!("{}: {name}", user.name)));
+        }
+    }
+    assert_eq!(found, ["all: t", "all: u", "five: t"]);
+}
+
 /// How many rows a user is shown.
 fn count(catalog: &Catalog, user: &str, select: &Select<'_>) -> Result<u32, u16> {
     let mut out = Vec::new();
@@ -304,7 +335,7 @@ fn searched<'a>(
     all: &'a [row::SystemRow],
     at: usize,
     iterator: IteratorType,
-    key: &[row::Part],
+    key: &[Part],
 ) -> Vec<&'a Vec<u8>> {
     use IteratorType::{Le, Lt, PreviousPrefix, Req};
     let found = all.iter().filter(|row| row.matches(at, iterator, key));

@@ -147,7 +147,7 @@ impl<'a> Dispatcher<'a> {
     /// Decides on a decoded request and does what is decided.
     fn admit_and_route(&mut self, request: &DecodedRequest<'_>) {
         let control = control_call(&request.body);
-        let class = match control {
+        let mut class = match control {
             Some(_) => Class::Local,
             None => self.classify(request),
         };
@@ -155,7 +155,14 @@ impl<'a> Dispatcher<'a> {
         self.admitted = Admitted::under(serving);
         let in_transaction =
             request.stream != 0 && self.session.transaction(request.stream).is_some();
-        let verdict = admit(serving, class, in_transaction);
+        let mut verdict = admit(serving, class, in_transaction);
+        if class == Class::Write
+            && verdict == Verdict::Reject(ErrorCode::READONLY)
+            && self.is_temporary(&request.body)
+        {
+            class = Class::TemporaryWrite;
+            verdict = admit(serving, class, in_transaction);
+        }
         let needs_tx = !matches!(verdict, Verdict::Answer | Verdict::Close);
         if needs_tx && self.session.has_held() && !self.is_releasing {
             // Behind what is held, whatever the state is by now.
@@ -195,6 +202,24 @@ impl<'a> Dispatcher<'a> {
                 catalog.is_some_and(|catalog| catalog.has_system_space(space))
             }
         }
+    }
+
+    /// Whether a request changes a space whose content is not durable, as the user sees it in the
+    /// newest catalog.
+    #[cold]
+    fn is_temporary(&mut self, body: &Body<'_>) -> bool {
+        let space = match body {
+            Body::Insert(store) | Body::Replace(store) => store.space,
+            Body::Update(update) => update.space,
+            Body::Delete(delete) => delete.space,
+            Body::Upsert(upsert) => upsert.space,
+            _ => return false,
+        };
+        let Some(catalog) = self.worker.published.catalog(self.shared) else {
+            return false;
+        };
+        let (_, caller) = self.session.output_and_caller();
+        catalog.shows_temporary(space, &caller.user)
     }
 
     pub(crate) fn reject(&mut self, sync: u64, code: ErrorCode) {

@@ -38,7 +38,7 @@ pub(super) struct Outline {
     pub(super) schema_version: u64,
     /// Rows of each system space.
     pub(super) system: Vec<(u32, Vec<Tuple>)>,
-    /// The other spaces that can hold rows.
+    /// The other spaces that can hold rows that are durable.
     spaces: Vec<Arc<SpaceDef>>,
     rekey_epoch: u64,
 }
@@ -49,7 +49,8 @@ impl Outline {
         for space in image.spaces() {
             let id = space.def.id;
             if !system::is_system(id) {
-                spaces.extend(space.def.primary.is_some().then(|| space.def.clone()));
+                let has_rows = space.def.primary.is_some() && !space.def.is_temporary;
+                spaces.extend(has_rows.then(|| space.def.clone()));
             } else if system::viewed(id).is_none() {
                 system.push((id, space.rows.tuples().cloned().collect::<Vec<_>>()));
             }
@@ -156,8 +157,11 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Whether rows of both are under the same keys.
+/// Whether rows of both are durable, and under the same keys.
 fn is_same(now: &SpaceDef, then: &SpaceDef) -> bool {
+    if now.is_temporary {
+        return false;
+    }
     let both = now.primary.as_ref().zip(then.primary.as_ref());
     both.is_some_and(|(now, then)| now.has_same_keys(then))
 }

@@ -6,7 +6,7 @@ use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
-use super::definition::refuse_flags;
+use super::definition::read_flags;
 use crate::engine::EmbeddedEngine;
 use crate::errors;
 use crate::limits::SPACE_ID_MAX;
@@ -15,11 +15,11 @@ use crate::procedures::args::{Args, Options, illegal};
 use crate::procedures::call::{EngineCall, alter_schema_and_answer};
 use crate::procedures::format::read_format;
 use crate::procedures::lookup::owner;
-use crate::schema::system::rows::SpaceRow;
+use crate::schema::system::rows::{SpaceOptions, SpaceRow};
 use crate::schema::system::{self, read, system_key};
 use crate::store::snapshot::Snapshot;
 
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 11] = [
     "if_not_exists",
     "id",
     "engine",
@@ -29,6 +29,8 @@ const OPTIONS: [&str; 9] = [
     "temporary",
     "is_local",
     "is_sync",
+    "type",
+    "defer_deletes",
 ];
 
 /// What `box.schema.space.create` returns. Tarantool returns an object that cannot travel.
@@ -98,7 +100,8 @@ fn space_row(
     owner: u64,
     options: &Options<'_>,
 ) -> Result<(SpaceRow, bool), Error> {
-    refuse_flags(options)?;
+    let mut flags = SpaceOptions::default();
+    read_flags(options, &mut flags)?;
     let format = options
         .get("format")
         .map(|format| read_format(format, name, errors::cannot_create_space))
@@ -124,7 +127,7 @@ fn space_row(
         name: name.into(),
         engine: options.text("engine")?.unwrap_or("memtx").into(),
         field_count,
-        is_temporary: false,
+        options: flags,
         format: format.unwrap_or_default(),
     };
     Ok((row, wanted.is_none()))

@@ -10,17 +10,19 @@ use crate::procedures::call::{self, EngineCall, raw_result};
 use crate::procedures::format::read_format;
 use crate::procedures::lookup::owner;
 use crate::procedures::remove;
-use crate::schema::system::rows::{SpaceRow, encode_format};
+use crate::schema::system::rows::{SpaceOptions, SpaceRow, encode_format};
 use crate::schema::system::{self, read, system_key};
 use crate::store::snapshot::Snapshot;
 
-const ALTER_OPTIONS: [&str; 6] = [
+const ALTER_OPTIONS: [&str; 8] = [
     "name",
     "user",
     "field_count",
     "format",
     "temporary",
     "is_sync",
+    "type",
+    "defer_deletes",
 ];
 
 fn row_of(snapshot: Snapshot<'_>, space: &str) -> Result<SpaceRow, Error> {
@@ -52,7 +54,7 @@ pub(super) fn alter(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, E
     let args = Args::read(call.args)?;
     let options = args.options(0, &ALTER_OPTIONS)?;
     let mut row = call.engine.look(|snapshot| row_of(snapshot, space))?;
-    refuse_flags(&options)?;
+    read_flags(&options, &mut row.options)?;
     if let Some(name) = options.text("name")? {
         row.name = name.into();
     }
@@ -107,17 +109,30 @@ fn second_number(row: &[u8]) -> Option<u64> {
     reader.read_uint().ok()
 }
 
-/// Refuses what makes another kind of space.
+/// Reads what kind of space is asked for; what is not said stays as it is.
 ///
 /// # Errors
 ///
-/// `ErrorCode::UNSUPPORTED` for a flag that is set.
-pub(super) fn refuse_flags(options: &Options<'_>) -> Result<(), Error> {
-    for refused in ["temporary", "is_local", "is_sync"] {
-        if options.flag(refused)? {
-            let what = format!("the space option '{refused}'");
-            return Err(errors::unsupported(&what));
+/// `ErrorCode::UNSUPPORTED` for what would make a kind that there is not here.
+pub(super) fn read_flags(given: &Options<'_>, space: &mut SpaceOptions) -> Result<(), Error> {
+    if given.flag("is_sync")? {
+        return Err(errors::unsupported("the space option 'is_sync'"));
+    }
+    if given.get("temporary").is_some() {
+        if given.get("type").is_some() {
+            let why = "only one of 'type' or 'temporary' may be specified";
+            return Err(illegal(why));
         }
+        space.set_temporary(given.flag("temporary")?);
+    }
+    if let Some(kind) = given.text("type")? {
+        space.set_type(kind)?;
+    }
+    if given.get("is_local").is_some() {
+        space.set_local(given.flag("is_local")?);
+    }
+    if given.get("defer_deletes").is_some() {
+        space.set_defer_deletes(given.flag("defer_deletes")?);
     }
     Ok(())
 }

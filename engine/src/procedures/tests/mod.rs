@@ -53,6 +53,7 @@ macro_rules! table {
 }
 
 mod indexes;
+mod kept;
 mod sequences;
 mod spaces;
 

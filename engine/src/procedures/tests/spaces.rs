@@ -22,7 +22,11 @@ fn a_space_is_altered() {
         ),
         (
             table! { temporary = true },
-            "5: vestibule does not support the space option 'temporary'",
+            "12: Can't modify space 's': can not switch temporary flag on a non-empty space",
+        ),
+        (
+            table! { is_sync = true },
+            "5: vestibule does not support the space option 'is_sync'",
         ),
         (
             table! { constraint = "f" },
@@ -143,8 +147,16 @@ fn refused_spaces() -> Vec<(V, &'static str)> {
             "1: Illegal parameters, options parameter 'id' should be of type number",
         ),
         (
-            list!["d", table! { temporary = true }],
-            "5: vestibule does not support the space option 'temporary'",
+            list!["d", table! { temporary = 1 }],
+            "1: Illegal parameters, options parameter 'temporary' should be of type boolean",
+        ),
+        (
+            list!["d", table! { is_sync = true }],
+            "5: vestibule does not support the space option 'is_sync'",
+        ),
+        (
+            list!["d", V::Table([("type", V::from("temporary"))].into())],
+            "5: vestibule does not support the space type 'temporary'",
         ),
         (
             list!["d", table! { user = "nope" }],

@@ -7,8 +7,8 @@ use crate::model::field::FieldType;
 use crate::model::index::Part;
 use crate::model::space::Field;
 use crate::privileges::{ObjectKind, Privileges};
-use crate::schema::system::grant_rows::{FuncRow, PrivRow};
-use crate::schema::system::rows::{IndexRow, SpaceRow, UserRow};
+use crate::schema::system::grant_rows::{FuncRow, FuncTraits, PrivRow};
+use crate::schema::system::rows::{IndexRow, RowOptions, SpaceOptions, SpaceRow, UserRow};
 use crate::schema::system::{
     ADMIN, COLLATION, FUNC, GUEST, INDEX, PRIV, PUBLIC, PUBLIC_FUNCTION, SPACE, SUPER, TRUNCATE,
     USER,
@@ -33,10 +33,9 @@ pub(crate) fn definition(space: u32) -> Option<(SpaceRow, Vec<IndexRow>)> {
 
 /// The definition of a system space, or of the view on it.
 fn rows(system: &SystemSpace, id: u32, name: &str) -> (SpaceRow, Vec<IndexRow>) {
-    let format = system.fields.iter().map(|(name, kind)| Field {
-        name: (*name).into(),
-        kind: field_type(*kind),
-        is_nullable: *kind == SystemFieldType::Any,
+    let format = system.fields.iter().map(|(name, kind)| {
+        let is_nullable = *kind == SystemFieldType::Any;
+        Field::new(name, field_type(*kind), is_nullable)
     });
     let is_view = id != system.id;
     let space = SpaceRow {
@@ -45,7 +44,7 @@ fn rows(system: &SystemSpace, id: u32, name: &str) -> (SpaceRow, Vec<IndexRow>) 
         name: name.into(),
         engine: if is_view { "sysview" } else { "memtx" }.into(),
         field_count: 0,
-        is_temporary: false,
+        options: SpaceOptions::default(),
         format: format.collect(),
     };
     let part = |field: &u32| Part {
@@ -60,6 +59,7 @@ fn rows(system: &SystemSpace, id: u32, name: &str) -> (SpaceRow, Vec<IndexRow>) 
         name: index.name.into(),
         kind: "tree".into(),
         is_unique: index.is_unique,
+        options: RowOptions::unique(index.is_unique),
         parts: index.fields.iter().map(part).collect(),
     });
     (space, indexes.collect())
@@ -119,7 +119,10 @@ pub(crate) fn tuples() -> impl Iterator<Item = (u32, Vec<u8>)> {
     spaces
         .chain(users)
         .chain(collations)
-        .chain(std::iter::once((FUNC, user_info().encode(CREATED))))
+        .chain(std::iter::once((
+            FUNC,
+            user_info().encode(&FuncTraits::default(), CREATED),
+        )))
         .chain(rights().map(|row| (PRIV, row.encode())))
 }
 
@@ -134,6 +137,8 @@ fn user_info() -> FuncRow {
         owner: ADMIN,
         name: "box.schema.user.info".into(),
         is_setuid: false,
+        language: "LUA".into(),
+        body: "".into(),
     }
 }
 

@@ -1,11 +1,9 @@
 //! Rows of `_priv` and `_func`, from and to MessagePack.
 
 use vestibule_wire::Error;
-use vestibule_wire::msgpack::{
-    Kind, Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
-};
+use vestibule_wire::msgpack::{Kind, Reader, write_array_len, write_bool, write_str, write_uint};
 
-use crate::errors::{self, access as access_errors};
+use crate::errors::access as access_errors;
 use crate::privileges::{Object, ObjectKind, Privileges};
 
 fn malformed(_: impl std::error::Error) -> Error {
@@ -94,12 +92,48 @@ pub(crate) struct FuncRow {
     pub(crate) name: Box<str>,
     /// Runs with the rights of its owner.
     pub(crate) is_setuid: bool,
+    /// In capitals.
+    pub(crate) language: Box<str>,
+    /// What it would do in that language, which nothing here runs.
+    pub(crate) body: Box<str>,
+}
+
+/// What else is said of a function: kept, and of no effect here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FuncTraits {
+    pub(crate) is_deterministic: bool,
+    pub(crate) is_sandboxed: bool,
+    pub(crate) is_null_call: bool,
+    pub(crate) returns: Box<str>,
+    pub(crate) aggregate: Box<str>,
+    pub(crate) comment: Box<str>,
+    /// An array, MessagePack.
+    pub(crate) param_list: Box<[u8]>,
+    /// An array.
+    pub(crate) exports: Box<[u8]>,
+    /// A map.
+    pub(crate) opts: Box<[u8]>,
+}
+
+impl Default for FuncTraits {
+    fn default() -> Self {
+        Self {
+            is_deterministic: false,
+            is_sandboxed: false,
+            is_null_call: true,
+            returns: "any".into(),
+            aggregate: "none".into(),
+            comment: "".into(),
+            param_list: [0x90].into(),
+            exports: (*b"\x91\xa3LUA").into(),
+            opts: [0x80].into(),
+        }
+    }
 }
 
 impl FuncRow {
     /// # Errors
     ///
-    /// `ErrorCode::UNSUPPORTED` for a function with a body or in a language that is not run here,
     /// `ErrorCode::INVALID_MSGPACK` for a malformed row.
     pub(crate) fn decode(row: &[u8]) -> Result<Self, Error> {
         let head = Head::decode(row)?;
@@ -109,50 +143,51 @@ impl FuncRow {
             reader.skip().map_err(malformed)?;
         }
         let is_setuid = reader.read_uint().map_err(malformed)? != 0;
-        if count > 4 && reader.read_str().map_err(malformed)? != "LUA" {
-            return Err(errors::unsupported(
-                "functions in other languages than 'LUA'",
-            ));
-        }
-        if count > 5 && !reader.read_str().map_err(malformed)?.is_empty() {
-            return Err(errors::unsupported("functions with a body"));
-        }
+        let mut text = |at: u32, default: &'static str| {
+            if count <= at {
+                return Ok(default);
+            }
+            reader.read_str().map_err(malformed)
+        };
+        let (language, body) = (text(4, "LUA")?, text(5, "")?);
         Ok(Self {
             id: head.id,
             owner: head.owner,
             name: head.name.into(),
             is_setuid,
+            language: language.to_ascii_uppercase().into(),
+            body: body.into(),
         })
     }
 
+    /// Whether it is no more than a name.
+    pub(crate) fn is_name(&self) -> bool {
+        self.body.is_empty() && *self.language == *"LUA"
+    }
+
     /// As Tarantool writes it; `created` is a date and time.
-    pub(crate) fn encode(&self, created: &str) -> Vec<u8> {
+    pub(crate) fn encode(&self, traits: &FuncTraits, created: &str) -> Vec<u8> {
         let mut out = Vec::new();
         write_array_len(&mut out, 19);
         write_uint(&mut out, self.id);
         write_uint(&mut out, self.owner);
         write_str(&mut out, &self.name);
         write_uint(&mut out, u64::from(self.is_setuid));
-        for text in ["LUA", "", "function"] {
-            // language, body, routine_type
-            write_str(&mut out, text);
-        }
-        // param_list
-        write_array_len(&mut out, 0);
-        for text in ["any", "none", "none"] {
-            // returns, aggregate, sql_data_access
-            write_str(&mut out, text);
-        }
-        for flag in [false, false, true] {
-            // is_deterministic, is_sandboxed, is_null_call
-            write_bool(&mut out, flag);
-        }
-        // exports
-        write_array_len(&mut out, 1);
-        write_str(&mut out, "LUA");
-        // opts
-        write_map_len(&mut out, 0);
-        for text in ["", created, created] {
+        write_str(&mut out, &self.language);
+        write_str(&mut out, &self.body);
+        // routine_type
+        write_str(&mut out, "function");
+        out.extend_from_slice(&traits.param_list);
+        write_str(&mut out, &traits.returns);
+        write_str(&mut out, &traits.aggregate);
+        // sql_data_access
+        write_str(&mut out, "none");
+        write_bool(&mut out, traits.is_deterministic);
+        write_bool(&mut out, traits.is_sandboxed);
+        write_bool(&mut out, traits.is_null_call);
+        out.extend_from_slice(&traits.exports);
+        out.extend_from_slice(&traits.opts);
+        for text in [&*traits.comment, created, created] {
             // comment, created, last_altered
             write_str(&mut out, text);
         }
@@ -184,8 +219,11 @@ mod tests {
             owner: 1,
             name: "f".into(),
             is_setuid: true,
+            language: "LUA".into(),
+            body: "function() end".into(),
         };
-        assert_eq!(FuncRow::decode(&row.encode("2019-12-29 17:52:51")), Ok(row));
+        let bytes = row.encode(&FuncTraits::default(), "2019-12-29 17:52:51");
+        assert_eq!(FuncRow::decode(&bytes), Ok(row));
     }
 
     #[test]

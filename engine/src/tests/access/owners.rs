@@ -7,7 +7,7 @@ use vestibule_wire::request::{Body, Delete, IdOrName, Store};
 
 use super::{S, rig};
 use crate::schema::system;
-use crate::schema::system::grant_rows::FuncRow;
+use crate::schema::system::grant_rows::{FuncRow, FuncTraits};
 use crate::tests::{NONE, Rig, pack};
 
 const BOB: u64 = 32;
@@ -56,8 +56,10 @@ fn whoever_may_create_functions_makes_none_that_act_for_admin() {
             owner,
             name: "box.schema.user.grant".into(),
             is_setuid,
+            language: "LUA".into(),
+            body: "".into(),
         };
-        row.encode("2019-12-29 17:52:51")
+        row.encode(&FuncTraits::default(), "2019-12-29 17:52:51")
     };
     assert_eq!(
         rig.put(system::FUNC, &row(1, true)),
@@ -103,8 +105,10 @@ fn numbers_that_leave_no_room_for_the_next_are_refused() {
             owner,
             name,
             is_setuid,
+            language: "LUA".into(),
+            body: "".into(),
         };
-        row.encode("")
+        row.encode(&FuncTraits::default(), "")
     };
     for id in [1 << 32, u64::MAX] {
         assert_eq!(

@@ -38,6 +38,23 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Options of a field that would ask something of its values are refused; what nobody knows is the
+/// client's own, and kept.
+pub(super) fn refuse_field_option(option: &str, reader: &mut Reader<'_>) -> Result<(), Error> {
+    const UNDERSTOOD: [&str; 6] = [
+        "collation",
+        "compression",
+        "constraint",
+        "default",
+        "default_func",
+        "foreign_key",
+    ];
+    if UNDERSTOOD.contains(&option) {
+        return refuse_option("field", option, reader);
+    }
+    reader.skip().map(drop).map_err(malformed)
+}
+
 /// Options that change nothing here pass, others are refused.
 pub(super) fn refuse_option(of: &str, option: &str, reader: &mut Reader<'_>) -> Result<(), Error> {
     let value = reader.skip().map_err(malformed)?;

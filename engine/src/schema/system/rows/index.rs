@@ -6,6 +6,7 @@ use vestibule_wire::msgpack::{
 };
 
 use super::common::{malformed, number, refuse_option};
+use super::options::{OptionType, RowOptions};
 use crate::errors;
 use crate::limits::{FORMAT_FIELDS_MAX, INDEX_PARTS_MAX, SPACE_ID_MAX};
 use crate::model::field::FieldType;
@@ -19,11 +20,31 @@ pub(crate) struct IndexRow {
     pub(crate) name: Box<str>,
     pub(crate) kind: Box<str>,
     pub(crate) is_unique: bool,
+    /// What else is said of it, `unique` included if that is said.
+    pub(crate) options: RowOptions,
     pub(crate) parts: Vec<Part>,
 }
 
 /// The option of an index that says whether keys are unique.
-const INDEX_OPTIONS_UNIQUE: &str = "unique";
+const UNIQUE: &str = "unique";
+
+/// Every option of an index, those of other engines included.
+const OPTIONS: [(&str, OptionType); 14] = [
+    (UNIQUE, OptionType::Boolean),
+    ("dimension", OptionType::Integer),
+    ("distance", OptionType::Str),
+    ("range_size", OptionType::Integer),
+    ("page_size", OptionType::Integer),
+    ("run_count_per_level", OptionType::Integer),
+    ("run_size_ratio", OptionType::Float),
+    ("bloom_fpr", OptionType::Float),
+    ("lsn", OptionType::Integer),
+    ("stat", OptionType::Array),
+    ("sql", OptionType::Str),
+    ("func", OptionType::Unsigned),
+    ("hint", OptionType::Boolean),
+    ("fast_offset", OptionType::Boolean),
+];
 
 impl IndexRow {
     /// The numbers of a row's space and index, and the index's name.
@@ -43,6 +64,15 @@ impl IndexRow {
     ///
     /// What is wrong with the row, as for a client that sent it.
     pub(crate) fn decode(tuple: &[u8]) -> Result<Self, Error> {
+        Self::read(tuple, false)
+    }
+
+    /// [`decode`](Self::decode) of a row that is to be stored: its options are checked.
+    pub(crate) fn decode_new(tuple: &[u8]) -> Result<Self, Error> {
+        Self::read(tuple, true)
+    }
+
+    fn read(tuple: &[u8], is_new: bool) -> Result<Self, Error> {
         let mut reader = Reader::new(tuple);
         reader.read_array_len().map_err(malformed)?;
         let space = number(&mut reader, u64::from(SPACE_ID_MAX))?;
@@ -53,20 +83,16 @@ impl IndexRow {
             .map_err(malformed)?
             .to_ascii_lowercase()
             .into();
-        let mut is_unique = true;
-        for _ in 0..reader.read_map_len().map_err(malformed)? {
-            match reader.read_str().map_err(malformed)? {
-                INDEX_OPTIONS_UNIQUE => is_unique = reader.read_bool().map_err(malformed)?,
-                // What the index would be made of is not in its parts.
-                "func" => {
-                    if !matches!(reader.skip().map_err(malformed)?, [0x00 | 0xc0]) {
-                        return Err(errors::unsupported("the index option 'func'"));
-                    }
-                }
-                // Options of other engines and hints, which change nothing here.
-                _ => drop(reader.skip().map_err(malformed)?),
-            }
+        let options = RowOptions::read(&mut reader)?;
+        if is_new {
+            options.check(&OPTIONS, |why| errors::wrong_index_options(4, why))?;
+            check_values(&options)?;
         }
+        // What the index would be made of is not in its parts.
+        if !matches!(options.get("func"), None | Some([0x00 | 0xc0])) {
+            return Err(errors::unsupported("the index option 'func'"));
+        }
+        let is_unique = options.get(UNIQUE).is_none() || options.flag(UNIQUE);
         let parts = decode_parts(&mut reader)?;
         Ok(Self {
             space,
@@ -74,8 +100,16 @@ impl IndexRow {
             name,
             kind,
             is_unique,
+            options,
             parts,
         })
+    }
+
+    /// Says whether keys are unique.
+    pub(crate) fn set_unique(&mut self, is_unique: bool) {
+        self.is_unique = is_unique;
+        let value = if is_unique { 0xc3 } else { 0xc2 };
+        self.options.set(UNIQUE, &[value]);
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -85,9 +119,7 @@ impl IndexRow {
         write_uint(&mut out, u64::from(self.id));
         write_str(&mut out, &self.name);
         write_str(&mut out, &self.kind);
-        write_map_len(&mut out, 1);
-        write_str(&mut out, INDEX_OPTIONS_UNIQUE);
-        write_bool(&mut out, self.is_unique);
+        self.options.encode(&mut out);
         write_array_len(&mut out, self.parts.len() as u32);
         let is_plain = |part: &Part| !part.is_nullable && !part.exclude_null;
         let are_pairs = self.parts.iter().all(is_plain);
@@ -95,6 +127,43 @@ impl IndexRow {
             encode_part(part, are_pairs, &mut out);
         }
         out
+    }
+}
+
+/// What the values of options have to be, whatever engine they are for.
+fn check_values(options: &RowOptions) -> Result<(), Error> {
+    // Those that are not given are as Tarantool has them.
+    let number = |name: &str, default: f64| options.number(name).unwrap_or(default);
+    let (page, range) = (number("page_size", 8192.0), number("range_size", f64::MAX));
+    let is_distance = matches!(
+        options.text("distance"),
+        None | Some("euclid" | "manhattan")
+    );
+    let checks = [
+        (
+            is_distance,
+            "distance must be either 'euclid' or 'manhattan'",
+        ),
+        (
+            page > 0.0 && page <= range,
+            "page_size must be greater than 0 and less than or equal to range_size",
+        ),
+        (
+            number("run_count_per_level", 2.0) > 0.0,
+            "run_count_per_level must be greater than 0",
+        ),
+        (
+            number("run_size_ratio", 3.5) > 1.0,
+            "run_size_ratio must be greater than 1",
+        ),
+        (
+            (f64::MIN_POSITIVE..=1.0).contains(&number("bloom_fpr", 0.05)),
+            "bloom_fpr must be greater than 0 and less than or equal to 1",
+        ),
+    ];
+    match checks.into_iter().find(|(holds, _)| !holds) {
+        Some((_, why)) => Err(errors::wrong_index_options(4, why)),
+        None => Ok(()),
     }
 }
 
@@ -161,13 +230,29 @@ fn decode_part(reader: &mut Reader<'_>, at: usize, is_pair: bool) -> Result<Part
             let why = "index part is expected to be a map";
             return Err(errors::wrong_index_options(at, why));
         }
+        let wrong = |why: &str| errors::wrong_index_options(at, why);
         for _ in 0..reader.read_map_len().map_err(malformed)? {
             match reader.read_str().map_err(malformed)? {
-                "field" => field = Some(reader.read_uint().map_err(|_| wrong())?),
-                "type" => kind = Some(reader.read_str().map_err(malformed)?),
-                "is_nullable" => is_nullable = reader.read_bool().map_err(malformed)?,
-                "exclude_null" => exclude_null = reader.read_bool().map_err(malformed)?,
-                option => refuse_option("index part", option, reader)?,
+                "field" => {
+                    let read = reader.read_uint();
+                    field = Some(read.map_err(|_| wrong("'field' must be unsigned"))?);
+                }
+                "type" => {
+                    let read = reader.read_str();
+                    kind = Some(read.map_err(|_| wrong("'type' must be enum"))?);
+                }
+                "is_nullable" => {
+                    let read = reader.read_bool();
+                    is_nullable = read.map_err(|_| wrong("'is_nullable' must be boolean"))?;
+                }
+                "exclude_null" => {
+                    let read = reader.read_bool();
+                    exclude_null = read.map_err(|_| wrong("'exclude_null' must be boolean"))?;
+                }
+                option @ ("collation" | "sort_order" | "nullable_action" | "path") => {
+                    refuse_option("index part", option, reader)?;
+                }
+                other => return Err(wrong(&format!("unexpected option '{other}'"))),
             }
         }
     }

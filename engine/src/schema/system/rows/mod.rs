@@ -3,16 +3,19 @@
 //! | module | what |
 //! |---|---|
 //! | `common` | names, numbers and options |
+//! | `options` | options of spaces and indexes, as they were given |
 //! | `space` | `_space` |
 //! | `index` | `_index` |
 //! | `user` | `_user` and `_collation` |
 
 mod common;
 mod index;
+mod options;
 mod space;
 mod user;
 
 pub(crate) use common::check_name;
 pub(crate) use index::IndexRow;
-pub(crate) use space::{Refuse, SpaceRow, encode_format};
+pub(crate) use options::RowOptions;
+pub(crate) use space::{Refuse, SpaceOptions, SpaceRow, encode_format};
 pub(crate) use user::{UserRow, encode_collation};

@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 
 use vestibule_wire::Error;
-use vestibule_wire::msgpack::{
-    DecodeError, Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
-};
+use vestibule_wire::msgpack::{DecodeError, Kind, Reader, write_array_len, write_str, write_uint};
 
-use super::common::{check_name, malformed, number, refuse_option};
+use super::common::{check_name, malformed, number, refuse_field_option};
+use super::options::{OptionType, RowOptions};
 use crate::errors;
 use crate::limits::{FIELD_COUNT_MAX, FORMAT_FIELDS_MAX, SPACE_ID_MAX};
 use crate::model::field::FieldType;
@@ -21,9 +20,35 @@ pub(crate) struct SpaceRow {
     pub(crate) name: Box<str>,
     pub(crate) engine: Box<str>,
     pub(crate) field_count: u32,
-    pub(crate) is_temporary: bool,
+    pub(crate) options: SpaceOptions,
     pub(crate) format: Vec<Field>,
 }
+
+/// The options of a space.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct SpaceOptions {
+    /// What it holds is not durable.
+    pub(crate) is_temporary: bool,
+    written: RowOptions,
+}
+
+/// Every option of a space, those of newer Tarantools included.
+const OPTIONS: [(&str, OptionType); 10] = [
+    ("group_id", OptionType::Unsigned),
+    (TEMPORARY, OptionType::Boolean),
+    (TYPE, OptionType::Str),
+    ("is_sync", OptionType::Boolean),
+    ("view", OptionType::Boolean),
+    ("sql", OptionType::Str),
+    ("defer_deletes", OptionType::Boolean),
+    ("constraint", OptionType::Map),
+    ("foreign_key", OptionType::Map),
+    ("checks", OptionType::Array),
+];
+const TEMPORARY: &str = "temporary";
+const TYPE: &str = "type";
+/// The group of spaces that are not replicated.
+const GROUP_LOCAL: &str = "group_id";
 
 /// Makes the error for a space, `ErrorCode::CREATE_SPACE` or `ErrorCode::ALTER_SPACE`, of its name
 /// and the reason.
@@ -47,11 +72,16 @@ impl SpaceRow {
     ///
     /// What is wrong with the row, as for a client that sent it.
     pub(crate) fn decode(tuple: &[u8]) -> Result<Self, Error> {
-        Self::decode_or(tuple, errors::cannot_alter_space)
+        Self::read(tuple, errors::cannot_alter_space, false)
     }
 
-    /// [`decode`](Self::decode), with the words of what is done with the row.
-    pub(crate) fn decode_or(tuple: &[u8], refuse: Refuse) -> Result<Self, Error> {
+    /// [`decode`](Self::decode) of a row that is to be stored, with the words of what is done with
+    /// it: its options are checked.
+    pub(crate) fn decode_new(tuple: &[u8], refuse: Refuse) -> Result<Self, Error> {
+        Self::read(tuple, refuse, true)
+    }
+
+    fn read(tuple: &[u8], refuse: Refuse, is_new: bool) -> Result<Self, Error> {
         let mut reader = Reader::new(tuple);
         let count = reader.read_array_len().map_err(malformed)?;
         let id = number(&mut reader, u64::from(SPACE_ID_MAX))?;
@@ -59,7 +89,7 @@ impl SpaceRow {
         let name: Box<str> = reader.read_str().map_err(malformed)?.into();
         let engine = reader.read_str().map_err(malformed)?.into();
         let field_count = number(&mut reader, FIELD_COUNT_MAX)?;
-        let is_temporary = read_flags(&mut reader)?;
+        let options = SpaceOptions::read(&mut reader, is_new)?;
         let format = if count > 6 {
             decode_format(&mut reader, &name, refuse)?
         } else {
@@ -76,7 +106,7 @@ impl SpaceRow {
             name,
             engine,
             field_count,
-            is_temporary,
+            options,
             format,
         })
     }
@@ -89,28 +119,118 @@ impl SpaceRow {
         write_str(&mut out, &self.name);
         write_str(&mut out, &self.engine);
         write_uint(&mut out, u64::from(self.field_count));
-        write_map_len(&mut out, 0);
+        self.options.written.encode(&mut out);
         encode_format(&self.format, &mut out);
         out
     }
 }
 
-/// The flags of a space; those that are not understood here are refused.
-fn read_flags(reader: &mut Reader<'_>) -> Result<bool, Error> {
-    let mut is_temporary = false;
-    for _ in 0..reader.read_map_len().map_err(malformed)? {
-        match reader.read_str().map_err(malformed)? {
-            "temporary" => is_temporary = reader.read_bool().map_err(malformed)?,
-            "group_id" => drop(reader.skip().map_err(malformed)?),
-            other => {
-                // A flag that is off changes nothing.
-                if reader.skip().map_err(malformed)? != [0xc2] {
-                    return Err(errors::unsupported(&format!("the space flag '{other}'")));
-                }
-            }
+impl SpaceOptions {
+    fn read(reader: &mut Reader<'_>, is_new: bool) -> Result<Self, Error> {
+        let written = RowOptions::read(reader)?;
+        if is_new {
+            written.check(&OPTIONS, errors::wrong_space_options)?;
+            check_understood(&written)?;
+        }
+        let is_temporary = match written.text(TYPE) {
+            Some(kind) => SpaceType::from_name(kind) == Some(SpaceType::DataTemporary),
+            None => written.flag(TEMPORARY),
+        };
+        Ok(Self {
+            is_temporary,
+            written,
+        })
+    }
+
+    /// Makes the space temporary or not, in the words of Tarantool's older versions.
+    pub(crate) fn set_temporary(&mut self, is_temporary: bool) {
+        self.is_temporary = is_temporary;
+        self.written.remove(TYPE);
+        if is_temporary {
+            self.written.set(TEMPORARY, &[0xc3]);
+        } else {
+            self.written.remove(TEMPORARY);
         }
     }
-    Ok(is_temporary)
+
+    /// The same by the type's name.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::WRONG_SPACE_OPTIONS` or `ErrorCode::UNSUPPORTED` for what is no type here.
+    pub(crate) fn set_type(&mut self, name: &str) -> Result<(), Error> {
+        let kind = check_type(name)?;
+        self.is_temporary = kind == SpaceType::DataTemporary;
+        self.written.remove(TEMPORARY);
+        let mut value = Vec::new();
+        write_str(&mut value, name);
+        self.written.set(TYPE, &value);
+        Ok(())
+    }
+
+    /// Says whether the space would be replicated.
+    pub(crate) fn set_local(&mut self, is_local: bool) {
+        if is_local {
+            self.written.set(GROUP_LOCAL, &[1]);
+        } else {
+            self.written.remove(GROUP_LOCAL);
+        }
+    }
+
+    /// Says whether a space of another engine would put its deletions off.
+    pub(crate) fn set_defer_deletes(&mut self, defers: bool) {
+        let value = if defers { 0xc3 } else { 0xc2 };
+        self.written.set("defer_deletes", &[value]);
+    }
+}
+
+/// What of a space is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SpaceType {
+    Normal,
+    /// The definition, and not what it holds.
+    DataTemporary,
+}
+
+impl SpaceType {
+    fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "normal" => Some(Self::Normal),
+            "data-temporary" => Some(Self::DataTemporary),
+            _ => None,
+        }
+    }
+}
+
+fn check_type(name: &str) -> Result<SpaceType, Error> {
+    SpaceType::from_name(name).ok_or_else(|| match name {
+        "temporary" => errors::unsupported("the space type 'temporary'"),
+        _ => errors::wrong_space_options(
+            "type must be one of: 'normal', 'data-temporary', 'temporary'",
+        ),
+    })
+}
+
+/// Refuses what would make another kind of space.
+fn check_understood(options: &RowOptions) -> Result<(), Error> {
+    for flag in ["is_sync", "view"] {
+        if options.flag(flag) {
+            return Err(errors::unsupported(&format!("the space flag '{flag}'")));
+        }
+    }
+    for rules in ["constraint", "foreign_key", "checks"] {
+        if !matches!(options.get(rules), None | Some([0x80 | 0x90])) {
+            return Err(errors::unsupported(&format!("the space option '{rules}'")));
+        }
+    }
+    if let Some(kind) = options.text(TYPE) {
+        check_type(kind)?;
+        if options.get(TEMPORARY).is_some() {
+            let why = "only one of 'type' or 'temporary' may be specified";
+            return Err(errors::wrong_space_options(why));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a format: maps with `name`, `type` and `is_nullable`.
@@ -138,13 +258,27 @@ fn decode_field(
     space: &str,
     refuse: Refuse,
 ) -> Result<Field, Error> {
+    let wrong = |what: &str| errors::wrong_space_format(at, what);
+    if reader.peek().map_err(malformed)? != Kind::Map {
+        return Err(refuse(space, &format!("field {at} is not map")));
+    }
+    let (start, whole) = (reader.position(), *reader);
     let (mut name, mut kind, mut is_nullable) = (None, "any", false);
     for _ in 0..reader.read_map_len().map_err(malformed)? {
         match reader.read_str().map_err(malformed)? {
-            "name" => name = Some(reader.read_str().map_err(malformed)?),
-            "type" => kind = reader.read_str().map_err(malformed)?,
-            "is_nullable" => is_nullable = reader.read_bool().map_err(malformed)?,
-            option => refuse_option("field", option, reader)?,
+            "name" => {
+                let read = reader.read_str();
+                name = Some(read.map_err(|_| wrong("'name' must be string"))?);
+            }
+            "type" => {
+                let read = reader.read_str();
+                kind = read.map_err(|_| wrong("'type' must be enum"))?;
+            }
+            "is_nullable" => {
+                let read = reader.read_bool();
+                is_nullable = read.map_err(|_| wrong("'is_nullable' must be boolean"))?;
+            }
+            option => refuse_field_option(option, reader)?,
         }
     }
     let Some(name) = name.filter(|name| !name.is_empty()) else {
@@ -155,10 +289,12 @@ fn decode_field(
         let why = format!("field {at} has unknown field type");
         return Err(refuse(space, &why));
     };
+    let written = &whole.rest()[..reader.position() - start];
     Ok(Field {
         name: name.into(),
         kind,
         is_nullable,
+        written: written.into(),
     })
 }
 
@@ -174,14 +310,6 @@ fn check_field_names(format: &[Field]) -> Result<(), Error> {
 pub(crate) fn encode_format(format: &[Field], out: &mut Vec<u8>) {
     write_array_len(out, format.len() as u32);
     for field in format {
-        write_map_len(out, if field.is_nullable { 3 } else { 2 });
-        write_str(out, "name");
-        write_str(out, &field.name);
-        write_str(out, "type");
-        write_str(out, field.kind.name());
-        if field.is_nullable {
-            write_str(out, "is_nullable");
-            write_bool(out, true);
-        }
+        out.extend_from_slice(&field.written);
     }
 }
