@@ -4,15 +4,18 @@
 //!   own grants ──────────────────┐
 //!   grants of roles, of roles of ├─▶ Rights ─┬ on everything      one word: the fast way
 //!   roles, …                     │           ├ on every space, …  one word per kind
-//!   what the user owns ──────────┘           └ on single objects
+//!   what the user owns ──────────┘           └ on single objects  looked up, role by role
 //! ```
+//!
+//! What is held on single objects is not summed up: a right on one more space costs the same with
+//! ten spaces and with ten thousand, for everybody who has the role that got it.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use vestibule_actors::catalog::User;
 
-use crate::privileges::{Object, ObjectKind, Privileges, granted_role};
+use crate::access::holdings::{self, Facts, Holdings};
+use crate::privileges::{Object, ObjectKind, Privileges};
 use crate::schema::system::{ADMIN, PUBLIC_FUNCTION, is_system};
 
 /// A user or a role.
@@ -21,11 +24,14 @@ pub(crate) struct Principal {
     pub(crate) id: u64,
     pub(crate) name: Arc<str>,
     pub(crate) is_role: bool,
+    /// Which one of this number.
+    pub(crate) generation: u64,
 }
 
 /// A function that rights can be granted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Function {
+    pub(super) name: Arc<str>,
     pub(crate) id: u64,
     pub(super) owner: u64,
     pub(super) is_setuid: bool,
@@ -33,73 +39,21 @@ pub(crate) struct Function {
     pub(crate) has_body: bool,
 }
 
-/// All that rights are made of.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Facts {
-    pub(crate) principals: Vec<Principal>,
-    /// By grantee.
-    grants: HashMap<u64, Vec<(Object, Privileges)>>,
-    /// By owner.
-    owned: HashMap<u64, Vec<(ObjectKind, u64)>>,
-}
-
-impl Facts {
-    pub(crate) fn grant(&mut self, grantee: u64, object: Object, privileges: Privileges) {
-        let own = self.grants.entry(grantee).or_default();
-        own.push((object, privileges));
-    }
-
-    pub(crate) fn own(&mut self, owner: u64, kind: ObjectKind, id: u64) {
-        self.owned.entry(owner).or_default().push((kind, id));
-    }
-
-    /// Whether the role is what the principal is, or has, in however many steps.
-    pub(crate) fn has_role(&self, principal: u64, role: u64) -> bool {
-        self.closure(principal).contains(&role)
-    }
-
-    fn granted_to(&self, principal: u64) -> &[(Object, Privileges)] {
-        self.grants.get(&principal).map_or(&[], Vec::as_slice)
-    }
-
-    /// A principal and all roles it has.
-    fn closure(&self, principal: u64) -> HashSet<u64> {
-        let mut found = HashSet::from([principal]);
-        let mut open = vec![principal];
-        while let Some(next) = open.pop() {
-            for (object, privileges) in self.granted_to(next) {
-                let role = granted_role(*object, *privileges);
-                open.extend(role.filter(|role| found.insert(*role)));
-            }
-        }
-        found
-    }
-
-    /// What one principal may do.
-    pub(crate) fn rights(&self, principal: &Principal) -> Rights {
-        let mut rights = Rights::none(principal.id, principal.name.clone());
-        for one in self.closure(principal.id) {
-            for (object, privileges) in self.granted_to(one) {
-                rights.add(*object, *privileges);
-            }
-        }
-        for (kind, id) in self.owned.get(&principal.id).into_iter().flatten() {
-            rights.add((*kind, Some(*id)), Privileges::OF_OWNER);
-        }
-        rights
-    }
-}
-
 /// What one user may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rights {
     pub(crate) id: u64,
     pub(crate) name: Arc<str>,
+    /// Which user of this number.
+    pub(crate) generation: u64,
     /// On everything.
     pub(crate) universe: Privileges,
     /// On every object of a kind.
     kinds: [Privileges; ObjectKind::ALL.len()],
-    objects: HashMap<(ObjectKind, u64), Privileges>,
+    /// On single objects.
+    own: Arc<Holdings>,
+    /// The same of each role.
+    roles: Box<[Arc<Holdings>]>,
     /// May grant what belongs to others.
     pub(crate) is_admin: bool,
     /// There is such a user.
@@ -107,14 +61,40 @@ pub(crate) struct Rights {
 }
 
 impl Rights {
+    /// What follows for one principal.
+    pub(crate) fn of(principal: &Principal, facts: &Facts) -> Self {
+        let mut rights = Self {
+            generation: principal.generation,
+            ..Self::none(principal.id, principal.name.clone())
+        };
+        let mut roles = Vec::new();
+        for one in facts.closure(principal.id) {
+            let Some(held) = facts.of(one) else { continue };
+            let (universe, kinds) = holdings::on_all(held);
+            rights.universe = rights.universe | universe;
+            for (sum, own) in rights.kinds.iter_mut().zip(kinds) {
+                *sum = *sum | own;
+            }
+            if one == principal.id {
+                rights.own = held.clone();
+            } else {
+                roles.push(held.clone());
+            }
+        }
+        rights.roles = roles.into();
+        rights
+    }
+
     /// Somebody who may do nothing.
     pub(crate) fn none(id: u64, name: Arc<str>) -> Self {
         Self {
             id,
             name,
+            generation: 0,
             universe: Privileges::NONE,
             kinds: [Privileges::NONE; ObjectKind::ALL.len()],
-            objects: HashMap::new(),
+            own: Arc::default(),
+            roles: Box::default(),
             is_admin: false,
             is_known: true,
         }
@@ -134,17 +114,8 @@ impl Rights {
         User {
             name: self.name.clone(),
             id: self.id,
-            generation: 0,
+            generation: self.generation,
         }
-    }
-
-    fn add(&mut self, object: Object, privileges: Privileges) {
-        let held = match object {
-            (ObjectKind::Universe, _) => &mut self.universe,
-            (kind, None) => &mut self.kinds[kind as usize],
-            (kind, Some(id)) => self.objects.entry((kind, id)).or_default(),
-        };
-        *held = *held | privileges;
     }
 
     /// Whether the user may do anything with data. What every user is born with (a session, views
@@ -152,24 +123,28 @@ impl Rights {
     pub(super) fn reach_data(&self) -> bool {
         let is_any =
             |held: Privileges| !(held - Privileges::SESSION - Privileges::USAGE).is_empty();
-        let is_data = |kind: ObjectKind, id: u64| match kind {
-            ObjectKind::Space => !u32::try_from(id).is_ok_and(is_system),
-            ObjectKind::Sequence => true,
-            ObjectKind::Function => id != PUBLIC_FUNCTION,
-            ObjectKind::Universe
-            | ObjectKind::User
-            | ObjectKind::Role
-            | ObjectKind::LuaCall
-            | ObjectKind::LuaEval
-            | ObjectKind::Sql => false,
+        let is_data = |object: Object| match object {
+            (ObjectKind::Space, Some(id)) => !u32::try_from(id).is_ok_and(is_system),
+            (ObjectKind::Sequence, Some(_)) => true,
+            (ObjectKind::Function, Some(id)) => id != PUBLIC_FUNCTION,
+            _ => false,
+        };
+        let holds_any = |held: &Arc<Holdings>| {
+            let kinds = [
+                ObjectKind::Space,
+                ObjectKind::Sequence,
+                ObjectKind::Function,
+            ];
+            let mut objects = kinds.into_iter().flat_map(|kind| held.of_kind(kind));
+            objects.any(|(object, held)| is_data(object) && (held.is_owned || is_any(held.granted)))
         };
         // What is held on Lua and SQL allows nothing.
         let kinds = ObjectKind::ALL.into_iter().zip(&self.kinds);
         let mut kinds = kinds.filter(|(kind, _)| kind.has_objects());
-        let mut objects = self.objects.iter();
         is_any(self.universe)
             || kinds.any(|(_, held)| is_any(*held))
-            || objects.any(|((kind, id), held)| is_any(*held) && is_data(*kind, *id))
+            || holds_any(&self.own)
+            || self.roles.iter().any(holds_any)
     }
 
     /// What is held on all objects of a kind.
@@ -179,7 +154,15 @@ impl Rights {
 
     /// What is held on an object. To use any of it takes USAGE, which nobody has on single objects.
     pub(crate) fn on(&self, kind: ObjectKind, id: u64) -> Privileges {
-        let single = self.objects.get(&(kind, id)).copied().unwrap_or_default();
+        let object = (kind, Some(id));
+        let own = self.own.on(object);
+        let mut single = own.granted;
+        if own.is_owned {
+            single = single | Privileges::OF_OWNER;
+        }
+        for role in &self.roles {
+            single = single | role.on(object).granted;
+        }
         self.on_all(kind) | (single - Privileges::USAGE)
     }
 
@@ -203,5 +186,19 @@ impl Rights {
     /// Whether everything may be changed, rights included.
     pub(crate) fn is_all_powerful(&self) -> bool {
         self.universe.contain(Privileges::WRITE | Privileges::USAGE)
+    }
+}
+
+#[cfg(test)]
+impl Rights {
+    /// Everything in it, in order.
+    pub(super) fn told(&self) -> String {
+        let held = std::iter::once(&self.own).chain(&self.roles);
+        let held: Vec<_> = held
+            .map(|own| ObjectKind::ALL.map(|kind| own.of_kind(kind).collect::<Vec<_>>()))
+            .collect();
+        let (universe, kinds, is_admin) = (self.universe, self.kinds, self.is_admin);
+        let user = self.user();
+        format!("{user:?} {universe:?} {kinds:?} {is_admin} {held:?}")
     }
 }

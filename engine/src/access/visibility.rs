@@ -24,7 +24,7 @@ use crate::schema::system::{self, PUBLIC};
 
 impl Visibility for Access {
     fn rows(&self, user: &User, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
-        let Some(rights) = self.rights(&user.name) else {
+        let Some(rights) = self.rights(user) else {
             return Err(errors::no_such_user(&user.name));
         };
         if rights
@@ -45,7 +45,7 @@ impl Visibility for Access {
     }
 
     fn may_log_in(&self, user: &User) -> Result<(), Error> {
-        self.rights(&user.name)
+        self.rights(user)
             .map_or(Ok(()), |rights| rights.check_session())
     }
 }

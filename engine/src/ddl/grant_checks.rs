@@ -10,8 +10,8 @@
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
+use crate::access::OWNED;
 use crate::access::rights::Rights;
-use crate::access::{OWNED, facts};
 use crate::errors::{self, access as access_errors};
 use crate::limits::FUNCTION_ID_MAX;
 use crate::model::space::SpaceDef;
@@ -77,7 +77,7 @@ fn owned_kind(space: u32, row: &[u8]) -> Result<Option<ObjectKind>, Error> {
         system::SPACE => ObjectKind::Space,
         system::FUNC => ObjectKind::Function,
         system::SEQUENCE => ObjectKind::Sequence,
-        system::USER if *UserRow::decode(row)?.kind == *"role" => ObjectKind::Role,
+        system::USER if UserRow::decode(row)?.is_role() => ObjectKind::Role,
         system::USER => ObjectKind::User,
         _ => return Ok(None),
     }))
@@ -238,9 +238,8 @@ pub(crate) fn name_of(snapshot: Snapshot<'_>, (kind, id): Object) -> Result<Box<
     };
     let found = head_of(snapshot, kind, id)?;
     let is_role = || {
-        let users = read::users(snapshot)?;
-        let found = users.iter().find(|user| user.id == id);
-        Ok::<_, Error>(found.is_some_and(|user| *user.kind == *"role"))
+        let found = read::user(snapshot, id)?;
+        Ok::<_, Error>(found.is_some_and(|user| user.is_role()))
     };
     let is_right_kind = match kind {
         ObjectKind::Role => is_role()?,
@@ -265,16 +264,15 @@ pub(crate) fn name_of(snapshot: Snapshot<'_>, (kind, id): Object) -> Result<Box<
 pub(crate) fn check_priv(snapshot: Snapshot<'_>, new: Option<&[u8]>) -> Result<(), Error> {
     let Some(new) = new else { return Ok(()) };
     let row = PrivRow::decode(new)?;
-    let users = read::users(snapshot)?;
     let find = |id: u64| {
-        let found = users.iter().find(|user| user.id == id);
+        let found = read::user(snapshot, id)?;
         found.ok_or_else(|| errors::no_such_user(&id.to_string()))
     };
     find(row.grantor)?;
     let grantee = find(row.grantee)?;
     let name = name_of(snapshot, row.object)?;
     if let Some(role) = granted_role(row.object, row.privileges)
-        && facts(snapshot)?.has_role(role, grantee.id)
+        && read::has_role(snapshot, role, grantee.id)?
     {
         return Err(access_errors::role_loop(&name, &grantee.name));
     }
@@ -316,13 +314,12 @@ pub(crate) fn check_func(
                 let why = "function id is too big";
                 return Err(access_errors::cannot_create_function(&row.name, why));
             }
-            for other in read::rows(snapshot, system::FUNC) {
-                let other = Head::decode(other)?;
-                if other.name == &*row.name && other.id != row.id {
-                    return Err(access_errors::function_exists(&row.name));
+            match read::with_name(snapshot, system::FUNC, &row.name) {
+                Some(other) if Head::decode(other)?.id != row.id => {
+                    Err(access_errors::function_exists(&row.name))
                 }
+                _ => Ok(()),
             }
-            Ok(())
         }
         (Some(old), None) => {
             let id = Head::decode(old)?.id;
@@ -340,25 +337,28 @@ pub(crate) fn check_func(
 
 /// Whether somebody has rights on an object.
 pub(crate) fn has_grants(snapshot: Snapshot<'_>, kind: ObjectKind, id: u64) -> Result<bool, Error> {
-    let rows = read::grants(snapshot)?;
-    Ok(rows.iter().any(|row| row.object == (kind, Some(id))))
+    Ok(!read::grants_on(snapshot, kind, id)?.is_empty())
 }
 
-/// Whether a grant is on a user or role.
-pub(crate) fn is_on_user(row: &PrivRow, id: u64) -> bool {
-    matches!(row.object, (ObjectKind::User | ObjectKind::Role, Some(object)) if object == id)
+/// The rights on a user or role.
+///
+/// # Errors
+///
+/// None, while the system's rows are whole.
+pub(crate) fn grants_on_user(snapshot: Snapshot<'_>, id: u64) -> Result<Vec<PrivRow>, Error> {
+    let mut found = read::grants_on(snapshot, ObjectKind::User, id)?;
+    found.extend(read::grants_on(snapshot, ObjectKind::Role, id)?);
+    Ok(found)
 }
 
 /// Whether a user or role owns anything, or has anything to do with a grant. A right on it would
 /// pass to the next one that gets its number.
 pub(crate) fn is_in_use(snapshot: Snapshot<'_>, id: u64) -> Result<bool, Error> {
-    for (space, _) in OWNED {
-        for row in read::rows(snapshot, space) {
-            if Head::decode(row)?.owner == id {
-                return Ok(true);
-            }
-        }
-    }
-    let is_about = |row: &PrivRow| row.grantor == id || row.grantee == id || is_on_user(row, id);
-    Ok(read::grants(snapshot)?.iter().any(is_about))
+    let mut owned = OWNED.iter();
+    Ok(
+        owned.any(|space| read::owned_by(snapshot, *space, id).next().is_some())
+            || read::grants_by(snapshot, id).next().is_some()
+            || !read::grants_of(snapshot, id)?.is_empty()
+            || !grants_on_user(snapshot, id)?.is_empty(),
+    )
 }

@@ -27,6 +27,7 @@ use crate::model::index::{IndexDef, IndexKind, PRIMARY};
 use crate::model::space::SpaceDef;
 use crate::privileges::ObjectKind;
 use crate::schema::build::define;
+use crate::schema::system::grant_rows::Head;
 use crate::schema::system::rows::{IndexRow, Refuse, SpaceRow, UserRow, check_name};
 use crate::schema::system::{self, USER_ID_MIN, read, system_key};
 use crate::store::index_build::{self, Built};
@@ -357,18 +358,18 @@ fn put_user(snapshot: Snapshot<'_>, old: Option<&[u8]>, new: &[u8]) -> Result<()
     if row.id > USER_ID_MAX {
         return Err(errors::cannot_create_user(&row.name, "user id is too big"));
     }
-    let users = read::users(snapshot)?;
-    let is_taken = |other: &UserRow| other.name == row.name && other.id != row.id;
-    if users.iter().any(is_taken) {
+    if let Some(same) = read::with_name(snapshot, system::USER, &row.name)
+        && Head::decode(same)?.id != row.id
+    {
         return Err(errors::user_exists(&row.name));
     }
-    if *row.kind == *"role" && row.password.is_some() {
+    if row.is_role() && row.password.is_some() {
         return Err(access_errors::role_with_password(&row.name));
     }
     if row.id == system::GUEST && row.password != Some(PasswordHash::of("")) {
         return Err(access_errors::guest_password());
     }
-    if old.is_none() && users.len() >= USERS_MAX {
+    if old.is_none() && snapshot.len(system::USER, PRIMARY) >= USERS_MAX {
         return Err(access_errors::too_many_users());
     }
     let Some(old) = old.map(UserRow::decode).transpose()? else {
@@ -377,7 +378,7 @@ fn put_user(snapshot: Snapshot<'_>, old: Option<&[u8]>, new: &[u8]) -> Result<()
     if old.id < USER_ID_MIN && (old.name != row.name || old.kind != row.kind) {
         return Err(errors::unsupported("renaming the system's users"));
     }
-    let was = if *old.kind == *"role" {
+    let was = if old.is_role() {
         ObjectKind::Role
     } else {
         ObjectKind::User

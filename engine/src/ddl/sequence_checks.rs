@@ -7,7 +7,7 @@ use crate::errors;
 use crate::model::field::FieldType;
 use crate::model::index::{PRIMARY, Part};
 use crate::privileges::ObjectKind;
-use crate::schema::system::read::{self, index_rows, rows};
+use crate::schema::system::read::{self, index_rows};
 use crate::schema::system::rows::{IndexRow, SpaceRow, check_name};
 use crate::schema::system::sequence_rows::{AttachmentRow, SequenceRow, decode_value};
 use crate::schema::system::{self, system_key};
@@ -60,13 +60,11 @@ fn check_name_is_free(
 
 fn check_unused(snapshot: Snapshot<'_>, old: &[u8]) -> Result<(), Error> {
     let row = SequenceRow::decode(old)?;
-    for attachment in rows(snapshot, system::SPACE_SEQUENCE) {
-        if AttachmentRow::decode(attachment)?.sequence == row.id {
-            return Err(errors::cannot_drop_sequence(
-                row.name,
-                "the sequence is in use",
-            ));
-        }
+    if read::attachments_of(snapshot, row.id).next().is_some() {
+        return Err(errors::cannot_drop_sequence(
+            row.name,
+            "the sequence is in use",
+        ));
     }
     if grant_checks::has_grants(snapshot, ObjectKind::Sequence, u64::from(row.id))? {
         return Err(errors::cannot_drop_sequence(
@@ -127,9 +125,9 @@ pub(crate) fn check_attachment(snapshot: Snapshot<'_>, new: Option<&[u8]>) -> Re
     {
         return Err(errors::no_such_sequence(row.sequence));
     }
-    for other in rows(snapshot, system::SPACE_SEQUENCE) {
-        let other = AttachmentRow::decode(other)?;
-        if other.sequence != row.sequence || other.space == row.space {
+    for other in read::attachments_of(snapshot, row.sequence) {
+        let other = other?;
+        if other.space == row.space {
             continue;
         }
         if other.is_generated {

@@ -9,7 +9,6 @@ use vestibule_actors::engine::TransactionId;
 use vestibule_wire::Error;
 
 use super::EmbeddedEngine;
-use super::schema_cache::SchemaCache;
 use crate::durability::checkpoint::{Answer, Status};
 use crate::durability::journal::Journal;
 
@@ -37,25 +36,15 @@ impl EmbeddedEngine {
 
     /// `sequence`: of the turn's record, if it has one.
     fn apply_turn(&mut self, sequence: Option<u64>) {
-        let is_ddl = self.workspace.turn().is_ddl();
         let (turn, built) = self.workspace.take_turn();
-        let garbage = self.image.change(turn.changes_len(), |image| {
+        let applied = self.image.change(turn.changes_len(), |image| {
             image.apply(sequence, turn, built)
         });
-        garbage.discard();
-        if is_ddl {
-            self.renew_schema();
+        applied.garbage.discard();
+        if !applied.changes.is_empty() {
+            self.schema.change(&self.image.read(), &applied.changes);
+            self.user.refresh(self.schema.access());
         }
-    }
-
-    /// Rights, definitions and catalog follow the image.
-    fn renew_schema(&mut self) {
-        // Readers go on meanwhile: nobody else changes the image.
-        let access = self.image.read().rights();
-        let access = access.expect("a row was checked before it was journaled");
-        self.image.write().access = access;
-        self.schema = SchemaCache::of(&self.image.read());
-        self.user.refresh(self.schema.access());
     }
 
     /// Moves what a transaction changed into the turn; the transaction is gone then, whatever comes

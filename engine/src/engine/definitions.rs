@@ -14,11 +14,14 @@ use vestibule_wire::request::IdOrName;
 use super::EmbeddedEngine;
 use crate::ddl::{self, Busy, grant_checks};
 use crate::errors;
+use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::model::space::SpaceDef;
 use crate::model::tuple::Tuple;
 use crate::privileges::Privileges;
 use crate::schema::system;
+use crate::store::index_build::Built;
+use crate::transaction::workspace::IndexChange;
 
 impl EmbeddedEngine {
     /// The definition of a space.
@@ -118,7 +121,7 @@ impl EmbeddedEngine {
         });
         let built = built.map_err(|error| self.without_rows(space, &key, error))?;
         if old.is_some() || new.is_some() {
-            self.workspace.put_definition(space.id, key, new, built);
+            self.define(space, key, old.as_ref(), new, built)?;
         }
         Ok(old)
     }
@@ -140,8 +143,26 @@ impl EmbeddedEngine {
         let built = self.look(|snapshot| {
             ddl::check(snapshot, space, None, Some(&*new), &mut Busy::new(reply))
         })?;
-        self.workspace
-            .put_definition(space.id, key, Some(new), built);
+        let old = self.look(|snapshot| snapshot.get(space.id, &key).cloned());
+        self.define(space, key, old.as_ref(), Some(new), built)
+    }
+
+    /// Puts what was checked into the turn, in every index.
+    fn define(
+        &mut self,
+        space: &SpaceDef,
+        key: Key,
+        old: Option<&Tuple>,
+        new: Option<Tuple>,
+        built: Vec<Built>,
+    ) -> Result<(), Error> {
+        let mut changes = self.secondary_changes(space, old, new.as_ref())?;
+        changes.push(IndexChange {
+            index: PRIMARY,
+            key,
+            change: new,
+        });
+        self.workspace.put_definition(space.id, changes, built);
         Ok(())
     }
 

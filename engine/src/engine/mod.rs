@@ -32,7 +32,7 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
-use vestibule_actors::catalog::{Catalog, GUEST};
+use vestibule_actors::catalog::{Catalog, User};
 use vestibule_actors::engine::{
     Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
 };
@@ -40,6 +40,7 @@ use vestibule_wire::Error;
 use vestibule_wire::request::Begin;
 
 use crate::access::effective_user::EffectiveUser;
+use crate::access::generations::UserGenerations;
 use crate::durability::commit_log::CommitLog;
 use crate::durability::journal::Journal;
 use crate::durability::recovery;
@@ -71,6 +72,8 @@ pub struct EmbeddedEngine {
     log: CommitLog,
     /// The role is replica.
     is_read_only: bool,
+    /// Who users are, for engines that come after this one as well.
+    generations: UserGenerations,
 }
 
 impl EmbeddedEngine {
@@ -82,14 +85,15 @@ impl EmbeddedEngine {
 
     /// The same, whose files are made by this storage.
     pub(crate) fn with_storage(options: EngineOptions, storage: Arc<dyn Storage>) -> Self {
+        let generations = UserGenerations::default();
         let mut image = Image::new();
         image
-            .set_guest(options.guest)
+            .set_guest(options.guest, &generations)
             .expect("the system's own rows are valid");
         let schema = SchemaCache::of(&image);
         let image = SharedImage::new(image);
         Self {
-            user: EffectiveUser::new(&GUEST.into(), schema.access()),
+            user: EffectiveUser::new(User::guest(), schema.access()),
             schema,
             workspace: Workspace::new(image.clone()),
             image,
@@ -97,6 +101,7 @@ impl EmbeddedEngine {
             storage,
             log: CommitLog::default(),
             is_read_only: false,
+            generations,
         }
     }
 
@@ -125,7 +130,7 @@ impl EmbeddedEngine {
     /// A guest that may do everything where other machines reach the server, or rows of rights that
     /// make no sense.
     pub(crate) fn adopt(&mut self, mut recovered: Image) -> Result<(), Fault> {
-        recovered.set_guest(self.options.guest)?;
+        recovered.set_guest(self.options.guest, &self.generations)?;
         if self.options.is_exposed {
             recovered.access.check_guest()?;
         }
@@ -208,17 +213,16 @@ impl Engine for EmbeddedEngine {
         if self.is_altered() {
             return Ok(Outcome::CommitFirst);
         }
-        self.user
-            .switch(&request.caller.user.name, self.schema.access());
+        self.user.switch(&request.caller.user, self.schema.access());
         self.execute_as_effective_user(request, reply)
     }
 
     fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
-        self.check_call(&caller.user.name, procedure)
+        self.check_call(&caller.user, procedure)
     }
 
     fn may_begin(&self, caller: &Caller) -> Result<(), Error> {
-        self.check_begin(&caller.user.name)
+        self.check_begin(&caller.user)
     }
 
     fn no_procedure(&self, name: &str) -> Option<Error> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use vestibule_actors::catalog::User;
 use vestibule_actors::engine::procedures::{LOCK, RUNTIME_PREFIX};
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
@@ -20,7 +21,7 @@ impl EmbeddedEngine {
 
     /// From here on, requests have the rights of this user, or, if the procedure that is called has
     /// the rights of its owner, those.
-    pub(crate) fn switch_user_for_call(&mut self, user: &Arc<str>, procedure: &str) {
+    pub(crate) fn switch_user_for_call(&mut self, user: &User, procedure: &str) {
         self.user
             .switch_for_call(user, procedure, self.schema.access());
     }
@@ -47,7 +48,7 @@ impl EmbeddedEngine {
     /// # Errors
     ///
     /// `ErrorCode::ACCESS_DENIED` if not, `ErrorCode::NO_SUCH_USER` if the user is gone.
-    pub(super) fn check_call(&self, user: &Arc<str>, procedure: &str) -> Result<(), Error> {
+    pub(super) fn check_call(&self, user: &User, procedure: &str) -> Result<(), Error> {
         if procedure.starts_with(RUNTIME_PREFIX) {
             return self.check_runtime_call(user, procedure);
         }
@@ -66,7 +67,7 @@ impl EmbeddedEngine {
 
     /// Rights on data say little about the runtime's own procedures: locks are for users who have
     /// any, `set` is for everybody, each other one asks for an administrator by itself.
-    fn check_runtime_call(&self, user: &Arc<str>, procedure: &str) -> Result<(), Error> {
+    fn check_runtime_call(&self, user: &User, procedure: &str) -> Result<(), Error> {
         if procedure != LOCK {
             return Ok(());
         }
@@ -80,10 +81,10 @@ impl EmbeddedEngine {
     ///
     /// `ErrorCode::ACCESS_DENIED` for a user without any right on data, `ErrorCode::NO_SUCH_USER`
     /// if the user is gone.
-    pub(super) fn check_begin(&self, user: &Arc<str>) -> Result<(), Error> {
+    pub(super) fn check_begin(&self, user: &User) -> Result<(), Error> {
         match self.schema.access().rights(user) {
             Some(rights) => rights.check_begin(),
-            None => Err(no_such_user(user)),
+            None => Err(no_such_user(&user.name)),
         }
     }
 

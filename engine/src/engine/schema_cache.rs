@@ -1,7 +1,7 @@
 //! What follows from the system spaces, to be looked up without the image's lock: definitions,
-//! rights, and the catalog. Made again after each commit that changes a definition.
+//! rights, and the catalog. Follows the changes of each commit that makes any.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use vestibule_actors::catalog::Catalog;
@@ -11,7 +11,10 @@ use vestibule_wire::request::IdOrName;
 use crate::access::Access;
 use crate::model::space::SpaceDef;
 use crate::query::catalog;
+use crate::schema::system;
+use crate::schema::system::changes::RowChange;
 use crate::store::image::{BySpace, Image};
+use crate::store::side_effects::defines_spaces;
 
 /// Definitions, rights and catalog of one version of the system spaces.
 #[derive(Debug)]
@@ -23,14 +26,47 @@ pub(super) struct SchemaCache {
 }
 
 impl SchemaCache {
+    /// From all rows.
     pub(super) fn of(image: &Image) -> Self {
+        Self::with(image, image.access.clone())
+    }
+
+    /// From all rows, with these rights.
+    pub(super) fn with(image: &Image, access: Arc<Access>) -> Self {
         let (spaces, names) = image.definitions();
         Self {
             spaces,
             names,
-            access: image.access.clone(),
-            catalog: Arc::new(catalog::build(image)),
+            catalog: Arc::new(catalog::build(image, &access)),
+            access,
         }
+    }
+
+    /// Follows the changes of a turn that the image has.
+    pub(super) fn change(&mut self, image: &Image, changes: &[RowChange]) {
+        let defined: BTreeSet<u32> = changes
+            .iter()
+            .filter(|change| defines_spaces(change.space))
+            .filter_map(|change| {
+                system::first_id(change.new.as_ref().or(change.old.as_ref())?).ok()
+            })
+            .collect();
+        // All names go before any comes: one may pass from space to space.
+        for id in &defined {
+            if let Some(old) = self.spaces.remove(id) {
+                self.names.remove(&old.name);
+            }
+        }
+        for id in defined {
+            if let Some(space) = image.space(id) {
+                self.names.insert(space.def.name.clone(), id);
+                self.spaces.insert(id, space.def.clone());
+            }
+        }
+        self.access = image.access.clone();
+        let mut catalog = (*self.catalog).clone();
+        catalog::change(&mut catalog, &self.access, changes);
+        self.catalog = Arc::new(catalog);
     }
 
     /// The definition of the space that a request names.
@@ -65,5 +101,48 @@ impl SchemaCache {
     /// What sessions answer schema requests and AUTH from.
     pub(super) fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
+    }
+}
+
+#[cfg(test)]
+impl SchemaCache {
+    /// Everything in it, in order.
+    pub(super) fn told(&self) -> Vec<String> {
+        use std::collections::BTreeMap;
+
+        use vestibule_actors::catalog::system::SYSTEM_SPACES;
+        use vestibule_wire::request::{After, Select};
+
+        let spaces: BTreeMap<_, _> = self.spaces.iter().collect();
+        let names: BTreeMap<_, _> = self.names.iter().collect();
+        let mut told: Vec<_> = spaces.iter().map(|own| format!("{own:?}")).collect();
+        told.extend(names.iter().map(|own| format!("{own:?}")));
+        told.extend(self.access.told());
+        let admin = self.access.user(system::ADMIN).unwrap();
+        for (space, index) in SYSTEM_SPACES
+            .iter()
+            .filter(|space| space.view.is_some())
+            .flat_map(|space| space.indexes.iter().map(move |index| (space.id, index.id)))
+        {
+            let select = Select {
+                space: IdOrName::Id(space),
+                index: IdOrName::Id(index),
+                limit: u64::from(u32::MAX),
+                offset: 0,
+                iterator: 2,
+                key: &[0x90],
+                fetch_position: false,
+                after: After::Start,
+            };
+            let mut rows = Vec::new();
+            self.catalog.select(&select, &admin, &mut rows).unwrap();
+            told.push(format!("{space} {index} {rows:?}"));
+        }
+        let users = self.access.users().map(|user| {
+            let found = self.catalog.user(&user.name);
+            format!("{user:?} {found:?}")
+        });
+        told.extend(users);
+        told
     }
 }

@@ -1,6 +1,5 @@
 //! SELECT, and what procedures read like it.
 
-use std::borrow::Cow;
 use std::ops::Bound;
 
 use vestibule_actors::engine::{Outcome, Reply};
@@ -16,7 +15,6 @@ use crate::model::space::SpaceDef;
 use crate::model::tuple::Tuple;
 use crate::privileges::Privileges;
 use crate::query::scan::{KeyRange, Plan, check_iterator};
-use crate::schema::build::system_index;
 use crate::schema::system;
 use crate::store::snapshot::Snapshot;
 use crate::transaction::Reads;
@@ -30,8 +28,8 @@ impl EmbeddedEngine {
         // These have indexes that only the catalog knows.
         if is_system(select.space) && self.schema.catalog().has_system_space(select.space) {
             self.workspace.saw(Reads::add_catalog);
-            let user = self.user.rights().user();
-            self.schema.catalog().select(select, &user, reply.body())?;
+            let user = self.user.user();
+            self.schema.catalog().select(select, user, reply.body())?;
             return Ok(Outcome::Done);
         }
         check_iterator(select)?;
@@ -124,19 +122,19 @@ impl EmbeddedEngine {
         at: usize,
     ) -> Result<Option<Tuple>, Error> {
         let space = self.allowed(IdOrName::Name(space), Privileges::READ)?;
-        let index = self.index_of(space, index)?;
+        let index = space.index(index)?;
         if self
             .schema
             .catalog()
             .has_system_space(IdOrName::Id(space.id))
         {
-            let count = self.count_shown(&all_rows(space, &index))?;
+            let count = self.count_shown(&all_rows(space, index))?;
             let at = if is_reverse {
                 count.checked_sub(at + 1)
             } else {
                 Some(at)
             };
-            return at.map_or(Ok(None), |at| self.shown_row(space, &index, &[0x90], at));
+            return at.map_or(Ok(None), |at| self.shown_row(space, index, &[0x90], at));
         }
         let index = index.id;
         let everything = (Bound::Unbounded, Bound::Unbounded);
@@ -154,7 +152,7 @@ impl EmbeddedEngine {
         let mut body = Vec::new();
         self.schema
             .catalog()
-            .select(select, &self.user.rights().user(), &mut body)?;
+            .select(select, self.user.user(), &mut body)?;
         let mut reader = Reader::new(&body);
         let count = reader
             .read_map_len()
@@ -177,25 +175,8 @@ impl EmbeddedEngine {
         index: IdOrName<'_>,
         key: &[u8],
     ) -> Result<(), Error> {
-        let space = self.allowed(space, Privileges::READ)?;
-        self.index_of(space, index)?.whole_key(key).map(drop)
-    }
-
-    /// The index that a request names, those of system spaces included that only the catalog holds.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`SpaceDef::index`].
-    pub(crate) fn index_of<'s>(
-        &self,
-        space: &'s SpaceDef,
-        index: IdOrName<'_>,
-    ) -> Result<Cow<'s, IndexDef>, Error> {
-        let found = space.index(index).map(Cow::Borrowed);
-        found.or_else(|error| {
-            let found = system_index(space.id, index);
-            found.map(Cow::Owned).ok_or(error)
-        })
+        let index = self.allowed(space, Privileges::READ)?.index(index)?;
+        index.whole_key(key).map(drop)
     }
 
     /// A row of a system space by its place among those that match a key, of those that the
@@ -215,8 +196,8 @@ impl EmbeddedEngine {
             limit: 1,
             ..all_rows(space, index)
         };
-        let user = self.user.rights().user();
-        self.schema.catalog().select(&select, &user, &mut body)?;
+        let user = self.user.user();
+        self.schema.catalog().select(&select, user, &mut body)?;
         let mut reader = Reader::new(&body);
         let count = reader
             .read_map_len()

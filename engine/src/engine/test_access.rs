@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, RwLockReadGuard};
 
 use super::EmbeddedEngine;
+use super::schema_cache::SchemaCache;
+use crate::access::Access;
 use crate::durability::journal::Journal;
 use crate::store::image::Image;
 use crate::store::shared_image::SharedImage;
@@ -10,6 +12,15 @@ use crate::store::shared_image::SharedImage;
 impl EmbeddedEngine {
     pub(crate) fn image(&self) -> RwLockReadGuard<'_, Image> {
         self.image.read()
+    }
+
+    /// Definitions, rights and catalog, in order: as they followed the changes, and as all rows
+    /// say that they are.
+    pub(crate) fn schema_told(&self) -> [Vec<String>; 2] {
+        let image = &*self.image.read();
+        let access = Access::of(image, self.options.guest, &self.generations).unwrap();
+        let anew = SchemaCache::with(image, Arc::new(access));
+        [self.schema.told(), anew.told()]
     }
 
     pub(crate) fn shared_image(&self) -> SharedImage {

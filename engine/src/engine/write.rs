@@ -13,7 +13,6 @@ use crate::model::key::Key;
 use crate::model::space::SpaceDef;
 use crate::model::tuple::Tuple;
 use crate::privileges::Privileges;
-use crate::schema::build::system_index;
 use crate::schema::system;
 use crate::transaction::workspace::IndexChange;
 
@@ -140,7 +139,7 @@ impl EmbeddedEngine {
     }
 
     /// What becomes of the keys of the secondary indexes.
-    fn secondary_changes(
+    pub(super) fn secondary_changes(
         &self,
         space: &SpaceDef,
         old: Option<&Tuple>,
@@ -221,20 +220,15 @@ impl EmbeddedEngine {
         index: IdOrName<'_>,
         key: &[u8],
     ) -> Result<Option<(Key, Tuple)>, Error> {
-        let found = match space.index(index) {
-            Ok(index) => {
-                let key = index.whole_key(key)?;
-                self.check_truncated_is_shown(space, &key)?;
-                match self.stored(space.id, index.id, &key) {
-                    Some(tuple) if index.id == PRIMARY => return Ok(Some((key, tuple))),
-                    found => found,
-                }
-            }
-            Err(error) => {
-                let index = system_index(space.id, index).ok_or(error)?;
-                index.whole_key(key)?;
-                self.shown_row(space, &index, key, 0)?
-            }
+        let index = space.index(index)?;
+        let whole = index.whole_key(key)?;
+        self.check_truncated_is_shown(space, &whole)?;
+        let is_shown = |id| self.schema.catalog().has_system_space(IdOrName::Id(id));
+        let found = match self.stored(space.id, index.id, &whole) {
+            Some(tuple) if index.id == PRIMARY => return Ok(Some((whole, tuple))),
+            // By a name, those only find a row who may see it.
+            Some(_) if is_shown(space.id) => self.shown_row(space, index, key, 0)?,
+            found => found,
         };
         let Some(tuple) = found else {
             return Ok(None);

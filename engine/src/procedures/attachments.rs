@@ -18,7 +18,7 @@ use crate::errors;
 use crate::model::index::PRIMARY;
 use crate::model::space::{Field, SpaceDef};
 use crate::schema::system;
-use crate::schema::system::read::{attachment, rows};
+use crate::schema::system::read::{self, attachment};
 use crate::schema::system::rows::IndexRow;
 use crate::schema::system::sequence_rows::AttachmentRow;
 
@@ -161,9 +161,8 @@ impl Prepared {
 fn resolve(engine: &EmbeddedEngine, given: &LuaValue<'_>, space: &SpaceDef) -> Result<u32, Error> {
     let sequence = system::first_id(&existing_sequence(engine, given)?)?;
     engine.look(|snapshot| {
-        for other in rows(snapshot, system::SPACE_SEQUENCE) {
-            let other = AttachmentRow::decode(other)?;
-            if other.sequence == sequence && other.is_generated {
+        for other in read::attachments_of(snapshot, sequence) {
+            if other?.is_generated {
                 let why = "can not attach generated sequence";
                 return Err(errors::cannot_alter_space(&space.name, why));
             }

@@ -14,7 +14,7 @@ use super::lookup::{function, printed};
 use super::remove::{self, object_id};
 use crate::errors::access as access_errors;
 use crate::privileges::Privileges;
-use crate::schema::system::grant_rows::{FuncRow, FuncTraits, Head};
+use crate::schema::system::grant_rows::{FuncRow, FuncTraits};
 use crate::schema::system::{self, read};
 
 const OPTIONS: [&str; 14] = [
@@ -50,14 +50,11 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let traits = read_traits(&options)?;
     call.engine
         .allowed(IdOrName::Id(system::FUNC), Privileges::READ)?;
-    let ids = call.engine.look(|snapshot| {
-        let heads = read::rows(snapshot, system::FUNC).map(Head::decode);
-        heads
-            .map(|head| head.map(|head| head.id))
-            .collect::<Result<Vec<_>, _>>()
-    })?;
+    let largest = call
+        .engine
+        .look(|snapshot| read::largest_id(snapshot, system::FUNC))?;
     let row = FuncRow {
-        id: ids.into_iter().max().unwrap_or(0) + 1,
+        id: largest + 1,
         owner: call.engine.effective_user().id,
         name: name.into(),
         is_setuid: options.flag("setuid")?,

@@ -97,11 +97,7 @@ impl Asked {
 
     /// The row of `_priv` that it changes.
     fn row(&self, engine: &EmbeddedEngine, grantee: &Grantee) -> Result<Option<PrivRow>, Error> {
-        let rows = engine.look(|snapshot| read::grants(snapshot))?;
-        let is_it = |row: &PrivRow| {
-            row.grantee == grantee.id && row.object.0 == self.kind && row.object.1 == self.id
-        };
-        Ok(rows.into_iter().find(is_it))
+        engine.look(|snapshot| read::grant(snapshot, grantee.id, (self.kind, self.id)))
     }
 }
 

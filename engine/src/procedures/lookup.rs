@@ -13,12 +13,15 @@ use crate::schema::system::read::{self, sequence_with_name};
 use crate::schema::system::rows::UserRow;
 use crate::schema::system::{self};
 
-/// The users and roles that the caller may know of.
-pub(super) fn shown_principals(engine: &EmbeddedEngine) -> Result<Vec<UserRow>, Error> {
+/// The user or role with this name, if the caller may know of it.
+pub(super) fn principal_with_name(
+    engine: &EmbeddedEngine,
+    name: &str,
+) -> Result<Option<UserRow>, Error> {
     engine.look(|snapshot| {
-        let rows = read::rows(snapshot, system::USER);
-        let rows = rows.filter(|row| engine.effective_user().shows_row(system::USER, row));
-        rows.map(UserRow::decode).collect()
+        let row = read::with_name(snapshot, system::USER, name);
+        let shown = row.filter(|row| engine.effective_user().shows_row(system::USER, row));
+        shown.map(UserRow::decode).transpose()
     })
 }
 
@@ -28,14 +31,17 @@ pub(super) fn principal(
     name: &LuaValue<'_>,
     kind: ObjectKind,
 ) -> Result<Option<UserRow>, Error> {
-    let is_it = |row: &UserRow| {
-        let is_named = match name {
-            LuaValue::Str(name) => *row.name == **name,
-            other => other.as_uint() == Some(row.id),
-        };
-        is_named && *row.kind == *kind.name()
+    let found = match name {
+        LuaValue::Str(name) => principal_with_name(engine, name)?,
+        other => match other.as_uint() {
+            Some(id) => engine.look(|snapshot| read::user(snapshot, id))?,
+            None => None,
+        },
     };
-    Ok(shown_principals(engine)?.into_iter().find(is_it))
+    let rights = engine.effective_user();
+    let is_it =
+        |row: &UserRow| *row.kind == *kind.name() && rights.shows_row(system::USER, &row.encode());
+    Ok(found.filter(is_it))
 }
 
 /// The same for one that has to be there.
@@ -65,18 +71,13 @@ pub(super) fn function(
     engine: &EmbeddedEngine,
     name: &LuaValue<'_>,
 ) -> Result<Option<FuncRow>, Error> {
-    let is_it = |row: &FuncRow| match name {
-        LuaValue::Str(name) => *row.name == **name,
-        other => other.as_uint() == Some(row.id),
-    };
     engine.look(|snapshot| {
-        for row in read::rows(snapshot, system::FUNC) {
-            let decoded = FuncRow::decode(row)?;
-            if is_it(&decoded) && engine.effective_user().shows_row(system::FUNC, row) {
-                return Ok(Some(decoded));
-            }
-        }
-        Ok(None)
+        let row = match name {
+            LuaValue::Str(name) => read::with_name(snapshot, system::FUNC, name),
+            other => other.as_uint().and_then(|id| read::function(snapshot, id)),
+        };
+        let shown = row.filter(|row| engine.effective_user().shows_row(system::FUNC, row));
+        shown.map(FuncRow::decode).transpose()
     })
 }
 

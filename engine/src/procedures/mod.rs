@@ -119,7 +119,7 @@ fn run(
     }
     let entered = call.engine.enter(call.transaction)?;
     call.engine
-        .switch_user_for_call(&call.caller.user.name, call.name);
+        .switch_user_for_call(&call.caller.user, call.name);
     let outcome = function(call);
     call.engine.leave(entered);
     outcome

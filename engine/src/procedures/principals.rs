@@ -28,8 +28,7 @@ pub(super) fn new_row(
     password: Option<PasswordHash>,
 ) -> Result<UserRow, Error> {
     engine.allowed(IdOrName::Id(system::USER), Privileges::READ)?;
-    let users = engine.look(|snapshot| read::users(snapshot))?;
-    let largest = users.iter().map(|user| user.id).max().unwrap_or(0);
+    let largest = engine.look(|snapshot| read::largest_id(snapshot, system::USER))?;
     Ok(UserRow {
         id: (largest + 1).max(system::USER_ID_MIN),
         owner: engine.effective_user().id,
@@ -65,9 +64,8 @@ pub(super) fn drop_kind(call: &mut EngineCall<'_>, kind: ObjectKind) -> Result<O
 pub(super) fn tell(call: &mut EngineCall<'_>, grantee: u64) -> Result<Outcome, Error> {
     let rights = call.engine.effective_user();
     let told = call.engine.look(|snapshot: Snapshot<'_>| {
-        let rows = read::grants(snapshot)?.into_iter();
-        let rows = rows
-            .filter(|row| row.grantee == grantee && rights.shows_row(system::PRIV, &row.encode()));
+        let rows = read::grants_of(snapshot, grantee)?.into_iter();
+        let rows = rows.filter(|row| rights.shows_row(system::PRIV, &row.encode()));
         rows.map(|row| {
             let name = grant_checks::name_of(snapshot, row.object)?;
             Ok((row.privileges.names(), row.object.0.name(), name))

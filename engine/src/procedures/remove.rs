@@ -23,10 +23,8 @@ fn revoke_all(
     reply: &Reply<'_>,
 ) -> Result<(), Error> {
     engine.as_admin(|engine| {
-        for grant in engine.look(|snapshot| read::grants(snapshot))? {
-            if grant.object == (kind, Some(id)) {
-                engine.delete_system(system::PRIV, &grant.encode(), reply)?;
-            }
+        for grant in engine.look(|snapshot| read::grants_on(snapshot, kind, id))? {
+            engine.delete_system(system::PRIV, &grant.encode(), reply)?;
         }
         Ok(())
     })
@@ -131,9 +129,8 @@ pub(super) fn principal(
     row: &UserRow,
     reply: &Reply<'_>,
 ) -> Result<(), Error> {
-    let spaces = engine.look(|snapshot| read::spaces(snapshot))?;
-    for space in spaces.iter().filter(|space| space.owner == row.id) {
-        self::space(engine, space.id, reply)?;
+    for space in engine.look(|snapshot| owned_by(snapshot, system::SPACE, row.id))? {
+        self::space(engine, space, reply)?;
     }
     let sequences = engine.look(|snapshot| owned_by(snapshot, system::SEQUENCE, row.id))?;
     for sequence in sequences {
@@ -143,21 +140,21 @@ pub(super) fn principal(
         self::function(engine, function, reply)?;
     }
     engine.as_admin(|engine| {
-        for grant in engine.look(|snapshot| read::grants(snapshot))? {
-            if grant.grantee == row.id || grant_checks::is_on_user(&grant, row.id) {
-                engine.delete_system(system::PRIV, &grant.encode(), reply)?;
-            }
+        for grant in engine.look(|snapshot| read::grants_of(snapshot, row.id))? {
+            engine.delete_system(system::PRIV, &grant.encode(), reply)?;
+        }
+        for grant in engine.look(|snapshot| grant_checks::grants_on_user(snapshot, row.id))? {
+            engine.delete_system(system::PRIV, &grant.encode(), reply)?;
         }
         Ok(())
     })?;
     engine.delete_system(system::USER, &row.encode(), reply)
 }
 
-/// Numbers of the functions or sequences that somebody owns.
+/// Numbers of the spaces, functions or sequences that somebody owns.
 fn owned_by(snapshot: Snapshot<'_>, space: u32, owner: u64) -> Result<Vec<u32>, Error> {
-    let heads = read::rows(snapshot, space).map(Head::decode);
-    let own = heads.filter(|head| head.as_ref().map_or(true, |head| head.owner == owner));
-    own.map(|head| object_id(head?.id)).collect()
+    let own = read::owned_by(snapshot, space, owner);
+    own.map(|row| object_id(Head::decode(row)?.id)).collect()
 }
 
 /// The number of an object, which the system's rows keep in 32 bits.

@@ -6,7 +6,7 @@ use vestibule_wire::Error;
 use super::args::{Args, LuaValue};
 use super::call::{EngineCall, alter_schema, no_result};
 use super::grants;
-use super::lookup::{existing_principal, principal, shown_principals};
+use super::lookup::{existing_principal, principal, principal_with_name};
 use super::principals::{self, ENTER};
 use crate::errors::access as access_errors;
 use crate::privileges::ObjectKind;
@@ -17,8 +17,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let name = args.name(0, "name")?;
     let options = args.options(1, &["if_not_exists"])?;
-    let shown = shown_principals(call.engine)?;
-    if shown.iter().any(|row| *row.name == *name) {
+    if principal_with_name(call.engine, name)?.is_some() {
         if options.flag("if_not_exists")? {
             return no_result(call);
         }

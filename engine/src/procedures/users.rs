@@ -6,7 +6,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::args::{Args, LuaValue, illegal};
 use super::call::{EngineCall, alter_schema, no_result};
-use super::lookup::{existing_principal, principal, shown_principals};
+use super::lookup::{existing_principal, principal, principal_with_name};
 use super::principals::{ENTER, drop_kind, new_row, tell};
 use crate::engine::EmbeddedEngine;
 use crate::errors;
@@ -19,10 +19,7 @@ pub(super) fn create(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let args = Args::read(call.args)?;
     let name = args.name(0, "name")?;
     let options = args.options(1, &["password", "if_not_exists"])?;
-    if shown_principals(call.engine)?
-        .iter()
-        .any(|row| *row.name == *name)
-    {
+    if principal_with_name(call.engine, name)?.is_some() {
         if options.flag("if_not_exists")? {
             return no_result(call);
         }
@@ -75,8 +72,8 @@ pub(super) fn passwd(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let password = if own { first.as_str() } else { second.as_str() };
     let password = password.ok_or_else(|| illegal("password should be a string"))?;
     let mut row = if own {
-        let users = call.engine.look(|snapshot| read::users(snapshot))?;
-        let user = users.into_iter().find(|row| row.id == call.caller.user.id);
+        let id = call.caller.user.id;
+        let user = call.engine.look(|snapshot| read::user(snapshot, id))?;
         user.ok_or_else(|| errors::no_such_user(&call.caller.user.name))?
     } else {
         existing_principal(call.engine, &first, ObjectKind::User)?

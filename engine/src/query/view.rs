@@ -79,9 +79,7 @@ impl ImageView {
             let space = image.resolve(select.space);
             let found = space.as_ref().ok();
             let found = found.map(|space| (space.def.id, &*space.def.name));
-            image
-                .access
-                .check_read(&caller.user.name, select.space, found)?;
+            image.access.check_read(&caller.user, select.space, found)?;
             let space = space?;
             let plan = Plan::new(&space.def, select)?;
             if let KeyRange::Point(key) = &plan.range {

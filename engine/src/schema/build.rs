@@ -1,9 +1,7 @@
 //! Spaces as the rows of `_space` and `_index` define them.
 
 use vestibule_wire::Error;
-use vestibule_wire::request::IdOrName;
 
-use super::system;
 use super::system::rows::{IndexRow, SpaceRow};
 use crate::model::index::{IndexDef, IndexKind, PRIMARY, Part};
 use crate::model::space::SpaceDef;
@@ -17,45 +15,26 @@ use crate::model::space::SpaceDef;
 pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef, Error> {
     let primary = indexes.iter().find(|index| index.id == PRIMARY);
     let primary = primary.map_or(&[][..], |primary| &primary.parts);
-    // Of a system space, only the catalog knows the secondary indexes.
-    let wanted = |index: &&IndexRow| index.id == PRIMARY || !system::is_system(space.id);
+    let index_def = |index: &IndexRow| {
+        let is_own = |part: &&Part| !index.parts.iter().any(|own| own.field == part.field);
+        let is_needed = !index.is_unique || index.parts.iter().any(|part| part.is_nullable);
+        let rest = primary.iter().filter(|part| is_needed && is_own(part));
+        IndexDef {
+            id: index.id,
+            name: index.name.clone(),
+            kind: IndexKind::from_name(&index.kind).unwrap_or(IndexKind::Tree),
+            is_unique: index.is_unique,
+            parts: index.parts.clone().into(),
+            rest: rest.copied().collect(),
+        }
+    };
     let mut def = SpaceDef::new(
         space.id,
         &space.name,
         space.field_count,
         space.format.clone(),
-        indexes
-            .iter()
-            .filter(wanted)
-            .map(|index| index_def(index, primary))
-            .collect(),
+        indexes.iter().map(index_def).collect(),
     )?;
     def.is_temporary = space.options.is_temporary;
     Ok(def)
-}
-
-/// The definition of an index whose space has this primary key.
-fn index_def(index: &IndexRow, primary: &[Part]) -> IndexDef {
-    let is_own = |part: &&Part| !index.parts.iter().any(|own| own.field == part.field);
-    let is_needed = !index.is_unique || index.parts.iter().any(|part| part.is_nullable);
-    let rest = primary.iter().filter(|part| is_needed && is_own(part));
-    IndexDef {
-        id: index.id,
-        name: index.name.clone(),
-        kind: IndexKind::from_name(&index.kind).unwrap_or(IndexKind::Tree),
-        is_unique: index.is_unique,
-        parts: index.parts.clone().into(),
-        rest: rest.copied().collect(),
-    }
-}
-
-/// An index of a system space, the secondary ones included, which only the catalog holds.
-pub(crate) fn system_index(space: u32, index: IdOrName<'_>) -> Option<IndexDef> {
-    let (_, indexes) = system::bootstrap::definition(space)?;
-    let primary = &indexes.iter().find(|own| own.id == PRIMARY)?.parts;
-    let found = indexes.iter().find(|own| match index {
-        IdOrName::Id(id) => own.id == id,
-        IdOrName::Name(name) => *own.name == *name,
-    });
-    found.map(|row| index_def(row, primary))
 }

@@ -18,18 +18,21 @@ use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
 use crate::access::Access;
+use crate::access::generations::UserGenerations;
 use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::model::space::SpaceDef;
 use crate::model::tuple::Tuple;
 use crate::options::GuestRights;
 use crate::schema::build::define;
-use crate::schema::system::read::SystemRows;
+use crate::schema::system::changes::RowChange;
+use crate::schema::system::read::{SystemRows, counted};
 use crate::schema::system::{self, bootstrap};
 use crate::store::garbage::Garbage;
 use crate::store::index_build::Built;
-use crate::store::layer::{Change, Changes, Layer};
+use crate::store::layer::{Changes, Layer};
 use crate::store::shared_map::SharedMap;
+use crate::store::side_effects::{SideEffects, is_followed};
 use crate::store::tree::Tree;
 use std::ops::Bound;
 
@@ -125,21 +128,21 @@ pub(crate) struct Image {
     pub(crate) rekey_epoch: u64,
     pub(super) spaces: SharedMap<u32, Arc<Space>, BuildHasherDefault<SpaceHasher>>,
     pub(super) names: SharedMap<Box<str>, u32, RandomState>,
-    /// Who may do what, as the system spaces say. Computed once a turn that changed it is applied,
-    /// before anybody hears of it.
+    /// Who may do what, as the system spaces say. Follows a turn that changes it as the turn is
+    /// applied, before anybody hears of it; while the journal is replayed, it waits for the end.
     pub(crate) access: Arc<Access>,
-    guest: GuestRights,
     /// What the spaces take, in bytes.
     bytes: usize,
     left_behind: u64,
 }
 
-/// What a turn asks for beside the change of its rows.
-#[derive(Debug, Default)]
-struct SideEffects {
-    redefined: Vec<u32>,
-    truncated: Vec<u32>,
-    is_schema_changed: bool,
+/// What came of applying a turn.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// What nothing holds any more.
+    pub(crate) garbage: Garbage,
+    /// What became of rows that definitions, rights and the catalog follow from.
+    pub(crate) changes: Vec<RowChange>,
 }
 
 impl Image {
@@ -153,7 +156,6 @@ impl Image {
             spaces: SharedMap::default(),
             names: SharedMap::default(),
             access: Arc::default(),
-            guest: GuestRights::default(),
             bytes: 0,
             left_behind: 0,
         };
@@ -166,9 +168,10 @@ impl Image {
                 .put(space, tuple.into())
                 .expect("the system's own rows are valid");
         }
-        let access = image.rights();
-        image.access = access.expect("the system's own rows are valid");
-        image.recount();
+        image
+            .build_secondaries(false, &mut |_, _| ())
+            .and_then(|()| image.set_guest(GuestRights::default(), &UserGenerations::default()))
+            .expect("the system's own rows are valid");
         image
     }
 
@@ -194,26 +197,20 @@ impl Image {
         self.bytes = self.spaces().map(Space::bytes).sum();
     }
 
-    /// Says what guest may do, and computes all rights again, once recovery has all rows.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`rights`](Self::rights).
-    pub(crate) fn set_guest(&mut self, guest: GuestRights) -> Result<(), Error> {
-        self.guest = guest;
-        self.access = self.rights()?;
-        self.recount();
-        Ok(())
-    }
-
-    /// Computes who may do what, from the rows that say it.
+    /// Says what guest may do, and computes all rights, once recovery has all rows.
     ///
     /// # Errors
     ///
     /// `ErrorCode::INVALID_MSGPACK` or `ErrorCode::UNKNOWN_SCHEMA_OBJECT` for a row that makes no
     /// sense.
-    pub(crate) fn rights(&self) -> Result<Arc<Access>, Error> {
-        Access::of(self, self.guest).map(Arc::new)
+    pub(crate) fn set_guest(
+        &mut self,
+        guest: GuestRights,
+        generations: &UserGenerations,
+    ) -> Result<(), Error> {
+        self.access = Arc::new(Access::of(&*self, guest, generations)?);
+        self.recount();
+        Ok(())
     }
 
     /// A space by its number.
@@ -299,15 +296,16 @@ impl Image {
     }
 
     /// Applies the changes of one turn, the record of this number if there is one, space by space,
-    /// and takes what was built for it.
+    /// and takes what was built for it. Definitions and rights follow what is changed, and nothing
+    /// else.
     pub(crate) fn apply(
         &mut self,
         sequence: Option<u64>,
         turn: &mut Layer,
         built: Vec<Built>,
-    ) -> Garbage {
+    ) -> Applied {
         self.sequence = sequence.unwrap_or(self.sequence);
-        let mut side_effects = SideEffects::default();
+        let (mut side_effects, mut rows) = (SideEffects::default(), Vec::new());
         // Primary indexes come last: a tuple that somebody else holds then is held by a version.
         for ((id, index), changes) in turn.take() {
             if index == PRIMARY && system::is_system(id) {
@@ -315,10 +313,33 @@ impl Image {
                     .iter()
                     .for_each(|(key, change)| side_effects.note(id, key, change));
             }
+            if index == PRIMARY && is_followed(id) {
+                self.note_rows(id, &changes, &mut rows);
+            }
             self.merge(id, index, changes);
         }
-        self.finish(side_effects, built)
-            .expect("a definition was checked before it was journaled")
+        let garbage = self
+            .finish(side_effects, built)
+            .expect("a definition was checked before it was journaled");
+        if !rows.is_empty() {
+            Arc::make_mut(&mut self.access)
+                .change(&rows)
+                .expect("a row was checked before it was journaled");
+        }
+        Applied {
+            garbage,
+            changes: rows,
+        }
+    }
+
+    /// Notes what changes of a system space replace, and by what.
+    fn note_rows(&self, space: u32, changes: &Changes, noted: &mut Vec<RowChange>) {
+        let rows = self.space(space).map(|space| &space.rows);
+        noted.extend(changes.iter().map(|(key, new)| RowChange {
+            space,
+            old: rows.and_then(|rows| rows.get(key)).cloned(),
+            new: new.clone(),
+        }));
     }
 
     /// Applies one turn as it stands in the journal: tuples put, keys deleted.
@@ -406,34 +427,19 @@ impl<'a> SystemRows<'a> for &'a Image {
         self.space(space)?.rows.get(key).map(|row| &**row)
     }
 
-    fn rows_under(self, space: u32, prefix: Key) -> impl Iterator<Item = &'a [u8]> {
+    fn rows_by(self, space: u32, index: u32, prefix: Key) -> impl Iterator<Item = &'a [u8]> {
         let bounds = (Bound::Included(&prefix), Bound::Unbounded);
-        let rows = self
-            .space(space)
-            .map(|space| space.rows.range(bounds, false));
+        let tree = self.space(space).and_then(|space| space.tree(index));
+        let rows = tree.map(|tree| tree.range(bounds, false));
         let rows = rows.into_iter().flatten();
         rows.take_while(move |(key, _)| prefix.is_prefix_of(*key))
-            .map(|(_, row)| &**row)
+            .map(|(_, row)| counted(row))
     }
-}
 
-impl SideEffects {
-    fn note(&mut self, space: u32, key: &Key, change: &Change) {
-        // Keys of these spaces begin with the number of the space that they are about.
-        let about = key.first_number() as u32;
-        match space {
-            system::SPACE | system::INDEX | system::SPACE_SEQUENCE => {
-                self.is_schema_changed = true;
-                if !self.redefined.contains(&about) {
-                    self.redefined.push(about);
-                }
-            }
-            system::TRUNCATE if change.is_some() => self.truncated.push(about),
-            system::USER | system::PRIV | system::FUNC | system::SEQUENCE => {
-                self.is_schema_changed = true;
-            }
-            _ => {}
-        }
+    fn last(self, space: u32) -> Option<&'a [u8]> {
+        let everything = (Bound::Unbounded, Bound::Unbounded);
+        let mut rows = self.space(space)?.rows.range(everything, true);
+        rows.next().map(|(_, row)| counted(row))
     }
 }
 

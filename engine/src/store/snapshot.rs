@@ -9,7 +9,7 @@ use super::tree::{self, Tree};
 use crate::model::index::PRIMARY;
 use crate::model::key::{Key, KeyView};
 use crate::model::tuple::Tuple;
-use crate::schema::system::read::SystemRows;
+use crate::schema::system::read::{SystemRows, counted};
 
 /// The data as seen through layers.
 #[derive(Debug, Clone, Copy)]
@@ -114,11 +114,16 @@ impl<'a> SystemRows<'a> for Snapshot<'a> {
         self.get(space, key).map(|row| &**row)
     }
 
-    fn rows_under(self, space: u32, prefix: Key) -> impl Iterator<Item = &'a [u8]> {
+    fn rows_by(self, space: u32, index: u32, prefix: Key) -> impl Iterator<Item = &'a [u8]> {
         let bounds = (Bound::Included(&prefix), Bound::Unbounded);
-        let rows = self.range(space, PRIMARY, bounds, false);
+        let rows = self.range(space, index, bounds, false);
         rows.take_while(move |(key, _)| prefix.is_prefix_of(*key))
-            .map(|(_, row)| &**row)
+            .map(|(_, row)| counted(row))
+    }
+
+    fn last(self, space: u32) -> Option<&'a [u8]> {
+        let mut rows = self.range(space, PRIMARY, (Bound::Unbounded, Bound::Unbounded), true);
+        rows.next().map(|(_, row)| counted(row))
     }
 }
 

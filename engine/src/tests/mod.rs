@@ -10,6 +10,7 @@ mod paging;
 mod recovery;
 mod requests;
 mod rows;
+mod schema;
 mod secondary;
 mod secondary_model;
 mod temporary;

@@ -246,16 +246,17 @@ impl Workspace {
         self.transactions.note(space, index, key, &mut past);
     }
 
-    /// Changes a row of a system space, with the indexes that were built for it.
+    /// Changes a row of a system space in every index, with the indexes that were built for it.
     pub(crate) fn put_definition(
         &mut self,
         space: u32,
-        key: Key,
-        change: Change,
+        changes: Vec<IndexChange>,
         built: Vec<Built>,
     ) {
         self.turn.keep_built(built);
-        self.turn.set(space, key, change);
+        for IndexChange { index, key, change } in changes {
+            self.set(space, index, key, change);
+        }
     }
 
     /// A change of definitions is complete: aborts the transactions that have seen what it changes.

@@ -189,7 +189,7 @@ pub(super) fn edge(
 ) -> Result<Outcome, Error> {
     let key = key_arg(&Args::read(call.args)?, 0);
     let space = call.engine.definition(IdOrName::Name(place.space))?;
-    let index = call.engine.index_of(&space, place.index)?;
+    let index = space.index(place.index)?;
     if index.kind == IndexKind::Hash {
         let feature = if of_all == IteratorType::Ge {
             "min()"
@@ -229,7 +229,7 @@ fn everything(place: IndexRef<'_>) -> Select<'_> {
 /// In Lua a method of an index that is not there is looked for before its arguments are.
 fn check_index(call: &EngineCall<'_>, place: IndexRef<'_>) -> Result<(), Error> {
     let space = call.engine.definition(IdOrName::Name(place.space))?;
-    call.engine.index_of(&space, place.index).map(drop)
+    space.index(place.index).map(drop)
 }
 
 /// A key: a table, or one part by itself, or nothing.

@@ -48,8 +48,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         return call_space(call, space, method, unknown);
     };
     let index = IdOrName::Name(index);
-    let found = call.engine.index_of(&def, index);
-    let id = found.map_err(|_| unknown())?.id;
+    let id = def.index(index).map_err(|_| unknown())?.id;
     let place = IndexRef { space, index };
     match method {
         "drop" => indexes::drop(call, def.id, id),

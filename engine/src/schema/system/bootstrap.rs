@@ -21,16 +21,6 @@ pub(crate) fn spaces() -> impl Iterator<Item = (SpaceRow, Vec<IndexRow>)> {
         .flat_map(|system| system.names().map(|(id, name)| rows(system, id, name)))
 }
 
-/// The row of `_space` and the rows of `_index` that a system space is born with.
-pub(crate) fn definition(space: u32) -> Option<(SpaceRow, Vec<IndexRow>)> {
-    let mut all = SYSTEM_SPACES.iter().flat_map(|system| {
-        let names = system.names();
-        names.map(move |(id, name)| (system, id, name))
-    });
-    let (system, id, name) = all.find(|(_, id, _)| *id == space)?;
-    Some(rows(system, id, name))
-}
-
 /// The definition of a system space, or of the view on it.
 fn rows(system: &SystemSpace, id: u32, name: &str) -> (SpaceRow, Vec<IndexRow>) {
     let format = system.fields.iter().map(|(name, kind)| {

@@ -20,8 +20,10 @@
 //! | `sequence_rows` | rows of `_sequence`, `_sequence_data` and `_space_sequence` |
 //! | `bootstrap` | the rows that the system spaces begin with |
 //! | `read` | rows, read from whatever holds them |
+//! | `changes` | what a turn changed of them |
 
 pub(crate) mod bootstrap;
+pub(crate) mod changes;
 pub(crate) mod grant_rows;
 pub(crate) mod read;
 pub(crate) mod rows;
@@ -77,6 +79,18 @@ pub(crate) fn max_space_id_row(id: u32) -> Vec<u8> {
     write_str(&mut row, MAX_ID);
     write_uint(&mut row, u64::from(id));
     row
+}
+
+/// Places in the description of indexes beside the primary one, where the spaces have them.
+pub(crate) mod by {
+    /// Of spaces, sequences, functions and users: their owner. Of rights: who granted them.
+    pub(crate) const OWNER: u32 = 1;
+    /// Of spaces, sequences, functions and users: their name.
+    pub(crate) const NAME: u32 = 2;
+    /// Of rights: what they are on.
+    pub(crate) const OBJECT: u32 = 2;
+    /// Of attachments: the sequence.
+    pub(crate) const SEQUENCE: u32 = 1;
 }
 
 /// The key, possibly partial, of a system space whose key parts are numbers.

@@ -40,7 +40,10 @@ fn locks_and_transactions_take_a_right_on_data_whatever_it_is() {
         rig.admin("box.schema.user.revoke", &("bob", right, kind, name));
         check(&mut rig, "bob", false);
     }
-    rig.caller.user = User::named("nobody");
+    rig.caller.user = User {
+        id: 99,
+        ..User::named("nobody")
+    };
     let gone = rig
         .engine
         .may_begin(&rig.caller)

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use vestibule_wire::Error;
-use vestibule_wire::msgpack::{DecodeError, Kind, Reader, write_array_len, write_str, write_uint};
+use vestibule_wire::msgpack::{Kind, Reader, write_array_len, write_str, write_uint};
 
 use super::common::{check_name, malformed, number, refuse_field_option};
 use super::options::{OptionType, RowOptions};
@@ -55,19 +55,6 @@ const GROUP_LOCAL: &str = "group_id";
 pub(crate) type Refuse = fn(&str, &str) -> Error;
 
 impl SpaceRow {
-    /// The name in a row.
-    ///
-    /// # Errors
-    ///
-    /// The row has none.
-    pub(crate) fn name_of(tuple: &[u8]) -> Result<&str, DecodeError> {
-        let mut reader = Reader::new(tuple);
-        reader.read_array_len()?;
-        reader.skip()?;
-        reader.skip()?;
-        reader.read_str()
-    }
-
     /// # Errors
     ///
     /// What is wrong with the row, as for a client that sent it.

@@ -56,6 +56,11 @@ impl UserRow {
         })
     }
 
+    /// Whether it is a role, which nobody logs in as.
+    pub(crate) fn is_role(&self) -> bool {
+        *self.kind == *"role"
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         write_array_len(&mut out, 5);
