@@ -11,9 +11,10 @@ use crate::limits::{
     ENGINE_DESCRIPTORS_DEFAULT, GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT,
     HALF_CLOSED_TIMEOUT_DEFAULT, HALF_FRAME_TIMEOUT_DEFAULT, HOLD_BYTES_MAX_DEFAULT,
     HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT, RESERVATIONS_MAX_DEFAULT,
-    SESSION_THREADS_MAX, TRANSACTIONS_MAX_DEFAULT, TRANSACTIONS_PER_CONNECTION_MAX_DEFAULT,
-    TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT, USER_AT_ADDRESS_SHARE_DEFAULT,
-    USER_SHARE_DEFAULT, WAIT_TIMEOUT_DEFAULT, WAITS_MAX_DEFAULT,
+    SESSION_THREADS_MAX, TRANSACTIONS_MAX_DEFAULT, TRANSACTIONS_PER_CONNECTION_MAX,
+    TRANSACTIONS_PER_CONNECTION_MAX_DEFAULT, TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
+    USER_AT_ADDRESS_SHARE_DEFAULT, USER_SHARE_DEFAULT, WAIT_TIMEOUT_DEFAULT, WAITS_MAX,
+    WAITS_MAX_DEFAULT,
 };
 use crate::serving::Role;
 
@@ -134,6 +135,7 @@ impl Config {
         in_bounds("packet_size_max", self.packet_size_max, 1, PACKET_SIZE_MAX)?;
         let threads = self.session_threads as u64;
         in_bounds("session_threads", threads, 0, SESSION_THREADS_MAX as u64)?;
+        self.quotas.check()?;
         match self.shutdown_grace_period {
             Grace::Auto { min, max } if min > max => Err(ConfigError::GraceBounds { min, max }),
             _ => Ok(()),
@@ -283,6 +285,38 @@ pub struct QuotaLimits {
     pub waits_max: usize,
     /// How each of these is shared out.
     pub shares: Shares,
+}
+
+impl QuotaLimits {
+    fn check(&self) -> Result<(), ConfigError> {
+        let unbounded = u64::MAX;
+        let of_connection = TRANSACTIONS_PER_CONNECTION_MAX as u64;
+        let counts = [
+            ("transactions_max", self.transactions_max, unbounded),
+            (
+                "transactions_per_connection_max",
+                self.transactions_per_connection_max,
+                of_connection,
+            ),
+            ("reservations_max", self.reservations_max, unbounded),
+            ("waits_max", self.waits_max, WAITS_MAX as u64),
+        ];
+        for (field, value, max) in counts {
+            in_bounds(field, value as u64, 1, max)?;
+        }
+        let percents = [
+            ("user_percent", self.shares.user_percent),
+            ("address_percent", self.shares.address_percent),
+            (
+                "user_at_address_percent",
+                self.shares.user_at_address_percent,
+            ),
+        ];
+        for (field, value) in percents {
+            in_bounds(field, u64::from(value), 1, 100)?;
+        }
+        Ok(())
+    }
 }
 
 impl Default for QuotaLimits {

@@ -100,6 +100,12 @@ pub const STALL_CALM_PERIODS: u32 = 20;
 pub const OUTPUT_CHAIN_MIN: usize = 4 << 10;
 /// Largest reply of Tx that is copied into a connection's output, and not chained to it, in bytes.
 pub const OUTPUT_COPY_MAX: usize = 64 << 10;
+/// How long a session's turn may go on when others may wait for theirs.
+pub const SESSION_TURN_TIME_MAX: Duration = Duration::from_micros(250);
+/// Work between two looks at the clock within a session's turn, in pings.
+pub const SESSION_TURN_WORK_PER_LOOK: u32 = 64;
+/// What a SELECT from the view takes about, if it is small: in pings.
+pub const VIEW_SELECT_WORK: u32 = 8;
 /// Bytes taken from a socket in one read.
 pub const READ_SIZE: usize = 64 << 10;
 /// Reads from one socket before the others get their turn.

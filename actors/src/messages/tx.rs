@@ -156,7 +156,7 @@ pub(crate) struct Replies {
 pub(crate) enum WaitKind {
     /// Something that may never happen: there is a limit to that.
     Limited,
-    /// Its own client, who has to read its replies.
+    /// The client of its connection, who has to read replies.
     Unlimited,
 }
 

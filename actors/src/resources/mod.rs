@@ -9,6 +9,7 @@
 //! | `published` | the catalog and the read view |
 //! | `paused` | connections that are not read for now |
 //! | `in_flight` | requests that were forwarded and not answered |
+//! | `turns` | how long a session's turn may go on, and who waits for another one |
 //! | `credits` | a fair queue for the credits to forward more |
 //! | `transactions` | which streams of a session have an open transaction |
 
@@ -21,6 +22,7 @@ mod paused;
 mod published;
 mod state;
 pub(crate) mod transactions;
+pub(crate) mod turns;
 
 pub(crate) use cell::WorkerCell;
 pub(crate) use state::WorkerState;

@@ -9,6 +9,8 @@ use super::in_flight::InFlightTable;
 use super::outgoing::Outgoing;
 use super::paused::PausedReads;
 use super::published::Published;
+use super::turns::Turns;
+use crate::clock::Clock;
 use crate::limits::{WORKER_ADMIN_RESERVE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE};
 
 /// Everything of a worker that changes with every request.
@@ -20,6 +22,8 @@ pub(crate) struct WorkerState {
     pub(crate) buffers: Buffers,
     pub(crate) published: Published,
     pub(crate) paused: PausedReads,
+    /// How long the turn at hand may go on, and who waits for another one.
+    pub(crate) turns: Turns,
     /// Open transactions that may change data.
     open_writers: Rc<Cell<usize>>,
     /// Numbers of sessions that have ended: the worker forgets them at the end of the tick.
@@ -31,7 +35,7 @@ pub(crate) struct WorkerState {
 }
 
 impl WorkerState {
-    pub(crate) fn new(in_flight: InFlightTable) -> Self {
+    pub(crate) fn new(in_flight: InFlightTable, clock: Clock) -> Self {
         Self {
             in_flight,
             outgoing: Outgoing::default(),
@@ -39,6 +43,7 @@ impl WorkerState {
             buffers: Buffers::new(),
             published: Published::default(),
             paused: PausedReads::default(),
+            turns: Turns::new(clock),
             open_writers: Rc::default(),
             ended: Vec::new(),
             holding: 0,

@@ -71,6 +71,14 @@ fn what_cannot_be_started_is_refused_by_name_before_anything_runs() {
     let text = refused(Config::default(), own());
     assert!(text.contains("actix System"), "{text}");
     System::new().block_on(async {
+        let mut config = Config::default();
+        config.quotas.shares.user_percent = 0;
+        let text = refused(config, own());
+        assert!(text.contains("user_percent"), "{text}");
+        let mut config = Config::default();
+        config.quotas.waits_max = WAITS_MAX + 1;
+        let text = refused(config, own());
+        assert!(text.contains("waits_max"), "{text}");
         let config = Config {
             packet_size_max: 0,
             ..Config::default()

@@ -78,6 +78,7 @@ impl Session {
         let mut state = worker.state.borrow_mut();
         let mut own = cell.state.borrow_mut();
         let now = worker.shared.clock.now();
+        state.turns.begin();
         let done = guarded(cell, || {
             work(&mut Dispatcher::new(
                 worker, cell, &mut state, &mut own, now,
@@ -232,14 +233,15 @@ pub(crate) fn charge(cell: &ConnectionCell, state: &mut WorkerState, own: &mut C
     }
 }
 
-/// One turn of a session: ready when the connection is over.
-fn turn(
+/// Does what there is to do, for as long as a turn may take; ready when the peer is gone.
+fn work(
     worker: &WorkerCell,
     cell: &ConnectionCell,
     state: &mut WorkerState,
     own: &mut ConnectionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
+    state.turns.begin();
     // Most turns have nothing left from the one before, and need no clock for it.
     if own.has_held() || own.scan().is_some() || own.has_inbox() {
         let mut dispatcher = Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
@@ -248,6 +250,27 @@ fn turn(
         take_inbox(&mut dispatcher);
     }
     let read = read(worker, cell, state, own, cx);
+    let is_late = !state.turns.has_time();
+    own.set_late(is_late);
+    if is_late && read.is_pending() {
+        state.turns.wait(cell.id, cx.waker().clone());
+    }
+    read
+}
+
+/// One turn of a session: ready when the connection is over.
+fn turn(
+    worker: &WorkerCell,
+    cell: &ConnectionCell,
+    state: &mut WorkerState,
+    own: &mut ConnectionState,
+    cx: &mut TaskContext<'_>,
+) -> Poll<()> {
+    let read = match state.turns.take_grant(cell.id) || !own.is_late() {
+        true => work(worker, cell, state, own, cx),
+        // It has had its turn, and has to wait for the next one.
+        false => Poll::Pending,
+    };
     if own.is_closed_by_stop(worker.shared.serving.load()) {
         own.close(Closing::AfterFlush);
     }

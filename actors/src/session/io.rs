@@ -31,8 +31,11 @@ pub(crate) fn read(
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
     for round in 0.. {
-        if round == READS_PER_POLL_MAX {
+        if !state.turns.has_time() {
             // The other sessions first.
+            return Poll::Pending;
+        }
+        if round == READS_PER_POLL_MAX {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -113,9 +116,13 @@ fn take_from(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
 /// Takes frames while they may be taken; returns how many bytes they were.
 fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
     let mut at = 0;
-    while at < bytes.len() && dispatcher.session.may_take_frame() {
+    while at < bytes.len()
+        && dispatcher.session.may_take_frame()
+        && dispatcher.worker.turns.has_time()
+    {
         match read_prefix(&bytes[at..], dispatcher.shared.config.packet_size_max) {
             Ok(Some(prefix)) if bytes.len() - at >= prefix.frame_size() => {
+                dispatcher.worker.turns.spend(1);
                 dispatcher.dispatch(&bytes[at + prefix.size..at + prefix.frame_size()]);
                 if dispatcher.session.has_left_frame() {
                     // Not taken: it comes again when there is a credit for it, or memory.

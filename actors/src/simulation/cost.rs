@@ -18,7 +18,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use actix::{Actor, Context, Handler, Recipient};
+use actix::{Actor, Addr, Context, Handler, Recipient};
 use vestibule_wire::Error;
 use vestibule_wire::frame::read_prefix;
 use vestibule_wire::keys::RequestType;
@@ -114,10 +114,16 @@ impl ReadView for OneRow {
     }
 }
 
-/// One worker with one connection, and Tx.
-async fn connect() -> ClientEnd {
-    let now = std::time::Instant::now();
-    let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
+/// One worker, and Tx.
+pub(super) struct OneWorker {
+    worker: Addr<Worker>,
+    shared: Arc<Shared>,
+}
+
+/// Starts them on this thread.
+pub(super) fn start(clock: Clock) -> OneWorker {
+    let now = clock.now();
+    let serving = ServingCell::new(Role::Primary, clock);
     let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
     let config = Config {
         session_threads: 1,
@@ -146,24 +152,31 @@ async fn connect() -> ClientEnd {
     peers.workers[0].tx_ready(tx);
     shared.serving.ready(now);
     shared.publish_view(Some(Arc::new(OneRow)));
-    let kind = shared.slots.find(ListenerKind::Clients, true);
-    let slot = shared.slots.take(kind.expect("there is room"));
-    let (end, transport) = pipe(64 << 20);
-    let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
-    let connect = Connect {
-        transport,
-        peer,
-        slot,
-    };
-    worker.do_send(connect);
-    while end.receive().is_empty() {
-        actix_rt::task::yield_now().await;
+    OneWorker { worker, shared }
+}
+
+impl OneWorker {
+    /// A new connection, greeted.
+    pub(super) async fn connect(&self) -> ClientEnd {
+        let kind = self.shared.slots.find(ListenerKind::Clients, true);
+        let slot = self.shared.slots.take(kind.expect("there is room"));
+        let (end, transport) = pipe(64 << 20);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
+        let connect = Connect {
+            transport,
+            peer,
+            slot,
+        };
+        self.worker.do_send(connect);
+        while end.receive().is_empty() {
+            actix_rt::task::yield_now().await;
+        }
+        end
     }
-    end
 }
 
 /// How many whole frames these bytes are.
-fn count_frames(mut bytes: &[u8]) -> usize {
+pub(super) fn count_frames(mut bytes: &[u8]) -> usize {
     let mut count = 0;
     while let Ok(Some(prefix)) = read_prefix(bytes, u64::MAX) {
         if bytes.len() < prefix.frame_size() {
@@ -201,7 +214,7 @@ fn bytes_of(value: &[u8]) -> Vec<u8> {
 }
 
 async fn run(shape: &str, total: usize) {
-    let client = connect().await;
+    let client = start(Clock::SYSTEM).connect().await;
     let pipeline = if shape == "large" { 4 } else { PIPELINE };
     let (bytes, piece) = requests(shape, pipeline);
     for _ in 0..total / pipeline {

@@ -62,6 +62,7 @@ mod pipe;
 mod random;
 mod stats;
 mod storm;
+mod turns;
 mod worker;
 mod world;
 

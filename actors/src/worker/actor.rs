@@ -1,11 +1,11 @@
 //! The actix shell of a worker: takes connections in, sends batches out, delivers replies.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future as _;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task;
 use std::time::Instant;
@@ -58,7 +58,7 @@ impl Worker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>, peers: Arc<Peers>) -> Self {
         let in_flight =
             InFlightTable::new(shared.counters[index].claims.clone(), shared.clock.now());
-        let state = WorkerState::new(in_flight);
+        let state = WorkerState::new(in_flight, shared.clock);
         Self {
             cell: Rc::new(WorkerCell::new(index, shared, peers, state)),
             sessions: Sessions::default(),
@@ -137,6 +137,7 @@ impl Actor for Worker {
         ctx.spawn(FlushLoop);
         ctx.spawn(LapLoop);
         ctx.spawn(TimerLoop::default());
+        actix_rt::spawn(grant_turns(Rc::downgrade(&self.cell)));
         ctx.run_interval(WORKER_TICK_PERIOD, |worker, _| {
             worker.tick(worker.cell.shared.clock.now())
         });
@@ -167,6 +168,23 @@ impl ActorFuture<Worker> for FlushLoop {
         // Sessions wake this for the transactions that they do not have any more.
         worker.tell_if_quiet();
         task::Poll::Pending
+    }
+}
+
+/// Grants turns to the sessions that wait for another one, and asks the reactor between two: what
+/// came meanwhile goes first.
+async fn grant_turns(worker: Weak<WorkerCell>) {
+    loop {
+        let granted = poll_fn(|cx| {
+            let Some(worker) = worker.upgrade() else {
+                return task::Poll::Ready(None);
+            };
+            let granted = worker.state.borrow_mut().turns.grant(cx.waker());
+            granted.map_or(task::Poll::Pending, |own| task::Poll::Ready(Some(own)))
+        });
+        let Some(session) = granted.await else { return };
+        session.wake();
+        tokio::task::yield_now().await;
     }
 }
 

@@ -65,6 +65,8 @@ pub(crate) struct ConnectionState {
     timeouts: ConnectionTimeouts,
     identity: Identity,
     counts: InFlightCounts,
+    /// The last turn was over before the work was.
+    is_late: bool,
     /// Since when the frame at hand has waited for a credit.
     stalled: Option<Instant>,
     /// A SELECT on the view that takes several steps: what comes after it waits.
@@ -104,6 +106,7 @@ impl ConnectionState {
             timeouts: ConnectionTimeouts::new(now),
             identity,
             counts: InFlightCounts::default(),
+            is_late: false,
             stalled: None,
             scan: None,
             held: None,

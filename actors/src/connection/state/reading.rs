@@ -67,7 +67,7 @@ impl ConnectionState {
 
     /// Whether a frame has begun to arrive, and nothing but its rest is waited for.
     pub(crate) fn needs_rest_of_frame(&self) -> bool {
-        self.may_take_frame() && self.has_inbox()
+        self.may_take_frame() && !self.is_late && self.has_inbox()
     }
 
     /// The client has closed its half of the connection.
@@ -82,6 +82,17 @@ impl ConnectionState {
         self.intake.has_ended()
             && !self.is_at_work()
             && !(self.inbox.as_ref()).is_some_and(|own| own.has_frame(packet_size_max))
+    }
+
+    /// Whether its turn was over before its work was: it waits for another one.
+    #[inline]
+    pub(crate) fn is_late(&self) -> bool {
+        self.is_late
+    }
+
+    #[inline]
+    pub(crate) fn set_late(&mut self, is_late: bool) {
+        self.is_late = is_late;
     }
 
     /// Bytes arrived.

@@ -162,6 +162,7 @@ impl ConnectionState {
             .as_ref()
             .is_some_and(|watches| watches.is_watching(events::SHUTDOWN));
         self.counts.all == 0
+            && !self.is_late
             && self.transactions.live() == 0
             && self.scan.is_none()
             && self.held.is_none()
@@ -186,7 +187,7 @@ impl ConnectionState {
     }
 
     fn observation(&mut self) -> Observation {
-        let is_clients_turn = self.intake.is_clients_turn(self.is_output_full());
+        let is_clients_turn = !self.is_late && self.intake.is_clients_turn(self.is_output_full());
         Observation {
             half: if is_clients_turn {
                 self.inbox_size()
@@ -204,6 +205,7 @@ impl ConnectionState {
     /// Whether a request of it is under way, or waits for its turn.
     pub(super) fn is_at_work(&self) -> bool {
         self.counts.all > 0
+            || self.is_late
             || self.scan.is_some()
             || self.held.is_some()
             || self.intake.is_busy()

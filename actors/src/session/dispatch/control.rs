@@ -13,6 +13,7 @@ use vestibule_wire::request::Call;
 use super::Dispatcher;
 use crate::admin::{Answer, ControlCall, ControlProcedure, Setting};
 use crate::engine::procedures::Audience;
+use crate::limits::SESSION_TURN_WORK_PER_LOOK;
 use crate::messages::{FanOut, Gather, ReplyTo, Requester};
 
 /// When a control procedure is replied to.
@@ -31,6 +32,7 @@ impl Dispatcher<'_> {
         procedure: &'static ControlProcedure,
         call: &Call<'_>,
     ) {
+        self.worker.turns.spend(SESSION_TURN_WORK_PER_LOOK);
         let mut body = Vec::new();
         match self.run_control(sync, procedure, call, &mut body) {
             Ok(ReplyTime::Now) => {

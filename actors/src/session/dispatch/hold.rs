@@ -34,9 +34,11 @@ impl Dispatcher<'_> {
         self.is_releasing = true;
         while !self.shared.serving.load().state.traits().answers_alone
             && self.session.may_take_frame()
+            && self.worker.turns.has_time()
             && let Some(request) = held.pop()
         {
             self.arrived = request.since;
+            self.worker.turns.spend(1);
             self.dispatch(&request.content);
             self.arrived = self.now;
             if self.session.has_left_frame() || std::mem::take(&mut self.is_put_back) {

@@ -7,7 +7,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::login::log_in;
 use crate::config::Administrators;
-use crate::limits::EVENT_KEY_SIZE_MAX;
+use crate::limits::{EVENT_KEY_SIZE_MAX, SESSION_TURN_WORK_PER_LOOK};
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 
 impl Dispatcher<'_> {
@@ -19,7 +19,11 @@ impl Dispatcher<'_> {
             // What the client can do makes no difference yet: nothing is sent that needs it.
             Body::Id(_) => header.write_id(self.session.output(), Features::SUPPORTED),
             Body::Auth(auth) => self.answer_auth(request.sync, &auth),
-            Body::Select(select) => self.answer_catalog(request.sync, &select),
+            Body::Select(select) => {
+                // It may walk through all definitions.
+                self.worker.turns.spend(SESSION_TURN_WORK_PER_LOOK);
+                self.answer_catalog(request.sync, &select);
+            }
             Body::Watch(key) => self.watch(request.sync, key),
             Body::Unwatch(key) => self.session.unwatch(key),
             Body::WatchOnce(key) => self.answer_watch_once(request.sync, key),

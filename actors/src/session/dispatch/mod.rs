@@ -87,6 +87,7 @@ impl<'a> Dispatcher<'a> {
         session: &'a mut ConnectionState,
         now: Instant,
     ) -> Self {
+        state.turns.note(now);
         Self {
             shared: &worker.shared,
             peers: &worker.peers,

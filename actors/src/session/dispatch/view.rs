@@ -24,7 +24,9 @@ use crate::admission::{Class, Verdict, admit};
 use crate::config::SoloPolicy;
 use crate::connection::scan::ParkedScan;
 use crate::engine::{Scan, ViewStep};
-use crate::limits::{VIEW_RESTARTS_MAX, VIEW_STEPS_PER_POLL_MAX};
+use crate::limits::{
+    SESSION_TURN_WORK_PER_LOOK, VIEW_RESTARTS_MAX, VIEW_SELECT_WORK, VIEW_STEPS_PER_POLL_MAX,
+};
 use crate::serving::{Admitted, Serving};
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 use crate::timeouts::after;
@@ -59,6 +61,7 @@ impl Dispatcher<'_> {
         if !self.has_reply_memory(0) {
             return;
         }
+        self.worker.turns.spend(VIEW_SELECT_WORK);
         let header = self.header(request.sync);
         let out = self.session.output();
         let start = header.begin(out);
@@ -79,7 +82,7 @@ impl Dispatcher<'_> {
                     restarts,
                     since: self.arrived,
                 }));
-                self.cell.wake();
+                self.worker.turns.end();
             }
             Err(error) => {
                 self.session.output().truncate(start);
@@ -153,7 +156,12 @@ impl Dispatcher<'_> {
                     finish(&mut parked.reply, 0);
                     return self.session.append_reply(std::mem::take(&mut parked.reply));
                 }
-                Ok(ViewStep::More) => {}
+                Ok(ViewStep::More) => {
+                    self.worker.turns.spend(SESSION_TURN_WORK_PER_LOOK);
+                    if !self.worker.turns.has_time() {
+                        break;
+                    }
+                }
                 Ok(ViewStep::Changed) => {
                     parked.restarts += 1;
                     parked.scan = Scan::at(HEADER_SIZE);
@@ -166,7 +174,7 @@ impl Dispatcher<'_> {
             }
         }
         self.session.park_scan(parked);
-        self.cell.wake();
+        self.worker.turns.end();
     }
 
     /// The data change too often for the view: Tx reads them between two turns, or nobody does.

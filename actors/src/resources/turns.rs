@@ -1,0 +1,172 @@
+//! The turns of a worker's sessions: each is bounded by time, and one whose turn was over before
+//! its work was gets its next one when those that are ready have had theirs.
+//!
+//! ```text
+//!   ready ─▶ turn ─┬ all is done ─▶ ready again when there is more
+//!                  └ its time is over ─▶ end of the queue ─▶ front: granted a turn
+//!                                              ▲                └┬ all is done
+//!                                              └── time is over ─┘
+//!   one is granted, then the reactor is asked, then the next: what came meanwhile goes first
+//! ```
+//!
+//! The clock is looked at when a number of requests has been answered, by the work that is in them.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::clock::Clock;
+use crate::limits::{SESSION_TURN_TIME_MAX, SESSION_TURN_WORK_PER_LOOK};
+use crate::messages::SessionId;
+
+/// The turn at hand, and the sessions that wait for another one.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    clock: Clock,
+    /// When the turn at hand began; none before that was asked.
+    began: Option<Instant>,
+    /// What was done since the last look at the clock.
+    work: u32,
+    is_over: bool,
+    /// Sessions whose turn was over before their work was, with what wakes them.
+    late: VecDeque<(SessionId, Waker)>,
+    granted: Option<SessionId>,
+    /// Wakes who grants turns.
+    granting: Option<Waker>,
+}
+
+impl Turns {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            began: None,
+            work: 0,
+            is_over: false,
+            late: VecDeque::new(),
+            granted: None,
+            granting: None,
+        }
+    }
+
+    /// A session's turn begins.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.began = None;
+        self.work = 0;
+        self.is_over = false;
+    }
+
+    /// The turn is under way at this time.
+    #[inline]
+    pub(crate) fn note(&mut self, now: Instant) {
+        self.began.get_or_insert(now);
+    }
+
+    /// Something was done that takes about as long as this number of pings, of which there are
+    /// [`SESSION_TURN_WORK_PER_LOOK`] between two looks at the clock.
+    #[inline]
+    pub(crate) fn spend(&mut self, work: u32) {
+        self.work += work;
+    }
+
+    /// Whether the turn may go on.
+    #[inline]
+    pub(crate) fn has_time(&mut self) -> bool {
+        if self.work >= SESSION_TURN_WORK_PER_LOOK {
+            self.look();
+        }
+        !self.is_over
+    }
+
+    #[cold]
+    fn look(&mut self) {
+        self.work = 0;
+        let now = self.clock.now();
+        let began = *self.began.get_or_insert(now);
+        self.is_over = now.saturating_duration_since(began) >= SESSION_TURN_TIME_MAX;
+    }
+
+    /// The turn is over: what is left is for the next one.
+    pub(crate) fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// A session has more to do, and wants another turn.
+    pub(crate) fn wait(&mut self, session: SessionId, waker: Waker) {
+        self.late.push_back((session, waker));
+        // Only if it waits for that: it may be waiting for the reactor.
+        if let Some(granting) = self.granting.take() {
+            granting.wake();
+        }
+    }
+
+    /// Whether it is the turn of a session that waits for one.
+    pub(crate) fn take_grant(&mut self, session: SessionId) -> bool {
+        self.granted.take_if(|own| *own == session).is_some()
+    }
+
+    /// Grants the next session that waits its turn; returns what wakes it. None: nobody waits, and
+    /// `granting` is woken when somebody does.
+    pub(crate) fn grant(&mut self, granting: &Waker) -> Option<Waker> {
+        let Some((session, waker)) = self.late.pop_front() else {
+            self.granting = Some(granting.clone());
+            return None;
+        };
+        self.granted = Some(session);
+        Some(waker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn session(connection: u64) -> SessionId {
+        SessionId {
+            index: connection as u32,
+            connection,
+        }
+    }
+
+    #[test]
+    fn a_turn_is_over_when_its_time_is_and_the_clock_is_looked_at_now_and_then() {
+        // A clock on which this time passes between two looks.
+        fn slow() -> Instant {
+            std::thread_local! {
+                static NOW: std::cell::Cell<Instant> = std::cell::Cell::new(Instant::now());
+            }
+            NOW.set(NOW.get() + SESSION_TURN_TIME_MAX / 4);
+            NOW.get()
+        }
+        let mut turns = Turns::new(Clock(slow));
+        for _ in 0..2 {
+            turns.begin();
+            turns.note(slow());
+            let mut requests = 0;
+            while turns.has_time() {
+                turns.spend(1);
+                requests += 1;
+            }
+            assert_eq!(requests, 4 * SESSION_TURN_WORK_PER_LOOK);
+            assert!(!turns.has_time());
+        }
+    }
+
+    #[test]
+    fn those_who_wait_are_granted_a_turn_one_after_the_other() {
+        let mut turns = Turns::new(Clock::SYSTEM);
+        let waker = Waker::noop();
+        assert!(turns.grant(waker).is_none());
+        turns.wait(session(1), waker.clone());
+        turns.wait(session(2), waker.clone());
+        assert!(!turns.take_grant(session(1)), "not yet");
+        assert!(turns.grant(waker).is_some());
+        assert!(!turns.take_grant(session(2)));
+        assert!(turns.take_grant(session(1)) && !turns.take_grant(session(1)));
+        // One that has ended meanwhile keeps nobody.
+        assert!(turns.grant(waker).is_some() && turns.grant(waker).is_none());
+        turns.wait(session(3), waker.clone());
+        assert!(turns.grant(waker).is_some());
+        assert!(!turns.take_grant(session(2)) && turns.take_grant(session(3)));
+    }
+}
