@@ -20,6 +20,7 @@
 //! | `completion` | answering later; seeing that nobody waits any more |
 //! | `solo` | while an engine holds Tx up, sessions answer alone |
 //! | `procedures`, `async_context` | what CALL reaches; what async procedures may use |
+//! | `transaction_calls` | CALLs that mean BEGIN, COMMIT and ROLLBACK |
 //! | `view` | what sessions read from by themselves |
 //! | `catalog` | what clients are told of spaces, indexes and users |
 //! | `progress` | how far a start is; why it failed |
@@ -36,6 +37,7 @@ mod progress;
 mod reply;
 mod request;
 mod solo;
+mod transaction_calls;
 mod view;
 
 use std::sync::Arc;
@@ -55,6 +57,7 @@ pub use reply::{Detached, Reply};
 pub use request::{Caller, Outcome, Request, ReservationId, Ticket, TransactionId};
 pub(crate) use solo::SoloBoard;
 pub use solo::SoloGuard;
+pub(crate) use transaction_calls::transaction_call;
 pub use view::{ReadView, Scan, ViewStep};
 
 /// A single-threaded storage engine, driven by Tx.

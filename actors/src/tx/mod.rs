@@ -20,6 +20,7 @@
 //! | `backlog`, `room`, `reply_account` | what waits because of replies; when; their bytes |
 //! | `holdings` | what connections hold outside of transactions |
 //! | `output`, `replies` | what a turn says |
+//! | `transaction_calls` | `box.begin` and the like in a stream |
 //! | `turn_writes` | what a turn has written and may still write |
 //! | `deferred`, `tasks`, `steps` | requests that are answered later; async procedures |
 //! | `deadlines` | what has to end in time |
@@ -50,6 +51,7 @@ mod streams;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod test_fixture;
+mod transaction_calls;
 mod turn;
 mod turn_writes;
 

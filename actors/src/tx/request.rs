@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use vestibule_wire::reply::write_data_head;
 use vestibule_wire::request::{self, Begin, Body};
 use vestibule_wire::{Error, ErrorCode};
 
@@ -253,7 +254,15 @@ impl<E: Engine> Executor<E> {
         let (worker, entry) = (request.worker, request.entry);
         let body = request::decode_checked(entry.request, request.body)?;
         let start = self.output.begin(worker, entry);
-        let executed = self.dispatch(request, body);
+        let meaning = self.meaning(request, &body);
+        let executed = meaning.and_then(|meaning| match meaning {
+            // Answered as the CALL that it is.
+            Some(meaning) => self.dispatch(request, meaning).inspect(|_| {
+                write_data_head(self.output.to(worker).bytes());
+                self.output.to(worker).bytes().push(0x90);
+            }),
+            None => self.dispatch(request, body),
+        });
         let used = self.holdings.take_current();
         let (is_call, wraps_results) = match body {
             Body::Call(call) => (true, call.wrap_results),

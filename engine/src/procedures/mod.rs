@@ -19,6 +19,7 @@
 //! | `grants` | rights, granted and revoked |
 //! | `users` | `box.schema.user.*` |
 //! | `roles` | `box.schema.role.*` |
+//! | `transactions` | `box.begin` and the like outside of a stream |
 //! | `debug` | `vestibule.debug.*`, for demonstrations and tests only |
 //! | `mod` | all of them by name, and who may call them |
 //!
@@ -42,6 +43,7 @@ mod sequences;
 mod spaces;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod users;
 
 use vestibule_actors::engine::Outcome;
@@ -56,7 +58,11 @@ use crate::engine::EmbeddedEngine;
 
 /// By their whole names. Who is no administrator is told so here: the engine lets all calls of
 /// `vestibule.*` pass, for the runtime has some that are for everybody.
-const PROCEDURES: [(&str, Audience, Procedure); 27] = [
+const PROCEDURES: [(&str, Audience, Procedure); 31] = [
+    ("box.begin", Everybody, transactions::begin),
+    ("box.commit", Everybody, transactions::end),
+    ("box.is_in_txn", Everybody, transactions::is_in_transaction),
+    ("box.rollback", Everybody, transactions::end),
     // The older name.
     ("box.schema.create_space", Everybody, spaces::create_space),
     ("box.schema.func.create", Everybody, functions::create),

@@ -202,7 +202,7 @@ impl Dispatcher<'_> {
             .push(request.raw, |start, end| BatchEntry {
                 id,
                 session,
-                request: request.request_type,
+                request: request.sent_as,
                 class,
                 sync: request.sync,
                 stream: request.stream,

@@ -28,6 +28,10 @@ impl Dispatcher<'_> {
             Body::Unwatch(key) => self.session.unwatch(key),
             Body::WatchOnce(key) => self.answer_watch_once(request.sync, key),
             Body::Eval(_) => self.refuse(request.sync, &Error::unsupported("vestibule", "EVAL")),
+            Body::Execute | Body::Prepare => {
+                self.refuse(request.sync, &Error::unsupported("vestibule", "SQL"));
+            }
+            // Other types are never local.
             _ => {
                 let error = Error::unknown_request_type(request.request_type as u64);
                 self.refuse(request.sync, &error);

@@ -28,7 +28,7 @@ mod view;
 
 use std::time::Instant;
 
-use vestibule_wire::header::read_header;
+use vestibule_wire::header::{Header, read_header};
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::ReplyHeader;
 use vestibule_wire::request::{self, Body, Call, IdOrName, Select};
@@ -41,6 +41,7 @@ use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::state::{ConnectionState, header};
 use crate::engine::catalog::SYSTEM_SPACE_ID_MAX;
+use crate::engine::transaction_call;
 use crate::peers::Peers;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::serving::Admitted;
@@ -69,7 +70,10 @@ pub(crate) struct Dispatcher<'a> {
 
 /// A request that is decoded and waits for its verdict.
 pub(crate) struct DecodedRequest<'a> {
+    /// What it means: `box.begin` in a stream is a BEGIN.
     pub(crate) request_type: RequestType,
+    /// What its bytes are.
+    pub(crate) sent_as: RequestType,
     pub(crate) sync: u64,
     pub(crate) stream: u64,
     pub(crate) body: Body<'a>,
@@ -125,8 +129,9 @@ impl<'a> Dispatcher<'a> {
         if let Err(error) = check_stream(request_type, header.stream_id) {
             return self.refuse(sync, &error);
         }
-        let body = match request::decode(request_type, raw) {
-            Ok(body) => body,
+        let decoded = request::decode(request_type, raw);
+        let (meaning, body) = match decoded.and_then(|body| meaning(request_type, body, &header)) {
+            Ok(meaning) => meaning,
             Err(error) => return self.refuse(sync, &error),
         };
         let current = self.shared.schema_version();
@@ -136,7 +141,8 @@ impl<'a> Dispatcher<'a> {
         }
         let stream = header.stream_id;
         self.admit_and_route(&DecodedRequest {
-            request_type,
+            request_type: meaning,
+            sent_as: request_type,
             sync,
             stream,
             body,
@@ -240,6 +246,20 @@ impl<'a> Dispatcher<'a> {
             self.session.close(Closing::AfterFlush);
         }
     }
+}
+
+/// What a request means: a CALL of `box.begin` and the like, in a stream, is what it is called
+/// after.
+fn meaning<'a>(
+    request_type: RequestType,
+    body: Body<'a>,
+    header: &Header,
+) -> Result<(RequestType, Body<'a>), Error> {
+    let meaning = match &body {
+        Body::Call(call) if header.stream_id != 0 => transaction_call(call)?,
+        _ => None,
+    };
+    Ok(meaning.unwrap_or((request_type, body)))
 }
 
 /// The control procedure that a request calls, and the call.

@@ -189,6 +189,7 @@ impl Dispatcher<'_> {
         let (sync, stream) = (header.sync, header.stream_id);
         let request = DecodedRequest {
             request_type,
+            sent_as: request_type,
             sync,
             stream,
             body,
