@@ -13,7 +13,7 @@
 //! | `cli` | options, and what they are made into |
 //! | `descriptors` | the limit of open files, raised |
 //! | `identity` | the UUID of the instance |
-//! | `signals` | what SIGTERM, SIGINT and SIGXFSZ do |
+//! | `signals` | what SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGXFSZ do |
 //! | `notify` | what a service manager is told |
 //! | `serve` | the server |
 //! | `commands` | what works on a data directory while no server does |

@@ -18,6 +18,10 @@ pub(crate) async fn tell_service_manager(runtime: RuntimeHandle) {
     loop {
         let reason = runtime.status().reason;
         told.tell(serving, &reason);
+        if !serving.state.traits().serves {
+            // Nothing changes any more.
+            return;
+        }
         serving = runtime.changed(serving).await;
     }
 }

@@ -1,6 +1,7 @@
-//! The signals that the server hears: two that stop it, and one that is not to end it.
+//! The signals that the server hears: three that stop it, and two that are not to end it.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vestibule_actors::RuntimeHandle;
@@ -16,23 +17,41 @@ pub(crate) fn catch_file_size_limit() -> io::Result<Signal> {
     signal(SignalKind::from_raw(SIGXFSZ))
 }
 
-/// The first SIGTERM or SIGINT drains, the second ends the process at once.
+/// How long the runtime has for a stop without grace. It needs some hundredths of a second.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// The first SIGTERM, SIGINT or SIGQUIT drains; the second takes what is left of the announcement
+/// and of the grace, so that the stop ends now, with its record and its exit code; the third ends
+/// the process. SIGHUP changes nothing: it is not to end a server that serves, and there is nothing
+/// to load again.
 pub(crate) async fn stop_on_signal(runtime: &RuntimeHandle) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut next = async || {
-        tokio::select! {
+    let mut quit = signal(SignalKind::quit())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut next = async || loop {
+        return tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
-        }
+            _ = quit.recv() => "SIGQUIT",
+            _ = hang_up.recv() => {
+                log::info!("SIGHUP changes nothing: options are read at the start");
+                continue;
+            }
+        };
     };
     let first = next().await;
     runtime.begin_drain(None, first);
+    let second = tokio::select! {
+        second = next() => second,
+        _ = runtime.stopped() => return Ok(()),
+    };
+    log::warn!("{second} again: the stop ends now");
+    runtime.stop_now(second);
     tokio::select! {
-        second = next() => {
-            log::warn!("{second} again: ending at once");
-            std::process::exit(i32::from(EXIT_CUT_OFF));
-        }
-        _ = runtime.stopped() => Ok(()),
+        third = next() => log::error!("{third} again: ending at once"),
+        () = tokio::time::sleep(LAST_WAIT) => log::error!("the stop does not end: ending at once"),
+        _ = runtime.stopped() => return Ok(()),
     }
+    std::process::exit(i32::from(EXIT_CUT_OFF));
 }

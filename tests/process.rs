@@ -228,6 +228,39 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(server.wait().code(), Some(3));
 }
 
+#[test]
+fn a_second_signal_ends_an_announcement_and_tells_that_nothing_was_cut_off() {
+    let directory = Directory::new();
+    let mut server = Server::start(directory.path(), &["--lameduck", "1h"]);
+    let mut peer = server.connect();
+    server.signal("TERM");
+    wait_until("it is announced", || {
+        peer.call("vestibule.state", &[0x90])
+            .error_mentions("announce")
+    });
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn sighup_changes_nothing_and_sigquit_drains() {
+    let directory = Directory::new();
+    let mut server = Server::start(directory.path(), &["--shutdown-grace-period", "1h"]);
+    let mut peer = server.connect();
+    let begin = RequestBuilder::new(RequestType::Begin, 1).stream(1);
+    assert_eq!(peer.ask(&begin).code, 0);
+    server.signal("HUP");
+    (0..100).for_each(|_| peer.ping());
+    server.signal("QUIT");
+    let address = server.address();
+    wait_until("it drains", || {
+        std::net::TcpStream::connect(address).is_err()
+    });
+    let commit = RequestBuilder::new(RequestType::Commit, 2).stream(1);
+    assert_eq!(peer.ask(&commit).code, 0);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
 /// The server never listens: the check comes first.
 #[test]
 fn an_all_powerful_guest_is_refused_where_other_machines_could_connect() {

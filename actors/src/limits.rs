@@ -250,6 +250,9 @@ pub const TX_DEATHS_PERIOD: Duration = Duration::from_secs(60);
 /// and Tx to close its engine, before they are left behind. What is promised is 50 ms; the rest is
 /// for the way out.
 pub const TRANSITION_SLACK: Duration = Duration::from_millis(40);
+/// How long a client that watches `box.shutdown` is served as ever when a stop begins: for what it
+/// sends before it has heard, and has to finish. Never beyond the deadline.
+pub const SHUTDOWN_NOTICE: Duration = Duration::from_secs(1);
 /// Transitions that are remembered for `vestibule.show('transitions')`.
 pub const TRANSITIONS_KEPT_MAX: usize = 100;
 /// Callers that wait for the end of transitions. A caller beyond them is told to come later.

@@ -3,23 +3,24 @@
 //! | file | what |
 //! |---|---|
 //! | `start_error` | why a runtime does not start |
+//! | `handle` | what an embedder does with a running one |
 
+mod handle;
 mod start_error;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, Context};
 use actix_rt::{Arbiter, System};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use vestibule_wire::Uuid;
 
-use crate::acceptor::{Acceptor, bind, reject};
+use crate::acceptor::{Acceptor, bind};
 use crate::admin;
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
@@ -27,23 +28,21 @@ use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
 use crate::limits::{
-    MAILBOX_SLOTS, TRANSITION_SLACK, TRANSITION_WAIT_DEFAULT, WAITS_MAX, WORKER_ADMIN_RESERVE,
-    WORKER_REQUESTS_MAX, WORKER_RESERVE,
+    MAILBOX_SLOTS, TRANSITION_SLACK, WAITS_MAX, WORKER_ADMIN_RESERVE, WORKER_REQUESTS_MAX,
+    WORKER_RESERVE,
 };
 use crate::messages::tx::{TxHandle, WorkerLink};
-use crate::messages::{IncomingConnection, Requester, SupervisorHandle, WorkerHandle};
+use crate::messages::{SupervisorHandle, WorkerHandle};
 use crate::peers::Peers;
-use crate::serving::{Role, Serving, ServingCell, State, Status};
+use crate::serving::{Serving, ServingCell};
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::{SpawnTx, Supervisor};
-use crate::transitions::{
-    StopReport, TransitionOutcome, TransitionRecord, TransitionRequest, TransitionResult,
-    TransitionTarget,
-};
+use crate::transitions::TransitionRecord;
 use crate::tx::{EngineFactory, Parts, Tx, with_locks};
 use crate::worker::Worker;
 
+pub use handle::RuntimeHandle;
 pub use start_error::StartError;
 
 /// Starts a runtime: listeners, workers, Supervisor and Tx.
@@ -293,180 +292,4 @@ pub(crate) fn spawner<E: Engine>(
             generation,
         )
     })
-}
-
-/// A running runtime. Dropping it changes nothing: the actors go on until they are stopped.
-#[derive(Clone)]
-pub struct RuntimeHandle {
-    shared: Arc<Shared>,
-    peers: Arc<Peers>,
-    addresses: Vec<SocketAddr>,
-    admin_addresses: Vec<SocketAddr>,
-    stopped: watch::Receiver<Option<StopReport>>,
-}
-
-impl fmt::Debug for RuntimeHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RuntimeHandle")
-            .field("addresses", &self.addresses)
-            .field("serving", &self.serving())
-            .finish_non_exhaustive()
-    }
-}
-
-impl RuntimeHandle {
-    /// Where it listens, with the ports that the system picked.
-    #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
-    /// Where it listens for administrators, with the ports that the system picked.
-    #[must_use]
-    pub fn admin_addresses(&self) -> &[SocketAddr] {
-        &self.admin_addresses
-    }
-
-    /// State, role and epoch, by one atomic load.
-    #[must_use]
-    pub fn serving(&self) -> Serving {
-        self.shared.serving.load()
-    }
-
-    /// Waits until the state, the role or the direction is another than this, and returns it. Once
-    /// the runtime has stopped it returns at once: nothing changes any more.
-    pub async fn changed(&self, since: Serving) -> Serving {
-        let mut changes = self.shared.changes.subscribe();
-        let is_over = |now: &Serving| *now != since || now.state == State::Stopped;
-        // The sender lives as long as this handle.
-        let now = changes.wait_for(is_over).await;
-        now.map_or(since, |now| *now)
-    }
-
-    /// The state with its reason and progress.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.shared.serving.status(self.shared.clock.now())
-    }
-
-    /// The shared cell, to declare solo or take it back as an operator.
-    #[must_use]
-    pub fn cell(&self) -> &Arc<ServingCell> {
-        &self.shared.serving
-    }
-
-    /// Connections that are open.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.shared.connection_count()
-    }
-
-    /// Requests that were forwarded to Tx and are not answered.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.shared.in_flight_count()
-    }
-
-    /// Hands over a connection that was accepted elsewhere. It takes a slot like any other, and is
-    /// rejected if there is none.
-    pub fn adopt(&self, stream: TcpStream, peer: SocketAddr) {
-        let slots = &self.shared.slots;
-        let may_administer = self.shared.config.administrators.may_be(peer);
-        let Some(kind) = slots.find(ListenerKind::Clients, may_administer) else {
-            return reject(
-                &self.shared,
-                &stream,
-                ListenerKind::Clients,
-                self.shared.clock.now(),
-            );
-        };
-        let slot = slots.take(kind);
-        self.peers.workers[slot.thread()].accepted(vec![IncomingConnection { stream, peer, slot }]);
-    }
-
-    /// Begins a stop, if none is under way: new work is refused, what runs may finish until `grace`
-    /// is over. `None` takes the configured period. `requested_by` is told in the log and in
-    /// `vestibule.show('transitions')`.
-    pub fn begin_drain(&self, grace: Option<Duration>, requested_by: &str) {
-        let target = TransitionTarget::Stopped;
-        self.submit(target, "drain", grace, requested_by, Requester::Nobody);
-    }
-
-    /// Makes it a replica: writes are refused from now on, open transactions may finish until
-    /// `grace` is over, reads never stop. `None` takes the configured period. Once it is done,
-    /// nothing that was admitted before is written any more, even if Tx stands still. The answer
-    /// comes within the grace and 50 ms, or, if another transition is under way, within
-    /// [`TRANSITION_WAIT_DEFAULT`].
-    pub async fn demote(&self, grace: Option<Duration>, requested_by: &str) -> TransitionOutcome {
-        self.change_role(Role::Replica, grace, requested_by).await
-    }
-
-    /// Makes it a primary, at once. Transactions that are open stay read-only.
-    pub async fn promote(&self, requested_by: &str) -> TransitionOutcome {
-        self.change_role(Role::Primary, None, requested_by).await
-    }
-
-    async fn change_role(
-        &self,
-        role: Role,
-        grace: Option<Duration>,
-        requested_by: &str,
-    ) -> TransitionOutcome {
-        let (told, outcome) = oneshot::channel();
-        let reason = match role {
-            Role::Replica => "demote",
-            Role::Primary => "promote",
-        };
-        let target = TransitionTarget::Role(role);
-        let requester = Requester::Embedder(told);
-        self.submit(target, reason, grace, requested_by, requester);
-        // Without an answer the runtime is gone.
-        outcome.await.unwrap_or(TransitionOutcome {
-            result: TransitionResult::Superseded,
-            transition: None,
-        })
-    }
-
-    fn submit(
-        &self,
-        target: TransitionTarget,
-        reason: &str,
-        grace: Option<Duration>,
-        requested_by: &str,
-        requester: Requester,
-    ) {
-        let request = TransitionRequest {
-            target,
-            lameduck: self.shared.config.lameduck,
-            grace: self.shared.grace_or_default(grace),
-            wait: TRANSITION_WAIT_DEFAULT,
-            reason: reason.to_owned(),
-            requested_by: requested_by.to_owned(),
-        };
-        self.peers.supervisor.submit(request, requester);
-    }
-
-    /// Waits until the runtime has stopped, by any caller's wish.
-    pub async fn stopped(&self) -> StopReport {
-        let mut stopped = self.stopped.clone();
-        let report = stopped
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|report| report.clone());
-        // Without a report the System went down with the Supervisor.
-        report.unwrap_or(StopReport {
-            killed: 0,
-            aborted_transactions: 0,
-            tx_stopped: false,
-            took: Duration::ZERO,
-            failure: Some("the actix System stopped first".to_owned()),
-        })
-    }
-
-    /// Stops and waits for the end: at most the grace period and a little.
-    pub async fn stop(&self, grace: Option<Duration>) -> StopReport {
-        self.begin_drain(grace, "the embedder");
-        self.stopped().await
-    }
 }

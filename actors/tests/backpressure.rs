@@ -1,7 +1,10 @@
 //! Slow readers and writers that never stop: they slow themselves, lose nothing, and nobody else
 //! notices.
 
+use std::time::Duration;
+
 use vestibule_actors::Config;
+use vestibule_actors::config::TimeLimits;
 use vestibule_actors::limits::{TURN_REQUESTS_MAX, WORKER_REQUESTS_MAX};
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
@@ -102,6 +105,10 @@ fn large_requests_and_replies_pass_whole() {
 fn when_every_credit_is_taken_others_are_still_greeted_answered_and_let_go() {
     let config = Config {
         session_threads: 1,
+        time_limits: TimeLimits {
+            half_closed: Duration::from_millis(100),
+            ..TimeLimits::default()
+        },
         ..config()
     };
     let harness = Harness::start_with(config, Script::default());
@@ -127,11 +134,10 @@ fn when_every_credit_is_taken_others_are_still_greeted_answered_and_let_go() {
         harness.connect().ping();
     }
     // A connection that waits for a credit is let go when its client leaves.
-    let connections = harness.handle().connections();
+    let are_connected = |count| harness.handle().connections() == count;
+    harness.wait_until("the others have left", || are_connected(11));
     drop(greedy.pop());
-    harness.wait_until("its end is noticed", || {
-        harness.handle().connections() < connections
-    });
+    harness.wait_until("its end is noticed", || are_connected(10));
     assert_eq!(operator.call("vestibule.solo", &[0x90]).code, 0);
     assert_eq!(state(&mut operator).code, 0);
     for peer in &mut greedy {

@@ -22,9 +22,11 @@ use crate::peers::Peers;
 use crate::shared::Shared;
 use crate::slots::{ListenerKind, SlotKind};
 
-/// Closes the listeners.
+/// Closes the listeners: all of them, or those for clients.
 #[derive(Debug)]
-struct StopAccepting;
+struct StopAccepting {
+    is_for_all: bool,
+}
 
 impl Message for StopAccepting {
     type Result = ();
@@ -35,9 +37,15 @@ impl Message for StopAccepting {
 pub(crate) struct AcceptorHandle(Addr<Acceptor>);
 
 impl AcceptorHandle {
-    /// Closes the listeners: new connections are refused by the kernel.
+    /// Closes the listeners for clients: new connections there are refused by the kernel.
+    /// Administrators can come in still, if they have a listener of their own.
     pub(crate) fn stop(&self) {
-        self.0.do_send(StopAccepting);
+        self.0.do_send(StopAccepting { is_for_all: false });
+    }
+
+    /// Closes all listeners.
+    pub(crate) fn close(&self) {
+        self.0.do_send(StopAccepting { is_for_all: true });
     }
 }
 
@@ -216,9 +224,12 @@ impl Actor for Acceptor {
 impl Handler<StopAccepting> for Acceptor {
     type Result = ();
 
-    fn handle(&mut self, _stop: StopAccepting, ctx: &mut Self::Context) {
-        self.listeners.clear();
-        ctx.stop();
+    fn handle(&mut self, stop: StopAccepting, ctx: &mut Self::Context) {
+        self.listeners
+            .retain(|own| own.kind == ListenerKind::Administrators && !stop.is_for_all);
+        if self.listeners.is_empty() {
+            ctx.stop();
+        }
     }
 }
 

@@ -8,16 +8,21 @@ use super::args::Times;
 use super::call::{Answer, ControlCall};
 use crate::limits::TRANSITION_WAIT_DEFAULT;
 use crate::serving::Role;
-use crate::transitions::{TransitionRequest, TransitionTarget};
+use crate::transitions::{AskedTimes, TransitionRequest, TransitionTarget};
 
 /// `vestibule.drain({timeout = seconds, lameduck = seconds})`: answered with the new state, as soon
 /// as the stop has begun. What the client sends meanwhile waits for the answer. If a stop is under
-/// way already, its times hold.
+/// way already, times that are given here shorten it, and longer ones change nothing: the answer
+/// tells what is left.
 pub(super) fn drain(call: &ControlCall<'_>, _body: &mut Vec<u8>) -> Result<Answer, Error> {
     let times = read_times(call, ["timeout", "lameduck"])?;
     let configured = call.shared.config.lameduck;
     Ok(Answer::AtStart(TransitionRequest {
         lameduck: times.get("lameduck").unwrap_or(configured),
+        asked: AskedTimes {
+            lameduck: times.get("lameduck").is_some(),
+            grace: times.get("timeout").is_some(),
+        },
         wait: Duration::ZERO,
         ..request(call, TransitionTarget::Stopped, times.get("timeout"))
     }))
@@ -61,6 +66,7 @@ fn request(
         target,
         lameduck: Duration::ZERO,
         grace: call.shared.grace_or_default(grace),
+        asked: AskedTimes::default(),
         wait: TRANSITION_WAIT_DEFAULT,
         reason: call.procedure.name.to_owned(),
         requested_by: format!("{} from {}", call.caller.user, call.peer),

@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::Outcome;
 use crate::engine::procedures::ProcedureCall;
 use crate::messages::TxEvent;
-use crate::serving::State;
+use crate::serving::{Role, State};
 use crate::testing::{Script, ScriptedEngine};
 
 /// The state and the handle of a new Tx become visible together, whichever comes first.

@@ -190,6 +190,14 @@ impl Serving {
         self.is_stopping() || !self.state.traits().serves
     }
 
+    /// How those are served who have just been told of a stop that has begun: as before it.
+    pub(crate) fn as_announced(self) -> Self {
+        Self {
+            state: State::Assist,
+            ..self
+        }
+    }
+
     /// Whether connection pools are told that it runs: not while data are out of reach, nor from
     /// the announcement of a stop on.
     #[must_use]

@@ -108,13 +108,16 @@ fn new_cell(
         Administrators::Users(names) => names.iter().any(|name| name == GUEST),
     };
     let now = worker.shared.clock.now();
-    let state = ConnectionState::new(
+    let mut state = ConnectionState::new(
         stream,
         Identity::guest(connection, peer.ip(), salt, is_administrator),
         ConnectionCharge::new(shared.memory.clone()),
         OpenTransactions::new(worker.state.borrow().writer_count()),
         now,
     );
+    if slot.is_administrators() {
+        state.on_operated();
+    }
     Rc::new(ConnectionCell {
         id: SessionId { index, connection },
         peer,
@@ -132,7 +135,7 @@ fn refuse_at_the_door(worker: &WorkerCell, cell: &ConnectionCell) {
     let shared = &worker.shared;
     let serving = shared.serving.load();
     let is_alone = serving.state.traits().answers_alone;
-    let code = if serving.is_ending() {
+    let code = if serving.is_ending() && !(serving.is_stopping() && cell.slot.is_administrators()) {
         ErrorCode::SHUTDOWN
     } else if is_alone && cell.solo_policy(shared) == SoloPolicy::Close {
         ErrorCode::LOADING
@@ -271,10 +274,16 @@ fn turn(
         // It has had its turn, and has to wait for the next one.
         false => Poll::Pending,
     };
-    if own.is_closed_by_stop(worker.shared.serving.load()) {
+    let serving = worker.shared.serving.load();
+    // What it has not come to yet is taken first.
+    if !own.is_late() && own.is_closed_by_stop(serving) {
         own.close(Closing::AfterFlush);
     }
     let flushed = flush(state, own, cx);
+    if serving.is_stopping() && own.is_idle_operator() {
+        // The worker waits for everybody else.
+        state.outgoing.wake_flush();
+    }
     if own.is_answered_to_the_end(worker.shared.config.packet_size_max) {
         own.close(Closing::AfterFlush);
     }

@@ -30,7 +30,9 @@ use crate::serving::ServingCell;
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::Supervisor;
-use crate::transitions::{StopReport, TransitionOutcome, TransitionRequest, TransitionTarget};
+use crate::transitions::{
+    AskedTimes, StopReport, TransitionOutcome, TransitionRequest, TransitionTarget,
+};
 use crate::worker::Worker;
 
 const WORKERS: usize = 2;
@@ -183,6 +185,10 @@ impl World {
             target,
             lameduck,
             grace: Some(grace),
+            asked: AskedTimes {
+                lameduck: true,
+                grace: true,
+            },
             wait,
             reason: "simulated".to_owned(),
             requested_by: "the world".to_owned(),
@@ -267,7 +273,14 @@ impl World {
             let lameduck = self.random.millis(0..5) * self.random.below(2) as u32;
             let grace = self.random.millis(0..50);
             self.ask(TransitionTarget::Stopped, lameduck, grace, Duration::ZERO);
-            let due = clock::now() + lameduck + grace + MARGIN;
+            let mut due = clock::now() + lameduck + grace + MARGIN;
+            if self.random.once_in(3) {
+                // Somebody has less time.
+                self.pass(Duration::from_millis(3)).await;
+                let grace = self.random.millis(0..20);
+                self.ask(TransitionTarget::Stopped, Duration::ZERO, grace, MARGIN);
+                due = due.min(clock::now() + grace + MARGIN);
+            }
             while !self.is_stopped() {
                 self.pass(Duration::from_millis(2)).await;
                 assert!(

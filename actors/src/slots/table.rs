@@ -136,6 +136,10 @@ impl ConnectionSlot {
         self.kind.get() == SlotKind::Client
     }
 
+    pub(crate) fn is_administrators(&self) -> bool {
+        self.kind.get() == SlotKind::Administrator
+    }
+
     pub(crate) fn is_provisional(&self) -> bool {
         self.kind.get() == SlotKind::ProvisionalAdmin
     }

@@ -17,7 +17,8 @@ use crate::messages::{ReplyTo, Requester, TxEvent, WorkerReport};
 use crate::peers::Peers;
 use crate::shared::Shared;
 use crate::transitions::{
-    CallerId, Machine, StopReport, TransitionRecord, TransitionRequest, TransitionTarget,
+    AskedTimes, CallerId, Machine, StopReport, TransitionRecord, TransitionRequest,
+    TransitionTarget,
 };
 
 /// The failure of a runtime whose threads were ended under it.
@@ -173,6 +174,10 @@ impl Supervisor {
             target: TransitionTarget::Stopped,
             lameduck: Duration::ZERO,
             grace: Some(Duration::ZERO),
+            asked: AskedTimes {
+                lameduck: true,
+                grace: true,
+            },
             wait: Duration::ZERO,
             reason: "failure".to_owned(),
             requested_by: "supervisor".to_owned(),

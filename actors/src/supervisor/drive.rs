@@ -1,10 +1,12 @@
 //! Driving transitions: what the machine decides is applied here.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use actix::{ActorContext, AsyncContext, Context};
 
 use super::actor::Supervisor;
+use crate::acceptor::AcceptorHandle;
 use crate::limits::TRANSITION_CALLERS_MAX;
 use crate::messages::Requester;
 use crate::messages::tx::Control;
@@ -70,6 +72,7 @@ impl Supervisor {
                         supervisor.apply(actions, ctx);
                     });
                 }
+                Action::Shorten(grace) => self.shorten(grace),
                 Action::End(report) => self.end(&report, ctx),
                 Action::Answer(caller, result) => {
                     if let Some(requester) = self.requesters.remove(&caller) {
@@ -99,6 +102,15 @@ impl Supervisor {
         self.record = Some(record);
     }
 
+    /// A stop is given less time than it had.
+    fn shorten(&mut self, grace: Duration) {
+        if let Some(record) = &mut self.record {
+            record.grace = Some(grace.as_secs_f64());
+            self.shared.transitions.replace(record);
+        }
+        log::info!("the stop is given {:.1} s in all", grace.as_secs_f64());
+    }
+
     fn is_stop(&self) -> bool {
         self.machine.is_stopping()
     }
@@ -106,7 +118,7 @@ impl Supervisor {
     fn quiesce(&mut self) {
         let now = self.shared.clock.now();
         if self.is_stop() {
-            self.acceptor.iter().for_each(|acceptor| acceptor.stop());
+            self.acceptor.iter().for_each(AcceptorHandle::stop);
             let view = self.view();
             self.shared
                 .serving
@@ -192,6 +204,8 @@ impl Supervisor {
         });
         let cut_off = &report.cut_off;
         let killed = cut_off.revoked.total() + cut_off.killed.total() + cut_off.unread;
+        // Administrators could come in until now.
+        self.acceptor.iter().for_each(AcceptorHandle::close);
         for worker in &self.workers {
             worker.stop();
         }

@@ -1,6 +1,6 @@
 //! What the machine has its shell do.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::outcome::TransitionResult;
 use super::report::TransitionReport;
@@ -27,6 +27,8 @@ pub(crate) enum Action {
     Establish(TransitionTarget),
     /// Call [`Machine::on_time`](super::Machine::on_time) at this time.
     WakeAt(Instant),
+    /// A stop that is under way is given less time: so long after its beginning.
+    Shorten(Duration),
     /// The transition is over: complete what is remembered.
     End(Box<TransitionReport>),
     /// Tell a caller.

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use super::action::CallerId;
+use super::action::{Action, CallerId};
 use super::report::{CutOffCounts, PhaseTimes, TransitionPhase, TransitionReport, WaitedFor};
 use super::request::TransitionRequest;
+use crate::limits::TRANSITION_SLACK;
 
 /// Somebody to answer, at the latest at a time of their own.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +27,7 @@ pub(super) struct WorkerProgress {
     waiting: Option<WaitedFor>,
     is_quiet: bool,
     cut_off: Option<CutOffCounts>,
-    /// Its thread has ended: nobody waits for it.
+    /// The worker's thread has ended: nobody waits for it.
     is_gone: bool,
 }
 
@@ -74,6 +75,44 @@ impl Current {
             workers: gone.iter().map(WorkerProgress::first).collect(),
             waiters,
             request,
+        }
+    }
+
+    /// A later caller of a stop gives it less time, if it asks for less than is left.
+    pub(super) fn shorten(
+        &mut self,
+        now: Instant,
+        request: &TransitionRequest,
+        actions: &mut Vec<Action>,
+    ) {
+        let before = (self.quiesce_at, self.deadline);
+        let announced_until = now.checked_add(request.lameduck);
+        let is_sooner = |at: &Instant| request.asked.lameduck && *at < self.quiesce_at;
+        if let Some(at) = announced_until.filter(is_sooner)
+            && self.phase == TransitionPhase::Announce
+        {
+            // What was given from then on is given still, from the new beginning.
+            let grace = self.deadline.map(|own| own - self.quiesce_at);
+            self.deadline = grace.and_then(|grace| at.checked_add(grace));
+            self.quiesce_at = at;
+        }
+        let grace = request.grace.filter(|_| request.asked.grace);
+        let deadline = grace.and_then(|own| self.quiesce_at.max(now).checked_add(own));
+        let is_sooner = |at: &Instant| self.deadline.is_none_or(|own| *at < own);
+        if let Some(at) = deadline.filter(is_sooner) {
+            self.deadline = Some(at);
+            if self.phase == TransitionPhase::Settle {
+                // What was left of the grace was Tx's.
+                let end = at + TRANSITION_SLACK;
+                self.end = Some(self.end.map_or(end, |own| own.min(end)));
+                actions.extend(self.end.map(Action::WakeAt));
+            }
+        }
+        if before != (self.quiesce_at, self.deadline) {
+            actions.push(Action::WakeAt(self.quiesce_at));
+            actions.extend(self.deadline.map(Action::WakeAt));
+            let grace = self.deadline.map(|own| own - self.quiesce_at);
+            actions.extend(grace.map(Action::Shorten));
         }
     }
 

@@ -99,6 +99,8 @@ impl Machine {
                 Some(stop) if request.target == TransitionTarget::Stopped => {
                     actions.extend(waiter.by.map(Action::WakeAt));
                     stop.waiters.push(waiter);
+                    stop.shorten(now, &request, &mut actions);
+                    self.advance(now, &mut actions);
                 }
                 _ => actions.push(Action::Answer(caller, TransitionResult::Superseded)),
             }

@@ -9,7 +9,8 @@
 //!      │           └ every worker has seen the new state and told what it waits for
 //!      └ the lameduck of a stop
 //!
-//!   asked for while one is under way:  the same again ─▶ waits for its end, touches nothing
+//!   asked for while one is under way:  the same again ─▶ waits for its end; a stop ends sooner if
+//!                                                        the later one gives it less time
 //!                                      another role   ─▶ waits for its turn; the latest wins
 //!                                      a stop         ─▶ at once; nothing follows a stop
 //! ```
@@ -48,4 +49,4 @@ pub(crate) use machine::Machine;
 pub use outcome::{TransitionOutcome, TransitionResult};
 pub use record::{Phases, StopReport, TransitionRecord};
 pub(crate) use report::{CutOffCounts, TransitionReport, WaitedFor};
-pub(crate) use request::{TransitionRequest, TransitionTarget};
+pub(crate) use request::{AskedTimes, TransitionRequest, TransitionTarget};

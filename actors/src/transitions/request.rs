@@ -20,6 +20,13 @@ impl TransitionTarget {
     }
 }
 
+/// Which times the caller of a stop has chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct AskedTimes {
+    pub(crate) lameduck: bool,
+    pub(crate) grace: bool,
+}
+
 /// A transition that is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TransitionRequest {
@@ -28,6 +35,9 @@ pub(crate) struct TransitionRequest {
     pub(crate) lameduck: Duration,
     /// How long what runs may finish; `None` for ever.
     pub(crate) grace: Option<Duration>,
+    /// Which of these times its caller has asked for, rather than taken as they are configured:
+    /// those shorten a stop that is under way already.
+    pub(crate) asked: AskedTimes,
     /// How long the caller waits for another transition that is under way.
     pub(crate) wait: Duration,
     pub(crate) reason: String,

@@ -20,6 +20,10 @@ fn request(target: TransitionTarget, grace: Option<Duration>) -> TransitionReque
         target,
         lameduck: Duration::ZERO,
         grace,
+        asked: AskedTimes {
+            lameduck: true,
+            grace: true,
+        },
         wait: WAIT,
         reason: "test".to_owned(),
         requested_by: "test".to_owned(),
@@ -71,6 +75,10 @@ impl Bench {
                     self.latest = whole.and_then(|whole| self.now.checked_add(whole));
                 }
                 Action::Announce => {}
+                Action::Shorten(_) => {
+                    let (_, _, deadline) = self.machine.under_way().expect("it is under way");
+                    self.latest = deadline.map(|own| own.max(self.now) + TRANSITION_SLACK);
+                }
                 Action::Quiesce => self.quiesces += 1,
                 Action::CutOff => self.kills += 1,
                 Action::StopTx => self.tx_stops += 1,

@@ -147,6 +147,12 @@ impl Worker {
         counts
     }
 
+    /// Whether no session is left that a stop waits for.
+    fn are_all_idle_operators(&self) -> bool {
+        let mut sessions = self.sessions.iter();
+        sessions.all(|own| own.state.borrow().is_idle_operator())
+    }
+
     /// Tells the Supervisor, once, that nothing is left that the transition waits for.
     pub(crate) fn tell_if_quiet(&self) {
         let Some(transition) = self.transition.get().filter(|own| !own.is_quiet) else {
@@ -155,7 +161,7 @@ impl Worker {
         let state = self.cell.state.borrow();
         let is_quiet = if transition.is_stop {
             // What is under way is, whether or not its client is there still.
-            self.sessions.is_empty() && state.in_flight.len() == 0
+            state.in_flight.len() == 0 && self.are_all_idle_operators()
         } else {
             state.in_flight.writers() == 0 && state.open_writers() == 0
         };

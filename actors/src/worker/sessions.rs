@@ -47,10 +47,6 @@ impl Sessions {
         self.entries.capacity() as u32
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// The connection of a session that has not ended.
     #[inline]
     pub(super) fn get(&self, index: u32) -> Option<Rc<ConnectionCell>> {

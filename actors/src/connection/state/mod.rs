@@ -75,6 +75,10 @@ pub(crate) struct ConnectionState {
     held: Option<Box<HeldRequests>>,
     /// Transitions whose end its client waits for.
     awaited_transitions: usize,
+    /// Until when its client is served as ever, once it was told of a stop that it watches for.
+    served_until: Option<Instant>,
+    /// An administrator has used it, or it came in at the administrators' door.
+    is_operators: bool,
     watches: Option<Box<Watches>>,
     /// Version of the events that the watches have seen.
     events_seen: u64,
@@ -111,6 +115,8 @@ impl ConnectionState {
             scan: None,
             held: None,
             awaited_transitions: 0,
+            served_until: None,
+            is_operators: false,
             watches: None,
             events_seen: 0,
             transactions,

@@ -12,6 +12,7 @@ use crate::connection::counts::InFlightCounts;
 use crate::connection::held::{HeldRequest, HeldRequests};
 use crate::connection::scan::ParkedScan;
 use crate::connection::timeouts::{Observation, TimeoutKind};
+use crate::limits::SHUTDOWN_NOTICE;
 use crate::resources::in_flight::{Credit, InFlightRequest};
 use crate::serving::Serving;
 
@@ -148,27 +149,59 @@ impl ConnectionState {
         syncs
     }
 
-    /// Whether it has to close in this serving state: a stop has begun, and it is idle. The
-    /// session's turn closes it then; who else changes what this looks at wakes the session.
+    /// An administrator uses it.
+    pub(crate) fn on_operated(&mut self) {
+        self.is_operators = true;
+    }
+
+    /// Whether it has to close in this serving state: a stop has begun, it is idle, and no
+    /// administrator's; or the stop is done. The session's turn closes it then; who else changes
+    /// what this looks at wakes the session.
     #[inline]
     pub(crate) fn is_closed_by_stop(&self, serving: Serving) -> bool {
-        serving.is_stopping() && self.is_idle_for_stop()
+        serving.is_stopping() && !self.is_operators && self.is_idle_for_stop()
+            || !serving.state.traits().serves
+    }
+
+    /// Whether a stop does not wait for it, and does not close it before its end: it is an
+    /// administrator's, who may have something to see to, and is idle.
+    pub(crate) fn is_idle_operator(&self) -> bool {
+        self.is_operators && self.is_flushed() && self.is_idle_for_stop()
     }
 
     /// Whether nothing of it is under way, and it has not asked to be told of the stop.
     fn is_idle_for_stop(&self) -> bool {
-        let subscribed = self
-            .watches
-            .as_ref()
-            .is_some_and(|watches| watches.is_watching(events::SHUTDOWN));
         self.counts.all == 0
             && !self.is_late
             && self.transactions.live() == 0
-            && self.scan.is_none()
-            && self.held.is_none()
+            && !self.is_at_work()
             && self.inbox.is_none()
-            && self.awaited_transitions == 0
-            && !subscribed
+            && !self.is_watching_stop()
+    }
+
+    /// The serving state under which a request of it is admitted: for a moment after it was told of
+    /// a stop, a client that watches for that is served as ever.
+    #[inline]
+    pub(crate) fn served_under(&mut self, serving: Serving, now: Instant) -> Serving {
+        match serving.is_stopping() && self.is_on_notice(now) {
+            true => serving.as_announced(),
+            false => serving,
+        }
+    }
+
+    /// Whether its client is told of the stop right now, or was a moment ago.
+    pub(crate) fn is_on_notice(&mut self, now: Instant) -> bool {
+        if !self.is_watching_stop() {
+            return false;
+        }
+        let until = self.served_until.get_or_insert(now + SHUTDOWN_NOTICE);
+        now < *until
+    }
+
+    /// Whether its client has asked to be told of a stop.
+    pub(crate) fn is_watching_stop(&self) -> bool {
+        let watches = self.watches.as_ref();
+        watches.is_some_and(|own| own.is_watching(events::SHUTDOWN))
     }
 
     /// Whether it has taken longer than it may. `is_late`: nobody could look for long, so that what

@@ -55,15 +55,17 @@ impl Dispatcher<'_> {
         call: &Call<'_>,
         body: &mut Vec<u8>,
     ) -> Result<ReplyTime, Error> {
-        let caller = self.session.caller();
-        procedure.audience.check(caller, procedure.name)?;
+        procedure
+            .audience
+            .check(self.session.caller(), procedure.name)?;
         if procedure.audience == Audience::Administrators {
             self.cell.slot.confirm_admin();
+            self.session.on_operated();
         }
         let control = ControlCall {
             procedure,
             args: call.args,
-            caller,
+            caller: self.session.caller(),
             peer: self.cell.peer,
             shared: self.shared,
             now: self.now,

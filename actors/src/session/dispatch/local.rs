@@ -86,6 +86,9 @@ impl Dispatcher<'_> {
     /// Sends every EVENT that this connection is owed.
     pub(crate) fn send_events(&mut self) {
         self.session.send_events(&self.shared.events);
+        if self.shared.serving.load().is_stop_announced() {
+            self.session.is_on_notice(self.now);
+        }
     }
 
     fn answer_watch_once(&mut self, sync: u64, key: &str) {

@@ -158,7 +158,9 @@ impl<'a> Dispatcher<'a> {
             Some(_) => Class::Local,
             None => self.classify(request),
         };
-        let serving = self.shared.serving.load();
+        let serving = self
+            .session
+            .served_under(self.shared.serving.load(), self.now);
         self.admitted = Admitted::under(serving);
         let in_transaction =
             request.stream != 0 && self.session.transaction(request.stream).is_some();
