@@ -1,0 +1,135 @@
+//! The memory of the whole server while clients ask for more than they read, or than there is.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::fs;
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use support::{Directory, Server, make_space, select_all};
+use vestibule_actors::testing::{Peer, RequestBuilder};
+use vestibule_actors::wire::keys::{self, RequestType};
+
+const MIB: usize = 1 << 20;
+
+/// What the system says of the server's memory under this name, in bytes.
+fn status(server: &Server, name: &str) -> usize {
+    let path = format!("/proc/{}/status", server.pid());
+    let status = fs::read_to_string(path).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kibibytes: usize = kibibytes
+        .and_then(|text| text.parse().ok())
+        .expect("a number of kB");
+    kibibytes << 10
+}
+
+/// The most resident memory that the server has ever had, in bytes.
+fn peak(server: &Server) -> usize {
+    status(server, "VmHWM:")
+}
+
+/// Lets the server have this much more address space than it has.
+fn limit_growth(server: &Server, growth: usize) {
+    let most = (status(server, "VmSize:") + growth) as u64;
+    let limit = Rlimit {
+        current: Some(most),
+        maximum: Some(most),
+    };
+    let pid = Pid::from_raw(server.pid() as i32);
+    prlimit(pid, Resource::As, limit).expect("the limit can be set");
+}
+
+/// Rows of about `size` bytes with these keys.
+fn store(peer: &mut Peer, rows: u8, size: usize) {
+    for key in 0..rows {
+        let mut tuple = vec![0x92, key, 0xc6];
+        tuple.extend_from_slice(&(size as u32).to_be_bytes());
+        tuple.resize(tuple.len() + size, 0xab);
+        let request = RequestBuilder::new(RequestType::Replace, 1)
+            .uint(keys::SPACE_ID, 512)
+            .pair(keys::TUPLE, &tuple);
+        assert_eq!(peer.ask(&request).code, 0);
+    }
+}
+
+fn select(sync: u64) -> RequestBuilder {
+    RequestBuilder::new(RequestType::Select, sync)
+        .uint(keys::SPACE_ID, 512)
+        .uint(keys::LIMIT, u64::from(u32::MAX))
+        .uint(keys::ITERATOR, 2)
+        .pair(keys::KEY, &[0x90])
+}
+
+#[test]
+fn thousands_of_large_reads_of_one_connection_take_what_it_may_hold_and_all_are_answered() {
+    const READS: u64 = 150;
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let mut operator = server.connect();
+    make_space(&mut operator);
+    store(&mut operator, 8, MIB / 2);
+    assert!(operator.ask(&select_all()).body.len() > 4 * MIB);
+    let before = peak(&server);
+    // Unbounded, it is 600 MB.
+    limit_growth(&server, 512 * MIB);
+    let mut greedy = server.connect();
+    // Behind a write of its own, so that Tx reads, and not the session.
+    let mut bytes = RequestBuilder::replace(1, 2000).bytes();
+    for sync in 2..=READS {
+        bytes.extend(select(sync).bytes());
+    }
+    greedy.send_bytes(&bytes);
+    // Nobody else waits for who does not read.
+    for key in 0..100 {
+        server.connect().ping();
+        operator.ping();
+        assert_eq!(operator.ask(&RequestBuilder::replace(1, 1000 + key)).code, 0);
+    }
+    let held = peak(&server) - before;
+    // What may be under way, one reply more, and each in a buffer that has just doubled and twice
+    // while it is handed over.
+    assert!(held < 64 * MIB, "{held}");
+    for sync in 1..=READS {
+        let reply = greedy.receive();
+        assert_eq!((reply.sync, reply.code), (sync, 0));
+    }
+    let held = peak(&server) - before;
+    assert!(held < 64 * MIB, "{held}");
+}
+
+#[test]
+fn large_reads_of_many_connections_take_turns_within_the_bound() {
+    const CONNECTIONS: usize = 24;
+    const SIZE: usize = 16 * MIB;
+    let directory = Directory::new();
+    let bound = (16 * MIB).to_string();
+    let arguments = ["--session-threads", "1"];
+    let arguments = [&arguments[..], &["--connections-memory-max", &bound]].concat();
+    let server = Server::start(directory.path(), &arguments);
+    let mut operator = server.connect();
+    make_space(&mut operator);
+    store(&mut operator, 64, SIZE / 64);
+    let before = peak(&server);
+    // Unbounded, it is 384 MiB, and as much again where buffers double.
+    let mut readers: Vec<_> = (0..CONNECTIONS).map(|_| server.connect()).collect();
+    for reader in &mut readers {
+        reader.send(&select(1));
+    }
+    for key in 0..20 {
+        operator.ping();
+        assert_eq!(operator.ask(&RequestBuilder::replace(1, 1000 + key)).code, 0);
+    }
+    let threads: Vec<_> = readers
+        .into_iter()
+        .map(|mut reader| std::thread::spawn(move || reader.receive().body.len()))
+        .collect();
+    for thread in threads {
+        let size = thread.join().expect("it is answered");
+        assert!(size > SIZE, "{size}");
+    }
+    let held = peak(&server) - before;
+    // The bound, and one reply in a buffer that has just doubled.
+    assert!(held < 16 * MIB + 3 * SIZE, "{held}");
+}
