@@ -85,7 +85,10 @@ fn thousands_of_large_reads_of_one_connection_take_what_it_may_hold_and_all_are_
     for key in 0..100 {
         server.connect().ping();
         operator.ping();
-        assert_eq!(operator.ask(&RequestBuilder::replace(1, 1000 + key)).code, 0);
+        assert_eq!(
+            operator.ask(&RequestBuilder::replace(1, 1000 + key)).code,
+            0
+        );
     }
     let held = peak(&server) - before;
     // What may be under way, one reply more, and each in a buffer that has just doubled and twice
@@ -119,7 +122,10 @@ fn large_reads_of_many_connections_take_turns_within_the_bound() {
     }
     for key in 0..20 {
         operator.ping();
-        assert_eq!(operator.ask(&RequestBuilder::replace(1, 1000 + key)).code, 0);
+        assert_eq!(
+            operator.ask(&RequestBuilder::replace(1, 1000 + key)).code,
+            0
+        );
     }
     let threads: Vec<_> = readers
         .into_iter()

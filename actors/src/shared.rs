@@ -15,8 +15,8 @@ use crate::cells::recent_durations::RecentDurations;
 use crate::cells::reservation_list::ReservationList;
 use crate::clock::Clock;
 use crate::config::{Config, Grace};
-use crate::engine::ReadView;
 use crate::engine::catalog::Catalog;
+use crate::engine::{DataMemory, ReadView};
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
 use crate::memory::Memory;
 use crate::quotas::Quotas;
@@ -55,6 +55,7 @@ pub(crate) struct Shared {
     catalog: Mutex<Option<Arc<Catalog>>>,
     views: AtomicU64,
     view: Mutex<Option<Arc<dyn ReadView>>>,
+    data_memory: Mutex<Option<Arc<DataMemory>>>,
 }
 
 /// What one worker tells about itself.
@@ -148,6 +149,7 @@ impl Shared {
             catalog: Mutex::new(None),
             views: AtomicU64::new(0),
             view: Mutex::new(None),
+            data_memory: Mutex::new(None),
         }
     }
 
@@ -226,6 +228,15 @@ impl Shared {
     pub(crate) fn publish_view(&self, view: Option<Arc<dyn ReadView>>) {
         *lock(&self.view) = view;
         self.views.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What the engine's data take, if it is counted.
+    pub(crate) fn data_memory(&self) -> Option<Arc<DataMemory>> {
+        lock(&self.data_memory).clone()
+    }
+
+    pub(crate) fn publish_data_memory(&self, memory: Option<Arc<DataMemory>>) {
+        *lock(&self.data_memory) = memory;
     }
 
     /// Why the engine takes no changes, if it does not.

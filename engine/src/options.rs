@@ -21,6 +21,9 @@ pub struct EngineOptions {
     pub checkpoints: CheckpointOptions,
     /// Largest tuple, in bytes.
     pub tuple_size_max: usize,
+    /// What data may take in memory, in bytes: tuples, keys, nodes of all indexes, and what is not
+    /// committed yet. 0: no bound.
+    pub memory_max: usize,
     /// What connections that have not logged in may do.
     pub guest: GuestRights,
     /// Other machines reach the server: refuse to recover if guest may do everything, by whatever
@@ -38,6 +41,7 @@ impl EngineOptions {
             force_recovery: false,
             checkpoints: CheckpointOptions::default(),
             tuple_size_max: TUPLE_SIZE_MAX_DEFAULT,
+            memory_max: 0,
             guest: GuestRights::default(),
             is_exposed: false,
         }

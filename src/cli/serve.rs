@@ -206,6 +206,16 @@ pub(crate) struct ServeArgs {
         default_value_t = TUPLE_SIZE_MAX_DEFAULT,
     )]
     pub(crate) tuple_size_max: usize,
+    /// Most memory for data, in bytes; 0 for no bound: tuples, keys and nodes of all indexes, and
+    /// what is not committed yet. Beyond it, what would grow the data gets error 2; reads, deletes
+    /// and updates that do not grow go on. Tarantool's counterpart is `memtx_memory`.
+    #[arg(
+        long,
+        env = "VESTIBULE_MEMORY_MAX",
+        value_name = "BYTES",
+        default_value_t = 0
+    )]
+    pub(crate) memory_max: usize,
     /// What a connection that has not logged in (the user `guest`) may do.
     #[arg(
         long,
@@ -429,6 +439,7 @@ impl ServeArgs {
                 count: usize::from(self.checkpoint_count),
             },
             tuple_size_max: self.tuple_size_max,
+            memory_max: self.memory_max,
             guest: self.guest,
             is_exposed: self.exposed().is_some(),
             ..EngineOptions::new(&self.data)

@@ -75,7 +75,9 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
     let configured = shared.config.shown_limits(grace);
     let bounds = configured.iter().chain(limits::SHOWN);
     let bounds = bounds.map(|&(name, value)| (name, value, None));
-    let counted = counted_limits(shared).map(|(name, value, used)| (name, value, Some(used)));
+    let counted = counted_limits(shared)
+        .into_iter()
+        .map(|(name, value, used)| (name, value, Some(used)));
     let bounds = bounds.chain(counted);
     let bounds = bounds.map(|(name, value, used)| (name.to_owned(), value, used));
     bounds
@@ -85,10 +87,12 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
 }
 
 /// Bounds by name and value, with what is in use now.
-fn counted_limits(shared: &Shared) -> [(&'static str, u64, u64); 2] {
+fn counted_limits(shared: &Shared) -> Vec<(&'static str, u64, u64)> {
     let (slots, memory) = (&shared.slots, &shared.memory);
     let memory_max = shared.config.connection_limits.memory_max;
-    [
+    let data = shared.data_memory();
+    let data = data.map(|own| ("memory_max_bytes", own.max() as u64, own.used() as u64));
+    let counted = [
         (
             "connections_max",
             slots.budget.clients as u64,
@@ -99,7 +103,8 @@ fn counted_limits(shared: &Shared) -> [(&'static str, u64, u64); 2] {
             memory_max as u64,
             memory.used() as u64,
         ),
-    ]
+    ];
+    counted.into_iter().chain(data).collect()
 }
 
 /// One row of `vestibule.show('descriptors')`.

@@ -22,6 +22,7 @@
 //! | `procedures`, `async_context` | what CALL reaches; what async procedures may use |
 //! | `transaction_calls` | CALLs that mean BEGIN, COMMIT and ROLLBACK |
 //! | `view` | what sessions read from by themselves |
+//! | `data_memory` | what the data take in memory |
 //! | `catalog` | what clients are told of spaces, indexes and users |
 //! | `progress` | how far a start is; why it failed |
 //!
@@ -32,6 +33,7 @@
 mod async_context;
 pub mod catalog;
 mod completion;
+mod data_memory;
 pub mod procedures;
 mod progress;
 mod reply;
@@ -51,6 +53,7 @@ pub use async_context::AsyncContext;
 pub(crate) use async_context::{EngineStep, OnCommit, Steps};
 pub use completion::{CancelToken, Completion};
 pub(crate) use completion::{Cancellation, Completions, unanswered};
+pub use data_memory::DataMemory;
 pub use progress::{Fault, Progress};
 pub(crate) use reply::{Context, LockAttempt};
 pub use reply::{Detached, Reply};
@@ -201,6 +204,12 @@ pub trait Engine: Sized + 'static {
 
     /// What sessions may read from on their own threads. Fetched once, after recovery.
     fn view(&self) -> Option<Arc<dyn ReadView>> {
+        None
+    }
+
+    /// What the data take in memory, told by the engine as it goes: asked for once, after recovery.
+    /// `None` if that is not counted.
+    fn data_memory(&self) -> Option<Arc<DataMemory>> {
         None
     }
 }

@@ -172,6 +172,7 @@ impl<E: Engine> Executor<E> {
         // What the engine before this one complained of is over.
         self.shared.publish_fault(None);
         self.shared.publish_view(self.engine.view());
+        self.shared.publish_data_memory(self.engine.data_memory());
     }
 
     #[inline]

@@ -37,9 +37,11 @@ impl EmbeddedEngine {
     /// `sequence`: of the turn's record, if it has one.
     fn apply_turn(&mut self, sequence: Option<u64>) {
         let (turn, built) = self.workspace.take_turn();
-        let applied = self.image.change(turn.changes_len(), |image| {
-            image.apply(sequence, turn, built)
+        let (applied, bytes) = self.image.change(turn.changes_len(), |image| {
+            let applied = image.apply(sequence, turn, built);
+            (applied, image.bytes())
         });
+        self.memory.note(bytes, self.workspace.uncommitted_bytes());
         applied.garbage.discard();
         if !applied.changes.is_empty() {
             self.schema.change(&self.image.read(), &applied.changes);

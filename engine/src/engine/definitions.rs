@@ -120,6 +120,11 @@ impl EmbeddedEngine {
             ddl::check(snapshot, space, old.as_deref(), new.as_deref(), &mut busy)
         });
         let built = built.map_err(|error| self.without_rows(space, &key, error))?;
+        // Emptying a space needs a row there.
+        if let Some(new) = new.as_ref().filter(|_| space.id != system::TRUNCATE) {
+            self.check_memory(1, old.as_ref(), new)?;
+        }
+        self.check_memory_of(&built)?;
         if old.is_some() || new.is_some() {
             self.define(space, key, old.as_ref(), new, built)?;
         }
@@ -143,6 +148,7 @@ impl EmbeddedEngine {
         let built = self.look(|snapshot| {
             ddl::check(snapshot, space, None, Some(&*new), &mut Busy::new(reply))
         })?;
+        self.check_memory_of(&built)?;
         let old = self.look(|snapshot| snapshot.get(space.id, &key).cloned());
         self.define(space, key, old.as_ref(), Some(new), built)
     }

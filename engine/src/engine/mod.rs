@@ -13,12 +13,14 @@
 //! | `permissions` | what the request at hand may do |
 //! | `execute` | a data request's way, from its body to its reply |
 //! | `select` | SELECT, and what procedures read like it |
+//! | `data_bound` | the bound on the memory of data |
 //! | `write` | tuples stored, changed and deleted, in every index |
 //! | `definitions` | changes of the system spaces |
 //! | `sequences` | numbers handed out one by one |
 //! | `commit` | the end of a turn |
 
 mod commit;
+mod data_bound;
 mod definitions;
 mod execute;
 mod permissions;
@@ -34,7 +36,7 @@ use std::sync::Arc;
 
 use vestibule_actors::catalog::{Catalog, User};
 use vestibule_actors::engine::{
-    Caller, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
+    Caller, DataMemory, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
 };
 use vestibule_wire::Error;
 use vestibule_wire::request::Begin;
@@ -52,6 +54,7 @@ use crate::store::image::Image;
 use crate::store::shared_image::SharedImage;
 use crate::store::snapshot::Snapshot;
 use crate::transaction::workspace::Workspace;
+use data_bound::DataBound;
 use schema_cache::SchemaCache;
 pub(crate) use write::Existing;
 
@@ -70,6 +73,8 @@ pub struct EmbeddedEngine {
     workspace: Workspace,
     /// Where turns are written to.
     log: CommitLog,
+    /// What data may take.
+    memory: DataBound,
     /// The role is replica.
     is_read_only: bool,
     /// Who users are, for engines that come after this one as well.
@@ -97,6 +102,7 @@ impl EmbeddedEngine {
             schema,
             workspace: Workspace::new(image.clone()),
             image,
+            memory: DataBound::new(options.memory_max),
             options,
             storage,
             log: CommitLog::default(),
@@ -135,6 +141,7 @@ impl EmbeddedEngine {
             recovered.access.check_guest()?;
         }
         self.schema = SchemaCache::of(&recovered);
+        self.memory.note(recovered.bytes(), 0);
         *self.image.write() = recovered;
         self.user.refresh(self.schema.access());
         Ok(())
@@ -278,5 +285,9 @@ impl Engine for EmbeddedEngine {
 
     fn view(&self) -> Option<Arc<dyn ReadView>> {
         Some(Arc::new(ImageView(self.image.clone())))
+    }
+
+    fn data_memory(&self) -> Option<Arc<DataMemory>> {
+        Some(self.memory.told().clone())
     }
 }

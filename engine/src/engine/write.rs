@@ -89,7 +89,7 @@ impl EmbeddedEngine {
         if system::is_system(space.id) {
             return self.store_system(&space.clone(), key, Some(tuple), reply);
         }
-        if !space.secondaries.is_empty() {
+        if !space.secondaries.is_empty() || !self.has_memory_for(1, &tuple) {
             let space = space.clone();
             let old = self.stored(space.id, PRIMARY, &key);
             self.change(&space, key, old.as_ref(), Some(tuple))?;
@@ -104,8 +104,8 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// `ErrorCode::TUPLE_FOUND` if the new tuple has another tuple's key in a unique index; nothing
-    /// is changed then.
+    /// `ErrorCode::MEMORY_ISSUE` if there is no memory for the new tuple, `ErrorCode::TUPLE_FOUND`
+    /// if it has another tuple's key in a unique index; nothing is changed then.
     pub(super) fn change(
         &mut self,
         space: &Arc<SpaceDef>,
@@ -113,6 +113,9 @@ impl EmbeddedEngine {
         old: Option<&Tuple>,
         new: Option<Tuple>,
     ) -> Result<(), Error> {
+        if let Some(new) = &new {
+            self.check_memory(1 + space.secondaries.len(), old, new)?;
+        }
         if space.secondaries.is_empty() {
             self.workspace.put(space.id, key, new);
             return Ok(());

@@ -431,6 +431,15 @@ pub(crate) fn transaction_too_large(size: usize) -> Error {
     Error::new(ErrorCode::MEMORY_ISSUE, message)
 }
 
+/// [`ErrorCode::MEMORY_ISSUE`], for data beyond their bound.
+#[cold]
+pub(crate) fn memory_is_full(size: usize, used: usize, max: usize) -> Error {
+    let message = format!(
+        "Failed to allocate {size} bytes in memory of data for tuple: {used} of {max} are used"
+    );
+    Error::new(ErrorCode::MEMORY_ISSUE, message)
+}
+
 /// [`ErrorCode::MEMORY_ISSUE`], for all open transactions beyond
 /// [`TRANSACTIONS_BYTES_MAX`](super::limits::TRANSACTIONS_BYTES_MAX).
 #[cold]

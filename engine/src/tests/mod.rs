@@ -5,6 +5,7 @@ mod damage;
 mod ddl;
 mod faults;
 mod index_kinds;
+mod memory_bound;
 mod model;
 mod paging;
 mod recovery;

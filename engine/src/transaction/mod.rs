@@ -113,6 +113,12 @@ impl Transactions {
         self.open.is_empty()
     }
 
+    /// What all of them take, with what is over and with turns that are past.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes + self.pasts.bytes()
+    }
+
     /// # Errors
     ///
     /// `ErrorCode::ILLEGAL_PARAMS` if there are too many.

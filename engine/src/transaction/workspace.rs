@@ -161,6 +161,13 @@ impl Workspace {
         look(Snapshot { layers, image })
     }
 
+    /// What is changed and not committed takes, in bytes, about.
+    #[inline]
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        let active = self.active.as_ref().map_or(0, |active| active.own.size());
+        self.turn.layer().bytes() + self.transactions.bytes() + active
+    }
+
     /// Whether the transaction, if there is one, may change more.
     ///
     /// # Errors

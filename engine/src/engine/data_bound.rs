@@ -1,0 +1,143 @@
+//! The bound on the memory of data: what would grow them is refused when it is reached.
+//!
+//! ```text
+//!   image (exact, as of the last commit) + turn and open transactions (about) ── beyond the bound:
+//!     ├ a new tuple, a longer one, an index ─▶ error 2
+//!     ├ a tuple that is no longer than the one it replaces ─▶ goes on, outside of transactions
+//!     └ a read, a deletion, TRUNCATE, DROP ─▶ go on
+//! ```
+
+use std::sync::Arc;
+
+use vestibule_actors::engine::DataMemory;
+use vestibule_wire::Error;
+
+use super::EmbeddedEngine;
+use crate::errors;
+use crate::limits::LAYER_ENTRY_BYTES;
+use crate::model::tuple::Tuple;
+use crate::store::index_build::Built;
+
+/// What data may take, and what they took at the last commit.
+#[derive(Debug)]
+pub(super) struct DataBound {
+    /// What others are told.
+    told: Arc<DataMemory>,
+    /// [`usize::MAX`] for no bound.
+    max: usize,
+    /// Of the image.
+    committed: usize,
+    /// The log says that there is little room left.
+    is_warned: bool,
+}
+
+impl DataBound {
+    /// Of `max` bytes; 0 for no bound.
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            told: Arc::new(DataMemory::new(max)),
+            max: if max == 0 { usize::MAX } else { max },
+            committed: 0,
+            is_warned: false,
+        }
+    }
+
+    pub(super) fn told(&self) -> &Arc<DataMemory> {
+        &self.told
+    }
+
+    /// Whether there is room for `bytes` beside the image and what is not committed.
+    #[inline]
+    fn has_room(&self, uncommitted: usize, bytes: usize) -> bool {
+        self.max - self.committed.min(self.max) >= uncommitted.saturating_add(bytes)
+    }
+
+    /// The image takes this many bytes now. Warns when 7/8 of the bound are used, once until there
+    /// is room again.
+    #[inline]
+    pub(super) fn note(&mut self, committed: usize, uncommitted: usize) {
+        self.committed = committed;
+        let used = committed + uncommitted;
+        self.told.set_used(used);
+        let is_scarce = used > self.max - self.max / 8;
+        if is_scarce != self.is_warned && (is_scarce || used <= self.max - self.max / 4) {
+            self.is_warned = is_scarce;
+            self.tell(used);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, used: usize) {
+        let max = self.max;
+        if used > max {
+            log::warn!(
+                "data take {used} bytes of {max} (--memory-max): what would grow is refused"
+            );
+        } else if self.is_warned {
+            log::warn!("data take {used} bytes of {max} (--memory-max): little room is left");
+        } else {
+            log::info!("data take {used} bytes of {max} (--memory-max): there is room again");
+        }
+    }
+}
+
+impl EmbeddedEngine {
+    /// Checks whether there is memory for a tuple in place of another one.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::MEMORY_ISSUE` if there is none, and the data would grow.
+    #[inline]
+    pub(super) fn check_memory(
+        &self,
+        indexes: usize,
+        old: Option<&Tuple>,
+        new: &Tuple,
+    ) -> Result<(), Error> {
+        if self.has_memory_for(indexes, new) {
+            return Ok(());
+        }
+        let grows = old.is_none_or(|old| old.len() < new.len());
+        if grows || self.workspace.is_in_transaction() {
+            return Err(self.memory_is_full(cost(indexes, new)));
+        }
+        Ok(())
+    }
+
+    /// Whether there is memory for another tuple in this number of indexes.
+    #[inline]
+    pub(super) fn has_memory_for(&self, indexes: usize, new: &Tuple) -> bool {
+        let uncommitted = self.workspace.uncommitted_bytes();
+        self.memory.has_room(uncommitted, cost(indexes, new))
+    }
+
+    /// Checks whether there is memory for indexes that were built for a definition.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::MEMORY_ISSUE` if there is none.
+    pub(super) fn check_memory_of(&self, built: &[Built]) -> Result<(), Error> {
+        let bytes = built.iter().map(|own| own.tree.tally().nodes).sum();
+        if built.is_empty()
+            || self
+                .memory
+                .has_room(self.workspace.uncommitted_bytes(), bytes)
+        {
+            return Ok(());
+        }
+        Err(self.memory_is_full(bytes))
+    }
+
+    #[cold]
+    fn memory_is_full(&self, bytes: usize) -> Error {
+        let used = self.memory.committed + self.workspace.uncommitted_bytes();
+        errors::memory_is_full(bytes, used, self.memory.max)
+    }
+}
+
+/// What a tuple takes in this number of indexes until it is committed, in bytes, about; in the
+/// image it is no more.
+#[inline]
+fn cost(indexes: usize, tuple: &Tuple) -> usize {
+    tuple.heap_bytes() + indexes * LAYER_ENTRY_BYTES
+}
