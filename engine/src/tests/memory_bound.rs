@@ -96,7 +96,7 @@ fn what_transactions_have_changed_counts_until_they_end() {
     rig.engine.begin(one, &options).unwrap();
     rig.inside = Some(one);
     let refused = (0..10_000).find(|key| is_full(&rig.insert(&(*key, text(SIZE)))));
-    assert!(refused.is_some_and(|key| key > 150), "{refused:?}");
+    assert!(refused.is_some_and(|key| key > 120), "{refused:?}");
     assert!(
         is_full(&rig.replace(&(1, text(SIZE)))),
         "it would take more until COMMIT"
