@@ -128,12 +128,12 @@ fn replies_of_one_connection_are_bounded_before_they_are_made_and_all_come_in_or
     let mut operator = harness.connect();
     assert_eq!(operator.ask(&large(5, 3 * MIB)).code, 0);
     let mut greedy = harness.connect();
-    // Behind a write, so that Tx reads.
-    greedy.send(&RequestBuilder::replace(1, 77));
-    for sync in 2..SELECTS {
-        greedy.send(&RequestBuilder::select(sync, 5));
-    }
-    greedy.send(&RequestBuilder::replace(SELECTS, 78));
+    // Behind a write, and all read at once, so that Tx answers them.
+    let selects = (2..SELECTS).map(|sync| RequestBuilder::select(sync, 5));
+    let requests = std::iter::once(RequestBuilder::replace(1, 77)).chain(selects);
+    let requests = requests.chain([RequestBuilder::replace(SELECTS, 78)]);
+    let bytes: Vec<u8> = requests.flat_map(|request| request.bytes()).collect();
+    greedy.send_bytes(&bytes);
     harness.wait_until("replies wait", || used(&mut harness.connect()) > 3 * MIB);
     // Two are made where one is less than may wait, and each is counted twice while it is handed
     // over, in a buffer that has just doubled: without a bound it is 1.2 GB.
