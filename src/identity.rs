@@ -1,7 +1,8 @@
 //! Who this instance is: a UUID in the data directory, made at the first start.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use vestibule_engine::journal;
@@ -29,7 +30,14 @@ pub(crate) fn instance_uuid(data: &Path) -> io::Result<Uuid> {
             // Whole or not at all, whenever the power goes.
             let new = data.join("instance-uuid.new");
             let write = || {
-                let mut file = fs::File::create(&new)?;
+                // Left by a start that was ended, or laid there: a link, for example.
+                let _ = fs::remove_file(&new);
+                let mut options = OpenOptions::new();
+                let mut file = options
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&new)?;
                 file.write_all(format!("{uuid}\n").as_bytes())?;
                 file.sync_all()?;
                 fs::rename(&new, &path)

@@ -1,8 +1,9 @@
 //! The server: the embedded engine behind the actors, a logger, signals, and an exit code.
 
-use std::fs;
+use std::fs::DirBuilder;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -62,10 +63,14 @@ fn check_guest(args: &ServeArgs) -> io::Result<()> {
 }
 
 fn prepare_data(data: &Path) -> io::Result<()> {
-    fs::create_dir_all(data).map_err(|fault| {
-        let text = format!("cannot make the data directory {}: {fault}", data.display());
-        io::Error::new(fault.kind(), text)
-    })
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .map_err(|fault| {
+            let text = format!("cannot make the data directory {}: {fault}", data.display());
+            io::Error::new(fault.kind(), text)
+        })
 }
 
 fn join(addresses: &[SocketAddr]) -> String {

@@ -1,7 +1,8 @@
 //! `vestibule dump`: definitions and rows as JSON lines.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -89,7 +90,14 @@ fn write_file(contents: &Contents, only: Option<u32>, path: &Path) -> io::Result
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let part = Path::new(&name);
-    let file = File::create(part)?;
+    // Hashes of passwords are in it: the file is nobody else's.
+    let _ = fs::remove_file(part);
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(part)?;
     let written = write(contents, only, BufWriter::new(&file)).and_then(|_| file.sync_all());
     match written {
         Ok(()) => fs::rename(part, path),

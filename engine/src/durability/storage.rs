@@ -7,18 +7,37 @@
 //! ```
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+/// Permissions of a file that is made: hashes of passwords are in it.
+const FILE_MODE: u32 = 0o600;
+
+/// Permissions of a directory that is made.
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// The flag of `open` that refuses a symbolic link.
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
 
 /// A file open for appending.
 pub(crate) trait LogFile: Send + Sync {
     /// Appends both slices with one call; returns how many bytes of them were written.
     fn append(&self, head: &[u8], body: &[u8]) -> io::Result<usize>;
 
-    /// Returns once the file's data and size are on the disk.
+    /// Returns once the file's data and size are on the disk. Fails for a file that was removed:
+    /// what is written to it is gone with the process.
     fn sync(&self) -> io::Result<()>;
+
+    /// Fails for a file that was removed.
+    fn check_linked(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Cuts the file, and with it the place of the next append.
     fn cut(&self, size: u64) -> io::Result<()>;
@@ -53,16 +72,13 @@ pub(crate) struct Disk;
 
 impl Storage for Disk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
-        Ok(Arc::new(
-            OpenOptions::new()
-                .append(true)
-                .create_new(true)
-                .open(path)?,
-        ))
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(true).mode(FILE_MODE);
+        Ok(Arc::new(options.open(path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
-        Ok(Arc::new(OpenOptions::new().append(true).open(path)?))
+        Ok(Arc::new(open(OpenOptions::new().append(true), path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -85,12 +101,54 @@ impl LogFile for File {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.sync_data()?;
+        self.check_linked()
+    }
+
+    fn check_linked(&self) -> io::Result<()> {
+        if self.metadata()?.nlink() > 0 {
+            return Ok(());
+        }
+        Err(io::Error::other("the file was removed while it is in use"))
     }
 
     fn cut(&self, size: u64) -> io::Result<()> {
         self.set_len(size)
     }
+}
+
+/// Opens a file of the data directory to read it.
+///
+/// # Errors
+///
+/// It cannot be opened, or is a symbolic link: nobody makes those here, so one leads to what is
+/// somebody else's.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    open(OpenOptions::new().read(true), path)
+}
+
+/// Opens a file with these options, but follows no symbolic link.
+pub(crate) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let options = options.mode(FILE_MODE).custom_flags(NO_FOLLOW);
+    options.open(path).map_err(|error| {
+        if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
+            io::Error::other("it is a symbolic link, which is not followed")
+        } else {
+            error
+        }
+    })
+}
+
+/// Makes a directory that nobody else may enter, and those above it that are missing.
+///
+/// # Errors
+///
+/// The operating system refused.
+pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)
 }
 
 /// Appends all bytes, with as many calls as it takes.

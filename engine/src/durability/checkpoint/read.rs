@@ -13,6 +13,7 @@ use super::CheckpointError;
 use super::format::{
     self, BLOCK_HEAD_SIZE, BlockHead, END, END_SIZE, HEADER_SIZE, Header, PAYLOAD_SIZE_MAX,
 };
+use crate::durability::storage::open_to_read;
 
 /// The checkpoints of a directory by the records that they are gone on from, oldest first.
 ///
@@ -106,7 +107,7 @@ impl Reader {
     pub(crate) fn open(directory: &Path, from: u64) -> Result<Self, CheckpointError> {
         let path = format::file_name(directory, from);
         let open = || {
-            let mut file = File::open(&path)?;
+            let mut file = open_to_read(&path)?;
             let size = file.metadata()?.len();
             let mut header = Vec::new();
             (&mut file)

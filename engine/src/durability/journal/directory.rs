@@ -1,21 +1,47 @@
 //! The directory of a journal: one process only, and files made and cut.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{JournalError, fault};
 use super::format;
+use super::inspect::told;
 use super::read::list;
 use super::segment::Segment;
-use crate::durability::storage::{LogFile, Storage, append_all};
+use crate::durability::storage::{LogFile, Storage, append_all, create_directory, open};
 
-/// The right of one process to a directory, until it is dropped.
+/// Bits of a directory's permissions by which others than its owner get in.
+const OTHERS_ENTER: u32 = 0o011;
+
+/// Bits of a file's permissions by which others than its owner read it.
+const OTHERS_READ: u32 = 0o044;
+
+/// The right of one process to a directory, until it is dropped. It is held by the file `lock`,
+/// which earlier versions know, and by the directory itself, which cannot be removed beside it.
 #[derive(Debug)]
-pub(crate) struct DirectoryLock(
-    #[expect(dead_code, reason = "the lock lasts as long as the file is open")] File,
-);
+pub(crate) struct DirectoryLock {
+    _file: File,
+    directory: File,
+}
+
+impl DirectoryLock {
+    /// Fails if the path leads to another directory now, where files would be lost or in the way of
+    /// another process.
+    pub(super) fn check(&self, path: &Path) -> Result<(), JournalError> {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let check = || {
+            if identity(self.directory.metadata()?) == identity(fs::metadata(path)?) {
+                return Ok(());
+            }
+            let text = "it is not the directory any more that was opened";
+            Err(io::Error::other(text))
+        };
+        check().map_err(|error| fault("make files in", path, error))
+    }
+}
 
 /// Whether another process has the directory, looked at before anything is promised to clients. The
 /// lock itself is taken when the journal is opened.
@@ -44,28 +70,51 @@ pub(crate) fn is_file_name(name: &str) -> bool {
 ///
 /// [`JournalError::Locked`], or the operating system refused.
 pub(crate) fn lock(storage: &dyn Storage, directory: &Path) -> Result<DirectoryLock, JournalError> {
-    fs::create_dir_all(directory).map_err(|error| fault("create", directory, error))?;
+    create_directory(directory).map_err(|error| fault("create", directory, error))?;
     let taken = take(directory)?;
+    warn_of_readers(directory);
     if !has_journal(directory) {
         sync_parent(storage, directory)?;
     }
-    Ok(DirectoryLock(taken))
+    Ok(taken)
 }
 
-fn take(directory: &Path) -> Result<File, JournalError> {
+fn take(directory: &Path) -> Result<DirectoryLock, JournalError> {
     let path = directory.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .open(&path);
+    let mut options = OpenOptions::new();
+    let file = open(options.create(true).write(true).truncate(false), &path);
     let file = file.map_err(|error| fault("open", &path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(JournalError::Locked {
-            directory: directory.to_path_buf(),
-        }),
-        Err(TryLockError::Error(error)) => Err(fault("lock", &path, error)),
+    told(file.try_lock(), directory, &path)?;
+    let own = File::open(directory).map_err(|error| fault("open", directory, error))?;
+    match own.try_lock() {
+        // Not every file system has locks on directories.
+        Err(TryLockError::Error(error)) => {
+            log::debug!("{} itself cannot be locked: {error}", directory.display());
+        }
+        locked => told(locked, directory, directory)?,
+    }
+    Ok(DirectoryLock {
+        _file: file,
+        directory: own,
+    })
+}
+
+/// Says so if others may read what is in the directory, as in one that an earlier version made.
+fn warn_of_readers(directory: &Path) {
+    let is_open = |metadata: Metadata, bits: u32| metadata.mode() & bits != 0;
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut data = files.filter(|file| {
+        let name = file.file_name();
+        name.to_str()
+            .is_some_and(|name| name.ends_with(".log") || name.ends_with(".ckpt"))
+    });
+    let is_entered = fs::metadata(directory).is_ok_and(|own| is_open(own, OTHERS_ENTER));
+    if is_entered && data.any(|file| file.metadata().is_ok_and(|own| is_open(own, OTHERS_READ))) {
+        let path = directory.display();
+        log::warn!(
+            "other users of this machine may read the files in {path}, with the hashes of \
+             passwords in them: chmod -R go= {path}"
+        );
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::JournalError;
 use super::format::{RECORD_HEAD_SIZE, RECORD_SIZE_MAX, RECORD_SUMMED_FROM, RecordHead};
 use super::range_sums::RangeSums;
+use crate::durability::storage::open_to_read;
 
 /// Bytes that are read at once, unless one record is larger.
 const WINDOW_SIZE: usize = 1 << 20;
@@ -34,7 +35,7 @@ pub(super) struct Window {
 impl Window {
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
         let open = || {
-            let file = File::open(path)?;
+            let file = open_to_read(path)?;
             let size = file.metadata()?.len();
             Ok((file, size))
         };

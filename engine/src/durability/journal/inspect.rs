@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{JournalError, fault};
+use crate::durability::storage::open_to_read;
 
 /// What was found in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,24 +24,50 @@ pub struct FileReport {
     pub next: u64,
 }
 
-/// Keeps servers off for as long as the file is open, while others may look as well. `None` if no
-/// server ever had the directory.
+/// What keeps servers off a directory until it is dropped, while others may look as well.
+#[derive(Debug)]
+pub(crate) struct SharedLock {
+    /// `None` if no server ever had the directory.
+    _file: Option<File>,
+    _directory: File,
+}
+
+/// Keeps servers off a directory, which is changed in nothing.
 ///
 /// # Errors
 ///
 /// `Locked` if a server has it, `Io`.
-pub(crate) fn lock_shared(directory: &Path) -> Result<Option<File>, JournalError> {
+pub(crate) fn lock_shared(directory: &Path) -> Result<SharedLock, JournalError> {
     let path = directory.join("lock");
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+    let file = match open_to_read(&path) {
+        Ok(file) => Some(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(fault("open", &path, error)),
     };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(JournalError::Locked {
-            directory: directory.to_path_buf(),
-        }),
-        Err(TryLockError::Error(error)) => Err(fault("lock", &path, error)),
+    let locked = file.as_ref().map_or(Ok(()), File::try_lock_shared);
+    told(locked, directory, &path)?;
+    let own = File::open(directory).map_err(|error| fault("open", directory, error))?;
+    match own.try_lock_shared() {
+        // Not every file system has locks on directories.
+        Err(TryLockError::Error(_)) => {}
+        locked => told(locked, directory, directory)?,
     }
+    Ok(SharedLock {
+        _file: file,
+        _directory: own,
+    })
+}
+
+/// What came of a lock, told with the directory that it is about.
+pub(super) fn told(
+    locked: Result<(), TryLockError>,
+    directory: &Path,
+    path: &Path,
+) -> Result<(), JournalError> {
+    locked.map_err(|error| match error {
+        TryLockError::WouldBlock => JournalError::Locked {
+            directory: directory.to_path_buf(),
+        },
+        TryLockError::Error(error) => fault("lock", path, error),
+    })
 }

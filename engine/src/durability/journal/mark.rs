@@ -5,14 +5,13 @@
 //!   start: the last file that is there begins with 101 ─▶ one is missing
 //! ```
 //!
-//! A directory without the mark, of an earlier version or a copy, is as good as any; so is one where
-//! it is old, and a file begins later. One that holds neither journal nor checkpoint was emptied.
+//! A directory without the mark, of an earlier version or a copy, is as good as any; so is one
+//! where it is old, and a file begins later. One without journal and checkpoint was emptied.
 
-use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::durability::storage::{Storage, append_all};
+use crate::durability::storage::{Storage, append_all, open_to_read};
 
 /// The name of the mark's file.
 pub const MARK: &str = "journal.begun";
@@ -53,15 +52,12 @@ fn unfinished(directory: &Path) -> PathBuf {
 /// The first record of the newest file that there was; `None` without a mark.
 pub(super) fn read(directory: &Path) -> io::Result<Option<u64>> {
     let path = path(directory);
-    let size = match fs::symlink_metadata(&path) {
+    let file = match open_to_read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        metadata => metadata?.len(),
+        file => file?,
     };
-    let text = if size > SIZE_MAX {
-        String::new()
-    } else {
-        fs::read_to_string(&path)?
-    };
+    let mut text = String::new();
+    file.take(SIZE_MAX).read_to_string(&mut text)?;
     let first = text.trim_ascii_end().parse().ok();
     let first = first.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a number"))?;
     Ok(Some(first))

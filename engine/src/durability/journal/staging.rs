@@ -20,6 +20,7 @@ use super::mark;
 use super::options::JournalOptions;
 use super::read::read;
 use super::writer::Journal;
+use crate::durability::storage::create_directory;
 use crate::options::JournalSync;
 
 /// Directory inside the journal's where records wait for their place.
@@ -35,7 +36,7 @@ impl Journal {
     pub(crate) fn stage(&self) -> Result<Self, JournalError> {
         let dir = self.directory.join(STAGING);
         remove_all(&dir)?;
-        fs::create_dir(&dir).map_err(|error| fault("create", &dir, error))?;
+        create_directory(&dir).map_err(|error| fault("create", &dir, error))?;
         let (storage, next) = (Arc::clone(&self.storage), self.last_sequence + 1);
         create(storage.as_ref(), &dir, next)?;
         let lock = lock(storage.as_ref(), &dir)?;

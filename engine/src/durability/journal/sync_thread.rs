@@ -13,6 +13,9 @@ use std::time::Duration;
 
 use crate::durability::storage::LogFile;
 
+/// Time between two looks at a file that is never synced: whether it is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Syncs the current file every so often if there is something new in it, and once more when
 /// dropped; or only for a [`FlushHandle`], if there is no interval.
 pub(super) struct SyncThread {
@@ -36,6 +39,13 @@ struct SyncState {
     failure: Option<String>,
     is_wanted: bool,
     is_stopping: bool,
+}
+
+impl SyncState {
+    fn fail(&mut self, error: &io::Error) {
+        log::error!("the journal cannot be synced: {error}");
+        self.failure = Some(format!("cannot sync it: {error}"));
+    }
 }
 
 /// Asks for a sync at once.
@@ -149,7 +159,7 @@ impl SyncShared {
     }
 
     fn run(&self) {
-        let interval = self.interval.unwrap_or(Duration::MAX);
+        let interval = self.interval.unwrap_or(LOOK_EVERY);
         let mut is_stopping = false;
         while !is_stopping {
             let waited = self
@@ -157,11 +167,18 @@ impl SyncShared {
                 .wait_timeout_while(self.lock(), interval, |state| {
                     !state.is_stopping && !state.is_wanted
                 });
-            let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             is_stopping = state.is_stopping;
             let is_wanted = std::mem::take(&mut state.is_wanted);
             if is_stopping && self.interval.is_none() && !is_wanted {
                 return;
+            }
+            if self.interval.is_none() && waited.timed_out() {
+                // What is never synced is looked at all the same.
+                if let (Err(error), None) = (state.file.check_linked(), &state.failure) {
+                    state.fail(&error);
+                }
+                continue;
             }
             if state.written == state.synced || state.failure.is_some() {
                 self.sync_done.notify_all();
@@ -175,10 +192,7 @@ impl SyncShared {
             match result {
                 Ok(()) if Arc::ptr_eq(&file, &state.file) => state.synced = written,
                 Ok(()) => {}
-                Err(error) => {
-                    log::error!("the journal cannot be synced: {error}");
-                    state.failure = Some(format!("cannot sync it: {error}"));
-                }
+                Err(error) => state.fail(&error),
             }
             self.sync_done.notify_all();
         }

@@ -33,7 +33,7 @@ pub(crate) struct Journal {
     rescued: Vec<u8>,
     pub(super) sync_thread: Option<SyncThread>,
     /// Released last.
-    _lock: DirectoryLock,
+    lock: DirectoryLock,
 }
 
 impl std::fmt::Debug for Journal {
@@ -110,7 +110,7 @@ impl Journal {
             failure: None,
             rescued: Vec::new(),
             sync_thread: None,
-            _lock: lock,
+            lock,
         };
         journal.start_sync_thread()?;
         Ok(journal)
@@ -175,6 +175,7 @@ impl Journal {
     /// sync that just failed as the reason too.
     pub(crate) fn rotate(&mut self) -> Result<u64, JournalError> {
         self.check()?;
+        self.lock.check(&self.directory)?;
         let next = self.last_sequence + 1;
         if self.segment().first < next {
             self.sync_whole()?;
@@ -222,6 +223,7 @@ impl Journal {
         let Err(JournalError::Failed { reason }) = self.check() else {
             return Ok(());
         };
+        self.lock.check(&self.directory)?;
         let (path, size) = (self.path(), self.size());
         let synced = match (self.sync, &self.sync_thread) {
             (JournalSync::Interval(_), Some(sync_thread)) => sync_thread.synced(),

@@ -98,7 +98,7 @@ fn a_record_beyond_the_bound_is_refused_without_a_write() {
     assert!(!journal.is_failed());
 }
 
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(60), "{what}");

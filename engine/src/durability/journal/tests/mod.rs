@@ -1,5 +1,6 @@
 //! A journal on a scratch directory, and a disk that fails on demand.
 
+mod directory;
 mod faults;
 mod recovery;
 mod search;
