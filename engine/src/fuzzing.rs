@@ -10,7 +10,7 @@ use vestibule_wire::msgpack::Reader;
 use crate::durability::journal;
 use crate::model::field::FieldType;
 use crate::model::key::{KeyBuilder, encode_part};
-use crate::offline::{Contents, Findings};
+use crate::offline::{Contents, Findings, TarantoolData, tarantool_block};
 use crate::print::Printed;
 
 /// Kinds of key parts that have an order.
@@ -88,4 +88,28 @@ pub fn replay(directory: &Path, goes_on: bool) -> Result<u64, Fault> {
     )?;
     let spaces = contents.spaces();
     Ok(spaces.iter().map(|(_, _, rows)| rows).sum())
+}
+
+/// Reads bytes as a snapshot of Tarantool's that a log follows; how many files could be read.
+///
+/// # Errors
+///
+/// The files cannot be written.
+pub fn read_tarantool(directory: &Path, snapshot: &[u8], log: &[u8]) -> io::Result<usize> {
+    let files = [directory.join("0.snap"), directory.join("0.xlog")];
+    fs::write(&files[0], snapshot)?;
+    fs::write(&files[1], log)?;
+    Ok(TarantoolData::read(&files, &mut |_| ()).map_or(0, |data| data.files.len()))
+}
+
+/// A file of Tarantool's, by its kind, with a block for each of these runs of rows. Those of a
+/// compressed block are taken for compressed already.
+#[must_use]
+pub fn tarantool_file(kind: &str, blocks: &[Vec<u8>], is_compressed: bool) -> Vec<u8> {
+    let mut file = format!("{kind}\n0.13\nVClock: {{}}\n\n").into_bytes();
+    for block in blocks {
+        file.extend_from_slice(&tarantool_block(block, is_compressed));
+    }
+    file.extend_from_slice(&[0xd5, 0x10, 0xad, 0xed]);
+    file
 }

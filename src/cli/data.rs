@@ -71,18 +71,23 @@ pub(crate) struct DumpArgs {
   zstdcat backup.jsonl.zst | vestibule load --data new
   vestibule dump --data old --space users | vestibule load --data new --replace
   echo '{\"space\":\"users\",\"tuple\":[1,\"Ada\"]}' | vestibule load --data new
+  vestibule load --data new --input /var/lib/tarantool/instance
 
 All of it is loaded, or nothing, however the load ends: at the first bad line it stops, tells \
 file, line and reason, and leaves the directory as it was. Rows that are there already are left \
 alone. A row whose key another one has is an error, unless --replace is given. No server may use \
-the directory meanwhile.")]
+the directory meanwhile.
+
+Tarantool's own files, of 2.x and 3.x, are read from the newest snapshot on, and not changed; stop \
+that server first. Everything in them that cannot be held is told (docs/dump.md).")]
 pub(crate) struct LoadArgs {
     /// Directory of journal and checkpoints; made if it is not there.
     #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
     pub(crate) data: PathBuf,
-    /// File to read instead of the standard input.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) input: Option<PathBuf>,
+    /// File to read instead of the standard input: a dump, or a directory with Tarantool's *.snap
+    /// and *.xlog; several of those files may be named.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) input: Vec<PathBuf>,
     /// Let rows take the place of those with the same key, definitions as well.
     #[arg(long)]
     pub(crate) replace: bool,

@@ -34,6 +34,9 @@ pub(crate) enum ToolError {
         /// What was asked for.
         space: String,
     },
+    /// Several inputs, not all of them Tarantool's.
+    #[error("several files can be loaded at once only if they are Tarantool's (*.snap, *.xlog)")]
+    Inputs,
     /// Not even the first line of a dump: most likely something before it in a pipe failed.
     #[error("{input} is empty; nothing was loaded")]
     Empty {

@@ -14,7 +14,7 @@ use super::error::ToolError;
 use super::json::{DUMP_VERSION, Packed};
 use super::meter::Meter;
 use crate::cli::data::LoadArgs;
-use vestibule_engine::offline::{Import, Put};
+use vestibule_engine::offline::{Converted, Import, Put, TarantoolData, is_tarantool};
 use vestibule_engine::{EngineOptions, JournalSync};
 
 /// Most bytes of JSON that a byte of a tuple may need.
@@ -33,7 +33,11 @@ const METER_STEP: u64 = 1000;
 /// The directory or the input cannot be read, a line cannot be loaded, or the disk refuses: nothing
 /// is loaded then.
 pub(crate) fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
-    let (name, size, input): (_, _, Box<dyn BufRead>) = match &args.input {
+    if args.input.iter().any(|path| is_tarantool(path)) {
+        return load_tarantool(args);
+    }
+    let (name, size, input): (_, _, Box<dyn BufRead>) = match args.input.first() {
+        _ if args.input.len() > 1 => return Err(ToolError::Inputs),
         None => ("standard input".to_owned(), 0, Box::new(io::stdin().lock())),
         Some(path) => {
             let name = path.display().to_string();
@@ -49,16 +53,7 @@ pub(crate) fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
             )
         }
     };
-    let options = EngineOptions {
-        // Synced once, before what was loaded takes its place.
-        journal_sync: JournalSync::Never,
-        tuple_size_max: args.tuple_size_max,
-        ..EngineOptions::new(&args.data)
-    };
-    let mut meter = Meter::start("opening", "bytes");
-    let import = Import::begin(options, args.replace, &mut |progress| meter.show(progress));
-    let import = import.map_err(ToolError::Data)?;
-    drop(meter);
+    let import = begin(args)?;
     let lines = Lines {
         input,
         name,
@@ -69,6 +64,39 @@ pub(crate) fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
     };
     let loaded = lines.load_into(import)?;
     let Loaded { written, same } = loaded;
+    eprintln!("{written} rows loaded, {same} were there already");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn begin(args: &LoadArgs) -> Result<Import, ToolError> {
+    let options = EngineOptions {
+        // Synced once, before what was loaded takes its place.
+        journal_sync: JournalSync::Never,
+        tuple_size_max: args.tuple_size_max,
+        ..EngineOptions::new(&args.data)
+    };
+    let mut meter = Meter::start("opening", "bytes");
+    let import = Import::begin(options, args.replace, &mut |progress| meter.show(progress));
+    import.map_err(ToolError::Data)
+}
+
+/// Loads Tarantool's files.
+fn load_tarantool(args: &LoadArgs) -> Result<ExitCode, ToolError> {
+    let mut meter = Meter::start("reading", "bytes");
+    let data = TarantoolData::read(&args.input, &mut |progress| meter.show(progress));
+    let data = data.map_err(|error| ToolError::Data(error.into()))?;
+    drop(meter);
+    for file in &data.files {
+        log::info!("read {}", file.display());
+    }
+    for left_out in &data.left_out {
+        log::warn!("{left_out}: left out");
+    }
+    let import = begin(args)?;
+    let mut meter = Meter::start("loading", "rows");
+    let loaded = data.load_into(import, &mut |progress| meter.show(progress));
+    drop(meter);
+    let Converted { written, same } = loaded.map_err(ToolError::Data)?;
     eprintln!("{written} rows loaded, {same} were there already");
     Ok(ExitCode::SUCCESS)
 }

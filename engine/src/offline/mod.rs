@@ -8,10 +8,12 @@
 //! | module | what |
 //! |---|---|
 //! | `import` | rows put into a directory |
+//! | `tarantool` | Tarantool's own files, loaded |
 //! | `references` | definitions held against each other |
 
 mod import;
 mod references;
+mod tarantool;
 
 use std::fmt::Display;
 use std::ops::Bound;
@@ -31,6 +33,9 @@ use vestibule_actors::engine::{Fault, Progress};
 use vestibule_wire::msgpack::Reader;
 
 pub use import::{Import, Put};
+#[cfg(fuzzing)]
+pub(crate) use tarantool::block_of as tarantool_block;
+pub use tarantool::{Converted, TarantoolData, TarantoolError, is_tarantool};
 
 /// Definitions in the order in which they can be made again: what others need comes first.
 const DEFINITIONS: [u32; 10] = [

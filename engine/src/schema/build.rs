@@ -15,26 +15,31 @@ use crate::model::space::SpaceDef;
 pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef, Error> {
     let primary = indexes.iter().find(|index| index.id == PRIMARY);
     let primary = primary.map_or(&[][..], |primary| &primary.parts);
-    let index_def = |index: &IndexRow| {
-        let is_own = |part: &&Part| !index.parts.iter().any(|own| own.field == part.field);
-        let is_needed = !index.is_unique || index.parts.iter().any(|part| part.is_nullable);
-        let rest = primary.iter().filter(|part| is_needed && is_own(part));
-        IndexDef {
-            id: index.id,
-            name: index.name.clone(),
-            kind: IndexKind::from_name(&index.kind).unwrap_or(IndexKind::Tree),
-            is_unique: index.is_unique,
-            parts: index.parts.clone().into(),
-            rest: rest.copied().collect(),
-        }
-    };
     let mut def = SpaceDef::new(
         space.id,
         &space.name,
         space.field_count,
         space.format.clone(),
-        indexes.iter().map(index_def).collect(),
+        indexes
+            .iter()
+            .map(|index| index_def(index, primary))
+            .collect(),
     )?;
     def.is_temporary = space.options.is_temporary;
     Ok(def)
+}
+
+/// The definition of an index whose space has this primary key.
+pub(crate) fn index_def(index: &IndexRow, primary: &[Part]) -> IndexDef {
+    let is_own = |part: &&Part| !index.parts.iter().any(|own| own.field == part.field);
+    let is_needed = !index.is_unique || index.parts.iter().any(|part| part.is_nullable);
+    let rest = primary.iter().filter(|part| is_needed && is_own(part));
+    IndexDef {
+        id: index.id,
+        name: index.name.clone(),
+        kind: IndexKind::from_name(&index.kind).unwrap_or(IndexKind::Tree),
+        is_unique: index.is_unique,
+        parts: index.parts.clone().into(),
+        rest: rest.copied().collect(),
+    }
 }
