@@ -12,6 +12,7 @@ use super::EmbeddedEngine;
 use super::write::{Existing, nothing, push};
 use crate::errors;
 use crate::model::index::PRIMARY;
+use crate::model::space::SpaceDef;
 use crate::query::update::{self, Mode};
 use crate::schema::system;
 use crate::transaction::workspace::Entered;
@@ -75,13 +76,39 @@ impl EmbeddedEngine {
         existing: Existing,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
-        let Some(generator) = self.writable(store.space)?.generator else {
+        let space = self.writable(store.space)?;
+        if !space.fills_fields() {
             return self.store_whole(store, existing, reply);
+        }
+        let space = space.clone();
+        let generated = self.generated(&space, store.tuple)?;
+        let tuple = generated.as_deref().unwrap_or(store.tuple);
+        let filled = space.with_defaults(tuple)?;
+        let tuple = filled.as_deref().unwrap_or(tuple);
+        self.store_whole(&Store { tuple, ..*store }, existing, reply)
+    }
+
+    /// Stores a tuple as one that was stored before: what is nil in it stays so, but for the field
+    /// of a sequence.
+    pub(crate) fn store_again(
+        &mut self,
+        store: &Store<'_>,
+        existing: Existing,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        let space = self.writable(store.space)?.clone();
+        let generated = self.generated(&space, store.tuple)?;
+        let tuple = generated.as_deref().unwrap_or(store.tuple);
+        self.store_whole(&Store { tuple, ..*store }, existing, reply)
+    }
+
+    /// The tuple with the next value of the space's sequence, if it takes one.
+    fn generated(&mut self, space: &SpaceDef, tuple: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let Some(generator) = space.generator else {
+            return Ok(None);
         };
         self.check_generator(generator)?;
-        let filled = self.generate(generator, store.tuple)?;
-        let tuple = filled.as_deref().unwrap_or(store.tuple);
-        self.store_whole(&Store { tuple, ..*store }, existing, reply)
+        self.generate(generator, tuple)
     }
 
     fn update(&mut self, update: &Update<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
@@ -119,14 +146,16 @@ impl EmbeddedEngine {
 
     fn upsert(&mut self, upsert: &Upsert<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
         let space = self.writable(upsert.space)?;
-        let key = self.admit(space, upsert.tuple)?;
+        let filled = space.with_defaults(upsert.tuple)?;
+        let inserted = filled.as_deref().unwrap_or(upsert.tuple);
+        let key = self.admit(space, inserted)?;
         self.check_truncated_is_shown(space, &key)?;
         let names = |name: &str| space.field_number(name);
         let old = self.stored(space.id, PRIMARY, &key);
         let new = match &old {
             None => {
                 update::check(upsert.ops, upsert.index_base, &names)?;
-                upsert.tuple.to_vec()
+                inserted.to_vec()
             }
             Some(old) => {
                 let base = upsert.index_base;

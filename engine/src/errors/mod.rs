@@ -169,6 +169,16 @@ pub(crate) fn field_type(path: &str, expected: impl Display, found: &Reader<'_>)
     Error::new(ErrorCode::FIELD_TYPE, message)
 }
 
+/// [`ErrorCode::DEFAULT_VALUE_TYPE`]
+pub(crate) fn default_type(path: &str, expected: impl Display, default: &[u8]) -> Error {
+    let message = format!(
+        "Type of the default value does not match tuple field {path} type: expected {expected}, \
+         got {}",
+        found_name(&Reader::new(default))
+    );
+    Error::new(ErrorCode::DEFAULT_VALUE_TYPE, message)
+}
+
 /// [`ErrorCode::FIELD_VALUE_OUT_OF_RANGE`]
 #[cold]
 pub(crate) fn field_out_of_range(

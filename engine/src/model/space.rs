@@ -1,12 +1,16 @@
 //! Definition of a space: its name, what its tuples must look like, its indexes.
 
 use vestibule_wire::Error;
-use vestibule_wire::msgpack::{Kind, Reader, write_bool, write_map_len, write_str};
+use vestibule_wire::msgpack::{
+    Kind, Reader, write_array_len, write_bool, write_map_len, write_str,
+};
 use vestibule_wire::request::IdOrName;
 
 use crate::errors;
 use crate::model::field::FieldType;
 use crate::model::index::{IndexDef, PRIMARY};
+
+const NIL: &[u8] = &[0xc0];
 
 /// A space without its tuples.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub(crate) struct SpaceDef {
     rules: Box<[Rule]>,
     /// Numbers of the format's fields, in the order of their names.
     by_name: Box<[u32]>,
+    /// How many fields there are up to the last one with a default.
+    default_count: usize,
 }
 
 /// Which field of a space takes its values from which sequence.
@@ -46,6 +52,8 @@ pub(crate) struct Field {
     pub(crate) name: Box<str>,
     pub(crate) kind: FieldType,
     pub(crate) is_nullable: bool,
+    /// What a tuple that is inserted gets where it has nil or nothing, MessagePack.
+    pub(crate) default: Option<Box<[u8]>>,
     /// The map that says all this, MessagePack as it was given: with older names of types, and
     /// with what means nothing here.
     pub(crate) written: Box<[u8]>,
@@ -68,6 +76,7 @@ impl Field {
             name: name.into(),
             kind,
             is_nullable,
+            default: None,
             written: written.into(),
         }
     }
@@ -78,6 +87,8 @@ struct Rule {
     kind: FieldType,
     /// Also: may be missing at the tuple's end.
     is_nullable: bool,
+    /// Nil may stand here: where it is inserted, something else takes its place.
+    takes_nil: bool,
 }
 
 impl SpaceDef {
@@ -86,7 +97,8 @@ impl SpaceDef {
     /// # Errors
     ///
     /// `ErrorCode::FORMAT_MISMATCH_INDEX_PART` if an index part's type contradicts the format's,
-    /// `ErrorCode::INDEX_PART_TYPE_MISMATCH` if it contradicts another index's.
+    /// `ErrorCode::INDEX_PART_TYPE_MISMATCH` if it contradicts another index's,
+    /// `ErrorCode::DEFAULT_VALUE_TYPE` for a default that is not of its field's type.
     pub(crate) fn new(
         id: u32,
         name: &str,
@@ -94,7 +106,10 @@ impl SpaceDef {
         format: Vec<Field>,
         indexes: Vec<IndexDef>,
     ) -> Result<Self, Error> {
+        check_defaults(&format)?;
         let rules = rules(&format, &indexes)?;
+        let last = format.iter().rposition(|field| field.default.is_some());
+        let default_count = last.map_or(0, |last| last + 1);
         let mut by_name: Box<[u32]> = (0..format.len() as u32).collect();
         by_name.sort_by_key(|field| &*format[*field as usize].name);
         let (primary, secondaries): (Vec<_>, Vec<_>) =
@@ -110,7 +125,48 @@ impl SpaceDef {
             is_temporary: false,
             rules,
             by_name,
+            default_count,
         })
+    }
+
+    /// Whether something is put into tuples where they are inserted.
+    #[inline]
+    pub(crate) fn fills_fields(&self) -> bool {
+        self.generator.is_some() || self.default_count > 0
+    }
+
+    /// The tuple with the defaults of the format in place of what is nil or missing; `None` if
+    /// nothing is.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::INVALID_MSGPACK` if it is no array.
+    pub(crate) fn with_defaults(&self, tuple: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        if self.default_count == 0 {
+            return Ok(None);
+        }
+        let malformed = |_| Error::invalid_msgpack("packet body");
+        let mut reader = Reader::new(tuple);
+        let count = reader.read_array_len().map_err(malformed)?;
+        let (mut fields, mut is_changed) = (Vec::with_capacity(tuple.len()), false);
+        for (at, field) in self.format[..self.default_count].iter().enumerate() {
+            let given = if at < count as usize {
+                reader.skip().map_err(malformed)?
+            } else {
+                NIL
+            };
+            let default = field.default.as_deref().filter(|_| given == NIL);
+            is_changed |= default.is_some();
+            fields.extend_from_slice(default.unwrap_or(given));
+        }
+        if !is_changed {
+            return Ok(None);
+        }
+        let mut filled = Vec::with_capacity(fields.len() + tuple.len());
+        write_array_len(&mut filled, count.max(self.default_count as u32));
+        filled.extend_from_slice(&fields);
+        filled.extend_from_slice(reader.rest());
+        Ok(Some(filled))
     }
 
     /// Every index.
@@ -205,11 +261,24 @@ impl SpaceDef {
     }
 }
 
+fn check_defaults(format: &[Field]) -> Result<(), Error> {
+    for (at, field) in format.iter().enumerate() {
+        if let Some(default) = &field.default
+            && !field.kind.accepts(&Reader::new(default))
+        {
+            let path = errors::field_path(at, Some(&field.name));
+            return Err(errors::default_type(&path, field.kind, default));
+        }
+    }
+    Ok(())
+}
+
 /// What a format and indexes together ask: the narrowest type, and a null only if nobody minds.
 fn rules(format: &[Field], indexes: &[IndexDef]) -> Result<Box<[Rule]>, Error> {
     let of_format = format.iter().map(|field| Rule {
         kind: field.kind,
         is_nullable: field.is_nullable,
+        takes_nil: field.is_nullable || field.default.is_some(),
     });
     let mut rules: Vec<Rule> = of_format.collect();
     let mut is_key = vec![false; rules.len()];
@@ -219,6 +288,7 @@ fn rules(format: &[Field], indexes: &[IndexDef]) -> Result<Box<[Rule]>, Error> {
             let free = Rule {
                 kind: FieldType::Any,
                 is_nullable: true,
+                takes_nil: true,
             };
             rules.resize(field + 1, free);
             is_key.resize(field + 1, false);
@@ -235,6 +305,7 @@ fn rules(format: &[Field], indexes: &[IndexDef]) -> Result<Box<[Rule]>, Error> {
             });
         }
         rule.is_nullable &= part.is_nullable;
+        rule.takes_nil &= part.is_nullable;
         is_key[field] = true;
     }
     Ok(rules.into())
@@ -243,6 +314,6 @@ fn rules(format: &[Field], indexes: &[IndexDef]) -> Result<Box<[Rule]>, Error> {
 impl Rule {
     #[inline]
     fn accepts(self, reader: &Reader<'_>) -> bool {
-        self.kind.accepts(reader) || (self.is_nullable && reader.peek() == Ok(Kind::Nil))
+        self.kind.accepts(reader) || (self.takes_nil && reader.peek() == Ok(Kind::Nil))
     }
 }

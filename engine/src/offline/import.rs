@@ -20,7 +20,7 @@ use crate::store::image::Image;
 use crate::store::snapshot::Snapshot;
 use vestibule_actors::engine::{Detached, Engine, Fault, Outcome, Progress, Reply};
 use vestibule_wire::msgpack::Reader;
-use vestibule_wire::request::{Body, IdOrName, Store};
+use vestibule_wire::request::{IdOrName, Store};
 use vestibule_wire::{Error, ErrorCode};
 
 #[cfg(test)]
@@ -221,20 +221,15 @@ impl Import {
             tuple,
         };
         let is_told = |own: Generator| self.told.contains(&own.sequence.into());
+        let existing = if self.replaces {
+            Existing::Replace
+        } else {
+            Existing::Refuse
+        };
         let outcome = if space.generator.is_some_and(is_told) {
-            let existing = if self.replaces {
-                Existing::Replace
-            } else {
-                Existing::Refuse
-            };
             self.engine.store_whole(&store, existing, &mut reply)?
         } else {
-            let body = if self.replaces {
-                Body::Replace(store)
-            } else {
-                Body::Insert(store)
-            };
-            self.engine.dispatch(&body, &mut reply)?
+            self.engine.store_again(&store, existing, &mut reply)?
         };
         assert_eq!(outcome, Outcome::Done, "rows of users' spaces share a turn");
         self.rows += 1;

@@ -57,10 +57,16 @@ fn read_field(
         }
     };
     check_options(at, field)?;
+    let default = field.get("default").map(|value| {
+        let mut default = Vec::new();
+        value.write(&mut default);
+        default.into()
+    });
     Ok(Field {
         name: name.into(),
         kind,
         is_nullable,
+        default,
         written: written(name, field).into(),
     })
 }
@@ -71,7 +77,7 @@ fn check_options(at: usize, field: &LuaValue<'_>) -> Result<(), Error> {
     for option in field.names() {
         match option {
             "collation" => check_collation(field.get(option), &format!("format[{at}]"))?,
-            "compression" | "constraint" | "default" | "default_func" | "foreign_key"
+            "compression" | "constraint" | "default_func" | "foreign_key"
                 if field.get(option).is_some() =>
             {
                 return Err(errors::unsupported_option("field", option));

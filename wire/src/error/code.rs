@@ -116,6 +116,7 @@ codes! {
     UNABLE_TO_PROCESS_OUT_OF_STREAM = 230, "Only allowed in a stream.";
     TRANSACTION_TIMEOUT = 231, "The transaction took too long and was aborted.";
     ITERATOR_POSITION = 247, "A position does not belong to this index.";
+    DEFAULT_VALUE_TYPE = 248, "A default is not of its field's type.";
     UNKNOWN_AUTH_METHOD = 249, "No such authentication method.";
     INVALID_AUTH_REQUEST = 251, "The authentication data are malformed.";
     SHUTDOWN = 279, "The server is going down.";

@@ -52,6 +52,7 @@ macro_rules! table {
     };
 }
 
+mod defaults;
 mod indexes;
 mod kept;
 mod sequences;

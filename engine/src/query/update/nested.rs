@@ -7,7 +7,8 @@
 //! What a path leads through is opened once and stays open, so that many operations on one field
 //! do not read it again and again. What is nested is walked over once for each level above it, of
 //! which a request has [`UPDATE_WALK_BYTES_MAX`] in all. The texts of errors are those of
-//! Tarantool's first operation on a field; it refuses some later ones that are applied here, one after another.
+//! Tarantool's first operation on a field; it refuses some later ones that are applied here, one
+//! after another.
 
 use super::fields::{Fields, Value};
 use super::operation::{Action, Operation};

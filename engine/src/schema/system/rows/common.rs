@@ -41,11 +41,10 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
 /// Options of a field that would ask something of its values are refused; what nobody knows is the
 /// client's own, and kept.
 pub(super) fn refuse_field_option(option: &str, reader: &mut Reader<'_>) -> Result<(), Error> {
-    const UNDERSTOOD: [&str; 6] = [
+    const UNDERSTOOD: [&str; 5] = [
         "collation",
         "compression",
         "constraint",
-        "default",
         "default_func",
         "foreign_key",
     ];

@@ -250,7 +250,7 @@ fn decode_field(
         return Err(refuse(space, &format!("field {at} is not map")));
     }
     let (start, whole) = (reader.position(), *reader);
-    let (mut name, mut kind, mut is_nullable) = (None, "any", false);
+    let (mut name, mut kind, mut is_nullable, mut default) = (None, "any", false, None);
     for _ in 0..reader.read_map_len().map_err(malformed)? {
         match reader.read_str().map_err(malformed)? {
             "name" => {
@@ -265,6 +265,7 @@ fn decode_field(
                 let read = reader.read_bool();
                 is_nullable = read.map_err(|_| wrong("'is_nullable' must be boolean"))?;
             }
+            "default" => default = Some(reader.skip().map_err(malformed)?.into()),
             option => refuse_field_option(option, reader)?,
         }
     }
@@ -281,6 +282,7 @@ fn decode_field(
         name: name.into(),
         kind,
         is_nullable,
+        default,
         written: written.into(),
     })
 }
