@@ -191,3 +191,25 @@ fn node_tarantool_driver() {
 fn net_box() {
     Suite::NetBox.whole();
 }
+
+/// What is out of scope is listed with its reason; a test that is listed and passes, or that fails
+/// and is not listed, fails this one.
+#[test]
+fn the_suite_of_asynctnt_passes_but_for_what_is_listed() {
+    if is_skipped() {
+        return;
+    }
+    let directory = format!("{}/tests/interop/suites", env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(tool("VESTIBULE_TEST_PYTHON"))
+        .arg(format!("{directory}/asynctnt_suite.py"))
+        .arg(format!("{}/asynctnt", tool("VESTIBULE_TEST_SUITES")))
+        .env("VESTIBULE_TEST_SERVER", env!("CARGO_BIN_EXE_vestibule"))
+        .output()
+        .expect("the suite starts");
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -1,7 +1,7 @@
 //! `box.begin`, `box.commit`, `box.rollback`: CALLs that mean BEGIN, COMMIT and ROLLBACK.
 //!
 //! ```text
-//!   CALL box.begin {timeout = 5}, in a stream ─▶ session: Begin { timeout: 5 }, sent on as the CALL
+//!   CALL box.begin {timeout = 5}, in a stream ─▶ session: Begin { timeout: 5 }, sent on as it is
 //!                                             ─▶ Tx: the same, answered as a CALL
 //! ```
 //!

@@ -1,0 +1,77 @@
+"""A vestibule on loopback that a connector's own suite starts, sets up by requests and stops."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+import tarantool
+
+START_LIMIT_S = 30
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Server:
+    """The server, on one address for all its life, with an empty directory at each start."""
+
+    def __init__(self, set_up, arguments=()):
+        self.host = "127.0.0.1"
+        self.port = free_port()
+        self._set_up = set_up
+        self._arguments = list(arguments)
+        self._process = None
+        self._directory = None
+
+    def start(self):
+        self._directory = tempfile.mkdtemp(prefix="vestibule-suite-")
+        command = [os.environ["VESTIBULE_TEST_SERVER"], "--listen", f"{self.host}:{self.port}"]
+        command += ["--data", self._directory, *self._arguments]
+        log = open(os.path.join(self._directory, "output"), "wb")
+        with log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        with contextlib.closing(self.connect()) as admin:
+            self._set_up(admin)
+
+    def connect(self):
+        """A connection of an administrator; there is none before the server serves."""
+        end = time.monotonic() + START_LIMIT_S
+        while True:
+            try:
+                return tarantool.Connection(self.host, self.port, connect_now=True)
+            except tarantool.error.Error:
+                if time.monotonic() > end or self._process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+
+    def stop(self):
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(START_LIMIT_S)
+        finally:
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def index(name, *parts, **options):
+    """A name and options for `create_index`; parts are (field, type)."""
+    return (name, {"parts": [list(part) for part in parts], **options})
+
+
+def make_space(admin, name, indexes, **options):
+    admin.call("box.schema.space.create", name, options)
+    for index_name, index_options in indexes:
+        admin.call(f"box.space.{name}:create_index", index_name, index_options)
