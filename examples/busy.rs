@@ -124,7 +124,7 @@ fn start_server(data: &TemporaryDirectory) -> (RuntimeHandle, JoinHandle<StopRep
     let (told, handle) = mpsc::channel();
     let thread = thread::spawn(move || {
         actix_rt::System::new().block_on(async move {
-            let engine = move || Ok(EmbeddedEngine::new(options.clone()));
+            let engine = EmbeddedEngine::factory(options);
             let procedures = procedures::with_debug(procedures::standard());
             let runtime =
                 start(Config::default(), engine, procedures).expect("a loopback port is free");

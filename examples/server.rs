@@ -25,7 +25,7 @@ fn main() -> io::Result<()> {
         };
         let options = EngineOptions::new("vestibule-data");
         // Called on Tx's thread, and again if Tx has to be replaced.
-        let engine = move || Ok(EmbeddedEngine::new(options.clone()));
+        let engine = EmbeddedEngine::factory(options);
         let runtime = start(config, engine, procedures::standard())?;
         println!("serving on {:?}; Ctrl-C stops", runtime.addresses());
         tokio::select! {

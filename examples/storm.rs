@@ -108,7 +108,7 @@ fn main() -> ExitCode {
 fn serve(data: PathBuf) -> io::Result<()> {
     fs::create_dir_all(&data)?;
     actix_rt::System::new().block_on(async {
-        let engine = move || Ok(EmbeddedEngine::new(EngineOptions::new(data.clone())));
+        let engine = EmbeddedEngine::factory(EngineOptions::new(data));
         let procedures = procedures::with_debug(procedures::standard());
         let runtime = start(Config::default(), engine, procedures)?;
         println!("serving on {}", runtime.addresses()[0]);

@@ -34,7 +34,7 @@ pub(crate) fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
         if args.debug_procedures {
             standard = procedures::with_debug(standard);
         }
-        let engine = move || Ok(EmbeddedEngine::new(options.clone()));
+        let engine = EmbeddedEngine::factory(options);
         let _caught = signals::catch_file_size_limit()?;
         let runtime = start(config, engine, standard)?;
         // A server whose output nobody reads serves all the same.

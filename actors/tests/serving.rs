@@ -197,6 +197,29 @@ fn control_is_for_administrators() {
     assert_eq!(peer.call("vestibule.state", NO_ARGS).error_code(), Some(42));
 }
 
+/// The name passes from one user to the next, and the right of an administrator does not.
+#[test]
+fn a_dropped_administrator_is_none_whoever_is_called_the_same() {
+    let config = Config {
+        administrators: Administrators::Users(vec!["alice".to_owned()]),
+        ..config()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    let mut peer = harness.connect();
+    peer.log_in("alice", "secret");
+    assert_eq!(peer.call("vestibule.state", NO_ARGS).code, 0);
+    harness.script().replace_alice();
+    assert_eq!(peer.ask(&RequestBuilder::replace(1, 1)).code, 0);
+    let reply = peer.call("vestibule.state", NO_ARGS);
+    assert_eq!(reply.error_code(), Some(45));
+    assert_eq!(
+        reply.error_text().as_deref(),
+        Some("User 'alice' is not found")
+    );
+    peer.log_in("alice", "secret");
+    assert_eq!(peer.call("vestibule.state", NO_ARGS).code, 0);
+}
+
 #[test]
 fn policy_close_answers_and_closes() {
     let config = Config {

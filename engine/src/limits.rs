@@ -158,6 +158,9 @@ pub const CHECKPOINT_ATTEMPTS_MAX: u32 = 5;
 /// How long a checkpoint by size or age waits after one that failed.
 pub const CHECKPOINT_RETRY_PAUSE: Duration = Duration::from_secs(60);
 
+/// Most objects open to everybody that the log names at a start, each on a line of its own.
+pub const OPENINGS_TOLD_MAX: usize = 1000;
+
 /// How often the log tells how far recovery is.
 pub const RECOVERY_TOLD_EVERY: Duration = Duration::from_secs(1);
 

@@ -40,7 +40,8 @@ pub(crate) fn described_guest(rights: GuestRights) -> Described {
             "Everything. Only while every address to listen on is a loopback address"
         }
         GuestRights::Granted => {
-            "What `box.schema.user.grant('guest', …)` grants; at first, nothing on data"
+            "What it owns and what it and its roles were granted, nothing on data at first. The \
+             log names at each start what is open to everybody"
         }
     };
     Described {

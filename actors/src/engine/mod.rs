@@ -117,6 +117,17 @@ pub trait Engine: Sized + 'static {
         Ok(())
     }
 
+    /// Whether a caller may commit a transaction, asked before
+    /// [`commit_transaction`](Self::commit_transaction); if not, the transaction is rolled back.
+    ///
+    /// # Errors
+    ///
+    /// The reply to COMMIT.
+    fn may_commit(&self, caller: &Caller) -> Result<(), Error> {
+        let _ = caller;
+        Ok(())
+    }
+
     /// What to answer to a CALL that the caller may make, of a name that no procedure stands
     /// behind; `None` for [`ErrorCode::NO_SUCH_PROC`](vestibule_wire::ErrorCode::NO_SUCH_PROC).
     fn no_procedure(&self, name: &str) -> Option<Error> {

@@ -11,7 +11,7 @@ use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{Begin, Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::engine::catalog::{Catalog, CatalogBuilder};
+use crate::engine::catalog::{Catalog, CatalogBuilder, User};
 use crate::engine::{
     Caller, Completion, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, ReservationId,
     Scan, TransactionId, ViewStep,
@@ -33,6 +33,8 @@ struct ScriptState {
     is_committing: bool,
     recovery_fails: bool,
     begins_fail: bool,
+    /// How often the user `alice` was dropped and made again.
+    generation: u64,
     discards_fail: bool,
     is_recovery_held: bool,
     panic_next: bool,
@@ -139,6 +141,11 @@ impl Script {
     /// Whether the engine cannot forget a turn from now on.
     pub fn fail_discards(&self, fail: bool) {
         self.change(|state| state.discards_fail = fail);
+    }
+
+    /// Drops the user `alice` and makes another one; sessions hear of it with the next commit.
+    pub fn replace_alice(&self) {
+        self.change(|state| state.generation += 1);
     }
 
     /// Recovery waits until it is called again with `false`.
@@ -356,11 +363,18 @@ impl Engine for ScriptedEngine {
         let builder = CatalogBuilder::new().space(512, "scripted");
         let password = vestibule_wire::auth::PasswordHash::of("secret");
         let builder = builder.index(512, 0, "primary", &[(0, "unsigned")]);
-        Arc::new(builder.user("alice", Some(password)).build())
+        let mut catalog = builder.build();
+        let generation = self.script.state().generation;
+        let alice = User {
+            generation,
+            ..User::named("alice")
+        };
+        catalog.put_user(alice, Some(password));
+        Arc::new(catalog)
     }
 
     fn schema_version(&self) -> u64 {
-        7
+        7 + self.script.state().generation
     }
 
     fn view(&self) -> Option<Arc<dyn ReadView>> {

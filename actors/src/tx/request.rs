@@ -463,7 +463,11 @@ impl<E: Engine> Executor<E> {
         match transaction.aborted {
             Some(error) if is_commit => return Err(*error),
             Some(_) => {}
-            None if is_commit => self.commit_transaction(&transaction)?,
+            None if is_commit => {
+                let may = self.engine.may_commit(request.caller);
+                may.inspect_err(|_| self.engine.rollback_transaction(transaction.id))?;
+                self.commit_transaction(&transaction)?;
+            }
             None => self.engine.rollback_transaction(transaction.id),
         }
         Ok(Executed::Done)

@@ -13,6 +13,7 @@
 //! | `rights` | what a user may do, as a pure function of that |
 //! | `checks` | whether it suffices, and the error if not |
 //! | `effective_user` | whose rights the request at hand has |
+//! | `exposure` | what is open to everybody without a login |
 //! | `generations` | which user of a number is meant |
 //! | `visibility` | which rows of the system views are shown to whom |
 //!
@@ -24,6 +25,7 @@
 
 pub(crate) mod checks;
 pub(crate) mod effective_user;
+pub(crate) mod exposure;
 pub(crate) mod generations;
 pub(crate) mod holdings;
 pub(crate) mod rights;
@@ -35,7 +37,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use vestibule_actors::catalog::User;
-use vestibule_actors::engine::Fault;
 use vestibule_actors::shared_tree::SharedTree;
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
@@ -286,23 +287,6 @@ impl Access {
             Some(rights) if rights.universe.contain(needed | Privileges::USAGE) => Ok(()),
             Some(rights) => rights.check_space(needed, asked, found),
             None => Err(no_such_user(&user.name)),
-        }
-    }
-
-    /// Refuses a guest who may do everything, for a server that other machines reach.
-    ///
-    /// # Errors
-    ///
-    /// What to do about it.
-    pub(crate) fn check_guest(&self) -> Result<(), Fault> {
-        match &self.guest {
-            Some(rights) if rights.is_all_powerful() => Err(Fault::from(
-                "the user 'guest', who needs no password, was granted to write everything, and \
-                 other machines reach this server: listen on 127.0.0.1 and revoke it, for example \
-                 with box.schema.user.revoke('guest', 'super') or \
-                 box.schema.user.revoke('guest', 'write', 'universe')",
-            )),
-            _ => Ok(()),
         }
     }
 

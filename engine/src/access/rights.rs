@@ -183,9 +183,15 @@ impl Rights {
         self.id == owner || self.is_admin || self.universe == Privileges::ALL
     }
 
-    /// Whether everything may be changed, rights included.
-    pub(crate) fn is_all_powerful(&self) -> bool {
-        self.universe.contain(Privileges::WRITE | Privileges::USAGE)
+    /// Whether all data may be changed.
+    pub(super) fn is_all_powerful(&self) -> bool {
+        let needed = Privileges::WRITE | Privileges::USAGE;
+        self.on_all(ObjectKind::Space).contain(needed)
+    }
+
+    /// Whether an object is the user's own.
+    pub(super) fn owns(&self, object: Object) -> bool {
+        self.own.on(object).is_owned
     }
 }
 

@@ -45,8 +45,10 @@ impl Visibility for Access {
     }
 
     fn may_log_in(&self, user: &User) -> Result<(), Error> {
-        self.rights(user)
-            .map_or(Ok(()), |rights| rights.check_session())
+        match self.rights(user) {
+            Some(rights) => rights.check_session(),
+            None => Err(errors::no_such_user(&user.name)),
+        }
     }
 }
 

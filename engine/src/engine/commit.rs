@@ -8,7 +8,7 @@
 use vestibule_actors::engine::TransactionId;
 use vestibule_wire::Error;
 
-use super::EmbeddedEngine;
+use super::{EmbeddedEngine, openings};
 use crate::durability::checkpoint::{Answer, Status};
 use crate::durability::journal::Journal;
 
@@ -46,6 +46,9 @@ impl EmbeddedEngine {
         if !applied.changes.is_empty() {
             self.schema.change(&self.image.read(), &applied.changes);
             self.user.refresh(self.schema.access());
+            self.opened_by(&applied.changes)
+                .iter()
+                .for_each(openings::tell);
         }
     }
 

@@ -16,6 +16,7 @@
 //! | `data_bound` | the bound on the memory of data |
 //! | `write` | tuples stored, changed and deleted, in every index |
 //! | `definitions` | changes of the system spaces |
+//! | `openings` | what is open to everybody without a login, told to the log |
 //! | `sequences` | numbers handed out one by one |
 //! | `commit` | the end of a turn |
 
@@ -23,6 +24,7 @@ mod commit;
 mod data_bound;
 mod definitions;
 mod execute;
+mod openings;
 mod permissions;
 mod schema_cache;
 mod select;
@@ -88,12 +90,33 @@ impl EmbeddedEngine {
         Self::with_storage(options, Arc::new(Disk))
     }
 
+    /// What makes engines of one directory, one after the other: users are the same to each, so
+    /// that connections that outlive an engine stay logged in to the next one.
+    pub fn factory(
+        options: EngineOptions,
+    ) -> impl Fn() -> Result<Self, Fault> + Send + Sync + 'static {
+        let generations = UserGenerations::default();
+        move || {
+            let (options, generations) = (options.clone(), generations.clone());
+            Ok(Self::with_users(options, Arc::new(Disk), generations))
+        }
+    }
+
     /// The same, whose files are made by this storage.
     pub(crate) fn with_storage(options: EngineOptions, storage: Arc<dyn Storage>) -> Self {
-        let generations = UserGenerations::default();
+        Self::with_users(options, storage, UserGenerations::default())
+    }
+
+    /// The same, whose users have these generations.
+    pub(crate) fn with_users(
+        options: EngineOptions,
+        storage: Arc<dyn Storage>,
+        generations: UserGenerations,
+    ) -> Self {
         let mut image = Image::new();
+        // Who is there is known once the engine has recovered.
         image
-            .set_guest(options.guest, &generations)
+            .set_guest(options.guest, &UserGenerations::default())
             .expect("the system's own rows are valid");
         let schema = SchemaCache::of(&image);
         let image = SharedImage::new(image);
@@ -144,6 +167,7 @@ impl EmbeddedEngine {
         self.memory.note(recovered.bytes(), 0);
         *self.image.write() = recovered;
         self.user.refresh(self.schema.access());
+        self.openings().iter().for_each(openings::tell);
         Ok(())
     }
 
@@ -226,6 +250,10 @@ impl Engine for EmbeddedEngine {
 
     fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
         self.check_call(&caller.user, procedure)
+    }
+
+    fn may_commit(&self, caller: &Caller) -> Result<(), Error> {
+        self.check_user(&caller.user)
     }
 
     fn may_begin(&self, caller: &Caller) -> Result<(), Error> {

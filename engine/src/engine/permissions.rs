@@ -75,6 +75,16 @@ impl EmbeddedEngine {
         rights.check_lock(procedure)
     }
 
+    /// Whether a user is there still.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::NO_SUCH_USER` if not.
+    pub(crate) fn check_user(&self, user: &User) -> Result<(), Error> {
+        let found = self.schema.access().rights(user);
+        found.map(drop).ok_or_else(|| no_such_user(&user.name))
+    }
+
     /// Whether a transaction may be begun.
     ///
     /// # Errors

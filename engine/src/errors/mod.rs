@@ -253,10 +253,7 @@ pub(crate) fn cannot_create_user(user: &str, why: &str) -> Error {
 
 /// [`ErrorCode::NO_SUCH_USER`]
 pub(crate) fn no_such_user(user: &str) -> Error {
-    Error::new(
-        ErrorCode::NO_SUCH_USER,
-        format!("User '{user}' is not found"),
-    )
+    Error::no_such_user(user)
 }
 
 /// [`ErrorCode::USER_EXISTS`]

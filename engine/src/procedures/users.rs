@@ -72,6 +72,7 @@ pub(super) fn passwd(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let password = if own { first.as_str() } else { second.as_str() };
     let password = password.ok_or_else(|| illegal("password should be a string"))?;
     let mut row = if own {
+        call.engine.check_user(&call.caller.user)?;
         let id = call.caller.user.id;
         let user = call.engine.look(|snapshot| read::user(snapshot, id))?;
         user.ok_or_else(|| errors::no_such_user(&call.caller.user.name))?

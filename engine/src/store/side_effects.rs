@@ -7,7 +7,7 @@ use crate::store::layer::Change;
 /// What a turn asks for beside the change of its rows.
 #[derive(Debug, Default)]
 pub(super) struct SideEffects {
-    /// Spaces that are defined anew.
+    /// Spaces whose definition is another one.
     pub(super) redefined: Vec<u32>,
     /// Spaces that are emptied.
     pub(super) truncated: Vec<u32>,

@@ -85,6 +85,15 @@ impl Error {
         )
     }
 
+    /// [`ErrorCode::NO_SUCH_USER`].
+    #[must_use]
+    pub fn no_such_user(name: &str) -> Self {
+        Self::new(
+            ErrorCode::NO_SUCH_USER,
+            format!("User '{name}' is not found"),
+        )
+    }
+
     /// [`ErrorCode::WAL_IO`]: the journal could not be written.
     #[must_use]
     pub fn wal_io() -> Self {

@@ -12,6 +12,9 @@ use vestibule_wire::request::Call;
 
 use super::Dispatcher;
 use crate::admin::{Answer, ControlCall, ControlProcedure, Setting};
+use crate::config::Administrators;
+use crate::engine::Caller;
+use crate::engine::catalog::Catalog;
 use crate::engine::procedures::Audience;
 use crate::limits::SESSION_TURN_WORK_PER_LOOK;
 use crate::messages::{FanOut, Gather, ReplyTo, Requester};
@@ -59,6 +62,9 @@ impl Dispatcher<'_> {
             .audience
             .check(self.session.caller(), procedure.name)?;
         if procedure.audience == Audience::Administrators {
+            let catalog = self.worker.published.catalog(self.shared);
+            let administrators = &self.shared.config.administrators;
+            still_there(administrators, self.session.caller(), catalog.as_deref())?;
             self.cell.slot.confirm_admin();
             self.session.on_operated();
         }
@@ -122,4 +128,25 @@ impl Dispatcher<'_> {
             wrap_results: call.wrap_results,
         }
     }
+}
+
+/// Whether the user is there still by whom a caller is an administrator.
+///
+/// # Errors
+///
+/// [`ErrorCode::NO_SUCH_USER`](vestibule_wire::ErrorCode::NO_SUCH_USER) if not, though another may
+/// have the name now.
+fn still_there(
+    administrators: &Administrators,
+    caller: &Caller,
+    catalog: Option<&Catalog>,
+) -> Result<(), Error> {
+    let user = &caller.user;
+    let is_by_name = matches!(administrators, Administrators::Users(_)) && !user.is_guest();
+    let is_there = |catalog: &Catalog| catalog.user(&user.name).is_some_and(|own| own.0 == *user);
+    // While an engine takes a dead one's place, the users are those that the dead one had.
+    if !is_by_name || catalog.is_none_or(is_there) {
+        return Ok(());
+    }
+    Err(Error::no_such_user(&user.name))
 }

@@ -1,12 +1,15 @@
 //! Passwords, logins, and what guest may do.
 
-use serde::Serialize;
-use vestibule_actors::engine::Engine;
+use std::collections::BTreeMap;
+
+use vestibule_actors::engine::{Engine, TransactionId};
+use vestibule_wire::request::{Begin, Body, IdOrName, Store};
 
 use super::{S, rig};
+use crate::GuestRights;
 use crate::engine::EmbeddedEngine;
-use crate::tests::{Rig, new_directory, told};
-use crate::{EngineOptions, GuestRights};
+use crate::schema::system;
+use crate::tests::{NONE, Rig, pack, told};
 
 #[test]
 fn everybody_changes_the_own_password_and_nobody_elses() {
@@ -53,20 +56,119 @@ fn a_login_takes_the_right_to_a_session() {
     assert_eq!(may(&rig, "bob"), Ok(()));
 }
 
-/// An engine whose guest was granted something; what it says when other machines reach it.
-fn exposed(granted: &(impl Serialize + ?Sized)) -> Result<(), String> {
-    let mut rig = Rig::new();
-    rig.grant(granted);
-    let options = EngineOptions {
-        guest: GuestRights::Granted,
-        is_exposed: true,
-        ..rig.options.clone()
+/// Everything that a connection may ask for is refused from the drop of its user on.
+fn check_gone(rig: &mut Rig) {
+    let gone = "45: User 'bob' is not found";
+    assert_eq!(rig.read(S), gone);
+    assert_eq!(rig.replace(&(2,)), gone);
+    // `_vuser`, of which everybody sees the own row.
+    assert_eq!(rig.read(IdOrName::Id(305)), gone);
+    assert_eq!(rig.ask("box.schema.user.info", &NONE), gone);
+    assert_eq!(rig.ask("box.schema.user.passwd", &("mine",)), gone);
+    for denied in [
+        rig.engine.may_call(&rig.caller, "vestibule.lock"),
+        rig.engine.may_begin(&rig.caller),
+        rig.engine.may_commit(&rig.caller),
+        rig.engine.catalog().may_log_in(&rig.caller.user),
+    ] {
+        assert_eq!(denied.map_err(|error| told(&error)), Err(gone.to_owned()));
+    }
+}
+
+/// The next user has the name and the number of the one that was dropped.
+#[test]
+fn a_connection_of_a_dropped_user_is_not_the_next_user_of_that_name() {
+    let mut rig = rig();
+    rig.grant(&("bob", "read,write", "space", "s"));
+    let first = rig.caller.user.clone();
+    assert_eq!(rig.read(S), r#"[[1, "one"]]"#);
+    rig.admin("box.schema.user.drop", &("bob",));
+    check_gone(&mut rig);
+    rig.admin("box.schema.user.create", &("bob",));
+    rig.grant(&("bob", "read,write,execute", "universe"));
+    let second = rig.user("bob");
+    assert_eq!((&first.name, first.id), (&second.name, second.id));
+    check_gone(&mut rig);
+    rig.log_in("bob");
+    assert_eq!(rig.read(S), r#"[[1, "one"]]"#);
+    // A role is nobody, and neither is who was a user before.
+    let row = pack(&(second.id, 1, "bob", "role", BTreeMap::<u8, u8>::new()));
+    let put = |rig: &mut Rig, row: &[u8]| {
+        let admin = rig.user("admin");
+        let user = std::mem::replace(&mut rig.caller.user, admin);
+        let (space, tuple) = (IdOrName::Id(system::USER), row);
+        let told = rig.run(Body::Replace(Store { space, tuple }));
+        assert!(told.starts_with('['), "{told}");
+        rig.commit();
+        rig.caller.user = user;
     };
-    rig.engine = EmbeddedEngine::new(EngineOptions::new(new_directory()));
-    let mut engine = EmbeddedEngine::new(options);
-    engine
-        .recover(&mut |_| ())
-        .map_err(|fault| fault.to_string())
+    let own = ("bob", "alter", "user", "bob");
+    rig.admin("box.schema.user.revoke", &own);
+    put(&mut rig, &row);
+    check_gone(&mut rig);
+    put(
+        &mut rig,
+        &pack(&(second.id, 1, "bob", "user", BTreeMap::<u8, u8>::new())),
+    );
+    check_gone(&mut rig);
+    // Another name makes nobody another user.
+    rig.log_in("bob");
+    put(
+        &mut rig,
+        &pack(&(second.id, 1, "robert", "user", BTreeMap::<u8, u8>::new())),
+    );
+    assert_eq!(rig.read(S), r#"[[1, "one"]]"#);
+}
+
+#[test]
+fn users_stay_who_they_are_when_another_engine_takes_a_dead_ones_place() {
+    let mut rig = rig();
+    let factory = EmbeddedEngine::factory(rig.options.clone());
+    let next = |rig: &mut Rig| {
+        rig.close();
+        rig.engine = factory().unwrap();
+        rig.engine.recover(&mut |_| ()).unwrap();
+    };
+    next(&mut rig);
+    rig.log_in("bob");
+    rig.grant(&("bob", "read", "space", "s"));
+    next(&mut rig);
+    assert_eq!(rig.read(S), r#"[[1, "one"]]"#);
+    rig.admin("box.schema.user.drop", &("bob",));
+    next(&mut rig);
+    check_gone(&mut rig);
+    rig.admin("box.schema.user.create", &("bob",));
+    rig.grant(&("bob", "read", "space", "s"));
+    next(&mut rig);
+    check_gone(&mut rig);
+    rig.log_in("bob");
+    assert_eq!(rig.read(S), r#"[[1, "one"]]"#);
+}
+
+/// Each statement is checked when it is executed; what was allowed stays.
+#[test]
+fn a_right_that_is_taken_back_ends_with_the_statement_before() {
+    let mut rig = rig();
+    rig.grant(&("bob", "read,write", "space", "s"));
+    let id = TransactionId(7);
+    assert_eq!(rig.engine.may_begin(&rig.caller), Ok(()));
+    let options = Begin {
+        timeout: None,
+        isolation: 0,
+    };
+    rig.engine.begin(id, &options).unwrap();
+    rig.inside = Some(id);
+    assert_eq!(rig.replace(&(2, "two")), r#"[[2, "two"]]"#);
+    rig.inside = None;
+    rig.admin("box.schema.user.revoke", &("bob", "write", "space", "s"));
+    rig.inside = Some(id);
+    let denied = "42: Write access to space 's' is denied for user 'bob'";
+    assert_eq!(rig.replace(&(3, "three")), denied);
+    rig.inside = None;
+    assert_eq!(rig.engine.may_commit(&rig.caller), Ok(()));
+    rig.engine.commit_transaction(id).unwrap();
+    rig.commit();
+    assert_eq!(rig.read(S), r#"[[1, "one"], [2, "two"]]"#);
 }
 
 #[test]
@@ -83,15 +185,4 @@ fn guest_does_what_was_granted_unless_it_may_do_everything() {
     assert!(rig.read(S).starts_with("42: "));
     rig.grant(&("guest", "read", "space", "s"));
     assert_eq!(rig.read(S), r#"[[1, "one"]]"#);
-    assert_eq!(exposed(&("guest", "read", "universe")), Ok(()));
-    for told in [
-        exposed(&("guest", "super")),
-        exposed(&("guest", "write", "universe")),
-    ] {
-        let told = told.unwrap_err();
-        assert!(
-            told.contains("box.schema.user.revoke('guest', 'super')"),
-            "{told}"
-        );
-    }
 }

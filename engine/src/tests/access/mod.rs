@@ -3,6 +3,7 @@
 
 mod calls;
 mod logins;
+mod openings;
 mod owners;
 mod sequences;
 
