@@ -236,7 +236,7 @@ mod tests {
             assert_eq!(verdict, wanted, "{serving:?} {class:?} {in_transaction}");
             seen += 1;
         });
-        assert_eq!(seen, 360);
+        assert_eq!(seen, 420);
     }
 
     #[test]

@@ -68,6 +68,20 @@ pub(crate) fn request_deadline(
     }
 }
 
+/// Until when a request is held that arrived then, and why then: its own time or that of its
+/// transaction, if one of them is over first, else that of holding (no limit is told).
+pub(crate) fn held_deadline(
+    since: Instant,
+    time_max: Duration,
+    own: Option<(Instant, Limit)>,
+) -> Option<(Instant, Option<Limit>)> {
+    let held = since.checked_add(time_max);
+    match own {
+        Some((at, limit)) if held.is_none_or(|held| at <= held) => Some((at, Some(limit))),
+        _ => held.map(|at| (at, None)),
+    }
+}
+
 /// Until when a transaction that begins now may take. `asked`: BEGIN's timeout in seconds.
 pub(crate) fn transaction_deadline(
     now: Instant,
@@ -95,6 +109,20 @@ mod tests {
         let rows = [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 2, 1), (2, 1, 1)];
         for (one, other, wanted) in rows {
             assert_eq!(smaller(ms(one), ms(other)), ms(wanted), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_held_request_takes_no_longer_than_it_would_take_elsewhere() {
+        let since = Instant::now();
+        let own = |time, limit| Some((since + ms(time), limit));
+        let at = |time, limit| Some((since + ms(time), limit));
+        let deadline = |own| held_deadline(since, ms(100), own);
+        assert_eq!(deadline(None), at(100, None));
+        for limit in [Limit::Request, Limit::Transaction] {
+            assert_eq!(deadline(own(99, limit)), at(99, Some(limit)));
+            assert_eq!(deadline(own(100, limit)), at(100, Some(limit)));
+            assert_eq!(deadline(own(101, limit)), at(100, None));
         }
     }
 

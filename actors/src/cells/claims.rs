@@ -26,6 +26,14 @@ pub(crate) struct RequestId {
     pub(crate) generation: u32,
 }
 
+impl RequestId {
+    /// Names no request: that of one which was never forwarded.
+    pub(crate) const NONE: Self = Self {
+        index: u32::MAX,
+        generation: 0,
+    };
+}
+
 const FREE: u64 = 0;
 const QUEUED: u64 = 1;
 const STARTED: u64 = 2;

@@ -1,9 +1,10 @@
 //! Requests of one connection that the solo policy `hold` keeps until Tx hears again.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
+use vestibule_wire::keys::RequestType;
 
 use crate::config::HoldLimits;
 
@@ -21,6 +22,11 @@ pub(crate) struct HeldRequests {
 pub(crate) struct HeldRequest {
     /// When it arrived.
     pub(crate) since: Instant,
+    pub(crate) sync: u64,
+    pub(crate) stream: u64,
+    pub(crate) request_type: RequestType,
+    /// The epoch in which it arrived: what a demotion forbids from then on, it may not do later.
+    pub(crate) epoch: u64,
     pub(crate) content: Bytes,
 }
 
@@ -44,13 +50,12 @@ impl HeldRequests {
     }
 
     /// Keeps one more; false if that is beyond the limits.
-    pub(crate) fn push(&mut self, since: Instant, content: &[u8], limits: HoldLimits) -> bool {
-        let fits = self.frames.len() < limits.requests_max
-            && self.bytes + content.len() <= limits.bytes_max;
+    pub(crate) fn push(&mut self, request: HeldRequest, limits: HoldLimits) -> bool {
+        let size = request.content.len();
+        let fits = self.frames.len() < limits.requests_max && self.bytes + size <= limits.bytes_max;
         if fits {
-            self.bytes += content.len();
-            let content = Bytes::copy_from_slice(content);
-            self.frames.push_back(HeldRequest { since, content });
+            self.bytes += size;
+            self.frames.push_back(request);
         }
         fits
     }
@@ -62,30 +67,32 @@ impl HeldRequests {
         Some(first)
     }
 
-    /// Takes the first if it has waited for so long.
-    pub(crate) fn pop_older_than(&mut self, limit: Duration, now: Instant) -> Option<HeldRequest> {
-        let first = self.frames.front()?;
-        match now.duration_since(first.since) >= limit {
-            true => self.pop(),
-            false => None,
-        }
-    }
-
     /// Puts back what was taken last.
     pub(crate) fn put_back(&mut self, first: HeldRequest) {
         self.bytes += first.content.len();
         self.frames.push_front(first);
     }
 
-    /// Drops the frames that are meant.
-    pub(crate) fn remove_where(&mut self, mut is_meant: impl FnMut(&[u8]) -> bool) {
-        self.frames.retain(|own| !is_meant(&own.content));
+    /// Takes out those that are meant, in their order.
+    pub(crate) fn take_where(
+        &mut self,
+        is_meant: impl Fn(&HeldRequest) -> bool,
+    ) -> Vec<HeldRequest> {
+        if !self.frames.iter().any(&is_meant) {
+            return Vec::new();
+        }
+        let frames = std::mem::take(&mut self.frames);
+        let (taken, kept): (Vec<_>, Vec<_>) = frames.into_iter().partition(is_meant);
+        self.frames = kept.into();
         self.bytes = self.frames.iter().map(|own| own.content.len()).sum();
+        taken
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn limits(requests_max: usize, bytes_max: usize) -> HoldLimits {
@@ -96,41 +103,43 @@ mod tests {
         }
     }
 
+    fn request(content: &'static [u8]) -> HeldRequest {
+        HeldRequest {
+            since: Instant::now(),
+            sync: content.len() as u64,
+            stream: 0,
+            request_type: RequestType::Replace,
+            epoch: 1,
+            content: Bytes::from_static(content),
+        }
+    }
+
     #[test]
     fn what_is_held_is_bounded_in_number_and_bytes() {
-        let now = Instant::now();
         let mut held = HeldRequests::default();
-        assert!(held.push(now, b"12345", limits(2, 10)));
-        assert!(held.push(now, b"67890", limits(2, 10)));
-        assert!(!held.push(now, b"", limits(2, 10)), "one too many");
-        assert!(!held.push(now, b"1", limits(3, 10)), "a byte too many");
+        assert!(held.push(request(b"12345"), limits(2, 10)));
+        assert!(held.push(request(b"67890"), limits(2, 10)));
+        assert!(!held.push(request(b""), limits(2, 10)), "one too many");
+        assert!(!held.push(request(b"1"), limits(3, 10)), "a byte too many");
         assert_eq!((held.len(), held.bytes()), (2, 10));
     }
 
     #[test]
-    fn order_and_sum_hold_whatever_is_taken_put_back_and_removed() {
-        let start = Instant::now();
-        let second = Duration::from_secs(1);
+    fn order_and_sum_hold_whatever_is_taken_and_put_back() {
         let mut held = HeldRequests::default();
-        for (at, content) in [(0, &b"a"[..]), (1, b"bb"), (2, b"ccc")] {
-            assert!(held.push(start + second * at, content, limits(9, 99)));
+        for content in [&b"a"[..], b"bb", b"ccc", b"dddd"] {
+            assert!(held.push(request(content), limits(9, 99)));
         }
-        assert!(held.pop_older_than(second, start).is_none());
-        let first = held.pop_older_than(second, start + second).unwrap();
-        assert_eq!((&first.content[..], held.bytes()), (&b"a"[..], 5));
+        let first = held.pop().unwrap();
+        assert_eq!((&first.content[..], held.bytes()), (&b"a"[..], 9));
         held.put_back(first);
-        assert_eq!(held.bytes(), 6);
-        held.remove_where(|content| content == b"bb");
-        let contents: Vec<_> = held.iter().map(|own| own.content.clone()).collect();
-        assert_eq!(
-            (contents, held.bytes()),
-            (
-                vec![Bytes::from_static(b"a"), Bytes::from_static(b"ccc")],
-                4
-            )
-        );
-        assert_eq!(held.pop().map(|own| own.since), Some(start));
-        assert_eq!(held.pop().map(|own| own.since), Some(start + second * 2));
+        assert_eq!(held.bytes(), 10);
+        let syncs = |taken: Vec<HeldRequest>| taken.iter().map(|own| own.sync).collect::<Vec<_>>();
+        assert_eq!(syncs(held.take_where(|own| own.sync % 2 == 0)), [2, 4]);
+        assert_eq!(syncs(held.take_where(|own| own.sync == 7)), []);
+        assert_eq!((held.len(), held.bytes()), (2, 4));
+        assert_eq!(held.pop().map(|own| own.sync), Some(1));
+        assert_eq!(held.pop().map(|own| own.sync), Some(3));
         assert!(held.pop().is_none() && held.is_empty());
     }
 }

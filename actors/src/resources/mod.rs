@@ -9,6 +9,7 @@
 //! | `published` | the catalog and the read view |
 //! | `paused` | connections that are not read for now |
 //! | `in_flight` | requests that were forwarded and not answered |
+//! | `looks` | when sessions are looked at again |
 //! | `turns` | how long a session's turn may go on, and who waits for another one |
 //! | `credits` | a fair queue for the credits to forward more |
 //! | `transactions` | which streams of a session have an open transaction |
@@ -17,6 +18,7 @@ mod buffers;
 mod cell;
 pub(crate) mod credits;
 pub(crate) mod in_flight;
+mod looks;
 mod outgoing;
 mod paused;
 mod published;

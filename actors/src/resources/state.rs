@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::buffers::Buffers;
 use super::credits::{CreditQueue, Grant};
 use super::in_flight::InFlightTable;
+use super::looks::Looks;
 use super::outgoing::Outgoing;
 use super::paused::PausedReads;
 use super::published::Published;
@@ -22,6 +23,7 @@ pub(crate) struct WorkerState {
     pub(crate) buffers: Buffers,
     pub(crate) published: Published,
     pub(crate) paused: PausedReads,
+    pub(crate) looks: Looks,
     /// How long the turn at hand may go on, and who waits for another one.
     pub(crate) turns: Turns,
     /// Open transactions that may change data.
@@ -43,6 +45,7 @@ impl WorkerState {
             buffers: Buffers::new(),
             published: Published::default(),
             paused: PausedReads::default(),
+            looks: Looks::default(),
             turns: Turns::new(clock),
             open_writers: Rc::default(),
             ended: Vec::new(),

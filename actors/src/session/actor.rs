@@ -163,6 +163,8 @@ impl Actor for Session {
         // What it does not need of its grant, others may wait for.
         let _ = own.give_back_grant(&mut state.credit_queue);
         state.count_holding(own.has_held(), false);
+        let look = own.set_look(None);
+        state.looks.set(self.cell.id, look, None);
         if own.is_known_to_tx() {
             state.outgoing.disconnect(self.cell.id);
         }

@@ -137,16 +137,14 @@ impl Dispatcher<'_> {
                 Some(session),
             );
         }
-        let was_holding = self.session.has_held();
-        let waiting = self.session.cancel_waiting(sync);
-        self.worker
-            .count_holding(was_holding, self.session.has_held());
-        for sync in &waiting {
-            self.refuse(*sync, &Error::cancelled());
+        let scanned = self.session.cancel_scan(sync);
+        if let Some(sync) = scanned {
+            self.refuse(sync, &Error::cancelled());
         }
+        let waiting = usize::from(scanned.is_some()) + self.kill_held(sync);
         // Others may have its credits.
         self.worker.outgoing.wake_flush();
-        cancelled.len() + waiting.len()
+        cancelled.len() + waiting
     }
 }
 

@@ -11,7 +11,7 @@ use super::clock;
 use super::ledger::Ledger;
 use super::random::Random;
 use super::world::{STEP_MAX, World};
-use crate::limits::{TIMER_TICK, WORKER_TICK_PERIOD};
+use crate::limits::TIMER_TICK;
 use crate::testing::RequestBuilder;
 
 /// One of the clients.
@@ -20,11 +20,10 @@ pub(super) fn any(world: &mut World) -> Option<usize> {
     (count > 0).then(|| world.random.index(count))
 }
 
-/// When a request that needs Tx has to be answered at the latest: held ones are looked for with
-/// each tick only.
+/// When a request that needs Tx has to be answered at the latest, held or not.
 pub(super) fn due(world: &World) -> Option<Instant> {
     let timeout = world.config().request_timeout;
-    let late = TIMER_TICK * 2 + WORKER_TICK_PERIOD + Duration::from_millis(STEP_MAX);
+    let late = TIMER_TICK * 2 + Duration::from_millis(STEP_MAX);
     (!timeout.is_zero()).then(|| clock::now() + timeout + late)
 }
 

@@ -224,7 +224,7 @@ impl ActorFuture<Worker> for TimerLoop {
         cx: &mut task::Context<'_>,
     ) -> task::Poll<()> {
         loop {
-            let Some(next) = worker.cell.state.borrow().in_flight.next_look() else {
+            let Some(next) = worker.next_look() else {
                 return task::Poll::Pending;
             };
             let next = next.into();
@@ -239,7 +239,9 @@ impl ActorFuture<Worker> for TimerLoop {
             if sleep.as_mut().poll(cx).is_pending() {
                 return task::Poll::Pending;
             }
-            worker.expire(worker.cell.shared.clock.now());
+            let now = worker.cell.shared.clock.now();
+            worker.expire(now);
+            worker.look(now);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::resources::WorkerState;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::session::actor::charge;
 use crate::session::cancel::{CancelReason, answer_cancelled};
-use crate::session::messages::Close;
+use crate::session::messages::{Close, ExpireHeld};
 use crate::timeouts::after;
 use vestibule_wire::reply::is_error;
 use vestibule_wire::{Error, ErrorCode};
@@ -161,6 +161,24 @@ impl Worker {
             }
         }
         self.after_answers();
+    }
+
+    /// When the time of something may be over next.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        let state = self.cell.state.borrow();
+        let looks = [state.in_flight.next_look(), state.looks.next()];
+        looks.into_iter().flatten().min()
+    }
+
+    /// Has those sessions answer which have held something for as long as they may.
+    pub(super) fn look(&self, now: Instant) {
+        loop {
+            let due = self.cell.state.borrow_mut().looks.pop_due(now);
+            let Some(session) = due else { return };
+            if let Some(session) = self.sessions.of(session) {
+                self.sessions.tell(&session, ExpireHeld);
+            }
+        }
     }
 
     /// What comes after answers that no reply of Tx was needed for.

@@ -8,6 +8,7 @@
 use std::time::Instant;
 
 use super::actor::Worker;
+use crate::serving::DrainTarget;
 use crate::session::messages::{EventsChanged, ServingChanged};
 
 impl Worker {
@@ -23,7 +24,8 @@ impl Worker {
         let mut lap = self.lap.get();
         let version = self.cell.shared.events.version();
         let serving = self.cell.shared.serving.load();
-        let dispatches_held = !serving.state.traits().answers_alone;
+        let is_demoting = serving.drain_target == Some(DrainTarget::Replica);
+        let looks_at_held = !serving.state.traits().answers_alone || is_demoting;
         for session in lap.step() {
             let Some(session) = self.sessions.get(session) else {
                 continue;
@@ -32,7 +34,7 @@ impl Worker {
             if own.awaits_events(version) {
                 self.sessions.tell(&session, EventsChanged);
             }
-            if dispatches_held && own.has_held() || own.is_closed_by_stop(serving) {
+            if looks_at_held && own.has_held() || own.is_closed_by_stop(serving) {
                 self.sessions.tell(&session, ServingChanged);
             }
         }

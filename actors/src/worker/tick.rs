@@ -24,7 +24,7 @@ use crate::limits::{
     WORKER_REQUESTS_MAX,
 };
 use crate::resources::credits::Grant;
-use crate::session::messages::{Close, ExpireHeld, ExpireStalled, SlotRevoked};
+use crate::session::messages::{Close, ExpireStalled, SlotRevoked};
 use crate::timeouts::after;
 
 impl Worker {
@@ -41,7 +41,6 @@ impl Worker {
             self.revoke_in_solo(now);
         }
         if self.cell.state.borrow().holding() > 0 {
-            self.tell_where(|own| own.has_held(), || ExpireHeld);
             // A session that panicked over what it held has not counted that out.
             let is_holding = |own: &Rc<ConnectionCell>| own.state.borrow().has_held();
             let holding = self.sessions.iter().filter(is_holding).count();

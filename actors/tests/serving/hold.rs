@@ -133,3 +133,91 @@ fn held_selects_of_many_steps_are_all_answered() {
     let syncs: Vec<_> = (0..3).map(|_| peer.receive().sync).collect();
     assert_eq!(syncs, [1, 2, 3]);
 }
+
+fn in_stream(kind: RequestType, sync: u64) -> RequestBuilder {
+    RequestBuilder::new(kind, sync).stream(1)
+}
+
+/// A server in solo that holds for an hour, with its operator.
+fn start_holding(config: Config) -> Harness {
+    let mut config = Config {
+        solo_policy: SoloPolicy::Hold,
+        ..config
+    };
+    config.hold.time_max = Duration::from_secs(3600);
+    Harness::start_with(config, Script::default())
+}
+
+#[test]
+fn a_held_commit_is_answered_when_the_time_of_its_transaction_is_over() {
+    let harness = start_holding(Config {
+        transaction_timeout: Duration::from_millis(300),
+        ..config()
+    });
+    let mut peer = harness.connect();
+    let mut operator = harness.connect();
+    assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
+    operator.call("vestibule.solo", NO_ARGS);
+    peer.send(&RequestBuilder::replace(2, 2).stream(1));
+    peer.send(&in_stream(RequestType::Commit, 3));
+    let told = [peer.receive(), peer.receive()];
+    let told = told.map(|own| (own.sync, own.error_code()));
+    assert_eq!(told, [(2, Some(231)), (3, Some(231))]);
+    operator.call("vestibule.assist", NO_ARGS);
+    // The stream is free again, and nothing has happened in it.
+    assert_eq!(peer.ask(&in_stream(RequestType::Begin, 4)).code, 0);
+    assert_eq!(peer.ask(&in_stream(RequestType::Commit, 5)).code, 0);
+    assert!(harness.script().executed().is_empty());
+}
+
+#[test]
+fn a_held_request_takes_no_longer_than_its_own_time() {
+    let harness = start_holding(Config {
+        request_timeout: Duration::from_millis(50),
+        ..config()
+    });
+    let mut peer = harness.connect();
+    peer.call("vestibule.solo", NO_ARGS);
+    peer.send(&RequestBuilder::replace(7, 7));
+    assert_eq!(peer.receive().error_code(), Some(78));
+    peer.call("vestibule.assist", NO_ARGS);
+    peer.ping();
+    assert!(harness.script().executed().is_empty());
+}
+
+/// What was held when a demotion began does not happen after it, whatever comes then.
+#[test]
+fn a_demotion_answers_what_is_held_and_nothing_of_it_is_written_later() {
+    let harness = start_holding(config());
+    let mut writer = harness.connect();
+    let mut operator = harness.connect();
+    assert_eq!(writer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
+    operator.call("vestibule.solo", NO_ARGS);
+    writer.send(&RequestBuilder::replace(2, 2));
+    writer.send(&RequestBuilder::new(RequestType::Begin, 3).stream(2));
+    writer.send(&RequestBuilder::call(4, "echo", &[0x91, 7]));
+    writer.send(&RequestBuilder::replace(5, 5).stream(1));
+    writer.send(&in_stream(RequestType::Commit, 6));
+    writer.ping();
+    let demotion = harness.demote(Duration::from_millis(50));
+    let record = demotion.transition.expect("it was carried out");
+    assert_eq!(
+        (record.waited_for_transactions, record.aborted_transactions),
+        (1, 1)
+    );
+    // Tx does not hear still: the server answers alone.
+    let told: Vec<_> = (0..4).map(|_| writer.receive()).collect();
+    let mut told: Vec<_> = told
+        .iter()
+        .map(|own| (own.sync, own.error_code()))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [2, 3, 5, 6].map(|sync| (sync, Some(7))));
+    harness.promote();
+    operator.call("vestibule.assist", NO_ARGS);
+    let called = writer.receive();
+    assert_eq!((called.sync, called.code), (4, 0), "a call may wait");
+    assert_eq!(writer.ask(&RequestBuilder::replace(8, 8)).code, 0);
+    assert_eq!(harness.script().executed(), [8]);
+    assert_eq!(writer.ask(&in_stream(RequestType::Begin, 9)).code, 0);
+}

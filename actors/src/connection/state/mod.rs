@@ -73,6 +73,8 @@ pub(crate) struct ConnectionState {
     scan: Option<Box<ParkedScan>>,
     /// Requests kept until solo ends.
     held: Option<Box<HeldRequests>>,
+    /// When its worker looks whether the time of something that is held is over.
+    look_at: Option<Instant>,
     /// Transitions whose end its client waits for.
     awaited_transitions: usize,
     /// Until when its client is served as ever, once it was told of a stop that it watches for.
@@ -114,6 +116,7 @@ impl ConnectionState {
             stalled: None,
             scan: None,
             held: None,
+            look_at: None,
             awaited_transitions: 0,
             served_until: None,
             is_operators: false,

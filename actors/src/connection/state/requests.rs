@@ -111,9 +111,19 @@ impl ConnectionState {
     }
 
     /// Holds a request; false if that is beyond the limits.
-    pub(crate) fn hold(&mut self, since: Instant, content: &[u8], limits: HoldLimits) -> bool {
+    pub(crate) fn hold(&mut self, request: HeldRequest, limits: HoldLimits) -> bool {
         let held = self.held.get_or_insert_default();
-        held.push(since, content, limits)
+        held.push(request, limits)
+    }
+
+    /// When its worker looks at it again.
+    pub(crate) fn look_at(&self) -> Option<Instant> {
+        self.look_at
+    }
+
+    /// Has its worker look at it then; returns when it was to before.
+    pub(crate) fn set_look(&mut self, at: Option<Instant>) -> Option<Instant> {
+        std::mem::replace(&mut self.look_at, at)
     }
 
     /// Takes what is held, to go through it.
@@ -126,27 +136,16 @@ impl ConnectionState {
         self.held = Some(held);
     }
 
-    /// Drops what waits here itself, held or scanned, of one sync or all of it. Returns the syncs.
-    pub(crate) fn cancel_waiting(&mut self, sync: Option<u64>) -> Vec<u64> {
-        let sync_of = |content: &[u8]| read_header(content).map_or(0, |(header, _)| header.sync);
-        let is_meant = |content: &[u8]| sync.is_none_or(|sync| sync == sync_of(content));
-        let mut syncs = Vec::new();
-        if self.scan().is_some_and(|scan| is_meant(&scan.content)) {
-            syncs.extend(self.take_scan().map(|scan| sync_of(&scan.content)));
+    /// Drops the SELECT that takes several steps, if it has this sync or none is named. Returns its
+    /// sync.
+    pub(crate) fn cancel_scan(&mut self, sync: Option<u64>) -> Option<u64> {
+        let content = &self.scan()?.content;
+        let own = read_header(content).map_or(0, |(header, _)| header.sync);
+        if sync.is_some_and(|sync| sync != own) {
+            return None;
         }
-        if let Some(held) = &mut self.held {
-            held.remove_where(|content| {
-                let is_meant = is_meant(content);
-                if is_meant {
-                    syncs.push(sync_of(content));
-                }
-                is_meant
-            });
-            if held.is_empty() {
-                self.held = None;
-            }
-        }
-        syncs
+        self.take_scan();
+        Some(own)
     }
 
     /// An administrator uses it.

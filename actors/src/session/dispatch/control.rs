@@ -103,7 +103,10 @@ impl Dispatcher<'_> {
     /// Takes over a setting; returns what holds now, in seconds.
     fn set(&mut self, setting: Setting) -> f64 {
         match setting {
-            Setting::RequestTimeout(timeout) => self.session.set_request_timeout(timeout),
+            Setting::RequestTimeout(timeout) => {
+                self.session.set_request_timeout(timeout);
+                self.plan_look();
+            }
         }
         self.request_timeout().as_secs_f64()
     }

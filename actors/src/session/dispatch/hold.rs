@@ -2,32 +2,82 @@
 //!
 //! ```text
 //!   busy ─▶ kept ─┬─ solo ends ──▶ dispatched again, in order
-//!                 ├─ time is over ─▶ answered busy (78 if it is the request's own time)
+//!                 ├─ time is over ─▶ answered busy; 78 if it is the request's own time,
+//!                 │                  231 if it is its transaction's
+//!                 ├─ a demotion ──▶ 7 to what the demotion refuses, and, when it is done, to what
+//!                 │                 its transactions were aborted of
 //!                 └─ no room ──────▶ answered busy at once
 //! ```
+//!
+//! A held request is admitted when it is dispatched, and its epoch is that of its arrival: what was
+//! held when a demotion began writes nothing after it, also if the server is promoted again.
 
-use vestibule_wire::header::read_header;
+use std::time::Instant;
+
+use bytes::Bytes;
+use vestibule_wire::keys::RequestType;
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::connection::held::HeldRequests;
-use crate::session::dispatch::Dispatcher;
+use crate::admission::{Class, Verdict, admit};
+use crate::cells::claims::RequestId;
+use crate::connection::held::{HeldRequest, HeldRequests};
+use crate::messages::tx::{Cancel, TransactionEffect};
+use crate::serving::DrainTarget;
+use crate::session::dispatch::{DecodedRequest, Dispatcher};
+use crate::timeouts::{Limit, held_deadline, request_deadline};
 
 impl Dispatcher<'_> {
     /// Keeps a request until solo ends; false if the bounds are reached.
-    pub(crate) fn hold(&mut self, content: &[u8]) -> bool {
+    pub(crate) fn hold(&mut self, request: &DecodedRequest<'_>) -> bool {
         if self.is_releasing {
             // Solo began again: it goes back to where it was, and the end of that solo wakes it.
             self.is_put_back = true;
             return true;
         }
+        let held = HeldRequest {
+            since: self.now,
+            sync: request.sync,
+            stream: request.stream,
+            request_type: request.request_type,
+            epoch: self.admitted.epoch(),
+            content: Bytes::copy_from_slice(request.content),
+        };
         self.worker.count_holding(self.session.has_held(), true);
-        self.session
-            .hold(self.now, content, self.shared.config.hold)
+        let until = self.held_until(&held).map(|(at, _)| at);
+        let is_kept = self.session.hold(held, self.shared.config.hold);
+        let look_at = self.session.look_at();
+        if is_kept && until.is_some_and(|at| look_at.is_none_or(|own| at < own)) {
+            self.look(until);
+        }
+        is_kept
+    }
+
+    /// Until when a held request is waited for, and whose limit that is: none for that of holding.
+    fn held_until(&self, held: &HeldRequest) -> Option<(Instant, Option<Limit>)> {
+        let transaction = match held.stream {
+            0 => None,
+            stream => self.session.transaction(stream),
+        };
+        let is_rollback = held.request_type == RequestType::Rollback;
+        let transaction = transaction
+            .filter(|own| !(is_rollback && own.is_aborted))
+            .and_then(|own| own.deadline);
+        let own = request_deadline(held.since, self.request_timeout(), transaction);
+        held_deadline(held.since, self.shared.config.hold.time_max, own)
+    }
+
+    /// Has the worker look at this session at a time.
+    fn look(&mut self, at: Option<Instant>) {
+        let before = self.session.set_look(at);
+        self.worker.looks.set(self.cell.id, before, at);
+        // It sets its timer.
+        self.worker.outgoing.wake_flush();
     }
 
     /// Dispatches held requests when solo has ended, in their order and as long as frames may be
     /// taken.
     pub(crate) fn release_held(&mut self) {
+        self.refuse_in_demotion();
         let Some(mut held) = self.session.take_held() else {
             return;
         };
@@ -38,9 +88,11 @@ impl Dispatcher<'_> {
             && let Some(request) = held.pop()
         {
             self.arrived = request.since;
+            self.held_epoch = Some(request.epoch);
             self.worker.turns.spend(1);
             self.dispatch(&request.content);
             self.arrived = self.now;
+            self.held_epoch = None;
             if self.session.has_left_frame() || std::mem::take(&mut self.is_put_back) {
                 held.put_back(request);
                 break;
@@ -59,25 +111,123 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Answers held requests whose time is over.
-    pub(crate) fn expire_held(&mut self) {
+    /// Takes out held requests.
+    fn take_held_where(
+        &mut self,
+        is_meant: impl Fn(&Self, &HeldRequest) -> bool,
+    ) -> Vec<HeldRequest> {
         let Some(mut held) = self.session.take_held() else {
-            return;
+            return Vec::new();
         };
-        let time_max = self.shared.config.hold.time_max;
-        let timeout = self.request_timeout();
-        let (limit, is_request) = match timeout.is_zero() || time_max < timeout {
-            true => (time_max, false),
-            false => (timeout, true),
-        };
-        while let Some(request) = held.pop_older_than(limit, self.now) {
-            let sync = read_header(&request.content).map_or(0, |(header, _)| header.sync);
-            if is_request {
-                self.refuse(sync, &Error::timeout());
-            } else {
-                self.reject(sync, ErrorCode::LOADING);
+        let taken = held.take_where(|own| is_meant(self, own));
+        self.keep_held(held);
+        taken
+    }
+
+    /// Answers held requests whose time is over, and has the worker look again.
+    pub(crate) fn expire_held(&mut self) {
+        self.session.set_look(None);
+        let now = self.now;
+        let is_over =
+            |own: &Self, held: &HeldRequest| own.held_until(held).is_some_and(|(at, _)| at <= now);
+        for held in self.take_held_where(is_over) {
+            match self.held_until(&held).and_then(|(_, limit)| limit) {
+                None => self.reject(held.sync, ErrorCode::LOADING),
+                Some(limit) => {
+                    let error = match limit {
+                        Limit::Transaction => Error::transaction_timeout(),
+                        _ => Error::timeout(),
+                    };
+                    let ended = Error::transaction_timeout();
+                    self.give_up(&held, &error, ended, limit == Limit::Transaction);
+                }
             }
         }
-        self.keep_held(held);
+        self.plan_look();
+    }
+
+    /// Has the worker look when the time of the next held request is over.
+    pub(crate) fn plan_look(&mut self) {
+        let held = self.session.held();
+        let next = held
+            .filter_map(|own| self.held_until(own))
+            .map(|(at, _)| at);
+        if let Some(next) = next.min() {
+            self.look(Some(next));
+        }
+    }
+
+    /// Ends the held requests of one sync, or all of them; returns how many they were.
+    pub(crate) fn kill_held(&mut self, sync: Option<u64>) -> usize {
+        let killed = self.take_held_where(|_, own| sync.is_none_or(|sync| sync == own.sync));
+        for held in &killed {
+            self.give_up(held, &Error::cancelled(), Error::cancelled(), true);
+        }
+        killed.len()
+    }
+
+    /// A demotion has begun, and Tx does not hear: what it refuses need not wait for that.
+    fn refuse_in_demotion(&mut self) {
+        let serving = self.shared.serving.load();
+        let is_demoting = serving.drain_target == Some(DrainTarget::Replica);
+        if !is_demoting || !serving.state.traits().answers_alone {
+            return;
+        }
+        let is_refused = |own: &Self, held: &HeldRequest| {
+            let stream = held.stream;
+            let in_transaction = stream != 0 && own.session.transaction(stream).is_some();
+            let class = Class::of(held.request_type);
+            matches!(admit(serving, class, in_transaction), Verdict::Reject(_))
+        };
+        for held in self.take_held_where(is_refused) {
+            self.reject(held.sync, ErrorCode::READONLY);
+        }
+    }
+
+    /// The deadline of a demotion: held statements and COMMITs of transactions that may change data
+    /// have nothing to wait for. A ROLLBACK has: it succeeds.
+    pub(crate) fn refuse_held_writers(&mut self) {
+        let is_refused = |own: &Self, held: &HeldRequest| {
+            let open = own.session.transaction(held.stream);
+            held.stream != 0
+                && held.request_type != RequestType::Rollback
+                && open.is_some_and(|own| own.is_writer)
+        };
+        let refused = self.take_held_where(is_refused);
+        let error = self
+            .shared
+            .serving
+            .status(self.now)
+            .error(ErrorCode::READONLY);
+        for held in &refused {
+            self.give_up(held, &error, error.clone(), true);
+        }
+    }
+
+    /// Answers a held request, which does not happen. The end of a transaction ends it, whatever
+    /// it is answered, as elsewhere; `ends_transaction`: so does what keeps a statement from
+    /// happening.
+    fn give_up(&mut self, held: &HeldRequest, error: &Error, ended: Error, ends_transaction: bool) {
+        let is_end = matches!(
+            held.request_type,
+            RequestType::Commit | RequestType::Rollback
+        );
+        let is_open = held.stream != 0 && self.session.transaction(held.stream).is_some();
+        if is_open && (is_end || ends_transaction) {
+            let transaction = if is_end {
+                self.session.on_finish(held.stream);
+                TransactionEffect::Ended(ended)
+            } else {
+                self.session.abort_transaction(held.stream);
+                TransactionEffect::Aborted(ended)
+            };
+            self.worker.outgoing.cancel([Cancel {
+                id: RequestId::NONE,
+                connection: self.cell.id.connection,
+                stream: held.stream,
+                transaction,
+            }]);
+        }
+        self.refuse(held.sync, error);
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) admitted: Admitted,
     /// When the request at hand arrived: earlier than now, if it was held.
     pub(crate) arrived: Instant,
+    /// In which epoch the request at hand arrived, if it was held.
+    pub(crate) held_epoch: Option<u64>,
     /// The request at hand was held: it must not be put behind the others again.
     pub(crate) is_releasing: bool,
     /// What finds no credit has waited too long for one, and is refused.
@@ -102,6 +104,7 @@ impl<'a> Dispatcher<'a> {
             now,
             admitted: Admitted::under(worker.shared.serving.load()),
             arrived: now,
+            held_epoch: None,
             is_releasing: false,
             is_ending_stall: false,
             is_put_back: false,
@@ -162,6 +165,9 @@ impl<'a> Dispatcher<'a> {
             .session
             .served_under(self.shared.serving.load(), self.now);
         self.admitted = Admitted::under(serving);
+        if let Some(epoch) = self.held_epoch {
+            self.admitted = self.admitted.of_epoch(epoch);
+        }
         let in_transaction =
             request.stream != 0 && self.session.transaction(request.stream).is_some();
         let mut verdict = admit(serving, class, in_transaction);
@@ -173,7 +179,9 @@ impl<'a> Dispatcher<'a> {
             verdict = admit(serving, class, in_transaction);
         }
         let needs_tx = !matches!(verdict, Verdict::Answer | Verdict::Close);
-        if needs_tx && self.session.has_held() && !self.is_releasing {
+        // A refusal need not wait for its turn.
+        let joins = needs_tx && !matches!(verdict, Verdict::Reject(_));
+        if joins && self.session.has_held() && !self.is_releasing {
             // Behind what is held, whatever the state is by now.
             return self.busy(request);
         }
@@ -240,7 +248,7 @@ impl<'a> Dispatcher<'a> {
     pub(crate) fn busy(&mut self, request: &DecodedRequest<'_>) {
         let policy = self.cell.solo_policy(self.shared);
         let joins = policy == SoloPolicy::Hold || self.session.has_held();
-        if joins && self.hold(request.content) {
+        if joins && self.hold(request) {
             return;
         }
         self.reject(request.sync, ErrorCode::LOADING);
