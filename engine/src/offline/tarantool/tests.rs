@@ -396,3 +396,44 @@ fn all_that_cannot_be_held_is_told_and_nothing_is_loaded() {
     assert!(told.len() < 4000, "{told}");
     assert_eq!(scratch.rows(system::SEQUENCE), [Value::Null; 0]);
 }
+
+#[test]
+fn rows_of_any_bytes_are_taken_or_refused_and_nothing_panics() {
+    let scratch = Scratch::new();
+    let mut random = fastrand::Rng::with_seed(3);
+    scratch.write(
+        "00000000000000000012.snap",
+        &snapshot_of(&definitions(), 12),
+    );
+    for _ in 0..3000 {
+        let mut log = Writer::new("XLOG", 12);
+        let space = random
+            .choice([280, 285, 288, 304, 312, 330, 340, 600, 601])
+            .unwrap();
+        let ops = pack(&json!([["=", 2, "changed"], ["+", 0, 1]]));
+        let key = pack(&json!([random.u32(0..3)]));
+        let tuple = pack(&json!([
+            random.u32(0..700),
+            0,
+            "text",
+            "tree",
+            {},
+            [[0, "unsigned"]]
+        ]));
+        let body = [
+            (0x10, pack(&json!(space))),
+            (0x20, key),
+            (0x21, if random.bool() { tuple } else { ops.clone() }),
+            (0x28, ops),
+        ];
+        let mut row = log.row(random.u64(2..10), &body, None);
+        for _ in 0..random.usize(0..3) {
+            let at = random.usize(0..row.len());
+            row[at] ^= random.u8(..);
+        }
+        row.truncate(random.usize(row.len() / 2..=row.len()));
+        log.block(&row, false);
+        scratch.write("00000000000000000012.xlog", &log.end());
+        drop(scratch.read());
+    }
+}
