@@ -271,6 +271,9 @@ pub const GRACE_AUTO_MAX_DEFAULT: Duration = Duration::from_secs(30);
 pub const GRACE_UNKNOWN: Duration = Duration::from_secs(3);
 /// Transactions whose times grace `auto` looks at.
 pub const RECENT_TRANSACTIONS: usize = 1024;
+/// Bytes of a reason for solo, a stop or loading that are kept: it is told with each request that
+/// is refused for it.
+pub const REASON_SIZE_MAX: usize = 512;
 /// Rows that `vestibule.show` returns at most.
 pub const SHOW_ROWS_MAX: usize = 10_000;
 

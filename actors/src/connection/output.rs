@@ -14,7 +14,7 @@ use std::io;
 use bytes::{Buf, Bytes};
 
 use super::transport::Transport;
-use crate::limits::{BUFFER_KEEP_MAX, OUTPUT_CHAIN_MIN, OUTPUT_COPY_MAX, OUTPUT_MAX};
+use crate::limits::{BUFFER_KEEP_MAX, MEMORY_SMALL, OUTPUT_CHAIN_MIN, OUTPUT_COPY_MAX, OUTPUT_MAX};
 
 /// The output of one connection.
 ///
@@ -197,11 +197,14 @@ impl Output {
     }
 
     /// Drops what is sent once it is more than half, so that a slow reader's buffer does not only
-    /// grow.
+    /// grow, and gives back the room of a large buffer that little waits in.
     fn compact(&mut self) {
         if self.sent > self.open.len() / 2 {
             self.open.drain(..self.sent);
             self.sent = 0;
+        }
+        if self.open.capacity() >= MEMORY_SMALL && self.open.len() < self.open.capacity() / 4 {
+            self.open.shrink_to_fit();
         }
     }
 }

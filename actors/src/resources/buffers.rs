@@ -1,6 +1,6 @@
 //! Memory that the sessions of one worker lend each other.
 
-use crate::limits::{BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, READ_SIZE};
+use crate::limits::{BUFFER_KEEP_MAX, BUFFERS_KEPT_MAX, MEMORY_SMALL, READ_SIZE};
 
 /// Empty buffers for what sessions keep, and the one that all of them read into.
 pub(crate) struct Buffers {
@@ -38,6 +38,12 @@ impl Buffers {
     /// An empty buffer, used or new.
     pub(crate) fn spare(&mut self) -> Vec<u8> {
         self.spare.pop().unwrap_or_default()
+    }
+
+    /// An empty buffer for what may wait for long: of no more room than costs a connection nothing.
+    pub(crate) fn spare_small(&mut self) -> Vec<u8> {
+        let is_small = |own: &mut Vec<u8>| own.capacity() < MEMORY_SMALL;
+        self.spare.pop_if(is_small).unwrap_or_default()
     }
 
     /// Keeps a buffer, of at most [`BUFFER_KEEP_MAX`] bytes, for the next that needs one.

@@ -10,6 +10,7 @@ use super::state::{DrainTarget, Role, Serving, State};
 use super::status::{Status, TransitionProgress, TransitionView, retry_after};
 use crate::clock::Clock;
 use crate::engine::Progress;
+use crate::limits::REASON_SIZE_MAX;
 
 /// What the state is but for the reasons for solo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +152,7 @@ impl ServingCell {
         self.change(now, |details| {
             if matches!(details.base, Base::Loading | Base::Ready) {
                 details.base = Base::Loading;
-                details.reason = reason.to_owned();
+                details.reason = bounded(reason);
                 details.progress = None;
                 details.progress_since = now;
             }
@@ -198,7 +199,7 @@ impl ServingCell {
             if details.base != Base::Stopped {
                 details.base = Base::Draining;
                 details.drain_target = Some(DrainTarget::Stopped);
-                details.reason = reason.to_owned();
+                details.reason = bounded(reason);
             }
         });
     }
@@ -243,7 +244,7 @@ impl ServingCell {
     pub fn operator_solo(&self, reason: &str, now: Instant) {
         self.change(now, |details| {
             details.solos.retain(|solo| solo.by != Declarer::Operator);
-            details.push(Declarer::Operator, reason.to_owned(), now);
+            details.push(Declarer::Operator, reason, now);
         });
     }
 
@@ -324,12 +325,23 @@ impl Details {
         }
     }
 
-    pub(super) fn push(&mut self, by: Declarer, reason: String, now: Instant) {
+    pub(super) fn push(&mut self, by: Declarer, reason: &str, now: Instant) {
         self.solos.push(Solo {
             by,
-            reason,
+            reason: bounded(reason),
             progress: None,
             since: now,
         });
     }
+}
+
+/// As much of a reason as is kept, whole characters.
+fn bounded(reason: &str) -> String {
+    if reason.len() <= REASON_SIZE_MAX {
+        return reason.to_owned();
+    }
+    let room = REASON_SIZE_MAX - '…'.len_utf8();
+    let mut ends = (0..=room).rev();
+    let end = ends.find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &reason[..end])
 }

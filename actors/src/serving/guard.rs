@@ -21,12 +21,12 @@ impl Solos {
     /// Declares solo until the guard is dropped.
     #[must_use = "the state returns to assist when the guard is dropped"]
     pub fn enter(&self, reason: impl Into<String>) -> SoloGuard {
-        let now = self.0.clock().now();
+        let (reason, now) = (reason.into(), self.0.clock().now());
         let mut id = 0;
         self.0.change(now, |details| {
             details.guards += 1;
             id = details.guards;
-            details.push(Declarer::Guard(id), reason.into(), now);
+            details.push(Declarer::Guard(id), &reason, now);
         });
         SoloGuard::new(self.0.clone(), id)
     }

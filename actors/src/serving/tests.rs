@@ -8,6 +8,7 @@ use vestibule_wire::error::Field;
 use super::*;
 use crate::clock::Clock;
 use crate::engine::Progress;
+use crate::limits::REASON_SIZE_MAX;
 
 fn ready() -> Arc<ServingCell> {
     let now = Instant::now();
@@ -99,6 +100,19 @@ fn the_busy_error_names_reason_share_and_when_to_return() {
         ["state", "reason", "progress", "retry_after", "epoch"]
     );
     assert_eq!(error.fields()[0].1, Field::Str("solo".into()));
+}
+
+#[test]
+fn of_a_huge_reason_as_much_is_kept_as_each_refusal_may_tell() {
+    let cell = ready();
+    let now = Instant::now();
+    cell.operator_solo(&"ä".repeat(1 << 20), now);
+    let reason = cell.status(now).reason;
+    assert!((REASON_SIZE_MAX - 4..=REASON_SIZE_MAX).contains(&reason.len()));
+    assert!(reason.starts_with("ää") && reason.ends_with("ä…"));
+    let whole = "x".repeat(REASON_SIZE_MAX);
+    cell.operator_solo(&whole, now);
+    assert_eq!(cell.status(now).reason, whole);
 }
 
 #[test]

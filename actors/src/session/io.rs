@@ -89,7 +89,7 @@ fn take_bytes(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
     } else {
         let taken = take_frames(dispatcher, bytes);
         if taken < bytes.len() && dispatcher.session.closing().is_none() {
-            let mut inbox = Inbox::in_buffer(dispatcher.worker.buffers.spare());
+            let mut inbox = Inbox::in_buffer(dispatcher.worker.buffers.spare_small());
             inbox.extend(&bytes[taken..], dispatcher.shared.config.packet_size_max);
             dispatcher.session.put_inbox(inbox);
         }
@@ -159,7 +159,7 @@ pub(crate) fn flush(
         let give_back = |buffer| state.buffers.give_back(buffer);
         match own.flush(give_back) {
             Ok(Flushed::All) => {
-                if own.on_output_empty() {
+                if own.on_output_empty() || own.is_paused_in_vain() {
                     cx.waker().wake_by_ref();
                 }
                 return Poll::Pending;

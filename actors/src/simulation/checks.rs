@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::client::{Client, Told, What};
 use super::clock;
+use super::engine::LARGE_REPLY;
 use super::world::{MARGIN, World};
 use crate::config::SoloPolicy;
 use crate::limits::WORKER_REQUESTS_MAX;
@@ -159,7 +160,8 @@ impl World {
         }
     }
 
-    /// No worker has more on its way than it may.
+    /// No worker has more on its way than it may, and connections hold no more than the bound and
+    /// one reply of each thread.
     pub(super) fn check_bounds(&self) {
         let has_too_many = |worker: &WorkerCounters| {
             worker.in_flight.load(Ordering::Relaxed) > WORKER_REQUESTS_MAX
@@ -168,6 +170,13 @@ impl World {
             self.engine
                 .ledger()
                 .fault("more requests than there may be".to_owned());
+        }
+        // One reply of Tx, and one of each worker while it is handed over; buffers double.
+        let most = self.config().connection_limits.memory_max + 2 * 3 * (LARGE_REPLY + 1024);
+        let used = self.shared.memory.used();
+        if used > most {
+            let fault = format!("{used} bytes for connections, of {most} that there may be");
+            self.engine.ledger().fault(fault);
         }
     }
 

@@ -76,6 +76,8 @@ pub(super) struct Client {
     pub(super) cut_off: Vec<Instant>,
     next_sync: u64,
     next_stream: u64,
+    /// When anything came last.
+    heard: Instant,
     pub(super) is_reading: bool,
     /// Replies to the client come in small pieces: what it is told is old.
     is_narrow: bool,
@@ -97,6 +99,7 @@ impl Client {
             cut_off: Vec::new(),
             next_sync: 0,
             next_stream: 0,
+            heard: clock::now(),
             is_reading: true,
             is_narrow,
             is_mute: false,
@@ -188,7 +191,11 @@ impl Client {
     ) -> bool {
         // In this order: what is written before the close is received.
         let is_over = self.end.is_over();
-        self.inbox.extend_from_slice(&self.end.receive());
+        let received = self.end.receive();
+        if !received.is_empty() {
+            self.heard = clock::now();
+        }
+        self.inbox.extend_from_slice(&received);
         if !self.has_greeting && self.inbox.len() >= GREETING_SIZE {
             self.has_greeting = true;
             self.inbox.drain(..GREETING_SIZE);
@@ -307,8 +314,12 @@ impl Client {
         self.waiting.values().filter(is_deferred).count()
     }
 
-    /// A request that should have been answered by now.
+    /// A request that should have been answered by now. While something comes, the answer may be
+    /// behind it.
     pub(super) fn overdue(&self, now: Instant) -> Option<String> {
+        if self.heard > now {
+            return None;
+        }
         let is_overdue = |asked: &&Asked| asked.due.is_some_and(|due| due < now);
         let asked = self.waiting.values().find(is_overdue)?;
         let (connection, what) = (self.connection, asked.what);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::engine::LARGE_REPLY;
 use super::random::Random;
-use crate::config::{Config, HoldLimits, SoloPolicy, TimeLimits};
+use crate::config::{Config, ConnectionLimits, HoldLimits, SoloPolicy, TimeLimits};
 
 fn policy(random: &mut Random) -> SoloPolicy {
     match random.below(4) {
@@ -16,6 +17,15 @@ fn policy(random: &mut Random) -> SoloPolicy {
 /// Half of the time zero, which is for ever.
 fn limit(random: &mut Random, millis: u64) -> Duration {
     Duration::from_millis(millis * random.below(2))
+}
+
+/// In half of the worlds a few large replies are all that connections may hold.
+fn connection_limits(random: &mut Random) -> ConnectionLimits {
+    let mut limits = ConnectionLimits::default();
+    if random.below(2) == 0 {
+        limits.memory_max = 2 * LARGE_REPLY;
+    }
+    limits
 }
 
 /// Times are whole multiples of 10 ms, as exact as deadlines are kept.
@@ -38,6 +48,7 @@ pub(super) fn random(random: &mut Random) -> Config {
         },
         request_timeout: limit(random, 150),
         transaction_timeout: limit(random, 250),
+        connection_limits: connection_limits(random),
         ..Config::default()
     }
 }

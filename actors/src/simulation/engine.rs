@@ -76,6 +76,9 @@ fn die() -> ! {
     resume_unwind(Box::new("a scripted death"))
 }
 
+/// Bytes of the largest reply to a SELECT, about.
+pub(super) const LARGE_REPLY: usize = 64 << 10;
+
 /// The engine.
 #[derive(Debug)]
 pub(super) struct SimulatedEngine {
@@ -84,6 +87,8 @@ pub(super) struct SimulatedEngine {
     staged: Vec<u64>,
     open: HashMap<TransactionId, Vec<u64>>,
     is_read_only: bool,
+    /// SELECTs so far: some have a large reply.
+    selects: usize,
 }
 
 impl SimulatedEngine {
@@ -93,6 +98,7 @@ impl SimulatedEngine {
             staged: Vec::new(),
             open: HashMap::new(),
             is_read_only: false,
+            selects: 0,
         }
     }
 
@@ -169,7 +175,16 @@ impl Engine for SimulatedEngine {
                 None => self.staged.push(key),
             }
         }
-        reply.rows().finish(None);
+        let mut rows = reply.rows();
+        if matches!(request.body, Body::Select(_)) {
+            self.selects += 1;
+            let size = LARGE_REPLY / 4 * (self.selects % 5);
+            let mut tuple = vec![0x91, 0xc6];
+            tuple.extend_from_slice(&(size as u32).to_be_bytes());
+            tuple.resize(tuple.len() + size, 0);
+            rows.push(&tuple);
+        }
+        rows.finish(None);
         Ok(Outcome::Done)
     }
 

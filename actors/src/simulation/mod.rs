@@ -43,7 +43,9 @@
 //! 7. a client that closes its half is answered to the end, and a stop that cuts nothing off
 //!    forgets nothing of it (`checks`);
 //! 8. what a transition's record counts adds up (`checks`);
-//! 9. in the end no connection, request, slot, byte or caller is left (`checks`).
+//! 9. what connections hold, with the replies on their way to them, is never more than the bound and
+//!    one reply of each thread (`checks`);
+//! 10. in the end no connection, request, slot, byte or caller is left (`checks`).
 //!
 //! `VESTIBULE_SIMULATION_TRANSITIONS` sets how long it goes on, `VESTIBULE_SIMULATION_START` with
 //! which seeds. A world that fails tells its seed: `VESTIBULE_SIMULATION_SEED` runs that world

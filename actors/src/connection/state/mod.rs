@@ -258,6 +258,13 @@ impl ConnectionState {
         self.intake.closing().is_some()
             || self.intake.is_output_awaited()
             || self.intake.has_ended()
+            || self.is_paused_in_vain()
+    }
+
+    /// Whether it is not read for want of memory, and holds next to nothing by now.
+    #[inline]
+    pub(crate) fn is_paused_in_vain(&self) -> bool {
+        self.intake.is_memory_paused() && self.buffer_bytes() < MEMORY_SMALL
     }
 
     /// Charges what its buffers take now.

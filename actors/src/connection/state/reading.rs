@@ -32,6 +32,8 @@ impl ConnectionState {
         self.charge_buffers();
         if !is_exempt && self.charge.is_over_share(connections) {
             self.intake.on_memory_short();
+        } else {
+            self.intake.on_memory_back();
         }
         self.may_read()
     }
