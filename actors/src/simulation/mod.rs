@@ -43,8 +43,8 @@
 //! 7. a client that closes its half is answered to the end, and a stop that cuts nothing off
 //!    forgets nothing of it (`checks`);
 //! 8. what a transition's record counts adds up (`checks`);
-//! 9. what connections hold, with the replies on their way to them, is never more than the bound and
-//!    one reply of each thread (`checks`);
+//! 9. what connections hold, with the replies on their way to them, is never more than the bound
+//!    and one reply of each thread (`checks`);
 //! 10. in the end no connection, request, slot, byte or caller is left (`checks`).
 //!
 //! `VESTIBULE_SIMULATION_TRANSITIONS` sets how long it goes on, `VESTIBULE_SIMULATION_START` with

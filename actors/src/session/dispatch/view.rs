@@ -91,9 +91,9 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Whether there is memory for a reply of any size, or for another step of one of which `begun`
-    /// bytes are there. If not, the frame at hand is not taken, or the scan at hand waits, until the
-    /// worker's tick finds some.
+    /// Whether there is memory for a reply of any size, or for another step of one of which
+    /// `begun` bytes are there. If not, the frame at hand is not taken, or the scan at hand waits,
+    /// until the worker's tick finds some.
     pub(crate) fn has_reply_memory(&mut self, begun: usize) -> bool {
         let slots = &self.shared.slots;
         let has_memory = self.session.may_reply(begun, || slots.count())
