@@ -11,6 +11,7 @@ use vestibule_wire::Error;
 use super::{EmbeddedEngine, openings};
 use crate::durability::checkpoint::{Answer, Status};
 use crate::durability::journal::Journal;
+use crate::store::image::Image;
 
 impl EmbeddedEngine {
     /// Makes the turn durable and then visible, or forgets it.
@@ -90,6 +91,17 @@ impl EmbeddedEngine {
     /// recovery is done.
     pub(crate) fn snapshot(&self, answer: Answer) -> Result<(), Error> {
         self.log.ask_checkpoint(answer)
+    }
+
+    /// Calls `look` with all that is committed; `None` while the turn has anything that is not.
+    pub(crate) fn committed<T>(&self, look: impl FnOnce(&Image) -> T) -> Option<T> {
+        let is_all = self.workspace.turn().is_empty();
+        is_all.then(|| look(&self.image.read()))
+    }
+
+    /// The most that data may take, in bytes; 0 for no bound.
+    pub(crate) fn memory_max(&self) -> usize {
+        self.options.memory_max
     }
 
     /// What became of checkpoints since the start.

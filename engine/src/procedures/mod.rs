@@ -13,6 +13,7 @@
 //! | `functions` | `box.schema.func.*` |
 //! | `sequences` | `box.schema.sequence.*`, `box.sequence.<name>:<method>` |
 //! | `attachments` | the option `sequence` of an index |
+//! | `monitoring` | `bsize`, `box.info.memory`, `box.slab.info`, `box.session.*` |
 //! | `indexes` | `space:create_index`, `index:alter`, … |
 //! | `spaces` | `box.schema.space.create`, `box.space.<name>:<method>` |
 //! | `principals` | what users and roles have in common |
@@ -36,6 +37,7 @@ mod functions;
 mod grants;
 mod indexes;
 mod lookup;
+mod monitoring;
 mod principals;
 mod remove;
 mod roles;
@@ -58,9 +60,10 @@ use crate::engine::EmbeddedEngine;
 
 /// By their whole names. Who is no administrator is told so here: the engine lets all calls of
 /// `vestibule.*` pass, for the runtime has some that are for everybody.
-const PROCEDURES: [(&str, Audience, Procedure); 31] = [
+const PROCEDURES: [(&str, Audience, Procedure); 39] = [
     ("box.begin", Everybody, transactions::begin),
     ("box.commit", Everybody, transactions::end),
+    ("box.info.memory", Everybody, monitoring::memory),
     ("box.is_in_txn", Everybody, transactions::is_in_transaction),
     ("box.rollback", Everybody, transactions::end),
     // The older name.
@@ -88,6 +91,17 @@ const PROCEDURES: [(&str, Audience, Procedure); 31] = [
     ("box.schema.user.passwd", Everybody, users::passwd),
     ("box.schema.user.password", Everybody, users::password),
     ("box.schema.user.revoke", Everybody, grants::revoke_user),
+    (
+        "box.session.effective_user",
+        Everybody,
+        monitoring::session_effective_user,
+    ),
+    ("box.session.euid", Everybody, monitoring::session_euid),
+    ("box.session.id", Everybody, monitoring::session_id),
+    ("box.session.type", Everybody, monitoring::session_type),
+    ("box.session.uid", Everybody, monitoring::session_uid),
+    ("box.session.user", Everybody, monitoring::session_user),
+    ("box.slab.info", Everybody, monitoring::slab_info),
     ("box.snapshot", Everybody, checkpoints::snapshot),
     ("vestibule.checkpoints", Administrators, checkpoints::status),
     ("vestibule.journal.resume", Administrators, resume),

@@ -21,7 +21,7 @@ pub(in crate::procedures) use create::create_space;
 use self::data::IndexRef;
 use super::args::Args;
 use super::call::EngineCall;
-use super::indexes;
+use super::{indexes, monitoring};
 use crate::engine::EmbeddedEngine;
 use crate::model::index::PRIMARY;
 use crate::privileges::Privileges;
@@ -54,6 +54,7 @@ pub(super) fn call(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
         "drop" => indexes::drop(call, def.id, id),
         "rename" => indexes::rename(call, def.id, id),
         "alter" => indexes::alter(call, &def, id),
+        "bsize" => monitoring::index_size(call, def.id, id),
         "len" => data::count(call, place, Args::read(&[0x90])?),
         "count" => data::count(call, place, Args::read(call.args)?),
         "delete" | "update" | "get" => data::data(call, place, method),
@@ -92,11 +93,8 @@ fn call_space(
 ) -> Result<Outcome, Error> {
     let index = IdOrName::Id(PRIMARY);
     let place = IndexRef { space, index };
-    let is_bare = call
-        .engine
-        .definition(IdOrName::Name(space))?
-        .primary
-        .is_none();
+    let def = call.engine.definition(IdOrName::Name(space))?;
+    let (id, is_bare) = (def.id, def.primary.is_none());
     match method {
         "create_index" => indexes::create(call, space),
         "drop" => definition::drop(call, space),
@@ -108,6 +106,7 @@ fn call_space(
         "len" | "count" if is_bare => call.reply.value(&0),
         "len" => data::count(call, place, Args::read(&[0x90])?),
         "count" => data::count(call, place, Args::read(call.args)?),
+        "bsize" => monitoring::space_size(call, id),
         "auto_increment" => data::auto_increment(call, place),
         "put" => data::data(call, place, "replace"),
         "insert" | "replace" | "delete" | "update" | "upsert" | "get" => {

@@ -55,6 +55,7 @@ macro_rules! table {
 mod defaults;
 mod indexes;
 mod kept;
+mod monitoring;
 mod sequences;
 mod spaces;
 
