@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use support::{Directory, PATIENCE, Server, command, wait_until};
-use vestibule_actors::limits::ACCEPT_WARNING_PERIOD;
+use vestibule_actors::limits::WARNING_PERIOD;
 use vestibule_actors::wire::greeting::GREETING_SIZE;
 
 const WATCHED: Duration = Duration::from_secs(2);
@@ -74,7 +74,7 @@ fn without_descriptors_accepting_waits_and_goes_on() {
     assert!(used < whole / 5, "{used} of {whole} ticks");
     let lines = told(&log);
     // On a busy machine, more than one interval may be over.
-    let intervals = without.elapsed().as_millis() / ACCEPT_WARNING_PERIOD.as_millis();
+    let intervals = without.elapsed().as_millis() / WARNING_PERIOD.as_millis();
     assert!(lines <= 1 + intervals as usize, "{lines} lines");
 
     set_limit(&server, 1024);

@@ -7,14 +7,14 @@ use vestibule_wire::Uuid;
 use vestibule_wire::limits::{PACKET_SIZE_MAX, PACKET_SIZE_MAX_DEFAULT};
 
 use crate::limits::{
-    ADDRESS_SHARE_DEFAULT, ADMINISTRATORS_DEFAULT, CONNECTIONS_MEMORY_MAX_DEFAULT,
-    ENGINE_DESCRIPTORS_DEFAULT, GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT,
-    HALF_CLOSED_TIMEOUT_DEFAULT, HALF_FRAME_TIMEOUT_DEFAULT, HOLD_BYTES_MAX_DEFAULT,
-    HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT, RESERVATIONS_MAX_DEFAULT,
-    SESSION_THREADS_MAX, TRANSACTIONS_MAX_DEFAULT, TRANSACTIONS_PER_CONNECTION_MAX,
-    TRANSACTIONS_PER_CONNECTION_MAX_DEFAULT, TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
-    USER_AT_ADDRESS_SHARE_DEFAULT, USER_SHARE_DEFAULT, WAIT_TIMEOUT_DEFAULT, WAITS_MAX,
-    WAITS_MAX_DEFAULT,
+    ADDRESS_SHARE_DEFAULT, ADMIN_AUTHENTICATION_TIMEOUT_DEFAULT, ADMINISTRATORS_DEFAULT,
+    CONNECTIONS_MEMORY_MAX_DEFAULT, ENGINE_DESCRIPTORS_DEFAULT, GRACE_AUTO_MAX_DEFAULT,
+    GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT, HALF_CLOSED_TIMEOUT_DEFAULT, HALF_FRAME_TIMEOUT_DEFAULT,
+    HOLD_BYTES_MAX_DEFAULT, HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT,
+    RESERVATIONS_MAX_DEFAULT, SESSION_THREADS_MAX, TRANSACTIONS_MAX_DEFAULT,
+    TRANSACTIONS_PER_CONNECTION_MAX, TRANSACTIONS_PER_CONNECTION_MAX_DEFAULT,
+    TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT, USER_AT_ADDRESS_SHARE_DEFAULT,
+    USER_SHARE_DEFAULT, WAIT_TIMEOUT_DEFAULT, WAITS_MAX, WAITS_MAX_DEFAULT,
 };
 use crate::serving::Role;
 
@@ -149,7 +149,7 @@ impl Config {
     /// The configured bounds as `vestibule.show('limits')` lists them, by name. Times are in
     /// milliseconds, 0 for never. `grace` is what the grace period of a stop is now; `None` for
     /// ever.
-    pub(crate) fn shown_limits(&self, grace: Option<Duration>) -> [(&'static str, u64); 17] {
+    pub(crate) fn shown_limits(&self, grace: Option<Duration>) -> [(&'static str, u64); 18] {
         let ms = |time: Duration| time.as_millis() as u64;
         let (times, hold) = (&self.time_limits, &self.hold);
         [
@@ -160,6 +160,10 @@ impl Config {
             ("tx_stall_after_ms", ms(self.tx_stall_after)),
             ("half_frame_timeout_ms", ms(times.half_frame)),
             ("authentication_timeout_ms", ms(times.authentication)),
+            (
+                "admin_authentication_timeout_ms",
+                ms(times.admin_authentication),
+            ),
             ("unread_timeout_ms", ms(times.unread)),
             ("idle_timeout_ms", ms(times.idle)),
             ("half_closed_timeout_ms", ms(times.half_closed)),
@@ -410,6 +414,9 @@ pub struct TimeLimits {
     /// Nobody has logged in on it. For servers where `guest` may do nothing; otherwise it closes
     /// connections that are well.
     pub authentication: Duration,
+    /// On a connection to one of [`Config::admin_listen`] nobody has logged in, and no control
+    /// procedure was called by an administrator.
+    pub admin_authentication: Duration,
     /// Replies wait, and the client has taken nothing of them in this time.
     pub unread: Duration,
     /// Nothing came from the client in this time, and nothing is under way for it. An open
@@ -427,6 +434,7 @@ impl Default for TimeLimits {
         Self {
             half_frame: HALF_FRAME_TIMEOUT_DEFAULT,
             authentication: Duration::ZERO,
+            admin_authentication: ADMIN_AUTHENTICATION_TIMEOUT_DEFAULT,
             unread: UNREAD_TIMEOUT_DEFAULT,
             idle: Duration::ZERO,
             half_closed: HALF_CLOSED_TIMEOUT_DEFAULT,

@@ -97,7 +97,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `limits`, `seconds`, `timeouts`, `timers`, `clock` | bounds, and rules of time |
+//! | `limits`, `seconds`, `timeouts`, `timers`, `throttle`, `clock` | bounds, and rules of time |
 //! | `shared_tree` | an ordered set whose copies share their nodes |
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
 //! | `serving`, `memory`, `cells` | what is read without asking anyone |
@@ -138,6 +138,7 @@ mod slots;
 mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod throttle;
 mod timeouts;
 mod timers;
 mod transitions;

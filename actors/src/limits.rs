@@ -104,6 +104,8 @@ pub const OUTPUT_COPY_MAX: usize = 64 << 10;
 pub const SESSION_TURN_TIME_MAX: Duration = Duration::from_micros(250);
 /// Work between two looks at the clock within a session's turn, in pings.
 pub const SESSION_TURN_WORK_PER_LOOK: u32 = 64;
+/// What a login takes about: in pings.
+pub const LOGIN_WORK: u32 = 16;
 /// What a SELECT from the view takes about, if it is small: in pings.
 pub const VIEW_SELECT_WORK: u32 = 8;
 /// Bytes taken from a socket in one read.
@@ -194,8 +196,36 @@ pub const CROWDED_SHARE: usize = 8;
 /// one.
 pub const PROVISIONAL_SLOT_TIME: Duration = Duration::from_secs(2);
 
-/// Time between two warnings that nothing can be accepted, or that there are no slots.
-pub const ACCEPT_WARNING_PERIOD: Duration = Duration::from_secs(10);
+/// How long a connection to an administrators' listener may go without a user logging in or a
+/// control procedure being called, unless configured otherwise.
+pub const ADMIN_AUTHENTICATION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// How long a connection to an administrators' listener has its slot at least, if others want it.
+pub const ADMIN_SLOT_TIME_MIN: Duration = Duration::from_millis(500);
+/// How long a connection that finds no slot at an administrators' listener waits for one that is
+/// made free for it.
+pub const ADMIN_SLOT_WAIT: Duration = Duration::from_millis(50);
+
+/// Time between two warnings of one kind that others bring about: nothing can be accepted,
+/// there are no slots, logins are wrong.
+pub const WARNING_PERIOD: Duration = Duration::from_secs(10);
+
+/// How long the next login of a connection waits after a first wrong one; after each that follows
+/// it is twice as long.
+pub const LOGIN_DELAY_MIN: Duration = Duration::from_millis(100);
+/// How long it waits at most.
+pub const LOGIN_DELAY_MAX: Duration = Duration::from_secs(5);
+/// Wrong logins from one address within [`LOGIN_PERIOD`], counted by each session thread, from
+/// which on all from there wait.
+pub const LOGIN_WRONG_MAX: u32 = 20;
+/// How long wrong logins from an address are remembered.
+pub const LOGIN_PERIOD: Duration = Duration::from_secs(10);
+/// How old a connection from such an address is before its login is looked at, right or wrong: too
+/// little to keep anybody out.
+pub const LOGIN_ADDRESS_DELAY: Duration = Duration::from_millis(250);
+/// Addresses with wrong logins that a session thread remembers.
+pub const LOGIN_ADDRESSES_MAX: usize = 4096;
+/// Characters of a user's name in the log that nobody has logged in by.
+pub const LOGGED_NAME_MAX: usize = 64;
 
 /// Size of a watched key, in bytes.
 pub const EVENT_KEY_SIZE_MAX: usize = 1024;

@@ -1,9 +1,10 @@
 //! Bounds on the number of connections: who has no slot is told, administrators have their own.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use vestibule_actors::Config;
-use vestibule_actors::config::ConnectionLimits;
+use vestibule_actors::config::{Administrators, ConnectionLimits, TimeLimits};
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 
@@ -66,10 +67,69 @@ fn administrators_slots_are_bounded_too() {
     let listener = harness.handle().admin_addresses()[0];
     let max = ConnectionLimits::default().administrators;
     let mut administrators: Vec<_> = (0..max).map(|_| Peer::connect(listener)).collect();
+    for own in &mut administrators {
+        assert_eq!(own.call("vestibule.state", NO_ARGS).code, 0);
+    }
     assert_turned_away(&mut Peer::connect(listener), max);
     for own in &mut administrators {
         own.ping();
     }
+    harness.connect().ping();
+}
+
+/// A server with an administrators' listener, with alice for an administrator, and this timeout.
+fn start_for_alice(admin_authentication: Duration) -> (Harness, SocketAddr) {
+    let config = Config {
+        admin_listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        administrators: Administrators::Users(vec!["alice".to_owned()]),
+        time_limits: TimeLimits {
+            admin_authentication,
+            ..TimeLimits::default()
+        },
+        ..config()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    let listener = harness.handle().admin_addresses()[0];
+    (harness, listener)
+}
+
+#[test]
+fn who_does_not_log_in_at_the_administrators_listener_makes_room_for_who_comes() {
+    let (harness, listener) = start_for_alice(Duration::ZERO);
+    let max = ConnectionLimits::default().administrators;
+    let mut alice = Peer::connect(listener);
+    assert_eq!(alice.log_in("alice", "secret").code, 0);
+    let _idle: Vec<_> = (1..max).map(|_| Peer::connect(listener)).collect();
+    // The oldest of them have a moment's time before that.
+    let come_in = || {
+        let mut own = Peer::connect(listener);
+        let log_in = own.log_in_request(1, "alice", "secret").bytes();
+        let is_sent = own.try_send_bytes(&log_in).is_ok();
+        let is_in = is_sent && matches!(own.try_receive(), Ok(Some(reply)) if reply.code == 0);
+        is_in.then_some(own)
+    };
+    let administrators = std::cell::RefCell::new(Vec::new());
+    harness.wait_until("all of them have come in", || {
+        administrators.borrow_mut().extend(come_in());
+        administrators.borrow().len() == max - 1
+    });
+    // Those who have logged in stay.
+    assert_turned_away(&mut Peer::connect(listener), max);
+    alice.ping();
+    for own in administrators.borrow_mut().iter_mut() {
+        own.ping();
+    }
+}
+
+#[test]
+fn who_does_not_log_in_at_the_administrators_listener_is_let_go_after_its_time() {
+    let (harness, listener) = start_for_alice(Duration::from_millis(400));
+    let mut alice = Peer::connect(listener);
+    assert_eq!(alice.log_in("alice", "secret").code, 0);
+    let mut idle = Peer::connect(listener);
+    let told = idle.receive_until_closed();
+    assert_eq!(told[0].error_code(), Some(116));
+    alice.ping();
     harness.connect().ping();
 }
 

@@ -16,7 +16,7 @@ struct Row {
 
 /// The bounds of a server with two session threads and 7 s for Tx that is otherwise as it comes, in
 /// their order.
-const FIXED: [(&str, u64); 29] = [
+const FIXED: [(&str, u64); 30] = [
     ("session_threads", 2),
     ("packet_size_max_bytes", 64 << 20),
     ("shutdown_grace_period_ms", 3_000),
@@ -24,6 +24,7 @@ const FIXED: [(&str, u64); 29] = [
     ("tx_stall_after_ms", 7_000),
     ("half_frame_timeout_ms", 60_000),
     ("authentication_timeout_ms", 0),
+    ("admin_authentication_timeout_ms", 5_000),
     ("unread_timeout_ms", 60_000),
     ("idle_timeout_ms", 0),
     ("half_closed_timeout_ms", 60_000),

@@ -14,6 +14,7 @@ const SHORT: Duration = Duration::from_secs(1);
 const NONE: TimeLimits = TimeLimits {
     half_frame: Duration::ZERO,
     authentication: Duration::ZERO,
+    admin_authentication: Duration::ZERO,
     unread: Duration::ZERO,
     idle: Duration::ZERO,
     half_closed: Duration::ZERO,

@@ -15,10 +15,10 @@ use vestibule_actors::config::{
     Administrators, ConnectionLimits, Grace, HoldLimits, SoloPolicy, TimeLimits,
 };
 use vestibule_actors::limits::{
-    CONNECTIONS_MEMORY_MAX_DEFAULT, GRACE_AUTO_MAX_DEFAULT, GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT,
-    HALF_CLOSED_TIMEOUT_DEFAULT, HALF_FRAME_TIMEOUT_DEFAULT, HOLD_BYTES_MAX_DEFAULT,
-    HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT, SESSION_THREADS_MAX, TX_STALL_AFTER_DEFAULT,
-    UNREAD_TIMEOUT_DEFAULT,
+    ADMIN_AUTHENTICATION_TIMEOUT_DEFAULT, CONNECTIONS_MEMORY_MAX_DEFAULT, GRACE_AUTO_MAX_DEFAULT,
+    GRACE_AUTO_MIN_DEFAULT, GRACE_DEFAULT, HALF_CLOSED_TIMEOUT_DEFAULT, HALF_FRAME_TIMEOUT_DEFAULT,
+    HOLD_BYTES_MAX_DEFAULT, HOLD_REQUESTS_MAX_DEFAULT, HOLD_TIME_MAX_DEFAULT, SESSION_THREADS_MAX,
+    TX_STALL_AFTER_DEFAULT, UNREAD_TIMEOUT_DEFAULT,
 };
 use vestibule_actors::serving::Role;
 use vestibule_engine::limits::{
@@ -265,6 +265,16 @@ pub(crate) struct ServeArgs {
         value_parser = duration,
     )]
     pub(crate) authentication_timeout: Duration,
+    /// The same for connections to an `--admin-listen` address, on which nobody calls `vestibule.*`
+    /// either. Such a connection is closed earlier if another one wants its slot.
+    #[arg(
+        long,
+        env = "VESTIBULE_ADMIN_AUTHENTICATION_TIMEOUT",
+        value_name = "TIME",
+        default_value = time_text(ADMIN_AUTHENTICATION_TIMEOUT_DEFAULT),
+        value_parser = duration,
+    )]
+    pub(crate) admin_authentication_timeout: Duration,
     /// How long replies may wait for a client that reads nothing before its connection is closed; 0
     /// for ever.
     #[arg(
@@ -401,6 +411,7 @@ impl ServeArgs {
             time_limits: TimeLimits {
                 half_frame: self.half_frame_timeout,
                 authentication: self.authentication_timeout,
+                admin_authentication: self.admin_authentication_timeout,
                 unread: self.unread_timeout,
                 idle: self.idle_timeout,
                 half_closed: self.half_closed_timeout,

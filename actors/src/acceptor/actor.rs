@@ -14,13 +14,14 @@ use actix_rt::time::{Sleep, sleep};
 use tokio::net::TcpListener;
 
 use super::listen::{AfterError, after_error};
-use super::pacing::{Backoff, RejectRateLimiter, Throttle};
+use super::pacing::{Backoff, RejectRateLimiter};
 use super::reject::reject;
-use crate::limits::ACCEPT_BATCH_MAX;
-use crate::messages::IncomingConnection;
+use crate::limits::{ACCEPT_BATCH_MAX, ADMIN_SLOT_WAIT};
+use crate::messages::{IncomingConnection, WorkerHandle};
 use crate::peers::Peers;
 use crate::shared::Shared;
 use crate::slots::{ListenerKind, SlotKind};
+use crate::throttle::Throttle;
 
 /// Closes the listeners: all of them, or those for clients.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ struct Listener {
     rate: RejectRateLimiter,
     backoff: Backoff,
     pause: Option<Pin<Box<Sleep>>>,
+    /// Waits for a slot that is made free for it, on the spare descriptor.
+    waiting: Option<(TcpStream, SocketAddr)>,
 }
 
 impl Listener {
@@ -105,6 +108,7 @@ impl Acceptor {
                     rate: RejectRateLimiter::default(),
                     backoff: Backoff::default(),
                     pause: None,
+                    waiting: None,
                 })
             })
             .collect();
@@ -154,6 +158,11 @@ impl Acceptor {
     /// nothing, or has to wait.
     fn accept_one(&mut self, index: usize, cx: &mut task::Context<'_>) -> bool {
         let now = self.shared.clock.now();
+        if let Some((stream, peer)) = self.listeners[index].waiting.take() {
+            // Its wait is over.
+            self.admit(index, stream, peer, now);
+            return true;
+        }
         let listener = &mut self.listeners[index];
         let wait = listener.rate.wait(now);
         if !wait.is_zero() && self.shared.slots.find(listener.kind, false).is_none() {
@@ -168,6 +177,15 @@ impl Acceptor {
         match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => {
                 listener.backoff.reset();
+                if self.shared.slots.has_anonymous_in_the_way(listener.kind) {
+                    listener.waiting = Some((stream, peer));
+                    listener.pause(ADMIN_SLOT_WAIT);
+                    self.peers
+                        .workers
+                        .iter()
+                        .for_each(WorkerHandle::want_admin_slot);
+                    return false;
+                }
                 self.admit(index, stream, peer, now);
                 true
             }

@@ -1,11 +1,8 @@
-//! How fast connections without a slot are rejected, accepting goes on after an error, and log
-//! lines are written: pure.
+//! How fast connections without a slot are rejected, and accepting goes on after an error: pure.
 
 use std::time::{Duration, Instant};
 
-use crate::limits::{
-    ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, ACCEPT_WARNING_PERIOD, REJECT_BURST, REJECT_PERIOD,
-};
+use crate::limits::{ACCEPT_PAUSE_MAX, ACCEPT_PAUSE_MIN, REJECT_BURST, REJECT_PERIOD};
 
 /// Paces the rejecting: a burst, then one per period.
 #[derive(Debug, Default)]
@@ -50,26 +47,6 @@ impl Backoff {
     }
 }
 
-/// One line in the log per interval, with the number of times.
-#[derive(Debug, Default)]
-pub(crate) struct Throttle {
-    last: Option<Instant>,
-    count: u64,
-}
-
-impl Throttle {
-    /// Counts one time more; returns the number of times since the last line, if a line is due.
-    pub(crate) fn note(&mut self, now: Instant) -> Option<u64> {
-        self.count += 1;
-        let is_recent = |last: Instant| now.saturating_duration_since(last) < ACCEPT_WARNING_PERIOD;
-        if self.last.is_some_and(is_recent) {
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.count))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,16 +82,5 @@ mod tests {
         assert!(pauses.is_sorted());
         backoff.reset();
         assert_eq!(backoff.pause(), ACCEPT_PAUSE_MIN);
-    }
-
-    #[test]
-    fn one_line_per_interval_tells_how_often() {
-        let begin = Instant::now();
-        let mut throttle = Throttle::default();
-        assert_eq!(throttle.note(begin), Some(1));
-        for _ in 0..1000 {
-            assert_eq!(throttle.note(begin), None);
-        }
-        assert_eq!(throttle.note(begin + ACCEPT_WARNING_PERIOD), Some(1001));
     }
 }

@@ -6,6 +6,7 @@
 //!          ├─ its worker has no credit ──▶ SharedCredit ─ a credit, or a reply and the ────┤
 //!   Open ──┤                                              reserve                          ├▶ Open
 //!          ├─ no memory for its reply ──▶ ReplyMemory ── the worker's list finds some ─────┤
+//!          ├─ a login after wrong ones ─▶ Login ──────── its time has come ────────────────┤
 //!          ├─ a SELECT of several steps ─▶ Scan ───────── its last step ───────────────────┤
 //!          └─ another actor replies ─────▶ Gather ─────── its reply ───────────────────────┘
 //!
@@ -52,6 +53,8 @@ enum Wait {
     },
     /// Memory for a reply of any size.
     ReplyMemory,
+    /// The time for a login, after wrong ones.
+    Login,
     /// The end of a SELECT on the view that takes several steps.
     Scan,
     /// The reply of a control procedure that another actor tells, one at a time: it may be large.
@@ -107,7 +110,7 @@ impl Intake {
     pub(crate) fn has_left_frame(self) -> bool {
         matches!(
             self.wait,
-            Wait::OwnCredit | Wait::SharedCredit { .. } | Wait::ReplyMemory
+            Wait::OwnCredit | Wait::SharedCredit { .. } | Wait::ReplyMemory | Wait::Login
         )
     }
 
@@ -195,6 +198,16 @@ impl Intake {
             self.wait = Wait::Open;
         }
         goes_on
+    }
+
+    /// The login at hand has to wait.
+    pub(crate) fn on_login_early(&mut self) {
+        self.enter(Wait::Login);
+    }
+
+    /// The login that had to wait may be looked at.
+    pub(crate) fn on_login_due(&mut self) {
+        self.leave(Wait::Login);
     }
 
     /// The SELECT at hand takes several steps.

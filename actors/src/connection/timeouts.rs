@@ -157,6 +157,8 @@ pub(crate) fn check_period(limits: &TimeLimits) -> Option<Duration> {
     let TimeLimits {
         half_frame,
         authentication,
+        // Of a slot, which the worker's tick looks at.
+        admin_authentication: _,
         unread,
         idle,
         half_closed,
@@ -208,6 +210,7 @@ mod tests {
     fn limits(half_frame: u32, unread: u32, idle: u32) -> TimeLimits {
         TimeLimits {
             authentication: Duration::ZERO,
+            admin_authentication: Duration::ZERO,
             half_frame: LIMIT * half_frame,
             unread: LIMIT * unread,
             idle: LIMIT * idle,
@@ -362,6 +365,7 @@ mod tests {
         for limit in [Duration::from_nanos(1), LIMIT, Duration::MAX] {
             let limits = TimeLimits {
                 authentication: Duration::ZERO,
+                admin_authentication: Duration::ZERO,
                 idle: limit,
                 ..limits(0, 0, 0)
             };

@@ -30,6 +30,14 @@ impl Message for Accepted {
     type Result = ();
 }
 
+/// Somebody has found no slot at an administrators' listener.
+#[derive(Debug)]
+pub(crate) struct AdminSlotWanted;
+
+impl Message for AdminSlotWanted {
+    type Result = ();
+}
+
 /// The serving state or an event changed, at this time: look at the cells.
 #[derive(Debug)]
 pub(crate) struct Changed(pub(crate) Instant);
@@ -106,6 +114,7 @@ impl Message for TransitionOver {
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerHandle {
     accepted: Recipient<Accepted>,
+    admin_slot_wanted: Recipient<AdminSlotWanted>,
     changed: Recipient<Changed>,
     tx_ready: Recipient<TxReady>,
     tx_lost: Recipient<TxLost>,
@@ -123,6 +132,7 @@ impl WorkerHandle {
     where
         W: Actor<Context = Context<W>>
             + Handler<Accepted>
+            + Handler<AdminSlotWanted>
             + Handler<Changed>
             + Handler<TxReady>
             + Handler<TxLost>
@@ -136,6 +146,7 @@ impl WorkerHandle {
     {
         Self {
             accepted: worker.clone().recipient(),
+            admin_slot_wanted: worker.clone().recipient(),
             changed: worker.clone().recipient(),
             tx_ready: worker.clone().recipient(),
             tx_lost: worker.clone().recipient(),
@@ -151,6 +162,11 @@ impl WorkerHandle {
 
     pub(crate) fn accepted(&self, connections: Vec<IncomingConnection>) {
         self.accepted.do_send(Accepted(connections));
+    }
+
+    /// A slot of the administrators is to be made free, if nobody has logged in on one.
+    pub(crate) fn want_admin_slot(&self) {
+        self.admin_slot_wanted.do_send(AdminSlotWanted);
     }
 
     /// The serving state or an event changed, at this time.

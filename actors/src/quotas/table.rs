@@ -53,7 +53,7 @@ impl Exceeded {
 
 /// As what an address counts: a host of IPv6 has as many addresses as it likes within its network
 /// of 64 bits.
-pub(super) fn counted(address: IpAddr) -> IpAddr {
+pub(crate) fn counted(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

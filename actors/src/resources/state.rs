@@ -7,6 +7,7 @@ use super::buffers::Buffers;
 use super::credits::{CreditQueue, Grant};
 use super::in_flight::InFlightTable;
 use super::looks::Looks;
+use super::logins::Logins;
 use super::outgoing::Outgoing;
 use super::paused::PausedReads;
 use super::published::Published;
@@ -24,6 +25,8 @@ pub(crate) struct WorkerState {
     pub(crate) published: Published,
     pub(crate) paused: PausedReads,
     pub(crate) looks: Looks,
+    /// Logins that were wrong, and those that wait for that.
+    pub(crate) logins: Logins,
     /// How long the turn at hand may go on, and who waits for another one.
     pub(crate) turns: Turns,
     /// Open transactions that may change data.
@@ -46,6 +49,7 @@ impl WorkerState {
             published: Published::default(),
             paused: PausedReads::default(),
             looks: Looks::default(),
+            logins: Logins::default(),
             turns: Turns::new(clock),
             open_writers: Rc::default(),
             ended: Vec::new(),

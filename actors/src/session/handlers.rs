@@ -119,7 +119,11 @@ impl Handler<SlotRevoked> for Session {
 
     fn handle(&mut self, _: SlotRevoked, _ctx: &mut Self::Context) {
         self.act(|own| {
-            let error = own.shared.over_capacity(ListenerKind::Clients, own.now);
+            let listener = match own.cell.slot.is_anonymous_admin() {
+                true => ListenerKind::Administrators,
+                false => ListenerKind::Clients,
+            };
+            let error = own.shared.over_capacity(listener, own.now);
             own.refuse(0, &error);
             own.shared.slots.count_rejected();
             own.session.close(Closing::AfterFlush);

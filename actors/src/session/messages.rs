@@ -81,7 +81,7 @@ impl Message for Kill {
     type Result = ();
 }
 
-/// Nobody has logged in as an administrator on a connection that has its slot only for that.
+/// Nobody has logged in on a connection that has its slot only for administrators.
 #[derive(Debug)]
 pub(crate) struct SlotRevoked;
 

@@ -7,6 +7,8 @@ use super::descriptors::{DescriptorBudget, ListenerKind};
 pub(crate) enum SlotKind {
     Client,
     Administrator,
+    /// One of the administrators' slots, at their own listener: nobody has logged in on it yet.
+    AnonymousAdmin,
     /// One of the administrators' slots, kept only if the connection is used as one of theirs.
     ProvisionalAdmin,
 }
@@ -31,7 +33,7 @@ pub(crate) fn choose_slot(
 ) -> Option<SlotKind> {
     let has_room = taken.administrators < budget.administrators;
     match listener {
-        ListenerKind::Administrators => has_room.then_some(SlotKind::Administrator),
+        ListenerKind::Administrators => has_room.then_some(SlotKind::AnonymousAdmin),
         ListenerKind::Clients if taken.clients < budget.clients => Some(SlotKind::Client),
         ListenerKind::Clients if may_administer && !has_admin_listener => {
             has_room.then_some(SlotKind::ProvisionalAdmin)
@@ -71,7 +73,8 @@ mod tests {
                     Some(SlotKind::Client) => {
                         assert!(clients < 3 && listener == ListenerKind::Clients, "{what}")
                     }
-                    Some(SlotKind::Administrator) => {
+                    Some(SlotKind::Administrator) => panic!("nobody has used it: {what}"),
+                    Some(SlotKind::AnonymousAdmin) => {
                         assert!(
                             administrators < 2 && listener == ListenerKind::Administrators,
                             "{what}"

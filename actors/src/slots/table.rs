@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::capacity::{SlotKind, SlotsTaken, choose_slot};
 use super::descriptors::{DescriptorBudget, ListenerKind, TooFewDescriptors};
 use crate::config::Config;
+use crate::limits::PROVISIONAL_SLOT_TIME;
 
 /// All slots of a runtime.
 #[derive(Debug)]
@@ -69,6 +71,12 @@ impl ConnectionSlots {
         )
     }
 
+    /// Whether a connection finds no slot at an administrators' listener, and there may be one on
+    /// which nobody has logged in.
+    pub(crate) fn has_anonymous_in_the_way(&self, listener: ListenerKind) -> bool {
+        listener == ListenerKind::Administrators && self.find(listener, true).is_none()
+    }
+
     /// Takes a slot on the session thread that has the fewest connections.
     pub(crate) fn take(self: &Arc<Self>, kind: SlotKind) -> ConnectionSlot {
         let load = |thread: &usize| self.threads[*thread].load(Ordering::Relaxed);
@@ -85,7 +93,9 @@ impl ConnectionSlots {
     fn share_of(&self, kind: SlotKind) -> &AtomicUsize {
         match kind {
             SlotKind::Client => &self.clients,
-            SlotKind::Administrator | SlotKind::ProvisionalAdmin => &self.administrators,
+            SlotKind::Administrator | SlotKind::AnonymousAdmin | SlotKind::ProvisionalAdmin => {
+                &self.administrators
+            }
         }
     }
 
@@ -127,7 +137,7 @@ impl ConnectionSlot {
     pub(crate) fn name(&self) -> &'static str {
         match self.kind.get() {
             SlotKind::Client => "client",
-            SlotKind::Administrator => "administrator",
+            SlotKind::Administrator | SlotKind::AnonymousAdmin => "administrator",
             SlotKind::ProvisionalAdmin => "provisional",
         }
     }
@@ -137,16 +147,43 @@ impl ConnectionSlot {
     }
 
     pub(crate) fn is_administrators(&self) -> bool {
-        self.kind.get() == SlotKind::Administrator
+        matches!(
+            self.kind.get(),
+            SlotKind::Administrator | SlotKind::AnonymousAdmin
+        )
     }
 
+    #[cfg(test)]
     pub(crate) fn is_provisional(&self) -> bool {
         self.kind.get() == SlotKind::ProvisionalAdmin
     }
 
+    /// Whether it is one of the administrators' own listener on which nobody has logged in.
+    pub(crate) fn is_anonymous_admin(&self) -> bool {
+        self.kind.get() == SlotKind::AnonymousAdmin
+    }
+
+    /// How long its connection may have it without being used as an administrator's; `None`: for as
+    /// long as it likes. `at_own_listener`: as configured for those of the administrators' own
+    /// listener, zero for ever.
+    pub(crate) fn probation(&self, at_own_listener: Duration) -> Option<Duration> {
+        match self.kind.get() {
+            SlotKind::Client | SlotKind::Administrator => None,
+            SlotKind::AnonymousAdmin => Some(at_own_listener).filter(|limit| !limit.is_zero()),
+            SlotKind::ProvisionalAdmin => Some(PROVISIONAL_SLOT_TIME),
+        }
+    }
+
     /// An administrator has used it as one.
     pub(crate) fn confirm_admin(&self) {
-        if self.is_provisional() {
+        if !self.is_clients() {
+            self.kind.set(SlotKind::Administrator);
+        }
+    }
+
+    /// A user has logged in on its connection.
+    pub(crate) fn confirm_login(&self) {
+        if self.is_anonymous_admin() {
             self.kind.set(SlotKind::Administrator);
         }
     }

@@ -22,7 +22,9 @@ use crate::connection::state::ConnectionState;
 use crate::connection::transport::{Transport, from_socket};
 use crate::limits::WORKER_TICK_PERIOD;
 use crate::messages::tx::Replies;
-use crate::messages::worker::{Accepted, Changed, IncomingConnection, TxLost, TxReady};
+use crate::messages::worker::{
+    Accepted, AdminSlotWanted, Changed, IncomingConnection, TxLost, TxReady,
+};
 use crate::messages::{SessionId, TxEvent, WorkerReport};
 use crate::peers::Peers;
 use crate::resources::in_flight::{Effect, InFlightRequest, InFlightTable};
@@ -253,6 +255,14 @@ impl Handler<Accepted> for Worker {
         for incoming in accepted.0 {
             self.accept(incoming);
         }
+    }
+}
+
+impl Handler<AdminSlotWanted> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: AdminSlotWanted, _ctx: &mut Self::Context) {
+        self.free_admin_slot(self.cell.shared.clock.now());
     }
 }
 

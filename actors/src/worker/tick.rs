@@ -7,6 +7,7 @@
 //!                 ├▶ connections that hold what others wait for, and take no replies
 //!                 ├▶ who waits for a credit and could have one of the reserve
 //!                 ├▶ who has waited for a credit too long
+//!                 ├▶ logins that had to wait after wrong ones
 //!                 └▶ requests that are held or queued too long  (solo policy `hold`)
 //! ```
 
@@ -20,7 +21,7 @@ use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
 use crate::connection::timeouts::check_period;
 use crate::limits::{
-    HALF_CLOSED_CROWDED_MAX, PROVISIONAL_SLOT_TIME, SHORTAGE_TIME_MAX, TIME_LOOKS_PER_LIMIT,
+    ADMIN_SLOT_TIME_MIN, HALF_CLOSED_CROWDED_MAX, SHORTAGE_TIME_MAX, TIME_LOOKS_PER_LIMIT,
     WORKER_REQUESTS_MAX,
 };
 use crate::resources::credits::Grant;
@@ -36,6 +37,7 @@ impl Worker {
         self.close_stuck(now);
         self.resume_light();
         self.expire_stalled(now);
+        self.resume_logins(now);
         let is_solo = self.cell.shared.serving.load().state.traits().answers_alone;
         if is_solo && self.cell.shared.config.may_hold() {
             self.revoke_in_solo(now);
@@ -83,6 +85,18 @@ impl Worker {
             if since.is_some_and(|since| after(since, timeout).is_some_and(|end| now >= end)) {
                 self.sessions.tell(&session, ExpireStalled);
             }
+        }
+    }
+
+    /// Lets logins go on that had to wait after wrong ones.
+    fn resume_logins(&self, now: Instant) {
+        let is_stopping = self.cell.shared.serving.load().is_stopping();
+        let mut state = self.cell.state.borrow_mut();
+        let due = state.logins.take_due(now, is_stopping);
+        drop(state);
+        for session in due.into_iter().filter_map(|id| self.sessions.of(id)) {
+            session.state.borrow_mut().on_login_due();
+            session.wake();
         }
     }
 
@@ -218,27 +232,45 @@ impl Worker {
         });
     }
 
+    /// Somebody has found no slot at an administrators' listener: closes the oldest connection
+    /// there on which nobody has logged in, if it has had its time.
+    pub(super) fn free_admin_slot(&self, now: Instant) {
+        let is_anonymous = |own: &Rc<ConnectionCell>| own.slot.is_anonymous_admin();
+        let sessions = self.sessions.iter().filter(is_anonymous);
+        let oldest = sessions.min_by_key(|own| own.since);
+        let had_its_time = |own: &Rc<ConnectionCell>| {
+            now.saturating_duration_since(own.since) >= ADMIN_SLOT_TIME_MIN
+        };
+        if let Some(session) = oldest.filter(had_its_time) {
+            log::debug!("the slot of {} is for another administrator", session.peer);
+            self.sessions.tell(&session, SlotRevoked);
+        }
+    }
+
     /// Watches a new connection if its slot is provisional.
     pub(super) fn watch_provisional(&self, connection: &Weak<ConnectionCell>) {
         let connection = connection.upgrade();
-        if let Some(own) = connection.filter(|own| own.slot.is_provisional()) {
+        let limit = self.cell.shared.config.time_limits.admin_authentication;
+        if let Some(own) = connection.filter(|own| own.slot.probation(limit).is_some()) {
             self.provisional.borrow_mut().push(own.id);
         }
     }
 
     /// Who had an administrator's slot and was none gives it back.
     fn revoke_slots(&self, now: Instant) {
+        let limit = self.cell.shared.config.time_limits.admin_authentication;
         let mut provisional = std::mem::take(&mut *self.provisional.borrow_mut());
         provisional.retain(|id| {
             let Some(session) = self.sessions.of(*id) else {
                 return false;
             };
-            if !session.slot.is_provisional() {
+            let Some(probation) = session.slot.probation(limit) else {
                 return false;
-            }
-            if now.saturating_duration_since(session.since) < PROVISIONAL_SLOT_TIME {
+            };
+            if now.saturating_duration_since(session.since) < probation {
                 return true;
             }
+            log::debug!("nobody logged in from {}, to its slot", session.peer);
             self.sessions.tell(&session, SlotRevoked);
             false
         });

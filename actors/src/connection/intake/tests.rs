@@ -10,12 +10,13 @@ const LARGE: Wait = Wait::SharedCredit {
 };
 const AFTER_FLUSH: Wait = Wait::Closing(Closing::AfterFlush);
 const NOW: Wait = Wait::Closing(Closing::Now);
-const WAITS: [Wait; 9] = [
+const WAITS: [Wait; 10] = [
     Wait::Open,
     Wait::OwnCredit,
     SMALL,
     LARGE,
     Wait::ReplyMemory,
+    Wait::Login,
     Wait::Scan,
     Wait::Gather,
     AFTER_FLUSH,
@@ -48,6 +49,8 @@ enum Event {
     NoCredit(Load, bool),
     Reply(Load),
     Credit,
+    LoginEarly,
+    LoginDue,
     Scan,
     ScanOver,
     Gather,
@@ -79,6 +82,8 @@ fn events() -> Vec<Event> {
         ReplyShort,
         ScanShort,
         ReplyBack,
+        LoginEarly,
+        LoginDue,
         Close(Closing::AfterFlush),
         Close(Closing::Now),
         MemoryShort,
@@ -136,6 +141,8 @@ fn apply(intake: &mut Intake, event: Event) -> bool {
         Event::ReplyShort => intake.on_reply_short(),
         Event::ScanShort => intake.on_scan_short(),
         Event::ReplyBack => intake.on_reply_back(),
+        Event::LoginEarly => intake.on_login_early(),
+        Event::LoginDue => intake.on_login_due(),
         Event::Close(closing) => intake.close(closing),
         Event::MemoryShort => intake.on_memory_short(),
         Event::MemoryBack => intake.on_memory_back(),
@@ -154,6 +161,8 @@ fn arrow(wait: Wait, event: Event) -> Option<Wait> {
         (Wait::Open, Event::Scan) => Wait::Scan,
         (Wait::Open, Event::Gather) => Wait::Gather,
         (Wait::Open, Event::ReplyShort) => Wait::ReplyMemory,
+        (Wait::Open, Event::LoginEarly) => Wait::Login,
+        (Wait::Login, Event::LoginDue) => Wait::Open,
         (Wait::ReplyMemory, Event::ReplyBack) => Wait::Open,
         (Wait::OwnCredit, Event::Reply(Light | Heavy)) => Wait::Open,
         (SMALL, Event::Reply(Light)) | (SMALL | LARGE, Event::Credit) => Wait::Open,
@@ -168,7 +177,7 @@ fn arrow(wait: Wait, event: Event) -> Option<Wait> {
 #[test]
 fn every_event_in_every_state_moves_along_the_picture_and_nowhere_else() {
     let (states, events) = (states(), events());
-    assert_eq!(states.len() * events.len(), 288 * 29);
+    assert_eq!(states.len() * events.len(), 320 * 31);
     for before in states {
         for &event in &events {
             let mut after = before;

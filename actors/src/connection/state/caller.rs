@@ -9,6 +9,7 @@ use super::ConnectionState;
 use crate::connection::watches::Due;
 use crate::engine::Caller;
 use crate::engine::catalog::User;
+use crate::resources::logins::LoginPace;
 use crate::serving::events::Events;
 
 impl ConnectionState {
@@ -21,6 +22,11 @@ impl ConnectionState {
     /// The salt of the greeting.
     pub(crate) fn salt(&self) -> &[u8; SALT_SIZE] {
         self.identity.salt()
+    }
+
+    /// How long its next login waits.
+    pub(crate) fn login_pace(&mut self) -> &mut LoginPace {
+        &mut self.login_pace
     }
 
     /// A user has logged in. `is_administrator`: whether that is one, if it depends on the user.

@@ -37,6 +37,7 @@ use crate::engine::Caller;
 use crate::limits::{MEMORY_SMALL, OUTPUT_COPY_MAX, OUTPUT_PAUSE};
 use crate::memory::{ConnectionCharge, OutputGauge};
 use crate::resources::credits::Grant;
+use crate::resources::logins::LoginPace;
 use crate::resources::transactions::OpenTransactions;
 use crate::shared::Shared;
 
@@ -64,6 +65,8 @@ pub(crate) struct ConnectionState {
     sent_before: u64,
     timeouts: ConnectionTimeouts,
     identity: Identity,
+    /// How long its next login waits.
+    login_pace: LoginPace,
     counts: InFlightCounts,
     /// The last turn was over before the work was.
     is_late: bool,
@@ -111,6 +114,7 @@ impl ConnectionState {
             sent_before: 0,
             timeouts: ConnectionTimeouts::new(now),
             identity,
+            login_pace: LoginPace::default(),
             counts: InFlightCounts::default(),
             is_late: false,
             stalled: None,

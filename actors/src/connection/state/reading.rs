@@ -118,11 +118,21 @@ impl ConnectionState {
         self.intake.close(closing);
     }
 
-    /// Whether the frame at hand was not taken, because there is no credit for it, or no memory for
-    /// its reply.
+    /// Whether the frame at hand was not taken, because there is no credit for it, no memory
+    /// for its reply, or because it is a login that has to wait.
     #[inline]
     pub(crate) fn has_left_frame(&self) -> bool {
         self.intake.has_left_frame()
+    }
+
+    /// The login at hand has to wait.
+    pub(crate) fn on_login_early(&mut self) {
+        self.intake.on_login_early();
+    }
+
+    /// The login that had to wait may be looked at.
+    pub(crate) fn on_login_due(&mut self) {
+        self.intake.on_login_due();
     }
 
     /// There is no memory for the reply at hand, or for more of that of a scan. True if the
