@@ -102,6 +102,10 @@ pub const OUTPUT_CHAIN_MIN: usize = 4 << 10;
 pub const OUTPUT_COPY_MAX: usize = 64 << 10;
 /// How long a session's turn may go on when others may wait for theirs.
 pub const SESSION_TURN_TIME_MAX: Duration = Duration::from_micros(250);
+/// A session's turn that took this long is followed by a rest, in which others go first.
+pub const SESSION_TURN_LONG: Duration = Duration::from_micros(50);
+/// How many times as long as the turn.
+pub const SESSION_REST_TIMES: u32 = 64;
 /// Work between two looks at the clock within a session's turn, in pings.
 pub const SESSION_TURN_WORK_PER_LOOK: u32 = 64;
 /// What a login takes about: in pings.

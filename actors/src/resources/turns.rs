@@ -9,6 +9,9 @@
 //!   one is granted, then the reactor is asked, then the next: what came meanwhile goes first
 //! ```
 //!
+//! A session whose turn took long, without being over, joins the queue as well if it is ready again
+//! soon: many of them would keep others waiting together.
+//!
 //! The clock is looked at when a number of requests has been answered, by the work that is in them.
 
 use std::collections::VecDeque;
@@ -16,7 +19,10 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::clock::Clock;
-use crate::limits::{SESSION_TURN_TIME_MAX, SESSION_TURN_WORK_PER_LOOK};
+use crate::limits::{
+    SESSION_REST_TIMES, SESSION_TURN_LONG, SESSION_TURN_TIME_MAX, SESSION_TURN_WORK_PER_LOOK,
+    VIEW_SELECT_WORK,
+};
 use crate::messages::SessionId;
 
 /// The turn at hand, and the sessions that wait for another one.
@@ -27,6 +33,8 @@ pub(crate) struct Turns {
     began: Option<Instant>,
     /// What was done since the last look at the clock.
     work: u32,
+    /// The turn at hand did more than a few pings.
+    is_heavy: bool,
     is_over: bool,
     /// Sessions whose turn was over before their work was, with what wakes them.
     late: VecDeque<(SessionId, Waker)>,
@@ -41,6 +49,7 @@ impl Turns {
             clock,
             began: None,
             work: 0,
+            is_heavy: false,
             is_over: false,
             late: VecDeque::new(),
             granted: None,
@@ -53,6 +62,7 @@ impl Turns {
     pub(crate) fn begin(&mut self) {
         self.began = None;
         self.work = 0;
+        self.is_heavy = false;
         self.is_over = false;
     }
 
@@ -67,6 +77,19 @@ impl Turns {
     #[inline]
     pub(crate) fn spend(&mut self, work: u32) {
         self.work += work;
+        self.is_heavy |= self.work >= VIEW_SELECT_WORK;
+    }
+
+    /// The turn at hand is at its end: until when its session lets others go first, if it took long,
+    /// by what it has read and by what it has written.
+    #[inline]
+    pub(crate) fn rest(&mut self) -> Option<Instant> {
+        if !std::mem::take(&mut self.is_heavy) {
+            return None;
+        }
+        let now = self.clock.now();
+        let took = now.saturating_duration_since(self.began.unwrap_or(now));
+        (took >= SESSION_TURN_LONG).then(|| now + took * SESSION_REST_TIMES)
     }
 
     /// Whether the turn may go on.
@@ -150,6 +173,31 @@ mod tests {
             assert_eq!(requests, 4 * SESSION_TURN_WORK_PER_LOOK);
             assert!(!turns.has_time());
         }
+    }
+
+    #[test]
+    fn a_turn_that_took_long_is_followed_by_a_rest_and_a_few_pings_are_not_looked_at() {
+        fn slow() -> Instant {
+            std::thread_local! {
+                static NOW: std::cell::Cell<Instant> = std::cell::Cell::new(Instant::now());
+            }
+            NOW.set(NOW.get() + SESSION_TURN_LONG);
+            NOW.get()
+        }
+        let mut turns = Turns::new(Clock(slow));
+        turns.begin();
+        turns.note(slow());
+        turns.spend(VIEW_SELECT_WORK - 1);
+        assert_eq!(turns.rest(), None);
+        turns.begin();
+        let began = slow();
+        turns.note(began);
+        turns.spend(VIEW_SELECT_WORK);
+        let ended = began + SESSION_TURN_LONG;
+        assert_eq!(
+            turns.rest(),
+            Some(ended + SESSION_TURN_LONG * SESSION_REST_TIMES)
+        );
     }
 
     #[test]

@@ -271,10 +271,16 @@ fn turn(
     own: &mut ConnectionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
-    let read = match state.turns.take_grant(cell.id) || !own.is_late() {
-        true => work(worker, cell, state, own, cx),
+    let is_granted = state.turns.take_grant(cell.id);
+    let read = if is_granted || !own.is_late() && !own.is_resting(worker.shared.clock) {
+        work(worker, cell, state, own, cx)
+    } else {
         // It has had its turn, and has to wait for the next one.
-        false => Poll::Pending,
+        if !own.is_late() {
+            own.set_late(true);
+            state.turns.wait(cell.id, cx.waker().clone());
+        }
+        Poll::Pending
     };
     let serving = worker.shared.serving.load();
     // What it has not come to yet is taken first.
@@ -289,6 +295,7 @@ fn turn(
     if own.is_answered_to_the_end(worker.shared.config.packet_size_max) {
         own.close(Closing::AfterFlush);
     }
+    own.rest_until(state.turns.rest());
     charge(cell, state, own);
     if own.give_back_grant(&mut state.credit_queue) {
         state.outgoing.wake_flush();

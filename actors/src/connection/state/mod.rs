@@ -70,6 +70,8 @@ pub(crate) struct ConnectionState {
     counts: InFlightCounts,
     /// The last turn was over before the work was.
     is_late: bool,
+    /// Until when others go first, for the last turn took much.
+    resting: Option<Instant>,
     /// Since when the frame at hand has waited for a credit.
     stalled: Option<Instant>,
     /// A SELECT on the view that takes several steps: what comes after it waits.
@@ -117,6 +119,7 @@ impl ConnectionState {
             login_pace: LoginPace::default(),
             counts: InFlightCounts::default(),
             is_late: false,
+            resting: None,
             stalled: None,
             scan: None,
             held: None,

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::ConnectionState;
+use crate::clock::Clock;
 use crate::connection::intake::Closing;
 use crate::resources::credits::{CreditQueue, Grant};
 
@@ -90,6 +91,21 @@ impl ConnectionState {
     #[inline]
     pub(crate) fn is_late(&self) -> bool {
         self.is_late
+    }
+
+    /// Whether its last turns took so much that others go first.
+    #[inline]
+    pub(crate) fn is_resting(&mut self, clock: Clock) -> bool {
+        self.resting = self.resting.filter(|until| clock.now() < *until);
+        self.resting.is_some()
+    }
+
+    /// The turn at hand took much, if this is given: others go first until then.
+    #[inline]
+    pub(crate) fn rest_until(&mut self, until: Option<Instant>) {
+        if until.is_some() {
+            self.resting = until;
+        }
     }
 
     #[inline]
