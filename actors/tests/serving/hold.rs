@@ -216,7 +216,8 @@ fn a_demotion_answers_what_is_held_and_nothing_of_it_is_written_later() {
     harness.promote();
     operator.call("vestibule.assist", NO_ARGS);
     let called = writer.receive();
-    assert_eq!((called.sync, called.code), (4, 0), "a call may wait");
+    let told = (called.sync, called.error_code());
+    assert_eq!(told, (4, Some(7)), "a call waits for Tx, which refuses it");
     assert_eq!(writer.ask(&RequestBuilder::replace(8, 8)).code, 0);
     assert_eq!(harness.script().executed(), [8]);
     assert_eq!(writer.ask(&in_stream(RequestType::Begin, 9)).code, 0);
