@@ -158,7 +158,10 @@ fn first_misfit(
     }
     let total = space.rows.len() as u64;
     busy.begin(total, || {
-        format!("checking the format of space '{}'", def.name)
+        format!(
+            "checking the tuples of space '{}' against its new definition",
+            def.name
+        )
     });
     for (done, tuple) in space.rows.tuples().enumerate() {
         if (done as u64).is_multiple_of(QUIET_CHECKS_MAX) && !busy.progress(done as u64, total) {

@@ -29,9 +29,23 @@ fn lock<E>(call: &mut ProcedureCall<'_, E>) -> Result<Outcome, Error> {
 
 /// False if this connection does not have the lock.
 fn unlock<E>(call: &mut ProcedureCall<'_, E>) -> Result<Outcome, Error> {
-    let wanted = Wanted::read(call.name, call.args)?;
-    let is_released = call.reply.unlock(wanted.name);
+    let is_released = call.reply.unlock(read_unlock(call.args)?);
     call.reply.value(&is_released)
+}
+
+/// The name of the lock to give back, which is all that `vestibule.unlock` takes.
+///
+/// # Errors
+///
+/// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS) for anything else.
+fn read_unlock(args: &[u8]) -> Result<&str, Error> {
+    let mut reader = Reader::new(args);
+    let name = match reader.read_array_len() {
+        Ok(1) => reader.read_str().ok(),
+        _ => None,
+    };
+    name.filter(|own| own.len() <= LOCK_NAME_SIZE_MAX)
+        .ok_or_else(|| Error::illegal_params(format!("Usage: {UNLOCK}(name)")))
 }
 
 /// Arguments of `vestibule.lock`.
@@ -66,6 +80,15 @@ impl<'a> Wanted<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_is_given_back_by_its_name_alone() {
+        assert_eq!(read_unlock(&[0x91, 0xa1, b'a']).ok(), Some("a"));
+        for bad in [&[0x90][..], &[0x91, 7], &[0x92, 0xa1, b'a', 1], &[]] {
+            let told = read_unlock(bad).map_err(|error| error.to_string());
+            assert!(told.unwrap_err().contains("vestibule.unlock(name)"));
+        }
+    }
 
     #[test]
     fn a_lock_is_asked_for_by_name_and_for_a_limited_time() {
