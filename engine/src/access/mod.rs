@@ -94,8 +94,7 @@ impl Access {
                 access.follow(space, None, Some(row), &mut touched)?;
             }
         }
-        let access_of = |id: u64| access.principal(id).is_some_and(|own| !own.is_role);
-        generations.retain(access_of);
+        generations.retain(|id| access.principal(id).is_some_and(|own| !own.is_role));
         access.renew(&touched);
         Ok(access)
     }
@@ -180,9 +179,8 @@ impl Access {
     ) -> Result<(), Error> {
         let old = old.map(UserRow::decode).transpose()?;
         let new = new.map(UserRow::decode).transpose()?;
-        let is_user = |row: &Option<UserRow>| row.as_ref().is_some_and(|row| !row.is_role());
         if let Some(old) = &old {
-            if is_user(&Some(old.clone())) && !is_user(&new) {
+            if !old.is_role() && new.as_ref().is_none_or(UserRow::is_role) {
                 self.generations.end(old.id);
             }
             self.principals.remove(|own| own.id.cmp(&old.id));
