@@ -80,8 +80,8 @@ impl Turns {
         self.is_heavy |= self.work >= VIEW_SELECT_WORK;
     }
 
-    /// The turn at hand is at its end: until when its session lets others go first, if it took long,
-    /// by what it has read and by what it has written.
+    /// The turn at hand is at its end: until when its session lets others go first, if it took
+    /// long, by what it has read and by what it has written.
     #[inline]
     pub(crate) fn rest(&mut self) -> Option<Instant> {
         if !std::mem::take(&mut self.is_heavy) {
