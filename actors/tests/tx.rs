@@ -403,3 +403,22 @@ fn after_a_death_of_tx_nobody_is_refused_without_a_reason() {
         assert!(is_served);
     }
 }
+
+/// A session takes a transaction for ended as soon as its end is sent: so no end is refused.
+#[test]
+fn a_transaction_ends_by_call_whoever_may_call() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    let begin = |sync| RequestBuilder::new(RequestType::Begin, sync).stream(1);
+    let call = |sync, name| RequestBuilder::call(sync, name, NO_ARGS).stream(1);
+    assert_eq!(peer.ask(&begin(1)).code, 0);
+    harness.script().forbid_calls(true);
+    assert_eq!(peer.ask(&call(2, "box.commit")).code, 0);
+    assert_eq!(peer.ask(&call(3, "box.begin")).error_code(), Some(42));
+    assert_eq!(peer.ask(&begin(4)).code, 0, "what was refused is not open");
+    assert_eq!(peer.ask(&call(5, "box.rollback")).code, 0);
+    assert_eq!(peer.ask(&begin(6)).code, 0);
+    let log = harness.script().log();
+    let ends = ["begin 1", "commit 1", "begin 2", "rollback 2", "begin 3"];
+    assert_eq!(log[log.len() - ends.len()..], ends);
+}

@@ -36,6 +36,7 @@ struct ScriptState {
     /// How often the user `alice` was dropped and made again.
     generation: u64,
     discards_fail: bool,
+    are_calls_forbidden: bool,
     is_recovery_held: bool,
     panic_next: bool,
     view_panics: bool,
@@ -136,6 +137,11 @@ impl Script {
     /// Whether BEGIN fails from now on.
     pub fn fail_begins(&self, fail: bool) {
         self.change(|state| state.begins_fail = fail);
+    }
+
+    /// Whether nobody may call anything from now on.
+    pub fn forbid_calls(&self, forbid: bool) {
+        self.change(|state| state.are_calls_forbidden = forbid);
     }
 
     /// Whether the engine cannot forget a turn from now on.
@@ -317,7 +323,7 @@ impl Engine for ScriptedEngine {
 
     /// Nobody may call what is named `forbidden.…`, whether it exists or not.
     fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
-        if procedure.starts_with("forbidden.") {
+        if procedure.starts_with("forbidden.") || self.script.state().are_calls_forbidden {
             let user = &caller.user.name;
             return Err(Error::access_denied("Execute", "function", procedure, user));
         }

@@ -175,7 +175,6 @@ impl Streams {
         self.streams.get(&key)?.transaction.as_ref()
     }
 
-    /// A handle for the next transaction.
     /// A transaction that a call began in, if it still lives.
     ///
     /// # Errors
@@ -195,6 +194,7 @@ impl Streams {
         }
     }
 
+    /// A handle for the next transaction.
     pub(super) fn next_id(&mut self) -> TransactionId {
         self.last += 1;
         TransactionId(self.last)

@@ -8,7 +8,9 @@ use super::request::ClaimedRequest;
 use crate::engine::{Engine, transaction_call};
 
 impl<E: Engine> Executor<E> {
-    /// What a CALL of `box.begin` and the like means in a stream, if it may be called.
+    /// What a CALL of `box.begin` and the like means in a stream. To begin takes the right to call;
+    /// to end takes none, as COMMIT and ROLLBACK: the session takes its transaction for ended as
+    /// soon as it has sent the end.
     pub(super) fn meaning(
         &self,
         request: &ClaimedRequest<'_>,
@@ -17,7 +19,7 @@ impl<E: Engine> Executor<E> {
         match body {
             Body::Call(call) if request.entry.stream != 0 => {
                 let meaning = transaction_call(call)?.map(|(_, meaning)| meaning);
-                if meaning.is_some() {
+                if matches!(meaning, Some(Body::Begin(_))) {
                     self.engine.may_call(request.caller, call.name)?;
                 }
                 Ok(meaning)
