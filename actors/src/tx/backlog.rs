@@ -78,11 +78,11 @@ impl Backlog {
         is_wanted: impl Fn(&WaitingRequest) -> bool,
     ) {
         let own = self.of(&request, now);
-        own.bytes += request.body.len();
-        own.fresh.push_back(request);
         if own.is_overfull() {
             own.sweep(is_wanted);
         }
+        own.bytes += request.body.len();
+        own.fresh.push_back(request);
     }
 
     /// The same for one that had waited in its stream: it came before those that did not.
@@ -171,17 +171,28 @@ impl Backlog {
         }
     }
 
-    /// Ends the wait of the next connection if nothing of it waits any more; returns its number if
-    /// it is gone.
+    /// Ends the wait of the next connections of which nothing waits any more, up to one that is
+    /// gone; returns the number of that. When there is none, [`peek`](Self::peek) finds what there
+    /// is.
     pub(super) fn finish_next(&mut self) -> Option<u64> {
-        let next = *self.ready.front()?;
-        if self.connections.get(&next).is_some_and(|own| own.len() > 0) {
-            return None;
+        while let Some(&next) = self.ready.front() {
+            if self.connections.get(&next).is_some_and(|own| own.len() > 0) {
+                return None;
+            }
+            self.ready.pop_front();
+            if let Some(own) = self.connections.remove(&next) {
+                own.replies.set_waiting(false);
+                if own.is_gone {
+                    return Some(next);
+                }
+            }
         }
-        self.ready.pop_front();
-        let own = self.connections.remove(&next)?;
-        own.replies.set_waiting(false);
-        own.is_gone.then_some(next)
+        None
+    }
+
+    /// Whether something waits of a connection.
+    pub(super) fn has(&self, connection: u64) -> bool {
+        self.connections.contains_key(&connection)
     }
 
     /// A connection is gone. True if something of it waits: it has really left when that is done.

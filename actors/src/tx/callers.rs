@@ -65,19 +65,20 @@ impl Callers {
             Some(own) if own.caller.connection == caller.connection => own.caller = caller,
             client => {
                 let replies = ReplyAccount::new(gauge);
-                *client = Some(Client { caller, replies });
+                if let Some(gone) = client.replace(Client { caller, replies }) {
+                    gone.replies.gauge().close();
+                }
             }
         }
     }
 
-    /// Forgets a caller, unless the session's number has a new owner already.
+    /// Forgets a caller, who reads no replies any more, unless the session's number has a new owner
+    /// already.
     pub(super) fn forget(&mut self, worker: usize, session: SessionId) {
         if let Some(client) = self.0[worker].clients.get_mut(session.index as usize)
-            && client
-                .as_ref()
-                .is_some_and(|own| own.caller.connection == session.connection)
+            && let Some(gone) = client.take_if(|own| own.caller.connection == session.connection)
         {
-            *client = None;
+            gone.replies.gauge().close();
         }
     }
 

@@ -188,6 +188,12 @@ impl<E: Engine> TxCore<E> {
         // It waits no more; perhaps it will once more.
         drop(request.charge);
         if self.callers.claim(request.worker, request.entry.id) {
+            // Nobody sees what it finds, and nothing depends on it.
+            if request.entry.class == Class::Read && request.replies.gauge().is_closed() {
+                let error = Error::new(ErrorCode::SYSTEM, "The connection is closed");
+                let output = &mut self.executor.output;
+                return output.error(request.worker, &request.entry, &error);
+            }
             let claimed = ClaimedRequest {
                 worker: request.worker,
                 entry: &request.entry,

@@ -6,15 +6,12 @@
 //!         └ memory is scarce ─▶ for those within a share, or with a small reply
 //! ```
 
-use vestibule_wire::{Error, ErrorCode};
-
 use std::sync::atomic::Ordering;
 
 use super::backlog::has_small_reply;
 use super::core::TxCore;
 use super::reply_account::ReplyAccount;
 use super::streams::WaitingRequest;
-use crate::admission::Class;
 use crate::cells::claims::RequestPhase;
 use crate::engine::Engine;
 use crate::limits::{CONNECTION_REPLY_BYTES_MAX, MEMORY_SMALL};
@@ -33,6 +30,20 @@ impl<E: Engine> TxCore<E> {
             return true;
         }
         !replies.is_waiting() && self.find_room(worker, entry, replies)
+    }
+
+    /// Whether a request that had waited in its stream may be executed now.
+    pub(super) fn has_room_again(&self, request: &WaitingRequest) -> bool {
+        let WaitingRequest {
+            worker,
+            entry,
+            replies,
+            ..
+        } = request;
+        self.has_room(*worker, entry, replies)
+            // Behind those of its stream that wait already, or at once: when its client has left
+            // and nothing waits for room, nothing ever does again.
+            || !replies.is_waiting() && replies.gauge().is_closed()
     }
 
     /// Whether the first request that waits of its connection may be executed now.
@@ -71,20 +82,6 @@ impl<E: Engine> TxCore<E> {
     pub(super) fn wait_for_room_again(&mut self, request: WaitingRequest) {
         let now = self.executor.budget.began();
         self.backlog.push_resumed(request, now);
-    }
-
-    /// Runs a request that waited for room.
-    pub(super) fn run_from_backlog(&mut self, request: WaitingRequest) {
-        let (worker, entry) = (request.worker, &request.entry);
-        let is_plain_read = entry.class == Class::Read && entry.stream == 0;
-        let is_for_nobody = is_plain_read && request.replies.gauge().is_closed();
-        if !is_for_nobody {
-            return self.run_waiting(request);
-        }
-        if self.callers.claim(worker, entry.id) {
-            let error = Error::new(ErrorCode::SYSTEM, "The connection is closed");
-            self.executor.output.error(worker, entry, &error);
-        }
     }
 }
 
@@ -234,6 +231,84 @@ mod tests {
             fixture.send_as(2, &RequestBuilder::replace(1, 78));
             fixture.turn();
             assert_eq!(fixture.script.log(), ["begin 1", "rollback 1"]);
+        });
+    }
+
+    #[test]
+    fn a_transaction_of_a_client_that_is_gone_runs_to_its_end_though_there_is_no_room() {
+        fixture(|mut fixture: Fixture| async move {
+            fixture.store_large().await;
+            let of_stream = |request: RequestBuilder| request.stream(7);
+            fixture.send(&of_stream(RequestBuilder::new(RequestType::Begin, 10)));
+            fixture.send(&of_stream(RequestBuilder::replace(11, 11)));
+            fixture.send(&of_stream(RequestBuilder::call(12, "later", &[0x91, 1])));
+            fixture.send(&of_stream(RequestBuilder::replace(13, 13)));
+            fixture.send(&of_stream(RequestBuilder::new(RequestType::Commit, 14)));
+            // Its replies take all that they may; nothing waits for room.
+            for sync in 20..22 {
+                fixture.send(&RequestBuilder::select(sync, 5));
+            }
+            fixture.turn();
+            assert_eq!(fixture.core.backlog.next_look(), None);
+            fixture.leave(1);
+            for _ in 0..8 {
+                fixture.run_tasks().await;
+                fixture.turn();
+            }
+            assert_eq!(fixture.script.executed(), [5, 11, 13]);
+            assert_eq!(fixture.script.log(), ["begin 1", "commit 1"]);
+        });
+    }
+
+    #[test]
+    fn a_client_that_is_gone_gets_no_reads_in_transactions_either() {
+        fixture(|mut fixture: Fixture| async move {
+            fixture.store_large().await;
+            for sync in 10..12 {
+                fixture.send(&RequestBuilder::select(sync, 5));
+            }
+            let of_stream = |request: RequestBuilder| request.stream(7);
+            fixture.send(&of_stream(RequestBuilder::new(RequestType::Begin, 12)));
+            for sync in 13..20 {
+                fixture.send(&of_stream(RequestBuilder::select(sync, 5)));
+            }
+            fixture.send(&of_stream(RequestBuilder::replace(20, 77)));
+            fixture.send(&of_stream(RequestBuilder::new(RequestType::Commit, 21)));
+            fixture.turn();
+            fixture.replies().await;
+            fixture.leave(1);
+            let frames = fixture.replies().await;
+            let done = frames.iter().filter(|own| own.code == 0);
+            let done: Vec<_> = done.map(|own| own.sync).collect();
+            assert_eq!(done, [12, 20, 21]);
+            assert_eq!(frames.len(), 10, "each has its reply");
+            assert_eq!(fixture.script.log(), ["begin 1", "commit 1"]);
+        });
+    }
+
+    #[test]
+    fn a_connection_of_which_all_was_taken_back_is_in_nobodys_way() {
+        fixture(|mut fixture: Fixture| async move {
+            fixture.store_large().await;
+            for connection in 1..3 {
+                for sync in 10..12 {
+                    fixture.send_as(connection, &RequestBuilder::select(sync, 5));
+                }
+            }
+            // More than a connection may have on its way, so what was taken back of it is dropped.
+            for sync in 12..14 {
+                let id = fixture.send(&large(sync, 33 * MIB));
+                assert!(fixture.claims.revoke(id));
+            }
+            fixture.send_as(2, &RequestBuilder::select(12, 5));
+            fixture.turn();
+            fixture.take_syncs().await;
+            fixture.now += crate::limits::BACKLOG_LOOK_PERIOD;
+            for _ in 0..4 {
+                fixture.core.turn(fixture.now);
+            }
+            assert_eq!(fixture.take_syncs().await, [12]);
+            assert!(!fixture.core.has_work(), "or Tx would never come to rest");
         });
     }
 

@@ -382,8 +382,9 @@ impl Streams {
     }
 
     /// Takes out streams of gone connections in which nothing runs or waits, nor has still to run;
-    /// returns the handles of their transactions that the engine has.
-    pub(super) fn reap(&mut self) -> Vec<TransactionId> {
+    /// returns the handles of their transactions that the engine has. `is_awaited` tells of which
+    /// connections requests wait elsewhere.
+    pub(super) fn reap(&mut self, is_awaited: impl Fn(u64) -> bool) -> Vec<TransactionId> {
         if self.gone == 0 {
             return Vec::new();
         }
@@ -395,7 +396,8 @@ impl Streams {
             let is_over = stream.is_gone
                 && stream.running.is_none()
                 && stream.waiting.is_empty()
-                && !has_more(*key);
+                && !has_more(*key)
+                && !is_awaited(key.connection);
             if is_over && let Some(transaction) = stream.transaction.take() {
                 if let Some(timer) = transaction.timer {
                     deadlines.clear(timer);

@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use vestibule_wire::Error;
 
+use super::backlog::Backlog;
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
 use crate::engine::Engine;
@@ -43,7 +44,7 @@ impl<E: Engine> TxCore<E> {
         if self.run_resumed() == Turn::Open {
             self.run_queued();
         }
-        self.executor.reap_streams();
+        self.executor.reap_streams(&self.backlog);
         self.executor.sweep_reservations();
         self.executor.commit(&self.callers);
         self.executor.send();
@@ -96,7 +97,7 @@ impl<E: Engine> TxCore<E> {
                 self.executor.streams.put_back_resumed(request);
                 return Turn::Full;
             }
-            if self.has_room(request.worker, &request.entry, &request.replies) {
+            if self.has_room_again(&request) {
                 self.run_waiting(request);
             } else {
                 self.wait_for_room_again(request);
@@ -107,7 +108,13 @@ impl<E: Engine> TxCore<E> {
 
     /// Runs what waited for room, while there is some.
     fn run_backlog(&mut self) -> Turn {
-        while let Some(request) = self.backlog.peek() {
+        loop {
+            while let Some(gone) = self.backlog.finish_next() {
+                self.executor.leave(gone);
+            }
+            let Some(request) = self.backlog.peek() else {
+                return Turn::Open;
+            };
             let worker = request.worker;
             if !self.may_go_on(request) {
                 self.backlog.leave_next();
@@ -118,13 +125,9 @@ impl<E: Engine> TxCore<E> {
                 return Turn::Full;
             }
             if let Some(request) = self.backlog.pop() {
-                self.run_from_backlog(request);
-            }
-            if let Some(gone) = self.backlog.finish_next() {
-                self.executor.leave(gone);
+                self.run_waiting(request);
             }
         }
-        Turn::Open
     }
 
     fn run_batches(&mut self) -> Turn {
@@ -204,9 +207,9 @@ impl<E: Engine> Executor<E> {
         self.output.send(&self.shared.counters);
     }
 
-    /// Rolls back what connections that are gone have left open.
-    fn reap_streams(&mut self) {
-        for transaction in self.streams.reap() {
+    /// Rolls back what connections that are gone have left open, if nothing of them waits for room.
+    fn reap_streams(&mut self, backlog: &Backlog) {
+        for transaction in self.streams.reap(|connection| backlog.has(connection)) {
             self.engine.rollback_transaction(transaction);
         }
     }
