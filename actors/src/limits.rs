@@ -54,6 +54,10 @@ pub const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
 /// Longest time after which a client is asked to come back: it should see progress.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
+/// How many times a request that is refused is admitted again, because the state has changed since
+/// the verdict on it.
+pub const ADMISSION_LOOKS_MAX: u32 = 3;
+
 /// Room of an actor's mailbox, in messages: what actix takes by itself. It holds nobody back, since
 /// all messages are sent without asking for room; what bounds them are credits.
 pub const MAILBOX_SLOTS: usize = 16;

@@ -73,9 +73,13 @@ pub(super) fn retry_after(progress: Option<Progress>, elapsed: Duration) -> Dura
 }
 
 impl Status {
-    /// The error for a request that is refused with this code because of the state.
+    /// The error for a request that is refused with this code because of the state. It always tells
+    /// a reason: where the state has none, that of the code.
     #[must_use]
     pub fn error(&self, code: ErrorCode) -> Error {
+        if self.reason.is_empty() {
+            return self.with_reason_of(code).error(code);
+        }
         let percent = self
             .progress
             .and_then(Progress::share)
@@ -100,6 +104,23 @@ impl Status {
             ),
         };
         self.error_with_text(code, text)
+    }
+
+    /// The same with a reason, for a refusal that the state by itself does not explain.
+    fn with_reason_of(&self, code: ErrorCode) -> Self {
+        let (reason, retry_after) = match code {
+            ErrorCode::READONLY if self.serving.role == Role::Replica => {
+                ("the server is a replica", self.retry_after)
+            }
+            ErrorCode::SHUTDOWN => ("the server is shutting down", self.retry_after),
+            // What stood in the way a moment ago is gone.
+            _ => ("the state has just changed", RETRY_AFTER_MIN),
+        };
+        Self {
+            reason: reason.to_owned(),
+            retry_after,
+            ..self.clone()
+        }
     }
 
     /// An error with a text of one's own and the fields that every error of a state carries.

@@ -103,6 +103,36 @@ fn the_busy_error_names_reason_share_and_when_to_return() {
 }
 
 #[test]
+fn nobody_is_refused_without_a_reason() {
+    let codes = [ErrorCode::LOADING, ErrorCode::READONLY, ErrorCode::SHUTDOWN];
+    let every = State::ALL
+        .into_iter()
+        .flat_map(|state| Role::ALL.map(|role| (state, role)));
+    for (state, role) in every {
+        for (drain_target, code) in DrainTarget::ALL
+            .into_iter()
+            .flat_map(|target| codes.map(|code| (target, code)))
+        {
+            let status = Status {
+                serving: Serving {
+                    state,
+                    role,
+                    drain_target,
+                    epoch: 7,
+                },
+                reason: String::new(),
+                ..ready().status(Instant::now())
+            };
+            let error = status.error(code);
+            let text = error.message();
+            assert!(!text.contains(": ,") && !text.contains(":  ("), "{text}");
+            let reason = error.fields().iter().find(|(name, _)| name == "reason");
+            assert_ne!(reason.unwrap().1, Field::Str("".into()), "{state} {text}");
+        }
+    }
+}
+
+#[test]
 fn of_a_huge_reason_as_much_is_kept_as_each_refusal_may_tell() {
     let cell = ready();
     let now = Instant::now();

@@ -26,6 +26,7 @@ use crate::messages::SessionId;
 use crate::resources::in_flight::InFlightRequest;
 use crate::resources::transactions::OpenTransactions;
 use crate::resources::{WorkerCell, WorkerState};
+use crate::serving::Serving;
 use crate::session::dispatch::Dispatcher;
 use crate::slots::ConnectionSlot;
 
@@ -93,7 +94,7 @@ impl Session {
 }
 
 /// The cell of a new connection.
-fn new_cell(
+pub(super) fn new_cell(
     worker: &WorkerCell,
     index: u32,
     slot: ConnectionSlot,
@@ -133,16 +134,25 @@ fn new_cell(
 /// New connections that the state or the policy turns away are greeted and told why.
 fn refuse_at_the_door(worker: &WorkerCell, cell: &ConnectionCell) {
     let shared = &worker.shared;
-    let serving = shared.serving.load();
-    let is_alone = serving.state.traits().answers_alone;
-    let code = if serving.is_ending() && !(serving.is_stopping() && cell.slot.is_administrators()) {
-        ErrorCode::SHUTDOWN
-    } else if is_alone && cell.solo_policy(shared) == SoloPolicy::Close {
-        ErrorCode::LOADING
-    } else {
+    let code = |serving: Serving| {
+        let is_alone = serving.state.traits().answers_alone;
+        if serving.is_ending() && !(serving.is_stopping() && cell.slot.is_administrators()) {
+            Some(ErrorCode::SHUTDOWN)
+        } else if is_alone && cell.solo_policy(shared) == SoloPolicy::Close {
+            Some(ErrorCode::LOADING)
+        } else {
+            None
+        }
+    };
+    if code(shared.serving.load()).is_none() {
+        return;
+    }
+    // It is decided by the state that is told, in case that it has changed meanwhile.
+    let status = shared.serving.status(cell.since);
+    let Some(code) = code(status.serving) else {
         return;
     };
-    let error = shared.serving.status(cell.since).error(code);
+    let error = status.error(code);
     let mut state = cell.state.borrow_mut();
     state.reply_error(shared, 0, &error);
     state.close(Closing::AfterFlush);

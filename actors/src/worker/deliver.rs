@@ -193,6 +193,11 @@ impl Worker {
     /// Solo: what Tx has not begun is answered as each session's policy says. Under `hold` it stays
     /// in Tx's queue until its time is over.
     pub(crate) fn revoke_in_solo(&self, now: Instant) {
+        let status = self.cell.shared.serving.status(now);
+        if !status.serving.state.traits().answers_alone {
+            // It has ended meanwhile.
+            return;
+        }
         let time_max = self.cell.shared.config.hold.time_max;
         let policy = |request: &InFlightRequest| {
             self.owner(request)
@@ -213,12 +218,7 @@ impl Worker {
                 self.sessions.tell(&session, Close(Closing::AfterFlush));
             }
         }
-        let error = self
-            .cell
-            .shared
-            .serving
-            .status(now)
-            .error(ErrorCode::LOADING);
+        let error = status.error(ErrorCode::LOADING);
         self.answer_revoked(&revoked, &error);
     }
 

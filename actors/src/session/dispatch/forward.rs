@@ -25,8 +25,10 @@ impl Dispatcher<'_> {
     /// Puts a request into the worker's batch for Tx.
     pub(crate) fn forward(&mut self, request: &DecodedRequest<'_>, class: Class) {
         if !self.worker.outgoing.has_tx() {
-            // The state changed to ready a moment before this worker heard of the new Tx.
-            return self.reject(request.sync, ErrorCode::LOADING);
+            // This worker hears of the new Tx a moment after the state changed, or of the loss of
+            // the old one a moment before.
+            self.reject_as_judged(request, ErrorCode::LOADING);
+            return;
         }
         let Some(credit) = self.find_credit(request.raw) else {
             if self.is_ending_stall {

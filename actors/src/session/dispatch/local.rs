@@ -20,11 +20,11 @@ impl Dispatcher<'_> {
             Body::Ping => header.write_empty(self.session.output()),
             // What the client can do makes no difference yet: nothing is sent that needs it.
             Body::Id(_) => header.write_id(self.session.output(), Features::SUPPORTED),
-            Body::Auth(auth) => self.answer_auth(request.sync, &auth),
+            Body::Auth(auth) => self.answer_auth(request, &auth),
             Body::Select(select) => {
                 // It may walk through all definitions.
                 self.worker.turns.spend(SESSION_TURN_WORK_PER_LOOK);
-                self.answer_catalog(request.sync, &select);
+                self.answer_catalog(request, &select);
             }
             Body::Watch(key) => self.watch(request.sync, key),
             Body::Unwatch(key) => self.session.unwatch(key),
@@ -41,9 +41,11 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn answer_auth(&mut self, sync: u64, auth: &Auth<'_>) {
+    fn answer_auth(&mut self, request: &DecodedRequest<'_>, auth: &Auth<'_>) {
+        let sync = request.sync;
         let Some(catalog) = self.worker.published.catalog(self.shared) else {
-            return self.reject(sync, ErrorCode::LOADING);
+            self.reject_as_judged(request, ErrorCode::LOADING);
+            return;
         };
         if self.has_to_wait(auth) {
             return;
@@ -101,13 +103,14 @@ impl Dispatcher<'_> {
         }
     }
 
-    fn answer_catalog(&mut self, sync: u64, select: &Select<'_>) {
+    fn answer_catalog(&mut self, request: &DecodedRequest<'_>, select: &Select<'_>) {
         if !self.has_reply_memory(0) {
             return;
         }
-        let header = self.header(sync);
+        let header = self.header(request.sync);
         let Some(catalog) = self.worker.published.catalog(self.shared) else {
-            return self.reject(sync, ErrorCode::LOADING);
+            self.reject_as_judged(request, ErrorCode::LOADING);
+            return;
         };
         let (output, caller) = self.session.output_and_caller();
         // A failure is the reply, already written.

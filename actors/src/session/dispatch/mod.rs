@@ -42,6 +42,7 @@ use crate::connection::intake::Closing;
 use crate::connection::state::{ConnectionState, header};
 use crate::engine::catalog::SYSTEM_SPACE_ID_MAX;
 use crate::engine::transaction_call;
+use crate::limits::ADMISSION_LOOKS_MAX;
 use crate::peers::Peers;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::serving::Admitted;
@@ -68,6 +69,10 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) is_ending_stall: bool,
     /// The held request at hand cannot be dispatched after all, because solo began again.
     pub(crate) is_put_back: bool,
+    /// Under which epoch the verdict on the request at hand was made.
+    judged_epoch: u64,
+    /// How many more times the request at hand is admitted again if the state changes meanwhile.
+    looks_left: u32,
 }
 
 /// A request that is decoded and waits for its verdict.
@@ -108,6 +113,8 @@ impl<'a> Dispatcher<'a> {
             is_releasing: false,
             is_ending_stall: false,
             is_put_back: false,
+            judged_epoch: 0,
+            looks_left: 0,
         }
     }
 
@@ -143,6 +150,7 @@ impl<'a> Dispatcher<'a> {
             return self.refuse(sync, &error);
         }
         let stream = header.stream_id;
+        self.looks_left = ADMISSION_LOOKS_MAX;
         self.admit_and_route(&DecodedRequest {
             request_type: meaning,
             sent_as: request_type,
@@ -154,7 +162,8 @@ impl<'a> Dispatcher<'a> {
         });
     }
 
-    /// Decides on a decoded request and does what is decided.
+    /// Decides on a decoded request and does what is decided: under one state, the last one that
+    /// is looked at. What is refused comes back here if the state has changed meanwhile.
     fn admit_and_route(&mut self, request: &DecodedRequest<'_>) {
         let control = control_call(&request.body);
         let mut class = match control {
@@ -164,6 +173,7 @@ impl<'a> Dispatcher<'a> {
         let serving = self
             .session
             .served_under(self.shared.serving.load(), self.now);
+        self.judged_epoch = serving.epoch;
         self.admitted = Admitted::under(serving);
         if let Some(epoch) = self.held_epoch {
             self.admitted = self.admitted.of_epoch(epoch);
@@ -196,7 +206,9 @@ impl<'a> Dispatcher<'a> {
             Verdict::Forward => self.forward(request, class),
             Verdict::ViewOrForward | Verdict::ViewOrBusy => self.read(request, serving),
             Verdict::Busy => self.busy(request),
-            Verdict::Reject(code) => self.reject(request.sync, code),
+            Verdict::Reject(code) => {
+                self.reject_as_judged(request, code);
+            }
             Verdict::Close => self.session.close(Closing::Now),
         }
     }
@@ -239,9 +251,29 @@ impl<'a> Dispatcher<'a> {
         catalog.shows_temporary(space, &caller.user)
     }
 
+    /// Refuses what no verdict was made on right now, with what is to be said of the state by now.
     pub(crate) fn reject(&mut self, sync: u64, code: ErrorCode) {
         let error = self.shared.serving.status(self.now).error(code);
         self.refuse(sync, &error);
+    }
+
+    /// Refuses a request for the state that the verdict on it was made under. If that has changed
+    /// since, there is nothing to be said of it any more, and the request is admitted again. True
+    /// if it was refused, here and now.
+    pub(crate) fn reject_as_judged(
+        &mut self,
+        request: &DecodedRequest<'_>,
+        code: ErrorCode,
+    ) -> bool {
+        let status = self.shared.serving.status(self.now);
+        let is_as_judged = status.serving.epoch == self.judged_epoch;
+        if !is_as_judged && let Some(left) = self.looks_left.checked_sub(1) {
+            self.looks_left = left;
+            self.admit_and_route(request);
+            return false;
+        }
+        self.refuse(request.sync, &status.error(code));
+        true
     }
 
     /// Tx is blocked: what happens now is the policy's choice.
@@ -251,8 +283,8 @@ impl<'a> Dispatcher<'a> {
         if joins && self.hold(request) {
             return;
         }
-        self.reject(request.sync, ErrorCode::LOADING);
-        if policy == SoloPolicy::Close {
+        let is_refused = self.reject_as_judged(request, ErrorCode::LOADING);
+        if is_refused && policy == SoloPolicy::Close {
             self.session.close(Closing::AfterFlush);
         }
     }
@@ -298,3 +330,6 @@ fn check_stream(request_type: RequestType, stream: u64) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

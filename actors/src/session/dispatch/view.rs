@@ -25,7 +25,8 @@ use crate::config::SoloPolicy;
 use crate::connection::scan::ParkedScan;
 use crate::engine::{Scan, ViewStep};
 use crate::limits::{
-    SESSION_TURN_WORK_PER_LOOK, VIEW_RESTARTS_MAX, VIEW_SELECT_WORK, VIEW_STEPS_PER_POLL_MAX,
+    ADMISSION_LOOKS_MAX, SESSION_TURN_WORK_PER_LOOK, VIEW_RESTARTS_MAX, VIEW_SELECT_WORK,
+    VIEW_STEPS_PER_POLL_MAX,
 };
 use crate::serving::{Admitted, Serving};
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
@@ -198,14 +199,18 @@ impl Dispatcher<'_> {
         };
         let serving = self.shared.serving.load();
         self.admitted = Admitted::under(serving);
+        self.judged_epoch = serving.epoch;
+        self.looks_left = ADMISSION_LOOKS_MAX;
+        self.arrived = since;
         match admit(serving, Class::Read, false) {
             Verdict::ViewOrForward if self.find_credit(raw).is_some() => {
-                self.arrived = since;
                 self.forward(&request, Class::Read);
-                self.arrived = self.now;
             }
-            Verdict::Reject(code) => self.reject(sync, code),
+            Verdict::Reject(code) => {
+                self.reject_as_judged(&request, code);
+            }
             _ => self.busy(&request),
         }
+        self.arrived = self.now;
     }
 }
