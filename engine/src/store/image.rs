@@ -192,6 +192,12 @@ impl Image {
         self.left_behind += bytes as u64;
     }
 
+    /// A part of the spaces took so much before, and takes so much now. Modulo 2⁶⁴: in a recovery
+    /// what goes may not have been counted when it came, until [`recount`](Self::recount).
+    fn count(&mut self, before: usize, after: usize) {
+        self.bytes = self.bytes.wrapping_add(after).wrapping_sub(before);
+    }
+
     /// Counts again what the spaces take.
     pub(crate) fn recount(&mut self) {
         self.bytes = self.spaces().map(Space::bytes).sum();
@@ -236,7 +242,7 @@ impl Image {
     /// Puts a space where there is none, under its number and its name.
     pub(super) fn add(&mut self, space: Space) {
         let (id, name) = (space.def.id, space.def.name.clone());
-        self.bytes += space.bytes();
+        self.count(0, space.bytes());
         self.names.insert(name, id, &mut self.left_behind);
         self.spaces
             .insert(id, Arc::new(space), &mut self.left_behind);
@@ -246,7 +252,7 @@ impl Image {
     pub(super) fn take(&mut self, id: u32) -> Option<Space> {
         let space = self.spaces.remove(&id, &mut self.left_behind)?;
         self.names.remove(&*space.def.name, &mut self.left_behind);
-        self.bytes -= space.bytes();
+        self.count(space.bytes(), 0);
         Some(Arc::unwrap_or_clone(space))
     }
 
@@ -390,10 +396,10 @@ impl Image {
             tuples_left_behind += old.map_or(0, |old| old.shared_bytes());
         }
         let after = *tree.tally();
-        self.bytes = self.bytes + after.nodes - before.nodes;
+        self.count(before.nodes, after.nodes);
         self.left_behind += after.left_behind - before.left_behind;
         if index == PRIMARY {
-            self.bytes = self.bytes + after.tuples - before.tuples;
+            self.count(before.tuples, after.tuples);
             self.left_behind += tuples_left_behind as u64;
         }
     }
@@ -408,7 +414,7 @@ impl Image {
             if let Some(space) = self.space_mut(id) {
                 let empty = Space::new(space.def.clone());
                 let full = std::mem::replace(space, empty.clone());
-                self.bytes = self.bytes + empty.bytes() - full.bytes();
+                self.count(full.bytes(), empty.bytes());
                 self.leave_behind(full.bytes());
                 garbage.0.extend(full.into_trees());
             }

@@ -113,3 +113,26 @@ fn recovery_tells_how_far_it_is_and_how_many_rows_there_are() {
     assert!(rows.is_sorted() && rows.last() >= Some(&10_000), "{rows:?}");
     assert!(told.len() > 3);
 }
+
+/// A definition of before a recovery's count: what the space took by then was not counted yet.
+#[test]
+fn a_space_that_is_filled_and_then_redefined_or_dropped_is_recovered_and_counted() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    for id in 0..500 {
+        rig.insert(&(id, "a text that does not stand in the tree itself"));
+    }
+    rig.commit();
+    rig.call("box.space.s:format", &([("id", "unsigned")],));
+    let filled = rig.engine.data_bytes();
+    rig.reopen();
+    let recovered = rig.engine.data_bytes();
+    assert!(
+        recovered > 500 * 45 && recovered < 2 * filled,
+        "{recovered} of {filled}"
+    );
+    rig.call("box.space.s:drop", &NONE);
+    let empty = rig.engine.data_bytes();
+    rig.reopen();
+    let recovered = rig.engine.data_bytes();
+    assert!(recovered < 2 * empty, "{recovered} of {empty}");
+}
