@@ -192,17 +192,16 @@ fn net_box() {
     Suite::NetBox.whole();
 }
 
-/// What is out of scope is listed with its reason; a test that is listed and passes, or that fails
-/// and is not listed, fails this one.
-#[test]
-fn the_suite_of_asynctnt_passes_but_for_what_is_listed() {
+/// Runs the suite of a connector's source distribution. What is out of scope is listed with its
+/// reason; a test that is listed and passes, or that fails or is skipped and is not listed, fails.
+fn suite_of_distribution(name: &str) {
     if is_skipped() {
         return;
     }
     let directory = format!("{}/tests/interop/suites", env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(tool("VESTIBULE_TEST_PYTHON"))
-        .arg(format!("{directory}/asynctnt_suite.py"))
-        .arg(format!("{}/asynctnt", tool("VESTIBULE_TEST_SUITES")))
+        .arg(format!("{directory}/{name}_suite.py"))
+        .arg(format!("{}/{name}", tool("VESTIBULE_TEST_SUITES")))
         .env("VESTIBULE_TEST_SERVER", env!("CARGO_BIN_EXE_vestibule"))
         .output()
         .expect("the suite starts");
@@ -212,4 +211,14 @@ fn the_suite_of_asynctnt_passes_but_for_what_is_listed() {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[test]
+fn the_suite_of_asynctnt_passes_but_for_what_is_listed() {
+    suite_of_distribution("asynctnt");
+}
+
+#[test]
+fn the_suite_of_python_tarantool_passes_but_for_what_is_listed() {
+    suite_of_distribution("tarantool");
 }

@@ -53,6 +53,10 @@ class Instance(Server):
     def __init__(self, **_):
         super().__init__(set_up)
 
+    def start(self):
+        self.discard()
+        super().start()
+
     @staticmethod
     def get_random_port():
         return 0

@@ -1,5 +1,6 @@
 """A vestibule on loopback that a connector's own suite starts, sets up by requests and stops."""
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -19,7 +20,8 @@ def free_port():
 
 
 class Server:
-    """The server, on one address for all its life, with an empty directory at each start."""
+    """The server, on one address for all its life. It keeps its directory until it is discarded, at
+    the end of this process if not before."""
 
     def __init__(self, set_up, arguments=()):
         self.host = "127.0.0.1"
@@ -28,9 +30,12 @@ class Server:
         self._arguments = list(arguments)
         self._process = None
         self._directory = None
+        # A suite whose set-up fails never comes to stop what it has started.
+        atexit.register(self.discard)
 
     def start(self):
-        self._directory = tempfile.mkdtemp(prefix="vestibule-suite-")
+        if self._directory is None:
+            self._directory = tempfile.mkdtemp(prefix="vestibule-suite-")
         command = [os.environ["VESTIBULE_TEST_SERVER"], "--listen", f"{self.host}:{self.port}"]
         command += ["--data", self._directory, *self._arguments]
         log = open(os.path.join(self._directory, "output"), "wb")
@@ -63,7 +68,13 @@ class Server:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+    def discard(self):
+        """Stops it and removes its directory: the next start has none of the data."""
+        self.stop()
+        if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
 
 
 def index(name, *parts, **options):

@@ -1,0 +1,110 @@
+"""The suite of tarantool-python's source distribution, against vestibules. Its set-ups are chunks
+of Lua for the console of the Tarantool that it starts: here Lua runs apart, and its `box` is
+requests to the server (console.lua)."""
+
+import faulthandler
+import json
+import os
+import subprocess
+import sys
+import types
+import unittest
+
+from outcome import Result, judge
+from packaging.version import parse
+from server import Server, free_port
+
+LIMIT_S = 600
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Console:
+    """Lua with a `box` of the server's, until it is closed."""
+
+    def __init__(self, port):
+        lua = os.environ["VESTIBULE_TEST_TARANTOOL"]
+        self._process = subprocess.Popen(
+            [lua, os.path.join(HERE, "console.lua"), str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        self._version = None
+
+    def __call__(self, chunk):
+        """The values that a chunk returns; None if there is none."""
+        self._process.stdin.write(chunk.replace("\n", " ") + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise EOFError("the console has ended")
+        return json.loads(line) or None
+
+    @property
+    def tnt_version(self):
+        if self._version is None:
+            self._version = parse(self("box.info.version")[0])
+        return self._version
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+class Instance(Server):
+    """In place of the suite's own, which starts a Tarantool."""
+
+    def __init__(self, create_unix_socket=False, **_):
+        super().__init__(lambda _: None)
+        self.script = None
+        self.admin = None
+        self.args = {"primary": self.port, "admin": None}
+        if create_unix_socket:
+            # There is none: a connection to this path fails.
+            self.host, self.args["primary"] = None, os.path.join(HERE, "no.sock")
+            self.start = lambda: None
+
+    def start(self):
+        if os.path.basename(self.script) != "box.lua":
+            raise unittest.SkipTest(f"the Lua program {self.script} is run by the server")
+        super().start()
+        self.admin = Console(self.port)
+
+    def stop(self):
+        if self.admin is not None:
+            self.admin.close()
+            self.admin = None
+        super().stop()
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def is_started(self):
+        return self._process is not None
+
+    def touch_lock(self):
+        """Locks are of a server that suites share."""
+
+    def clean(self):
+        self.discard()
+
+
+def main(source, listed):
+    faulthandler.dump_traceback_later(LIMIT_S, exit=True)
+    os.chdir(source)
+    sys.path.insert(0, source)
+    module = types.ModuleType("test.suites.lib.tarantool_server")
+    module.TarantoolServer, module.find_port = Instance, free_port
+    sys.modules[module.__name__] = module
+    # What is tested is what was installed.
+    os.environ["TEST_PURE_INSTALL"] = "1"
+    suite = unittest.defaultTestLoader.loadTestsFromName("test.suites")
+    runner = unittest.TextTestRunner(resultclass=Result, verbosity=0)
+    return judge(runner.run(suite), listed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], os.path.join(HERE, "tarantool.txt")))
