@@ -97,6 +97,20 @@ pub const TRANSACTION_BYTES_MAX: usize = 64 << 20;
 /// it would need more to go on with the past.
 pub const TRANSACTIONS_BYTES_MAX: usize = 256 << 20;
 
+/// Bytes of [`TRANSACTIONS_BYTES_MAX`] that are kept for administrators who have logged in and who
+/// find the rest, or their share, taken.
+pub const TRANSACTIONS_BYTES_RESERVE: usize = TRANSACTIONS_BYTES_MAX / 16;
+
+/// Bytes of what the open transactions of one user may have changed and seen together.
+pub const TRANSACTIONS_BYTES_PER_USER_MAX: usize = TRANSACTIONS_BYTES_MAX / 2;
+
+/// The same, of those from one address (of IPv6, one network of 64 bits).
+pub const TRANSACTIONS_BYTES_PER_ADDRESS_MAX: usize = TRANSACTIONS_BYTES_MAX / 2;
+
+/// The same, of those of one user at one address: one that is as large as it may be, with all that
+/// it may have seen, and some beside it.
+pub const TRANSACTIONS_BYTES_PER_USER_AT_ADDRESS_MAX: usize = TRANSACTIONS_BYTES_MAX / 8 * 3;
+
 /// What it takes to keep one change beside long keys and tuples, in bytes: its 64 bytes in a tree
 /// whose nodes are about half full.
 pub const LAYER_ENTRY_BYTES: usize = 144;
@@ -164,7 +178,10 @@ pub const OPENINGS_TOLD_MAX: usize = 1000;
 /// How often the log tells how far recovery is.
 pub const RECOVERY_TOLD_EVERY: Duration = Duration::from_secs(1);
 
-const _: () = assert!(TRANSACTION_BYTES_MAX <= TRANSACTIONS_BYTES_MAX);
+const _: () = assert!(
+    TRANSACTION_BYTES_MAX + TRANSACTION_SEEN_BYTES_MAX
+        <= TRANSACTIONS_BYTES_PER_USER_AT_ADDRESS_MAX
+);
 // The runtime keeps some of them for administrators.
 const _: () = assert!(vestibule_actors::limits::TRANSACTIONS_MAX_DEFAULT <= OPEN_TRANSACTIONS_MAX);
 const _: () = assert!(VIEW_STEP_BYTES_MAX < REPLY_SIZE_MAX);

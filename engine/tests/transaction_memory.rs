@@ -94,7 +94,7 @@ fn a_transaction_takes_about_what_it_is_bounded_to() {
         timeout: None,
         isolation: 0,
     };
-    rig.engine.begin(id, &begin).unwrap();
+    rig.engine.begin(id, &begin, &rig.caller).unwrap();
     rig.transaction = Some(id);
     let long = "x".repeat(2000);
     let before = resident_bytes();
@@ -111,7 +111,7 @@ fn a_transaction_takes_about_what_it_is_bounded_to() {
     );
     // It is all given back, to be used again.
     rig.engine.rollback_transaction(id);
-    rig.engine.begin(id, &begin).unwrap();
+    rig.engine.begin(id, &begin, &rig.caller).unwrap();
     rig.insert(SPACE, &(0, "short")).unwrap();
     rig.engine.commit_transaction(id).unwrap();
     rig.engine.commit().unwrap();

@@ -57,6 +57,7 @@ pub use data_memory::DataMemory;
 pub use progress::{Fault, Progress};
 pub(crate) use reply::{Context, LockAttempt};
 pub use reply::{Detached, Reply};
+pub(crate) use request::counted;
 pub use request::{Caller, Outcome, Request, ReservationId, Ticket, TransactionId};
 pub(crate) use solo::SoloBoard;
 pub use solo::SoloGuard;
@@ -135,13 +136,18 @@ pub trait Engine: Sized + 'static {
         None
     }
 
-    /// Opens a transaction under a handle that the runtime chose.
+    /// Opens a transaction of a caller, under a handle that the runtime chose.
     ///
     /// # Errors
     ///
     /// The reply to BEGIN. An engine without transactions keeps this default.
-    fn begin(&mut self, transaction: TransactionId, options: &Begin) -> Result<(), Error> {
-        let _ = (transaction, options);
+    fn begin(
+        &mut self,
+        transaction: TransactionId,
+        options: &Begin,
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        let _ = (transaction, options, caller);
         Err(Error::unsupported(
             "This engine",
             "interactive transactions",

@@ -1,6 +1,6 @@
 //! What an engine is asked, by whom, and by which handles the runtime and the engine name things.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use vestibule_wire::Error;
 use vestibule_wire::request::Body;
@@ -35,8 +35,14 @@ pub struct Caller {
 impl Caller {
     /// Whether the caller may have what is kept for administrators when all else is taken. Somebody
     /// who has not logged in may not, from whatever address.
-    pub(crate) fn has_reserve(&self) -> bool {
+    pub fn has_reserve(&self) -> bool {
         self.is_administrator && !self.user.is_guest()
+    }
+
+    /// The address as which the caller counts, where an address has a share of something: all of a
+    /// network of IPv6 are one.
+    pub fn counted_address(&self) -> IpAddr {
+        counted(self.address)
     }
 
     /// Lets administrators pass only, whatever rights on data somebody has.
@@ -55,6 +61,18 @@ impl Caller {
             procedure,
             &self.user.name,
         ))
+    }
+}
+
+/// As what an address counts: a host of IPv6 has as many addresses as it likes within its network
+/// of 64 bits.
+pub(crate) fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
     }
 }
 
@@ -82,4 +100,15 @@ pub enum Outcome {
     /// Nothing was done: commit the turn so far, then execute this request again, first of a new
     /// turn. For requests (DDL) that need a turn of their own.
     CommitFirst,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let counted = |text: &str| super::counted(text.parse().unwrap()).to_string();
+        assert_eq!(counted("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(counted("::ffff:10.0.0.1"), "10.0.0.1");
+        assert_eq!(counted("10.0.0.1"), "10.0.0.1");
+    }
 }

@@ -29,7 +29,6 @@ use crate::engine::Caller;
 use crate::limits::{SHOW_ROWS_MAX, WAIT_BYTES_MAX};
 
 pub(crate) use self::shares::QuotaBounds;
-pub(crate) use self::table::counted;
 
 /// What is bounded in this way.
 #[derive(Debug)]

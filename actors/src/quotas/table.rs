@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use vestibule_wire::Error;
@@ -31,7 +31,7 @@ pub(super) enum Exceeded {
 
 impl Exceeded {
     pub(super) fn error(self, what: &str, bounds: &QuotaBounds, caller: &Caller) -> Error {
-        let (user, address) = (&caller.user.name, counted(caller.address));
+        let (user, address) = (&caller.user.name, caller.counted_address());
         let text = match self {
             Self::User => format!(
                 "Too many {what} of user '{user}': there may be {}",
@@ -48,18 +48,6 @@ impl Exceeded {
             Self::All => format!("Too many {what}: there may be {}", bounds.ordinary()),
         };
         Error::illegal_params(text)
-    }
-}
-
-/// As what an address counts: a host of IPv6 has as many addresses as it likes within its network
-/// of 64 bits.
-pub(crate) fn counted(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let network = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(network))
-        }
     }
 }
 
@@ -88,7 +76,7 @@ impl QuotaTable {
     }
 
     fn exceeded(&self, bounds: &QuotaBounds, caller: &Caller) -> Option<Exceeded> {
-        let address = counted(caller.address);
+        let address = caller.counted_address();
         let pair = (caller.user.name.clone(), address);
         let held = |count: Option<&usize>| count.copied().unwrap_or(0);
         if held(self.pairs.get(&pair)) >= bounds.user_at_address {
@@ -112,7 +100,7 @@ impl QuotaTable {
         match account {
             Account::Reserve => self.reserve += amount,
             Account::Ordinary => {
-                let address = counted(caller.address);
+                let address = caller.counted_address();
                 let pair = (caller.user.name.clone(), address);
                 self.ordinary += amount;
                 *self.users.entry(caller.user.name.clone()).or_default() += amount;
@@ -128,7 +116,7 @@ impl QuotaTable {
         match account {
             Account::Reserve => self.reserve -= amount,
             Account::Ordinary => {
-                let address = counted(caller.address);
+                let address = caller.counted_address();
                 self.ordinary -= amount;
                 less(&mut self.users, caller.user.name.clone(), amount);
                 less(&mut self.addresses, address, amount);
@@ -228,14 +216,6 @@ mod tests {
             table.find(&bounds(), &caller("bob", ELSEWHERE, true)),
             Ok(Account::Reserve)
         );
-    }
-
-    #[test]
-    fn a_network_of_ipv6_is_one_address() {
-        let counted = |text: &str| counted(text.parse().unwrap()).to_string();
-        assert_eq!(counted("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(counted("::ffff:10.0.0.1"), "10.0.0.1");
-        assert_eq!(counted("10.0.0.1"), "10.0.0.1");
     }
 
     #[test]

@@ -196,7 +196,12 @@ impl Engine for SimulatedEngine {
         self.write(&staged)
     }
 
-    fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {
+    fn begin(
+        &mut self,
+        transaction: TransactionId,
+        _options: &Begin,
+        _caller: &crate::engine::Caller,
+    ) -> Result<(), Error> {
         self.open.insert(transaction, Vec::new());
         Ok(())
     }

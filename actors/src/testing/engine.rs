@@ -340,7 +340,12 @@ impl Engine for ScriptedEngine {
         Ok(())
     }
 
-    fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {
+    fn begin(
+        &mut self,
+        transaction: TransactionId,
+        _options: &Begin,
+        _caller: &Caller,
+    ) -> Result<(), Error> {
         if self.script.state().begins_fail {
             return Err(Error::unsupported("The scripted engine", "transactions"));
         }

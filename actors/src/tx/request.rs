@@ -434,7 +434,7 @@ impl<E: Engine> Executor<E> {
         self.engine.may_begin(request.caller)?;
         let charge = self.shared.quotas.transactions.take(request.caller, 1)?;
         let id = self.streams.next_id();
-        self.engine.begin(id, options)?;
+        self.engine.begin(id, options, request.caller)?;
         let now = self.budget.began();
         let longest = self.shared.config.transaction_timeout;
         let deadline = transaction_deadline(now, longest, options.timeout);

@@ -269,8 +269,13 @@ impl Engine for EmbeddedEngine {
 
     // All levels of isolation are the strictest one. The time a transaction may take is the
     // runtime's to watch.
-    fn begin(&mut self, transaction: TransactionId, _options: &Begin) -> Result<(), Error> {
-        self.workspace.begin(transaction)
+    fn begin(
+        &mut self,
+        transaction: TransactionId,
+        _options: &Begin,
+        caller: &Caller,
+    ) -> Result<(), Error> {
+        self.workspace.begin(transaction, caller)
     }
 
     fn commit_transaction(&mut self, transaction: TransactionId) -> Result<(), Error> {

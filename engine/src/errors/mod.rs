@@ -458,6 +458,17 @@ pub(crate) fn transactions_too_large(size: usize) -> Error {
     Error::new(ErrorCode::MEMORY_ISSUE, message)
 }
 
+/// [`ErrorCode::MEMORY_ISSUE`], for the open transactions of one caller beyond the share of the
+/// user, of the address, or of the user at the address.
+#[cold]
+pub(crate) fn share_of_transactions_too_large(size: usize) -> Error {
+    let message = format!(
+        "Failed to allocate {size} bytes in open transactions of this user or address for changes: \
+         end others of them first"
+    );
+    Error::new(ErrorCode::MEMORY_ISSUE, message)
+}
+
 /// [`ErrorCode::MEMORY_ISSUE`], in Tarantool's form, for a result beyond
 /// [`REPLY_SIZE_MAX`](super::limits::REPLY_SIZE_MAX).
 pub(crate) fn reply_too_large(size: impl Display) -> Error {

@@ -93,7 +93,7 @@ fn what_transactions_have_changed_counts_until_they_end() {
         timeout: None,
         isolation: 0,
     };
-    rig.engine.begin(one, &options).unwrap();
+    rig.engine.begin(one, &options, &rig.caller).unwrap();
     rig.inside = Some(one);
     let refused = (0..10_000).find(|key| is_full(&rig.insert(&(*key, text(SIZE)))));
     assert!(refused.is_some_and(|key| key > 120), "{refused:?}");

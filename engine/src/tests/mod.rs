@@ -50,7 +50,7 @@ pub(crate) struct Rig {
     pub(crate) storage: Arc<dyn Storage>,
     /// What the first engine writes to, to let it fail.
     pub(crate) disk: TestDisk,
-    caller: Caller,
+    pub(crate) caller: Caller,
     /// The transaction that requests are executed in.
     pub(crate) inside: Option<TransactionId>,
     /// Nobody waits for what procedures do.

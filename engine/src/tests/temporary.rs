@@ -34,7 +34,7 @@ impl Rig {
             isolation: 0,
         };
         let id = TransactionId(id);
-        self.engine.begin(id, &options).unwrap();
+        self.engine.begin(id, &options, &self.caller).unwrap();
         self.inside = Some(id);
         work(self);
         self.inside = None;

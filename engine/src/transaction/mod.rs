@@ -19,6 +19,7 @@
 //! | `edge` | places between keys |
 //! | `reads` | what a transaction has seen |
 //! | `readers` | who has seen what |
+//! | `holders` | what they take, by whom |
 //! | `past` | the data as they were before a change |
 //! | `turn` | changes that are committed together |
 //! | `workspace` | the turn, the open transactions, and the one whose statement is executed |
@@ -26,6 +27,7 @@
 //! A key that it wrote counts as seen, so of two writers of a key the one that commits first wins.
 
 mod edge;
+mod holders;
 mod past;
 mod readers;
 mod reads;
@@ -36,20 +38,21 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use vestibule_actors::engine::TransactionId;
+use vestibule_actors::engine::{Caller, TransactionId};
 use vestibule_wire::Error;
 
 use crate::errors;
 use crate::limits::{
     OPEN_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, TRANSACTION_TAKEN_OUT_MAX,
-    TRANSACTION_TAKEN_OUT_PER_CHANGE, TRANSACTIONS_BYTES_MAX, VERSION_DROPPED_INLINE_MAX,
+    TRANSACTION_TAKEN_OUT_PER_CHANGE, VERSION_DROPPED_INLINE_MAX,
 };
 use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::schema::system;
 use crate::store::garbage::discard_elsewhere;
 use crate::store::layer::{Change, Layer};
-use past::{Account, Past};
+use holders::{Full, Holder, Holders};
+use past::Past;
 use readers::{Readers, SeenBy};
 pub(crate) use reads::Reads;
 
@@ -62,6 +65,8 @@ pub(crate) struct Transaction {
     pub(crate) reads: RefCell<Reads>,
     /// What it sees instead of the present: something that it had seen has changed.
     past: Option<Arc<Past>>,
+    /// Who pays for it.
+    holder: Arc<Holder>,
     /// A write was tried, and it may not write.
     is_doomed: Cell<bool>,
     is_aborted: bool,
@@ -99,11 +104,10 @@ pub(crate) struct Transactions {
     begun: u64,
     readers: Readers,
     /// Reads that do not count any more, to be taken out of the readers bit by bit.
-    over: VecDeque<Reads>,
-    /// The sum of all sizes, with what is over.
-    bytes: usize,
-    /// What is kept of turns for those that see the past.
-    pasts: Account,
+    over: VecDeque<(Reads, Arc<Holder>)>,
+    /// Who holds how much: the sizes of all that are open, what is over, and what is kept of turns
+    /// for those that see the past.
+    holders: Holders,
 }
 
 impl Transactions {
@@ -116,13 +120,13 @@ impl Transactions {
     /// What all of them take, with what is over and with turns that are past.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.pasts.bytes()
+        self.holders.bytes()
     }
 
     /// # Errors
     ///
     /// `ErrorCode::ILLEGAL_PARAMS` if there are too many.
-    pub(crate) fn open(&mut self, id: TransactionId) -> Result<(), Error> {
+    pub(crate) fn open(&mut self, id: TransactionId, caller: &Caller) -> Result<(), Error> {
         if self.open.len() >= OPEN_TRANSACTIONS_MAX {
             return Err(Error::illegal_params("Too many open transactions"));
         }
@@ -131,6 +135,7 @@ impl Transactions {
         self.live.insert(self.begun, id);
         let own = Transaction {
             reads: RefCell::new(Reads::of(self.begun)),
+            holder: self.holders.holder(caller),
             ..Transaction::default()
         };
         self.open.insert(id, Box::new(own));
@@ -155,11 +160,11 @@ impl Transactions {
         self.tidy();
         let reads = own.reads.get_mut();
         self.readers.register(reads);
-        if self.is_full_with(own.layer.bytes() + own.reads.get_mut().bytes()) {
+        if own.holder.check(own.size()).is_err() {
             self.readers.widen_all(own.reads.get_mut());
         }
         let is_doomed = own.is_doomed.get();
-        self.bytes += own.size();
+        own.holder.add(own.size());
         self.open.insert(id, own);
         if is_doomed {
             self.abort(id);
@@ -179,13 +184,13 @@ impl Transactions {
     fn discard(&mut self, own: &mut Transaction) {
         let reads = std::mem::take(own.reads.get_mut());
         self.live.remove(&reads.owner);
-        self.bytes += reads.bytes();
-        self.over.push_back(reads);
+        own.holder.add(reads.bytes());
+        self.over.push_back((reads, own.holder.clone()));
     }
 
     fn remove(&mut self, id: TransactionId) -> Option<Box<Transaction>> {
         let own = self.open.remove(&id)?;
-        self.bytes -= own.size();
+        own.holder.subtract(own.size());
         Some(own)
     }
 
@@ -196,11 +201,11 @@ impl Transactions {
 
     fn take_out(&mut self, mut most: usize) {
         while most > 0
-            && let Some(reads) = self.over.front_mut()
+            && let Some((reads, holder)) = self.over.front_mut()
         {
             let before = reads.bytes();
             let (count, is_done) = self.readers.take_out(reads, most);
-            self.bytes -= before - reads.bytes();
+            holder.subtract(before - reads.bytes());
             most -= count.min(most);
             if is_done {
                 self.over.pop_front();
@@ -222,15 +227,11 @@ impl Transactions {
         if own.layer.bytes() >= TRANSACTION_BYTES_MAX {
             return Err(errors::transaction_too_large(own.layer.bytes()));
         }
-        if self.is_full_with(own.size()) {
-            return Err(errors::transactions_too_large(self.bytes + own.size()));
-        }
-        Ok(())
-    }
-
-    /// Whether there is no room for this many bytes beside what there is.
-    fn is_full_with(&self, bytes: usize) -> bool {
-        self.bytes + self.pasts.bytes() + bytes >= TRANSACTIONS_BYTES_MAX
+        let bytes = own.size();
+        own.holder.check(bytes).map_err(|full| match full {
+            Full::All => errors::transactions_too_large(self.bytes() + bytes),
+            Full::Share => errors::share_of_transactions_too_large(bytes),
+        })
     }
 
     /// Everybody who has seen a key, but for the one whose statement is executed.
@@ -256,7 +257,7 @@ impl Transactions {
         space: u32,
         index: u32,
         key: &Key,
-        past: &mut dyn FnMut(&Account, usize) -> Option<Arc<Past>>,
+        past: &mut dyn FnMut(&Arc<Holder>) -> Option<Arc<Past>>,
     ) {
         if !self.readers.has((space, index)) {
             return;
@@ -265,10 +266,9 @@ impl Transactions {
             let Some(own) = self.open.get(&id).filter(|own| own.is_current()) else {
                 continue;
             };
-            let room = TRANSACTIONS_BYTES_MAX.saturating_sub(self.bytes + self.pasts.bytes());
             let has_written = !own.layer.is_empty();
             let kept = Some(()).filter(|()| !has_written);
-            match kept.and_then(|()| past(&self.pasts, room)) {
+            match kept.and_then(|()| past(&own.holder)) {
                 Some(kept) => self.overtake(id, kept),
                 None => self.abort(id),
             }
@@ -281,7 +281,7 @@ impl Transactions {
         if let Some(mut own) = self.remove(id) {
             self.discard(&mut own);
             own.past = Some(past);
-            self.bytes += own.size();
+            own.holder.add(own.size());
             self.open.insert(id, own);
         }
     }
@@ -293,6 +293,7 @@ impl Transactions {
             drop_layer(own.layer);
             let aborted = Transaction {
                 is_aborted: true,
+                holder: own.holder,
                 ..Transaction::default()
             };
             self.open.insert(id, Box::new(aborted));
@@ -369,7 +370,7 @@ impl Transactions {
                     self.live.insert(self.begun, id);
                     *own.reads.get_mut() = Reads::of(self.begun);
                 }
-                self.bytes += own.size();
+                own.holder.add(own.size());
                 self.open.insert(id, own);
             }
         }
@@ -380,10 +381,21 @@ impl Transactions {
 mod tests {
     use std::ops::Bound;
 
+    use vestibule_actors::engine::catalog::User;
+
     use super::*;
 
     fn key(number: u64) -> Key {
         Key::from_bytes(&number.to_be_bytes())
+    }
+
+    fn caller() -> Caller {
+        Caller {
+            connection: 1,
+            user: User::named("guest"),
+            address: [127, 0, 0, 1].into(),
+            is_administrator: false,
+        }
     }
 
     /// Open transactions that have written something, and have seen these ranges.
@@ -391,7 +403,7 @@ mod tests {
         let mut all = Transactions::default();
         for number in 0..count {
             let id = TransactionId(number);
-            all.open(id).unwrap();
+            all.open(id, &caller()).unwrap();
             let mut own = all.take(id).unwrap();
             own.layer.set(513, key(number), None);
             for at in 0..ranges {
@@ -418,7 +430,7 @@ mod tests {
         let mut all = open(100, 200, between);
         let before = all.readers.steps();
         for number in 0..CHANGES {
-            all.note(512, 0, &key(number * 10), &mut |_, _| None);
+            all.note(512, 0, &key(number * 10), &mut |_| None);
         }
         assert_eq!(aborted(&all), 0);
         let steps = all.readers.steps() - before;
@@ -428,12 +440,12 @@ mod tests {
         let mut all = open(100, 200, |_, at| (at * 1000, at * 1000 + 900));
         let before = all.readers.steps();
         for number in 0..CHANGES {
-            all.note(512, 0, &key(number), &mut |_, _| None);
+            all.note(512, 0, &key(number), &mut |_| None);
             assert_eq!(aborted(&all), 100);
         }
         let steps = all.readers.steps() - before;
         assert!(steps < 20_000 * 40, "{steps}");
-        assert!(all.readers.is_empty() && all.over.is_empty() && all.bytes == 0);
+        assert!(all.readers.is_empty() && all.over.is_empty() && all.bytes() == 0);
     }
 
     /// What one that ended has seen is taken out bit by bit, and counts until then.
@@ -446,10 +458,10 @@ mod tests {
             own.reads.get_mut().add_point(512, 0, &key(number));
         }
         all.put_back(id, own);
-        let full = all.bytes;
+        let full = all.bytes();
         all.forget(id);
         let (mut steps, mut last) = (0, all.readers.len());
-        assert!(last > 9000 && all.bytes > full / 2);
+        assert!(last > 9000 && all.bytes() > full / 2);
         while !all.over.is_empty() {
             all.tidy();
             assert!(last - all.readers.len() <= TRANSACTION_TAKEN_OUT_MAX);
@@ -457,6 +469,6 @@ mod tests {
             steps += 1;
         }
         assert!(steps >= 10_000 / TRANSACTION_TAKEN_OUT_MAX);
-        assert_eq!((all.bytes, all.readers.is_empty()), (0, true));
+        assert_eq!((all.bytes(), all.readers.is_empty()), (0, true));
     }
 }

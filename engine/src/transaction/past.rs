@@ -9,8 +9,8 @@
 //! the others. Those that a change finds together share what they go on with.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::holders::Holder;
 use crate::store::image::Image;
 use crate::store::layer::Layer;
 use crate::store::versions::Version;
@@ -25,17 +25,8 @@ pub(super) struct Past {
     pub(super) turn_number: u64,
     /// What definitions the data are under.
     pub(super) schema_version: u64,
-    account: Account,
-}
-
-/// What all of them take beside the versions of the image, in bytes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Account(Arc<AtomicUsize>);
-
-impl Account {
-    pub(super) fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
+    /// Who was overtaken first, and pays for it.
+    holder: Arc<Holder>,
 }
 
 impl Past {
@@ -44,16 +35,16 @@ impl Past {
         schema_version: u64,
         turn: Option<Layer>,
         turn_number: u64,
-        account: &Account,
+        holder: Arc<Holder>,
     ) -> Self {
         let bytes = turn.as_ref().map_or(0, Layer::bytes);
-        account.0.fetch_add(bytes, Ordering::Relaxed);
+        holder.add(bytes);
         Self {
             version,
             turn,
             turn_number,
             schema_version,
-            account: account.clone(),
+            holder,
         }
     }
 
@@ -71,6 +62,6 @@ impl Past {
 impl Drop for Past {
     fn drop(&mut self) {
         let bytes = self.turn.as_ref().map_or(0, Layer::bytes);
-        self.account.0.fetch_sub(bytes, Ordering::Relaxed);
+        self.holder.subtract(bytes);
     }
 }

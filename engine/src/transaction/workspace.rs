@@ -11,10 +11,11 @@
 
 use std::sync::{Arc, Weak};
 
-use vestibule_actors::engine::TransactionId;
+use vestibule_actors::engine::{Caller, TransactionId};
 use vestibule_wire::Error;
 
-use super::past::{Account, Past};
+use super::holders::Holder;
+use super::past::Past;
 use super::reads::{KeyBounds, Reads};
 use super::turn::Turn;
 use super::{Transaction, Transactions};
@@ -88,8 +89,8 @@ impl Workspace {
     /// # Errors
     ///
     /// `ErrorCode::ILLEGAL_PARAMS` if there are too many.
-    pub(crate) fn begin(&mut self, id: TransactionId) -> Result<(), Error> {
-        self.transactions.open(id)
+    pub(crate) fn begin(&mut self, id: TransactionId, caller: &Caller) -> Result<(), Error> {
+        self.transactions.open(id, caller)
     }
 
     /// Forgets a transaction with everything that it changed.
@@ -228,24 +229,24 @@ impl Workspace {
     /// A key is about to be changed, by somebody else than the transactions that are open.
     fn note(&mut self, space: u32, index: u32, key: &Key) {
         let (image, turn, cached) = (&self.image, &self.turn, &mut self.past);
-        let mut past = |account: &Account, room: usize| {
+        let mut past = |holder: &Arc<Holder>| {
             let position = turn.position();
             let known = cached.as_ref().filter(|(known, _)| *known == position);
             if let Some(known) = known.and_then(|(_, past)| past.upgrade()) {
                 return Some(known);
             }
-            if turn.layer().bytes() > room {
-                return None;
+            let before = Some(turn.layer()).filter(|layer| !layer.is_empty());
+            if let Some(layer) = before {
+                holder.check(layer.bytes()).ok()?;
             }
             let version = image.read().clone();
             let schema_version = version.schema_version;
-            let before = Some(turn.layer()).filter(|layer| !layer.is_empty());
             let past = Arc::new(Past::new(
                 image.keep(version),
                 schema_version,
                 before.cloned(),
                 position.0,
-                account,
+                holder.clone(),
             ));
             *cached = Some((position, Arc::downgrade(&past)));
             Some(past)

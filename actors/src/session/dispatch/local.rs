@@ -8,8 +8,8 @@ use vestibule_wire::{Error, ErrorCode};
 use super::login::log_in;
 use crate::config::Administrators;
 use crate::engine::catalog::GUEST;
+use crate::engine::counted;
 use crate::limits::{EVENT_KEY_SIZE_MAX, LOGGED_NAME_MAX, LOGIN_WORK, SESSION_TURN_WORK_PER_LOOK};
-use crate::quotas::counted;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 
 impl Dispatcher<'_> {

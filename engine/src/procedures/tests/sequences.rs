@@ -276,7 +276,7 @@ fn a_rollback_gives_no_number_back() {
         timeout: None,
         isolation: 0,
     };
-    rig.engine.begin(id, &options).unwrap();
+    rig.engine.begin(id, &options, &rig.caller).unwrap();
     rig.inside = Some(id);
     assert_eq!(rig.insert(&list![V::Nil(())]), "[[1]]");
     // Somebody else goes on with the next one meanwhile, and neither waits nor fails for it.

@@ -156,7 +156,7 @@ fn a_right_that_is_taken_back_ends_with_the_statement_before() {
         timeout: None,
         isolation: 0,
     };
-    rig.engine.begin(id, &options).unwrap();
+    rig.engine.begin(id, &options, &rig.caller).unwrap();
     rig.inside = Some(id);
     assert_eq!(rig.replace(&(2, "two")), r#"[[2, "two"]]"#);
     rig.inside = None;

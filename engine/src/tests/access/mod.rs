@@ -6,6 +6,7 @@ mod logins;
 mod openings;
 mod owners;
 mod sequences;
+mod shares;
 
 use serde::Serialize;
 use vestibule_actors::engine::{Engine, Scan};

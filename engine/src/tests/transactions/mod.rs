@@ -7,7 +7,10 @@ use vestibule_actors::engine::{Engine, TransactionId};
 use vestibule_wire::request::{Begin, Body, Select};
 
 use super::{NONE, Rig, by, pack, told};
-use crate::limits::{OPEN_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, TRANSACTIONS_BYTES_MAX};
+use crate::limits::{
+    OPEN_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, TRANSACTIONS_BYTES_PER_USER_AT_ADDRESS_MAX,
+    TRANSACTIONS_BYTES_RESERVE,
+};
 
 const ONE: TransactionId = TransactionId(1);
 const TWO: TransactionId = TransactionId(2);
@@ -19,7 +22,7 @@ const OPTIONS: Begin = Begin {
 
 impl Rig {
     fn begin(&mut self, id: TransactionId) {
-        self.engine.begin(id, &OPTIONS).unwrap();
+        self.engine.begin(id, &OPTIONS, &self.caller).unwrap();
     }
 
     /// Executes in a transaction.
@@ -315,12 +318,12 @@ fn transactions_and_what_they_change_are_bounded() {
     for id in 3..=OPEN_TRANSACTIONS_MAX as u64 + 1 {
         rig.begin(TransactionId(id));
     }
-    let error = rig.engine.begin(ONE, &OPTIONS).unwrap_err();
+    let error = rig.engine.begin(ONE, &OPTIONS, &rig.caller).unwrap_err();
     assert_eq!(told(&error), "1: Too many open transactions");
 }
 
 #[test]
-fn all_open_transactions_are_bounded_together() {
+fn open_transactions_of_one_caller_are_bounded_together() {
     let mut rig = rig();
     let big = "x".repeat(1 << 19);
     let fill = |rig: &mut Rig, id: u64| {
@@ -330,8 +333,8 @@ fn all_open_transactions_are_bounded_together() {
             })
         })
     };
-    let whole = TRANSACTIONS_BYTES_MAX / TRANSACTION_BYTES_MAX;
-    let ids = 3..3 + whole as u64;
+    let share = TRANSACTIONS_BYTES_PER_USER_AT_ADDRESS_MAX + TRANSACTIONS_BYTES_RESERVE;
+    let ids = 3..3 + share.div_ceil(TRANSACTION_BYTES_MAX) as u64;
     rig.on(ONE, |rig| rig.replace(&(50, 0)));
     for id in ids {
         rig.begin(TransactionId(id));
@@ -340,7 +343,7 @@ fn all_open_transactions_are_bounded_together() {
     // Others still read, and those outside write.
     assert_eq!(rig.on(ONE, |rig| rig.some(EQ, 1, 9)), "[[1, 0]]");
     let told = rig.on(ONE, |rig| rig.replace(&(1, 1)));
-    assert!(told.ends_with("try again when others have ended"), "{told}");
+    assert!(told.ends_with("end others of them first"), "{told}");
     assert_eq!(rig.replace(&(9, 1)), "[[9, 1]]");
     // For want of room it remembers the whole index as seen: more conflicts, never fewer.
     rig.commit();
