@@ -315,6 +315,11 @@ pub const REASON_SIZE_MAX: usize = 512;
 /// Rows that `vestibule.show` returns at most.
 pub const SHOW_ROWS_MAX: usize = 10_000;
 
+/// How often a worker looks at its counters for how much there is per second.
+pub const RATE_SAMPLE_PERIOD: Duration = Duration::from_secs(1);
+/// Over how many such periods that is told.
+pub const RATE_SAMPLES: usize = 5;
+
 /// How often those who watch `box.status` are told how far recovery is.
 pub const LOADING_TOLD_EVERY: Duration = Duration::from_secs(1);
 

@@ -13,6 +13,7 @@ use crate::cells::fence::Fence;
 use crate::cells::heartbeat::Heartbeat;
 use crate::cells::recent_durations::RecentDurations;
 use crate::cells::reservation_list::ReservationList;
+use crate::cells::traffic::TrafficCounts;
 use crate::clock::Clock;
 use crate::config::{Config, Grace};
 use crate::engine::catalog::Catalog;
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
 pub(crate) struct WorkerCounters {
     pub(crate) claims: Arc<Claims>,
     pub(crate) in_flight: AtomicUsize,
+    pub(crate) traffic: Arc<TrafficCounts>,
     /// The number of the last message with replies that Tx has sent to it.
     pub(crate) replies_sent: AtomicU64,
     /// The number of the last one that it has delivered.
@@ -78,6 +80,7 @@ impl WorkerCounters {
         Self {
             claims,
             in_flight: AtomicUsize::new(0),
+            traffic: Arc::new(TrafficCounts::new()),
             replies_sent: AtomicU64::new(0),
             replies_delivered: AtomicU64::new(0),
             epoch: AtomicU64::new(0),

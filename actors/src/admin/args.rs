@@ -27,6 +27,17 @@ pub(super) fn kill_arguments(args: &[u8]) -> Option<KillTarget> {
     Some(KillTarget { connection, sync })
 }
 
+/// The number of a connection, if one is given.
+pub(super) fn connection_argument(args: &[u8]) -> Option<Option<u64>> {
+    let mut reader = Reader::new(args);
+    match reader.read_array_len() {
+        Ok(0) => Some(None),
+        Ok(1) if reader.peek() == Ok(Kind::Nil) => Some(None),
+        Ok(1) => reader.read_uint().ok().map(Some),
+        _ => None,
+    }
+}
+
 /// `'request_timeout', seconds`; nil takes the connection's own back.
 pub(super) fn set_arguments(args: &[u8]) -> Option<Setting> {
     let mut reader = Reader::new(args);

@@ -32,6 +32,7 @@ pub(crate) struct ControlCall<'a> {
     pub(crate) procedure: &'static ControlProcedure,
     /// The arguments, as a MessagePack array.
     pub(crate) args: &'a [u8],
+    pub(crate) sync: u64,
     pub(crate) caller: &'a Caller,
     /// Address of the caller.
     pub(crate) peer: SocketAddr,

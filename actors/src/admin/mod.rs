@@ -12,6 +12,8 @@
 //! | `args` | their arguments |
 //! | `state_map` | the whole server in one map |
 //! | `state` | the whole server: `vestibule.state`, `box.info` |
+//! | `traffic` | `box.stat`, `box.stat.net` |
+//! | `session` | `box.session.peer`, `box.session.sync` |
 //! | `operate` | solo, assist, kill, set |
 //! | `show` | `vestibule.show`: what can be shown, and its rows |
 //! | `transitions` | drain, demote, promote |
@@ -21,9 +23,11 @@ mod args;
 mod call;
 mod operate;
 mod procedures;
+mod session;
 mod show;
 mod state;
 mod state_map;
+mod traffic;
 mod transitions;
 
 pub(crate) use call::{Answer, ControlCall, ControlProcedure, Setting};

@@ -4,7 +4,7 @@
 //! A new one is a row here and the function that the row names.
 
 use super::call::ControlProcedure;
-use super::{operate, show, state, transitions};
+use super::{operate, session, show, state, traffic, transitions};
 use crate::engine::procedures::Audience;
 
 /// Every control procedure. The order has no meaning.
@@ -70,6 +70,30 @@ pub(crate) static PROCEDURES: &[ControlProcedure] = &[
         arguments: "",
         run: state::info,
     },
+    ControlProcedure {
+        name: "box.stat",
+        audience: Audience::Everybody,
+        arguments: "",
+        run: traffic::stat,
+    },
+    ControlProcedure {
+        name: "box.stat.net",
+        audience: Audience::Everybody,
+        arguments: "",
+        run: traffic::net,
+    },
+    ControlProcedure {
+        name: "box.session.peer",
+        audience: Audience::Everybody,
+        arguments: "[own connection]",
+        run: session::peer,
+    },
+    ControlProcedure {
+        name: "box.session.sync",
+        audience: Audience::Everybody,
+        arguments: "",
+        run: session::sync,
+    },
 ];
 
 /// The control procedure of this name; none if the engine is to be called.
@@ -103,7 +127,15 @@ mod tests {
             .iter()
             .filter(|procedure| procedure.audience == Audience::Everybody);
         let open: Vec<_> = open.map(|procedure| procedure.name).collect();
-        assert_eq!(open, ["vestibule.set", "box.info"]);
+        let expected = [
+            "vestibule.set",
+            "box.info",
+            "box.stat",
+            "box.stat.net",
+            "box.session.peer",
+            "box.session.sync",
+        ];
+        assert_eq!(open, expected);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What `vestibule.state()` and `box.info()` tell of the whole server.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -35,21 +36,56 @@ struct BoxInfo {
     status: &'static str,
     uptime: u64,
     schema_version: u64,
+    /// The number of the journal's last record; with what follows from it, left out if there is
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lsn: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<u64>,
+    /// Numbers by instance: there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vclock: Option<BTreeMap<u64, u64>>,
+    replication: BTreeMap<u64, Instance>,
 }
+
+/// An instance, as `replication` of `box.info()` shows it.
+#[derive(Debug, Serialize)]
+struct Instance {
+    id: u64,
+    uuid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lsn: Option<u64>,
+}
+
+/// The number of this instance among those that replicate: it is the only one.
+const INSTANCE: u64 = 1;
 
 impl BoxInfo {
     fn of(shared: &Shared, now: Instant) -> Self {
         let serving = shared.serving.load();
+        let uuid = shared.config.instance_uuid.to_string();
+        let lsn = shared.view().and_then(|view| view.last_record());
+        let own = Instance {
+            id: INSTANCE,
+            uuid: uuid.clone(),
+            lsn,
+        };
+        // As Tarantool's, it is empty before the first record.
+        let vclock = |lsn| (lsn > 0).then_some((INSTANCE, lsn)).into_iter().collect();
         Self {
             version: vestibule_wire::greeting::VERSION,
             package: concat!("vestibule ", env!("CARGO_PKG_VERSION")),
-            id: 1,
+            id: INSTANCE,
             ro: shared.events.is_read_only(serving),
-            uuid: shared.config.instance_uuid.to_string(),
+            uuid,
             pid: std::process::id(),
             status: status_name(serving),
             uptime: now.duration_since(shared.started).as_secs(),
             schema_version: shared.schema_version(),
+            lsn,
+            signature: lsn,
+            vclock: lsn.map(vclock),
+            replication: BTreeMap::from([(INSTANCE, own)]),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What Tx shares with other threads: words and lists, each changed by one operation.
+//! What threads share with each other: words and lists, each changed by one operation.
 //!
 //! | file | what |
 //! |---|---|
@@ -7,9 +7,11 @@
 //! | `heartbeat` | Tx goes on |
 //! | `recent_durations` | how long transactions took |
 //! | `reservation_list` | what operators see of reservations |
+//! | `traffic` | what workers count, for monitoring |
 
 pub(crate) mod claims;
 pub(crate) mod fence;
 pub(crate) mod heartbeat;
 pub(crate) mod recent_durations;
 pub(crate) mod reservation_list;
+pub(crate) mod traffic;

@@ -28,6 +28,12 @@ pub trait ReadView: Send + Sync + 'static {
         scan: &mut Scan,
         out: &mut Vec<u8>,
     ) -> Result<ViewStep, Error>;
+
+    /// The number of the journal's last record whose changes are seen here, 0 before the first.
+    /// `None` for an engine that does not number what it writes.
+    fn last_record(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What one step of a SELECT on a view came to.

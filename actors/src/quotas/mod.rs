@@ -174,6 +174,11 @@ impl Quota {
         })
     }
 
+    /// How much is held by all together.
+    pub(crate) fn used(&self) -> usize {
+        self.table().used()
+    }
+
     /// Who holds how much, most first.
     fn rows(&self) -> Vec<QuotaRow> {
         let held = self.table().held();

@@ -114,6 +114,7 @@ pub(super) fn new_cell(
         Identity::guest(connection, peer.ip(), salt, is_administrator),
         ConnectionCharge::new(shared.memory.clone()),
         OpenTransactions::new(worker.state.borrow().writer_count()),
+        shared.counters[worker.index].traffic.clone(),
         now,
     );
     if slot.is_administrators() {

@@ -81,7 +81,7 @@ fn may_read(
 /// Takes every whole frame of what was read; keeps the rest.
 fn take_bytes(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
     let session = &mut *dispatcher.session;
-    session.on_read();
+    session.on_read(bytes.len());
     session.lend_output(|| dispatcher.worker.buffers.spare());
     if let Some(mut inbox) = session.take_inbox() {
         inbox.extend(bytes, dispatcher.shared.config.packet_size_max);
@@ -128,6 +128,8 @@ fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
                     // Not taken: it comes again when there is a credit for it, or memory.
                     break;
                 }
+                let taken = dispatcher.request_counter;
+                dispatcher.session.count(taken);
                 at += prefix.frame_size();
             }
             Ok(_) => break,

@@ -17,6 +17,7 @@ use vestibule_wire::keys::RequestType;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::progress::{InTransition, Lap};
+use super::rates::Rates;
 use super::sessions::Sessions;
 use crate::connection::state::ConnectionState;
 use crate::connection::transport::{Transport, from_socket};
@@ -52,6 +53,8 @@ pub(crate) struct Worker {
     pub(super) next_look: Cell<Option<Instant>>,
     /// When connections were last looked at because memory or credits are short, if they are.
     pub(super) shortage: Cell<Option<Instant>>,
+    /// For how much there was per second in the last few.
+    pub(super) rates: RefCell<Rates>,
     /// The transition under way, as far as it is this worker's matter.
     pub(super) transition: Cell<Option<InTransition>>,
 }
@@ -70,6 +73,7 @@ impl Worker {
             seen: Cell::default(),
             next_look: Cell::default(),
             shortage: Cell::default(),
+            rates: RefCell::default(),
             transition: Cell::new(None),
         }
     }

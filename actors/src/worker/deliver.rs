@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::actor::Worker;
 use crate::cells::claims::RequestId;
+use crate::cells::traffic::Counter;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
@@ -55,8 +56,11 @@ impl Worker {
                 if own.on_reply(&request) {
                     session.wake();
                 }
-                if request.effect == Effect::Opened && is_error(frame) {
-                    own.undo(&request);
+                if is_error(frame) {
+                    own.count(Counter::ERRORS);
+                    if request.effect == Effect::Opened {
+                        own.undo(&request);
+                    }
                 }
                 own.lend_output(|| state.buffers.spare());
                 own.append_copy(frame);

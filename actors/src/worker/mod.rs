@@ -16,6 +16,7 @@
 //! | `notify` | telling sessions of a change, in bounded steps |
 //! | `drain` | its part in transitions |
 //! | `tick` | what nothing else would wake it for |
+//! | `rates` | how much there was per second in the last few, pure |
 //! | `contribute` | its part of what all workers are asked |
 //!
 //! Inside a thread everything is shared by `Rc`; between threads it travels as one message.
@@ -26,6 +27,7 @@ mod deliver;
 mod drain;
 mod notify;
 mod progress;
+mod rates;
 mod sessions;
 mod tick;
 

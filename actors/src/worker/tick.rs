@@ -7,6 +7,7 @@
 //!                 ├▶ connections that hold what others wait for, and take no replies
 //!                 ├▶ who waits for a credit and could have one of the reserve
 //!                 ├▶ who has waited for a credit too long
+//!                 ├▶ how much there was per second  (once a second)
 //!                 ├▶ logins that had to wait after wrong ones
 //!                 └▶ requests that are held or queued too long  (solo policy `hold`)
 //! ```
@@ -38,6 +39,7 @@ impl Worker {
         self.resume_light();
         self.expire_stalled(now);
         self.resume_logins(now);
+        self.tell_rates(now);
         let is_solo = self.cell.shared.serving.load().state.traits().answers_alone;
         if is_solo && self.cell.shared.config.may_hold() {
             self.revoke_in_solo(now);
@@ -85,6 +87,15 @@ impl Worker {
             if since.is_some_and(|since| after(since, timeout).is_some_and(|end| now >= end)) {
                 self.sessions.tell(&session, ExpireStalled);
             }
+        }
+    }
+
+    /// Tells those who look at counters how much there was per second.
+    fn tell_rates(&self, now: Instant) {
+        let traffic = &self.cell.shared.counters[self.cell.index].traffic;
+        let rates = self.rates.borrow_mut().sample(now, || traffic.totals());
+        if let Some(rates) = rates {
+            traffic.set_rates(rates);
         }
     }
 

@@ -57,6 +57,10 @@ impl ReadView for ImageView {
         }
         self.begin(select, caller, scan, out)
     }
+
+    fn last_record(&self) -> Option<u64> {
+        self.0.read_whole().ok().map(|image| image.sequence)
+    }
 }
 
 impl ImageView {

@@ -288,3 +288,19 @@ fn readers_on_other_threads_never_see_half_a_turn() {
     stop.store(true, Ordering::Relaxed);
     reader.join().unwrap();
 }
+
+#[test]
+fn it_tells_the_number_of_the_last_record_of_what_it_shows() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    rig.commit();
+    let last = |rig: &Rig| rig.engine.view().unwrap().last_record();
+    let before = last(&rig).unwrap();
+    rig.insert(&(1, "text"));
+    assert_eq!(last(&rig), Some(before), "nothing is written yet");
+    rig.commit();
+    assert_eq!(last(&rig), Some(before + 1));
+    // What changes nothing has no record.
+    rig.commit();
+    rig.reopen();
+    assert_eq!(last(&rig), Some(before + 1), "after a restart as before");
+}

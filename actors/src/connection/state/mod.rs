@@ -33,6 +33,7 @@ use super::scan::ParkedScan;
 use super::timeouts::ConnectionTimeouts;
 use super::transport::Transport;
 use super::watches::Watches;
+use crate::cells::traffic::{Counter, TrafficCounts};
 use crate::engine::Caller;
 use crate::limits::{MEMORY_SMALL, OUTPUT_COPY_MAX, OUTPUT_PAUSE};
 use crate::memory::{ConnectionCharge, OutputGauge};
@@ -53,6 +54,8 @@ pub(crate) fn header(shared: &Shared, sync: u64) -> ReplyHeader {
 /// The state of one connection.
 pub(crate) struct ConnectionState {
     stream: Box<dyn Transport>,
+    /// What its worker counts.
+    traffic: Arc<TrafficCounts>,
     /// Bytes that were read and not taken yet: a frame's beginning, or what waits for a credit.
     inbox: Option<Inbox>,
     output: Output,
@@ -104,10 +107,13 @@ impl ConnectionState {
         identity: Identity,
         charge: ConnectionCharge,
         transactions: OpenTransactions,
+        traffic: Arc<TrafficCounts>,
         now: Instant,
     ) -> Self {
+        traffic.count(Counter::CONNECTIONS);
         Self {
             stream,
+            traffic,
             inbox: None,
             output: Output::default(),
             intake: Intake::default(),
@@ -224,7 +230,7 @@ impl ConnectionState {
     ) {
         let mut reply = Vec::new();
         // A failure is the reply, already written.
-        let _ = header(shared, sync).write(&mut reply, |out| {
+        let written = header(shared, sync).write(&mut reply, |out| {
             let start = out.len();
             write(out)?;
             if wraps_results {
@@ -232,12 +238,22 @@ impl ConnectionState {
             }
             Ok(())
         });
+        if written.is_err() {
+            self.count(Counter::ERRORS);
+        }
         self.append_reply(reply);
     }
 
     /// Appends an error.
     pub(crate) fn reply_error(&mut self, shared: &Shared, sync: u64, error: &Error) {
         header(shared, sync).write_error(self.output.buffer(), error);
+        self.count(Counter::ERRORS);
+    }
+
+    /// One more of what its worker counts.
+    #[inline]
+    pub(crate) fn count(&self, counter: Counter) {
+        self.traffic.count(counter);
     }
 
     /// Whether everything that was written has been sent.
@@ -252,7 +268,11 @@ impl ConnectionState {
 
     /// Sends what it can. `give_back` gets the buffer when it is empty.
     pub(crate) fn flush(&mut self, give_back: impl FnOnce(Vec<u8>)) -> io::Result<Flushed> {
-        self.output.flush(self.stream.as_ref(), give_back)
+        let before = self.output.sent_total();
+        let flushed = self.output.flush(self.stream.as_ref(), give_back);
+        let sent = self.output.sent_total() - before;
+        self.traffic.add(Counter::SENT, sent);
+        flushed
     }
 
     /// Everything is sent. True if the session is to be woken for that.

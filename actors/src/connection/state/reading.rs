@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::ConnectionState;
+use crate::cells::traffic::Counter;
 use crate::clock::Clock;
 use crate::connection::intake::Closing;
 use crate::resources::credits::{CreditQueue, Grant};
@@ -113,8 +114,9 @@ impl ConnectionState {
         self.is_late = is_late;
     }
 
-    /// Bytes arrived.
-    pub(crate) fn on_read(&mut self) {
+    /// Bytes arrived: this many.
+    pub(crate) fn on_read(&mut self, bytes: usize) {
+        self.traffic.add(Counter::RECEIVED, bytes as u64);
         self.timeouts.has_read = true;
     }
 

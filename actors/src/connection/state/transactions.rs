@@ -5,6 +5,7 @@ use vestibule_wire::request::Body;
 
 use super::ConnectionState;
 use crate::cells::claims::RequestId;
+use crate::cells::traffic::Counter;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::resources::transactions::OpenTransaction;
 
@@ -37,6 +38,7 @@ impl ConnectionState {
 
     /// A BEGIN is about to be forwarded.
     pub(crate) fn on_begin(&mut self, transaction: OpenTransaction) -> Effect {
+        self.count(Counter::STREAMS);
         self.transactions.open(transaction);
         Effect::Opened
     }

@@ -71,6 +71,7 @@ impl Dispatcher<'_> {
         let control = ControlCall {
             procedure,
             args: call.args,
+            sync,
             caller: self.session.caller(),
             peer: self.cell.peer,
             shared: self.shared,

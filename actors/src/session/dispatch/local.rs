@@ -6,6 +6,7 @@ use vestibule_wire::request::{Auth, Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::login::log_in;
+use crate::cells::traffic::Counter;
 use crate::config::Administrators;
 use crate::engine::catalog::GUEST;
 use crate::engine::counted;
@@ -114,7 +115,10 @@ impl Dispatcher<'_> {
         };
         let (output, caller) = self.session.output_and_caller();
         // A failure is the reply, already written.
-        let _ = header.write(output, |out| catalog.select(select, &caller.user, out));
+        let written = header.write(output, |out| catalog.select(select, &caller.user, out));
+        if written.is_err() {
+            self.session.count(Counter::ERRORS);
+        }
     }
 
     fn watch(&mut self, sync: u64, key: &str) {

@@ -36,6 +36,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use crate::admin::{self, ControlProcedure};
 use crate::admission::{Class, Verdict, admit};
+use crate::cells::traffic::Counter;
 use crate::config::SoloPolicy;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
@@ -59,6 +60,8 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) now: Instant,
     /// The state under which the request at hand is admitted: loaded once for each.
     pub(crate) admitted: Admitted,
+    /// What the frame at hand is counted as, when it is taken.
+    pub(crate) request_counter: Counter,
     /// When the request at hand arrived: earlier than now, if it was held.
     pub(crate) arrived: Instant,
     /// In which epoch the request at hand arrived, if it was held.
@@ -108,6 +111,7 @@ impl<'a> Dispatcher<'a> {
             session,
             now,
             admitted: Admitted::under(worker.shared.serving.load()),
+            request_counter: Counter::OTHER,
             arrived: now,
             held_epoch: None,
             is_releasing: false,
@@ -128,10 +132,12 @@ impl<'a> Dispatcher<'a> {
 
     /// Decodes one frame (header and body) and routes its request.
     pub(crate) fn dispatch(&mut self, content: &[u8]) {
+        self.request_counter = Counter::OTHER;
         let (header, raw) = match read_header(content) {
             Ok(read) => read,
             Err(fault) => return self.refuse(fault.sync, &fault.error),
         };
+        self.request_counter = Counter::of_code(header.request_type);
         let sync = header.sync;
         let Some(request_type) = RequestType::from_code(header.request_type) else {
             return self.refuse(sync, &Error::unknown_request_type(header.request_type));
