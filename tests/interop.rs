@@ -192,16 +192,17 @@ fn net_box() {
     Suite::NetBox.whole();
 }
 
-/// Runs the suite of a connector's source distribution. What is out of scope is listed with its
-/// reason; a test that is listed and passes, or that fails or is skipped and is not listed, fails.
-fn suite_of_distribution(name: &str) {
+/// Runs the suite that comes with a connector, from the folder of this name in the one that
+/// `variable` tells. What is out of scope is listed with its reason; a test that is listed and
+/// passes, or that fails or is skipped and is not listed, fails.
+fn suite_of(name: &str, variable: &str) {
     if is_skipped() {
         return;
     }
     let directory = format!("{}/tests/interop/suites", env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(tool("VESTIBULE_TEST_PYTHON"))
         .arg(format!("{directory}/{name}_suite.py"))
-        .arg(format!("{}/{name}", tool("VESTIBULE_TEST_SUITES")))
+        .arg(format!("{}/{name}", tool(variable)))
         .env("VESTIBULE_TEST_SERVER", env!("CARGO_BIN_EXE_vestibule"))
         .output()
         .expect("the suite starts");
@@ -215,10 +216,15 @@ fn suite_of_distribution(name: &str) {
 
 #[test]
 fn the_suite_of_asynctnt_passes_but_for_what_is_listed() {
-    suite_of_distribution("asynctnt");
+    suite_of("asynctnt", "VESTIBULE_TEST_SUITES");
 }
 
 #[test]
 fn the_suite_of_python_tarantool_passes_but_for_what_is_listed() {
-    suite_of_distribution("tarantool");
+    suite_of("tarantool", "VESTIBULE_TEST_SUITES");
+}
+
+#[test]
+fn the_suite_of_node_tarantool_driver_passes_but_for_what_is_listed() {
+    suite_of("tarantool-driver", "VESTIBULE_TEST_NODE_PATH");
 }
