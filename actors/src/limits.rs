@@ -74,6 +74,8 @@ pub const MEMORY_SMALL: usize = 16 << 10;
 
 /// How often Tx looks again at requests that wait for room for their replies, if nobody tells it.
 pub const BACKLOG_LOOK_PERIOD: Duration = Duration::from_millis(20);
+/// Requests of those that Tx asks at a look whether they were taken back, or all of one connection.
+pub const BACKLOG_SWEEP_MAX: usize = 4096;
 /// How long more memory than the bound may be in use, or all credits be taken, before connections
 /// that hold more than a share and do not take their replies are closed.
 pub const SHORTAGE_TIME_MAX: Duration = Duration::from_secs(1);
@@ -252,8 +254,8 @@ pub const RESERVATIONS_MAX_DEFAULT: usize = 64 * 1024;
 pub const WAITS_MAX_DEFAULT: usize = 16 * 1024;
 /// The most that may be configured of them: each worker has a word for each.
 pub const WAITS_MAX: usize = 1 << 20;
-/// Bytes of requests that wait for the one before them in their stream, of all connections
-/// together.
+/// Bytes of requests that wait for the one before them in their stream, or for room for their
+/// replies, of all connections together.
 pub const WAIT_BYTES_MAX: usize = 64 << 20;
 /// How long a request waits for something else than Tx, unless configured otherwise.
 pub const WAIT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);

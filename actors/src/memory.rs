@@ -67,7 +67,19 @@ impl Memory {
     /// `connections` counts all of them.
     #[inline]
     pub(crate) fn may_reply(&self, output: usize, connections: impl FnOnce() -> usize) -> bool {
-        !self.is_scarce() || !self.is_over() && output <= self.share(connections())
+        self.may_reply_beside(0, output, connections)
+    }
+
+    /// The same, as if this many bytes were not charged.
+    #[inline]
+    pub(crate) fn may_reply_beside(
+        &self,
+        aside: usize,
+        output: usize,
+        connections: impl FnOnce() -> usize,
+    ) -> bool {
+        let used = self.used().saturating_sub(aside);
+        used <= self.max - self.max / 4 || used <= self.max && output <= self.share(connections())
     }
 
     /// What each connection may hold when others hold the rest, by their number.

@@ -95,6 +95,13 @@ impl Timers {
         true
     }
 
+    /// The deadline of `index`, to the tick.
+    pub(crate) fn deadline(&self, index: u32) -> Option<Instant> {
+        let due = self.entries.get(index as usize)?.due?;
+        let ticks = u32::try_from(due).unwrap_or(u32::MAX);
+        self.origin.checked_add(TIMER_TICK.saturating_mul(ticks))
+    }
+
     /// Takes a deadline back, if there is one.
     #[inline]
     pub(crate) fn clear(&mut self, index: u32) {

@@ -28,7 +28,8 @@ pub(crate) struct QuotaArgs {
         value_parser = duration,
     )]
     pub(crate) wait_timeout: Duration,
-    /// Requests of all connections that wait like that.
+    /// Requests of all connections that wait like that or for room for their replies, without a
+    /// credit.
     #[arg(
         long,
         env = "VESTIBULE_WAITS_MAX",

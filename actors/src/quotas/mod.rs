@@ -48,7 +48,7 @@ pub(crate) struct Quotas {
     pub(crate) reservations: Arc<Quota>,
     /// Requests that wait for something else than Tx.
     pub(crate) waits: Arc<Quota>,
-    /// Bytes of such requests that Tx keeps meanwhile.
+    /// Bytes of such requests that Tx keeps meanwhile: in their streams, or for room.
     pub(crate) wait_bytes: Arc<Quota>,
 }
 
@@ -76,6 +76,18 @@ impl Quotas {
         let _request = self.waits.take(caller, 1)?;
         let _bytes = self.wait_bytes.take(caller, bytes)?;
         Ok(WaitCharge { _request, _bytes })
+    }
+
+    /// The same for a request that need not have the charge: `None` unless it leaves half of what
+    /// the caller may have to those that need one.
+    pub(crate) fn charge_wait_if_ample(
+        &self,
+        caller: &Arc<Caller>,
+        bytes: usize,
+    ) -> Option<WaitCharge> {
+        let _request = self.waits.take_if_ample(caller, 1)?;
+        let _bytes = self.wait_bytes.take_if_ample(caller, bytes)?;
+        Some(WaitCharge { _request, _bytes })
     }
 
     /// All of them, with the names that their limits have in `vestibule.show('limits')`.
@@ -166,12 +178,23 @@ impl Quota {
         let account = self.table().take(&self.bounds, caller, amount);
         let account =
             account.map_err(|exceeded| exceeded.error(self.name, &self.bounds, caller))?;
-        Ok(Charge {
+        Ok(self.charge(caller, amount, account))
+    }
+
+    /// The same, if half of each bound is left afterwards.
+    fn take_if_ample(self: &Arc<Self>, caller: &Arc<Caller>, amount: usize) -> Option<Charge> {
+        let bounds = self.bounds.leaving_half(amount);
+        let account = self.table().take(&bounds, caller, amount).ok()?;
+        Some(self.charge(caller, amount, account))
+    }
+
+    fn charge(self: &Arc<Self>, caller: &Arc<Caller>, amount: usize, account: Account) -> Charge {
+        Charge {
             quota: self.clone(),
             caller: caller.clone(),
             amount,
             account,
-        })
+        }
     }
 
     /// How much is held by all together.
@@ -213,6 +236,17 @@ mod tests {
             address: IpAddr::from([10, 0, 0, last]),
             is_administrator: false,
         })
+    }
+
+    #[test]
+    fn who_need_not_have_it_leaves_half() {
+        let quota = Quota::new("locks", QuotaBounds::of(160, Shares::default()));
+        assert!(quota.take_if_ample(&guest(1), 21).is_none());
+        let first = quota.take_if_ample(&guest(1), 19);
+        assert!(first.is_some() && quota.take_if_ample(&guest(1), 2).is_none());
+        let _last = quota.take_if_ample(&guest(1), 1).expect("half is 20");
+        assert!(quota.take_if_ample(&guest(1), 1).is_none());
+        assert!(quota.take(&guest(1), 20).is_ok(), "the other half");
     }
 
     #[test]

@@ -36,6 +36,18 @@ impl QuotaBounds {
         }
     }
 
+    /// Bounds with which this amount more leaves half of each, and the reserve.
+    pub(super) fn leaving_half(&self, amount: usize) -> Self {
+        let until = |bound: usize| (bound / 2 + 1).saturating_sub(amount);
+        Self {
+            all: until(self.ordinary()),
+            reserve: 0,
+            user: until(self.user),
+            address: until(self.address),
+            user_at_address: until(self.user_at_address),
+        }
+    }
+
     /// What those may hold together who are no administrators.
     pub(crate) fn ordinary(&self) -> usize {
         self.all - self.reserve

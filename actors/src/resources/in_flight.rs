@@ -12,6 +12,7 @@
 //! O(1) per request and no allocation once it has grown: slots are reused, newest first, so that
 //! their words share cache lines; deadlines are kept in lists through the slots.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -107,6 +108,9 @@ pub(crate) struct InFlightTable {
     credits: CreditsTaken,
     writers: usize,
     timers: Timers,
+    /// The deadlines, and whose they are, that requests have again when they do not wait as long as
+    /// they may: of those whose limit is [`Limit::Wait`], by their numbers.
+    before_wait: HashMap<u32, (Option<Instant>, Limit)>,
 }
 
 /// How many credits of each kind are taken.
@@ -140,6 +144,7 @@ impl InFlightTable {
             credits: CreditsTaken::default(),
             writers: 0,
             timers: Timers::new(now),
+            before_wait: HashMap::new(),
         }
     }
 
@@ -200,6 +205,9 @@ impl InFlightTable {
         }
         let (_, request) = self.requests.remove(id.index as usize);
         self.timers.clear(id.index);
+        if request.limit == Limit::Wait {
+            self.before_wait.remove(&id.index);
+        }
         *self.credits.of(request.credit) -= 1;
         if request.credit != Credit::Returned {
             self.bytes -= request.bytes;
@@ -208,15 +216,24 @@ impl InFlightTable {
         Some(request)
     }
 
-    /// A request waits for something else than Tx, until `deadline` at the latest: its credit is
-    /// free. Returns where it came from; `None` if that was told before, or if it was cancelled.
+    /// A request waits for something else than Tx, until `deadline` at the latest, or with `None`
+    /// until its own: its credit is free. Returns where it came from; `None` if that was told
+    /// before, or if it was cancelled.
     pub(crate) fn wait(&mut self, id: RequestId, deadline: Option<Instant>) -> Option<SessionId> {
         let slot = self.requests.get_mut(id.index as usize);
         let (_, request) = slot.filter(|(own, _)| *own == id)?;
-        if let Some(deadline) = deadline
-            && self.timers.shorten(id.index, deadline)
-        {
-            request.limit = Limit::Wait;
+        let before = (self.timers.deadline(id.index), request.limit);
+        if let Some(deadline) = deadline {
+            if self.timers.shorten(id.index, deadline) {
+                self.before_wait.entry(id.index).or_insert(before);
+                request.limit = Limit::Wait;
+            }
+        } else if let Some((own, limit)) = self.before_wait.remove(&id.index) {
+            self.timers.clear(id.index);
+            if let Some(own) = own {
+                self.timers.set(id.index, own);
+            }
+            request.limit = limit;
         }
         if request.credit == Credit::Returned {
             return None;

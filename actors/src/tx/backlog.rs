@@ -13,7 +13,9 @@
 //! waits in a batch. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use vestibule_wire::keys::RequestType;
@@ -21,8 +23,10 @@ use vestibule_wire::keys::RequestType;
 use super::reply_account::ReplyAccount;
 use super::streams::WaitingRequest;
 use crate::limits::{
-    BACKLOG_LOOK_PERIOD, CONNECTION_BYTES_MAX, CONNECTION_REQUESTS_MAX, MEMORY_SMALL,
+    BACKLOG_LOOK_PERIOD, BACKLOG_SWEEP_MAX, CONNECTION_BYTES_MAX, CONNECTION_REQUESTS_MAX,
+    MEMORY_SMALL,
 };
+use crate::memory::{Memory, MemoryCharge};
 use crate::messages::tx::BatchEntry;
 
 /// What waits of one connection.
@@ -54,11 +58,12 @@ impl ConnectionBacklog {
         self.fresh.retain(&is_wanted);
         let all = self.resumed.iter().chain(&self.fresh);
         self.bytes = all.map(|request| request.body.len()).sum();
+        self.resumed.shrink_to(2 * self.resumed.len());
+        self.fresh.shrink_to(2 * self.fresh.len());
     }
 }
 
 /// All of them.
-#[derive(Default)]
 pub(super) struct Backlog {
     /// By their numbers.
     connections: BTreeMap<u64, ConnectionBacklog>,
@@ -66,9 +71,36 @@ pub(super) struct Backlog {
     ready: VecDeque<u64>,
     /// When all of them are looked at again.
     next_look: Option<Instant>,
+    /// The connection that was swept last.
+    swept: u64,
+    /// Of all bodies.
+    bytes: usize,
+    charge: MemoryCharge,
 }
 
 impl Backlog {
+    /// An empty one, whose bodies are charged here.
+    pub(super) fn new(memory: Arc<Memory>) -> Self {
+        Self {
+            connections: BTreeMap::new(),
+            ready: VecDeque::new(),
+            next_look: None,
+            swept: 0,
+            bytes: 0,
+            charge: MemoryCharge::new(memory),
+        }
+    }
+
+    /// Bytes of all bodies.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn set_bytes(&mut self, bytes: usize) {
+        self.bytes = bytes;
+        self.charge.set(bytes);
+    }
+
     /// Lets a request wait behind those of its connection. `is_wanted` tells which were not taken
     /// back.
     pub(super) fn push(
@@ -78,18 +110,23 @@ impl Backlog {
         is_wanted: impl Fn(&WaitingRequest) -> bool,
     ) {
         let own = self.of(&request, now);
+        let before = own.bytes;
         if own.is_overfull() {
             own.sweep(is_wanted);
         }
         own.bytes += request.body.len();
+        let after = own.bytes;
         own.fresh.push_back(request);
+        self.set_bytes(self.bytes - before + after);
     }
 
     /// The same for one that had waited in its stream: it came before those that did not.
     pub(super) fn push_resumed(&mut self, request: WaitingRequest, now: Instant) {
+        let bytes = request.body.len();
         let own = self.of(&request, now);
-        own.bytes += request.body.len();
+        own.bytes += bytes;
         own.resumed.push_back(request);
+        self.set_bytes(self.bytes + bytes);
     }
 
     fn of(&mut self, request: &WaitingRequest, now: Instant) -> &mut ConnectionBacklog {
@@ -117,11 +154,12 @@ impl Backlog {
         }
     }
 
-    /// Has all of them looked at, if it is time to.
-    pub(super) fn look(&mut self, now: Instant) {
+    /// Has all of them looked at, if it is time to; drops what was taken back of the next few.
+    pub(super) fn look(&mut self, now: Instant, is_wanted: impl Fn(&WaitingRequest) -> bool) {
         if self.next_look.is_none_or(|at| now < at) {
             return;
         }
+        self.sweep(is_wanted);
         for (connection, own) in &mut self.connections {
             if !std::mem::replace(&mut own.is_ready, true) {
                 self.ready.push_back(*connection);
@@ -129,6 +167,26 @@ impl Backlog {
         }
         let is_empty = self.connections.is_empty();
         self.next_look = (!is_empty).then(|| now + BACKLOG_LOOK_PERIOD);
+    }
+
+    /// Drops what was taken back, of one connection after the other, where it ended last.
+    fn sweep(&mut self, is_wanted: impl Fn(&WaitingRequest) -> bool) {
+        let (mut left, mut bytes) = (BACKLOG_SWEEP_MAX, self.bytes);
+        let mut next = self.swept;
+        let after = (Bound::Excluded(self.swept), Bound::Unbounded);
+        for (connection, own) in self.connections.range_mut(after) {
+            if left == 0 {
+                break;
+            }
+            left = left.saturating_sub(own.len());
+            bytes -= own.bytes;
+            own.sweep(&is_wanted);
+            bytes += own.bytes;
+            next = *connection;
+        }
+        // At the end of all of them it begins again.
+        self.swept = if left > 0 { 0 } else { next };
+        self.set_bytes(bytes);
     }
 
     /// When they are looked at again.
@@ -153,6 +211,7 @@ impl Backlog {
         let resumed = own.resumed.pop_front();
         let request = resumed.or_else(|| own.fresh.pop_front())?;
         own.bytes -= request.body.len();
+        self.set_bytes(self.bytes - request.body.len());
         Some(request)
     }
 
@@ -218,3 +277,6 @@ pub(super) fn has_small_reply(entry: &BatchEntry) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,10 +107,11 @@ impl<E: Engine> TxCore<E> {
             shared,
         };
         executor.take_over();
+        let memory = executor.shared.memory.clone();
         Self {
             queue: Queue::new(steps),
             callers,
-            backlog: Backlog::default(),
+            backlog: Backlog::new(memory),
             is_backlog_first: false,
             executor,
         }

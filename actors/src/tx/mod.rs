@@ -18,6 +18,7 @@
 //! | `callers` | who calls |
 //! | `streams` | transactions, and what waits in its stream |
 //! | `backlog`, `room`, `reply_account` | what waits because of replies; when; their bytes |
+//! | `waits` | entering a wait, and going on after it |
 //! | `holdings` | what connections hold outside of transactions |
 //! | `output`, `replies` | what a turn says |
 //! | `transaction_calls` | `box.begin` and the like in a stream |
@@ -54,6 +55,7 @@ pub(crate) mod test_fixture;
 mod transaction_calls;
 mod turn;
 mod turn_writes;
+mod waits;
 
 pub use actor::EngineFactory;
 pub(crate) use actor::{Parts, Tx};

@@ -1,7 +1,7 @@
 //! The way of one request through Tx, from top to bottom.
 //!
 //! ```text
-//!   run_request ─┬─ another of its stream runs: waits ─▶ resumed ─▶ run_waiting
+//!   run_request ─┬─ another of its stream runs: waits ─▶ resumed ─▶ `waits`
 //!                ├─ taken back: nothing
 //!                └─ execute ─▶ attempt ─▶ decode ─▶ dispatch ─┬─ BEGIN, COMMIT, ROLLBACK
 //!                     │                      └ the fence      ├─ CALL: a procedure
@@ -27,7 +27,7 @@ use super::holdings::Holder;
 use super::reply_account::ReplyAccount;
 use super::request_context::RequestContext;
 use super::steps::{CallSteps, StepOrigin};
-use super::streams::{Beginner, StreamKey, Transaction, WaitingRequest};
+use super::streams::{Beginner, StreamKey, Transaction};
 use super::tasks::TaskGuard;
 use super::turn_writes::read_only;
 use crate::admission::Class;
@@ -138,78 +138,11 @@ impl<E: Engine> TxCore<E> {
         };
         self.executor.execute(&request);
     }
-
-    /// Keeps a request until the one that runs in its stream is complete. It needs no credit for
-    /// that, but there is a bound.
-    fn wait_in_stream(&mut self, worker: usize, entry: &BatchEntry, body: &[u8]) {
-        let Some(client) = self.callers.get(worker, entry.session) else {
-            return;
-        };
-        let executor = &mut self.executor;
-        let quotas = &executor.shared.quotas;
-        match quotas.charge_wait(&client.caller, body.len()) {
-            Ok(charge) => {
-                executor
-                    .output
-                    .to(worker)
-                    .tell_waiting(entry.id, WaitKind::Limited);
-                let request = WaitingRequest::new(worker, entry, body, client, Some(charge));
-                executor.streams.wait(request);
-            }
-            Err(error) => {
-                if self.callers.claim(worker, entry.id) {
-                    executor.output.error(worker, entry, &error);
-                }
-            }
-        }
-    }
-
-    /// Keeps a request until there is room for its reply. Within the bound on waits it needs no
-    /// credit for that either; it has no time limit of its own, for its client may read slowly.
-    fn put_aside_for_room(&mut self, worker: usize, entry: &BatchEntry, body: &[u8]) {
-        let Some(client) = self.callers.get(worker, entry.session) else {
-            return;
-        };
-        let quotas = &self.executor.shared.quotas;
-        let charge = quotas.charge_wait(&client.caller, body.len()).ok();
-        if charge.is_some() {
-            let replies = self.executor.output.to(worker);
-            replies.tell_waiting(entry.id, WaitKind::Unlimited);
-        }
-        let request = WaitingRequest::new(worker, entry, body, client, charge);
-        self.wait_for_room(request);
-    }
-
-    /// Runs a request that waited, or lets it wait for the one that runs in its stream now.
-    pub(super) fn run_waiting(&mut self, request: WaitingRequest) {
-        if self.executor.streams.is_busy(request.key()) {
-            return self.executor.streams.wait(request);
-        }
-        // It waits no more; perhaps it will once more.
-        drop(request.charge);
-        if self.callers.claim(request.worker, request.entry.id) {
-            // Nobody sees what it finds, and nothing depends on it.
-            if request.entry.class == Class::Read && request.replies.gauge().is_closed() {
-                let error = Error::new(ErrorCode::SYSTEM, "The connection is closed");
-                let output = &mut self.executor.output;
-                return output.error(request.worker, &request.entry, &error);
-            }
-            let claimed = ClaimedRequest {
-                worker: request.worker,
-                entry: &request.entry,
-                body: &request.body,
-                caller: &request.caller,
-                replies: &request.replies,
-                callers: &self.callers,
-            };
-            self.executor.execute(&claimed);
-        }
-    }
 }
 
 impl<E: Engine> Executor<E> {
     /// Executes a request, and charges its reply to its connection.
-    fn execute(&mut self, request: &ClaimedRequest<'_>) {
+    pub(super) fn execute(&mut self, request: &ClaimedRequest<'_>) {
         let before = self.output.to(request.worker).total();
         self.execute_claimed(request);
         self.output

@@ -7,8 +7,10 @@
 //! ```
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::backlog::has_small_reply;
+use super::callers::Callers;
 use super::core::TxCore;
 use super::reply_account::ReplyAccount;
 use super::streams::WaitingRequest;
@@ -65,7 +67,9 @@ impl<E: Engine> TxCore<E> {
                 return false;
             }
         }
-        shared.memory.may_reply(held, || shared.slots.count())
+        // What waits for room must not keep itself from it.
+        let (memory, waiting) = (&shared.memory, self.backlog.bytes());
+        memory.may_reply_beside(waiting, held, || shared.slots.count())
             || held < MEMORY_SMALL && has_small_reply(entry)
     }
 
@@ -73,9 +77,14 @@ impl<E: Engine> TxCore<E> {
     pub(super) fn wait_for_room(&mut self, request: WaitingRequest) {
         let now = self.executor.budget.began();
         let callers = &self.callers;
-        self.backlog.push(request, now, |own| {
-            callers.claims(own.worker).phase(own.entry.id) == Some(RequestPhase::Queued)
-        });
+        self.backlog
+            .push(request, now, |own| is_wanted(callers, own));
+    }
+
+    /// Has what waits for room looked at, if it is time to.
+    pub(super) fn look_at_backlog(&mut self, now: Instant) {
+        let callers = &self.callers;
+        self.backlog.look(now, |own| is_wanted(callers, own));
     }
 
     /// The same for a request that had waited in its stream.
@@ -83,6 +92,11 @@ impl<E: Engine> TxCore<E> {
         let now = self.executor.budget.began();
         self.backlog.push_resumed(request, now);
     }
+}
+
+/// Whether a request that waits was not taken back.
+fn is_wanted(callers: &Callers, request: &WaitingRequest) -> bool {
+    callers.claims(request.worker).phase(request.entry.id) == Some(RequestPhase::Queued)
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@
 //!                                              Fixture::replies ◀── Collector ◀──┘
 //! ```
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::Ipv4Addr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -28,7 +30,8 @@ use crate::engine::catalog::User;
 use crate::memory::ConnectionCharge;
 use crate::messages::SessionId;
 use crate::messages::tx::{
-    Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect, WorkerLink,
+    Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect, WaitKind,
+    WorkerLink,
 };
 use crate::serving::Admitted;
 use crate::serving::{Role, ServingCell};
@@ -43,6 +46,7 @@ const REQUESTS_MAX: usize = 1024;
 #[derive(Default)]
 struct Collector {
     frames: Vec<Frame>,
+    told: Rc<RefCell<Vec<(RequestId, WaitKind)>>>,
     completed: Vec<Completed>,
 }
 
@@ -54,6 +58,7 @@ impl Handler<Replies> for Collector {
     type Result = ();
 
     fn handle(&mut self, replies: Replies, _ctx: &mut Self::Context) {
+        self.told.borrow_mut().extend(&replies.waiting);
         let mut start = 0;
         for head in &replies.heads {
             // Past the length, which always takes five bytes.
@@ -97,6 +102,8 @@ pub(crate) struct Fixture {
     /// The clock, wound by hand.
     pub(crate) now: Instant,
     collector: Addr<Collector>,
+    /// As what requests were told to wait.
+    pub(crate) told: Rc<RefCell<Vec<(RequestId, WaitKind)>>>,
     /// Of the requests that are sent.
     pub(crate) admitted: Admitted,
     /// Of the connections, as their sessions would have them.
@@ -125,7 +132,9 @@ impl Fixture {
         let admitted = Admitted::under(serving.load());
         let slots = ConnectionSlots::new(&config).expect("no limit is known");
         let shared = Arc::new(Shared::new(config, serving, slots, vec![claims.clone()]));
-        let collector = Collector::default().start();
+        let collector = Collector::default();
+        let told = collector.told.clone();
+        let collector = collector.start();
         let script = Script::default();
         let core = TxCore::new(
             script.engine(),
@@ -144,6 +153,7 @@ impl Fixture {
             claims,
             now: Instant::now(),
             collector,
+            told,
             admitted,
             charges: BTreeMap::new(),
             next: 0,

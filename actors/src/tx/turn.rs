@@ -40,7 +40,7 @@ impl<E: Engine> TxCore<E> {
         self.executor.expire(now);
         self.finish_completed();
         self.run_steps();
-        self.backlog.look(now);
+        self.look_at_backlog(now);
         if self.run_resumed() == Turn::Open {
             self.run_queued();
         }
@@ -100,7 +100,7 @@ impl<E: Engine> TxCore<E> {
             if self.has_room_again(&request) {
                 self.run_waiting(request);
             } else {
-                self.wait_for_room_again(request);
+                self.put_aside_again(request);
             }
         }
         Turn::Open

@@ -59,6 +59,27 @@ fn a_late_reply_to_an_abandoned_request_finds_nothing_not_its_successor() {
     assert!(in_flight.finish(second).is_some());
 }
 
+#[test]
+fn a_wait_without_a_limit_takes_the_limit_of_the_one_before_back() {
+    let (mut in_flight, _claims) = in_flight();
+    let now = Instant::now();
+    let (own, waits) = (now + 8 * TIMER_TICK, now + 2 * TIMER_TICK);
+    let timed = in_flight.insert(request(1), Some(own)).unwrap();
+    let untimed = in_flight.insert(request(2), None).unwrap();
+    for id in [timed, untimed] {
+        assert!(in_flight.wait(id, Some(waits)).is_some());
+        assert!(in_flight.wait(id, Some(now + TIMER_TICK)).is_none());
+        assert!(in_flight.wait(id, None).is_none());
+    }
+    assert!(in_flight.expire(now + 6 * TIMER_TICK).is_empty());
+    let expired = in_flight.expire(now + 20 * TIMER_TICK);
+    let expired: Vec<_> = expired
+        .iter()
+        .map(|own| (own.request.sync, own.request.limit))
+        .collect();
+    assert_eq!(expired, [(1, Limit::Request)]);
+}
+
 /// QL-01: what runs is listed, and what is over is not.
 #[test]
 fn the_list_holds_what_runs_and_nothing_else() {
@@ -160,8 +181,8 @@ struct World {
     /// Begun, and not replied to by Tx.
     running: Vec<(RequestId, u64)>,
     executed: std::collections::HashSet<u64>,
-    told: std::collections::HashMap<u64, Told>,
-    syncs: std::collections::HashMap<RequestId, u64>,
+    told: HashMap<u64, Told>,
+    syncs: HashMap<RequestId, u64>,
 }
 
 impl World {
