@@ -40,6 +40,8 @@ shown! {
     "turn_requests_max": TURN_REQUESTS_MAX = 4096;
     /// Keys that one connection may watch.
     "watches_per_connection_max": WATCHES_PER_CONNECTION_MAX = 128;
+    /// Calls of one connection that wait for transitions.
+    "transition_waits_per_connection_max": TRANSITION_WAITS_PER_CONNECTION_MAX = 16;
     /// Reservations (locks, cursors) that one connection may hold.
     "reservations_per_connection_max": RESERVATIONS_PER_CONNECTION_MAX = 256;
 }
@@ -325,6 +327,7 @@ pub const RATE_SAMPLES: usize = 5;
 /// How often those who watch `box.status` are told how far recovery is.
 pub const LOADING_TOLD_EVERY: Duration = Duration::from_secs(1);
 
+const _: () = assert!(TRANSITION_WAITS_PER_CONNECTION_MAX < TRANSITION_CALLERS_MAX);
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= WORKER_REQUESTS_MAX);
 const _: () = assert!(CONNECTION_BYTES_MAX <= WORKER_BYTES_MAX);
 const _: () = assert!(RESERVE_REQUESTS_MAX <= CONNECTION_REQUESTS_MAX);

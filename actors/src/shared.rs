@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use vestibule_wire::error::Field;
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::cells::claims::Claims;
@@ -25,6 +26,9 @@ use crate::serving::events::Events;
 use crate::serving::{Serving, ServingCell, Status};
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::transitions::TransitionLog;
+
+/// Why the outcome of a request is unknown that a stop has cut off.
+pub(crate) const STOPPING: &str = "the server is shutting down";
 
 /// One per runtime.
 pub(crate) struct Shared {
@@ -154,6 +158,14 @@ impl Shared {
             view: Mutex::new(None),
             data_memory: Mutex::new(None),
         }
+    }
+
+    /// The error for a request that was cut off when it had begun: it may have been executed.
+    pub(crate) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
+        let status = self.serving.status(self.clock.now());
+        status
+            .error_with_text(code, format!("Outcome unknown: {reason}"))
+            .with_field("outcome", Field::Str("unknown".into()))
     }
 
     /// Why a connection is rejected: [`ErrorCode::LOADING`], with the fields that every error of a

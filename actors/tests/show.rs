@@ -16,7 +16,7 @@ struct Row {
 
 /// The bounds of a server with two session threads and 7 s for Tx that is otherwise as it comes, in
 /// their order.
-const FIXED: [(&str, u64); 30] = [
+const FIXED: [(&str, u64); 31] = [
     ("session_threads", 2),
     ("packet_size_max_bytes", 64 << 20),
     ("shutdown_grace_period_ms", 3_000),
@@ -46,6 +46,7 @@ const FIXED: [(&str, u64); 30] = [
     ("connection_reply_bytes_max", 4 << 20),
     ("turn_requests_max", 4096),
     ("watches_per_connection_max", 128),
+    ("transition_waits_per_connection_max", 16),
     ("reservations_per_connection_max", 256),
 ];
 

@@ -13,6 +13,8 @@ use vestibule_actors::{Counts, TransitionRecord, TransitionResult};
 mod answers;
 #[path = "transitions/reports.rs"]
 mod reports;
+#[path = "transitions/waits.rs"]
+mod waits;
 
 use answers::{state, told};
 

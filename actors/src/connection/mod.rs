@@ -10,6 +10,7 @@
 //! | `output` | bytes on their way to the client |
 //! | `counts` | requests in flight, counted |
 //! | `held` | requests that wait for the end of solo |
+//! | `awaited` | calls that wait for transitions |
 //! | `scan` | a SELECT on the view that takes several steps |
 //! | `identity` | who calls, and whether Tx knows |
 //! | `watches` | which events are watched, and what is owed |
@@ -17,6 +18,7 @@
 //! | `timeouts` | how long a connection may take |
 //! | `transport` | what carries its bytes |
 
+pub(crate) mod awaited;
 pub(crate) mod cell;
 pub(crate) mod counts;
 pub(crate) mod held;

@@ -60,8 +60,9 @@ pub(crate) struct RequestRow {
     #[serde(rename = "type")]
     pub(crate) request: Option<&'static str>,
     pub(crate) procedure: Option<String>,
-    /// `queued`, `started` or `deferred` in Tx; `held` until solo ends; `reading` from the view; or
-    /// `flushing`: replies of the connection wait for its client to read.
+    /// `queued`, `started` or `deferred` in Tx; `held` until solo ends; `reading` from the view;
+    /// `waiting` for a transition; or `flushing`: replies of the connection wait for its client to
+    /// read.
     pub(crate) state: &'static str,
     /// Seconds since it arrived, or since the replies wait.
     pub(crate) age: Option<f64>,
@@ -192,6 +193,7 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
     use super::*;
+    use crate::messages::WaitId;
     use crate::messages::session_id::SessionId;
 
     /// Passes on the answers that it gets.
@@ -230,6 +232,7 @@ mod tests {
             },
             sync: 1,
             wrap_results: false,
+            wait: WaitId::NONE,
         };
         let answers_to = asker.recipient();
         let mut parts = Gather::start(FanOut::Requests, reply_to, answers_to, 3);

@@ -21,7 +21,7 @@ pub(crate) use gather::{
     ConnectionRow, Contribute, Contribution, FanOut, Gather, Gathered, KillTarget, KilledRow,
     RequestRow, Row,
 };
-pub(crate) use reply_to::ReplyTo;
+pub(crate) use reply_to::{ReplyTo, WaitId};
 pub(crate) use session_id::SessionId;
 pub(crate) use supervisor::{Requester, SupervisorHandle, TxEvent, WorkerReport};
 pub(crate) use worker::{IncomingConnection, WorkerHandle};

@@ -3,7 +3,8 @@
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use tokio::sync::oneshot;
 
-use super::reply_to::ReplyTo;
+use super::reply_to::{ReplyTo, WaitId};
+use super::session_id::SessionId;
 use crate::transitions::{CutOffCounts, TransitionOutcome, TransitionRequest, WaitedFor};
 
 /// What happened to a Tx, named by its generation.
@@ -33,6 +34,17 @@ pub(crate) struct Submit {
 }
 
 impl Message for Submit {
+    type Result = ();
+}
+
+/// A session's call does not wait for its transition any longer, which goes on.
+#[derive(Debug)]
+pub(crate) struct Withdraw {
+    pub(crate) session: SessionId,
+    pub(crate) wait: WaitId,
+}
+
+impl Message for Withdraw {
     type Result = ();
 }
 
@@ -78,6 +90,7 @@ impl Message for WorkerReported {
 pub(crate) struct SupervisorHandle {
     tx_events: Recipient<TxEvent>,
     submissions: Recipient<Submit>,
+    withdrawals: Recipient<Withdraw>,
     reports: Recipient<WorkerReported>,
 }
 
@@ -87,11 +100,13 @@ impl SupervisorHandle {
         S: Actor<Context = Context<S>>
             + Handler<TxEvent>
             + Handler<Submit>
+            + Handler<Withdraw>
             + Handler<WorkerReported>,
     {
         Self {
             tx_events: supervisor.clone().recipient(),
             submissions: supervisor.clone().recipient(),
+            withdrawals: supervisor.clone().recipient(),
             reports: supervisor.recipient(),
         }
     }
@@ -103,6 +118,11 @@ impl SupervisorHandle {
     /// Asks for a transition.
     pub(crate) fn submit(&self, request: TransitionRequest, requester: Requester) {
         self.submissions.do_send(Submit { request, requester });
+    }
+
+    /// A session's call does not wait any longer for the transition that it asked for.
+    pub(crate) fn withdraw(&self, session: SessionId, wait: WaitId) {
+        self.withdrawals.do_send(Withdraw { session, wait });
     }
 
     pub(crate) fn report(&self, worker: usize, serial: u64, report: WorkerReport) {

@@ -28,6 +28,7 @@ use crate::resources::transactions::OpenTransactions;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::serving::Serving;
 use crate::session::dispatch::Dispatcher;
+use crate::session::dispatch::awaited::answer_awaited;
 use crate::slots::ConnectionSlot;
 
 /// The actor of one connection. Replies do not go through its mailbox: the worker that it lives in
@@ -179,6 +180,9 @@ impl Actor for Session {
         if own.is_known_to_tx() {
             state.outgoing.disconnect(self.cell.id);
         }
+        for (id, _) in own.take_awaited(|_| true) {
+            worker.peers.supervisor.withdraw(self.cell.id, id);
+        }
         // Its open transactions end with it.
         own.drop_transactions();
         own.close_output();
@@ -296,6 +300,7 @@ fn turn(
     let serving = worker.shared.serving.load();
     // What it has not come to yet is taken first.
     if !own.is_late() && own.is_closed_by_stop(serving) {
+        answer_awaited(&worker.shared, own);
         own.close(Closing::AfterFlush);
     }
     let flushed = flush(state, own, cx);

@@ -8,7 +8,7 @@ use vestibule_wire::reply::write_value;
 
 use super::actor::Session;
 use super::messages::{
-    AbortWriters, Close, CommitLost, EventsChanged, ExpireHeld, ExpireStalled, Kill,
+    AbortWriters, Close, CommitLost, EventsChanged, ExpireStalled, ExpireWaiting, Kill,
     ServingChanged, SlotRevoked, TransactionsLost,
 };
 use crate::admin::StateMap;
@@ -37,11 +37,11 @@ impl Handler<EventsChanged> for Session {
     }
 }
 
-impl Handler<ExpireHeld> for Session {
+impl Handler<ExpireWaiting> for Session {
     type Result = ();
 
-    fn handle(&mut self, _: ExpireHeld, _ctx: &mut Self::Context) {
-        self.act(|own| own.expire_held());
+    fn handle(&mut self, _: ExpireWaiting, _ctx: &mut Self::Context) {
+        self.act(|own| own.expire_waiting());
     }
 }
 
@@ -161,8 +161,9 @@ impl Handler<TransitionStarted> for Session {
     /// What came behind the request was not taken: it is admitted under the new state.
     fn handle(&mut self, started: TransitionStarted, _ctx: &mut Self::Context) {
         self.act(|own| {
-            own.session.on_transition_over();
-            own.session.on_gathered();
+            if !own.session.end_wait(started.reply_to.wait) {
+                return;
+            }
             let state = StateMap::of(own.shared, own.now);
             own.reply_late(&started.reply_to, |body| write_value(body, &state));
         });
@@ -175,7 +176,9 @@ impl Handler<TransitionOver> for Session {
     fn handle(&mut self, over: TransitionOver, _ctx: &mut Self::Context) {
         let TransitionOver { reply_to, outcome } = over;
         self.act(|own| {
-            own.session.on_transition_over();
+            if !own.session.end_wait(reply_to.wait) {
+                return;
+            }
             let serving = own.shared.serving.load();
             let reply = RoleChangeReply {
                 result: outcome.result,

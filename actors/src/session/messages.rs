@@ -26,11 +26,11 @@ impl Message for EventsChanged {
     type Result = ();
 }
 
-/// Time has passed for requests that are held.
+/// Time has passed for requests that are held, or that wait for a transition.
 #[derive(Debug)]
-pub(crate) struct ExpireHeld;
+pub(crate) struct ExpireWaiting;
 
-impl Message for ExpireHeld {
+impl Message for ExpireWaiting {
     type Result = ();
 }
 

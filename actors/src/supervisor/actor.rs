@@ -4,14 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, AsyncContext, Context, Handler};
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
 use actix_rt::Arbiter;
 use tokio::sync::watch;
 
 use super::watchdog::{Alarm, TxObservation, Watchdog};
 use crate::acceptor::AcceptorHandle;
 use crate::limits::{TX_DEATHS_MAX, TX_DEATHS_PERIOD};
-use crate::messages::supervisor::{Submit, WorkerReported};
+use crate::messages::supervisor::{Submit, Withdraw, WorkerReported};
 use crate::messages::tx::TxHandle;
 use crate::messages::{ReplyTo, Requester, TxEvent, WorkerReport};
 use crate::peers::Peers;
@@ -51,6 +51,10 @@ pub(crate) struct Supervisor {
     pub(super) record: Option<TransitionRecord>,
     /// Who waits for an answer of the machine.
     pub(super) requesters: HashMap<CallerId, Requester>,
+    /// Timers of those who wait only so long.
+    pub(super) patience: HashMap<CallerId, SpawnHandle>,
+    /// The timer of what is to begin though nobody waits for it.
+    pub(super) withdrawn: Option<SpawnHandle>,
     /// Who is told as soon as the transition that is being submitted has begun.
     pub(super) starting: Vec<ReplyTo>,
     pub(super) last_caller: u64,
@@ -83,6 +87,8 @@ impl Supervisor {
             deaths: VecDeque::new(),
             record: None,
             requesters: HashMap::new(),
+            patience: HashMap::new(),
+            withdrawn: None,
             starting: Vec::new(),
             last_caller: 0,
             failure: None,
@@ -251,6 +257,14 @@ impl Handler<Submit> for Supervisor {
 
     fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) {
         self.submit(submit.request, submit.requester, ctx);
+    }
+}
+
+impl Handler<Withdraw> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, withdraw: Withdraw, ctx: &mut Self::Context) {
+        self.withdraw(&withdraw, ctx);
     }
 }
 

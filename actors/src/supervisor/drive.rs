@@ -1,14 +1,15 @@
 //! Driving transitions: what the machine decides is applied here.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use actix::{ActorContext, AsyncContext, Context};
+use actix::{ActorContext, AsyncContext, Context, SpawnHandle};
 
 use super::actor::Supervisor;
 use crate::acceptor::AcceptorHandle;
 use crate::limits::TRANSITION_CALLERS_MAX;
 use crate::messages::Requester;
+use crate::messages::supervisor::Withdraw;
 use crate::messages::tx::Control;
 use crate::serving::{Role, TransitionProgress, TransitionView};
 use crate::transitions::{
@@ -43,6 +44,44 @@ impl Supervisor {
         self.tell_started();
     }
 
+    /// A session's call does not wait any longer: nobody is to be told for it.
+    pub(super) fn withdraw(&mut self, withdraw: &Withdraw, ctx: &mut Context<Self>) {
+        let is_meant = |requester: &Requester| match requester {
+            Requester::SessionAtEnd(own) => {
+                own.session == withdraw.session && own.wait == withdraw.wait
+            }
+            _ => false,
+        };
+        let mut requesters = self.requesters.iter();
+        let found = requesters.find(|(_, requester)| is_meant(requester));
+        if let Some(caller) = found.map(|(caller, _)| *caller) {
+            self.requesters.remove(&caller);
+            self.stop_waiting(caller, ctx);
+            if let Some(until) = self.machine.withdraw(caller) {
+                let timer = self.wake_at(until, ctx);
+                if let Some(before) = self.withdrawn.replace(timer) {
+                    ctx.cancel_future(before);
+                }
+            }
+        }
+    }
+
+    /// A caller is answered, or gone: its time is nobody's matter any more.
+    fn stop_waiting(&mut self, caller: CallerId, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.patience.remove(&caller) {
+            ctx.cancel_future(timer);
+        }
+    }
+
+    /// Has the machine look at a time.
+    fn wake_at(&self, time: Instant, ctx: &mut Context<Self>) -> SpawnHandle {
+        let wait = time.saturating_duration_since(self.shared.clock.now());
+        ctx.run_later(wait, |supervisor, ctx| {
+            let actions = supervisor.machine.on_time(supervisor.shared.clock.now());
+            supervisor.apply(actions, ctx);
+        })
+    }
+
     /// Carries out what the machine has decided. Callers are told at the end, so that one who then
     /// asks for the state sees what it was told.
     pub(super) fn apply(&mut self, actions: Vec<Action>, ctx: &mut Context<Self>) {
@@ -65,16 +104,15 @@ impl Supervisor {
                     None => self.tx_gone(ctx),
                 },
                 Action::Establish(target) => self.establish(target),
-                Action::WakeAt(time) => {
-                    let wait = time.saturating_duration_since(self.shared.clock.now());
-                    ctx.run_later(wait, |supervisor, ctx| {
-                        let actions = supervisor.machine.on_time(supervisor.shared.clock.now());
-                        supervisor.apply(actions, ctx);
-                    });
+                Action::WakeAt(time) => drop(self.wake_at(time, ctx)),
+                Action::WaitUntil(caller, time) => {
+                    let timer = self.wake_at(time, ctx);
+                    self.patience.insert(caller, timer);
                 }
                 Action::Shorten(grace) => self.shorten(grace),
                 Action::End(report) => self.end(&report, ctx),
                 Action::Answer(caller, result) => {
+                    self.stop_waiting(caller, ctx);
                     if let Some(requester) = self.requesters.remove(&caller) {
                         answers.push((requester, self.outcome(result)));
                     }

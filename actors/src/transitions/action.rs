@@ -27,6 +27,9 @@ pub(crate) enum Action {
     Establish(TransitionTarget),
     /// Call [`Machine::on_time`](super::Machine::on_time) at this time.
     WakeAt(Instant),
+    /// The same, for a caller who waits no longer than that: nobody needs it once the caller is
+    /// told or withdrawn.
+    WaitUntil(CallerId, Instant),
     /// A stop that is under way is given less time: so long after its beginning.
     Shorten(Duration),
     /// The transition is over: complete what is remembered.

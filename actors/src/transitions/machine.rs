@@ -15,6 +15,32 @@ use crate::serving::Role;
 struct Queued {
     request: TransitionRequest,
     waiters: Vec<Waiter>,
+    /// The most patient of those who are not to be told any more.
+    withdrawn: Option<Waiter>,
+}
+
+impl Queued {
+    /// Nobody is to be told of it any more by this caller, who wants it still.
+    fn withdraw(&mut self, caller: CallerId) {
+        let found = self.waiters.iter().position(|own| own.caller == caller);
+        let Some(found) = found.map(|at| self.waiters.remove(at)) else {
+            return;
+        };
+        let is_longer = |own: &Waiter| match (found.by, own.by) {
+            (None, _) => true,
+            (_, None) => false,
+            (Some(found), Some(own)) => found > own,
+        };
+        if self.withdrawn.as_ref().is_none_or(is_longer) {
+            self.withdrawn = Some(found);
+        }
+    }
+
+    /// Whether it is to begin when its turn comes: somebody's time for that is not over.
+    fn is_wanted(&self, now: Instant) -> bool {
+        let is_in_time = |own: &Waiter| !own.is_overdue(now);
+        !self.waiters.is_empty() || self.withdrawn.as_ref().is_some_and(is_in_time)
+    }
 }
 
 /// Drives transitions, one at a time.
@@ -97,7 +123,7 @@ impl Machine {
         if self.is_stopping() {
             match &mut self.current {
                 Some(stop) if request.target == TransitionTarget::Stopped => {
-                    actions.extend(waiter.by.map(Action::WakeAt));
+                    actions.extend(waiter.by.map(|by| Action::WaitUntil(caller, by)));
                     stop.waiters.push(waiter);
                     stop.shorten(now, &request, &mut actions);
                     self.advance(now, &mut actions);
@@ -113,7 +139,7 @@ impl Machine {
                 self.begin(now, request, first, &mut actions);
             }
             (Some(under_way), target) => {
-                actions.extend(waiter.by.map(Action::WakeAt));
+                actions.extend(waiter.by.map(|by| Action::WaitUntil(caller, by)));
                 self.wait_behind(under_way, target, request, waiter, &mut actions);
             }
             (None, TransitionTarget::Role(role)) if role == self.role => {
@@ -122,6 +148,19 @@ impl Machine {
             (None, _) => self.begin(now, request, first, &mut actions),
         }
         actions
+    }
+
+    /// A caller is not to be told any more. What it asked for goes on; if that waits for its turn,
+    /// it does so for as long as the caller would have. Returns until when, if it is for nobody
+    /// else: [`on_time`](Self::on_time) is to be called then.
+    pub(crate) fn withdraw(&mut self, caller: CallerId) -> Option<Instant> {
+        if let Some(current) = &mut self.current {
+            current.waiters.retain(|waiter| waiter.caller != caller);
+        }
+        let queued = self.queued.as_mut()?;
+        queued.withdraw(caller);
+        let withdrawn = queued.withdrawn.filter(|_| queued.waiters.is_empty());
+        withdrawn.and_then(|own| own.by)
     }
 
     /// A role is asked for while a transition to a role is under way: the latest wanted wins.
@@ -147,6 +186,7 @@ impl Machine {
                 self.queued = Some(Queued {
                     request,
                     waiters: vec![waiter],
+                    withdrawn: None,
                 });
             }
         }
@@ -264,7 +304,7 @@ impl Machine {
         }
         if let Some(queued) = &mut self.queued {
             overdue(&mut queued.waiters);
-            if queued.waiters.is_empty() {
+            if !queued.is_wanted(now) {
                 self.queued = None;
             }
         }

@@ -83,7 +83,7 @@ impl Bench {
                 Action::CutOff => self.kills += 1,
                 Action::StopTx => self.tx_stops += 1,
                 Action::Establish(target) => self.established.push(target),
-                Action::WakeAt(time) => drop(self.wakes.insert(time)),
+                Action::WakeAt(time) | Action::WaitUntil(_, time) => drop(self.wakes.insert(time)),
                 Action::End(report) => {
                     assert!(self.latest.is_none_or(|latest| self.now <= latest));
                     self.reports.push(*report);
@@ -323,6 +323,44 @@ fn whoever_waits_is_told_when_their_time_is_over() {
     bench.quiesced(0, WaitedFor::default());
     bench.quiet(0);
     assert_eq!(bench.established, [DEMOTE]);
+}
+
+/// What it asked for comes about, whether it was under way or waited for its turn.
+#[test]
+fn a_caller_that_withdraws_is_not_told_and_changes_nothing() {
+    let mut bench = Bench::new(1);
+    bench.ask(1, request(DEMOTE, None));
+    bench.ask(2, request(DEMOTE, None));
+    bench.ask(3, request(PROMOTE, None));
+    assert_eq!(bench.machine.withdraw(CallerId(2)), None);
+    let until = bench.machine.withdraw(CallerId(3));
+    assert_eq!(until, bench.now.checked_add(WAIT));
+    bench.pass(WAIT / 2);
+    bench.quiesced(0, WaitedFor::default());
+    bench.quiet(0);
+    assert_eq!(bench.established[..], [DEMOTE, PROMOTE]);
+    assert_eq!(
+        bench.answers.into_iter().collect::<Vec<_>>(),
+        [(1, TransitionResult::Done)]
+    );
+}
+
+/// As if they still waited, so that a wish is not carried out long after it was one.
+#[test]
+fn what_nobody_waits_for_does_not_wait_for_its_turn_any_longer_than_they_would_have() {
+    let mut bench = Bench::new(1);
+    bench.ask(1, request(DEMOTE, None));
+    bench.ask(2, request(PROMOTE, None));
+    bench.ask(3, request(PROMOTE, None));
+    for caller in [3, 2] {
+        bench.machine.withdraw(CallerId(caller));
+    }
+    assert_eq!(bench.machine.wanted(), Some(Role::Primary));
+    bench.pass(WAIT);
+    assert_eq!(bench.machine.wanted(), Some(Role::Replica));
+    bench.quiesced(0, WaitedFor::default());
+    bench.quiet(0);
+    assert_eq!(bench.established[..], [DEMOTE]);
 }
 
 #[test]

@@ -326,7 +326,10 @@ impl Handler<TxLost> for Worker {
             state.in_flight.cancel_started(|_| true)
         };
         let started: Vec<InFlightRequest> = started.into_iter().map(|own| own.request).collect();
-        let error = self.outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
+        let error = self
+            .cell
+            .shared
+            .outcome_unknown(ErrorCode::SYSTEM, &lost.reason);
         self.tell_commits_lost(&started, &error);
         self.answer_unknown(&started, &error);
         // Transactions died with the engine.

@@ -42,8 +42,8 @@ impl Worker {
         self.sessions.iter().take(SHOW_ROWS_MAX).map(row).collect()
     }
 
-    /// Everything that somebody waits for: on its way to Tx, held, read from the view, and replies
-    /// that a client does not take.
+    /// Everything that somebody waits for: on its way to Tx, held, read from the view, transitions,
+    /// and replies that a client does not take.
     fn request_rows(&self, now: Instant) -> Vec<Row> {
         let mut rows = self.in_flight_rows(now);
         for session in self.sessions.iter() {
@@ -71,6 +71,18 @@ impl Worker {
             rows.extend(held.map(|own| row(Some(&own.content), "held", Some(own.since))));
             let scan = own.scan();
             rows.extend(scan.map(|own| row(Some(&own.content), "reading", Some(own.since))));
+            rows.extend(own.awaited().map(|call| {
+                Row::Request(RequestRow {
+                    connection: session.id.connection,
+                    sync: Some(call.sync),
+                    user: own.caller().user.to_string(),
+                    stream: call.stream,
+                    request: Some(call.request_type.name()),
+                    procedure: Some(call.procedure.to_owned()),
+                    state: "waiting",
+                    age: Some(age(now, call.since)),
+                })
+            }));
             if !own.is_flushed() {
                 rows.push(row(None, "flushing", own.unread_since()));
             }

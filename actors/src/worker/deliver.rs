@@ -18,7 +18,7 @@ use crate::resources::WorkerState;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::session::actor::charge;
 use crate::session::cancel::{CancelReason, answer_cancelled};
-use crate::session::messages::{Close, ExpireHeld};
+use crate::session::messages::{Close, ExpireWaiting};
 use crate::timeouts::after;
 use vestibule_wire::reply::is_error;
 use vestibule_wire::{Error, ErrorCode};
@@ -174,13 +174,13 @@ impl Worker {
         looks.into_iter().flatten().min()
     }
 
-    /// Has those sessions answer which have held something for as long as they may.
+    /// Has those sessions answer which have kept something for as long as they may.
     pub(super) fn look(&self, now: Instant) {
         loop {
             let due = self.cell.state.borrow_mut().looks.pop_due(now);
             let Some(session) = due else { return };
             if let Some(session) = self.sessions.of(session) {
-                self.sessions.tell(&session, ExpireHeld);
+                self.sessions.tell(&session, ExpireWaiting);
             }
         }
     }

@@ -9,7 +9,6 @@
 use std::rc::Rc;
 
 use actix::Handler;
-use vestibule_wire::error::Field;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::actor::Worker;
@@ -20,7 +19,9 @@ use crate::messages::WorkerReport;
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::messages::worker::{CutOff, Quiesce, TransitionOver, TransitionStarted};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
+use crate::session::dispatch::awaited::answer_awaited;
 use crate::session::messages::{AbortWriters, Close};
+use crate::shared::STOPPING;
 use crate::transitions::{CutOffCounts, WaitedFor};
 
 impl Handler<Quiesce> for Worker {
@@ -212,23 +213,11 @@ impl Worker {
         started
     }
 
-    /// The error for a request that Tx had begun when it was lost or cut off: it may have been
-    /// executed.
-    pub(crate) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
-        let status = self
-            .cell
-            .shared
-            .serving
-            .status(self.cell.shared.clock.now());
-        status
-            .error_with_text(code, format!("Outcome unknown: {reason}"))
-            .with_field("outcome", Field::Str("unknown".into()))
-    }
-
     /// The deadline of a demotion: whatever may change data is answered, and reads go on.
     fn cut_off_writers(&self) -> CutOffCounts {
         // Not 7: a client that reads it as "not done" would do it again elsewhere.
-        let error = self.outcome_unknown(ErrorCode::SYSTEM, "the server becomes a replica");
+        let shared = &self.cell.shared;
+        let error = shared.outcome_unknown(ErrorCode::SYSTEM, "the server becomes a replica");
         let counts = self.cut_off(false, ErrorCode::READONLY, &error);
         self.tell_where(|own| own.has_open_writer(), || AbortWriters);
         counts
@@ -236,8 +225,18 @@ impl Worker {
 
     /// The deadline of a stop: everything is answered, and everybody closed.
     fn close_all(&self) -> CutOffCounts {
-        let error = self.outcome_unknown(ErrorCode::SHUTDOWN, "the server is shutting down");
+        let shared = &self.cell.shared;
+        let error = shared.outcome_unknown(ErrorCode::SHUTDOWN, STOPPING);
         let counts = self.cut_off(true, ErrorCode::SHUTDOWN, &error);
+        for session in self.sessions.iter() {
+            let mut own = session.state.borrow_mut();
+            if own.awaited().next().is_some() {
+                answer_awaited(shared, &mut own);
+                drop(own);
+                self.mark_dirty(&session);
+            }
+        }
+        self.flush_dirty();
         // What the kernel has not taken is lost: the deadline is here.
         let is_unread = |own: &Rc<ConnectionCell>| !own.state.borrow().is_flushed();
         let unread = self.sessions.iter().filter(is_unread).count();

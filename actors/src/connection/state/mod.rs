@@ -22,6 +22,7 @@ use tokio::io::ReadBuf;
 use vestibule_wire::Error;
 use vestibule_wire::reply::{ReplyHeader, wrap_results};
 
+use super::awaited::AwaitedTransitions;
 use super::counts::InFlightCounts;
 use super::held::HeldRequests;
 use super::identity::Identity;
@@ -83,8 +84,8 @@ pub(crate) struct ConnectionState {
     held: Option<Box<HeldRequests>>,
     /// When its worker looks whether the time of something that is held is over.
     look_at: Option<Instant>,
-    /// Transitions whose end its client waits for.
-    awaited_transitions: usize,
+    /// Calls that wait for transitions.
+    awaited: Option<Box<AwaitedTransitions>>,
     /// Until when its client is served as ever, once it was told of a stop that it watches for.
     served_until: Option<Instant>,
     /// An administrator has used it, or it came in at the administrators' door.
@@ -130,7 +131,7 @@ impl ConnectionState {
             scan: None,
             held: None,
             look_at: None,
-            awaited_transitions: 0,
+            awaited: None,
             served_until: None,
             is_operators: false,
             watches: None,

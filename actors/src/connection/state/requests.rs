@@ -8,11 +8,13 @@ use vestibule_wire::header::read_header;
 use super::ConnectionState;
 use crate::admission::Class;
 use crate::config::{HoldLimits, TimeLimits};
+use crate::connection::awaited::AwaitedTransition;
 use crate::connection::counts::InFlightCounts;
 use crate::connection::held::{HeldRequest, HeldRequests};
 use crate::connection::scan::ParkedScan;
 use crate::connection::timeouts::{Observation, TimeoutKind};
 use crate::limits::SHUTDOWN_NOTICE;
+use crate::messages::WaitId;
 use crate::resources::in_flight::{Credit, InFlightRequest};
 use crate::serving::Serving;
 
@@ -66,14 +68,41 @@ impl ConnectionState {
         self.intake.on_gathered();
     }
 
-    /// The connection's client waits for the end of a transition.
-    pub(crate) fn await_transition(&mut self) {
-        self.awaited_transitions += 1;
+    /// A call waits for a transition; `None` if as many do as may.
+    pub(crate) fn await_transition(&mut self, call: AwaitedTransition) -> Option<WaitId> {
+        let id = self.awaited.get_or_insert_default().add(call)?;
+        if call.holds_intake {
+            self.intake.on_gather();
+        }
+        Some(id)
     }
 
-    /// A transition that its client waits for is over.
-    pub(crate) fn on_transition_over(&mut self) {
-        self.awaited_transitions -= 1;
+    /// A call that waits for a transition is answered; false if it was before.
+    #[must_use]
+    pub(crate) fn end_wait(&mut self, id: WaitId) -> bool {
+        let ended = self.awaited.as_mut().and_then(|own| own.take(id));
+        if ended.is_some_and(|own| own.holds_intake) {
+            self.intake.on_gathered();
+        }
+        ended.is_some()
+    }
+
+    /// Takes out calls that are not to wait for their transitions any longer.
+    pub(crate) fn take_awaited(
+        &mut self,
+        is_meant: impl Fn(&AwaitedTransition) -> bool,
+    ) -> Vec<(WaitId, AwaitedTransition)> {
+        let taken = self.awaited.as_mut().map(|own| own.take_where(is_meant));
+        let taken = taken.unwrap_or_default();
+        if taken.iter().any(|(_, own)| own.holds_intake) {
+            self.intake.on_gathered();
+        }
+        taken
+    }
+
+    /// Calls that wait for transitions.
+    pub(crate) fn awaited(&self) -> impl Iterator<Item = &AwaitedTransition> {
+        self.awaited.iter().flat_map(|own| own.iter())
     }
 
     /// The SELECT that takes several steps, if there is one.
@@ -241,7 +270,7 @@ impl ConnectionState {
             || self.scan.is_some()
             || self.held.is_some()
             || self.intake.is_busy()
-            || self.awaited_transitions > 0
+            || self.awaited().next().is_some()
     }
 
     /// Since when replies have waited for the client, as of the last check.

@@ -3,21 +3,22 @@
 //! ```text
 //!   CALL ─▶ administrator? ─▶ run ─┬ written, setting ─▶ replied now
 //!                                  ├ fan-out ──▶ every worker adds its part, the last one replies
-//!                                  └ transition ─▶ the Supervisor tells when it begins, or is over
+//!                                  └ transition ─▶ the Supervisor tells when it begins, or is
+//!                                                  over; `awaited`: the wait may end before
 //! ```
 
 use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
 use vestibule_wire::request::Call;
 
-use super::Dispatcher;
+use super::{DecodedRequest, Dispatcher};
 use crate::admin::{Answer, ControlCall, ControlProcedure, Setting};
 use crate::config::Administrators;
 use crate::engine::Caller;
 use crate::engine::catalog::Catalog;
 use crate::engine::procedures::Audience;
 use crate::limits::SESSION_TURN_WORK_PER_LOOK;
-use crate::messages::{FanOut, Gather, ReplyTo, Requester};
+use crate::messages::{FanOut, Gather, ReplyTo, Requester, WaitId};
 
 /// When a control procedure is replied to.
 enum ReplyTime {
@@ -31,13 +32,13 @@ impl Dispatcher<'_> {
     /// Answers a CALL of a control procedure.
     pub(crate) fn answer_control(
         &mut self,
-        sync: u64,
+        request: &DecodedRequest<'_>,
         procedure: &'static ControlProcedure,
         call: &Call<'_>,
     ) {
         self.worker.turns.spend(SESSION_TURN_WORK_PER_LOOK);
-        let mut body = Vec::new();
-        match self.run_control(sync, procedure, call, &mut body) {
+        let (sync, mut body) = (request.sync, Vec::new());
+        match self.run_control(request, procedure, call, &mut body) {
             Ok(ReplyTime::Now) => {
                 let write = |out: &mut Vec<u8>| {
                     out.append(&mut body);
@@ -53,7 +54,7 @@ impl Dispatcher<'_> {
 
     fn run_control(
         &mut self,
-        sync: u64,
+        request: &DecodedRequest<'_>,
         procedure: &'static ControlProcedure,
         call: &Call<'_>,
         body: &mut Vec<u8>,
@@ -71,7 +72,7 @@ impl Dispatcher<'_> {
         let control = ControlCall {
             procedure,
             args: call.args,
-            sync,
+            sync: request.sync,
             caller: self.session.caller(),
             peer: self.cell.peer,
             shared: self.shared,
@@ -81,20 +82,19 @@ impl Dispatcher<'_> {
             Answer::Written => {}
             Answer::Set(setting) => write_value(body, &self.set(setting))?,
             Answer::FanOut(question) => {
-                self.fan_out(question, self.reply_to(sync, call));
+                self.fan_out(question, self.reply_to(request, call, WaitId::NONE));
                 return Ok(ReplyTime::Later);
             }
-            Answer::AtStart(request) => {
-                let requester = Requester::SessionAtStart(self.reply_to(sync, call));
-                self.peers.supervisor.submit(request, requester);
-                self.session.await_transition();
-                self.session.on_gather();
+            Answer::AtStart(asked) => {
+                let wait = self.await_transition(request, procedure, true)?;
+                let requester = Requester::SessionAtStart(self.reply_to(request, call, wait));
+                self.peers.supervisor.submit(asked, requester);
                 return Ok(ReplyTime::Later);
             }
-            Answer::AtEnd(request) => {
-                let requester = Requester::SessionAtEnd(self.reply_to(sync, call));
-                self.peers.supervisor.submit(request, requester);
-                self.session.await_transition();
+            Answer::AtEnd(asked) => {
+                let wait = self.await_transition(request, procedure, false)?;
+                let requester = Requester::SessionAtEnd(self.reply_to(request, call, wait));
+                self.peers.supervisor.submit(asked, requester);
                 return Ok(ReplyTime::Later);
             }
         }
@@ -124,12 +124,13 @@ impl Dispatcher<'_> {
     }
 
     /// Where an answer that takes a while has to go.
-    fn reply_to(&self, sync: u64, call: &Call<'_>) -> ReplyTo {
+    fn reply_to(&self, request: &DecodedRequest<'_>, call: &Call<'_>, wait: WaitId) -> ReplyTo {
         ReplyTo {
             worker: self.worker_index,
             session: self.cell.id,
-            sync,
+            sync: request.sync,
             wrap_results: call.wrap_results,
+            wait,
         }
     }
 }

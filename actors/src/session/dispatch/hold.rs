@@ -45,9 +45,8 @@ impl Dispatcher<'_> {
         self.worker.count_holding(self.session.has_held(), true);
         let until = self.held_until(&held).map(|(at, _)| at);
         let is_kept = self.session.hold(held, self.shared.config.hold);
-        let look_at = self.session.look_at();
-        if is_kept && until.is_some_and(|at| look_at.is_none_or(|own| at < own)) {
-            self.look(until);
+        if is_kept {
+            self.look_by(until);
         }
         is_kept
     }
@@ -64,6 +63,14 @@ impl Dispatcher<'_> {
             .and_then(|own| own.deadline);
         let own = request_deadline(held.since, self.request_timeout(), transaction);
         held_deadline(held.since, self.shared.config.hold.time_max, own)
+    }
+
+    /// Has the worker look at this session at a time, if it does not look before.
+    pub(super) fn look_by(&mut self, at: Option<Instant>) {
+        let look_at = self.session.look_at();
+        if at.is_some_and(|at| look_at.is_none_or(|own| at < own)) {
+            self.look(at);
+        }
     }
 
     /// Has the worker look at this session at a time.
@@ -124,9 +131,16 @@ impl Dispatcher<'_> {
         taken
     }
 
-    /// Answers held requests whose time is over, and has the worker look again.
-    pub(crate) fn expire_held(&mut self) {
+    /// Answers what has waited here until its time was over, and has the worker look again.
+    pub(crate) fn expire_waiting(&mut self) {
         self.session.set_look(None);
+        self.expire_held();
+        self.expire_awaited();
+        self.plan_look();
+    }
+
+    /// Answers held requests whose time is over.
+    fn expire_held(&mut self) {
         let now = self.now;
         let is_over =
             |own: &Self, held: &HeldRequest| own.held_until(held).is_some_and(|(at, _)| at <= now);
@@ -143,16 +157,16 @@ impl Dispatcher<'_> {
                 }
             }
         }
-        self.plan_look();
     }
 
-    /// Has the worker look when the time of the next held request is over.
+    /// Has the worker look when the next time of something that waits here is over.
     pub(crate) fn plan_look(&mut self) {
         let held = self.session.held();
-        let next = held
+        let held = held
             .filter_map(|own| self.held_until(own))
             .map(|(at, _)| at);
-        if let Some(next) = next.min() {
+        let awaited = self.session.awaited().filter_map(|own| own.deadline);
+        if let Some(next) = held.chain(awaited).min() {
             self.look(Some(next));
         }
     }

@@ -10,6 +10,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `awaited` | calls that wait for transitions |
 //! | `control` | control procedures |
 //! | `forward` | into the batch for Tx: credit, transactions, deadline |
 //! | `hold` | what waits for the end of solo |
@@ -18,6 +19,7 @@
 //! | `orphans` | what is answered in a stream whose transaction died with its Tx |
 //! | `view` | SELECTs from the read view |
 
+pub(crate) mod awaited;
 mod control;
 mod forward;
 mod hold;
@@ -206,7 +208,7 @@ impl<'a> Dispatcher<'a> {
         }
         match verdict {
             Verdict::Answer => match control {
-                Some((procedure, call)) => self.answer_control(request.sync, procedure, call),
+                Some((procedure, call)) => self.answer_control(request, procedure, call),
                 None => self.answer(request),
             },
             Verdict::Forward => self.forward(request, class),
