@@ -1,8 +1,8 @@
 'use strict'
 // Runs the suite of tarantool-driver in mocha for tarantool-driver_suite.py, and tells it what
-// became of each test. The ports that the suite dials are led to the servers there, and what it asks Docker
 // became of each test. The ports that the suite dials are led to the servers there, and what it
 // asks Docker for is asked for there.
+
 const childProcess = require('child_process')
 const fs = require('fs')
 const net = require('net')
