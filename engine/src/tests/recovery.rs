@@ -118,7 +118,7 @@ fn recovery_tells_how_far_it_is_and_how_many_rows_there_are() {
 #[test]
 fn a_space_that_is_filled_and_then_redefined_or_dropped_is_recovered_and_counted() {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
-    for id in 0..500 {
+    for id in 0..5000 {
         rig.insert(&(id, "a text that does not stand in the tree itself"));
     }
     rig.commit();
@@ -127,7 +127,7 @@ fn a_space_that_is_filled_and_then_redefined_or_dropped_is_recovered_and_counted
     rig.reopen();
     let recovered = rig.engine.data_bytes();
     assert!(
-        recovered > 500 * 45 && recovered < 2 * filled,
+        recovered > 5000 * 45 && recovered < 2 * filled,
         "{recovered} of {filled}"
     );
     rig.call("box.space.s:drop", &NONE);
