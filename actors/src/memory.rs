@@ -15,6 +15,7 @@
 //! Buffers of less than [`MEMORY_SMALL`] are not charged: they cost no atomic operation, and their
 //! sum is bounded by the number of connections.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -56,6 +57,11 @@ impl Memory {
     #[inline]
     pub(crate) fn is_scarce(&self) -> bool {
         self.used() > self.max - self.max / 4
+    }
+
+    /// By how many bytes the bound is exceeded.
+    pub(crate) fn excess(&self) -> usize {
+        self.used().saturating_sub(self.max)
     }
 
     /// Whether the bound is exceeded: by replies that were begun before it was reached.
@@ -170,6 +176,11 @@ impl ConnectionCharge {
         charge.memory.is_over() && charge.bytes > charge.memory.share(connections())
     }
 
+    /// Bytes that are charged.
+    pub(crate) fn bytes(&self) -> usize {
+        self.charge.bytes
+    }
+
     /// Whether somebody may have to wait with a reply.
     #[inline]
     pub(crate) fn is_scarce(&self) -> bool {
@@ -187,6 +198,28 @@ impl Drop for ConnectionCharge {
     fn drop(&mut self) {
         self.gauge.close();
     }
+}
+
+/// What one connection holds while the bound is exceeded, and does not let go by itself: half a
+/// request, or half a reply that is not made to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Holding {
+    /// The client has closed its half of the connection: it may have left.
+    pub(crate) has_ended: bool,
+    pub(crate) bytes: usize,
+}
+
+/// Those of the holders that are closed so that `excess` bytes are given back, and no more of them:
+/// first whose clients may have left, then who holds most.
+pub(crate) fn give_way<I>(mut holders: Vec<(I, Holding)>, excess: usize) -> Vec<I> {
+    holders.sort_by_key(|(_, own)| Reverse((own.has_ended, own.bytes)));
+    let mut freed = 0;
+    let needed = holders.into_iter().take_while(|(_, own)| {
+        let is_needed = freed < excess;
+        freed += own.bytes;
+        is_needed
+    });
+    needed.map(|(holder, _)| holder).collect()
 }
 
 /// How much output waits for one connection: told by its session, read by Tx.
@@ -291,6 +324,16 @@ mod tests {
         heavy.set(8 * MIB, 8 * MIB);
         assert!(heavy.is_to_give_way(|| 4));
         assert!(!light.is_to_give_way(|| 4));
+    }
+
+    #[test]
+    fn no_more_holders_give_way_than_have_to() {
+        let holder = |id, has_ended, bytes| (id, Holding { has_ended, bytes });
+        let holders = || vec![holder(1, false, 5), holder(2, false, 9), holder(3, true, 2)];
+        assert_eq!(give_way(holders(), 0), [0; 0]);
+        assert_eq!(give_way(holders(), 2), [3]);
+        assert_eq!(give_way(holders(), 3), [3, 2]);
+        assert_eq!(give_way(holders(), 100), [3, 2, 1]);
     }
 
     #[test]

@@ -183,3 +183,29 @@ fn requests_in_flight_are_bounded_in_bytes_and_all_are_answered() {
     }
     sender.join().expect("everything is sent");
 }
+
+/// Requests that never come to their end are nobody's replies: their connections give way too, and
+/// others are answered.
+#[test]
+fn who_holds_half_requests_beyond_the_bound_gives_way_to_others() {
+    const CONNECTIONS: usize = 16;
+    let harness = start(4 * MEMORY_SMALL);
+    let held: Vec<_> = (0..CONNECTIONS)
+        .map(|index| {
+            let peer = harness.connect();
+            let bytes = large(index as u64, 4 * MIB).bytes();
+            peer.clone_for_writing()
+                .send_bytes(&bytes[..4 * MEMORY_SMALL]);
+            peer
+        })
+        .collect();
+    let mut operator = harness.connect();
+    harness.wait_until("the bound is exceeded", || {
+        used(&mut harness.connect()) > 4 * MEMORY_SMALL
+    });
+    harness.wait_until("enough of them are closed", || {
+        used(&mut harness.connect()) <= 4 * MEMORY_SMALL
+    });
+    assert_eq!(operator.ask(&RequestBuilder::select(1, 7)).code, 0);
+    drop(held);
+}

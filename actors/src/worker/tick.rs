@@ -25,6 +25,7 @@ use crate::limits::{
     ADMIN_SLOT_TIME_MIN, HALF_CLOSED_CROWDED_MAX, SHORTAGE_TIME_MAX, TIME_LOOKS_PER_LIMIT,
     WORKER_REQUESTS_MAX,
 };
+use crate::memory::give_way;
 use crate::resources::credits::Grant;
 use crate::session::messages::{Close, ExpireStalled, SlotRevoked};
 use crate::timeouts::after;
@@ -222,6 +223,34 @@ impl Worker {
                 );
                 self.sessions.tell(&session, Close(Closing::Now));
             }
+        }
+        if !is_first {
+            self.close_holders();
+        }
+    }
+
+    /// Closes as many of the connections as are needed that hold what all are short of in half a
+    /// request or half a reply, and do not come to an end: but for those that are let through.
+    fn close_holders(&self) {
+        let shared = &self.cell.shared;
+        let holders = self.sessions.iter().filter_map(|session| {
+            let is_let_through = {
+                let state = self.cell.state.borrow();
+                state.paused.is_exempt(session.id) || state.paused.is_reply_exempt(session.id)
+            };
+            let holding = session.state.borrow().holding(|| shared.slots.count());
+            let holding = holding.filter(|_| !is_let_through)?;
+            Some((session, holding))
+        });
+        // Each worker its part of it.
+        let excess = shared.memory.excess().div_ceil(shared.counters.len());
+        for session in give_way(holders.collect(), excess) {
+            log::warn!(
+                "closing the connection from {}: it holds half a request or half a reply, and \
+                 there is no memory for others",
+                session.peer
+            );
+            self.sessions.tell(&session, Close(Closing::Now));
         }
     }
 

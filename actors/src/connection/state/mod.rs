@@ -37,7 +37,7 @@ use super::watches::Watches;
 use crate::cells::traffic::{Counter, TrafficCounts};
 use crate::engine::Caller;
 use crate::limits::{MEMORY_SMALL, OUTPUT_COPY_MAX, OUTPUT_PAUSE};
-use crate::memory::{ConnectionCharge, OutputGauge};
+use crate::memory::{ConnectionCharge, Holding, OutputGauge};
 use crate::resources::credits::Grant;
 use crate::resources::logins::LoginPace;
 use crate::resources::transactions::OpenTransactions;
@@ -372,5 +372,16 @@ impl ConnectionState {
         let is_holding = requests.is_some_and(|share| self.counts.all > share)
             || self.charge.is_to_give_way(connections);
         !is_first && is_stuck && is_holding
+    }
+
+    /// What the connection holds beyond a share while the bound on memory is exceeded, if it holds
+    /// that in half a request or in half a reply.
+    pub(crate) fn holding(&self, connections: impl FnOnce() -> usize) -> Option<Holding> {
+        let is_half = self.needs_rest_of_frame() || self.waits_for_reply_memory();
+        let is_holding = is_half && self.charge.is_to_give_way(connections);
+        is_holding.then(|| Holding {
+            has_ended: self.has_peer_ended(),
+            bytes: self.charge.bytes(),
+        })
     }
 }
