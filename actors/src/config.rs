@@ -251,7 +251,8 @@ pub struct ConnectionLimits {
     pub engine_descriptors: usize,
     /// Connections of administrators.
     pub administrators: usize,
-    /// Connections of clients; 0 for as many as there are descriptors for.
+    /// Connections of clients; 0 for as many as there are descriptors for, which is the most there
+    /// can be: if that is less than this, a start warns.
     pub connections_max: usize,
     /// What the buffers of all connections and the replies on their way to them may take together,
     /// in bytes. Beyond half of it connections that hold more than a share are not read, beyond

@@ -190,6 +190,10 @@ fn slots(config: &Config) -> Result<ConnectionSlots, StartError> {
     let slots =
         ConnectionSlots::new(config).map_err(|fault| StartError::Descriptors(fault.to_string()))?;
     log::info!("{}", slots.budget);
+    let wanted = config.connection_limits.connections_max;
+    if let Some(shortage) = slots.budget.shortage(wanted) {
+        log::warn!("{shortage}");
+    }
     Ok(slots)
 }
 

@@ -62,7 +62,8 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) admin_listen: Vec<SocketAddr>,
     /// Most connections of clients; 0 takes as many as there are descriptors for (ulimit -n, raised
-    /// at the start as far as it goes). Those beyond are told error 116 and closed.
+    /// at the start as far as it goes), and more than that is taken as 0, with a warning. Those
+    /// beyond are told error 116 and closed.
     #[arg(
         long,
         env = "VESTIBULE_MAX_CONNECTIONS",

@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
+use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
-use vestibule_wire::{Error, ErrorCode};
 
 use super::call::Setting;
+use crate::engine::arguments::bad_argument;
 use crate::limits::CONTROL_TIME_MAX;
 use crate::messages::KillTarget;
 use crate::seconds::read_seconds;
@@ -55,16 +56,18 @@ pub(super) fn set_arguments(args: &[u8]) -> Option<Setting> {
 ///
 /// # Errors
 ///
-/// [`ErrorCode::ILLEGAL_PARAMS`], naming the procedure, if it is anything but a text or nil.
+/// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS), naming the procedure
+/// and what came, if it is anything but a text or nil.
 pub(super) fn text_argument<'a>(procedure: &str, args: &'a [u8]) -> Result<Option<&'a str>, Error> {
     let mut reader = Reader::new(args);
     match reader.read_array_len() {
         Ok(0) => Ok(None),
         _ if reader.peek() == Ok(Kind::Nil) => Ok(None),
-        _ => reader.read_str().map(Some).map_err(|_| {
-            let text = format!("Bad arguments of {procedure}: expected a string");
-            Error::new(ErrorCode::ILLEGAL_PARAMS, text)
-        }),
+        _ => {
+            let value = reader.clone().skip().ok();
+            let text = reader.read_str().map(Some);
+            text.map_err(|_| bad_argument(procedure, 1, "a string", value))
+        }
     }
 }
 
@@ -118,6 +121,17 @@ mod tests {
         assert_eq!(kill(&[0x90]), None);
         assert_eq!(kill(&[0x93, 7, 9, 1]), None);
         assert_eq!(kill(&[0x91, 0xff]), None);
+    }
+
+    #[test]
+    fn a_text_is_one_or_missing_and_what_else_came_is_told() {
+        let text = |args| text_argument("vestibule.show", args).map_err(|told| told.to_string());
+        assert_eq!(text(&[0x90]), Ok(None));
+        assert_eq!(text(&[0x91, 0xc0]), Ok(None));
+        assert_eq!(text(&[0x91, 0xa1, b'x']), Ok(Some("x")));
+        let told =
+            "Bad arguments of vestibule.show: argument 1 should be a string, got 1 (error 1)";
+        assert_eq!(text(&[0x91, 1]), Err(told.to_owned()));
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! | `reply` | where the body of a reply goes, and what the runtime offers while a request runs |
 //! | `completion` | answering later; seeing that nobody waits any more |
 //! | `solo` | while an engine holds Tx up, sessions answer alone |
+//! | `arguments` | the arguments of a CALL as types; errors of what does not fit |
 //! | `procedures`, `async_context` | what CALL reaches; what async procedures may use |
 //! | `transaction_calls` | CALLs that mean BEGIN, COMMIT and ROLLBACK |
 //! | `view` | what sessions read from by themselves |
@@ -30,6 +31,7 @@
 //! traits that stand behind [`Reply`], [`Completion`], [`CancelToken`], [`SoloGuard`] and
 //! [`AsyncContext`].
 
+pub(crate) mod arguments;
 mod async_context;
 pub mod catalog;
 mod completion;

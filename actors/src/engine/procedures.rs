@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use vestibule_wire::Error;
 use vestibule_wire::reply;
 
+use super::arguments::parse_args;
 use super::async_context::AsyncContext;
 use super::reply::Reply;
 use super::request::{Caller, Outcome, TransactionId};
@@ -80,12 +81,13 @@ pub struct ProcedureCall<'a, E> {
 }
 
 impl<E> ProcedureCall<'_, E> {
-    /// The arguments as a tuple or other sequence of the given type.
+    /// The arguments as a tuple or other sequence of the given type, as
+    /// [`function`](Procedures::function) takes them.
     ///
     /// # Errors
     ///
     /// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS), naming the
-    /// procedure, if they do not fit.
+    /// procedure, the argument, what is expected and what came, if they do not fit.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
         parse_args(self.name, self.args)
     }
@@ -124,7 +126,9 @@ impl<E> Default for Procedures<E> {
 }
 
 impl<E: 'static> Procedures<E> {
-    /// Registers a plain function: arguments in, one value out.
+    /// Registers a plain function: arguments in, one value out. The arguments are a tuple, or a
+    /// struct with a field for each, whose names errors tell; `()` takes none. Those at the end
+    /// that are `Option`s may be left out, and are `None`, as for nil.
     #[must_use]
     pub fn function<A, R>(
         self,
@@ -232,9 +236,4 @@ impl<E> Procedures<E> {
         names.sort();
         names
     }
-}
-
-fn parse_args<T: DeserializeOwned>(name: &str, args: &[u8]) -> Result<T, Error> {
-    rmp_serde::from_slice(args)
-        .map_err(|fault| Error::illegal_params(format!("Bad arguments of {name}: {fault}")))
 }

@@ -96,6 +96,19 @@ impl DescriptorBudget {
         })
     }
 
+    /// What is told of the start if there are fewer connections of clients than were asked for (0:
+    /// as many as there can be).
+    pub(crate) fn shortage(&self, wanted: usize) -> Option<String> {
+        let own = self.clients;
+        (own < wanted).then(|| match self.limit {
+            Some(limit) if own < CONNECTIONS_MAX => format!(
+                "{own} connections of clients at most, of {wanted} asked for: the limit of \
+                 {limit} descriptors has no room for more (ulimit -n)"
+            ),
+            _ => format!("{own} connections of clients at most, of {wanted} asked for"),
+        })
+    }
+
     /// ConnectionSlots of those who come in by this listener.
     pub(crate) fn of(&self, listener: ListenerKind) -> usize {
         match listener {
@@ -162,6 +175,25 @@ mod tests {
         assert!(!is_explicit || own.clients <= limits.connections_max);
         // A cap that is far below the limit does not make descriptors scarce.
         assert!(own.crowded.is_some_and(|crowded| crowded >= 1));
+    }
+
+    #[test]
+    fn what_was_asked_for_and_cannot_be_had_is_told() {
+        let shortage = |descriptors, wanted| {
+            let budget = DescriptorBudget::divide(&limits(descriptors, wanted), 1, 1).unwrap();
+            (budget.clients, budget.shortage(wanted))
+        };
+        let (own, told) = shortage(64, 1000);
+        let expected = format!(
+            "{own} connections of clients at most, of 1000 asked for: the limit of 64 descriptors \
+             has no room for more (ulimit -n)"
+        );
+        assert_eq!(told, Some(expected));
+        for enough in [0, 1, own] {
+            assert_eq!(shortage(64, enough).1, None);
+        }
+        let told = shortage(0, 1 << 30).1.unwrap();
+        assert!(told.ends_with("of 1073741824 asked for"), "{told}");
     }
 
     #[test]
