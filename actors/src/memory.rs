@@ -209,7 +209,7 @@ pub(crate) struct Holding {
     pub(crate) bytes: usize,
 }
 
-/// Those of the holders that are closed so that `excess` bytes are given back, and no more of them:
+/// The holders that are closed so that `excess` bytes are given back, and no more of them:
 /// first whose clients may have left, then who holds most.
 pub(crate) fn give_way<I>(mut holders: Vec<(I, Holding)>, excess: usize) -> Vec<I> {
     holders.sort_by_key(|(_, own)| Reverse((own.has_ended, own.bytes)));
