@@ -10,11 +10,16 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::durability::storage::{Storage, append_all, open_to_read};
 
 /// The name of the mark's file.
 pub const MARK: &str = "journal.begun";
+
+/// Held while a mark is written: the file that becomes it has one name, and both Tx and the
+/// checkpoint write marks.
+static WRITING: Mutex<()> = Mutex::new(());
 
 /// Digits of a number of 64 bits, and a line's end: no mark is longer.
 const SIZE_MAX: u64 = 21;
@@ -27,17 +32,22 @@ pub(super) fn path(directory: &Path) -> PathBuf {
 /// Remembers the first record of the newest file, which is on the disk. A mark that cannot be
 /// written is told: nothing relies on it until a file is lost.
 pub(crate) fn write(storage: &dyn Storage, directory: &Path, first: u64) {
-    let (path, unfinished) = (path(directory), unfinished(directory));
-    let write = || {
-        remove_unfinished(storage, directory);
-        let file = storage.create(&unfinished)?;
-        append_all(file.as_ref(), format!("{first}\n").as_bytes())?;
-        file.sync()?;
-        storage.rename(&unfinished, &path)
-    };
-    if let Err(error) = write() {
-        log::warn!("{} could not be written: {error}", path.display());
+    if let Err(error) = try_write(storage, directory, first) {
+        log::warn!(
+            "{} could not be written: {error}",
+            path(directory).display()
+        );
     }
+}
+
+pub(super) fn try_write(storage: &dyn Storage, directory: &Path, first: u64) -> io::Result<()> {
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let unfinished = unfinished(directory);
+    remove_unfinished(storage, directory);
+    let file = storage.create(&unfinished)?;
+    append_all(file.as_ref(), format!("{first}\n").as_bytes())?;
+    file.sync()?;
+    storage.rename(&unfinished, &path(directory))
 }
 
 /// Removes what a write that did not end may have left; if that fails, so will the next write.

@@ -125,8 +125,13 @@ fn check_end(
 ) -> Result<(), JournalError> {
     let directory = &options.dir;
     let needed = options.required_until.max(options.from - 1);
-    let begun = mark::read(directory);
-    let begun = begun.map_err(|error| fault("read", &mark::path(directory), error))?;
+    let begun = match mark::read(directory) {
+        Ok(begun) => begun,
+        Err(error) => {
+            replay.unless_forced(fault("read", &mark::path(directory), error))?;
+            None
+        }
+    };
     let newest = segments.last().map(|last| last.first);
     let is_any = newest.is_some() || needed > 0;
     if let Some(first) = begun.filter(|first| is_any && newest < Some(*first)) {

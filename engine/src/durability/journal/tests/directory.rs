@@ -4,6 +4,8 @@ use std::os::unix::fs::{MetadataExt, symlink};
 
 use super::faults::eventually;
 use super::*;
+use crate::durability::journal::mark;
+use crate::durability::storage::Disk;
 
 fn open(scratch: &Scratch, sync: JournalSync) -> Result<Journal, JournalError> {
     Journal::open(scratch.options(sync), &mut |_, _| Ok(()), &mut |_, _| ())
@@ -101,4 +103,39 @@ fn symbolic_links_among_the_files_are_not_followed() {
             "{told}"
         );
     }
+}
+
+#[test]
+fn a_mark_that_cannot_be_read_is_crossed_by_forced_recovery() {
+    let scratch = Scratch::new();
+    open(&scratch, JournalSync::Turn)
+        .unwrap()
+        .append(b"one")
+        .unwrap();
+    fs::write(scratch.0.join(mark::MARK), "no number\n").unwrap();
+    let told = open(&scratch, JournalSync::Turn).unwrap_err().to_string();
+    assert!(told.contains("not a number"), "{told}");
+    let mut options = scratch.options(JournalSync::Turn);
+    options.force_recovery = true;
+    let (_, records) = Faulty::default().replay(options).unwrap();
+    assert_eq!(records, [(1, b"one".to_vec())]);
+}
+
+/// A checkpoint and a journal that is resumed write it at the same time.
+#[test]
+fn a_mark_is_written_whole_while_another_one_is() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join(mark::MARK);
+    std::thread::scope(|scope| {
+        for first in [1, 1_000_000] {
+            let (directory, path) = (&scratch.0, &path);
+            scope.spawn(move || {
+                for number in first..first + 500_u64 {
+                    mark::try_write(&Disk, directory, number).unwrap();
+                    let text = fs::read_to_string(path).unwrap();
+                    text.trim_ascii_end().parse::<u64>().unwrap();
+                }
+            });
+        }
+    });
 }
