@@ -18,6 +18,8 @@ pub(crate) struct ConnectionSlots {
     has_admin_listener: bool,
     clients: AtomicUsize,
     administrators: AtomicUsize,
+    /// Slots of the administrators' own listener on which nobody has logged in.
+    anonymous: AtomicUsize,
     rejected: AtomicU64,
     /// Connections of each session thread.
     threads: Vec<AtomicUsize>,
@@ -45,6 +47,7 @@ impl ConnectionSlots {
             has_admin_listener: !config.admin_listen.is_empty(),
             clients: AtomicUsize::new(0),
             administrators: AtomicUsize::new(0),
+            anonymous: AtomicUsize::new(0),
             rejected: AtomicU64::new(0),
             threads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
         })
@@ -71,10 +74,12 @@ impl ConnectionSlots {
         )
     }
 
-    /// Whether a connection finds no slot at an administrators' listener, and there may be one on
-    /// which nobody has logged in.
+    /// Whether a connection finds no slot at an administrators' listener, and there is one on which
+    /// nobody has logged in.
     pub(crate) fn has_anonymous_in_the_way(&self, listener: ListenerKind) -> bool {
-        listener == ListenerKind::Administrators && self.find(listener, true).is_none()
+        listener == ListenerKind::Administrators
+            && self.anonymous.load(Ordering::Relaxed) > 0
+            && self.find(listener, true).is_none()
     }
 
     /// Takes a slot on the session thread that has the fewest connections.
@@ -82,6 +87,9 @@ impl ConnectionSlots {
         let load = |thread: &usize| self.threads[*thread].load(Ordering::Relaxed);
         let thread = (0..self.threads.len()).min_by_key(load).unwrap_or(0);
         self.share_of(kind).fetch_add(1, Ordering::Relaxed);
+        if kind == SlotKind::AnonymousAdmin {
+            self.anonymous.fetch_add(1, Ordering::Relaxed);
+        }
         self.threads[thread].fetch_add(1, Ordering::Relaxed);
         ConnectionSlot {
             slots: self.clone(),
@@ -177,14 +185,20 @@ impl ConnectionSlot {
     /// An administrator has used it as one.
     pub(crate) fn confirm_admin(&self) {
         if !self.is_clients() {
-            self.kind.set(SlotKind::Administrator);
+            self.become_administrators();
         }
     }
 
     /// A user has logged in on its connection.
     pub(crate) fn confirm_login(&self) {
         if self.is_anonymous_admin() {
-            self.kind.set(SlotKind::Administrator);
+            self.become_administrators();
+        }
+    }
+
+    fn become_administrators(&self) {
+        if self.kind.replace(SlotKind::Administrator) == SlotKind::AnonymousAdmin {
+            self.slots.anonymous.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -193,6 +207,9 @@ impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let share = self.slots.share_of(self.kind.get());
         share.fetch_sub(1, Ordering::Relaxed);
+        if self.is_anonymous_admin() {
+            self.slots.anonymous.fetch_sub(1, Ordering::Relaxed);
+        }
         self.slots.threads[self.thread].fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -229,6 +246,30 @@ mod tests {
         kept.extend((0..429).map(|_| slots.take(SlotKind::Client)));
         let (min, max) = spread(&kept);
         assert!(max - min <= 1, "{min} to {max}");
+    }
+
+    #[test]
+    fn only_connections_without_a_login_are_in_the_way_of_administrators() {
+        let config = Config {
+            admin_listen: vec!["127.0.0.1:0".parse().unwrap()],
+            ..Config::default()
+        };
+        let slots = Arc::new(ConnectionSlots::new(&config).unwrap());
+        let listener = ListenerKind::Administrators;
+        let mut kept = Vec::new();
+        while let Some(kind) = slots.find(listener, true) {
+            assert!(!slots.has_anonymous_in_the_way(listener));
+            kept.push(slots.take(kind));
+        }
+        assert!(slots.has_anonymous_in_the_way(listener));
+        assert!(!slots.has_anonymous_in_the_way(ListenerKind::Clients));
+        drop(kept.pop());
+        kept.iter().for_each(ConnectionSlot::confirm_login);
+        assert!(!slots.has_anonymous_in_the_way(listener), "one is free");
+        let last = slots.take(slots.find(listener, true).unwrap());
+        assert!(slots.has_anonymous_in_the_way(listener));
+        last.confirm_admin();
+        assert!(!slots.has_anonymous_in_the_way(listener));
     }
 
     #[test]
