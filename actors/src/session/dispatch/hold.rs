@@ -133,7 +133,7 @@ impl Dispatcher<'_> {
 
     /// Answers what has waited here until its time was over, and has the worker look again.
     pub(crate) fn expire_waiting(&mut self) {
-        self.session.set_look(None);
+        self.look(None);
         self.expire_held();
         self.expire_awaited();
         self.plan_look();
@@ -166,8 +166,9 @@ impl Dispatcher<'_> {
             .filter_map(|own| self.held_until(own))
             .map(|(at, _)| at);
         let awaited = self.session.awaited().filter_map(|own| own.deadline);
-        if let Some(next) = held.chain(awaited).min() {
-            self.look(Some(next));
+        let next = held.chain(awaited).min();
+        if next != self.session.look_at() {
+            self.look(next);
         }
     }
 
