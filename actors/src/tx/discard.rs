@@ -46,7 +46,9 @@ impl<E: Engine> Executor<E> {
         };
         // As of a statement: a transaction keeps what it was begun as.
         let is_read_only = open.map_or(admitted, |(_, begun)| begun).is_read_only();
-        if !is_read_only && !self.writes.admit(admitted.epoch()) {
+        if is_read_only {
+            self.writes.note_read_only_step();
+        } else if !self.writes.admit(admitted.epoch()) {
             return Err(read_only(&self.shared));
         }
         if let Some((key, _)) = open {
@@ -126,7 +128,7 @@ mod tests {
     use super::*;
     use crate::messages::tx::TransactionEffect;
     use crate::serving::{Role, Serving, TransitionView};
-    use crate::testing::RequestBuilder;
+    use crate::testing::{Frame, RequestBuilder};
     use crate::tx::test_fixture::{Fixture, fixture};
 
     /// A demotion, as the Supervisor carries it out.
@@ -228,6 +230,35 @@ mod tests {
             let rows: Vec<(u64, u64)> = replies[2].data();
             assert!(rows.is_empty(), "what was never written is never read");
             assert_eq!(fixture.script.log(), ["discard"]);
+        });
+    }
+
+    /// What is admitted read-only may write to temporary spaces, and is forgotten with the turn.
+    #[test]
+    fn what_may_have_written_to_a_temporary_space_is_not_acknowledged_by_a_discarded_turn() {
+        fixture(|mut fixture: Fixture| async move {
+            let (shared, raised) = (fixture.shared.clone(), fixture.script.clone());
+            raised.on_pause(move || {
+                shared
+                    .serving
+                    .demoting(TransitionView::default(), Instant::now());
+                shared.raise_fence();
+            });
+            let writable = fixture.shared.serving.load();
+            fixture.admitted = Admitted::under(Serving {
+                role: Role::Replica,
+                ..writable
+            });
+            fixture.send(&RequestBuilder::select(1, 5));
+            fixture.send(&RequestBuilder::call(2, "echo", &[0x91, 7]));
+            fixture.admitted = Admitted::under(writable);
+            fixture.send(&RequestBuilder::replace(3, 5));
+            fixture.send(&RequestBuilder::call(4, "pause", &[0x91, 0]));
+            fixture.core.turn(Instant::now());
+            let replies = fixture.replies().await;
+            let told = |own: &Frame| (own.sync, own.error_code());
+            let told: Vec<_> = replies.iter().map(told).collect();
+            assert_eq!(told, [(1, None), (2, Some(7)), (3, Some(7)), (4, Some(7))]);
         });
     }
 

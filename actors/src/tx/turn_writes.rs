@@ -14,6 +14,9 @@ pub(super) struct TurnWrites {
     floor: u64,
     /// The oldest epoch of what was executed and may have changed data.
     oldest: Option<u64>,
+    /// Something that may change no data was executed, and may have changed those of a temporary
+    /// space: nothing of it is written, and it is forgotten with the turn.
+    may_have_temporary: bool,
     /// What the engine was told last.
     told_read_only: Option<bool>,
     /// Reads that came after the first write of the turn, and their bodies one after the other.
@@ -60,6 +63,7 @@ impl TurnWrites {
         entry: &BatchEntry,
     ) -> bool {
         let is_admitted = if is_read_only {
+            self.may_have_temporary |= !matches!(entry.class, Class::Read | Class::Begin);
             entry.class != Class::Write
         } else {
             self.admit(entry.admitted.epoch())
@@ -78,13 +82,19 @@ impl TurnWrites {
         }
     }
 
+    /// A step was executed that may change temporary spaces alone.
+    pub(super) fn note_read_only_step(&mut self) {
+        self.may_have_temporary = true;
+    }
+
     /// Something of this turn may have changed data.
     pub(super) fn is_begun(&self) -> bool {
-        self.oldest.is_some()
+        self.oldest.is_some() || self.may_have_temporary
     }
 
     /// The turn ends: the oldest epoch of what has to be written.
     pub(super) fn take(&mut self) -> Option<u64> {
+        self.may_have_temporary = false;
         self.oldest.take()
     }
 
