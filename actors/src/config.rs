@@ -281,12 +281,12 @@ pub struct QuotaLimits {
     /// Transactions that are open at once. An engine may have a bound of its own.
     pub transactions_max: usize,
     /// Transactions that one connection has open, each in a stream of its own; at most
-    /// [`TRANSACTIONS_PER_CONNECTION_MAX`](crate::limits::TRANSACTIONS_PER_CONNECTION_MAX).
+    /// [`TRANSACTIONS_PER_CONNECTION_MAX`].
     pub transactions_per_connection_max: usize,
     /// Reservations (locks, cursors).
     pub reservations_max: usize,
     /// Requests that wait for something else than Tx: a lock, the one before them in their stream,
-    /// an asynchronous procedure; at most [`WAITS_MAX`](crate::limits::WAITS_MAX).
+    /// an asynchronous procedure; at most [`WAITS_MAX`].
     pub waits_max: usize,
     /// How each of these is shared out.
     pub shares: Shares,

@@ -166,7 +166,7 @@ impl Journal {
     }
 
     /// Starts a new file and returns the sequence number of its first record, the next one.
-    /// Nothing happens if the current file has no record yet. The [mark](super::mark) is left to
+    /// Nothing happens if the current file has no record yet. The [`mark`] is left to
     /// the caller, who can write it while the journal is used.
     ///
     /// # Errors
