@@ -15,6 +15,8 @@
 
 use std::collections::VecDeque;
 
+use crate::limits::WORKER_REQUESTS_MAX;
+
 /// The sessions of one worker that wait for a credit.
 #[derive(Debug, Default)]
 pub(crate) struct CreditQueue {
@@ -108,9 +110,22 @@ impl CreditQueue {
     }
 }
 
+/// How many of a worker's credits each of its connections has if all have the same, by their
+/// number.
+pub(crate) fn credit_share(connections: usize) -> usize {
+    // Requests outlive their connections: those may be gone while all credits are taken.
+    WORKER_REQUESTS_MAX / connections.max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_without_connections_shares_its_credits_too() {
+        let told = [0, 1, 4].map(credit_share);
+        assert_eq!(told, [1, 1, 4].map(|parts| WORKER_REQUESTS_MAX / parts));
+    }
 
     const CREDITS: usize = 100;
 

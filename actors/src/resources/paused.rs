@@ -1,4 +1,4 @@
-//! Connections that are not read for now.
+//! Connections that are not read for now, and those that are let through all the same.
 
 use crate::messages::SessionId;
 
@@ -7,10 +7,12 @@ use crate::messages::SessionId;
 pub(crate) struct PausedReads {
     /// In the order in which they stopped.
     list: Vec<SessionId>,
-    /// The connection that is read although all together hold too much.
-    exempt: Option<SessionId>,
-    /// The connection whose reply is made although there is no memory for it.
-    reply_exempt: Option<SessionId>,
+    /// The connection that is read although all together hold too much, so that its request comes
+    /// to an end.
+    pub(crate) read: Exemption,
+    /// The connection whose reply is made although there is no memory for it, so that it comes to
+    /// its end.
+    pub(crate) reply: Exemption,
 }
 
 impl PausedReads {
@@ -28,45 +30,31 @@ impl PausedReads {
     pub(crate) fn put_back(&mut self, mut list: Vec<SessionId>) {
         self.list.append(&mut list);
     }
+}
 
-    /// Whether a session is read although there is no memory, so that its request comes to an end.
+/// What one session at a time is let through for.
+#[derive(Default)]
+pub(crate) struct Exemption(Option<SessionId>);
+
+impl Exemption {
+    /// Whether this session has it.
     #[inline]
-    pub(crate) fn is_exempt(&self, session: SessionId) -> bool {
-        self.exempt == Some(session)
+    pub(crate) fn is_for(&self, session: SessionId) -> bool {
+        self.0 == Some(session)
     }
 
-    /// Exempts a session; false if another one is.
-    pub(crate) fn exempt(&mut self, session: SessionId) -> bool {
-        let is_free = self.exempt.is_none();
+    /// Gives it to a session; false if another one has it.
+    pub(crate) fn give(&mut self, session: SessionId) -> bool {
+        let is_free = self.0.is_none();
         if is_free {
-            self.exempt = Some(session);
+            self.0 = Some(session);
         }
         is_free
     }
 
-    /// Whether a session's reply is made although there is no memory, so that it comes to its end.
-    #[inline]
-    pub(crate) fn is_reply_exempt(&self, session: SessionId) -> bool {
-        self.reply_exempt == Some(session)
-    }
-
-    /// Exempts the reply of a session; false if another one is.
-    pub(crate) fn exempt_reply(&mut self, session: SessionId) -> bool {
-        let is_free = self.reply_exempt.is_none();
-        if is_free {
-            self.reply_exempt = Some(session);
-        }
-        is_free
-    }
-
-    /// Ends the exemption of a reply that does not need it any more.
-    pub(crate) fn end_reply_exemption_unless(&mut self, needs: impl FnOnce(&SessionId) -> bool) {
-        self.reply_exempt = self.reply_exempt.filter(needs);
-    }
-
-    /// Ends the exemption of a session that does not need it any more.
-    pub(crate) fn end_exemption_unless(&mut self, needs: impl FnOnce(&SessionId) -> bool) {
-        self.exempt = self.exempt.filter(needs);
+    /// Takes it from a session that does not need it any more.
+    pub(crate) fn end_unless(&mut self, needs: impl FnOnce(&SessionId) -> bool) {
+        self.0 = self.0.filter(needs);
     }
 }
 
@@ -80,14 +68,14 @@ mod tests {
             index: 3,
             connection,
         };
-        let mut paused = PausedReads::default();
-        assert!(paused.exempt(id(1)));
-        assert!(!paused.exempt(id(2)));
+        let mut exemption = Exemption::default();
+        assert!(exemption.give(id(1)));
+        assert!(!exemption.give(id(2)));
         // The number is the same, the session is not.
-        assert!(paused.is_exempt(id(1)) && !paused.is_exempt(id(2)));
-        paused.end_exemption_unless(|_| true);
-        assert!(paused.is_exempt(id(1)));
-        paused.end_exemption_unless(|_| false);
-        assert!(!paused.is_exempt(id(1)) && paused.exempt(id(2)));
+        assert!(exemption.is_for(id(1)) && !exemption.is_for(id(2)));
+        exemption.end_unless(|_| true);
+        assert!(exemption.is_for(id(1)));
+        exemption.end_unless(|_| false);
+        assert!(!exemption.is_for(id(1)) && exemption.give(id(2)));
     }
 }

@@ -33,8 +33,6 @@ pub(crate) struct WorkerState {
     open_writers: Rc<Cell<usize>>,
     /// Numbers of sessions that have ended: the worker forgets them at the end of the tick.
     ended: Vec<u32>,
-    /// Sessions with held requests.
-    holding: usize,
     /// Name of the procedure that was called last: most calls repeat it.
     procedure: Option<Rc<str>>,
 }
@@ -53,7 +51,6 @@ impl WorkerState {
             turns: Turns::new(clock),
             open_writers: Rc::default(),
             ended: Vec::new(),
-            holding: 0,
             procedure: None,
         }
     }
@@ -108,21 +105,5 @@ impl WorkerState {
     /// The sessions that have ended since this was asked last.
     pub(crate) fn drain_ended(&mut self) -> impl Iterator<Item = u32> {
         self.ended.drain(..)
-    }
-
-    /// How many sessions have held requests.
-    pub(crate) fn holding(&self) -> usize {
-        self.holding
-    }
-
-    /// A session had held requests, or none, and now has some, or none.
-    pub(crate) fn count_holding(&mut self, had: bool, has: bool) {
-        self.holding += usize::from(has);
-        self.holding -= usize::from(had);
-    }
-
-    /// The sessions with held requests were counted again.
-    pub(crate) fn set_holding(&mut self, holding: usize) {
-        self.holding = holding;
     }
 }

@@ -174,7 +174,6 @@ impl Actor for Session {
         state.on_ended(self.cell.id.index);
         // What it does not need of its grant, others may wait for.
         let _ = own.give_back_grant(&mut state.credit_queue);
-        state.count_holding(own.has_held(), false);
         let look = own.set_look(None);
         state.looks.set(self.cell.id, look, None);
         if own.is_known_to_tx() {

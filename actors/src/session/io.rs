@@ -74,7 +74,7 @@ fn may_read(
     state: &WorkerState,
     own: &mut ConnectionState,
 ) -> bool {
-    let is_exempt = state.paused.is_exempt(cell.id);
+    let is_exempt = state.paused.read.is_for(cell.id);
     own.prepare_read(is_exempt, || worker.shared.slots.count())
 }
 

@@ -23,10 +23,10 @@ use crate::connection::state::ConnectionState;
 use crate::connection::timeouts::check_period;
 use crate::limits::{
     ADMIN_SLOT_TIME_MIN, HALF_CLOSED_CROWDED_MAX, SHORTAGE_TIME_MAX, TIME_LOOKS_PER_LIMIT,
-    WORKER_REQUESTS_MAX,
 };
 use crate::memory::give_way;
-use crate::resources::credits::Grant;
+use crate::messages::SessionId;
+use crate::resources::credits::{Grant, credit_share};
 use crate::session::messages::{Close, ExpireStalled, SlotRevoked};
 use crate::timeouts::after;
 
@@ -44,12 +44,6 @@ impl Worker {
         let is_solo = self.cell.shared.serving.load().state.traits().answers_alone;
         if is_solo && self.cell.shared.config.may_hold() {
             self.revoke_in_solo(now);
-        }
-        if self.cell.state.borrow().holding() > 0 {
-            // A session that panicked over what it held has not counted that out.
-            let is_holding = |own: &Rc<ConnectionCell>| own.state.borrow().has_held();
-            let holding = self.sessions.iter().filter(is_holding).count();
-            self.cell.state.borrow_mut().set_holding(holding);
         }
     }
 
@@ -180,7 +174,7 @@ impl Worker {
             return true;
         }
         let mut state = self.cell.state.borrow_mut();
-        own.needs_rest_of_frame() && state.paused.exempt(session.id)
+        own.needs_rest_of_frame() && state.paused.read.give(session.id)
     }
 
     /// Whether the reply of a connection is made, or gone on with: there is memory for it, or it is
@@ -190,7 +184,7 @@ impl Worker {
             return true;
         }
         let mut state = self.cell.state.borrow_mut();
-        state.paused.exempt_reply(session.id)
+        state.paused.reply.give(session.id)
     }
 
     /// Closes the connections that hold what others wait for, when memory or credits have been
@@ -212,10 +206,13 @@ impl Worker {
             return;
         }
         self.shortage.set(Some(now));
-        let credits = (!has_credits).then(|| WORKER_REQUESTS_MAX / self.sessions.iter().count());
+        let credits = (!has_credits).then(|| credit_share(self.sessions.iter().count()));
+        let (mut closed, mut freed) = (Vec::new(), 0);
         for session in self.sessions.iter() {
             let mut own = session.state.borrow_mut();
             if own.has_to_give_way(is_first, credits, || shared.slots.count()) {
+                closed.push(session.id);
+                freed += own.charged_bytes();
                 log::warn!(
                     "closing the connection from {}: it does not take its replies, and others \
                      wait for what they take",
@@ -225,25 +222,29 @@ impl Worker {
             }
         }
         if !is_first {
-            self.close_holders();
+            self.close_holders(&closed, freed);
         }
     }
 
     /// Closes as many of the connections as are needed that hold what all are short of in half a
-    /// request or half a reply, and do not come to an end: but for those that are let through.
-    fn close_holders(&self) {
+    /// request or half a reply, and do not come to an end: but for those that are let through, and
+    /// for those that are `closed` already and give back what is `freed`.
+    fn close_holders(&self, closed: &[SessionId], freed: usize) {
         let shared = &self.cell.shared;
         let holders = self.sessions.iter().filter_map(|session| {
-            let is_let_through = {
-                let state = self.cell.state.borrow();
-                state.paused.is_exempt(session.id) || state.paused.is_reply_exempt(session.id)
+            let is_left_out = {
+                let paused = &self.cell.state.borrow().paused;
+                let is_let_through =
+                    paused.read.is_for(session.id) || paused.reply.is_for(session.id);
+                is_let_through || closed.contains(&session.id)
             };
             let holding = session.state.borrow().holding(|| shared.slots.count());
-            let holding = holding.filter(|_| !is_let_through)?;
+            let holding = holding.filter(|_| !is_left_out)?;
             Some((session, holding))
         });
         // Each worker its part of it.
         let excess = shared.memory.excess().div_ceil(shared.counters.len());
+        let excess = excess.saturating_sub(freed);
         for session in give_way(holders.collect(), excess) {
             log::warn!(
                 "closing the connection from {}: it holds half a request or half a reply, and \
@@ -259,14 +260,14 @@ impl Worker {
     fn end_exemption(&self) {
         let mut state = self.cell.state.borrow_mut();
         let is_over = self.cell.shared.memory.is_over();
-        state.paused.end_reply_exemption_unless(|id| {
+        state.paused.reply.end_unless(|id| {
             let session = self.sessions.of(*id);
             session.is_some_and(|own| {
                 let own = own.state.borrow();
                 own.scan().is_some() || is_over && !own.is_flushed()
             })
         });
-        state.paused.end_exemption_unless(|id| {
+        state.paused.read.end_unless(|id| {
             let session = self.sessions.of(*id);
             session.is_some_and(|own| own.state.borrow().needs_rest_of_frame())
         });

@@ -88,7 +88,7 @@ pub(crate) struct ConnectionState {
     awaited: Option<Box<AwaitedTransitions>>,
     /// Until when its client is served as ever, once it was told of a stop that it watches for.
     served_until: Option<Instant>,
-    /// An administrator has used it, or it came in at the administrators' door.
+    /// An administrator has used it, or it came in at the administrators' listener.
     is_operators: bool,
     watches: Option<Box<Watches>>,
     /// Version of the events that the watches have seen.
@@ -374,6 +374,11 @@ impl ConnectionState {
         !is_first && is_stuck && is_holding
     }
 
+    /// What the connection is charged.
+    pub(crate) fn charged_bytes(&self) -> usize {
+        self.charge.bytes()
+    }
+
     /// What the connection holds beyond a share while the bound on memory is exceeded, if it holds
     /// that in half a request or in half a reply.
     pub(crate) fn holding(&self, connections: impl FnOnce() -> usize) -> Option<Holding> {
@@ -381,7 +386,7 @@ impl ConnectionState {
         let is_holding = is_half && self.charge.is_to_give_way(connections);
         is_holding.then(|| Holding {
             has_ended: self.has_peer_ended(),
-            bytes: self.charge.bytes(),
+            bytes: self.charged_bytes(),
         })
     }
 }

@@ -10,10 +10,13 @@ use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::resources::transactions::OpenTransaction;
 
 impl ConnectionState {
-    /// The open transaction of a stream.
+    /// The open transaction of a stream. Outside of streams, 0, there is none.
     #[inline]
     pub(crate) fn transaction(&self, stream: u64) -> Option<&OpenTransaction> {
-        self.transactions.get(stream)
+        match stream {
+            0 => None,
+            stream => self.transactions.get(stream),
+        }
     }
 
     /// How many are open.

@@ -118,21 +118,29 @@ impl Dispatcher<'_> {
     /// Until when the request at hand may take. The end of an aborted transaction has its own time.
     fn deadline(&self, request: &DecodedRequest<'_>) -> (Option<Instant>, Limit) {
         let is_rollback = matches!(request.body, Body::Rollback);
+        self.deadline_of(request.stream, is_rollback, self.arrived)
+            .map_or((None, Limit::Request), |(at, limit)| (Some(at), limit))
+    }
+
+    /// Until when a request of a stream that came at `since` may take, and whose limit that is.
+    pub(super) fn deadline_of(
+        &self,
+        stream: u64,
+        is_rollback: bool,
+        since: Instant,
+    ) -> Option<(Instant, Limit)> {
         let transaction = self
-            .open_transaction(request)
+            .session
+            .transaction(stream)
             .filter(|own| !(is_rollback && own.is_aborted))
             .and_then(|own| own.deadline);
-        request_deadline(self.arrived, self.request_timeout(), transaction)
-            .map_or((None, Limit::Request), |(at, limit)| (Some(at), limit))
+        request_deadline(since, self.request_timeout(), transaction)
     }
 
     /// The open transaction that the request is a part of.
     #[inline]
     fn open_transaction(&self, request: &DecodedRequest<'_>) -> Option<&OpenTransaction> {
-        match request.stream {
-            0 => None,
-            stream => self.session.transaction(stream),
-        }
+        self.session.transaction(request.stream)
     }
 
     /// Whether this connection may have one more transaction.

@@ -24,7 +24,7 @@ use crate::connection::held::{HeldRequest, HeldRequests};
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::serving::DrainTarget;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
-use crate::timeouts::{Limit, held_deadline, request_deadline};
+use crate::timeouts::{Limit, held_deadline};
 
 impl Dispatcher<'_> {
     /// Keeps a request until solo ends; false if the bounds are reached.
@@ -42,7 +42,6 @@ impl Dispatcher<'_> {
             epoch: self.admitted.epoch(),
             content: Bytes::copy_from_slice(request.content),
         };
-        self.worker.count_holding(self.session.has_held(), true);
         let until = self.held_until(&held).map(|(at, _)| at);
         let is_kept = self.session.hold(held, self.shared.config.hold);
         if is_kept {
@@ -53,15 +52,8 @@ impl Dispatcher<'_> {
 
     /// Until when a held request is waited for, and whose limit that is: none for that of holding.
     fn held_until(&self, held: &HeldRequest) -> Option<(Instant, Option<Limit>)> {
-        let transaction = match held.stream {
-            0 => None,
-            stream => self.session.transaction(stream),
-        };
         let is_rollback = held.request_type == RequestType::Rollback;
-        let transaction = transaction
-            .filter(|own| !(is_rollback && own.is_aborted))
-            .and_then(|own| own.deadline);
-        let own = request_deadline(held.since, self.request_timeout(), transaction);
+        let own = self.deadline_of(held.stream, is_rollback, held.since);
         held_deadline(held.since, self.shared.config.hold.time_max, own)
     }
 
@@ -111,9 +103,7 @@ impl Dispatcher<'_> {
 
     /// Keeps what is still held, if anything is.
     fn keep_held(&mut self, held: Box<HeldRequests>) {
-        if held.is_empty() {
-            self.worker.count_holding(true, false);
-        } else {
+        if !held.is_empty() {
             self.session.put_held(held);
         }
     }
@@ -190,7 +180,7 @@ impl Dispatcher<'_> {
         }
         let is_refused = |own: &Self, held: &HeldRequest| {
             let stream = held.stream;
-            let in_transaction = stream != 0 && own.session.transaction(stream).is_some();
+            let in_transaction = own.session.transaction(stream).is_some();
             let class = Class::of(held.request_type);
             matches!(admit(serving, class, in_transaction), Verdict::Reject(_))
         };
@@ -204,9 +194,7 @@ impl Dispatcher<'_> {
     pub(crate) fn refuse_held_writers(&mut self) {
         let is_refused = |own: &Self, held: &HeldRequest| {
             let open = own.session.transaction(held.stream);
-            held.stream != 0
-                && held.request_type != RequestType::Rollback
-                && open.is_some_and(|own| own.is_writer)
+            held.request_type != RequestType::Rollback && open.is_some_and(|own| own.is_writer)
         };
         let refused = self.take_held_where(is_refused);
         let error = self
@@ -227,7 +215,7 @@ impl Dispatcher<'_> {
             held.request_type,
             RequestType::Commit | RequestType::Rollback
         );
-        let is_open = held.stream != 0 && self.session.transaction(held.stream).is_some();
+        let is_open = self.session.transaction(held.stream).is_some();
         if is_open && (is_end || ends_transaction) {
             let transaction = if is_end {
                 self.session.on_finish(held.stream);

@@ -186,8 +186,7 @@ impl<'a> Dispatcher<'a> {
         if let Some(epoch) = self.held_epoch {
             self.admitted = self.admitted.of_epoch(epoch);
         }
-        let in_transaction =
-            request.stream != 0 && self.session.transaction(request.stream).is_some();
+        let in_transaction = self.session.transaction(request.stream).is_some();
         let mut verdict = admit(serving, class, in_transaction);
         if class == Class::Write
             && verdict == Verdict::Reject(ErrorCode::READONLY)

@@ -98,7 +98,7 @@ impl Dispatcher<'_> {
     pub(crate) fn has_reply_memory(&mut self, begun: usize) -> bool {
         let slots = &self.shared.slots;
         let has_memory = self.session.may_reply(begun, || slots.count())
-            || self.worker.paused.is_reply_exempt(self.cell.id);
+            || self.worker.paused.reply.is_for(self.cell.id);
         if has_memory {
             self.session.on_reply_back();
         } else if self.session.on_reply_short(begun > 0) {
