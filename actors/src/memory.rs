@@ -123,8 +123,10 @@ impl MemoryCharge {
 
     /// Takes the charge out, to travel with what it is for. `None` if there is nothing.
     pub(crate) fn take(&mut self) -> Option<Self> {
-        let next = Self::new(self.memory.clone());
-        (self.bytes > 0).then(|| std::mem::replace(self, next))
+        (self.bytes > 0).then(|| {
+            let next = Self::new(self.memory.clone());
+            std::mem::replace(self, next)
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use vestibule_actors::Config;
 use vestibule_actors::config::TimeLimits;
 use vestibule_actors::serving::State;
-use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
+use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::RequestType;
 
 const NO_ARGS: &[u8] = &[0x90];
@@ -35,18 +35,25 @@ fn everything_that_was_sent_before_a_half_close_is_executed_and_answered() {
     assert_eq!(harness.script().executed().len(), REQUESTS as usize);
 }
 
+/// A stop is under way, and its last client has just sent a write and the COMMIT of its
+/// transaction.
+fn with_last_words_in_a_stop() -> (Harness, Peer) {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
+    harness.handle().begin_drain(Some(LONG), "test");
+    harness.wait_for(State::Draining);
+    let insert = RequestBuilder::replace(2, 7).stream(1).bytes();
+    let commit = in_stream(RequestType::Commit, 3).bytes();
+    peer.send_bytes(&[insert, commit].concat());
+    (harness, peer)
+}
+
 /// the end of the last client and what it sent before are seen at once.
 #[test]
 fn a_stop_does_not_forget_what_its_last_client_sent_before_it_left() {
     for _ in 0..10 {
-        let mut harness = Harness::start();
-        let mut peer = harness.connect();
-        assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
-        harness.handle().begin_drain(Some(LONG), "test");
-        harness.wait_for(State::Draining);
-        let insert = RequestBuilder::replace(2, 7).stream(1).bytes();
-        let commit = in_stream(RequestType::Commit, 3).bytes();
-        peer.send_bytes(&[insert, commit].concat());
+        let (mut harness, mut peer) = with_last_words_in_a_stop();
         peer.shut_down_writing();
         let frames = peer.receive_until_closed();
         let told: Vec<_> = frames.iter().map(|own| (own.sync, own.code)).collect();
@@ -61,14 +68,7 @@ fn a_stop_does_not_forget_what_its_last_client_sent_before_it_left() {
 #[test]
 fn a_stop_executes_what_a_client_sent_that_is_gone() {
     for _ in 0..10 {
-        let mut harness = Harness::start();
-        let mut peer = harness.connect();
-        assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
-        harness.handle().begin_drain(Some(LONG), "test");
-        harness.wait_for(State::Draining);
-        let insert = RequestBuilder::replace(2, 7).stream(1).bytes();
-        let commit = in_stream(RequestType::Commit, 3).bytes();
-        peer.send_bytes(&[insert, commit].concat());
+        let (mut harness, peer) = with_last_words_in_a_stop();
         drop(peer);
         let report = harness.join();
         assert_eq!((report.killed, report.aborted_transactions), (0, 0));

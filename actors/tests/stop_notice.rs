@@ -120,15 +120,15 @@ struct Row {
 #[test]
 fn operators_hold_up_no_stop() {
     let mut harness = Harness::start_with(with_admin_listener(), Script::default());
-    let mut door = Peer::connect(harness.handle().admin_addresses()[0]);
-    door.ping();
+    let mut administrator = Peer::connect(harness.handle().admin_addresses()[0]);
+    administrator.ping();
     let mut operator = harness.connect();
     let told = operator.call("vestibule.drain", &timeout(3600.0));
     assert_eq!(told.code, 0);
     let report = harness.join();
     assert!(report.took < LONG);
     assert!(operator.receive_until_closed().is_empty());
-    assert!(door.receive_until_closed().is_empty());
+    assert!(administrator.receive_until_closed().is_empty());
 }
 
 /// a later caller that has less time gives a stop less time, and is told.

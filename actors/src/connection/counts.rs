@@ -24,10 +24,8 @@ impl InFlightCounts {
     pub(crate) fn add(&mut self, class: Class, bytes: usize) {
         self.all += 1;
         self.bytes += bytes;
-        match class {
-            Class::Write | Class::TemporaryWrite => self.writes += 1,
-            Class::Call => self.calls += 1,
-            Class::Local | Class::Finish | Class::Read | Class::Begin => {}
+        if let Some(count) = self.of(class) {
+            *count += 1;
         }
     }
 
@@ -35,10 +33,18 @@ impl InFlightCounts {
     pub(crate) fn remove(&mut self, class: Class, bytes: usize) {
         self.all -= 1;
         self.bytes -= bytes;
+        if let Some(count) = self.of(class) {
+            *count -= 1;
+        }
+    }
+
+    /// The count of a class, if it has one of its own.
+    #[inline]
+    fn of(&mut self, class: Class) -> Option<&mut usize> {
         match class {
-            Class::Write | Class::TemporaryWrite => self.writes -= 1,
-            Class::Call => self.calls -= 1,
-            Class::Local | Class::Finish | Class::Read | Class::Begin => {}
+            Class::Write | Class::TemporaryWrite => Some(&mut self.writes),
+            Class::Call => Some(&mut self.calls),
+            Class::Local | Class::Finish | Class::Read | Class::Begin => None,
         }
     }
 

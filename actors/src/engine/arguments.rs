@@ -400,7 +400,6 @@ mod tests {
     fn fields_of_a_struct_are_told_by_name() {
         #[derive(Debug, Deserialize)]
         struct Wanted {
-            #[allow(dead_code, reason = "it is only read from arguments")]
             seconds: u64,
         }
         assert_eq!(
@@ -408,6 +407,8 @@ mod tests {
             "argument 1 (seconds) should be an integer from 0 to 18446744073709551615, got false"
         );
         assert_eq!(told::<Wanted>(&[0x91, 1]), "fits");
+        let parsed = parse_args::<Wanted>("f", &[0x91, 1]);
+        assert_eq!(parsed.map(|own| own.seconds), Ok(1));
     }
 
     #[test]

@@ -205,17 +205,21 @@ mod tests {
         });
     }
 
-    /// The fence goes up while a turn runs: `raise` is called in the middle of it.
+    /// The fence goes up while a turn runs: in the middle of it, at the procedure `pause`.
+    fn overtake_at_pause(fixture: &Fixture) {
+        let shared = fixture.shared.clone();
+        fixture.script.on_pause(move || {
+            shared
+                .serving
+                .demoting(TransitionView::default(), Instant::now());
+            shared.raise_fence();
+        });
+    }
+
     #[test]
     fn a_turn_that_is_overtaken_writes_nothing_and_its_reads_are_answered() {
         fixture(|mut fixture: Fixture| async move {
-            let (shared, raised) = (fixture.shared.clone(), fixture.script.clone());
-            raised.on_pause(move || {
-                shared
-                    .serving
-                    .demoting(TransitionView::default(), Instant::now());
-                shared.raise_fence();
-            });
+            overtake_at_pause(&fixture);
             fixture.send(&RequestBuilder::select(1, 5));
             fixture.send(&RequestBuilder::replace(2, 5));
             fixture.send(&RequestBuilder::select(3, 5));
@@ -237,13 +241,7 @@ mod tests {
     #[test]
     fn what_may_have_written_to_a_temporary_space_is_not_acknowledged_by_a_discarded_turn() {
         fixture(|mut fixture: Fixture| async move {
-            let (shared, raised) = (fixture.shared.clone(), fixture.script.clone());
-            raised.on_pause(move || {
-                shared
-                    .serving
-                    .demoting(TransitionView::default(), Instant::now());
-                shared.raise_fence();
-            });
+            overtake_at_pause(&fixture);
             let writable = fixture.shared.serving.load();
             fixture.admitted = Admitted::under(Serving {
                 role: Role::Replica,
@@ -273,13 +271,7 @@ mod tests {
             fixture.send(&RequestBuilder::call(5, "write_steps", &[0x91, 1]));
             fixture.core.turn(Instant::now());
             fixture.run_tasks().await;
-            let shared = fixture.shared.clone();
-            fixture.script.on_pause(move || {
-                shared
-                    .serving
-                    .demoting(TransitionView::default(), Instant::now());
-                shared.raise_fence();
-            });
+            overtake_at_pause(&fixture);
             assert_eq!(fixture.replies().await.len(), 4);
             // The step writes key 0, and the read after it sees that, until it is discarded.
             fixture.send(&RequestBuilder::select(6, 0));
