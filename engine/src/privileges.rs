@@ -60,6 +60,11 @@ impl Privileges {
         self.0 == 0
     }
 
+    /// What is left but for being here at all, which every user is born with.
+    pub(crate) fn beyond_presence(self) -> Self {
+        self - Self::SESSION - Self::USAGE
+    }
+
     /// Reads `read,write`: words in any case, separated by anything that is no letter. `None` for a
     /// word that is no privilege, and if there is none at all.
     pub(crate) fn parse(text: &str) -> Option<Self> {

@@ -78,7 +78,7 @@ impl Opening {
 
 /// What of a grant opens anything: to be here at all does not.
 fn opening(privileges: Privileges) -> Option<Privileges> {
-    let left = privileges - Privileges::SESSION - Privileges::USAGE;
+    let left = privileges.beyond_presence();
     Some(left).filter(|left| !left.is_empty())
 }
 

@@ -43,7 +43,7 @@ use vestibule_wire::request::IdOrName;
 
 use crate::errors::no_such_user;
 use crate::options::GuestRights;
-use crate::privileges::{Object, ObjectKind, Privileges};
+use crate::privileges::{Object, Privileges};
 use crate::schema::system::changes::RowChange;
 use crate::schema::system::grant_rows::{FuncRow, Head, PrivRow};
 use crate::schema::system::read::{self, SystemRows};
@@ -215,8 +215,8 @@ impl Access {
         if touched.iter().any(is_role) {
             let all = self.principals.iter().map(|own| own.id);
             renewed.extend(all.filter(|id| {
-                let closure = self.facts.closure(*id);
-                closure.iter().any(|own| touched.contains(own))
+                let reaches = |own: &u64| touched.contains(own);
+                !reaches(id) && self.facts.closure(*id).iter().any(reaches)
             }));
         }
         for id in renewed {
@@ -318,13 +318,8 @@ impl Access {
 /// The owner of what a row of a system space is about, if it is something that has one.
 fn owned(space: u32, row: Option<&[u8]>) -> Result<Option<(u64, Object)>, Error> {
     let Some(row) = row else { return Ok(None) };
-    let kind = match space {
-        system::SPACE => ObjectKind::Space,
-        system::FUNC => ObjectKind::Function,
-        system::SEQUENCE => ObjectKind::Sequence,
-        system::USER if UserRow::decode(row)?.is_role() => ObjectKind::Role,
-        system::USER => ObjectKind::User,
-        _ => return Ok(None),
+    let Some(kind) = read::owned_kind(space, row)? else {
+        return Ok(None);
     };
     let head = Head::decode(row)?;
     Ok(Some((head.owner, (kind, Some(head.id)))))

@@ -121,8 +121,7 @@ impl Rights {
     /// Whether the user may do anything with data. What every user is born with (a session, views
     /// of the system, [`PUBLIC_FUNCTION`]) does not count.
     pub(super) fn reach_data(&self) -> bool {
-        let is_any =
-            |held: Privileges| !(held - Privileges::SESSION - Privileges::USAGE).is_empty();
+        let is_any = |held: Privileges| !held.beyond_presence().is_empty();
         let is_data = |object: Object| match object {
             (ObjectKind::Space, Some(id)) => !u32::try_from(id).is_ok_and(is_system),
             (ObjectKind::Sequence, Some(_)) => true,

@@ -17,7 +17,7 @@ use crate::limits::FUNCTION_ID_MAX;
 use crate::model::space::SpaceDef;
 use crate::privileges::{Object, ObjectKind, Privileges, granted_role};
 use crate::schema::system::grant_rows::{FuncRow, Head, PrivRow};
-use crate::schema::system::rows::{UserRow, check_name};
+use crate::schema::system::rows::check_name;
 use crate::schema::system::sequence_rows::AttachmentRow;
 use crate::schema::system::{self, PUBLIC, read, system_key};
 use crate::store::snapshot::Snapshot;
@@ -48,7 +48,7 @@ pub(crate) fn authorize(
         (Some(_), None) => Privileges::DROP,
         (Some(_), Some(_)) => Privileges::ALTER,
     };
-    if let Some(kind) = owned_kind(id, row)? {
+    if let Some(kind) = read::owned_kind(id, row)? {
         of_head(rights, needed, kind, row)?;
         return check_owner(rights, needed, kind, old, new);
     }
@@ -69,18 +69,6 @@ pub(crate) fn authorize(
         }
         _ => Ok(()),
     }
-}
-
-/// What a row of a system space is, if it is something that has an owner.
-fn owned_kind(space: u32, row: &[u8]) -> Result<Option<ObjectKind>, Error> {
-    Ok(Some(match space {
-        system::SPACE => ObjectKind::Space,
-        system::FUNC => ObjectKind::Function,
-        system::SEQUENCE => ObjectKind::Sequence,
-        system::USER if UserRow::decode(row)?.is_role() => ObjectKind::Role,
-        system::USER => ObjectKind::User,
-        _ => return Ok(None),
-    }))
 }
 
 /// An owner may do everything with an object and give rights on it to others, and a setuid function

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::second_number;
 use crate::EngineOptions;
 use crate::ddl::{self, Busy};
 use crate::durability::journal::Journal;
@@ -177,7 +176,8 @@ impl Import {
         self.commit()?;
         if COUNTERS.contains(&space.id) {
             // Never back: a number that was given once is not given again.
-            let is_behind = tuple.and_then(second_number) <= old.and_then(second_number);
+            let is_behind =
+                tuple.and_then(system::second_number) <= old.and_then(system::second_number);
             if space.id == system::SCHEMA && old.is_some() && is_behind {
                 return Ok(());
             }

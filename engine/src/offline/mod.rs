@@ -250,7 +250,7 @@ impl Contents {
         let born = Image::new();
         let sequences: Vec<u64> =
             match only.and_then(|id| self.definition(system::SPACE_SEQUENCE, id)) {
-                Some(row) => second_number(row).into_iter().collect(),
+                Some(row) => system::second_number(row).into_iter().collect(),
                 None => Vec::new(),
             };
         let mut rows = Vec::new();
@@ -365,11 +365,4 @@ fn violation(space: Option<&SpaceDef>, tuple: &[u8]) -> Option<String> {
     };
     let row = Printed(tuple);
     Some(format!("row {row} of space '{}': {why}", space.name))
-}
-
-fn second_number(row: &[u8]) -> Option<u64> {
-    let mut reader = Reader::new(row);
-    reader.read_array_len().ok()?;
-    reader.skip().ok()?;
-    reader.read_uint().ok()
 }

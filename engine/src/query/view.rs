@@ -21,7 +21,7 @@ use crate::limits::{
 use crate::model::key::{Key, KeyView};
 use crate::model::tuple::Tuple;
 use crate::query::scan::{KeyRange, Plan, check_iterator};
-use crate::store::image::Space;
+use crate::store::image::{Image, Space};
 use crate::store::shared_image::{HalfApplied, SharedImage};
 use crate::store::snapshot::MergedRange;
 use crate::store::tree::Tree;
@@ -51,9 +51,7 @@ impl ReadView for ImageView {
             let Some(image) = version.and_then(Version::image) else {
                 return Ok(ViewStep::Changed);
             };
-            let space = image.resolve(select.space)?;
-            let plan = Plan::new(&space.def, select)?;
-            return walk(space, plan, scan, out);
+            return walk_version(&image, select, scan, out);
         }
         self.begin(select, caller, scan, out)
     }
@@ -97,16 +95,24 @@ impl ImageView {
             }
             image.clone()
         };
-        if scan.steps == 0 {
-            let space = image.resolve(select.space)?;
-            let plan = Plan::new(&space.def, select)?;
-            if walk(space, plan, scan, out)? == ViewStep::Done {
-                return Ok(ViewStep::Done);
-            }
+        if scan.steps == 0 && walk_version(&image, select, scan, out)? == ViewStep::Done {
+            return Ok(ViewStep::Done);
         }
         scan.held = Some(Box::new(self.0.keep(image)));
         Ok(ViewStep::More)
     }
+}
+
+/// One step of a SELECT over a version, which nobody changes.
+fn walk_version(
+    image: &Image,
+    select: &Select<'_>,
+    scan: &mut Scan,
+    out: &mut Vec<u8>,
+) -> Result<ViewStep, Error> {
+    let space = image.resolve(select.space)?;
+    let plan = Plan::new(&space.def, select)?;
+    walk(space, plan, scan, out)
 }
 
 /// One step over a range.

@@ -273,8 +273,7 @@ impl Conversion {
 /// of those that administrators give.
 fn is_systems_own(grant: &PrivRow, data: &TarantoolData) -> bool {
     let is_role = [PUBLIC, REPLICATION, SUPER].contains(&grant.grantee);
-    let is_systems = match grant.object {
-        (ObjectKind::Universe, _) => return grant.grantee < USER_ID_MIN && grant.grantee != GUEST,
+    let is_systems = || match grant.object {
         (ObjectKind::Space, Some(id)) => u32::try_from(id).is_ok_and(system::is_system),
         (ObjectKind::Function, Some(id)) => {
             let mut functions = data.model.rows(system::FUNC);
@@ -282,7 +281,10 @@ fn is_systems_own(grant: &PrivRow, data: &TarantoolData) -> bool {
         }
         _ => false,
     };
-    grant.privileges.is_empty() || (is_role && is_systems)
+    match grant.object.0 {
+        ObjectKind::Universe => grant.grantee < USER_ID_MIN && grant.grantee != GUEST,
+        _ => grant.privileges.is_empty() || (is_role && is_systems()),
+    }
 }
 
 /// Whether a function is one that Tarantool is born with: those of SQL, one that runs Lua, and one

@@ -315,17 +315,12 @@ fn number(value: u32) -> Vec<u8> {
 }
 
 pub(super) fn first_number(row: &[u8]) -> Result<u32, String> {
-    let mut reader = Reader::new(row);
-    let read = reader.read_array_len().and_then(|_| reader.read_uint());
-    let number = read.ok().and_then(|id| u32::try_from(id).ok());
-    number.ok_or_else(|| "a row of a system space without a number".to_owned())
+    let without = |_| "a row of a system space without a number".to_owned();
+    system::first_id(row).map_err(without)
 }
 
 fn index_number(row: &[u8]) -> Option<u32> {
-    let mut reader = Reader::new(row);
-    reader.read_array_len().ok()?;
-    reader.skip().ok()?;
-    u32::try_from(reader.read_uint().ok()?).ok()
+    u32::try_from(system::second_number(row)?).ok()
 }
 
 fn integer_at(tuple: &[u8], field: u32) -> Option<i64> {

@@ -2,7 +2,7 @@
 
 use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
-use vestibule_wire::msgpack::{Reader, write_array_len, write_uint};
+use vestibule_wire::msgpack::{write_array_len, write_uint};
 
 use crate::errors;
 use crate::procedures::args::{Args, LuaValue, Options, illegal};
@@ -89,7 +89,7 @@ pub(super) fn truncate(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome
     let row = call.engine.look(|snapshot| row_of(snapshot, space))?;
     let count = call.engine.look(|snapshot| {
         let row = snapshot.get(system::TRUNCATE, &system_key(&[row.id]));
-        row.and_then(|row| second_number(row)).unwrap_or(0)
+        row.and_then(|row| system::second_number(row)).unwrap_or(0)
     });
     let mut truncation = Vec::new();
     write_array_len(&mut truncation, 2);
@@ -99,14 +99,6 @@ pub(super) fn truncate(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome
     call::alter_schema(call, |engine, reply| {
         engine.put_system(system::TRUNCATE, &truncation, reply)
     })
-}
-
-/// The second field of a row of two, a number.
-fn second_number(row: &[u8]) -> Option<u64> {
-    let mut reader = Reader::new(row);
-    reader.read_array_len().ok()?;
-    reader.skip().ok()?;
-    reader.read_uint().ok()
 }
 
 /// Reads what kind of space is asked for; what is not said stays as it is.

@@ -72,6 +72,14 @@ pub(crate) fn first_id(row: &[u8]) -> Result<u32, Error> {
     id.ok_or_else(|| Error::invalid_msgpack("system row"))
 }
 
+/// The second field of a row, if it is a number.
+pub(crate) fn second_number(row: &[u8]) -> Option<u64> {
+    let mut reader = Reader::new(row);
+    reader.read_array_len().ok()?;
+    reader.skip().ok()?;
+    reader.read_uint().ok()
+}
+
 /// The row of `_schema` that remembers the largest number that was ever given to a space.
 pub(crate) fn max_space_id_row(id: u32) -> Vec<u8> {
     let mut row = Vec::new();

@@ -96,6 +96,18 @@ pub(crate) fn function<'a>(held: impl SystemRows<'a>, id: u64) -> Option<&'a [u8
     by_number(held, FUNC, id)
 }
 
+/// What a row of a system space is, if it is something that has an owner.
+pub(crate) fn owned_kind(space: u32, row: &[u8]) -> Result<Option<ObjectKind>, Error> {
+    Ok(Some(match space {
+        SPACE => ObjectKind::Space,
+        FUNC => ObjectKind::Function,
+        SEQUENCE => ObjectKind::Sequence,
+        USER if UserRow::decode(row)?.is_role() => ObjectKind::Role,
+        USER => ObjectKind::User,
+        _ => return Ok(None),
+    }))
+}
+
 fn by_number<'a>(held: impl SystemRows<'a>, space: u32, id: u64) -> Option<&'a [u8]> {
     // Keys of system spaces have 32 bits: nothing has a larger number.
     held.row(space, &system_key(&[u32::try_from(id).ok()?]))
@@ -124,7 +136,7 @@ pub(crate) fn grants_by<'a>(
     held: impl SystemRows<'a>,
     grantor: u64,
 ) -> impl Iterator<Item = &'a [u8]> {
-    held.rows_by(PRIV, by::OWNER, number_key(grantor))
+    owned_by(held, PRIV, grantor)
 }
 
 /// The rights on an object, of all who have any.

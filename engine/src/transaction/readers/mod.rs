@@ -72,7 +72,7 @@ impl Readers {
 
     fn add_point(&mut self, reads: &mut Reads, index: (u32, u32), key: Key) {
         let seen = reads.indexes.entry(index).or_default();
-        let bytes = TRANSACTION_POINT_BYTES + 2 * key.heap_bytes();
+        let bytes = point_bytes(&key);
         let is_full = reads.bytes + bytes > TRANSACTION_SEEN_BYTES_MAX
             || reads.points >= TRANSACTION_POINTS_MAX;
         let readers = self.indexes.entry(index).or_default();
@@ -218,7 +218,7 @@ impl IndexReaders {
         while left > 0
             && let Some(key) = seen.points.pop()
         {
-            bytes += TRANSACTION_POINT_BYTES + 2 * key.heap_bytes();
+            bytes += point_bytes(&key);
             self.points.remove(&(key, owner));
             left -= 1;
         }
@@ -232,6 +232,11 @@ impl IndexReaders {
         }
         bytes
     }
+}
+
+/// What a point takes: its key stands in two lists.
+fn point_bytes(key: &Key) -> usize {
+    TRANSACTION_POINT_BYTES + 2 * key.heap_bytes()
 }
 
 fn range_bytes(lower: &Edge, upper: &Edge) -> usize {

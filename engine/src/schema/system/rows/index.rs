@@ -108,8 +108,7 @@ impl IndexRow {
     /// Says whether keys are unique.
     pub(crate) fn set_unique(&mut self, is_unique: bool) {
         self.is_unique = is_unique;
-        let value = if is_unique { 0xc3 } else { 0xc2 };
-        self.options.set(UNIQUE, &[value]);
+        self.options.set_flag(UNIQUE, is_unique);
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -55,8 +55,14 @@ impl OptionType {
 impl RowOptions {
     /// The options of an index of which nothing else is said.
     pub(crate) fn unique(is_unique: bool) -> Self {
-        let value = if is_unique { 0xc3 } else { 0xc2 };
-        Self(vec![("unique".into(), [value].into())])
+        let mut options = Self::default();
+        options.set_flag("unique", is_unique);
+        options
+    }
+
+    /// Sets an option that is true or false.
+    pub(super) fn set_flag(&mut self, name: &str, is_on: bool) {
+        self.set(name, &[if is_on { 0xc3 } else { 0xc2 }]);
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {

@@ -134,7 +134,7 @@ impl SpaceOptions {
         self.is_temporary = is_temporary;
         self.written.remove(TYPE);
         if is_temporary {
-            self.written.set(TEMPORARY, &[0xc3]);
+            self.written.set_flag(TEMPORARY, true);
         } else {
             self.written.remove(TEMPORARY);
         }
@@ -166,8 +166,7 @@ impl SpaceOptions {
 
     /// Says whether a space of another engine would put its deletions off.
     pub(crate) fn set_defer_deletes(&mut self, defers: bool) {
-        let value = if defers { 0xc3 } else { 0xc2 };
-        self.written.set("defer_deletes", &[value]);
+        self.written.set_flag("defer_deletes", defers);
     }
 }
 
