@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde_json::json;
-use support::{Directory, PATIENCE, Server, make_space, write_rows};
+use support::{Directory, PATIENCE, Server, make_space, pack, write_rows};
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -23,12 +23,8 @@ struct State {
     progress: Option<f64>,
 }
 
-fn args(value: &serde_json::Value) -> Vec<u8> {
-    rmp_serde::to_vec_named(value).expect("it is plain data")
-}
-
 fn call(peer: &mut Peer, name: &str, given: &serde_json::Value) -> Frame {
-    peer.call(name, &args(given))
+    peer.call(name, &pack(given))
 }
 
 /// A space with [`ROWS`] rows `[n, n]` and its primary index.
@@ -53,7 +49,7 @@ fn watch(builder: &mut Peer, watcher: &mut Peer, given: &serde_json::Value) -> (
     builder.send(&RequestBuilder::call(
         7,
         "box.space.rows:create_index",
-        &args(given),
+        &pack(given),
     ));
     let mut seen = Seen::default();
     std::thread::scope(|scope| {
@@ -91,7 +87,7 @@ fn an_index_is_built_while_reads_go_on_and_a_duplicate_leaves_everything_as_it_w
     fill(&mut builder);
     let twin = RequestBuilder::new(RequestType::Insert, 1)
         .uint(keys::SPACE_ID, 512)
-        .pair(keys::TUPLE, &args(&json!([ROWS, 0])));
+        .pair(keys::TUPLE, &pack(&json!([ROWS, 0])));
     assert_eq!(builder.ask(&twin).code, 0);
     let wanted = json!(["second", {"parts": [2, "unsigned"]}]);
     let began = Instant::now();

@@ -5,12 +5,8 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::{Directory, Server, make_space, select_all, write_rows};
+use support::{Directory, Server, make_space, rows, write_rows};
 use vestibule_actors::testing::{Peer, RequestBuilder};
-
-fn rows(peer: &mut Peer) -> Vec<(u64, u64)> {
-    peer.ask(&select_all()).data()
-}
 
 fn snapshot(peer: &mut Peer) {
     let reply = peer.call("box.snapshot", &[0x90]);

@@ -13,21 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::{Directory, command};
-
-/// The program, unless it is to be left out.
-fn tarantool() -> Option<String> {
-    if std::env::var("VESTIBULE_TEST_SKIP_INTEROP").is_ok_and(|skip| skip == "1") {
-        eprintln!("NOT TESTED: Tarantool is left out by VESTIBULE_TEST_SKIP_INTEROP=1");
-        return None;
-    }
-    Some(std::env::var("VESTIBULE_TEST_TARANTOOL").unwrap_or_else(|_| {
-        panic!(
-            "VESTIBULE_TEST_TARANTOOL is not set: run tests/run, which installs Tarantool, or set \
-             it to the program"
-        )
-    }))
-}
+use support::{Directory, command, tarantool};
 
 /// Has Tarantool make its files in a directory.
 fn make(program: &str, directory: &Directory, what: &str) -> PathBuf {

@@ -4,13 +4,9 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Directory, Server};
+use support::{Directory, Server, pack};
 use vestibule_actors::testing::{Frame, Peer, RequestBuilder};
 use vestibule_wire::keys::{self, RequestType};
-
-fn pack(value: &Value) -> Vec<u8> {
-    rmp_serde::to_vec_named(value).expect("plain values")
-}
 
 fn ask(peer: &mut Peer, name: &str, args: &Value) -> Frame {
     peer.call(name, &pack(args))

@@ -3,13 +3,9 @@
 mod support;
 
 use serde::Serialize;
-use support::{Directory, Server, make_space};
+use support::{Directory, Server, make_space, pack, select_all_of};
 use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_wire::keys::{self, RequestType};
-
-fn pack(value: &impl Serialize) -> Vec<u8> {
-    rmp_serde::to_vec_named(value).expect("plain values")
-}
 
 fn call(peer: &mut Peer, name: &str, args: &impl Serialize) {
     let reply = peer.call(name, &pack(args));
@@ -26,11 +22,7 @@ fn store(sync: u64, space: u64, key: u64) -> RequestBuilder {
 }
 
 fn rows(peer: &mut Peer, space: u64) -> Vec<(u64, u64)> {
-    let all = RequestBuilder::new(RequestType::Select, 1)
-        .uint(keys::SPACE_ID, space)
-        .uint(keys::LIMIT, u64::MAX)
-        .pair(keys::KEY, &[0x90]);
-    peer.ask(&all).data()
+    peer.ask(&select_all_of(space)).data()
 }
 
 /// A durable space and a temporary one, each with a row.

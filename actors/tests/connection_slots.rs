@@ -123,7 +123,7 @@ fn who_does_not_log_in_at_the_administrators_listener_makes_room_for_who_comes()
 
 #[test]
 fn who_does_not_log_in_at_the_administrators_listener_is_let_go_after_its_time() {
-    let (harness, listener) = start_for_alice(Duration::from_millis(400));
+    let (harness, listener) = start_for_alice(Duration::from_secs(2));
     let mut alice = Peer::connect(listener);
     assert_eq!(alice.log_in("alice", "secret").code, 0);
     let mut idle = Peer::connect(listener);

@@ -2,9 +2,7 @@
 //! byte and a cut. Reading it never panics, and what is sound once is sound again.
 #![no_main]
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::{env, fs, process};
+mod support;
 
 use libfuzzer_sys::fuzz_target;
 use vestibule_engine::fuzzing::{journal_of, put_journal, replay};
@@ -19,7 +17,7 @@ fuzz_target!(|input: (Vec<Vec<u8>>, Option<(u16, u8)>, Option<u16>)| {
     if let Some(cut) = cut {
         file.truncate(usize::from(cut));
     }
-    let directory = directory();
+    let directory = support::directory();
     put_journal(directory, &file).expect("the directory is writable");
     let strict = replay(directory, false);
     let lenient = replay(directory, true);
@@ -27,15 +25,3 @@ fuzz_target!(|input: (Vec<Vec<u8>>, Option<(u16, u8)>, Option<u16>)| {
         assert_eq!(lenient.ok(), Some(rows), "what is sound reads the same");
     }
 });
-
-/// One for each process, in memory where the system has such a place.
-fn directory() -> &'static PathBuf {
-    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(|| {
-        let memory = PathBuf::from("/dev/shm");
-        let parent = if memory.is_dir() { memory } else { env::temp_dir() };
-        let own = parent.join(format!("vestibule-fuzz-{}", process::id()));
-        fs::create_dir_all(&own).expect("a directory can be made");
-        own
-    })
-}

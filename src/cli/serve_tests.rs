@@ -1,4 +1,4 @@
-//! An option without arguments is the default, and every option does something.
+//! A command line without arguments is the default, and every option does something.
 
 use clap::{CommandFactory as _, Parser as _};
 

@@ -32,24 +32,10 @@ use std::fmt::Write;
 
 use run::{Difference, Outcome};
 use servers::Servers;
-use support::number_from_env;
+use support::{number_from_env, tarantool};
 
 const SEEDS: [u64; 2] = [1, 2];
 const REQUESTS: usize = 25_000;
-
-/// The program, or `None` if this is to be left out.
-fn tarantool() -> Option<String> {
-    if std::env::var_os("VESTIBULE_TEST_SKIP_INTEROP").is_some_and(|own| own == "1") {
-        eprintln!("NOT TESTED: Tarantool is left out by VESTIBULE_TEST_SKIP_INTEROP=1");
-        return None;
-    }
-    Some(std::env::var("VESTIBULE_TEST_TARANTOOL").unwrap_or_else(|_| {
-        panic!(
-            "VESTIBULE_TEST_TARANTOOL is not set: run tests/run, which installs Tarantool, or set \
-             VESTIBULE_TEST_SKIP_INTEROP=1 to leave this test out"
-        )
-    }))
-}
 
 /// Names of a list: the headings of a part of docs/differences.md.
 fn documented(part: &str) -> Vec<String> {

@@ -15,6 +15,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
 
@@ -125,8 +126,8 @@ impl Server {
             .expect("the binary starts");
         let mut output = BufReader::new(child.stdout.take().expect("the output is piped"));
         let address = next_address(&mut output);
-        let has_admin_door = arguments.contains(&"--admin-listen");
-        let admin_address = has_admin_door.then(|| next_address(&mut output));
+        let has_admin_listener = arguments.contains(&"--admin-listen");
+        let admin_address = has_admin_listener.then(|| next_address(&mut output));
         let server = Self {
             process: Process(child),
             address,
@@ -149,7 +150,7 @@ impl Server {
         self.address
     }
 
-    /// Where administrators have their door, if it was started with one.
+    /// Where it listens for administrators, if it was started so.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
             .expect("it was started with --admin-listen")
@@ -232,10 +233,39 @@ pub fn make_space(peer: &mut Peer) {
 
 /// Every row of the space that [`make_space`] makes.
 pub fn select_all() -> RequestBuilder {
+    select_all_of(512)
+}
+
+/// Every row of a space.
+pub fn select_all_of(space: u64) -> RequestBuilder {
     RequestBuilder::new(RequestType::Select, 1)
-        .uint(keys::SPACE_ID, 512)
+        .uint(keys::SPACE_ID, space)
         .uint(keys::LIMIT, u64::MAX)
         .pair(keys::KEY, &[0x90])
+}
+
+/// The rows of the space that [`make_space`] makes.
+pub fn rows(peer: &mut Peer) -> Vec<(u64, u64)> {
+    peer.ask(&select_all()).data()
+}
+
+/// A value as MessagePack, structs and maps by name.
+pub fn pack(value: &impl Serialize) -> Vec<u8> {
+    rmp_serde::to_vec_named(value).expect("plain values")
+}
+
+/// The program of Debian's Tarantool, or `None` if it is to be left out.
+pub fn tarantool() -> Option<String> {
+    if std::env::var_os("VESTIBULE_TEST_SKIP_INTEROP").is_some_and(|own| own == "1") {
+        eprintln!("NOT TESTED: Tarantool is left out by VESTIBULE_TEST_SKIP_INTEROP=1");
+        return None;
+    }
+    Some(std::env::var("VESTIBULE_TEST_TARANTOOL").unwrap_or_else(|_| {
+        panic!(
+            "VESTIBULE_TEST_TARANTOOL is not set: run tests/run, which installs Tarantool, or set \
+             VESTIBULE_TEST_SKIP_INTEROP=1 to leave this test out"
+        )
+    }))
 }
 
 /// Writes a row `[n, n]` for each number, all of them before any reply is read.

@@ -151,7 +151,7 @@ fn start_holding(config: Config) -> Harness {
 #[test]
 fn a_held_commit_is_answered_when_the_time_of_its_transaction_is_over() {
     let harness = start_holding(Config {
-        transaction_timeout: Duration::from_millis(300),
+        transaction_timeout: Duration::from_secs(2),
         ..config()
     });
     let mut peer = harness.connect();
