@@ -64,10 +64,8 @@ fn visitors_that_are_turned_away_are_not_counted_as_answered() {
     let server = Server::start(directory.path(), &doors);
     // The connection that looked whether it serves has its slot no longer.
     let mut operator = Peer::connect(server.admin_address());
-    let mut what = vec![0x91, 0xab];
-    what.extend_from_slice(b"descriptors");
     wait_until("no client is left", || {
-        let shown = operator.call("vestibule.show", &what);
+        let shown = operator.show("descriptors");
         shown.error_mentions("taken\0")
     });
     let mut guest = server.connect();

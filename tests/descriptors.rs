@@ -88,10 +88,8 @@ fn a_crowd_of_silent_clients_keeps_neither_administrators_nor_the_engine_out() {
 
     // Slots that are given back are there for the next.
     drop((crowd, more));
-    let mut what = vec![0x91, 0xab];
-    what.extend_from_slice(b"descriptors");
     wait_until("no client is left", || {
-        let shown = operator.call("vestibule.show", &what);
+        let shown = operator.show("descriptors");
         shown.error_mentions("taken\0")
     });
     server.connect().ping();

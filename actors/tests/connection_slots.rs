@@ -149,7 +149,7 @@ fn without_a_listener_of_their_own_administrators_take_and_keep_a_slot_by_using_
         assert_turned_away(own, CLIENTS);
     }
     administrator.ping();
-    let rows = administrator.call("vestibule.show", &args("descriptors"));
+    let rows = administrator.show("descriptors");
     for share in ["process", "runtime", "engine", "spare", "clients"] {
         assert!(rows.error_mentions(share), "{share}");
     }
@@ -211,7 +211,7 @@ fn connections_are_spread_evenly_over_the_session_threads() {
     };
     let harness = Harness::start_with(config, Script::default());
     let mut peers: Vec<_> = (0..1000).map(|_| harness.connect()).collect();
-    let rows = peers[0].call("vestibule.show", &args("connections"));
+    let rows = peers[0].show("connections");
     // Pairs of the text "thread" and a small number.
     let mut counts = [0; THREADS];
     for pair in rows
@@ -224,10 +224,4 @@ fn connections_are_spread_evenly_over_the_session_threads() {
     assert_eq!(counts.iter().sum::<usize>(), peers.len());
     let spread = counts.iter().max().unwrap() - counts.iter().min().unwrap();
     assert!(spread <= 1, "{counts:?}");
-}
-
-fn args(what: &str) -> Vec<u8> {
-    let mut args = vec![0x91, 0xa0 | what.len() as u8];
-    args.extend_from_slice(what.as_bytes());
-    args
 }

@@ -20,8 +20,7 @@ fn ask(peer: &mut Peer, name: &str, args: &[u8]) -> bool {
 }
 
 fn reservations(harness: &Harness) -> Vec<Row> {
-    let args = [&[0x91, 0xac][..], b"reservations"].concat();
-    let shown = harness.connect().call("vestibule.show", &args);
+    let shown = harness.connect().show("reservations");
     shown.data::<Vec<Vec<Row>>>().remove(0)
 }
 

@@ -36,9 +36,7 @@ fn start(memory_max: usize) -> Harness {
 
 /// Bytes that `vestibule.show('limits')` says are in use.
 fn used(operator: &mut Peer) -> usize {
-    let mut what = vec![0x91, 0xa6];
-    what.extend_from_slice(b"limits");
-    let shown: Frame = operator.call("vestibule.show", &what);
+    let shown: Frame = operator.show("limits");
     let name = b"connections_memory_max_bytes";
     let at = shown.body.windows(name.len()).position(|own| own == name);
     let row = &shown.body[at.expect("the row is there")..];

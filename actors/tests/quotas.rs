@@ -171,8 +171,7 @@ struct Row {
 }
 
 fn shown_quotas(peer: &mut Peer) -> Vec<Row> {
-    let args = [&[0x91, 0xa6][..], b"quotas"].concat();
-    let shown = peer.call("vestibule.show", &args);
+    let shown = peer.show("quotas");
     shown.data::<Vec<Vec<Row>>>().remove(0)
 }
 

@@ -40,8 +40,7 @@ fn with_timeout(request_timeout: Duration) -> Harness {
 }
 
 fn requests(harness: &Harness) -> Vec<Row> {
-    let args = [&[0x91, 0xa8][..], b"requests"].concat();
-    let shown = harness.connect().call("vestibule.show", &args);
+    let shown = harness.connect().show("requests");
     shown.data::<Vec<Vec<Row>>>().remove(0)
 }
 

@@ -417,8 +417,7 @@ fn every_change_of_state_is_remembered_with_its_reason() {
         &[0x91, 0xa5, b'i', b'n', b'd', b'e', b'x'],
     );
     operator.call("vestibule.assist", NO_ARGS);
-    let what = [&[0x91, 0xab][..], b"transitions"].concat();
-    let shown = operator.call("vestibule.show", &what);
+    let shown = operator.show("transitions");
     for text in ["loading", "solo", "assist", "index"] {
         assert!(shown.error_mentions(text), "{text}");
     }

@@ -53,8 +53,7 @@ fn while_tx_stands_still_undeclared_everyone_is_answered_and_assist_returns() {
         [42, 11],
         "what was refused was not executed"
     );
-    let what = [&[0x91, 0xab][..], b"transitions"].concat();
-    assert!(late.call("vestibule.show", &what).error_mentions("stalled"));
+    assert!(late.show("transitions").error_mentions("stalled"));
 }
 
 #[test]

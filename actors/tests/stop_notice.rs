@@ -80,7 +80,7 @@ fn key_of(peer: &mut Peer, key: u64) -> vestibule_actors::testing::Frame {
 fn operators_stay_come_in_and_act_until_a_stop_is_done() {
     let mut harness = Harness::start_with(with_admin_listener(), Script::default());
     let mut operator = harness.connect();
-    operator.call("vestibule.show", &[&[0x91, 0xa6][..], b"limits"].concat());
+    operator.show("limits");
     let mut idle = harness.connect();
     idle.ping();
     let mut stuck = harness.connect();
@@ -95,12 +95,11 @@ fn operators_stay_come_in_and_act_until_a_stop_is_done() {
     // The one that is there stays, and another comes in.
     operator.ping();
     let mut second = Peer::connect(harness.handle().admin_addresses()[0]);
-    let what = [&[0x91, 0xa8][..], b"requests"].concat();
     for own in [&mut operator, &mut second] {
-        let shown = own.call("vestibule.show", &what);
+        let shown = own.show("requests");
         assert!(shown.error_mentions("never"), "{shown:?}");
     }
-    let connection: (Vec<Row>,) = second.call("vestibule.show", &what).data();
+    let connection: (Vec<Row>,) = second.show("requests").data();
     let connection = connection.0[0].connection;
     let killed = second.call("vestibule.kill", &[0x91, connection as u8]);
     assert_eq!(killed.code, 0);

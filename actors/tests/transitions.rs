@@ -279,8 +279,7 @@ fn a_client_that_never_reads_holds_up_nothing() {
     });
     // One look at replies that wait may see a moment; at the pause nothing goes on any more.
     harness.wait_until("its replies pile up", || {
-        let what = [&[0x91, 0xab][..], b"connections"].concat();
-        let shown = harness.connect().call("vestibule.show", &what);
+        let shown = harness.connect().show("connections");
         let rows = shown.data::<Vec<Vec<ConnectionRow>>>().remove(0);
         rows.iter().any(|row| row.output_bytes >= OUTPUT_PAUSE)
     });
@@ -466,10 +465,9 @@ fn an_idle_lock_is_closed_when_a_demotion_begins() {
     operator.send(&RequestBuilder::call(1, "vestibule.demote", &grace));
     harness.wait_for(State::Draining);
     let is_reserved = || {
-        let what = [&[0x91, 0xac][..], b"reservations"].concat();
         harness
             .connect()
-            .call("vestibule.show", &what)
+            .show("reservations")
             .error_mentions("kind")
     };
     harness.wait_until("the lock is closed", || !is_reserved());

@@ -221,9 +221,8 @@ fn what_waits_in_a_stream_runs_although_its_connection_is_gone() {
     drop(gone);
     harness.script().wait_for_log("rollback 1");
     assert_eq!(harness.script().executed(), [77]);
-    let requests = [&[0x91, 0xa8][..], b"requests"].concat();
     harness.wait_until("nothing is left in flight", || {
-        let shown = harness.connect().call("vestibule.show", &requests);
+        let shown = harness.connect().show("requests");
         // Rows are maps, while there are any.
         let rows: Vec<Vec<IgnoredAny>> = shown.data();
         rows.len() == 1 && rows[0].is_empty()

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use socket2::{Domain, Socket, Type};
 use vestibule_wire::Error;
@@ -95,6 +96,16 @@ impl Frame {
         let data = self.reply().data();
         let data = data.unwrap_or_else(|| panic!("no DATA in {self:?}"));
         rmp_serde::from_slice(data).expect("DATA are of the type the test asks for")
+    }
+
+    /// The one value that a CALL returned.
+    ///
+    /// # Panics
+    ///
+    /// If there is none, or it is of another type: the test is wrong.
+    #[must_use]
+    pub fn value<T: DeserializeOwned>(&self) -> T {
+        self.data::<(T,)>().0
     }
 
     /// The key and value of an event.
@@ -199,6 +210,24 @@ impl RequestBuilder {
         Self::new(RequestType::Call, sync)
             .text(keys::FUNCTION_NAME, name)
             .pair(keys::TUPLE, args)
+    }
+
+    /// A WATCH of an event, or the acknowledgement of the last one.
+    #[must_use]
+    pub fn watch(sync: u64, key: &str) -> Self {
+        Self::new(RequestType::Watch, sync).text(keys::EVENT_KEY, key)
+    }
+
+    /// An UNWATCH of an event, which has no answer.
+    #[must_use]
+    pub fn unwatch(key: &str) -> Self {
+        Self::new(RequestType::Unwatch, 0).text(keys::EVENT_KEY, key)
+    }
+
+    /// A request for the value that an event has now.
+    #[must_use]
+    pub fn watch_once(sync: u64, key: &str) -> Self {
+        Self::new(RequestType::WatchOnce, sync).text(keys::EVENT_KEY, key)
     }
 
     /// The whole frame.
@@ -378,6 +407,20 @@ impl Peer {
         self.ask(&RequestBuilder::call(sync, name, args))
     }
 
+    /// Calls a procedure with arguments given as a tuple or another sequence; `()` for none.
+    ///
+    /// # Panics
+    ///
+    /// If MessagePack cannot hold them: the test is wrong.
+    pub fn call_with<A: Serialize>(&mut self, name: &str, args: &A) -> Frame {
+        self.call(name, &arguments(args))
+    }
+
+    /// Calls `vestibule.show` as an operator would: `"requests"`, `"limits"`.
+    pub fn show(&mut self, what: &str) -> Frame {
+        self.call_with("vestibule.show", &(what,))
+    }
+
     /// The AUTH that logs in on this connection.
     #[must_use]
     pub fn log_in_request(&self, sync: u64, user: &str, password: &str) -> RequestBuilder {
@@ -399,6 +442,16 @@ impl Peer {
         self.stream
             .shutdown(Shutdown::Write)
             .expect("the connection is open");
+    }
+}
+
+/// The arguments of a CALL as a MessagePack array.
+fn arguments(args: &impl Serialize) -> Vec<u8> {
+    let bytes = rmp_serde::to_vec_named(args).expect("MessagePack holds the arguments");
+    match bytes[..] {
+        // What serde calls a unit takes no arguments.
+        [0xc0] => vec![0x90],
+        _ => bytes,
     }
 }
 

@@ -83,8 +83,7 @@ fn transitions_are_remembered_with_what_they_cost() {
     harness.script().release();
     let _ = harness.promote();
     let mut operator = harness.connect();
-    let what = [&[0x91, 0xab][..], b"transitions"].concat();
-    let shown = operator.call("vestibule.show", &what);
+    let shown = operator.show("transitions");
     #[derive(Debug, Deserialize)]
     struct Row {
         to: String,

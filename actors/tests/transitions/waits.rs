@@ -48,8 +48,7 @@ fn demotion(sync: u64) -> RequestBuilder {
 
 /// The calls that wait for transitions.
 fn waiting_calls(operator: &mut Peer) -> Vec<Shown> {
-    let what = [&[0x91, 0xa8][..], b"requests"].concat();
-    let frame = operator.call("vestibule.show", &what);
+    let frame = operator.show("requests");
     let (mut shown,): (Vec<Shown>,) = frame.data();
     shown.retain(|own| own.state == "waiting");
     shown
