@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::error::{JournalError, fault};
 use super::format;
-use super::inspect::told;
+use super::held::{HeldDirectory, Taking};
 use super::read::list;
 use super::segment::Segment;
 use crate::durability::storage::{LogFile, Storage, append_all, create_directory, open};
@@ -25,6 +25,7 @@ const OTHERS_READ: u32 = 0o044;
 pub(crate) struct DirectoryLock {
     _file: File,
     directory: File,
+    _held: HeldDirectory,
 }
 
 impl DirectoryLock {
@@ -43,7 +44,7 @@ impl DirectoryLock {
     }
 }
 
-/// Whether another process has the directory, looked at before anything is promised to clients. The
+/// Whether somebody else has the directory, looked at before anything is promised to clients. The
 /// lock itself is taken when the journal is opened.
 ///
 /// # Errors
@@ -84,18 +85,21 @@ fn take(directory: &Path) -> Result<DirectoryLock, JournalError> {
     let mut options = OpenOptions::new();
     let file = open(options.create(true).write(true).truncate(false), &path);
     let file = file.map_err(|error| fault("open", &path, error))?;
-    told(file.try_lock(), directory, &path)?;
+    let taking = Taking::begin(directory);
+    taking.told(file.try_lock(), &path)?;
     let own = File::open(directory).map_err(|error| fault("open", directory, error))?;
     match own.try_lock() {
         // Not every file system has locks on directories.
         Err(TryLockError::Error(error)) => {
             log::debug!("{} itself cannot be locked: {error}", directory.display());
         }
-        locked => told(locked, directory, directory)?,
+        locked => taking.told(locked, directory)?,
     }
+    let held = taking.done(&own);
     Ok(DirectoryLock {
         _file: file,
         directory: own,
+        _held: held.map_err(|error| fault("open", directory, error))?,
     })
 }
 

@@ -23,11 +23,17 @@ pub enum JournalError {
         /// The reason why that failed.
         source: io::Error,
     },
-    /// Another process, or another journal of this one, has the directory.
-    #[error("journal directory {} is in use by another process", .directory.display())]
+    /// Another process, or another engine of this one, has the directory.
+    #[error(
+        "journal directory {} is in use by another {}",
+        .directory.display(),
+        if *.by_this_process { "engine of this process" } else { "process" }
+    )]
     Locked {
         /// The directory.
         directory: PathBuf,
+        /// Whether it is this process that has it.
+        by_this_process: bool,
     },
     /// The file was written by a later version of this program.
     #[error(
@@ -182,8 +188,16 @@ mod tests {
             (
                 JournalError::Locked {
                     directory: "/d".into(),
+                    by_this_process: false,
                 },
                 "journal directory /d is in use by another process",
+            ),
+            (
+                JournalError::Locked {
+                    directory: "/d".into(),
+                    by_this_process: true,
+                },
+                "journal directory /d is in use by another engine of this process",
             ),
             (
                 JournalError::NewerVersion {

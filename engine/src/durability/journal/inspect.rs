@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{JournalError, fault};
+use super::held::{HeldDirectory, Taking};
 use crate::durability::storage::open_to_read;
 
 /// What was found in one file.
@@ -30,6 +31,7 @@ pub(crate) struct SharedLock {
     /// `None` if no server ever had the directory.
     _file: Option<File>,
     _directory: File,
+    _held: HeldDirectory,
 }
 
 /// Keeps servers off a directory, which is changed in nothing.
@@ -44,30 +46,19 @@ pub(crate) fn lock_shared(directory: &Path) -> Result<SharedLock, JournalError> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(fault("open", &path, error)),
     };
+    let taking = Taking::begin(directory);
     let locked = file.as_ref().map_or(Ok(()), File::try_lock_shared);
-    told(locked, directory, &path)?;
+    taking.told(locked, &path)?;
     let own = File::open(directory).map_err(|error| fault("open", directory, error))?;
     match own.try_lock_shared() {
         // Not every file system has locks on directories.
         Err(TryLockError::Error(_)) => {}
-        locked => told(locked, directory, directory)?,
+        locked => taking.told(locked, directory)?,
     }
+    let held = taking.done(&own);
     Ok(SharedLock {
         _file: file,
         _directory: own,
-    })
-}
-
-/// What came of a lock, told with the directory that it is about.
-pub(super) fn told(
-    locked: Result<(), TryLockError>,
-    directory: &Path,
-    path: &Path,
-) -> Result<(), JournalError> {
-    locked.map_err(|error| match error {
-        TryLockError::WouldBlock => JournalError::Locked {
-            directory: directory.to_path_buf(),
-        },
-        TryLockError::Error(error) => fault("lock", path, error),
+        _held: held.map_err(|error| fault("open", directory, error))?,
     })
 }

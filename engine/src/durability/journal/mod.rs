@@ -25,6 +25,7 @@
 //! | `range_sums` | CRC32C of any range of a file, at the price of one |
 //! | `replay` | one file, record by record |
 //! | `read` | all files of a directory, in order |
+//! | `held` | which directories this process has |
 //! | `directory` | one process only, and files made and cut |
 //! | `inspect` | what was found in one file |
 //! | `writer` | an open journal: records appended, files rotated |
@@ -35,6 +36,7 @@ mod directory;
 mod error;
 mod file_window;
 mod format;
+mod held;
 mod inspect;
 pub(crate) mod mark;
 mod options;

@@ -231,7 +231,9 @@ fn a_directory_belongs_to_one_journal_at_a_time() {
     let first = disk.open(&scratch, JournalSync::Turn);
     let error = disk.replay(scratch.options(JournalSync::Turn)).unwrap_err();
     assert!(matches!(error, JournalError::Locked { .. }));
-    assert!(error.to_string().contains(scratch.0.to_str().unwrap()));
+    let told = error.to_string();
+    assert!(told.contains(scratch.0.to_str().unwrap()), "{told}");
+    assert!(told.ends_with("another engine of this process"), "{told}");
     drop(first);
     disk.open(&scratch, JournalSync::Turn);
 }
