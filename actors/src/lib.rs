@@ -149,6 +149,7 @@ pub use config::Config;
 pub use engine::catalog;
 pub use engine::procedures::{self, Procedures};
 pub use runtime::{RuntimeHandle, StartError, start};
+pub use serving::Events;
 pub use transitions::{
     Counts, Phases, StopReport, TransitionOutcome, TransitionRecord, TransitionResult,
 };

@@ -40,6 +40,12 @@ shown! {
     "turn_requests_max": TURN_REQUESTS_MAX = 4096;
     /// Keys that one connection may watch.
     "watches_per_connection_max": WATCHES_PER_CONNECTION_MAX = 128;
+    /// Keys of events of one's own that have a value.
+    "events_max": EVENTS_MAX = 1024;
+    /// Size of the value of one of them, as MessagePack.
+    "event_value_max_bytes": EVENT_VALUE_SIZE_MAX = 16 << 10;
+    /// Keys and values of all of them together, in bytes.
+    "events_max_bytes": EVENTS_BYTES_MAX = 4 << 20;
     /// Calls of one connection that wait for transitions.
     "transition_waits_per_connection_max": TRANSITION_WAITS_PER_CONNECTION_MAX = 16;
     /// Reservations (locks, cursors) that one connection may hold.

@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use crate::messages::{SupervisorHandle, WorkerHandle};
+use crate::shared::WorkerCounters;
 
 /// Handles of the actors that live as long as the runtime.
 #[derive(Debug)]
@@ -21,6 +22,16 @@ impl Peers {
     pub(crate) fn notify_workers(&self, at: Instant) {
         for worker in &self.workers {
             worker.changed(at);
+        }
+    }
+
+    /// Makes every worker look at the events, which changed at this time: but for those that were
+    /// told so and have not come to it, so that many changes are not many messages.
+    pub(crate) fn notify_of_events(&self, counters: &[WorkerCounters], at: Instant) {
+        for (worker, counters) in self.workers.iter().zip(counters) {
+            if counters.tell_events() {
+                worker.changed(at);
+            }
         }
     }
 }

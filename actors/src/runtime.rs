@@ -221,6 +221,12 @@ pub(crate) fn follow_cell(shared: &Arc<Shared>, peers: &Arc<Peers>) {
     let first = shared.serving.load();
     shared.events.set_serving(first);
     let weak = Arc::downgrade(shared);
+    let (watched, watchers) = (weak.clone(), peers.clone());
+    shared.events.on_change(move || {
+        if let Some(shared) = watched.upgrade() {
+            watchers.notify_of_events(&shared.counters, shared.clock.now());
+        }
+    });
     let peers = peers.clone();
     let told = Mutex::new(first);
     shared.serving.on_change(move || {

@@ -1,7 +1,7 @@
 //! What every actor of one runtime shares: cells that are read without asking anyone.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,7 @@ use crate::engine::{DataMemory, ReadView};
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
 use crate::memory::Memory;
 use crate::quotas::Quotas;
-use crate::serving::events::Events;
-use crate::serving::{Serving, ServingCell, Status};
+use crate::serving::{Events, Serving, ServingCell, Status};
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::transitions::TransitionLog;
 
@@ -35,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) serving: Arc<ServingCell>,
-    pub(crate) events: Events,
+    pub(crate) events: Arc<Events>,
     pub(crate) transitions: TransitionLog,
     /// What Tx asks before it writes.
     pub(crate) fence: Fence,
@@ -72,6 +71,8 @@ pub(crate) struct WorkerCounters {
     pub(crate) replies_sent: AtomicU64,
     /// The number of the last one that it has delivered.
     pub(crate) replies_delivered: AtomicU64,
+    /// Whether it was told of a change of events, and has not looked yet.
+    events_told: AtomicBool,
     /// The last change of state that all its sessions have heard of, by its epoch.
     epoch: AtomicU64,
     /// How long that took, in microseconds, and the longest that it ever took.
@@ -87,10 +88,22 @@ impl WorkerCounters {
             traffic: Arc::new(TrafficCounts::new()),
             replies_sent: AtomicU64::new(0),
             replies_delivered: AtomicU64::new(0),
+            events_told: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             reached_us: AtomicU64::new(0),
             reached_max_us: AtomicU64::new(0),
         }
+    }
+
+    /// An event has changed. True if the worker is to be told: it was not, since it looked last.
+    pub(crate) fn tell_events(&self) -> bool {
+        !self.events_told.swap(true, Ordering::AcqRel)
+    }
+
+    /// The worker looks at the events from now on: what changes later is told to it again.
+    pub(crate) fn on_events_look(&self) {
+        // It sees what changed before it was told, which the swap of those who tell releases.
+        self.events_told.swap(false, Ordering::AcqRel);
     }
 
     /// All sessions of the worker have heard of a change.
@@ -135,7 +148,7 @@ impl Shared {
         let counters = claims.into_iter().map(WorkerCounters::new);
         let clock = serving.clock();
         Self {
-            events: Events::new(config.instance_uuid),
+            events: Arc::new(Events::new(config.instance_uuid)),
             memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
             quotas: Quotas::new(&config.quotas),
             config,

@@ -16,7 +16,7 @@ struct Row {
 
 /// The bounds of a server with two session threads and 7 s for Tx that is otherwise as it comes, in
 /// their order.
-const FIXED: [(&str, u64); 31] = [
+const FIXED: [(&str, u64); 34] = [
     ("session_threads", 2),
     ("packet_size_max_bytes", 64 << 20),
     ("shutdown_grace_period_ms", 3_000),
@@ -46,6 +46,9 @@ const FIXED: [(&str, u64); 31] = [
     ("connection_reply_bytes_max", 4 << 20),
     ("turn_requests_max", 4096),
     ("watches_per_connection_max", 128),
+    ("events_max", 1024),
+    ("event_value_max_bytes", 16 << 10),
+    ("events_max_bytes", 4 << 20),
     ("transition_waits_per_connection_max", 16),
     ("reservations_per_connection_max", 256),
 ];
@@ -67,8 +70,7 @@ fn limits_are_shown_by_name_with_their_value_and_what_is_used() {
     };
     let harness = Harness::start_with(config, Script::default());
     let mut operator = harness.connect();
-    let what = [&[0x91, 0xa6][..], b"limits"].concat();
-    let reply = operator.call("vestibule.show", &what);
+    let reply = operator.show("limits");
     let (rows,): (Vec<Row>,) = reply.data();
     let (fixed, counted) = rows.split_at(FIXED.len());
     for (row, (name, value)) in fixed.iter().zip(FIXED) {

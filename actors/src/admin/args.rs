@@ -39,6 +39,18 @@ pub(super) fn connection_argument(args: &[u8]) -> Option<Option<u64>> {
     }
 }
 
+/// The key of an event, and its value as MessagePack: nil for none.
+pub(super) fn broadcast_arguments(args: &[u8]) -> Option<(&str, &[u8])> {
+    let mut reader = Reader::new(args);
+    let count = reader.read_array_len().ok()?;
+    let key = reader.read_str().ok()?;
+    match count {
+        1 => Some((key, &[0xc0])),
+        2 => reader.skip().ok().map(|value| (key, value)),
+        _ => None,
+    }
+}
+
 /// `'request_timeout', seconds`; nil takes the connection's own back.
 pub(super) fn set_arguments(args: &[u8]) -> Option<Setting> {
     let mut reader = Reader::new(args);

@@ -14,6 +14,7 @@
 //! | `state` | the whole server: `vestibule.state`, `box.info` |
 //! | `traffic` | `box.stat`, `box.stat.net` |
 //! | `session` | `box.session.peer`, `box.session.sync` |
+//! | `events` | `box.broadcast` |
 //! | `operate` | solo, assist, kill, set |
 //! | `show` | `vestibule.show`: what can be shown, and its rows |
 //! | `transitions` | drain, demote, promote |
@@ -21,6 +22,7 @@
 
 mod args;
 mod call;
+mod events;
 mod operate;
 mod procedures;
 mod session;

@@ -4,7 +4,7 @@
 //! A new one is a row here and the function that the row names.
 
 use super::call::ControlProcedure;
-use super::{operate, session, show, state, traffic, transitions};
+use super::{events, operate, session, show, state, traffic, transitions};
 use crate::engine::procedures::Audience;
 
 /// Every control procedure. The order has no meaning.
@@ -57,6 +57,12 @@ pub(crate) static PROCEDURES: &[ControlProcedure] = &[
         audience: Audience::Administrators,
         arguments: "connection [, sync]",
         run: operate::kill,
+    },
+    ControlProcedure {
+        name: "box.broadcast",
+        audience: Audience::Administrators,
+        arguments: "key [, value]",
+        run: events::broadcast,
     },
     ControlProcedure {
         name: "vestibule.set",

@@ -9,8 +9,6 @@
 //! Between an EVENT and its acknowledgement changes coalesce: the client then gets the last value,
 //! once.
 
-use bytes::Bytes;
-
 use crate::limits::WATCHES_PER_CONNECTION_MAX;
 
 #[derive(Debug)]
@@ -34,7 +32,7 @@ pub(crate) struct Watches {
 pub(crate) struct Due<'a> {
     pub(crate) key: &'a str,
     pub(crate) sync: u64,
-    pub(crate) value: Option<Bytes>,
+    pub(crate) value: Option<&'a [u8]>,
 }
 
 impl Watches {
@@ -69,23 +67,34 @@ impl Watches {
         self.watches.is_empty()
     }
 
-    /// Hands out every EVENT that is owed. `current` gives the version and value of a key.
-    pub(crate) fn take_due(
+    /// Whether an EVENT is owed. `current` gives the version of a key.
+    pub(crate) fn has_due(&self, current: impl Fn(&str) -> u64) -> bool {
+        let mut armed = self.watches.iter().filter(|watch| watch.armed);
+        armed.any(|watch| watch.told != Some(current(&watch.key)))
+    }
+
+    /// Hands out every EVENT that is owed, until `send` says that there is no room for more: false
+    /// if some may be left. `current` gives the version and value of a key.
+    pub(crate) fn take_due<'a>(
         &mut self,
-        mut current: impl FnMut(&str) -> (u64, Option<Bytes>),
-        mut send: impl FnMut(Due<'_>),
-    ) {
+        current: impl Fn(&str) -> (u64, Option<&'a [u8]>),
+        mut send: impl FnMut(Due<'_>) -> bool,
+    ) -> bool {
         for watch in self.watches.iter_mut().filter(|watch| watch.armed) {
             let (version, value) = current(&watch.key);
             if watch.told != Some(version) {
                 (watch.told, watch.armed) = (Some(version), false);
-                send(Due {
+                let due = Due {
                     key: &watch.key,
                     sync: watch.sync,
                     value,
-                });
+                };
+                if !send(due) {
+                    return false;
+                }
             }
         }
+        true
     }
 }
 
@@ -97,7 +106,16 @@ mod tests {
 
     fn due(watches: &mut Watches, version: u64) -> Vec<u64> {
         let mut syncs = Vec::new();
-        watches.take_due(|_| (version, None), |due| syncs.push(due.sync));
+        let is_owed = watches.has_due(|_| version);
+        let all = watches.take_due(
+            |_| (version, None),
+            |due| {
+                syncs.push(due.sync);
+                true
+            },
+        );
+        assert!(all && !watches.has_due(|_| version));
+        assert_eq!(is_owed, !syncs.is_empty());
         syncs
     }
 
@@ -125,6 +143,27 @@ mod tests {
         assert!(watches.watch("k", 10));
         assert_eq!(due(&mut watches, 3), [], "acknowledged, and nothing new");
         assert_eq!(due(&mut watches, 4), [10]);
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_sent_later() {
+        let mut watches = Watches::default();
+        for (sync, key) in ["a", "b", "c"].into_iter().enumerate() {
+            assert!(watches.watch(key, sync as u64));
+        }
+        let mut syncs = Vec::new();
+        let mut one = |watches: &mut Watches| {
+            let send = |due: Due<'_>| {
+                syncs.push(due.sync);
+                false
+            };
+            watches.take_due(|_| (1, None), send)
+        };
+        for _ in 0..3 {
+            assert!(!one(&mut watches));
+        }
+        assert!(one(&mut watches), "nothing is left");
+        assert_eq!(syncs, [0, 1, 2]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::acceptor::reject;
 use crate::limits::TRANSITION_WAIT_DEFAULT;
 use crate::messages::{IncomingConnection, Requester};
 use crate::peers::Peers;
-use crate::serving::{Role, Serving, ServingCell, State, Status};
+use crate::serving::{Events, Role, Serving, ServingCell, State, Status};
 use crate::shared::Shared;
 use crate::slots::ListenerKind;
 use crate::transitions::{
@@ -77,6 +77,13 @@ impl RuntimeHandle {
     #[must_use]
     pub fn cell(&self) -> &Arc<ServingCell> {
         &self.shared.serving
+    }
+
+    /// The events that clients watch, to set those of one's own: from any thread, for as long as
+    /// the runtime lives.
+    #[must_use]
+    pub fn events(&self) -> &Arc<Events> {
+        &self.shared.events
     }
 
     /// Connections that are open.

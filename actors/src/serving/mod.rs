@@ -25,7 +25,7 @@
 //! | `admitted` | under what a request was admitted |
 //! | `cell` | the shared cell |
 //! | `guard` | the means to declare solo |
-//! | `events` | the system events that clients watch |
+//! | `events` | the events that clients watch |
 
 mod admitted;
 mod cell;
@@ -39,6 +39,7 @@ mod tests;
 
 pub(crate) use admitted::Admitted;
 pub use cell::ServingCell;
+pub use events::Events;
 pub use guard::Solos;
 pub use state::{DrainTarget, Revocation, Role, Serving, State, StateTraits};
 pub(crate) use status::TransitionView;

@@ -262,8 +262,11 @@ fn work(
 ) -> Poll<()> {
     state.turns.begin();
     // Most turns have nothing left from the one before, and need no clock for it.
-    if own.has_held() || own.scan().is_some() || own.has_inbox() {
+    if own.has_held() || own.scan().is_some() || own.has_inbox() || own.may_send_events() {
         let mut dispatcher = Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
+        if dispatcher.session.may_send_events() {
+            dispatcher.send_events();
+        }
         dispatcher.resume_scan();
         dispatcher.release_held();
         take_inbox(&mut dispatcher);

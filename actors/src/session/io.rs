@@ -161,7 +161,7 @@ pub(crate) fn flush(
         let give_back = |buffer| state.buffers.give_back(buffer);
         match own.flush(give_back) {
             Ok(Flushed::All) => {
-                if own.on_output_empty() || own.is_paused_in_vain() {
+                if own.on_output_empty() || own.is_paused_in_vain() || own.owes_events() {
                     cx.waker().wake_by_ref();
                 }
                 return Poll::Pending;

@@ -282,6 +282,7 @@ impl Handler<Changed> for Worker {
     type Result = ();
 
     fn handle(&mut self, changed: Changed, _ctx: &mut Self::Context) {
+        self.cell.shared.counters[self.cell.index].on_events_look();
         let serving = self.cell.shared.serving.load();
         let is_new = self.seen.replace(Some(serving)) != Some(serving);
         if is_new {

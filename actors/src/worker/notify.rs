@@ -22,7 +22,9 @@ impl Worker {
     /// Tells some of those that are left. True if that were all.
     pub(super) fn tell_some(&self) -> bool {
         let mut lap = self.lap.get();
-        let version = self.cell.shared.events.version();
+        let events = &self.cell.shared.events;
+        let board = events.board();
+        let version = events.version();
         let serving = self.cell.shared.serving.load();
         let is_demoting = serving.drain_target == Some(DrainTarget::Replica);
         let looks_at_held = !serving.state.traits().answers_alone || is_demoting;
@@ -30,8 +32,12 @@ impl Worker {
             let Some(session) = self.sessions.get(session) else {
                 continue;
             };
-            let own = session.state.borrow();
-            if own.awaits_events(version) {
+            let mut own = session.state.borrow_mut();
+            // Few watch what has changed: the others are not woken for it. But all who watch
+            // anything are told of a stop.
+            if own.awaits_events(version)
+                && (serving.is_stop_announced() || own.is_owed_events(version, &board))
+            {
                 self.sessions.tell(&session, EventsChanged);
             }
             if looks_at_held && own.has_held() || own.is_closed_by_stop(serving) {

@@ -6,11 +6,12 @@ use vestibule_wire::greeting::SALT_SIZE;
 use vestibule_wire::reply::write_event;
 
 use super::ConnectionState;
-use crate::connection::watches::Due;
+use crate::connection::watches::Watches;
 use crate::engine::Caller;
 use crate::engine::catalog::User;
 use crate::resources::logins::LoginPace;
-use crate::serving::events::Events;
+use crate::serving::Events;
+use crate::serving::events::Board;
 
 impl ConnectionState {
     /// Who calls.
@@ -62,22 +63,51 @@ impl ConnectionState {
         self.watches.is_some() && self.events_seen != version
     }
 
-    /// Appends every EVENT that it is owed.
+    /// Whether it is owed an EVENT of a board of this version. Nothing is looked at again until
+    /// that changes.
+    pub(crate) fn is_owed_events(&mut self, version: u64, board: &Board) -> bool {
+        let is_owed = |watches: &Watches| watches.has_due(|key| board.get(key).version);
+        let is_owed = self.watches.as_deref().is_some_and(is_owed);
+        if !is_owed {
+            self.events_seen = version;
+        }
+        is_owed
+    }
+
+    /// Whether EVENTs wait until its client has read what is there already.
+    #[inline]
+    pub(crate) fn owes_events(&self) -> bool {
+        self.owes_events
+    }
+
+    /// Whether the EVENTs that wait may be sent.
+    #[inline]
+    pub(crate) fn may_send_events(&self) -> bool {
+        self.owes_events && !self.is_output_full()
+    }
+
+    /// Appends every EVENT that it is owed, as far as its client reads: the rest waits for that.
     pub(crate) fn send_events(&mut self, events: &Events) {
-        self.events_seen = events.version();
-        let Some(watches) = &mut self.watches else {
+        let Some(mut watches) = self.watches.take() else {
+            self.owes_events = false;
             return;
         };
-        let out = self.output.buffer();
-        watches.take_due(
-            |key| {
-                let event = events.get(key);
-                (event.version, event.value)
-            },
-            |Due { key, sync, value }| write_event(out, sync, key, value.as_deref()),
-        );
-        if watches.is_empty() {
-            self.watches = None;
+        let board = events.board();
+        self.events_seen = events.version();
+        let current = |key: &str| {
+            let event = board.get(key);
+            (event.version, event.value.as_deref())
+        };
+        let mut has_room = !self.is_output_full();
+        if has_room {
+            has_room = watches.take_due(current, |due| {
+                write_event(self.output.buffer(), due.sync, due.key, due.value);
+                !self.is_output_full()
+            });
+        }
+        self.owes_events = !has_room;
+        if !watches.is_empty() {
+            self.watches = Some(watches);
         }
     }
 }

@@ -93,6 +93,8 @@ pub(crate) struct ConnectionState {
     watches: Option<Box<Watches>>,
     /// Version of the events that the watches have seen.
     events_seen: u64,
+    /// EVENTs may be owed that there was no room for.
+    owes_events: bool,
     /// Streams with an open transaction.
     transactions: OpenTransactions,
     /// Streams whose transaction died with its Tx.
@@ -136,6 +138,7 @@ impl ConnectionState {
             is_operators: false,
             watches: None,
             events_seen: 0,
+            owes_events: false,
             transactions,
             orphaned: OrphanedTransactions::default(),
             request_timeout: None,
@@ -286,6 +289,7 @@ impl ConnectionState {
         self.intake.closing().is_some()
             || self.intake.is_output_awaited()
             || self.intake.has_ended()
+            || self.owes_events
             || self.is_paused_in_vain()
     }
 

@@ -142,7 +142,7 @@ impl Dispatcher<'_> {
     }
 
     fn answer_watch_once(&mut self, sync: u64, key: &str) {
-        let value = self.shared.events.get(key).value;
+        let value = self.shared.events.board().get(key).value.clone();
         let header = self.header(sync);
         let out = self.session.output();
         let start = header.begin(out);
