@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::Location;
 
 use super::ErrorCode;
 use crate::keys::{self, ERROR_STACK, error_entry as entry};
@@ -60,6 +61,30 @@ struct Inner {
     message: Cow<'static, str>,
     fields: Vec<(Cow<'static, str>, Field)>,
     cause: Option<Error>,
+    place: Place,
+}
+
+/// Where in the source an error was made. Errors that say the same are equal wherever they were.
+#[derive(Debug, Clone, Copy)]
+struct Place(&'static Location<'static>);
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Place {
+    /// The file, from its package on: where that was built is nobody's business.
+    fn file(self) -> &'static str {
+        const SOURCES: &str = "/src/";
+        let path = self.0.file();
+        let Some(sources) = path.rfind(SOURCES) else {
+            return path.rsplit_once('/').map_or(path, |(_, name)| name);
+        };
+        let package = path[..sources].rfind('/').map_or(0, |slash| slash + 1);
+        &path[package..]
+    }
 }
 
 impl fmt::Display for Error {
@@ -75,8 +100,10 @@ impl std::error::Error for Error {
 }
 
 impl Error {
-    /// An error with a text of one's own, of which [`ERROR_TEXT_SIZE_MAX`] bytes are kept.
+    /// An error with a text of one's own, of which [`ERROR_TEXT_SIZE_MAX`] bytes are kept. Clients
+    /// are told the file and the line that made it.
     #[must_use]
+    #[track_caller]
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             code,
@@ -84,6 +111,7 @@ impl Error {
             message: bounded(message.into()),
             fields: Vec::new(),
             cause: None,
+            place: Place(Location::caller()),
         }))
     }
 
@@ -172,9 +200,9 @@ impl Error {
         write_uint(out, entry::KIND);
         write_str(out, &inner.kind);
         write_uint(out, entry::LINE);
-        write_uint(out, 0);
+        write_uint(out, u64::from(inner.place.0.line()));
         write_uint(out, entry::FILE);
-        write_str(out, "vestibule");
+        write_str(out, inner.place.file());
         write_uint(out, entry::MESSAGE);
         write_str(out, &inner.message);
         write_uint(out, entry::ERRNO);
@@ -260,6 +288,29 @@ mod tests {
         }
         assert_eq!(order, [0, 2, 1, 3, 4, 5, 6]);
         assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn clients_are_told_where_an_error_was_made() {
+        let (error, line) = (Error::new(ErrorCode::PROC, "here"), line!());
+        let mut stack = Vec::new();
+        error.write_stack(&mut stack);
+        let mut reader = Reader::new(&stack);
+        reader.read_map_len().unwrap();
+        reader.read_uint().unwrap();
+        reader.read_array_len().unwrap();
+        let (mut told_line, mut file) = (0, "");
+        for _ in 0..reader.read_map_len().unwrap() {
+            match reader.read_uint().unwrap() {
+                entry::LINE => told_line = reader.read_uint().unwrap(),
+                entry::FILE => file = reader.read_str().unwrap(),
+                _ => drop(reader.skip().unwrap()),
+            }
+        }
+        assert_eq!(told_line, u64::from(line));
+        assert!(file.ends_with("/src/error/stack.rs"), "{file}");
+        assert!(!file.starts_with('/'), "{file}");
+        assert_eq!(error, Error::new(ErrorCode::PROC, "here"));
     }
 
     #[test]
