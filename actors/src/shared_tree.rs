@@ -111,6 +111,23 @@ impl<T: Clone> SharedTree<T> {
         former
     }
 
+    /// The item that stands where `place` says, to be changed so that it stands there still. Nodes
+    /// on the way to it are copied if other sets share them, and else changed in place.
+    pub fn get_mut(&mut self, place: impl Fn(&T) -> Ordering) -> Option<&mut T> {
+        // Nothing is copied for what is not there.
+        self.get(&place)?;
+        let mut link = &mut self.root;
+        while let Some(node) = link {
+            let node = Arc::make_mut(node);
+            link = match place(&node.item) {
+                Ordering::Equal => return Some(&mut node.item),
+                Ordering::Less => &mut node.right,
+                Ordering::Greater => &mut node.left,
+            };
+        }
+        None
+    }
+
     /// Takes out the item that stands where `place` says.
     pub fn remove(&mut self, place: impl Fn(&T) -> Ordering) -> Option<T> {
         // Nothing is copied for what is not there.
@@ -293,6 +310,30 @@ mod tests {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         *state >> 33
+    }
+
+    #[test]
+    fn an_item_is_changed_in_place_unless_a_copy_shares_it() {
+        let mut tree: SharedTree<(u64, char)> = SharedTree::default();
+        let at = |wanted: u64| move |(own, _): &(u64, char)| own.cmp(&wanted);
+        for number in 0..100 {
+            tree.insert((number, 'a'), at(number));
+        }
+        let places = |tree: &SharedTree<_>| {
+            let mut places = BTreeSet::new();
+            nodes(&tree.root, &mut places);
+            places
+        };
+        let before = places(&tree);
+        tree.get_mut(at(42)).unwrap().1 = 'b';
+        assert_eq!(places(&tree), before);
+        assert!(tree.get_mut(at(100)).is_none());
+        let copy = tree.clone();
+        tree.get_mut(at(42)).unwrap().1 = 'c';
+        assert_eq!(copy.get(at(42)), Some(&(42, 'b')));
+        assert_eq!(tree.get(at(42)), Some(&(42, 'c')));
+        let shared = places(&tree).intersection(&places(&copy)).count();
+        assert!(shared > 90, "only the way down is copied: {shared}");
     }
 
     #[test]

@@ -79,13 +79,21 @@ impl Facts {
     }
 
     fn change(&mut self, principal: u64, object: Object, change: impl FnOnce(&mut Held)) {
-        let mut holdings = self.of(principal).cloned().unwrap_or_default();
-        Arc::make_mut(&mut holdings).change(object, change);
         let at = |(own, _): &(u64, Arc<Holdings>)| own.cmp(&principal);
-        if holdings.0.is_empty() {
-            self.0.remove(at);
+        // In its place: what no copy shares is not copied either.
+        let is_empty = if let Some((_, holdings)) = self.0.get_mut(at) {
+            let holdings = Arc::make_mut(holdings);
+            holdings.change(object, change);
+            holdings.0.is_empty()
         } else {
-            self.0.insert((principal, holdings), at);
+            let mut holdings = Holdings::default();
+            holdings.change(object, change);
+            let is_empty = holdings.0.is_empty();
+            self.0.insert((principal, Arc::new(holdings)), at);
+            is_empty
+        };
+        if is_empty {
+            self.0.remove(at);
         }
     }
 
