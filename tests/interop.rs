@@ -7,6 +7,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use support::{Directory, Server, block, wait_until};
@@ -227,4 +228,39 @@ fn the_suite_of_python_tarantool_passes_but_for_what_is_listed() {
 #[test]
 fn the_suite_of_node_tarantool_driver_passes_but_for_what_is_listed() {
     suite_of("tarantool-driver", "VESTIBULE_TEST_NODE_PATH");
+}
+
+#[test]
+fn a_suite_that_hangs_leaves_no_server_behind() {
+    if is_skipped() {
+        return;
+    }
+    let hangs = "
+import threading
+from server import Server, limit_time
+server = Server(lambda _: None)
+server.start()
+print(server._process.pid, server._directory, flush=True)
+limit_time(0)
+threading.Event().wait()
+";
+    let output = Command::new(tool("VESTIBULE_TEST_PYTHON"))
+        .args(["-c", hangs])
+        .env(
+            "PYTHONPATH",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/suites"),
+        )
+        .env("VESTIBULE_TEST_SERVER", env!("CARGO_BIN_EXE_vestibule"))
+        .output()
+        .expect("the suite starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("WRONG the suite is still running"), "{said}");
+    let first = said.lines().next().and_then(|line| line.split_once(' '));
+    let (pid, directory) = first.expect("the server is told");
+    assert!(
+        !Path::new(&format!("/proc/{pid}")).exists(),
+        "server {pid} runs on"
+    );
+    assert!(!Path::new(directory).exists(), "{directory} is left");
 }

@@ -2,7 +2,6 @@
 distribution, is made by requests here."""
 
 import contextlib
-import faulthandler
 import os
 import re
 import sys
@@ -10,7 +9,7 @@ import unittest
 
 import asynctnt.instance
 from outcome import Result, judge
-from server import Server, index, make_space
+from server import Server, index, limit_time, make_space
 
 SPACES = ["tester", "no_schema_space"]
 SPACES += ["tester_ext_dec", "tester_ext_uuid", "tester_ext_datetime"]
@@ -79,7 +78,7 @@ async def truncate(self):
 
 
 def main(source, listed):
-    faulthandler.dump_traceback_later(LIMIT_S, exit=True)
+    limit_time(LIMIT_S)
     os.chdir(source)
     sys.path.insert(0, source)
     asynctnt.instance.TarantoolSyncInstance = Instance

@@ -2,16 +2,39 @@
 
 import atexit
 import contextlib
+import faulthandler
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
+import weakref
 
 import tarantool
 
 START_LIMIT_S = 30
+
+# All that may be running.
+_servers = weakref.WeakSet()
+
+
+def limit_time(seconds):
+    """Ends a suite that hangs, with the stacks of its threads and without its servers: nothing else
+    stops them then."""
+
+    def give_up():
+        print(f"WRONG the suite is still running after {seconds} s", flush=True)
+        faulthandler.dump_traceback()
+        for server in list(_servers):
+            server.kill()
+            server.remove_directory()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
 
 
 def free_port():
@@ -32,6 +55,7 @@ class Server:
         self._directory = None
         # A suite whose set-up fails never comes to stop what it has started.
         atexit.register(self.discard)
+        _servers.add(self)
 
     def start(self):
         if self._directory is None:
@@ -69,9 +93,19 @@ class Server:
                 self._process.wait()
             self._process = None
 
+    def kill(self):
+        """Ends it at once; its directory stays."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
     def discard(self):
         """Stops it and removes its directory: the next start has none of the data."""
         self.stop()
+        self.remove_directory()
+
+    def remove_directory(self):
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
             self._directory = None

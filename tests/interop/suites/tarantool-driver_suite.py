@@ -65,11 +65,6 @@ class Container(Server):
     def is_started(self):
         return self._process is not None
 
-    def kill(self):
-        self._process.kill()
-        self._process.wait()
-        self._process = None
-
 
 # By the names of the suite's containers, and the ports that it dials.
 SERVERS = {

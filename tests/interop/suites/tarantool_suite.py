@@ -2,7 +2,6 @@
 of Lua for the console of the Tarantool that it starts: here Lua runs apart, and its `box` is
 requests to the server (console.lua)."""
 
-import faulthandler
 import json
 import os
 import subprocess
@@ -12,7 +11,7 @@ import unittest
 
 from outcome import Result, judge
 from packaging.version import parse
-from server import Server, free_port
+from server import Server, free_port, limit_time
 
 LIMIT_S = 600
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -93,7 +92,7 @@ class Instance(Server):
 
 
 def main(source, listed):
-    faulthandler.dump_traceback_later(LIMIT_S, exit=True)
+    limit_time(LIMIT_S)
     os.chdir(source)
     sys.path.insert(0, source)
     module = types.ModuleType("test.suites.lib.tarantool_server")
