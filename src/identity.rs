@@ -1,16 +1,21 @@
 //! Who this instance is: a UUID in the data directory, made at the first start.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use vestibule_engine::journal;
+use vestibule_engine::{journal, private_file};
 use vestibule_wire::Uuid;
+
+/// The file that the instance's UUID stands in.
+pub(crate) const INSTANCE_UUID: &str = "instance-uuid";
+
+/// The same, until it is whole.
+pub(crate) const INSTANCE_UUID_NEW: &str = "instance-uuid.new";
 
 /// The instance's UUID: made once, kept beside the journal.
 pub(crate) fn instance_uuid(data: &Path) -> io::Result<Uuid> {
-    let path = data.join("instance-uuid");
+    let path = data.join(INSTANCE_UUID);
     match fs::read_to_string(&path) {
         Ok(text) => {
             let uuid = text
@@ -28,16 +33,9 @@ pub(crate) fn instance_uuid(data: &Path) -> io::Result<Uuid> {
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
             let uuid = random_uuid()?;
             // Whole or not at all, whenever the power goes.
-            let new = data.join("instance-uuid.new");
+            let new = data.join(INSTANCE_UUID_NEW);
             let write = || {
-                // Left by a start that was ended, or laid there: a link, for example.
-                let _ = fs::remove_file(&new);
-                let mut options = OpenOptions::new();
-                let mut file = options
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(&new)?;
+                let mut file = private_file(&new)?;
                 file.write_all(format!("{uuid}\n").as_bytes())?;
                 file.sync_all()?;
                 fs::rename(&new, &path)
@@ -73,13 +71,13 @@ mod tests {
         assert_eq!(first.to_string().len(), 36);
         assert_eq!(&first.to_string()[14..15], "4");
         assert_eq!(instance_uuid(&data).unwrap(), first);
-        fs::write(data.join("instance-uuid"), "nonsense").unwrap();
+        fs::write(data.join(INSTANCE_UUID), "nonsense").unwrap();
         assert!(instance_uuid(&data).is_err());
         // A directory is in the way.
-        fs::remove_file(data.join("instance-uuid")).unwrap();
-        fs::create_dir(data.join("instance-uuid.new")).unwrap();
+        fs::remove_file(data.join(INSTANCE_UUID)).unwrap();
+        fs::create_dir(data.join(INSTANCE_UUID_NEW)).unwrap();
         let told = instance_uuid(&data).unwrap_err().to_string();
-        let expected = format!("cannot write {}", data.join("instance-uuid.new").display());
+        let expected = format!("cannot write {}", data.join(INSTANCE_UUID_NEW).display());
         assert!(told.starts_with(&expected), "{told}");
         fs::remove_dir_all(&data).unwrap();
     }

@@ -12,17 +12,18 @@ use vestibule_engine::{EmbeddedEngine, GuestRights, JournalSync, journal, proced
 
 use crate::cli::EXIT_CUT_OFF;
 use crate::cli::serve::ServeArgs;
-use crate::{descriptors, identity, notify, signals};
+use crate::{commands, descriptors, identity, notify, signals};
 
 /// Serves until it is stopped by a signal or by `vestibule.drain`.
 ///
 /// # Errors
 ///
 /// A guest who may do everything on an address that other machines reach, a data directory that
-/// cannot be made, an address that cannot be listened on.
+/// cannot be made or holds Tarantool's files, an address that cannot be listened on.
 pub(crate) fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
     args.log.install_logger();
     check_guest(args)?;
+    commands::refuse_tarantools(&args.data).map_err(io::Error::other)?;
     prepare_data(&args.data)?;
     journal::check_unlocked(&args.data).map_err(io::Error::other)?;
     let mut config = args.config();

@@ -176,6 +176,21 @@ fn a_directory_without_data_is_refused_and_not_made() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+#[test]
+fn a_directory_of_tarantools_files_is_neither_served_nor_loaded_into() {
+    let directory = Directory::new();
+    let data = directory.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("00000000000000000000.snap"), "SNAP\n").unwrap();
+    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["load"]] {
+        let output = run(&directory, arguments, b"");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let told = text(&output.stderr);
+        assert!(told.contains("vestibule load --data DIRECTORY"), "{told}");
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing is made");
+    }
+}
+
 /// The limit's signal kills the process with half of it written, or is ignored, as this process was
 /// told by its parent: then the write fails.
 #[test]

@@ -54,6 +54,7 @@ mod store;
 mod tests;
 mod transaction;
 
+pub use durability::storage::private_file;
 pub use engine::EmbeddedEngine;
 pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
 

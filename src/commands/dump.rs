@@ -1,8 +1,7 @@
 //! `vestibule dump`: definitions and rows as JSON lines.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,6 +14,7 @@ use super::json::{self, DUMP_VERSION};
 use super::meter::Meter;
 use crate::cli::data::DumpArgs;
 use vestibule_engine::offline::{Contents, FileFound, Findings};
+use vestibule_engine::private_file;
 
 /// Rows between two looks at the meter.
 const METER_STEP: u64 = 1000;
@@ -90,14 +90,7 @@ fn write_file(contents: &Contents, only: Option<u32>, path: &Path) -> io::Result
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let part = Path::new(&name);
-    // Hashes of passwords are in it: the file is nobody else's.
-    let _ = fs::remove_file(part);
-    let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(part)?;
+    let file = private_file(part)?;
     let written = write(contents, only, BufWriter::new(&file)).and_then(|_| file.sync_all());
     match written {
         Ok(()) => fs::rename(part, path),

@@ -15,6 +15,19 @@ pub(crate) enum ToolError {
         /// The directory.
         directory: PathBuf,
     },
+    /// Tarantool's files, and no data of ours.
+    #[error(
+        "{} holds Tarantool's files ({file}), and no data of vestibule's: load them into another \
+         directory, with vestibule load --data DIRECTORY --input {}",
+        directory.display(),
+        directory.display()
+    )]
+    Tarantools {
+        /// The directory.
+        directory: PathBuf,
+        /// One of the files.
+        file: String,
+    },
     /// The data directory cannot be read or written, or belongs to a server.
     #[error("{0}")]
     Data(#[source] Fault),

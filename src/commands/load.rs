@@ -10,6 +10,7 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 use vestibule_wire::request::IdOrName;
 
+use super::directory::refuse_tarantools;
 use super::error::ToolError;
 use super::json::{DUMP_VERSION, Packed};
 use super::meter::Meter;
@@ -69,6 +70,7 @@ pub(crate) fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
 }
 
 fn begin(args: &LoadArgs) -> Result<Import, ToolError> {
+    refuse_tarantools(&args.data)?;
     let options = EngineOptions {
         // Synced once, before what was loaded takes its place.
         journal_sync: JournalSync::Never,

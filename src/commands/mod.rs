@@ -22,7 +22,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `error` | why a command could not do its work |
-//! | `directory` | whether a directory holds data |
+//! | `directory` | whether a directory holds data, and whose it is |
 //! | `meter` | how far a command is |
 //! | `json` | MessagePack as JSON and back |
 //! | `check`, `dump`, `load` | the commands |
@@ -38,5 +38,6 @@ mod meter;
 mod tests;
 
 pub(crate) use check::check;
+pub(crate) use directory::refuse_tarantools;
 pub(crate) use dump::dump;
 pub(crate) use load::load;

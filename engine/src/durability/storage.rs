@@ -72,9 +72,7 @@ pub(crate) struct Disk;
 
 impl Storage for Disk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
-        let mut options = OpenOptions::new();
-        options.append(true).create_new(true).mode(FILE_MODE);
-        Ok(Arc::new(options.open(path)?))
+        Ok(Arc::new(create_private(path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
@@ -115,6 +113,26 @@ impl LogFile for File {
     fn cut(&self, size: u64) -> io::Result<()> {
         self.set_len(size)
     }
+}
+
+/// Makes a file that nobody else may read, in place of one that an attempt before may have left,
+/// or that somebody laid there: a link, for example.
+///
+/// # Errors
+///
+/// The operating system refused.
+pub fn private_file(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => create_private(path),
+    }
+}
+
+/// Makes a file that nobody else may read, and that is not there yet, to append to it.
+fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create_new(true).mode(FILE_MODE);
+    options.open(path)
 }
 
 /// Opens a file of the data directory to read it.
