@@ -86,7 +86,10 @@ pub(crate) struct Cancel {
     pub(crate) connection: u64,
     /// Stream of the request, 0 for none.
     pub(crate) stream: u64,
-    /// What becomes of the transaction of the stream.
+    /// BEGIN of the transaction that the request is a part of, if it is. Tx may not have it yet:
+    /// this comes before all that waits.
+    pub(crate) begin: Option<RequestId>,
+    /// What becomes of that transaction.
     pub(crate) transaction: TransactionEffect,
 }
 

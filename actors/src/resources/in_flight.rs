@@ -43,6 +43,8 @@ pub(crate) struct InFlightRequest {
     /// The request may change data, or is a part of a transaction that may: a demotion waits for
     /// it.
     pub(crate) is_writer: bool,
+    /// BEGIN of the transaction that it is a part of, but does not begin or end.
+    pub(crate) begin: Option<RequestId>,
     /// To be undone if the request did not happen.
     pub(crate) effect: Effect,
     /// When it arrived, as of the read that brought it.
@@ -61,6 +63,17 @@ impl InFlightRequest {
         match &self.effect {
             Effect::Closed(own) => Some(own),
             _ => None,
+        }
+    }
+}
+
+impl Cancelled {
+    /// BEGIN of its transaction, which it may be itself.
+    pub(crate) fn begin(&self) -> Option<RequestId> {
+        match self.request.effect {
+            Effect::None => self.request.begin,
+            Effect::Opened => Some(self.id),
+            Effect::Closed(own) => own.begin,
         }
     }
 }
@@ -243,6 +256,12 @@ impl InFlightTable {
         self.bytes -= request.bytes;
         request.credit = Credit::Returned;
         Some(request.session)
+    }
+
+    /// What Tx has not begun.
+    pub(crate) fn queued(&self) -> impl Iterator<Item = &InFlightRequest> {
+        let is_queued = |(id, _): &(RequestId, _)| self.phase(*id) == RequestPhase::Queued;
+        self.iter().filter(is_queued).map(|(_, request)| request)
     }
 
     /// Takes out a request because its reply is here; `None` if it was cancelled before.

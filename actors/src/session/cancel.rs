@@ -81,7 +81,7 @@ pub(crate) fn answer_cancelled(
     let request = &own.request;
     let is_committing = own.was_started
         && request.effect == Effect::None
-        && (session.as_ref()).is_some_and(|own| is_committing(request, worker, own));
+        && (session.as_ref()).is_some_and(|own| is_committing(request, own));
     let transaction = reason.transaction_effect(own, is_committing);
     let is_aborted = matches!(transaction, TransactionEffect::Aborted(_));
     if own.was_started || !matches!(transaction, TransactionEffect::Untouched) {
@@ -89,6 +89,7 @@ pub(crate) fn answer_cancelled(
             id: own.id,
             connection: request.session.connection,
             stream: request.stream,
+            begin: own.begin(),
             transaction,
         }]);
     }
@@ -100,8 +101,9 @@ pub(crate) fn answer_cancelled(
     if !matches!(request.effect, Effect::Closed(_)) {
         session.undo(request);
     }
-    if is_aborted {
-        session.abort_transaction(request.stream);
+    // The stream may have another one by now.
+    if let Some(begin) = own.begin().filter(|_| is_aborted) {
+        session.abort_begun_by(request.stream, begin);
     }
     session.reply_error(shared, request.sync, &reason.error(own, is_committing));
     goes_on
@@ -109,13 +111,9 @@ pub(crate) fn answer_cancelled(
 
 /// Whether the COMMIT of a statement's transaction was sent behind it: then the stream has no
 /// transaction any more, or one whose BEGIN was sent behind that.
-fn is_committing(
-    statement: &InFlightRequest,
-    worker: &WorkerState,
-    session: &ConnectionState,
-) -> bool {
+fn is_committing(statement: &InFlightRequest, session: &ConnectionState) -> bool {
     let open = session.transaction(statement.stream);
-    open.is_none_or(|open| open.begin.is_some_and(|begin| worker.in_flight.has(begin)))
+    open.is_none_or(|open| open.begin != statement.begin)
 }
 
 impl Dispatcher<'_> {
@@ -194,6 +192,7 @@ mod tests {
             procedure: None,
             bytes: 0,
             is_writer: true,
+            begin: None,
             effect,
             since: Instant::now(),
             limit,

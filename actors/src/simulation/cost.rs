@@ -34,7 +34,7 @@ use crate::engine::{Caller, ReadView, Scan, ViewStep};
 use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
 use crate::messages::tx::TxHandle;
 use crate::messages::tx::{Batch, Control, Probe, Replies, ReplyHead, Stop};
-use crate::runtime::Mailboxes;
+use crate::runtime::{Mailboxes, follow_cell};
 use crate::serving::{Role, ServingCell};
 use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
@@ -48,6 +48,8 @@ const PIPELINE: usize = 64;
 struct EchoTx {
     claims: Arc<Claims>,
     replies: Recipient<Replies>,
+    /// What comes waits for ever.
+    is_blocked: bool,
 }
 
 impl Actor for EchoTx {
@@ -58,6 +60,9 @@ impl Handler<Batch> for EchoTx {
     type Result = ();
 
     fn handle(&mut self, mut batch: Batch, _ctx: &mut Self::Context) {
+        if self.is_blocked {
+            return;
+        }
         let mut replies = batch.recycled.take().unwrap_or_default();
         for entry in &batch.entries {
             assert!(self.claims.claim(entry.id));
@@ -117,28 +122,35 @@ impl ReadView for OneRow {
 /// One worker, and Tx.
 pub(super) struct OneWorker {
     worker: Addr<Worker>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// Starts them on this thread.
 pub(super) fn start(clock: Clock) -> OneWorker {
+    start_with(clock, Config::default(), false)
+}
+
+/// The same with a configuration, and with a Tx that answers nothing if it is blocked.
+pub(super) fn start_with(clock: Clock, config: Config, is_blocked: bool) -> OneWorker {
     let now = clock.now();
     let serving = ServingCell::new(Role::Primary, clock);
     let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
     let config = Config {
         session_threads: 1,
-        ..Config::default()
+        ..config
     };
     let slots = ConnectionSlots::new(&config).expect("no limit is known");
     let shared = Shared::new(config, serving, slots, vec![claims.clone()]);
     let shared = Arc::new(shared);
     let (mailboxes, peers) = Mailboxes::new(1);
+    follow_cell(&shared, &peers);
     let mailbox = mailboxes.workers.into_iter().next().expect("there is one");
     let worker = Worker::new(0, shared.clone(), peers.clone());
     let worker = Context::with_receiver(mailbox).run(worker);
     let tx = EchoTx {
         claims,
         replies: peers.workers[0].replies(),
+        is_blocked,
     }
     .start();
     let [batches, control] = [tx.clone(), tx.clone()];

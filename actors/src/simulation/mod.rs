@@ -58,6 +58,7 @@ mod clock;
 mod config;
 mod cost;
 mod engine;
+mod kept;
 mod ledger;
 mod lockstep;
 mod pipe;

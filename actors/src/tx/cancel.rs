@@ -12,9 +12,12 @@ use std::time::Instant;
 
 use vestibule_wire::Error;
 
+use super::callers::Callers;
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
+use super::given_up::Fate;
 use super::streams::{Aborted, Beginner, StreamKey, Transaction};
+use crate::cells::claims::RequestPhase;
 use crate::engine::{Engine, ReservationId, Ticket};
 use crate::messages::tx::{Cancel, Control, RequestOrigin, TransactionEffect};
 
@@ -37,13 +40,13 @@ impl<E: Engine> TxCore<E> {
     /// What sessions have cancelled, before anything else in a turn.
     pub(super) fn apply_cancels(&mut self) {
         for (worker, cancel) in self.queue.take_cancels() {
-            self.executor.apply_cancel(worker, cancel);
+            self.executor.apply_cancel(&self.callers, worker, cancel);
         }
     }
 }
 
 impl<E: Engine> Executor<E> {
-    fn apply_cancel(&mut self, worker: usize, cancel: Cancel) {
+    fn apply_cancel(&mut self, callers: &Callers, worker: usize, cancel: Cancel) {
         let ticket = self.deferred.find(worker, cancel.id);
         if let Some(ticket) = ticket
             && let Some(deferred) = self.take_deferred(ticket)
@@ -54,15 +57,29 @@ impl<E: Engine> Executor<E> {
         self.cancel_lock(ticket, RequestOrigin { worker, id });
         let (connection, stream) = (cancel.connection, cancel.stream);
         let key = StreamKey { connection, stream };
-        match cancel.transaction {
-            TransactionEffect::Untouched => {}
-            TransactionEffect::Aborted(error) => {
-                self.abort(key, &error);
-            }
-            TransactionEffect::Ended(error) => {
-                self.abort(key, &error);
-                self.streams.mark_over(key);
-            }
+        let (error, is_over) = match cancel.transaction {
+            TransactionEffect::Untouched => return,
+            TransactionEffect::Aborted(error) => (error, false),
+            TransactionEffect::Ended(error) => (error, true),
+        };
+        let Some(id) = cancel.begin else { return };
+        let (begin, fate) = (RequestOrigin { worker, id }, Fate { error, is_over });
+        if self.streams.is_begun_by(key, begin) {
+            return self.end(key, &fate);
+        }
+        // It waits in a batch behind this, or for something. The stream may have another
+        // transaction meanwhile, which is none of this one's concern.
+        self.given_up.note(begin, fate, |begin| {
+            let phase = callers.claims(begin.worker).phase(begin.id);
+            phase == Some(RequestPhase::Queued)
+        });
+    }
+
+    /// Ends the transaction of a stream as its session has told.
+    pub(super) fn end(&mut self, key: StreamKey, fate: &Fate) {
+        self.abort(key, &fate.error);
+        if fate.is_over {
+            self.streams.mark_over(key);
         }
     }
 
@@ -309,7 +326,11 @@ mod tests {
         fixture(|mut fixture: Fixture| async move {
             let begin = fixture.send(&in_stream(RequestType::Begin, 1, 1));
             fixture.turn();
-            fixture.cancel(begin, 1, TransactionEffect::Ended(too_late()));
+            fixture.cancel(
+                begin,
+                (1, Some(begin)),
+                TransactionEffect::Ended(too_late()),
+            );
             assert_eq!(fixture.script.log(), ["begin 1", "rollback 1"]);
             fixture.replies().await;
             // Sent with the BEGIN: it must not run outside of the transaction that it was meant
@@ -331,6 +352,50 @@ mod tests {
         });
     }
 
+    /// Of what a batch brings, cancels come first.
+    #[test]
+    fn a_transaction_that_was_given_up_before_it_began_is_over_when_it_begins() {
+        for is_over in [true, false] {
+            fixture(|mut fixture: Fixture| async move {
+                let begin = fixture.send(&in_stream(RequestType::Begin, 1, 1));
+                fixture.send(&RequestBuilder::replace(2, 2).stream(1));
+                let effect = match is_over {
+                    true => TransactionEffect::Ended(too_late()),
+                    false => TransactionEffect::Aborted(too_late()),
+                };
+                fixture.end_transaction(RequestId::NONE, (1, Some(begin)), effect);
+                fixture.turn();
+                let codes = fixture.replies().await;
+                let codes: Vec<_> = codes.iter().map(|own| own.error_code()).collect();
+                assert_eq!(codes, [None, Some(279)]);
+                assert_eq!(fixture.script.log(), ["begin 1", "rollback 1"]);
+                let again = fixture.ask(&in_stream(RequestType::Begin, 3, 1)).await;
+                let expected = (!is_over).then_some(79);
+                assert_eq!(
+                    again.error_code(),
+                    expected,
+                    "an end makes room for the next"
+                );
+            });
+        }
+    }
+
+    #[test]
+    fn what_is_told_of_a_transaction_is_no_concern_of_the_one_before_it_in_its_stream() {
+        fixture(|mut fixture: Fixture| async move {
+            fixture.ask(&in_stream(RequestType::Begin, 1, 1)).await;
+            let commit = fixture.send(&in_stream(RequestType::Commit, 2, 1));
+            let begin = fixture.send(&in_stream(RequestType::Begin, 3, 1));
+            let aborted = || TransactionEffect::Aborted(too_late());
+            // One of a statement that was none of a transaction.
+            fixture.end_transaction(commit, (1, None), aborted());
+            fixture.end_transaction(RequestId::NONE, (1, Some(begin)), aborted());
+            fixture.turn();
+            let log = ["begin 1", "commit 1", "begin 2", "rollback 2"];
+            assert_eq!(fixture.script.log(), log);
+        });
+    }
+
     #[test]
     fn a_cancel_reaches_its_request_and_not_the_next_tenant_of_its_word() {
         fixture(|mut fixture: Fixture| async move {
@@ -340,9 +405,9 @@ mod tests {
                 generation: first.generation + 1,
                 ..first
             };
-            fixture.cancel(stranger, 0, TransactionEffect::Untouched);
+            fixture.cancel(stranger, (0, None), TransactionEffect::Untouched);
             assert_eq!(fixture.core.executor.deferred.len(), 1);
-            fixture.cancel(first, 0, TransactionEffect::Untouched);
+            fixture.cancel(first, (0, None), TransactionEffect::Untouched);
             assert!(fixture.core.executor.deferred.is_empty());
         });
     }

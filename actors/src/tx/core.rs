@@ -11,6 +11,7 @@ use super::backlog::Backlog;
 use super::budget::TurnBudget;
 use super::callers::Callers;
 use super::deferred::{DeferredRequests, Tickets};
+use super::given_up::GivenUp;
 use super::holdings::Holdings;
 use super::output::TurnOutput;
 use super::queue::Queue;
@@ -44,6 +45,8 @@ pub(super) struct Executor<E: Engine> {
     pub(super) solos: Solos,
     /// Transactions, and what waits in its stream.
     pub(super) streams: Streams,
+    /// Transactions that were ended before they were begun.
+    pub(super) given_up: GivenUp,
     /// Reservations and locks.
     pub(super) holdings: Holdings,
     /// What this turn says.
@@ -95,6 +98,7 @@ impl<E: Engine> TxCore<E> {
             procedures,
             solos: Solos::new(shared.serving.clone()),
             streams: Streams::new(shared.config.quotas.transactions_per_connection_max, now),
+            given_up: GivenUp::default(),
             holdings: Holdings::new(shared.clone(), now),
             output: TurnOutput::new(replies.collect()),
             writes: TurnWrites::default(),

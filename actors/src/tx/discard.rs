@@ -296,7 +296,7 @@ mod tests {
                 fixture.replies().await.is_empty(),
                 "7 would say that it was not begun"
             );
-            fixture.cancel(call, 0, TransactionEffect::Untouched);
+            fixture.cancel(call, (0, None), TransactionEffect::Untouched);
             assert!(fixture.core.executor.deferred.is_empty(), "dropped");
         });
     }

@@ -14,6 +14,7 @@
 //! | `request`, `request_context` | the way of one request; what it may use of the runtime |
 //! | `commit`, `discard` | the end of a turn |
 //! | `cancel` | ending what was begun: cancels of sessions, timeouts, transitions |
+//! | `given_up` | what was ended before it was begun |
 //! | `queue` | what waits for the next turn |
 //! | `callers` | who calls |
 //! | `streams` | transactions, and what waits in its stream |
@@ -39,6 +40,7 @@ mod core;
 mod deadlines;
 mod deferred;
 mod discard;
+mod given_up;
 mod holdings;
 mod output;
 mod queue;

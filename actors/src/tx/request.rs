@@ -269,7 +269,7 @@ impl<E: Engine> Executor<E> {
                 Some(own) if !own.is_over => Err(Error::active_transaction()),
                 _ => self.begin(request, &options),
             },
-            Body::Commit | Body::Rollback => self.end(request, matches!(body, Body::Commit)),
+            Body::Commit | Body::Rollback => self.finish(request, matches!(body, Body::Commit)),
             body => {
                 if let Some(error) = open.and_then(|own| own.aborted.as_deref()) {
                     return Err(error.clone());
@@ -372,6 +372,7 @@ impl<E: Engine> Executor<E> {
         let longest = self.shared.config.transaction_timeout;
         let deadline = transaction_deadline(now, longest, options.timeout);
         let (key, entry) = (request.key(), request.entry);
+        let given_up = self.given_up.take(request.origin());
         let begun_by = Beginner {
             worker: request.worker,
             if_aborted: AbortedTransaction {
@@ -385,11 +386,14 @@ impl<E: Engine> Executor<E> {
         };
         self.streams
             .begin(key, id, entry.admitted, begun_by, (now, deadline), charge);
+        if let Some(fate) = given_up {
+            self.end(key, &fate);
+        }
         Ok(Executed::Done)
     }
 
     /// COMMIT and ROLLBACK, which end an aborted transaction too.
-    fn end(&mut self, request: &ClaimedRequest<'_>, is_commit: bool) -> Result<Executed, Error> {
+    fn finish(&mut self, request: &ClaimedRequest<'_>, is_commit: bool) -> Result<Executed, Error> {
         if request.entry.stream == 0 {
             return Ok(Executed::Done);
         }

@@ -19,7 +19,7 @@ use super::callers::Client;
 use super::deadlines::{Deadlines, TimerId};
 use super::reply_account::ReplyAccount;
 use crate::engine::{Caller, Ticket, TransactionId};
-use crate::messages::tx::{AbortedTransaction, BatchEntry};
+use crate::messages::tx::{AbortedTransaction, BatchEntry, RequestOrigin};
 use crate::quotas::{Charge, WaitCharge};
 use crate::serving::Admitted;
 
@@ -173,6 +173,13 @@ impl Streams {
             return None;
         }
         self.streams.get(&key)?.transaction.as_ref()
+    }
+
+    /// Whether the transaction of a stream is the one that this BEGIN has begun.
+    pub(super) fn is_begun_by(&self, key: StreamKey, begin: RequestOrigin) -> bool {
+        self.transaction(key).is_some_and(|own| {
+            own.begun_by.worker == begin.worker && own.begun_by.if_aborted.begin == begin.id
+        })
     }
 
     /// A transaction that a call began in, if it still lives.

@@ -179,18 +179,36 @@ impl Fixture {
         self.send_as(1, request)
     }
 
-    /// Tells Tx that a session has cancelled a request.
-    pub(crate) fn cancel(&mut self, id: RequestId, stream: u64, transaction: TransactionEffect) {
+    /// Tells Tx that a session has cancelled a request, of this stream and the transaction of this
+    /// BEGIN.
+    pub(crate) fn cancel(
+        &mut self,
+        id: RequestId,
+        of: (u64, Option<RequestId>),
+        transaction: TransactionEffect,
+    ) {
         self.claims.free(id);
+        self.end_transaction(id, of, transaction);
+        self.turn();
+    }
+
+    /// Tells Tx what becomes of the transaction that this BEGIN began in this stream, because of a
+    /// request that it may have.
+    pub(crate) fn end_transaction(
+        &mut self,
+        id: RequestId,
+        (stream, begin): (u64, Option<RequestId>),
+        transaction: TransactionEffect,
+    ) {
         let mut batch = Batch::default();
         batch.cancels.push(Cancel {
             id,
             connection: 1,
             stream,
+            begin,
             transaction,
         });
         self.core.push_batch(batch);
-        self.turn();
     }
 
     /// Tells Tx that a connection is gone.

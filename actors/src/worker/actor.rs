@@ -51,6 +51,8 @@ pub(crate) struct Worker {
     seen: Cell<Option<Serving>>,
     /// When the connections' time limits are looked at again.
     pub(super) next_look: Cell<Option<Instant>>,
+    /// When the next request that is kept in Tx's queue has waited for as long as it may, in solo.
+    pub(super) kept_until: Cell<Option<Instant>>,
     /// When connections were last looked at because memory or credits are short, if they are.
     pub(super) shortage: Cell<Option<Instant>>,
     /// For how much there was per second in the last few.
@@ -72,6 +74,7 @@ impl Worker {
             lap: Cell::default(),
             seen: Cell::default(),
             next_look: Cell::default(),
+            kept_until: Cell::default(),
             shortage: Cell::default(),
             rates: RefCell::default(),
             transition: Cell::new(None),
@@ -248,6 +251,7 @@ impl ActorFuture<Worker> for TimerLoop {
             let now = worker.cell.shared.clock.now();
             worker.expire(now);
             worker.look(now);
+            worker.revoke_kept(now);
         }
     }
 }

@@ -24,6 +24,7 @@ use vestibule_wire::reply::is_error;
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::config::SoloPolicy;
+use crate::limits::TIMER_TICK;
 use crate::messages::tx::{Replies, WaitKind};
 
 impl Worker {
@@ -170,7 +171,11 @@ impl Worker {
     /// When the time of something may be over next.
     pub(super) fn next_look(&self) -> Option<Instant> {
         let state = self.cell.state.borrow();
-        let looks = [state.in_flight.next_look(), state.looks.next()];
+        let looks = [
+            state.in_flight.next_look(),
+            state.looks.next(),
+            self.kept_until.get(),
+        ];
         looks.into_iter().flatten().min()
     }
 
@@ -197,6 +202,7 @@ impl Worker {
     /// Solo: what Tx has not begun is answered as each session's policy says. Under `hold` it stays
     /// in Tx's queue until its time is over.
     pub(crate) fn revoke_in_solo(&self, now: Instant) {
+        self.kept_until.set(None);
         let status = self.cell.shared.serving.status(now);
         if !status.serving.state.traits().answers_alone {
             // It has ended meanwhile.
@@ -207,10 +213,18 @@ impl Worker {
             self.owner(request)
                 .map_or(SoloPolicy::Reject, |own| own.solo_policy(&self.cell.shared))
         };
+        let kept_until = |request: &InFlightRequest| request.since.checked_add(time_max);
         let wanted = |request: &InFlightRequest| {
-            policy(request) != SoloPolicy::Hold || now.duration_since(request.since) >= time_max
+            policy(request) != SoloPolicy::Hold || kept_until(request).is_some_and(|at| at <= now)
         };
-        let revoked = self.cell.state.borrow_mut().in_flight.revoke_queued(wanted);
+        let revoked = {
+            let in_flight = &mut self.cell.state.borrow_mut().in_flight;
+            let revoked = in_flight.revoke_queued(wanted);
+            let next = in_flight.queued().filter_map(kept_until).min();
+            // Each look goes over all of them.
+            self.kept_until.set(next.map(|at| at.max(now + TIMER_TICK)));
+            revoked
+        };
         if revoked.is_empty() {
             return;
         }
@@ -224,6 +238,13 @@ impl Worker {
         }
         let error = status.error(ErrorCode::LOADING);
         self.answer_revoked(&revoked, &error);
+    }
+
+    /// The same when the time of something that is kept there is over.
+    pub(super) fn revoke_kept(&self, now: Instant) {
+        if self.kept_until.get().is_some_and(|at| at <= now) {
+            self.revoke_in_solo(now);
+        }
     }
 
     /// Puts a session on the list of those to flush.

@@ -82,6 +82,7 @@ fn cancel_of(own: &Cancelled, error: &Error) -> Cancel {
         id: own.id,
         connection: request.session.connection,
         stream: request.stream,
+        begin: own.begin(),
         transaction,
     }
 }
@@ -277,6 +278,7 @@ mod tests {
                 credit: Credit::Shared,
                 is_waited_for: false,
                 is_writer: true,
+                begin: None,
                 effect,
                 since: std::time::Instant::now(),
                 limit: Limit::Request,
@@ -287,6 +289,7 @@ mod tests {
         let begin = cut_off(RequestType::Begin, Class::Begin, Effect::Opened);
         let told = cancel_of(&begin, &error);
         assert_eq!((told.id, told.connection, told.stream), (begin.id, 7, 3));
+        assert_eq!(told.begin, Some(begin.id));
         assert!(matches!(told.transaction, TransactionEffect::Ended(_)));
         let write = cut_off(RequestType::Replace, Class::Write, Effect::None);
         let told = cancel_of(&write, &error);

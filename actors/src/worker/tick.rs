@@ -9,7 +9,7 @@
 //!                 ├▶ who has waited for a credit too long
 //!                 ├▶ how much there was per second  (once a second)
 //!                 ├▶ logins that had to wait after wrong ones
-//!                 └▶ requests that are held or queued too long  (solo policy `hold`)
+//!                 └▶ requests in Tx's queue, in solo: their sessions may want them back by now
 //! ```
 
 use std::rc::{Rc, Weak};

@@ -15,6 +15,7 @@ fn request(sync: u64) -> InFlightRequest {
         procedure: None,
         bytes: 10,
         is_writer: true,
+        begin: None,
         effect: Effect::None,
         since: Instant::now(),
         limit: Limit::Request,

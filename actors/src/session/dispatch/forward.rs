@@ -44,6 +44,7 @@ impl Dispatcher<'_> {
         // In this order: an end of a transaction is a part of it, and has its deadline.
         let is_writer = self.is_writer(request, class);
         let (deadline, limit) = self.deadline(request);
+        let begin = self.open_transaction(request).and_then(|own| own.begin);
         let effect = self.track_transaction(request);
         let in_flight = InFlightRequest {
             session: self.cell.id,
@@ -54,6 +55,7 @@ impl Dispatcher<'_> {
             procedure: self.procedure(request),
             bytes: request.raw.len(),
             is_writer,
+            begin,
             effect,
             since: self.arrived,
             limit,

@@ -215,8 +215,11 @@ impl Dispatcher<'_> {
             held.request_type,
             RequestType::Commit | RequestType::Rollback
         );
-        let is_open = self.session.transaction(held.stream).is_some();
-        if is_open && (is_end || ends_transaction) {
+        let open = self.session.transaction(held.stream);
+        let begin = open.map(|own| own.begin);
+        if let Some(begin) = begin
+            && (is_end || ends_transaction)
+        {
             let transaction = if is_end {
                 self.session.on_finish(held.stream);
                 TransactionEffect::Ended(ended)
@@ -228,6 +231,7 @@ impl Dispatcher<'_> {
                 id: RequestId::NONE,
                 connection: self.cell.id.connection,
                 stream: held.stream,
+                begin,
                 transaction,
             }]);
         }

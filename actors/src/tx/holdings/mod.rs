@@ -344,14 +344,14 @@ mod tests {
             // Taken at once, and waited for: both are cancelled before the reply is read.
             let taken = fixture.send_as(1, &lock(1));
             fixture.turn();
-            fixture.cancel(taken, 0, TransactionEffect::Untouched);
+            fixture.cancel(taken, (0, None), TransactionEffect::Untouched);
             told(&mut fixture).await;
             assert!(is_free_for(&mut fixture, 2).await);
             let waiting = fixture.send_as(1, &lock(2));
             fixture.turn();
             fixture.send_as(2, &unlock(3));
             fixture.turn();
-            fixture.cancel(waiting, 0, TransactionEffect::Untouched);
+            fixture.cancel(waiting, (0, None), TransactionEffect::Untouched);
             told(&mut fixture).await;
             assert!(is_free_for(&mut fixture, 3).await);
         });
