@@ -119,7 +119,9 @@ impl Drop for TemporaryDirectory {
 }
 
 /// Starts a server on a thread of its own, on a loopback port that the system picks.
-fn start_server(data: &TemporaryDirectory) -> (RuntimeHandle, JoinHandle<StopReport>) {
+fn start_server(
+    data: &TemporaryDirectory,
+) -> (RuntimeHandle<EmbeddedEngine>, JoinHandle<StopReport>) {
     let options = EngineOptions::new(&data.0);
     let (told, handle) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -132,7 +134,7 @@ fn start_server(data: &TemporaryDirectory) -> (RuntimeHandle, JoinHandle<StopRep
             runtime.stopped().await
         })
     });
-    let server: RuntimeHandle = handle.recv().expect("the server starts");
+    let server: RuntimeHandle<_> = handle.recv().expect("the server starts");
     wait_until(|| server.serving().state != State::Loading);
     (server, thread)
 }
@@ -213,7 +215,7 @@ struct Storm {
 
 impl Storm {
     /// Until Tx is back; says how it goes once a second.
-    fn rage(&self, clock: &Clock, server: &RuntimeHandle) {
+    fn rage(&self, clock: &Clock, server: &RuntimeHandle<EmbeddedEngine>) {
         let address = server.addresses()[0];
         clock.say(&format!(
             "{CLIENTS} clients connect, ping, write and leave, again every {} ms; {} descriptors \
@@ -252,7 +254,7 @@ impl Storm {
         }
     }
 
-    fn tell(&self, clock: &Clock, server: &RuntimeHandle) {
+    fn tell(&self, clock: &Clock, server: &RuntimeHandle<EmbeddedEngine>) {
         let descriptors = open_descriptors();
         self.descriptors_max.fetch_max(descriptors, Relaxed);
         let status = server.status();

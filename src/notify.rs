@@ -7,9 +7,10 @@
 use sd_notify::NotifyState;
 use vestibule_actors::RuntimeHandle;
 use vestibule_actors::serving::Serving;
+use vestibule_engine::EmbeddedEngine;
 
 /// Tells it of every change, if there is one, as long as the runtime lives.
-pub(crate) async fn tell_service_manager(runtime: RuntimeHandle) {
+pub(crate) async fn tell_service_manager(runtime: RuntimeHandle<EmbeddedEngine>) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return;
     }

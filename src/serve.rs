@@ -80,7 +80,7 @@ fn join(addresses: &[SocketAddr]) -> String {
 }
 
 /// What the first-time user needs next. Tests read the first line.
-fn welcome(runtime: &RuntimeHandle, args: &ServeArgs) -> String {
+fn welcome(runtime: &RuntimeHandle<EmbeddedEngine>, args: &ServeArgs) -> String {
     let mut lines = vec![format!(
         "vestibule {} listens on {}",
         env!("CARGO_PKG_VERSION"),

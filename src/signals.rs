@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vestibule_actors::RuntimeHandle;
+use vestibule_engine::EmbeddedEngine;
 
 use crate::cli::EXIT_CUT_OFF;
 
@@ -24,7 +25,7 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// and of the grace, so that the stop ends now, with its record and its exit code; the third ends
 /// the process. SIGHUP changes nothing: it is not to end a server that serves, and there is nothing
 /// to load again.
-pub(crate) async fn stop_on_signal(runtime: &RuntimeHandle) -> io::Result<()> {
+pub(crate) async fn stop_on_signal(runtime: &RuntimeHandle<EmbeddedEngine>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;

@@ -106,6 +106,7 @@
 //! | `transitions` | changes of the role and stops, as a pure machine |
 //! | `shared` | all cells of one runtime |
 //! | `messages`, `peers` | what the actors tell each other, and how they reach each other |
+//! | `jobs` | work on the engine that the embedder asks for |
 //! | `resources`, `connection` | what the sessions of one thread share, and what each is about |
 //! | `admin` | the control procedures |
 //! | `session`, `worker`, `tx`, `supervisor`, `acceptor` | the actors |
@@ -120,6 +121,7 @@ mod clock;
 pub mod config;
 mod connection;
 pub mod engine;
+mod jobs;
 pub mod limits;
 mod memory;
 mod messages;
@@ -148,6 +150,7 @@ mod worker;
 pub use config::Config;
 pub use engine::catalog;
 pub use engine::procedures::{self, Procedures};
+pub use jobs::EngineError;
 pub use runtime::{RuntimeHandle, StartError, start};
 pub use serving::Events;
 pub use transitions::{

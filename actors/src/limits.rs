@@ -38,6 +38,10 @@ shown! {
     "connection_reply_bytes_max": CONNECTION_REPLY_BYTES_MAX = 4 << 20;
     /// Requests that Tx executes before it commits and sends the replies.
     "turn_requests_max": TURN_REQUESTS_MAX = 4096;
+    /// Jobs of the embedder that are under way; more of them wait for their turn.
+    "jobs_max": JOBS_MAX = 1024;
+    /// Jobs of the embedder that Tx does in one turn, besides the requests of clients.
+    "turn_jobs_max": TURN_JOBS_MAX = 64;
     /// Keys that one connection may watch.
     "watches_per_connection_max": WATCHES_PER_CONNECTION_MAX = 128;
     /// Keys of events of one's own that have a value.

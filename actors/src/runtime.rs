@@ -3,12 +3,13 @@
 //! | file | what |
 //! |---|---|
 //! | `start_error` | why a runtime does not start |
-//! | `handle` | what an embedder does with a running one |
+//! | `handle`, `work` | what an embedder does with a running one |
 
 mod handle;
 mod start_error;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
+use crate::jobs::{JobQueue, JobTable};
 use crate::limits::{
     MAILBOX_SLOTS, TRANSITION_SLACK, WAITS_MAX, WORKER_ADMIN_RESERVE, WORKER_REQUESTS_MAX,
     WORKER_RESERVE,
@@ -59,7 +61,7 @@ pub fn start<E: Engine>(
     config: Config,
     engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
     procedures: Procedures<E>,
-) -> Result<RuntimeHandle, StartError> {
+) -> Result<RuntimeHandle<E>, StartError> {
     start_with_slack(config, TRANSITION_SLACK, engine, procedures)
 }
 
@@ -71,7 +73,7 @@ pub(crate) fn start_with_slack<E: Engine>(
     role_slack: Duration,
     engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
     procedures: Procedures<E>,
-) -> Result<RuntimeHandle, StartError> {
+) -> Result<RuntimeHandle<E>, StartError> {
     check(&config, &procedures)?;
     let mut config = config;
     if config.instance_uuid == Uuid::NIL {
@@ -80,15 +82,8 @@ pub(crate) fn start_with_slack<E: Engine>(
     let slots = slots(&config)?;
     let (listeners, addresses) = open_listeners(&config.listen)?;
     let (admin_listeners, admin_addresses) = open_listeners(&config.admin_listen)?;
-    let serving = ServingCell::new(config.role, Clock::SYSTEM);
-    let workers = config.session_thread_count();
-    let capacity = WORKER_REQUESTS_MAX + WORKER_RESERVE + WORKER_ADMIN_RESERVE;
-    let capacity = capacity + config.quotas.waits_max.min(WAITS_MAX);
-    let claims = (0..workers)
-        .map(|_| Arc::new(Claims::new(capacity)))
-        .collect();
-    let shared = Arc::new(Shared::new(config, serving, slots, claims));
-    let (mailboxes, peers) = Mailboxes::new(workers);
+    let shared = shared(config, slots);
+    let (mailboxes, peers) = Mailboxes::new(shared.counters.len());
     follow_cell(&shared, &peers);
 
     let start_worker = |(index, mailbox): (usize, AddressReceiver<Worker>)| {
@@ -102,11 +97,20 @@ pub(crate) fn start_with_slack<E: Engine>(
     let workers = mailboxes.workers.into_iter().enumerate();
     let arbiters = workers.map(start_worker).collect();
 
-    let spawn_tx = spawner(shared.clone(), peers.clone(), Arc::new(engine), procedures);
+    let jobs = JobTable::new(shared.clone(), peers.supervisor.clone());
+    let queue = Arc::new(JobQueue::default());
+    let spawn_tx = spawner(
+        shared.clone(),
+        peers.clone(),
+        queue.clone(),
+        Arc::new(engine),
+        procedures,
+    );
     let (told, stopped) = watch::channel(None);
     let mut supervisor = Supervisor::new(
         shared.clone(),
         peers.clone(),
+        jobs.clone(),
         arbiters,
         role_slack,
         spawn_tx,
@@ -125,6 +129,8 @@ pub(crate) fn start_with_slack<E: Engine>(
     Ok(RuntimeHandle {
         shared,
         peers,
+        jobs,
+        queue,
         addresses,
         admin_addresses,
         stopped,
@@ -177,6 +183,17 @@ fn check<E: 'static>(config: &Config, procedures: &Procedures<E>) -> Result<(), 
         Some(name) => Err(StartError::ProcedureTwice(name.to_owned())),
         None => Ok(()),
     }
+}
+
+/// What all actors of this configuration share.
+fn shared(config: Config, slots: ConnectionSlots) -> Arc<Shared> {
+    let serving = ServingCell::new(config.role, Clock::SYSTEM);
+    let capacity = WORKER_REQUESTS_MAX + WORKER_RESERVE + WORKER_ADMIN_RESERVE;
+    let capacity = capacity + config.quotas.waits_max.min(WAITS_MAX);
+    let claims = (0..config.session_thread_count())
+        .map(|_| Arc::new(Claims::new(capacity)))
+        .collect();
+    Arc::new(Shared::new(config, serving, slots, claims))
 }
 
 fn random_uuid() -> Result<Uuid, StartError> {
@@ -267,6 +284,7 @@ fn record(shared: &Shared, before: Serving, now: Serving) {
 pub(crate) fn spawner<E: Engine>(
     shared: Arc<Shared>,
     peers: Arc<Peers>,
+    jobs: Arc<JobQueue<E>>,
     factory: EngineFactory<E>,
     procedures: Procedures<E>,
 ) -> SpawnTx {
@@ -294,6 +312,7 @@ pub(crate) fn spawner<E: Engine>(
             )
         };
         let address = Tx::start_in_arbiter(&arbiter.handle(), start);
+        jobs.attach(address.clone().recipient());
         TxHandle::new(
             address.clone().recipient(),
             address.clone().recipient(),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use vestibule_actors::serving::{Role, State};
-use vestibule_actors::testing::{Harness, RequestBuilder};
+use vestibule_actors::testing::{Harness, RequestBuilder, ScriptedEngine};
 use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::{RuntimeHandle, TransitionOutcome, TransitionResult};
 
@@ -33,7 +33,7 @@ enum To {
 }
 
 /// Asks for a transition; its outcome is waited for later.
-async fn ask(handle: RuntimeHandle, to: To) -> Option<TransitionOutcome> {
+async fn ask(handle: RuntimeHandle<ScriptedEngine>, to: To) -> Option<TransitionOutcome> {
     match to {
         To::Primary => Some(handle.promote("test").await),
         To::Replica => Some(handle.demote(Some(GRACE), "test").await),
@@ -45,7 +45,11 @@ async fn ask(handle: RuntimeHandle, to: To) -> Option<TransitionOutcome> {
 }
 
 /// Asks for one after the other without waiting in between; returns what each was told.
-fn ask_both(handle: &RuntimeHandle, first: To, second: To) -> [Option<TransitionOutcome>; 2] {
+fn ask_both(
+    handle: &RuntimeHandle<ScriptedEngine>,
+    first: To,
+    second: To,
+) -> [Option<TransitionOutcome>; 2] {
     let mut first = pin!(ask(handle.clone(), first));
     let mut cx = Context::from_waker(Waker::noop());
     // Polled once, so that it is asked for before the other.

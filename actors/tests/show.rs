@@ -16,7 +16,7 @@ struct Row {
 
 /// The bounds of a server with two session threads and 7 s for Tx that is otherwise as it comes, in
 /// their order.
-const FIXED: [(&str, u64); 34] = [
+const FIXED: [(&str, u64); 36] = [
     ("session_threads", 2),
     ("packet_size_max_bytes", 64 << 20),
     ("shutdown_grace_period_ms", 3_000),
@@ -45,6 +45,8 @@ const FIXED: [(&str, u64); 34] = [
     ("output_max_bytes", 256 << 20),
     ("connection_reply_bytes_max", 4 << 20),
     ("turn_requests_max", 4096),
+    ("jobs_max", 1024),
+    ("turn_jobs_max", 64),
     ("watches_per_connection_max", 128),
     ("events_max", 1024),
     ("event_value_max_bytes", 16 << 10),

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use actix_rt::System;
 use vestibule_actors::serving::State;
-use vestibule_actors::testing::{Peer, RequestBuilder, Script, config};
+use vestibule_actors::testing::{Peer, RequestBuilder, Script, ScriptedEngine, config};
 use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::{RuntimeHandle, StopReport, start};
 
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Starts a runtime on a System, waits until it serves, and lets `then` go on.
-fn on_a_system<R, F>(then: impl FnOnce(RuntimeHandle) -> F) -> R
+fn on_a_system<R, F>(then: impl FnOnce(RuntimeHandle<ScriptedEngine>) -> F) -> R
 where
     F: Future<Output = R>,
 {
@@ -27,7 +27,7 @@ where
     })
 }
 
-fn assert_that_it_failed(report: &StopReport, runtime: &RuntimeHandle) {
+fn assert_that_it_failed(report: &StopReport, runtime: &RuntimeHandle<ScriptedEngine>) {
     let failure = report.failure.as_deref().unwrap_or_default();
     assert!(failure.contains("System was stopped"), "{report:?}");
     assert_eq!(runtime.serving().state, State::Stopped);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::acceptor::reject;
+use crate::jobs::{JobQueue, JobTable};
 use crate::limits::TRANSITION_WAIT_DEFAULT;
 use crate::messages::{IncomingConnection, Requester};
 use crate::peers::Peers;
@@ -19,17 +20,34 @@ use crate::transitions::{
     TransitionTarget,
 };
 
-/// A running runtime. Dropping it changes nothing: the actors go on until they are stopped.
-#[derive(Clone)]
-pub struct RuntimeHandle {
+/// A running runtime, with the type of its engine. Cheap to clone, and at home on any thread.
+/// Dropping it changes nothing: the actors go on until they are stopped.
+pub struct RuntimeHandle<E: 'static> {
     pub(super) shared: Arc<Shared>,
     pub(super) peers: Arc<Peers>,
+    pub(super) jobs: Arc<JobTable>,
+    pub(super) queue: Arc<JobQueue<E>>,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) admin_addresses: Vec<SocketAddr>,
     pub(super) stopped: watch::Receiver<Option<StopReport>>,
 }
 
-impl fmt::Debug for RuntimeHandle {
+// Not derived: the engine need not be `Clone`.
+impl<E> Clone for RuntimeHandle<E> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            peers: self.peers.clone(),
+            jobs: self.jobs.clone(),
+            queue: self.queue.clone(),
+            addresses: self.addresses.clone(),
+            admin_addresses: self.admin_addresses.clone(),
+            stopped: self.stopped.clone(),
+        }
+    }
+}
+
+impl<E> fmt::Debug for RuntimeHandle<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RuntimeHandle")
             .field("addresses", &self.addresses)
@@ -38,7 +56,7 @@ impl fmt::Debug for RuntimeHandle {
     }
 }
 
-impl RuntimeHandle {
+impl<E: 'static> RuntimeHandle<E> {
     /// Where it listens, with the ports that the system picked.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
@@ -92,10 +110,10 @@ impl RuntimeHandle {
         self.shared.connection_count()
     }
 
-    /// Requests that were forwarded to Tx and are not answered.
+    /// Requests that were forwarded to Tx and are not answered, jobs of the embedder included.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.shared.in_flight_count()
+        self.shared.in_flight_count() + self.jobs.count()
     }
 
     /// Hands over a connection that was accepted elsewhere. It takes a slot like any other, and is

@@ -26,11 +26,19 @@ fn the_state_is_ready_when_the_last_worker_has_the_tx_that_is() {
         script.hold_recovery(true);
         let engine = script.clone();
         let factory = Arc::new(move || Ok(engine.engine()));
-        let spawn_tx = spawner(shared.clone(), peers.clone(), factory, Script::procedures());
+        let jobs = JobTable::new(shared.clone(), peers.supervisor.clone());
+        let spawn_tx = spawner(
+            shared.clone(),
+            peers.clone(),
+            Arc::default(),
+            factory,
+            Script::procedures(),
+        );
         let (told, _stopped) = watch::channel(None);
         let supervisor = Supervisor::new(
             shared.clone(),
             peers,
+            jobs,
             Vec::new(),
             TRANSITION_SLACK,
             spawn_tx,

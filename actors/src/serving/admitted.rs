@@ -18,6 +18,11 @@ impl Admitted {
         Self(epoch.min(self.epoch()) << 1 | self.0 & 1)
     }
 
+    /// The same for what may not change data, whatever the state says.
+    pub(crate) fn read_only(self) -> Self {
+        Self(self.0 | 1)
+    }
+
     pub(crate) fn epoch(self) -> u64 {
         self.0 >> 1
     }

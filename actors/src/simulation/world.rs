@@ -22,6 +22,7 @@ use super::{clock, config};
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::jobs::JobTable;
 use crate::limits::{TRANSITION_SLACK, WORKER_REQUESTS_MAX};
 use crate::messages::Requester;
 use crate::peers::Peers;
@@ -102,6 +103,7 @@ impl World {
         let spawn = spawner(
             shared.clone(),
             peers.clone(),
+            Arc::default(),
             Arc::new(factory),
             procedures(),
         );
@@ -110,6 +112,7 @@ impl World {
         let supervisor = Supervisor::new(
             shared.clone(),
             peers.clone(),
+            JobTable::new(shared.clone(), peers.supervisor.clone()),
             // Threads of which nothing is asked but to be there.
             (0..WORKERS).map(|_| Arbiter::new()).collect(),
             TRANSITION_SLACK,

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::watchdog::{Alarm, TxObservation, Watchdog};
 use crate::acceptor::AcceptorHandle;
+use crate::jobs::JobTable;
 use crate::limits::{TX_DEATHS_MAX, TX_DEATHS_PERIOD};
 use crate::messages::supervisor::{Submit, Withdraw, WorkerReported};
 use crate::messages::tx::TxHandle;
@@ -32,6 +33,8 @@ pub(crate) type SpawnTx = Box<dyn Fn(&Arbiter, u64) -> TxHandle>;
 pub(crate) struct Supervisor {
     pub(super) shared: Arc<Shared>,
     pub(super) peers: Arc<Peers>,
+    /// Of the embedder: to transitions one more worker.
+    pub(super) jobs: Arc<JobTable>,
     pub(super) acceptor: Option<AcceptorHandle>,
     pub(super) workers: Vec<Arbiter>,
     spawn_tx: SpawnTx,
@@ -67,16 +70,18 @@ impl Supervisor {
     pub(crate) fn new(
         shared: Arc<Shared>,
         peers: Arc<Peers>,
+        jobs: Arc<JobTable>,
         workers: Vec<Arbiter>,
         role_slack: Duration,
         spawn_tx: SpawnTx,
         stopped: watch::Sender<Option<StopReport>>,
     ) -> Self {
         Self {
-            machine: Machine::new(workers.len(), shared.config.role, role_slack),
+            machine: Machine::new(shared.counters.len() + 1, shared.config.role, role_slack),
             watchdog: Watchdog::new(shared.config.tx_stall_after, shared.clock.now()),
             shared,
             peers,
+            jobs,
             acceptor: None,
             workers,
             spawn_tx,
@@ -135,7 +140,8 @@ impl Supervisor {
             forwards: serving.forwards(),
             answers_alone: serving.state.traits().answers_alone,
             // The cheap question first: the other one looks at every word.
-            is_queued: shared.in_flight_count() > 0 && shared.queued_count() > 0,
+            is_queued: shared.in_flight_count() > 0 && shared.queued_count() > 0
+                || self.jobs.has_queued(),
         };
         match watchdog.check(now, observation) {
             Some(Alarm::Probe) => self.tx.iter().for_each(TxHandle::probe),

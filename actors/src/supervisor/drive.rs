@@ -170,6 +170,7 @@ impl Supervisor {
         for worker in &self.peers.workers {
             worker.quiesce(serial, is_stop);
         }
+        self.jobs.quiesce(serial, is_stop);
     }
 
     fn cut_off(&mut self) {
@@ -179,6 +180,7 @@ impl Supervisor {
         for worker in &self.peers.workers {
             worker.cut_off(serial, is_stop);
         }
+        self.jobs.cut_off(serial, is_stop);
     }
 
     /// Nothing that was admitted so far is written from now on.
@@ -236,10 +238,10 @@ impl Supervisor {
 
     /// The runtime is stopped: tells those who wait for it.
     fn finish(&mut self, report: &TransitionReport) {
-        let left = report.workers_left.iter().map(|worker| {
-            let counters = &self.shared.counters[*worker];
-            counters.in_flight.load(Ordering::Relaxed)
-        });
+        // Jobs are none of it: those are cut off here, and never left.
+        let left = report.workers_left.iter();
+        let left = left.filter_map(|worker| self.shared.counters.get(*worker));
+        let left = left.map(|counters| counters.in_flight.load(Ordering::Relaxed));
         let cut_off = &report.cut_off;
         let killed = cut_off.revoked.total() + cut_off.killed.total() + cut_off.unread;
         // Administrators could come in until now.

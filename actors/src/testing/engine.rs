@@ -209,7 +209,9 @@ impl Script {
         }
     }
 
-    fn stand_still(&self) {
+    /// This thread stands still, if [`hold_tx`](Self::hold_tx) was called, until
+    /// [`release`](Self::release): what the procedure `block` does.
+    pub fn stand_still(&self) {
         self.change(|state| state.is_blocked = true);
         self.wait("the test releases Tx", |state| !state.is_blocking_wanted);
         self.change(|state| state.is_blocked = false);
@@ -243,6 +245,20 @@ fn pause(time: Duration) {
 pub struct ScriptedEngine {
     script: Script,
     pending: BTreeMap<u64, Vec<u8>>,
+}
+
+impl ScriptedEngine {
+    /// Stores the tuple `[key, key]`, as a REPLACE does.
+    pub fn put(&mut self, key: u64) {
+        let tuple = rmp_serde::to_vec(&(key, key)).unwrap_or_default();
+        self.pending.insert(key, tuple);
+    }
+
+    /// Rows, committed or not.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.script.rows() + self.pending.len()
+    }
 }
 
 fn first_uint(array: &[u8]) -> Result<u64, Error> {

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::engine::{PATIENCE, Script};
+use super::engine::{PATIENCE, Script, ScriptedEngine};
 use super::peer::Peer;
 use crate::runtime::start_with_slack;
 use crate::serving::State;
@@ -20,7 +20,7 @@ const ROLE_SLACK: Duration = Duration::from_secs(10);
 /// role. Dropped, it stops without grace.
 #[derive(Debug)]
 pub struct Harness {
-    handle: RuntimeHandle,
+    handle: RuntimeHandle<ScriptedEngine>,
     script: Script,
     thread: Option<JoinHandle<StopReport>>,
 }
@@ -64,7 +64,7 @@ impl Harness {
 
     /// The runtime's handle.
     #[must_use]
-    pub fn handle(&self) -> &RuntimeHandle {
+    pub fn handle(&self) -> &RuntimeHandle<ScriptedEngine> {
         &self.handle
     }
 

@@ -17,6 +17,7 @@ use actix_rt::time::{Sleep, sleep_until};
 use super::core::TxCore;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, Fault};
+use crate::jobs::Job;
 use crate::limits::LOADING_TOLD_EVERY;
 use crate::messages::tx::{Batch, Completed, Control, Probe, Stop, WorkerLink};
 use crate::messages::{SupervisorHandle, TxEvent};
@@ -174,6 +175,16 @@ impl<E: Engine> Handler<Completed> for Tx<E> {
     fn handle(&mut self, completed: Completed, _ctx: &mut Self::Context) {
         if let Some(core) = &mut self.core {
             core.push_completed(completed);
+        }
+    }
+}
+
+impl<E: Engine> Handler<Job<E>> for Tx<E> {
+    type Result = ();
+
+    fn handle(&mut self, job: Job<E>, _ctx: &mut Self::Context) {
+        if let Some(core) = &mut self.core {
+            core.push_job(job);
         }
     }
 }

@@ -22,6 +22,7 @@ use super::tasks::Tasks;
 use super::turn_writes::TurnWrites;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Completions, Engine};
+use crate::jobs::Job;
 use crate::messages::tx::{Batch, Completed, WorkerLink};
 use crate::serving::Solos;
 use crate::shared::Shared;
@@ -34,6 +35,8 @@ pub(crate) struct TxCore<E: Engine> {
     pub(super) backlog: Backlog,
     /// The next turn takes what waited before what is new: each has every other turn.
     pub(super) is_backlog_first: bool,
+    /// The next turn does the jobs of the embedder before what clients ask: every other one does.
+    pub(super) are_jobs_first: bool,
     pub(super) executor: Executor<E>,
 }
 
@@ -117,6 +120,7 @@ impl<E: Engine> TxCore<E> {
             callers,
             backlog: Backlog::new(memory),
             is_backlog_first: false,
+            are_jobs_first: true,
             executor,
         }
     }
@@ -127,6 +131,10 @@ impl<E: Engine> TxCore<E> {
 
     pub(crate) fn push_completed(&mut self, completed: Completed) {
         self.queue.push_completed(completed);
+    }
+
+    pub(crate) fn push_job(&mut self, job: Job<E>) {
+        self.queue.push_job(job);
     }
 
     /// Has the next turn woken when a step of an async procedure is asked for.

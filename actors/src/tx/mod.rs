@@ -25,6 +25,7 @@
 //! | `transaction_calls` | `box.begin` and the like in a stream |
 //! | `turn_writes` | what a turn has written and may still write |
 //! | `deferred`, `tasks`, `steps` | requests that are answered later; async procedures |
+//! | `jobs` | work that the embedder asks for |
 //! | `deadlines` | what has to end in time |
 //!
 //! Nobody waits for Tx but by what it has not answered. A panic in the engine ends this Tx; the
@@ -42,6 +43,7 @@ mod deferred;
 mod discard;
 mod given_up;
 mod holdings;
+mod jobs;
 mod output;
 mod queue;
 mod replies;

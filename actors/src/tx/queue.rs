@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use super::steps::{QueuedStep, StepQueue};
+use crate::jobs::Job;
 use crate::messages::tx::{Batch, Cancel, Completed};
 
 /// The work of one Tx, in the order in which a turn takes it.
@@ -13,6 +14,8 @@ pub(super) struct Queue<E> {
     cancels: Vec<(usize, Cancel)>,
     completed: VecDeque<Completed>,
     steps: Rc<StepQueue<E>>,
+    /// Of the embedder.
+    jobs: VecDeque<Job<E>>,
     /// With the number of the entry that is next.
     batches: VecDeque<(Batch, usize)>,
 }
@@ -23,13 +26,17 @@ impl<E> Queue<E> {
             cancels: Vec::new(),
             completed: VecDeque::new(),
             steps,
+            jobs: VecDeque::new(),
             batches: VecDeque::new(),
         }
     }
 
     /// Whether a turn has anything to do.
     pub(super) fn has_work(&self) -> bool {
-        !self.batches.is_empty() || !self.completed.is_empty() || !self.steps.is_empty()
+        !self.batches.is_empty()
+            || !self.completed.is_empty()
+            || !self.steps.is_empty()
+            || !self.jobs.is_empty()
     }
 
     pub(super) fn batch_count(&self) -> usize {
@@ -45,6 +52,18 @@ impl<E> Queue<E> {
 
     pub(super) fn push_completed(&mut self, completed: Completed) {
         self.completed.push_back(completed);
+    }
+
+    pub(super) fn push_job(&mut self, job: Job<E>) {
+        self.jobs.push_back(job);
+    }
+
+    pub(super) fn has_jobs(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    pub(super) fn pop_job(&mut self) -> Option<Job<E>> {
+        self.jobs.pop_front()
     }
 
     /// Has the next turn woken when a step is asked for.

@@ -4,6 +4,7 @@
 //!   cancels, deadlines ─▶ end what is over
 //!   completed ─┐
 //!   steps ─────┤
+//!   jobs ──────┤
 //!   resumed ───┼─▶ execute … execute ─▶ commit ─▶ publish the catalog ─▶ one message per worker
 //!   batches ───┘        │
 //!                       └ CommitFirst: commit, then this request again, first of a new turn
@@ -41,8 +42,12 @@ impl<E: Engine> TxCore<E> {
         self.finish_completed();
         self.run_steps();
         self.look_at_backlog(now);
+        let jobs_come_last = self.queue.has_jobs() && !self.run_jobs_first();
         if self.run_resumed() == Turn::Open {
             self.run_queued();
+        }
+        if jobs_come_last {
+            self.run_jobs();
         }
         self.executor.reap_streams(&self.backlog);
         self.executor.sweep_reservations();

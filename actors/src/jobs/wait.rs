@@ -1,0 +1,130 @@
+//! Who waits for a job: its credit, its admission, its end.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::future::{Either, select};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use vestibule_wire::{Error, ErrorCode};
+
+use super::error::EngineError;
+use super::job::{Job, JobQueue, Settle};
+use super::table::{JobTable, JobTicket};
+use crate::admission::Class;
+use crate::serving::{Revocation, Serving};
+
+impl JobTable {
+    /// Has Tx do this work in its next turn, and waits until that is committed.
+    ///
+    /// # Errors
+    ///
+    /// Those of admission, of the work, and of what comes between.
+    pub(crate) async fn run<E, R>(
+        self: &Arc<Self>,
+        queue: &Arc<JobQueue<E>>,
+        class: Class,
+        work: impl FnOnce(&mut E) -> Result<R, Error> + Send + 'static,
+    ) -> Result<R, EngineError>
+    where
+        E: 'static,
+        R: Send + 'static,
+    {
+        let (told, result) = oneshot::channel();
+        let work = move |engine: Result<&mut E, Error>| -> Settle {
+            let result = match engine {
+                Ok(engine) => work(engine).map_err(EngineError::Failed),
+                Err(error) => Err(EngineError::Refused(error)),
+            };
+            Box::new(move |ticket: JobTicket, committed: Result<(), Error>| {
+                let committed = committed.map_err(EngineError::Failed);
+                let result = result.and_then(|value| committed.map(|()| value));
+                if ticket.finish() {
+                    // Its caller may have lost interest.
+                    let _ = told.send(result);
+                }
+            })
+        };
+        let mut changes = self.shared().changes.subscribe();
+        let credit = self.credit(class, &mut changes).await?;
+        let (refused, refusal) = oneshot::channel();
+        let ticket = self.insert(class, credit, refused)?;
+        let waits = Waits {
+            table: self.clone(),
+            number: ticket.number(),
+        };
+        let work = Box::new(work);
+        queue.push(Job { ticket, work });
+        waits.outcome(result, refusal, changes).await
+    }
+
+    /// Waits for the right to have one more job under way, for as long as jobs are admitted.
+    async fn credit(
+        &self,
+        class: Class,
+        changes: &mut watch::Receiver<Serving>,
+    ) -> Result<OwnedSemaphorePermit, EngineError> {
+        let mut credit = pin!(self.credits().acquire_owned());
+        loop {
+            changes.mark_unchanged();
+            self.check(class)?;
+            match select(credit.as_mut(), pin!(changes.changed())).await {
+                Either::Left((Ok(credit), _)) => return Ok(credit),
+                // Neither is closed as long as the table lives.
+                Either::Left((Err(_), _)) => return Err(gone()),
+                Either::Right(_) => {}
+            }
+        }
+    }
+}
+
+/// Without an answer the runtime is gone.
+fn gone() -> EngineError {
+    EngineError::Refused(Error::new(ErrorCode::SHUTDOWN, "Server is shutting down"))
+}
+
+/// Somebody waits for a job: dropped, it is taken back if Tx has not begun it.
+struct Waits {
+    table: Arc<JobTable>,
+    number: u64,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.table.revoke(self.number);
+    }
+}
+
+impl Waits {
+    async fn outcome<R>(
+        self,
+        result: oneshot::Receiver<Result<R, EngineError>>,
+        refusal: oneshot::Receiver<EngineError>,
+        mut changes: watch::Receiver<Serving>,
+    ) -> Result<R, EngineError> {
+        let told = async move {
+            // One of them is told, and the other dropped, in whatever order.
+            match select(result, refusal).await {
+                Either::Left((Ok(result), _)) => result,
+                Either::Left((Err(_), refusal)) => Err(refusal.await.unwrap_or_else(|_| gone())),
+                Either::Right((Ok(refusal), _)) => Err(refusal),
+                Either::Right((Err(_), result)) => result.await.unwrap_or_else(|_| Err(gone())),
+            }
+        };
+        let mut told = pin!(told);
+        loop {
+            let change = pin!(changes.changed());
+            match select(told.as_mut(), change).await {
+                Either::Left((result, _)) => return result,
+                Either::Right((Ok(()), _)) => {
+                    let state = self.table.shared().serving.load().state;
+                    // Tx stands still or is gone: what it has not begun is nobody's to wait for.
+                    let is_revoked = state.traits().revokes != Revocation::Nothing;
+                    if is_revoked && self.table.revoke(self.number) {
+                        return Err(self.table.refusal(ErrorCode::LOADING));
+                    }
+                }
+                Either::Right((Err(_), _)) => return told.await,
+            }
+        }
+    }
+}
