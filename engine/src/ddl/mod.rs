@@ -320,6 +320,11 @@ fn check_index_kind(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
             return Err(Error::unsupported("HASH", "nullable parts"));
         }
     }
+    let descending = row.parts.iter().position(|part| part.is_descending);
+    if let Some(at) = descending.filter(|_| kind == Some(IndexKind::Hash)) {
+        let why = "unordered indexes do not support sort_order";
+        return Err(errors::wrong_index_options(at + 1, why));
+    }
     match kind {
         None => return Err(errors::index_type(&row.name, &space.name)),
         Some(IndexKind::Hash) if !row.is_unique => return refuse("HASH index must be unique"),

@@ -57,6 +57,27 @@ pub(crate) struct Part {
     pub(crate) is_nullable: bool,
     /// Whether a tuple with nil here is left out of the index.
     pub(crate) exclude_null: bool,
+    /// Whether the greatest value comes first, and nil last.
+    pub(crate) is_descending: bool,
+}
+
+impl Part {
+    /// A part of which nothing else is said.
+    pub(crate) const fn new(field: u32, kind: FieldType) -> Self {
+        Self {
+            field,
+            kind,
+            is_nullable: false,
+            exclude_null: false,
+            is_descending: false,
+        }
+    }
+
+    /// Whether its encoding is more than that of a value of its type.
+    #[inline]
+    fn is_special(&self) -> bool {
+        self.is_nullable | self.is_descending
+    }
 }
 
 /// A key that a client gave, possibly partial.
@@ -76,7 +97,7 @@ impl IndexDef {
     pub(crate) fn key_of(&self, tuple: &[u8]) -> Result<Key, Mismatch> {
         let mut builder = KeyBuilder::default();
         each_part(&self.parts, tuple, |part, reader| {
-            encode_part(part.kind, reader, &mut builder)
+            push(*part, reader, &mut builder).map(drop)
         })?;
         Ok(builder.finish())
     }
@@ -229,18 +250,34 @@ fn each_part<'t>(
     Ok(())
 }
 
-/// Appends a value that may be null, and tells whether it is.
+/// Appends the value of a part, and tells whether it is null.
 #[inline]
 fn push(part: Part, reader: &mut Reader<'_>, out: &mut KeyBuilder) -> Result<bool, Mismatch> {
-    if part.is_nullable {
-        if reader.peek()? == Kind::Nil {
-            reader.read_nil()?;
-            out.push(&[NULL]);
-            return Ok(true);
-        }
-        out.push(&[VALUE]);
+    if part.is_special() {
+        return push_special(part, reader, out);
     }
     encode_part(part.kind, reader, out).map(|()| false)
+}
+
+fn push_special(
+    part: Part,
+    reader: &mut Reader<'_>,
+    out: &mut KeyBuilder,
+) -> Result<bool, Mismatch> {
+    let start = out.size();
+    let is_null = part.is_nullable && reader.peek()? == Kind::Nil;
+    if part.is_nullable {
+        out.push(&[if is_null { NULL } else { VALUE }]);
+    }
+    if is_null {
+        reader.read_nil()?;
+    } else {
+        encode_part(part.kind, reader, out)?;
+    }
+    if part.is_descending {
+        out.flip_from(start);
+    }
+    Ok(is_null)
 }
 
 fn read_head(key: &[u8]) -> Result<(Reader<'_>, u32), Error> {

@@ -18,7 +18,7 @@ use crate::model::field::FieldType;
 use crate::model::index::{PRIMARY, Part};
 use crate::model::space::{Field, SpaceDef};
 use crate::schema::system::read::{self, attachment};
-use crate::schema::system::rows::{IndexRow, RowOptions};
+use crate::schema::system::rows::{IndexRow, RowOptions, is_descending};
 use crate::schema::system::{self};
 
 const OPTIONS: [&str; 16] = [
@@ -78,6 +78,8 @@ struct CreatedPart {
     is_nullable: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     exclude_null: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sort_order: Option<&'static str>,
 }
 
 impl<'a> CreatedIndex<'a> {
@@ -89,6 +91,7 @@ impl<'a> CreatedIndex<'a> {
             kind: part.kind.name(),
             is_nullable: part.is_nullable,
             exclude_null: part.exclude_null,
+            sort_order: part.is_descending.then_some("desc"),
         };
         Ok(Self {
             id: row.id,
@@ -250,12 +253,7 @@ fn read_row(
         None => next,
     };
     let parts = match options.get("parts") {
-        None => vec![Part {
-            field: 0,
-            kind: FieldType::Unsigned,
-            is_nullable: false,
-            exclude_null: false,
-        }],
+        None => vec![Part::new(0, FieldType::Unsigned)],
         Some(parts) => read_parts(parts, format)?,
     };
     let is_unique = options.get("unique").is_none() || options.flag("unique")?;
@@ -332,10 +330,8 @@ fn read_parts(parts: &LuaValue<'_>, format: &[Field]) -> Result<Vec<Part>, Error
             .filter(|_| is_flat)
             .unwrap_or(default_kind(field, format));
         parts.push(Part {
-            field,
-            kind,
             is_nullable: is_nullable(field, format),
-            exclude_null: false,
+            ..Part::new(field, kind)
         });
     }
     Ok(parts)
@@ -348,12 +344,11 @@ fn read_part(number: usize, part: &LuaValue<'_>, format: &[Field]) -> Result<Par
     }
     for option in part.names() {
         let is_harmless = match option {
-            "field" | "type" | "is_nullable" | "exclude_null" => true,
+            "field" | "type" | "is_nullable" | "exclude_null" | "sort_order" => true,
             "collation" => {
                 check_collation(part.get(option), &format!("options.parts[{number}]"))?;
                 true
             }
-            "sort_order" => part.get(option) == Some(&LuaValue::Str("asc")),
             _ => false,
         };
         if !is_harmless {
@@ -387,7 +382,20 @@ fn read_part(number: usize, part: &LuaValue<'_>, format: &[Field]) -> Result<Par
         kind,
         is_nullable: exclude_null || told.unwrap_or(is_nullable(field, format)),
         exclude_null,
+        is_descending: read_order(number, part.get("sort_order"))?,
     })
+}
+
+/// Whether a sort order is the descending one.
+fn read_order(number: usize, order: Option<&LuaValue<'_>>) -> Result<bool, Error> {
+    let wrong = |why: &str| errors::wrong_index_options(number, why);
+    match order {
+        None | Some(LuaValue::Nil) => Ok(false),
+        Some(LuaValue::Str(order)) => {
+            is_descending(order).ok_or_else(|| wrong("index part: unknown sort order"))
+        }
+        Some(_) => Err(wrong("'sort_order' must be enum")),
+    }
 }
 
 /// Whether the format lets a field be null: what an index follows when nothing is said.

@@ -96,6 +96,9 @@ impl<'a> Plan<'a> {
                 IteratorType::NextPrefix if given.ends_in_text => {
                     DirectedRange::beyond(&given.key.without_end())
                 }
+                IteratorType::PreviousPrefix if given.ends_in_text => {
+                    DirectedRange::ahead(given.key.without_end())
+                }
                 _ if is_whole_hash => DirectedRange::new(iterator, Key::from_bytes(&[])),
                 _ => DirectedRange::new(iterator, given.key),
             };
@@ -204,9 +207,7 @@ impl DirectedRange {
         let until_beyond = beyond.clone().map_or(Bound::Unbounded, Bound::Excluded);
         let (lower, upper) = match iterator {
             IteratorType::Eq | IteratorType::Req => (Bound::Included(key), until_beyond),
-            IteratorType::Lt | IteratorType::PreviousPrefix => {
-                (Bound::Unbounded, Bound::Excluded(key))
-            }
+            IteratorType::Lt | IteratorType::PreviousPrefix => return Self::ahead(key),
             IteratorType::Le => (Bound::Unbounded, until_beyond),
             IteratorType::Gt | IteratorType::NextPrefix => return Self::beyond(&key),
             _ => (Bound::Included(key), Bound::Unbounded),
@@ -215,6 +216,15 @@ impl DirectedRange {
             lower,
             upper,
             is_reverse,
+        }
+    }
+
+    /// Everything before the keys that begin with this one, from the last one on.
+    fn ahead(key: Key) -> Self {
+        Self {
+            lower: Bound::Unbounded,
+            upper: Bound::Excluded(key),
+            is_reverse: true,
         }
     }
 

@@ -187,12 +187,7 @@ mod tests {
             options: SpaceOptions::default(),
             format: Vec::new(),
         };
-        let part = |field| Part {
-            field,
-            kind: FieldType::Unsigned,
-            is_nullable: false,
-            exclude_null: false,
-        };
+        let part = |field| Part::new(field, FieldType::Unsigned);
         let index = |index: u32| IndexRow {
             space: id,
             id: index,

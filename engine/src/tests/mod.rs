@@ -3,6 +3,7 @@
 mod access;
 mod damage;
 mod ddl;
+mod descending;
 mod faults;
 mod index_kinds;
 mod memory_bound;

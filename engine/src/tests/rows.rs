@@ -103,6 +103,11 @@ fn options_of_indexes_are_checked_by_name_and_type() {
         (json!({"foo": 1}), "unexpected option 'foo'"),
         (json!({"is_nullable": 1}), "'is_nullable' must be boolean"),
         (json!({"exclude_null": 1}), "'exclude_null' must be boolean"),
+        (json!({"sort_order": 1}), "'sort_order' must be enum"),
+        (
+            json!({"sort_order": "up"}),
+            "index part: unknown sort order",
+        ),
         (json!({"type": 1}), "'type' must be enum"),
         (json!({"field": -1}), "'field' must be unsigned"),
     ] {

@@ -17,12 +17,7 @@ pub(super) struct Wanted {
 }
 
 pub(super) fn part(field: u32, kind: FieldType) -> Part {
-    Part {
-        field,
-        kind,
-        is_nullable: false,
-        exclude_null: false,
-    }
+    Part::new(field, kind)
 }
 
 pub(super) fn nullable(field: u32, kind: FieldType) -> Part {

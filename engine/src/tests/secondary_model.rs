@@ -15,10 +15,12 @@ use crate::model::index::Part;
 /// `[id, text, number or null]`
 type Row = (u64, String, Option<u64>);
 
-/// By number: what an index orders by, whether it is unique, whether it leaves nulls out.
+/// By number: what an index orders by, what of it in descending order, whether it is unique,
+/// whether it leaves nulls out.
 struct Index {
     id: u32,
     fields: &'static [usize],
+    descending: &'static [usize],
     is_unique: bool,
     excludes: bool,
     is_hash: bool,
@@ -28,13 +30,14 @@ const fn index(id: u32, fields: &'static [usize], is_unique: bool) -> Index {
     Index {
         id,
         fields,
+        descending: &[],
         is_unique,
         excludes: false,
         is_hash: false,
     }
 }
 
-const INDEXES: [Index; 6] = [
+const INDEXES: [Index; 8] = [
     index(0, &[0], true),
     index(1, &[1, 2], true),
     index(2, &[2], false),
@@ -47,17 +50,28 @@ const INDEXES: [Index; 6] = [
         is_hash: true,
         ..index(5, &[1, 0], true)
     },
+    Index {
+        descending: &[1],
+        ..index(6, &[1, 2], false)
+    },
+    Index {
+        descending: &[2, 0],
+        ..index(7, &[2, 1, 0], true)
+    },
 ];
 
 impl Index {
     fn wanted(&self) -> Wanted {
-        let parts = self.fields.iter().map(|field| match field {
-            0 => part(0, Unsigned),
-            1 => part(1, Text),
-            _ => Part {
-                exclude_null: self.excludes,
-                ..nullable(2, Unsigned)
-            },
+        let parts = self.fields.iter().map(|field| Part {
+            is_descending: self.descending.contains(field),
+            ..match field {
+                0 => part(0, Unsigned),
+                1 => part(1, Text),
+                _ => Part {
+                    exclude_null: self.excludes,
+                    ..nullable(2, Unsigned)
+                },
+            }
         });
         let parts: Vec<_> = parts.collect();
         Wanted {
@@ -68,10 +82,16 @@ impl Index {
 
     fn compare(&self, left: &Row, right: &Row, parts: usize) -> Ordering {
         let fields = self.fields.iter().take(parts);
-        let mut orders = fields.map(|field| match field {
-            0 => left.0.cmp(&right.0),
-            1 => left.1.cmp(&right.1),
-            _ => left.2.cmp(&right.2),
+        let mut orders = fields.map(|field| {
+            let order = match field {
+                0 => left.0.cmp(&right.0),
+                1 => left.1.cmp(&right.1),
+                _ => left.2.cmp(&right.2),
+            };
+            if self.descending.contains(field) {
+                return order.reverse();
+            }
+            order
         });
         orders.find(|order| *order != Equal).unwrap_or(Equal)
     }
@@ -361,7 +381,7 @@ proptest! {
         for step in steps {
             model.step(step);
         }
-        for index in &INDEXES[..5] {
+        for index in INDEXES.iter().filter(|index| !index.is_hash) {
             model.select(index, 2, &(0, String::new(), None), 0);
         }
     }

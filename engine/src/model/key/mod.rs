@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Every part ends by itself, so a key of fewer parts is a prefix of all the keys it matches: a
-//! partial key is a range, and a position is a key.
+//! partial key is a range, and a position is a key. All bytes of a descending part are flipped.
 //!
 //! | module | what |
 //! |---|---|
@@ -309,6 +309,22 @@ impl KeyBuilder {
             self.spilled.extend_from_slice(bytes);
         }
         self.size = end;
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Flips the bytes from this one on, which turns their order around: each part ends by itself,
+    /// so that no two of them differ by their length alone.
+    pub(crate) fn flip_from(&mut self, start: usize) {
+        let whole = if self.size > INLINE {
+            &mut self.spilled[..]
+        } else {
+            &mut self.inline[..self.size]
+        };
+        whole[start..].iter_mut().for_each(|byte| *byte = !*byte);
     }
 
     /// The key.

@@ -147,6 +147,17 @@ fn key(kinds: &[FieldType], values: &[Value]) -> Key {
     builder.finish()
 }
 
+/// The key of a descending part between two others.
+fn flipped_key(kind: FieldType, value: &Value) -> Key {
+    let (mut builder, mut bytes) = (KeyBuilder::default(), Vec::new());
+    builder.push(&[7]);
+    value.write(&mut bytes);
+    encode_part(kind, &mut Reader::new(&bytes), &mut builder).unwrap();
+    builder.flip_from(1);
+    builder.push(&[0xff]);
+    builder.finish()
+}
+
 fn raw(key: &Key) -> Vec<u8> {
     let mut bytes = Vec::new();
     key.write(&mut bytes);
@@ -161,6 +172,8 @@ proptest! {
         let (first, second) = (one(&left), one(&right));
         prop_assert_eq!(first.cmp(&second), left.order(&right));
         prop_assert_eq!(raw(&first).cmp(&raw(&second)), left.order(&right));
+        let flipped = |value: &Value| flipped_key(FieldType::Scalar, value);
+        prop_assert_eq!(flipped(&left).cmp(&flipped(&right)), left.order(&right).reverse());
     }
 
     #[test]
@@ -176,6 +189,8 @@ proptest! {
         (kind, left, right) in typed_pair(),
     ) {
         let order = left.order(&right);
+        let flipped = |value: &Value| flipped_key(kind, value);
+        prop_assert_eq!(flipped(&left).cmp(&flipped(&right)), order.reverse());
         let (left, right) = (key(&[kind], &[left]), key(&[kind], &[right]));
         prop_assert_eq!(left.cmp(&right), order);
     }

@@ -142,7 +142,11 @@ pub(super) fn auto_increment(
     let args = Args::read(call.args)?;
     let given = args.raw(0).filter(|raw| is_array(raw));
     let given = given.ok_or_else(|| illegal("tuple should be a table"))?;
-    let last = call.engine.nth(place.space, place.index, true, 0)?;
+    let space = call.engine.definition(IdOrName::Name(place.space))?;
+    let mut parts = space.index(place.index)?.parts.iter();
+    // In a descending index, the largest key comes first.
+    let is_last = !parts.next().is_some_and(|first| first.is_descending);
+    let last = call.engine.nth(place.space, place.index, is_last, 0)?;
     let largest = last.map_or(Some(0), |last| first_number(&last));
     let next = largest.and_then(|largest| largest.checked_add(1));
     let next = next.ok_or_else(|| illegal("the largest key is no number below 2^64 - 1"))?;

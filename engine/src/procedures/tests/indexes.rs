@@ -52,6 +52,11 @@ fn readable_parts() -> Vec<(V, &'static str)> {
             r#"[{3, "string"}]"#,
         ),
         (list![list!["id", "integer"]], r#"[{1, "integer"}]"#),
+        (list![table! { field = 1, sort_order = "asc" }], id),
+        (
+            list![table! { field = 1, sort_order = "DESC" }],
+            r#"[{1, "unsigned", "sort_order": "desc"}]"#,
+        ),
     ]
 }
 
@@ -93,6 +98,32 @@ fn refused_parts() -> Vec<(V, &'static str)> {
             "14: Can't create or modify index 'pk' in space 'p': same key part is indexed twice",
         ),
         (
+            list![table! { field = 1, is_nullable = true }],
+            "152: Primary index of space 'p' can not contain nullable parts",
+        ),
+        (
+            list![],
+            "1: Illegal parameters, options.parts must have at least one part",
+        ),
+        (
+            V::from("id"),
+            "1: Illegal parameters, options parameter 'parts' should be of type table",
+        ),
+    ]
+}
+
+/// Parts of which something else is refused than field and type, and why.
+fn refused_options() -> Vec<(V, &'static str)> {
+    vec![
+        (
+            list![table! { field = 2, sort_order = "down" }],
+            "108: Wrong index options (field 1): index part: unknown sort order",
+        ),
+        (
+            list![table! { field = 2, sort_order = 1 }],
+            "108: Wrong index options (field 1): 'sort_order' must be enum",
+        ),
+        (
             list![table! { field = 2, collation = "unicode" }],
             "5: vestibule does not support collation 'unicode'",
         ),
@@ -112,24 +143,12 @@ fn refused_parts() -> Vec<(V, &'static str)> {
             list![table! { field = 2, path = "a.b" }],
             "5: vestibule does not support index parts inside a field ('path')",
         ),
-        (
-            list![table! { field = 1, is_nullable = true }],
-            "152: Primary index of space 'p' can not contain nullable parts",
-        ),
-        (
-            list![],
-            "1: Illegal parameters, options.parts must have at least one part",
-        ),
-        (
-            V::from("id"),
-            "1: Illegal parameters, options parameter 'parts' should be of type table",
-        ),
     ]
 }
 
 #[test]
 fn parts_are_read_in_all_of_luas_ways() {
-    for (given, expected) in [readable_parts(), refused_parts()].concat() {
+    for (given, expected) in [readable_parts(), refused_parts(), refused_options()].concat() {
         assert_eq!(parts(given.clone()), expected, "{}", serde_text(&given));
     }
 }

@@ -37,12 +37,7 @@ fn rows(system: &SystemSpace, id: u32, name: &str) -> (SpaceRow, Vec<IndexRow>) 
         options: SpaceOptions::default(),
         format: format.collect(),
     };
-    let part = |field: &u32| Part {
-        field: *field,
-        kind: field_type(system.fields[*field as usize].1),
-        is_nullable: false,
-        exclude_null: false,
-    };
+    let part = |field: &u32| Part::new(*field, field_type(system.fields[*field as usize].1));
     let indexes = system.indexes.iter().map(|index| IndexRow {
         space: id,
         id: index.id,

@@ -63,7 +63,6 @@ pub(super) fn refuse_option(of: &str, option: &str, reader: &mut Reader<'_>) -> 
             return Err(errors::unsupported_collation(collation_name(value)));
         }
         "collation" => true,
-        "sort_order" => value == b"\xa3asc",
         "nullable_action" => true,
         _ => matches!(value, [0xc0]),
     };

@@ -120,7 +120,7 @@ impl IndexRow {
         write_str(&mut out, &self.kind);
         self.options.encode(&mut out);
         write_array_len(&mut out, self.parts.len() as u32);
-        let is_plain = |part: &Part| !part.is_nullable && !part.exclude_null;
+        let is_plain = |part: &Part| *part == Part::new(part.field, part.kind);
         let are_pairs = self.parts.iter().all(is_plain);
         for part in &self.parts {
             encode_part(part, are_pairs, &mut out);
@@ -173,7 +173,7 @@ fn encode_part(part: &Part, is_pair: bool, out: &mut Vec<u8>) {
         ("exclude_null", part.exclude_null),
     ];
     let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
-    let count = flags.clone().count();
+    let count = flags.clone().count() + usize::from(part.is_descending);
     if is_pair {
         write_array_len(out, 2);
         write_uint(out, u64::from(part.field));
@@ -188,6 +188,10 @@ fn encode_part(part: &Part, is_pair: bool, out: &mut Vec<u8>) {
     for (name, is_set) in flags {
         write_str(out, name);
         write_bool(out, is_set);
+    }
+    if part.is_descending {
+        write_str(out, "sort_order");
+        write_str(out, "desc");
     }
 }
 
@@ -210,7 +214,7 @@ fn decode_parts(reader: &mut Reader<'_>) -> Result<Vec<Part>, Error> {
 fn decode_part(reader: &mut Reader<'_>, at: usize, is_pair: bool) -> Result<Part, Error> {
     let wrong = || errors::wrong_index_parts("field id must be an integer");
     let (mut field, mut kind) = (None, None);
-    let (mut is_nullable, mut exclude_null) = (false, false);
+    let mut part = Part::new(0, FieldType::Any);
     let found = reader.peek().map_err(malformed)?;
     if is_pair {
         if found != Kind::Array {
@@ -242,13 +246,20 @@ fn decode_part(reader: &mut Reader<'_>, at: usize, is_pair: bool) -> Result<Part
                 }
                 "is_nullable" => {
                     let read = reader.read_bool();
-                    is_nullable = read.map_err(|_| wrong("'is_nullable' must be boolean"))?;
+                    part.is_nullable = read.map_err(|_| wrong("'is_nullable' must be boolean"))?;
                 }
                 "exclude_null" => {
                     let read = reader.read_bool();
-                    exclude_null = read.map_err(|_| wrong("'exclude_null' must be boolean"))?;
+                    part.exclude_null =
+                        read.map_err(|_| wrong("'exclude_null' must be boolean"))?;
                 }
-                option @ ("collation" | "sort_order" | "nullable_action" | "path") => {
+                "sort_order" => {
+                    let read = reader.read_str();
+                    let order = read.map_err(|_| wrong("'sort_order' must be enum"))?;
+                    part.is_descending = is_descending(order)
+                        .ok_or_else(|| wrong("index part: unknown sort order"))?;
+                }
+                option @ ("collation" | "nullable_action" | "path") => {
                     refuse_option("index part", option, reader)?;
                 }
                 other => return Err(wrong(&format!("unexpected option '{other}'"))),
@@ -266,7 +277,16 @@ fn decode_part(reader: &mut Reader<'_>, at: usize, is_pair: bool) -> Result<Part
     Ok(Part {
         field,
         kind,
-        is_nullable,
-        exclude_null,
+        ..part
     })
+}
+
+/// Whether a sort order, in any case, is the descending one.
+pub(crate) fn is_descending(order: &str) -> Option<bool> {
+    match &*order.to_ascii_lowercase() {
+        // Who says that it is not defined gets the usual one, as in Tarantool.
+        "asc" | "undef" => Some(false),
+        "desc" => Some(true),
+        _ => None,
+    }
 }

@@ -15,7 +15,7 @@ mod space;
 mod user;
 
 pub(crate) use common::check_name;
-pub(crate) use index::IndexRow;
+pub(crate) use index::{IndexRow, is_descending};
 pub(crate) use options::RowOptions;
 pub(crate) use space::{Refuse, SpaceOptions, SpaceRow, encode_format};
 pub(crate) use user::{UserRow, encode_collation};
