@@ -73,15 +73,23 @@ pub(crate) struct Workspace {
 }
 
 /// Packages by the folder of their manifest, from the ground floor up.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("vestibule_wire", "wire/src"),
     ("vestibule_actors", "actors/src"),
     ("vestibule_engine", "engine/src"),
     ("vestibule_bench", "bench/src"),
+    ("vestibule_client", "client/src"),
     ("vestibule", "src"),
 ];
 
-const OTHERS: [&str; 4] = ["tests", "examples", "actors/tests", "fuzz"];
+const OTHERS: [&str; 6] = [
+    "tests",
+    "examples",
+    "actors/tests",
+    "client/tests",
+    "client/examples",
+    "fuzz",
+];
 
 impl Workspace {
     pub(crate) fn read() -> Self {

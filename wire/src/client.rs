@@ -133,6 +133,45 @@ pub fn login_tuple(password: &str, salt: &[u8]) -> Vec<u8> {
     tuple
 }
 
+/// A statement of SQL, as EXECUTE and PREPARE name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statement<'a> {
+    /// By its text.
+    Text(&'a str),
+    /// By the number that PREPARE gave.
+    Id(u64),
+}
+
+impl Statement<'_> {
+    /// Appends the body of an EXECUTE, with values for its placeholders as a MessagePack array.
+    pub fn write_execute(self, out: &mut Vec<u8>, bind: &[u8]) {
+        write_map_len(out, 2);
+        self.write(out);
+        write_uint(out, keys::SQL_BIND);
+        out.extend_from_slice(bind);
+    }
+
+    /// Appends the body of a PREPARE: one by text makes a prepared statement, one by number ends
+    /// it.
+    pub fn write_prepare(self, out: &mut Vec<u8>) {
+        write_map_len(out, 1);
+        self.write(out);
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Text(text) => {
+                write_uint(out, keys::SQL_TEXT);
+                write_str(out, text);
+            }
+            Self::Id(id) => {
+                write_uint(out, keys::STMT_ID);
+                write_uint(out, id);
+            }
+        }
+    }
+}
+
 /// A request that is sent many times: made once, then copied, its sync patched in place.
 ///
 /// What else changes from one to the next must have a fixed width in the body that the template is
@@ -352,6 +391,29 @@ mod tests {
         let scramble = reader.read_str_bytes().unwrap().try_into().unwrap();
         assert!(reader.is_empty());
         assert!(PasswordHash::of("secret").accepts(&salt, scramble));
+    }
+
+    #[test]
+    fn a_statement_is_told_by_text_or_by_number() {
+        let written = |write: &dyn Fn(&mut Vec<u8>)| {
+            let mut out = Vec::new();
+            write(&mut out);
+            out
+        };
+        let by_text = Statement::Text("x");
+        let by_id = Statement::Id(200);
+        assert_eq!(
+            written(&|out| by_text.write_execute(out, &[0x91, 1])),
+            [0x82, 0x40, 0xa1, b'x', 0x41, 0x91, 1]
+        );
+        assert_eq!(
+            written(&|out| by_id.write_execute(out, &[0x90])),
+            [0x82, 0x43, 0xcc, 200, 0x41, 0x90]
+        );
+        assert_eq!(
+            written(&|out| by_id.write_prepare(out)),
+            [0x81, 0x43, 0xcc, 200]
+        );
     }
 
     #[test]

@@ -62,8 +62,12 @@ mod body {
     pub const AFTER_TUPLE: u64 = 0x2f;
     pub const DATA: u64 = 0x30;
     pub const ERROR_24: u64 = 0x31;
+    pub const METADATA: u64 = 0x32;
+    pub const BIND_COUNT: u64 = 0x34;
     pub const POSITION: u64 = 0x35;
     pub const SQL_TEXT: u64 = 0x40;
+    pub const SQL_BIND: u64 = 0x41;
+    pub const SQL_INFO: u64 = 0x42;
     pub const STMT_ID: u64 = 0x43;
     pub const ERROR: u64 = 0x52;
     pub const VERSION: u64 = 0x54;

@@ -1,0 +1,84 @@
+//! Every bound of this package.
+
+use std::time::Duration;
+
+/// Most requests of one connection that are sent and not answered, unless configured otherwise.
+/// Those beyond wait in the order in which they came.
+///
+/// Half of what vestibule takes from one connection (2048), so that what is sent is also read.
+pub const IN_FLIGHT_MAX_DEFAULT: usize = 1024;
+
+/// Most bytes of requests that wait to be written to one connection, unless configured otherwise.
+/// One larger request is taken when nothing else waits.
+pub const QUEUED_BYTES_MAX_DEFAULT: usize = 16 << 20;
+
+/// Longest reply that is accepted unless configured otherwise, in bytes. A longer one ends the
+/// connection.
+pub const REPLY_SIZE_MAX_DEFAULT: usize = 256 << 20;
+
+/// Bytes that are written at once when many requests wait. A request of that size is written
+/// without being copied.
+pub(crate) const WRITE_BATCH_SIZE: usize = 64 << 10;
+
+/// Room that is made before a read, in bytes.
+pub(crate) const READ_SIZE: usize = 64 << 10;
+
+/// Longest URL of a server, in bytes.
+pub const URL_SIZE_MAX: usize = 4096;
+
+/// How long it may take to connect, to be greeted and to log in, unless configured otherwise.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// How long a request may take, waits for the connection and repetitions included, unless
+/// configured otherwise.
+pub const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// How long nothing may be received before a ping asks whether the server is there, unless
+/// configured otherwise.
+pub const PING_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+
+/// How long nothing may be received after such a ping before the connection is given up, unless
+/// configured otherwise.
+pub const PING_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// The first wait before a connection is made again. Each that fails doubles it.
+pub const BACKOFF_MIN_DEFAULT: Duration = Duration::from_millis(50);
+
+/// The longest wait before a connection is made again, unless the server asks for a longer one.
+pub const BACKOFF_MAX_DEFAULT: Duration = Duration::from_secs(5);
+
+/// How long a connection has to last to count as good: the next wait is the first one again.
+pub(crate) const CONNECTION_GOOD_AFTER: Duration = Duration::from_secs(1);
+
+/// Longest wait that a server may ask for, by `retry_after`.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// The wait before a request that was refused without a hint is sent again.
+pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_millis(100);
+
+/// How long requests that surely did not run are repeated, unless configured otherwise.
+pub const RETRY_WITHIN_DEFAULT: Duration = Duration::from_secs(5);
+
+/// How often a request whose definitions were out of date looks them up again.
+pub(crate) const SCHEMA_RETRIES_MAX: usize = 8;
+
+/// Most names of spaces and indexes that a connection remembers. Beyond, all are forgotten.
+pub(crate) const SCHEMA_ENTRIES_MAX: usize = 4096;
+
+/// Most keys that are watched over one connection.
+pub const WATCHES_MAX: usize = 1024;
+
+/// Most pushes of one request that wait to be taken. One more fails the request.
+pub const PUSHES_MAX: usize = 1024;
+
+/// Tuples of a page, unless asked otherwise.
+pub const PAGE_SIZE_DEFAULT: usize = 1000;
+
+/// Most instances of a pool.
+pub const POOL_MEMBERS_MAX: usize = 256;
+
+/// How often an instance that tells no events is asked for its role, unless configured otherwise.
+pub const ROLE_INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
+
+const _: () = assert!(WRITE_BATCH_SIZE <= QUEUED_BYTES_MAX_DEFAULT);
+const _: () = assert!(BACKOFF_MIN_DEFAULT.as_millis() < BACKOFF_MAX_DEFAULT.as_millis());

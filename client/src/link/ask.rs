@@ -1,0 +1,198 @@
+//! One attempt of a request: sent, answered, or taken back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use vestibule_wire::client::{RequestHeader, SYNC_AT};
+use vestibule_wire::error::ErrorCode;
+use vestibule_wire::features::Feature;
+
+use super::resolve::Names;
+use super::shared::{Link, Pending, Phase, Session, closed};
+use crate::error::{Error, ErrorKind, Outcome, outcome_of};
+use crate::incoming::Reply;
+use crate::limits::SCHEMA_RETRIES_MAX;
+use crate::operation::{Action, Operation};
+
+/// The connection and the stream that a request has to be sent in, or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pin {
+    pub(crate) epoch: u64,
+    pub(crate) stream_id: u64,
+}
+
+/// Whether a request whose future was dropped may have run.
+#[derive(Debug, Default)]
+pub(crate) struct Tracker(AtomicBool);
+
+impl Tracker {
+    pub(crate) fn may_have_run(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A request that was queued: taken back if it is dropped before its answer has come.
+struct Slot<'a> {
+    link: &'a Link,
+    sync: u64,
+    tracker: &'a Tracker,
+    is_answered: bool,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if self.is_answered {
+            return;
+        }
+        let mut state = self.link.lock();
+        state.table.remove(self.sync);
+        match state.outgoing.withdraw(self.sync) {
+            Some(charge) => self.link.room.add_permits(charge),
+            None => self.tracker.0.store(true, Ordering::Release),
+        }
+        self.link.to_leave.notify_one();
+    }
+}
+
+/// Why an attempt came to nothing.
+pub(super) enum Failure {
+    /// The connection has changed before anything was sent.
+    Stale,
+    Error(Error),
+}
+
+impl Link {
+    /// Sends a request and waits for its reply. It is sent once, but for one that the server
+    /// refuses because definitions have changed.
+    pub(crate) async fn ask(
+        &self,
+        operation: &Operation,
+        pin: Option<Pin>,
+        tracker: &Tracker,
+        pushes: Option<&mpsc::Sender<Bytes>>,
+    ) -> Result<Reply, Error> {
+        let mut schema_retries = 0;
+        loop {
+            let session = self.session_for(pin).await?;
+            needs(operation, pin, &session)?;
+            let turn = self.in_flight.acquire().await.map_err(|_| closed())?;
+            let names = match self.resolve(&session, operation).await {
+                Ok(names) => names,
+                Err(Failure::Stale) => continue,
+                Err(Failure::Error(error)) => return Err(error),
+            };
+            let attempt = self.attempt(operation, &names, &session, pin, tracker, pushes);
+            let result = attempt.await;
+            drop(turn);
+            match result {
+                Ok(reply) => return Ok(reply),
+                Err(Failure::Stale) => {}
+                Err(Failure::Error(error)) => {
+                    let is_outdated = error.code() == Some(ErrorCode::WRONG_SCHEMA_VERSION)
+                        && names.schema_version != 0;
+                    schema_retries += 1;
+                    if !is_outdated || schema_retries > SCHEMA_RETRIES_MAX {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn session_for(&self, pin: Option<Pin>) -> Result<Session, Error> {
+        let Some(pin) = pin else {
+            return self.wait_up().await;
+        };
+        match &self.lock().phase {
+            Phase::Up(session) | Phase::Leaving(session) if session.epoch == pin.epoch => {
+                Ok(session.clone())
+            }
+            Phase::Closed => Err(closed()),
+            _ => Err(Error::not_sent(
+                ErrorKind::Connection,
+                "the connection of this stream was lost, and with it what it had not committed",
+            )),
+        }
+    }
+
+    /// Sends it over this connection, or not at all.
+    pub(super) async fn attempt(
+        &self,
+        operation: &Operation,
+        names: &Names,
+        session: &Session,
+        pin: Option<Pin>,
+        tracker: &Tracker,
+        pushes: Option<&mpsc::Sender<Bytes>>,
+    ) -> Result<Reply, Failure> {
+        let header = RequestHeader {
+            // Replaced when the request is queued; all of them are as long.
+            sync: u64::MAX,
+            stream_id: pin.map_or(0, |pin| pin.stream_id),
+            schema_version: names.schema_version,
+        };
+        let (space, index) = (names.space.as_is(), names.index.as_is());
+        let mut frame = operation.frame(header, space, index);
+        let charge = frame.len().min(self.options.queued_bytes_max) as u32;
+        let room = self.room.acquire_many(charge).await;
+        let room = room.map_err(|_| Failure::Error(closed()))?;
+        let (answer, answered) = oneshot::channel();
+        let sync = {
+            let mut state = self.lock();
+            let is_open = match &state.phase {
+                Phase::Up(own) => own.epoch == session.epoch,
+                Phase::Leaving(own) => own.epoch == session.epoch && pin.is_some(),
+                Phase::Down(_) | Phase::Closed => false,
+            };
+            if !is_open {
+                return Err(Failure::Stale);
+            }
+            let sync = state.table.next_sync();
+            frame[SYNC_AT..SYNC_AT + 8].copy_from_slice(&sync.to_be_bytes());
+            let pushes = pushes.cloned();
+            state.table.insert(sync, Pending { answer, pushes });
+            self.queue(&mut state, sync, frame, charge as usize);
+            sync
+        };
+        room.forget();
+        let mut slot = Slot {
+            link: self,
+            sync,
+            tracker,
+            is_answered: false,
+        };
+        let answer = answered.await;
+        slot.is_answered = true;
+        let lost = |_| Error::new(ErrorKind::Closed, Outcome::Unknown, "the client was closed");
+        let reply = answer.map_err(lost).flatten().map_err(Failure::Error)?;
+        match reply.frame().error() {
+            None => Ok(reply),
+            Some(error) => {
+                let outcome = outcome_of(&error, operation.procedure());
+                Err(Failure::Error(Error::from_server(error, outcome)))
+            }
+        }
+    }
+}
+
+/// Whether the server has what a request needs.
+fn needs(operation: &Operation, pin: Option<Pin>, session: &Session) -> Result<(), Error> {
+    let needed = match &operation.action {
+        Action::WatchOnce(_) => Some(Feature::WatchOnce),
+        Action::Begin(_) | Action::Commit | Action::Rollback => Some(Feature::Transactions),
+        _ if pin.is_some() => Some(Feature::Streams),
+        _ => None,
+    };
+    match needed {
+        Some(feature) if !session.has(feature) => Err(lacks(session, feature)),
+        _ => Ok(()),
+    }
+}
+
+/// The error of a request that the server cannot serve.
+pub(crate) fn lacks(session: &Session, feature: Feature) -> Error {
+    let (major, minor, patch) = session.version;
+    let text = format!("the server, of version {major}.{minor}.{patch}, lacks {feature:?}");
+    Error::not_sent(ErrorKind::Unsupported, text)
+}

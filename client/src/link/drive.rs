@@ -1,0 +1,148 @@
+//! A connection's life: reading, writing, pings, leaving. The first of them that ends, ends it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::Instant;
+use vestibule_wire::request::Body;
+
+use super::deliver::Answers;
+use super::handshake::{broken, ended, malformed};
+use super::shared::Link;
+use crate::error::{Error, ErrorKind};
+use crate::incoming::Incoming;
+use crate::limits::WRITE_BATCH_SIZE;
+
+/// When something was last received: anything is a sign of life.
+struct Life {
+    began: Instant,
+    heard_ms: AtomicU64,
+}
+
+impl Life {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            heard_ms: AtomicU64::new(0),
+        }
+    }
+
+    fn hear(&self) {
+        let elapsed = self.began.elapsed().as_millis();
+        self.heard_ms.store(
+            u64::try_from(elapsed).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+    }
+
+    fn heard_at(&self) -> Instant {
+        self.began + Duration::from_millis(self.heard_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// Serves a connection until it ends; returns why.
+pub(super) async fn drive<R, W>(link: &Link, incoming: Incoming, reader: R, writer: W) -> Error
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let life = Life::new();
+    tokio::select! {
+        biased;
+        error = read(link, incoming, reader, &life) => error,
+        error = write(link, writer) => error,
+        error = ping(link, &life) => error,
+        () = leave(link) => {
+            Error::not_sent(ErrorKind::Connection, "the server is about to stop")
+        }
+    }
+}
+
+async fn read<R: AsyncRead + Unpin>(
+    link: &Link,
+    mut incoming: Incoming,
+    mut reader: R,
+    life: &Life,
+) -> Error {
+    let (mut replies, mut answers) = (Vec::new(), Answers::new());
+    loop {
+        loop {
+            match incoming.next() {
+                Ok(Some(reply)) => replies.push(reply),
+                Ok(None) => break,
+                Err(fault) => {
+                    link.deliver(&mut replies, &mut answers);
+                    return malformed(fault);
+                }
+            }
+        }
+        if !replies.is_empty() {
+            link.deliver(&mut replies, &mut answers);
+        }
+        match reader.read_buf(incoming.buffer()).await {
+            Ok(0) => return ended(),
+            Ok(_) => life.hear(),
+            Err(fault) => return broken(fault),
+        }
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(link: &Link, mut writer: W) -> Error {
+    let mut bytes = Vec::new();
+    loop {
+        let freed = link.lock().outgoing.take(&mut bytes, WRITE_BATCH_SIZE);
+        link.room.add_permits(freed);
+        if bytes.is_empty() {
+            link.to_leave.notify_one();
+            link.to_write.notified().await;
+            continue;
+        }
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            match writer.write(rest).await {
+                Ok(0) => return ended(),
+                Ok(count) => {
+                    link.lock().outgoing.wrote(count);
+                    rest = &rest[count..];
+                }
+                Err(fault) => return broken(fault),
+            }
+        }
+        if bytes.capacity() > 2 * WRITE_BATCH_SIZE {
+            // That of a large request is not kept.
+            bytes = Vec::new();
+        }
+    }
+}
+
+/// Asks a silent server whether it is there; ends when it does not answer.
+async fn ping(link: &Link, life: &Life) -> Error {
+    let Some(interval) = link.options.ping_interval else {
+        return std::future::pending().await;
+    };
+    let timeout = link.options.ping_timeout;
+    loop {
+        let heard = life.heard_at();
+        tokio::time::sleep_until(heard + interval).await;
+        if life.heard_at() > heard {
+            continue;
+        }
+        link.post(&mut link.lock(), 0, &Body::Ping);
+        tokio::time::sleep(timeout).await;
+        if life.heard_at() <= heard {
+            let text = format!(
+                "nothing was heard of the server for {:?}",
+                interval + timeout
+            );
+            return Error::not_sent(ErrorKind::Connection, text);
+        }
+    }
+}
+
+/// Ends when what keeps a connection that is being left has ended.
+async fn leave(link: &Link) {
+    while !link.has_left() {
+        link.to_leave.notified().await;
+    }
+}
