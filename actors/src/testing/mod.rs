@@ -9,7 +9,8 @@
 //! | module | what |
 //! |---|---|
 //! | `engine` | the scripted engine: it blocks, fails and panics as the test says |
-//! | `harness` | the runtime on a thread of its own |
+//! | `server` | the runtime on a thread of its own, with any engine |
+//! | `harness` | the same with the scripted engine |
 //! | `peer` | a client that sends and reads raw frames |
 //!
 //! Nothing here sleeps: a test waits for replies, for the script's log, or for the runtime's state.
@@ -17,6 +18,7 @@
 mod engine;
 mod harness;
 mod peer;
+mod server;
 
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use crate::Config;
 pub use engine::{Script, ScriptedEngine};
 pub use harness::Harness;
 pub use peer::{Frame, Peer, RequestBuilder};
+pub use server::TestServer;
 
 /// The default configuration without the watchdog: a test that has Tx stand still says itself what
 /// the state is, however slow the machine.
