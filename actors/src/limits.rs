@@ -50,6 +50,8 @@ shown! {
     "event_value_max_bytes": EVENT_VALUE_SIZE_MAX = 16 << 10;
     /// Keys and values of all of them together, in bytes.
     "events_max_bytes": EVENTS_BYTES_MAX = 4 << 20;
+    /// Size of a push, told to a client before its reply, in bytes.
+    "push_max_bytes": PUSH_SIZE_MAX = 1 << 20;
     /// Calls of one connection that wait for transitions.
     "transition_waits_per_connection_max": TRANSITION_WAITS_PER_CONNECTION_MAX = 16;
     /// Reservations (locks, cursors) that one connection may hold.

@@ -16,8 +16,12 @@
 //! sum is bounded by the number of connections.
 
 use std::cmp::Reverse;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::limits::{CONNECTION_REPLY_BYTES_MAX, MEMORY_SMALL};
 
@@ -235,6 +239,11 @@ pub(crate) fn give_way<I>(mut holders: Vec<(I, Holding)>, excess: usize) -> Vec<
 #[derive(Debug, Default)]
 pub(crate) struct OutputGauge {
     output: AtomicUsize,
+    /// Bytes of pushes that are on their way to the output.
+    pushed: AtomicUsize,
+    /// Woken when there may be room for a push, if that is awaited.
+    room: Notify,
+    is_push_awaited: AtomicBool,
     is_awaited: AtomicBool,
     is_closed: AtomicBool,
 }
@@ -250,6 +259,42 @@ impl OutputGauge {
         let output = if output < MEMORY_SMALL { 0 } else { output };
         if output != self.output.load(Ordering::Relaxed) {
             self.output.store(output, Ordering::SeqCst);
+            self.wake_pushes();
+        }
+    }
+
+    /// Bytes of the output with the pushes that are on their way to it.
+    pub(crate) fn output_and_pushed(&self) -> usize {
+        self.output() + self.pushed.load(Ordering::SeqCst)
+    }
+
+    /// A push of this many bytes is on its way until what is returned is dropped, which is when it
+    /// stands in the output and is charged there.
+    pub(crate) fn begin_push(self: &Arc<Self>, memory: &Arc<Memory>, bytes: usize) -> PushCharge {
+        self.pushed.fetch_add(bytes, Ordering::SeqCst);
+        let mut charge = MemoryCharge::new(memory.clone());
+        charge.set(bytes);
+        PushCharge {
+            gauge: self.clone(),
+            bytes,
+            _charge: charge,
+        }
+    }
+
+    /// Is over when there may be more room for a push than there is when this returns.
+    pub(crate) fn more_room(&self) -> Pin<Box<Notified<'_>>> {
+        let mut room = Box::pin(self.room.notified());
+        room.as_mut().enable();
+        self.is_push_awaited.store(true, Ordering::SeqCst);
+        room
+    }
+
+    #[inline]
+    fn wake_pushes(&self) {
+        if self.is_push_awaited.load(Ordering::SeqCst)
+            && self.is_push_awaited.swap(false, Ordering::SeqCst)
+        {
+            self.room.notify_waiters();
         }
     }
 
@@ -269,10 +314,26 @@ impl OutputGauge {
     /// Nobody reads what is written any more.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
+        self.wake_pushes();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::SeqCst)
+    }
+}
+
+/// The bytes of a push that is on its way.
+#[derive(Debug)]
+pub(crate) struct PushCharge {
+    gauge: Arc<OutputGauge>,
+    bytes: usize,
+    _charge: MemoryCharge,
+}
+
+impl Drop for PushCharge {
+    fn drop(&mut self) {
+        self.gauge.pushed.fetch_sub(self.bytes, Ordering::SeqCst);
+        self.gauge.wake_pushes();
     }
 }
 

@@ -298,6 +298,7 @@ pub(crate) fn spawner<E: Engine>(
                 .map(|(worker, counters)| WorkerLink {
                     claims: counters.claims.clone(),
                     replies: worker.replies(),
+                    pushes: worker.pushes(),
                 })
                 .collect();
             Tx::new(

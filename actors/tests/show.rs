@@ -16,7 +16,7 @@ struct Row {
 
 /// The bounds of a server with two session threads and 7 s for Tx that is otherwise as it comes, in
 /// their order.
-const FIXED: [(&str, u64); 36] = [
+const FIXED: [(&str, u64); 37] = [
     ("session_threads", 2),
     ("packet_size_max_bytes", 64 << 20),
     ("shutdown_grace_period_ms", 3_000),
@@ -51,6 +51,7 @@ const FIXED: [(&str, u64); 36] = [
     ("events_max", 1024),
     ("event_value_max_bytes", 16 << 10),
     ("events_max_bytes", 4 << 20),
+    ("push_max_bytes", 1 << 20),
     ("transition_waits_per_connection_max", 16),
     ("reservations_per_connection_max", 256),
 ];

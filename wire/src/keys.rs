@@ -9,7 +9,7 @@ pub const SCHEMA_VERSION: u64 = 0x05;
 /// Header key: the stream the request belongs to, 0 for none.
 pub const STREAM_ID: u64 = 0x0a;
 
-/// Reply code: a part of a result that goes on.
+/// Reply code: a push, told before the reply.
 pub const CODE_CHUNK: u32 = 0x80;
 /// Reply code: a watched key has changed, or is told for the first time.
 pub const CODE_EVENT: u32 = 76;

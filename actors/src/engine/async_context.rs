@@ -3,10 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
 use tokio::sync::oneshot;
+use vestibule_wire::reply::write_serialized;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::completion::CancelToken;
+use super::push::Pusher;
 use super::request::{Caller, TransactionId};
 
 /// Work on the engine that an async procedure asks for. It gets the engine, or the reason why it
@@ -20,6 +23,10 @@ pub(crate) type OnCommit = Box<dyn FnOnce(Result<(), Error>)>;
 pub(crate) trait Steps<E> {
     /// Has the step run.
     fn push(&self, step: EngineStep<E>);
+    /// Where the pushes of the call go.
+    fn pusher(&self) -> &Pusher;
+    /// Sets an event.
+    fn broadcast(&self, key: &str, value: Vec<u8>) -> Result<(), Error>;
 }
 
 /// Given to an async procedure. It lives on Tx's arbiter and cannot leave it.
@@ -57,6 +64,34 @@ impl<E: 'static> AsyncContext<E> {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.token.is_cancelled()
+    }
+
+    /// Tells the client something before the reply, as soon as it has read enough of what waits for
+    /// it: see [`Pusher`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pusher::push_when_read`].
+    pub async fn push<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Error> {
+        self.pusher().push_when_read(value).await
+    }
+
+    /// The means to tell the client something before the reply, without waiting or from other
+    /// threads.
+    #[must_use]
+    pub fn pusher(&self) -> &Pusher {
+        self.steps.pusher()
+    }
+
+    /// Sets an event of one's own at once, as [`Events::set`](crate::Events::set) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Events::set`](crate::Events::set).
+    pub fn broadcast<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        write_serialized(&mut bytes, value)?;
+        self.steps.broadcast(key, bytes)
     }
 
     /// Who called.

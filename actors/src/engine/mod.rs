@@ -25,6 +25,7 @@
 //! | `view` | what sessions read from by themselves |
 //! | `data_memory` | what the data take in memory |
 //! | `catalog` | what clients are told of spaces, indexes and users |
+//! | `push` | what a client is told before its reply |
 //! | `progress` | how far a start is; why it failed |
 //!
 //! This is the ground floor of the package: it imports nothing of the runtime, which implements the
@@ -38,6 +39,7 @@ mod completion;
 mod data_memory;
 pub mod procedures;
 mod progress;
+mod push;
 mod reply;
 mod request;
 mod solo;
@@ -57,6 +59,8 @@ pub use completion::{CancelToken, Completion};
 pub(crate) use completion::{Cancellation, Completions, unanswered};
 pub use data_memory::DataMemory;
 pub use progress::{Fault, Progress};
+pub use push::Pusher;
+pub(crate) use push::Pushes;
 pub(crate) use reply::{Context, LockAttempt};
 pub use reply::{Detached, Reply};
 pub(crate) use request::counted;

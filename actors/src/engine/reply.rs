@@ -12,6 +12,7 @@ use vestibule_wire::reply::{self, Rows};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::completion::{CancelToken, Completion};
+use super::push::Pusher;
 use super::request::{Outcome, ReservationId};
 use super::solo::SoloGuard;
 
@@ -35,6 +36,10 @@ pub(crate) trait Context {
     fn lock(&mut self, name: &str, patience: Duration) -> Result<LockAttempt, Error>;
     /// See [`Reply::unlock`].
     fn unlock(&mut self, name: &str) -> bool;
+    /// See [`Reply::pusher`].
+    fn pusher(&self) -> Pusher;
+    /// See [`Reply::broadcast`].
+    fn broadcast(&mut self, key: &str, value: Vec<u8>) -> Result<(), Error>;
 }
 
 /// What became of asking for a lock.
@@ -97,6 +102,14 @@ impl Context for Detached {
 
     fn unlock(&mut self, _name: &str) -> bool {
         false
+    }
+
+    fn pusher(&self) -> Pusher {
+        Pusher::unheard()
+    }
+
+    fn broadcast(&mut self, _key: &str, _value: Vec<u8>) -> Result<(), Error> {
+        Ok(())
     }
 }
 
@@ -226,6 +239,40 @@ impl<'a> Reply<'a> {
     /// Gives an advisory lock of this connection back; false if the connection does not have it.
     pub(crate) fn unlock(&mut self, name: &str) -> bool {
         self.context.unlock(name)
+    }
+
+    /// Tells the client something before the reply, at once: see [`Pusher::push`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pusher::push`]. Nothing is pushed, and nobody hears of it, if the reply is
+    /// [detached](Self::detached).
+    pub fn push<T: serde::Serialize + ?Sized>(&self, value: &T) -> Result<(), Error> {
+        self.pusher().push(value)
+    }
+
+    /// The means to tell the client something before the reply, to be kept for as long as the
+    /// request goes on: for work on other threads.
+    #[must_use]
+    pub fn pusher(&self) -> Pusher {
+        self.context.pusher()
+    }
+
+    /// Sets an event of one's own, as [`Events::set`](crate::Events::set) does, once the turn is
+    /// committed: who is told of it sees what the request has changed. A request that fails tells
+    /// nobody.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Events::set`](crate::Events::set).
+    pub fn broadcast<T: serde::Serialize + ?Sized>(
+        &mut self,
+        key: &str,
+        value: &T,
+    ) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        reply::write_serialized(&mut bytes, value)?;
+        self.context.broadcast(key, bytes)
     }
 
     /// Takes the means to answer later, from any thread. Return [`Outcome::Deferred`] with it.

@@ -14,7 +14,7 @@ use super::session_id::SessionId;
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::engine::{Caller, Completions, Ticket};
-use crate::memory::{MemoryCharge, OutputGauge};
+use crate::memory::{MemoryCharge, OutputGauge, PushCharge};
 use crate::serving::Admitted;
 
 /// The requests that one worker gathered in one tick.
@@ -189,6 +189,21 @@ pub(crate) struct ReplyHead {
     pub(crate) end: usize,
 }
 
+/// What the client of a request is told before its reply.
+#[derive(Debug)]
+pub(crate) struct Push {
+    /// Of which request: if that is over, nobody is told.
+    pub(crate) id: RequestId,
+    /// A whole frame.
+    pub(crate) frame: Vec<u8>,
+    /// For its bytes, until they stand in the connection's output.
+    pub(crate) charge: PushCharge,
+}
+
+impl Message for Push {
+    type Result = ();
+}
+
 /// A deferred request is complete.
 #[derive(Debug)]
 pub(crate) struct Completed {
@@ -246,6 +261,8 @@ pub(crate) struct WorkerLink {
     pub(crate) claims: Arc<Claims>,
     /// Where its replies go.
     pub(crate) replies: Recipient<Replies>,
+    /// Where pushes to its clients go: to the same mailbox, so that they arrive before the reply.
+    pub(crate) pushes: Recipient<Push>,
 }
 
 /// How others reach Tx. Serving state never goes this way: it would queue behind data.

@@ -7,8 +7,7 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 
 use super::gather::{Contribute, Contribution, Gathered};
 use super::reply_to::ReplyTo;
-use crate::messages::tx::Replies;
-use crate::messages::tx::TxHandle;
+use crate::messages::tx::{Push, Replies, TxHandle};
 use crate::slots::ConnectionSlot;
 use crate::transitions::TransitionOutcome;
 
@@ -125,6 +124,7 @@ pub(crate) struct WorkerHandle {
     contribute: Recipient<Contribute>,
     gathered: Recipient<Gathered>,
     replies: Recipient<Replies>,
+    pushes: Recipient<Push>,
 }
 
 impl WorkerHandle {
@@ -142,7 +142,8 @@ impl WorkerHandle {
             + Handler<TransitionOver>
             + Handler<Contribute>
             + Handler<Gathered>
-            + Handler<Replies>,
+            + Handler<Replies>
+            + Handler<Push>,
     {
         Self {
             accepted: worker.clone().recipient(),
@@ -156,7 +157,8 @@ impl WorkerHandle {
             transition_over: worker.clone().recipient(),
             contribute: worker.clone().recipient(),
             gathered: worker.clone().recipient(),
-            replies: worker.recipient(),
+            replies: worker.clone().recipient(),
+            pushes: worker.recipient(),
         }
     }
 
@@ -207,6 +209,11 @@ impl WorkerHandle {
     /// Where the answers go for which a session of this worker asked.
     pub(crate) fn gathered(&self) -> Recipient<Gathered> {
         self.gathered.clone()
+    }
+
+    /// Where Tx sends what clients of this worker are told before their replies.
+    pub(crate) fn pushes(&self) -> Recipient<Push> {
+        self.pushes.clone()
     }
 
     /// Where Tx sends this worker's replies.

@@ -212,6 +212,13 @@ impl InFlightTable {
         slot.is_some_and(|(own, _)| *own == id)
     }
 
+    /// Where a request came from that is on its way still.
+    pub(crate) fn session(&self, id: RequestId) -> Option<SessionId> {
+        let slot = self.requests.get(id.index as usize);
+        slot.filter(|(own, _)| *own == id)
+            .map(|(_, request)| request.session)
+    }
+
     fn remove(&mut self, id: RequestId) -> Option<InFlightRequest> {
         if !self.has(id) {
             return None;

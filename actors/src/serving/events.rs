@@ -144,21 +144,8 @@ fn own_size(key: &str, event: &Event) -> usize {
     key.len() + event.value.as_ref().map_or(0, Bytes::len)
 }
 
-/// A value of one's own as MessagePack.
-///
-/// # Errors
-///
-/// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS) for a key or a value
-/// that may not be; [`ErrorCode::PROC`](vestibule_wire::ErrorCode::PROC) for a value that
-/// MessagePack cannot hold.
-pub(crate) fn own_value<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    write_serialized(&mut bytes, value)?;
-    check_own(key, &bytes).map(|()| bytes)
-}
-
 /// Refuses what may not be an event of one's own, whatever there is already.
-pub(crate) fn check_own(key: &str, value: &[u8]) -> Result<(), Error> {
+fn check_own(key: &str, value: &[u8]) -> Result<(), Error> {
     let text = if key.starts_with(SYSTEM_PREFIX) {
         format!("The event '{key}' is the system's")
     } else if key.is_empty() || key.len() > EVENT_KEY_SIZE_MAX {
@@ -194,7 +181,19 @@ impl Events {
     /// [`ErrorCode::PROC`](vestibule_wire::ErrorCode::PROC) for a value that MessagePack cannot
     /// hold.
     pub fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), Error> {
-        self.set_raw(key, own_value(key, value)?)
+        let mut bytes = Vec::new();
+        write_serialized(&mut bytes, value)?;
+        self.set_raw(key, bytes)
+    }
+
+    /// Whether this could be set now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set`](Self::set).
+    pub(crate) fn check(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+        check_own(key, value)?;
+        self.board().check_room(key, value)
     }
 
     /// The same for a value that is MessagePack already. Nil takes the value away.

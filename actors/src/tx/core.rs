@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
+use actix::Recipient;
+
 use super::backlog::Backlog;
 use super::budget::TurnBudget;
 use super::callers::Callers;
@@ -23,7 +25,7 @@ use super::turn_writes::TurnWrites;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Completions, Engine};
 use crate::jobs::Job;
-use crate::messages::tx::{Batch, Completed, WorkerLink};
+use crate::messages::tx::{Batch, Completed, Push, WorkerLink};
 use crate::serving::Solos;
 use crate::shared::Shared;
 
@@ -54,6 +56,8 @@ pub(super) struct Executor<E: Engine> {
     pub(super) holdings: Holdings,
     /// What this turn says.
     pub(super) output: TurnOutput,
+    /// Where pushes go, by worker.
+    pub(super) pushes: Vec<Recipient<Push>>,
     /// What may still be written of this turn, and what of it has to be.
     pub(super) writes: TurnWrites,
     pub(super) tickets: Tickets,
@@ -91,6 +95,7 @@ impl<E: Engine> TxCore<E> {
         let (clock, now) = (shared.clock, shared.clock.now());
         let steps = Rc::new(StepQueue::default());
         let callers = Callers::new(workers.iter().map(|worker| worker.claims.clone()));
+        let pushes = workers.iter().map(|own| own.pushes.clone()).collect();
         let counters = shared.counters.iter();
         let replies = workers.into_iter().zip(counters).map(|(own, counters)| {
             let last = counters.replies_sent.load(Ordering::Relaxed);
@@ -104,6 +109,7 @@ impl<E: Engine> TxCore<E> {
             given_up: GivenUp::default(),
             holdings: Holdings::new(shared.clone(), now),
             output: TurnOutput::new(replies.collect()),
+            pushes,
             writes: TurnWrites::default(),
             tickets: Tickets::new(completions),
             deferred: DeferredRequests::default(),

@@ -22,6 +22,7 @@
 //! | `waits` | entering a wait, and going on after it |
 //! | `holdings` | what connections hold outside of transactions |
 //! | `output`, `replies` | what a turn says |
+//! | `pushes` | what a client is told before its reply |
 //! | `transaction_calls` | `box.begin` and the like in a stream |
 //! | `turn_writes` | what a turn has written and may still write |
 //! | `deferred`, `tasks`, `steps` | requests that are answered later; async procedures |
@@ -45,6 +46,7 @@ mod given_up;
 mod holdings;
 mod jobs;
 mod output;
+mod pushes;
 mod queue;
 mod replies;
 mod reply_account;

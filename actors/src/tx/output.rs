@@ -49,7 +49,7 @@ impl TurnOutput {
     }
 
     #[inline]
-    fn header(&self, sync: u64) -> ReplyHeader {
+    pub(super) fn header(&self, sync: u64) -> ReplyHeader {
         ReplyHeader {
             sync,
             schema_version: self.schema_version,

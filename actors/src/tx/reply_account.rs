@@ -47,7 +47,7 @@ impl ReplyAccount {
         })
     }
 
-    pub(super) fn gauge(&self) -> &OutputGauge {
+    pub(super) fn gauge(&self) -> &Arc<OutputGauge> {
         &self.gauge
     }
 
@@ -82,7 +82,7 @@ impl ReplyAccount {
             self.older.set(newer);
             self.newer.set(OnTheirWay::default());
         }
-        self.older.get().bytes + self.newer.get().bytes + self.gauge.output()
+        self.older.get().bytes + self.newer.get().bytes + self.gauge.output_and_pushed()
     }
 
     pub(super) fn is_waiting(&self) -> bool {

@@ -24,8 +24,9 @@ use super::callers::Callers;
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
 use super::holdings::Holder;
+use super::pushes::PushOrigin;
 use super::reply_account::ReplyAccount;
-use super::request_context::RequestContext;
+use super::request_context::{Announced, RequestContext};
 use super::steps::{CallSteps, StepOrigin};
 use super::streams::{Beginner, StreamKey, Transaction};
 use super::tasks::TaskGuard;
@@ -298,6 +299,13 @@ impl<E: Engine> Executor<E> {
             stream: request.entry.stream,
             transaction,
         };
+        let pushes = PushOrigin {
+            worker: &self.pushes[request.worker],
+            claim: request.claim(),
+            header: self.output.header(request.entry.sync),
+            gauge: request.replies.gauge(),
+            shared: &self.shared,
+        };
         let mut context = RequestContext {
             holder: request.holder(self.budget.began()),
             claim: request.claim(),
@@ -306,11 +314,19 @@ impl<E: Engine> Executor<E> {
             tickets: &mut self.tickets,
             waits: &self.shared.quotas.waits,
             deferred: None,
+            pushes,
+            announced: Vec::new(),
         };
         let out = self.output.to(request.worker).bytes();
         let mut reply = Reply::new(out, &mut context);
         let outcome = self.engine.execute(&asked, &mut reply)?;
-        Executed::from(outcome, context.deferred)
+        let RequestContext {
+            deferred,
+            announced,
+            ..
+        } = context;
+        self.announce(announced);
+        Executed::from(outcome, deferred)
     }
 
     fn call(
@@ -322,6 +338,13 @@ impl<E: Engine> Executor<E> {
         self.engine.may_call(request.caller, call.name)?;
         let found = self.procedures.find(call.name);
         let found = found.map_err(|error| self.engine.no_procedure(call.name).unwrap_or(error))?;
+        let pushes = PushOrigin {
+            worker: &self.pushes[request.worker],
+            claim: request.claim(),
+            header: self.output.header(request.entry.sync),
+            gauge: request.replies.gauge(),
+            shared: &self.shared,
+        };
         let procedure = match found {
             Procedure::Sync(procedure) => procedure,
             Procedure::Async(start) => {
@@ -329,6 +352,8 @@ impl<E: Engine> Executor<E> {
                 let claim = request.claim();
                 let steps = Box::new(CallSteps {
                     queue: self.steps.clone(),
+                    pusher: pushes.pusher(),
+                    events: self.shared.events.clone(),
                     origin: StepOrigin {
                         admitted: request.entry.admitted,
                         transaction: transaction.map(|id| (request.key(), id)),
@@ -349,6 +374,8 @@ impl<E: Engine> Executor<E> {
             tickets: &mut self.tickets,
             waits: &self.shared.quotas.waits,
             deferred: None,
+            pushes,
+            announced: Vec::new(),
         };
         let out = self.output.to(request.worker).bytes();
         let outcome = procedure(&mut ProcedureCall {
@@ -360,7 +387,26 @@ impl<E: Engine> Executor<E> {
             transaction,
             reply: Reply::new(out, &mut context),
         })?;
-        Executed::from(outcome, context.deferred)
+        let RequestContext {
+            deferred,
+            announced,
+            ..
+        } = context;
+        self.announce(announced);
+        Executed::from(outcome, deferred)
+    }
+
+    /// Sets events with the turn's commit.
+    fn announce(&mut self, announced: Vec<Announced>) {
+        for Announced { key, value } in announced {
+            let events = self.shared.events.clone();
+            self.output.await_commit(Box::new(move |committed| {
+                // There was room for it when it was announced.
+                if let Some(error) = committed.and_then(|()| events.set_raw(&key, value)).err() {
+                    log::warn!("the event '{key}' is not set: {error}");
+                }
+            }));
+        }
     }
 
     fn begin(&mut self, request: &ClaimedRequest<'_>, options: &Begin) -> Result<Executed, Error> {

@@ -7,9 +7,10 @@ use vestibule_wire::Error;
 
 use super::deferred::Tickets;
 use super::holdings::{Holder, Holdings};
+use super::pushes::PushOrigin;
 use crate::cells::claims::Claim;
 use crate::engine::{
-    CancelToken, Completion, Context, LockAttempt, ReservationId, SoloGuard, Ticket,
+    CancelToken, Completion, Context, LockAttempt, Pusher, ReservationId, SoloGuard, Ticket,
 };
 use crate::quotas::{Charge, Quota};
 use crate::serving::Solos;
@@ -25,6 +26,16 @@ pub(super) struct RequestContext<'a> {
     pub(super) waits: &'a Arc<Quota>,
     /// The ticket of this request, once its completion was taken, and what it is charged for that.
     pub(super) deferred: Option<(Ticket, Charge)>,
+    /// Where its pushes go.
+    pub(super) pushes: PushOrigin<'a>,
+    /// Events that are set with the turn's commit.
+    pub(super) announced: Vec<Announced>,
+}
+
+/// An event that is set with a commit.
+pub(super) struct Announced {
+    pub(super) key: Box<str>,
+    pub(super) value: Vec<u8>,
 }
 
 impl Context for RequestContext<'_> {
@@ -76,5 +87,16 @@ impl Context for RequestContext<'_> {
     fn unlock(&mut self, name: &str) -> bool {
         let Holder { caller, now, .. } = self.holder;
         self.holdings.unlock(name, caller.connection, now)
+    }
+
+    fn pusher(&self) -> Pusher {
+        self.pushes.pusher()
+    }
+
+    fn broadcast(&mut self, key: &str, value: Vec<u8>) -> Result<(), Error> {
+        self.pushes.shared.events.check(key, &value)?;
+        let key = key.into();
+        self.announced.push(Announced { key, value });
+        Ok(())
     }
 }

@@ -3,11 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
+use vestibule_wire::Error;
+
 use super::streams::StreamKey;
-use crate::engine::{EngineStep, Steps, TransactionId};
-use crate::serving::Admitted;
+use crate::engine::{EngineStep, Pusher, Steps, TransactionId};
+use crate::serving::{Admitted, Events};
 
 /// A step that waits for the next turn.
 pub(super) struct QueuedStep<E> {
@@ -81,6 +84,8 @@ impl<E> StepQueue<E> {
 pub(super) struct CallSteps<E> {
     pub(super) queue: Rc<StepQueue<E>>,
     pub(super) origin: StepOrigin,
+    pub(super) pusher: Pusher,
+    pub(super) events: Arc<Events>,
 }
 
 impl<E> Steps<E> for CallSteps<E> {
@@ -88,12 +93,18 @@ impl<E> Steps<E> for CallSteps<E> {
         let origin = self.origin;
         self.queue.push(QueuedStep { origin, run });
     }
+
+    fn pusher(&self) -> &Pusher {
+        &self.pusher
+    }
+
+    fn broadcast(&self, key: &str, value: Vec<u8>) -> Result<(), Error> {
+        self.events.set_raw(key, value)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use vestibule_wire::Error;
-
     use super::*;
     use crate::cells::claims::Claim;
     use crate::engine::catalog::User;
@@ -116,6 +127,8 @@ mod tests {
                         admitted: fixture.admitted,
                         transaction: None,
                     },
+                    pusher: Pusher::unheard(),
+                    events: fixture.shared.events.clone(),
                 };
                 let caller = Caller {
                     address: std::net::Ipv4Addr::LOCALHOST.into(),

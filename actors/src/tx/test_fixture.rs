@@ -30,7 +30,7 @@ use crate::engine::catalog::User;
 use crate::memory::ConnectionCharge;
 use crate::messages::SessionId;
 use crate::messages::tx::{
-    Batch, BatchEntry, CallerUpdate, Cancel, Completed, Replies, TransactionEffect, WaitKind,
+    Batch, BatchEntry, CallerUpdate, Cancel, Completed, Push, Replies, TransactionEffect, WaitKind,
     WorkerLink,
 };
 use crate::serving::Admitted;
@@ -66,6 +66,14 @@ impl Handler<Replies> for Collector {
                 .push(Frame::read(&replies.bytes[start..head.end]));
             start = head.end;
         }
+    }
+}
+
+impl Handler<Push> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, push: Push, _ctx: &mut Self::Context) {
+        self.frames.push(Frame::read(&push.frame));
     }
 }
 
@@ -142,6 +150,7 @@ impl Fixture {
             vec![WorkerLink {
                 claims: claims.clone(),
                 replies: collector.clone().recipient(),
+                pushes: collector.clone().recipient(),
             }],
             Arc::new(collector.clone().recipient::<Completed>()),
             shared.clone(),

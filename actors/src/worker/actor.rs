@@ -22,7 +22,7 @@ use super::sessions::Sessions;
 use crate::connection::state::ConnectionState;
 use crate::connection::transport::{Transport, from_socket};
 use crate::limits::WORKER_TICK_PERIOD;
-use crate::messages::tx::Replies;
+use crate::messages::tx::{Push, Replies};
 use crate::messages::worker::{
     Accepted, AdminSlotWanted, Changed, IncomingConnection, TxLost, TxReady,
 };
@@ -279,6 +279,14 @@ impl Handler<Replies> for Worker {
 
     fn handle(&mut self, replies: Replies, _ctx: &mut Self::Context) {
         self.deliver(replies);
+    }
+}
+
+impl Handler<Push> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, push: Push, _ctx: &mut Self::Context) {
+        self.deliver_push(push);
     }
 }
 

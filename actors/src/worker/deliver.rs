@@ -25,7 +25,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use crate::config::SoloPolicy;
 use crate::limits::TIMER_TICK;
-use crate::messages::tx::{Replies, WaitKind};
+use crate::messages::tx::{Push, Replies, WaitKind};
 
 impl Worker {
     /// The session that a request came from, if it is still there.
@@ -90,6 +90,25 @@ impl Worker {
         drop(charge);
         self.resume_stalled();
         self.tell_if_quiet();
+    }
+
+    /// Hands a push to its session, if its request is not over.
+    pub(crate) fn deliver_push(&self, push: Push) {
+        let Push { id, frame, charge } = push;
+        {
+            let mut state = self.cell.state.borrow_mut();
+            let session = state.in_flight.session(id);
+            let Some(session) = session.and_then(|own| self.sessions.of(own)) else {
+                return;
+            };
+            let mut own = session.state.borrow_mut();
+            own.lend_output(|| state.buffers.spare());
+            own.append_copy(&frame);
+            self.mark_dirty(&session);
+        }
+        // Given back when it is charged where it stands now.
+        self.flush_dirty();
+        drop(charge);
     }
 
     /// Others may have the credits of requests that wait for something else than Tx.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorCode};
 use crate::features::{AUTH_TYPE, Features, PROTOCOL_VERSION};
-use crate::keys::{self, CODE_ERROR};
+use crate::keys::{self, CODE_CHUNK, CODE_ERROR};
 use crate::msgpack::{
     DecodeError, Kind, Reader, write_array_len, write_map_len, write_str, write_str_bytes,
     write_uint,
@@ -93,6 +93,14 @@ impl ReplyHeader {
         let code = CODE_ERROR | u32::from(error.code().0);
         out[start + CODE_AT..start + CODE_AT + 4].copy_from_slice(&code.to_be_bytes());
         error.write_body(out);
+        finish(out, start);
+    }
+
+    /// Appends a push: a message before the reply, with a body as a reply has one.
+    pub fn write_push(self, out: &mut Vec<u8>, body: &[u8]) {
+        let start = self.begin(out);
+        out[start + CODE_AT..start + CODE_AT + 4].copy_from_slice(&CODE_CHUNK.to_be_bytes());
+        out.extend_from_slice(body);
         finish(out, start);
     }
 
@@ -296,6 +304,16 @@ mod tests {
             0x01, 0xcf, 0, 0, 0, 0, 0, 0, 1, 2, 0x05, 0xce, 0, 0, 0, 7, 0x80,
         ]);
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn a_push_has_the_header_of_a_reply_and_is_no_error() {
+        let mut out = Vec::new();
+        HEAD.write_push(&mut out, &[0x81, 0x30, 0x91, 7]);
+        assert_eq!(out[CODE_AT..CODE_AT + 4], [0, 0, 0, 0x80]);
+        assert_eq!(out[HEADER_SIZE..], [0x81, 0x30, 0x91, 7]);
+        assert_eq!(out[4] as usize, out.len() - LENGTH_SIZE);
+        assert!(!is_error(&out));
     }
 
     #[test]
