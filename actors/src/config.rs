@@ -1,4 +1,10 @@
 //! What an embedder can set. Every field has a default that serves on loopback.
+//!
+//! | file | what |
+//! |---|---|
+//! | `who` | who is served, and as whom |
+
+mod who;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,6 +23,8 @@ use crate::limits::{
     USER_SHARE_DEFAULT, WAIT_TIMEOUT_DEFAULT, WAITS_MAX, WAITS_MAX_DEFAULT,
 };
 use crate::serving::Role;
+
+pub use who::{Administrators, ExposedGuest};
 
 /// Configuration of a runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +55,8 @@ pub struct Config {
     pub hold: HoldLimits,
     /// Who may use the control procedures.
     pub administrators: Administrators,
+    /// Whether a guest who may do everything is served where other machines are.
+    pub exposed_guest: ExposedGuest,
     /// Largest request, in bytes; at most
     /// [`PACKET_SIZE_MAX`].
     pub packet_size_max: u64,
@@ -86,6 +96,7 @@ impl Default for Config {
             solo_policy_new: SoloPolicy::default(),
             hold: HoldLimits::default(),
             administrators: Administrators::default(),
+            exposed_guest: ExposedGuest::default(),
             packet_size_max: PACKET_SIZE_MAX_DEFAULT,
             tx_stall_after: TX_STALL_AFTER_DEFAULT,
             time_limits: TimeLimits::default(),
@@ -439,26 +450,6 @@ impl Default for TimeLimits {
             unread: UNREAD_TIMEOUT_DEFAULT,
             idle: Duration::ZERO,
             half_closed: HALF_CLOSED_TIMEOUT_DEFAULT,
-        }
-    }
-}
-
-/// Who may use the control procedures (`vestibule.*`).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Administrators {
-    /// Connections from a loopback address, for any user.
-    #[default]
-    LocalConnections,
-    /// Connections logged in as one of these users, from anywhere.
-    Users(Vec<String>),
-}
-
-impl Administrators {
-    /// Whether a connection from there can turn out to be an administrator's.
-    pub(crate) fn may_be(&self, peer: SocketAddr) -> bool {
-        match self {
-            Self::LocalConnections => peer.ip().is_loopback(),
-            Self::Users(_) => true,
         }
     }
 }

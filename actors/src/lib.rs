@@ -102,6 +102,7 @@
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
 //! | `serving`, `memory`, `cells` | what is read without asking anyone |
 //! | `admission`, `config`, `slots` | what is done with a request, and with a connection |
+//! | `exposure` | whether guest may be served where other machines are |
 //! | `quotas` | how much of what all share one user or address may hold |
 //! | `transitions` | changes of the role and stops, as a pure machine |
 //! | `shared` | all cells of one runtime |
@@ -121,6 +122,7 @@ mod clock;
 pub mod config;
 mod connection;
 pub mod engine;
+mod exposure;
 mod jobs;
 pub mod limits;
 mod memory;
@@ -148,6 +150,7 @@ mod tx;
 mod worker;
 
 pub use config::Config;
+pub use engine::EngineFactory;
 pub use engine::catalog;
 pub use engine::procedures::{self, Procedures};
 pub use jobs::EngineError;
@@ -156,7 +159,6 @@ pub use serving::Events;
 pub use transitions::{
     Counts, Phases, StopReport, TransitionOutcome, TransitionRecord, TransitionResult,
 };
-pub use tx::EngineFactory;
 pub use vestibule_wire as wire;
 
 /// The README's program is compiled and run as its reader would.

@@ -27,7 +27,8 @@ use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::procedures::Procedures;
-use crate::engine::{Engine, Fault};
+use crate::engine::{Engine, EngineFactory};
+use crate::exposure::{is_elsewhere, refuses};
 use crate::jobs::{JobQueue, JobTable};
 use crate::limits::{
     MAILBOX_SLOTS, TRANSITION_SLACK, WAITS_MAX, WORKER_ADMIN_RESERVE, WORKER_REQUESTS_MAX,
@@ -41,7 +42,7 @@ use crate::shared::Shared;
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::supervisor::{SpawnTx, Supervisor};
 use crate::transitions::TransitionRecord;
-use crate::tx::{EngineFactory, Parts, Tx, with_locks};
+use crate::tx::{Parts, Tx, with_locks};
 use crate::worker::Worker;
 
 pub use handle::RuntimeHandle;
@@ -59,7 +60,7 @@ pub use start_error::StartError;
 /// listener that cannot be opened, too few descriptors. Nothing runs then.
 pub fn start<E: Engine>(
     config: Config,
-    engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
+    engine: impl EngineFactory<E>,
     procedures: Procedures<E>,
 ) -> Result<RuntimeHandle<E>, StartError> {
     start_with_slack(config, TRANSITION_SLACK, engine, procedures)
@@ -71,10 +72,11 @@ pub fn start<E: Engine>(
 pub(crate) fn start_with_slack<E: Engine>(
     config: Config,
     role_slack: Duration,
-    engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
+    engine: impl EngineFactory<E>,
     procedures: Procedures<E>,
 ) -> Result<RuntimeHandle<E>, StartError> {
     check(&config, &procedures)?;
+    check_guest(&config, &engine)?;
     let mut config = config;
     if config.instance_uuid == Uuid::NIL {
         config.instance_uuid = random_uuid()?;
@@ -83,6 +85,8 @@ pub(crate) fn start_with_slack<E: Engine>(
     let (listeners, addresses) = open_listeners(&config.listen)?;
     let (admin_listeners, admin_addresses) = open_listeners(&config.admin_listen)?;
     let shared = shared(config, slots);
+    let addressed = addresses.iter().chain(&admin_addresses);
+    addressed.for_each(|address| shared.exposure.note_listener(*address));
     let (mailboxes, peers) = Mailboxes::new(shared.counters.len());
     follow_cell(&shared, &peers);
 
@@ -116,12 +120,10 @@ pub(crate) fn start_with_slack<E: Engine>(
         spawn_tx,
         told,
     );
-    let clients = listeners
-        .into_iter()
-        .map(|own| (own, ListenerKind::Clients));
-    let administrators = admin_listeners
-        .into_iter()
-        .map(|own| (own, ListenerKind::Administrators));
+    let of = |kind| move |own| (own, kind);
+    let clients = listeners.into_iter().map(of(ListenerKind::Clients));
+    let administrators = admin_listeners.into_iter();
+    let administrators = administrators.map(of(ListenerKind::Administrators));
     let listeners = clients.chain(administrators).collect();
     let acceptor = Acceptor::launch(shared.clone(), peers.clone(), listeners);
     supervisor.set_acceptor(acceptor.map_err(StartError::Acceptor)?);
@@ -194,6 +196,24 @@ fn shared(config: Config, slots: ConnectionSlots) -> Arc<Shared> {
         .map(|_| Arc::new(Claims::new(capacity)))
         .collect();
     Arc::new(Shared::new(config, serving, slots, claims))
+}
+
+/// Refuses what is known to be open to other machines before there is an engine.
+fn check_guest<E: Engine>(
+    config: &Config,
+    factory: &impl EngineFactory<E>,
+) -> Result<(), StartError> {
+    let mut addresses = config.listen.iter().chain(&config.admin_listen);
+    match (
+        addresses.find(|own| is_elsewhere(own)),
+        factory.guest_power(),
+    ) {
+        (Some(address), Some(power)) if refuses(config) => Err(StartError::ExposedGuest {
+            address: *address,
+            power,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn random_uuid() -> Result<Uuid, StartError> {
@@ -285,7 +305,7 @@ pub(crate) fn spawner<E: Engine>(
     shared: Arc<Shared>,
     peers: Arc<Peers>,
     jobs: Arc<JobQueue<E>>,
-    factory: EngineFactory<E>,
+    factory: Arc<dyn EngineFactory<E>>,
     procedures: Procedures<E>,
 ) -> SpawnTx {
     let procedures = Arc::new(with_locks(procedures));

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Grace};
 use crate::engine::catalog::Catalog;
 use crate::engine::{DataMemory, ReadView};
+use crate::exposure::Exposure;
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
 use crate::memory::Memory;
 use crate::quotas::Quotas;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     /// The serving state, for those who wait for it to change.
     pub(crate) changes: watch::Sender<Serving>,
     pub(crate) slots: Arc<ConnectionSlots>,
+    pub(crate) exposure: Exposure,
     pub(crate) memory: Arc<Memory>,
     /// What connections hold of what Tx has for all of them.
     pub(crate) quotas: Quotas,
@@ -160,6 +162,7 @@ impl Shared {
             recent_durations: RecentDurations::default(),
             counters: counters.collect(),
             slots: Arc::new(slots),
+            exposure: Exposure::default(),
             started: clock.now(),
             heartbeat: Heartbeat::default(),
             reservations: ReservationList::default(),

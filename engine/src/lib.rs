@@ -55,7 +55,7 @@ mod tests;
 mod transaction;
 
 pub use durability::storage::private_file;
-pub use engine::EmbeddedEngine;
+pub use engine::{EmbeddedEngine, EmbeddedFactory};
 pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
 
 /// The journal, as the commands of a server look at it.

@@ -26,9 +26,6 @@ pub struct EngineOptions {
     pub memory_max: usize,
     /// What connections that have not logged in may do.
     pub guest: GuestRights,
-    /// Other machines reach the server: refuse to recover if guest may do everything, by whatever
-    /// was granted.
-    pub is_exposed: bool,
 }
 
 impl EngineOptions {
@@ -43,7 +40,6 @@ impl EngineOptions {
             tuple_size_max: TUPLE_SIZE_MAX_DEFAULT,
             memory_max: 0,
             guest: GuestRights::default(),
-            is_exposed: false,
         }
     }
 }

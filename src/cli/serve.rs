@@ -453,7 +453,6 @@ impl ServeArgs {
             tuple_size_max: self.tuple_size_max,
             memory_max: self.memory_max,
             guest: self.guest,
-            is_exposed: self.exposed().is_some(),
             ..EngineOptions::new(&self.data)
         }
     }

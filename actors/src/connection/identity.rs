@@ -15,6 +15,10 @@ pub(crate) struct Identity {
     salt: [u8; SALT_SIZE],
     caller: Arc<Caller>,
     has_logged_in: bool,
+    /// The connection comes from another machine: guest is refused if it may do everything.
+    is_watched: bool,
+    /// The same, and the caller is guest.
+    is_watched_guest: bool,
     /// The Tx that knows this caller, by generation; 0 for none.
     known_to: u64,
     /// Changed since Tx was told.
@@ -39,9 +43,23 @@ impl Identity {
             salt,
             caller: Arc::new(caller),
             has_logged_in: false,
+            is_watched: false,
+            is_watched_guest: false,
             known_to: 0,
             is_changed: true,
         }
+    }
+
+    /// From another machine: guest is refused there if it may do everything.
+    pub(crate) fn watch_guest(&mut self) {
+        self.is_watched = true;
+        self.is_watched_guest = self.caller.user.is_guest();
+    }
+
+    /// Whether the caller is refused if guest may do everything.
+    #[inline]
+    pub(crate) fn is_watched_guest(&self) -> bool {
+        self.is_watched_guest
     }
 
     pub(crate) fn salt(&self) -> &[u8; SALT_SIZE] {
@@ -67,6 +85,7 @@ impl Identity {
             caller.is_administrator = is_administrator;
         }
         self.has_logged_in |= !user.is_guest();
+        self.is_watched_guest = self.is_watched && user.is_guest();
         caller.user = user;
         self.is_changed = true;
     }
@@ -108,6 +127,19 @@ mod tests {
         identity.log_in(User::named("alice"), None);
         assert_eq!(user(identity.take_update(2)).as_deref(), Some("alice"));
         assert_eq!(user(identity.take_update(2)), None);
+    }
+
+    #[test]
+    fn guest_is_watched_before_a_login_and_after_the_way_back() {
+        let local = Ipv4Addr::LOCALHOST.into();
+        let mut identity = Identity::guest(7, local, [0; SALT_SIZE], false);
+        assert!(!identity.is_watched_guest());
+        identity.watch_guest();
+        assert!(identity.is_watched_guest());
+        identity.log_in(User::named("alice"), None);
+        assert!(!identity.is_watched_guest());
+        identity.log_in(User::guest(), None);
+        assert!(identity.is_watched_guest());
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! | `request` | what an engine is asked, and by whom; the handles |
 //! | `reply` | where the body of a reply goes, and what the runtime offers while a request runs |
 //! | `completion` | answering later; seeing that nobody waits any more |
+//! | `factory` | what makes engines |
 //! | `solo` | while an engine holds Tx up, sessions answer alone |
 //! | `arguments` | the arguments of a CALL as types; errors of what does not fit |
 //! | `procedures`, `async_context` | what CALL reaches; what async procedures may use |
@@ -37,6 +38,7 @@ mod async_context;
 pub mod catalog;
 mod completion;
 mod data_memory;
+mod factory;
 pub mod procedures;
 mod progress;
 mod push;
@@ -58,6 +60,7 @@ pub(crate) use async_context::{EngineStep, OnCommit, Steps};
 pub use completion::{CancelToken, Completion};
 pub(crate) use completion::{Cancellation, Completions, unanswered};
 pub use data_memory::DataMemory;
+pub use factory::EngineFactory;
 pub use progress::{Fault, Progress};
 pub use push::Pusher;
 pub(crate) use push::Pushes;

@@ -12,6 +12,8 @@ use crate::shared::Shared;
 pub(crate) struct Published {
     catalog: Option<Arc<Catalog>>,
     catalog_version: u64,
+    /// How guest comes to do everything by this catalog, once that was asked for.
+    guest_power: Option<Option<String>>,
     view: Option<Arc<dyn ReadView>>,
     view_version: u64,
 }
@@ -23,8 +25,18 @@ impl Published {
         if self.catalog.is_none() || self.catalog_version != version {
             self.catalog = shared.catalog();
             self.catalog_version = version;
+            self.guest_power = None;
         }
         self.catalog.clone()
+    }
+
+    /// How guest comes to do everything now, if there is a way to it.
+    pub(crate) fn guest_power(&mut self, shared: &Shared) -> Option<&str> {
+        let catalog = self.catalog(shared)?;
+        let power = self
+            .guest_power
+            .get_or_insert_with(|| catalog.guest_power());
+        power.as_deref()
     }
 
     /// Takes over the read view that is published now; false if the engine gives none.

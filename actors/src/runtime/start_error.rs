@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::config::ConfigError;
+use crate::exposure::refusal;
 
 /// Why [`start`](crate::start) started nothing.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,14 @@ pub enum StartError {
     /// The descriptors of the process do not suffice for the configuration.
     #[error("{0}")]
     Descriptors(String),
+    /// Other machines reach a listener, and guest, who needs no password, may do everything.
+    #[error("{}", refusal(*address, power))]
+    ExposedGuest {
+        /// Where they reach it.
+        address: SocketAddr,
+        /// How guest comes to it.
+        power: String,
+    },
     /// An address that cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {

@@ -153,3 +153,41 @@ fn an_instance_uuid_that_is_not_given_is_made() {
         assert!(first != Uuid::NIL && first != second);
     });
 }
+
+/// What is granted says so at the recovery: there is no engine before.
+#[test]
+fn a_guest_who_may_do_everything_ends_the_start_where_other_machines_are() {
+    System::new().block_on(async {
+        let config = Config::default();
+        let slots = ConnectionSlots::new(&config).expect("no limit is known");
+        let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
+        let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
+        let shared = Arc::new(Shared::new(config, serving, slots, vec![claims]));
+        shared.exposure.note_listener(([192, 0, 2, 1], 3301).into());
+        let (mailboxes, peers) = Mailboxes::new(1);
+        let factory = Arc::new(|| Ok(Script::default().engine()));
+        let table = JobTable::new(shared.clone(), peers.supervisor.clone());
+        let spawn_tx = spawner(
+            shared.clone(),
+            peers.clone(),
+            Arc::default(),
+            factory,
+            Script::procedures(),
+        );
+        let (told, mut stopped) = watch::channel(None);
+        let supervisor = Supervisor::new(
+            shared,
+            peers,
+            table,
+            Vec::new(),
+            TRANSITION_SLACK,
+            spawn_tx,
+            told,
+        );
+        Context::with_receiver(mailboxes.supervisor).run(supervisor);
+        let report = stopped.wait_for(Option::is_some).await.expect("it stops");
+        let failure = report.as_ref().and_then(|report| report.failure.clone());
+        let failure = failure.expect("it fails");
+        assert!(failure.contains("192.0.2.1:3301"), "{failure}");
+    });
+}

@@ -21,6 +21,7 @@ use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
 use crate::connection::transport::Transport;
 use crate::engine::catalog::GUEST;
+use crate::exposure::{is_elsewhere, refuses};
 use crate::memory::ConnectionCharge;
 use crate::messages::SessionId;
 use crate::resources::in_flight::InFlightRequest;
@@ -109,10 +110,14 @@ pub(super) fn new_cell(
         Administrators::LocalConnections => peer.ip().is_loopback(),
         Administrators::Users(names) => names.iter().any(|name| name == GUEST),
     };
+    let mut identity = Identity::guest(connection, peer.ip(), salt, is_administrator);
+    if is_elsewhere(&peer) && refuses(&shared.config) {
+        identity.watch_guest();
+    }
     let now = worker.shared.clock.now();
     let mut state = ConnectionState::new(
         stream,
-        Identity::guest(connection, peer.ip(), salt, is_administrator),
+        identity,
         ConnectionCharge::new(shared.memory.clone()),
         OpenTransactions::new(worker.state.borrow().writer_count()),
         shared.counters[worker.index].traffic.clone(),

@@ -16,15 +16,12 @@ use actix_rt::time::{Sleep, sleep_until};
 
 use super::core::TxCore;
 use crate::engine::procedures::Procedures;
-use crate::engine::{Engine, Fault};
+use crate::engine::{Engine, EngineFactory, Fault};
 use crate::jobs::Job;
 use crate::limits::LOADING_TOLD_EVERY;
 use crate::messages::tx::{Batch, Completed, Control, Probe, Stop, WorkerLink};
 use crate::messages::{SupervisorHandle, TxEvent};
 use crate::shared::Shared;
-
-/// Makes an engine, on Tx's thread. Called again if Tx has to be replaced.
-pub type EngineFactory<E> = Arc<dyn Fn() -> Result<E, Fault> + Send + Sync>;
 
 /// The actor that owns the engine. Alone on its arbiter: it may block for minutes.
 pub(crate) struct Tx<E: Engine> {
@@ -39,7 +36,7 @@ pub(crate) struct Tx<E: Engine> {
 
 /// What the core is made of when the actor starts.
 pub(crate) struct Parts<E: Engine> {
-    pub(crate) factory: EngineFactory<E>,
+    pub(crate) factory: Arc<dyn EngineFactory<E>>,
     pub(crate) procedures: Arc<Procedures<E>>,
     pub(crate) workers: Vec<WorkerLink>,
     pub(crate) shared: Arc<Shared>,
@@ -61,7 +58,7 @@ impl<E: Engine> Tx<E> {
             return Ok(());
         };
         let shared = parts.shared.clone();
-        let mut engine = (parts.factory)()?;
+        let mut engine = parts.factory.make()?;
         let mut next = None;
         engine.recover(&mut |progress| {
             let now = shared.clock.now();
@@ -71,6 +68,12 @@ impl<E: Engine> Tx<E> {
                 shared.tell_loading(progress.share(), now);
             }
         })?;
+        // Rights that were changed while it serves end no runtime: see the sessions.
+        let is_first = shared.catalog().is_none();
+        if is_first {
+            let power = || engine.catalog().guest_power();
+            shared.exposure.check_guest(&shared.config, power)?;
+        }
         let completions = Arc::new(ctx.address().recipient::<Completed>());
         let core = TxCore::new(
             engine,

@@ -63,6 +63,5 @@ mod turn;
 mod turn_writes;
 mod waits;
 
-pub use actor::EngineFactory;
 pub(crate) use actor::{Parts, Tx};
 pub(crate) use holdings::with_locks;

@@ -7,7 +7,7 @@
 //!          ├ has roles, `public` among them: the same│
 //!          ├ calls what has the rights of its owner ─┤
 //!          └ may set the password of a user ─────────┘
-//!                   └─▶ who may change all data: a server that others reach does not start
+//!                   └─▶ who may change all data: not where others reach the server
 //! ```
 //!
 //! What every directory is born with is no opening: a session, the views of the system, the
@@ -15,7 +15,6 @@
 
 use std::sync::Arc;
 
-use vestibule_actors::engine::Fault;
 use vestibule_wire::Error;
 
 use super::rights::{Function, Rights};
@@ -173,28 +172,10 @@ impl Access {
         Ok(found)
     }
 
-    /// Refuses a guest who may change all data, by whatever route, for a server that other machines
-    /// reach.
-    ///
-    /// # Errors
-    ///
-    /// What to do about it.
-    pub(crate) fn check_guest(&self) -> Result<(), Fault> {
-        let Some(route) = self.route_to_power() else {
-            return Ok(());
-        };
-        Err(Fault::from(format!(
-            "the user 'guest', who needs no password, may change all data ({route}), and other \
-             machines reach this server: listen on 127.0.0.1 and take that from guest, for \
-             example with box.schema.user.revoke('guest', 'super') or \
-             box.schema.user.revoke('guest', 'write', 'universe')"
-        )))
-    }
-
     /// How guest comes to change all data, if there is a way: by itself, as a user whose password
     /// it may set, by a role that it owns, or by a procedure that has the rights of its owner; or
     /// as the one that it is then.
-    fn route_to_power(&self) -> Option<String> {
+    pub(crate) fn route_to_power(&self) -> Option<String> {
         let own_rights = "by its own rights".to_owned();
         let mut reached = vec![(self.guest.clone()?, own_rights)];
         let mut at = 0;
@@ -215,25 +196,29 @@ impl Access {
     /// Whose rights somebody can come to have, and how.
     fn next_to(&self, rights: &Rights) -> Vec<(Arc<Rights>, String)> {
         let mut next = Vec::new();
-        for own in self.principals.iter() {
-            if own.is_role && may_take_role(rights, own.id) {
+        let (takes, sets) = (may_take_roles(rights), may_set_passwords(rights));
+        // Most may do neither, and then it does not matter how many users there are.
+        let principals = (takes || sets).then(|| self.principals.iter());
+        for own in principals.into_iter().flatten() {
+            if own.is_role && takes && rights.owns((ObjectKind::Role, Some(own.id))) {
                 let mut both = Rights::of(own, &self.facts);
                 both.universe = both.universe | rights.universe;
                 let how = format!("by the role '{}', which it may grant", own.name);
                 next.push((Arc::new(both), how));
             } else if let Some(user) = self.users.get(|user| user.id.cmp(&own.id))
-                && may_set_password(rights, own.id)
+                && sets
+                && may_alter_user(rights, own.id)
             {
                 let how = format!("by setting the password of user '{}'", own.name);
                 next.push((user.clone(), how));
             }
         }
-        for function in self.functions.iter().filter(|own| own.is_setuid) {
-            let is_powerful = POWERFUL
-                .iter()
-                .any(|start| function.name.starts_with(start));
-            if is_powerful
-                && rights.check_call(&function.name, Some(function)).is_ok()
+        let powerful = POWERFUL.iter().flat_map(|start| {
+            let from = self.functions.from(|own| *own.name < **start);
+            from.take_while(move |own| own.name.starts_with(start))
+        });
+        for function in powerful.filter(|own| own.is_setuid) {
+            if rights.check_call(&function.name, Some(function)).is_ok()
                 && let Some(owner) = self.users.get(|own| own.id.cmp(&function.owner))
             {
                 let how = format!("by calling '{}' as its owner", function.name);
@@ -246,12 +231,21 @@ impl Access {
 
 /// Whether somebody may give a user another password, and log in as that user.
 fn may_set_password(rights: &Rights, user: u64) -> bool {
-    writes(rights, system::USER) && rights.on(ObjectKind::User, user).contain(Privileges::ALTER)
+    may_set_passwords(rights) && may_alter_user(rights, user)
 }
 
-/// Whether somebody may take a role.
-fn may_take_role(rights: &Rights, role: u64) -> bool {
-    writes(rights, system::PRIV) && rights.owns((ObjectKind::Role, Some(role)))
+/// Whether somebody may give users that it may alter another password.
+fn may_set_passwords(rights: &Rights) -> bool {
+    writes(rights, system::USER)
+}
+
+fn may_alter_user(rights: &Rights, user: u64) -> bool {
+    rights.on(ObjectKind::User, user).contain(Privileges::ALTER)
+}
+
+/// Whether somebody may take the roles that it owns.
+fn may_take_roles(rights: &Rights) -> bool {
+    writes(rights, system::PRIV)
 }
 
 fn writes(rights: &Rights, space: u32) -> bool {

@@ -44,6 +44,10 @@ impl Visibility for Access {
         })
     }
 
+    fn guest_power(&self) -> Option<String> {
+        self.route_to_power()
+    }
+
     fn may_log_in(&self, user: &User) -> Result<(), Error> {
         match self.rights(user) {
             Some(rights) => rights.check_session(),

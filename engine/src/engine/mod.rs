@@ -19,11 +19,13 @@
 //! | `openings` | what is open to everybody without a login, told to the log |
 //! | `sequences` | numbers handed out one by one |
 //! | `commit` | the end of a turn |
+//! | `factory` | engines of one directory, one after the other |
 
 mod commit;
 mod data_bound;
 mod definitions;
 mod execute;
+mod factory;
 mod openings;
 mod permissions;
 mod schema_cache;
@@ -57,6 +59,7 @@ use crate::store::shared_image::SharedImage;
 use crate::store::snapshot::Snapshot;
 use crate::transaction::workspace::Workspace;
 use data_bound::DataBound;
+pub use factory::EmbeddedFactory;
 use schema_cache::SchemaCache;
 pub(crate) use write::Existing;
 
@@ -88,18 +91,6 @@ impl EmbeddedEngine {
     #[must_use]
     pub fn new(options: EngineOptions) -> Self {
         Self::with_storage(options, Arc::new(Disk))
-    }
-
-    /// What makes engines of one directory, one after the other: users are the same to each, so
-    /// that connections that outlive an engine stay logged in to the next one.
-    pub fn factory(
-        options: EngineOptions,
-    ) -> impl Fn() -> Result<Self, Fault> + Send + Sync + 'static {
-        let generations = UserGenerations::default();
-        move || {
-            let (options, generations) = (options.clone(), generations.clone());
-            Ok(Self::with_users(options, Arc::new(Disk), generations))
-        }
     }
 
     /// The same, whose files are made by this storage.
@@ -156,13 +147,9 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
-    /// A guest that may do everything where other machines reach the server, or rows of rights that
-    /// make no sense.
+    /// Rows of rights that make no sense.
     pub(crate) fn adopt(&mut self, mut recovered: Image) -> Result<(), Fault> {
         recovered.set_guest(self.options.guest, &self.generations)?;
-        if self.options.is_exposed {
-            recovered.access.check_guest()?;
-        }
         self.schema = SchemaCache::of(&recovered);
         self.memory.note(recovered.bytes(), 0);
         *self.image.write() = recovered;

@@ -23,6 +23,10 @@ impl EmbeddedEngine {
         [self.schema.told(), anew.told()]
     }
 
+    pub(crate) fn access(&self) -> &Access {
+        self.schema.access()
+    }
+
     pub(crate) fn shared_image(&self) -> SharedImage {
         self.image.clone()
     }

@@ -20,6 +20,12 @@ impl ConnectionState {
         self.identity.caller()
     }
 
+    /// Whether the caller is refused if guest may do everything.
+    #[inline]
+    pub(crate) fn is_watched_guest(&self) -> bool {
+        self.identity.is_watched_guest()
+    }
+
     /// The salt of the greeting.
     pub(crate) fn salt(&self) -> &[u8; SALT_SIZE] {
         self.identity.salt()

@@ -77,6 +77,14 @@ pub trait Visibility: fmt::Debug + Send + Sync + 'static {
         let _ = user;
         Ok(())
     }
+
+    /// How guest, who needs no password, comes to do everything, or to change all data; `None` if
+    /// there is no way to it. Asked where other machines are, which a powerful guest is not served
+    /// for unless [`Config::exposed_guest`](crate::Config::exposed_guest) allows it. Who forbids
+    /// nothing keeps the default.
+    fn guest_power(&self) -> Option<String> {
+        Some("the engine forbids it nothing".to_owned())
+    }
 }
 
 /// What a user sees of a system space.
@@ -209,6 +217,11 @@ impl Catalog {
     /// Why not, as the engine puts it.
     pub fn may_log_in(&self, user: &User) -> Result<(), Error> {
         self.visibility.may_log_in(user)
+    }
+
+    /// How guest comes to do everything, if there is a way to it.
+    pub(crate) fn guest_power(&self) -> Option<String> {
+        self.visibility.guest_power()
     }
 
     /// Whether this user sees a space whose content is not durable.

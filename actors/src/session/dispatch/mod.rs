@@ -45,6 +45,7 @@ use crate::connection::intake::Closing;
 use crate::connection::state::{ConnectionState, header};
 use crate::engine::catalog::SYSTEM_SPACE_ID_MAX;
 use crate::engine::transaction_call;
+use crate::exposure::refused_request;
 use crate::limits::ADMISSION_LOOKS_MAX;
 use crate::peers::Peers;
 use crate::resources::{WorkerCell, WorkerState};
@@ -147,6 +148,11 @@ impl<'a> Dispatcher<'a> {
         if let Err(error) = check_stream(request_type, header.stream_id) {
             return self.refuse(sync, &error);
         }
+        if self.session.is_watched_guest()
+            && let Some(error) = self.refuse_guest(request_type)
+        {
+            return self.refuse(sync, &error);
+        }
         let decoded = request::decode(request_type, raw);
         let (meaning, body) = match decoded.and_then(|body| meaning(request_type, body, &header)) {
             Ok(meaning) => meaning,
@@ -168,6 +174,18 @@ impl<'a> Dispatcher<'a> {
             raw,
             content,
         });
+    }
+
+    /// Why a guest from elsewhere is refused, if it is: it may do everything, and asks for more
+    /// than to log in.
+    #[cold]
+    fn refuse_guest(&mut self, request_type: RequestType) -> Option<Error> {
+        use RequestType::{Auth, Id, Ping, Unwatch};
+        if matches!(request_type, Auth | Id | Ping | Unwatch) {
+            return None;
+        }
+        let power = self.worker.published.guest_power(self.shared)?;
+        Some(refused_request(power))
     }
 
     /// Decides on a decoded request and does what is decided: under one state, the last one that

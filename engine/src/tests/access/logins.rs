@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use vestibule_actors::EngineFactory as _;
 use vestibule_actors::engine::{Engine, TransactionId};
 use vestibule_wire::request::{Begin, Body, IdOrName, Store};
 
@@ -126,7 +127,7 @@ fn users_stay_who_they_are_when_another_engine_takes_a_dead_ones_place() {
     let factory = EmbeddedEngine::factory(rig.options.clone());
     let next = |rig: &mut Rig| {
         rig.close();
-        rig.engine = factory().unwrap();
+        rig.engine = factory.make().unwrap();
         rig.engine.recover(&mut |_| ()).unwrap();
     };
     next(&mut rig);

@@ -1,0 +1,37 @@
+//! Who is served, and as whom.
+
+use std::net::SocketAddr;
+
+/// Whether a guest, who needs no password, is served where other machines are, if the engine lets
+/// it do everything ([`Visibility::guest_power`](crate::catalog::Visibility::guest_power)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ExposedGuest {
+    /// Guest is not served: a runtime with a listener that is not on loopback does not start, and
+    /// if guest comes to it later, its requests are refused on connections from elsewhere, adopted
+    /// ones included.
+    #[default]
+    Refused,
+    /// Guest is served: everybody who reaches the server may do everything.
+    Allowed,
+}
+
+/// Who may use the control procedures (`vestibule.*`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Administrators {
+    /// Connections from a loopback address, for any user.
+    #[default]
+    LocalConnections,
+    /// Connections logged in as one of these users, from anywhere.
+    Users(Vec<String>),
+}
+
+impl Administrators {
+    /// Whether a connection from there can turn out to be an administrator's.
+    pub(crate) fn may_be(&self, peer: SocketAddr) -> bool {
+        match self {
+            Self::LocalConnections => peer.ip().is_loopback(),
+            Self::Users(_) => true,
+        }
+    }
+}

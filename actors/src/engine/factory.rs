@@ -1,0 +1,27 @@
+//! What makes engines.
+
+use super::{Engine, Fault};
+
+/// Makes an engine, on Tx's thread, and another one whenever Tx has to be replaced. Every closure
+/// that returns engines is one.
+pub trait EngineFactory<E: Engine>: Send + Sync + 'static {
+    /// Makes an engine, which has not recovered yet.
+    ///
+    /// # Errors
+    ///
+    /// A fault ends the runtime's start.
+    fn make(&self) -> Result<E, Fault>;
+
+    /// How guest comes to do everything with the engines that it makes, if that is known before
+    /// there is one: then [`start`](crate::start) refuses it where other machines are, and not only
+    /// the recovery. `None` if it is not known.
+    fn guest_power(&self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: Engine, F: Fn() -> Result<E, Fault> + Send + Sync + 'static> EngineFactory<E> for F {
+    fn make(&self) -> Result<E, Fault> {
+        self()
+    }
+}
