@@ -2,14 +2,11 @@
 
 mod support;
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
-use std::time::SystemTime;
 
-use support::{Directory, Process, make_space, wait_until};
+use support::{Directory, Process, example, make_space, wait_until};
 use vestibule_actors::testing::{Peer, RequestBuilder};
 
 /// An example that runs.
@@ -20,7 +17,7 @@ struct Example {
 
 impl Example {
     fn start(name: &str, directory: &Directory, arguments: &[&str]) -> Self {
-        let mut child = Command::new(program(name))
+        let mut child = Command::new(example("vestibule", "examples", name))
             .args(arguments)
             .current_dir(directory.path())
             .env("TMPDIR", directory.path())
@@ -59,37 +56,6 @@ impl Example {
         assert!(status.success(), "{status}: {text}");
         text
     }
-}
-
-/// The program of an example, beside this test. Cargo makes it for a run of all tests; for a run of
-/// this file alone it is made here, if it is not there or older than its source.
-fn program(name: &str) -> PathBuf {
-    let own = std::env::current_exe().expect("this program has a path");
-    let profile = own
-        .ancestors()
-        .nth(2)
-        .expect("it is in <profile>/deps of the target directory");
-    let program = profile.join("examples").join(name);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let source = root.join("examples").join(format!("{name}.rs"));
-    if modified(&program) < modified(&source) {
-        let profile_name = match profile.file_name().and_then(|name| name.to_str()) {
-            Some("debug") | None => "dev",
-            Some(name) => name,
-        };
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--example", name])
-            .args(["--profile", profile_name, "--target-dir"])
-            .arg(profile.parent().expect("it is in the target directory"))
-            .current_dir(root)
-            .status();
-        assert!(status.expect("cargo can be run").success());
-    }
-    program
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|data| data.modified()).ok()
 }
 
 /// Whether the output has these texts, in this order.

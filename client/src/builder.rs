@@ -31,7 +31,7 @@ pub struct ClientBuilder {
 
 impl Client {
     /// Connects and logs in with everything else as it is by default: see
-    /// [`Target`](crate::Target) for the forms of the URL.
+    /// [`Target`] for the forms of the URL.
     ///
     /// # Errors
     ///

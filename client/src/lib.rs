@@ -137,3 +137,8 @@ pub use vestibule_wire::error::{ErrorCode, Field};
 pub use vestibule_wire::request::IteratorType;
 pub use vestibule_wire::{ParseUuidError, Uuid};
 pub use watcher::Watcher;
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

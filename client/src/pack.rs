@@ -12,9 +12,7 @@ const ARRAY_OF_ONE: u8 = 0x91;
 
 /// A value in the form of tuples: structs as arrays.
 pub(crate) fn value(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
-    rmp_serde::to_vec(value).map_err(|fault| {
-        Error::not_sent(ErrorKind::Encode, format!("cannot be sent: {fault}")).with_source(fault)
-    })
+    rmp_serde::to_vec(value).map_err(unfit)
 }
 
 /// A tuple: what serializes to an array.
@@ -32,28 +30,31 @@ pub(crate) fn tuple(tuple: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error>
 /// The parts of a key, or arguments: an array as it is, nothing for `()`, one part for anything
 /// else.
 pub(crate) fn parts(parts: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
-    let mut bytes = value(parts)?;
-    match Reader::new(&bytes).peek() {
-        Ok(Kind::Array) => {}
-        Ok(Kind::Nil) => bytes = vec![EMPTY_ARRAY],
-        _ => bytes.insert(0, ARRAY_OF_ONE),
-    }
-    Ok(bytes)
+    value(parts).map(as_parts)
 }
 
-/// Values for the placeholders of SQL: a list whose structs are maps, since named values are told
-/// so.
+/// A value whose structs are maps.
+pub(crate) fn named(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
+    rmp_serde::to_vec_named(value).map_err(unfit)
+}
+
+/// Values for the placeholders of SQL: as [`parts`], but structs are maps, by which values are
+/// told by name.
 pub(crate) fn named_parts(values: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
-    let fault = |fault: rmp_serde::encode::Error| {
-        Error::not_sent(ErrorKind::Encode, format!("cannot be sent: {fault}")).with_source(fault)
-    };
-    let mut bytes = rmp_serde::to_vec_named(values).map_err(fault)?;
+    named(values).map(as_parts)
+}
+
+fn as_parts(mut bytes: Vec<u8>) -> Vec<u8> {
     match Reader::new(&bytes).peek() {
         Ok(Kind::Array) => {}
         Ok(Kind::Nil) => bytes = vec![EMPTY_ARRAY],
         _ => bytes.insert(0, ARRAY_OF_ONE),
     }
-    Ok(bytes)
+    bytes
+}
+
+fn unfit(fault: rmp_serde::encode::Error) -> Error {
+    Error::not_sent(ErrorKind::Encode, format!("cannot be sent: {fault}")).with_source(fault)
 }
 
 /// Reads a value of a reply. The request has run by then.

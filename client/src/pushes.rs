@@ -33,7 +33,7 @@ impl<P, R> fmt::Debug for Pushes<P, R> {
 
 impl<R: Send + 'static> Request<R> {
     /// Takes what the request sends before its result. At most
-    /// [`PUSHES_MAX`](crate::limits::PUSHES_MAX) of them may wait to be taken.
+    /// [`PUSHES_MAX`] of them may wait to be taken.
     pub fn pushes<P: DeserializeOwned>(self) -> Pushes<P, R> {
         let (sender, pushes) = mpsc::channel(PUSHES_MAX);
         let decode = self.decode();

@@ -189,6 +189,11 @@ impl<R> Request<R> {
         let Some(limit) = self.timeout else {
             return attempts.await;
         };
+        if limit.is_zero() {
+            // A timer would let it be sent first.
+            drop(attempts);
+            return Err(self.over(limit, &tracker, None));
+        }
         match tokio::time::timeout(limit, attempts).await {
             Ok(result) => result,
             Err(_) => {

@@ -153,6 +153,16 @@ async fn a_request_without_a_connection_is_not_sent() {
 }
 
 #[tokio::test]
+async fn a_request_without_time_is_not_sent() {
+    let server = server(|_| Answer::Usual).await;
+    let client = connect(&server).await;
+    let error = client.ping().timeout(Duration::ZERO).await.unwrap_err();
+    assert_eq!(of(error), (ErrorKind::Timeout, Outcome::NotSent));
+    client.ping().await.unwrap();
+    assert_eq!(server.received().len(), 1);
+}
+
+#[tokio::test]
 async fn time_that_runs_out_while_waiting_for_a_reply_leaves_the_outcome_unknown() {
     let server = server(|_| Answer::Silence).await;
     let client = connect(&server).await;

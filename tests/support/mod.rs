@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use vestibule_actors::testing::{Peer, RequestBuilder};
@@ -311,6 +311,37 @@ fn environment(mut command: Command, data: &Path) -> Command {
         // A disk that takes its time is no matter of the tests that do not ask for it.
         .env("VESTIBULE_TX_STALL_AFTER", "0");
     command
+}
+
+/// The program of an example of a package, beside this test. Cargo makes it for a run of all tests;
+/// for a run of one file alone it is made here, if it is not there or older than its source.
+pub fn example(package: &str, folder: &str, name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("this program has a path");
+    let profile = own
+        .ancestors()
+        .nth(2)
+        .expect("it is in <profile>/deps of the target directory");
+    let program = profile.join("examples").join(name);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = root.join(folder).join(format!("{name}.rs"));
+    if modified(&program) < modified(&source) {
+        let profile_name = match profile.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(name) => name,
+        };
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", package, "--example", name])
+            .args(["--profile", profile_name, "--target-dir"])
+            .arg(profile.parent().expect("it is in the target directory"))
+            .current_dir(root)
+            .status();
+        assert!(status.expect("cargo can be run").success());
+    }
+    program
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|data| data.modified()).ok()
 }
 
 /// Waits for what no message tells.

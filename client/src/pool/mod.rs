@@ -108,7 +108,7 @@ impl PoolBuilder {
     /// # Errors
     ///
     /// A URL is not that of a server, there is none, or there are more than
-    /// [`POOL_MEMBERS_MAX`](crate::limits::POOL_MEMBERS_MAX).
+    /// [`POOL_MEMBERS_MAX`].
     ///
     /// # Panics
     ///

@@ -9,7 +9,8 @@ use vestibule_wire::keys::EXT_ERROR;
 
 use super::extension::{self, Extension};
 use super::{Datetime, Decimal, Interval, UuidValue};
-use crate::error::ServerError;
+use crate::error::{Error, ServerError};
+use crate::pack;
 
 /// A value of any type that a tuple, an argument or a result can have.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,18 @@ pub enum Value {
     Error(ServerError),
     /// An extension value of a type that is not known here, or not of its type's form.
     Extension(i8, Vec<u8>),
+}
+
+impl Value {
+    /// A value whose structs are maps by the names of their fields: options of procedures are such.
+    /// As arguments and tuples are sent, structs are lists.
+    ///
+    /// # Errors
+    ///
+    /// The value cannot be held by MessagePack.
+    pub fn named(value: &(impl Serialize + ?Sized)) -> Result<Self, Error> {
+        pack::read(&pack::named(value)?)
+    }
 }
 
 impl Serialize for Value {
@@ -183,6 +196,17 @@ mod tests {
         let value = Value::Array(values);
         let bytes = rmp_serde::to_vec(&value).unwrap();
         assert_eq!(rmp_serde::from_slice::<Value>(&bytes).unwrap(), value);
+    }
+
+    #[test]
+    fn a_named_struct_is_a_map() {
+        #[derive(Serialize)]
+        struct Options {
+            unique: bool,
+        }
+        let value = Value::named(&[Options { unique: true }]).unwrap();
+        let pair = (Value::Str("unique".to_owned()), Value::Bool(true));
+        assert_eq!(value, Value::Array(vec![Value::Map(vec![pair])]));
     }
 
     #[test]
