@@ -117,6 +117,24 @@ fn embed_serves_an_engine_of_its_own() {
 }
 
 #[test]
+fn expiry_forgets_what_is_over_and_counts_it_no_more() {
+    let directory = Directory::new();
+    let mut example = Example::start("expiry", &directory, &["127.0.0.1:0"]);
+    let mut peer = example.connect();
+    // For an hour, and for no time.
+    assert!(peer.call("put", b"\x93\xa1a\xa1b\xcd\x0e\x10").code == 0);
+    assert!(peer.call("put", b"\x93\xa1c\xa1d\x00").code == 0);
+    let mut get = |key: &[u8]| peer.call("get", key).data::<(Option<String>,)>().0;
+    assert_eq!(get(b"\x91\xa1a").as_deref(), Some("b"));
+    assert_eq!(get(b"\x91\xa1c"), None);
+    wait_until("it is forgotten", || {
+        peer.call("count", &[0x90]).data::<(u64,)>().0 == 1
+    });
+    example.process.signal("TERM");
+    assert_in_order(&example.finish(), &["stopped, 0 requests cut off"]);
+}
+
+#[test]
 fn server_keeps_its_data() {
     let directory = Directory::new();
     let mut example = Example::start("server", &directory, &["127.0.0.1:0"]);

@@ -77,18 +77,29 @@
 //! A procedure that takes long says so with [`Reply::solo`](engine::Reply::solo): sessions then
 //! answer alone, and say why. One that does not is found by [`Config::tx_stall_after`].
 //!
+//! # The engine from elsewhere
+//!
+//! Web handlers, timers and other threads reach the engine through a clone of the handle:
+//! [`RuntimeHandle::write`] and [`read`](RuntimeHandle::read) run a closure in Tx's next turn, and
+//! return what it returned once that is committed. They are refused, waited for and cut off like
+//! clients: see [`EngineError`].
+//!
 //! # Stopping
 //!
 //! [`RuntimeHandle::stop`] refuses what is new, lets what runs end within the grace, and returns a
 //! [`StopReport`] that tells what was cut off. Stop the runtime before the System: a System that
-//! ends first takes the runtime's threads with it, which the report then calls a failure. actix-web
-//! ends its System 300 ms after a signal, unless `HttpServer::disable_signals` is called; then wait
-//! for the signal yourself, stop the runtime and the HTTP server, and wait for both.
+//! ends first takes the runtime's threads with it, which the report then calls a failure.
+//!
+//! With the feature `signals`, `RuntimeHandle::serve_until_signal` is all that a server's `main`
+//! waits for. actix-web ends its System 300 ms after a signal, unless `HttpServer::disable_signals`
+//! is called: then `RuntimeHandle::serve_until_signal_then` stops the web server first and the
+//! runtime after it.
 //!
 //! # Features
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `signals` | serving until a signal ends it: signals, order and report in one call |
 //! | `testing` | a scripted engine, a raw peer and a harness, for integration tests |
 //!
 //! # The inside

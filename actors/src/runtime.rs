@@ -4,8 +4,11 @@
 //! |---|---|
 //! | `start_error` | why a runtime does not start |
 //! | `handle`, `work` | what an embedder does with a running one |
+//! | `signals` | serving until a signal ends it |
 
 mod handle;
+#[cfg(feature = "signals")]
+mod signals;
 mod start_error;
 #[cfg(test)]
 mod tests;

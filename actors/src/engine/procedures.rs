@@ -7,11 +7,13 @@
 //!                     └ async: runs between Tx's turns; may sleep, await, be cancelled
 //! ```
 //!
+//! What a server does of its own accord, every so often, stands here too: [`Procedures::every`].
 //! Arguments and results go through serde; a struct becomes a map with its field names.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 use serde::Serialize;
@@ -30,6 +32,7 @@ pub const RUNTIME_PREFIX: &str = "vestibule.";
 /// The runtime's procedure that takes a lock, or waits for it.
 pub const LOCK: &str = "vestibule.lock";
 
+type TickWork<E> = Box<dyn Fn(&mut E) -> Result<(), Error> + Send + Sync>;
 type SyncProcedure<E> =
     Box<dyn Fn(&mut ProcedureCall<'_, E>) -> Result<Outcome, Error> + Send + Sync>;
 type AsyncProcedure<E> = Box<
@@ -98,11 +101,18 @@ pub(crate) enum Procedure<E> {
     Async(AsyncProcedure<E>),
 }
 
+/// What is done every so often.
+pub(crate) struct Tick<E> {
+    pub(crate) period: Duration,
+    pub(crate) work: TickWork<E>,
+}
+
 /// The procedures of a runtime, by name. A name may be registered once, and may not be that of a
 /// control procedure: [`start`](crate::start) refuses both.
 pub struct Procedures<E> {
     exact: HashMap<String, Procedure<E>>,
     families: Vec<(String, Procedure<E>)>,
+    ticks: Vec<Tick<E>>,
     /// The first name that was registered when it was there already.
     twice: Option<String>,
 }
@@ -120,6 +130,7 @@ impl<E> Default for Procedures<E> {
         Self {
             exact: HashMap::new(),
             families: Vec::new(),
+            ticks: Vec::new(),
             twice: None,
         }
     }
@@ -199,6 +210,29 @@ impl<E: 'static> Procedures<E> {
         self
     }
 
+    /// Has Tx do this work every `period`, in a turn with its commit: rows that expire, say. The
+    /// first time is a period after the engine has recovered. Times that Tx was too busy for are
+    /// not made up for. Only a primary does it, and not while it stops; an error is told to the
+    /// log.
+    ///
+    /// While the work runs, requests wait: do a bounded part of what there is to do, and leave the
+    /// rest for the next time.
+    ///
+    /// # Panics
+    ///
+    /// If the period is zero.
+    #[must_use]
+    pub fn every(
+        mut self,
+        period: Duration,
+        work: impl Fn(&mut E) -> Result<(), Error> + Send + Sync + 'static,
+    ) -> Self {
+        assert!(!period.is_zero(), "work without an end");
+        let work = Box::new(work);
+        self.ticks.push(Tick { period, work });
+        self
+    }
+
     fn add(&mut self, name: &str, procedure: Procedure<E>) {
         if self.exact.insert(name.to_owned(), procedure).is_some() {
             self.twice.get_or_insert_with(|| name.to_owned());
@@ -226,6 +260,10 @@ impl<E> Procedures<E> {
     /// A name that was registered twice: [`start`](crate::start) refuses it.
     pub(crate) fn registered_twice(&self) -> Option<&str> {
         self.twice.as_deref()
+    }
+
+    pub(crate) fn ticks(&self) -> &[Tick<E>] {
+        &self.ticks
     }
 
     /// Every registered name, sorted; families end in `*`.

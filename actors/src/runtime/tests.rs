@@ -191,3 +191,50 @@ fn a_guest_who_may_do_everything_ends_the_start_where_other_machines_are() {
         assert!(failure.contains("192.0.2.1:3301"), "{failure}");
     });
 }
+
+/// The order of what ends: the web server in front, then the runtime.
+#[cfg(feature = "signals")]
+#[test]
+fn after_a_signal_what_goes_before_has_its_time_and_then_the_drain_begins() {
+    System::new().block_on(async {
+        let engine = || Ok(Script::default().engine());
+        let config = crate::testing::config();
+        let runtime = start(config, engine, Script::procedures()).expect("a port is free");
+        let first = async || {
+            // Handlers that are under way still need the engine.
+            while runtime.serving().state != State::Assist {
+                runtime.changed(runtime.serving()).await;
+            }
+            let written = runtime.write(|engine| {
+                engine.put(1);
+                Ok(engine.count())
+            });
+            assert_eq!(written.await, Ok(1));
+        };
+        let mut signals = vec!["SIGTERM"].into_iter();
+        let next = async || match signals.next() {
+            Some(signal) => signal,
+            None => std::future::pending().await,
+        };
+        let report = runtime.serve_until(next, first).await;
+        assert_eq!((report.killed, report.failure), (0, None));
+        assert_eq!(runtime.serving().state, State::Stopped);
+    });
+}
+
+#[cfg(feature = "signals")]
+#[test]
+fn a_second_signal_waits_neither_for_what_goes_before_nor_for_the_grace() {
+    System::new().block_on(async {
+        let engine = || Ok(Script::default().engine());
+        let config = crate::testing::config();
+        let runtime = start(config, engine, Script::procedures()).expect("a port is free");
+        let mut signals = vec!["SIGTERM", "SIGINT"].into_iter();
+        let next = async || match signals.next() {
+            Some(signal) => signal,
+            None => std::future::pending().await,
+        };
+        let report = runtime.serve_until(next, std::future::pending).await;
+        assert_eq!(report.failure, None);
+    });
+}

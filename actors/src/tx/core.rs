@@ -21,6 +21,7 @@ use super::replies::ReplyBuffer;
 use super::steps::StepQueue;
 use super::streams::Streams;
 use super::tasks::Tasks;
+use super::ticks::Ticks;
 use super::turn_writes::TurnWrites;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Completions, Engine};
@@ -66,6 +67,8 @@ pub(super) struct Executor<E: Engine> {
     pub(super) steps: Rc<StepQueue<E>>,
     pub(super) tasks: Tasks,
     pub(super) budget: TurnBudget,
+    /// When the work that is done every so often is due.
+    pub(super) ticks: Ticks,
     /// The engine takes no changes: the status says so.
     pub(super) has_fault: bool,
 }
@@ -101,6 +104,7 @@ impl<E: Engine> TxCore<E> {
             let last = counters.replies_sent.load(Ordering::Relaxed);
             ReplyBuffer::new(own.replies, shared.memory.clone(), last)
         });
+        let ticks = Ticks::new(procedures.ticks(), now);
         let mut executor = Executor {
             engine,
             procedures,
@@ -116,6 +120,7 @@ impl<E: Engine> TxCore<E> {
             steps: steps.clone(),
             tasks: Tasks::default(),
             budget: TurnBudget::new(clock, now),
+            ticks,
             has_fault: false,
             shared,
         };
@@ -175,6 +180,7 @@ impl<E: Engine> TxCore<E> {
             self.executor.streams.next_look(),
             self.executor.holdings.next_look(),
             self.backlog.next_look(),
+            self.executor.ticks.next_look(),
         ];
         looks.into_iter().flatten().min()
     }

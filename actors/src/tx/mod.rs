@@ -26,7 +26,7 @@
 //! | `transaction_calls` | `box.begin` and the like in a stream |
 //! | `turn_writes` | what a turn has written and may still write |
 //! | `deferred`, `tasks`, `steps` | requests that are answered later; async procedures |
-//! | `jobs` | work that the embedder asks for |
+//! | `jobs`, `ticks` | work that the embedder asks for, once and every so often |
 //! | `deadlines` | what has to end in time |
 //!
 //! Nobody waits for Tx but by what it has not answered. A panic in the engine ends this Tx; the
@@ -58,6 +58,7 @@ mod streams;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod test_fixture;
+mod ticks;
 mod transaction_calls;
 mod turn;
 mod turn_writes;

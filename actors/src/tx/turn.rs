@@ -4,6 +4,7 @@
 //!   cancels, deadlines ─▶ end what is over
 //!   completed ─┐
 //!   steps ─────┤
+//!   ticks ─────┤
 //!   jobs ──────┤
 //!   resumed ───┼─▶ execute … execute ─▶ commit ─▶ publish the catalog ─▶ one message per worker
 //!   batches ───┘        │
@@ -41,6 +42,7 @@ impl<E: Engine> TxCore<E> {
         self.executor.expire(now);
         self.finish_completed();
         self.run_steps();
+        self.executor.run_ticks(now);
         self.look_at_backlog(now);
         let jobs_come_last = self.queue.has_jobs() && !self.run_jobs_first();
         if self.run_resumed() == Turn::Open {
