@@ -72,6 +72,14 @@ pub const FORMAT_FIELDS_MAX: usize = 32_767;
 /// Largest number of fields of a tuple, as in Tarantool.
 pub const FIELD_COUNT_MAX: u64 = 0x7fff_ffff;
 
+/// Most foreign keys of a space, those of its fields counted: each is looked up for every tuple
+/// that is stored.
+pub const FOREIGN_KEYS_MAX: usize = 64;
+
+/// Most other spaces whose foreign keys refer to one space: each is looked into for every tuple
+/// that goes.
+pub const REFERRERS_MAX: usize = 64;
+
 /// Tuples of a space that are checked against a new format before Tx declares itself busy.
 pub const QUIET_CHECKS_MAX: u64 = 10_000;
 

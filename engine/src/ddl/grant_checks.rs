@@ -7,6 +7,8 @@
 //!
 //! The same for procedures and for clients that write there themselves.
 
+use std::collections::BTreeSet;
+
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
@@ -17,7 +19,7 @@ use crate::limits::FUNCTION_ID_MAX;
 use crate::model::space::SpaceDef;
 use crate::privileges::{Object, ObjectKind, Privileges, granted_role};
 use crate::schema::system::grant_rows::{FuncRow, Head, PrivRow};
-use crate::schema::system::rows::check_name;
+use crate::schema::system::rows::{SpaceRow, check_name};
 use crate::schema::system::sequence_rows::AttachmentRow;
 use crate::schema::system::{self, PUBLIC, read, system_key};
 use crate::store::snapshot::Snapshot;
@@ -50,7 +52,11 @@ pub(crate) fn authorize(
     };
     if let Some(kind) = read::owned_kind(id, row)? {
         of_head(rights, needed, kind, row)?;
-        return check_owner(rights, needed, kind, old, new);
+        check_owner(rights, needed, kind, old, new)?;
+        return match new.filter(|_| kind == ObjectKind::Space) {
+            Some(new) => of_parents(rights, snapshot, old, new),
+            None => Ok(()),
+        };
     }
     match id {
         system::INDEX => of_space(rights, snapshot, needed, row),
@@ -107,6 +113,33 @@ fn of_head(rights: &Rights, needed: Privileges, kind: ObjectKind, row: &[u8]) ->
         return rights.check_ddl(needed, kind, head.id, &head.id.to_string());
     }
     rights.check_ddl(needed, kind, head.id, head.name)
+}
+
+/// A foreign key tells which keys another space has, and keeps its tuples from going: who makes one
+/// must be able to read and write that space. (Tarantool asks for nothing.)
+fn of_parents(
+    rights: &Rights,
+    snapshot: Snapshot<'_>,
+    old: Option<&[u8]>,
+    new: &[u8],
+) -> Result<(), Error> {
+    // What is wrong with a row is told where it is checked.
+    let Ok(row) = SpaceRow::decode(new) else {
+        return Ok(());
+    };
+    let parents = |row: &SpaceRow| -> BTreeSet<u32> {
+        let keys = row.foreign_keys().map(|key| key.parent(row.id));
+        keys.filter(|parent| *parent != row.id).collect()
+    };
+    let old = old.map(SpaceRow::decode).transpose()?;
+    let old = old.as_ref().map(parents).unwrap_or_default();
+    for parent in parents(&row).difference(&old) {
+        let (kind, id) = (ObjectKind::Space, u64::from(*parent));
+        let name = told_name(rights, snapshot, (kind, Some(id)))?;
+        rights.check_ddl(Privileges::READ, kind, id, &name)?;
+        rights.check_ddl(Privileges::WRITE, kind, id, &name)?;
+    }
+    Ok(())
 }
 
 /// A row that begins with the number of the space that it belongs to.

@@ -10,9 +10,11 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `foreign_keys` | foreign keys of the space that refers, and of the one referred to |
 //! | `grant_checks` | who may change system spaces, and what may stand in `_priv` and `_func` |
 //! | `sequence_checks` | what may stand in the spaces of sequences |
 
+pub(crate) mod foreign_keys;
 pub(crate) mod grant_checks;
 pub(crate) mod sequence_checks;
 
@@ -32,6 +34,7 @@ use crate::schema::system::rows::{IndexRow, Refuse, SpaceRow, UserRow, check_nam
 use crate::schema::system::{self, USER_ID_MIN, read, system_key};
 use crate::store::index_build::{self, Built};
 use crate::store::snapshot::Snapshot;
+use foreign_keys::ReferenceChecks;
 
 /// Declares Tx busy once a check takes long.
 pub(crate) struct Busy<'r, 'a> {
@@ -71,11 +74,12 @@ pub(crate) fn check(
     space: &SpaceDef,
     old: Option<&[u8]>,
     new: Option<&[u8]>,
+    references: ReferenceChecks,
     busy: &mut Busy<'_, '_>,
 ) -> Result<Vec<Built>, Error> {
     let checked = match (space.id, old, new) {
         (_, None, None) => Ok(()),
-        (system::SPACE, old, Some(new)) => put_space(snapshot, old, new, busy),
+        (system::SPACE, old, Some(new)) => put_space(snapshot, old, new, references, busy),
         (system::SPACE, Some(old), None) => delete_space(snapshot, old),
         (system::INDEX, _, Some(new)) => return put_index(snapshot, new, busy),
         (system::INDEX, Some(old), None) => delete_index(snapshot, old),
@@ -101,6 +105,7 @@ fn put_space(
     snapshot: Snapshot<'_>,
     old: Option<&[u8]>,
     new: &[u8],
+    references: ReferenceChecks,
     busy: &mut Busy<'_, '_>,
 ) -> Result<(), Error> {
     let refuse: Refuse = match old {
@@ -134,16 +139,10 @@ fn put_space(
     }
     let indexes = read::index_rows(snapshot, row.id)?;
     let def = define(&row, &indexes)?;
-    check_tuples(snapshot, &def, busy)
-}
-
-/// Checks the tuples of a space against its new definition.
-fn check_tuples(
-    snapshot: Snapshot<'_>,
-    def: &SpaceDef,
-    busy: &mut Busy<'_, '_>,
-) -> Result<(), Error> {
-    first_misfit(snapshot, def, busy).map_or(Ok(()), |(_, error)| Err(error))
+    if let Some((_, error)) = first_misfit(snapshot, &def, busy) {
+        return Err(error);
+    }
+    foreign_keys::put_space(snapshot, &row, &def, references, busy)
 }
 
 /// How many tuples of a space fit its new definition before the first that does not, and why not.
@@ -198,7 +197,7 @@ fn delete_space(snapshot: Snapshot<'_>, old: &[u8]) -> Result<(), Error> {
         let why = "the space has truncate record";
         return Err(errors::cannot_drop_space(&row.name, why));
     }
-    Ok(())
+    foreign_keys::check_drop(snapshot, row.id, &row.name)
 }
 
 fn put_index(
@@ -354,6 +353,9 @@ fn delete_index(snapshot: Snapshot<'_>, old: &[u8]) -> Result<(), Error> {
         let why = "can not drop primary key while space sequence exists";
         return Err(errors::cannot_alter_space(&space.name, why));
     }
+    if row.id == PRIMARY {
+        foreign_keys::check_truncate(snapshot, row.space, &space.name)?;
+    }
     Ok(())
 }
 
@@ -416,11 +418,11 @@ fn put_truncate(snapshot: Snapshot<'_>, space: &SpaceDef, new: &[u8]) -> Result<
     let key = space.primary()?.key_of(new);
     let key = key.map_err(|_| Error::invalid_msgpack("system row"))?;
     let id = u32::try_from(key.first_number()).unwrap_or(u32::MAX);
-    if snapshot.get(system::SPACE, &system_key(&[id])).is_none() {
+    let Some(truncated) = read::space(snapshot, id)? else {
         return Err(Error::no_such_space(id));
-    }
+    };
     if system::is_system(id) {
         return Err(errors::unsupported("truncating a system space"));
     }
-    Ok(())
+    foreign_keys::check_truncate(snapshot, id, &truncated.name)
 }

@@ -117,7 +117,8 @@ impl EmbeddedEngine {
         self.authorize(space, old.as_ref(), new.as_ref())?;
         let built = self.look(|snapshot| {
             let mut busy = Busy::new(reply);
-            ddl::check(snapshot, space, old.as_deref(), new.as_deref(), &mut busy)
+            let (old, new) = (old.as_deref(), new.as_deref());
+            ddl::check(snapshot, space, old, new, self.references, &mut busy)
         });
         let built = built.map_err(|error| self.without_rows(space, &key, error))?;
         // Emptying a space needs a row there.
@@ -146,7 +147,15 @@ impl EmbeddedEngine {
     ) -> Result<(), Error> {
         self.authorize(space, None, Some(&new))?;
         let built = self.look(|snapshot| {
-            ddl::check(snapshot, space, None, Some(&*new), &mut Busy::new(reply))
+            let mut busy = Busy::new(reply);
+            ddl::check(
+                snapshot,
+                space,
+                None,
+                Some(&*new),
+                self.references,
+                &mut busy,
+            )
         })?;
         self.check_memory_of(&built)?;
         let old = self.look(|snapshot| snapshot.get(space.id, &key).cloned());

@@ -15,6 +15,7 @@
 //! | `select` | SELECT, and what procedures read like it |
 //! | `data_bound` | the bound on the memory of data |
 //! | `write` | tuples stored, changed and deleted, in every index |
+//! | `foreign_keys` | what tuples refer to, and what refers to them |
 //! | `definitions` | changes of the system spaces |
 //! | `openings` | what is open to everybody without a login, told to the log |
 //! | `sequences` | numbers handed out one by one |
@@ -26,6 +27,7 @@ mod data_bound;
 mod definitions;
 mod execute;
 mod factory;
+mod foreign_keys;
 mod openings;
 mod permissions;
 mod schema_cache;
@@ -47,6 +49,7 @@ use vestibule_wire::request::Begin;
 
 use crate::access::effective_user::EffectiveUser;
 use crate::access::generations::UserGenerations;
+use crate::ddl::foreign_keys::ReferenceChecks;
 use crate::durability::commit_log::CommitLog;
 use crate::durability::journal::Journal;
 use crate::durability::recovery;
@@ -82,6 +85,8 @@ pub struct EmbeddedEngine {
     memory: DataBound,
     /// The role is replica.
     is_read_only: bool,
+    /// When foreign keys are held against what they refer to.
+    references: ReferenceChecks,
     /// Who users are, for engines that come after this one as well.
     generations: UserGenerations,
 }
@@ -121,12 +126,14 @@ impl EmbeddedEngine {
             storage,
             log: CommitLog::default(),
             is_read_only: false,
+            references: ReferenceChecks::Now,
             generations,
         }
     }
 
     /// An engine that goes on from this image and writes to this journal, for as long as nobody is
-    /// served: everything is allowed, and no checkpoints are made.
+    /// served: everything is allowed, no checkpoints are made, and foreign keys are not looked at:
+    /// what is put comes in no order.
     ///
     /// # Errors
     ///
@@ -139,6 +146,7 @@ impl EmbeddedEngine {
         let mut engine = Self::new(options);
         engine.adopt(image)?;
         engine.log = CommitLog::new(journal);
+        engine.references = ReferenceChecks::Later;
         engine.switch_to_superuser();
         Ok(engine)
     }

@@ -14,6 +14,7 @@ use crate::query::catalog;
 use crate::schema::system;
 use crate::schema::system::changes::RowChange;
 use crate::store::image::{BySpace, Image};
+use crate::store::referrers::Referrers;
 use crate::store::side_effects::defines_spaces;
 
 /// Definitions, rights and catalog of one version of the system spaces.
@@ -21,6 +22,7 @@ use crate::store::side_effects::defines_spaces;
 pub(super) struct SchemaCache {
     spaces: BySpace<Arc<SpaceDef>>,
     names: HashMap<Box<str>, u32>,
+    referrers: Referrers,
     access: Arc<Access>,
     catalog: Arc<Catalog>,
 }
@@ -37,6 +39,7 @@ impl SchemaCache {
         Self {
             spaces,
             names,
+            referrers: image.referrers.clone(),
             catalog: Arc::new(catalog::build(image, &access)),
             access,
         }
@@ -63,6 +66,7 @@ impl SchemaCache {
                 self.spaces.insert(id, space.def.clone());
             }
         }
+        self.referrers = image.referrers.clone();
         self.access = image.access.clone();
         let mut catalog = (*self.catalog).clone();
         catalog::change(&mut catalog, &self.access, changes);
@@ -92,6 +96,12 @@ impl SchemaCache {
         self.spaces.get(&space).is_some_and(|def| def.is_temporary)
     }
 
+    /// Which spaces refer to which.
+    #[inline]
+    pub(super) fn referrers(&self) -> &Referrers {
+        &self.referrers
+    }
+
     /// The rights of every user.
     #[inline]
     pub(super) fn access(&self) -> &Access {
@@ -117,6 +127,7 @@ impl SchemaCache {
         let names: BTreeMap<_, _> = self.names.iter().collect();
         let mut told: Vec<_> = spaces.iter().map(|own| format!("{own:?}")).collect();
         told.extend(names.iter().map(|own| format!("{own:?}")));
+        told.push(format!("{:?}", self.referrers));
         told.extend(self.access.told());
         let admin = self.access.user(system::ADMIN).unwrap();
         for (space, index) in SYSTEM_SPACES

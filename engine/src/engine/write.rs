@@ -47,9 +47,13 @@ impl EmbeddedEngine {
         if tuple.len() > self.options.tuple_size_max {
             return Err(errors::tuple_too_large(tuple.len()));
         }
-        primary
+        let key = primary
             .key_of(tuple)
-            .map_err(|_| Error::invalid_msgpack("packet body"))
+            .map_err(|_| Error::invalid_msgpack("packet body"))?;
+        if !space.foreign_keys.is_empty() {
+            self.check_parents(space, &key, tuple)?;
+        }
+        Ok(key)
     }
 
     /// Everybody may write `_truncate`, which has a row for each space that was ever truncated.
@@ -89,7 +93,8 @@ impl EmbeddedEngine {
         if system::is_system(space.id) {
             return self.store_system(&space.clone(), key, Some(tuple), reply);
         }
-        if !space.secondaries.is_empty() || !self.has_memory_for(1, &tuple) {
+        let needs_old = !space.secondaries.is_empty() || self.is_referred_to(space.id);
+        if needs_old || !self.has_memory_for(1, &tuple) {
             let space = space.clone();
             let old = self.stored(space.id, PRIMARY, &key);
             self.change(&space, key, old.as_ref(), Some(tuple))?;
@@ -104,6 +109,7 @@ impl EmbeddedEngine {
     ///
     /// # Errors
     ///
+    /// `ErrorCode::FOREIGN_KEY_INTEGRITY` if others refer to the old tuple and not to the new one,
     /// `ErrorCode::MEMORY_ISSUE` if there is no memory for the new tuple, `ErrorCode::TUPLE_FOUND`
     /// if it has another tuple's key in a unique index; nothing is changed then.
     pub(super) fn change(
@@ -113,6 +119,11 @@ impl EmbeddedEngine {
         old: Option<&Tuple>,
         new: Option<Tuple>,
     ) -> Result<(), Error> {
+        if let Some(old) = old
+            && self.is_referred_to(space.id)
+        {
+            self.check_children(space, old, new.as_ref())?;
+        }
         if let Some(new) = &new {
             self.check_memory(1 + space.secondaries.len(), old, new)?;
         }

@@ -3,8 +3,10 @@
 //! | module | what |
 //! |---|---|
 //! | `access` | errors of users and rights |
+//! | `foreign_key` | errors of foreign keys |
 
 pub(crate) mod access;
+pub(crate) mod foreign_key;
 
 use std::fmt::Display;
 use std::path::Path;

@@ -8,6 +8,7 @@ use vestibule_wire::request::IdOrName;
 
 use crate::errors;
 use crate::model::field::FieldType;
+use crate::model::foreign_key::ForeignKey;
 use crate::model::index::{IndexDef, PRIMARY};
 
 const NIL: &[u8] = &[0xc0];
@@ -28,6 +29,8 @@ pub(crate) struct SpaceDef {
     pub(crate) generator: Option<Generator>,
     /// Tuples are neither journaled nor in checkpoints: a restart empties the space.
     pub(crate) is_temporary: bool,
+    /// What its tuples refer to, by the format and by the space's options.
+    pub(crate) foreign_keys: Box<[ForeignKey]>,
     /// What format and index together ask of the first fields.
     rules: Box<[Rule]>,
     /// Numbers of the format's fields, in the order of their names.
@@ -54,6 +57,8 @@ pub(crate) struct Field {
     pub(crate) is_nullable: bool,
     /// What a tuple that is inserted gets where it has nil or nothing, MessagePack.
     pub(crate) default: Option<Box<[u8]>>,
+    /// What it refers to.
+    pub(crate) foreign_keys: Box<[ForeignKey]>,
     /// The map that says all this, MessagePack as it was given: with older names of types, and
     /// with what means nothing here.
     pub(crate) written: Box<[u8]>,
@@ -77,6 +82,7 @@ impl Field {
             kind,
             is_nullable,
             default: None,
+            foreign_keys: Box::default(),
             written: written.into(),
         }
     }
@@ -123,6 +129,7 @@ impl SpaceDef {
             secondaries: secondaries.into(),
             generator: None,
             is_temporary: false,
+            foreign_keys: Box::default(),
             rules,
             by_name,
             default_count,

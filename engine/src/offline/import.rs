@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::EngineOptions;
+use crate::ddl::foreign_keys::ReferenceChecks;
 use crate::ddl::{self, Busy};
 use crate::durability::journal::Journal;
 use crate::durability::recovery;
@@ -14,6 +15,7 @@ use crate::limits::{IMPORT_TURN_BYTES, IMPORT_TURN_ROWS};
 use crate::model::key::Key;
 use crate::model::space::{Generator, SpaceDef};
 use crate::model::tuple::Tuple;
+use crate::offline::references::orphans;
 use crate::schema::system;
 use crate::store::image::Image;
 use crate::store::snapshot::Snapshot;
@@ -208,7 +210,9 @@ impl Import {
         let (mut out, mut context) = (Vec::new(), Detached::default());
         let reply = Reply::detached(&mut out, &mut context);
         let mut busy = Busy::new(&reply);
-        let checked = |snapshot: Snapshot<'_>| ddl::check(snapshot, space, old, new, &mut busy);
+        let checked = |snapshot: Snapshot<'_>| {
+            ddl::check(snapshot, space, old, new, ReferenceChecks::Later, &mut busy)
+        };
         self.engine.look(checked).map(drop)
     }
 
@@ -256,16 +260,28 @@ impl Import {
     ///
     /// # Errors
     ///
-    /// The disk's: nothing of it is there then.
+    /// The disk's, or a tuple refers to one that is not there: nothing of it is there then.
     pub fn finish(mut self) -> Result<(), Fault> {
-        if let Err(error) = self.commit() {
-            let reason = error.message().to_owned();
+        let committed = self.commit().map_err(|error| error.message().to_owned());
+        if let Err(reason) = committed.and_then(|()| self.check_references()) {
             self.abandon()?;
             return Err(reason.into());
         }
         let staged = self.engine.into_journal();
         self.base.adopt(staged.ok_or("there is no journal")?)?;
         Ok(())
+    }
+
+    /// Foreign keys, now that everything is there.
+    fn check_references(&self) -> Result<(), String> {
+        let mut first = Ok(());
+        self.engine.look(|snapshot| {
+            orphans(snapshot, &[], &mut |reason| {
+                first = Err(reason);
+                false
+            });
+        });
+        first
     }
 
     /// Leaves the directory as it was.

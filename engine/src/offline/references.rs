@@ -10,19 +10,22 @@
 use std::ops::Bound;
 
 use vestibule_actors::engine::{Detached, Reply};
+use vestibule_wire::Error;
 
 use super::{Contents, DEFINITIONS};
+use crate::ddl::foreign_keys::{ReferenceChecks, check_child};
 use crate::ddl::{self, Busy};
+use crate::errors::foreign_key as foreign_key_errors;
+use crate::model::space::SpaceDef;
 use crate::print::Printed;
 use crate::schema::system;
 use crate::store::image::Image;
-use crate::store::index_build;
 use crate::store::snapshot::Snapshot;
 
 impl Contents {
     /// Tells each definition that contradicts others: a grant of what is not there, for example.
     pub fn check_references(&mut self, on_damage: &mut dyn FnMut(String)) {
-        index_definitions(&mut self.image);
+        let unindexed = index_definitions(&mut self.image);
         let image = &self.image;
         let snapshot = Snapshot { layers: &[], image };
         let born = Image::new();
@@ -41,32 +44,62 @@ impl Contents {
                 let mut busy = Busy::new(&reply);
                 // Functions are made and dropped, and not changed.
                 let old = (id != system::FUNC).then_some(&**row);
-                if let Err(error) = ddl::check(snapshot, &space.def, old, Some(row), &mut busy) {
-                    on_damage(format!(
-                        "row {} of space '{}': {}",
-                        Printed(row),
-                        space.def.name,
-                        error.message()
-                    ));
+                let (def, now) = (&space.def, ReferenceChecks::Now);
+                if let Err(error) = ddl::check(snapshot, def, old, Some(row), now, &mut busy) {
+                    on_damage(told(row, def, &error));
+                }
+            }
+        }
+        orphans(snapshot, &unindexed, &mut |orphan| {
+            on_damage(orphan);
+            true
+        });
+    }
+}
+
+/// Tells each tuple that refers to one that is not there, until `on_orphan` has heard enough.
+/// Spaces that are `unindexed` count as if everything were there.
+pub(super) fn orphans(
+    snapshot: Snapshot<'_>,
+    unindexed: &[u32],
+    on_orphan: &mut dyn FnMut(String) -> bool,
+) {
+    for space in snapshot.image.spaces() {
+        let child = &*space.def;
+        for key in &child.foreign_keys {
+            let id = key.parent(child.id);
+            if unindexed.contains(&id) {
+                continue;
+            }
+            let Some(parent) = snapshot.image.space(id) else {
+                let why = format!("foreign space '{id}' was not found by id");
+                let error = foreign_key_errors::cannot_create(&key.name, &child.name, &why);
+                if !on_orphan(error.message().to_owned()) {
+                    return;
+                }
+                continue;
+            };
+            for tuple in space.rows.tuples() {
+                if let Err(error) = check_child(snapshot, child, key, &parent.def, tuple)
+                    && !on_orphan(told(tuple, child, &error))
+                {
+                    return;
                 }
             }
         }
     }
 }
 
-/// Builds the secondary indexes of the system spaces, by which the checks look things up. One that
-/// has a key twice stays empty: that is told where keys are checked.
-fn index_definitions(image: &mut Image) {
-    for id in DEFINITIONS {
-        let Some(space) = image.space_mut(id) else {
-            continue;
-        };
-        let def = space.def.clone();
-        for index in &def.secondaries {
-            let built = index_build::build(index, space.rows.tuples(), &mut |_| true);
-            if let (Ok(tree), Some(own)) = (built, space.tree_mut(index.id)) {
-                *own = tree;
-            }
-        }
-    }
+fn told(row: &[u8], space: &SpaceDef, error: &Error) -> String {
+    let (row, name) = (Printed(row), &space.name);
+    format!("row {row} of space '{name}': {}", error.message())
+}
+
+/// Builds the secondary indexes that the checks look things up by: of the system spaces, and of
+/// those that foreign keys lead to. Returns the spaces with an index that cannot be built, which is
+/// told where keys are checked.
+fn index_definitions(image: &mut Image) -> Vec<u32> {
+    let referred: Vec<u32> = image.referrers.parents().collect();
+    let all = DEFINITIONS.into_iter().chain(referred);
+    all.filter(|id| !image.index(*id)).collect()
 }

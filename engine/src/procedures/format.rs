@@ -4,15 +4,16 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{write_map_len, write_str};
 
 use super::args::{LuaValue, illegal};
+use super::foreign_keys::{self, DefinedSpace, KeyOf};
 use crate::errors;
 use crate::model::field::FieldType;
 use crate::model::space::Field;
-use crate::schema::system::rows::Refuse;
+use crate::schema::system::rows::{Refuse, is_refused_field_option};
 
 /// Reads a format as Lua callers write it: `{name = …, type = …}`, `{'id', 'unsigned'}`, `'id'`.
 pub(super) fn read_format(
     format: &LuaValue<'_>,
-    space: &str,
+    space: &DefinedSpace<'_>,
     refuse: Refuse,
 ) -> Result<Vec<Field>, Error> {
     let LuaValue::List(fields) = format else {
@@ -27,25 +28,23 @@ pub(super) fn read_format(
 fn read_field(
     at: usize,
     field: &LuaValue<'_>,
-    space: &str,
+    space: &DefinedSpace<'_>,
     refuse: Refuse,
 ) -> Result<Field, Error> {
+    let refuse = |why: &str| refuse(space.name, why);
     let name = field
         .as_str()
         .or_else(|| field.get("name").or(field.at(1)).and_then(LuaValue::as_str));
     let name =
         name.ok_or_else(|| illegal(format_args!("format[{at}]: name (string) is expected")))?;
     if name.is_empty() {
-        return Err(refuse(space, &format!("field {at} name is not specified")));
+        return Err(refuse(&format!("field {at} name is not specified")));
     }
     let kind = field
         .get("type")
         .or(field.at(2))
         .map_or(Some("any"), LuaValue::as_str);
-    let unknown = || {
-        let why = format!("field {at} has unknown field type");
-        refuse(space, &why)
-    };
+    let unknown = || refuse(&format!("field {at} has unknown field type"));
     let kind = kind.and_then(FieldType::from_name).ok_or_else(unknown)?;
     let is_nullable = match field.get("is_nullable") {
         None => false,
@@ -62,12 +61,19 @@ fn read_field(
         value.write(&mut default);
         default.into()
     });
+    let place = format!("format[{at}]: ");
+    let foreign_keys = field.get("foreign_key");
+    let foreign_keys = foreign_keys
+        .map(|keys| foreign_keys::normalized(keys, KeyOf::Field, space, &place))
+        .transpose()?;
     Ok(Field {
         name: name.into(),
         kind,
         is_nullable,
         default,
-        written: written(name, field).into(),
+        // They are read when the row is put, from what is written.
+        foreign_keys: Box::default(),
+        written: written(name, field, foreign_keys.as_deref()).into(),
     })
 }
 
@@ -77,9 +83,7 @@ fn check_options(at: usize, field: &LuaValue<'_>) -> Result<(), Error> {
     for option in field.names() {
         match option {
             "collation" => check_collation(field.get(option), &format!("format[{at}]"))?,
-            "compression" | "constraint" | "default_func" | "foreign_key"
-                if field.get(option).is_some() =>
-            {
+            _ if is_refused_field_option(option) && field.get(option).is_some() => {
                 return Err(errors::unsupported_option("field", option));
             }
             _ => {}
@@ -89,7 +93,7 @@ fn check_options(at: usize, field: &LuaValue<'_>) -> Result<(), Error> {
 }
 
 /// The map of a field as `_space` keeps it: what was given by place has its name.
-fn written(name: &str, field: &LuaValue<'_>) -> Vec<u8> {
+fn written(name: &str, field: &LuaValue<'_>, foreign_keys: Option<&[u8]>) -> Vec<u8> {
     let kind = field.get("type").or(field.at(2)).and_then(LuaValue::as_str);
     let is_further = |(option, value): &(&str, &LuaValue<'_>)| {
         // Strings are ordered by bytes, so that a collation that passed says nothing.
@@ -104,7 +108,10 @@ fn written(name: &str, field: &LuaValue<'_>) -> Vec<u8> {
     write_str(&mut out, kind.unwrap_or("any"));
     for (option, value) in further {
         write_str(&mut out, option);
-        value.write(&mut out);
+        match foreign_keys.filter(|_| option == "foreign_key") {
+            Some(keys) => out.extend_from_slice(keys),
+            None => value.write(&mut out),
+        }
     }
     out
 }

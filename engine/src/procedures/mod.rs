@@ -8,6 +8,7 @@
 //! | `call` | what a procedure is called with, and how it answers |
 //! | `lookup` | objects that arguments name or number |
 //! | `remove` | objects are dropped with all that hangs on them |
+//! | `foreign_keys` | foreign keys as Lua callers write them |
 //! | `format` | formats as Lua callers write them |
 //! | `checkpoints` | `box.snapshot`, `vestibule.checkpoints` |
 //! | `functions` | `box.schema.func.*` |
@@ -32,6 +33,7 @@ mod attachments;
 mod call;
 mod checkpoints;
 mod debug;
+mod foreign_keys;
 mod format;
 mod functions;
 mod grants;

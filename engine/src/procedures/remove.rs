@@ -1,6 +1,8 @@
 //! Objects are dropped with all that hangs on them. Everything here is for use inside
 //! [`EmbeddedEngine::alter`].
 
+use std::collections::BTreeSet;
+
 use vestibule_actors::engine::Reply;
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
@@ -129,7 +131,10 @@ pub(super) fn principal(
     row: &UserRow,
     reply: &Reply<'_>,
 ) -> Result<(), Error> {
-    for space in engine.look(|snapshot| owned_by(snapshot, system::SPACE, row.id))? {
+    let spaces = engine.look(|snapshot| {
+        owned_by(snapshot, system::SPACE, row.id).map(|own| children_first(snapshot, own))
+    })?;
+    for space in spaces {
         self::space(engine, space, reply)?;
     }
     let sequences = engine.look(|snapshot| owned_by(snapshot, system::SEQUENCE, row.id))?;
@@ -149,6 +154,35 @@ pub(super) fn principal(
         Ok(())
     })?;
     engine.delete_system(system::USER, &row.encode(), reply)
+}
+
+/// Spaces in an order in which they can be dropped: those whose foreign keys lead to others go
+/// before these. Those that lead around in a circle come last.
+fn children_first(snapshot: Snapshot<'_>, spaces: Vec<u32>) -> Vec<u32> {
+    let image = snapshot.image;
+    let mut left: BTreeSet<u32> = spaces.into_iter().collect();
+    let is_other = |space: u32, left: &BTreeSet<u32>| {
+        let mut children = image.referrers.of(space);
+        children.any(|child| child != space && left.contains(&child))
+    };
+    let is_free = |space: &u32| !is_other(*space, &left);
+    let (free, rest) = left.iter().copied().partition::<Vec<u32>, _>(is_free);
+    let mut order = free;
+    left = rest.into_iter().collect();
+    let mut at = 0;
+    while let Some(space) = order.get(at).copied() {
+        at += 1;
+        let def = image.space(space).map(|space| space.def.clone());
+        for key in def.iter().flat_map(|def| &def.foreign_keys) {
+            let parent = key.parent(space);
+            if left.contains(&parent) && !is_other(parent, &left) {
+                left.remove(&parent);
+                order.push(parent);
+            }
+        }
+    }
+    order.extend(left);
+    order
 }
 
 /// Numbers of the spaces, functions or sequences that somebody owns.

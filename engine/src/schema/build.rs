@@ -26,6 +26,7 @@ pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef,
             .collect(),
     )?;
     def.is_temporary = space.options.is_temporary;
+    def.foreign_keys = space.foreign_keys().cloned().collect();
     Ok(def)
 }
 

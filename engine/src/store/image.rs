@@ -31,6 +31,7 @@ use crate::schema::system::{self, bootstrap};
 use crate::store::garbage::Garbage;
 use crate::store::index_build::Built;
 use crate::store::layer::{Changes, Layer};
+use crate::store::referrers::Referrers;
 use crate::store::shared_map::SharedMap;
 use crate::store::side_effects::{SideEffects, is_followed};
 use crate::store::tree::Tree;
@@ -128,6 +129,7 @@ pub(crate) struct Image {
     pub(crate) rekey_epoch: u64,
     pub(super) spaces: SharedMap<u32, Arc<Space>, BuildHasherDefault<SpaceHasher>>,
     pub(super) names: SharedMap<Box<str>, u32, RandomState>,
+    pub(crate) referrers: Referrers,
     /// Who may do what, as the system spaces say. Follows a turn that changes it as the turn is
     /// applied, before anybody hears of it; while the journal is replayed, it waits for the end.
     pub(crate) access: Arc<Access>,
@@ -155,6 +157,7 @@ impl Image {
             rekey_epoch: 0,
             spaces: SharedMap::default(),
             names: SharedMap::default(),
+            referrers: Referrers::default(),
             access: Arc::default(),
             bytes: 0,
             left_behind: 0,
@@ -243,6 +246,7 @@ impl Image {
     pub(super) fn add(&mut self, space: Space) {
         let (id, name) = (space.def.id, space.def.name.clone());
         self.count(0, space.bytes());
+        self.referrers.add(&space.def);
         self.names.insert(name, id, &mut self.left_behind);
         self.spaces
             .insert(id, Arc::new(space), &mut self.left_behind);
@@ -252,6 +256,7 @@ impl Image {
     pub(super) fn take(&mut self, id: u32) -> Option<Space> {
         let space = self.spaces.remove(&id, &mut self.left_behind)?;
         self.names.remove(&*space.def.name, &mut self.left_behind);
+        self.referrers.remove(&space.def);
         self.count(space.bytes(), 0);
         Some(Arc::unwrap_or_clone(space))
     }

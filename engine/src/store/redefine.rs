@@ -101,23 +101,22 @@ impl Image {
             let Some(space) = self.space_mut(id) else {
                 continue;
             };
-            let mut at = 0;
-            while let Some(index) = space.def.secondaries.get(at) {
-                let built = index_build::build(index, space.rows.tuples(), &mut |step| {
+            let (def, mut at) = (space.def.clone(), 0);
+            while let Some(index) = def.secondaries.get(at) {
+                let built = build_secondary(space, at, &mut |step| {
                     done = total.min(done + step);
                     progress(done, total);
-                    true
                 });
                 match built {
-                    Ok(tree) => space.secondaries[at].1 = tree,
+                    Ok(()) => {}
                     Err(BuildError::Duplicates(pairs)) if force => {
-                        remove_duplicates(&space.def, &mut space.rows, &pairs)?;
+                        remove_duplicates(&def, &mut space.rows, &pairs)?;
                         // What was built so far has them too.
                         at = 0;
                         continue;
                     }
                     Err(failure) => {
-                        return Err(failure.error(&space.def, index, space.def.primary()?));
+                        return Err(failure.error(&def, index, def.primary()?));
                     }
                 }
                 at += 1;
@@ -125,6 +124,35 @@ impl Image {
         }
         Ok(())
     }
+
+    /// Builds the secondary indexes of one space. One that cannot be built stays as it is; returns
+    /// whether there is none of those.
+    pub(crate) fn index(&mut self, id: u32) -> bool {
+        let Some(space) = self.space_mut(id) else {
+            return true;
+        };
+        let mut are_built = true;
+        for at in 0..space.secondaries.len() {
+            are_built &= build_secondary(space, at, &mut |_| ()).is_ok();
+        }
+        are_built
+    }
+}
+
+/// Builds a secondary index, by its place, from the tuples of its space. `progress` is told of
+/// steps.
+fn build_secondary(
+    space: &mut Space,
+    at: usize,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), BuildError> {
+    let index = &space.def.secondaries[at];
+    let built = index_build::build(index, space.rows.tuples(), &mut |step| {
+        progress(step);
+        true
+    });
+    space.secondaries[at].1 = built?;
+    Ok(())
 }
 
 /// What an index had under the old definition, if its keys are the same still. During recovery, the

@@ -5,6 +5,7 @@ mod damage;
 mod ddl;
 mod descending;
 mod faults;
+mod foreign_keys;
 mod index_kinds;
 mod memory_bound;
 mod model;

@@ -49,6 +49,7 @@ use crate::limits::{
 use crate::model::index::PRIMARY;
 use crate::model::key::Key;
 use crate::schema::system;
+use crate::schema::system::rows::SpaceRow;
 use crate::store::garbage::discard_elsewhere;
 use crate::store::layer::{Change, Layer};
 use holders::{Full, Holder, Holders};
@@ -318,15 +319,18 @@ impl Transactions {
                 space,
                 system::SPACE | system::INDEX | system::TRUNCATE | system::SPACE_SEQUENCE
             );
-            for key in changes.keys() {
+            for (key, change) in changes {
                 // Keys of these spaces begin with the number of the space that they are about.
                 let about = key.first_number() as u32;
+                let parents = parents(space, change);
                 for id in self.who_saw(space, PRIMARY, key) {
                     self.abort(id);
                 }
                 self.abort_all(|own| {
                     let reads = own.reads.get_mut();
-                    reads.has_catalog() || (is_definition && reads.touches(about))
+                    reads.has_catalog()
+                        || (is_definition && reads.touches(about))
+                        || parents.iter().any(|parent| reads.touches(*parent))
                 });
             }
         }
@@ -349,6 +353,15 @@ impl Transactions {
             past.is_some_and(|past| past.turn_number == turn_number && past.turn().is_some())
         });
     }
+}
+
+/// The spaces that the foreign keys of a definition lead to: who has changed something there may
+/// have taken away what they need.
+fn parents(space: u32, change: &Change) -> Vec<u32> {
+    let row = change.as_ref().filter(|_| space == system::SPACE);
+    let row = row.and_then(|row| SpaceRow::decode(row).ok());
+    let Some(row) = row else { return Vec::new() };
+    row.foreign_keys().map(|key| key.parent(row.id)).collect()
 }
 
 fn drop_layer(layer: Layer) {

@@ -115,6 +115,10 @@ codes! {
     UNABLE_TO_PROCESS_IN_STREAM = 229, "Not allowed in a stream.";
     UNABLE_TO_PROCESS_OUT_OF_STREAM = 230, "Only allowed in a stream.";
     TRANSACTION_TIMEOUT = 231, "The transaction took too long and was aborted.";
+    CREATE_FOREIGN_KEY = 237, "A foreign key cannot be created.";
+    FOREIGN_KEY_INTEGRITY = 238, "A tuple that others refer to would be gone.";
+    FIELD_FOREIGN_KEY_FAILED = 239, "What a field refers to is not there.";
+    COMPLEX_FOREIGN_KEY_FAILED = 240, "What a tuple refers to is not there.";
     ITERATOR_POSITION = 247, "A position does not belong to this index.";
     DEFAULT_VALUE_TYPE = 248, "A default is not of its field's type.";
     UNKNOWN_AUTH_METHOD = 249, "No such authentication method.";

@@ -314,3 +314,105 @@ fn a_definition_that_names_what_is_not_there_is_told() {
     let told = "row [1, 0, \"role\", 77, 4] of space '_priv': Role '77' is not found";
     assert_eq!(damages, [told]);
 }
+
+/// A space whose tuples refer to another one by their second field, `{child, …}` to `{parent, …}`.
+fn referring(space: u32, name: &str, to: u32) -> Vec<(bool, String, Vec<u8>)> {
+    let key = json!({"f": {"space": to, "field": "id"}});
+    let format = json!([
+        {"name": "id", "type": "unsigned"},
+        {"name": "other", "type": "unsigned", "is_nullable": true, "foreign_key": key},
+    ]);
+    let unique = json!({"unique": true});
+    let parts = json!([{"field": 1, "type": "unsigned", "is_nullable": true}]);
+    let rows = [
+        ("_space", json!([space, 1, name, "memtx", 0, {}, format])),
+        (
+            "_index",
+            json!([space, 0, "pk", "tree", unique, [[0, "unsigned"]]]),
+        ),
+        (
+            "_index",
+            json!([space, 1, "other", "tree", {"unique": false}, parts]),
+        ),
+    ];
+    let all = rows.map(|(space, row)| (true, space.to_owned(), pack(&row)));
+    all.into()
+}
+
+#[test]
+fn foreign_keys_are_loaded_in_any_order_also_around_a_circle() {
+    let mut dump: Dump = referring(512, "a", 513);
+    dump.extend(referring(513, "b", 512));
+    for (space, row) in [("a", [1, 2]), ("b", [2, 1])] {
+        dump.push((true, space.to_owned(), pack(&json!(row))));
+    }
+    let loaded = load(&dump).unwrap();
+    assert!(dump.iter().all(|row| loaded.contains(row)), "{loaded:?}");
+    assert_eq!(load(&loaded), Ok(loaded), "in the order of a dump, too");
+}
+
+#[test]
+fn a_load_with_a_tuple_that_refers_to_nothing_changes_nothing() {
+    let scratch = Scratch::new();
+    let mut import = scratch.import();
+    let mut dump = referring(512, "a", 513);
+    dump.extend(referring(513, "b", 512));
+    for (_, space, row) in &dump {
+        import.put(IdOrName::Name(space), row).unwrap();
+    }
+    import
+        .put(IdOrName::Name("a"), &pack(&json!([1, 7])))
+        .unwrap();
+    assert_eq!(
+        import.finish().unwrap_err().to_string(),
+        "row [1, 7] of space 'a': Foreign key constraint 'f' failed for field '2 (other)': foreign \
+         tuple was not found"
+    );
+    assert!(scratch.contents().0.spaces().is_empty());
+    // A space that is not there.
+    let mut import = scratch.import();
+    for (_, space, row) in &referring(512, "a", 513) {
+        import.put(IdOrName::Name(space), row).unwrap();
+    }
+    assert_eq!(
+        import.finish().unwrap_err().to_string(),
+        "Failed to create foreign key 'f' in space 'a': foreign space '513' was not found by id"
+    );
+}
+
+/// What only damage, or a hand in the files, can lead to.
+#[test]
+fn a_tuple_whose_parent_is_lost_is_told() {
+    use crate::durability::record;
+    use crate::store::layer::Layer;
+
+    let scratch = Scratch::new();
+    let mut import = scratch.import();
+    let mut dump = referring(512, "a", 513);
+    dump.extend(referring(513, "b", 512));
+    for (_, space, row) in &dump {
+        import.put(IdOrName::Name(space), row).unwrap();
+    }
+    import.finish().unwrap();
+    let options = EngineOptions {
+        journal_sync: JournalSync::Never,
+        ..EngineOptions::new(&scratch.0)
+    };
+    let recovered = recovery::recover(Arc::new(Disk), &options, &mut |_| ()).unwrap();
+    let mut journal: Journal = recovered.journal;
+    let mut turn = Layer::default();
+    let row = pack(&json!([1, 7]));
+    turn.set(512, system::system_key(&[1]), Some(row[..].into()));
+    let mut payload = Vec::new();
+    record::encode(&turn, |_| true, &mut payload);
+    journal.append(&payload).unwrap();
+    drop(journal);
+    let (_, damages) = scratch.contents();
+    assert_eq!(
+        damages,
+        [
+            "row [1, 7] of space 'a': Foreign key constraint 'f' failed for field '2 (other)': \
+             foreign tuple was not found"
+        ]
+    );
+}

@@ -6,20 +6,22 @@ use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 
-use super::definition::read_flags;
+use super::definition::{read_flags, read_foreign_keys};
+use crate::access::rights::Rights;
 use crate::engine::EmbeddedEngine;
 use crate::errors;
 use crate::limits::SPACE_ID_MAX;
 use crate::privileges::{ObjectKind, Privileges};
 use crate::procedures::args::{Args, Options, illegal};
 use crate::procedures::call::{EngineCall, alter_schema_and_answer};
+use crate::procedures::foreign_keys::DefinedSpace;
 use crate::procedures::format::read_format;
 use crate::procedures::lookup::owner;
 use crate::schema::system::rows::{SpaceOptions, SpaceRow};
 use crate::schema::system::{self, read, system_key};
 use crate::store::snapshot::Snapshot;
 
-const OPTIONS: [&str; 11] = [
+const OPTIONS: [&str; 12] = [
     "if_not_exists",
     "id",
     "engine",
@@ -31,6 +33,7 @@ const OPTIONS: [&str; 11] = [
     "is_sync",
     "type",
     "defer_deletes",
+    "foreign_key",
 ];
 
 /// What `box.schema.space.create` returns. Tarantool returns an object that cannot travel.
@@ -63,9 +66,10 @@ pub(in crate::procedures) fn create_space(call: &mut EngineCall<'_>) -> Result<O
         return Err(errors::space_exists(name));
     }
     let owner = owner(call.engine, &options)?;
+    let rights = call.engine.effective_user();
     let (row, is_counted) = call
         .engine
-        .look(|snapshot| space_row(snapshot, name, owner, &options))?;
+        .look(|snapshot| space_row(snapshot, rights, name, owner, &options))?;
     let put = |engine: &mut EmbeddedEngine, reply: &Reply<'_>| {
         if is_counted {
             engine.put_counter(&system::max_space_id_row(row.id))?;
@@ -96,19 +100,27 @@ fn check_may_create(
 /// The row of a new space, and whether its number is the next one.
 fn space_row(
     snapshot: Snapshot<'_>,
+    rights: &Rights,
     name: &str,
     owner: u64,
     options: &Options<'_>,
 ) -> Result<(SpaceRow, bool), Error> {
+    let wanted = options.uint("id")?;
+    let space = DefinedSpace {
+        name,
+        id: wanted.and_then(|id| u32::try_from(id).ok()),
+        snapshot,
+        rights,
+    };
     let mut flags = SpaceOptions::default();
     read_flags(options, &mut flags)?;
+    read_foreign_keys(options, &space, &mut flags)?;
     let format = options
         .get("format")
-        .map(|format| read_format(format, name, errors::cannot_create_space))
+        .map(|format| read_format(format, &space, errors::cannot_create_space))
         .transpose()?;
     let field_count = options.uint("field_count")?.unwrap_or(0);
     let field_count = u32::try_from(field_count).map_err(|_| illegal("field_count is too big"))?;
-    let wanted = options.uint("id")?;
     let id = wanted.map_or_else(
         || next_id(snapshot),
         |id| u32::try_from(id).unwrap_or(u32::MAX),

@@ -4,17 +4,19 @@ use vestibule_actors::engine::Outcome;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{write_array_len, write_uint};
 
+use crate::access::rights::Rights;
 use crate::errors;
 use crate::procedures::args::{Args, LuaValue, Options, illegal};
 use crate::procedures::call::{self, EngineCall, raw_result};
+use crate::procedures::foreign_keys::{self, DefinedSpace, KeyOf};
 use crate::procedures::format::read_format;
 use crate::procedures::lookup::owner;
 use crate::procedures::remove;
-use crate::schema::system::rows::{SpaceOptions, SpaceRow, encode_format};
+use crate::schema::system::rows::{SpaceOptions, SpaceRow};
 use crate::schema::system::{self, read, system_key};
 use crate::store::snapshot::Snapshot;
 
-const ALTER_OPTIONS: [&str; 8] = [
+const ALTER_OPTIONS: [&str; 9] = [
     "name",
     "user",
     "field_count",
@@ -23,6 +25,7 @@ const ALTER_OPTIONS: [&str; 8] = [
     "is_sync",
     "type",
     "defer_deletes",
+    "foreign_key",
 ];
 
 fn row_of(snapshot: Snapshot<'_>, space: &str) -> Result<SpaceRow, Error> {
@@ -42,11 +45,26 @@ pub(super) fn format(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, 
     let format = args.value(0)?;
     if format == LuaValue::Nil {
         let mut out = Vec::new();
-        encode_format(&row.format, &mut out);
+        write_array_len(&mut out, row.format.len() as u32);
+        for field in &row.format {
+            out.extend_from_slice(&foreign_keys::shown(field));
+        }
         return raw_result(call, &out);
     }
-    row.format = read_format(&format, space, errors::cannot_alter_space)?;
+    row.format = call.engine.look(|snapshot| {
+        let space = defined(&row, snapshot, call.engine.effective_user());
+        read_format(&format, &space, errors::cannot_alter_space)
+    })?;
     put(call, &row)
+}
+
+fn defined<'a>(row: &'a SpaceRow, snapshot: Snapshot<'a>, rights: &'a Rights) -> DefinedSpace<'a> {
+    DefinedSpace {
+        name: &row.name,
+        id: Some(row.id),
+        snapshot,
+        rights,
+    }
 }
 
 /// `:alter(options)`: what is not said stays as it is.
@@ -55,6 +73,16 @@ pub(super) fn alter(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, E
     let options = args.options(0, &ALTER_OPTIONS)?;
     let mut row = call.engine.look(|snapshot| row_of(snapshot, space))?;
     read_flags(&options, &mut row.options)?;
+    let (flags, format) = call.engine.look(|snapshot| {
+        let space = defined(&row, snapshot, call.engine.effective_user());
+        let mut flags = row.options.clone();
+        read_foreign_keys(&options, &space, &mut flags)?;
+        let format = options.get("format");
+        let format = format.map(|format| read_format(format, &space, errors::cannot_alter_space));
+        Ok::<_, Error>((flags, format.transpose()?))
+    })?;
+    row.options = flags;
+    row.format = format.unwrap_or(row.format);
     if let Some(name) = options.text("name")? {
         row.name = name.into();
     }
@@ -63,9 +91,6 @@ pub(super) fn alter(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome, E
     }
     if options.get("user").is_some() {
         row.owner = owner(call.engine, &options)?;
-    }
-    if let Some(format) = options.get("format") {
-        row.format = read_format(format, space, errors::cannot_alter_space)?;
     }
     put(call, &row)
 }
@@ -99,6 +124,18 @@ pub(super) fn truncate(call: &mut EngineCall<'_>, space: &str) -> Result<Outcome
     call::alter_schema(call, |engine, reply| {
         engine.put_system(system::TRUNCATE, &truncation, reply)
     })
+}
+
+/// Reads what tuples are to refer to; what is not said stays as it is.
+pub(super) fn read_foreign_keys(
+    given: &Options<'_>,
+    space: &DefinedSpace<'_>,
+    options: &mut SpaceOptions,
+) -> Result<(), Error> {
+    let Some(keys) = given.get("foreign_key") else {
+        return Ok(());
+    };
+    options.set_foreign_keys(&foreign_keys::normalized(keys, KeyOf::Tuple, space, "")?)
 }
 
 /// Reads what kind of space is asked for; what is not said stays as it is.

@@ -67,10 +67,6 @@ fn options_of_a_field_that_are_not_here_are_refused_by_name() {
             "5: vestibule does not support the field option 'constraint'",
         ),
         (
-            table! { name = "a", foreign_key = "f" },
-            "5: vestibule does not support the field option 'foreign_key'",
-        ),
-        (
             table! { name = "a", default_func = "f" },
             "5: vestibule does not support the field option 'default_func'",
         ),

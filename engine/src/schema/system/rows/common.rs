@@ -38,17 +38,15 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Options of a field that would ask something of its values are refused; what nobody knows is the
-/// client's own, and kept.
+/// Whether an option of a field would ask something of its values that is not asked here. What
+/// nobody knows is the client's own, and kept.
+pub(crate) fn is_refused_field_option(option: &str) -> bool {
+    matches!(option, "compression" | "constraint" | "default_func")
+}
+
+/// Refuses options of a field that would ask something of its values, unless they are nil.
 pub(super) fn refuse_field_option(option: &str, reader: &mut Reader<'_>) -> Result<(), Error> {
-    const UNDERSTOOD: [&str; 5] = [
-        "collation",
-        "compression",
-        "constraint",
-        "default_func",
-        "foreign_key",
-    ];
-    if UNDERSTOOD.contains(&option) {
+    if option == "collation" || is_refused_field_option(option) {
         return refuse_option("field", option, reader);
     }
     reader.skip().map(drop).map_err(malformed)

@@ -6,10 +6,12 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader, write_array_len, write_str, write_uint};
 
 use super::common::{check_name, malformed, number, refuse_field_option};
+use super::foreign_key::{self, FOREIGN_KEY};
 use super::options::{OptionType, RowOptions};
 use crate::errors;
 use crate::limits::{FIELD_COUNT_MAX, FORMAT_FIELDS_MAX, SPACE_ID_MAX};
 use crate::model::field::FieldType;
+use crate::model::foreign_key::ForeignKey;
 use crate::model::space::Field;
 
 /// A row of `_space`.
@@ -29,6 +31,8 @@ pub(crate) struct SpaceRow {
 pub(crate) struct SpaceOptions {
     /// What it holds is not durable.
     pub(crate) is_temporary: bool,
+    /// What whole tuples refer to.
+    pub(crate) foreign_keys: Box<[ForeignKey]>,
     written: RowOptions,
 }
 
@@ -42,7 +46,7 @@ const OPTIONS: [(&str, OptionType); 10] = [
     ("sql", OptionType::Str),
     ("defer_deletes", OptionType::Boolean),
     ("constraint", OptionType::Map),
-    ("foreign_key", OptionType::Map),
+    (FOREIGN_KEY, OptionType::Map),
     ("checks", OptionType::Array),
 ];
 const TEMPORARY: &str = "temporary";
@@ -98,6 +102,12 @@ impl SpaceRow {
         })
     }
 
+    /// What its tuples refer to, field by field, and then as a whole.
+    pub(crate) fn foreign_keys(&self) -> impl Iterator<Item = &ForeignKey> {
+        let fields = self.format.iter().flat_map(|field| &field.foreign_keys);
+        fields.chain(&self.options.foreign_keys)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         write_array_len(&mut out, 7);
@@ -123,10 +133,37 @@ impl SpaceOptions {
             Some(kind) => SpaceType::from_name(kind) == Some(SpaceType::DataTemporary),
             None => written.flag(TEMPORARY),
         };
+        let foreign_keys = match written.get(FOREIGN_KEY) {
+            Some(keys) => foreign_key::read(&mut Reader::new(keys), None)
+                .map_err(errors::wrong_space_options)?,
+            None => Box::default(),
+        };
         Ok(Self {
             is_temporary,
+            foreign_keys,
             written,
         })
+    }
+
+    /// Whether it is on one instance alone.
+    pub(crate) fn is_local(&self) -> bool {
+        self.written.number(GROUP_LOCAL) == Some(1.0)
+    }
+
+    /// Says what tuples refer to, MessagePack; nothing if it is an empty map.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::WRONG_SPACE_OPTIONS` for what is no foreign key.
+    pub(crate) fn set_foreign_keys(&mut self, keys: &[u8]) -> Result<(), Error> {
+        let read = foreign_key::read(&mut Reader::new(keys), None);
+        self.foreign_keys = read.map_err(errors::wrong_space_options)?;
+        if self.foreign_keys.is_empty() {
+            self.written.remove(FOREIGN_KEY);
+        } else {
+            self.written.set(FOREIGN_KEY, keys);
+        }
+        Ok(())
     }
 
     /// Makes the space temporary or not, in the words of Tarantool's older versions.
@@ -204,7 +241,7 @@ fn check_understood(options: &RowOptions) -> Result<(), Error> {
             return Err(errors::unsupported(&format!("the space flag '{flag}'")));
         }
     }
-    for rules in ["constraint", "foreign_key", "checks"] {
+    for rules in ["constraint", "checks"] {
         if !matches!(options.get(rules), None | Some([0x80 | 0x90])) {
             return Err(errors::unsupported(&format!("the space option '{rules}'")));
         }
@@ -250,6 +287,7 @@ fn decode_field(
     }
     let (start, whole) = (reader.position(), *reader);
     let (mut name, mut kind, mut is_nullable, mut default) = (None, "any", false, None);
+    let mut foreign_keys = Box::default();
     for _ in 0..reader.read_map_len().map_err(malformed)? {
         match reader.read_str().map_err(malformed)? {
             "name" => {
@@ -265,6 +303,10 @@ fn decode_field(
                 is_nullable = read.map_err(|_| wrong("'is_nullable' must be boolean"))?;
             }
             "default" => default = Some(reader.skip().map_err(malformed)?.into()),
+            FOREIGN_KEY if reader.peek() != Ok(Kind::Nil) => {
+                let read = foreign_key::read(reader, Some(at as u32 - 1));
+                foreign_keys = read.map_err(|why| errors::wrong_space_format(at, why))?;
+            }
             option => refuse_field_option(option, reader)?,
         }
     }
@@ -282,6 +324,7 @@ fn decode_field(
         kind,
         is_nullable,
         default,
+        foreign_keys,
         written: written.into(),
     })
 }
@@ -294,8 +337,8 @@ fn check_field_names(format: &[Field]) -> Result<(), Error> {
     }
 }
 
-/// Appends a format as it stands in `_space` and as `space:format()` returns it.
-pub(crate) fn encode_format(format: &[Field], out: &mut Vec<u8>) {
+/// Appends a format as it stands in `_space`.
+fn encode_format(format: &[Field], out: &mut Vec<u8>) {
     write_array_len(out, format.len() as u32);
     for field in format {
         out.extend_from_slice(&field.written);
