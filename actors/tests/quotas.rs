@@ -225,24 +225,3 @@ fn a_request_that_waits_too_long_is_told_so_and_has_no_lock() {
     assert_eq!(next.call(LOCK, NAME).data::<Vec<bool>>(), [true]);
     assert!(harness.script().executed().is_empty());
 }
-
-/// As long as Tx executes it, a request does not wait.
-#[test]
-fn a_request_that_waited_and_runs_may_take_its_time() {
-    let config = Config {
-        wait_timeout: Duration::from_millis(700),
-        ..config()
-    };
-    let harness = Harness::start_with(config, Script::default());
-    let mut peer = harness.connect();
-    let mut calls = RequestBuilder::call(1, "later", &[0x91, 1])
-        .stream(1)
-        .bytes();
-    calls.extend(
-        RequestBuilder::call(2, "pause", &[0x91, 0xcd, 4, 0])
-            .stream(1)
-            .bytes(),
-    );
-    peer.send_bytes(&calls);
-    assert_eq!((peer.receive().sync, peer.receive().code), (1, 0));
-}

@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 
@@ -20,6 +22,9 @@ pub(crate) trait Transport {
 
     /// Whether something may be taken again.
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether bytes have arrived that are not read. Asks the kernel: for what is rare.
+    fn has_unread(&self) -> bool;
 
     /// Whether the client has closed its half, although what came before may not be read yet.
     fn is_read_closed(&self) -> bool;
@@ -65,6 +70,12 @@ impl Transport for TcpStream {
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Self::poll_write_ready(self, cx)
+    }
+
+    fn has_unread(&self) -> bool {
+        // What the reactor knows is as old as its last look.
+        let peeked = SockRef::from(self).peek(&mut [MaybeUninit::uninit()]);
+        peeked.is_ok_and(|bytes| bytes > 0)
     }
 
     fn is_read_closed(&self) -> bool {

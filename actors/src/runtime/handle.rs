@@ -91,6 +91,14 @@ impl<E: 'static> RuntimeHandle<E> {
         self.shared.serving.status(self.shared.clock.now())
     }
 
+    /// Whether all sessions have heard of the state.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_known_to_sessions(&self) -> bool {
+        let epoch = self.serving().epoch;
+        let mut counters = self.shared.counters.iter();
+        counters.all(|own| own.reach().0 >= epoch)
+    }
+
     /// The shared cell, to declare solo or take it back as an operator.
     #[must_use]
     pub fn cell(&self) -> &Arc<ServingCell> {

@@ -126,6 +126,9 @@ pub(super) fn new_cell(
     if slot.is_administrators() {
         state.on_operated();
     }
+    if shared.serving.load().is_stopping() {
+        state.on_known_stop();
+    }
     Rc::new(ConnectionCell {
         id: SessionId { index, connection },
         peer,
@@ -306,7 +309,11 @@ fn turn(
     };
     let serving = worker.shared.serving.load();
     // What it has not come to yet is taken first.
-    if !own.is_late() && own.is_closed_by_stop(serving) {
+    let has_caught_up = serving.is_stopping() && own.catch_up(worker.shared.config.packet_size_max);
+    if (has_caught_up || !serving.state.traits().serves)
+        && !own.is_late()
+        && own.is_closed_by_stop(serving)
+    {
         answer_awaited(&worker.shared, own);
         own.close(Closing::AfterFlush);
     }

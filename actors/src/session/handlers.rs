@@ -164,6 +164,7 @@ impl Handler<TransitionStarted> for Session {
             if !own.session.end_wait(started.reply_to.wait) {
                 return;
             }
+            own.session.on_known_stop();
             let state = StateMap::of(own.shared, own.now);
             own.reply_late(&started.reply_to, |body| write_value(body, &state));
         });

@@ -16,7 +16,7 @@ use crate::testing::{Frame, RequestBuilder};
 const MS: Duration = Duration::from_millis(1);
 
 /// The replies that came since it was asked last.
-fn replies(client: &ClientEnd) -> Vec<Frame> {
+pub(super) fn replies(client: &ClientEnd) -> Vec<Frame> {
     let bytes = client.receive();
     let (mut rest, mut frames) = (bytes.as_slice(), Vec::new());
     while let Some(size) = rest.get(1..5) {

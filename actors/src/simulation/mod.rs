@@ -64,6 +64,7 @@ mod lockstep;
 mod pipe;
 mod random;
 mod stats;
+mod stop;
 mod storm;
 mod turns;
 mod worker;

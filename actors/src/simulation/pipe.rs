@@ -110,6 +110,10 @@ impl Transport for ServerEnd {
         self.0.lock().poll_write_ready(cx)
     }
 
+    fn has_unread(&self) -> bool {
+        !self.0.lock().to_server.is_empty()
+    }
+
     fn is_read_closed(&self) -> bool {
         let own = self.0.lock();
         own.has_client_ended || own.has_client_closed

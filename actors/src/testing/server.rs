@@ -116,14 +116,14 @@ impl<E: Engine> TestServer<E> {
         Peer::connect(self.address())
     }
 
-    /// Waits for a state.
+    /// Waits for a state, and until all sessions have heard of it.
     ///
     /// # Panics
     ///
     /// If it does not come in time.
     pub fn wait_for(&self, state: State) {
         self.wait_until(&format!("state {state}"), || {
-            self.handle.serving().state == state
+            self.handle.serving().state == state && self.handle.is_known_to_sessions()
         });
     }
 

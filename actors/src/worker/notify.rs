@@ -40,7 +40,9 @@ impl Worker {
             {
                 self.sessions.tell(&session, EventsChanged);
             }
-            if looks_at_held && own.has_held() || own.is_closed_by_stop(serving) {
+            // Each looks once at what had arrived before a stop.
+            let is_behind = serving.is_stopping() && !own.has_caught_up();
+            if looks_at_held && own.has_held() || is_behind || own.is_closed_by_stop(serving) {
                 self.sessions.tell(&session, ServingChanged);
             }
         }

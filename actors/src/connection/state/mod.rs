@@ -86,8 +86,11 @@ pub(crate) struct ConnectionState {
     look_at: Option<Instant>,
     /// Calls that wait for transitions.
     awaited: Option<Box<AwaitedTransitions>>,
-    /// Until when its client is served as ever, once it was told of a stop that it watches for.
+    /// Until when its client is served as ever, once it was told of a stop that it watches for, or
+    /// a stop has begun before it has caught up.
     served_until: Option<Instant>,
+    /// It has come to the end of what had arrived before a stop.
+    has_caught_up: bool,
     /// An administrator has used it, or it came in at the administrators' listener.
     is_operators: bool,
     watches: Option<Box<Watches>>,
@@ -135,6 +138,7 @@ impl ConnectionState {
             look_at: None,
             awaited: None,
             served_until: None,
+            has_caught_up: false,
             is_operators: false,
             watches: None,
             events_seen: 0,

@@ -11,6 +11,7 @@ use crate::config::{HoldLimits, TimeLimits};
 use crate::connection::awaited::AwaitedTransition;
 use crate::connection::counts::InFlightCounts;
 use crate::connection::held::{HeldRequest, HeldRequests};
+use crate::connection::inbox::Inbox;
 use crate::connection::scan::ParkedScan;
 use crate::connection::timeouts::{Observation, TimeoutKind};
 use crate::limits::SHUTDOWN_NOTICE;
@@ -207,23 +208,59 @@ impl ConnectionState {
             && !self.is_watching_stop()
     }
 
-    /// The serving state under which a request of it is admitted: for a moment after it was told of
-    /// a stop, a client that watches for that is served as ever.
+    /// The serving state under which a request of it is admitted: in a stop, what had arrived before
+    /// is served as ever unless it was held, and for a moment after it was told, so is a client that
+    /// watches for that.
     #[inline]
-    pub(crate) fn served_under(&mut self, serving: Serving, now: Instant) -> Serving {
-        match serving.is_stopping() && self.is_on_notice(now) {
-            true => serving.as_announced(),
-            false => serving,
+    pub(crate) fn served_under(
+        &mut self,
+        serving: Serving,
+        is_held: bool,
+        now: Instant,
+    ) -> Serving {
+        if serving.is_stopping() && (!is_held && self.is_behind(now) || self.is_on_notice(now)) {
+            serving.as_announced()
+        } else {
+            serving
         }
+    }
+
+    /// Whether there may be something left that had arrived before a stop: that is so for a moment
+    /// at most.
+    fn is_behind(&mut self, now: Instant) -> bool {
+        !self.has_caught_up && self.is_within_notice(now)
     }
 
     /// Whether its client is told of the stop right now, or was a moment ago.
     pub(crate) fn is_on_notice(&mut self, now: Instant) -> bool {
-        if !self.is_watching_stop() {
-            return false;
-        }
+        self.is_watching_stop() && self.is_within_notice(now)
+    }
+
+    fn is_within_notice(&mut self, now: Instant) -> bool {
         let until = self.served_until.get_or_insert(now + SHUTDOWN_NOTICE);
         now < *until
+    }
+
+    /// A stop has begun, and the session has had its turn: whether it has come to the end of what
+    /// had arrived before. That is asked until it has.
+    pub(crate) fn catch_up(&mut self, packet_size_max: u64) -> bool {
+        if !self.has_caught_up {
+            let has_frame = |own: &Inbox| own.has_frame(packet_size_max);
+            self.has_caught_up = !self.is_late
+                && !self.inbox.as_ref().is_some_and(has_frame)
+                && (self.intake.has_ended() || !self.stream.has_unread());
+        }
+        self.has_caught_up
+    }
+
+    /// Nothing of it is of before the stop: it is new, or has asked for the stop itself.
+    pub(crate) fn on_known_stop(&mut self) {
+        self.has_caught_up = true;
+    }
+
+    /// Whether it has come to the end of what had arrived before a stop.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        self.has_caught_up
     }
 
     /// Whether its client has asked to be told of a stop.

@@ -81,6 +81,23 @@ fn a_wait_without_a_limit_takes_the_limit_of_the_one_before_back() {
     assert_eq!(expired, [(1, Limit::Request)]);
 }
 
+/// As long as Tx executes it, a request does not wait, and may take its time.
+#[test]
+fn what_waited_and_runs_now_is_not_over_with_the_time_of_its_wait() {
+    let (mut in_flight, claims) = in_flight();
+    let now = Instant::now();
+    let ids = [1, 2].map(|sync| in_flight.insert(request(sync), None).unwrap());
+    for id in ids {
+        assert!(in_flight.wait(id, Some(now + TIMER_TICK)).is_some());
+    }
+    let [runs, _waits] = ids;
+    assert!(claims.claim(runs));
+    let expired = in_flight.expire(now + 20 * TIMER_TICK);
+    let expired: Vec<_> = expired.iter().map(|own| own.request.sync).collect();
+    assert_eq!(expired, [2]);
+    assert!(in_flight.finish(runs).is_some());
+}
+
 /// QL-01: what runs is listed, and what is over is not.
 #[test]
 fn the_list_holds_what_runs_and_nothing_else() {

@@ -196,9 +196,10 @@ impl<'a> Dispatcher<'a> {
             Some(_) => Class::Local,
             None => self.classify(request),
         };
+        let is_held = self.held_epoch.is_some();
         let serving = self
             .session
-            .served_under(self.shared.serving.load(), self.now);
+            .served_under(self.shared.serving.load(), is_held, self.now);
         self.judged_epoch = serving.epoch;
         self.admitted = Admitted::under(serving);
         if let Some(epoch) = self.held_epoch {

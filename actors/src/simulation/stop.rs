@@ -1,0 +1,87 @@
+//! A stop, and what had arrived before its session heard of it.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use vestibule_wire::keys::{self, RequestType};
+use vestibule_wire::{ErrorCode, events};
+
+use super::cost::{OneWorker, start};
+use super::kept::replies;
+use super::pipe::ClientEnd;
+use crate::clock::Clock;
+use crate::limits::SHUTDOWN_NOTICE;
+use crate::serving::TransitionView;
+use crate::testing::RequestBuilder;
+
+/// More than is read in one go.
+const MANY: u64 = 20_000;
+
+fn writes(syncs: std::ops::Range<u64>) -> Vec<u8> {
+    let write = |sync| RequestBuilder::replace(sync, sync).bytes();
+    syncs.flat_map(write).collect()
+}
+
+fn begin_stop(worker: &OneWorker) {
+    let serving = &worker.shared.serving;
+    serving.draining("test", TransitionView::default(), serving.clock().now());
+}
+
+/// The error codes of the next replies.
+async fn codes(client: &ClientEnd, count: usize) -> Vec<Option<u16>> {
+    let mut codes = Vec::new();
+    while codes.len() < count {
+        actix_rt::task::yield_now().await;
+        codes.extend(replies(client).iter().map(|own| own.error_code()));
+    }
+    codes
+}
+
+/// Nobody can have sent it because of the stop, and who has closed already is not told of a
+/// refusal.
+#[test]
+fn what_had_arrived_before_a_stop_is_executed_and_what_comes_later_refused() {
+    actix_rt::System::new().block_on(async {
+        let worker = start(Clock::SYSTEM);
+        let [client, idle] = [worker.connect().await, worker.connect().await];
+        client.send(&RequestBuilder::new(RequestType::Begin, 1).stream(1).bytes());
+        assert_eq!(codes(&client, 1).await, [None]);
+        client.send(&writes(2..MANY));
+        begin_stop(&worker);
+        let told = codes(&client, MANY as usize - 2).await;
+        assert!(told.iter().all(Option::is_none));
+        while !idle.is_over() {
+            actix_rt::task::yield_now().await;
+        }
+        client.send(&writes(1..3));
+        let refused = Some(ErrorCode::SHUTDOWN.0);
+        assert_eq!(codes(&client, 2).await, [refused, refused]);
+    });
+}
+
+/// what was on its way before its client could know of the stop is executed.
+#[test]
+fn a_client_that_watches_for_a_stop_is_served_for_its_moment_and_no_longer() {
+    thread_local! {
+        static NOW: Cell<Instant> = Cell::new(Instant::now());
+    }
+    actix_rt::System::new().block_on(async {
+        let worker = start(Clock(|| NOW.get()));
+        let [client, idle] = [worker.connect().await, worker.connect().await];
+        let watch = RequestBuilder::new(RequestType::Watch, 1);
+        client.send(&watch.text(keys::EVENT_KEY, events::SHUTDOWN).bytes());
+        assert_eq!(codes(&client, 1).await, [None]);
+        begin_stop(&worker);
+        while !idle.is_over() {
+            actix_rt::task::yield_now().await;
+        }
+        client.send(&writes(1..2));
+        assert_eq!(codes(&client, 1).await, [None]);
+        NOW.set(NOW.get() + SHUTDOWN_NOTICE - SHUTDOWN_NOTICE / 100);
+        client.send(&writes(2..3));
+        assert_eq!(codes(&client, 1).await, [None]);
+        NOW.set(NOW.get() + SHUTDOWN_NOTICE / 100);
+        client.send(&writes(3..4));
+        assert_eq!(codes(&client, 1).await, [Some(ErrorCode::SHUTDOWN.0)]);
+    });
+}
