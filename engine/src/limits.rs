@@ -119,6 +119,11 @@ pub const TRANSACTIONS_BYTES_PER_ADDRESS_MAX: usize = TRANSACTIONS_BYTES_MAX / 2
 /// it may have seen, and some beside it.
 pub const TRANSACTIONS_BYTES_PER_USER_AT_ADDRESS_MAX: usize = TRANSACTIONS_BYTES_MAX / 8 * 3;
 
+/// Bytes of a turn's changes that are copied for readers that they overtake; the last copy may go
+/// beyond. Then the turn is committed before another request begins, and a COMMIT that joins it
+/// aborts the readers that it overtakes: what is done for them is in proportion to what is changed.
+pub const TURN_COPIED_BYTES_MAX: usize = 256 << 10;
+
 /// What it takes to keep one change beside long keys and tuples, in bytes: its 64 bytes in a tree
 /// whose nodes are about half full.
 pub const LAYER_ENTRY_BYTES: usize = 144;

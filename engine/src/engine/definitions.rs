@@ -33,9 +33,10 @@ impl EmbeddedEngine {
         self.schema.resolve(space).cloned()
     }
 
-    /// Whether the turn changes definitions: whatever comes next must wait for its commit.
-    pub(crate) fn is_altered(&self) -> bool {
-        self.workspace.turn().is_ddl()
+    /// Whether the turn has to be committed before anything else: it changes definitions, or enough
+    /// of it was copied for readers.
+    pub(crate) fn is_turn_full(&self) -> bool {
+        self.workspace.turn().is_full()
     }
 
     /// Changes system spaces, as the only thing of a turn: all that `work` writes, or nothing.

@@ -236,7 +236,7 @@ impl Engine for EmbeddedEngine {
 
     #[inline]
     fn execute(&mut self, request: &Request<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
-        if self.is_altered() {
+        if self.is_turn_full() {
             return Ok(Outcome::CommitFirst);
         }
         self.user.switch(&request.caller.user, self.schema.access());

@@ -8,6 +8,7 @@ use crate::access::Access;
 use crate::durability::journal::Journal;
 use crate::store::image::Image;
 use crate::store::shared_image::SharedImage;
+use crate::transaction::turn::Turn;
 
 impl EmbeddedEngine {
     pub(crate) fn image(&self) -> RwLockReadGuard<'_, Image> {
@@ -37,6 +38,11 @@ impl EmbeddedEngine {
 
     pub(crate) fn journal(&self) -> Arc<Mutex<Journal>> {
         self.log.journal()
+    }
+
+    /// The turn under construction.
+    pub(crate) fn turn(&self) -> &Turn {
+        self.workspace.turn()
     }
 
     pub(crate) fn is_turn_empty(&self) -> bool {

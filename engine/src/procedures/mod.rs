@@ -128,15 +128,15 @@ pub fn standard() -> Procedures<EmbeddedEngine> {
     procedures
 }
 
-/// Calls a procedure, in the caller's transaction if there is one, unless definitions are being
-/// changed: it would look at the old ones.
+/// Calls a procedure, in the caller's transaction if there is one, unless the turn is full: if
+/// definitions are being changed, it would look at the old ones.
 fn run(
     call: &mut EngineCall<'_>,
     audience: Audience,
     function: Procedure,
 ) -> Result<Outcome, Error> {
     audience.check(call.caller, call.name)?;
-    if call.engine.is_altered() {
+    if call.engine.is_turn_full() {
         return Ok(Outcome::CommitFirst);
     }
     let entered = call.engine.enter(call.transaction)?;

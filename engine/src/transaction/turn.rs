@@ -1,5 +1,6 @@
 //! The turn under construction: changes that are committed together, in one record.
 
+use crate::limits::TURN_COPIED_BYTES_MAX;
 use crate::model::key::Key;
 use crate::store::garbage::Garbage;
 use crate::store::index_build::Built;
@@ -17,6 +18,8 @@ pub(crate) struct Turn {
     number: u64,
     /// Changes so far: tells whether it is as it was.
     position: u64,
+    /// Bytes of changes that were copied for readers.
+    copied: usize,
 }
 
 impl Turn {
@@ -24,10 +27,27 @@ impl Turn {
         self.layer.is_empty()
     }
 
-    /// Whether the turn changes definitions: whatever comes next must wait for its commit.
+    /// Whether it has to be committed before another request begins: it changes definitions, or
+    /// enough of it was copied.
     #[inline]
-    pub(crate) fn is_ddl(&self) -> bool {
-        self.is_ddl
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_ddl || !self.may_be_copied()
+    }
+
+    /// Whether its changes may be copied once more for readers that they overtake.
+    pub(super) fn may_be_copied(&self) -> bool {
+        self.copied < TURN_COPIED_BYTES_MAX
+    }
+
+    /// The changes so far are copied.
+    pub(super) fn note_copy(&mut self) {
+        self.copied += self.layer.bytes();
+    }
+
+    /// Bytes that were copied.
+    #[cfg(test)]
+    pub(crate) fn copied(&self) -> usize {
+        self.copied
     }
 
     pub(crate) fn layer(&self) -> &Layer {
@@ -70,6 +90,7 @@ impl Turn {
         self.is_ddl = false;
         self.number += 1;
         self.position = 0;
+        self.copied = 0;
     }
 
     /// Forgets everything. Returns the indexes that were built in vain.

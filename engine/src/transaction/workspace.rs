@@ -228,23 +228,27 @@ impl Workspace {
 
     /// A key is about to be changed, by somebody else than the transactions that are open.
     fn note(&mut self, space: u32, index: u32, key: &Key) {
-        let (image, turn, cached) = (&self.image, &self.turn, &mut self.past);
+        let (image, turn, cached) = (&self.image, &mut self.turn, &mut self.past);
         let mut past = |holder: &Arc<Holder>| {
             let position = turn.position();
             let known = cached.as_ref().filter(|(known, _)| *known == position);
             if let Some(known) = known.and_then(|(_, past)| past.upgrade()) {
                 return Some(known);
             }
-            let before = Some(turn.layer()).filter(|layer| !layer.is_empty());
-            if let Some(layer) = before {
-                holder.check(layer.bytes()).ok()?;
+            let is_empty = turn.is_empty();
+            if !is_empty {
+                if !turn.may_be_copied() {
+                    return None;
+                }
+                holder.check(turn.layer().bytes()).ok()?;
+                turn.note_copy();
             }
             let version = image.read().clone();
             let schema_version = version.schema_version;
             let past = Arc::new(Past::new(
                 image.keep(version),
                 schema_version,
-                before.cloned(),
+                (!is_empty).then(|| turn.layer().clone()),
                 position.0,
                 holder.clone(),
             ));

@@ -89,7 +89,7 @@ pub(crate) struct ConnectionState {
     /// Until when its client is served as ever, once it was told of a stop that it watches for, or
     /// a stop has begun before it has caught up.
     served_until: Option<Instant>,
-    /// It has come to the end of what had arrived before a stop.
+    /// Whatever had arrived before a stop is taken.
     has_caught_up: bool,
     /// An administrator has used it, or it came in at the administrators' listener.
     is_operators: bool,

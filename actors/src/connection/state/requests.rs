@@ -208,9 +208,9 @@ impl ConnectionState {
             && !self.is_watching_stop()
     }
 
-    /// The serving state under which a request of it is admitted: in a stop, what had arrived before
-    /// is served as ever unless it was held, and for a moment after it was told, so is a client that
-    /// watches for that.
+    /// The serving state under which a request of it is admitted: in a stop, what had arrived
+    /// before is served as ever unless it was held, and for a moment after it was told, so is a
+    /// client that watches for that.
     #[inline]
     pub(crate) fn served_under(
         &mut self,

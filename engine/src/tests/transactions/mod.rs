@@ -270,7 +270,7 @@ fn a_commit_may_share_the_turn_of_a_definition() {
     rig.on(ONE, |rig| rig.replace(&(1, 1)));
     rig.try_call("box.schema.space.create", &pack(&("other",)))
         .unwrap();
-    assert!(rig.engine.is_altered());
+    assert!(rig.engine.is_turn_full());
     assert_eq!(rig.finish(ONE), "ok");
     rig.commit();
     rig.reopen();

@@ -1,12 +1,12 @@
 //! Transactions that only read: whatever is committed meanwhile, they go on with what they saw.
 
-use vestibule_actors::engine::Engine;
+use vestibule_actors::engine::{Engine, TransactionId};
 
 use super::{CONFLICT, EQ, GE, ONE, TWO, rig};
-use crate::limits::VERSIONS_KEPT_BYTES_MAX;
+use crate::limits::{TURN_COPIED_BYTES_MAX, VERSIONS_KEPT_BYTES_MAX};
 use crate::tests::{NONE, Rig};
 
-fn get(rig: &mut Rig, id: vestibule_actors::engine::TransactionId, key: u64) -> String {
+fn get(rig: &mut Rig, id: TransactionId, key: u64) -> String {
     rig.on(id, |rig| rig.some(EQ, key, 1))
 }
 
@@ -165,4 +165,60 @@ fn a_sequence_gives_no_number_twice_whatever_a_transaction_sees() {
     let next = rig.on(ONE, |rig| rig.call("box.sequence.q:next", &NONE));
     assert_eq!(next, "[3]");
     assert_eq!(rig.call("box.sequence.q:next", &NONE), "[4]");
+}
+
+/// Each reader has seen another key, and each write of a turn overtakes one of them.
+#[test]
+fn what_is_copied_for_readers_is_in_proportion_to_what_is_changed() {
+    const READERS: u64 = 1000;
+    let mut rig = rig();
+    for reader in 0..READERS {
+        let id = TransactionId(1000 + reader);
+        rig.begin(id);
+        get(&mut rig, id, 100 + reader);
+    }
+    let (mut copied, mut turns) = (0, 1);
+    for write in 0..4096 {
+        let (before, is_full) = (rig.engine.turn().copied(), rig.engine.is_turn_full());
+        rig.replace(&(100 + write, write));
+        let after = rig.engine.turn().copied();
+        copied += after - if is_full { 0 } else { before };
+        turns += usize::from(is_full);
+    }
+    rig.commit();
+    assert!(copied < 8 << 20, "{copied}");
+    assert!(turns < 40, "{turns}");
+    for reader in 0..READERS {
+        let id = TransactionId(1000 + reader);
+        // What came before it was overtaken is seen, what came after is not.
+        assert_eq!(get(&mut rig, id, 100 + reader), "[]");
+        if let Some(before) = reader.checked_sub(1) {
+            let row = format!("[[{}, {before}]]", 100 + before);
+            assert_eq!(get(&mut rig, id, 100 + before), row);
+        }
+        assert_eq!(rig.finish(id), "ok");
+    }
+}
+
+/// A COMMIT joins the turn, full or not.
+#[test]
+fn commits_that_overtake_readers_copy_no_more_than_there_may_be() {
+    let mut rig = rig();
+    let id = |kind: u64, number: u64| TransactionId(1000 * kind + number);
+    for number in 0..200 {
+        rig.begin(id(1, number));
+        get(&mut rig, id(1, number), 100 + number);
+        rig.begin(id(2, number));
+        let value = "v".repeat(1000);
+        rig.on(id(2, number), |rig| rig.replace(&(100 + number, value)));
+    }
+    for number in 0..200 {
+        assert_eq!(rig.finish(id(2, number)), "ok");
+    }
+    assert!(rig.engine.turn().copied() < TURN_COPIED_BYTES_MAX + 400_000);
+    rig.commit();
+    let ends: Vec<_> = (0..200).map(|number| rig.finish(id(1, number))).collect();
+    let kept = ends.iter().take_while(|own| *own == "ok").count();
+    assert!((2..200).contains(&kept), "{kept}");
+    assert!(ends[kept..].iter().all(|own| own == CONFLICT));
 }
