@@ -123,7 +123,9 @@ impl<E: Engine> TestServer<E> {
     /// If it does not come in time.
     pub fn wait_for(&self, state: State) {
         self.wait_until(&format!("state {state}"), || {
-            self.handle.serving().state == state && self.handle.is_known_to_sessions()
+            // At the end there are no sessions that hear of it.
+            let is_known = state == State::Stopped || self.handle.is_known_to_sessions();
+            self.handle.serving().state == state && is_known
         });
     }
 
