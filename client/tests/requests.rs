@@ -348,7 +348,9 @@ async fn a_stop_is_announced_and_what_was_asked_is_answered_before_the_client_le
     let client = connect(&server).await;
     let slow = tokio::spawn(client.call::<u8>("slow", ()).into_future());
     server.wait_for(1).await;
+    let mut told = client.watch::<bool>("box.shutdown").await.unwrap();
     server.set_event("box.shutdown", true);
+    while told.next().await.unwrap() != Some(true) {}
     // The next one goes to the next connection, which is made when the first has been left.
     server.set_event("box.shutdown", false);
     assert_eq!(slow.await.unwrap().unwrap(), 1);

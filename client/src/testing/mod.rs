@@ -125,9 +125,11 @@ impl ScriptedServer {
     pub fn set_event(&self, key: &str, value: impl Serialize) {
         let value = rmp_serde::to_vec_named(&value).expect("the test's own value");
         let mut state = self.shared.state();
-        state.events.insert(key.to_owned(), value.clone());
+        let before = state.events.get(key).map_or(0, |(set, _)| *set);
+        let set = before + 1;
+        state.events.insert(key.to_owned(), (set, value.clone()));
         for connection in state.connections.values_mut() {
-            connection.tell(key, Some(&value));
+            connection.tell(key, set, Some(&value));
         }
     }
 

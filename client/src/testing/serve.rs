@@ -1,6 +1,6 @@
 //! Connections of a scripted server.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,7 +33,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct ScriptState {
     pub(super) received: Vec<Received>,
-    pub(super) events: HashMap<String, Vec<u8>>,
+    /// Values of keys, and how often each was set.
+    pub(super) events: HashMap<String, (u64, Vec<u8>)>,
     pub(super) connections: HashMap<usize, Connection>,
     next_connection: usize,
     pub(super) login_error: Option<ServerError>,
@@ -41,8 +42,8 @@ pub(super) struct ScriptState {
 
 pub(super) struct Connection {
     out: mpsc::UnboundedSender<Vec<u8>>,
-    /// Keys that are watched.
-    watched: HashSet<String>,
+    /// Keys that are watched, and how often their value had been set when it was last told.
+    watched: HashMap<String, u64>,
     /// Keys whose last value was acknowledged, with the sync of the last WATCH.
     to_tell: HashMap<String, u64>,
     pub(super) task: AbortHandle,
@@ -56,8 +57,9 @@ impl Shared {
 
 impl Connection {
     /// Tells a key that waits to be told, once.
-    pub(super) fn tell(&mut self, key: &str, value: Option<&[u8]>) {
+    pub(super) fn tell(&mut self, key: &str, set: u64, value: Option<&[u8]>) {
         if let Some(sync) = self.to_tell.remove(key) {
+            self.watched.insert(key.to_owned(), set);
             let mut event = Vec::new();
             write_event(&mut event, sync, key, value);
             // A connection that has ended hears nothing.
@@ -77,7 +79,7 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let task = tokio::spawn(served).abort_handle();
         let connection = Connection {
             out,
-            watched: HashSet::new(),
+            watched: HashMap::new(),
             to_tell: HashMap::new(),
             task,
         };
@@ -188,14 +190,17 @@ fn request(
 impl Shared {
     fn watch(&self, connection: usize, key: &str, sync: u64) {
         let mut state = self.state();
-        let value = state.events.get(key).cloned();
+        let (set, value) = match state.events.get(key) {
+            Some((set, value)) => (*set, Some(value.clone())),
+            None => (0, None),
+        };
         let Some(own) = state.connections.get_mut(&connection) else {
             return;
         };
         own.to_tell.insert(key.to_owned(), sync);
         // What was told is not told again, until it changes.
-        if own.watched.insert(key.to_owned()) {
-            own.tell(key, value.as_deref());
+        if own.watched.get(key) != Some(&set) {
+            own.tell(key, set, value.as_deref());
         }
     }
 
