@@ -32,8 +32,8 @@ pub const RUNTIME_PREFIX: &str = "vestibule.";
 /// The runtime's procedure that takes a lock, or waits for it.
 pub const LOCK: &str = "vestibule.lock";
 
-type TickWork<E> = Box<dyn Fn(&mut E) -> Result<(), Error> + Send + Sync>;
-type SyncProcedure<E> =
+pub(crate) type TickWork<E> = Box<dyn Fn(&mut E) -> Result<(), Error> + Send + Sync>;
+pub(crate) type SyncProcedure<E> =
     Box<dyn Fn(&mut ProcedureCall<'_, E>) -> Result<Outcome, Error> + Send + Sync>;
 type AsyncProcedure<E> = Box<
     dyn Fn(&[u8], AsyncContext<E>) -> LocalBoxFuture<'static, Result<Vec<u8>, Error>> + Send + Sync,
@@ -98,6 +98,8 @@ impl<E> ProcedureCall<'_, E> {
 
 pub(crate) enum Procedure<E> {
     Sync(SyncProcedure<E>),
+    /// In a transaction of its own, if it is called outside of one.
+    Atomic(SyncProcedure<E>),
     Async(AsyncProcedure<E>),
 }
 
@@ -158,13 +160,47 @@ impl<E: 'static> Procedures<E> {
 
     /// Registers a closure that gets the engine and writes its results itself. What it has changed
     /// when it returns an error stays changed, and is committed with the turn: check first, then
-    /// change.
+    /// change, or see [`atomic`](Self::atomic).
     #[must_use]
     pub fn with_engine<F>(mut self, name: &str, procedure: F) -> Self
     where
         F: Fn(&mut ProcedureCall<'_, E>) -> Result<Outcome, Error> + Send + Sync + 'static,
     {
         self.add(name, Procedure::Sync(Box::new(procedure)));
+        self
+    }
+
+    /// As [`with_engine`](Self::with_engine), for a closure whose changes are made all or not at
+    /// all. Called outside of a transaction it gets one of its own, as
+    /// [`ProcedureCall::transaction`], in which it has the engine do its work; that is committed
+    /// when it succeeds, and rolled back when it returns an error. Called inside of a client's
+    /// transaction it works in that one: what it has changed when it fails is the client's to roll
+    /// back or to commit. It may not [defer](Reply::defer) its answer, and needs an engine with
+    /// transactions.
+    ///
+    /// ```
+    /// # use vestibule_actors::Procedures;
+    /// # use vestibule_actors::engine::{Engine, TransactionId};
+    /// # use vestibule_actors::wire::Error;
+    /// # trait Accounts {
+    /// #     fn add(&mut self, _: Option<TransactionId>, _: &str, _: i64) -> Result<(), Error>;
+    /// # }
+    /// # fn procedures<E: Engine + Accounts>() -> Procedures<E> {
+    /// Procedures::<E>::default().atomic("transfer", |call| {
+    ///     let (from, to, amount): (String, String, i64) = call.parse()?;
+    ///     call.engine.add(call.transaction, &to, amount)?;
+    ///     // If this fails, the first one is undone.
+    ///     call.engine.add(call.transaction, &from, -amount)?;
+    ///     call.reply.value(&true)
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn atomic<F>(mut self, name: &str, procedure: F) -> Self
+    where
+        F: Fn(&mut ProcedureCall<'_, E>) -> Result<Outcome, Error> + Send + Sync + 'static,
+    {
+        self.add(name, Procedure::Atomic(Box::new(procedure)));
         self
     }
 

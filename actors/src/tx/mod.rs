@@ -12,6 +12,7 @@
 //! | `core` | what lives on Tx's thread |
 //! | `turn`, `budget` | a turn, from the batches to the replies; how long it goes on |
 //! | `request`, `request_context` | the way of one request; what it may use of the runtime |
+//! | `atomic` | procedures with a transaction of their own; COMMIT |
 //! | `commit`, `discard` | the end of a turn |
 //! | `cancel` | ending what was begun: cancels of sessions, timeouts, transitions |
 //! | `given_up` | what was ended before it was begun |
@@ -33,6 +34,7 @@
 //! Supervisor starts another, whose engine recovers from its journal.
 
 mod actor;
+mod atomic;
 mod backlog;
 mod budget;
 mod callers;

@@ -20,6 +20,7 @@ use vestibule_wire::reply::write_data_head;
 use vestibule_wire::request::{self, Begin, Body};
 use vestibule_wire::{Error, ErrorCode};
 
+use super::atomic::{commit_transaction, run};
 use super::callers::Callers;
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
@@ -28,7 +29,7 @@ use super::pushes::PushOrigin;
 use super::reply_account::ReplyAccount;
 use super::request_context::{Announced, RequestContext};
 use super::steps::{CallSteps, StepOrigin};
-use super::streams::{Beginner, StreamKey, Transaction};
+use super::streams::{Beginner, StreamKey};
 use super::tasks::TaskGuard;
 use super::turn_writes::read_only;
 use crate::admission::Class;
@@ -345,8 +346,9 @@ impl<E: Engine> Executor<E> {
             gauge: request.replies.gauge(),
             shared: &self.shared,
         };
-        let procedure = match found {
-            Procedure::Sync(procedure) => procedure,
+        let (procedure, is_atomic) = match found {
+            Procedure::Sync(procedure) => (procedure, false),
+            Procedure::Atomic(procedure) => (procedure, transaction.is_none()),
             Procedure::Async(start) => {
                 let charge = self.shared.quotas.waits.take(request.caller, 1)?;
                 let claim = request.claim();
@@ -378,7 +380,7 @@ impl<E: Engine> Executor<E> {
             announced: Vec::new(),
         };
         let out = self.output.to(request.worker).bytes();
-        let outcome = procedure(&mut ProcedureCall {
+        let mut called = ProcedureCall {
             engine: &mut self.engine,
             name: call.name,
             args: call.args,
@@ -386,7 +388,9 @@ impl<E: Engine> Executor<E> {
             stream: request.entry.stream,
             transaction,
             reply: Reply::new(out, &mut context),
-        })?;
+        };
+        let own = is_atomic.then(|| (self.streams.next_id(), request.entry.admitted));
+        let outcome = run(procedure, &mut called, own, &self.shared)?;
         let RequestContext {
             deferred,
             announced,
@@ -455,25 +459,11 @@ impl<E: Engine> Executor<E> {
             None if is_commit => {
                 let may = self.engine.may_commit(request.caller);
                 may.inspect_err(|_| self.engine.rollback_transaction(transaction.id))?;
-                self.commit_transaction(&transaction)?;
+                let (id, admitted) = (transaction.id, transaction.admitted);
+                commit_transaction(&mut self.engine, id, admitted, &self.shared)?;
             }
             None => self.engine.rollback_transaction(transaction.id),
         }
         Ok(Executed::Done)
-    }
-
-    /// The engine may write here already.
-    fn commit_transaction(&mut self, transaction: &Transaction) -> Result<(), Error> {
-        if transaction.admitted.is_read_only() {
-            return self.engine.commit_transaction(transaction.id);
-        }
-        let fence = &self.shared.fence;
-        if fence.begin_write(transaction.admitted.epoch()).is_err() {
-            self.engine.rollback_transaction(transaction.id);
-            return Err(read_only(&self.shared));
-        }
-        let result = self.engine.commit_transaction(transaction.id);
-        fence.end_write();
-        result
     }
 }

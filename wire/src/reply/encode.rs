@@ -229,7 +229,8 @@ pub fn write_serialized<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> 
         .map_err(|fault| Error::new(ErrorCode::PROC, fault.to_string()))
 }
 
-/// Appends the body of a select-like reply tuple by tuple, its count patched when it is finished.
+/// Appends the body of a select-like reply tuple by tuple, its count patched when it is finished or
+/// dropped: a body is whole either way.
 #[derive(Debug)]
 pub struct Rows<'a> {
     out: &'a mut Vec<u8>,
@@ -272,13 +273,19 @@ impl<'a> Rows<'a> {
     /// Ends the body, with the position of the last tuple if it was asked for.
     #[inline]
     pub fn finish(self, position: Option<&[u8]>) {
-        let count_at = self.start + 3;
-        self.out[count_at..count_at + 4].copy_from_slice(&self.count.to_be_bytes());
         if let Some(position) = position {
             self.out[self.start] = 0x82;
             write_uint(self.out, keys::POSITION);
             write_str_bytes(self.out, position);
         }
+    }
+}
+
+impl Drop for Rows<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let count_at = self.start + 3;
+        self.out[count_at..count_at + 4].copy_from_slice(&self.count.to_be_bytes());
     }
 }
 
@@ -329,6 +336,16 @@ mod tests {
         assert_eq!(out[1 + SYNC_AT..1 + SYNC_AT + 8], [255; 8]);
         let length = u32::from_be_bytes(out[2..6].try_into().unwrap()) as usize;
         assert_eq!(out.len(), 1 + 5 + length);
+    }
+
+    #[test]
+    fn rows_that_nobody_finishes_are_all_there() {
+        let (mut out, mut finished) = (Vec::new(), Vec::new());
+        Rows::begin(&mut out).push(&[0x91, 1]);
+        let mut rows = Rows::begin(&mut finished);
+        rows.push(&[0x91, 1]);
+        rows.finish(None);
+        assert_eq!(out, finished);
     }
 
     #[test]
