@@ -8,7 +8,7 @@
 //!
 //! Who has logged in is none of this module's business.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
 use vestibule_wire::{Error, ErrorCode};
@@ -18,8 +18,8 @@ use crate::engine::Fault;
 use crate::engine::catalog::GUEST;
 
 /// Whether other machines reach an address, or come from it.
-pub(crate) fn is_elsewhere(address: &SocketAddr) -> bool {
-    !address.ip().to_canonical().is_loopback()
+pub(crate) fn is_elsewhere(address: IpAddr) -> bool {
+    !address.to_canonical().is_loopback()
 }
 
 /// What is known of the listeners.
@@ -31,7 +31,7 @@ pub(crate) struct Exposure {
 impl Exposure {
     /// There is a listener at this address.
     pub(crate) fn note_listener(&self, address: SocketAddr) {
-        if is_elsewhere(&address) {
+        if is_elsewhere(address.ip()) {
             self.listener.get_or_init(|| address);
         }
     }
@@ -105,7 +105,7 @@ mod tests {
             ("[::ffff:192.0.2.1]:1", true),
         ] {
             assert_eq!(
-                is_elsewhere(&address.parse().unwrap()),
+                is_elsewhere(address.parse::<SocketAddr>().unwrap().ip()),
                 expected,
                 "{address}"
             );

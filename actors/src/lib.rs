@@ -84,6 +84,30 @@
 //! return what it returned once that is committed. They are refused, waited for and cut off like
 //! clients: see [`EngineError`].
 //!
+//! # Connections from elsewhere
+//!
+//! Beside the addresses of [`Config::listen`] a runtime accepts from listeners that are bound
+//! already ([`RuntimeHandle::listen`]: unix sockets, what a service manager hands over), and takes
+//! connections that somebody else accepted ([`RuntimeHandle::adopt`]): sockets, and everything that
+//! is `AsyncRead + AsyncWrite`, such as TLS.
+//!
+//! ```
+//! use vestibule_actors::{Connection, Listener, RuntimeHandle};
+//!
+//! # async fn example<E>(runtime: RuntimeHandle<E>) -> Result<(), Box<dyn std::error::Error>> {
+//! let unix = std::os::unix::net::UnixListener::bind("/run/vestibule.sock")?;
+//! runtime.listen(Listener::unix(unix)?)?;
+//!
+//! let (_client, server) = std::os::unix::net::UnixStream::pair()?;
+//! runtime.adopt(Connection::unix(server)?)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where a connection comes from decides what it may do: one from this machine may be an
+//! administrator's, and a guest who may do everything is refused on one from another machine
+//! ([`Config::exposed_guest`]).
+//!
 //! # Stopping
 //!
 //! [`RuntimeHandle::stop`] refuses what is new, lets what runs end within the grace, and returns a
@@ -117,6 +141,7 @@
 //! | `quotas` | how much of what all share one user or address may hold |
 //! | `transitions` | changes of the role and stops, as a pure machine |
 //! | `shared` | all cells of one runtime |
+//! | `incoming` | listeners and connections that were made elsewhere |
 //! | `messages`, `peers` | what the actors tell each other, and how they reach each other |
 //! | `jobs` | work on the engine that the embedder asks for |
 //! | `resources`, `connection` | what the sessions of one thread share, and what each is about |
@@ -134,6 +159,7 @@ pub mod config;
 mod connection;
 pub mod engine;
 mod exposure;
+mod incoming;
 mod jobs;
 pub mod limits;
 mod memory;
@@ -164,6 +190,7 @@ pub use config::Config;
 pub use engine::EngineFactory;
 pub use engine::catalog;
 pub use engine::procedures::{self, Procedures};
+pub use incoming::{AdoptError, Connection, ListenError, Listener, PeerAddress};
 pub use jobs::EngineError;
 pub use runtime::{RuntimeHandle, StartError, start};
 pub use serving::Events;

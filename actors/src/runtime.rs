@@ -32,6 +32,7 @@ use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory};
 use crate::exposure::{is_elsewhere, refuses};
+use crate::incoming::Listener;
 use crate::jobs::{JobQueue, JobTable};
 use crate::limits::{
     MAILBOX_SLOTS, TRANSITION_SLACK, WAITS_MAX, WORKER_ADMIN_RESERVE, WORKER_REQUESTS_MAX,
@@ -42,7 +43,7 @@ use crate::messages::{SupervisorHandle, WorkerHandle};
 use crate::peers::Peers;
 use crate::serving::{Serving, ServingCell};
 use crate::shared::Shared;
-use crate::slots::{ConnectionSlots, ListenerKind};
+use crate::slots::ConnectionSlots;
 use crate::supervisor::{SpawnTx, Supervisor};
 use crate::transitions::TransitionRecord;
 use crate::tx::{Parts, Tx, with_locks};
@@ -123,19 +124,20 @@ pub(crate) fn start_with_slack<E: Engine>(
         spawn_tx,
         told,
     );
-    let of = |kind| move |own| (own, kind);
-    let clients = listeners.into_iter().map(of(ListenerKind::Clients));
-    let administrators = admin_listeners.into_iter();
-    let administrators = administrators.map(of(ListenerKind::Administrators));
-    let listeners = clients.chain(administrators).collect();
+    let administrators = admin_listeners
+        .into_iter()
+        .map(Listener::for_administrators);
+    let listeners = listeners.into_iter().chain(administrators).collect();
     let acceptor = Acceptor::launch(shared.clone(), peers.clone(), listeners);
-    supervisor.set_acceptor(acceptor.map_err(StartError::Acceptor)?);
+    let acceptor = acceptor.map_err(StartError::Acceptor)?;
+    supervisor.set_acceptor(acceptor.clone());
     Context::with_receiver(mailboxes.supervisor).run(supervisor);
     Ok(RuntimeHandle {
         shared,
         peers,
         jobs,
         queue,
+        acceptor,
         addresses,
         admin_addresses,
         stopped,
@@ -208,7 +210,7 @@ fn check_guest<E: Engine>(
 ) -> Result<(), StartError> {
     let mut addresses = config.listen.iter().chain(&config.admin_listen);
     match (
-        addresses.find(|own| is_elsewhere(own)),
+        addresses.find(|own| is_elsewhere(own.ip())),
         factory.guest_power(),
     ) {
         (Some(address), Some(power)) if refuses(config) => Err(StartError::ExposedGuest {
@@ -237,14 +239,14 @@ fn slots(config: &Config) -> Result<ConnectionSlots, StartError> {
     Ok(slots)
 }
 
-type OpenListeners = (Vec<std::net::TcpListener>, Vec<SocketAddr>);
+type OpenListeners = (Vec<Listener>, Vec<SocketAddr>);
 
 /// Listens on every address; tells those that the system picked.
 fn open_listeners(addresses: &[SocketAddr]) -> Result<OpenListeners, StartError> {
     let open = |address: SocketAddr| {
         let listener = bind(address)?;
         let picked = listener.local_addr()?;
-        Ok((listener, picked))
+        Ok((Listener::tcp(listener)?, picked))
     };
     let named = |address: &SocketAddr| {
         open(*address).map_err(|source| StartError::Listen {

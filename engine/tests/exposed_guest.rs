@@ -9,7 +9,7 @@ use vestibule_actors::config::ExposedGuest;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Peer, RequestBuilder};
 use vestibule_actors::wire::keys::{self, RequestType};
-use vestibule_actors::{Config, RuntimeHandle, StartError, start};
+use vestibule_actors::{Config, Connection, RuntimeHandle, StartError, start};
 use vestibule_engine::{EmbeddedEngine, EngineOptions, GuestRights, procedures};
 
 /// Of no machine at all (RFC 5737).
@@ -81,7 +81,9 @@ fn adopted(runtime: &RuntimeHandle<EmbeddedEngine>, peer: impl Into<SocketAddr>)
     let address = listener.local_addr().expect("it is bound");
     let client = thread::spawn(move || Peer::connect(address));
     let (stream, _) = listener.accept().expect("it connects");
-    runtime.adopt(stream, peer.into());
+    let connection = Connection::tcp(stream).expect("it is connected");
+    let adopted = runtime.adopt(connection.from_peer(peer.into()));
+    adopted.expect("there is a slot");
     client.join().expect("it is greeted")
 }
 

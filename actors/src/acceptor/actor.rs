@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -11,11 +10,12 @@ use std::time::{Duration, Instant};
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
 use actix_rt::time::{Sleep, sleep};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use super::listen::{AfterError, after_error};
 use super::pacing::{Backoff, RejectRateLimiter};
 use super::reject::reject;
+use crate::incoming::{IncomingStream, Listener, ListenerSocket, PeerAddress};
 use crate::limits::{ACCEPT_BATCH_MAX, ADMIN_SLOT_WAIT};
 use crate::messages::{IncomingConnection, WorkerHandle};
 use crate::peers::Peers;
@@ -33,6 +33,14 @@ impl Message for StopAccepting {
     type Result = ();
 }
 
+/// Another listener.
+#[derive(Debug)]
+struct Listen(Listener);
+
+impl Message for Listen {
+    type Result = ();
+}
+
 /// How others reach the Acceptor.
 #[derive(Debug, Clone)]
 pub(crate) struct AcceptorHandle(Addr<Acceptor>);
@@ -44,24 +52,72 @@ impl AcceptorHandle {
         self.0.do_send(StopAccepting { is_for_all: false });
     }
 
+    /// Accepts from this one as well.
+    pub(crate) fn listen(&self, listener: Listener) {
+        self.0.do_send(Listen(listener));
+    }
+
     /// Closes all listeners.
     pub(crate) fn close(&self) {
         self.0.do_send(StopAccepting { is_for_all: true });
     }
 }
 
+/// A listener's socket, on the reactor of this thread.
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Socket {
+    fn new(socket: ListenerSocket) -> io::Result<Self> {
+        Ok(match socket {
+            ListenerSocket::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            ListenerSocket::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
+        })
+    }
+
+    /// Takes a connection, out of this reactor: it belongs to the one that will serve it.
+    fn poll_accept(
+        &self,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<io::Result<(IncomingStream, PeerAddress)>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_accept(cx).map(|accepted| {
+                let (stream, peer) = accepted?;
+                Ok((IncomingStream::Tcp(stream.into_std()?), peer.into()))
+            }),
+            Self::Unix(socket) => socket.poll_accept(cx).map(|accepted| {
+                let (stream, _) = accepted?;
+                Ok((IncomingStream::Unix(stream.into_std()?), PeerAddress::Local))
+            }),
+        }
+    }
+}
+
 /// One listener, with what it waits for before it goes on. The others go on meanwhile.
-struct Listener {
-    socket: TcpListener,
+struct OpenListener {
+    socket: Socket,
     kind: ListenerKind,
     rate: RejectRateLimiter,
     backoff: Backoff,
     pause: Option<Pin<Box<Sleep>>>,
     /// Waits for a slot that is made free for it, on the spare descriptor.
-    waiting: Option<(TcpStream, SocketAddr)>,
+    waiting: Option<(IncomingStream, PeerAddress)>,
 }
 
-impl Listener {
+impl OpenListener {
+    fn new(bound: Listener) -> io::Result<Self> {
+        Ok(Self {
+            socket: Socket::new(bound.socket)?,
+            kind: bound.kind,
+            rate: RejectRateLimiter::default(),
+            backoff: Backoff::default(),
+            pause: None,
+            waiting: None,
+        })
+    }
+
     fn pause(&mut self, time: Duration) {
         self.pause = Some(Box::pin(sleep(time)));
     }
@@ -83,7 +139,7 @@ impl Listener {
 pub(crate) struct Acceptor {
     shared: Arc<Shared>,
     peers: Arc<Peers>,
-    listeners: Vec<Listener>,
+    listeners: Vec<OpenListener>,
     /// The listener that is asked first: each in its turn, so that none starves the others.
     first: usize,
     /// What this round accepted for each session thread.
@@ -97,21 +153,9 @@ impl Acceptor {
     pub(crate) fn launch(
         shared: Arc<Shared>,
         peers: Arc<Peers>,
-        listeners: Vec<(StdTcpListener, ListenerKind)>,
+        listeners: Vec<Listener>,
     ) -> io::Result<AcceptorHandle> {
-        let listeners: io::Result<_> = listeners
-            .into_iter()
-            .map(|(socket, kind)| {
-                Ok(Listener {
-                    socket: TcpListener::from_std(socket)?,
-                    kind,
-                    rate: RejectRateLimiter::default(),
-                    backoff: Backoff::default(),
-                    pause: None,
-                    waiting: None,
-                })
-            })
-            .collect();
+        let listeners: io::Result<_> = listeners.into_iter().map(OpenListener::new).collect();
         let mut batches = Vec::new();
         batches.resize_with(shared.counters.len(), Vec::new);
         let acceptor = Self {
@@ -173,8 +217,7 @@ impl Acceptor {
         let Poll::Ready(accepted) = listener.socket.poll_accept(cx) else {
             return false;
         };
-        // Out of this arbiter's reactor: the stream belongs to the one that will serve it.
-        match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+        match accepted {
             Ok((stream, peer)) => {
                 listener.backoff.reset();
                 if self.shared.slots.has_anonymous_in_the_way(listener.kind) {
@@ -202,9 +245,9 @@ impl Acceptor {
     }
 
     /// Gives a connection its slot, or rejects it.
-    fn admit(&mut self, index: usize, stream: TcpStream, peer: SocketAddr, now: Instant) {
+    fn admit(&mut self, index: usize, mut stream: IncomingStream, peer: PeerAddress, now: Instant) {
         let listener = &mut self.listeners[index];
-        let may_administer = self.shared.config.administrators.may_be(peer);
+        let may_administer = self.shared.config.administrators.may_be(peer.ip());
         let kind = self.shared.slots.find(listener.kind, may_administer);
         match kind.map(|kind| self.shared.slots.take(kind)) {
             Some(slot) => {
@@ -212,7 +255,7 @@ impl Acceptor {
             }
             None => {
                 listener.rate.count(now);
-                reject(&self.shared, &stream, listener.kind, now);
+                reject(&self.shared, &mut stream, listener.kind, now);
             }
         }
         if matches!(kind, None | Some(SlotKind::ProvisionalAdmin))
@@ -247,6 +290,18 @@ impl Handler<StopAccepting> for Acceptor {
             .retain(|own| own.kind == ListenerKind::Administrators && !stop.is_for_all);
         if self.listeners.is_empty() {
             ctx.stop();
+        }
+    }
+}
+
+impl Handler<Listen> for Acceptor {
+    type Result = ();
+
+    fn handle(&mut self, listen: Listen, _ctx: &mut Self::Context) {
+        // The task looks at all of them when the mailbox is empty.
+        match OpenListener::new(listen.0) {
+            Ok(listener) => self.listeners.push(listener),
+            Err(error) => log::error!("a listener cannot be waited for: {error}"),
         }
     }
 }

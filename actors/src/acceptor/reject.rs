@@ -1,12 +1,11 @@
 //! Telling a connection that there is no slot for it: from the spare descriptor, without a session.
 
-use std::io::Write;
-use std::net::{Shutdown, TcpStream};
 use std::time::Instant;
 
 use vestibule_wire::greeting::{self, SALT_SIZE};
 use vestibule_wire::reply::ReplyHeader;
 
+use crate::incoming::IncomingStream;
 use crate::shared::Shared;
 use crate::slots::ListenerKind;
 
@@ -14,7 +13,7 @@ use crate::slots::ListenerKind;
 /// and a peer that is gone already needs none.
 pub(crate) fn reject(
     shared: &Shared,
-    mut stream: &TcpStream,
+    stream: &mut IncomingStream,
     listener: ListenerKind,
     now: Instant,
 ) {
@@ -29,7 +28,5 @@ pub(crate) fn reject(
         schema_version: shared.schema_version(),
     };
     header.write_error(&mut bytes, &shared.over_capacity(listener, now));
-    if stream.write_all(&bytes).is_ok() {
-        let _ = stream.shutdown(Shutdown::Write);
-    }
+    let _ = stream.write_last(&bytes);
 }

@@ -3,13 +3,13 @@
 //! The procedures know neither sessions nor other actors: what has to be done there is their
 //! answer.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use vestibule_wire::Error;
 
 use crate::engine::Caller;
 use crate::engine::procedures::Audience;
+use crate::incoming::PeerAddress;
 use crate::messages::FanOut;
 use crate::shared::Shared;
 use crate::transitions::TransitionRequest;
@@ -35,7 +35,7 @@ pub(crate) struct ControlCall<'a> {
     pub(crate) sync: u64,
     pub(crate) caller: &'a Caller,
     /// Address of the caller.
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: PeerAddress,
     pub(crate) shared: &'a Shared,
     pub(crate) now: Instant,
 }

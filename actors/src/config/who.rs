@@ -1,6 +1,6 @@
 //! Who is served, and as whom.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 /// Whether a guest, who needs no password, is served where other machines are, if the engine lets
 /// it do everything ([`Visibility::guest_power`](crate::catalog::Visibility::guest_power)).
@@ -28,9 +28,9 @@ pub enum Administrators {
 
 impl Administrators {
     /// Whether a connection from there can turn out to be an administrator's.
-    pub(crate) fn may_be(&self, peer: SocketAddr) -> bool {
+    pub(crate) fn may_be(&self, peer: IpAddr) -> bool {
         match self {
-            Self::LocalConnections => peer.ip().is_loopback(),
+            Self::LocalConnections => peer.is_loopback(),
             Self::Users(_) => true,
         }
     }

@@ -1,12 +1,12 @@
 //! The cell of a connection, which its session and its worker share.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::task::Waker;
 use std::time::Instant;
 
 use super::state::ConnectionState;
 use crate::config::SoloPolicy;
+use crate::incoming::PeerAddress;
 use crate::messages::SessionId;
 use crate::shared::Shared;
 use crate::slots::ConnectionSlot;
@@ -15,7 +15,7 @@ use crate::slots::ConnectionSlot;
 pub(crate) struct ConnectionCell {
     /// The name of its session.
     pub(crate) id: SessionId,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: PeerAddress,
     pub(crate) since: Instant,
     /// Epoch of the serving state at its accept: in the same solo it counts as a new connection.
     pub(crate) epoch: u64,

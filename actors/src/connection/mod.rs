@@ -16,8 +16,10 @@
 //! | `watches` | which events are watched, and what is owed |
 //! | `orphaned` | streams whose transaction died with its Tx |
 //! | `timeouts` | how long a connection may take |
+//! | `adopted` | a stream that is no socket |
 //! | `transport` | what carries its bytes |
 
+mod adopted;
 pub(crate) mod awaited;
 pub(crate) mod cell;
 pub(crate) mod counts;

@@ -147,7 +147,7 @@ impl Output {
     /// sent.
     pub(crate) fn flush(
         &mut self,
-        stream: &dyn Transport,
+        stream: &mut dyn Transport,
         give_back: impl FnOnce(Vec<u8>),
     ) -> io::Result<Flushed> {
         self.flush_with(|bytes| stream.try_write(bytes), give_back)

@@ -8,7 +8,10 @@ use std::task::{Context, Poll, Waker};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, Interest, ReadBuf, Ready};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+
+use super::adopted::Adopted;
+use crate::incoming::IncomingStream;
 
 /// A stream of bytes in both directions that never blocks. Called a few times per turn of its
 /// session, whatever the number of requests.
@@ -17,11 +20,11 @@ pub(crate) trait Transport {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>)
     -> Poll<io::Result<()>>;
 
-    /// Writes what is taken at once.
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Writes what is taken at once. What is not taken comes first when this is called again.
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Whether something may be taken again.
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Whether bytes have arrived that are not read. Asks the kernel: for what is rare.
     fn has_unread(&self) -> bool;
@@ -33,56 +36,72 @@ pub(crate) trait Transport {
     fn is_gone(&self) -> bool;
 }
 
-/// A socket that was accepted elsewhere, on the reactor of this thread.
+/// A connection that came in, on the reactor of this thread if it is a socket.
 ///
 /// # Errors
 ///
 /// The socket cannot be set up, or the reactor cannot take it.
-pub(crate) fn from_socket(socket: std::net::TcpStream) -> io::Result<Box<dyn Transport>> {
-    socket.set_nonblocking(true)?;
-    // Replies are written in as few segments as there are turns; waiting for more helps nobody.
-    socket.set_nodelay(true)?;
-    Ok(Box::new(TcpStream::from_std(socket)?))
+pub(crate) fn from_incoming(stream: IncomingStream) -> io::Result<Box<dyn Transport>> {
+    Ok(match stream {
+        IncomingStream::Tcp(socket) => {
+            socket.set_nonblocking(true)?;
+            // Replies are written in as few segments as there are turns; waiting for more helps
+            // nobody.
+            socket.set_nodelay(true)?;
+            Box::new(TcpStream::from_std(socket)?)
+        }
+        IncomingStream::Unix(socket) => {
+            socket.set_nonblocking(true)?;
+            Box::new(UnixStream::from_std(socket)?)
+        }
+        IncomingStream::Other(stream) => Box::new(Adopted::new(stream)),
+    })
 }
 
-/// Whether the reactor knows this of a socket. Costs no system call.
-fn is_ready(socket: &TcpStream, interest: Interest, is: fn(Ready) -> bool) -> bool {
-    let ready = pin!(socket.ready(interest));
-    match ready.poll(&mut Context::from_waker(Waker::noop())) {
+/// What the reactor knows of a socket. Costs no system call.
+fn is_known(ready: impl Future<Output = io::Result<Ready>>, is: fn(Ready) -> bool) -> bool {
+    match pin!(ready).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(ready)) => is(ready),
         Poll::Ready(Err(_)) => true,
         Poll::Pending => false,
     }
 }
 
-impl Transport for TcpStream {
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(self), cx, buffer)
-    }
+macro_rules! socket {
+    ($socket:ty) => {
+        impl Transport for $socket {
+            fn poll_read(
+                &mut self,
+                cx: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                AsyncRead::poll_read(Pin::new(self), cx, buffer)
+            }
 
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Self::try_write(self, bytes)
-    }
+            fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                Self::try_write(self, bytes)
+            }
 
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::poll_write_ready(self, cx)
-    }
+            fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Self::poll_write_ready(self, cx)
+            }
 
-    fn has_unread(&self) -> bool {
-        // What the reactor knows is as old as its last look.
-        let peeked = SockRef::from(self).peek(&mut [MaybeUninit::uninit()]);
-        peeked.is_ok_and(|bytes| bytes > 0)
-    }
+            fn has_unread(&self) -> bool {
+                // What the reactor knows is as old as its last look.
+                let peeked = SockRef::from(self).peek(&mut [MaybeUninit::uninit()]);
+                peeked.is_ok_and(|bytes| bytes > 0)
+            }
 
-    fn is_read_closed(&self) -> bool {
-        is_ready(self, Interest::READABLE, Ready::is_read_closed)
-    }
+            fn is_read_closed(&self) -> bool {
+                is_known(self.ready(Interest::READABLE), Ready::is_read_closed)
+            }
 
-    fn is_gone(&self) -> bool {
-        is_ready(self, Interest::WRITABLE, Ready::is_write_closed)
-    }
+            fn is_gone(&self) -> bool {
+                is_known(self.ready(Interest::WRITABLE), Ready::is_write_closed)
+            }
+        }
+    };
 }
+
+socket!(TcpStream);
+socket!(UnixStream);

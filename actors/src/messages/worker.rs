@@ -1,22 +1,21 @@
 //! What a worker is told, and the handle that others hold.
 
-use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 
 use super::gather::{Contribute, Contribution, Gathered};
 use super::reply_to::ReplyTo;
+use crate::incoming::{IncomingStream, PeerAddress};
 use crate::messages::tx::{Push, Replies, TxHandle};
 use crate::slots::ConnectionSlot;
 use crate::transitions::TransitionOutcome;
 
-/// A connection on its way to its worker. A `std` stream travels: the tokio stream is made on
-/// the thread whose reactor will own it.
+/// A connection on its way to its worker.
 #[derive(Debug)]
 pub(crate) struct IncomingConnection {
-    pub(crate) stream: TcpStream,
-    pub(crate) peer: SocketAddr,
+    pub(crate) stream: IncomingStream,
+    pub(crate) peer: PeerAddress,
     // Last: it is given back when the socket is closed.
     pub(crate) slot: ConnectionSlot,
 }

@@ -1,20 +1,21 @@
 //! What an embedder does with a running runtime.
 
 use std::fmt;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::acceptor::reject;
+use crate::acceptor::{AcceptorHandle, reject};
+use crate::exposure::{is_elsewhere, refuses};
+use crate::incoming::{AdoptError, Connection, ListenError, Listener};
 use crate::jobs::{JobQueue, JobTable};
 use crate::limits::TRANSITION_WAIT_DEFAULT;
 use crate::messages::{IncomingConnection, Requester};
 use crate::peers::Peers;
 use crate::serving::{Events, Role, Serving, ServingCell, State, Status};
 use crate::shared::Shared;
-use crate::slots::ListenerKind;
 use crate::transitions::{
     AskedTimes, StopReport, TransitionOutcome, TransitionRequest, TransitionResult,
     TransitionTarget,
@@ -27,6 +28,7 @@ pub struct RuntimeHandle<E: 'static> {
     pub(super) peers: Arc<Peers>,
     pub(super) jobs: Arc<JobTable>,
     pub(super) queue: Arc<JobQueue<E>>,
+    pub(super) acceptor: AcceptorHandle,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) admin_addresses: Vec<SocketAddr>,
     pub(super) stopped: watch::Receiver<Option<StopReport>>,
@@ -40,6 +42,7 @@ impl<E> Clone for RuntimeHandle<E> {
             peers: self.peers.clone(),
             jobs: self.jobs.clone(),
             queue: self.queue.clone(),
+            acceptor: self.acceptor.clone(),
             addresses: self.addresses.clone(),
             admin_addresses: self.admin_addresses.clone(),
             stopped: self.stopped.clone(),
@@ -124,21 +127,51 @@ impl<E: 'static> RuntimeHandle<E> {
         self.shared.in_flight_count() + self.jobs.count()
     }
 
-    /// Hands over a connection that was accepted elsewhere. It takes a slot like any other, and is
-    /// rejected if there is none.
-    pub fn adopt(&self, stream: TcpStream, peer: SocketAddr) {
+    /// Hands over a connection that was accepted elsewhere. It takes a slot like any other; without
+    /// one the client is told so.
+    ///
+    /// # Errors
+    ///
+    /// [`AdoptError`]: there is no slot. The connection is closed.
+    pub fn adopt(&self, connection: Connection) -> Result<(), AdoptError> {
+        let Connection {
+            mut stream,
+            peer,
+            kind,
+        } = connection;
         let slots = &self.shared.slots;
-        let may_administer = self.shared.config.administrators.may_be(peer);
-        let Some(kind) = slots.find(ListenerKind::Clients, may_administer) else {
-            return reject(
-                &self.shared,
-                &stream,
-                ListenerKind::Clients,
-                self.shared.clock.now(),
-            );
+        let may_administer = self.shared.config.administrators.may_be(peer.ip());
+        let Some(found) = slots.find(kind, may_administer) else {
+            reject(&self.shared, &mut stream, kind, self.shared.clock.now());
+            return Err(AdoptError::TooManyConnections);
         };
-        let slot = slots.take(kind);
+        let slot = slots.take(found);
         self.peers.workers[slot.thread()].accepted(vec![IncomingConnection { stream, peer, slot }]);
+        Ok(())
+    }
+
+    /// Accepts from a listener that is bound already, beside those of the configuration, until a
+    /// stop begins.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`]: a guest who may do everything, where other machines are; no address of the
+    /// socket.
+    pub fn listen(&self, listener: Listener) -> Result<(), ListenError> {
+        if let Some(address) = listener.address()? {
+            let catalog = self.shared.catalog();
+            let power = || catalog.and_then(|catalog| catalog.guest_power());
+            if is_elsewhere(address.ip())
+                && refuses(&self.shared.config)
+                && let Some(power) = power()
+            {
+                return Err(ListenError::ExposedGuest { address, power });
+            }
+            // Without an engine yet: its recovery looks at it.
+            self.shared.exposure.note_listener(address);
+        }
+        self.acceptor.listen(listener);
+        Ok(())
     }
 
     /// Begins a stop: new work is refused, what runs may finish until `grace` is over. `None` takes

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -22,6 +21,7 @@ use crate::connection::state::ConnectionState;
 use crate::connection::transport::Transport;
 use crate::engine::catalog::GUEST;
 use crate::exposure::{is_elsewhere, refuses};
+use crate::incoming::PeerAddress;
 use crate::memory::ConnectionCharge;
 use crate::messages::SessionId;
 use crate::resources::in_flight::InFlightRequest;
@@ -50,7 +50,7 @@ impl Session {
         worker: &Rc<WorkerCell>,
         index: u32,
         slot: ConnectionSlot,
-        peer: SocketAddr,
+        peer: PeerAddress,
         stream: Box<dyn Transport>,
     ) -> io::Result<Started> {
         let mut salt = [0; SALT_SIZE];
@@ -100,7 +100,7 @@ pub(super) fn new_cell(
     worker: &WorkerCell,
     index: u32,
     slot: ConnectionSlot,
-    peer: SocketAddr,
+    peer: PeerAddress,
     stream: Box<dyn Transport>,
     salt: [u8; SALT_SIZE],
 ) -> Rc<ConnectionCell> {
@@ -111,7 +111,7 @@ pub(super) fn new_cell(
         Administrators::Users(names) => names.iter().any(|name| name == GUEST),
     };
     let mut identity = Identity::guest(connection, peer.ip(), salt, is_administrator);
-    if is_elsewhere(&peer) && refuses(&shared.config) {
+    if is_elsewhere(peer.ip()) && refuses(&shared.config) {
         identity.watch_guest();
     }
     let now = worker.shared.clock.now();

@@ -173,7 +173,7 @@ impl OneWorker {
         let kind = self.shared.slots.find(ListenerKind::Clients, true);
         let slot = self.shared.slots.take(kind.expect("there is room"));
         let (end, transport) = pipe(64 << 20);
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1024)).into();
         let connect = Connect {
             transport,
             peer,

@@ -102,11 +102,11 @@ impl Transport for ServerEnd {
         self.0.lock().poll_read(cx, buffer)
     }
 
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().try_write(bytes)
     }
 
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.lock().poll_write_ready(cx)
     }
 

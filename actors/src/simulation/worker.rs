@@ -1,10 +1,9 @@
 //! How connections come in a simulated world: without an Acceptor.
 
-use std::net::SocketAddr;
-
 use actix::{Handler, Message};
 
 use super::pipe::ServerEnd;
+use crate::incoming::PeerAddress;
 use crate::slots::ConnectionSlot;
 use crate::worker::Worker;
 
@@ -12,7 +11,7 @@ use crate::worker::Worker;
 #[derive(Debug)]
 pub(crate) struct Connect {
     pub(crate) transport: ServerEnd,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: PeerAddress,
     pub(crate) slot: ConnectionSlot,
 }
 

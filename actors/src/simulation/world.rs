@@ -149,7 +149,7 @@ impl World {
     /// Connects a client.
     pub(super) fn connect(&mut self, is_narrow: bool) {
         let room = if is_narrow { 300 } else { 1 << 20 };
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1024)).into();
         let slots = &self.shared.slots;
         let Some(kind) = slots.find(ListenerKind::Clients, true) else {
             return;

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future as _, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -20,7 +19,8 @@ use super::progress::{InTransition, Lap};
 use super::rates::Rates;
 use super::sessions::Sessions;
 use crate::connection::state::ConnectionState;
-use crate::connection::transport::{Transport, from_socket};
+use crate::connection::transport::{Transport, from_incoming};
+use crate::incoming::PeerAddress;
 use crate::limits::WORKER_TICK_PERIOD;
 use crate::messages::tx::{Push, Replies};
 use crate::messages::worker::{
@@ -84,7 +84,7 @@ impl Worker {
     fn accept(&mut self, incoming: IncomingConnection) {
         let IncomingConnection { stream, peer, slot } = incoming;
         // In this order: the slot is given back after the socket is closed.
-        let served = from_socket(stream).and_then(|stream| self.serve(slot, peer, stream));
+        let served = from_incoming(stream).and_then(|stream| self.serve(slot, peer, stream));
         // A stream that cannot be registered is a connection that is closed.
         if let Err(error) = served {
             log::warn!("a connection from {peer} could not be taken: {error}");
@@ -95,7 +95,7 @@ impl Worker {
     pub(crate) fn serve(
         &mut self,
         slot: ConnectionSlot,
-        peer: SocketAddr,
+        peer: PeerAddress,
         stream: Box<dyn Transport>,
     ) -> io::Result<()> {
         let cell = &self.cell;

@@ -159,7 +159,7 @@ impl ConnectionState {
     }
 
     /// Whether the client takes bytes again after a flush that it blocked.
-    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_write_ready(cx)
     }
 
@@ -277,7 +277,7 @@ impl ConnectionState {
     /// Sends what it can. `give_back` gets the buffer when it is empty.
     pub(crate) fn flush(&mut self, give_back: impl FnOnce(Vec<u8>)) -> io::Result<Flushed> {
         let before = self.output.sent_total();
-        let flushed = self.output.flush(self.stream.as_ref(), give_back);
+        let flushed = self.output.flush(self.stream.as_mut(), give_back);
         let sent = self.output.sent_total() - before;
         self.traffic.add(Counter::SENT, sent);
         flushed

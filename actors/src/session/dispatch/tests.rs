@@ -42,7 +42,7 @@ async fn write(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u8> {
     let stream = TcpStream::connect(address).await.unwrap();
     let slot = shared.slots.find(ListenerKind::Clients, true).unwrap();
     let slot = shared.slots.take(slot);
-    let peer = SocketAddr::from(([127, 0, 0, 1], 1024));
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1024)).into();
     let cell = new_cell(&worker, 0, slot, peer, Box::new(stream), [0; 32]);
     let mut state = worker.state.borrow_mut();
     let mut own = cell.state.borrow_mut();
