@@ -66,6 +66,13 @@ pub const INDEX_ID_MAX: u32 = 128;
 /// Most parts of an index, as in Tarantool.
 pub const INDEX_PARTS_MAX: usize = 255;
 
+/// Most elements of an array that a multikey index has a key of each for. What a tuple costs in an
+/// index is bounded by this.
+pub const MULTIKEY_ELEMENTS_MAX: u32 = 4096;
+
+/// Most bytes that the keys of one tuple take in a multikey index: each repeats the other parts.
+pub const MULTIKEY_BYTES_MAX: usize = 4 << 20;
+
 /// Most fields that a format may name, as in Tarantool.
 pub const FORMAT_FIELDS_MAX: usize = 32_767;
 

@@ -17,6 +17,7 @@ mod data;
 mod definitions;
 mod generator;
 mod junk;
+mod paths;
 mod print;
 mod reply;
 mod request;
@@ -94,6 +95,20 @@ fn random_requests_are_answered_as_by_tarantool() {
             "too little was compared"
         );
     }
+}
+
+#[test]
+fn indexes_inside_of_fields_do_as_tarantools() {
+    let Some(program) = tarantool() else {
+        return;
+    };
+    let chosen = number_from_env("VESTIBULE_DIFFERENTIAL_SEED");
+    let mut servers = Servers::start(&program);
+    let told = paths::run(&mut servers, chosen.unwrap_or(SEEDS[0]));
+    println!("{} compared, {} refused", told.compared, told.refused);
+    assert!(told.differences.is_empty(), "{}", told.differences);
+    // A stream whose requests mostly fail shows little.
+    assert!(told.refused * 10 < told.compared * 7);
 }
 
 fn summary(outcome: &Outcome) -> String {

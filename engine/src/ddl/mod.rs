@@ -25,7 +25,8 @@ use vestibule_wire::auth::PasswordHash;
 
 use crate::errors::{self, access as access_errors};
 use crate::limits::{INDEX_ID_MAX, QUIET_CHECKS_MAX, USER_ID_MAX, USERS_MAX};
-use crate::model::index::{IndexDef, IndexKind, PRIMARY};
+use crate::model::index::{IndexDef, IndexKind, PRIMARY, Part};
+use crate::model::part_path::PathStep;
 use crate::model::space::SpaceDef;
 use crate::privileges::ObjectKind;
 use crate::schema::build::define;
@@ -285,6 +286,7 @@ fn build_indexes(
 
 fn check_index(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
     let refuse = |why: &str| Err(errors::cannot_modify_index(&row.name, &space.name, why));
+    check_paths(row)?;
     if row.id >= INDEX_ID_MAX {
         return refuse("index id too big");
     }
@@ -300,11 +302,46 @@ fn check_index(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
             return Err(errors::wrong_index_options(at + 1, why));
         }
         let mut earlier = row.parts[..at].iter();
-        if earlier.any(|earlier| earlier.field == part.field) {
+        if earlier.any(|earlier| earlier.is_same_place(part)) {
             return refuse("same key part is indexed twice");
         }
     }
+    check_multikey(space, row)?;
     check_index_kind(space, row)
+}
+
+/// What is asked of paths that take every element of an array, in Tarantool's words.
+fn check_paths(row: &IndexRow) -> Result<(), Error> {
+    let mut first = None;
+    for (at, part) in row.parts.iter().enumerate() {
+        let wrong = |why: &str| Err(errors::wrong_index_options(at + 1, why));
+        let path = part.path.as_ref().and_then(|path| path.around_any());
+        let Some((outside, inside)) = path else {
+            continue;
+        };
+        if *first.get_or_insert((part.field, outside)) != (part.field, outside) {
+            return wrong("incompatable multikey index path");
+        }
+        if inside.contains(&PathStep::Any) {
+            return wrong("no more than one array index placeholder [*] is allowed in JSON path");
+        }
+    }
+    Ok(())
+}
+
+/// Which indexes have no keys of several elements.
+fn check_multikey(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
+    let refuse = |why: &str| Err(errors::cannot_modify_index(&row.name, &space.name, why));
+    if !row.parts.iter().any(Part::is_multikey) {
+        return Ok(());
+    }
+    if row.id == PRIMARY {
+        return refuse("primary key cannot be multikey");
+    }
+    if IndexKind::from_name(&row.kind) == Some(IndexKind::Hash) {
+        return refuse("HASH index cannot be multikey");
+    }
+    Ok(())
 }
 
 /// What only one kind of index asks.

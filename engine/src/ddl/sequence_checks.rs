@@ -154,6 +154,9 @@ pub(crate) fn check_attachment(snapshot: Snapshot<'_>, new: Option<&[u8]>) -> Re
 pub(crate) fn check_index(space: &str, index: &IndexRow, field: u32) -> Result<(), Error> {
     let part = index.parts.iter().find(|part| part.field == field);
     let why = match part {
+        Some(part) if part.path.is_some() => {
+            return Err(errors::unsupported("sequences inside a field ('path')"));
+        }
         None => "sequence field must be a part of the index",
         Some(part) if !is_integer(part) => "sequence cannot be used with a non-integer key",
         Some(_) => return Ok(()),

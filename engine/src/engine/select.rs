@@ -51,8 +51,9 @@ impl EmbeddedEngine {
         match &plan.range {
             KeyRange::Point(key) if plan.offset == 0 && plan.limit > 0 => {
                 self.workspace.saw_point(space, index, key);
-                last = snapshot.find(space, index, key);
-                last.into_iter().for_each(|tuple| rows.push(tuple));
+                let found = snapshot.find(space, index, key);
+                found.into_iter().for_each(|tuple| rows.push(tuple));
+                last = found.map(|tuple| (tuple, key.view()));
             }
             KeyRange::Bounded(range) if plan.limit > 0 => {
                 let walk = snapshot.range(space, index, range.bounds(), range.is_reverse);
@@ -65,7 +66,7 @@ impl EmbeddedEngine {
                     }
                     rows.push(tuple);
                     left -= 1;
-                    (last, until) = (Some(tuple), Some(key));
+                    (last, until) = (Some((tuple, key)), Some(key));
                 }
                 self.workspace
                     .saw_range(space, index, || range.seen(until.filter(|_| left == 0)));
@@ -73,7 +74,8 @@ impl EmbeddedEngine {
             KeyRange::Point(_) | KeyRange::Bounded(_) => {}
         }
         let last = last.filter(|_| plan.fetch_position);
-        rows.finish(last.map(|tuple| plan.position_of(tuple)).as_deref());
+        let position = last.map(|(tuple, key)| plan.position_of(tuple, key));
+        rows.finish(position.as_deref());
         Ok(Outcome::Done)
     }
 

@@ -132,6 +132,12 @@ impl EmbeddedEngine {
             return Ok(());
         }
         let mut changes = self.secondary_changes(space, old, new.as_ref())?;
+        // More keys than indexes: those of the elements of an array.
+        if let Some(new) = &new
+            && changes.len() > 2 * space.secondaries.len()
+        {
+            self.check_memory(1 + changes.len(), old, new)?;
+        }
         changes.push(IndexChange {
             index: PRIMARY,
             key,
@@ -161,6 +167,10 @@ impl EmbeddedEngine {
     ) -> Result<Vec<IndexChange>, Error> {
         let mut changes = Vec::with_capacity(2 * space.secondaries.len() + 1);
         for index in &space.secondaries {
+            if index.is_multikey {
+                self.multikey_changes(space, index, (old, new), &mut changes)?;
+                continue;
+            }
             let key_of = |tuple: Option<&Tuple>| {
                 let key = tuple.map(|tuple| index.stored_key(tuple)).transpose();
                 key.map(Option::flatten)
@@ -189,6 +199,37 @@ impl EmbeddedEngine {
             );
         }
         Ok(changes)
+    }
+
+    /// What becomes of the keys of a multikey index.
+    fn multikey_changes(
+        &self,
+        space: &SpaceDef,
+        index: &IndexDef,
+        (old, new): (Option<&Tuple>, Option<&Tuple>),
+        changes: &mut Vec<IndexChange>,
+    ) -> Result<(), Error> {
+        let keys_of = |tuple: Option<&Tuple>| match tuple {
+            Some(tuple) => index.stored_keys(tuple),
+            None => Ok(Vec::new()),
+        };
+        let (from, to) = (keys_of(old)?, keys_of(new)?);
+        let change = |key, change| IndexChange {
+            index: index.id,
+            key,
+            change,
+        };
+        let gone = from.iter().filter(|key| to.binary_search(key).is_err());
+        changes.extend(gone.map(|key| change(key.clone(), None)));
+        for key in to {
+            if let Some(tuple) = new.filter(|_| index.is_unique)
+                && from.binary_search(&key).is_err()
+            {
+                self.check_free(space, index, &key, tuple)?;
+            }
+            changes.push(change(key, new.cloned()));
+        }
+        Ok(())
     }
 
     /// Checks that no tuple has this key.

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `access` | errors of users and rights |
 //! | `foreign_key` | errors of foreign keys |
+//! | `parts` | errors of index parts |
 
 pub(crate) mod access;
 pub(crate) mod foreign_key;
+pub(crate) mod parts;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -64,10 +66,7 @@ pub(crate) fn unsupported_collation(collation: &str) -> Error {
 
 /// [`ErrorCode::UNSUPPORTED`], for an option of a field or of an index part.
 pub(crate) fn unsupported_option(of: &str, option: &str) -> Error {
-    match option {
-        "path" => unsupported("index parts inside a field ('path')"),
-        _ => unsupported(&format!("the {of} option '{option}'")),
-    }
+    unsupported(&format!("the {of} option '{option}'"))
 }
 
 /// [`ErrorCode::CREATE_SPACE`]
@@ -194,21 +193,6 @@ pub(crate) fn field_out_of_range(
          [{least}..{greatest}], got {found}"
     );
     Error::new(ErrorCode::FIELD_VALUE_OUT_OF_RANGE, message)
-}
-
-/// [`ErrorCode::INDEX_PART_TYPE_MISMATCH`]
-pub(crate) fn part_type_mismatch(path: &str, one: impl Display, another: impl Display) -> Error {
-    let message =
-        format!("Field {path} has type '{one}' in one index, but type '{another}' in another");
-    Error::new(ErrorCode::INDEX_PART_TYPE_MISMATCH, message)
-}
-
-/// [`ErrorCode::FORMAT_MISMATCH_INDEX_PART`]
-pub(crate) fn format_mismatch(path: &str, format: impl Display, index: impl Display) -> Error {
-    let message = format!(
-        "Field {path} has type '{format}' in space format, but type '{index}' in index definition"
-    );
-    Error::new(ErrorCode::FORMAT_MISMATCH_INDEX_PART, message)
 }
 
 /// [`ErrorCode::KEY_PART_COUNT`]

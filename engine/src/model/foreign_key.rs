@@ -14,7 +14,7 @@ use vestibule_wire::msgpack::{Reader, write_array_len};
 
 use crate::errors;
 use crate::errors::foreign_key as foreign_key_errors;
-use crate::model::index::IndexDef;
+use crate::model::index::{IndexDef, Part};
 use crate::model::key::Key;
 use crate::model::space::SpaceDef;
 
@@ -197,7 +197,9 @@ fn unique_index<'d>(space: &'d SpaceDef, fields: &[u32]) -> Option<&'d IndexDef>
 /// Whether the parts of an index are these fields, in any order.
 fn has_fields(index: &IndexDef, fields: &[u32]) -> bool {
     let mut parts = index.parts.iter();
-    index.parts.len() == fields.len() && parts.all(|part| fields.contains(&part.field))
+    // What stands inside of a field is another value.
+    let is_one = |part: &Part| part.path.is_none() && fields.contains(&part.field);
+    index.parts.len() == fields.len() && parts.all(is_one)
 }
 
 /// The key of values, which stand in the order of `fields`, for an index.

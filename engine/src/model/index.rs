@@ -9,6 +9,7 @@
 //! primary keys; nulls are equal to nothing, so that a unique index holds any number of them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader, write_array_len};
@@ -16,11 +17,12 @@ use vestibule_wire::msgpack::{Kind, Reader, write_array_len};
 use crate::errors;
 use crate::model::field::FieldType;
 use crate::model::key::{Key, KeyBuilder, Mismatch, encode_part};
+use crate::model::part_path::{PartPath, follow};
 
 /// The index that every space with tuples has.
 pub(crate) const PRIMARY: u32 = 0;
 
-const NIL: &[u8] = &[0xc0];
+pub(super) const NIL: &[u8] = &[0xc0];
 /// What comes before a value of a part that may be null, and what stands for null.
 const VALUE: u8 = 1;
 const NULL: u8 = 0;
@@ -43,12 +45,14 @@ pub(crate) struct IndexDef {
     pub(crate) kind: IndexKind,
     pub(crate) is_unique: bool,
     pub(crate) parts: Box<[Part]>,
+    /// Whether a tuple may have several keys: a part takes every element of an array.
+    pub(crate) is_multikey: bool,
     /// Parts of the primary key that are not among the parts; empty where no key needs them.
     pub(crate) rest: Box<[Part]>,
 }
 
 /// A field of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     /// Number of the field, from 0.
     pub(crate) field: u32,
@@ -59,6 +63,8 @@ pub(crate) struct Part {
     pub(crate) exclude_null: bool,
     /// Whether the greatest value comes first, and nil last.
     pub(crate) is_descending: bool,
+    /// Where inside the field the value stands.
+    pub(crate) path: Option<Arc<PartPath>>,
 }
 
 impl Part {
@@ -70,7 +76,13 @@ impl Part {
             is_nullable: false,
             exclude_null: false,
             is_descending: false,
+            path: None,
         }
+    }
+
+    /// Whether it is the same value as the other part's, whatever is said of it.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        (self.field, &self.path) == (other.field, &other.path)
     }
 
     /// Whether its encoding is more than that of a value of its type.
@@ -97,17 +109,18 @@ impl IndexDef {
     pub(crate) fn key_of(&self, tuple: &[u8]) -> Result<Key, Mismatch> {
         let mut builder = KeyBuilder::default();
         each_part(&self.parts, tuple, |part, reader| {
-            push(*part, reader, &mut builder).map(drop)
+            push(part, reader, &mut builder).map(drop)
         })?;
         Ok(builder.finish())
     }
 
-    /// The key that a tuple is stored by in any index; `None` if the index leaves it out.
+    /// The key that a tuple is stored by in an index that is no multikey one; `None` if the index
+    /// leaves it out.
     pub(crate) fn stored_key(&self, tuple: &[u8]) -> Result<Option<Key>, Mismatch> {
         let mut builder = KeyBuilder::default();
         let (mut has_null, mut is_left_out) = (false, false);
         each_part(&self.parts, tuple, |part, reader| {
-            let is_null = push(*part, reader, &mut builder)?;
+            let is_null = push(part, reader, &mut builder)?;
             has_null |= is_null;
             is_left_out |= is_null && part.exclude_null;
             Ok(())
@@ -117,7 +130,7 @@ impl IndexDef {
         }
         if self.needs_rest(has_null) {
             each_part(&self.rest, tuple, |part, reader| {
-                push(*part, reader, &mut builder).map(drop)
+                push(part, reader, &mut builder).map(drop)
             })?;
         }
         Ok(Some(builder.finish()))
@@ -143,17 +156,17 @@ impl IndexDef {
         }
         let (mut builder, mut has_null) = (KeyBuilder::default(), false);
         for part in &self.parts {
-            has_null |= push(*part, &mut reader, &mut builder)?;
+            has_null |= push(part, &mut reader, &mut builder)?;
         }
         if self.needs_rest(has_null) {
             for part in &self.rest {
-                push(*part, &mut reader, &mut builder)?;
+                push(part, &mut reader, &mut builder)?;
             }
         }
         Ok(builder.finish())
     }
 
-    fn needs_rest(&self, has_null: bool) -> bool {
+    pub(super) fn needs_rest(&self, has_null: bool) -> bool {
         has_null || !self.is_unique
     }
 
@@ -182,7 +195,7 @@ impl IndexDef {
         let mut ends_in_text = false;
         for (at, part) in self.parts.iter().take(parts).enumerate() {
             ends_in_text = reader.peek() == Ok(Kind::Str);
-            has_null |= push(*part, &mut reader, &mut builder)
+            has_null |= push(part, &mut reader, &mut builder)
                 .map_err(|Mismatch| errors::key_part_type(at, part.kind))?;
         }
         let key = builder.finish();
@@ -210,7 +223,7 @@ impl IndexDef {
         }
         let mut builder = KeyBuilder::default();
         for (at, part) in self.parts.iter().enumerate() {
-            match push(*part, &mut reader, &mut builder) {
+            match push(part, &mut reader, &mut builder) {
                 Ok(false) => {}
                 // Nothing equals null.
                 Ok(true) | Err(Mismatch) => return Err(errors::key_part_type(at, part.kind)),
@@ -220,9 +233,10 @@ impl IndexDef {
     }
 }
 
-/// Walks over parts in their order; the visitor takes the part's value from the reader.
+/// Walks over parts in their order; the visitor takes the part's value from the reader. Of a part
+/// that takes every element of an array, that is the array.
 #[inline]
-fn each_part<'t>(
+pub(super) fn each_part<'t>(
     parts: &[Part],
     tuple: &'t [u8],
     mut visit: impl FnMut(&Part, &mut Reader<'t>) -> Result<(), Mismatch>,
@@ -232,7 +246,7 @@ fn each_part<'t>(
     let (mut reader, mut at) = (first, 0);
     for part in parts {
         if part.field >= count {
-            if !part.is_nullable {
+            if !part.is_nullable && !part.is_multikey() {
                 return Err(Mismatch);
             }
             visit(part, &mut Reader::new(NIL))?;
@@ -244,7 +258,15 @@ fn each_part<'t>(
         for _ in at..part.field {
             reader.skip()?;
         }
-        visit(part, &mut reader)?;
+        match &part.path {
+            None => visit(part, &mut reader)?,
+            Some(path) => {
+                let steps = path.around_any();
+                let steps = steps.map_or(path.steps(), |(outside, _)| outside);
+                let value = follow(steps, Reader::new(reader.skip()?));
+                visit(part, &mut value.unwrap_or(Reader::new(NIL)))?;
+            }
+        }
         at = part.field + 1;
     }
     Ok(())
@@ -252,7 +274,11 @@ fn each_part<'t>(
 
 /// Appends the value of a part, and tells whether it is null.
 #[inline]
-fn push(part: Part, reader: &mut Reader<'_>, out: &mut KeyBuilder) -> Result<bool, Mismatch> {
+pub(super) fn push(
+    part: &Part,
+    reader: &mut Reader<'_>,
+    out: &mut KeyBuilder,
+) -> Result<bool, Mismatch> {
     if part.is_special() {
         return push_special(part, reader, out);
     }
@@ -260,7 +286,7 @@ fn push(part: Part, reader: &mut Reader<'_>, out: &mut KeyBuilder) -> Result<boo
 }
 
 fn push_special(
-    part: Part,
+    part: &Part,
     reader: &mut Reader<'_>,
     out: &mut KeyBuilder,
 ) -> Result<bool, Mismatch> {

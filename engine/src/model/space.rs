@@ -1,15 +1,19 @@
 //! Definition of a space: its name, what its tuples must look like, its indexes.
 
+use std::collections::BTreeMap;
+
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{
     Kind, Reader, write_array_len, write_bool, write_map_len, write_str,
 };
 use vestibule_wire::request::IdOrName;
 
-use crate::errors;
+use crate::errors::{self, parts as part_errors};
 use crate::model::field::FieldType;
 use crate::model::foreign_key::ForeignKey;
 use crate::model::index::{IndexDef, PRIMARY};
+use crate::model::inside::{Asking, Inside, ValuePlace};
+use crate::model::part_path::PathStep;
 
 const NIL: &[u8] = &[0xc0];
 
@@ -33,6 +37,8 @@ pub(crate) struct SpaceDef {
     pub(crate) foreign_keys: Box<[ForeignKey]>,
     /// What format and index together ask of the first fields.
     rules: Box<[Rule]>,
+    /// What indexes ask of the inside of fields, in the order of these.
+    inside: Box<[(usize, Inside)]>,
     /// Numbers of the format's fields, in the order of their names.
     by_name: Box<[u32]>,
     /// How many fields there are up to the last one with a default.
@@ -113,7 +119,7 @@ impl SpaceDef {
         indexes: Vec<IndexDef>,
     ) -> Result<Self, Error> {
         check_defaults(&format)?;
-        let rules = rules(&format, &indexes)?;
+        let (rules, inside) = rules(&format, &indexes)?;
         let last = format.iter().rposition(|field| field.default.is_some());
         let default_count = last.map_or(0, |last| last + 1);
         let mut by_name: Box<[u32]> = (0..format.len() as u32).collect();
@@ -131,6 +137,7 @@ impl SpaceDef {
             is_temporary: false,
             foreign_keys: Box::default(),
             rules,
+            inside,
             by_name,
             default_count,
         })
@@ -199,6 +206,9 @@ impl SpaceDef {
             return Err(errors::exact_field_count(count, self.field_count));
         }
         let given = count as usize;
+        if !self.inside.is_empty() {
+            return self.check_inside(reader, given);
+        }
         for (field, rule) in self.rules.iter().enumerate().take(given) {
             if !rule.accepts(&reader) {
                 return Err(rule.kind.refuse(&self.field_path(field), &reader));
@@ -213,6 +223,34 @@ impl SpaceDef {
         Ok(())
     }
 
+    /// The same, where indexes ask something of the inside of fields.
+    fn check_inside(&self, first: Reader<'_>, given: usize) -> Result<(), Error> {
+        let malformed = |_| Error::invalid_msgpack("packet body");
+        let (mut reader, mut roots) = (first, self.inside.iter().peekable());
+        let mut found = Vec::with_capacity(self.inside.len());
+        for (field, rule) in self.rules.iter().enumerate() {
+            let root = roots.next_if(|(own, _)| *own == field);
+            found.extend(root.map(|_| Some(reader).filter(|_| field < given)));
+            if field >= given {
+                continue;
+            }
+            if !rule.accepts(&reader) {
+                return Err(rule.kind.refuse(&self.field_path(field), &reader));
+            }
+            match root {
+                Some((_, root)) => root.check(&mut reader, &ValuePlace::Field(field))?,
+                None => drop(reader.skip().map_err(malformed)?),
+            }
+        }
+        if given < self.rules.len() {
+            self.check_missing(given)?;
+        }
+        let mut all = self.inside.iter().zip(found);
+        all.try_for_each(|((field, root), value)| {
+            root.check_missing(value, &ValuePlace::Field(*field))
+        })
+    }
+
     fn check_missing(&self, given: usize) -> Result<(), Error> {
         match self.rules[given..]
             .iter()
@@ -225,7 +263,8 @@ impl SpaceDef {
 
     /// Whether a tuple that fits this definition fits the other one, and the other way round.
     pub(crate) fn has_same_rules(&self, other: &Self) -> bool {
-        self.field_count == other.field_count && self.rules == other.rules
+        (self.field_count, &self.rules, &self.inside)
+            == (other.field_count, &other.rules, &other.inside)
     }
 
     /// The number of the field with this name, from 0.
@@ -280,8 +319,11 @@ fn check_defaults(format: &[Field]) -> Result<(), Error> {
     Ok(())
 }
 
+/// What is asked of fields, and of the inside of some of them.
+type Rules = (Box<[Rule]>, Box<[(usize, Inside)]>);
+
 /// What a format and indexes together ask: the narrowest type, and a null only if nobody minds.
-fn rules(format: &[Field], indexes: &[IndexDef]) -> Result<Box<[Rule]>, Error> {
+fn rules(format: &[Field], indexes: &[IndexDef]) -> Result<Rules, Error> {
     let of_format = format.iter().map(|field| Rule {
         kind: field.kind,
         is_nullable: field.is_nullable,
@@ -289,7 +331,9 @@ fn rules(format: &[Field], indexes: &[IndexDef]) -> Result<Box<[Rule]>, Error> {
     });
     let mut rules: Vec<Rule> = of_format.collect();
     let mut is_key = vec![false; rules.len()];
-    for part in indexes.iter().flat_map(|index| &index.parts) {
+    let mut inside = BTreeMap::new();
+    let parts = indexes.iter().flat_map(|index| &index.parts);
+    for (number, part) in parts.enumerate() {
         let field = part.field as usize;
         if rules.len() <= field {
             let free = Rule {
@@ -301,21 +345,35 @@ fn rules(format: &[Field], indexes: &[IndexDef]) -> Result<Box<[Rule]>, Error> {
             is_key.resize(field + 1, false);
         }
         let rule = &mut rules[field];
-        if rule.kind.includes(part.kind) {
-            rule.kind = part.kind;
-        } else if !part.kind.includes(rule.kind) {
+        let steps = part.path.as_ref().map_or(&[][..], |path| path.steps());
+        let kind = steps.first().map_or(part.kind, PathStep::container);
+        if rule.kind.includes(kind) {
+            rule.kind = kind;
+        } else if !kind.includes(rule.kind) {
             let path = errors::field_path(field, format.get(field).map(|field| &*field.name));
-            return Err(if is_key[field] {
-                errors::part_type_mismatch(&path, rule.kind, part.kind)
+            return Err(if is_key[field] || !steps.is_empty() {
+                part_errors::part_type_mismatch(&path, rule.kind, kind)
             } else {
-                errors::format_mismatch(&path, rule.kind, part.kind)
+                part_errors::format_mismatch(&path, rule.kind, kind)
             });
         }
-        rule.is_nullable &= part.is_nullable;
-        rule.takes_nil &= part.is_nullable;
+        if steps.is_empty() {
+            rule.is_nullable &= part.is_nullable;
+            rule.takes_nil &= part.is_nullable;
+        } else {
+            rule.takes_nil = false;
+            let root = inside.entry(field).or_insert_with(|| Inside::new(kind));
+            let mut place = ValuePlace::Field(field).to_string();
+            let asking = Asking {
+                number,
+                kind: part.kind,
+                is_nullable: part.is_nullable,
+            };
+            root.add(steps, &asking, &mut place)?;
+        }
         is_key[field] = true;
     }
-    Ok(rules.into())
+    Ok((rules.into(), inside.into_iter().collect()))
 }
 
 impl Rule {

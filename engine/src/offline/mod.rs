@@ -210,9 +210,11 @@ impl Contents {
                 match built {
                     // Nobody cancels it here.
                     Ok(_) | Err(BuildError::Cancelled) => {}
-                    Err(BuildError::NoKey) => on_duplicate(format!(
-                        "space '{}': a row has no key in index '{}'",
-                        name.0, name.1
+                    Err(BuildError::NoKey(error)) => on_duplicate(format!(
+                        "space '{}': a row has no key in index '{}': {}",
+                        name.0,
+                        name.1,
+                        error.message()
                     )),
                     Err(BuildError::Duplicates(pairs)) => pairs.iter().for_each(|(old, new)| {
                         let error = errors::duplicate(name.1, name.0, old, new);

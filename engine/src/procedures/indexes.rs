@@ -1,6 +1,8 @@
 //! Definitions of indexes: `space:create_index`, `index:alter`, `index:rename`, `index:drop`, with
 //! options and parts as Lua callers write them.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::request::IdOrName;
@@ -16,6 +18,8 @@ use crate::errors;
 use crate::limits::INDEX_PARTS_MAX;
 use crate::model::field::FieldType;
 use crate::model::index::{PRIMARY, Part};
+use crate::model::part_path::PartPath;
+use crate::model::path::{Path, Token};
 use crate::model::space::{Field, SpaceDef};
 use crate::schema::system::read::{self, attachment};
 use crate::schema::system::rows::{IndexRow, RowOptions, is_descending};
@@ -80,6 +84,8 @@ struct CreatedPart {
     exclude_null: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     sort_order: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
 }
 
 impl<'a> CreatedIndex<'a> {
@@ -92,6 +98,7 @@ impl<'a> CreatedIndex<'a> {
             is_nullable: part.is_nullable,
             exclude_null: part.exclude_null,
             sort_order: part.is_descending.then_some("desc"),
+            path: part.path.as_ref().map(|path| path.text().to_owned()),
         };
         Ok(Self {
             id: row.id,
@@ -318,7 +325,7 @@ fn read_parts(parts: &LuaValue<'_>, format: &[Field]) -> Result<Vec<Part>, Error
             parts.push(read_part(number, value, format)?);
             continue;
         }
-        let field = read_field_number(number, Some(value), format)?;
+        let (field, path) = read_place(number, Some(value), format)?;
         // The flat form: a type may follow its field.
         let kind = values
             .get(at)
@@ -331,6 +338,7 @@ fn read_parts(parts: &LuaValue<'_>, format: &[Field]) -> Result<Vec<Part>, Error
             .unwrap_or(default_kind(field, format));
         parts.push(Part {
             is_nullable: is_nullable(field, format),
+            path,
             ..Part::new(field, kind)
         });
     }
@@ -344,7 +352,7 @@ fn read_part(number: usize, part: &LuaValue<'_>, format: &[Field]) -> Result<Par
     }
     for option in part.names() {
         let is_harmless = match option {
-            "field" | "type" | "is_nullable" | "exclude_null" | "sort_order" => true,
+            "field" | "type" | "is_nullable" | "exclude_null" | "sort_order" | "path" => true,
             "collation" => {
                 check_collation(part.get(option), &format!("options.parts[{number}]"))?;
                 true
@@ -355,7 +363,14 @@ fn read_part(number: usize, part: &LuaValue<'_>, format: &[Field]) -> Result<Par
             return Err(errors::unsupported_option("index part", option));
         }
     }
-    let field = read_field_number(number, part.get("field").or(part.at(1)), format)?;
+    let place = part.get("field").or(part.at(1));
+    let (field, inside) = read_place(number, place, format)?;
+    let path = match part.get("path") {
+        _ if inside.is_some() => inside,
+        None | Some(LuaValue::Nil) => None,
+        Some(LuaValue::Str(path)) => read_path(number, path)?,
+        Some(_) => return Err(errors::wrong_index_options(number, "'path' must be string")),
+    };
     let kind = match part.get("type").or(part.at(2)) {
         None => default_kind(field, format),
         Some(kind) => kind
@@ -383,6 +398,7 @@ fn read_part(number: usize, part: &LuaValue<'_>, format: &[Field]) -> Result<Par
         is_nullable: exclude_null || told.unwrap_or(is_nullable(field, format)),
         exclude_null,
         is_descending: read_order(number, part.get("sort_order"))?,
+        path,
     })
 }
 
@@ -411,36 +427,46 @@ fn default_kind(field: u32, format: &[Field]) -> FieldType {
         .map_or(FieldType::Scalar, |field| field.kind)
 }
 
-/// Whether a name is a path into a field: `body.id`, `[2].id`, `tags[*]`.
-fn leads_inside(path: &str, format: &[Field]) -> bool {
-    let Some(end) = path.find(['.', '[']) else {
-        return false;
-    };
-    let first = &path[..end];
-    first.is_empty() || format.iter().any(|field| *field.name == *first)
+fn read_path(number: usize, path: &str) -> Result<Option<Arc<PartPath>>, Error> {
+    let path = PartPath::read(path).map_err(|why| errors::wrong_index_options(number, why))?;
+    Ok(path.map(Arc::new))
 }
 
-/// A field by number, from 1, or by name; returned from 0.
-fn read_field_number(
+/// A field by number, from 1, by name, or by a path that leads into it (`body.id`, `[2].id`); its
+/// number is returned from 0.
+fn read_place(
     number: usize,
     field: Option<&LuaValue<'_>>,
     format: &[Field],
-) -> Result<u32, Error> {
+) -> Result<(u32, Option<Arc<PartPath>>), Error> {
     let wrong = |what: &str| Err(illegal(format_args!("options.parts[{number}]: {what}")));
     match field {
-        Some(LuaValue::Str(name)) => match format.iter().position(|own| *own.name == **name) {
-            Some(at) => Ok(at as u32),
-            None if leads_inside(name, format) => {
-                Err(errors::unsupported_option("index part", "path"))
+        Some(LuaValue::Str(name)) => {
+            if let Some(at) = format.iter().position(|own| *own.name == **name) {
+                return Ok((at as u32, None));
             }
-            None => wrong(&format!("field was not found by name '{name}'")),
-        },
+            match first_step(name, format) {
+                Some((at, rest)) => Ok((at, read_path(number, rest)?)),
+                None => wrong(&format!("field was not found by name '{name}'")),
+            }
+        }
         Some(value @ (LuaValue::Integer(_) | LuaValue::Float(_))) => {
             match value.as_uint().map(u32::try_from) {
-                Some(Ok(field @ 1..)) => Ok(field - 1),
+                Some(Ok(field @ 1..)) => Ok((field - 1, None)),
                 _ => wrong("field (number) must be one-based"),
             }
         }
         _ => wrong("field (name or number) is expected"),
     }
+}
+
+/// The field that a path begins with, and what of the path is left.
+fn first_step<'p>(path: &'p str, format: &[Field]) -> Option<(u32, &'p str)> {
+    let mut steps = Path::new(path);
+    let field = match steps.next().ok()? {
+        Token::Index(at) => u32::try_from(at).ok()?,
+        Token::Key(name) => format.iter().position(|own| *own.name == *name)? as u32,
+        Token::Any | Token::End => return None,
+    };
+    Some((field, steps.rest()))
 }

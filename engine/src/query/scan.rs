@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use vestibule_wire::Error;
 use vestibule_wire::request::{After, IdOrName, IteratorType, Select};
 
-use crate::errors;
+use crate::errors::{self, parts as part_errors};
 use crate::model::index::{IndexDef, IndexKind};
 use crate::model::key::{Key, KeyView};
 use crate::model::space::SpaceDef;
@@ -122,13 +122,13 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// The position of a tuple for clients: its key, in base64.
-    pub(crate) fn position_of(&self, tuple: &[u8]) -> Vec<u8> {
-        let mut key = Vec::new();
+    /// The position for clients of a tuple under a key of the index: this key, in base64.
+    pub(crate) fn position_of(&self, tuple: &[u8], key: KeyView<'_>) -> Vec<u8> {
+        let mut position = Vec::new();
         self.index
-            .write_key_of(tuple, &mut key)
+            .write_position(tuple, key, &mut position)
             .expect("a stored tuple passed its space's check");
-        STANDARD_NO_PAD.encode(key).into_bytes()
+        STANDARD_NO_PAD.encode(position).into_bytes()
     }
 }
 
@@ -179,6 +179,8 @@ fn position(index: &IndexDef, after: &After<'_>) -> Result<Key, Error> {
     let invalid = errors::iterator_position;
     match after {
         After::Start => Ok(Key::from_bytes(&[])),
+        // Which of its keys is meant is not said.
+        After::Tuple(_) if index.is_multikey => Err(part_errors::position_of_multikey()),
         After::Tuple(tuple) => {
             let key = index.stored_key(tuple).map_err(|_| invalid())?;
             key.ok_or_else(invalid)

@@ -147,15 +147,20 @@ fn answer_point(space: &Space, plan: &Plan<'_>, key: &Key, out: &mut Vec<u8>) {
     if let Some(tuple) = tree(space, plan).get(key) {
         out[start + COUNT_AT + 3] = 1;
         out.extend_from_slice(tuple);
-        write_position(plan, tuple, start, out);
+        write_position(plan, (key.view(), tuple), start, out);
     }
 }
 
-fn write_position(plan: &Plan<'_>, last: &[u8], start: usize, out: &mut Vec<u8>) {
+fn write_position(
+    plan: &Plan<'_>,
+    (key, tuple): (KeyView<'_>, &Tuple),
+    start: usize,
+    out: &mut Vec<u8>,
+) {
     if plan.fetch_position {
         out[start] = BODY_WITH_POSITION;
         out.push(POSITION_KEY);
-        vestibule_wire::msgpack::write_str_bytes(out, &plan.position_of(last));
+        vestibule_wire::msgpack::write_str_bytes(out, &plan.position_of(tuple, key));
     }
 }
 
@@ -231,11 +236,9 @@ impl Step<'_, '_> {
         }
         let earlier = Key::from_bytes(&self.scan.position);
         // A step that found nothing more ends with the tuple of the step before.
-        let last = last
-            .map(|(_, tuple)| tuple)
-            .or_else(|| self.tree.get(&earlier));
-        if let Some(tuple) = last {
-            write_position(&self.plan, tuple, start, self.out);
+        let earlier = || Some((earlier.view(), self.tree.get(&earlier)?));
+        if let Some(last) = last.or_else(earlier) {
+            write_position(&self.plan, last, start, self.out);
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef,
 
 /// The definition of an index whose space has this primary key.
 pub(crate) fn index_def(index: &IndexRow, primary: &[Part]) -> IndexDef {
-    let is_own = |part: &&Part| !index.parts.iter().any(|own| own.field == part.field);
+    let is_own = |part: &&Part| !index.parts.iter().any(|own| own.is_same_place(part));
     let is_needed = !index.is_unique || index.parts.iter().any(|part| part.is_nullable);
     let rest = primary.iter().filter(|part| is_needed && is_own(part));
     IndexDef {
@@ -41,6 +41,7 @@ pub(crate) fn index_def(index: &IndexRow, primary: &[Part]) -> IndexDef {
         kind: IndexKind::from_name(&index.kind).unwrap_or(IndexKind::Tree),
         is_unique: index.is_unique,
         parts: index.parts.clone().into(),
-        rest: rest.copied().collect(),
+        is_multikey: index.parts.iter().any(Part::is_multikey),
+        rest: rest.cloned().collect(),
     }
 }

@@ -37,8 +37,8 @@ impl Built {
 pub(crate) enum BuildError {
     /// Tuples that share a key with the tuple before them, pair by pair.
     Duplicates(Vec<(Tuple, Tuple)>),
-    /// A tuple has no key.
-    NoKey,
+    /// A tuple has no key, or keys that are too large.
+    NoKey(Error),
     /// Nobody waits for the index any more.
     Cancelled,
 }
@@ -67,8 +67,8 @@ pub(crate) fn build<'t>(
     };
     let mut keys: Vec<(Key, &Tuple)> = Vec::new();
     for (done, tuple) in (1..).zip(tuples) {
-        let key = index.stored_key(tuple).map_err(|_| BuildError::NoKey)?;
-        keys.extend(key.map(|key| (key, tuple)));
+        let own = index.stored_keys(tuple).map_err(BuildError::NoKey)?;
+        keys.extend(own.into_iter().map(|key| (key, tuple)));
         step(done)?;
     }
     // Stable: of tuples with one key, the first is the one that the primary index has first.
@@ -103,7 +103,7 @@ impl BuildError {
     pub(crate) fn error(self, space: &SpaceDef, index: &IndexDef, walked: &IndexDef) -> Error {
         let pairs = match self {
             Self::Duplicates(pairs) => pairs,
-            Self::NoKey => return Error::invalid_msgpack("packet body"),
+            Self::NoKey(error) => return error,
             Self::Cancelled => return Error::cancelled(),
         };
         let first = pairs.iter().min_by_key(|(_, new)| walked.key_of(new).ok());

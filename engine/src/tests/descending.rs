@@ -80,12 +80,11 @@ fn an_index_that_is_altered_turns_around() {
     let up = "[[1, 10], [2, 20], [3, 30]]";
     let down = "[[3, 30], [2, 20], [1, 10]]";
     for index in [0, 1] {
-        let plain = part(index, Unsigned);
-        for (part, expected) in [
-            (descending(plain), down),
-            (plain, up),
-            (descending(plain), down),
-        ] {
+        for (is_descending, expected) in [(true, down), (false, up), (true, down)] {
+            let part = Part {
+                is_descending,
+                ..part(index, Unsigned)
+            };
             assert_eq!(put(&mut rig, tree(index, true, &[part])), None);
             assert_eq!(find(&mut rig, index, 2, &NONE), expected);
         }

@@ -10,6 +10,8 @@ mod index_kinds;
 mod memory_bound;
 mod model;
 mod paging;
+mod part_paths;
+mod part_paths_model;
 mod recovery;
 mod requests;
 mod rows;

@@ -203,8 +203,11 @@ fn tuples_are_changed_by_a_unique_index_only() {
 fn nulls_stand_first_and_are_never_duplicates() {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
     let number = nullable(1, Unsigned);
-    assert_eq!(put(&mut rig, tree(1, true, &[number])), None);
-    let both = [number, nullable(2, String)];
+    assert_eq!(
+        put(&mut rig, tree(1, true, std::slice::from_ref(&number))),
+        None
+    );
+    let both = [number.clone(), nullable(2, String)];
     assert_eq!(put(&mut rig, tree(2, true, &both)), None);
     let excluded = Part {
         exclude_null: true,

@@ -54,6 +54,15 @@ fn readable_parts() -> Vec<(V, &'static str)> {
         (list![list!["id", "integer"]], r#"[{1, "integer"}]"#),
         (list![table! { field = 1, sort_order = "asc" }], id),
         (
+            list![list!["x.a['b']", "string"]],
+            r#"[{3, "string", "path": ".a['b']"}]"#,
+        ),
+        (
+            list![table! { field = 9, type = "string", path = "a.b" }],
+            r#"[{9, "string", "path": "a.b"}]"#,
+        ),
+        (list![list!["[3]", "string"]], r#"[{3, "string"}]"#),
+        (
             list![table! { field = 1, sort_order = "DESC" }],
             r#"[{1, "unsigned", "sort_order": "desc"}]"#,
         ),
@@ -133,15 +142,27 @@ fn refused_options() -> Vec<(V, &'static str)> {
         ),
         (
             list![table! { field = "x.tags[*]", type = "string" }],
-            "5: vestibule does not support index parts inside a field ('path')",
+            "14: Can't create or modify index 'pk' in space 'p': primary key cannot be multikey",
         ),
         (
             list![list!["[2].a", "string"]],
-            "5: vestibule does not support index parts inside a field ('path')",
+            "24: Field 2 (name) has type 'string' in one index, but type 'map' in another",
         ),
         (
-            list![table! { field = 2, path = "a.b" }],
-            "5: vestibule does not support index parts inside a field ('path')",
+            list![table! { field = 3, type = "string", path = "a..b" }],
+            "108: Wrong index options (field 1): invalid path",
+        ),
+        (
+            list![table! { field = 3, type = "string", path = 7 }],
+            "108: Wrong index options (field 1): 'path' must be string",
+        ),
+        (
+            list![list!["x..b", "string"]],
+            "108: Wrong index options (field 1): invalid path",
+        ),
+        (
+            list![list!["y.b", "string"]],
+            "1: Illegal parameters, options.parts[1]: field was not found by name 'y.b'",
         ),
     ]
 }

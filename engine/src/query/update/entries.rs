@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, HashMap};
 use vestibule_wire::msgpack::{DecodeError, Kind, Reader, write_map_len, write_str};
 
 use super::fields::Value;
-use super::path::Token;
 use super::steps;
+use crate::model::path::Token;
 
 /// Keys with their values: those of the old map in its order, new ones before them.
 #[derive(Debug, Clone)]

@@ -17,7 +17,6 @@
 //! | module | what |
 //! |---|---|
 //! | `operation` | operations, decoded and checked |
-//! | `path` | where in a tuple an operation works |
 //! | `fields` | a tuple as fields that change |
 //! | `runs` | a sequence that is cut at any place |
 //! | `entries` | the entries of a map inside a field |
@@ -35,7 +34,6 @@ mod nested_model;
 #[cfg(test)]
 mod nested_tests;
 mod operation;
-mod path;
 mod runs;
 mod scalar;
 mod steps;

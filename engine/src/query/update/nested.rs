@@ -12,9 +12,9 @@
 
 use super::fields::{Fields, Value};
 use super::operation::{Action, Operation};
-use super::path::Token;
 #[cfg(doc)]
 use crate::limits::UPDATE_WALK_BYTES_MAX;
+use crate::model::path::Token;
 use vestibule_wire::Error;
 use vestibule_wire::limits::NESTING_DEPTH_MAX;
 

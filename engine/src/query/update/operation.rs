@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use vestibule_wire::msgpack::{DecodeError, Integer, Kind, Reader};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::path::{Path, Token};
 use super::scalar::{Number, read_text};
+use crate::model::path::{Path, Token};
 
 /// Names of a space's fields.
 pub(crate) trait FieldNames {

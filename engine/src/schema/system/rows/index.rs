@@ -1,5 +1,7 @@
 //! Rows of `_index`.
 
+use std::sync::Arc;
+
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{
     Kind, Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
@@ -11,6 +13,7 @@ use crate::errors;
 use crate::limits::{FORMAT_FIELDS_MAX, INDEX_PARTS_MAX, SPACE_ID_MAX};
 use crate::model::field::FieldType;
 use crate::model::index::Part;
+use crate::model::part_path::PartPath;
 
 /// A row of `_index`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,7 +176,8 @@ fn encode_part(part: &Part, is_pair: bool, out: &mut Vec<u8>) {
         ("exclude_null", part.exclude_null),
     ];
     let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
-    let count = flags.clone().count() + usize::from(part.is_descending);
+    let count =
+        flags.clone().count() + usize::from(part.is_descending) + usize::from(part.path.is_some());
     if is_pair {
         write_array_len(out, 2);
         write_uint(out, u64::from(part.field));
@@ -192,6 +196,10 @@ fn encode_part(part: &Part, is_pair: bool, out: &mut Vec<u8>) {
     if part.is_descending {
         write_str(out, "sort_order");
         write_str(out, "desc");
+    }
+    if let Some(path) = &part.path {
+        write_str(out, "path");
+        write_str(out, path.text());
     }
 }
 
@@ -244,25 +252,7 @@ fn decode_part(reader: &mut Reader<'_>, at: usize, is_pair: bool) -> Result<Part
                     let read = reader.read_str();
                     kind = Some(read.map_err(|_| wrong("'type' must be enum"))?);
                 }
-                "is_nullable" => {
-                    let read = reader.read_bool();
-                    part.is_nullable = read.map_err(|_| wrong("'is_nullable' must be boolean"))?;
-                }
-                "exclude_null" => {
-                    let read = reader.read_bool();
-                    part.exclude_null =
-                        read.map_err(|_| wrong("'exclude_null' must be boolean"))?;
-                }
-                "sort_order" => {
-                    let read = reader.read_str();
-                    let order = read.map_err(|_| wrong("'sort_order' must be enum"))?;
-                    part.is_descending = is_descending(order)
-                        .ok_or_else(|| wrong("index part: unknown sort order"))?;
-                }
-                option @ ("collation" | "nullable_action" | "path") => {
-                    refuse_option("index part", option, reader)?;
-                }
-                other => return Err(wrong(&format!("unexpected option '{other}'"))),
+                option => read_option(option, reader, at, &mut part)?,
             }
         }
     }
@@ -279,6 +269,42 @@ fn decode_part(reader: &mut Reader<'_>, at: usize, is_pair: bool) -> Result<Part
         kind,
         ..part
     })
+}
+
+/// What else is said of a part by a name.
+fn read_option(
+    option: &str,
+    reader: &mut Reader<'_>,
+    at: usize,
+    part: &mut Part,
+) -> Result<(), Error> {
+    let wrong = |why: &str| errors::wrong_index_options(at, why);
+    match option {
+        "is_nullable" => {
+            let read = reader.read_bool();
+            part.is_nullable = read.map_err(|_| wrong("'is_nullable' must be boolean"))?;
+        }
+        "exclude_null" => {
+            let read = reader.read_bool();
+            part.exclude_null = read.map_err(|_| wrong("'exclude_null' must be boolean"))?;
+        }
+        "sort_order" => {
+            let read = reader.read_str();
+            let order = read.map_err(|_| wrong("'sort_order' must be enum"))?;
+            part.is_descending =
+                is_descending(order).ok_or_else(|| wrong("index part: unknown sort order"))?;
+        }
+        "path" => {
+            let text = reader.read_str();
+            let text = text.map_err(|_| wrong("'path' must be string"))?;
+            part.path = PartPath::read(text).map_err(wrong)?.map(Arc::new);
+        }
+        option @ ("collation" | "nullable_action") => {
+            refuse_option("index part", option, reader)?;
+        }
+        other => return Err(wrong(&format!("unexpected option '{other}'"))),
+    }
+    Ok(())
 }
 
 /// Whether a sort order, in any case, is the descending one.

@@ -10,7 +10,7 @@
 
 /// One step of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub(crate) enum Token<'a> {
     /// From 0; the path counts from 1.
     Index(u64),
     Key(&'a str),
@@ -21,7 +21,7 @@ pub(super) enum Token<'a> {
 
 /// A path with the place that the next token is read at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Path<'a> {
+pub(crate) struct Path<'a> {
     text: &'a str,
     /// In bytes.
     at: usize,
@@ -30,7 +30,7 @@ pub(super) struct Path<'a> {
 }
 
 impl<'a> Path<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self {
             text,
             at: 0,
@@ -39,16 +39,21 @@ impl<'a> Path<'a> {
     }
 
     /// A path that leads no further.
-    pub(super) fn end() -> Self {
+    pub(crate) fn end() -> Self {
         Self::new("")
     }
 
-    pub(super) fn is_end(&self) -> bool {
+    /// What is not read yet.
+    pub(crate) fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    pub(crate) fn is_end(&self) -> bool {
         self.at == self.text.len()
     }
 
     /// The position of the last token, if it was [`Token::Any`].
-    pub(super) fn any_position(&self) -> usize {
+    pub(crate) fn any_position(&self) -> usize {
         self.characters - 1
     }
 
@@ -57,7 +62,7 @@ impl<'a> Path<'a> {
     /// # Errors
     ///
     /// The position of the character that does not belong there.
-    pub(super) fn next(&mut self) -> Result<Token<'a>, usize> {
+    pub(crate) fn next(&mut self) -> Result<Token<'a>, usize> {
         let start = *self;
         match self.take() {
             None => Ok(Token::End),

@@ -1,0 +1,41 @@
+//! Errors of index parts.
+
+use std::fmt::Display;
+
+use vestibule_wire::{Error, ErrorCode};
+
+use crate::errors::unsupported;
+
+/// [`ErrorCode::INDEX_PART_TYPE_MISMATCH`]
+pub(crate) fn part_type_mismatch(path: &str, one: impl Display, another: impl Display) -> Error {
+    let message =
+        format!("Field {path} has type '{one}' in one index, but type '{another}' in another");
+    Error::new(ErrorCode::INDEX_PART_TYPE_MISMATCH, message)
+}
+
+/// [`ErrorCode::FORMAT_MISMATCH_INDEX_PART`]
+pub(crate) fn format_mismatch(path: &str, format: impl Display, index: impl Display) -> Error {
+    let message = format!(
+        "Field {path} has type '{format}' in space format, but type '{index}' in index definition"
+    );
+    Error::new(ErrorCode::FORMAT_MISMATCH_INDEX_PART, message)
+}
+
+/// [`ErrorCode::UNSUPPORTED`], for an array with more elements than a multikey index takes.
+pub(crate) fn too_many_elements(place: impl Display, most: u32) -> Error {
+    unsupported(&format!(
+        "more than {most} elements in tuple field {place} of a multikey index"
+    ))
+}
+
+/// [`ErrorCode::UNSUPPORTED`], for keys that take more than a multikey index has room for.
+pub(crate) fn multikey_too_large(most: usize) -> Error {
+    unsupported(&format!(
+        "keys of more than {most} bytes of one tuple in a multikey index"
+    ))
+}
+
+/// [`ErrorCode::ILLEGAL_PARAMS`]
+pub(crate) fn position_of_multikey() -> Error {
+    Error::illegal_params("Multikey indexes do not support positions by tuple".to_owned())
+}
