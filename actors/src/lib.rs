@@ -133,6 +133,7 @@
 //! | module | what |
 //! |---|---|
 //! | `limits`, `seconds`, `timeouts`, `timers`, `throttle`, `clock` | bounds, and rules of time |
+//! | `segments` | memory for large replies, and the counter of all that is charged |
 //! | `shared_tree` | an ordered set whose copies share their nodes |
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
 //! | `serving`, `memory`, `cells` | what is read without asking anyone |
@@ -169,6 +170,7 @@ mod quotas;
 mod resources;
 mod runtime;
 pub mod seconds;
+mod segments;
 pub mod serving;
 mod session;
 mod shared;

@@ -96,6 +96,8 @@ pub const SHORTAGE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Bytes of replies after which Tx ends a turn.
 pub const TURN_REPLY_BYTES_MAX: usize = 4 << 20;
+/// Bytes of small replies, which are copied, after which Tx ends a turn.
+pub const TURN_SMALL_BYTES_MAX: usize = 1 << 20;
 /// Time after which Tx ends a turn (checked every [`TURN_CLOCK_EVERY`] requests).
 pub const TURN_TIME_MAX: Duration = Duration::from_millis(5);
 /// Requests between two looks at the clock within a turn.
@@ -115,11 +117,22 @@ pub const STALL_PATIENCE_MAX: u32 = 8;
 /// After this many times `tx_stall_after` without a stall, the next one needs it only once again.
 pub const STALL_CALM_PERIODS: u32 = 20;
 
-/// Smallest reply with a buffer of its own that is chained to a connection's output rather than
-/// copied into it, in bytes.
-pub const OUTPUT_CHAIN_MIN: usize = 4 << 10;
-/// Largest reply of Tx that is copied into a connection's output, and not chained to it, in bytes.
-pub const OUTPUT_COPY_MAX: usize = 64 << 10;
+/// Size of the segments that large replies, and what waits of the others, are kept in, in bytes. A
+/// reply that is no larger is copied, one that is, never.
+pub const SEGMENT_SIZE: usize = 64 << 10;
+/// Segments that are kept for those who need some next: as much as the largest reply takes.
+pub const SEGMENTS_KEPT_MAX: usize = 2048;
+/// Mappings of segments that there may be, of which the system has no more than 65,530 for a
+/// process unless it is told otherwise; segments beyond them are allocated.
+pub const SEGMENTS_MAPPED_MAX: usize = 48 << 10;
+/// How often the segments that were not needed meanwhile are given back to the system.
+pub const SEGMENTS_TRIM_PERIOD: Duration = Duration::from_millis(250);
+/// Segments that are given back to the system at a time: it takes some microseconds for each.
+pub const SEGMENTS_TRIMMED_MAX: usize = 256;
+/// Segments that one system call writes.
+pub const SEGMENTS_PER_WRITE_MAX: usize = 8;
+/// Bytes that are written for one connection before others get their turn.
+pub const FLUSH_BYTES_MAX: usize = 512 << 10;
 /// How long a session's turn may go on when others may wait for theirs.
 pub const SESSION_TURN_TIME_MAX: Duration = Duration::from_micros(250);
 /// A session's turn that took this long is followed by a rest, in which others go first.
@@ -358,5 +371,7 @@ const _: () = assert!(INBOX_WAITING_MAX >= READ_SIZE);
 const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX);
 const _: () = assert!(OUTPUT_PAUSE <= CONNECTION_REPLY_BYTES_MAX);
 const _: () = assert!(CONNECTION_REPLY_BYTES_MAX < OUTPUT_MAX);
-const _: () = assert!(MEMORY_SMALL <= OUTPUT_COPY_MAX && OUTPUT_CHAIN_MIN <= OUTPUT_COPY_MAX);
+const _: () = assert!(MEMORY_SMALL <= SEGMENT_SIZE && SEGMENT_SIZE <= TURN_SMALL_BYTES_MAX);
+const _: () = assert!(SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE <= FLUSH_BYTES_MAX);
+const _: () = assert!(SEGMENT_SIZE.is_multiple_of(4096) && SEGMENT_SIZE <= BUFFER_KEEP_MAX);
 const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX);

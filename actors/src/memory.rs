@@ -16,6 +16,7 @@
 //! sum is bounded by the number of connections.
 
 use std::cmp::Reverse;
+use std::ops::Add;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,25 +25,34 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::limits::{CONNECTION_REPLY_BYTES_MAX, MEMORY_SMALL};
+use crate::segments::Segments;
 
 /// The counter of a runtime.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    used: AtomicUsize,
+    /// Where large replies are made: they are charged there, segment by segment.
+    segments: Arc<Segments>,
     max: usize,
 }
 
 impl Memory {
     pub(crate) fn new(max: usize) -> Self {
         Self {
-            used: AtomicUsize::new(0),
+            segments: Arc::default(),
             max,
         }
     }
 
     /// Bytes that are charged.
+    #[inline]
     pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        self.segments.used()
+    }
+
+    /// Where large replies are made.
+    #[inline]
+    pub(crate) fn segments(&self) -> &Arc<Segments> {
+        &self.segments
     }
 
     /// Whether connections that hold more than their share are not read.
@@ -115,11 +125,11 @@ impl MemoryCharge {
     pub(crate) fn set(&mut self, bytes: usize) {
         let bytes = if bytes < MEMORY_SMALL { 0 } else { bytes };
         if bytes != self.bytes {
-            let used = &self.memory.used;
+            let used = &self.memory.segments;
             if bytes > self.bytes {
-                used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+                used.charge(bytes - self.bytes);
             } else {
-                used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+                used.discharge(self.bytes - bytes);
             }
             self.bytes = bytes;
         }
@@ -140,10 +150,49 @@ impl Drop for MemoryCharge {
     }
 }
 
+/// What a connection holds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Bytes of buffers.
+    pub(crate) buffers: usize,
+    /// Bytes of segments.
+    pub(crate) segments: usize,
+}
+
+impl Held {
+    /// Bytes of buffers alone.
+    pub(crate) fn buffers(buffers: usize) -> Self {
+        Self {
+            buffers,
+            segments: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn total(self) -> usize {
+        self.buffers + self.segments
+    }
+}
+
+impl Add for Held {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, other: Self) -> Self {
+        Self {
+            buffers: self.buffers + other.buffers,
+            segments: self.segments + other.segments,
+        }
+    }
+}
+
 /// What one connection is charged.
 #[derive(Debug)]
 pub(crate) struct ConnectionCharge {
+    /// For all but the segments, which are charged where they are taken.
     charge: MemoryCharge,
+    /// What it holds, segments too; 0 if that is little.
+    held: usize,
     gauge: Arc<OutputGauge>,
 }
 
@@ -151,15 +200,27 @@ impl ConnectionCharge {
     pub(crate) fn new(memory: Arc<Memory>) -> Self {
         Self {
             charge: MemoryCharge::new(memory),
+            held: 0,
             gauge: Arc::default(),
         }
     }
 
-    /// The connection's buffers take this many bytes now, and its output `output` of them.
+    /// The connection holds so much now, and its output takes `output` bytes of it.
     #[inline]
-    pub(crate) fn set(&mut self, bytes: usize, output: usize) {
-        self.charge.set(bytes);
+    pub(crate) fn set(&mut self, held: Held, output: usize) {
+        self.charge.set(held.buffers);
+        self.held = if held.total() < MEMORY_SMALL {
+            0
+        } else {
+            held.total()
+        };
         self.gauge.set(output);
+    }
+
+    /// Where its large replies are made.
+    #[inline]
+    pub(crate) fn segments(&self) -> &Arc<Segments> {
+        self.charge.memory.segments()
     }
 
     /// What Tx sees of it.
@@ -170,21 +231,19 @@ impl ConnectionCharge {
     /// Whether the connection should not be read now. `connections` counts all of them.
     #[inline]
     pub(crate) fn is_over_share(&self, connections: impl FnOnce() -> usize) -> bool {
-        let Self { charge, .. } = self;
-        charge.bytes > 0
-            && charge.memory.is_short_for_reading()
-            && charge.bytes > charge.memory.share(connections())
+        let memory = &self.charge.memory;
+        self.held > 0 && memory.is_short_for_reading() && self.held > memory.share(connections())
     }
 
     /// Whether the bound is exceeded, and this one holds more than its share.
     pub(crate) fn is_to_give_way(&self, connections: impl FnOnce() -> usize) -> bool {
-        let Self { charge, .. } = self;
-        charge.memory.is_over() && charge.bytes > charge.memory.share(connections())
+        let memory = &self.charge.memory;
+        memory.is_over() && self.held > memory.share(connections())
     }
 
-    /// Bytes that are charged.
+    /// Bytes that it holds, if they are not few.
     pub(crate) fn bytes(&self) -> usize {
-        self.charge.bytes
+        self.held
     }
 
     /// Whether somebody may have to wait with a reply.
@@ -348,10 +407,10 @@ mod tests {
         let memory = Arc::new(Memory::new(8 * MIB));
         let mut light = ConnectionCharge::new(memory.clone());
         let mut heavy = ConnectionCharge::new(memory.clone());
-        light.set(MIB / 2, 0);
-        heavy.set(3 * MIB, 0);
+        light.set(Held::buffers(MIB / 2), 0);
+        heavy.set(Held::buffers(3 * MIB), 0);
         assert!(!heavy.is_over_share(|| 4));
-        heavy.set(4 * MIB, 0);
+        heavy.set(Held::buffers(4 * MIB), 0);
         assert!(heavy.is_over_share(|| 4));
         assert!(!light.is_over_share(|| 4));
         assert!(!memory.has_room());
@@ -381,10 +440,10 @@ mod tests {
         let memory = Arc::new(Memory::new(8 * MIB));
         let mut light = ConnectionCharge::new(memory.clone());
         let mut heavy = ConnectionCharge::new(memory.clone());
-        light.set(MIB / 2, MIB / 2);
-        heavy.set(7 * MIB, 7 * MIB);
+        light.set(Held::buffers(MIB / 2), MIB / 2);
+        heavy.set(Held::buffers(7 * MIB), 7 * MIB);
         assert!(!heavy.is_to_give_way(|| 4));
-        heavy.set(8 * MIB, 8 * MIB);
+        heavy.set(Held::buffers(8 * MIB), 8 * MIB);
         assert!(heavy.is_to_give_way(|| 4));
         assert!(!light.is_to_give_way(|| 4));
     }
@@ -403,13 +462,13 @@ mod tests {
     fn small_buffers_are_nobodys_business() {
         let memory = Arc::new(Memory::new(0));
         let mut small = ConnectionCharge::new(memory.clone());
-        small.set(MEMORY_SMALL - 1, MEMORY_SMALL - 1);
+        small.set(Held::buffers(MEMORY_SMALL - 1), MEMORY_SMALL - 1);
         assert!(!small.is_over_share(|| 1));
         assert_eq!(small.gauge().output(), 0);
-        small.set(MEMORY_SMALL, MEMORY_SMALL);
+        small.set(Held::buffers(MEMORY_SMALL), MEMORY_SMALL);
         assert_eq!(memory.used(), MEMORY_SMALL);
         assert_eq!(small.gauge().output(), MEMORY_SMALL);
-        small.set(1, 0);
+        small.set(Held::buffers(1), 0);
         assert_eq!(memory.used(), 0);
     }
 
@@ -431,10 +490,10 @@ mod tests {
         let mut charge = ConnectionCharge::new(Arc::new(Memory::new(MIB)));
         let gauge = charge.gauge().clone();
         assert!(!gauge.take_room(), "nobody awaits it");
-        charge.set(0, CONNECTION_REPLY_BYTES_MAX);
+        charge.set(Held::buffers(0), CONNECTION_REPLY_BYTES_MAX);
         gauge.await_room();
         assert!(!gauge.take_room());
-        charge.set(0, CONNECTION_REPLY_BYTES_MAX / 2);
+        charge.set(Held::buffers(0), CONNECTION_REPLY_BYTES_MAX / 2);
         assert!(gauge.take_room());
         assert!(!gauge.take_room());
         assert!(!gauge.is_closed());

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::engine::Scan;
+use crate::engine::{LargeFrame, Scan};
+use crate::memory::Held;
 
 /// A stepwise SELECT: the frame it came in, its place, and the reply so far.
 pub(crate) struct ParkedScan {
@@ -13,7 +14,7 @@ pub(crate) struct ParkedScan {
     pub(crate) scan: Scan,
     /// Which view the scan is on.
     pub(crate) view_version: u64,
-    pub(crate) reply: Vec<u8>,
+    pub(crate) reply: LargeFrame,
     /// How often the scan began again because the data had changed.
     pub(crate) restarts: u32,
     /// When it arrived.
@@ -21,8 +22,11 @@ pub(crate) struct ParkedScan {
 }
 
 impl ParkedScan {
-    /// Bytes that it takes.
-    pub(crate) fn size(&self) -> usize {
-        self.content.len() + self.reply.capacity()
+    /// What it holds.
+    pub(crate) fn held(&self) -> Held {
+        Held {
+            buffers: self.content.len(),
+            segments: self.reply.bytes.allocated(),
+        }
     }
 }

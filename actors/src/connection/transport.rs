@@ -1,7 +1,7 @@
 //! What carries the bytes of a connection: a socket, or whatever behaves like one.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -22,6 +22,11 @@ pub(crate) trait Transport {
 
     /// Writes what is taken at once. What is not taken comes first when this is called again.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// The same with bytes that stand in several places.
+    fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write(slices.first().map_or(&[], |first| first))
+    }
 
     /// Whether something may be taken again.
     fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -80,6 +85,10 @@ macro_rules! socket {
 
             fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 Self::try_write(self, bytes)
+            }
+
+            fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+                Self::try_write_vectored(self, slices)
             }
 
             fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -16,7 +16,8 @@
 //! | file | what |
 //! |---|---|
 //! | `request` | what an engine is asked, and by whom; the handles |
-//! | `reply` | where the body of a reply goes, and what the runtime offers while a request runs |
+//! | `reply` | where a reply goes, and what the runtime offers while a request runs |
+//! | `body` | the body of a reply, as it is written |
 //! | `completion` | answering later; seeing that nobody waits any more |
 //! | `factory` | what makes engines |
 //! | `solo` | while an engine holds Tx up, sessions answer alone |
@@ -35,6 +36,7 @@
 
 pub(crate) mod arguments;
 mod async_context;
+mod body;
 pub mod catalog;
 mod completion;
 mod data_memory;
@@ -57,6 +59,8 @@ use catalog::Catalog;
 
 pub use async_context::AsyncContext;
 pub(crate) use async_context::{EngineStep, OnCommit, Steps};
+pub(crate) use body::LargeFrame;
+pub use body::ReplyBody;
 pub use completion::{CancelToken, Completion};
 pub(crate) use completion::{Cancellation, Completions, unanswered};
 pub use data_memory::DataMemory;

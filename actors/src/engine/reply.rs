@@ -11,6 +11,7 @@ use std::time::Duration;
 use vestibule_wire::reply::{self, Rows};
 use vestibule_wire::{Error, ErrorCode};
 
+use super::body::ReplyBody;
 use super::completion::{CancelToken, Completion};
 use super::push::Pusher;
 use super::request::{Outcome, ReservationId};
@@ -119,33 +120,51 @@ fn no_reservations() -> Error {
 
 /// Where the body of a reply goes, and what else the runtime offers while a request runs.
 pub struct Reply<'a> {
-    out: &'a mut Vec<u8>,
+    body: ReplyBody<'a>,
     context: &'a mut dyn Context,
+    /// Rows become one result.
+    are_rows_one_result: bool,
 }
 
 impl std::fmt::Debug for Reply<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reply")
-            .field("body_size", &self.out.len())
+            .field("body_size", &self.body.len())
             .finish_non_exhaustive()
     }
 }
 
 impl<'a> Reply<'a> {
-    pub(crate) fn new(out: &'a mut Vec<u8>, context: &'a mut dyn Context) -> Self {
-        Self { out, context }
+    #[inline]
+    pub(crate) fn new(body: ReplyBody<'a>, context: &'a mut dyn Context) -> Self {
+        Self {
+            body,
+            context,
+            are_rows_one_result: false,
+        }
     }
 
     /// A reply that goes nowhere but `out`: for work that no client asked for, and for an engine's
     /// tests.
     #[must_use]
     pub fn detached(out: &'a mut Vec<u8>, context: &'a mut Detached) -> Self {
-        Self { out, context }
+        Self::new(ReplyBody::contiguous(out), context)
     }
 
     /// Starts a body of tuples.
-    pub fn rows(&mut self) -> Rows<'_> {
-        Rows::begin(self.out)
+    #[inline]
+    pub fn rows(&mut self) -> Rows<'_, ReplyBody<'a>> {
+        if self.are_rows_one_result {
+            Rows::begin_result(&mut self.body)
+        } else {
+            Rows::begin(&mut self.body)
+        }
+    }
+
+    /// The rows that are written from now on become one result of the CALL, the list of them,
+    /// and not a result each.
+    pub fn set_rows_are_one_result(&mut self) {
+        self.are_rows_one_result = true;
     }
 
     /// Writes one returned value: `{DATA: [value]}`.
@@ -154,7 +173,7 @@ impl<'a> Reply<'a> {
     ///
     /// [`ErrorCode::PROC`] for a value that MessagePack cannot hold.
     pub fn value<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<Outcome, Error> {
-        reply::write_value(self.out, value).map(|()| Outcome::Done)
+        reply::write_value(&mut self.body, value).map(|()| Outcome::Done)
     }
 
     /// Writes several returned values, given as a tuple or sequence: `{DATA: values}`.
@@ -163,12 +182,12 @@ impl<'a> Reply<'a> {
     ///
     /// As [`value`](Self::value).
     pub fn values<T: serde::Serialize + ?Sized>(&mut self, values: &T) -> Result<Outcome, Error> {
-        reply::write_values(self.out, values).map(|()| Outcome::Done)
+        reply::write_values(&mut self.body, values).map(|()| Outcome::Done)
     }
 
     /// The body's bytes, for what the other methods do not cover.
-    pub fn body(&mut self) -> &mut Vec<u8> {
-        self.out
+    pub fn body(&mut self) -> &mut ReplyBody<'a> {
+        &mut self.body
     }
 
     /// Declares that Tx will be busy from now on: sessions stop waiting for it and answer alone,

@@ -5,6 +5,7 @@ use std::any::Any;
 use vestibule_wire::Error;
 use vestibule_wire::request::Select;
 
+use crate::engine::body::ReplyBody;
 use crate::engine::request::Caller;
 
 /// A read-only window on what is durable: sessions answer SELECT from it while Tx is busy.
@@ -12,21 +13,20 @@ use crate::engine::request::Caller;
 /// It never shows half a turn. A lock inside it may be held for a moment only, because Tx may have
 /// to wait for it.
 pub trait ReadView: Send + Sync + 'static {
-    /// Executes one bounded step of a SELECT, appending to the reply's body in `out`.
+    /// Executes one bounded step of a SELECT, appending to the reply's body.
     ///
     /// The first step gets a fresh `scan`; after [`ViewStep::More`] the same `scan` comes again,
-    /// and what was written, though perhaps at another place of `out`: the body is
-    /// `out[scan.body_start..]`.
+    /// and the body with what was written.
     ///
     /// # Errors
     ///
-    /// The error is the reply; `out` is then cut back by the caller.
+    /// The error is the reply; what was written is then dropped by the caller.
     fn select(
         &self,
         select: &Select<'_>,
         caller: &Caller,
         scan: &mut Scan,
-        out: &mut Vec<u8>,
+        body: &mut ReplyBody<'_>,
     ) -> Result<ViewStep, Error>;
 
     /// The number of the journal's last record whose changes are seen here, 0 before the first.
@@ -48,11 +48,9 @@ pub enum ViewStep {
     Changed,
 }
 
-/// Where a stepwise SELECT stands. All fields but the first are the view's own.
+/// Where a stepwise SELECT stands. All fields are the view's own.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// Where the reply's body starts in `out`: set by the caller before every step.
-    pub body_start: usize,
     /// The data as the first step saw them, for as long as the scan goes on.
     pub held: Option<Box<dyn Any + Send>>,
     /// Where the next step starts.
@@ -63,15 +61,4 @@ pub struct Scan {
     pub written: u32,
     /// Steps done so far.
     pub steps: u32,
-}
-
-impl Scan {
-    /// At the beginning, of a body that starts there.
-    #[must_use]
-    pub fn at(body_start: usize) -> Self {
-        Self {
-            body_start,
-            ..Self::default()
-        }
-    }
 }

@@ -15,6 +15,7 @@ use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
 use crate::engine::{Caller, Completions, Ticket};
 use crate::memory::{MemoryCharge, OutputGauge, PushCharge};
+use crate::segments::Chain;
 use crate::serving::Admitted;
 
 /// The requests that one worker gathered in one tick.
@@ -140,8 +141,10 @@ pub(crate) struct BatchEntry {
 pub(crate) struct Replies {
     /// Which replies, in the order of their bytes.
     pub(crate) heads: Vec<ReplyHead>,
-    /// Whole frames, ready for the socket.
+    /// Whole frames, ready for the socket: the small ones.
     pub(crate) bytes: Vec<u8>,
+    /// Whole frames that are large, each in the place of a frame without bytes among the others.
+    pub(crate) large: Vec<LargeReply>,
     /// Transactions that Tx aborted by itself: their sessions do not hear of it otherwise.
     pub(crate) aborted: Vec<AbortedTransaction>,
     /// Requests that wait for something else than Tx from now on: they need no credit for that.
@@ -178,6 +181,15 @@ impl Message for Replies {
     type Result = ();
 }
 
+/// A reply that is larger than a segment.
+#[derive(Debug)]
+pub(crate) struct LargeReply {
+    /// Which head it belongs to.
+    pub(crate) head: usize,
+    /// The whole frame.
+    pub(crate) frame: Chain,
+}
+
 /// One reply among [`Replies`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReplyHead {
@@ -185,7 +197,7 @@ pub(crate) struct ReplyHead {
     pub(crate) id: RequestId,
     /// The request's sync.
     pub(crate) sync: u64,
-    /// Where its bytes end; they start where the one before ends.
+    /// Where its bytes end; they start where the one before ends. A large reply has none here.
     pub(crate) end: usize,
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::engine::Caller;
-use crate::limits::BUFFER_KEEP_MAX;
+use crate::limits::{BUFFER_KEEP_MAX, TURN_SMALL_BYTES_MAX};
 use crate::memory::OutputGauge;
 use crate::messages::SessionId;
 use crate::messages::tx::{Batch, BatchEntry, CallerUpdate, Cancel, Replies, TxHandle};
@@ -135,7 +135,8 @@ impl Outgoing {
                 self.batches.push(batch);
             }
         }
-        let fits = replies.bytes.capacity() <= 16 * BUFFER_KEEP_MAX;
+        replies.large.clear();
+        let fits = replies.bytes.capacity() <= 2 * TURN_SMALL_BYTES_MAX;
         if fits && self.replies.len() < KEPT_MAX {
             replies.heads.clear();
             replies.aborted.clear();

@@ -9,8 +9,8 @@
 //!   one is granted, then the reactor is asked, then the next: what came meanwhile goes first
 //! ```
 //!
-//! A session whose turn took long, without being over, joins the queue as well if it is ready again
-//! soon: many of them would keep others waiting together.
+//! Writing takes turns as well. A session whose turn took long, without being over, joins the queue
+//! too if it is ready again soon: many of them would keep others waiting together.
 //!
 //! The clock is looked at when a number of requests has been answered, by the work that is in them.
 

@@ -317,7 +317,7 @@ fn turn(
         answer_awaited(&worker.shared, own);
         own.close(Closing::AfterFlush);
     }
-    let flushed = flush(state, own, cx);
+    let flushed = flush(cell.id, state, own, cx);
     if serving.is_stopping() && own.is_idle_operator() {
         // The worker waits for everybody else.
         state.outgoing.wake_flush();

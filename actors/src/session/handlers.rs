@@ -13,6 +13,7 @@ use super::messages::{
 };
 use crate::admin::StateMap;
 use crate::connection::intake::Closing;
+use crate::connection::output::Flushed;
 use crate::messages::worker::{TransitionOver, TransitionStarted};
 use crate::messages::{Gathered, KilledRow, ReplyTo, Row};
 use crate::slots::ListenerKind;
@@ -209,9 +210,15 @@ impl Dispatcher<'_> {
     fn close_killed(&mut self) {
         self.session.close(Closing::AfterFlush);
         let worker = &mut self.worker;
-        let flushed = self
-            .session
-            .flush(|buffer| worker.buffers.give_back(buffer));
+        let mut flush = || {
+            self.session
+                .flush(|buffer| worker.buffers.give_back(buffer))
+        };
+        // It gets no other turn.
+        let mut flushed = flush();
+        while matches!(flushed, Ok(Flushed::Enough)) {
+            flushed = flush();
+        }
         if flushed.is_err() || !self.session.is_flushed() {
             self.session.close(Closing::Now);
         }

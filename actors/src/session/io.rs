@@ -18,6 +18,7 @@ use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
 use crate::limits::READS_PER_POLL_MAX;
+use crate::messages::SessionId;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::session::dispatch::Dispatcher;
 
@@ -151,8 +152,10 @@ fn end_by_framing(dispatcher: &mut Dispatcher<'_>, error: &Error) {
     dispatcher.session.close(Closing::AfterFlush);
 }
 
-/// Writes what waits; ready when the peer is gone or has not read for too long.
+/// Writes what waits, or as much of it as a turn may; ready when the peer is gone or has not read
+/// for too long.
 pub(crate) fn flush(
+    id: SessionId,
     state: &mut WorkerState,
     own: &mut ConnectionState,
     cx: &mut TaskContext<'_>,
@@ -163,6 +166,13 @@ pub(crate) fn flush(
             Ok(Flushed::All) => {
                 if own.on_output_empty() || own.is_paused_in_vain() || own.owes_events() {
                     cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
+            Ok(Flushed::Enough) => {
+                if !own.is_late() {
+                    own.set_late(true);
+                    state.turns.wait(id, cx.waker().clone());
                 }
                 return Poll::Pending;
             }

@@ -30,7 +30,7 @@ use super::worker::Connect;
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::engine::{Caller, ReadView, Scan, ViewStep};
+use crate::engine::{Caller, ReadView, ReplyBody, Scan, ViewStep};
 use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE};
 use crate::messages::tx::TxHandle;
 use crate::messages::tx::{Batch, Control, Probe, Replies, ReplyHead, Stop};
@@ -110,9 +110,9 @@ impl ReadView for OneRow {
         _select: &Select<'_>,
         _caller: &Caller,
         _scan: &mut Scan,
-        out: &mut Vec<u8>,
+        body: &mut ReplyBody<'_>,
     ) -> Result<ViewStep, Error> {
-        let mut rows = Rows::begin(out);
+        let mut rows = Rows::begin(body);
         rows.push(&[0x92, 1, 0xa4, b'r', b'o', b'w', b'1']);
         rows.finish(None);
         Ok(ViewStep::Done)

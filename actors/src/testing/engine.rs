@@ -13,8 +13,8 @@ use vestibule_wire::{Error, ErrorCode};
 
 use crate::engine::catalog::{Catalog, CatalogBuilder, User};
 use crate::engine::{
-    Caller, Completion, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, ReservationId,
-    Scan, TransactionId, ViewStep,
+    Caller, Completion, Engine, Fault, Outcome, Progress, ReadView, Reply, ReplyBody, Request,
+    ReservationId, Scan, TransactionId, ViewStep,
 };
 
 /// A test waits no longer than this for anything; a busy machine needs much less.
@@ -426,7 +426,7 @@ impl ReadView for ScriptedView {
         select: &Select<'_>,
         _caller: &Caller,
         scan: &mut Scan,
-        out: &mut Vec<u8>,
+        body: &mut ReplyBody<'_>,
     ) -> Result<ViewStep, Error> {
         // A limit above 1 makes it a scan of several steps, so that those are tested too.
         scan.steps += 1;
@@ -439,7 +439,7 @@ impl ReadView for ScriptedView {
         assert!(!panics, "scripted panic in the view");
         let key = first_uint(select.key)?;
         let committed = self.0.rows.read().unwrap_or_else(PoisonError::into_inner);
-        let mut rows = Rows::begin(out);
+        let mut rows = Rows::begin(body);
         if let Some(tuple) = committed.get(&key) {
             rows.push(tuple);
         }

@@ -56,19 +56,19 @@ impl TurnOutput {
         }
     }
 
-    /// Begins the reply to a request; returns where.
+    /// Begins the reply to a request.
     #[inline]
-    pub(super) fn begin(&mut self, worker: usize, entry: &BatchEntry) -> usize {
+    pub(super) fn begin(&mut self, worker: usize, entry: &BatchEntry) {
         let header = self.header(entry.sync);
-        self.workers[worker].begin(header)
+        self.workers[worker].begin(header);
     }
 
     /// Answers a request with a whole body.
     pub(super) fn body(&mut self, worker: usize, entry: &BatchEntry, body: &[u8], wraps: bool) {
-        let start = self.begin(worker, entry);
+        self.begin(worker, entry);
         let replies = &mut self.workers[worker];
-        replies.bytes().extend_from_slice(body);
-        replies.finish(entry, start, wraps);
+        replies.body(wraps).extend_from_slice(body);
+        replies.finish(entry, wraps);
     }
 
     /// Answers a request with an error.

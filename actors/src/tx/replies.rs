@@ -1,4 +1,5 @@
-//! The replies of a turn to one worker.
+//! The replies of a turn to one worker: small ones one behind the other in one buffer, large ones
+//! in segments of their own.
 //!
 //! Invariant: heads before `committed` are told whatever happens, those after it only if the turn
 //! commits.
@@ -11,9 +12,13 @@ use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
 use super::reply_account::ReplyAccount;
 use crate::cells::claims::RequestId;
-use crate::limits::MEMORY_SMALL;
+use crate::engine::{LargeFrame, ReplyBody};
+use crate::limits::{MEMORY_SMALL, SEGMENT_SIZE, TURN_REPLY_BYTES_MAX, TURN_SMALL_BYTES_MAX};
 use crate::memory::{Memory, MemoryCharge};
-use crate::messages::tx::{AbortedTransaction, Batch, BatchEntry, Replies, ReplyHead, WaitKind};
+use crate::messages::tx::{
+    AbortedTransaction, Batch, BatchEntry, LargeReply, Replies, ReplyHead, WaitKind,
+};
+use crate::segments::Segments;
 
 /// Where the replies to one worker are written.
 pub(super) struct ReplyBuffer {
@@ -26,7 +31,14 @@ pub(super) struct ReplyBuffer {
     first_after_write: usize,
     /// Used ones, for their buffers.
     spare: Vec<Replies>,
-    /// For `out`, as far as it was looked at.
+    /// The reply that was begun, if it has outgrown the bytes of `out`.
+    large: LargeFrame,
+    /// Bytes of the large replies of `out`.
+    large_size: usize,
+    /// Where the reply that was begun starts.
+    start: usize,
+    segments: Arc<Segments>,
+    /// For the bytes of `out`, as far as they were looked at.
     charge: MemoryCharge,
     /// Bytes of `out` when that was.
     charged: usize,
@@ -45,6 +57,10 @@ impl ReplyBuffer {
             committed: 0,
             first_after_write: 0,
             spare: Vec::new(),
+            large: LargeFrame::default(),
+            large_size: 0,
+            start: 0,
+            segments: memory.segments().clone(),
             charge: MemoryCharge::new(memory),
             charged: 0,
             sent: 0,
@@ -55,7 +71,7 @@ impl ReplyBuffer {
     /// Bytes of all replies so far, sent or not.
     #[inline]
     pub(super) fn total(&self) -> usize {
-        self.sent + self.out.bytes.len()
+        self.sent + self.size()
     }
 
     /// Charges what was written since `before` to the connection of this account, and to all
@@ -73,7 +89,13 @@ impl ReplyBuffer {
     /// How many bytes wait to be sent.
     #[inline]
     pub(super) fn size(&self) -> usize {
-        self.out.bytes.len()
+        self.out.bytes.len() + self.large_size
+    }
+
+    /// Whether so much waits that the turn is over.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.out.bytes.len() >= TURN_SMALL_BYTES_MAX || self.size() >= TURN_REPLY_BYTES_MAX
     }
 
     /// How many replies wait to be sent.
@@ -82,32 +104,74 @@ impl ReplyBuffer {
         self.out.heads.len()
     }
 
-    /// The bytes: the body of a reply that was begun goes to their end.
+    /// The body of the reply that was begun. `wraps_results`: they will become one list, for which
+    /// they have to stand in one place.
     #[inline]
-    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
-        &mut self.out.bytes
-    }
-
-    /// Begins a reply; returns where.
-    #[inline]
-    pub(super) fn begin(&mut self, header: ReplyHeader) -> usize {
-        header.begin(&mut self.out.bytes)
-    }
-
-    /// The body of a reply is written. `wraps_results`: they become one list.
-    #[inline]
-    pub(super) fn finish(&mut self, entry: &BatchEntry, start: usize, wraps_results: bool) {
+    pub(super) fn body(&mut self, wraps_results: bool) -> ReplyBody<'_> {
+        let out = &mut self.out.bytes;
         if wraps_results {
-            reply::wrap_results(&mut self.out.bytes, start + HEADER_SIZE);
+            return ReplyBody::contiguous(out);
         }
-        reply::finish(&mut self.out.bytes, start);
+        ReplyBody::framed(
+            out,
+            self.start,
+            HEADER_SIZE,
+            &mut self.large,
+            &self.segments,
+        )
+    }
+
+    /// Begins a reply.
+    #[inline]
+    pub(super) fn begin(&mut self, header: ReplyHeader) {
+        self.start = header.begin(&mut self.out.bytes);
+    }
+
+    /// The reply that is made next reaches nobody: if it is large, it is not kept.
+    pub(super) fn discard_next(&mut self) {
+        self.large.is_discarded = true;
+    }
+
+    /// The body of the reply that was begun is written. `wraps_results`: they become one list.
+    #[inline]
+    pub(super) fn finish(&mut self, entry: &BatchEntry, wraps_results: bool) {
+        if wraps_results {
+            self.wrap_results();
+        }
+        if self.large.bytes.is_empty() {
+            reply::finish(&mut self.out.bytes, self.start);
+        } else {
+            self.finish_large();
+        }
+        self.large.clear();
         self.push_head(entry.id, entry.sync);
     }
 
-    /// A reply that was begun is not to be.
+    fn wrap_results(&mut self) {
+        let out = &mut self.out.bytes;
+        reply::wrap_results(out, self.start + HEADER_SIZE);
+        if out.len() > self.start + SEGMENT_SIZE {
+            self.large.bytes.push(&self.segments, &out[self.start..]);
+            out.truncate(self.start);
+            out.shrink_to(TURN_SMALL_BYTES_MAX);
+        }
+    }
+
+    #[cold]
+    fn finish_large(&mut self) {
+        let mut frame = std::mem::take(&mut self.large.bytes);
+        let (at, length) = reply::length_of(frame.len());
+        frame.patch(at, &length);
+        self.large_size += frame.len();
+        let head = self.out.heads.len();
+        self.out.large.push(LargeReply { head, frame });
+    }
+
+    /// The reply that was begun is not to be.
     #[inline]
-    pub(super) fn abandon(&mut self, start: usize) {
-        self.out.bytes.truncate(start);
+    pub(super) fn abandon(&mut self) {
+        self.out.bytes.truncate(self.start);
+        self.large.clear();
     }
 
     /// Answers with an error.
@@ -159,8 +223,16 @@ impl ReplyBuffer {
     pub(super) fn patch_uncommitted(&mut self, schema_version: u64) {
         let mut start = self.uncommitted_start();
         for head in &self.out.heads[self.committed..] {
-            reply::patch_schema_version(&mut self.out.bytes[start..head.end], schema_version);
+            if start < head.end {
+                reply::patch_schema_version(&mut self.out.bytes[start..head.end], schema_version);
+            }
             start = head.end;
+        }
+        for own in &mut self.out.large {
+            if own.head >= self.committed {
+                let (at, version) = reply::schema_version_of(schema_version);
+                own.frame.patch(at, &version);
+            }
         }
     }
 
@@ -173,6 +245,7 @@ impl ReplyBuffer {
     pub(super) fn fail_uncommitted(&mut self, schema_version: u64, error: &Error) {
         let start = self.uncommitted_start();
         self.out.bytes.truncate(start);
+        self.drop_large(self.committed);
         for head in &mut self.out.heads[self.committed..] {
             let header = ReplyHeader {
                 sync: head.sync,
@@ -190,7 +263,14 @@ impl ReplyBuffer {
         let heads = self.out.heads.split_off(first.min(self.out.heads.len()));
         let end = self.out.heads.last().map_or(0, |last| last.end);
         self.out.bytes.truncate(end);
+        self.drop_large(first);
         (first, heads)
+    }
+
+    /// Drops the large replies from this head on.
+    fn drop_large(&mut self, first: usize) {
+        self.out.large.retain(|own| own.head < first);
+        self.large_size = self.out.large.iter().map(|own| own.frame.len()).sum();
     }
 
     /// What was replied so far depends on no later commit.
@@ -208,8 +288,8 @@ impl ReplyBuffer {
         }
         let next = self.spare.pop().unwrap_or_default();
         self.committed = 0;
-        self.sent += self.out.bytes.len();
-        self.charged = 0;
+        self.sent += self.size();
+        (self.charged, self.large_size) = (0, 0);
         self.out.charge = self.charge.take();
         self.out.number = self.number;
         self.number += 1;

@@ -194,25 +194,26 @@ impl<E: Engine> Executor<E> {
     pub(super) fn attempt(&mut self, request: &ClaimedRequest<'_>) -> Result<Outcome, Error> {
         let (worker, entry) = (request.worker, request.entry);
         let body = request::decode_checked(entry.request, request.body)?;
-        let start = self.output.begin(worker, entry);
+        let (is_call, wraps_results) = match &body {
+            Body::Call(call) => (true, call.wrap_results),
+            _ => (false, false),
+        };
+        self.output.begin(worker, entry);
         let meaning = self.meaning(request, &body);
         let executed = meaning.and_then(|meaning| match meaning {
             // Answered as the CALL that it is.
             Some(meaning) => self.dispatch(request, meaning).inspect(|_| {
-                write_data_head(self.output.to(worker).bytes());
-                self.output.to(worker).bytes().push(0x90);
+                let mut reply = self.output.to(worker).body(wraps_results);
+                write_data_head(&mut reply);
+                reply.push(0x90);
             }),
             None => self.dispatch(request, body),
         });
         let used = self.holdings.take_current();
-        let (is_call, wraps_results) = match body {
-            Body::Call(call) => (true, call.wrap_results),
-            _ => (false, false),
-        };
         if let Ok(Executed::Done) = executed {
-            self.output.to(worker).finish(entry, start, wraps_results);
+            self.output.to(worker).finish(entry, wraps_results);
         } else {
-            self.output.to(worker).abandon(start);
+            self.output.to(worker).abandon();
         }
         if let Ok(Executed::Deferred(ticket, task, charge)) = executed {
             let deferred = Deferred {
@@ -318,7 +319,7 @@ impl<E: Engine> Executor<E> {
             pushes,
             announced: Vec::new(),
         };
-        let out = self.output.to(request.worker).bytes();
+        let out = self.output.to(request.worker).body(false);
         let mut reply = Reply::new(out, &mut context);
         let outcome = self.engine.execute(&asked, &mut reply)?;
         let RequestContext {
@@ -379,7 +380,7 @@ impl<E: Engine> Executor<E> {
             pushes,
             announced: Vec::new(),
         };
-        let out = self.output.to(request.worker).bytes();
+        let out = self.output.to(request.worker).body(call.wrap_results);
         let mut called = ProcedureCall {
             engine: &mut self.engine,
             name: call.name,

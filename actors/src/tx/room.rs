@@ -104,6 +104,7 @@ mod tests {
     use super::*;
     use crate::cells::claims::RequestId;
     use crate::config::{Config, ConnectionLimits};
+    use crate::memory::Held;
     use crate::tx::test_fixture::{Fixture, fixture, fixture_with};
 
     use vestibule_wire::keys::{self, RequestType};
@@ -177,15 +178,16 @@ mod tests {
             assert_eq!(fixture.script.executed(), [5, 78]);
             fixture.take_syncs().await;
             // The second is delivered and waits for a client that reads slowly.
-            fixture.charge(1).set(3 * MIB, 3 * MIB);
+            fixture.charge(1).set(Held::buffers(3 * MIB), 3 * MIB);
             fixture.tell_room(1);
             assert_eq!(fixture.take_syncs().await, [12]);
-            fixture
-                .charge(1)
-                .set(CONNECTION_REPLY_BYTES_MAX, CONNECTION_REPLY_BYTES_MAX);
+            fixture.charge(1).set(
+                Held::buffers(CONNECTION_REPLY_BYTES_MAX),
+                CONNECTION_REPLY_BYTES_MAX,
+            );
             fixture.tell_room(1);
             assert_eq!(fixture.take_syncs().await, []);
-            fixture.charge(1).set(0, 0);
+            fixture.charge(1).set(Held::default(), 0);
             for sync in (13..19).step_by(2) {
                 fixture.tell_room(1);
                 assert_eq!(fixture.take_syncs().await, [sync, sync + 1]);
@@ -382,7 +384,7 @@ mod tests {
                 // Nobody reads: what is delivered stays where it is.
                 let count = fixture.take_syncs().await.len();
                 let bytes = count * 3 * MIB;
-                fixture.charge(connection).set(bytes, bytes);
+                fixture.charge(connection).set(Held::buffers(bytes), bytes);
                 peak = peak.max(fixture.used());
             }
             let one_reply = 3 * MIB + FRAME_MARGIN;
@@ -395,7 +397,7 @@ mod tests {
             assert_eq!(fixture.script.executed(), [5, 100]);
             assert_eq!(fixture.take_syncs().await, [1]);
             for own in fixture.charges.values_mut() {
-                own.set(0, 0);
+                own.set(Held::default(), 0);
             }
             for _ in 1..60 {
                 fixture.wait(crate::limits::BACKLOG_LOOK_PERIOD);

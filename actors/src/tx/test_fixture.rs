@@ -60,10 +60,13 @@ impl Handler<Replies> for Collector {
     fn handle(&mut self, replies: Replies, _ctx: &mut Self::Context) {
         self.told.borrow_mut().extend(&replies.waiting);
         let mut start = 0;
-        for head in &replies.heads {
+        let mut large = replies.large.into_iter().peekable();
+        for (index, head) in replies.heads.iter().enumerate() {
+            let large = large.next_if(|own| own.head == index);
+            let large = large.map(|own| own.frame.content());
+            let frame = large.as_deref().unwrap_or(&replies.bytes[start..head.end]);
             // Past the length, which always takes five bytes.
-            self.frames
-                .push(Frame::read(&replies.bytes[start..head.end]));
+            self.frames.push(Frame::read(frame));
             start = head.end;
         }
     }

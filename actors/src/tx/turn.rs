@@ -23,7 +23,6 @@ use super::backlog::Backlog;
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
 use crate::engine::Engine;
-use crate::limits::TURN_REPLY_BYTES_MAX;
 use crate::messages::tx::{Batch, Completed};
 
 /// Whether the turn goes on.
@@ -187,7 +186,7 @@ impl<E: Engine> Executor<E> {
     /// Whether the turn has to end before another request of this worker.
     #[inline]
     fn is_full(&mut self, worker: usize) -> bool {
-        self.budget.is_spent() || self.output.to(worker).size() >= TURN_REPLY_BYTES_MAX
+        self.budget.is_spent() || self.output.to(worker).is_full()
     }
 
     /// Answers a deferred request that is complete.

@@ -85,6 +85,9 @@ impl<E: Engine> TxCore<E> {
                 let output = &mut self.executor.output;
                 return output.error(request.worker, &request.entry, &error);
             }
+            if request.replies.gauge().is_closed() {
+                self.executor.output.to(request.worker).discard_next();
+            }
             let claimed = ClaimedRequest {
                 worker: request.worker,
                 entry: &request.entry,
@@ -132,6 +135,7 @@ mod tests {
     use crate::cells::claims::RequestId;
     use crate::config::{Config, QuotaLimits};
     use crate::limits::CONNECTION_REPLY_BYTES_MAX;
+    use crate::memory::Held;
     use crate::messages::tx::Batch;
     use crate::testing::RequestBuilder;
     use crate::tx::test_fixture::{Fixture, fixture, fixture_with};
@@ -139,7 +143,7 @@ mod tests {
     impl Fixture {
         fn fill_output(&mut self, connection: u64) {
             let full = CONNECTION_REPLY_BYTES_MAX;
-            self.charge(connection).set(full, full);
+            self.charge(connection).set(Held::buffers(full), full);
             // It is looked at when something waits, or much was made.
             self.core
                 .callers
@@ -150,7 +154,7 @@ mod tests {
         }
 
         fn empty_output(&mut self, connection: u64) {
-            self.charge(connection).set(0, 0);
+            self.charge(connection).set(Held::default(), 0);
             let mut batch = Batch::default();
             batch.roomy.push(connection);
             self.core.push_batch(batch);

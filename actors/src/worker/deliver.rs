@@ -41,9 +41,11 @@ impl Worker {
         {
             let mut state = self.cell.state.borrow_mut();
             let mut last: Option<Rc<ConnectionCell>> = None;
-            for head in &replies.heads {
+            let mut large = replies.large.drain(..).peekable();
+            for (index, head) in replies.heads.iter().enumerate() {
                 let frame = &replies.bytes[start..head.end];
                 start = head.end;
+                let large = large.next_if(|own| own.head == index);
                 // Cancelled before: a late result is dropped, never sent.
                 let Some(request) = state.in_flight.finish(head.id) else {
                     continue;
@@ -57,17 +59,21 @@ impl Worker {
                 if own.on_reply(&request) {
                     session.wake();
                 }
-                if is_error(frame) {
+                if large.is_none() && is_error(frame) {
                     own.count(Counter::ERRORS);
                     if request.effect == Effect::Opened {
                         own.undo(&request);
                     }
                 }
                 own.lend_output(|| state.buffers.spare());
-                own.append_copy(frame);
+                match large {
+                    Some(own_large) => own.append_chain(own_large.frame),
+                    None => own.append_copy(frame),
+                }
                 drop(own);
                 self.mark_dirty(session);
             }
+            drop(large);
             self.return_credits(&mut state, &replies.waiting);
             for aborted in &replies.aborted {
                 let session = self.sessions.of(aborted.session);

@@ -24,7 +24,7 @@ use crate::connection::timeouts::check_period;
 use crate::limits::{
     ADMIN_SLOT_TIME_MIN, HALF_CLOSED_CROWDED_MAX, SHORTAGE_TIME_MAX, TIME_LOOKS_PER_LIMIT,
 };
-use crate::memory::give_way;
+use crate::memory::{Held, give_way};
 use crate::messages::SessionId;
 use crate::resources::credits::{Grant, credit_share};
 use crate::session::messages::{Close, ExpireStalled, SlotRevoked};
@@ -41,6 +41,7 @@ impl Worker {
         self.expire_stalled(now);
         self.resume_logins(now);
         self.tell_rates(now);
+        self.cell.shared.memory.segments().trim(now);
         let is_solo = self.cell.shared.serving.load().state.traits().answers_alone;
         if is_solo && self.cell.shared.config.may_hold() {
             self.revoke_in_solo(now);
@@ -180,7 +181,7 @@ impl Worker {
     /// Whether the reply of a connection is made, or gone on with: there is memory for it, or it is
     /// the one that is let through so that it comes to its end.
     fn may_reply(&self, session: &ConnectionCell, own: &mut ConnectionState) -> bool {
-        if own.may_reply(0, || self.cell.shared.slots.count()) {
+        if own.may_reply(Held::default(), || self.cell.shared.slots.count()) {
             return true;
         }
         let mut state = self.cell.state.borrow_mut();

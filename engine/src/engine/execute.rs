@@ -169,10 +169,9 @@ impl EmbeddedEngine {
         };
         let space = space.clone();
         if system::is_system(space.id) {
-            let start = reply.body().len();
             let done = self.store_system(&space, key, Some(new.into()), reply)?;
             // UPSERT does not tell what it stored.
-            reply.body().truncate(start);
+            reply.body().clear();
             return if done == Outcome::Done {
                 nothing(reply)
             } else {

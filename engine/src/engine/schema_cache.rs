@@ -121,6 +121,7 @@ impl SchemaCache {
         use std::collections::BTreeMap;
 
         use vestibule_actors::catalog::system::SYSTEM_SPACES;
+        use vestibule_wire::reply::Rows;
         use vestibule_wire::request::{After, Select};
 
         let spaces: BTreeMap<_, _> = self.spaces.iter().collect();
@@ -146,7 +147,10 @@ impl SchemaCache {
                 after: After::Start,
             };
             let mut rows = Vec::new();
-            self.catalog.select(&select, &admin, &mut rows).unwrap();
+            let told_rows = self
+                .catalog
+                .select(&select, &admin, || Rows::begin(&mut rows));
+            told_rows.unwrap();
             told.push(format!("{space} {index} {rows:?}"));
         }
         let users = self.access.users().map(|user| {

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::Reader;
+use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{After, IdOrName, IteratorType, Select};
 
 use super::EmbeddedEngine;
@@ -29,7 +30,8 @@ impl EmbeddedEngine {
         if is_system(select.space) && self.schema.catalog().has_system_space(select.space) {
             self.workspace.saw(Reads::add_catalog);
             let user = self.user.user();
-            self.schema.catalog().select(select, user, reply.body())?;
+            let catalog = self.schema.catalog();
+            catalog.select(select, user, || reply.rows())?;
             return Ok(Outcome::Done);
         }
         check_iterator(select)?;
@@ -154,7 +156,7 @@ impl EmbeddedEngine {
         let mut body = Vec::new();
         self.schema
             .catalog()
-            .select(select, self.user.user(), &mut body)?;
+            .select(select, self.user.user(), || Rows::begin(&mut body))?;
         let mut reader = Reader::new(&body);
         let count = reader
             .read_map_len()
@@ -199,7 +201,8 @@ impl EmbeddedEngine {
             ..all_rows(space, index)
         };
         let user = self.user.user();
-        self.schema.catalog().select(&select, user, &mut body)?;
+        let catalog = self.schema.catalog();
+        catalog.select(&select, user, || Rows::begin(&mut body))?;
         let mut reader = Reader::new(&body);
         let count = reader
             .read_map_len()

@@ -2,6 +2,7 @@
 
 use vestibule_actors::engine::{Detached, Engine, Outcome, Reply, Request};
 use vestibule_wire::msgpack::Reader;
+use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{Body, Delete, IdOrName, Select, Store};
 
 use super::{NONE, Rig, SPACE, by, pack, printed, store};
@@ -249,7 +250,7 @@ fn the_catalog_shows_spaces_indexes_collations_and_users() {
             },
         );
         catalog
-            .select(&select, &rig.user("admin"), &mut out)
+            .select(&select, &rig.user("admin"), || Rows::begin(&mut out))
             .unwrap();
         assert_eq!(
             rig.raw(Body::Select(select)).unwrap(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use vestibule_actors::engine::{Engine, Scan, ViewStep};
+use vestibule_actors::engine::{Engine, ReplyBody, Scan, ViewStep};
 use vestibule_wire::request::{Body, IdOrName, Select, Store};
 
 use super::secondary::{Wanted, find, nullable, part, put, rig, tree};
@@ -169,7 +169,12 @@ fn the_view_answers_while_an_index_is_built() {
             let mut answered = 0;
             while !is_built.load(Ordering::Acquire) {
                 let (mut scan, mut out) = (Scan::default(), Vec::new());
-                let step = view.select(&by(&key), &caller, &mut scan, &mut out);
+                let step = view.select(
+                    &by(&key),
+                    &caller,
+                    &mut scan,
+                    &mut ReplyBody::in_buffer(&mut out),
+                );
                 assert_eq!(step, Ok(ViewStep::Done));
                 answered += 1;
                 let _ = started.send(());

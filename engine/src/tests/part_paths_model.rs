@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use vestibule_actors::engine::{Engine, Scan};
+use vestibule_actors::engine::{Engine, ReplyBody, Scan};
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{After, Body, IdOrName, Select};
 
@@ -180,7 +180,8 @@ impl Model {
             if is_durable {
                 let mut out = Vec::new();
                 let (caller, scan) = (&self.rig.caller, &mut Scan::default());
-                view.select(&page, caller, scan, &mut out).unwrap();
+                view.select(&page, caller, scan, &mut ReplyBody::in_buffer(&mut out))
+                    .unwrap();
                 assert_eq!(out, body);
             }
             let (rows, next) = read(&body);

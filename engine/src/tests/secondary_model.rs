@@ -3,7 +3,7 @@
 use std::cmp::Ordering::{self, Equal, Greater, Less};
 
 use proptest::prelude::*;
-use vestibule_actors::engine::{Engine, Scan, ViewStep};
+use vestibule_actors::engine::{Engine, ReplyBody, Scan, ViewStep};
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{After, Body, Delete, IdOrName, Select, Update};
 
@@ -330,7 +330,12 @@ impl Model {
         assert_eq!(self.rig.engine.count(&select), Ok(rows.len()));
         if self.seen == self.durable {
             let (view, mut out) = (self.rig.engine.view().unwrap(), Vec::new());
-            let step = view.select(&select, &self.rig.caller, &mut Scan::default(), &mut out);
+            let step = view.select(
+                &select,
+                &self.rig.caller,
+                &mut Scan::default(),
+                &mut ReplyBody::in_buffer(&mut out),
+            );
             assert_eq!((step, out), (Ok(ViewStep::Done), whole));
         }
         if index.is_hash {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use vestibule_actors::engine::{Engine, ReadView, Scan, ViewStep};
+use vestibule_actors::engine::{Engine, ReadView, ReplyBody, Scan, ViewStep};
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{Body, IdOrName, Select};
 
@@ -23,21 +23,20 @@ fn rig() -> Rig {
 /// Runs a SELECT to its end, and tells in how many steps.
 fn view(rig: &Rig, select: &Select<'_>) -> (Vec<u8>, usize) {
     let view = rig.engine.view().unwrap();
-    // What stands in the buffer already is another reply.
-    let (mut scan, mut out, mut steps) = (Scan::at(3), vec![1, 2, 3], 1);
+    let (mut scan, mut out, mut steps) = (Scan::default(), Vec::new(), 1);
     while view
-        .select(select, &rig.caller, &mut scan, &mut out)
+        .select(
+            select,
+            &rig.caller,
+            &mut scan,
+            &mut ReplyBody::in_buffer(&mut out),
+        )
         .unwrap()
         == ViewStep::More
     {
-        // A body that is not complete may be moved to another buffer.
-        let body = out.split_off(scan.body_start);
-        out = vec![7; steps];
-        scan.body_start = out.len();
-        out.extend_from_slice(&body);
         steps += 1;
     }
-    (out.split_off(scan.body_start), steps)
+    (out, steps)
 }
 
 #[test]
@@ -98,7 +97,12 @@ fn a_scan_shows_what_it_began_with_whatever_is_committed_meanwhile() {
     let (mut scan, mut out, mut steps) = (Scan::default(), Vec::new(), 0);
     let caller = rig.caller.clone();
     while view
-        .select(&by(&[0x90]), &caller, &mut scan, &mut out)
+        .select(
+            &by(&[0x90]),
+            &caller,
+            &mut scan,
+            &mut ReplyBody::in_buffer(&mut out),
+        )
         .unwrap()
         == ViewStep::More
     {
@@ -127,11 +131,18 @@ fn a_version_that_keeps_too_much_is_taken_back() {
     let caller = rig.caller.clone();
     let begin = || {
         let (mut scan, mut out) = (Scan::default(), Vec::new());
-        let step = view.select(&by(&[0x90]), &caller, &mut scan, &mut out);
+        let step = view.select(
+            &by(&[0x90]),
+            &caller,
+            &mut scan,
+            &mut ReplyBody::in_buffer(&mut out),
+        );
         assert_eq!(step, Ok(ViewStep::More));
         (scan, out)
     };
-    let go_on = |(scan, out): &mut (Scan, Vec<u8>)| view.select(&by(&[0x90]), &caller, scan, out);
+    let go_on = |(scan, out): &mut (Scan, Vec<u8>)| {
+        view.select(&by(&[0x90]), &caller, scan, &mut ReplyBody::in_buffer(out))
+    };
     let image = rig.engine.shared_image();
     let leave_behind = |bytes| image.change(1, |image| image.leave_behind(bytes));
     let most = VERSIONS_KEPT_BYTES_MAX as usize;
@@ -244,7 +255,14 @@ fn it_shows_only_what_is_durable_and_errors_as_tx_would() {
     ] {
         let expected = rig.raw(Body::Select(select)).unwrap_err();
         let view = rig.engine.view().unwrap();
-        let told = view.select(&select, &rig.caller, &mut Scan::default(), &mut Vec::new());
+        let mut out = Vec::new();
+        let mut scan = Scan::default();
+        let told = view.select(
+            &select,
+            &rig.caller,
+            &mut scan,
+            &mut ReplyBody::in_buffer(&mut out),
+        );
         assert_eq!(told, Err(expected));
     }
 }
@@ -266,7 +284,13 @@ fn readers_on_other_threads_never_see_half_a_turn() {
             let mut seen = 0;
             while !stop.load(Ordering::Relaxed) {
                 let (mut scan, mut out) = (Scan::default(), Vec::new());
-                let step = ReadView::select(&*view, &by(&[0x90]), &caller, &mut scan, &mut out);
+                let step = ReadView::select(
+                    &*view,
+                    &by(&[0x90]),
+                    &caller,
+                    &mut scan,
+                    &mut ReplyBody::in_buffer(&mut out),
+                );
                 assert_eq!(step, Ok(ViewStep::Done));
                 let mut reader = Reader::new(&out[2..]);
                 assert_eq!(reader.read_array_len(), Ok(50));

@@ -9,6 +9,8 @@
 //! bytes by offset instead of decoding them. The schema version takes 32 bits, as in the 2.x
 //! versions that the greeting announces. A body is always there, if only an empty map.
 
+use std::io;
+
 use serde::Serialize;
 
 use crate::error::{Error, ErrorCode};
@@ -130,8 +132,23 @@ pub fn finish(out: &mut Vec<u8>, start: usize) {
     if out.len() == start + HEADER_SIZE {
         out.push(0x80);
     }
-    let length = u32::try_from(out.len() - start - LENGTH_SIZE).unwrap_or(u32::MAX);
-    out[start + 1..start + LENGTH_SIZE].copy_from_slice(&length.to_be_bytes());
+    let (at, length) = length_of(out.len() - start);
+    out[start + at..start + LENGTH_SIZE].copy_from_slice(&length);
+}
+
+/// The length that stands in a frame of this size, and where it stands there: for frames that
+/// are no single buffer.
+#[inline]
+#[must_use]
+pub fn length_of(frame_size: usize) -> (usize, [u8; 4]) {
+    let length = u32::try_from(frame_size - LENGTH_SIZE).unwrap_or(u32::MAX);
+    (1, length.to_be_bytes())
+}
+
+/// The schema version as it stands in a frame, and where.
+#[must_use]
+pub fn schema_version_of(schema_version: u64) -> (usize, [u8; 4]) {
+    (SCHEMA_AT, (schema_version as u32).to_be_bytes())
 }
 
 /// Sets the schema version of a whole reply frame: for replies that were written before the commit
@@ -198,9 +215,11 @@ pub fn write_event(out: &mut Vec<u8>, sync: u64, key: &str, value: Option<&[u8]>
 /// # Errors
 ///
 /// [`ErrorCode::PROC`] with the serializer's text, for a value that MessagePack cannot hold.
-pub fn write_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Error> {
-    write_data_head(out);
-    write_array_len(out, 1);
+pub fn write_value<T: Serialize + ?Sized>(
+    out: &mut impl ReplySink,
+    value: &T,
+) -> Result<(), Error> {
+    out.append(&[0x81, keys::DATA as u8, 0x91]);
     write_serialized(out, value)
 }
 
@@ -209,14 +228,17 @@ pub fn write_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Resul
 /// # Errors
 ///
 /// As [`write_value`].
-pub fn write_values<T: Serialize + ?Sized>(out: &mut Vec<u8>, values: &T) -> Result<(), Error> {
+pub fn write_values<T: Serialize + ?Sized>(
+    out: &mut impl ReplySink,
+    values: &T,
+) -> Result<(), Error> {
     write_data_head(out);
     write_serialized(out, values)
 }
 
 /// Appends the head of `{DATA: …}`; one MessagePack array must follow.
-pub fn write_data_head(out: &mut Vec<u8>) {
-    out.extend_from_slice(&[0x81, keys::DATA as u8]);
+pub fn write_data_head(out: &mut impl ReplySink) {
+    out.append(&[0x81, keys::DATA as u8]);
 }
 
 /// Appends a value as MessagePack, structs as maps with their field names.
@@ -224,37 +246,96 @@ pub fn write_data_head(out: &mut Vec<u8>) {
 /// # Errors
 ///
 /// As [`write_value`].
-pub fn write_serialized<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Error> {
+pub fn write_serialized<T: Serialize + ?Sized>(
+    out: &mut impl ReplySink,
+    value: &T,
+) -> Result<(), Error> {
     rmp_serde::encode::write_named(out, value)
         .map_err(|fault| Error::new(ErrorCode::PROC, fault.to_string()))
 }
 
-/// Appends the body of a select-like reply tuple by tuple, its count patched when it is finished or
+/// What the body of a reply is appended to: one buffer, or many.
+pub trait ReplySink: io::Write {
+    /// Bytes so far.
+    fn size(&self) -> usize;
+
+    /// Appends bytes.
+    fn append(&mut self, bytes: &[u8]);
+
+    /// Overwrites bytes of the first [`SINK_HEAD_SIZE`] that were appended from some size on.
+    fn overwrite(&mut self, at: usize, bytes: &[u8]);
+}
+
+/// Bytes at the beginning of a body that [`ReplySink::overwrite`] may be asked to change.
+pub const SINK_HEAD_SIZE: usize = 64;
+
+impl ReplySink for Vec<u8> {
+    #[inline]
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        self[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+/// The body of a select-like reply, appended tuple by tuple, its count patched when it is finished or
 /// dropped: a body is whole either way.
 #[derive(Debug)]
-pub struct Rows<'a> {
-    out: &'a mut Vec<u8>,
+pub struct Rows<'a, S: ReplySink = Vec<u8>> {
+    out: &'a mut S,
     start: usize,
+    count_at: usize,
     count: u32,
 }
 
-impl<'a> Rows<'a> {
+impl<'a, S: ReplySink> Rows<'a, S> {
     /// Starts the body.
     #[inline]
-    pub fn begin(out: &'a mut Vec<u8>) -> Self {
-        let start = out.len();
-        out.extend_from_slice(&[0x81, keys::DATA as u8, 0xdd, 0, 0, 0, 0]);
+    pub fn begin(out: &'a mut S) -> Self {
+        let start = out.size();
+        out.append(&[0x81, keys::DATA as u8, 0xdd, 0, 0, 0, 0]);
         Self {
             out,
             start,
+            count_at: start + 3,
             count: 0,
+        }
+    }
+
+    /// Starts the body of a CALL whose one result is the list of the tuples.
+    pub fn begin_result(out: &'a mut S) -> Self {
+        let start = out.size();
+        out.append(&[0x81, keys::DATA as u8, 0x91, 0xdd, 0, 0, 0, 0]);
+        Self {
+            out,
+            start,
+            count_at: start + 4,
+            count: 0,
+        }
+    }
+
+    /// Goes on with a body that was [begun](Self::begin) at `start`, and has `count` tuples.
+    pub fn resume(out: &'a mut S, start: usize, count: u32) -> Self {
+        Self {
+            out,
+            start,
+            count_at: start + 3,
+            count,
         }
     }
 
     /// Appends one tuple, a MessagePack array.
     #[inline]
     pub fn push(&mut self, tuple: &[u8]) {
-        self.out.extend_from_slice(tuple);
+        self.out.append(tuple);
         self.count += 1;
     }
 
@@ -267,25 +348,26 @@ impl<'a> Rows<'a> {
     /// Bytes so far.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.out.len() - self.start
+        self.out.size() - self.start
     }
 
     /// Ends the body, with the position of the last tuple if it was asked for.
     #[inline]
     pub fn finish(self, position: Option<&[u8]>) {
         if let Some(position) = position {
-            self.out[self.start] = 0x82;
-            write_uint(self.out, keys::POSITION);
-            write_str_bytes(self.out, position);
+            self.out.overwrite(self.start, &[0x82]);
+            let mut end = Vec::with_capacity(position.len() + 8);
+            write_uint(&mut end, keys::POSITION);
+            write_str_bytes(&mut end, position);
+            self.out.append(&end);
         }
     }
 }
 
-impl Drop for Rows<'_> {
+impl<S: ReplySink> Drop for Rows<'_, S> {
     #[inline]
     fn drop(&mut self) {
-        let count_at = self.start + 3;
-        self.out[count_at..count_at + 4].copy_from_slice(&self.count.to_be_bytes());
+        self.out.overwrite(self.count_at, &self.count.to_be_bytes());
     }
 }
 

@@ -10,6 +10,7 @@ mod encode;
 
 pub use decode::{MalformedReply, ReplyFrame};
 pub use encode::{
-    HEADER_SIZE, ReplyHeader, Rows, finish, is_error, patch_schema_version, wrap_results,
-    write_data_head, write_event, write_serialized, write_value, write_values,
+    HEADER_SIZE, ReplyHeader, ReplySink, Rows, SINK_HEAD_SIZE, finish, is_error, length_of,
+    patch_schema_version, schema_version_of, wrap_results, write_data_head, write_event,
+    write_serialized, write_value, write_values,
 };

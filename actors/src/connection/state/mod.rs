@@ -36,11 +36,12 @@ use super::transport::Transport;
 use super::watches::Watches;
 use crate::cells::traffic::{Counter, TrafficCounts};
 use crate::engine::Caller;
-use crate::limits::{MEMORY_SMALL, OUTPUT_COPY_MAX, OUTPUT_PAUSE};
-use crate::memory::{ConnectionCharge, Holding, OutputGauge};
+use crate::limits::{MEMORY_SMALL, OUTPUT_PAUSE, SEGMENT_SIZE};
+use crate::memory::{ConnectionCharge, Held, Holding, OutputGauge};
 use crate::resources::credits::Grant;
 use crate::resources::logins::LoginPace;
 use crate::resources::transactions::OpenTransactions;
+use crate::segments::Chain;
 use crate::shared::Shared;
 
 /// The header of a reply.
@@ -121,7 +122,7 @@ impl ConnectionState {
             stream,
             traffic,
             inbox: None,
-            output: Output::default(),
+            output: Output::new(charge.segments().clone()),
             intake: Intake::default(),
             grant: Grant::default(),
             charge,
@@ -205,9 +206,9 @@ impl ConnectionState {
         self.output.buffer()
     }
 
-    /// Where replies are appended, and who gets them.
-    pub(crate) fn output_and_caller(&mut self) -> (&mut Vec<u8>, &Caller) {
-        (self.output.buffer(), self.identity.caller())
+    /// Where replies of any size are appended, and who gets them.
+    pub(crate) fn output_and_caller(&mut self) -> (&mut Output, &Caller) {
+        (&mut self.output, self.identity.caller())
     }
 
     /// Uses a spare buffer for the output if it has none of its own.
@@ -222,9 +223,9 @@ impl ConnectionState {
         self.output.append_copy(frame);
     }
 
-    /// Appends a whole reply that has a buffer of its own.
-    pub(crate) fn append_reply(&mut self, reply: Vec<u8>) {
-        self.output.append(reply);
+    /// Appends a whole reply that has segments of its own.
+    pub(crate) fn append_chain(&mut self, reply: Chain) {
+        self.output.append_chain(reply);
     }
 
     /// Appends a reply that may be large: the body that `write` writes, or its error.
@@ -249,7 +250,7 @@ impl ConnectionState {
         if written.is_err() {
             self.count(Counter::ERRORS);
         }
-        self.append_reply(reply);
+        self.append_copy(&reply);
     }
 
     /// Appends an error.
@@ -306,8 +307,8 @@ impl ConnectionState {
     /// Charges what its buffers take now.
     #[inline]
     pub(crate) fn charge_buffers(&mut self) {
-        let bytes = self.buffer_bytes();
-        self.charge.set(bytes, self.output.allocated());
+        self.charge
+            .set(self.held_memory(), self.output.held().total());
     }
 
     /// What Tx sees of its output.
@@ -336,27 +337,34 @@ impl ConnectionState {
 
     /// Whether a reply of any size may be made for it now, or gone on with if `begun` bytes of it
     /// are there, with this number of connections. Charges what there is first.
-    pub(crate) fn may_reply(&mut self, begun: usize, connections: impl FnOnce() -> usize) -> bool {
-        if begun == 0 && !self.charge.is_scarce() {
+    pub(crate) fn may_reply(&mut self, begun: Held, connections: impl FnOnce() -> usize) -> bool {
+        if begun == Held::default() && !self.charge.is_scarce() {
             return true;
         }
-        let output = self.output.allocated();
-        self.charge.set(self.buffer_bytes() + begun, output);
-        let replies = output + self.scan_size() + begun;
-        self.charge.may_reply(replies, connections)
+        let output = self.output.held();
+        self.charge.set(self.held_memory() + begun, output.total());
+        let replies = output + self.scan_held() + begun;
+        self.charge.may_reply(replies.total(), connections)
     }
 
     /// What its buffers take now.
     #[inline]
     pub(crate) fn buffer_bytes(&self) -> usize {
-        let inbox = self.inbox.as_ref().map_or(0, Inbox::allocated);
-        let held = self.held.as_ref().map_or(0, |held| held.bytes());
-        inbox + self.output.allocated() + held + self.scan_size()
+        self.held_memory().total()
     }
 
     #[inline]
-    fn scan_size(&self) -> usize {
-        self.scan.as_ref().map_or(0, |scan| scan.size())
+    fn held_memory(&self) -> Held {
+        let inbox = self.inbox.as_ref().map_or(0, Inbox::allocated);
+        let held = self.held.as_ref().map_or(0, |held| held.bytes());
+        Held::buffers(inbox + held) + self.output.held() + self.scan_held()
+    }
+
+    #[inline]
+    fn scan_held(&self) -> Held {
+        self.scan
+            .as_ref()
+            .map_or(Held::default(), |scan| scan.held())
     }
 
     /// Whether more replies wait for the client than are kept for it.
@@ -376,7 +384,7 @@ impl ConnectionState {
     ) -> bool {
         let sent = self.output.sent_total();
         let before = std::mem::replace(&mut self.sent_before, sent);
-        let is_stuck = !self.output.is_empty() && sent - before < OUTPUT_COPY_MAX as u64;
+        let is_stuck = !self.output.is_empty() && sent - before < SEGMENT_SIZE as u64;
         let is_holding = requests.is_some_and(|share| self.counts.all > share)
             || self.charge.is_to_give_way(connections);
         !is_first && is_stuck && is_holding

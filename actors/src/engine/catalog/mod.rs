@@ -29,7 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use vestibule_wire::auth::PasswordHash;
-use vestibule_wire::reply::Rows;
+use vestibule_wire::reply::{ReplySink, Rows};
 use vestibule_wire::request::{IdOrName, IteratorType, Select};
 use vestibule_wire::{Error, ErrorCode};
 
@@ -257,7 +257,12 @@ impl Catalog {
     /// * [`ErrorCode::KEY_PART_COUNT`] or [`ErrorCode::KEY_PART_TYPE`] for a key that does not fit,
     /// * [`ErrorCode::UNSUPPORTED_INDEX_FEATURE`] for an iterator of other kinds of indexes,
     /// * [`ErrorCode::ITERATOR_POSITION`] for a position outside of the range.
-    pub fn select(&self, select: &Select<'_>, user: &User, out: &mut Vec<u8>) -> Result<(), Error> {
+    pub fn select<'a, S: ReplySink + 'a>(
+        &self,
+        select: &Select<'_>,
+        user: &User,
+        begin: impl FnOnce() -> Rows<'a, S>,
+    ) -> Result<(), Error> {
         let space = self.find(select.space).ok_or_else(|| match select.space {
             IdOrName::Id(id) => Error::no_such_space(id),
             IdOrName::Name(name) => Error::no_such_space(name),
@@ -282,7 +287,7 @@ impl Catalog {
         let shown = walk.filter(|row| visible.shows(&row.tuple));
         let limit = usize::try_from(select.limit).unwrap_or(usize::MAX);
         let offset = usize::try_from(select.offset).unwrap_or(usize::MAX);
-        let (mut rows, mut last) = (Rows::begin(out), None);
+        let (mut rows, mut last) = (begin(), None);
         for row in shown.skip(offset).take(limit) {
             rows.push(&row.tuple);
             last = Some(row);

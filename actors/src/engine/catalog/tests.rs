@@ -73,7 +73,7 @@ fn a_temporary_space_is_found_by_those_who_see_it() {
 /// How many rows a user is shown.
 fn count(catalog: &Catalog, user: &str, select: &Select<'_>) -> Result<u32, u16> {
     let mut out = Vec::new();
-    let done = catalog.select(select, &User::named(user), &mut out);
+    let done = catalog.select(select, &User::named(user), || Rows::begin(&mut out));
     done.map_err(|error| error.code().0)?;
     let mut reader = Reader::new(&out);
     reader.read_map_len().unwrap();
@@ -154,7 +154,8 @@ fn told(space: u32, index: u32, iterator: u64, key: &[u8]) -> String {
         fetch_position: false,
         after: After::Start,
     };
-    match catalog.select(&select, &User::guest(), &mut Vec::new()) {
+    let mut out = Vec::new();
+    match catalog.select(&select, &User::guest(), || Rows::begin(&mut out)) {
         Ok(()) => "ok".to_owned(),
         Err(error) => format!("{}: {}", error.code().0, error.message()),
     }
@@ -185,7 +186,8 @@ fn pages(by_position: bool, iterator: IteratorType, index: u32, key: &[u8]) -> V
                 false => After::Tuple(&after),
             },
         };
-        catalog.select(&select, &User::guest(), &mut body).unwrap();
+        let done = catalog.select(&select, &User::guest(), || Rows::begin(&mut body));
+        done.unwrap();
         let mut reader = Reader::new(&body);
         let keys = reader.read_map_len().unwrap();
         reader.read_uint().unwrap();
@@ -247,7 +249,8 @@ fn a_position_outside_of_what_is_walked_over_is_refused() {
             fetch_position: false,
             after,
         };
-        let told = catalog.select(&select, &User::guest(), &mut Vec::new());
+        let mut out = Vec::new();
+        let told = catalog.select(&select, &User::guest(), || Rows::begin(&mut out));
         told.map_err(|error| error.code().0)
     };
     let row = [0x93, 2, 1, 0xa1, b's'];
@@ -320,7 +323,8 @@ fn space_row(id: u32, owner: u64, name: &str) -> Vec<u8> {
 
 fn rows(catalog: &Catalog, select: &Select<'_>) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
-    catalog.select(select, &User::guest(), &mut out).unwrap();
+    let done = catalog.select(select, &User::guest(), || Rows::begin(&mut out));
+    done.unwrap();
     let mut reader = Reader::new(&out);
     reader.read_map_len().unwrap();
     reader.read_uint().unwrap();

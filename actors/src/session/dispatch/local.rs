@@ -6,11 +6,11 @@ use vestibule_wire::request::{Auth, Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::login::log_in;
-use crate::cells::traffic::Counter;
 use crate::config::Administrators;
 use crate::engine::catalog::GUEST;
-use crate::engine::counted;
+use crate::engine::{LargeFrame, counted};
 use crate::limits::{EVENT_KEY_SIZE_MAX, LOGGED_NAME_MAX, LOGIN_WORK, SESSION_TURN_WORK_PER_LOOK};
+use crate::memory::Held;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 
 impl Dispatcher<'_> {
@@ -105,7 +105,7 @@ impl Dispatcher<'_> {
     }
 
     fn answer_catalog(&mut self, request: &DecodedRequest<'_>, select: &Select<'_>) {
-        if !self.has_reply_memory(0) {
+        if !self.has_reply_memory(Held::default()) {
             return;
         }
         let header = self.header(request.sync);
@@ -114,10 +114,15 @@ impl Dispatcher<'_> {
             return;
         };
         let (output, caller) = self.session.output_and_caller();
-        // A failure is the reply, already written.
-        let written = header.write(output, |out| catalog.select(select, &caller.user, out));
-        if written.is_err() {
-            self.session.count(Counter::ERRORS);
+        let (start, mut large) = (output.begin(header), LargeFrame::default());
+        let mut body = output.body(start, &mut large);
+        let selected = catalog.select(select, &caller.user, || Rows::begin(&mut body));
+        match selected {
+            Ok(()) => output.finish(start, large),
+            Err(error) => {
+                output.abandon(start);
+                self.refuse(request.sync, &error);
+            }
         }
     }
 

@@ -17,17 +17,17 @@ use bytes::Bytes;
 use vestibule_wire::Error;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
-use vestibule_wire::reply::{HEADER_SIZE, finish};
 use vestibule_wire::request::{self, Body, Select};
 
 use crate::admission::{Class, Verdict, admit};
 use crate::config::SoloPolicy;
 use crate::connection::scan::ParkedScan;
-use crate::engine::{Scan, ViewStep};
+use crate::engine::{LargeFrame, Scan, ViewStep};
 use crate::limits::{
     ADMISSION_LOOKS_MAX, SESSION_TURN_WORK_PER_LOOK, VIEW_RESTARTS_MAX, VIEW_SELECT_WORK,
     VIEW_STEPS_PER_POLL_MAX,
 };
+use crate::memory::Held;
 use crate::serving::{Admitted, Serving};
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 use crate::timeouts::after;
@@ -59,20 +59,20 @@ impl Dispatcher<'_> {
     }
 
     fn read_view(&mut self, request: &DecodedRequest<'_>, select: &Select<'_>) {
-        if !self.has_reply_memory(0) {
+        if !self.has_reply_memory(Held::default()) {
             return;
         }
         self.worker.turns.spend(VIEW_SELECT_WORK);
         let header = self.header(request.sync);
-        let out = self.session.output();
-        let start = header.begin(out);
-        let mut scan = Scan::at(out.len());
-        match self.step_view(select, &mut scan, None) {
-            Ok(ViewStep::Done) => finish(self.session.output(), start),
+        let start = self.session.output_and_caller().0.begin(header);
+        let (mut scan, mut large) = (Scan::default(), LargeFrame::default());
+        let step = self.step_view(select, &mut scan, start, &mut large);
+        let output = self.session.output_and_caller().0;
+        match step {
+            Ok(ViewStep::Done) => output.finish(start, large),
             Ok(step) => {
-                // Other replies may go out meanwhile: this one gets a buffer of its own.
-                let reply = self.session.output().split_off(start);
-                scan.body_start = HEADER_SIZE;
+                // Other replies may go out meanwhile.
+                let reply = output.take_begun(start, large);
                 let restarts = u32::from(step == ViewStep::Changed);
                 let content = Bytes::copy_from_slice(request.content);
                 self.session.park_scan(Box::new(ParkedScan {
@@ -86,40 +86,41 @@ impl Dispatcher<'_> {
                 self.worker.turns.end();
             }
             Err(error) => {
-                self.session.output().truncate(start);
+                output.abandon(start);
                 self.refuse(request.sync, &error);
             }
         }
     }
 
-    /// Whether there is memory for a reply of any size, or for another step of one of which
-    /// `begun` bytes are there. If not, the frame at hand is not taken, or the scan at hand waits,
+    /// Whether there is memory for a reply of any size, or for another step of one of which `begun`
+    /// is there. If not, the frame at hand is not taken, or the scan at hand waits,
     /// until the worker's tick finds some.
-    pub(crate) fn has_reply_memory(&mut self, begun: usize) -> bool {
+    pub(crate) fn has_reply_memory(&mut self, begun: Held) -> bool {
         let slots = &self.shared.slots;
         let has_memory = self.session.may_reply(begun, || slots.count())
             || self.worker.paused.reply.is_for(self.cell.id);
         if has_memory {
             self.session.on_reply_back();
-        } else if self.session.on_reply_short(begun > 0) {
+        } else if self.session.on_reply_short(begun.total() > 0) {
             self.worker.paused.push(self.cell.id);
         }
         has_memory
     }
 
-    /// One bounded step, into `reply` or into the output.
+    /// One bounded step of a reply that starts there in the output, or is large already.
     fn step_view(
         &mut self,
         select: &Select<'_>,
         scan: &mut Scan,
-        reply: Option<&mut Vec<u8>>,
+        start: usize,
+        large: &mut LargeFrame,
     ) -> Result<ViewStep, Error> {
         self.worker.published.refresh_view(self.shared);
         let Some(view) = self.worker.published.view() else {
             return Ok(ViewStep::Changed);
         };
         let (output, caller) = self.session.output_and_caller();
-        view.select(select, caller, scan, reply.unwrap_or(output))
+        view.select(select, caller, scan, &mut output.body(start, large))
     }
 
     /// Goes on with a stepwise SELECT, for a few steps.
@@ -145,17 +146,16 @@ impl Dispatcher<'_> {
             self.worker.published.view_version(),
         ) != self.worker.published.view_version()
         {
-            parked.scan = Scan::at(HEADER_SIZE);
-            parked.reply.truncate(HEADER_SIZE);
+            self.begin_again(&mut parked.scan, &mut parked.reply);
         }
         for _ in 0..VIEW_STEPS_PER_POLL_MAX {
-            if !self.has_reply_memory(parked.size()) {
+            if !self.has_reply_memory(parked.held()) {
                 return self.session.park_scan(parked);
             }
-            match self.step_view(&select, &mut parked.scan, Some(&mut parked.reply)) {
+            match self.step_view(&select, &mut parked.scan, 0, &mut parked.reply) {
                 Ok(ViewStep::Done) => {
-                    finish(&mut parked.reply, 0);
-                    return self.session.append_reply(std::mem::take(&mut parked.reply));
+                    let output = self.session.output_and_caller().0;
+                    return output.finish_large(parked.reply);
                 }
                 Ok(ViewStep::More) => {
                     self.worker.turns.spend(SESSION_TURN_WORK_PER_LOOK);
@@ -165,8 +165,7 @@ impl Dispatcher<'_> {
                 }
                 Ok(ViewStep::Changed) => {
                     parked.restarts += 1;
-                    parked.scan = Scan::at(HEADER_SIZE);
-                    parked.reply.truncate(HEADER_SIZE);
+                    self.begin_again(&mut parked.scan, &mut parked.reply);
                     if parked.restarts > VIEW_RESTARTS_MAX {
                         return self.read_by_tx(&parked.content, parked.since);
                     }
@@ -176,6 +175,12 @@ impl Dispatcher<'_> {
         }
         self.session.park_scan(parked);
         self.worker.turns.end();
+    }
+
+    fn begin_again(&mut self, scan: &mut Scan, reply: &mut LargeFrame) {
+        *scan = Scan::default();
+        let output = self.session.output_and_caller().0;
+        output.body(0, reply).clear();
     }
 
     /// The data change too often for the view: Tx reads them between two turns, or nobody does.

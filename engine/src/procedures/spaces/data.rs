@@ -125,13 +125,8 @@ pub(super) fn select(call: &mut EngineCall<'_>, place: IndexRef<'_>) -> Result<O
         offset: options.uint("offset")?.unwrap_or(0),
         ..everything(place)
     };
-    let start = call.reply.body().len();
-    let outcome = execute(call, Body::Select(select))?;
-    if outcome == Outcome::Done {
-        // {DATA: tuples} becomes {DATA: [tuples]}.
-        call.reply.body().insert(start + 2, 0x91);
-    }
-    Ok(outcome)
+    call.reply.set_rows_are_one_result();
+    execute(call, Body::Select(select))
 }
 
 /// `:auto_increment(tuple)`: the tuple behind one more than the largest key.

@@ -9,7 +9,7 @@ mod sequences;
 mod shares;
 
 use serde::Serialize;
-use vestibule_actors::engine::{Engine, Scan};
+use vestibule_actors::engine::{Engine, ReplyBody, Scan};
 use vestibule_wire::request::{Body, IdOrName, Select, Store};
 
 use super::{NONE, Rig, by, pack, printed, told};
@@ -55,7 +55,12 @@ impl Rig {
         let by_tx = self.run(Body::Select(select));
         let view = self.engine.view().unwrap();
         let mut out = Vec::new();
-        let seen = view.select(&select, &self.caller, &mut Scan::default(), &mut out);
+        let seen = view.select(
+            &select,
+            &self.caller,
+            &mut Scan::default(),
+            &mut ReplyBody::in_buffer(&mut out),
+        );
         // Sessions ask the catalog for the system's spaces.
         if !matches!(space, IdOrName::Id(id) if id < 512) {
             let seen = seen.map_or_else(|error| told(&error), |_| printed(&out));
