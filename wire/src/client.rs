@@ -215,6 +215,7 @@ mod tests {
     use crate::features::Features;
     use crate::frame::read_prefix;
     use crate::greeting;
+    use crate::groups::Agreement;
     use crate::header::{Header, read_header};
     use crate::keys::RequestType;
     use crate::limits::PACKET_SIZE_MAX_DEFAULT;
@@ -261,6 +262,15 @@ mod tests {
             Body::Id(Id {
                 version: 6,
                 features: Features::NONE.with_code(0).with_code(4),
+                chunks: None,
+            }),
+            Body::Id(Id {
+                version: 6,
+                features: Features::NONE.with_code(6),
+                chunks: Some(Agreement {
+                    window: 1 << 20,
+                    messages_max: 9,
+                }),
             }),
             Body::Auth(Auth {
                 user: "u",

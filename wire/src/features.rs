@@ -6,6 +6,10 @@ pub const PROTOCOL_VERSION: u64 = 6;
 /// Authentication method announced in the reply to ID.
 pub const AUTH_TYPE: &str = "chap-sha1";
 
+/// Number of the feature that large messages are cut into [chunks](crate::groups): vestibule's own,
+/// far above those of the protocol. A server lists it to those who listed it.
+pub const CHUNKS: u64 = 22_082;
+
 /// A capability that both ends must have before it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

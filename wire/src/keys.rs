@@ -80,6 +80,8 @@ mod body {
     pub const SPACE_NAME: u64 = 0x5e;
     pub const INDEX_NAME: u64 = 0x5f;
     pub const IS_SYNC: u64 = 0x61;
+    pub const CHUNK_WINDOW: u64 = 0xf5;
+    pub const CHUNK_MESSAGES: u64 = 0xf6;
 }
 pub use body::*;
 

@@ -26,6 +26,7 @@
 //! | `auth` | chap-sha1: the proof of a password, and its check |
 //! | `frame` | where a request ends: the length prefix and its bounds |
 //! | `header` | request type, sync, stream, schema version |
+//! | `groups` | how message groups share a connection: whose turn it is, and chunks |
 //! | `request` | bodies, read in place and written |
 //! | `reply` | replies and events, written in Tarantool's fixed layout and read |
 //! | `client` | the client's half: requests to send, replies received, the login |
@@ -37,6 +38,7 @@ pub mod events;
 pub mod features;
 pub mod frame;
 pub mod greeting;
+pub mod groups;
 pub mod header;
 pub mod keys;
 pub mod limits;

@@ -31,4 +31,26 @@ pub const ERROR_TEXT_SIZE_MAX: usize = 4096;
 /// Most errors in one error stack that are written; the rest of the chain is left out.
 pub const ERROR_STACK_DEPTH_MAX: usize = 16;
 
+/// Bytes that a message group sends before others have their turn, and a chunk's payload (16 KiB).
+///
+/// 1.3 ms at 100 Mbit/s; 0.15 % of a chunk is its header.
+pub const GROUP_QUANTUM: usize = 16 << 10;
+
+/// Fewest bytes of a chunk that is not the last of its message, nor an empty first (4 KiB).
+///
+/// A receiver that gives credit by the byte would else be sent a head for each.
+pub const CHUNK_PAYLOAD_MIN: usize = 4 << 10;
+
+/// Bytes of messages in chunks that a peer holds before it admits them, if it says nothing.
+pub const CHUNK_WINDOW_DEFAULT: usize = 64 << 10;
+
+/// Messages in chunks that a peer has under way at once, if it says nothing.
+pub const CHUNK_MESSAGES_DEFAULT: usize = 1;
+
+/// Most message groups whose queues a connection keeps for the next, when none is in use.
+pub const GROUP_QUEUES_KEPT_MAX: usize = 64;
+
+/// Longest queue of a message group that is kept for the next, in messages.
+pub const GROUP_QUEUE_KEPT_MAX: usize = 64;
+
 const _: () = assert!(PACKET_SIZE_MAX_DEFAULT <= PACKET_SIZE_MAX);

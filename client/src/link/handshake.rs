@@ -88,6 +88,7 @@ impl Handshake<'_> {
         let id = Body::Id(Id {
             version: PROTOCOL_VERSION,
             features: Features::SUPPORTED,
+            chunks: None,
         });
         RequestHeader::with_sync(ID_SYNC).write(&mut out, &id);
         self.write_login(&mut out, &greeting);

@@ -150,7 +150,7 @@ fn request(
             let error = ServerError::unknown_request_type(header.request_type);
             return write(out, |bytes| reply.write_error(bytes, &error));
         }
-        Ok(Body::Id(_)) => return write(out, |bytes| reply.write_id(bytes, shared.features)),
+        Ok(Body::Id(_)) => return write(out, |bytes| reply.write_id(bytes, shared.features, None)),
         Ok(Body::Auth(_)) => {
             let error = shared.state().login_error.clone();
             return write(out, |bytes| match &error {

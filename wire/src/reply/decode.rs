@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn the_server_says_what_it_can_do() {
-        let bytes = written(|out| HEAD.write_id(out, Features::SUPPORTED));
+        let bytes = written(|out| HEAD.write_id(out, Features::SUPPORTED, None));
         let id = read(&bytes).id().unwrap();
         assert_eq!(
             (id.version, id.features),

@@ -15,11 +15,13 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorCode};
 use crate::features::{AUTH_TYPE, Features, PROTOCOL_VERSION};
+use crate::groups::Agreement;
 use crate::keys::{self, CODE_CHUNK, CODE_ERROR};
 use crate::msgpack::{
     DecodeError, Kind, Reader, write_array_len, write_map_len, write_str, write_str_bytes,
     write_uint,
 };
+use crate::request::write_features;
 
 /// Bytes before the body: length prefix and header.
 pub const HEADER_SIZE: usize = 28;
@@ -106,17 +108,14 @@ impl ReplyHeader {
         finish(out, start);
     }
 
-    /// Appends the reply to ID.
-    pub fn write_id(self, out: &mut Vec<u8>, features: Features) {
+    /// Appends the reply to ID. `chunks`: what is held of messages that come in chunks, for a
+    /// client that has asked for them.
+    pub fn write_id(self, out: &mut Vec<u8>, features: Features, chunks: Option<Agreement>) {
         let start = self.begin(out);
-        write_map_len(out, 3);
+        write_map_len(out, if chunks.is_some() { 5 } else { 3 });
         write_uint(out, keys::VERSION);
         write_uint(out, PROTOCOL_VERSION);
-        write_uint(out, keys::FEATURES);
-        write_array_len(out, features.codes().count() as u32);
-        for code in features.codes() {
-            write_uint(out, code);
-        }
+        write_features(out, features, chunks);
         write_uint(out, keys::AUTH_TYPE);
         write_str(out, AUTH_TYPE);
         finish(out, start);

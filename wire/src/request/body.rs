@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::features::Features;
+use crate::groups::Agreement;
 
 /// A space or index, as a request names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +129,8 @@ pub struct Id {
     pub version: u64,
     /// What the client can do, of the features known here.
     pub features: Features,
+    /// What it holds of messages that come in chunks, if it takes such.
+    pub chunks: Option<Agreement>,
 }
 
 /// BEGIN.

@@ -10,7 +10,8 @@ use super::body::{
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorCode;
-use crate::features::Features;
+use crate::features::{CHUNKS, Features};
+use crate::groups::Agreement;
 use crate::keys::{self, RequestType};
 use crate::msgpack::{DecodeError, Kind, Reader};
 
@@ -298,21 +299,34 @@ fn decode_id(body: &[u8]) -> Result<Id, Error> {
     let mut id = Id {
         version: 0,
         features: Features::NONE,
+        chunks: None,
     };
+    let mut agreement = Agreement::default();
     read_body(body, "request body", request_body, |key, reader| {
         match key {
             keys::VERSION => id.version = reader.read_uint()?,
             keys::FEATURES => {
                 for _ in 0..reader.read_array_len()? {
-                    id.features = id.features.with_code(reader.read_uint()?);
+                    match reader.read_uint()? {
+                        CHUNKS => id.chunks = Some(agreement),
+                        code => id.features = id.features.with_code(code),
+                    }
                 }
             }
+            keys::CHUNK_WINDOW => agreement.window = saturated(reader.read_uint()?),
+            keys::CHUNK_MESSAGES => agreement.messages_max = saturated(reader.read_uint()?),
             keys::AUTH_TYPE => drop(reader.read_str_bytes()?),
             _ => return Ok(false),
         }
         Ok(true)
     })?;
+    id.chunks = id.chunks.map(|_| agreement);
     Ok(id)
+}
+
+/// A number that is compared with what is in memory.
+fn saturated(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// Options of BEGIN; those of COMMIT are a part of them.

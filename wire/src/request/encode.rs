@@ -2,6 +2,8 @@
 
 use super::body::{After, Auth, Begin, Body, Call, Delete, Eval, Id, IdOrName, Select};
 use super::body::{Store, Update, Upsert};
+use crate::features::{CHUNKS, Features};
+use crate::groups::Agreement;
 use crate::keys::{self, RequestType};
 use crate::msgpack::{
     write_array_len, write_bool, write_f64, write_map_len, write_str, write_str_bytes, write_uint,
@@ -169,12 +171,21 @@ fn write_auth(out: &mut Vec<u8>, auth: &Auth<'_>) {
 }
 
 fn write_id(out: &mut Vec<u8>, id: &Id) {
-    write_map_len(out, 2);
+    write_map_len(out, if id.chunks.is_some() { 4 } else { 2 });
     write_pair(out, keys::VERSION, id.version);
+    write_features(out, id.features, id.chunks);
+}
+
+/// The pair of the features, and those of the agreement if chunks are one of them.
+pub(crate) fn write_features(out: &mut Vec<u8>, features: Features, chunks: Option<Agreement>) {
     write_uint(out, keys::FEATURES);
-    write_array_len(out, id.features.codes().count() as u32);
-    for code in id.features.codes() {
-        write_uint(out, code);
+    let own = chunks.map(|_| CHUNKS);
+    let codes = || features.codes().chain(own);
+    write_array_len(out, codes().count() as u32);
+    codes().for_each(|code| write_uint(out, code));
+    if let Some(agreement) = chunks {
+        write_pair(out, keys::CHUNK_WINDOW, agreement.window as u64);
+        write_pair(out, keys::CHUNK_MESSAGES, agreement.messages_max as u64);
     }
 }
 

@@ -17,3 +17,4 @@ pub use body::{
     Update, Upsert,
 };
 pub use decode::{decode, decode_checked};
+pub(crate) use encode::write_features;

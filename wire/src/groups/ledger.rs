@@ -1,0 +1,226 @@
+//! The sender's account of credit: what it may send of messages that are cut.
+//!
+//! ```text
+//!  begun ─▶ sent up to its limit, and beyond as far as the window goes ─▶ settled, or given up
+//! ```
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::chunk::First;
+use super::group::Group;
+use crate::limits::{CHUNK_MESSAGES_DEFAULT, CHUNK_PAYLOAD_MIN, CHUNK_WINDOW_DEFAULT};
+
+/// What the receiver of chunks has agreed to hold for one connection and direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agreement {
+    /// Bytes of messages that it has not admitted.
+    pub window: usize,
+    /// Messages that are under way at once.
+    pub messages_max: usize,
+}
+
+impl Default for Agreement {
+    /// What holds for those who list the feature and say nothing more.
+    fn default() -> Self {
+        Self {
+            window: CHUNK_WINDOW_DEFAULT,
+            messages_max: CHUNK_MESSAGES_DEFAULT,
+        }
+    }
+}
+
+/// A peer that speaks of messages that were not begun, or takes more than there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("credit for a message that was not begun, or not for more of its bytes than before")]
+pub struct WrongCredit;
+
+/// Credit of one connection and direction.
+///
+/// Invariant: `window` and what all messages have borrowed are together what was agreed.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    window: usize,
+    messages_max: usize,
+    /// The number of the message that was begun last.
+    last: u32,
+    messages: HashMap<u32, Begun>,
+    for_window: Waiters,
+    for_an_end: Waiters,
+}
+
+/// Groups that wait for something, in the order in which they began to.
+#[derive(Debug, Default)]
+struct Waiters {
+    order: VecDeque<Group>,
+    is_waiting: HashSet<Group>,
+}
+
+impl Waiters {
+    fn push(&mut self, group: Group) {
+        if self.is_waiting.insert(group) {
+            self.order.push_back(group);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Group> {
+        let group = self.order.pop_front()?;
+        self.is_waiting.remove(&group);
+        Some(group)
+    }
+}
+
+/// A message that was begun, until it is sent and its receiver has taken it.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    group: Group,
+    total: usize,
+    sent: usize,
+    limit: usize,
+    is_stopped: bool,
+}
+
+impl Begun {
+    /// Bytes that were sent ahead of the limit, and that the receiver holds.
+    fn borrowed(&self) -> usize {
+        if self.is_stopped {
+            return 0;
+        }
+        self.sent.saturating_sub(self.limit)
+    }
+
+    fn is_settled(&self) -> bool {
+        self.sent == self.total && (self.is_stopped || self.limit == self.total)
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(agreed: Agreement) -> Self {
+        Self {
+            window: agreed.window,
+            messages_max: agreed.messages_max,
+            last: 0,
+            messages: HashMap::new(),
+            for_window: Waiters::default(),
+            for_an_end: Waiters::default(),
+        }
+    }
+
+    /// Begins a message: its number, and what its first piece tells. `None` while as many are under
+    /// way as may be: the group then waits.
+    pub(super) fn begin(&mut self, group: Group, total: usize) -> Option<(u32, First)> {
+        if self.messages.len() >= self.messages_max {
+            self.for_an_end.push(group);
+            return None;
+        }
+        self.last = self.last.wrapping_add(1);
+        let begun = Begun {
+            group,
+            total,
+            sent: 0,
+            limit: 0,
+            is_stopped: false,
+        };
+        self.messages.insert(self.last, begun);
+        let total = total as u32;
+        Some((self.last, First { group, total }))
+    }
+
+    /// How much of `size` bytes of a message may be sent now. Less than a chunk's least is nothing,
+    /// unless it is the rest: the group then waits.
+    pub(super) fn spend(&mut self, number: u32, size: usize, is_first: bool) -> Option<usize> {
+        let message = self.messages.get_mut(&number)?;
+        let rest = message.total - message.sent;
+        let allowed = message.limit.saturating_sub(message.sent) + self.window;
+        let mut size = size.min(rest).min(allowed);
+        if size < rest.min(CHUNK_PAYLOAD_MIN) {
+            let group = message.group;
+            if !is_first {
+                self.for_window.push(group);
+                return None;
+            }
+            size = 0;
+        }
+        let before = message.borrowed();
+        message.sent += size;
+        self.window -= message.borrowed() - before;
+        self.forget_settled(number);
+        Some(size)
+    }
+
+    /// The receiver takes a message up to `limit`; its group, if it is still under way.
+    pub(super) fn credit(&mut self, number: u32, limit: u32) -> Result<Option<Group>, WrongCredit> {
+        let Some(message) = self.messages.get_mut(&number) else {
+            // It was settled or given up while this was on its way.
+            return if self.was_begun(number) {
+                Ok(None)
+            } else {
+                Err(WrongCredit)
+            };
+        };
+        let limit = limit as usize;
+        if message.is_stopped {
+            return Ok(None);
+        }
+        if limit > message.total || limit <= message.limit {
+            return Err(WrongCredit);
+        }
+        let before = message.borrowed();
+        message.limit = limit;
+        self.window += before - message.borrowed();
+        let group = message.group;
+        self.forget_settled(number);
+        Ok(Some(group))
+    }
+
+    /// The receiver does not take a message, and holds nothing of it: its group, if anything of it
+    /// is left to be sent.
+    pub(super) fn stop(&mut self, number: u32) -> Result<Option<Group>, WrongCredit> {
+        let Some(message) = self.messages.get_mut(&number) else {
+            return if self.was_begun(number) {
+                Ok(None)
+            } else {
+                Err(WrongCredit)
+            };
+        };
+        self.window += message.borrowed();
+        message.is_stopped = true;
+        let is_sent = message.sent == message.total;
+        let group = message.group;
+        self.forget_settled(number);
+        Ok((!is_sent).then_some(group))
+    }
+
+    /// The receiver has been told that a message is given up.
+    pub(super) fn give_up(&mut self, number: u32) {
+        if let Some(message) = self.messages.remove(&number) {
+            self.window += message.borrowed();
+        }
+    }
+
+    /// A group that has waited longest for something that is there now, and so can go on.
+    pub(super) fn next_waiting(&mut self) -> Option<Group> {
+        let has_room = self.messages.len() < self.messages_max;
+        let ended = has_room.then(|| self.for_an_end.pop()).flatten();
+        let has_window = self.window >= CHUNK_PAYLOAD_MIN;
+        ended.or_else(|| has_window.then(|| self.for_window.pop()).flatten())
+    }
+
+    fn forget_settled(&mut self, number: u32) {
+        if let Some(message) = self.messages.get(&number)
+            && message.is_settled()
+        {
+            self.messages.remove(&number);
+        }
+    }
+
+    /// Whether a message with this number was begun, among the last two thousand millions.
+    fn was_begun(&self, number: u32) -> bool {
+        number != 0 && self.last.wrapping_sub(number) <= u32::MAX / 2
+    }
+
+    /// Whether every message is settled, and all of this window there.
+    #[cfg(test)]
+    pub(super) fn is_settled(&self, window: usize) -> bool {
+        self.window == window && self.messages.is_empty()
+    }
+}

@@ -1,0 +1,36 @@
+//! Message groups: how those who share a connection share it fairly, in bytes.
+//!
+//! ```text
+//!  messages ─▶ Sender: one queue per group, whose turn it is ─▶ whole messages, or chunks
+//!                                                                        │
+//!  messages ◀─ Receiver: one message under way per group ◀───────────────┘
+//! ```
+//!
+//! A stream is a group. What belongs to no stream is grouped by its class. The groups exist while
+//! they have something to send. Both ends of a connection use the same, in both directions.
+//!
+//! | module | what |
+//! |---|---|
+//! | `group` | who shares |
+//! | `scheduler` | whose turn it is: deficit round robin |
+//! | `chunk` | the frames of pieces, credit and resets |
+//! | `ledger` | what may be sent of messages that are cut |
+//! | `sender` | which bytes go out next |
+//! | `receiver` | pieces become messages again |
+
+pub mod chunk;
+mod group;
+mod ledger;
+mod receiver;
+mod scheduler;
+mod sender;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod transfer_tests;
+
+pub use group::Group;
+pub use ledger::{Agreement, WrongCredit};
+pub use receiver::{DamagedSequence, Received, Receiver};
+pub use scheduler::{Message, Scheduler};
+pub use sender::{Payload, Piece, Sender};

@@ -1,0 +1,245 @@
+//! The receiving half: pieces become messages again, within what was promised to be held.
+//!
+//! ```text
+//!  DATA, first ─▶ opened ─▶ admitted (credit as far as it may come) ─▶ complete
+//!                    └────▶ stopped (its pieces are dropped until it ends)
+//! ```
+//!
+//! The owner decides who is admitted, and when: until then the sender may only borrow from the
+//! connection's window. A group has one message under way at most, so that one that is not admitted
+//! holds its own group alone.
+
+use std::collections::HashMap;
+
+use super::chunk::{self, First, Head};
+use super::group::Group;
+use super::ledger::Agreement;
+use crate::error::Error;
+
+/// A sequence of chunks that no sender makes. It ends the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DamagedSequence {
+    /// A message begins with another number than the next.
+    #[error("message {0} begins out of order")]
+    Order(u32),
+    /// A piece of a message that was not begun, or has ended.
+    #[error("piece of message {0}, which is not under way")]
+    Unknown(u32),
+    /// A message begins in a group that has one under way.
+    #[error("message {0} begins in a group that has another under way")]
+    Busy(u32),
+    /// More messages are under way than were agreed.
+    #[error("message {0} begins while as many are under way as may be")]
+    TooMany(u32),
+    /// More bytes than the first piece has told.
+    #[error("message {0} is longer than it said")]
+    TooLong(u32),
+    /// More bytes than there was credit for.
+    #[error("message {0} goes beyond its credit")]
+    NoCredit(u32),
+}
+
+/// What a piece has done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The message has begun: it is to be admitted or stopped.
+    Opened(First),
+    /// A piece of it is there.
+    Piece,
+    /// All of it is there, and what its sender still waits for.
+    Complete {
+        /// The group it belongs to.
+        group: Group,
+        /// The content of its frame.
+        content: Vec<u8>,
+        /// What is to be sent back, if anything.
+        credit: Option<Head>,
+    },
+    /// Nothing: the message was stopped.
+    Dropped,
+}
+
+/// The messages of one connection that are not whole yet.
+#[derive(Debug)]
+pub struct Receiver {
+    agreed: Agreement,
+    last: u32,
+    borrowed: usize,
+    open: HashMap<u32, Incoming>,
+    by_group: HashMap<Group, u32>,
+}
+
+#[derive(Debug)]
+struct Incoming {
+    group: Group,
+    total: usize,
+    received: usize,
+    limit: usize,
+    bytes: Vec<u8>,
+    is_stopped: bool,
+}
+
+impl Incoming {
+    fn borrowed(&self) -> usize {
+        if self.is_stopped {
+            0
+        } else {
+            self.received.saturating_sub(self.limit)
+        }
+    }
+}
+
+impl Incoming {
+    fn complete(self, number: u32) -> Received {
+        if self.is_stopped {
+            return Received::Dropped;
+        }
+        let is_due = self.limit < self.total;
+        Received::Complete {
+            group: self.group,
+            content: self.bytes,
+            credit: is_due.then(|| chunk::credit(number, self.total as u32)),
+        }
+    }
+}
+
+impl Receiver {
+    /// A receiver that holds what was agreed.
+    #[must_use]
+    pub fn new(agreed: Agreement) -> Self {
+        let (last, borrowed) = (0, 0);
+        Self {
+            agreed,
+            last,
+            borrowed,
+            open: HashMap::new(),
+            by_group: HashMap::new(),
+        }
+    }
+
+    /// Memory that it takes for what has come, in bytes.
+    #[must_use]
+    pub fn allocated(&self) -> usize {
+        self.open
+            .values()
+            .map(|message| message.bytes.capacity())
+            .sum()
+    }
+
+    /// Bytes that it holds of what is not admitted.
+    #[must_use]
+    pub fn unadmitted(&self) -> usize {
+        self.borrowed
+    }
+
+    /// Takes a piece.
+    ///
+    /// # Errors
+    /// [`DamagedSequence`] if no sender that keeps the rules sends it.
+    pub fn data(
+        &mut self,
+        number: u32,
+        first: Option<First>,
+        piece: &[u8],
+    ) -> Result<Received, DamagedSequence> {
+        if let Some(first) = first {
+            self.begin(number, first)?;
+        }
+        let unknown = DamagedSequence::Unknown(number);
+        let message = self.open.get_mut(&number).ok_or(unknown)?;
+        if piece.len() > message.total - message.received {
+            return Err(DamagedSequence::TooLong(number));
+        }
+        let before = message.borrowed();
+        message.received += piece.len();
+        self.borrowed += message.borrowed() - before;
+        if self.borrowed > self.agreed.window {
+            return Err(DamagedSequence::NoCredit(number));
+        }
+        let is_whole = message.received == message.total;
+        if !message.is_stopped {
+            message.bytes.extend_from_slice(piece);
+        }
+        if is_whole && let Some(message) = self.end(number) {
+            return Ok(message.complete(number));
+        }
+        Ok(match first {
+            Some(first) => Received::Opened(first),
+            None if self.open[&number].is_stopped => Received::Dropped,
+            None => Received::Piece,
+        })
+    }
+
+    fn begin(&mut self, number: u32, first: First) -> Result<(), DamagedSequence> {
+        if number != self.last.wrapping_add(1) {
+            return Err(DamagedSequence::Order(number));
+        }
+        if self.by_group.contains_key(&first.group) {
+            return Err(DamagedSequence::Busy(number));
+        }
+        if self.open.len() >= self.agreed.messages_max {
+            return Err(DamagedSequence::TooMany(number));
+        }
+        self.last = number;
+        self.by_group.insert(first.group, number);
+        let message = Incoming {
+            group: first.group,
+            total: first.total as usize,
+            received: 0,
+            limit: 0,
+            bytes: Vec::new(),
+            is_stopped: false,
+        };
+        self.open.insert(number, message);
+        Ok(())
+    }
+
+    /// Admits a message up to `limit` of its bytes, for which there is room now: what is to be sent
+    /// to its sender, if that is more than before.
+    pub fn admit(&mut self, number: u32, limit: usize) -> Option<Head> {
+        let message = self.open.get_mut(&number)?;
+        let limit = limit.min(message.total);
+        if message.is_stopped || limit <= message.limit {
+            return None;
+        }
+        let before = message.borrowed();
+        message.limit = limit;
+        self.borrowed -= before - message.borrowed();
+        if limit > message.bytes.capacity() {
+            // No more than twice what may have come: a message costs its sender what it costs here.
+            let capacity = limit.max(message.total.min(2 * message.bytes.capacity()));
+            message.bytes.reserve_exact(capacity - message.bytes.len());
+        }
+        Some(chunk::credit(number, limit as u32))
+    }
+
+    /// Admits a message up to `ahead` bytes beyond those that have come, if less than half of that
+    /// is left: what is to be sent to its sender then.
+    pub fn admit_ahead(&mut self, number: u32, ahead: usize) -> Option<Head> {
+        let message = self.open.get(&number)?;
+        let left = message.limit.saturating_sub(message.received);
+        let received = message.received;
+        (left < ahead / 2).then(|| self.admit(number, received + ahead))?
+    }
+
+    /// Refuses a message: what is to be sent to its sender.
+    pub fn stop(&mut self, number: u32, error: Option<&Error>) -> Option<Vec<u8>> {
+        let message = self.open.get_mut(&number)?;
+        self.borrowed -= message.borrowed();
+        message.is_stopped = true;
+        message.bytes = Vec::new();
+        Some(chunk::stop(number, error))
+    }
+
+    /// The sender has given a message up: whether it was under way.
+    pub fn reset(&mut self, number: u32) -> bool {
+        self.end(number).is_some()
+    }
+
+    fn end(&mut self, number: u32) -> Option<Incoming> {
+        let message = self.open.remove(&number)?;
+        self.by_group.remove(&message.group);
+        self.borrowed -= message.borrowed();
+        Some(message)
+    }
+}

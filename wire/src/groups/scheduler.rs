@@ -1,0 +1,421 @@
+//! Whose turn it is: deficit round robin in bytes, new groups first, control ahead of all.
+//!
+//! ```text
+//!            ┌ control ──────────────────────┐ ahead, but for no more than a quarter of the bytes
+//!  push ─▶ ──┼ fresh: [g9]                   ├─▶ pick: a piece of at most a quantum
+//!            └ ring:  [g1][g2][g3] ──┐       │
+//!                 ▲── out of turn ───┘───────┘ (what a group has not paid for yet, it waits for)
+//! ```
+//!
+//! A group may send while its *balance* is above zero; each piece is taken from it, and each round
+//! gives it a quantum. A message that cannot be cut puts its group into debt by its size, which the
+//! next rounds pay off, so that groups with whole messages of any sizes still share by bytes.
+//!
+//! Groups that begin to send come first, once: who asks little waits for nobody. (As the sparse
+//! flows of FQ-CoDel, RFC 8290 section 4.) A group that has nothing more is remembered until the
+//! others have sent what it would have waited for, its debt included, so that ending and beginning
+//! again gains nothing. Debts last until all is written: a group whose large message is on its way
+//! still owes for it.
+//!
+//! A pick takes constant time, but for the rounds that pay off debts: one visit for each quantum
+//! that was sent before. Groups without messages and debts cost nothing, and queues are used again,
+//! so that nothing is allocated once a connection has seen its usual number of groups.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::group::Group;
+use crate::limits::{GROUP_QUANTUM, GROUP_QUEUE_KEPT_MAX, GROUP_QUEUES_KEPT_MAX};
+
+/// What waits to be sent.
+pub trait Message {
+    /// Bytes that are left to send; 0 when it is finished.
+    fn size(&self) -> usize;
+}
+
+/// Messages of one connection that wait for the socket, and the order in which they leave.
+///
+/// Invariant: every slot is unused or in the one place that it tells; a parked one has messages.
+#[derive(Debug)]
+pub struct Scheduler<M> {
+    control: VecDeque<M>,
+    /// Bytes that control may send ahead of data.
+    allowance: i64,
+    slots: Vec<Slot<M>>,
+    unused: Vec<u32>,
+    by_group: HashMap<Group, u32>,
+    fresh: VecDeque<u32>,
+    ring: VecDeque<u32>,
+    /// Slots that were idle when they were put here.
+    idle: VecDeque<u32>,
+    /// Bytes of data that were ever picked.
+    sent: u64,
+    size: usize,
+    messages: usize,
+}
+
+#[derive(Debug)]
+struct Slot<M> {
+    group: Group,
+    queue: VecDeque<M>,
+    size: usize,
+    balance: i64,
+    place: SlotPlace,
+    /// Where `sent` has to be for an idle group to be forgotten.
+    free_at: u64,
+    /// Whether the list of idle ones has it, if it is idle or not.
+    is_on_idle_list: bool,
+}
+
+/// Where a slot that is in use is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SlotPlace {
+    /// Among the new ones or in the ring.
+    Listed,
+    /// Nowhere, until it is woken.
+    Parked,
+    /// Not forgotten yet, though it has nothing to send.
+    Idle,
+}
+
+/// Bytes of data, while there are any, for each byte of control at least.
+const DATA_PER_CONTROL: i64 = 3;
+
+const QUANTUM: i64 = GROUP_QUANTUM as i64;
+
+impl<M> Default for Scheduler<M> {
+    fn default() -> Self {
+        Self {
+            control: VecDeque::new(),
+            allowance: QUANTUM,
+            slots: Vec::new(),
+            unused: Vec::new(),
+            by_group: HashMap::new(),
+            fresh: VecDeque::new(),
+            ring: VecDeque::new(),
+            idle: VecDeque::new(),
+            sent: 0,
+            size: 0,
+            messages: 0,
+        }
+    }
+}
+
+impl<M: Message> Scheduler<M> {
+    /// Bytes that wait.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Bytes of this group that wait.
+    #[must_use]
+    pub fn size_of(&self, group: Group) -> usize {
+        match group {
+            Group::Control => self.control.iter().map(M::size).sum(),
+            _ => self.slot_of(group).map_or(0, |slot| slot.size),
+        }
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages == 0
+    }
+
+    /// Adds a message behind those of its group.
+    pub fn push(&mut self, group: Group, message: M) {
+        let size = message.size();
+        self.size += size;
+        self.messages += 1;
+        if group == Group::Control {
+            self.control.push_back(message);
+            return;
+        }
+        let index = self.enter(group);
+        let slot = self.slot_mut(index);
+        slot.size += size;
+        slot.queue.push_back(message);
+    }
+
+    /// Lets the last message of a group grow by what `extend` adds to it, if that adds anything.
+    pub fn extend_last(&mut self, group: Group, extend: impl FnOnce(&mut M) -> bool) -> bool {
+        let (message, size) = match group {
+            Group::Control => (self.control.back_mut(), None),
+            _ => match self.by_group.get(&group) {
+                Some(&index) => {
+                    let slot = &mut self.slots[index as usize];
+                    (slot.queue.back_mut(), Some(&mut slot.size))
+                }
+                None => return false,
+            },
+        };
+        let Some(message) = message else {
+            return false;
+        };
+        let before = message.size();
+        let is_extended = extend(message);
+        let added = message.size() - before;
+        self.size += added;
+        if let Some(size) = size {
+            *size += added;
+        }
+        is_extended
+    }
+
+    /// Adds a message unless its group would have more than `max` bytes; gives it back then.
+    ///
+    /// A group without messages takes one of any size.
+    ///
+    /// # Errors
+    /// The message, if there is no room for it.
+    pub fn try_push(&mut self, group: Group, message: M, max: usize) -> Result<(), M> {
+        let waits = self.size_of(group);
+        if waits > 0 && waits + message.size() > max {
+            return Err(message);
+        }
+        self.push(group, message);
+        Ok(())
+    }
+
+    /// What is to be sent next; `None` if nothing waits or nothing may be sent.
+    ///
+    /// `take` is given a message and takes the next piece off it: of about a quantum's bytes if it
+    /// is to be cut, else the whole. It answers `None` if nothing of its group may be sent now, for
+    /// want of the receiver's credit, say: the group then stands still until it is woken.
+    pub fn pick<P>(
+        &mut self,
+        mut take: impl FnMut(Group, &mut M, usize) -> Option<P>,
+    ) -> Option<P> {
+        let mut picked = None;
+        if self.allowance > 0 {
+            picked = self.pick_control(&mut take);
+        }
+        if picked.is_none() {
+            picked = self.pick_data(&mut take);
+        }
+        if picked.is_none() {
+            picked = self.pick_control(&mut take);
+        }
+        picked
+    }
+
+    fn pick_control<P>(
+        &mut self,
+        take: &mut impl FnMut(Group, &mut M, usize) -> Option<P>,
+    ) -> Option<P> {
+        let message = self.control.front_mut()?;
+        let before = message.size();
+        let piece = take(Group::Control, message, GROUP_QUANTUM)?;
+        let sent = before - message.size();
+        if sent == before {
+            self.control.pop_front();
+            self.messages -= 1;
+        }
+        self.size -= sent;
+        self.allowance = (self.allowance - signed(sent)).max(-QUANTUM);
+        Some(piece)
+    }
+
+    fn pick_data<P>(
+        &mut self,
+        take: &mut impl FnMut(Group, &mut M, usize) -> Option<P>,
+    ) -> Option<P> {
+        self.forget_idle();
+        loop {
+            let is_fresh = !self.fresh.is_empty();
+            let list = if is_fresh {
+                &mut self.fresh
+            } else {
+                &mut self.ring
+            };
+            let index = *list.front()?;
+            let slot = &mut self.slots[index as usize];
+            if slot.balance <= 0 {
+                slot.balance += QUANTUM;
+                list.pop_front();
+                self.ring.push_back(index);
+                continue;
+            }
+            let Some(message) = slot.queue.front_mut() else {
+                list.pop_front();
+                self.rest_group(index);
+                continue;
+            };
+            let before = message.size();
+            let Some(piece) = take(slot.group, message, GROUP_QUANTUM) else {
+                slot.place = SlotPlace::Parked;
+                list.pop_front();
+                continue;
+            };
+            let sent = before - message.size();
+            if sent == before {
+                slot.queue.pop_front();
+                self.messages -= 1;
+            }
+            slot.size -= sent;
+            slot.balance -= signed(sent);
+            self.sent += sent as u64;
+            self.size -= sent;
+            self.allowance = (self.allowance + signed(sent) / DATA_PER_CONTROL).min(QUANTUM);
+            return Some(piece);
+        }
+    }
+
+    /// Lets a group go on whose message could not be sent: the receiver has given credit.
+    pub fn wake(&mut self, group: Group) {
+        let Some(&index) = self.by_group.get(&group) else {
+            return;
+        };
+        let slot = self.slot_mut(index);
+        if slot.place == SlotPlace::Parked {
+            slot.place = SlotPlace::Listed;
+            self.ring.push_back(index);
+        }
+    }
+
+    /// Keeps of a group's messages what `keep` says, which may also make another of one.
+    pub fn retain(&mut self, group: Group, mut keep: impl FnMut(&mut M) -> bool) {
+        let queue = match group {
+            Group::Control => &mut self.control,
+            _ => match self.by_group.get(&group) {
+                Some(&index) => &mut self.slots[index as usize].queue,
+                None => return,
+            },
+        };
+        let (before, mut taken, mut added) = (queue.len(), 0, 0);
+        queue.retain_mut(|message| {
+            taken += message.size();
+            let stays = keep(message);
+            added += if stays { message.size() } else { 0 };
+            stays
+        });
+        self.messages -= before - queue.len();
+        self.size = self.size - taken + added;
+        if let Some(&index) = self.by_group.get(&group) {
+            let slot = self.slot_mut(index);
+            slot.size = slot.size - taken + added;
+            self.wake(group);
+        }
+    }
+
+    /// Slots that it keeps, in use or not.
+    #[cfg(test)]
+    pub(super) fn slots_in_memory(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn slot_of(&self, group: Group) -> Option<&Slot<M>> {
+        let &index = self.by_group.get(&group)?;
+        self.slots.get(index as usize)
+    }
+
+    fn slot_mut(&mut self, index: u32) -> &mut Slot<M> {
+        &mut self.slots[index as usize]
+    }
+
+    /// The slot of a group, which is new if it has none.
+    fn enter(&mut self, group: Group) -> u32 {
+        if let Some(&index) = self.by_group.get(&group) {
+            let slot = self.slot_mut(index);
+            if slot.place == SlotPlace::Idle {
+                slot.place = SlotPlace::Listed;
+                self.ring.push_back(index);
+            }
+            return index;
+        }
+        let index = self.unused.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::new(group));
+            (self.slots.len() - 1) as u32
+        });
+        let slot = self.slot_mut(index);
+        (slot.group, slot.balance, slot.place) = (group, QUANTUM, SlotPlace::Listed);
+        self.by_group.insert(group, index);
+        self.fresh.push_back(index);
+        index
+    }
+
+    /// Forgets a group that has nothing to send.
+    fn leave(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.queue.shrink_to(GROUP_QUEUE_KEPT_MAX);
+        self.by_group.remove(&slot.group);
+        self.unused.push(index);
+    }
+
+    /// A group has nothing more to send. It would have waited for a quantum of each of the others,
+    /// and for as many more as it owes.
+    fn rest_group(&mut self, index: u32) {
+        let others = (self.fresh.len() + self.ring.len()) as u64 + 1;
+        let sent = self.sent;
+        let slot = self.slot_mut(index);
+        let owes = u64::try_from(QUANTUM - slot.balance).unwrap_or(0);
+        slot.free_at = sent.saturating_add(owes.saturating_mul(others));
+        slot.place = SlotPlace::Idle;
+        if !std::mem::replace(&mut slot.is_on_idle_list, true) {
+            self.idle.push_back(index);
+        }
+    }
+
+    /// Forgets idle groups whose time has come, of the two that were looked at longest ago: at each
+    /// pick, to which at most one is added.
+    fn forget_idle(&mut self) {
+        for _ in 0..2 {
+            let Some(index) = self.idle.pop_front() else {
+                return;
+            };
+            let sent = self.sent;
+            let slot = self.slot_mut(index);
+            if slot.place == SlotPlace::Idle && sent < slot.free_at {
+                self.idle.push_back(index);
+                continue;
+            }
+            slot.is_on_idle_list = false;
+            if slot.place == SlotPlace::Idle {
+                self.leave(index);
+            }
+        }
+    }
+
+    /// Everything was written that was picked: if nothing waits either, nobody owes anything to
+    /// anybody, and all groups are forgotten. What is kept for the next is bounded.
+    pub fn rest(&mut self) {
+        if self.messages > 0 {
+            return;
+        }
+        if self.slots.len() > GROUP_QUEUES_KEPT_MAX {
+            *self = Self::default();
+            return;
+        }
+        self.allowance = QUANTUM;
+        self.control.shrink_to(GROUP_QUEUE_KEPT_MAX);
+        while let Some(index) = self.idle.pop_front() {
+            let slot = self.slot_mut(index);
+            slot.is_on_idle_list = false;
+            if slot.place == SlotPlace::Idle {
+                self.leave(index);
+            }
+        }
+        while let Some(index) = self.fresh.pop_front().or_else(|| self.ring.pop_front()) {
+            self.leave(index);
+        }
+    }
+}
+
+impl<M> Slot<M> {
+    fn new(group: Group) -> Self {
+        Self {
+            group,
+            queue: VecDeque::new(),
+            size: 0,
+            balance: 0,
+            place: SlotPlace::Listed,
+            free_at: 0,
+            is_on_idle_list: false,
+        }
+    }
+}
+
+/// Sizes in memory are below `i64::MAX`.
+fn signed(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,254 @@
+//! The sending half: which bytes go out next, whole messages or pieces of them.
+//!
+//! ```text
+//!  push ─▶ Scheduler ─┬▶ up to a chunk, and what control says: whole ──▶ pick
+//!                     └▶ pieces, as far as there is credit ────────────▶ pick
+//! ```
+//!
+//! A message that is cut may send up to its *limit*, which the receiver raises. What it sends
+//! beyond is borrowed from the connection's *window* until the limit is raised that far, so that
+//! messages need not wait for an answer before they go on, and the receiver holds no more than a
+//! window of what it has not admitted. Without any of both, a message still tells its size.
+
+use super::chunk::{self, Head};
+use super::group::Group;
+use super::ledger::{Agreement, Ledger, WrongCredit};
+use super::scheduler::{Message, Scheduler};
+use crate::error::Error;
+use crate::limits::GROUP_QUANTUM;
+
+/// Bytes that can be cut without being copied.
+pub trait Payload: From<Vec<u8>> {
+    /// How many they are.
+    fn size(&self) -> usize;
+
+    /// Takes the first `size` of them, at most all.
+    fn split(&mut self, size: usize) -> Self;
+}
+
+/// What is to be written next.
+#[derive(Debug)]
+pub struct Piece<P> {
+    /// The head of a chunk; empty before a whole message.
+    pub head: Head,
+    /// What follows it.
+    pub payload: P,
+}
+
+impl<P> Piece<P> {
+    fn whole(payload: P) -> Self {
+        let head = Head::default();
+        Self { head, payload }
+    }
+}
+
+/// Bytes of the length prefix of the frames that are sent.
+const PREFIX_SIZE: usize = 5;
+
+/// Largest frame that is never cut.
+const WHOLE_MAX: usize = PREFIX_SIZE + GROUP_QUANTUM;
+
+/// The messages that one end of a connection has to send: whole ones, until it may
+/// [cut](Self::cut) them.
+#[derive(Debug)]
+pub struct Sender<P> {
+    scheduler: Scheduler<Waiting<P>>,
+    ledger: Option<Ledger>,
+}
+
+#[derive(Debug)]
+struct Waiting<P> {
+    payload: P,
+    tag: u64,
+    state: State,
+}
+
+/// What has become of a message that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing of it is sent.
+    New,
+    /// A first piece of it is sent, under this number.
+    Begun(u32),
+    /// Given up: what waits is the frame that says so.
+    GivenUp(u32),
+}
+
+impl<P: Payload> Message for Waiting<P> {
+    fn size(&self) -> usize {
+        self.payload.size()
+    }
+}
+
+impl<P> Default for Sender<P> {
+    fn default() -> Self {
+        let scheduler = Scheduler::default();
+        let ledger = None;
+        Self { scheduler, ledger }
+    }
+}
+
+impl<P: Payload> Sender<P> {
+    /// Cuts what is sent from now on: both ends have agreed to it.
+    pub fn cut(&mut self, agreed: Agreement) {
+        self.ledger = Some(Ledger::new(agreed));
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.scheduler.size()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.scheduler.is_empty()
+    }
+
+    /// Adds a whole frame, with a length prefix of five bytes, which its owner knows by `tag`.
+    pub fn push(&mut self, group: Group, frame: P, tag: u64) {
+        let (payload, state) = (frame, State::New);
+        self.scheduler.push(
+            group,
+            Waiting {
+                payload,
+                tag,
+                state,
+            },
+        );
+    }
+
+    /// Adds a whole frame to what waits last in its group, if `extend` takes it there: more than
+    /// one is sent at once then. `false` if it is to be pushed.
+    pub fn extend_last(&mut self, group: Group, extend: impl FnOnce(&mut P) -> bool) -> bool {
+        self.scheduler.extend_last(group, |message| {
+            message.state == State::New && extend(&mut message.payload)
+        })
+    }
+
+    /// What is to be written next; `None` if nothing waits, or nothing may be sent now.
+    pub fn pick(&mut self) -> Option<Piece<P>> {
+        loop {
+            let ledger = &mut self.ledger;
+            let picked = self.scheduler.pick(|group, message, size| match ledger {
+                Some(ledger) => take(ledger, group, message, size),
+                None => Some(message.take_whole()),
+            });
+            if picked.is_some() {
+                return picked;
+            }
+            let group = self.ledger.as_mut()?.next_waiting()?;
+            self.scheduler.wake(group);
+        }
+    }
+
+    /// Everything was written that was picked: if nothing waits either, no group owes anything.
+    pub fn rest(&mut self) {
+        self.scheduler.rest();
+    }
+
+    /// The receiver takes a message up to `limit`.
+    ///
+    /// # Errors
+    /// [`WrongCredit`], which ends the connection.
+    pub fn credit(&mut self, number: u32, limit: u32) -> Result<(), WrongCredit> {
+        let ledger = self.ledger.as_mut().ok_or(WrongCredit)?;
+        let group = ledger.credit(number, limit)?;
+        for group in group.into_iter().chain(ledger.next_waiting()) {
+            self.scheduler.wake(group);
+        }
+        Ok(())
+    }
+
+    /// The receiver will not take a message: what is left of it is dropped, and said to be. Its
+    /// tag, if anything is left.
+    ///
+    /// # Errors
+    /// [`WrongCredit`], which ends the connection.
+    pub fn stop(&mut self, number: u32) -> Result<Option<u64>, WrongCredit> {
+        let ledger = self.ledger.as_mut().ok_or(WrongCredit)?;
+        let Some(group) = ledger.stop(number)? else {
+            return Ok(None);
+        };
+        Ok(self.give_up(group, None, |message| message.state == State::Begun(number)))
+    }
+
+    /// Gives up what its owner knows by `tag`, begun or not; whether anything of it was still to be
+    /// sent.
+    pub fn cancel(&mut self, group: Group, tag: u64, error: Option<&Error>) -> bool {
+        let found = self.give_up(group, error, |message| message.tag == tag);
+        found.is_some()
+    }
+
+    /// Drops a message that is not begun, and puts the frame that says so in the place of the rest
+    /// of one that is; its tag.
+    fn give_up(
+        &mut self,
+        group: Group,
+        error: Option<&Error>,
+        is_it: impl Fn(&Waiting<P>) -> bool,
+    ) -> Option<u64> {
+        let mut tag = None;
+        self.scheduler.retain(group, |message| {
+            if tag.is_some() || !is_it(message) {
+                return true;
+            }
+            match message.state {
+                State::GivenUp(_) => return true,
+                State::New => {}
+                State::Begun(number) => {
+                    message.payload = P::from(chunk::reset(number, error));
+                    message.state = State::GivenUp(number);
+                }
+            }
+            tag = Some(message.tag);
+            message.state != State::New
+        });
+        tag
+    }
+
+    /// Whether every message is settled, and all of this window there.
+    #[cfg(test)]
+    pub(super) fn is_settled(&self, window: usize) -> bool {
+        let ledger = self.ledger.as_ref();
+        ledger.is_some_and(|ledger| ledger.is_settled(window))
+    }
+}
+
+impl<P: Payload> Waiting<P> {
+    fn take_whole(&mut self) -> Piece<P> {
+        Piece::whole(self.payload.split(self.payload.size()))
+    }
+}
+
+/// The next piece of a message, as far as there is credit.
+fn take<P: Payload>(
+    ledger: &mut Ledger,
+    group: Group,
+    message: &mut Waiting<P>,
+    size: usize,
+) -> Option<Piece<P>> {
+    let waits = message.payload.size();
+    let (number, first) = match message.state {
+        State::Begun(number) => (number, None),
+        State::GivenUp(number) => {
+            ledger.give_up(number);
+            return Some(message.take_whole());
+        }
+        // What control says must never wait for credit.
+        State::New if group == Group::Control || waits <= WHOLE_MAX => {
+            return Some(message.take_whole());
+        }
+        State::New => {
+            let (number, first) = ledger.begin(group, waits - PREFIX_SIZE)?;
+            message.payload.split(PREFIX_SIZE);
+            message.state = State::Begun(number);
+            (number, Some(first))
+        }
+    };
+    let size = ledger.spend(number, size, first.is_some())?;
+    let head = chunk::data(number, first, size as u32);
+    let payload = message.payload.split(size);
+    Some(Piece { head, payload })
+}

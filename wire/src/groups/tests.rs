@@ -1,0 +1,359 @@
+//! The scheduler against what it promises, with messages of all sizes.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::{Group, Message, Scheduler};
+use crate::limits::{GROUP_QUANTUM, GROUP_QUEUES_KEPT_MAX};
+
+/// A message that may be cut or not, and what is left of it.
+#[derive(Debug, Clone)]
+struct Bytes {
+    name: u64,
+    left: usize,
+    may_be_cut: bool,
+    is_stopped: bool,
+}
+
+impl Bytes {
+    fn whole(name: u64, left: usize) -> Self {
+        let (may_be_cut, is_stopped) = (false, false);
+        Self {
+            name,
+            left,
+            may_be_cut,
+            is_stopped,
+        }
+    }
+
+    fn cut(name: u64, left: usize) -> Self {
+        Self {
+            may_be_cut: true,
+            ..Self::whole(name, left)
+        }
+    }
+}
+
+impl Message for Bytes {
+    fn size(&self) -> usize {
+        self.left
+    }
+}
+
+/// The next piece: its group, its message's name, its bytes.
+fn next(scheduler: &mut Scheduler<Bytes>) -> Option<(Group, (u64, usize))> {
+    scheduler.pick(|group, message, size| {
+        if message.is_stopped {
+            return None;
+        }
+        let piece = if message.may_be_cut {
+            message.left.min(size)
+        } else {
+            message.left
+        };
+        message.left -= piece;
+        Some((group, (message.name, piece)))
+    })
+}
+
+fn stream(id: u64) -> Group {
+    Group::stream(id).expect("streams begin at 1")
+}
+
+/// Jain's fairness index of these shares: 1 when all are equal.
+fn jain(shares: &[f64]) -> f64 {
+    let sum: f64 = shares.iter().sum();
+    let squares: f64 = shares.iter().map(|share| share * share).sum();
+    sum * sum / (squares * shares.len() as f64)
+}
+
+/// Sends 100 MB of groups that always have messages of their size; each group's bytes.
+fn share(sizes: &[usize], make: fn(u64, usize) -> Bytes) -> Vec<f64> {
+    let mut scheduler = Scheduler::default();
+    let mut sent = vec![0.0; sizes.len()];
+    for (index, &size) in sizes.iter().enumerate() {
+        scheduler.push(stream(index as u64 + 1), make(index as u64, size));
+        scheduler.push(stream(index as u64 + 1), make(index as u64, size));
+    }
+    while sent.iter().sum::<f64>() < 100e6 {
+        let (group, (index, bytes)) = next(&mut scheduler).expect("all have messages");
+        sent[index as usize] += bytes as f64;
+        if scheduler.size_of(group) <= sizes[index as usize] {
+            scheduler.push(group, make(index, sizes[index as usize]));
+        }
+    }
+    sent
+}
+
+#[test]
+fn groups_with_messages_of_all_sizes_share_by_bytes() {
+    let sizes = [100, 10_000, 1_000_000];
+    for make in [Bytes::cut, Bytes::whole] {
+        let shares = share(&sizes, make);
+        assert!(jain(&shares) >= 0.99, "{shares:?}");
+    }
+    let many: Vec<usize> = (0..21).map(|index| sizes[index % 3]).collect();
+    let shares = share(&many, Bytes::cut);
+    assert!(jain(&shares) >= 0.99, "{shares:?}");
+}
+
+#[test]
+fn a_new_group_waits_for_one_piece_whatever_the_others_send() {
+    let mut scheduler = Scheduler::default();
+    for id in 1..=20 {
+        scheduler.push(stream(id), Bytes::cut(id, 48_000_000));
+    }
+    for _ in 0..20 {
+        next(&mut scheduler).expect("each is new once, and has its quantum");
+    }
+    for id in 100..200 {
+        let (_, (name, bytes)) = next(&mut scheduler).expect("there is more");
+        assert!(name <= 20 && bytes <= GROUP_QUANTUM);
+        scheduler.push(stream(id), Bytes::cut(id, 1000));
+        assert_eq!(next(&mut scheduler), Some((stream(id), (id, 1000))));
+    }
+}
+
+#[test]
+fn ending_and_beginning_again_gains_nothing() {
+    // One group sends pieces of a quantum and waits until each is gone, the other always has more.
+    let mut scheduler = Scheduler::default();
+    let mut sent = [0.0; 2];
+    scheduler.push(stream(1), Bytes::cut(0, GROUP_QUANTUM));
+    scheduler.push(stream(2), Bytes::cut(1, 200_000_000));
+    while sent.iter().sum::<f64>() < 100e6 {
+        let (group, (name, bytes)) = next(&mut scheduler).expect("there is more");
+        sent[name as usize] += bytes as f64;
+        if group == stream(1) {
+            scheduler.push(group, Bytes::cut(0, GROUP_QUANTUM));
+        }
+    }
+    assert!(jain(&sent) >= 0.99, "{sent:?}");
+
+    // The same with messages that cannot be cut: who is in debt pays before it is new again.
+    let mut scheduler = Scheduler::default();
+    let mut sent = [0.0; 2];
+    scheduler.push(stream(1), Bytes::whole(0, 5_000_000));
+    scheduler.push(stream(2), Bytes::cut(1, 200_000_000));
+    while sent.iter().sum::<f64>() < 100e6 {
+        let (group, (name, bytes)) = next(&mut scheduler).expect("there is more");
+        sent[name as usize] += bytes as f64;
+        if group == stream(1) {
+            scheduler.push(group, Bytes::whole(0, 5_000_000));
+        }
+    }
+    assert!(jain(&sent) >= 0.99, "{sent:?}");
+}
+
+#[test]
+fn control_is_ahead_of_data_and_takes_at_most_a_quarter() {
+    let mut scheduler = Scheduler::default();
+    scheduler.push(stream(1), Bytes::cut(1, 100_000_000));
+    scheduler.push(stream(2), Bytes::whole(2, 1_000_000));
+    for _ in 0..10 {
+        next(&mut scheduler).expect("there is more");
+        scheduler.push(Group::Control, Bytes::whole(0, 50));
+        assert_eq!(
+            next(&mut scheduler).expect("there is more").0,
+            Group::Control
+        );
+    }
+    // A flood of them: data goes on.
+    let (mut control, mut data) = (0, 0);
+    for _ in 0..10_000 {
+        while scheduler.size_of(Group::Control) < 5000 {
+            scheduler.push(Group::Control, Bytes::whole(0, 50));
+        }
+        let (group, (_, bytes)) = next(&mut scheduler).expect("there is more");
+        *(if group == Group::Control {
+            &mut control
+        } else {
+            &mut data
+        }) += bytes;
+    }
+    assert!(
+        control * 3 <= data + 4 * GROUP_QUANTUM,
+        "{control} of control, {data} of data"
+    );
+    assert!(
+        control * 3 >= data / 2,
+        "{control} of control, {data} of data"
+    );
+}
+
+#[test]
+fn a_group_that_may_not_send_stands_still_alone() {
+    let mut scheduler = Scheduler::default();
+    scheduler.push(
+        stream(1),
+        Bytes {
+            is_stopped: true,
+            ..Bytes::cut(1, 100_000)
+        },
+    );
+    assert!(next(&mut scheduler).is_none());
+    scheduler.push(stream(1), Bytes::cut(1, 10));
+    scheduler.push(stream(2), Bytes::cut(2, 100_000));
+    scheduler.push(Group::Control, Bytes::whole(0, 10));
+    let mut order = Vec::new();
+    while let Some((group, (_, bytes))) = next(&mut scheduler) {
+        order.push((group, bytes));
+    }
+    assert_eq!(order.first(), Some(&(Group::Control, 10)));
+    assert!(order[1..].iter().all(|(group, _)| *group == stream(2)));
+    assert_eq!(
+        order[1..].iter().map(|(_, bytes)| bytes).sum::<usize>(),
+        100_000
+    );
+    assert_eq!(
+        (scheduler.size(), scheduler.size_of(stream(1))),
+        (100_010, 100_010)
+    );
+
+    // It is woken, and still may not; then what stops it is cancelled.
+    scheduler.wake(stream(1));
+    assert!(next(&mut scheduler).is_none());
+    scheduler.retain(stream(1), |message| !message.is_stopped);
+    assert_eq!(next(&mut scheduler), Some((stream(1), (1, 10))));
+    assert!(scheduler.is_empty() && next(&mut scheduler).is_none());
+}
+
+#[test]
+fn a_full_group_refuses_and_an_empty_one_takes_a_message_of_any_size() {
+    let mut scheduler = Scheduler::default();
+    assert!(
+        scheduler
+            .try_push(stream(1), Bytes::cut(1, 5000), 100)
+            .is_ok()
+    );
+    assert!(
+        scheduler
+            .try_push(stream(1), Bytes::cut(1, 1), 100)
+            .is_err()
+    );
+    assert!(
+        scheduler
+            .try_push(stream(2), Bytes::cut(2, 60), 100)
+            .is_ok()
+    );
+    assert!(
+        scheduler
+            .try_push(stream(2), Bytes::cut(2, 40), 100)
+            .is_ok()
+    );
+    assert!(
+        scheduler
+            .try_push(stream(2), Bytes::cut(2, 1), 100)
+            .is_err()
+    );
+    assert_eq!(scheduler.size(), 5100);
+}
+
+#[test]
+fn a_hundred_thousand_groups_come_and_go_and_leave_nothing() {
+    let mut scheduler = Scheduler::default();
+    for id in 1..=100_000 {
+        scheduler.push(stream(id), Bytes::cut(id, 100));
+    }
+    // Each is asked once: the pieces of all are picked in as many steps.
+    for id in 1..=100_000 {
+        assert_eq!(next(&mut scheduler), Some((stream(id), (id, 100))));
+    }
+    assert!(scheduler.is_empty());
+    scheduler.rest();
+    assert_eq!(scheduler.slots_in_memory(), 0);
+    // Nor do they pile up where something always waits.
+    scheduler.push(stream(1), Bytes::cut(1, usize::MAX / 2));
+    for id in 2..=100_000 {
+        scheduler.push(stream(id), Bytes::cut(id, 100));
+        assert!(next(&mut scheduler).is_some());
+    }
+    let slots = scheduler.slots_in_memory();
+    assert!(slots <= 1000, "{slots}");
+    // What is kept of many is bounded.
+    for id in 1..=2 * GROUP_QUEUES_KEPT_MAX as u64 {
+        scheduler.push(stream(id), Bytes::cut(id, 100));
+    }
+    scheduler.retain(stream(1), |_| false);
+    while next(&mut scheduler).is_some() {}
+    scheduler.rest();
+    assert_eq!(scheduler.slots_in_memory(), 0);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push {
+        group: u64,
+        size: usize,
+        may_be_cut: bool,
+    },
+    Next,
+    Remove {
+        group: u64,
+        name: u64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let size = prop_oneof![0..200usize, 0..100_000usize];
+    prop_oneof![
+        (0..5u64, size, any::<bool>()).prop_map(|(group, size, may_be_cut)| Step::Push {
+            group,
+            size,
+            may_be_cut
+        }),
+        Just(Step::Next),
+        Just(Step::Next),
+        (0..5u64, 0..60u64).prop_map(|(group, name)| Step::Remove { group, name }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_or_doubled_and_groups_stay_in_order(
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        let mut scheduler = Scheduler::default();
+        let mut model: HashMap<Group, Vec<(u64, usize)>> = HashMap::new();
+        let check = |model: &mut HashMap<Group, Vec<(u64, usize)>>, sent: Option<_>| {
+            let Some((group, (name, bytes))) = sent else {
+                return model.values().all(Vec::is_empty);
+            };
+            let queue = model.get_mut(&group).expect("what was pushed");
+            let (first, left) = queue.first_mut().expect("what was pushed");
+            let is_next = *first == name && *left >= bytes;
+            *left -= bytes;
+            if *left == 0 {
+                queue.remove(0);
+            }
+            is_next
+        };
+        for (name, step) in (0..).zip(steps) {
+            match step {
+                Step::Push { group, size, may_be_cut } => {
+                    let group = Group::stream(group).unwrap_or(Group::Control);
+                    let message = Bytes { may_be_cut, ..Bytes::whole(name, size) };
+                    scheduler.push(group, message);
+                    model.entry(group).or_default().push((name, size));
+                }
+                Step::Next => prop_assert!(check(&mut model, next(&mut scheduler))),
+                Step::Remove { group, name } => {
+                    let group = Group::stream(group).unwrap_or(Group::Control);
+                    scheduler.retain(group, |message| message.name != name);
+                    model.entry(group).or_default().retain(|(other, _)| *other != name);
+                }
+            }
+            let bytes: usize = model.values().flatten().map(|(_, size)| size).sum();
+            prop_assert_eq!(scheduler.size(), bytes);
+            for (&group, queue) in &model {
+                let bytes: usize = queue.iter().map(|(_, size)| size).sum();
+                prop_assert_eq!(scheduler.size_of(group), bytes);
+            }
+        }
+        while !scheduler.is_empty() {
+            prop_assert!(check(&mut model, next(&mut scheduler)));
+        }
+        prop_assert!(check(&mut model, next(&mut scheduler)));
+    }
+}
