@@ -19,6 +19,7 @@
 //! On a replica BEGIN is forwarded: it opens a read-only transaction. An announced stop is Assist.
 
 use vestibule_wire::ErrorCode;
+use vestibule_wire::groups::Group;
 use vestibule_wire::keys::RequestType;
 
 use crate::serving::{DrainTarget, Role, Serving, State};
@@ -83,6 +84,17 @@ impl Class {
             | RequestType::Unwatch
             | RequestType::WatchOnce => Self::Local,
         }
+    }
+
+    /// The group that its request and reply share a connection in.
+    #[must_use]
+    pub fn group(self, stream: u64) -> Group {
+        Group::stream(stream).unwrap_or(match self {
+            Self::Local => Group::Control,
+            Self::Read => Group::Read,
+            Self::Finish | Self::Write | Self::TemporaryWrite | Self::Begin => Group::Write,
+            Self::Call => Group::Call,
+        })
     }
 
     /// Whether it may change data outside of a transaction, or begin one that does.

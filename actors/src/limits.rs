@@ -129,8 +129,28 @@ pub const SEGMENTS_MAPPED_MAX: usize = 48 << 10;
 pub const SEGMENTS_TRIM_PERIOD: Duration = Duration::from_millis(250);
 /// Segments that are given back to the system at a time: it takes some microseconds for each.
 pub const SEGMENTS_TRIMMED_MAX: usize = 256;
-/// Segments that one system call writes.
+/// Pieces of memory that one system call writes: heads of chunks and what follows them.
+pub const PARTS_PER_WRITE_MAX: usize = 64;
+/// Segments that one system call writes, as bytes.
 pub const SEGMENTS_PER_WRITE_MAX: usize = 8;
+/// Bytes of requests in chunks that a connection may send before they are admitted.
+pub const CHUNK_WINDOW: usize = 256 << 10;
+/// Requests in chunks that a connection may have under way.
+pub const CHUNK_MESSAGES_MAX: usize = 16;
+/// How many bytes of a request in chunks are admitted ahead of what has come.
+pub const CHUNK_CREDIT: usize = 256 << 10;
+/// Most of a window that a client offers, and most messages under way, that are used.
+pub const CHUNK_WINDOW_MAX: usize = 16 << 20;
+/// Most messages in chunks that are under way to one client.
+pub const CHUNK_MESSAGES_SENT_MAX: usize = 4096;
+/// Bytes of replies without their client's credit beside which its requests are still taken: what
+/// it does not take of one group holds up that group alone.
+pub const UNCREDITED_MAX: usize = 32 << 20;
+/// Bytes that are taken out of a backlog ahead of the socket, at least: what comes later waits
+/// for them.
+pub const OUTPUT_AHEAD_MIN: usize = 32 << 10;
+/// Bytes that are taken out of a backlog ahead of a socket that has just taken as many.
+pub const OUTPUT_AHEAD_MAX: usize = 512 << 10;
 /// Bytes that are written for one connection before others get their turn.
 pub const FLUSH_BYTES_MAX: usize = 512 << 10;
 /// How long a session's turn may go on when others may wait for theirs.
@@ -305,6 +325,9 @@ pub const LOCK_WAIT_MAX: Duration = Duration::from_secs(86_400);
 /// Bytes that are read from a connection of which no frame may be taken now, so that its end is
 /// noticed.
 pub const INBOX_WAITING_MAX: usize = 128 << 10;
+/// The same, from one whose client takes chunks: credit for replies may stand behind requests that
+/// wait for these to go.
+pub const INBOX_CHUNKS_MAX: usize = 4 << 20;
 /// Steps that a SELECT on the read view may take before other connections get their turn.
 pub const VIEW_STEPS_PER_POLL_MAX: u32 = 4;
 /// Times a stepwise SELECT starts over because the data changed, before it is refused or forwarded.

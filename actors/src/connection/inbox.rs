@@ -17,13 +17,15 @@ use vestibule_wire::frame::read_prefix;
 #[derive(Debug)]
 pub(crate) struct Inbox {
     bytes: Vec<u8>,
+    /// Whole frames up to here were looked at, and have to wait.
+    seen: usize,
 }
 
 impl Inbox {
     /// An empty one in a buffer that was used before.
     #[inline]
     pub(crate) fn in_buffer(bytes: Vec<u8>) -> Self {
-        Self { bytes }
+        Self { bytes, seen: 0 }
     }
 
     /// Memory that it takes, in bytes.
@@ -64,6 +66,27 @@ impl Inbox {
     #[inline]
     pub(crate) fn advance(&mut self, taken: usize) {
         self.bytes.drain(..taken);
+        self.seen = self.seen.saturating_sub(taken);
+    }
+
+    /// Takes out the content of the first frame that `is_wanted`, of those that were not looked at.
+    pub(crate) fn take_out(
+        &mut self,
+        packet_size_max: u64,
+        is_wanted: impl Fn(&[u8]) -> bool,
+    ) -> Option<Vec<u8>> {
+        while let Ok(Some(prefix)) = read_prefix(&self.bytes[self.seen..], packet_size_max) {
+            let start = self.seen + prefix.size;
+            let end = self.seen + prefix.frame_size();
+            let content = self.bytes.get(start..end)?;
+            if is_wanted(content) {
+                let content = content.to_vec();
+                self.bytes.drain(self.seen..end);
+                return Some(content);
+            }
+            self.seen = end;
+        }
+        None
     }
 
     /// Hands over the inbox's buffer, for another use.
@@ -134,5 +157,20 @@ mod tests {
             out.extend_from_slice(&inbox);
             assert_eq!(out, bytes, "{arrive} {take}");
         }
+    }
+
+    #[test]
+    fn what_must_not_wait_is_taken_out_from_among_what_does() {
+        let mut inbox = Inbox::in_buffer(Vec::new());
+        let wanted = |content: &[u8]| content.starts_with(b"!");
+        inbox.extend(&[2, b'a', b'a', 2, b'!', b'1', 1, b'b', 2, b'!'], 100);
+        assert_eq!(inbox.take_out(100, wanted), Some(b"!1".to_vec()));
+        assert_eq!(inbox.take_out(100, wanted), None);
+        assert_eq!(*inbox, [2, b'a', b'a', 1, b'b', 2, b'!']);
+        inbox.extend(b"2\x01c", 100);
+        assert_eq!(inbox.take_out(100, wanted), Some(b"!2".to_vec()));
+        inbox.advance(3);
+        assert_eq!(inbox.take_out(100, wanted), None);
+        assert_eq!(*inbox, [1, b'b', 1, b'c']);
     }
 }

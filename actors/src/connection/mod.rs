@@ -7,6 +7,8 @@
 //! | `state` | everything in it that changes, by what happens to it |
 //! | `intake` | whether the next frame is taken, and whether bytes are read |
 //! | `inbox` | bytes that were read and not taken |
+//! | `backlog` | replies that wait for the socket, by groups |
+//! | `incoming` | requests that come in chunks |
 //! | `output` | bytes on their way to the client |
 //! | `counts` | requests in flight, counted |
 //! | `held` | requests that wait for the end of solo |
@@ -21,11 +23,13 @@
 
 mod adopted;
 pub(crate) mod awaited;
+pub(crate) mod backlog;
 pub(crate) mod cell;
 pub(crate) mod counts;
 pub(crate) mod held;
 pub(crate) mod identity;
 pub(crate) mod inbox;
+pub(crate) mod incoming;
 pub(crate) mod intake;
 pub(crate) mod orphaned;
 pub(crate) mod output;

@@ -3,7 +3,11 @@
 //! ```text
 //!   socket ◀─ sealed: [ segment ][ segment ] … ◀─ open: small replies, encoded in place
 //!                       ▲ large replies, and what the kernel had no room for
+//!             backlog: what comes while something waits, by groups that share the socket
 //! ```
+//!
+//! What stands in `sealed` and `open` goes out first. While the socket is behind, little is moved
+//! there from the backlog: what it has just shown that it takes, and a few pieces.
 //!
 //! A large reply comes in segments of its own, which are chained, not copied. Most outputs are the
 //! open buffer alone, which is lent and given back when it is empty; what waits longer, beyond what
@@ -12,12 +16,15 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use vestibule_wire::groups::{Agreement, Group, WrongCredit};
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
+use super::backlog::GroupBacklog;
 use super::transport::Transport;
 use crate::engine::{LargeFrame, ReplyBody};
 use crate::limits::{
-    FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_MAX, SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX,
+    FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_AHEAD_MAX, OUTPUT_AHEAD_MIN, OUTPUT_MAX,
+    PARTS_PER_WRITE_MAX, SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX, UNCREDITED_MAX,
 };
 use crate::memory::Held;
 use crate::segments::{Chain, Segments};
@@ -31,6 +38,12 @@ pub(crate) struct Output {
     sealed: Chain,
     open: Vec<u8>,
     sent: usize,
+    /// What waits behind the rest, by groups; there is one once there was need of it.
+    backlog: Option<Box<GroupBacklog>>,
+    /// Something waits: what comes now joins its group.
+    is_behind: bool,
+    /// All that waits is more than the client takes at present.
+    waits_for_credit: bool,
     has_written: bool,
     /// Bytes that were ever sent.
     sent_total: u64,
@@ -45,6 +58,8 @@ pub(crate) enum Flushed {
     Blocked,
     /// The kernel has taken much: others get their turn before it takes more.
     Enough,
+    /// The kernel has room; what waits is more than the client takes at present.
+    Uncredited,
 }
 
 impl Output {
@@ -54,6 +69,9 @@ impl Output {
             sealed: Chain::default(),
             open: Vec::new(),
             sent: 0,
+            backlog: None,
+            is_behind: false,
+            waits_for_credit: false,
             has_written: false,
             sent_total: 0,
         }
@@ -67,8 +85,10 @@ impl Output {
 
     /// Appends a whole frame.
     #[inline]
-    pub(crate) fn append_copy(&mut self, frame: &[u8]) {
-        if self.sealed.is_empty() && self.open.len() + frame.len() <= SEGMENT_SIZE {
+    pub(crate) fn append_copy(&mut self, frame: &[u8], group: Group) {
+        if self.is_behind {
+            self.backlog().push_small(group, frame);
+        } else if self.sealed.is_empty() && self.open.len() + frame.len() <= SEGMENT_SIZE {
             self.open.extend_from_slice(frame);
         } else {
             self.seal();
@@ -77,9 +97,57 @@ impl Output {
     }
 
     /// Appends a whole frame that has segments of its own.
-    pub(crate) fn append_chain(&mut self, frame: Chain) {
+    pub(crate) fn append_chain(&mut self, frame: Chain, group: Group) {
+        // Others need not wait for all that follows: its group owes for it.
+        self.backlog().push_large(group, frame);
+        self.is_behind = true;
+    }
+
+    fn backlog(&mut self) -> &mut GroupBacklog {
+        self.backlog.get_or_insert_default()
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.backlog.as_ref().is_some_and(|own| !own.is_empty())
+    }
+
+    /// The client takes chunks from now on.
+    pub(crate) fn agree(&mut self, agreed: Agreement) {
+        // What it was sent before it knew goes out whole, and before the answer.
         self.seal();
-        self.sealed.append(frame);
+        while let Some(backlog) = &mut self.backlog
+            && backlog.pick(&mut self.sealed)
+        {}
+        self.backlog().agree(agreed);
+    }
+
+    /// The client takes more of a message.
+    pub(crate) fn credit(&mut self, number: u32, limit: u32) -> Result<(), WrongCredit> {
+        let backlog = self.backlog.as_mut().ok_or(WrongCredit)?;
+        self.waits_for_credit = false;
+        backlog.credit(number, limit)
+    }
+
+    /// The client does not take a message.
+    pub(crate) fn stop(&mut self, number: u32) -> Result<(), WrongCredit> {
+        let backlog = self.backlog.as_mut().ok_or(WrongCredit)?;
+        self.waits_for_credit = false;
+        backlog.stop(number)
+    }
+
+    /// Where what is encoded in place begins now, for [`regroup`](Self::regroup).
+    #[inline]
+    pub(crate) fn mark(&self) -> usize {
+        self.open.len()
+    }
+
+    /// What was encoded in place since then goes the way of its group.
+    #[inline]
+    pub(crate) fn regroup(&mut self, mark: usize, group: Group) {
+        if self.is_behind && self.open.len() > mark {
+            let frames = self.open.split_off(mark);
+            self.backlog().push_small(group, &frames);
+        }
     }
 
     /// Begins a reply of any size; returns where.
@@ -96,20 +164,21 @@ impl Output {
 
     /// The reply that was begun there is complete.
     #[inline]
-    pub(crate) fn finish(&mut self, start: usize, large: LargeFrame) {
+    pub(crate) fn finish(&mut self, start: usize, large: LargeFrame, group: Group) {
         if large.bytes.is_empty() {
             reply::finish(&mut self.open, start);
+            self.regroup(start, group);
         } else {
-            self.finish_large(large);
+            self.finish_large(large, group);
         }
     }
 
     /// The reply is complete, and has outgrown the buffer.
-    pub(crate) fn finish_large(&mut self, large: LargeFrame) {
+    pub(crate) fn finish_large(&mut self, large: LargeFrame, group: Group) {
         let mut frame = large.bytes;
         let (at, length) = reply::length_of(frame.len());
         frame.patch(at, &length);
-        self.append_chain(frame);
+        self.append_chain(frame, group);
     }
 
     /// The reply that was begun there is not to be.
@@ -151,15 +220,36 @@ impl Output {
     /// Memory that it takes.
     #[inline]
     pub(crate) fn held(&self) -> Held {
-        Held {
-            buffers: self.open.capacity(),
-            segments: self.sealed.allocated(),
+        let ready = Held {
+            buffers: self.open.capacity() + self.sealed.buffers(),
+            segments: self.sealed.allocated() - self.sealed.buffers(),
+        };
+        match &self.backlog {
+            None => ready,
+            Some(backlog) => ready + backlog.held(),
         }
     }
 
     /// Bytes that wait.
     #[inline]
     pub(crate) fn size(&self) -> usize {
+        self.ready() + self.backlog.as_ref().map_or(0, |own| own.size())
+    }
+
+    /// Bytes that wait, without those that hold up nobody but their own groups.
+    #[inline]
+    pub(crate) fn size_in_the_way(&self) -> usize {
+        let aside = if self.waits_for_credit {
+            UNCREDITED_MAX
+        } else {
+            0
+        };
+        self.size().saturating_sub(aside)
+    }
+
+    /// Bytes that are to be written before any of the backlog.
+    #[inline]
+    fn ready(&self) -> usize {
         self.open.len() - self.sent + self.sealed.len()
     }
 
@@ -197,8 +287,15 @@ impl Output {
         give_back: impl FnOnce(Vec<u8>),
     ) -> io::Result<Flushed> {
         let mut total = 0;
-        while !self.is_empty() {
+        loop {
+            if self.backlog.is_some() {
+                self.refill(total);
+            }
+            if self.ready() == 0 {
+                break;
+            }
             if total >= FLUSH_BYTES_MAX {
+                self.is_behind = true;
                 return Ok(Flushed::Enough);
             }
             match self.write(&mut write) {
@@ -208,6 +305,7 @@ impl Output {
                     self.advance(written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_behind = true;
                     self.settle(give_back);
                     return Ok(Flushed::Blocked);
                 }
@@ -219,7 +317,43 @@ impl Output {
         let mut open = std::mem::take(&mut self.open);
         open.clear();
         give_back(open);
+        self.waits_for_credit = self.is_behind && !self.end_backlog();
+        if self.waits_for_credit {
+            return Ok(Flushed::Uncredited);
+        }
         Ok(Flushed::All)
+    }
+
+    /// Moves of the backlog what the socket is likely to take, by the bytes that it has just taken.
+    fn refill(&mut self, taken: usize) {
+        let ahead = taken.clamp(OUTPUT_AHEAD_MIN, OUTPUT_AHEAD_MAX);
+        while self.ready() < ahead && self.has_backlog() {
+            if self.open.len() > self.sent {
+                self.seal();
+            }
+            let Some(backlog) = &mut self.backlog else {
+                return;
+            };
+            if !backlog.pick(&mut self.sealed) {
+                return;
+            }
+        }
+    }
+
+    /// Nothing is left to be written. False if something waits for the client's credit.
+    fn end_backlog(&mut self) -> bool {
+        if let Some(backlog) = &mut self.backlog {
+            if !backlog.is_empty() {
+                return false;
+            }
+            if backlog.is_agreed() {
+                backlog.rest();
+            } else {
+                self.backlog = None;
+            }
+        }
+        self.is_behind = false;
+        true
     }
 
     /// One write of what comes first.
@@ -232,9 +366,10 @@ impl Output {
         if self.sealed.is_empty() {
             return write(&[open]);
         }
-        let mut slices = [IoSlice::new(&[]); SEGMENTS_PER_WRITE_MAX + 1];
-        let mut count = self.sealed.slices(&mut slices[..SEGMENTS_PER_WRITE_MAX]);
-        if count < SEGMENTS_PER_WRITE_MAX && !open.is_empty() {
+        let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE_MAX + 1];
+        let most = SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE;
+        let mut count = self.sealed.slices(&mut slices[..PARTS_PER_WRITE_MAX], most);
+        if count < PARTS_PER_WRITE_MAX && !open.is_empty() {
             slices[count] = open;
             count += 1;
         }
@@ -271,121 +406,4 @@ impl Output {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn new() -> (Output, Arc<Segments>) {
-        let segments = Arc::new(Segments::default());
-        (Output::new(segments.clone()), segments)
-    }
-
-    fn chain(output: &Output, bytes: &[u8]) -> Chain {
-        let mut chain = Chain::default();
-        chain.push(&output.segments, bytes);
-        chain
-    }
-
-    /// Flushes into `socket`, which takes `room` bytes in steps of at most `step`.
-    fn flush(output: &mut Output, socket: &mut Vec<u8>, mut room: usize, step: usize) -> Flushed {
-        let write = |slices: &[IoSlice<'_>]| {
-            let taken = room.min(step);
-            let all = slices.iter().flat_map(|own| own.iter().copied());
-            let bytes: Vec<u8> = all.take(taken).collect();
-            if bytes.is_empty() {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            room -= bytes.len();
-            socket.extend_from_slice(&bytes);
-            Ok(bytes.len())
-        };
-        output.flush_with(write, drop).expect("the socket is fine")
-    }
-
-    fn size_held(output: &Output) -> (usize, usize) {
-        (output.size(), output.held().total())
-    }
-
-    #[test]
-    fn a_large_frame_is_chained_between_what_was_written_before_and_after() {
-        let large: Vec<u8> = (0..=255).cycle().take(SEGMENT_SIZE * 3 + 1).collect();
-        for room in [1, 3, 1000, usize::MAX] {
-            let ((mut output, segments), mut socket) = (new(), Vec::new());
-            output.buffer().extend_from_slice(b"before");
-            output.append_copy(b"small");
-            output.append_chain(chain(&output, &large));
-            output.append_chain(chain(&output, &large));
-            output.buffer().extend_from_slice(b"in place");
-            output.append_copy(b"after");
-            output.buffer().extend_from_slice(b"at last");
-            let [small, last] = [&b"beforesmall"[..], b"in placeafterat last"];
-            let expected = [small, &large, &large, last].concat();
-            assert_eq!(output.size(), expected.len());
-            assert!(output.held().segments >= 2 * large.len());
-            assert_eq!(output.held().segments, segments.used());
-            while flush(&mut output, &mut socket, room, 5000) == Flushed::Blocked {
-                assert_eq!(output.size(), expected.len() - socket.len());
-                assert!(!output.is_empty());
-            }
-            assert!(socket == expected, "{room}");
-            assert!(output.is_empty() && output.take_written());
-            assert_eq!((size_held(&output), segments.used()), ((0, 0), 0));
-        }
-    }
-
-    #[test]
-    fn what_is_sent_of_the_open_buffer_is_not_sent_again_when_it_is_sealed() {
-        let large = vec![7; SEGMENT_SIZE + 1];
-        let ((mut output, _), mut socket) = (new(), Vec::new());
-        output.buffer().extend_from_slice(b"0123456789");
-        assert_eq!(flush(&mut output, &mut socket, 4, 4), Flushed::Blocked);
-        output.append_chain(chain(&output, &large));
-        assert_eq!(flush(&mut output, &mut socket, usize::MAX, 9), Flushed::All);
-        assert!(socket == [b"0123456789", &large[..]].concat());
-    }
-
-    #[test]
-    fn what_a_slow_client_leaves_waits_in_segments_if_it_is_much() {
-        let ((mut output, segments), mut socket) = (new(), Vec::new());
-        let frame = [9; 10_000];
-        for _ in 0..30 {
-            output.append_copy(&frame);
-            assert_eq!(flush(&mut output, &mut socket, 10, 10), Flushed::Blocked);
-            assert!(output.held().buffers < MEMORY_SMALL);
-        }
-        let left = 30 * (frame.len() - 10);
-        assert_eq!(output.size(), left);
-        assert!(segments.used() <= left + 2 * SEGMENT_SIZE);
-        assert_eq!(
-            flush(&mut output, &mut socket, usize::MAX, 99_999),
-            Flushed::All
-        );
-        assert!(socket == [9; 300_000]);
-        assert_eq!(segments.used(), 0);
-    }
-
-    #[test]
-    fn a_client_that_takes_everything_at_once_is_not_written_to_without_end() {
-        let ((mut output, _), mut socket) = (new(), Vec::new());
-        let large = vec![7; 3 * FLUSH_BYTES_MAX / 2];
-        output.append_chain(chain(&output, &large));
-        let step = usize::MAX;
-        assert_eq!(flush(&mut output, &mut socket, step, step), Flushed::Enough);
-        assert!(output.size() > 0 && output.size() <= FLUSH_BYTES_MAX / 2);
-        assert_eq!(flush(&mut output, &mut socket, step, step), Flushed::All);
-        assert!(socket == large);
-    }
-
-    #[test]
-    fn a_slow_readers_buffer_does_not_only_grow() {
-        let ((mut output, _), mut socket) = (new(), Vec::new());
-        let mut expected = Vec::new();
-        for round in 0..1000u32 {
-            output.buffer().extend_from_slice(&round.to_be_bytes());
-            expected.extend_from_slice(&round.to_be_bytes());
-            flush(&mut output, &mut socket, 3 + round as usize % 3, 2);
-        }
-        assert!(output.held().total() < 4000);
-        flush(&mut output, &mut socket, usize::MAX, usize::MAX);
-        assert_eq!(socket, expected);
-    }
-}
+mod tests;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use slab::Slab;
+use vestibule_wire::groups::Group;
 use vestibule_wire::keys::RequestType;
 
 use crate::admission::Class;
@@ -58,6 +59,11 @@ pub(crate) struct InFlightRequest {
 }
 
 impl InFlightRequest {
+    /// The group whose turn it is when its reply is sent.
+    pub(crate) fn group(&self) -> Group {
+        self.class.group(self.stream)
+    }
+
     /// The transaction that it ends, if it ends one.
     pub(crate) fn ended(&self) -> Option<&OpenTransaction> {
         match &self.effect {
@@ -212,11 +218,11 @@ impl InFlightTable {
         slot.is_some_and(|(own, _)| *own == id)
     }
 
-    /// Where a request came from that is on its way still.
-    pub(crate) fn session(&self, id: RequestId) -> Option<SessionId> {
+    /// A request that is on its way still.
+    pub(crate) fn get(&self, id: RequestId) -> Option<&InFlightRequest> {
         let slot = self.requests.get(id.index as usize);
         slot.filter(|(own, _)| *own == id)
-            .map(|(_, request)| request.session)
+            .map(|(_, request)| request)
     }
 
     fn remove(&mut self, id: RequestId) -> Option<InFlightRequest> {

@@ -11,6 +11,7 @@ use std::task::{Context as TaskContext, Poll};
 use tokio::io::ReadBuf;
 use vestibule_wire::Error;
 use vestibule_wire::frame::read_prefix;
+use vestibule_wire::groups::chunk::Chunk;
 
 use crate::connection::cell::ConnectionCell;
 use crate::connection::inbox::Inbox;
@@ -92,7 +93,7 @@ fn take_bytes(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
         if taken < bytes.len() && dispatcher.session.closing().is_none() {
             let mut inbox = Inbox::in_buffer(dispatcher.worker.buffers.spare_small());
             inbox.extend(&bytes[taken..], dispatcher.shared.config.packet_size_max);
-            dispatcher.session.put_inbox(inbox);
+            put_inbox(dispatcher, inbox);
         }
     }
 }
@@ -110,8 +111,24 @@ fn take_from(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
         dispatcher.worker.buffers.give_back(inbox.into_buffer());
     } else {
         inbox.advance(taken);
-        dispatcher.session.put_inbox(inbox);
+        put_inbox(dispatcher, inbox);
     }
+}
+
+/// Keeps what is not taken. What the client says of the chunks that it is sent is taken all the
+/// same: what it stands behind may wait for just that.
+fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
+    if dispatcher.session.incoming().is_some() {
+        let packet_size_max = dispatcher.shared.config.packet_size_max;
+        while let Some(content) = inbox.take_out(packet_size_max, Chunk::is_answer) {
+            dispatcher.worker.turns.spend(1);
+            if let Err(error) = dispatcher.take_chunk(&content) {
+                end_by_framing(dispatcher, &error);
+                break;
+            }
+        }
+    }
+    dispatcher.session.put_inbox(inbox);
 }
 
 /// Takes frames while they may be taken; returns how many bytes they were.
@@ -124,13 +141,19 @@ fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
         match read_prefix(&bytes[at..], dispatcher.shared.config.packet_size_max) {
             Ok(Some(prefix)) if bytes.len() - at >= prefix.frame_size() => {
                 dispatcher.worker.turns.spend(1);
-                dispatcher.dispatch(&bytes[at + prefix.size..at + prefix.frame_size()]);
+                let content = &bytes[at + prefix.size..at + prefix.frame_size()];
+                if Chunk::is_one(content) && dispatcher.session.incoming().is_some() {
+                    if let Err(error) = dispatcher.take_chunk(content) {
+                        end_by_framing(dispatcher, &error);
+                        break;
+                    }
+                } else {
+                    dispatcher.dispatch_frame(content);
+                }
                 if dispatcher.session.has_left_frame() {
                     // Not taken: it comes again when there is a credit for it, or memory.
                     break;
                 }
-                let taken = dispatcher.request_counter;
-                dispatcher.session.count(taken);
                 at += prefix.frame_size();
             }
             Ok(_) => break,
@@ -176,8 +199,15 @@ pub(crate) fn flush(
                 }
                 return Poll::Pending;
             }
-            Ok(Flushed::Blocked) if own.has_too_much_output() => {
+            Ok(Flushed::Blocked | Flushed::Uncredited) if own.has_too_much_output() => {
                 return Poll::Ready(());
+            }
+            Ok(Flushed::Uncredited) => {
+                // The client's credit comes as a frame; other requests may be taken meanwhile.
+                if own.may_go_on_beside_output() {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
             }
             Ok(Flushed::Blocked) => match own.poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => {}

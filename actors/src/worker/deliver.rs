@@ -66,9 +66,10 @@ impl Worker {
                     }
                 }
                 own.lend_output(|| state.buffers.spare());
+                let group = request.group();
                 match large {
-                    Some(own_large) => own.append_chain(own_large.frame),
-                    None => own.append_copy(frame),
+                    Some(own_large) => own.append_chain(own_large.frame, group),
+                    None => own.append_copy(frame, group),
                 }
                 drop(own);
                 self.mark_dirty(session);
@@ -103,13 +104,16 @@ impl Worker {
         let Push { id, frame, charge } = push;
         {
             let mut state = self.cell.state.borrow_mut();
-            let session = state.in_flight.session(id);
-            let Some(session) = session.and_then(|own| self.sessions.of(own)) else {
+            let Some(request) = state.in_flight.get(id) else {
+                return;
+            };
+            let group = request.group();
+            let Some(session) = self.sessions.of(request.session) else {
                 return;
             };
             let mut own = session.state.borrow_mut();
             own.lend_output(|| state.buffers.spare());
-            own.append_copy(&frame);
+            own.append_copy(&frame, group);
             self.mark_dirty(&session);
         }
         // Given back when it is charged where it stands now.

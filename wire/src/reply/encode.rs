@@ -285,8 +285,8 @@ impl ReplySink for Vec<u8> {
     }
 }
 
-/// The body of a select-like reply, appended tuple by tuple, its count patched when it is finished or
-/// dropped: a body is whole either way.
+/// The body of a select-like reply, appended tuple by tuple, its count patched when it is finished
+/// or dropped: a body is whole either way.
 #[derive(Debug)]
 pub struct Rows<'a, S: ReplySink = Vec<u8>> {
     out: &'a mut S,

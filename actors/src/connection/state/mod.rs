@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::ReadBuf;
 use vestibule_wire::Error;
+use vestibule_wire::groups::{Agreement, Group};
 use vestibule_wire::reply::{ReplyHeader, wrap_results};
 
 use super::awaited::AwaitedTransitions;
@@ -27,6 +28,7 @@ use super::counts::InFlightCounts;
 use super::held::HeldRequests;
 use super::identity::Identity;
 use super::inbox::Inbox;
+use super::incoming::Incoming;
 use super::intake::Intake;
 use super::orphaned::OrphanedTransactions;
 use super::output::{Flushed, Output};
@@ -60,6 +62,8 @@ pub(crate) struct ConnectionState {
     traffic: Arc<TrafficCounts>,
     /// Bytes that were read and not taken yet: a frame's beginning, or what waits for a credit.
     inbox: Option<Inbox>,
+    /// Requests in chunks, once both ends have agreed to them.
+    incoming: Option<Box<Incoming>>,
     output: Output,
     intake: Intake,
     /// Credits that the worker keeps for its next turn, after a wait.
@@ -122,6 +126,7 @@ impl ConnectionState {
             stream,
             traffic,
             inbox: None,
+            incoming: None,
             output: Output::new(charge.segments().clone()),
             intake: Intake::default(),
             grant: Grant::default(),
@@ -219,13 +224,32 @@ impl ConnectionState {
 
     /// Appends a whole reply.
     #[inline]
-    pub(crate) fn append_copy(&mut self, frame: &[u8]) {
-        self.output.append_copy(frame);
+    pub(crate) fn append_copy(&mut self, frame: &[u8], group: Group) {
+        self.output.append_copy(frame, group);
     }
 
     /// Appends a whole reply that has segments of its own.
-    pub(crate) fn append_chain(&mut self, reply: Chain) {
-        self.output.append_chain(reply);
+    pub(crate) fn append_chain(&mut self, reply: Chain, group: Group) {
+        self.output.append_chain(reply, group);
+    }
+
+    /// The client takes chunks, as far as was agreed, and may send such, from now on.
+    pub(crate) fn agree_to_chunks(&mut self, agreed: Agreement) {
+        if self.incoming.is_none() {
+            self.incoming = Some(Box::default());
+            self.output.agree(agreed);
+        }
+    }
+
+    /// The chunks that its client sends, if it may send such.
+    #[inline]
+    pub(crate) fn incoming(&mut self) -> Option<&mut Incoming> {
+        self.incoming.as_deref_mut()
+    }
+
+    /// Where its replies wait.
+    pub(crate) fn output_queue(&mut self) -> &mut Output {
+        &mut self.output
     }
 
     /// Appends a reply that may be large: the body that `write` writes, or its error.
@@ -250,7 +274,7 @@ impl ConnectionState {
         if written.is_err() {
             self.count(Counter::ERRORS);
         }
-        self.append_copy(&reply);
+        self.append_copy(&reply, Group::Call);
     }
 
     /// Appends an error.
@@ -287,6 +311,11 @@ impl ConnectionState {
     /// Everything is sent. True if the session is to be woken for that.
     pub(crate) fn on_output_empty(&mut self) -> bool {
         self.intake.on_output_empty()
+    }
+
+    /// What waits does not hold up other requests any more. True if the session is to be woken.
+    pub(crate) fn may_go_on_beside_output(&mut self) -> bool {
+        !self.is_output_full() && self.intake.on_output_empty()
     }
 
     /// Whether its session has something to do when everything is sent.
@@ -331,7 +360,7 @@ impl ConnectionState {
     /// Whether so much waits that no frame should be taken.
     #[inline]
     fn is_output_full(&self) -> bool {
-        let size = self.output.size();
+        let size = self.output.size_in_the_way();
         size >= MEMORY_SMALL && (size >= OUTPUT_PAUSE || self.charge.is_scarce())
     }
 
@@ -357,7 +386,8 @@ impl ConnectionState {
     fn held_memory(&self) -> Held {
         let inbox = self.inbox.as_ref().map_or(0, Inbox::allocated);
         let held = self.held.as_ref().map_or(0, |held| held.bytes());
-        Held::buffers(inbox + held) + self.output.held() + self.scan_held()
+        let incoming = self.incoming.as_ref().map_or(0, |own| own.allocated());
+        Held::buffers(inbox + held + incoming) + self.output.held() + self.scan_held()
     }
 
     #[inline]

@@ -6,6 +6,7 @@ use super::ConnectionState;
 use crate::cells::traffic::Counter;
 use crate::clock::Clock;
 use crate::connection::intake::Closing;
+use crate::limits::{INBOX_CHUNKS_MAX, INBOX_WAITING_MAX};
 use crate::resources::credits::{CreditQueue, Grant};
 
 impl ConnectionState {
@@ -15,10 +16,19 @@ impl ConnectionState {
         self.intake.may_take_frame(self.is_output_full())
     }
 
+    /// Bytes that wait, of those that may. A client that takes chunks may send more requests than
+    /// are taken: the credit for what waits stands behind them.
+    fn waiting(&self) -> usize {
+        let more = match self.incoming {
+            Some(_) => INBOX_CHUNKS_MAX - INBOX_WAITING_MAX,
+            None => 0,
+        };
+        self.inbox_size().saturating_sub(more)
+    }
+
     /// Whether bytes may be read now.
     fn may_read(&self) -> bool {
-        self.intake
-            .may_read(self.is_output_full(), self.inbox_size())
+        self.intake.may_read(self.is_output_full(), self.waiting())
     }
 
     /// Whether bytes may be read now, with this number of connections. `is_exempt`: whatever memory
@@ -49,7 +59,7 @@ impl ConnectionState {
     /// still.
     pub(crate) fn on_list_look(&mut self) -> bool {
         let is_output_full = self.is_output_full();
-        self.intake.on_list_look(is_output_full, self.inbox_size())
+        self.intake.on_list_look(is_output_full, self.waiting())
     }
 
     /// Whether reading is paused for want of memory.

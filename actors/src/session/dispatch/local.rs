@@ -6,6 +6,7 @@ use vestibule_wire::request::{Auth, Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::login::log_in;
+use crate::admission::Class;
 use crate::config::Administrators;
 use crate::engine::catalog::GUEST;
 use crate::engine::{LargeFrame, counted};
@@ -19,8 +20,11 @@ impl Dispatcher<'_> {
         let header = self.header(request.sync);
         match request.body {
             Body::Ping => header.write_empty(self.session.output()),
-            // What the client can do makes no difference yet: nothing is sent that needs it.
-            Body::Id(_) => header.write_id(self.session.output(), Features::SUPPORTED),
+            // Chunks aside, nothing is sent that needs what the client can do.
+            Body::Id(id) => {
+                let chunks = self.agree_to_chunks(&id);
+                header.write_id(self.session.output(), Features::SUPPORTED, chunks);
+            }
             Body::Auth(auth) => self.answer_auth(request, &auth),
             Body::Select(select) => {
                 // It may walk through all definitions.
@@ -118,7 +122,7 @@ impl Dispatcher<'_> {
         let mut body = output.body(start, &mut large);
         let selected = catalog.select(select, &caller.user, || Rows::begin(&mut body));
         match selected {
-            Ok(()) => output.finish(start, large),
+            Ok(()) => output.finish(start, large, Class::Read.group(request.stream)),
             Err(error) => {
                 output.abandon(start);
                 self.refuse(request.sync, &error);

@@ -11,6 +11,7 @@
 //! | file | what |
 //! |---|---|
 //! | `awaited` | calls that wait for transitions |
+//! | `chunks` | messages in chunks |
 //! | `control` | control procedures |
 //! | `forward` | into the batch for Tx: credit, transactions, deadline |
 //! | `hold` | what waits for the end of solo |
@@ -20,6 +21,7 @@
 //! | `view` | SELECTs from the read view |
 
 pub(crate) mod awaited;
+mod chunks;
 mod control;
 mod forward;
 mod hold;

@@ -69,7 +69,7 @@ impl Dispatcher<'_> {
         let step = self.step_view(select, &mut scan, start, &mut large);
         let output = self.session.output_and_caller().0;
         match step {
-            Ok(ViewStep::Done) => output.finish(start, large),
+            Ok(ViewStep::Done) => output.finish(start, large, Class::Read.group(request.stream)),
             Ok(step) => {
                 // Other replies may go out meanwhile.
                 let reply = output.take_begun(start, large);
@@ -155,7 +155,8 @@ impl Dispatcher<'_> {
             match self.step_view(&select, &mut parked.scan, 0, &mut parked.reply) {
                 Ok(ViewStep::Done) => {
                     let output = self.session.output_and_caller().0;
-                    return output.finish_large(parked.reply);
+                    let group = Class::Read.group(header.stream_id);
+                    return output.finish_large(parked.reply, group);
                 }
                 Ok(ViewStep::More) => {
                     self.worker.turns.spend(SESSION_TURN_WORK_PER_LOOK);

@@ -1,0 +1,128 @@
+//! Replies that wait because the socket takes no more: one queue for each group, which share it.
+//!
+//! ```text
+//!   replies ─▶ [ stream 7: ▬ ][ reads: ▬ ▬ ][ control: · ] ─▶ whose turn it is ─▶ output ─▶ socket
+//! ```
+//!
+//! While the socket takes what is written there is none of this: replies go straight to the output.
+//! Small ones of a group stand one behind the other in one buffer; large ones are chains, which
+//! are cut without copying if the client takes chunks.
+
+use vestibule_wire::groups::{Agreement, Group, Payload, Sender, WrongCredit};
+use vestibule_wire::limits::GROUP_QUANTUM;
+
+use crate::memory::Held;
+use crate::segments::Chain;
+
+/// The replies of one connection that wait for the socket.
+#[derive(Debug, Default)]
+pub(crate) struct GroupBacklog {
+    sender: Sender<Chain>,
+    is_agreed: bool,
+    /// Bytes that wait in buffers, and in segments.
+    held: Held,
+}
+
+impl Payload for Chain {
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn split(&mut self, size: usize) -> Self {
+        if size >= self.len() {
+            return std::mem::take(self);
+        }
+        self.split_to(size)
+    }
+}
+
+impl From<Vec<u8>> for Chain {
+    fn from(bytes: Vec<u8>) -> Self {
+        let mut chain = Self::default();
+        chain.push_buffer(bytes);
+        chain
+    }
+}
+
+impl GroupBacklog {
+    /// The client takes chunks from now on.
+    pub(crate) fn agree(&mut self, agreed: Agreement) {
+        self.sender.cut(agreed);
+        self.is_agreed = true;
+    }
+
+    /// Whether the client takes chunks.
+    pub(crate) fn is_agreed(&self) -> bool {
+        self.is_agreed
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sender.is_empty()
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn size(&self) -> usize {
+        self.sender.size()
+    }
+
+    /// Memory that they take: of segments what is in use of them.
+    pub(crate) fn held(&self) -> Held {
+        self.held
+    }
+
+    /// Adds a small frame, or several.
+    pub(crate) fn push_small(&mut self, group: Group, frame: &[u8]) {
+        self.held.buffers += frame.len();
+        let extend = |last: &mut Chain| last.extend_buffer(frame, GROUP_QUANTUM);
+        if !self.sender.extend_last(group, extend) {
+            self.sender.push(group, Chain::from(frame.to_vec()), 0);
+        }
+    }
+
+    /// Adds a large frame.
+    pub(crate) fn push_large(&mut self, group: Group, frame: Chain) {
+        self.held.segments += frame.len();
+        self.sender.push(group, frame, 0);
+    }
+
+    /// Moves what is to be sent next to the end of `ready`; false if that is nothing.
+    pub(crate) fn pick(&mut self, ready: &mut Chain) -> bool {
+        let before = self.sender.size();
+        let Some(piece) = self.sender.pick() else {
+            return false;
+        };
+        let taken = before - self.sender.size();
+        let held = &mut self.held;
+        let of = if piece.payload.buffers() > 0 {
+            &mut held.buffers
+        } else {
+            &mut held.segments
+        };
+        *of = of.saturating_sub(taken);
+        ready.push_head(piece.head);
+        ready.append(piece.payload);
+        if self.sender.is_empty() {
+            self.held = Held::default();
+        }
+        true
+    }
+
+    /// Everything was written that was picked.
+    pub(crate) fn rest(&mut self) {
+        self.sender.rest();
+    }
+
+    /// The client takes more of a message.
+    pub(crate) fn credit(&mut self, number: u32, limit: u32) -> Result<(), WrongCredit> {
+        self.sender.credit(number, limit)
+    }
+
+    /// The client does not take a message.
+    pub(crate) fn stop(&mut self, number: u32) -> Result<(), WrongCredit> {
+        let before = self.sender.size();
+        self.sender.stop(number)?;
+        let dropped = before.saturating_sub(self.sender.size());
+        self.held.segments = self.held.segments.saturating_sub(dropped);
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! What goes out, in which order, and what is held meanwhile.
+
+use super::*;
+
+fn new() -> (Output, Arc<Segments>) {
+    let segments = Arc::new(Segments::default());
+    (Output::new(segments.clone()), segments)
+}
+
+fn chain(output: &Output, bytes: &[u8]) -> Chain {
+    let mut chain = Chain::default();
+    chain.push(&output.segments, bytes);
+    chain
+}
+
+/// Flushes into `socket`, which takes `room` bytes in steps of at most `step`.
+fn flush(output: &mut Output, socket: &mut Vec<u8>, mut room: usize, step: usize) -> Flushed {
+    let write = |slices: &[IoSlice<'_>]| {
+        let taken = room.min(step);
+        let all = slices.iter().flat_map(|own| own.iter().copied());
+        let bytes: Vec<u8> = all.take(taken).collect();
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        room -= bytes.len();
+        socket.extend_from_slice(&bytes);
+        Ok(bytes.len())
+    };
+    output.flush_with(write, drop).expect("the socket is fine")
+}
+
+const READS: Group = Group::Read;
+
+fn size_held(output: &Output) -> (usize, usize) {
+    (output.size(), output.held().total())
+}
+
+#[test]
+fn what_comes_while_a_large_frame_waits_stands_behind_it_and_its_own_group() {
+    let large: Vec<u8> = (0..=255).cycle().take(SEGMENT_SIZE * 3 + 1).collect();
+    for room in [1, 3, 1000, usize::MAX] {
+        let ((mut output, segments), mut socket) = (new(), Vec::new());
+        output.buffer().extend_from_slice(b"before");
+        output.append_copy(b"small", READS);
+        output.append_chain(chain(&output, &large), READS);
+        output.append_chain(chain(&output, &large), READS);
+        output.buffer().extend_from_slice(b"in place");
+        output.append_copy(b"after", READS);
+        output.buffer().extend_from_slice(b"at last");
+        // What was encoded in place and joined no group goes ahead of the groups.
+        let [small, last] = [&b"beforesmall"[..], b"in placeat last"];
+        let expected = [small, last, &large, &large, b"after"].concat();
+        assert_eq!(output.size(), expected.len());
+        assert!(output.held().segments >= 2 * large.len());
+        assert!(output.held().segments <= segments.used());
+        while flush(&mut output, &mut socket, room, 5000) == Flushed::Blocked {
+            assert_eq!(output.size(), expected.len() - socket.len());
+            assert!(!output.is_empty());
+        }
+        assert!(socket == expected, "{room}");
+        assert!(output.is_empty() && output.take_written());
+        assert_eq!((size_held(&output), segments.used()), ((0, 0), 0));
+    }
+}
+
+#[test]
+fn what_is_sent_of_the_open_buffer_is_not_sent_again_when_it_is_sealed() {
+    let large = vec![7; SEGMENT_SIZE + 1];
+    let ((mut output, _), mut socket) = (new(), Vec::new());
+    output.buffer().extend_from_slice(b"0123456789");
+    assert_eq!(flush(&mut output, &mut socket, 4, 4), Flushed::Blocked);
+    output.append_chain(chain(&output, &large), READS);
+    assert_eq!(flush(&mut output, &mut socket, usize::MAX, 9), Flushed::All);
+    assert!(socket == [b"0123456789", &large[..]].concat());
+}
+
+#[test]
+fn what_a_slow_client_leaves_waits_in_no_more_memory_than_it_is() {
+    let ((mut output, segments), mut socket) = (new(), Vec::new());
+    let frame = [9; 10_000];
+    for _ in 0..30 {
+        output.append_copy(&frame, READS);
+        assert_eq!(flush(&mut output, &mut socket, 10, 10), Flushed::Blocked);
+    }
+    let left = 30 * (frame.len() - 10);
+    assert_eq!(output.size(), left);
+    let held = output.held();
+    assert!(held.total() >= left && segments.used() <= OUTPUT_AHEAD_MIN + 3 * SEGMENT_SIZE);
+    assert!(held.total() <= left + 3 * SEGMENT_SIZE);
+    let all = flush(&mut output, &mut socket, usize::MAX, 99_999);
+    assert_eq!(all, Flushed::All);
+    assert!(socket == [9; 300_000]);
+    assert_eq!((segments.used(), output.held().total()), (0, 0));
+}
+
+/// A frame whose bytes tell its group.
+fn frame(name: u8, size: usize) -> Vec<u8> {
+    let mut frame = vec![0xce];
+    frame.extend_from_slice(&(size as u32).to_be_bytes());
+    frame.extend(vec![name; size]);
+    frame
+}
+
+#[test]
+fn a_blocked_socket_is_shared_by_groups_and_control_goes_ahead() {
+    let ((mut output, _), mut socket) = (new(), Vec::new());
+    let stream = |id| Group::stream(id).expect("above 0");
+    let large = frame(1, 1_000_000);
+    output.append_chain(chain(&output, &large), stream(1));
+    assert_eq!(
+        flush(&mut output, &mut socket, 5_000, 5_000),
+        Flushed::Blocked
+    );
+    // While the first is under way: two more of it, one of another, a ping.
+    output.append_chain(chain(&output, &large), stream(1));
+    output.append_chain(chain(&output, &large), stream(1));
+    output.append_copy(&frame(2, 100), stream(2));
+    let mark = output.mark();
+    output.buffer().extend_from_slice(&frame(3, 10));
+    output.regroup(mark, Group::Control);
+    while flush(&mut output, &mut socket, 70_000, 70_000) == Flushed::Blocked {}
+    let at = |name| {
+        socket
+            .iter()
+            .position(|byte| *byte == name)
+            .expect("it was sent")
+    };
+    assert!(
+        at(3) < 1_100_000 && at(2) < 1_100_000,
+        "{} {}",
+        at(3),
+        at(2)
+    );
+    assert!(at(3) < at(2), "control first");
+    assert_eq!(socket.len(), 3 * large.len() + 105 + 15);
+}
+
+#[test]
+fn a_client_that_takes_chunks_gets_pieces_as_far_as_it_gives_credit() {
+    let ((mut output, segments), mut socket) = (new(), Vec::new());
+    let (window, messages_max) = (100_000, 10);
+    output.agree(Agreement {
+        window,
+        messages_max,
+    });
+    let stream = |id| Group::stream(id).expect("above 0");
+    output.append_chain(chain(&output, &frame(1, 500_000)), stream(1));
+    output.append_chain(chain(&output, &frame(2, 500_000)), stream(2));
+    let flushed = flush(&mut output, &mut socket, usize::MAX, 50_000);
+    assert_eq!(flushed, Flushed::Uncredited);
+    assert!(socket.len() <= window + 1000 && socket.len() > window - 10_000);
+    let count = |name| socket.iter().filter(|byte| **byte == name).count();
+    assert!(
+        count(1) > window / 3 && count(2) > window / 3,
+        "both have begun"
+    );
+    // What has no credit holds nobody else.
+    output.append_copy(&frame(3, 10), stream(3));
+    let before = socket.len();
+    let flushed = flush(&mut output, &mut socket, usize::MAX, 50_000);
+    assert_eq!(flushed, Flushed::Uncredited);
+    assert_eq!(socket[before..], frame(3, 10));
+    output.credit(2, 500_000).expect("it was begun");
+    output.stop(1).expect("it was begun");
+    let flushed = flush(&mut output, &mut socket, usize::MAX, 50_000);
+    assert_eq!((flushed, segments.used()), (Flushed::All, 0));
+    assert_eq!(output.credit(9, 1), Err(WrongCredit));
+}
+
+#[test]
+fn a_client_that_takes_everything_at_once_is_not_written_to_without_end() {
+    let ((mut output, _), mut socket) = (new(), Vec::new());
+    let large = vec![7; 3 * FLUSH_BYTES_MAX / 2];
+    output.append_chain(chain(&output, &large), READS);
+    let step = usize::MAX;
+    assert_eq!(flush(&mut output, &mut socket, step, step), Flushed::Enough);
+    assert!(output.size() > 0 && output.size() <= FLUSH_BYTES_MAX / 2);
+    assert_eq!(flush(&mut output, &mut socket, step, step), Flushed::All);
+    assert!(socket == large);
+}
+
+#[test]
+fn a_slow_readers_buffer_does_not_only_grow() {
+    let ((mut output, _), mut socket) = (new(), Vec::new());
+    let mut expected = Vec::new();
+    for round in 0..1000u32 {
+        output.buffer().extend_from_slice(&round.to_be_bytes());
+        expected.extend_from_slice(&round.to_be_bytes());
+        flush(&mut output, &mut socket, 3 + round as usize % 3, 2);
+    }
+    assert!(output.held().total() < 4000);
+    flush(&mut output, &mut socket, usize::MAX, usize::MAX);
+    assert_eq!(socket, expected);
+}

@@ -1,0 +1,84 @@
+//! What is said of messages in chunks, once both ends have agreed to them.
+
+use vestibule_wire::Error;
+use vestibule_wire::groups::chunk::Chunk;
+use vestibule_wire::groups::{Agreement, Group};
+use vestibule_wire::request::Id;
+
+use crate::connection::incoming::{AGREED, damage};
+use crate::limits::{CHUNK_MESSAGES_SENT_MAX, CHUNK_WINDOW_MAX};
+use crate::session::dispatch::Dispatcher;
+
+impl Dispatcher<'_> {
+    /// What is answered to a client that asks for chunks: they begin behind the answer.
+    pub(super) fn agree_to_chunks(&mut self, id: &Id) -> Option<Agreement> {
+        let asked = id.chunks?;
+        self.session.agree_to_chunks(Agreement {
+            window: asked.window.min(CHUNK_WINDOW_MAX),
+            messages_max: asked.messages_max.min(CHUNK_MESSAGES_SENT_MAX),
+        });
+        Some(AGREED)
+    }
+
+    /// Takes a frame of the chunks' types: a piece may make a request whole, which is dispatched.
+    pub(crate) fn take_chunk(&mut self, content: &[u8]) -> Result<(), Error> {
+        match Chunk::read(content).map_err(damage)? {
+            Chunk::Data {
+                number,
+                first,
+                piece,
+            } => {
+                let packet_size_max = self.shared.config.packet_size_max;
+                let Some(incoming) = self.session.incoming() else {
+                    return Ok(());
+                };
+                let request = match incoming.take_kept() {
+                    Some(kept) => Some(kept),
+                    None => {
+                        let brought = incoming.data(number, first, piece, packet_size_max);
+                        let brought = brought.map_err(damage)?;
+                        if !brought.answer.is_empty() {
+                            self.session.append_copy(&brought.answer, Group::Control);
+                        }
+                        brought.request
+                    }
+                };
+                if let Some(request) = request {
+                    self.dispatch_frame(&request);
+                    if self.session.has_left_frame()
+                        && let Some(incoming) = self.session.incoming()
+                    {
+                        incoming.keep(request);
+                    }
+                }
+            }
+            Chunk::Credit { number, limit } => {
+                self.session
+                    .output_queue()
+                    .credit(number, limit)
+                    .map_err(damage)?;
+            }
+            Chunk::Stop { number, .. } => {
+                self.session.output_queue().stop(number).map_err(damage)?;
+            }
+            Chunk::Reset { number, .. } => {
+                if let Some(incoming) = self.session.incoming() {
+                    incoming.reset(number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Dispatches a request, and counts it if it is taken. What is answered at once joins its group
+    /// if something waits.
+    pub(crate) fn dispatch_frame(&mut self, content: &[u8]) {
+        let mark = self.session.output_queue().mark();
+        self.dispatch(content);
+        if !self.session.has_left_frame() {
+            let taken = self.request_counter;
+            self.session.count(taken);
+        }
+        self.session.output_queue().regroup(mark, Group::Control);
+    }
+}

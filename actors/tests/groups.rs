@@ -1,0 +1,372 @@
+//! Groups that share a connection, and large messages in chunks, on real sockets.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use vestibule_actors::Config;
+use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
+use vestibule_wire::client::{GREETING_SIZE, RequestHeader};
+use vestibule_wire::features::Features;
+use vestibule_wire::groups::chunk::{self, Chunk, First};
+use vestibule_wire::groups::{Agreement, Group, Payload, Received, Receiver, Sender};
+use vestibule_wire::keys::{self, RequestType};
+use vestibule_wire::reply::ReplyFrame;
+use vestibule_wire::request::{self, Body, Id};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const LARGE: usize = 3 << 20;
+
+/// A client that takes and sends chunks, by hand.
+struct Client {
+    stream: TcpStream,
+    receiver: Receiver,
+    /// What the server holds of chunks, if it takes them.
+    agreed: Option<Agreement>,
+    /// What came of chunks, in order.
+    pieces: Vec<(u32, Option<First>, usize)>,
+    /// Whole replies: sync, and all bytes without the length.
+    replies: Vec<(u64, Vec<u8>)>,
+    credits: HashMap<u32, u32>,
+    resets: Vec<u32>,
+    stops: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Bytes(Vec<u8>);
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Payload for Bytes {
+    fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    fn split(&mut self, size: usize) -> Self {
+        let rest = self.0.split_off(size);
+        Self(std::mem::replace(&mut self.0, rest))
+    }
+}
+
+impl Client {
+    fn connect(harness: &Harness, asked: Option<Agreement>) -> Self {
+        let mut stream = TcpStream::connect(harness.address()).expect("the server listens");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("it can be set");
+        stream.set_nodelay(true).expect("it can be set");
+        stream
+            .read_exact(&mut [0; GREETING_SIZE])
+            .expect("the server greets");
+        let mut client = Self {
+            stream,
+            receiver: Receiver::new(asked.unwrap_or_default()),
+            agreed: None,
+            pieces: Vec::new(),
+            replies: Vec::new(),
+            credits: HashMap::new(),
+            resets: Vec::new(),
+            stops: Vec::new(),
+        };
+        let id = Id {
+            version: 6,
+            features: Features::SUPPORTED,
+            chunks: asked,
+        };
+        let mut bytes = Vec::new();
+        RequestHeader::with_sync(1).write(&mut bytes, &Body::Id(id));
+        client.send(&bytes);
+        let reply = client.reply_to(1);
+        let Ok(Body::Id(id)) = request::decode(RequestType::Id, body(&reply)) else {
+            panic!("a reply to ID");
+        };
+        client.agreed = id.chunks;
+        client
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the server reads");
+    }
+
+    /// Reads a frame; false if the server has closed the connection.
+    fn read(&mut self) -> bool {
+        let mut length = [0; 5];
+        if self.stream.read_exact(&mut length).is_err() {
+            return false;
+        }
+        let size = u32::from_be_bytes(length[1..].try_into().expect("four")) as usize;
+        let mut content = vec![0; size];
+        self.stream
+            .read_exact(&mut content)
+            .expect("a whole frame comes");
+        if !Chunk::is_one(&content) {
+            self.replied(&length, content);
+            return true;
+        }
+        match Chunk::read(&content).expect("in form") {
+            Chunk::Data {
+                number,
+                first,
+                piece,
+            } => {
+                self.pieces.push((number, first, piece.len()));
+                let received = self.receiver.data(number, first, piece);
+                if let Received::Complete { content, .. } = received.expect("in order") {
+                    let mut length = vec![0xce];
+                    length.extend_from_slice(&(content.len() as u32).to_be_bytes());
+                    self.replied(&length, content);
+                }
+            }
+            Chunk::Credit { number, limit } => {
+                self.credits.insert(number, limit);
+            }
+            Chunk::Reset { number, .. } => {
+                self.receiver.reset(number);
+                self.resets.push(number);
+            }
+            Chunk::Stop { number, .. } => self.stops.push(number),
+        }
+        true
+    }
+
+    fn replied(&mut self, length: &[u8], content: Vec<u8>) {
+        let frame = [length, &content].concat();
+        let reply = ReplyFrame::read(&frame, usize::MAX)
+            .expect("a reply")
+            .expect("whole");
+        self.replies.push((reply.sync, frame));
+    }
+
+    /// The reply with this sync, whatever comes before it.
+    fn reply_to(&mut self, sync: u64) -> Vec<u8> {
+        loop {
+            if let Some(at) = self.replies.iter().position(|(own, _)| *own == sync) {
+                return self.replies.remove(at).1;
+            }
+            assert!(self.read(), "the connection is open");
+        }
+    }
+
+    fn ping(&mut self, sync: u64) {
+        self.send(&RequestBuilder::new(RequestType::Ping, sync).bytes());
+        assert_eq!(code(&self.reply_to(sync)), 0);
+    }
+
+    /// Takes all of these messages.
+    fn admit(&mut self, numbers: &[u32]) {
+        let mut admit = |number| self.receiver.admit(number, usize::MAX).expect("under way");
+        let credit = numbers
+            .iter()
+            .map(|number| admit(*number).as_bytes().to_vec());
+        let credit: Vec<u8> = credit.flatten().collect();
+        self.send(&credit);
+    }
+}
+
+fn body(frame: &[u8]) -> &[u8] {
+    ReplyFrame::read(frame, usize::MAX)
+        .expect("a reply")
+        .expect("whole")
+        .body
+}
+
+fn code(frame: &[u8]) -> u32 {
+    ReplyFrame::read(frame, usize::MAX)
+        .expect("a reply")
+        .expect("whole")
+        .code
+}
+
+/// A REPLACE of a tuple with `size` bytes beside its key.
+fn large(sync: u64, key: u8, size: usize) -> RequestBuilder {
+    let mut tuple = vec![0x92, key, 0xc6];
+    tuple.extend_from_slice(&(size as u32).to_be_bytes());
+    tuple.resize(tuple.len() + size, key);
+    let request = RequestBuilder::new(RequestType::Replace, sync);
+    request.uint(keys::SPACE_ID, 512).pair(keys::TUPLE, &tuple)
+}
+
+fn harness_with_rows() -> Harness {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    assert_eq!(peer.ask(&large(1, 5, LARGE)).code, 0);
+    assert_eq!(peer.ask(&RequestBuilder::replace(2, 7)).code, 0);
+    harness
+}
+
+const ASKED: Agreement = Agreement {
+    window: 64 << 10,
+    messages_max: 4,
+};
+
+#[test]
+fn a_client_that_does_not_ask_for_chunks_gets_none() {
+    let harness = harness_with_rows();
+    let mut client = Client::connect(&harness, None);
+    assert_eq!(client.agreed, None);
+    client.send(&RequestBuilder::select(2, 5).bytes());
+    client.send(&RequestBuilder::select(3, 5).stream(1).bytes());
+    let (first, second) = (client.reply_to(2), client.reply_to(3));
+    assert!(first.len() > LARGE && second.len() > LARGE);
+    assert!(client.pieces.is_empty());
+    // And what it sends of their types is unknown.
+    client.send(chunk::credit(1, 1).as_bytes());
+    assert_eq!(code(&client.reply_to(0)), 0x8000 | 48);
+    client.ping(4);
+}
+
+#[test]
+fn a_reply_in_chunks_stops_at_the_window_and_holds_nobody_else() {
+    let harness = harness_with_rows();
+    let mut whole = Client::connect(&harness, None);
+    whole.send(&RequestBuilder::select(2, 5).stream(1).bytes());
+    let expected = whole.reply_to(2);
+
+    let mut client = Client::connect(&harness, Some(ASKED));
+    assert!(client.agreed.is_some());
+    client.send(&RequestBuilder::select(2, 5).stream(1).bytes());
+    client.send(&RequestBuilder::select(3, 7).stream(2).bytes());
+    client.ping(4);
+    assert_eq!(code(&client.reply_to(3)), 0);
+    // Another one is told of, and waits as well.
+    client.send(&RequestBuilder::select(5, 5).stream(3).bytes());
+    while !client.pieces.iter().any(|(number, ..)| *number == 2) {
+        assert!(client.read());
+    }
+    let sent: usize = client.pieces.iter().map(|(_, _, size)| size).sum();
+    assert!(sent <= ASKED.window, "{sent} bytes without credit");
+    assert!(client.pieces.iter().all(|(_, _, size)| *size <= 16 << 10));
+    let (_, first, _) = client.pieces[0];
+    let group = Group::stream(1).expect("above 0");
+    assert_eq!(
+        first,
+        Some(First {
+            group,
+            total: expected.len() as u32 - 5
+        })
+    );
+    client.admit(&[1]);
+    assert!(
+        client.reply_to(2) == expected,
+        "byte for byte what is sent whole"
+    );
+    // The second is not wanted: it is given up, and the connection goes on.
+    let stop = client.receiver.stop(2, None).expect("under way");
+    client.send(&stop);
+    while client.resets.is_empty() {
+        assert!(client.read());
+    }
+    assert_eq!(client.resets, [2]);
+    client.ping(6);
+}
+
+#[test]
+fn large_replies_of_two_streams_arrive_side_by_side() {
+    let harness = harness_with_rows();
+    let mut client = Client::connect(&harness, Some(ASKED));
+    for (sync, stream) in [(2, 1), (3, 2)] {
+        client.send(&RequestBuilder::select(sync, 5).stream(stream).bytes());
+    }
+    while !client.pieces.iter().any(|(number, ..)| *number == 2) {
+        assert!(client.read());
+    }
+    client.admit(&[1, 2]);
+    let (first, second) = (client.reply_to(2), client.reply_to(3));
+    assert_eq!(body(&first), body(&second));
+    let numbers: Vec<u32> = client.pieces.iter().map(|(number, ..)| *number).collect();
+    let last = numbers
+        .iter()
+        .rposition(|number| *number == 1)
+        .expect("pieces of the first");
+    let begun = numbers
+        .iter()
+        .position(|number| *number == 2)
+        .expect("pieces of the second");
+    assert!(
+        begun < last,
+        "the second has begun before the first was whole"
+    );
+}
+
+#[test]
+fn a_request_in_chunks_runs_when_it_is_whole_and_small_ones_pass_it() {
+    let harness = harness_with_rows();
+    let window = 8 << 20;
+    let mut client = Client::connect(&harness, Some(Agreement { window, ..ASKED }));
+    let mut sender = Sender::<Bytes>::default();
+    sender.cut(client.agreed.expect("the server takes chunks"));
+    let group = Group::stream(9).expect("above 0");
+    sender.push(group, large(2, 8, LARGE).stream(9).bytes().into(), 0);
+    let mut pings = 0;
+    loop {
+        while let Some(piece) = sender.pick() {
+            client.send(&[piece.head.as_bytes(), &piece.payload.0].concat());
+            pings += 1;
+            client.ping(100 + pings);
+        }
+        if sender.is_empty() {
+            break;
+        }
+        while client.credits.is_empty() {
+            assert!(client.read());
+        }
+        for (number, limit) in client.credits.drain() {
+            sender
+                .credit(number, limit)
+                .expect("the server keeps the rules");
+        }
+    }
+    assert!(pings as usize > LARGE / (16 << 10));
+    assert_eq!(code(&client.reply_to(2)), 0);
+    let mut peer = harness.connect();
+    assert!(peer.ask(&RequestBuilder::select(1, 8)).body.len() > LARGE);
+}
+
+#[test]
+fn a_request_that_is_given_up_is_forgotten_and_one_that_is_too_large_is_stopped() {
+    let config = Config {
+        packet_size_max: 1 << 20,
+        ..config()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    let mut client = Client::connect(&harness, Some(ASKED));
+    let first = |id, total| {
+        let group = Group::stream(id).expect("above 0");
+        Some(First { group, total })
+    };
+    client.send(chunk::data(1, first(1, 50_000), 0).as_bytes());
+    client.send(&chunk::reset(1, None));
+    client.send(chunk::data(2, first(2, (1 << 20) + 1), 0).as_bytes());
+    while client.stops.is_empty() {
+        assert!(client.read());
+    }
+    assert_eq!(client.stops, [2]);
+    client.send(&chunk::reset(2, None));
+    client.ping(3);
+    // Both groups are free again.
+    client.send(chunk::data(3, first(2, 50_000), 0).as_bytes());
+    client.ping(4);
+}
+
+#[test]
+fn damaged_chunks_end_the_connection_with_words() {
+    let harness = Harness::start();
+    let frames = [
+        chunk::data(2, None, 0).as_bytes().to_vec(),
+        [chunk::data(7, None, 1).as_bytes(), &[0]].concat(),
+        chunk::credit(3, 10).as_bytes().to_vec(),
+        chunk::stop(3, None),
+    ];
+    for frame in frames {
+        let mut client = Client::connect(&harness, Some(ASKED));
+        client.send(&frame);
+        let reply = client.reply_to(0);
+        assert_eq!(code(&reply), 0x8000 | 20, "{frame:?}");
+        assert!(!client.read(), "the connection is closed");
+    }
+}
