@@ -81,8 +81,9 @@
 //!
 //! Web handlers, timers and other threads reach the engine through a clone of the handle:
 //! [`RuntimeHandle::write`] and [`read`](RuntimeHandle::read) run a closure in Tx's next turn, and
-//! return what it returned once that is committed. They are refused, waited for and cut off like
-//! clients: see [`EngineError`].
+//! return what it returned once that is committed. [`RuntimeHandle::call`] calls a procedure, with
+//! the rights of a user. They are refused, waited for and cut off like clients: see
+//! [`EngineError`].
 //!
 //! # Connections from elsewhere
 //!

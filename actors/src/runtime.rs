@@ -3,9 +3,10 @@
 //! | file | what |
 //! |---|---|
 //! | `start_error` | why a runtime does not start |
-//! | `handle`, `work` | what an embedder does with a running one |
+//! | `handle`, `work`, `call` | what an embedder does with a running one |
 //! | `signals` | serving until a signal ends it |
 
+mod call;
 mod handle;
 #[cfg(feature = "signals")]
 mod signals;

@@ -11,8 +11,8 @@ use std::fmt;
 use rmp_serde::decode::Error as Fault;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
-use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
+use vestibule_wire::{Error, ErrorCode};
 
 /// Most characters of an argument that an error tells.
 const ARGUMENT_TEXT_MAX: usize = 64;
@@ -25,7 +25,29 @@ const NIL: [u8; 1] = [0xc0];
 /// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS), naming the procedure
 /// and the argument, if they do not fit.
 pub(crate) fn parse_args<T: DeserializeOwned>(procedure: &str, args: &[u8]) -> Result<T, Error> {
-    let mut reader = Reader::new(args);
+    parse("argument", args).map_err(|told| bad_arguments(procedure, told))
+}
+
+/// The results of the procedure of this name, as [`parse_args`] its arguments.
+///
+/// # Errors
+///
+/// [`ErrorCode::PROC`](vestibule_wire::ErrorCode::PROC), naming the procedure and the result, if
+/// they do not fit.
+pub(crate) fn parse_results<T: DeserializeOwned>(
+    procedure: &str,
+    results: &[u8],
+) -> Result<T, Error> {
+    let bad = |told| {
+        let message = format!("Bad results of {procedure}: {told}");
+        Error::new(ErrorCode::PROC, message)
+    };
+    parse("result", results).map_err(bad)
+}
+
+/// Values of an array, each of which is a `noun` to people; or what is told if they do not fit.
+fn parse<T: DeserializeOwned>(noun: &'static str, array: &[u8]) -> Result<T, String> {
+    let mut reader = Reader::new(array);
     let count = reader.read_array_len().unwrap_or(0) as usize;
     let mut arguments = Arguments {
         reader,
@@ -33,6 +55,7 @@ pub(crate) fn parse_args<T: DeserializeOwned>(procedure: &str, args: &[u8]) -> R
         asked: 0,
         wanted: 0,
         names: &[],
+        noun,
         fault: None,
     };
     match T::deserialize(&mut arguments) {
@@ -42,16 +65,12 @@ pub(crate) fn parse_args<T: DeserializeOwned>(procedure: &str, args: &[u8]) -> R
                 1 => "1 is".to_owned(),
                 taken => format!("{taken} are"),
             };
-            Err(bad_arguments(
-                procedure,
-                format_args!("{taken} taken, got {count}"),
-            ))
+            Err(format!("{taken} taken, got {count}"))
         }
         Ok(value) => Ok(value),
         Err(fault) => {
             let told = arguments.fault.take();
-            let told = told.unwrap_or_else(|| bounded(&fault.to_string()));
-            Err(bad_arguments(procedure, told))
+            Err(told.unwrap_or_else(|| bounded(&fault.to_string())))
         }
     }
 }
@@ -113,6 +132,8 @@ struct Arguments<'de> {
     /// How many will be, if that is known: those that are not given are as if nil was.
     wanted: usize,
     names: &'static [&'static str],
+    /// What one of them is called.
+    noun: &'static str,
     /// What is told, once one does not fit.
     fault: Option<String>,
 }
@@ -159,7 +180,7 @@ impl<'de> SeqAccess<'de> for &mut Arguments<'de> {
                 true => should_be(&expected, got),
                 false => format!("does not fit: {}", bounded(&text)),
             };
-            self.fault = Some(format!("argument {}{name} {what}", self.asked));
+            self.fault = Some(format!("{} {}{name} {what}", self.noun, self.asked));
         })
     }
 }
@@ -394,6 +415,18 @@ mod tests {
         );
         assert_eq!(told::<(u64,)>(&[0x92, 1, 2]), "1 is taken, got 2");
         assert_eq!(told::<()>(&[0x91, 1]), "none are taken, got 1");
+    }
+
+    #[test]
+    fn results_are_told_of_as_such() {
+        let parse = |results: &[u8]| parse_results::<(u64, Option<u64>)>("f", results);
+        assert_eq!(parse(&[0x91, 7]), Ok((7, None)));
+        let told = |results: &[u8]| parse(results).unwrap_err().to_string();
+        let text = "Bad results of f: result 1 should be an integer from 0 to \
+                    18446744073709551615, got true (error 32)";
+        assert_eq!(told(&[0x91, 0xc3]), text);
+        let text = "Bad results of f: 2 are taken, got 3 (error 32)";
+        assert_eq!(told(&[0x93, 1, 2, 3]), text);
     }
 
     #[test]

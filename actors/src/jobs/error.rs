@@ -15,7 +15,8 @@ pub enum EngineError {
     /// Begun and not waited for any longer: it may be done or not. Tx died, or the grace of a
     /// transition is over.
     OutcomeUnknown(Error),
-    /// Failed, by its own error or by that of its commit: nothing of it is kept.
+    /// Failed, by its own error or by that of its commit. A commit that fails keeps nothing; what
+    /// work has changed before an error of its own stays changed.
     Failed(Error),
 }
 
@@ -28,10 +29,10 @@ impl EngineError {
         }
     }
 
-    /// Whether it is certain that nothing has changed.
+    /// Whether it is certain that nothing has changed: it was not begun.
     #[must_use]
     pub fn is_without_effect(&self) -> bool {
-        !matches!(self, Self::OutcomeUnknown(_))
+        matches!(self, Self::Refused(_))
     }
 }
 

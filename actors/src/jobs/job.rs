@@ -6,18 +6,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use actix::{Message, Recipient};
 use vestibule_wire::Error;
 
+use super::call::JobCall;
 use super::table::JobTicket;
 
 /// The work of a job: it gets the engine, or the reason why it may not have it.
-pub(super) type Work<E> = Box<dyn FnOnce(Result<&mut E, Error>) -> Settle + Send>;
+pub(crate) type Work<E> = Box<dyn FnOnce(Result<&mut E, Error>) -> Settle + Send>;
 
 /// Told the outcome of the turn, with the right to tell the caller.
 pub(crate) type Settle = Box<dyn FnOnce(JobTicket, Result<(), Error>)>;
 
-/// Work on the engine that an embedder asks for.
+/// What an embedder asks for.
+pub(crate) enum JobWork<E> {
+    /// Work on the engine.
+    Engine(Work<E>),
+    /// A procedure.
+    Call(JobCall),
+}
+
+/// What an embedder asks for, with the right to do it.
 pub(crate) struct Job<E> {
     pub(crate) ticket: JobTicket,
-    pub(crate) work: Work<E>,
+    pub(crate) work: JobWork<E>,
 }
 
 impl<E> fmt::Debug for Job<E> {

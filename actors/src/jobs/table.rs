@@ -109,7 +109,7 @@ impl JobTable {
     /// # Errors
     ///
     /// Why it would not.
-    pub(super) fn check(&self, class: Class) -> Result<Serving, EngineError> {
+    pub(crate) fn check(&self, class: Class) -> Result<Serving, EngineError> {
         let serving = self.shared.serving.load();
         let code = match admit(serving, class, false) {
             Verdict::Answer | Verdict::Forward | Verdict::ViewOrForward => return Ok(serving),
@@ -120,7 +120,7 @@ impl JobTable {
         Err(self.refusal(code))
     }
 
-    pub(super) fn refusal(&self, code: ErrorCode) -> EngineError {
+    pub(crate) fn refusal(&self, code: ErrorCode) -> EngineError {
         let status = self.shared.serving.status(self.shared.clock.now());
         EngineError::Refused(status.error(code))
     }

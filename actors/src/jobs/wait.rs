@@ -7,10 +7,12 @@ use futures::future::{Either, select};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use vestibule_wire::{Error, ErrorCode};
 
+use super::call::{JobCall, Waiting};
 use super::error::EngineError;
-use super::job::{Job, JobQueue, Settle};
+use super::job::{Job, JobQueue, JobWork, Settle};
 use super::table::{JobTable, JobTicket};
 use crate::admission::Class;
+use crate::engine::Caller;
 use crate::serving::{Revocation, Serving};
 
 impl JobTable {
@@ -44,6 +46,41 @@ impl JobTable {
                 }
             })
         };
+        let work = JobWork::Engine(Box::new(work));
+        self.submit(queue, class, work, result).await
+    }
+
+    /// Has Tx call a procedure, and waits until that is committed: the results, one array.
+    ///
+    /// # Errors
+    ///
+    /// Those of admission, of the call, and of what comes between.
+    pub(crate) async fn call<E: 'static>(
+        self: &Arc<Self>,
+        queue: &Arc<JobQueue<E>>,
+        caller: Arc<Caller>,
+        name: String,
+        args: Vec<u8>,
+    ) -> Result<Vec<u8>, EngineError> {
+        let (told, result) = oneshot::channel();
+        let (_waits, waiting) = Waiting::new();
+        let work = JobWork::Call(JobCall {
+            caller,
+            name,
+            args,
+            waiting,
+            told,
+        });
+        self.submit(queue, Class::Call, work, result).await
+    }
+
+    async fn submit<E: 'static, R>(
+        self: &Arc<Self>,
+        queue: &Arc<JobQueue<E>>,
+        class: Class,
+        work: JobWork<E>,
+        result: oneshot::Receiver<Result<R, EngineError>>,
+    ) -> Result<R, EngineError> {
         let mut changes = self.shared().changes.subscribe();
         let credit = self.credit(class, &mut changes).await?;
         let (refused, refusal) = oneshot::channel();
@@ -52,7 +89,6 @@ impl JobTable {
             table: self.clone(),
             number: ticket.number(),
         };
-        let work = Box::new(work);
         queue.push(Job { ticket, work });
         waits.outcome(result, refusal, changes).await
     }

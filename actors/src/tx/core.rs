@@ -12,6 +12,7 @@ use actix::Recipient;
 use super::backlog::Backlog;
 use super::budget::TurnBudget;
 use super::callers::Callers;
+use super::calls::DeferredCalls;
 use super::deferred::{DeferredRequests, Tickets};
 use super::given_up::GivenUp;
 use super::holdings::Holdings;
@@ -63,6 +64,8 @@ pub(super) struct Executor<E: Engine> {
     pub(super) writes: TurnWrites,
     pub(super) tickets: Tickets,
     pub(super) deferred: DeferredRequests,
+    /// Calls of the embedder that are answered later.
+    pub(super) calls: DeferredCalls,
     /// Where async procedures leave their steps.
     pub(super) steps: Rc<StepQueue<E>>,
     pub(super) tasks: Tasks,
@@ -117,6 +120,7 @@ impl<E: Engine> TxCore<E> {
             writes: TurnWrites::default(),
             tickets: Tickets::new(completions),
             deferred: DeferredRequests::default(),
+            calls: DeferredCalls::default(),
             steps: steps.clone(),
             tasks: Tasks::default(),
             budget: TurnBudget::new(clock, now),

@@ -3,7 +3,7 @@
 use super::core::{Executor, TxCore};
 use super::steps::StepOrigin;
 use crate::engine::Engine;
-use crate::jobs::Job;
+use crate::jobs::{Job, JobTicket, JobWork, Work};
 use crate::limits::TURN_JOBS_MAX;
 
 impl<E: Engine> TxCore<E> {
@@ -26,14 +26,17 @@ impl<E: Engine> TxCore<E> {
             let Some(job) = self.queue.pop_job() else {
                 return;
             };
-            self.executor.run_job(job);
+            let Job { ticket, work } = job;
+            match work {
+                JobWork::Engine(work) => self.executor.run_work(ticket, work),
+                JobWork::Call(call) => self.run_call(ticket, call),
+            }
         }
     }
 }
 
 impl<E: Engine> Executor<E> {
-    fn run_job(&mut self, job: Job<E>) {
-        let Job { ticket, work } = job;
+    fn run_work(&mut self, ticket: JobTicket, work: Work<E>) {
         let Some(admitted) = ticket.claim() else {
             return;
         };

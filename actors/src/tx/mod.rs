@@ -28,6 +28,7 @@
 //! | `turn_writes` | what a turn has written and may still write |
 //! | `deferred`, `tasks`, `steps` | requests that are answered later; async procedures |
 //! | `jobs`, `ticks` | work that the embedder asks for, once and every so often |
+//! | `calls` | procedures that the embedder calls |
 //! | `deadlines` | what has to end in time |
 //!
 //! Nobody waits for Tx but by what it has not answered. A panic in the engine ends this Tx; the
@@ -38,6 +39,7 @@ mod atomic;
 mod backlog;
 mod budget;
 mod callers;
+mod calls;
 mod cancel;
 mod commit;
 mod core;

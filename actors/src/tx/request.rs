@@ -402,7 +402,7 @@ impl<E: Engine> Executor<E> {
     }
 
     /// Sets events with the turn's commit.
-    fn announce(&mut self, announced: Vec<Announced>) {
+    pub(super) fn announce(&mut self, announced: Vec<Announced>) {
         for Announced { key, value } in announced {
             let events = self.shared.events.clone();
             self.output.await_commit(Box::new(move |committed| {

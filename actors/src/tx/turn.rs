@@ -74,6 +74,7 @@ impl<E: Engine> TxCore<E> {
     fn finish_completed(&mut self) {
         for Completed { ticket, result } in self.queue.take_completed() {
             let Some(mut deferred) = self.executor.take_deferred(ticket) else {
+                self.executor.calls.finish(ticket, result);
                 continue;
             };
             if let Some(task) = deferred.task.take() {
