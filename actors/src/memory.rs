@@ -16,7 +16,6 @@
 //! sum is bounded by the number of connections.
 
 use std::cmp::Reverse;
-use std::ops::Add;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,7 +24,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use crate::limits::{CONNECTION_REPLY_BYTES_MAX, MEMORY_SMALL};
-use crate::segments::Segments;
+use crate::segments::{Held, Segments};
 
 /// The counter of a runtime.
 #[derive(Debug)]
@@ -147,42 +146,6 @@ impl MemoryCharge {
 impl Drop for MemoryCharge {
     fn drop(&mut self) {
         self.set(0);
-    }
-}
-
-/// What a connection holds.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// Bytes of buffers.
-    pub(crate) buffers: usize,
-    /// Bytes of segments.
-    pub(crate) segments: usize,
-}
-
-impl Held {
-    /// Bytes of buffers alone.
-    pub(crate) fn buffers(buffers: usize) -> Self {
-        Self {
-            buffers,
-            segments: 0,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn total(self) -> usize {
-        self.buffers + self.segments
-    }
-}
-
-impl Add for Held {
-    type Output = Self;
-
-    #[inline]
-    fn add(self, other: Self) -> Self {
-        Self {
-            buffers: self.buffers + other.buffers,
-            segments: self.segments + other.segments,
-        }
     }
 }
 

@@ -11,8 +11,7 @@
 use vestibule_wire::groups::{Agreement, Group, Payload, Sender, WrongCredit};
 use vestibule_wire::limits::GROUP_QUANTUM;
 
-use crate::memory::Held;
-use crate::segments::Chain;
+use crate::segments::{Chain, Held};
 
 /// The replies of one connection that wait for the socket.
 #[derive(Debug, Default)]

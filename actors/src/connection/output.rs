@@ -26,8 +26,7 @@ use crate::limits::{
     FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_AHEAD_MAX, OUTPUT_AHEAD_MIN, OUTPUT_MAX,
     PARTS_PER_WRITE_MAX, SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX, UNCREDITED_MAX,
 };
-use crate::memory::Held;
-use crate::segments::{Chain, Segments};
+use crate::segments::{Chain, Held, Segments};
 
 /// The output of one connection.
 ///

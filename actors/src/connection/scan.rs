@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::engine::{LargeFrame, Scan};
-use crate::memory::Held;
+use crate::segments::Held;
 
 /// A stepwise SELECT: the frame it came in, its place, and the reply so far.
 pub(crate) struct ParkedScan {

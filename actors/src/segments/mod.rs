@@ -13,10 +13,13 @@
 //! | file | what |
 //! |---|---|
 //! | `pool` | the counter; segments that nobody uses |
+//! | `held` | what a connection holds in buffers and in segments |
 //! | `chain` | bytes in segments, taken from the front as they are sent |
 
 mod chain;
+mod held;
 mod pool;
 
 pub(crate) use chain::Chain;
+pub(crate) use held::Held;
 pub(crate) use pool::Segments;

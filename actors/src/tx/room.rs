@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::cells::claims::RequestId;
     use crate::config::{Config, ConnectionLimits};
-    use crate::memory::Held;
+    use crate::segments::Held;
     use crate::tx::test_fixture::{Fixture, fixture, fixture_with};
 
     use vestibule_wire::keys::{self, RequestType};

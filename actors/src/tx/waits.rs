@@ -135,8 +135,8 @@ mod tests {
     use crate::cells::claims::RequestId;
     use crate::config::{Config, QuotaLimits};
     use crate::limits::CONNECTION_REPLY_BYTES_MAX;
-    use crate::memory::Held;
     use crate::messages::tx::Batch;
+    use crate::segments::Held;
     use crate::testing::RequestBuilder;
     use crate::tx::test_fixture::{Fixture, fixture, fixture_with};
 

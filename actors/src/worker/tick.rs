@@ -24,9 +24,10 @@ use crate::connection::timeouts::check_period;
 use crate::limits::{
     ADMIN_SLOT_TIME_MIN, HALF_CLOSED_CROWDED_MAX, SHORTAGE_TIME_MAX, TIME_LOOKS_PER_LIMIT,
 };
-use crate::memory::{Held, give_way};
+use crate::memory::give_way;
 use crate::messages::SessionId;
 use crate::resources::credits::{Grant, credit_share};
+use crate::segments::Held;
 use crate::session::messages::{Close, ExpireStalled, SlotRevoked};
 use crate::timeouts::after;
 

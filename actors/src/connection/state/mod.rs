@@ -39,11 +39,11 @@ use super::watches::Watches;
 use crate::cells::traffic::{Counter, TrafficCounts};
 use crate::engine::Caller;
 use crate::limits::{MEMORY_SMALL, OUTPUT_PAUSE, SEGMENT_SIZE};
-use crate::memory::{ConnectionCharge, Held, Holding, OutputGauge};
+use crate::memory::{ConnectionCharge, Holding, OutputGauge};
 use crate::resources::credits::Grant;
 use crate::resources::logins::LoginPace;
 use crate::resources::transactions::OpenTransactions;
-use crate::segments::Chain;
+use crate::segments::{Chain, Held};
 use crate::shared::Shared;
 
 /// The header of a reply.

@@ -11,7 +11,7 @@ use crate::config::Administrators;
 use crate::engine::catalog::GUEST;
 use crate::engine::{LargeFrame, counted};
 use crate::limits::{EVENT_KEY_SIZE_MAX, LOGGED_NAME_MAX, LOGIN_WORK, SESSION_TURN_WORK_PER_LOOK};
-use crate::memory::Held;
+use crate::segments::Held;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 
 impl Dispatcher<'_> {

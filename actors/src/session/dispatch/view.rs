@@ -27,7 +27,7 @@ use crate::limits::{
     ADMISSION_LOOKS_MAX, SESSION_TURN_WORK_PER_LOOK, VIEW_RESTARTS_MAX, VIEW_SELECT_WORK,
     VIEW_STEPS_PER_POLL_MAX,
 };
-use crate::memory::Held;
+use crate::segments::Held;
 use crate::serving::{Admitted, Serving};
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 use crate::timeouts::after;
