@@ -35,6 +35,9 @@ pub struct ServerInfo {
     pub has_pagination: bool,
     /// Whether it takes names of spaces and indexes.
     pub has_names: bool,
+    /// Whether large requests and replies are sent in chunks: the server can, and the client
+    /// [asks](crate::ClientBuilder::chunks).
+    pub has_chunks: bool,
 }
 
 impl Client {
@@ -75,6 +78,7 @@ impl Client {
             has_watchers: session.has(Feature::Watchers),
             has_pagination: session.has(Feature::Pagination),
             has_names: session.has(Feature::SpaceAndIndexNames),
+            has_chunks: session.chunks.is_some(),
         })
     }
 

@@ -46,7 +46,8 @@ pub enum ErrorKind {
     Encode,
     /// The reply is not of the type that was asked for.
     Decode,
-    /// A bound of this client is reached: watched keys, pushes that nobody takes.
+    /// A bound of this client is reached: watched keys, pushes that nobody takes, the length of a
+    /// reply in chunks.
     Limit,
     /// No instance of a pool has the role that was asked for.
     NoInstance,

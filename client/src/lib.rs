@@ -48,6 +48,14 @@
 //! one that the server refused has changed nothing; of the others nobody knows. Only what surely
 //! did not run is sent again by itself, as [`Retry`] allows, and when the server asks for it.
 //!
+//! # Who shares a connection
+//!
+//! Requests belong to groups: every stream is one, and so are reads, writes and calls outside of
+//! streams. Pings and watches go ahead of all. Groups share the connection by bytes, and each keeps
+//! its own order; between groups there is none. With a server that has chunks, as vestibule, large
+//! requests and replies are cut, so that nobody waits for all of another's:
+//! [`ClientBuilder::chunks`].
+//!
 //! # Tuples
 //!
 //! A tuple is any type that serde turns into a list: a struct, or a Rust tuple, whose fields are

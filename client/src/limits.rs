@@ -8,8 +8,9 @@ use std::time::Duration;
 /// Half of what vestibule takes from one connection (2048), so that what is sent is also read.
 pub const IN_FLIGHT_MAX_DEFAULT: usize = 1024;
 
-/// Most bytes of requests that wait to be written to one connection, unless configured otherwise.
-/// One larger request is taken when nothing else waits.
+/// Most bytes of requests that wait to be written to one connection, unless configured otherwise:
+/// of those up to 16 KiB, and again of larger ones, so that small ones do not wait for the room
+/// that large ones take. One larger request is taken when no other large one waits.
 pub const QUEUED_BYTES_MAX_DEFAULT: usize = 16 << 20;
 
 /// Longest reply that is accepted unless configured otherwise, in bytes. A longer one ends the
@@ -22,6 +23,26 @@ pub(crate) const WRITE_BATCH_SIZE: usize = 64 << 10;
 
 /// Room that is made before a read, in bytes.
 pub(crate) const READ_SIZE: usize = 64 << 10;
+
+/// Bytes of replies in chunks that a server may send before they are admitted (1 MiB): what comes
+/// while the answer to the first piece is under way, 80 ms at 100 Mbit/s.
+pub(crate) const CHUNK_WINDOW: usize = 1 << 20;
+
+/// Replies in chunks that are under way at once.
+pub(crate) const CHUNK_MESSAGES_MAX: usize = 64;
+
+/// How many bytes of a reply in chunks are admitted ahead of what has come (16 MiB). Memory for
+/// them is made at once; that for the rest of a longer one as it comes.
+pub(crate) const CHUNK_CREDIT: usize = 16 << 20;
+
+/// Most of what a server offers to hold of requests in chunks that is used: bytes, and messages.
+pub(crate) const CHUNK_WINDOW_SENT_MAX: usize = 16 << 20;
+/// See [`CHUNK_WINDOW_SENT_MAX`].
+pub(crate) const CHUNK_MESSAGES_SENT_MAX: usize = 4096;
+
+/// Most bytes of credit that wait for a server that sends and does not read. Beyond, the connection
+/// is given up.
+pub(crate) const ANSWERS_SIZE_MAX: usize = 1 << 20;
 
 /// Longest URL of a server, in bytes.
 pub const URL_SIZE_MAX: usize = 4096;

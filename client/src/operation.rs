@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use vestibule_wire::client::{RequestHeader, Statement};
+use vestibule_wire::groups::Group;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::request::{
     After, Begin, Body, Call, Delete, Eval, IdOrName, IteratorType, Select, Store, Update, Upsert,
@@ -136,6 +137,26 @@ impl Operation {
             Action::Call { name, .. } => Some(name),
             Action::Eval { .. } => Some(""),
             _ => None,
+        }
+    }
+
+    /// The group that it shares the connection in, outside of streams.
+    pub(crate) fn group(&self) -> Group {
+        match &self.action {
+            Action::Ping | Action::WatchOnce(_) => Group::Control,
+            Action::Select(_) => Group::Read,
+            Action::Insert(_)
+            | Action::Replace(_)
+            | Action::Update { .. }
+            | Action::Delete { .. }
+            | Action::Upsert { .. }
+            | Action::Begin(_)
+            | Action::Commit
+            | Action::Rollback => Group::Write,
+            Action::Call { .. }
+            | Action::Eval { .. }
+            | Action::Execute { .. }
+            | Action::Prepare(_) => Group::Call,
         }
     }
 

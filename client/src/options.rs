@@ -57,6 +57,7 @@ pub(crate) struct Options {
     pub(crate) in_flight_max: usize,
     pub(crate) queued_bytes_max: usize,
     pub(crate) reply_size_max: usize,
+    pub(crate) chunks: bool,
     pub(crate) retry: Retry,
     pub(crate) fail_fast: bool,
     pub(crate) role_interval: Duration,
@@ -75,6 +76,7 @@ impl Default for Options {
             in_flight_max: IN_FLIGHT_MAX_DEFAULT,
             queued_bytes_max: QUEUED_BYTES_MAX_DEFAULT,
             reply_size_max: REPLY_SIZE_MAX_DEFAULT,
+            chunks: true,
             retry: Retry::default(),
             fail_fast: false,
             role_interval: ROLE_INTERVAL_DEFAULT,
@@ -138,17 +140,28 @@ macro_rules! option_setters {
             self
         }
 
-        /// Most bytes of requests that wait to be written to one connection; at least 1.
+        /// Most bytes of requests that wait to be written to one connection; at least 1. Those up
+        /// to 16 KiB and larger ones are counted apart: small ones do not wait for the room that
+        /// large ones take.
         #[must_use]
         pub fn queued_bytes_max(mut self, bytes: usize) -> Self {
             self.options.queued_bytes_max = bytes.clamp(1, u32::MAX as usize);
             self
         }
 
-        /// Longest reply that is accepted, in bytes.
+        /// Longest reply that is accepted, in bytes. A longer one fails its request if it comes in
+        /// [chunks](Self::chunks), else it ends the connection.
         #[must_use]
         pub fn reply_size_max(mut self, bytes: usize) -> Self {
             self.options.reply_size_max = bytes;
+            self
+        }
+
+        /// Whether requests and replies above 16 KiB are sent in chunks, between which others pass
+        /// them, if the server can do that; `true` unless told otherwise.
+        #[must_use]
+        pub fn chunks(mut self, chunks: bool) -> Self {
+            self.options.chunks = chunks;
             self
         }
 

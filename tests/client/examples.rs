@@ -70,3 +70,17 @@ fn pool_writes_to_the_primary() {
     );
     assert!(output.contains("Primary, connected: true"), "{output}");
 }
+
+#[test]
+fn shared_connection_measures_pings_beside_a_transfer() {
+    let output = run_on_a_server("shared_connection", &[]);
+    for name in [
+        "in chunks, writes:",
+        "in chunks, reads:",
+        "whole, writes:",
+        "whole, reads:",
+    ] {
+        assert!(output.contains(name), "{output}");
+    }
+    assert!(!output.contains("does not take chunks"), "{output}");
+}

@@ -35,14 +35,14 @@ function fails_after_a_write()
 end
 "#;
 
-struct Tarantool {
+pub(crate) struct Tarantool {
     process: Process,
     url: String,
 }
 
 impl Tarantool {
     /// Starts on a unix socket in the directory.
-    fn start(program: &str, directory: &Directory) -> Self {
+    pub(crate) fn start(program: &str, directory: &Directory) -> Self {
         let socket = directory.path().join("t.sock");
         let script = directory.path().join("init.lua");
         let data: PathBuf = directory.path().join("data");
@@ -68,7 +68,7 @@ impl Tarantool {
         self.process.wait();
     }
 
-    async fn connect(&self) -> Client {
+    pub(crate) async fn connect(&self) -> Client {
         let client = Client::builder(&self.url)
             .credentials("app", "secret")
             .backoff(Duration::from_millis(5), Duration::from_millis(50))

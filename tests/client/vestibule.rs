@@ -41,7 +41,7 @@ async fn connect(server: &Server) -> Client {
         .expect("it listens")
 }
 
-async fn make_spaces(client: &Client) {
+pub(crate) async fn make_spaces(client: &Client) {
     let make = async |procedure: &str, arguments: Value| {
         let made = client.call::<Value>(procedure, arguments).await;
         made.unwrap_or_else(|error| panic!("{procedure}: {error}"));

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use vestibule_wire::client::{RequestHeader, SYNC_AT};
 use vestibule_wire::error::ErrorCode;
 use vestibule_wire::features::Feature;
+use vestibule_wire::groups::Group;
 
 use super::resolve::Names;
 use super::shared::{Link, Pending, Phase, Session, closed};
@@ -14,6 +15,7 @@ use crate::error::{Error, ErrorKind, Outcome, outcome_of};
 use crate::incoming::Reply;
 use crate::limits::SCHEMA_RETRIES_MAX;
 use crate::operation::{Action, Operation};
+use crate::outgoing::Room;
 
 /// The connection and the stream that a request has to be sent in, or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +50,11 @@ impl Drop for Slot<'_> {
         let mut state = self.link.lock();
         state.table.remove(self.sync);
         match state.outgoing.withdraw(self.sync) {
-            Some(charge) => self.link.room.add_permits(charge),
+            Some(room) => {
+                self.link.free(room);
+                // Of one that is begun the server is told.
+                self.link.wake(&mut state);
+            }
             None => self.tracker.0.store(true, Ordering::Release),
         }
         self.link.to_leave.notify_one();
@@ -134,9 +140,14 @@ impl Link {
         };
         let (space, index) = (names.space.as_is(), names.index.as_is());
         let mut frame = operation.frame(header, space, index);
-        let charge = frame.len().min(self.options.queued_bytes_max) as u32;
-        let room = self.room.acquire_many(charge).await;
-        let room = room.map_err(|_| Failure::Error(closed()))?;
+        let room = Room::of(frame.len(), self.options.queued_bytes_max);
+        let places = (
+            self.room_small.acquire_many(room.small as u32).await,
+            self.room_large.acquire_many(room.large as u32).await,
+        );
+        let (Ok(small), Ok(large)) = places else {
+            return Err(Failure::Error(closed()));
+        };
         let (answer, answered) = oneshot::channel();
         let sync = {
             let mut state = self.lock();
@@ -152,10 +163,14 @@ impl Link {
             frame[SYNC_AT..SYNC_AT + 8].copy_from_slice(&sync.to_be_bytes());
             let pushes = pushes.cloned();
             state.table.insert(sync, Pending { answer, pushes });
-            self.queue(&mut state, sync, frame, charge as usize);
+            let stream = pin.and_then(|pin| Group::stream(pin.stream_id));
+            let group = stream.unwrap_or_else(|| operation.group());
+            state.outgoing.push(group, sync, frame, room);
+            self.wake(&mut state);
             sync
         };
-        room.forget();
+        small.forget();
+        large.forget();
         let mut slot = Slot {
             link: self,
             sync,

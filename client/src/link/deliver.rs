@@ -6,10 +6,11 @@ use vestibule_wire::error::ErrorCode;
 use vestibule_wire::events;
 use vestibule_wire::keys::{CODE_CHUNK, CODE_EVENT};
 
+use super::handshake::malformed;
 use super::shared::{Link, Phase, State};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::incoming::Reply;
-use crate::limits::PUSHES_MAX;
+use crate::incoming::{Arrived, Reply};
+use crate::limits::{ANSWERS_SIZE_MAX, PUSHES_MAX};
 
 /// True as MessagePack: the value of `box.shutdown` once a stop is announced.
 const TRUE: &[u8] = &[0xc3];
@@ -18,14 +19,30 @@ const TRUE: &[u8] = &[0xc3];
 pub(super) type Answers = Vec<(oneshot::Sender<Result<Reply, Error>>, Result<Reply, Error>)>;
 
 impl Link {
-    /// Takes in what one read has brought, under one lock. Answers are given when it is free again.
-    pub(super) fn deliver(&self, replies: &mut Vec<Reply>, answers: &mut Answers) {
-        let is_leaving = {
+    /// Takes in what one read has brought, and what is to be said of its chunks, under one lock.
+    /// Answers are given when it is free again. The error is one that ends the connection.
+    pub(super) fn deliver(
+        &self,
+        arrived: &mut Vec<Arrived>,
+        answers: &mut Answers,
+        to_say: Vec<u8>,
+    ) -> Result<(), Error> {
+        let (is_leaving, taken) = {
             let mut state = self.lock();
-            for reply in replies.drain(..) {
-                self.take_in(&mut state, reply, answers);
+            let mut taken = Ok(());
+            for one in arrived.drain(..) {
+                match one {
+                    Arrived::Reply(reply) => self.take_in(&mut state, reply, answers),
+                    said if taken.is_ok() => taken = self.take_note(&mut state, said, answers),
+                    _ => {}
+                }
             }
-            !matches!(state.phase, Phase::Up(_))
+            if state.outgoing.answer(to_say) > ANSWERS_SIZE_MAX && taken.is_ok() {
+                let text = "the server sends replies in chunks and does not read what is said";
+                taken = Err(Error::not_sent(ErrorKind::Connection, text));
+            }
+            self.wake(&mut state);
+            (!matches!(state.phase, Phase::Up(_)), taken)
         };
         for (answer, reply) in answers.drain(..) {
             // Who does not wait any more has taken its request out of the table, or does so now.
@@ -34,6 +51,55 @@ impl Link {
         if is_leaving {
             self.to_leave.notify_one();
         }
+        taken
+    }
+
+    /// Takes in what is said of requests and replies in chunks.
+    fn take_note(
+        &self,
+        state: &mut State,
+        said: Arrived,
+        answers: &mut Answers,
+    ) -> Result<(), Error> {
+        let (sync, error) = match said {
+            Arrived::Reply(_) => return Ok(()),
+            Arrived::Credit { number, limit } => {
+                return state.outgoing.credit(number, limit).map_err(malformed);
+            }
+            Arrived::Stop { number, error } => {
+                let stopped = state.outgoing.stop(number).map_err(malformed)?;
+                let Some((sync, room)) = stopped else {
+                    return Ok(());
+                };
+                self.free(room);
+                let error = error.map_or_else(
+                    || {
+                        let text = "the server does not take a request of this size";
+                        Error::new(ErrorKind::Limit, Outcome::Refused, text)
+                    },
+                    |error| Error::from_server(error, Outcome::Refused),
+                );
+                (sync, error)
+            }
+            Arrived::GivenUp { sync, error } => {
+                let error = error.map_or_else(
+                    || {
+                        let text = "the server has given up the reply";
+                        Error::new(ErrorKind::Limit, Outcome::Unknown, text)
+                    },
+                    |error| Error::from_server(error, Outcome::Unknown),
+                );
+                (sync, error)
+            }
+            Arrived::TooLong { sync, size } => {
+                let text = format!("the reply has {size} bytes, more than is accepted");
+                (sync, Error::new(ErrorKind::Limit, Outcome::Unknown, text))
+            }
+        };
+        if let Some(pending) = state.table.remove(sync) {
+            answers.push((pending.answer, Err(error)));
+        }
+        Ok(())
     }
 
     fn take_in(&self, state: &mut State, reply: Reply, answers: &mut Answers) {

@@ -13,6 +13,7 @@ use super::shared::Link;
 use crate::error::{Error, ErrorKind};
 use crate::incoming::Incoming;
 use crate::limits::WRITE_BATCH_SIZE;
+use crate::outgoing::Batch;
 
 /// When something was last received: anything is a sign of life.
 struct Life {
@@ -65,20 +66,23 @@ async fn read<R: AsyncRead + Unpin>(
     mut reader: R,
     life: &Life,
 ) -> Error {
-    let (mut replies, mut answers) = (Vec::new(), Answers::new());
+    let (mut arrived, mut answers) = (Vec::new(), Answers::new());
     loop {
-        loop {
+        let fault = loop {
             match incoming.next() {
-                Ok(Some(reply)) => replies.push(reply),
-                Ok(None) => break,
-                Err(fault) => {
-                    link.deliver(&mut replies, &mut answers);
-                    return malformed(fault);
-                }
+                Ok(Some(one)) => arrived.push(one),
+                Ok(None) => break None,
+                Err(fault) => break Some(fault),
             }
+        };
+        let answer = incoming.take_answer();
+        if (!arrived.is_empty() || !answer.is_empty())
+            && let Err(error) = link.deliver(&mut arrived, &mut answers, answer)
+        {
+            return error;
         }
-        if !replies.is_empty() {
-            link.deliver(&mut replies, &mut answers);
+        if let Some(fault) = fault {
+            return malformed(fault);
         }
         match reader.read_buf(incoming.buffer()).await {
             Ok(0) => return ended(),
@@ -89,29 +93,26 @@ async fn read<R: AsyncRead + Unpin>(
 }
 
 async fn write<W: AsyncWrite + Unpin>(link: &Link, mut writer: W) -> Error {
-    let mut bytes = Vec::new();
+    let mut batch = Batch::default();
     loop {
-        let freed = link.lock().outgoing.take(&mut bytes, WRITE_BATCH_SIZE);
-        link.room.add_permits(freed);
-        if bytes.is_empty() {
+        let freed = link.lock().outgoing.take(&mut batch, WRITE_BATCH_SIZE);
+        link.free(freed);
+        if batch.size() == 0 {
             link.to_leave.notify_one();
             link.to_write.notified().await;
             continue;
         }
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            match writer.write(rest).await {
-                Ok(0) => return ended(),
-                Ok(count) => {
-                    link.lock().outgoing.wrote(count);
-                    rest = &rest[count..];
+        for mut rest in batch.parts() {
+            while !rest.is_empty() {
+                match writer.write(rest).await {
+                    Ok(0) => return ended(),
+                    Ok(count) => {
+                        link.lock().outgoing.wrote(count);
+                        rest = &rest[count..];
+                    }
+                    Err(fault) => return broken(fault),
                 }
-                Err(fault) => return broken(fault),
             }
-        }
-        if bytes.capacity() > 2 * WRITE_BATCH_SIZE {
-            // That of a large request is not kept.
-            bytes = Vec::new();
         }
     }
 }

@@ -7,24 +7,41 @@ use vestibule_wire::client::{GREETING_SIZE, Greeting, RequestHeader, login_tuple
 use vestibule_wire::error::ErrorCode;
 use vestibule_wire::features::{Features, PROTOCOL_VERSION};
 use vestibule_wire::greeting;
+use vestibule_wire::groups::Agreement;
 use vestibule_wire::request::{Auth, Body, Id};
 
 use super::shared::Session;
 use crate::address::Credentials;
 use crate::backoff::spread;
 use crate::error::{Error, ErrorKind, Outcome, retry_after};
-use crate::incoming::{Incoming, Reply};
-use crate::limits::RETRY_AFTER_DEFAULT;
+use crate::incoming::{AGREED, Arrived, Incoming, Reply};
+use crate::limits::{CHUNK_MESSAGES_SENT_MAX, CHUNK_WINDOW_SENT_MAX, RETRY_AFTER_DEFAULT};
 
 /// Numbers of the requests before all others.
 const ID_SYNC: u64 = 1;
 const AUTH_SYNC: u64 = 2;
+
+const KNOWS_NO_ID: Id = Id {
+    version: 0,
+    features: Features::NONE,
+    chunks: None,
+};
+
+/// As much of what a server offers to hold of requests in chunks as is used.
+fn as_used(offered: Agreement) -> Agreement {
+    Agreement {
+        window: offered.window.min(CHUNK_WINDOW_SENT_MAX),
+        messages_max: offered.messages_max.clamp(1, CHUNK_MESSAGES_SENT_MAX),
+    }
+}
 
 /// Who connects, and how long the steps may take.
 pub(super) struct Handshake<'a> {
     pub(super) credentials: Option<&'a Credentials>,
     pub(super) timeout: Duration,
     pub(super) reply_size_max: usize,
+    /// Whether chunks are asked for.
+    pub(super) chunks: bool,
 }
 
 impl Handshake<'_> {
@@ -41,7 +58,7 @@ impl Handshake<'_> {
     ) -> Result<(Session, Incoming), Error> {
         let mut incoming = Incoming::new(self.reply_size_max);
         let steps = self.begin(socket, &mut incoming);
-        let (greeting, features, mut login) = self.in_time(steps).await??;
+        let (greeting, id, mut login) = self.in_time(steps).await??;
         while let Err(error) = login {
             if !error.is_busy() {
                 return Err(error);
@@ -55,7 +72,8 @@ impl Handshake<'_> {
         }
         let session = Session {
             epoch,
-            features,
+            features: id.features,
+            chunks: id.chunks,
             version: greeting.version,
             instance_uuid: greeting.instance_uuid,
         };
@@ -75,7 +93,7 @@ impl Handshake<'_> {
         &self,
         socket: &mut S,
         incoming: &mut Incoming,
-    ) -> Result<(Greeting, Features, Result<(), Error>), Error> {
+    ) -> Result<(Greeting, Id, Result<(), Error>), Error> {
         let mut bytes = [0; GREETING_SIZE];
         socket.read_exact(&mut bytes).await.map_err(broken)?;
         let greeting = greeting::decode(&bytes).ok_or_else(|| {
@@ -85,24 +103,28 @@ impl Handshake<'_> {
             )
         })?;
         let mut out = Vec::new();
-        let id = Body::Id(Id {
+        let asked = Id {
             version: PROTOCOL_VERSION,
             features: Features::SUPPORTED,
-            chunks: None,
-        });
-        RequestHeader::with_sync(ID_SYNC).write(&mut out, &id);
+            chunks: self.chunks.then_some(AGREED),
+        };
+        RequestHeader::with_sync(ID_SYNC).write(&mut out, &Body::Id(asked));
         self.write_login(&mut out, &greeting);
         socket.write_all(&out).await.map_err(broken)?;
         let reply = reply_to(socket, incoming, ID_SYNC).await?;
         let frame = reply.frame();
         // Servers before 2.10 do not know the request, and have none of the features.
-        let features = match frame.error() {
-            None => frame.id().map_or(Features::NONE, |id| id.features),
+        let mut id = match frame.error() {
+            None => frame.id().unwrap_or(KNOWS_NO_ID),
             Some(error) if error.code() == ErrorCode::LOADING => return Err(refusal(&reply)),
-            Some(_) => Features::NONE,
+            Some(_) => KNOWS_NO_ID,
         };
+        id.chunks = id.chunks.filter(|_| self.chunks).map(as_used);
+        if id.chunks.is_some() {
+            incoming.take_chunks();
+        }
         let login = self.login_reply(socket, incoming).await?;
-        Ok((greeting, features, login))
+        Ok((greeting, id, login))
     }
 
     fn write_login(&self, out: &mut Vec<u8>, greeting: &Greeting) {
@@ -156,7 +178,11 @@ async fn reply_to<S: AsyncRead + Unpin>(
     sync: u64,
 ) -> Result<Reply, Error> {
     loop {
-        while let Some(reply) = incoming.next().map_err(malformed)? {
+        while let Some(arrived) = incoming.next().map_err(malformed)? {
+            // Nothing is sent in chunks, nor asked for that is, before the login.
+            let Arrived::Reply(reply) = arrived else {
+                continue;
+            };
             if reply.sync == sync {
                 return Ok(reply);
             }
@@ -211,7 +237,7 @@ pub(super) fn ended() -> Error {
     )
 }
 
-/// The error of bytes that are no replies.
-pub(super) fn malformed(fault: vestibule_wire::client::MalformedReply) -> Error {
+/// The error of bytes that no server sends.
+pub(super) fn malformed(fault: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::not_sent(ErrorKind::Connection, fault.to_string()).with_source(fault)
 }

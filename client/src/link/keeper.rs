@@ -95,6 +95,7 @@ where
         credentials: credentials.or(link.options.credentials.as_ref()),
         timeout: link.options.connect_timeout,
         reply_size_max: link.options.reply_size_max,
+        chunks: link.options.chunks,
     };
     let refused = |error: &Error| {
         let mut state = link.lock();

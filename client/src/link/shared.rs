@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use vestibule_wire::client::RequestHeader;
 use vestibule_wire::features::{Feature, Features};
+use vestibule_wire::groups::{Agreement, Group};
 use vestibule_wire::request::Body;
 use vestibule_wire::{Uuid, events};
 
@@ -14,7 +15,7 @@ use crate::address::Target;
 use crate::error::{Error, ErrorKind, Outcome, ServerError};
 use crate::incoming::Reply;
 use crate::options::Options;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Room};
 use crate::schema::SchemaCache;
 use crate::table::Table;
 
@@ -24,6 +25,8 @@ pub(crate) struct Session {
     /// Grows with every connection that is made.
     pub(crate) epoch: u64,
     pub(crate) features: Features,
+    /// What the server holds of requests in chunks, if it takes such.
+    pub(crate) chunks: Option<Agreement>,
     /// Of the server, by its greeting.
     pub(crate) version: (u32, u32, u32),
     pub(crate) instance_uuid: Uuid,
@@ -80,7 +83,10 @@ pub(crate) struct Link {
     /// Something may have ended that leaving waits for.
     pub(crate) to_leave: Notify,
     pub(crate) in_flight: Semaphore,
-    pub(crate) room: Semaphore,
+    /// Room for small requests that wait to be written.
+    pub(crate) room_small: Semaphore,
+    /// Room for large ones.
+    pub(crate) room_large: Semaphore,
     next_stream: std::sync::atomic::AtomicU64,
 }
 
@@ -103,7 +109,8 @@ impl Link {
             to_write: Notify::new(),
             to_leave: Notify::new(),
             in_flight: Semaphore::new(options.in_flight_max.min(Semaphore::MAX_PERMITS)),
-            room: Semaphore::new(options.queued_bytes_max.min(Semaphore::MAX_PERMITS)),
+            room_small: Semaphore::new(options.queued_bytes_max.min(Semaphore::MAX_PERMITS)),
+            room_large: Semaphore::new(options.queued_bytes_max.min(Semaphore::MAX_PERMITS)),
             next_stream: std::sync::atomic::AtomicU64::new(1),
             options,
         })
@@ -207,6 +214,9 @@ impl Link {
         state.last_refusal = None;
         state.epoch = session.epoch;
         let can_watch = session.has(Feature::Watchers);
+        if let Some(agreed) = session.chunks {
+            state.outgoing.cut(agreed);
+        }
         self.set_phase(&mut state, Phase::Up(session));
         if can_watch {
             self.watch(&mut state, events::SHUTDOWN);
@@ -227,8 +237,8 @@ impl Link {
             self.set_phase(&mut state, Phase::Down(Some(reason.clone())));
         }
         state.open_transactions = 0;
-        let (unsent, charges) = state.outgoing.close();
-        self.room.add_permits(charges);
+        let (unsent, room) = state.outgoing.close();
+        self.free(room);
         let text = format!(
             "the connection to {} was lost: {reason}",
             self.target.address
@@ -271,15 +281,23 @@ impl Link {
         };
         let mut frame = Vec::new();
         header.write(&mut frame, body);
-        self.queue(state, sync, frame, 0);
+        let group = Group::stream(stream_id).unwrap_or(Group::Control);
+        state.outgoing.push(group, sync, frame, Room::default());
+        self.wake(state);
         sync
     }
 
-    /// Queues a request for which there is room.
-    pub(crate) fn queue(&self, state: &mut State, sync: u64, frame: Vec<u8>, charge: usize) {
-        if state.outgoing.push(sync, frame, charge) {
+    /// Tells who writes, if there is something for it.
+    pub(crate) fn wake(&self, state: &mut State) {
+        if state.outgoing.wakes() {
             self.to_write.notify_one();
         }
+    }
+
+    /// Requests wait no more that had this room.
+    pub(crate) fn free(&self, room: Room) {
+        self.room_small.add_permits(room.small);
+        self.room_large.add_permits(room.large);
     }
 
     /// Asks for a key, or acknowledges what was told of it.

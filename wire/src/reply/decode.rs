@@ -60,12 +60,21 @@ impl<'a> ReplyFrame<'a> {
         let Some(content) = bytes.get(LENGTH_SIZE..size) else {
             return Ok(None);
         };
-        match Self::read_fixed(content, size) {
-            Some(frame) => Ok(Some(frame)),
-            None => Self::read_any(content, size)
-                .map(Some)
-                .ok_or(MalformedReply::Header),
-        }
+        Self::read_content(content).map(Some)
+    }
+
+    /// Reads what follows the length of a frame: as it is when it comes in
+    /// [chunks](crate::groups).
+    ///
+    /// # Errors
+    ///
+    /// It has no readable header.
+    #[inline]
+    pub fn read_content(content: &'a [u8]) -> Result<Self, MalformedReply> {
+        let size = LENGTH_SIZE + content.len();
+        Self::read_fixed(content, size)
+            .or_else(|| Self::read_any(content, size))
+            .ok_or(MalformedReply::Header)
     }
 
     /// The header as servers write it, `83 00 ce code(4) 01 cf sync(8) 05 ce version(4)`, or with

@@ -1,0 +1,238 @@
+use super::*;
+use proptest::prelude::*;
+use vestibule_wire::ErrorCode;
+use vestibule_wire::groups::{Group, Payload, Sender, chunk};
+use vestibule_wire::reply::ReplyHeader;
+
+fn frames(syncs: std::ops::Range<u64>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for sync in syncs {
+        let header = ReplyHeader {
+            sync,
+            schema_version: 7,
+        };
+        header.write_error(&mut out, &ServerError::no_such_space(sync));
+    }
+    out
+}
+
+#[test]
+fn a_reply_beyond_the_bound_is_an_error() {
+    let mut incoming = Incoming::new(10);
+    incoming.buffer().extend_from_slice(&frames(1..2));
+    let fault = incoming.next().unwrap_err();
+    assert!(matches!(fault, Fault::Reply(MalformedReply::TooLong)));
+}
+
+#[test]
+fn room_is_made_for_the_rest_of_a_long_reply() {
+    let mut incoming = Incoming::new(1 << 30);
+    incoming.buffer().extend_from_slice(&[0xce, 0, 0x10, 0, 0]);
+    assert!(incoming.buffer().capacity() >= 1 << 20);
+}
+
+/// What a server says that sends these replies in chunks, until all is said: it hears what is
+/// answered. The window is that of the client.
+fn in_chunks(incoming: &mut Incoming, replies: &[Vec<u8>], cut: usize) -> Vec<Arrived> {
+    let mut sender = Sender::<Owned>::default();
+    sender.cut(AGREED);
+    for (at, reply) in replies.iter().enumerate() {
+        let group = Group::stream(at as u64 % 3 + 1).expect("above 0");
+        sender.push(group, Owned(reply.clone()), at as u64);
+    }
+    let mut arrived = Vec::new();
+    loop {
+        let mut bytes = Vec::new();
+        while let Some(piece) = sender.pick() {
+            bytes.extend_from_slice(piece.head.as_bytes());
+            bytes.extend_from_slice(&piece.payload.0);
+        }
+        for part in bytes.chunks(cut) {
+            incoming.buffer().extend_from_slice(part);
+            while let Some(one) = incoming.next().expect("as a server sends") {
+                arrived.push(one);
+            }
+        }
+        let answer = incoming.take_answer();
+        if answer.is_empty() && sender.is_empty() {
+            return arrived;
+        }
+        let mut rest = &answer[..];
+        while let Some((frame, after)) = split_frame(rest) {
+            rest = after;
+            match Chunk::read(frame).expect("in form") {
+                Chunk::Credit { number, limit } => {
+                    sender.credit(number, limit).expect("by the rules");
+                }
+                Chunk::Stop { number, .. } => drop(sender.stop(number).expect("begun")),
+                other => panic!("{other:?} is no answer"),
+            }
+        }
+    }
+}
+
+fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [_, length @ ..] = bytes.first_chunk::<LENGTH_SIZE>()?;
+    let size = u32::from_be_bytes(*length) as usize;
+    bytes[LENGTH_SIZE..].split_at_checked(size)
+}
+
+struct Owned(Vec<u8>);
+
+impl From<Vec<u8>> for Owned {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Payload for Owned {
+    fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    fn split(&mut self, size: usize) -> Self {
+        let rest = self.0.split_off(size);
+        Self(std::mem::replace(&mut self.0, rest))
+    }
+}
+
+/// A reply whose body has this size.
+fn large(sync: u64, size: usize) -> Vec<u8> {
+    let mut content = b"\x83\x00\xce\x00\x00\x00\x00\x01\xcf".to_vec();
+    content.extend_from_slice(&sync.to_be_bytes());
+    content.extend_from_slice(b"\x05\xce\x00\x00\x00\x07");
+    content.resize(content.len() + size, sync as u8);
+    let mut out = vec![0xce];
+    out.extend_from_slice(&(content.len() as u32).to_be_bytes());
+    out.append(&mut content);
+    out
+}
+
+fn chunked(size_max: usize) -> Incoming {
+    let mut incoming = Incoming::new(size_max);
+    incoming.take_chunks();
+    incoming
+}
+
+#[test]
+fn a_reply_in_chunks_beyond_the_bound_is_refused_and_the_others_come() {
+    let mut incoming = chunked(100_000);
+    // The second of a stream waits for the first; the window is full when others begin.
+    let sizes = [90_000, 700_000, 700_000, 300_000, 10, 20_000];
+    let replies: Vec<_> = (0..).zip(sizes).map(|(at, size)| large(at, size)).collect();
+    let (mut came, mut refused) = (Vec::new(), Vec::new());
+    for one in in_chunks(&mut incoming, &replies, 5000) {
+        match one {
+            Arrived::Reply(reply) => came.push(reply.sync),
+            Arrived::TooLong { sync, size } => refused.push((sync, size > 100_000)),
+            Arrived::GivenUp { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    came.sort_unstable();
+    refused.sort_unstable();
+    assert_eq!(came, [0, 4, 5]);
+    assert_eq!(refused, [(1, true), (2, true), (3, true)]);
+    let chunks = incoming.chunks.unwrap();
+    assert_eq!((chunks.open.len(), chunks.receiver.allocated()), (0, 0));
+}
+
+#[test]
+fn a_reply_whose_header_comes_late_is_refused_when_it_is_known_whose_it_is() {
+    let mut incoming = chunked(100_000);
+    let reply = large(5, 200_000);
+    let group = Group::Read;
+    let total = reply.len() as u32 - 5;
+    let first = chunk::data(1, Some(First { group, total }), 0);
+    incoming.buffer().extend_from_slice(first.as_bytes());
+    assert!(incoming.next().unwrap().is_none());
+    assert_eq!(incoming.take_answer(), chunk::credit(1, 16_384).as_bytes());
+    let head = chunk::data(1, None, 4096);
+    incoming.buffer().extend_from_slice(head.as_bytes());
+    incoming.buffer().extend_from_slice(&reply[5..5 + 4096]);
+    let size = total as usize;
+    let refused = incoming.next().unwrap();
+    assert!(matches!(refused, Some(Arrived::TooLong { sync: 5, size: own }) if own == size));
+    assert_eq!(incoming.take_answer(), chunk::stop(1, None));
+}
+
+#[test]
+fn a_server_that_gives_a_reply_up_says_why() {
+    let mut incoming = chunked(1 << 20);
+    let reply = large(5, 50_000);
+    let (group, total) = (Group::Call, reply.len() as u32 - 5);
+    let head = chunk::data(1, Some(First { group, total }), 100);
+    let why = ServerError::new(ErrorCode::TIMEOUT, "too late");
+    incoming.buffer().extend_from_slice(head.as_bytes());
+    incoming.buffer().extend_from_slice(&reply[5..105]);
+    let reset = chunk::reset(1, Some(&why));
+    incoming.buffer().extend_from_slice(&reset);
+    let Some(Arrived::GivenUp { sync: 5, error }) = incoming.next().unwrap() else {
+        panic!("it is given up");
+    };
+    assert_eq!(error, Some(why));
+}
+
+#[test]
+fn chunks_that_nobody_asked_for_are_no_chunks() {
+    let mut incoming = Incoming::new(1 << 20);
+    let credit = chunk::credit(1, 7);
+    incoming.buffer().extend_from_slice(credit.as_bytes());
+    assert!(matches!(incoming.next(), Ok(Some(Arrived::Reply(_)))));
+    let mut incoming = chunked(1 << 20);
+    let head = chunk::data(1, None, 4);
+    let piece = [head.as_bytes(), &[0; 4]].concat();
+    incoming.buffer().extend_from_slice(&piece);
+    let fault = incoming.next().unwrap_err();
+    assert!(matches!(
+        fault,
+        Fault::Sequence(DamagedSequence::Unknown(1))
+    ));
+}
+
+proptest! {
+    #[test]
+    fn replies_in_chunks_come_whole_and_those_of_a_stream_in_order(
+        sizes in prop::collection::vec(1..150_000usize, 1..12),
+        cut in 1..40_000usize,
+    ) {
+        let mut incoming = chunked(1 << 20);
+        let replies: Vec<_> = (0..).zip(&sizes).map(|(at, size)| large(at, *size)).collect();
+        let mut last = [None; 3];
+        let mut count = 0;
+        for one in in_chunks(&mut incoming, &replies, cut) {
+            let Arrived::Reply(reply) = one else { panic!("{one:?}") };
+            let expected = ReplyFrame::read(&replies[reply.sync as usize], 1 << 20);
+            prop_assert_eq!(reply.frame().body, expected.unwrap().unwrap().body);
+            prop_assert_eq!(reply.schema_version, Some(7));
+            let last = &mut last[reply.sync as usize % 3];
+            prop_assert!(*last < Some(reply.sync));
+            *last = Some(reply.sync);
+            count += 1;
+        }
+        prop_assert_eq!(count, sizes.len());
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_cuts_the_same_replies_come_out(
+        cuts in prop::collection::vec(1..40usize, 1..60),
+    ) {
+        let bytes = frames(0..9);
+        let mut incoming = Incoming::new(1 << 20);
+        let (mut at, mut seen) = (0, 0);
+        for cut in cuts.into_iter().chain([bytes.len()]) {
+            let end = (at + cut).min(bytes.len());
+            incoming.buffer().extend_from_slice(&bytes[at..end]);
+            at = end;
+            while let Some(Arrived::Reply(reply)) = incoming.next().unwrap() {
+                prop_assert_eq!((reply.sync, reply.schema_version), (seen, Some(7)));
+                let error = reply.frame().error().unwrap();
+                prop_assert_eq!(error, ServerError::no_such_space(seen));
+                seen += 1;
+            }
+        }
+        prop_assert_eq!(seen, 9);
+    }
+}
