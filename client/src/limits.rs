@@ -24,16 +24,18 @@ pub(crate) const WRITE_BATCH_SIZE: usize = 64 << 10;
 /// Room that is made before a read, in bytes.
 pub(crate) const READ_SIZE: usize = 64 << 10;
 
-/// Bytes of replies in chunks that a server may send before they are admitted (1 MiB): what comes
-/// while the answer to the first piece is under way, 80 ms at 100 Mbit/s.
-pub(crate) const CHUNK_WINDOW: usize = 1 << 20;
+/// Bytes of replies in chunks that a server may send before they are admitted (256 KiB).
+///
+/// With [`CHUNK_CREDIT`] it is also what may be ahead of a small reply, 60 ms at 100 Mbit/s, and
+/// what one transfer gets through in a round trip.
+pub(crate) const CHUNK_WINDOW: usize = 256 << 10;
 
 /// Replies in chunks that are under way at once.
 pub(crate) const CHUNK_MESSAGES_MAX: usize = 64;
 
-/// How many bytes of a reply in chunks are admitted ahead of what has come (16 MiB). Memory for
-/// them is made at once; that for the rest of a longer one as it comes.
-pub(crate) const CHUNK_CREDIT: usize = 16 << 20;
+/// How many bytes of a reply in chunks are admitted ahead of what has come (512 KiB). A server that
+/// has credit for more than its socket takes reads no other requests meanwhile.
+pub(crate) const CHUNK_CREDIT: usize = 512 << 10;
 
 /// Most of what a server offers to hold of requests in chunks that is used: bytes, and messages.
 pub(crate) const CHUNK_WINDOW_SENT_MAX: usize = 16 << 20;

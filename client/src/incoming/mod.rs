@@ -1,7 +1,7 @@
 //! Bytes of a server, cut into frames without being copied, and what is to be said of its chunks.
 //!
-//! Replies in chunks are put together here: what leaves is whole. All are admitted at once, as far
-//! as a reply may be long.
+//! Replies in chunks are put together here: what leaves is whole. All are admitted, each a bounded
+//! part ahead of what has come, and no longer than a reply may be.
 
 use std::collections::HashMap;
 
@@ -301,7 +301,6 @@ impl Chunks {
                 return Ok(Some(Arrived::TooLong { sync, size }));
             }
             None if size > size_max => self.receiver.admit(number, GROUP_QUANTUM),
-            _ if size <= CHUNK_CREDIT => self.receiver.admit(number, size),
             _ => self.receiver.admit_ahead(number, CHUNK_CREDIT),
         };
         if let Some(credit) = credit {
