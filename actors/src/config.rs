@@ -265,6 +265,11 @@ pub struct ConnectionLimits {
     /// Connections of clients; 0 for as many as there are descriptors for, which is the most there
     /// can be: if that is less than this, a start warns.
     pub connections_max: usize,
+    /// Connections of clients from one address; of IPv6, a network of 64 bits is one. 0 leaves an
+    /// eighth of those of all clients to other addresses, and does not bound what comes from this
+    /// machine, loopback and unix sockets: proxies are there. Anything else bounds that too. One
+    /// beyond it that may be an administrator's takes one of the administrators' slots.
+    pub per_address_max: usize,
     /// What the buffers of all connections and the replies on their way to them may take together,
     /// in bytes. Beyond half of it connections that hold more than a share are not read, beyond
     /// three quarters none of their replies are made, and beyond all of it nobody's but small ones;
@@ -281,6 +286,7 @@ impl Default for ConnectionLimits {
             engine_descriptors: ENGINE_DESCRIPTORS_DEFAULT,
             administrators: ADMINISTRATORS_DEFAULT,
             connections_max: 0,
+            per_address_max: 0,
             memory_max: CONNECTIONS_MEMORY_MAX_DEFAULT,
         }
     }

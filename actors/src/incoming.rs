@@ -175,7 +175,7 @@ impl Connection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdoptError {
-    /// Every slot is taken; the client was told so.
+    /// Every slot is taken, or as many as one address may have; the client was told so.
     #[error("too many connections")]
     TooManyConnections,
 }

@@ -25,6 +25,8 @@ shown! {
     /// More of them, for connections with next to nothing in flight: a client that takes all the
     /// others, with calls that sleep for hours, does not stop these.
     "session_thread_requests_reserve": WORKER_RESERVE = 1024;
+    /// Of these, kept for users who have logged in: guests leave them alone.
+    "session_thread_requests_users_reserve": WORKER_USERS_RESERVE = 256;
     /// And more, for administrators who have logged in, with next to nothing in flight.
     "session_thread_requests_admin_reserve": WORKER_ADMIN_RESERVE = 64;
     /// Bytes of forwarded requests of one worker that are not yet answered.
@@ -378,6 +380,7 @@ pub const LOADING_TOLD_EVERY: Duration = Duration::from_secs(1);
 const _: () = assert!(TRANSITION_WAITS_PER_CONNECTION_MAX < TRANSITION_CALLERS_MAX);
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= WORKER_REQUESTS_MAX);
 const _: () = assert!(CONNECTION_BYTES_MAX <= WORKER_BYTES_MAX);
+const _: () = assert!(WORKER_USERS_RESERVE < WORKER_RESERVE);
 const _: () = assert!(RESERVE_REQUESTS_MAX <= CONNECTION_REQUESTS_MAX);
 const _: () = assert!(MEMORY_SMALL < INBOX_WAITING_MAX);
 const _: () = assert!(ACCEPT_PAUSE_MIN.as_nanos() < ACCEPT_PAUSE_MAX.as_nanos());

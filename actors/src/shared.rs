@@ -18,13 +18,13 @@ use crate::cells::traffic::TrafficCounts;
 use crate::clock::Clock;
 use crate::config::{Config, Grace};
 use crate::engine::catalog::Catalog;
-use crate::engine::{DataMemory, ReadView};
+use crate::engine::{DataMemory, ReadView, counted};
 use crate::exposure::Exposure;
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
 use crate::memory::Memory;
 use crate::quotas::Quotas;
 use crate::serving::{Events, Serving, ServingCell, Status};
-use crate::slots::{ConnectionSlots, ListenerKind};
+use crate::slots::{ConnectionSlots, NoSlot};
 use crate::transitions::TransitionLog;
 
 /// Why the outcome of a request is unknown that a stop has cut off.
@@ -186,18 +186,26 @@ impl Shared {
 
     /// Why a connection is rejected: [`ErrorCode::LOADING`], with the fields that every error of a
     /// state carries.
-    pub(crate) fn over_capacity(&self, listener: ListenerKind, now: Instant) -> Error {
+    pub(crate) fn over_capacity(&self, why: NoSlot, now: Instant) -> Error {
         let status = Status {
             reason: "too many connections".to_owned(),
             progress: None,
             retry_after: RETRY_AFTER_DEFAULT,
             ..self.serving.status(now)
         };
-        let text = format!(
-            "Too many connections: all {} places are taken, retry after {} s",
-            self.slots.budget.of(listener),
-            RETRY_AFTER_DEFAULT.as_secs()
-        );
+        let what = match why {
+            NoSlot::Listener(listener) => {
+                let places = self.slots.budget.of(listener);
+                format!("Too many connections: all {places} places are taken")
+            }
+            NoSlot::Address(address) => {
+                let (max, _) = self.slots.of_one_address();
+                let address = counted(address);
+                format!("Too many connections from {address}: there may be {max}")
+            }
+        };
+        let seconds = RETRY_AFTER_DEFAULT.as_secs();
+        let text = format!("{what}, retry after {seconds} s");
         status.error_with_text(ErrorCode::LOADING, text)
     }
 

@@ -61,6 +61,50 @@ fn who_has_no_slot_is_told_and_administrators_have_their_own() {
     harness.connect().ping();
 }
 
+/// The address of the harness's peers is an attacker's; others come from another one.
+#[test]
+fn one_address_leaves_slots_to_users_from_others_and_to_administrators() {
+    let config = Config {
+        administrators: Administrators::Users(vec!["alice".to_owned()]),
+        connection_limits: ConnectionLimits {
+            connections_max: CLIENTS,
+            per_address_max: CLIENTS - 1,
+            ..ConnectionLimits::default()
+        },
+        ..config()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    let (listener, max) = (
+        harness.address(),
+        ConnectionLimits::default().administrators,
+    );
+    let mut greedy: Vec<_> = (0..CLIENTS - 1).map(|_| harness.connect()).collect();
+    // Who may be an administrator has a moment to show it.
+    let mut provisional: Vec<_> = (0..max).map(|_| harness.connect()).collect();
+    let refused = harness.connect().receive_until_closed();
+    let text = refused[0].error_text().unwrap();
+    let expected = "Too many connections from 127.0.0.1: there may be 4, retry after 1 s";
+    assert_eq!((refused[0].error_code(), &*text), (Some(116), expected));
+
+    let mut elsewhere = Peer::connect_from([127, 0, 0, 2].into(), listener);
+    assert_eq!(elsewhere.log_in("alice", "secret").code, 0);
+    assert_eq!(elsewhere.ask(&RequestBuilder::replace(1, 1)).code, 0);
+    let mut alice = provisional.pop().unwrap();
+    assert_eq!(alice.log_in("alice", "secret").code, 0);
+    assert_eq!(alice.call("vestibule.state", NO_ARGS).code, 0);
+    for own in &mut provisional {
+        own.receive_until_closed();
+    }
+    assert_eq!(alice.ask(&RequestBuilder::replace(2, 2)).code, 0);
+    // What is given back is there for the next.
+    drop(greedy.pop());
+    let left = CLIENTS - 2 + 2;
+    harness.wait_until("its end is noticed", || {
+        harness.handle().connections() == left
+    });
+    harness.connect().ping();
+}
+
 #[test]
 fn administrators_slots_are_bounded_too() {
     let harness = start(CLIENTS, &["127.0.0.1:0"]);

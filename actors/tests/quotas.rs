@@ -7,7 +7,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use vestibule_actors::Config;
 use vestibule_actors::config::{Administrators, QuotaLimits};
-use vestibule_actors::limits::{CONNECTION_REQUESTS_MAX, WAITS_MAX};
+use vestibule_actors::limits::{
+    CONNECTION_REQUESTS_MAX, RESERVE_REQUESTS_MAX, WAITS_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE,
+    WORKER_USERS_RESERVE,
+};
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::RequestType;
 
@@ -74,6 +77,54 @@ fn requests_that_wait_for_a_lock_keep_nobody_from_writing() {
     assert_eq!(alice(&harness).ask(&RequestBuilder::replace(1, 2)).code, 0);
     // Their connections take other requests meanwhile.
     assert_eq!(guests[20].ask(&RequestBuilder::replace(1, 3)).code, 0);
+}
+
+/// Whatever keeps Tx from answering: guests hold what they can get, of the reserve too.
+#[test]
+fn guests_who_hold_every_credit_leave_some_to_users_who_have_logged_in() {
+    let config = Config {
+        session_threads: 1,
+        // So alice is a user like others.
+        administrators: Administrators::Users(vec!["root".to_owned()]),
+        tx_stall_after: Duration::from_secs(3600),
+        ..config()
+    };
+    let harness = Harness::start_with(config, Script::default());
+    harness.script().hold_tx();
+    let mut many: Vec<_> = (0..WORKER_REQUESTS_MAX / CONNECTION_REQUESTS_MAX)
+        .map(|_| harness.connect())
+        .collect();
+    many[0].send(&RequestBuilder::call(1, "block", &[0x90]));
+    harness.script().wait_until_blocked();
+    let write = RequestBuilder::replace(2, 1).bytes();
+    for (at, peer) in many.iter_mut().enumerate() {
+        peer.send_bytes(&write.repeat(CONNECTION_REQUESTS_MAX - usize::from(at == 0)));
+    }
+    let in_flight = || harness.handle().in_flight();
+    harness.wait_until("they have what all share", || {
+        in_flight() == WORKER_REQUESTS_MAX
+    });
+    let guests_reserve = WORKER_RESERVE - WORKER_USERS_RESERVE;
+    let mut few: Vec<_> = (0..guests_reserve / RESERVE_REQUESTS_MAX)
+        .map(|_| harness.connect())
+        .collect();
+    for peer in &mut few {
+        peer.send_bytes(&write.repeat(RESERVE_REQUESTS_MAX));
+    }
+    let all = WORKER_REQUESTS_MAX + guests_reserve;
+    harness.wait_until("they have the reserve", || in_flight() == all);
+
+    let mut alice = alice(&harness);
+    alice.send_bytes(&write.repeat(2));
+    harness.wait_until("hers are under way", || in_flight() == all + 2);
+    let mut guest = harness.connect();
+    guest.send_bytes(&write);
+    // The session thread has seen it when it answers somebody who came later.
+    harness.connect().ping();
+    assert!(in_flight() <= all + 2, "a guest has a user's credit");
+    harness.script().release();
+    assert_eq!([alice.receive().code, alice.receive().code], [0, 0]);
+    assert_eq!(guest.receive().code, 0);
 }
 
 #[test]

@@ -16,7 +16,7 @@ struct Row {
 
 /// The bounds of a server with two session threads and 7 s for Tx that is otherwise as it comes, in
 /// their order.
-const FIXED: [(&str, u64); 37] = [
+const FIXED: [(&str, u64); 38] = [
     ("session_threads", 2),
     ("packet_size_max_bytes", 64 << 20),
     ("shutdown_grace_period_ms", 3_000),
@@ -39,6 +39,7 @@ const FIXED: [(&str, u64); 37] = [
     ("connection_bytes_max", 16 << 20),
     ("session_thread_requests_max", 16 << 10),
     ("session_thread_requests_reserve", 1024),
+    ("session_thread_requests_users_reserve", 256),
     ("session_thread_requests_admin_reserve", 64),
     ("session_thread_bytes_max", 256 << 20),
     ("output_pause_bytes", 1 << 20),
@@ -79,11 +80,13 @@ fn limits_are_shown_by_name_with_their_value_and_what_is_used() {
     for (row, (name, value)) in fixed.iter().zip(FIXED) {
         assert_eq!((&*row.name, row.value, row.used), (name, value, None));
     }
-    let [connections, memory, quotas @ ..] = counted else {
-        panic!("two rows are counted: {counted:?}");
+    let [connections, of_one, memory, quotas @ ..] = counted else {
+        panic!("three rows are counted: {counted:?}");
     };
     assert_eq!(connections.name, "connections_max");
     assert_eq!(connections.used, Some(1));
+    assert_eq!(of_one.name, "connections_per_address_max");
+    assert_eq!(of_one.used, Some(1));
     assert_eq!(memory.name, "connections_memory_max_bytes");
     assert_eq!(memory.value, 1 << 30);
     assert!(memory.used.is_some(), "it is counted");

@@ -71,6 +71,16 @@ pub(crate) struct ServeArgs {
         default_value_t = 0
     )]
     pub(crate) max_connections: usize,
+    /// Most connections of clients from one address (of IPv6, a network of 64 bits is one); 0
+    /// leaves an eighth of all to other addresses, and does not bound loopback, where proxies are.
+    /// Those beyond are told error 116 and closed. Connections to `--admin-listen` do not count.
+    #[arg(
+        long,
+        env = "VESTIBULE_CONNECTIONS_PER_ADDRESS_MAX",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub(crate) connections_per_address_max: usize,
     /// Most memory for the buffers of all connections and the replies on their way to them, in
     /// bytes: beyond half of it, connections with large ones are not read, beyond three quarters,
     /// no more replies are made for them until there is room again, but for one request and one
@@ -386,6 +396,7 @@ impl ServeArgs {
             admin_listen: self.admin_listen.clone(),
             connection_limits: ConnectionLimits {
                 connections_max: self.max_connections,
+                per_address_max: self.connections_per_address_max,
                 memory_max: self.connections_memory_max,
                 ..ConnectionLimits::default()
             },

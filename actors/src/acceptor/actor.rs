@@ -20,7 +20,7 @@ use crate::limits::{ACCEPT_BATCH_MAX, ADMIN_SLOT_WAIT};
 use crate::messages::{IncomingConnection, WorkerHandle};
 use crate::peers::Peers;
 use crate::shared::Shared;
-use crate::slots::{ListenerKind, SlotKind};
+use crate::slots::{ListenerKind, NoSlot};
 use crate::throttle::Throttle;
 
 /// Closes the listeners: all of them, or those for clients.
@@ -146,6 +146,7 @@ pub(crate) struct Acceptor {
     batches: Vec<Vec<IncomingConnection>>,
     exhausted: Throttle,
     rejected: Throttle,
+    crowding: Throttle,
 }
 
 impl Acceptor {
@@ -166,6 +167,7 @@ impl Acceptor {
             batches,
             exhausted: Throttle::default(),
             rejected: Throttle::default(),
+            crowding: Throttle::default(),
         };
         Ok(AcceptorHandle(acceptor.start()))
     }
@@ -248,27 +250,52 @@ impl Acceptor {
     fn admit(&mut self, index: usize, mut stream: IncomingStream, peer: PeerAddress, now: Instant) {
         let listener = &mut self.listeners[index];
         let may_administer = self.shared.config.administrators.may_be(peer.ip());
-        let kind = self.shared.slots.find(listener.kind, may_administer);
-        match kind.map(|kind| self.shared.slots.take(kind)) {
-            Some(slot) => {
-                self.batches[slot.thread()].push(IncomingConnection { stream, peer, slot })
+        let slots = &self.shared.slots;
+        match slots.admit(listener.kind, may_administer, peer.ip()) {
+            Ok(slot) => {
+                let is_provisional = slot.is_provisional();
+                self.batches[slot.thread()].push(IncomingConnection { stream, peer, slot });
+                if is_provisional {
+                    self.tell_full(now);
+                }
             }
-            None => {
-                listener.rate.count(now);
-                reject(&self.shared, &mut stream, listener.kind, now);
+            Err(why) => {
+                // Nobody waits for those of one address: beyond the pace they are not told why.
+                if why == NoSlot::Listener(listener.kind) || listener.rate.wait(now).is_zero() {
+                    listener.rate.count(now);
+                    reject(&self.shared, &mut stream, why, now);
+                } else {
+                    slots.count_rejected();
+                }
+                match why {
+                    NoSlot::Listener(_) => self.tell_full(now),
+                    NoSlot::Address(_) => self.tell_crowding(peer, now),
+                }
             }
         }
-        if matches!(kind, None | Some(SlotKind::ProvisionalAdmin))
-            && let Some(times) = self.rejected.note(now)
-        {
-            let (budget, taken) = (&self.shared.slots.budget, self.shared.slots.taken());
+    }
+
+    fn tell_full(&mut self, now: Instant) {
+        let Some(times) = self.rejected.note(now) else {
+            return;
+        };
+        let (budget, taken) = (&self.shared.slots.budget, self.shared.slots.taken());
+        log::warn!(
+            "connections found no slot ({times} times): {} of {} clients and {} of {} \
+             administrators are connected (vestibule.show('connections') tells who)",
+            taken.clients,
+            budget.clients,
+            taken.administrators,
+            budget.administrators
+        );
+    }
+
+    fn tell_crowding(&mut self, peer: PeerAddress, now: Instant) {
+        if let Some(times) = self.crowding.note(now) {
+            let (max, _) = self.shared.slots.of_one_address();
             log::warn!(
-                "connections found no slot ({times} times): {} of {} clients and {} of {} \
-                 administrators are connected (vestibule.show('connections') tells who)",
-                taken.clients,
-                budget.clients,
-                taken.administrators,
-                budget.administrators
+                "an address had too many connections ({times} times), the last {peer}: there may \
+                 be {max} (--connections-per-address-max)"
             );
         }
     }

@@ -90,6 +90,7 @@ fn limit_rows(shared: &Shared) -> Vec<LimitRow> {
 fn counted_limits(shared: &Shared) -> Vec<(&'static str, u64, u64)> {
     let (slots, memory) = (&shared.slots, &shared.memory);
     let memory_max = shared.config.connection_limits.memory_max;
+    let of_one = slots.of_one_address();
     let data = shared.data_memory();
     let data = data.map(|own| ("memory_max_bytes", own.max() as u64, own.used() as u64));
     let counted = [
@@ -97,6 +98,11 @@ fn counted_limits(shared: &Shared) -> Vec<(&'static str, u64, u64)> {
             "connections_max",
             slots.budget.clients as u64,
             slots.taken().clients as u64,
+        ),
+        (
+            "connections_per_address_max",
+            of_one.0 as u64,
+            of_one.1 as u64,
         ),
         (
             "connections_memory_max_bytes",

@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::WORKER_REQUESTS_MAX;
+use crate::limits::{WORKER_REQUESTS_MAX, WORKER_RESERVE, WORKER_USERS_RESERVE};
 
 /// The sessions of one worker that wait for a credit.
 #[derive(Debug, Default)]
@@ -115,6 +115,15 @@ impl CreditQueue {
 pub(crate) fn credit_share(connections: usize) -> usize {
     // Requests outlive their connections: those may be gone while all credits are taken.
     WORKER_REQUESTS_MAX / connections.max(1)
+}
+
+/// How far the reserve may be used for a request of guest, or of a user who has logged in: the
+/// last part of it is for those. So nobody who needs no password can take all there is.
+pub(crate) fn reserve_for(is_guest: bool) -> usize {
+    match is_guest {
+        true => WORKER_RESERVE - WORKER_USERS_RESERVE,
+        false => WORKER_RESERVE,
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::buffers::Buffers;
-use super::credits::{CreditQueue, Grant};
+use super::credits::{CreditQueue, Grant, reserve_for};
 use super::in_flight::InFlightTable;
 use super::logins::Logins;
 use super::looks::Looks;
@@ -13,7 +13,7 @@ use super::paused::PausedReads;
 use super::published::Published;
 use super::turns::Turns;
 use crate::clock::Clock;
-use crate::limits::{WORKER_ADMIN_RESERVE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE};
+use crate::limits::{WORKER_ADMIN_RESERVE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX};
 
 /// Everything of a worker that changes with every request.
 pub(crate) struct WorkerState {
@@ -77,9 +77,9 @@ impl WorkerState {
         self.credit_queue.may_take(grant, self.free_credits())
     }
 
-    /// Whether there is room in the reserve.
-    pub(crate) fn has_reserve(&self) -> bool {
-        self.in_flight.credits().reserve < WORKER_RESERVE
+    /// Whether there is room in the reserve, for guest or for a user who has logged in.
+    pub(crate) fn has_reserve(&self, is_guest: bool) -> bool {
+        self.in_flight.credits().reserve < reserve_for(is_guest)
     }
 
     /// Whether there is room in the reserve of administrators.

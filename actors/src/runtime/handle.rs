@@ -141,11 +141,13 @@ impl<E: 'static> RuntimeHandle<E> {
         } = connection;
         let slots = &self.shared.slots;
         let may_administer = self.shared.config.administrators.may_be(peer.ip());
-        let Some(found) = slots.find(kind, may_administer) else {
-            reject(&self.shared, &mut stream, kind, self.shared.clock.now());
-            return Err(AdoptError::TooManyConnections);
+        let slot = match slots.admit(kind, may_administer, peer.ip()) {
+            Ok(slot) => slot,
+            Err(why) => {
+                reject(&self.shared, &mut stream, why, self.shared.clock.now());
+                return Err(AdoptError::TooManyConnections);
+            }
         };
-        let slot = slots.take(found);
         self.peers.workers[slot.thread()].accepted(vec![IncomingConnection { stream, peer, slot }]);
         Ok(())
     }

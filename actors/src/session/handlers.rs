@@ -16,7 +16,7 @@ use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::messages::worker::{TransitionOver, TransitionStarted};
 use crate::messages::{Gathered, KilledRow, ReplyTo, Row};
-use crate::slots::ListenerKind;
+use crate::slots::{ListenerKind, NoSlot};
 use crate::transitions::{TransitionRecord, TransitionResult};
 
 use super::dispatch::Dispatcher;
@@ -124,7 +124,9 @@ impl Handler<SlotRevoked> for Session {
                 true => ListenerKind::Administrators,
                 false => ListenerKind::Clients,
             };
-            let error = own.shared.over_capacity(listener, own.now);
+            let error = own
+                .shared
+                .over_capacity(NoSlot::Listener(listener), own.now);
             own.refuse(0, &error);
             own.shared.slots.count_rejected();
             own.session.close(Closing::AfterFlush);

@@ -1,5 +1,7 @@
 //! Which slot a new connection gets: pure.
 
+use std::net::IpAddr;
+
 use super::descriptors::{DescriptorBudget, ListenerKind};
 
 /// How a connection is counted.
@@ -11,6 +13,15 @@ pub(crate) enum SlotKind {
     AnonymousAdmin,
     /// One of the administrators' slots, kept only if the connection is used as one of theirs.
     ProvisionalAdmin,
+}
+
+/// Why a connection has no slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSlot {
+    /// Everybody's who comes in by such a listener are taken.
+    Listener(ListenerKind),
+    /// The address has as many of the clients' as one may have.
+    Address(IpAddr),
 }
 
 /// The slots that are taken.

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `descriptors` | how the process's descriptors are divided |
 //! | `capacity` | which slot a new connection gets |
+//! | `addresses` | how many connections one address has |
 //! | `table` | the slots that are taken, counted |
 
+mod addresses;
 mod capacity;
 mod descriptors;
 mod table;
 
-pub(crate) use capacity::SlotKind;
+pub(crate) use capacity::NoSlot;
 pub(crate) use descriptors::ListenerKind;
 pub(crate) use table::{ConnectionSlot, ConnectionSlots};

@@ -1,11 +1,13 @@
 //! The slots that connections take, counted where every thread sees them.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::capacity::{SlotKind, SlotsTaken, choose_slot};
+use super::addresses::{AddressCounts, AddressShare};
+use super::capacity::{NoSlot, SlotKind, SlotsTaken, choose_slot};
 use super::descriptors::{DescriptorBudget, ListenerKind, TooFewDescriptors};
 use crate::config::Config;
 use crate::limits::PROVISIONAL_SLOT_TIME;
@@ -21,6 +23,8 @@ pub(crate) struct ConnectionSlots {
     /// Slots of the administrators' own listener on which nobody has logged in.
     anonymous: AtomicUsize,
     rejected: AtomicU64,
+    /// Connections of clients from each address.
+    addresses: Arc<AddressCounts>,
     /// Connections of each session thread.
     threads: Vec<AtomicUsize>,
 }
@@ -31,6 +35,8 @@ pub(crate) struct ConnectionSlot {
     slots: Arc<ConnectionSlots>,
     thread: usize,
     kind: Cell<SlotKind>,
+    /// Counted for its address: held to be given back.
+    _address: Option<AddressShare>,
 }
 
 impl ConnectionSlots {
@@ -42,13 +48,16 @@ impl ConnectionSlots {
     pub(crate) fn new(config: &Config) -> Result<Self, TooFewDescriptors> {
         let threads = config.session_thread_count();
         let listeners = config.listen.len() + config.admin_listen.len();
+        let limits = &config.connection_limits;
+        let budget = DescriptorBudget::divide(limits, threads, listeners)?;
         Ok(Self {
-            budget: DescriptorBudget::divide(&config.connection_limits, threads, listeners)?,
+            budget,
             has_admin_listener: !config.admin_listen.is_empty(),
             clients: AtomicUsize::new(0),
             administrators: AtomicUsize::new(0),
             anonymous: AtomicUsize::new(0),
             rejected: AtomicU64::new(0),
+            addresses: AddressCounts::new(limits.per_address_max, budget.clients),
             threads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
         })
     }
@@ -82,6 +91,44 @@ impl ConnectionSlots {
             && self.find(listener, true).is_none()
     }
 
+    /// Gives a connection from `peer` its slot. One whose address has as many as one may have, and
+    /// that may be an administrator's, is treated as if the clients' were all taken.
+    ///
+    /// # Errors
+    ///
+    /// There is none for it.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        listener: ListenerKind,
+        may_administer: bool,
+        peer: IpAddr,
+    ) -> Result<ConnectionSlot, NoSlot> {
+        let none = NoSlot::Listener(listener);
+        let kind = self.find(listener, may_administer).ok_or(none)?;
+        if kind != SlotKind::Client {
+            return Ok(self.take(kind));
+        }
+        if let Some(share) = self.addresses.take(peer) {
+            let mut slot = self.take(kind);
+            slot._address = Some(share);
+            return Ok(slot);
+        }
+        let taken = SlotsTaken {
+            clients: self.budget.clients,
+            ..self.taken()
+        };
+        let has_own = self.has_admin_listener;
+        let kind = choose_slot(&self.budget, taken, listener, may_administer, has_own);
+        let kind = kind.ok_or(NoSlot::Address(peer))?;
+        Ok(self.take(kind))
+    }
+
+    /// How many connections of clients one address may have, and how many the one with the most of
+    /// them has.
+    pub(crate) fn of_one_address(&self) -> (usize, usize) {
+        (self.addresses.max(), self.addresses.most())
+    }
+
     /// Takes a slot on the session thread that has the fewest connections.
     pub(crate) fn take(self: &Arc<Self>, kind: SlotKind) -> ConnectionSlot {
         let load = |thread: &usize| self.threads[*thread].load(Ordering::Relaxed);
@@ -95,6 +142,7 @@ impl ConnectionSlots {
             slots: self.clone(),
             thread,
             kind: Cell::new(kind),
+            _address: None,
         }
     }
 
@@ -161,7 +209,7 @@ impl ConnectionSlot {
         )
     }
 
-    #[cfg(test)]
+    /// Whether it is an administrators' one that is not used as one yet.
     pub(crate) fn is_provisional(&self) -> bool {
         self.kind.get() == SlotKind::ProvisionalAdmin
     }

@@ -56,7 +56,7 @@ impl Worker {
         if state.credit_queue.is_empty() {
             return;
         }
-        let has_reserve = state.has_reserve();
+        let has_reserve = [false, true].map(|is_guest| state.has_reserve(is_guest));
         let need_not_wait = |index| {
             self.sessions.get(index).is_none_or(|own| {
                 // Those that do not wait any more have left a stale entry.

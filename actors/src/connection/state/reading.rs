@@ -185,10 +185,11 @@ impl ConnectionState {
     }
 
     /// Whether the worker may leave it out of its queue for credits: it does not wait there any
-    /// more, or may have a credit of the reserve, if there is one.
-    pub(crate) fn needs_no_queue(&self, has_reserve: bool) -> bool {
+    /// more, or may have a credit of the reserve, if there is one: for users, and for guest.
+    pub(crate) fn needs_no_queue(&self, has_reserve: [bool; 2]) -> bool {
         !self.intake.waits_for_shared_credit()
-            || has_reserve && self.intake.may_use_reserve(self.counts)
+            || self.intake.may_use_reserve(self.counts)
+                && has_reserve[usize::from(self.caller().user.is_guest())]
     }
 
     /// The worker has credits for it. False if it does not wait for them: then the grant is not

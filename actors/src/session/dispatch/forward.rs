@@ -81,7 +81,12 @@ impl Dispatcher<'_> {
             None
         } else if self.worker.has_credit(self.session.grant()) {
             Some(Credit::Shared)
-        } else if counts.is_light() && raw.len() <= RESERVE_BYTES_MAX && self.worker.has_reserve() {
+        } else if counts.is_light()
+            && raw.len() <= RESERVE_BYTES_MAX
+            && self
+                .worker
+                .has_reserve(self.session.caller().user.is_guest())
+        {
             Some(Credit::Reserve)
         } else if counts.is_light()
             && self.session.caller().has_reserve()
