@@ -116,7 +116,7 @@ impl Outgoing {
 
     /// Sends what the sessions of that worker gathered, if Tx is there.
     pub(crate) fn send(&mut self, worker: usize) {
-        let Some(tx) = self.tx.clone() else { return };
+        let Some(tx) = &self.tx else { return };
         if self.batch.is_empty() {
             return;
         }
