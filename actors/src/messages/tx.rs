@@ -1,7 +1,8 @@
 //! What Tx is told and what it answers, and the handle that others hold.
 //!
 //! Data crosses threads in batches: one message per worker and tick, whatever the number of
-//! requests. The buffers of a batch go back and forth, so that nothing is allocated on the way.
+//! requests. The buffers of a batch go back and forth, so that nothing is allocated on the way, and
+//! so does the box that it stands in: mailboxes move what they are given several times.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub(crate) struct Batch {
     /// Connections that have room for replies again, and for which Tx waits.
     pub(crate) roomy: Vec<u64>,
     /// A used [`Replies`] on its way back, for its buffers.
-    pub(crate) recycled: Option<Replies>,
+    pub(crate) recycled: Option<Box<Replies>>,
 }
 
 impl Message for Batch {
@@ -150,7 +151,7 @@ pub(crate) struct Replies {
     /// Requests that wait for something else than Tx from now on: they need no credit for that.
     pub(crate) waiting: Vec<(RequestId, WaitKind)>,
     /// Batches that are done, for their buffers.
-    pub(crate) spent: Vec<Batch>,
+    pub(crate) spent: Vec<Box<Batch>>,
     /// Which message to its worker this is, counted from 1, whichever Tx sends them.
     pub(crate) number: u64,
     /// For the bytes, until they stand in the outputs of their connections.
@@ -272,7 +273,7 @@ impl Message for Probe {
 pub(crate) struct WorkerLink {
     pub(crate) claims: Arc<Claims>,
     /// Where its replies go.
-    pub(crate) replies: Recipient<Replies>,
+    pub(crate) replies: Recipient<Box<Replies>>,
     /// Where pushes to its clients go: to the same mailbox, so that they arrive before the reply.
     pub(crate) pushes: Recipient<Push>,
 }
@@ -280,7 +281,7 @@ pub(crate) struct WorkerLink {
 /// How others reach Tx. Serving state never goes this way: it would queue behind data.
 #[derive(Debug, Clone)]
 pub(crate) struct TxHandle {
-    batches: Recipient<Batch>,
+    batches: Recipient<Box<Batch>>,
     control: Recipient<Control>,
     probe: Recipient<Probe>,
     stop: Recipient<Stop>,
@@ -290,7 +291,7 @@ pub(crate) struct TxHandle {
 
 impl TxHandle {
     pub(crate) fn new(
-        batches: Recipient<Batch>,
+        batches: Recipient<Box<Batch>>,
         control: Recipient<Control>,
         probe: Recipient<Probe>,
         stop: Recipient<Stop>,
@@ -307,7 +308,7 @@ impl TxHandle {
 
     /// Hands over a batch. Room in the mailbox is not asked for: admission is by credits, taken
     /// before the batch was built (an actix mailbox does not hold senders back).
-    pub(crate) fn submit(&self, batch: Batch) {
+    pub(crate) fn submit(&self, batch: Box<Batch>) {
         self.batches.do_send(batch);
     }
 

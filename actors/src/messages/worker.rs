@@ -122,7 +122,7 @@ pub(crate) struct WorkerHandle {
     transition_over: Recipient<TransitionOver>,
     contribute: Recipient<Contribute>,
     gathered: Recipient<Gathered>,
-    replies: Recipient<Replies>,
+    replies: Recipient<Box<Replies>>,
     pushes: Recipient<Push>,
 }
 
@@ -141,7 +141,7 @@ impl WorkerHandle {
             + Handler<TransitionOver>
             + Handler<Contribute>
             + Handler<Gathered>
-            + Handler<Replies>
+            + Handler<Box<Replies>>
             + Handler<Push>,
     {
         Self {
@@ -216,7 +216,7 @@ impl WorkerHandle {
     }
 
     /// Where Tx sends this worker's replies.
-    pub(crate) fn replies(&self) -> Recipient<Replies> {
+    pub(crate) fn replies(&self) -> Recipient<Box<Replies>> {
         self.replies.clone()
     }
 }

@@ -21,14 +21,14 @@ const KEPT_MAX: usize = 4;
 /// The batch that the sessions of a worker fill together, and the Tx to which it goes.
 #[derive(Default)]
 pub(crate) struct Outgoing {
-    batch: Batch,
+    batch: Box<Batch>,
     tx: Option<TxHandle>,
     /// Wakes the task that sends the batch when this tick's sessions have run.
     flush: Option<Waker>,
     /// Used, and empty.
-    batches: Vec<Batch>,
+    batches: Vec<Box<Batch>>,
     /// Used, and empty: on their way back to Tx.
-    replies: Vec<Replies>,
+    replies: Vec<Box<Replies>>,
 }
 
 impl Outgoing {
@@ -128,7 +128,7 @@ impl Outgoing {
     }
 
     /// Keeps the buffers of an answer that is delivered.
-    pub(crate) fn recycle(&mut self, mut replies: Replies) {
+    pub(crate) fn recycle(&mut self, mut replies: Box<Replies>) {
         for mut batch in replies.spent.drain(..) {
             if batch.bytes.capacity() <= BUFFER_KEEP_MAX && self.batches.len() < KEPT_MAX {
                 batch.clear();

@@ -47,7 +47,7 @@ const PIPELINE: usize = 64;
 /// A Tx that does nothing but answer.
 struct EchoTx {
     claims: Arc<Claims>,
-    replies: Recipient<Replies>,
+    replies: Recipient<Box<Replies>>,
     /// What comes waits for ever.
     is_blocked: bool,
 }
@@ -56,10 +56,10 @@ impl Actor for EchoTx {
     type Context = Context<Self>;
 }
 
-impl Handler<Batch> for EchoTx {
+impl Handler<Box<Batch>> for EchoTx {
     type Result = ();
 
-    fn handle(&mut self, mut batch: Batch, _ctx: &mut Self::Context) {
+    fn handle(&mut self, mut batch: Box<Batch>, _ctx: &mut Self::Context) {
         if self.is_blocked {
             return;
         }

@@ -162,10 +162,10 @@ impl<E: Engine> Drop for Tx<E> {
     }
 }
 
-impl<E: Engine> Handler<Batch> for Tx<E> {
+impl<E: Engine> Handler<Box<Batch>> for Tx<E> {
     type Result = ();
 
-    fn handle(&mut self, batch: Batch, _ctx: &mut Self::Context) {
+    fn handle(&mut self, batch: Box<Batch>, _ctx: &mut Self::Context) {
         if let Some(core) = &mut self.core {
             core.push_batch(batch);
         }

@@ -140,7 +140,7 @@ impl<E: Engine> TxCore<E> {
         }
     }
 
-    pub(crate) fn push_batch(&mut self, batch: Batch) {
+    pub(crate) fn push_batch(&mut self, batch: Box<Batch>) {
         self.queue.push_batch(batch);
     }
 

@@ -17,7 +17,7 @@ pub(super) struct Queue<E> {
     /// Of the embedder.
     jobs: VecDeque<Job<E>>,
     /// With the number of the entry that is next.
-    batches: VecDeque<(Batch, usize)>,
+    batches: VecDeque<(Box<Batch>, usize)>,
 }
 
 impl<E> Queue<E> {
@@ -43,7 +43,7 @@ impl<E> Queue<E> {
         self.batches.len()
     }
 
-    pub(super) fn push_batch(&mut self, mut batch: Batch) {
+    pub(super) fn push_batch(&mut self, mut batch: Box<Batch>) {
         let worker = batch.worker;
         let cancels = batch.cancels.drain(..).map(|cancel| (worker, cancel));
         self.cancels.extend(cancels);
@@ -83,12 +83,12 @@ impl<E> Queue<E> {
         self.steps.take()
     }
 
-    pub(super) fn pop_batch(&mut self) -> Option<(Batch, usize)> {
+    pub(super) fn pop_batch(&mut self) -> Option<(Box<Batch>, usize)> {
         self.batches.pop_front()
     }
 
     /// The turn is full: it goes on with this entry in the next.
-    pub(super) fn put_back_batch(&mut self, batch: Batch, next: usize) {
+    pub(super) fn put_back_batch(&mut self, batch: Box<Batch>, next: usize) {
         self.batches.push_front((batch, next));
     }
 }

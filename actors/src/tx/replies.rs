@@ -22,15 +22,15 @@ use crate::segments::Segments;
 
 /// Where the replies to one worker are written.
 pub(super) struct ReplyBuffer {
-    worker: Recipient<Replies>,
-    out: Replies,
+    worker: Recipient<Box<Replies>>,
+    out: Box<Replies>,
     /// Heads of `out` before this one are committed: a failing commit does not touch them.
     committed: usize,
     /// Heads of `out` before this one, in a turn that writes: they were replied to before anything
     /// was written in it.
     first_after_write: usize,
     /// Used ones, for their buffers.
-    spare: Vec<Replies>,
+    spare: Vec<Box<Replies>>,
     /// The reply that was begun, if it has outgrown the bytes of `out`.
     large: LargeFrame,
     /// Bytes of the large replies of `out`.
@@ -50,10 +50,10 @@ pub(super) struct ReplyBuffer {
 
 impl ReplyBuffer {
     /// Of a worker whose last message had this number.
-    pub(super) fn new(worker: Recipient<Replies>, memory: Arc<Memory>, last: u64) -> Self {
+    pub(super) fn new(worker: Recipient<Box<Replies>>, memory: Arc<Memory>, last: u64) -> Self {
         Self {
             worker,
-            out: Replies::default(),
+            out: Box::default(),
             committed: 0,
             first_after_write: 0,
             spare: Vec::new(),
@@ -197,12 +197,12 @@ impl ReplyBuffer {
     }
 
     /// A batch is done: it goes back for its buffers.
-    pub(super) fn give_back(&mut self, batch: Batch) {
+    pub(super) fn give_back(&mut self, batch: Box<Batch>) {
         self.out.spent.push(batch);
     }
 
     /// Replies that were read come back, for their buffers.
-    pub(super) fn recycle(&mut self, replies: Replies) {
+    pub(super) fn recycle(&mut self, replies: Box<Replies>) {
         self.spare.push(replies);
     }
 

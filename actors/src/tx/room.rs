@@ -145,7 +145,7 @@ mod tests {
 
         /// The worker tells that a connection has room.
         fn tell_room(&mut self, connection: u64) {
-            let mut batch = crate::messages::tx::Batch::default();
+            let mut batch = Box::<crate::messages::tx::Batch>::default();
             batch.roomy.push(connection);
             self.core.push_batch(batch);
             self.turn();

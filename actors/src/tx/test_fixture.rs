@@ -54,10 +54,10 @@ impl Actor for Collector {
     type Context = Context<Self>;
 }
 
-impl Handler<Replies> for Collector {
+impl Handler<Box<Replies>> for Collector {
     type Result = ();
 
-    fn handle(&mut self, replies: Replies, _ctx: &mut Self::Context) {
+    fn handle(&mut self, replies: Box<Replies>, _ctx: &mut Self::Context) {
         self.told.borrow_mut().extend(&replies.waiting);
         let mut start = 0;
         let mut large = replies.large.into_iter().peekable();
@@ -212,7 +212,7 @@ impl Fixture {
         (stream, begin): (u64, Option<RequestId>),
         transaction: TransactionEffect,
     ) {
-        let mut batch = Batch::default();
+        let mut batch = Box::<Batch>::default();
         batch.cancels.push(Cancel {
             id,
             connection: 1,
@@ -225,7 +225,7 @@ impl Fixture {
 
     /// Tells Tx that a connection is gone.
     pub(crate) fn leave(&mut self, connection: u64) {
-        let mut batch = Batch::default();
+        let mut batch = Box::<Batch>::default();
         batch.disconnects.push(SessionId {
             index: connection as u32 - 1,
             connection,
@@ -238,7 +238,7 @@ impl Fixture {
     pub(crate) fn send_as(&mut self, connection: u64, request: &RequestBuilder) -> RequestId {
         let frame = request.bytes();
         let (header, body) = read_header(&frame[5..]).expect("the builder writes a header");
-        let mut batch = Batch::default();
+        let mut batch = Box::<Batch>::default();
         batch.bytes.extend_from_slice(body);
         batch.caller_updates.push_back(CallerUpdate {
             before: 0,

@@ -146,7 +146,7 @@ impl<E: Engine> TxCore<E> {
         Turn::Open
     }
 
-    fn run_batch(&mut self, mut batch: Batch, next: usize) -> Turn {
+    fn run_batch(&mut self, mut batch: Box<Batch>, next: usize) -> Turn {
         let worker = batch.worker;
         if let Some(replies) = batch.recycled.take() {
             self.executor.output.to(worker).recycle(replies);

@@ -155,7 +155,7 @@ mod tests {
 
         fn empty_output(&mut self, connection: u64) {
             self.charge(connection).set(Held::default(), 0);
-            let mut batch = Batch::default();
+            let mut batch = Box::<Batch>::default();
             batch.roomy.push(connection);
             self.core.push_batch(batch);
             self.turn();

@@ -274,10 +274,10 @@ impl Handler<AdminSlotWanted> for Worker {
     }
 }
 
-impl Handler<Replies> for Worker {
+impl Handler<Box<Replies>> for Worker {
     type Result = ();
 
-    fn handle(&mut self, replies: Replies, _ctx: &mut Self::Context) {
+    fn handle(&mut self, replies: Box<Replies>, _ctx: &mut Self::Context) {
         self.deliver(replies);
     }
 }

@@ -34,7 +34,7 @@ impl Worker {
     }
 
     /// Hands every reply to its session and flushes each session once.
-    pub(crate) fn deliver(&self, mut replies: Replies) {
+    pub(crate) fn deliver(&self, mut replies: Box<Replies>) {
         let mut start = 0;
         // Given back when what was delivered is charged where it stands now.
         let charge = replies.charge.take();
