@@ -10,6 +10,9 @@
 //!
 //! Nothing that is not durable is ever in the image, so a failed append has nothing to undo.
 //!
+//! Procedures of an embedder reach data as Rust types by [`CallData::data`], work that it does from
+//! elsewhere by [`EmbeddedEngine::data`].
+//!
 //! From the ground floor up; a module imports only what stands above it in this table:
 //!
 //! | module | what |
@@ -29,10 +32,12 @@
 //! | `options` | how an engine is set up |
 //! | `engine` | the parts joined, and a request's way through them |
 //! | `offline` | a directory's data without clients: checked, dumped, loaded |
+//! | `data` | data for Rust: tuples as types |
 //! | `procedures` | what CALL reaches |
 //! | `fuzzing` | what fuzz targets call; there only when they are built |
 
 mod access;
+mod data;
 mod ddl;
 mod decimal;
 mod durability;
@@ -54,6 +59,7 @@ mod store;
 mod tests;
 mod transaction;
 
+pub use data::{CallData, Data, SpaceData};
 pub use durability::storage::private_file;
 pub use engine::{EmbeddedEngine, EmbeddedFactory};
 pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};

@@ -109,6 +109,13 @@ pub trait Engine: Sized + 'static {
         Ok(())
     }
 
+    /// Whether this turn has to be committed before anything else is done in it, as with
+    /// [`Outcome::CommitFirst`]. Asked before procedures and work of the embedder, which may not
+    /// know; [`execute`](Self::execute) answers by itself.
+    fn must_commit_first(&self) -> bool {
+        false
+    }
+
     /// Whether a caller may call a procedure, asked before it is looked up: a caller that may not
     /// does not learn whether it exists. Control procedures that sessions answer are not asked
     /// about.

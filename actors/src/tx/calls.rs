@@ -122,6 +122,9 @@ impl<E: Engine> Executor<E> {
 
     fn call_admitted(&mut self, call: &JobCall, origin: StepOrigin) -> Result<Called, Error> {
         self.engine.may_call(&call.caller, &call.name)?;
+        if self.engine.must_commit_first() {
+            return Ok(Called::CommitFirst);
+        }
         let found = self.procedures.find(&call.name);
         let found = found.map_err(|error| self.engine.no_procedure(&call.name).unwrap_or(error))?;
         let (procedure, is_atomic) = match found {

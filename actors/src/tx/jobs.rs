@@ -28,7 +28,13 @@ impl<E: Engine> TxCore<E> {
             };
             let Job { ticket, work } = job;
             match work {
-                JobWork::Engine(work) => self.executor.run_work(ticket, work),
+                JobWork::Engine(work) => {
+                    if self.executor.engine.must_commit_first() {
+                        self.executor.commit(&self.callers);
+                        self.executor.send();
+                    }
+                    self.executor.run_work(ticket, work);
+                }
                 JobWork::Call(call) => self.run_call(ticket, call),
             }
         }

@@ -282,6 +282,7 @@ impl<E: Engine> Executor<E> {
                     self.streams.note_statement(request.key());
                 }
                 match body {
+                    Body::Call(_) if self.engine.must_commit_first() => Ok(Executed::CommitFirst),
                     Body::Call(call) => self.call(request, call, transaction),
                     body => self.ask_engine(request, body, transaction),
                 }

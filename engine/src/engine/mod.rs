@@ -243,6 +243,10 @@ impl Engine for EmbeddedEngine {
         self.execute_as_effective_user(request, reply)
     }
 
+    fn must_commit_first(&self) -> bool {
+        self.is_turn_full()
+    }
+
     fn may_call(&self, caller: &Caller, procedure: &str) -> Result<(), Error> {
         self.check_call(&caller.user, procedure)
     }

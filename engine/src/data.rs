@@ -1,0 +1,375 @@
+//! Data for Rust: tuples read and written as types, by procedures and by work of the embedder.
+//!
+//! ```text
+//!   procedure ─▶ call.data() ──── rights of the caller ──┐
+//!   RuntimeHandle::write ─▶ engine.data() ── all rights ─┴▶ space::<T>(…) ─▶ get, insert, …
+//! ```
+//!
+//! The same way as a client's requests: into the turn, or into the call's transaction.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use vestibule_actors::engine::{Detached, Outcome, Reply, TransactionId};
+use vestibule_actors::procedures::ProcedureCall;
+use vestibule_wire::msgpack::{DecodeError, Reader};
+use vestibule_wire::request::{
+    After, Body, Delete, IdOrName, IteratorType, Select, Store, Update, Upsert,
+};
+use vestibule_wire::{Error, ErrorCode};
+
+use crate::engine::EmbeddedEngine;
+use crate::errors;
+use crate::model::index::PRIMARY;
+use crate::schema::system;
+
+const NIL: [u8; 1] = [0xc0];
+const NO_PARTS: [u8; 1] = [0x90];
+
+/// The data of an engine, with somebody's rights.
+#[derive(Debug)]
+pub struct Data<'a> {
+    engine: &'a mut EmbeddedEngine,
+    transaction: Option<TransactionId>,
+    /// Everything may be done.
+    is_superuser: bool,
+}
+
+impl EmbeddedEngine {
+    /// The data, for work of the embedder: everything may be done, whatever was granted. What is
+    /// written is refused on a replica and in a
+    /// [read](vestibule_actors::RuntimeHandle::read), and is part of the turn: durable when the
+    /// work's result is told. An error undoes what its own call would have changed, not what came
+    /// before it.
+    ///
+    /// ```
+    /// use vestibule_actors::wire::request::IteratorType;
+    /// use vestibule_actors::{EngineError, RuntimeHandle};
+    /// use vestibule_engine::EmbeddedEngine;
+    ///
+    /// /// The names of at most ten users, beginning with this one.
+    /// async fn names(
+    ///     runtime: &RuntimeHandle<EmbeddedEngine>,
+    ///     from: u64,
+    /// ) -> Result<Vec<String>, EngineError> {
+    ///     runtime
+    ///         .read(move |engine| {
+    ///             let mut data = engine.data();
+    ///             let mut users = data.space::<(u64, String)>("users");
+    ///             let rows = users.select(IteratorType::Ge, &from, 10)?;
+    ///             Ok(rows.into_iter().map(|(_, name)| name).collect())
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    pub fn data(&mut self) -> Data<'_> {
+        Data {
+            engine: self,
+            transaction: None,
+            is_superuser: true,
+        }
+    }
+}
+
+/// The data, for a procedure.
+pub trait CallData {
+    /// The data, with the rights of the caller, or of the procedure's owner if it was created with
+    /// `setuid`; inside of the call's transaction, if there is one.
+    ///
+    /// ```
+    /// use vestibule_actors::Procedures;
+    /// use vestibule_engine::{CallData, EmbeddedEngine, procedures};
+    ///
+    /// fn with_visits() -> Procedures<EmbeddedEngine> {
+    ///     procedures::standard().atomic("visit", |call| {
+    ///         let (page,): (String,) = call.parse()?;
+    ///         let mut data = call.data();
+    ///         let mut visits = data.space::<(String, u64)>("visits");
+    ///         let count = match visits.update(&page, &[("+", 1, 1)])? {
+    ///             Some((_, count)) => count,
+    ///             None => visits.insert(&(page, 1))?.1,
+    ///         };
+    ///         call.reply.value(&count)
+    ///     })
+    /// }
+    /// ```
+    fn data(&mut self) -> Data<'_>;
+}
+
+impl CallData for ProcedureCall<'_, EmbeddedEngine> {
+    fn data(&mut self) -> Data<'_> {
+        self.engine
+            .switch_user_for_call(&self.caller.user, self.name);
+        Data {
+            engine: self.engine,
+            transaction: self.transaction,
+            is_superuser: false,
+        }
+    }
+}
+
+impl Data<'_> {
+    /// A space, whose tuples are read as this type: a tuple, or a struct with a field for each. It
+    /// is looked up when something is done with it. Indexes are found by
+    /// [`SpaceData::index`]; until then the first one is used.
+    pub fn space<'a, T>(&'a mut self, name: &'a str) -> SpaceData<'a, T> {
+        SpaceData {
+            data: Data {
+                engine: self.engine,
+                ..*self
+            },
+            space: IdOrName::Name(name),
+            index: IdOrName::Id(PRIMARY),
+            row: PhantomData,
+        }
+    }
+
+    fn run<R>(
+        &mut self,
+        work: impl FnOnce(&mut EmbeddedEngine) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let entered = self.engine.enter(self.transaction)?;
+        let result = match self.is_superuser {
+            true => self.engine.as_admin(work),
+            false => work(self.engine),
+        };
+        self.engine.leave(entered);
+        result
+    }
+}
+
+/// A space, or an index of it.
+///
+/// Keys are a tuple of parts, or one part by itself; `&()` is the one without parts. Tuples to be
+/// stored are a tuple, a sequence, or a struct with a field for each. Errors are those of a
+/// client's requests; a tuple that is not as its type says fails with [`ErrorCode::PROC`].
+pub struct SpaceData<'a, T> {
+    data: Data<'a>,
+    space: IdOrName<'a>,
+    index: IdOrName<'a>,
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T> fmt::Debug for SpaceData<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpaceData")
+            .field("space", &self.space)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, T> SpaceData<'a, T> {
+    /// Another index of the space, by its name.
+    #[must_use]
+    pub fn index(self, name: &'a str) -> Self {
+        let index = IdOrName::Name(name);
+        Self { index, ..self }
+    }
+}
+
+impl<T: DeserializeOwned> SpaceData<'_, T> {
+    /// The tuple of a whole key of a unique index, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Those of SELECT; [`ErrorCode::EXACT_MATCH`] for a key that is not whole,
+    /// [`ErrorCode::MORE_THAN_ONE_TUPLE`] if the index is not unique.
+    pub fn get(&mut self, key: &(impl Serialize + ?Sized)) -> Result<Option<T>, Error> {
+        let key = key_bytes(key)?;
+        let (space, index) = (self.space, self.index);
+        self.data
+            .run(|engine| engine.check_whole_key(space, index, &key))?;
+        let found = self.select_raw(IteratorType::Eq, &key, 1)?;
+        Ok(found.into_iter().next())
+    }
+
+    /// The tuples that an iterator meets, `limit` at most, in the order of the index.
+    ///
+    /// # Errors
+    ///
+    /// Those of SELECT.
+    pub fn select(
+        &mut self,
+        iterator: IteratorType,
+        key: &(impl Serialize + ?Sized),
+        limit: u32,
+    ) -> Result<Vec<T>, Error> {
+        self.select_raw(iterator, &key_bytes(key)?, limit)
+    }
+
+    fn select_raw(
+        &mut self,
+        iterator: IteratorType,
+        key: &[u8],
+        limit: u32,
+    ) -> Result<Vec<T>, Error> {
+        self.execute(Body::Select(Select {
+            space: self.space,
+            index: self.index,
+            limit: u64::from(limit),
+            offset: 0,
+            iterator: iterator as u64,
+            key,
+            fetch_position: false,
+            after: After::Start,
+        }))
+    }
+
+    /// Stores a tuple that is not there yet. Returns it as it was stored: sequences and defaults
+    /// may have filled fields of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of INSERT: [`ErrorCode::TUPLE_FOUND`] if one is there.
+    pub fn insert(&mut self, tuple: &(impl Serialize + ?Sized)) -> Result<T, Error> {
+        let (space, tuple) = (self.space, &*row_bytes(tuple)?);
+        self.change(Body::Insert(Store { space, tuple }))
+            .and_then(the_one)
+    }
+
+    /// Stores a tuple, in the place of the one with its key if there is one. Returns it as it was
+    /// stored.
+    ///
+    /// # Errors
+    ///
+    /// Those of REPLACE.
+    pub fn replace(&mut self, tuple: &(impl Serialize + ?Sized)) -> Result<T, Error> {
+        let (space, tuple) = (self.space, &*row_bytes(tuple)?);
+        self.change(Body::Replace(Store { space, tuple }))
+            .and_then(the_one)
+    }
+
+    /// Changes the tuple of a whole key of a unique index, and returns the new one if there is one.
+    /// The operations are a tuple or sequence of tuples, as `(("+", 1, 5), ("=", "name", "x"))`:
+    /// fields by their numbers from 0 on, or by their names.
+    ///
+    /// # Errors
+    ///
+    /// Those of UPDATE.
+    pub fn update(
+        &mut self,
+        key: &(impl Serialize + ?Sized),
+        operations: &(impl Serialize + ?Sized),
+    ) -> Result<Option<T>, Error> {
+        let (key, ops) = (&*key_bytes(key)?, &*row_bytes(operations)?);
+        let (space, index) = (self.space, self.index);
+        let changed = self.change(Body::Update(Update {
+            space,
+            index,
+            key,
+            ops,
+            index_base: 0,
+        }))?;
+        Ok(changed.into_iter().next())
+    }
+
+    /// Stores a tuple, or, if one with its key is there, changes that one as
+    /// [`update`](Self::update) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of UPSERT.
+    pub fn upsert(
+        &mut self,
+        tuple: &(impl Serialize + ?Sized),
+        operations: &(impl Serialize + ?Sized),
+    ) -> Result<(), Error> {
+        let (tuple, ops) = (&*row_bytes(tuple)?, &*row_bytes(operations)?);
+        self.change(Body::Upsert(Upsert {
+            space: self.space,
+            tuple,
+            ops,
+            index_base: 0,
+        }))
+        .map(drop)
+    }
+
+    /// Deletes the tuple of a whole key of a unique index, and returns it if there was one.
+    ///
+    /// # Errors
+    ///
+    /// Those of DELETE.
+    pub fn delete(&mut self, key: &(impl Serialize + ?Sized)) -> Result<Option<T>, Error> {
+        let key = &*key_bytes(key)?;
+        let (space, index) = (self.space, self.index);
+        let deleted = self.change(Body::Delete(Delete { space, index, key }))?;
+        Ok(deleted.into_iter().next())
+    }
+
+    /// Changes data, and no definitions: those need a turn of their own.
+    fn change(&mut self, body: Body<'_>) -> Result<Vec<T>, Error> {
+        let found = self.data.engine.definition(self.space);
+        if found.is_ok_and(|space| system::is_system(space.id)) {
+            return Err(errors::unsupported("changes of definitions from Rust"));
+        }
+        self.execute(body)
+    }
+
+    fn execute(&mut self, body: Body<'_>) -> Result<Vec<T>, Error> {
+        let (mut out, mut context) = (Vec::new(), Detached::default());
+        let outcome = self.data.run(|engine| {
+            let mut reply = Reply::detached(&mut out, &mut context);
+            engine.dispatch(&body, &mut reply)
+        })?;
+        // Definitions alone need a turn of their own.
+        if outcome != Outcome::Done {
+            return Err(errors::unsupported("changes of definitions from Rust"));
+        }
+        let rows = rows(&out).map_err(|_| Error::invalid_msgpack("tuple"))?;
+        rows.into_iter().map(parse).collect()
+    }
+}
+
+fn parse<T: DeserializeOwned>(tuple: &[u8]) -> Result<T, Error> {
+    rmp_serde::from_slice(tuple).map_err(|fault| {
+        let message = format!("A tuple is not as its type says: {fault}");
+        Error::new(ErrorCode::PROC, message)
+    })
+}
+
+/// What was stored is told.
+fn the_one<T>(rows: Vec<T>) -> Result<T, Error> {
+    let row = rows.into_iter().next();
+    row.ok_or_else(|| Error::new(ErrorCode::SYSTEM, "The engine does not tell what it stored"))
+}
+
+/// The tuples in the body of a reply.
+fn rows(body: &[u8]) -> Result<Vec<&[u8]>, DecodeError> {
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut reader = Reader::new(body);
+    reader.read_map_len()?;
+    reader.read_uint()?;
+    (0..reader.read_array_len()?)
+        .map(|_| reader.skip())
+        .collect()
+}
+
+/// Structs become arrays.
+fn serialize(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
+    let fault = |fault: rmp_serde::encode::Error| Error::illegal_params(fault.to_string());
+    rmp_serde::to_vec(value).map_err(fault)
+}
+
+fn row_bytes(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
+    let bytes = serialize(value)?;
+    match Reader::new(&bytes).read_array_len() {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(errors::tuple_not_array()),
+    }
+}
+
+fn key_bytes(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
+    let bytes = serialize(value)?;
+    if bytes == NIL {
+        return Ok(NO_PARTS.to_vec());
+    }
+    Ok(match Reader::new(&bytes).read_array_len() {
+        Ok(_) => bytes,
+        Err(_) => [&[0x91], &*bytes].concat(),
+    })
+}

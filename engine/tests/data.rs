@@ -1,0 +1,226 @@
+//! Data as Rust types, in procedures and in work of the embedder.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use vestibule_actors::catalog::GUEST;
+use vestibule_actors::testing::{TestServer, config};
+use vestibule_actors::wire::Error;
+use vestibule_actors::wire::request::IteratorType;
+use vestibule_actors::{EngineError, RuntimeHandle};
+use vestibule_engine::{CallData, EmbeddedEngine, EngineOptions, GuestRights, procedures};
+
+type Runtime = RuntimeHandle<EmbeddedEngine>;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct User {
+    id: u64,
+    name: String,
+    visits: Option<u64>,
+}
+
+fn user(id: u64, name: &str, visits: Option<u64>) -> User {
+    let name = name.to_owned();
+    User { id, name, visits }
+}
+
+/// A server over an empty directory, which is removed in the end.
+struct Rig {
+    server: Option<TestServer<EmbeddedEngine>>,
+    directory: PathBuf,
+}
+
+impl Rig {
+    fn new(name: &str, guest: GuestRights) -> Self {
+        let directory = format!("vestibule-data-{name}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(directory);
+        let options = EngineOptions {
+            guest,
+            ..EngineOptions::new(&directory)
+        };
+        let procedures = procedures::standard()
+            .with_engine("read", |call| {
+                let (id,): (u64,) = call.parse()?;
+                let found = call.data().space::<User>("users").get(&id)?;
+                call.reply.value(&found.map(|user| user.name))
+            })
+            .atomic("twice", |call| {
+                let (id,): (u64,) = call.parse()?;
+                let mut data = call.data();
+                let mut users = data.space::<User>("users");
+                users.insert(&user(id, "once", None))?;
+                users.insert(&user(id, "twice", None))?;
+                call.reply.value(&true)
+            });
+        let engine = move || Ok(EmbeddedEngine::new(options.clone()));
+        let server = TestServer::with_config(config(), engine, procedures);
+        let server = Some(server);
+        Self { server, directory }
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.server.as_ref().expect("it runs").handle()
+    }
+
+    /// Makes the space, as `admin`.
+    fn create(&self) {
+        let admin = |name: &'static str, args: Vec<u8>| {
+            block_on(self.runtime().call_raw("admin", name, args)).expect("it is created");
+        };
+        admin("box.schema.space.create", args(&("users",)));
+        admin("box.space.users:create_index", args(&("primary",)));
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        drop(self.server.take());
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn args(values: &impl Serialize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    vestibule_actors::wire::reply::write_serialized(&mut bytes, values).expect("it is MessagePack");
+    bytes
+}
+
+/// Waits on this thread: the runtime has its own.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    actix_rt::Runtime::new()
+        .expect("a runtime can be made")
+        .block_on(future)
+}
+
+fn write<R: Send + 'static>(
+    runtime: &Runtime,
+    work: impl FnOnce(&mut EmbeddedEngine) -> Result<R, Error> + Send + 'static,
+) -> Result<R, EngineError> {
+    block_on(runtime.write(work))
+}
+
+fn code<T>(result: Result<T, EngineError>) -> u16 {
+    result.err().map_or(0, |error| error.error().code().0)
+}
+
+#[test]
+fn work_of_the_embedder_reads_and_writes_tuples_as_types() {
+    let rig = Rig::new("types", GuestRights::Granted);
+    rig.create();
+    let work = |engine: &mut EmbeddedEngine| {
+        let mut data = engine.data();
+        let mut users = data.space::<User>("users");
+        assert_eq!(users.get(&1)?, None);
+        let stored = users.insert(&user(1, "alice", Some(1)))?;
+        assert_eq!(stored, user(1, "alice", Some(1)));
+        users.replace(&(2, "bob", 5))?;
+        users.upsert(&(2, "bob", 1), &[("+", 2, 1)])?;
+        let changed = users.update(&(1,), &(("=", 1, "ann"), ("+", 2, 9)))?;
+        assert_eq!(changed, Some(user(1, "ann", Some(10))));
+        assert_eq!(users.update(&3, &[("+", 2, 1)])?, None);
+        let all = users.select(IteratorType::All, &(), 10)?;
+        assert_eq!(all, [user(1, "ann", Some(10)), user(2, "bob", Some(6))]);
+        let from = users.select(IteratorType::Ge, &2, 10)?;
+        assert_eq!(from, [user(2, "bob", Some(6))]);
+        assert_eq!(users.delete(&2)?, Some(user(2, "bob", Some(6))));
+        assert_eq!(users.delete(&2)?, None);
+        Ok(())
+    };
+    assert_eq!(write(rig.runtime(), work), Ok(()));
+    let names = block_on(rig.runtime().read(|engine| {
+        let mut data = engine.data();
+        let mut users = data.space::<(u64, String, u64)>("users").index("primary");
+        users.get(&1)
+    }));
+    assert_eq!(names, Ok(Some((1, "ann".to_owned(), 10))));
+}
+
+#[test]
+fn what_is_no_tuple_of_the_space_is_told_as_a_client_is() {
+    let rig = Rig::new("errors", GuestRights::Granted);
+    rig.create();
+    let insert = |tuple: (u64, u64)| {
+        write(rig.runtime(), move |engine| {
+            let mut data = engine.data();
+            data.space::<(u64, u64)>("users").insert(&tuple)
+        })
+    };
+    assert_eq!(insert((1, 2)), Ok((1, 2)));
+    assert_eq!(code(insert((1, 3))), 3);
+    let get = |space: &'static str| {
+        block_on(rig.runtime().read(move |engine| {
+            let mut data = engine.data();
+            data.space::<(u64, String)>(space).get(&1)
+        }))
+    };
+    assert_eq!(code(get("nothing")), 36);
+    assert_eq!(code(get("users")), 32, "another type");
+    // A read changes nothing, and definitions are for procedures.
+    let read = block_on(rig.runtime().read(|engine| {
+        let mut data = engine.data();
+        data.space::<(u64, u64)>("users").delete(&1)
+    }));
+    assert_eq!(code(read), 7);
+    let system = write(rig.runtime(), |engine| {
+        let mut data = engine.data();
+        data.space::<(u64, u64)>("_space").delete(&512)
+    });
+    assert_eq!(code(system), 5);
+    assert_eq!(insert((2, 2)), Ok((2, 2)));
+}
+
+#[test]
+fn a_procedure_has_the_rights_of_its_caller() {
+    let rig = Rig::new("rights", GuestRights::Granted);
+    rig.create();
+    let stored = write(rig.runtime(), |engine| {
+        let mut data = engine.data();
+        data.space::<User>("users").insert(&user(1, "alice", None))
+    });
+    assert!(stored.is_ok(), "{stored:?}");
+    let read = |user: &str| block_on(rig.runtime().call::<_, (String,)>(user, "read", &(1,)));
+    assert_eq!(read("admin"), Ok(("alice".to_owned(),)));
+    assert_eq!(code(read(GUEST)), 42, "the call");
+    let grant = args(&(GUEST, "execute", "universe"));
+    let granted = rig
+        .runtime()
+        .call_raw("admin", "box.schema.user.grant", grant);
+    block_on(granted).expect("it is granted");
+    assert_eq!(code(read(GUEST)), 42, "the space");
+    assert_eq!(read("admin"), Ok(("alice".to_owned(),)));
+}
+
+#[test]
+fn an_atomic_procedure_works_in_its_transaction() {
+    let rig = Rig::new("atomic", GuestRights::Granted);
+    rig.create();
+    let twice = rig.runtime().call::<_, (bool,)>("admin", "twice", &(1,));
+    assert_eq!(code(block_on(twice)), 3);
+    let found = rig
+        .runtime()
+        .call::<_, (Option<String>,)>("admin", "read", &(1,));
+    assert_eq!(block_on(found), Ok((None,)), "what it had stored is undone");
+}
+
+/// Definitions that change are a turn of their own, whatever else comes.
+#[test]
+fn work_that_comes_with_a_change_of_definitions_sees_it_done() {
+    let rig = Rig::new("definitions", GuestRights::Super);
+    rig.create();
+    for round in 0..20u64 {
+        let runtime = rig.runtime();
+        let dropped = runtime.call_raw("admin", "box.space.users:drop", vec![0x90]);
+        let stores = runtime.write(move |engine| {
+            let mut data = engine.data();
+            data.space::<(u64,)>("users").replace(&(round,))
+        });
+        let of_round = (round,);
+        let counts = runtime.call::<_, (Option<String>,)>("admin", "read", &of_round);
+        let (dropped, stored, counted) = block_on(futures::future::join3(dropped, stores, counts));
+        dropped.expect("it is dropped");
+        assert_eq!(code(stored), 36);
+        assert_eq!(code(counted), 36);
+        rig.create();
+    }
+}
