@@ -1,5 +1,8 @@
 //! The examples, run as their heads say, with what they print.
 
+#[path = "../examples/own_engine.rs"]
+#[allow(dead_code, reason = "its main is that of the example")]
+mod own_engine;
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -7,7 +10,8 @@ use std::net::SocketAddr;
 use std::process::{ChildStdout, Command, Stdio};
 
 use support::{Directory, Process, example, make_space, wait_until};
-use vestibule_actors::testing::{Peer, RequestBuilder};
+use vestibule_actors::testing::{Peer, RequestBuilder, check_engine};
+use vestibule_actors::wire::keys::{self, RequestType};
 
 /// An example that runs.
 struct Example {
@@ -32,6 +36,11 @@ impl Example {
 
     /// A connection to the address between brackets in its next line, once the engine is ready.
     fn connect(&mut self) -> Peer {
+        self.connect_many(1).remove(0)
+    }
+
+    /// The same for as many connections.
+    fn connect_many(&mut self, count: usize) -> Vec<Peer> {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("it says something");
         let (_, rest) = line.split_once('[').unwrap_or_default();
@@ -43,7 +52,8 @@ impl Example {
             let state = peer.call("vestibule.state", &[0x90]);
             state.error_mentions("assist")
         });
-        peer
+        let others = (1..count).map(|_| Peer::connect(address));
+        std::iter::once(peer).chain(others).collect()
     }
 
     /// Waits for its end, which has to be a success, and returns what else it printed.
@@ -132,6 +142,88 @@ fn expiry_forgets_what_is_over_and_counts_it_no_more() {
     });
     example.process.signal("TERM");
     assert_in_order(&example.finish(), &["stopped, 0 requests cut off"]);
+}
+
+#[test]
+fn own_engine_keeps_the_contract_of_engines() {
+    let directory = Directory::new();
+    let journal = directory.path().join("journal");
+    check_engine(|| Ok(own_engine::Accounts::new(&journal)));
+}
+
+#[test]
+fn own_engine_keeps_its_accounts_and_lets_the_first_transaction_win() {
+    let directory = Directory::new();
+    let arguments = ["127.0.0.1:0", "journal"];
+    let mut example = Example::start("own_engine", &directory, &arguments);
+    let mut peer = example.connect();
+    let store = |sync, tuple: &[u8]| {
+        let request = RequestBuilder::new(RequestType::Replace, sync);
+        request.uint(keys::SPACE_ID, 512).pair(keys::TUPLE, tuple)
+    };
+    assert_eq!(peer.ask(&store(1, b"\x93\x01\xa3ann\x64")).code, 0);
+    // Two transactions take from one account.
+    for stream in [1, 2] {
+        let begin = RequestBuilder::new(RequestType::Begin, stream).stream(stream);
+        assert_eq!(peer.ask(&begin).code, 0);
+        let update = RequestBuilder::new(RequestType::Update, stream).stream(stream);
+        let update = update.uint(keys::SPACE_ID, 512).pair(keys::KEY, &[0x91, 1]);
+        let update = update.pair(keys::TUPLE, b"\x91\x93\xa1-\x02\x0a");
+        assert_eq!(peer.ask(&update).code, 0);
+    }
+    let commit = |stream| RequestBuilder::new(RequestType::Commit, stream).stream(stream);
+    assert_eq!(peer.ask(&commit(1)).code, 0);
+    assert_eq!(peer.ask(&commit(2)).error_code(), Some(97));
+    let wrong = peer.ask(&store(3, &[0x91, 0xa0]));
+    assert_eq!(wrong.error_code(), Some(23), "{wrong:?}");
+    example.process.signal("INT");
+    example.finish();
+    let mut example = Example::start("own_engine", &directory, &arguments);
+    let reply = example.connect().ask(&RequestBuilder::select(4, 1));
+    let rows: Vec<(u64, String, i64)> = reply.data();
+    assert_eq!(rows, [(1, "ann".to_owned(), 90)]);
+    example.process.signal("INT");
+    assert_in_order(&example.finish(), &["stopped after"]);
+}
+
+#[test]
+fn job_queue_tells_of_jobs_and_how_far_they_are() {
+    let directory = Directory::new();
+    let mut example = Example::start("job_queue", &directory, &["127.0.0.1:0"]);
+    let mut peers = example.connect_many(3);
+    let [producer, worker, watcher] = &mut peers[..] else {
+        panic!("three were asked for");
+    };
+    watcher.send(&RequestBuilder::watch(1, "jobs"));
+    assert_eq!(watcher.receive().event(), Some(("jobs".to_owned(), None)));
+    watcher.send(&RequestBuilder::watch(2, "jobs"));
+    watcher.ping();
+    // Nothing is there, and then somebody waits for it.
+    let none: Option<(u64, String, u32)> = worker.call_with("take", &(0.0,)).value();
+    assert_eq!(none, None);
+    worker.send(&RequestBuilder::call(
+        7,
+        "take",
+        b"\x91\xcb\x40\x3e\0\0\0\0\0\0",
+    ));
+    let number: u64 = producer.call_with("put", &("paint", 3)).value();
+    let taken: (u64, String, u32) = worker.receive().value();
+    assert_eq!(taken, (number, "paint".to_owned(), 3));
+    let (key, waiting) = watcher.receive().event().expect("an event comes");
+    assert_eq!(key, "jobs");
+    // One waits, or is taken already.
+    assert!(matches!(waiting.as_deref(), Some([0 | 1])), "{waiting:?}");
+    worker.send(&RequestBuilder::call(8, "work", &[0x91, number as u8]));
+    for step in 1..=3 {
+        let push = worker.receive();
+        assert_eq!((push.code, push.sync), (keys::CODE_CHUNK, 8));
+        assert_eq!(push.value::<(u32, u32)>(), (step, 3));
+    }
+    assert_eq!(worker.receive().value::<String>(), "done: paint");
+    let again = worker.call_with("work", &(number,));
+    assert!(again.error_mentions("nobody has taken the job"));
+    example.process.signal("INT");
+    assert_in_order(&example.finish(), &["stopped after"]);
 }
 
 #[test]

@@ -125,7 +125,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `signals` | serving until a signal ends it: signals, order and report in one call |
-//! | `testing` | a scripted engine, a raw peer and a harness, for integration tests |
+//! | `testing` | servers, peers, a clock wound by hand, a scripted engine, for integration tests |
 //!
 //! # The inside
 //!

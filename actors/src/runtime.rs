@@ -3,9 +3,12 @@
 //! | file | what |
 //! |---|---|
 //! | `start_error` | why a runtime does not start |
+//! | `accepting` | which threads accept connections; there only for tests |
 //! | `handle`, `work`, `call` | what an embedder does with a running one |
 //! | `signals` | serving until a signal ends it |
 
+#[cfg(feature = "testing")]
+mod accepting;
 mod call;
 mod handle;
 #[cfg(feature = "signals")]
@@ -50,6 +53,8 @@ use crate::transitions::TransitionRecord;
 use crate::tx::{Parts, Tx, with_locks};
 use crate::worker::Worker;
 
+#[cfg(feature = "testing")]
+pub(crate) use accepting::is_accepted_here;
 pub use handle::RuntimeHandle;
 pub use start_error::StartError;
 
@@ -68,15 +73,27 @@ pub fn start<E: Engine>(
     engine: impl EngineFactory<E>,
     procedures: Procedures<E>,
 ) -> Result<RuntimeHandle<E>, StartError> {
-    start_with_slack(config, TRANSITION_SLACK, engine, procedures)
+    let timing = Timing {
+        clock: Clock::SYSTEM,
+        role_slack: TRANSITION_SLACK,
+    };
+    start_with_timing(config, timing, engine, procedures)
 }
 
-/// [`start`] with a slack of its own for changes of the role: how long after its deadline session
-/// threads may take to answer their clients, before they are left behind. What operators are
-/// promised is [`TRANSITION_SLACK`].
-pub(crate) fn start_with_slack<E: Engine>(
+/// What a runtime goes by as to time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    pub(crate) clock: Clock,
+    /// In changes of the role, how long after their deadline session threads may take to answer
+    /// their clients, before they are left behind. What operators are promised is
+    /// [`TRANSITION_SLACK`].
+    pub(crate) role_slack: Duration,
+}
+
+/// [`start`] with a timing of its own.
+pub(crate) fn start_with_timing<E: Engine>(
     config: Config,
-    role_slack: Duration,
+    timing: Timing,
     engine: impl EngineFactory<E>,
     procedures: Procedures<E>,
 ) -> Result<RuntimeHandle<E>, StartError> {
@@ -89,7 +106,7 @@ pub(crate) fn start_with_slack<E: Engine>(
     let slots = slots(&config)?;
     let (listeners, addresses) = open_listeners(&config.listen)?;
     let (admin_listeners, admin_addresses) = open_listeners(&config.admin_listen)?;
-    let shared = shared(config, slots);
+    let shared = shared(config, timing.clock, slots);
     let addressed = addresses.iter().chain(&admin_addresses);
     addressed.for_each(|address| shared.exposure.note_listener(*address));
     let (mailboxes, peers) = Mailboxes::new(shared.counters.len());
@@ -121,7 +138,7 @@ pub(crate) fn start_with_slack<E: Engine>(
         peers.clone(),
         jobs.clone(),
         arbiters,
-        role_slack,
+        timing.role_slack,
         spawn_tx,
         told,
     );
@@ -194,8 +211,8 @@ fn check<E: 'static>(config: &Config, procedures: &Procedures<E>) -> Result<(), 
 }
 
 /// What all actors of this configuration share.
-fn shared(config: Config, slots: ConnectionSlots) -> Arc<Shared> {
-    let serving = ServingCell::new(config.role, Clock::SYSTEM);
+fn shared(config: Config, clock: Clock, slots: ConnectionSlots) -> Arc<Shared> {
+    let serving = ServingCell::new(config.role, clock);
     let capacity = WORKER_REQUESTS_MAX + WORKER_RESERVE + WORKER_ADMIN_RESERVE;
     let capacity = capacity + config.quotas.waits_max.min(WAITS_MAX);
     let claims = (0..config.session_thread_count())
@@ -255,7 +272,13 @@ fn open_listeners(addresses: &[SocketAddr]) -> Result<OpenListeners, StartError>
             source,
         })
     };
-    addresses.iter().map(named).collect()
+    let open: OpenListeners = addresses
+        .iter()
+        .map(named)
+        .collect::<Result<_, StartError>>()?;
+    #[cfg(feature = "testing")]
+    accepting::accept_here(&open.1);
+    Ok(open)
 }
 
 /// After every change of state: first the record and the events' values, then the notice that has

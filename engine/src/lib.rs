@@ -34,6 +34,7 @@
 //! | `offline` | a directory's data without clients: checked, dumped, loaded |
 //! | `data` | data for Rust: tuples as types |
 //! | `procedures` | what CALL reaches |
+//! | `testing` | the engine in tests: a feature of its own |
 //! | `fuzzing` | what fuzz targets call; there only when they are built |
 
 mod access;
@@ -55,6 +56,8 @@ pub mod procedures;
 mod query;
 mod schema;
 mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -62,6 +65,12 @@ mod transaction;
 pub use data::{CallData, Data, SpaceData};
 pub use durability::storage::private_file;
 pub use engine::{EmbeddedEngine, EmbeddedFactory};
+/// The operations of UPDATE and UPSERT, for engines of one's own: from the bytes of a tuple to the
+/// bytes of the next one.
+pub mod update {
+    pub use crate::query::update::{update_tuple, upsert_tuple};
+}
+
 pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
 
 /// The journal, as the commands of a server look at it.

@@ -24,6 +24,7 @@
 //! | `arguments` | the arguments of a CALL as types; errors of what does not fit |
 //! | `procedures`, `async_context` | what CALL reaches; what async procedures may use |
 //! | `transaction_calls` | CALLs that mean BEGIN, COMMIT and ROLLBACK |
+//! | `tuples` | tuples, keys and ordered rows, for engines of one's own |
 //! | `view` | what sessions read from by themselves |
 //! | `data_memory` | what the data take in memory |
 //! | `catalog` | what clients are told of spaces, indexes and users |
@@ -48,6 +49,7 @@ mod reply;
 mod request;
 mod solo;
 mod transaction_calls;
+pub mod tuples;
 mod view;
 
 use std::sync::Arc;

@@ -71,6 +71,9 @@ pub(crate) enum WorkerReport {
     CutOff(CutOffCounts),
     /// The worker's thread has ended, with its sessions. Of no transition.
     Gone,
+    /// The clock was wound on by hand: what is due then is to be looked at. Of no worker.
+    #[cfg(feature = "testing")]
+    ClockWound,
 }
 
 /// A report, with its worker and the transition by the machine's serial number.
@@ -123,6 +126,12 @@ impl SupervisorHandle {
     /// A session's call does not wait any longer for the transition that it asked for.
     pub(crate) fn withdraw(&self, session: SessionId, wait: WaitId) {
         self.withdrawals.do_send(Withdraw { session, wait });
+    }
+
+    /// The clock was wound on by hand.
+    #[cfg(feature = "testing")]
+    pub(crate) fn clock_wound(&self) {
+        self.report(0, 0, WorkerReport::ClockWound);
     }
 
     pub(crate) fn report(&self, worker: usize, serial: u64, report: WorkerReport) {

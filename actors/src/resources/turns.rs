@@ -161,7 +161,7 @@ mod tests {
             NOW.set(NOW.get() + SESSION_TURN_TIME_MAX / 4);
             NOW.get()
         }
-        let mut turns = Turns::new(Clock(slow));
+        let mut turns = Turns::new(Clock::of(slow));
         for _ in 0..2 {
             turns.begin();
             turns.note(slow());
@@ -184,7 +184,7 @@ mod tests {
             NOW.set(NOW.get() + SESSION_TURN_LONG);
             NOW.get()
         }
-        let mut turns = Turns::new(Clock(slow));
+        let mut turns = Turns::new(Clock::of(slow));
         turns.begin();
         turns.note(slow());
         turns.spend(VIEW_SELECT_WORK - 1);

@@ -271,6 +271,13 @@ impl<E: 'static> RuntimeHandle<E> {
         }
     }
 
+    /// The clock was wound on: everybody looks at what is due.
+    #[cfg(feature = "testing")]
+    pub(crate) fn on_clock_wound(&self) {
+        self.peers.notify_workers(self.shared.clock.now());
+        self.peers.supervisor.clock_wound();
+    }
+
     /// Waits until the runtime has stopped, by any caller's wish.
     pub async fn stopped(&self) -> StopReport {
         let mut stopped = self.stopped.clone();

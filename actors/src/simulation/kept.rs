@@ -39,7 +39,7 @@ async fn answered_at(time_max: Duration) -> Vec<u32> {
         },
         ..Config::default()
     };
-    let worker = start_with(Clock(clock::now), config, true);
+    let worker = start_with(Clock::of(clock::now), config, true);
     let client = worker.connect().await;
     let begin = clock::now();
     client.send(&RequestBuilder::replace(1, 1).bytes());

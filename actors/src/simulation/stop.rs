@@ -66,7 +66,7 @@ fn a_client_that_watches_for_a_stop_is_served_for_its_moment_and_no_longer() {
         static NOW: Cell<Instant> = Cell::new(Instant::now());
     }
     actix_rt::System::new().block_on(async {
-        let worker = start(Clock(|| NOW.get()));
+        let worker = start(Clock::of(|| NOW.get()));
         let [client, idle] = [worker.connect().await, worker.connect().await];
         let watch = RequestBuilder::new(RequestType::Watch, 1);
         client.send(&watch.text(keys::EVENT_KEY, events::SHUTDOWN).bytes());

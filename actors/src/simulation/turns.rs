@@ -40,7 +40,7 @@ fn answered(clients: &[ClientEnd]) -> usize {
 /// How many requests of several connections with much to do are answered before one ping of
 /// another that came later.
 async fn answered_before_a_ping(greedy: usize) -> usize {
-    let worker = start(Clock(moving));
+    let worker = start(Clock::of(moving));
     let mut clients = Vec::new();
     for _ in 0..greedy {
         clients.push(worker.connect().await);

@@ -84,7 +84,7 @@ impl World {
         clock::follow_tokio();
         // Tx's clock is started later, and must not be ahead.
         actix_rt::time::sleep(Duration::from_secs(60)).await;
-        let serving = ServingCell::new(config.role, Clock(clock::now));
+        let serving = ServingCell::new(config.role, Clock::of(clock::now));
         let claims = (0..WORKERS).map(|_| Arc::new(Claims::new(WORKER_REQUESTS_MAX)));
         let slots = ConnectionSlots::new(&config).expect("no limit is known");
         let shared = Arc::new(Shared::new(config, serving, slots, claims.collect()));

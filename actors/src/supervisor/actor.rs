@@ -287,6 +287,13 @@ impl Handler<WorkerReported> for Supervisor {
         let machine = &mut self.machine;
         let actions = match report {
             WorkerReport::Gone => return self.worker_gone(worker, ctx),
+            #[cfg(feature = "testing")]
+            WorkerReport::ClockWound => {
+                let actions = machine.on_time(now);
+                self.tx.iter().for_each(TxHandle::probe);
+                self.check_tx(now);
+                actions
+            }
             WorkerReport::Quiesced(waiting) => {
                 machine.worker_quiesced(worker, serial, &waiting, now)
             }

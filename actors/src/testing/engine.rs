@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::reply::Rows;
-use vestibule_wire::request::{Begin, Body, Select};
+use vestibule_wire::request::{Begin, Body, IdOrName, IteratorType, Select};
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::engine::catalog::{Catalog, CatalogBuilder, User};
@@ -206,6 +206,7 @@ impl Script {
         ScriptedEngine {
             script: self.clone(),
             pending: BTreeMap::new(),
+            transactions: BTreeMap::new(),
         }
     }
 
@@ -245,6 +246,8 @@ fn pause(time: Duration) {
 pub struct ScriptedEngine {
     script: Script,
     pending: BTreeMap<u64, Vec<u8>>,
+    /// What open transactions have stored.
+    transactions: BTreeMap<TransactionId, BTreeMap<u64, Vec<u8>>>,
 }
 
 impl ScriptedEngine {
@@ -259,6 +262,22 @@ impl ScriptedEngine {
     pub fn count(&self) -> usize {
         self.script.rows() + self.pending.len()
     }
+}
+
+/// There is one space.
+fn check_space(space: IdOrName<'_>) -> Result<(), Error> {
+    match space {
+        IdOrName::Id(512) | IdOrName::Name("scripted") => Ok(()),
+        IdOrName::Id(other) => Err(Error::no_such_space(other)),
+        IdOrName::Name(other) => Err(Error::no_such_space(other)),
+    }
+}
+
+/// The key of a SELECT from that space.
+fn selected(select: &Select<'_>) -> Result<u64, Error> {
+    check_space(select.space)?;
+    IteratorType::from_code(select.iterator)?;
+    first_uint(select.key)
 }
 
 fn first_uint(array: &[u8]) -> Result<u64, Error> {
@@ -286,6 +305,7 @@ impl Engine for ScriptedEngine {
     fn execute(&mut self, request: &Request<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
         match request.body {
             Body::Replace(store) => {
+                check_space(store.space)?;
                 let key = first_uint(store.tuple)?;
                 let mut panics = false;
                 self.script.change(|state| {
@@ -293,21 +313,30 @@ impl Engine for ScriptedEngine {
                     panics = std::mem::take(&mut state.panic_next);
                 });
                 assert!(!panics, "scripted panic");
-                self.pending.insert(key, store.tuple.to_vec());
+                let stored = match request.transaction {
+                    Some(own) => self.transactions.entry(own).or_default(),
+                    None => &mut self.pending,
+                };
+                stored.insert(key, store.tuple.to_vec());
                 let mut rows = reply.rows();
                 rows.push(store.tuple);
                 rows.finish(None);
                 Ok(Outcome::Done)
             }
             Body::Select(select) => {
-                let key = first_uint(select.key)?;
+                let key = selected(&select)?;
                 let committed = self
                     .script
                     .rows
                     .read()
                     .unwrap_or_else(PoisonError::into_inner);
                 let mut rows = reply.rows();
-                if let Some(tuple) = self.pending.get(&key).or_else(|| committed.get(&key)) {
+                let own = request
+                    .transaction
+                    .and_then(|own| self.transactions.get(&own));
+                let own = own.and_then(|own| own.get(&key));
+                let found = own.or_else(|| self.pending.get(&key));
+                if let Some(tuple) = found.or_else(|| committed.get(&key)) {
                     rows.push(tuple);
                 }
                 rows.finish(None);
@@ -380,12 +409,15 @@ impl Engine for ScriptedEngine {
     }
 
     fn commit_transaction(&mut self, transaction: TransactionId) -> Result<(), Error> {
+        let stored = self.transactions.remove(&transaction);
+        self.pending.extend(stored.into_iter().flatten());
         self.script
             .change(|state| state.log.push(format!("commit {}", transaction.0)));
         Ok(())
     }
 
     fn rollback_transaction(&mut self, transaction: TransactionId) {
+        self.transactions.remove(&transaction);
         self.script
             .change(|state| state.log.push(format!("rollback {}", transaction.0)));
     }
@@ -437,7 +469,7 @@ impl ReadView for ScriptedView {
         self.0
             .change(|state| panics = std::mem::take(&mut state.view_panics));
         assert!(!panics, "scripted panic in the view");
-        let key = first_uint(select.key)?;
+        let key = selected(select)?;
         let committed = self.0.rows.read().unwrap_or_else(PoisonError::into_inner);
         let mut rows = Rows::begin(body);
         if let Some(tuple) = committed.get(&key) {

@@ -53,6 +53,11 @@ impl Harness {
         &self.script
     }
 
+    /// Winds the runtime's clock on: see [`TestServer::wind`].
+    pub fn wind(&self, time: Duration) {
+        self.server.wind(time);
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -1,20 +1,58 @@
-//! The harness that integration tests drive: a runtime on a thread of its own, a scripted engine,
-//! and a peer that speaks raw frames.
+//! What integration tests drive: a server with any engine on a thread of its own, peers that speak
+//! raw frames, a clock that is wound by hand, a scripted engine, and the contract of engines as a
+//! test.
+//!
+//! A test without a sleep, of what a client sees while Tx is busy and of a time limit:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use vestibule_actors::Config;
+//! use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
+//!
+//! let config = Config {
+//!     request_timeout: Duration::from_secs(60),
+//!     ..config()
+//! };
+//! let harness = Harness::start_with(config, Script::default());
+//! let (mut first, mut second) = (harness.connect(), harness.connect());
+//!
+//! // Tx stands still from here on, and pings are answered all the same.
+//! harness.script().hold_tx();
+//! first.send(&RequestBuilder::call(1, "block", &[0x90]));
+//! harness.script().wait_until_blocked();
+//! second.ping();
+//!
+//! // A minute later the request behind it is over, without a minute's wait.
+//! second.send(&RequestBuilder::replace(7, 1));
+//! harness.wait_until("it is forwarded", || harness.handle().in_flight() == 2);
+//! harness.wind(Duration::from_secs(60));
+//! assert_eq!(first.receive().error_code(), Some(78));
+//! let told = second.receive();
+//! assert_eq!((told.sync, told.error_code()), (7, Some(78)));
+//! ```
+//!
+//! [`TestServer::of`] does the same for an engine of your own, and `vestibule_engine::testing` for
+//! the embedded one, with a disk that fails. In tests of an async runtime [`AsyncPeer`] waits
+//! without keeping its thread. [`check_engine`] says whether an engine keeps its contract.
 //!
 //! ```text
-//!   test ──▶ Harness ── thread: System + runtime + ScriptedEngine ◀── Script (block, fail, log)
-//!     └────▶ Peer ── real socket ──────────▲
+//!   test ──▶ TestServer, Harness ── thread: System, runtime, engine ◀── Script (block, fail)
+//!     └────▶ Peer, AsyncPeer ── real socket ──▲
 //! ```
 //!
 //! | module | what |
 //! |---|---|
+//! | `check_engine` | the contract of engines, as a test that each has to pass |
 //! | `engine` | the scripted engine: it blocks, fails and panics as the test says |
 //! | `server` | the runtime on a thread of its own, with any engine |
 //! | `harness` | the same with the scripted engine |
-//! | `peer` | a client that sends and reads raw frames |
+//! | `peer`, `async_peer` | a client that sends and reads raw frames; the same for async tests |
 //!
 //! Nothing here sleeps: a test waits for replies, for the script's log, or for the runtime's state.
 
+mod async_peer;
+mod check_engine;
 mod engine;
 mod harness;
 mod peer;
@@ -24,6 +62,8 @@ use std::time::Duration;
 
 use crate::Config;
 
+pub use async_peer::AsyncPeer;
+pub use check_engine::{EngineCheck, check_engine};
 pub use engine::{Script, ScriptedEngine};
 pub use harness::Harness;
 pub use peer::{Frame, Peer, RequestBuilder};

@@ -13,8 +13,13 @@ use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::msgpack::{write_map_len, write_str, write_uint};
 
 use super::engine::PATIENCE;
+use crate::runtime::is_accepted_here;
 
-/// A connection under test.
+/// Bytes of a frame's length.
+pub(super) const PREFIX_SIZE: usize = 5;
+
+/// A connection under test, for a test that may wait on its thread: a plain one, or one whose
+/// server has a thread of its own. Others use [`AsyncPeer`](super::AsyncPeer).
 #[derive(Debug)]
 pub struct Peer {
     stream: TcpStream,
@@ -249,9 +254,11 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// If there is no greeting in time.
+    /// If there is no greeting in time, or if the thread that waits is the one that has to accept
+    /// the connection.
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
+        refuse_to_wait_for_itself(address);
         Self::greeted(TcpStream::connect(address).expect("the server listens"))
     }
 
@@ -259,9 +266,10 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// If there is no greeting in time.
+    /// As [`connect`](Self::connect).
     #[must_use]
     pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        refuse_to_wait_for_itself(address);
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None);
         let socket = socket.expect("a socket can be made");
         let bound = socket.bind(&SocketAddr::new(source, 0).into());
@@ -376,16 +384,15 @@ impl Peer {
     ///
     /// Nothing came in time.
     pub fn try_receive(&mut self) -> io::Result<Option<Frame>> {
-        let mut frame = vec![0; 5];
-        match self.stream.read_exact(&mut frame) {
+        let mut prefix = [0; PREFIX_SIZE];
+        match self.stream.read_exact(&mut prefix) {
             Ok(()) => {}
             Err(fault) if is_closed(&fault) => return Ok(None),
             Err(fault) => return Err(fault),
         }
-        assert_eq!(frame[0], 0xce, "a reply's length always takes five bytes");
-        let length = u32::from_be_bytes(frame[1..].try_into().expect("four bytes")) as usize;
-        frame.resize(5 + length, 0);
-        self.stream.read_exact(&mut frame[5..])?;
+        let mut frame = prefix.to_vec();
+        frame.resize(frame_size(&prefix), 0);
+        self.stream.read_exact(&mut frame[PREFIX_SIZE..])?;
         Ok(Some(Frame::read(&frame)))
     }
 
@@ -424,10 +431,7 @@ impl Peer {
     /// The AUTH that logs in on this connection.
     #[must_use]
     pub fn log_in_request(&self, sync: u64, user: &str, password: &str) -> RequestBuilder {
-        let tuple = login_tuple(password, &self.greeting.salt);
-        RequestBuilder::new(RequestType::Auth, sync)
-            .text(keys::USER_NAME, user)
-            .pair(keys::TUPLE, &tuple)
+        log_in_request(&self.greeting, sync, user, password)
     }
 
     /// Logs in.
@@ -445,14 +449,43 @@ impl Peer {
     }
 }
 
+/// The AUTH that logs in on the connection of this greeting.
+pub(super) fn log_in_request(
+    greeting: &Greeting,
+    sync: u64,
+    user: &str,
+    password: &str,
+) -> RequestBuilder {
+    let tuple = login_tuple(password, &greeting.salt);
+    RequestBuilder::new(RequestType::Auth, sync)
+        .text(keys::USER_NAME, user)
+        .pair(keys::TUPLE, &tuple)
+}
+
+/// The size of a frame that begins with these bytes, with them.
+pub(super) fn frame_size(prefix: &[u8; PREFIX_SIZE]) -> usize {
+    let [kind, length @ ..] = *prefix;
+    assert_eq!(kind, 0xce, "a reply's length always takes five bytes");
+    PREFIX_SIZE + u32::from_be_bytes(length) as usize
+}
+
 /// The arguments of a CALL as a MessagePack array.
-fn arguments(args: &impl Serialize) -> Vec<u8> {
+pub(super) fn arguments(args: &impl Serialize) -> Vec<u8> {
     let bytes = rmp_serde::to_vec_named(args).expect("MessagePack holds the arguments");
     match bytes[..] {
         // What serde calls a unit takes no arguments.
         [0xc0] => vec![0x90],
         _ => bytes,
     }
+}
+
+/// A thread that waits for a greeting does not accept connections.
+fn refuse_to_wait_for_itself(address: SocketAddr) {
+    assert!(
+        !is_accepted_here(address),
+        "a Peer waits for its greeting on the very thread that has to accept its connection: use \
+         AsyncPeer here, or TestServer, which runs the server on a thread of its own"
+    );
 }
 
 fn is_closed(fault: &io::Error) -> bool {

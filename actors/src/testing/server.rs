@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::engine::PATIENCE;
 use super::peer::Peer;
+use crate::clock::Clock;
 use crate::engine::procedures::Procedures;
-use crate::engine::{Engine, Fault};
-use crate::runtime::start_with_slack;
+use crate::engine::{Engine, EngineFactory};
+use crate::runtime::{Timing, start_with_timing};
 use crate::serving::State;
 use crate::{Config, RuntimeHandle, StopReport, TransitionOutcome};
 
@@ -38,6 +39,7 @@ const ROLE_SLACK: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct TestServer<E: 'static> {
     handle: RuntimeHandle<E>,
+    clock: Clock,
     thread: Option<JoinHandle<StopReport>>,
 }
 
@@ -48,10 +50,7 @@ impl<E: Engine> TestServer<E> {
     ///
     /// If it cannot start, or does not serve in time: the engine does not recover.
     #[must_use]
-    pub fn of(
-        engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
-        procedures: Procedures<E>,
-    ) -> Self {
+    pub fn of(engine: impl EngineFactory<E>, procedures: Procedures<E>) -> Self {
         Self::with_config(super::config(), engine, procedures)
     }
 
@@ -63,7 +62,7 @@ impl<E: Engine> TestServer<E> {
     #[must_use]
     pub fn with_config(
         config: Config,
-        engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
+        engine: impl EngineFactory<E>,
         procedures: Procedures<E>,
     ) -> Self {
         let server = Self::start_loading(config, engine, procedures);
@@ -79,13 +78,18 @@ impl<E: Engine> TestServer<E> {
     #[must_use]
     pub fn start_loading(
         config: Config,
-        engine: impl Fn() -> Result<E, Fault> + Send + Sync + 'static,
+        engine: impl EngineFactory<E>,
         procedures: Procedures<E>,
     ) -> Self {
         let (told, handle) = mpsc::channel();
+        let clock = Clock::hand_wound();
         let thread = thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
-                let runtime = start_with_slack(config, ROLE_SLACK, engine, procedures);
+                let timing = Timing {
+                    clock,
+                    role_slack: ROLE_SLACK,
+                };
+                let runtime = start_with_timing(config, timing, engine, procedures);
                 let runtime = runtime.unwrap_or_else(|error| panic!("it cannot start: {error}"));
                 told.send(runtime.clone()).expect("the test waits for it");
                 runtime.stopped().await
@@ -94,6 +98,7 @@ impl<E: Engine> TestServer<E> {
         let handle = handle.recv_timeout(PATIENCE).expect("the runtime starts");
         Self {
             handle,
+            clock,
             thread: Some(thread),
         }
     }
@@ -102,6 +107,14 @@ impl<E: Engine> TestServer<E> {
     #[must_use]
     pub fn handle(&self) -> &RuntimeHandle<E> {
         &self.handle
+    }
+
+    /// Winds the runtime's clock on, and has everything looked at that is due then: time limits of
+    /// requests and transactions, the grace of a transition, idle connections. What an async
+    /// procedure sleeps for by itself goes by the system's time.
+    pub fn wind(&self, time: Duration) {
+        self.clock.wind(time);
+        self.handle.on_clock_wound();
     }
 
     /// Where it listens.

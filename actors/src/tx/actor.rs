@@ -15,6 +15,7 @@ use actix::{Actor, ActorContext, AsyncContext as _, Context, Handler, Running};
 use actix_rt::time::{Sleep, sleep_until};
 
 use super::core::TxCore;
+use crate::clock::Clock;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory, Fault};
 use crate::jobs::Job;
@@ -236,8 +237,8 @@ struct TurnLoop {
 
 impl TurnLoop {
     /// Has the loop polled at this time at the latest; true if it is over already.
-    fn wake_at(&mut self, time: Instant, cx: &mut task::Context<'_>) -> bool {
-        let time = time.into();
+    fn wake_at(&mut self, clock: Clock, time: Instant, cx: &mut task::Context<'_>) -> bool {
+        let time = clock.timer(time).into();
         let sleep = self
             .sleep
             .get_or_insert_with(|| Box::pin(sleep_until(time)));
@@ -274,8 +275,9 @@ impl<E: Engine> ActorFuture<Tx<E>> for TurnLoop {
                 cx.waker().wake_by_ref();
             }
         }
-        if let Some(next) = tx.core.as_ref().and_then(|core| core.next_look())
-            && self.wake_at(next, cx)
+        if let Some(core) = &tx.core
+            && let Some(next) = core.next_look()
+            && self.wake_at(core.clock(), next, cx)
         {
             cx.waker().wake_by_ref();
         }

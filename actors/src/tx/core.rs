@@ -24,6 +24,7 @@ use super::streams::Streams;
 use super::tasks::Tasks;
 use super::ticks::Ticks;
 use super::turn_writes::TurnWrites;
+use crate::clock::Clock;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Completions, Engine};
 use crate::jobs::Job;
@@ -162,6 +163,11 @@ impl<E: Engine> TxCore<E> {
         while let Some(completed) = self.executor.tasks.poll(cx) {
             self.queue.push_completed(completed);
         }
+    }
+
+    /// By which it goes.
+    pub(super) fn clock(&self) -> Clock {
+        self.executor.shared.clock
     }
 
     /// What time it is.

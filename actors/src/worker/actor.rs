@@ -236,7 +236,7 @@ impl ActorFuture<Worker> for TimerLoop {
             let Some(next) = worker.next_look() else {
                 return task::Poll::Pending;
             };
-            let next = next.into();
+            let next = worker.cell.shared.clock.timer(next).into();
             let sleep = self
                 .sleep
                 .get_or_insert_with(|| Box::pin(sleep_until(next)));

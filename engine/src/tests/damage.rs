@@ -10,7 +10,6 @@ use std::sync::{Arc, mpsc};
 use vestibule_actors::engine::{Engine, Fault};
 use vestibule_wire::request::{Body, IdOrName, Select};
 
-use super::test_disk::TestDisk;
 use super::{NONE, Rig, SPACE, by, new_directory, pack};
 use crate::EngineOptions;
 use crate::durability::journal::{Journal, JournalOptions, MARK};
@@ -20,6 +19,7 @@ use crate::model::key::Key;
 use crate::offline::{Contents, Findings};
 use crate::options::JournalSync;
 use crate::store::layer::Layer;
+use crate::testing::test_disk::TestDisk;
 
 /// A directory, and what it held after each turn.
 struct Sample {

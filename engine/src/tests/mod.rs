@@ -19,14 +19,11 @@ mod schema;
 mod secondary;
 mod secondary_model;
 mod temporary;
-pub(crate) mod test_disk;
 mod transactions;
 mod view;
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::test_runner::Config as ProptestConfig;
 use serde::Serialize;
@@ -43,8 +40,9 @@ use crate::durability::storage::Storage;
 use crate::engine::EmbeddedEngine;
 use crate::options::JournalSync;
 use crate::print::Printed;
+use crate::testing::new_directory;
+use crate::testing::test_disk::TestDisk;
 use crate::{EngineOptions, procedures};
-use test_disk::TestDisk;
 
 /// An engine and the directory of its journal, which is removed in the end.
 pub(crate) struct Rig {
@@ -94,13 +92,6 @@ pub(crate) fn store(tuple: &[u8]) -> Store<'_> {
         space: IdOrName::Id(SPACE),
         tuple,
     }
-}
-
-fn new_directory() -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("vestibule-engine-{}-{number}", std::process::id());
-    std::env::temp_dir().join(name)
 }
 
 /// An engine that has recovered.

@@ -38,7 +38,7 @@ use self::system::{SYSTEM_SPACES, SystemSpace, VSPACE};
 use self::table::Table;
 use crate::shared_tree::SharedTree;
 
-pub use self::builder::CatalogBuilder;
+pub use self::builder::{CatalogBuilder, IndexKind};
 pub use self::system::{SYSTEM_SPACE_ID_MAX, SYSTEM_SPACE_ID_MIN};
 pub use self::user::{GUEST, User};
 

@@ -66,6 +66,37 @@ pub(crate) enum Mode {
     Upsert,
 }
 
+/// Applies the operations of an UPDATE, a MessagePack array, to a tuple, and returns the new one.
+/// `index_base` is that of the request. Fields are named by their numbers; whether the new tuple
+/// has the key of the old one is for the caller to check.
+///
+/// ```
+/// use vestibule_engine::update::update_tuple;
+///
+/// // [7, 'x'] with 1 added to field 0 and field 1 set to 'y'.
+/// let operations = b"\x92\x93\xa1+\x00\x01\x93\xa1=\x01\xa1y";
+/// assert_eq!(update_tuple(b"\x92\x07\xa1x", operations, 0)?, b"\x92\x08\xa1y");
+/// # Ok::<(), vestibule_wire::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`ErrorCode::INVALID_MSGPACK`] for bytes that are no MessagePack arrays, and the codes of
+/// Tarantool for operations that make no sense or that this tuple does not allow.
+pub fn update_tuple(tuple: &[u8], operations: &[u8], index_base: u64) -> Result<Vec<u8>, Error> {
+    apply(tuple, operations, index_base, &|_: &str| None, Mode::Update)
+}
+
+/// The same for an UPSERT of a tuple that is there: operations that it does not allow are skipped.
+///
+/// # Errors
+///
+/// [`ErrorCode::INVALID_MSGPACK`] for bytes that are no MessagePack arrays, and the codes of
+/// Tarantool for operations that make no sense for any tuple.
+pub fn upsert_tuple(tuple: &[u8], operations: &[u8], index_base: u64) -> Result<Vec<u8>, Error> {
+    apply(tuple, operations, index_base, &|_: &str| None, Mode::Upsert)
+}
+
 /// Applies `ops`, a MessagePack array of operations, to `tuple`, a MessagePack array, and returns
 /// the new tuple. `index_base` is the number that the request gives the first field and the first
 /// byte of a text, 0 or 1.

@@ -1,6 +1,6 @@
 //! A disk that nobody waits for: what the engine's tests look at outlives no power failure anyway.
-//! What has to be synced when is shown with storages that count or fail; this one fails the next
-//! append to the journal when it is told to.
+//! What has to be synced when is shown with storages that count or fail; this one fails appends to
+//! the journal when it is told to.
 
 use std::io;
 use std::path::Path;
@@ -13,19 +13,38 @@ use crate::durability::storage::{Disk, LogFile, Storage};
 /// The file system without its fsyncs.
 #[derive(Clone, Default)]
 pub(crate) struct TestDisk {
-    fails_next_append: Arc<AtomicBool>,
+    fails: Arc<Failures>,
+}
+
+/// Which appends to the journal fail.
+#[derive(Default)]
+struct Failures {
+    next: AtomicBool,
+    all: AtomicBool,
+}
+
+impl Failures {
+    fn take(&self) -> bool {
+        self.next.swap(false, Ordering::Relaxed) || self.all.load(Ordering::Relaxed)
+    }
 }
 
 struct TestFile {
     file: Arc<dyn LogFile>,
-    /// Whether the next append fails; nothing does that to files that are no journal.
-    fails_next_append: Option<Arc<AtomicBool>>,
+    /// Nothing fails of files that are no journal.
+    fails: Option<Arc<Failures>>,
 }
 
 impl TestDisk {
     /// Whether the next append to the journal fails, with "told to".
+    #[cfg(test)]
     pub(crate) fn set_fails_next_append(&self, fails: bool) {
-        self.fails_next_append.store(fails, Ordering::Relaxed);
+        self.fails.next.store(fails, Ordering::Relaxed);
+    }
+
+    /// Whether appends to the journal fail from now on.
+    pub(super) fn set_fails_appends(&self, fails: bool) {
+        self.fails.all.store(fails, Ordering::Relaxed);
     }
 
     fn file(&self, path: &Path, file: Arc<dyn LogFile>) -> Arc<dyn LogFile> {
@@ -33,7 +52,7 @@ impl TestDisk {
         let is_journal = name.is_some_and(journal::is_file_name);
         Arc::new(TestFile {
             file,
-            fails_next_append: is_journal.then(|| self.fails_next_append.clone()),
+            fails: is_journal.then(|| self.fails.clone()),
         })
     }
 }
@@ -62,8 +81,7 @@ impl Storage for TestDisk {
 
 impl LogFile for TestFile {
     fn append(&self, head: &[u8], body: &[u8]) -> io::Result<usize> {
-        let told = self.fails_next_append.as_ref();
-        if told.is_some_and(|told| told.swap(false, Ordering::Relaxed)) {
+        if self.fails.as_ref().is_some_and(|own| own.take()) {
             return Err(io::Error::other("told to"));
         }
         self.file.append(head, body)
