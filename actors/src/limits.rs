@@ -145,9 +145,9 @@ pub const CHUNK_CREDIT: usize = 256 << 10;
 pub const CHUNK_WINDOW_MAX: usize = 16 << 20;
 /// Most messages in chunks that are under way to one client.
 pub const CHUNK_MESSAGES_SENT_MAX: usize = 4096;
-/// Bytes of replies without their client's credit beside which its requests are still taken: what
-/// it does not take of one group holds up that group alone.
-pub const UNCREDITED_MAX: usize = 32 << 20;
+/// Bytes of replies to a client that takes chunks beside which its requests are still taken: what
+/// it is slow to take of one group holds up that group alone.
+pub const BESIDE_CHUNKS_MAX: usize = 32 << 20;
 /// Bytes that are taken out of a backlog ahead of the socket, at least: what comes later waits
 /// for them.
 pub const OUTPUT_AHEAD_MIN: usize = 32 << 10;

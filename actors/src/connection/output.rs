@@ -23,8 +23,8 @@ use super::backlog::GroupBacklog;
 use super::transport::Transport;
 use crate::engine::{LargeFrame, ReplyBody};
 use crate::limits::{
-    FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_AHEAD_MAX, OUTPUT_AHEAD_MIN, OUTPUT_MAX,
-    PARTS_PER_WRITE_MAX, SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX, UNCREDITED_MAX,
+    BESIDE_CHUNKS_MAX, FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_AHEAD_MAX, OUTPUT_AHEAD_MIN,
+    OUTPUT_MAX, PARTS_PER_WRITE_MAX, SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX,
 };
 use crate::segments::{Chain, Held, Segments};
 
@@ -41,8 +41,6 @@ pub(crate) struct Output {
     backlog: Option<Box<GroupBacklog>>,
     /// Something waits: what comes now joins its group.
     is_behind: bool,
-    /// All that waits is more than the client takes at present.
-    waits_for_credit: bool,
     has_written: bool,
     /// Bytes that were ever sent.
     sent_total: u64,
@@ -70,7 +68,6 @@ impl Output {
             sent: 0,
             backlog: None,
             is_behind: false,
-            waits_for_credit: false,
             has_written: false,
             sent_total: 0,
         }
@@ -123,14 +120,12 @@ impl Output {
     /// The client takes more of a message.
     pub(crate) fn credit(&mut self, number: u32, limit: u32) -> Result<(), WrongCredit> {
         let backlog = self.backlog.as_mut().ok_or(WrongCredit)?;
-        self.waits_for_credit = false;
         backlog.credit(number, limit)
     }
 
     /// The client does not take a message.
     pub(crate) fn stop(&mut self, number: u32) -> Result<(), WrongCredit> {
         let backlog = self.backlog.as_mut().ok_or(WrongCredit)?;
-        self.waits_for_credit = false;
         backlog.stop(number)
     }
 
@@ -235,14 +230,12 @@ impl Output {
         self.ready() + self.backlog.as_ref().map_or(0, |own| own.size())
     }
 
-    /// Bytes that wait, without those that hold up nobody but their own groups.
+    /// Bytes that wait, without those that hold up nobody but their own groups: of a client that
+    /// takes chunks.
     #[inline]
     pub(crate) fn size_in_the_way(&self) -> usize {
-        let aside = if self.waits_for_credit {
-            UNCREDITED_MAX
-        } else {
-            0
-        };
+        let takes_chunks = self.backlog.as_ref().is_some_and(|own| own.is_agreed());
+        let aside = if takes_chunks { BESIDE_CHUNKS_MAX } else { 0 };
         self.size().saturating_sub(aside)
     }
 
@@ -316,8 +309,7 @@ impl Output {
         let mut open = std::mem::take(&mut self.open);
         open.clear();
         give_back(open);
-        self.waits_for_credit = self.is_behind && !self.end_backlog();
-        if self.waits_for_credit {
+        if self.is_behind && !self.end_backlog() {
             return Ok(Flushed::Uncredited);
         }
         Ok(Flushed::All)
