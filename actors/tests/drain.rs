@@ -217,6 +217,31 @@ fn a_begin_that_was_revoked_leaves_nothing_to_wait_for() {
 }
 
 #[test]
+fn transactions_that_were_revoked_whole_leave_nothing_to_wait_for() {
+    let harness = Harness::start();
+    harness.script().hold_tx();
+    let mut blocker = harness.connect();
+    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
+    harness.script().wait_until_blocked();
+    let mut peer = harness.connect();
+    let request = |kind, sync| RequestBuilder::new(kind, sync).stream(1).bytes();
+    let twice = (0..2).flat_map(|_| {
+        let begin = request(RequestType::Begin, 1);
+        let write = RequestBuilder::replace(2, 7).stream(1).bytes();
+        [begin, write, request(RequestType::Commit, 3)].concat()
+    });
+    peer.send_bytes(&twice.collect::<Vec<u8>>());
+    peer.ping();
+    blocker.send(&RequestBuilder::call(2, "vestibule.solo", NO_ARGS));
+    for _ in 0..6 {
+        assert_eq!(peer.receive().error_code(), Some(116));
+    }
+    harness.script().release();
+    let report = harness.stop(LONG);
+    assert!(report.took < LONG);
+}
+
+#[test]
 fn a_second_begin_that_is_refused_leaves_the_first_transaction_open() {
     let mut harness = Harness::start();
     let mut peer = harness.connect();

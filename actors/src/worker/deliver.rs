@@ -142,7 +142,18 @@ impl Worker {
 
     /// Answers requests that were taken back: they did not happen.
     pub(crate) fn answer_revoked(&self, taken: &[InFlightRequest], error: &Error) {
-        self.answer_each(taken, error, ConnectionState::undo);
+        // Ends before beginnings, whose order is not known here: of a transaction that was taken
+        // back whole, nothing stays open.
+        for request in taken.iter().filter(|own| own.ended().is_some()) {
+            if let Some(session) = self.owner(request) {
+                session.state.borrow_mut().undo(request);
+            }
+        }
+        self.answer_each(taken, error, |state, request| {
+            if request.ended().is_none() {
+                state.undo(request);
+            }
+        });
     }
 
     /// Answers requests that were begun and are cancelled: they may happen or not.
