@@ -114,6 +114,7 @@ impl Output {
         while let Some(backlog) = &mut self.backlog
             && backlog.pick(&mut self.sealed)
         {}
+        self.is_behind = false;
         self.backlog().agree(agreed);
     }
 

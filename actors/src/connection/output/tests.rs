@@ -168,6 +168,28 @@ fn a_client_that_takes_chunks_gets_pieces_as_far_as_it_gives_credit() {
 }
 
 #[test]
+fn the_answer_behind_which_chunks_begin_stays_whole() {
+    let ((mut output, _), mut socket) = (new(), Vec::new());
+    output.buffer().extend_from_slice(&frame(1, 100));
+    assert_eq!(flush(&mut output, &mut socket, 10, 10), Flushed::Blocked);
+    // As much of control as goes ahead of data.
+    output.append_copy(&frame(2, 20_000), Group::Control);
+    let mark = output.mark();
+    output.agree(Agreement {
+        window: 100_000,
+        messages_max: 10,
+    });
+    output.buffer().extend_from_slice(&frame(3, 200));
+    output.regroup(mark, Group::Control);
+    output.append_copy(&frame(4, 50), READS);
+    let all = flush(&mut output, &mut socket, usize::MAX, usize::MAX);
+    assert_eq!(all, Flushed::All);
+    let frames = [(1, 100), (2, 20_000), (3, 200), (4, 50)];
+    let expected: Vec<u8> = frames.iter().flat_map(|own| frame(own.0, own.1)).collect();
+    assert!(socket == expected);
+}
+
+#[test]
 fn a_client_that_takes_everything_at_once_is_not_written_to_without_end() {
     let ((mut output, _), mut socket) = (new(), Vec::new());
     let large = vec![7; 3 * FLUSH_BYTES_MAX / 2];
