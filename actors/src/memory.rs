@@ -198,10 +198,14 @@ impl ConnectionCharge {
         self.held > 0 && memory.is_short_for_reading() && self.held > memory.share(connections())
     }
 
+    /// Whether the bound is exceeded.
+    pub(crate) fn is_over(&self) -> bool {
+        self.charge.memory.is_over()
+    }
+
     /// Whether the bound is exceeded, and this one holds more than its share.
     pub(crate) fn is_to_give_way(&self, connections: impl FnOnce() -> usize) -> bool {
-        let memory = &self.charge.memory;
-        memory.is_over() && self.held > memory.share(connections())
+        self.is_over() && self.held > self.charge.memory.share(connections())
     }
 
     /// Bytes that it holds, if they are not few.

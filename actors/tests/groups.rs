@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use vestibule_actors::Config;
+use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_wire::client::{GREETING_SIZE, RequestHeader};
 use vestibule_wire::features::Features;
@@ -192,7 +193,10 @@ fn large(sync: u64, key: u8, size: usize) -> RequestBuilder {
 }
 
 fn harness_with_rows() -> Harness {
-    let harness = Harness::start();
+    with_rows(Harness::start())
+}
+
+fn with_rows(harness: Harness) -> Harness {
     let mut peer = harness.connect();
     assert_eq!(peer.ask(&large(1, 5, LARGE)).code, 0);
     assert_eq!(peer.ask(&RequestBuilder::replace(2, 7)).code, 0);
@@ -263,6 +267,27 @@ fn a_reply_in_chunks_stops_at_the_window_and_holds_nobody_else() {
     }
     assert_eq!(client.resets, [2]);
     client.ping(6);
+}
+
+#[test]
+fn credit_is_read_though_what_it_is_for_takes_most_of_the_memory_or_more_than_all() {
+    for memory_max in [5 << 20, 2 << 20] {
+        let config = Config {
+            connection_limits: ConnectionLimits {
+                memory_max,
+                ..ConnectionLimits::default()
+            },
+            ..config()
+        };
+        let harness = with_rows(Harness::start_with(config, Script::default()));
+        let mut client = Client::connect(&harness, Some(ASKED));
+        client.send(&RequestBuilder::select(2, 5).stream(1).bytes());
+        while client.pieces.iter().map(|own| own.2).sum::<usize>() < ASKED.window {
+            assert!(client.read());
+        }
+        client.admit(&[1]);
+        assert!(client.reply_to(2).len() > LARGE, "{memory_max}");
+    }
 }
 
 #[test]

@@ -240,6 +240,13 @@ impl Output {
         self.size().saturating_sub(aside)
     }
 
+    /// Whether the client may have to say that it takes more before this is empty.
+    #[inline]
+    pub(crate) fn needs_credit(&self) -> bool {
+        let backlog = self.backlog.as_ref();
+        backlog.is_some_and(|own| own.is_agreed() && !own.is_empty())
+    }
+
     /// Bytes that are to be written before any of the backlog.
     #[inline]
     fn ready(&self) -> usize {

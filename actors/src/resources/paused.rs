@@ -7,8 +7,8 @@ use crate::messages::SessionId;
 pub(crate) struct PausedReads {
     /// In the order in which they stopped.
     list: Vec<SessionId>,
-    /// The connection that is read although all together hold too much, so that its request comes
-    /// to an end.
+    /// The connection that is read although all together hold too much, so that its request
+    /// comes to an end, or the replies that wait for its credit.
     pub(crate) read: Exemption,
     /// The connection whose reply is made although there is no memory for it, so that it comes to
     /// its end.

@@ -170,13 +170,13 @@ impl Worker {
     }
 
     /// Whether a connection is read although there is no memory: it holds little by now, or it is
-    /// the one that is let through so that its request comes to an end.
+    /// the one that is let through so that its request or its replies come to an end.
     fn may_go_on(&self, session: &ConnectionCell, own: &mut ConnectionState) -> bool {
         if own.is_within_share(|| self.cell.shared.slots.count()) {
             return true;
         }
         let mut state = self.cell.state.borrow_mut();
-        own.needs_rest_of_frame() && state.paused.read.give(session.id)
+        own.needs_to_be_read() && state.paused.read.give(session.id)
     }
 
     /// Whether the reply of a connection is made, or gone on with: there is memory for it, or it is
@@ -257,8 +257,8 @@ impl Worker {
         }
     }
 
-    /// An exemption is over when the request that it was for is whole, or the reply and within the
-    /// bound.
+    /// An exemption is over when the request that it was for is whole, or its replies have credit
+    /// or are within the bound, or the reply is whole and within the bound.
     fn end_exemption(&self) {
         let mut state = self.cell.state.borrow_mut();
         let is_over = self.cell.shared.memory.is_over();
@@ -271,7 +271,7 @@ impl Worker {
         });
         state.paused.read.end_unless(|id| {
             let session = self.sessions.of(*id);
-            session.is_some_and(|own| own.state.borrow().needs_rest_of_frame())
+            session.is_some_and(|own| own.state.borrow().needs_to_be_read())
         });
     }
 

@@ -42,12 +42,21 @@ impl ConnectionState {
             self.intake.on_output_full();
         }
         self.charge_buffers();
-        if !is_exempt && self.charge.is_over_share(connections) {
+        if !is_exempt && self.is_over_share(connections) {
             self.intake.on_memory_short();
         } else {
             self.intake.on_memory_back();
         }
         self.may_read()
+    }
+
+    /// Whether it should not be read for what it holds. Credit for its replies is looked for until
+    /// the bound is reached: without it what they take is not given back.
+    fn is_over_share(&self, connections: impl FnOnce() -> usize) -> bool {
+        let looks_for_credit = self.output.needs_credit()
+            && !self.charge.is_over()
+            && self.waiting() < INBOX_WAITING_MAX;
+        !looks_for_credit && self.charge.is_over_share(connections)
     }
 
     /// The connection could not be read. True if it is to be put on the worker's list of such.
@@ -71,7 +80,7 @@ impl ConnectionState {
     /// connections.
     pub(crate) fn is_within_share(&mut self, connections: impl FnOnce() -> usize) -> bool {
         self.charge_buffers();
-        !self.charge.is_over_share(connections)
+        !self.is_over_share(connections)
     }
 
     /// There is memory for it again.
@@ -82,6 +91,12 @@ impl ConnectionState {
     /// Whether a frame has begun to arrive, and nothing but its rest is waited for.
     pub(crate) fn needs_rest_of_frame(&self) -> bool {
         self.may_take_frame() && !self.is_late && self.has_inbox()
+    }
+
+    /// Whether it comes to no end unless it is read, whatever memory that takes: for the rest of a
+    /// frame, or, beyond the bound, for the credit for its replies.
+    pub(crate) fn needs_to_be_read(&self) -> bool {
+        self.needs_rest_of_frame() || self.charge.is_over() && self.output.needs_credit()
     }
 
     /// The client has closed its half of the connection.
