@@ -168,12 +168,16 @@ impl Output {
         }
     }
 
-    /// The reply is complete, and has outgrown the buffer.
+    /// The reply is complete, and is in segments.
     pub(crate) fn finish_large(&mut self, large: LargeFrame, group: Group) {
         let mut frame = large.bytes;
         let (at, length) = reply::length_of(frame.len());
         frame.patch(at, &length);
-        self.append_chain(frame, group);
+        match frame.single() {
+            // What it does not fill is for others.
+            Some(small) => self.append_copy(small, group),
+            None => self.append_chain(frame, group),
+        }
     }
 
     /// The reply that was begun there is not to be.

@@ -101,6 +101,14 @@ impl Chain {
         self.buffers
     }
 
+    /// All of it, if that stands in one place.
+    pub(crate) fn single(&self) -> Option<&[u8]> {
+        match self.parts.front() {
+            Some(first) if self.parts.len() == 1 => Some(first.bytes()),
+            _ => None,
+        }
+    }
+
     /// Adds bytes, in segments of this pool.
     pub(crate) fn push(&mut self, pool: &Arc<Segments>, mut bytes: &[u8]) {
         if let Some(last) = self.parts.back_mut() {

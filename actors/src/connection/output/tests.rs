@@ -93,6 +93,26 @@ fn what_a_slow_client_leaves_waits_in_no_more_memory_than_it_is() {
     assert_eq!((segments.used(), output.held().total()), (0, 0));
 }
 
+#[test]
+fn a_small_reply_that_took_several_steps_keeps_no_segment_while_it_waits() {
+    let ((mut output, segments), mut socket) = (new(), Vec::new());
+    output.append_copy(&[7; 10], READS);
+    assert_eq!(flush(&mut output, &mut socket, 1, 1), Flushed::Blocked);
+    let header = ReplyHeader {
+        sync: 1,
+        schema_version: 1,
+    };
+    for _ in 0..10 {
+        let start = output.begin(header);
+        let large = output.take_begun(start, LargeFrame::default());
+        assert_eq!(segments.used(), SEGMENT_SIZE);
+        output.finish_large(large, READS);
+        assert_eq!(segments.used(), 0);
+    }
+    assert_eq!(flush(&mut output, &mut socket, 999, 999), Flushed::All);
+    assert_eq!(socket.len(), 10 + 10 * HEADER_SIZE);
+}
+
 /// A frame whose bytes tell its group.
 fn frame(name: u8, size: usize) -> Vec<u8> {
     let mut frame = vec![0xce];
