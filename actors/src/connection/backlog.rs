@@ -37,9 +37,7 @@ impl Payload for Chain {
 
 impl From<Vec<u8>> for Chain {
     fn from(bytes: Vec<u8>) -> Self {
-        let mut chain = Self::default();
-        chain.push_buffer(bytes);
-        chain
+        Self::of_buffer(bytes)
     }
 }
 
@@ -64,9 +62,9 @@ impl GroupBacklog {
         self.sender.size()
     }
 
-    /// Memory that they take: of segments what is in use of them.
+    /// Memory that they take with their queues: of segments what is in use of them.
     pub(crate) fn held(&self) -> Held {
-        self.held
+        self.held + Held::buffers(self.sender.overhead(Chain::OF_BUFFER))
     }
 
     /// Adds a small frame, or several.

@@ -78,6 +78,19 @@ impl ChainPart {
 }
 
 impl Chain {
+    /// What a chain of one buffer takes beside that and itself.
+    pub(crate) const OF_BUFFER: usize = size_of::<ChainPart>();
+
+    /// A chain of one buffer.
+    pub(crate) fn of_buffer(buffer: Vec<u8>) -> Self {
+        let mut chain = Self {
+            parts: VecDeque::with_capacity(1),
+            ..Self::default()
+        };
+        chain.push_buffer(buffer);
+        chain
+    }
+
     /// Bytes that are not taken.
     #[inline]
     pub(crate) fn len(&self) -> usize {

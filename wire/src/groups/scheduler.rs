@@ -80,6 +80,9 @@ enum SlotPlace {
 /// Bytes of data, while there are any, for each byte of control at least.
 const DATA_PER_CONTROL: i64 = 3;
 
+/// Messages for which a queue takes memory, if it takes any.
+const QUEUE_MIN: usize = 4;
+
 const QUANTUM: i64 = GROUP_QUANTUM as i64;
 
 impl<M> Default for Scheduler<M> {
@@ -120,6 +123,18 @@ impl<M: Message> Scheduler<M> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.messages == 0
+    }
+
+    /// Memory of the queues, about: what is kept for the next does not count when nothing waits,
+    /// and what waits in them only by `of_message` bytes each.
+    #[must_use]
+    pub fn overhead(&self, of_message: usize) -> usize {
+        if self.messages == 0 && self.slots.len() <= GROUP_QUEUES_KEPT_MAX {
+            return 0;
+        }
+        let entry = size_of::<(Group, u32)>() + size_of::<u32>();
+        let slot = entry + size_of::<Slot<M>>() + QUEUE_MIN * size_of::<M>();
+        self.slots.len() * slot + self.messages * of_message
     }
 
     /// Adds a message behind those of its group.

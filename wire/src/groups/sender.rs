@@ -100,6 +100,12 @@ impl<P: Payload> Sender<P> {
         self.scheduler.size()
     }
 
+    /// Memory of the queues, about: what waits in them counts by `of_message` bytes each.
+    #[must_use]
+    pub fn overhead(&self, of_message: usize) -> usize {
+        self.scheduler.overhead(of_message)
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -113,6 +113,29 @@ fn a_small_reply_that_took_several_steps_keeps_no_segment_while_it_waits() {
     assert_eq!(socket.len(), 10 + 10 * HEADER_SIZE);
 }
 
+#[test]
+fn the_queues_of_many_groups_are_held_as_well() {
+    let ((mut output, _), mut socket) = (new(), Vec::new());
+    output.append_copy(&[7; 10], READS);
+    assert_eq!(flush(&mut output, &mut socket, 1, 1), Flushed::Blocked);
+    for id in 1..=1000 {
+        output.append_copy(&frame(1, 20), Group::stream(id).expect("above 0"));
+    }
+    let message = size_of::<Chain>() + size_of::<Vec<u8>>();
+    assert!(output.size() < 26_000);
+    assert!(output.held().total() > 1000 * (25 + 4 * message));
+    assert_eq!(
+        flush(&mut output, &mut socket, 9_999, 999),
+        Flushed::Blocked
+    );
+    assert!(
+        output.held().total() > 1000 * 4 * message,
+        "the queues are still there"
+    );
+    let all = flush(&mut output, &mut socket, usize::MAX, 9_999);
+    assert_eq!((all, output.held().total()), (Flushed::All, 0));
+}
+
 /// A frame whose bytes tell its group.
 fn frame(name: u8, size: usize) -> Vec<u8> {
     let mut frame = vec![0xce];
