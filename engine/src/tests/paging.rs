@@ -1,12 +1,13 @@
 //! Positions: a result fetched page by page is the whole result.
 
+use serde::de::DeserializeOwned;
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{After, Body, Select};
 
 use super::{Rig, by, pack};
 
 /// Tuples and position of a body.
-fn read(body: &[u8]) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
+pub(super) fn read(body: &[u8]) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
     let mut reader = Reader::new(body);
     let keys = reader.read_map_len().unwrap();
     reader.read_uint().unwrap();
@@ -20,6 +21,40 @@ fn read(body: &[u8]) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
     });
     assert!(reader.is_empty());
     (tuples, position)
+}
+
+pub(super) fn decoded<T: DeserializeOwned>(tuples: &[Vec<u8>]) -> Vec<T> {
+    let rows = tuples.iter().map(|tuple| rmp_serde::from_slice(tuple));
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+/// The tuples of a SELECT, page by page; `on_page` is told each page's request and body.
+pub(super) fn pages(
+    rig: &mut Rig,
+    select: &Select<'_>,
+    limit: u64,
+    mut on_page: impl FnMut(&Rig, &Select<'_>, &[u8]),
+) -> Vec<Vec<u8>> {
+    let (mut pages, mut position) = (Vec::new(), Vec::new());
+    loop {
+        let after = match position.as_slice() {
+            [] => After::Start,
+            position => After::Position(position),
+        };
+        let select = Select {
+            limit,
+            fetch_position: true,
+            after,
+            ..*select
+        };
+        let body = rig.raw(Body::Select(select)).unwrap();
+        on_page(rig, &select, &body);
+        let (page, next) = read(&body);
+        assert_eq!(page.is_empty(), next.is_none());
+        let Some(next) = next else { return pages };
+        pages.extend(page);
+        position = next;
+    }
 }
 
 fn rig() -> Rig {
@@ -43,24 +78,7 @@ fn pages_add_up_to_the_whole_for_every_iterator() {
                 ..by(&key)
             };
             let (whole, _) = read(&rig.raw(Body::Select(select)).unwrap());
-            let (mut pages, mut position) = (Vec::new(), Vec::new());
-            loop {
-                let after = match position.as_slice() {
-                    [] => After::Start,
-                    position => After::Position(position),
-                };
-                let select = Select {
-                    limit: 4,
-                    fetch_position: true,
-                    after,
-                    ..select
-                };
-                let (page, next) = read(&rig.raw(Body::Select(select)).unwrap());
-                assert_eq!(page.is_empty(), next.is_none());
-                let Some(next) = next else { break };
-                pages.extend(page);
-                position = next;
-            }
+            let pages = pages(&mut rig, &select, 4, |_, _, _| ());
             assert_eq!(pages, whole, "iterator {iterator}");
         }
     }

@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use vestibule_actors::engine::{Engine, ReplyBody, Scan};
-use vestibule_wire::msgpack::Reader;
-use vestibule_wire::request::{After, Body, IdOrName, Select};
+use vestibule_wire::request::{Body, IdOrName, Select};
 
+use super::paging::{decoded, pages, read};
 use super::part_paths::define;
 use super::{Rig, SPACE, by, cases, pack};
 
@@ -159,39 +159,20 @@ impl Model {
             iterator,
             ..by(&key)
         };
-        let whole = self.rig.raw(Body::Select(select)).unwrap();
-        assert_eq!(read(&whole).0, expected);
+        let (whole, _) = read(&self.rig.raw(Body::Select(select)).unwrap());
+        assert_eq!(decoded::<Value>(&whole), expected);
         assert_eq!(self.rig.engine.count(&select), Ok(expected.len()));
         let view = self.rig.engine.view().unwrap();
         let is_durable = self.seen == self.durable;
-        let (mut paged, mut position) = (Vec::new(), Vec::new());
-        loop {
-            let after = match position.as_slice() {
-                [] => After::Start,
-                position => After::Position(position),
-            };
-            let page = Select {
-                limit: 2,
-                fetch_position: true,
-                after,
-                ..select
-            };
-            let body = self.rig.raw(Body::Select(page)).unwrap();
+        let paged = pages(&mut self.rig, &select, 2, |rig, page, body| {
             if is_durable {
-                let mut out = Vec::new();
-                let (caller, scan) = (&self.rig.caller, &mut Scan::default());
-                view.select(&page, caller, scan, &mut ReplyBody::in_buffer(&mut out))
-                    .unwrap();
+                let (mut out, scan) = (Vec::new(), &mut Scan::default());
+                let mut told = ReplyBody::in_buffer(&mut out);
+                view.select(page, &rig.caller, scan, &mut told).unwrap();
                 assert_eq!(out, body);
             }
-            let (rows, next) = read(&body);
-            paged.extend(rows);
-            match next {
-                Some(next) => position = next,
-                None => break,
-            }
-        }
-        assert_eq!(paged, expected);
+        });
+        assert_eq!(paged, whole);
     }
 
     fn step(&mut self, step: Step) {
@@ -230,19 +211,6 @@ impl Model {
             }
         }
     }
-}
-
-/// Rows and position of a body.
-fn read(body: &[u8]) -> (Vec<Value>, Option<Vec<u8>>) {
-    let mut reader = Reader::new(body);
-    let keys = reader.read_map_len().unwrap();
-    reader.read_uint().unwrap();
-    let rows = rmp_serde::from_slice(reader.skip().unwrap()).unwrap();
-    let position = (keys == 2).then(|| {
-        reader.read_uint().unwrap();
-        reader.read_str_bytes().unwrap().to_vec()
-    });
-    (rows, position)
 }
 
 proptest! {

@@ -4,9 +4,9 @@ use std::cmp::Ordering::{self, Equal, Greater, Less};
 
 use proptest::prelude::*;
 use vestibule_actors::engine::{Engine, ReplyBody, Scan, ViewStep};
-use vestibule_wire::msgpack::Reader;
-use vestibule_wire::request::{After, Body, Delete, IdOrName, Select, Update};
+use vestibule_wire::request::{Body, Delete, IdOrName, Select, Update};
 
+use super::paging::{decoded, pages, read};
 use super::secondary::{Wanted, nullable, part, put, tree};
 use super::{Rig, SPACE, by, cases, pack};
 use crate::model::field::FieldType::{String as Text, Unsigned};
@@ -326,7 +326,8 @@ impl Model {
         }
         let rows = self.expected(index, iterator, by_row, parts);
         let whole = self.rig.raw(Body::Select(select)).unwrap();
-        assert_eq!(read(&whole).0, rows);
+        let (tuples, _) = read(&whole);
+        assert_eq!(decoded::<Row>(&tuples), rows);
         assert_eq!(self.rig.engine.count(&select), Ok(rows.len()));
         if self.seen == self.durable {
             let (view, mut out) = (self.rig.engine.view().unwrap(), Vec::new());
@@ -341,40 +342,9 @@ impl Model {
         if index.is_hash {
             return;
         }
-        let (mut paged, mut position) = (Vec::new(), Vec::new());
-        loop {
-            let after = match position.as_slice() {
-                [] => After::Start,
-                position => After::Position(position),
-            };
-            let page = Select {
-                limit: 2,
-                fetch_position: true,
-                after,
-                ..select
-            };
-            let (rows, next) = read(&self.rig.raw(Body::Select(page)).unwrap());
-            paged.extend(rows);
-            match next {
-                Some(next) => position = next,
-                None => break,
-            }
-        }
-        assert_eq!(paged, rows);
+        let paged = pages(&mut self.rig, &select, 2, |_, _, _| ());
+        assert_eq!(paged, tuples);
     }
-}
-
-/// Rows and position of a body.
-fn read(body: &[u8]) -> (Vec<Row>, Option<Vec<u8>>) {
-    let mut reader = Reader::new(body);
-    let keys = reader.read_map_len().unwrap();
-    reader.read_uint().unwrap();
-    let rows = rmp_serde::from_slice(reader.skip().unwrap()).unwrap();
-    let position = (keys == 2).then(|| {
-        reader.read_uint().unwrap();
-        reader.read_str_bytes().unwrap().to_vec()
-    });
-    (rows, position)
 }
 
 proptest! {
