@@ -20,7 +20,7 @@ use vestibule_wire::request::{
 };
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::engine::EmbeddedEngine;
+use crate::engine::{EmbeddedEngine, tuples_of};
 use crate::errors;
 use crate::model::index::PRIMARY;
 use crate::schema::system;
@@ -142,9 +142,10 @@ impl Data<'_> {
 
 /// A space, or an index of it.
 ///
-/// Keys are a tuple of parts, or one part by itself; `&()` is the one without parts. Tuples to be
-/// stored are a tuple, a sequence, or a struct with a field for each. Errors are those of a
-/// client's requests; a tuple that is not as its type says fails with [`ErrorCode::PROC`].
+/// Keys are a tuple of parts, or one part by itself; `&()` is the one without parts, and so is
+/// `&None`: a part that is nil stands in a tuple, `&(None::<u64>,)`. Tuples to be stored are a
+/// tuple, a sequence, or a struct with a field for each. Errors are those of a client's requests; a
+/// tuple that is not as its type says fails with [`ErrorCode::PROC`].
 pub struct SpaceData<'a, T> {
     data: Data<'a>,
     space: IdOrName<'a>,
@@ -341,12 +342,8 @@ fn rows(body: &[u8]) -> Result<Vec<&[u8]>, DecodeError> {
     if body.is_empty() {
         return Ok(Vec::new());
     }
-    let mut reader = Reader::new(body);
-    reader.read_map_len()?;
-    reader.read_uint()?;
-    (0..reader.read_array_len()?)
-        .map(|_| reader.skip())
-        .collect()
+    let (count, mut reader) = tuples_of(body)?;
+    (0..count).map(|_| reader.skip()).collect()
 }
 
 /// Structs become arrays.

@@ -64,6 +64,7 @@ use crate::transaction::workspace::Workspace;
 use data_bound::DataBound;
 pub use factory::EmbeddedFactory;
 use schema_cache::SchemaCache;
+pub(crate) use select::tuples_of;
 pub(crate) use write::Existing;
 
 /// The embedded engine.

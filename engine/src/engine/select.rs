@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::Error;
-use vestibule_wire::msgpack::Reader;
+use vestibule_wire::msgpack::{DecodeError, Reader};
 use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{After, IdOrName, IteratorType, Select};
 
@@ -152,17 +152,16 @@ impl EmbeddedEngine {
 
     /// How many rows of a system space are shown to the effective user.
     fn count_shown(&self, select: &Select<'_>) -> Result<usize, Error> {
+        let body = self.shown_rows(select)?;
+        Ok(tuples_of(&body).map_or(0, |(count, _)| count as usize))
+    }
+
+    /// The body of a SELECT on a system space, for the effective user.
+    fn shown_rows(&self, select: &Select<'_>) -> Result<Vec<u8>, Error> {
         self.workspace.saw(Reads::add_catalog);
-        let mut body = Vec::new();
-        self.schema
-            .catalog()
-            .select(select, self.user.user(), || Rows::begin(&mut body))?;
-        let mut reader = Reader::new(&body);
-        let count = reader
-            .read_map_len()
-            .and_then(|_| reader.read_uint())
-            .and_then(|_| reader.read_array_len());
-        Ok(count.map_or(0, |count| count as usize))
+        let (catalog, mut body) = (self.schema.catalog(), Vec::new());
+        catalog.select(select, self.user.user(), || Rows::begin(&mut body))?;
+        Ok(body)
     }
 
     /// Checks a key that has to be whole.
@@ -192,24 +191,25 @@ impl EmbeddedEngine {
         key: &[u8],
         at: usize,
     ) -> Result<Option<Tuple>, Error> {
-        self.workspace.saw(Reads::add_catalog);
-        let mut body = Vec::new();
-        let select = Select {
+        let body = self.shown_rows(&Select {
             key,
             offset: at as u64,
             limit: 1,
             ..all_rows(space, index)
-        };
-        let user = self.user.user();
-        let catalog = self.schema.catalog();
-        catalog.select(&select, user, || Rows::begin(&mut body))?;
-        let mut reader = Reader::new(&body);
-        let count = reader
-            .read_map_len()
-            .and_then(|_| reader.read_uint())
-            .and_then(|_| reader.read_array_len());
-        Ok((count == Ok(1)).then(|| reader.rest().into()))
+        })?;
+        Ok(match tuples_of(&body) {
+            Ok((1, reader)) => Some(reader.rest().into()),
+            _ => None,
+        })
     }
+}
+
+/// How many tuples the body of a reply has, and what stands at the first of them.
+pub(crate) fn tuples_of(body: &[u8]) -> Result<(u32, Reader<'_>), DecodeError> {
+    let mut reader = Reader::new(body);
+    reader.read_map_len()?;
+    reader.read_uint()?;
+    Ok((reader.read_array_len()?, reader))
 }
 
 /// Everything that matches, from the start.

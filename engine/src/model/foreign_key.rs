@@ -14,11 +14,9 @@ use vestibule_wire::msgpack::{Reader, write_array_len};
 
 use crate::errors;
 use crate::errors::foreign_key as foreign_key_errors;
-use crate::model::index::{IndexDef, Part};
+use crate::model::index::{IndexDef, NIL, Part};
 use crate::model::key::Key;
 use crate::model::space::SpaceDef;
-
-const NIL: &[u8] = &[0xc0];
 
 /// A foreign key, of a field or of a whole tuple.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,11 +11,9 @@ use vestibule_wire::request::IdOrName;
 use crate::errors::{self, parts as part_errors};
 use crate::model::field::FieldType;
 use crate::model::foreign_key::ForeignKey;
-use crate::model::index::{IndexDef, PRIMARY};
+use crate::model::index::{IndexDef, NIL, PRIMARY};
 use crate::model::inside::{Asking, Inside, ValuePlace};
 use crate::model::part_path::PathStep;
-
-const NIL: &[u8] = &[0xc0];
 
 /// A space without its tuples.
 #[derive(Debug, Clone, PartialEq, Eq)]

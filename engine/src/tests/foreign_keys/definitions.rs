@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use vestibule_wire::request::{Body, IdOrName, Store};
 
 use super::{
-    CITY, COUNTRY, NO_PARENT, REFERENCED, by_id, create, delete, index, insert, rig, two_spaces,
+    CITY, COUNTRY, NO_PARENT, REFERENCED, by_id, create, delete, index, insert, refer_by, rig,
+    two_spaces,
 };
 use crate::tests::{Rig, by, pack};
 
@@ -33,23 +34,13 @@ fn what_a_key_names_may_come_later_and_is_then_checked() {
 #[test]
 fn a_foreign_key_is_checked_against_the_tuples_that_are_there() {
     let mut rig = two_spaces(&by_id());
-    let format = |key: Value| {
-        let country = json!({"name": "country", "type": "any", "foreign_key": key});
-        json!([[["id", "unsigned"], country]])
-    };
-    assert_eq!(
-        rig.call("box.space.city:format", &format(Value::Null)),
-        "[]"
-    );
+    assert_eq!(refer_by(&mut rig, &Value::Null), "[]");
     insert(&mut rig, CITY, &(1, 77));
     rig.commit();
-    assert_eq!(
-        rig.call("box.space.city:format", &format(by_id())),
-        NO_PARENT
-    );
+    assert_eq!(refer_by(&mut rig, &by_id()), NO_PARENT);
     insert(&mut rig, COUNTRY, &(77, "xx"));
     rig.commit();
-    assert_eq!(rig.call("box.space.city:format", &format(by_id())), "[]");
+    assert_eq!(refer_by(&mut rig, &by_id()), "[]");
     assert_eq!(delete(&mut rig, COUNTRY, 77), REFERENCED);
 }
 
@@ -151,6 +142,7 @@ fn rows_and_formats_keep_foreign_keys_as_tarantool_does() {
     assert_eq!(rig.call("box.space.city:format", &[json!([])]), "[]");
     assert_eq!(rig.call("box.space.country:drop", &[(); 0]), "[]");
 }
+
 #[test]
 fn temporary_spaces_are_referred_to_by_temporary_ones_only() {
     let mut rig = Rig::new();

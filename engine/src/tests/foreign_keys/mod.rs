@@ -62,6 +62,13 @@ fn two_spaces(key: &Value) -> Rig {
     rig
 }
 
+/// Gives the cities of [`two_spaces`] another foreign key, or none.
+fn refer_by(rig: &mut Rig, key: &Value) -> String {
+    let country = json!({"name": "country", "type": "any", "foreign_key": key});
+    let format = json!([[["id", "unsigned"], country]]);
+    rig.call("box.space.city:format", &format)
+}
+
 fn by_id() -> Value {
     json!({"space": "country", "field": "id"})
 }
@@ -342,21 +349,14 @@ fn of_a_child_and_its_parents_deletion_in_two_transactions_one_commits() {
 #[test]
 fn a_new_foreign_key_aborts_who_has_changed_what_it_leads_to() {
     let mut rig = two_spaces(&by_id());
-    let format = |key: Value| {
-        let country = json!({"name": "country", "type": "any", "foreign_key": key});
-        json!([[["id", "unsigned"], country]])
-    };
-    assert_eq!(
-        rig.call("box.space.city:format", &format(Value::Null)),
-        "[]"
-    );
+    assert_eq!(refer_by(&mut rig, &Value::Null), "[]");
     insert(&mut rig, CITY, &(1, 1));
     rig.commit();
     let deletes = begin(&mut rig, 1);
     rig.inside = Some(deletes);
     assert_eq!(delete(&mut rig, COUNTRY, 1), "[[1, \"ru\"]]");
     rig.inside = None;
-    assert_eq!(rig.call("box.space.city:format", &format(by_id())), "[]");
+    assert_eq!(refer_by(&mut rig, &by_id()), "[]");
     let ended = rig.engine.commit_transaction(deletes);
     assert_eq!(ended.map_err(|error| error.code().0), Err(97));
 }
