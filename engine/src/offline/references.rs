@@ -25,7 +25,7 @@ use crate::store::snapshot::Snapshot;
 impl Contents {
     /// Tells each definition that contradicts others: a grant of what is not there, for example.
     pub fn check_references(&mut self, on_damage: &mut dyn FnMut(String)) {
-        let unindexed = index_definitions(&mut self.image);
+        let unasked = index_definitions(&mut self.image);
         let image = &self.image;
         let snapshot = Snapshot { layers: &[], image };
         let born = Image::new();
@@ -50,7 +50,7 @@ impl Contents {
                 }
             }
         }
-        orphans(snapshot, &unindexed, &mut |orphan| {
+        orphans(snapshot, &unasked, &mut |orphan| {
             on_damage(orphan);
             true
         });
@@ -58,17 +58,17 @@ impl Contents {
 }
 
 /// Tells each tuple that refers to one that is not there, until `on_orphan` has heard enough.
-/// Spaces that are `unindexed` count as if everything were there.
+/// Spaces that are `unasked` count as if everything were there.
 pub(super) fn orphans(
     snapshot: Snapshot<'_>,
-    unindexed: &[u32],
+    unasked: &[u32],
     on_orphan: &mut dyn FnMut(String) -> bool,
 ) {
     for space in snapshot.image.spaces() {
         let child = &*space.def;
         for key in &child.foreign_keys {
             let id = key.parent(child.id);
-            if unindexed.contains(&id) {
+            if unasked.contains(&id) {
                 continue;
             }
             let Some(parent) = snapshot.image.space(id) else {
@@ -96,10 +96,12 @@ fn told(row: &[u8], space: &SpaceDef, error: &Error) -> String {
 }
 
 /// Builds the secondary indexes that the checks look things up by: of the system spaces, and of
-/// those that foreign keys lead to. Returns the spaces with an index that cannot be built, which is
-/// told where keys are checked.
+/// those that foreign keys lead to. Returns the spaces that nothing can be asked of: they are not
+/// there, which is told of the definition, or have an index that cannot be built, which is told
+/// where keys are checked.
 fn index_definitions(image: &mut Image) -> Vec<u32> {
     let referred: Vec<u32> = image.referrers.parents().collect();
     let all = DEFINITIONS.into_iter().chain(referred);
-    all.filter(|id| !image.index(*id)).collect()
+    all.filter(|id| image.space(*id).is_none() || !image.index(*id))
+        .collect()
 }

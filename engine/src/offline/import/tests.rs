@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::JournalSync;
+use crate::durability::record;
 use crate::offline::{Contents, Findings};
 use crate::print::Printed;
+use crate::store::layer::Layer;
 
 /// A directory that is gone when the test is.
 struct Scratch(PathBuf);
@@ -380,12 +382,9 @@ fn a_load_with_a_tuple_that_refers_to_nothing_changes_nothing() {
     );
 }
 
-/// What only damage, or a hand in the files, can lead to.
-#[test]
-fn a_tuple_whose_parent_is_lost_is_told() {
-    use crate::durability::record;
-    use crate::store::layer::Layer;
-
+/// A directory with two spaces that refer to each other, and a turn that nobody has checked: what
+/// only damage, or a hand in the files, can lead to. Returns what is told of it.
+fn damages_of(change: impl FnOnce(&mut Layer)) -> Vec<String> {
     let scratch = Scratch::new();
     let mut import = scratch.import();
     let mut dump = referring(512, "a", 513);
@@ -400,19 +399,42 @@ fn a_tuple_whose_parent_is_lost_is_told() {
     };
     let recovered = recovery::recover(Arc::new(Disk), &options, &mut |_| ()).unwrap();
     let mut journal: Journal = recovered.journal;
-    let mut turn = Layer::default();
-    let row = pack(&json!([1, 7]));
-    turn.set(512, system::system_key(&[1]), Some(row[..].into()));
-    let mut payload = Vec::new();
+    let (mut turn, mut payload) = (Layer::default(), Vec::new());
+    change(&mut turn);
     record::encode(&turn, |_| true, &mut payload);
     journal.append(&payload).unwrap();
     drop(journal);
-    let (_, damages) = scratch.contents();
+    scratch.contents().1
+}
+
+#[test]
+fn a_tuple_whose_parent_is_lost_is_told() {
+    let row = pack(&json!([1, 7]));
+    let damages = damages_of(|turn| {
+        turn.set(512, system::system_key(&[1]), Some(row[..].into()));
+    });
     assert_eq!(
         damages,
         [
             "row [1, 7] of space 'a': Foreign key constraint 'f' failed for field '2 (other)': \
              foreign tuple was not found"
         ]
+    );
+}
+
+#[test]
+fn a_foreign_key_whose_space_is_lost_is_told_once() {
+    let damages = damages_of(|turn| {
+        turn.set(system::SPACE, system::system_key(&[513]), None);
+        for index in [0, 1] {
+            turn.set(system::INDEX, system::system_key(&[513, index]), None);
+        }
+    });
+    let [told] = &damages[..] else {
+        panic!("{damages:?}");
+    };
+    assert!(
+        told.contains("foreign space '513' was not found by id"),
+        "{told}"
     );
 }
