@@ -14,10 +14,8 @@ use super::args::{LuaValue, illegal};
 use crate::access::rights::Rights;
 use crate::model::space::Field;
 use crate::schema::system::read;
-use crate::schema::system::rows::SpaceRow;
+use crate::schema::system::rows::{FOREIGN_KEY, SpaceRow};
 use crate::store::snapshot::Snapshot;
-
-const FOREIGN_KEY: &str = "foreign_key";
 
 /// The space whose definition is written, and what the caller may know of others.
 pub(super) struct DefinedSpace<'a> {

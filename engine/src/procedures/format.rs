@@ -8,7 +8,7 @@ use super::foreign_keys::{self, DefinedSpace, KeyOf};
 use crate::errors;
 use crate::model::field::FieldType;
 use crate::model::space::Field;
-use crate::schema::system::rows::{Refuse, is_refused_field_option};
+use crate::schema::system::rows::{FOREIGN_KEY, Refuse, is_refused_field_option};
 
 /// Reads a format as Lua callers write it: `{name = …, type = …}`, `{'id', 'unsigned'}`, `'id'`.
 pub(super) fn read_format(
@@ -62,7 +62,7 @@ fn read_field(
         default.into()
     });
     let place = format!("format[{at}]: ");
-    let foreign_keys = field.get("foreign_key");
+    let foreign_keys = field.get(FOREIGN_KEY);
     let foreign_keys = foreign_keys
         .map(|keys| foreign_keys::normalized(keys, KeyOf::Field, space, &place))
         .transpose()?;
@@ -108,7 +108,7 @@ fn written(name: &str, field: &LuaValue<'_>, foreign_keys: Option<&[u8]>) -> Vec
     write_str(&mut out, kind.unwrap_or("any"));
     for (option, value) in further {
         write_str(&mut out, option);
-        match foreign_keys.filter(|_| option == "foreign_key") {
+        match foreign_keys.filter(|_| option == FOREIGN_KEY) {
             Some(keys) => out.extend_from_slice(keys),
             None => value.write(&mut out),
         }

@@ -17,7 +17,7 @@ use crate::procedures::call::{EngineCall, alter_schema_and_answer};
 use crate::procedures::foreign_keys::DefinedSpace;
 use crate::procedures::format::read_format;
 use crate::procedures::lookup::owner;
-use crate::schema::system::rows::{SpaceOptions, SpaceRow};
+use crate::schema::system::rows::{FOREIGN_KEY, SpaceOptions, SpaceRow};
 use crate::schema::system::{self, read, system_key};
 use crate::store::snapshot::Snapshot;
 
@@ -33,7 +33,7 @@ const OPTIONS: [&str; 12] = [
     "is_sync",
     "type",
     "defer_deletes",
-    "foreign_key",
+    FOREIGN_KEY,
 ];
 
 /// What `box.schema.space.create` returns. Tarantool returns an object that cannot travel.

@@ -12,7 +12,7 @@ use crate::procedures::foreign_keys::{self, DefinedSpace, KeyOf};
 use crate::procedures::format::read_format;
 use crate::procedures::lookup::owner;
 use crate::procedures::remove;
-use crate::schema::system::rows::{SpaceOptions, SpaceRow};
+use crate::schema::system::rows::{FOREIGN_KEY, SpaceOptions, SpaceRow};
 use crate::schema::system::{self, read, system_key};
 use crate::store::snapshot::Snapshot;
 
@@ -25,7 +25,7 @@ const ALTER_OPTIONS: [&str; 9] = [
     "is_sync",
     "type",
     "defer_deletes",
-    "foreign_key",
+    FOREIGN_KEY,
 ];
 
 fn row_of(snapshot: Snapshot<'_>, space: &str) -> Result<SpaceRow, Error> {
@@ -132,7 +132,7 @@ pub(super) fn read_foreign_keys(
     space: &DefinedSpace<'_>,
     options: &mut SpaceOptions,
 ) -> Result<(), Error> {
-    let Some(keys) = given.get("foreign_key") else {
+    let Some(keys) = given.get(FOREIGN_KEY) else {
         return Ok(());
     };
     options.set_foreign_keys(&foreign_keys::normalized(keys, KeyOf::Tuple, space, "")?)

@@ -14,7 +14,7 @@ use crate::limits::{FOREIGN_KEYS_MAX, INDEX_PARTS_MAX, NAME_SIZE_MAX};
 use crate::model::foreign_key::{FieldId, ForeignFields, ForeignKey};
 
 /// The name of the option, in a field and in a space's options.
-pub(super) const FOREIGN_KEY: &str = "foreign_key";
+pub(crate) const FOREIGN_KEY: &str = "foreign_key";
 
 const SHAPE: &str = "foreign key definition is expected to be {[space=..,] field=..}";
 
