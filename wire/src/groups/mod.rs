@@ -28,6 +28,8 @@ mod sender;
 mod tests;
 #[cfg(test)]
 mod transfer_tests;
+#[cfg(test)]
+mod waiting_tests;
 
 pub use group::Group;
 pub use ledger::{Agreement, WrongCredit};

@@ -136,16 +136,19 @@ impl<P: Payload> Sender<P> {
     /// What is to be written next; `None` if nothing waits, or nothing may be sent now.
     pub fn pick(&mut self) -> Option<Piece<P>> {
         loop {
+            // At every pick, so that who waits does not wait for all others as well.
+            let woken = self.ledger.as_mut().and_then(Ledger::next_waiting);
+            if let Some(group) = woken {
+                self.scheduler.wake(group);
+            }
             let ledger = &mut self.ledger;
             let picked = self.scheduler.pick(|group, message, size| match ledger {
                 Some(ledger) => take(ledger, group, message, size),
                 None => Some(message.take_whole()),
             });
-            if picked.is_some() {
+            if picked.is_some() || woken.is_none() {
                 return picked;
             }
-            let group = self.ledger.as_mut()?.next_waiting()?;
-            self.scheduler.wake(group);
         }
     }
 
@@ -160,8 +163,7 @@ impl<P: Payload> Sender<P> {
     /// [`WrongCredit`], which ends the connection.
     pub fn credit(&mut self, number: u32, limit: u32) -> Result<(), WrongCredit> {
         let ledger = self.ledger.as_mut().ok_or(WrongCredit)?;
-        let group = ledger.credit(number, limit)?;
-        for group in group.into_iter().chain(ledger.next_waiting()) {
+        if let Some(group) = ledger.credit(number, limit)? {
             self.scheduler.wake(group);
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::limits::GROUP_QUANTUM;
 
 const WINDOW: usize = 100_000;
 const MESSAGES_MAX: usize = 4;
-const AGREED: Agreement = Agreement {
+pub(super) const AGREED: Agreement = Agreement {
     window: WINDOW,
     messages_max: MESSAGES_MAX,
 };
@@ -20,7 +20,7 @@ const AGREED: Agreement = Agreement {
 const CASES: u32 = 64;
 
 #[derive(Debug, Clone, PartialEq)]
-struct Owned(VecDeque<u8>);
+pub(super) struct Owned(pub(super) VecDeque<u8>);
 
 impl From<Vec<u8>> for Owned {
     fn from(bytes: Vec<u8>) -> Self {
@@ -40,7 +40,7 @@ impl Payload for Owned {
 }
 
 /// A frame with a content that tells whose it is.
-fn frame(tag: u64, size: usize) -> Vec<u8> {
+pub(super) fn frame(tag: u64, size: usize) -> Vec<u8> {
     let mut frame = vec![0xce];
     frame.extend((size as u32 + 8).to_be_bytes());
     frame.extend(tag.to_be_bytes());
@@ -48,7 +48,7 @@ fn frame(tag: u64, size: usize) -> Vec<u8> {
     frame
 }
 
-fn group(number: u64) -> Group {
+pub(super) fn group(number: u64) -> Group {
     match number {
         0 => Group::Control,
         1 => Group::Read,

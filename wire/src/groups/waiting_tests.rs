@@ -1,0 +1,42 @@
+//! Messages that wait for what others hold: a place among those under way, or the window.
+
+use super::chunk::Chunk;
+use super::transfer_tests::{AGREED, Owned, frame, group};
+use super::{Agreement, Sender};
+
+/// Whether a piece of a message is picked, while another group always has something to send.
+fn sends_a_piece(sender: &mut Sender<Owned>, tag: u64, is_it: impl Fn(u32) -> bool) -> bool {
+    sender.push(group(9), frame(tag, 16_000).into(), tag);
+    let piece = sender.pick().expect("there is something");
+    let frame = [piece.head.as_bytes(), &Vec::from(piece.payload.0)].concat();
+    matches!(Chunk::read(&frame[5..]), Ok(Chunk::Data { number, .. }) if is_it(number))
+}
+
+#[test]
+fn who_waits_for_an_end_begins_though_others_always_have_something_to_send() {
+    let mut sender = Sender::<Owned>::default();
+    sender.cut(Agreement {
+        messages_max: 1,
+        ..AGREED
+    });
+    sender.push(group(2), frame(1, 300_000).into(), 1);
+    sender.pick().expect("its first piece");
+    sender.credit(1, 300_008).expect("due");
+    sender.push(group(3), frame(2, 300_000).into(), 2);
+    let has_begun = (0..200).any(|tag| sends_a_piece(&mut sender, tag, |number| number == 2));
+    assert!(has_begun, "the first has long been sent");
+}
+
+#[test]
+fn who_waits_for_the_window_goes_on_though_others_always_have_something_to_send() {
+    let mut sender = Sender::<Owned>::default();
+    sender.cut(AGREED);
+    for id in 2..5 {
+        sender.push(group(id), frame(id, 300_000).into(), id);
+    }
+    while sender.pick().is_some() {}
+    // One gives all of the window back that it has, and needs no more of it.
+    sender.stop(1).expect("begun");
+    let moved = (0..200).filter(|tag| sends_a_piece(&mut sender, *tag, |_| true));
+    assert!(moved.count() >= 2, "what one had is there for the others");
+}
