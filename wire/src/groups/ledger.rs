@@ -4,7 +4,8 @@
 //!  begun ─▶ sent up to its limit, and beyond as far as the window goes ─▶ settled, or given up
 //! ```
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use super::chunk::First;
 use super::group::Group;
@@ -51,21 +52,29 @@ pub(super) struct Ledger {
 /// Groups that wait for something, in the order in which they began to.
 #[derive(Debug, Default)]
 struct Waiters {
-    order: VecDeque<Group>,
-    is_waiting: HashSet<Group>,
+    next: u64,
+    order: BTreeMap<u64, Group>,
+    places: HashMap<Group, u64>,
 }
 
 impl Waiters {
     fn push(&mut self, group: Group) {
-        if self.is_waiting.insert(group) {
-            self.order.push_back(group);
+        if let Entry::Vacant(place) = self.places.entry(group) {
+            self.order.insert(*place.insert(self.next), group);
+            self.next += 1;
         }
     }
 
     fn pop(&mut self) -> Option<Group> {
-        let group = self.order.pop_front()?;
-        self.is_waiting.remove(&group);
+        let (_, group) = self.order.pop_first()?;
+        self.places.remove(&group);
         Some(group)
+    }
+
+    fn remove(&mut self, group: Group) {
+        if let Some(place) = self.places.remove(&group) {
+            self.order.remove(&place);
+        }
     }
 }
 
@@ -194,6 +203,7 @@ impl Ledger {
     pub(super) fn give_up(&mut self, number: u32) {
         if let Some(message) = self.messages.remove(&number) {
             self.window += message.borrowed();
+            self.for_window.remove(message.group);
         }
     }
 
@@ -206,10 +216,10 @@ impl Ledger {
     }
 
     fn forget_settled(&mut self, number: u32) {
-        if let Some(message) = self.messages.get(&number)
-            && message.is_settled()
+        if let Entry::Occupied(message) = self.messages.entry(number)
+            && message.get().is_settled()
         {
-            self.messages.remove(&number);
+            self.for_window.remove(message.remove().group);
         }
     }
 
@@ -218,9 +228,10 @@ impl Ledger {
         number != 0 && self.last.wrapping_sub(number) <= u32::MAX / 2
     }
 
-    /// Whether every message is settled, and all of this window there.
+    /// Whether every message is settled, all of this window there, and nobody waits for it.
     #[cfg(test)]
     pub(super) fn is_settled(&self, window: usize) -> bool {
-        self.window == window && self.messages.is_empty()
+        let nobody_waits = self.for_window.order.is_empty() && self.for_window.places.is_empty();
+        self.window == window && self.messages.is_empty() && nobody_waits
     }
 }

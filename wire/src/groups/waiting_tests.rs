@@ -40,3 +40,21 @@ fn who_waits_for_the_window_goes_on_though_others_always_have_something_to_send(
     let moved = (0..200).filter(|tag| sends_a_piece(&mut sender, *tag, |_| true));
     assert!(moved.count() >= 2, "what one had is there for the others");
 }
+
+#[test]
+fn of_messages_that_waited_for_the_window_and_were_stopped_nothing_is_remembered() {
+    let agreed = Agreement {
+        window: 0,
+        ..AGREED
+    };
+    let mut sender = Sender::<Owned>::default();
+    sender.cut(agreed);
+    for number in 1..=1000 {
+        let group = group(u64::from(number) + 1);
+        sender.push(group, frame(1, 300_000).into(), 1);
+        while sender.pick().is_some() {}
+        sender.stop(number).expect("begun");
+        sender.pick().expect("its reset");
+    }
+    assert!(sender.is_settled(agreed.window));
+}
