@@ -32,9 +32,6 @@ pub(crate) use frame::Batch;
 /// Largest request that counts as small.
 const SMALL_SIZE_MAX: usize = GROUP_QUANTUM;
 
-/// Bytes of the length before every frame.
-const PREFIX_SIZE: usize = 5;
-
 /// Room that requests take until they are written, in bytes: that of small ones and that of large
 /// ones, of which a request takes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,17 +60,7 @@ impl Room {
 #[derive(Debug)]
 struct Waiting {
     group: Group,
-    size: usize,
     room: Room,
-    /// The number among those that are cut, once it is begun.
-    number: Option<u32>,
-}
-
-/// A request that is cut, until the server has taken all of it or will not.
-#[derive(Debug)]
-struct Cut {
-    sync: u64,
-    total: usize,
 }
 
 /// What one connection has to write.
@@ -82,9 +69,6 @@ pub(crate) struct Outgoing {
     sender: Sender<Frame>,
     /// By their sync numbers.
     waiting: HashMap<u64, Waiting>,
-    /// By their numbers.
-    cut: HashMap<u32, Cut>,
-    last_number: u32,
     /// Requests whose last bytes are being written: where each ends in what was taken.
     in_hand: Vec<(u64, usize)>,
     taken: usize,
@@ -103,13 +87,7 @@ impl Outgoing {
 
     /// Appends a request to its group. No two have the same sync number.
     pub(crate) fn push(&mut self, group: Group, sync: u64, frame: Vec<u8>, room: Room) {
-        let waiting = Waiting {
-            group,
-            size: frame.len(),
-            room,
-            number: None,
-        };
-        self.waiting.insert(sync, waiting);
+        self.waiting.insert(sync, Waiting { group, room });
         let frame = Frame::new(Owner::Request(sync), frame);
         self.sender.push(group, frame, sync);
     }
@@ -138,30 +116,18 @@ impl Outgoing {
     pub(crate) fn withdraw(&mut self, sync: u64) -> Option<Room> {
         let waiting = self.waiting.remove(&sync)?;
         self.sender.cancel(waiting.group, sync, None);
-        if let Some(number) = waiting.number {
-            self.cut.remove(&number);
-        }
         Some(waiting.room)
     }
 
     /// The server takes more of a request that is cut.
     pub(crate) fn credit(&mut self, number: u32, limit: u32) -> Result<(), WrongCredit> {
-        self.sender.credit(number, limit)?;
-        if self
-            .cut
-            .get(&number)
-            .is_some_and(|cut| cut.total == limit as usize)
-        {
-            self.cut.remove(&number);
-        }
-        Ok(())
+        self.sender.credit(number, limit)
     }
 
     /// The server will not take a request that is cut, nor run it, however much of it was sent: its
     /// sync, unless it was withdrawn, and the room that it had.
     pub(crate) fn stop(&mut self, number: u32) -> Result<Option<(u64, Room)>, WrongCredit> {
-        self.sender.stop(number)?;
-        let Some(Cut { sync, .. }) = self.cut.remove(&number) else {
+        let Some(sync) = self.sender.stop(number)? else {
             return Ok(None);
         };
         let waiting = self.waiting.remove(&sync);
@@ -186,9 +152,6 @@ impl Outgoing {
                 Owner::Answer => self.answers -= size,
                 Owner::Reset => {}
                 Owner::Request(sync) => {
-                    if !head.as_bytes().is_empty() {
-                        self.number(sync);
-                    }
                     if is_last && let Some(waiting) = self.waiting.remove(&sync) {
                         freed.add(waiting.room);
                         self.in_hand.push((sync, batch.size()));
@@ -199,20 +162,6 @@ impl Outgoing {
         self.taken = batch.size();
         self.is_asleep = self.taken == 0;
         freed
-    }
-
-    /// Counts a request that is cut when its first piece is taken, as the chunks do.
-    fn number(&mut self, sync: u64) {
-        let Some(waiting) = self.waiting.get_mut(&sync) else {
-            return;
-        };
-        if waiting.number.is_some() {
-            return;
-        }
-        self.last_number = self.last_number.wrapping_add(1);
-        waiting.number = Some(self.last_number);
-        let total = waiting.size - PREFIX_SIZE;
-        self.cut.insert(self.last_number, Cut { sync, total });
     }
 
     /// Counts bytes of what is in hand that the kernel has taken.

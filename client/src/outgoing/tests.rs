@@ -6,6 +6,9 @@ use vestibule_wire::groups::{Received, Receiver};
 
 use super::*;
 
+/// Bytes of the length before every frame.
+const PREFIX_SIZE: usize = 5;
+
 const BATCH: usize = 10;
 const CHUNKS_BATCH: usize = 64 << 10;
 const AGREED: Agreement = Agreement {
@@ -145,7 +148,21 @@ fn what_is_settled_is_not_remembered() {
         outgoing.credit(number, 29_995).unwrap();
     }
     drained(&mut outgoing);
-    assert!(outgoing.cut.is_empty() && outgoing.waiting.is_empty());
+    assert!(outgoing.waiting.is_empty());
+    for number in 1..=3 {
+        assert_eq!(outgoing.stop(number), Ok(None), "it was taken");
+    }
+}
+
+#[test]
+fn a_request_that_is_stopped_when_it_was_admitted_is_told() {
+    let mut outgoing = filled(&[200_000]);
+    outgoing.cut(AGREED);
+    let mut batch = Batch::default();
+    outgoing.take(&mut batch, BATCH);
+    outgoing.credit(1, 199_995).unwrap();
+    assert_eq!(outgoing.stop(1), Ok(Some((1, room(200_000)))));
+    assert_eq!(drained(&mut outgoing), chunk::reset(1, None));
 }
 
 /// A server that takes chunks in what it is sent.

@@ -82,6 +82,7 @@ impl Waiters {
 #[derive(Debug, Clone, Copy)]
 struct Begun {
     group: Group,
+    tag: u64,
     total: usize,
     sent: usize,
     limit: usize,
@@ -102,6 +103,15 @@ impl Begun {
     }
 }
 
+/// A message that its receiver does not take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stopped {
+    pub(super) group: Group,
+    pub(super) tag: u64,
+    /// Whether nothing of it is left to be sent.
+    pub(super) is_sent: bool,
+}
+
 impl Ledger {
     pub(super) fn new(agreed: Agreement) -> Self {
         Self {
@@ -116,7 +126,7 @@ impl Ledger {
 
     /// Begins a message: its number, and what its first piece tells. `None` while as many are under
     /// way as may be: the group then waits.
-    pub(super) fn begin(&mut self, group: Group, total: usize) -> Option<(u32, First)> {
+    pub(super) fn begin(&mut self, group: Group, tag: u64, total: usize) -> Option<(u32, First)> {
         if self.messages.len() >= self.messages_max {
             self.for_an_end.push(group);
             return None;
@@ -124,6 +134,7 @@ impl Ledger {
         self.last = self.last.wrapping_add(1);
         let begun = Begun {
             group,
+            tag,
             total,
             sent: 0,
             limit: 0,
@@ -158,13 +169,8 @@ impl Ledger {
 
     /// The receiver takes a message up to `limit`; its group, if it is still under way.
     pub(super) fn credit(&mut self, number: u32, limit: u32) -> Result<Option<Group>, WrongCredit> {
-        let Some(message) = self.messages.get_mut(&number) else {
-            // It was settled or given up while this was on its way.
-            return if self.was_begun(number) {
-                Ok(None)
-            } else {
-                Err(WrongCredit)
-            };
+        let Some(message) = self.find(number)? else {
+            return Ok(None);
         };
         let limit = limit as usize;
         if message.is_stopped {
@@ -175,28 +181,38 @@ impl Ledger {
         }
         let before = message.borrowed();
         message.limit = limit;
-        self.window += before - message.borrowed();
-        let group = message.group;
+        let (group, returned) = (message.group, before - message.borrowed());
+        self.window += returned;
         self.forget_settled(number);
         Ok(Some(group))
     }
 
-    /// The receiver does not take a message, and holds nothing of it: its group, if anything of it
-    /// is left to be sent.
-    pub(super) fn stop(&mut self, number: u32) -> Result<Option<Group>, WrongCredit> {
-        let Some(message) = self.messages.get_mut(&number) else {
-            return if self.was_begun(number) {
-                Ok(None)
-            } else {
-                Err(WrongCredit)
-            };
+    /// The receiver does not take a message, and holds nothing of it: what message, if it is still
+    /// under way.
+    pub(super) fn stop(&mut self, number: u32) -> Result<Option<Stopped>, WrongCredit> {
+        let Some(message) = self.find(number)? else {
+            return Ok(None);
         };
-        self.window += message.borrowed();
+        let borrowed = message.borrowed();
         message.is_stopped = true;
-        let is_sent = message.sent == message.total;
-        let group = message.group;
+        let stopped = Stopped {
+            group: message.group,
+            tag: message.tag,
+            is_sent: message.sent == message.total,
+        };
+        self.window += borrowed;
         self.forget_settled(number);
-        Ok((!is_sent).then_some(group))
+        Ok(Some(stopped))
+    }
+
+    /// A message that was begun; `None` if it was settled or given up while what is said of it was
+    /// on its way.
+    fn find(&mut self, number: u32) -> Result<Option<&mut Begun>, WrongCredit> {
+        let was_begun = self.was_begun(number);
+        match self.messages.get_mut(&number) {
+            None if !was_begun => Err(WrongCredit),
+            message => Ok(message),
+        }
     }
 
     /// The receiver has been told that a message is given up.

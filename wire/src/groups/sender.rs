@@ -12,7 +12,7 @@
 
 use super::chunk::{self, Head};
 use super::group::Group;
-use super::ledger::{Agreement, Ledger, WrongCredit};
+use super::ledger::{Agreement, Ledger, Stopped, WrongCredit};
 use super::scheduler::{Message, Scheduler};
 use crate::error::Error;
 use crate::limits::GROUP_QUANTUM;
@@ -170,16 +170,19 @@ impl<P: Payload> Sender<P> {
     }
 
     /// The receiver will not take a message: what is left of it is dropped, and said to be. Its
-    /// tag, if anything is left.
+    /// tag, unless it was given up, or taken already.
     ///
     /// # Errors
     /// [`WrongCredit`], which ends the connection.
     pub fn stop(&mut self, number: u32) -> Result<Option<u64>, WrongCredit> {
         let ledger = self.ledger.as_mut().ok_or(WrongCredit)?;
-        let Some(group) = ledger.stop(number)? else {
-            return Ok(None);
-        };
-        Ok(self.give_up(group, None, |message| message.state == State::Begun(number)))
+        Ok(match ledger.stop(number)? {
+            Some(Stopped { tag, is_sent, .. }) if is_sent => Some(tag),
+            Some(Stopped { group, .. }) => {
+                self.give_up(group, None, |message| message.state == State::Begun(number))
+            }
+            None => None,
+        })
     }
 
     /// Gives up what its owner knows by `tag`, begun or not; whether anything of it was still to be
@@ -249,7 +252,7 @@ fn take<P: Payload>(
             return Some(message.take_whole());
         }
         State::New => {
-            let (number, first) = ledger.begin(group, waits - PREFIX_SIZE)?;
+            let (number, first) = ledger.begin(group, message.tag, waits - PREFIX_SIZE)?;
             message.payload.split(PREFIX_SIZE);
             message.state = State::Begun(number);
             (number, Some(first))
