@@ -17,7 +17,6 @@ use crate::segments::{Chain, Held};
 #[derive(Debug, Default)]
 pub(crate) struct GroupBacklog {
     sender: Sender<Chain>,
-    is_agreed: bool,
     /// Bytes that wait in buffers, and in segments.
     held: Held,
 }
@@ -45,12 +44,11 @@ impl GroupBacklog {
     /// The client takes chunks from now on.
     pub(crate) fn agree(&mut self, agreed: Agreement) {
         self.sender.cut(agreed);
-        self.is_agreed = true;
     }
 
     /// Whether the client takes chunks.
     pub(crate) fn is_agreed(&self) -> bool {
-        self.is_agreed
+        self.sender.is_cutting()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

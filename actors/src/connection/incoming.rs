@@ -5,9 +5,9 @@
 //!                            └▶ kept, if it finds no credit: its last piece comes again then
 //! ```
 
+use vestibule_wire::Error;
 use vestibule_wire::groups::chunk::First;
 use vestibule_wire::groups::{Agreement, DamagedSequence, Received, Receiver};
-use vestibule_wire::{Error, ErrorCode};
 
 use crate::limits::{CHUNK_CREDIT, CHUNK_MESSAGES_MAX, CHUNK_WINDOW};
 
@@ -100,8 +100,5 @@ impl Incoming {
 
 /// The error that ends a connection whose chunks cannot be understood.
 pub(crate) fn damage(what: impl std::fmt::Display) -> Error {
-    Error::new(
-        ErrorCode::INVALID_MSGPACK,
-        format!("Invalid MsgPack - {what}"),
-    )
+    Error::invalid_msgpack(&what.to_string())
 }

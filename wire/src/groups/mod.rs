@@ -34,5 +34,4 @@ mod waiting_tests;
 pub use group::Group;
 pub use ledger::{Agreement, WrongCredit};
 pub use receiver::{DamagedSequence, Received, Receiver};
-pub use scheduler::{Message, Scheduler};
 pub use sender::{Payload, Piece, Sender};

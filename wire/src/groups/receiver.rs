@@ -87,9 +87,7 @@ impl Incoming {
             self.received.saturating_sub(self.limit)
         }
     }
-}
 
-impl Incoming {
     fn complete(self, number: u32) -> Received {
         if self.is_stopped {
             return Received::Dropped;
@@ -107,11 +105,10 @@ impl Receiver {
     /// A receiver that holds what was agreed.
     #[must_use]
     pub fn new(agreed: Agreement) -> Self {
-        let (last, borrowed) = (0, 0);
         Self {
             agreed,
-            last,
-            borrowed,
+            last: 0,
+            borrowed: 0,
             open: HashMap::new(),
             by_group: HashMap::new(),
         }
@@ -127,8 +124,8 @@ impl Receiver {
     }
 
     /// Bytes that it holds of what is not admitted.
-    #[must_use]
-    pub fn unadmitted(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn unadmitted(&self) -> usize {
         self.borrowed
     }
 

@@ -27,7 +27,7 @@ use super::group::Group;
 use crate::limits::{GROUP_QUANTUM, GROUP_QUEUE_KEPT_MAX, GROUP_QUEUES_KEPT_MAX};
 
 /// What waits to be sent.
-pub trait Message {
+pub(super) trait Message {
     /// Bytes that are left to send; 0 when it is finished.
     fn size(&self) -> usize;
 }
@@ -36,7 +36,7 @@ pub trait Message {
 ///
 /// Invariant: every slot is unused or in the one place that it tells; a parked one has messages.
 #[derive(Debug)]
-pub struct Scheduler<M> {
+pub(super) struct Scheduler<M> {
     control: VecDeque<M>,
     /// Bytes that control may send ahead of data.
     allowance: i64,
@@ -57,7 +57,6 @@ pub struct Scheduler<M> {
 struct Slot<M> {
     group: Group,
     queue: VecDeque<M>,
-    size: usize,
     balance: i64,
     place: SlotPlace,
     /// Where `sent` has to be for an idle group to be forgotten.
@@ -106,22 +105,13 @@ impl<M> Default for Scheduler<M> {
 impl<M: Message> Scheduler<M> {
     /// Bytes that wait.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.size
-    }
-
-    /// Bytes of this group that wait.
-    #[must_use]
-    pub fn size_of(&self, group: Group) -> usize {
-        match group {
-            Group::Control => self.control.iter().map(M::size).sum(),
-            _ => self.slot_of(group).map_or(0, |slot| slot.size),
-        }
     }
 
     /// Whether nothing waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.messages == 0
     }
 
@@ -138,58 +128,31 @@ impl<M: Message> Scheduler<M> {
     }
 
     /// Adds a message behind those of its group.
-    pub fn push(&mut self, group: Group, message: M) {
-        let size = message.size();
-        self.size += size;
+    pub(super) fn push(&mut self, group: Group, message: M) {
+        self.size += message.size();
         self.messages += 1;
         if group == Group::Control {
             self.control.push_back(message);
             return;
         }
         let index = self.enter(group);
-        let slot = self.slot_mut(index);
-        slot.size += size;
-        slot.queue.push_back(message);
+        self.slot_mut(index).queue.push_back(message);
     }
 
     /// Lets the last message of a group grow by what `extend` adds to it, if that adds anything.
-    pub fn extend_last(&mut self, group: Group, extend: impl FnOnce(&mut M) -> bool) -> bool {
-        let (message, size) = match group {
-            Group::Control => (self.control.back_mut(), None),
-            _ => match self.by_group.get(&group) {
-                Some(&index) => {
-                    let slot = &mut self.slots[index as usize];
-                    (slot.queue.back_mut(), Some(&mut slot.size))
-                }
-                None => return false,
-            },
-        };
-        let Some(message) = message else {
+    pub(super) fn extend_last(
+        &mut self,
+        group: Group,
+        extend: impl FnOnce(&mut M) -> bool,
+    ) -> bool {
+        let Some(message) = self.queue_mut(group).and_then(VecDeque::back_mut) else {
             return false;
         };
         let before = message.size();
         let is_extended = extend(message);
         let added = message.size() - before;
         self.size += added;
-        if let Some(size) = size {
-            *size += added;
-        }
         is_extended
-    }
-
-    /// Adds a message unless its group would have more than `max` bytes; gives it back then.
-    ///
-    /// A group without messages takes one of any size.
-    ///
-    /// # Errors
-    /// The message, if there is no room for it.
-    pub fn try_push(&mut self, group: Group, message: M, max: usize) -> Result<(), M> {
-        let waits = self.size_of(group);
-        if waits > 0 && waits + message.size() > max {
-            return Err(message);
-        }
-        self.push(group, message);
-        Ok(())
     }
 
     /// What is to be sent next; `None` if nothing waits or nothing may be sent.
@@ -197,7 +160,7 @@ impl<M: Message> Scheduler<M> {
     /// `take` is given a message and takes the next piece off it: of about a quantum's bytes if it
     /// is to be cut, else the whole. It answers `None` if nothing of its group may be sent now, for
     /// want of the receiver's credit, say: the group then stands still until it is woken.
-    pub fn pick<P>(
+    pub(super) fn pick<P>(
         &mut self,
         mut take: impl FnMut(Group, &mut M, usize) -> Option<P>,
     ) -> Option<P> {
@@ -267,7 +230,6 @@ impl<M: Message> Scheduler<M> {
                 slot.queue.pop_front();
                 self.messages -= 1;
             }
-            slot.size -= sent;
             slot.balance -= signed(sent);
             self.sent += sent as u64;
             self.size -= sent;
@@ -277,7 +239,7 @@ impl<M: Message> Scheduler<M> {
     }
 
     /// Lets a group go on whose message could not be sent: the receiver has given credit.
-    pub fn wake(&mut self, group: Group) {
+    pub(super) fn wake(&mut self, group: Group) {
         let Some(&index) = self.by_group.get(&group) else {
             return;
         };
@@ -289,13 +251,9 @@ impl<M: Message> Scheduler<M> {
     }
 
     /// Keeps of a group's messages what `keep` says, which may also make another of one.
-    pub fn retain(&mut self, group: Group, mut keep: impl FnMut(&mut M) -> bool) {
-        let queue = match group {
-            Group::Control => &mut self.control,
-            _ => match self.by_group.get(&group) {
-                Some(&index) => &mut self.slots[index as usize].queue,
-                None => return,
-            },
+    pub(super) fn retain(&mut self, group: Group, mut keep: impl FnMut(&mut M) -> bool) {
+        let Some(queue) = self.queue_mut(group) else {
+            return;
         };
         let (before, mut taken, mut added) = (queue.len(), 0, 0);
         queue.retain_mut(|message| {
@@ -304,13 +262,10 @@ impl<M: Message> Scheduler<M> {
             added += if stays { message.size() } else { 0 };
             stays
         });
-        self.messages -= before - queue.len();
+        let dropped = before - queue.len();
+        self.messages -= dropped;
         self.size = self.size - taken + added;
-        if let Some(&index) = self.by_group.get(&group) {
-            let slot = self.slot_mut(index);
-            slot.size = slot.size - taken + added;
-            self.wake(group);
-        }
+        self.wake(group);
     }
 
     /// Slots that it keeps, in use or not.
@@ -319,9 +274,20 @@ impl<M: Message> Scheduler<M> {
         self.slots.len()
     }
 
-    fn slot_of(&self, group: Group) -> Option<&Slot<M>> {
+    /// Bytes of this group that wait.
+    #[cfg(test)]
+    pub(super) fn size_of(&mut self, group: Group) -> usize {
+        let queue = self.queue_mut(group);
+        queue.map_or(0, |queue| queue.iter().map(M::size).sum())
+    }
+
+    /// The messages of a group, if it is known.
+    fn queue_mut(&mut self, group: Group) -> Option<&mut VecDeque<M>> {
+        if group == Group::Control {
+            return Some(&mut self.control);
+        }
         let &index = self.by_group.get(&group)?;
-        self.slots.get(index as usize)
+        Some(&mut self.slot_mut(index).queue)
     }
 
     fn slot_mut(&mut self, index: u32) -> &mut Slot<M> {
@@ -393,7 +359,7 @@ impl<M: Message> Scheduler<M> {
 
     /// Everything was written that was picked: if nothing waits either, nobody owes anything to
     /// anybody, and all groups are forgotten. What is kept for the next is bounded.
-    pub fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         if self.messages > 0 {
             return;
         }
@@ -421,7 +387,6 @@ impl<M> Slot<M> {
         Self {
             group,
             queue: VecDeque::new(),
-            size: 0,
             balance: 0,
             place: SlotPlace::Listed,
             free_at: 0,

@@ -94,6 +94,12 @@ impl<P: Payload> Sender<P> {
         self.ledger = Some(Ledger::new(agreed));
     }
 
+    /// Whether it cuts what is sent.
+    #[must_use]
+    pub fn is_cutting(&self) -> bool {
+        self.ledger.is_some()
+    }
+
     /// Bytes that wait.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::{Group, Message, Scheduler};
+use super::Group;
+use super::scheduler::{Message, Scheduler};
 use crate::limits::{GROUP_QUANTUM, GROUP_QUEUES_KEPT_MAX};
 
 /// A message that may be cut or not, and what is left of it.
@@ -217,37 +218,6 @@ fn a_group_that_may_not_send_stands_still_alone() {
     scheduler.retain(stream(1), |message| !message.is_stopped);
     assert_eq!(next(&mut scheduler), Some((stream(1), (1, 10))));
     assert!(scheduler.is_empty() && next(&mut scheduler).is_none());
-}
-
-#[test]
-fn a_full_group_refuses_and_an_empty_one_takes_a_message_of_any_size() {
-    let mut scheduler = Scheduler::default();
-    assert!(
-        scheduler
-            .try_push(stream(1), Bytes::cut(1, 5000), 100)
-            .is_ok()
-    );
-    assert!(
-        scheduler
-            .try_push(stream(1), Bytes::cut(1, 1), 100)
-            .is_err()
-    );
-    assert!(
-        scheduler
-            .try_push(stream(2), Bytes::cut(2, 60), 100)
-            .is_ok()
-    );
-    assert!(
-        scheduler
-            .try_push(stream(2), Bytes::cut(2, 40), 100)
-            .is_ok()
-    );
-    assert!(
-        scheduler
-            .try_push(stream(2), Bytes::cut(2, 1), 100)
-            .is_err()
-    );
-    assert_eq!(scheduler.size(), 5100);
 }
 
 #[test]
