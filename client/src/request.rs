@@ -88,22 +88,49 @@ impl Route {
         &self,
         step: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let Some(limit) = self.options().request_timeout else {
-            return step.await;
+        within(self.options().request_timeout, step).await
+    }
+
+    /// How long a request that has failed waits before it is sent again; `None` if it is not.
+    pub(crate) fn wait(
+        &self,
+        retry: Retry,
+        error: &Error,
+        elapsed: Duration,
+        is_pinned: bool,
+    ) -> Option<Duration> {
+        let attempt = Attempt {
+            elapsed,
+            is_pooled: matches!(self, Self::Any(_)),
+            is_pinned,
+            random: fastrand::f64(),
         };
-        match tokio::time::timeout(limit, step).await {
-            Ok(result) => result,
-            Err(_) => {
-                let text = format!("no connection within {limit:?}");
-                Err(Error::not_sent(ErrorKind::Timeout, text))
-            }
-        }
+        // Without a connection there is nothing to wait for where nobody waits.
+        let is_waiting = !self.options().fail_fast || error.code().is_some();
+        retry.wait(error, attempt).filter(|_| is_waiting)
     }
 
     fn pin(&self) -> Option<Pin> {
         match self {
             Self::Stream(_, pin, _) => Some(*pin),
             Self::One(_) | Self::Any(_) => None,
+        }
+    }
+}
+
+/// Runs a step that waits for a connection within a time limit, if there is one.
+pub(crate) async fn within<T>(
+    limit: Option<Duration>,
+    step: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let Some(limit) = limit else {
+        return step.await;
+    };
+    match tokio::time::timeout(limit, step).await {
+        Ok(result) => result,
+        Err(_) => {
+            let text = format!("no connection within {limit:?}");
+            Err(Error::not_sent(ErrorKind::Timeout, text))
         }
     }
 }
@@ -221,16 +248,8 @@ impl<R> Request<R> {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
-            let attempt = Attempt {
-                elapsed: began.elapsed(),
-                is_pooled: matches!(self.route, Route::Any(_)),
-                is_pinned: self.route.pin().is_some(),
-                random: fastrand::f64(),
-            };
-            // Without a connection there is nothing to wait for where nobody waits.
-            let is_waiting = !self.route.options().fail_fast || error.code().is_some();
-            let wait = self.retry.wait(&error, attempt).filter(|_| is_waiting);
-            let Some(wait) = wait else {
+            let (elapsed, is_pinned) = (began.elapsed(), self.route.pin().is_some());
+            let Some(wait) = self.route.wait(self.retry, &error, elapsed, is_pinned) else {
                 return Err(error);
             };
             *refused.lock().unwrap_or_else(|own| own.into_inner()) = Some(error);

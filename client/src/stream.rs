@@ -15,8 +15,7 @@ use crate::error::Error;
 use crate::link::{Holder, Pin, lacks};
 use crate::operation::{Action, Identifier};
 use crate::options::Retry;
-use crate::request::{BoxFuture, Request, Route, StreamState};
-use crate::retry::Attempt;
+use crate::request::{BoxFuture, Request, Route, StreamState, within};
 use crate::space::Space;
 use crate::sql::SqlReply;
 
@@ -163,28 +162,21 @@ impl Begin {
                 Ok(transaction) => return Ok(transaction),
                 Err(error) => error,
             };
-            let attempt = Attempt {
-                elapsed: began.elapsed(),
-                is_pooled: matches!(self.client.route, Route::Any(_)),
-                is_pinned: false,
-                random: fastrand::f64(),
-            };
-            let Some(wait) = self.retry.wait(&error, attempt) else {
+            let (route, elapsed) = (&self.client.route, began.elapsed());
+            let wait = route.wait(self.retry, &error, elapsed, false);
+            let is_in_time =
+                |wait: &Duration| self.timeout.is_none_or(|own| elapsed + *wait <= own);
+            let Some(wait) = wait.filter(is_in_time) else {
                 return Err(error);
             };
-            if self
-                .timeout
-                .is_some_and(|limit| attempt.elapsed + wait > limit)
-            {
-                return Err(error);
-            }
             tokio::time::sleep(wait).await;
         }
     }
 
     async fn attempt(&self, began: Instant) -> Result<Transaction, Error> {
+        let left = || Some(self.timeout?.saturating_sub(began.elapsed()));
         let opened = self.client.open_stream(Feature::Transactions);
-        let (holder, pin) = self.client.route.in_time(opened).await?;
+        let (holder, pin) = within(left(), opened).await?;
         // From here on it is rolled back when it is dropped, begun or not.
         let transaction = Transaction::new(holder, pin);
         let body = BeginBody {
@@ -194,8 +186,8 @@ impl Begin {
         let mut request = transaction
             .request(Action::Begin(body))
             .retry(Retry::never());
-        if let Some(limit) = self.timeout {
-            request = request.timeout(limit.saturating_sub(began.elapsed()));
+        if let Some(left) = left() {
+            request = request.timeout(left);
         }
         request.await?;
         Ok(transaction)

@@ -48,6 +48,30 @@ fn types(server: &ScriptedServer) -> Vec<(u8, u64)> {
 }
 
 #[tokio::test]
+async fn a_transaction_without_a_connection_is_not_begun_and_not_waited_for_too_long() {
+    let gone = server(echo).await;
+    let url = gone.url();
+    drop(gone);
+    let client = |fail_fast| {
+        let builder = Client::builder(url.clone()).fail_fast(fail_fast);
+        builder.open().expect("a URL")
+    };
+    let began = std::time::Instant::now();
+    let error = client(true).begin().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.outcome()),
+        (ErrorKind::Connection, Outcome::NotSent)
+    );
+    let begin = client(false).begin().timeout(Duration::from_millis(20));
+    let error = begin.await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.outcome()),
+        (ErrorKind::Timeout, Outcome::NotSent)
+    );
+    assert!(began.elapsed() < Duration::from_secs(3), "at once");
+}
+
+#[tokio::test]
 async fn a_transaction_that_is_dropped_is_rolled_back_in_its_stream() {
     let server = server(echo).await;
     let client = connect(&server).await;
