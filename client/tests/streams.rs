@@ -272,6 +272,19 @@ async fn a_busy_primary_is_still_the_primary_and_reads_go_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_pool_in_which_nobody_waits_connects_and_then_fails_at_once() {
+    let server = server(echo).await;
+    server.set_event("box.status", status(false, "running"));
+    let pool = pool_of(&[&server]).fail_fast(true).connect().await.unwrap();
+    pool.client(Mode::Primary).ping().await.unwrap();
+    let error = pool.client(Mode::Replica).ping().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.outcome()),
+        (ErrorKind::NoInstance, Outcome::NotSent)
+    );
+}
+
+#[tokio::test]
 async fn an_instance_that_never_greets_holds_up_nobody() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let hung = listener.local_addr().unwrap().to_string();

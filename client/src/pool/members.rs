@@ -177,7 +177,7 @@ impl Seat {
             if let Some(holder) = self.members.pick(self.mode) {
                 return Ok(holder);
             }
-            if self.members.options.fail_fast || changes.changed().await.is_err() {
+            if changes.changed().await.is_err() {
                 return Err(self.unavailable());
             }
         }
@@ -190,7 +190,13 @@ impl Choose for Seat {
     }
 
     fn choose(&self) -> BoxFuture<'_, Result<Arc<Holder>, Error>> {
-        Box::pin(self.wait())
+        Box::pin(async {
+            if self.members.options.fail_fast {
+                let holder = self.members.pick(self.mode);
+                return holder.ok_or_else(|| self.unavailable());
+            }
+            self.wait().await
+        })
     }
 
     fn unavailable(&self) -> Error {

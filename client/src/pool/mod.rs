@@ -1,8 +1,7 @@
 //! Several instances of one database: a request goes to one that has the role it needs.
 //!
 //! ```text
-//!   request ──▶ choice ──▶ a connection that serves, of the role, with the fewest requests under
-//! way
+//!   request ──▶ choice ──▶ a connection that serves, of the role, with the fewest under way
 //!                 ▲
 //!               roles ◀── box.status where the server tells it, else box.info now and then
 //! ```
