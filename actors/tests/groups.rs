@@ -66,7 +66,7 @@ impl Client {
             .expect("the server greets");
         let mut client = Self {
             stream,
-            receiver: Receiver::new(asked.unwrap_or_default()),
+            receiver: Receiver::new(asked.map_or_else(Agreement::default, |own| own.at_most(own))),
             agreed: None,
             pieces: Vec::new(),
             replies: Vec::new(),
@@ -222,6 +222,21 @@ fn a_client_that_does_not_ask_for_chunks_gets_none() {
     client.send(chunk::credit(1, 1).as_bytes());
     assert_eq!(code(&client.reply_to(0)), 0x8000 | 48);
     client.ping(4);
+}
+
+#[test]
+fn who_says_that_no_message_may_be_under_way_is_sent_one_at_a_time() {
+    let harness = harness_with_rows();
+    let asked = Agreement {
+        messages_max: 0,
+        ..ASKED
+    };
+    let mut client = Client::connect(&harness, Some(asked));
+    client.send(&RequestBuilder::select(2, 5).stream(1).bytes());
+    while client.pieces.is_empty() {
+        assert!(client.read());
+    }
+    client.ping(3);
 }
 
 #[test]

@@ -27,13 +27,11 @@ const KNOWS_NO_ID: Id = Id {
     chunks: None,
 };
 
-/// As much of what a server offers to hold of requests in chunks as is used.
-fn as_used(offered: Agreement) -> Agreement {
-    Agreement {
-        window: offered.window.min(CHUNK_WINDOW_SENT_MAX),
-        messages_max: offered.messages_max.clamp(1, CHUNK_MESSAGES_SENT_MAX),
-    }
-}
+/// Most of what a server offers to hold of requests in chunks that is used.
+const SENT_MAX: Agreement = Agreement {
+    window: CHUNK_WINDOW_SENT_MAX,
+    messages_max: CHUNK_MESSAGES_SENT_MAX,
+};
 
 /// Who connects, and how long the steps may take.
 pub(super) struct Handshake<'a> {
@@ -119,7 +117,8 @@ impl Handshake<'_> {
             Some(error) if error.code() == ErrorCode::LOADING => return Err(refusal(&reply)),
             Some(_) => KNOWS_NO_ID,
         };
-        id.chunks = id.chunks.filter(|_| self.chunks).map(as_used);
+        let offered = id.chunks.filter(|_| self.chunks);
+        id.chunks = offered.map(|offered| offered.at_most(SENT_MAX));
         if id.chunks.is_some() {
             incoming.take_chunks();
         }

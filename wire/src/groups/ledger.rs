@@ -30,6 +30,18 @@ impl Default for Agreement {
     }
 }
 
+impl Agreement {
+    /// As much of it as a sender uses that uses no more than `most`: one message at least, without
+    /// which those that are to be cut would never be sent.
+    #[must_use]
+    pub fn at_most(self, most: Self) -> Self {
+        Self {
+            window: self.window.min(most.window),
+            messages_max: self.messages_max.min(most.messages_max).max(1),
+        }
+    }
+}
+
 /// A peer that speaks of messages that were not begun, or takes more than there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("credit for a message that was not begun, or not for more of its bytes than before")]

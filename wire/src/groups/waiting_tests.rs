@@ -58,3 +58,18 @@ fn of_messages_that_waited_for_the_window_and_were_stopped_nothing_is_remembered
     }
     assert!(sender.is_settled(agreed.window));
 }
+
+#[test]
+fn a_sender_uses_what_both_allow_and_one_message_at_least() {
+    let most = Agreement {
+        window: 1000,
+        messages_max: 4,
+    };
+    for (offered, used) in [((2000, 9), (1000, 4)), ((10, 2), (10, 2)), ((0, 0), (0, 1))] {
+        let [offered, used] = [offered, used].map(|(window, messages_max)| Agreement {
+            window,
+            messages_max,
+        });
+        assert_eq!(offered.at_most(most), used);
+    }
+}

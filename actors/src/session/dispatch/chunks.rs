@@ -9,14 +9,16 @@ use crate::connection::incoming::{AGREED, damage};
 use crate::limits::{CHUNK_MESSAGES_SENT_MAX, CHUNK_WINDOW_MAX};
 use crate::session::dispatch::Dispatcher;
 
+/// Most of what a client offers to hold that is used.
+const SENT_MAX: Agreement = Agreement {
+    window: CHUNK_WINDOW_MAX,
+    messages_max: CHUNK_MESSAGES_SENT_MAX,
+};
+
 impl Dispatcher<'_> {
     /// What is answered to a client that asks for chunks: they begin behind the answer.
     pub(super) fn agree_to_chunks(&mut self, id: &Id) -> Option<Agreement> {
-        let asked = id.chunks?;
-        self.session.agree_to_chunks(Agreement {
-            window: asked.window.min(CHUNK_WINDOW_MAX),
-            messages_max: asked.messages_max.min(CHUNK_MESSAGES_SENT_MAX),
-        });
+        self.session.agree_to_chunks(id.chunks?.at_most(SENT_MAX));
         Some(AGREED)
     }
 
