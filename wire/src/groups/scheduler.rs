@@ -118,7 +118,7 @@ impl<M: Message> Scheduler<M> {
     /// Memory of the queues, about: what is kept for the next does not count when nothing waits,
     /// and what waits in them only by `of_message` bytes each.
     #[must_use]
-    pub fn overhead(&self, of_message: usize) -> usize {
+    pub(super) fn overhead(&self, of_message: usize) -> usize {
         if self.messages == 0 && self.slots.len() <= GROUP_QUEUES_KEPT_MAX {
             return 0;
         }
