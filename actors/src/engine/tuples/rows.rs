@@ -1,6 +1,5 @@
 //! Rows in the order of their keys, under layers of changes, and SELECT on them.
 
-use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::ops::Bound;
 
@@ -72,8 +71,9 @@ impl<'a> OrderedRows<'a> {
     ///
     /// # Errors
     ///
-    /// Those of [`KeyDef::read`]; [`ErrorCode::ILLEGAL_PARAMS`] for an iterator that does not exist
-    /// or a position that is none, [`ErrorCode::UNSUPPORTED`] for one of other kinds of indexes.
+    /// Those of [`KeyDef::read`]; [`ErrorCode::ILLEGAL_PARAMS`] for an iterator that does not exist,
+    /// [`ErrorCode::UNSUPPORTED`] for one of other kinds of indexes, and
+    /// [`ErrorCode::ITERATOR_POSITION`] for a position that is none of the rows'.
     pub fn select(
         &self,
         def: &KeyDef,
@@ -167,12 +167,17 @@ fn directed<'a>(
 
 /// Where to go on from, if the request says so.
 fn after(def: &KeyDef, select: &Select<'_>) -> Result<Option<Key>, Error> {
-    let invalid = |_| Error::illegal_params("Iterator position is invalid");
     match select.after {
         After::Start => Ok(None),
-        After::Position(position) => def.read_whole(position).map(Some).map_err(invalid),
+        After::Position(position) => def.read_whole(position).map(Some).map_err(|_| invalid()),
         After::Tuple(tuple) => def.of(tuple).map(Some),
     }
+}
+
+/// Tells that a request goes on from nowhere.
+#[cold]
+fn invalid() -> Error {
+    Error::new(ErrorCode::ITERATOR_POSITION, "Iterator position is invalid")
 }
 
 /// The rows that an iterator meets.
@@ -208,14 +213,11 @@ impl Range {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::ILLEGAL_PARAMS`] if it is not among the rows that the iterator meets.
+    /// [`ErrorCode::ITERATOR_POSITION`] if it is not among the rows that the iterator meets.
     fn go_on_after(&mut self, last: Key) -> Result<(), Error> {
         use std::ops::RangeBounds as _;
         if !self.bounds.contains(&last) {
-            return Err(Error::new(
-                ErrorCode::ILLEGAL_PARAMS,
-                "Iterator position is invalid",
-            ));
+            return Err(invalid());
         }
         if self.is_reverse {
             self.bounds.1 = Bound::Excluded(last);
@@ -246,7 +248,7 @@ impl<'a> Iterator for Merged<'a> {
             let next = heads.map(|(key, _)| *key).min_by(|a, b| order(a, b))?;
             let mut told = None;
             for layer in &mut self.layers {
-                let is_next = |(key, _): &(&Key, _)| (*key).cmp(next) == Ordering::Equal;
+                let is_next = |(key, _): &(&Key, _)| *key == next;
                 if let Some((_, tuple)) = layer.next_if(is_next) {
                     told = tuple;
                 }
@@ -381,10 +383,25 @@ mod tests {
             assert_eq!(rows_of(&out), [(6, 6), (5, 5)]);
             assert!(out.ends_with(&[0x92, 5, 5]), "the next page goes on there");
         }
-        request.after = After::Position(&[0x91, 7]);
-        let mut out = Vec::new();
-        let told = rows.select(&def(), &request, &mut ReplyBody::in_buffer(&mut out));
-        let told = told.unwrap_err();
-        assert_eq!(told.message(), "Iterator position is invalid");
+    }
+
+    #[test]
+    fn a_position_is_that_of_one_of_the_rows() {
+        let table = table(&[(1, 1), (1, 2), (2, 1)]);
+        let page = |after| {
+            let mut request = select(IteratorType::Eq, &[0x91, 1]);
+            request.after = after;
+            let mut out = Vec::new();
+            let rows = OrderedRows::of(&table);
+            let done = rows.select(&def(), &request, &mut ReplyBody::in_buffer(&mut out));
+            done.map(|()| rows_of(&out))
+        };
+        assert_eq!(page(After::Position(&[0x92, 1, 1])), Ok(vec![(1, 2)]));
+        for wrong in [&[0x91, 1][..], &[0x92, 2, 1], b"?"] {
+            let told = page(After::Position(wrong)).unwrap_err();
+            assert_eq!(told.to_string(), "Iterator position is invalid (error 247)");
+        }
+        let told = page(After::Tuple(&[0x92, 2, 1])).unwrap_err();
+        assert_eq!(told.code(), ErrorCode::ITERATOR_POSITION);
     }
 }
