@@ -9,14 +9,13 @@ use vestibule_wire::{Error, ErrorCode};
 use super::number::Number;
 
 /// A key, or the beginning of one, in the order of an index: part by part, a beginning before what
-/// it begins. Values of different kinds are in Tarantool's order: nil, booleans, numbers, texts (by
-/// their bytes), binary data.
+/// it begins. Values of different kinds are in Tarantool's order: booleans, numbers, texts (by their
+/// bytes), binary data.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(Vec<KeyPart>);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum KeyPart {
-    Nil,
     Bool(bool),
     Number(Number),
     Str(Vec<u8>),
@@ -68,7 +67,7 @@ impl Key {
         write_array_len(&mut out, self.0.len() as u32);
         for part in &self.0 {
             match part {
-                KeyPart::Nil | KeyPart::End => write_nil(&mut out),
+                KeyPart::End => write_nil(&mut out),
                 KeyPart::Bool(value) => write_bool(&mut out, *value),
                 KeyPart::Number(Number::Integer(value)) => {
                     // It came from MessagePack, whose integers these are.
@@ -197,7 +196,6 @@ fn broken() -> Error {
 /// The next value, if it is of the type.
 fn read_part(reader: &mut Reader<'_>, kind: &str) -> Option<KeyPart> {
     let part = match reader.peek().ok()? {
-        Kind::Nil => reader.read_nil().ok().map(|()| KeyPart::Nil),
         Kind::Bool => reader.read_bool().ok().map(KeyPart::Bool),
         Kind::Uint | Kind::Int => {
             let value = reader.read_integer().ok()?.to_i128();
@@ -224,7 +222,8 @@ fn read_part(reader: &mut Reader<'_>, kind: &str) -> Option<KeyPart> {
                 | ("string", KeyPart::Str(_))
                 | ("boolean", KeyPart::Bool(_))
                 | ("varbinary", KeyPart::Bin(_))
-        ) || kind == "scalar" && *part != KeyPart::Nil
+                | ("scalar", _)
+        )
     })
 }
 
