@@ -69,9 +69,11 @@ fn procedures() -> Procedures<Cache> {
     Procedures::<Cache>::default()
         .with_engine("put", |call| {
             let (key, value, seconds): (String, String, f64) = call.parse()?;
-            let life = Duration::try_from_secs_f64(seconds)
-                .map_err(|_| Error::illegal_params("a time to live is a number of seconds"))?;
-            call.engine.put(key, value, Instant::now() + life);
+            let life = Duration::try_from_secs_f64(seconds).ok();
+            let until = life.and_then(|life| Instant::now().checked_add(life));
+            let until = until
+                .ok_or_else(|| Error::illegal_params("a time to live is a number of seconds"))?;
+            call.engine.put(key, value, until);
             call.reply.value(&true)
         })
         .with_engine("get", |call| {

@@ -134,6 +134,9 @@ fn expiry_forgets_what_is_over_and_counts_it_no_more() {
     // For an hour, and for no time.
     assert!(peer.call("put", b"\x93\xa1a\xa1b\xcd\x0e\x10").code == 0);
     assert!(peer.call("put", b"\x93\xa1c\xa1d\x00").code == 0);
+    // For longer than there are instants: that is refused, and no panic of Tx.
+    let refused = peer.call_with("put", &("e", "f", 1e19));
+    assert_eq!(refused.error_code(), Some(1), "{refused:?}");
     let mut get = |key: &[u8]| peer.call("get", key).data::<(Option<String>,)>().0;
     assert_eq!(get(b"\x91\xa1a").as_deref(), Some("b"));
     assert_eq!(get(b"\x91\xa1c"), None);
