@@ -24,12 +24,15 @@ use std::time::{Duration, Instant};
 use actix_rt::time::sleep;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
+use vestibule_actors::config::Grace;
 use vestibule_actors::engine::{AsyncContext, Engine, Fault, Outcome, Reply, Request};
 use vestibule_actors::wire::Error;
 use vestibule_actors::{Config, Procedures, start};
 
 /// How long one step of a job takes.
 const STEP: Duration = Duration::from_millis(20);
+/// How long a stop lets clients go on with what they do.
+const GRACE: Duration = Duration::from_secs(1);
 /// The longest that somebody may wait for a job, in seconds.
 const PATIENCE_MAX: f64 = 3600.0;
 
@@ -149,15 +152,12 @@ fn main() -> io::Result<()> {
     actix_rt::System::new().block_on(async {
         let config = Config {
             listen: vec![address],
+            shutdown_grace_period: Grace::Limited(GRACE),
             ..Config::default()
         };
         let runtime = start(config, || Ok(Jobs::default()), procedures())?;
         println!("a job queue on {:?}; Ctrl-C stops", runtime.addresses());
-        tokio::select! {
-            signal = tokio::signal::ctrl_c() => signal?,
-            _ = runtime.stopped() => {}
-        }
-        let report = runtime.stop(Some(Duration::from_secs(1))).await;
+        let report = runtime.serve_until_signal().await?;
         println!("stopped after {:?}", report.took);
         Ok(())
     })

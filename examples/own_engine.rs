@@ -336,11 +336,7 @@ fn main() -> io::Result<()> {
         let make = move || Ok(Accounts::new(&path));
         let runtime = start(config, make, Procedures::default())?;
         println!("accounts on {:?}; Ctrl-C stops", runtime.addresses());
-        tokio::select! {
-            signal = tokio::signal::ctrl_c() => signal?,
-            _ = runtime.stopped() => {}
-        }
-        let report = runtime.stop(None).await;
+        let report = runtime.serve_until_signal().await?;
         println!("stopped after {:?}", report.took);
         Ok(())
     })
