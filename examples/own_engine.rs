@@ -145,14 +145,14 @@ impl Accounts {
             .collect();
         let record = rmp_serde::to_vec(&changes).map_err(io::Error::other)?;
         let journal = self.journal.as_mut();
-        let journal = journal.ok_or_else(|| io::Error::other("the engine has not recovered"))?;
+        let journal = journal.ok_or_else(|| io::Error::other("the journal is not open"))?;
         let end = journal.metadata()?.len();
         let written = journal
             .write_all(&record)
             .and_then(|()| journal.sync_data());
-        if written.is_err() {
-            // What is left of it would come back with the next start.
-            journal.set_len(end)?;
+        // What is left of it would come back with the next start: nothing may be written behind it.
+        if written.is_err() && journal.set_len(end).is_err() {
+            self.journal = None;
         }
         written
     }
