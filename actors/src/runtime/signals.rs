@@ -68,7 +68,7 @@ impl<E: 'static> RuntimeHandle<E> {
     /// As [`serve_until_signal`](Self::serve_until_signal), for a runtime that is not alone: after
     /// the signal, and before the runtime is drained, `first` has its time. A web server stops
     /// there, whose handlers use the engine until they are done. A second signal does not wait for
-    /// it.
+    /// it, nor does the first if somebody else has stopped the runtime.
     ///
     /// With actix-web, call `HttpServer::disable_signals`: otherwise it ends the System by itself.
     ///
@@ -98,11 +98,15 @@ impl<E: 'static> RuntimeHandle<E> {
         first: impl FnOnce() -> F,
     ) -> StopReport {
         let mut stopped = pin!(self.stopped());
-        let signal = match select(pin!(next()), stopped.as_mut()).await {
-            Either::Left((signal, _)) => signal,
-            Either::Right((report, _)) => {
+        let ended = match select(pin!(next()), stopped.as_mut()).await {
+            Either::Left((signal, _)) => Ok(signal),
+            Either::Right((report, _)) => Err(report),
+        };
+        let signal = match ended {
+            Ok(signal) => signal,
+            Err(report) => {
                 // Stopped from elsewhere: what goes before a drain comes too late, and has to end.
-                first().await;
+                select(pin!(first()), pin!(next())).await;
                 return report;
             }
         };

@@ -238,3 +238,23 @@ fn a_second_signal_waits_neither_for_what_goes_before_nor_for_the_grace() {
         assert_eq!(report.failure, None);
     });
 }
+
+#[cfg(feature = "signals")]
+#[test]
+fn what_goes_before_a_drain_and_comes_after_a_stop_is_ended_by_a_signal() {
+    System::new().block_on(async {
+        let engine = || Ok(Script::default().engine());
+        let config = crate::testing::config();
+        let runtime = start(config, engine, Script::procedures()).expect("a port is free");
+        runtime.begin_drain(Some(Duration::ZERO), "an operator");
+        let mut is_stopped = false;
+        let next = async || {
+            if std::mem::replace(&mut is_stopped, true) {
+                return "SIGTERM";
+            }
+            std::future::pending().await
+        };
+        let report = runtime.serve_until(next, std::future::pending).await;
+        assert_eq!(report.failure, None);
+    });
+}
