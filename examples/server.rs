@@ -28,12 +28,8 @@ fn main() -> io::Result<()> {
         let engine = EmbeddedEngine::factory(options);
         let runtime = start(config, engine, procedures::standard())?;
         println!("serving on {:?}; Ctrl-C stops", runtime.addresses());
-        tokio::select! {
-            signal = tokio::signal::ctrl_c() => signal?,
-            // The engine may fail to start, or an administrator may call `vestibule.drain`.
-            _ = runtime.stopped() => {}
-        }
-        let report = runtime.stop(None).await;
+        // Or until the engine fails to start, or an administrator calls `vestibule.drain`.
+        let report = runtime.serve_until_signal().await?;
         report
             .failure
             .map_or(Ok(()), |text| Err(io::Error::other(text)))
