@@ -4,8 +4,42 @@ use super::*;
 use crate::engine::Outcome;
 use crate::engine::procedures::ProcedureCall;
 use crate::messages::TxEvent;
-use crate::serving::{Role, State};
+use crate::serving::State;
 use crate::testing::{Script, ScriptedEngine};
+use crate::transitions::StopReport;
+
+type Stopped = watch::Receiver<Option<StopReport>>;
+
+/// A Supervisor that does not run yet, of one worker that never does.
+fn supervisor(script: &Script) -> (Arc<Shared>, Mailboxes, Supervisor, Stopped) {
+    let config = Config {
+        session_threads: 1,
+        ..Config::default()
+    };
+    let slots = ConnectionSlots::new(&config).expect("no limit is known");
+    let shared = shared(config, Clock::SYSTEM, slots);
+    let (mailboxes, peers) = Mailboxes::new(1);
+    let engine = script.clone();
+    let spawn_tx = spawner(
+        shared.clone(),
+        peers.clone(),
+        Arc::default(),
+        Arc::new(move || Ok(engine.engine())),
+        Script::procedures(),
+    );
+    let jobs = JobTable::new(shared.clone(), peers.supervisor.clone());
+    let (told, stopped) = watch::channel(None);
+    let supervisor = Supervisor::new(
+        shared.clone(),
+        peers,
+        jobs,
+        Vec::new(),
+        TRANSITION_SLACK,
+        spawn_tx,
+        told,
+    );
+    (shared, mailboxes, supervisor, stopped)
+}
 
 /// The state and the handle of a new Tx become visible together, whichever comes first.
 #[test]
@@ -15,35 +49,10 @@ use crate::testing::{Script, ScriptedEngine};
 )]
 fn the_state_is_ready_when_the_last_worker_has_the_tx_that_is() {
     System::new().block_on(async {
-        let config = Config::default();
-        let slots = ConnectionSlots::new(&config).expect("no limit is known");
-        let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
-        let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
-        let shared = Arc::new(Shared::new(config, serving, slots, vec![claims]));
-        let (mailboxes, peers) = Mailboxes::new(1);
         // What happens is told by this test, and by nobody else.
         let script = Script::default();
         script.hold_recovery(true);
-        let engine = script.clone();
-        let factory = Arc::new(move || Ok(engine.engine()));
-        let jobs = JobTable::new(shared.clone(), peers.supervisor.clone());
-        let spawn_tx = spawner(
-            shared.clone(),
-            peers.clone(),
-            Arc::default(),
-            factory,
-            Script::procedures(),
-        );
-        let (told, _stopped) = watch::channel(None);
-        let supervisor = Supervisor::new(
-            shared.clone(),
-            peers,
-            jobs,
-            Vec::new(),
-            TRANSITION_SLACK,
-            spawn_tx,
-            told,
-        );
+        let (shared, mailboxes, supervisor, _stopped) = supervisor(&script);
         let supervisor = Context::with_receiver(mailboxes.supervisor).run(supervisor);
         for [first, last] in [
             [
@@ -158,38 +167,24 @@ fn an_instance_uuid_that_is_not_given_is_made() {
 #[test]
 fn a_guest_who_may_do_everything_ends_the_start_where_other_machines_are() {
     System::new().block_on(async {
-        let config = Config::default();
-        let slots = ConnectionSlots::new(&config).expect("no limit is known");
-        let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
-        let claims = Arc::new(Claims::new(WORKER_REQUESTS_MAX + WORKER_RESERVE));
-        let shared = Arc::new(Shared::new(config, serving, slots, vec![claims]));
+        let (shared, mailboxes, supervisor, mut stopped) = supervisor(&Script::default());
         shared.exposure.note_listener(([192, 0, 2, 1], 3301).into());
-        let (mailboxes, peers) = Mailboxes::new(1);
-        let factory = Arc::new(|| Ok(Script::default().engine()));
-        let table = JobTable::new(shared.clone(), peers.supervisor.clone());
-        let spawn_tx = spawner(
-            shared.clone(),
-            peers.clone(),
-            Arc::default(),
-            factory,
-            Script::procedures(),
-        );
-        let (told, mut stopped) = watch::channel(None);
-        let supervisor = Supervisor::new(
-            shared,
-            peers,
-            table,
-            Vec::new(),
-            TRANSITION_SLACK,
-            spawn_tx,
-            told,
-        );
         Context::with_receiver(mailboxes.supervisor).run(supervisor);
         let report = stopped.wait_for(Option::is_some).await.expect("it stops");
         let failure = report.as_ref().and_then(|report| report.failure.clone());
         let failure = failure.expect("it fails");
         assert!(failure.contains("192.0.2.1:3301"), "{failure}");
     });
+}
+
+/// Signals one after the other, and none after them.
+#[cfg(feature = "signals")]
+fn signals(names: &[&'static str]) -> impl AsyncFnMut() -> &'static str {
+    let mut names = names.to_vec().into_iter();
+    async move || match names.next() {
+        Some(name) => name,
+        None => std::future::pending().await,
+    }
 }
 
 /// The order of what ends: the web server in front, then the runtime.
@@ -211,12 +206,7 @@ fn after_a_signal_what_goes_before_has_its_time_and_then_the_drain_begins() {
             });
             assert_eq!(written.await, Ok(1));
         };
-        let mut signals = vec!["SIGTERM"].into_iter();
-        let next = async || match signals.next() {
-            Some(signal) => signal,
-            None => std::future::pending().await,
-        };
-        let report = runtime.serve_until(next, first).await;
+        let report = runtime.serve_until(signals(&["SIGTERM"]), first).await;
         assert_eq!((report.killed, report.failure), (0, None));
         assert_eq!(runtime.serving().state, State::Stopped);
     });
@@ -229,11 +219,7 @@ fn a_second_signal_waits_neither_for_what_goes_before_nor_for_the_grace() {
         let engine = || Ok(Script::default().engine());
         let config = crate::testing::config();
         let runtime = start(config, engine, Script::procedures()).expect("a port is free");
-        let mut signals = vec!["SIGTERM", "SIGINT"].into_iter();
-        let next = async || match signals.next() {
-            Some(signal) => signal,
-            None => std::future::pending().await,
-        };
+        let next = signals(&["SIGTERM", "SIGINT"]);
         let report = runtime.serve_until(next, std::future::pending).await;
         assert_eq!(report.failure, None);
     });
