@@ -18,13 +18,14 @@ use crate::engine::Fault;
 use crate::engine::catalog::GUEST;
 
 /// Whether other machines reach an address, or come from it.
-pub(crate) fn is_elsewhere(address: IpAddr) -> bool {
+fn is_elsewhere(address: IpAddr) -> bool {
     !address.to_canonical().is_loopback()
 }
 
 /// What is known of the listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Exposure {
+    /// One that other machines reach.
     listener: OnceLock<SocketAddr>,
 }
 
@@ -34,11 +35,6 @@ impl Exposure {
         if is_elsewhere(address.ip()) {
             self.listener.get_or_init(|| address);
         }
-    }
-
-    /// A listener that other machines reach, if there is one.
-    pub(crate) fn listener(&self) -> Option<SocketAddr> {
-        self.listener.get().copied()
     }
 
     /// Lets an engine serve behind these listeners, if guest does not come to do everything, or
@@ -52,19 +48,17 @@ impl Exposure {
         config: &Config,
         power: impl FnOnce() -> Option<String>,
     ) -> Result<(), Fault> {
-        let Some(address) = self.listener().filter(|_| refuses(config)) else {
-            return Ok(());
-        };
-        let Some(power) = power() else {
-            return Ok(());
-        };
-        Err(Fault::from(refusal(address, &power)))
+        let exposed = self.listener.get().filter(|own| refuses(config, own.ip()));
+        match exposed.and_then(|own| Some((*own, power()?))) {
+            Some((address, power)) => Err(Fault::from(refusal(address, &power))),
+            None => Ok(()),
+        }
     }
 }
 
-/// Whether a guest who may do everything is refused where other machines are.
-pub(crate) fn refuses(config: &Config) -> bool {
-    config.exposed_guest == ExposedGuest::Refused
+/// Whether a guest who may do everything is refused at this address, or from it.
+pub(crate) fn refuses(config: &Config, address: IpAddr) -> bool {
+    config.exposed_guest == ExposedGuest::Refused && is_elsewhere(address)
 }
 
 /// Why a runtime does not start.

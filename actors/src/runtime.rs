@@ -35,7 +35,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory};
-use crate::exposure::{is_elsewhere, refuses};
+use crate::exposure::refuses;
 use crate::incoming::Listener;
 use crate::jobs::{JobQueue, JobTable};
 use crate::limits::{
@@ -227,14 +227,9 @@ fn check_guest<E: Engine>(
     factory: &impl EngineFactory<E>,
 ) -> Result<(), StartError> {
     let mut addresses = config.listen.iter().chain(&config.admin_listen);
-    match (
-        addresses.find(|own| is_elsewhere(own.ip())),
-        factory.guest_power(),
-    ) {
-        (Some(address), Some(power)) if refuses(config) => Err(StartError::ExposedGuest {
-            address: *address,
-            power,
-        }),
+    let exposed = addresses.find(|own| refuses(config, own.ip()));
+    match (exposed.copied(), factory.guest_power()) {
+        (Some(address), Some(power)) => Err(StartError::ExposedGuest { address, power }),
         _ => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::acceptor::{AcceptorHandle, reject};
-use crate::exposure::{is_elsewhere, refuses};
+use crate::exposure::refuses;
 use crate::incoming::{AdoptError, Connection, ListenError, Listener};
 use crate::jobs::{JobQueue, JobTable};
 use crate::limits::TRANSITION_WAIT_DEFAULT;
@@ -163,8 +163,7 @@ impl<E: 'static> RuntimeHandle<E> {
         if let Some(address) = listener.address()? {
             let catalog = self.shared.catalog();
             let power = || catalog.and_then(|catalog| catalog.guest_power());
-            if is_elsewhere(address.ip())
-                && refuses(&self.shared.config)
+            if refuses(&self.shared.config, address.ip())
                 && let Some(power) = power()
             {
                 return Err(ListenError::ExposedGuest { address, power });

@@ -20,7 +20,7 @@ use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
 use crate::connection::transport::Transport;
 use crate::engine::catalog::GUEST;
-use crate::exposure::{is_elsewhere, refuses};
+use crate::exposure::refuses;
 use crate::incoming::PeerAddress;
 use crate::memory::ConnectionCharge;
 use crate::messages::SessionId;
@@ -111,7 +111,7 @@ pub(super) fn new_cell(
         Administrators::Users(names) => names.iter().any(|name| name == GUEST),
     };
     let mut identity = Identity::guest(connection, peer.ip(), salt, is_administrator);
-    if is_elsewhere(peer.ip()) && refuses(&shared.config) {
+    if refuses(&shared.config, peer.ip()) {
         identity.watch_guest();
     }
     let now = worker.shared.clock.now();
