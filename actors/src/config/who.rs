@@ -27,6 +27,14 @@ pub enum Administrators {
 }
 
 impl Administrators {
+    /// Whether a user on a connection from there is one.
+    pub(crate) fn includes(&self, user: &str, peer: IpAddr) -> bool {
+        match self {
+            Self::LocalConnections => peer.is_loopback(),
+            Self::Users(names) => names.iter().any(|name| name == user),
+        }
+    }
+
     /// Whether a connection from there can turn out to be an administrator's.
     pub(crate) fn may_be(&self, peer: IpAddr) -> bool {
         match self {

@@ -76,14 +76,11 @@ impl Identity {
         self.has_logged_in
     }
 
-    /// A user's password was right. `is_administrator`: whether that user is one, if it depends on
-    /// the user. Tx hears of it with the next request.
-    pub(crate) fn log_in(&mut self, user: User, is_administrator: Option<bool>) {
+    /// A user's password was right. Tx hears of it with the next request.
+    pub(crate) fn log_in(&mut self, user: User, is_administrator: bool) {
         // Tx may have the old one: a request that waits keeps its caller.
         let caller = Arc::make_mut(&mut self.caller);
-        if let Some(is_administrator) = is_administrator {
-            caller.is_administrator = is_administrator;
-        }
+        caller.is_administrator = is_administrator;
         self.has_logged_in |= !user.is_guest();
         self.is_watched_guest = self.is_watched && user.is_guest();
         caller.user = user;
@@ -124,7 +121,7 @@ mod tests {
         assert_eq!(user(identity.take_update(1)), None);
         assert!(identity.is_known_to_tx());
         assert_eq!(user(identity.take_update(2)).as_deref(), Some(GUEST));
-        identity.log_in(User::named("alice"), None);
+        identity.log_in(User::named("alice"), false);
         assert_eq!(user(identity.take_update(2)).as_deref(), Some("alice"));
         assert_eq!(user(identity.take_update(2)), None);
     }
@@ -136,19 +133,19 @@ mod tests {
         assert!(!identity.is_watched_guest());
         identity.watch_guest();
         assert!(identity.is_watched_guest());
-        identity.log_in(User::named("alice"), None);
+        identity.log_in(User::named("alice"), false);
         assert!(!identity.is_watched_guest());
-        identity.log_in(User::guest(), None);
+        identity.log_in(User::guest(), false);
         assert!(identity.is_watched_guest());
     }
 
     #[test]
     fn the_guest_is_nobody_who_has_logged_in() {
         let mut identity = Identity::guest(7, Ipv4Addr::LOCALHOST.into(), [0; SALT_SIZE], true);
-        identity.log_in(User::guest(), Some(false));
+        identity.log_in(User::guest(), false);
         assert!(!identity.has_logged_in() && !identity.caller().is_administrator);
-        identity.log_in(User::named("alice"), Some(true));
-        identity.log_in(User::guest(), None);
+        identity.log_in(User::named("alice"), true);
+        identity.log_in(User::guest(), true);
         assert!(identity.has_logged_in() && identity.caller().is_administrator);
     }
 }

@@ -11,7 +11,6 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::handle::RuntimeHandle;
 use crate::admission::Class;
-use crate::config::Administrators;
 use crate::engine::Caller;
 use crate::engine::arguments::parse_results;
 use crate::engine::catalog::{GUEST, User};
@@ -101,15 +100,13 @@ impl<E: 'static> RuntimeHandle<E> {
             Some((user, _)) => user,
             None => return Err(EngineError::Failed(Error::no_such_user(name))),
         };
-        let is_administrator = match &self.shared.config.administrators {
-            Administrators::LocalConnections => true,
-            Administrators::Users(names) => names.iter().any(|own| own == name),
-        };
+        let address = Ipv4Addr::LOCALHOST.into();
+        let administrators = &self.shared.config.administrators;
         Ok(Caller {
             connection: 0,
             user,
-            address: Ipv4Addr::LOCALHOST.into(),
-            is_administrator,
+            address,
+            is_administrator: administrators.includes(name, address),
         })
     }
 }

@@ -13,7 +13,7 @@ use vestibule_wire::ErrorCode;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 
 use super::io::{flush, read, take_inbox};
-use crate::config::{Administrators, SoloPolicy};
+use crate::config::SoloPolicy;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::identity::Identity;
 use crate::connection::intake::Closing;
@@ -106,10 +106,7 @@ pub(super) fn new_cell(
 ) -> Rc<ConnectionCell> {
     let shared = &worker.shared;
     let connection = shared.next_connection();
-    let is_administrator = match &shared.config.administrators {
-        Administrators::LocalConnections => peer.ip().is_loopback(),
-        Administrators::Users(names) => names.iter().any(|name| name == GUEST),
-    };
+    let is_administrator = shared.config.administrators.includes(GUEST, peer.ip());
     let mut identity = Identity::guest(connection, peer.ip(), salt, is_administrator);
     if refuses(&shared.config, peer.ip()) {
         identity.watch_guest();

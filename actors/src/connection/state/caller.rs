@@ -36,8 +36,8 @@ impl ConnectionState {
         &mut self.login_pace
     }
 
-    /// A user has logged in. `is_administrator`: whether that is one, if it depends on the user.
-    pub(crate) fn log_in(&mut self, user: User, is_administrator: Option<bool>) {
+    /// A user has logged in.
+    pub(crate) fn log_in(&mut self, user: User, is_administrator: bool) {
         self.identity.log_in(user, is_administrator);
     }
 

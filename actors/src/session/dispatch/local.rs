@@ -7,7 +7,6 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::login::log_in;
 use crate::admission::Class;
-use crate::config::Administrators;
 use crate::engine::catalog::GUEST;
 use crate::engine::{LargeFrame, counted};
 use crate::limits::{EVENT_KEY_SIZE_MAX, LOGGED_NAME_MAX, LOGIN_WORK, SESSION_TURN_WORK_PER_LOOK};
@@ -58,12 +57,8 @@ impl Dispatcher<'_> {
         self.worker.turns.spend(LOGIN_WORK);
         match log_in(auth, self.session.salt(), &catalog) {
             Ok(user) => {
-                let is_administrator = match &self.shared.config.administrators {
-                    Administrators::LocalConnections => None,
-                    Administrators::Users(names) => {
-                        Some(names.iter().any(|name| **name == *user.name))
-                    }
-                };
+                let administrators = &self.shared.config.administrators;
+                let is_administrator = administrators.includes(&user.name, self.cell.peer.ip());
                 if !user.is_guest() {
                     self.cell.slot.confirm_login();
                 }
