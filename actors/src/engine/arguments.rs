@@ -10,8 +10,9 @@ use std::fmt;
 
 use rmp_serde::decode::Error as Fault;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
-use serde::forward_to_deserialize_any;
+use serde::{Serialize, forward_to_deserialize_any};
 use vestibule_wire::msgpack::{Kind, Reader};
+use vestibule_wire::reply::write_serialized;
 use vestibule_wire::{Error, ErrorCode};
 
 /// Most characters of an argument that an error tells.
@@ -43,6 +44,17 @@ pub(crate) fn parse_results<T: DeserializeOwned>(
         Error::new(ErrorCode::PROC, message)
     };
     parse("result", results).map_err(bad)
+}
+
+/// The arguments of a call as an array: those of a tuple or another sequence, none of a unit.
+///
+/// # Errors
+///
+/// [`ErrorCode::PROC`](vestibule_wire::ErrorCode::PROC) for what MessagePack cannot hold.
+pub(crate) fn args_array<T: Serialize + ?Sized>(args: &T) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    write_serialized(&mut bytes, args)?;
+    Ok(if bytes == NIL { vec![0x90] } else { bytes })
 }
 
 /// Values of an array, each of which is a `noun` to people; or what is told if they do not fit.

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vestibule_wire::msgpack::Reader;
-use vestibule_wire::reply::write_serialized;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::handle::RuntimeHandle;
 use crate::admission::Class;
 use crate::engine::Caller;
-use crate::engine::arguments::parse_results;
+use crate::engine::arguments::{args_array, parse_results};
 use crate::engine::catalog::{GUEST, User};
 use crate::jobs::EngineError;
 
@@ -68,7 +67,8 @@ impl<E: 'static> RuntimeHandle<E> {
         A: Serialize + ?Sized,
         R: DeserializeOwned,
     {
-        let results = self.call_raw(user, name, arguments(args)?).await?;
+        let args = args_array(args).map_err(EngineError::Failed)?;
+        let results = self.call_raw(user, name, args).await?;
         parse_results(name, &results).map_err(EngineError::Failed)
     }
 
@@ -109,14 +109,6 @@ impl<E: 'static> RuntimeHandle<E> {
             is_administrator: administrators.includes(name, address),
         })
     }
-}
-
-/// As MessagePack.
-fn arguments<A: Serialize + ?Sized>(args: &A) -> Result<Vec<u8>, EngineError> {
-    const NIL: [u8; 1] = [0xc0];
-    let mut bytes = Vec::new();
-    write_serialized(&mut bytes, args).map_err(EngineError::Failed)?;
-    Ok(if bytes == NIL { vec![0x90] } else { bytes })
 }
 
 /// An array and nothing else.

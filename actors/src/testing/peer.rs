@@ -13,6 +13,7 @@ use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::msgpack::{write_map_len, write_str, write_uint};
 
 use super::engine::PATIENCE;
+use crate::engine::arguments::args_array;
 use crate::runtime::is_accepted_here;
 
 /// Bytes of a frame's length.
@@ -471,12 +472,7 @@ pub(super) fn frame_size(prefix: &[u8; PREFIX_SIZE]) -> usize {
 
 /// The arguments of a CALL as a MessagePack array.
 pub(super) fn arguments(args: &impl Serialize) -> Vec<u8> {
-    let bytes = rmp_serde::to_vec_named(args).expect("MessagePack holds the arguments");
-    match bytes[..] {
-        // What serde calls a unit takes no arguments.
-        [0xc0] => vec![0x90],
-        _ => bytes,
-    }
+    args_array(args).expect("MessagePack holds the arguments")
 }
 
 /// A thread that waits for a greeting does not accept connections.
