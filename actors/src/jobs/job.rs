@@ -1,7 +1,7 @@
 //! One job on its way to Tx.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use actix::{Message, Recipient};
 use vestibule_wire::Error;
@@ -55,7 +55,7 @@ impl<E: 'static> JobQueue<E> {
     }
 
     /// Hands a job over. If Tx is gone it is dropped, which its caller is told.
-    pub(super) fn push(self: &Arc<Self>, job: Job<E>) {
+    pub(super) fn push(&self, job: Job<E>) {
         // Not sent inside of the lock: a job that is dropped is told of.
         let tx = self
             .0

@@ -23,7 +23,7 @@ impl JobTable {
     /// Those of admission, of the work, and of what comes between.
     pub(crate) async fn run<E, R>(
         self: &Arc<Self>,
-        queue: &Arc<JobQueue<E>>,
+        queue: &JobQueue<E>,
         class: Class,
         work: impl FnOnce(&mut E) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, EngineError>
@@ -57,7 +57,7 @@ impl JobTable {
     /// Those of admission, of the call, and of what comes between.
     pub(crate) async fn call<E: 'static>(
         self: &Arc<Self>,
-        queue: &Arc<JobQueue<E>>,
+        queue: &JobQueue<E>,
         caller: Arc<Caller>,
         name: String,
         args: Vec<u8>,
@@ -76,7 +76,7 @@ impl JobTable {
 
     async fn submit<E: 'static, R>(
         self: &Arc<Self>,
-        queue: &Arc<JobQueue<E>>,
+        queue: &JobQueue<E>,
         class: Class,
         work: JobWork<E>,
         result: oneshot::Receiver<Result<R, EngineError>>,
