@@ -11,6 +11,9 @@ use vestibule_actors::testing::{Harness, RequestBuilder, Script, ScriptedEngine,
 use vestibule_actors::wire::{Error, ErrorCode};
 use vestibule_actors::{Config, EngineError, RuntimeHandle, TransitionResult};
 
+#[path = "jobs/calls.rs"]
+mod calls;
+
 const LONG: Duration = Duration::from_secs(3600);
 
 type Runtime = RuntimeHandle<ScriptedEngine>;

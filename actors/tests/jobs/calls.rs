@@ -1,6 +1,5 @@
 //! Procedures that the embedder calls: with a user's rights, refused and cut off like clients.
 
-use std::future::Future;
 use std::time::Duration;
 
 use futures::future::poll_immediate;
@@ -9,39 +8,13 @@ use vestibule_actors::catalog::GUEST;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, Script, ScriptedEngine, TestServer, config};
 use vestibule_actors::wire::{Error, ErrorCode};
-use vestibule_actors::{Config, EngineError, Procedures, RuntimeHandle, TransitionResult};
+use vestibule_actors::{Config, EngineError, Procedures, TransitionResult};
 
-const LONG: Duration = Duration::from_secs(3600);
-
-type Runtime = RuntimeHandle<ScriptedEngine>;
-
-/// Waits on this thread: the runtime has its own.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.expect("a runtime can be made").block_on(future)
-}
+use super::{LONG, Runtime, block_on, told};
 
 fn call<A: Serialize>(runtime: &Runtime, name: &str, args: &A) -> Result<u64, EngineError> {
     let called = block_on(runtime.call::<A, (u64,)>(GUEST, name, args));
     called.map(|(value,)| value)
-}
-
-fn has_logged(harness: &Harness, what: &str) -> bool {
-    harness.script().log().iter().any(|own| own == what)
-}
-
-/// How it was told: whether it was begun, and the error's code.
-fn told<T>(result: Result<T, EngineError>) -> (&'static str, u16) {
-    let error = match result {
-        Ok(_) => return ("done", 0),
-        Err(error) => error,
-    };
-    let kind = match error {
-        EngineError::Refused(_) => "refused",
-        EngineError::OutcomeUnknown(_) => "unknown",
-        _ => "failed",
-    };
-    (kind, error.error().code().0)
 }
 
 /// A server with what these tests call.
@@ -159,10 +132,10 @@ fn an_async_procedure_that_nobody_waits_for_ends_where_it_waits() {
     let runtime = harness.handle().clone();
     let mut called = Box::pin(runtime.call::<_, ()>(GUEST, "never", &()));
     assert_eq!(block_on(poll_immediate(called.as_mut())), None);
-    harness.wait_until("it runs", || has_logged(&harness, "never: begun"));
+    harness.script().wait_for_log("never: begun");
     assert_eq!(harness.handle().in_flight(), 1);
     drop(called);
-    harness.wait_until("it has ended", || has_logged(&harness, "never: dropped"));
+    harness.script().wait_for_log("never: dropped");
     harness.wait_until("nothing is under way", || harness.handle().in_flight() == 0);
 }
 
@@ -172,7 +145,7 @@ fn a_call_is_waited_for_by_a_stop_and_cut_off_at_its_deadline() {
     let runtime = harness.handle().clone();
     let mut called = Box::pin(runtime.call::<_, ()>(GUEST, "never", &()));
     assert_eq!(block_on(poll_immediate(called.as_mut())), None);
-    harness.wait_until("it runs", || has_logged(&harness, "never: begun"));
+    harness.script().wait_for_log("never: begun");
     let report = harness.stop(Duration::ZERO);
     assert_eq!((report.killed, report.failure), (1, None));
     assert_eq!(told(block_on(called)), ("unknown", 279));
