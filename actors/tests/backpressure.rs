@@ -60,10 +60,7 @@ fn more_requests_than_a_connection_may_have_in_flight_are_all_answered() {
 #[test]
 fn a_greedy_connection_does_not_stop_another_while_tx_stands_still() {
     let harness = Harness::start();
-    harness.script().hold_tx();
-    let mut blocker = harness.connect();
-    blocker.send(&RequestBuilder::call(1, "block", &[0x90]));
-    harness.script().wait_until_blocked();
+    let mut blocker = harness.block();
     let mut greedy = harness.connect();
     let mut writer = greedy.clone_for_writing();
     const REQUESTS: u64 = 20_000;
@@ -112,10 +109,7 @@ fn when_every_credit_is_taken_others_are_still_greeted_answered_and_let_go() {
         ..config()
     };
     let harness = Harness::start_with(config, Script::default());
-    harness.script().hold_tx();
-    let mut blocker = harness.connect();
-    blocker.send(&RequestBuilder::call(1, "block", &[0x90]));
-    harness.script().wait_until_blocked();
+    let _blocker = harness.block();
     let mut greedy: Vec<_> = (0..9).map(|_| harness.connect()).collect();
     for peer in &mut greedy {
         let burst = (0..3000).map(|key| RequestBuilder::replace(key, key));
@@ -186,10 +180,7 @@ fn credits_are_shared_among_those_who_wait_and_not_taken_by_who_has_most_to_do()
         ..config()
     };
     let harness = Harness::start_with(config, Script::default());
-    harness.script().hold_tx();
-    let mut blocker = harness.connect();
-    blocker.send(&RequestBuilder::call(1, "block", &[0x90]));
-    harness.script().wait_until_blocked();
+    let _blocker = harness.block();
     let mut greedy: Vec<_> = (0..GREEDY).map(|_| harness.connect()).collect();
     let senders: Vec<_> = greedy
         .iter()

@@ -38,10 +38,7 @@ fn an_idle_runtime_stops_at_once_and_closes_its_connections() {
 #[test]
 fn what_runs_may_finish_and_what_comes_is_refused() {
     let mut harness = Harness::start();
-    harness.script().hold_tx();
-    let mut runner = harness.connect();
-    runner.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let mut runner = harness.block();
     harness.handle().begin_drain(Some(LONG), "test");
     harness.wait_for(State::Draining);
     let refused = runner.ask(&RequestBuilder::replace(2, 2));
@@ -65,10 +62,7 @@ fn what_runs_may_finish_and_what_comes_is_refused() {
 #[test]
 fn a_tx_that_stands_still_for_ever_cannot_hold_up_a_stop() {
     let mut harness = Harness::start();
-    harness.script().hold_tx();
-    let mut runner = harness.connect();
-    runner.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let mut runner = harness.block();
     let mut queued = harness.connect();
     queued.send(&RequestBuilder::replace(7, 7));
     queued.ping();
@@ -202,10 +196,7 @@ fn a_begin_that_failed_leaves_nothing_to_wait_for() {
 #[test]
 fn a_begin_that_was_revoked_leaves_nothing_to_wait_for() {
     let harness = Harness::start();
-    harness.script().hold_tx();
-    let mut blocker = harness.connect();
-    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let mut blocker = harness.block();
     let mut peer = harness.connect();
     peer.send(&RequestBuilder::new(RequestType::Begin, 1).stream(1));
     peer.ping();
@@ -219,10 +210,7 @@ fn a_begin_that_was_revoked_leaves_nothing_to_wait_for() {
 #[test]
 fn transactions_that_were_revoked_whole_leave_nothing_to_wait_for() {
     let harness = Harness::start();
-    harness.script().hold_tx();
-    let mut blocker = harness.connect();
-    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let mut blocker = harness.block();
     let mut peer = harness.connect();
     let request = |kind, sync| RequestBuilder::new(kind, sync).stream(1).bytes();
     let twice = (0..2).flat_map(|_| {
@@ -335,10 +323,7 @@ fn half_a_login_holds_up_no_stop() {
 #[test]
 fn what_was_sent_before_its_client_left_is_done_in_a_stop_too() {
     let mut harness = Harness::start();
-    harness.script().hold_tx();
-    let mut runner = harness.connect();
-    runner.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let mut runner = harness.block();
     let mut peer = harness.connect();
     peer.send(&RequestBuilder::replace(1, 77));
     harness.wait_until("it is on its way", || harness.handle().in_flight() == 2);
@@ -420,10 +405,7 @@ fn grace_for_ever_waits_until_it_is_over() {
         ..config()
     };
     let mut harness = Harness::start_with(config, Script::default());
-    harness.script().hold_tx();
-    let mut runner = harness.connect();
-    runner.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let mut runner = harness.block();
     harness.handle().begin_drain(None, "test");
     harness.wait_for(State::Draining);
     harness.wait_until("it waits", || {

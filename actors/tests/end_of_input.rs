@@ -9,7 +9,6 @@ use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::RequestType;
 
-const NO_ARGS: &[u8] = &[0x90];
 const LONG: Duration = Duration::from_secs(3600);
 
 fn in_stream(kind: RequestType, sync: u64) -> RequestBuilder {
@@ -87,10 +86,7 @@ fn a_stop_waits_for_a_request_whose_client_is_gone() {
         ..config()
     };
     let mut harness = Harness::start_with(config, Script::default());
-    harness.script().hold_tx();
-    let mut peer = harness.connect();
-    peer.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let peer = harness.block();
     drop(peer);
     harness.wait_until("its end is seen", || harness.handle().connections() == 0);
     harness

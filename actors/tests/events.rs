@@ -97,10 +97,7 @@ fn an_event_is_told_to_all_connections_of_all_session_threads_while_tx_stands_st
         peer.send(&RequestBuilder::watch(2, "jobs"));
         peer.ping();
     }
-    harness.script().hold_tx();
-    let mut stuck = harness.connect();
-    stuck.send(&RequestBuilder::call(1, "block", &[0x90]));
-    harness.script().wait_until_blocked();
+    let _stuck = harness.block();
     let mut operator = harness.connect();
     let told = operator.call_with("box.broadcast", &("jobs", 9));
     assert_eq!(told.data::<Vec<u64>>(), []);

@@ -83,10 +83,7 @@ fn the_end_of_a_transaction_that_timed_out_has_time_of_its_own() {
     // Behind the notice: it came with or before the reply to this.
     let other = begin_for(0.1, 2).stream(2);
     assert_eq!(peer.ask(&other).code, 0);
-    harness.script().hold_tx();
-    let mut runner = harness.connect();
-    runner.send(&RequestBuilder::call(1, "block", &[0x90]));
-    harness.script().wait_until_blocked();
+    let _runner = harness.block();
     peer.send(&in_stream(RequestType::Rollback, 3));
     peer.send(&RequestBuilder::replace(4, 4).stream(2));
     // The time of this one is over, later than that of the other transaction.

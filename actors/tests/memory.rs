@@ -9,7 +9,6 @@ use vestibule_actors::limits::{CONNECTION_BYTES_MAX, CONNECTION_REPLY_BYTES_MAX,
 use vestibule_actors::testing::{Frame, Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
 
-const NO_ARGS: &[u8] = &[0x90];
 const MIB: usize = 1 << 20;
 
 /// A REPLACE of this size.
@@ -159,10 +158,7 @@ fn replies_of_one_connection_are_bounded_before_they_are_made_and_all_come() {
 fn requests_in_flight_are_bounded_in_bytes_and_all_are_answered() {
     const SIZE: usize = 3 * MIB;
     let harness = start(1 << 30);
-    harness.script().hold_tx();
-    let mut blocker = harness.connect();
-    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let _blocker = harness.block();
     let mut greedy = harness.connect();
     let mut writer = greedy.clone_for_writing();
     let sender = std::thread::spawn(move || {

@@ -10,10 +10,7 @@ fn a_panic_in_a_session_closes_that_session_and_takes_its_requests_back() {
     let harness = Harness::start();
     let mut neighbour = harness.connect();
     assert_eq!(neighbour.ask(&RequestBuilder::replace(1, 1)).code, 0);
-    harness.script().hold_tx();
-    let mut blocker = harness.connect();
-    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let mut blocker = harness.block();
 
     let mut victim = harness.connect();
     victim.send(&RequestBuilder::new(RequestType::Begin, 2).stream(5));

@@ -73,11 +73,8 @@ fn while_tx_stands_still_new_connections_are_greeted_and_served() {
 #[test]
 fn what_was_queued_when_tx_was_blocked_is_answered_at_once_and_never_executed() {
     let harness = Harness::start();
-    harness.script().hold_tx();
-    let mut blocker = harness.connect();
     // No solo is declared yet: what comes behind waits in Tx's queue.
-    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let mut blocker = harness.block();
     let mut peer = harness.connect();
     for key in 0..100 {
         peer.send(&RequestBuilder::replace(key, key));

@@ -9,10 +9,7 @@ const NO_ARGS: &[u8] = &[0x90];
 /// Makes Tx stand still without a word, with a request behind it, and waits until it is noticed.
 /// Returns the connection that did it.
 fn stall(harness: &Harness) -> Peer {
-    harness.script().hold_tx();
-    let mut blocker = harness.connect();
-    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let blocker = harness.block();
     let mut waiting = harness.connect();
     for key in 100..200 {
         waiting.send(&RequestBuilder::replace(key, key));

@@ -7,7 +7,6 @@ use vestibule_actors::config::TimeLimits;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
 
-const NO_ARGS: &[u8] = &[0x90];
 /// Long enough for a client on a busy machine to send what it wants to.
 const SHORT: Duration = Duration::from_secs(1);
 
@@ -77,10 +76,7 @@ fn idle_is_who_neither_asks_nor_waits() {
         idle: SHORT,
         ..NONE
     });
-    harness.script().hold_tx();
-    let mut waiting = harness.connect();
-    waiting.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let mut waiting = harness.block();
     // Its request runs longer than the whole life of connections that came after it.
     for _ in 0..2 {
         assert!(harness.connect().receive_until_closed().is_empty());

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::engine::{Script, ScriptedEngine};
-use super::peer::Peer;
+use super::peer::{Peer, RequestBuilder};
 use super::server::TestServer;
 use crate::serving::State;
 use crate::{Config, RuntimeHandle, StopReport, TransitionOutcome};
@@ -68,6 +68,17 @@ impl Harness {
     #[must_use]
     pub fn connect(&self) -> Peer {
         self.server.connect()
+    }
+
+    /// A new connection whose call of `block` Tx executes, and stands still in it until
+    /// [`Script::release`].
+    #[must_use]
+    pub fn block(&self) -> Peer {
+        self.script.hold_tx();
+        let mut peer = self.connect();
+        peer.send(&RequestBuilder::call(1, "block", &[0x90]));
+        self.script.wait_until_blocked();
+        peer
     }
 
     /// Waits for a state.

@@ -15,12 +15,9 @@
 //!     ..config()
 //! };
 //! let harness = Harness::start_with(config, Script::default());
-//! let (mut first, mut second) = (harness.connect(), harness.connect());
 //!
 //! // Tx stands still from here on, and pings are answered all the same.
-//! harness.script().hold_tx();
-//! first.send(&RequestBuilder::call(1, "block", &[0x90]));
-//! harness.script().wait_until_blocked();
+//! let (mut first, mut second) = (harness.block(), harness.connect());
 //! second.ping();
 //!
 //! // A minute later the request behind it is over, without a minute's wait.

@@ -54,10 +54,7 @@ fn under_hold_what_was_queued_when_tx_was_blocked_stays_queued() {
     };
     config.hold.time_max = Duration::from_secs(3600);
     let harness = Harness::start_with(config, Script::default());
-    harness.script().hold_tx();
-    let mut blocker = harness.connect();
-    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let _blocker = harness.block();
     let mut peer = harness.connect();
     peer.send(&RequestBuilder::replace(7, 7));
     peer.ping();

@@ -37,10 +37,7 @@ fn the_state_tells_what_is_wanted_and_how_far_it_is() {
     assert_eq!(calm.wanted, "primary");
     assert!(calm.transition.is_none());
     assert_eq!(calm.grace_period, Some(3.0));
-    harness.script().hold_tx();
-    let mut runner = harness.connect();
-    runner.send(&RequestBuilder::call(1, "block", NO_ARGS));
-    harness.script().wait_until_blocked();
+    let _runner = harness.block();
     let mut operator = harness.connect();
     operator.send(&RequestBuilder::call(
         1,
