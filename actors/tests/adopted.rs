@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::client::{GREETING_SIZE, ReplyFrame};
@@ -22,6 +22,21 @@ fn wait_for<T>(future: impl Future<Output = T>) -> T {
     let runtime = runtime.expect("a runtime can be made");
     let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await });
     done.expect("it is answered in time")
+}
+
+/// A client of this server that is no socket: smaller than the greeting, and than every reply.
+fn adopt_pipe(harness: &Harness) -> DuplexStream {
+    let (client, server) = tokio::io::duplex(7);
+    let connection = Connection::over(server, PeerAddress::Local);
+    harness.handle().adopt(connection).expect("there is a slot");
+    client
+}
+
+async fn read_greeting(stream: &mut (impl AsyncRead + Unpin)) -> [u8; GREETING_SIZE] {
+    let mut greeting = [0; GREETING_SIZE];
+    let read = stream.read_exact(&mut greeting).await;
+    read.expect("it is greeted");
+    greeting
 }
 
 /// The size and the code of the next reply.
@@ -47,14 +62,9 @@ async fn ask(
 #[test]
 fn a_stream_that_is_no_socket_is_served_however_little_it_takes_at_a_time() {
     let harness = Harness::start();
-    // Smaller than the greeting, and than every reply.
-    let (mut client, server) = tokio::io::duplex(7);
-    let connection = Connection::over(server, PeerAddress::Local);
-    harness.handle().adopt(connection).expect("there is a slot");
+    let mut client = adopt_pipe(&harness);
     wait_for(async {
-        let mut greeting = [0; GREETING_SIZE];
-        let read = client.read_exact(&mut greeting).await;
-        read.expect("it is greeted");
+        let greeting = read_greeting(&mut client).await;
         assert!(greeting.starts_with(b"Tarantool "));
         for key in 0..20 {
             assert_eq!(
@@ -78,15 +88,9 @@ fn a_stream_that_is_no_socket_is_served_however_little_it_takes_at_a_time() {
 #[test]
 fn what_is_closed_after_its_last_reply_is_sent_to_the_end() {
     let harness = Harness::start();
-    let (mut client, server) = tokio::io::duplex(7);
-    let connection = Connection::over(server, PeerAddress::Local);
-    harness.handle().adopt(connection).expect("there is a slot");
+    let mut client = adopt_pipe(&harness);
     wait_for(async {
-        let mut greeting = [0; GREETING_SIZE];
-        client
-            .read_exact(&mut greeting)
-            .await
-            .expect("it is greeted");
+        read_greeting(&mut client).await;
         // No frame can begin like this: it is told, and the connection ends.
         client.write_all(&[0xc1; 8]).await.expect("it is taken");
         let (_, code) = receive(&mut client).await;
@@ -157,11 +161,7 @@ fn without_a_slot_it_is_told_so_and_so_is_who_adopts() {
     let refused = harness.handle().adopt(Connection::over(server, elsewhere));
     assert_eq!(refused, Err(AdoptError::TooManyConnections));
     wait_for(async {
-        let mut greeting = [0; GREETING_SIZE];
-        client
-            .read_exact(&mut greeting)
-            .await
-            .expect("it is greeted");
+        read_greeting(&mut client).await;
         assert_eq!(receive(&mut client).await.1, 0x8000 | 116);
         let mut rest = Vec::new();
         client.read_to_end(&mut rest).await.expect("it is closed");
