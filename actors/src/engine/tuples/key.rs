@@ -9,8 +9,8 @@ use vestibule_wire::{Error, ErrorCode};
 use super::number::Number;
 
 /// A key, or the beginning of one, in the order of an index: part by part, a beginning before what
-/// it begins. Values of different kinds are in Tarantool's order: booleans, numbers, texts (by their
-/// bytes), binary data.
+/// it begins. Values of different kinds are in Tarantool's order: booleans, numbers, texts (by
+/// their bytes), binary data.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(Vec<KeyPart>);
 

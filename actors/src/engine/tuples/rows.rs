@@ -71,8 +71,8 @@ impl<'a> OrderedRows<'a> {
     ///
     /// # Errors
     ///
-    /// Those of [`KeyDef::read`]; [`ErrorCode::ILLEGAL_PARAMS`] for an iterator that does not exist,
-    /// [`ErrorCode::UNSUPPORTED`] for one of other kinds of indexes, and
+    /// Those of [`KeyDef::read`]; [`ErrorCode::ILLEGAL_PARAMS`] for an iterator that does not
+    /// exist, [`ErrorCode::UNSUPPORTED`] for one of other kinds of indexes, and
     /// [`ErrorCode::ITERATOR_POSITION`] for a position that is none of the rows'.
     pub fn select(
         &self,
