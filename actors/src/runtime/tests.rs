@@ -180,7 +180,7 @@ fn a_guest_who_may_do_everything_ends_the_start_where_other_machines_are() {
 /// Signals one after the other, and none after them.
 #[cfg(feature = "signals")]
 fn signals(names: &[&'static str]) -> impl AsyncFnMut() -> &'static str {
-    let mut names = names.to_vec().into_iter();
+    let mut names = names.iter().copied();
     async move || match names.next() {
         Some(name) => name,
         None => std::future::pending().await,
