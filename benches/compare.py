@@ -176,10 +176,10 @@ def summary(op, shape, runs):
             "rate": statistics.median(rates),
             "rate_min": min(rates),
             "rate_max": max(rates),
-            "p50_us": statistics.median(run["latency_us"]["p50"] for run in of_name),
-            "p99_us": statistics.median(run["latency_us"]["p99"] for run in of_name),
+            "p50_us": statistics.median(run["p50_us"] for run in of_name),
+            "p99_us": statistics.median(run["p99_us"] for run in of_name),
             "generator_cpu": statistics.median(run["generator_cpu"] or 0 for run in of_name),
-            "errors": sum(error["count"] for run in of_name for error in run["errors"].values()),
+            "errors": sum(run["errors"] for run in of_name),
             "runs": of_name,
         }
     found = cell["contenders"]

@@ -77,6 +77,100 @@ fn visitors_that_are_turned_away_are_not_counted_as_answered() {
     assert_eq!(figure(&storm, "refused"), figure(&storm, "greeted"));
 }
 
+/// What every run tells.
+const OF_ALL: [&str; 6] = ["rate", "p50_us", "p99_us", "p999_us", "max_us", "errors"];
+
+#[test]
+fn every_mode_tells_rate_latency_and_errors_by_the_same_names() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let short = [
+        "--seconds",
+        "0.2",
+        "--warmup-seconds",
+        "0.1",
+        "--keys",
+        "100",
+    ];
+    let runs: [(&str, &[&str]); 6] = [
+        ("ping", &["--op", "ping"]),
+        ("replace", &["--op", "replace", "--depth", "4"]),
+        ("accept", &["--mode", "accept"]),
+        ("idle", &["--mode", "idle"]),
+        ("broadcast", &["--mode", "broadcast"]),
+        ("transitions", &["--mode", "transitions", "--count", "3"]),
+    ];
+    for (op, arguments) in runs {
+        let json = bench(&server, &[arguments, &short].concat());
+        assert!(json.starts_with(&format!("{{\"op\":\"{op}\",")), "{json}");
+        assert_eq!(json.matches('\n').count(), 1, "{json}");
+        let [rate, p50, p99, p999, max, errors] = OF_ALL.map(|name| figure(&json, name));
+        assert!(rate > 0.0 && p50 > 0.0, "{json}");
+        assert!(p50 <= p99 && p99 <= p999 && p999 <= max, "{json}");
+        assert_eq!(errors, 0.0, "{json}");
+    }
+}
+
+#[test]
+fn bulk_moves_values_in_both_directions_whole_and_in_chunks() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let fixed = [
+        "--op", "bulk", "--size", "3000000", "--depth", "2", "--beside", "ping",
+    ];
+    let short = ["--seconds", "0.5", "--warmup-seconds", "0"];
+    for direction in ["down", "up", "both"] {
+        for chunks in ["on", "off"] {
+            let own = [
+                "--direction",
+                direction,
+                "--chunks",
+                chunks,
+                "--groups",
+                "2",
+            ];
+            let json = bench(&server, &[&fixed[..], &short, &own].concat());
+            let (of_bulk, beside) = json.split_once("\"beside\":").expect("it is told");
+            let has_chunks = chunks == "on";
+            assert!(json.contains(&format!("\"chunks\":{has_chunks}")), "{json}");
+            for part in [of_bulk, beside] {
+                assert!(OF_ALL.iter().all(|name| figure(part, name) >= 0.0));
+                assert_eq!(figure(part, "errors"), 0.0, "{json}");
+            }
+            assert!(figure(beside, "rate") > 0.0, "{json}");
+            let moved = ["down_bytes_per_second", "up_bytes_per_second"];
+            let [down, up] = moved.map(|name| figure(&json, name) > 0.0);
+            assert_eq!(
+                (down, up),
+                (direction != "up", direction != "down"),
+                "{json}"
+            );
+            assert!(figure(&json, "server_cpu_us_per_mb") > 0.0, "{json}");
+        }
+    }
+    // Nothing is left behind.
+    let mut client = server.connect();
+    let gone = client.call("box.space.bench_bulk:len", &[0x90]);
+    assert_eq!(gone.error_code(), Some(33));
+}
+
+#[test]
+fn beside_bulk_small_requests_have_a_stream_of_their_own() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &[]);
+    let fixed = ["--op", "bulk", "--size", "1000", "--seconds", "0.3"];
+    for beside in ["select", "replace"] {
+        let own = ["--beside", beside, "--beside-every", "0.005"];
+        let json = bench(&server, &[&fixed[..], &own].concat());
+        assert!(
+            json.contains(&format!("\"beside\":{{\"op\":\"{beside}\"")),
+            "{json}"
+        );
+        assert_eq!(figure(&json, "errors"), 0.0, "{json}");
+        assert!(figure(&json, "answered") > 0.0, "{json}");
+    }
+}
+
 #[test]
 fn a_mode_that_lacks_something_says_what() {
     let directory = Directory::new();

@@ -6,6 +6,12 @@ use clap::{Args, ValueEnum};
 
 use crate::error::BenchError;
 
+/// Largest transfer, in bytes: half of what a length of 32 bits can tell.
+const BULK_SIZE_MAX: i64 = 1 << 31;
+
+/// Most transfers that a connection has in flight in each direction.
+const BULK_TRANSFERS_MAX: u64 = 65_536;
+
 /// What to measure and against which server.
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
@@ -30,6 +36,32 @@ pub struct BenchArgs {
     #[arg(long, value_enum, default_value_t = Op::Ping)]
     pub op: Op,
 
+    /// Op bulk: how many bytes each transfer has
+    #[arg(long, value_name = "BYTES", value_parser = bulk_size())]
+    pub size: Option<u32>,
+
+    /// Op bulk: who sends the values
+    #[arg(long, value_enum)]
+    pub direction: Option<Direction>,
+
+    /// Op bulk: how many groups transfer in each direction, each a stream of its own with --depth
+    /// transfers in flight
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub groups: Option<u32>,
+
+    /// Op bulk: small requests that are sent over the same connections meanwhile, and measured
+    #[arg(long, value_enum)]
+    pub beside: Option<Beside>,
+
+    /// Op bulk: time between two of these, in seconds; they are sent whether or not those before
+    /// are answered
+    #[arg(long, value_parser = seconds)]
+    pub beside_every: Option<Duration>,
+
+    /// Op bulk: whether to ask for chunks; a server that has none sends and gets whole messages
+    #[arg(long, value_enum)]
+    pub chunks: Option<Switch>,
+
     /// How many connections to open
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub connections: u32,
@@ -46,7 +78,8 @@ pub struct BenchArgs {
     #[arg(long, default_value = "1", value_parser = seconds)]
     pub warmup_seconds: Duration,
 
-    /// The space that select, replace and mixed work on; created when missing
+    /// The space that select, replace and mixed work on; created when missing. Bulk makes one of
+    /// its own, without a journal: this name and `_bulk`
     #[arg(long, default_value = "bench")]
     pub space: String,
 
@@ -80,6 +113,8 @@ pub struct BenchArgs {
     pub grace_max: Duration,
 
     /// Print one JSON object on one line instead of text
+    ///
+    /// In every mode it has op, rate, p50_us, p99_us, p999_us, max_us and errors.
     #[arg(long)]
     pub json: bool,
 
@@ -124,6 +159,62 @@ pub enum Op {
     Replace,
     /// 90 % select, 10 % replace
     Mixed,
+    /// Large values: down as rows of up to 1 MB that one SELECT asks for, up in an UPDATE of a row
+    /// that is not there, which stores nothing
+    Bulk,
+}
+
+/// Who sends the values of a bulk transfer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Direction {
+    /// The server
+    Down,
+    /// The client
+    Up,
+    /// Both at once
+    Both,
+}
+
+/// The small requests beside a bulk transfer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Beside {
+    /// PING
+    Ping,
+    /// SELECT of one small row, in a stream of its own
+    Select,
+    /// REPLACE of one small row, in a stream of its own
+    Replace,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Switch {
+    /// On
+    On,
+    /// Off
+    Off,
+}
+
+impl Direction {
+    /// The name on the command line and in the result.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Direction::Down => "down",
+            Direction::Up => "up",
+            Direction::Both => "both",
+        }
+    }
+}
+
+impl Beside {
+    /// The name on the command line and in the result.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Beside::Ping => "ping",
+            Beside::Select => "select",
+            Beside::Replace => "replace",
+        }
+    }
 }
 
 impl Op {
@@ -134,11 +225,12 @@ impl Op {
             Op::Select => "select",
             Op::Replace => "replace",
             Op::Mixed => "mixed",
+            Op::Bulk => "bulk",
         }
     }
 
     pub(crate) fn needs_space(self) -> bool {
-        self != Op::Ping
+        !matches!(self, Op::Ping | Op::Bulk)
     }
 }
 
@@ -160,8 +252,49 @@ impl BenchArgs {
                 "the floor knows no mode but load".to_owned(),
             ));
         }
+        self.check_bulk()
+    }
+
+    fn check_bulk(&self) -> Result<(), BenchError> {
+        let usage = |text: &str| Err(BenchError::Usage(text.to_owned()));
+        if self.op != Op::Bulk {
+            let given = [
+                ("--size", self.size.is_some()),
+                ("--direction", self.direction.is_some()),
+                ("--groups", self.groups.is_some()),
+                ("--beside", self.beside.is_some()),
+                ("--beside-every", self.beside_every.is_some()),
+                ("--chunks", self.chunks.is_some()),
+            ];
+            return match given.iter().find(|(_, is_given)| *is_given) {
+                Some((name, _)) => usage(&format!("{name} is for --op bulk alone")),
+                None => Ok(()),
+            };
+        }
+        if self.mode != Mode::Load {
+            return usage("--op bulk needs --mode load");
+        }
+        if self.floor {
+            return usage("the floor has no values to transfer: --op bulk needs --addr");
+        }
+        if self.beside_every.is_some() && self.beside.is_none() {
+            return usage("--beside-every needs --beside");
+        }
+        if self.beside_every.is_some_and(|every| every.is_zero()) {
+            return usage("--beside-every must be greater than zero");
+        }
+        let transfers = u64::from(self.groups.unwrap_or(1)) * u64::from(self.depth);
+        if transfers > BULK_TRANSFERS_MAX {
+            return usage(&format!(
+                "--groups times --depth must not exceed {BULK_TRANSFERS_MAX}"
+            ));
+        }
         Ok(())
     }
+}
+
+fn bulk_size() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=BULK_SIZE_MAX)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -193,6 +326,43 @@ mod tests {
         assert!(parse("bench --floor --addr localhost:1").is_err());
         assert!(parse("bench --floor").is_ok());
         assert!(parse("bench --addr localhost:1").is_ok());
+    }
+
+    #[test]
+    fn bulk_and_its_arguments_belong_together() {
+        let check = |line: &str| {
+            let args = parse(&format!("bench --addr localhost:1 {line}")).unwrap();
+            args.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check("--op bulk"), Ok(()));
+        let all =
+            "--op bulk --size 9 --direction both --beside ping --beside-every 0.1 --chunks off";
+        assert_eq!(check(all), Ok(()));
+        for (line, part) in [
+            ("--size 9", "--size is for --op bulk"),
+            ("--op select --beside ping", "--beside is for --op bulk"),
+            ("--chunks on", "--chunks is for --op bulk"),
+            ("--op bulk --mode storm", "--mode load"),
+            ("--op bulk --beside-every 1", "needs --beside"),
+            (
+                "--op bulk --beside ping --beside-every 0",
+                "greater than zero",
+            ),
+            ("--op bulk --groups 1024 --depth 65", "65536"),
+        ] {
+            let error = check(line).unwrap_err();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+        let floor = parse("bench --floor --op bulk").unwrap();
+        assert!(floor.check().is_err());
+        for line in [
+            "--size 0",
+            "--size 2147483649",
+            "--direction left",
+            "--beside mixed",
+        ] {
+            assert!(parse(&format!("bench --addr localhost:1 --op bulk {line}")).is_err());
+        }
     }
 
     #[test]

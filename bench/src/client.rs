@@ -5,8 +5,10 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use vestibule_wire::client::{GREETING_SIZE, Greeting, ReplyFrame, login_tuple};
+use vestibule_wire::features::{Features, PROTOCOL_VERSION};
 use vestibule_wire::greeting;
-use vestibule_wire::request::{Auth, Body};
+use vestibule_wire::groups::Agreement;
+use vestibule_wire::request::{Auth, Body, Id};
 
 use crate::args::BenchArgs;
 use crate::error::BenchError;
@@ -88,6 +90,30 @@ impl BlockingClient {
     /// Gives up the blocking ways.
     pub(crate) fn into_stream(self) -> TcpStream {
         self.stream
+    }
+
+    /// Asks for what both sides can do; a server that knows no such request can do nothing.
+    pub(crate) fn identify(&mut self, chunks: Option<Agreement>) -> Result<Id, BenchError> {
+        let asked = Body::Id(Id {
+            version: PROTOCOL_VERSION,
+            features: Features::SUPPORTED,
+            chunks,
+        });
+        let mut answer = Id {
+            version: 0,
+            features: Features::NONE,
+            chunks: None,
+        };
+        self.exchange_any(&frame(&asked), 1, "asking for features", |reply| {
+            if reply.error_code().is_none()
+                && let Some(id) = reply.id()
+            {
+                answer = id;
+            }
+            Ok(())
+        })?;
+        answer.chunks = answer.chunks.filter(|_| chunks.is_some());
+        Ok(answer)
     }
 
     fn log_in(&mut self, user: &str, password: &str) -> Result<(), BenchError> {

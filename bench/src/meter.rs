@@ -19,6 +19,8 @@ pub(crate) struct Meter {
     answered: u64,
     reply_bytes: u64,
     errors: BTreeMap<ErrorCode, ErrorCount>,
+    /// Requests that came to nothing without a reply that says so.
+    lost: u64,
 }
 
 /// How often an error was answered, and what the first one said.
@@ -36,6 +38,15 @@ pub(crate) struct Figures {
     pub(crate) mean_reply_bytes: f64,
     pub(crate) latency_us: Latency,
     pub(crate) errors: BTreeMap<ErrorCode, ErrorCount>,
+    /// Requests that came to nothing without a reply that says so.
+    pub(crate) lost: u64,
+}
+
+impl Figures {
+    /// Requests that were not served.
+    pub(crate) fn error_count(&self) -> u64 {
+        self.lost + self.errors.values().map(|error| error.count).sum::<u64>()
+    }
 }
 
 /// In microseconds.
@@ -58,7 +69,18 @@ impl Meter {
             answered: 0,
             reply_bytes: 0,
             errors: BTreeMap::new(),
+            lost: 0,
         }
+    }
+
+    /// One that is on, with what was measured elsewhere.
+    pub(crate) fn of(times: &[Duration]) -> Self {
+        let mut meter = Self::new();
+        meter.start();
+        for time in times {
+            meter.served(time.as_nanos() as u64, 0);
+        }
+        meter
     }
 
     pub(crate) fn start(&mut self) {
@@ -95,6 +117,11 @@ impl Meter {
         }
     }
 
+    /// Some requests came to nothing.
+    pub(crate) fn lost(&mut self, count: u64) {
+        self.lost += count;
+    }
+
     fn record_equal(&mut self) {
         let (nanoseconds, count) = self.equal;
         self.latency
@@ -111,7 +138,11 @@ impl Meter {
             self.latency.max() as f64 / 1000.0
         };
         Figures {
-            rate: self.answered as f64 / elapsed.as_secs_f64(),
+            rate: if elapsed.is_zero() {
+                0.0
+            } else {
+                self.answered as f64 / elapsed.as_secs_f64()
+            },
             answered: self.answered,
             mean_reply_bytes: self.reply_bytes as f64 / self.answered.max(1) as f64,
             latency_us: Latency {
@@ -122,6 +153,7 @@ impl Meter {
                 max,
             },
             errors: self.errors,
+            lost: self.lost,
         }
     }
 }

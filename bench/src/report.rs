@@ -1,15 +1,14 @@
 //! The result of a run, for people and for scripts.
 
-use std::fmt::Write;
-
 use vestibule_wire::ErrorCode;
 
+use crate::json::Object;
 use crate::load::Outcome;
+use crate::meter::Figures;
 
 /// Some lines of text.
 pub(crate) fn text(outcome: &Outcome) -> String {
     let Outcome { args, figures, .. } = outcome;
-    let latency = &figures.latency_us;
     let space = match outcome.space_id {
         Some(id) => format!(", space '{}' ({id}), {} keys", args.space, args.keys),
         None => String::new(),
@@ -28,7 +27,21 @@ pub(crate) fn text(outcome: &Outcome) -> String {
         "rate       {:.0} requests/s ({} answered, {:.0} bytes each)\n",
         figures.rate, figures.answered, figures.mean_reply_bytes
     );
+    out += &lines(figures);
     out += &format!(
+        "unanswered the oldest for {:.1} µs\n",
+        outcome.oldest_in_flight_us
+    );
+    if let Some(share) = outcome.generator_cpu {
+        out += &format!("generator  {:.0} % of one core\n", share * 100.0);
+    }
+    out
+}
+
+/// The lines of what every run tells: how long one took, and what was refused.
+pub(crate) fn lines(figures: &Figures) -> String {
+    let latency = &figures.latency_us;
+    let mut out = format!(
         "latency    p50 {:.1} µs, p99 {:.1} µs, p99.9 {:.1} µs, max {:.1} µs\n",
         latency.p50, latency.p99, latency.p999, latency.max
     );
@@ -41,87 +54,32 @@ pub(crate) fn text(outcome: &Outcome) -> String {
             error.count, error.text
         );
     }
-    out += &format!(
-        "unanswered the oldest for {:.1} µs\n",
-        outcome.oldest_in_flight_us
-    );
-    if let Some(share) = outcome.generator_cpu {
-        out += &format!("generator  {:.0} % of one core\n", share * 100.0);
-    }
     out
 }
 
 /// One JSON object on one line.
 pub(crate) fn json(outcome: &Outcome) -> String {
     let Outcome { args, figures, .. } = outcome;
-    let latency = &figures.latency_us;
-    let errors: Vec<String> = figures
-        .errors
-        .iter()
-        .map(|(ErrorCode(code), error)| {
-            format!(
-                "\"{code}\":{{\"count\":{},\"text\":{}}}",
-                error.count,
-                quoted(&error.text)
-            )
-        })
-        .collect();
-    let mut out = String::from("{");
-    let mut field = |name: &str, value: String| {
-        let comma = if name == "op" { "" } else { "," };
-        write!(out, "{comma}\"{name}\":{value}").expect("a string takes all");
-    };
-    field("op", quoted(args.op.name()));
-    field("server", quoted(&outcome.server));
-    field("target", quoted(&outcome.target));
-    field("connections", args.connections.to_string());
-    field("depth", args.depth.to_string());
-    field("seconds", format!("{:.3}", outcome.seconds));
-    field(
-        "warmup_seconds",
-        format!("{:.3}", args.warmup_seconds.as_secs_f64()),
-    );
+    let mut out = Object::new();
+    out.text("op", args.op.name())
+        .figures(figures)
+        .text("server", &outcome.server)
+        .text("target", &outcome.target)
+        .count("connections", args.connections.into())
+        .count("depth", args.depth.into())
+        .number("seconds", outcome.seconds, 3)
+        .number("warmup_seconds", args.warmup_seconds.as_secs_f64(), 3);
     if outcome.space_id.is_some() {
-        field("space", quoted(&args.space));
-        field("keys", args.keys.to_string());
+        out.text("space", &args.space)
+            .count("keys", args.keys.into());
     }
-    field("answered", figures.answered.to_string());
-    field("rate", format!("{:.1}", figures.rate));
-    field(
-        "mean_reply_bytes",
-        format!("{:.1}", figures.mean_reply_bytes),
-    );
-    let latency = format!(
-        "{{\"mean\":{:.2},\"p50\":{:.2},\"p99\":{:.2},\"p999\":{:.2},\"max\":{:.2}}}",
-        latency.mean, latency.p50, latency.p99, latency.p999, latency.max
-    );
-    field("latency_us", latency);
-    field("errors", format!("{{{}}}", errors.join(",")));
-    field(
-        "oldest_in_flight_us",
-        format!("{:.1}", outcome.oldest_in_flight_us),
-    );
+    out.number("mean_reply_bytes", figures.mean_reply_bytes, 1)
+        .number("oldest_in_flight_us", outcome.oldest_in_flight_us, 1);
     let share = outcome
         .generator_cpu
         .map_or("null".to_owned(), |share| format!("{share:.3}"));
-    field("generator_cpu", share);
-    out += "}\n";
-    out
-}
-
-pub(crate) fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            control if u32::from(control) < 0x20 => {
-                out += &format!("\\u{:04x}", u32::from(control));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
+    out.raw("generator_cpu", &share);
+    out.line()
 }
 
 #[cfg(test)]
@@ -175,9 +133,15 @@ mod tests {
     #[test]
     fn json_is_one_object_on_one_line() {
         let json = json(&outcome());
-        assert!(json.starts_with("{\"op\":\"select\",\"server\":") && json.ends_with("}\n"));
+        assert!(
+            json.starts_with("{\"op\":\"select\",\"rate\":1.0,\"p50_us\":10.")
+                && json.ends_with("}\n")
+        );
         assert_eq!(json.matches('\n').count(), 1);
-        let error = "\"errors\":{\"36\":{\"count\":1,\"text\":\"it is \\\"loading\\\"\\u000a\"}}";
+        for name in ["p99_us", "p999_us", "max_us", "errors"] {
+            assert!(json.contains(&format!("\"{name}\":1")), "{name}: {json}");
+        }
+        let error = "{\"36\":{\"count\":1,\"text\":\"it is \\\"loading\\\"\\u000a\"}}";
         assert!(json.contains(error), "{json}");
         assert!(json.contains("\"generator_cpu\":0.500"));
     }

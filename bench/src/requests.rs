@@ -145,7 +145,8 @@ impl Requests {
     /// `space` and `keys` are ignored by pings.
     pub(crate) fn new(op: Op, space: u32, keys: u32) -> Self {
         let (usual, rare) = match op {
-            Op::Ping => (KeyedTemplate::ping(), None),
+            // What a bulk transfer sends is made elsewhere.
+            Op::Ping | Op::Bulk => (KeyedTemplate::ping(), None),
             Op::Select => (KeyedTemplate::select(space), None),
             Op::Replace => (KeyedTemplate::replace(space), None),
             Op::Mixed => (

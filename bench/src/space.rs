@@ -20,9 +20,25 @@ const PRELOAD_BATCH: u32 = 250;
 
 /// The number of the space with this name, with a primary index, created when missing.
 pub(crate) fn find_or_create(client: &mut BlockingClient, name: &str) -> Result<u32, BenchError> {
+    find_or_create_as(client, name, false)
+}
+
+/// The same of a space whose rows no journal has.
+pub(crate) fn find_or_create_temporary(
+    client: &mut BlockingClient,
+    name: &str,
+) -> Result<u32, BenchError> {
+    find_or_create_as(client, name, true)
+}
+
+fn find_or_create_as(
+    client: &mut BlockingClient,
+    name: &str,
+    is_temporary: bool,
+) -> Result<u32, BenchError> {
     let mut refused = None;
     if find(client, name)?.is_none() {
-        refused = create_space(client, name).err();
+        refused = create_space(client, name, is_temporary).err();
     }
     let Some(space) = find(client, name)? else {
         return Err(refused.unwrap_or_else(|| {
@@ -97,13 +113,19 @@ fn first_field(rows: &[u8]) -> Result<Option<u32>, ()> {
     u32::try_from(number).map(Some).map_err(|_| ())
 }
 
-fn create_space(client: &mut BlockingClient, name: &str) -> Result<(), BenchError> {
+fn create_space(
+    client: &mut BlockingClient,
+    name: &str,
+    is_temporary: bool,
+) -> Result<(), BenchError> {
     let mut arguments = Vec::new();
     write_array_len(&mut arguments, 2);
     write_str(&mut arguments, name);
-    write_map_len(&mut arguments, 1);
+    write_map_len(&mut arguments, 2);
     write_str(&mut arguments, "if_not_exists");
     write_bool(&mut arguments, true);
+    write_str(&mut arguments, "temporary");
+    write_bool(&mut arguments, is_temporary);
     call(
         client,
         "box.schema.space.create",
@@ -150,7 +172,7 @@ fn unreadable(doing: &str) -> BenchError {
 }
 
 /// Adds what to do about a lack of rights, the usual reason with a plain Tarantool.
-fn explain(error: BenchError) -> BenchError {
+pub(crate) fn explain(error: BenchError) -> BenchError {
     match error {
         BenchError::Refused {
             doing,

@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use super::clients::Clients;
-use super::process::Process;
 use super::summary::{Summary, quantile};
 use crate::args::BenchArgs;
 use crate::client::{BlockingClient, Endpoint};
 use crate::error::BenchError;
+use crate::meter::Meter;
+use crate::process::Process;
 
 /// Opens all connections at once and waits for all greetings.
 pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
@@ -19,7 +20,8 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     let mut clients = Clients::open(endpoint.addr, args.connections)?;
     let opened = began.elapsed();
     let times = clients.greetings(began)?;
-    let mut summary = Summary::new("accept", server, &endpoint.addr);
+    let figures = Meter::of(&times).finish(quantile(&times, 1.0));
+    let mut summary = Summary::new("accept", server, &endpoint.addr, figures);
     summary.count("connections", u64::from(args.connections));
     summary.milliseconds("opened_ms", opened);
     summary.milliseconds("greeting_p50_ms", quantile(&times, 0.5));

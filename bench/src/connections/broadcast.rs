@@ -21,6 +21,7 @@ use super::summary::{Summary, quantile};
 use crate::args::BenchArgs;
 use crate::client::{BlockingClient, Endpoint};
 use crate::error::BenchError;
+use crate::meter::Meter;
 use crate::requests::{call, frame};
 
 /// The watched key. In solo its status is not the one of assist.
@@ -43,12 +44,16 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     let is_event = |code| code == CODE_EVENT;
     clients.frames("waiting for the first event", Instant::now(), is_event)?;
     let (mut watched, mut medians, mut lasts) = (BroadcastTimes::default(), Vec::new(), Vec::new());
+    let mut events = Meter::of(&[]);
     each_change(&mut client, args.seconds / 2, |client, procedure| {
         // The acknowledgements of the last event are read before the change, which is not measured.
         clients.send(&watch)?;
         client.request(&Body::Ping, "pinging")?;
         let changed = watched.change(client, procedure)?;
         let times = clients.frames("waiting for the events", changed, is_event)?;
+        for time in &times {
+            events.served(time.as_nanos() as u64, 0);
+        }
         medians.push(quantile(&times, 0.5));
         lasts.push(quantile(&times, 1.0));
         Ok(())
@@ -56,7 +61,8 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     medians.sort_unstable();
     lasts.sort_unstable();
     let (idle, watched) = (idle.sorted(), watched.sorted());
-    let mut summary = Summary::new("broadcast", server, &endpoint.addr);
+    let figures = events.finish(lasts.iter().sum());
+    let mut summary = Summary::new("broadcast", server, &endpoint.addr, figures);
     summary.count("connections", u64::from(args.connections));
     summary.count("changes", (idle.reached.len() + lasts.len()) as u64);
     summary.milliseconds("answer_ms", quantile(&idle.answers, 0.5));

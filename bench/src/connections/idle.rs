@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::clients::Clients;
-use super::process::Process;
-use super::summary::Summary;
+use super::summary::{Summary, quantile};
 use crate::args::BenchArgs;
 use crate::client::{BlockingClient, Endpoint};
 use crate::error::BenchError;
+use crate::meter::Meter;
+use crate::process::Process;
 use crate::requests::KeyedTemplate;
 
 /// A server may tidy up a moment after it has answered.
@@ -27,11 +28,13 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     let greeted = settled(process)?;
     let mut ping = Vec::new();
     KeyedTemplate::ping().append(&mut ping, 1, 0);
+    let asked = Instant::now();
     clients.send(&ping)?;
-    clients.frames("waiting for the pings", Instant::now(), |code| code == 0)?;
+    let times = clients.frames("waiting for the pings", asked, |code| code == 0)?;
     let pinged = settled(process)?;
     let of_each = |after: u64| after.saturating_sub(before) as f64 / f64::from(args.connections);
-    let mut summary = Summary::new("idle", server, &endpoint.addr);
+    let figures = Meter::of(&times).finish(quantile(&times, 1.0));
+    let mut summary = Summary::new("idle", server, &endpoint.addr, figures);
     summary.count("connections", u64::from(args.connections));
     summary.count("resident_before_bytes", before);
     summary.add("greeted_bytes_each", of_each(greeted), 0);

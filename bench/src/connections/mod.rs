@@ -11,7 +11,6 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `process` | what the system tells of the server's process |
 //! | `summary` | the result: named figures, for people and for scripts |
 //! | `clients` | many connections in one thread |
 //! | `disturbance` | clients that hold up a transition |
@@ -22,7 +21,6 @@ mod broadcast;
 mod clients;
 mod disturbance;
 mod idle;
-mod process;
 pub mod storm;
 mod summary;
 mod transitions;

@@ -11,17 +11,19 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use vestibule_wire::client::GREETING_SIZE;
 use vestibule_wire::msgpack::{write_array_len, write_uint};
 
-use super::process::Process;
 use super::summary::Summary;
 use crate::args::BenchArgs;
 use crate::client::{BlockingClient, Endpoint};
 use crate::error::BenchError;
+use crate::meter::Meter;
+use crate::process::Process;
 use crate::reply;
 use crate::requests::{KeyedTemplate, call, frame};
 
@@ -46,6 +48,8 @@ pub struct Counts {
     answered: AtomicU64,
     refused: AtomicU64,
     slowest_answer_us: AtomicU64,
+    /// Of those that were answered.
+    times: Mutex<Vec<Duration>>,
 }
 
 impl Counts {
@@ -124,7 +128,10 @@ fn visit(plan: &Plan, counts: &Counts) -> io::Result<()> {
         return Ok(());
     }
     counts.answered.fetch_add(1, Relaxed);
-    let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let took = began.elapsed();
+    let mut times = counts.times.lock().unwrap_or_else(PoisonError::into_inner);
+    times.push(took);
+    let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     counts.slowest_answer_us.fetch_max(took, Relaxed);
     Ok(())
 }
@@ -179,7 +186,13 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
         is_over.store(true, Relaxed);
     });
     let after = descriptors()?;
-    let mut summary = Summary::new("storm", server, &endpoint.addr);
+    let elapsed = began.elapsed();
+    let times = counts.times.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut answers = Meter::of(&times);
+    drop(times);
+    answers.lost(counts.visits() - counts.answered());
+    let figures = answers.finish(elapsed);
+    let mut summary = Summary::new("storm", server, &endpoint.addr, figures);
     summary.count("clients", u64::from(args.connections));
     summary.count("visits", counts.visits());
     summary.count("greeted", counts.greeted());

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::report::quoted;
+use crate::json::Object;
+use crate::meter::Figures;
 
 /// What came out.
 pub(crate) struct Summary {
@@ -11,6 +12,8 @@ pub(crate) struct Summary {
     mode: &'static str,
     server: String,
     target: String,
+    /// What every run tells.
+    of_all: Figures,
     figures: Vec<Figure>,
 }
 
@@ -22,11 +25,18 @@ struct Figure {
 }
 
 impl Summary {
-    pub(super) fn new(mode: &'static str, server: String, target: &impl ToString) -> Self {
+    /// `of_all` is what was done in this mode, and how long each took.
+    pub(super) fn new(
+        mode: &'static str,
+        server: String,
+        target: &impl ToString,
+        of_all: Figures,
+    ) -> Self {
         Self {
             mode,
             server,
             target: target.to_string(),
+            of_all,
             figures: Vec::new(),
         }
     }
@@ -66,21 +76,16 @@ impl Summary {
 
     /// One JSON object on one line.
     pub(crate) fn json(&self) -> String {
-        let mut out = format!(
-            "{{\"mode\":{},\"server\":{},\"target\":{}",
-            quoted(self.mode),
-            quoted(&self.server),
-            quoted(&self.target)
-        );
-        for Figure {
-            name,
-            value,
-            digits,
-        } in &self.figures
-        {
-            write!(out, ",\"{name}\":{value:.digits$}").expect("a string takes all");
+        let mut out = Object::new();
+        out.text("op", self.mode)
+            .figures(&self.of_all)
+            .text("mode", self.mode)
+            .text("server", &self.server)
+            .text("target", &self.target);
+        for figure in &self.figures {
+            out.number(figure.name, figure.value, figure.digits);
         }
-        out + "}\n"
+        out.line()
     }
 }
 
@@ -94,10 +99,13 @@ pub(super) fn quantile(sorted: &[Duration], share: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meter::Meter;
 
     #[test]
     fn figures_are_told_in_both_forms() {
-        let mut summary = Summary::new("accept", "Tarantool 2.11.0".to_owned(), &"127.0.0.1:1");
+        let figures = Meter::of(&[Duration::from_millis(2)]).finish(Duration::from_secs(1));
+        let server = "Tarantool 2.11.0".to_owned();
+        let mut summary = Summary::new("accept", server, &"127.0.0.1:1", figures);
         summary.count("connections", 5000);
         summary.milliseconds("last_greeting_ms", Duration::from_micros(12_340));
         assert!(
@@ -105,9 +113,13 @@ mod tests {
                 .text()
                 .contains("last_greeting_ms                    12.34\n")
         );
-        let json = "{\"mode\":\"accept\",\"server\":\"Tarantool 2.11.0\",\
-                    \"target\":\"127.0.0.1:1\",\"connections\":5000,\"last_greeting_ms\":12.34}\n";
-        assert_eq!(summary.json(), json);
+        let json = summary.json();
+        assert!(
+            json.starts_with("{\"op\":\"accept\",\"rate\":1.0,\"p50_us\":200"),
+            "{json}"
+        );
+        let end = "\"target\":\"127.0.0.1:1\",\"connections\":5000,\"last_greeting_ms\":12.34}\n";
+        assert!(json.ends_with(end), "{json}");
     }
 
     #[test]

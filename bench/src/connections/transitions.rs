@@ -18,6 +18,7 @@ use super::summary::{Summary, quantile};
 use crate::args::BenchArgs;
 use crate::client::{BlockingClient, Endpoint};
 use crate::error::BenchError;
+use crate::meter::Meter;
 use crate::requests::call;
 use crate::space;
 
@@ -40,17 +41,20 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
         block: args.block.as_deref(),
     };
     let is_over = AtomicBool::new(false);
+    let began = Instant::now();
     let times = thread::scope(|scope| {
         disturbance.make(scope, args.connections, &is_over);
         let times = transitions(args, &mut client);
         is_over.store(true, Relaxed);
         times
     });
-    Ok(times?.summary(server, &endpoint))
+    Ok(times?.summary(server, &endpoint, began.elapsed()))
 }
 
 #[derive(Default)]
 struct TransitionTimes {
+    /// How long each demotion took, its grace period included.
+    demotions: Vec<Duration>,
     /// How long after their grace periods demotions ended that used all of it.
     late: Vec<Duration>,
     /// How long the others took.
@@ -76,6 +80,7 @@ fn transitions(
         let began = Instant::now();
         client.request(&call("vestibule.demote", &options), "demoting")?;
         let took = began.elapsed();
+        times.demotions.push(took);
         match took.checked_sub(grace) {
             Some(late) => times.late.push(late),
             None => times.early.push(took),
@@ -88,12 +93,13 @@ fn transitions(
 }
 
 impl TransitionTimes {
-    fn summary(mut self, server: String, endpoint: &Endpoint) -> Summary {
+    fn summary(mut self, server: String, endpoint: &Endpoint, elapsed: Duration) -> Summary {
         for times in [&mut self.late, &mut self.early, &mut self.promotions] {
             times.sort_unstable();
         }
         let beyond = self.late.iter().filter(|late| **late > SLACK).count();
-        let mut summary = Summary::new("transitions", server, &endpoint.addr);
+        let figures = Meter::of(&self.demotions).finish(elapsed);
+        let mut summary = Summary::new("transitions", server, &endpoint.addr, figures);
         summary.count("ended_early", self.early.len() as u64);
         summary.milliseconds("early_p50_ms", quantile(&self.early, 0.5));
         summary.count("ended_by_deadline", self.late.len() as u64);

@@ -33,5 +33,5 @@ mod waiting_tests;
 
 pub use group::Group;
 pub use ledger::{Agreement, WrongCredit};
-pub use receiver::{DamagedSequence, Received, Receiver};
+pub use receiver::{Assembly, DamagedSequence, Received, Receiver};
 pub use sender::{Payload, Piece, Sender};

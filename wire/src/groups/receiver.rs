@@ -39,9 +39,35 @@ pub enum DamagedSequence {
     NoCredit(u32),
 }
 
+/// What the pieces of a message become: its bytes, unless somebody else takes care of those.
+pub trait Assembly: Default {
+    /// Takes the next piece.
+    fn append(&mut self, piece: &[u8]);
+
+    /// Bytes that there is room for.
+    fn capacity(&self) -> usize;
+
+    /// Makes room for this many bytes in all, of which some may have come.
+    fn reserve(&mut self, capacity: usize);
+}
+
+impl Assembly for Vec<u8> {
+    fn append(&mut self, piece: &[u8]) {
+        self.extend_from_slice(piece);
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity()
+    }
+
+    fn reserve(&mut self, capacity: usize) {
+        self.reserve_exact(capacity - self.len());
+    }
+}
+
 /// What a piece has done.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Received {
+pub enum Received<B = Vec<u8>> {
     /// The message has begun: it is to be admitted or stopped.
     Opened(First),
     /// A piece of it is there.
@@ -51,7 +77,7 @@ pub enum Received {
         /// The group it belongs to.
         group: Group,
         /// The content of its frame.
-        content: Vec<u8>,
+        content: B,
         /// What is to be sent back, if anything.
         credit: Option<Head>,
     },
@@ -61,25 +87,25 @@ pub enum Received {
 
 /// The messages of one connection that are not whole yet.
 #[derive(Debug)]
-pub struct Receiver {
+pub struct Receiver<B = Vec<u8>> {
     agreed: Agreement,
     last: u32,
     borrowed: usize,
-    open: HashMap<u32, Incoming>,
+    open: HashMap<u32, Incoming<B>>,
     by_group: HashMap<Group, u32>,
 }
 
 #[derive(Debug)]
-struct Incoming {
+struct Incoming<B> {
     group: Group,
     total: usize,
     received: usize,
     limit: usize,
-    bytes: Vec<u8>,
+    bytes: B,
     is_stopped: bool,
 }
 
-impl Incoming {
+impl<B> Incoming<B> {
     fn borrowed(&self) -> usize {
         if self.is_stopped {
             0
@@ -88,7 +114,7 @@ impl Incoming {
         }
     }
 
-    fn complete(self, number: u32) -> Received {
+    fn complete(self, number: u32) -> Received<B> {
         if self.is_stopped {
             return Received::Dropped;
         }
@@ -105,6 +131,14 @@ impl Receiver {
     /// A receiver that holds what was agreed.
     #[must_use]
     pub fn new(agreed: Agreement) -> Self {
+        Self::assembling(agreed)
+    }
+}
+
+impl<B: Assembly> Receiver<B> {
+    /// One that makes something else of the pieces than their bytes.
+    #[must_use]
+    pub fn assembling(agreed: Agreement) -> Self {
         Self {
             agreed,
             last: 0,
@@ -138,7 +172,7 @@ impl Receiver {
         number: u32,
         first: Option<First>,
         piece: &[u8],
-    ) -> Result<Received, DamagedSequence> {
+    ) -> Result<Received<B>, DamagedSequence> {
         if let Some(first) = first {
             self.begin(number, first)?;
         }
@@ -155,7 +189,7 @@ impl Receiver {
         }
         let is_whole = message.received == message.total;
         if !message.is_stopped {
-            message.bytes.extend_from_slice(piece);
+            message.bytes.append(piece);
         }
         if is_whole && let Some(message) = self.end(number) {
             return Ok(message.complete(number));
@@ -184,7 +218,7 @@ impl Receiver {
             total: first.total as usize,
             received: 0,
             limit: 0,
-            bytes: Vec::new(),
+            bytes: B::default(),
             is_stopped: false,
         };
         self.open.insert(number, message);
@@ -205,7 +239,7 @@ impl Receiver {
         if limit > message.bytes.capacity() {
             // No more than twice what may have come: a message costs its sender what it costs here.
             let capacity = limit.max(message.total.min(2 * message.bytes.capacity()));
-            message.bytes.reserve_exact(capacity - message.bytes.len());
+            message.bytes.reserve(capacity);
         }
         Some(chunk::credit(number, limit as u32))
     }
@@ -224,7 +258,7 @@ impl Receiver {
         let message = self.open.get_mut(&number)?;
         self.borrowed -= message.borrowed();
         message.is_stopped = true;
-        message.bytes = Vec::new();
+        message.bytes = B::default();
         Some(chunk::stop(number, error))
     }
 
@@ -233,7 +267,7 @@ impl Receiver {
         self.end(number).is_some()
     }
 
-    fn end(&mut self, number: u32) -> Option<Incoming> {
+    fn end(&mut self, number: u32) -> Option<Incoming<B>> {
         let message = self.open.remove(&number)?;
         self.by_group.remove(&message.group);
         self.borrowed -= message.borrowed();

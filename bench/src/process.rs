@@ -7,15 +7,15 @@ use crate::error::BenchError;
 
 /// A server's process, by its number.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Process(u32);
+pub(crate) struct Process(u32);
 
 impl Process {
-    pub(super) fn new(pid: u32) -> Self {
+    pub(crate) fn new(pid: u32) -> Self {
         Self(pid)
     }
 
     /// Resident memory, in bytes.
-    pub(super) fn resident_bytes(self) -> Result<u64, BenchError> {
+    pub(crate) fn resident_bytes(self) -> Result<u64, BenchError> {
         let status = self.read("status")?;
         field(&status, "VmRSS:")
             .map(|kibibytes| kibibytes * 1024)
@@ -23,14 +23,14 @@ impl Process {
     }
 
     /// Descriptors that it has open.
-    pub(super) fn descriptors(self) -> Result<u64, BenchError> {
+    pub(crate) fn descriptors(self) -> Result<u64, BenchError> {
         let entries = fs::read_dir(format!("/proc/{}/fd", self.0));
         let count = entries.map(Iterator::count).map_err(self.reading())?;
         Ok(count as u64)
     }
 
     /// The time that its threads have been on a processor.
-    pub(super) fn cpu_time(self) -> Result<Duration, BenchError> {
+    pub(crate) fn cpu_time(self) -> Result<Duration, BenchError> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.0)).map_err(self.reading())?;
         let of_thread = |entry: fs::DirEntry| {
             let text = fs::read_to_string(entry.path().join("schedstat")).ok()?;

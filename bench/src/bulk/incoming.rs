@@ -1,0 +1,282 @@
+//! What a connection has received: replies, whole or in chunks. Values are counted and dropped.
+//!
+//! A generator must be cheaper than the server, so nothing large is kept: of a reply its header.
+
+use vestibule_wire::client::ReplyFrame;
+use vestibule_wire::groups::chunk::{Chunk, HEAD_SIZE_MAX, Head};
+use vestibule_wire::groups::{Agreement, Assembly, Received, Receiver};
+use vestibule_wire::keys::CODE_ERROR;
+use vestibule_wire::limits::GROUP_QUANTUM;
+
+use crate::error::BenchError;
+use crate::reply;
+
+/// Bytes of chunks that the server may send before they are admitted, as the client has it.
+const WINDOW: usize = 256 * 1024;
+/// How much of a reply is admitted ahead of what has come, as the client has it.
+const CREDIT: usize = 512 * 1024;
+/// What is held of replies in chunks.
+pub(super) const AGREED: Agreement = Agreement {
+    window: WINDOW,
+    messages_max: 4096,
+};
+
+/// Size of the length before every frame.
+const LENGTH_SIZE: usize = 5;
+/// Longest frame that is looked at as a whole, without its length.
+const WHOLE_MAX: usize = HEAD_SIZE_MAX + GROUP_QUANTUM;
+/// Bytes of a long reply that are enough to read its header.
+const HEADER_MAX: usize = 64;
+
+/// The beginning of a reply, and how much there was of it.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    bytes: Vec<u8>,
+    size: usize,
+}
+
+impl Assembly for Beginning {
+    fn append(&mut self, piece: &[u8]) {
+        let missing = HEADER_MAX.saturating_sub(self.bytes.len());
+        self.bytes
+            .extend_from_slice(&piece[..piece.len().min(missing)]);
+        self.size += piece.len();
+    }
+
+    fn capacity(&self) -> usize {
+        self.size
+    }
+
+    fn reserve(&mut self, _: usize) {}
+}
+
+/// What has come.
+#[derive(Debug)]
+pub(super) enum Arrived<'a> {
+    /// A small reply.
+    Reply(ReplyFrame<'a>),
+    /// The end of a large one.
+    Large { code: u32, sync: u64 },
+    /// To be sent to the server.
+    Answer(Head),
+    /// The server takes more of a request in chunks.
+    Credit { number: u32, limit: u32 },
+}
+
+/// A large reply that is under way.
+#[derive(Debug)]
+struct Skipped {
+    code: u32,
+    sync: u64,
+    left: usize,
+}
+
+/// The replies of one connection that are not whole yet.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    chunks: Option<Receiver<Beginning>>,
+    skipped: Option<Skipped>,
+    /// Bytes of large replies that have ever come.
+    pub(super) values_read: u64,
+}
+
+impl Incoming {
+    pub(super) fn take_chunks(&mut self) {
+        self.chunks = Some(Receiver::assembling(AGREED));
+    }
+
+    /// Takes what it can of the bytes, and says how many that are.
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        mut each: impl FnMut(Arrived<'_>) -> Result<(), BenchError>,
+    ) -> Result<usize, BenchError> {
+        let mut used = 0;
+        loop {
+            let rest = &bytes[used..];
+            if let Some(skipped) = &mut self.skipped {
+                let size = skipped.left.min(rest.len());
+                self.values_read += size as u64;
+                skipped.left -= size;
+                used += size;
+                if skipped.left > 0 {
+                    return Ok(used);
+                }
+                let (code, sync) = (skipped.code, skipped.sync);
+                self.skipped = None;
+                each(Arrived::Large { code, sync })?;
+                continue;
+            }
+            let Some([_, length @ ..]) = rest.first_chunk::<LENGTH_SIZE>() else {
+                return Ok(used);
+            };
+            let length = u32::from_be_bytes(*length) as usize;
+            if length > WHOLE_MAX {
+                let Some(beginning) = rest.get(LENGTH_SIZE..LENGTH_SIZE + HEADER_MAX) else {
+                    return Ok(used);
+                };
+                let ReplyFrame { code, sync, .. } = ReplyFrame::read_content(beginning)?;
+                let left = length;
+                self.skipped = Some(Skipped { code, sync, left });
+                used += LENGTH_SIZE;
+                continue;
+            }
+            let size = LENGTH_SIZE + length;
+            let Some(frame) = rest.get(..size) else {
+                return Ok(used);
+            };
+            used += size;
+            if self.chunks.is_some() && Chunk::is_one(&frame[LENGTH_SIZE..]) {
+                self.chunk(&frame[LENGTH_SIZE..], &mut each)?;
+            } else if let Some(reply) = reply::read(frame)? {
+                each(Arrived::Reply(reply))?;
+            }
+        }
+    }
+
+    fn chunk(
+        &mut self,
+        content: &[u8],
+        each: &mut impl FnMut(Arrived<'_>) -> Result<(), BenchError>,
+    ) -> Result<(), BenchError> {
+        let Some(receiver) = &mut self.chunks else {
+            return Ok(());
+        };
+        match Chunk::read(content).map_err(broken)? {
+            Chunk::Data {
+                number,
+                first,
+                piece,
+            } => {
+                self.values_read += piece.len() as u64;
+                let received = receiver.data(number, first, piece).map_err(broken)?;
+                match received {
+                    Received::Opened(_) | Received::Piece => {
+                        let credit = receiver.admit_ahead(number, CREDIT);
+                        credit.map_or(Ok(()), |credit| each(Arrived::Answer(credit)))
+                    }
+                    Received::Complete {
+                        content, credit, ..
+                    } => {
+                        let ReplyFrame { code, sync, .. } =
+                            ReplyFrame::read_content(&content.bytes)?;
+                        if let Some(credit) = credit {
+                            each(Arrived::Answer(credit))?;
+                        }
+                        each(Arrived::Large { code, sync })
+                    }
+                    Received::Dropped => Ok(()),
+                }
+            }
+            Chunk::Credit { number, limit } => each(Arrived::Credit { number, limit }),
+            Chunk::Reset { error, .. } => Err(given_up("receiving a value", error)),
+            Chunk::Stop { error, .. } => Err(given_up("sending a value", error)),
+        }
+    }
+}
+
+/// What no server that keeps the rules sends.
+pub(super) fn broken(error: impl std::error::Error) -> BenchError {
+    BenchError::Protocol(error.to_string())
+}
+
+/// The server does not go on with a value; it may say why.
+fn given_up(doing: &str, body: &[u8]) -> BenchError {
+    let frame = ReplyFrame {
+        code: CODE_ERROR,
+        sync: 0,
+        schema_version: None,
+        size: body.len(),
+        body,
+    };
+    let (code, text) = match frame.error() {
+        Some(error) => (error.code(), error.message().to_owned()),
+        None => (vestibule_wire::ErrorCode::UNKNOWN, "no reason".to_owned()),
+    };
+    BenchError::Refused {
+        doing: doing.to_owned(),
+        code,
+        text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::groups::Group;
+    use vestibule_wire::groups::chunk::{self, First};
+
+    use super::*;
+    use crate::reply::tests::reply;
+
+    /// What has arrived, when the bytes come in parts of this size.
+    fn arrived(bytes: &[u8], part: usize) -> (Vec<String>, u64) {
+        let mut incoming = Incoming::default();
+        incoming.take_chunks();
+        let (mut kept, mut seen) = (Vec::new(), Vec::new());
+        for part in bytes.chunks(part) {
+            kept.extend_from_slice(part);
+            let each = |arrived: Arrived<'_>| {
+                seen.push(match arrived {
+                    Arrived::Reply(frame) => format!("reply {}", frame.sync),
+                    Arrived::Large { sync, .. } => format!("large {sync}"),
+                    Arrived::Answer(_) => "credit for it".to_owned(),
+                    Arrived::Credit { number, limit } => format!("credit {number} {limit}"),
+                });
+                Ok(())
+            };
+            let used = incoming.take(&kept, each).unwrap();
+            kept.drain(..used);
+        }
+        assert!(kept.is_empty());
+        (seen, incoming.values_read)
+    }
+
+    #[test]
+    fn replies_arrive_whole_and_in_chunks_however_the_bytes_are_cut() {
+        let large = reply(0, 7, false, &vec![0xc0; 50_000]);
+        let cut = &reply(0, 8, false, &vec![0xc0; 20_000])[LENGTH_SIZE..];
+        let first = First {
+            group: Group::Read,
+            total: cut.len() as u32,
+        };
+        let (one, other) = cut.split_at(GROUP_QUANTUM);
+        let head = |first, piece: &[u8]| chunk::data(1, first, piece.len() as u32);
+        let bytes = [
+            &large,
+            head(Some(first), one).as_bytes(),
+            one,
+            &reply(0, 9, true, &[0x80]),
+            chunk::credit(3, 4096).as_bytes(),
+            head(None, other).as_bytes(),
+            other,
+        ]
+        .concat();
+        let expected = [
+            "large 7",
+            "credit for it",
+            "reply 9",
+            "credit 3 4096",
+            "large 8",
+        ];
+        for part in [1, 100, 4096, 17_000, bytes.len()] {
+            let (seen, values) = arrived(&bytes, part);
+            assert_eq!(seen, expected, "in parts of {part}");
+            assert_eq!(values as usize, large.len() - LENGTH_SIZE + cut.len());
+        }
+    }
+
+    #[test]
+    fn damage_and_what_is_given_up_end_the_run() {
+        let take = |bytes: &[u8]| {
+            let mut incoming = Incoming::default();
+            incoming.take_chunks();
+            let taken = incoming.take(bytes, |_| Ok(()));
+            taken.unwrap_err().to_string()
+        };
+        let piece = [chunk::data(1, None, 1).as_bytes(), b"x"].concat();
+        assert!(take(&piece).contains("not under way"));
+        let error = vestibule_wire::Error::no_such_space("s");
+        let stopped = take(&chunk::stop(1, Some(&error)));
+        assert!(stopped.contains("'s' does not exist"), "{stopped}");
+    }
+}

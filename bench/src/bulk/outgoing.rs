@@ -1,0 +1,116 @@
+//! What a connection has to send: groups, then what is handed to the socket next.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Write};
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+use vestibule_wire::groups::{Agreement, Group, Payload as _, Piece, Sender, WrongCredit};
+
+use super::frame::Frame;
+
+/// Bytes that are taken out of the groups ahead of the socket.
+const AHEAD: usize = 32 * 1024;
+/// Pieces that one system call writes.
+const PARTS_PER_WRITE_MAX: usize = 64;
+/// Bytes that are written before replies are looked at again.
+const WRITTEN_MAX: usize = 512 * 1024;
+
+/// The requests of one connection that wait for the socket.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    sender: Sender<Frame>,
+    parts: VecDeque<Part>,
+    ready: usize,
+    /// Bytes of values that were ever written.
+    pub(super) values_written: u64,
+}
+
+#[derive(Debug)]
+struct Part {
+    bytes: Bytes,
+    is_value: bool,
+}
+
+impl Outgoing {
+    pub(super) fn cut(&mut self, agreed: Agreement) {
+        self.sender.cut(agreed);
+    }
+
+    pub(super) fn push(&mut self, group: Group, frame: Frame) {
+        self.sender.push(group, frame, 0);
+    }
+
+    pub(super) fn credit(&mut self, number: u32, limit: u32) -> Result<(), WrongCredit> {
+        self.sender.credit(number, limit)
+    }
+
+    /// Writes until nothing is left that may be sent, until the socket takes no more, or for long
+    /// enough. Whether the socket may take more.
+    pub(super) fn flush(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
+        let mut total = 0;
+        while total < WRITTEN_MAX {
+            self.refill();
+            if self.parts.is_empty() {
+                break;
+            }
+            let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE_MAX];
+            let count = self.parts.len().min(PARTS_PER_WRITE_MAX);
+            for (slice, part) in slices.iter_mut().zip(&self.parts) {
+                *slice = IoSlice::new(&part.bytes);
+            }
+            match stream.write_vectored(&slices[..count]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    total += written;
+                    self.advance(written);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether something may be written.
+    pub(super) fn has_ready(&mut self) -> bool {
+        self.refill();
+        !self.parts.is_empty()
+    }
+
+    fn refill(&mut self) {
+        while self.ready < AHEAD
+            && let Some(Piece { head, payload }) = self.sender.pick()
+        {
+            self.ready += head.as_bytes().len() + payload.size();
+            let head = Bytes::copy_from_slice(head.as_bytes());
+            let parts = [(head, false), (payload.head, false), (payload.value, true)];
+            for (bytes, is_value) in parts {
+                if !bytes.is_empty() {
+                    self.parts.push_back(Part { bytes, is_value });
+                }
+            }
+        }
+        if self.parts.is_empty() {
+            self.sender.rest();
+        }
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.ready -= written;
+        while written > 0
+            && let Some(part) = self.parts.front_mut()
+        {
+            let of_part = written.min(part.bytes.len());
+            written -= of_part;
+            if part.is_value {
+                self.values_written += of_part as u64;
+            }
+            let _ = part.bytes.split_to(of_part);
+            if part.bytes.is_empty() {
+                self.parts.pop_front();
+            }
+        }
+    }
+}
