@@ -332,6 +332,10 @@ pub const INBOX_WAITING_MAX: usize = 128 << 10;
 pub const INBOX_CHUNKS_MAX: usize = 4 << 20;
 /// Steps that a SELECT on the read view may take before other connections get their turn.
 pub const VIEW_STEPS_PER_POLL_MAX: u32 = 4;
+/// Rows that one step of a SELECT on the catalog looks at.
+pub const CATALOG_STEP_ROWS_MAX: usize = 128;
+/// Bytes after which such a step ends.
+pub const CATALOG_STEP_BYTES_MAX: usize = 64 << 10;
 /// Times a stepwise SELECT starts over because the data changed, before it is refused or forwarded.
 pub const VIEW_RESTARTS_MAX: u32 = 3;
 /// Deaths of Tx within [`TX_DEATHS_PERIOD`] after which the runtime gives up.

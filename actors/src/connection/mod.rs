@@ -13,7 +13,7 @@
 //! | `counts` | requests in flight, counted |
 //! | `held` | requests that wait for the end of solo |
 //! | `awaited` | calls that wait for transitions |
-//! | `scan` | a SELECT on the view that takes several steps |
+//! | `scan` | a SELECT that takes several steps |
 //! | `identity` | who calls, and whether Tx knows |
 //! | `watches` | which events are watched, and what is owed |
 //! | `orphaned` | streams whose transaction died with its Tx |

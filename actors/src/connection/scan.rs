@@ -1,9 +1,10 @@
-//! A SELECT on the view that takes several steps, between two of them.
+//! A SELECT that a session answers in several steps, between two of them.
 
 use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::engine::catalog::CatalogScan;
 use crate::engine::{LargeFrame, Scan};
 use crate::segments::Held;
 
@@ -11,14 +12,26 @@ use crate::segments::Held;
 pub(crate) struct ParkedScan {
     /// Header and body.
     pub(crate) content: Bytes,
+    pub(crate) source: ScanSource,
+    pub(crate) reply: LargeFrame,
+    /// When it arrived.
+    pub(crate) since: Instant,
+}
+
+/// What it reads, and where it stands there.
+pub(crate) enum ScanSource {
+    View(ViewScan),
+    Catalog(CatalogScan),
+}
+
+/// Where a SELECT on the view stands.
+#[derive(Default)]
+pub(crate) struct ViewScan {
     pub(crate) scan: Scan,
     /// Which view the scan is on.
     pub(crate) view_version: u64,
-    pub(crate) reply: LargeFrame,
     /// How often the scan began again because the data had changed.
     pub(crate) restarts: u32,
-    /// When it arrived.
-    pub(crate) since: Instant,
 }
 
 impl ParkedScan {

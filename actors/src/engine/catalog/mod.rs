@@ -10,6 +10,7 @@
 //! | `system` | the system spaces, described |
 //! | `row` | a row of one, and its keys |
 //! | `table` | the rows of one, in the order of each index |
+//! | `select` | SELECTs, in steps |
 //! | `paging` | positions between rows |
 //! | `user` | who users are, whatever they are called |
 //! | `builder` | a catalog from nothing |
@@ -21,6 +22,7 @@
 mod builder;
 mod paging;
 mod row;
+mod select;
 pub mod system;
 mod table;
 mod user;
@@ -28,10 +30,9 @@ mod user;
 use std::fmt;
 use std::sync::Arc;
 
+use vestibule_wire::Error;
 use vestibule_wire::auth::PasswordHash;
-use vestibule_wire::reply::{ReplySink, Rows};
-use vestibule_wire::request::{IdOrName, IteratorType, Select};
-use vestibule_wire::{Error, ErrorCode};
+use vestibule_wire::request::{IdOrName, IteratorType};
 
 use self::row::Part;
 use self::system::{SYSTEM_SPACES, SystemSpace, VSPACE};
@@ -39,6 +40,7 @@ use self::table::Table;
 use crate::shared_tree::SharedTree;
 
 pub use self::builder::{CatalogBuilder, IndexKind};
+pub(crate) use self::select::CatalogScan;
 pub use self::system::{SYSTEM_SPACE_ID_MAX, SYSTEM_SPACE_ID_MIN};
 pub use self::user::{GUEST, User};
 
@@ -60,8 +62,8 @@ pub trait Visibility: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The reply to the SELECT: [`ErrorCode::ACCESS_DENIED`] if the user may not read the space,
-    /// [`ErrorCode::NO_SUCH_USER`] if the user is gone.
+    /// The reply to the SELECT: error 42 (access denied) if the user may not read the space, 45 (no
+    /// such user) if the user is gone.
     fn rows(&self, user: &User, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
         let _ = (user, space, name);
         Ok(RowVisibility::Everything)
@@ -242,104 +244,11 @@ impl Catalog {
         let visible = self.visibility.rows(user, VSPACE, spaces.name);
         visible.is_ok_and(|visible| visible.shows(&row.tuple))
     }
-
-    /// Answers a SELECT on a system space, with what this user may see. It looks at the rows that
-    /// it returns or skips, and at those between them that the user may not see.
-    ///
-    /// # Errors
-    ///
-    /// In the order in which they are looked for:
-    /// * [`ErrorCode::NO_SUCH_SPACE`] if sessions do not answer for the space,
-    /// * [`ErrorCode::ACCESS_DENIED`] if the user may not read it,
-    /// * [`ErrorCode::NO_SUCH_INDEX_NAME`] if it has no index of the name,
-    /// * [`ErrorCode::ILLEGAL_PARAMS`] for an iterator that does not exist,
-    /// * [`ErrorCode::NO_SUCH_INDEX_ID`] if it has no index of the number,
-    /// * [`ErrorCode::KEY_PART_COUNT`] or [`ErrorCode::KEY_PART_TYPE`] for a key that does not fit,
-    /// * [`ErrorCode::UNSUPPORTED_INDEX_FEATURE`] for an iterator of other kinds of indexes,
-    /// * [`ErrorCode::ITERATOR_POSITION`] for a position outside of the range.
-    pub fn select<'a, S: ReplySink + 'a>(
-        &self,
-        select: &Select<'_>,
-        user: &User,
-        begin: impl FnOnce() -> Rows<'a, S>,
-    ) -> Result<(), Error> {
-        let space = self.find(select.space).ok_or_else(|| match select.space {
-            IdOrName::Id(id) => Error::no_such_space(id),
-            IdOrName::Name(name) => Error::no_such_space(name),
-        })?;
-        let (table, system) = (space.table, space.table.system);
-        let visible = self.visibility.rows(user, space.id, space.name)?;
-        if let IdOrName::Id(_) = select.index {
-            IteratorType::from_code(select.iterator)?;
-        }
-        let at = space.resolve_index(select.index)?;
-        let iterator = IteratorType::from_code(select.iterator)?;
-        let key = row::read_key(system, at, select.key)?;
-        space.check_iterator(at, iterator)?;
-        let after = paging::after(system, at, select)?;
-        if after
-            .as_ref()
-            .is_some_and(|row| !row.matches(at, iterator, &key))
-        {
-            return Err(paging::invalid());
-        }
-        let walk = table.walk(at, iterator, &key, after.as_ref());
-        let shown = walk.filter(|row| visible.shows(&row.tuple));
-        let limit = usize::try_from(select.limit).unwrap_or(usize::MAX);
-        let offset = usize::try_from(select.offset).unwrap_or(usize::MAX);
-        let (mut rows, mut last) = (begin(), None);
-        for row in shown.skip(offset).take(limit) {
-            rows.push(&row.tuple);
-            last = Some(row);
-        }
-        let last = last.filter(|_| select.fetch_position);
-        rows.finish(last.map(|row| paging::position(row, at)).as_deref());
-        Ok(())
-    }
 }
 
 /// The system spaces that sessions answer for.
 fn viewed() -> impl Iterator<Item = &'static SystemSpace> {
     SYSTEM_SPACES.iter().filter(|space| space.view.is_some())
-}
-
-impl Shown<'_> {
-    /// The index's place in the description.
-    fn resolve_index(&self, index: IdOrName<'_>) -> Result<usize, Error> {
-        let mut indexes = self.table.system.indexes.iter();
-        let found = match index {
-            IdOrName::Id(id) => indexes.position(|own| own.id == id),
-            IdOrName::Name(name) => indexes.position(|own| own.name == name),
-        };
-        found.ok_or_else(|| match index {
-            IdOrName::Id(id) => Error::no_such_index_id(u64::from(id), self.name),
-            IdOrName::Name(name) => Error::new(
-                ErrorCode::NO_SUCH_INDEX_NAME,
-                format!("No index '{name}' is defined in space '{}'", self.name),
-            ),
-        })
-    }
-
-    /// System spaces have indexes of one kind.
-    fn check_iterator(&self, at: usize, iterator: IteratorType) -> Result<(), Error> {
-        use IteratorType::{BitsAllNotSet, BitsAllSet, BitsAnySet, Neighbor, Overlaps};
-        if !matches!(
-            iterator,
-            BitsAllSet | BitsAnySet | BitsAllNotSet | Overlaps | Neighbor
-        ) {
-            return Ok(());
-        }
-        let index = self.table.system.indexes[at].name;
-        // A view has the indexes of its space.
-        let space = self.table.system.name;
-        Err(Error::new(
-            ErrorCode::UNSUPPORTED_INDEX_FEATURE,
-            format!(
-                "Index '{index}' (TREE) of space '{space}' (memtx) does not support requested \
-                 iterator type"
-            ),
-        ))
-    }
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Table {
         iterator: IteratorType,
         key: &'a [Part],
         after: Option<&SystemRow>,
-    ) -> impl Iterator<Item = &'a SystemRow> {
+    ) -> impl Iterator<Item = &'a Arc<SystemRow>> {
         let rows = &self.indexes[at];
         let is_reverse = matches!(
             iterator,
@@ -98,12 +98,12 @@ enum Walk<'a> {
 }
 
 impl<'a> Iterator for Walk<'a> {
-    type Item = &'a SystemRow;
+    type Item = &'a Arc<SystemRow>;
 
-    fn next(&mut self) -> Option<&'a SystemRow> {
+    fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Ascending(rows) => rows.next().map(|row| &**row),
-            Self::Descending(rows) => rows.next().map(|row| &**row),
+            Self::Ascending(rows) => rows.next(),
+            Self::Descending(rows) => rows.next(),
         }
     }
 }

@@ -1,12 +1,14 @@
 use vestibule_wire::ErrorCode;
 use vestibule_wire::msgpack::{Reader, write_str, write_uint};
-use vestibule_wire::request::After;
+use vestibule_wire::reply::Rows;
+use vestibule_wire::request::{After, Select};
 
+use super::row::Part;
 use super::*;
 
 /// Users see what they are called after.
 #[derive(Debug)]
-struct ByName;
+pub(super) struct ByName;
 
 impl Visibility for ByName {
     fn rows(&self, user: &User, space: u32, name: &str) -> Result<RowVisibility<'_>, Error> {
@@ -81,7 +83,7 @@ fn count(catalog: &Catalog, user: &str, select: &Select<'_>) -> Result<u32, u16>
     Ok(reader.read_array_len().unwrap())
 }
 
-fn all(space: u32) -> Select<'static> {
+pub(super) fn all(space: u32) -> Select<'static> {
     Select {
         space: IdOrName::Id(space),
         index: IdOrName::Id(0),
@@ -301,7 +303,7 @@ fn faults_of_a_request_are_told_as_of_any_space() {
 }
 
 /// Spaces whose names are no numbers in order, with two owners.
-fn many_spaces(count: u32) -> Catalog {
+pub(super) fn many_spaces(count: u32) -> Catalog {
     let mut catalog = CatalogBuilder::new().build();
     for id in 1..=count {
         catalog.put_row(280, space_row(id, 1 + u64::from(id % 2), &name_of(id)));
@@ -309,11 +311,11 @@ fn many_spaces(count: u32) -> Catalog {
     catalog
 }
 
-fn name_of(id: u32) -> String {
+pub(super) fn name_of(id: u32) -> String {
     format!("{:x}", id.wrapping_mul(0x9e37_79b9) >> 20)
 }
 
-fn space_row(id: u32, owner: u64, name: &str) -> Vec<u8> {
+pub(super) fn space_row(id: u32, owner: u64, name: &str) -> Vec<u8> {
     let mut row = vec![0x93];
     write_uint(&mut row, u64::from(id));
     write_uint(&mut row, owner);

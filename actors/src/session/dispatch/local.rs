@@ -6,11 +6,10 @@ use vestibule_wire::request::{Auth, Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
 use super::login::log_in;
-use crate::admission::Class;
-use crate::engine::catalog::GUEST;
-use crate::engine::{LargeFrame, counted};
+use crate::connection::scan::ScanSource;
+use crate::engine::catalog::{CatalogScan, GUEST};
+use crate::engine::counted;
 use crate::limits::{EVENT_KEY_SIZE_MAX, LOGGED_NAME_MAX, LOGIN_WORK, SESSION_TURN_WORK_PER_LOOK};
-use crate::segments::Held;
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 
 impl Dispatcher<'_> {
@@ -25,11 +24,7 @@ impl Dispatcher<'_> {
                 header.write_id(self.session.output(), Features::SUPPORTED, chunks);
             }
             Body::Auth(auth) => self.answer_auth(request, &auth),
-            Body::Select(select) => {
-                // It may walk through all definitions.
-                self.worker.turns.spend(SESSION_TURN_WORK_PER_LOOK);
-                self.answer_catalog(request, &select);
-            }
+            Body::Select(select) => self.answer_catalog(request, &select),
             Body::Watch(key) => self.watch(request.sync, key),
             Body::Unwatch(key) => self.session.unwatch(key),
             Body::WatchOnce(key) => self.answer_watch_once(request.sync, key),
@@ -104,25 +99,14 @@ impl Dispatcher<'_> {
     }
 
     fn answer_catalog(&mut self, request: &DecodedRequest<'_>, select: &Select<'_>) {
-        if !self.has_reply_memory(Held::default()) {
-            return;
-        }
-        let header = self.header(request.sync);
         let Some(catalog) = self.worker.published.catalog(self.shared) else {
             self.reject_as_judged(request, ErrorCode::LOADING);
             return;
         };
-        let (output, caller) = self.session.output_and_caller();
-        let (start, mut large) = (output.begin(header), LargeFrame::default());
-        let mut body = output.body(start, &mut large);
-        let selected = catalog.select(select, &caller.user, || Rows::begin(&mut body));
-        match selected {
-            Ok(()) => output.finish(start, large, Class::Read.group(request.stream)),
-            Err(error) => {
-                output.abandon(start);
-                self.refuse(request.sync, &error);
-            }
-        }
+        // It may walk through many definitions.
+        let work = SESSION_TURN_WORK_PER_LOOK;
+        let scan = ScanSource::Catalog(CatalogScan::new(catalog));
+        self.begin_scan(request, select, scan, work);
     }
 
     fn watch(&mut self, sync: u64, key: &str) {

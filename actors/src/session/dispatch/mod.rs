@@ -18,7 +18,7 @@
 //! | `local` | what is answered without Tx |
 //! | `login` | the checks of AUTH, pure |
 //! | `orphans` | what is answered in a stream whose transaction died with its Tx |
-//! | `view` | SELECTs from the read view |
+//! | `view` | SELECTs in steps, from the read view and the catalog |
 
 pub(crate) mod awaited;
 mod chunks;

@@ -1,4 +1,4 @@
-//! SELECT from the read view, on the session's own thread.
+//! SELECT from the read view or the catalog, on the session's own thread.
 //!
 //! ```text
 //!   first step ─┬ Done ───────────▶ replied
@@ -6,6 +6,8 @@
 //!                                    ├ no memory ─────────▶ waits for some, before each step
 //!                                    └ changed too often ─▶ Tx reads it, or it is busy
 //! ```
+//!
+//! The catalog is a snapshot, which does not change.
 //!
 //! A step adds a bounded number of bytes (and one tuple), and it is asked before each whether there
 //! is memory for it. For one scan of the worker there always is, so that one after the other comes
@@ -21,7 +23,7 @@ use vestibule_wire::request::{self, Body, Select};
 
 use crate::admission::{Class, Verdict, admit};
 use crate::config::SoloPolicy;
-use crate::connection::scan::ParkedScan;
+use crate::connection::scan::{ParkedScan, ScanSource, ViewScan};
 use crate::engine::{LargeFrame, Scan, ViewStep};
 use crate::limits::{
     ADMISSION_LOOKS_MAX, SESSION_TURN_WORK_PER_LOOK, VIEW_RESTARTS_MAX, VIEW_SELECT_WORK,
@@ -59,28 +61,46 @@ impl Dispatcher<'_> {
     }
 
     fn read_view(&mut self, request: &DecodedRequest<'_>, select: &Select<'_>) {
+        self.begin_scan(
+            request,
+            select,
+            ScanSource::View(ViewScan::default()),
+            VIEW_SELECT_WORK,
+        );
+    }
+
+    /// The first step of a SELECT, which takes about as long as this number of pings; if it is not
+    /// the last one, it goes on in later turns.
+    pub(crate) fn begin_scan(
+        &mut self,
+        request: &DecodedRequest<'_>,
+        select: &Select<'_>,
+        mut source: ScanSource,
+        work: u32,
+    ) {
         if !self.has_reply_memory(Held::default()) {
             return;
         }
-        self.worker.turns.spend(VIEW_SELECT_WORK);
+        self.worker.turns.spend(work);
         let header = self.header(request.sync);
         let start = self.session.output_and_caller().0.begin(header);
-        let (mut scan, mut large) = (Scan::default(), LargeFrame::default());
-        let step = self.step_view(select, &mut scan, start, &mut large);
+        let mut large = LargeFrame::default();
+        let step = self.step(select, &mut source, start, &mut large);
         let output = self.session.output_and_caller().0;
         match step {
             Ok(ViewStep::Done) => output.finish(start, large, Class::Read.group(request.stream)),
             Ok(step) => {
                 // Other replies may go out meanwhile.
                 let reply = output.take_begun(start, large);
-                let restarts = u32::from(step == ViewStep::Changed);
+                if let ScanSource::View(own) = &mut source {
+                    own.view_version = self.worker.published.view_version();
+                    own.restarts = u32::from(step == ViewStep::Changed);
+                }
                 let content = Bytes::copy_from_slice(request.content);
                 self.session.park_scan(Box::new(ParkedScan {
                     content,
-                    scan,
-                    view_version: self.worker.published.view_version(),
+                    source,
                     reply,
-                    restarts,
                     since: self.arrived,
                 }));
                 self.worker.turns.end();
@@ -108,19 +128,28 @@ impl Dispatcher<'_> {
     }
 
     /// One bounded step of a reply that starts there in the output, or is large already.
-    fn step_view(
+    fn step(
         &mut self,
         select: &Select<'_>,
-        scan: &mut Scan,
+        source: &mut ScanSource,
         start: usize,
         large: &mut LargeFrame,
     ) -> Result<ViewStep, Error> {
-        self.worker.published.refresh_view(self.shared);
-        let Some(view) = self.worker.published.view() else {
-            return Ok(ViewStep::Changed);
-        };
         let (output, caller) = self.session.output_and_caller();
-        view.select(select, caller, scan, &mut output.body(start, large))
+        let mut body = output.body(start, large);
+        match source {
+            ScanSource::Catalog(scan) => match scan.step(select, &caller.user, &mut body)? {
+                true => Ok(ViewStep::Done),
+                false => Ok(ViewStep::More),
+            },
+            ScanSource::View(own) => {
+                self.worker.published.refresh_view(self.shared);
+                let Some(view) = self.worker.published.view() else {
+                    return Ok(ViewStep::Changed);
+                };
+                view.select(select, caller, &mut own.scan, &mut body)
+            }
+        }
     }
 
     /// Goes on with a stepwise SELECT, for a few steps.
@@ -128,34 +157,22 @@ impl Dispatcher<'_> {
         let Some(mut parked) = self.session.take_scan() else {
             return;
         };
-        // It was decoded before it was parked.
-        let Ok((header, raw)) = read_header(&parked.content) else {
+        let content = parked.content.clone();
+        let Some((request, select)) = parked_request(&content) else {
             return;
         };
-        let Ok(body) = request::decode_checked(RequestType::Select, raw) else {
-            return;
-        };
-        let Body::Select(select) = body else { return };
         if after(parked.since, self.request_timeout()).is_some_and(|end| self.now >= end) {
-            return self.refuse(header.sync, &Error::timeout());
+            return self.refuse(request.sync, &Error::timeout());
         }
-        // A new Tx brings a new view: the scan starts over on it.
-        self.worker.published.refresh_view(self.shared);
-        if std::mem::replace(
-            &mut parked.view_version,
-            self.worker.published.view_version(),
-        ) != self.worker.published.view_version()
-        {
-            self.begin_again(&mut parked.scan, &mut parked.reply);
-        }
+        self.follow_view(&mut parked);
         for _ in 0..VIEW_STEPS_PER_POLL_MAX {
             if !self.has_reply_memory(parked.held()) {
                 return self.session.park_scan(parked);
             }
-            match self.step_view(&select, &mut parked.scan, 0, &mut parked.reply) {
+            match self.step(&select, &mut parked.source, 0, &mut parked.reply) {
                 Ok(ViewStep::Done) => {
                     let output = self.session.output_and_caller().0;
-                    let group = Class::Read.group(header.stream_id);
+                    let group = Class::Read.group(request.stream);
                     return output.finish_large(parked.reply, group);
                 }
                 Ok(ViewStep::More) => {
@@ -165,58 +182,79 @@ impl Dispatcher<'_> {
                     }
                 }
                 Ok(ViewStep::Changed) => {
-                    parked.restarts += 1;
-                    self.begin_again(&mut parked.scan, &mut parked.reply);
-                    if parked.restarts > VIEW_RESTARTS_MAX {
-                        return self.read_by_tx(&parked.content, parked.since);
+                    if !self.begin_again(&mut parked) {
+                        return self.read_by_tx(&request, parked.since);
                     }
                 }
-                Err(error) => return self.refuse(header.sync, &error),
+                Err(error) => return self.refuse(request.sync, &error),
             }
         }
         self.session.park_scan(parked);
         self.worker.turns.end();
     }
 
-    fn begin_again(&mut self, scan: &mut Scan, reply: &mut LargeFrame) {
-        *scan = Scan::default();
-        let output = self.session.output_and_caller().0;
-        output.body(0, reply).clear();
+    /// A new Tx brings a new view: a scan of the old one starts over on it.
+    fn follow_view(&mut self, parked: &mut ParkedScan) {
+        if let ScanSource::View(own) = &mut parked.source {
+            self.worker.published.refresh_view(self.shared);
+            let version = self.worker.published.view_version();
+            if std::mem::replace(&mut own.view_version, version) != version {
+                own.scan = Scan::default();
+                self.clear_reply(&mut parked.reply);
+            }
+        }
+    }
+
+    /// The data that a scan saw are gone: it starts over. False if it has too often.
+    fn begin_again(&mut self, parked: &mut ParkedScan) -> bool {
+        if let ScanSource::View(own) = &mut parked.source {
+            own.restarts += 1;
+            own.scan = Scan::default();
+            self.clear_reply(&mut parked.reply);
+            return own.restarts <= VIEW_RESTARTS_MAX;
+        }
+        true
+    }
+
+    fn clear_reply(&mut self, reply: &mut LargeFrame) {
+        self.session.output_and_caller().0.body(0, reply).clear();
     }
 
     /// The data change too often for the view: Tx reads them between two turns, or nobody does.
-    fn read_by_tx(&mut self, content: &[u8], since: Instant) {
-        let Ok((header, raw)) = read_header(content) else {
-            return;
-        };
-        let Ok(body) = request::decode_checked(RequestType::Select, raw) else {
-            return;
-        };
-        let request_type = RequestType::Select;
-        let (sync, stream) = (header.sync, header.stream_id);
-        let request = DecodedRequest {
-            request_type,
-            sent_as: request_type,
-            sync,
-            stream,
-            body,
-            raw,
-            content,
-        };
+    fn read_by_tx(&mut self, request: &DecodedRequest<'_>, since: Instant) {
         let serving = self.shared.serving.load();
         self.admitted = Admitted::under(serving);
         self.judged_epoch = serving.epoch;
         self.looks_left = ADMISSION_LOOKS_MAX;
         self.arrived = since;
         match admit(serving, Class::Read, false) {
-            Verdict::ViewOrForward if self.find_credit(raw).is_some() => {
-                self.forward(&request, Class::Read);
+            Verdict::ViewOrForward if self.find_credit(request.raw).is_some() => {
+                self.forward(request, Class::Read);
             }
             Verdict::Reject(code) => {
-                self.reject_as_judged(&request, code);
+                self.reject_as_judged(request, code);
             }
-            _ => self.busy(&request),
+            _ => self.busy(request),
         }
         self.arrived = self.now;
     }
+}
+
+/// The SELECT of a frame that was parked: it was decoded before that.
+fn parked_request(content: &[u8]) -> Option<(DecodedRequest<'_>, Select<'_>)> {
+    let (header, raw) = read_header(content).ok()?;
+    let body = request::decode_checked(RequestType::Select, raw).ok()?;
+    let Body::Select(select) = body else {
+        return None;
+    };
+    let request = DecodedRequest {
+        request_type: RequestType::Select,
+        sent_as: RequestType::Select,
+        sync: header.sync,
+        stream: header.stream_id,
+        body,
+        raw,
+        content,
+    };
+    Some((request, select))
 }
