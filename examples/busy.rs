@@ -258,11 +258,11 @@ impl Storm {
         let descriptors = open_descriptors();
         self.descriptors_max.fetch_max(descriptors, Relaxed);
         let status = server.status();
-        let share = status.progress.and_then(|progress| progress.share());
+        let share = status.progress;
         let done = share.map_or(String::new(), |share| format!(" ({:.0} %)", share * 100.0));
         clock.say(&format!(
             "  {}{done}: {} greeted, {} answered, {descriptors} descriptors open",
-            status.serving.state,
+            status.state,
             self.greeted.load(Relaxed),
             self.answered.load(Relaxed),
         ));

@@ -134,6 +134,7 @@
 //! | module | what |
 //! |---|---|
 //! | `limits`, `seconds`, `timeouts`, `timers`, `throttle`, `clock` | bounds, and rules of time |
+//! | `serialized` | how what operators see is serialized |
 //! | `segments` | memory for large replies, and the counter of all that is charged |
 //! | `shared_tree` | an ordered set whose copies share their nodes |
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
@@ -143,6 +144,7 @@
 //! | `quotas` | how much of what all share one user or address may hold |
 //! | `transitions` | changes of the role and stops, as a pure machine |
 //! | `shared` | all cells of one runtime |
+//! | `monitoring` | what operators see, as values |
 //! | `incoming` | listeners and connections that were made elsewhere |
 //! | `messages`, `peers` | what the actors tell each other, and how they reach each other |
 //! | `jobs` | work on the engine that the embedder asks for |
@@ -166,12 +168,14 @@ mod jobs;
 pub mod limits;
 mod memory;
 mod messages;
+pub mod monitoring;
 mod peers;
 mod quotas;
 mod resources;
 mod runtime;
 pub mod seconds;
 mod segments;
+mod serialized;
 pub mod serving;
 mod session;
 mod shared;
@@ -195,10 +199,11 @@ pub use engine::catalog;
 pub use engine::procedures::{self, Procedures};
 pub use incoming::{AdoptError, Connection, ListenError, Listener, PeerAddress};
 pub use jobs::EngineError;
-pub use runtime::{RuntimeHandle, StartError, start};
+pub use runtime::{RuntimeHandle, StartError, Transition, start};
 pub use serving::Events;
 pub use transitions::{
-    Counts, Phases, StopReport, TransitionOutcome, TransitionRecord, TransitionResult,
+    Counts, Phases, RecordedResult, StopReport, TransitionOutcome, TransitionRecord,
+    TransitionResult,
 };
 pub use vestibule_wire as wire;
 

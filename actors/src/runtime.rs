@@ -5,17 +5,21 @@
 //! | `start_error` | why a runtime does not start |
 //! | `accepting` | which threads accept connections; there only for tests |
 //! | `handle`, `work`, `call` | what an embedder does with a running one |
+//! | `observe` | what operators see, for the embedder |
+//! | `transition` | transitions that an embedder asks for |
 //! | `signals` | serving until a signal ends it |
 
 #[cfg(feature = "testing")]
 mod accepting;
 mod call;
 mod handle;
+mod observe;
 #[cfg(feature = "signals")]
 mod signals;
 mod start_error;
 #[cfg(test)]
 mod tests;
+mod transition;
 mod work;
 
 use std::net::SocketAddr;
@@ -57,6 +61,7 @@ use crate::worker::Worker;
 pub(crate) use accepting::is_accepted_here;
 pub use handle::RuntimeHandle;
 pub use start_error::StartError;
+pub use transition::Transition;
 
 /// Starts a runtime: listeners, workers, Supervisor and Tx.
 ///
@@ -319,7 +324,7 @@ fn record(shared: &Shared, before: Serving, now: Serving) {
     let reason = shared.serving.status(shared.clock.now()).reason;
     let because = if reason.is_empty() { "" } else { ": " };
     log::info!("{}, {}{because}{reason}", now.state.name(), now.role.name());
-    let (from, to) = (before.state.name(), now.state.name());
+    let (from, to) = (before.state.into(), now.state.into());
     shared
         .transitions
         .push(TransitionRecord::at_once(from, to, reason));

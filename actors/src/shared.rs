@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) heartbeat: Heartbeat,
     pub(crate) reservations: ReservationList,
     connections: AtomicU64,
+    /// Work of the embedder's that is under way.
+    pub(crate) jobs: AtomicUsize,
     /// Why the engine takes no changes, if it does not.
     fault: Mutex<Option<String>>,
     schema_version: AtomicU64,
@@ -167,6 +169,7 @@ impl Shared {
             heartbeat: Heartbeat::default(),
             reservations: ReservationList::default(),
             connections: AtomicU64::new(0),
+            jobs: AtomicUsize::new(0),
             fault: Mutex::new(None),
             schema_version: AtomicU64::new(1),
             catalog: Mutex::new(None),

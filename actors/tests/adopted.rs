@@ -78,10 +78,10 @@ fn a_stream_that_is_no_socket_is_served_however_little_it_takes_at_a_time() {
         let peer = RequestBuilder::call(3, "box.session.peer", NO_ARGS);
         assert_eq!(ask(&mut client, &peer).await.1, 0);
     });
-    assert_eq!(harness.handle().connections(), 1);
+    assert_eq!(harness.handle().connection_count(), 1);
     drop(client);
     harness.wait_until("the end of the connection", || {
-        harness.handle().connections() == 0
+        harness.handle().connection_count() == 0
     });
 }
 
@@ -142,7 +142,7 @@ fn listeners_that_are_bound_already_are_listened_on() {
     let report = harness.stop(Duration::ZERO);
     assert_eq!(report.failure, None);
     assert!(std::net::TcpStream::connect(address).is_err());
-    assert_eq!(handle.connections(), 0);
+    assert_eq!(handle.connection_count(), 0);
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn when_every_credit_is_taken_others_are_still_greeted_answered_and_let_go() {
         harness.connect().ping();
     }
     // A connection that waits for a credit is let go when its client leaves.
-    let are_connected = |count| harness.handle().connections() == count;
+    let are_connected = |count| harness.handle().connection_count() == count;
     harness.wait_until("the others have left", || are_connected(11));
     drop(greedy.pop());
     harness.wait_until("its end is noticed", || are_connected(10));

@@ -56,7 +56,7 @@ fn who_has_no_slot_is_told_and_administrators_have_their_own() {
     // A slot that is given back is there for the next.
     drop(clients.pop());
     harness.wait_until("its end is noticed", || {
-        harness.handle().connections() == CLIENTS
+        harness.handle().connection_count() == CLIENTS
     });
     harness.connect().ping();
 }
@@ -100,7 +100,7 @@ fn one_address_leaves_slots_to_users_from_others_and_to_administrators() {
     drop(greedy.pop());
     let left = CLIENTS - 2 + 2;
     harness.wait_until("its end is noticed", || {
-        harness.handle().connections() == left
+        harness.handle().connection_count() == left
     });
     harness.connect().ping();
 }
@@ -230,7 +230,9 @@ fn when_descriptors_are_scarce_who_cannot_be_served_in_solo_is_let_go() {
     let told = last.receive_until_closed();
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].error_code(), Some(116));
-    harness.wait_until("it is gone", || harness.handle().connections() < room - 2);
+    harness.wait_until("it is gone", || {
+        harness.handle().connection_count() < room - 2
+    });
     early.ping();
     harness.script().release();
     assert_eq!(blocker.receive().code, 0);

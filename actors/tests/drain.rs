@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use vestibule_actors::Config;
 use vestibule_actors::config::{Grace, SoloPolicy};
-use vestibule_actors::serving::State;
+use vestibule_actors::serving::{State, TransitionPhase};
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_actors::wire::events;
 use vestibule_actors::wire::keys::{self, RequestType};
@@ -413,7 +413,7 @@ fn grace_for_ever_waits_until_it_is_over() {
             .handle()
             .status()
             .transition
-            .is_some_and(|own| own.phase == "grace")
+            .is_some_and(|own| own.phase == TransitionPhase::Grace)
     });
     let transition = harness.handle().status().transition;
     assert!(transition.is_some_and(|own| own.left.is_none()));

@@ -88,7 +88,9 @@ fn a_stop_waits_for_a_request_whose_client_is_gone() {
     let mut harness = Harness::start_with(config, Script::default());
     let peer = harness.block();
     drop(peer);
-    harness.wait_until("its end is seen", || harness.handle().connections() == 0);
+    harness.wait_until("its end is seen", || {
+        harness.handle().connection_count() == 0
+    });
     harness
         .handle()
         .begin_drain(Some(Duration::from_millis(50)), "test");

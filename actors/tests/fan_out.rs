@@ -48,8 +48,8 @@ fn unconcerned(harness: &Harness) -> Duration {
     let times = (0..ROUNDS).map(|round| {
         let began = Instant::now();
         match round % 2 {
-            0 => harness.handle().cell().operator_solo("measured", began),
-            _ => harness.handle().cell().operator_assist(began),
+            0 => harness.handle().solo("measured"),
+            _ => harness.handle().assist(),
         }
         peer.ping();
         began.elapsed()

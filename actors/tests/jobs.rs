@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::{join_all, poll_immediate};
 use vestibule_actors::limits::JOBS_MAX;
@@ -125,10 +125,7 @@ fn a_job_that_tx_has_not_begun_is_taken_back_when_tx_is_busy() {
     let harness = Harness::start();
     let standing = stand_still(&harness, 1);
     let queued = begin(put(harness.handle(), 2));
-    harness
-        .handle()
-        .cell()
-        .operator_solo("the test", Instant::now());
+    harness.handle().solo("the test");
     assert_eq!(told(block_on(queued)), ("refused", 116));
     assert_eq!(told(block_on(put(harness.handle(), 3))), ("refused", 116));
     harness.script().release();

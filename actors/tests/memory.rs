@@ -104,7 +104,7 @@ fn replies_that_nobody_reads_do_not_grow_beyond_the_bound_for_ever() {
     let harness = start(MIB);
     let mut operator = harness.connect();
     assert_eq!(operator.ask(&large(5, 3 * MIB)).code, 0);
-    let before = harness.handle().connections();
+    let before = harness.handle().connection_count();
     let mut unread: Vec<_> = (0..2).map(|_| harness.connect()).collect();
     for peer in &mut unread {
         // The first reply alone is more than both may hold, and more than the sockets take.
@@ -113,7 +113,7 @@ fn replies_that_nobody_reads_do_not_grow_beyond_the_bound_for_ever() {
         }
     }
     harness.wait_until("one of them is closed", || {
-        harness.handle().connections() < before + 2
+        harness.handle().connection_count() < before + 2
     });
     operator.ping();
 }

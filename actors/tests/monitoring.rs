@@ -1,205 +1,214 @@
-//! `box.stat`, `box.stat.net`, `box.info` and `box.session`: what monitoring asks for, while Tx
-//! stands still too.
+//! What operators see, for embedders: the same values, and the same means.
 
-use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
 
-use serde::Deserialize;
-use vestibule_actors::Config;
-use vestibule_actors::config::SoloPolicy;
-use vestibule_actors::serving::State;
-use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
-use vestibule_actors::wire::keys::{self, RequestType};
+use serde::Serialize;
+use vestibule_actors::config::Grace;
+use vestibule_actors::monitoring::{ConnectionPlace, RequestState, TrafficMetrics};
+use vestibule_actors::serving::{Role, State, TransitionPhase};
+use vestibule_actors::testing::{Frame, Harness, RequestBuilder, Script, config};
+use vestibule_actors::wire::keys::RequestType;
+use vestibule_actors::wire::reply::write_value;
+use vestibule_actors::{Config, RecordedResult, Transition, TransitionResult};
 
+const LONG: Duration = Duration::from_secs(3600);
 const NO_ARGS: &[u8] = &[0x90];
 
-#[derive(Debug, Deserialize)]
-struct Row {
-    total: u64,
-    rps: u64,
-    current: Option<u64>,
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime can be made").block_on(future)
 }
 
-type Rows = BTreeMap<String, Row>;
-
-fn rows(peer: &mut Peer, name: &str) -> Rows {
-    let reply = peer.call(name, NO_ARGS);
-    assert_eq!(reply.code, 0, "{name}: {:?}", reply.error_text());
-    let (rows,): (Rows,) = reply.data();
-    rows
-}
-
-fn totals(rows: &Rows) -> BTreeMap<&str, u64> {
-    let of_row = |(name, row): (&'static str, &Row)| (name, row.total);
-    let names = NAMES.iter().map(|name| (*name, &rows[*name]));
-    names.map(of_row).filter(|(_, total)| *total > 0).collect()
-}
-
-const NAMES: [&str; 15] = [
-    "AUTH", "BEGIN", "CALL", "COMMIT", "DELETE", "ERROR", "EVAL", "EXECUTE", "INSERT", "PREPARE",
-    "REPLACE", "ROLLBACK", "SELECT", "UPDATE", "UPSERT",
-];
-
-/// More threads than one, so that the sums are sums.
-fn start() -> Harness {
-    let config = Config {
-        session_threads: 2,
-        ..config()
-    };
-    Harness::start_with(config, Script::default())
+/// Holds a reply against the value of the handle, byte by byte.
+fn assert_same(reply: &Frame, value: &impl Serialize) {
+    let mut body = Vec::new();
+    write_value(&mut body, value).expect("it is a value");
+    assert_eq!(reply.body, body);
 }
 
 #[test]
-fn requests_are_counted_by_type_on_all_threads_at_once_and_once_each() {
-    let harness = start();
-    let mut peers: Vec<Peer> = (0..4).map(|_| harness.connect()).collect();
-    for (peer, key) in peers.iter_mut().zip(0..) {
-        assert_eq!(peer.ask(&RequestBuilder::replace(1, key)).code, 0);
-        assert_eq!(peer.ask(&RequestBuilder::select(2, key)).code, 0);
-        peer.ping();
-        assert_eq!(peer.log_in("alice", "secret").code, 0);
-        // From the catalog, by Tx, and by neither.
-        let unknown = RequestBuilder::new(RequestType::Select, 1)
-            .uint(keys::SPACE_ID, 281)
-            .uint(keys::INDEX_ID, 77)
-            .uint(keys::LIMIT, 1)
-            .pair(keys::KEY, NO_ARGS);
-        assert!(peer.ask(&unknown).error_code().is_some());
-        assert!(peer.call("no.such", NO_ARGS).error_code().is_some());
-        assert!(peer.ask(&RequestBuilder::raw(99, 5)).error_code().is_some());
-    }
-    let [asking, ..] = &mut peers[..] else {
-        unreachable!("there are four")
-    };
-    let found = rows(asking, "box.stat");
-    assert_eq!(found.len(), NAMES.len());
-    let expected = [
-        ("AUTH", 4),
-        ("CALL", 4),
-        ("ERROR", 12),
-        ("REPLACE", 4),
-        ("SELECT", 8),
-    ];
-    assert_eq!(totals(&found), BTreeMap::from(expected));
-    // What asks is counted when it is answered: the one before is.
-    assert_eq!(rows(asking, "box.stat")["CALL"].total, 5);
-}
-
-#[test]
-fn transactions_are_counted_and_streams_come_and_go() {
-    let harness = start();
-    let mut peer = harness.connect();
-    let begin = RequestBuilder::new(RequestType::Begin, 1).stream(7);
-    assert_eq!(peer.ask(&begin).code, 0);
-    let streams = |peer: &mut Peer| {
-        let row = rows(peer, "box.stat.net").remove("STREAMS").unwrap();
-        (row.current, row.total)
-    };
-    assert_eq!(streams(&mut peer), (Some(1), 1));
-    let rollback = RequestBuilder::new(RequestType::Rollback, 2).stream(7);
-    assert_eq!(peer.ask(&rollback).code, 0);
-    assert_eq!(streams(&mut peer), (Some(0), 1));
-    let found = rows(&mut peer, "box.stat");
-    assert_eq!((found["BEGIN"].total, found["ROLLBACK"].total), (1, 1));
-    assert_eq!(found["COMMIT"].total, 0);
-}
-
-#[test]
-fn bytes_connections_and_requests_are_counted() {
-    let harness = start();
-    let mut peer = harness.connect();
-    drop(harness.connect());
-    let before = rows(&mut peer, "box.stat.net");
-    let request = RequestBuilder::new(RequestType::Ping, 1);
-    let reply = peer.ask(&request);
-    let after = rows(&mut peer, "box.stat.net");
-    let more = |name: &str| after[name].total - before[name].total;
-    let call = RequestBuilder::call(1, "box.stat.net", NO_ARGS);
-    let size = (request.bytes().len() + call.bytes().len()) as u64;
-    assert_eq!(more("RECEIVED"), size);
-    assert!(more("SENT") > reply.body.len() as u64);
-    assert_eq!(more("REQUESTS"), 2);
-    assert_eq!(after["CONNECTIONS"].total, 2);
-    assert!(after["CONNECTIONS"].current >= Some(1));
-    assert_eq!(after["REQUESTS"].current, Some(0));
-    assert!(after["SENT"].current.is_none());
-}
-
-#[test]
-fn what_is_asked_much_has_a_rate_per_second() {
-    let harness = start();
-    let mut peer = harness.connect();
-    // The rate is told once a second.
-    let mut asked = 0;
-    while rows(&mut peer, "box.stat")["CALL"].rps == 0 {
-        asked += 1;
-        assert!(asked < 10_000_000, "no rate is ever told");
-    }
-}
-
-#[test]
-fn a_request_that_is_held_is_counted_once() {
-    let config = Config {
-        solo_policy: SoloPolicy::Hold,
-        solo_policy_new: SoloPolicy::Hold,
-        ..config()
-    };
-    let harness = Harness::start_with(config, Script::default());
-    let mut monitor = harness.connect();
-    harness.script().hold_tx();
-    let mut blocker = harness.connect();
-    blocker.send(&RequestBuilder::call(1, "busy", NO_ARGS));
-    harness.script().wait_until_blocked();
-    harness.wait_for(State::Solo);
-    let mut peer = harness.connect();
-    peer.send(&RequestBuilder::replace(1, 42));
-    harness.wait_until("the request is held", || {
-        rows(&mut harness.connect(), "box.stat")["REPLACE"].total == 1
+fn the_procedures_tell_what_the_handle_gives() {
+    let harness = Harness::start();
+    let handle = harness.handle();
+    let mut operator = harness.connect();
+    assert_same(&operator.show("descriptors"), &handle.descriptors());
+    assert_same(&operator.show("transitions"), &handle.transitions());
+    assert_same(&operator.show("quotas"), &handle.quotas());
+    assert_same(&operator.show("reservations"), &handle.reservations());
+    assert_same(&operator.show("threads"), &handle.threads());
+    let told = operator.show("limits");
+    assert_eq!(told.body.len(), {
+        let mut body = Vec::new();
+        write_value(&mut body, &handle.limits()).expect("they are values");
+        body.len()
     });
-    // Sessions answer these whatever Tx does.
-    assert!(rows(&mut monitor, "box.stat.net")["REQUESTS"].current >= Some(1));
-    assert_eq!(monitor.call("box.info", NO_ARGS).code, 0);
-    harness.script().release();
-    assert_eq!(peer.receive().code, 0);
-    assert_eq!(rows(&mut monitor, "box.stat")["REPLACE"].total, 1);
+    let told: (Instance,) = operator.call("box.info", NO_ARGS).data();
+    let own = handle.instance();
+    assert_eq!(told.0.uuid, own.uuid);
+    assert_eq!((told.0.ro, own.ro), (false, false));
+    let (told,): (Told,) = operator.call("vestibule.state", NO_ARGS).data();
+    let own = handle.status();
+    assert_eq!(told.state, own.state.name());
+    assert_eq!((told.connections, own.connections), (1, 1));
+    assert_eq!((told.jobs, told.fault), (0, None));
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Instance {
+    uuid: String,
+    ro: bool,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Told {
+    state: String,
+    connections: usize,
+    jobs: usize,
+    fault: Option<String>,
 }
 
 #[test]
-fn a_session_tells_its_peer_and_the_sync_of_the_request() {
-    let harness = start();
+fn metrics_are_what_was_counted() {
+    let harness = Harness::start();
     let mut peer = harness.connect();
-    let peer_address = |peer: &mut Peer, args: &[u8]| peer.call("box.session.peer", args);
-    let (own,): (String,) = peer_address(&mut peer, NO_ARGS).data();
-    assert!(own.starts_with("127.0.0.1:"), "{own}");
-    assert_ne!(own, harness.address().to_string());
-    let (again,): (String,) = peer_address(&mut peer, &[0x91, 0xc0]).data();
-    assert_eq!(again, own);
-    let other = peer_address(&mut peer, &[0x91, 0x7f]);
-    let usage = "Usage: box.session.peer([own connection])";
-    assert_eq!(other.error_text().as_deref(), Some(usage));
-    for sync in [1, 1 << 40] {
-        let call = RequestBuilder::call(sync, "box.session.sync", NO_ARGS);
-        assert_eq!(peer.ask(&call).data::<(u64,)>(), (sync,));
+    let before = harness.handle().metrics();
+    assert_eq!((before.state, before.role), (State::Assist, Role::Primary));
+    assert!(before.is_ready && !before.has_fault && before.transitions > 0);
+    for key in 0..3 {
+        assert_eq!(peer.ask(&RequestBuilder::replace(key, key)).code, 0);
     }
+    assert_ne!(peer.call("no such", NO_ARGS).code, 0);
+    peer.ping();
+    let begin = RequestBuilder::new(RequestType::Begin, 9).stream(1);
+    assert_eq!(peer.ask(&begin).code, 0);
+    let metrics = harness.handle().metrics();
+    let count = |name| metrics.traffic.requests[name].total;
+    assert_eq!((count("REPLACE"), count("CALL"), count("BEGIN")), (3, 1, 1));
+    assert_eq!(count(TrafficMetrics::OTHER), 1, "the ping");
+    let all = metrics.traffic.all_requests().total;
+    assert_eq!(all, before.traffic.all_requests().total + 6);
+    assert_eq!(
+        (metrics.transactions, metrics.traffic.streams.total),
+        (1, 1)
+    );
+    assert_eq!(metrics.traffic.errors.total, 1);
+    assert_eq!(metrics.client_connections, 1);
+    assert_eq!(metrics.threads.len(), harness.handle().threads().len());
+    assert!(metrics.connections_memory.used_bytes <= metrics.connections_memory.max_bytes);
+    assert!(
+        metrics.data_memory.is_none(),
+        "the engine does not count it"
+    );
 }
 
 #[test]
-fn info_leaves_out_what_the_engine_does_not_number() {
-    #[derive(Debug, Deserialize)]
-    struct Info {
-        uuid: String,
-        lsn: Option<u64>,
-        vclock: Option<BTreeMap<u64, u64>>,
-        replication: BTreeMap<u64, Instance>,
-    }
-    #[derive(Debug, Deserialize)]
-    struct Instance {
-        id: u64,
-        uuid: String,
-        lsn: Option<u64>,
-    }
-    let harness = start();
-    let (info,): (Info,) = harness.connect().call("box.info", NO_ARGS).data();
-    assert!(info.lsn.is_none() && info.vclock.is_none());
-    let own = &info.replication[&1];
-    assert_eq!((own.id, &own.uuid, own.lsn), (1, &info.uuid, None));
+fn an_embedder_lists_and_kills_while_tx_stands_still() {
+    let harness = Harness::start();
+    let handle = harness.handle();
+    let mut stuck = harness.block();
+    let mut other = harness.connect();
+    other.send(&RequestBuilder::replace(7, 7));
+    harness.wait_until("both are on their way", || handle.in_flight() == 2);
+    let (status, metrics) = (handle.status(), handle.metrics());
+    assert_eq!((status.queued, status.in_flight), (1, 2));
+    assert_eq!((metrics.queued, metrics.in_flight), (1, 2));
+    let connections = block_on(handle.connections());
+    assert_eq!(connections.len(), 2);
+    assert!(connections.iter().all(|own| own.in_flight == 1));
+    assert!(
+        connections
+            .iter()
+            .all(|own| own.place == ConnectionPlace::Client)
+    );
+    let mut requests = block_on(handle.requests());
+    requests.sort_by_key(|own| own.connection);
+    let states: Vec<_> = requests.iter().map(|own| own.state).collect();
+    assert_eq!(states, [RequestState::Started, RequestState::Queued]);
+    assert_eq!(requests[0].procedure.as_deref(), Some("block"));
+    assert_eq!(requests[1].request_type, Some(RequestType::Replace));
+    let (first, second) = (requests[0].connection, requests[1].connection);
+    let killed = block_on(handle.kill_request(second, 7));
+    assert_eq!((killed.connections, killed.requests), (0, 1));
+    assert_ne!(other.receive().code, 0);
+    let killed = block_on(handle.kill_connection(first));
+    assert_eq!((killed.connections, killed.requests), (1, 1));
+    let told = stuck.receive_until_closed();
+    assert!(told[0].error_mentions("fiber is cancelled"), "{told:?}");
+    let none = block_on(handle.kill_connection(first));
+    assert_eq!((none.connections, none.requests), (0, 0));
+    harness.script().release();
+}
+
+#[test]
+fn an_embedder_declares_solo_and_takes_it_back() {
+    let harness = Harness::start();
+    let mut peer = harness.connect();
+    harness.handle().solo("the embedder's backup");
+    let refused = peer.ask(&RequestBuilder::replace(1, 1));
+    assert!(refused.error_mentions("Tx is busy: the embedder's backup"));
+    assert_eq!(harness.handle().status().reason, "the embedder's backup");
+    assert!(!harness.handle().metrics().is_ready);
+    harness.handle().assist();
+    assert_eq!(peer.ask(&RequestBuilder::replace(2, 2)).code, 0);
+}
+
+#[test]
+fn a_transition_takes_everything_that_operators_may_say_about_it() {
+    let harness = Harness::start();
+    let handle = harness.handle();
+    let demotion = Transition::to_replica()
+        .grace(Grace::Forever)
+        .reason("a test")
+        .requested_by("me");
+    let outcome = block_on(handle.change(demotion));
+    assert_eq!(outcome.result, TransitionResult::Done);
+    let record = outcome.transition.expect("it was carried out");
+    assert_eq!((record.grace, record.result), (None, RecordedResult::Done));
+    assert_eq!((&*record.reason, &*record.requested_by), ("a test", "me"));
+    assert_eq!(handle.transitions().last(), Some(&record));
+    let promotion = block_on(handle.change(Transition::to_primary()));
+    let record = promotion.transition.expect("it was carried out");
+    assert_eq!(
+        (&*record.reason, record.to),
+        ("promote", Role::Primary.into())
+    );
+    assert_eq!(record.requested_by, "the embedder");
+}
+
+/// The announcement ends when somebody gives it less time.
+#[test]
+fn a_stop_is_announced_for_as_long_as_the_embedder_says() {
+    let config = Config {
+        lameduck: Duration::ZERO,
+        ..config()
+    };
+    let mut harness = Harness::start_with(config, Script::default());
+    let handle = harness.handle();
+    handle.begin(Transition::stop().lameduck(LONG).grace(Grace::AUTO));
+    let is_announced = || {
+        let transition = handle.status().transition;
+        transition.is_some_and(|own| own.phase == TransitionPhase::Announce)
+    };
+    harness.wait_until("it is announced", is_announced);
+    assert_eq!(handle.status().wanted, State::Stopped.into());
+    let mut peer = harness.connect();
+    assert_eq!(peer.ask(&RequestBuilder::replace(1, 1)).code, 0);
+    handle.stop_now("the test");
+    assert!(harness.join().tx_stopped);
+}
+
+/// A runtime that is gone answers as well: nothing is left.
+#[test]
+fn after_the_end_everything_is_told_and_nothing_is_there() {
+    let mut harness = Harness::start();
+    let handle = harness.handle().clone();
+    handle.stop_now("the test");
+    assert!(harness.join().tx_stopped);
+    assert_eq!(block_on(handle.connections()), []);
+    assert_eq!(block_on(handle.requests()), []);
+    assert_eq!(handle.status().state, State::Stopped);
+    assert_eq!(handle.metrics().client_connections, 0);
+    let outcome = block_on(handle.change(Transition::to_replica()));
+    assert_eq!(outcome.result, TransitionResult::Superseded);
 }

@@ -21,7 +21,7 @@ fn a_panic_in_a_session_closes_that_session_and_takes_its_requests_back() {
     victim.send(&RequestBuilder::select(3, 1));
     assert!(victim.receive_until_closed().is_empty());
     harness.wait_until("its slot is given back", || {
-        harness.handle().connections() == 2
+        harness.handle().connection_count() == 2
     });
     assert_eq!(
         harness.handle().in_flight(),

@@ -199,7 +199,7 @@ fn transactions_of_guests_leave_some_to_guests_elsewhere_to_users_and_to_adminis
     assert_eq!(guests[0].ask(&commit).code, 0);
     assert_eq!(begin_all(&mut guests[1]).0, 1);
     drop(guests);
-    harness.wait_until("they are gone", || harness.handle().connections() == 2);
+    harness.wait_until("they are gone", || harness.handle().connection_count() == 2);
     let mut guest = harness.connect();
     harness.wait_until("theirs are rolled back", || {
         let rolled_back = harness.script().log();
@@ -249,7 +249,9 @@ fn locks_of_guests_leave_some_to_administrators() {
     let mut alice = alice(&harness);
     assert_eq!(alice.call(LOCK, NAME).data::<Vec<bool>>(), [true]);
     drop(guest);
-    harness.wait_until("the guest is gone", || harness.handle().connections() == 1);
+    harness.wait_until("the guest is gone", || {
+        harness.handle().connection_count() == 1
+    });
     assert_eq!(lock_all(&mut harness.connect()).0, 16);
 }
 

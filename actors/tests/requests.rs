@@ -243,7 +243,7 @@ fn a_client_that_does_not_read_is_listed_and_can_be_killed() {
     let killed = kill(&harness, flushing.connection, None);
     assert_eq!(killed.connections, 1);
     harness.wait_until("the unread one is gone", || {
-        harness.handle().connections() == 0
+        harness.handle().connection_count() == 0
     });
 }
 

@@ -58,14 +58,16 @@ fn a_client_that_does_not_read_is_let_go_with_its_memory() {
         .uint(keys::SPACE_ID, 512)
         .pair(keys::TUPLE, &tuple);
     assert_eq!(unread.ask(&RequestBuilder::replace(1, 4)).code, 0);
-    harness.wait_until("both are counted", || harness.handle().connections() == 2);
+    harness.wait_until("both are counted", || {
+        harness.handle().connection_count() == 2
+    });
     assert_eq!(neighbour.ask(&large).code, 0);
     // Much more than the sockets' buffers take.
     for sync in 0..16 {
         unread.send(&RequestBuilder::select(sync, 5));
     }
     harness.wait_until("the unread one is gone", || {
-        harness.handle().connections() == 1
+        harness.handle().connection_count() == 1
     });
     neighbour.ping();
 }

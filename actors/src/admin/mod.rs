@@ -10,7 +10,6 @@
 //! |---|---|
 //! | `call` | a call of one, and what becomes of it |
 //! | `args` | their arguments |
-//! | `state_map` | the whole server in one map |
 //! | `state` | the whole server: `vestibule.state`, `box.info` |
 //! | `traffic` | `box.stat`, `box.stat.net` |
 //! | `session` | `box.session.peer`, `box.session.sync` |
@@ -28,10 +27,8 @@ mod procedures;
 mod session;
 mod show;
 mod state;
-mod state_map;
 mod traffic;
 mod transitions;
 
 pub(crate) use call::{Answer, ControlCall, ControlProcedure, Setting};
 pub(crate) use procedures::find;
-pub(crate) use state_map::StateMap;

@@ -5,30 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use vestibule_wire::Error;
-use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::write_value;
 
 use super::call::{Answer, ControlCall};
-use crate::cells::traffic::{Count, Counter};
-use crate::shared::Shared;
-
-/// The types that have a row of their own, by the name of the row. CALL has two.
-const ROWS: &[(&str, &[RequestType])] = &[
-    ("AUTH", &[RequestType::Auth]),
-    ("BEGIN", &[RequestType::Begin]),
-    ("CALL", &[RequestType::Call, RequestType::Call16]),
-    ("COMMIT", &[RequestType::Commit]),
-    ("DELETE", &[RequestType::Delete]),
-    ("EVAL", &[RequestType::Eval]),
-    ("EXECUTE", &[RequestType::Execute]),
-    ("INSERT", &[RequestType::Insert]),
-    ("PREPARE", &[RequestType::Prepare]),
-    ("REPLACE", &[RequestType::Replace]),
-    ("ROLLBACK", &[RequestType::Rollback]),
-    ("SELECT", &[RequestType::Select]),
-    ("UPDATE", &[RequestType::Update]),
-    ("UPSERT", &[RequestType::Upsert]),
-];
+use crate::monitoring::{Count, TrafficMetrics};
 
 /// What is counted since the start, as Tarantool shows it.
 #[derive(Debug, Serialize)]
@@ -42,18 +22,6 @@ struct StatRow {
 }
 
 impl StatRow {
-    fn of(shared: &Shared, counters: impl IntoIterator<Item = Counter>) -> Self {
-        let workers = || shared.counters.iter().map(|worker| &worker.traffic);
-        let of_worker = |counter| workers().map(move |own| own.get(counter));
-        let counts = counters.into_iter().flat_map(of_worker);
-        let Count { total, rate } = counts.fold(Count::default(), Count::and);
-        Self {
-            total,
-            rps: rate / 1000,
-            current: None,
-        }
-    }
-
     fn now(self, current: usize) -> Self {
         Self {
             current: Some(current as u64),
@@ -62,15 +30,24 @@ impl StatRow {
     }
 }
 
+impl From<Count> for StatRow {
+    fn from(count: Count) -> Self {
+        Self {
+            total: count.total,
+            rps: count.per_second as u64,
+            current: None,
+        }
+    }
+}
+
 /// `box.stat()`.
 pub(super) fn stat(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer, Error> {
-    let shared = call.shared;
-    let row = |(name, types): &(&'static str, &[RequestType])| {
-        let counters = types.iter().map(|own| Counter::of(*own));
-        (*name, StatRow::of(shared, counters))
-    };
-    let mut rows: BTreeMap<_, _> = ROWS.iter().map(row).collect();
-    rows.insert("ERROR", StatRow::of(shared, [Counter::ERRORS]));
+    let mut traffic = TrafficMetrics::of(call.shared);
+    // Tarantool has no row for them.
+    traffic.requests.remove(TrafficMetrics::OTHER);
+    let requests = traffic.requests.into_iter();
+    let rows = requests.chain([("ERROR", traffic.errors)]);
+    let rows: BTreeMap<_, StatRow> = rows.map(|(name, count)| (name, count.into())).collect();
     write_value(body, &rows)?;
     Ok(Answer::Written)
 }
@@ -78,19 +55,22 @@ pub(super) fn stat(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer,
 /// `box.stat.net()`.
 pub(super) fn net(call: &ControlCall<'_>, body: &mut Vec<u8>) -> Result<Answer, Error> {
     let shared = call.shared;
-    let of = |counter| StatRow::of(shared, [counter]);
-    let requests = StatRow::of(shared, Counter::requests());
+    let traffic = TrafficMetrics::of(shared);
+    let row = StatRow::from;
     let rows = BTreeMap::from([
         (
             "CONNECTIONS",
-            of(Counter::CONNECTIONS).now(shared.connection_count()),
+            row(traffic.connections).now(shared.connection_count()),
         ),
-        ("RECEIVED", of(Counter::RECEIVED)),
-        ("REQUESTS", requests.now(shared.in_flight_count())),
-        ("SENT", of(Counter::SENT)),
+        ("RECEIVED", row(traffic.received_bytes)),
+        (
+            "REQUESTS",
+            row(traffic.all_requests()).now(shared.in_flight_count()),
+        ),
+        ("SENT", row(traffic.sent_bytes)),
         (
             "STREAMS",
-            of(Counter::STREAMS).now(shared.quotas.transactions.used()),
+            row(traffic.streams).now(shared.quotas.transactions.used()),
         ),
     ]);
     write_value(body, &rows)?;

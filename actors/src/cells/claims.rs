@@ -50,18 +50,6 @@ pub(crate) enum RequestPhase {
     Deferred,
 }
 
-impl RequestPhase {
-    /// For the list of requests.
-    #[must_use]
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Started => "started",
-            Self::Deferred => "deferred",
-        }
-    }
-}
-
 impl RequestId {
     const fn word(self, state: u64) -> u64 {
         (self.generation as u64) << 2 | state

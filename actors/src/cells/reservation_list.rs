@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::engine::ReservationId;
 use crate::limits::SHOW_ROWS_MAX;
+use crate::serialized::in_seconds;
 
 /// What is told of one reservation.
 #[derive(Debug)]
@@ -21,16 +22,23 @@ pub(crate) struct Listed {
     pub(crate) waiting: usize,
 }
 
-/// One row of `vestibule.show('reservations')`.
-#[derive(Debug, Serialize)]
-pub(crate) struct ReservationRow {
-    reservation: u64,
-    connection: u64,
-    kind: &'static str,
-    name: String,
-    waiting: usize,
-    /// Seconds since it was acquired.
-    age: f64,
+/// A reservation, as `vestibule.show('reservations')` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ReservationInfo {
+    /// The reservation's number, of those of this Tx.
+    pub reservation: u64,
+    /// The connection that holds it.
+    pub connection: u64,
+    /// What it is: `lock`, or what the engine calls it.
+    pub kind: &'static str,
+    /// The reservation's name.
+    pub name: String,
+    /// Requests that wait for it.
+    pub waiting: usize,
+    /// How long it has been held. Serialized in seconds.
+    #[serde(serialize_with = "in_seconds")]
+    pub age: Duration,
 }
 
 /// The reservations of one runtime.
@@ -62,14 +70,14 @@ impl ReservationList {
         self.lock().clear();
     }
 
-    pub(crate) fn rows(&self, now: Instant) -> Vec<ReservationRow> {
-        let row = |(id, own): (&ReservationId, &Listed)| ReservationRow {
+    pub(crate) fn rows(&self, now: Instant) -> Vec<ReservationInfo> {
+        let row = |(id, own): (&ReservationId, &Listed)| ReservationInfo {
             reservation: id.0,
             connection: own.connection,
             kind: own.kind,
             name: own.name.to_string(),
             waiting: own.waiting,
-            age: now.saturating_duration_since(own.since).as_secs_f64(),
+            age: now.saturating_duration_since(own.since),
         };
         self.lock().iter().take(SHOW_ROWS_MAX).map(row).collect()
     }

@@ -54,13 +54,13 @@ impl Counter {
 
 /// Since the start of the runtime, and per second in the last few of them.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Count {
+pub(crate) struct Counted {
     pub(crate) total: u64,
     /// Thousandths per second.
     pub(crate) rate: u64,
 }
 
-impl Count {
+impl Counted {
     /// Both of them together.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
@@ -114,8 +114,8 @@ impl TrafficCounts {
     }
 
     /// What one counter says.
-    pub(crate) fn get(&self, counter: Counter) -> Count {
-        Count {
+    pub(crate) fn get(&self, counter: Counter) -> Counted {
+        Counted {
             total: self.totals[counter.0].load(Ordering::Relaxed),
             rate: self.rates[counter.0].load(Ordering::Relaxed),
         }
@@ -152,12 +152,12 @@ mod tests {
         traffic.add(Counter::SENT, 5);
         traffic.add(Counter::SENT, 7);
         traffic.set_rates(traffic.totals().map(|total| total * 100));
-        let sent = Count {
+        let sent = Counted {
             total: 12,
             rate: 1200,
         };
         assert_eq!(traffic.get(Counter::SENT), sent);
-        assert_eq!(traffic.get(Counter::RECEIVED), Count::default());
+        assert_eq!(traffic.get(Counter::RECEIVED), Counted::default());
         assert_eq!(sent.and(sent).total, 24);
     }
 }

@@ -9,6 +9,7 @@
 //! Who takes an entry out tells its caller, so each is told once. The lock is held for moments.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -93,9 +94,10 @@ impl JobTable {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Jobs that are under way.
-    pub(crate) fn count(&self) -> usize {
-        self.jobs().by_number.len()
+    /// Tells operators how many there are. After every change of it, inside of the lock.
+    fn publish_count(&self, jobs: &Jobs) {
+        let count = jobs.by_number.len();
+        self.shared.jobs.store(count, Ordering::Relaxed);
     }
 
     /// Whether a job waits for Tx.
@@ -149,6 +151,7 @@ impl JobTable {
             _credit: credit,
         };
         jobs.by_number.insert(number, entry);
+        self.publish_count(&jobs);
         let table = self.clone();
         Ok(JobTicket { table, number })
     }
@@ -161,6 +164,7 @@ impl JobTable {
             return false;
         }
         let revoked = jobs.by_number.remove(&number);
+        self.publish_count(&jobs);
         self.tell_if_quiet(&mut jobs);
         drop(jobs);
         drop(revoked);
@@ -200,6 +204,7 @@ impl JobTable {
             .extract_if(|_, own| own.is_concerned(is_stop))
             .map(|(_, own)| own)
             .collect();
+        self.publish_count(&jobs);
         for own in &concerned {
             counts.joins(own.class, own.is_waited_for);
             let phase = if own.is_started {
@@ -251,6 +256,7 @@ impl JobTable {
     fn take(&self, number: u64) -> Option<JobEntry> {
         let mut jobs = self.jobs();
         let job = jobs.by_number.remove(&number);
+        self.publish_count(&jobs);
         self.tell_if_quiet(&mut jobs);
         job
     }

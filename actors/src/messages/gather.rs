@@ -3,16 +3,20 @@
 //! ```text
 //!   session ── one message to each worker ──▶ each adds its part ── the last ──▶ the asking worker
 //! ```
+//!
+//! The embedder may ask as well.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Message, Recipient};
 use serde::Serialize;
+use tokio::sync::oneshot;
 use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
 
 use super::reply_to::ReplyTo;
+use crate::monitoring::{ConnectionInfo, Killed, RequestInfo};
 
 /// What is asked of every worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,115 +34,115 @@ pub(crate) struct KillTarget {
     pub(crate) sync: Option<u64>,
 }
 
-/// One row of `vestibule.show('connections')`.
-#[derive(Debug, Serialize)]
-pub(crate) struct ConnectionRow {
-    pub(crate) connection: u64,
-    pub(crate) peer: String,
-    pub(crate) user: String,
-    pub(crate) thread: usize,
-    pub(crate) in_flight: usize,
-    pub(crate) transactions: usize,
-    pub(crate) held: usize,
-    pub(crate) output_bytes: usize,
-    /// What all its buffers take.
-    pub(crate) memory_bytes: usize,
-    /// Whose slot it has: `client`, `administrator`, or `provisional`.
-    pub(crate) place: &'static str,
-    /// Seconds since it was accepted.
-    pub(crate) age: f64,
-}
-
-/// One row of `vestibule.show('requests')`.
-#[derive(Debug, Serialize)]
-pub(crate) struct RequestRow {
-    pub(crate) connection: u64,
-    /// None for replies that wait.
-    pub(crate) sync: Option<u64>,
-    pub(crate) user: String,
-    pub(crate) stream: u64,
-    #[serde(rename = "type")]
-    pub(crate) request: Option<&'static str>,
-    pub(crate) procedure: Option<String>,
-    /// `queued`, `started` or `deferred` in Tx; `held` until solo ends; `reading` from the view;
-    /// `waiting` for a transition; or `flushing`: replies of the connection wait for its client to
-    /// read.
-    pub(crate) state: &'static str,
-    /// Seconds since it arrived, or since the replies wait.
-    pub(crate) age: Option<f64>,
-}
-
-/// What `vestibule.kill` has come to.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct KilledRow {
-    /// Connections that were closed.
-    pub(crate) connections: usize,
-    /// Requests that were answered before their time.
-    pub(crate) requests: usize,
-}
-
 /// Rows of any answer.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Row {
-    Connection(ConnectionRow),
-    Request(RequestRow),
-    Killed(KilledRow),
+    Connection(ConnectionInfo),
+    Request(RequestInfo),
+    Killed(Killed),
+}
+
+/// Who gets the answer.
+#[derive(Debug)]
+enum Asker {
+    /// The client of a session, by the session's worker.
+    Session(ReplyTo, Recipient<Gathered>),
+    Embedder(oneshot::Sender<Vec<Row>>),
 }
 
 /// An answer on its way through the workers.
 #[derive(Debug)]
 pub(crate) struct Gather {
     question: FanOut,
-    pub(crate) reply_to: ReplyTo,
-    /// The worker of the session that asked.
-    answers_to: Recipient<Gathered>,
+    /// The connection that asks, if one does.
+    asking: Option<u64>,
     left: AtomicUsize,
-    rows: Mutex<Vec<Row>>,
+    parts: Mutex<Gathering>,
+}
+
+/// What is there of an answer.
+#[derive(Debug)]
+struct Gathering {
+    rows: Vec<Row>,
+    /// Taken when the answer is on its way.
+    asker: Option<Asker>,
 }
 
 impl Gather {
-    /// Asks something of a number of workers: each gets one of the contributions.
+    /// Asks something of a number of workers, for a session: each worker gets one of the
+    /// contributions.
     pub(crate) fn start(
         question: FanOut,
         reply_to: ReplyTo,
         answers_to: Recipient<Gathered>,
         workers: usize,
     ) -> impl Iterator<Item = Contribution> {
+        let asking = Some(reply_to.session.connection);
+        let asker = Asker::Session(reply_to, answers_to);
+        Self::contributions(question, asking, asker, workers)
+    }
+
+    /// The same for the embedder.
+    pub(crate) fn for_embedder(
+        question: FanOut,
+        answers_to: oneshot::Sender<Vec<Row>>,
+        workers: usize,
+    ) -> impl Iterator<Item = Contribution> {
+        Self::contributions(question, None, Asker::Embedder(answers_to), workers)
+    }
+
+    fn contributions(
+        question: FanOut,
+        asking: Option<u64>,
+        asker: Asker,
+        workers: usize,
+    ) -> impl Iterator<Item = Contribution> {
+        let parts = Gathering {
+            rows: Vec::new(),
+            asker: Some(asker),
+        };
         let gather = Arc::new(Self {
             question,
-            reply_to,
-            answers_to,
+            asking,
             left: AtomicUsize::new(workers),
-            rows: Mutex::default(),
+            parts: Mutex::new(parts),
         });
         std::iter::repeat_n(gather, workers).map(Contribution)
     }
 
-    /// Whether a session asked for the end of its own connection.
-    pub(crate) fn kills_own_connection(&self) -> bool {
-        let own = KillTarget {
-            connection: self.reply_to.session.connection,
-            sync: None,
-        };
-        self.question == FanOut::Kill(own)
+    fn parts(&self) -> MutexGuard<'_, Gathering> {
+        // Nothing panics between two changes of them.
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what was told: the rows, or, of a kill, their sum.
-    pub(crate) fn write(&self, body: &mut Vec<u8>) -> Result<(), Error> {
-        let rows = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
-        if !matches!(self.question, FanOut::Kill(_)) {
-            return write_value(body, &rows);
+    /// The last part is there: the answer goes to who asked.
+    fn send(&self) {
+        let mut parts = self.parts();
+        let rows = std::mem::take(&mut parts.rows);
+        match parts.asker.take() {
+            Some(Asker::Session(reply_to, answers_to)) => answers_to.do_send(Gathered {
+                reply_to,
+                question: self.question,
+                rows,
+            }),
+            // It may have lost interest.
+            Some(Asker::Embedder(answers_to)) => drop(answers_to.send(rows)),
+            None => {}
         }
-        let mut sum = KilledRow::default();
-        for row in &rows {
-            if let Row::Killed(own) = row {
-                sum.connections += own.connections;
-                sum.requests += own.requests;
-            }
-        }
-        write_value(body, &sum)
     }
+}
+
+/// What a kill has come to in all.
+pub(crate) fn sum_of_killed(rows: &[Row]) -> Killed {
+    let mut sum = Killed::default();
+    for row in rows {
+        if let Row::Killed(own) = row {
+            sum.connections += own.connections;
+            sum.requests += own.requests;
+        }
+    }
+    sum
 }
 
 /// One worker's part of an answer. The last one sends the answer to the worker that it is for. What
@@ -151,22 +155,21 @@ impl Contribution {
         self.0.question
     }
 
-    /// Who asks.
-    pub(crate) fn reply_to(&self) -> &ReplyTo {
-        &self.0.reply_to
+    /// Whether this connection asks.
+    pub(crate) fn is_asked_by(&self, connection: u64) -> bool {
+        self.0.asking == Some(connection)
     }
 
     /// Adds these rows.
     pub(crate) fn give(self, rows: impl IntoIterator<Item = Row>) {
-        let mut all = self.0.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend(rows);
+        self.0.parts().rows.extend(rows);
     }
 }
 
 impl Drop for Contribution {
     fn drop(&mut self) {
         if self.0.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.answers_to.do_send(Gathered(self.0.clone()));
+            self.0.send();
         }
     }
 }
@@ -181,10 +184,33 @@ impl Message for Contribute {
 
 /// The answer is complete, and on its way to the session that asked.
 #[derive(Debug)]
-pub(crate) struct Gathered(pub(crate) Arc<Gather>);
+pub(crate) struct Gathered {
+    pub(crate) reply_to: ReplyTo,
+    question: FanOut,
+    rows: Vec<Row>,
+}
 
 impl Message for Gathered {
     type Result = ();
+}
+
+impl Gathered {
+    /// Whether a session asked for the end of its own connection.
+    pub(crate) fn kills_own_connection(&self) -> bool {
+        let own = KillTarget {
+            connection: self.reply_to.session.connection,
+            sync: None,
+        };
+        self.question == FanOut::Kill(own)
+    }
+
+    /// Writes what was told: the rows, or, of a kill, their sum.
+    pub(crate) fn write(&self, body: &mut Vec<u8>) -> Result<(), Error> {
+        match self.question {
+            FanOut::Kill(_) => write_value(body, &sum_of_killed(&self.rows)),
+            FanOut::Connections | FanOut::Requests => write_value(body, &self.rows),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -207,8 +233,7 @@ mod tests {
         type Result = ();
 
         fn handle(&mut self, gathered: Gathered, _ctx: &mut Self::Context) {
-            let rows = gathered.0.rows.lock().map_or(0, |rows| rows.len());
-            self.0.send(rows).expect("the test listens");
+            self.0.send(gathered.rows.len()).expect("the test listens");
         }
     }
 
@@ -236,7 +261,7 @@ mod tests {
         };
         let answers_to = asker.recipient();
         let mut parts = Gather::start(FanOut::Requests, reply_to, answers_to, 3);
-        let rows = || [Row::Killed(KilledRow::default())];
+        let rows = || [Row::Killed(Killed::default())];
         parts.next().expect("of three").give(rows());
         drop(parts.next());
         assert!(answers.try_recv().is_err(), "one is missing");

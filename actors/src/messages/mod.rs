@@ -18,8 +18,7 @@ pub(crate) mod tx;
 pub(crate) mod worker;
 
 pub(crate) use gather::{
-    ConnectionRow, Contribute, Contribution, FanOut, Gather, Gathered, KillTarget, KilledRow,
-    RequestRow, Row,
+    Contribute, Contribution, FanOut, Gather, Gathered, KillTarget, Row, sum_of_killed,
 };
 pub(crate) use reply_to::{ReplyTo, WaitId};
 pub(crate) use session_id::SessionId;

@@ -27,6 +27,7 @@ use self::table::{Account, QuotaTable};
 use crate::config::QuotaLimits;
 use crate::engine::Caller;
 use crate::limits::{SHOW_ROWS_MAX, WAIT_BYTES_MAX};
+use crate::serialized::as_text;
 
 pub(crate) use self::shares::QuotaBounds;
 
@@ -117,7 +118,7 @@ impl Quotas {
     }
 
     /// Who holds how much of what, of each most first.
-    pub(crate) fn rows(&self) -> Vec<QuotaRow> {
+    pub(crate) fn rows(&self) -> Vec<QuotaInfo> {
         let rows = self.named().into_iter().flat_map(|(_, quota)| quota.rows());
         rows.take(SHOW_ROWS_MAX).collect()
     }
@@ -140,14 +141,21 @@ pub(crate) struct WaitCharge {
     _bytes: Charge,
 }
 
-/// One row of `vestibule.show('quotas')`.
-#[derive(Debug, Serialize)]
-pub(crate) struct QuotaRow {
-    what: &'static str,
-    user: String,
-    address: String,
-    used: usize,
-    max: usize,
+/// What one user holds from one address of what all share, as `vestibule.show('quotas')` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct QuotaInfo {
+    /// What is held: `transactions`, `reservations`, `waits` or `wait_bytes`.
+    pub what: &'static str,
+    /// The user.
+    pub user: String,
+    /// The address; of IPv6, the network of 64 bits.
+    #[serde(serialize_with = "as_text")]
+    pub address: IpAddr,
+    /// How much is held.
+    pub used: usize,
+    /// How much there may be of this user from this address.
+    pub max: usize,
 }
 
 impl Quota {
@@ -203,12 +211,12 @@ impl Quota {
     }
 
     /// Who holds how much, most first.
-    fn rows(&self) -> Vec<QuotaRow> {
+    fn rows(&self) -> Vec<QuotaInfo> {
         let held = self.table().held();
-        let row = |(user, address, used): (Arc<str>, IpAddr, usize)| QuotaRow {
+        let row = |(user, address, used): (Arc<str>, IpAddr, usize)| QuotaInfo {
             what: self.name,
             user: user.to_string(),
-            address: address.to_string(),
+            address,
             used,
             max: self.bounds.user_at_address,
         };
@@ -259,8 +267,8 @@ mod tests {
         assert_eq!(quota.table().used(), 4);
         let row = quota.rows().remove(0);
         assert_eq!(
-            (row.used, row.max, row.address.as_str()),
-            (4, 4, "10.0.0.1")
+            (row.used, row.max, row.address),
+            (4, 4, IpAddr::from([10, 0, 0, 1]))
         );
         drop(charges);
         assert_eq!(quota.table().used(), 0);

@@ -5,21 +5,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
+use super::transition::Transition;
 use crate::acceptor::{AcceptorHandle, reject};
+use crate::config::Grace;
 use crate::exposure::refuses;
 use crate::incoming::{AdoptError, Connection, ListenError, Listener};
 use crate::jobs::{JobQueue, JobTable};
-use crate::limits::TRANSITION_WAIT_DEFAULT;
-use crate::messages::{IncomingConnection, Requester};
+use crate::messages::IncomingConnection;
 use crate::peers::Peers;
-use crate::serving::{Events, Role, Serving, ServingCell, State, Status};
+use crate::serving::{Events, Serving, State};
 use crate::shared::Shared;
-use crate::transitions::{
-    AskedTimes, StopReport, TransitionOutcome, TransitionRequest, TransitionResult,
-    TransitionTarget,
-};
+use crate::transitions::{StopReport, TransitionOutcome};
 
 /// A running runtime, with the type of its engine. Cheap to clone, and at home on any thread.
 /// Dropping it changes nothing: the actors go on until they are stopped.
@@ -60,18 +58,6 @@ impl<E> fmt::Debug for RuntimeHandle<E> {
 }
 
 impl<E: 'static> RuntimeHandle<E> {
-    /// Where it listens, with the ports that the system picked.
-    #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
-    /// Where it listens for administrators, with the ports that the system picked.
-    #[must_use]
-    pub fn admin_addresses(&self) -> &[SocketAddr] {
-        &self.admin_addresses
-    }
-
     /// State, role and epoch, by one atomic load.
     #[must_use]
     pub fn serving(&self) -> Serving {
@@ -88,12 +74,6 @@ impl<E: 'static> RuntimeHandle<E> {
         now.map_or(since, |now| *now)
     }
 
-    /// The state with its reason and progress.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.shared.serving.status(self.shared.clock.now())
-    }
-
     /// Whether all sessions have heard of the state.
     #[cfg(feature = "testing")]
     pub(crate) fn is_known_to_sessions(&self) -> bool {
@@ -102,29 +82,11 @@ impl<E: 'static> RuntimeHandle<E> {
         counters.all(|own| own.reach().0 >= epoch)
     }
 
-    /// The shared cell, to declare solo or take it back as an operator.
-    #[must_use]
-    pub fn cell(&self) -> &Arc<ServingCell> {
-        &self.shared.serving
-    }
-
     /// The events that clients watch, to set those of one's own: from any thread, for as long as
     /// the runtime lives.
     #[must_use]
     pub fn events(&self) -> &Arc<Events> {
         &self.shared.events
-    }
-
-    /// Connections that are open.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.shared.connection_count()
-    }
-
-    /// Requests that were forwarded to Tx and are not answered, jobs of the embedder included.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.shared.in_flight_count() + self.jobs.count()
     }
 
     /// Hands over a connection that was accepted elsewhere. It takes a slot like any other; without
@@ -177,97 +139,32 @@ impl<E: 'static> RuntimeHandle<E> {
 
     /// Begins a stop: new work is refused, what runs may finish until `grace` is over. `None` takes
     /// the configured period. If a stop is under way, a `grace` that ends sooner shortens it.
-    /// `requested_by` is told in the log and in `vestibule.show('transitions')`.
+    /// `requested_by` is told in the log and in the list of transitions. [`Transition::stop`] takes
+    /// what else can be said.
     pub fn begin_drain(&self, grace: Option<Duration>, requested_by: &str) {
-        let target = TransitionTarget::Stopped;
-        self.submit(target, "drain", grace, requested_by, Requester::Nobody);
+        self.begin(with_grace(Transition::stop(), grace).requested_by(requested_by));
     }
 
     /// Stops without announcement and without grace: what runs is cut off now, also if a stop is
     /// under way that gives it more time.
     pub fn stop_now(&self, requested_by: &str) {
-        let request = TransitionRequest {
-            lameduck: Duration::ZERO,
-            asked: AskedTimes {
-                lameduck: true,
-                grace: true,
-            },
-            ..self.request(
-                TransitionTarget::Stopped,
-                "drain",
-                Some(Duration::ZERO),
-                requested_by,
-            )
-        };
-        self.peers.supervisor.submit(request, Requester::Nobody);
+        let stop = Transition::stop().lameduck(Duration::ZERO);
+        let stop = stop.grace(Grace::Limited(Duration::ZERO));
+        self.begin(stop.requested_by(requested_by));
     }
 
-    /// Makes it a replica: writes are refused from now on, open transactions may finish until
-    /// `grace` is over, reads never stop. `None` takes the configured period. Once it is done,
-    /// nothing that was admitted before is written any more, even if Tx stands still. The answer
-    /// comes within the grace and 50 ms, or, if another transition is under way, within
-    /// [`TRANSITION_WAIT_DEFAULT`].
+    /// Makes it a replica: see [`Transition::to_replica`]. `None` takes the configured grace. The
+    /// answer comes within the grace and 50 ms, or, if another transition is under way, within
+    /// [`TRANSITION_WAIT_DEFAULT`](crate::limits::TRANSITION_WAIT_DEFAULT).
     pub async fn demote(&self, grace: Option<Duration>, requested_by: &str) -> TransitionOutcome {
-        self.change_role(Role::Replica, grace, requested_by).await
+        let demotion = with_grace(Transition::to_replica(), grace);
+        self.change(demotion.requested_by(requested_by)).await
     }
 
     /// Makes it a primary, at once. Transactions that are open stay read-only.
     pub async fn promote(&self, requested_by: &str) -> TransitionOutcome {
-        self.change_role(Role::Primary, None, requested_by).await
-    }
-
-    async fn change_role(
-        &self,
-        role: Role,
-        grace: Option<Duration>,
-        requested_by: &str,
-    ) -> TransitionOutcome {
-        let (told, outcome) = oneshot::channel();
-        let reason = match role {
-            Role::Replica => "demote",
-            Role::Primary => "promote",
-        };
-        let target = TransitionTarget::Role(role);
-        let requester = Requester::Embedder(told);
-        self.submit(target, reason, grace, requested_by, requester);
-        // Without an answer the runtime is gone.
-        outcome.await.unwrap_or(TransitionOutcome {
-            result: TransitionResult::Superseded,
-            transition: None,
-        })
-    }
-
-    fn submit(
-        &self,
-        target: TransitionTarget,
-        reason: &str,
-        grace: Option<Duration>,
-        requested_by: &str,
-        requester: Requester,
-    ) {
-        let request = self.request(target, reason, grace, requested_by);
-        self.peers.supervisor.submit(request, requester);
-    }
-
-    fn request(
-        &self,
-        target: TransitionTarget,
-        reason: &str,
-        grace: Option<Duration>,
-        requested_by: &str,
-    ) -> TransitionRequest {
-        TransitionRequest {
-            target,
-            lameduck: self.shared.config.lameduck,
-            grace: self.shared.grace_or_default(grace),
-            asked: AskedTimes {
-                lameduck: false,
-                grace: grace.is_some(),
-            },
-            wait: TRANSITION_WAIT_DEFAULT,
-            reason: reason.to_owned(),
-            requested_by: requested_by.to_owned(),
-        }
+        let promotion = Transition::to_primary().requested_by(requested_by);
+        self.change(promotion).await
     }
 
     /// The clock was wound on: everybody looks at what is due.
@@ -299,5 +196,12 @@ impl<E: 'static> RuntimeHandle<E> {
     pub async fn stop(&self, grace: Option<Duration>) -> StopReport {
         self.begin_drain(grace, "the embedder");
         self.stopped().await
+    }
+}
+
+fn with_grace(transition: Transition, grace: Option<Duration>) -> Transition {
+    match grace {
+        Some(grace) => transition.grace(Grace::Limited(grace)),
+        None => transition,
     }
 }

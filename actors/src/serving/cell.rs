@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::solo::{Declarer, Solo};
 use super::state::{DrainTarget, Role, Serving, State};
-use super::status::{Status, TransitionProgress, TransitionView, retry_after};
+use super::status::{Status, retry_after};
+use super::transition::{TransitionProgress, TransitionView};
 use crate::clock::Clock;
 use crate::engine::Progress;
 use crate::limits::REASON_SIZE_MAX;

@@ -21,6 +21,7 @@
 //! |---|---|
 //! | `state` | the states, the roles, and one row of what each means |
 //! | `status` | what stands behind the state, for people and error fields |
+//! | `transition` | what is told of the transition under way |
 //! | `solo` | reasons for solo |
 //! | `admitted` | under what a request was admitted |
 //! | `cell` | the shared cell |
@@ -36,11 +37,13 @@ mod state;
 mod status;
 #[cfg(test)]
 mod tests;
+mod transition;
 
 pub(crate) use admitted::Admitted;
 pub use cell::ServingCell;
 pub use events::Events;
 pub use guard::Solos;
-pub use state::{DrainTarget, Revocation, Role, Serving, State, StateTraits};
-pub(crate) use status::TransitionView;
-pub use status::{Status, TransitionProgress};
+pub use state::{DrainTarget, Revocation, Role, Serving, State, StateOrRole, StateTraits};
+pub use status::Status;
+pub(crate) use transition::TransitionView;
+pub use transition::{TransitionPhase, TransitionProgress};

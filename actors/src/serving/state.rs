@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use vestibule_wire::ErrorCode;
 
 /// What a state means for those who act on it.
@@ -45,7 +46,8 @@ pub enum Revocation {
 macro_rules! states {
     ($($(#[$doc:meta])* $state:ident: $($field:ident $value:expr),+;)+) => {
         /// What the network side may do.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        #[serde(rename_all = "lowercase")]
         #[repr(u8)]
         pub enum State {
             $($(#[$doc])* $state,)+
@@ -106,7 +108,8 @@ impl fmt::Display for State {
 }
 
 /// Whether data may be changed here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Role {
     /// Reads and writes.
@@ -127,6 +130,51 @@ impl Role {
             Self::Primary => "primary",
             Self::Replica => "replica",
         }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a change leads from or to: a state, or a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(untagged)]
+pub enum StateOrRole {
+    /// A state: what the network side may do.
+    State(State),
+    /// A role: whether data may be changed.
+    Role(Role),
+}
+
+impl StateOrRole {
+    /// As it stands in `vestibule.state()` and in the list of transitions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::State(state) => state.name(),
+            Self::Role(role) => role.name(),
+        }
+    }
+}
+
+impl fmt::Display for StateOrRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<State> for StateOrRole {
+    fn from(state: State) -> Self {
+        Self::State(state)
+    }
+}
+
+impl From<Role> for StateOrRole {
+    fn from(role: Role) -> Self {
+        Self::Role(role)
     }
 }
 

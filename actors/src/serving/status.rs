@@ -1,12 +1,12 @@
 //! What stands behind the state, for people and error fields.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde::{Serialize, Serializer};
 use vestibule_wire::error::Field;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::state::{Role, Serving};
+use super::transition::TransitionProgress;
 use crate::engine::Progress;
 use crate::limits::{RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 
@@ -28,38 +28,6 @@ pub struct Status {
     /// The role that is wanted, once everything that was asked for is done; `None` if that is a
     /// stop.
     pub wanted: Option<Role>,
-}
-
-/// What is told of transitions, published in one with the state that it explains.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct TransitionView {
-    /// The transition under way, and when what still runs is cut off.
-    pub(crate) under_way: Option<(TransitionProgress, Option<Instant>)>,
-    /// The role that is wanted in the end; `None` for a stop.
-    pub(crate) wanted: Option<Role>,
-}
-
-/// A transition under way, as `vestibule.state()` tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TransitionProgress {
-    /// Number of the transition, as in the list of transitions.
-    pub id: u64,
-    /// Where it leads: `stopped`, `replica` or `primary`.
-    pub to: &'static str,
-    /// What it is at: `announce`, `quiesce`, `grace`, `kill` or `settle`.
-    pub phase: &'static str,
-    /// What caused it.
-    pub reason: String,
-    /// Who asked for it.
-    pub requested_by: String,
-    /// How long until what still runs is cut off; `None`: it was asked to wait for ever. In
-    /// `vestibule.state()` in seconds.
-    #[serde(serialize_with = "seconds")]
-    pub left: Option<Duration>,
-}
-
-fn seconds<S: Serializer>(left: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    left.map(|left| left.as_secs_f64()).serialize(serializer)
 }
 
 /// What is left at the pace so far; a fixed guess while the pace is not known.

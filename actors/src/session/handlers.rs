@@ -11,11 +11,11 @@ use super::messages::{
     AbortWriters, Close, CommitLost, EventsChanged, ExpireStalled, ExpireWaiting, Kill,
     ServingChanged, SlotRevoked, TransactionsLost,
 };
-use crate::admin::StateMap;
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::messages::worker::{TransitionOver, TransitionStarted};
-use crate::messages::{Gathered, KilledRow, ReplyTo, Row};
+use crate::messages::{Gathered, ReplyTo, Row};
+use crate::monitoring::{Killed, ServerStatus};
 use crate::slots::{ListenerKind, NoSlot};
 use crate::transitions::{TransitionRecord, TransitionResult};
 
@@ -99,8 +99,8 @@ impl Handler<Kill> for Session {
     fn handle(&mut self, kill: Kill, _ctx: &mut Self::Context) {
         let Kill { sync, contribution } = kill;
         // Its client is told what the kill has come to before it is closed.
-        let asks_itself = contribution.reply_to().session.connection == self.connection();
-        let mut killed = KilledRow::default();
+        let asks_itself = contribution.is_asked_by(self.connection());
+        let mut killed = Killed::default();
         self.act(|own| {
             killed.requests = own.kill_requests(sync);
             if sync.is_none() {
@@ -147,11 +147,10 @@ impl Handler<Gathered> for Session {
 
     /// What came behind the question was not taken; that is done in the turn that follows.
     fn handle(&mut self, gathered: Gathered, _ctx: &mut Self::Context) {
-        let gather = &gathered.0;
         self.act(|own| {
             own.session.on_gathered();
-            own.reply_late(&gather.reply_to, |body| gather.write(body));
-            if gather.kills_own_connection() {
+            own.reply_late(&gathered.reply_to, |body| gathered.write(body));
+            if gathered.kills_own_connection() {
                 own.session.close(Closing::AfterFlush);
             }
         });
@@ -168,7 +167,7 @@ impl Handler<TransitionStarted> for Session {
                 return;
             }
             own.session.on_known_stop();
-            let state = StateMap::of(own.shared, own.now);
+            let state = ServerStatus::of(own.shared, own.now);
             own.reply_late(&started.reply_to, |body| write_value(body, &state));
         });
     }

@@ -11,8 +11,11 @@ use super::engine::LARGE_REPLY;
 use super::world::{MARGIN, World};
 use crate::config::SoloPolicy;
 use crate::limits::WORKER_REQUESTS_MAX;
+use crate::serving::{Role, State, StateOrRole};
 use crate::shared::WorkerCounters;
-use crate::transitions::{TransitionRecord, TransitionResult};
+use crate::transitions::{RecordedResult, TransitionRecord, TransitionResult};
+
+const TO_REPLICA: StateOrRole = StateOrRole::Role(Role::Replica);
 
 impl World {
     /// Every caller is answered, once and in time.
@@ -50,7 +53,7 @@ impl World {
             let record = outcome.transition.as_ref();
             // It came to its end without a kill.
             let is_early = record.is_some_and(|own| {
-                own.to == "replica" && own.grace.is_some_and(|grace| own.took < grace)
+                own.to == TO_REPLICA && own.grace.is_some_and(|grace| own.took < grace)
             });
             let unfinished = writing.iter().find(|key| waits.contains(key));
             if let Some(key) = unfinished.filter(|_| is_early) {
@@ -65,18 +68,21 @@ impl World {
     /// Every transition ends in time.
     pub(super) fn check_records(&mut self) {
         for record in self.shared.transitions.rows() {
-            let is_role_or_stop = ["primary", "replica", "stopped"].contains(&record.to.as_str());
-            let is_over = record.result != "under way";
+            let is_role_or_stop = match record.to {
+                StateOrRole::Role(_) => true,
+                StateOrRole::State(state) => state == State::Stopped,
+            };
+            let is_over = record.result != RecordedResult::UnderWay;
             if !is_role_or_stop || !is_over || !self.checked.insert(record.id) {
                 continue;
             }
             self.stats.transitions += 1;
-            if record.to == "replica" && record.grace.is_some_and(|grace| record.took >= grace) {
+            if record.to == TO_REPLICA && record.grace.is_some_and(|grace| record.took >= grace) {
                 self.last_cut_off = clock::now();
             }
             self.check_sums(&record);
             let announced = record.phases.announce;
-            let bound = announced + record.grace.unwrap_or_default() + MARGIN.as_secs_f64();
+            let bound = announced + record.grace.unwrap_or_default() + MARGIN;
             if record.took > bound {
                 self.engine
                     .ledger()

@@ -12,6 +12,6 @@ mod capacity;
 mod descriptors;
 mod table;
 
-pub(crate) use capacity::NoSlot;
+pub(crate) use capacity::{NoSlot, SlotKind};
 pub(crate) use descriptors::ListenerKind;
 pub(crate) use table::{ConnectionSlot, ConnectionSlots};

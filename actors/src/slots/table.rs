@@ -189,13 +189,8 @@ impl ConnectionSlot {
         self.thread
     }
 
-    /// For operators.
-    pub(crate) fn name(&self) -> &'static str {
-        match self.kind.get() {
-            SlotKind::Client => "client",
-            SlotKind::Administrator | SlotKind::AnonymousAdmin => "administrator",
-            SlotKind::ProvisionalAdmin => "provisional",
-        }
+    pub(crate) fn kind(&self) -> SlotKind {
+        self.kind.get()
     }
 
     pub(crate) fn is_clients(&self) -> bool {

@@ -11,7 +11,7 @@ use crate::limits::TRANSITION_CALLERS_MAX;
 use crate::messages::Requester;
 use crate::messages::supervisor::Withdraw;
 use crate::messages::tx::Control;
-use crate::serving::{Role, TransitionProgress, TransitionView};
+use crate::serving::{Role, StateOrRole, TransitionProgress, TransitionView};
 use crate::transitions::{
     Action, CallerId, StopReport, TransitionOutcome, TransitionRecord, TransitionReport,
     TransitionRequest, TransitionResult, TransitionTarget,
@@ -128,13 +128,13 @@ impl Supervisor {
     fn begin(&mut self, request: &TransitionRequest) {
         let serving = self.shared.serving.load();
         let from = match request.target {
-            TransitionTarget::Stopped => serving.state.name(),
-            TransitionTarget::Role(_) => serving.role.name(),
+            TransitionTarget::Stopped => StateOrRole::State(serving.state),
+            TransitionTarget::Role(_) => StateOrRole::Role(serving.role),
         };
-        let to = request.target.name();
+        let to = request.target.leads_to();
         let mut record =
             TransitionRecord::begin(from, to, request.reason.clone(), &request.requested_by);
-        record.grace = request.grace.map(|grace| grace.as_secs_f64());
+        record.grace = request.grace;
         record.id = self.shared.transitions.push(record.clone());
         log::debug!("{from} to {to} begins: {}", record.reason);
         self.record = Some(record);
@@ -143,7 +143,7 @@ impl Supervisor {
     /// A stop is given less time than it had.
     fn shorten(&mut self, grace: Duration) {
         if let Some(record) = &mut self.record {
-            record.grace = Some(grace.as_secs_f64());
+            record.grace = Some(grace);
             self.shared.transitions.replace(record);
         }
         log::info!("the stop is given {:.1} s in all", grace.as_secs_f64());
@@ -300,8 +300,8 @@ impl Supervisor {
         let under_way = under_way.map(|(request, phase, deadline)| {
             let progress = TransitionProgress {
                 id,
-                to: request.target.name(),
-                phase: phase.name(),
+                to: request.target.leads_to(),
+                phase,
                 reason: request.reason.clone(),
                 requested_by: request.requested_by.clone(),
                 left: None,
@@ -342,8 +342,8 @@ fn log_end(record: &TransitionRecord) {
          revoked {}, cut off {} with the outcome unknown, aborted {} transactions{unread}{left}",
         record.from,
         record.to,
-        record.result,
-        record.took * 1000.0,
+        record.result.name(),
+        record.took.as_secs_f64() * 1000.0,
         record.reason,
         record.waited_for.total(),
         record.waited_for_transactions,

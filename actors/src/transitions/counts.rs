@@ -6,6 +6,7 @@ use crate::admission::Class;
 
 /// How many requests of each class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct Counts {
     /// SELECT.
     pub read: usize,

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::action::{Action, CallerId};
-use super::report::{CutOffCounts, PhaseTimes, TransitionPhase, TransitionReport, WaitedFor};
+use super::report::{CutOffCounts, PhaseTimes, TransitionReport, WaitedFor};
 use super::request::TransitionRequest;
 use crate::limits::TRANSITION_SLACK;
+use crate::serving::TransitionPhase;
 
 /// Somebody to answer, at the latest at a time of their own.
 #[derive(Debug, Clone, Copy)]

@@ -39,6 +39,11 @@ impl TransitionLog {
         });
     }
 
+    /// The number of the last one, which is how many there were.
+    pub(crate) fn last(&self) -> u64 {
+        self.with(|(last, _)| *last)
+    }
+
     pub(crate) fn rows(&self) -> Vec<TransitionRecord> {
         self.with(|(_, rows)| rows.iter().cloned().collect())
     }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use super::action::{Action, CallerId};
 use super::current::{Current, Waiter, WorkerProgress};
 use super::outcome::TransitionResult;
-use super::report::{CutOffCounts, TransitionPhase, WaitedFor};
+use super::report::{CutOffCounts, WaitedFor};
 use super::request::{TransitionRequest, TransitionTarget};
 use crate::limits::TRANSITION_SLACK;
-use crate::serving::Role;
+use crate::serving::{Role, TransitionPhase};
 
 /// A role that is wanted when the transition under way is over.
 #[derive(Debug)]

@@ -47,6 +47,6 @@ pub use counts::Counts;
 pub(crate) use log::TransitionLog;
 pub(crate) use machine::Machine;
 pub use outcome::{TransitionOutcome, TransitionResult};
-pub use record::{Phases, StopReport, TransitionRecord};
+pub use record::{Phases, RecordedResult, StopReport, TransitionRecord};
 pub(crate) use report::{CutOffCounts, TransitionReport, WaitedFor};
 pub(crate) use request::{AskedTimes, TransitionRequest, TransitionTarget};

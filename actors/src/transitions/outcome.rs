@@ -6,6 +6,7 @@ use super::record::TransitionRecord;
 
 /// What became of a request for a transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub enum TransitionResult {
     /// The transition is done; or the same was under way, and that is done.
     #[serde(rename = "done")]
@@ -23,7 +24,8 @@ pub enum TransitionResult {
 }
 
 /// The answer to a request for a transition.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TransitionOutcome {
     /// What became of it.
     pub result: TransitionResult,

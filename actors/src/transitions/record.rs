@@ -1,14 +1,17 @@
 //! What is remembered of a transition.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::counts::Counts;
 use super::report::{PhaseTimes, TransitionReport};
+use crate::serialized::{in_seconds, in_seconds_or_nil, in_unix_seconds};
+use crate::serving::StateOrRole;
 
 /// How a stop went.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct StopReport {
     /// Requests that were under way when the deadline came: their clients were told that the
     /// outcome is unknown, or that they were not begun. Clients whose replies were thrown away
@@ -18,35 +21,70 @@ pub struct StopReport {
     pub aborted_transactions: usize,
     /// Whether Tx closed its engine in time. If not, its thread is left behind: exit the process.
     pub tx_stopped: bool,
-    /// How long it took.
+    /// How long it took. Serialized in seconds.
+    #[serde(serialize_with = "in_seconds")]
     pub took: Duration,
     /// Why the runtime stopped by itself, if it did: the engine failed to start, or died too often.
     pub failure: Option<String>,
 }
 
+/// How far a recorded transition has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordedResult {
+    /// The transition is under way.
+    UnderWay,
+    /// The transition is done.
+    Done,
+    /// A stop took it over.
+    Superseded,
+}
+
+impl RecordedResult {
+    /// As it stands in the list of transitions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnderWay => "under way",
+            Self::Done => "done",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+impl Serialize for RecordedResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// One transition, as `vestibule.show('transitions')` shows it. A change of state that is over at
-/// once (assist, solo, loading) has no times and no counts.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// once (assist, solo, loading) has no times and no counts. Times are serialized in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TransitionRecord {
     /// Counted from 1.
     pub id: u64,
     /// State or role before.
-    pub from: String,
+    pub from: StateOrRole,
     /// State or role after.
-    pub to: String,
+    pub to: StateOrRole,
     /// What caused it.
     pub reason: String,
     /// Who asked for it.
     pub requested_by: String,
-    /// `under way`, `done`, or `superseded` by a stop.
-    pub result: &'static str,
-    /// Unix time of its beginning, in seconds.
-    pub started: f64,
-    /// Seconds it took: the sum of its phases.
-    pub took: f64,
-    /// Seconds that were given for what ran; nil if it was for ever.
-    pub grace: Option<f64>,
-    /// Seconds in each phase.
+    /// How far it has come.
+    pub result: RecordedResult,
+    /// When it began. Serialized as Unix time.
+    #[serde(serialize_with = "in_unix_seconds")]
+    pub started: SystemTime,
+    /// How long it took: the sum of its phases.
+    #[serde(serialize_with = "in_seconds")]
+    pub took: Duration,
+    /// What was given for what ran; nil if it was for ever.
+    #[serde(serialize_with = "in_seconds_or_nil")]
+    pub grace: Option<Duration>,
+    /// How long each phase was.
     pub phases: Phases,
     /// What was under way when it began, of the kind that it waits for.
     pub waited_for: Counts,
@@ -87,24 +125,29 @@ pub struct TransitionRecord {
     pub left_behind: Vec<String>,
 }
 
-/// Seconds in each phase of a transition.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+/// How long each phase of a transition was. Serialized in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct Phases {
     /// Everything was still served (the lameduck).
-    pub announce: f64,
+    #[serde(serialize_with = "in_seconds")]
+    pub announce: Duration,
     /// Until every session thread had seen the new state.
-    pub quiesce: f64,
+    #[serde(serialize_with = "in_seconds")]
+    pub quiesce: Duration,
     /// What ran could finish.
-    pub grace: f64,
+    #[serde(serialize_with = "in_seconds")]
+    pub grace: Duration,
     /// Clients were answered.
-    pub abort: f64,
+    #[serde(serialize_with = "in_seconds")]
+    pub abort: Duration,
     /// Tx closed its engine.
-    pub settle: f64,
+    #[serde(serialize_with = "in_seconds")]
+    pub settle: Duration,
 }
 
 impl From<PhaseTimes> for Phases {
-    fn from(times: PhaseTimes) -> Self {
-        let [announce, quiesce, grace, abort, settle] = times.map(|time| time.as_secs_f64());
+    fn from([announce, quiesce, grace, abort, settle]: PhaseTimes) -> Self {
         Self {
             announce,
             quiesce,
@@ -117,20 +160,17 @@ impl From<PhaseTimes> for Phases {
 
 impl TransitionRecord {
     /// A transition that begins now.
-    pub(crate) fn begin(from: &str, to: &str, reason: String, by: &str) -> Self {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+    pub(crate) fn begin(from: StateOrRole, to: StateOrRole, reason: String, by: &str) -> Self {
         Self {
             id: 0,
-            from: from.to_owned(),
-            to: to.to_owned(),
+            from,
+            to,
             reason,
             requested_by: by.to_owned(),
-            result: "under way",
-            started: unix.as_secs_f64(),
-            took: 0.0,
-            grace: Some(0.0),
+            result: RecordedResult::UnderWay,
+            started: SystemTime::now(),
+            took: Duration::ZERO,
+            grace: Some(Duration::ZERO),
             phases: Phases::default(),
             waited_for: Counts::default(),
             waited_for_transactions: 0,
@@ -152,9 +192,9 @@ impl TransitionRecord {
     }
 
     /// A change that is over at once.
-    pub(crate) fn at_once(from: &str, to: &str, reason: String) -> Self {
+    pub(crate) fn at_once(from: StateOrRole, to: StateOrRole, reason: String) -> Self {
         Self {
-            result: "done",
+            result: RecordedResult::Done,
             ..Self::begin(from, to, reason, "")
         }
     }
@@ -163,11 +203,11 @@ impl TransitionRecord {
     pub(crate) fn complete(&mut self, report: &TransitionReport) {
         let (waiting, cut_off) = (&report.waiting, &report.cut_off);
         self.result = if report.is_superseded {
-            "superseded"
+            RecordedResult::Superseded
         } else {
-            "done"
+            RecordedResult::Done
         };
-        self.took = report.took().as_secs_f64();
+        self.took = report.took();
         self.phases = report.times.into();
         self.waited_for = waiting.requests;
         self.joined = cut_off.joined;
@@ -196,11 +236,17 @@ impl TransitionRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serving::State;
     use crate::transitions::{CutOffCounts, WaitedFor};
 
     #[test]
     fn a_record_tells_all_that_was_cut_off() {
-        let mut record = TransitionRecord::begin("assist", "stopped", "drain".to_owned(), "test");
+        let mut record = TransitionRecord::begin(
+            State::Assist.into(),
+            State::Stopped.into(),
+            "drain".to_owned(),
+            "test",
+        );
         let cut_off = CutOffCounts {
             unread: 2,
             transactions: 1,

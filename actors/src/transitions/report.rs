@@ -5,28 +5,6 @@ use std::time::Duration;
 use super::counts::Counts;
 use crate::admission::Class;
 
-/// What a transition is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum TransitionPhase {
-    Announce,
-    Quiesce,
-    Grace,
-    Abort,
-    Settle,
-}
-
-impl TransitionPhase {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Announce => "announce",
-            Self::Quiesce => "quiesce",
-            Self::Grace => "grace",
-            Self::Abort => "abort",
-            Self::Settle => "settle",
-        }
-    }
-}
-
 /// Time spent in each phase, in its order.
 pub(crate) type PhaseTimes = [Duration; 5];
 

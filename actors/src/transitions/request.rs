@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::serving::Role;
+use crate::serving::{Role, State, StateOrRole};
 
 /// Where a transition leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,10 +12,11 @@ pub(crate) enum TransitionTarget {
 }
 
 impl TransitionTarget {
-    pub(crate) const fn name(self) -> &'static str {
+    /// What it leads to, as operators are told.
+    pub(crate) const fn leads_to(self) -> StateOrRole {
         match self {
-            Self::Stopped => "stopped",
-            Self::Role(role) => role.name(),
+            Self::Stopped => StateOrRole::State(State::Stopped),
+            Self::Role(role) => StateOrRole::Role(role),
         }
     }
 }

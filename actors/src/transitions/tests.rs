@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::report::TransitionPhase;
 use super::*;
 use crate::limits::TRANSITION_SLACK;
-use crate::serving::Role;
+use crate::serving::{Role, TransitionPhase};
 
 const GRACE: Duration = Duration::from_secs(3);
 const WAIT: Duration = Duration::from_secs(10);

@@ -2,32 +2,41 @@
 //! acts.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::Handler;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
 use super::actor::Worker;
+use crate::cells::claims::RequestPhase;
 use crate::connection::cell::ConnectionCell;
 use crate::limits::SHOW_ROWS_MAX;
-use crate::messages::{
-    ConnectionRow, Contribute, Contribution, FanOut, Gathered, KillTarget, RequestRow, Row,
-};
+use crate::messages::{Contribute, Contribution, FanOut, Gathered, KillTarget, Row};
+use crate::monitoring::{ConnectionInfo, RequestInfo, RequestState};
 use crate::resources::in_flight::InFlightRequest;
 use crate::session::messages::Kill;
 
-fn age(now: Instant, since: Instant) -> f64 {
-    now.saturating_duration_since(since).as_secs_f64()
+fn age(now: Instant, since: Instant) -> Duration {
+    now.saturating_duration_since(since)
+}
+
+/// As operators are told.
+fn state_of(phase: RequestPhase) -> RequestState {
+    match phase {
+        RequestPhase::Queued => RequestState::Queued,
+        RequestPhase::Started => RequestState::Started,
+        RequestPhase::Deferred => RequestState::Deferred,
+    }
 }
 
 impl Worker {
     fn connection_rows(&self, now: Instant) -> Vec<Row> {
         let row = |session: Rc<ConnectionCell>| {
             let state = session.state.borrow();
-            Row::Connection(ConnectionRow {
+            Row::Connection(ConnectionInfo {
                 connection: session.id.connection,
-                peer: session.peer.to_string(),
+                peer: session.peer,
                 user: state.caller().user.to_string(),
                 thread: self.cell.index,
                 in_flight: state.counts().all,
@@ -35,8 +44,8 @@ impl Worker {
                 held: state.held_count(),
                 output_bytes: state.unsent_bytes(),
                 memory_bytes: state.buffer_bytes(),
-                place: session.slot.name(),
-                age: now.duration_since(session.since).as_secs_f64(),
+                place: session.slot.kind().into(),
+                age: age(now, session.since),
             })
         };
         self.sessions.iter().take(SHOW_ROWS_MAX).map(row).collect()
@@ -56,35 +65,39 @@ impl Worker {
                 let header = frame.and_then(|content| read_header(content).ok());
                 let header = header.map(|(header, _)| header);
                 let request = header.and_then(|own| RequestType::from_code(own.request_type));
-                Row::Request(RequestRow {
+                Row::Request(RequestInfo {
                     connection: session.id.connection,
                     sync: header.map(|own| own.sync),
                     user: own.caller().user.to_string(),
                     stream: header.map_or(0, |own| own.stream_id),
-                    request: request.map(RequestType::name),
+                    request_type: request,
                     procedure: None,
                     state,
                     age: since.map(|since| age(now, since)),
                 })
             };
             let held = own.held();
-            rows.extend(held.map(|own| row(Some(&own.content), "held", Some(own.since))));
+            rows.extend(
+                held.map(|own| row(Some(&own.content), RequestState::Held, Some(own.since))),
+            );
             let scan = own.scan();
-            rows.extend(scan.map(|own| row(Some(&own.content), "reading", Some(own.since))));
+            rows.extend(
+                scan.map(|own| row(Some(&own.content), RequestState::Reading, Some(own.since))),
+            );
             rows.extend(own.awaited().map(|call| {
-                Row::Request(RequestRow {
+                Row::Request(RequestInfo {
                     connection: session.id.connection,
                     sync: Some(call.sync),
                     user: own.caller().user.to_string(),
                     stream: call.stream,
-                    request: Some(call.request_type.name()),
+                    request_type: Some(call.request_type),
                     procedure: Some(call.procedure.to_owned()),
-                    state: "waiting",
+                    state: RequestState::Waiting,
                     age: Some(age(now, call.since)),
                 })
             }));
             if !own.is_flushed() {
-                rows.push(row(None, "flushing", own.unread_since()));
+                rows.push(row(None, RequestState::Flushing, own.unread_since()));
             }
         }
         rows.truncate(SHOW_ROWS_MAX);
@@ -106,14 +119,14 @@ impl Worker {
             let user = self.owner(request).map_or(String::new(), |session| {
                 session.state.borrow().caller().user.to_string()
             });
-            Row::Request(RequestRow {
+            Row::Request(RequestInfo {
                 connection: request.session.connection,
                 sync: Some(request.sync),
                 user,
                 stream: request.stream,
-                request: Some(request.request_type.name()),
+                request_type: Some(request.request_type),
                 procedure: request.procedure.as_deref().map(str::to_owned),
-                state: state.in_flight.phase(id).name(),
+                state: state_of(state.in_flight.phase(id)),
                 age: Some(age(now, request.since)),
             })
         };
@@ -144,6 +157,6 @@ impl Handler<Gathered> for Worker {
     type Result = ();
 
     fn handle(&mut self, gathered: Gathered, _ctx: &mut Self::Context) {
-        self.sessions.forward(gathered.0.reply_to, gathered);
+        self.sessions.forward(gathered.reply_to, gathered);
     }
 }

@@ -132,9 +132,8 @@ fn no_state_of_a_transition_is_seen_without_it() {
             let mut seen = Vec::new();
             while handle.serving().state != State::Stopped {
                 let own = handle.status();
-                let to = own.transition.map(|own| own.to);
-                let wanted = own.wanted.map(Role::name);
-                let told = (own.serving.state, own.serving.role, wanted, to);
+                let to = own.transition.map(|own| own.to.name());
+                let told = (own.state, own.role, own.wanted.name(), to);
                 if seen.last() != Some(&told) {
                     seen.push(told);
                 }
@@ -152,15 +151,15 @@ fn no_state_of_a_transition_is_seen_without_it() {
                 (State::Draining, Role::Primary, wanted, to) => {
                     matches!(
                         (wanted, to),
-                        (Some("replica"), Some("replica")) | (None, Some("stopped"))
+                        ("replica", Some("replica")) | ("stopped", Some("stopped"))
                     )
                 }
-                (State::Assist, role, wanted, None) => wanted == Some(role.name()),
+                (State::Assist, role, wanted, None) => wanted == role.name(),
                 // A promotion is done at once, and a demotion's state follows its beginning.
                 (State::Assist, Role::Replica, wanted, to) => {
-                    (wanted, to) == (Some("primary"), Some("primary"))
+                    (wanted, to) == ("primary", Some("primary"))
                 }
-                (State::Stopped, _, wanted, to) => (wanted, to) == (None, None),
+                (State::Stopped, _, wanted, to) => (wanted, to) == ("stopped", None),
                 _ => false,
             };
             assert!(is_right, "{own:?} in {seen:?}");

@@ -130,7 +130,7 @@ fn those_who_do_not_wait_any_longer_make_room_for_others() {
         // Its client does not even take the answer, so this is no half that is closed.
         gone.send(&RequestBuilder::new(RequestType::Ping, 99));
         drop(gone);
-        harness.wait_until("it is gone", || harness.handle().connections() == 2);
+        harness.wait_until("it is gone", || harness.handle().connection_count() == 2);
     }
     let mut last = harness.connect();
     last.send(&demotion(5));

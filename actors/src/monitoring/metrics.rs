@@ -1,0 +1,219 @@
+//! Plain numbers for monitoring: counters that the session threads keep anyway, and what there is
+//! now.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use vestibule_wire::keys::RequestType;
+
+use super::threads::SessionThread;
+use crate::cells::traffic::{Counted, Counter};
+use crate::serialized::in_seconds;
+use crate::serving::{Role, State};
+use crate::shared::Shared;
+
+/// Everything that is counted. Made from cells, by a few locks for a moment and in proportion to
+/// the session threads: nothing is asked of them or of Tx, and nothing is counted for it alone.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Since the start. Serialized in seconds.
+    #[serde(serialize_with = "in_seconds")]
+    pub uptime: Duration,
+    /// What the network side may do.
+    pub state: State,
+    /// Whether data may be changed.
+    pub role: Role,
+    /// Grows with every change of both.
+    pub epoch: u64,
+    /// Whether connection pools are told that it runs.
+    pub is_ready: bool,
+    /// Whether the engine takes no changes, because of a fault.
+    pub has_fault: bool,
+    /// Grows with every change of the definitions.
+    pub schema_version: u64,
+    /// The number of the journal's last record, if there is a journal.
+    pub last_record: Option<u64>,
+    /// What came and went.
+    pub traffic: TrafficMetrics,
+    /// Connections of clients.
+    pub client_connections: usize,
+    /// Connections with a slot of the administrators'.
+    pub administrator_connections: usize,
+    /// Connections that found no slot since the start.
+    pub turned_away: u64,
+    /// Requests that were forwarded, and not begun by Tx.
+    pub queued: usize,
+    /// Requests of clients that were forwarded, and not answered.
+    pub in_flight: usize,
+    /// Jobs of the embedder that are under way.
+    pub jobs: usize,
+    /// Open transactions.
+    pub transactions: usize,
+    /// Reservations that are held: locks, cursors.
+    pub reservations: usize,
+    /// Requests that wait for something else than Tx.
+    pub waits: usize,
+    /// Transitions since the start, changes of state that are over at once included.
+    pub transitions: u64,
+    /// What the buffers of all connections take, and the replies on their way to them.
+    pub connections_memory: MemoryUse,
+    /// What the engine's data take, if it counts that.
+    pub data_memory: Option<MemoryUse>,
+    /// The session threads.
+    pub threads: Vec<SessionThread>,
+}
+
+/// What came and went since the start.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TrafficMetrics {
+    /// Requests by type, with the names that `box.stat()` has, and `OTHER` for all others: so the
+    /// sum is all requests. Those of procedures count as CALL.
+    pub requests: BTreeMap<&'static str, Count>,
+    /// Replies that told an error.
+    pub errors: Count,
+    /// Connections that were taken in.
+    pub connections: Count,
+    /// Streams in which a transaction was begun.
+    pub streams: Count,
+    /// Bytes that clients have sent.
+    pub received_bytes: Count,
+    /// Bytes that were sent to clients.
+    pub sent_bytes: Count,
+}
+
+/// Since the start, and per second.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Count {
+    /// Since the start. It never falls.
+    pub total: u64,
+    /// Per second, of the last five.
+    pub per_second: f64,
+}
+
+impl Count {
+    fn of(counted: Counted) -> Self {
+        Self {
+            total: counted.total,
+            per_second: counted.rate as f64 / 1000.0,
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            total: self.total + other.total,
+            per_second: self.per_second + other.per_second,
+        }
+    }
+}
+
+/// Memory, of which there may be so much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MemoryUse {
+    /// In bytes.
+    pub used_bytes: usize,
+    /// In bytes.
+    pub max_bytes: usize,
+}
+
+/// The types that have a row of their own, by the name of the row. CALL has two.
+const ROWS: &[(&str, &[RequestType])] = &[
+    ("AUTH", &[RequestType::Auth]),
+    ("BEGIN", &[RequestType::Begin]),
+    ("CALL", &[RequestType::Call, RequestType::Call16]),
+    ("COMMIT", &[RequestType::Commit]),
+    ("DELETE", &[RequestType::Delete]),
+    ("EVAL", &[RequestType::Eval]),
+    ("EXECUTE", &[RequestType::Execute]),
+    ("INSERT", &[RequestType::Insert]),
+    ("PREPARE", &[RequestType::Prepare]),
+    ("REPLACE", &[RequestType::Replace]),
+    ("ROLLBACK", &[RequestType::Rollback]),
+    ("SELECT", &[RequestType::Select]),
+    ("UPDATE", &[RequestType::Update]),
+    ("UPSERT", &[RequestType::Upsert]),
+];
+
+impl TrafficMetrics {
+    /// The name in [`requests`](Self::requests) of the types that have none of their own.
+    pub const OTHER: &'static str = "OTHER";
+
+    pub(crate) fn of(shared: &Shared) -> Self {
+        let counted = |counter: Counter| {
+            let workers = shared.counters.iter();
+            let counted = workers.map(|worker| worker.traffic.get(counter));
+            Count::of(counted.fold(Counted::default(), Counted::and))
+        };
+        let sum = |counters: &mut dyn Iterator<Item = Counter>| {
+            counters.map(counted).fold(Count::default(), Count::and)
+        };
+        let row = |(name, types): &(&'static str, &[RequestType])| {
+            (*name, sum(&mut types.iter().copied().map(Counter::of)))
+        };
+        let mut requests: BTreeMap<_, _> = ROWS.iter().map(row).collect();
+        let named = |counter: &Counter| {
+            let mut types = ROWS.iter().flat_map(|(_, types)| types.iter());
+            types.any(|own| Counter::of(*own) == *counter)
+        };
+        let mut others = Counter::requests().filter(|counter| !named(counter));
+        requests.insert(Self::OTHER, sum(&mut others));
+        Self {
+            requests,
+            errors: counted(Counter::ERRORS),
+            connections: counted(Counter::CONNECTIONS),
+            streams: counted(Counter::STREAMS),
+            received_bytes: counted(Counter::RECEIVED),
+            sent_bytes: counted(Counter::SENT),
+        }
+    }
+
+    /// Requests of all types.
+    #[must_use]
+    pub fn all_requests(&self) -> Count {
+        let counts = self.requests.values().copied();
+        counts.fold(Count::default(), Count::and)
+    }
+}
+
+impl Metrics {
+    pub(crate) fn of(shared: &Shared, now: Instant) -> Self {
+        let serving = shared.serving.load();
+        let taken = shared.slots.taken();
+        let data_memory = shared.data_memory();
+        Self {
+            uptime: now.saturating_duration_since(shared.started),
+            state: serving.state,
+            role: serving.role,
+            epoch: serving.epoch,
+            is_ready: serving.is_ready(),
+            has_fault: shared.fault().is_some(),
+            schema_version: shared.schema_version(),
+            last_record: shared.view().and_then(|view| view.last_record()),
+            traffic: TrafficMetrics::of(shared),
+            client_connections: taken.clients,
+            administrator_connections: taken.administrators,
+            turned_away: shared.slots.rejected(),
+            queued: shared.queued_count(),
+            in_flight: shared.in_flight_count(),
+            jobs: shared.jobs.load(Ordering::Relaxed),
+            transactions: shared.quotas.transactions.used(),
+            reservations: shared.quotas.reservations.used(),
+            waits: shared.quotas.waits.used(),
+            transitions: shared.transitions.last(),
+            connections_memory: MemoryUse {
+                used_bytes: shared.memory.used(),
+                max_bytes: shared.config.connection_limits.memory_max,
+            },
+            data_memory: data_memory.map(|own| MemoryUse {
+                used_bytes: own.used(),
+                max_bytes: own.max(),
+            }),
+            threads: SessionThread::all(shared),
+        }
+    }
+}

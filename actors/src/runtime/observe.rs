@@ -1,0 +1,170 @@
+//! What operators see, for the embedder: the values that the control procedures tell.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
+
+use super::handle::RuntimeHandle;
+use crate::messages::{FanOut, Gather, KillTarget, Row, sum_of_killed};
+use crate::monitoring::{
+    ConnectionInfo, DescriptorInfo, InstanceInfo, Killed, LimitInfo, Metrics, QuotaInfo,
+    RequestInfo, ReservationInfo, ServerStatus, SessionThread,
+};
+use crate::transitions::TransitionRecord;
+
+impl<E: 'static> RuntimeHandle<E> {
+    /// Where it listens, with the ports that the system picked.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where it listens for administrators, with the ports that the system picked.
+    #[must_use]
+    pub fn admin_addresses(&self) -> &[SocketAddr] {
+        &self.admin_addresses
+    }
+
+    /// The whole server in short: state, reason, queue, fault, the transition under way. As
+    /// `vestibule.state()`.
+    #[must_use]
+    pub fn status(&self) -> ServerStatus {
+        ServerStatus::of(&self.shared, self.shared.clock.now())
+    }
+
+    /// Who it is: as `box.info()`.
+    #[must_use]
+    pub fn instance(&self) -> InstanceInfo {
+        InstanceInfo::of(&self.shared, self.shared.clock.now())
+    }
+
+    /// Plain numbers for monitoring, `box.stat()` and `box.stat.net()` among them. Neither Tx nor
+    /// the session threads are asked, so that it costs them nothing; the caller, some microseconds.
+    ///
+    /// ```
+    /// use vestibule_actors::RuntimeHandle;
+    ///
+    /// fn busy<E>(runtime: &RuntimeHandle<E>) -> String {
+    ///     let metrics = runtime.metrics();
+    ///     let selects = metrics.traffic.requests["SELECT"];
+    ///     format!("{} queued, {:.0} SELECT/s", metrics.queued, selects.per_second)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(&self.shared, self.shared.clock.now())
+    }
+
+    /// The last transitions and changes of state, oldest first; the one under way is the last of
+    /// them. At most [`TRANSITIONS_KEPT_MAX`](crate::limits::TRANSITIONS_KEPT_MAX).
+    #[must_use]
+    pub fn transitions(&self) -> Vec<TransitionRecord> {
+        self.shared.transitions.rows()
+    }
+
+    /// The session threads, and how fast they hear of changes.
+    #[must_use]
+    pub fn threads(&self) -> Vec<SessionThread> {
+        SessionThread::all(&self.shared)
+    }
+
+    /// The bounds that matter to operators, and how much of them is in use.
+    #[must_use]
+    pub fn limits(&self) -> Vec<LimitInfo> {
+        LimitInfo::all(&self.shared)
+    }
+
+    /// Who holds how much of what all connections share, most first.
+    #[must_use]
+    pub fn quotas(&self) -> Vec<QuotaInfo> {
+        self.shared.quotas.rows()
+    }
+
+    /// Who may have how many descriptors.
+    #[must_use]
+    pub fn descriptors(&self) -> Vec<DescriptorInfo> {
+        DescriptorInfo::all(&self.shared)
+    }
+
+    /// The reservations: locks, cursors.
+    #[must_use]
+    pub fn reservations(&self) -> Vec<ReservationInfo> {
+        self.shared.reservations.rows(self.shared.clock.now())
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.shared.connection_count()
+    }
+
+    /// Requests that were forwarded to Tx and are not answered, jobs of the embedder included.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.shared.in_flight_count() + self.shared.jobs.load(Ordering::Relaxed)
+    }
+
+    /// The open connections, up to [`SHOW_ROWS_MAX`](crate::limits::SHOW_ROWS_MAX) of each session
+    /// thread: each is asked. Of a thread that has ended there are none.
+    pub async fn connections(&self) -> Vec<ConnectionInfo> {
+        let rows = self.gather(FanOut::Connections).await.into_iter();
+        let wanted = rows.filter_map(|row| match row {
+            Row::Connection(own) => Some(own),
+            Row::Request(_) | Row::Killed(_) => None,
+        });
+        wanted.collect()
+    }
+
+    /// The requests that somebody waits for, up to
+    /// [`SHOW_ROWS_MAX`](crate::limits::SHOW_ROWS_MAX) of each session thread: each is asked.
+    pub async fn requests(&self) -> Vec<RequestInfo> {
+        let rows = self.gather(FanOut::Requests).await.into_iter();
+        let wanted = rows.filter_map(|row| match row {
+            Row::Request(own) => Some(own),
+            Row::Connection(_) | Row::Killed(_) => None,
+        });
+        wanted.collect()
+    }
+
+    /// Closes the connection of this number, and answers its requests before their time: those that
+    /// Tx has begun with "outcome unknown".
+    pub async fn kill_connection(&self, connection: u64) -> Killed {
+        self.kill(connection, None).await
+    }
+
+    /// Answers the requests with this sync of a connection before their time, as
+    /// [`kill_connection`](Self::kill_connection) does with all of them.
+    pub async fn kill_request(&self, connection: u64, sync: u64) -> Killed {
+        self.kill(connection, Some(sync)).await
+    }
+
+    async fn kill(&self, connection: u64, sync: Option<u64>) -> Killed {
+        let target = KillTarget { connection, sync };
+        sum_of_killed(&self.gather(FanOut::Kill(target)).await)
+    }
+
+    async fn gather(&self, question: FanOut) -> Vec<Row> {
+        let (told, answer) = oneshot::channel();
+        let workers = &self.peers.workers;
+        let contributions = Gather::for_embedder(question, told, workers.len());
+        for (worker, contribution) in workers.iter().zip(contributions) {
+            worker.contribute(contribution);
+        }
+        // What is asked of a thread that has ended is dropped, so that an answer always comes.
+        answer.await.unwrap_or_default()
+    }
+
+    /// Declares solo as an operator does: sessions answer alone, and say why, until
+    /// [`assist`](Self::assist). Said again, it changes the reason.
+    pub fn solo(&self, reason: &str) {
+        let now = self.shared.clock.now();
+        self.shared.serving.operator_solo(reason, now);
+    }
+
+    /// Takes back what [`solo`](Self::solo), or an operator's `vestibule.solo`, declared. Solo for
+    /// other reasons goes on.
+    pub fn assist(&self) {
+        self.shared.serving.operator_assist(self.shared.clock.now());
+    }
+}
