@@ -54,8 +54,8 @@ pub struct WrongCredit;
 pub(super) struct Ledger {
     window: usize,
     messages_max: usize,
-    /// The number of the message that was begun last.
-    last: u32,
+    /// Messages that were ever begun; the number of the last are its lower 32 bits.
+    begun: u64,
     messages: HashMap<u32, Begun>,
     for_window: Waiters,
     for_an_end: Waiters,
@@ -129,7 +129,7 @@ impl Ledger {
         Self {
             window: agreed.window,
             messages_max: agreed.messages_max,
-            last: 0,
+            begun: 0,
             messages: HashMap::new(),
             for_window: Waiters::default(),
             for_an_end: Waiters::default(),
@@ -143,7 +143,8 @@ impl Ledger {
             self.for_an_end.push(group);
             return None;
         }
-        self.last = self.last.wrapping_add(1);
+        self.begun += 1;
+        let number = self.begun as u32;
         let begun = Begun {
             group,
             tag,
@@ -152,9 +153,9 @@ impl Ledger {
             limit: 0,
             is_stopped: false,
         };
-        self.messages.insert(self.last, begun);
+        self.messages.insert(number, begun);
         let total = total as u32;
-        Some((self.last, First { group, total }))
+        Some((number, First { group, total }))
     }
 
     /// How much of `size` bytes of a message may be sent now. Less than a chunk's least is nothing,
@@ -253,7 +254,8 @@ impl Ledger {
 
     /// Whether a message with this number was begun, among the last two thousand millions.
     fn was_begun(&self, number: u32) -> bool {
-        number != 0 && self.last.wrapping_sub(number) <= u32::MAX / 2
+        let age = (self.begun as u32).wrapping_sub(number);
+        u64::from(age) < self.begun.min(1 << 31)
     }
 
     /// Whether every message is settled, all of this window there, and nobody waits for it.

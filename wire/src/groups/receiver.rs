@@ -157,6 +157,13 @@ impl<B: Assembly> Receiver<B> {
             .sum()
     }
 
+    /// What has come of a message that is under way and was not stopped.
+    #[must_use]
+    pub fn begun(&self, number: u32) -> Option<&B> {
+        let message = self.open.get(&number)?;
+        (!message.is_stopped).then_some(&message.bytes)
+    }
+
     /// Bytes that it holds of what is not admitted.
     #[cfg(test)]
     pub(super) fn unadmitted(&self) -> usize {

@@ -411,7 +411,9 @@ fn a_credit_that_nobody_is_due_is_wrong() {
         Err(WrongCredit),
         "less than before"
     );
-    assert_eq!(sender.stop(2), Err(WrongCredit));
+    for never_begun in [0, 2, u32::MAX / 2 + 2, u32::MAX] {
+        assert_eq!(sender.stop(never_begun), Err(WrongCredit), "{never_begun}");
+    }
     assert_eq!(sender.stop(1), Ok(Some(1)));
     assert_eq!(sender.credit(1, 30_000), Ok(()), "it was on its way");
 }
