@@ -33,6 +33,10 @@ impl<T> Table<T> {
         self.pending.insert(sync, waiting);
     }
 
+    pub(crate) fn has(&self, sync: u64) -> bool {
+        self.pending.contains_key(&sync)
+    }
+
     pub(crate) fn get_mut(&mut self, sync: u64) -> Option<&mut T> {
         self.pending.get_mut(&sync)
     }

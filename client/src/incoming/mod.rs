@@ -9,7 +9,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use vestibule_wire::client::{MalformedReply, ReplyFrame};
 use vestibule_wire::groups::chunk::{Chunk, First, HEAD_SIZE_MAX, MalformedChunk};
 use vestibule_wire::groups::{Agreement, DamagedSequence, Received, Receiver};
-use vestibule_wire::keys::CODE_ERROR;
+use vestibule_wire::keys::{CODE_ERROR, CODE_EVENT};
 use vestibule_wire::limits::GROUP_QUANTUM;
 
 use crate::error::ServerError;
@@ -23,6 +23,9 @@ const LENGTH_SIZE: usize = 5;
 
 /// Longest frame of a chunk, without its length.
 const CHUNK_SIZE_MAX: usize = HEAD_SIZE_MAX + GROUP_QUANTUM;
+
+/// A reply has told whose it is within this number of bytes.
+const REPLY_HEADER_MAX: usize = 1024;
 
 /// What is held of replies in chunks.
 pub(crate) const AGREED: Agreement = Agreement {
@@ -118,6 +121,8 @@ struct Chunks {
 struct Opened {
     /// Whose reply it is, once its header is there.
     sync: Option<u64>,
+    /// Nobody has asked for it by its sync.
+    is_event: bool,
     total: usize,
 }
 
@@ -165,6 +170,22 @@ impl Incoming {
         };
         let size = LENGTH_SIZE + u32::from_be_bytes(*length) as usize;
         size.saturating_sub(self.bytes.len())
+    }
+
+    /// Refuses the rest of replies that are under way and that nobody waits for any more.
+    pub(crate) fn stop_unwanted(&mut self, is_wanted: impl Fn(u64) -> bool) {
+        let Some(chunks) = &mut self.chunks else {
+            return;
+        };
+        let (receiver, answer) = (&mut chunks.receiver, &mut self.answer);
+        chunks.open.retain(|number, opened| {
+            let sync = opened.sync.filter(|_| !opened.is_event);
+            let is_wanted = sync.is_none_or(&is_wanted);
+            if !is_wanted {
+                answer.extend(receiver.stop(*number, None).unwrap_or_default());
+            }
+            is_wanted
+        });
     }
 
     /// What is to be said of the chunks that have come.
@@ -254,10 +275,18 @@ impl Chunks {
         match self.receiver.data(number, first, piece)? {
             Received::Opened(First { total, .. }) => {
                 let total = total as usize;
-                self.open.insert(number, Opened { sync: None, total });
-                self.went_on(number, piece, size_max, answer)
+                let (sync, is_event) = (None, false);
+                self.open.insert(
+                    number,
+                    Opened {
+                        sync,
+                        is_event,
+                        total,
+                    },
+                );
+                self.went_on(number, size_max, answer)
             }
-            Received::Piece => self.went_on(number, piece, size_max, answer),
+            Received::Piece => self.went_on(number, size_max, answer),
             Received::Complete {
                 content, credit, ..
             } => {
@@ -282,18 +311,26 @@ impl Chunks {
     fn went_on(
         &mut self,
         number: u32,
-        piece: &[u8],
         size_max: usize,
         answer: &mut Vec<u8>,
     ) -> Result<Option<Arrived>, Fault> {
-        let Some(Opened { sync, total }) = self.open.get_mut(&number) else {
+        let Some(opened) = self.open.get_mut(&number) else {
             return Ok(None);
         };
-        let size = *total;
-        if sync.is_none() && !piece.is_empty() {
-            *sync = Some(ReplyFrame::read_content(piece)?.sync);
+        let size = opened.total;
+        if opened.sync.is_none() {
+            let begun = self.receiver.begun(number).map_or(&[][..], Vec::as_slice);
+            match ReplyFrame::read_content(begun) {
+                Ok(frame) => {
+                    opened.sync = Some(frame.sync);
+                    opened.is_event = frame.code == CODE_EVENT;
+                }
+                // The first piece may be as short as its sender likes.
+                Err(_) if begun.len() < REPLY_HEADER_MAX => {}
+                Err(fault) => return Err(fault.into()),
+            }
         }
-        let credit = match *sync {
+        let credit = match opened.sync {
             Some(sync) if size > size_max => {
                 self.open.remove(&number);
                 let stop = self.receiver.stop(number, None);

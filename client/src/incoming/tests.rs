@@ -157,6 +157,58 @@ fn a_reply_whose_header_comes_late_is_refused_when_it_is_known_whose_it_is() {
 }
 
 #[test]
+fn a_reply_whose_first_piece_is_short_is_taken() {
+    let mut incoming = chunked(100_000);
+    let reply = large(5, 20_000);
+    let (group, total) = (Group::Read, reply.len() as u32 - 5);
+    let content = &reply[5..];
+    let mut rest = content;
+    for size in [1, 2, 19, 5000, content.len() - 5022] {
+        let first = (size == 1).then_some(First { group, total });
+        let head = chunk::data(1, first, size as u32);
+        incoming.buffer().extend_from_slice(head.as_bytes());
+        incoming.buffer().extend_from_slice(&rest[..size]);
+        rest = &rest[size..];
+    }
+    let Some(Arrived::Reply(reply)) = incoming.next().unwrap() else {
+        panic!("it is whole");
+    };
+    assert_eq!((reply.sync, reply.body.len()), (5, 20_000));
+}
+
+#[test]
+fn what_has_no_header_in_its_first_bytes_is_no_reply() {
+    let mut incoming = chunked(100_000);
+    let (group, total) = (Group::Read, 50_000);
+    let head = chunk::data(1, Some(First { group, total }), 2000);
+    incoming.buffer().extend_from_slice(head.as_bytes());
+    incoming.buffer().extend_from_slice(&[0xc1; 2000]);
+    let fault = incoming.next().unwrap_err();
+    assert!(matches!(fault, Fault::Reply(MalformedReply::Header)));
+}
+
+#[test]
+fn a_reply_that_nobody_waits_for_any_more_is_refused_while_it_comes() {
+    let mut incoming = chunked(1 << 20);
+    for (number, sync) in [(1, 5), (2, 6)] {
+        let reply = large(sync, 500_000);
+        let group = Group::stream(sync).expect("above 0");
+        let total = reply.len() as u32 - 5;
+        let head = chunk::data(number, Some(First { group, total }), 5000);
+        incoming.buffer().extend_from_slice(head.as_bytes());
+        incoming.buffer().extend_from_slice(&reply[5..5005]);
+    }
+    assert!(incoming.next().unwrap().is_none());
+    assert!(!incoming.take_answer().is_empty(), "both are admitted");
+    incoming.stop_unwanted(|sync| sync == 6);
+    assert_eq!(incoming.take_answer(), chunk::stop(1, None));
+    incoming.stop_unwanted(|sync| sync == 6);
+    assert_eq!(incoming.take_answer(), b"", "once");
+    let chunks = incoming.chunks.unwrap();
+    assert_eq!(chunks.open.len(), 1);
+}
+
+#[test]
 fn a_server_that_gives_a_reply_up_says_why() {
     let mut incoming = chunked(1 << 20);
     let reply = large(5, 50_000);

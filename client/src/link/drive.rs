@@ -75,6 +75,7 @@ async fn read<R: AsyncRead + Unpin>(
                 Err(fault) => break Some(fault),
             }
         };
+        incoming.stop_unwanted(|sync| link.lock().table.has(sync));
         let answer = incoming.take_answer();
         if (!arrived.is_empty() || !answer.is_empty())
             && let Err(error) = link.deliver(&mut arrived, &mut answers, answer)
