@@ -10,6 +10,7 @@ use std::fmt;
 use std::future::IntoFuture;
 use std::pin::Pin as PinBox;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::incoming::Reply;
-use crate::link::{Holder, Link, Pin, Tracker};
+use crate::link::{Asked, Holder, Link, Pin, Tracker, Turns};
 use crate::operation::Operation;
 use crate::options::{Options, Retry};
 use crate::retry::Attempt;
@@ -48,17 +49,20 @@ pub(crate) enum Route {
     Stream(Arc<Holder>, Pin, Arc<StreamState>),
 }
 
-/// Whether a stream, or its transaction, is still to be used.
+/// Whether a stream, or its transaction, is still to be used, and whose turn it is in it.
 #[derive(Debug, Default)]
-pub(crate) struct StreamState(std::sync::atomic::AtomicBool);
+pub(crate) struct StreamState {
+    is_over: AtomicBool,
+    turns: Turns,
+}
 
 impl StreamState {
     pub(crate) fn end(&self) {
-        self.0.store(true, std::sync::atomic::Ordering::Release);
+        self.is_over.store(true, Ordering::Release);
     }
 
     fn is_over(&self) -> bool {
-        self.0.load(std::sync::atomic::Ordering::Acquire)
+        self.is_over.load(Ordering::Acquire)
     }
 }
 
@@ -110,9 +114,9 @@ impl Route {
         retry.wait(error, attempt).filter(|_| is_waiting)
     }
 
-    fn pin(&self) -> Option<Pin> {
+    fn pin(&self) -> Option<(Pin, &Turns)> {
         match self {
-            Self::Stream(_, pin, _) => Some(*pin),
+            Self::Stream(_, pin, state) => Some((*pin, &state.turns)),
             Self::One(_) | Self::Any(_) => None,
         }
     }
@@ -242,7 +246,13 @@ impl<R> Request<R> {
             let asked = async {
                 let holder = self.route.holder().await?;
                 let link: &Link = &holder.0;
-                link.ask(operation, self.route.pin(), tracker, pushes).await
+                link.ask(Asked {
+                    operation,
+                    pin: self.route.pin(),
+                    tracker,
+                    pushes,
+                })
+                .await
             };
             let error = match asked.await {
                 Ok(reply) => return Ok(reply),

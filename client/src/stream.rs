@@ -37,6 +37,10 @@ pub enum Isolation {
 }
 
 /// Requests that run in their order, on one connection: lost with it.
+///
+/// Several may be under way at once, of any number of tasks: they are sent in the order in which
+/// they were first polled. One that is repeated, as [`Retry`] allows, stands behind those that were
+/// sent meanwhile.
 #[derive(Debug, Clone)]
 pub struct Stream {
     client: Client,

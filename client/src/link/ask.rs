@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 use vestibule_wire::client::{RequestHeader, SYNC_AT};
 use vestibule_wire::error::ErrorCode;
 use vestibule_wire::features::Feature;
@@ -22,6 +22,33 @@ use crate::outgoing::Room;
 pub(crate) struct Pin {
     pub(crate) epoch: u64,
     pub(crate) stream_id: u64,
+}
+
+/// Who of a stream is next: requests that are under way at once are queued in the order in which
+/// they came, though small ones find room sooner than large ones.
+pub(crate) type Turns = Mutex<()>;
+
+/// A request that is asked, and what it comes with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) operation: &'a Operation,
+    /// Where it has to be sent, and in which order, if that is not open.
+    pub(crate) pin: Option<(Pin, &'a Turns)>,
+    pub(crate) tracker: &'a Tracker,
+    pub(crate) pushes: Option<&'a mpsc::Sender<Bytes>>,
+}
+
+impl<'a> Asked<'a> {
+    /// A request of the client itself, in no stream.
+    pub(crate) fn own(operation: &'a Operation, tracker: &'a Tracker) -> Self {
+        let (pin, pushes) = (None, None);
+        Self {
+            operation,
+            pin,
+            tracker,
+            pushes,
+        }
+    }
 }
 
 /// Whether a request whose future was dropped may have run.
@@ -71,26 +98,25 @@ pub(super) enum Failure {
 impl Link {
     /// Sends a request and waits for its reply. It is sent once, but for one that the server
     /// refuses because definitions have changed.
-    pub(crate) async fn ask(
-        &self,
-        operation: &Operation,
-        pin: Option<Pin>,
-        tracker: &Tracker,
-        pushes: Option<&mpsc::Sender<Bytes>>,
-    ) -> Result<Reply, Error> {
+    pub(crate) async fn ask(&self, asked: Asked<'_>) -> Result<Reply, Error> {
+        let operation = asked.operation;
+        let pin = asked.pin.map(|(pin, _)| pin);
         let mut schema_retries = 0;
         loop {
+            let turn = match asked.pin {
+                Some((_, turns)) => Some(turns.lock().await),
+                None => None,
+            };
             let session = self.session_for(pin).await?;
             needs(operation, pin, &session)?;
-            let turn = self.in_flight.acquire().await.map_err(|_| closed())?;
+            let place = self.in_flight.acquire().await.map_err(|_| closed())?;
             let names = match self.resolve(&session, operation).await {
                 Ok(names) => names,
                 Err(Failure::Stale) => continue,
                 Err(Failure::Error(error)) => return Err(error),
             };
-            let attempt = self.attempt(operation, &names, &session, pin, tracker, pushes);
-            let result = attempt.await;
-            drop(turn);
+            let result = self.attempt(asked, &names, &session, turn).await;
+            drop(place);
             match result {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Stale) => {}
@@ -122,16 +148,17 @@ impl Link {
         }
     }
 
-    /// Sends it over this connection, or not at all.
+    /// Sends it over this connection, or not at all. Its turn in its stream, if it is in one, is
+    /// over when it is queued.
     pub(super) async fn attempt(
         &self,
-        operation: &Operation,
+        asked: Asked<'_>,
         names: &Names,
         session: &Session,
-        pin: Option<Pin>,
-        tracker: &Tracker,
-        pushes: Option<&mpsc::Sender<Bytes>>,
+        turn: Option<MutexGuard<'_, ()>>,
     ) -> Result<Reply, Failure> {
+        let (operation, tracker) = (asked.operation, asked.tracker);
+        let pin = asked.pin.map(|(pin, _)| pin);
         let header = RequestHeader {
             // Replaced when the request is queued; all of them are as long.
             sync: u64::MAX,
@@ -161,7 +188,7 @@ impl Link {
             }
             let sync = state.table.next_sync();
             frame[SYNC_AT..SYNC_AT + 8].copy_from_slice(&sync.to_be_bytes());
-            let pushes = pushes.cloned();
+            let pushes = asked.pushes.cloned();
             state.table.insert(sync, Pending { answer, pushes });
             let stream = pin.and_then(|pin| Group::stream(pin.stream_id));
             let group = stream.unwrap_or_else(|| operation.group());
@@ -169,6 +196,7 @@ impl Link {
             self.wake(&mut state);
             sync
         };
+        drop(turn);
         small.forget();
         large.forget();
         let mut slot = Slot {

@@ -33,7 +33,7 @@ mod transport;
 mod uses;
 mod watches;
 
-pub(crate) use ask::{Pin, Tracker, lacks};
+pub(crate) use ask::{Asked, Pin, Tracker, Turns, lacks};
 pub(crate) use keeper::{Holder, open};
 pub(crate) use shared::{Link, Phase, Session, closed};
 pub(crate) use watches::Observed;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use vestibule_wire::features::Feature;
 use vestibule_wire::request::IteratorType;
 
-use super::ask::{Failure, Tracker};
+use super::ask::{Asked, Failure, Tracker};
 use super::shared::{Link, Session};
 use crate::error::{Error, Outcome, ServerError};
 use crate::operation::{Action, Identifier, Operation, Selection, Start};
@@ -173,7 +173,8 @@ impl Link {
         // Whether a lookup has run is nobody's concern: the request that needs it was not sent.
         let tracker = Tracker::default();
         let operation = Operation::from(action);
-        let attempt = self.attempt(&operation, &names, session, None, &tracker, None);
+        let asked = Asked::own(&operation, &tracker);
+        let attempt = self.attempt(asked, &names, session, None);
         let reply = attempt.await.map_err(|failure| match failure {
             Failure::Error(error) => Failure::Error(error.with_outcome(Outcome::NotSent)),
             Failure::Stale => Failure::Stale,

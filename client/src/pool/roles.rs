@@ -10,7 +10,7 @@ use vestibule_wire::features::Feature;
 use super::choice::Role;
 use super::members::{Board, Told};
 use crate::error::ErrorKind;
-use crate::link::{Link, Observed, Phase, Session, Tracker};
+use crate::link::{Asked, Link, Observed, Phase, Session, Tracker};
 use crate::operation::Action;
 use crate::pack;
 
@@ -150,7 +150,7 @@ async fn poll(
     let operation = action.into();
     loop {
         let tracker = Tracker::default();
-        let asked = link.ask(&operation, None, &tracker, None);
+        let asked = link.ask(Asked::own(&operation, &tracker));
         let limit = link.options.role_interval + link.options.connect_timeout;
         let told = match tokio::time::timeout(limit, asked).await {
             Ok(Ok(reply)) => pack::first::<Info>(&reply.frame()).ok().map(Told::from),

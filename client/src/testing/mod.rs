@@ -23,9 +23,11 @@
 //! | module | what |
 //! |---|---|
 //! | `script` | requests as they were received, and answers |
+//! | `script_output` | the bytes of a connection, in chunks where the client takes them |
 //! | `serve` | connections |
 
 mod script;
+mod script_output;
 mod serve;
 
 use std::io;
@@ -39,6 +41,7 @@ use tokio::task::AbortHandle;
 use vestibule_wire::features::Features;
 
 pub use script::{Answer, Received};
+pub use serve::GivenUp;
 
 use crate::error::ServerError;
 use serve::{Script, Shared, accept};
@@ -59,7 +62,9 @@ impl std::fmt::Debug for ScriptedServer {
 }
 
 impl ScriptedServer {
-    /// A server that has all features which the client knows, asked for each request.
+    /// A server that has all features which the client knows, asked for each request. Requests and
+    /// replies above 16 KiB go in chunks, unless the client is told
+    /// [otherwise](crate::ClientBuilder::chunks).
     ///
     /// # Errors
     ///
@@ -136,6 +141,12 @@ impl ScriptedServer {
     /// Refuses logins with this error, or takes them again.
     pub fn refuse_logins(&self, error: Option<ServerError>) {
         self.shared.state().login_error = error;
+    }
+
+    /// What clients gave up in its middle: with chunks, a server hears of that.
+    #[must_use]
+    pub fn given_up(&self) -> GivenUp {
+        self.shared.state().given_up
     }
 
     /// Connections that are there.

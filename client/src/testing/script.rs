@@ -19,6 +19,8 @@ pub struct Received {
     pub stream_id: u64,
     /// The number of its connection, from 0 on.
     pub connection: usize,
+    /// Whether it came in chunks.
+    pub is_in_chunks: bool,
     pub(super) body: Vec<u8>,
 }
 

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use vestibule_wire::features::Features;
 use vestibule_wire::frame::read_prefix;
+use vestibule_wire::groups::Group;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::limits::PACKET_SIZE_MAX;
@@ -18,6 +19,7 @@ use vestibule_wire::request::{Body, decode};
 use vestibule_wire::{Uuid, greeting};
 
 use super::script::{Answer, Received};
+use super::script_output::{Brought, ScriptChunks, ScriptOutput};
 use crate::error::ServerError;
 
 /// What answers.
@@ -38,10 +40,21 @@ pub(super) struct ScriptState {
     pub(super) connections: HashMap<usize, Connection>,
     next_connection: usize,
     pub(super) login_error: Option<ServerError>,
+    pub(super) given_up: GivenUp,
+}
+
+/// What clients did not let come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct GivenUp {
+    /// Requests of which a part had been sent.
+    pub requests: usize,
+    /// Replies whose rest was refused, wanted by nobody or too large.
+    pub replies: usize,
 }
 
 pub(super) struct Connection {
-    out: mpsc::UnboundedSender<Vec<u8>>,
+    out: Arc<ScriptOutput>,
     /// Keys that are watched, and how often their value had been set when it was last told.
     watched: HashMap<String, u64>,
     /// Keys whose last value was acknowledged, with the sync of the last WATCH.
@@ -62,8 +75,7 @@ impl Connection {
             self.watched.insert(key.to_owned(), set);
             let mut event = Vec::new();
             write_event(&mut event, sync, key, value);
-            // A connection that has ended hears nothing.
-            let _ = self.out.send(event);
+            self.out.send(Group::Control, event);
         }
     }
 }
@@ -71,11 +83,11 @@ impl Connection {
 /// Takes connections for ever.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((socket, _)) = listener.accept().await {
-        let (out, to_write) = mpsc::unbounded_channel();
+        let out = Arc::<ScriptOutput>::default();
         let mut state = shared.state();
         let number = state.next_connection;
         state.next_connection += 1;
-        let served = serve(socket, number, Arc::clone(&shared), out.clone(), to_write);
+        let served = serve(socket, number, Arc::clone(&shared), Arc::clone(&out));
         let task = tokio::spawn(served).abort_handle();
         let connection = Connection {
             out,
@@ -87,21 +99,14 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(
-    mut socket: TcpStream,
-    number: usize,
-    shared: Arc<Shared>,
-    out: mpsc::UnboundedSender<Vec<u8>>,
-    mut to_write: mpsc::UnboundedReceiver<Vec<u8>>,
-) {
-    let (mut reader, mut writer) = socket.split();
-    let greeting = greeting::encode(&Uuid::NIL, &[7; greeting::SALT_SIZE]);
-    let write = async {
-        writer.write_all(&greeting).await?;
-        while let Some(bytes) = to_write.recv().await {
-            writer.write_all(&bytes).await?;
-        }
-        Ok::<(), io::Error>(())
+async fn serve(mut socket: TcpStream, number: usize, shared: Arc<Shared>, out: Arc<ScriptOutput>) {
+    let (mut reader, writer) = socket.split();
+    let write = write(writer, &out);
+    let mut served = Served {
+        number,
+        shared: &shared,
+        out: &out,
+        chunks: ScriptChunks::default(),
     };
     let read = async {
         let mut bytes = Vec::new();
@@ -112,7 +117,7 @@ async fn serve(
                     break;
                 }
                 let frame: Vec<u8> = bytes.drain(..size).collect();
-                if request(&frame[prefix.size..], number, &shared, &out).is_none() {
+                if served.frame(&frame[prefix.size..]).is_none() {
                     return Ok(());
                 }
             }
@@ -129,62 +134,119 @@ async fn serve(
     shared.state().connections.remove(&number);
 }
 
-/// Takes a request in; `None` if the connection ends with it.
-fn request(
-    content: &[u8],
-    connection: usize,
-    shared: &Arc<Shared>,
-    out: &mpsc::UnboundedSender<Vec<u8>>,
-) -> Option<()> {
-    let (header, body) = read_header(content).ok()?;
-    let reply = ReplyHeader {
-        sync: header.sync,
-        schema_version: 1,
-    };
-    let Some(request_type) = RequestType::from_code(header.request_type) else {
-        let error = ServerError::unknown_request_type(header.request_type);
-        return write(out, |bytes| reply.write_error(bytes, &error));
-    };
-    match decode(request_type, body) {
-        Ok(Body::Id(_)) if shared.features == Features::NONE => {
-            let error = ServerError::unknown_request_type(header.request_type);
-            return write(out, |bytes| reply.write_error(bytes, &error));
-        }
-        Ok(Body::Id(_)) => return write(out, |bytes| reply.write_id(bytes, shared.features, None)),
-        Ok(Body::Auth(_)) => {
-            let error = shared.state().login_error.clone();
-            return write(out, |bytes| match &error {
-                Some(error) => reply.write_error(bytes, error),
-                None => reply.write_empty(bytes),
-            });
-        }
-        Ok(Body::Watch(key)) => {
-            shared.watch(connection, key, header.sync);
-            return Some(());
-        }
-        Ok(Body::Unwatch(key)) => {
-            shared.unwatch(connection, key);
-            return Some(());
-        }
-        _ => {}
+async fn write(mut writer: impl AsyncWrite + Unpin, out: &ScriptOutput) -> io::Result<()> {
+    let greeting = greeting::encode(&Uuid::NIL, &[7; greeting::SALT_SIZE]);
+    writer.write_all(&greeting).await?;
+    loop {
+        let bytes = out.next().await;
+        writer.write_all(&bytes).await?;
     }
-    let received = Received {
-        request_type,
-        stream_id: header.stream_id,
-        connection,
-        body: body.to_vec(),
-    };
-    let answer = {
-        let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
-        script(&received)
-    };
-    let count = {
-        let mut state = shared.state();
-        state.received.push(received.clone());
-        state.received.len()
-    };
-    shared.received.send_replace(count);
-    give(answer, &received, reply, out)
+}
+
+/// A connection, as its reading half sees it.
+struct Served<'a> {
+    number: usize,
+    shared: &'a Shared,
+    out: &'a Arc<ScriptOutput>,
+    chunks: ScriptChunks,
+}
+
+impl Served<'_> {
+    /// Takes a frame; `None` if the connection ends with it.
+    fn frame(&mut self, content: &[u8]) -> Option<()> {
+        if !self.chunks.is_one(content) {
+            return self.request(content, false);
+        }
+        let brought = self.chunks.take(content, self.out)?;
+        match brought {
+            Brought::Nothing => {}
+            Brought::Request(content) => return self.request(&content, true),
+            Brought::GivenUp => self.shared.state().given_up.requests += 1,
+            Brought::Refused => self.shared.state().given_up.replies += 1,
+        }
+        Some(())
+    }
+
+    fn request(&mut self, content: &[u8], is_in_chunks: bool) -> Option<()> {
+        let (header, body) = read_header(content).ok()?;
+        let reply = ReplyHeader {
+            sync: header.sync,
+            schema_version: 1,
+        };
+        let mut back = Back {
+            reply,
+            group: Group::Control,
+            out: Arc::clone(self.out),
+        };
+        let Some(request_type) = RequestType::from_code(header.request_type) else {
+            let error = ServerError::unknown_request_type(header.request_type);
+            back.write(|bytes| reply.write_error(bytes, &error));
+            return Some(());
+        };
+        match decode(request_type, body) {
+            Ok(Body::Id(_)) if self.shared.features == Features::NONE => {
+                let error = ServerError::unknown_request_type(header.request_type);
+                back.write(|bytes| reply.write_error(bytes, &error));
+                return Some(());
+            }
+            Ok(Body::Id(id)) => {
+                let mut bytes = Vec::new();
+                let agreed = id.chunks.map(|asked| self.chunks.agree(asked, self.out));
+                reply.write_id(&mut bytes, self.shared.features, agreed);
+                self.out.send(Group::Control, bytes);
+                return Some(());
+            }
+            Ok(Body::Auth(_)) => {
+                let error = self.shared.state().login_error.clone();
+                back.write(|bytes| match &error {
+                    Some(error) => reply.write_error(bytes, error),
+                    None => reply.write_empty(bytes),
+                });
+                return Some(());
+            }
+            Ok(Body::Watch(key)) => {
+                self.shared.watch(self.number, key, header.sync);
+                return Some(());
+            }
+            Ok(Body::Unwatch(key)) => {
+                self.shared.unwatch(self.number, key);
+                return Some(());
+            }
+            _ => {}
+        }
+        back.group = group_of(request_type, header.stream_id);
+        let received = Received {
+            request_type,
+            stream_id: header.stream_id,
+            connection: self.number,
+            is_in_chunks,
+            body: body.to_vec(),
+        };
+        let answer = {
+            let script = &self.shared.script;
+            let mut script = script.lock().unwrap_or_else(PoisonError::into_inner);
+            script(&received)
+        };
+        let count = {
+            let mut state = self.shared.state();
+            state.received.push(received.clone());
+            state.received.len()
+        };
+        self.shared.received.send_replace(count);
+        back.give(answer, &received)
+    }
+}
+
+/// The group that a reply is sent in.
+fn group_of(request_type: RequestType, stream_id: u64) -> Group {
+    Group::stream(stream_id).unwrap_or(match request_type {
+        RequestType::Select => Group::Read,
+        RequestType::Call | RequestType::Eval | RequestType::Execute | RequestType::Prepare => {
+            Group::Call
+        }
+        RequestType::Ping | RequestType::WatchOnce => Group::Control,
+        _ => Group::Write,
+    })
 }
 
 impl Shared {
@@ -212,48 +274,61 @@ impl Shared {
     }
 }
 
-fn give(
-    answer: Answer,
-    received: &Received,
+/// The way back of a request.
+#[derive(Clone)]
+struct Back {
     reply: ReplyHeader,
-    out: &mpsc::UnboundedSender<Vec<u8>>,
-) -> Option<()> {
-    match answer {
-        Answer::Usual => {
-            let missing = match received.request_type {
-                RequestType::Call => received.procedure().map(ServerError::no_such_procedure),
-                RequestType::Eval => Some(ServerError::no_such_procedure("")),
-                _ => None,
-            };
-            write(out, |bytes| match &missing {
-                Some(error) => reply.write_error(bytes, error),
-                None => reply.write_empty(bytes),
-            })
-        }
-        Answer::Data(data) => write(out, |bytes| {
-            let start = reply.begin(bytes);
-            write_data_head(bytes);
-            bytes.extend_from_slice(&data);
-            finish(bytes, start);
-        }),
-        Answer::Error(error) => write(out, |bytes| reply.write_error(bytes, &error)),
-        Answer::Pushes(pushes, last) => {
-            for push in pushes {
-                write(out, |bytes| write_push(bytes, reply, &push))?;
+    group: Group,
+    out: Arc<ScriptOutput>,
+}
+
+impl Back {
+    fn write(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        self.out.send(self.group, bytes);
+    }
+
+    /// Answers; `None` if the connection ends with it.
+    fn give(self, answer: Answer, received: &Received) -> Option<()> {
+        let reply = self.reply;
+        match answer {
+            Answer::Usual => {
+                let missing = match received.request_type {
+                    RequestType::Call => received.procedure().map(ServerError::no_such_procedure),
+                    RequestType::Eval => Some(ServerError::no_such_procedure("")),
+                    _ => None,
+                };
+                self.write(|bytes| match &missing {
+                    Some(error) => reply.write_error(bytes, error),
+                    None => reply.write_empty(bytes),
+                });
             }
-            give(*last, received, reply, out)
+            Answer::Data(data) => self.write(|bytes| {
+                let start = reply.begin(bytes);
+                write_data_head(bytes);
+                bytes.extend_from_slice(&data);
+                finish(bytes, start);
+            }),
+            Answer::Error(error) => self.write(|bytes| reply.write_error(bytes, &error)),
+            Answer::Pushes(pushes, last) => {
+                for push in pushes {
+                    self.write(|bytes| write_push(bytes, reply, &push));
+                }
+                return self.give(*last, received);
+            }
+            Answer::Later(time, last) => {
+                let received = received.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    // The end of a connection that was announced so late is left out.
+                    let _ = self.give(*last, &received);
+                });
+            }
+            Answer::Silence => {}
+            Answer::Close => return None,
         }
-        Answer::Later(time, last) => {
-            let (received, out) = (received.clone(), out.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(time).await;
-                // The end of a connection that was announced so late is left out.
-                let _ = give(*last, &received, reply, &out);
-            });
-            Some(())
-        }
-        Answer::Silence => Some(()),
-        Answer::Close => None,
+        Some(())
     }
 }
 
@@ -266,10 +341,4 @@ fn write_push(out: &mut Vec<u8>, reply: ReplyHeader, push: &[u8]) {
     finish(out, start);
     // `ce length(4) 83 00 ce code(4)`
     out[start + 8..start + 12].copy_from_slice(&keys::CODE_CHUNK.to_be_bytes());
-}
-
-fn write(out: &mpsc::UnboundedSender<Vec<u8>>, write: impl FnOnce(&mut Vec<u8>)) -> Option<()> {
-    let mut bytes = Vec::new();
-    write(&mut bytes);
-    out.send(bytes).ok()
 }
