@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use vestibule_engine::{journal, private_file};
+use vestibule_engine::internal::private_file;
+use vestibule_engine::journal;
 use vestibule_wire::Uuid;
 
 /// The file that the instance's UUID stands in.

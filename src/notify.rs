@@ -6,7 +6,7 @@
 
 use sd_notify::NotifyState;
 use vestibule_actors::RuntimeHandle;
-use vestibule_actors::serving::Serving;
+use vestibule_actors::serving::{Role, Serving, State};
 use vestibule_engine::EmbeddedEngine;
 
 /// Tells it of every change, if there is one, as long as the runtime lives.
@@ -19,7 +19,7 @@ pub(crate) async fn tell_service_manager(runtime: RuntimeHandle<EmbeddedEngine>)
     loop {
         let reason = runtime.status().reason;
         told.tell(serving, &reason);
-        if !serving.state.traits().serves {
+        if serving.state == State::Stopped {
             // Nothing changes any more.
             return;
         }
@@ -36,9 +36,9 @@ struct Told {
 
 impl Told {
     fn tell(&mut self, serving: Serving, reason: &str) {
-        let status = status(serving, reason);
+        let status = status(serving.state, serving.role, reason);
         let mut states = vec![NotifyState::Status(&status)];
-        if serving.state.traits().has_recovered && !std::mem::replace(&mut self.ready, true) {
+        if serving.state.has_recovered() && !std::mem::replace(&mut self.ready, true) {
             states.push(NotifyState::Ready);
         }
         if serving.is_stop_announced() && !std::mem::replace(&mut self.stopping, true) {
@@ -50,8 +50,7 @@ impl Told {
     }
 }
 
-fn status(serving: Serving, reason: &str) -> String {
-    let (state, role) = (serving.state.name(), serving.role.name());
+fn status(state: State, role: Role, reason: &str) -> String {
     match reason {
         "" => format!("{state}, {role}"),
         // One line, whatever an operator wrote.
@@ -61,19 +60,12 @@ fn status(serving: Serving, reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use vestibule_actors::serving::{Role, State};
-
     use super::*;
 
     #[test]
     fn a_status_is_one_line() {
-        let serving = Serving {
-            state: State::Solo,
-            role: Role::Primary,
-            drain_target: None,
-            epoch: 3,
-        };
-        assert_eq!(status(serving, ""), "solo, primary");
-        assert_eq!(status(serving, "a\nb"), "solo, primary: a b");
+        let status = |reason| status(State::Solo, Role::Primary, reason);
+        assert_eq!(status(""), "solo, primary");
+        assert_eq!(status("a\nb"), "solo, primary: a b");
     }
 }

@@ -29,13 +29,14 @@ macro_rules! classes {
         /// What a request is, as far as admission cares. [`Class::of`] derives it, once; from then
         /// on it goes with the request.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Class {
+        pub(crate) enum Class {
             $($(#[$doc])* $class,)+
         }
 
         impl Class {
             /// Every class, for tests over the whole product.
-            pub const ALL: [Self; [$(Self::$class),+].len()] = [$(Self::$class),+];
+            #[cfg(test)]
+            pub(crate) const ALL: [Self; [$(Self::$class),+].len()] = [$(Self::$class),+];
         }
     };
 }
@@ -63,7 +64,7 @@ impl Class {
     /// catalog, and a CALL of a control procedure. What would be refused as a write is looked at
     /// again: it may be one on a temporary space.
     #[must_use]
-    pub const fn of(request: RequestType) -> Self {
+    pub(crate) const fn of(request: RequestType) -> Self {
         match request {
             RequestType::Select => Self::Read,
             RequestType::Insert
@@ -88,7 +89,7 @@ impl Class {
 
     /// The group that its request and reply share a connection in.
     #[must_use]
-    pub fn group(self, stream: u64) -> Group {
+    pub(crate) fn group(self, stream: u64) -> Group {
         Group::stream(stream).unwrap_or(match self {
             Self::Local => Group::Control,
             Self::Read => Group::Read,
@@ -99,7 +100,7 @@ impl Class {
 
     /// Whether it may change data outside of a transaction, or begin one that does.
     #[must_use]
-    pub const fn may_write(self) -> bool {
+    pub(crate) const fn may_write(self) -> bool {
         match self {
             Self::Write | Self::Begin | Self::Call => true,
             Self::Local | Self::Finish | Self::Read | Self::TemporaryWrite => false,
@@ -109,7 +110,7 @@ impl Class {
 
 /// What to do with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The session answers it.
     Answer,
     /// The session answers it from the read view if it can, else forwards it.
@@ -128,7 +129,7 @@ pub enum Verdict {
 
 /// Decides on one request. `in_transaction`: its stream has a transaction open.
 #[must_use]
-pub fn admit(serving: Serving, class: Class, in_transaction: bool) -> Verdict {
+pub(crate) fn admit(serving: Serving, class: Class, in_transaction: bool) -> Verdict {
     let is_demoting = serving.drain_target == Some(DrainTarget::Replica);
     let read_only = Verdict::Reject(ErrorCode::READONLY);
     match (serving.state, class) {

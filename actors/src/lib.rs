@@ -156,7 +156,7 @@
 
 mod acceptor;
 mod admin;
-pub mod admission;
+mod admission;
 mod cells;
 mod clock;
 pub mod config;
@@ -173,13 +173,13 @@ mod peers;
 mod quotas;
 mod resources;
 mod runtime;
-pub mod seconds;
+mod seconds;
 mod segments;
 mod serialized;
 pub mod serving;
 mod session;
 mod shared;
-pub mod shared_tree;
+mod shared_tree;
 #[cfg(test)]
 mod simulation;
 mod slots;
@@ -193,6 +193,8 @@ mod transitions;
 mod tx;
 mod worker;
 
+/// The runtime's own version of it: what a System is that [`start`] runs on.
+pub use actix_rt;
 pub use config::Config;
 pub use engine::EngineFactory;
 pub use engine::catalog;
@@ -206,6 +208,13 @@ pub use transitions::{
     TransitionResult,
 };
 pub use vestibule_wire as wire;
+
+/// What the other packages of this workspace share with this one. No promise is kept for it.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::seconds::from_seconds;
+    pub use crate::shared_tree::SharedTree;
+}
 
 /// The README's program is compiled and run as its reader would.
 #[cfg(doctest)]

@@ -1,4 +1,5 @@
-//! Every bound of this package, with the relations between them checked when it is compiled.
+//! Every bound of this package, with the relations between them checked when it is compiled. Public
+//! are the defaults and bounds of the configuration, and what clients and operators meet.
 
 use std::time::Duration;
 
@@ -66,122 +67,125 @@ pub const SESSION_THREADS_MAX: usize = 256;
 /// What a client is told when nothing is known about how long it will take.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 /// Shortest time after which a client is asked to come back.
-pub const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
+pub(crate) const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
 /// Longest time after which a client is asked to come back: it should see progress.
-pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// How many times a request that is refused is admitted again, because the state has changed since
 /// the verdict on it.
-pub const ADMISSION_LOOKS_MAX: u32 = 3;
+pub(crate) const ADMISSION_LOOKS_MAX: u32 = 3;
 
 /// Room of an actor's mailbox, in messages: what actix takes by itself. It holds nobody back, since
 /// all messages are sent without asking for room; what bounds them are credits.
-pub const MAILBOX_SLOTS: usize = 16;
+pub(crate) const MAILBOX_SLOTS: usize = 16;
 
 /// A connection may use the reserve while it has fewer requests in flight than this.
+#[doc(hidden)]
 pub const RESERVE_REQUESTS_MAX: usize = 4;
 /// Largest request that the reserve accepts, in bytes.
-pub const RESERVE_BYTES_MAX: usize = 64 << 10;
+pub(crate) const RESERVE_BYTES_MAX: usize = 64 << 10;
 /// What the buffers of all connections, and the replies on their way to them, may take together, in
 /// bytes. One reply for each thread may go beyond.
 pub const CONNECTIONS_MEMORY_MAX_DEFAULT: usize = 1 << 30;
 /// Buffers of one connection that are not counted, in bytes.
+#[doc(hidden)]
 pub const MEMORY_SMALL: usize = 16 << 10;
 
 /// How often Tx looks again at requests that wait for room for their replies, if nobody tells it.
-pub const BACKLOG_LOOK_PERIOD: Duration = Duration::from_millis(20);
+pub(crate) const BACKLOG_LOOK_PERIOD: Duration = Duration::from_millis(20);
 /// Requests of those that Tx asks at a look whether they were taken back, or all of one connection.
-pub const BACKLOG_SWEEP_MAX: usize = 4096;
+pub(crate) const BACKLOG_SWEEP_MAX: usize = 4096;
 /// How long more memory than the bound may be in use, or all credits be taken, before connections
 /// that hold more than a share and do not take their replies are closed.
-pub const SHORTAGE_TIME_MAX: Duration = Duration::from_secs(1);
+pub(crate) const SHORTAGE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Bytes of replies after which Tx ends a turn.
-pub const TURN_REPLY_BYTES_MAX: usize = 4 << 20;
+pub(crate) const TURN_REPLY_BYTES_MAX: usize = 4 << 20;
 /// Bytes of small replies, which are copied, after which Tx ends a turn.
-pub const TURN_SMALL_BYTES_MAX: usize = 1 << 20;
+pub(crate) const TURN_SMALL_BYTES_MAX: usize = 1 << 20;
 /// Time after which Tx ends a turn (checked every [`TURN_CLOCK_EVERY`] requests).
-pub const TURN_TIME_MAX: Duration = Duration::from_millis(5);
+pub(crate) const TURN_TIME_MAX: Duration = Duration::from_millis(5);
 /// Requests between two looks at the clock within a turn.
-pub const TURN_CLOCK_EVERY: usize = 64;
+pub(crate) const TURN_CLOCK_EVERY: usize = 64;
 
 /// How long Tx may make no progress, with requests waiting, unless configured otherwise.
 pub const TX_STALL_AFTER_DEFAULT: Duration = Duration::from_millis(500);
 /// How often the watchdog looks at Tx within `tx_stall_after`.
-pub const WATCHDOG_LOOKS_PER_PERIOD: u32 = 5;
+pub(crate) const WATCHDOG_LOOKS_PER_PERIOD: u32 = 5;
 /// Shortest time between two looks of the watchdog, and the time between them while Tx stands
 /// still.
-pub const WATCHDOG_LOOK_MIN: Duration = Duration::from_millis(10);
+pub(crate) const WATCHDOG_LOOK_MIN: Duration = Duration::from_millis(10);
 /// Longest time between two looks of the watchdog, however long the period is.
-pub const WATCHDOG_LOOK_MAX: Duration = Duration::from_millis(250);
+pub(crate) const WATCHDOG_LOOK_MAX: Duration = Duration::from_millis(250);
 /// Stalls that follow soon on each other need up to this many times `tx_stall_after`.
-pub const STALL_PATIENCE_MAX: u32 = 8;
+pub(crate) const STALL_PATIENCE_MAX: u32 = 8;
 /// After this many times `tx_stall_after` without a stall, the next one needs it only once again.
-pub const STALL_CALM_PERIODS: u32 = 20;
+pub(crate) const STALL_CALM_PERIODS: u32 = 20;
 
 /// Size of the segments that large replies, and what waits of the others, are kept in, in bytes. A
 /// reply that is no larger is copied, one that is, never.
-pub const SEGMENT_SIZE: usize = 64 << 10;
+pub(crate) const SEGMENT_SIZE: usize = 64 << 10;
 /// Segments that are kept for those who need some next: as much as the largest reply takes.
-pub const SEGMENTS_KEPT_MAX: usize = 2048;
+pub(crate) const SEGMENTS_KEPT_MAX: usize = 2048;
 /// Mappings of segments that there may be, of which the system has no more than 65,530 for a
 /// process unless it is told otherwise; segments beyond them are allocated.
-pub const SEGMENTS_MAPPED_MAX: usize = 48 << 10;
+pub(crate) const SEGMENTS_MAPPED_MAX: usize = 48 << 10;
 /// How often the segments that were not needed meanwhile are given back to the system.
-pub const SEGMENTS_TRIM_PERIOD: Duration = Duration::from_millis(250);
+pub(crate) const SEGMENTS_TRIM_PERIOD: Duration = Duration::from_millis(250);
 /// Segments that are given back to the system at a time: it takes some microseconds for each.
-pub const SEGMENTS_TRIMMED_MAX: usize = 256;
+pub(crate) const SEGMENTS_TRIMMED_MAX: usize = 256;
 /// Pieces of memory that one system call writes: heads of chunks and what follows them.
-pub const PARTS_PER_WRITE_MAX: usize = 64;
+pub(crate) const PARTS_PER_WRITE_MAX: usize = 64;
 /// Segments that one system call writes, as bytes.
-pub const SEGMENTS_PER_WRITE_MAX: usize = 8;
+pub(crate) const SEGMENTS_PER_WRITE_MAX: usize = 8;
 /// Bytes of requests in chunks that a connection may send before they are admitted.
-pub const CHUNK_WINDOW: usize = 256 << 10;
+pub(crate) const CHUNK_WINDOW: usize = 256 << 10;
 /// Requests in chunks that a connection may have under way.
-pub const CHUNK_MESSAGES_MAX: usize = 16;
+pub(crate) const CHUNK_MESSAGES_MAX: usize = 16;
 /// How many bytes of a request in chunks are admitted ahead of what has come.
-pub const CHUNK_CREDIT: usize = 256 << 10;
+pub(crate) const CHUNK_CREDIT: usize = 256 << 10;
 /// Most of a window that a client offers, and most messages under way, that are used.
-pub const CHUNK_WINDOW_MAX: usize = 16 << 20;
+pub(crate) const CHUNK_WINDOW_MAX: usize = 16 << 20;
 /// Most messages in chunks that are under way to one client.
-pub const CHUNK_MESSAGES_SENT_MAX: usize = 4096;
+pub(crate) const CHUNK_MESSAGES_SENT_MAX: usize = 4096;
 /// Bytes of replies to a client that takes chunks beside which its requests are still taken: what
 /// it is slow to take of one group holds up that group alone.
-pub const BESIDE_CHUNKS_MAX: usize = 32 << 20;
+pub(crate) const BESIDE_CHUNKS_MAX: usize = 32 << 20;
 /// Bytes that are taken out of a backlog ahead of the socket, at least: what comes later waits
 /// for them.
-pub const OUTPUT_AHEAD_MIN: usize = 32 << 10;
+pub(crate) const OUTPUT_AHEAD_MIN: usize = 32 << 10;
 /// Bytes that are taken out of a backlog ahead of a socket that has just taken as many.
-pub const OUTPUT_AHEAD_MAX: usize = 512 << 10;
+pub(crate) const OUTPUT_AHEAD_MAX: usize = 512 << 10;
 /// Bytes that are written for one connection before others get their turn.
-pub const FLUSH_BYTES_MAX: usize = 512 << 10;
+pub(crate) const FLUSH_BYTES_MAX: usize = 512 << 10;
 /// How long a session's turn may go on when others may wait for theirs.
-pub const SESSION_TURN_TIME_MAX: Duration = Duration::from_micros(250);
+pub(crate) const SESSION_TURN_TIME_MAX: Duration = Duration::from_micros(250);
 /// A session's turn that took this long is followed by a rest, in which others go first.
-pub const SESSION_TURN_LONG: Duration = Duration::from_micros(50);
+pub(crate) const SESSION_TURN_LONG: Duration = Duration::from_micros(50);
 /// How many times as long as the turn.
-pub const SESSION_REST_TIMES: u32 = 64;
+pub(crate) const SESSION_REST_TIMES: u32 = 64;
 /// Work between two looks at the clock within a session's turn, in pings.
-pub const SESSION_TURN_WORK_PER_LOOK: u32 = 64;
+pub(crate) const SESSION_TURN_WORK_PER_LOOK: u32 = 64;
 /// What a login takes about: in pings.
-pub const LOGIN_WORK: u32 = 16;
+pub(crate) const LOGIN_WORK: u32 = 16;
 /// What a SELECT from the view takes about, if it is small: in pings.
-pub const VIEW_SELECT_WORK: u32 = 8;
+pub(crate) const VIEW_SELECT_WORK: u32 = 8;
 /// Bytes taken from a socket in one read.
+#[doc(hidden)]
 pub const READ_SIZE: usize = 64 << 10;
 /// Reads from one socket before the others get their turn.
-pub const READS_PER_POLL_MAX: u32 = 4;
+pub(crate) const READS_PER_POLL_MAX: u32 = 4;
 /// A buffer that grew beyond this is given back to the allocator when it is empty, in bytes.
-pub const BUFFER_KEEP_MAX: usize = 256 << 10;
+pub(crate) const BUFFER_KEEP_MAX: usize = 256 << 10;
 /// Empty buffers that one worker keeps for reuse.
-pub const BUFFERS_KEPT_MAX: usize = 64;
+pub(crate) const BUFFERS_KEPT_MAX: usize = 64;
 
 /// How many of its sessions a worker tells of a change before others run: what comes meanwhile
 /// waits for that many.
-pub const NOTICES_PER_STEP_MAX: usize = 256;
+pub(crate) const NOTICES_PER_STEP_MAX: usize = 256;
 
 /// How often a worker looks at what has waited too long.
-pub const WORKER_TICK_PERIOD: Duration = Duration::from_millis(100);
+pub(crate) const WORKER_TICK_PERIOD: Duration = Duration::from_millis(100);
 
 /// How long a request may take to arrive, unless configured otherwise.
 pub const HALF_FRAME_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
@@ -201,46 +205,48 @@ pub const HOLD_BYTES_MAX_DEFAULT: usize = 1 << 20;
 pub const HOLD_TIME_MAX_DEFAULT: Duration = Duration::from_secs(5);
 
 /// How often a connection's time limits are looked at within the shortest of them.
-pub const TIME_LOOKS_PER_LIMIT: u32 = 8;
+pub(crate) const TIME_LOOKS_PER_LIMIT: u32 = 8;
 /// Shortest time between two looks at a connection's time limits.
-pub const TIME_LOOK_MIN: Duration = WORKER_TICK_PERIOD;
+pub(crate) const TIME_LOOK_MIN: Duration = WORKER_TICK_PERIOD;
 /// Longest time between two looks at a connection's time limits. A look takes some 0.1 µs per
 /// connection.
-pub const TIME_LOOK_MAX: Duration = Duration::from_secs(1);
+pub(crate) const TIME_LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// How exactly deadlines of requests and transactions are kept: nothing is over before its time,
 /// and what is over is found this much later at most.
-pub const TIMER_TICK: Duration = Duration::from_millis(10);
+pub(crate) const TIMER_TICK: Duration = Duration::from_millis(10);
 /// Slots of the wheel that keeps deadlines, one per [`TIMER_TICK`]; deadlines further away than a
 /// round wait for their round.
-pub const TIMER_SLOTS: usize = 512;
+pub(crate) const TIMER_SLOTS: usize = 512;
 
 /// Connections accepted before other work of the System arbiter gets its turn.
-pub const ACCEPT_BATCH_MAX: usize = 256;
+pub(crate) const ACCEPT_BATCH_MAX: usize = 256;
 /// Length of the queue of connections that the kernel completes before they are accepted.
-pub const LISTEN_BACKLOG: i32 = 4096;
+pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 /// Silence after which a peer is asked whether it is still there; Tarantool's numbers.
-pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// Time between two questions whether a peer is still there.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 /// Questions without an answer after which the connection is over.
-pub const KEEPALIVE_PROBES: u32 = 5;
+pub(crate) const KEEPALIVE_PROBES: u32 = 5;
 /// First pause of accepting after the system ran out of descriptors or memory; each that follows
 /// without a connection in between is twice as long.
-pub const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+pub(crate) const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Longest pause of accepting.
-pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+pub(crate) const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Connections without a slot that are rejected at once; then one per [`REJECT_PERIOD`].
-pub const REJECT_BURST: u32 = 64;
+pub(crate) const REJECT_BURST: u32 = 64;
 /// Time per connection that is rejected beyond [`REJECT_BURST`].
-pub const REJECT_PERIOD: Duration = Duration::from_millis(1);
+pub(crate) const REJECT_PERIOD: Duration = Duration::from_millis(1);
 
 /// Connections, if neither the descriptors nor the configuration say less.
-pub const CONNECTIONS_MAX: usize = 1 << 20;
+pub(crate) const CONNECTIONS_MAX: usize = 1 << 20;
 /// Descriptors of the process besides those of threads, listeners, connections and the engine:
 /// standard streams, signals, what it inherited, the reactor of a Tx that takes over from another.
+#[doc(hidden)]
 pub const RUNTIME_DESCRIPTORS: usize = 16;
 /// Descriptors of one thread's reactor (tokio on Linux: two epolls, an eventfd, a socket).
+#[doc(hidden)]
 pub const THREAD_DESCRIPTORS: usize = 4;
 /// Descriptors kept for the engine: files of the journal and of a checkpoint, directories.
 pub const ENGINE_DESCRIPTORS_DEFAULT: usize = 16;
@@ -248,43 +254,45 @@ pub const ENGINE_DESCRIPTORS_DEFAULT: usize = 16;
 pub const ADMINISTRATORS_DEFAULT: usize = 8;
 /// Descriptors kept for rejecting connections that have no slot: one being rejected, one still
 /// closing.
+#[doc(hidden)]
 pub const SPARE_DESCRIPTORS: usize = 2;
 /// Descriptors are scarce when less than one in this many of the clients' is free.
-pub const CROWDED_SHARE: usize = 8;
+pub(crate) const CROWDED_SHARE: usize = 8;
 /// How long a connection may have a provisional administrator's slot before it has to be used as
 /// one.
-pub const PROVISIONAL_SLOT_TIME: Duration = Duration::from_secs(2);
+pub(crate) const PROVISIONAL_SLOT_TIME: Duration = Duration::from_secs(2);
 
 /// How long a connection to an administrators' listener may go without a user logging in or a
 /// control procedure being called, unless configured otherwise.
 pub const ADMIN_AUTHENTICATION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// How long a connection to an administrators' listener has its slot at least, if others want it.
-pub const ADMIN_SLOT_TIME_MIN: Duration = Duration::from_millis(500);
+pub(crate) const ADMIN_SLOT_TIME_MIN: Duration = Duration::from_millis(500);
 /// How long a connection that finds no slot at an administrators' listener waits for one that is
 /// made free for it.
-pub const ADMIN_SLOT_WAIT: Duration = Duration::from_millis(50);
+pub(crate) const ADMIN_SLOT_WAIT: Duration = Duration::from_millis(50);
 
 /// Time between two warnings of one kind that others bring about: nothing can be accepted,
 /// there are no slots, logins are wrong.
+#[doc(hidden)]
 pub const WARNING_PERIOD: Duration = Duration::from_secs(10);
 
 /// How long the next login of a connection waits after a first wrong one; after each that follows
 /// it is twice as long.
-pub const LOGIN_DELAY_MIN: Duration = Duration::from_millis(100);
+pub(crate) const LOGIN_DELAY_MIN: Duration = Duration::from_millis(100);
 /// How long it waits at most.
-pub const LOGIN_DELAY_MAX: Duration = Duration::from_secs(5);
+pub(crate) const LOGIN_DELAY_MAX: Duration = Duration::from_secs(5);
 /// Wrong logins from one address within [`LOGIN_PERIOD`], counted by each session thread, from
 /// which on all from there wait.
-pub const LOGIN_WRONG_MAX: u32 = 20;
+pub(crate) const LOGIN_WRONG_MAX: u32 = 20;
 /// How long wrong logins from an address are remembered.
-pub const LOGIN_PERIOD: Duration = Duration::from_secs(10);
+pub(crate) const LOGIN_PERIOD: Duration = Duration::from_secs(10);
 /// How old a connection from such an address is before its login is looked at, right or wrong: too
 /// little to keep anybody out.
-pub const LOGIN_ADDRESS_DELAY: Duration = Duration::from_millis(250);
+pub(crate) const LOGIN_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 /// Addresses with wrong logins that a session thread remembers.
-pub const LOGIN_ADDRESSES_MAX: usize = 4096;
+pub(crate) const LOGIN_ADDRESSES_MAX: usize = 4096;
 /// Characters of a user's name in the log that nobody has logged in by.
-pub const LOGGED_NAME_MAX: usize = 64;
+pub(crate) const LOGGED_NAME_MAX: usize = 64;
 
 /// Size of a watched key, in bytes.
 pub const EVENT_KEY_SIZE_MAX: usize = 1024;
@@ -305,11 +313,11 @@ pub const WAITS_MAX_DEFAULT: usize = 16 * 1024;
 pub const WAITS_MAX: usize = 1 << 20;
 /// Bytes of requests that wait for the one before them in their stream, or for room for their
 /// replies, of all connections together.
-pub const WAIT_BYTES_MAX: usize = 64 << 20;
+pub(crate) const WAIT_BYTES_MAX: usize = 64 << 20;
 /// How long a request waits for something else than Tx, unless configured otherwise.
 pub const WAIT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// One in this many of what all connections share is kept for administrators who have logged in.
-pub const QUOTA_RESERVE_PART: usize = 16;
+pub(crate) const QUOTA_RESERVE_PART: usize = 16;
 /// Percent of what all connections share that one user may hold, unless configured otherwise.
 pub const USER_SHARE_DEFAULT: u8 = 50;
 /// Percent of it that may be held from one address, unless configured otherwise.
@@ -319,42 +327,43 @@ pub const ADDRESS_SHARE_DEFAULT: u8 = 50;
 /// address.
 pub const USER_AT_ADDRESS_SHARE_DEFAULT: u8 = 25;
 /// Size of a lock's name, in bytes.
-pub const LOCK_NAME_SIZE_MAX: usize = 256;
+pub(crate) const LOCK_NAME_SIZE_MAX: usize = 256;
 /// How long a request waits for a lock if it does not say.
 pub const LOCK_WAIT_DEFAULT: Duration = Duration::from_secs(10);
 /// How long a request waits for a lock at most, whatever it says: a day.
-pub const LOCK_WAIT_MAX: Duration = Duration::from_secs(86_400);
+pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(86_400);
 /// Bytes that are read from a connection of which no frame may be taken now, so that its end is
 /// noticed.
+#[doc(hidden)]
 pub const INBOX_WAITING_MAX: usize = 128 << 10;
 /// The same, from one whose client takes chunks: credit for replies may stand behind requests that
 /// wait for these to go.
-pub const INBOX_CHUNKS_MAX: usize = 4 << 20;
+pub(crate) const INBOX_CHUNKS_MAX: usize = 4 << 20;
 /// Steps that a SELECT on the read view may take before other connections get their turn.
-pub const VIEW_STEPS_PER_POLL_MAX: u32 = 4;
+pub(crate) const VIEW_STEPS_PER_POLL_MAX: u32 = 4;
 /// Rows that one step of a SELECT on the catalog looks at.
-pub const CATALOG_STEP_ROWS_MAX: usize = 128;
+pub(crate) const CATALOG_STEP_ROWS_MAX: usize = 128;
 /// Bytes after which such a step ends.
-pub const CATALOG_STEP_BYTES_MAX: usize = 64 << 10;
+pub(crate) const CATALOG_STEP_BYTES_MAX: usize = 64 << 10;
 /// Times a stepwise SELECT starts over because the data changed, before it is refused or forwarded.
-pub const VIEW_RESTARTS_MAX: u32 = 3;
+pub(crate) const VIEW_RESTARTS_MAX: u32 = 3;
 /// Deaths of Tx within [`TX_DEATHS_PERIOD`] after which the runtime gives up.
-pub const TX_DEATHS_MAX: usize = 3;
+pub(crate) const TX_DEATHS_MAX: usize = 3;
 /// How long a death of Tx counts.
-pub const TX_DEATHS_PERIOD: Duration = Duration::from_secs(60);
+pub(crate) const TX_DEATHS_PERIOD: Duration = Duration::from_secs(60);
 /// How long after the deadline of a transition session threads may take to answer their clients,
 /// and Tx to close its engine, before they are left behind. What is promised is 50 ms; the rest is
 /// for the way out.
-pub const TRANSITION_SLACK: Duration = Duration::from_millis(40);
+pub(crate) const TRANSITION_SLACK: Duration = Duration::from_millis(40);
 /// How long a client that watches `box.shutdown` is served as ever when a stop begins: for what it
 /// sends before it has heard, and has to finish. Never beyond the deadline.
-pub const SHUTDOWN_NOTICE: Duration = Duration::from_secs(1);
+pub(crate) const SHUTDOWN_NOTICE: Duration = Duration::from_secs(1);
 /// Transitions that are remembered for `vestibule.show('transitions')`.
 pub const TRANSITIONS_KEPT_MAX: usize = 100;
 /// Callers that wait for the end of transitions. A caller beyond them is told to come later.
-pub const TRANSITION_CALLERS_MAX: usize = 1024;
+pub(crate) const TRANSITION_CALLERS_MAX: usize = 1024;
 /// Longest time that a control procedure takes as an argument: a year.
-pub const CONTROL_TIME_MAX: Duration = Duration::from_secs(365 * 86_400);
+pub(crate) const CONTROL_TIME_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// How long a caller waits for another transition that is under way, unless it says otherwise.
 pub const TRANSITION_WAIT_DEFAULT: Duration = Duration::from_secs(60);
 /// How long a stop or a demotion waits for what is under way, unless configured otherwise.
@@ -366,20 +375,20 @@ pub const GRACE_AUTO_MAX_DEFAULT: Duration = Duration::from_secs(30);
 /// Grace `auto`, before any transaction was seen.
 pub const GRACE_UNKNOWN: Duration = Duration::from_secs(3);
 /// Transactions whose times grace `auto` looks at.
-pub const RECENT_TRANSACTIONS: usize = 1024;
+pub(crate) const RECENT_TRANSACTIONS: usize = 1024;
 /// Bytes of a reason for solo, a stop or loading that are kept: it is told with each request that
 /// is refused for it.
-pub const REASON_SIZE_MAX: usize = 512;
+pub(crate) const REASON_SIZE_MAX: usize = 512;
 /// Rows that `vestibule.show` returns at most.
 pub const SHOW_ROWS_MAX: usize = 10_000;
 
 /// How often a worker looks at its counters for how much there is per second.
-pub const RATE_SAMPLE_PERIOD: Duration = Duration::from_secs(1);
+pub(crate) const RATE_SAMPLE_PERIOD: Duration = Duration::from_secs(1);
 /// Over how many such periods that is told.
-pub const RATE_SAMPLES: usize = 5;
+pub(crate) const RATE_SAMPLES: usize = 5;
 
 /// How often those who watch `box.status` are told how far recovery is.
-pub const LOADING_TOLD_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const LOADING_TOLD_EVERY: Duration = Duration::from_secs(1);
 
 const _: () = assert!(TRANSITION_WAITS_PER_CONNECTION_MAX < TRANSITION_CALLERS_MAX);
 const _: () = assert!(CONNECTION_REQUESTS_MAX <= WORKER_REQUESTS_MAX);

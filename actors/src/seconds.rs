@@ -23,7 +23,7 @@ pub fn from_seconds(seconds: f64, longest: Duration) -> Option<Duration> {
 
 /// Reads a time in seconds, of any number type, `longest` at most; `None` for anything else.
 #[must_use]
-pub fn read_seconds(reader: &mut Reader<'_>, longest: Duration) -> Option<Duration> {
+pub(crate) fn read_seconds(reader: &mut Reader<'_>, longest: Duration) -> Option<Duration> {
     let seconds = match reader.peek() {
         Ok(Kind::Float | Kind::Double) => reader.read_f64().ok()?,
         _ => reader.read_uint().ok()? as f64,

@@ -63,7 +63,6 @@ mod tests;
 mod transaction;
 
 pub use data::{CallData, Data, SpaceData};
-pub use durability::storage::private_file;
 pub use engine::{EmbeddedEngine, EmbeddedFactory};
 /// The operations of UPDATE and UPSERT, for engines of one's own: from the bytes of a tuple to the
 /// bytes of the next one.
@@ -72,6 +71,12 @@ pub mod update {
 }
 
 pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
+
+/// What the server's package shares with this one. No promise is kept for it.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::durability::storage::private_file;
+}
 
 /// The journal, as the commands of a server look at it.
 pub mod journal {

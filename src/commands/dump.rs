@@ -13,8 +13,8 @@ use super::error::ToolError;
 use super::json::{self, DUMP_VERSION};
 use super::meter::Meter;
 use crate::cli::data::DumpArgs;
+use vestibule_engine::internal::private_file;
 use vestibule_engine::offline::{Contents, FileFound, Findings};
-use vestibule_engine::private_file;
 
 /// Rows between two looks at the meter.
 const METER_STEP: u64 = 1000;

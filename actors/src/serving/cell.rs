@@ -39,7 +39,7 @@ pub(super) struct Details {
 }
 
 /// The shared cell. One exists per runtime.
-pub struct ServingCell {
+pub(crate) struct ServingCell {
     bits: AtomicU64,
     details: Mutex<Details>,
     clock: Clock,
@@ -90,7 +90,7 @@ impl ServingCell {
     /// State, role and epoch.
     #[inline]
     #[must_use]
-    pub fn load(&self) -> Serving {
+    pub(crate) fn load(&self) -> Serving {
         Serving::from_bits(self.bits.load(Ordering::Acquire))
     }
 
@@ -242,7 +242,7 @@ impl ServingCell {
     }
 
     /// An operator asks for solo; asking again replaces the reason.
-    pub fn operator_solo(&self, reason: &str, now: Instant) {
+    pub(crate) fn operator_solo(&self, reason: &str, now: Instant) {
         self.change(now, |details| {
             details.solos.retain(|solo| solo.by != Declarer::Operator);
             details.push(Declarer::Operator, reason, now);
@@ -250,7 +250,7 @@ impl ServingCell {
     }
 
     /// An operator takes back what it asked for. Other reasons for solo stay.
-    pub fn operator_assist(&self, now: Instant) {
+    pub(crate) fn operator_assist(&self, now: Instant) {
         self.change(now, |details| {
             details.solos.retain(|solo| solo.by != Declarer::Operator)
         });
@@ -279,7 +279,7 @@ impl ServingCell {
 
     /// Everything there is to say about the state.
     #[must_use]
-    pub fn status(&self, now: Instant) -> Status {
+    pub(crate) fn status(&self, now: Instant) -> Status {
         let details = self.details();
         let (reason, progress, began) = match (details.base, details.solos.last()) {
             (Base::Ready, Some(solo)) => (solo.reason.as_str(), solo.progress, solo.since),

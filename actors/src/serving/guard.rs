@@ -9,18 +9,18 @@ use crate::engine::{Progress, SoloBoard, SoloGuard};
 /// The means to declare solo, for the work that makes Tx busy. Cheap to clone, usable from any
 /// thread.
 #[derive(Debug, Clone)]
-pub struct Solos(Arc<ServingCell>);
+pub(crate) struct Solos(Arc<ServingCell>);
 
 impl Solos {
     /// Declares solo on this cell.
     #[must_use]
-    pub fn new(cell: Arc<ServingCell>) -> Self {
+    pub(crate) fn new(cell: Arc<ServingCell>) -> Self {
         Self(cell)
     }
 
     /// Declares solo until the guard is dropped.
     #[must_use = "the state returns to assist when the guard is dropped"]
-    pub fn enter(&self, reason: impl Into<String>) -> SoloGuard {
+    pub(crate) fn enter(&self, reason: impl Into<String>) -> SoloGuard {
         let (reason, now) = (reason.into(), self.0.clock().now());
         let mut id = 0;
         self.0.change(now, |details| {

@@ -40,10 +40,11 @@ mod tests;
 mod transition;
 
 pub(crate) use admitted::Admitted;
-pub use cell::ServingCell;
+pub(crate) use cell::ServingCell;
 pub use events::Events;
-pub use guard::Solos;
-pub use state::{DrainTarget, Revocation, Role, Serving, State, StateOrRole, StateTraits};
-pub use status::Status;
+pub(crate) use guard::Solos;
+pub(crate) use state::Revocation;
+pub use state::{DrainTarget, Role, Serving, State, StateOrRole};
+pub(crate) use status::Status;
 pub(crate) use transition::TransitionView;
 pub use transition::{TransitionPhase, TransitionProgress};

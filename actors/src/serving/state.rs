@@ -9,32 +9,32 @@ use vestibule_wire::ErrorCode;
 
 /// What a state means for those who act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StateTraits {
+pub(crate) struct StateTraits {
     /// As it stands in `vestibule.state()` and in error fields.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The engine has recovered: its data may be read.
-    pub has_recovered: bool,
+    pub(crate) has_recovered: bool,
     /// Connections are served, in whatever way.
-    pub serves: bool,
+    pub(crate) serves: bool,
     /// Requests go to Tx.
-    pub forwards: bool,
+    pub(crate) forwards: bool,
     /// Tx is blocked: the network side answers what it can, and the solo policy decides on the
     /// rest.
-    pub answers_alone: bool,
+    pub(crate) answers_alone: bool,
     /// Connection pools are told that it runs.
-    pub is_ready: bool,
+    pub(crate) is_ready: bool,
     /// New changes of data are taken, if the role allows them.
-    pub accepts_writes: bool,
+    pub(crate) accepts_writes: bool,
     /// The state is entered by a transition, which the Supervisor records; else a change to it is
     /// over at once.
-    pub is_of_transition: bool,
+    pub(crate) is_of_transition: bool,
     /// What becomes of queued requests when it is entered.
-    pub revokes: Revocation,
+    pub(crate) revokes: Revocation,
 }
 
 /// What becomes of requests that Tx has not begun when a state is entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revocation {
+pub(crate) enum Revocation {
     /// Requests stay queued.
     Nothing,
     /// Requests are taken back, and the solo policy of each connection decides on them.
@@ -48,6 +48,7 @@ macro_rules! states {
         /// What the network side may do.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
         #[serde(rename_all = "lowercase")]
+        #[non_exhaustive]
         #[repr(u8)]
         pub enum State {
             $($(#[$doc])* $state,)+
@@ -90,7 +91,7 @@ impl State {
     /// What it means.
     #[inline]
     #[must_use]
-    pub const fn traits(self) -> &'static StateTraits {
+    pub(crate) const fn traits(self) -> &'static StateTraits {
         &Self::TRAITS[self as usize]
     }
 
@@ -98,6 +99,12 @@ impl State {
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.traits().name
+    }
+
+    /// Whether the engine has recovered, so that its data may be read.
+    #[must_use]
+    pub const fn has_recovered(self) -> bool {
+        self.traits().has_recovered
     }
 }
 
@@ -195,6 +202,7 @@ impl DrainTarget {
 
 /// State, role and epoch as one atomic load gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Serving {
     /// What the network side may do.
     pub state: State,

@@ -12,22 +12,22 @@ use crate::limits::{RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 
 /// What stands behind the state, for people and error fields.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Status {
+pub(crate) struct Status {
     /// The state it explains.
-    pub serving: Serving,
+    pub(crate) serving: Serving,
     /// Why it is not `Assist`; empty if it is.
-    pub reason: String,
+    pub(crate) reason: String,
     /// How far what is waited for has come, if that is known.
-    pub progress: Option<Progress>,
+    pub(crate) progress: Option<Progress>,
     /// How long the state has been so.
-    pub since: Duration,
+    pub(crate) since: Duration,
     /// When a client should come back.
-    pub retry_after: Duration,
+    pub(crate) retry_after: Duration,
     /// The transition that is under way.
-    pub transition: Option<TransitionProgress>,
+    pub(crate) transition: Option<TransitionProgress>,
     /// The role that is wanted, once everything that was asked for is done; `None` if that is a
     /// stop.
-    pub wanted: Option<Role>,
+    pub(crate) wanted: Option<Role>,
 }
 
 /// What is left at the pace so far; a fixed guess while the pace is not known.
@@ -44,7 +44,7 @@ impl Status {
     /// The error for a request that is refused with this code because of the state. It always tells
     /// a reason: where the state has none, that of the code.
     #[must_use]
-    pub fn error(&self, code: ErrorCode) -> Error {
+    pub(crate) fn error(&self, code: ErrorCode) -> Error {
         if self.reason.is_empty() {
             return self.with_reason_of(code).error(code);
         }
@@ -93,7 +93,7 @@ impl Status {
 
     /// An error with a text of one's own and the fields that every error of a state carries.
     #[must_use]
-    pub fn error_with_text(&self, code: ErrorCode, text: String) -> Error {
+    pub(crate) fn error_with_text(&self, code: ErrorCode, text: String) -> Error {
         let retry_after = (self.retry_after.as_secs_f64() * 10.0).round() / 10.0;
         let progress = self.progress.and_then(Progress::share).unwrap_or(0.0);
         Error::new(code, text)

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use vestibule_actors::shared_tree::SharedTree;
+use vestibule_actors::internal::SharedTree;
 
 use crate::privileges::{Object, ObjectKind, Privileges, granted_role};
 

@@ -37,7 +37,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use vestibule_actors::catalog::User;
-use vestibule_actors::shared_tree::SharedTree;
+use vestibule_actors::internal::SharedTree;
 use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
 

@@ -4,8 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use vestibule_actors::engine::Outcome;
+use vestibule_actors::internal::from_seconds;
 use vestibule_actors::procedures::Procedures;
-use vestibule_actors::seconds::from_seconds;
 use vestibule_wire::Error;
 
 use super::args::{Args, LuaValue, illegal};
