@@ -109,6 +109,10 @@
 //! administrator's, and a guest who may do everything is refused on one from another machine
 //! ([`Config::exposed_guest`]).
 //!
+//! Logins are decided by the engine's users, and before them by an [`Authenticator`] if
+//! [`RuntimeBuilder::authenticator`] was given one: a directory, tokens, a table elsewhere. It may
+//! take its time; nobody waits but who logs in.
+//!
 //! # Stopping
 //!
 //! [`RuntimeHandle::stop`] refuses what is new, lets what runs end within the grace, and returns a
@@ -146,6 +150,7 @@
 //! | `shared` | all cells of one runtime |
 //! | `monitoring` | what operators see, as values |
 //! | `incoming` | listeners and connections that were made elsewhere |
+//! | `authenticator` | logins that somebody else decides |
 //! | `messages`, `peers` | what the actors tell each other, and how they reach each other |
 //! | `jobs` | work on the engine that the embedder asks for |
 //! | `resources`, `connection` | what the sessions of one thread share, and what each is about |
@@ -157,6 +162,7 @@
 mod acceptor;
 mod admin;
 mod admission;
+mod authenticator;
 mod cells;
 mod clock;
 pub mod config;
@@ -195,13 +201,14 @@ mod worker;
 
 /// The runtime's own version of it: what a System is that [`start`] runs on.
 pub use actix_rt;
+pub use authenticator::{Authenticator, Login, LoginDecision, LoginProof};
 pub use config::Config;
 pub use engine::EngineFactory;
 pub use engine::catalog;
 pub use engine::procedures::{self, Procedures};
 pub use incoming::{AdoptError, Connection, ListenError, Listener, PeerAddress};
 pub use jobs::EngineError;
-pub use runtime::{RuntimeHandle, StartError, Transition, start};
+pub use runtime::{RuntimeBuilder, RuntimeHandle, StartError, Transition, start};
 pub use serving::Events;
 pub use transitions::{
     Counts, Phases, RecordedResult, StopReport, TransitionOutcome, TransitionRecord,

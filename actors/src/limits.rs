@@ -291,6 +291,10 @@ pub(crate) const LOGIN_PERIOD: Duration = Duration::from_secs(10);
 pub(crate) const LOGIN_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 /// Addresses with wrong logins that a session thread remembers.
 pub(crate) const LOGIN_ADDRESSES_MAX: usize = 4096;
+/// How long an authenticator of the embedder may take for a login, unless it says otherwise.
+pub const AUTHENTICATOR_TIME_DEFAULT: Duration = Duration::from_secs(10);
+/// Size of a user's name, and of a password, that an authenticator is asked about, in bytes.
+pub const LOGIN_TEXT_SIZE_MAX: usize = 1024;
 /// Characters of a user's name in the log that nobody has logged in by.
 pub(crate) const LOGGED_NAME_MAX: usize = 64;
 

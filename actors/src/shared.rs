@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use vestibule_wire::error::Field;
 use vestibule_wire::{Error, ErrorCode};
 
+use crate::authenticator::AskAuthenticator;
 use crate::cells::claims::Claims;
 use crate::cells::fence::Fence;
 use crate::cells::heartbeat::Heartbeat;
@@ -30,9 +31,17 @@ use crate::transitions::TransitionLog;
 /// Why the outcome of a request is unknown that a stop has cut off.
 pub(crate) const STOPPING: &str = "the server is shutting down";
 
+/// What an embedder has added to a runtime.
+#[derive(Default)]
+pub(crate) struct Additions {
+    /// Who decides on logins before the users of the engine do.
+    pub(crate) authenticator: Option<Arc<dyn AskAuthenticator>>,
+}
+
 /// One per runtime.
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) additions: Additions,
     pub(crate) clock: Clock,
     pub(crate) serving: Arc<ServingCell>,
     pub(crate) events: Arc<Events>,
@@ -156,6 +165,7 @@ impl Shared {
             memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
             quotas: Quotas::new(&config.quotas),
             config,
+            additions: Additions::default(),
             clock,
             changes: watch::Sender::new(serving.load()),
             serving,
@@ -177,6 +187,11 @@ impl Shared {
             view: Mutex::new(None),
             data_memory: Mutex::new(None),
         }
+    }
+
+    /// With what an embedder adds.
+    pub(crate) fn with_additions(self, additions: Additions) -> Self {
+        Self { additions, ..self }
     }
 
     /// The error for a request that was cut off when it had begun: it may have been executed.

@@ -71,6 +71,11 @@ impl Identity {
         &self.caller
     }
 
+    /// The caller, to be kept.
+    pub(crate) fn shared_caller(&self) -> Arc<Caller> {
+        self.caller.clone()
+    }
+
     /// Whether anybody but the guest has ever logged in.
     pub(crate) fn has_logged_in(&self) -> bool {
         self.has_logged_in

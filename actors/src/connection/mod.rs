@@ -13,6 +13,7 @@
 //! | `counts` | requests in flight, counted |
 //! | `held` | requests that wait for the end of solo |
 //! | `awaited` | calls that wait for transitions |
+//! | `login` | a login that is being checked |
 //! | `scan` | a SELECT that takes several steps |
 //! | `identity` | who calls, and whether Tx knows |
 //! | `watches` | which events are watched, and what is owed |
@@ -31,6 +32,7 @@ pub(crate) mod identity;
 pub(crate) mod inbox;
 pub(crate) mod incoming;
 pub(crate) mod intake;
+pub(crate) mod login;
 pub(crate) mod orphaned;
 pub(crate) mod output;
 pub(crate) mod scan;

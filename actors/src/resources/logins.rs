@@ -39,6 +39,7 @@ pub(crate) struct Logins {
     /// Sessions with a login that waits, and until when.
     waiting: Vec<(SessionId, Instant)>,
     log: Throttle,
+    undecided_log: Throttle,
 }
 
 /// What one connection has to do with it.
@@ -94,6 +95,12 @@ impl Logins {
             recent.count += 1;
         }
         self.log.note(now)
+    }
+
+    /// A login was not decided by whom it was to be. Returns as
+    /// [`count_wrong`](Self::count_wrong) does.
+    pub(crate) fn count_undecided(&mut self, now: Instant) -> Option<u64> {
+        self.undecided_log.note(now)
     }
 
     /// A session's login waits.

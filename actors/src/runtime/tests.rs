@@ -1,10 +1,30 @@
 //! Putting the actors together.
 
-use super::*;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Context;
+use actix_rt::System;
+use tokio::sync::watch;
+use vestibule_wire::Uuid;
+
+use super::assemble::{Mailboxes, shared, spawner};
+use super::start;
+use crate::acceptor::bind;
+use crate::clock::Clock;
+use crate::config::Config;
 use crate::engine::Outcome;
+use crate::engine::procedures::Procedures;
+
 use crate::engine::procedures::ProcedureCall;
+use crate::jobs::JobTable;
+use crate::limits::{TRANSITION_SLACK, WAITS_MAX};
 use crate::messages::TxEvent;
 use crate::serving::State;
+use crate::shared::{Additions, Shared};
+use crate::slots::ConnectionSlots;
+use crate::supervisor::Supervisor;
 use crate::testing::{Script, ScriptedEngine};
 use crate::transitions::StopReport;
 
@@ -17,7 +37,7 @@ fn supervisor(script: &Script) -> (Arc<Shared>, Mailboxes, Supervisor, Stopped) 
         ..Config::default()
     };
     let slots = ConnectionSlots::new(&config).expect("no limit is known");
-    let shared = shared(config, Clock::SYSTEM, slots);
+    let shared = shared(config, Clock::SYSTEM, slots, Additions::default());
     let (mailboxes, peers) = Mailboxes::new(1);
     let engine = script.clone();
     let spawn_tx = spawner(

@@ -17,11 +17,13 @@ use crate::config::SoloPolicy;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::identity::Identity;
 use crate::connection::intake::Closing;
+use crate::connection::login::Checked;
 use crate::connection::state::ConnectionState;
 use crate::connection::transport::Transport;
 use crate::engine::catalog::GUEST;
 use crate::exposure::refuses;
 use crate::incoming::PeerAddress;
+use crate::limits::LOGIN_WORK;
 use crate::memory::ConnectionCharge;
 use crate::messages::SessionId;
 use crate::resources::in_flight::InFlightRequest;
@@ -29,6 +31,7 @@ use crate::resources::transactions::OpenTransactions;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::serving::Serving;
 use crate::session::dispatch::Dispatcher;
+use crate::session::dispatch::authenticate::answer_login;
 use crate::session::dispatch::awaited::answer_awaited;
 use crate::slots::ConnectionSlot;
 
@@ -189,6 +192,7 @@ impl Actor for Session {
         }
         // Its open transactions end with it.
         own.drop_transactions();
+        own.drop_login_check();
         own.close_output();
         worker.publish_counts(&state);
         state.outgoing.wake_flush();
@@ -257,6 +261,22 @@ pub(crate) fn charge(cell: &ConnectionCell, state: &mut WorkerState, own: &mut C
     }
 }
 
+/// Goes on with a login that somebody else decides. A stop does not wait for it.
+fn check_login(
+    worker: &WorkerCell,
+    state: &mut WorkerState,
+    own: &mut ConnectionState,
+    cx: &mut TaskContext<'_>,
+) {
+    let serving = worker.shared.serving.load();
+    if own.is_stopped_by(serving) {
+        own.end_login_check(Checked::Stopping);
+    } else {
+        state.turns.spend(LOGIN_WORK);
+        own.poll_login_check(cx);
+    }
+}
+
 /// Does what there is to do, for as long as a turn may take; ready when the peer is gone.
 fn work(
     worker: &WorkerCell,
@@ -266,6 +286,9 @@ fn work(
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
     state.turns.begin();
+    if own.has_login_check() {
+        check_login(worker, state, own, cx);
+    }
     // Most turns have nothing left from the one before, and need no clock for it.
     if own.has_held() || own.scan().is_some() || own.has_inbox() || own.may_send_events() {
         let mut dispatcher = Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
@@ -312,6 +335,7 @@ fn turn(
         && own.is_closed_by_stop(serving)
     {
         answer_awaited(&worker.shared, own);
+        answer_login(&worker.shared, own);
         own.close(Closing::AfterFlush);
     }
     let flushed = flush(cell.id, state, own, cx);

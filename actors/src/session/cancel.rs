@@ -118,7 +118,7 @@ fn is_committing(statement: &InFlightRequest, session: &ConnectionState) -> bool
 
 impl Dispatcher<'_> {
     /// Ends the requests of one sync, or all of them: in flight, held, scanned, or waiting for a
-    /// transition. Returns how many they were.
+    /// transition or an authenticator. Returns how many they were.
     pub(crate) fn kill_requests(&mut self, sync: Option<u64>) -> usize {
         let session = self.cell.id;
         let is_meant = |request: &InFlightRequest| {
@@ -139,8 +139,10 @@ impl Dispatcher<'_> {
         if let Some(sync) = scanned {
             self.refuse(sync, &Error::cancelled());
         }
-        let waiting =
-            usize::from(scanned.is_some()) + self.kill_held(sync) + self.kill_awaited(sync);
+        let waiting = usize::from(scanned.is_some())
+            + self.kill_held(sync)
+            + self.kill_awaited(sync)
+            + self.kill_login(sync);
         // Others may have its credits.
         self.worker.outgoing.wake_flush();
         cancelled.len() + waiting

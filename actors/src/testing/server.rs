@@ -10,7 +10,7 @@ use super::peer::Peer;
 use crate::clock::Clock;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory};
-use crate::runtime::{Timing, start_with_timing};
+use crate::runtime::{RuntimeBuilder, Timing};
 use crate::serving::State;
 use crate::{Config, RuntimeHandle, StopReport, TransitionOutcome};
 
@@ -65,7 +65,17 @@ impl<E: Engine> TestServer<E> {
         engine: impl EngineFactory<E>,
         procedures: Procedures<E>,
     ) -> Self {
-        let server = Self::start_loading(config, engine, procedures);
+        Self::start(RuntimeBuilder::new(config, engine, procedures))
+    }
+
+    /// The same with everything that a runtime can be given.
+    ///
+    /// # Panics
+    ///
+    /// As [`of`](Self::of).
+    #[must_use]
+    pub fn start(builder: RuntimeBuilder<E>) -> Self {
+        let server = Self::launch(builder);
         server.wait_for(State::Assist);
         server
     }
@@ -81,6 +91,10 @@ impl<E: Engine> TestServer<E> {
         engine: impl EngineFactory<E>,
         procedures: Procedures<E>,
     ) -> Self {
+        Self::launch(RuntimeBuilder::new(config, engine, procedures))
+    }
+
+    fn launch(builder: RuntimeBuilder<E>) -> Self {
         let (told, handle) = mpsc::channel();
         let clock = Clock::hand_wound();
         let thread = thread::spawn(move || {
@@ -89,7 +103,7 @@ impl<E: Engine> TestServer<E> {
                     clock,
                     role_slack: ROLE_SLACK,
                 };
-                let runtime = start_with_timing(config, timing, engine, procedures);
+                let runtime = builder.start_with_timing(timing);
                 let runtime = runtime.unwrap_or_else(|error| panic!("it cannot start: {error}"));
                 told.send(runtime.clone()).expect("the test waits for it");
                 runtime.stopped().await

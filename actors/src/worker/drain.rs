@@ -19,6 +19,7 @@ use crate::messages::WorkerReport;
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::messages::worker::{CutOff, Quiesce, TransitionOver, TransitionStarted};
 use crate::resources::in_flight::{Cancelled, Effect, InFlightRequest};
+use crate::session::dispatch::authenticate::answer_login;
 use crate::session::dispatch::awaited::answer_awaited;
 use crate::session::messages::{AbortWriters, Close};
 use crate::shared::STOPPING;
@@ -231,8 +232,9 @@ impl Worker {
         let counts = self.cut_off(true, ErrorCode::SHUTDOWN, &error);
         for session in self.sessions.iter() {
             let mut own = session.state.borrow_mut();
-            if own.awaited().next().is_some() {
+            if own.awaited().next().is_some() || own.has_login_check() {
                 answer_awaited(shared, &mut own);
+                answer_login(shared, &mut own);
                 drop(own);
                 self.mark_dirty(&session);
             }

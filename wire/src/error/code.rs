@@ -55,7 +55,7 @@ codes! {
     ACCESS_DENIED = 42, "The user has no right to do this.";
     CREATE_USER = 43, "A user cannot be created.";
     DROP_USER = 44, "A user or role cannot be dropped.";
-    NO_SUCH_USER = 45, "No such user (never said by AUTH).";
+    NO_SUCH_USER = 45, "No such user (AUTH does not say so to strangers).";
     USER_EXISTS = 46, "A user of this name exists already.";
     CREDS_MISMATCH = 47, "No such user, or the wrong password.";
     UNKNOWN_REQUEST_TYPE = 48, "No such request.";

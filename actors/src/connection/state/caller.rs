@@ -1,11 +1,15 @@
 //! The caller of a connection, and what the caller watches.
 
 use std::sync::Arc;
+use std::task::Context;
+use std::time::Instant;
 
 use vestibule_wire::greeting::SALT_SIZE;
 use vestibule_wire::reply::write_event;
 
 use super::ConnectionState;
+use crate::authenticator::LoginProof;
+use crate::connection::login::{Checked, LoginCheck};
 use crate::connection::watches::Watches;
 use crate::engine::Caller;
 use crate::engine::catalog::User;
@@ -18,6 +22,11 @@ impl ConnectionState {
     #[inline]
     pub(crate) fn caller(&self) -> &Caller {
         self.identity.caller()
+    }
+
+    /// Who calls, to be kept.
+    pub(crate) fn shared_caller(&self) -> Arc<Caller> {
+        self.identity.shared_caller()
     }
 
     /// Whether the caller is refused if guest may do everything.
@@ -34,6 +43,62 @@ impl ConnectionState {
     /// How long its next login waits.
     pub(crate) fn login_pace(&mut self) -> &mut LoginPace {
         &mut self.login_pace
+    }
+
+    /// A login is checked by somebody else: its frame is left until that is decided.
+    pub(crate) fn begin_login_check(&mut self, check: Box<LoginCheck>) {
+        self.login = Some(check);
+        self.intake.on_login_early();
+    }
+
+    /// Goes on with the check of a login.
+    pub(crate) fn poll_login_check(&mut self, cx: &mut Context<'_>) {
+        if self.login.as_mut().is_some_and(|own| own.poll(cx)) {
+            self.intake.on_login_due();
+        }
+    }
+
+    /// The sync of the login that is checked, if one is.
+    pub(crate) fn login_under_way(&self) -> Option<u64> {
+        let login = self.login.as_ref().filter(|own| own.is_under_way());
+        login.map(|own| own.sync())
+    }
+
+    /// Ends the check of a login, if one is under way: true if that was so. Its frame is taken
+    /// again, and answered.
+    pub(crate) fn end_login_check(&mut self, with: Checked) -> bool {
+        let has_ended = self.login.as_mut().is_some_and(|own| own.end(with));
+        if has_ended {
+            self.intake.on_login_due();
+        }
+        has_ended
+    }
+
+    /// Whether a login is checked by somebody else, or was and has not been answered.
+    #[inline]
+    pub(crate) fn has_login_check(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// Until when the login that is checked may take.
+    pub(crate) fn login_deadline(&self) -> Option<Instant> {
+        self.login.as_ref()?.deadline()
+    }
+
+    /// What the check of this login has come to, if there was one.
+    pub(crate) fn take_login_check(
+        &mut self,
+        sync: u64,
+        user: &str,
+        proof: &LoginProof,
+    ) -> Option<Checked> {
+        let check = *self.login.take()?;
+        check.into_checked(sync, user, proof)
+    }
+
+    /// Drops the check of a login; the sync of what is not answered then.
+    pub(crate) fn drop_login_check(&mut self) -> Option<u64> {
+        self.login.take().map(|own| own.sync())
     }
 
     /// A user has logged in.

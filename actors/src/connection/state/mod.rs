@@ -30,6 +30,7 @@ use super::identity::Identity;
 use super::inbox::Inbox;
 use super::incoming::Incoming;
 use super::intake::Intake;
+use super::login::LoginCheck;
 use super::orphaned::OrphanedTransactions;
 use super::output::{Flushed, Output};
 use super::scan::ParkedScan;
@@ -76,6 +77,8 @@ pub(crate) struct ConnectionState {
     identity: Identity,
     /// How long its next login waits.
     login_pace: LoginPace,
+    /// A login that somebody else decides, whose frame was left.
+    login: Option<Box<LoginCheck>>,
     counts: InFlightCounts,
     /// The last turn was over before the work was.
     is_late: bool,
@@ -135,6 +138,7 @@ impl ConnectionState {
             timeouts: ConnectionTimeouts::new(now),
             identity,
             login_pace: LoginPace::default(),
+            login: None,
             counts: InFlightCounts::default(),
             is_late: false,
             resting: None,

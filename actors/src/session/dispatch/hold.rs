@@ -126,6 +126,7 @@ impl Dispatcher<'_> {
         self.look(None);
         self.expire_held();
         self.expire_awaited();
+        self.expire_login();
         self.plan_look();
     }
 
@@ -156,7 +157,8 @@ impl Dispatcher<'_> {
             .filter_map(|own| self.held_until(own))
             .map(|(at, _)| at);
         let awaited = self.session.awaited().filter_map(|own| own.deadline);
-        let next = held.chain(awaited).min();
+        let login = self.session.login_deadline();
+        let next = held.chain(awaited).chain(login).min();
         if next != self.session.look_at() {
             self.look(next);
         }

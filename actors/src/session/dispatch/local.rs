@@ -2,14 +2,12 @@
 
 use vestibule_wire::features::Features;
 use vestibule_wire::reply::{Rows, finish};
-use vestibule_wire::request::{Auth, Body, Select};
+use vestibule_wire::request::{Body, Select};
 use vestibule_wire::{Error, ErrorCode};
 
-use super::login::log_in;
 use crate::connection::scan::ScanSource;
-use crate::engine::catalog::{CatalogScan, GUEST};
-use crate::engine::counted;
-use crate::limits::{EVENT_KEY_SIZE_MAX, LOGGED_NAME_MAX, LOGIN_WORK, SESSION_TURN_WORK_PER_LOOK};
+use crate::engine::catalog::CatalogScan;
+use crate::limits::{EVENT_KEY_SIZE_MAX, SESSION_TURN_WORK_PER_LOOK};
 use crate::session::dispatch::{DecodedRequest, Dispatcher};
 
 impl Dispatcher<'_> {
@@ -37,64 +35,6 @@ impl Dispatcher<'_> {
                 let error = Error::unknown_request_type(request.request_type as u64);
                 self.refuse(request.sync, &error);
             }
-        }
-    }
-
-    fn answer_auth(&mut self, request: &DecodedRequest<'_>, auth: &Auth<'_>) {
-        let sync = request.sync;
-        let Some(catalog) = self.worker.published.catalog(self.shared) else {
-            self.reject_as_judged(request, ErrorCode::LOADING);
-            return;
-        };
-        if self.has_to_wait(auth) {
-            return;
-        }
-        self.worker.turns.spend(LOGIN_WORK);
-        match log_in(auth, self.session.salt(), &catalog) {
-            Ok(user) => {
-                let administrators = &self.shared.config.administrators;
-                let is_administrator = administrators.includes(&user.name, self.cell.peer.ip());
-                if !user.is_guest() {
-                    self.cell.slot.confirm_login();
-                }
-                self.session.log_in(user, is_administrator);
-                self.header(sync).write_empty(self.session.output());
-            }
-            Err(error) => {
-                if error.code() == ErrorCode::CREDS_MISMATCH {
-                    self.count_wrong_login(auth.user);
-                }
-                self.refuse(sync, &error);
-            }
-        }
-    }
-
-    /// Whether a login waits because of wrong ones before it; then its frame is not taken. The way
-    /// back to guest needs no password, and a stop waits for nobody's.
-    fn has_to_wait(&mut self, auth: &Auth<'_>) -> bool {
-        let is_stopping = self.shared.serving.load().is_stopping();
-        if auth.user == GUEST || is_stopping {
-            return false;
-        }
-        let (pace, address) = (*self.session.login_pace(), counted(self.cell.peer.ip()));
-        let (logins, since) = (&mut self.worker.logins, self.cell.since);
-        let Some(until) = logins.wait_until(pace, address, since, self.now) else {
-            return false;
-        };
-        logins.wait(self.cell.id, until);
-        self.session.on_login_early();
-        true
-    }
-
-    fn count_wrong_login(&mut self, user: &str) {
-        let (peer, pace) = (self.cell.peer, self.session.login_pace());
-        let times = self
-            .worker
-            .logins
-            .count_wrong(pace, counted(peer.ip()), self.now);
-        if let Some(times) = times {
-            let user: String = user.chars().take(LOGGED_NAME_MAX).collect();
-            log::warn!("wrong logins ({times} times), the last as {user:?} from {peer}");
         }
     }
 

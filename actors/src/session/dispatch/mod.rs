@@ -10,6 +10,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `authenticate` | AUTH: who decides, when, and what becomes of it |
 //! | `awaited` | calls that wait for transitions |
 //! | `chunks` | messages in chunks |
 //! | `control` | control procedures |
@@ -20,6 +21,7 @@
 //! | `orphans` | what is answered in a stream whose transaction died with its Tx |
 //! | `view` | SELECTs in steps, from the read view and the catalog |
 
+pub(crate) mod authenticate;
 pub(crate) mod awaited;
 mod chunks;
 mod control;
@@ -162,6 +164,8 @@ impl<'a> Dispatcher<'a> {
         };
         let current = self.shared.schema_version();
         if header.schema_version != 0 && header.schema_version != current {
+            // A login that was checked meanwhile is not answered by that any more.
+            self.session.drop_login_check();
             let error = Error::wrong_schema_version(current, header.schema_version);
             return self.refuse(sync, &error);
         }
@@ -237,7 +241,15 @@ impl<'a> Dispatcher<'a> {
             Verdict::Reject(code) => {
                 self.reject_as_judged(request, code);
             }
-            Verdict::Close => self.session.close(Closing::Now),
+            Verdict::Close => {
+                // What it has to be told goes out before.
+                let is_told = authenticate::answer_login(self.shared, self.session);
+                self.session.close(if is_told {
+                    Closing::AfterFlush
+                } else {
+                    Closing::Now
+                });
+            }
         }
     }
 

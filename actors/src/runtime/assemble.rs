@@ -1,0 +1,340 @@
+//! Putting the actors of a runtime together.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::dev::channel::{AddressReceiver, channel};
+use actix::{Actor, Addr, Context};
+use actix_rt::{Arbiter, System};
+use tokio::sync::watch;
+use vestibule_wire::Uuid;
+
+use super::handle::RuntimeHandle;
+use super::start_error::StartError;
+use crate::acceptor::{Acceptor, bind};
+use crate::admin;
+use crate::cells::claims::Claims;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::procedures::Procedures;
+use crate::engine::{Engine, EngineFactory};
+use crate::exposure::refuses;
+use crate::incoming::Listener;
+use crate::jobs::{JobQueue, JobTable};
+use crate::limits::{
+    MAILBOX_SLOTS, WAITS_MAX, WORKER_ADMIN_RESERVE, WORKER_REQUESTS_MAX, WORKER_RESERVE,
+};
+use crate::messages::tx::{TxHandle, WorkerLink};
+use crate::messages::{SupervisorHandle, WorkerHandle};
+use crate::peers::Peers;
+use crate::serving::{Serving, ServingCell};
+use crate::shared::{Additions, Shared};
+use crate::slots::ConnectionSlots;
+use crate::supervisor::{SpawnTx, Supervisor};
+use crate::transitions::TransitionRecord;
+use crate::tx::{Parts, Tx, with_locks};
+use crate::worker::Worker;
+
+/// What a runtime goes by as to time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    pub(crate) clock: Clock,
+    /// In changes of the role, how long after their deadline session threads may take to answer
+    /// their clients, before they are left behind. What operators are promised is
+    /// [`TRANSITION_SLACK`](crate::limits::TRANSITION_SLACK).
+    pub(crate) role_slack: Duration,
+}
+
+/// Starts a runtime of these parts.
+pub(super) fn assemble<E: Engine>(
+    config: Config,
+    timing: Timing,
+    engine: Arc<dyn EngineFactory<E>>,
+    procedures: Procedures<E>,
+    additions: Additions,
+) -> Result<RuntimeHandle<E>, StartError> {
+    check(&config, &procedures)?;
+    check_guest(&config, &*engine)?;
+    let mut config = config;
+    if config.instance_uuid == Uuid::NIL {
+        config.instance_uuid = random_uuid()?;
+    }
+    let slots = slots(&config)?;
+    let (listeners, addresses) = open_listeners(&config.listen)?;
+    let (admin_listeners, admin_addresses) = open_listeners(&config.admin_listen)?;
+    let shared = shared(config, timing.clock, slots, additions);
+    let addressed = addresses.iter().chain(&admin_addresses);
+    addressed.for_each(|address| shared.exposure.note_listener(*address));
+    let (mailboxes, peers) = Mailboxes::new(shared.counters.len());
+    follow_cell(&shared, &peers);
+    let arbiters = start_workers(mailboxes.workers, &shared, &peers);
+    let jobs = JobTable::new(shared.clone(), peers.supervisor.clone());
+    let queue = Arc::new(JobQueue::default());
+    let spawn_tx = spawner(
+        shared.clone(),
+        peers.clone(),
+        queue.clone(),
+        engine,
+        procedures,
+    );
+    let (told, stopped) = watch::channel(None);
+    let mut supervisor = Supervisor::new(
+        shared.clone(),
+        peers.clone(),
+        jobs.clone(),
+        arbiters,
+        timing.role_slack,
+        spawn_tx,
+        told,
+    );
+    let administrators = admin_listeners
+        .into_iter()
+        .map(Listener::for_administrators);
+    let listeners = listeners.into_iter().chain(administrators).collect();
+    let acceptor = Acceptor::launch(shared.clone(), peers.clone(), listeners);
+    let acceptor = acceptor.map_err(StartError::Acceptor)?;
+    supervisor.set_acceptor(acceptor.clone());
+    Context::with_receiver(mailboxes.supervisor).run(supervisor);
+    Ok(RuntimeHandle {
+        shared,
+        peers,
+        jobs,
+        queue,
+        acceptor,
+        addresses,
+        admin_addresses,
+        stopped,
+    })
+}
+
+/// Starts each worker on an arbiter of its own.
+fn start_workers(
+    mailboxes: Vec<AddressReceiver<Worker>>,
+    shared: &Arc<Shared>,
+    peers: &Arc<Peers>,
+) -> Vec<Arbiter> {
+    let start = |(index, mailbox): (usize, AddressReceiver<Worker>)| {
+        let (shared, peers) = (shared.clone(), peers.clone());
+        let arbiter = Arbiter::new();
+        arbiter.spawn_fn(move || {
+            Context::with_receiver(mailbox).run(Worker::new(index, shared, peers));
+        });
+        arbiter
+    };
+    mailboxes.into_iter().enumerate().map(start).collect()
+}
+
+/// Where messages wait for the actors that live as long as the runtime, until each is started on
+/// its own.
+pub(crate) struct Mailboxes {
+    pub(crate) workers: Vec<AddressReceiver<Worker>>,
+    pub(crate) supervisor: AddressReceiver<Supervisor>,
+}
+
+impl Mailboxes {
+    /// Mailboxes of this many workers and of the Supervisor, with the handles that reach them.
+    pub(crate) fn new(workers: usize) -> (Self, Arc<Peers>) {
+        let (supervisor, supervisor_mailbox) = mailbox::<Supervisor>();
+        let (handles, workers) = (0..workers)
+            .map(|_| mailbox())
+            .map(|(address, mailbox)| (WorkerHandle::new(address), mailbox))
+            .unzip();
+        let peers = Peers {
+            supervisor: SupervisorHandle::new(supervisor),
+            workers: handles,
+        };
+        let own = Self {
+            workers,
+            supervisor: supervisor_mailbox,
+        };
+        (own, Arc::new(peers))
+    }
+}
+
+fn mailbox<A: Actor>() -> (Addr<A>, AddressReceiver<A>) {
+    let (sender, receiver) = channel(MAILBOX_SLOTS);
+    (Addr::new(sender), receiver)
+}
+
+/// What can be told before anything is opened.
+pub(super) fn check<E: 'static>(
+    config: &Config,
+    procedures: &Procedures<E>,
+) -> Result<(), StartError> {
+    if System::try_current().is_none() {
+        return Err(StartError::NoSystem);
+    }
+    config.check()?;
+    let is_control = |name: &str| admin::find(name).is_some();
+    if let Some(name) = procedures.names().into_iter().find(|name| is_control(name)) {
+        return Err(StartError::ControlProcedure(name));
+    }
+    match procedures.registered_twice() {
+        Some(name) => Err(StartError::ProcedureTwice(name.to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// What all actors of this configuration share.
+pub(super) fn shared(
+    config: Config,
+    clock: Clock,
+    slots: ConnectionSlots,
+    additions: Additions,
+) -> Arc<Shared> {
+    let serving = ServingCell::new(config.role, clock);
+    let capacity = WORKER_REQUESTS_MAX + WORKER_RESERVE + WORKER_ADMIN_RESERVE;
+    let capacity = capacity + config.quotas.waits_max.min(WAITS_MAX);
+    let claims = (0..config.session_thread_count())
+        .map(|_| Arc::new(Claims::new(capacity)))
+        .collect();
+    Arc::new(Shared::new(config, serving, slots, claims).with_additions(additions))
+}
+
+/// Refuses what is known to be open to other machines before there is an engine.
+fn check_guest<E: Engine>(
+    config: &Config,
+    factory: &dyn EngineFactory<E>,
+) -> Result<(), StartError> {
+    let mut addresses = config.listen.iter().chain(&config.admin_listen);
+    let exposed = addresses.find(|own| refuses(config, own.ip()));
+    match (exposed.copied(), factory.guest_power()) {
+        (Some(address), Some(power)) => Err(StartError::ExposedGuest { address, power }),
+        _ => Ok(()),
+    }
+}
+
+fn random_uuid() -> Result<Uuid, StartError> {
+    let mut bytes = [0; Uuid::SIZE];
+    getrandom::fill(&mut bytes).map_err(|fault| StartError::Random(fault.to_string()))?;
+    Ok(Uuid::from_random_bytes(bytes))
+}
+
+/// Divides the descriptors, and tells how.
+pub(super) fn slots(config: &Config) -> Result<ConnectionSlots, StartError> {
+    let slots =
+        ConnectionSlots::new(config).map_err(|fault| StartError::Descriptors(fault.to_string()))?;
+    log::info!("{}", slots.budget);
+    let wanted = config.connection_limits.connections_max;
+    if let Some(shortage) = slots.budget.shortage(wanted) {
+        log::warn!("{shortage}");
+    }
+    Ok(slots)
+}
+
+type OpenListeners = (Vec<Listener>, Vec<SocketAddr>);
+
+/// Listens on every address; tells those that the system picked.
+fn open_listeners(addresses: &[SocketAddr]) -> Result<OpenListeners, StartError> {
+    let open = |address: SocketAddr| {
+        let listener = bind(address)?;
+        let picked = listener.local_addr()?;
+        Ok((Listener::tcp(listener)?, picked))
+    };
+    let named = |address: &SocketAddr| {
+        open(*address).map_err(|source| StartError::Listen {
+            address: *address,
+            source,
+        })
+    };
+    let open: OpenListeners = addresses
+        .iter()
+        .map(named)
+        .collect::<Result<_, StartError>>()?;
+    #[cfg(feature = "testing")]
+    super::accepting::accept_here(&open.1);
+    Ok(open)
+}
+
+/// After every change of state: first the record and the events' values, then the notice that has
+/// them looked at.
+pub(crate) fn follow_cell(shared: &Arc<Shared>, peers: &Arc<Peers>) {
+    let first = shared.serving.load();
+    shared.events.set_serving(first);
+    let weak = Arc::downgrade(shared);
+    let (watched, watchers) = (weak.clone(), peers.clone());
+    shared.events.on_change(move || {
+        if let Some(shared) = watched.upgrade() {
+            watchers.notify_of_events(&shared.counters, shared.clock.now());
+        }
+    });
+    let peers = peers.clone();
+    let told = Mutex::new(first);
+    shared.serving.on_change(move || {
+        let Some(shared) = weak.upgrade() else { return };
+        {
+            // Loaded inside the lock: of two changes at once, the later one is told last.
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = shared.serving.load();
+            let before = std::mem::replace(&mut *told, now);
+            if before != now {
+                record(&shared, before, now);
+                shared.events.set_serving(now);
+                shared.changes.send_replace(now);
+            }
+        }
+        peers.notify_workers(shared.clock.now());
+    });
+}
+
+/// Remembers a change that is over at once. Transitions are recorded by the Supervisor, with their
+/// times.
+fn record(shared: &Shared, before: Serving, now: Serving) {
+    let is_of_transition =
+        before.state.traits().is_of_transition || now.state.traits().is_of_transition;
+    let is_own = before.state != now.state && before.role == now.role;
+    if !is_own || is_of_transition {
+        return;
+    }
+    let reason = shared.serving.status(shared.clock.now()).reason;
+    let because = if reason.is_empty() { "" } else { ": " };
+    log::info!("{}, {}{because}{reason}", now.state.name(), now.role.name());
+    let (from, to) = (before.state.into(), now.state.into());
+    shared
+        .transitions
+        .push(TransitionRecord::at_once(from, to, reason));
+}
+
+pub(crate) fn spawner<E: Engine>(
+    shared: Arc<Shared>,
+    peers: Arc<Peers>,
+    jobs: Arc<JobQueue<E>>,
+    factory: Arc<dyn EngineFactory<E>>,
+    procedures: Procedures<E>,
+) -> SpawnTx {
+    let procedures = Arc::new(with_locks(procedures));
+    Box::new(move |arbiter, generation| {
+        let (shared, factory) = (shared.clone(), factory.clone());
+        let (procedures, peers) = (procedures.clone(), peers.clone());
+        let start = move |_: &mut Context<Tx<E>>| {
+            let workers = (peers.workers.iter())
+                .zip(&shared.counters)
+                .map(|(worker, counters)| WorkerLink {
+                    claims: counters.claims.clone(),
+                    replies: worker.replies(),
+                    pushes: worker.pushes(),
+                })
+                .collect();
+            Tx::new(
+                Parts {
+                    factory,
+                    procedures,
+                    workers,
+                    shared,
+                },
+                peers.supervisor.clone(),
+                generation,
+            )
+        };
+        let address = Tx::start_in_arbiter(&arbiter.handle(), start);
+        jobs.attach(address.clone().recipient());
+        TxHandle::new(
+            address.clone().recipient(),
+            address.clone().recipient(),
+            address.clone().recipient(),
+            address.recipient(),
+            generation,
+        )
+    })
+}

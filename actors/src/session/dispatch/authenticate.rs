@@ -1,0 +1,230 @@
+//! AUTH: who decides, when, and what becomes of it.
+//!
+//! ```text
+//!   AUTH ─▶ too early after wrong ones? ─▶ left, and taken again at its time
+//!     └▶ an authenticator? ─┬ no, or not its ─▶ the snapshot of users decides, now
+//!                           └ yes ─▶ left, and taken again when it is decided
+//! ```
+
+use vestibule_wire::request::Auth;
+use vestibule_wire::{Error, ErrorCode};
+
+use super::login::{Attempt, accepted, by_catalog, read_attempt};
+use crate::authenticator::{Login, LoginDecision, LoginProof};
+use crate::connection::login::{Checked, LoginCheck};
+use crate::connection::state::ConnectionState;
+use crate::engine::catalog::{Catalog, GUEST, User};
+use crate::engine::counted;
+use crate::limits::{LOGGED_NAME_MAX, LOGIN_TEXT_SIZE_MAX, LOGIN_WORK};
+use crate::session::dispatch::{DecodedRequest, Dispatcher};
+use crate::shared::Shared;
+use crate::timeouts::after;
+
+/// The end of a stop: answers the login of a connection that is checked and not answered; false if
+/// there is none.
+pub(crate) fn answer_login(shared: &Shared, state: &mut ConnectionState) -> bool {
+    let Some(sync) = state.drop_login_check() else {
+        return false;
+    };
+    let status = shared.serving.status(shared.clock.now());
+    state.reply_error(shared, sync, &status.error(ErrorCode::SHUTDOWN));
+    true
+}
+
+impl Dispatcher<'_> {
+    pub(super) fn answer_auth(&mut self, request: &DecodedRequest<'_>, auth: &Auth<'_>) {
+        let Some(catalog) = self.worker.published.catalog(self.shared) else {
+            self.reject_as_judged(request, ErrorCode::LOADING);
+            return;
+        };
+        let authenticator = self.shared.additions.authenticator.as_ref();
+        let takes_plain = authenticator.is_some_and(|own| own.takes_plain_passwords());
+        let attempt = read_attempt(auth, self.session.salt(), takes_plain);
+        if let Ok(Attempt::Proof(proof)) = &attempt
+            && let Some(checked) = (self.session).take_login_check(request.sync, auth.user, proof)
+        {
+            return self.on_login_checked(request, auth.user, proof, checked, &catalog);
+        }
+        if self.has_to_wait(auth) {
+            return;
+        }
+        self.worker.turns.spend(LOGIN_WORK);
+        let proof = match attempt {
+            Ok(Attempt::Proof(proof)) => proof,
+            Ok(Attempt::Guest) => {
+                return self.end_login(request.sync, GUEST, accepted(GUEST, &catalog));
+            }
+            Err(error) => return self.refuse(request.sync, &error),
+        };
+        if self.is_asked_elsewhere(auth.user, &proof) {
+            return self.ask_elsewhere(request.sync, auth.user, proof);
+        }
+        let checked = by_catalog(auth.user, &proof, &catalog);
+        self.end_login(request.sync, auth.user, checked);
+    }
+
+    /// Whether a login waits because of wrong ones before it; then its frame is not taken. The way
+    /// back to guest needs no password, and a stop waits for nobody's.
+    fn has_to_wait(&mut self, auth: &Auth<'_>) -> bool {
+        let is_stopping = self.shared.serving.load().is_stopping();
+        if auth.user == GUEST || is_stopping {
+            return false;
+        }
+        let (pace, address) = (*self.session.login_pace(), counted(self.cell.peer.ip()));
+        let (logins, since) = (&mut self.worker.logins, self.cell.since);
+        let Some(until) = logins.wait_until(pace, address, since, self.now) else {
+            return false;
+        };
+        logins.wait(self.cell.id, until);
+        self.session.on_login_early();
+        true
+    }
+
+    /// Whether an authenticator is asked about this login.
+    fn is_asked_elsewhere(&self, user: &str, proof: &LoginProof) -> bool {
+        let is_short = |text: &str| text.len() <= LOGIN_TEXT_SIZE_MAX;
+        let is_proof_short = match proof {
+            LoginProof::ChapSha1 { .. } => true,
+            LoginProof::PapSha256 { password } => is_short(password),
+        };
+        let is_there = self.shared.additions.authenticator.is_some();
+        is_there && user != GUEST && is_short(user) && is_proof_short
+    }
+
+    /// Begins the check of a login by an authenticator; its frame is left.
+    fn ask_elsewhere(&mut self, sync: u64, user: &str, proof: LoginProof) {
+        let Some(authenticator) = self.shared.additions.authenticator.clone() else {
+            return;
+        };
+        if self.session.is_stopped_by(self.shared.serving.load()) {
+            return self.reject(sync, ErrorCode::SHUTDOWN);
+        }
+        let caller = self.session.shared_caller();
+        let bytes = 2 * LOGIN_TEXT_SIZE_MAX;
+        let charge = match self.shared.quotas.charge_wait(&caller, bytes) {
+            Ok(charge) => charge,
+            Err(error) => return self.refuse(sync, &error),
+        };
+        let deadline = after(self.now, authenticator.time_limit());
+        let (connection, peer) = (self.cell.id.connection, self.cell.peer);
+        let login = Login::new(user, connection, peer, proof.clone());
+        let check = authenticator.ask(login);
+        let check = LoginCheck::new(sync, user, proof, deadline, check, charge);
+        self.session.begin_login_check(Box::new(check));
+        self.look_by(deadline);
+        // It is polled with the session.
+        self.cell.wake();
+    }
+
+    fn on_login_checked(
+        &mut self,
+        request: &DecodedRequest<'_>,
+        user: &str,
+        proof: &LoginProof,
+        checked: Checked,
+        catalog: &Catalog,
+    ) {
+        let sync = request.sync;
+        let decision = match checked {
+            Checked::Decided(decision) => decision,
+            Checked::Killed => return self.refuse(sync, &Error::cancelled()),
+            Checked::Stopping => return self.reject(sync, ErrorCode::SHUTDOWN),
+            Checked::Late => {
+                self.tell_undecided(user, "its time is over");
+                return self.refuse(sync, &Error::timeout());
+            }
+            Checked::Panicked => {
+                self.tell_undecided(user, "the authenticator panicked");
+                return self.refuse(sync, &undecided());
+            }
+        };
+        let checked = match decision {
+            LoginDecision::AcceptedAs(name) => accepted(&name, catalog),
+            LoginDecision::Refused => Err(Error::credentials_mismatch()),
+            LoginDecision::NotMine => by_catalog(user, proof, catalog),
+            LoginDecision::Unavailable => {
+                self.tell_undecided(user, "the authenticator cannot tell");
+                return self.refuse(sync, &undecided());
+            }
+        };
+        self.end_login(sync, user, checked);
+    }
+
+    /// Answers a login, and counts it if it is wrong.
+    fn end_login(&mut self, sync: u64, name: &str, checked: Result<User, Error>) {
+        match checked {
+            Ok(user) => {
+                let administrators = &self.shared.config.administrators;
+                let is_administrator = administrators.includes(&user.name, self.cell.peer.ip());
+                if !user.is_guest() {
+                    self.cell.slot.confirm_login();
+                }
+                self.session.log_in(user, is_administrator);
+                self.header(sync).write_empty(self.session.output());
+            }
+            Err(error) => {
+                if error.code() == ErrorCode::CREDS_MISMATCH {
+                    self.count_wrong_login(name);
+                }
+                self.refuse(sync, &error);
+            }
+        }
+    }
+
+    fn count_wrong_login(&mut self, user: &str) {
+        let (peer, pace) = (self.cell.peer, self.session.login_pace());
+        let times = self
+            .worker
+            .logins
+            .count_wrong(pace, counted(peer.ip()), self.now);
+        if let Some(times) = times {
+            let user = logged(user);
+            log::warn!("wrong logins ({times} times), the last as {user:?} from {peer}");
+        }
+    }
+
+    fn tell_undecided(&mut self, user: &str, why: &str) {
+        if let Some(times) = self.worker.logins.count_undecided(self.now) {
+            let (user, peer) = (logged(user), self.cell.peer);
+            log::warn!(
+                "logins were not decided ({times} times), the last as {user:?} from {peer}: {why}"
+            );
+        }
+    }
+
+    /// Ends the login that an authenticator has taken too long for.
+    pub(super) fn expire_login(&mut self) {
+        let deadline = self.session.login_deadline();
+        if deadline.is_some_and(|at| at <= self.now) {
+            self.session.end_login_check(Checked::Late);
+        }
+    }
+
+    /// Ends the login that an authenticator decides, if it has this sync, or whatever it has with
+    /// its connection; returns how many that is.
+    pub(crate) fn kill_login(&mut self, sync: Option<u64>) -> usize {
+        let Some(own) = self.session.login_under_way() else {
+            return 0;
+        };
+        match sync {
+            // No frame is taken any more.
+            None => {
+                self.session.drop_login_check();
+                self.refuse(own, &Error::cancelled());
+                1
+            }
+            Some(sync) if sync == own => usize::from(self.session.end_login_check(Checked::Killed)),
+            Some(_) => 0,
+        }
+    }
+}
+
+/// The error for a login that nobody decides.
+fn undecided() -> Error {
+    Error::new(ErrorCode::SYSTEM, "The login cannot be checked at present")
+}
+
+/// As much of a name as the log shows.
+fn logged(user: &str) -> String {
+    user.chars().take(LOGGED_NAME_MAX).collect()
+}
