@@ -141,6 +141,7 @@
 //! | `serialized` | how what operators see is serialized |
 //! | `segments` | memory for large replies, and the counter of all that is charged |
 //! | `shared_tree` | an ordered set whose copies share their nodes |
+//! | `states` | the serving states, the roles, and what each means |
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
 //! | `serving`, `memory`, `cells` | what is read without asking anyone |
 //! | `admission`, `config`, `slots` | what is done with a request, and with a connection |
@@ -189,6 +190,7 @@ mod shared_tree;
 #[cfg(test)]
 mod simulation;
 mod slots;
+mod states;
 mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;

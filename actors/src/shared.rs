@@ -19,7 +19,7 @@ use crate::cells::traffic::TrafficCounts;
 use crate::clock::Clock;
 use crate::config::{Config, Grace};
 use crate::engine::catalog::Catalog;
-use crate::engine::{DataMemory, ReadView, counted};
+use crate::engine::{DataMemory, LocalProcedures, ReadView, counted};
 use crate::exposure::Exposure;
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
 use crate::memory::Memory;
@@ -36,6 +36,8 @@ pub(crate) const STOPPING: &str = "the server is shutting down";
 pub(crate) struct Additions {
     /// Who decides on logins before the users of the engine do.
     pub(crate) authenticator: Option<Arc<dyn AskAuthenticator>>,
+    /// What sessions run.
+    pub(crate) locals: LocalProcedures,
 }
 
 /// One per runtime.

@@ -22,6 +22,7 @@
 //! | `factory` | what makes engines |
 //! | `solo` | while an engine holds Tx up, sessions answer alone |
 //! | `arguments` | the arguments of a CALL as types; errors of what does not fit |
+//! | `local` | procedures that sessions run |
 //! | `procedures`, `async_context` | what CALL reaches; what async procedures may use |
 //! | `transaction_calls` | CALLs that mean BEGIN, COMMIT and ROLLBACK |
 //! | `tuples` | tuples, keys and ordered rows, for engines of one's own |
@@ -42,6 +43,7 @@ pub mod catalog;
 mod completion;
 mod data_memory;
 mod factory;
+mod local;
 pub mod procedures;
 mod progress;
 mod push;
@@ -67,6 +69,8 @@ pub use completion::{CancelToken, Completion};
 pub(crate) use completion::{Cancellation, Completions, unanswered};
 pub use data_memory::DataMemory;
 pub use factory::EngineFactory;
+pub use local::{LocalCall, LocalSpace};
+pub(crate) use local::{LocalProcedure, LocalProcedures};
 pub use progress::{Fault, Progress};
 pub use push::Pusher;
 pub(crate) use push::Pushes;

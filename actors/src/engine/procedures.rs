@@ -23,6 +23,7 @@ use vestibule_wire::reply;
 
 use super::arguments::parse_args;
 use super::async_context::AsyncContext;
+use super::local::{LocalCall, LocalProcedure, LocalProcedures};
 use super::reply::Reply;
 use super::request::{Caller, Outcome, TransactionId};
 
@@ -115,6 +116,7 @@ pub struct Procedures<E> {
     exact: HashMap<String, Procedure<E>>,
     families: Vec<(String, Procedure<E>)>,
     ticks: Vec<Tick<E>>,
+    locals: LocalProcedures,
     /// The first name that was registered when it was there already.
     twice: Option<String>,
 }
@@ -133,6 +135,7 @@ impl<E> Default for Procedures<E> {
             exact: HashMap::new(),
             families: Vec::new(),
             ticks: Vec::new(),
+            locals: LocalProcedures::new(),
             twice: None,
         }
     }
@@ -246,6 +249,54 @@ impl<E: 'static> Procedures<E> {
         self
     }
 
+    /// Registers a procedure that sessions run, on their own threads, whatever Tx does: while it is
+    /// busy, while the engine recovers, on a replica, in a stop. It has no engine; it has the
+    /// caller, the serving state, the read view, and what the closure captures: state of your own
+    /// beside the engine. Arguments in, one value out, as with [`function`](Self::function).
+    ///
+    /// `audience` says who may call it: the engine, which grants the right to call others, is not
+    /// asked. What it reads is read with the caller's rights, from committed data: neither what the
+    /// connection has sent right before nor what its transaction has changed need be there.
+    ///
+    /// All connections of the thread wait while it runs: it must not block, and what it reads is
+    /// bounded by [`LOCAL_READ_STEPS_MAX`](crate::limits::LOCAL_READ_STEPS_MAX). A connection that
+    /// calls much gives way to others, and a call that takes long is told to the log. A panic in it
+    /// is told to its client ([`ErrorCode::SYSTEM`](vestibule_wire::ErrorCode::SYSTEM)) and to the
+    /// log, and ends nothing else.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// use vestibule_actors::procedures::Audience;
+    /// use vestibule_actors::testing::{Script, TestServer};
+    ///
+    /// let asked = Arc::new(AtomicU64::new(0));
+    /// let procedures = Script::procedures().local("health", Audience::Everybody, move |call| {
+    ///     let times = asked.fetch_add(1, Ordering::Relaxed) + 1;
+    ///     Ok((call.serving.state.name(), times))
+    /// });
+    /// let script = Script::default();
+    /// let server = TestServer::of(move || Ok(script.engine()), procedures);
+    /// let told: (String, u64) = server.connect().call_with("health", &()).value();
+    /// assert_eq!(told, ("assist".to_owned(), 1));
+    /// ```
+    #[must_use]
+    pub fn local<R: Serialize>(
+        mut self,
+        name: &str,
+        audience: Audience,
+        procedure: impl Fn(&LocalCall<'_>) -> Result<R, Error> + Send + Sync + 'static,
+    ) -> Self {
+        let procedure = LocalProcedure::new(audience, procedure);
+        let is_twice = self.exact.contains_key(name) | self.locals.contains_key(name);
+        self.locals.insert(name.to_owned(), procedure);
+        if is_twice {
+            self.twice.get_or_insert_with(|| name.to_owned());
+        }
+        self
+    }
+
     /// Has Tx do this work every `period`, in a turn with its commit: rows that expire, say. The
     /// first time is a period after the engine has recovered. Times that Tx was too busy for are
     /// not made up for. Only a primary does it, and not while it stops; an error is told to the
@@ -270,7 +321,8 @@ impl<E: 'static> Procedures<E> {
     }
 
     fn add(&mut self, name: &str, procedure: Procedure<E>) {
-        if self.exact.insert(name.to_owned(), procedure).is_some() {
+        let is_local = self.locals.contains_key(name);
+        if self.exact.insert(name.to_owned(), procedure).is_some() || is_local {
             self.twice.get_or_insert_with(|| name.to_owned());
         }
     }
@@ -298,6 +350,11 @@ impl<E> Procedures<E> {
         self.twice.as_deref()
     }
 
+    /// Takes out those that sessions run.
+    pub(crate) fn take_locals(&mut self) -> LocalProcedures {
+        std::mem::take(&mut self.locals)
+    }
+
     pub(crate) fn ticks(&self) -> &[Tick<E>] {
         &self.ticks
     }
@@ -306,7 +363,8 @@ impl<E> Procedures<E> {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let families = self.families.iter().map(|(prefix, _)| format!("{prefix}*"));
-        let mut names: Vec<_> = self.exact.keys().cloned().chain(families).collect();
+        let exact = self.exact.keys().chain(self.locals.keys()).cloned();
+        let mut names: Vec<_> = exact.chain(families).collect();
         names.sort();
         names
     }

@@ -14,6 +14,14 @@ use super::published::Published;
 use super::turns::Turns;
 use crate::clock::Clock;
 use crate::limits::{WORKER_ADMIN_RESERVE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX};
+use crate::throttle::Throttle;
+
+/// What the log tells of procedures that sessions run, now and then.
+#[derive(Debug, Default)]
+pub(crate) struct LocalCallLog {
+    pub(crate) long: Throttle,
+    pub(crate) panics: Throttle,
+}
 
 /// Everything of a worker that changes with every request.
 pub(crate) struct WorkerState {
@@ -29,6 +37,7 @@ pub(crate) struct WorkerState {
     pub(crate) logins: Logins,
     /// How long the turn at hand may go on, and who waits for another one.
     pub(crate) turns: Turns,
+    pub(crate) local_calls: LocalCallLog,
     /// Open transactions that may change data.
     open_writers: Rc<Cell<usize>>,
     /// Numbers of sessions that have ended: the worker forgets them at the end of the tick.
@@ -49,6 +58,7 @@ impl WorkerState {
             looks: Looks::default(),
             logins: Logins::default(),
             turns: Turns::new(clock),
+            local_calls: LocalCallLog::default(),
             open_writers: Rc::default(),
             ended: Vec::new(),
             procedure: None,

@@ -54,7 +54,6 @@ pub(super) fn assemble<E: Engine>(
     procedures: Procedures<E>,
     additions: Additions,
 ) -> Result<RuntimeHandle<E>, StartError> {
-    check(&config, &procedures)?;
     check_guest(&config, &*engine)?;
     let mut config = config;
     if config.instance_uuid == Uuid::NIL {

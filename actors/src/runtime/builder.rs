@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::assemble::{Timing, assemble};
+use super::assemble::{Timing, assemble, check};
 use super::handle::RuntimeHandle;
 use super::start_error::StartError;
 use crate::authenticator::Authenticator;
@@ -70,9 +70,11 @@ impl<E: Engine> RuntimeBuilder<E> {
         let Self {
             config,
             engine,
-            procedures,
-            additions,
+            mut procedures,
+            mut additions,
         } = self;
+        check(&config, &procedures)?;
+        additions.locals = procedures.take_locals();
         assemble(config, timing, engine, procedures, additions)
     }
 }

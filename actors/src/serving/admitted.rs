@@ -1,6 +1,6 @@
 //! What a request was admitted for: it outlives the serving state that admitted it.
 
-use super::state::Serving;
+use crate::states::Serving;
 
 /// Under which epoch a request was admitted, and whether it may change data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::solo::{Declarer, Solo};
-use super::state::{DrainTarget, Role, Serving, State};
 use super::status::{Status, retry_after};
 use super::transition::{TransitionProgress, TransitionView};
 use crate::clock::Clock;
 use crate::engine::Progress;
 use crate::limits::REASON_SIZE_MAX;
+use crate::states::{DrainTarget, Role, Serving, State};
 
 /// What the state is but for the reasons for solo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,8 +18,8 @@ use vestibule_wire::msgpack::{
 use vestibule_wire::reply::write_serialized;
 use vestibule_wire::{Error, Uuid, events as key};
 
-use super::state::{Role, Serving};
 use crate::limits::{EVENT_KEY_SIZE_MAX, EVENT_VALUE_SIZE_MAX, EVENTS_BYTES_MAX, EVENTS_MAX};
+use crate::states::{Role, Serving};
 
 /// What the keys of the system's events begin with: nobody else sets one.
 const SYSTEM_PREFIX: &str = "box.";

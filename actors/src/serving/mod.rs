@@ -19,7 +19,6 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `state` | the states, the roles, and one row of what each means |
 //! | `status` | what stands behind the state, for people and error fields |
 //! | `transition` | what is told of the transition under way |
 //! | `solo` | reasons for solo |
@@ -33,18 +32,17 @@ mod cell;
 pub(crate) mod events;
 mod guard;
 mod solo;
-mod state;
 mod status;
 #[cfg(test)]
 mod tests;
 mod transition;
 
+pub(crate) use crate::states::Revocation;
+pub use crate::states::{DrainTarget, Role, Serving, State, StateOrRole};
 pub(crate) use admitted::Admitted;
 pub(crate) use cell::ServingCell;
 pub use events::Events;
 pub(crate) use guard::Solos;
-pub(crate) use state::Revocation;
-pub use state::{DrainTarget, Role, Serving, State, StateOrRole};
 pub(crate) use status::Status;
 pub(crate) use transition::TransitionView;
 pub use transition::{TransitionPhase, TransitionProgress};

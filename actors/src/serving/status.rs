@@ -5,10 +5,10 @@ use std::time::Duration;
 use vestibule_wire::error::Field;
 use vestibule_wire::{Error, ErrorCode};
 
-use super::state::{Role, Serving};
 use super::transition::TransitionProgress;
 use crate::engine::Progress;
 use crate::limits::{RETRY_AFTER_DEFAULT, RETRY_AFTER_MAX, RETRY_AFTER_MIN};
+use crate::states::{Role, Serving};
 
 /// What stands behind the state, for people and error fields.
 #[derive(Debug, Clone, PartialEq)]

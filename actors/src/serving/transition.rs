@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::state::{Role, StateOrRole};
 use crate::serialized::in_seconds_or_nil;
+use crate::states::{Role, StateOrRole};
 
 /// What is told of transitions, published in one with the state that it explains.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -17,6 +17,7 @@
 //! | `forward` | into the batch for Tx: credit, transactions, deadline |
 //! | `hold` | what waits for the end of solo |
 //! | `local` | what is answered without Tx |
+//! | `local_call` | procedures that sessions run |
 //! | `login` | the checks of AUTH, pure |
 //! | `orphans` | what is answered in a stream whose transaction died with its Tx |
 //! | `view` | SELECTs in steps, from the read view and the catalog |
@@ -28,6 +29,7 @@ mod control;
 mod forward;
 mod hold;
 mod local;
+mod local_call;
 mod login;
 mod orphans;
 mod view;
@@ -198,9 +200,13 @@ impl<'a> Dispatcher<'a> {
     /// is looked at. What is refused comes back here if the state has changed meanwhile.
     fn admit_and_route(&mut self, request: &DecodedRequest<'_>) {
         let control = control_call(&request.body);
-        let mut class = match control {
-            Some(_) => Class::Local,
-            None => self.classify(request),
+        let local = match &request.body {
+            Body::Call(call) if control.is_none() => self.find_local(call.name).zip(Some(call)),
+            _ => None,
+        };
+        let mut class = match (control, local) {
+            (None, None) => self.classify(request),
+            _ => Class::Local,
         };
         let is_held = self.held_epoch.is_some();
         let serving = self
@@ -231,9 +237,10 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         match verdict {
-            Verdict::Answer => match control {
-                Some((procedure, call)) => self.answer_control(request, procedure, call),
-                None => self.answer(request),
+            Verdict::Answer => match (control, local) {
+                (Some((procedure, call)), _) => self.answer_control(request, procedure, call),
+                (None, Some((procedure, call))) => self.answer_local(request, procedure, call),
+                (None, None) => self.answer(request),
             },
             Verdict::Forward => self.forward(request, class),
             Verdict::ViewOrForward | Verdict::ViewOrBusy => self.read(request, serving),
