@@ -131,21 +131,21 @@ impl Worker {
             counts.transactions += all;
             counts.joined_transactions += joined;
         }
-        for request in &self.revoke_where(code, is_concerned) {
-            counts.revoked.add(request.class);
-            counts.joins(request.class, request.is_waited_for);
+        let revoked = self.revoke_where(code, is_concerned);
+        let killed = self.cancel_started_where(error, is_concerned);
+        let revoked = revoked.iter().map(|own| (own, false));
+        for (request, was_started) in revoked.chain(killed.iter().map(|own| (own, true))) {
+            let (requests, transactions) = if was_started {
+                (&mut counts.killed, &mut counts.unknown_transactions)
+            } else {
+                (&mut counts.revoked, &mut counts.transactions)
+            };
+            requests.add(request.class);
             if let Some(own) = request.ended().filter(|own| own.is_concerned(is_stop)) {
-                counts.transactions += 1;
+                *transactions += 1;
                 counts.joined_transactions += usize::from(!own.is_waited_for);
             }
-        }
-        for request in &self.cancel_started_where(error, is_concerned) {
-            counts.killed.add(request.class);
             counts.joins(request.class, request.is_waited_for);
-            if let Some(own) = request.ended().filter(|own| own.is_concerned(is_stop)) {
-                counts.unknown_transactions += 1;
-                counts.joined_transactions += usize::from(!own.is_waited_for);
-            }
         }
         counts
     }
