@@ -44,7 +44,7 @@ pub(crate) struct InFlightRequest {
     /// The request may change data, or is a part of a transaction that may: a demotion waits for
     /// it.
     pub(crate) is_writer: bool,
-    /// BEGIN of the transaction that it is a part of, but does not begin or end.
+    /// BEGIN of the transaction that it is a part of, or begins, but does not end.
     pub(crate) begin: Option<RequestId>,
     /// To be undone if the request did not happen.
     pub(crate) effect: Effect,
@@ -210,6 +210,13 @@ impl InFlightTable {
         }
         slot.insert((id, request));
         Some(id)
+    }
+
+    /// A request is the BEGIN that it is named after.
+    pub(crate) fn set_begin(&mut self, id: RequestId) {
+        if let Some((_, request)) = self.requests.get_mut(id.index as usize) {
+            request.begin = Some(id);
+        }
     }
 
     /// Whether a request is on its way still.

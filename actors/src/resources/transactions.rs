@@ -20,6 +20,9 @@ pub(crate) struct OpenTransaction {
     pub(crate) is_aborted: bool,
     /// A transition waits for it: it was told to.
     pub(crate) is_waited_for: bool,
+    /// COMMIT or ROLLBACK of it was taken back: it is open still, and stands before the next of its
+    /// stream, whose BEGIN may be on its way.
+    pub(crate) is_reopened: bool,
 }
 
 impl OpenTransaction {
@@ -30,7 +33,8 @@ impl OpenTransaction {
     }
 }
 
-/// Open transactions of one connection. Those that may change data are counted for the whole
+/// Open transactions of one connection, in the order of their beginnings as far as they are of one
+/// stream. Those that may change data are counted for the whole
 /// worker: a demotion waits for them.
 #[derive(Debug)]
 pub(crate) struct OpenTransactions {
@@ -56,9 +60,9 @@ impl OpenTransactions {
         self.open.iter().filter(|own| !own.is_aborted).count()
     }
 
-    /// The transaction of a stream.
+    /// The transaction of a stream: the one that began last.
     pub(crate) fn get(&self, stream: u64) -> Option<&OpenTransaction> {
-        self.open.iter().find(|own| own.stream == stream)
+        self.open.iter().rev().find(|own| own.stream == stream)
     }
 
     pub(crate) fn open(&mut self, transaction: OpenTransaction) {
@@ -66,23 +70,52 @@ impl OpenTransactions {
         self.count(usize::from(transaction.is_writer), 0);
     }
 
+    /// The transaction of a stream that began last is over.
     pub(crate) fn close(&mut self, stream: u64) -> Option<OpenTransaction> {
-        let at = self.open.iter().position(|own| own.stream == stream)?;
-        let closed = self.open.swap_remove(at);
-        self.count(0, usize::from(closed.is_writer));
-        Some(closed)
+        let at = self.open.iter().rposition(|own| own.stream == stream)?;
+        Some(self.remove(at))
+    }
+
+    /// The end of a transaction did not happen.
+    pub(crate) fn reopen(&mut self, transaction: OpenTransaction) {
+        let reopened = OpenTransaction {
+            is_reopened: true,
+            ..transaction
+        };
+        self.open.insert(0, reopened);
+        self.count(usize::from(transaction.is_writer), 0);
+    }
+
+    /// The BEGIN of this name did not happen. If its transaction was ended already, that ends the
+    /// one that stood in its way.
+    pub(crate) fn undo_begin(&mut self, stream: u64, begin: Option<RequestId>) {
+        let mut open = self.open.iter();
+        let own = open.position(|own| own.stream == stream && own.begin == begin);
+        let former = |own: &OpenTransaction| own.stream == stream && own.is_reopened;
+        if let Some(at) = own.or_else(|| self.open.iter().position(former)) {
+            self.remove(at);
+        }
+    }
+
+    fn remove(&mut self, at: usize) -> OpenTransaction {
+        let removed = self.open.remove(at);
+        self.count(0, usize::from(removed.is_writer));
+        removed
     }
 
     /// The BEGIN of a stream's transaction is on its way under this name.
     pub(crate) fn set_begin(&mut self, stream: u64, begin: RequestId) {
-        if let Some(own) = self.open.iter_mut().find(|own| own.stream == stream) {
+        let mut open = self.open.iter_mut().rev();
+        if let Some(own) = open.find(|own| own.stream == stream) {
             own.begin = Some(begin);
         }
     }
 
     /// The transaction of a stream is aborted.
     pub(crate) fn abort(&mut self, stream: u64) {
-        self.abort_where(|own| own.stream == stream);
+        if let Some(begin) = self.get(stream).map(|own| own.begin) {
+            self.abort_where(|own| own.stream == stream && own.begin == begin);
+        }
     }
 
     /// The transaction that this BEGIN began is aborted, if it is still the one of its stream.
@@ -159,6 +192,38 @@ mod tests {
             begin: None,
             is_aborted: false,
             is_waited_for: false,
+            is_reopened: false,
+        }
+    }
+
+    #[test]
+    fn a_begin_that_fails_because_an_end_was_taken_back_leaves_one_transaction_or_none() {
+        let [first, second] = [1, 2].map(|generation| RequestId {
+            index: 3,
+            generation,
+        });
+        for is_ended in [false, true] {
+            let writers = Rc::new(Cell::new(0));
+            let mut own = OpenTransactions::new(writers.clone());
+            own.open(transaction(7, true));
+            own.set_begin(7, first);
+            // COMMIT, and the next BEGIN behind it; COMMIT is taken back.
+            let committed = own.close(7).expect("it is open");
+            own.open(transaction(7, true));
+            own.set_begin(7, second);
+            own.reopen(committed);
+            let now = own.get(7).and_then(|own| own.begin);
+            assert_eq!((now, writers.get()), (Some(second), 2));
+            if is_ended {
+                // A COMMIT of the second, which meets the first.
+                let closed = own.close(7).and_then(|own| own.begin);
+                assert_eq!(closed, Some(second));
+            }
+            // Tx refuses BEGIN: there is a transaction.
+            own.undo_begin(7, Some(second));
+            let left = own.get(7).map(|own| own.begin);
+            let expected = (!is_ended).then_some(Some(first));
+            assert_eq!((left, writers.get()), (expected, usize::from(!is_ended)));
         }
     }
 

@@ -171,6 +171,7 @@ mod tests {
         begin: None,
         is_aborted: false,
         is_waited_for: false,
+        is_reopened: false,
     });
     const COMMIT_OF_ABORTED: Effect = Effect::Closed(OpenTransaction {
         stream: 1,
@@ -179,6 +180,7 @@ mod tests {
         begin: None,
         is_aborted: true,
         is_waited_for: false,
+        is_reopened: false,
     });
 
     fn cancelled(effect: Effect, limit: Limit, was_started: bool) -> Cancelled {

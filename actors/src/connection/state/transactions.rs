@@ -60,8 +60,8 @@ impl ConnectionState {
     /// A request did not happen: so neither did its effect on the list of open transactions.
     pub(crate) fn undo(&mut self, request: &InFlightRequest) {
         match request.effect {
-            Effect::Opened => drop(self.transactions.close(request.stream)),
-            Effect::Closed(transaction) => self.transactions.open(transaction),
+            Effect::Opened => self.transactions.undo_begin(request.stream, request.begin),
+            Effect::Closed(transaction) => self.transactions.reopen(transaction),
             Effect::None => {}
         }
     }
@@ -70,7 +70,7 @@ impl ConnectionState {
     /// ended is over for this session. Tx answers what the client asks of it.
     pub(crate) fn outcome_unknown(&mut self, request: &InFlightRequest) {
         if request.effect == Effect::Opened {
-            self.transactions.close(request.stream);
+            self.transactions.undo_begin(request.stream, request.begin);
         }
     }
 

@@ -67,6 +67,7 @@ impl Dispatcher<'_> {
             return;
         };
         if effect == Effect::Opened {
+            self.worker.in_flight.set_begin(id);
             self.session.set_begin(request.stream, id);
         }
         self.use_credit(credit, class, request.raw.len());
@@ -186,6 +187,7 @@ impl Dispatcher<'_> {
                     begin: None,
                     is_aborted: false,
                     is_waited_for: false,
+                    is_reopened: false,
                 })
             }
             Body::Commit | Body::Rollback => self.session.on_finish(request.stream),
