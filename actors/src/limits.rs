@@ -99,6 +99,9 @@ pub(crate) const BACKLOG_SWEEP_MAX: usize = 4096;
 /// that hold more than a share and do not take their replies are closed.
 pub(crate) const SHORTAGE_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// A turn of Tx that is full after fewer requests is followed by turns by user, address and
+/// connection; after more, those that wait do not wait long.
+pub const TURN_REQUESTS_COSTLY: usize = 1024;
 /// Bytes of replies after which Tx ends a turn.
 pub(crate) const TURN_REPLY_BYTES_MAX: usize = 4 << 20;
 /// Bytes of small replies, which are copied, after which Tx ends a turn.
@@ -423,3 +426,4 @@ const _: () = assert!(MEMORY_SMALL <= SEGMENT_SIZE && SEGMENT_SIZE <= TURN_SMALL
 const _: () = assert!(SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE <= FLUSH_BYTES_MAX);
 const _: () = assert!(SEGMENT_SIZE.is_multiple_of(4096) && SEGMENT_SIZE <= BUFFER_KEEP_MAX);
 const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX);
+const _: () = assert!(TURN_REQUESTS_COSTLY < TURN_REQUESTS_MAX);

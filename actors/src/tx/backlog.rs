@@ -1,12 +1,13 @@
-//! Requests that wait in Tx because of replies: those of their connection take too much already, or
-//! those of all together.
+//! Requests that wait in Tx, by connections: because of replies, of which those of their connection
+//! take too much already or those of all together, or for their turn, because Tx is behind.
 //!
 //! ```text
-//!   request ─▶ room for its reply? ─┬ yes ─▶ executed
-//!                                   └ no ──▶ its connection's queue, and all that it sends later
-//!   a session has room again ─┐
-//!   now and then ─────────────┼─▶ ready: executed while there is room, in the order of arrival
-//!   the connection is gone ───┘
+//!   request ─┬ room for its reply, and Tx keeps up ─▶ executed
+//!            ├ no room ──────▶ its connection's queue, and all that it sends later
+//!            └ Tx is behind ─▶ the same ─┐
+//!   a session has room again ────────────┤
+//!   now and then ────────────────────────┼─▶ ready: one of each in its turn, while there is room
+//!   the connection is gone ──────────────┘
 //! ```
 //!
 //! They are not begun: they can be revoked, they time out, and a transition counts them, as what
@@ -20,6 +21,7 @@ use std::time::Instant;
 
 use vestibule_wire::keys::RequestType;
 
+use super::fair::{Branch as _, Fair, Whose};
 use super::reply_account::ReplyAccount;
 use super::streams::WaitingRequest;
 use crate::limits::{
@@ -31,6 +33,7 @@ use crate::messages::tx::BatchEntry;
 
 /// What waits of one connection.
 struct ConnectionBacklog {
+    whose: Rc<Whose>,
     replies: Rc<ReplyAccount>,
     /// Had waited in their streams before: they came earlier than all others.
     resumed: VecDeque<WaitingRequest>,
@@ -45,6 +48,14 @@ struct ConnectionBacklog {
 impl ConnectionBacklog {
     fn len(&self) -> usize {
         self.resumed.len() + self.fresh.len()
+    }
+
+    fn first(&self) -> Option<&WaitingRequest> {
+        self.resumed.front().or_else(|| self.fresh.front())
+    }
+
+    fn begins_small(&self) -> bool {
+        self.first().is_some_and(|own| has_small_reply(&own.entry))
     }
 
     /// Whether there is more than a connection can have on its way: some of it was taken back.
@@ -67,8 +78,8 @@ impl ConnectionBacklog {
 pub(super) struct Backlog {
     /// By their numbers.
     connections: BTreeMap<u64, ConnectionBacklog>,
-    /// Connections that may have room, in the order in which they are looked at.
-    ready: VecDeque<u64>,
+    /// Connections that may have room, in the order in which they have their turns.
+    ready: Fair,
     /// When all of them are looked at again.
     next_look: Option<Instant>,
     /// The connection that was swept last.
@@ -83,7 +94,7 @@ impl Backlog {
     pub(super) fn new(memory: Arc<Memory>) -> Self {
         Self {
             connections: BTreeMap::new(),
-            ready: VecDeque::new(),
+            ready: Fair::default(),
             next_look: None,
             swept: 0,
             bytes: 0,
@@ -136,6 +147,7 @@ impl Backlog {
         self.connections
             .entry(request.caller.connection)
             .or_insert_with(|| ConnectionBacklog {
+                whose: Whose::of(&request.caller),
                 replies: replies.clone(),
                 resumed: VecDeque::new(),
                 fresh: VecDeque::new(),
@@ -150,8 +162,14 @@ impl Backlog {
         if let Some(own) = self.connections.get_mut(&connection)
             && !std::mem::replace(&mut own.is_ready, true)
         {
-            self.ready.push_back(connection);
+            self.ready.enter(&own.whose, own.begins_small());
         }
+    }
+
+    /// Whether something of a connection waits for room, and not just for its turn.
+    pub(super) fn awaits_room(&self, connection: u64) -> bool {
+        let own = self.connections.get(&connection);
+        own.is_some_and(|own| !own.is_ready)
     }
 
     /// Has all of them looked at, if it is time to; drops what was taken back of the next few.
@@ -160,9 +178,9 @@ impl Backlog {
             return;
         }
         self.sweep(is_wanted);
-        for (connection, own) in &mut self.connections {
+        for own in self.connections.values_mut() {
             if !std::mem::replace(&mut own.is_ready, true) {
-                self.ready.push_back(*connection);
+                self.ready.enter(&own.whose, own.begins_small());
             }
         }
         let is_empty = self.connections.is_empty();
@@ -199,15 +217,20 @@ impl Backlog {
         !self.ready.is_empty()
     }
 
+    /// The connection whose turn it is.
+    fn next(&self) -> Option<u64> {
+        self.ready.first().map(|own| own.connection)
+    }
+
     /// The first request of the next connection that may have room.
     pub(super) fn peek(&self) -> Option<&WaitingRequest> {
-        let own = self.connections.get(self.ready.front()?)?;
-        own.resumed.front().or_else(|| own.fresh.front())
+        self.connections.get(&self.next()?)?.first()
     }
 
     /// Takes that request out.
     pub(super) fn pop(&mut self) -> Option<WaitingRequest> {
-        let own = self.connections.get_mut(self.ready.front()?)?;
+        let next = self.next()?;
+        let own = self.connections.get_mut(&next)?;
         let resumed = own.resumed.pop_front();
         let request = resumed.or_else(|| own.fresh.pop_front())?;
         own.bytes -= request.body.len();
@@ -217,16 +240,18 @@ impl Backlog {
 
     /// The next connection has no room for its first request.
     pub(super) fn leave_next(&mut self) {
-        let next = self.ready.pop_front();
+        let next = self.next();
         if let Some(own) = next.and_then(|next| self.connections.get_mut(&next)) {
             own.is_ready = false;
+            self.ready.leave(&own.whose);
         }
     }
 
-    /// The turn is full: the next connection is the last of those that may have room.
-    pub(super) fn rotate(&mut self) {
-        if let Some(next) = self.ready.pop_front() {
-            self.ready.push_back(next);
+    /// The request that was taken out last took so much of Tx's time, of whatever unit.
+    pub(super) fn spend(&mut self, connection: u64, cost: u64) {
+        let own = self.connections.get(&connection);
+        if let Some(own) = own.filter(|own| own.is_ready) {
+            self.ready.spend(&own.whose, cost);
         }
     }
 
@@ -234,13 +259,16 @@ impl Backlog {
     /// gone; returns the number of that. When there is none, [`peek`](Self::peek) finds what there
     /// is.
     pub(super) fn finish_next(&mut self) -> Option<u64> {
-        while let Some(&next) = self.ready.front() {
+        while let Some(next) = self.next() {
             if self.connections.get(&next).is_some_and(|own| own.len() > 0) {
                 return None;
             }
-            self.ready.pop_front();
             if let Some(own) = self.connections.remove(&next) {
+                self.ready.leave(&own.whose);
                 own.replies.set_waiting(false);
+                if self.connections.is_empty() {
+                    self.next_look = None;
+                }
                 if own.is_gone {
                     return Some(next);
                 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::clock::Clock;
-use crate::limits::{TURN_CLOCK_EVERY, TURN_REQUESTS_MAX, TURN_TIME_MAX};
+use crate::limits::{TURN_CLOCK_EVERY, TURN_REQUESTS_COSTLY, TURN_REQUESTS_MAX, TURN_TIME_MAX};
 
 /// What a turn has used of the requests and the time that it may take.
 pub(super) struct TurnBudget {
@@ -47,6 +47,11 @@ impl TurnBudget {
     #[inline]
     pub(super) fn is_spent(&self) -> bool {
         self.executed >= TURN_REQUESTS_MAX || (self.is_clock_due() && self.has_run_out())
+    }
+
+    /// Whether so few requests were executed that those of a full turn took long.
+    pub(super) fn is_costly(&self) -> bool {
+        self.executed < TURN_REQUESTS_COSTLY
     }
 
     fn has_run_out(&self) -> bool {

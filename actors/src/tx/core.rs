@@ -38,6 +38,8 @@ pub(crate) struct TxCore<E: Engine> {
     pub(super) callers: Callers,
     /// What waits because of replies.
     pub(super) backlog: Backlog,
+    /// The last turn was full after few requests: what comes has turns, by who sends it.
+    pub(super) is_behind: bool,
     /// The next turn takes what waited before what is new: each has every other turn.
     pub(super) is_backlog_first: bool,
     /// The next turn does the jobs of the embedder before what clients ask: every other one does.
@@ -135,6 +137,7 @@ impl<E: Engine> TxCore<E> {
             queue: Queue::new(steps),
             callers,
             backlog: Backlog::new(memory),
+            is_behind: false,
             is_backlog_first: false,
             are_jobs_first: true,
             executor,

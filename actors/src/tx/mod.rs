@@ -19,7 +19,9 @@
 //! | `queue` | what waits for the next turn |
 //! | `callers` | who calls |
 //! | `streams` | transactions, and what waits in its stream |
-//! | `backlog`, `room`, `reply_account` | what waits because of replies; when; their bytes |
+//! | `backlog`, `room` | what waits, because of replies or for its turn; when there is room |
+//! | `reply_account` | the bytes of the replies of a connection |
+//! | `fair`, `line_up` | Tx is behind: whose turn it is; how what comes joins those that wait |
 //! | `waits` | entering a wait, and going on after it |
 //! | `holdings` | what connections hold outside of transactions |
 //! | `output`, `replies` | what a turn says |
@@ -46,9 +48,11 @@ mod core;
 mod deadlines;
 mod deferred;
 mod discard;
+mod fair;
 mod given_up;
 mod holdings;
 mod jobs;
+mod line_up;
 mod output;
 mod pushes;
 mod queue;

@@ -73,7 +73,7 @@ impl<E: Engine> TxCore<E> {
             || held < MEMORY_SMALL && has_small_reply(entry)
     }
 
-    /// Lets a request wait for room.
+    /// Lets a request wait for room, or for its turn.
     pub(super) fn wait_for_room(&mut self, request: WaitingRequest) {
         let now = self.executor.budget.began();
         let callers = &self.callers;

@@ -236,6 +236,16 @@ impl Fixture {
 
     /// Hands a request of a connection, numbered from 1, to Tx.
     pub(crate) fn send_as(&mut self, connection: u64, request: &RequestBuilder) -> RequestId {
+        self.send_by(User::guest(), connection, request)
+    }
+
+    /// The same of a connection on which a user has logged in.
+    pub(crate) fn send_by(
+        &mut self,
+        user: User,
+        connection: u64,
+        request: &RequestBuilder,
+    ) -> RequestId {
         let frame = request.bytes();
         let (header, body) = read_header(&frame[5..]).expect("the builder writes a header");
         let mut batch = Box::<Batch>::default();
@@ -245,7 +255,7 @@ impl Fixture {
             session: connection as u32 - 1,
             caller: Arc::new(Caller {
                 connection,
-                user: User::guest(),
+                user,
                 address: Ipv4Addr::LOCALHOST.into(),
                 is_administrator: true,
             }),

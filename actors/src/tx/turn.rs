@@ -9,6 +9,8 @@
 //!   resumed ───┼─▶ execute … execute ─▶ commit ─▶ publish the catalog ─▶ one message per worker
 //!   batches ───┘        │
 //!                       └ CommitFirst: commit, then this request again, first of a new turn
+//!
+//!   behind: resumed, batches ─▶ `backlog`: turns by user, address and connection ─▶ execute …
 //! ```
 //!
 //! A turn ends after a number of requests, of reply bytes, or after a time, whichever comes first.
@@ -44,9 +46,8 @@ impl<E: Engine> TxCore<E> {
         self.executor.run_ticks(now);
         self.look_at_backlog(now);
         let jobs_come_last = self.queue.has_jobs() && !self.run_jobs_first();
-        if self.run_resumed() == Turn::Open {
-            self.run_queued();
-        }
+        let end = self.run_requests();
+        self.is_behind = end == Turn::Full && self.executor.budget.is_costly();
         if jobs_come_last {
             self.run_jobs();
         }
@@ -57,15 +58,29 @@ impl<E: Engine> TxCore<E> {
         self.executor.show_progress();
     }
 
+    /// Runs what waits: in the order of arrival, or, when the last turn was full after few
+    /// requests, in turns.
+    fn run_requests(&mut self) -> Turn {
+        if self.is_behind {
+            self.line_up();
+            return self.run_backlog();
+        }
+        match self.run_resumed() {
+            Turn::Open => self.run_queued(),
+            Turn::Full => Turn::Full,
+        }
+    }
+
     /// Runs what waited for room and what is new; in every other turn one comes first.
-    fn run_queued(&mut self) {
+    fn run_queued(&mut self) -> Turn {
         let is_backlog_first = self.is_backlog_first;
         self.is_backlog_first = !is_backlog_first;
         if is_backlog_first && self.run_backlog() == Turn::Full {
-            return;
+            return Turn::Full;
         }
-        if self.run_batches() == Turn::Open && !is_backlog_first {
-            self.run_backlog();
+        match self.run_batches() {
+            Turn::Open if !is_backlog_first => self.run_backlog(),
+            end => end,
         }
     }
 
@@ -113,8 +128,9 @@ impl<E: Engine> TxCore<E> {
         Turn::Open
     }
 
-    /// Runs what waited for room, while there is some.
+    /// Runs what waited for room, while there is some, or for its turn.
     fn run_backlog(&mut self) -> Turn {
+        let mut last = None;
         loop {
             while let Some(gone) = self.backlog.finish_next() {
                 self.executor.leave(gone);
@@ -128,11 +144,16 @@ impl<E: Engine> TxCore<E> {
                 continue;
             }
             if self.executor.is_full(worker) {
-                self.backlog.rotate();
                 return Turn::Full;
             }
             if let Some(request) = self.backlog.pop() {
+                let connection = request.caller.connection;
+                let began = last.unwrap_or_else(|| self.now());
                 self.run_waiting(request);
+                let now = self.now();
+                last = Some(now);
+                let took = now.saturating_duration_since(began);
+                self.backlog.spend(connection, took.as_micros() as u64 + 1);
             }
         }
     }
@@ -148,26 +169,44 @@ impl<E: Engine> TxCore<E> {
 
     fn run_batch(&mut self, mut batch: Box<Batch>, next: usize) -> Turn {
         let worker = batch.worker;
-        if let Some(replies) = batch.recycled.take() {
-            self.executor.output.to(worker).recycle(replies);
-        }
+        self.recycle_replies(&mut batch);
         for index in next..batch.entries.len() {
             if self.executor.is_full(worker) {
                 self.queue.put_back_batch(batch, index);
                 return Turn::Full;
             }
-            while batch
-                .caller_updates
-                .front()
-                .is_some_and(|own| own.before <= index)
-                && let Some(own) = batch.caller_updates.pop_front()
-            {
-                self.callers.set(worker, own);
-            }
+            self.update_callers(&mut batch, index);
             let entry = &batch.entries[index];
             let body = &batch.bytes[entry.start as usize..entry.end as usize];
             self.run_request(worker, entry, body);
         }
+        self.finish_batch(batch);
+        Turn::Open
+    }
+
+    #[inline]
+    pub(super) fn recycle_replies(&mut self, batch: &mut Batch) {
+        if let Some(replies) = batch.recycled.take() {
+            self.executor.output.to(batch.worker).recycle(replies);
+        }
+    }
+
+    /// Hears who calls from an entry of a batch on.
+    #[inline]
+    pub(super) fn update_callers(&mut self, batch: &mut Batch, index: usize) {
+        while batch
+            .caller_updates
+            .front()
+            .is_some_and(|own| own.before <= index)
+            && let Some(own) = batch.caller_updates.pop_front()
+        {
+            self.callers.set(batch.worker, own);
+        }
+    }
+
+    /// Does what is to be done behind the entries of a batch, and gives it back.
+    pub(super) fn finish_batch(&mut self, mut batch: Box<Batch>) {
+        let worker = batch.worker;
         for session in batch.disconnects.drain(..) {
             self.callers.forget(worker, session);
             if !self.backlog.leave(session.connection) {
@@ -179,7 +218,6 @@ impl<E: Engine> TxCore<E> {
         }
         batch.clear();
         self.executor.output.to(worker).give_back(batch);
-        Turn::Open
     }
 }
 

@@ -165,11 +165,11 @@ impl Model {
                 continue;
             }
             if run == most {
-                self.backlog.rotate();
                 return false;
             }
             run += 1;
             let popped = self.backlog.pop().expect("it was seen");
+            self.backlog.spend(connection, 1);
             self.check(connection, popped.entry.id.index);
         }
     }
