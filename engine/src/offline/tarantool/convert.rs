@@ -13,7 +13,8 @@ use vestibule_wire::request::IdOrName;
 
 use super::TarantoolData;
 use super::error::TarantoolError;
-use super::model::{CHECK, FOREIGN_KEY, FUNCTIONAL_INDEX, TRIGGER, first_number};
+use super::foreign_keys::SqlForeignKeys;
+use super::model::{CHECK, FUNCTIONAL_INDEX, Model, TRIGGER, first_number};
 use crate::offline::{Import, Put};
 use crate::print::Printed;
 use crate::privileges::ObjectKind;
@@ -23,9 +24,8 @@ use crate::store::image::Image;
 
 /// Spaces of Tarantool's system whose rows mean something that is not there here, with what a row
 /// of them is.
-const FOREIGN: [(u32, &str); 4] = [
+const FOREIGN: [(u32, &str); 3] = [
     (TRIGGER, "trigger"),
-    (FOREIGN_KEY, "foreign key"),
     (CHECK, "check constraint"),
     (FUNCTIONAL_INDEX, "functional index"),
 ];
@@ -132,14 +132,7 @@ impl Conversion {
         {
             self.object(ObjectKind::Function, system::FUNC, row, "function");
         }
-        let mut spaces = Vec::new();
-        for row in model.rows(system::SPACE) {
-            let id = first_number(row).unwrap_or(0);
-            if !system::is_system(id) && self.object(ObjectKind::Space, system::SPACE, row, "space")
-            {
-                spaces.push(id);
-            }
-        }
+        let mut spaces = self.spaces(model);
         for row in model.rows(system::SEQUENCE) {
             self.object(ObjectKind::Sequence, system::SEQUENCE, row, "sequence");
         }
@@ -173,6 +166,23 @@ impl Conversion {
             }
         }
         self.rights(data);
+        spaces
+    }
+
+    /// Puts the definitions of spaces, and returns which are there.
+    fn spaces(&mut self, model: &Model) -> Vec<u32> {
+        let foreign_keys = SqlForeignKeys::of(model, shown);
+        let mut spaces = Vec::new();
+        for row in model.rows(system::SPACE) {
+            let id = first_number(row).unwrap_or(0);
+            let with_keys = foreign_keys.within(id, row);
+            let row = with_keys.as_deref().unwrap_or(row);
+            if !system::is_system(id) && self.object(ObjectKind::Space, system::SPACE, row, "space")
+            {
+                spaces.push(id);
+            }
+        }
+        self.unheld.extend(foreign_keys.unheld);
         spaces
     }
 

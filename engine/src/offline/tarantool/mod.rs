@@ -18,11 +18,13 @@
 //! | `file` | a file, block by block |
 //! | `row` | a request in a block |
 //! | `model` | the data that requests come to |
+//! | `foreign_keys` | foreign keys of SQL |
 //! | `convert` | the data put into a directory |
 
 mod convert;
 mod error;
 mod file;
+mod foreign_keys;
 mod model;
 mod row;
 #[cfg(test)]

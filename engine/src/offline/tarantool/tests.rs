@@ -14,6 +14,8 @@ use crate::offline::{Contents, Findings, Import};
 use crate::schema::system;
 use crate::{EngineOptions, JournalSync};
 
+mod foreign_keys;
+
 /// Directories of Tarantool's files and of what they are loaded into, gone when the test is.
 struct Scratch(PathBuf);
 
@@ -270,42 +272,6 @@ fn a_snapshot_and_the_log_behind_it_come_to_their_rows() {
     );
     // Once more: everything is there.
     assert_eq!(scratch.load().map(|converted| converted.written), Ok(0));
-}
-
-/// As 3.x writes them: of a field, and of a tuple to its own space, which has no number then.
-#[test]
-fn foreign_keys_of_a_snapshot_are_held() {
-    let scratch = Scratch::new();
-    let mut rows = definitions();
-    let to_auto = json!({"auto": {"space": 601, "field": 0}});
-    let format = json!([
-        {"name": "n", "type": "unsigned"},
-        {"name": "a", "type": "unsigned", "is_nullable": true, "foreign_key": to_auto},
-    ]);
-    let options = json!({"foreign_key": {"own": {"field": {"n": "n"}}}});
-    rows.retain(|(space, row)| *space != 600 && (*space, &row[0]) != (280, &json!(600)));
-    rows.push((280, json!([600, 1, "things", "memtx", 0, {}, format])));
-    rows.push((
-        280,
-        json!([602, 1, "own", "memtx", 0, options, [{"name": "n", "type": "unsigned"}]]),
-    ));
-    rows.push((600, json!([1, 7])));
-    rows.sort_by_key(|(space, _)| *space);
-    scratch.write("00000000000000000012.snap", &snapshot_of(&rows, 12));
-    scratch.load().unwrap();
-    assert_eq!(scratch.rows(600), [json!([1, 7])]);
-    assert!(
-        scratch
-            .rows(system::SPACE)
-            .iter()
-            .any(|row| row[5] == options)
-    );
-    let scratch = Scratch::new();
-    rows.push((600, json!([2, 8])));
-    scratch.write("00000000000000000012.snap", &snapshot_of(&rows, 12));
-    let told = scratch.load().unwrap_err();
-    assert!(told.contains("row [2, 8] of space 'things'"), "{told}");
-    assert_eq!(scratch.rows(600), [Value::Null; 0]);
 }
 
 #[test]
