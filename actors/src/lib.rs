@@ -113,6 +113,13 @@
 //! [`RuntimeBuilder::authenticator`] was given one: a directory, tokens, a table elsewhere. It may
 //! take its time; nobody waits but who logs in.
 //!
+//! # To be told
+//!
+//! [`RuntimeBuilder`] takes hooks: [`on_engine_started`](RuntimeBuilder::on_engine_started), with
+//! the handle, [`on_connection_opened`](RuntimeBuilder::on_connection_opened) and
+//! [`on_connection_closed`](RuntimeBuilder::on_connection_closed), with the reason. Work that is
+//! done every so often is [`Procedures::every`].
+//!
 //! # Stopping
 //!
 //! [`RuntimeHandle::stop`] refuses what is new, lets what runs end within the grace, and returns a
@@ -152,6 +159,7 @@
 //! | `monitoring` | what operators see, as values |
 //! | `incoming` | listeners and connections that were made elsewhere |
 //! | `authenticator` | logins that somebody else decides |
+//! | `hooks` | what an embedder is told of connections |
 //! | `messages`, `peers` | what the actors tell each other, and how they reach each other |
 //! | `jobs` | work on the engine that the embedder asks for |
 //! | `resources`, `connection` | what the sessions of one thread share, and what each is about |
@@ -170,6 +178,7 @@ pub mod config;
 mod connection;
 pub mod engine;
 mod exposure;
+mod hooks;
 mod incoming;
 mod jobs;
 pub mod limits;
@@ -208,6 +217,7 @@ pub use config::Config;
 pub use engine::EngineFactory;
 pub use engine::catalog;
 pub use engine::procedures::{self, Procedures};
+pub use hooks::{CloseReason, ConnectionClosed, ConnectionOpened};
 pub use incoming::{AdoptError, Connection, ListenError, Listener, PeerAddress};
 pub use jobs::EngineError;
 pub use runtime::{RuntimeBuilder, RuntimeHandle, StartError, Transition, start};

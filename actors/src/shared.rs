@@ -21,6 +21,7 @@ use crate::config::{Config, Grace};
 use crate::engine::catalog::Catalog;
 use crate::engine::{DataMemory, LocalProcedures, ReadView, counted};
 use crate::exposure::Exposure;
+use crate::hooks::ConnectionHooks;
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
 use crate::memory::Memory;
 use crate::quotas::Quotas;
@@ -38,6 +39,8 @@ pub(crate) struct Additions {
     pub(crate) authenticator: Option<Arc<dyn AskAuthenticator>>,
     /// What sessions run.
     pub(crate) locals: LocalProcedures,
+    /// Who is told of connections.
+    pub(crate) hooks: ConnectionHooks,
 }
 
 /// One per runtime.
@@ -53,6 +56,8 @@ pub(crate) struct Shared {
     /// Durations of recent transactions.
     pub(crate) recent_durations: RecentDurations,
     pub(crate) counters: Vec<WorkerCounters>,
+    /// How many engines have come into service, one after the other.
+    pub(crate) engines: watch::Sender<u64>,
     /// The serving state, for those who wait for it to change.
     pub(crate) changes: watch::Sender<Serving>,
     pub(crate) slots: Arc<ConnectionSlots>,
@@ -169,6 +174,7 @@ impl Shared {
             config,
             additions: Additions::default(),
             clock,
+            engines: watch::Sender::new(0),
             changes: watch::Sender::new(serving.load()),
             serving,
             transitions: TransitionLog::default(),

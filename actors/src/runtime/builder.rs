@@ -1,7 +1,11 @@
 //! What a runtime is made of.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+
+use futures::future::{Either, select};
 
 use super::assemble::{Timing, assemble, check};
 use super::handle::RuntimeHandle;
@@ -11,8 +15,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory};
+use crate::hooks::{ConnectionClosed, ConnectionOpened};
 use crate::limits::TRANSITION_SLACK;
 use crate::shared::Additions;
+
+type EngineStarted<E> = Box<dyn Fn(&RuntimeHandle<E>) + Send>;
 
 /// What a runtime is made of: configuration, engine and procedures, which [`start`](crate::start)
 /// takes as well, and what an embedder may add to them.
@@ -22,6 +29,7 @@ pub struct RuntimeBuilder<E: Engine> {
     engine: Arc<dyn EngineFactory<E>>,
     procedures: Procedures<E>,
     additions: Additions,
+    engine_started: Vec<EngineStarted<E>>,
 }
 
 impl<E: Engine> fmt::Debug for RuntimeBuilder<E> {
@@ -41,6 +49,7 @@ impl<E: Engine> RuntimeBuilder<E> {
             engine: Arc::new(engine),
             procedures,
             additions: Additions::default(),
+            engine_started: Vec::new(),
         }
     }
 
@@ -48,6 +57,74 @@ impl<E: Engine> RuntimeBuilder<E> {
     /// several the last one is asked.
     pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
         self.additions.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Has this be called whenever an engine has come into service: when the first one has
+    /// recovered, and when one has taken a dead one's place. It gets the runtime's handle, on the
+    /// System's thread: there it may spawn what goes on by itself, and must not block. A panic in
+    /// it is told to the log.
+    ///
+    /// ```
+    /// use vestibule_actors::RuntimeBuilder;
+    /// use vestibule_actors::testing::{Script, TestServer, config};
+    ///
+    /// let (told, started) = std::sync::mpsc::channel();
+    /// let script = Script::default();
+    /// let engine = move || Ok(script.engine());
+    /// let builder = RuntimeBuilder::new(config(), engine, Script::procedures())
+    ///     .on_engine_started(move |runtime| {
+    ///         let runtime = runtime.clone();
+    ///         let told = told.clone();
+    ///         actix_rt::spawn(async move {
+    ///             let counted = runtime.read(|engine| Ok(engine.count())).await;
+    ///             let _ = told.send(counted);
+    ///         });
+    ///     });
+    /// let server = TestServer::start(builder);
+    /// assert_eq!(started.recv(), Ok(Ok(0)));
+    /// ```
+    pub fn on_engine_started(mut self, hook: impl Fn(&RuntimeHandle<E>) + Send + 'static) -> Self {
+        self.engine_started.push(Box::new(hook));
+        self
+    }
+
+    /// Has this be called when a connection has got its slot and was greeted, on its session
+    /// thread: all connections there wait for it, so it must be short and may not block. A panic
+    /// in it is told to the log, and the connection goes on.
+    pub fn on_connection_opened(
+        mut self,
+        hook: impl Fn(&ConnectionOpened) + Send + Sync + 'static,
+    ) -> Self {
+        self.additions.hooks.on_opened(hook);
+        self
+    }
+
+    /// Has this be called when a connection that was [opened](Self::on_connection_opened) has
+    /// ended, in the same way.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::{Script, TestServer, config};
+    /// use vestibule_actors::{CloseReason, RuntimeBuilder};
+    ///
+    /// let (told, closed) = std::sync::mpsc::channel();
+    /// let script = Script::default();
+    /// let engine = move || Ok(script.engine());
+    /// let builder = RuntimeBuilder::new(config(), engine, Script::procedures())
+    ///     .on_connection_closed(move |closed| {
+    ///         let _ = told.send((closed.user.clone(), closed.reason));
+    ///     });
+    /// let server = TestServer::start(builder);
+    /// let mut peer = server.connect();
+    /// peer.log_in("alice", "secret");
+    /// drop(peer);
+    /// assert_eq!(closed.recv(), Ok(("alice".to_owned(), CloseReason::Client)));
+    /// ```
+    pub fn on_connection_closed(
+        mut self,
+        hook: impl Fn(&ConnectionClosed) + Send + Sync + 'static,
+    ) -> Self {
+        self.additions.hooks.on_closed(hook);
         self
     }
 
@@ -72,9 +149,42 @@ impl<E: Engine> RuntimeBuilder<E> {
             engine,
             mut procedures,
             mut additions,
+            engine_started,
         } = self;
         check(&config, &procedures)?;
         additions.locals = procedures.take_locals();
-        assemble(config, timing, engine, procedures, additions)
+        let runtime = assemble(config, timing, engine, procedures, additions)?;
+        if !engine_started.is_empty() {
+            actix_rt::spawn(tell_of_engines(runtime.clone(), engine_started));
+        }
+        Ok(runtime)
+    }
+}
+
+/// Tells of every engine that comes into service, until the runtime has stopped.
+async fn tell_of_engines<E: Engine>(runtime: RuntimeHandle<E>, hooks: Vec<EngineStarted<E>>) {
+    let mut engines = runtime.shared.engines.subscribe();
+    // One may have been there before.
+    engines.mark_changed();
+    let mut told = 0;
+    let mut stopped = pin!(runtime.stopped());
+    loop {
+        {
+            let changed = pin!(engines.changed());
+            let Either::Left((Ok(()), _)) = select(changed, stopped.as_mut()).await else {
+                return;
+            };
+        }
+        let count = *engines.borrow_and_update();
+        if count == told {
+            continue;
+        }
+        told = count;
+        for hook in &hooks {
+            // A panic is the hook's own: the others are told.
+            if catch_unwind(AssertUnwindSafe(|| hook(&runtime))).is_err() {
+                log::error!("a hook of engines that have started panicked");
+            }
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::connection::state::ConnectionState;
 use crate::connection::transport::Transport;
 use crate::engine::catalog::GUEST;
 use crate::exposure::refuses;
+use crate::hooks::{CloseReason, ConnectionClosed};
 use crate::incoming::PeerAddress;
 use crate::limits::LOGIN_WORK;
 use crate::memory::ConnectionCharge;
@@ -64,6 +65,8 @@ impl Session {
             .borrow_mut()
             .output()
             .extend_from_slice(&greeting);
+        let (hooks, id) = (&worker.shared.additions.hooks, cell.id.connection);
+        hooks.tell_opened(id, peer, cell.since);
         refuse_at_the_door(worker, &cell);
         let connection = Rc::downgrade(&cell);
         let session = Self {
@@ -92,7 +95,7 @@ impl Session {
         });
         if done.is_none() {
             forget(worker, cell, &mut state);
-            own.close(Closing::Now);
+            own.close(Closing::Now, CloseReason::Panicked);
         }
         worker.publish_counts(&state);
     }
@@ -165,7 +168,13 @@ fn refuse_at_the_door(worker: &WorkerCell, cell: &ConnectionCell) {
     let error = status.error(code);
     let mut state = cell.state.borrow_mut();
     state.reply_error(shared, 0, &error);
-    state.close(Closing::AfterFlush);
+    state.close(
+        Closing::AfterFlush,
+        match code {
+            ErrorCode::SHUTDOWN => CloseReason::Stopped,
+            _ => CloseReason::Solo,
+        },
+    );
 }
 
 impl Actor for Session {
@@ -194,10 +203,24 @@ impl Actor for Session {
         own.drop_transactions();
         own.drop_login_check();
         own.close_output();
+        tell_closed(worker, &self.cell, &own);
         worker.publish_counts(&state);
         state.outgoing.wake_flush();
         Running::Stop
     }
+}
+
+/// Tells the embedder of a connection that ends.
+fn tell_closed(worker: &WorkerCell, cell: &ConnectionCell, own: &ConnectionState) {
+    let now = worker.shared.clock.now();
+    let closed = || ConnectionClosed {
+        connection: cell.id.connection,
+        peer: cell.peer,
+        user: own.caller().user.to_string(),
+        reason: own.close_reason(),
+        lasted: now.saturating_duration_since(cell.since),
+    };
+    worker.shared.additions.hooks.tell_closed(closed, now);
 }
 
 /// The session's task.
@@ -219,6 +242,7 @@ impl ActorFuture<Session> for Traffic {
         let poll = guarded(cell, || turn(worker, cell, &mut state, &mut own, cx));
         let poll = poll.unwrap_or_else(|| {
             forget(worker, cell, &mut state);
+            own.on_end(CloseReason::Panicked);
             Poll::Ready(())
         });
         if poll.is_ready() {
@@ -336,7 +360,7 @@ fn turn(
     {
         answer_awaited(&worker.shared, own);
         answer_login(&worker.shared, own);
-        own.close(Closing::AfterFlush);
+        own.close(Closing::AfterFlush, CloseReason::Stopped);
     }
     let flushed = flush(cell.id, state, own, cx);
     if serving.is_stopping() && own.is_idle_operator() {
@@ -344,7 +368,7 @@ fn turn(
         state.outgoing.wake_flush();
     }
     if own.is_answered_to_the_end(worker.shared.config.packet_size_max) {
-        own.close(Closing::AfterFlush);
+        own.close(Closing::AfterFlush, CloseReason::Client);
     }
     own.rest_until(state.turns.rest());
     charge(cell, state, own);

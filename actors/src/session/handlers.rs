@@ -13,6 +13,7 @@ use super::messages::{
 };
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
+use crate::hooks::CloseReason;
 use crate::messages::worker::{TransitionOver, TransitionStarted};
 use crate::messages::{Gathered, ReplyTo, Row};
 use crate::monitoring::{Killed, ServerStatus};
@@ -129,7 +130,7 @@ impl Handler<SlotRevoked> for Session {
                 .over_capacity(NoSlot::Listener(listener), own.now);
             own.refuse(0, &error);
             own.shared.slots.count_rejected();
-            own.session.close(Closing::AfterFlush);
+            own.session.close(Closing::AfterFlush, CloseReason::NoSlot);
         });
     }
 }
@@ -138,7 +139,7 @@ impl Handler<Close> for Session {
     type Result = ();
 
     fn handle(&mut self, close: Close, _ctx: &mut Self::Context) {
-        self.act(|own| own.session.close(close.0));
+        self.act(|own| own.session.close(close.0, close.1));
     }
 }
 
@@ -151,7 +152,7 @@ impl Handler<Gathered> for Session {
             own.session.on_gathered();
             own.reply_late(&gathered.reply_to, |body| gathered.write(body));
             if gathered.kills_own_connection() {
-                own.session.close(Closing::AfterFlush);
+                own.session.close(Closing::AfterFlush, CloseReason::Killed);
             }
         });
     }
@@ -209,7 +210,7 @@ impl Dispatcher<'_> {
     /// A killed connection is closed when its client has taken the answers. A client that does not
     /// read is not waited for.
     fn close_killed(&mut self) {
-        self.session.close(Closing::AfterFlush);
+        self.session.close(Closing::AfterFlush, CloseReason::Killed);
         let worker = &mut self.worker;
         let mut flush = || {
             self.session
@@ -221,7 +222,7 @@ impl Dispatcher<'_> {
             flushed = flush();
         }
         if flushed.is_err() || !self.session.is_flushed() {
-            self.session.close(Closing::Now);
+            self.session.close(Closing::Now, CloseReason::Killed);
         }
     }
 

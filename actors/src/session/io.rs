@@ -18,6 +18,7 @@ use crate::connection::inbox::Inbox;
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
+use crate::hooks::CloseReason;
 use crate::limits::READS_PER_POLL_MAX;
 use crate::messages::SessionId;
 use crate::resources::{WorkerCell, WorkerState};
@@ -172,7 +173,9 @@ fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
 /// Nothing after a framing error can be trusted: it is told with sync 0, and the connection ends.
 fn end_by_framing(dispatcher: &mut Dispatcher<'_>, error: &Error) {
     dispatcher.refuse(0, error);
-    dispatcher.session.close(Closing::AfterFlush);
+    dispatcher
+        .session
+        .close(Closing::AfterFlush, CloseReason::Damaged);
 }
 
 /// Writes what waits, or as much of it as a turn may; ready when the peer is gone or has not read
@@ -200,6 +203,7 @@ pub(crate) fn flush(
                 return Poll::Pending;
             }
             Ok(Flushed::Blocked | Flushed::Uncredited) if own.has_too_much_output() => {
+                own.on_end(CloseReason::Shortage);
                 return Poll::Ready(());
             }
             Ok(Flushed::Uncredited) => {

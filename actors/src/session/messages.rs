@@ -8,6 +8,7 @@ use actix::Message;
 use vestibule_wire::Error;
 
 use crate::connection::intake::Closing;
+use crate::hooks::CloseReason;
 use crate::messages::Contribution;
 
 /// The serving state is another: look at the cell.
@@ -91,7 +92,7 @@ impl Message for SlotRevoked {
 
 /// The connection is to end.
 #[derive(Debug)]
-pub(crate) struct Close(pub(crate) Closing);
+pub(crate) struct Close(pub(crate) Closing, pub(crate) CloseReason);
 
 impl Message for Close {
     type Result = ();

@@ -241,6 +241,7 @@ impl Handler<TxEvent> for Supervisor {
                 self.missing -= 1;
                 if self.missing == 0 {
                     self.shared.serving.ready(self.shared.clock.now());
+                    self.shared.engines.send_modify(|count| *count += 1);
                 }
             }
             TxEvent::Failed { generation, text } if generation == current => {

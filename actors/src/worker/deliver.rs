@@ -14,6 +14,7 @@ use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
+use crate::hooks::CloseReason;
 use crate::resources::WorkerState;
 use crate::resources::in_flight::{Effect, InFlightRequest};
 use crate::session::actor::charge;
@@ -273,7 +274,8 @@ impl Worker {
         let closed: BTreeSet<_> = closed.map(|own| own.session).collect();
         for id in closed {
             if let Some(session) = self.sessions.of(id) {
-                self.sessions.tell(&session, Close(Closing::AfterFlush));
+                self.sessions
+                    .tell(&session, Close(Closing::AfterFlush, CloseReason::Solo));
             }
         }
         let error = status.error(ErrorCode::LOADING);
@@ -311,7 +313,7 @@ impl Worker {
                 Ok(Flushed::All) if !own.awaits_flush() && !own.is_closed_by_stop(serving) => {}
                 Ok(_) => session.wake(),
                 Err(_) => {
-                    own.close(Closing::Now);
+                    own.close(Closing::Now, CloseReason::Client);
                     session.wake();
                 }
             }

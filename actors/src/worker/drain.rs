@@ -15,6 +15,7 @@ use super::actor::Worker;
 use super::progress::InTransition;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
+use crate::hooks::CloseReason;
 use crate::messages::WorkerReport;
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::messages::worker::{CutOff, Quiesce, TransitionOver, TransitionStarted};
@@ -243,7 +244,7 @@ impl Worker {
         // What the kernel has not taken is lost: the deadline is here.
         let is_unread = |own: &Rc<ConnectionCell>| !own.state.borrow().is_flushed();
         let unread = self.sessions.iter().filter(is_unread).count();
-        self.tell_where(|_| true, || Close(Closing::Now));
+        self.tell_where(|_| true, || Close(Closing::Now, CloseReason::Stopped));
         CutOffCounts { unread, ..counts }
     }
 }

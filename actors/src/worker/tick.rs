@@ -21,6 +21,7 @@ use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::state::ConnectionState;
 use crate::connection::timeouts::check_period;
+use crate::hooks::CloseReason;
 use crate::limits::{
     ADMIN_SLOT_TIME_MIN, HALF_CLOSED_CROWDED_MAX, SHORTAGE_TIME_MAX, TIME_LOOKS_PER_LIMIT,
 };
@@ -136,7 +137,8 @@ impl Worker {
                     session.peer,
                     overdue.name()
                 );
-                self.sessions.tell(&session, Close(Closing::Now));
+                self.sessions
+                    .tell(&session, Close(Closing::Now, CloseReason::TimeLimit));
             }
         }
     }
@@ -153,7 +155,8 @@ impl Worker {
             };
             let mut own = session.state.borrow_mut();
             if own.is_peer_gone() {
-                self.sessions.tell(&session, Close(Closing::Now));
+                self.sessions
+                    .tell(&session, Close(Closing::Now, CloseReason::Client));
                 return false;
             }
             if own.is_memory_paused() && (has_room || self.may_go_on(&session, &mut own)) {
@@ -220,7 +223,8 @@ impl Worker {
                      wait for what they take",
                     session.peer
                 );
-                self.sessions.tell(&session, Close(Closing::Now));
+                self.sessions
+                    .tell(&session, Close(Closing::Now, CloseReason::Shortage));
             }
         }
         if !is_first {
@@ -253,7 +257,8 @@ impl Worker {
                  there is no memory for others",
                 session.peer
             );
-            self.sessions.tell(&session, Close(Closing::Now));
+            self.sessions
+                .tell(&session, Close(Closing::Now, CloseReason::Shortage));
         }
     }
 

@@ -39,6 +39,7 @@ use super::transport::Transport;
 use super::watches::Watches;
 use crate::cells::traffic::{Counter, TrafficCounts};
 use crate::engine::Caller;
+use crate::hooks::CloseReason;
 use crate::limits::{MEMORY_SMALL, OUTPUT_PAUSE, SEGMENT_SIZE};
 use crate::memory::{ConnectionCharge, Holding, OutputGauge};
 use crate::resources::credits::Grant;
@@ -69,6 +70,8 @@ pub(crate) struct ConnectionState {
     intake: Intake,
     /// Credits that the worker keeps for its next turn, after a wait.
     grant: Grant,
+    /// Why it ends, if that is known.
+    close_reason: Option<CloseReason>,
     /// What its buffers are charged.
     charge: ConnectionCharge,
     /// What was sent when memory or credits ran short, and at the last look since.
@@ -133,6 +136,7 @@ impl ConnectionState {
             output: Output::new(charge.segments().clone()),
             intake: Intake::default(),
             grant: Grant::default(),
+            close_reason: None,
             charge,
             sent_before: 0,
             timeouts: ConnectionTimeouts::new(now),

@@ -6,6 +6,7 @@ use super::ConnectionState;
 use crate::cells::traffic::Counter;
 use crate::clock::Clock;
 use crate::connection::intake::Closing;
+use crate::hooks::CloseReason;
 use crate::limits::{INBOX_CHUNKS_MAX, INBOX_WAITING_MAX};
 use crate::resources::credits::{CreditQueue, Grant};
 
@@ -156,9 +157,20 @@ impl ConnectionState {
         self.intake.closing()
     }
 
-    /// Ends the connection.
-    pub(crate) fn close(&mut self, closing: Closing) {
+    /// Ends the connection. Of several reasons the first one is told.
+    pub(crate) fn close(&mut self, closing: Closing, reason: CloseReason) {
+        self.close_reason.get_or_insert(reason);
         self.intake.close(closing);
+    }
+
+    /// Why it ends: its client is gone unless something else was said.
+    pub(crate) fn close_reason(&self) -> CloseReason {
+        self.close_reason.unwrap_or(CloseReason::Client)
+    }
+
+    /// Why it ends, if nothing was said before.
+    pub(crate) fn on_end(&mut self, reason: CloseReason) {
+        self.close_reason.get_or_insert(reason);
     }
 
     /// Whether the frame at hand was not taken, because there is no credit for it, no memory

@@ -52,6 +52,7 @@ use crate::connection::state::{ConnectionState, header};
 use crate::engine::catalog::SYSTEM_SPACE_ID_MAX;
 use crate::engine::transaction_call;
 use crate::exposure::refused_request;
+use crate::hooks::CloseReason;
 use crate::limits::ADMISSION_LOOKS_MAX;
 use crate::peers::Peers;
 use crate::resources::{WorkerCell, WorkerState};
@@ -251,11 +252,11 @@ impl<'a> Dispatcher<'a> {
             Verdict::Close => {
                 // What it has to be told goes out before.
                 let is_told = authenticate::answer_login(self.shared, self.session);
-                self.session.close(if is_told {
-                    Closing::AfterFlush
-                } else {
-                    Closing::Now
-                });
+                let closing = match is_told {
+                    true => Closing::AfterFlush,
+                    false => Closing::Now,
+                };
+                self.session.close(closing, CloseReason::Stopped);
             }
         }
     }
@@ -332,7 +333,7 @@ impl<'a> Dispatcher<'a> {
         }
         let is_refused = self.reject_as_judged(request, ErrorCode::LOADING);
         if is_refused && policy == SoloPolicy::Close {
-            self.session.close(Closing::AfterFlush);
+            self.session.close(Closing::AfterFlush, CloseReason::Solo);
         }
     }
 }
