@@ -407,10 +407,10 @@ fn a_full_journal_shows_in_the_status_until_it_is_resumed() {
         assert!(matches!(code, None | Some(40)), "{code:?}");
         code == Some(40)
     });
-    assert_eq!(
-        peer.ask(&RequestBuilder::replace(1, 1)).error_code(),
-        Some(7)
-    );
+    let refused = peer.ask(&RequestBuilder::replace(1, 1));
+    assert_eq!(refused.error_code(), Some(7));
+    let path = directory.path().display().to_string();
+    assert!(!refused.error_mentions(&path), "users are told no path");
     wait_until("the status says so", || {
         peer.call("vestibule.state", &[0x90])
             .error_mentions("journal failed")

@@ -141,3 +141,25 @@ impl EmbeddedEngine {
 fn cost(indexes: usize, tuple: &Tuple) -> usize {
     tuple.heap_bytes() + indexes * LAYER_ENTRY_BYTES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_says_once_that_little_room_is_left_and_again_after_there_was_some() {
+        let mut bound = DataBound::new(800);
+        let said = |bound: &mut DataBound, committed, uncommitted| {
+            bound.note(committed, uncommitted);
+            bound.is_warned
+        };
+        assert!(!said(&mut bound, 600, 100));
+        assert!(said(&mut bound, 600, 101), "more than 7/8");
+        assert!(said(&mut bound, 800, 1));
+        assert!(said(&mut bound, 650, 0), "not for a few bytes less");
+        assert!(!said(&mut bound, 600, 0));
+        assert_eq!(bound.told().used(), 600);
+        let mut unbounded = DataBound::new(0);
+        assert!(!said(&mut unbounded, usize::MAX / 2, 0));
+    }
+}
