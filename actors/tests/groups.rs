@@ -17,6 +17,8 @@ use vestibule_wire::reply::ReplyFrame;
 use vestibule_wire::request::{self, Body, Id};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// As in the limits of the server.
+const BESIDE_CHUNKS_MAX: usize = 32 << 20;
 const LARGE: usize = 3 << 20;
 
 /// A client that takes and sends chunks, by hand.
@@ -303,6 +305,27 @@ fn credit_is_read_though_what_it_is_for_takes_most_of_the_memory_or_more_than_al
         client.admit(&[1]);
         assert!(client.reply_to(2).len() > LARGE, "{memory_max}");
     }
+}
+
+#[test]
+fn pings_are_answered_while_more_replies_wait_than_requests_are_taken_beside() {
+    let harness = harness_with_rows();
+    let mut client = Client::connect(&harness, Some(ASKED));
+    let waiting = BESIDE_CHUNKS_MAX / LARGE + 4;
+    for stream in 1..=waiting as u64 {
+        let select = RequestBuilder::select(1 + stream, 5);
+        client.send(&select.stream(stream).bytes());
+    }
+    // As many as go out without credit: nothing more comes of them.
+    while client.pieces.len() < ASKED.messages_max {
+        assert!(client.read());
+    }
+    let small = 2 + waiting as u64;
+    client.send(&RequestBuilder::select(small, 7).stream(100).bytes());
+    for sync in [small + 1, small + 2] {
+        client.ping(sync);
+    }
+    assert!(client.replies.is_empty(), "the others wait");
 }
 
 #[test]

@@ -58,7 +58,8 @@ pub struct BenchArgs {
     #[arg(long, value_parser = seconds)]
     pub beside_every: Option<Duration>,
 
-    /// Op bulk: whether to ask for chunks; a server that has none sends and gets whole messages
+    /// Whether to ask for chunks, which op bulk does by itself; a server that has none sends and
+    /// gets whole messages
     #[arg(long, value_enum)]
     pub chunks: Option<Switch>,
 
@@ -252,6 +253,11 @@ impl BenchArgs {
                 "the floor knows no mode but load".to_owned(),
             ));
         }
+        if self.chunks.is_some() && (self.mode != Mode::Load || self.floor) {
+            return Err(BenchError::Usage(
+                "--chunks needs --mode load and --addr".to_owned(),
+            ));
+        }
         self.check_bulk()
     }
 
@@ -264,7 +270,6 @@ impl BenchArgs {
                 ("--groups", self.groups.is_some()),
                 ("--beside", self.beside.is_some()),
                 ("--beside-every", self.beside_every.is_some()),
-                ("--chunks", self.chunks.is_some()),
             ];
             return match given.iter().find(|(_, is_given)| *is_given) {
                 Some((name, _)) => usage(&format!("{name} is for --op bulk alone")),
@@ -341,7 +346,7 @@ mod tests {
         for (line, part) in [
             ("--size 9", "--size is for --op bulk"),
             ("--op select --beside ping", "--beside is for --op bulk"),
-            ("--chunks on", "--chunks is for --op bulk"),
+            ("--mode storm --chunks on", "--mode load"),
             ("--op bulk --mode storm", "--mode load"),
             ("--op bulk --beside-every 1", "needs --beside"),
             (

@@ -18,6 +18,13 @@ use crate::requests::frame;
 /// How long the server may take over a step of the preparation.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What is held of replies in chunks: the window of the Rust client, and no bound of messages that
+/// a measurement could meet.
+pub(crate) const AGREED: Agreement = Agreement {
+    window: 256 * 1024,
+    messages_max: 4096,
+};
+
 /// Where to connect and as whom.
 pub(crate) struct Endpoint {
     pub(crate) addr: SocketAddr,

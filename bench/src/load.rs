@@ -6,8 +6,8 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use vestibule_wire::client::ReplyFrame;
 
-use crate::args::BenchArgs;
-use crate::client::{BlockingClient, Endpoint};
+use crate::args::{BenchArgs, Switch};
+use crate::client::{AGREED, BlockingClient, Endpoint};
 use crate::error::BenchError;
 use crate::meter::{Figures, Meter};
 use crate::null_server::NullServer;
@@ -118,7 +118,12 @@ impl Load {
         let poll = Poll::new().map_err(setup())?;
         let mut connections = Vec::with_capacity(args.connections as usize);
         for number in 0..args.connections as usize {
-            let stream = BlockingClient::open(endpoint)?.into_stream();
+            let mut client = BlockingClient::open(endpoint)?;
+            if args.chunks == Some(Switch::On) {
+                // No reply here is so long that it is cut: this tells what asking costs.
+                client.identify(Some(AGREED))?;
+            }
+            let stream = client.into_stream();
             stream.set_nonblocking(true).map_err(setup())?;
             let mut stream = mio::net::TcpStream::from_std(stream);
             // Edges of both kinds, once and for all: no system call to change them later.

@@ -26,16 +26,20 @@ pub(crate) const READ_SIZE: usize = 64 << 10;
 
 /// Bytes of replies in chunks that a server may send before they are admitted (256 KiB).
 ///
-/// With [`CHUNK_CREDIT`] it is also what may be ahead of a small reply, 60 ms at 100 Mbit/s, and
-/// what one transfer gets through in a round trip.
+/// With [`CHUNK_CREDIT`] it is also what one transfer gets through in a round trip.
 pub(crate) const CHUNK_WINDOW: usize = 256 << 10;
 
 /// Replies in chunks that are under way at once.
 pub(crate) const CHUNK_MESSAGES_MAX: usize = 64;
 
-/// How many bytes of a reply in chunks are admitted ahead of what has come (512 KiB). A server that
-/// has credit for more than its socket takes reads no other requests meanwhile.
-pub(crate) const CHUNK_CREDIT: usize = 512 << 10;
+/// How many bytes of a reply in chunks are admitted ahead of what has come, at most (2 MiB): a
+/// quarter at first. With less, a transfer on this machine waits for its credit.
+pub(crate) const CHUNK_CREDIT: usize = 2 << 20;
+
+/// Unsent bytes with which the kernel takes no more (`TCP_NOTSENT_LOWAT`): what is written later
+/// waits for them.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+pub(crate) const UNSENT_IN_KERNEL_MAX: u32 = 16 << 10;
 
 /// Most of what a server offers to hold of requests in chunks that is used: bytes, and messages.
 pub(crate) const CHUNK_WINDOW_SENT_MAX: usize = 16 << 20;

@@ -60,6 +60,11 @@ impl GroupBacklog {
         self.sender.size()
     }
 
+    /// Bytes of control that wait.
+    pub(crate) fn control_size(&self) -> usize {
+        self.sender.control_size()
+    }
+
     /// Memory that they take with their queues: of segments what is in use of them.
     pub(crate) fn held(&self) -> Held {
         self.held + Held::buffers(self.sender.overhead(Chain::OF_BUFFER))

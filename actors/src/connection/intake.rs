@@ -86,6 +86,11 @@ impl Intake {
         self.wait == Wait::Open && !is_output_full
     }
 
+    /// Whether the next frame waits for nothing but the output, if for anything.
+    pub(crate) fn is_open(self) -> bool {
+        self.wait == Wait::Open
+    }
+
     /// Whether bytes may be read now, with `waiting` of them not taken yet.
     #[inline]
     pub(crate) fn may_read(self, is_output_full: bool, waiting: usize) -> bool {

@@ -17,6 +17,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use vestibule_wire::groups::{Agreement, Group, WrongCredit};
+use vestibule_wire::limits::GROUP_QUANTUM;
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
 use super::backlog::GroupBacklog;
@@ -24,7 +25,8 @@ use super::transport::Transport;
 use crate::engine::{LargeFrame, ReplyBody};
 use crate::limits::{
     BESIDE_CHUNKS_MAX, FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_AHEAD_MAX, OUTPUT_AHEAD_MIN,
-    OUTPUT_MAX, PARTS_PER_WRITE_MAX, SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX,
+    OUTPUT_CONTROL_MAX, OUTPUT_MAX, PARTS_PER_WRITE_MAX, SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX,
+    WRITTEN_APART_MAX,
 };
 use crate::segments::{Chain, Held, Segments};
 
@@ -116,6 +118,10 @@ impl Output {
         {}
         self.is_behind = false;
         self.backlog().agree(agreed);
+    }
+
+    fn takes_chunks(&self) -> bool {
+        self.backlog.as_ref().is_some_and(|own| own.is_agreed())
     }
 
     /// The client takes more of a message.
@@ -239,8 +245,11 @@ impl Output {
     /// takes chunks.
     #[inline]
     pub(crate) fn size_in_the_way(&self) -> usize {
-        let takes_chunks = self.backlog.as_ref().is_some_and(|own| own.is_agreed());
-        let aside = if takes_chunks { BESIDE_CHUNKS_MAX } else { 0 };
+        let aside = if self.takes_chunks() {
+            BESIDE_CHUNKS_MAX
+        } else {
+            0
+        };
         self.size().saturating_sub(aside)
     }
 
@@ -249,6 +258,12 @@ impl Output {
     pub(crate) fn needs_credit(&self) -> bool {
         let backlog = self.backlog.as_ref();
         backlog.is_some_and(|own| own.is_agreed() && !own.is_empty())
+    }
+
+    /// Whether few answers wait of those that go ahead of all others.
+    pub(crate) fn has_room_for_control(&self) -> bool {
+        let waiting = self.backlog.as_ref().map_or(0, |own| own.control_size());
+        self.ready() + waiting < OUTPUT_CONTROL_MAX
     }
 
     /// Bytes that are to be written before any of the backlog.
@@ -278,7 +293,8 @@ impl Output {
         stream: &mut dyn Transport,
         give_back: impl FnOnce(Vec<u8>),
     ) -> io::Result<Flushed> {
-        let write = |slices: &[IoSlice<'_>]| match slices {
+        let write = |slices: &[IoSlice<'_>], is_apart: bool| match slices {
+            slices if is_apart => stream.try_write_apart(slices),
             [single] => stream.try_write(single),
             slices => stream.try_write_vectored(slices),
         };
@@ -287,7 +303,7 @@ impl Output {
 
     fn flush_with(
         &mut self,
-        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        mut write: impl FnMut(&[IoSlice<'_>], bool) -> io::Result<usize>,
         give_back: impl FnOnce(Vec<u8>),
     ) -> io::Result<Flushed> {
         let mut total = 0;
@@ -330,7 +346,8 @@ impl Output {
     /// Moves of the backlog what the socket is likely to take, by the bytes that it has just taken.
     fn refill(&mut self, taken: usize) {
         let ahead = taken.clamp(OUTPUT_AHEAD_MIN, OUTPUT_AHEAD_MAX);
-        while self.ready() < ahead && self.has_backlog() {
+        // Not a byte more than the least: what comes later waits for it.
+        while (self.ready() == 0 || self.ready() + GROUP_QUANTUM <= ahead) && self.has_backlog() {
             if self.open.len() > self.sent {
                 self.seal();
             }
@@ -363,11 +380,11 @@ impl Output {
     #[inline]
     fn write(
         &self,
-        write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        write: &mut impl FnMut(&[IoSlice<'_>], bool) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let open = IoSlice::new(&self.open[self.sent..]);
         if self.sealed.is_empty() {
-            return write(&[open]);
+            return write(&[open], false);
         }
         let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE_MAX + 1];
         let most = SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE;
@@ -376,7 +393,8 @@ impl Output {
             slices[count] = open;
             count += 1;
         }
-        write(&slices[..count])
+        let is_apart = self.is_behind && self.ready() <= WRITTEN_APART_MAX && self.takes_chunks();
+        write(&slices[..count], is_apart)
     }
 
     /// So much of what comes first is sent.

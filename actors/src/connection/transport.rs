@@ -12,6 +12,8 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::adopted::Adopted;
 use crate::incoming::IncomingStream;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use crate::limits::UNSENT_IN_KERNEL_MAX;
 
 /// A stream of bytes in both directions that never blocks. Called a few times per turn of its
 /// session, whatever the number of requests.
@@ -27,6 +29,15 @@ pub(crate) trait Transport {
     fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.try_write(slices.first().map_or(&[], |first| first))
     }
+
+    /// The same, and what is written later is not to be joined with it in the kernel, which would
+    /// take more than it is asked to hold.
+    fn try_write_apart(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write_vectored(slices)
+    }
+
+    /// Has the kernel take little more than it can send at once: what comes later waits for it.
+    fn bound_unsent(&self) {}
 
     /// Whether something may be taken again.
     fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -73,7 +84,7 @@ fn is_known(ready: impl Future<Output = io::Result<Ready>>, is: fn(Ready) -> boo
 }
 
 macro_rules! socket {
-    ($socket:ty) => {
+    ($socket:ty, $bound_unsent:expr, $write_apart:expr) => {
         impl Transport for $socket {
             fn poll_read(
                 &mut self,
@@ -89,6 +100,14 @@ macro_rules! socket {
 
             fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
                 Self::try_write_vectored(self, slices)
+            }
+
+            fn try_write_apart(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+                ($write_apart)(self, slices)
+            }
+
+            fn bound_unsent(&self) {
+                ($bound_unsent)(self);
             }
 
             fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -112,5 +131,25 @@ macro_rules! socket {
     };
 }
 
-socket!(TcpStream);
-socket!(UnixStream);
+socket!(TcpStream, bound_unsent_of_tcp, write_apart_to_tcp);
+socket!(UnixStream, |_| (), UnixStream::try_write_vectored);
+
+fn bound_unsent_of_tcp(socket: &TcpStream) {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_IN_KERNEL_MAX) {
+        log::debug!("TCP_NOTSENT_LOWAT: {error}");
+    }
+    let _ = socket;
+}
+
+/// What is an end of a record is not filled up by what comes later.
+fn write_apart_to_tcp(socket: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    {
+        let flags = libc::MSG_EOR | libc::MSG_NOSIGNAL;
+        let write = || SockRef::from(socket).send_vectored_with_flags(slices, flags);
+        socket.try_io(Interest::WRITABLE, write)
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    socket.try_write_vectored(slices)
+}

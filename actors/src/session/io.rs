@@ -12,6 +12,8 @@ use tokio::io::ReadBuf;
 use vestibule_wire::Error;
 use vestibule_wire::frame::read_prefix;
 use vestibule_wire::groups::chunk::Chunk;
+use vestibule_wire::header::read_header;
+use vestibule_wire::keys::RequestType;
 
 use crate::connection::cell::ConnectionCell;
 use crate::connection::inbox::Inbox;
@@ -116,13 +118,24 @@ fn take_from(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
     }
 }
 
-/// Keeps what is not taken. What the client says of the chunks that it is sent is taken all the
-/// same: what it stands behind may wait for just that.
+/// Keeps what is not taken. Of a client with chunks some frames are taken all the same, which wait
+/// for nobody's turn: what it says of the chunks that it is sent, for what these stand behind may
+/// wait for just that, and pings, as long as few answers wait.
 fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
     if dispatcher.session.incoming().is_some() {
         let packet_size_max = dispatcher.shared.config.packet_size_max;
-        while let Some(content) = inbox.take_out(packet_size_max, Chunk::is_answer) {
+        loop {
+            let takes_pings = dispatcher.session.takes_pings_beside_output();
+            let is_wanted =
+                |content: &[u8]| Chunk::is_answer(content) || takes_pings && is_ping(content);
+            let Some(content) = inbox.take_out(packet_size_max, is_wanted) else {
+                break;
+            };
             dispatcher.worker.turns.spend(1);
+            if !Chunk::is_one(&content) {
+                dispatcher.dispatch_frame(&content);
+                continue;
+            }
             if let Err(error) = dispatcher.take_chunk(&content) {
                 end_by_framing(dispatcher, &error);
                 break;
@@ -130,6 +143,13 @@ fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
         }
     }
     dispatcher.session.put_inbox(inbox);
+}
+
+/// Whether a frame's content is a PING, which belongs to no stream.
+fn is_ping(content: &[u8]) -> bool {
+    read_header(content).is_ok_and(|(header, _)| {
+        header.request_type == RequestType::Ping as u64 && header.stream_id == 0
+    })
 }
 
 /// Takes frames while they may be taken; returns how many bytes they were.

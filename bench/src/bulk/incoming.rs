@@ -4,22 +4,16 @@
 
 use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::groups::chunk::{Chunk, HEAD_SIZE_MAX, Head};
-use vestibule_wire::groups::{Agreement, Assembly, Received, Receiver};
+use vestibule_wire::groups::{Assembly, Received, Receiver};
 use vestibule_wire::keys::CODE_ERROR;
 use vestibule_wire::limits::GROUP_QUANTUM;
 
+use crate::client::AGREED;
 use crate::error::BenchError;
 use crate::reply;
 
-/// Bytes of chunks that the server may send before they are admitted, as the client has it.
-const WINDOW: usize = 256 * 1024;
 /// How much of a reply is admitted ahead of what has come, as the client has it.
-const CREDIT: usize = 512 * 1024;
-/// What is held of replies in chunks.
-pub(super) const AGREED: Agreement = Agreement {
-    window: WINDOW,
-    messages_max: 4096,
-};
+const CREDIT: usize = 2 * 1024 * 1024;
 
 /// Size of the length before every frame.
 const LENGTH_SIZE: usize = 5;

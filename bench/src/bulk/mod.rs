@@ -33,7 +33,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::args::{BenchArgs, Switch};
-use crate::client::{BlockingClient, Endpoint};
+use crate::client::{AGREED, BlockingClient, Endpoint};
 use crate::cpu;
 use crate::error::BenchError;
 use crate::meter::{Figures, Meter};
@@ -50,6 +50,9 @@ const SIZE_DEFAULT: u32 = 1_000_000;
 const BESIDE_EVERY_DEFAULT: Duration = Duration::from_millis(1);
 /// How long a server may take to answer what is in flight at the end; then it is cut off.
 const SETTLE_MAX: Duration = Duration::from_millis(500);
+/// Unsent bytes with which the kernel takes no more, as the server has it.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const UNSENT_IN_KERNEL_MAX: u32 = 16 * 1024;
 const SETTLE_STEP: Duration = Duration::from_millis(2);
 
 /// Prepares the server, then measures.
@@ -117,7 +120,7 @@ impl Bulk {
     /// Opens the connections and asks for the first values.
     fn connect(args: &BenchArgs, endpoint: &Endpoint, plan: &BulkPlan) -> Result<Self, BenchError> {
         let setup = || BenchError::io("setting up a connection (is `ulimit -n` large enough?)");
-        let asked = (args.chunks != Some(Switch::Off)).then_some(incoming::AGREED);
+        let asked = (args.chunks != Some(Switch::Off)).then_some(AGREED);
         let poll = Poll::new().map_err(setup())?;
         let mut links = Vec::new();
         let mut has_chunks = true;
@@ -127,6 +130,7 @@ impl Bulk {
             has_chunks &= id.chunks.is_some();
             let stream = client.into_stream();
             stream.set_nonblocking(true).map_err(setup())?;
+            keep_kernel_queue_small(&stream).map_err(setup())?;
             let mut stream = TcpStream::from_std(stream);
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry()
@@ -219,4 +223,11 @@ impl Bulk {
         }
         Ok(figures)
     }
+}
+
+/// What the kernel has taken and not sent goes before everything that comes later.
+fn keep_kernel_queue_small(stream: &std::net::TcpStream) -> std::io::Result<()> {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_IN_KERNEL_MAX)?;
+    Ok(())
 }

@@ -1,16 +1,24 @@
 //! What a connection has to send: groups, then what is handed to the socket next.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io::{self, ErrorKind, IoSlice, Write as _};
 
 use bytes::Bytes;
 use mio::net::TcpStream;
 use vestibule_wire::groups::{Agreement, Group, Payload as _, Piece, Sender, WrongCredit};
 
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use socket2::SockRef;
+use vestibule_wire::limits::GROUP_QUANTUM;
+
 use super::frame::Frame;
 
-/// Bytes that are taken out of the groups ahead of the socket.
-const AHEAD: usize = 32 * 1024;
+/// Bytes that are taken out of the groups ahead of the socket, at least: one chunk.
+const AHEAD_MIN: usize = GROUP_QUANTUM;
+/// Bytes that are taken out ahead of a socket that has just taken as many.
+const AHEAD_MAX: usize = 512 * 1024;
+/// Most bytes that are written so that the kernel joins nothing with them.
+const APART_MAX: usize = 64 * 1024;
 /// Pieces that one system call writes.
 const PARTS_PER_WRITE_MAX: usize = 64;
 /// Bytes that are written before replies are looked at again.
@@ -50,7 +58,7 @@ impl Outgoing {
     pub(super) fn flush(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
         let mut total = 0;
         while total < WRITTEN_MAX {
-            self.refill();
+            self.refill(total);
             if self.parts.is_empty() {
                 break;
             }
@@ -59,7 +67,7 @@ impl Outgoing {
             for (slice, part) in slices.iter_mut().zip(&self.parts) {
                 *slice = IoSlice::new(&part.bytes);
             }
-            match stream.write_vectored(&slices[..count]) {
+            match send(stream, &slices[..count], self.ready <= APART_MAX) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     total += written;
@@ -75,12 +83,13 @@ impl Outgoing {
 
     /// Whether something may be written.
     pub(super) fn has_ready(&mut self) -> bool {
-        self.refill();
+        self.refill(0);
         !self.parts.is_empty()
     }
 
-    fn refill(&mut self) {
-        while self.ready < AHEAD
+    fn refill(&mut self, taken: usize) {
+        let ahead = taken.clamp(AHEAD_MIN, AHEAD_MAX);
+        while (self.ready == 0 || self.ready + GROUP_QUANTUM <= ahead)
             && let Some(Piece { head, payload }) = self.sender.pick()
         {
             self.ready += head.as_bytes().len() + payload.size();
@@ -113,4 +122,18 @@ impl Outgoing {
             }
         }
     }
+}
+
+/// Writes; a kernel that is asked to hold little joins nothing with what is written apart.
+fn send(stream: &mut TcpStream, slices: &[IoSlice<'_>], is_apart: bool) -> io::Result<usize> {
+    if !is_apart {
+        return stream.write_vectored(slices);
+    }
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    {
+        let flags = libc::MSG_EOR | libc::MSG_NOSIGNAL;
+        stream.try_io(|| SockRef::from(&*stream).send_vectored_with_flags(slices, flags))
+    }
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    stream.write_vectored(slices)
 }

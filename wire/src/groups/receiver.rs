@@ -252,11 +252,13 @@ impl<B: Assembly> Receiver<B> {
     }
 
     /// Admits a message up to `ahead` bytes beyond those that have come, if less than half of that
-    /// is left: what is to be sent to its sender then.
+    /// is left: what is to be sent to its sender then. Until as much has come it is less, a quarter
+    /// at first, so that the memory follows what comes.
     pub fn admit_ahead(&mut self, number: u32, ahead: usize) -> Option<Head> {
         let message = self.open.get(&number)?;
         let left = message.limit.saturating_sub(message.received);
         let received = message.received;
+        let ahead = ahead.min(received.max(ahead / 4));
         (left < ahead / 2).then(|| self.admit(number, received + ahead))?
     }
 

@@ -109,6 +109,12 @@ impl<M: Message> Scheduler<M> {
         self.size
     }
 
+    /// Bytes of control that wait: few messages, for small ones are put together.
+    #[must_use]
+    pub(super) fn control_size(&self) -> usize {
+        self.control.iter().map(M::size).sum()
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub(super) fn is_empty(&self) -> bool {

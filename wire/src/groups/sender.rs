@@ -106,6 +106,12 @@ impl<P: Payload> Sender<P> {
         self.scheduler.size()
     }
 
+    /// Bytes of control that wait.
+    #[must_use]
+    pub fn control_size(&self) -> usize {
+        self.scheduler.control_size()
+    }
+
     /// Memory of the queues, about: what waits in them counts by `of_message` bytes each.
     #[must_use]
     pub fn overhead(&self, of_message: usize) -> usize {

@@ -15,7 +15,7 @@ fn chain(output: &Output, bytes: &[u8]) -> Chain {
 
 /// Flushes into `socket`, which takes `room` bytes in steps of at most `step`.
 fn flush(output: &mut Output, socket: &mut Vec<u8>, mut room: usize, step: usize) -> Flushed {
-    let write = |slices: &[IoSlice<'_>]| {
+    let write = |slices: &[IoSlice<'_>], _: bool| {
         let taken = room.min(step);
         let all = slices.iter().flat_map(|own| own.iter().copied());
         let bytes: Vec<u8> = all.take(taken).collect();

@@ -246,6 +246,7 @@ impl ConnectionState {
         if self.incoming.is_none() {
             self.incoming = Some(Box::default());
             self.output.agree(agreed);
+            self.stream.bound_unsent();
         }
     }
 

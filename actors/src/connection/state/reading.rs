@@ -60,6 +60,11 @@ impl ConnectionState {
         !looks_for_credit && self.charge.is_over_share(connections)
     }
 
+    /// Whether pings may be answered although other requests have to wait for the output.
+    pub(crate) fn takes_pings_beside_output(&self) -> bool {
+        self.intake.is_open() && self.output.has_room_for_control()
+    }
+
     /// The connection could not be read. True if it is to be put on the worker's list of such.
     pub(crate) fn on_unread(&mut self) -> bool {
         self.intake.on_unread()
