@@ -54,10 +54,7 @@ fn main() -> io::Result<()> {
                     .engine(|engine: &mut Visits| Ok(engine.0.len()))
                     .await
             });
-        let config = Config {
-            listen: vec![address],
-            ..Config::default()
-        };
+        let config = Config::default().listen(vec![address]);
         let runtime = start(config, || Ok(Visits::default()), procedures)?;
         println!("visits on {:?}; Ctrl-C stops", runtime.addresses());
         tokio::signal::ctrl_c().await?;

@@ -92,10 +92,7 @@ fn main() -> io::Result<()> {
     let address = address.as_deref().unwrap_or("127.0.0.1:3302");
     let address = address.parse().map_err(io::Error::other)?;
     actix_rt::System::new().block_on(async {
-        let config = Config {
-            listen: vec![address],
-            ..Config::default()
-        };
+        let config = Config::default().listen(vec![address]);
         let runtime = start(config, || Ok(Cache::default()), procedures())?;
         println!("a cache on {:?}; Ctrl-C stops", runtime.addresses());
         let report = runtime.serve_until_signal().await?;

@@ -150,11 +150,9 @@ fn main() -> io::Result<()> {
     let address = address.as_deref().unwrap_or("127.0.0.1:3305");
     let address = address.parse().map_err(io::Error::other)?;
     actix_rt::System::new().block_on(async {
-        let config = Config {
-            listen: vec![address],
-            shutdown_grace_period: Grace::Limited(GRACE),
-            ..Config::default()
-        };
+        let config = Config::default()
+            .listen(vec![address])
+            .shutdown_grace_period(Grace::Limited(GRACE));
         let runtime = start(config, || Ok(Jobs::default()), procedures())?;
         println!("a job queue on {:?}; Ctrl-C stops", runtime.addresses());
         let report = runtime.serve_until_signal().await?;

@@ -328,10 +328,7 @@ fn main() -> io::Result<()> {
             .unwrap_or_else(|| "accounts.journal".to_owned()),
     );
     actix_rt::System::new().block_on(async {
-        let config = Config {
-            listen: vec![address],
-            ..Config::default()
-        };
+        let config = Config::default().listen(vec![address]);
         // Called on Tx's thread, and again if Tx has to be replaced.
         let make = move || Ok(Accounts::new(&path));
         let runtime = start(config, make, Procedures::default())?;

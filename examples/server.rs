@@ -19,10 +19,7 @@ fn main() -> io::Result<()> {
     let address = address.as_deref().unwrap_or("127.0.0.1:3303");
     let address = address.parse().map_err(io::Error::other)?;
     actix_rt::System::new().block_on(async {
-        let config = Config {
-            listen: vec![address],
-            ..Config::default()
-        };
+        let config = Config::default().listen(vec![address]);
         let options = EngineOptions::new("vestibule-data");
         // Called on Tx's thread, and again if Tx has to be replaced.
         let engine = EmbeddedEngine::factory(options);

@@ -146,6 +146,7 @@
 //! |---|---|
 //! | `limits`, `seconds`, `timeouts`, `timers`, `throttle`, `clock` | bounds, and rules of time |
 //! | `serialized` | how what operators see is serialized |
+//! | `settable` | structs of options, set by methods |
 //! | `segments` | memory for large replies, and the counter of all that is charged |
 //! | `shared_tree` | an ordered set whose copies share their nodes |
 //! | `states` | the serving states, the roles, and what each means |
@@ -194,6 +195,7 @@ mod segments;
 mod serialized;
 pub mod serving;
 mod session;
+mod settable;
 mod shared;
 mod shared_tree;
 #[cfg(test)]
@@ -232,6 +234,7 @@ pub use vestibule_wire as wire;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::seconds::from_seconds;
+    pub use crate::settable::settable;
     pub use crate::shared_tree::SharedTree;
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::client::{GREETING_SIZE, ReplyFrame};
-use vestibule_actors::{AdoptError, Config, Connection, Listener, PeerAddress};
+use vestibule_actors::{AdoptError, Connection, Listener, PeerAddress};
 
 const NO_ARGS: &[u8] = &[0x90];
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -147,13 +147,7 @@ fn listeners_that_are_bound_already_are_listened_on() {
 
 #[test]
 fn without_a_slot_it_is_told_so_and_so_is_who_adopts() {
-    let config = Config {
-        connection_limits: ConnectionLimits {
-            connections_max: 1,
-            ..ConnectionLimits::default()
-        },
-        ..config()
-    };
+    let config = config().connection_limits(ConnectionLimits::default().connections_max(1));
     let harness = Harness::start_with(config, Script::default());
     let first = harness.connect();
     let elsewhere = SocketAddr::from(([192, 0, 2, 1], 3301));

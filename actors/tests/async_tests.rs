@@ -8,7 +8,7 @@ use vestibule_actors::serving::{Role, State};
 use vestibule_actors::testing::config;
 use vestibule_actors::testing::{AsyncPeer, Harness, Peer, RequestBuilder, Script, TestServer};
 use vestibule_actors::wire::Error;
-use vestibule_actors::{Config, Procedures, start};
+use vestibule_actors::{Procedures, start};
 
 const NO_ARGS: &[u8] = &[0x90];
 const HOUR: Duration = Duration::from_secs(3600);
@@ -87,11 +87,7 @@ fn a_server_with_a_thread_of_its_own_may_be_waited_for_in_an_async_test() {
 
 #[test]
 fn the_time_of_a_request_is_over_when_the_clock_is_wound() {
-    let config = Config {
-        request_timeout: HOUR,
-        wait_timeout: 2 * HOUR,
-        ..config()
-    };
+    let config = config().request_timeout(HOUR).wait_timeout(2 * HOUR);
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     peer.send(&RequestBuilder::call(1, "never", NO_ARGS));
@@ -106,10 +102,7 @@ fn the_time_of_a_request_is_over_when_the_clock_is_wound() {
 
 #[test]
 fn an_open_transaction_is_over_when_the_clock_is_wound() {
-    let config = Config {
-        transaction_timeout: HOUR,
-        ..config()
-    };
+    let config = config().transaction_timeout(HOUR);
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     let begin = vestibule_actors::wire::keys::RequestType::Begin;
@@ -121,10 +114,7 @@ fn an_open_transaction_is_over_when_the_clock_is_wound() {
 
 #[test]
 fn the_grace_of_a_stop_is_over_when_the_clock_is_wound() {
-    let config = Config {
-        wait_timeout: 2 * HOUR,
-        ..config()
-    };
+    let config = config().wait_timeout(2 * HOUR);
     let mut harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     peer.send(&RequestBuilder::call(1, "never", NO_ARGS));

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use vestibule_actors::Config;
 use vestibule_actors::config::TimeLimits;
 use vestibule_actors::limits::{TURN_REQUESTS_MAX, WORKER_REQUESTS_MAX};
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
@@ -100,14 +99,9 @@ fn large_requests_and_replies_pass_whole() {
 
 #[test]
 fn when_every_credit_is_taken_others_are_still_greeted_answered_and_let_go() {
-    let config = Config {
-        session_threads: 1,
-        time_limits: TimeLimits {
-            half_closed: Duration::from_millis(100),
-            ..TimeLimits::default()
-        },
-        ..config()
-    };
+    let config = config()
+        .session_threads(1)
+        .time_limits(TimeLimits::default().half_closed(Duration::from_millis(100)));
     let harness = Harness::start_with(config, Script::default());
     let _blocker = harness.block();
     let mut greedy: Vec<_> = (0..9).map(|_| harness.connect()).collect();
@@ -175,10 +169,7 @@ fn credits_are_shared_among_those_who_wait_and_not_taken_by_who_has_most_to_do()
     const GREEDY: u64 = 9;
     const REQUESTS: u64 = 6000;
     const MODEST_KEY: u64 = 1_000_000;
-    let config = Config {
-        session_threads: 1,
-        ..config()
-    };
+    let config = config().session_threads(1);
     let harness = Harness::start_with(config, Script::default());
     let _blocker = harness.block();
     let mut greedy: Vec<_> = (0..GREEDY).map(|_| harness.connect()).collect();
@@ -233,10 +224,7 @@ fn take_all_waits(harness: &Harness, calls: u64) -> Vec<Peer> {
 
 #[test]
 fn whoever_has_as_many_requests_wait_as_may_does_not_stop_those_who_ask_for_little() {
-    let config = Config {
-        session_threads: 1,
-        ..config()
-    };
+    let config = config().session_threads(1);
     let harness = Harness::start_with(config, Script::default());
     let _greedy = take_all_waits(&harness, 3000);
     let mut modest: Vec<_> = (0..20).map(|_| harness.connect()).collect();

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use vestibule_actors::Config;
 use vestibule_actors::config::{Administrators, ConnectionLimits, TimeLimits};
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
@@ -13,14 +12,9 @@ const CLIENTS: usize = 5;
 
 fn start(connections_max: usize, admin_listen: &[&str]) -> Harness {
     let address = |text: &&str| text.parse::<SocketAddr>().unwrap();
-    let config = Config {
-        admin_listen: admin_listen.iter().map(address).collect(),
-        connection_limits: ConnectionLimits {
-            connections_max,
-            ..ConnectionLimits::default()
-        },
-        ..config()
-    };
+    let config = config()
+        .admin_listen(admin_listen.iter().map(address).collect())
+        .connection_limits(ConnectionLimits::default().connections_max(connections_max));
     Harness::start_with(config, Script::default())
 }
 
@@ -64,15 +58,13 @@ fn who_has_no_slot_is_told_and_administrators_have_their_own() {
 /// The address of the harness's peers is an attacker's; others come from another one.
 #[test]
 fn one_address_leaves_slots_to_users_from_others_and_to_administrators() {
-    let config = Config {
-        administrators: Administrators::Users(vec!["alice".to_owned()]),
-        connection_limits: ConnectionLimits {
-            connections_max: CLIENTS,
-            per_address_max: CLIENTS - 1,
-            ..ConnectionLimits::default()
-        },
-        ..config()
-    };
+    let config = config()
+        .administrators(Administrators::Users(vec!["alice".to_owned()]))
+        .connection_limits(
+            ConnectionLimits::default()
+                .connections_max(CLIENTS)
+                .per_address_max(CLIENTS - 1),
+        );
     let harness = Harness::start_with(config, Script::default());
     let (listener, max) = (
         harness.address(),
@@ -123,15 +115,10 @@ fn administrators_slots_are_bounded_too() {
 
 /// A server with an administrators' listener, with alice for an administrator, and this timeout.
 fn start_for_alice(admin_authentication: Duration) -> (Harness, SocketAddr) {
-    let config = Config {
-        admin_listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
-        administrators: Administrators::Users(vec!["alice".to_owned()]),
-        time_limits: TimeLimits {
-            admin_authentication,
-            ..TimeLimits::default()
-        },
-        ..config()
-    };
+    let config = config()
+        .admin_listen(vec![SocketAddr::from(([127, 0, 0, 1], 0))])
+        .administrators(Administrators::Users(vec!["alice".to_owned()]))
+        .time_limits(TimeLimits::default().admin_authentication(admin_authentication));
     let harness = Harness::start_with(config, Script::default());
     let listener = harness.handle().admin_addresses()[0];
     (harness, listener)
@@ -206,14 +193,9 @@ fn when_descriptors_are_scarce_who_cannot_be_served_in_solo_is_let_go() {
     let descriptors = (1..)
         .find(|own| clients_of(*own) == Some(room))
         .expect("there is such a limit");
-    let config = Config {
-        session_threads: 1,
-        connection_limits: ConnectionLimits {
-            descriptors,
-            ..ConnectionLimits::default()
-        },
-        ..config()
-    };
+    let config = config()
+        .session_threads(1)
+        .connection_limits(ConnectionLimits::default().descriptors(descriptors));
     let harness = Harness::start_with(config, Script::default());
     harness.script().hold_tx();
     let mut blocker = harness.connect();
@@ -251,10 +233,7 @@ fn clients_of(descriptors: usize) -> Option<usize> {
 #[test]
 fn connections_are_spread_evenly_over_the_session_threads() {
     const THREADS: usize = 3;
-    let config = Config {
-        session_threads: THREADS,
-        ..config()
-    };
+    let config = config().session_threads(THREADS);
     let harness = Harness::start_with(config, Script::default());
     let mut peers: Vec<_> = (0..1000).map(|_| harness.connect()).collect();
     let rows = peers[0].show("connections");

@@ -3,7 +3,6 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use vestibule_actors::Config;
 use vestibule_actors::config::{Grace, SoloPolicy};
 use vestibule_actors::serving::{State, TransitionPhase};
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
@@ -165,10 +164,7 @@ fn bad_arguments_of_drain_stop_nothing() {
 
 #[test]
 fn held_requests_are_answered_when_a_stop_begins() {
-    let config = Config {
-        solo_policy: SoloPolicy::Hold,
-        ..config()
-    };
+    let config = config().solo_policy(SoloPolicy::Hold);
     let mut harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     peer.call("vestibule.solo", NO_ARGS);
@@ -362,10 +358,7 @@ fn in_a_drain_nobody_becomes_busy_again_but_to_finish() {
 
 #[test]
 fn an_announced_stop_serves_on_and_says_so() {
-    let config = Config {
-        lameduck: Duration::from_secs(2),
-        ..config()
-    };
+    let config = config().lameduck(Duration::from_secs(2));
     let mut harness = Harness::start_with(config, Script::default());
     let mut subscriber = harness.connect();
     subscriber.ask(&watch(events::SHUTDOWN, 1));
@@ -400,10 +393,7 @@ fn an_announced_stop_serves_on_and_says_so() {
 /// SM-16: without a deadline a stop waits until the last request has its answer.
 #[test]
 fn grace_for_ever_waits_until_it_is_over() {
-    let config = Config {
-        shutdown_grace_period: Grace::Forever,
-        ..config()
-    };
+    let config = config().shutdown_grace_period(Grace::Forever);
     let mut harness = Harness::start_with(config, Script::default());
     let mut runner = harness.block();
     harness.handle().begin_drain(None, "test");
@@ -427,13 +417,10 @@ fn grace_for_ever_waits_until_it_is_over() {
 #[test]
 fn grace_auto_follows_what_transactions_took() {
     let bounds = (Duration::from_millis(40), Duration::from_secs(60));
-    let config = Config {
-        shutdown_grace_period: Grace::Auto {
-            min: bounds.0,
-            max: bounds.1,
-        },
-        ..config()
-    };
+    let config = config().shutdown_grace_period(Grace::Auto {
+        min: bounds.0,
+        max: bounds.1,
+    });
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     let grace = |peer: &mut vestibule_actors::testing::Peer| {

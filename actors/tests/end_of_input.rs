@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use vestibule_actors::Config;
 use vestibule_actors::config::TimeLimits;
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
@@ -78,13 +77,8 @@ fn a_stop_executes_what_a_client_sent_that_is_gone() {
 /// nobody waits for it, and it is counted all the same.
 #[test]
 fn a_stop_waits_for_a_request_whose_client_is_gone() {
-    let config = Config {
-        time_limits: TimeLimits {
-            half_closed: Duration::from_millis(100),
-            ..TimeLimits::default()
-        },
-        ..config()
-    };
+    let config =
+        config().time_limits(TimeLimits::default().half_closed(Duration::from_millis(100)));
     let mut harness = Harness::start_with(config, Script::default());
     let peer = harness.block();
     drop(peer);

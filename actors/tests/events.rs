@@ -3,7 +3,7 @@
 use vestibule_actors::config::Administrators;
 use vestibule_actors::limits::{EVENT_VALUE_SIZE_MAX, OUTPUT_PAUSE, WATCHES_PER_CONNECTION_MAX};
 use vestibule_actors::testing::{Frame, Harness, Peer, RequestBuilder, Script, config};
-use vestibule_actors::{Config, wire::keys::RequestType};
+use vestibule_actors::wire::keys::RequestType;
 
 const PING_SYNC: u64 = 77;
 
@@ -85,10 +85,7 @@ fn who_asks_once_is_told_the_value_and_nothing_later() {
 
 #[test]
 fn an_event_is_told_to_all_connections_of_all_session_threads_while_tx_stands_still() {
-    let config = Config {
-        session_threads: 2,
-        ..config()
-    };
+    let config = config().session_threads(2);
     let harness = Harness::start_with(config, Script::default());
     let mut peers: Vec<_> = (0..8).map(|_| harness.connect()).collect();
     for peer in &mut peers {
@@ -115,10 +112,7 @@ fn an_event_is_told_to_all_connections_of_all_session_threads_while_tx_stands_st
 #[test]
 fn broadcasts_are_for_administrators_and_never_of_the_system() {
     let administrators = Administrators::Users(vec!["alice".to_owned()]);
-    let config = Config {
-        administrators,
-        ..config()
-    };
+    let config = config().administrators(administrators);
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     let broadcast =

@@ -7,7 +7,6 @@
 
 use std::time::{Duration, Instant};
 
-use vestibule_actors::Config;
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 use vestibule_wire::events;
@@ -17,14 +16,9 @@ const SESSIONS: usize = 9_000;
 const ROUNDS: usize = 10;
 
 fn start() -> Harness {
-    let config = Config {
-        session_threads: 1,
-        connection_limits: ConnectionLimits {
-            connections_max: SESSIONS + 10,
-            ..ConnectionLimits::default()
-        },
-        ..config()
-    };
+    let config = config()
+        .session_threads(1)
+        .connection_limits(ConnectionLimits::default().connections_max(SESSIONS + 10));
     Harness::start_with(config, Script::default())
 }
 

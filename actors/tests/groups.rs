@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use vestibule_actors::Config;
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_wire::client::{GREETING_SIZE, RequestHeader};
@@ -289,13 +288,7 @@ fn a_reply_in_chunks_stops_at_the_window_and_holds_nobody_else() {
 #[test]
 fn credit_is_read_though_what_it_is_for_takes_most_of_the_memory_or_more_than_all() {
     for memory_max in [5 << 20, 2 << 20] {
-        let config = Config {
-            connection_limits: ConnectionLimits {
-                memory_max,
-                ..ConnectionLimits::default()
-            },
-            ..config()
-        };
+        let config = config().connection_limits(ConnectionLimits::default().memory_max(memory_max));
         let harness = with_rows(Harness::start_with(config, Script::default()));
         let mut client = Client::connect(&harness, Some(ASKED));
         client.send(&RequestBuilder::select(2, 5).stream(1).bytes());
@@ -392,10 +385,7 @@ fn a_request_in_chunks_runs_when_it_is_whole_and_small_ones_pass_it() {
 
 #[test]
 fn a_request_that_is_given_up_is_forgotten_and_one_that_is_too_large_is_stopped() {
-    let config = Config {
-        packet_size_max: 1 << 20,
-        ..config()
-    };
+    let config = config().packet_size_max(1 << 20);
     let harness = Harness::start_with(config, Script::default());
     let mut client = Client::connect(&harness, Some(ASKED));
     let first = |id, total| {

@@ -62,14 +62,9 @@ fn peer_ip() -> std::net::IpAddr {
 
 #[test]
 fn the_end_of_a_connection_is_told_with_its_reason() {
-    let config = Config {
-        time_limits: TimeLimits {
-            idle: Duration::from_secs(60),
-            ..TimeLimits::default()
-        },
-        solo_policy: SoloPolicy::Close,
-        ..config()
-    };
+    let config = config()
+        .time_limits(TimeLimits::default().idle(Duration::from_secs(60)))
+        .solo_policy(SoloPolicy::Close);
     let script = Script::default();
     let (server, closed) = server(config, &script);
     let mut peer = server.connect();
@@ -102,13 +97,8 @@ fn the_end_of_a_connection_is_told_with_its_reason() {
 
 #[test]
 fn a_time_limit_is_told_as_one() {
-    let config = Config {
-        time_limits: TimeLimits {
-            authentication: Duration::from_millis(50),
-            ..TimeLimits::default()
-        },
-        ..config()
-    };
+    let config =
+        config().time_limits(TimeLimits::default().authentication(Duration::from_millis(50)));
     let (server, closed) = server(config, &Script::default());
     let _peer = server.connect();
     let own = next(&closed);

@@ -9,7 +9,7 @@ use vestibule_actors::limits::JOBS_MAX;
 use vestibule_actors::serving::{Role, State};
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, ScriptedEngine, config};
 use vestibule_actors::wire::{Error, ErrorCode};
-use vestibule_actors::{Config, EngineError, RuntimeHandle, TransitionResult};
+use vestibule_actors::{EngineError, RuntimeHandle, TransitionResult};
 
 #[path = "jobs/calls.rs"]
 mod calls;
@@ -239,10 +239,7 @@ fn a_demotion_does_not_wait_for_jobs_that_only_read() {
 
 #[test]
 fn more_jobs_than_may_be_under_way_wait_for_their_turn() {
-    let config = Config {
-        tx_stall_after: LONG,
-        ..config()
-    };
+    let config = config().tx_stall_after(LONG);
     let harness = Harness::start_with(config, Script::default());
     let standing = stand_still(&harness, 0);
     let keys = 1..=JOBS_MAX as u64 + 100;

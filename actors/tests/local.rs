@@ -95,10 +95,7 @@ fn a_local_procedure_is_answered_in_every_state_and_reads_what_was_committed() {
 
 #[test]
 fn who_may_not_call_it_and_arguments_that_do_not_fit_are_refused() {
-    let config = Config {
-        administrators: Administrators::Users(vec!["alice".to_owned()]),
-        ..config()
-    };
+    let config = config().administrators(Administrators::Users(vec!["alice".to_owned()]));
     let server = server(config, &Script::default());
     let mut peer = server.connect();
     assert_eq!(peer.call("secret", NO_ARGS).error_code(), Some(42));

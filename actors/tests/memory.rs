@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, RwLock};
 
-use vestibule_actors::Config;
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::limits::{CONNECTION_BYTES_MAX, CONNECTION_REPLY_BYTES_MAX, MEMORY_SMALL};
 use vestibule_actors::testing::{Frame, Harness, Peer, RequestBuilder, Script, config};
@@ -22,14 +21,9 @@ fn large(sync: u64, size: usize) -> RequestBuilder {
 }
 
 fn start(memory_max: usize) -> Harness {
-    let config = Config {
-        session_threads: 1,
-        connection_limits: ConnectionLimits {
-            memory_max,
-            ..ConnectionLimits::default()
-        },
-        ..config()
-    };
+    let config = config()
+        .session_threads(1)
+        .connection_limits(ConnectionLimits::default().memory_max(memory_max));
     Harness::start_with(config, Script::default())
 }
 

@@ -10,7 +10,7 @@ use vestibule_actors::serving::{Role, State, TransitionPhase};
 use vestibule_actors::testing::{Frame, Harness, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::wire::reply::write_value;
-use vestibule_actors::{Config, RecordedResult, Transition, TransitionResult};
+use vestibule_actors::{RecordedResult, Transition, TransitionResult};
 
 const LONG: Duration = Duration::from_secs(3600);
 const NO_ARGS: &[u8] = &[0x90];
@@ -179,10 +179,7 @@ fn a_transition_takes_everything_that_operators_may_say_about_it() {
 /// The announcement ends when somebody gives it less time.
 #[test]
 fn a_stop_is_announced_for_as_long_as_the_embedder_says() {
-    let config = Config {
-        lameduck: Duration::ZERO,
-        ..config()
-    };
+    let config = config().lameduck(Duration::ZERO);
     let mut harness = Harness::start_with(config, Script::default());
     let handle = harness.handle();
     handle.begin(Transition::stop().lameduck(LONG).grace(Grace::AUTO));

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use serde::Deserialize;
-use vestibule_actors::Config;
 use vestibule_actors::config::{Administrators, QuotaLimits};
 use vestibule_actors::limits::{
     CONNECTION_REQUESTS_MAX, RESERVE_REQUESTS_MAX, WAITS_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE,
@@ -22,12 +21,10 @@ const OTHER_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// A server on one session thread, with alice for an administrator.
 fn start(quotas: QuotaLimits) -> Harness {
-    let config = Config {
-        session_threads: 1,
-        administrators: Administrators::Users(vec!["alice".to_owned()]),
-        quotas,
-        ..config()
-    };
+    let config = config()
+        .session_threads(1)
+        .administrators(Administrators::Users(vec!["alice".to_owned()]))
+        .quotas(quotas);
     Harness::start_with(config, Script::default())
 }
 
@@ -55,10 +52,7 @@ fn begin_all(peer: &mut Peer) -> (u64, String) {
 /// The attack as it was found: all that is shared by default waits in one lock.
 #[test]
 fn requests_that_wait_for_a_lock_keep_nobody_from_writing() {
-    let harness = start(QuotaLimits {
-        waits_max: WAITS_MAX,
-        ..QuotaLimits::default()
-    });
+    let harness = start(QuotaLimits::default().waits_max(WAITS_MAX));
     let mut holder = harness.connect();
     assert_eq!(holder.call(LOCK, NAME).code, 0);
     let mut guests: Vec<_> = (0..353).map(|_| harness.connect()).collect();
@@ -82,13 +76,11 @@ fn requests_that_wait_for_a_lock_keep_nobody_from_writing() {
 /// Whatever keeps Tx from answering: guests hold what they can get, of the reserve too.
 #[test]
 fn guests_who_hold_every_credit_leave_some_to_users_who_have_logged_in() {
-    let config = Config {
-        session_threads: 1,
+    let config = config()
+        .session_threads(1)
         // So alice is a user like others.
-        administrators: Administrators::Users(vec!["root".to_owned()]),
-        tx_stall_after: Duration::from_secs(3600),
-        ..config()
-    };
+        .administrators(Administrators::Users(vec!["root".to_owned()]))
+        .tx_stall_after(Duration::from_secs(3600));
     let harness = Harness::start_with(config, Script::default());
     harness.script().hold_tx();
     let mut many: Vec<_> = (0..WORKER_REQUESTS_MAX / CONNECTION_REQUESTS_MAX)
@@ -129,10 +121,7 @@ fn guests_who_hold_every_credit_leave_some_to_users_who_have_logged_in() {
 
 #[test]
 fn requests_that_wait_are_bounded_for_a_user_at_an_address() {
-    let harness = start(QuotaLimits {
-        waits_max: 16,
-        ..QuotaLimits::default()
-    });
+    let harness = start(QuotaLimits::default().waits_max(16));
     let mut guest = harness.connect();
     let calls = (1..=5).flat_map(|sync| RequestBuilder::call(sync, "never", &[0x90]).bytes());
     guest.send_bytes(&calls.collect::<Vec<_>>());
@@ -160,11 +149,11 @@ fn requests_that_wait_are_bounded_for_a_user_at_an_address() {
 
 #[test]
 fn transactions_of_guests_leave_some_to_guests_elsewhere_to_users_and_to_administrators() {
-    let harness = start(QuotaLimits {
-        transactions_max: 64,
-        transactions_per_connection_max: 20,
-        ..QuotaLimits::default()
-    });
+    let harness = start(
+        QuotaLimits::default()
+            .transactions_max(64)
+            .transactions_per_connection_max(20),
+    );
     let mut guests: Vec<_> = (0..4).map(|_| harness.connect()).collect();
     let (taken, refusal) = begin_all(&mut guests[0]);
     assert_eq!(taken, 16);
@@ -228,10 +217,7 @@ fn shown_quotas(peer: &mut Peer) -> Vec<Row> {
 
 #[test]
 fn locks_of_guests_leave_some_to_administrators() {
-    let harness = start(QuotaLimits {
-        reservations_max: 64,
-        ..QuotaLimits::default()
-    });
+    let harness = start(QuotaLimits::default().reservations_max(64));
     let lock_all = |peer: &mut Peer| {
         for number in 0u8.. {
             let reply = peer.call(LOCK, &[0x91, 0xa2, b'g', number]);
@@ -257,10 +243,7 @@ fn locks_of_guests_leave_some_to_administrators() {
 
 #[test]
 fn a_request_that_waits_too_long_is_told_so_and_has_no_lock() {
-    let config = Config {
-        wait_timeout: Duration::from_millis(200),
-        ..config()
-    };
+    let config = config().wait_timeout(Duration::from_millis(200));
     let harness = Harness::start_with(config, Script::default());
     let mut holder = harness.connect();
     assert_eq!(holder.call(LOCK, NAME).code, 0);

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use vestibule_actors::Config;
 use vestibule_actors::config::{HoldLimits, SoloPolicy};
 use vestibule_actors::testing::{Frame, Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
@@ -32,10 +31,7 @@ struct Killed {
 }
 
 fn with_timeout(request_timeout: Duration) -> Harness {
-    let config = Config {
-        request_timeout,
-        ..config()
-    };
+    let config = config().request_timeout(request_timeout);
     Harness::start_with(config, Script::default())
 }
 
@@ -146,10 +142,7 @@ fn a_statement_that_times_out_in_tx_takes_its_transaction_with_it() {
 /// TP-15, while Tx is blocked: a client that waits in the transaction is told by its session.
 #[test]
 fn a_transaction_times_out_while_tx_is_blocked() {
-    let config = Config {
-        transaction_timeout: SHORT,
-        ..config()
-    };
+    let config = config().transaction_timeout(SHORT);
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
@@ -384,10 +377,9 @@ fn two_hundred_stuck_requests_are_killed_while_tx_is_blocked() {
 
 #[test]
 fn only_administrators_kill() {
-    let config = Config {
-        administrators: vestibule_actors::config::Administrators::Users(vec!["alice".into()]),
-        ..config()
-    };
+    let config = config().administrators(vestibule_actors::config::Administrators::Users(vec![
+        "alice".into(),
+    ]));
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     assert_eq!(
@@ -405,16 +397,11 @@ fn only_administrators_kill() {
 
 /// A harness in solo, in which requests are held for long.
 fn holding(request_timeout: Duration) -> Harness {
-    let config = Config {
-        solo_policy: SoloPolicy::Hold,
-        solo_policy_new: SoloPolicy::Hold,
-        hold: HoldLimits {
-            time_max: Duration::from_secs(3600),
-            ..HoldLimits::default()
-        },
-        request_timeout,
-        ..config()
-    };
+    let config = config()
+        .solo_policy(SoloPolicy::Hold)
+        .solo_policy_new(SoloPolicy::Hold)
+        .hold(HoldLimits::default().time_max(Duration::from_secs(3600)))
+        .request_timeout(request_timeout);
     Harness::start_with(config, Script::default())
 }
 

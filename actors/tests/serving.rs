@@ -97,13 +97,7 @@ fn what_was_queued_when_tx_was_blocked_is_answered_at_once_and_never_executed() 
 fn no_request_is_both_refused_and_executed_however_solo_comes_and_goes() {
     const PEERS: u64 = 8;
     const REQUESTS: u64 = 2000;
-    let harness = Harness::start_with(
-        Config {
-            session_threads: 2,
-            ..config()
-        },
-        Script::default(),
-    );
+    let harness = Harness::start_with(config().session_threads(2), Script::default());
     let (executed, refused) = std::thread::scope(|scope| {
         let peers: Vec<_> = (0..PEERS)
             .map(|peer| {
@@ -170,10 +164,7 @@ fn an_operator_can_declare_solo_and_take_it_back() {
 
 #[test]
 fn control_is_for_administrators() {
-    let config = Config {
-        administrators: Administrators::Users(vec!["alice".to_owned()]),
-        ..config()
-    };
+    let config = config().administrators(Administrators::Users(vec!["alice".to_owned()]));
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     for name in [
@@ -197,10 +188,7 @@ fn control_is_for_administrators() {
 /// The name passes from one user to the next, and the right of an administrator does not.
 #[test]
 fn a_dropped_administrator_is_none_whoever_is_called_the_same() {
-    let config = Config {
-        administrators: Administrators::Users(vec!["alice".to_owned()]),
-        ..config()
-    };
+    let config = config().administrators(Administrators::Users(vec!["alice".to_owned()]));
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     peer.log_in("alice", "secret");
@@ -244,11 +232,9 @@ fn a_transaction_of_a_dropped_user_is_rolled_back_by_its_commit() {
 
 #[test]
 fn policy_close_answers_and_closes() {
-    let config = Config {
-        solo_policy: SoloPolicy::Close,
-        solo_policy_new: SoloPolicy::Close,
-        ..config()
-    };
+    let config = config()
+        .solo_policy(SoloPolicy::Close)
+        .solo_policy_new(SoloPolicy::Close);
     let harness = Harness::start_with(config, Script::default());
     let mut early = harness.connect();
     early.ping();
@@ -267,10 +253,7 @@ fn policy_close_answers_and_closes() {
 
 #[test]
 fn a_replica_serves_reads_and_refuses_writes() {
-    let config = Config {
-        role: Role::Replica,
-        ..config()
-    };
+    let config = config().role(Role::Replica);
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     let reply = peer.ask(&RequestBuilder::replace(1, 1));
@@ -391,11 +374,9 @@ fn a_select_of_many_steps_goes_on_while_tx_is_blocked() {
 
 #[test]
 fn connections_that_come_in_solo_have_a_policy_of_their_own() {
-    let config = Config {
-        solo_policy: SoloPolicy::Reject,
-        solo_policy_new: SoloPolicy::Hold,
-        ..config()
-    };
+    let config = config()
+        .solo_policy(SoloPolicy::Reject)
+        .solo_policy_new(SoloPolicy::Hold);
     let harness = Harness::start_with(config, Script::default());
     let mut early = harness.connect();
     early.call("vestibule.solo", NO_ARGS);

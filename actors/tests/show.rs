@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use vestibule_actors::Config;
 use vestibule_actors::testing::{Harness, Script, config};
 use vestibule_actors::wire::reply::write_value;
 
@@ -67,11 +66,9 @@ const QUOTAS: [(&str, u64); 4] = [
 
 #[test]
 fn limits_are_shown_by_name_with_their_value_and_what_is_used() {
-    let config = Config {
-        session_threads: 2,
-        tx_stall_after: Duration::from_secs(7),
-        ..config()
-    };
+    let config = config()
+        .session_threads(2)
+        .tx_stall_after(Duration::from_secs(7));
     let harness = Harness::start_with(config, Script::default());
     let mut operator = harness.connect();
     let reply = operator.show("limits");

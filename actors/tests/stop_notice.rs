@@ -26,10 +26,7 @@ fn timeout(seconds: f64) -> Vec<u8> {
 }
 
 fn with_admin_listener() -> Config {
-    Config {
-        admin_listen: vec![([127, 0, 0, 1], 0).into()],
-        ..config()
-    }
+    config().admin_listen(vec![([127, 0, 0, 1], 0).into()])
 }
 
 /// what was on its way before its client could know of the stop is executed.
@@ -144,10 +141,7 @@ fn a_second_drain_shortens_the_first_also_if_that_was_for_ever() {
     struct UnderWay {
         left: Option<f64>,
     }
-    let forever = Config {
-        shutdown_grace_period: vestibule_actors::config::Grace::Forever,
-        ..config()
-    };
+    let forever = config().shutdown_grace_period(vestibule_actors::config::Grace::Forever);
     let mut harness = Harness::start_with(forever, Script::default());
     let mut stuck = harness.connect();
     stuck.send(&RequestBuilder::call(5, "never", NO_ARGS));
@@ -172,10 +166,7 @@ fn a_second_drain_shortens_the_first_also_if_that_was_for_ever() {
 
 #[test]
 fn an_announcement_ends_when_somebody_stops_it_now() {
-    let config = Config {
-        lameduck: LONG,
-        ..config()
-    };
+    let config = config().lameduck(LONG);
     let mut harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     peer.ping();

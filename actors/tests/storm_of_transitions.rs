@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fastrand::Rng;
+use vestibule_actors::TransitionResult;
 use vestibule_actors::testing::{Frame, Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::RequestType;
-use vestibule_actors::{Config, TransitionResult};
 
 const SEEDS: [u64; 3] = [1, 20_261_122, 0xdead_beef];
 const ROUNDS: u64 = 25;
@@ -141,15 +141,13 @@ fn one_round(harness: &Harness, random: &mut Rng, key: u64) {
 }
 
 fn storm(seed: u64) {
-    let config = Config {
-        session_threads: 2,
+    let config = config()
+        .session_threads(2)
         // A Tx that stands still is what this is about: nobody is to be told busy instead.
-        tx_stall_after: Duration::ZERO,
+        .tx_stall_after(Duration::ZERO)
         // For calls that never end and began while nothing may be written: no demotion is about
         // them.
-        request_timeout: Duration::from_secs(1),
-        ..config()
-    };
+        .request_timeout(Duration::from_secs(1));
     let harness = Harness::start_with(config, Script::default());
     let (stop, keys) = (
         Arc::new(AtomicBool::new(false)),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use vestibule_actors::Config;
 use vestibule_actors::config::TimeLimits;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::{self, RequestType};
@@ -10,29 +9,24 @@ use vestibule_actors::wire::keys::{self, RequestType};
 /// Long enough for a client on a busy machine to send what it wants to.
 const SHORT: Duration = Duration::from_secs(1);
 
-const NONE: TimeLimits = TimeLimits {
-    half_frame: Duration::ZERO,
-    authentication: Duration::ZERO,
-    admin_authentication: Duration::ZERO,
-    unread: Duration::ZERO,
-    idle: Duration::ZERO,
-    half_closed: Duration::ZERO,
-};
+fn none() -> TimeLimits {
+    TimeLimits::default()
+        .half_frame(Duration::ZERO)
+        .authentication(Duration::ZERO)
+        .admin_authentication(Duration::ZERO)
+        .unread(Duration::ZERO)
+        .idle(Duration::ZERO)
+        .half_closed(Duration::ZERO)
+}
 
 fn start(time_limits: TimeLimits) -> Harness {
-    let config = Config {
-        time_limits,
-        ..config()
-    };
+    let config = config().time_limits(time_limits);
     Harness::start_with(config, Script::default())
 }
 
 #[test]
 fn half_a_request_is_not_waited_for_and_an_idle_neighbour_is() {
-    let harness = start(TimeLimits {
-        half_frame: SHORT,
-        ..NONE
-    });
+    let harness = start(none().half_frame(SHORT));
     let mut idle = harness.connect();
     let mut slow = harness.connect();
     slow.ping();
@@ -44,10 +38,7 @@ fn half_a_request_is_not_waited_for_and_an_idle_neighbour_is() {
 
 #[test]
 fn a_client_that_does_not_read_is_let_go_with_its_memory() {
-    let harness = start(TimeLimits {
-        unread: SHORT,
-        ..NONE
-    });
+    let harness = start(none().unread(SHORT));
     let mut neighbour = harness.connect();
     let mut unread = harness.connect();
     let mut tuple = vec![0x92, 5, 0xc6];
@@ -74,10 +65,7 @@ fn a_client_that_does_not_read_is_let_go_with_its_memory() {
 
 #[test]
 fn idle_is_who_neither_asks_nor_waits() {
-    let harness = start(TimeLimits {
-        idle: SHORT,
-        ..NONE
-    });
+    let harness = start(none().idle(SHORT));
     let mut waiting = harness.block();
     // Its request runs longer than the whole life of connections that came after it.
     for _ in 0..2 {
@@ -93,10 +81,7 @@ fn idle_is_who_neither_asks_nor_waits() {
 
 #[test]
 fn who_does_not_log_in_is_let_go_whatever_it_asks_for() {
-    let harness = start(TimeLimits {
-        authentication: SHORT,
-        ..NONE
-    });
+    let harness = start(none().authentication(SHORT));
     let mut user = harness.connect();
     assert_eq!(user.log_in("alice", "secret").code, 0);
     let mut guest = harness.connect();

@@ -70,7 +70,7 @@ pub mod update {
     pub use crate::query::update::{update_tuple, upsert_tuple};
 }
 
-pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
+pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync, OptionsError};
 
 /// What the server's package shares with this one. No promise is kept for it.
 #[doc(hidden)]

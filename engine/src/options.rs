@@ -3,29 +3,43 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use vestibule_actors::internal::settable;
+
 use crate::limits::{
     CHECKPOINT_COUNT_DEFAULT, CHECKPOINT_INTERVAL_DEFAULT, CHECKPOINT_JOURNAL_SIZE_DEFAULT,
     JOURNAL_SYNC_PERIOD_DEFAULT, TUPLE_SIZE_MAX_DEFAULT,
 };
 
-/// How the engine keeps its data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineOptions {
-    /// Directory of journal and checkpoints; made if it does not exist.
-    pub data_dir: PathBuf,
-    /// When a turn counts as written.
-    pub journal_sync: JournalSync,
-    /// Whether to start from damaged files without what cannot be read of them.
-    pub force_recovery: bool,
-    /// When checkpoints are made.
-    pub checkpoints: CheckpointOptions,
-    /// Largest tuple, in bytes.
-    pub tuple_size_max: usize,
-    /// What data may take in memory, in bytes: tuples, keys, nodes of all indexes, and what is not
-    /// committed yet. 0: no bound.
-    pub memory_max: usize,
-    /// What connections that have not logged in may do.
-    pub guest: GuestRights,
+settable! {
+    /// How the engine keeps its data.
+    ///
+    /// ```
+    /// use vestibule_engine::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
+    ///
+    /// let options = EngineOptions::new("/var/lib/visits")
+    ///     .guest(GuestRights::Granted)
+    ///     .journal_sync(JournalSync::Never)
+    ///     .checkpoints(CheckpointOptions::default().count(2));
+    /// assert_eq!(options.check(), Ok(()));
+    /// ```
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct EngineOptions {
+        /// Directory of journal and checkpoints; made if it does not exist.
+        pub data_dir: PathBuf,
+        /// When a turn counts as written.
+        pub journal_sync: JournalSync,
+        /// Whether to start from damaged files without what cannot be read of them.
+        pub force_recovery: bool,
+        /// When checkpoints are made.
+        pub checkpoints: CheckpointOptions,
+        /// Largest tuple, in bytes.
+        pub tuple_size_max: usize,
+        /// What data may take in memory, in bytes: tuples, keys, nodes of all indexes, and what is
+        /// not committed yet. 0: no bound.
+        pub memory_max: usize,
+        /// What connections that have not logged in may do.
+        pub guest: GuestRights,
+    }
 }
 
 impl EngineOptions {
@@ -40,6 +54,51 @@ impl EngineOptions {
             tuple_size_max: TUPLE_SIZE_MAX_DEFAULT,
             memory_max: 0,
             guest: GuestRights::default(),
+        }
+    }
+}
+
+/// An option has a value that it cannot have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// There is no directory for the data.
+    #[error("data_dir is empty")]
+    NoDirectory,
+    /// Not even an empty tuple would fit.
+    #[error("tuple_size_max is 0")]
+    NoTuples,
+    /// No checkpoint would be kept.
+    #[error("checkpoints.count is 0, and one is kept at least")]
+    NoCheckpoint,
+    /// A sync by interval is to be done once in no time.
+    #[error("journal_sync is by interval, and the interval is zero: take JournalSync::Turn")]
+    NoInterval,
+}
+
+impl EngineOptions {
+    /// Whether an engine can be made with them. [`start`](vestibule_actors::start) asks by itself,
+    /// before anything is opened.
+    ///
+    /// # Errors
+    ///
+    /// The first option that cannot be what it is.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        let faults = [
+            (
+                self.data_dir.as_os_str().is_empty(),
+                OptionsError::NoDirectory,
+            ),
+            (self.tuple_size_max == 0, OptionsError::NoTuples),
+            (self.checkpoints.count == 0, OptionsError::NoCheckpoint),
+            (
+                self.journal_sync == JournalSync::Interval(Duration::ZERO),
+                OptionsError::NoInterval,
+            ),
+        ];
+        match faults.into_iter().find(|(is_so, _)| *is_so) {
+            Some((_, fault)) => Err(fault),
+            None => Ok(()),
         }
     }
 }
@@ -75,17 +134,19 @@ impl JournalSync {
     }
 }
 
-/// When checkpoints are made, and how many are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CheckpointOptions {
-    /// Bytes of the journal since the last checkpoint that make another one due; `None` or 0: size
-    /// does not matter.
-    pub journal_size_bytes: Option<u64>,
-    /// Age of the last checkpoint that makes another one due, if anything changed; `None` or 0: age
-    /// does not matter.
-    pub interval: Option<Duration>,
-    /// Checkpoints that are kept, with the journal from the oldest of them on. At least 1.
-    pub count: usize,
+settable! {
+    /// When checkpoints are made, and how many are kept.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct CheckpointOptions {
+        /// Bytes of the journal since the last checkpoint that make another one due; `None` or 0:
+        /// size does not matter.
+        pub journal_size_bytes: Option<u64>,
+        /// Age of the last checkpoint that makes another one due, if anything changed; `None` or 0:
+        /// age does not matter.
+        pub interval: Option<Duration>,
+        /// Checkpoints that are kept, with the journal from the oldest of them on. At least 1.
+        pub count: usize,
+    }
 }
 
 impl Default for CheckpointOptions {

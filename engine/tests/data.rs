@@ -35,10 +35,7 @@ impl Rig {
     fn new(name: &str, guest: GuestRights) -> Self {
         let directory = format!("vestibule-data-{name}-{}", std::process::id());
         let directory = std::env::temp_dir().join(directory);
-        let options = EngineOptions {
-            guest,
-            ..EngineOptions::new(&directory)
-        };
+        let options = EngineOptions::new(&directory).guest(guest);
         let procedures = procedures::standard()
             .with_engine("read", |call| {
                 let (id,): (u64,) = call.parse()?;

@@ -17,10 +17,7 @@ const ELSEWHERE: ([u8; 4], u16) = ([192, 0, 2, 1], 3301);
 
 fn options(name: &str, guest: GuestRights) -> EngineOptions {
     let directory = std::env::temp_dir().join(format!("vestibule-{name}-{}", std::process::id()));
-    EngineOptions {
-        guest,
-        ..EngineOptions::new(directory)
-    }
+    EngineOptions::new(directory).guest(guest)
 }
 
 #[test]
@@ -138,10 +135,7 @@ fn a_guest_who_comes_to_do_everything_is_refused_on_connections_from_elsewhere()
 
 #[test]
 fn whoever_is_meant_to_do_everything_is_allowed_it_by_the_configuration() {
-    let config = Config {
-        exposed_guest: ExposedGuest::Allowed,
-        ..Config::default()
-    };
+    let config = Config::default().exposed_guest(ExposedGuest::Allowed);
     let options = options("allowed-guest", GuestRights::Super);
     let directory = options.data_dir.clone();
     serve(options, config, |runtime| {

@@ -50,10 +50,7 @@ impl Rig {
 #[test]
 fn a_transaction_takes_about_what_it_is_bounded_to() {
     let directory = std::env::temp_dir().join(format!("vestibule-memory-{}", std::process::id()));
-    let options = EngineOptions {
-        journal_sync: JournalSync::Never,
-        ..EngineOptions::new(directory.clone())
-    };
+    let options = EngineOptions::new(directory.clone()).journal_sync(JournalSync::Never);
     let mut engine = EmbeddedEngine::new(options);
     engine.recover(&mut |_| ()).unwrap();
     let caller = Caller {

@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use vestibule_actors::config::{Administrators, Config};
+use vestibule_actors::config::{Administrators};
 use vestibule_actors::testing::{Harness, Script, config};
 
 fuzz_target!(|input: (Vec<(u8, u8, Vec<u8>)>, Vec<u8>)| {
@@ -39,10 +39,7 @@ fn write_request(bytes: &mut Vec<u8>, request: u8, sync: u8, stream: u8, body: &
 fn harness() -> &'static Harness {
     static HARNESS: OnceLock<Harness> = OnceLock::new();
     HARNESS.get_or_init(|| {
-        let config = Config {
-            administrators: Administrators::Users(Vec::new()),
-            ..config()
-        };
+        let config = config().administrators(Administrators::Users(Vec::new()));
         Harness::start_with(config, Script::default())
     })
 }

@@ -98,16 +98,16 @@ pub(crate) struct QuotaArgs {
 
 impl QuotaArgs {
     pub(crate) fn limits(&self) -> QuotaLimits {
-        QuotaLimits {
-            transactions_max: self.transactions_max as usize,
-            transactions_per_connection_max: self.connection_transactions_max as usize,
-            reservations_max: self.reservations_max as usize,
-            waits_max: self.waits_max as usize,
-            shares: Shares {
-                user_percent: self.user_share,
-                address_percent: self.address_share,
-                user_at_address_percent: self.user_address_share,
-            },
-        }
+        QuotaLimits::default()
+            .transactions_max(self.transactions_max as usize)
+            .transactions_per_connection_max(self.connection_transactions_max as usize)
+            .reservations_max(self.reservations_max as usize)
+            .waits_max(self.waits_max as usize)
+            .shares(
+                Shares::default()
+                    .user_percent(self.user_share)
+                    .address_percent(self.address_share)
+                    .user_at_address_percent(self.user_address_share),
+            )
     }
 }

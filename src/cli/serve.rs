@@ -391,51 +391,51 @@ impl ServeArgs {
     /// The configuration of the runtime. Of the process itself, its descriptors and the UUID of the
     /// instance are not known here.
     pub(crate) fn config(&self) -> Config {
-        Config {
-            listen: self.listen.clone(),
-            admin_listen: self.admin_listen.clone(),
-            connection_limits: ConnectionLimits {
-                connections_max: self.max_connections,
-                per_address_max: self.connections_per_address_max,
-                memory_max: self.connections_memory_max,
-                ..ConnectionLimits::default()
-            },
-            session_threads: usize::from(self.session_threads),
-            role: if self.read_only {
+        Config::default()
+            .listen(self.listen.clone())
+            .admin_listen(self.admin_listen.clone())
+            .connection_limits(
+                ConnectionLimits::default()
+                    .connections_max(self.max_connections)
+                    .per_address_max(self.connections_per_address_max)
+                    .memory_max(self.connections_memory_max),
+            )
+            .session_threads(usize::from(self.session_threads))
+            .role(if self.read_only {
                 Role::Replica
             } else {
                 Role::Primary
-            },
-            solo_policy: self.solo_policy,
-            solo_policy_new: self.solo_policy_new,
-            hold: HoldLimits {
-                requests_max: self.hold_requests_max,
-                bytes_max: self.hold_bytes_max,
-                time_max: self.hold_time_max,
-            },
-            administrators: if self.administrator.is_empty() {
+            })
+            .solo_policy(self.solo_policy)
+            .solo_policy_new(self.solo_policy_new)
+            .hold(
+                HoldLimits::default()
+                    .requests_max(self.hold_requests_max)
+                    .bytes_max(self.hold_bytes_max)
+                    .time_max(self.hold_time_max),
+            )
+            .administrators(if self.administrator.is_empty() {
                 Administrators::LocalConnections
             } else {
                 Administrators::Users(self.administrator.clone())
-            },
-            packet_size_max: self.packet_size_max,
-            tx_stall_after: self.tx_stall_after,
-            time_limits: TimeLimits {
-                half_frame: self.half_frame_timeout,
-                authentication: self.authentication_timeout,
-                admin_authentication: self.admin_authentication_timeout,
-                unread: self.unread_timeout,
-                idle: self.idle_timeout,
-                half_closed: self.half_closed_timeout,
-            },
-            request_timeout: self.request_timeout,
-            wait_timeout: self.quotas.wait_timeout,
-            quotas: self.quotas.limits(),
-            transaction_timeout: self.transaction_timeout,
-            shutdown_grace_period: self.grace(),
-            lameduck: self.lameduck,
-            ..Config::default()
-        }
+            })
+            .packet_size_max(self.packet_size_max)
+            .tx_stall_after(self.tx_stall_after)
+            .time_limits(
+                TimeLimits::default()
+                    .half_frame(self.half_frame_timeout)
+                    .authentication(self.authentication_timeout)
+                    .admin_authentication(self.admin_authentication_timeout)
+                    .unread(self.unread_timeout)
+                    .idle(self.idle_timeout)
+                    .half_closed(self.half_closed_timeout),
+            )
+            .request_timeout(self.request_timeout)
+            .wait_timeout(self.quotas.wait_timeout)
+            .quotas(self.quotas.limits())
+            .transaction_timeout(self.transaction_timeout)
+            .shutdown_grace_period(self.grace())
+            .lameduck(self.lameduck)
     }
 
     fn grace(&self) -> Grace {
@@ -450,22 +450,21 @@ impl ServeArgs {
 
     /// The options of the engine.
     pub(crate) fn engine_options(&self) -> EngineOptions {
-        EngineOptions {
-            journal_sync: match self.journal_sync {
+        EngineOptions::new(&self.data)
+            .journal_sync(match self.journal_sync {
                 JournalSync::Interval(_) => JournalSync::Interval(self.journal_sync_period),
                 other => other,
-            },
-            force_recovery: self.force_recovery,
-            checkpoints: CheckpointOptions {
-                journal_size_bytes: Some(self.checkpoint_journal_size),
-                interval: Some(self.checkpoint_interval),
-                count: usize::from(self.checkpoint_count),
-            },
-            tuple_size_max: self.tuple_size_max,
-            memory_max: self.memory_max,
-            guest: self.guest,
-            ..EngineOptions::new(&self.data)
-        }
+            })
+            .force_recovery(self.force_recovery)
+            .checkpoints(
+                CheckpointOptions::default()
+                    .journal_size_bytes(Some(self.checkpoint_journal_size))
+                    .interval(Some(self.checkpoint_interval))
+                    .count(usize::from(self.checkpoint_count)),
+            )
+            .tuple_size_max(self.tuple_size_max)
+            .memory_max(self.memory_max)
+            .guest(self.guest)
     }
 
     /// An address that other machines may reach.

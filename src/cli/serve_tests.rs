@@ -13,11 +13,9 @@ fn defaults() -> ServeArgs {
 
 #[test]
 fn without_arguments_the_runtime_has_its_own_defaults() {
-    let config = Config {
+    let config = Config::default()
         // An embedder lets the system pick the port; a server has one that clients know.
-        listen: vec!["127.0.0.1:3301".parse().unwrap()],
-        ..Config::default()
-    };
+        .listen(vec!["127.0.0.1:3301".parse().unwrap()]);
     assert_eq!(defaults().config(), config);
 }
 

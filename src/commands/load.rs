@@ -71,12 +71,10 @@ pub(crate) fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
 
 fn begin(args: &LoadArgs) -> Result<Import, ToolError> {
     refuse_tarantools(&args.data)?;
-    let options = EngineOptions {
+    let options = EngineOptions::new(&args.data)
         // Synced once, before what was loaded takes its place.
-        journal_sync: JournalSync::Never,
-        tuple_size_max: args.tuple_size_max,
-        ..EngineOptions::new(&args.data)
-    };
+        .journal_sync(JournalSync::Never)
+        .tuple_size_max(args.tuple_size_max);
     let mut meter = Meter::start("opening", "bytes");
     let import = Import::begin(options, args.replace, &mut |progress| meter.show(progress));
     import.map_err(ToolError::Data)

@@ -37,10 +37,7 @@ impl Scratch {
     }
 
     fn load(&self, text: &str, replaces: bool) -> Result<Loaded, ToolError> {
-        let options = EngineOptions {
-            journal_sync: JournalSync::Never,
-            ..EngineOptions::new(&self.0)
-        };
+        let options = EngineOptions::new(&self.0).journal_sync(JournalSync::Never);
         let import = Import::begin(options, replaces, &mut |_| ()).unwrap();
         let lines = Lines {
             input: text.as_bytes(),

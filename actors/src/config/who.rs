@@ -18,6 +18,7 @@ pub enum ExposedGuest {
 
 /// Who may use the control procedures (`vestibule.*`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Administrators {
     /// Connections from a loopback address, for any user.
     #[default]

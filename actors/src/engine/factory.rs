@@ -12,6 +12,15 @@ pub trait EngineFactory<E: Engine>: Send + Sync + 'static {
     /// A fault ends the runtime's start.
     fn make(&self) -> Result<E, Fault>;
 
+    /// Whether it can make engines at all, as far as that is known before there is one.
+    ///
+    /// # Errors
+    ///
+    /// A fault: [`start`](crate::start) fails with it, and nothing runs.
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// How guest comes to do everything with the engines that it makes, if that is known before
     /// there is one: then [`start`](crate::start) refuses it where other machines are, and not only
     /// the recovery. `None` if it is not known.

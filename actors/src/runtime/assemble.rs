@@ -54,6 +54,7 @@ pub(super) fn assemble<E: Engine>(
     procedures: Procedures<E>,
     additions: Additions,
 ) -> Result<RuntimeHandle<E>, StartError> {
+    engine.check().map_err(StartError::Engine)?;
     check_guest(&config, &*engine)?;
     let mut config = config;
     if config.instance_uuid == Uuid::NIL {

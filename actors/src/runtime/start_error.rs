@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::config::ConfigError;
+use crate::engine::Fault;
 use crate::exposure::refusal;
 
 /// Why [`start`](crate::start) started nothing.
@@ -23,6 +24,9 @@ pub enum StartError {
     /// Two procedures have one name, or two families one prefix.
     #[error("the procedure '{0}' is registered twice")]
     ProcedureTwice(String),
+    /// Engines cannot be made, which is known before there is one.
+    #[error("{0}")]
+    Engine(Fault),
     /// The operating system gives no random bytes, which the instance's UUID is made of.
     #[error("no random bytes for the instance's UUID: {0}")]
     Random(String),

@@ -49,7 +49,7 @@ impl<E: 'static> RuntimeHandle<E> {
     /// }
     /// # use vestibule_actors::{Config, serving::State, start};
     /// # actix_rt::System::new().block_on(async {
-    /// #     let config = Config { listen: Vec::new(), ..Config::default() };
+    /// #     let config = Config::default().listen(Vec::new());
     /// #     let runtime = start(config, || Ok(Visits::default()), Procedures::default()).unwrap();
     /// #     assert_eq!(visit(runtime.clone(), "/".to_owned()).await.0, 503);
     /// #     while runtime.serving().state != State::Assist {

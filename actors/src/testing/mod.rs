@@ -7,13 +7,9 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use vestibule_actors::Config;
 //! use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 //!
-//! let config = Config {
-//!     request_timeout: Duration::from_secs(60),
-//!     ..config()
-//! };
+//! let config = config().request_timeout(Duration::from_secs(60));
 //! let harness = Harness::start_with(config, Script::default());
 //!
 //! // Tx stands still from here on, and pings are answered all the same.

@@ -92,10 +92,9 @@ fn a_call_is_an_administrators_if_one_from_here_would_be() {
     let (_, local) = server(config());
     let called = block_on(local.handle().call(GUEST, "administer", &()));
     assert_eq!(called, Ok((0, 0)));
-    let by_name = Config {
-        administrators: vestibule_actors::config::Administrators::Users(vec!["root".to_owned()]),
-        ..config()
-    };
+    let by_name = config().administrators(vestibule_actors::config::Administrators::Users(vec![
+        "root".to_owned(),
+    ]));
     let (_, by_name) = server(by_name);
     let called = by_name.handle().call::<_, ()>(GUEST, "administer", &());
     assert_eq!(told(block_on(called)), ("failed", 42));

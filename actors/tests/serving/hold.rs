@@ -4,10 +4,7 @@ use super::*;
 
 #[test]
 fn policy_hold_keeps_requests_until_solo_ends() {
-    let mut config = Config {
-        solo_policy: SoloPolicy::Hold,
-        ..config()
-    };
+    let mut config = config().solo_policy(SoloPolicy::Hold);
     config.hold.time_max = Duration::from_secs(3600);
     config.hold.requests_max = 3;
     let harness = Harness::start_with(config, Script::default());
@@ -30,10 +27,7 @@ fn policy_hold_keeps_requests_until_solo_ends() {
 
 #[test]
 fn policy_hold_gives_up_after_its_time() {
-    let mut config = Config {
-        solo_policy: SoloPolicy::Hold,
-        ..config()
-    };
+    let mut config = config().solo_policy(SoloPolicy::Hold);
     config.hold.time_max = Duration::from_millis(50);
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
@@ -48,10 +42,7 @@ fn policy_hold_gives_up_after_its_time() {
 
 #[test]
 fn under_hold_what_was_queued_when_tx_was_blocked_stays_queued() {
-    let mut config = Config {
-        solo_policy: SoloPolicy::Hold,
-        ..config()
-    };
+    let mut config = config().solo_policy(SoloPolicy::Hold);
     config.hold.time_max = Duration::from_secs(3600);
     let harness = Harness::start_with(config, Script::default());
     let _blocker = harness.block();
@@ -69,10 +60,7 @@ fn under_hold_what_was_queued_when_tx_was_blocked_stays_queued() {
 #[test]
 fn held_requests_keep_their_order_however_solo_comes_and_goes() {
     const REQUESTS: u64 = 30_000;
-    let mut config = Config {
-        solo_policy: SoloPolicy::Hold,
-        ..config()
-    };
+    let mut config = config().solo_policy(SoloPolicy::Hold);
     config.hold.requests_max = REQUESTS as usize;
     config.hold.bytes_max = usize::MAX / 2;
     config.hold.time_max = Duration::from_secs(3600);
@@ -108,11 +96,7 @@ fn held_requests_keep_their_order_however_solo_comes_and_goes() {
 
 #[test]
 fn held_selects_of_many_steps_are_all_answered() {
-    let config = Config {
-        role: Role::Replica,
-        solo_policy: SoloPolicy::Hold,
-        ..config()
-    };
+    let config = config().role(Role::Replica).solo_policy(SoloPolicy::Hold);
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     peer.call("vestibule.solo", NO_ARGS);
@@ -137,20 +121,14 @@ fn in_stream(kind: RequestType, sync: u64) -> RequestBuilder {
 
 /// A server in solo that holds for an hour, with its operator.
 fn start_holding(config: Config) -> Harness {
-    let mut config = Config {
-        solo_policy: SoloPolicy::Hold,
-        ..config
-    };
+    let mut config = config.solo_policy(SoloPolicy::Hold);
     config.hold.time_max = Duration::from_secs(3600);
     Harness::start_with(config, Script::default())
 }
 
 #[test]
 fn a_held_commit_is_answered_when_the_time_of_its_transaction_is_over() {
-    let harness = start_holding(Config {
-        transaction_timeout: Duration::from_secs(2),
-        ..config()
-    });
+    let harness = start_holding(config().transaction_timeout(Duration::from_secs(2)));
     let mut peer = harness.connect();
     let mut operator = harness.connect();
     assert_eq!(peer.ask(&in_stream(RequestType::Begin, 1)).code, 0);
@@ -169,10 +147,7 @@ fn a_held_commit_is_answered_when_the_time_of_its_transaction_is_over() {
 
 #[test]
 fn a_held_request_takes_no_longer_than_its_own_time() {
-    let harness = start_holding(Config {
-        request_timeout: Duration::from_millis(50),
-        ..config()
-    });
+    let harness = start_holding(config().request_timeout(Duration::from_millis(50)));
     let mut peer = harness.connect();
     peer.call("vestibule.solo", NO_ARGS);
     peer.send(&RequestBuilder::replace(7, 7));

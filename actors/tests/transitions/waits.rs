@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use vestibule_actors::Config;
 use vestibule_actors::serving::{Role, State};
 use vestibule_actors::testing::{Frame, Harness, Peer, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::RequestType;
@@ -25,10 +24,7 @@ struct Shown {
 }
 
 fn start(request_timeout: Duration) -> Harness {
-    let config = Config {
-        request_timeout,
-        ..config()
-    };
+    let config = config().request_timeout(request_timeout);
     Harness::start_with(config, Script::default())
 }
 

@@ -37,6 +37,11 @@ impl EngineFactory<EmbeddedEngine> for EmbeddedFactory {
         Ok(EmbeddedEngine::with_users(options, storage, generations))
     }
 
+    fn check(&self) -> Result<(), Fault> {
+        let checked = self.options.check();
+        checked.map_err(|fault| format!("bad options of the engine: {fault}").into())
+    }
+
     fn guest_power(&self) -> Option<String> {
         let is_super = self.options.guest == GuestRights::Super;
         is_super.then(|| "EngineOptions::guest is GuestRights::Super".to_owned())

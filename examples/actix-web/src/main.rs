@@ -93,10 +93,7 @@ fn addresses() -> io::Result<[SocketAddr; 2]> {
 #[actix_web::main]
 async fn main() -> io::Result<()> {
     let [http, iproto] = addresses()?;
-    let config = Config {
-        listen: vec![iproto],
-        ..Config::default()
-    };
+    let config = Config::default().listen(vec![iproto]);
     let runtime = start(config, || Ok(Visits::default()), procedures())?;
     let shared = web::Data::new(runtime.clone());
     let app = move || {
