@@ -126,6 +126,58 @@ impl Data<'_> {
         }
     }
 
+    /// Does work whose changes are made all or not at all: an error undoes those of this work, and
+    /// of nothing before it. Outside of a transaction it is one of its own, which becomes a part of
+    /// the turn when it succeeds; inside of one, or of other such work, it is a savepoint.
+    ///
+    /// A savepoint costs what the transaction has changed so far. In a turn nothing comes between
+    /// the steps of the work: there are no conflicts.
+    ///
+    /// ```
+    /// use vestibule_actors::{EngineError, RuntimeHandle};
+    /// use vestibule_engine::EmbeddedEngine;
+    ///
+    /// /// Moves money, and notes it if there is room for notes.
+    /// async fn transfer(runtime: &RuntimeHandle<EmbeddedEngine>) -> Result<(), EngineError> {
+    ///     runtime
+    ///         .write(|engine| {
+    ///             engine.data().atomic(|data| {
+    ///                 let mut accounts = data.space::<(String, i64)>("accounts");
+    ///                 accounts.update("ann", &[("-", 1, 10)])?;
+    ///                 accounts.update("ben", &[("+", 1, 10)])?;
+    ///                 // What fails here is undone by itself, and the rest is kept.
+    ///                 let _noted = data.atomic(|data| {
+    ///                     data.space::<(u64, String)>("notes").insert(&(1, "ann to ben"))
+    ///                 });
+    ///                 Ok(())
+    ///             })
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// That of the work; those of COMMIT, for work that is in no transaction: nothing is changed
+    /// then.
+    pub fn atomic<R>(
+        &mut self,
+        work: impl FnOnce(&mut Data<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let is_superuser = self.is_superuser;
+        let inside = |engine: &mut EmbeddedEngine, id| {
+            work(&mut Data {
+                engine,
+                transaction: Some(id),
+                is_superuser,
+            })
+        };
+        match self.transaction {
+            Some(id) => self.engine.in_savepoint(id, |engine| inside(engine, id)),
+            None => self.engine.in_transaction(inside),
+        }
+    }
+
     fn run<R>(
         &mut self,
         work: impl FnOnce(&mut EmbeddedEngine) -> Result<R, Error>,

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vestibule_actors::catalog::GUEST;
-use vestibule_actors::testing::{TestServer, config};
-use vestibule_actors::wire::Error;
+use vestibule_actors::testing::{RequestBuilder, TestServer, config};
+use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::wire::request::IteratorType;
+use vestibule_actors::wire::{Error, ErrorCode};
 use vestibule_actors::{EngineError, RuntimeHandle};
-use vestibule_engine::{CallData, EmbeddedEngine, EngineOptions, GuestRights, procedures};
+use vestibule_engine::{CallData, Data, EmbeddedEngine, EngineOptions, GuestRights, procedures};
 
 type Runtime = RuntimeHandle<EmbeddedEngine>;
 
@@ -41,6 +42,16 @@ impl Rig {
                 let (id,): (u64,) = call.parse()?;
                 let found = call.data().space::<User>("users").get(&id)?;
                 call.reply.value(&found.map(|user| user.name))
+            })
+            .with_engine("try", |call| {
+                let (id,): (u64,) = call.parse()?;
+                let mut data = call.data();
+                insert(&mut data, id)?;
+                let failed = data.atomic(|data| {
+                    insert(data, id + 100)?;
+                    insert(data, id)
+                });
+                call.reply.value(&failed.is_err())
             })
             .atomic("twice", |call| {
                 let (id,): (u64,) = call.parse()?;
@@ -220,4 +231,116 @@ fn work_that_comes_with_a_change_of_definitions_sees_it_done() {
         assert_eq!(code(counted), 36);
         rig.create();
     }
+}
+
+/// The numbers of all users.
+fn ids(rig: &Rig) -> Vec<u64> {
+    let all = block_on(rig.runtime().read(|engine| {
+        let mut data = engine.data();
+        let mut users = data.space::<User>("users");
+        users.select(IteratorType::All, &(), 100)
+    }));
+    let all = all.expect("it reads");
+    all.into_iter().map(|user| user.id).collect()
+}
+
+fn insert(data: &mut Data<'_>, id: u64) -> Result<(), Error> {
+    let mut users = data.space::<User>("users");
+    users.insert(&user(id, "x", None)).map(drop)
+}
+
+#[test]
+fn work_that_is_atomic_is_done_all_or_not_at_all() {
+    let rig = Rig::new("atomic", GuestRights::Granted);
+    rig.create();
+    // What comes before it in the turn stays.
+    let failed = write(rig.runtime(), |engine| {
+        let mut data = engine.data();
+        insert(&mut data, 1)?;
+        data.atomic(|data| {
+            insert(data, 2)?;
+            assert_eq!(
+                data.space::<User>("users").get(&2)?,
+                Some(user(2, "x", None))
+            );
+            insert(data, 1)
+        })
+    });
+    assert_eq!(code(failed), ErrorCode::TUPLE_FOUND.0);
+    assert_eq!(ids(&rig), [1]);
+    let done = write(rig.runtime(), |engine| {
+        engine.data().atomic(|data| {
+            insert(data, 2)?;
+            insert(data, 3)
+        })
+    });
+    assert_eq!(done, Ok(()));
+    assert_eq!(ids(&rig), [1, 2, 3]);
+}
+
+#[test]
+fn inside_of_atomic_work_it_is_a_savepoint() {
+    let rig = Rig::new("savepoint", GuestRights::Granted);
+    rig.create();
+    let done = write(rig.runtime(), |engine| {
+        engine.data().atomic(|data| {
+            insert(data, 1)?;
+            let failed = data.atomic(|data| {
+                data.space::<User>("users").delete(&1)?;
+                insert(data, 2)?;
+                let deeper = data.atomic(|data| insert(data, 3));
+                assert_eq!(deeper, Ok(()));
+                insert(data, 2)
+            });
+            assert!(failed.is_err());
+            data.atomic(|data| insert(data, 4))
+        })
+    });
+    assert_eq!(done, Ok(()));
+    assert_eq!(ids(&rig), [1, 4]);
+    // What fails outside takes what was done inside with it.
+    let failed = write(rig.runtime(), |engine| {
+        engine.data().atomic(|data| {
+            data.atomic(|data| insert(data, 5))?;
+            insert(data, 1)
+        })
+    });
+    assert_eq!(code(failed), ErrorCode::TUPLE_FOUND.0);
+    assert_eq!(ids(&rig), [1, 4]);
+}
+
+#[test]
+fn in_a_clients_transaction_atomic_work_is_a_part_of_it() {
+    let rig = Rig::new("part", GuestRights::Super);
+    rig.create();
+    let server = rig.server.as_ref().expect("it runs");
+    let mut client = server.connect();
+    let in_stream = |request: RequestBuilder| request.stream(1);
+    let begin = in_stream(RequestBuilder::new(RequestType::Begin, 1));
+    assert_eq!(client.ask(&begin).code, 0);
+    let call = |sync, id: u64| in_stream(RequestBuilder::call(sync, "try", &args(&(id,))));
+    for (sync, id) in [(2, 1), (3, 2)] {
+        assert_eq!(client.ask(&call(sync, id)).code, 0);
+    }
+    assert!(ids(&rig).is_empty(), "nobody sees it before its COMMIT");
+    let commit = in_stream(RequestBuilder::new(RequestType::Commit, 4));
+    assert_eq!(client.ask(&commit).code, 0);
+    assert_eq!(ids(&rig), [1, 2]);
+}
+
+#[test]
+fn a_replica_refuses_atomic_work_that_changes_something() {
+    let rig = Rig::new("replica", GuestRights::Granted);
+    rig.create();
+    let read_only = block_on(rig.runtime().read(|engine| {
+        let mut data = engine.data();
+        data.atomic(|data| insert(data, 1))
+    }));
+    assert_eq!(code(read_only), ErrorCode::READONLY.0);
+    let read = block_on(rig.runtime().read(|engine| {
+        engine
+            .data()
+            .atomic(|data| data.space::<User>("users").get(&1))
+    }));
+    assert_eq!(read, Ok(None));
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures::future::LocalBoxFuture;
 use serde::Serialize;
 use tokio::sync::oneshot;
 use vestibule_wire::reply::write_serialized;
@@ -11,6 +12,7 @@ use vestibule_wire::{Error, ErrorCode};
 use super::completion::CancelToken;
 use super::push::Pusher;
 use super::request::{Caller, TransactionId};
+use super::solo::SoloGuard;
 
 /// Work on the engine that an async procedure asks for. It gets the engine, or the reason why it
 /// may not have it; what it returns is told the turn's outcome.
@@ -27,6 +29,12 @@ pub(crate) trait Steps<E> {
     fn pusher(&self) -> &Pusher;
     /// Sets an event.
     fn broadcast(&self, key: &str, value: Vec<u8>) -> Result<(), Error>;
+    /// Declares solo.
+    fn solo(&self, reason: String) -> SoloGuard;
+    /// Whether a transition is announced or under way.
+    fn is_draining(&self) -> bool;
+    /// Ends when that is so.
+    fn draining(&self) -> LocalBoxFuture<'static, ()>;
 }
 
 /// Given to an async procedure. It lives on Tx's arbiter and cannot leave it.
@@ -92,6 +100,44 @@ impl<E: 'static> AsyncContext<E> {
         let mut bytes = Vec::new();
         write_serialized(&mut bytes, value)?;
         self.steps.broadcast(key, bytes)
+    }
+
+    /// Declares that Tx is held up for as long as the guard lives: sessions answer alone, and tell
+    /// this reason. For steps that take long, or that must not be mixed with what others ask. The
+    /// procedure's own steps run on, and change data if its call may: see
+    /// [`Reply::solo`](super::Reply::solo).
+    #[must_use = "the state returns to assist when the guard is dropped"]
+    pub fn solo(&self, reason: impl Into<String>) -> SoloGuard {
+        self.steps.solo(reason.into())
+    }
+
+    /// Whether a stop is announced or has begun, or a demotion is under way: what can be left for
+    /// later should be, since what is not done at the deadline is cut off.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.steps.is_draining()
+    }
+
+    /// Ends when [`is_draining`](Self::is_draining) is true, for a procedure that waits.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use vestibule_actors::Procedures;
+    /// use vestibule_actors::engine::Engine;
+    ///
+    /// /// Waits for as long as its client wants, or until the server wants to stop.
+    /// fn procedures<E: Engine>() -> Procedures<E> {
+    ///     Procedures::default().async_function("wait", |(seconds,): (u64,), context| async move {
+    ///         let time = Duration::from_secs(seconds);
+    ///         let waited = actix_rt::time::timeout(time, context.draining()).await;
+    ///         Ok(if waited.is_ok() { "the server stops" } else { "done" })
+    ///     })
+    /// }
+    /// # let _ = procedures::<vestibule_actors::testing::ScriptedEngine>();
+    /// ```
+    pub async fn draining(&self) {
+        self.steps.draining().await;
     }
 
     /// Who called.

@@ -134,7 +134,7 @@ impl<E: Engine> Executor<E> {
                 let steps = Box::new(CallSteps {
                     queue: self.steps.clone(),
                     pusher: Pusher::unheard(),
-                    events: self.shared.events.clone(),
+                    shared: self.shared.clone(),
                     origin,
                 });
                 let token = CancelToken::new(call.waiting.clone(), 0);

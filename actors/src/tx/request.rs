@@ -357,7 +357,7 @@ impl<E: Engine> Executor<E> {
                 let steps = Box::new(CallSteps {
                     queue: self.steps.clone(),
                     pusher: pushes.pusher(),
-                    events: self.shared.events.clone(),
+                    shared: self.shared.clone(),
                     origin: StepOrigin {
                         admitted: request.entry.admitted,
                         transaction: transaction.map(|id| (request.key(), id)),

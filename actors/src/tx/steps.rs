@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
+use futures::future::LocalBoxFuture;
 use vestibule_wire::Error;
 
 use super::streams::StreamKey;
-use crate::engine::{EngineStep, Pusher, Steps, TransactionId};
-use crate::serving::{Admitted, Events};
+use crate::engine::{EngineStep, Pusher, SoloGuard, Steps, TransactionId};
+use crate::serving::{Admitted, Serving, Solos};
+use crate::shared::Shared;
 
 /// A step that waits for the next turn.
 pub(super) struct QueuedStep<E> {
@@ -80,12 +82,17 @@ impl<E> StepQueue<E> {
     }
 }
 
+/// Whether a stop is announced or has begun, or a demotion is under way.
+fn is_draining(serving: Serving) -> bool {
+    serving.drain_target.is_some() || !serving.state.traits().serves
+}
+
 /// The queue as one call sees it.
 pub(super) struct CallSteps<E> {
     pub(super) queue: Rc<StepQueue<E>>,
     pub(super) origin: StepOrigin,
     pub(super) pusher: Pusher,
-    pub(super) events: Arc<Events>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl<E> Steps<E> for CallSteps<E> {
@@ -99,7 +106,23 @@ impl<E> Steps<E> for CallSteps<E> {
     }
 
     fn broadcast(&self, key: &str, value: Vec<u8>) -> Result<(), Error> {
-        self.events.set_raw(key, value)
+        self.shared.events.set_raw(key, value)
+    }
+
+    fn solo(&self, reason: String) -> SoloGuard {
+        Solos::new(self.shared.serving.clone()).enter(reason)
+    }
+
+    fn is_draining(&self) -> bool {
+        is_draining(self.shared.serving.load())
+    }
+
+    fn draining(&self) -> LocalBoxFuture<'static, ()> {
+        let mut changes = self.shared.changes.subscribe();
+        Box::pin(async move {
+            // Without a sender the runtime is gone.
+            let _ = changes.wait_for(|now| is_draining(*now)).await;
+        })
     }
 }
 
@@ -128,7 +151,7 @@ mod tests {
                         transaction: None,
                     },
                     pusher: Pusher::unheard(),
-                    events: fixture.shared.events.clone(),
+                    shared: fixture.shared.clone(),
                 };
                 let caller = Caller {
                     address: std::net::Ipv4Addr::LOCALHOST.into(),

@@ -19,9 +19,11 @@
 //! | `definitions` | changes of the system spaces |
 //! | `openings` | what is open to everybody without a login, told to the log |
 //! | `sequences` | numbers handed out one by one |
+//! | `atomic` | work of the embedder that is done all or not at all |
 //! | `commit` | the end of a turn |
 //! | `factory` | engines of one directory, one after the other |
 
+mod atomic;
 mod commit;
 mod data_bound;
 mod definitions;

@@ -36,6 +36,8 @@ pub(crate) struct Workspace {
     turn: Turn,
     transactions: Transactions,
     active: Option<Active>,
+    /// How many transactions of the embedder's there were.
+    own: u64,
     /// What transactions that are overtaken go on with, while the turn is at this position.
     past: Option<((u64, u64), Weak<Past>)>,
 }
@@ -69,6 +71,7 @@ impl Workspace {
             turn: Turn::default(),
             transactions: Transactions::default(),
             active: None,
+            own: 0,
             past: None,
         }
     }
@@ -91,6 +94,34 @@ impl Workspace {
     /// `ErrorCode::ILLEGAL_PARAMS` if there are too many.
     pub(crate) fn begin(&mut self, id: TransactionId, caller: &Caller) -> Result<(), Error> {
         self.transactions.open(id, caller)
+    }
+
+    /// A number for a transaction of the embedder's: far from those that the runtime gives.
+    pub(crate) fn next_own(&mut self) -> TransactionId {
+        self.own += 1;
+        TransactionId(u64::MAX - self.own)
+    }
+
+    /// What a transaction has changed so far.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::TRANSACTION_CONFLICT` if it was aborted.
+    pub(crate) fn savepoint(&mut self, id: TransactionId) -> Result<Layer, Error> {
+        let own = self.transactions.take(id)?;
+        let layer = own.layer.clone();
+        self.transactions.put_back(id, own);
+        Ok(layer)
+    }
+
+    /// Has a transaction forget what it has changed since this was kept. What it has seen, it has
+    /// seen.
+    pub(crate) fn roll_back_to(&mut self, id: TransactionId, layer: Layer) {
+        // One that was aborted has nothing any more.
+        if let Ok(mut own) = self.transactions.take(id) {
+            own.layer = layer;
+            self.transactions.put_back(id, own);
+        }
     }
 
     /// Forgets a transaction with everything that it changed.
