@@ -33,6 +33,12 @@ bench *ARGUMENTS:
 docs:
     cargo doc --workspace --no-deps --document-private-items --locked
 
+# Whether the API of the packages breaks a promise made with the last tag; needs the internet.
+semver:
+    cargo install --locked cargo-semver-checks
+    cargo semver-checks --workspace --exclude vestibule --exclude vestibule-bench --all-features \
+        --baseline-rev "$(git describe --tags --abbrev=0)"
+
 # Known vulnerabilities of what is linked in; needs the internet.
 advisories:
     "$(tests/tool cargo-deny)" --workspace --locked check advisories

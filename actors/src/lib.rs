@@ -238,7 +238,8 @@ pub mod internal {
     pub use crate::shared_tree::SharedTree;
 }
 
-/// The README's program is compiled and run as its reader would.
+/// The programs of the READMEs are compiled as their readers would.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -84,3 +84,8 @@ pub mod journal {
         FileReport, JournalError, MARK, STAGING, check_unlocked, has_journal,
     };
 }
+
+/// The README's program is compiled as its reader would.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
