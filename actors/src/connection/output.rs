@@ -388,8 +388,8 @@ impl Output {
         }
         let mut slices = [IoSlice::new(&[]); PARTS_PER_WRITE_MAX + 1];
         let most = SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE;
-        let mut count = self.sealed.slices(&mut slices[..PARTS_PER_WRITE_MAX], most);
-        if count < PARTS_PER_WRITE_MAX && !open.is_empty() {
+        let (mut count, are_all) = self.sealed.slices(&mut slices[..PARTS_PER_WRITE_MAX], most);
+        if are_all && !open.is_empty() {
             slices[count] = open;
             count += 1;
         }

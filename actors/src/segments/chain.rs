@@ -277,8 +277,9 @@ impl Chain {
         content
     }
 
-    /// Fills `slices` with what comes first, up to about `max` bytes; returns how many of them.
-    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>], max: usize) -> usize {
+    /// Fills `slices` with what comes first, up to about `max` bytes; returns how many of them, and
+    /// whether they are all.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>], max: usize) -> (usize, bool) {
         let (mut count, mut bytes) = (0, 0);
         for (slice, part) in slices.iter_mut().zip(&self.parts) {
             if bytes >= max {
@@ -288,7 +289,7 @@ impl Chain {
             bytes += part.len();
             count += 1;
         }
-        count
+        (count, count == self.parts.len())
     }
 
     /// Takes this number of bytes from the front; returns how many of them were not here.
@@ -315,7 +316,7 @@ mod tests {
 
     fn content(chain: &Chain) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 64];
-        let count = chain.slices(&mut slices, usize::MAX);
+        let (count, _) = chain.slices(&mut slices, usize::MAX);
         let bytes: Vec<u8> = slices[..count]
             .iter()
             .flat_map(|own| own.to_vec())

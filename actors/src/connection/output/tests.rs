@@ -211,6 +211,21 @@ fn a_client_that_takes_chunks_gets_pieces_as_far_as_it_gives_credit() {
 }
 
 #[test]
+fn the_answer_behind_which_chunks_begin_stands_behind_all_that_waited_however_much() {
+    let ((mut output, _), mut socket) = (new(), Vec::new());
+    let large = frame(1, 2 * SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE);
+    let waits = chain(&output, &large);
+    output.append_chain(waits, READS);
+    output.agree(Agreement {
+        window: 100_000,
+        messages_max: 10,
+    });
+    output.buffer().extend_from_slice(&frame(2, 200));
+    while flush(&mut output, &mut socket, usize::MAX, usize::MAX) != Flushed::All {}
+    assert!(socket == [large, frame(2, 200)].concat());
+}
+
+#[test]
 fn the_answer_behind_which_chunks_begin_stays_whole() {
     let ((mut output, _), mut socket) = (new(), Vec::new());
     output.buffer().extend_from_slice(&frame(1, 100));
