@@ -474,3 +474,24 @@ async fn a_server_is_told_of_replies_that_nobody_waits_for_any_more() {
     assert_eq!((told.requests, told.replies), (0, 1));
     assert_eq!(client.in_flight(), 0);
 }
+
+#[tokio::test]
+async fn m08_a_request_larger_than_the_queue_is_sent_when_no_other_waits() {
+    let server = scripted(|request| match request.tuple::<Value>() {
+        Some(tuple) => Answer::value(tuple),
+        None => Answer::Usual,
+    })
+    .await;
+    for chunks in [true, false] {
+        let builder = Client::builder(server.url()).chunks(chunks);
+        let builder = builder.request_timeout(Some(PATIENCE));
+        let client = builder.queued_bytes_max(1000).connect().await.unwrap();
+        let requests: Vec<_> = (0..4)
+            .map(|_| tokio::spawn(large(&client).into_future()))
+            .collect();
+        for request in requests {
+            assert_eq!(request.await.unwrap().unwrap().1.len(), LARGE);
+        }
+    }
+    assert_eq!(server.received().len(), 8);
+}

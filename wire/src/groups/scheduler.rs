@@ -51,6 +51,9 @@ pub(super) struct Scheduler<M> {
     sent: u64,
     size: usize,
     messages: usize,
+    /// Groups that picks have looked at.
+    #[cfg(test)]
+    looks: usize,
 }
 
 #[derive(Debug)]
@@ -98,6 +101,8 @@ impl<M> Default for Scheduler<M> {
             sent: 0,
             size: 0,
             messages: 0,
+            #[cfg(test)]
+            looks: 0,
         }
     }
 }
@@ -213,6 +218,10 @@ impl<M: Message> Scheduler<M> {
                 &mut self.ring
             };
             let index = *list.front()?;
+            #[cfg(test)]
+            {
+                self.looks += 1;
+            }
             let slot = &mut self.slots[index as usize];
             if slot.balance <= 0 {
                 slot.balance += QUANTUM;
@@ -272,6 +281,12 @@ impl<M: Message> Scheduler<M> {
         self.messages -= dropped;
         self.size = self.size - taken + added;
         self.wake(group);
+    }
+
+    /// How many groups were looked at to find whose turn it is.
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> usize {
+        self.looks
     }
 
     /// Slots that it keeps, in use or not.

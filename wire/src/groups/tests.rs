@@ -88,7 +88,7 @@ fn share(sizes: &[usize], make: fn(u64, usize) -> Bytes) -> Vec<f64> {
 }
 
 #[test]
-fn groups_with_messages_of_all_sizes_share_by_bytes() {
+fn m03_groups_with_messages_of_all_sizes_share_by_bytes() {
     let sizes = [100, 10_000, 1_000_000];
     for make in [Bytes::cut, Bytes::whole] {
         let shares = share(&sizes, make);
@@ -148,7 +148,7 @@ fn ending_and_beginning_again_gains_nothing() {
 }
 
 #[test]
-fn control_is_ahead_of_data_and_takes_at_most_a_quarter() {
+fn m04_control_is_ahead_of_data_and_takes_at_most_a_quarter() {
     let mut scheduler = Scheduler::default();
     scheduler.push(stream(1), Bytes::cut(1, 100_000_000));
     scheduler.push(stream(2), Bytes::whole(2, 1_000_000));
@@ -184,7 +184,7 @@ fn control_is_ahead_of_data_and_takes_at_most_a_quarter() {
 }
 
 #[test]
-fn a_group_that_may_not_send_stands_still_alone() {
+fn m06_a_group_that_may_not_send_stands_still_alone() {
     let mut scheduler = Scheduler::default();
     scheduler.push(
         stream(1),
@@ -221,24 +221,30 @@ fn a_group_that_may_not_send_stands_still_alone() {
 }
 
 #[test]
-fn a_hundred_thousand_groups_come_and_go_and_leave_nothing() {
+fn m14_a_hundred_thousand_groups_come_and_go_and_leave_nothing() {
     let mut scheduler = Scheduler::default();
     for id in 1..=100_000 {
         scheduler.push(stream(id), Bytes::cut(id, 100));
     }
-    // Each is asked once: the pieces of all are picked in as many steps.
     for id in 1..=100_000 {
         assert_eq!(next(&mut scheduler), Some((stream(id), (id, 100))));
     }
     assert!(scheduler.is_empty());
+    // Each was looked at once to be served, and once to find nothing more, whatever their number.
+    assert!(scheduler.looks() <= 200_000, "{} looks", scheduler.looks());
     scheduler.rest();
     assert_eq!(scheduler.slots_in_memory(), 0);
     // Nor do they pile up where something always waits.
     scheduler.push(stream(1), Bytes::cut(1, usize::MAX / 2));
+    let looks = scheduler.looks();
     for id in 2..=100_000 {
         scheduler.push(stream(id), Bytes::cut(id, 100));
         assert!(next(&mut scheduler).is_some());
     }
+    assert!(
+        scheduler.looks() - looks <= 300_000,
+        "no more for each when many are idle"
+    );
     let slots = scheduler.slots_in_memory();
     assert!(slots <= 1000, "{slots}");
     // What is kept of many is bounded.

@@ -1,8 +1,9 @@
-//! Messages that wait for what others hold: a place among those under way, or the window.
+//! Messages that wait for what others hold: a place among those under way, or the window; and what
+//! a receiver holds of those that it has not taken.
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, First};
 use super::transfer_tests::{AGREED, Owned, frame, group};
-use super::{Agreement, Sender};
+use super::{Agreement, Received, Receiver, Sender};
 
 /// Whether a piece of a message is picked, while another group always has something to send.
 fn sends_a_piece(sender: &mut Sender<Owned>, tag: u64, is_it: impl Fn(u32) -> bool) -> bool {
@@ -71,5 +72,34 @@ fn a_sender_uses_what_both_allow_and_one_message_at_least() {
             messages_max,
         });
         assert_eq!(offered.at_most(most), used);
+    }
+}
+
+#[test]
+fn m13_a_total_takes_no_memory_before_its_bytes_come() {
+    let mut receiver = Receiver::new(AGREED);
+    let mut allocated = 0;
+    for number in 1..=AGREED.messages_max as u32 {
+        let group = group(u64::from(number) + 1);
+        let total = u32::MAX;
+        let opened = receiver.data(number, Some(First { group, total }), &[1; 100]);
+        assert!(matches!(opened, Ok(Received::Opened(_))));
+        receiver.admit_ahead(number, 1000).expect("credit");
+        allocated += 1100;
+        assert!(receiver.allocated() <= allocated);
+    }
+}
+
+#[test]
+fn m08_a_message_of_any_size_begins_when_nothing_else_waits() {
+    for agreed in [None, Some(AGREED)] {
+        let mut sender = Sender::<Owned>::default();
+        if let Some(agreed) = agreed {
+            sender.cut(agreed);
+        }
+        sender.push(group(2), frame(1, 50_000_000).into(), 1);
+        let piece = sender.pick().expect("it begins");
+        let size = Vec::from(piece.payload.0).len();
+        assert_eq!(size > 16_384, agreed.is_none(), "whole without chunks");
     }
 }
