@@ -12,7 +12,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use vestibule_actors::Config;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_wire::client::{GREETING_SIZE, ReplyFrame, RequestHeader};
 use vestibule_wire::features::Features;
@@ -40,7 +39,7 @@ const AGREED: Agreement = Agreement {
 
 fuzz_target!(|steps: Vec<Step>| {
     let mut stream = connect();
-    let mut sequence = Sequence::new(AGREED, SIZE_MAX, AGREED.window);
+    let mut sequence = Sequence::new(AGREED, SIZE_MAX, 1 << 20);
     let mut sync = 1;
     let mut tuples = BTreeMap::new();
     let mut pings = 0;
@@ -195,10 +194,7 @@ fn replies(stream: &mut TcpStream) -> BTreeMap<u64, Vec<u8>> {
 fn harness() -> &'static Harness {
     static HARNESS: OnceLock<Harness> = OnceLock::new();
     HARNESS.get_or_init(|| {
-        let config = Config {
-            packet_size_max: SIZE_MAX as u64,
-            ..config()
-        };
+        let config = config().packet_size_max(SIZE_MAX as u64);
         Harness::start_with(config, Script::default())
     })
 }

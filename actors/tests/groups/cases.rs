@@ -5,7 +5,6 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::mpsc;
 
-use vestibule_actors::Config;
 use vestibule_actors::monitoring::ConnectionInfo;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_wire::groups::chunk::{self, First, HEAD_SIZE_MAX};
@@ -370,10 +369,7 @@ fn m12_a_request_whose_connection_ends_in_its_middle_never_runs_and_leaves_nothi
 
 #[test]
 fn m13_lengths_that_no_request_has_take_no_memory() {
-    let config = Config {
-        packet_size_max: 1 << 20,
-        ..config()
-    };
+    let config = config().packet_size_max(1 << 20);
     let harness = Harness::start_with(config, Script::default());
     let mut client = Client::connect(&harness, Some(WINDOW));
     let before = only(&harness).memory_bytes;
