@@ -77,6 +77,9 @@
 //! A procedure that takes long says so with [`Reply::solo`](engine::Reply::solo): sessions then
 //! answer alone, and say why. One that does not is found by [`Config::tx_stall_after`].
 //!
+//! An engine that is there already, such as the embedded one of `vestibule-engine`, gets state
+//! beside it, or somebody who has a say in what is asked of it, by an [`engine::EngineWrapper`].
+//!
 //! # The engine from elsewhere
 //!
 //! Web handlers, timers and other threads reach the engine through a clone of the handle:

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use vestibule_actors::engine::{Detached, Outcome, Reply, TransactionId};
+use vestibule_actors::engine::{Detached, EngineWrapper, Outcome, Reply, TransactionId};
 use vestibule_actors::procedures::ProcedureCall;
 use vestibule_wire::msgpack::{DecodeError, Reader};
 use vestibule_wire::request::{
@@ -104,6 +104,19 @@ impl CallData for ProcedureCall<'_, EmbeddedEngine> {
             .switch_user_for_call(&self.caller.user, self.name);
         Data {
             engine: self.engine,
+            transaction: self.transaction,
+            is_superuser: false,
+        }
+    }
+}
+
+/// In what is around an engine as well.
+impl<W: EngineWrapper<Inner = EmbeddedEngine>> CallData for ProcedureCall<'_, W> {
+    fn data(&mut self) -> Data<'_> {
+        let engine = self.engine.inner_mut();
+        engine.switch_user_for_call(&self.caller.user, self.name);
+        Data {
+            engine,
             transaction: self.transaction,
             is_superuser: false,
         }

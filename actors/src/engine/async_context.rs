@@ -13,6 +13,7 @@ use super::completion::CancelToken;
 use super::push::Pusher;
 use super::request::{Caller, TransactionId};
 use super::solo::SoloGuard;
+use super::wrapper::EngineWrapper;
 
 /// Work on the engine that an async procedure asks for. It gets the engine, or the reason why it
 /// may not have it; what it returns is told the turn's outcome.
@@ -37,6 +38,36 @@ pub(crate) trait Steps<E> {
     fn draining(&self) -> LocalBoxFuture<'static, ()>;
 }
 
+/// Steps on an inner engine, which are steps on what is around it.
+struct InnerSteps<W>(Box<dyn Steps<W>>);
+
+impl<W: EngineWrapper> Steps<W::Inner> for InnerSteps<W> {
+    fn push(&self, step: EngineStep<W::Inner>) {
+        self.0
+            .push(Box::new(|engine| step(engine.map(W::inner_mut))));
+    }
+
+    fn pusher(&self) -> &Pusher {
+        self.0.pusher()
+    }
+
+    fn broadcast(&self, key: &str, value: Vec<u8>) -> Result<(), Error> {
+        self.0.broadcast(key, value)
+    }
+
+    fn solo(&self, reason: String) -> SoloGuard {
+        self.0.solo(reason)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.0.is_draining()
+    }
+
+    fn draining(&self) -> LocalBoxFuture<'static, ()> {
+        self.0.draining()
+    }
+}
+
 /// Given to an async procedure. It lives on Tx's arbiter and cannot leave it.
 pub struct AsyncContext<E> {
     caller: Arc<Caller>,
@@ -50,6 +81,18 @@ impl<E> fmt::Debug for AsyncContext<E> {
         f.debug_struct("AsyncContext")
             .field("caller", &self.caller)
             .finish_non_exhaustive()
+    }
+}
+
+impl<W: EngineWrapper> AsyncContext<W> {
+    /// The same for a procedure that knows the inner engine only.
+    pub(super) fn into_inner(self) -> AsyncContext<W::Inner> {
+        AsyncContext {
+            caller: self.caller,
+            transaction: self.transaction,
+            token: self.token,
+            steps: Box::new(InnerSteps(self.steps)),
+        }
     }
 }
 

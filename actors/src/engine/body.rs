@@ -98,6 +98,26 @@ impl<'a> ReplyBody<'a> {
         }
     }
 
+    /// The same body, for somebody who wants one of his own; [`note_lent`](Self::note_lent) goes
+    /// after it.
+    pub(super) fn lend(&mut self) -> ReplyBody<'_> {
+        let large = self.large.as_mut();
+        ReplyBody {
+            out: self.out,
+            large: large.map(|(large, pool)| (&mut **large, *pool)),
+            ..*self
+        }
+    }
+
+    /// What was written meanwhile may have outgrown the buffer.
+    pub(super) fn note_lent(&mut self) {
+        if let Some((large, _)) = &self.large
+            && large.has_begun()
+        {
+            self.out_max = 0;
+        }
+    }
+
     /// Bytes so far.
     #[must_use]
     #[inline]

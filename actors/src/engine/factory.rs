@@ -1,5 +1,6 @@
 //! What makes engines.
 
+use super::wrapper::WrappedFactory;
 use super::{Engine, Fault};
 
 /// Makes an engine, on Tx's thread, and another one whenever Tx has to be replaced. Every closure
@@ -26,6 +27,19 @@ pub trait EngineFactory<E: Engine>: Send + Sync + 'static {
     /// the recovery. `None` if it is not known.
     fn guest_power(&self) -> Option<String> {
         None
+    }
+
+    /// Makes engines that are made of those that this one makes: see
+    /// [`EngineWrapper`](super::EngineWrapper). What is known before there is an engine stays
+    /// known.
+    fn wrapped<W: Engine>(
+        self,
+        wrap: impl Fn(E) -> W + Send + Sync + 'static,
+    ) -> impl EngineFactory<W>
+    where
+        Self: Sized,
+    {
+        WrappedFactory::new(self, wrap)
     }
 }
 

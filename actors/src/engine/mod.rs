@@ -31,6 +31,7 @@
 //! | `catalog` | what clients are told of spaces, indexes and users |
 //! | `push` | what a client is told before its reply |
 //! | `progress` | how far a start is; why it failed |
+//! | `wrapper` | an engine around another one |
 //!
 //! This is the ground floor of the package: it imports nothing of the runtime, which implements the
 //! traits that stand behind [`Reply`], [`Completion`], [`CancelToken`], [`SoloGuard`] and
@@ -53,6 +54,7 @@ mod solo;
 mod transaction_calls;
 pub mod tuples;
 mod view;
+mod wrapper;
 
 use std::sync::Arc;
 
@@ -82,6 +84,7 @@ pub(crate) use solo::SoloBoard;
 pub use solo::SoloGuard;
 pub(crate) use transaction_calls::transaction_call;
 pub use view::{ReadView, Scan, ViewStep};
+pub use wrapper::EngineWrapper;
 
 /// A single-threaded storage engine, driven by Tx.
 pub trait Engine: Sized + 'static {

@@ -21,11 +21,13 @@ use serde::de::DeserializeOwned;
 use vestibule_wire::Error;
 use vestibule_wire::reply;
 
+use super::Engine;
 use super::arguments::parse_args;
 use super::async_context::AsyncContext;
 use super::local::{LocalCall, LocalProcedure, LocalProcedures};
 use super::reply::Reply;
 use super::request::{Caller, Outcome, TransactionId};
+use super::wrapper::EngineWrapper;
 
 /// What the names of the runtime's own procedures begin with: those that sessions answer, and those
 /// that it registers here.
@@ -102,6 +104,37 @@ pub(crate) enum Procedure<E> {
     /// In a transaction of its own, if it is called outside of one.
     Atomic(SyncProcedure<E>),
     Async(AsyncProcedure<E>),
+}
+
+impl<E: Engine> Procedure<E> {
+    /// The same, for what is around the engine.
+    fn wrapped<W: EngineWrapper<Inner = E>>(self) -> Procedure<W> {
+        match self {
+            Self::Sync(procedure) => Procedure::Sync(on_inner(procedure)),
+            Self::Atomic(procedure) => Procedure::Atomic(on_inner(procedure)),
+            Self::Async(start) => {
+                Procedure::Async(Box::new(move |args: &[u8], context: AsyncContext<W>| {
+                    start(args, context.into_inner())
+                }))
+            }
+        }
+    }
+}
+
+fn on_inner<W: EngineWrapper>(procedure: SyncProcedure<W::Inner>) -> SyncProcedure<W> {
+    Box::new(move |call| {
+        let outcome = procedure(&mut ProcedureCall {
+            engine: call.engine.inner_mut(),
+            name: call.name,
+            args: call.args,
+            caller: call.caller,
+            stream: call.stream,
+            transaction: call.transaction,
+            reply: call.reply.lend(),
+        });
+        call.reply.note_lent();
+        outcome
+    })
 }
 
 /// What is done every so often.
@@ -318,6 +351,29 @@ impl<E: 'static> Procedures<E> {
         let work = Box::new(work);
         self.ticks.push(Tick { period, work });
         self
+    }
+
+    /// The same procedures for a [wrapper](EngineWrapper): those that are here already, and the
+    /// work that is done every so often, get the inner engine as before; those that are registered
+    /// on the result get the wrapper.
+    #[must_use]
+    pub fn wrapped<W: EngineWrapper<Inner = E>>(self) -> Procedures<W>
+    where
+        E: Engine,
+    {
+        let ticks = self.ticks.into_iter().map(|Tick { period, work }| Tick {
+            period,
+            work: Box::new(move |engine: &mut W| work(engine.inner_mut())),
+        });
+        let exact = self.exact.into_iter();
+        let families = self.families.into_iter();
+        Procedures {
+            exact: exact.map(|(name, one)| (name, one.wrapped())).collect(),
+            families: families.map(|(name, one)| (name, one.wrapped())).collect(),
+            ticks: ticks.collect(),
+            locals: self.locals,
+            twice: self.twice,
+        }
     }
 
     fn add(&mut self, name: &str, procedure: Procedure<E>) {

@@ -151,6 +151,21 @@ impl<'a> Reply<'a> {
         Self::new(ReplyBody::contiguous(out), context)
     }
 
+    /// The same reply, for somebody who wants one of his own; [`note_lent`](Self::note_lent) goes
+    /// after it.
+    pub(super) fn lend(&mut self) -> Reply<'_> {
+        Reply {
+            body: self.body.lend(),
+            context: &mut *self.context,
+            are_rows_one_result: self.are_rows_one_result,
+        }
+    }
+
+    /// Goes on behind what was written meanwhile.
+    pub(super) fn note_lent(&mut self) {
+        self.body.note_lent();
+    }
+
     /// Starts a body of tuples.
     #[inline]
     pub fn rows(&mut self) -> Rows<'_, ReplyBody<'a>> {

@@ -70,6 +70,56 @@ pub(crate) use select::tuples_of;
 pub(crate) use write::Existing;
 
 /// The embedded engine.
+///
+/// What is to be beside the data on Tx's thread, or to have a say in what is asked, is put around
+/// it: an [`EngineWrapper`](vestibule_actors::engine::EngineWrapper).
+///
+/// ```
+/// use vestibule_actors::EngineFactory as _;
+/// use vestibule_actors::engine::{Engine as _, EngineWrapper};
+/// use vestibule_actors::testing::TestServer;
+/// use vestibule_actors::wire::Error;
+/// use vestibule_engine::testing::TestData;
+/// use vestibule_engine::{EmbeddedEngine, procedures};
+///
+/// /// Data, and how many turns have changed them.
+/// struct Counting {
+///     data: EmbeddedEngine,
+///     commits: u64,
+/// }
+///
+/// impl EngineWrapper for Counting {
+///     type Inner = EmbeddedEngine;
+///
+///     fn inner(&self) -> &EmbeddedEngine {
+///         &self.data
+///     }
+///
+///     fn inner_mut(&mut self) -> &mut EmbeddedEngine {
+///         &mut self.data
+///     }
+///
+///     // What is not written here is done by the engine inside.
+///     fn commit(&mut self) -> Result<(), Error> {
+///         self.data.commit()?;
+///         self.commits += 1;
+///         Ok(())
+///     }
+/// }
+///
+/// let procedures = procedures::standard()
+///     .wrapped::<Counting>()
+///     .with_engine("commits", |call| call.reply.value(&call.engine.commits));
+/// let data = TestData::new();
+/// // In a server: `EmbeddedEngine::factory(options).wrapped(…)`.
+/// let engine = data.engine().wrapped(|data| Counting { data, commits: 0 });
+/// let server = TestServer::of(engine, procedures);
+/// let mut peer = server.connect();
+/// let before: u64 = peer.call_with("commits", &()).value();
+/// assert_eq!(peer.call_with("box.schema.space.create", &("shop",)).code, 0);
+/// let after: u64 = peer.call_with("commits", &()).value();
+/// assert!(after > before);
+/// ```
 #[derive(Debug)]
 pub struct EmbeddedEngine {
     options: EngineOptions,
