@@ -1,8 +1,7 @@
 //! How a client is made.
 
-use crate::address::Target;
 use crate::client::Client;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::link::{Link, open};
 use crate::options::{Options, option_setters};
 use crate::request::Route;
@@ -31,7 +30,7 @@ pub struct ClientBuilder {
 
 impl Client {
     /// Connects and logs in with everything else as it is by default: see
-    /// [`Target`] for the forms of the URL.
+    /// [`Target`](crate::Target) for the forms of the URL.
     ///
     /// # Errors
     ///
@@ -61,16 +60,13 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// The URL is not that of a server.
+    /// The URL is not that of a server, or, with TLS, of one whose name is not known.
     ///
     /// # Panics
     ///
     /// If it is called outside of a tokio runtime.
     pub fn open(self) -> Result<Client, Error> {
-        let target: Target = self.url.parse().map_err(|fault| {
-            let text = format!("no URL of a server: {fault}");
-            Error::not_sent(ErrorKind::Connection, text).with_source(fault)
-        })?;
+        let target = self.options.target(&self.url)?;
         let holder = open(Link::new(target, self.options));
         Ok(Client::new(Route::One(holder)))
     }

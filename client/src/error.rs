@@ -38,6 +38,10 @@ pub enum ErrorKind {
     Timeout,
     /// The connection was lost, or could not be made.
     Connection,
+    /// TLS was not agreed on: one side does not trust the other, the server's certificate has
+    /// another name, or what answers is no TLS. Also of options of TLS that are of no use. There
+    /// with the feature `tls`.
+    Tls,
     /// The client, or the stream or transaction, was closed.
     Closed,
     /// The server lacks what the request needs.

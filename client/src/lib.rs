@@ -82,6 +82,7 @@
 //! | `table`, `outgoing`, `incoming` | requests that wait, bytes to send, replies cut from bytes |
 //! | `operation` | requests as they are kept until they are sent |
 //! | `schema` | numbers of spaces and indexes by their names |
+//! | `tls` | whom TLS trusts, with the feature of that name |
 //! | `options`, `pack` | how clients behave; values as MessagePack |
 //! | `retry`, `sql`, `update`, `values` | what is repeated; SQL, UPDATE, extension types |
 //! | `link` | one connection, over all its deaths and returns |
@@ -122,6 +123,8 @@ mod table;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+#[cfg(feature = "tls")]
+mod tls;
 mod update;
 mod values;
 mod watcher;
@@ -139,6 +142,9 @@ pub use select::{KeyRange, Select, TupleStream};
 pub use space::{Index, Space};
 pub use sql::{Column, Prepared, SqlReply};
 pub use stream::{Begin, Isolation, Stream, Transaction};
+#[cfg(feature = "tls")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+pub use tls::TlsOptions;
 pub use update::{FieldRef, Update};
 pub use values::{Adjust, Datetime, Decimal, Interval, ParseDecimalError, UuidValue, Value};
 pub use vestibule_wire::error::{ErrorCode, Field};

@@ -41,6 +41,13 @@ pub(crate) const CHUNK_CREDIT: usize = 2 << 20;
 #[cfg(any(target_os = "android", target_os = "linux"))]
 pub(crate) const UNSENT_IN_KERNEL_MAX: u32 = 16 << 10;
 
+/// Bytes that TLS takes ahead of what the kernel takes: a record.
+#[cfg(feature = "tls")]
+pub(crate) const TLS_UNSENT_MAX: usize = 16 << 10;
+
+/// How long a connection that is left may take to send its last bytes.
+pub(crate) const GOODBYE_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// Most of what a server offers to hold of requests in chunks that is used: bytes, and messages.
 pub(crate) const CHUNK_WINDOW_SENT_MAX: usize = 16 << 20;
 /// See [`CHUNK_WINDOW_SENT_MAX`].

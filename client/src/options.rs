@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use crate::address::Credentials;
+use crate::address::{Credentials, Target};
+use crate::error::{Error, ErrorKind};
 use crate::limits::{
     BACKOFF_MAX_DEFAULT, BACKOFF_MIN_DEFAULT, CONNECT_TIMEOUT_DEFAULT, IN_FLIGHT_MAX_DEFAULT,
     PING_INTERVAL_DEFAULT, PING_TIMEOUT_DEFAULT, QUEUED_BYTES_MAX_DEFAULT, REPLY_SIZE_MAX_DEFAULT,
     REQUEST_TIMEOUT_DEFAULT, RETRY_WITHIN_DEFAULT, ROLE_INTERVAL_DEFAULT,
 };
+#[cfg(feature = "tls")]
+use crate::tls::TlsOptions;
 
 /// Whether a request that surely did not run is sent again: one that was lost before it was sent,
 /// or that a busy, loading or stopping server refused, or, in a pool, one that needs the primary
@@ -48,6 +51,8 @@ impl Default for Retry {
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) credentials: Option<Credentials>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<TlsOptions>,
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) ping_interval: Option<Duration>,
@@ -67,6 +72,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             credentials: None,
+            #[cfg(feature = "tls")]
+            tls: None,
             connect_timeout: CONNECT_TIMEOUT_DEFAULT,
             request_timeout: Some(REQUEST_TIMEOUT_DEFAULT),
             ping_interval: Some(PING_INTERVAL_DEFAULT),
@@ -84,6 +91,21 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// The server at this URL, if it is one that can be connected to as these options say.
+    pub(crate) fn target(&self, url: &str) -> Result<Target, Error> {
+        let target: Target = url.parse().map_err(|fault| {
+            let text = format!("no URL of a server: {fault}");
+            Error::not_sent(ErrorKind::Connection, text).with_source(fault)
+        })?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            tls.name_at(&target.address)?;
+        }
+        Ok(target)
+    }
+}
+
 /// Setters that the builders of a client and of a pool share.
 macro_rules! option_setters {
     () => {
@@ -97,7 +119,16 @@ macro_rules! option_setters {
             self
         }
 
-        /// How long it may take to connect, to be greeted and to log in.
+        /// Connects by TLS, and not without it.
+        #[cfg(feature = "tls")]
+        #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+        #[must_use]
+        pub fn tls(mut self, tls: $crate::tls::TlsOptions) -> Self {
+            self.options.tls = Some(tls);
+            self
+        }
+
+        /// How long it may take to connect (TLS included), and again to be greeted and to log in.
         #[must_use]
         pub fn connect_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.options.connect_timeout = timeout;

@@ -12,7 +12,7 @@ use super::handshake::{broken, ended, malformed};
 use super::shared::Link;
 use crate::error::{Error, ErrorKind};
 use crate::incoming::Incoming;
-use crate::limits::WRITE_BATCH_SIZE;
+use crate::limits::{GOODBYE_TIME_MAX, WRITE_BATCH_SIZE};
 use crate::outgoing::Batch;
 
 /// When something was last received: anything is a sign of life.
@@ -43,7 +43,7 @@ impl Life {
 }
 
 /// Serves a connection until it ends; returns why.
-pub(super) async fn drive<R, W>(link: &Link, incoming: Incoming, reader: R, writer: W) -> Error
+pub(super) async fn drive<R, W>(link: &Link, incoming: Incoming, reader: R, mut writer: W) -> Error
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -52,9 +52,11 @@ where
     tokio::select! {
         biased;
         error = read(link, incoming, reader, &life) => error,
-        error = write(link, writer) => error,
+        error = write(link, &mut writer) => error,
         error = ping(link, &life) => error,
         () = leave(link) => {
+            // TLS has what it still holds to send, and its goodbye.
+            let _ = tokio::time::timeout(GOODBYE_TIME_MAX, writer.shutdown()).await;
             Error::not_sent(ErrorKind::Connection, "the server is about to stop")
         }
     }
@@ -93,12 +95,16 @@ async fn read<R: AsyncRead + Unpin>(
     }
 }
 
-async fn write<W: AsyncWrite + Unpin>(link: &Link, mut writer: W) -> Error {
+async fn write<W: AsyncWrite + Unpin>(link: &Link, writer: &mut W) -> Error {
     let mut batch = Batch::default();
     loop {
         let freed = link.lock().outgoing.take(&mut batch, WRITE_BATCH_SIZE);
         link.free(freed);
         if batch.size() == 0 {
+            // A socket has taken what it took; TLS may hold the last of it.
+            if let Err(fault) = writer.flush().await {
+                return broken(fault);
+            }
             link.to_leave.notify_one();
             link.to_write.notified().await;
             continue;
@@ -146,5 +152,86 @@ async fn ping(link: &Link, life: &Life) -> Error {
 async fn leave(link: &Link) {
     while !link.has_left() {
         link.to_leave.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use super::*;
+    use crate::options::Options;
+
+    /// What TLS may do: it takes everything, and has sent nothing before it is flushed or shut
+    /// down.
+    #[derive(Default)]
+    struct Holds {
+        taken: Vec<u8>,
+        sent: Vec<u8>,
+        /// As if there were no room to send.
+        is_stuck: bool,
+        is_shut_down: bool,
+    }
+
+    impl AsyncWrite for Holds {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.taken.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.is_stuck {
+                return Poll::Pending;
+            }
+            let own = &mut *self;
+            own.sent.append(&mut own.taken);
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            let own = &mut *self;
+            own.sent.append(&mut own.taken);
+            own.is_shut_down = true;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn link_with_a_ping() -> std::sync::Arc<Link> {
+        let target = "h".parse().unwrap();
+        let link = Link::new(target, Options::default());
+        link.post(&mut link.lock(), 0, &Body::Ping);
+        link
+    }
+
+    #[tokio::test]
+    async fn what_a_writer_holds_back_is_sent_when_nothing_else_waits() {
+        let link = link_with_a_ping();
+        let mut writer = Holds::default();
+        tokio::select! {
+            biased;
+            error = write(&link, &mut writer) => panic!("{error}"),
+            () = std::future::ready(()) => {}
+        }
+        assert!(!writer.sent.is_empty() && writer.taken.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_left_sends_what_its_writer_holds_and_says_goodbye() {
+        let link = link_with_a_ping();
+        let mut writer = Holds {
+            is_stuck: true,
+            ..Holds::default()
+        };
+        let (reader, _peer) = tokio::io::duplex(1);
+        link.close();
+        drive(&link, Incoming::new(1 << 20), reader, &mut writer).await;
+        assert!(!writer.sent.is_empty() && writer.taken.is_empty());
+        assert!(writer.is_shut_down);
     }
 }

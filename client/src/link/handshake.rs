@@ -225,6 +225,13 @@ fn refusal(reply: &Reply) -> Error {
 
 /// The error of a socket that fails.
 pub(super) fn broken(fault: std::io::Error) -> Error {
+    #[cfg(feature = "tls")]
+    if crate::tls::is_of_tls(&fault) {
+        return Error::not_sent(ErrorKind::Tls, format!("TLS: {fault}")).with_source(fault);
+    }
+    if fault.kind() == std::io::ErrorKind::UnexpectedEof {
+        return ended().with_source(fault);
+    }
     Error::not_sent(ErrorKind::Connection, fault.to_string()).with_source(fault)
 }
 

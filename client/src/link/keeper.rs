@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::drive::drive;
-use super::handshake::{Handshake, broken};
+use super::handshake::Handshake;
 use super::shared::{Link, Phase, closed};
 use super::transport::{self, Socket};
 use crate::backoff::Backoff;
@@ -61,14 +61,14 @@ async fn keep(link: Arc<Link>) {
 
 /// One connection, from its making to its end; returns why it ended.
 async fn live(link: &Link, epoch: u64) -> Error {
-    let connect = transport::connect(&link.target.address);
+    let connect = transport::connect(&link.target.address, &link.options);
     let timeout = link.options.connect_timeout;
     match tokio::time::timeout(timeout, connect).await {
         Err(_) => {
             let text = format!("no connection within {timeout:?}");
             Error::not_sent(ErrorKind::Connection, text)
         }
-        Ok(Err(fault)) => broken(fault),
+        Ok(Err(error)) => error,
         Ok(Ok(Socket::Tcp(mut socket))) => match greet(link, &mut socket, epoch).await {
             Ok(incoming) => {
                 let (reader, writer) = socket.split();
@@ -79,6 +79,14 @@ async fn live(link: &Link, epoch: u64) -> Error {
         Ok(Ok(Socket::Unix(mut socket))) => match greet(link, &mut socket, epoch).await {
             Ok(incoming) => {
                 let (reader, writer) = socket.split();
+                drive(link, incoming, reader, writer).await
+            }
+            Err(error) => error,
+        },
+        #[cfg(feature = "tls")]
+        Ok(Ok(Socket::Tls(mut socket))) => match greet(link, &mut socket, epoch).await {
+            Ok(incoming) => {
+                let (reader, writer) = tokio::io::split(socket);
                 drive(link, incoming, reader, writer).await
             }
             Err(error) => error,

@@ -117,12 +117,7 @@ impl PoolBuilder {
             let text = format!("a pool has from 1 to {POOL_MEMBERS_MAX} instances");
             return Err(Error::not_sent(ErrorKind::Limit, text));
         }
-        let target = |url: &String| {
-            url.parse::<Target>().map_err(|fault| {
-                let text = format!("no URL of a server: {fault}");
-                Error::not_sent(ErrorKind::Connection, text).with_source(fault)
-            })
-        };
+        let target = |url: &String| self.options.target(url);
         let targets: Result<Vec<Target>, Error> = self.urls.iter().map(target).collect();
         Ok(Pool {
             members: Members::open(targets?, self.options),
