@@ -51,6 +51,40 @@ fn frames_cut_into_single_bytes_are_put_together() {
 }
 
 #[test]
+fn large_frames_among_small_ones_are_taken_in_order_however_they_are_cut() {
+    let harness = Harness::start();
+    let sizes = [10, 300_000, 10, 600_000, 270_000, 10, 10];
+    let frames: Vec<u8> = (0..)
+        .zip(sizes)
+        .flat_map(|(sync, size)| {
+            let mut tuple = vec![0x92, sync as u8, 0xc6];
+            tuple.extend_from_slice(&(size as u32).to_be_bytes());
+            tuple.resize(tuple.len() + size, 0xab);
+            let request = RequestBuilder::new(RequestType::Replace, sync);
+            let request = request.uint(keys::SPACE_ID, 512).pair(keys::TUPLE, &tuple);
+            request.bytes()
+        })
+        .collect();
+    for size in [999, 65_535, 300_000, frames.len()] {
+        let mut peer = harness.connect();
+        let mut writer = peer.clone_for_writing();
+        let replies = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                frames
+                    .chunks(size)
+                    .for_each(|piece| writer.send_bytes(piece))
+            });
+            sizes.map(|_| peer.receive())
+        });
+        for (sync, reply) in (0..).zip(replies) {
+            assert_eq!((reply.sync, reply.code), (sync, 0), "{size}: {reply:?}");
+        }
+        peer.ping();
+    }
+    assert_eq!(harness.script().keys(), [0, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
 fn a_bad_header_or_body_is_answered_and_the_connection_goes_on() {
     let harness = Harness::start();
     let mut peer = harness.connect();

@@ -11,7 +11,9 @@
 
 use std::ops::Deref;
 
-use vestibule_wire::frame::read_prefix;
+use vestibule_wire::frame::{Prefix, read_prefix};
+
+use crate::limits::BUFFER_KEEP_MAX;
 
 /// The kept bytes of one connection.
 #[derive(Debug)]
@@ -51,6 +53,18 @@ impl Inbox {
             let wanted = doubled.min(prefix.frame_size()).max(size);
             self.bytes.reserve_exact(wanted - self.bytes.len());
         }
+    }
+
+    /// The prefix of the frame that it begins with, if that is too large for a buffer that is kept
+    /// for reuse.
+    pub(crate) fn large_prefix(&self, packet_size_max: u64) -> Option<Prefix> {
+        let prefix = read_prefix(&self.bytes, packet_size_max).ok()??;
+        (prefix.frame_size() > BUFFER_KEEP_MAX).then_some(prefix)
+    }
+
+    /// Splits off what is behind the first `at` bytes.
+    pub(crate) fn split_off(&mut self, at: usize) -> Vec<u8> {
+        self.bytes.split_off(at)
     }
 
     /// Whether it begins with a whole frame, or with what is none.

@@ -28,8 +28,10 @@ pub(crate) struct Batch {
     pub(crate) caller_updates: VecDeque<CallerUpdate>,
     /// The requests, in the order of their arrival.
     pub(crate) entries: Vec<BatchEntry>,
-    /// Their bodies.
+    /// Their bodies, but for those of large ones.
     pub(crate) bytes: Vec<u8>,
+    /// Frames of large ones, in the order of the entries.
+    pub(crate) large: Vec<LargeRequest>,
     /// What sessions have cancelled since the last batch: before everything else that Tx does.
     pub(crate) cancels: Vec<Cancel>,
     /// Sessions whose connections are gone: after the entries.
@@ -54,7 +56,19 @@ impl Batch {
             && self.roomy.is_empty()
     }
 
-    /// Empties it, keeping the buffers.
+    /// The body of an entry.
+    #[inline]
+    pub(crate) fn body(&self, index: usize) -> &[u8] {
+        let entry = &self.entries[index];
+        let bytes = match entry.is_large {
+            false => &self.bytes,
+            true => &self.large[self.large.partition_point(|own| own.index < index)].frame,
+        };
+        &bytes[entry.start as usize..entry.end as usize]
+    }
+
+    /// Empties it, keeping the buffers; those of large requests too, which go back to where they
+    /// came from.
     pub(crate) fn clear(&mut self) {
         self.caller_updates.clear();
         self.entries.clear();
@@ -131,10 +145,21 @@ pub(crate) struct BatchEntry {
     pub(crate) stream: u64,
     /// Under which epoch it was admitted, and whether it may change data.
     pub(crate) admitted: Admitted,
-    /// Where its body starts in the batch.
+    /// Whether it is one of the large ones, and its body is in a frame of its own.
+    pub(crate) is_large: bool,
+    /// Where its body starts in the batch, or in that frame.
     pub(crate) start: u32,
     /// Where it ends.
     pub(crate) end: u32,
+}
+
+/// A request that is not copied: the buffer in which its session has gathered it.
+#[derive(Debug)]
+pub(crate) struct LargeRequest {
+    /// Which entry it belongs to.
+    pub(crate) index: usize,
+    /// The whole frame, or its content.
+    pub(crate) frame: Vec<u8>,
 }
 
 /// The replies of one turn to one worker.

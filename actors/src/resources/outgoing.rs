@@ -6,14 +6,17 @@
 //!                 └──── used batches, used replies ◀── recycle ◀── Replies ┘
 //! ```
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
 
 use crate::engine::Caller;
-use crate::limits::{BUFFER_KEEP_MAX, TURN_SMALL_BYTES_MAX};
+use crate::limits::{BUFFER_KEEP_MAX, READ_SIZE, TURN_SMALL_BYTES_MAX};
 use crate::memory::OutputGauge;
 use crate::messages::SessionId;
-use crate::messages::tx::{Batch, BatchEntry, CallerUpdate, Cancel, Replies, TxHandle};
+use crate::messages::tx::{
+    Batch, BatchEntry, CallerUpdate, Cancel, LargeRequest, Replies, TxHandle,
+};
 
 /// How many used batches, and how many used replies, a worker keeps.
 const KEPT_MAX: usize = 4;
@@ -41,6 +44,7 @@ impl Outgoing {
     pub(crate) fn detach(&mut self) {
         self.tx = None;
         self.batch.clear();
+        self.batch.large.clear();
     }
 
     #[inline]
@@ -54,17 +58,46 @@ impl Outgoing {
         self.tx.as_ref().map_or(0, |tx| tx.generation)
     }
 
-    /// A request with this body. `entry` makes what tells of it, of where the body starts and ends
-    /// in the batch.
+    /// A request with this body. Where that starts and ends in the batch, the entry is told here.
     #[inline]
-    pub(crate) fn push(&mut self, body: &[u8], entry: impl FnOnce(u32, u32) -> BatchEntry) {
+    pub(crate) fn push(&mut self, body: &[u8], entry: BatchEntry) {
         if self.batch.entries.is_empty() {
             self.wake_flush();
         }
         let batch = &mut self.batch;
         let start = batch.bytes.len() as u32;
         batch.bytes.extend_from_slice(body);
-        batch.entries.push(entry(start, batch.bytes.len() as u32));
+        let end = batch.bytes.len() as u32;
+        batch.entries.push(BatchEntry {
+            start,
+            end,
+            ..entry
+        });
+    }
+
+    /// A large request, whose body starts and ends there in the frame that is
+    /// [brought](Self::bring) next.
+    pub(crate) fn push_large(&mut self, mut entry: BatchEntry, body: Range<usize>) {
+        if self.batch.entries.is_empty() {
+            self.wake_flush();
+        }
+        (entry.start, entry.end) = (body.start as u32, body.end as u32);
+        entry.is_large = true;
+        let index = self.batch.entries.len();
+        self.batch.entries.push(entry);
+        let frame = Vec::new();
+        self.batch.large.push(LargeRequest { index, frame });
+    }
+
+    /// Takes a frame over if its request is the one that was [pushed](Self::push_large) last.
+    pub(crate) fn bring(&mut self, frame: &mut Vec<u8>) {
+        let last = self.batch.large.last_mut();
+        if let Some(last) = last.filter(|last| last.frame.is_empty()) {
+            if frame.capacity() - frame.len() > READ_SIZE {
+                frame.shrink_to_fit();
+            }
+            last.frame = std::mem::take(frame);
+        }
     }
 
     /// From here on, this one calls from a session.
@@ -114,6 +147,12 @@ impl Outgoing {
         }
     }
 
+    /// What is sent next.
+    #[cfg(test)]
+    pub(crate) fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
     /// Sends what the sessions of that worker gathered, if Tx is there.
     pub(crate) fn send(&mut self, worker: usize) {
         let Some(tx) = &self.tx else { return };
@@ -130,6 +169,7 @@ impl Outgoing {
     /// Keeps the buffers of an answer that is delivered.
     pub(crate) fn recycle(&mut self, mut replies: Box<Replies>) {
         for mut batch in replies.spent.drain(..) {
+            batch.large.clear();
             if batch.bytes.capacity() <= BUFFER_KEEP_MAX && self.batches.len() < KEPT_MAX {
                 batch.clear();
                 self.batches.push(batch);

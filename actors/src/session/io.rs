@@ -3,6 +3,7 @@
 //! ```text
 //!   socket ─▶ scratch ─▶ whole frames ─▶ dispatcher
 //!                └▶ the rest: inbox, until there is more of it, or a credit, or memory
+//!                                 └ a large frame ─▶ dispatcher, with its buffer
 //!   socket ◀─ output ◀─ replies
 //! ```
 
@@ -10,7 +11,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use tokio::io::ReadBuf;
 use vestibule_wire::Error;
-use vestibule_wire::frame::read_prefix;
+use vestibule_wire::frame::{Prefix, read_prefix};
 use vestibule_wire::groups::chunk::Chunk;
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
@@ -84,20 +85,59 @@ fn may_read(
 }
 
 /// Takes every whole frame of what was read; keeps the rest.
-fn take_bytes(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
+pub(super) fn take_bytes(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
     let session = &mut *dispatcher.session;
     session.on_read(bytes.len());
     session.lend_output(|| dispatcher.worker.buffers.spare());
-    if let Some(mut inbox) = session.take_inbox() {
-        inbox.extend(bytes, dispatcher.shared.config.packet_size_max);
-        take_from(dispatcher, inbox);
+    let packet_size_max = dispatcher.shared.config.packet_size_max;
+    let Some(mut inbox) = session.take_inbox() else {
+        return take_fresh(dispatcher, bytes);
+    };
+    // A large frame has its buffer for itself, which grows no larger than it.
+    let Some(large) = inbox.large_prefix(packet_size_max) else {
+        inbox.extend(bytes, packet_size_max);
+        return take_from(dispatcher, inbox);
+    };
+    let lacks = large.frame_size().saturating_sub(inbox.len());
+    let (own, rest) = bytes.split_at(lacks.min(bytes.len()));
+    inbox.extend(own, packet_size_max);
+    if lacks > 0 && own.len() == lacks {
+        take_large(dispatcher, inbox, large, rest);
     } else {
-        let taken = take_frames(dispatcher, bytes);
-        if taken < bytes.len() && dispatcher.session.closing().is_none() {
-            let mut inbox = Inbox::in_buffer(dispatcher.worker.buffers.spare_small());
-            inbox.extend(&bytes[taken..], dispatcher.shared.config.packet_size_max);
-            put_inbox(dispatcher, inbox);
+        inbox.extend(rest, packet_size_max);
+        take_from(dispatcher, inbox);
+    }
+}
+
+/// Takes every whole frame of what was read, before which nothing waits; keeps the rest.
+fn take_fresh(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
+    let taken = take_frames(dispatcher, bytes);
+    if taken < bytes.len() && dispatcher.session.closing().is_none() {
+        let mut inbox = Inbox::in_buffer(dispatcher.worker.buffers.spare_small());
+        inbox.extend(&bytes[taken..], dispatcher.shared.config.packet_size_max);
+        put_inbox(dispatcher, inbox);
+    }
+}
+
+/// Takes a large frame that the inbox consists of, if it may be taken, and what follows it.
+fn take_large(dispatcher: &mut Dispatcher<'_>, inbox: Inbox, prefix: Prefix, rest: &[u8]) {
+    let mut frame = inbox.into_buffer();
+    let is_chunk = Chunk::is_one(&frame[prefix.size..]) && dispatcher.session.incoming().is_some();
+    if !is_chunk && dispatcher.session.may_take_frame() && dispatcher.worker.turns.has_time() {
+        dispatcher.worker.turns.spend(1);
+        dispatcher.dispatch_gathered(&mut frame, prefix.size);
+        if !dispatcher.session.has_left_frame() {
+            dispatcher.session.on_frames_taken();
+            dispatcher.worker.buffers.give_back(frame);
+            return take_fresh(dispatcher, rest);
         }
+    }
+    let mut inbox = Inbox::in_buffer(frame);
+    inbox.extend(rest, dispatcher.shared.config.packet_size_max);
+    if is_chunk {
+        take_small(dispatcher, inbox);
+    } else {
+        keep_inbox(dispatcher, inbox);
     }
 }
 
@@ -109,11 +149,33 @@ pub(crate) fn take_inbox(dispatcher: &mut Dispatcher<'_>) {
 }
 
 fn take_from(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
+    let large = inbox.large_prefix(dispatcher.shared.config.packet_size_max);
+    match large.filter(|large| inbox.len() >= large.frame_size()) {
+        Some(large) if dispatcher.session.may_take_frame() => {
+            let rest = inbox.split_off(large.frame_size());
+            take_large(dispatcher, inbox, large, &rest);
+        }
+        Some(_) => keep_inbox(dispatcher, inbox),
+        None => take_small(dispatcher, inbox),
+    }
+}
+
+/// Takes every whole frame of what was kept, and leaves its buffer here.
+fn take_small(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
     let taken = take_frames(dispatcher, &inbox);
-    if taken == inbox.len() || dispatcher.session.closing().is_some() {
+    if taken == inbox.len() {
         dispatcher.worker.buffers.give_back(inbox.into_buffer());
     } else {
         inbox.advance(taken);
+        keep_inbox(dispatcher, inbox);
+    }
+}
+
+/// Keeps what is not taken, unless the connection ends.
+fn keep_inbox(dispatcher: &mut Dispatcher<'_>, inbox: Inbox) {
+    if dispatcher.session.closing().is_some() {
+        dispatcher.worker.buffers.give_back(inbox.into_buffer());
+    } else {
         put_inbox(dispatcher, inbox);
     }
 }

@@ -32,8 +32,7 @@ impl<E: Engine> TxCore<E> {
         for index in next..batch.entries.len() {
             self.update_callers(&mut batch, index);
             let entry = &batch.entries[index];
-            let body = &batch.bytes[entry.start as usize..entry.end as usize];
-            self.line_up_request(batch.worker, entry, body);
+            self.line_up_request(batch.worker, entry, batch.body(index));
         }
         self.finish_batch(batch);
     }

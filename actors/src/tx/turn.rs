@@ -177,8 +177,7 @@ impl<E: Engine> TxCore<E> {
             }
             self.update_callers(&mut batch, index);
             let entry = &batch.entries[index];
-            let body = &batch.bytes[entry.start as usize..entry.end as usize];
-            self.run_request(worker, entry, body);
+            self.run_request(worker, entry, batch.body(index));
         }
         self.finish_batch(batch);
         Turn::Open

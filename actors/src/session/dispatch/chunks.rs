@@ -6,7 +6,7 @@ use vestibule_wire::groups::{Agreement, Group};
 use vestibule_wire::request::Id;
 
 use crate::connection::incoming::{AGREED, damage};
-use crate::limits::{CHUNK_MESSAGES_SENT_MAX, CHUNK_WINDOW_MAX};
+use crate::limits::{BUFFER_KEEP_MAX, CHUNK_MESSAGES_SENT_MAX, CHUNK_WINDOW_MAX};
 use crate::session::dispatch::Dispatcher;
 
 /// Most of what a client offers to hold that is used.
@@ -45,8 +45,8 @@ impl Dispatcher<'_> {
                         brought.request
                     }
                 };
-                if let Some(request) = request {
-                    self.dispatch_frame(&request);
+                if let Some(mut request) = request {
+                    self.dispatch_gathered(&mut request, 0);
                     if self.session.has_left_frame()
                         && let Some(incoming) = self.session.incoming()
                     {
@@ -70,6 +70,17 @@ impl Dispatcher<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Dispatches a request whose content starts there in a buffer of its own. If it is large and
+    /// Tx is to have it, the buffer is taken: such a request is not copied.
+    pub(crate) fn dispatch_gathered(&mut self, frame: &mut Vec<u8>, start: usize) {
+        if frame.len() <= BUFFER_KEEP_MAX {
+            return self.dispatch_frame(&frame[start..]);
+        }
+        self.large_frame = frame.len();
+        self.dispatch_frame(&frame[start..]);
+        self.worker.outgoing.bring(frame);
     }
 
     /// Dispatches a request, and counts it if it is taken. What is answered at once joins its group

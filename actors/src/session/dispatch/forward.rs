@@ -215,19 +215,23 @@ impl Dispatcher<'_> {
     }
 
     fn add_to_batch(&mut self, id: RequestId, request: &DecodedRequest<'_>, class: Class) {
-        let (session, admitted) = (self.cell.id.index, self.admitted);
-        self.worker
-            .outgoing
-            .push(request.raw, |start, end| BatchEntry {
-                id,
-                session,
-                request: request.sent_as,
-                class,
-                sync: request.sync,
-                stream: request.stream,
-                admitted,
-                start,
-                end,
-            });
+        let entry = BatchEntry {
+            id,
+            session: self.cell.id.index,
+            request: request.sent_as,
+            class,
+            sync: request.sync,
+            stream: request.stream,
+            admitted: self.admitted,
+            is_large: false,
+            start: 0,
+            end: 0,
+        };
+        let outgoing = &mut self.worker.outgoing;
+        match request.large_frame {
+            0 => outgoing.push(request.raw, entry),
+            // The body is the end of its frame.
+            size => outgoing.push_large(entry, size - request.raw.len()..size),
+        }
     }
 }

@@ -86,6 +86,8 @@ pub(crate) struct Dispatcher<'a> {
     judged_epoch: u64,
     /// How many more times the request at hand is admitted again if the state changes meanwhile.
     looks_left: u32,
+    /// Size of the frame that is dispatched next, if it is large and has a buffer of its own; or 0.
+    large_frame: usize,
 }
 
 /// A request that is decoded and waits for its verdict.
@@ -100,6 +102,9 @@ pub(crate) struct DecodedRequest<'a> {
     pub(crate) raw: &'a [u8],
     /// Header and body, for a request that is kept.
     pub(crate) content: &'a [u8],
+    /// Size of its frame, which ends with the body, if that is in a buffer of its own, which Tx may
+    /// have; or 0.
+    pub(crate) large_frame: usize,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -129,6 +134,7 @@ impl<'a> Dispatcher<'a> {
             is_put_back: false,
             judged_epoch: 0,
             looks_left: 0,
+            large_frame: 0,
         }
     }
 
@@ -143,6 +149,7 @@ impl<'a> Dispatcher<'a> {
     /// Decodes one frame (header and body) and routes its request.
     pub(crate) fn dispatch(&mut self, content: &[u8]) {
         self.request_counter = Counter::OTHER;
+        let large_frame = std::mem::take(&mut self.large_frame);
         let (header, raw) = match read_header(content) {
             Ok(read) => read,
             Err(fault) => return self.refuse(fault.sync, &fault.error),
@@ -182,6 +189,7 @@ impl<'a> Dispatcher<'a> {
             body,
             raw,
             content,
+            large_frame,
         });
     }
 

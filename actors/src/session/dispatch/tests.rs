@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use actix::{Actor, Context, Handler, Message};
 use tokio::net::{TcpListener, TcpStream};
 use vestibule_wire::keys;
 use vestibule_wire::reply::{HEADER_SIZE, Rows};
@@ -13,14 +14,16 @@ use crate::config::Config;
 use crate::connection::scan::ParkedScan;
 use crate::engine::catalog::{Catalog, CatalogBuilder, User};
 use crate::limits::{
-    CATALOG_STEP_ROWS_MAX, CONNECTIONS_MEMORY_MAX_DEFAULT, SEGMENT_SIZE, VIEW_STEPS_PER_POLL_MAX,
-    WORKER_REQUESTS_MAX, WORKER_RESERVE,
+    BUFFER_KEEP_MAX, CATALOG_STEP_ROWS_MAX, CONNECTIONS_MEMORY_MAX_DEFAULT, READ_SIZE,
+    SEGMENT_SIZE, VIEW_STEPS_PER_POLL_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE,
 };
 use crate::memory::MemoryCharge;
+use crate::messages::tx::{Batch, Control, Probe, Stop, TxHandle};
 use crate::resources::in_flight::InFlightTable;
 use crate::runtime::Mailboxes;
 use crate::serving::{Role, ServingCell};
 use crate::session::actor::new_cell;
+use crate::session::io::take_bytes;
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::testing::{Frame, RequestBuilder};
 
@@ -68,6 +71,7 @@ const PING: DecodedRequest<'static> = DecodedRequest {
     body: Body::Ping,
     raw: &[],
     content: &[],
+    large_frame: 0,
 };
 
 #[test]
@@ -184,5 +188,97 @@ fn a_select_on_the_catalog_waits_while_there_is_no_memory_for_more_of_its_reply(
             dispatcher.session.scan().is_none(),
             "it has come to its end"
         );
+    });
+}
+
+/// A Tx that answers nothing.
+struct SilentTx;
+
+impl Actor for SilentTx {
+    type Context = Context<Self>;
+}
+
+impl<M: Message<Result = ()>> Handler<M> for SilentTx {
+    type Result = ();
+
+    fn handle(&mut self, _message: M, _ctx: &mut Context<Self>) {}
+}
+
+impl SilentTx {
+    fn handle_of_new() -> TxHandle {
+        let address = Self.start();
+        TxHandle::new(
+            address.clone().recipient::<Box<Batch>>(),
+            address.clone().recipient::<Control>(),
+            address.clone().recipient::<Probe>(),
+            address.recipient::<Stop>(),
+            1,
+        )
+    }
+}
+
+/// A REPLACE of this size.
+fn replace(sync: u64, size: usize) -> RequestBuilder {
+    let mut tuple = vec![0x92, sync as u8, 0xc6];
+    tuple.extend_from_slice(&(size as u32).to_be_bytes());
+    tuple.resize(tuple.len() + size, 0xab);
+    RequestBuilder::new(RequestType::Replace, sync)
+        .uint(keys::SPACE_ID, 512)
+        .pair(keys::TUPLE, &tuple)
+}
+
+#[test]
+fn a_large_request_reaches_tx_in_the_buffer_in_which_it_was_gathered() {
+    written(|dispatcher| {
+        dispatcher.shared.serving.ready(dispatcher.now);
+        let tx = SilentTx::handle_of_new();
+        dispatcher.worker.outgoing.attach(tx);
+        let large = replace(2, 4 * BUFFER_KEEP_MAX);
+        let requests = [replace(1, 10), large, replace(3, 10)].map(|request| request.bytes());
+        // All but the last byte of the large one.
+        let most = [&requests[0][..], &requests[1][..requests[1].len() - 1]].concat();
+        for piece in most.chunks(READ_SIZE) {
+            take_bytes(dispatcher, piece);
+        }
+        let inbox = dispatcher.session.take_inbox().expect("it is not whole");
+        assert_eq!(
+            inbox.allocated(),
+            requests[1].len(),
+            "and takes what it will be"
+        );
+        let gathered = inbox.as_ptr();
+        dispatcher.session.put_inbox(inbox);
+        let last = [&requests[1][requests[1].len() - 1..], &requests[2][..]].concat();
+        take_bytes(dispatcher, &last);
+
+        let batch = dispatcher.worker.outgoing.batch();
+        let syncs: Vec<_> = batch.entries.iter().map(|entry| entry.sync).collect();
+        assert_eq!(syncs, [1, 2, 3]);
+        for (index, request) in requests.iter().enumerate() {
+            let (_, body) = read_header(&request[5..]).expect("the builder writes a header");
+            assert_eq!(batch.body(index), body);
+        }
+        assert_eq!(batch.large.len(), 1);
+        assert_eq!(batch.large[0].frame.as_ptr(), gathered);
+        assert!(batch.bytes.len() < 100, "the small ones alone are copied");
+    });
+}
+
+#[test]
+fn a_large_request_that_tx_is_not_to_have_stays() {
+    written(|dispatcher| {
+        dispatcher.shared.serving.ready(dispatcher.now);
+        let mut frame = replace(2, 4 * BUFFER_KEEP_MAX).bytes();
+        let before = frame.clone();
+        // There is no Tx yet: it is refused.
+        dispatcher.dispatch_gathered(&mut frame, 5);
+        assert!(dispatcher.worker.outgoing.batch().entries.is_empty());
+        assert!(frame == before);
+        // What is dispatched next is not taken for a large one.
+        let tx = SilentTx::handle_of_new();
+        dispatcher.worker.outgoing.attach(tx);
+        dispatcher.dispatch_frame(&content(&replace(3, 10)));
+        let batch = dispatcher.worker.outgoing.batch();
+        assert!(!batch.entries[0].is_large && batch.large.is_empty());
     });
 }

@@ -255,6 +255,7 @@ fn parked_request(content: &[u8]) -> Option<(DecodedRequest<'_>, Select<'_>)> {
         body,
         raw,
         content,
+        large_frame: 0,
     };
     Some((request, select))
 }
