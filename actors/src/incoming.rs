@@ -12,9 +12,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::limits::{CONNECTION_REQUESTS_MAX, OUTPUT_MAX, OUTPUT_MAX_LEAST};
+use crate::settable::settable;
 use crate::slots::ListenerKind;
 
 /// Where a connection comes from.
@@ -51,6 +54,71 @@ impl fmt::Display for PeerAddress {
 impl From<SocketAddr> for PeerAddress {
     fn from(address: SocketAddr) -> Self {
         Self::Network(address)
+    }
+}
+
+settable! {
+    /// How much of the runtime one connection may use, for [`Connection::bounds`]: at most what the
+    /// runtime gives to each, which is the default.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct ConnectionBounds {
+        /// Requests that are forwarded to Tx and not answered; what comes beyond it is not read
+        /// until one is. At least 1, at most
+        /// [`CONNECTION_REQUESTS_MAX`](crate::limits::CONNECTION_REQUESTS_MAX).
+        pub requests: usize,
+        /// Bytes of replies that its client leaves before it is closed. At least
+        /// [`OUTPUT_MAX_LEAST`](crate::limits::OUTPUT_MAX_LEAST), at most
+        /// [`OUTPUT_MAX`](crate::limits::OUTPUT_MAX). A reply that is larger reaches those only
+        /// who take it as it comes.
+        pub output_bytes: usize,
+        /// After how long it is closed, as [`TimeLimits::idle`](crate::config::TimeLimits::idle)
+        /// says, which is the most, if there is one; `None` for that one.
+        pub idle: Option<Duration>,
+    }
+}
+
+impl Default for ConnectionBounds {
+    fn default() -> Self {
+        Self {
+            requests: CONNECTION_REQUESTS_MAX,
+            output_bytes: OUTPUT_MAX,
+            idle: None,
+        }
+    }
+}
+
+impl ConnectionBounds {
+    /// Refuses those beyond what the runtime gives; `idle` is its idle time, 0 for none.
+    pub(crate) fn check(&self, idle: Duration) -> Result<(), AdoptError> {
+        if !(1..=CONNECTION_REQUESTS_MAX).contains(&self.requests) {
+            return Err(AdoptError::Requests {
+                asked: self.requests,
+            });
+        }
+        if !(OUTPUT_MAX_LEAST..=OUTPUT_MAX).contains(&self.output_bytes) {
+            return Err(AdoptError::OutputBytes {
+                asked: self.output_bytes,
+            });
+        }
+        let max = if idle.is_zero() { Duration::MAX } else { idle };
+        match self.idle {
+            Some(asked) if asked.is_zero() || asked > max => Err(AdoptError::Idle { asked, max }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where a connection comes from, and what it may use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) peer: PeerAddress,
+    pub(crate) bounds: ConnectionBounds,
+}
+
+impl From<PeerAddress> for Origin {
+    fn from(peer: PeerAddress) -> Self {
+        let bounds = ConnectionBounds::default();
+        Self { peer, bounds }
     }
 }
 
@@ -110,6 +178,7 @@ pub struct Connection {
     pub(crate) stream: IncomingStream,
     pub(crate) peer: PeerAddress,
     pub(crate) kind: ListenerKind,
+    pub(crate) bounds: ConnectionBounds,
 }
 
 impl Connection {
@@ -152,7 +221,29 @@ impl Connection {
             stream,
             peer,
             kind: ListenerKind::Clients,
+            bounds: ConnectionBounds::default(),
         }
+    }
+
+    /// Lets it use less of the runtime than others.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use vestibule_actors::{Connection, ConnectionBounds, PeerAddress};
+    ///
+    /// let (_client, server) = tokio::io::duplex(4096);
+    /// let bounds = ConnectionBounds::default()
+    ///     .requests(16)
+    ///     .output_bytes(16 << 20)
+    ///     .idle(Some(Duration::from_secs(60)));
+    /// let connection = Connection::over(server, PeerAddress::Local).bounds(bounds);
+    /// # let _ = connection;
+    /// ```
+    #[must_use]
+    pub fn bounds(mut self, bounds: ConnectionBounds) -> Self {
+        self.bounds = bounds;
+        self
     }
 
     /// Says where it comes from, if a proxy stands before the socket.
@@ -178,6 +269,29 @@ pub enum AdoptError {
     /// Every slot is taken, or as many as one address may have; the client was told so.
     #[error("too many connections")]
     TooManyConnections,
+    /// The bound on its requests is out of range.
+    #[error("requests of a connection are bounded by 1 to {CONNECTION_REQUESTS_MAX}, not {asked}")]
+    Requests {
+        /// What was asked for.
+        asked: usize,
+    },
+    /// The bound on its output is out of range.
+    #[error(
+        "the output of a connection is bounded by {OUTPUT_MAX_LEAST} to {OUTPUT_MAX} bytes, not \
+         {asked}"
+    )]
+    OutputBytes {
+        /// What was asked for.
+        asked: usize,
+    },
+    /// The idle time is none, or longer than that of the runtime.
+    #[error("a connection may be idle for no more than {max:?}, and for some time, not {asked:?}")]
+    Idle {
+        /// What was asked for.
+        asked: Duration,
+        /// The runtime's.
+        max: Duration,
+    },
 }
 
 /// A listener that is bound already, for [`RuntimeHandle::listen`](crate::RuntimeHandle::listen):

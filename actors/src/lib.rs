@@ -108,6 +108,8 @@
 //! # }
 //! ```
 //!
+//! One that is adopted may be given less of the runtime than others: [`Connection::bounds`].
+//!
 //! Where a connection comes from decides what it may do: one from this machine may be an
 //! administrator's, and a guest who may do everything is refused on one from another machine
 //! ([`Config::exposed_guest`]).
@@ -223,7 +225,7 @@ pub use engine::EngineFactory;
 pub use engine::catalog;
 pub use engine::procedures::{self, Procedures};
 pub use hooks::{CloseReason, ConnectionClosed, ConnectionOpened};
-pub use incoming::{AdoptError, Connection, ListenError, Listener, PeerAddress};
+pub use incoming::{AdoptError, Connection, ConnectionBounds, ListenError, Listener, PeerAddress};
 pub use jobs::EngineError;
 pub use runtime::{RuntimeBuilder, RuntimeHandle, StartError, Transition, start};
 pub use serving::Events;

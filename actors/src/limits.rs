@@ -102,6 +102,9 @@ pub(crate) const SHORTAGE_TIME_MAX: Duration = Duration::from_secs(1);
 /// A turn of Tx that is full after fewer requests is followed by turns by user, address and
 /// connection; after more, those that wait do not wait long.
 pub const TURN_REQUESTS_COSTLY: usize = 1024;
+/// Least that [`OUTPUT_MAX`] may be for a connection that is adopted with bounds of its own, in
+/// bytes: more than the server makes for a slow reader by itself.
+pub const OUTPUT_MAX_LEAST: usize = 8 << 20;
 /// Bytes of replies after which Tx ends a turn.
 pub(crate) const TURN_REPLY_BYTES_MAX: usize = 4 << 20;
 /// Bytes of small replies, which are copied, after which Tx ends a turn.
@@ -431,9 +434,10 @@ const _: () = assert!(USER_AT_ADDRESS_SHARE_DEFAULT < ADDRESS_SHARE_DEFAULT);
 const _: () = assert!(INBOX_WAITING_MAX >= READ_SIZE);
 const _: () = assert!(OUTPUT_PAUSE < OUTPUT_MAX);
 const _: () = assert!(OUTPUT_PAUSE <= CONNECTION_REPLY_BYTES_MAX);
-const _: () = assert!(CONNECTION_REPLY_BYTES_MAX < OUTPUT_MAX);
+const _: () = assert!(CONNECTION_REPLY_BYTES_MAX < OUTPUT_MAX_LEAST);
+const _: () = assert!(OUTPUT_MAX_LEAST <= OUTPUT_MAX);
 const _: () = assert!(MEMORY_SMALL <= SEGMENT_SIZE && SEGMENT_SIZE <= TURN_SMALL_BYTES_MAX);
 const _: () = assert!(SEGMENTS_PER_WRITE_MAX * SEGMENT_SIZE <= FLUSH_BYTES_MAX);
 const _: () = assert!(SEGMENT_SIZE.is_multiple_of(4096) && SEGMENT_SIZE <= BUFFER_KEEP_MAX);
-const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX);
+const _: () = assert!(TURN_REPLY_BYTES_MAX < OUTPUT_MAX_LEAST);
 const _: () = assert!(TURN_REQUESTS_COSTLY < TURN_REQUESTS_MAX);

@@ -1,15 +1,16 @@
 //! Connections and listeners that were made elsewhere.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
-use vestibule_actors::config::ConnectionLimits;
-use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
+use vestibule_actors::config::{ConnectionLimits, TimeLimits};
+use vestibule_actors::limits::{CONNECTION_REQUESTS_MAX, OUTPUT_MAX, OUTPUT_MAX_LEAST};
+use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, TestServer, config};
 use vestibule_actors::wire::client::{GREETING_SIZE, ReplyFrame};
-use vestibule_actors::{AdoptError, Connection, Listener, PeerAddress};
+use vestibule_actors::{AdoptError, Connection, ConnectionBounds, Listener, PeerAddress};
 
 const NO_ARGS: &[u8] = &[0x90];
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -116,7 +117,6 @@ fn listeners_that_are_bound_already_are_listened_on() {
     let listener = Listener::unix(bound).expect("it is set up");
     harness.handle().listen(listener).expect("it listens");
     let mut client = UnixStream::connect(&path).expect("it listens");
-    std::fs::remove_file(&path).expect("it is there");
     let patient = client.set_read_timeout(Some(PATIENCE));
     patient.expect("a timeout can be set");
     let mut greeting = [0; GREETING_SIZE];
@@ -137,12 +137,14 @@ fn listeners_that_are_bound_already_are_listened_on() {
     assert_eq!(reply.map(|reply| reply.code), Some(0));
     drop(client);
 
-    // A stop closes them all.
+    // A stop closes them all. The path is nobody else's afterwards, as a port may be.
     let handle = harness.handle().clone();
     let report = harness.stop(Duration::ZERO);
     assert_eq!(report.failure, None);
-    assert!(std::net::TcpStream::connect(address).is_err());
     assert_eq!(handle.connection_count(), 0);
+    let refused = UnixStream::connect(&path).map_err(|error| error.kind());
+    std::fs::remove_file(&path).expect("it is there");
+    assert_eq!(refused.err(), Some(ErrorKind::ConnectionRefused));
 }
 
 #[test]
@@ -161,4 +163,137 @@ fn without_a_slot_it_is_told_so_and_so_is_who_adopts() {
         client.read_to_end(&mut rest).await.expect("it is closed");
     });
     drop(first);
+}
+
+/// What this one is told to use, on a server that has others as well.
+fn adopt_with(harness: &Harness, bounds: ConnectionBounds) -> Result<DuplexStream, AdoptError> {
+    let (client, server) = tokio::io::duplex(4096);
+    let connection = Connection::over(server, PeerAddress::Local).bounds(bounds);
+    harness.handle().adopt(connection).map(|()| client)
+}
+
+#[test]
+fn bounds_beyond_those_of_the_runtime_are_refused_by_what_they_are() {
+    let minute = Duration::from_secs(60);
+    let config = config().time_limits(TimeLimits::default().idle(minute));
+    let harness = Harness::start_with(config, Script::default());
+    let own = ConnectionBounds::default;
+    let refused = |bounds| adopt_with(&harness, bounds).err();
+    for asked in [0, CONNECTION_REQUESTS_MAX + 1] {
+        let told = refused(own().requests(asked));
+        assert_eq!(told, Some(AdoptError::Requests { asked }));
+    }
+    for asked in [OUTPUT_MAX_LEAST - 1, OUTPUT_MAX + 1] {
+        let told = refused(own().output_bytes(asked));
+        assert_eq!(told, Some(AdoptError::OutputBytes { asked }));
+    }
+    for asked in [Duration::ZERO, minute * 2] {
+        let told = refused(own().idle(Some(asked)));
+        assert_eq!(told, Some(AdoptError::Idle { asked, max: minute }));
+    }
+    assert_eq!(harness.handle().connection_count(), 0);
+    assert_eq!(refused(own().idle(Some(minute)).requests(1)), None);
+}
+
+#[test]
+fn a_connection_has_no_more_requests_in_flight_than_it_was_adopted_with() {
+    let harness = Harness::start();
+    let blocking = harness.block();
+    let mut client = adopt_with(&harness, ConnectionBounds::default().requests(2)).expect("a slot");
+    wait_for(async {
+        read_greeting(&mut client).await;
+        let pipeline: Vec<u8> = (1..=5)
+            .flat_map(|sync| RequestBuilder::replace(sync, sync).bytes())
+            .collect();
+        client.write_all(&pipeline).await.expect("it is taken");
+    });
+    harness.wait_until("two are forwarded", || harness.handle().in_flight() >= 3);
+    // Told by its own thread, which has taken what it could by then.
+    let listed = wait_for(harness.handle().connections());
+    let own: Vec<_> = listed.iter().filter(|own| own.requests_max == 2).collect();
+    assert_eq!(own.len(), 1, "{listed:?}");
+    assert_eq!(own[0].in_flight, 2);
+    harness.script().release();
+    wait_for(async {
+        for _ in 1..=5 {
+            assert_eq!(receive(&mut client).await.1, 0);
+        }
+    });
+    drop(blocking);
+}
+
+#[test]
+fn a_connection_is_closed_after_the_idle_time_that_it_was_adopted_with() {
+    let harness = Harness::start();
+    let mut other = harness.connect();
+    other.ping();
+    // Told of one whose time does not come, and seen of one whose time is short.
+    let long = Some(Duration::from_secs(3600));
+    let bounded = |idle| ConnectionBounds::default().idle(idle);
+    let patient = adopt_with(&harness, bounded(long)).expect("there is a slot");
+    let mut told = wait_for(harness.handle().connections());
+    told.sort_by_key(|own| own.connection);
+    let told: Vec<_> = told.iter().map(|own| own.idle_timeout).collect();
+    assert_eq!(told, [None, long]);
+    let short = Some(Duration::from_millis(100));
+    let mut client = adopt_with(&harness, bounded(short)).expect("there is a slot");
+    let mut rest = Vec::new();
+    wait_for(client.read_to_end(&mut rest)).expect("it is closed");
+    assert_eq!(rest.len(), GREETING_SIZE);
+    other.ping();
+    harness.wait_until("the end of one", || {
+        harness.handle().connection_count() == 2
+    });
+    drop(patient);
+}
+
+#[test]
+fn a_connection_is_closed_that_leaves_more_output_than_it_was_adopted_with() {
+    let size = OUTPUT_MAX_LEAST + (1 << 20);
+    let procedures =
+        Script::procedures().function("large", |(size,): (usize,)| Ok("x".repeat(size)));
+    let script = Script::default();
+    let server = TestServer::of(move || Ok(script.engine()), procedures);
+    let adopt = |bounds| {
+        let (client, stream) = tokio::io::duplex(4096);
+        let connection = Connection::over(stream, PeerAddress::Local).bounds(bounds);
+        server.handle().adopt(connection).expect("there is a slot");
+        client
+    };
+    let mut args = vec![0x91, 0xce];
+    args.extend_from_slice(&u32::try_from(size).expect("it fits").to_be_bytes());
+    let call = RequestBuilder::call(1, "large", &args).bytes();
+    let bounded = ConnectionBounds::default().output_bytes(OUTPUT_MAX_LEAST);
+    let mut clients = [adopt(bounded), adopt(ConnectionBounds::default())];
+    for client in &mut clients {
+        wait_for(async {
+            read_greeting(client).await;
+            client.write_all(&call).await.expect("it is taken");
+        });
+    }
+    server.wait_until("the end of one", || server.handle().connection_count() == 1);
+    // The other one has all of it when it reads.
+    let [_, mut other] = clients;
+    let (length, code) = wait_for(receive_large(&mut other));
+    assert_eq!(code, 0);
+    assert!(length > size, "{length}");
+}
+
+/// As [`receive`], of many bytes at a time.
+async fn receive_large(stream: &mut (impl AsyncRead + Unpin)) -> (usize, u32) {
+    let mut bytes = Vec::new();
+    loop {
+        let is_begun = bytes.len() > 16;
+        let total = is_begun.then(|| {
+            let size = u32::from_be_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]);
+            5 + usize::try_from(size).expect("it fits")
+        });
+        if total.is_some_and(|total| bytes.len() >= total)
+            && let Some(reply) = ReplyFrame::read(&bytes, usize::MAX).expect("it is a frame")
+        {
+            return (reply.body.len(), reply.code);
+        }
+        let read = stream.read_buf(&mut bytes).await.expect("there is more");
+        assert!(read > 0, "it is not closed");
+    }
 }

@@ -254,7 +254,11 @@ impl Acceptor {
         match slots.admit(listener.kind, may_administer, peer.ip()) {
             Ok(slot) => {
                 let is_provisional = slot.is_provisional();
-                self.batches[slot.thread()].push(IncomingConnection { stream, peer, slot });
+                self.batches[slot.thread()].push(IncomingConnection {
+                    stream,
+                    origin: peer.into(),
+                    slot,
+                });
                 if is_provisional {
                     self.tell_full(now);
                 }

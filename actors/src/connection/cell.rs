@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::state::ConnectionState;
 use crate::config::SoloPolicy;
-use crate::incoming::PeerAddress;
+use crate::incoming::{ConnectionBounds, PeerAddress};
 use crate::messages::SessionId;
 use crate::shared::Shared;
 use crate::slots::ConnectionSlot;
@@ -16,6 +16,7 @@ pub(crate) struct ConnectionCell {
     /// The name of its session.
     pub(crate) id: SessionId,
     pub(crate) peer: PeerAddress,
+    pub(crate) bounds: ConnectionBounds,
     pub(crate) since: Instant,
     /// Epoch of the serving state at its accept: in the same solo it counts as a new connection.
     pub(crate) epoch: u64,

@@ -2,10 +2,10 @@
 //! writes.
 
 use crate::admission::Class;
-use crate::limits::{CONNECTION_BYTES_MAX, CONNECTION_REQUESTS_MAX, RESERVE_REQUESTS_MAX};
+use crate::limits::{CONNECTION_BYTES_MAX, RESERVE_REQUESTS_MAX};
 
 /// Requests of one connection that are forwarded and not answered.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InFlightCounts {
     /// All of them.
     pub(crate) all: usize,
@@ -17,9 +17,23 @@ pub(crate) struct InFlightCounts {
     pub(crate) calls: usize,
     /// Requests that wait for something else than Tx, and have no credit.
     pub(crate) waiting: usize,
+    /// How many there may be.
+    max: usize,
 }
 
 impl InFlightCounts {
+    /// None, where there may be this number.
+    pub(crate) fn up_to(max: usize) -> Self {
+        Self {
+            all: 0,
+            bytes: 0,
+            writes: 0,
+            calls: 0,
+            waiting: 0,
+            max,
+        }
+    }
+
     /// One was forwarded.
     pub(crate) fn add(&mut self, class: Class, bytes: usize) {
         self.all += 1;
@@ -60,7 +74,7 @@ impl InFlightCounts {
 
     /// Whether one more may be forwarded.
     pub(crate) fn has_credit(self) -> bool {
-        self.all < CONNECTION_REQUESTS_MAX && self.bytes < CONNECTION_BYTES_MAX
+        self.all < self.max && self.bytes < CONNECTION_BYTES_MAX
     }
 
     /// Whether one more may be forwarded by a credit of the reserve.

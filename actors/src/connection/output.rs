@@ -25,7 +25,7 @@ use super::transport::Transport;
 use crate::engine::{LargeFrame, ReplyBody};
 use crate::limits::{
     BESIDE_CHUNKS_MAX, FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_AHEAD_MAX, OUTPUT_AHEAD_MIN,
-    OUTPUT_CONTROL_MAX, OUTPUT_MAX, PARTS_PER_WRITE_MAX, SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX,
+    OUTPUT_CONTROL_MAX, PARTS_PER_WRITE_MAX, SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX,
     WRITTEN_APART_MAX,
 };
 use crate::segments::{Chain, Held, Segments};
@@ -280,11 +280,6 @@ impl Output {
     /// Bytes that were ever sent.
     pub(crate) fn sent_total(&self) -> u64 {
         self.sent_total
-    }
-
-    /// Whether so much waits that its connection is to be closed.
-    pub(crate) fn is_over_max(&self) -> bool {
-        self.size() > OUTPUT_MAX
     }
 
     /// Writes what it can; hands the open buffer back through `give_back` when it is of no use.

@@ -6,7 +6,7 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 
 use super::gather::{Contribute, Contribution, Gathered};
 use super::reply_to::ReplyTo;
-use crate::incoming::{IncomingStream, PeerAddress};
+use crate::incoming::{IncomingStream, Origin};
 use crate::messages::tx::{Push, Replies, TxHandle};
 use crate::slots::ConnectionSlot;
 use crate::transitions::TransitionOutcome;
@@ -15,7 +15,7 @@ use crate::transitions::TransitionOutcome;
 #[derive(Debug)]
 pub(crate) struct IncomingConnection {
     pub(crate) stream: IncomingStream,
-    pub(crate) peer: PeerAddress,
+    pub(crate) origin: Origin,
     // Last: it is given back when the socket is closed.
     pub(crate) slot: ConnectionSlot,
 }

@@ -37,6 +37,13 @@ pub struct ConnectionInfo {
     /// How long ago it was accepted. Serialized in seconds.
     #[serde(serialize_with = "in_seconds")]
     pub age: Duration,
+    /// How many requests it may have in flight.
+    pub requests_max: usize,
+    /// How many bytes its client may leave before it is closed.
+    pub output_max_bytes: usize,
+    /// After how long it is closed when it is idle, `None` never. Serialized in seconds.
+    #[serde(serialize_with = "in_seconds_or_nil")]
+    pub idle_timeout: Option<Duration>,
 }
 
 /// Whose slot a connection has.

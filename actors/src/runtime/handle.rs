@@ -11,7 +11,7 @@ use super::transition::Transition;
 use crate::acceptor::{AcceptorHandle, reject};
 use crate::config::Grace;
 use crate::exposure::refuses;
-use crate::incoming::{AdoptError, Connection, ListenError, Listener};
+use crate::incoming::{AdoptError, Connection, ListenError, Listener, Origin};
 use crate::jobs::{JobQueue, JobTable};
 use crate::messages::IncomingConnection;
 use crate::peers::Peers;
@@ -94,13 +94,16 @@ impl<E: 'static> RuntimeHandle<E> {
     ///
     /// # Errors
     ///
-    /// [`AdoptError`]: there is no slot. The connection is closed.
+    /// [`AdoptError`]: there is no slot, or its own bounds are beyond those of the runtime. The
+    /// connection is closed.
     pub fn adopt(&self, connection: Connection) -> Result<(), AdoptError> {
         let Connection {
             mut stream,
             peer,
             kind,
+            bounds,
         } = connection;
+        bounds.check(self.shared.config.time_limits.idle)?;
         let slots = &self.shared.slots;
         let may_administer = self.shared.config.administrators.may_be(peer.ip());
         let slot = match slots.admit(kind, may_administer, peer.ip()) {
@@ -110,7 +113,11 @@ impl<E: 'static> RuntimeHandle<E> {
                 return Err(AdoptError::TooManyConnections);
             }
         };
-        self.peers.workers[slot.thread()].accepted(vec![IncomingConnection { stream, peer, slot }]);
+        self.peers.workers[slot.thread()].accepted(vec![IncomingConnection {
+            stream,
+            origin: Origin { peer, bounds },
+            slot,
+        }]);
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use crate::connection::transport::Transport;
 use crate::engine::catalog::GUEST;
 use crate::exposure::refuses;
 use crate::hooks::{CloseReason, ConnectionClosed};
-use crate::incoming::PeerAddress;
+use crate::incoming::Origin;
 use crate::limits::LOGIN_WORK;
 use crate::memory::ConnectionCharge;
 use crate::messages::SessionId;
@@ -54,19 +54,19 @@ impl Session {
         worker: &Rc<WorkerCell>,
         index: u32,
         slot: ConnectionSlot,
-        peer: PeerAddress,
+        origin: Origin,
         stream: Box<dyn Transport>,
     ) -> io::Result<Started> {
         let mut salt = [0; SALT_SIZE];
         getrandom::fill(&mut salt).map_err(|fault| io::Error::other(fault.to_string()))?;
-        let cell = new_cell(worker, index, slot, peer, stream, salt);
+        let cell = new_cell(worker, index, slot, origin, stream, salt);
         let greeting = greeting::encode(&worker.shared.config.instance_uuid, &salt);
         cell.state
             .borrow_mut()
             .output()
             .extend_from_slice(&greeting);
         let (hooks, id) = (&worker.shared.additions.hooks, cell.id.connection);
-        hooks.tell_opened(id, peer, cell.since);
+        hooks.tell_opened(id, origin.peer, cell.since);
         refuse_at_the_door(worker, &cell);
         let connection = Rc::downgrade(&cell);
         let session = Self {
@@ -106,11 +106,12 @@ pub(super) fn new_cell(
     worker: &WorkerCell,
     index: u32,
     slot: ConnectionSlot,
-    peer: PeerAddress,
+    origin: Origin,
     stream: Box<dyn Transport>,
     salt: [u8; SALT_SIZE],
 ) -> Rc<ConnectionCell> {
     let shared = &worker.shared;
+    let Origin { peer, bounds } = origin;
     let connection = shared.next_connection();
     let is_administrator = shared.config.administrators.includes(GUEST, peer.ip());
     let mut identity = Identity::guest(connection, peer.ip(), salt, is_administrator);
@@ -121,6 +122,7 @@ pub(super) fn new_cell(
     let mut state = ConnectionState::new(
         stream,
         identity,
+        bounds,
         ConnectionCharge::new(shared.memory.clone()),
         OpenTransactions::new(worker.state.borrow().writer_count()),
         shared.counters[worker.index].traffic.clone(),
@@ -135,6 +137,7 @@ pub(super) fn new_cell(
     Rc::new(ConnectionCell {
         id: SessionId { index, connection },
         peer,
+        bounds,
         since: now,
         epoch: shared.serving.load().epoch,
         state: RefCell::new(state),

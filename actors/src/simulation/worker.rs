@@ -28,7 +28,7 @@ impl Handler<Connect> for Worker {
             peer,
             slot,
         } = connect;
-        self.serve(slot, peer, Box::new(transport))
+        self.serve(slot, peer.into(), Box::new(transport))
             .expect("the system has random numbers");
     }
 }

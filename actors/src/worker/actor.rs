@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler, Message};
@@ -20,7 +20,7 @@ use super::rates::Rates;
 use super::sessions::Sessions;
 use crate::connection::state::ConnectionState;
 use crate::connection::transport::{Transport, from_incoming};
-use crate::incoming::PeerAddress;
+use crate::incoming::Origin;
 use crate::limits::WORKER_TICK_PERIOD;
 use crate::messages::tx::{Push, Replies};
 use crate::messages::worker::{
@@ -51,6 +51,8 @@ pub(crate) struct Worker {
     seen: Cell<Option<Serving>>,
     /// When the connections' time limits are looked at again.
     pub(super) next_look: Cell<Option<Instant>>,
+    /// The shortest idle time that a connection ever had as a bound of its own.
+    pub(super) idle_min: Cell<Option<Duration>>,
     /// When the next request that is kept in Tx's queue has waited for as long as it may, in solo.
     pub(super) kept_until: Cell<Option<Instant>>,
     /// When connections were last looked at because memory or credits are short, if they are.
@@ -74,6 +76,7 @@ impl Worker {
             lap: Cell::default(),
             seen: Cell::default(),
             next_look: Cell::default(),
+            idle_min: Cell::default(),
             kept_until: Cell::default(),
             shortage: Cell::default(),
             rates: RefCell::default(),
@@ -82,12 +85,19 @@ impl Worker {
     }
 
     fn accept(&mut self, incoming: IncomingConnection) {
-        let IncomingConnection { stream, peer, slot } = incoming;
+        let IncomingConnection {
+            stream,
+            origin,
+            slot,
+        } = incoming;
         // In this order: the slot is given back after the socket is closed.
-        let served = from_incoming(stream).and_then(|stream| self.serve(slot, peer, stream));
+        let served = from_incoming(stream).and_then(|stream| self.serve(slot, origin, stream));
         // A stream that cannot be registered is a connection that is closed.
         if let Err(error) = served {
-            log::warn!("a connection from {peer} could not be taken: {error}");
+            log::warn!(
+                "a connection from {} could not be taken: {error}",
+                origin.peer
+            );
         }
     }
 
@@ -95,13 +105,17 @@ impl Worker {
     pub(crate) fn serve(
         &mut self,
         slot: ConnectionSlot,
-        peer: PeerAddress,
+        origin: Origin,
         stream: Box<dyn Transport>,
     ) -> io::Result<()> {
         let cell = &self.cell;
-        let start = |index| Session::serve(cell, index, slot, peer, stream);
+        let start = |index| Session::serve(cell, index, slot, origin, stream);
         let connection = self.sessions.start(start)?;
         self.watch_provisional(&connection);
+        if let Some(idle) = origin.bounds.idle {
+            let shortest = self.idle_min.get().map_or(idle, |own| own.min(idle));
+            self.idle_min.set(Some(shortest));
+        }
         Ok(())
     }
 

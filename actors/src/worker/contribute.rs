@@ -32,6 +32,8 @@ fn state_of(phase: RequestPhase) -> RequestState {
 
 impl Worker {
     fn connection_rows(&self, now: Instant) -> Vec<Row> {
+        let idle = self.cell.shared.config.time_limits.idle;
+        let idle = (!idle.is_zero()).then_some(idle);
         let row = |session: Rc<ConnectionCell>| {
             let state = session.state.borrow();
             Row::Connection(ConnectionInfo {
@@ -46,6 +48,9 @@ impl Worker {
                 memory_bytes: state.buffer_bytes(),
                 place: session.slot.kind().into(),
                 age: age(now, session.since),
+                requests_max: session.bounds.requests,
+                output_max_bytes: session.bounds.output_bytes,
+                idle_timeout: session.bounds.idle.or(idle),
             })
         };
         self.sessions.iter().take(SHOW_ROWS_MAX).map(row).collect()

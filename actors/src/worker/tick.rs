@@ -112,7 +112,12 @@ impl Worker {
     /// Closes connections that took longer than they may.
     fn check_timeouts(&self, now: Instant) {
         let limits = &self.cell.shared.config.time_limits;
-        let Some(period) = check_period(limits) else {
+        // None that a connection has of its own is longer than that of all.
+        let shortest = TimeLimits {
+            idle: self.idle_min.get().unwrap_or(limits.idle),
+            ..*limits
+        };
+        let Some(period) = check_period(&shortest) else {
             return;
         };
         let due = self.next_look.get().unwrap_or(now);
@@ -131,6 +136,10 @@ impl Worker {
         };
         for session in self.sessions.iter() {
             let mut own = session.state.borrow_mut();
+            let limits = &TimeLimits {
+                idle: session.bounds.idle.unwrap_or(limits.idle),
+                ..*limits
+            };
             if let Some(overdue) = own.check_timeouts(now, is_late, limits) {
                 log::debug!(
                     "closing the connection from {}: {}",

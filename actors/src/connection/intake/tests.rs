@@ -39,7 +39,7 @@ fn counts(load: Load) -> InFlightCounts {
         Heavy => CONNECTION_REQUESTS_MAX - 1,
         AtItsBound => CONNECTION_REQUESTS_MAX,
     };
-    let mut counts = InFlightCounts::default();
+    let mut counts = InFlightCounts::up_to(CONNECTION_REQUESTS_MAX);
     (0..requests).for_each(|_| counts.add(Class::Read, 1));
     counts
 }

@@ -40,6 +40,7 @@ use super::watches::Watches;
 use crate::cells::traffic::{Counter, TrafficCounts};
 use crate::engine::Caller;
 use crate::hooks::CloseReason;
+use crate::incoming::ConnectionBounds;
 use crate::limits::{MEMORY_SMALL, OUTPUT_PAUSE, SEGMENT_SIZE};
 use crate::memory::{ConnectionCharge, Holding, OutputGauge};
 use crate::resources::credits::Grant;
@@ -67,6 +68,8 @@ pub(crate) struct ConnectionState {
     /// Requests in chunks, once both ends have agreed to them.
     incoming: Option<Box<Incoming>>,
     output: Output,
+    /// Bytes of it that its client may leave: beyond them the connection is closed.
+    output_max: usize,
     intake: Intake,
     /// Credits that the worker keeps for its next turn, after a wait.
     grant: Grant,
@@ -122,6 +125,7 @@ impl ConnectionState {
     pub(crate) fn new(
         stream: Box<dyn Transport>,
         identity: Identity,
+        bounds: ConnectionBounds,
         charge: ConnectionCharge,
         transactions: OpenTransactions,
         traffic: Arc<TrafficCounts>,
@@ -134,6 +138,7 @@ impl ConnectionState {
             inbox: None,
             incoming: None,
             output: Output::new(charge.segments().clone()),
+            output_max: bounds.output_bytes,
             intake: Intake::default(),
             grant: Grant::default(),
             close_reason: None,
@@ -143,7 +148,7 @@ impl ConnectionState {
             identity,
             login_pace: LoginPace::default(),
             login: None,
-            counts: InFlightCounts::default(),
+            counts: InFlightCounts::up_to(bounds.requests),
             is_late: false,
             resting: None,
             stalled: None,
@@ -408,7 +413,7 @@ impl ConnectionState {
 
     /// Whether more replies wait for the client than are kept for it.
     pub(crate) fn has_too_much_output(&self) -> bool {
-        self.output.is_over_max()
+        self.output.size() > self.output_max
     }
 
     /// Whether the connection is to be closed because what is short is held by it, and its client

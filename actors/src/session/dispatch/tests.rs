@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::scan::ParkedScan;
 use crate::engine::catalog::{Catalog, CatalogBuilder, User};
+use crate::incoming::PeerAddress;
 use crate::limits::{
     BUFFER_KEEP_MAX, CATALOG_STEP_ROWS_MAX, CONNECTIONS_MEMORY_MAX_DEFAULT, READ_SIZE,
     SEGMENT_SIZE, VIEW_STEPS_PER_POLL_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE,
@@ -53,8 +54,8 @@ async fn write(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u8> {
     let stream = TcpStream::connect(address).await.unwrap();
     let slot = shared.slots.find(ListenerKind::Clients, true).unwrap();
     let slot = shared.slots.take(slot);
-    let peer = SocketAddr::from(([127, 0, 0, 1], 1024)).into();
-    let cell = new_cell(&worker, 0, slot, peer, Box::new(stream), [0; 32]);
+    let peer = PeerAddress::from(SocketAddr::from(([127, 0, 0, 1], 1024)));
+    let cell = new_cell(&worker, 0, slot, peer.into(), Box::new(stream), [0; 32]);
     let mut state = worker.state.borrow_mut();
     let mut own = cell.state.borrow_mut();
     let now = clock.now();
