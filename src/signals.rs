@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vestibule_actors::RuntimeHandle;
+use vestibule_actors::internal::EndingSignals;
 use vestibule_engine::EmbeddedEngine;
 
 use crate::cli::EXIT_CUT_OFF;
@@ -26,15 +27,11 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// the process. SIGHUP changes nothing: it is not to end a server that serves, and there is nothing
 /// to load again.
 pub(crate) async fn stop_on_signal(runtime: &RuntimeHandle<EmbeddedEngine>) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut quit = signal(SignalKind::quit())?;
+    let mut ending = EndingSignals::new()?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut next = async || loop {
         return tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-            _ = quit.recv() => "SIGQUIT",
+            signal = ending.next() => signal,
             _ = hang_up.recv() => {
                 log::info!("SIGHUP changes nothing: options are read at the start");
                 continue;

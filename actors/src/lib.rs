@@ -238,6 +238,8 @@ pub use vestibule_wire as wire;
 /// What the other packages of this workspace share with this one. No promise is kept for it.
 #[doc(hidden)]
 pub mod internal {
+    #[cfg(feature = "signals")]
+    pub use crate::runtime::EndingSignals;
     pub use crate::seconds::from_seconds;
     pub use crate::settable::settable;
     pub use crate::shared_tree::SharedTree;

@@ -38,6 +38,8 @@ pub(crate) use assemble::Timing;
 pub(crate) use assemble::{Mailboxes, follow_cell, spawner};
 pub use builder::RuntimeBuilder;
 pub use handle::RuntimeHandle;
+#[cfg(feature = "signals")]
+pub use signals::EndingSignals;
 pub use start_error::StartError;
 pub use transition::Transition;
 

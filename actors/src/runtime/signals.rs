@@ -23,10 +23,16 @@ const ENDING: [(&str, SignalKind); 3] = [
 ];
 
 /// The signals that end a process, as they come.
-struct Signals(Vec<(&'static str, Signal)>);
+#[derive(Debug)]
+pub struct EndingSignals(Vec<(&'static str, Signal)>);
 
-impl Signals {
-    fn new() -> io::Result<Self> {
+impl EndingSignals {
+    /// The signals from now on, heard for the whole process and for good.
+    ///
+    /// # Errors
+    ///
+    /// A signal that cannot be waited for.
+    pub fn new() -> io::Result<Self> {
         let one = |(name, kind): (&'static str, SignalKind)| Ok((name, signal(kind)?));
         ENDING
             .into_iter()
@@ -36,7 +42,7 @@ impl Signals {
     }
 
     /// The name of the next one.
-    async fn next(&mut self) -> &'static str {
+    pub async fn next(&mut self) -> &'static str {
         let each = self.0.iter_mut().map(|(name, signal)| {
             let name = *name;
             async move {
@@ -88,7 +94,7 @@ impl<E: 'static> RuntimeHandle<E> {
         &self,
         first: impl FnOnce() -> F,
     ) -> io::Result<StopReport> {
-        let mut signals = Signals::new()?;
+        let mut signals = EndingSignals::new()?;
         Ok(self.serve_until(async || signals.next().await, first).await)
     }
 
