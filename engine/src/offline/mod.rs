@@ -8,11 +8,12 @@
 //! | module | what |
 //! |---|---|
 //! | `import` | rows put into a directory |
-//! | `tarantool` | Tarantool's own files, loaded |
+//! | `tarantool` | Tarantool's own files, loaded: with the feature `tarantool-files` |
 //! | `references` | definitions held against each other |
 
 mod import;
 mod references;
+#[cfg(feature = "tarantool-files")]
 mod tarantool;
 
 use std::fmt::Display;
@@ -33,8 +34,9 @@ use vestibule_actors::engine::{Fault, Progress};
 use vestibule_wire::msgpack::Reader;
 
 pub use import::{Import, Put};
-#[cfg(fuzzing)]
+#[cfg(all(fuzzing, feature = "tarantool-files"))]
 pub(crate) use tarantool::block_of as tarantool_block;
+#[cfg(feature = "tarantool-files")]
 pub use tarantool::{Converted, TarantoolData, TarantoolError, is_tarantool};
 
 /// Definitions in the order in which they can be made again: what others need comes first.
