@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use vestibule_actors::config::Grace;
-use vestibule_actors::monitoring::{ConnectionPlace, RequestState, TrafficMetrics};
+use vestibule_actors::monitoring::{
+    ConnectionPlace, QuotaKind, RequestState, ReservationKind, TrafficMetrics,
+};
 use vestibule_actors::serving::{Role, State, TransitionPhase};
 use vestibule_actors::testing::{Frame, Harness, RequestBuilder, Script, config};
 use vestibule_actors::wire::keys::RequestType;
@@ -52,6 +54,33 @@ fn the_procedures_tell_what_the_handle_gives() {
     assert_eq!(told.state, own.state.name());
     assert_eq!((told.connections, own.connections), (1, 1));
     assert_eq!((told.jobs, told.fault), (0, None));
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Kinds {
+    what: Option<String>,
+    kind: Option<String>,
+}
+
+#[test]
+fn kinds_of_what_is_held_are_values_and_are_told_by_their_names() {
+    let harness = Harness::start();
+    let handle = harness.handle();
+    let mut operator = harness.connect();
+    assert_eq!(operator.call_with("vestibule.lock", &("a",)).code, 0);
+    assert_eq!(operator.call("reserve", NO_ARGS).code, 0);
+    let kinds: Vec<_> = handle.reservations().iter().map(|own| own.kind).collect();
+    let expected = [ReservationKind::Lock, ReservationKind::Engine("scripted")];
+    assert_eq!(kinds, expected);
+    let (told,): (Vec<Kinds>,) = operator.show("reservations").data();
+    let told: Vec<_> = told.into_iter().filter_map(|own| own.kind).collect();
+    assert_eq!(told, ["lock", "scripted"]);
+    let held = handle.quotas();
+    assert_eq!((held[0].what, held[0].used), (QuotaKind::Reservations, 2));
+    let (told,): (Vec<Kinds>,) = operator.show("quotas").data();
+    assert_eq!(told[0].what.as_deref(), Some(held[0].what.name()));
+    let bound = format!("{}_max", held[0].what);
+    assert!(handle.limits().iter().any(|limit| limit.name == bound));
 }
 
 #[derive(Debug, serde::Deserialize)]

@@ -2,20 +2,55 @@
 //! goes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::engine::ReservationId;
 use crate::limits::SHOW_ROWS_MAX;
 use crate::serialized::in_seconds;
 
+/// What a reservation is. Displayed and serialized as its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReservationKind {
+    /// An advisory lock: `lock`.
+    Lock,
+    /// Something of the engine's, as it called it in
+    /// [`Reply::reserve`](crate::engine::Reply::reserve).
+    Engine(&'static str),
+}
+
+impl ReservationKind {
+    /// `lock`, or what the engine calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Engine(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for ReservationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for ReservationKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// What is told of one reservation.
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) connection: u64,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: ReservationKind,
     pub(crate) name: Box<str>,
     pub(crate) since: Instant,
     /// Requests that wait for it.
@@ -30,8 +65,8 @@ pub struct ReservationInfo {
     pub reservation: u64,
     /// The connection that holds it.
     pub connection: u64,
-    /// What it is: `lock`, or what the engine calls it.
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: ReservationKind,
     /// The reservation's name.
     pub name: String,
     /// Requests that wait for it.

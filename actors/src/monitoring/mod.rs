@@ -29,5 +29,5 @@ pub use metrics::{Count, MemoryUse, Metrics, TrafficMetrics};
 pub use status::ServerStatus;
 pub use threads::SessionThread;
 
-pub use crate::cells::reservation_list::ReservationInfo;
-pub use crate::quotas::QuotaInfo;
+pub use crate::cells::reservation_list::{ReservationInfo, ReservationKind};
+pub use crate::quotas::{QuotaInfo, QuotaKind};

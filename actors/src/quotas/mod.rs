@@ -10,10 +10,12 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `kind` | what is held |
 //! | `shares` | the bounds, of what all may have and of the configured shares |
 //! | `table` | who holds how much: pure |
 //! | `mod` | the table where every thread sees it, and the charges |
 
+mod kind;
 mod shares;
 mod table;
 
@@ -29,13 +31,13 @@ use crate::engine::Caller;
 use crate::limits::{SHOW_ROWS_MAX, WAIT_BYTES_MAX};
 use crate::serialized::as_text;
 
+pub use self::kind::QuotaKind;
 pub(crate) use self::shares::QuotaBounds;
 
 /// What is bounded in this way.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    /// For operators: the plural of what is held.
-    name: &'static str,
+    kind: QuotaKind,
     bounds: QuotaBounds,
     table: Mutex<QuotaTable>,
 }
@@ -55,12 +57,12 @@ pub(crate) struct Quotas {
 
 impl Quotas {
     pub(crate) fn new(limits: &QuotaLimits) -> Self {
-        let quota = |name, all| Quota::new(name, QuotaBounds::of(all, limits.shares));
+        let quota = |kind, all| Quota::new(kind, QuotaBounds::of(all, limits.shares));
         Self {
-            transactions: quota("open transactions", limits.transactions_max),
-            reservations: quota("reservations", limits.reservations_max),
-            waits: quota("waiting requests", limits.waits_max),
-            wait_bytes: quota("bytes of waiting requests", WAIT_BYTES_MAX),
+            transactions: quota(QuotaKind::Transactions, limits.transactions_max),
+            reservations: quota(QuotaKind::Reservations, limits.reservations_max),
+            waits: quota(QuotaKind::Waits, limits.waits_max),
+            wait_bytes: quota(QuotaKind::WaitBytes, WAIT_BYTES_MAX),
         }
     }
 
@@ -91,20 +93,20 @@ impl Quotas {
         Some(WaitCharge { _request, _bytes })
     }
 
-    /// All of them, with the names that their limits have in `vestibule.show('limits')`.
-    fn named(&self) -> [(&'static str, &Arc<Quota>); 4] {
+    fn all(&self) -> [&Arc<Quota>; 4] {
         [
-            ("transactions", &self.transactions),
-            ("reservations", &self.reservations),
-            ("waits", &self.waits),
-            ("wait_bytes", &self.wait_bytes),
+            &self.transactions,
+            &self.reservations,
+            &self.waits,
+            &self.wait_bytes,
         ]
     }
 
     /// The bounds of each, by name, with what is in use where that is one number.
     pub(crate) fn limits(&self) -> Vec<(String, u64, Option<u64>)> {
-        let rows = |(name, quota): (&'static str, &Arc<Quota>)| {
+        let rows = |quota: &Arc<Quota>| {
             let (bounds, used) = (quota.bounds, quota.table().used());
+            let name = quota.kind.name();
             [
                 ("max", bounds.all, Some(used as u64)),
                 ("reserve", bounds.reserve, None),
@@ -114,12 +116,12 @@ impl Quotas {
             ]
             .map(|(bound, value, used)| (format!("{name}_{bound}"), value as u64, used))
         };
-        self.named().into_iter().flat_map(rows).collect()
+        self.all().into_iter().flat_map(rows).collect()
     }
 
     /// Who holds how much of what, of each most first.
     pub(crate) fn rows(&self) -> Vec<QuotaInfo> {
-        let rows = self.named().into_iter().flat_map(|(_, quota)| quota.rows());
+        let rows = self.all().into_iter().flat_map(|quota| quota.rows());
         rows.take(SHOW_ROWS_MAX).collect()
     }
 }
@@ -145,8 +147,8 @@ pub(crate) struct WaitCharge {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QuotaInfo {
-    /// What is held: `transactions`, `reservations`, `waits` or `wait_bytes`.
-    pub what: &'static str,
+    /// What is held.
+    pub what: QuotaKind,
     /// The user.
     pub user: String,
     /// The address; of IPv6, the network of 64 bits.
@@ -159,9 +161,9 @@ pub struct QuotaInfo {
 }
 
 impl Quota {
-    pub(crate) fn new(name: &'static str, bounds: QuotaBounds) -> Arc<Self> {
+    pub(crate) fn new(kind: QuotaKind, bounds: QuotaBounds) -> Arc<Self> {
         Arc::new(Self {
-            name,
+            kind,
             bounds,
             table: Mutex::default(),
         })
@@ -185,7 +187,7 @@ impl Quota {
     ) -> Result<Charge, Error> {
         let account = self.table().take(&self.bounds, caller, amount);
         let account =
-            account.map_err(|exceeded| exceeded.error(self.name, &self.bounds, caller))?;
+            account.map_err(|exceeded| exceeded.error(self.kind, &self.bounds, caller))?;
         Ok(self.charge(caller, amount, account))
     }
 
@@ -214,7 +216,7 @@ impl Quota {
     fn rows(&self) -> Vec<QuotaInfo> {
         let held = self.table().held();
         let row = |(user, address, used): (Arc<str>, IpAddr, usize)| QuotaInfo {
-            what: self.name,
+            what: self.kind,
             user: user.to_string(),
             address,
             used,
@@ -248,7 +250,10 @@ mod tests {
 
     #[test]
     fn who_need_not_have_it_leaves_half() {
-        let quota = Quota::new("locks", QuotaBounds::of(160, Shares::default()));
+        let quota = Quota::new(
+            QuotaKind::Reservations,
+            QuotaBounds::of(160, Shares::default()),
+        );
         assert!(quota.take_if_ample(&guest(1), 21).is_none());
         let first = quota.take_if_ample(&guest(1), 19);
         assert!(first.is_some() && quota.take_if_ample(&guest(1), 2).is_none());
@@ -259,7 +264,10 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_given_back() {
-        let quota = Quota::new("locks", QuotaBounds::of(16, Shares::default()));
+        let quota = Quota::new(
+            QuotaKind::Reservations,
+            QuotaBounds::of(16, Shares::default()),
+        );
         let charges: Vec<_> = (0..4).map(|_| quota.take(&guest(1), 1).unwrap()).collect();
         let refused = quota.take(&guest(1), 1).unwrap_err();
         let text = "Too many locks of user 'guest' at 10.0.0.1: there may be 4";

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use vestibule_wire::Error;
 
+use super::kind::QuotaKind;
 use super::shares::QuotaBounds;
 use crate::engine::Caller;
 
@@ -30,8 +31,9 @@ pub(super) enum Exceeded {
 }
 
 impl Exceeded {
-    pub(super) fn error(self, what: &str, bounds: &QuotaBounds, caller: &Caller) -> Error {
+    pub(super) fn error(self, kind: QuotaKind, bounds: &QuotaBounds, caller: &Caller) -> Error {
         let (user, address) = (&caller.user.name, caller.counted_address());
+        let what = kind.plural();
         let text = match self {
             Self::User => format!(
                 "Too many {what} of user '{user}': there may be {}",

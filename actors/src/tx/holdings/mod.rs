@@ -21,7 +21,7 @@ use vestibule_wire::Error;
 use self::locks::{Granted, Locks};
 use self::reservations::Reservations;
 use super::deadlines::Deadlines;
-use crate::cells::reservation_list::Listed;
+use crate::cells::reservation_list::{Listed, ReservationKind};
 use crate::engine::{Caller, Completion, ReservationId, Ticket};
 use crate::messages::tx::RequestOrigin;
 use crate::shared::Shared;
@@ -72,7 +72,7 @@ impl Holdings {
         self.reservations.take(id, connection)?;
         let listed = Listed {
             connection,
-            kind,
+            kind: ReservationKind::Engine(kind),
             name: name.into(),
             since: holder.now,
             waiting: 0,
@@ -170,7 +170,7 @@ impl Holdings {
     fn list(&self, granted: Granted, now: Instant) {
         let listed = Listed {
             connection: granted.connection,
-            kind: "lock",
+            kind: ReservationKind::Lock,
             name: granted.name,
             since: now,
             waiting: granted.waiting,

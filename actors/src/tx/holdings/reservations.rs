@@ -201,7 +201,7 @@ mod tests {
     use super::*;
     use crate::config::Shares;
     use crate::engine::catalog::User;
-    use crate::quotas::QuotaBounds;
+    use crate::quotas::{QuotaBounds, QuotaKind};
 
     const NOBODY: fn(u64) -> bool = |_| false;
     const MAX: usize = 4096;
@@ -209,7 +209,7 @@ mod tests {
     impl Reservations {
         fn of_nobody() -> Self {
             let bounds = QuotaBounds::of(MAX, Shares::default());
-            Self::new(Quota::new("reservations", bounds))
+            Self::new(Quota::new(QuotaKind::Reservations, bounds))
         }
 
         fn acquire_for(&mut self, connection: u64) -> Result<ReservationId, Error> {
