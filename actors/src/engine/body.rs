@@ -285,6 +285,30 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_nobody_finishes_are_all_sent() {
+        let pool = Arc::new(Segments::default());
+        for size in [10, 3 * SEGMENT_SIZE] {
+            let write = |body: &mut ReplyBody<'_>, is_finished: bool| {
+                let mut rows = Rows::begin(body);
+                rows.push(&[0x91, 1]);
+                rows.push(&vec![7; size]);
+                if is_finished {
+                    rows.finish(None);
+                }
+            };
+            let bytes = [true, false].map(|is_finished| {
+                let (mut out, mut large) = (HEAD.to_vec(), LargeFrame::default());
+                let mut body = ReplyBody::framed(&mut out, 0, HEAD.len(), &mut large, &pool);
+                write(&mut body, is_finished);
+                [out, large.bytes.content()].concat()
+            });
+            assert_eq!(bytes[0], bytes[1]);
+            let count = bytes[1][HEAD.len() + 3..HEAD.len() + 7].to_vec();
+            assert_eq!(count, [0, 0, 0, 2]);
+        }
+    }
+
+    #[test]
     fn what_nobody_reads_is_counted_and_not_kept() {
         let (out, large, size) = frame(&[50_000, 5_000_000], true);
         assert_eq!(out, [b"other", HEAD].concat());
