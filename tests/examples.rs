@@ -78,6 +78,22 @@ fn assert_in_order(output: &str, texts: &[&str]) {
     }
 }
 
+/// actix-web is no dependency here, so that what the documentation shows of it is no doc test.
+#[test]
+fn the_front_page_shows_the_example_of_actix_web_as_it_is() {
+    let page = include_str!("../actors/src/lib.rs");
+    let (_, section) = page.split_once("//! # With actix-web").expect("it has one");
+    let (_, shown) = section.split_once("//! ```text\n").expect("with a program");
+    let (shown, _) = shown.split_once("//! ```").expect("and its end");
+    let shown = shown
+        .lines()
+        .map(|line| line.trim_start_matches("//!").trim());
+    let shown: Vec<_> = shown.filter(|line| !line.is_empty()).collect();
+    let example = include_str!("../examples/actix-web/src/main.rs");
+    assert!(shown.len() > 20);
+    assert_in_order(example, &shown);
+}
+
 #[test]
 fn busy_shows_what_clients_see_while_the_engine_is_busy() {
     let directory = Directory::new();

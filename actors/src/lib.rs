@@ -132,9 +132,49 @@
 //! ends first takes the runtime's threads with it, which the report then calls a failure.
 //!
 //! With the feature `signals`, `RuntimeHandle::serve_until_signal` is all that a server's `main`
-//! waits for. actix-web ends its System 300 ms after a signal, unless `HttpServer::disable_signals`
-//! is called: then `RuntimeHandle::serve_until_signal_then` stops the web server first and the
-//! runtime after it.
+//! waits for.
+//!
+//! # With actix-web
+//!
+//! Both live on one System, and handlers reach the engine by the handle. actix-web ends its System
+//! 300 ms after a signal, unless `HttpServer::disable_signals` is called: then
+//! `RuntimeHandle::serve_until_signal_then` stops the web server first and the runtime after it.
+//! This is out of `examples/actix-web/` of the repository, which has the rest of the program:
+//!
+//! ```text
+//! #[post("/visits/{name}")]
+//! async fn add_visit(runtime: Runtime, name: web::Path<String>) -> impl Responder {
+//!     let name = name.into_inner();
+//!     let count = runtime.write(move |visits| Ok(visits.visit(name))).await;
+//!     count.map_or_else(failure, |count| HttpResponse::Ok().body(count.to_string()))
+//! }
+//!
+//! #[actix_web::main]
+//! async fn main() -> io::Result<()> {
+//!     let [http, iproto] = addresses()?;
+//!     let config = Config::default().listen(vec![iproto]);
+//!     let runtime = start(config, || Ok(Visits::default()), procedures())?;
+//!     let shared = web::Data::new(runtime.clone());
+//!     let app = move || {
+//!         let app = App::new().app_data(shared.clone());
+//!         app.service(add_visit).service(count_visits)
+//!     };
+//!     let server = HttpServer::new(app)
+//!         // Else actix-web ends the System by itself, and requests under way with it.
+//!         .disable_signals()
+//!         .bind(http)?;
+//!     let server = server.run();
+//!     let web = server.handle();
+//!     actix_web::rt::spawn(server);
+//!     // At a signal: first no HTTP any more, whose handlers need the engine, then the runtime.
+//!     let report = runtime.serve_until_signal_then(|| web.stop(true)).await?;
+//!     println!(
+//!         "stopped: {} requests cut off, failure {:?}",
+//!         report.killed, report.failure
+//!     );
+//!     Ok(())
+//! }
+//! ```
 //!
 //! # Features
 //!

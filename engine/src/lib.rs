@@ -10,8 +10,55 @@
 //!
 //! Nothing that is not durable is ever in the image, so a failed append has nothing to undo.
 //!
+//! ```
+//! use serde::de::IgnoredAny;
+//! use vestibule_actors::actix_rt::System;
+//! use vestibule_actors::serving::State;
+//! use vestibule_actors::{Config, start};
+//! use vestibule_engine::{CallData, EmbeddedEngine, EngineOptions, procedures};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = vestibule_engine::testing::TestData::new();
+//! # let directory = directory.directory();
+//! // What connectors call of Tarantool's, and a procedure of one's own: all of it or nothing.
+//! let own = procedures::standard().atomic("visit", |call| {
+//!     let (user,): (u64,) = call.parse()?;
+//!     let mut data = call.data();
+//!     let mut visits = data.space::<(u64, u64)>("visits");
+//!     let count = visits.get(&user)?.map_or(1, |(_, count)| count + 1);
+//!     visits.replace(&(user, count))?;
+//!     call.reply.value(&count)
+//! });
+//! System::new().block_on(async {
+//!     let engine = EmbeddedEngine::factory(EngineOptions::new(directory));
+//!     let runtime = start(Config::default(), engine, own)?;
+//!     while runtime.serving().state != State::Assist {
+//!         runtime.changed(runtime.serving()).await;
+//!     }
+//!     // As clients do on their connections, with a user's rights.
+//!     let create = "box.schema.space.create";
+//!     let _: (IgnoredAny,) = runtime.call("admin", create, &("visits",)).await?;
+//!     let create = "box.space.visits:create_index";
+//!     let _: (IgnoredAny,) = runtime.call("admin", create, &("primary",)).await?;
+//!     let (count,): (u64,) = runtime.call("admin", "visit", &(7,)).await?;
+//!     assert_eq!(count, 1);
+//!     runtime.stop(None).await;
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
 //! Procedures of an embedder reach data as Rust types by [`CallData::data`], work that it does from
 //! elsewhere by [`EmbeddedEngine::data`].
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `tarantool-files` (by default) | `offline::TarantoolData`: the files of Tarantool are read |
+//! | `testing` | `testing`: a directory for a test, a disk that fails when it is told to |
+//!
+//! # The inside
 //!
 //! From the ground floor up; a module imports only what stands above it in this table:
 //!

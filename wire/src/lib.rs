@@ -8,6 +8,45 @@
 //!           bytes in ──▶ reply ──▶ error                  the same errors, read
 //! ```
 //!
+//! A request on its way, and its reply on the way back:
+//!
+//! ```
+//! use vestibule_wire::client::{ReplyFrame, RequestHeader};
+//! use vestibule_wire::frame::read_prefix;
+//! use vestibule_wire::header::read_header;
+//! use vestibule_wire::keys::RequestType;
+//! use vestibule_wire::limits::PACKET_SIZE_MAX_DEFAULT;
+//! use vestibule_wire::msgpack::Reader;
+//! use vestibule_wire::reply::{ReplyHeader, Rows};
+//! use vestibule_wire::request::{Body, IdOrName, Store, decode};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A client writes bytes.
+//! let replace = Body::Replace(Store { space: IdOrName::Id(512), tuple: &[0x92, 7, 0xa1, b'a'] });
+//! let mut sent = Vec::new();
+//! RequestHeader::with_sync(1).write(&mut sent, &replace);
+//!
+//! // A server reads them where they are, and appends what it answers.
+//! let prefix = read_prefix(&sent, PACKET_SIZE_MAX_DEFAULT)?.expect("all of it has come");
+//! let (header, body) = read_header(&sent[prefix.size..prefix.frame_size()]).expect("a header");
+//! let request = RequestType::from_code(header.request_type).expect("one that clients may send");
+//! let Body::Replace(stored) = decode(request, body)? else {
+//!     unreachable!("it is what was sent");
+//! };
+//! let mut answered = Vec::new();
+//! ReplyHeader { sync: header.sync, schema_version: 1 }.write(&mut answered, |out| {
+//!     Rows::begin(out).push(stored.tuple);
+//!     Ok(())
+//! })?;
+//!
+//! // The client finds the tuple in the reply.
+//! let reply = ReplyFrame::read(&answered, 16 << 20)?.expect("all of it has come");
+//! let mut data = Reader::new(reply.data().expect("it is no error"));
+//! assert_eq!((data.read_array_len()?, data.skip()?), (1, stored.tuple));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! No socket, no clock, no thread: every function here maps bytes to values or values to bytes, so
 //! that it can be tested exhaustively and used by both ends of a connection.
 //!

@@ -87,6 +87,50 @@ pub use view::{ReadView, Scan, ViewStep};
 pub use wrapper::EngineWrapper;
 
 /// A single-threaded storage engine, driven by Tx.
+///
+/// ```
+/// use vestibule_actors::Procedures;
+/// use vestibule_actors::engine::{Engine, Fault, Outcome, Reply, Request};
+/// use vestibule_actors::testing::TestServer;
+/// use vestibule_actors::wire::Error;
+///
+/// /// A sum: as it was committed, and as this turn has it.
+/// #[derive(Default)]
+/// struct Sum {
+///     committed: u64,
+///     turn: u64,
+/// }
+///
+/// impl Engine for Sum {
+///     fn execute(&mut self, _: &Request<'_>, _: &mut Reply<'_>) -> Result<Outcome, Error> {
+///         Err(Error::unsupported("This engine", "spaces"))
+///     }
+///
+///     fn commit(&mut self) -> Result<(), Error> {
+///         // Here a durable engine writes what the turn has changed.
+///         self.committed = self.turn;
+///         Ok(())
+///     }
+///
+///     fn discard_turn(&mut self) -> Result<(), Fault> {
+///         self.turn = self.committed;
+///         Ok(())
+///     }
+/// }
+///
+/// let procedures = Procedures::<Sum>::default().with_engine("add", |call| {
+///     let (amount,): (u64,) = call.parse()?;
+///     call.engine.turn += amount;
+///     call.reply.value(&call.engine.turn)
+/// });
+/// let server = TestServer::of(|| Ok(Sum::default()), procedures);
+/// let mut peer = server.connect();
+/// assert_eq!(peer.call_with("add", &(2,)).value::<u64>(), 2);
+/// assert_eq!(peer.call_with("add", &(3,)).value::<u64>(), 5);
+/// ```
+///
+/// `examples/own_engine.rs` of the repository is one with rows, transactions and a read view, and
+/// `testing::check_engine` tests whether one keeps the contract.
 pub trait Engine: Sized + 'static {
     /// Makes the engine ready to serve, on Tx's thread, in state `Loading`. May take minutes:
     /// `progress` tells clients and operators how far it is. Called once, before anything else.

@@ -178,6 +178,30 @@ impl<E: 'static> Procedures<E> {
     /// Registers a plain function: arguments in, one value out. The arguments are a tuple, or a
     /// struct with a field for each, whose names errors tell; `()` takes none. Those at the end
     /// that are `Option`s may be left out, and are `None`, as for nil.
+    ///
+    /// ```
+    /// use serde::Deserialize;
+    /// use vestibule_actors::Procedures;
+    /// use vestibule_actors::testing::{Script, TestServer};
+    /// use vestibule_actors::wire::{Error, ErrorCode};
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Order {
+    ///     price: u64,
+    ///     count: Option<u64>,
+    /// }
+    ///
+    /// let procedures = Procedures::default().function("total", |order: Order| {
+    ///     let total = order.price.checked_mul(order.count.unwrap_or(1));
+    ///     total.ok_or_else(|| Error::new(ErrorCode::PROC, "Too much for anybody"))
+    /// });
+    /// let script = Script::default();
+    /// let server = TestServer::of(move || Ok(script.engine()), procedures);
+    /// let mut peer = server.connect();
+    /// assert_eq!(peer.call_with("total", &(7, 6)).value::<u64>(), 42);
+    /// assert_eq!(peer.call_with("total", &(7,)).value::<u64>(), 7);
+    /// assert!(peer.call_with("total", &("seven",)).error_mentions("price"));
+    /// ```
     #[must_use]
     pub fn function<A, R>(
         self,
@@ -197,6 +221,24 @@ impl<E: 'static> Procedures<E> {
     /// Registers a closure that gets the engine and writes its results itself. What it has changed
     /// when it returns an error stays changed, and is committed with the turn: check first, then
     /// change, or see [`atomic`](Self::atomic).
+    ///
+    /// ```
+    /// use vestibule_actors::testing::{Script, TestServer};
+    ///
+    /// // The engine of tests stores numbers: each that comes, and how many there are.
+    /// let procedures = Script::procedures().with_engine("store", |call| {
+    ///     let (first, last): (u64, u64) = call.parse()?;
+    ///     (first..=last).for_each(|key| call.engine.put(key));
+    ///     call.reply.values(&(call.engine.count(), call.caller.user.name.to_string()))
+    /// });
+    /// let script = Script::default();
+    /// let make = script.clone();
+    /// let server = TestServer::of(move || Ok(make.engine()), procedures);
+    /// let told = server.connect().call_with("store", &(1, 3));
+    /// assert_eq!(told.data::<(usize, String)>(), (3, "guest".to_owned()));
+    /// // The reply came with the commit.
+    /// assert_eq!(script.keys(), [1, 2, 3]);
+    /// ```
     #[must_use]
     pub fn with_engine<F>(mut self, name: &str, procedure: F) -> Self
     where
@@ -241,6 +283,19 @@ impl<E: 'static> Procedures<E> {
     }
 
     /// Registers a closure for every name with this prefix that is not registered itself.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::{Script, TestServer};
+    ///
+    /// let procedures = Script::procedures().family("shop.", |call| {
+    ///     let rest = call.name.trim_start_matches("shop.");
+    ///     call.reply.value(&rest)
+    /// });
+    /// let script = Script::default();
+    /// let server = TestServer::of(move || Ok(script.engine()), procedures);
+    /// let told: String = server.connect().call_with("shop.open", &()).value();
+    /// assert_eq!(told, "open");
+    /// ```
     #[must_use]
     pub fn family<F>(mut self, prefix: &str, procedure: F) -> Self
     where
@@ -256,6 +311,26 @@ impl<E: 'static> Procedures<E> {
 
     /// Registers an `async fn`: arguments and a context in, one value out. It runs on Tx's
     /// arbiter, between turns, so Tx goes on while it waits; blocking in it blocks Tx.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::{Script, TestServer};
+    ///
+    /// let script = Script::default();
+    /// let procedures = Script::procedures().async_function("order", async |(key,), context| {
+    ///     // Other requests are executed while it waits for a bank, say.
+    ///     actix_rt::task::yield_now().await;
+    ///     // Then it has the engine for a moment; it goes on when that is committed.
+    ///     let step = context.engine(move |engine| {
+    ///         engine.put(key);
+    ///         Ok(engine.count())
+    ///     });
+    ///     step.await
+    /// });
+    /// let make = script.clone();
+    /// let server = TestServer::of(move || Ok(make.engine()), procedures);
+    /// assert_eq!(server.connect().call_with("order", &(7,)).value::<usize>(), 1);
+    /// assert_eq!(script.keys(), [7]);
+    /// ```
     #[must_use]
     pub fn async_function<A, R, F>(
         mut self,
@@ -337,6 +412,22 @@ impl<E: 'static> Procedures<E> {
     ///
     /// While the work runs, requests wait: do a bounded part of what there is to do, and leave the
     /// rest for the next time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use vestibule_actors::testing::{Script, TestServer};
+    ///
+    /// let procedures = Script::procedures().every(Duration::from_secs(60), |engine| {
+    ///     engine.put(60);
+    ///     Ok(())
+    /// });
+    /// let script = Script::default();
+    /// let make = script.clone();
+    /// let server = TestServer::of(move || Ok(make.engine()), procedures);
+    /// // A minute later, without a minute's wait.
+    /// server.wind(Duration::from_secs(60));
+    /// server.wait_until("it is done", || script.keys() == [60]);
+    /// ```
     ///
     /// # Panics
     ///

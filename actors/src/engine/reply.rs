@@ -167,6 +167,18 @@ impl<'a> Reply<'a> {
     }
 
     /// Starts a body of tuples.
+    ///
+    /// ```
+    /// use vestibule_actors::engine::{Detached, Reply};
+    ///
+    /// let (mut out, mut context) = (Vec::new(), Detached::default());
+    /// let mut reply = Reply::detached(&mut out, &mut context);
+    /// let mut rows = reply.rows();
+    /// rows.push(&[0x92, 1, 0xa1, b'a']); // [1, "a"] in MessagePack
+    /// assert_eq!(rows.count(), 1);
+    /// rows.finish(None);
+    /// # assert_eq!(out.len(), 7 + 4);
+    /// ```
     #[inline]
     pub fn rows(&mut self) -> Rows<'_, ReplyBody<'a>> {
         if self.are_rows_one_result {
@@ -207,6 +219,29 @@ impl<'a> Reply<'a> {
 
     /// Declares that Tx will be busy from now on: sessions stop waiting for it and answer alone,
     /// with this reason, until the guard is dropped. For work that takes longer than clients wait.
+    ///
+    /// ```
+    /// use vestibule_actors::Procedures;
+    /// use vestibule_actors::engine::Engine;
+    ///
+    /// fn procedures<E: Engine>() -> Procedures<E> {
+    ///     Procedures::<E>::default().with_engine("rebuild", |call| {
+    ///         let guard = call.reply.solo("rebuilding everything");
+    ///         for part in 0..100 {
+    ///             if call.reply.is_cancelled() {
+    ///                 break; // Nobody waits for it any more.
+    ///             }
+    ///             // … a hundredth of the work …
+    ///             guard.progress(part + 1, 100);
+    ///         }
+    ///         call.reply.value(&true)
+    ///     })
+    /// }
+    /// # use vestibule_actors::testing::{Script, ScriptedEngine, TestServer};
+    /// # let script = Script::default();
+    /// # let server = TestServer::of(move || Ok(script.engine()), procedures::<ScriptedEngine>());
+    /// # assert!(server.connect().call_with("rebuild", &()).value::<bool>());
+    /// ```
     #[must_use = "the state returns to assist when the guard is dropped"]
     pub fn solo(&self, reason: impl Into<String>) -> SoloGuard {
         self.context.solo(reason.into())
@@ -277,6 +312,21 @@ impl<'a> Reply<'a> {
 
     /// Tells the client something before the reply, at once: see [`Pusher::push`].
     ///
+    /// ```
+    /// use vestibule_actors::testing::{RequestBuilder, Script, TestServer};
+    ///
+    /// let procedures = Script::procedures().with_engine("count", |call| {
+    ///     call.reply.push(&"nearly done")?;
+    ///     call.reply.value(&3)
+    /// });
+    /// let script = Script::default();
+    /// let server = TestServer::of(move || Ok(script.engine()), procedures);
+    /// let mut peer = server.connect();
+    /// peer.send(&RequestBuilder::call(1, "count", &[0x90]));
+    /// assert_eq!(peer.receive().value::<String>(), "nearly done");
+    /// assert_eq!(peer.receive().value::<u64>(), 3);
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Pusher::push`]. Nothing is pushed, and nobody hears of it, if the reply is
@@ -310,6 +360,23 @@ impl<'a> Reply<'a> {
     }
 
     /// Takes the means to answer later, from any thread. Return [`Outcome::Deferred`] with it.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use vestibule_actors::engine::Outcome;
+    /// use vestibule_actors::testing::{Script, TestServer};
+    ///
+    /// let procedures = Script::procedures().with_engine("digest", |call| {
+    ///     let (text,): (String,) = call.parse()?;
+    ///     let answer = call.reply.defer()?;
+    ///     // Tx goes on meanwhile. Should this thread panic, the client is told so.
+    ///     thread::spawn(move || answer.complete(Ok(text.len())));
+    ///     Ok(Outcome::Deferred)
+    /// });
+    /// let script = Script::default();
+    /// let server = TestServer::of(move || Ok(script.engine()), procedures);
+    /// assert_eq!(server.connect().call_with("digest", &("four",)).value::<usize>(), 4);
+    /// ```
     ///
     /// # Errors
     ///

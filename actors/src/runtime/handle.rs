@@ -66,6 +66,26 @@ impl<E: 'static> RuntimeHandle<E> {
 
     /// Waits until the state, the role or the direction is another than this, and returns it. Once
     /// the runtime has stopped it returns at once: nothing changes any more.
+    ///
+    /// ```
+    /// use vestibule_actors::RuntimeHandle;
+    /// use vestibule_actors::serving::State;
+    ///
+    /// /// Tells a load balancer, say, whenever it is another.
+    /// async fn watch<E>(runtime: &RuntimeHandle<E>, tell: impl Fn(State)) {
+    ///     let mut serving = runtime.serving();
+    ///     while serving.state != State::Stopped {
+    ///         tell(serving.state);
+    ///         serving = runtime.changed(serving).await;
+    ///     }
+    /// }
+    /// # use vestibule_actors::{actix_rt::System, testing::Harness};
+    /// # let harness = Harness::start();
+    /// # System::new().block_on(async {
+    /// #     harness.handle().begin_drain(None, "the docs");
+    /// #     watch(harness.handle(), |_| ()).await;
+    /// # });
+    /// ```
     pub async fn changed(&self, since: Serving) -> Serving {
         let mut changes = self.shared.changes.subscribe();
         let is_over = |now: &Serving| *now != since || now.state == State::Stopped;
@@ -84,6 +104,17 @@ impl<E: 'static> RuntimeHandle<E> {
 
     /// The events that clients watch, to set those of one's own: from any thread, for as long as
     /// the runtime lives.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::{Harness, RequestBuilder};
+    ///
+    /// let harness = Harness::start();
+    /// harness.handle().events().set("jobs", &3)?;
+    /// let mut peer = harness.connect();
+    /// let told = peer.ask(&RequestBuilder::watch_once(1, "jobs"));
+    /// assert_eq!(told.value::<u64>(), 3);
+    /// # Ok::<(), vestibule_actors::wire::Error>(())
+    /// ```
     #[must_use]
     pub fn events(&self) -> &Arc<Events> {
         &self.shared.events
@@ -163,6 +194,25 @@ impl<E: 'static> RuntimeHandle<E> {
     /// Makes it a replica: see [`Transition::to_replica`]. `None` takes the configured grace. The
     /// answer comes within the grace and 50 ms, or, if another transition is under way, within
     /// [`TRANSITION_WAIT_DEFAULT`](crate::limits::TRANSITION_WAIT_DEFAULT).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use vestibule_actors::TransitionResult;
+    /// use vestibule_actors::actix_rt::System;
+    /// use vestibule_actors::testing::{Harness, RequestBuilder};
+    ///
+    /// let harness = Harness::start();
+    /// System::new().block_on(async {
+    ///     let runtime = harness.handle();
+    ///     let grace = Some(Duration::from_secs(5));
+    ///     let demoted = runtime.demote(grace, "the failover").await;
+    ///     assert_eq!(demoted.result, TransitionResult::Done);
+    ///     assert_eq!(runtime.transitions().last().unwrap().requested_by, "the failover");
+    /// });
+    /// // What reads goes on; what writes is told to go elsewhere (error 7).
+    /// let refused = harness.connect().ask(&RequestBuilder::replace(1, 1));
+    /// assert_eq!(refused.error_code(), Some(7));
+    /// ```
     pub async fn demote(&self, grace: Option<Duration>, requested_by: &str) -> TransitionOutcome {
         let demotion = with_grace(Transition::to_replica(), grace);
         self.change(demotion.requested_by(requested_by)).await
@@ -200,6 +250,19 @@ impl<E: 'static> RuntimeHandle<E> {
     }
 
     /// Stops and waits for the end: at most the grace period and a little.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use vestibule_actors::actix_rt::System;
+    /// use vestibule_actors::testing::Harness;
+    ///
+    /// let harness = Harness::start();
+    /// System::new().block_on(async {
+    ///     let report = harness.handle().stop(Some(Duration::from_secs(3))).await;
+    ///     assert_eq!((report.killed, report.tx_stopped), (0, true));
+    ///     assert_eq!(report.failure, None);
+    /// });
+    /// ```
     pub async fn stop(&self, grace: Option<Duration>) -> StopReport {
         self.begin_drain(grace, "the embedder");
         self.stopped().await

@@ -28,6 +28,16 @@ impl<E: 'static> RuntimeHandle<E> {
 
     /// The whole server in short: state, reason, queue, fault, the transition under way. As
     /// `vestibule.state()`.
+    ///
+    /// ```
+    /// use vestibule_actors::serving::State;
+    /// use vestibule_actors::testing::Harness;
+    ///
+    /// let harness = Harness::start();
+    /// let _client = harness.connect();
+    /// let status = harness.handle().status();
+    /// assert_eq!((status.state, status.connections), (State::Assist, 1));
+    /// ```
     #[must_use]
     pub fn status(&self) -> ServerStatus {
         ServerStatus::of(&self.shared, self.shared.clock.now())
@@ -129,6 +139,23 @@ impl<E: 'static> RuntimeHandle<E> {
 
     /// Closes the connection of this number, and answers its requests before their time: those that
     /// Tx has begun with "outcome unknown".
+    ///
+    /// ```
+    /// use vestibule_actors::actix_rt::System;
+    /// use vestibule_actors::testing::Harness;
+    ///
+    /// let harness = Harness::start();
+    /// let mut client = harness.connect();
+    /// System::new().block_on(async {
+    ///     let runtime = harness.handle();
+    ///     for own in runtime.connections().await {
+    ///         println!("{} from {}: {} under way", own.user, own.peer, own.in_flight);
+    ///         let killed = runtime.kill_connection(own.connection).await;
+    ///         assert_eq!(killed.connections, 1);
+    ///     }
+    /// });
+    /// assert!(client.receive_until_closed().is_empty());
+    /// ```
     pub async fn kill_connection(&self, connection: u64) -> Killed {
         self.kill(connection, None).await
     }
@@ -157,6 +184,18 @@ impl<E: 'static> RuntimeHandle<E> {
 
     /// Declares solo as an operator does: sessions answer alone, and say why, until
     /// [`assist`](Self::assist). Said again, it changes the reason.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::{Harness, RequestBuilder};
+    ///
+    /// let harness = Harness::start();
+    /// let mut client = harness.connect();
+    /// harness.handle().solo("a snapshot of the disk");
+    /// let refused = client.ask(&RequestBuilder::replace(1, 1));
+    /// assert!(refused.error_mentions("a snapshot of the disk"));
+    /// harness.handle().assist();
+    /// assert_eq!(client.ask(&RequestBuilder::replace(2, 1)).code, 0);
+    /// ```
     pub fn solo(&self, reason: &str) {
         let now = self.shared.clock.now();
         self.shared.serving.operator_solo(reason, now);

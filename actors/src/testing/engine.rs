@@ -45,6 +45,18 @@ struct ScriptState {
 }
 
 /// What a test holds in its hand.
+///
+/// ```
+/// use vestibule_actors::testing::{Harness, RequestBuilder};
+///
+/// let harness = Harness::start();
+/// let mut peer = harness.connect();
+/// // The disk is full: what is written is refused, and forgotten.
+/// harness.script().fail_commits(true);
+/// assert_eq!(peer.ask(&RequestBuilder::replace(1, 7)).error_code(), Some(40));
+/// harness.script().fail_commits(false);
+/// assert_eq!(harness.script().keys(), [0; 0]);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     state: Arc<(Mutex<ScriptState>, Condvar)>,

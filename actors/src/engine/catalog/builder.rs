@@ -36,6 +36,18 @@ impl IndexKind {
 }
 
 /// Collects what a catalog holds.
+///
+/// ```
+/// use vestibule_actors::catalog::CatalogBuilder;
+/// use vestibule_actors::wire::auth::PasswordHash;
+///
+/// let catalog = CatalogBuilder::new()
+///     .space_with_format(512, "users", &[("id", "unsigned"), ("name", "string")])
+///     .index(512, 0, "primary", &[(0, "unsigned")])
+///     .user("ann", Some(PasswordHash::of("secret")))
+///     .build();
+/// # drop(catalog);
+/// ```
 #[derive(Debug)]
 pub struct CatalogBuilder(Catalog);
 
