@@ -19,8 +19,7 @@ use vestibule_wire::{Error, ErrorCode, keys};
 
 use super::arguments::parse_args;
 use super::body::ReplyBody;
-use super::procedures::Audience;
-use super::request::Caller;
+use super::request::{Audience, Caller};
 use super::view::{ReadView, Scan, ViewStep};
 use crate::limits::LOCAL_READ_STEPS_MAX;
 use crate::states::Serving;

@@ -29,6 +29,8 @@ use super::reply::Reply;
 use super::request::{Caller, Outcome, TransactionId};
 use super::wrapper::EngineWrapper;
 
+pub use super::request::Audience;
+
 /// What the names of the runtime's own procedures begin with: those that sessions answer, and those
 /// that it registers here.
 pub const RUNTIME_PREFIX: &str = "vestibule.";
@@ -41,31 +43,6 @@ pub(crate) type SyncProcedure<E> =
 type AsyncProcedure<E> = Box<
     dyn Fn(&[u8], AsyncContext<E>) -> LocalBoxFuture<'static, Result<Vec<u8>, Error>> + Send + Sync,
 >;
-
-/// Who may call a procedure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Audience {
-    /// Everybody: what the caller may do with data and definitions is checked where it is done.
-    Everybody,
-    /// Administrators, whatever rights they have on data.
-    Administrators,
-}
-
-impl Audience {
-    /// Lets those pass who may call the procedure of this name.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorCode::ACCESS_DENIED`](vestibule_wire::ErrorCode::ACCESS_DENIED) if it is for
-    /// administrators and the caller is none.
-    #[inline]
-    pub fn check(self, caller: &Caller, procedure: &str) -> Result<(), Error> {
-        match self {
-            Self::Everybody => Ok(()),
-            Self::Administrators => caller.check_administrator(procedure),
-        }
-    }
-}
 
 /// One CALL on its way into a closure.
 #[derive(Debug)]

@@ -102,6 +102,31 @@ pub enum Outcome {
     CommitFirst,
 }
 
+/// Who may call a procedure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody: what the caller may do with data and definitions is checked where it is done.
+    Everybody,
+    /// Administrators, whatever rights they have on data.
+    Administrators,
+}
+
+impl Audience {
+    /// Lets those pass who may call the procedure of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::ACCESS_DENIED`](vestibule_wire::ErrorCode::ACCESS_DENIED) if it is for
+    /// administrators and the caller is none.
+    #[inline]
+    pub fn check(self, caller: &Caller, procedure: &str) -> Result<(), Error> {
+        match self {
+            Self::Everybody => Ok(()),
+            Self::Administrators => caller.check_administrator(procedure),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
