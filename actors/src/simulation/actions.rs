@@ -8,6 +8,7 @@ use vestibule_wire::msgpack::{write_array_len, write_map_len, write_str, write_u
 
 use super::client::{Client, What};
 use super::clock;
+use super::engine::LARGE_REQUEST;
 use super::ledger::Ledger;
 use super::random::Random;
 use super::world::{STEP_MAX, World};
@@ -58,8 +59,9 @@ struct Act<'a> {
 impl Act<'_> {
     fn carry_out(mut self, victim: u64) {
         match self.random.below(100) {
-            0..25 => self.write(),
-            25..35 => self.ask(What::Nothing, |sync| RequestBuilder::select(sync, 1)),
+            0..20 => self.write(),
+            20..25 => self.write_large(),
+            25..35 => self.read(),
             35..43 => self.call(What::Nothing, "work", &[0x90]),
             43..47 => self.write_in_steps(),
             47 => self.call(What::Unending, "never", &[0x90]),
@@ -70,7 +72,8 @@ impl Act<'_> {
             94..96 => self.demote(),
             96..98 => self.promote(),
             98 if self.random.once_in(2) => self.client.send_half(),
-            98 => self.client.end_input(),
+            98 if self.client.may_end_input() => self.client.end_input(),
+            98 => {}
             _ => self.call(What::Unending, "vestibule.lock", &[0x91, 0xa1, b'a']),
         }
     }
@@ -88,6 +91,23 @@ impl Act<'_> {
             let key = self.ledger.key(false);
             self.ask(What::Write(key), |sync| RequestBuilder::replace(sync, key));
         }
+    }
+
+    /// Some keys, in some of five streams and outside of them.
+    fn read(&mut self) {
+        for _ in 0..=self.random.below(3) {
+            let (key, stream) = (self.random.next(), self.random.below(6));
+            self.client
+                .read(self.ledger, key, beyond_transactions(stream), self.due);
+        }
+    }
+
+    fn write_large(&mut self) {
+        let size = self.random.index(LARGE_REQUEST);
+        let stream = beyond_transactions(self.random.below(4));
+        let is_given_up = self.random.once_in(6);
+        self.client
+            .write_large(self.ledger, (size, stream), is_given_up, self.due);
     }
 
     fn write_in_steps(&mut self) {
@@ -162,4 +182,9 @@ impl Act<'_> {
     fn wait_for_a_transition(&mut self) {
         self.due = Some(clock::now() + Duration::from_millis(1000 + 100));
     }
+}
+
+/// A stream that no transaction of a client gets to; 0 for none.
+fn beyond_transactions(stream: u64) -> u64 {
+    if stream > 0 { stream + (1 << 32) } else { 0 }
 }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::client::{Client, Told, What};
 use super::clock;
-use super::engine::LARGE_REPLY;
+use super::engine::{LARGE_REPLY, LARGE_REQUEST};
 use super::world::{MARGIN, World};
 use crate::config::SoloPolicy;
 use crate::limits::WORKER_REQUESTS_MAX;
@@ -122,10 +122,12 @@ impl World {
         };
         let left = &mut self.left_deferred;
         let ends = &mut self.half_closed_ends;
+        let mut chunked = Vec::new();
         clients.retain_mut(|client| {
             let stays = !client.is_reading || client.receive(&mut ledger, &mut count);
             if !stays {
                 *left += client.deferred();
+                chunked.push(client.chunked);
                 if client.has_ended {
                     let unanswered = client.waiting();
                     ends.push((client.connection, unanswered));
@@ -133,6 +135,7 @@ impl World {
             }
             stays
         });
+        chunked.iter().for_each(|own| stats.count_chunks(own));
         for begun in clients.iter_mut().flat_map(|own| own.cut_off.drain(..)) {
             if begun > self.last_cut_off {
                 ledger.fault("a transaction was cut off by no demotion's deadline".to_owned());
@@ -166,8 +169,8 @@ impl World {
         }
     }
 
-    /// No worker has more on its way than it may, and connections hold no more than the bound and
-    /// one reply of each thread.
+    /// No worker has more on its way than it may, and connections hold no more than the bound, and
+    /// one reply and two requests of each thread.
     pub(super) fn check_bounds(&self) {
         let has_too_many = |worker: &WorkerCounters| {
             worker.in_flight.load(Ordering::Relaxed) > WORKER_REQUESTS_MAX
@@ -177,8 +180,11 @@ impl World {
                 .ledger()
                 .fault("more requests than there may be".to_owned());
         }
-        // One reply of Tx, and one of each worker while it is handed over; buffers double.
-        let most = self.config().connection_limits.memory_max + 2 * 3 * (LARGE_REPLY + 1024);
+        // One reply of Tx, and of each worker one while it is handed over, one request that
+        // goes beyond the bound, and one without which it would never have room again; buffers
+        // double.
+        let beyond = 3 * (LARGE_REPLY + 1024) + 2 * 2 * LARGE_REQUEST;
+        let most = self.config().connection_limits.memory_max + 2 * beyond;
         let used = self.shared.memory.used();
         if used > most {
             let fault = format!("{used} bytes for connections, of {most} that there may be");

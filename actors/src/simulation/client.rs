@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use vestibule_wire::greeting::GREETING_SIZE;
-use vestibule_wire::keys::RequestType;
+use vestibule_wire::groups::chunk::Chunk;
+use vestibule_wire::keys::{self, RequestType};
+use vestibule_wire::msgpack::{write_array_len, write_bin, write_uint};
 
+use super::chunks::{Came, Chunked, Chunks, is_of_key};
 use super::clock;
+use super::engine::pattern;
 use super::ledger::{Ledger, Verdict};
 use super::pipe::ClientEnd;
 use crate::testing::{Frame, RequestBuilder};
@@ -16,6 +20,10 @@ use crate::testing::{Frame, RequestBuilder};
 pub(super) enum What {
     /// Something that changes nothing.
     Nothing,
+    /// For chunks.
+    Agreement,
+    /// What there is of a key.
+    Read(u64),
     /// A write outside of transactions.
     Write(u64),
     /// Something that may never end by itself.
@@ -79,16 +87,27 @@ pub(super) struct Client {
     /// When anything came last.
     heard: Instant,
     pub(super) is_reading: bool,
-    /// Replies to the client come in small pieces: what it is told is old.
+    /// Replies to the client come in small pieces, or late: what it is told is old.
     is_narrow: bool,
+    /// A few large replies are all that connections may hold.
+    is_memory_short: bool,
     /// The client has sent half a frame, or closed its half, and will never send anything again.
     pub(super) is_mute: bool,
     /// The client has closed its half.
     pub(super) has_ended: bool,
+    /// Messages in chunks, if it takes them.
+    chunks: Option<Chunks>,
+    /// What came about of chunks.
+    pub(super) chunked: Chunked,
 }
 
 impl Client {
-    pub(super) fn new(connection: u64, end: ClientEnd, is_narrow: bool) -> Self {
+    pub(super) fn new(
+        connection: u64,
+        end: ClientEnd,
+        is_narrow: bool,
+        is_memory_short: bool,
+    ) -> Self {
         Self {
             connection,
             end,
@@ -102,9 +121,32 @@ impl Client {
             heard: clock::now(),
             is_reading: true,
             is_narrow,
+            is_memory_short,
             is_mute: false,
             has_ended: false,
+            chunks: None,
+            chunked: Chunked::default(),
         }
+    }
+
+    /// Asks for chunks.
+    pub(super) fn ask_for_chunks(&mut self, seed: u64) {
+        let chunks = Chunks::new(seed);
+        // What waits for its credit is told late.
+        self.is_narrow = true;
+        self.next_sync += 1;
+        let asked = Asked {
+            what: What::Agreement,
+            due: None,
+        };
+        self.waiting.insert(self.next_sync, asked);
+        self.end.send(&chunks.id_request(self.next_sync));
+        self.chunks = Some(chunks);
+    }
+
+    /// Whether it may close its half: who takes chunks has credit to send until the end.
+    pub(super) fn may_end_input(&self) -> bool {
+        self.chunks.is_none()
     }
 
     /// Sends a request, built for the sync it is given.
@@ -118,9 +160,60 @@ impl Client {
         self.next_sync += 1;
         let (connection, sync) = (self.connection, self.next_sync);
         ledger.note(|| format!("{connection}/{sync} {what:?}"));
-        let due = due.filter(|_| !self.is_narrow);
+        let frame = request(sync).bytes();
+        let is_sent = match &mut self.chunks {
+            Some(chunks) => {
+                chunks.send(&self.end, frame, sync);
+                chunks.is_sent()
+            }
+            None => {
+                self.end.send(&frame);
+                true
+            }
+        };
+        let due = due.filter(|_| is_sent && !self.is_narrow);
         self.waiting.insert(sync, Asked { what, due });
-        self.end.send(&request(sync).bytes());
+    }
+
+    /// Reads a key, in a stream or outside of them.
+    pub(super) fn read(&mut self, ledger: &Ledger, key: u64, stream: u64, due: Option<Instant>) {
+        // Its reply waits for memory that those of others have until they take them.
+        self.is_narrow |= self.is_memory_short;
+        self.ask(ledger, What::Read(key), due, |sync| {
+            RequestBuilder::select(sync, key).stream(stream)
+        });
+    }
+
+    /// Writes a key with bytes beside it, and perhaps gives it up at once.
+    pub(super) fn write_large(
+        &mut self,
+        ledger: &mut Ledger,
+        (size, stream): (usize, u64),
+        is_given_up: bool,
+        due: Option<Instant>,
+    ) {
+        // It is not read while there is no memory for what it sends.
+        self.is_narrow = true;
+        let key = ledger.key(false);
+        let mut tuple = Vec::new();
+        write_array_len(&mut tuple, 2);
+        write_uint(&mut tuple, key);
+        write_bin(&mut tuple, pattern(key, size));
+        self.ask(ledger, What::Write(key), due, |sync| {
+            RequestBuilder::new(RequestType::Replace, sync)
+                .stream(stream)
+                .uint(keys::SPACE_ID, 512)
+                .pair(keys::TUPLE, &tuple)
+        });
+        let Some(chunks) = self.chunks.as_mut().filter(|_| is_given_up) else {
+            return;
+        };
+        if chunks.give_up(self.next_sync, stream) {
+            chunks.go_on(&self.end);
+            self.waiting.remove(&self.next_sync);
+            self.chunked.given_up += 1;
+            ledger.tell(key, Verdict::Refused);
+        }
     }
 
     /// Sends the beginning of a frame, and never the rest.
@@ -206,11 +299,55 @@ impl Client {
             if self.inbox.len() < end {
                 break;
             }
-            let frame = Frame::read(&self.inbox[..end]);
-            self.inbox.drain(..end);
-            self.take(&frame, ledger, &mut stats);
+            let bytes: Vec<u8> = self.inbox.drain(..end).collect();
+            self.take_bytes(&bytes, ledger, &mut stats);
+        }
+        if let Some(chunks) = self.chunks.as_mut().filter(|_| !self.is_mute) {
+            chunks.admit(&self.end);
+            chunks.go_on(&self.end);
         }
         !is_over
+    }
+
+    /// A frame, or a piece of one.
+    fn take_bytes(
+        &mut self,
+        bytes: &[u8],
+        ledger: &mut Ledger,
+        stats: &mut impl FnMut(What, Told),
+    ) {
+        let content = &bytes[5..];
+        if !Chunk::is_one(content) {
+            return self.take(&Frame::read(bytes), ledger, stats);
+        }
+        let connection = self.connection;
+        let Some(chunks) = &mut self.chunks else {
+            return ledger.fault(format!("connection {connection} did not ask for chunks"));
+        };
+        let came = chunks.take(&self.end, content);
+        ledger.note(|| {
+            format!(
+                "{connection}/chunk of {} bytes: {:x?}",
+                content.len(),
+                &content[..content.len().min(20)]
+            )
+        });
+        match came {
+            Came::Nothing => {}
+            Came::Frame(frame) => {
+                self.chunked.replies += 1;
+                self.take(&Frame::read(&frame), ledger, stats);
+            }
+            Came::Stopped(sync) => {
+                self.chunked.stopped += 1;
+                // Only what reads is as large.
+                match self.waiting.remove(&sync).map(|asked| asked.what) {
+                    Some(What::Read(_)) => {}
+                    what => ledger.fault(format!("{connection}/{sync} {what:?} is large")),
+                }
+            }
+            Came::Fault(fault) => ledger.fault(format!("connection {connection}: {fault}")),
+        }
     }
 
     fn take(&mut self, frame: &Frame, ledger: &mut Ledger, stats: &mut impl FnMut(What, Told)) {
@@ -236,13 +373,30 @@ impl Client {
                 frame.error_text()
             )
         });
+        self.judge(asked.what, told, frame, ledger);
+    }
+
+    /// What a reply means for what was asked.
+    fn judge(&mut self, what: What, told: Told, frame: &Frame, ledger: &mut Ledger) {
+        let (connection, sync) = (self.connection, frame.sync);
         let verdict = match told {
             Told::Done => Verdict::Acknowledged,
             Told::Refused(_) => Verdict::Refused,
             Told::Unknown(_) => Verdict::Unknown,
         };
-        match asked.what {
+        match what {
             What::Nothing | What::Unending | What::Rollback(_) => {}
+            What::Agreement => {
+                let chunks = self.chunks.as_mut().expect("it has asked");
+                if !chunks.agree(&frame.body) {
+                    ledger.fault(format!("{connection} gets no chunks: {told:?}"));
+                }
+            }
+            What::Read(key) => {
+                if told == Told::Done && !is_of_key(&frame.body, key) {
+                    ledger.fault(format!("{connection}/{sync} has bytes of another reply"));
+                }
+            }
             What::Write(key) => ledger.tell(key, verdict),
             What::Steps(key) => match told {
                 // Any other error may come after a step.
@@ -279,7 +433,7 @@ impl Client {
                 }
             }
         }
-        if matches!(asked.what, What::Rollback(_)) {
+        if matches!(what, What::Rollback(_)) {
             self.streams.retain(|_, own| own.phase != Phase::Ending);
         }
     }

@@ -28,6 +28,11 @@ fn connection_limits(random: &mut Random) -> ConnectionLimits {
     limits
 }
 
+/// Whether it is such a world.
+pub(super) fn is_memory_short(config: &Config) -> bool {
+    config.connection_limits.memory_max == 2 * LARGE_REPLY
+}
+
 /// Times are whole multiples of 10 ms, as exact as deadlines are kept.
 pub(super) fn random(random: &mut Random) -> Config {
     Config {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use vestibule_wire::msgpack::Reader;
 use vestibule_wire::request::{Begin, Body};
@@ -11,6 +11,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::ledger::Ledger;
 use super::lockstep::{Gate, Halt};
+use super::random::Random;
 use crate::engine::catalog::{Catalog, CatalogBuilder};
 use crate::engine::procedures::{ProcedureCall, Procedures};
 use crate::engine::{Engine, Fault, Outcome, Progress, Reply, Request, TransactionId};
@@ -78,6 +79,23 @@ fn die() -> ! {
 
 /// Bytes of the largest reply to a SELECT, about.
 pub(super) const LARGE_REPLY: usize = 64 << 10;
+
+/// The same of the largest request.
+pub(super) const LARGE_REQUEST: usize = 100 << 10;
+
+/// The bytes that belong to a key, by which those of another are told from them, and a piece in a
+/// wrong place. There are no more than 256 KiB.
+pub(super) fn pattern(key: u64, size: usize) -> &'static [u8] {
+    const STARTS: usize = 1 << 14;
+    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut random = Random::new(7);
+        (0..STARTS + (256 << 10))
+            .map(|_| random.next() as u8)
+            .collect()
+    });
+    let start = key as usize % STARTS;
+    &BYTES[start..start + size]
+}
 
 /// The engine.
 #[derive(Debug)]
@@ -169,19 +187,23 @@ impl Engine for SimulatedEngine {
     fn execute(&mut self, request: &Request<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Error> {
         self.work(reply)?;
         if let Body::Replace(store) = request.body {
-            let key = first_uint(store.tuple)?;
+            let (key, beside) = read_tuple(store.tuple)?;
+            if beside.is_some_and(|bytes| bytes != pattern(key, bytes.len())) {
+                let fault = format!("key {key} comes with bytes of another request");
+                self.shared.ledger().fault(fault);
+            }
             match request.transaction {
                 Some(transaction) => self.open.entry(transaction).or_default().push(key),
                 None => self.staged.push(key),
             }
         }
         let mut rows = reply.rows();
-        if matches!(request.body, Body::Select(_)) {
+        if let Body::Select(select) = request.body {
             self.selects += 1;
             let size = LARGE_REPLY / 4 * (self.selects % 5);
             let mut tuple = vec![0x91, 0xc6];
             tuple.extend_from_slice(&(size as u32).to_be_bytes());
-            tuple.resize(tuple.len() + size, 0);
+            tuple.extend_from_slice(pattern(first_uint(select.key)?, size));
             rows.push(&tuple);
         }
         rows.finish(None);
@@ -235,6 +257,16 @@ fn first_uint(array: &[u8]) -> Result<u64, Error> {
     let fault = |_| Error::illegal_params("the key must be an unsigned number");
     reader.read_array_len().map_err(fault)?;
     reader.read_uint().map_err(fault)
+}
+
+/// The key of a tuple, and the bytes beside it if there are some.
+fn read_tuple(tuple: &[u8]) -> Result<(u64, Option<&[u8]>), Error> {
+    let key = first_uint(tuple)?;
+    let mut reader = Reader::new(tuple);
+    let fault = |_| Error::illegal_params("the tuple must have a key");
+    reader.read_array_len().map_err(fault)?;
+    reader.skip().map_err(fault)?;
+    Ok((key, reader.read_bin().ok()))
 }
 
 /// `work` (what befalls requests befalls it), `steps` (async, in several turns), `never` (async,

@@ -44,8 +44,11 @@
 //!    forgets nothing of it (`checks`);
 //! 8. what a transition's record counts adds up (`checks`);
 //! 9. what connections hold, with the replies on their way to them, is never more than the bound
-//!    and one reply of each thread (`checks`);
-//! 10. in the end no connection, request, slot, byte or caller is left (`checks`).
+//!    and two requests and one reply of each thread (`checks`);
+//! 10. chunks come in order, within what the client holds, and become the very bytes that were
+//!     made for this request, in either direction; of a request that was given up while it was sent
+//!     nothing is executed (`chunks`, `client`, `engine`);
+//! 11. in the end no connection, request, slot, byte or caller is left (`checks`).
 //!
 //! `VESTIBULE_SIMULATION_TRANSITIONS` sets how long it goes on, `VESTIBULE_SIMULATION_START` with
 //! which seeds. A world that fails tells its seed: `VESTIBULE_SIMULATION_SEED` runs that world
@@ -53,6 +56,7 @@
 
 mod actions;
 mod checks;
+mod chunks;
 mod client;
 mod clock;
 mod config;

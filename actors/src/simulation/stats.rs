@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::chunks::Chunked;
 use super::client::Told;
 
 /// Of one world, or the sum of several.
@@ -27,6 +28,11 @@ pub(super) struct Stats {
     pub(super) joined: usize,
     /// Clients that had closed their half and were answered to the end.
     pub(super) half_closed: usize,
+    /// Replies in chunks that became whole, replies that were not taken, and requests that were
+    /// given up while they were sent.
+    pub(super) chunked: usize,
+    pub(super) stopped: usize,
+    pub(super) given_up: usize,
     /// The history in one number.
     pub(super) fingerprint: u64,
 }
@@ -46,10 +52,20 @@ impl Stats {
         self.deaths += other.deaths;
         self.committed += other.committed;
         self.half_closed += other.half_closed;
+        self.chunked += other.chunked;
+        self.stopped += other.stopped;
+        self.given_up += other.given_up;
         self.aborted += other.aborted;
         self.joined += other.joined;
         // Worlds come to their ends in any order.
         self.fingerprint ^= other.fingerprint;
+    }
+
+    /// What a client that is gone had of chunks.
+    pub(super) fn count_chunks(&mut self, chunked: &Chunked) {
+        self.chunked += chunked.replies;
+        self.stopped += chunked.stopped;
+        self.given_up += chunked.given_up;
     }
 
     /// Whether everything that is meant to happen did.
@@ -79,5 +95,6 @@ impl Stats {
         }
         assert!(self.aborted > 0 && self.joined > 0);
         assert!(self.deaths > 0 && self.committed > 0 && self.half_closed > 0);
+        assert!(self.chunked > 0 && self.stopped > 0 && self.given_up > 0);
     }
 }

@@ -157,8 +157,14 @@ impl World {
         let slot = slots.take(kind);
         let (end, transport) = pipe(room);
         self.connections += 1;
-        self.clients
-            .push(Client::new(self.connections, end, is_narrow));
+        let is_short = config::is_memory_short(self.config());
+        let client = Client::new(self.connections, end, is_narrow, is_short);
+        self.clients.push(client);
+        if self.random.once_in(2) {
+            let seed = self.random.next();
+            let client = self.clients.last_mut().expect("it was pushed");
+            client.ask_for_chunks(seed);
+        }
         self.workers[slot.thread()].do_send(Connect {
             transport,
             peer,
@@ -169,6 +175,7 @@ impl World {
     /// A client goes away.
     pub(super) fn disconnect(&mut self, index: usize) {
         let client = self.clients.swap_remove(index);
+        self.stats.count_chunks(&client.chunked);
         self.left_deferred += client.deferred();
     }
 
@@ -258,7 +265,7 @@ impl World {
                 client.statement(stream, &mut ledger, due);
                 client.end(stream, true, &mut ledger, due);
             }
-            match self.random.once_in(2) {
+            match self.random.once_in(2) && client.may_end_input() {
                 true => client.end_input(),
                 false => goes.push(index),
             }
