@@ -270,7 +270,7 @@ mod tests {
         );
         let charges: Vec<_> = (0..4).map(|_| quota.take(&guest(1), 1).unwrap()).collect();
         let refused = quota.take(&guest(1), 1).unwrap_err();
-        let text = "Too many locks of user 'guest' at 10.0.0.1: there may be 4";
+        let text = "Too many reservations of user 'guest' at 10.0.0.1: there may be 4";
         assert_eq!(refused.message(), text);
         assert_eq!(quota.table().used(), 4);
         let row = quota.rows().remove(0);
