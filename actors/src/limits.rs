@@ -96,8 +96,9 @@ pub(crate) const BACKLOG_LOOK_PERIOD: Duration = Duration::from_millis(20);
 /// Requests of those that Tx asks at a look whether they were taken back, or all of one connection.
 pub(crate) const BACKLOG_SWEEP_MAX: usize = 4096;
 /// How long more memory than the bound may be in use, or all credits be taken, before connections
-/// that hold more than a share and do not take their replies are closed.
-pub(crate) const SHORTAGE_TIME_MAX: Duration = Duration::from_secs(1);
+/// that hold more than a share and do not take their replies are closed. With the tick that finds
+/// it, others wait for less than a second.
+pub(crate) const SHORTAGE_TIME_MAX: Duration = Duration::from_millis(700);
 
 /// A turn of Tx that is full after fewer requests is followed by turns by user, address and
 /// connection; after more, those that wait do not wait long.

@@ -15,8 +15,8 @@ use crate::connection::scan::ParkedScan;
 use crate::engine::catalog::{Catalog, CatalogBuilder, User};
 use crate::incoming::PeerAddress;
 use crate::limits::{
-    BUFFER_KEEP_MAX, CATALOG_STEP_ROWS_MAX, CONNECTIONS_MEMORY_MAX_DEFAULT, READ_SIZE,
-    SEGMENT_SIZE, VIEW_STEPS_PER_POLL_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE,
+    BUFFER_KEEP_MAX, CATALOG_STEP_ROWS_MAX, CONNECTIONS_MEMORY_MAX_DEFAULT, MEMORY_SMALL,
+    READ_SIZE, SEGMENT_SIZE, VIEW_STEPS_PER_POLL_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE,
 };
 use crate::memory::MemoryCharge;
 use crate::messages::tx::{Batch, Control, Probe, Stop, TxHandle};
@@ -122,12 +122,16 @@ fn large_catalog() -> Catalog {
     builder.build()
 }
 
-/// All of `_vspace`.
+/// All of `_vspace`, or as much of it.
 fn read_catalog(sync: u64) -> Vec<u8> {
+    read_catalog_rows(sync, u32::MAX)
+}
+
+fn read_catalog_rows(sync: u64, limit: u32) -> Vec<u8> {
     let request = RequestBuilder::new(RequestType::Select, sync)
         .uint(keys::SPACE_ID, 281)
         .uint(keys::INDEX_ID, 0)
-        .uint(keys::LIMIT, u64::from(u32::MAX))
+        .uint(keys::LIMIT, u64::from(limit))
         .pair(keys::KEY, &[0x90]);
     content(&request)
 }
@@ -281,5 +285,36 @@ fn a_large_request_that_tx_is_not_to_have_stays() {
         dispatcher.dispatch_frame(&content(&replace(3, 10)));
         let batch = dispatcher.worker.outgoing.batch();
         assert!(!batch.entries[0].is_large && batch.large.is_empty());
+    });
+}
+
+#[test]
+fn without_memory_a_select_that_makes_a_small_reply_is_answered_and_no_other_one() {
+    written(|dispatcher| {
+        let shared = dispatcher.shared;
+        shared.publish_catalog(7, Arc::new(large_catalog()));
+        shared.serving.ready(dispatcher.now);
+        let mut others = MemoryCharge::new(shared.memory.clone());
+        others.set(2 * CONNECTIONS_MEMORY_MAX_DEFAULT);
+        dispatcher.dispatch(&read_catalog_rows(5, 10));
+        assert!(!dispatcher.session.has_left_frame());
+        let answered = dispatcher.session.output_queue().size();
+        assert!(answered > HEADER_SIZE);
+        let is_left = |dispatcher: &mut Dispatcher<'_>| {
+            dispatcher.dispatch(&read_catalog(6));
+            assert_eq!(dispatcher.session.output_queue().size(), answered);
+            let is_left = dispatcher.session.has_left_frame();
+            dispatcher.session.on_reply_back();
+            is_left && dispatcher.session.scan().is_none()
+        };
+        assert!(is_left(dispatcher), "it takes many steps");
+        let name = |id: u32| format!("{id:0>10000}");
+        let wide = (1000..1003).fold(CatalogBuilder::new(), |own, id| own.space(id, &name(id)));
+        shared.publish_catalog(8, Arc::new(wide.build()));
+        assert!(is_left(dispatcher), "it takes one step, and is not small");
+        others.set(0);
+        dispatcher.dispatch(&read_catalog(6));
+        let all = dispatcher.session.output_queue().size();
+        assert!(all - answered > MEMORY_SMALL, "{all}");
     });
 }

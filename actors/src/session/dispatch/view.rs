@@ -11,7 +11,8 @@
 //!
 //! A step adds a bounded number of bytes (and one tuple), and it is asked before each whether there
 //! is memory for it. For one scan of the worker there always is, so that one after the other comes
-//! to its end.
+//! to its end. Without memory the first step is tried: a reply that turns out to be small is sent,
+//! any other one is given up and waits. So who reads a row waits for nobody's large replies.
 
 use std::time::Instant;
 
@@ -26,8 +27,8 @@ use crate::config::SoloPolicy;
 use crate::connection::scan::{ParkedScan, ScanSource, ViewScan};
 use crate::engine::{LargeFrame, Scan, ViewStep};
 use crate::limits::{
-    ADMISSION_LOOKS_MAX, SESSION_TURN_WORK_PER_LOOK, VIEW_RESTARTS_MAX, VIEW_SELECT_WORK,
-    VIEW_STEPS_PER_POLL_MAX,
+    ADMISSION_LOOKS_MAX, MEMORY_SMALL, SESSION_TURN_WORK_PER_LOOK, VIEW_RESTARTS_MAX,
+    VIEW_SELECT_WORK, VIEW_STEPS_PER_POLL_MAX,
 };
 use crate::segments::Held;
 use crate::serving::{Admitted, Serving};
@@ -78,8 +79,10 @@ impl Dispatcher<'_> {
         mut source: ScanSource,
         work: u32,
     ) {
-        if !self.has_reply_memory(Held::default()) {
-            return;
+        let has_memory = self.finds_reply_memory(Held::default());
+        let before = self.session.output_queue().size();
+        if !has_memory && before >= MEMORY_SMALL {
+            return self.wait_for_reply_memory(false);
         }
         self.worker.turns.spend(work);
         let header = self.header(request.sync);
@@ -87,8 +90,15 @@ impl Dispatcher<'_> {
         let mut large = LargeFrame::default();
         let step = self.step(select, &mut source, start, &mut large);
         let output = self.session.output_and_caller().0;
+        let is_small = || large.bytes.is_empty() && output.size() - before < MEMORY_SMALL;
         match step {
-            Ok(ViewStep::Done) => output.finish(start, large, Class::Read.group(request.stream)),
+            Ok(ViewStep::Done) if has_memory || is_small() => {
+                output.finish(start, large, Class::Read.group(request.stream));
+            }
+            Ok(_) if !has_memory => {
+                output.abandon(start);
+                self.wait_for_reply_memory(false);
+            }
             Ok(step) => {
                 // Other replies may go out meanwhile.
                 let reply = output.take_begun(start, large);
@@ -116,15 +126,27 @@ impl Dispatcher<'_> {
     /// is there. If not, the frame at hand is not taken, or the scan at hand waits,
     /// until the worker's tick finds some.
     pub(crate) fn has_reply_memory(&mut self, begun: Held) -> bool {
+        let has_memory = self.finds_reply_memory(begun);
+        if !has_memory {
+            self.wait_for_reply_memory(begun.total() > 0);
+        }
+        has_memory
+    }
+
+    fn finds_reply_memory(&mut self, begun: Held) -> bool {
         let slots = &self.shared.slots;
         let has_memory = self.session.may_reply(begun, || slots.count())
             || self.worker.paused.reply.is_for(self.cell.id);
         if has_memory {
             self.session.on_reply_back();
-        } else if self.session.on_reply_short(begun.total() > 0) {
-            self.worker.paused.push(self.cell.id);
         }
         has_memory
+    }
+
+    fn wait_for_reply_memory(&mut self, is_scan: bool) {
+        if self.session.on_reply_short(is_scan) {
+            self.worker.paused.push(self.cell.id);
+        }
     }
 
     /// One bounded step of a reply that starts there in the output, or is large already.
