@@ -63,12 +63,10 @@ settable! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct ConnectionBounds {
         /// Requests that are forwarded to Tx and not answered; what comes beyond it is not read
-        /// until one is. At least 1, at most
-        /// [`CONNECTION_REQUESTS_MAX`](crate::limits::CONNECTION_REQUESTS_MAX).
+        /// until one is. At least 1, at most [`CONNECTION_REQUESTS_MAX`].
         pub requests: usize,
         /// Bytes of replies that its client leaves before it is closed. At least
-        /// [`OUTPUT_MAX_LEAST`](crate::limits::OUTPUT_MAX_LEAST), at most
-        /// [`OUTPUT_MAX`](crate::limits::OUTPUT_MAX). A reply that is larger reaches those only
+        /// [`OUTPUT_MAX_LEAST`], at most [`OUTPUT_MAX`]. A reply that is larger reaches those only
         /// who take it as it comes.
         pub output_bytes: usize,
         /// After how long it is closed, as [`TimeLimits::idle`](crate::config::TimeLimits::idle)
