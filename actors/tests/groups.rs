@@ -6,12 +6,15 @@ mod cases;
 #[path = "groups/client.rs"]
 mod client;
 
+use std::time::Instant;
+
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_wire::groups::chunk::{self, First};
 use vestibule_wire::groups::{Agreement, Group, Sender};
 
-use client::{Bytes, Client, LARGE, body, code, harness_with_rows, large, with_rows};
+use cases::connections;
+use client::{Bytes, Client, LARGE, PATIENCE, body, code, harness_with_rows, large, with_rows};
 
 /// As in the limits of the server.
 const BESIDE_CHUNKS_MAX: usize = 32 << 20;
@@ -110,6 +113,47 @@ fn credit_is_read_though_what_it_is_for_takes_most_of_the_memory_or_more_than_al
         client.admit(&[1]);
         assert!(client.reply_to(2).len() > LARGE, "{memory_max}");
     }
+}
+
+/// A client to which a reply with sync 2 is under way, as far as it goes out without credit.
+fn out_of_credit(harness: &Harness) -> Client {
+    let mut client = Client::connect(harness, Some(ASKED));
+    client.send(&RequestBuilder::select(2, 5).stream(1).bytes());
+    while client.pieces.iter().map(|own| own.2).sum::<usize>() < ASKED.window {
+        assert!(client.read());
+    }
+    client
+}
+
+#[test]
+fn a_connection_that_is_to_end_takes_credit_for_what_is_left_and_nothing_else() {
+    let harness = harness_with_rows();
+    let mut client = out_of_credit(&harness);
+    // Its own connection is the last.
+    let numbers = connections(&harness).into_iter().map(|own| own.connection);
+    let own = u8::try_from(numbers.max().expect("its own")).expect("few");
+    client.send(&RequestBuilder::call(3, "vestibule.kill", &[0x91, own]).bytes());
+    assert_eq!(code(&client.reply_to(3)), 0);
+    // The credit comes in two parts, behind and before requests, of which one is large.
+    let credit = client.receiver.admit(1, usize::MAX).expect("under way");
+    let credit = credit.as_bytes();
+    client.send(&[&large(4, 9, 100_000).bytes(), &credit[..9]].concat());
+    client.send(&[&credit[9..], &RequestBuilder::replace(5, 9).bytes()].concat());
+    assert!(client.reply_to(2).len() > LARGE);
+    assert!(!client.read() && client.replies.is_empty(), "no other one");
+    let mut other = Client::connect(&harness, None);
+    other.send(&RequestBuilder::select(2, 9).bytes());
+    assert!(other.reply_to(2).len() < 100, "nothing was stored");
+}
+
+#[test]
+fn who_sends_what_is_damaged_is_not_waited_for_to_give_credit() {
+    let harness = harness_with_rows();
+    let mut client = out_of_credit(&harness);
+    let begun = Instant::now();
+    client.send(chunk::credit(7, 10).as_bytes());
+    assert_eq!(code(&client.reply_to(0)), 0x8000 | 20);
+    assert!(!client.read() && begun.elapsed() < PATIENCE / 2, "closed");
 }
 
 #[test]

@@ -103,6 +103,11 @@ impl Inbox {
         None
     }
 
+    /// Drops the whole frames that were looked at.
+    pub(crate) fn drop_seen(&mut self) {
+        self.advance(self.seen);
+    }
+
     /// Hands over the inbox's buffer, for another use.
     #[inline]
     pub(crate) fn into_buffer(self) -> Vec<u8> {

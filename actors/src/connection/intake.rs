@@ -22,6 +22,9 @@
 //! * **the end of the input**: the client sends no more, although it may listen still. Nothing is
 //!   read; frames that are here are taken, and when all of them are answered the connection ends.
 //!
+//! Of a connection that ends when what is written has been sent, credit for that is read and taken
+//! still, if its client takes chunks; all else that comes is dropped.
+//!
 //! While no frame may be taken, a little is still read ([`INBOX_WAITING_MAX`]), so that the end of
 //! most connections is noticed at once. A connection of which nothing is read is on its worker's
 //! list, which looks for the ends of those.
@@ -32,7 +35,7 @@ use crate::limits::INBOX_WAITING_MAX;
 /// How far the end of a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Closing {
-    /// When what is written has been sent; nothing more is read.
+    /// When what is written has been sent; nothing more is read but the credit for it.
     AfterFlush,
     /// At once.
     Now,
@@ -98,6 +101,15 @@ impl Intake {
             && !self.has_ended
             && !matches!(self.wait, Wait::Closing(_))
             && (self.may_take_frame(is_output_full) || waiting < INBOX_WAITING_MAX)
+    }
+
+    /// Whether bytes are read still although it ends: for the credit without which what is written
+    /// is never sent, with `waiting` of them not taken yet.
+    pub(crate) fn may_read_for_credit(self, waiting: usize) -> bool {
+        self.wait == Wait::Closing(Closing::AfterFlush)
+            && !self.is_memory_paused
+            && !self.has_ended
+            && waiting < INBOX_WAITING_MAX
     }
 
     /// Whether its client is to send what is missing of a frame, rather than the server to take it.

@@ -112,7 +112,7 @@ pub(super) fn take_bytes(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
 /// Takes every whole frame of what was read, before which nothing waits; keeps the rest.
 fn take_fresh(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
     let taken = take_frames(dispatcher, bytes);
-    if taken < bytes.len() && dispatcher.session.closing().is_none() {
+    if taken < bytes.len() && dispatcher.session.keeps_input() {
         let mut inbox = Inbox::in_buffer(dispatcher.worker.buffers.spare_small());
         inbox.extend(&bytes[taken..], dispatcher.shared.config.packet_size_max);
         put_inbox(dispatcher, inbox);
@@ -173,10 +173,10 @@ fn take_small(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
 
 /// Keeps what is not taken, unless the connection ends.
 fn keep_inbox(dispatcher: &mut Dispatcher<'_>, inbox: Inbox) {
-    if dispatcher.session.closing().is_some() {
-        dispatcher.worker.buffers.give_back(inbox.into_buffer());
-    } else {
+    if dispatcher.session.keeps_input() {
         put_inbox(dispatcher, inbox);
+    } else {
+        dispatcher.worker.buffers.give_back(inbox.into_buffer());
     }
 }
 
@@ -202,6 +202,9 @@ fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
                 end_by_framing(dispatcher, &error);
                 break;
             }
+        }
+        if dispatcher.session.is_looking_for_credit() {
+            inbox.drop_seen();
         }
     }
     dispatcher.session.put_inbox(inbox);
@@ -252,9 +255,11 @@ fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
     at
 }
 
-/// Nothing after a framing error can be trusted: it is told with sync 0, and the connection ends.
+/// Nothing after a framing error can be trusted, nor read: it is told with sync 0, and the
+/// connection ends.
 fn end_by_framing(dispatcher: &mut Dispatcher<'_>, error: &Error) {
     dispatcher.refuse(0, error);
+    dispatcher.session.on_end_of_input();
     dispatcher
         .session
         .close(Closing::AfterFlush, CloseReason::Damaged);
@@ -288,6 +293,7 @@ pub(crate) fn flush(
                 own.on_end(CloseReason::Shortage);
                 return Poll::Ready(());
             }
+            Ok(Flushed::Uncredited) if own.is_out_of_credit() => return Poll::Ready(()),
             Ok(Flushed::Uncredited) => {
                 // The client's credit comes as a frame; other requests may be taken meanwhile.
                 if own.may_go_on_beside_output() {

@@ -99,6 +99,11 @@ impl Chunks {
         }
     }
 
+    /// Whether it mostly admits nothing.
+    pub(super) fn is_lazy(&self) -> bool {
+        self.is_lazy
+    }
+
     /// An ID that asks for chunks.
     pub(super) fn id_request(&self, sync: u64) -> Vec<u8> {
         let id = Id {

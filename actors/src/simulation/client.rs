@@ -132,8 +132,8 @@ impl Client {
     /// Asks for chunks.
     pub(super) fn ask_for_chunks(&mut self, seed: u64) {
         let chunks = Chunks::new(seed);
-        // What waits for its credit is told late.
-        self.is_narrow = true;
+        // Who admits late is told late, and its connection ends only behind that.
+        self.is_narrow |= chunks.is_lazy();
         self.next_sync += 1;
         let asked = Asked {
             what: What::Agreement,
@@ -471,7 +471,8 @@ impl Client {
     /// A request that should have been answered by now. While something comes, the answer may be
     /// behind it.
     pub(super) fn overdue(&self, now: Instant) -> Option<String> {
-        if self.heard > now {
+        // Who sends no more admits no more.
+        if self.heard > now || self.is_mute && self.chunks.is_some() {
             return None;
         }
         let is_overdue = |asked: &&Asked| asked.due.is_some_and(|due| due < now);

@@ -36,7 +36,7 @@ fn store(sync: u64, id: u64, key: u64, size: usize) -> Vec<u8> {
 }
 
 /// The connections, as operators see them.
-fn connections(harness: &Harness) -> Vec<ConnectionInfo> {
+pub(crate) fn connections(harness: &Harness) -> Vec<ConnectionInfo> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.expect("a runtime can be made");
     runtime.block_on(harness.handle().connections())

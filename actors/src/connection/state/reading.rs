@@ -30,6 +30,26 @@ impl ConnectionState {
     /// Whether bytes may be read now.
     fn may_read(&self) -> bool {
         self.intake.may_read(self.is_output_full(), self.waiting())
+            || self.output.needs_credit() && self.intake.may_read_for_credit(self.waiting())
+    }
+
+    /// Whether what is read and not taken is kept: it may be taken later, or credit is looked for
+    /// in it.
+    #[inline]
+    pub(crate) fn keeps_input(&self) -> bool {
+        self.closing().is_none() || self.is_looking_for_credit()
+    }
+
+    /// Whether it ends when what is written has been sent, and credit for that may come.
+    pub(crate) fn is_looking_for_credit(&self) -> bool {
+        self.incoming.is_some()
+            && self.closing() == Some(Closing::AfterFlush)
+            && !self.intake.has_ended()
+    }
+
+    /// Whether it ends, and credit for what is left to be sent can not come any more.
+    pub(crate) fn is_out_of_credit(&self) -> bool {
+        self.closing().is_some() && self.intake.has_ended()
     }
 
     /// Whether bytes may be read now, with this number of connections. `is_exempt`: whatever memory
