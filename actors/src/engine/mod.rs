@@ -269,7 +269,8 @@ pub trait Engine: Sized + 'static {
 
     /// Whether what is asked next may change data: what it was admitted for, or its transaction.
     /// Told when it changes, between any two requests. The runtime refuses write requests and
-    /// fences off commits by itself; what a CALL does is up to the engine.
+    /// fences off commits by itself; what a CALL does is up to the engine: one that does not heed
+    /// this is changed by the procedures that are called on a replica.
     fn set_read_only(&mut self, read_only: bool) {
         let _ = read_only;
     }

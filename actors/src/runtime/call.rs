@@ -20,8 +20,9 @@ impl<E: 'static> RuntimeHandle<E> {
     /// committed. From any thread and in any executor, and treated as a client's CALL: see
     /// [`write`](Self::write), of whose jobs it is one.
     ///
-    /// The arguments are a tuple or another sequence, `&()` for none. The results are as many as
-    /// the procedure returns: a tuple again, `(R,)` for the one of a
+    /// The arguments are a tuple or another sequence, `&()` for none; a struct among them is a map,
+    /// as procedures with options take it. The results are as many as the procedure returns: a
+    /// tuple again, `(R,)` for the one of a
     /// [`function`](crate::Procedures::function), `()` for none; `Option`s at the end may be
     /// missing.
     ///
@@ -56,8 +57,10 @@ impl<E: 'static> RuntimeHandle<E> {
     ///
     /// # Errors
     ///
-    /// As those of [`write`](Self::write); a replica refuses what the procedure would change, not
-    /// the call. [`EngineError::Failed`] with what a client would be told:
+    /// As those of [`write`](Self::write); on a replica the procedure runs, and an engine that
+    /// heeds [`Engine::set_read_only`](crate::engine::Engine::set_read_only) refuses what it would
+    /// change: that is [`EngineError::Failed`] with [`ErrorCode::READONLY`].
+    /// [`EngineError::Failed`] with what a client would be told:
     /// [`ErrorCode::ACCESS_DENIED`], [`ErrorCode::NO_SUCH_PROC`], the procedure's own error. The
     /// same with [`ErrorCode::NO_SUCH_USER`]; with [`ErrorCode::ILLEGAL_PARAMS`] for arguments
     /// that are no sequence; and with [`ErrorCode::PROC`] for results of another type, when the

@@ -125,7 +125,8 @@ impl<E: Engine> TestServer<E> {
 
     /// Winds the runtime's clock on, and has everything looked at that is due then: time limits of
     /// requests and transactions, the grace of a transition, idle connections. What an async
-    /// procedure sleeps for by itself goes by the system's time.
+    /// procedure sleeps for by itself goes by the system's time, and so does what a procedure takes
+    /// for the time of day. Limits are 10 ms coarse and never early: wind a little more than that.
     pub fn wind(&self, time: Duration) {
         self.clock.wind(time);
         self.handle.on_clock_wound();
