@@ -228,6 +228,12 @@ impl Ledger {
         }
     }
 
+    /// The message that was a group's next is dropped, and nobody need be told: it may have waited
+    /// to begin.
+    pub(super) fn give_up_new(&mut self, group: Group) {
+        self.for_an_end.remove(group);
+    }
+
     /// The receiver has been told that a message is given up.
     pub(super) fn give_up(&mut self, number: u32) {
         if let Some(message) = self.messages.remove(&number) {
@@ -261,7 +267,8 @@ impl Ledger {
     /// Whether every message is settled, all of this window there, and nobody waits for it.
     #[cfg(test)]
     pub(super) fn is_settled(&self, window: usize) -> bool {
-        let nobody_waits = self.for_window.order.is_empty() && self.for_window.places.is_empty();
-        self.window == window && self.messages.is_empty() && nobody_waits
+        let waiters = [&self.for_window, &self.for_an_end];
+        let nobody_waits = waiters.map(|all| all.order.is_empty() && all.places.is_empty());
+        self.window == window && self.messages.is_empty() && nobody_waits == [true; 2]
     }
 }

@@ -213,13 +213,19 @@ impl<P: Payload> Sender<P> {
         is_it: impl Fn(&Waiting<P>) -> bool,
     ) -> Option<u64> {
         let mut tag = None;
+        let (ledger, mut is_next) = (&mut self.ledger, true);
         self.scheduler.retain(group, |message| {
+            let is_next = std::mem::replace(&mut is_next, false);
             if tag.is_some() || !is_it(message) {
                 return true;
             }
             match message.state {
                 State::GivenUp(_) => return true,
-                State::New => {}
+                State::New => {
+                    if is_next && let Some(ledger) = ledger {
+                        ledger.give_up_new(group);
+                    }
+                }
                 State::Begun(number) => {
                     message.payload = P::from(chunk::reset(number, error));
                     message.state = State::GivenUp(number);

@@ -1,7 +1,7 @@
 //! Messages that wait for what others hold: a place among those under way, or the window; and what
 //! a receiver holds of those that it has not taken.
 
-use super::chunk::{Chunk, First};
+use super::chunk::{self, Chunk, First};
 use super::transfer_tests::{AGREED, Owned, frame, group};
 use super::{Agreement, Received, Receiver, Sender};
 
@@ -57,6 +57,27 @@ fn of_messages_that_waited_for_the_window_and_were_stopped_nothing_is_remembered
         sender.stop(number).expect("begun");
         sender.pick().expect("its reset");
     }
+    assert!(sender.is_settled(agreed.window));
+}
+
+#[test]
+fn of_messages_that_waited_for_an_end_and_were_cancelled_nothing_is_remembered() {
+    let agreed = Agreement {
+        messages_max: 1,
+        ..AGREED
+    };
+    let mut sender = Sender::<Owned>::default();
+    sender.cut(agreed);
+    sender.push(group(2), frame(1, 300_000).into(), 1);
+    while sender.pick().is_some() {}
+    for id in 3..=1000 {
+        sender.push(group(id), frame(id, 300_000).into(), id);
+        assert!(sender.pick().is_none(), "it waits");
+        assert!(sender.cancel(group(id), id, None));
+    }
+    sender.stop(1).expect("begun");
+    let reset = sender.pick().expect("it is begun");
+    assert_eq!(Vec::from(reset.payload.0), chunk::reset(1, None));
     assert!(sender.is_settled(agreed.window));
 }
 
