@@ -77,9 +77,7 @@ impl Meter {
     pub(crate) fn of(times: &[Duration]) -> Self {
         let mut meter = Self::new();
         meter.start();
-        for time in times {
-            meter.served(time.as_nanos() as u64, 0);
-        }
+        meter.served_elsewhere(times);
         meter
     }
 
@@ -114,6 +112,13 @@ impl Meter {
                     text: text(),
                 })
                 .count += 1;
+        }
+    }
+
+    /// Counts what was measured elsewhere.
+    pub(crate) fn served_elsewhere(&mut self, times: &[Duration]) {
+        for time in times {
+            self.served(time.as_nanos() as u64, 0);
         }
     }
 

@@ -11,7 +11,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,10 +45,8 @@ pub struct Plan {
 pub struct Counts {
     visits: AtomicU64,
     greeted: AtomicU64,
-    answered: AtomicU64,
     refused: AtomicU64,
-    slowest_answer_us: AtomicU64,
-    /// Of those that were answered.
+    /// From connecting to the answer of the ping, of those that were answered.
     times: Mutex<Vec<Duration>>,
 }
 
@@ -68,7 +66,7 @@ impl Counts {
     /// Visits whose ping was answered.
     #[must_use]
     pub fn answered(&self) -> u64 {
-        self.answered.load(Relaxed)
+        self.times().len() as u64
     }
 
     /// Visits that got an error in place of the answer.
@@ -80,7 +78,11 @@ impl Counts {
     /// The longest time from connecting to the answer of the ping, of those that were answered.
     #[must_use]
     pub fn slowest_answer(&self) -> Duration {
-        Duration::from_micros(self.slowest_answer_us.load(Relaxed))
+        self.times().iter().max().copied().unwrap_or_default()
+    }
+
+    fn times(&self) -> MutexGuard<'_, Vec<Duration>> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,12 +129,7 @@ fn visit(plan: &Plan, counts: &Counts) -> io::Result<()> {
         counts.refused.fetch_add(1, Relaxed);
         return Ok(());
     }
-    counts.answered.fetch_add(1, Relaxed);
-    let took = began.elapsed();
-    let mut times = counts.times.lock().unwrap_or_else(PoisonError::into_inner);
-    times.push(took);
-    let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    counts.slowest_answer_us.fetch_max(took, Relaxed);
+    counts.times().push(began.elapsed());
     Ok(())
 }
 
@@ -187,9 +184,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<Summary, BenchError> {
     });
     let after = descriptors()?;
     let elapsed = began.elapsed();
-    let times = counts.times.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut answers = Meter::of(&times);
-    drop(times);
+    let mut answers = Meter::of(&counts.times());
     answers.lost(counts.visits() - counts.answered());
     let figures = answers.finish(elapsed);
     let mut summary = Summary::new("storm", server, &endpoint.addr, figures);
