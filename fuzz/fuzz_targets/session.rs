@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use vestibule_actors::config::{Administrators};
+use vestibule_actors::config::Administrators;
 use vestibule_actors::testing::{Harness, Script, config};
 
 fuzz_target!(|input: (Vec<(u8, u8, Vec<u8>)>, Vec<u8>)| {

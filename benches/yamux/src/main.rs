@@ -136,9 +136,7 @@ impl Load {
             };
             given.insert(name.as_str(), value.as_str());
         }
-        let mut take = |name: &str, default: &str| {
-            given.remove(name).unwrap_or(default).to_owned()
-        };
+        let mut take = |name: &str, default: &str| given.remove(name).unwrap_or(default).to_owned();
         let direction = take("--direction", "down");
         let load = Self {
             size: take("--size", "1000000").parse()?,
@@ -178,18 +176,28 @@ async fn load(address: &str, load: &Load) -> Result<(), Failure> {
     socket.set_nodelay(true)?;
     let mut connection = Connection::new(socket.compat(), Config::default(), Mode::Client);
     let counts = Shared::default();
-    for _ in 0..load.groups {
-        if load.is_down {
-            spawn_local(transfer(open(&mut connection).await?, b'd', load.size, load.depth, counts.clone()));
-        }
-        if load.is_up {
-            spawn_local(transfer(open(&mut connection).await?, b'u', load.size, load.depth, counts.clone()));
+    let kinds = [(b'd', load.is_down), (b'u', load.is_up)].into_iter();
+    for (kind, _) in kinds.filter(|(_, is_wanted)| *is_wanted) {
+        for _ in 0..load.groups {
+            let stream = open(&mut connection).await?;
+            spawn_local(transfer(
+                stream,
+                kind,
+                load.size,
+                load.depth,
+                counts.clone(),
+            ));
         }
     }
     let pings = open(&mut connection).await?;
     spawn_local(ping(pings, load.beside_every, counts.clone()));
     // The connection moves only while it is asked for more streams.
-    spawn_local(async move { while poll_fn(|cx| connection.poll_next_inbound(cx)).await.is_some() {} });
+    spawn_local(async move {
+        while poll_fn(|cx| connection.poll_next_inbound(cx))
+            .await
+            .is_some()
+        {}
+    });
     tokio::time::sleep(load.warmup).await;
     let cpu = || load.pid.and_then(processor_time);
     let before = cpu();
@@ -198,7 +206,9 @@ async fn load(address: &str, load: &Load) -> Result<(), Failure> {
     tokio::time::sleep(load.seconds).await;
     let counts = counts.take();
     let elapsed = began.elapsed().as_secs_f64();
-    let time = cpu().zip(before).map(|(after, before)| after.saturating_sub(before));
+    let time = cpu()
+        .zip(before)
+        .map(|(after, before)| after.saturating_sub(before));
     print(load, counts, elapsed, time);
     Ok(())
 }
@@ -233,7 +243,11 @@ async fn transfer(stream: Stream, kind: u8, size: usize, depth: usize, counts: S
     let receiving = async {
         let mut buffer = vec![0; BUFFER_SIZE];
         loop {
-            let (reply, is_down) = if kind == b'd' { (size, true) } else { (1, false) };
+            let (reply, is_down) = if kind == b'd' {
+                (size, true)
+            } else {
+                (1, false)
+            };
             let mut count = |read| counts.borrow_mut().down += if is_down { read } else { 0 };
             read_value(&mut reader, &mut buffer, reply, &mut count).await?;
             if let Some(since) = asked.borrow_mut().pop_front() {
