@@ -150,11 +150,8 @@ impl Link {
 
     /// When what is in flight for the longest time was sent.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        let transfers = self.asked_at.iter().flatten().min();
-        transfers
-            .min(self.beside_at.values().min())
-            .or(transfers)
-            .copied()
+        let transfers = self.asked_at.iter().flatten();
+        transfers.chain(self.beside_at.values()).min().copied()
     }
 
     fn ask(&mut self, at: usize, now: Instant) {
@@ -290,4 +287,40 @@ fn large_refusal(code: u32) -> Option<(ErrorCode, String)> {
     };
     let code = frame.error_code()?;
     Some((code, "a long text".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use vestibule_wire::keys::RequestType;
+
+    use super::*;
+
+    #[test]
+    fn what_is_beside_is_in_flight_though_no_transfer_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let request = Small {
+            stream_id: 0,
+            request_type: RequestType::Ping as u64,
+            body: Bytes::new(),
+        };
+        let beside = BesideOrders {
+            group: Group::Control,
+            request,
+            every: Duration::from_secs(1),
+        };
+        let orders = Orders {
+            transfers: Vec::new(),
+            beside: Some(beside),
+            chunks: None,
+        };
+        let mut link = Link::new(stream, orders);
+        let now = Instant::now();
+        link.start(now);
+        assert_eq!(link.oldest(), None);
+        link.send_beside(now);
+        assert_eq!(link.oldest(), Some(now));
+    }
 }
