@@ -15,6 +15,7 @@ use vestibule_wire::request::{self, Body, Id};
 use super::engine::pattern;
 use super::pipe::ClientEnd;
 use super::random::Random;
+use crate::admission::Class;
 
 /// Bytes of a frame's length.
 const PREFIX: usize = 5;
@@ -153,7 +154,7 @@ impl Chunks {
 
     /// Gives a write up; whether not all of it was sent.
     pub(super) fn give_up(&mut self, sync: u64, stream: u64) -> bool {
-        let group = Group::stream(stream).unwrap_or(Group::Write);
+        let group = Class::Write.group(stream);
         self.sender.cancel(group, sync, None)
     }
 
@@ -230,15 +231,8 @@ impl Chunks {
 
 fn group_of(frame: &[u8]) -> Group {
     let (header, _) = read_header(&frame[PREFIX..]).expect("a request of this client");
-    if let Some(stream) = Group::stream(header.stream_id) {
-        return stream;
-    }
-    match RequestType::from_code(header.request_type) {
-        Some(RequestType::Select) => Group::Read,
-        Some(RequestType::Replace) => Group::Write,
-        Some(RequestType::Call) => Group::Call,
-        _ => Group::Control,
-    }
+    let request = RequestType::from_code(header.request_type).expect("one that there is");
+    Class::of(request).group(header.stream_id)
 }
 
 /// Whether a reply to a SELECT has the bytes that the engine makes for this key.
