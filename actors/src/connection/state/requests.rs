@@ -195,7 +195,7 @@ impl ConnectionState {
     /// Whether a stop has begun that it takes part in: nothing that takes a while begins on it any
     /// more. Administrators come in during a stop.
     pub(crate) fn is_stopped_by(&self, serving: Serving) -> bool {
-        serving.is_stopping() && serving.state.traits().serves && !self.is_operators
+        serving.is_stopping() && !self.is_operators
     }
 
     /// Whether a stop does not wait for it, and does not close it before its end: it is an

@@ -6,11 +6,13 @@
 //!                           └ yes ─▶ left, and taken again when it is decided
 //! ```
 
+use std::sync::Arc;
+
 use vestibule_wire::request::Auth;
 use vestibule_wire::{Error, ErrorCode};
 
 use super::login::{Attempt, accepted, by_catalog, read_attempt};
-use crate::authenticator::{Login, LoginDecision, LoginProof};
+use crate::authenticator::{AskAuthenticator, Login, LoginDecision, LoginProof};
 use crate::connection::login::{Checked, LoginCheck};
 use crate::connection::state::ConnectionState;
 use crate::engine::catalog::{Catalog, GUEST, User};
@@ -31,7 +33,7 @@ pub(crate) fn answer_login(shared: &Shared, state: &mut ConnectionState) -> bool
     true
 }
 
-impl Dispatcher<'_> {
+impl<'a> Dispatcher<'a> {
     pub(super) fn answer_auth(&mut self, request: &DecodedRequest<'_>, auth: &Auth<'_>) {
         let Some(catalog) = self.worker.published.catalog(self.shared) else {
             self.reject_as_judged(request, ErrorCode::LOADING);
@@ -56,8 +58,8 @@ impl Dispatcher<'_> {
             }
             Err(error) => return self.refuse(request.sync, &error),
         };
-        if self.is_asked_elsewhere(auth.user, &proof) {
-            return self.ask_elsewhere(request.sync, auth.user, proof);
+        if let Some(authenticator) = self.authenticator_of(auth.user, &proof) {
+            return self.ask_elsewhere(request.sync, auth.user, proof, authenticator);
         }
         let checked = by_catalog(auth.user, &proof, &catalog);
         self.end_login(request.sync, auth.user, checked);
@@ -80,22 +82,30 @@ impl Dispatcher<'_> {
         true
     }
 
-    /// Whether an authenticator is asked about this login.
-    fn is_asked_elsewhere(&self, user: &str, proof: &LoginProof) -> bool {
+    /// The authenticator, if it is asked about this login.
+    fn authenticator_of(
+        &self,
+        user: &str,
+        proof: &LoginProof,
+    ) -> Option<&'a Arc<dyn AskAuthenticator>> {
         let is_short = |text: &str| text.len() <= LOGIN_TEXT_SIZE_MAX;
         let is_proof_short = match proof {
             LoginProof::ChapSha1 { .. } => true,
             LoginProof::PapSha256 { password } => is_short(password),
         };
-        let is_there = self.shared.additions.authenticator.is_some();
-        is_there && user != GUEST && is_short(user) && is_proof_short
+        let shared = self.shared;
+        let authenticator = shared.additions.authenticator.as_ref();
+        authenticator.filter(|_| user != GUEST && is_short(user) && is_proof_short)
     }
 
     /// Begins the check of a login by an authenticator; its frame is left.
-    fn ask_elsewhere(&mut self, sync: u64, user: &str, proof: LoginProof) {
-        let Some(authenticator) = self.shared.additions.authenticator.clone() else {
-            return;
-        };
+    fn ask_elsewhere(
+        &mut self,
+        sync: u64,
+        user: &str,
+        proof: LoginProof,
+        authenticator: &Arc<dyn AskAuthenticator>,
+    ) {
         if self.session.is_stopped_by(self.shared.serving.load()) {
             return self.reject(sync, ErrorCode::SHUTDOWN);
         }
@@ -108,7 +118,7 @@ impl Dispatcher<'_> {
         let deadline = after(self.now, authenticator.time_limit());
         let (connection, peer) = (self.cell.id.connection, self.cell.peer);
         let login = Login::new(user, connection, peer, proof.clone());
-        let check = authenticator.ask(login);
+        let check = authenticator.clone().ask(login);
         let check = LoginCheck::new(sync, user, proof, deadline, check, charge);
         self.session.begin_login_check(Box::new(check));
         self.look_by(deadline);
