@@ -60,33 +60,30 @@ impl Outgoing {
 
     /// A request with this body. Where that starts and ends in the batch, the entry is told here.
     #[inline]
-    pub(crate) fn push(&mut self, body: &[u8], entry: BatchEntry) {
-        if self.batch.entries.is_empty() {
-            self.wake_flush();
-        }
-        let batch = &mut self.batch;
-        let start = batch.bytes.len() as u32;
-        batch.bytes.extend_from_slice(body);
-        let end = batch.bytes.len() as u32;
-        batch.entries.push(BatchEntry {
-            start,
-            end,
-            ..entry
-        });
+    pub(crate) fn push(&mut self, body: &[u8], mut entry: BatchEntry) {
+        let bytes = &mut self.batch.bytes;
+        entry.start = bytes.len() as u32;
+        bytes.extend_from_slice(body);
+        entry.end = bytes.len() as u32;
+        self.add(entry);
     }
 
     /// A large request, whose body starts and ends there in the frame that is
     /// [brought](Self::bring) next.
     pub(crate) fn push_large(&mut self, mut entry: BatchEntry, body: Range<usize>) {
+        (entry.start, entry.end) = (body.start as u32, body.end as u32);
+        entry.is_large = true;
+        let (index, frame) = (self.batch.entries.len(), Vec::new());
+        self.batch.large.push(LargeRequest { index, frame });
+        self.add(entry);
+    }
+
+    #[inline]
+    fn add(&mut self, entry: BatchEntry) {
         if self.batch.entries.is_empty() {
             self.wake_flush();
         }
-        (entry.start, entry.end) = (body.start as u32, body.end as u32);
-        entry.is_large = true;
-        let index = self.batch.entries.len();
         self.batch.entries.push(entry);
-        let frame = Vec::new();
-        self.batch.large.push(LargeRequest { index, frame });
     }
 
     /// Takes a frame over if its request is the one that was [pushed](Self::push_large) last.
