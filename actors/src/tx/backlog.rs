@@ -54,8 +54,12 @@ impl ConnectionBacklog {
         self.resumed.front().or_else(|| self.fresh.front())
     }
 
-    fn begins_small(&self) -> bool {
-        self.first().is_some_and(|own| has_small_reply(&own.entry))
+    /// The connection may have room.
+    fn make_ready(&mut self, ready: &mut Fair) {
+        if !std::mem::replace(&mut self.is_ready, true) {
+            let begins_small = self.first().is_some_and(|own| has_small_reply(&own.entry));
+            ready.enter(&self.whose, begins_small);
+        }
     }
 
     /// Whether there is more than a connection can have on its way: some of it was taken back.
@@ -159,10 +163,8 @@ impl Backlog {
 
     /// A connection may have room.
     pub(super) fn wake(&mut self, connection: u64) {
-        if let Some(own) = self.connections.get_mut(&connection)
-            && !std::mem::replace(&mut own.is_ready, true)
-        {
-            self.ready.enter(&own.whose, own.begins_small());
+        if let Some(own) = self.connections.get_mut(&connection) {
+            own.make_ready(&mut self.ready);
         }
     }
 
@@ -179,9 +181,7 @@ impl Backlog {
         }
         self.sweep(is_wanted);
         for own in self.connections.values_mut() {
-            if !std::mem::replace(&mut own.is_ready, true) {
-                self.ready.enter(&own.whose, own.begins_small());
-            }
+            own.make_ready(&mut self.ready);
         }
         let is_empty = self.connections.is_empty();
         self.next_look = (!is_empty).then(|| now + BACKLOG_LOOK_PERIOD);
