@@ -83,24 +83,36 @@ impl Inbox {
         self.seen = self.seen.saturating_sub(taken);
     }
 
-    /// Takes out the content of the first frame that `is_wanted`, of those that were not looked at.
-    pub(crate) fn take_out(
+    /// Goes through the contents of the whole frames that were not looked at, up to a fault, and
+    /// drops those that `take` takes. Each byte is moved once, however many these are.
+    pub(crate) fn take_out<E>(
         &mut self,
         packet_size_max: u64,
-        is_wanted: impl Fn(&[u8]) -> bool,
-    ) -> Option<Vec<u8>> {
-        while let Ok(Some(prefix)) = read_prefix(&self.bytes[self.seen..], packet_size_max) {
-            let start = self.seen + prefix.size;
-            let end = self.seen + prefix.frame_size();
-            let content = self.bytes.get(start..end)?;
-            if is_wanted(content) {
-                let content = content.to_vec();
-                self.bytes.drain(self.seen..end);
-                return Some(content);
+        mut take: impl FnMut(&[u8]) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let (mut at, mut result) = (self.seen, Ok(()));
+        while let Ok(Some(prefix)) = read_prefix(&self.bytes[at..], packet_size_max)
+            && let Some(content) = (self.bytes).get(at + prefix.size..at + prefix.frame_size())
+        {
+            let frame = at..at + prefix.frame_size();
+            at = frame.end;
+            match take(content) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let size = frame.len();
+                    if self.seen < frame.start {
+                        self.bytes.copy_within(frame, self.seen);
+                    }
+                    self.seen += size;
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
             }
-            self.seen = end;
         }
-        None
+        self.bytes.drain(self.seen..at);
+        result
     }
 
     /// Drops the whole frames that were looked at.
@@ -181,15 +193,30 @@ mod tests {
     #[test]
     fn what_must_not_wait_is_taken_out_from_among_what_does() {
         let mut inbox = Inbox::in_buffer(Vec::new());
-        let wanted = |content: &[u8]| content.starts_with(b"!");
+        let wanted = |inbox: &mut Inbox| {
+            let mut taken = Vec::new();
+            let result = inbox.take_out(100, |content| {
+                if content == b"!?" {
+                    return Err("a fault");
+                }
+                let is_wanted = content.starts_with(b"!");
+                taken.extend(is_wanted.then(|| content.to_vec()));
+                Ok(is_wanted)
+            });
+            (taken, result)
+        };
         inbox.extend(&[2, b'a', b'a', 2, b'!', b'1', 1, b'b', 2, b'!'], 100);
-        assert_eq!(inbox.take_out(100, wanted), Some(b"!1".to_vec()));
-        assert_eq!(inbox.take_out(100, wanted), None);
+        assert_eq!(wanted(&mut inbox), (vec![b"!1".to_vec()], Ok(())));
+        assert_eq!(wanted(&mut inbox), (vec![], Ok(())));
         assert_eq!(*inbox, [2, b'a', b'a', 1, b'b', 2, b'!']);
         inbox.extend(b"2\x01c", 100);
-        assert_eq!(inbox.take_out(100, wanted), Some(b"!2".to_vec()));
+        assert_eq!(wanted(&mut inbox), (vec![b"!2".to_vec()], Ok(())));
         inbox.advance(3);
-        assert_eq!(inbox.take_out(100, wanted), None);
+        assert_eq!(wanted(&mut inbox), (vec![], Ok(())));
         assert_eq!(*inbox, [1, b'b', 1, b'c']);
+        inbox.extend(b"\x02!3\x01d\x02!4\x02!?\x02!5", 100);
+        let taken = vec![b"!3".to_vec(), b"!4".to_vec()];
+        assert_eq!(wanted(&mut inbox), (taken, Err("a fault")));
+        assert_eq!(*inbox, *b"\x01b\x01c\x01d\x02!5");
     }
 }

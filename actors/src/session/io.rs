@@ -186,28 +186,31 @@ fn keep_inbox(dispatcher: &mut Dispatcher<'_>, inbox: Inbox) {
 fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
     if dispatcher.session.incoming().is_some() {
         let packet_size_max = dispatcher.shared.config.packet_size_max;
-        loop {
-            let takes_pings = dispatcher.session.takes_pings_beside_output();
-            let is_wanted =
-                |content: &[u8]| Chunk::is_answer(content) || takes_pings && is_ping(content);
-            let Some(content) = inbox.take_out(packet_size_max, is_wanted) else {
-                break;
-            };
-            dispatcher.worker.turns.spend(1);
-            if !Chunk::is_one(&content) {
-                dispatcher.dispatch_frame(&content);
-                continue;
-            }
-            if let Err(error) = dispatcher.take_chunk(&content) {
-                end_by_framing(dispatcher, &error);
-                break;
-            }
+        let taken = inbox.take_out(packet_size_max, |content| take_ahead(dispatcher, content));
+        if let Err(error) = taken {
+            end_by_framing(dispatcher, &error);
         }
         if dispatcher.session.is_looking_for_credit() {
             inbox.drop_seen();
         }
     }
     dispatcher.session.put_inbox(inbox);
+}
+
+/// Takes a frame that need not wait for its turn; false if it is none such.
+fn take_ahead(dispatcher: &mut Dispatcher<'_>, content: &[u8]) -> Result<bool, Error> {
+    let is_answer = Chunk::is_answer(content);
+    let takes_pings = dispatcher.session.takes_pings_beside_output();
+    let is_taken = is_answer || takes_pings && is_ping(content);
+    if is_taken {
+        dispatcher.worker.turns.spend(1);
+    }
+    if is_answer {
+        dispatcher.take_chunk(content)?;
+    } else if is_taken {
+        dispatcher.dispatch_frame(content);
+    }
+    Ok(is_taken)
 }
 
 /// Whether a frame's content is a PING, which belongs to no stream.
