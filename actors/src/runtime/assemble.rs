@@ -33,7 +33,7 @@ use crate::shared::{Additions, Shared};
 use crate::slots::ConnectionSlots;
 use crate::supervisor::{SpawnTx, Supervisor};
 use crate::transitions::TransitionRecord;
-use crate::tx::{Parts, Tx, with_locks};
+use crate::tx::{Parts, Tx};
 use crate::worker::Worker;
 
 /// What a runtime goes by as to time.
@@ -303,7 +303,7 @@ pub(crate) fn spawner<E: Engine>(
     factory: Arc<dyn EngineFactory<E>>,
     procedures: Procedures<E>,
 ) -> SpawnTx {
-    let procedures = Arc::new(with_locks(procedures));
+    let procedures = Arc::new(procedures);
     Box::new(move |arbiter, generation| {
         let (shared, factory) = (shared.clone(), factory.clone());
         let (procedures, peers) = (procedures.clone(), peers.clone());

@@ -18,6 +18,7 @@ use crate::engine::{Engine, EngineFactory};
 use crate::hooks::{ConnectionClosed, ConnectionOpened};
 use crate::limits::TRANSITION_SLACK;
 use crate::shared::Additions;
+use crate::tx::with_locks;
 
 type EngineStarted<E> = Box<dyn Fn(&RuntimeHandle<E>) + Send>;
 
@@ -147,10 +148,11 @@ impl<E: Engine> RuntimeBuilder<E> {
         let Self {
             config,
             engine,
-            mut procedures,
+            procedures,
             mut additions,
             engine_started,
         } = self;
+        let mut procedures = with_locks(procedures);
         check(&config, &procedures)?;
         additions.locals = procedures.take_locals();
         let runtime = assemble(config, timing, engine, procedures, additions)?;

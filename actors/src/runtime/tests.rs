@@ -14,10 +14,8 @@ use super::start;
 use crate::acceptor::bind;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::engine::Outcome;
-use crate::engine::procedures::Procedures;
-
-use crate::engine::procedures::ProcedureCall;
+use crate::engine::procedures::{Audience, ProcedureCall, Procedures};
+use crate::engine::{LocalCall, Outcome};
 use crate::jobs::JobTable;
 use crate::limits::{TRANSITION_SLACK, WAITS_MAX};
 use crate::messages::TxEvent;
@@ -132,6 +130,14 @@ fn what_cannot_be_started_is_refused_by_name_before_anything_runs() {
             text.starts_with("the procedure 'vestibule.state' would never"),
             "{text}"
         );
+        let local = |_: &LocalCall<'_>| Ok(1);
+        for procedures in [
+            own().function("vestibule.lock", answer),
+            own().local("vestibule.lock", Audience::Everybody, local),
+        ] {
+            let text = refused(Config::default(), procedures);
+            assert_eq!(text, "the procedure 'vestibule.lock' is registered twice");
+        }
         let procedures = own().function("own", answer).function("own", answer);
         let text = refused(Config::default(), procedures);
         assert_eq!(text, "the procedure 'own' is registered twice");

@@ -34,6 +34,7 @@ use crate::supervisor::Supervisor;
 use crate::transitions::{
     AskedTimes, StopReport, TransitionOutcome, TransitionRequest, TransitionTarget,
 };
+use crate::tx::with_locks;
 use crate::worker::Worker;
 
 const WORKERS: usize = 2;
@@ -105,7 +106,7 @@ impl World {
             peers.clone(),
             Arc::default(),
             Arc::new(factory),
-            procedures(),
+            with_locks(procedures()),
         );
         let arbiter: Rc<Arbiter> = tx.arbiter.clone();
         let (told, stopped) = watch::channel(None);
