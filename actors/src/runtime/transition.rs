@@ -139,13 +139,11 @@ impl<E: 'static> RuntimeHandle<E> {
         let shared = &self.shared;
         let is_stop = asked.target == TransitionTarget::Stopped;
         let lameduck = asked.lameduck.unwrap_or(shared.config.lameduck);
+        let grace = asked.grace.unwrap_or(shared.config.shutdown_grace_period);
         let request = TransitionRequest {
             target: asked.target,
             lameduck: if is_stop { lameduck } else { Duration::ZERO },
-            grace: match asked.grace {
-                Some(grace) => shared.resolve_grace(grace),
-                None => shared.resolve_grace(shared.config.shutdown_grace_period),
-            },
+            grace: shared.resolve_grace(grace),
             asked: AskedTimes {
                 lameduck: asked.lameduck.is_some(),
                 grace: asked.grace.is_some(),
