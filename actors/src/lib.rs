@@ -278,6 +278,7 @@ pub use vestibule_wire as wire;
 /// What the other packages of this workspace share with this one. No promise is kept for it.
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::engine::arguments::{key_array, tuple_as};
     #[cfg(feature = "signals")]
     pub use crate::runtime::EndingSignals;
     pub use crate::seconds::from_seconds;

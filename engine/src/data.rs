@@ -13,6 +13,7 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vestibule_actors::engine::{Detached, EngineWrapper, Outcome, Reply, TransactionId};
+use vestibule_actors::internal::{key_array, tuple_as};
 use vestibule_actors::procedures::ProcedureCall;
 use vestibule_wire::msgpack::{DecodeError, Reader};
 use vestibule_wire::request::{
@@ -24,9 +25,6 @@ use crate::engine::{EmbeddedEngine, tuples_of};
 use crate::errors;
 use crate::model::index::PRIMARY;
 use crate::schema::system;
-
-const NIL: [u8; 1] = [0xc0];
-const NO_PARTS: [u8; 1] = [0x90];
 
 /// The data of an engine, with somebody's rights.
 #[derive(Debug)]
@@ -244,7 +242,7 @@ impl<T: DeserializeOwned> SpaceData<'_, T> {
     /// Those of SELECT; [`ErrorCode::EXACT_MATCH`] for a key that is not whole,
     /// [`ErrorCode::MORE_THAN_ONE_TUPLE`] if the index is not unique.
     pub fn get(&mut self, key: &(impl Serialize + ?Sized)) -> Result<Option<T>, Error> {
-        let key = key_bytes(key)?;
+        let key = key_array(key)?;
         let (space, index) = (self.space, self.index);
         self.data
             .run(|engine| engine.check_whole_key(space, index, &key))?;
@@ -263,7 +261,7 @@ impl<T: DeserializeOwned> SpaceData<'_, T> {
         key: &(impl Serialize + ?Sized),
         limit: u32,
     ) -> Result<Vec<T>, Error> {
-        self.select_raw(iterator, &key_bytes(key)?, limit)
+        self.select_raw(iterator, &key_array(key)?, limit)
     }
 
     fn select_raw(
@@ -320,7 +318,7 @@ impl<T: DeserializeOwned> SpaceData<'_, T> {
         key: &(impl Serialize + ?Sized),
         operations: &(impl Serialize + ?Sized),
     ) -> Result<Option<T>, Error> {
-        let (key, ops) = (&*key_bytes(key)?, &*row_bytes(operations)?);
+        let (key, ops) = (&*key_array(key)?, &*row_bytes(operations)?);
         let (space, index) = (self.space, self.index);
         let changed = self.change(Body::Update(Update {
             space,
@@ -359,7 +357,7 @@ impl<T: DeserializeOwned> SpaceData<'_, T> {
     ///
     /// Those of DELETE.
     pub fn delete(&mut self, key: &(impl Serialize + ?Sized)) -> Result<Option<T>, Error> {
-        let key = &*key_bytes(key)?;
+        let key = &*key_array(key)?;
         let (space, index) = (self.space, self.index);
         let deleted = self.change(Body::Delete(Delete { space, index, key }))?;
         Ok(deleted.into_iter().next())
@@ -385,15 +383,8 @@ impl<T: DeserializeOwned> SpaceData<'_, T> {
             return Err(errors::unsupported("changes of definitions from Rust"));
         }
         let rows = rows(&out).map_err(|_| Error::invalid_msgpack("tuple"))?;
-        rows.into_iter().map(parse).collect()
+        rows.into_iter().map(tuple_as).collect()
     }
-}
-
-fn parse<T: DeserializeOwned>(tuple: &[u8]) -> Result<T, Error> {
-    rmp_serde::from_slice(tuple).map_err(|fault| {
-        let message = format!("A tuple is not as its type says: {fault}");
-        Error::new(ErrorCode::PROC, message)
-    })
 }
 
 /// What was stored is told.
@@ -423,15 +414,4 @@ fn row_bytes(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
         Ok(_) => Ok(bytes),
         Err(_) => Err(errors::tuple_not_array()),
     }
-}
-
-fn key_bytes(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
-    let bytes = serialize(value)?;
-    if bytes == NIL {
-        return Ok(NO_PARTS.to_vec());
-    }
-    Ok(match Reader::new(&bytes).read_array_len() {
-        Ok(_) => bytes,
-        Err(_) => [&[0x91], &*bytes].concat(),
-    })
 }

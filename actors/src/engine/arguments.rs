@@ -57,6 +57,34 @@ pub(crate) fn args_array<T: Serialize + ?Sized>(args: &T) -> Result<Vec<u8>, Err
     Ok(if bytes == NIL { vec![0x90] } else { bytes })
 }
 
+/// A key as an array: the parts of a tuple or another sequence, one part by itself, none of a unit.
+///
+/// # Errors
+///
+/// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS) for what MessagePack
+/// cannot hold.
+pub fn key_array<T: Serialize + ?Sized>(key: &T) -> Result<Vec<u8>, Error> {
+    let bytes = rmp_serde::to_vec(key);
+    let bytes = bytes.map_err(|fault| Error::illegal_params(fault.to_string()))?;
+    Ok(match Reader::new(&bytes).read_array_len() {
+        Ok(_) => bytes,
+        Err(_) if bytes == NIL => vec![0x90],
+        Err(_) => [&[0x91], &*bytes].concat(),
+    })
+}
+
+/// A tuple of a space as the type that its tuples are read as.
+///
+/// # Errors
+///
+/// [`ErrorCode::PROC`](vestibule_wire::ErrorCode::PROC) for a tuple of another type.
+pub fn tuple_as<T: DeserializeOwned>(tuple: &[u8]) -> Result<T, Error> {
+    rmp_serde::from_slice(tuple).map_err(|fault| {
+        let text = format!("A tuple is not as its type says: {fault}");
+        Error::new(ErrorCode::PROC, text)
+    })
+}
+
 /// Values of an array, each of which is a `noun` to people; or what is told if they do not fit.
 fn parse<T: DeserializeOwned>(noun: &'static str, array: &[u8]) -> Result<T, String> {
     let mut reader = Reader::new(array);

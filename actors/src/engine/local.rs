@@ -17,7 +17,7 @@ use vestibule_wire::reply;
 use vestibule_wire::request::{After, IdOrName, IteratorType, Select};
 use vestibule_wire::{Error, ErrorCode, keys};
 
-use super::arguments::parse_args;
+use super::arguments::{key_array, parse_args, tuple_as};
 use super::body::ReplyBody;
 use super::request::{Audience, Caller};
 use super::view::{ReadView, Scan, ViewStep};
@@ -124,7 +124,8 @@ impl<'a> LocalCall<'a> {
 
 /// A space of the read view, or an index of it.
 ///
-/// Keys are a tuple of parts, or one part by itself; `&()` is the one without parts.
+/// Keys are a tuple of parts, or one part by itself; `&()` is the one without parts, and so is
+/// `&None`: a part that is nil stands in a tuple, `&(None::<u64>,)`.
 pub struct LocalSpace<'a, T> {
     call: &'a LocalCall<'a>,
     space: IdOrName<'a>,
@@ -178,21 +179,11 @@ impl<'a, T: DeserializeOwned> LocalSpace<'a, T> {
             limit: u64::from(limit),
             offset: 0,
             iterator: iterator as u64,
-            key: &key_bytes(key)?,
+            key: &key_array(key)?,
             fetch_position: false,
             after: After::Start,
         })
     }
-}
-
-fn key_bytes(key: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
-    let fault = |fault: rmp_serde::encode::Error| Error::illegal_params(fault.to_string());
-    let bytes = rmp_serde::to_vec(key).map_err(fault)?;
-    Ok(match Reader::new(&bytes).read_array_len() {
-        Ok(_) => bytes,
-        Err(_) if bytes == [0xc0] => vec![0x90],
-        Err(_) => [&[0x91], &*bytes].concat(),
-    })
 }
 
 /// The tuples in the body of a reply.
@@ -209,13 +200,7 @@ fn rows<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, Error> {
             continue;
         }
         let count = reader.read_array_len().map_err(malformed)?;
-        let parse = |_| {
-            let tuple = reader.skip().map_err(malformed)?;
-            rmp_serde::from_slice(tuple).map_err(|fault| {
-                let text = format!("A tuple is not as its type says: {fault}");
-                Error::new(ErrorCode::PROC, text)
-            })
-        };
+        let parse = |_| tuple_as(reader.skip().map_err(malformed)?);
         return (0..count).map(parse).collect();
     }
     Ok(Vec::new())
