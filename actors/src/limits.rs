@@ -364,13 +364,13 @@ pub(crate) const INBOX_CHUNKS_MAX: usize = 4 << 20;
 pub(crate) const VIEW_STEPS_PER_POLL_MAX: u32 = 4;
 /// Rows that one step of a SELECT on the catalog looks at.
 pub(crate) const CATALOG_STEP_ROWS_MAX: usize = 128;
+/// Bytes after which such a step ends.
+pub(crate) const CATALOG_STEP_BYTES_MAX: usize = 64 << 10;
 /// Steps on the read view that one call of a procedure that sessions run may take.
 pub const LOCAL_READ_STEPS_MAX: u32 = 16;
 /// How long a procedure that sessions run may take before the log tells of it: it holds up its
 /// session thread.
 pub(crate) const LOCAL_CALL_LONG: Duration = Duration::from_millis(10);
-/// Bytes after which such a step ends.
-pub(crate) const CATALOG_STEP_BYTES_MAX: usize = 64 << 10;
 /// Times a stepwise SELECT starts over because the data changed, before it is refused or forwarded.
 pub(crate) const VIEW_RESTARTS_MAX: u32 = 3;
 /// Deaths of Tx within [`TX_DEATHS_PERIOD`] after which the runtime gives up.
