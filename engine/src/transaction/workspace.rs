@@ -18,7 +18,7 @@ use super::holders::Holder;
 use super::past::Past;
 use super::reads::{KeyBounds, Reads};
 use super::turn::Turn;
-use super::{Transaction, Transactions};
+use super::{Transaction, Transactions, drop_layer};
 use crate::errors;
 use crate::model::index::PRIMARY;
 use crate::model::key::Key;
@@ -119,7 +119,7 @@ impl Workspace {
     pub(crate) fn roll_back_to(&mut self, id: TransactionId, layer: Layer) {
         // One that was aborted has nothing any more.
         if let Ok(mut own) = self.transactions.take(id) {
-            own.layer = layer;
+            drop_layer(std::mem::replace(&mut own.layer, layer));
             self.transactions.put_back(id, own);
         }
     }
