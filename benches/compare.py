@@ -332,37 +332,49 @@ def heed_signals():
         signal.signal(number, interrupt)
 
 
-def main():
-    options = parse()
-    heed_signals()
+def raise_files_max():
+    """Many connections are opened."""
     _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
-    cells = []
+
+
+def write_json(options, everything):
+    if options.json:
+        Path(options.json).write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+
+
+def run(work, options):
+    """Does the work of a bench; returns the exit code of its command."""
+    heed_signals()
     try:
-        find(options)
-        machine = hardware()
-        versions = {}
-        if not options.no_vestibule:
-            versions["vestibule"] = first_line([options.vestibule, "--version"])
-        if not options.no_tarantool:
-            versions["tarantool"] = first_line([options.tarantool, "--version"])
-        print_head(options, machine, versions)
-        for op in options.only_op or OPS:
-            for of_shape in options.only_shape or SHAPES:
-                cells.append(run_cell(options, op, of_shape))
-                print_cell(cells[-1])
-    except Failure as failure:
+        return work(options) or 0
+    except (Failure, subprocess.CalledProcessError) as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
+
+
+def compare(options):
+    raise_files_max()
+    find(options)
+    machine = hardware()
+    versions = {}
+    if not options.no_vestibule:
+        versions["vestibule"] = first_line([options.vestibule, "--version"])
+    if not options.no_tarantool:
+        versions["tarantool"] = first_line([options.tarantool, "--version"])
+    print_head(options, machine, versions)
+    cells = []
+    for op in options.only_op or OPS:
+        for of_shape in options.only_shape or SHAPES:
+            cells.append(run_cell(options, op, of_shape))
+            print_cell(cells[-1])
     print_ratios(cells)
-    if options.json:
-        everything = {"machine": machine, "versions": versions, "seconds": options.seconds,
-                      "warmup": options.warmup, "rounds": options.rounds, "keys": options.keys,
-                      "cells": cells}
-        Path(options.json).write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+    write_json(options, {"machine": machine, "versions": versions, "seconds": options.seconds,
+                         "warmup": options.warmup, "rounds": options.rounds,
+                         "keys": options.keys, "cells": cells})
     complete = all(len(row["runs"]) == options.rounds for cell in cells
                    for row in cell["contenders"].values())
     return 0 if complete and all(set(cell["contenders"]) == set(contenders(options))
@@ -370,4 +382,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(compare, parse()))

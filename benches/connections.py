@@ -7,7 +7,6 @@ Needs nothing but the standard library. See README.md beside this file.
 
 import argparse
 import json
-import resource
 import shutil
 import statistics
 import subprocess
@@ -112,32 +111,19 @@ def parse():
     return parser.parse_args()
 
 
-def main():
-    options = parse()
-    compare.heed_signals()
-    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
-    try:
-        for name in ["vestibule"] if options.no_tarantool else ["vestibule", "tarantool"]:
-            path = shutil.which(getattr(options, name))
-            if path is None:
-                raise compare.Failure(f"{getattr(options, name)} is missing; see --help")
-            setattr(options, name, str(Path(path).resolve()))
-        machine = compare.hardware()
-        print(f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}")
-        print(f"rounds    {options.rounds}, medians with the lowest and the highest")
-        results = {what: show(options, what) for what in options.only or MEASUREMENTS}
-    except compare.Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
-    if options.json:
-        everything = {"machine": machine, "results": results}
-        Path(options.json).write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    return 0
+def work(options):
+    compare.raise_files_max()
+    for name in ["vestibule"] if options.no_tarantool else ["vestibule", "tarantool"]:
+        path = shutil.which(getattr(options, name))
+        if path is None:
+            raise compare.Failure(f"{getattr(options, name)} is missing; see --help")
+        setattr(options, name, str(Path(path).resolve()))
+    machine = compare.hardware()
+    print(f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}")
+    print(f"rounds    {options.rounds}, medians with the lowest and the highest")
+    results = {what: show(options, what) for what in options.only or MEASUREMENTS}
+    compare.write_json(options, {"machine": machine, "results": results})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(compare.run(work, parse()))

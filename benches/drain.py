@@ -207,34 +207,24 @@ def parse():
     return options
 
 
-def main():
-    options = parse()
-    compare.heed_signals()
+def work(options):
     machine = compare.hardware()
     print(f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}")
     print(f"deadline  {GRACE_SECONDS} s; at most {PATIENCE_SECONDS} s are waited for\n")
-    try:
-        for title, measure in measurements(options):
-            times = []
-            for _ in range(options.rounds):
-                with tempfile.TemporaryDirectory(prefix="vestibule-drain-") as top:
-                    directory = Path(top) / "server"
-                    directory.mkdir()
-                    times.append(measure(options, directory))
-            ended = [took for took in times if took is not None]
-            shown = f"{statistics.median(ended):.3f} s" if ended else "-"
-            lost = len(times) - len(ended)
-            print(f"{title:<36} ended after {shown:<10} (median of {len(ended)}), "
-                  f"not ended: {lost} of {len(times)}")
-            sys.stdout.flush()
-    except (compare.Failure, subprocess.CalledProcessError) as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
-    return 0
+    for title, measure in measurements(options):
+        times = []
+        for _ in range(options.rounds):
+            with tempfile.TemporaryDirectory(prefix="vestibule-drain-") as top:
+                directory = Path(top) / "server"
+                directory.mkdir()
+                times.append(measure(options, directory))
+        ended = [took for took in times if took is not None]
+        shown = f"{statistics.median(ended):.3f} s" if ended else "-"
+        lost = len(times) - len(ended)
+        print(f"{title:<36} ended after {shown:<10} (median of {len(ended)}), "
+              f"not ended: {lost} of {len(times)}")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(compare.run(work, parse()))

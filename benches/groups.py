@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import re
-import resource
 import shutil
 import socket
 import statistics
@@ -447,32 +446,19 @@ def find(options):
         print("without link: it needs root, and `ip` and `tc` of iproute2")
 
 
-def main():
-    options = parse()
-    compare.heed_signals()
-    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
+def work(options):
+    compare.raise_files_max()
     every = {}
-    try:
-        find(options)
-        machine = compare.hardware()
-        print(f"machine  {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, tcp "
-              f"{machine['congestion_control']}, load average {machine['load_average']:.2f}")
-        print(f"version  {compare.first_line([options.vestibule, '--version'])}")
-        for what in options.only:
-            if what != "link" or options.has_link:
-                every[what] = globals()[what](options)
-    except compare.Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
-    if options.json:
-        everything = {"machine": machine, "runs": every}
-        Path(options.json).write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    return 0
+    find(options)
+    machine = compare.hardware()
+    print(f"machine  {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, tcp "
+          f"{machine['congestion_control']}, load average {machine['load_average']:.2f}")
+    print(f"version  {compare.first_line([options.vestibule, '--version'])}")
+    for what in options.only:
+        if what != "link" or options.has_link:
+            every[what] = globals()[what](options)
+    compare.write_json(options, {"machine": machine, "runs": every})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(compare.run(work, parse()))

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from compare import (Failure, first_line, find, free_port, hardware, heed_signals)
+from compare import Failure, first_line, find, free_port, hardware, run, write_json
 
 OURS, TARANTOOL = "vestibule", "tarantool"
 # The first number of a user's space, in both.
@@ -236,41 +236,29 @@ def parse():
     return options
 
 
-def main():
-    options = parse()
-    heed_signals()
-    try:
-        find(options)
-        machine = hardware()
-        versions = {OURS: first_line([options.vestibule, "--version"]),
-                    TARANTOOL: first_line([options.tarantool, "--version"])}
-        print(f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}")
-        for name, version in versions.items():
-            print(f"{name:<9} {version}")
-        print(f"rows      {options.rows:,}, {options.in_flight} at a time, {options.rounds} rounds")
-        if machine["load_average"] > 0.5:
-            print(f"warning   the machine is not idle: load average {machine['load_average']:.2f}")
-        sys.stdout.flush()
-        with tempfile.TemporaryDirectory(prefix="vestibule-recovery-") as top:
-            names = [OURS, TARANTOOL]
-            sizes = {name: prepare(options, name, Path(top) / name) for name in names}
-            runs = {name: [] for name in names}
-            for turn in range(options.rounds):
-                for name in names if turn % 2 == 0 else reversed(names):
-                    runs[name].append(measure(options, name, Path(top) / name))
-            result = report(options, runs, sizes)
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
-    if options.json:
-        everything = {"machine": machine, "versions": versions, "rows": options.rows,
-                      "in_flight": options.in_flight, "runs": runs, "bytes": sizes, **result}
-        Path(options.json).write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    return 0
+def work(options):
+    find(options)
+    machine = hardware()
+    versions = {OURS: first_line([options.vestibule, "--version"]),
+                TARANTOOL: first_line([options.tarantool, "--version"])}
+    print(f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}")
+    for name, version in versions.items():
+        print(f"{name:<9} {version}")
+    print(f"rows      {options.rows:,}, {options.in_flight} at a time, {options.rounds} rounds")
+    if machine["load_average"] > 0.5:
+        print(f"warning   the machine is not idle: load average {machine['load_average']:.2f}")
+    sys.stdout.flush()
+    with tempfile.TemporaryDirectory(prefix="vestibule-recovery-") as top:
+        names = [OURS, TARANTOOL]
+        sizes = {name: prepare(options, name, Path(top) / name) for name in names}
+        runs = {name: [] for name in names}
+        for turn in range(options.rounds):
+            for name in names if turn % 2 == 0 else reversed(names):
+                runs[name].append(measure(options, name, Path(top) / name))
+        result = report(options, runs, sizes)
+    write_json(options, {"machine": machine, "versions": versions, "rows": options.rows,
+                         "in_flight": options.in_flight, "runs": runs, "bytes": sizes, **result})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(work, parse()))
