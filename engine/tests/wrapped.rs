@@ -1,5 +1,7 @@
 //! Engines around the embedded one.
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -119,15 +121,7 @@ fn what_is_around_an_engine_has_its_say_and_the_engine_does_the_rest() {
 
 #[test]
 fn what_is_around_an_engine_keeps_the_contract() {
-    let data = Arc::new(TestData::new());
-    {
-        let server = TestServer::of(data.engine(), procedures::standard());
-        let mut peer = server.connect();
-        let made = peer.call_with("box.schema.space.create", &("rows",));
-        assert_eq!(made.code, 0, "{made:?}");
-        let indexed = peer.call_with("box.space.rows:create_index", &("pk",));
-        assert_eq!(indexed.code, 0, "{indexed:?}");
-    }
+    let data = support::data_with_rows();
     let make = data.engine();
     EngineCheck::of(move || make().map(guarded))
         .with_failing_commits({
