@@ -5,7 +5,6 @@
 use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::groups::chunk::{Chunk, HEAD_SIZE_MAX, Head};
 use vestibule_wire::groups::{Assembly, Received, Receiver};
-use vestibule_wire::keys::CODE_ERROR;
 use vestibule_wire::limits::GROUP_QUANTUM;
 
 use crate::client::AGREED;
@@ -176,14 +175,7 @@ pub(super) fn broken(error: impl std::error::Error) -> BenchError {
 
 /// The server does not go on with a value; it may say why.
 fn given_up(doing: &str, body: &[u8]) -> BenchError {
-    let frame = ReplyFrame {
-        code: CODE_ERROR,
-        sync: 0,
-        schema_version: None,
-        size: body.len(),
-        body,
-    };
-    let (code, text) = match frame.error() {
+    let (code, text) = match ReplyFrame::error_in(body) {
         Some(error) => (error.code(), error.message().to_owned()),
         None => (vestibule_wire::ErrorCode::UNKNOWN, "no reason".to_owned()),
     };

@@ -9,7 +9,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use vestibule_wire::client::{MalformedReply, ReplyFrame};
 use vestibule_wire::groups::chunk::{Chunk, First, HEAD_SIZE_MAX, MalformedChunk};
 use vestibule_wire::groups::{Agreement, DamagedSequence, Received, Receiver};
-use vestibule_wire::keys::{CODE_ERROR, CODE_EVENT};
+use vestibule_wire::keys::CODE_EVENT;
 use vestibule_wire::limits::GROUP_QUANTUM;
 
 use crate::error::ServerError;
@@ -251,14 +251,14 @@ impl Chunks {
             Chunk::Credit { number, limit } => Some(Arrived::Credit { number, limit }),
             Chunk::Stop { number, error } => Some(Arrived::Stop {
                 number,
-                error: read_error(error),
+                error: ReplyFrame::error_in(error),
             }),
             Chunk::Reset { number, error } => {
                 self.receiver.reset(number);
                 let sync = self.open.remove(&number).and_then(|opened| opened.sync);
                 sync.map(|sync| Arrived::GivenUp {
                     sync,
-                    error: read_error(error),
+                    error: ReplyFrame::error_in(error),
                 })
             }
         })
@@ -345,20 +345,4 @@ impl Chunks {
         }
         Ok(None)
     }
-}
-
-/// The error of a body, if it is one.
-fn read_error(body: &[u8]) -> Option<ServerError> {
-    let frame = ReplyFrame {
-        code: CODE_ERROR,
-        sync: 0,
-        schema_version: None,
-        size: body.len(),
-        body,
-    };
-    frame
-        .error_text()
-        .is_some()
-        .then(|| frame.error())
-        .flatten()
 }

@@ -158,6 +158,21 @@ impl<'a> ReplyFrame<'a> {
         stack.or_else(|| Some(Error::new(code, self.error_text().unwrap_or_default())))
     }
 
+    /// The error that a body alone tells, as that of a chunk by which a message is given up; `None`
+    /// if it tells none.
+    #[cold]
+    #[must_use]
+    pub fn error_in(body: &'a [u8]) -> Option<Error> {
+        let frame = Self {
+            code: CODE_ERROR,
+            sync: 0,
+            schema_version: None,
+            size: body.len(),
+            body,
+        };
+        frame.error_text().and_then(|_| frame.error())
+    }
+
     /// The text of an error, if there is one. What is not UTF-8 in it is replaced.
     #[cold]
     #[must_use]
