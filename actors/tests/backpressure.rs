@@ -82,13 +82,8 @@ fn a_greedy_connection_does_not_stop_another_while_tx_stands_still() {
 fn large_requests_and_replies_pass_whole() {
     let harness = Harness::start();
     let mut peer = harness.connect();
-    let mut tuple = vec![0x92, 5, 0xc6];
     let size = 3 << 20;
-    tuple.extend_from_slice(&(size as u32).to_be_bytes());
-    tuple.resize(tuple.len() + size, 0xab);
-    let store = RequestBuilder::new(RequestType::Replace, 1)
-        .uint(0x10, 512)
-        .pair(0x21, &tuple);
+    let store = RequestBuilder::replace_large(1, 5, size as u32);
     for _ in 0..5 {
         let reply = peer.ask(&store);
         assert_eq!(reply.code, 0);

@@ -56,14 +56,7 @@ fn large_frames_among_small_ones_are_taken_in_order_however_they_are_cut() {
     let sizes = [10, 300_000, 10, 600_000, 270_000, 10, 10];
     let frames: Vec<u8> = (0..)
         .zip(sizes)
-        .flat_map(|(sync, size)| {
-            let mut tuple = vec![0x92, sync as u8, 0xc6];
-            tuple.extend_from_slice(&(size as u32).to_be_bytes());
-            tuple.resize(tuple.len() + size, 0xab);
-            let request = RequestBuilder::new(RequestType::Replace, sync);
-            let request = request.uint(keys::SPACE_ID, 512).pair(keys::TUPLE, &tuple);
-            request.bytes()
-        })
+        .flat_map(|(sync, size)| RequestBuilder::replace_large(sync, sync, size).bytes())
         .collect();
     for size in [999, 65_535, 300_000, frames.len()] {
         let mut peer = harness.connect();

@@ -6,18 +6,12 @@ use std::sync::{Arc, RwLock};
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::limits::{CONNECTION_BYTES_MAX, CONNECTION_REPLY_BYTES_MAX, MEMORY_SMALL};
 use vestibule_actors::testing::{Frame, Harness, Peer, RequestBuilder, Script, config};
-use vestibule_actors::wire::keys::{self, RequestType};
 
 const MIB: usize = 1 << 20;
 
 /// A REPLACE of this size.
 fn large(sync: u64, size: usize) -> RequestBuilder {
-    let mut tuple = vec![0x92, sync as u8, 0xc6];
-    tuple.extend_from_slice(&(size as u32).to_be_bytes());
-    tuple.resize(tuple.len() + size, 0xab);
-    RequestBuilder::new(RequestType::Replace, sync)
-        .uint(keys::SPACE_ID, 512)
-        .pair(keys::TUPLE, &tuple)
+    RequestBuilder::replace_large(sync, sync, size as u32)
 }
 
 fn start(memory_max: usize) -> Harness {

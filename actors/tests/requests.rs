@@ -220,13 +220,7 @@ fn what_runs_is_listed_with_its_state() {
 fn a_client_that_does_not_read_is_listed_and_can_be_killed() {
     let harness = Harness::start();
     let mut unread = harness.connect();
-    let mut tuple = vec![0x92, 5, 0xc6];
-    let size = 3 << 20;
-    tuple.extend_from_slice(&(size as u32).to_be_bytes());
-    tuple.resize(tuple.len() + size, 0xab);
-    let large = RequestBuilder::new(RequestType::Replace, 1)
-        .uint(keys::SPACE_ID, 512)
-        .pair(keys::TUPLE, &tuple);
+    let large = RequestBuilder::replace_large(1, 5, 3 << 20);
     assert_eq!(harness.connect().ask(&large).code, 0);
     // Much more than the sockets' buffers take.
     for sync in 0..16 {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vestibule_actors::config::TimeLimits;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
-use vestibule_actors::wire::keys::{self, RequestType};
+use vestibule_actors::wire::keys::RequestType;
 
 /// Long enough for a client on a busy machine to send what it wants to.
 const SHORT: Duration = Duration::from_secs(1);
@@ -41,13 +41,7 @@ fn a_client_that_does_not_read_is_let_go_with_its_memory() {
     let harness = start(none().unread(SHORT));
     let mut neighbour = harness.connect();
     let mut unread = harness.connect();
-    let mut tuple = vec![0x92, 5, 0xc6];
-    let size = 3 << 20;
-    tuple.extend_from_slice(&(size as u32).to_be_bytes());
-    tuple.resize(tuple.len() + size, 0xab);
-    let large = RequestBuilder::new(RequestType::Replace, 1)
-        .uint(keys::SPACE_ID, 512)
-        .pair(keys::TUPLE, &tuple);
+    let large = RequestBuilder::replace_large(1, 5, 3 << 20);
     assert_eq!(unread.ask(&RequestBuilder::replace(1, 4)).code, 0);
     harness.wait_until("both are counted", || {
         harness.handle().connection_count() == 2

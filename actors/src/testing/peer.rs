@@ -199,6 +199,19 @@ impl RequestBuilder {
             .pair(keys::TUPLE, &tuple)
     }
 
+    /// A REPLACE of a tuple of the key and `size` bytes into space 512.
+    #[must_use]
+    pub fn replace_large(sync: u64, key: u64, size: u32) -> Self {
+        let mut tuple = vec![0x92];
+        write_uint(&mut tuple, key);
+        tuple.push(0xc6);
+        tuple.extend_from_slice(&size.to_be_bytes());
+        tuple.resize(tuple.len() + size as usize, key as u8);
+        Self::new(RequestType::Replace, sync)
+            .uint(keys::SPACE_ID, 512)
+            .pair(keys::TUPLE, &tuple)
+    }
+
     /// A SELECT by key from space 512.
     #[must_use]
     pub fn select(sync: u64, key: u64) -> Self {

@@ -58,25 +58,18 @@ impl<E: Engine> TxCore<E> {
 
 #[cfg(test)]
 mod tests {
-    use vestibule_wire::keys::{self, RequestType};
 
     use crate::engine::catalog::User;
     use crate::testing::RequestBuilder;
     use crate::tx::test_fixture::{Fixture, fixture};
 
     /// More than half of what a turn makes.
-    const LARGE: usize = 3 << 20;
+    const LARGE: u32 = 3 << 20;
 
     impl Fixture {
         /// Stores a row that few of are read in a turn.
         async fn store_row(&mut self) {
-            let mut tuple = vec![0x92, 5, 0xc6];
-            tuple.extend_from_slice(&(LARGE as u32).to_be_bytes());
-            tuple.resize(tuple.len() + LARGE, 0xab);
-            let row = RequestBuilder::new(RequestType::Replace, 1)
-                .uint(keys::SPACE_ID, 512)
-                .pair(keys::TUPLE, &tuple);
-            self.send_as(900, &row);
+            self.send_as(900, &RequestBuilder::replace_large(1, 5, LARGE));
             self.turn();
             self.replies().await;
         }

@@ -107,7 +107,7 @@ mod tests {
     use crate::segments::Held;
     use crate::tx::test_fixture::{Fixture, fixture, fixture_with};
 
-    use vestibule_wire::keys::{self, RequestType};
+    use vestibule_wire::keys::RequestType;
 
     use crate::testing::RequestBuilder;
 
@@ -117,12 +117,7 @@ mod tests {
 
     /// A REPLACE of the row that is read, of this size.
     fn large(sync: u64, size: usize) -> RequestBuilder {
-        let mut tuple = vec![0x92, 5, 0xc6];
-        tuple.extend_from_slice(&(size as u32).to_be_bytes());
-        tuple.resize(tuple.len() + size, 0xab);
-        RequestBuilder::new(RequestType::Replace, sync)
-            .uint(keys::SPACE_ID, 512)
-            .pair(keys::TUPLE, &tuple)
+        RequestBuilder::replace_large(sync, 5, size as u32)
     }
 
     impl Fixture {

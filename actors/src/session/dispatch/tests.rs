@@ -224,12 +224,7 @@ impl SilentTx {
 
 /// A REPLACE of this size.
 fn replace(sync: u64, size: usize) -> RequestBuilder {
-    let mut tuple = vec![0x92, sync as u8, 0xc6];
-    tuple.extend_from_slice(&(size as u32).to_be_bytes());
-    tuple.resize(tuple.len() + size, 0xab);
-    RequestBuilder::new(RequestType::Replace, sync)
-        .uint(keys::SPACE_ID, 512)
-        .pair(keys::TUPLE, &tuple)
+    RequestBuilder::replace_large(sync, sync, size as u32)
 }
 
 #[test]
