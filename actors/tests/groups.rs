@@ -8,13 +8,14 @@ mod client;
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use vestibule_actors::config::ConnectionLimits;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_wire::groups::chunk::{self, First};
 use vestibule_wire::groups::{Agreement, Group, Sender};
 
 use cases::connections;
-use client::{Bytes, Client, LARGE, PATIENCE, body, code, harness_with_rows, large, with_rows};
+use client::{Client, LARGE, PATIENCE, body, code, harness_with_rows, large, with_rows};
 
 /// As in the limits of the server.
 const BESIDE_CHUNKS_MAX: usize = 32 << 20;
@@ -217,7 +218,7 @@ fn a_request_in_chunks_runs_when_it_is_whole_and_small_ones_pass_it() {
     let mut pings = 0;
     loop {
         while let Some(piece) = sender.pick() {
-            client.send(&[piece.head.as_bytes(), &piece.payload.0].concat());
+            client.send(&[piece.head.as_bytes(), &piece.payload].concat());
             pings += 1;
             client.ping(100 + pings);
         }

@@ -3,10 +3,11 @@
 //! A few pieces are sent at a time, and a few bytes admitted, some of them late, so that kills,
 //! transitions and deaths of Tx come in the middle of messages.
 
+use bytes::Bytes;
 use vestibule_wire::client::RequestHeader;
 use vestibule_wire::features::Features;
 use vestibule_wire::groups::chunk::Chunk;
-use vestibule_wire::groups::{Agreement, Group, Payload, Received, Receiver, Sender};
+use vestibule_wire::groups::{Agreement, Group, Received, Receiver, Sender};
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::msgpack::Reader;
@@ -22,26 +23,6 @@ const PREFIX: usize = 5;
 
 /// Picks at a time.
 const PICKS: usize = 3;
-
-#[derive(Debug)]
-struct Bytes(Vec<u8>);
-
-impl From<Vec<u8>> for Bytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-}
-
-impl Payload for Bytes {
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-
-    fn split(&mut self, size: usize) -> Self {
-        let rest = self.0.split_off(size);
-        Self(std::mem::replace(&mut self.0, rest))
-    }
-}
 
 /// What has come.
 #[derive(Debug, PartialEq, Eq)]
@@ -133,7 +114,7 @@ impl Chunks {
     /// Sends a request, or what of it goes out now.
     pub(super) fn send(&mut self, end: &ClientEnd, frame: Vec<u8>, sync: u64) {
         let group = group_of(&frame);
-        self.sender.push(group, Bytes(frame), sync);
+        self.sender.push(group, frame.into(), sync);
         self.go_on(end);
     }
 
@@ -143,7 +124,7 @@ impl Chunks {
             let Some(piece) = self.sender.pick() else {
                 return;
             };
-            end.send(&[piece.head.as_bytes(), &piece.payload.0].concat());
+            end.send(&[piece.head.as_bytes(), &piece.payload].concat());
         }
     }
 

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::mpsc;
 
+use bytes::Bytes;
 use vestibule_actors::monitoring::ConnectionInfo;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_wire::groups::chunk::{self, First, HEAD_SIZE_MAX};
@@ -12,7 +13,7 @@ use vestibule_wire::groups::{Agreement, Group, Receiver, Sender};
 use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::limits::GROUP_QUANTUM;
 
-use crate::client::{Bytes, Client, LARGE, Pipe, code, harness_with_rows, id_request, large};
+use crate::client::{Client, LARGE, Pipe, code, harness_with_rows, id_request, large};
 
 const WINDOW: Agreement = Agreement {
     window: 64 << 10,
@@ -88,7 +89,7 @@ impl Both {
     /// beyond what has come of it.
     fn step(&mut self, ahead: impl Fn(Group) -> usize) {
         while let Some(piece) = self.sender.pick() {
-            self.write([piece.head.as_bytes(), &piece.payload.0].concat());
+            self.write([piece.head.as_bytes(), &piece.payload].concat());
         }
         assert!(self.client.read(), "the connection is open");
         for (number, limit) in self.client.credits.drain() {

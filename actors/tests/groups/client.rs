@@ -12,8 +12,8 @@ use vestibule_actors::{Connection, PeerAddress};
 use vestibule_wire::client::{GREETING_SIZE, RequestHeader};
 use vestibule_wire::features::Features;
 use vestibule_wire::groups::chunk::{Chunk, First};
-use vestibule_wire::groups::{Agreement, Payload, Received, Receiver};
-use vestibule_wire::keys::{self, RequestType};
+use vestibule_wire::groups::{Agreement, Received, Receiver};
+use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::ReplyFrame;
 use vestibule_wire::request::{self, Body, Id};
 
@@ -59,26 +59,6 @@ pub(crate) struct Client<S = TcpStream> {
     pub(crate) credits: HashMap<u32, u32>,
     pub(crate) resets: Vec<u32>,
     pub(crate) stops: Vec<u32>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Bytes(pub(crate) Vec<u8>);
-
-impl From<Vec<u8>> for Bytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-}
-
-impl Payload for Bytes {
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-
-    fn split(&mut self, size: usize) -> Self {
-        let rest = self.0.split_off(size);
-        Self(std::mem::replace(&mut self.0, rest))
-    }
 }
 
 impl Client {
@@ -240,11 +220,7 @@ pub(crate) fn code(frame: &[u8]) -> u32 {
 
 /// A REPLACE of a tuple with `size` bytes beside its key.
 pub(crate) fn large(sync: u64, key: u8, size: usize) -> RequestBuilder {
-    let mut tuple = vec![0x92, key, 0xc6];
-    tuple.extend_from_slice(&(size as u32).to_be_bytes());
-    tuple.resize(tuple.len() + size, key);
-    let request = RequestBuilder::new(RequestType::Replace, sync);
-    request.uint(keys::SPACE_ID, 512).pair(keys::TUPLE, &tuple)
+    RequestBuilder::replace_large(sync, u64::from(key), size as u32)
 }
 
 pub(crate) fn harness_with_rows() -> Harness {

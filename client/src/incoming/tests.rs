@@ -1,7 +1,8 @@
 use super::*;
+use bytes::Bytes;
 use proptest::prelude::*;
 use vestibule_wire::ErrorCode;
-use vestibule_wire::groups::{Group, Payload, Sender, chunk};
+use vestibule_wire::groups::{Group, Sender, chunk};
 use vestibule_wire::reply::ReplyHeader;
 
 fn frames(syncs: std::ops::Range<u64>) -> Vec<u8> {
@@ -34,18 +35,18 @@ fn room_is_made_for_the_rest_of_a_long_reply() {
 /// What a server says that sends these replies in chunks, until all is said: it hears what is
 /// answered. The window is that of the client.
 fn in_chunks(incoming: &mut Incoming, replies: &[Vec<u8>], cut: usize) -> Vec<Arrived> {
-    let mut sender = Sender::<Owned>::default();
+    let mut sender = Sender::<Bytes>::default();
     sender.cut(AGREED);
     for (at, reply) in replies.iter().enumerate() {
         let group = Group::stream(at as u64 % 3 + 1).expect("above 0");
-        sender.push(group, Owned(reply.clone()), at as u64);
+        sender.push(group, reply.clone().into(), at as u64);
     }
     let mut arrived = Vec::new();
     loop {
         let mut bytes = Vec::new();
         while let Some(piece) = sender.pick() {
             bytes.extend_from_slice(piece.head.as_bytes());
-            bytes.extend_from_slice(&piece.payload.0);
+            bytes.extend_from_slice(&piece.payload);
         }
         for part in bytes.chunks(cut) {
             incoming.buffer().extend_from_slice(part);
@@ -75,25 +76,6 @@ fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let [_, length @ ..] = bytes.first_chunk::<LENGTH_SIZE>()?;
     let size = u32::from_be_bytes(*length) as usize;
     bytes[LENGTH_SIZE..].split_at_checked(size)
-}
-
-struct Owned(Vec<u8>);
-
-impl From<Vec<u8>> for Owned {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-}
-
-impl Payload for Owned {
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-
-    fn split(&mut self, size: usize) -> Self {
-        let rest = self.0.split_off(size);
-        Self(std::mem::replace(&mut self.0, rest))
-    }
 }
 
 /// A reply whose body has this size.

@@ -6,41 +6,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 use vestibule_wire::groups::chunk::{Chunk, First};
-use vestibule_wire::groups::{Agreement, Group, Payload, Piece, Received, Receiver, Sender};
+use vestibule_wire::groups::{Agreement, Group, Piece, Received, Receiver, Sender};
 use vestibule_wire::limits::PACKET_SIZE_MAX;
 
 use crate::incoming::AGREED;
 use crate::limits::CHUNK_CREDIT;
 
-/// Bytes that are cut without being copied.
-#[derive(Debug)]
-struct ScriptBytes(Bytes);
-
-impl From<Vec<u8>> for ScriptBytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl Payload for ScriptBytes {
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-
-    fn split(&mut self, size: usize) -> Self {
-        Self(self.0.split_to(size))
-    }
-}
-
 /// Frames that wait to be written to a client.
 #[derive(Debug, Default)]
 pub(super) struct ScriptOutput {
-    sender: Mutex<Sender<ScriptBytes>>,
+    sender: Mutex<Sender<Bytes>>,
     to_write: Notify,
 }
 
 impl ScriptOutput {
-    fn sender(&self) -> MutexGuard<'_, Sender<ScriptBytes>> {
+    fn sender(&self) -> MutexGuard<'_, Sender<Bytes>> {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -54,7 +34,7 @@ impl ScriptOutput {
     pub(super) async fn next(&self) -> Vec<u8> {
         loop {
             if let Some(Piece { head, payload }) = self.sender().pick() {
-                return [head.as_bytes(), &payload.0].concat();
+                return [head.as_bytes(), &payload].concat();
             }
             self.to_write.notified().await;
         }

@@ -10,6 +10,8 @@
 //! messages need not wait for an answer before they go on, and the receiver holds no more than a
 //! window of what it has not admitted. Without any of both, a message still tells its size.
 
+use bytes::Bytes;
+
 use super::chunk::{self, Head};
 use super::group::Group;
 use super::ledger::{Agreement, Ledger, Stopped, WrongCredit};
@@ -24,6 +26,16 @@ pub trait Payload: From<Vec<u8>> {
 
     /// Takes the first `size` of them, at most all.
     fn split(&mut self, size: usize) -> Self;
+}
+
+impl Payload for Bytes {
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn split(&mut self, size: usize) -> Self {
+        self.split_to(size)
+    }
 }
 
 /// What is to be written next.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::chunk::{self, Chunk, First, HEAD_SIZE_MAX};
@@ -18,26 +19,6 @@ pub(super) const AGREED: Agreement = Agreement {
 };
 /// Each moves megabytes.
 const CASES: u32 = 64;
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Owned(pub(super) VecDeque<u8>);
-
-impl From<Vec<u8>> for Owned {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl Payload for Owned {
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-
-    fn split(&mut self, size: usize) -> Self {
-        let rest = self.0.split_off(size);
-        Self(std::mem::replace(&mut self.0, rest))
-    }
-}
 
 /// A frame with a content that tells whose it is.
 pub(super) fn frame(tag: u64, size: usize) -> Vec<u8> {
@@ -58,7 +39,7 @@ pub(super) fn group(number: u64) -> Group {
 
 /// Both ends of a connection, in one direction.
 struct Link {
-    sender: Sender<Owned>,
+    sender: Sender<Bytes>,
     receiver: Receiver,
     /// Bytes on their way there, and frames on their way back.
     there: Vec<u8>,
@@ -94,7 +75,7 @@ impl Link {
             return false;
         };
         self.there.extend(piece.head.as_bytes());
-        self.there.extend(&piece.payload.0);
+        self.there.extend(&piece.payload);
         true
     }
 
@@ -395,7 +376,7 @@ fn a_sequence_that_no_sender_makes_is_named() {
 
 #[test]
 fn a_credit_that_nobody_is_due_is_wrong() {
-    let mut sender = Sender::<Owned>::default();
+    let mut sender = Sender::<Bytes>::default();
     sender.cut(AGREED);
     sender.push(group(2), frame(1, 50_000).into(), 1);
     assert_eq!(sender.credit(1, 10), Err(WrongCredit), "not begun");
@@ -452,7 +433,7 @@ fn without_window_and_credit_a_message_tells_its_size_and_waits_alone() {
 
 #[test]
 fn messages_up_to_a_chunk_and_those_of_control_are_never_cut() {
-    let mut sender = Sender::<Owned>::default();
+    let mut sender = Sender::<Bytes>::default();
     sender.cut(Agreement {
         window: 0,
         ..AGREED
@@ -461,7 +442,7 @@ fn messages_up_to_a_chunk_and_those_of_control_are_never_cut() {
         sender.push(group, frame(1, size).into(), 1);
         let piece = sender.pick().expect("whole, without credit");
         assert!(piece.head.as_bytes().is_empty());
-        assert_eq!(piece.payload, frame(1, size).into());
+        assert_eq!(piece.payload, frame(1, size));
     }
     sender.push(group(2), frame(1, GROUP_QUANTUM - 7).into(), 1);
     let piece = sender.pick().expect("its size");

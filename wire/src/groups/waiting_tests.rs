@@ -1,21 +1,23 @@
 //! Messages that wait for what others hold: a place among those under way, or the window; and what
 //! a receiver holds of those that it has not taken.
 
+use bytes::Bytes;
+
 use super::chunk::{self, Chunk, First};
-use super::transfer_tests::{AGREED, Owned, frame, group};
+use super::transfer_tests::{AGREED, frame, group};
 use super::{Agreement, Received, Receiver, Sender};
 
 /// Whether a piece of a message is picked, while another group always has something to send.
-fn sends_a_piece(sender: &mut Sender<Owned>, tag: u64, is_it: impl Fn(u32) -> bool) -> bool {
+fn sends_a_piece(sender: &mut Sender<Bytes>, tag: u64, is_it: impl Fn(u32) -> bool) -> bool {
     sender.push(group(9), frame(tag, 16_000).into(), tag);
     let piece = sender.pick().expect("there is something");
-    let frame = [piece.head.as_bytes(), &Vec::from(piece.payload.0)].concat();
+    let frame = [piece.head.as_bytes(), &piece.payload].concat();
     matches!(Chunk::read(&frame[5..]), Ok(Chunk::Data { number, .. }) if is_it(number))
 }
 
 #[test]
 fn who_waits_for_an_end_begins_though_others_always_have_something_to_send() {
-    let mut sender = Sender::<Owned>::default();
+    let mut sender = Sender::<Bytes>::default();
     sender.cut(Agreement {
         messages_max: 1,
         ..AGREED
@@ -30,7 +32,7 @@ fn who_waits_for_an_end_begins_though_others_always_have_something_to_send() {
 
 #[test]
 fn who_waits_for_the_window_goes_on_though_others_always_have_something_to_send() {
-    let mut sender = Sender::<Owned>::default();
+    let mut sender = Sender::<Bytes>::default();
     sender.cut(AGREED);
     for id in 2..5 {
         sender.push(group(id), frame(id, 300_000).into(), id);
@@ -48,7 +50,7 @@ fn of_messages_that_waited_for_the_window_and_were_stopped_nothing_is_remembered
         window: 0,
         ..AGREED
     };
-    let mut sender = Sender::<Owned>::default();
+    let mut sender = Sender::<Bytes>::default();
     sender.cut(agreed);
     for number in 1..=1000 {
         let group = group(u64::from(number) + 1);
@@ -66,7 +68,7 @@ fn of_messages_that_waited_for_an_end_and_were_cancelled_nothing_is_remembered()
         messages_max: 1,
         ..AGREED
     };
-    let mut sender = Sender::<Owned>::default();
+    let mut sender = Sender::<Bytes>::default();
     sender.cut(agreed);
     sender.push(group(2), frame(1, 300_000).into(), 1);
     while sender.pick().is_some() {}
@@ -77,7 +79,7 @@ fn of_messages_that_waited_for_an_end_and_were_cancelled_nothing_is_remembered()
     }
     sender.stop(1).expect("begun");
     let reset = sender.pick().expect("it is begun");
-    assert_eq!(Vec::from(reset.payload.0), chunk::reset(1, None));
+    assert_eq!(reset.payload, chunk::reset(1, None));
     assert!(sender.is_settled(agreed.window));
 }
 
@@ -114,13 +116,13 @@ fn m13_a_total_takes_no_memory_before_its_bytes_come() {
 #[test]
 fn m08_a_message_of_any_size_begins_when_nothing_else_waits() {
     for agreed in [None, Some(AGREED)] {
-        let mut sender = Sender::<Owned>::default();
+        let mut sender = Sender::<Bytes>::default();
         if let Some(agreed) = agreed {
             sender.cut(agreed);
         }
         sender.push(group(2), frame(1, 50_000_000).into(), 1);
         let piece = sender.pick().expect("it begins");
-        let size = Vec::from(piece.payload.0).len();
+        let size = piece.payload.len();
         assert_eq!(size > 16_384, agreed.is_none(), "whole without chunks");
     }
 }
