@@ -12,7 +12,8 @@ use vestibule_wire::greeting;
 use vestibule_wire::keys::RequestType;
 
 use super::engine::PATIENCE;
-use super::peer::{Frame, PREFIX_SIZE, RequestBuilder, arguments, frame_size, log_in_request};
+use super::peer::{Frame, PREFIX_SIZE, arguments, frame_size, log_in_request};
+use super::request::RequestBuilder;
 
 /// Bytes that are read with one call.
 const READ_SIZE: usize = 16 << 10;

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::engine::{Script, ScriptedEngine};
-use super::peer::{Peer, RequestBuilder};
+use super::peer::Peer;
+use super::request::RequestBuilder;
 use super::server::TestServer;
 use crate::serving::State;
 use crate::{Config, RuntimeHandle, StopReport, TransitionOutcome};

@@ -41,6 +41,7 @@
 //! | `server` | the runtime on a thread of its own, with any engine |
 //! | `harness` | the same with the scripted engine |
 //! | `peer`, `async_peer` | a client that sends and reads raw frames; the same for async tests |
+//! | `request` | the requests that it sends |
 //!
 //! Nothing here sleeps: a test waits for replies, for the script's log, or for the runtime's state.
 
@@ -49,6 +50,7 @@ mod check_engine;
 mod engine;
 mod harness;
 mod peer;
+mod request;
 mod server;
 
 use std::time::Duration;
@@ -59,7 +61,8 @@ pub use async_peer::AsyncPeer;
 pub use check_engine::{EngineCheck, check_engine};
 pub use engine::{Script, ScriptedEngine};
 pub use harness::Harness;
-pub use peer::{Frame, Peer, RequestBuilder};
+pub use peer::{Frame, Peer};
+pub use request::RequestBuilder;
 pub use server::TestServer;
 
 /// The default configuration without the watchdog: a test that has Tx stand still says itself what
