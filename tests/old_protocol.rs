@@ -15,14 +15,12 @@ use std::path::Path;
 use std::process::Command;
 
 use support::{Directory, PATIENCE, Server};
+use vestibule_actors::wire::frame::PREFIX_SIZE;
 use vestibule_actors::wire::greeting::GREETING_SIZE;
 use vestibule_actors::wire::msgpack::Reader;
 
 /// Equal bytes in a row that are written as a count.
 const RUN_MIN: usize = 16;
-
-/// Bytes of a frame's length.
-const PREFIX: usize = 5;
 
 /// Bytes as they are written in the exchanges: hexadecimal, and `ab*1000` for a thousand of one.
 fn bytes_of(text: &str) -> Vec<u8> {
@@ -69,8 +67,8 @@ fn without_place(frame: Vec<u8>) -> Vec<u8> {
     assert_eq!(reader.read_uint().expect("the next key"), 1);
     reader.read_str().expect("the file");
     let mut left = [head, reader.rest()].concat();
-    let size = (left.len() - PREFIX) as u32;
-    left[1..PREFIX].copy_from_slice(&size.to_be_bytes());
+    let size = (left.len() - PREFIX_SIZE) as u32;
+    left[1..PREFIX_SIZE].copy_from_slice(&size.to_be_bytes());
     left
 }
 
@@ -91,11 +89,11 @@ impl Client {
     }
 
     fn frame(&mut self) -> Vec<u8> {
-        let mut frame = vec![0; PREFIX];
+        let mut frame = vec![0; PREFIX_SIZE];
         self.0.read_exact(&mut frame).expect("a frame comes");
         let size: [u8; 4] = frame[1..].try_into().expect("four bytes");
-        frame.resize(PREFIX + u32::from_be_bytes(size) as usize, 0);
-        let rest = &mut frame[PREFIX..];
+        frame.resize(PREFIX_SIZE + u32::from_be_bytes(size) as usize, 0);
+        let rest = &mut frame[PREFIX_SIZE..];
         self.0.read_exact(rest).expect("a whole frame comes");
         frame
     }

@@ -39,15 +39,13 @@
 
 use crate::auth::scramble;
 use crate::features::AUTH_TYPE;
+use crate::frame::PREFIX_SIZE;
 use crate::keys;
 use crate::msgpack::{write_array_len, write_map_len, write_str, write_str_bytes, write_uint};
 use crate::request::Body;
 
 pub use crate::greeting::{GREETING_SIZE, Greeting};
 pub use crate::reply::{MalformedReply, ReplyFrame};
-
-/// Size of the length before every request.
-const LENGTH_SIZE: usize = 5;
 
 /// Where a request has the four bytes of a sync that fits 32 bits:
 /// `ce length(4) 82 00 type 01 ce sync(4)`.
@@ -104,8 +102,8 @@ impl RequestHeader {
             write_uint(out, value);
         }
         body(out);
-        let length = u32::try_from(out.len() - start - LENGTH_SIZE).unwrap_or(u32::MAX);
-        out[start + 1..start + LENGTH_SIZE].copy_from_slice(&length.to_be_bytes());
+        let length = u32::try_from(out.len() - start - PREFIX_SIZE).unwrap_or(u32::MAX);
+        out[start + 1..start + PREFIX_SIZE].copy_from_slice(&length.to_be_bytes());
     }
 }
 

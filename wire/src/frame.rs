@@ -10,6 +10,10 @@
 use crate::error::Error;
 use crate::msgpack::{DecodeError, Kind, Reader};
 
+/// Bytes of the length prefix of every frame that is written here, however long: servers and
+/// connectors write it so, and any width is read.
+pub const PREFIX_SIZE: usize = 5;
+
 /// A length prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prefix {

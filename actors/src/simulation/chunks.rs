@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use vestibule_wire::client::RequestHeader;
 use vestibule_wire::features::Features;
+use vestibule_wire::frame::PREFIX_SIZE;
 use vestibule_wire::groups::chunk::Chunk;
 use vestibule_wire::groups::{Agreement, Group, Received, Receiver, Sender};
 use vestibule_wire::header::read_header;
@@ -17,9 +18,6 @@ use super::engine::pattern;
 use super::pipe::ClientEnd;
 use super::random::Random;
 use crate::admission::Class;
-
-/// Bytes of a frame's length.
-const PREFIX: usize = 5;
 
 /// Picks at a time.
 const PICKS: usize = 3;
@@ -211,7 +209,7 @@ impl Chunks {
 }
 
 fn group_of(frame: &[u8]) -> Group {
-    let (header, _) = read_header(&frame[PREFIX..]).expect("a request of this client");
+    let (header, _) = read_header(&frame[PREFIX_SIZE..]).expect("a request of this client");
     let request = RequestType::from_code(header.request_type).expect("one that there is");
     Class::of(request).group(header.stream_id)
 }

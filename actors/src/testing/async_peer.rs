@@ -8,11 +8,12 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use vestibule_wire::client::{GREETING_SIZE, Greeting};
+use vestibule_wire::frame::PREFIX_SIZE;
 use vestibule_wire::greeting;
 use vestibule_wire::keys::RequestType;
 
 use super::engine::PATIENCE;
-use super::peer::{Frame, PREFIX_SIZE, arguments, frame_size, log_in_request};
+use super::peer::{Frame, arguments, frame_size, log_in_request};
 use super::request::RequestBuilder;
 
 /// Bytes that are read with one call.

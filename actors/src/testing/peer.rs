@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use socket2::{Domain, Socket, Type};
 use vestibule_wire::Error;
 use vestibule_wire::client::{GREETING_SIZE, Greeting, ReplyFrame, login_tuple};
+use vestibule_wire::frame::PREFIX_SIZE;
 use vestibule_wire::greeting;
 use vestibule_wire::keys::{self, RequestType};
 
@@ -15,9 +16,6 @@ use super::engine::PATIENCE;
 use super::request::RequestBuilder;
 use crate::engine::arguments::args_array;
 use crate::runtime::is_accepted_here;
-
-/// Bytes of a frame's length.
-pub(super) const PREFIX_SIZE: usize = 5;
 
 /// A connection under test, for a test that may wait on its thread: a plain one, or one whose
 /// server has a thread of its own. Others use [`AsyncPeer`](super::AsyncPeer).

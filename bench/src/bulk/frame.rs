@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 use vestibule_wire::client::RequestHeader;
+use vestibule_wire::frame::PREFIX_SIZE;
 use vestibule_wire::groups::Payload;
 use vestibule_wire::keys::{self, RequestType};
 use vestibule_wire::msgpack::{write_array_len, write_map_len, write_str, write_uint};
 use vestibule_wire::request::Body;
 
-/// Size of the length before every frame.
-const LENGTH_SIZE: usize = 5;
 /// The field of a row that has the value, counted from 1.
 const VALUE_FIELD: u64 = 2;
 
@@ -51,8 +50,8 @@ impl Frame {
             out.push(0xdb);
             out.extend_from_slice(&(value.len() as u32).to_be_bytes());
         });
-        let length = (head.len() - LENGTH_SIZE + value.len()) as u32;
-        head[1..LENGTH_SIZE].copy_from_slice(&length.to_be_bytes());
+        let length = (head.len() - PREFIX_SIZE + value.len()) as u32;
+        head[1..PREFIX_SIZE].copy_from_slice(&length.to_be_bytes());
         Self {
             head: head.into(),
             value: value.clone(),

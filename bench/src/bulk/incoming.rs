@@ -3,6 +3,7 @@
 //! A generator must be cheaper than the server, so nothing large is kept: of a reply its header.
 
 use vestibule_wire::client::ReplyFrame;
+use vestibule_wire::frame::PREFIX_SIZE;
 use vestibule_wire::groups::chunk::{Chunk, HEAD_SIZE_MAX, Head};
 use vestibule_wire::groups::{Assembly, Received, Receiver};
 use vestibule_wire::limits::GROUP_QUANTUM;
@@ -14,8 +15,6 @@ use crate::reply;
 /// How much of a reply is admitted ahead of what has come, as the client has it.
 const CREDIT: usize = 2 * 1024 * 1024;
 
-/// Size of the length before every frame.
-const LENGTH_SIZE: usize = 5;
 /// Longest frame that is looked at as a whole, without its length.
 const WHOLE_MAX: usize = HEAD_SIZE_MAX + GROUP_QUANTUM;
 /// Bytes of a long reply that are enough to read its header.
@@ -100,27 +99,27 @@ impl Incoming {
                 each(Arrived::Large { code, sync })?;
                 continue;
             }
-            let Some([_, length @ ..]) = rest.first_chunk::<LENGTH_SIZE>() else {
+            let Some([_, length @ ..]) = rest.first_chunk::<PREFIX_SIZE>() else {
                 return Ok(used);
             };
             let length = u32::from_be_bytes(*length) as usize;
             if length > WHOLE_MAX {
-                let Some(beginning) = rest.get(LENGTH_SIZE..LENGTH_SIZE + HEADER_MAX) else {
+                let Some(beginning) = rest.get(PREFIX_SIZE..PREFIX_SIZE + HEADER_MAX) else {
                     return Ok(used);
                 };
                 let ReplyFrame { code, sync, .. } = ReplyFrame::read_content(beginning)?;
                 let left = length;
                 self.skipped = Some(Skipped { code, sync, left });
-                used += LENGTH_SIZE;
+                used += PREFIX_SIZE;
                 continue;
             }
-            let size = LENGTH_SIZE + length;
+            let size = PREFIX_SIZE + length;
             let Some(frame) = rest.get(..size) else {
                 return Ok(used);
             };
             used += size;
-            if self.chunks.is_some() && Chunk::is_one(&frame[LENGTH_SIZE..]) {
-                self.chunk(&frame[LENGTH_SIZE..], &mut each)?;
+            if self.chunks.is_some() && Chunk::is_one(&frame[PREFIX_SIZE..]) {
+                self.chunk(&frame[PREFIX_SIZE..], &mut each)?;
             } else if let Some(reply) = reply::read(frame)? {
                 each(Arrived::Reply(reply))?;
             }
@@ -220,7 +219,7 @@ mod tests {
     #[test]
     fn replies_arrive_whole_and_in_chunks_however_the_bytes_are_cut() {
         let large = reply(0, 7, false, &vec![0xc0; 50_000]);
-        let cut = &reply(0, 8, false, &vec![0xc0; 20_000])[LENGTH_SIZE..];
+        let cut = &reply(0, 8, false, &vec![0xc0; 20_000])[PREFIX_SIZE..];
         let first = First {
             group: Group::Read,
             total: cut.len() as u32,
@@ -247,7 +246,7 @@ mod tests {
         for part in [1, 100, 4096, 17_000, bytes.len()] {
             let (seen, values) = arrived(&bytes, part);
             assert_eq!(seen, expected, "in parts of {part}");
-            assert_eq!(values as usize, large.len() - LENGTH_SIZE + cut.len());
+            assert_eq!(values as usize, large.len() - PREFIX_SIZE + cut.len());
         }
     }
 

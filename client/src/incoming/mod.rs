@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use vestibule_wire::client::{MalformedReply, ReplyFrame};
+use vestibule_wire::frame::PREFIX_SIZE;
 use vestibule_wire::groups::chunk::{Chunk, First, HEAD_SIZE_MAX, MalformedChunk};
 use vestibule_wire::groups::{Agreement, DamagedSequence, Received, Receiver};
 use vestibule_wire::keys::CODE_EVENT;
@@ -17,9 +18,6 @@ use crate::limits::{CHUNK_CREDIT, CHUNK_MESSAGES_MAX, CHUNK_WINDOW, READ_SIZE};
 
 #[cfg(test)]
 mod tests;
-
-/// Size of the length before every frame.
-const LENGTH_SIZE: usize = 5;
 
 /// Longest frame of a chunk, without its length.
 const CHUNK_SIZE_MAX: usize = HEAD_SIZE_MAX + GROUP_QUANTUM;
@@ -165,10 +163,10 @@ impl Incoming {
 
     /// Bytes that the frame at the start lacks.
     fn missing(&self) -> usize {
-        let Some([_, length @ ..]) = self.bytes.first_chunk::<LENGTH_SIZE>() else {
+        let Some([_, length @ ..]) = self.bytes.first_chunk::<PREFIX_SIZE>() else {
             return 0;
         };
-        let size = LENGTH_SIZE + u32::from_be_bytes(*length) as usize;
+        let size = PREFIX_SIZE + u32::from_be_bytes(*length) as usize;
         size.saturating_sub(self.bytes.len())
     }
 
@@ -209,16 +207,16 @@ impl Incoming {
             } = frame;
             let before = size - body.len();
             if let Some(chunks) = &mut self.chunks
-                && Chunk::is_one(&self.bytes[LENGTH_SIZE..size])
+                && Chunk::is_one(&self.bytes[PREFIX_SIZE..size])
             {
                 let frame = self.bytes.split_to(size).freeze();
-                let chunk = Chunk::read(&frame[LENGTH_SIZE..])?;
+                let chunk = Chunk::read(&frame[PREFIX_SIZE..])?;
                 match chunks.take(chunk, self.size_max, &mut self.answer)? {
                     Some(arrived) => return Ok(Some(arrived)),
                     None => continue,
                 }
             }
-            if size - LENGTH_SIZE > self.size_max {
+            if size - PREFIX_SIZE > self.size_max {
                 return Err(MalformedReply::TooLong.into());
             }
             let mut body = self.bytes.split_to(size).freeze();

@@ -73,9 +73,9 @@ fn in_chunks(incoming: &mut Incoming, replies: &[Vec<u8>], cut: usize) -> Vec<Ar
 }
 
 fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let [_, length @ ..] = bytes.first_chunk::<LENGTH_SIZE>()?;
+    let [_, length @ ..] = bytes.first_chunk::<PREFIX_SIZE>()?;
     let size = u32::from_be_bytes(*length) as usize;
-    bytes[LENGTH_SIZE..].split_at_checked(size)
+    bytes[PREFIX_SIZE..].split_at_checked(size)
 }
 
 /// A reply whose body has this size.

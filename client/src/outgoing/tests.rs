@@ -1,13 +1,11 @@
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
+use vestibule_wire::frame::PREFIX_SIZE;
 use vestibule_wire::groups::chunk::{self, Chunk};
 use vestibule_wire::groups::{Received, Receiver};
 
 use super::*;
-
-/// Bytes of the length before every frame.
-const PREFIX_SIZE: usize = 5;
 
 const BATCH: usize = 10;
 const CHUNKS_BATCH: usize = 64 << 10;

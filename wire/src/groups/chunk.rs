@@ -18,6 +18,7 @@
 
 use super::group::Group;
 use crate::error::Error;
+use crate::frame::PREFIX_SIZE;
 use crate::msgpack::Reader;
 
 /// What a frame says about a message that is cut.
@@ -110,8 +111,6 @@ impl Head {
         &self.bytes[..usize::from(self.size)]
     }
 }
-
-const PREFIX_SIZE: usize = 5;
 
 const DATA: u8 = 1;
 const CREDIT: u8 = 2;

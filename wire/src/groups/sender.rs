@@ -17,6 +17,7 @@ use super::group::Group;
 use super::ledger::{Agreement, Ledger, Stopped, WrongCredit};
 use super::scheduler::{Message, Scheduler};
 use crate::error::Error;
+use crate::frame::PREFIX_SIZE;
 use crate::limits::GROUP_QUANTUM;
 
 /// Bytes that can be cut without being copied.
@@ -53,9 +54,6 @@ impl<P> Piece<P> {
         Self { head, payload }
     }
 }
-
-/// Bytes of the length prefix of the frames that are sent.
-const PREFIX_SIZE: usize = 5;
 
 /// Largest frame that is never cut.
 const WHOLE_MAX: usize = PREFIX_SIZE + GROUP_QUANTUM;

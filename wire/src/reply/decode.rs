@@ -1,12 +1,10 @@
 //! Replies and events as clients read them.
 
 use crate::error::{Error, ErrorCode};
+use crate::frame::PREFIX_SIZE;
 use crate::keys::{self, CODE_CHUNK, CODE_ERROR, CODE_EVENT, RequestType};
 use crate::msgpack::Reader;
 use crate::request::{self, Body, Id};
-
-/// Size of the length before every frame of a server.
-const LENGTH_SIZE: usize = 5;
 
 /// One frame of a server: a reply, a chunk of one, or an event. Borrowed from the bytes received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +44,7 @@ impl<'a> ReplyFrame<'a> {
     /// The bytes are not what a server sends.
     #[inline]
     pub fn read(bytes: &'a [u8], length_max: usize) -> Result<Option<Self>, MalformedReply> {
-        let Some(&[marker, length @ ..]) = bytes.first_chunk::<LENGTH_SIZE>() else {
+        let Some(&[marker, length @ ..]) = bytes.first_chunk::<PREFIX_SIZE>() else {
             return Ok(None);
         };
         let length = u32::from_be_bytes(length) as usize;
@@ -56,8 +54,8 @@ impl<'a> ReplyFrame<'a> {
         if length > length_max {
             return Err(MalformedReply::TooLong);
         }
-        let size = LENGTH_SIZE + length;
-        let Some(content) = bytes.get(LENGTH_SIZE..size) else {
+        let size = PREFIX_SIZE + length;
+        let Some(content) = bytes.get(PREFIX_SIZE..size) else {
             return Ok(None);
         };
         Self::read_content(content).map(Some)
@@ -71,7 +69,7 @@ impl<'a> ReplyFrame<'a> {
     /// It has no readable header.
     #[inline]
     pub fn read_content(content: &'a [u8]) -> Result<Self, MalformedReply> {
-        let size = LENGTH_SIZE + content.len();
+        let size = PREFIX_SIZE + content.len();
         Self::read_fixed(content, size)
             .or_else(|| Self::read_any(content, size))
             .ok_or(MalformedReply::Header)

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorCode};
 use crate::features::{AUTH_TYPE, Features, PROTOCOL_VERSION};
+use crate::frame::PREFIX_SIZE;
 use crate::groups::Agreement;
 use crate::keys::{self, CODE_CHUNK, CODE_ERROR};
 use crate::msgpack::{
@@ -25,8 +26,6 @@ use crate::request::write_features;
 
 /// Bytes before the body: length prefix and header.
 pub const HEADER_SIZE: usize = 28;
-
-const LENGTH_SIZE: usize = 5;
 
 #[rustfmt::skip]
 const HEADER: [u8; HEADER_SIZE] = [
@@ -132,7 +131,7 @@ pub fn finish(out: &mut Vec<u8>, start: usize) {
         out.push(0x80);
     }
     let (at, length) = length_of(out.len() - start);
-    out[start + at..start + LENGTH_SIZE].copy_from_slice(&length);
+    out[start + at..start + PREFIX_SIZE].copy_from_slice(&length);
 }
 
 /// The length that stands in a frame of this size, and where it stands there: for frames that
@@ -140,7 +139,7 @@ pub fn finish(out: &mut Vec<u8>, start: usize) {
 #[inline]
 #[must_use]
 pub fn length_of(frame_size: usize) -> (usize, [u8; 4]) {
-    let length = u32::try_from(frame_size - LENGTH_SIZE).unwrap_or(u32::MAX);
+    let length = u32::try_from(frame_size - PREFIX_SIZE).unwrap_or(u32::MAX);
     (1, length.to_be_bytes())
 }
 
@@ -400,7 +399,7 @@ mod tests {
         HEAD.write_push(&mut out, &[0x81, 0x30, 0x91, 7]);
         assert_eq!(out[CODE_AT..CODE_AT + 4], [0, 0, 0, 0x80]);
         assert_eq!(out[HEADER_SIZE..], [0x81, 0x30, 0x91, 7]);
-        assert_eq!(out[4] as usize, out.len() - LENGTH_SIZE);
+        assert_eq!(out[4] as usize, out.len() - PREFIX_SIZE);
         assert!(!is_error(&out));
     }
 
