@@ -113,6 +113,10 @@ struct Chunks {
     receiver: Receiver,
     /// The wanted ones, by their numbers.
     open: HashMap<u32, Opened>,
+    /// One of them has told whose it is since it was asked who is waited for, and how many
+    /// requests were given up by then.
+    has_told: bool,
+    given_up: u64,
 }
 
 #[derive(Debug)]
@@ -149,6 +153,8 @@ impl Incoming {
         self.chunks = Some(Chunks {
             receiver: Receiver::new(AGREED),
             open: HashMap::new(),
+            has_told: false,
+            given_up: 0,
         });
     }
 
@@ -170,11 +176,23 @@ impl Incoming {
         size.saturating_sub(self.bytes.len())
     }
 
-    /// Refuses the rest of replies that are under way and that nobody waits for any more.
-    pub(crate) fn stop_unwanted(&mut self, is_wanted: impl Fn(u64) -> bool) {
+    /// Refuses the rest of replies that are under way and that nobody waits for any more. Who is
+    /// waited for is asked only if that may have changed: `given_up` counts the requests that were,
+    /// or a reply has told whose it is.
+    pub(crate) fn stop_unwanted<W: Fn(u64) -> bool>(
+        &mut self,
+        given_up: u64,
+        wanted: impl FnOnce() -> W,
+    ) {
         let Some(chunks) = &mut self.chunks else {
             return;
         };
+        let are_more = std::mem::replace(&mut chunks.given_up, given_up) != given_up;
+        let is_news = std::mem::take(&mut chunks.has_told) || are_more;
+        if !is_news || chunks.open.is_empty() {
+            return;
+        }
+        let is_wanted = wanted();
         let (receiver, answer) = (&mut chunks.receiver, &mut self.answer);
         chunks.open.retain(|number, opened| {
             let sync = opened.sync.filter(|_| !opened.is_event);
@@ -322,6 +340,7 @@ impl Chunks {
                 Ok(frame) => {
                     opened.sync = Some(frame.sync);
                     opened.is_event = frame.code == CODE_EVENT;
+                    self.has_told = true;
                 }
                 // The first piece may be as short as its sender likes.
                 Err(_) if begun.len() < REPLY_HEADER_MAX => {}

@@ -182,10 +182,24 @@ fn a_reply_that_nobody_waits_for_any_more_is_refused_while_it_comes() {
     }
     assert!(incoming.next().unwrap().is_none());
     assert!(!incoming.take_answer().is_empty(), "both are admitted");
-    incoming.stop_unwanted(|sync| sync == 6);
-    assert_eq!(incoming.take_answer(), chunk::stop(1, None));
-    incoming.stop_unwanted(|sync| sync == 6);
-    assert_eq!(incoming.take_answer(), b"", "once");
+    let asked = std::cell::Cell::new(0);
+    let mut stop_unwanted = |given_up: u64| {
+        incoming.stop_unwanted(given_up, || {
+            asked.set(asked.get() + 1);
+            move |sync| sync == 6 || given_up == 0
+        });
+        (asked.get(), incoming.take_answer())
+    };
+    let none = Vec::new();
+    assert_eq!(
+        stop_unwanted(0),
+        (1, none.clone()),
+        "they have told whose they are"
+    );
+    assert_eq!(stop_unwanted(0), (1, none.clone()), "nothing is new");
+    let stop = chunk::stop(1, None);
+    assert_eq!(stop_unwanted(1), (2, stop), "one was given up");
+    assert_eq!(stop_unwanted(1), (2, none));
     let chunks = incoming.chunks.unwrap();
     assert_eq!(chunks.open.len(), 1);
 }

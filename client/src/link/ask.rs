@@ -75,7 +75,7 @@ impl Drop for Slot<'_> {
             return;
         }
         let mut state = self.link.lock();
-        state.table.remove(self.sync);
+        self.link.give_up(&mut state, self.sync);
         match state.outgoing.withdraw(self.sync) {
             Some(room) => {
                 self.link.free(room);

@@ -108,7 +108,7 @@ impl Link {
         }
         match reply.code {
             CODE_EVENT => self.event(state, &reply),
-            CODE_CHUNK => push(state, &reply, answers),
+            CODE_CHUNK => self.push(state, &reply, answers),
             _ => {
                 // Errors of a state are read once more by those who get them; they are rare.
                 let is_refusal = reply.frame().error_code() == Some(ErrorCode::LOADING);
@@ -142,27 +142,27 @@ impl Link {
             self.set_phase(state, leaving);
         }
     }
-}
 
-/// A part of a result that goes on.
-fn push(state: &mut State, reply: &Reply, answers: &mut Answers) {
-    let Some(pending) = state.table.get_mut(reply.sync) else {
-        return;
-    };
-    let Some(pushes) = &pending.pushes else {
-        return;
-    };
-    let data: Bytes = reply
-        .frame()
-        .data()
-        .map_or_else(Bytes::new, |data| reply.part(data));
-    if pushes.try_send(data).is_ok() || pushes.is_closed() {
-        return;
-    }
-    let text = format!("more than {PUSHES_MAX} pushes of a request wait to be taken");
-    let error = Error::new(ErrorKind::Limit, Outcome::Unknown, text);
-    if let Some(pending) = state.table.remove(reply.sync) {
-        answers.push((pending.answer, Err(error)));
+    /// A part of a result that goes on.
+    fn push(&self, state: &mut State, reply: &Reply, answers: &mut Answers) {
+        let Some(pending) = state.table.get_mut(reply.sync) else {
+            return;
+        };
+        let Some(pushes) = &pending.pushes else {
+            return;
+        };
+        let data: Bytes = reply
+            .frame()
+            .data()
+            .map_or_else(Bytes::new, |data| reply.part(data));
+        if pushes.try_send(data).is_ok() || pushes.is_closed() {
+            return;
+        }
+        let text = format!("more than {PUSHES_MAX} pushes of a request wait to be taken");
+        let error = Error::new(ErrorKind::Limit, Outcome::Unknown, text);
+        if let Some(pending) = self.give_up(state, reply.sync) {
+            answers.push((pending.answer, Err(error)));
+        }
     }
 }
 

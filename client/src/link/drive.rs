@@ -77,7 +77,10 @@ async fn read<R: AsyncRead + Unpin>(
                 Err(fault) => break Some(fault),
             }
         };
-        incoming.stop_unwanted(|sync| link.lock().table.has(sync));
+        incoming.stop_unwanted(link.given_up.load(Ordering::Acquire), || {
+            let state = link.lock();
+            move |sync| state.table.has(sync)
+        });
         let answer = incoming.take_answer();
         if (!arrived.is_empty() || !answer.is_empty())
             && let Err(error) = link.deliver(&mut arrived, &mut answers, answer)

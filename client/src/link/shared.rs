@@ -1,5 +1,6 @@
 //! What the tasks that ask and the keeper share.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -87,7 +88,10 @@ pub(crate) struct Link {
     pub(crate) room_small: Semaphore,
     /// Room for large ones.
     pub(crate) room_large: Semaphore,
-    next_stream: std::sync::atomic::AtomicU64,
+    next_stream: AtomicU64,
+    /// How many requests that had been queued are not waited for any more. Grows under the lock of
+    /// the state.
+    pub(crate) given_up: AtomicU64,
 }
 
 impl Link {
@@ -111,7 +115,8 @@ impl Link {
             in_flight: Semaphore::new(options.in_flight_max.min(Semaphore::MAX_PERMITS)),
             room_small: Semaphore::new(options.queued_bytes_max.min(Semaphore::MAX_PERMITS)),
             room_large: Semaphore::new(options.queued_bytes_max.min(Semaphore::MAX_PERMITS)),
-            next_stream: std::sync::atomic::AtomicU64::new(1),
+            next_stream: AtomicU64::new(1),
+            given_up: AtomicU64::new(0),
             options,
         })
     }
@@ -122,8 +127,14 @@ impl Link {
 
     /// A number that no other stream of this client has.
     pub(crate) fn next_stream(&self) -> u64 {
-        self.next_stream
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        self.next_stream.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Nobody waits for this request any more.
+    pub(crate) fn give_up(&self, state: &mut State, sync: u64) -> Option<Pending> {
+        let pending = state.table.remove(sync)?;
+        self.given_up.fetch_add(1, Ordering::Release);
+        Some(pending)
     }
 
     /// The session, if requests can be sent now.
