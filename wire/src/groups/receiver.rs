@@ -127,6 +127,17 @@ impl<B> Incoming<B> {
     }
 }
 
+impl<B: Assembly> Incoming<B> {
+    /// Takes a piece that is counted. Memory is at most twice what has come: a message costs its
+    /// sender what it costs here.
+    fn append(&mut self, piece: &[u8]) {
+        if self.received > self.bytes.capacity() {
+            self.bytes.reserve(self.total.min(2 * self.received));
+        }
+        self.bytes.append(piece);
+    }
+}
+
 impl Receiver {
     /// A receiver that holds what was agreed.
     #[must_use]
@@ -196,7 +207,7 @@ impl<B: Assembly> Receiver<B> {
         }
         let is_whole = message.received == message.total;
         if !message.is_stopped {
-            message.bytes.append(piece);
+            message.append(piece);
         }
         if is_whole && let Some(message) = self.end(number) {
             return Ok(message.complete(number));
@@ -232,8 +243,8 @@ impl<B: Assembly> Receiver<B> {
         Ok(())
     }
 
-    /// Admits a message up to `limit` of its bytes, for which there is room now: what is to be sent
-    /// to its sender, if that is more than before.
+    /// Admits a message up to `limit` of its bytes: what is to be sent to its sender, if that is
+    /// more than before. Memory for them is taken when they come.
     pub fn admit(&mut self, number: u32, limit: usize) -> Option<Head> {
         let message = self.open.get_mut(&number)?;
         let limit = limit.min(message.total);
@@ -243,17 +254,12 @@ impl<B: Assembly> Receiver<B> {
         let before = message.borrowed();
         message.limit = limit;
         self.borrowed -= before - message.borrowed();
-        if limit > message.bytes.capacity() {
-            // No more than twice what may have come: a message costs its sender what it costs here.
-            let capacity = limit.max(message.total.min(2 * message.bytes.capacity()));
-            message.bytes.reserve(capacity);
-        }
         Some(chunk::credit(number, limit as u32))
     }
 
     /// Admits a message up to `ahead` bytes beyond those that have come, if less than half of that
     /// is left: what is to be sent to its sender then. Until as much has come it is less, a quarter
-    /// at first, so that the memory follows what comes.
+    /// at first.
     pub fn admit_ahead(&mut self, number: u32, ahead: usize) -> Option<Head> {
         let message = self.open.get(&number)?;
         let left = message.limit.saturating_sub(message.received);

@@ -108,8 +108,27 @@ fn m13_a_total_takes_no_memory_before_its_bytes_come() {
         let opened = receiver.data(number, Some(First { group, total }), &[1; 100]);
         assert!(matches!(opened, Ok(Received::Opened(_))));
         receiver.admit_ahead(number, 1000).expect("credit");
-        allocated += 1100;
+        allocated += 200;
         assert!(receiver.allocated() <= allocated);
+    }
+}
+
+/// However much is admitted: what it declares costs nothing.
+#[test]
+fn m13_memory_is_at_most_twice_what_has_come() {
+    let mut receiver = Receiver::new(AGREED);
+    let first = First {
+        group: group(2),
+        total: 10_000_000,
+    };
+    receiver.data(1, Some(first), &[]).expect("in form");
+    receiver.admit(1, 10_000_000).expect("credit");
+    assert_eq!(receiver.allocated(), 0);
+    let mut come = 0;
+    for size in (1..16_000).step_by(13) {
+        receiver.data(1, None, &vec![1; size]).expect("in form");
+        come += size;
+        assert!(receiver.allocated() <= 2 * come, "{size}");
     }
 }
 
