@@ -21,7 +21,7 @@ pub(crate) mod credits;
 pub(crate) mod in_flight;
 pub(crate) mod logins;
 mod looks;
-mod outgoing;
+pub(crate) mod outgoing;
 mod paused;
 mod published;
 mod state;

@@ -6,7 +6,6 @@
 //!                 └──── used batches, used replies ◀── recycle ◀── Replies ┘
 //! ```
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -20,6 +19,14 @@ use crate::messages::tx::{
 
 /// How many used batches, and how many used replies, a worker keeps.
 const KEPT_MAX: usize = 4;
+
+/// A request that joins the batch together with its frame.
+#[derive(Debug)]
+pub(crate) struct LargeEntry {
+    pub(crate) entry: BatchEntry,
+    /// Bytes of its body, which end the frame.
+    pub(crate) body: usize,
+}
 
 /// The batch that the sessions of a worker fill together, and the Tx to which it goes.
 #[derive(Default)]
@@ -61,39 +68,32 @@ impl Outgoing {
     /// A request with this body. Where that starts and ends in the batch, the entry is told here.
     #[inline]
     pub(crate) fn push(&mut self, body: &[u8], mut entry: BatchEntry) {
+        self.wake_for_first();
         let bytes = &mut self.batch.bytes;
         entry.start = bytes.len() as u32;
         bytes.extend_from_slice(body);
         entry.end = bytes.len() as u32;
-        self.add(entry);
-    }
-
-    /// A large request, whose body starts and ends there in the frame that is
-    /// [brought](Self::bring) next.
-    pub(crate) fn push_large(&mut self, mut entry: BatchEntry, body: Range<usize>) {
-        (entry.start, entry.end) = (body.start as u32, body.end as u32);
-        entry.is_large = true;
-        let (index, frame) = (self.batch.entries.len(), Vec::new());
-        self.batch.large.push(LargeRequest { index, frame });
-        self.add(entry);
-    }
-
-    #[inline]
-    fn add(&mut self, entry: BatchEntry) {
-        if self.batch.entries.is_empty() {
-            self.wake_flush();
-        }
         self.batch.entries.push(entry);
     }
 
-    /// Takes a frame over if its request is the one that was [pushed](Self::push_large) last.
-    pub(crate) fn bring(&mut self, frame: &mut Vec<u8>) {
-        let last = self.batch.large.last_mut();
-        if let Some(last) = last.filter(|last| last.frame.is_empty()) {
-            if frame.capacity() - frame.len() > READ_SIZE {
-                frame.shrink_to_fit();
-            }
-            last.frame = std::mem::take(frame);
+    /// A request whose body ends this frame, which is taken over.
+    pub(crate) fn push_large(&mut self, request: LargeEntry, frame: &mut Vec<u8>) {
+        if frame.capacity() - frame.len() > READ_SIZE {
+            frame.shrink_to_fit();
+        }
+        let LargeEntry { mut entry, body } = request;
+        (entry.start, entry.end) = ((frame.len() - body) as u32, frame.len() as u32);
+        entry.is_large = true;
+        let (index, frame) = (self.batch.entries.len(), std::mem::take(frame));
+        self.wake_for_first();
+        self.batch.large.push(LargeRequest { index, frame });
+        self.batch.entries.push(entry);
+    }
+
+    #[inline]
+    fn wake_for_first(&self) {
+        if self.batch.entries.is_empty() {
+            self.wake_flush();
         }
     }
 

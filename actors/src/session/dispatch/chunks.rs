@@ -73,14 +73,17 @@ impl Dispatcher<'_> {
     }
 
     /// Dispatches a request whose content starts there in a buffer of its own. If it is large and
-    /// Tx is to have it, the buffer is taken: such a request is not copied.
+    /// Tx is to have it, the buffer is taken: such a request is not copied. It joins the batch with
+    /// that buffer in one step, so that a panic before leaves nothing there.
     pub(crate) fn dispatch_gathered(&mut self, frame: &mut Vec<u8>, start: usize) {
         if frame.len() <= BUFFER_KEEP_MAX {
             return self.dispatch_frame(&frame[start..]);
         }
-        self.large_frame = frame.len();
+        self.has_own_frame = true;
         self.dispatch_frame(&frame[start..]);
-        self.worker.outgoing.bring(frame);
+        if let Some(request) = self.large_entry.take() {
+            self.worker.outgoing.push_large(request, frame);
+        }
     }
 
     /// Dispatches a request, and counts it if it is taken. What is answered at once joins its group

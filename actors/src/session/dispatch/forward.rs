@@ -18,6 +18,7 @@ use crate::cells::claims::RequestId;
 use crate::limits::RESERVE_BYTES_MAX;
 use crate::messages::tx::BatchEntry;
 use crate::resources::in_flight::{Credit, Effect, InFlightRequest};
+use crate::resources::outgoing::LargeEntry;
 use crate::resources::transactions::OpenTransaction;
 use crate::timeouts::{Limit, effective, request_deadline, transaction_deadline, waited_too_long};
 
@@ -227,11 +228,11 @@ impl Dispatcher<'_> {
             start: 0,
             end: 0,
         };
-        let outgoing = &mut self.worker.outgoing;
-        match request.large_frame {
-            0 => outgoing.push(request.raw, entry),
-            // The body is the end of its frame.
-            size => outgoing.push_large(entry, size - request.raw.len()..size),
+        if request.has_own_frame {
+            let body = request.raw.len();
+            self.large_entry = Some(LargeEntry { entry, body });
+        } else {
+            self.worker.outgoing.push(request.raw, entry);
         }
     }
 }

@@ -55,6 +55,7 @@ use crate::exposure::refused_request;
 use crate::hooks::CloseReason;
 use crate::limits::ADMISSION_LOOKS_MAX;
 use crate::peers::Peers;
+use crate::resources::outgoing::LargeEntry;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::serving::Admitted;
 use crate::shared::Shared;
@@ -86,8 +87,10 @@ pub(crate) struct Dispatcher<'a> {
     judged_epoch: u64,
     /// How many more times the request at hand is admitted again if the state changes meanwhile.
     looks_left: u32,
-    /// Size of the frame that is dispatched next, if it is large and has a buffer of its own; or 0.
-    large_frame: usize,
+    /// Whether the frame that is dispatched next has a buffer of its own, which Tx may have.
+    has_own_frame: bool,
+    /// What that frame's request is for Tx, which gets it together with the frame.
+    large_entry: Option<LargeEntry>,
 }
 
 /// A request that is decoded and waits for its verdict.
@@ -102,9 +105,8 @@ pub(crate) struct DecodedRequest<'a> {
     pub(crate) raw: &'a [u8],
     /// Header and body, for a request that is kept.
     pub(crate) content: &'a [u8],
-    /// Size of its frame, which ends with the body, if that is in a buffer of its own, which Tx may
-    /// have; or 0.
-    pub(crate) large_frame: usize,
+    /// Whether the frame, which ends with the body, has a buffer of its own, which Tx may have.
+    pub(crate) has_own_frame: bool,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -134,7 +136,8 @@ impl<'a> Dispatcher<'a> {
             is_put_back: false,
             judged_epoch: 0,
             looks_left: 0,
-            large_frame: 0,
+            has_own_frame: false,
+            large_entry: None,
         }
     }
 
@@ -149,7 +152,7 @@ impl<'a> Dispatcher<'a> {
     /// Decodes one frame (header and body) and routes its request.
     pub(crate) fn dispatch(&mut self, content: &[u8]) {
         self.request_counter = Counter::OTHER;
-        let large_frame = std::mem::take(&mut self.large_frame);
+        let has_own_frame = std::mem::take(&mut self.has_own_frame);
         let (header, raw) = match read_header(content) {
             Ok(read) => read,
             Err(fault) => return self.refuse(fault.sync, &fault.error),
@@ -189,7 +192,7 @@ impl<'a> Dispatcher<'a> {
             body,
             raw,
             content,
-            large_frame,
+            has_own_frame,
         });
     }
 

@@ -1,5 +1,7 @@
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::{Wake, Waker};
 
 use actix::{Actor, Context, Handler, Message};
 use tokio::net::{TcpListener, TcpStream};
@@ -72,7 +74,7 @@ const PING: DecodedRequest<'static> = DecodedRequest {
     body: Body::Ping,
     raw: &[],
     content: &[],
-    large_frame: 0,
+    has_own_frame: false,
 };
 
 #[test]
@@ -280,6 +282,46 @@ fn a_large_request_that_tx_is_not_to_have_stays() {
         dispatcher.dispatch_frame(&content(&replace(3, 10)));
         let batch = dispatcher.worker.outgoing.batch();
         assert!(!batch.entries[0].is_large && batch.large.is_empty());
+    });
+}
+
+/// Where a panic may be, the batch has a large request and its frame, or nothing of both.
+#[test]
+fn a_large_request_joins_the_batch_with_its_frame_or_not_at_all() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("for the test");
+        }
+    }
+    written(|dispatcher| {
+        dispatcher.shared.serving.ready(dispatcher.now);
+        dispatcher.worker.outgoing.attach(SilentTx::handle_of_new());
+        let [mut first, mut second, third] =
+            [1, 2, 3].map(|sync| replace(sync, 4 * BUFFER_KEEP_MAX).bytes());
+        let is_untouched = |dispatcher: &Dispatcher<'_>| {
+            let batch = dispatcher.worker.outgoing.batch();
+            batch.entries.is_empty() && batch.large.is_empty()
+        };
+        // The first of a batch wakes the worker's task.
+        dispatcher
+            .worker
+            .outgoing
+            .set_flush(&Waker::from(Arc::new(Panics)));
+        let dispatched = catch_unwind(AssertUnwindSafe(|| {
+            dispatcher.dispatch_gathered(&mut first, 5);
+        }));
+        assert!(dispatched.is_err() && is_untouched(dispatcher));
+        dispatcher.worker.outgoing.set_flush(Waker::noop());
+        // As if the panic came with the first statement behind.
+        dispatcher.has_own_frame = true;
+        dispatcher.dispatch(&third[5..]);
+        assert!(dispatcher.large_entry.take().is_some() && is_untouched(dispatcher));
+
+        let expected = second.clone();
+        dispatcher.dispatch_gathered(&mut second, 5);
+        let (_, body) = read_header(&expected[5..]).expect("the builder writes a header");
+        assert_eq!(dispatcher.worker.outgoing.batch().body(0), body);
     });
 }
 

@@ -277,7 +277,7 @@ fn parked_request(content: &[u8]) -> Option<(DecodedRequest<'_>, Select<'_>)> {
         body,
         raw,
         content,
-        large_frame: 0,
+        has_own_frame: false,
     };
     Some((request, select))
 }
