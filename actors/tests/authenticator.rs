@@ -1,12 +1,13 @@
 //! Logins that an authenticator of the embedder decides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use vestibule_actors::config::SoloPolicy;
 use vestibule_actors::testing::{
     Harness, Peer, RequestBuilder, Script, ScriptedEngine, TestServer, config,
 };
@@ -305,6 +306,30 @@ fn in_solo_and_through_a_demotion_logins_are_decided_as_ever() {
     directory.decide("yves", LoginDecision::AcceptedAs("alice".to_owned()));
     assert_eq!(late.receive().code, 0);
     assert_eq!(whoami(&mut late), "alice");
+}
+
+/// What it asks of Tx is cut off, and its connection with it.
+#[test]
+fn a_login_under_way_is_answered_when_solo_closes_its_connection() {
+    let directory = Directory::default();
+    let script = Script::default();
+    let config = config().solo_policy(SoloPolicy::Close);
+    let server = directory.server_with(config, &script);
+    script.hold_tx();
+    let mut blocker = server.connect();
+    blocker.send(&RequestBuilder::call(1, "block", NO_ARGS));
+    script.wait_until_blocked();
+    let mut peer = server.connect();
+    peer.send(&RequestBuilder::replace(1, 1));
+    peer.send(&peer.log_in_request(2, "zoe", "hunter2"));
+    server.wait_until("the login is checked", || directory.asked() > 0);
+    let mut operator = server.connect();
+    operator.call("vestibule.solo", &[0x91, 0xa1, b'x']);
+    let replies = peer.receive_until_closed();
+    let told = replies.iter().map(|own| (own.sync, own.error_code()));
+    let told: BTreeSet<_> = told.collect();
+    assert_eq!(told, BTreeSet::from([(1, Some(116)), (2, Some(116))]));
+    script.release();
 }
 
 /// Each login that waits is held by somebody: one address cannot have all of them.

@@ -6,6 +6,7 @@ mod cases;
 #[path = "groups/client.rs"]
 mod client;
 
+use std::net::Shutdown;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -157,10 +158,43 @@ fn who_sends_what_is_damaged_is_not_waited_for_to_give_credit() {
     assert!(!client.read() && begun.elapsed() < PATIENCE / 2, "closed");
 }
 
+/// The end of its input is the end of its credit.
 #[test]
-fn pings_are_answered_while_more_replies_wait_than_requests_are_taken_beside() {
+fn who_closes_its_half_is_not_waited_for_to_give_credit() {
     let harness = harness_with_rows();
-    let mut client = Client::connect(&harness, Some(ASKED));
+    let few = out_of_credit(&harness);
+    let (mut many, next) = with_more_waiting_than_is_taken_beside(&harness);
+    // It would wait for those before it to go.
+    many.send(&RequestBuilder::replace(next, 9).bytes());
+    for mut client in [few, many] {
+        let begun = Instant::now();
+        client.stream.shutdown(Shutdown::Write).expect("it is open");
+        while client.read() {}
+        assert!(begun.elapsed() < PATIENCE / 2, "closed");
+        assert!(client.replies.is_empty());
+    }
+}
+
+#[test]
+fn what_is_under_way_is_answered_also_if_a_half_was_closed_that_owes_credit() {
+    let harness = harness_with_rows();
+    let _blocker = harness.block();
+    // The row is read without Tx.
+    let mut client = out_of_credit(&harness);
+    client.send(&RequestBuilder::replace(3, 9).bytes());
+    harness.wait_until("it is on its way to Tx", || {
+        harness.handle().in_flight() == 2
+    });
+    client.stream.shutdown(Shutdown::Write).expect("it is open");
+    harness.script().release();
+    assert_eq!(code(&client.reply_to(3)), 0);
+    while client.read() {}
+}
+
+/// A client for which so much waits without credit that no more of its requests are taken, and the
+/// next sync.
+fn with_more_waiting_than_is_taken_beside(harness: &Harness) -> (Client, u64) {
+    let mut client = Client::connect(harness, Some(ASKED));
     let waiting = BESIDE_CHUNKS_MAX / LARGE + 4;
     for stream in 1..=waiting as u64 {
         let select = RequestBuilder::select(1 + stream, 5);
@@ -170,7 +204,13 @@ fn pings_are_answered_while_more_replies_wait_than_requests_are_taken_beside() {
     while client.pieces.len() < ASKED.messages_max {
         assert!(client.read());
     }
-    let small = 2 + waiting as u64;
+    (client, 2 + waiting as u64)
+}
+
+#[test]
+fn pings_are_answered_while_more_replies_wait_than_requests_are_taken_beside() {
+    let harness = harness_with_rows();
+    let (mut client, small) = with_more_waiting_than_is_taken_beside(&harness);
     client.send(&RequestBuilder::select(small, 7).stream(100).bytes());
     for sync in [small + 1, small + 2] {
         client.ping(sync);

@@ -15,6 +15,17 @@ use vestibule_wire::frame::{Prefix, read_prefix};
 
 use crate::limits::BUFFER_KEEP_MAX;
 
+/// What a look at a frame that was kept has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Dropped here: somebody has it.
+    Taken,
+    /// Kept until its turn comes.
+    Waits,
+    /// Kept, and looked at again: there was no time for it.
+    NoTime,
+}
+
 /// The kept bytes of one connection.
 #[derive(Debug)]
 pub(crate) struct Inbox {
@@ -83,12 +94,13 @@ impl Inbox {
         self.seen = self.seen.saturating_sub(taken);
     }
 
-    /// Goes through the contents of the whole frames that were not looked at, up to a fault, and
-    /// drops those that `take` takes. Each byte is moved once, however many these are.
+    /// Goes through the contents of the whole frames that were not looked at, up to a fault or as
+    /// long as there is time, and drops those that `take` takes. Each byte is moved once for each
+    /// time that there was, however many these are.
     pub(crate) fn take_out<E>(
         &mut self,
         packet_size_max: u64,
-        mut take: impl FnMut(&[u8]) -> Result<bool, E>,
+        mut take: impl FnMut(&[u8]) -> Result<Look, E>,
     ) -> Result<(), E> {
         let (mut at, mut result) = (self.seen, Ok(()));
         while let Ok(Some(prefix)) = read_prefix(&self.bytes[at..], packet_size_max)
@@ -97,8 +109,12 @@ impl Inbox {
             let frame = at..at + prefix.frame_size();
             at = frame.end;
             match take(content) {
-                Ok(true) => {}
-                Ok(false) => {
+                Ok(Look::Taken) => {}
+                Ok(Look::NoTime) => {
+                    at = frame.start;
+                    break;
+                }
+                Ok(Look::Waits) => {
                     let size = frame.len();
                     if self.seen < frame.start {
                         self.bytes.copy_within(frame, self.seen);
@@ -199,9 +215,12 @@ mod tests {
                 if content == b"!?" {
                     return Err("a fault");
                 }
+                if content == b"!-" {
+                    return Ok(Look::NoTime);
+                }
                 let is_wanted = content.starts_with(b"!");
                 taken.extend(is_wanted.then(|| content.to_vec()));
-                Ok(is_wanted)
+                Ok(if is_wanted { Look::Taken } else { Look::Waits })
             });
             (taken, result)
         };
@@ -218,5 +237,11 @@ mod tests {
         let taken = vec![b"!3".to_vec(), b"!4".to_vec()];
         assert_eq!(wanted(&mut inbox), (taken, Err("a fault")));
         assert_eq!(*inbox, *b"\x01b\x01c\x01d\x02!5");
+        inbox.extend(b"\x02!-\x02!6", 100);
+        assert_eq!(wanted(&mut inbox), (vec![b"!5".to_vec()], Ok(())));
+        assert_eq!(wanted(&mut inbox), (vec![], Ok(())));
+        assert_eq!(*inbox, *b"\x01b\x01c\x01d\x02!-\x02!6");
+        inbox.advance(9);
+        assert_eq!(wanted(&mut inbox), (vec![b"!6".to_vec()], Ok(())));
     }
 }

@@ -21,6 +21,7 @@
 //! * **a full output**: the client does not take its replies. No frame is taken.
 //! * **the end of the input**: the client sends no more, although it may listen still. Nothing is
 //!   read; frames that are here are taken, and when all of them are answered the connection ends.
+//!   Replies in chunks that it owes credit for keep it no longer than those under way elsewhere.
 //!
 //! Of a connection that ends when what is written has been sent, credit for that is read and taken
 //! still, if its client takes chunks; all else that comes is dropped.
@@ -119,7 +120,12 @@ impl Intake {
 
     /// Whether a request that is here waits for its turn or for its reply.
     pub(crate) fn is_busy(self) -> bool {
-        self.has_left_frame() || self.wait == Wait::Gather
+        self.has_left_frame() || self.is_gathering()
+    }
+
+    /// Whether another actor is to reply.
+    pub(crate) fn is_gathering(self) -> bool {
+        self.wait == Wait::Gather
     }
 
     /// Whether the frame at hand was not taken: it comes again when its wait is over.

@@ -365,13 +365,14 @@ fn turn(
         answer_login(&worker.shared, own);
         own.close(Closing::AfterFlush, CloseReason::Stopped);
     }
+    // Before it is flushed, which is the end of it if there is no credit for what is left.
+    if own.is_answered_to_the_end(worker.shared.config.packet_size_max) {
+        own.close(Closing::AfterFlush, CloseReason::Client);
+    }
     let flushed = flush(cell.id, state, own, cx);
     if serving.is_stopping() && own.is_idle_operator() {
         // The worker waits for everybody else.
         state.outgoing.wake_flush();
-    }
-    if own.is_answered_to_the_end(worker.shared.config.packet_size_max) {
-        own.close(Closing::AfterFlush, CloseReason::Client);
     }
     own.rest_until(state.turns.rest());
     charge(cell, state, own);

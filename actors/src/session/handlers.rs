@@ -3,8 +3,8 @@
 
 use actix::Handler;
 use serde::Serialize;
-use vestibule_wire::Error;
 use vestibule_wire::reply::write_value;
+use vestibule_wire::{Error, ErrorCode};
 
 use super::actor::Session;
 use super::messages::{
@@ -129,6 +129,7 @@ impl Handler<SlotRevoked> for Session {
                 .shared
                 .over_capacity(NoSlot::Listener(listener), own.now);
             own.refuse(0, &error);
+            own.answer_waiting(&error);
             own.shared.slots.count_rejected();
             own.session.close(Closing::AfterFlush, CloseReason::NoSlot);
         });
@@ -139,7 +140,14 @@ impl Handler<Close> for Session {
     type Result = ();
 
     fn handle(&mut self, close: Close, _ctx: &mut Self::Context) {
-        self.act(|own| own.session.close(close.0, close.1));
+        let Close(closing, reason) = close;
+        self.act(|own| {
+            if closing == Closing::AfterFlush {
+                let status = own.shared.serving.status(own.now);
+                own.answer_waiting(&status.error(ErrorCode::LOADING));
+            }
+            own.session.close(closing, reason);
+        });
     }
 }
 

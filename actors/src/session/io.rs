@@ -17,7 +17,7 @@ use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
 use crate::connection::cell::ConnectionCell;
-use crate::connection::inbox::Inbox;
+use crate::connection::inbox::{Inbox, Look};
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
@@ -197,20 +197,24 @@ fn put_inbox(dispatcher: &mut Dispatcher<'_>, mut inbox: Inbox) {
     dispatcher.session.put_inbox(inbox);
 }
 
-/// Takes a frame that need not wait for its turn; false if it is none such.
-fn take_ahead(dispatcher: &mut Dispatcher<'_>, content: &[u8]) -> Result<bool, Error> {
+/// Takes a frame that need not wait for others, if it is such and the turn has time for it. What
+/// is only looked at costs as much as it does to be read.
+fn take_ahead(dispatcher: &mut Dispatcher<'_>, content: &[u8]) -> Result<Look, Error> {
     let is_answer = Chunk::is_answer(content);
     let takes_pings = dispatcher.session.takes_pings_beside_output();
-    let is_taken = is_answer || takes_pings && is_ping(content);
-    if is_taken {
-        dispatcher.worker.turns.spend(1);
+    if !(is_answer || takes_pings && is_ping(content)) {
+        return Ok(Look::Waits);
     }
+    if !dispatcher.worker.turns.has_time() {
+        return Ok(Look::NoTime);
+    }
+    dispatcher.worker.turns.spend(1);
     if is_answer {
         dispatcher.take_chunk(content)?;
-    } else if is_taken {
+    } else {
         dispatcher.dispatch_frame(content);
     }
-    Ok(is_taken)
+    Ok(Look::Taken)
 }
 
 /// Whether a frame's content is a PING, which belongs to no stream.

@@ -47,9 +47,13 @@ impl ConnectionState {
             && !self.intake.has_ended()
     }
 
-    /// Whether it ends, and credit for what is left to be sent can not come any more.
+    /// Whether credit for what is left to be sent can not come any more, as the client has closed
+    /// its half, and nothing else is done for it: it ends, or all that it has sent is answered or
+    /// waits for just that.
     pub(crate) fn is_out_of_credit(&self) -> bool {
-        self.closing().is_some() && self.intake.has_ended()
+        self.intake.has_ended()
+            && !self.is_late
+            && (self.closing().is_some() || self.is_output_full() && !self.waits_for_others())
     }
 
     /// Whether bytes may be read now, with this number of connections. `is_exempt`: whatever memory

@@ -316,6 +316,14 @@ impl ConnectionState {
             || self.awaited().next().is_some()
     }
 
+    /// Whether a request of it is answered by others, whatever waits for its client.
+    pub(super) fn waits_for_others(&self) -> bool {
+        self.counts.all > 0
+            || self.scan.is_some()
+            || self.intake.is_gathering()
+            || self.awaited().next().is_some()
+    }
+
     /// Since when replies have waited for the client, as of the last check.
     pub(crate) fn unread_since(&self) -> Option<Instant> {
         self.timeouts.unread_since()

@@ -73,6 +73,14 @@ impl Dispatcher<'_> {
         self.end_waits(&Error::cancelled(), is_meant)
     }
 
+    /// Answers what waits for somebody else than Tx: the connection ends for this.
+    pub(crate) fn answer_waiting(&mut self, error: &Error) {
+        self.end_waits(error, |_| true);
+        if let Some(sync) = self.session.drop_login_check() {
+            self.refuse(sync, error);
+        }
+    }
+
     fn end_waits(
         &mut self,
         reason: &Error,

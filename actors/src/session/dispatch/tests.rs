@@ -5,6 +5,7 @@ use std::task::{Wake, Waker};
 
 use actix::{Actor, Context, Handler, Message};
 use tokio::net::{TcpListener, TcpStream};
+use vestibule_wire::groups::Agreement;
 use vestibule_wire::keys;
 use vestibule_wire::reply::{HEADER_SIZE, Rows};
 use vestibule_wire::request::Body;
@@ -26,7 +27,7 @@ use crate::resources::in_flight::InFlightTable;
 use crate::runtime::Mailboxes;
 use crate::serving::{Role, ServingCell};
 use crate::session::actor::new_cell;
-use crate::session::io::take_bytes;
+use crate::session::io::{take_bytes, take_inbox};
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::testing::{Frame, RequestBuilder};
 
@@ -282,6 +283,27 @@ fn a_large_request_that_tx_is_not_to_have_stays() {
         dispatcher.dispatch_frame(&content(&replace(3, 10)));
         let batch = dispatcher.worker.outgoing.batch();
         assert!(!batch.entries[0].is_large && batch.large.is_empty());
+    });
+}
+
+/// A client with chunks may send thousands of pings in one read.
+#[test]
+fn pings_that_are_taken_ahead_are_bounded_by_the_turn_as_all_else() {
+    const PINGS: u64 = 1000;
+    written(|dispatcher| {
+        dispatcher.shared.serving.ready(dispatcher.now);
+        dispatcher.session.agree_to_chunks(Agreement::default());
+        let pings =
+            (1..=PINGS).flat_map(|sync| RequestBuilder::new(RequestType::Ping, sync).bytes());
+        dispatcher.worker.turns.end();
+        take_bytes(dispatcher, &pings.collect::<Vec<_>>());
+        assert_eq!(dispatcher.session.output_queue().size(), 0);
+        while dispatcher.session.has_inbox() {
+            let before = dispatcher.session.output_queue().size();
+            dispatcher.worker.turns.begin();
+            take_inbox(dispatcher);
+            assert!(dispatcher.session.output_queue().size() > before);
+        }
     });
 }
 
