@@ -2,15 +2,16 @@
 //! [`vestibule_engine`].
 //!
 //! ```text
-//!   main ─▶ cli ─┬▶ serve ─▶ vestibule_actors::start(config, engine, procedures)
-//!                │               vestibule_engine: memory image, journal, what CALL reaches
-//!                ├▶ commands: check, dump, load
-//!                └▶ vestibule_bench: measures any IPROTO server
+//!   main ─▶ config ─┬▶ serve ─▶ vestibule_actors::start(config, engine, procedures)
+//!            (cli)  │               vestibule_engine: memory image, journal, what CALL reaches
+//!                   ├▶ commands: check, dump, load
+//!                   └▶ vestibule_bench: measures any IPROTO server
 //! ```
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `cli` | options, and what they are made into |
+//! | `config` | file, environment and command line together |
 //! | `descriptors` | the limit of open files, raised |
 //! | `identity` | the UUID of the instance |
 //! | `signals` | what SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGXFSZ do |
@@ -22,6 +23,7 @@
 
 mod cli;
 mod commands;
+mod config;
 mod descriptors;
 mod identity;
 mod notify;
@@ -30,34 +32,48 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::cli::{Cli, Command};
+use crate::cli::{Command, EXIT_USAGE};
+use crate::config::Settings;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = match cli.command {
-        None => serve::serve(&cli.serve).map_err(|fault| fault.to_string()),
-        Some(Command::Serve(args)) => serve::serve(&args).map_err(|fault| fault.to_string()),
-        Some(Command::Check(args)) => {
-            args.log.install_logger();
-            commands::check(&args).map_err(|fault| fault.to_string())
+    let settings = match config::of_process() {
+        Ok(settings) => settings,
+        Err(problem) => {
+            for line in problem.to_string().lines() {
+                eprintln!("vestibule: {line}");
+            }
+            return ExitCode::from(EXIT_USAGE);
         }
-        Some(Command::Dump(args)) => {
-            args.log.install_logger();
-            commands::dump(&args).map_err(|fault| fault.to_string())
-        }
-        Some(Command::Load(args)) => {
-            args.log.install_logger();
-            commands::load(&args).map_err(|fault| fault.to_string())
-        }
-        #[cfg(feature = "bench")]
-        Some(Command::Bench(args)) => vestibule_bench::run(&args)
-            .map(|()| ExitCode::SUCCESS)
-            .map_err(|fault| fault.to_string()),
     };
-    outcome.unwrap_or_else(|text| {
+    run(&settings).unwrap_or_else(|text| {
         eprintln!("vestibule: {text}");
         ExitCode::FAILURE
     })
+}
+
+fn run(settings: &Settings) -> Result<ExitCode, String> {
+    let text = |fault: &dyn std::fmt::Display| fault.to_string();
+    match &settings.cli.command {
+        None => serve::serve(&settings.cli.serve).map_err(|fault| text(&fault)),
+        Some(Command::Serve(args)) => serve::serve(args).map_err(|fault| text(&fault)),
+        Some(Command::Check(args)) => {
+            args.log.install_logger();
+            commands::check(args).map_err(|fault| text(&fault))
+        }
+        Some(Command::Dump(args)) => {
+            args.log.install_logger();
+            commands::dump(args).map_err(|fault| text(&fault))
+        }
+        Some(Command::Load(args)) => {
+            args.log.install_logger();
+            commands::load(args).map_err(|fault| text(&fault))
+        }
+        Some(Command::Config(command)) => config::run(command, settings)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|fault| text(&fault)),
+        #[cfg(feature = "bench")]
+        Some(Command::Bench(args)) => vestibule_bench::run(args)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|fault| text(&fault)),
+    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use vestibule_actors::{RuntimeHandle, StopReport, start};
-use vestibule_engine::{EmbeddedEngine, GuestRights, JournalSync, journal, procedures};
+use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
 
 use crate::cli::EXIT_CUT_OFF;
 use crate::cli::serve::ServeArgs;
@@ -18,17 +18,16 @@ use crate::{commands, descriptors, identity, notify, signals};
 ///
 /// # Errors
 ///
-/// A guest who may do everything on an address that other machines reach, a data directory that
-/// cannot be made or holds Tarantool's files, an address that cannot be listened on.
+/// A data directory that cannot be made or holds Tarantool's files, an address that cannot be
+/// listened on.
 pub(crate) fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
     args.log.install_logger();
-    check_guest(args)?;
-    commands::refuse_tarantools(&args.data).map_err(io::Error::other)?;
-    prepare_data(&args.data)?;
-    journal::check_unlocked(&args.data).map_err(io::Error::other)?;
+    commands::refuse_tarantools(&args.storage.data).map_err(io::Error::other)?;
+    prepare_data(&args.storage.data)?;
+    journal::check_unlocked(&args.storage.data).map_err(io::Error::other)?;
     let mut config = args.config();
     config.connection_limits.descriptors = descriptors::raise_limit();
-    config.instance_uuid = identity::instance_uuid(&args.data)?;
+    config.instance_uuid = identity::instance_uuid(&args.storage.data)?;
     actix_rt::System::new().block_on(async {
         let options = args.engine_options();
         let mut standard = procedures::standard();
@@ -47,20 +46,6 @@ pub(crate) fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
         }
         Ok(exit_code(&runtime.stopped().await))
     })
-}
-
-/// A connection is the guest's until somebody logs in, without a password: the guest may not do
-/// everything for other machines.
-fn check_guest(args: &ServeArgs) -> io::Result<()> {
-    let Some(address) = args.exposed().filter(|_| args.guest == GuestRights::Super) else {
-        return Ok(());
-    };
-    Err(io::Error::other(format!(
-        "{address} is reachable from other machines, and the user 'guest', who needs no password, \
-         may do everything. Either listen on 127.0.0.1 only, or take these rights from guest with \
-         --guest none (or VESTIBULE_GUEST=none). Before that, on 127.0.0.1, give somebody else a \
-         password, for example: box.schema.user.passwd('admin', '…')"
-    )))
 }
 
 fn prepare_data(data: &Path) -> io::Result<()> {
@@ -90,12 +75,12 @@ fn welcome(runtime: &RuntimeHandle<EmbeddedEngine>, args: &ServeArgs) -> String 
         let addresses = join(runtime.admin_addresses());
         lines.push(format!("administrators at {addresses}"));
     }
-    let synced = match args.journal_sync {
+    let synced = match args.storage.journal_sync {
         JournalSync::Turn => "before every reply",
         JournalSync::Interval(_) => "every so often",
         JournalSync::Never => "when the operating system decides",
     };
-    let data = args.data.display();
+    let data = args.storage.data.display();
     lines.push(format!("data in {data}, journal synced {synced}"));
     if let Some(address) = runtime.addresses().first() {
         let (ip, port) = (address.ip(), address.port());
@@ -117,40 +102,5 @@ fn exit_code(report: &StopReport) -> ExitCode {
         ExitCode::from(EXIT_CUT_OFF)
     } else {
         ExitCode::SUCCESS
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-    use crate::cli::Cli;
-
-    #[test]
-    fn guest_may_do_everything_only_where_no_other_machine_is() {
-        let check = |args: &[&str]| {
-            let args = ["vestibule"].iter().chain(args);
-            check_guest(&Cli::try_parse_from(args).unwrap().serve).map_err(|told| told.to_string())
-        };
-        let open = ["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"];
-        for local in ["127.0.0.1:0", "127.9.9.9:0", "[::1]:0"] {
-            assert_eq!(check(&["--listen", local]), Ok(()));
-        }
-        for refused in [
-            &open[..],
-            &["--listen", "[::]:0"],
-            &["--listen", "192.0.2.1:3301"],
-            &[
-                "--listen",
-                "127.0.0.1:0",
-                "--admin-listen",
-                "192.0.2.1:3302",
-            ],
-        ] {
-            let told = check(refused).unwrap_err();
-            assert!(told.contains("--guest none"), "{told}");
-            assert_eq!(check(&[refused, &["--guest", "none"]].concat()), Ok(()));
-        }
     }
 }

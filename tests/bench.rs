@@ -60,7 +60,7 @@ fn every_mode_of_the_door_gives_its_figures() {
 #[test]
 fn visitors_that_are_turned_away_are_not_counted_as_answered() {
     let directory = Directory::new();
-    let doors = ["--max-connections", "1", "--admin-listen", "127.0.0.1:0"];
+    let doors = ["--connections-max", "1", "--admin-listen", "127.0.0.1:0"];
     let server = Server::start(directory.path(), &doors);
     // The connection that looked whether it serves has its slot no longer.
     let mut operator = Peer::connect(server.admin_address());

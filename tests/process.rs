@@ -270,7 +270,7 @@ fn an_all_powerful_guest_is_refused_where_other_machines_could_connect() {
             .args(["--listen", "127.0.0.1:0", "--listen", listen])
             .output()
             .expect("the binary starts");
-        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(refused.status.code(), Some(2));
         assert!(refused.stdout.is_empty(), "nothing was listened on");
         let told = String::from_utf8_lossy(&refused.stderr);
         for mend in ["--guest none", "127.0.0.1", "box.schema.user.passwd"] {

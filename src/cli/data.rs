@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
 use vestibule_engine::limits::TUPLE_SIZE_MAX_DEFAULT;
 
+use crate::cli::file::FileArgs;
 use crate::cli::log::LogArgs;
+use crate::cli::values::{Size, size, size_text};
 
 /// Where data is unless another directory is given.
 pub(crate) const DATA_DIR_DEFAULT: &str = "vestibule-data";
@@ -29,6 +31,9 @@ pub(crate) struct CheckArgs {
     /// Directory of journal and checkpoints.
     #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
     pub(crate) data: PathBuf,
+    /// Where options are read from.
+    #[command(flatten)]
+    pub(crate) file: FileArgs,
     /// What is logged.
     #[command(flatten)]
     pub(crate) log: LogArgs,
@@ -57,8 +62,21 @@ pub(crate) struct DumpArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Write what can be read of a damaged directory, rather than nothing.
-    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", value_parser = BoolishValueParser::new())]
+    #[arg(
+        long,
+        env = "VESTIBULE_FORCE_RECOVERY",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        default_missing_value = "true",
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new(),
+    )]
     pub(crate) force_recovery: bool,
+    /// Where options are read from.
+    #[command(flatten)]
+    pub(crate) file: FileArgs,
     /// What is logged.
     #[command(flatten)]
     pub(crate) log: LogArgs,
@@ -91,14 +109,18 @@ pub(crate) struct LoadArgs {
     /// Let rows take the place of those with the same key, definitions as well.
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Largest tuple, in bytes.
+    /// Largest tuple.
     #[arg(
         long,
         env = "VESTIBULE_TUPLE_SIZE_MAX",
-        value_name = "BYTES",
-        default_value_t = TUPLE_SIZE_MAX_DEFAULT,
+        value_name = "SIZE",
+        default_value = size_text(TUPLE_SIZE_MAX_DEFAULT as u64),
+        value_parser = size,
     )]
-    pub(crate) tuple_size_max: usize,
+    pub(crate) tuple_size_max: Size,
+    /// Where options are read from.
+    #[command(flatten)]
+    pub(crate) file: FileArgs,
     /// What is logged.
     #[command(flatten)]
     pub(crate) log: LogArgs,

@@ -1,28 +1,35 @@
-//! The command line: every option also as `VESTIBULE_*` in the environment; the command line wins.
+//! The command line: every option also as `VESTIBULE_*` in the environment, and those of a server
+//! in a file as well (`crate::config`); the command line wins.
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `log` | the option `--log` and the logger |
 //! | `values` | addresses and times, read from text |
 //! | `choices` | options that choose one of some values |
+//! | `file` | the option `--config` |
+//! | `config` | what `vestibule config` can do |
 //! | `data` | options of `check`, `dump` and `load` |
-//! | `quotas` | options of `serve` that bound what a user or an address may hold |
 //! | `serve` | options of `serve`, and the configuration that they make |
 //! | `mod` | the commands, and what their exit codes mean |
 
 mod choices;
+pub(crate) mod config;
 pub(crate) mod data;
+pub(crate) mod file;
 pub(crate) mod log;
-mod quotas;
 pub(crate) mod serve;
-mod values;
+pub(crate) mod values;
 
 use clap::{Parser, Subcommand};
 #[cfg(feature = "bench")]
 use vestibule_bench::BenchArgs;
 
+use crate::cli::config::ConfigCommand;
 use crate::cli::data::{CheckArgs, DumpArgs, LoadArgs};
 use crate::cli::serve::ServeArgs;
+
+/// Exit code of options that cannot be, as clap has it.
+pub(crate) const EXIT_USAGE: u8 = 2;
 
 /// Exit code of a stop that cut something off.
 pub(crate) const EXIT_CUT_OFF: u8 = 3;
@@ -50,6 +57,20 @@ pub(crate) struct Cli {
     pub(crate) serve: ServeArgs,
 }
 
+impl Cli {
+    /// The options of a server, if one is to be started, or its configuration told of.
+    pub(crate) fn serving(&self) -> Option<&ServeArgs> {
+        match &self.command {
+            None => Some(&self.serve),
+            Some(
+                Command::Serve(args)
+                | Command::Config(ConfigCommand::Check(args) | ConfigCommand::Show(args)),
+            ) => Some(args),
+            Some(_) => None,
+        }
+    }
+}
+
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -62,6 +83,9 @@ pub(crate) enum Command {
     Dump(DumpArgs),
     /// Read JSON lines back into a data directory.
     Load(LoadArgs),
+    /// Tell of the options of a server: what is wrong with them, what they are, what there are.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Measure rate and latency of any IPROTO server.
     #[cfg(feature = "bench")]
     Bench(Box<BenchArgs>),
@@ -85,19 +109,11 @@ mod tests {
     fn without_a_command_it_serves_on_loopback() {
         let cli = Cli::try_parse_from(["vestibule"]).unwrap();
         assert!(cli.command.is_none());
-        assert_eq!(cli.serve.listen, ["127.0.0.1:3301".parse().unwrap()]);
+        assert_eq!(
+            cli.serve.listening.listen,
+            ["127.0.0.1:3301".parse().unwrap()]
+        );
         let three_seconds = Grace::Limited(Duration::from_secs(3));
-        assert_eq!(cli.serve.shutdown_grace_period, three_seconds);
-    }
-
-    #[test]
-    fn every_option_can_come_from_the_environment() {
-        let command = Cli::command();
-        let serve = command.find_subcommand("serve").unwrap();
-        for argument in serve.get_arguments().filter(|own| own.get_id() != "help") {
-            let name = argument.get_id().as_str().to_uppercase();
-            let variable = argument.get_env().and_then(|own| own.to_str());
-            assert_eq!(variable, Some(format!("VESTIBULE_{name}").as_str()));
-        }
+        assert_eq!(cli.serve.stopping.shutdown_grace_period, three_seconds);
     }
 }

@@ -1,7 +1,33 @@
 //! Values of options, read from text.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// Units of sizes, the largest first. Those of a thousand are not there: a `64M` that is not quite
+/// 64 MiB helps nobody.
+const SIZE_UNITS: [(&str, u64); 4] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+];
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size(u64);
+
+impl Size {
+    /// The number.
+    pub(crate) fn bytes(self) -> u64 {
+        self.0
+    }
+
+    /// The same of something that is held in memory, of which there is no more than can be counted.
+    pub(crate) fn in_memory(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
 
 /// `127.0.0.1:3301`, `[::1]:3301`, `localhost:3301`.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
@@ -33,9 +59,102 @@ pub(crate) fn time_text(time: Duration) -> String {
     }
 }
 
+/// `1048576`, `64MiB`, `1 GiB`.
+pub(crate) fn size(text: &str) -> Result<Size, String> {
+    let digits = text.trim_end_matches(|own: char| !own.is_ascii_digit());
+    let unit = text[digits.len()..].trim_start();
+    let examples = "(examples: 65536, 64KiB, 512MiB, 4GiB)";
+    let factor = match SIZE_UNITS.iter().find(|(name, _)| *name == unit) {
+        Some((_, factor)) => *factor,
+        None if unit.is_empty() => 1,
+        None => {
+            let names: Vec<_> = SIZE_UNITS.iter().rev().map(|(name, _)| *name).collect();
+            return Err(format!(
+                "'{unit}' is no unit of sizes: {} {examples}",
+                names.join(", ")
+            ));
+        }
+    };
+    let count: u64 = digits
+        .parse()
+        .map_err(|fault| format!("{fault} {examples}"))?;
+    count
+        .checked_mul(factor)
+        .map(Size)
+        .ok_or_else(|| format!("more than {} bytes", u64::MAX))
+}
+
+/// The same within bounds.
+pub(crate) fn size_within(
+    bounds: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<Size, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let given = size(text)?;
+        if bounds.contains(&given.bytes()) {
+            return Ok(given);
+        }
+        let [min, max] = [bounds.start(), bounds.end()].map(|bound| size_text(*bound));
+        Err(format!("{text} is not in {min} to {max}"))
+    }
+}
+
+/// A size as [`size`] reads it, in the largest unit that it is a whole number of.
+pub(crate) fn size_text(bytes: u64) -> String {
+    let fits = |unit: &&(&str, u64)| bytes > 0 && bytes.is_multiple_of(unit.1);
+    match SIZE_UNITS.iter().find(fits) {
+        Some((name, factor)) => format!("{}{name}", bytes / factor),
+        None => bytes.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_may_carry_units() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1023", 1023),
+            ("64KiB", 1 << 16),
+            ("1 MiB", 1 << 20),
+            ("16777215TiB", 16_777_215 << 40),
+        ] {
+            assert_eq!(size(text), Ok(Size(bytes)), "{text}");
+        }
+        for refused in [
+            "",
+            "MiB",
+            "-1",
+            "+-1",
+            "1.5GiB",
+            "64M",
+            "64mib",
+            "1MiB1",
+            "16777216TiB",
+            "1 Mi B",
+        ] {
+            assert!(size(refused).is_err(), "{refused}");
+        }
+        let told = "'MB' is no unit of sizes: KiB, MiB, GiB, TiB (examples: 65536, 64KiB, 512MiB, \
+                    4GiB)";
+        assert_eq!(size("64MB"), Err(told.to_owned()));
+        let within = size_within(1024..=1 << 20);
+        assert_eq!(within("1MiB"), Ok(Size(1 << 20)));
+        assert_eq!(within("1"), Err("1 is not in 1KiB to 1MiB".to_owned()));
+    }
+
+    #[test]
+    fn a_size_is_written_as_it_is_read() {
+        for text in [
+            "0", "1", "1023", "1KiB", "1025", "1536KiB", "64MiB", "4GiB", "3TiB",
+        ] {
+            assert_eq!(
+                size(text).map(|own| size_text(own.bytes())).as_deref(),
+                Ok(text)
+            );
+        }
+    }
 
     #[test]
     fn durations_carry_units() {

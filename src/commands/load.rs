@@ -59,7 +59,7 @@ pub(crate) fn load(args: &LoadArgs) -> Result<ExitCode, ToolError> {
         input,
         name,
         size,
-        size_max: line_size_max(args.tuple_size_max),
+        size_max: line_size_max(args.tuple_size_max.in_memory()),
         line: 0,
         done: 0,
     };
@@ -74,7 +74,7 @@ fn begin(args: &LoadArgs) -> Result<Import, ToolError> {
     let options = EngineOptions::new(&args.data)
         // Synced once, before what was loaded takes its place.
         .journal_sync(JournalSync::Never)
-        .tuple_size_max(args.tuple_size_max);
+        .tuple_size_max(args.tuple_size_max.in_memory());
     let mut meter = Meter::start("opening", "bytes");
     let import = Import::begin(options, args.replace, &mut |progress| meter.show(progress));
     import.map_err(ToolError::Data)

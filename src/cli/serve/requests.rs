@@ -1,9 +1,9 @@
-//! Options of `vestibule serve` that bound what one user or one address may hold of what all
-//! connections share.
+//! How long requests and transactions may take, and how much of what all share one may hold.
 
 use std::time::Duration;
 
 use clap::{Args, value_parser};
+use vestibule_actors::Config;
 use vestibule_actors::config::{QuotaLimits, Shares};
 use vestibule_actors::limits::{
     ADDRESS_SHARE_DEFAULT, RESERVATIONS_MAX_DEFAULT, TRANSACTIONS_MAX_DEFAULT,
@@ -15,9 +15,21 @@ use vestibule_engine::limits::OPEN_TRANSACTIONS_MAX;
 
 use crate::cli::values::{duration, time_text};
 
-/// What connections may hold.
+/// How long requests and transactions may take, and how much of what all share one may hold.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct QuotaArgs {
+#[command(next_help_heading = "Requests and transactions")]
+pub(crate) struct RequestArgs {
+    /// How long a request may wait for the engine and run there before it is answered "Timeout
+    /// exceeded" (78); 0 for ever. A connection sets its own with `vestibule.set('request_timeout',
+    /// seconds)`.
+    #[arg(
+        long,
+        env = "VESTIBULE_REQUEST_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration,
+    )]
+    pub(crate) request_timeout: Duration,
     /// How long a request may wait for a lock, an asynchronous procedure, a credit or the request
     /// before it in its stream before it is answered "Timeout exceeded" (78); 0 for ever.
     #[arg(
@@ -28,6 +40,16 @@ pub(crate) struct QuotaArgs {
         value_parser = duration,
     )]
     pub(crate) wait_timeout: Duration,
+    /// How long a transaction may be open, idle or not, before it is aborted (231 until it ends); 0
+    /// for ever. BEGIN can ask for less.
+    #[arg(
+        long,
+        env = "VESTIBULE_TRANSACTION_TIMEOUT",
+        value_name = "TIME",
+        default_value = "0",
+        value_parser = duration,
+    )]
+    pub(crate) transaction_timeout: Duration,
     /// Requests of all connections that wait like that or for room for their replies, without a
     /// credit.
     #[arg(
@@ -96,8 +118,16 @@ pub(crate) struct QuotaArgs {
     pub(crate) user_address_share: u8,
 }
 
-impl QuotaArgs {
-    pub(crate) fn limits(&self) -> QuotaLimits {
+impl RequestArgs {
+    pub(super) fn add_to(&self, config: Config) -> Config {
+        config
+            .request_timeout(self.request_timeout)
+            .wait_timeout(self.wait_timeout)
+            .transaction_timeout(self.transaction_timeout)
+            .quotas(self.quotas())
+    }
+
+    fn quotas(&self) -> QuotaLimits {
         QuotaLimits::default()
             .transactions_max(self.transactions_max as usize)
             .transactions_per_connection_max(self.connection_transactions_max as usize)

@@ -1,0 +1,126 @@
+//! Who is served where.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use vestibule_actors::Config;
+use vestibule_actors::config::Administrators;
+use vestibule_engine::GuestRights;
+
+use crate::cli::choices::{described_guest, one_of};
+use crate::cli::values::address;
+
+/// Who is served where.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Who is served")]
+pub(crate) struct ListenArgs {
+    /// Address to listen on; may be repeated. Port 0 lets the system pick one.
+    #[arg(
+        long,
+        env = "VESTIBULE_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        value_parser = address,
+        default_value = "127.0.0.1:3301",
+    )]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Address for administrators, with connection slots that no client can take; may be repeated.
+    /// Without it, when all slots for clients are taken, connections that may be an administrator's
+    /// get one of the administrators' slots for 2 s, and keep it if they call `vestibule.*`
+    /// meanwhile.
+    #[arg(
+        long,
+        env = "VESTIBULE_ADMIN_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        value_parser = address,
+    )]
+    pub(crate) admin_listen: Vec<SocketAddr>,
+    /// What a connection that has not logged in (the user `guest`) may do.
+    #[arg(
+        long,
+        env = "VESTIBULE_GUEST",
+        value_name = "RIGHTS",
+        default_value = GuestRights::default().name(),
+        value_parser = one_of(GuestRights::ALL, described_guest),
+    )]
+    pub(crate) guest: GuestRights,
+    /// User who may use the control procedures (`vestibule.*`) from anywhere; may be repeated.
+    /// Without it, connections from this machine may.
+    #[arg(
+        long,
+        env = "VESTIBULE_ADMINISTRATOR",
+        value_name = "USER",
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(crate) administrator: Vec<String>,
+}
+
+impl ListenArgs {
+    pub(super) fn add_to(&self, config: Config) -> Config {
+        config
+            .listen(self.listen.clone())
+            .admin_listen(self.admin_listen.clone())
+            .administrators(if self.administrator.is_empty() {
+                Administrators::LocalConnections
+            } else {
+                Administrators::Users(self.administrator.clone())
+            })
+    }
+
+    /// A connection is the guest's until somebody logs in, without a password: the guest may not do
+    /// everything for other machines.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Some(address) = self.exposed().filter(|_| self.guest == GuestRights::Super) else {
+            return Ok(());
+        };
+        Err(format!(
+            "{address} is reachable from other machines, and the user 'guest', who needs no \
+             password, may do everything. Either listen on 127.0.0.1 only, or take these rights \
+             from guest with --guest none (or VESTIBULE_GUEST=none). Before that, on 127.0.0.1, \
+             give somebody else a password, for example: box.schema.user.passwd('admin', '…')"
+        ))
+    }
+
+    /// An address that other machines may reach.
+    fn exposed(&self) -> Option<&SocketAddr> {
+        let mut addresses = self.listen.iter().chain(&self.admin_listen);
+        addresses.find(|address| !address.ip().is_loopback())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn guest_may_do_everything_only_where_no_other_machine_is() {
+        let check = |args: &[&str]| {
+            let args = ["vestibule"].iter().chain(args);
+            Cli::try_parse_from(args).unwrap().serve.listening.check()
+        };
+        let open = ["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"];
+        for local in ["127.0.0.1:0", "127.9.9.9:0", "[::1]:0"] {
+            assert_eq!(check(&["--listen", local]), Ok(()));
+        }
+        for refused in [
+            &open[..],
+            &["--listen", "[::]:0"],
+            &["--listen", "192.0.2.1:3301"],
+            &[
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "192.0.2.1:3302",
+            ],
+        ] {
+            let told = check(refused).unwrap_err();
+            assert!(told.contains("--guest none"), "{told}");
+            assert_eq!(check(&[refused, &["--guest", "none"]].concat()), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Options of `vestibule serve`, and the configuration that they make.
+//!
+//! An option is a field of one of the groups below, and a line where its group makes the
+//! configuration; its default is that of the field there, a constant in the `limits` of that
+//! package. The tests hold that both are the same.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `listening` | who is served where |
+//! | `connections` | how many connections there may be, and how long they may take |
+//! | `requests` | how long requests may take, and how much of what all share one may hold |
+//! | `busy` | what happens while the engine is busy |
+//! | `stopping` | how a stop and a change of role go |
+//! | `storage` | where data is, and when it reaches the disk |
+//! | `mod` | all of them |
+
+mod busy;
+mod connections;
+mod listening;
+mod requests;
+mod stopping;
+mod storage;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
+use vestibule_actors::Config;
+use vestibule_engine::EngineOptions;
+
+use self::busy::BusyArgs;
+use self::connections::ConnectionArgs;
+use self::listening::ListenArgs;
+use self::requests::RequestArgs;
+use self::stopping::StopArgs;
+use self::storage::StorageArgs;
+use crate::cli::file::FileArgs;
+use crate::cli::log::LogArgs;
+
+/// Options of `vestibule serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Where options are read from.
+    #[command(flatten)]
+    pub(crate) file: FileArgs,
+    /// What is logged.
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    /// Who is served where.
+    #[command(flatten)]
+    pub(crate) listening: ListenArgs,
+    /// How many connections there may be.
+    #[command(flatten)]
+    pub(crate) connections: ConnectionArgs,
+    /// How long requests may take.
+    #[command(flatten)]
+    pub(crate) requests: RequestArgs,
+    /// What happens while the engine is busy.
+    #[command(flatten)]
+    pub(crate) busy: BusyArgs,
+    /// How a stop goes.
+    #[command(flatten)]
+    pub(crate) stopping: StopArgs,
+    /// Where data is.
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    /// Add `vestibule.debug.block`, `.sleep` and `.panic`. Never in production.
+    #[arg(
+        long,
+        env = "VESTIBULE_DEBUG_PROCEDURES",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        default_missing_value = "true",
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new(),
+        help_heading = "Tests",
+    )]
+    pub(crate) debug_procedures: bool,
+}
+
+impl ServeArgs {
+    /// The configuration of the runtime. Of the process itself, its descriptors and the UUID of the
+    /// instance are not known here.
+    pub(crate) fn config(&self) -> Config {
+        let config = self.listening.add_to(Config::default());
+        let config = self.connections.add_to(config);
+        let config = self.requests.add_to(config);
+        let config = self.busy.add_to(config);
+        let config = self.stopping.add_to(config);
+        self.storage.add_to(config)
+    }
+
+    /// What no start can do with these options.
+    ///
+    /// # Errors
+    ///
+    /// A guest who may do everything on an address that other machines reach, and what the runtime
+    /// refuses.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.listening.check()?;
+        self.config().check().map_err(|fault| fault.to_string())
+    }
+
+    /// The options of the engine.
+    pub(crate) fn engine_options(&self) -> EngineOptions {
+        self.storage.engine_options().guest(self.listening.guest)
+    }
+}
+
+#[cfg(test)]
+mod tests;

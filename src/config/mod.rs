@@ -1,0 +1,36 @@
+//! The configuration of a process: defaults, then a file, then the environment, then the command
+//! line.
+//!
+//! ```text
+//!   cli (clap's options) ─▶ options ─┬─▶ file: keys and values, each checked by its option
+//!                                    │        │
+//!            arguments, environment ─┴────────┴─▶ resolve ─▶ Settings ─▶ serve, check, dump, load
+//!                                                               └──────▶ command: check, show
+//! ```
+//!
+//! There is one table of options, the command line's. Keys of the file, names of variables, the
+//! template and the reference are made from it, and what stands in a file is read by the option's
+//! own parser: an option that is added there is a key here.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `options` | the options that a file may set, and their names |
+//! | `problem` | what is wrong, with file and line |
+//! | `file` | a file, read and checked |
+//! | `resolve` | all layers together |
+//! | `written` | values as a file has them |
+//! | `command` | `vestibule config check`, `show` and `default` |
+//! | `template` | the file with every option and its help |
+//! | `reference` | the same as a chapter of the documentation |
+
+mod command;
+mod file;
+mod options;
+mod problem;
+mod reference;
+mod resolve;
+mod template;
+mod written;
+
+pub(crate) use command::run;
+pub(crate) use resolve::{Settings, of_process};

@@ -1,0 +1,145 @@
+//! All layers together, in the order in which they count.
+//!
+//! What a file says becomes the default of its option, and clap does the rest: what it finds in
+//! the environment goes before a default, and what it finds in the arguments before both.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+
+use crate::cli::{self, Cli};
+use crate::config::file::{File, Given};
+use crate::config::options::{FileOption, options};
+use crate::config::problem::Problem;
+
+/// What a process is to do, and where it was told.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// What it is to do.
+    pub(crate) cli: Cli,
+    /// The options that a file may set.
+    pub(super) options: Vec<FileOption>,
+    /// The file, if there is one.
+    pub(super) file: Option<PathBuf>,
+    matches: ArgMatches,
+    /// Lines of the file, by option.
+    lines: HashMap<String, usize>,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Nobody gave one.
+    Default,
+    /// A line of the file.
+    File(PathBuf, usize),
+    /// A variable.
+    Environment(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Environment(variable) => write!(f, "environment {variable}"),
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+        }
+    }
+}
+
+impl Settings {
+    /// Where the value of an option comes from.
+    pub(super) fn origin(&self, option: &FileOption) -> Origin {
+        match innermost(&self.matches).value_source(option.id()) {
+            Some(ValueSource::CommandLine) => Origin::Flag(option.flag()),
+            Some(ValueSource::EnvVariable) => Origin::Environment(option.variable()),
+            _ => match (&self.file, self.lines.get(option.id())) {
+                (Some(file), Some(line)) => Origin::File(file.clone(), *line),
+                _ => Origin::Default,
+            },
+        }
+    }
+
+    /// The values of an option, as they were given; none if there is none.
+    pub(super) fn values(&self, option: &FileOption) -> Vec<String> {
+        let raw = innermost(&self.matches).get_raw(option.id());
+        raw.into_iter()
+            .flatten()
+            .map(|value| value.to_string_lossy().into_owned())
+            .collect()
+    }
+}
+
+/// The settings of this process, from its arguments, its environment and the file they name. Ends
+/// the process where clap does: after help, and if the command line is no usage.
+pub(crate) fn of_process() -> Result<Settings, Problem> {
+    let command = Cli::command();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let given = command.clone().try_get_matches_from(&arguments);
+    let given = given.unwrap_or_else(|fault| fault.exit());
+    let file = file_of(&given).map(|path| File::read(&path)).transpose()?;
+    resolve(command, &arguments, file.as_ref())
+}
+
+/// The settings that come of arguments, of the environment that the command was made in, and of a
+/// file.
+fn resolve(
+    command: Command,
+    arguments: &[OsString],
+    file: Option<&File>,
+) -> Result<Settings, Problem> {
+    let options = options(&command);
+    let given = match file {
+        Some(file) => file.values(&options)?,
+        None => Vec::new(),
+    };
+    let command = given.iter().fold(command, with_default);
+    let refused = |fault: clap::Error| Problem::Together(fault.to_string());
+    let matches = command.try_get_matches_from(arguments).map_err(refused)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(refused)?;
+    if let Some(args) = cli.serving() {
+        args.check().map_err(Problem::Together)?;
+    }
+    Ok(Settings {
+        cli,
+        options,
+        file: file.map(|file| file.path.clone()),
+        matches,
+        lines: given.into_iter().map(|own| (own.id, own.line)).collect(),
+    })
+}
+
+/// A command whose default is what a file says, wherever it has the option and reads files.
+fn with_default(command: Command, given: &Given) -> Command {
+    let has = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
+    let reads_it = has(cli::file::CONFIG) && has(&given.id);
+    let command = command.mut_subcommands(|inner| with_default(inner, given));
+    if !reads_it {
+        return command;
+    }
+    command.mut_args(|arg| match arg.get_id() == given.id.as_str() {
+        true => arg.default_values(given.values.clone()),
+        false => arg,
+    })
+}
+
+/// The file that was named, if one was.
+fn file_of(matches: &ArgMatches) -> Option<PathBuf> {
+    let named = innermost(matches).try_get_one::<PathBuf>(cli::file::CONFIG);
+    named.ok().flatten().cloned()
+}
+
+/// What was given to the command that was asked for.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    match matches.subcommand() {
+        Some((_, inner)) => innermost(inner),
+        None => matches,
+    }
+}

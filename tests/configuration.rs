@@ -1,0 +1,365 @@
+//! The configuration of the real binary: its layers, its faults, and what is generated from it.
+
+mod support;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use support::{Directory, Server};
+use toml::{Table, Value};
+
+/// `vestibule` with arguments and variables, and nothing of this environment.
+fn vestibule(variables: &[(String, String)], arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command
+        .env_clear()
+        .envs(variables.iter().cloned())
+        .args(arguments);
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap()
+}
+
+/// What `config show` says: of each option, by its path, its value and where it comes from.
+fn shown(variables: &[(String, String)], arguments: &[&str]) -> Vec<(String, Value, String)> {
+    let output = vestibule(variables, &[&["config", "show"], arguments].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let mut table = String::new();
+    let mut found = Vec::new();
+    for line in text(&output.stdout).lines().filter(|line| !line.is_empty()) {
+        if let Some(name) = line.strip_prefix('[') {
+            table = format!("{}.", name.trim_end_matches(']'));
+            continue;
+        }
+        let (assigned, origin) = line.rsplit_once("# ").unwrap();
+        let parsed: Table = assigned.trim_start_matches('#').parse().unwrap();
+        let (key, value) = parsed.into_iter().next().unwrap();
+        found.push((format!("{table}{key}"), value, origin.to_owned()));
+    }
+    assert!(found.len() > 40, "{found:?}");
+    found
+}
+
+fn one_of(shown: &[(String, Value, String)], path: &str) -> (Value, String) {
+    let (_, value, origin) = shown.iter().find(|(own, ..)| own == path).unwrap();
+    (value.clone(), origin.clone())
+}
+
+fn flag_of(path: &str) -> String {
+    format!("--{}", path.replace(['.', '_'], "-"))
+}
+
+fn variable_of(path: &str) -> String {
+    format!("VESTIBULE_{}", path.replace('.', "_").to_uppercase())
+}
+
+/// Three values of an option that are not its default, or two that take turns.
+fn three_values(path: &str, default: &Value) -> [Value; 3] {
+    let texts = |values: [&str; 3]| values.map(|own| Value::String(own.to_owned()));
+    match (path, default) {
+        ("listen" | "admin_listen", _) => {
+            ["127.0.0.1:11", "127.0.0.1:12", "[::1]:13"].map(|own| vec![own].into())
+        }
+        (_, Value::Array(_)) => ["alice", "bob", "carol"].map(|own| vec![own].into()),
+        (_, Value::Boolean(_)) => [true, false, true].map(Value::Boolean),
+        (_, Value::Integer(_)) => [11, 12, 13].map(Value::Integer),
+        ("journal.sync", _) => texts(["interval", "never", "turn"]),
+        ("guest", _) => texts(["none", "super", "none"]),
+        ("solo.policy" | "solo.policy_new", _) => texts(["hold", "close", "reject"]),
+        ("log", _) => texts(["warn", "vestibule=debug,error", "off"]),
+        ("data", _) => texts(["a \"b\" \\c", "b", "c"]),
+        (_, Value::String(size)) if size.ends_with("iB") => texts(["11MiB", "12MiB", "13MiB"]),
+        // All others are times.
+        _ => texts(["11s", "12s", "13s"]),
+    }
+}
+
+/// A value as flags and variables have it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(","),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A file that sets one option.
+fn file_with(directory: &Path, path: &str, value: &Value) -> String {
+    let text = match path.split_once('.') {
+        Some((table, key)) => format!("# A comment.\n[{table}]\n{key} = {value}\n"),
+        None => format!("# A comment.\n{path} = {value}\n"),
+    };
+    let file = directory.join("vestibule.toml");
+    fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_option_counts_by_file_variable_and_flag_in_this_order() {
+    let directory = Directory::new();
+    for (path, default, origin) in shown(&[], &[]) {
+        assert_eq!(origin, "default", "{path}");
+        let values = three_values(&path, &default);
+        let file = file_with(directory.path(), &path, &values[0]);
+        let line = if path.contains('.') { 3 } else { 2 };
+        let origins = [
+            format!("{file}:{line}"),
+            format!("environment {}", variable_of(&path)),
+            format!("flag {}", flag_of(&path)),
+        ];
+        for given in 0..8_usize {
+            let has = |layer: usize| given & (1 << layer) != 0;
+            let mut variables = Vec::new();
+            let mut arguments = Vec::new();
+            if has(0) {
+                arguments.extend(["--config".to_owned(), file.clone()]);
+            }
+            if has(1) {
+                variables.push((variable_of(&path), plain(&values[1])));
+            }
+            if has(2) {
+                arguments.push(format!("{}={}", flag_of(&path), plain(&values[2])));
+            }
+            let expected = match (0..3).rev().find(|layer| has(*layer)) {
+                Some(layer) => (values[layer].clone(), origins[layer].clone()),
+                None => (default.clone(), "default".to_owned()),
+            };
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            let shown = shown(&variables, &arguments);
+            assert_eq!(
+                one_of(&shown, &path),
+                expected,
+                "{path}, layers {given:03b}"
+            );
+            let others = shown.iter().filter(|(_, _, origin)| origin != "default");
+            assert_eq!(others.count(), usize::from(given != 0), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_list_takes_the_place_of_the_whole_list_below_it() {
+    let directory = Directory::new();
+    let given = Value::from(vec!["127.0.0.1:1", "127.0.0.1:2"]);
+    let file = file_with(directory.path(), "listen", &given);
+    let of_file = ["--config", &file];
+    assert_eq!(one_of(&shown(&[], &of_file), "listen").0, given);
+    let variable = [(
+        "VESTIBULE_LISTEN".to_owned(),
+        "127.0.0.1:3,127.0.0.1:4".to_owned(),
+    )];
+    let told = one_of(&shown(&variable, &of_file), "listen").0;
+    assert_eq!(told, vec!["127.0.0.1:3", "127.0.0.1:4"].into());
+    let flags = [
+        &of_file[..],
+        &["--listen", "127.0.0.1:5", "--listen", "127.0.0.1:6"],
+    ]
+    .concat();
+    let told = one_of(&shown(&variable, &flags), "listen").0;
+    assert_eq!(told, vec!["127.0.0.1:5", "127.0.0.1:6"].into());
+    let none = file_with(directory.path(), "listen", &Value::Array(Vec::new()));
+    assert_eq!(
+        one_of(&shown(&[], &["--config", &none]), "listen").0,
+        Value::Array(Vec::new())
+    );
+}
+
+#[test]
+fn a_switch_of_a_file_can_be_taken_back() {
+    let directory = Directory::new();
+    let file = file_with(directory.path(), "read_only", &Value::Boolean(true));
+    let read_only = |arguments: &[&str]| one_of(&shown(&[], arguments), "read_only").0;
+    assert_eq!(read_only(&["--config", &file]), Value::Boolean(true));
+    assert_eq!(
+        read_only(&["--config", &file, "--read-only=false"]),
+        Value::Boolean(false)
+    );
+    assert_eq!(read_only(&["--read-only"]), Value::Boolean(true));
+}
+
+#[test]
+fn what_is_wrong_in_a_file_ends_every_command_with_file_and_line() {
+    let directory = Directory::new();
+    let data = directory.path().join("data");
+    let file = directory.path().join("vestibule.toml");
+    let [file_name, data] = [&file, &data].map(|path| path.to_str().unwrap());
+    let lines = "listen = [\"127.0.0.1:0\"]\nidle_timout = \"3s\"\n\n[journal]\nsync = 5\n";
+    for (text_of_file, expected) in [
+        (
+            lines,
+            "vestibule: FILE:2: there is no option 'idle_timout'; did you mean 'idle_timeout'?\n\
+             vestibule: FILE:5: 'journal.sync' is a string, and not a number\n",
+        ),
+        (
+            "\n[checkpoint]\ncount = 0\n",
+            "vestibule: FILE:3: 'checkpoint.count' cannot be '0': 0 is not in 1..=65535\n",
+        ),
+    ] {
+        fs::write(&file, text_of_file).unwrap();
+        let expected = expected.replace("FILE", file_name);
+        for command in [
+            "config check",
+            "config show",
+            "serve",
+            "check",
+            "dump",
+            "load",
+            "",
+        ] {
+            let arguments: Vec<_> = command.split_whitespace().collect();
+            let arguments = [&arguments[..], &["--config", file_name, "--data", data]].concat();
+            let output = vestibule(&[], &arguments);
+            assert_eq!(text(&output.stderr), expected, "{command}");
+            assert_eq!(output.status.code(), Some(2), "{command}");
+            assert!(output.stdout.is_empty());
+        }
+    }
+    assert!(!Path::new(data).exists(), "nothing was begun");
+}
+
+#[test]
+fn a_check_tells_what_a_start_would() {
+    let directory = Directory::new();
+    let check = |arguments: &[&str]| {
+        let output = vestibule(&[], &[&["config", "check"], arguments].concat());
+        let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        (output.status.code(), told)
+    };
+    let nothing = "no file is named, and what is given besides is sound\n";
+    assert_eq!(check(&[]), (Some(0), nothing.to_owned()));
+    let open = Value::from(vec!["0.0.0.0:3301"]);
+    let file = file_with(directory.path(), "listen", &open);
+    let (code, told) = check(&["--config", &file]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(
+        told.contains("the user 'guest', who needs no password"),
+        "{told}"
+    );
+    let sound = check(&["--config", &file, "--guest", "none"]);
+    assert_eq!(sound, (Some(0), format!("{file} is sound\n")));
+    let bounds = ["--shutdown-grace-period=auto", "--grace-auto-min=31s"];
+    let (code, told) = check(&bounds);
+    assert_eq!(code, Some(2));
+    assert!(told.contains("is longer than its longest"), "{told}");
+    let (code, told) = check(&["--config", "/nowhere/vestibule.toml"]);
+    assert_eq!(code, Some(2));
+    let expected = "vestibule: cannot read /nowhere/vestibule.toml: No such file or directory";
+    assert!(told.starts_with(expected), "{told}");
+    let (code, told) = check(&["--config", "/dev/zero"]);
+    assert_eq!(code, Some(2));
+    assert!(told.contains("it is larger than 1048576 bytes"), "{told}");
+}
+
+#[test]
+fn what_is_shown_is_a_file_that_says_the_same() {
+    let directory = Directory::new();
+    let given = [
+        "--listen=127.0.0.1:1,[::1]:2",
+        "--journal-sync=never",
+        "--read-only",
+        "--memory-max=3GiB",
+        "--data=a 'b' \"c\"",
+    ];
+    let output = vestibule(&[], &[&["config", "show"], &given[..]].concat());
+    let file = directory.path().join("shown.toml");
+    fs::write(&file, &output.stdout).unwrap();
+    let values = |arguments: &[&str]| {
+        let shown = shown(&[], arguments).into_iter();
+        shown
+            .map(|(path, value, _)| (path, value))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        values(&["--config", file.to_str().unwrap()]),
+        values(&given)
+    );
+}
+
+#[test]
+fn the_template_holds_every_option_with_its_default() {
+    let output = vestibule(&[], &["config", "default"]);
+    let template = text(&output.stdout);
+    let as_it_is: Table = template.parse().unwrap();
+    assert!(
+        as_it_is
+            .values()
+            .all(|table| table.as_table().unwrap().is_empty())
+    );
+    let is_option = |line: &str| {
+        let key = line.split(" = ").next().unwrap_or_default();
+        let in_key = |own: char| own.is_ascii_lowercase() || own == '_';
+        line.contains(" = ") && key.chars().all(in_key)
+    };
+    let mut all_on = String::new();
+    for line in template.lines() {
+        let line = line
+            .strip_prefix('#')
+            .filter(|own| is_option(own))
+            .unwrap_or(line);
+        writeln!(all_on, "{line}").unwrap();
+    }
+    let directory = Directory::new();
+    let file = directory.path().join("all.toml");
+    fs::write(&file, all_on).unwrap();
+    let [defaults, of_file] = [&[][..], &["--config", file.to_str().unwrap()]].map(|own| {
+        let shown = shown(&[], own).into_iter();
+        shown
+            .map(|(path, value, _)| (path, value))
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(of_file, defaults);
+    let from_file = shown(&[], &["--config", file.to_str().unwrap()]);
+    let left_out: Vec<_> = from_file
+        .iter()
+        .filter(|(_, _, own)| own == "default")
+        .collect();
+    assert!(left_out.is_empty(), "{left_out:?}");
+    assert!(
+        template.lines().all(|line| line.chars().count() <= 100),
+        "{template}"
+    );
+}
+
+/// Files in the tree that are written by the binary: `vestibule config … > FILE` makes them again.
+#[test]
+fn what_is_generated_is_as_the_binary_has_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let made = |what: &str| {
+        let output = vestibule(&[], &["config", what]);
+        text(&output.stdout).to_owned()
+    };
+    let packaged = fs::read_to_string(root.join("packaging/vestibule.toml")).unwrap();
+    let how = "vestibule config default > packaging/vestibule.toml";
+    assert!(packaged == made("default"), "{how}");
+    let chapter = fs::read_to_string(root.join("docs/configuration.md")).unwrap();
+    let (_, reference) = chapter.split_once("## Reference\n\n").unwrap();
+    let how = "the end of docs/configuration.md is what `vestibule config reference` writes";
+    assert!(
+        reference.trim_end() == made("reference").trim_end(),
+        "{how}"
+    );
+}
+
+#[test]
+fn a_server_and_its_tools_read_the_same_file() {
+    let directory = Directory::new();
+    let data = directory.path().join("data of the file");
+    let value = Value::String(data.to_str().unwrap().to_owned());
+    let file = file_with(directory.path(), "data", &value);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command.env("VESTIBULE_CONFIG", &file);
+    let server = Server::spawn(command, "127.0.0.1:0", &[]);
+    assert!(data.join("instance-uuid").exists());
+    assert!(server.terminate().success());
+    let checked = vestibule(&[("VESTIBULE_CONFIG".to_owned(), file)], &["check"]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    assert!(
+        text(&checked.stdout).contains("data of the file"),
+        "{}",
+        text(&checked.stdout)
+    );
+}
