@@ -50,9 +50,7 @@ fn main() -> io::Result<()> {
             })
             .async_function("slowly", |(seconds,): (f64,), context| async move {
                 actix_rt::time::sleep(Duration::from_secs_f64(seconds)).await;
-                context
-                    .engine(|engine: &mut Visits| Ok(engine.0.len()))
-                    .await
+                context.read(|engine: &Visits| Ok(engine.0.len())).await
             });
         let config = Config::default().listen(vec![address]);
         let runtime = start(config, || Ok(Visits::default()), procedures)?;

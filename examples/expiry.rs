@@ -76,11 +76,11 @@ fn procedures() -> Procedures<Cache> {
             call.engine.put(key, value, until);
             call.reply.value(&true)
         })
-        .with_engine("get", |call| {
+        .read_only("get", |call| {
             let (key,): (String,) = call.parse()?;
             call.reply.value(&call.engine.get(&key, Instant::now()))
         })
-        .with_engine("count", |call| call.reply.value(&call.engine.values.len()))
+        .read_only("count", |call| call.reply.value(&call.engine.values.len()))
         .every(PERIOD, |cache| {
             cache.expire(Instant::now());
             Ok(())

@@ -86,9 +86,7 @@ async fn take(
     context: &AsyncContext<Jobs>,
 ) -> Result<Option<(u64, String, u32)>, Error> {
     let until = Instant::now() + patience;
-    let put = context
-        .engine(|jobs: &mut Jobs| Ok(jobs.put.clone()))
-        .await?;
+    let put = context.read(|jobs: &Jobs| Ok(jobs.put.clone())).await?;
     loop {
         // Asked for before it is looked, so that no job is missed that is put in between.
         let mut more = std::pin::pin!(put.notified());
@@ -105,11 +103,11 @@ async fn take(
 
 /// Does a job that was taken; its client sees how far it is.
 async fn work(number: u64, context: &AsyncContext<Jobs>) -> Result<String, Error> {
-    let find = move |jobs: &mut Jobs| {
+    let find = move |jobs: &Jobs| {
         let found = jobs.taken.get(&number).cloned();
         found.ok_or_else(|| Error::illegal_params(format!("nobody has taken the job {number}")))
     };
-    let job = context.engine(find).await?;
+    let job = context.read(find).await?;
     for step in 1..=job.steps {
         sleep(STEP).await;
         context.push(&(step, job.steps)).await?;

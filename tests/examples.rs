@@ -138,6 +138,12 @@ fn embed_serves_an_engine_of_its_own() {
     assert_eq!(call("slowly", b"\x91\xca\x3e\x80\x00\x00"), 2);
     let refused = peer.ask(&RequestBuilder::replace(1, 1));
     assert!(refused.error_mentions("This engine does not support writing to spaces"));
+    // A replica counts nobody, and answers what only reads.
+    assert_eq!(peer.call("vestibule.demote", &[0x90]).code, 0);
+    let refused = peer.call("visits", b"\x91\xa3you");
+    assert_eq!(refused.error_code(), Some(7), "{refused:?}");
+    let told = peer.call("slowly", b"\x91\x00").data::<(u64,)>();
+    assert_eq!(told, (2,));
     example.process.signal("INT");
     assert_in_order(&example.finish(), &["stopped after"]);
 }
@@ -159,6 +165,12 @@ fn expiry_forgets_what_is_over_and_counts_it_no_more() {
     wait_until("it is forgotten", || {
         peer.call("count", &[0x90]).data::<(u64,)>().0 == 1
     });
+    // A replica puts nothing, and gets what is there.
+    assert_eq!(peer.call("vestibule.demote", &[0x90]).code, 0);
+    let refused = peer.call("put", b"\x93\xa1e\xa1f\xcd\x0e\x10");
+    assert_eq!(refused.error_code(), Some(7), "{refused:?}");
+    assert_eq!(peer.call_with("get", &("a",)).value::<String>(), "b");
+    assert_eq!(peer.call("count", &[0x90]).data::<(u64,)>().0, 1);
     example.process.signal("TERM");
     assert_in_order(&example.finish(), &["stopped, 0 requests cut off"]);
 }

@@ -62,7 +62,7 @@ impl Directory {
 
     fn server_with(&self, config: Config, script: &Script) -> TestServer<ScriptedEngine> {
         let script = script.clone();
-        let procedures = Script::procedures().with_engine("whoami", |call| {
+        let procedures = Script::procedures().read_only("whoami", |call| {
             let name = call.caller.user.to_string();
             call.reply.value(&name)
         });

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use vestibule_actors::catalog::{Catalog, CatalogBuilder};
 use vestibule_actors::engine::tuples::{Changes, KeyDef, OrderedRows, TupleTable};
 use vestibule_actors::engine::{
-    Caller, Engine, Fault, Outcome, ReadView, Reply, ReplyBody, Request, Scan, TransactionId,
-    ViewStep,
+    Caller, Engine, Fault, Outcome, ReadView, RefusedBy, Reply, ReplyBody, Request, Scan,
+    TransactionId, ViewStep,
 };
 use vestibule_actors::testing::{EngineCheck, Script, check_engine};
 use vestibule_actors::wire::request::{Begin, Body, IdOrName, Select};
@@ -37,6 +37,8 @@ enum Flaw {
     ForgetsTurnsOnErrors,
     TakesAnything,
     MovesTheSchemaVersion,
+    ChangesOnReplicas,
+    RefusesWithoutReason,
     LosesEverything,
     HasNoSpace,
 }
@@ -54,6 +56,7 @@ struct Flawed {
     turn: Changes,
     transaction: Option<(TransactionId, Changes)>,
     version: u64,
+    is_read_only: bool,
 }
 
 impl Flawed {
@@ -72,6 +75,7 @@ impl Flawed {
             turn: Changes::new(),
             transaction: None,
             version: 1,
+            is_read_only: false,
         }
     }
 
@@ -171,6 +175,11 @@ impl Engine for Flawed {
         self.version
     }
 
+    fn set_read_only(&mut self, read_only: bool) -> RefusedBy {
+        self.is_read_only = read_only && !self.is(Flaw::ChangesOnReplicas);
+        RefusedBy::Engine
+    }
+
     fn view(&self) -> Option<Arc<dyn ReadView>> {
         Some(Arc::new(View(self.disk.clone(), self.by_name.clone())))
     }
@@ -183,6 +192,12 @@ impl Flawed {
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
         match request.body {
+            Body::Replace(_) if self.is_read_only && self.is(Flaw::RefusesWithoutReason) => {
+                return Err(Error::new(ErrorCode::PROC, "not now"));
+            }
+            Body::Replace(_) if self.is_read_only => {
+                return Err(Error::read_only("config", "it is a replica"));
+            }
             Body::Replace(store) => {
                 self.check(store.space)?;
                 let key = match self.by_name.of(store.tuple) {
@@ -283,6 +298,14 @@ fn each_flaw_is_told_by_the_rule_that_it_breaks() {
         (
             Flaw::MovesTheSchemaVersion,
             "the schema version changes with",
+        ),
+        (
+            Flaw::ChangesOnReplicas,
+            "an engine whose set_read_only() says",
+        ),
+        (
+            Flaw::RefusesWithoutReason,
+            "an engine whose set_read_only() says",
         ),
         (
             Flaw::LosesEverything,

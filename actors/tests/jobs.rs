@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures::future::{join_all, poll_immediate};
 use vestibule_actors::limits::JOBS_MAX;
 use vestibule_actors::serving::{Role, State};
-use vestibule_actors::testing::{Harness, RequestBuilder, Script, ScriptedEngine, config};
+use vestibule_actors::testing::{
+    Harness, RequestBuilder, Script, ScriptedEngine, block_on, config,
+};
 use vestibule_actors::wire::{Error, ErrorCode};
 use vestibule_actors::{EngineError, RuntimeHandle, TransitionResult};
 
@@ -32,12 +34,6 @@ fn put(runtime: &Runtime, key: u64) -> impl Future<Output = Result<(), EngineErr
 
 fn count(runtime: &Runtime) -> Result<usize, EngineError> {
     block_on(runtime.read(|engine| Ok(engine.count())))
-}
-
-/// Waits on this thread: the runtime has its own.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.expect("a runtime can be made").block_on(future)
 }
 
 /// Begins a job, without waiting for it.
@@ -225,7 +221,7 @@ fn a_demotion_does_not_wait_for_jobs_that_only_read() {
     harness.script().hold_tx();
     let (runtime, script) = (harness.handle().clone(), harness.script().clone());
     let reads = begin(async move {
-        let work = move |_: &mut ScriptedEngine| {
+        let work = move |_: &ScriptedEngine| {
             script.stand_still();
             Ok(())
         };

@@ -1,6 +1,5 @@
 //! What operators see, for embedders: the same values, and the same means.
 
-use std::future::Future;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,18 +8,13 @@ use vestibule_actors::monitoring::{
     ConnectionPlace, QuotaKind, RequestState, ReservationKind, TrafficMetrics,
 };
 use vestibule_actors::serving::{Role, State, TransitionPhase};
-use vestibule_actors::testing::{Frame, Harness, RequestBuilder, Script, config};
+use vestibule_actors::testing::{Frame, Harness, RequestBuilder, Script, block_on, config};
 use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::wire::reply::write_value;
 use vestibule_actors::{RecordedResult, Transition, TransitionResult};
 
 const LONG: Duration = Duration::from_secs(3600);
 const NO_ARGS: &[u8] = &[0x90];
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.expect("a runtime can be made").block_on(future)
-}
 
 /// Holds a reply against the value of the handle, byte by byte.
 fn assert_same(reply: &Frame, value: &impl Serialize) {

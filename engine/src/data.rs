@@ -3,6 +3,7 @@
 //! ```text
 //!   procedure ─▶ call.data() ──── rights of the caller ──┐
 //!   RuntimeHandle::write ─▶ engine.data() ── all rights ─┴▶ space::<T>(…) ─▶ get, insert, …
+//!   RuntimeHandle::read ─▶ engine.reader() ── all rights ──▶ space::<T>(…) ─▶ get, select
 //! ```
 //!
 //! The same way as a client's requests: into the turn, or into the call's transaction.
@@ -13,17 +14,16 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vestibule_actors::engine::{Detached, EngineWrapper, Outcome, Reply, TransactionId};
-use vestibule_actors::internal::{key_array, tuple_as};
+use vestibule_actors::internal::key_array;
 use vestibule_actors::procedures::ProcedureCall;
-use vestibule_wire::msgpack::{DecodeError, Reader};
-use vestibule_wire::request::{
-    After, Body, Delete, IdOrName, IteratorType, Select, Store, Update, Upsert,
-};
+use vestibule_wire::msgpack::Reader;
+use vestibule_wire::request::{Body, Delete, IdOrName, IteratorType, Store, Update, Upsert};
 use vestibule_wire::{Error, ErrorCode};
 
-use crate::engine::{EmbeddedEngine, tuples_of};
+use crate::engine::EmbeddedEngine;
 use crate::errors;
 use crate::model::index::PRIMARY;
+use crate::reader::{read_of, tuples};
 use crate::schema::system;
 
 /// The data of an engine, with somebody's rights.
@@ -37,27 +37,26 @@ pub struct Data<'a> {
 
 impl EmbeddedEngine {
     /// The data, for work of the embedder: everything may be done, whatever was granted. What is
-    /// written is refused on a replica and in a
-    /// [read](vestibule_actors::RuntimeHandle::read), and is part of the turn: durable when the
-    /// work's result is told. An error undoes what its own call would have changed, not what came
-    /// before it.
+    /// written is part of the turn: durable when the work's result is told. An error undoes what
+    /// its own call would have changed, not what came before it. Work that changes nothing gets
+    /// the engine to look at: see [`reader`](Self::reader).
     ///
     /// ```
-    /// use vestibule_actors::wire::request::IteratorType;
     /// use vestibule_actors::{EngineError, RuntimeHandle};
     /// use vestibule_engine::EmbeddedEngine;
     ///
-    /// /// The names of at most ten users, beginning with this one.
-    /// async fn names(
+    /// /// Stores a user, and returns the one that was there.
+    /// async fn store(
     ///     runtime: &RuntimeHandle<EmbeddedEngine>,
-    ///     from: u64,
-    /// ) -> Result<Vec<String>, EngineError> {
+    ///     user: (u64, String),
+    /// ) -> Result<Option<(u64, String)>, EngineError> {
     ///     runtime
-    ///         .read(move |engine| {
+    ///         .write(move |engine| {
     ///             let mut data = engine.data();
     ///             let mut users = data.space::<(u64, String)>("users");
-    ///             let rows = users.select(IteratorType::Ge, &from, 10)?;
-    ///             Ok(rows.into_iter().map(|(_, name)| name).collect())
+    ///             let before = users.get(&user.0)?;
+    ///             users.replace(&user)?;
+    ///             Ok(before)
     ///         })
     ///         .await
     /// }
@@ -245,7 +244,7 @@ impl<T: DeserializeOwned> SpaceData<'_, T> {
         let key = key_array(key)?;
         let (space, index) = (self.space, self.index);
         self.data
-            .run(|engine| engine.check_whole_key(space, index, &key))?;
+            .run(|engine| engine.check_readable_key(space, index, &key))?;
         let found = self.select_raw(IteratorType::Eq, &key, 1)?;
         Ok(found.into_iter().next())
     }
@@ -270,16 +269,8 @@ impl<T: DeserializeOwned> SpaceData<'_, T> {
         key: &[u8],
         limit: u32,
     ) -> Result<Vec<T>, Error> {
-        self.execute(Body::Select(Select {
-            space: self.space,
-            index: self.index,
-            limit: u64::from(limit),
-            offset: 0,
-            iterator: iterator as u64,
-            key,
-            fetch_position: false,
-            after: After::Start,
-        }))
+        let select = read_of(self.space, self.index, iterator, key, limit);
+        self.execute(Body::Select(select))
     }
 
     /// Stores a tuple that is not there yet. Returns it as it was stored: sequences and defaults
@@ -382,8 +373,7 @@ impl<T: DeserializeOwned> SpaceData<'_, T> {
         if outcome != Outcome::Done {
             return Err(errors::unsupported("changes of definitions from Rust"));
         }
-        let rows = rows(&out).map_err(|_| Error::invalid_msgpack("tuple"))?;
-        rows.into_iter().map(tuple_as).collect()
+        tuples(&out)
     }
 }
 
@@ -391,15 +381,6 @@ impl<T: DeserializeOwned> SpaceData<'_, T> {
 fn the_one<T>(rows: Vec<T>) -> Result<T, Error> {
     let row = rows.into_iter().next();
     row.ok_or_else(|| Error::new(ErrorCode::SYSTEM, "The engine does not tell what it stored"))
-}
-
-/// The tuples in the body of a reply.
-fn rows(body: &[u8]) -> Result<Vec<&[u8]>, DecodeError> {
-    if body.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (count, mut reader) = tuples_of(body)?;
-    (0..count).map(|_| reader.skip()).collect()
 }
 
 /// Structs become arrays.

@@ -49,7 +49,7 @@
 //! ```
 //!
 //! Procedures of an embedder reach data as Rust types by [`CallData::data`], work that it does from
-//! elsewhere by [`EmbeddedEngine::data`].
+//! elsewhere by [`EmbeddedEngine::data`], or [`EmbeddedEngine::reader`] if it changes nothing.
 //!
 //! # Features
 //!
@@ -79,7 +79,7 @@
 //! | `options` | how an engine is set up |
 //! | `engine` | the parts joined, and a request's way through them |
 //! | `offline` | a directory's data without clients: checked, dumped, loaded |
-//! | `data` | data for Rust: tuples as types |
+//! | `reader`, `data` | data for Rust: tuples as types, to look at and to change |
 //! | `procedures` | what CALL reaches |
 //! | `testing` | the engine in tests: a feature of its own |
 //! | `fuzzing` | what fuzz targets call; there only when they are built |
@@ -101,6 +101,7 @@ mod print;
 mod privileges;
 pub mod procedures;
 mod query;
+mod reader;
 mod schema;
 mod store;
 #[cfg(any(test, feature = "testing"))]
@@ -111,6 +112,7 @@ mod transaction;
 
 pub use data::{CallData, Data, SpaceData};
 pub use engine::{EmbeddedEngine, EmbeddedFactory};
+pub use reader::{DataReader, SpaceReader};
 /// The operations of UPDATE and UPSERT, for engines of one's own: from the bytes of a tuple to the
 /// bytes of the next one.
 pub mod update {

@@ -1,15 +1,17 @@
 //! Data as Rust types, in procedures and in work of the embedder.
 
-use std::future::Future;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use vestibule_actors::catalog::GUEST;
-use vestibule_actors::testing::{RequestBuilder, TestServer, config};
+use vestibule_actors::testing::{RequestBuilder, TestServer, block_on, config};
 use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::wire::request::IteratorType;
 use vestibule_actors::wire::{Error, ErrorCode};
 use vestibule_actors::{EngineError, RuntimeHandle};
+use vestibule_engine::testing::TestData;
 use vestibule_engine::{CallData, Data, EmbeddedEngine, EngineOptions, GuestRights, procedures};
 
 type Runtime = RuntimeHandle<EmbeddedEngine>;
@@ -94,13 +96,6 @@ fn args(values: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
-/// Waits on this thread: the runtime has its own.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    actix_rt::Runtime::new()
-        .expect("a runtime can be made")
-        .block_on(future)
-}
-
 fn write<R: Send + 'static>(
     runtime: &Runtime,
     work: impl FnOnce(&mut EmbeddedEngine) -> Result<R, Error> + Send + 'static,
@@ -137,9 +132,8 @@ fn work_of_the_embedder_reads_and_writes_tuples_as_types() {
     };
     assert_eq!(write(rig.runtime(), work), Ok(()));
     let names = block_on(rig.runtime().read(|engine| {
-        let mut data = engine.data();
-        let mut users = data.space::<(u64, String, u64)>("users").index("primary");
-        users.get(&1)
+        let users = engine.reader().space::<(u64, String, u64)>("users");
+        users.index("primary").get(&1)
     }));
     assert_eq!(names, Ok(Some((1, "ann".to_owned(), 10))));
 }
@@ -157,19 +151,18 @@ fn what_is_no_tuple_of_the_space_is_told_as_a_client_is() {
     assert_eq!(insert((1, 2)), Ok((1, 2)));
     assert_eq!(code(insert((1, 3))), 3);
     let get = |space: &'static str| {
-        block_on(rig.runtime().read(move |engine| {
+        let read = |engine: &EmbeddedEngine| engine.reader().space::<(u64, String)>(space).get(&1);
+        let data_read = |engine: &mut EmbeddedEngine| {
             let mut data = engine.data();
             data.space::<(u64, String)>(space).get(&1)
-        }))
+        };
+        let told = code(block_on(rig.runtime().read(move |engine| read(engine))));
+        assert_eq!(code(write(rig.runtime(), data_read)), told);
+        told
     };
-    assert_eq!(code(get("nothing")), 36);
-    assert_eq!(code(get("users")), 32, "another type");
-    // A read changes nothing, and definitions are for procedures.
-    let read = block_on(rig.runtime().read(|engine| {
-        let mut data = engine.data();
-        data.space::<(u64, u64)>("users").delete(&1)
-    }));
-    assert_eq!(code(read), 7);
+    assert_eq!(get("nothing"), 36);
+    assert_eq!(get("users"), 32, "another type");
+    // Definitions are for procedures.
     let system = write(rig.runtime(), |engine| {
         let mut data = engine.data();
         data.space::<(u64, u64)>("_space").delete(&512)
@@ -236,8 +229,7 @@ fn work_that_comes_with_a_change_of_definitions_sees_it_done() {
 /// The numbers of all users.
 fn ids(rig: &Rig) -> Vec<u64> {
     let all = block_on(rig.runtime().read(|engine| {
-        let mut data = engine.data();
-        let mut users = data.space::<User>("users");
+        let users = engine.reader().space::<User>("users");
         users.select(IteratorType::All, &(), 100)
     }));
     let all = all.expect("it reads");
@@ -329,18 +321,64 @@ fn in_a_clients_transaction_atomic_work_is_a_part_of_it() {
 }
 
 #[test]
-fn a_replica_refuses_atomic_work_that_changes_something() {
-    let rig = Rig::new("replica", GuestRights::Granted);
+fn a_replica_refuses_work_that_changes_something_and_reads_on() {
+    let rig = Rig::new("replica", GuestRights::Super);
     rig.create();
-    let read_only = block_on(rig.runtime().read(|engine| {
+    let server = rig.server.as_ref().expect("it runs");
+    assert!(server.demote(Duration::ZERO).transition.is_some());
+    for (name, told) in [("try", 7), ("twice", 7), ("read", 0)] {
+        let called = block_on(server.handle().call_raw("admin", name, args(&(1,))));
+        let is_refused = called.as_ref().is_err_and(EngineError::is_without_effect);
+        assert_eq!((code(called), is_refused), (told, told != 0), "{name}");
+    }
+    let written = write(server.handle(), |engine| {
         let mut data = engine.data();
         data.atomic(|data| insert(data, 1))
+    });
+    assert_eq!(code(written), 7);
+    assert!(ids(&rig).is_empty());
+}
+
+/// While the journal cannot be written, work is refused as on a replica.
+#[test]
+fn what_cannot_be_written_is_refused_and_changes_nothing() {
+    let data = TestData::new();
+    let server = TestServer::of(data.engine(), procedures::standard());
+    let create = server
+        .handle()
+        .call_raw("admin", "box.schema.space.create", args(&("users",)));
+    block_on(create).expect("it is made");
+    let create = server
+        .handle()
+        .call_raw("admin", "box.space.users:create_index", args(&("pk",)));
+    block_on(create).expect("it is made");
+    data.fail_writes(true);
+    let store = |engine: &mut EmbeddedEngine| insert(&mut engine.data(), 1);
+    let failed = write(server.handle(), store);
+    assert_eq!(code(failed), ErrorCode::WAL_IO.0);
+    let refused = write(server.handle(), store);
+    assert!(refused.is_err_and(|error| error.is_without_effect()));
+    let users = server
+        .handle()
+        .read(|engine| engine.reader().space::<User>("users").get(&1));
+    assert_eq!(block_on(users), Ok(None));
+}
+
+/// What the embedder reads is what a client with all rights would, system spaces included.
+#[test]
+fn a_reader_sees_system_spaces_and_the_turn() {
+    let rig = Rig::new("reader", GuestRights::Granted);
+    rig.create();
+    let names = block_on(rig.runtime().read(|engine| {
+        let spaces = engine.reader().space::<IgnoredAny>("_vspace").index("name");
+        spaces.select(IteratorType::Eq, "users", 10)
     }));
-    assert_eq!(code(read_only), ErrorCode::READONLY.0);
-    let read = block_on(rig.runtime().read(|engine| {
-        engine
-            .data()
-            .atomic(|data| data.space::<User>("users").get(&1))
-    }));
-    assert_eq!(read, Ok(None));
+    assert_eq!(names.map(|rows| rows.len()), Ok(1));
+    let seen = write(rig.runtime(), |engine| {
+        insert(&mut engine.data(), 1)?;
+        let users = engine.reader().space::<User>("users");
+        let whole = users.get(&(1, 2)).map_err(|error| error.code().0);
+        Ok((users.get(&1)?, whole.err()))
+    });
+    assert_eq!(seen, Ok((Some(user(1, "x", None)), Some(19))));
 }

@@ -19,13 +19,22 @@ use super::wrapper::EngineWrapper;
 /// may not have it; what it returns is told the turn's outcome.
 pub(crate) type EngineStep<E> = Box<dyn FnOnce(Result<&mut E, Error>) -> OnCommit>;
 
+/// What a step does with the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StepKind {
+    /// Looks at it.
+    Reads,
+    /// May change it.
+    Changes,
+}
+
 /// Told whether the turn was committed.
 pub(crate) type OnCommit = Box<dyn FnOnce(Result<(), Error>)>;
 
 /// Where the steps of one call go: into Tx's next turn.
 pub(crate) trait Steps<E> {
     /// Has the step run.
-    fn push(&self, step: EngineStep<E>);
+    fn push(&self, kind: StepKind, step: EngineStep<E>);
     /// Where the pushes of the call go.
     fn pusher(&self) -> &Pusher;
     /// Sets an event.
@@ -42,9 +51,9 @@ pub(crate) trait Steps<E> {
 struct InnerSteps<W>(Box<dyn Steps<W>>);
 
 impl<W: EngineWrapper> Steps<W::Inner> for InnerSteps<W> {
-    fn push(&self, step: EngineStep<W::Inner>) {
-        self.0
-            .push(Box::new(|engine| step(engine.map(W::inner_mut))));
+    fn push(&self, kind: StepKind, step: EngineStep<W::Inner>) {
+        let step = Box::new(|engine: Result<&mut W, Error>| step(engine.map(W::inner_mut)));
+        self.0.push(kind, step);
     }
 
     fn pusher(&self) -> &Pusher {
@@ -198,25 +207,22 @@ impl<E: 'static> AsyncContext<E> {
 
     /// Runs a step on the engine in Tx's next turn and waits until that turn is committed. Between
     /// two steps other requests run. Inside of a transaction it is refused, since what it changes
-    /// would not be a part of that: see [`engine_in_transaction`](Self::engine_in_transaction).
+    /// would not be a part of that: see [`engine_in_transaction`](Self::engine_in_transaction). On
+    /// a replica it is refused as well, unless the engine
+    /// [refuses changes itself](super::RefusedBy::Engine): see [`read`](Self::read).
     ///
     /// # Errors
     ///
     /// The step's own error, or the commit's; [`ErrorCode::UNSUPPORTED`] inside of a transaction;
-    /// [`ErrorCode::READONLY`] if a transition came between that the call is too old for;
-    /// [`ErrorCode::SYSTEM`] if Tx is gone. A call that was cancelled gets no further step.
+    /// [`ErrorCode::READONLY`] on a replica, or if a transition came between that the call is too
+    /// old for; [`ErrorCode::SYSTEM`] if Tx is gone. A call that was cancelled gets no further
+    /// step.
     pub async fn engine<R: 'static>(
         &self,
         step: impl FnOnce(&mut E) -> Result<R, Error> + 'static,
     ) -> Result<R, Error> {
-        if self.transaction.is_some() {
-            let text = "steps outside of it";
-            return Err(Error::unsupported(
-                "This procedure, inside of a transaction,",
-                text,
-            ));
-        }
-        self.run(step).await
+        self.check_outside()?;
+        self.run(StepKind::Changes, step).await
     }
 
     /// As [`engine`](Self::engine), for procedures that may be called inside of a transaction: the
@@ -231,26 +237,78 @@ impl<E: 'static> AsyncContext<E> {
         step: impl FnOnce(&mut E, Option<TransactionId>) -> Result<R, Error> + 'static,
     ) -> Result<R, Error> {
         let transaction = self.transaction;
-        self.run(move |engine| step(engine, transaction)).await
+        let step = move |engine: &mut E| step(engine, transaction);
+        self.run(StepKind::Changes, step).await
+    }
+
+    /// As [`engine`](Self::engine), for a step that looks at the engine and changes nothing: a
+    /// replica runs it.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::{Script, TestServer};
+    ///
+    /// let procedures = Script::procedures().async_function("count", async |(): (), context| {
+    ///     context.read(|engine| Ok(engine.count())).await
+    /// });
+    /// let script = Script::default();
+    /// let server = TestServer::of(move || Ok(script.engine()), procedures);
+    /// assert_eq!(server.connect().call_with("count", &()).value::<usize>(), 0);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As those of [`engine`](Self::engine), but for the replica.
+    pub async fn read<R: 'static>(
+        &self,
+        step: impl FnOnce(&E) -> Result<R, Error> + 'static,
+    ) -> Result<R, Error> {
+        self.check_outside()?;
+        self.run(StepKind::Reads, |engine| step(engine)).await
+    }
+
+    /// As [`read`](Self::read), for procedures that may be called inside of a transaction.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`engine_in_transaction`](Self::engine_in_transaction), but for the replica.
+    pub async fn read_in_transaction<R: 'static>(
+        &self,
+        step: impl FnOnce(&E, Option<TransactionId>) -> Result<R, Error> + 'static,
+    ) -> Result<R, Error> {
+        let transaction = self.transaction;
+        let step = move |engine: &mut E| step(engine, transaction);
+        self.run(StepKind::Reads, step).await
+    }
+
+    /// A step without a transaction has no place inside of one.
+    fn check_outside(&self) -> Result<(), Error> {
+        match self.transaction {
+            None => Ok(()),
+            Some(_) => Err(Error::unsupported(
+                "This procedure, inside of a transaction,",
+                "steps outside of it",
+            )),
+        }
     }
 
     async fn run<R: 'static>(
         &self,
+        kind: StepKind,
         step: impl FnOnce(&mut E) -> Result<R, Error> + 'static,
     ) -> Result<R, Error> {
         let (told, outcome) = oneshot::channel();
         let token = self.token.clone();
-        self.steps
-            .push(Box::new(move |engine: Result<&mut E, Error>| -> OnCommit {
-                let result = if token.is_cancelled() {
-                    Err(Error::cancelled())
-                } else {
-                    engine.and_then(step)
-                };
-                Box::new(move |committed| {
-                    let _ = told.send(result.and_then(|value| committed.map(|()| value)));
-                })
-            }));
+        let step = move |engine: Result<&mut E, Error>| -> OnCommit {
+            let result = if token.is_cancelled() {
+                Err(Error::cancelled())
+            } else {
+                engine.and_then(step)
+            };
+            Box::new(move |committed| {
+                let _ = told.send(result.and_then(|value| committed.map(|()| value)));
+            })
+        };
+        self.steps.push(kind, Box::new(step));
         outcome
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorCode::SYSTEM, "Tx is gone")))

@@ -21,9 +21,11 @@
 //! | `completion` | answering later; seeing that nobody waits any more |
 //! | `factory` | what makes engines |
 //! | `solo` | while an engine holds Tx up, sessions answer alone |
+//! | `refused_by` | who refuses changes where there may be none |
 //! | `arguments` | the arguments of a CALL as types; errors of what does not fit |
 //! | `local` | procedures that sessions run |
-//! | `procedures`, `async_context` | what CALL reaches; what async procedures may use |
+//! | `procedures`, `procedure_call` | what CALL reaches; one CALL as its procedure is given it |
+//! | `async_context` | what async procedures may use |
 //! | `transaction_calls` | CALLs that mean BEGIN, COMMIT and ROLLBACK |
 //! | `tuples` | tuples, keys and ordered rows, for engines of one's own |
 //! | `view` | what sessions read from by themselves |
@@ -45,9 +47,11 @@ mod completion;
 mod data_memory;
 mod factory;
 mod local;
+mod procedure_call;
 pub mod procedures;
 mod progress;
 mod push;
+mod refused_by;
 mod reply;
 mod request;
 mod solo;
@@ -64,7 +68,7 @@ use vestibule_wire::request::Begin;
 use catalog::Catalog;
 
 pub use async_context::AsyncContext;
-pub(crate) use async_context::{EngineStep, OnCommit, Steps};
+pub(crate) use async_context::{EngineStep, OnCommit, StepKind, Steps};
 pub(crate) use body::LargeFrame;
 pub use body::ReplyBody;
 pub use completion::{CancelToken, Completion};
@@ -73,9 +77,11 @@ pub use data_memory::DataMemory;
 pub use factory::EngineFactory;
 pub use local::{LocalCall, LocalSpace};
 pub(crate) use local::{LocalProcedure, LocalProcedures};
+pub(crate) use procedure_call::{Procedure, SyncProcedure};
 pub use progress::{Fault, Progress};
 pub use push::Pusher;
 pub(crate) use push::Pushes;
+pub use refused_by::RefusedBy;
 pub(crate) use reply::{Context, LockAttempt};
 pub use reply::{Detached, Reply};
 pub(crate) use request::counted;
@@ -268,11 +274,12 @@ pub trait Engine: Sized + 'static {
     }
 
     /// Whether what is asked next may change data: what it was admitted for, or its transaction.
-    /// Told when it changes, between any two requests. The runtime refuses write requests and
-    /// fences off commits by itself; what a CALL does is up to the engine: one that does not heed
-    /// this is changed by the procedures that are called on a replica.
-    fn set_read_only(&mut self, read_only: bool) {
+    /// Told when it changes, between any two requests. Says who refuses what would change data all
+    /// the same. The runtime always refuses requests that write, and fences off commits; by default
+    /// it also refuses, on a replica, whatever gets the engine to change it: see [`RefusedBy`].
+    fn set_read_only(&mut self, read_only: bool) -> RefusedBy {
         let _ = read_only;
+        RefusedBy::Runtime
     }
 
     /// Why the engine takes no changes at present (its journal cannot be written, say). Asked after

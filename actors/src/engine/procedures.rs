@@ -25,10 +25,11 @@ use super::Engine;
 use super::arguments::parse_args;
 use super::async_context::AsyncContext;
 use super::local::{LocalCall, LocalProcedure, LocalProcedures};
-use super::reply::Reply;
-use super::request::{Caller, Outcome, TransactionId};
+use super::procedure_call::Procedure;
+use super::request::Outcome;
 use super::wrapper::EngineWrapper;
 
+pub use super::procedure_call::{ProcedureCall, ReadOnlyCall};
 pub use super::request::Audience;
 
 /// What the names of the runtime's own procedures begin with: those that sessions answer, and those
@@ -38,81 +39,6 @@ pub const RUNTIME_PREFIX: &str = "vestibule.";
 pub const LOCK: &str = "vestibule.lock";
 
 pub(crate) type TickWork<E> = Box<dyn Fn(&mut E) -> Result<(), Error> + Send + Sync>;
-pub(crate) type SyncProcedure<E> =
-    Box<dyn Fn(&mut ProcedureCall<'_, E>) -> Result<Outcome, Error> + Send + Sync>;
-type AsyncProcedure<E> = Box<
-    dyn Fn(&[u8], AsyncContext<E>) -> LocalBoxFuture<'static, Result<Vec<u8>, Error>> + Send + Sync,
->;
-
-/// One CALL on its way into a closure.
-#[derive(Debug)]
-pub struct ProcedureCall<'a, E> {
-    /// The engine, inside Tx's turn.
-    pub engine: &'a mut E,
-    /// The whole name that was called.
-    pub name: &'a str,
-    /// The arguments as a MessagePack array.
-    pub args: &'a [u8],
-    /// Who calls.
-    pub caller: &'a Caller,
-    /// In which stream of the connection, 0 for none.
-    pub stream: u64,
-    /// Inside which transaction, if any.
-    pub transaction: Option<TransactionId>,
-    /// Where the results go.
-    pub reply: Reply<'a>,
-}
-
-impl<E> ProcedureCall<'_, E> {
-    /// The arguments as a tuple or other sequence of the given type, as
-    /// [`function`](Procedures::function) takes them.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorCode::ILLEGAL_PARAMS`](vestibule_wire::ErrorCode::ILLEGAL_PARAMS), naming the
-    /// procedure, the argument, what is expected and what came, if they do not fit.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        parse_args(self.name, self.args)
-    }
-}
-
-pub(crate) enum Procedure<E> {
-    Sync(SyncProcedure<E>),
-    /// In a transaction of its own, if it is called outside of one.
-    Atomic(SyncProcedure<E>),
-    Async(AsyncProcedure<E>),
-}
-
-impl<E: Engine> Procedure<E> {
-    /// The same, for what is around the engine.
-    fn wrapped<W: EngineWrapper<Inner = E>>(self) -> Procedure<W> {
-        match self {
-            Self::Sync(procedure) => Procedure::Sync(on_inner(procedure)),
-            Self::Atomic(procedure) => Procedure::Atomic(on_inner(procedure)),
-            Self::Async(start) => {
-                Procedure::Async(Box::new(move |args: &[u8], context: AsyncContext<W>| {
-                    start(args, context.into_inner())
-                }))
-            }
-        }
-    }
-}
-
-fn on_inner<W: EngineWrapper>(procedure: SyncProcedure<W::Inner>) -> SyncProcedure<W> {
-    Box::new(move |call| {
-        let outcome = procedure(&mut ProcedureCall {
-            engine: call.engine.inner_mut(),
-            name: call.name,
-            args: call.args,
-            caller: call.caller,
-            stream: call.stream,
-            transaction: call.transaction,
-            reply: call.reply.lend(),
-        });
-        call.reply.note_lent();
-        outcome
-    })
-}
 
 /// What is done every so often.
 pub(crate) struct Tick<E> {
@@ -181,7 +107,7 @@ impl<E: 'static> Procedures<E> {
     /// ```
     #[must_use]
     pub fn function<A, R>(
-        self,
+        mut self,
         name: &str,
         function: impl Fn(A) -> Result<R, Error> + Send + Sync + 'static,
     ) -> Self
@@ -189,15 +115,51 @@ impl<E: 'static> Procedures<E> {
         A: DeserializeOwned,
         R: Serialize,
     {
-        self.with_engine(name, move |call| {
+        let procedure = Procedure::ReadOnly(Box::new(move |call| {
             let value = function(call.parse()?)?;
             call.reply.value(&value)
-        })
+        }));
+        self.add(name, procedure);
+        self
+    }
+
+    /// Registers a closure that gets the engine to look at, and writes its results itself. It is
+    /// called on a replica as well.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use vestibule_actors::testing::{Script, TestServer};
+    ///
+    /// let procedures = Script::procedures()
+    ///     .with_engine("store", |call| {
+    ///         call.engine.put(7);
+    ///         call.reply.value(&true)
+    ///     })
+    ///     .read_only("count", |call| call.reply.value(&call.engine.count()));
+    /// let script = Script::default();
+    /// let server = TestServer::of(move || Ok(script.engine()), procedures);
+    /// let mut peer = server.connect();
+    /// assert!(peer.call_with("store", &()).value::<bool>());
+    /// assert!(server.demote(Duration::ZERO).transition.is_some());
+    /// // Of a replica it may be asked how many there are, and nothing else.
+    /// assert_eq!(peer.call_with("store", &()).error_code(), Some(7));
+    /// assert_eq!(peer.call_with("count", &()).value::<usize>(), 1);
+    /// ```
+    #[must_use]
+    pub fn read_only<F>(mut self, name: &str, procedure: F) -> Self
+    where
+        F: Fn(&mut ReadOnlyCall<'_, E>) -> Result<Outcome, Error> + Send + Sync + 'static,
+    {
+        self.add(name, Procedure::read_only(procedure));
+        self
     }
 
     /// Registers a closure that gets the engine and writes its results itself. What it has changed
     /// when it returns an error stays changed, and is committed with the turn: check first, then
-    /// change, or see [`atomic`](Self::atomic).
+    /// change, or see [`atomic`](Self::atomic). A replica refuses the call
+    /// ([`ErrorCode::READONLY`](vestibule_wire::ErrorCode::READONLY)), unless the engine
+    /// [refuses changes itself](super::RefusedBy::Engine), as the embedded one does; for what only
+    /// reads there is [`read_only`](Self::read_only).
     ///
     /// ```
     /// use vestibule_actors::testing::{Script, TestServer};
@@ -230,8 +192,8 @@ impl<E: 'static> Procedures<E> {
     /// [`ProcedureCall::transaction`], in which it has the engine do its work; that is committed
     /// when it succeeds, and rolled back when it returns an error. Called inside of a client's
     /// transaction it works in that one: what it has changed when it fails is the client's to roll
-    /// back or to commit. It may not [defer](Reply::defer) its answer, and needs an engine with
-    /// transactions.
+    /// back or to commit. It may not [defer](super::Reply::defer) its answer, and needs an engine
+    /// with transactions. On a replica it is as `with_engine`.
     ///
     /// ```
     /// # use vestibule_actors::Procedures;
@@ -259,7 +221,8 @@ impl<E: 'static> Procedures<E> {
         self
     }
 
-    /// Registers a closure for every name with this prefix that is not registered itself.
+    /// Registers a closure for every name with this prefix that is not registered itself; else as
+    /// [`with_engine`](Self::with_engine).
     ///
     /// ```
     /// use vestibule_actors::testing::{Script, TestServer};
@@ -281,8 +244,8 @@ impl<E: 'static> Procedures<E> {
         if self.families.iter().any(|(own, _)| own == prefix) {
             self.twice.get_or_insert_with(|| format!("{prefix}*"));
         }
-        self.families
-            .push((prefix.to_owned(), Procedure::Sync(Box::new(procedure))));
+        let procedure = Procedure::Sync(Box::new(procedure));
+        self.families.push((prefix.to_owned(), procedure));
         self
     }
 

@@ -13,6 +13,7 @@ use vestibule_wire::request::Begin;
 use super::catalog::Catalog;
 use super::data_memory::DataMemory;
 use super::progress::{Fault, Progress};
+use super::refused_by::RefusedBy;
 use super::reply::Reply;
 use super::request::{Caller, Outcome, Request, ReservationId, Ticket, TransactionId};
 use super::view::ReadView;
@@ -102,7 +103,7 @@ forwarded! {
         cancel(ticket: Ticket) -> ();
         discard_turn() -> Result<(), Fault>;
         close_reservation(reservation: ReservationId) -> ();
-        set_read_only(read_only: bool) -> ();
+        set_read_only(read_only: bool) -> RefusedBy;
     }
     looking {
         must_commit_first() -> bool;

@@ -12,7 +12,7 @@ use super::error::EngineError;
 use super::job::{Job, JobQueue, JobWork, Settle};
 use super::table::{JobTable, JobTicket};
 use crate::admission::Class;
-use crate::engine::Caller;
+use crate::engine::{Caller, Engine};
 use crate::serving::{Revocation, Serving};
 
 impl JobTable {
@@ -28,17 +28,20 @@ impl JobTable {
         work: impl FnOnce(&mut E) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, EngineError>
     where
-        E: 'static,
+        E: Engine,
         R: Send + 'static,
     {
         let (told, result) = oneshot::channel();
+        let is_read_only = class == Class::Read;
         let work = move |engine: Result<&mut E, Error>| -> Settle {
             let result = match engine {
-                Ok(engine) => work(engine).map_err(EngineError::Failed),
+                Ok(engine) => work(engine).map_err(|error| {
+                    EngineError::of_work(error, is_read_only || engine.fault().is_some())
+                }),
                 Err(error) => Err(EngineError::Refused(error)),
             };
             Box::new(move |ticket: JobTicket, committed: Result<(), Error>| {
-                let committed = committed.map_err(EngineError::Failed);
+                let committed = committed.map_err(EngineError::of_commit);
                 let result = result.and_then(|value| committed.map(|()| value));
                 if ticket.finish() {
                     // Its caller may have lost interest.

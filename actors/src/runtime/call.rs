@@ -57,10 +57,10 @@ impl<E: 'static> RuntimeHandle<E> {
     ///
     /// # Errors
     ///
-    /// As those of [`write`](Self::write); on a replica the procedure runs, and an engine that
-    /// heeds [`Engine::set_read_only`](crate::engine::Engine::set_read_only) refuses what it would
-    /// change: that is [`EngineError::Failed`] with [`ErrorCode::READONLY`].
-    /// [`EngineError::Failed`] with what a client would be told:
+    /// As those of [`write`](Self::write); a replica calls what only reads, and an engine that
+    /// refuses changes [itself](crate::engine::RefusedBy::Engine) is asked for all: what it refuses
+    /// is [`EngineError::Refused`] as well. [`EngineError::Failed`] with what a client would be
+    /// told:
     /// [`ErrorCode::ACCESS_DENIED`], [`ErrorCode::NO_SUCH_PROC`], the procedure's own error. The
     /// same with [`ErrorCode::NO_SUCH_USER`]; with [`ErrorCode::ILLEGAL_PARAMS`] for arguments
     /// that are no sequence; and with [`ErrorCode::PROC`] for results of another type, when the

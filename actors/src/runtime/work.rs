@@ -4,9 +4,10 @@ use vestibule_wire::Error;
 
 use super::handle::RuntimeHandle;
 use crate::admission::Class;
+use crate::engine::Engine;
 use crate::jobs::EngineError;
 
-impl<E: 'static> RuntimeHandle<E> {
+impl<E: Engine> RuntimeHandle<E> {
     /// Runs a closure that may change data on the engine, in Tx's next turn, and waits until that
     /// is committed: what it returns then is as durable as what a client is told.
     ///
@@ -64,7 +65,8 @@ impl<E: 'static> RuntimeHandle<E> {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Refused`] with [`ErrorCode::LOADING`], [`ErrorCode::READONLY`] or
+    /// [`EngineError::Refused`] with [`ErrorCode::LOADING`], [`ErrorCode::READONLY`] (by a replica,
+    /// and by an engine that takes no changes at present) or
     /// [`ErrorCode::SHUTDOWN`]; [`EngineError::Failed`] with the closure's own error or the
     /// commit's; [`EngineError::OutcomeUnknown`] if the closure had begun when Tx died or a
     /// deadline came.
@@ -79,17 +81,28 @@ impl<E: 'static> RuntimeHandle<E> {
         self.jobs.run(&self.queue, Class::Write, work).await
     }
 
-    /// Runs a closure that only reads on the engine: as [`write`](Self::write), but also of a
-    /// replica. The engine is [told](crate::engine::Engine::set_read_only) that nothing may be
-    /// changed.
+    /// Runs a closure that looks at the engine and changes nothing: as [`write`](Self::write), but
+    /// also on a replica. It sees what the turn has changed so far, and returns once that is
+    /// committed.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::Harness;
+    /// # actix_rt::System::new().block_on(async {
+    /// let harness = Harness::start();
+    /// let count = harness.handle().read(|engine| Ok(engine.count())).await?;
+    /// assert_eq!(count, 0);
+    /// # Ok::<(), vestibule_actors::EngineError>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     ///
-    /// As those of [`write`](Self::write).
+    /// As those of [`write`](Self::write), but for the replica.
     pub async fn read<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut E) -> Result<R, Error> + Send + 'static,
+        work: impl FnOnce(&E) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, EngineError> {
+        let work = |engine: &mut E| work(engine);
         self.jobs.run(&self.queue, Class::Read, work).await
     }
 }

@@ -14,7 +14,7 @@ use super::lockstep::{Gate, Halt};
 use super::random::Random;
 use crate::engine::catalog::{Catalog, CatalogBuilder};
 use crate::engine::procedures::{ProcedureCall, Procedures};
-use crate::engine::{Engine, Fault, Outcome, Progress, Reply, Request, TransactionId};
+use crate::engine::{Engine, Fault, Outcome, Progress, RefusedBy, Reply, Request, TransactionId};
 
 /// What befalls the next request, journal write or recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,8 +243,9 @@ impl Engine for SimulatedEngine {
         Ok(())
     }
 
-    fn set_read_only(&mut self, read_only: bool) {
+    fn set_read_only(&mut self, read_only: bool) -> RefusedBy {
         self.is_read_only = read_only;
+        RefusedBy::Engine
     }
 
     fn catalog(&self) -> Arc<Catalog> {

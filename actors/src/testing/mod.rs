@@ -63,7 +63,7 @@ pub use engine::{Script, ScriptedEngine};
 pub use harness::Harness;
 pub use peer::{Frame, Peer};
 pub use request::RequestBuilder;
-pub use server::TestServer;
+pub use server::{TestServer, block_on};
 
 /// The default configuration without the watchdog: a test that has Tx stand still says itself what
 /// the state is, however slow the machine.

@@ -173,12 +173,12 @@ impl<E: Engine> TestServer<E> {
     /// Makes it a replica, and waits until that is done.
     #[must_use]
     pub fn demote(&self, grace: Duration) -> TransitionOutcome {
-        wait_for(self.handle.demote(Some(grace), "test"))
+        block_on(self.handle.demote(Some(grace), "test"))
     }
 
     /// Makes it a primary, and waits until that is done.
     pub fn promote(&self) -> TransitionOutcome {
-        wait_for(self.handle.promote("test"))
+        block_on(self.handle.promote("test"))
     }
 
     /// Stops and returns the report.
@@ -200,15 +200,36 @@ impl<E: Engine> TestServer<E> {
     }
 }
 
-/// Waits on this thread, whatever runs on it: the runtime has its own, and so has what is waited
-/// for here, since no async runtime lets one of its threads run another.
-fn wait_for<T: Send>(future: impl Future<Output = T> + Send) -> T {
+/// Waits on this thread for what a handle of a [`TestServer`] is asked, in a plain test or in one
+/// of an async runtime: the server has a thread of its own.
+///
+/// ```
+/// use vestibule_actors::testing::{Harness, block_on};
+///
+/// let harness = Harness::start();
+/// let stored = block_on(harness.handle().write(|engine| {
+///     engine.put(7);
+///     Ok(engine.count())
+/// }));
+/// assert_eq!(stored, Ok(1));
+/// ```
+///
+/// # Panics
+///
+/// If the future does.
+pub fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    // On a thread of its own, since no async runtime lets one of its threads run another.
     thread::scope(|scope| {
         let waiting = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
             runtime.expect("a runtime can be made").block_on(future)
         });
-        waiting.join().expect("waiting does not panic")
+        match waiting.join() {
+            Ok(value) => value,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     })
 }
 

@@ -9,8 +9,8 @@ use vestibule_wire::Error;
 use vestibule_wire::request::Begin;
 
 use super::turn_writes::read_only;
-use crate::engine::procedures::{ProcedureCall, SyncProcedure};
-use crate::engine::{Engine, Outcome, TransactionId};
+use crate::engine::procedures::ProcedureCall;
+use crate::engine::{Engine, Outcome, SyncProcedure, TransactionId};
 use crate::serving::Admitted;
 use crate::shared::Shared;
 

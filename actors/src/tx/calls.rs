@@ -23,10 +23,10 @@ use super::deferred::Tickets;
 use super::request_context::Announced;
 use super::steps::{CallSteps, StepOrigin};
 use super::tasks::TaskGuard;
-use crate::engine::procedures::{Procedure, ProcedureCall};
+use crate::engine::procedures::ProcedureCall;
 use crate::engine::{
-    AsyncContext, CancelToken, Completion, Context, Engine, LockAttempt, Outcome, Pusher, Reply,
-    ReplyBody, ReservationId, SoloGuard, Ticket,
+    AsyncContext, CancelToken, Completion, Context, Engine, LockAttempt, Outcome, Procedure,
+    Pusher, Reply, ReplyBody, ReservationId, SoloGuard, Ticket,
 };
 use crate::jobs::{EngineError, JobCall, JobTicket, Waiting};
 use crate::serving::{Events, Solos};
@@ -34,6 +34,8 @@ use crate::serving::{Events, Solos};
 /// Who is told what became of a call.
 struct CallAnswer {
     job: JobTicket,
+    /// Nothing may be changed where it runs.
+    is_read_only: bool,
     told: tokio::sync::oneshot::Sender<Result<Vec<u8>, EngineError>>,
 }
 
@@ -60,7 +62,8 @@ impl DeferredCalls {
             task.release();
         }
         let results = result.and_then(|body| results(&body));
-        answer.give(results.map_err(EngineError::Failed));
+        let is_read_only = answer.is_read_only;
+        answer.give(results.map_err(|error| EngineError::of_work(error, is_read_only)));
     }
 }
 
@@ -91,8 +94,11 @@ impl<E: Engine> TxCore<E> {
             executor.send();
             called = executor.attempt_call(&call, origin);
         }
-        let told = call.told;
-        let answer = CallAnswer { job, told };
+        let answer = CallAnswer {
+            job,
+            is_read_only: admitted.is_read_only(),
+            told: call.told,
+        };
         let result = match called {
             Ok(Called::Done(body)) => results(&body).map_err(EngineError::Failed),
             Ok(Called::CommitFirst) => {
@@ -106,7 +112,7 @@ impl<E: Engine> TxCore<E> {
             Err(error) => Err(error),
         };
         executor.output.await_commit(Box::new(move |committed| {
-            let committed = committed.map_err(EngineError::Failed);
+            let committed = committed.map_err(EngineError::of_commit);
             answer.give(result.and_then(|results| committed.map(|()| results)));
         }));
     }
@@ -116,8 +122,10 @@ impl<E: Engine> Executor<E> {
     /// Calls once. What is not done has changed nothing that the call is told of.
     fn attempt_call(&mut self, call: &JobCall, origin: StepOrigin) -> Result<Called, EngineError> {
         self.admit_step(origin).map_err(EngineError::Refused)?;
-        self.call_admitted(call, origin)
-            .map_err(EngineError::Failed)
+        self.call_admitted(call, origin).map_err(|error| {
+            let may_change_nothing = self.writes.is_read_only() || self.engine.fault().is_some();
+            EngineError::of_work(error, may_change_nothing)
+        })
     }
 
     fn call_admitted(&mut self, call: &JobCall, origin: StepOrigin) -> Result<Called, Error> {
@@ -127,8 +135,9 @@ impl<E: Engine> Executor<E> {
         }
         let found = self.procedures.find(&call.name);
         let found = found.map_err(|error| self.engine.no_procedure(&call.name).unwrap_or(error))?;
+        self.writes.check_procedure(found, &self.shared)?;
         let (procedure, is_atomic) = match found {
-            Procedure::Sync(procedure) => (procedure, false),
+            Procedure::ReadOnly(procedure) | Procedure::Sync(procedure) => (procedure, false),
             Procedure::Atomic(procedure) => (procedure, true),
             Procedure::Async(start) => {
                 let steps = Box::new(CallSteps {

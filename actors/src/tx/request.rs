@@ -34,8 +34,10 @@ use super::tasks::TaskGuard;
 use super::turn_writes::read_only;
 use crate::admission::Class;
 use crate::cells::claims::Claim;
-use crate::engine::procedures::{Procedure, ProcedureCall};
-use crate::engine::{AsyncContext, Caller, Engine, Outcome, Reply, Request, Ticket, TransactionId};
+use crate::engine::procedures::ProcedureCall;
+use crate::engine::{
+    AsyncContext, Caller, Engine, Outcome, Procedure, Reply, Request, Ticket, TransactionId,
+};
 use crate::messages::SessionId;
 use crate::messages::tx::{AbortedTransaction, BatchEntry, RequestOrigin, WaitKind};
 use crate::quotas::Charge;
@@ -348,8 +350,9 @@ impl<E: Engine> Executor<E> {
             gauge: request.replies.gauge(),
             shared: &self.shared,
         };
+        self.writes.check_procedure(found, &self.shared)?;
         let (procedure, is_atomic) = match found {
-            Procedure::Sync(procedure) => (procedure, false),
+            Procedure::ReadOnly(procedure) | Procedure::Sync(procedure) => (procedure, false),
             Procedure::Atomic(procedure) => (procedure, transaction.is_none()),
             Procedure::Async(start) => {
                 let charge = self.shared.quotas.waits.take(request.caller, 1)?;

@@ -10,7 +10,7 @@ use futures::future::LocalBoxFuture;
 use vestibule_wire::Error;
 
 use super::streams::StreamKey;
-use crate::engine::{EngineStep, Pusher, SoloGuard, Steps, TransactionId};
+use crate::engine::{EngineStep, Pusher, SoloGuard, StepKind, Steps, TransactionId};
 use crate::serving::{Admitted, Serving, Solos};
 use crate::shared::Shared;
 
@@ -18,6 +18,7 @@ use crate::shared::Shared;
 pub(super) struct QueuedStep<E> {
     /// Of the call.
     pub(super) origin: StepOrigin,
+    pub(super) kind: StepKind,
     pub(super) run: EngineStep<E>,
 }
 
@@ -96,9 +97,9 @@ pub(super) struct CallSteps<E> {
 }
 
 impl<E> Steps<E> for CallSteps<E> {
-    fn push(&self, run: EngineStep<E>) {
+    fn push(&self, kind: StepKind, run: EngineStep<E>) {
         let origin = self.origin;
-        self.queue.push(QueuedStep { origin, run });
+        self.queue.push(QueuedStep { origin, kind, run });
     }
 
     fn pusher(&self) -> &Pusher {

@@ -24,7 +24,7 @@ use vestibule_wire::Error;
 use super::backlog::Backlog;
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
-use crate::engine::Engine;
+use crate::engine::{Engine, StepKind};
 use crate::messages::tx::{Batch, Completed};
 
 /// Whether the turn goes on.
@@ -104,7 +104,12 @@ impl<E: Engine> TxCore<E> {
     fn run_steps(&mut self) {
         let executor = &mut self.executor;
         for step in self.queue.take_steps() {
-            let on_commit = match executor.admit_step(step.origin) {
+            let admitted = executor.admit_step(step.origin);
+            let admitted = admitted.and_then(|()| match step.kind {
+                StepKind::Reads => Ok(()),
+                StepKind::Changes => executor.writes.check_change(&executor.shared),
+            });
+            let on_commit = match admitted {
                 Ok(()) => (step.run)(Ok(&mut executor.engine)),
                 Err(error) => (step.run)(Err(error)),
             };

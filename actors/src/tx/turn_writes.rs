@@ -3,7 +3,7 @@
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::admission::Class;
-use crate::engine::Engine;
+use crate::engine::{Engine, Procedure, RefusedBy};
 use crate::messages::tx::BatchEntry;
 use crate::shared::Shared;
 
@@ -17,8 +17,8 @@ pub(super) struct TurnWrites {
     /// Something that may change no data was executed, and may have changed those of a temporary
     /// space: nothing of it is written, and it is forgotten with the turn.
     may_have_temporary: bool,
-    /// What the engine was told last.
-    told_read_only: Option<bool>,
+    /// What the engine was told last, and who it says refuses changes then.
+    told_read_only: Option<(bool, RefusedBy)>,
     /// Reads that came after the first write of the turn, and their bodies one after the other.
     reads: Vec<Read>,
     bodies: Vec<u8>,
@@ -77,8 +77,45 @@ impl TurnWrites {
     /// Tells the engine whether it may change data, if that changed.
     #[inline]
     pub(super) fn tell<E: Engine>(&mut self, engine: &mut E, is_read_only: bool) {
-        if self.told_read_only.replace(is_read_only) != Some(is_read_only) {
-            engine.set_read_only(is_read_only);
+        if self
+            .told_read_only
+            .is_none_or(|told| told.0 != is_read_only)
+        {
+            self.told_read_only = Some((is_read_only, engine.set_read_only(is_read_only)));
+        }
+    }
+
+    /// Whether the engine was told that nothing may be changed.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.told_read_only.is_some_and(|told| told.0)
+    }
+
+    /// A procedure is about to be called.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_change`](Self::check_change), if it gets the engine to change it.
+    pub(super) fn check_procedure<E>(
+        &self,
+        procedure: &Procedure<E>,
+        shared: &Shared,
+    ) -> Result<(), Error> {
+        match procedure {
+            Procedure::Sync(_) | Procedure::Atomic(_) => self.check_change(shared),
+            // An async one asks for the engine step by step.
+            Procedure::ReadOnly(_) | Procedure::Async(_) => Ok(()),
+        }
+    }
+
+    /// What is executed is about to get the engine, to change it.
+    ///
+    /// # Errors
+    ///
+    /// `ErrorCode::READONLY` if nothing may be changed, and the engine would not refuse it.
+    pub(super) fn check_change(&self, shared: &Shared) -> Result<(), Error> {
+        match self.told_read_only {
+            Some((true, RefusedBy::Runtime)) => Err(read_only(shared)),
+            _ => Ok(()),
         }
     }
 

@@ -6,13 +6,13 @@ use futures::future::poll_immediate;
 use serde::Serialize;
 use vestibule_actors::catalog::GUEST;
 use vestibule_actors::serving::State;
-use vestibule_actors::testing::{Harness, Script, ScriptedEngine, TestServer, config};
+use vestibule_actors::testing::{Harness, Script, ScriptedEngine, TestServer, block_on, config};
 use vestibule_actors::wire::{Error, ErrorCode};
 use vestibule_actors::{Config, EngineError, Procedures, TransitionResult};
 
-use super::{LONG, Runtime, block_on, told};
+use super::{LONG, Runtime, told};
 
-fn call<A: Serialize>(runtime: &Runtime, name: &str, args: &A) -> Result<u64, EngineError> {
+fn call<A: Serialize + Sync>(runtime: &Runtime, name: &str, args: &A) -> Result<u64, EngineError> {
     let called = block_on(runtime.call::<A, (u64,)>(GUEST, name, args));
     called.map(|(value,)| value)
 }

@@ -44,7 +44,8 @@ use std::sync::Arc;
 
 use vestibule_actors::catalog::{Catalog, User};
 use vestibule_actors::engine::{
-    Caller, DataMemory, Engine, Fault, Outcome, Progress, ReadView, Reply, Request, TransactionId,
+    Caller, DataMemory, Engine, Fault, Outcome, Progress, ReadView, RefusedBy, Reply, Request,
+    TransactionId,
 };
 use vestibule_wire::Error;
 use vestibule_wire::request::Begin;
@@ -109,7 +110,7 @@ pub(crate) use write::Existing;
 ///
 /// let procedures = procedures::standard()
 ///     .wrapped::<Counting>()
-///     .with_engine("commits", |call| call.reply.value(&call.engine.commits));
+///     .read_only("commits", |call| call.reply.value(&call.engine.commits));
 /// let data = TestData::new();
 /// // In a server: `EmbeddedEngine::factory(options).wrapped(…)`.
 /// let engine = data.engine().wrapped(|data| Counting { data, commits: 0 });
@@ -356,8 +357,9 @@ impl Engine for EmbeddedEngine {
         self.log.failure().map(text)
     }
 
-    fn set_read_only(&mut self, read_only: bool) {
+    fn set_read_only(&mut self, read_only: bool) -> RefusedBy {
         self.is_read_only = read_only;
+        RefusedBy::Engine
     }
 
     fn catalog(&self) -> Arc<Catalog> {

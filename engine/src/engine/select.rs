@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use vestibule_actors::catalog::User;
 use vestibule_actors::engine::{Outcome, Reply};
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{DecodeError, Reader};
@@ -9,6 +10,7 @@ use vestibule_wire::reply::Rows;
 use vestibule_wire::request::{After, IdOrName, IteratorType, Select};
 
 use super::EmbeddedEngine;
+use crate::access::rights::Rights;
 use crate::errors;
 use crate::limits::REPLY_SIZE_MAX;
 use crate::model::index::IndexDef;
@@ -26,17 +28,48 @@ impl EmbeddedEngine {
         select: &Select<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<Outcome, Error> {
-        // These have indexes that only the catalog knows.
-        if is_system(select.space) && self.schema.catalog().has_system_space(select.space) {
-            self.workspace.saw(Reads::add_catalog);
-            let user = self.user.user();
-            let catalog = self.schema.catalog();
-            catalog.select(select, user, || reply.rows())?;
-            return Ok(Outcome::Done);
+        if self.is_shown_by_catalog(select.space) {
+            return self.select_shown(select, self.user.user(), reply);
         }
         check_iterator(select)?;
         self.check_read(select.space)?;
         self.look(|snapshot| self.select_rows(snapshot, select, reply))
+    }
+
+    /// The same for work of the embedder, outside of transactions: everything may be read, whatever
+    /// was granted.
+    ///
+    /// # Errors
+    ///
+    /// Those of SELECT, but for rights.
+    pub(crate) fn select_everything(
+        &self,
+        select: &Select<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        if self.is_shown_by_catalog(select.space) {
+            return self.select_shown(select, &Rights::everything().user(), reply);
+        }
+        check_iterator(select)?;
+        self.look(|snapshot| self.select_rows(snapshot, select, reply))
+    }
+
+    /// Some system spaces have indexes that only the catalog knows.
+    #[inline]
+    fn is_shown_by_catalog(&self, space: IdOrName<'_>) -> bool {
+        is_system(space) && self.schema.catalog().has_system_space(space)
+    }
+
+    fn select_shown(
+        &self,
+        select: &Select<'_>,
+        user: &User,
+        reply: &mut Reply<'_>,
+    ) -> Result<Outcome, Error> {
+        self.workspace.saw(Reads::add_catalog);
+        let catalog = self.schema.catalog();
+        catalog.select(select, user, || reply.rows())?;
+        Ok(Outcome::Done)
     }
 
     fn select_rows(
@@ -87,7 +120,7 @@ impl EmbeddedEngine {
     ///
     /// Those of the SELECT.
     pub(crate) fn count(&self, select: &Select<'_>) -> Result<usize, Error> {
-        if is_system(select.space) && self.schema.catalog().has_system_space(select.space) {
+        if self.is_shown_by_catalog(select.space) {
             return self.count_shown(select);
         }
         self.check_read(select.space)?;
@@ -164,6 +197,22 @@ impl EmbeddedEngine {
         Ok(body)
     }
 
+    /// Checks a key that has to be whole, of a space that the request may read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_whole_key`](Self::check_whole_key); `ErrorCode::ACCESS_DENIED` without the
+    /// right to read.
+    pub(crate) fn check_readable_key(
+        &self,
+        space: IdOrName<'_>,
+        index: IdOrName<'_>,
+        key: &[u8],
+    ) -> Result<(), Error> {
+        let space = self.allowed(space, Privileges::READ)?;
+        space.index(index)?.whole_key(key).map(drop)
+    }
+
     /// Checks a key that has to be whole.
     ///
     /// # Errors
@@ -178,8 +227,8 @@ impl EmbeddedEngine {
         index: IdOrName<'_>,
         key: &[u8],
     ) -> Result<(), Error> {
-        let index = self.allowed(space, Privileges::READ)?.index(index)?;
-        index.whole_key(key).map(drop)
+        let space = self.schema.resolve(space)?;
+        space.index(index)?.whole_key(key).map(drop)
     }
 
     /// A row of a system space by its place among those that match a key, of those that the

@@ -87,6 +87,11 @@ fn http_and_iproto_share_the_engine_and_end_with_one_signal() {
     assert_eq!(peer.ask(&call).data::<Vec<u64>>(), [2]);
     assert_eq!(example.ask("GET", "/visits/you"), (200, "2".to_owned()));
     assert_eq!(example.ask("GET", "/visits/nobody").0, 404);
+    // A replica counts nobody: that is to be asked for elsewhere, and what is there is told.
+    assert_eq!(peer.call("vestibule.demote", b"\x90").code, 0);
+    assert_eq!(example.ask("POST", "/visits/you").0, 503);
+    assert_eq!(peer.ask(&call).error_code(), Some(7));
+    assert_eq!(example.ask("GET", "/visits/you"), (200, "2".to_owned()));
     example.signal("TERM");
     assert_eq!(
         example.last_line(),

@@ -31,7 +31,18 @@ impl Error {
         )
     }
 
-    /// [`ErrorCode::READONLY`], with the reason as text and field.
+    /// [`ErrorCode::READONLY`]. `reason` is the error's field of this name: a word by which
+    /// programs tell why, such as Tarantool's `config` (it was made a replica), or `journal` (which
+    /// cannot be written). `text` says it to people, behind "Can't modify data on a read-only
+    /// instance - ".
+    ///
+    /// ```
+    /// use vestibule_wire::{Error, ErrorCode};
+    ///
+    /// let error = Error::read_only("disk", "the disk is full");
+    /// assert_eq!(error.code(), ErrorCode::READONLY);
+    /// assert!(error.message().ends_with("instance - the disk is full"));
+    /// ```
     #[must_use]
     pub fn read_only(reason: &'static str, text: &str) -> Self {
         let message = format!("Can't modify data on a read-only instance - {text}");

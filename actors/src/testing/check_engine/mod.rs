@@ -29,6 +29,8 @@ use subject::Subject;
 /// * a discarded turn, a rolled back transaction and a failed request leave nothing behind;
 /// * what an open transaction has stored is seen by itself alone;
 /// * what was committed is there for the engine that is made after this one, and nothing else is;
+/// * where nothing may be changed it refuses changes, if it [says](crate::engine::RefusedBy) that
+///   it does;
 /// * what does not exist is an error and no panic; the schema version moves with the catalog only.
 ///
 /// `make` makes engines, one after the other, as [`start`](crate::start) has them made when Tx
@@ -124,6 +126,7 @@ impl<E: Engine, M: Fn() -> Result<E, Fault>> EngineCheck<M> {
             rules::failed_commits(&mut subject, fail);
         }
         rules::transactions(&mut subject);
+        rules::read_only(&mut subject);
         rules::the_view(&mut subject);
         rules::the_next_engine(&mut subject, self.keeps_nothing);
     }

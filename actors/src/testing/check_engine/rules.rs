@@ -1,10 +1,11 @@
 //! What has to hold.
 
+use vestibule_wire::ErrorCode;
 use vestibule_wire::request::{Body, IdOrName, IteratorType, Select, Store};
 
 use super::broken::{FailCommits, broken};
 use super::subject::{Subject, by_key};
-use crate::engine::Engine;
+use crate::engine::{Engine, RefusedBy};
 
 /// A space that no engine has.
 const NO_SPACE: u32 = 0x7fff_fff0;
@@ -224,6 +225,43 @@ fn committed_transactions<E: Engine>(subject: &mut Subject<'_, E>) {
     if subject.is_seen(number, None) || subject.is_shown(number) == Some(true) {
         broken(JOINS, "its tuple outlives discard_turn()");
     }
+}
+
+/// An engine that says that it refuses changes where there may be none does.
+pub(super) fn read_only<E: Engine>(subject: &mut Subject<'_, E>) {
+    if subject.engine().set_read_only(true) == RefusedBy::Runtime {
+        subject.engine().set_read_only(false);
+        return;
+    }
+    let rule = "an engine whose set_read_only() says RefusedBy::Engine refuses by \
+                ErrorCode::READONLY what would change data";
+    let open = subject.begin();
+    let mut asked = Vec::new();
+    for within in [None, open] {
+        let (number, stored) = subject.try_to_store(within);
+        match stored {
+            Err(error) if error.code() == ErrorCode::READONLY => asked.push(number),
+            Err(error) => broken(
+                rule,
+                &format!("a tuple is refused by another error: {error}"),
+            ),
+            Ok(_) => broken(rule, "a tuple was stored after set_read_only(true)"),
+        }
+    }
+    if let Some(open) = open {
+        subject.engine().rollback_transaction(open);
+    }
+    subject.commit();
+    subject.engine().set_read_only(false);
+    if asked
+        .into_iter()
+        .any(|number| subject.is_seen(number, None))
+    {
+        broken(rule, "a tuple that was refused is there");
+    }
+    // Another one is stored again.
+    subject.store(None);
+    subject.commit();
 }
 
 /// The view has the rows of the engine, and refuses what the engine refuses.

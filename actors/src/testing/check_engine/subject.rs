@@ -131,19 +131,29 @@ impl<'a, E: Engine> Subject<'a, E> {
 
     /// Stores a tuple that is not there yet; returns its number.
     pub(super) fn store(&mut self, transaction: Option<TransactionId>) -> u64 {
-        let number = self.next_number();
-        let tuple = self.target.tuple(number);
-        let store = Store {
-            space: IdOrName::Id(self.target.space),
-            tuple: &tuple,
-        };
-        if let Err(error) = self.ask(Body::Replace(store), transaction) {
+        let (number, stored) = self.try_to_store(transaction);
+        if let Err(error) = stored {
+            let tuple = self.target.tuple(number);
             broken(
                 "REPLACE stores a tuple of the types that the catalog gives its fields",
                 &format!("{error}, for the tuple {tuple:02x?}"),
             );
         }
         number
+    }
+
+    /// Asks for a tuple that is not there yet to be stored; returns its number.
+    pub(super) fn try_to_store(
+        &mut self,
+        transaction: Option<TransactionId>,
+    ) -> (u64, Result<Vec<u8>, Error>) {
+        let number = self.next_number();
+        let tuple = self.target.tuple(number);
+        let store = Store {
+            space: IdOrName::Id(self.target.space),
+            tuple: &tuple,
+        };
+        (number, self.ask(Body::Replace(store), transaction))
     }
 
     /// Whether a request sees the tuple of a number.

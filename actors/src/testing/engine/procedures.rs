@@ -6,11 +6,11 @@ use std::time::Duration;
 use vestibule_wire::Error;
 
 use super::{Script, ScriptedEngine, Unending, first_uint, pause};
-use crate::engine::procedures::{ProcedureCall, Procedures};
+use crate::engine::procedures::{Procedures, ReadOnlyCall};
 use crate::engine::{Outcome, ReservationId, TransactionId};
 
 type ScriptedProcedures = Procedures<ScriptedEngine>;
-type ScriptedCall<'a> = ProcedureCall<'a, ScriptedEngine>;
+type ScriptedCall<'a> = ReadOnlyCall<'a, ScriptedEngine>;
 
 impl Script {
     /// The procedures of this script: `block` (until released), `busy` (the same, declaring solo
@@ -28,17 +28,17 @@ impl Script {
 /// Adds the procedures that keep Tx from going on.
 fn blocking(procedures: ScriptedProcedures) -> ScriptedProcedures {
     procedures
-        .with_engine("block", |call: &mut ScriptedCall<'_>| {
+        .read_only("block", |call: &mut ScriptedCall<'_>| {
             call.engine.script.stand_still();
             call.reply.value(&"released")
         })
-        .with_engine("busy", |call: &mut ScriptedCall<'_>| {
+        .read_only("busy", |call: &mut ScriptedCall<'_>| {
             let guard = call.reply.solo("scripted work");
             guard.progress(25, 100);
             call.engine.script.stand_still();
             call.reply.value(&"released")
         })
-        .with_engine("pause", |call: &mut ScriptedCall<'_>| {
+        .read_only("pause", |call: &mut ScriptedCall<'_>| {
             let script = &call.engine.script;
             let mut on_pause = script
                 .on_pause
@@ -51,7 +51,7 @@ fn blocking(procedures: ScriptedProcedures) -> ScriptedProcedures {
             pause(Duration::from_millis(milliseconds));
             call.reply.value(&milliseconds)
         })
-        .with_engine("cooperate", |call: &mut ScriptedCall<'_>| {
+        .read_only("cooperate", |call: &mut ScriptedCall<'_>| {
             call.engine.script.change(|state| state.is_blocked = true);
             while !call.reply.is_cancelled() {
                 std::thread::yield_now();
@@ -69,13 +69,13 @@ fn sleeping(procedures: ScriptedProcedures) -> ScriptedProcedures {
     procedures
         .async_function("later", |(turns,): (u32,), context| async move {
             for _ in 0..turns {
-                context.engine(|_: &mut ScriptedEngine| Ok(())).await?;
+                context.read(|_: &ScriptedEngine| Ok(())).await?;
             }
             Ok(turns)
         })
         .async_function("never", |_: Vec<u8>, context| async move {
-            let own = |engine: &mut ScriptedEngine, _| Ok(Unending::new(&engine.script));
-            let _unending = context.engine_in_transaction(own).await?;
+            let own = |engine: &ScriptedEngine, _| Ok(Unending::new(&engine.script));
+            let _unending = context.read_in_transaction(own).await?;
             std::future::pending::<()>().await;
             Ok(())
         })
@@ -108,11 +108,11 @@ fn sleeping(procedures: ScriptedProcedures) -> ScriptedProcedures {
 /// Adds the procedures that reserve something.
 fn reserving(procedures: ScriptedProcedures) -> ScriptedProcedures {
     procedures
-        .with_engine("reserve", |call: &mut ScriptedCall<'_>| {
+        .read_only("reserve", |call: &mut ScriptedCall<'_>| {
             let id = call.reply.reserve("scripted", "own")?;
             call.reply.value(&id.0)
         })
-        .with_engine("take", |call: &mut ScriptedCall<'_>| {
+        .read_only("take", |call: &mut ScriptedCall<'_>| {
             let (id,): (u64,) = call.parse()?;
             call.reply.take_reservation(ReservationId(id))?;
             let completion = call.reply.defer()?;
@@ -126,19 +126,19 @@ fn reserving(procedures: ScriptedProcedures) -> ScriptedProcedures {
 /// Adds the procedures that want a commit first.
 fn committing(procedures: ScriptedProcedures) -> ScriptedProcedures {
     procedures
-        .with_engine("commit_first", |call: &mut ScriptedCall<'_>| {
+        .read_only("commit_first", |call: &mut ScriptedCall<'_>| {
             if !call.engine.pending.is_empty() {
                 return Ok(Outcome::CommitFirst);
             }
             call.reply.value(&"alone")
         })
-        .with_engine("commit_first_then_fail", |call: &mut ScriptedCall<'_>| {
+        .read_only("commit_first_then_fail", |call: &mut ScriptedCall<'_>| {
             if !call.engine.pending.is_empty() {
                 return Ok(Outcome::CommitFirst);
             }
             Err(Error::illegal_params("scripted failure"))
         })
-        .with_engine("commit_first_then_block", |call: &mut ScriptedCall<'_>| {
+        .read_only("commit_first_then_block", |call: &mut ScriptedCall<'_>| {
             if !call.engine.pending.is_empty() {
                 return Ok(Outcome::CommitFirst);
             }
@@ -151,7 +151,7 @@ fn committing(procedures: ScriptedProcedures) -> ScriptedProcedures {
 fn answering(procedures: ScriptedProcedures) -> ScriptedProcedures {
     procedures
         .function("echo", |(value,): (u64,)| Ok(value))
-        .with_engine("user", |call: &mut ScriptedCall<'_>| {
+        .read_only("user", |call: &mut ScriptedCall<'_>| {
             let user = call.caller.user.to_string();
             call.reply.value(&user)
         })

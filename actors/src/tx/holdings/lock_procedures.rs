@@ -7,7 +7,7 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader};
 
 use crate::engine::Outcome;
-use crate::engine::procedures::{LOCK, ProcedureCall, Procedures};
+use crate::engine::procedures::{LOCK, Procedures, ReadOnlyCall};
 use crate::limits::{LOCK_NAME_SIZE_MAX, LOCK_WAIT_DEFAULT, LOCK_WAIT_MAX};
 use crate::seconds::read_seconds;
 
@@ -16,19 +16,17 @@ const UNLOCK: &str = "vestibule.unlock";
 
 /// Registers them, in place of any of these names that an embedder has registered.
 pub(crate) fn with_locks<E: 'static>(procedures: Procedures<E>) -> Procedures<E> {
-    procedures
-        .with_engine(LOCK, lock)
-        .with_engine(UNLOCK, unlock)
+    procedures.read_only(LOCK, lock).read_only(UNLOCK, unlock)
 }
 
 /// True if this connection has the lock, false if it took too long.
-fn lock<E>(call: &mut ProcedureCall<'_, E>) -> Result<Outcome, Error> {
+fn lock<E>(call: &mut ReadOnlyCall<'_, E>) -> Result<Outcome, Error> {
     let wanted = Wanted::read(call.name, call.args)?;
     call.reply.lock(wanted.name, wanted.timeout)
 }
 
 /// False if this connection does not have the lock.
-fn unlock<E>(call: &mut ProcedureCall<'_, E>) -> Result<Outcome, Error> {
+fn unlock<E>(call: &mut ReadOnlyCall<'_, E>) -> Result<Outcome, Error> {
     let is_released = call.reply.unlock(read_unlock(call.args)?);
     call.reply.value(&is_released)
 }
