@@ -27,10 +27,11 @@ impl Payload for Chain {
     }
 
     fn split(&mut self, size: usize) -> Self {
-        if size >= self.len() {
-            return std::mem::take(self);
-        }
         self.split_to(size)
+    }
+
+    fn skip(&mut self, size: usize) {
+        self.advance(size);
     }
 }
 
@@ -88,19 +89,23 @@ impl GroupBacklog {
     /// Moves what is to be sent next to the end of `ready`; false if that is nothing.
     pub(crate) fn pick(&mut self, ready: &mut Chain) -> bool {
         let before = self.sender.size();
-        let Some(piece) = self.sender.pick() else {
+        let picked = self.sender.pick_with(|head, waiting, size| {
+            let is_buffer = waiting.buffers() > 0;
+            ready.push_head(head);
+            waiting.move_to(ready, size);
+            is_buffer
+        });
+        let Some(is_buffer) = picked else {
             return false;
         };
         let taken = before - self.sender.size();
         let held = &mut self.held;
-        let of = if piece.payload.buffers() > 0 {
+        let of = if is_buffer {
             &mut held.buffers
         } else {
             &mut held.segments
         };
         *of = of.saturating_sub(taken);
-        ready.push_head(piece.head);
-        ready.append(piece.payload);
         if self.sender.is_empty() {
             self.held = Held::default();
         }

@@ -146,8 +146,9 @@ impl Output {
     #[inline]
     pub(crate) fn regroup(&mut self, mark: usize, group: Group) {
         if self.is_behind && self.open.len() > mark {
-            let frames = self.open.split_off(mark);
-            self.backlog().push_small(group, &frames);
+            let backlog = self.backlog.get_or_insert_default();
+            backlog.push_small(group, &self.open[mark..]);
+            self.open.truncate(mark);
         }
     }
 

@@ -210,8 +210,17 @@ impl Chain {
     }
 
     /// Takes the first `size` bytes, at most all, without copying any that are in segments.
-    pub(crate) fn split_to(&mut self, mut size: usize) -> Self {
+    pub(crate) fn split_to(&mut self, size: usize) -> Self {
         let mut front = Self::default();
+        self.move_to(&mut front, size);
+        front
+    }
+
+    /// The same to the end of another chain.
+    pub(crate) fn move_to(&mut self, front: &mut Self, mut size: usize) {
+        if size >= self.len {
+            return front.append(std::mem::take(self));
+        }
         while size > 0 {
             let Some(first) = self.parts.front_mut() else {
                 break;
@@ -242,7 +251,6 @@ impl Chain {
             self.len -= size;
             break;
         }
-        front
     }
 
     /// Overwrites bytes near the front, of which nothing was taken: they lie in the first segment.

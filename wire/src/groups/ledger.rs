@@ -5,7 +5,7 @@
 //! ```
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
 
 use super::chunk::First;
 use super::group::Group;
@@ -62,30 +62,43 @@ pub(super) struct Ledger {
 }
 
 /// Groups that wait for something, in the order in which they began to.
+///
+/// Invariant: each place is in `order`, which is sorted; those there that nobody has any more are
+/// skipped, and few.
 #[derive(Debug, Default)]
 struct Waiters {
     next: u64,
-    order: BTreeMap<u64, Group>,
+    order: VecDeque<(u64, Group)>,
     places: HashMap<Group, u64>,
 }
+
+/// Places that nobody has any more, beside as many as somebody has, before they are dropped.
+const LEFT_PLACES_MAX: usize = 16;
 
 impl Waiters {
     fn push(&mut self, group: Group) {
         if let Entry::Vacant(place) = self.places.entry(group) {
-            self.order.insert(*place.insert(self.next), group);
+            self.order.push_back((*place.insert(self.next), group));
             self.next += 1;
         }
     }
 
     fn pop(&mut self) -> Option<Group> {
-        let (_, group) = self.order.pop_first()?;
-        self.places.remove(&group);
-        Some(group)
+        while let Some((place, group)) = self.order.pop_front() {
+            if self.places.get(&group) == Some(&place) {
+                self.places.remove(&group);
+                return Some(group);
+            }
+        }
+        None
     }
 
     fn remove(&mut self, group: Group) {
-        if let Some(place) = self.places.remove(&group) {
-            self.order.remove(&place);
+        let is_waiting = self.places.remove(&group).is_some();
+        if is_waiting && self.order.len() > 2 * self.places.len() + LEFT_PLACES_MAX {
+            let places = &self.places;
+            self.order
+                .retain(|(place, group)| places.get(group) == Some(place));
         }
     }
 }
@@ -268,7 +281,45 @@ impl Ledger {
     #[cfg(test)]
     pub(super) fn is_settled(&self, window: usize) -> bool {
         let waiters = [&self.for_window, &self.for_an_end];
-        let nobody_waits = waiters.map(|all| all.order.is_empty() && all.places.is_empty());
+        let nobody_waits = waiters.map(|all| all.places.is_empty());
         self.window == window && self.messages.is_empty() && nobody_waits == [true; 2]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// 0 to 5: a group begins to wait; 6 to 11: it waits no more; 12: the first is taken.
+        #[test]
+        fn waiters_come_out_in_order_and_few_places_are_kept_of_those_who_left(
+            steps in prop::collection::vec(0..13u64, 0..2000)
+        ) {
+            let (mut waiters, mut expected) = (Waiters::default(), Vec::<Group>::new());
+            let group = |number: u64| Group::stream(number + 1).expect("above 0");
+            for step in steps {
+                match step {
+                    0..6 => {
+                        waiters.push(group(step));
+                        if !expected.contains(&group(step)) {
+                            expected.push(group(step));
+                        }
+                    }
+                    6..12 => {
+                        waiters.remove(group(step - 6));
+                        expected.retain(|own| *own != group(step - 6));
+                    }
+                    _ => {
+                        let first = (!expected.is_empty()).then(|| expected.remove(0));
+                        prop_assert_eq!(waiters.pop(), first);
+                    }
+                }
+                prop_assert_eq!(waiters.places.len(), expected.len());
+                prop_assert!(waiters.order.len() <= 2 * 6 + LEFT_PLACES_MAX + 1);
+            }
+        }
     }
 }

@@ -27,6 +27,11 @@ pub trait Payload: From<Vec<u8>> {
 
     /// Takes the first `size` of them, at most all.
     fn split(&mut self, size: usize) -> Self;
+
+    /// Drops the first `size` of them, at most all.
+    fn skip(&mut self, size: usize) {
+        self.split(size);
+    }
 }
 
 impl Payload for Bytes {
@@ -46,13 +51,6 @@ pub struct Piece<P> {
     pub head: Head,
     /// What follows it.
     pub payload: P,
-}
-
-impl<P> Piece<P> {
-    fn whole(payload: P) -> Self {
-        let head = Head::default();
-        Self { head, payload }
-    }
 }
 
 /// Largest frame that is never cut.
@@ -157,6 +155,16 @@ impl<P: Payload> Sender<P> {
 
     /// What is to be written next; `None` if nothing waits, or nothing may be sent now.
     pub fn pick(&mut self) -> Option<Piece<P>> {
+        self.pick_with(|head, payload, size| Piece {
+            head,
+            payload: payload.split(size),
+        })
+    }
+
+    /// The same for who has a place for the bytes: `take` is given the head of a chunk, which is
+    /// empty before a whole message, and takes the first bytes, as many as it is told, off what is
+    /// left of the message.
+    pub fn pick_with<T>(&mut self, mut take: impl FnMut(Head, &mut P, usize) -> T) -> Option<T> {
         loop {
             // At every pick, so that who waits does not wait for all others as well.
             let woken = self.ledger.as_mut().and_then(Ledger::next_waiting);
@@ -164,9 +172,12 @@ impl<P: Payload> Sender<P> {
                 self.scheduler.wake(group);
             }
             let ledger = &mut self.ledger;
-            let picked = self.scheduler.pick(|group, message, size| match ledger {
-                Some(ledger) => take(ledger, group, message, size),
-                None => Some(message.take_whole()),
+            let picked = self.scheduler.pick(|group, message, size| {
+                let (head, size) = match ledger {
+                    Some(ledger) => next_of(ledger, group, message, size)?,
+                    None => message.whole(),
+                };
+                Some(take(head, &mut message.payload, size))
             });
             if picked.is_some() || woken.is_none() {
                 return picked;
@@ -256,38 +267,36 @@ impl<P: Payload> Sender<P> {
 }
 
 impl<P: Payload> Waiting<P> {
-    fn take_whole(&mut self) -> Piece<P> {
-        Piece::whole(self.payload.split(self.payload.size()))
+    fn whole(&self) -> (Head, usize) {
+        (Head::default(), self.payload.size())
     }
 }
 
-/// The next piece of a message, as far as there is credit.
-fn take<P: Payload>(
+/// The next piece of a message, as far as there is credit: its head, and how many bytes follow it.
+fn next_of<P: Payload>(
     ledger: &mut Ledger,
     group: Group,
     message: &mut Waiting<P>,
     size: usize,
-) -> Option<Piece<P>> {
+) -> Option<(Head, usize)> {
     let waits = message.payload.size();
     let (number, first) = match message.state {
         State::Begun(number) => (number, None),
         State::GivenUp(number) => {
             ledger.give_up(number);
-            return Some(message.take_whole());
+            return Some(message.whole());
         }
         // What control says must never wait for credit.
         State::New if group == Group::Control || waits <= WHOLE_MAX => {
-            return Some(message.take_whole());
+            return Some(message.whole());
         }
         State::New => {
             let (number, first) = ledger.begin(group, message.tag, waits - PREFIX_SIZE)?;
-            message.payload.split(PREFIX_SIZE);
+            message.payload.skip(PREFIX_SIZE);
             message.state = State::Begun(number);
             (number, Some(first))
         }
     };
     let size = ledger.spend(number, size, first.is_some())?;
-    let head = chunk::data(number, first, size as u32);
-    let payload = message.payload.split(size);
-    Some(Piece { head, payload })
+    Some((chunk::data(number, first, size as u32), size))
 }
