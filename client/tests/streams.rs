@@ -272,6 +272,63 @@ async fn a_busy_primary_is_still_the_primary_and_reads_go_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_pool_takes_instances_in_and_lets_them_go_while_it_is_used() {
+    let servers = [server(echo).await, server(echo).await];
+    for server in &servers {
+        server.set_event("box.status", status(false, "running"));
+    }
+    let urls = servers.each_ref().map(ScriptedServer::url);
+    let pool = pool_of(&[&servers[0]]).connect().await.unwrap();
+    let client = pool.client(Mode::Primary);
+    let numbers = |pool: &Pool| pool.members().iter().filter(|own| own.is_connected).count();
+    assert!(!pool.add(&urls[0]).unwrap(), "it is there");
+    assert!(pool.add(&urls[1]).unwrap());
+    while numbers(&pool) < 2 {
+        tokio::task::yield_now().await;
+    }
+    // Equals take turns.
+    for _ in 0..2 {
+        client.ping().await.unwrap();
+    }
+    assert_eq!(servers.each_ref().map(|own| own.received().len()), [1, 1]);
+
+    let kept = pool.get(Mode::Primary).unwrap();
+    for url in &urls {
+        assert!(pool.remove(url).unwrap());
+        assert!(!pool.remove(url).unwrap(), "it is gone");
+    }
+    assert!(pool.members().is_empty());
+    let error = pool.get(Mode::Any).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoInstance);
+    assert!(error.to_string().contains("the pool has none"), "{error}");
+    kept.ping().await.expect("what somebody has of it stays");
+    let waiting = tokio::spawn(client.ping().into_future());
+    drop(kept);
+    assert!(pool.add(&urls[1]).unwrap(), "it comes back");
+    waiting.await.unwrap().unwrap();
+    assert_eq!(pool.members().len(), 1);
+    assert!(pool.add("no:such:url:at:all").is_err());
+}
+
+#[tokio::test]
+async fn what_is_under_way_at_an_instance_that_is_taken_out_is_answered() {
+    let late = |_: &Received| Answer::Later(Duration::from_millis(100), Box::new(Answer::Usual));
+    let server = server(late).await;
+    server.set_event("box.status", status(false, "running"));
+    let pool = pool_of(&[&server]).connect().await.unwrap();
+    let waiting = tokio::spawn(pool.client(Mode::Any).ping().into_future());
+    while server.received().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(pool.remove(&server.url()).unwrap());
+    waiting.await.unwrap().expect("it is answered");
+    // Nobody has its connection any more.
+    while server.connections() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_pool_in_which_nobody_waits_connects_and_then_fails_at_once() {
     let server = server(echo).await;
     server.set_event("box.status", status(false, "running"));

@@ -85,6 +85,32 @@ impl Pool {
         Ok(Client::new(Route::One(holder)))
     }
 
+    /// Adds the instance at this URL, of the forms of [`Target`], and connects to it in the
+    /// background: requests go there when it is connected and has told its role. False if there is
+    /// one with its address, which stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// It is not the URL of a server, or there are [`POOL_MEMBERS_MAX`] instances.
+    ///
+    /// # Panics
+    ///
+    /// If it is called outside of a tokio runtime.
+    pub fn add(&self, url: &str) -> Result<bool, Error> {
+        self.members.add(url)
+    }
+
+    /// Takes out the instance with the address of this URL; false if there is none. What is under
+    /// way there is answered, and new requests go to others, or wait for one. Its connection is
+    /// closed when the last request, stream, watch and [`get`](Self::get) of it has ended.
+    ///
+    /// # Errors
+    ///
+    /// It is not the URL of a server.
+    pub fn remove(&self, url: &str) -> Result<bool, Error> {
+        self.members.remove(url)
+    }
+
     /// The instances, as they are now.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {

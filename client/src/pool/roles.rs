@@ -69,28 +69,28 @@ fn role(is_replica: bool) -> Role {
 }
 
 /// Follows the role of one instance for ever.
-pub(super) async fn follow(link: Arc<Link>, at: usize, board: Arc<Board>) {
+pub(super) async fn follow(link: Arc<Link>, board: Arc<Board>) {
     let mut phases = link.phase.subscribe();
     loop {
         let phase = phases.borrow_and_update().clone();
         let Phase::Up(session) = phase else {
             // Also for those who wait to hear that it is gone.
-            board.tell(at, Told::default());
+            board.tell(Told::default());
             if phases.changed().await.is_err() {
                 return;
             }
             continue;
         };
         if session.has(Feature::Watchers) {
-            watch(&link, &mut phases, at, &board).await;
+            watch(&link, &mut phases, &board).await;
         } else {
-            poll(&link, &session, &mut phases, at, &board).await;
+            poll(&link, &session, &mut phases, &board).await;
         }
     }
 }
 
 /// Hears of the role until the connection changes.
-async fn watch(link: &Link, phases: &mut watch::Receiver<Phase>, at: usize, board: &Board) {
+async fn watch(link: &Link, phases: &mut watch::Receiver<Phase>, board: &Board) {
     let key: Arc<str> = events::STATUS.into();
     let Ok(mut told) = link.observe(&key) else {
         // Too many keys are watched: its role stays unknown.
@@ -98,7 +98,7 @@ async fn watch(link: &Link, phases: &mut watch::Receiver<Phase>, at: usize, boar
             is_known: true,
             ..Told::default()
         };
-        board.tell(at, unknown);
+        board.tell(unknown);
         let _ = phases.changed().await;
         return;
     };
@@ -113,7 +113,7 @@ async fn watch(link: &Link, phases: &mut watch::Receiver<Phase>, at: usize, boar
                 if changed.is_err() {
                     break;
                 }
-                board.tell(at, read(&told.borrow_and_update()));
+                board.tell(read(&told.borrow_and_update()));
             }
         }
     }
@@ -136,13 +136,7 @@ fn read(observed: &Observed) -> Told {
 }
 
 /// Asks for the role until the connection changes.
-async fn poll(
-    link: &Link,
-    session: &Session,
-    phases: &mut watch::Receiver<Phase>,
-    at: usize,
-    board: &Board,
-) {
+async fn poll(link: &Link, session: &Session, phases: &mut watch::Receiver<Phase>, board: &Board) {
     let action = Action::Call {
         name: "box.info".to_owned(),
         args: vec![0x90],
@@ -165,7 +159,7 @@ async fn poll(
             Ok(Err(_)) => Some(Told::default()),
         };
         if let Some(told) = told {
-            board.tell(at, told);
+            board.tell(told);
         }
         tokio::select! {
             () = tokio::time::sleep(link.options.role_interval) => {}
