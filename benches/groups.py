@@ -13,9 +13,7 @@ import json
 import os
 import re
 import shutil
-import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -90,15 +88,6 @@ class Loopback:
         pass
 
 
-def call(name, *arguments):
-    """A CALL with short texts, as IPROTO has it."""
-    texts = b"".join(bytes([0xd9, len(own)]) + own.encode() for own in arguments)
-    body = b"\x82\x22" + bytes([0xd9, len(name)]) + name.encode() + b"\x21" \
-        + bytes([0x90 | len(arguments)]) + texts
-    content = b"\x82\x00\x0a\x01\x01" + body
-    return b"\xce" + struct.pack(">I", len(content)) + content
-
-
 def run(*command):
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
@@ -112,6 +101,9 @@ class Servers:
 
     def __init__(self, options, link, top):
         self.options, self.link, self.running = options, link, {}
+        self.password = Path(top) / "admin.password"
+        self.password.touch(0o600)
+        self.password.write_text(PASSWORD)
         for name, what in ((CHUNKED, "vestibule"), (TARANTOOL, TARANTOOL), (YAMUX, YAMUX)):
             if name in options.contenders or (name == CHUNKED and WHOLE in options.contenders):
                 directory = Path(tempfile.mkdtemp(prefix=f"{what}-", dir=top))
@@ -129,8 +121,7 @@ class Servers:
                        str(directory / "data"), "--journal-sync", "never", *options.serve]
             if address != "127.0.0.1":
                 # Guest may do everything on loopback alone: somebody logs in.
-                self.give_password(directory, command)
-                command += ["--guest", "none"]
+                command += ["--guest", "none", "--admin-password-file", str(self.password)]
         elif what == TARANTOOL:
             script = directory / "init.lua"
             script.write_text(TARANTOOL_LUA.format(address=address, port=port,
@@ -142,22 +133,6 @@ class Servers:
         server = compare.Server(what, directory, self.link.on_server(command), port)
         self.wait(server, what)
         return server
-
-    def give_password(self, directory, command):
-        """Has the user `admin` log in with a password from the next start on."""
-        port = compare.free_port()
-        on_loopback = [*command[:3], f"127.0.0.1:{port}", *command[4:]]
-        server = compare.Server("vestibule", directory, on_loopback, port)
-        try:
-            server.wait()
-            with socket.create_connection(("127.0.0.1", port), 5) as peer:
-                peer.recv(128, socket.MSG_WAITALL)
-                peer.sendall(call("box.schema.user.passwd", "admin", PASSWORD))
-                size, = struct.unpack(">I", peer.recv(5, socket.MSG_WAITALL)[1:])
-                if peer.recv(size, socket.MSG_WAITALL)[3:7] != bytes(4):
-                    raise compare.Failure("the password was refused")
-        finally:
-            server.stop()
 
     def wait(self, server, what):
         """Until somebody listens: asked from where the client is."""
@@ -202,7 +177,7 @@ def bench(servers, name, arguments):
         command = [options.generator, "bench", "--json", "--addr", target,
                    "--chunks", "on" if name == CHUNKED else "off"]
         if target.startswith("10.") and name != TARANTOOL:
-            command += ["--user", "admin", "--password", PASSWORD]
+            command += ["--user", "admin", "--password-file", str(servers.password)]
     command += ["--pid", str(server.process.pid), *arguments]
     result = subprocess.run(servers.link.on_client(command), stdout=subprocess.PIPE, text=True,
                             check=False)

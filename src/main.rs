@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `cli` | options, and what they are made into |
 //! | `config` | file, environment and command line together |
+//! | `secret` | files with passwords |
 //! | `descriptors` | the limit of open files, raised |
 //! | `identity` | the UUID of the instance |
 //! | `signals` | what SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGXFSZ do |
@@ -27,6 +28,7 @@ mod config;
 mod descriptors;
 mod identity;
 mod notify;
+mod secret;
 mod serve;
 mod signals;
 
@@ -72,7 +74,7 @@ fn run(settings: &Settings) -> Result<ExitCode, String> {
             .map(|()| ExitCode::SUCCESS)
             .map_err(|fault| text(&fault)),
         #[cfg(feature = "bench")]
-        Some(Command::Bench(args)) => vestibule_bench::run(args)
+        Some(Command::Bench(args)) => vestibule_bench::run(&args.with_password()?)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|fault| text(&fault)),
     }

@@ -28,8 +28,10 @@ pub(crate) fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
     let mut config = args.config();
     config.connection_limits.descriptors = descriptors::raise_limit();
     config.instance_uuid = identity::instance_uuid(&args.storage.data)?;
+    // They could be used when the options were checked.
+    let options = args.read_files();
+    let options = options.map_err(|fault| io::Error::other(fault.text))?;
     actix_rt::System::new().block_on(async {
-        let options = args.engine_options();
         let mut standard = procedures::standard();
         if args.debug_procedures {
             standard = procedures::with_debug(standard);

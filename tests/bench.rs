@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use support::{Directory, Server, wait_until};
+use support::{Directory, Server, secret, wait_until};
 use vestibule_actors::testing::Peer;
 
 /// Runs a mode and gives its one line of JSON.
@@ -182,4 +184,37 @@ fn a_mode_that_lacks_something_says_what() {
         .expect("the binary starts");
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("--pid"));
+}
+
+#[test]
+fn the_password_of_a_generator_comes_from_a_file() {
+    let directory = Directory::new();
+    let file = secret(directory.path(), "right");
+    let named = file.to_str().expect("the path is text");
+    let admin = ["--guest", "none", "--admin-password-file", named];
+    let server = Server::start(directory.path(), &admin);
+    let load = ["--op", "replace", "--keys", "10", "--user", "admin"];
+    let run = |file: &str| {
+        let address = server.address().to_string();
+        Command::new(env!("CARGO_BIN_EXE_vestibule"))
+            .args(["bench", "--addr", &address, "--seconds", "0.2"])
+            .args(load)
+            .args(["--password-file", file])
+            .output()
+            .expect("the binary starts")
+    };
+    let output = run(named);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let others = directory.path().join("others");
+    let wrong = secret(directory.path(), "wrong");
+    fs::copy(&wrong, &others).expect("a file can be copied");
+    fs::set_permissions(&others, fs::Permissions::from_mode(0o604)).expect("it is ours");
+    for (file, expected) in [(wrong, "47"), (others, "others may use it (mode 604)")] {
+        let output = run(file.to_str().expect("the path is text"));
+        assert!(!output.status.success());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains(expected), "{told}");
+        assert!(!told.contains("planted-"), "{told}");
+    }
 }

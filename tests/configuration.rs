@@ -4,10 +4,11 @@ mod support;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use support::{Directory, Server};
+use support::{Directory, Server, secret};
 use toml::{Table, Value};
 
 /// `vestibule` with arguments and variables, and nothing of this environment.
@@ -58,7 +59,7 @@ fn variable_of(path: &str) -> String {
 }
 
 /// Three values of an option that are not its default, or two that take turns.
-fn three_values(path: &str, default: &Value) -> [Value; 3] {
+fn three_values(directory: &Path, path: &str, default: &Value) -> [Value; 3] {
     let texts = |values: [&str; 3]| values.map(|own| Value::String(own.to_owned()));
     match (path, default) {
         ("listen" | "admin_listen", _) => {
@@ -72,6 +73,9 @@ fn three_values(path: &str, default: &Value) -> [Value; 3] {
         ("solo.policy" | "solo.policy_new", _) => texts(["hold", "close", "reject"]),
         ("log", _) => texts(["warn", "vestibule=debug,error", "off"]),
         ("data", _) => texts(["a \"b\" \\c", "b", "c"]),
+        ("admin_password_file", _) => {
+            ["1", "2", "3"].map(|word| secret(directory, word).to_str().unwrap().into())
+        }
         (_, Value::String(size)) if size.ends_with("iB") => texts(["11MiB", "12MiB", "13MiB"]),
         // All others are times.
         _ => texts(["11s", "12s", "13s"]),
@@ -103,7 +107,7 @@ fn every_option_counts_by_file_variable_and_flag_in_this_order() {
     let directory = Directory::new();
     for (path, default, origin) in shown(&[], &[]) {
         assert_eq!(origin, "default", "{path}");
-        let values = three_values(&path, &default);
+        let values = three_values(directory.path(), &path, &default);
         let file = file_with(directory.path(), &path, &values[0]);
         let line = if path.contains('.') { 3 } else { 2 };
         let origins = [
@@ -279,10 +283,14 @@ fn what_is_shown_is_a_file_that_says_the_same() {
     );
 }
 
+/// Options that are there only if they are given; in the template stands what help calls a value.
+const WITHOUT_DEFAULT: [&str; 1] = ["admin_password_file"];
+
 #[test]
 fn the_template_holds_every_option_with_its_default() {
     let output = vestibule(&[], &["config", "default"]);
     let template = text(&output.stdout);
+    assert!(template.contains("\n#admin_password_file = \"FILE\"\n"));
     let as_it_is: Table = template.parse().unwrap();
     assert!(
         as_it_is
@@ -292,14 +300,12 @@ fn the_template_holds_every_option_with_its_default() {
     let is_option = |line: &str| {
         let key = line.split(" = ").next().unwrap_or_default();
         let in_key = |own: char| own.is_ascii_lowercase() || own == '_';
-        line.contains(" = ") && key.chars().all(in_key)
+        line.contains(" = ") && key.chars().all(in_key) && !WITHOUT_DEFAULT.contains(&key)
     };
     let mut all_on = String::new();
     for line in template.lines() {
-        let line = line
-            .strip_prefix('#')
-            .filter(|own| is_option(own))
-            .unwrap_or(line);
+        let option = line.strip_prefix('#').filter(|own| is_option(own));
+        let line = option.unwrap_or(line);
         writeln!(all_on, "{line}").unwrap();
     }
     let directory = Directory::new();
@@ -313,18 +319,16 @@ fn the_template_holds_every_option_with_its_default() {
     });
     assert_eq!(of_file, defaults);
     let from_file = shown(&[], &["--config", file.to_str().unwrap()]);
-    let left_out: Vec<_> = from_file
-        .iter()
-        .filter(|(_, _, own)| own == "default")
-        .collect();
-    assert!(left_out.is_empty(), "{left_out:?}");
+    let left_out = from_file.iter().filter(|(_, _, own)| own == "default");
+    let left_out: Vec<_> = left_out.map(|(path, ..)| path.as_str()).collect();
+    assert_eq!(left_out, WITHOUT_DEFAULT);
     assert!(
         template.lines().all(|line| line.chars().count() <= 100),
         "{template}"
     );
 }
 
-/// Files in the tree that are written by the binary: `vestibule config … > FILE` makes them again.
+/// Files in the tree that are written by the binary.
 #[test]
 fn what_is_generated_is_as_the_binary_has_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -333,15 +337,15 @@ fn what_is_generated_is_as_the_binary_has_it() {
         text(&output.stdout).to_owned()
     };
     let packaged = fs::read_to_string(root.join("packaging/vestibule.toml")).unwrap();
-    let how = "vestibule config default > packaging/vestibule.toml";
-    assert!(packaged == made("default"), "{how}");
+    let how = "packaging/generate writes it again";
+    assert!(
+        packaged == made("default"),
+        "packaging/vestibule.toml: {how}"
+    );
     let chapter = fs::read_to_string(root.join("docs/configuration.md")).unwrap();
     let (_, reference) = chapter.split_once("## Reference\n\n").unwrap();
-    let how = "the end of docs/configuration.md is what `vestibule config reference` writes";
-    assert!(
-        reference.trim_end() == made("reference").trim_end(),
-        "{how}"
-    );
+    let is_same = reference.trim_end() == made("reference").trim_end();
+    assert!(is_same, "docs/configuration.md: {how}");
 }
 
 #[test]
@@ -362,4 +366,61 @@ fn a_server_and_its_tools_read_the_same_file() {
         "{}",
         text(&checked.stdout)
     );
+}
+
+#[test]
+fn the_password_of_admin_comes_from_a_file_that_others_may_not_read() {
+    let directory = Directory::new();
+    let file = secret(directory.path(), "1").to_str().unwrap().to_owned();
+    let start = |file: &str| {
+        let arguments = ["--guest", "none", "--admin-password-file", file];
+        Server::start(directory.path(), &arguments)
+    };
+    // From nothing to a login, before anybody else is served.
+    let server = start(&file);
+    assert_eq!(server.connect().log_in("admin", "planted-1").code, 0);
+    assert!(server.terminate().success());
+    let server = start(secret(directory.path(), "2").to_str().unwrap());
+    assert_ne!(server.connect().log_in("admin", "planted-1").code, 0);
+    assert_eq!(server.connect().log_in("admin", "planted-2").code, 0);
+    assert!(server.terminate().success());
+
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let given = Value::String(file.clone());
+    let config = file_with(directory.path(), "admin_password_file", &given);
+    let data = directory.path().join("never");
+    let data = data.to_str().unwrap();
+    for command in ["config check", "config show", "serve"] {
+        let arguments: Vec<_> = command.split(' ').collect();
+        let arguments = [&arguments[..], &["--config", &config, "--data", data]].concat();
+        let output = vestibule(&[], &arguments);
+        assert_eq!(output.status.code(), Some(2));
+        let told = text(&output.stderr);
+        let expected = format!(
+            "vestibule: {config}:2: 'admin_password_file': {file}: others may use it (mode 644): "
+        );
+        assert!(told.starts_with(&expected), "{told}");
+    }
+    let variables = [(
+        "VESTIBULE_ADMIN_PASSWORD_FILE".to_owned(),
+        "/nowhere".to_owned(),
+    )];
+    let output = vestibule(&variables, &["config", "check"]);
+    let told = text(&output.stderr);
+    let expected = "vestibule: environment VESTIBULE_ADMIN_PASSWORD_FILE: \
+                    'admin_password_file': /nowhere: No such file";
+    assert!(told.starts_with(expected), "{told}");
+    assert!(!Path::new(data).exists());
+}
+
+#[test]
+fn what_is_told_of_a_configuration_holds_no_secret() {
+    let directory = Directory::new();
+    let file = secret(directory.path(), "1").to_str().unwrap().to_owned();
+    for what in ["show", "check"] {
+        let output = vestibule(&[], &["config", what, "--admin-password-file", &file]);
+        assert!(output.status.success());
+        let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(!told.contains("planted"), "{told}");
+    }
 }

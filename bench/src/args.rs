@@ -123,8 +123,9 @@ pub struct BenchArgs {
     #[arg(long)]
     pub user: Option<String>,
 
-    /// The password of that user; empty when not given
-    #[arg(long, env = "VESTIBULE_BENCH_PASSWORD", hide_env_values = true)]
+    /// The password of that user; empty when not given. It is no argument: arguments and
+    /// variables are seen by others
+    #[arg(skip)]
     pub password: Option<String>,
 }
 

@@ -182,7 +182,7 @@ pub(crate) fn explain(error: BenchError) -> BenchError {
             let text = format!(
                 "{text}. The user needs the right to create, write and read: on Tarantool run \
                  box.schema.user.grant('guest', 'super') once, or create the space with an \
-                 unsigned primary index, or give --user and --password"
+                 unsigned primary index, or give --user and --password-file"
             );
             BenchError::Refused { doing, code, text }
         }

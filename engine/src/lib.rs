@@ -119,7 +119,9 @@ pub mod update {
     pub use crate::query::update::{update_tuple, upsert_tuple};
 }
 
-pub use options::{CheckpointOptions, EngineOptions, GuestRights, JournalSync, OptionsError};
+pub use options::{
+    AdminPassword, CheckpointOptions, EngineOptions, GuestRights, JournalSync, OptionsError,
+};
 
 /// What the server's package shares with this one. No promise is kept for it.
 #[doc(hidden)]

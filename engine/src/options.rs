@@ -1,9 +1,13 @@
 //! How an engine is set up.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use vestibule_actors::internal::settable;
+use vestibule_wire::auth::PasswordHash;
 
 use crate::limits::{
     CHECKPOINT_COUNT_DEFAULT, CHECKPOINT_INTERVAL_DEFAULT, CHECKPOINT_JOURNAL_SIZE_DEFAULT,
@@ -39,6 +43,8 @@ settable! {
         pub memory_max: usize,
         /// What connections that have not logged in may do.
         pub guest: GuestRights,
+        /// What the user `admin` logs in with; `None` leaves that as it is.
+        pub admin_password: Option<AdminPassword>,
     }
 }
 
@@ -54,9 +60,64 @@ impl EngineOptions {
             tuple_size_max: TUPLE_SIZE_MAX_DEFAULT,
             memory_max: 0,
             guest: GuestRights::default(),
+            admin_password: None,
         }
     }
 }
+
+/// The password of the user `admin`, which has none in data that are new.
+///
+/// It is set by the first engine that recovers with these options or a clone of them, unless it is
+/// the one that `admin` has already, before anybody is served; also by a replica, since it is the
+/// operator's. An engine that takes a dead one's place leaves alone what was changed meanwhile.
+#[derive(Clone)]
+pub struct AdminPassword {
+    hash: PasswordHash,
+    is_set: Arc<AtomicBool>,
+}
+
+impl AdminPassword {
+    /// The password in plain. Only its hash is kept.
+    #[must_use]
+    pub fn new(password: &str) -> Self {
+        Self {
+            hash: PasswordHash::of(password),
+            is_set: Arc::default(),
+        }
+    }
+
+    /// Calls `set` with its hash, unless that was done before.
+    ///
+    /// # Errors
+    ///
+    /// Those of `set`: then it is to be done still.
+    pub(crate) fn take_once<E>(
+        &self,
+        set: impl FnOnce(PasswordHash) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Engines of one directory come one after the other: nobody sets it meanwhile.
+        if !self.is_set.load(Ordering::Acquire) {
+            set(self.hash)?;
+            self.is_set.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+/// Without its hash: who has that can guess passwords.
+impl fmt::Debug for AdminPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminPassword")
+    }
+}
+
+impl PartialEq for AdminPassword {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Eq for AdminPassword {}
 
 /// An option has a value that it cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -20,6 +20,11 @@ pub(crate) mod log;
 pub(crate) mod serve;
 pub(crate) mod values;
 
+#[cfg(feature = "bench")]
+use std::path::PathBuf;
+
+#[cfg(feature = "bench")]
+use clap::Args;
 use clap::{Parser, Subcommand};
 #[cfg(feature = "bench")]
 use vestibule_bench::BenchArgs;
@@ -27,6 +32,8 @@ use vestibule_bench::BenchArgs;
 use crate::cli::config::ConfigCommand;
 use crate::cli::data::{CheckArgs, DumpArgs, LoadArgs};
 use crate::cli::serve::ServeArgs;
+#[cfg(feature = "bench")]
+use crate::secret;
 
 /// Exit code of options that cannot be, as clap has it.
 pub(crate) const EXIT_USAGE: u8 = 2;
@@ -71,6 +78,38 @@ impl Cli {
     }
 }
 
+/// Options of `vestibule bench`.
+#[cfg(feature = "bench")]
+#[derive(Debug, Args)]
+pub(crate) struct BenchCommand {
+    /// What is measured, and how.
+    #[command(flatten)]
+    measured: BenchArgs,
+    /// File with the password of that user; others than its owner and group may not read it
+    #[arg(
+        long,
+        env = "VESTIBULE_BENCH_PASSWORD_FILE",
+        value_name = "FILE",
+        requires = "user"
+    )]
+    password_file: Option<PathBuf>,
+}
+
+#[cfg(feature = "bench")]
+impl BenchCommand {
+    /// The options, with the password that stands in its file.
+    ///
+    /// # Errors
+    ///
+    /// Why the file cannot be used.
+    pub(crate) fn with_password(&self) -> Result<BenchArgs, String> {
+        let mut args = self.measured.clone();
+        let file = self.password_file.as_deref();
+        args.password = file.map(secret::read).transpose()?;
+        Ok(args)
+    }
+}
+
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -88,7 +127,7 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Measure rate and latency of any IPROTO server.
     #[cfg(feature = "bench")]
-    Bench(Box<BenchArgs>),
+    Bench(Box<BenchCommand>),
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 use crate::cli::{self, Cli};
 use crate::config::file::{File, Given};
 use crate::config::options::{FileOption, options};
-use crate::config::problem::Problem;
+use crate::config::problem::{LineFault, Problem};
 
 /// What a process is to do, and where it was told.
 #[derive(Debug)]
@@ -55,6 +55,26 @@ impl fmt::Display for Origin {
 }
 
 impl Settings {
+    /// Whether the files that a server needs can be used.
+    fn check_files(&self) -> Result<(), Problem> {
+        let read = self
+            .cli
+            .serving()
+            .map_or(Ok(()), |args| args.read_files().map(drop));
+        read.map_err(|fault| self.problem(fault.option, &fault.text))
+    }
+
+    /// What is wrong with the value of an option, with the place that it comes from.
+    fn problem(&self, id: &str, text: &str) -> Problem {
+        let option = self.options.iter().find(|own| own.id() == id);
+        let option = option.expect("options are told by their names");
+        let text = format!("'{}': {text}", option.path());
+        match self.origin(option) {
+            Origin::File(path, line) => Problem::Lines(path, vec![LineFault { line, text }]),
+            origin => Problem::Together(format!("{origin}: {text}")),
+        }
+    }
+
     /// Where the value of an option comes from.
     pub(super) fn origin(&self, option: &FileOption) -> Origin {
         match innermost(&self.matches).value_source(option.id()) {
@@ -85,7 +105,9 @@ pub(crate) fn of_process() -> Result<Settings, Problem> {
     let given = command.clone().try_get_matches_from(&arguments);
     let given = given.unwrap_or_else(|fault| fault.exit());
     let file = file_of(&given).map(|path| File::read(&path)).transpose()?;
-    resolve(command, &arguments, file.as_ref())
+    let settings = resolve(command, &arguments, file.as_ref())?;
+    settings.check_files()?;
+    Ok(settings)
 }
 
 /// The settings that come of arguments, of the environment that the command was made in, and of a

@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -45,6 +46,14 @@ impl Drop for Directory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// A file that only its owner may read, with the password `planted-` and this word.
+pub fn secret(directory: &Path, word: &str) -> PathBuf {
+    let file = directory.join(format!("secret-{word}"));
+    fs::write(&file, format!("planted-{word}\n")).expect("the directory is ours");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+    file
 }
 
 /// A process that is killed when it is dropped.

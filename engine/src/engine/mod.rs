@@ -21,8 +21,10 @@
 //! | `sequences` | numbers handed out one by one |
 //! | `atomic` | work of the embedder that is done all or not at all |
 //! | `commit` | the end of a turn |
+//! | `admin_password` | the password that `admin` is given at a start |
 //! | `factory` | engines of one directory, one after the other |
 
+mod admin_password;
 mod atomic;
 mod commit;
 mod data_bound;
@@ -285,7 +287,7 @@ impl Engine for EmbeddedEngine {
             recovered.journal_bytes,
         )?;
         self.log = log;
-        Ok(())
+        self.take_admin_password()
     }
 
     #[inline]

@@ -43,7 +43,7 @@ impl TestDisk {
     }
 
     /// Whether appends to the journal fail from now on.
-    pub(super) fn set_fails_appends(&self, fails: bool) {
+    pub(crate) fn set_fails_appends(&self, fails: bool) {
         self.fails.all.store(fails, Ordering::Relaxed);
     }
 

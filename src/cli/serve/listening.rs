@@ -1,15 +1,17 @@
 //! Who is served where.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use vestibule_actors::Config;
 use vestibule_actors::config::Administrators;
-use vestibule_engine::GuestRights;
+use vestibule_engine::{AdminPassword, GuestRights};
 
 use crate::cli::choices::{described_guest, one_of};
 use crate::cli::values::address;
+use crate::secret;
 
 /// Who is served where.
 #[derive(Debug, Clone, Args)]
@@ -56,6 +58,11 @@ pub(crate) struct ListenArgs {
         value_parser = NonEmptyStringValueParser::new(),
     )]
     pub(crate) administrator: Vec<String>,
+    /// File with the password of the user `admin`, who has none in data that are new: it is set at
+    /// the start, before anybody is served, if `admin` has another one or none. Others than its
+    /// owner and group may not read the file.
+    #[arg(long, env = "VESTIBULE_ADMIN_PASSWORD_FILE", value_name = "FILE")]
+    pub(crate) admin_password_file: Option<PathBuf>,
 }
 
 impl ListenArgs {
@@ -70,6 +77,17 @@ impl ListenArgs {
             })
     }
 
+    /// The password that `admin` is to have.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read.
+    pub(super) fn admin_password(&self) -> Result<Option<AdminPassword>, String> {
+        let file = self.admin_password_file.as_deref();
+        let password = file.map(secret::read).transpose()?;
+        Ok(password.map(|password| AdminPassword::new(&password)))
+    }
+
     /// A connection is the guest's until somebody logs in, without a password: the guest may not do
     /// everything for other machines.
     pub(super) fn check(&self) -> Result<(), String> {
@@ -79,8 +97,9 @@ impl ListenArgs {
         Err(format!(
             "{address} is reachable from other machines, and the user 'guest', who needs no \
              password, may do everything. Either listen on 127.0.0.1 only, or take these rights \
-             from guest with --guest none (or VESTIBULE_GUEST=none). Before that, on 127.0.0.1, \
-             give somebody else a password, for example: box.schema.user.passwd('admin', '…')"
+             from guest with --guest none (or VESTIBULE_GUEST=none), and give somebody else a \
+             password: 'admin' with --admin-password-file FILE, or before that, on 127.0.0.1, \
+             anybody, for example: box.schema.user.passwd('admin', '…')"
         ))
     }
 

@@ -35,6 +35,15 @@ use self::storage::StorageArgs;
 use crate::cli::file::FileArgs;
 use crate::cli::log::LogArgs;
 
+/// A file that is named by an option and cannot be used.
+#[derive(Debug)]
+pub(crate) struct FileFault {
+    /// The option.
+    pub(crate) option: &'static str,
+    /// The file, and why.
+    pub(crate) text: String,
+}
+
 /// Options of `vestibule serve`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServeArgs {
@@ -101,9 +110,21 @@ impl ServeArgs {
         self.config().check().map_err(|fault| fault.to_string())
     }
 
-    /// The options of the engine.
+    /// The options of the engine, without what stands in files.
     pub(crate) fn engine_options(&self) -> EngineOptions {
         self.storage.engine_options().guest(self.listening.guest)
+    }
+
+    /// The options of the engine.
+    ///
+    /// # Errors
+    ///
+    /// The first file that cannot be used.
+    pub(crate) fn read_files(&self) -> Result<EngineOptions, FileFault> {
+        let about = |option| move |text| FileFault { option, text };
+        let password = self.listening.admin_password();
+        let password = password.map_err(about("admin_password_file"))?;
+        Ok(self.engine_options().admin_password(password))
     }
 }
 

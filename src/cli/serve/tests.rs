@@ -69,7 +69,7 @@ fn beside(option: &str) -> &'static [&'static str] {
 fn another_value(option: &str) -> Option<&'static str> {
     Some(match option {
         "listen" | "admin_listen" => "127.0.0.1:1",
-        "data" => "elsewhere",
+        "data" | "admin_password_file" => "elsewhere",
         "journal_sync" => "never",
         "solo_policy" | "solo_policy_new" => "hold",
         "guest" => "none",
@@ -100,6 +100,7 @@ fn every_option_changes_what_is_served() {
             &serve.storage.data,
             &serve.log.filter,
             serve.debug_procedures,
+            &serve.listening.admin_password_file,
         );
         format!("{:?} {:?} {rest:?}", serve.config(), serve.engine_options())
     };

@@ -1,16 +1,18 @@
 //! Passwords, logins, and what guest may do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use vestibule_actors::EngineFactory as _;
 use vestibule_actors::engine::{Engine, TransactionId};
+use vestibule_wire::auth::PasswordHash;
 use vestibule_wire::request::{Begin, Body, IdOrName, Store};
 
 use super::{S, rig};
-use crate::GuestRights;
 use crate::engine::EmbeddedEngine;
 use crate::schema::system;
 use crate::tests::{NONE, Rig, pack, told};
+use crate::{AdminPassword, GuestRights};
 
 #[test]
 fn everybody_changes_the_own_password_and_nobody_elses() {
@@ -18,7 +20,7 @@ fn everybody_changes_the_own_password_and_nobody_elses() {
     rig.grant(&("bob", "execute", "universe"));
     rig.admin("box.schema.user.create", &("eve",));
     assert_eq!(rig.ask("box.schema.user.passwd", &("mine",)), "[]");
-    let hash = vestibule_wire::auth::PasswordHash::of("mine");
+    let hash = PasswordHash::of("mine");
     assert_eq!(rig.engine.catalog().user("bob").unwrap().1, Some(hash));
     assert_eq!(
         rig.ask("box.schema.user.passwd", &("eve", "x")),
@@ -37,6 +39,51 @@ fn everybody_changes_the_own_password_and_nobody_elses() {
     assert_eq!(
         rig.ask("box.schema.user.password", &("secret",)),
         r#"["FOZVZ6vbUTXQz9mnCzAywXmknuc="]"#
+    );
+}
+
+#[test]
+fn admin_has_the_password_of_the_options_from_the_first_start_on() {
+    let mut rig = Rig::new();
+    let password = |rig: &Rig| rig.engine.catalog().user("admin").unwrap().1;
+    assert_eq!(password(&rig), None, "nobody logs in as admin");
+    let first = AdminPassword::new("first");
+    rig.options.admin_password = Some(first.clone());
+    rig.reopen();
+    assert_eq!(password(&rig), Some(PasswordHash::of("first")));
+    let changes = rig.engine.schema_version();
+    // An engine that takes the place of a dead one leaves alone what was changed.
+    rig.admin("box.schema.user.passwd", &("admin", "changed"));
+    rig.reopen();
+    assert_eq!(password(&rig), Some(PasswordHash::of("changed")));
+    // Another start does not; it writes nothing if that is the password anyway.
+    for _ in 0..2 {
+        rig.options.admin_password = Some(AdminPassword::new("second"));
+        rig.reopen();
+        assert_eq!(password(&rig), Some(PasswordHash::of("second")));
+        assert_eq!(rig.engine.schema_version(), changes + 2);
+    }
+    rig.options.admin_password = None;
+    rig.reopen();
+    assert_eq!(password(&rig), Some(PasswordHash::of("second")), "as it is");
+    assert_eq!(format!("{first:?}"), "AdminPassword");
+}
+
+#[test]
+fn a_start_that_cannot_write_the_password_of_admin_fails() {
+    let mut rig = Rig::new();
+    rig.options.admin_password = Some(AdminPassword::new("first"));
+    rig.disk.set_fails_appends(true);
+    rig.storage = Arc::new(rig.disk.clone());
+    let told = rig.try_reopen().unwrap_err().to_string();
+    assert!(told.contains("Failed to write to disk"), "{told}");
+    rig.disk.set_fails_appends(false);
+    rig.reopen();
+    let (_, hash) = rig.engine.catalog().user("admin").unwrap();
+    assert_eq!(
+        hash,
+        Some(PasswordHash::of("first")),
+        "it was to be done still"
     );
 }
 
