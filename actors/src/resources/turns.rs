@@ -106,7 +106,8 @@ impl Turns {
         self.work = 0;
         let now = self.clock.now();
         let began = *self.began.get_or_insert(now);
-        self.is_over = now.saturating_duration_since(began) >= SESSION_TURN_TIME_MAX;
+        // One that was ended before its time stays so.
+        self.is_over |= now.saturating_duration_since(began) >= SESSION_TURN_TIME_MAX;
     }
 
     /// The turn is over: what is left is for the next one.
@@ -173,6 +174,19 @@ mod tests {
             assert_eq!(requests, 4 * SESSION_TURN_WORK_PER_LOOK);
             assert!(!turns.has_time());
         }
+    }
+
+    #[test]
+    fn a_turn_that_was_ended_is_over_whatever_was_done_in_it() {
+        let mut turns = Turns::new(Clock::SYSTEM);
+        for work in [0, VIEW_SELECT_WORK, SESSION_TURN_WORK_PER_LOOK] {
+            turns.begin();
+            turns.spend(work);
+            turns.end();
+            assert!(!turns.has_time() && !turns.has_time(), "{work}");
+        }
+        turns.begin();
+        assert!(turns.has_time());
     }
 
     #[test]
