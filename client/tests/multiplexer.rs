@@ -2,26 +2,26 @@
 //! scripted servers and peers that do what no server does. (Those of the scheduler are in
 //! `vestibule-wire`, those of the server in `vestibule-actors`.)
 
+#[path = "multiplexer/raw.rs"]
+mod raw;
+
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::ops::RangeTo;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt as _;
 use vestibule_client::testing::{Answer, GivenUp, Received, ScriptedServer};
 use vestibule_client::{Client, ErrorKind, Outcome, Retry, Value};
-use vestibule_wire::Uuid;
-use vestibule_wire::features::Features;
-use vestibule_wire::greeting;
 use vestibule_wire::groups::chunk::{self, Chunk, First};
-use vestibule_wire::groups::{Agreement, Group};
+use vestibule_wire::groups::{Group, Received as Brought, Receiver};
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::reply::{ReplyHeader, finish, write_data_head, write_event};
 use vestibule_wire::request::{Body, decode};
+
+use raw::{RawConnection, RawServer, WINDOW, reply_content};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -141,105 +141,6 @@ async fn m02_nothing_of_20_streams_is_lost_or_doubled() {
     assert!(seen.values().all(|own| *own == all), "once each, in order");
 }
 
-/// A peer that is told what to do, greeted.
-struct RawServer {
-    listener: TcpListener,
-}
-
-struct RawConnection {
-    socket: TcpStream,
-    /// What the client holds, and the sync of its ID.
-    asked: Option<Agreement>,
-    id_sync: u64,
-}
-
-impl RawServer {
-    async fn start() -> (Self, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = listener.local_addr().unwrap().to_string();
-        (Self { listener }, url)
-    }
-
-    /// Accepts and hears what the client asks for, without an answer to it.
-    async fn accept(&self) -> RawConnection {
-        let (mut socket, _) = self.listener.accept().await.unwrap();
-        let greeting = greeting::encode(&Uuid::NIL, &[7; greeting::SALT_SIZE]);
-        socket.write_all(&greeting).await.unwrap();
-        let mut own = RawConnection {
-            socket,
-            asked: None,
-            id_sync: 0,
-        };
-        let content = own.read_frame().await.unwrap();
-        let (header, body) = read_header(&content).unwrap();
-        let Ok(Body::Id(id)) = decode(RequestType::Id, body) else {
-            panic!("the client begins with ID");
-        };
-        (own.asked, own.id_sync) = (id.chunks, header.sync);
-        own
-    }
-}
-
-impl RawConnection {
-    /// Answers ID, with a window for chunks or none.
-    async fn agree(&mut self, agreed: Option<Agreement>) {
-        let reply = ReplyHeader {
-            sync: self.id_sync,
-            schema_version: 1,
-        };
-        let mut bytes = Vec::new();
-        reply.write_id(&mut bytes, Features::SUPPORTED, agreed);
-        self.socket.write_all(&bytes).await.unwrap();
-    }
-
-    /// The content of the next frame; `None` at the end of the connection.
-    async fn read_frame(&mut self) -> Option<Vec<u8>> {
-        let mut length = [0; 5];
-        self.socket.read_exact(&mut length).await.ok()?;
-        let [_, size @ ..] = length;
-        let mut content = vec![0; u32::from_be_bytes(size) as usize];
-        self.socket.read_exact(&mut content).await.unwrap();
-        Some(content)
-    }
-
-    /// The sync and the body of the next request of this type that comes whole; what comes before
-    /// it is skipped.
-    async fn next_of(&mut self, request_type: RequestType) -> (u64, Vec<u8>) {
-        loop {
-            let content = self.read_frame().await.expect("it is open");
-            if Chunk::is_one(&content) {
-                continue;
-            }
-            let (header, body) = read_header(&content).unwrap();
-            if header.request_type == request_type as u64 {
-                return (header.sync, body.to_vec());
-            }
-        }
-    }
-
-    /// Sends the first piece of a message.
-    async fn send_piece(&mut self, number: u32, content: &[u8], part: RangeTo<usize>) {
-        let first = First {
-            group: Group::Call,
-            total: content.len() as u32,
-        };
-        let piece = &content[part];
-        let head = chunk::data(number, Some(first), piece.len() as u32);
-        let bytes = [head.as_bytes(), piece].concat();
-        self.socket.write_all(&bytes).await.unwrap();
-    }
-
-    /// Whether the client has sent anything that was not read.
-    fn has_more(&self) -> bool {
-        self.socket.try_read(&mut [0]).is_ok_and(|count| count > 0)
-    }
-}
-
-const WINDOW: Agreement = Agreement {
-    window: 64 << 10,
-    messages_max: 4,
-};
-
 /// Ends when everything that can happen in this process without a socket has happened.
 async fn settle() {
     for _ in 0..100 {
@@ -285,22 +186,6 @@ async fn pair() -> (RawServer, Client, RawConnection) {
     connection.agree(Some(WINDOW)).await;
     client.server().await.expect("it has agreed");
     (server, client, connection)
-}
-
-/// A reply with a value of this number of bytes, without its length.
-fn reply_content(sync: u64, size: usize) -> Vec<u8> {
-    let reply = ReplyHeader {
-        sync,
-        schema_version: 1,
-    };
-    let mut bytes = Vec::new();
-    let start = reply.begin(&mut bytes);
-    write_data_head(&mut bytes);
-    bytes.extend_from_slice(&[0x91, 0xc6]);
-    bytes.extend_from_slice(&(size as u32).to_be_bytes());
-    bytes.resize(bytes.len() + size, 9);
-    finish(&mut bytes, start);
-    bytes.split_off(5)
 }
 
 #[tokio::test]
@@ -407,6 +292,116 @@ async fn m13_a_length_that_no_reply_has_is_refused_before_there_is_memory_for_it
         .await
         .unwrap();
     server.accept().await;
+}
+
+#[tokio::test]
+async fn m05_both_directions_are_full_and_nothing_stands_still() {
+    const STREAMS: u64 = 8;
+    let server = scripted(echo).await;
+    // Room for one of them at a time, and less than a part of it.
+    let client = connect(server.url()).await;
+    let streams = (0..STREAMS).map(async |sender| {
+        let stream = client.stream().await.unwrap();
+        for at in 0..4 {
+            // 300 KB of a fast one, a third as often of a slow one.
+            let size = LARGE + sender as usize;
+            let sent: Message = (sender, at, Value::Bytes(vec![sender as u8; size]));
+            let call = stream.call::<Value>("echo", sent.clone()).all();
+            let [told]: [Message; 1] = call.await.unwrap();
+            assert!(told == sent, "of stream {sender}");
+            for _ in 0..sender * 10 {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let pings = async {
+        for _ in 0..20 {
+            client.ping().await.unwrap();
+        }
+    };
+    let mut all: Vec<Pin<Box<dyn Future<Output = ()>>>> = vec![Box::pin(pings)];
+    for stream in streams {
+        all.push(Box::pin(stream));
+    }
+    poll_fn(|context| {
+        all.retain_mut(|own| own.as_mut().poll(context).is_pending());
+        if all.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    let received = server.received();
+    assert!(received.iter().filter(|own| own.is_in_chunks).count() as u64 >= STREAMS * 4);
+}
+
+#[tokio::test]
+async fn m06_a_server_that_takes_nothing_of_one_stream_holds_up_no_other() {
+    let (_server, client, mut connection) = pair().await;
+    let streams = [
+        client.stream().await.unwrap(),
+        client.stream().await.unwrap(),
+    ];
+    let [stopped, other] = streams.each_ref().map(|stream| {
+        let row = (1_u64, "x".repeat(LARGE));
+        let replace = stream.space::<(u64, String)>(512).replace(&row);
+        tokio::spawn(replace.into_future())
+    });
+    let (mut of_stopped, mut numbers) = (0, HashMap::new());
+    let mut receiver = Receiver::new(WINDOW);
+    // The rest of the window is for the other, whose messages are admitted.
+    let sync = loop {
+        let content = connection.read_frame().await.expect("it is open");
+        let Some(Chunk::Data {
+            number,
+            first,
+            piece,
+        }) = Chunk::is_one(&content).then(|| Chunk::read(&content).expect("in form"))
+        else {
+            continue;
+        };
+        if let Some(first) = first {
+            numbers.insert(number, first.group);
+        }
+        let is_stopped = numbers[&number] == *numbers.get(&1).expect("the first");
+        if is_stopped {
+            of_stopped += piece.len();
+        }
+        match receiver
+            .data(number, first, piece)
+            .expect("within its credit")
+        {
+            Brought::Complete { content, .. } => {
+                assert!(!is_stopped);
+                break read_header(&content).unwrap().0.sync;
+            }
+            _ if is_stopped => {}
+            _ => {
+                if let Some(credit) = receiver.admit_ahead(number, LARGE) {
+                    connection
+                        .socket
+                        .write_all(credit.as_bytes())
+                        .await
+                        .unwrap();
+                }
+            }
+        }
+    };
+    let mut reply = Vec::new();
+    let header = ReplyHeader {
+        sync,
+        schema_version: 1,
+    };
+    let start = header.begin(&mut reply);
+    write_data_head(&mut reply);
+    reply.extend_from_slice(&[0x91, 0x92, 1, 0xa1, b'x']);
+    finish(&mut reply, start);
+    connection.socket.write_all(&reply).await.unwrap();
+    other.await.unwrap().expect("it is stored");
+    assert!(of_stopped <= WINDOW.window, "{of_stopped}");
+    assert!(!stopped.is_finished());
+    stopped.abort();
 }
 
 #[tokio::test]

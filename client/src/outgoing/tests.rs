@@ -243,6 +243,72 @@ fn request(sync: u64, size: usize) -> Vec<u8> {
     frame
 }
 
+#[test]
+fn m03_requests_of_all_sizes_share_the_socket_by_bytes() {
+    const SIZES: [usize; 3] = [100, 10_000, 1_000_000];
+    let agreed = Agreement {
+        window: 1 << 30,
+        messages_max: 1000,
+    };
+    for agreed in [None, Some(agreed)] {
+        let (mut outgoing, mut batch, mut sync) = (Outgoing::default(), Batch::default(), 0);
+        if let Some(agreed) = agreed {
+            outgoing.cut(agreed);
+        }
+        let (mut pushed, mut sent) = ([0; 3], [0; 3]);
+        while sent.iter().sum::<usize>() < 20_000_000 {
+            for (at, size) in SIZES.into_iter().enumerate() {
+                let group = Group::stream(at as u64 + 1).unwrap();
+                while pushed[at] - sent[at] < size + 2 * CHUNKS_BATCH {
+                    sync += 1;
+                    outgoing.push(group, sync, vec![b'a' + at as u8; size], room(size));
+                    pushed[at] += size;
+                }
+            }
+            outgoing.take(&mut batch, CHUNKS_BATCH);
+            let bytes = bytes_of(&batch);
+            outgoing.wrote(bytes.len());
+            for (at, sent) in sent.iter_mut().enumerate() {
+                let own = |byte: &&u8| **byte == b'a' + at as u8;
+                *sent += bytes.iter().filter(own).count();
+            }
+        }
+        let shares = sent.map(|own| own as f64);
+        let squares: f64 = shares.iter().map(|own| own * own).sum();
+        let jain = shares.iter().sum::<f64>().powi(2) / (3.0 * squares);
+        assert!(jain >= 0.99, "{sent:?} of {agreed:?}");
+    }
+}
+
+/// A ping that is asked for while a large request goes out is in the batch that is taken next.
+#[test]
+fn m04_a_ping_is_in_the_next_batch_whatever_else_waits() {
+    for agreed in [
+        None,
+        Some(Agreement {
+            window: 1 << 30,
+            messages_max: 8,
+        }),
+    ] {
+        let (mut outgoing, mut batch) = (Outgoing::default(), Batch::default());
+        if let Some(agreed) = agreed {
+            outgoing.cut(agreed);
+        }
+        for sync in 1..=8 {
+            let group = Group::stream(sync).unwrap();
+            outgoing.push(group, sync, vec![0; 3 << 20], room(3 << 20));
+        }
+        for sync in 100..110 {
+            outgoing.take(&mut batch, CHUNKS_BATCH);
+            outgoing.wrote(batch.size());
+            outgoing.push(Group::Control, sync, vec![sync as u8; 10], room(10));
+            outgoing.take(&mut batch, CHUNKS_BATCH);
+            outgoing.wrote(batch.size());
+            assert_eq!(bytes_of(&batch)[..10], [sync as u8; 10], "{agreed:?}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn sent_are_exactly_those_whose_every_byte_was_written(

@@ -272,3 +272,47 @@ fn a_slow_readers_buffer_does_not_only_grow() {
     flush(&mut output, &mut socket, usize::MAX, usize::MAX);
     assert_eq!(socket, expected);
 }
+
+/// Sizes of replies: of one that is never cut and stands with others in a buffer, of one that does
+/// so alone, and of one that is large.
+const SIZES: [usize; 3] = [100, 10_000, 1_000_000];
+
+#[test]
+fn m03_replies_of_all_sizes_share_the_socket_by_bytes() {
+    let agreed = Agreement {
+        window: 1 << 30,
+        messages_max: 1000,
+    };
+    for agreed in [None, Some(agreed)] {
+        let ((mut output, _), mut socket) = (new(), Vec::new());
+        if let Some(agreed) = agreed {
+            output.agree(agreed);
+        }
+        output.append_copy(&[0], READS);
+        flush(&mut output, &mut socket, 0, 1);
+        let (mut pushed, mut sent) = ([0; 3], [0; 3]);
+        while sent.iter().sum::<usize>() < 20_000_000 {
+            for (at, size) in SIZES.into_iter().enumerate() {
+                let group = Group::stream(at as u64 + 1).expect("above 0");
+                while pushed[at] - sent[at] < size + 4 * GROUP_QUANTUM {
+                    let frame = vec![b'a' + at as u8; size];
+                    match size {
+                        0..=GROUP_QUANTUM => output.append_copy(&frame, group),
+                        _ => output.append_chain(chain(&output, &frame), group),
+                    }
+                    pushed[at] += size;
+                }
+            }
+            socket.clear();
+            flush(&mut output, &mut socket, 50_000, 50_000);
+            for (at, sent) in sent.iter_mut().enumerate() {
+                let own = |byte: &&u8| **byte == b'a' + at as u8;
+                *sent += socket.iter().filter(own).count();
+            }
+        }
+        let shares = sent.map(|own| own as f64);
+        let squares: f64 = shares.iter().map(|own| own * own).sum();
+        let jain = shares.iter().sum::<f64>().powi(2) / (3.0 * squares);
+        assert!(jain >= 0.99, "{sent:?} of {agreed:?}");
+    }
+}
