@@ -70,7 +70,7 @@ fn procedures() -> Procedures<Cache> {
         .with_engine("put", |call| {
             let (key, value, seconds): (String, String, f64) = call.parse()?;
             let life = Duration::try_from_secs_f64(seconds).ok();
-            let until = life.and_then(|life| Instant::now().checked_add(life));
+            let until = life.and_then(|life| call.reply.now().checked_add(life));
             let until = until
                 .ok_or_else(|| Error::illegal_params("a time to live is a number of seconds"))?;
             call.engine.put(key, value, until);
@@ -78,11 +78,12 @@ fn procedures() -> Procedures<Cache> {
         })
         .read_only("get", |call| {
             let (key,): (String,) = call.parse()?;
-            call.reply.value(&call.engine.get(&key, Instant::now()))
+            let now = call.reply.now();
+            call.reply.value(&call.engine.get(&key, now))
         })
         .read_only("count", |call| call.reply.value(&call.engine.values.len()))
-        .every(PERIOD, |cache| {
-            cache.expire(Instant::now());
+        .every(PERIOD, |cache, now| {
+            cache.expire(now);
             Ok(())
         })
 }

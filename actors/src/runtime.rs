@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `start_error` | why a runtime does not start |
 //! | `accepting` | which threads accept connections; there only for tests |
+//! | `looks` | whether all know of a change, and look at what is due; there only for tests |
 //! | `handle`, `work`, `call` | what an embedder does with a running one |
 //! | `observe` | what operators see, for the embedder |
 //! | `transition` | transitions that an embedder asks for |
@@ -17,6 +18,8 @@ mod assemble;
 mod builder;
 mod call;
 mod handle;
+#[cfg(feature = "testing")]
+mod looks;
 mod observe;
 #[cfg(feature = "signals")]
 mod signals;

@@ -152,6 +152,14 @@ impl Timers {
         due
     }
 
+    /// When the first one is due: a look at each.
+    #[cfg(feature = "testing")]
+    pub(crate) fn first_due(&self) -> Option<Instant> {
+        let first = self.entries.iter().filter_map(|own| own.due).min()?;
+        let nanos = TIMER_TICK.as_nanos() as u64 * first;
+        Some(self.origin + Duration::from_nanos(nanos))
+    }
+
     /// When [`expire`](Self::expire) is worth calling next; it may find nothing then. `None`:
     /// nothing is set.
     pub(crate) fn next_look(&self) -> Option<Instant> {
@@ -262,6 +270,12 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(timers.next_look().is_none(), model.is_empty());
+                let first = model.values().min();
+                prop_assert_eq!(first.is_none(), timers.first_due().is_none());
+                if let (Some(first), Some(due)) = (first, timers.first_due()) {
+                    prop_assert!(due >= *first, "too early");
+                    prop_assert!(due < (*first).max(now) + TIMER_TICK * 2, "too late");
+                }
             }
         }
     }

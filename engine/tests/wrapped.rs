@@ -68,7 +68,7 @@ fn inner_procedures(ticks: &Arc<AtomicU64>) -> Procedures<EmbeddedEngine> {
             Ok(stored.await?.0)
         })
         .function("forbidden", |(): ()| Ok(0))
-        .every(Duration::from_millis(1), move |engine| {
+        .every(Duration::from_millis(1), move |engine, _| {
             engine.data().space::<(u64, String)>("rows").get(&1)?;
             ticks.fetch_add(1, Ordering::Relaxed);
             Ok(())

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::future::LocalBoxFuture;
 use serde::Serialize;
@@ -41,6 +42,10 @@ pub(crate) trait Steps<E> {
     fn broadcast(&self, key: &str, value: Vec<u8>) -> Result<(), Error>;
     /// Declares solo.
     fn solo(&self, reason: String) -> SoloGuard;
+    /// What time it is.
+    fn now(&self) -> Instant;
+    /// Ends when it is this time.
+    fn sleep_until(&self, time: Instant) -> LocalBoxFuture<'static, ()>;
     /// Whether a transition is announced or under way.
     fn is_draining(&self) -> bool;
     /// Ends when that is so.
@@ -66,6 +71,14 @@ impl<W: EngineWrapper> Steps<W::Inner> for InnerSteps<W> {
 
     fn solo(&self, reason: String) -> SoloGuard {
         self.0.solo(reason)
+    }
+
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, time: Instant) -> LocalBoxFuture<'static, ()> {
+        self.0.sleep_until(time)
     }
 
     fn is_draining(&self) -> bool {
@@ -161,6 +174,41 @@ impl<E: 'static> AsyncContext<E> {
     #[must_use = "the state returns to assist when the guard is dropped"]
     pub fn solo(&self, reason: impl Into<String>) -> SoloGuard {
         self.steps.solo(reason.into())
+    }
+
+    /// What time it is, by the clock that the runtime goes by: the system's monotonic one, which
+    /// tests [wind](crate::testing::TestServer::wind).
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.steps.now()
+    }
+
+    /// Waits for this time, by that clock.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use vestibule_actors::testing::{RequestBuilder, Script, TestServer};
+    ///
+    /// let procedures = Script::procedures().async_function("nap", async |(): (), context| {
+    ///     let began = context.now();
+    ///     context.sleep(Duration::from_secs(30)).await;
+    ///     Ok((context.now() - began).as_secs())
+    /// });
+    /// let script = Script::default();
+    /// let server = TestServer::of(move || Ok(script.engine()), procedures);
+    /// let mut peer = server.connect();
+    /// peer.send(&RequestBuilder::call(1, "nap", &[0x90]));
+    /// server.wait_until("it is under way", || server.handle().in_flight() == 1);
+    /// // Half a minute later, without waiting for it.
+    /// server.wind(Duration::from_secs(30));
+    /// assert_eq!(peer.receive().value::<u64>(), 30);
+    /// ```
+    pub async fn sleep(&self, time: Duration) {
+        match self.now().checked_add(time) {
+            Some(until) => self.steps.sleep_until(until).await,
+            // What the clock cannot tell never comes.
+            None => std::future::pending().await,
+        }
     }
 
     /// Whether a stop is announced or has begun, or a demotion is under way: what can be left for

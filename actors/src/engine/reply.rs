@@ -6,7 +6,7 @@
 //!                                                     └─ Detached: no client, no runtime
 //! ```
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vestibule_wire::reply::{self, Rows};
 use vestibule_wire::{Error, ErrorCode};
@@ -21,6 +21,8 @@ use super::solo::SoloGuard;
 pub(crate) trait Context {
     /// See [`Reply::solo`].
     fn solo(&self, reason: String) -> SoloGuard;
+    /// See [`Reply::now`].
+    fn now(&self) -> Instant;
     /// See [`Reply::is_cancelled`].
     fn is_cancelled(&self) -> bool;
     /// See [`Reply::cancel_token`].
@@ -71,6 +73,10 @@ impl Detached {
 impl Context for Detached {
     fn solo(&self, _reason: String) -> SoloGuard {
         SoloGuard::unheard()
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
     }
 
     fn is_cancelled(&self) -> bool {
@@ -245,6 +251,14 @@ impl<'a> Reply<'a> {
     #[must_use = "the state returns to assist when the guard is dropped"]
     pub fn solo(&self, reason: impl Into<String>) -> SoloGuard {
         self.context.solo(reason.into())
+    }
+
+    /// What time it is, by the clock that the runtime goes by: the system's monotonic one, which
+    /// tests [wind](crate::testing::TestServer::wind). Of a reply that is
+    /// [detached](Self::detached) it is the system's.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.context.now()
     }
 
     /// Whether nobody waits for this request any more: its time is over, or it was killed. Its

@@ -42,16 +42,16 @@ macro_rules! forwarded {
             fn inner_mut(&mut self) -> &mut Self::Inner;
 
             $(
-                #[doc = concat!("As [`Engine::", stringify!($change), "`], with the same errors; ")]
-                #[doc = "the inner engine's if it is not written."]
+                #[doc = concat!("What [`Engine::", stringify!($change), "`] is, with its")]
+                #[doc = "results and errors; the inner engine's if it is not written."]
                 #[inline]
                 fn $change(&mut self, $($arg: $type),*) -> $result {
                     self.inner_mut().$change($($arg),*)
                 }
             )*
             $(
-                #[doc = concat!("As [`Engine::", stringify!($look), "`], with the same errors; ")]
-                #[doc = "the inner engine's if it is not written."]
+                #[doc = concat!("What [`Engine::", stringify!($look), "`] is, with its")]
+                #[doc = "results and errors; the inner engine's if it is not written."]
                 #[inline]
                 fn $look(&self, $($look_arg: $look_type),*) -> $look_result {
                     self.inner().$look($($look_arg),*)

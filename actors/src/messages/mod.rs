@@ -7,10 +7,12 @@
 //! | `tx` | batches to Tx, replies from it, and its handle |
 //! | `supervisor` | what the Supervisor is told, and its handle |
 //! | `gather` | what is asked of every worker, and its answer |
+//! | `look_around` | a clock was wound by hand |
 //! | `reply_to` | where the reply of such a question goes |
 //! | `session_id` | how a session is named |
 
 mod gather;
+mod look_around;
 mod reply_to;
 mod session_id;
 pub(crate) mod supervisor;
@@ -20,6 +22,9 @@ pub(crate) mod worker;
 pub(crate) use gather::{
     Contribute, Contribution, FanOut, Gather, Gathered, KillTarget, Row, sum_of_killed,
 };
+#[cfg(feature = "testing")]
+pub(crate) use look_around::LookAround;
+pub(crate) use look_around::LooksAround;
 pub(crate) use reply_to::{ReplyTo, WaitId};
 pub(crate) use session_id::SessionId;
 pub(crate) use supervisor::{Requester, SupervisorHandle, TxEvent, WorkerReport};

@@ -3,6 +3,9 @@
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use tokio::sync::oneshot;
 
+#[cfg(feature = "testing")]
+use super::LookAround;
+use super::LooksAround;
 use super::reply_to::{ReplyTo, WaitId};
 use super::session_id::SessionId;
 use crate::transitions::{CutOffCounts, TransitionOutcome, TransitionRequest, WaitedFor};
@@ -71,9 +74,6 @@ pub(crate) enum WorkerReport {
     CutOff(CutOffCounts),
     /// The worker's thread has ended, with its sessions. Of no transition.
     Gone,
-    /// The clock was wound on by hand: what is due then is to be looked at. Of no worker.
-    #[cfg(feature = "testing")]
-    ClockWound,
 }
 
 /// A report, with its worker and the transition by the machine's serial number.
@@ -95,6 +95,8 @@ pub(crate) struct SupervisorHandle {
     submissions: Recipient<Submit>,
     withdrawals: Recipient<Withdraw>,
     reports: Recipient<WorkerReported>,
+    #[cfg(feature = "testing")]
+    look_around: Recipient<LookAround>,
 }
 
 impl SupervisorHandle {
@@ -104,12 +106,15 @@ impl SupervisorHandle {
             + Handler<TxEvent>
             + Handler<Submit>
             + Handler<Withdraw>
-            + Handler<WorkerReported>,
+            + Handler<WorkerReported>
+            + LooksAround,
     {
         Self {
             tx_events: supervisor.clone().recipient(),
             submissions: supervisor.clone().recipient(),
             withdrawals: supervisor.clone().recipient(),
+            #[cfg(feature = "testing")]
+            look_around: supervisor.clone().recipient(),
             reports: supervisor.recipient(),
         }
     }
@@ -128,10 +133,9 @@ impl SupervisorHandle {
         self.withdrawals.do_send(Withdraw { session, wait });
     }
 
-    /// The clock was wound on by hand.
     #[cfg(feature = "testing")]
-    pub(crate) fn clock_wound(&self) {
-        self.report(0, 0, WorkerReport::ClockWound);
+    pub(crate) fn look_around(&self, look: LookAround) {
+        self.look_around.do_send(look);
     }
 
     pub(crate) fn report(&self, worker: usize, serial: u64, report: WorkerReport) {

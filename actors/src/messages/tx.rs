@@ -11,6 +11,8 @@ use actix::{Message, Recipient};
 use vestibule_wire::Error;
 use vestibule_wire::keys::RequestType;
 
+#[cfg(feature = "testing")]
+use super::LookAround;
 use super::session_id::SessionId;
 use crate::admission::Class;
 use crate::cells::claims::{Claims, RequestId};
@@ -280,6 +282,9 @@ pub(crate) enum Control {
     CloseAllReservations,
     /// Reservations may be had again.
     ReopenReservations,
+    /// The clock is wound by hand.
+    #[cfg(feature = "testing")]
+    LookAround(LookAround),
 }
 
 impl Message for Control {

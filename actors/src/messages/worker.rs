@@ -4,6 +4,9 @@ use std::time::Instant;
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 
+#[cfg(feature = "testing")]
+use super::LookAround;
+use super::LooksAround;
 use super::gather::{Contribute, Contribution, Gathered};
 use super::reply_to::ReplyTo;
 use crate::incoming::{IncomingStream, Origin};
@@ -124,6 +127,8 @@ pub(crate) struct WorkerHandle {
     gathered: Recipient<Gathered>,
     replies: Recipient<Box<Replies>>,
     pushes: Recipient<Push>,
+    #[cfg(feature = "testing")]
+    look_around: Recipient<LookAround>,
 }
 
 impl WorkerHandle {
@@ -142,7 +147,8 @@ impl WorkerHandle {
             + Handler<Contribute>
             + Handler<Gathered>
             + Handler<Box<Replies>>
-            + Handler<Push>,
+            + Handler<Push>
+            + LooksAround,
     {
         Self {
             accepted: worker.clone().recipient(),
@@ -157,6 +163,8 @@ impl WorkerHandle {
             contribute: worker.clone().recipient(),
             gathered: worker.clone().recipient(),
             replies: worker.clone().recipient(),
+            #[cfg(feature = "testing")]
+            look_around: worker.clone().recipient(),
             pushes: worker.recipient(),
         }
     }
@@ -203,6 +211,11 @@ impl WorkerHandle {
 
     pub(crate) fn contribute(&self, contribution: Contribution) {
         self.contribute.do_send(Contribute(contribution));
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn look_around(&self, look: LookAround) {
+        self.look_around.do_send(look);
     }
 
     /// Where the answers go for which a session of this worker asked.

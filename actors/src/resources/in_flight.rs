@@ -330,6 +330,12 @@ impl InFlightTable {
         self.timers.next_look()
     }
 
+    /// When the first one is due.
+    #[cfg(feature = "testing")]
+    pub(crate) fn first_due(&self) -> Option<Instant> {
+        self.timers.first_due()
+    }
+
     /// Cancels the requests that are named.
     pub(crate) fn cancel(&mut self, is_named: impl Fn(&InFlightRequest) -> bool) -> Vec<Cancelled> {
         let named = self.iter().filter(|(_, request)| is_named(request));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -94,12 +94,11 @@ impl<E: 'static> RuntimeHandle<E> {
         now.map_or(since, |now| *now)
     }
 
-    /// Whether all sessions have heard of the state.
-    #[cfg(feature = "testing")]
-    pub(crate) fn is_known_to_sessions(&self) -> bool {
-        let epoch = self.serving().epoch;
-        let mut counters = self.shared.counters.iter();
-        counters.all(|own| own.reach().0 >= epoch)
+    /// What time it is, by the clock that the runtime goes by: the system's monotonic one, which
+    /// tests [wind](crate::testing::TestServer::wind).
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.shared.clock.now()
     }
 
     /// The events that clients watch, to set those of one's own: from any thread, for as long as
@@ -222,13 +221,6 @@ impl<E: 'static> RuntimeHandle<E> {
     pub async fn promote(&self, requested_by: &str) -> TransitionOutcome {
         let promotion = Transition::to_primary().requested_by(requested_by);
         self.change(promotion).await
-    }
-
-    /// The clock was wound on: everybody looks at what is due.
-    #[cfg(feature = "testing")]
-    pub(crate) fn on_clock_wound(&self) {
-        self.peers.notify_workers(self.shared.clock.now());
-        self.peers.supervisor.clock_wound();
     }
 
     /// Waits until the runtime has stopped, by any caller's wish.

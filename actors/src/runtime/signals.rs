@@ -74,7 +74,11 @@ impl<E: 'static> RuntimeHandle<E> {
     /// As [`serve_until_signal`](Self::serve_until_signal), for a runtime that is not alone: after
     /// the signal, and before the runtime is drained, `first` has its time. A web server stops
     /// there, whose handlers use the engine until they are done. A second signal does not wait for
-    /// it, nor does the first if somebody else has stopped the runtime.
+    /// it.
+    ///
+    /// If somebody else stops the runtime, without a signal, `first` has its time after that: the
+    /// web server is to end as well, and its handlers are refused meanwhile. The report comes when
+    /// `first` is done, or with a signal.
     ///
     /// With actix-web, call `HttpServer::disable_signals`: otherwise it ends the System by itself.
     ///

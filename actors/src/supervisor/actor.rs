@@ -49,7 +49,7 @@ pub(crate) struct Supervisor {
     deaths: VecDeque<Instant>,
     pub(super) machine: Machine,
     /// None if nobody is to watch.
-    watchdog: Option<Watchdog>,
+    pub(super) watchdog: Option<Watchdog>,
     /// Of the transition under way, or the last one.
     pub(super) record: Option<TransitionRecord>,
     /// Who waits for an answer of the machine.
@@ -61,6 +61,9 @@ pub(crate) struct Supervisor {
     /// Who is told as soon as the transition that is being submitted has begun.
     pub(super) starting: Vec<ReplyTo>,
     pub(super) last_caller: u64,
+    /// When the machine wants to look again, if a test winds the clock.
+    #[cfg(feature = "testing")]
+    pub(super) wakes: std::cell::RefCell<Vec<Instant>>,
     pub(super) failure: Option<String>,
     pub(super) stopped: watch::Sender<Option<StopReport>>,
 }
@@ -96,6 +99,8 @@ impl Supervisor {
             withdrawn: None,
             starting: Vec::new(),
             last_caller: 0,
+            #[cfg(feature = "testing")]
+            wakes: std::cell::RefCell::default(),
             failure: None,
             stopped,
         }
@@ -129,7 +134,7 @@ impl Supervisor {
         });
     }
 
-    fn check_tx(&mut self, now: Instant) {
+    pub(super) fn check_tx(&mut self, now: Instant) {
         let Some(watchdog) = &mut self.watchdog else {
             return;
         };
@@ -288,13 +293,6 @@ impl Handler<WorkerReported> for Supervisor {
         let machine = &mut self.machine;
         let actions = match report {
             WorkerReport::Gone => return self.worker_gone(worker, ctx),
-            #[cfg(feature = "testing")]
-            WorkerReport::ClockWound => {
-                let actions = machine.on_time(now);
-                self.tx.iter().for_each(TxHandle::probe);
-                self.check_tx(now);
-                actions
-            }
             WorkerReport::Quiesced(waiting) => {
                 machine.worker_quiesced(worker, serial, &waiting, now)
             }

@@ -75,6 +75,8 @@ impl Supervisor {
 
     /// Has the machine look at a time.
     fn wake_at(&self, time: Instant, ctx: &mut Context<Self>) -> SpawnHandle {
+        #[cfg(feature = "testing")]
+        self.wakes.borrow_mut().push(time);
         let wait = time.saturating_duration_since(self.shared.clock.now());
         ctx.run_later(wait, |supervisor, ctx| {
             let actions = supervisor.machine.on_time(supervisor.shared.clock.now());
@@ -195,7 +197,7 @@ impl Supervisor {
     }
 
     /// Nobody waits for it: Tx may be blocked for long.
-    fn tell_tx(&self, control: Control) {
+    pub(super) fn tell_tx(&self, control: Control) {
         if let Some(tx) = &self.tx {
             tx.control(control);
         }

@@ -15,9 +15,12 @@
 //! | `watchdog` | notices that Tx stands still, as a pure machine |
 //! | `actor` | the actix shell: Tx's life, the watchdog's looks |
 //! | `drive` | applies what the machine of [`transitions`](crate::transitions) decides |
+//! | `look_around` | what is due when a test has wound the clock |
 
 mod actor;
 mod drive;
+#[cfg(feature = "testing")]
+mod look_around;
 mod watchdog;
 
 pub(crate) use actor::{SpawnTx, Supervisor};

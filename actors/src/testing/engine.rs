@@ -28,6 +28,8 @@ struct ScriptState {
     log: Vec<String>,
     is_blocked: bool,
     is_blocking_wanted: bool,
+    /// The CALL `cooperate` waits for its end.
+    is_cooperating: bool,
     commits_fail: bool,
     are_commits_held: bool,
     is_committing: bool,

@@ -54,9 +54,13 @@ impl Harness {
         &self.script
     }
 
-    /// Winds the runtime's clock on: see [`TestServer::wind`].
+    /// Winds the runtime's clock on: see [`TestServer::wind`]. A Tx that the [script](Self::script)
+    /// has stand still is left alone.
     pub fn wind(&self, time: Duration) {
-        self.server.wind(time);
+        match self.script.stands_still() {
+            true => self.server.wind_around_tx(time),
+            false => self.server.wind(time),
+        }
     }
 
     /// Where it listens.

@@ -27,7 +27,7 @@
 //!
 //! [`TestServer::of`] does the same for an engine of your own, and `vestibule_engine::testing` for
 //! the embedded one, with a disk that fails. In tests of an async runtime [`AsyncPeer`] waits
-//! without keeping its thread. [`check_engine`] says whether an engine keeps its contract.
+//! without keeping its thread. [`check_engine()`] says whether an engine keeps its contract.
 //!
 //! ```text
 //!   test ──▶ TestServer, Harness ── thread: System, runtime, engine ◀── Script (block, fail)
@@ -39,6 +39,7 @@
 //! | `check_engine` | the contract of engines, as a test that each has to pass |
 //! | `engine` | the scripted engine: it blocks, fails and panics as the test says |
 //! | `server` | the runtime on a thread of its own, with any engine |
+//! | `wind` | its clock, wound by hand |
 //! | `harness` | the same with the scripted engine |
 //! | `peer`, `async_peer` | a client that sends and reads raw frames; the same for async tests |
 //! | `request` | the requests that it sends |
@@ -52,6 +53,7 @@ mod harness;
 mod peer;
 mod request;
 mod server;
+mod wind;
 
 use std::time::Duration;
 

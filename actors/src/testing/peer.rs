@@ -112,7 +112,8 @@ impl Frame {
         self.data::<(T,)>().0
     }
 
-    /// The key and value of an event.
+    /// The key and value of an event: what comes after [`RequestBuilder::watch`]. No value: nobody
+    /// has set it.
     #[must_use]
     pub fn event(&self) -> Option<(String, Option<Vec<u8>>)> {
         let (key, value) = self.reply().event()?;

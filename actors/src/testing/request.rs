@@ -113,7 +113,27 @@ impl RequestBuilder {
             .pair(keys::TUPLE, args)
     }
 
-    /// A WATCH of an event, or the acknowledgement of the last one.
+    /// A WATCH of an event, or the acknowledgement of the last one. It has no reply: an
+    /// [event](super::Frame::event) comes at once, with the value at present. No further one of
+    /// this key comes before the last one was acknowledged, by the same request again; then the
+    /// value that it has by then is sent, if it is another.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::{AsyncPeer, Harness, RequestBuilder};
+    ///
+    /// actix_rt::System::new().block_on(async {
+    ///     let harness = Harness::start();
+    ///     let events = harness.handle().events();
+    ///     let mut peer = AsyncPeer::connect(harness.address()).await;
+    ///     let watch = RequestBuilder::watch(1, "jobs");
+    ///     let (key, value) = peer.ask(&watch).await.event().unwrap();
+    ///     assert_eq!((key.as_str(), value), ("jobs", None));
+    ///     events.set("jobs", &3).unwrap();
+    ///     // The acknowledgement, to which the next event is the answer.
+    ///     let (_, value) = peer.ask(&watch).await.event().unwrap();
+    ///     assert_eq!(value, Some(vec![3]));
+    /// });
+    /// ```
     #[must_use]
     pub fn watch(sync: u64, key: &str) -> Self {
         Self::new(RequestType::Watch, sync).text(keys::EVENT_KEY, key)

@@ -38,8 +38,8 @@ const ROLE_SLACK: Duration = Duration::from_secs(10);
 /// ```
 #[derive(Debug)]
 pub struct TestServer<E: 'static> {
-    handle: RuntimeHandle<E>,
-    clock: Clock,
+    pub(super) handle: RuntimeHandle<E>,
+    pub(super) clock: Clock,
     thread: Option<JoinHandle<StopReport>>,
 }
 
@@ -121,15 +121,6 @@ impl<E: Engine> TestServer<E> {
     #[must_use]
     pub fn handle(&self) -> &RuntimeHandle<E> {
         &self.handle
-    }
-
-    /// Winds the runtime's clock on, and has everything looked at that is due then: time limits of
-    /// requests and transactions, the grace of a transition, idle connections. What an async
-    /// procedure sleeps for by itself goes by the system's time, and so does what a procedure takes
-    /// for the time of day. Limits are 10 ms coarse and never early: wind a little more than that.
-    pub fn wind(&self, time: Duration) {
-        self.clock.wind(time);
-        self.handle.on_clock_wound();
     }
 
     /// Where it listens.

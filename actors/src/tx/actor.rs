@@ -20,6 +20,8 @@ use crate::engine::procedures::Procedures;
 use crate::engine::{Engine, EngineFactory, Fault};
 use crate::jobs::Job;
 use crate::limits::LOADING_TOLD_EVERY;
+#[cfg(feature = "testing")]
+use crate::messages::LookAround;
 use crate::messages::tx::{Batch, Completed, Control, Probe, Stop, WorkerLink};
 use crate::messages::{SupervisorHandle, TxEvent};
 use crate::shared::Shared;
@@ -33,6 +35,9 @@ pub(crate) struct Tx<E: Engine> {
     generation: u64,
     /// The Supervisor was told that it is gone.
     has_left: bool,
+    /// Of tests that wind the clock.
+    #[cfg(feature = "testing")]
+    looks: Vec<LookAround>,
 }
 
 /// What the core is made of when the actor starts.
@@ -51,6 +56,8 @@ impl<E: Engine> Tx<E> {
             supervisor,
             generation,
             has_left: false,
+            #[cfg(feature = "testing")]
+            looks: Vec::new(),
         }
     }
 
@@ -85,6 +92,17 @@ impl<E: Engine> Tx<E> {
         );
         self.core = Some(Box::new(core));
         Ok(())
+    }
+
+    /// Everything that is due was looked at, and what had come is executed.
+    #[cfg(feature = "testing")]
+    fn looked_around(&mut self) {
+        if let Some(core) = &self.core
+            && !core.has_work()
+        {
+            let next = core.first_due();
+            self.looks.drain(..).for_each(|look| look.done(next));
+        }
     }
 
     /// Closes the engine, and says that it is gone.
@@ -197,6 +215,11 @@ impl<E: Engine> Handler<Control> for Tx<E> {
     type Result = ();
 
     fn handle(&mut self, control: Control, ctx: &mut Self::Context) {
+        #[cfg(feature = "testing")]
+        if let Control::LookAround(look) = control {
+            // The turn loop is next.
+            return self.looks.push(look);
+        }
         self.guarded(ctx, |tx, _| {
             if let Some(core) = &mut tx.core {
                 core.control(&control);
@@ -275,6 +298,8 @@ impl<E: Engine> ActorFuture<Tx<E>> for TurnLoop {
                 cx.waker().wake_by_ref();
             }
         }
+        #[cfg(feature = "testing")]
+        tx.looked_around();
         if let Some(core) = &tx.core
             && let Some(next) = core.next_look()
             && self.wake_at(core.clock(), next, cx)

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
 use vestibule_wire::msgpack::{DecodeError, Reader};
@@ -29,7 +29,8 @@ use crate::engine::{
     Pusher, Reply, ReplyBody, ReservationId, SoloGuard, Ticket,
 };
 use crate::jobs::{EngineError, JobCall, JobTicket, Waiting};
-use crate::serving::{Events, Solos};
+use crate::serving::Solos;
+use crate::shared::Shared;
 
 /// Who is told what became of a call.
 struct CallAnswer {
@@ -167,7 +168,7 @@ impl<E: Engine> Executor<E> {
             solos: &self.solos,
             tickets: &mut self.tickets,
             deferred: None,
-            events: &self.shared.events,
+            shared: &self.shared,
             announced: Vec::new(),
         };
         let mut body = Vec::new();
@@ -230,7 +231,7 @@ struct CallContext<'a> {
     tickets: &'a mut Tickets,
     /// The ticket of this call, once its completion was taken.
     deferred: Option<Ticket>,
-    events: &'a Events,
+    shared: &'a Shared,
     /// Events that are set with the turn's commit.
     announced: Vec<Announced>,
 }
@@ -248,6 +249,10 @@ impl CallContext<'_> {
 impl Context for CallContext<'_> {
     fn solo(&self, reason: String) -> SoloGuard {
         self.solos.enter(reason)
+    }
+
+    fn now(&self) -> Instant {
+        self.shared.clock.now()
     }
 
     fn is_cancelled(&self) -> bool {
@@ -289,7 +294,7 @@ impl Context for CallContext<'_> {
     }
 
     fn broadcast(&mut self, key: &str, value: Vec<u8>) -> Result<(), Error> {
-        self.events.check(key, &value)?;
+        self.shared.events.check(key, &value)?;
         let key = key.into();
         self.announced.push(Announced { key, value });
         Ok(())

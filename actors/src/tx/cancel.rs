@@ -34,6 +34,9 @@ impl<E: Engine> TxCore<E> {
                 executor.close_all();
             }
             Control::ReopenReservations => executor.holdings.reopen(),
+            // The turn loop answers it.
+            #[cfg(feature = "testing")]
+            Control::LookAround(_) => {}
         }
     }
 

@@ -197,6 +197,18 @@ impl<E: Engine> TxCore<E> {
         ];
         looks.into_iter().flatten().min()
     }
+
+    /// When something is due next.
+    #[cfg(feature = "testing")]
+    pub(crate) fn first_due(&self) -> Option<Instant> {
+        let due = [
+            self.executor.streams.first_due(),
+            self.executor.holdings.first_due(),
+            self.backlog.next_look(),
+            self.executor.ticks.next_look(),
+        ];
+        due.into_iter().flatten().min()
+    }
 }
 
 impl<E: Engine> Executor<E> {

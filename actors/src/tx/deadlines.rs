@@ -55,6 +55,12 @@ impl<T> Deadlines<T> {
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.timers.next_look()
     }
+
+    /// When the first one is due.
+    #[cfg(feature = "testing")]
+    pub(super) fn first_due(&self) -> Option<Instant> {
+        self.timers.first_due()
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What Tx offers to the engine and to procedures while it executes one request.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vestibule_wire::Error;
 
@@ -41,6 +41,10 @@ pub(super) struct Announced {
 impl Context for RequestContext<'_> {
     fn solo(&self, reason: String) -> SoloGuard {
         self.solos.enter(reason)
+    }
+
+    fn now(&self) -> Instant {
+        self.pushes.shared.clock.now()
     }
 
     fn is_cancelled(&self) -> bool {

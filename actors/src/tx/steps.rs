@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Instant;
 
 use futures::future::LocalBoxFuture;
 use vestibule_wire::Error;
@@ -112,6 +113,14 @@ impl<E> Steps<E> for CallSteps<E> {
 
     fn solo(&self, reason: String) -> SoloGuard {
         Solos::new(self.shared.serving.clone()).enter(reason)
+    }
+
+    fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+
+    fn sleep_until(&self, time: Instant) -> LocalBoxFuture<'static, ()> {
+        Box::pin(self.shared.clock.sleep_until(time))
     }
 
     fn is_draining(&self) -> bool {

@@ -292,6 +292,12 @@ impl Streams {
         self.deadlines.next_look()
     }
 
+    /// When the first one is due.
+    #[cfg(feature = "testing")]
+    pub(super) fn first_due(&self) -> Option<Instant> {
+        self.deadlines.first_due()
+    }
+
     /// Where the transactions are that live and that are wanted.
     pub(super) fn find(&self, wanted: impl Fn(&Transaction) -> bool) -> Vec<StreamKey> {
         let is_wanted = |stream: &StreamState| stream.live().is_some_and(&wanted);

@@ -62,7 +62,7 @@ impl<E: Engine> Executor<E> {
             }
             self.budget.spend(true);
             self.show_progress();
-            let done = (procedures.ticks()[number].work)(&mut self.engine);
+            let done = (procedures.ticks()[number].work)(&mut self.engine, now);
             let tell = |result| {
                 if let Err(error) = result {
                     log::warn!("work that is done every so often failed: {error}");
@@ -90,7 +90,7 @@ mod tests {
     fn what_is_due_is_done_in_a_turn_and_by_a_primary_only() {
         fixture(|mut fixture: Fixture| async move {
             let period = Duration::from_secs(1);
-            let tick = |engine: &mut ScriptedEngine| {
+            let tick = |engine: &mut ScriptedEngine, _| {
                 engine.put(engine.count() as u64);
                 Ok(())
             };
@@ -118,8 +118,8 @@ mod tests {
         let now = Instant::now();
         let seconds = |seconds| now + Duration::from_secs(seconds);
         let procedures = Procedures::<()>::default()
-            .every(Duration::from_secs(2), |()| Ok(()))
-            .every(Duration::from_secs(3), |()| Ok(()));
+            .every(Duration::from_secs(2), |(), _| Ok(()))
+            .every(Duration::from_secs(3), |(), _| Ok(()));
         let mut ticks = Ticks::new(procedures.ticks(), now);
         let mut due = |at| ticks.take_due(procedures.ticks(), seconds(at));
         assert!(due(1).is_empty());

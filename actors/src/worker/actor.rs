@@ -180,17 +180,26 @@ impl ActorFuture<Worker> for FlushLoop {
         _ctx: &mut Context<Worker>,
         cx: &mut task::Context<'_>,
     ) -> task::Poll<()> {
-        worker.forget_ended();
-        // What a session did not need of its grant, others may wait for.
-        worker.resume_stalled();
         let mut state = worker.cell.state.borrow_mut();
         state.outgoing.set_flush(cx.waker());
-        state.outgoing.send(worker.cell.index);
-        worker.cell.publish_counts(&state);
         drop(state);
-        // Sessions wake this for the transactions that they do not have any more.
-        worker.tell_if_quiet();
+        worker.flush();
         task::Poll::Pending
+    }
+}
+
+impl Worker {
+    /// Sends what the sessions have gathered.
+    pub(super) fn flush(&mut self) {
+        self.forget_ended();
+        // What a session did not need of its grant, others may wait for.
+        self.resume_stalled();
+        let mut state = self.cell.state.borrow_mut();
+        state.outgoing.send(self.cell.index);
+        self.cell.publish_counts(&state);
+        drop(state);
+        // Sessions wake the flush for the transactions that they do not have any more.
+        self.tell_if_quiet();
     }
 }
 

@@ -18,6 +18,7 @@
 //! | `tick` | what nothing else would wake it for |
 //! | `rates` | how much there was per second in the last few, pure |
 //! | `contribute` | its part of what all workers are asked |
+//! | `look_around` | what is due when a test has wound the clock |
 //!
 //! Inside a thread everything is shared by `Rc`; between threads it travels as one message.
 
@@ -25,6 +26,8 @@ mod actor;
 mod contribute;
 mod deliver;
 mod drain;
+#[cfg(feature = "testing")]
+mod look_around;
 mod notify;
 mod progress;
 mod rates;

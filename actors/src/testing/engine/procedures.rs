@@ -23,6 +23,13 @@ impl Script {
         let procedures = answering(Procedures::default());
         committing(reserving(sleeping(blocking(procedures))))
     }
+
+    /// Whether Tx's thread stands still until the test does something about it.
+    pub(in crate::testing) fn stands_still(&self) -> bool {
+        let state = self.state();
+        let is_blocked = state.is_blocking_wanted || state.is_cooperating;
+        state.is_blocked && is_blocked || state.is_committing && state.are_commits_held
+    }
 }
 
 /// Adds the procedures that keep Tx from going on.
@@ -52,12 +59,16 @@ fn blocking(procedures: ScriptedProcedures) -> ScriptedProcedures {
             call.reply.value(&milliseconds)
         })
         .read_only("cooperate", |call: &mut ScriptedCall<'_>| {
-            call.engine.script.change(|state| state.is_blocked = true);
+            call.engine.script.change(|state| {
+                state.is_blocked = true;
+                state.is_cooperating = true;
+            });
             while !call.reply.is_cancelled() {
                 std::thread::yield_now();
             }
             call.engine.script.change(|state| {
                 state.is_blocked = false;
+                state.is_cooperating = false;
                 state.log.push("cooperated".to_owned());
             });
             call.reply.value(&"too late")

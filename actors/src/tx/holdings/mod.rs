@@ -203,6 +203,12 @@ impl Holdings {
         self.waits.next_look()
     }
 
+    /// When the first one is due.
+    #[cfg(feature = "testing")]
+    pub(super) fn first_due(&self) -> Option<Instant> {
+        self.waits.first_due()
+    }
+
     fn stop_waiting(&mut self, ticket: Ticket) {
         let stopped = self.locks.stop_waiting(ticket, &mut self.waits);
         if let Some((completion, held, waiting)) = stopped {
