@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::cells::traffic::CLOSE_REASONS;
 use crate::incoming::PeerAddress;
 use crate::throttle::Throttle;
 
@@ -37,7 +38,7 @@ pub struct ConnectionClosed {
 }
 
 /// Why a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -59,6 +60,37 @@ pub enum CloseReason {
     Damaged,
     /// The session panicked: a fault of the server.
     Panicked,
+}
+
+impl CloseReason {
+    /// Every one.
+    pub const ALL: [Self; CLOSE_REASONS] = [
+        Self::Client,
+        Self::TimeLimit,
+        Self::Shortage,
+        Self::Killed,
+        Self::Stopped,
+        Self::Solo,
+        Self::NoSlot,
+        Self::Damaged,
+        Self::Panicked,
+    ];
+
+    /// As it is serialized.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::TimeLimit => "time_limit",
+            Self::Shortage => "shortage",
+            Self::Killed => "killed",
+            Self::Stopped => "stopped",
+            Self::Solo => "solo",
+            Self::NoSlot => "no_slot",
+            Self::Damaged => "damaged",
+            Self::Panicked => "panicked",
+        }
+    }
 }
 
 type Hook<T> = Box<dyn Fn(&T) + Send + Sync>;

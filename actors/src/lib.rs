@@ -194,6 +194,7 @@
 //! | `settable` | structs of options, set by methods |
 //! | `segments` | memory for large replies, and the counter of all that is charged |
 //! | `shared_tree` | an ordered set whose copies share their nodes |
+//! | `counting` | numbers that one thread writes as it goes, and others read |
 //! | `states` | the serving states, the roles, and what each means |
 //! | `engine` | the seam for embedders: engine, procedures, catalog |
 //! | `serving`, `memory`, `cells` | what is read without asking anyone |
@@ -222,6 +223,7 @@ mod cells;
 mod clock;
 pub mod config;
 mod connection;
+mod counting;
 pub mod engine;
 mod exposure;
 mod hooks;

@@ -408,6 +408,35 @@ pub(crate) const REASON_SIZE_MAX: usize = 512;
 /// Rows that `vestibule.show` returns at most.
 pub const SHOW_ROWS_MAX: usize = 10_000;
 
+/// Bounds of the buckets that durations are counted in, of requests, turns and syncs alike: from
+/// what the fastest takes to what nobody waits for.
+pub const DURATION_BUCKETS: [Duration; DURATION_BUCKETS_COUNT] = [
+    Duration::from_micros(50),
+    Duration::from_micros(100),
+    Duration::from_micros(250),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_micros(2500),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+];
+/// How many they are.
+pub(crate) const DURATION_BUCKETS_COUNT: usize = 14;
+/// Of the turns of a worker's sessions, one in this many is timed to its end: a clock that is read
+/// in each would cost a ping a hundredth of what it costs.
+pub(crate) const TURN_TIMED_EVERY: u32 = 16;
+/// How often the System's thread tells that it goes on; session threads do at each of their ticks.
+pub(crate) const PULSE_PERIOD: Duration = Duration::from_secs(1);
+/// Spaces of which an engine tells numbers, at most: each is several time series to those
+/// who scrape them.
+pub const ENGINE_SPACES_TOLD_MAX: usize = 1000;
+
 /// How often a worker looks at its counters for how much there is per second.
 pub(crate) const RATE_SAMPLE_PERIOD: Duration = Duration::from_secs(1);
 /// Over how many such periods that is told.

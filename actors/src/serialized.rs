@@ -10,6 +10,14 @@ pub(crate) fn in_seconds<S: Serializer>(time: &Duration, serializer: S) -> Resul
     serializer.serialize_f64(time.as_secs_f64())
 }
 
+/// The same of several.
+pub(crate) fn each_in_seconds<S: Serializer>(
+    times: &[Duration],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(times.iter().map(Duration::as_secs_f64))
+}
+
 /// The same where there may be none: nil.
 pub(crate) fn in_seconds_or_nil<S: Serializer>(
     time: &Option<Duration>,
@@ -25,6 +33,17 @@ pub(crate) fn in_unix_seconds<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     serializer.serialize_f64(since.as_secs_f64())
+}
+
+/// The same where there may be none: nil.
+pub(crate) fn in_unix_seconds_or_nil<S: Serializer>(
+    time: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => in_unix_seconds(time, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// A number of microseconds, as the whole number that it is there.

@@ -13,13 +13,17 @@ use crate::authenticator::AskAuthenticator;
 use crate::cells::claims::Claims;
 use crate::cells::fence::Fence;
 use crate::cells::heartbeat::Heartbeat;
+use crate::cells::pulse::Pulse;
 use crate::cells::recent_durations::RecentDurations;
 use crate::cells::reservation_list::ReservationList;
 use crate::cells::traffic::TrafficCounts;
+use crate::cells::tx_counts::TxCounts;
 use crate::clock::Clock;
 use crate::config::{Config, Grace};
 use crate::engine::catalog::Catalog;
-use crate::engine::{DataMemory, LocalProcedures, ReadView, counted};
+use crate::engine::{
+    DataMemory, EngineNumbers, EngineTotals, LocalProcedures, ReadView, Statistics, counted,
+};
 use crate::exposure::Exposure;
 use crate::hooks::ConnectionHooks;
 use crate::limits::{GRACE_UNKNOWN, RETRY_AFTER_DEFAULT};
@@ -56,6 +60,10 @@ pub(crate) struct Shared {
     /// Durations of recent transactions.
     pub(crate) recent_durations: RecentDurations,
     pub(crate) counters: Vec<WorkerCounters>,
+    /// What Tx counts.
+    pub(crate) tx: TxCounts,
+    /// When the System's thread was seen to go on last.
+    pub(crate) system_pulse: Pulse,
     /// How many engines have come into service, one after the other.
     pub(crate) engines: watch::Sender<u64>,
     /// The serving state, for those who wait for it to change.
@@ -80,6 +88,7 @@ pub(crate) struct Shared {
     views: AtomicU64,
     view: Mutex<Option<Arc<dyn ReadView>>>,
     data_memory: Mutex<Option<Arc<DataMemory>>>,
+    statistics: Mutex<EngineTotals>,
 }
 
 /// What one worker tells about itself.
@@ -93,6 +102,8 @@ pub(crate) struct WorkerCounters {
     pub(crate) replies_delivered: AtomicU64,
     /// Whether it was told of a change of events, and has not looked yet.
     events_told: AtomicBool,
+    /// When it was seen to go on last.
+    pub(crate) pulse: Pulse,
     /// The last change of state that all its sessions have heard of, by its epoch.
     epoch: AtomicU64,
     /// How long that took, in microseconds, and the longest that it ever took.
@@ -109,6 +120,7 @@ impl WorkerCounters {
             replies_sent: AtomicU64::new(0),
             replies_delivered: AtomicU64::new(0),
             events_told: AtomicBool::new(false),
+            pulse: Pulse::default(),
             epoch: AtomicU64::new(0),
             reached_us: AtomicU64::new(0),
             reached_max_us: AtomicU64::new(0),
@@ -181,6 +193,8 @@ impl Shared {
             fence: Fence::default(),
             recent_durations: RecentDurations::default(),
             counters: counters.collect(),
+            tx: TxCounts::default(),
+            system_pulse: Pulse::default(),
             slots: Arc::new(slots),
             exposure: Exposure::default(),
             started: clock.now(),
@@ -194,6 +208,7 @@ impl Shared {
             views: AtomicU64::new(0),
             view: Mutex::new(None),
             data_memory: Mutex::new(None),
+            statistics: Mutex::default(),
         }
     }
 
@@ -304,6 +319,17 @@ impl Shared {
         *lock(&self.data_memory) = memory;
     }
 
+    /// What the engine tells of itself, with what those before it have counted; `None` if it tells
+    /// nothing.
+    pub(crate) fn engine_numbers(&self) -> Option<EngineNumbers> {
+        lock(&self.statistics).numbers()
+    }
+
+    /// Another engine is in service.
+    pub(crate) fn publish_statistics(&self, statistics: Option<Arc<dyn Statistics>>) {
+        lock(&self.statistics).follow(statistics);
+    }
+
     /// Why the engine takes no changes, if it does not.
     pub(crate) fn fault(&self) -> Option<String> {
         lock(&self.fault).clone()
@@ -328,6 +354,12 @@ impl Shared {
             self.events.set_loading(status.serving, reason, progress);
             self.serving.notify();
         }
+    }
+
+    /// How long after the start of the runtime.
+    #[inline]
+    pub(crate) fn since_start(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.started)
     }
 
     pub(crate) fn connection_count(&self) -> usize {

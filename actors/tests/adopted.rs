@@ -211,7 +211,7 @@ fn a_connection_has_no_more_requests_in_flight_than_it_was_adopted_with() {
     });
     harness.wait_until("two are forwarded", || harness.handle().in_flight() >= 3);
     // Told by its own thread, which has taken what it could by then.
-    let listed = wait_for(harness.handle().connections());
+    let listed = wait_for(harness.handle().connections(100));
     let own: Vec<_> = listed.iter().filter(|own| own.requests_max == 2).collect();
     assert_eq!(own.len(), 1, "{listed:?}");
     assert_eq!(own[0].in_flight, 2);
@@ -233,7 +233,7 @@ fn a_connection_is_closed_after_the_idle_time_that_it_was_adopted_with() {
     let long = Some(Duration::from_secs(3600));
     let bounded = |idle| ConnectionBounds::default().idle(idle);
     let patient = adopt_with(&harness, bounded(long)).expect("there is a slot");
-    let mut told = wait_for(harness.handle().connections());
+    let mut told = wait_for(harness.handle().connections(100));
     told.sort_by_key(|own| own.connection);
     let told: Vec<_> = told.iter().map(|own| own.idle_timeout).collect();
     assert_eq!(told, [None, long]);

@@ -1,5 +1,8 @@
 //! What operators see, for embedders: the same values, and the same means.
 
+#[path = "monitoring/counters.rs"]
+mod counters;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -136,7 +139,7 @@ fn an_embedder_lists_and_kills_while_tx_stands_still() {
     let (status, metrics) = (handle.status(), handle.metrics());
     assert_eq!((status.queued, status.in_flight), (1, 2));
     assert_eq!((metrics.queued, metrics.in_flight), (1, 2));
-    let connections = block_on(handle.connections());
+    let connections = block_on(handle.connections(100));
     assert_eq!(connections.len(), 2);
     assert!(connections.iter().all(|own| own.in_flight == 1));
     assert!(
@@ -144,7 +147,7 @@ fn an_embedder_lists_and_kills_while_tx_stands_still() {
             .iter()
             .all(|own| own.place == ConnectionPlace::Client)
     );
-    let mut requests = block_on(handle.requests());
+    let mut requests = block_on(handle.requests(100));
     requests.sort_by_key(|own| own.connection);
     let states: Vec<_> = requests.iter().map(|own| own.state).collect();
     assert_eq!(states, [RequestState::Started, RequestState::Queued]);
@@ -225,8 +228,8 @@ fn after_the_end_everything_is_told_and_nothing_is_there() {
     let handle = harness.handle().clone();
     handle.stop_now("the test");
     assert!(harness.join().tx_stopped);
-    assert_eq!(block_on(handle.connections()), []);
-    assert_eq!(block_on(handle.requests()), []);
+    assert_eq!(block_on(handle.connections(100)), []);
+    assert_eq!(block_on(handle.requests(100)), []);
     assert_eq!(handle.status().state, State::Stopped);
     assert_eq!(handle.metrics().client_connections, 0);
     let outcome = block_on(handle.change(Transition::to_replica()));

@@ -8,15 +8,18 @@ use vestibule_wire::reply::write_value;
 
 use super::args::text_argument;
 use super::call::{Answer, ControlCall, RunControl};
+use crate::limits::SHOW_ROWS_MAX;
 use crate::messages::FanOut;
 use crate::monitoring::{DescriptorInfo, LimitInfo, SessionThread};
 
 /// What can be shown. The usage lists them in this order.
 const SHOWN: [(&str, RunControl); 8] = [
     ("connections", |_, _| {
-        Ok(Answer::FanOut(FanOut::Connections))
+        Ok(Answer::FanOut(FanOut::Connections(SHOW_ROWS_MAX)))
     }),
-    ("requests", |_, _| Ok(Answer::FanOut(FanOut::Requests))),
+    ("requests", |_, _| {
+        Ok(Answer::FanOut(FanOut::Requests(SHOW_ROWS_MAX)))
+    }),
     ("reservations", |call, body| {
         let rows = call.shared.reservations.rows(call.now);
         write(&rows, body)

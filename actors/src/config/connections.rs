@@ -26,6 +26,8 @@ settable! {
         pub descriptors: usize,
         /// Descriptors kept for the engine.
         pub engine_descriptors: usize,
+        /// Descriptors kept for what else there is in the process: a door of `vestibule-http`, say.
+        pub reserved_descriptors: usize,
         /// Connections of administrators.
         pub administrators: usize,
         /// Connections of clients; 0 for as many as there are descriptors for, which is the most
@@ -52,6 +54,7 @@ impl Default for ConnectionLimits {
         Self {
             descriptors: 0,
             engine_descriptors: ENGINE_DESCRIPTORS_DEFAULT,
+            reserved_descriptors: 0,
             administrators: ADMINISTRATORS_DEFAULT,
             connections_max: 0,
             per_address_max: 0,

@@ -16,6 +16,8 @@ pub(crate) struct ParkedScan {
     pub(crate) reply: LargeFrame,
     /// When it arrived.
     pub(crate) since: Instant,
+    /// Whether it began in a turn that is timed: then how long it takes is counted.
+    pub(crate) is_timed: bool,
 }
 
 /// What it reads, and where it stands there.

@@ -22,6 +22,7 @@
 //! | `factory` | what makes engines |
 //! | `solo` | while an engine holds Tx up, sessions answer alone |
 //! | `refused_by` | who refuses changes where there may be none |
+//! | `statistics` | what monitoring is told of spaces, journal and checkpoints |
 //! | `arguments` | the arguments of a CALL as types; errors of what does not fit |
 //! | `local` | procedures that sessions run |
 //! | `procedures`, `procedure_call` | what CALL reaches; one CALL as its procedure is given it |
@@ -55,6 +56,7 @@ mod refused_by;
 mod reply;
 mod request;
 mod solo;
+mod statistics;
 mod transaction_calls;
 pub mod tuples;
 mod view;
@@ -88,6 +90,10 @@ pub(crate) use request::counted;
 pub use request::{Caller, Outcome, Request, ReservationId, Ticket, TransactionId};
 pub(crate) use solo::SoloBoard;
 pub use solo::SoloGuard;
+pub(crate) use statistics::EngineTotals;
+pub use statistics::{
+    CheckpointNumbers, EngineNumbers, IndexNumbers, JournalNumbers, SpaceNumbers, Statistics,
+};
 pub(crate) use transaction_calls::transaction_call;
 pub use view::{ReadView, Scan, ViewStep};
 pub use wrapper::EngineWrapper;
@@ -308,6 +314,12 @@ pub trait Engine: Sized + 'static {
     /// What the data take in memory, told by the engine as it goes: asked for once, after recovery.
     /// `None` if that is not counted.
     fn data_memory(&self) -> Option<Arc<DataMemory>> {
+        None
+    }
+
+    /// What monitoring is told of spaces, journal and checkpoints, by something that any thread may
+    /// ask: fetched once, after recovery. `None` if there is nothing to tell.
+    fn statistics(&self) -> Option<Arc<dyn Statistics>> {
         None
     }
 }

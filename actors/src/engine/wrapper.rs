@@ -16,6 +16,7 @@ use super::progress::{Fault, Progress};
 use super::refused_by::RefusedBy;
 use super::reply::Reply;
 use super::request::{Caller, Outcome, Request, ReservationId, Ticket, TransactionId};
+use super::statistics::Statistics;
 use super::view::ReadView;
 use super::{Engine, EngineFactory};
 
@@ -116,6 +117,7 @@ forwarded! {
         schema_version() -> u64;
         view() -> Option<Arc<dyn ReadView>>;
         data_memory() -> Option<Arc<DataMemory>>;
+        statistics() -> Option<Arc<dyn Statistics>>;
     }
 }
 

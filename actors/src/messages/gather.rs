@@ -21,8 +21,9 @@ use crate::monitoring::{ConnectionInfo, Killed, RequestInfo};
 /// What is asked of every worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FanOut {
-    Connections,
-    Requests,
+    /// This many of each worker at most.
+    Connections(usize),
+    Requests(usize),
     Kill(KillTarget),
 }
 
@@ -208,7 +209,7 @@ impl Gathered {
     pub(crate) fn write(&self, body: &mut Vec<u8>) -> Result<(), Error> {
         match self.question {
             FanOut::Kill(_) => write_value(body, &sum_of_killed(&self.rows)),
-            FanOut::Connections | FanOut::Requests => write_value(body, &self.rows),
+            FanOut::Connections(_) | FanOut::Requests(_) => write_value(body, &self.rows),
         }
     }
 }
@@ -260,7 +261,7 @@ mod tests {
             wait: WaitId::NONE,
         };
         let answers_to = asker.recipient();
-        let mut parts = Gather::start(FanOut::Requests, reply_to, answers_to, 3);
+        let mut parts = Gather::start(FanOut::Requests(9), reply_to, answers_to, 3);
         let rows = || [Row::Killed(Killed::default())];
         parts.next().expect("of three").give(rows());
         drop(parts.next());

@@ -89,12 +89,30 @@ pub enum DescriptorShare {
     Runtime,
     /// What is kept for the engine.
     Engine,
+    /// What is kept for what else there is in the process.
+    Reserved,
     /// Connections of administrators.
     Administrators,
     /// What connections are told by that find no slot.
     Spare,
     /// Connections of clients.
     Clients,
+}
+
+impl DescriptorShare {
+    /// As it is serialized.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Runtime => "runtime",
+            Self::Engine => "engine",
+            Self::Reserved => "reserved",
+            Self::Administrators => "administrators",
+            Self::Spare => "spare",
+            Self::Clients => "clients",
+        }
+    }
 }
 
 impl DescriptorInfo {
@@ -112,6 +130,7 @@ impl DescriptorInfo {
             row(DescriptorShare::Process, budget.limit, None),
             row(DescriptorShare::Runtime, Some(budget.runtime), None),
             row(DescriptorShare::Engine, Some(budget.engine), None),
+            row(DescriptorShare::Reserved, Some(budget.reserved), None),
             row(
                 DescriptorShare::Administrators,
                 Some(budget.administrators),

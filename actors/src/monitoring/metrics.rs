@@ -3,16 +3,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use vestibule_wire::keys::RequestType;
 
-use super::threads::SessionThread;
-use crate::cells::traffic::{Counted, Counter};
-use crate::serialized::in_seconds;
-use crate::serving::{Role, State};
-use crate::shared::Shared;
+use super::requests::RequestMetrics;
+use super::states::StateTime;
+use super::threads::{Heartbeats, SessionThread};
+use super::tx::TxMetrics;
+use crate::cells::traffic::{Counted, CountedType, Counter, LoginResult};
+use crate::cells::tx_counts::TransactionEnd;
+use crate::engine::{EngineNumbers, Progress};
+use crate::hooks::CloseReason;
+use crate::serialized::{in_seconds, in_unix_seconds};
+use crate::serving::{Role, SoloCounts, State};
+use crate::shared::{Shared, WorkerCounters};
+use crate::transitions::TransitionCount;
 
 /// Everything that is counted. Made from cells, by a few locks for a moment and in proportion to
 /// the session threads: nothing is asked of them or of Tx, and nothing is counted for it alone.
@@ -30,6 +37,8 @@ pub struct Metrics {
     pub epoch: u64,
     /// Whether connection pools are told that it runs.
     pub is_ready: bool,
+    /// Whether an engine has recovered since the start.
+    pub has_started: bool,
     /// Whether the engine takes no changes, because of a fault.
     pub has_fault: bool,
     /// Grows with every change of the definitions.
@@ -38,6 +47,25 @@ pub struct Metrics {
     pub last_record: Option<u64>,
     /// What came and went.
     pub traffic: TrafficMetrics,
+    /// Where requests went, what they were answered, and how long they took.
+    pub requests: RequestMetrics,
+    /// What Tx does.
+    pub tx: TxMetrics,
+    /// How transactions ended.
+    pub transaction_ends: BTreeMap<TransactionEnd, u64>,
+    /// The states, and how long each has lasted in all.
+    pub states: Vec<StateTime>,
+    /// How often solo was declared.
+    pub solos: SoloCounts,
+    /// When state or role were entered that there are now. Serialized as Unix time in seconds.
+    #[serde(serialize_with = "in_unix_seconds")]
+    pub since: SystemTime,
+    /// How far what is waited for has come, from 0.0 to 1.0; `None` if nothing is known.
+    pub progress: Option<f64>,
+    /// Connections that have ended, by the reason.
+    pub closed_connections: BTreeMap<CloseReason, u64>,
+    /// Logins, by what became of them.
+    pub logins: BTreeMap<LoginResult, u64>,
     /// Connections of clients.
     pub client_connections: usize,
     /// Connections with a slot of the administrators'.
@@ -58,12 +86,20 @@ pub struct Metrics {
     pub waits: usize,
     /// Transitions since the start, changes of state that are over at once included.
     pub transitions: u64,
+    /// The same by what they led to, those under way left out.
+    pub transition_counts: Vec<TransitionCount>,
     /// What the buffers of all connections take, and the replies on their way to them.
     pub connections_memory: MemoryUse,
     /// What the engine's data take, if it counts that.
     pub data_memory: Option<MemoryUse>,
     /// The session threads.
     pub threads: Vec<SessionThread>,
+    /// When they and the System's thread were seen to go on.
+    pub heartbeats: Heartbeats,
+    /// What came and went on each of them, in their order.
+    pub thread_traffic: Vec<TrafficMetrics>,
+    /// What the engine tells of itself.
+    pub engine: Option<EngineNumbers>,
 }
 
 /// What came and went since the start.
@@ -144,23 +180,29 @@ impl TrafficMetrics {
     pub const OTHER: &'static str = "OTHER";
 
     pub(crate) fn of(shared: &Shared) -> Self {
+        Self::of_workers(&shared.counters)
+    }
+
+    fn of_workers(workers: &[WorkerCounters]) -> Self {
         let counted = |counter: Counter| {
-            let workers = shared.counters.iter();
+            let workers = workers.iter();
             let counted = workers.map(|worker| worker.traffic.get(counter));
             Count::of(counted.fold(Counted::default(), Counted::and))
         };
-        let sum = |counters: &mut dyn Iterator<Item = Counter>| {
-            counters.map(counted).fold(Count::default(), Count::and)
+        let sum = |types: &mut dyn Iterator<Item = CountedType>| {
+            let of_type = |counted| workers.iter().map(move |own| own.traffic.requests(counted));
+            let sum = types.flat_map(of_type);
+            Count::of(sum.fold(Counted::default(), Counted::and))
         };
         let row = |(name, types): &(&'static str, &[RequestType])| {
-            (*name, sum(&mut types.iter().copied().map(Counter::of)))
+            (*name, sum(&mut types.iter().copied().map(CountedType::of)))
         };
         let mut requests: BTreeMap<_, _> = ROWS.iter().map(row).collect();
-        let named = |counter: &Counter| {
+        let named = |counted: &CountedType| {
             let mut types = ROWS.iter().flat_map(|(_, types)| types.iter());
-            types.any(|own| Counter::of(*own) == *counter)
+            types.any(|own| CountedType::of(*own) == *counted)
         };
-        let mut others = Counter::requests().filter(|counter| !named(counter));
+        let mut others = CountedType::all().filter(|counted| !named(counted));
         requests.insert(Self::OTHER, sum(&mut others));
         Self {
             requests,
@@ -183,18 +225,35 @@ impl TrafficMetrics {
 impl Metrics {
     pub(crate) fn of(shared: &Shared, now: Instant) -> Self {
         let serving = shared.serving.load();
+        let status = shared.serving.status(now);
+        let since = SystemTime::now().checked_sub(status.since);
+        let (states, solos) = StateTime::all(shared, now);
         let taken = shared.slots.taken();
         let data_memory = shared.data_memory();
+        let sum = |counter| counted_by_all(shared, counter);
+        let closed = |reason: CloseReason| (reason, sum(Counter::closed(reason as usize)));
+        let logins = |result| (result, sum(Counter::login(result)));
+        let ends = |how| (how, shared.tx.ends(how));
         Self {
             uptime: now.saturating_duration_since(shared.started),
             state: serving.state,
             role: serving.role,
             epoch: serving.epoch,
             is_ready: serving.is_ready(),
+            has_started: *shared.engines.borrow() > 0,
             has_fault: shared.fault().is_some(),
             schema_version: shared.schema_version(),
             last_record: shared.view().and_then(|view| view.last_record()),
             traffic: TrafficMetrics::of(shared),
+            requests: RequestMetrics::of(shared),
+            tx: TxMetrics::of(shared, now),
+            transaction_ends: TransactionEnd::ALL.into_iter().map(ends).collect(),
+            states,
+            solos,
+            since: since.unwrap_or(SystemTime::UNIX_EPOCH),
+            progress: status.progress.and_then(Progress::share),
+            closed_connections: CloseReason::ALL.into_iter().map(closed).collect(),
+            logins: LoginResult::ALL.into_iter().map(logins).collect(),
             client_connections: taken.clients,
             administrator_connections: taken.administrators,
             turned_away: shared.slots.rejected(),
@@ -205,6 +264,7 @@ impl Metrics {
             reservations: shared.quotas.reservations.used(),
             waits: shared.quotas.waits.used(),
             transitions: shared.transitions.last(),
+            transition_counts: shared.transitions.counts(),
             connections_memory: MemoryUse {
                 used_bytes: shared.memory.used(),
                 max_bytes: shared.config.connection_limits.memory_max,
@@ -214,6 +274,15 @@ impl Metrics {
                 max_bytes: own.max(),
             }),
             threads: SessionThread::all(shared),
+            heartbeats: Heartbeats::of(shared, now),
+            thread_traffic: (shared.counters.chunks(1).map(TrafficMetrics::of_workers)).collect(),
+            engine: shared.engine_numbers(),
         }
     }
+}
+
+/// What all workers have counted.
+pub(super) fn counted_by_all(shared: &Shared, counter: Counter) -> u64 {
+    let workers = shared.counters.iter();
+    workers.map(|own| own.traffic.get(counter).total).sum()
 }

@@ -11,6 +11,9 @@
 //! | `status` | the whole server in short: `vestibule.state` |
 //! | `instance` | who it is: `box.info` |
 //! | `metrics` | plain numbers for monitoring, of which `box.stat` and `box.stat.net` are a part |
+//! | `requests` | requests by type and path, errors, and how long requests took |
+//! | `tx` | what Tx does, and how transactions ended |
+//! | `states` | how long the states lasted |
 //! | `connections` | connections, requests, and what a kill has come to |
 //! | `bounds` | limits, descriptors |
 //! | `threads` | the session threads |
@@ -19,15 +22,26 @@ mod bounds;
 mod connections;
 mod instance;
 mod metrics;
+mod requests;
+mod states;
 mod status;
 mod threads;
+mod tx;
 
 pub use bounds::{DescriptorInfo, DescriptorShare, LimitInfo};
 pub use connections::{ConnectionInfo, ConnectionPlace, Killed, RequestInfo, RequestState};
 pub use instance::{Instance, InstanceInfo};
 pub use metrics::{Count, MemoryUse, Metrics, TrafficMetrics};
+pub use requests::{ErrorCount, RequestCount, RequestMetrics};
+pub use states::StateTime;
 pub use status::ServerStatus;
-pub use threads::SessionThread;
+pub use threads::{Heartbeats, SessionThread};
+pub use tx::TxMetrics;
 
 pub use crate::cells::reservation_list::{ReservationInfo, ReservationKind};
+pub use crate::cells::traffic::{LoginResult, RequestPath};
+pub use crate::cells::tx_counts::TransactionEnd;
+pub use crate::counting::durations::{DurationCounts, DurationHistogram};
 pub use crate::quotas::{QuotaInfo, QuotaKind};
+pub use crate::serving::SoloCounts;
+pub use crate::transitions::TransitionCount;

@@ -1,11 +1,11 @@
 //! The session threads, as `vestibule.show('threads')` shows them.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::serialized::in_microseconds;
+use crate::serialized::{each_in_seconds, in_microseconds, in_seconds};
 use crate::shared::{Shared, WorkerCounters};
 
 /// A session thread, and how fast it hears of changes.
@@ -27,6 +27,30 @@ pub struct SessionThread {
     /// The longest since the start. Serialized as `reached_max_us`.
     #[serde(rename = "reached_max_us", serialize_with = "in_microseconds")]
     pub reached_max: Duration,
+}
+
+/// When threads were seen to go on: each tells by a timer of its own, at least once a second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Heartbeats {
+    /// How long ago the System's thread was, which drives transitions and accepts. Serialized in
+    /// seconds.
+    #[serde(serialize_with = "in_seconds")]
+    pub system: Duration,
+    /// How long ago each session thread was, in their order. Serialized in seconds.
+    #[serde(serialize_with = "each_in_seconds")]
+    pub session_threads: Vec<Duration>,
+}
+
+impl Heartbeats {
+    pub(super) fn of(shared: &Shared, now: Instant) -> Self {
+        let now = shared.since_start(now);
+        let threads = shared.counters.iter();
+        Self {
+            system: shared.system_pulse.age(now),
+            session_threads: threads.map(|own| own.pulse.age(now)).collect(),
+        }
+    }
 }
 
 impl SessionThread {

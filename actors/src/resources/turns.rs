@@ -12,18 +12,23 @@
 //! Writing takes turns as well. A session whose turn took long, without being over, joins the queue
 //! too if it is ready again soon: many of them would keep others waiting together.
 //!
-//! The clock is looked at when a number of requests has been answered, by the work that is in them.
+//! The clock is looked at when a number of requests has been answered, by the work that is in them,
+//! and at the end of one turn in a few: of those it is known how long their requests took.
 
 use std::collections::VecDeque;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::cells::traffic::RequestPath;
 use crate::clock::Clock;
 use crate::limits::{
     SESSION_REST_TIMES, SESSION_TURN_LONG, SESSION_TURN_TIME_MAX, SESSION_TURN_WORK_PER_LOOK,
-    VIEW_SELECT_WORK,
+    TURN_TIMED_EVERY, VIEW_SELECT_WORK,
 };
 use crate::messages::SessionId;
+
+/// How many requests were answered in a turn, by their paths.
+pub(crate) type Answered = [u32; RequestPath::ALL.len()];
 
 /// The turn at hand, and the sessions that wait for another one.
 #[derive(Debug)]
@@ -36,6 +41,11 @@ pub(crate) struct Turns {
     /// The turn at hand did more than a few pings.
     is_heavy: bool,
     is_over: bool,
+    /// How many turns there were, modulo 2³².
+    turns: u32,
+    /// The turn at hand is timed to its end, as one of [`TURN_TIMED_EVERY`] is.
+    is_timed: bool,
+    answered: Answered,
     /// Sessions whose turn was over before their work was, with what wakes them.
     late: VecDeque<(SessionId, Waker)>,
     granted: Option<SessionId>,
@@ -51,6 +61,9 @@ impl Turns {
             work: 0,
             is_heavy: false,
             is_over: false,
+            turns: 0,
+            is_timed: false,
+            answered: Answered::default(),
             late: VecDeque::new(),
             granted: None,
             granting: None,
@@ -60,6 +73,8 @@ impl Turns {
     /// A session's turn begins.
     #[inline]
     pub(crate) fn begin(&mut self) {
+        self.is_timed = self.turns.is_multiple_of(TURN_TIMED_EVERY);
+        self.turns = self.turns.wrapping_add(1);
         self.began = None;
         self.work = 0;
         self.is_heavy = false;
@@ -78,6 +93,29 @@ impl Turns {
     pub(crate) fn spend(&mut self, work: u32) {
         self.work += work;
         self.is_heavy |= self.work >= VIEW_SELECT_WORK;
+    }
+
+    /// Whether the turn at hand is one of those that are timed.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.is_timed
+    }
+
+    /// A request was answered in this turn, which is timed, or refused.
+    pub(crate) fn note_answered(&mut self, path: RequestPath) {
+        self.answered[path as usize] += 1;
+    }
+
+    /// The turn at hand is at its end: how long it took, and how many requests were answered in it
+    /// by their paths, if it is timed and there were any.
+    #[inline]
+    pub(crate) fn take_answered(&mut self) -> Option<(Duration, Answered)> {
+        if !std::mem::take(&mut self.is_timed) {
+            return None;
+        }
+        let answered = std::mem::take(&mut self.answered);
+        let began = self.began.filter(|_| answered != Answered::default())?;
+        Some((self.clock.now().saturating_duration_since(began), answered))
     }
 
     /// The turn at hand is at its end: until when its session lets others go first, if it took
@@ -212,6 +250,35 @@ mod tests {
             turns.rest(),
             Some(ended + SESSION_TURN_LONG * SESSION_REST_TIMES)
         );
+    }
+
+    #[test]
+    fn one_turn_in_a_few_is_timed_and_tells_what_was_answered_in_it() {
+        fn slow() -> Instant {
+            std::thread_local! {
+                static NOW: std::cell::Cell<Instant> = std::cell::Cell::new(Instant::now());
+            }
+            NOW.set(NOW.get() + Duration::from_millis(3));
+            NOW.get()
+        }
+        let mut turns = Turns::new(Clock::of(slow));
+        let mut told = Vec::new();
+        for turn in 0..2 * TURN_TIMED_EVERY {
+            turns.begin();
+            turns.note(slow());
+            if turns.is_timed() {
+                turns.note_answered(RequestPath::Local);
+                turns.note_answered(RequestPath::Local);
+                turns.note_answered(RequestPath::View);
+            }
+            told.extend(turns.take_answered().map(|own| (turn, own)));
+            assert!(turns.take_answered().is_none(), "it is told once");
+        }
+        let one = (Duration::from_millis(3), [0, 1, 2, 0]);
+        assert_eq!(told, [(0, one), (TURN_TIMED_EVERY, one)]);
+        // A turn in which nothing was answered says nothing, and needs no clock.
+        turns.begin();
+        assert!(turns.is_timed() && turns.take_answered().is_none());
     }
 
     #[test]

@@ -115,26 +115,25 @@ impl<E: 'static> RuntimeHandle<E> {
         self.shared.in_flight_count() + self.shared.jobs.load(Ordering::Relaxed)
     }
 
-    /// The open connections, up to [`SHOW_ROWS_MAX`](crate::limits::SHOW_ROWS_MAX) of each session
-    /// thread: each is asked. Of a thread that has ended there are none.
-    pub async fn connections(&self) -> Vec<ConnectionInfo> {
-        let rows = self.gather(FanOut::Connections).await.into_iter();
+    /// Open connections, at most `limit`: each session thread is asked. Of one that has ended there
+    /// are none.
+    pub async fn connections(&self, limit: usize) -> Vec<ConnectionInfo> {
+        let rows = self.gather(FanOut::Connections(limit)).await.into_iter();
         let wanted = rows.filter_map(|row| match row {
             Row::Connection(own) => Some(own),
             Row::Request(_) | Row::Killed(_) => None,
         });
-        wanted.collect()
+        wanted.take(limit).collect()
     }
 
-    /// The requests that somebody waits for, up to
-    /// [`SHOW_ROWS_MAX`](crate::limits::SHOW_ROWS_MAX) of each session thread: each is asked.
-    pub async fn requests(&self) -> Vec<RequestInfo> {
-        let rows = self.gather(FanOut::Requests).await.into_iter();
+    /// Requests that somebody waits for, at most `limit` of them: each session thread is asked.
+    pub async fn requests(&self, limit: usize) -> Vec<RequestInfo> {
+        let rows = self.gather(FanOut::Requests(limit)).await.into_iter();
         let wanted = rows.filter_map(|row| match row {
             Row::Request(own) => Some(own),
             Row::Connection(_) | Row::Killed(_) => None,
         });
-        wanted.collect()
+        wanted.take(limit).collect()
     }
 
     /// Closes the connection of this number, and answers its requests before their time: those that
@@ -148,7 +147,7 @@ impl<E: 'static> RuntimeHandle<E> {
     /// let mut client = harness.connect();
     /// System::new().block_on(async {
     ///     let runtime = harness.handle();
-    ///     for own in runtime.connections().await {
+    ///     for own in runtime.connections(100).await {
     ///         println!("{} from {}: {} under way", own.user, own.peer, own.in_flight);
     ///         let killed = runtime.kill_connection(own.connection).await;
     ///         assert_eq!(killed.connections, 1);

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::solo::{Declarer, Solo};
+use super::solo::{Declarer, Solo, SoloCounts};
 use super::status::{Status, retry_after};
 use super::transition::{TransitionProgress, TransitionView};
 use crate::clock::Clock;
@@ -36,6 +36,17 @@ pub(super) struct Details {
     /// When what progress measures began.
     progress_since: Instant,
     pub(super) guards: u64,
+    history: History,
+}
+
+/// What there has been.
+#[derive(Debug, Clone, Copy)]
+struct History {
+    /// How long each state lasted, but for the present one.
+    lasted: [Duration; State::ALL.len()],
+    /// When the present one was entered.
+    entered: Instant,
+    solos: SoloCounts,
 }
 
 /// The shared cell. One exists per runtime.
@@ -81,6 +92,11 @@ impl ServingCell {
                 since: now,
                 progress_since: now,
                 guards: 0,
+                history: History {
+                    lasted: [Duration::ZERO; State::ALL.len()],
+                    entered: now,
+                    solos: SoloCounts::default(),
+                },
             }),
             clock,
             notify: OnceLock::new(),
@@ -128,6 +144,9 @@ impl ServingCell {
                 };
                 if new.state != old.state || new.role != old.role {
                     details.since = now;
+                }
+                if new.state != old.state {
+                    details.history.leave(old.state, now);
                 }
                 self.bits.store(new.to_bits(), Ordering::Release);
             }
@@ -244,7 +263,10 @@ impl ServingCell {
     /// An operator asks for solo; asking again replaces the reason.
     pub(crate) fn operator_solo(&self, reason: &str, now: Instant) {
         self.change(now, |details| {
+            let before = details.solos.len();
             details.solos.retain(|solo| solo.by != Declarer::Operator);
+            let is_new = details.solos.len() == before;
+            details.history.solos.operator += u64::from(is_new);
             details.push(Declarer::Operator, reason, now);
         });
     }
@@ -267,6 +289,7 @@ impl ServingCell {
                 since: now,
             };
             details.solos.insert(0, solo);
+            details.history.solos.stall += 1;
         });
     }
 
@@ -275,6 +298,28 @@ impl ServingCell {
         self.change(now, |details| {
             details.solos.retain(|solo| solo.by != Declarer::Watchdog);
         });
+    }
+
+    /// How long each state has lasted in all, in the order of [`State::ALL`], and how often solo
+    /// was declared.
+    pub(crate) fn history(&self, now: Instant) -> ([Duration; State::ALL.len()], SoloCounts) {
+        let details = self.details();
+        let mut history = details.history;
+        history.leave(self.load().state, now);
+        let guard = details.guards;
+        (
+            history.lasted,
+            SoloCounts {
+                guard,
+                ..history.solos
+            },
+        )
+    }
+
+    /// Whether the watchdog says that Tx stands still.
+    pub(crate) fn is_stalled(&self) -> bool {
+        let details = self.details();
+        (details.solos.iter()).any(|solo| solo.by == Declarer::Watchdog)
     }
 
     /// Everything there is to say about the state.
@@ -311,6 +356,13 @@ impl ServingCell {
                 }),
             wanted: details.transition.wanted,
         }
+    }
+}
+
+impl History {
+    fn leave(&mut self, state: State, now: Instant) {
+        self.lasted[state as usize] += now.saturating_duration_since(self.entered);
+        self.entered = now;
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) use admitted::Admitted;
 pub(crate) use cell::ServingCell;
 pub use events::Events;
 pub(crate) use guard::Solos;
+pub use solo::SoloCounts;
 pub(crate) use status::Status;
 pub(crate) use transition::TransitionView;
 pub use transition::{TransitionPhase, TransitionProgress};

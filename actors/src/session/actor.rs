@@ -13,6 +13,7 @@ use vestibule_wire::ErrorCode;
 use vestibule_wire::greeting::{self, SALT_SIZE};
 
 use super::io::{flush, read, take_inbox};
+use crate::cells::traffic::{Counter, RequestPath};
 use crate::config::SoloPolicy;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::identity::Identity;
@@ -223,6 +224,9 @@ fn tell_closed(worker: &WorkerCell, cell: &ConnectionCell, own: &ConnectionState
         reason: own.close_reason(),
         lasted: now.saturating_duration_since(cell.since),
     };
+    let traffic = own.traffic();
+    traffic.count(Counter::closed(own.close_reason() as usize));
+    traffic.add(Counter::RELEASED, own.held_count() as u64);
     worker.shared.additions.hooks.tell_closed(closed, now);
 }
 
@@ -373,6 +377,11 @@ fn turn(
     if serving.is_stopping() && own.is_idle_operator() {
         // The worker waits for everybody else.
         state.outgoing.wake_flush();
+    }
+    if let Some((took, answered)) = state.turns.take_answered() {
+        for (path, count) in RequestPath::ALL.into_iter().zip(answered) {
+            own.traffic().durations(path).add_many(took, count.into());
+        }
     }
     own.rest_until(state.turns.rest());
     charge(cell, state, own);

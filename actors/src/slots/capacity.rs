@@ -61,6 +61,7 @@ mod tests {
         limit: Some(64),
         runtime: 30,
         engine: 16,
+        reserved: 0,
         administrators: 2,
         spare: 1,
         clients: 3,

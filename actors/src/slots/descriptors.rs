@@ -3,6 +3,7 @@
 //! ```text
 //!   limit ─┬─ runtime         its threads, listeners, standard streams
 //!          ├─ engine          held back, so that it can open a file at any moment
+//!          ├─ reserved        held back for what the embedder has beside it
 //!          ├─ administrators  connections that are not counted among the clients
 //!          ├─ spare           one for telling a connection that there is no slot for it
 //!          └─ clients         the rest, or what is configured if that is less
@@ -31,6 +32,7 @@ pub(crate) struct DescriptorBudget {
     pub(crate) limit: Option<usize>,
     pub(crate) runtime: usize,
     pub(crate) engine: usize,
+    pub(crate) reserved: usize,
     pub(crate) administrators: usize,
     pub(crate) spare: usize,
     pub(crate) clients: usize,
@@ -70,8 +72,11 @@ impl DescriptorBudget {
         // The System's thread and Tx's have a reactor each, too.
         let threads = session_threads + 2;
         let runtime = RUNTIME_DESCRIPTORS + threads * THREAD_DESCRIPTORS + listeners;
-        let reserved =
-            runtime + limits.engine_descriptors + limits.administrators + SPARE_DESCRIPTORS;
+        let reserved = runtime
+            + limits.engine_descriptors
+            + limits.reserved_descriptors
+            + limits.administrators
+            + SPARE_DESCRIPTORS;
         let limit = (limits.descriptors > 0).then_some(limits.descriptors);
         let rest = match limit {
             None => CONNECTIONS_MAX,
@@ -89,6 +94,7 @@ impl DescriptorBudget {
             limit,
             runtime,
             engine: limits.engine_descriptors,
+            reserved: limits.reserved_descriptors,
             administrators: limits.administrators,
             spare: SPARE_DESCRIPTORS,
             clients,
@@ -129,7 +135,11 @@ impl fmt::Display for DescriptorBudget {
             ": {} for clients, {} for administrators, {} for the engine, {} for the runtime, \
              {} spare",
             self.clients, self.administrators, self.engine, self.runtime, self.spare
-        )
+        )?;
+        match self.reserved {
+            0 => Ok(()),
+            own => write!(f, ", {own} reserved"),
+        }
     }
 }
 

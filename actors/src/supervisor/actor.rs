@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::watchdog::{Alarm, TxObservation, Watchdog};
 use crate::acceptor::AcceptorHandle;
 use crate::jobs::JobTable;
-use crate::limits::{TX_DEATHS_MAX, TX_DEATHS_PERIOD};
+use crate::limits::{PULSE_PERIOD, TX_DEATHS_MAX, TX_DEATHS_PERIOD};
 use crate::messages::supervisor::{Submit, Withdraw, WorkerReported};
 use crate::messages::tx::TxHandle;
 use crate::messages::{ReplyTo, Requester, TxEvent, WorkerReport};
@@ -119,6 +119,16 @@ impl Supervisor {
             worker.tx_ready(tx.clone());
         }
         self.tx = Some(tx);
+    }
+
+    /// Tells now and then that the System's thread goes on.
+    fn beat(&self, ctx: &mut Context<Self>) {
+        ctx.run_interval(PULSE_PERIOD, |supervisor, _| {
+            let shared = &supervisor.shared;
+            shared
+                .system_pulse
+                .beat(shared.since_start(shared.clock.now()));
+        });
     }
 
     /// Looks at Tx again when the watchdog wants to, until the stop.
@@ -231,6 +241,7 @@ impl Actor for Supervisor {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.start_tx();
         self.watch_tx(ctx);
+        self.beat(ctx);
     }
 }
 

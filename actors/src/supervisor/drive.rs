@@ -213,6 +213,7 @@ impl Supervisor {
                 self.shared.serving.stopped(self.settled_view(), now);
                 // The data are let go, although handles may still be held.
                 self.shared.publish_view(None);
+                self.shared.publish_statistics(None);
             }
             TransitionTarget::Role(role) => {
                 self.shared.serving.set_role(role, self.settled_view(), now);

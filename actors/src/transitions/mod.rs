@@ -44,6 +44,7 @@ mod tests;
 
 pub(crate) use action::{Action, CallerId};
 pub use counts::Counts;
+pub use log::TransitionCount;
 pub(crate) use log::TransitionLog;
 pub(crate) use machine::Machine;
 pub use outcome::{TransitionOutcome, TransitionResult};

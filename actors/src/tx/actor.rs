@@ -129,6 +129,9 @@ impl<E: Engine> Tx<E> {
             Ok(value) => Some(value),
             Err(panic) => {
                 let core = self.core.take();
+                if let Some(core) = &core {
+                    core.on_death();
+                }
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(core)));
                 let text = panic_text(panic.as_ref());
                 self.supervisor.tx_event(TxEvent::Died {

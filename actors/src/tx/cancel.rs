@@ -10,7 +10,7 @@
 
 use std::time::Instant;
 
-use vestibule_wire::Error;
+use vestibule_wire::{Error, ErrorCode};
 
 use super::callers::Callers;
 use super::core::{Executor, TxCore};
@@ -18,6 +18,7 @@ use super::deferred::Deferred;
 use super::given_up::Fate;
 use super::streams::{Aborted, Beginner, StreamKey, Transaction};
 use crate::cells::claims::RequestPhase;
+use crate::cells::tx_counts::TransactionEnd;
 use crate::engine::{Engine, ReservationId, Ticket};
 use crate::messages::tx::{Cancel, Control, RequestOrigin, TransactionEffect};
 
@@ -110,6 +111,7 @@ impl<E: Engine> Executor<E> {
 
     fn roll_back_live(&mut self, key: StreamKey, error: &Error) -> Option<Aborted> {
         let aborted = self.streams.abort(key, error)?;
+        self.shared.tx.ended(end_by(error), 1);
         self.engine.rollback_transaction(aborted.id);
         Some(aborted)
     }
@@ -210,9 +212,20 @@ impl<E: Engine> Executor<E> {
     }
 }
 
+/// How a transaction ends that is aborted with this error, or whose COMMIT is answered with it.
+pub(super) fn end_by(error: &Error) -> TransactionEnd {
+    match error.code() {
+        ErrorCode::TRANSACTION_TIMEOUT => TransactionEnd::Timeout,
+        ErrorCode::TRANSACTION_CONFLICT => TransactionEnd::Conflict,
+        ErrorCode::READONLY | ErrorCode::SHUTDOWN => TransactionEnd::Transition,
+        // What a killed request is told.
+        ErrorCode::PROC => TransactionEnd::Killed,
+        _ => TransactionEnd::RolledBack,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use vestibule_wire::ErrorCode;
     use vestibule_wire::keys::RequestType;
 
     use super::*;

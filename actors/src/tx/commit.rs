@@ -5,6 +5,7 @@ use vestibule_wire::Error;
 use super::callers::Callers;
 use super::core::Executor;
 use super::streams::Transaction;
+use crate::cells::tx_counts::TransactionEnd;
 use crate::engine::Engine;
 
 impl<E: Engine> Executor<E> {
@@ -24,6 +25,10 @@ impl<E: Engine> Executor<E> {
         };
         self.writes.forget_reads();
         self.roll_back_begun_unless(|_| result.is_ok());
+        self.count_commits(match result {
+            Ok(()) => TransactionEnd::Committed,
+            Err(_) => TransactionEnd::RolledBack,
+        });
         match &result {
             Ok(()) => {
                 if self.engine.schema_version() != self.output.schema_version() {
@@ -44,6 +49,12 @@ impl<E: Engine> Executor<E> {
             Ok(()) => self.streams.forget_statements(),
             Err(error) => self.abort_refused(&error),
         }
+    }
+
+    /// Transactions whose COMMIT was in this turn have ended so.
+    pub(super) fn count_commits(&mut self, how: TransactionEnd) {
+        let committing = std::mem::take(&mut self.committing);
+        self.shared.tx.ended(how, committing);
     }
 
     /// Statements that were told the turn's error must not be committed with their transactions.
@@ -68,6 +79,7 @@ impl<E: Engine> Executor<E> {
             }
             let transaction = self.streams.take_transaction(key);
             if let Some(live) = transaction.and_then(|own| own.live()) {
+                self.shared.tx.ended(TransactionEnd::RolledBack, 1);
                 self.engine.rollback_transaction(live);
             }
         }

@@ -24,6 +24,7 @@ use super::streams::Streams;
 use super::tasks::Tasks;
 use super::ticks::Ticks;
 use super::turn_writes::TurnWrites;
+use crate::cells::tx_counts::TransactionEnd;
 use crate::clock::Clock;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Completions, Engine};
@@ -77,6 +78,8 @@ pub(super) struct Executor<E: Engine> {
     pub(super) ticks: Ticks,
     /// The engine takes no changes: the status says so.
     pub(super) has_fault: bool,
+    /// Transactions whose COMMIT was in this turn.
+    pub(super) committing: usize,
 }
 
 impl<E: Engine> fmt::Debug for TxCore<E> {
@@ -129,6 +132,7 @@ impl<E: Engine> TxCore<E> {
             budget: TurnBudget::new(clock, now),
             ticks,
             has_fault: false,
+            committing: 0,
             shared,
         };
         executor.take_over();
@@ -183,6 +187,13 @@ impl<E: Engine> TxCore<E> {
         self.executor.show_progress();
     }
 
+    /// This Tx has panicked: what it counts ends with it.
+    pub(crate) fn on_death(&self) {
+        self.end_turn();
+        let open = self.executor.streams.find(|_| true).len() + self.executor.committing;
+        self.executor.shared.tx.ended(TransactionEnd::TxDeath, open);
+    }
+
     pub(crate) fn has_work(&self) -> bool {
         self.queue.has_work() || self.executor.streams.has_resumed() || self.backlog.has_ready()
     }
@@ -223,6 +234,7 @@ impl<E: Engine> Executor<E> {
         self.shared.publish_fault(None);
         self.shared.publish_view(self.engine.view());
         self.shared.publish_data_memory(self.engine.data_memory());
+        self.shared.publish_statistics(self.engine.statistics());
     }
 
     #[inline]

@@ -16,6 +16,7 @@ use super::core::Executor;
 use super::request::ClaimedRequest;
 use super::steps::StepOrigin;
 use super::turn_writes::{Read, read_only};
+use crate::cells::tx_counts::TransactionEnd;
 use crate::engine::{Engine, Outcome};
 use crate::messages::tx::{ReplyHead, RequestOrigin};
 use crate::serving::Admitted;
@@ -72,6 +73,7 @@ impl<E: Engine> Executor<E> {
         }
         // Those that write are too old: they are aborted before the next turn.
         self.streams.forget_statements();
+        self.count_commits(TransactionEnd::Transition);
         self.roll_back_begun_unless(|own| own.admitted.is_read_only());
         let error = read_only(&self.shared);
         let (reads, bodies) = self.writes.take_reads();

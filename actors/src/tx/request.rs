@@ -22,6 +22,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::atomic::{commit_transaction, run};
 use super::callers::Callers;
+use super::cancel::end_by;
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
 use super::holdings::Holder;
@@ -29,11 +30,12 @@ use super::pushes::PushOrigin;
 use super::reply_account::ReplyAccount;
 use super::request_context::{Announced, RequestContext};
 use super::steps::{CallSteps, StepOrigin};
-use super::streams::{Beginner, StreamKey};
+use super::streams::{Beginner, StreamKey, Transaction};
 use super::tasks::TaskGuard;
 use super::turn_writes::read_only;
 use crate::admission::Class;
 use crate::cells::claims::Claim;
+use crate::cells::tx_counts::TransactionEnd;
 use crate::engine::procedures::ProcedureCall;
 use crate::engine::{
     AsyncContext, Caller, Engine, Outcome, Procedure, Reply, Request, Ticket, TransactionId,
@@ -462,13 +464,30 @@ impl<E: Engine> Executor<E> {
             Some(error) if is_commit => return Err(*error),
             Some(_) => {}
             None if is_commit => {
-                let may = self.engine.may_commit(request.caller);
-                may.inspect_err(|_| self.engine.rollback_transaction(transaction.id))?;
-                let (id, admitted) = (transaction.id, transaction.admitted);
-                commit_transaction(&mut self.engine, id, admitted, &self.shared)?;
+                let committed = self.commit_open(request, &transaction);
+                match &committed {
+                    // How it ends is known when the turn is committed.
+                    Ok(()) => self.committing += 1,
+                    Err(error) => self.shared.tx.ended(end_by(error), 1),
+                }
+                committed?;
             }
-            None => self.engine.rollback_transaction(transaction.id),
+            None => {
+                self.shared.tx.ended(TransactionEnd::RolledBack, 1);
+                self.engine.rollback_transaction(transaction.id);
+            }
         }
         Ok(Executed::Done)
+    }
+
+    fn commit_open(
+        &mut self,
+        request: &ClaimedRequest<'_>,
+        transaction: &Transaction,
+    ) -> Result<(), Error> {
+        let may = self.engine.may_commit(request.caller);
+        may.inspect_err(|_| self.engine.rollback_transaction(transaction.id))?;
+        let (id, admitted) = (transaction.id, transaction.admitted);
+        commit_transaction(&mut self.engine, id, admitted, &self.shared)
     }
 }

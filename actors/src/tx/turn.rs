@@ -24,6 +24,7 @@ use vestibule_wire::Error;
 use super::backlog::Backlog;
 use super::core::{Executor, TxCore};
 use super::deferred::Deferred;
+use crate::cells::tx_counts::TransactionEnd;
 use crate::engine::{Engine, StepKind};
 use crate::messages::tx::{Batch, Completed};
 
@@ -37,6 +38,8 @@ enum Turn {
 impl<E: Engine> TxCore<E> {
     /// One turn. Afterwards there may be [more to do](Self::has_work).
     pub(crate) fn turn(&mut self, now: Instant) {
+        let counts = &self.executor.shared.tx;
+        counts.begin_turn(self.executor.shared.since_start(now));
         self.executor.budget.begin(now);
         self.executor.sync_fence();
         self.apply_cancels();
@@ -56,6 +59,13 @@ impl<E: Engine> TxCore<E> {
         self.executor.commit(&self.callers);
         self.executor.send();
         self.executor.show_progress();
+        self.end_turn();
+    }
+
+    /// The turn is over, also if it was ended by a panic.
+    pub(super) fn end_turn(&self) {
+        let at = self.executor.shared.since_start(self.now());
+        self.executor.shared.tx.end_turn(at);
     }
 
     /// Runs what waits: in the order of arrival, or, when the last turn was full after few
@@ -258,7 +268,10 @@ impl<E: Engine> Executor<E> {
 
     /// Rolls back what connections that are gone have left open, if nothing of them waits for room.
     fn reap_streams(&mut self, backlog: &Backlog) {
-        for transaction in self.streams.reap(|connection| backlog.has(connection)) {
+        let left_open = self.streams.reap(|connection| backlog.has(connection));
+        let disconnected = TransactionEnd::Disconnected;
+        self.shared.tx.ended(disconnected, left_open.len());
+        for transaction in left_open {
             self.engine.rollback_transaction(transaction);
         }
     }

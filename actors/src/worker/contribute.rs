@@ -11,7 +11,6 @@ use vestibule_wire::keys::RequestType;
 use super::actor::Worker;
 use crate::cells::claims::RequestPhase;
 use crate::connection::cell::ConnectionCell;
-use crate::limits::SHOW_ROWS_MAX;
 use crate::messages::{Contribute, Contribution, FanOut, Gathered, KillTarget, Row};
 use crate::monitoring::{ConnectionInfo, RequestInfo, RequestState};
 use crate::resources::in_flight::InFlightRequest;
@@ -31,7 +30,7 @@ fn state_of(phase: RequestPhase) -> RequestState {
 }
 
 impl Worker {
-    fn connection_rows(&self, now: Instant) -> Vec<Row> {
+    fn connection_rows(&self, now: Instant, limit: usize) -> Vec<Row> {
         let idle = self.cell.shared.config.time_limits.idle;
         let idle = (!idle.is_zero()).then_some(idle);
         let row = |session: Rc<ConnectionCell>| {
@@ -53,15 +52,15 @@ impl Worker {
                 idle_timeout: session.bounds.idle.or(idle),
             })
         };
-        self.sessions.iter().take(SHOW_ROWS_MAX).map(row).collect()
+        self.sessions.iter().take(limit).map(row).collect()
     }
 
     /// Everything that somebody waits for: on its way to Tx, held, read from the view, transitions,
     /// and replies that a client does not take.
-    fn request_rows(&self, now: Instant) -> Vec<Row> {
-        let mut rows = self.in_flight_rows(now);
+    fn request_rows(&self, now: Instant, limit: usize) -> Vec<Row> {
+        let mut rows = self.in_flight_rows(now, limit);
         for session in self.sessions.iter() {
-            if rows.len() >= SHOW_ROWS_MAX {
+            if rows.len() >= limit {
                 // There may be a thousand times as many.
                 break;
             }
@@ -105,7 +104,7 @@ impl Worker {
                 rows.push(row(None, RequestState::Flushing, own.unread_since()));
             }
         }
-        rows.truncate(SHOW_ROWS_MAX);
+        rows.truncate(limit);
         rows
     }
 
@@ -118,7 +117,7 @@ impl Worker {
         }
     }
 
-    fn in_flight_rows(&self, now: Instant) -> Vec<Row> {
+    fn in_flight_rows(&self, now: Instant, limit: usize) -> Vec<Row> {
         let state = self.cell.state.borrow();
         let row = |(id, request): (_, &InFlightRequest)| {
             let user = self.owner(request).map_or(String::new(), |session| {
@@ -135,12 +134,7 @@ impl Worker {
                 age: Some(age(now, request.since)),
             })
         };
-        state
-            .in_flight
-            .iter()
-            .take(SHOW_ROWS_MAX)
-            .map(row)
-            .collect()
+        state.in_flight.iter().take(limit).map(row).collect()
     }
 }
 
@@ -151,8 +145,8 @@ impl Handler<Contribute> for Worker {
         let contribution = contribute.0;
         let now = self.cell.shared.clock.now();
         match contribution.question() {
-            FanOut::Connections => contribution.give(self.connection_rows(now)),
-            FanOut::Requests => contribution.give(self.request_rows(now)),
+            FanOut::Connections(limit) => contribution.give(self.connection_rows(now, limit)),
+            FanOut::Requests(limit) => contribution.give(self.request_rows(now, limit)),
             FanOut::Kill(target) => self.kill(target, contribution),
         }
     }

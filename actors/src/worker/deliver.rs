@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use super::actor::Worker;
 use crate::cells::claims::RequestId;
-use crate::cells::traffic::Counter;
+use crate::cells::traffic::RequestPath;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
+use crate::counting::durations::DurationCounts;
 use crate::hooks::CloseReason;
 use crate::resources::WorkerState;
 use crate::resources::in_flight::{Effect, InFlightRequest};
@@ -21,12 +22,49 @@ use crate::session::actor::charge;
 use crate::session::cancel::{CancelReason, answer_cancelled};
 use crate::session::messages::{Close, ExpireWaiting};
 use crate::timeouts::after;
-use vestibule_wire::reply::is_error;
+use vestibule_wire::reply::error_code;
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::config::SoloPolicy;
 use crate::limits::TIMER_TICK;
 use crate::messages::tx::{Push, Replies, WaitKind};
+
+/// How long the requests of one message took: those that one read brought are counted together.
+struct Timed<'a> {
+    durations: &'a DurationCounts,
+    now: Instant,
+    since: Instant,
+    count: u64,
+}
+
+impl<'a> Timed<'a> {
+    fn new(durations: &'a DurationCounts, now: Instant) -> Self {
+        Self {
+            durations,
+            now,
+            since: now,
+            count: 0,
+        }
+    }
+
+    /// The reply to a request is here that arrived at this time.
+    #[inline]
+    fn note(&mut self, since: Instant) {
+        if since != self.since {
+            self.count();
+            self.since = since;
+        }
+        self.count += 1;
+    }
+
+    fn count(&mut self) {
+        let count = std::mem::take(&mut self.count);
+        if count > 0 {
+            let took = self.now.saturating_duration_since(self.since);
+            self.durations.add_many(took, count);
+        }
+    }
+}
 
 impl Worker {
     /// The session that a request came from, if it is still there.
@@ -41,6 +79,8 @@ impl Worker {
         let charge = replies.charge.take();
         {
             let mut state = self.cell.state.borrow_mut();
+            let traffic = &self.cell.shared.counters[self.cell.index].traffic;
+            let mut timed = Timed::new(traffic.durations(RequestPath::Tx), self.now());
             let mut last: Option<Rc<ConnectionCell>> = None;
             let mut large = replies.large.drain(..).peekable();
             for (index, head) in replies.heads.iter().enumerate() {
@@ -51,6 +91,7 @@ impl Worker {
                 let Some(request) = state.in_flight.finish(head.id) else {
                     continue;
                 };
+                timed.note(request.since);
                 let is_same = |session: &Rc<ConnectionCell>| session.id == request.session;
                 if !last.as_ref().is_some_and(is_same) {
                     last = self.owner(&request);
@@ -60,8 +101,10 @@ impl Worker {
                 if own.on_reply(&request) {
                     session.wake();
                 }
-                if large.is_none() && is_error(frame) {
-                    own.count(Counter::ERRORS);
+                if large.is_none()
+                    && let Some(code) = error_code(frame)
+                {
+                    traffic.count_error(code);
                     if request.effect == Effect::Opened {
                         own.undo(&request);
                     }
@@ -76,6 +119,7 @@ impl Worker {
                 self.mark_dirty(session);
             }
             drop(large);
+            timed.count();
             self.return_credits(&mut state, &replies.waiting);
             for aborted in &replies.aborted {
                 let session = self.sessions.of(aborted.session);
@@ -128,7 +172,7 @@ impl Worker {
             return;
         }
         let shared = &self.cell.shared;
-        let deadline = after(shared.clock.now(), shared.config.wait_timeout);
+        let deadline = after(self.now(), shared.config.wait_timeout);
         for (id, kind) in waiting {
             let deadline = deadline.filter(|_| *kind == WaitKind::Limited);
             let session = state.in_flight.wait(*id, deadline);
@@ -141,8 +185,25 @@ impl Worker {
         }
     }
 
+    fn now(&self) -> Instant {
+        self.cell.shared.clock.now()
+    }
+
+    /// Counts requests that are answered without Tx.
+    fn count_cut_off(&self, taken: &[InFlightRequest], was_started: bool) {
+        let (traffic, now) = (
+            &self.cell.shared.counters[self.cell.index].traffic,
+            self.now(),
+        );
+        for request in taken {
+            let took = now.saturating_duration_since(request.since);
+            traffic.count_cut_off(was_started, took);
+        }
+    }
+
     /// Answers requests that were taken back: they did not happen.
     pub(crate) fn answer_revoked(&self, taken: &[InFlightRequest], error: &Error) {
+        self.count_cut_off(taken, false);
         // Ends before beginnings, whose order is not known here: of a transaction that was taken
         // back whole, nothing stays open.
         for request in taken.iter().filter(|own| own.ended().is_some()) {
@@ -159,6 +220,7 @@ impl Worker {
 
     /// Answers requests that were begun and are cancelled: they may happen or not.
     pub(crate) fn answer_unknown(&self, started: &[InFlightRequest], error: &Error) {
+        self.count_cut_off(started, true);
         self.answer_each(started, error, ConnectionState::outcome_unknown);
     }
 
@@ -191,7 +253,10 @@ impl Worker {
         if cancelled.is_empty() {
             return;
         }
+        let traffic = &self.cell.shared.counters[self.cell.index].traffic;
         for own in &cancelled {
+            let took = now.saturating_duration_since(own.request.since);
+            traffic.count_cut_off(own.was_started, took);
             let session = self.owner(&own.request);
             let mut worker = self.cell.state.borrow_mut();
             let mut connection = session.as_ref().map(|own| own.state.borrow_mut());

@@ -7,13 +7,13 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::cells::traffic::COUNTERS;
+use crate::cells::traffic::RATED;
 use crate::limits::{RATE_SAMPLE_PERIOD, RATE_SAMPLES};
 
 /// The last totals of a worker's counters, and when they were looked at.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
-    samples: VecDeque<(Instant, [u64; COUNTERS])>,
+    samples: VecDeque<(Instant, [u64; RATED])>,
 }
 
 impl Rates {
@@ -22,8 +22,8 @@ impl Rates {
     pub(super) fn sample(
         &mut self,
         now: Instant,
-        totals: impl FnOnce() -> [u64; COUNTERS],
-    ) -> Option<[u64; COUNTERS]> {
+        totals: impl FnOnce() -> [u64; RATED],
+    ) -> Option<[u64; RATED]> {
         let last = self.samples.back();
         if last.is_some_and(|(at, _)| now.duration_since(*at) < RATE_SAMPLE_PERIOD) {
             return None;
@@ -50,7 +50,7 @@ mod tests {
 
     /// Looks at a time in milliseconds; returns the rate of the first counter.
     fn look(rates: &mut Rates, start: Instant, at_ms: u64, total: u64) -> Option<u64> {
-        let mut totals = [0; COUNTERS];
+        let mut totals = [0; RATED];
         totals[0] = total;
         let now = start + Duration::from_millis(at_ms);
         rates.sample(now, || totals).map(|rates| rates[0])

@@ -35,6 +35,10 @@ use crate::timeouts::after;
 impl Worker {
     /// Answers what has waited too long.
     pub(crate) fn tick(&self, now: Instant) {
+        let shared = &self.cell.shared;
+        shared.counters[self.cell.index]
+            .pulse
+            .beat(shared.since_start(now));
         self.check_timeouts(now);
         self.revoke_slots(now);
         self.poll_paused();
@@ -91,7 +95,7 @@ impl Worker {
     /// Tells those who look at counters how much there was per second.
     fn tell_rates(&self, now: Instant) {
         let traffic = &self.cell.shared.counters[self.cell.index].traffic;
-        let rates = self.rates.borrow_mut().sample(now, || traffic.totals());
+        let rates = self.rates.borrow_mut().sample(now, || traffic.rated());
         if let Some(rates) = rates {
             traffic.set_rates(rates);
         }

@@ -40,7 +40,7 @@ fn store(sync: u64, id: u64, key: u64, size: usize) -> Vec<u8> {
 pub(crate) fn connections(harness: &Harness) -> Vec<ConnectionInfo> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.expect("a runtime can be made");
-    runtime.block_on(harness.handle().connections())
+    runtime.block_on(harness.handle().connections(100))
 }
 
 /// What the only connection of a harness holds.

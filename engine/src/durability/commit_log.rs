@@ -7,8 +7,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::durability::checkpoint::{Answer, Checkpointer, InProgress, Status, Task};
-use crate::durability::journal::{Journal, JournalError};
+use crate::durability::checkpoint::{
+    Answer, CheckpointWatch, Checkpointer, InProgress, Status, Task,
+};
+use crate::durability::journal::{Journal, JournalCounts, JournalError};
 use crate::durability::record;
 use crate::durability::storage::Storage;
 use crate::errors;
@@ -152,6 +154,12 @@ impl CommitLog {
     pub(crate) fn checkpoint_status(&self) -> Status {
         let status = self.checkpointer.as_ref().map(|own| own.status());
         status.unwrap_or_default()
+    }
+
+    /// What monitoring looks at, once recovery is done.
+    pub(crate) fn watches(&self) -> (Option<Arc<JournalCounts>>, Option<CheckpointWatch>) {
+        let journal = self.journal.as_ref().map(|own| lock(own).counts());
+        (journal, self.checkpointer.as_ref().map(Checkpointer::watch))
     }
 
     /// The journal, if nobody else holds it.

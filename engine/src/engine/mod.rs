@@ -22,6 +22,7 @@
 //! | `atomic` | work of the embedder that is done all or not at all |
 //! | `commit` | the end of a turn |
 //! | `admin_password` | the password that `admin` is given at a start |
+//! | `statistics` | what monitoring is told |
 //! | `factory` | engines of one directory, one after the other |
 
 mod admin_password;
@@ -37,6 +38,7 @@ mod permissions;
 mod schema_cache;
 mod select;
 mod sequences;
+mod statistics;
 #[cfg(test)]
 mod test_access;
 mod write;
@@ -47,7 +49,7 @@ use std::sync::Arc;
 use vestibule_actors::catalog::{Catalog, User};
 use vestibule_actors::engine::{
     Caller, DataMemory, Engine, Fault, Outcome, Progress, ReadView, RefusedBy, Reply, Request,
-    TransactionId,
+    Statistics, TransactionId,
 };
 use vestibule_wire::Error;
 use vestibule_wire::request::Begin;
@@ -70,6 +72,7 @@ use data_bound::DataBound;
 pub use factory::EmbeddedFactory;
 use schema_cache::SchemaCache;
 pub(crate) use select::tuples_of;
+use statistics::EngineWindow;
 pub(crate) use write::Existing;
 
 /// The embedded engine.
@@ -378,5 +381,14 @@ impl Engine for EmbeddedEngine {
 
     fn data_memory(&self) -> Option<Arc<DataMemory>> {
         Some(self.memory.told().clone())
+    }
+
+    fn statistics(&self) -> Option<Arc<dyn Statistics>> {
+        let (journal, checkpoints) = self.log.watches();
+        Some(Arc::new(EngineWindow {
+            image: self.image.clone(),
+            journal,
+            checkpoints,
+        }))
     }
 }

@@ -35,10 +35,6 @@ struct SlabInfo {
     quota_used_ratio: Option<String>,
 }
 
-fn data_bytes(image: &Image) -> usize {
-    image.spaces().map(|space| space.rows.tally().tuples).sum()
-}
-
 /// Answers with what is committed, the turn so far included.
 fn of_committed<T: Serialize>(
     call: &mut EngineCall<'_>,
@@ -53,7 +49,7 @@ fn of_committed<T: Serialize>(
 /// `box.info.memory()`
 pub(super) fn memory(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     of_committed(call, |image| {
-        let data = data_bytes(image);
+        let data = image.data_bytes();
         let index = image.bytes().saturating_sub(data);
         MemoryInfo { data, index }
     })
@@ -63,7 +59,7 @@ pub(super) fn memory(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
 pub(super) fn slab_info(call: &mut EngineCall<'_>) -> Result<Outcome, Error> {
     let quota = Some(call.engine.memory_max()).filter(|max| *max > 0);
     of_committed(call, |image| {
-        let (items, used) = (data_bytes(image), image.bytes());
+        let (items, used) = (image.data_bytes(), image.bytes());
         let ratio = |max: usize| format!("{:.2}%", used as f64 / max as f64 * 100.0);
         SlabInfo {
             items_size: items,

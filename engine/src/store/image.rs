@@ -184,6 +184,11 @@ impl Image {
         self.bytes
     }
 
+    /// What tuples take that stand beside the nodes of their indexes, in bytes.
+    pub(crate) fn data_bytes(&self) -> usize {
+        self.spaces().map(|space| space.rows.tally().tuples).sum()
+    }
+
     /// Grows by what older versions are left with, in bytes, whether there are any or not: all that
     /// was copied, replaced or dropped since a version began is the most that it keeps alone.
     pub(crate) fn left_behind(&self) -> u64 {

@@ -18,6 +18,7 @@ mod rows;
 mod schema;
 mod secondary;
 mod secondary_model;
+mod statistics;
 mod temporary;
 mod transactions;
 mod view;

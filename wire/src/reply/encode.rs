@@ -155,10 +155,13 @@ pub fn patch_schema_version(frame: &mut [u8], schema_version: u64) {
     frame[SCHEMA_AT..SCHEMA_AT + 4].copy_from_slice(&(schema_version as u32).to_be_bytes());
 }
 
-/// Whether a whole reply frame tells an error.
+/// The error that a whole reply frame tells, if it tells one.
+#[inline]
 #[must_use]
-pub fn is_error(frame: &[u8]) -> bool {
-    frame[CODE_AT + 2] & (CODE_ERROR >> 8) as u8 != 0
+pub fn error_code(frame: &[u8]) -> Option<ErrorCode> {
+    let code = u16::from_be_bytes([frame[CODE_AT + 2], frame[CODE_AT + 3]]);
+    let error_bit = CODE_ERROR as u16;
+    (code & error_bit != 0).then_some(ErrorCode(code & !error_bit))
 }
 
 /// Rewrites the results of a CALL as `CALL_16` returns them: every value that is not an array is
@@ -400,7 +403,7 @@ mod tests {
         assert_eq!(out[CODE_AT..CODE_AT + 4], [0, 0, 0, 0x80]);
         assert_eq!(out[HEADER_SIZE..], [0x81, 0x30, 0x91, 7]);
         assert_eq!(out[4] as usize, out.len() - PREFIX_SIZE);
-        assert!(!is_error(&out));
+        assert_eq!(error_code(&out), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod encode;
 
 pub use decode::{MalformedReply, ReplyFrame};
 pub use encode::{
-    HEADER_SIZE, ReplyHeader, ReplySink, Rows, SINK_HEAD_SIZE, finish, is_error, length_of,
+    HEADER_SIZE, ReplyHeader, ReplySink, Rows, SINK_HEAD_SIZE, error_code, finish, length_of,
     patch_schema_version, schema_version_of, wrap_results, write_data_head, write_event,
     write_serialized, write_value, write_values,
 };

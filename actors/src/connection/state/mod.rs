@@ -285,8 +285,8 @@ impl ConnectionState {
             }
             Ok(())
         });
-        if written.is_err() {
-            self.count(Counter::ERRORS);
+        if let Err(error) = written {
+            self.traffic.count_error(error.code());
         }
         self.append_copy(&reply, Group::Call);
     }
@@ -294,7 +294,13 @@ impl ConnectionState {
     /// Appends an error.
     pub(crate) fn reply_error(&mut self, shared: &Shared, sync: u64, error: &Error) {
         header(shared, sync).write_error(self.output.buffer(), error);
-        self.count(Counter::ERRORS);
+        self.traffic.count_error(error.code());
+    }
+
+    /// What its worker counts.
+    #[inline]
+    pub(crate) fn traffic(&self) -> &TrafficCounts {
+        &self.traffic
     }
 
     /// One more of what its worker counts.

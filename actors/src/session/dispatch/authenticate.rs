@@ -13,6 +13,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use super::login::{Attempt, accepted, by_catalog, read_attempt};
 use crate::authenticator::{AskAuthenticator, Login, LoginDecision, LoginProof};
+use crate::cells::traffic::{Counter, LoginResult};
 use crate::connection::login::{Checked, LoginCheck};
 use crate::connection::state::ConnectionState;
 use crate::engine::catalog::{Catalog, GUEST, User};
@@ -56,7 +57,7 @@ impl<'a> Dispatcher<'a> {
             Ok(Attempt::Guest) => {
                 return self.end_login(request.sync, GUEST, accepted(GUEST, &catalog));
             }
-            Err(error) => return self.refuse(request.sync, &error),
+            Err(error) => return self.refuse_login(request.sync, &error),
         };
         if let Some(authenticator) = self.authenticator_of(auth.user, &proof) {
             return self.ask_elsewhere(request.sync, auth.user, proof, authenticator);
@@ -79,6 +80,7 @@ impl<'a> Dispatcher<'a> {
         };
         logins.wait(self.cell.id, until);
         self.session.on_login_early();
+        self.session.count(Counter::login(LoginResult::Delayed));
         true
     }
 
@@ -113,7 +115,7 @@ impl<'a> Dispatcher<'a> {
         let bytes = 2 * LOGIN_TEXT_SIZE_MAX;
         let charge = match self.shared.quotas.charge_wait(&caller, bytes) {
             Ok(charge) => charge,
-            Err(error) => return self.refuse(sync, &error),
+            Err(error) => return self.refuse_login(sync, &error),
         };
         let deadline = after(self.now, authenticator.time_limit());
         let (connection, peer) = (self.cell.id.connection, self.cell.peer);
@@ -137,15 +139,15 @@ impl<'a> Dispatcher<'a> {
         let sync = request.sync;
         let decision = match checked {
             Checked::Decided(decision) => decision,
-            Checked::Killed => return self.refuse(sync, &Error::cancelled()),
+            Checked::Killed => return self.refuse_login(sync, &Error::cancelled()),
             Checked::Stopping => return self.reject(sync, ErrorCode::SHUTDOWN),
             Checked::Late => {
                 self.tell_undecided(user, "its time is over");
-                return self.refuse(sync, &Error::timeout());
+                return self.refuse_login(sync, &Error::timeout());
             }
             Checked::Panicked => {
                 self.tell_undecided(user, "the authenticator panicked");
-                return self.refuse(sync, &undecided());
+                return self.refuse_login(sync, &undecided());
             }
         };
         let checked = match decision {
@@ -154,7 +156,7 @@ impl<'a> Dispatcher<'a> {
             LoginDecision::NotMine => by_catalog(user, proof, catalog),
             LoginDecision::Unavailable => {
                 self.tell_undecided(user, "the authenticator cannot tell");
-                return self.refuse(sync, &undecided());
+                return self.refuse_login(sync, &undecided());
             }
         };
         self.end_login(sync, user, checked);
@@ -170,15 +172,21 @@ impl<'a> Dispatcher<'a> {
                     self.cell.slot.confirm_login();
                 }
                 self.session.log_in(user, is_administrator);
+                self.session.count(Counter::login(LoginResult::Ok));
                 self.header(sync).write_empty(self.session.output());
             }
             Err(error) => {
                 if error.code() == ErrorCode::CREDS_MISMATCH {
                     self.count_wrong_login(name);
                 }
-                self.refuse(sync, &error);
+                self.refuse_login(sync, &error);
             }
         }
+    }
+
+    fn refuse_login(&mut self, sync: u64, error: &Error) {
+        self.session.count(Counter::login(LoginResult::Failed));
+        self.refuse(sync, error);
     }
 
     fn count_wrong_login(&mut self, user: &str) {

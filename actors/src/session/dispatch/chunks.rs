@@ -92,8 +92,7 @@ impl Dispatcher<'_> {
         let mark = self.session.output_queue().mark();
         self.dispatch(content);
         if !self.session.has_left_frame() {
-            let taken = self.request_counter;
-            self.session.count(taken);
+            self.count_taken();
         }
         self.session.output_queue().regroup(mark, Group::Control);
     }

@@ -15,6 +15,7 @@ use vestibule_wire::{Error, ErrorCode};
 use super::{DecodedRequest, Dispatcher};
 use crate::admission::Class;
 use crate::cells::claims::RequestId;
+use crate::cells::traffic::RequestPath;
 use crate::limits::RESERVE_BYTES_MAX;
 use crate::messages::tx::BatchEntry;
 use crate::resources::in_flight::{Credit, Effect, InFlightRequest};
@@ -71,6 +72,7 @@ impl Dispatcher<'_> {
             self.worker.in_flight.set_begin(id);
             self.session.set_begin(request.stream, id);
         }
+        self.path = Some(RequestPath::Tx);
         self.use_credit(credit, class, request.raw.len());
         self.update_caller();
         self.add_to_batch(id, request, class);

@@ -15,11 +15,13 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 use vestibule_wire::{Error, ErrorCode};
 
 use crate::admission::{Class, Verdict, admit};
 use crate::cells::claims::RequestId;
+use crate::cells::traffic::{CountedType, Counter, RequestPath};
 use crate::connection::held::{HeldRequest, HeldRequests};
 use crate::messages::tx::{Cancel, TransactionEffect};
 use crate::serving::DrainTarget;
@@ -45,6 +47,8 @@ impl Dispatcher<'_> {
         let until = self.held_until(&held).map(|(at, _)| at);
         let is_kept = self.session.hold(held, self.shared.config.hold);
         if is_kept {
+            self.path = None;
+            self.session.count(Counter::HELD);
             self.look_by(until);
         }
         is_kept
@@ -96,6 +100,8 @@ impl Dispatcher<'_> {
                 held.put_back(request);
                 break;
             }
+            self.session.count(Counter::RELEASED);
+            self.count_taken();
         }
         self.is_releasing = false;
         self.keep_held(held);
@@ -118,6 +124,13 @@ impl Dispatcher<'_> {
         };
         let taken = held.take_where(|own| is_meant(self, own));
         self.keep_held(held);
+        for own in &taken {
+            // Those who take them refuse them. What it is counted as, its bytes say.
+            let code = read_header(&own.content).map(|(header, _)| header.request_type);
+            let counted = code.map_or(CountedType::OTHER, CountedType::of_code);
+            self.session.count(counted.on(RequestPath::Refused));
+            self.session.count(Counter::RELEASED);
+        }
         taken
     }
 

@@ -44,7 +44,7 @@ use vestibule_wire::{Error, ErrorCode};
 
 use crate::admin::{self, ControlProcedure};
 use crate::admission::{Class, Verdict, admit};
-use crate::cells::traffic::Counter;
+use crate::cells::traffic::{CountedType, RequestPath};
 use crate::config::SoloPolicy;
 use crate::connection::cell::ConnectionCell;
 use crate::connection::intake::Closing;
@@ -72,7 +72,9 @@ pub(crate) struct Dispatcher<'a> {
     /// The state under which the request at hand is admitted: loaded once for each.
     pub(crate) admitted: Admitted,
     /// What the frame at hand is counted as, when it is taken.
-    pub(crate) request_counter: Counter,
+    pub(crate) counted_type: CountedType,
+    /// Where the request at hand goes; `None` while it is held, and that is not known.
+    pub(crate) path: Option<RequestPath>,
     /// When the request at hand arrived: earlier than now, if it was held.
     pub(crate) arrived: Instant,
     /// In which epoch the request at hand arrived, if it was held.
@@ -128,7 +130,8 @@ impl<'a> Dispatcher<'a> {
             session,
             now,
             admitted: Admitted::under(worker.shared.serving.load()),
-            request_counter: Counter::OTHER,
+            counted_type: CountedType::OTHER,
+            path: None,
             arrived: now,
             held_epoch: None,
             is_releasing: false,
@@ -151,13 +154,14 @@ impl<'a> Dispatcher<'a> {
 
     /// Decodes one frame (header and body) and routes its request.
     pub(crate) fn dispatch(&mut self, content: &[u8]) {
-        self.request_counter = Counter::OTHER;
+        self.counted_type = CountedType::OTHER;
+        self.path = Some(RequestPath::Refused);
         let has_own_frame = std::mem::take(&mut self.has_own_frame);
         let (header, raw) = match read_header(content) {
             Ok(read) => read,
             Err(fault) => return self.refuse(fault.sync, &fault.error),
         };
-        self.request_counter = Counter::of_code(header.request_type);
+        self.counted_type = CountedType::of_code(header.request_type);
         let sync = header.sync;
         let Some(request_type) = RequestType::from_code(header.request_type) else {
             return self.refuse(sync, &Error::unknown_request_type(header.request_type));
@@ -194,6 +198,18 @@ impl<'a> Dispatcher<'a> {
             content,
             has_own_frame,
         });
+    }
+
+    /// Counts the request at hand, which is taken, if it is known where it went.
+    #[inline]
+    pub(crate) fn count_taken(&mut self) {
+        let Some(path) = self.path else { return };
+        self.session.count(self.counted_type.on(path));
+        // A SELECT that goes on is timed by itself.
+        if path != RequestPath::Tx && self.worker.turns.is_timed() && self.session.scan().is_none()
+        {
+            self.worker.turns.note_answered(path);
+        }
     }
 
     /// Why a guest from elsewhere is refused, if it is: it may do everything, and asks for more
@@ -249,11 +265,14 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         match verdict {
-            Verdict::Answer => match (control, local) {
-                (Some((procedure, call)), _) => self.answer_control(request, procedure, call),
-                (None, Some((procedure, call))) => self.answer_local(request, procedure, call),
-                (None, None) => self.answer(request),
-            },
+            Verdict::Answer => {
+                self.path = Some(RequestPath::Local);
+                match (control, local) {
+                    (Some((procedure, call)), _) => self.answer_control(request, procedure, call),
+                    (None, Some((procedure, call))) => self.answer_local(request, procedure, call),
+                    (None, None) => self.answer(request),
+                }
+            }
             Verdict::Forward => self.forward(request, class),
             Verdict::ViewOrForward | Verdict::ViewOrBusy => self.read(request, serving),
             Verdict::Busy => self.busy(request),

@@ -23,6 +23,7 @@ use vestibule_wire::keys::RequestType;
 use vestibule_wire::request::{self, Body, Select};
 
 use crate::admission::{Class, Verdict, admit};
+use crate::cells::traffic::RequestPath;
 use crate::config::SoloPolicy;
 use crate::connection::scan::{ParkedScan, ScanSource, ViewScan};
 use crate::engine::{LargeFrame, Scan, ViewStep};
@@ -62,6 +63,7 @@ impl Dispatcher<'_> {
     }
 
     fn read_view(&mut self, request: &DecodedRequest<'_>, select: &Select<'_>) {
+        self.path = Some(RequestPath::View);
         self.begin_scan(
             request,
             select,
@@ -112,6 +114,7 @@ impl Dispatcher<'_> {
                     source,
                     reply,
                     since: self.arrived,
+                    is_timed: self.worker.turns.is_timed(),
                 }));
                 self.worker.turns.end();
             }
@@ -193,6 +196,7 @@ impl Dispatcher<'_> {
             }
             match self.step(&select, &mut parked.source, 0, &mut parked.reply) {
                 Ok(ViewStep::Done) => {
+                    self.count_scan(&parked);
                     let output = self.session.output_and_caller().0;
                     let group = Class::Read.group(request.stream);
                     return output.finish_large(parked.reply, group);
@@ -213,6 +217,18 @@ impl Dispatcher<'_> {
         }
         self.session.park_scan(parked);
         self.worker.turns.end();
+    }
+
+    /// A stepwise SELECT is done: counts how long it took, if it is timed.
+    fn count_scan(&self, parked: &ParkedScan) {
+        if parked.is_timed {
+            let path = match parked.source {
+                ScanSource::View(_) => RequestPath::View,
+                ScanSource::Catalog(_) => RequestPath::Local,
+            };
+            let took = self.now.saturating_duration_since(parked.since);
+            self.session.traffic().durations(path).add(took);
+        }
     }
 
     /// A new Tx brings a new view: a scan of the old one starts over on it.

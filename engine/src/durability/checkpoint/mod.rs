@@ -39,7 +39,7 @@ pub(crate) use error::CheckpointError;
 pub(crate) use load::{Loaded, load};
 pub(crate) use read::list;
 pub(crate) use task::{Task, remove_unfinished};
-pub(crate) use thread::{Answer, Checkpointer, InProgress, Status};
+pub(crate) use thread::{Answer, CheckpointWatch, Checkpointer, InProgress, Status};
 
 /// The file of the checkpoint that is gone on from with this record.
 pub(crate) fn path(directory: &Path, from: u64) -> PathBuf {

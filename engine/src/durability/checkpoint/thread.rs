@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::CheckpointError;
 use super::schedule::{Due, Schedule, Triggers};
@@ -38,8 +38,12 @@ pub(crate) struct Status {
     pub(crate) is_running: bool,
     /// The last one that was made since the start.
     pub(crate) made: Option<Made>,
+    /// When that was, and how long it took.
+    pub(crate) made_at: Option<(SystemTime, Duration)>,
     /// Why the last attempt failed, if it did.
     pub(crate) failure: Option<String>,
+    /// How many attempts have failed since the start.
+    pub(crate) failures: u64,
     /// Bytes in the journal since the last checkpoint.
     pub(crate) journal_bytes: u64,
 }
@@ -136,9 +140,25 @@ impl Checkpointer {
 
     /// What operators are told.
     pub(crate) fn status(&self) -> Status {
+        self.watch().status()
+    }
+
+    /// The means to look at it from anywhere.
+    pub(crate) fn watch(&self) -> CheckpointWatch {
+        CheckpointWatch(self.shared.clone())
+    }
+}
+
+/// The means to look at the thread from anywhere, also when it has ended.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckpointWatch(Arc<CheckpointerShared>);
+
+impl CheckpointWatch {
+    /// What operators are told. It waits for no disk.
+    pub(crate) fn status(&self) -> Status {
         Status {
-            journal_bytes: self.shared.journal_bytes.load(Ordering::Relaxed),
-            ..self.shared.lock().status.clone()
+            journal_bytes: self.0.journal_bytes.load(Ordering::Relaxed),
+            ..self.0.lock().status.clone()
         }
     }
 }
@@ -247,12 +267,14 @@ impl CheckpointerShared {
                         made.removed
                     );
                     state.status.made = Some(made.clone());
+                    state.status.made_at = Some((SystemTime::now(), elapsed));
                 }
             }
             Err(CheckpointError::Stopped) => {}
             Err(error) => {
                 log::error!("a checkpoint failed: {error}; turns go on");
                 state.status.failure = Some(error.to_string());
+                state.status.failures += 1;
             }
         }
     }

@@ -28,10 +28,12 @@
 //! | `held` | which directories this process has |
 //! | `directory` | one process only, and files made and cut |
 //! | `inspect` | what was found in one file |
+//! | `counts` | what monitoring is told of an open journal |
 //! | `writer` | an open journal: records appended, files rotated |
 //! | `sync_thread` | fsync at intervals, on a thread of its own |
 //! | `staging` | a new journal beside the place where it is used |
 
+mod counts;
 mod directory;
 mod error;
 mod file_window;
@@ -52,6 +54,7 @@ mod test_access;
 mod tests;
 mod writer;
 
+pub(crate) use counts::JournalCounts;
 pub use directory::{check_unlocked, has_journal};
 pub(crate) use directory::{is_file_name, lock};
 pub use error::JournalError;

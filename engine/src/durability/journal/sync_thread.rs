@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use super::counts::JournalCounts;
 use crate::durability::storage::LogFile;
 
 /// Time between two looks at a file that is never synced: whether it is still there.
@@ -30,6 +31,7 @@ struct SyncShared {
     /// Something was synced, or will not be.
     sync_done: Condvar,
     interval: Option<Duration>,
+    counts: Arc<JournalCounts>,
 }
 
 struct SyncState {
@@ -85,6 +87,7 @@ impl SyncThread {
         interval: Option<Duration>,
         file: Arc<dyn LogFile>,
         size: u64,
+        counts: Arc<JournalCounts>,
     ) -> io::Result<Self> {
         let state = SyncState {
             file,
@@ -99,6 +102,7 @@ impl SyncThread {
             wake: Condvar::new(),
             sync_done: Condvar::new(),
             interval: interval.map(|interval| interval.max(Duration::from_millis(1))),
+            counts,
         });
         let run = Arc::clone(&shared);
         let thread = Builder::new()
@@ -187,7 +191,7 @@ impl SyncShared {
             let (file, written) = (Arc::clone(&state.file), state.written);
             // The disk is waited for without the lock, which appends take.
             drop(state);
-            let result = file.sync();
+            let result = self.counts.sync(file.as_ref());
             let mut state = self.lock();
             match result {
                 Ok(()) if Arc::ptr_eq(&file, &state.file) => state.synced = written,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::counts::JournalCounts;
 use super::directory::{DirectoryLock, create, cut_tail};
 use super::error::{JournalError, fault};
 use super::file_window::Window;
@@ -32,6 +33,7 @@ pub(crate) struct Journal {
     /// Records that a resume took out of the file and has not put back yet.
     rescued: Vec<u8>,
     pub(super) sync_thread: Option<SyncThread>,
+    counts: Arc<JournalCounts>,
     /// Released last.
     lock: DirectoryLock,
 }
@@ -110,8 +112,10 @@ impl Journal {
             failure: None,
             rescued: Vec::new(),
             sync_thread: None,
+            counts: Arc::default(),
             lock,
         };
+        journal.count_size();
         journal.start_sync_thread()?;
         Ok(journal)
     }
@@ -122,7 +126,8 @@ impl Journal {
             JournalSync::Interval(interval) => Some(interval),
             JournalSync::Never => None,
         };
-        let sync_thread = SyncThread::start(interval, Arc::clone(&self.file), self.size());
+        let counts = Arc::clone(&self.counts);
+        let sync_thread = SyncThread::start(interval, Arc::clone(&self.file), self.size(), counts);
         let start = |error| fault("start the sync thread of", &self.directory, error);
         self.sync_thread = Some(sync_thread.map_err(start)?);
         Ok(())
@@ -153,12 +158,13 @@ impl Journal {
             Err(error) => return Err(self.undo("write to", error, false)),
         }
         if self.sync == JournalSync::Turn
-            && let Err(error) = self.file.sync()
+            && let Err(error) = self.counts.sync(self.file.as_ref())
         {
             return Err(self.undo("sync", error, true));
         }
         self.last_sequence = sequence;
         self.segment().size += size as u64;
+        self.counts.note_append(size as u64);
         if let Some(sync_thread) = &self.sync_thread {
             sync_thread.written(self.size());
         }
@@ -191,7 +197,7 @@ impl Journal {
             let flushed = sync_thread.flush_handle().flush();
             return flushed.map_err(|reason| JournalError::Failed { reason });
         }
-        let synced = self.file.sync();
+        let synced = self.counts.sync(self.file.as_ref());
         synced.map_err(|error| self.undo("sync", error, true))
     }
 
@@ -202,9 +208,21 @@ impl Journal {
             .segments
             .partition_point(|segment| segment.first <= sequence);
         let forgotten = self.segments.drain(..later.saturating_sub(1));
-        forgotten
+        let forgotten = forgotten
             .map(|segment| format::file_name(&self.directory, segment.first))
-            .collect()
+            .collect();
+        self.count_size();
+        forgotten
+    }
+
+    /// What monitoring is told.
+    pub(crate) fn counts(&self) -> Arc<JournalCounts> {
+        Arc::clone(&self.counts)
+    }
+
+    fn count_size(&self) {
+        let sizes = self.segments.iter().map(|segment| segment.size);
+        self.counts.set_size(sizes.sum());
     }
 
     /// The means to have all records on the disk, whatever the mode, without keeping Tx waiting.
@@ -356,6 +374,7 @@ impl Journal {
             first,
             size: HEADER_SIZE as u64,
         });
+        self.count_size();
         if let Some(sync_thread) = &self.sync_thread {
             sync_thread.follow(Arc::clone(&self.file), HEADER_SIZE as u64);
         }
