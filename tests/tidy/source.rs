@@ -73,21 +73,23 @@ pub(crate) struct Workspace {
 }
 
 /// Packages by the folder of their manifest, from the ground floor up.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("vestibule_wire", "wire/src"),
     ("vestibule_actors", "actors/src"),
     ("vestibule_engine", "engine/src"),
     ("vestibule_bench", "bench/src"),
     ("vestibule_client", "client/src"),
+    ("vestibule_http", "http/src"),
     ("vestibule", "src"),
 ];
 
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
     "tests",
     "examples",
     "actors/tests",
     "client/tests",
     "client/examples",
+    "http/tests",
     "fuzz",
 ];
 

@@ -1,0 +1,176 @@
+//! What a door is told: where it listens, who is asked for a token, whom its names are for.
+
+use std::fmt;
+
+use crate::address::HttpAddress;
+use crate::limits::{LISTENERS_MAX, TOKEN_SIZE_MAX};
+
+/// What a door is told.
+///
+/// ```
+/// use vestibule_http::{HttpConfig, Token};
+///
+/// let config = HttpConfig::new(["127.0.0.1:0".parse()?])
+///     .instance_name("orders-1")
+///     .host("status.example.com")
+///     .token(Token::new("some-secret-of-its-own")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HttpConfig {
+    /// Where it listens: at most [`LISTENERS_MAX`].
+    pub listen: Vec<HttpAddress>,
+    /// Names by which others reach it, beside addresses and `localhost`. A request for another
+    /// host is answered with 421: a page of somebody else's, whose name leads here, sees nothing.
+    pub hosts: Vec<String>,
+    /// What those have to show who come neither from this machine nor by a unix socket, for all
+    /// but metrics and probes. Without it they see nothing else.
+    pub token: Option<Token>,
+    /// The mode of unix sockets.
+    pub unix_mode: u32,
+    /// The name of this instance: the label `alias` of the metrics that Tarantool's dashboard
+    /// draws. By default the name of the machine.
+    pub instance_name: String,
+    /// Whether there are metrics by the names that Tarantool has for them, beside their own.
+    pub tarantool_metrics: bool,
+}
+
+impl HttpConfig {
+    /// A door that listens there, for everybody on this machine, and for scrapers and probes.
+    #[must_use]
+    pub fn new(listen: impl IntoIterator<Item = HttpAddress>) -> Self {
+        let name = rustix::system::uname();
+        Self {
+            listen: listen.into_iter().collect(),
+            hosts: Vec::new(),
+            token: None,
+            unix_mode: 0o660,
+            instance_name: name.nodename().to_string_lossy().into_owned(),
+            tarantool_metrics: true,
+        }
+    }
+
+    /// Adds one to [`hosts`](Self::hosts).
+    #[must_use]
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.hosts.push(name.into());
+        self
+    }
+
+    /// Sets the [`token`](Self::token).
+    #[must_use]
+    pub fn token(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Sets the [`unix_mode`](Self::unix_mode).
+    #[must_use]
+    pub fn unix_mode(mut self, mode: u32) -> Self {
+        self.unix_mode = mode;
+        self
+    }
+
+    /// Sets the [`instance_name`](Self::instance_name).
+    #[must_use]
+    pub fn instance_name(mut self, name: impl Into<String>) -> Self {
+        self.instance_name = name.into();
+        self
+    }
+
+    /// Sets whether there are [`tarantool_metrics`](Self::tarantool_metrics).
+    #[must_use]
+    pub fn tarantool_metrics(mut self, are_there: bool) -> Self {
+        self.tarantool_metrics = are_there;
+        self
+    }
+
+    /// Why no door can be made of it.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let count = self.listen.len();
+        if count == 0 || count > LISTENERS_MAX {
+            return Some(format!(
+                "it listens on 1 to {LISTENERS_MAX} addresses, not {count}"
+            ));
+        }
+        None
+    }
+}
+
+/// A secret that those show who come from elsewhere. It is never shown, nor told by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Box<[u8]>);
+
+/// A text is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a token has 16 to {TOKEN_SIZE_MAX} visible characters of ASCII")]
+pub struct TokenError;
+
+impl Token {
+    /// Bytes of a token, at least: what is shorter can be guessed.
+    const SIZE_MIN: usize = 16;
+
+    /// A token of 16 visible characters or more. White space around it is left out: files end with
+    /// a line feed.
+    ///
+    /// # Errors
+    ///
+    /// It is too short or too long to be one, or has characters that a header cannot have.
+    pub fn new(text: &str) -> Result<Self, TokenError> {
+        let text = text.trim();
+        let fits = (Self::SIZE_MIN..=TOKEN_SIZE_MAX).contains(&text.len());
+        match fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(Self(text.as_bytes().into())),
+            false => Err(TokenError),
+        }
+    }
+
+    /// Whether this is the token. The time that it takes tells the length alone.
+    pub(crate) fn is(&self, shown: &[u8]) -> bool {
+        let same = self
+            .0
+            .iter()
+            .zip(shown)
+            .fold(0, |sum, (own, other)| sum | (own ^ other));
+        same == 0 && self.0.len() == shown.len()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_taken_as_a_file_has_it_and_tells_nothing() {
+        let token = Token::new("0123456789abcdef\n").expect("it is long enough");
+        assert!(token.is(b"0123456789abcdef"));
+        for other in [
+            &b""[..],
+            b"0123456789abcde",
+            b"0123456789abcdefg",
+            b"0123456789abcdeF",
+        ] {
+            assert!(!token.is(other));
+        }
+        assert_eq!(format!("{token:?}"), "Token(…)");
+        for wrong in ["", "short", "with a space in it", "0123456789abcde\u{e9}f"] {
+            assert_eq!(Token::new(wrong), Err(TokenError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_door_that_listens_nowhere_or_on_too_many_is_none() {
+        let address = || HttpAddress::Tcp(([127, 0, 0, 1], 0).into());
+        assert!(HttpConfig::new([]).fault().is_some());
+        assert_eq!(HttpConfig::new([address()]).fault(), None);
+        let many = std::iter::repeat_with(address).take(LISTENERS_MAX + 1);
+        assert!(HttpConfig::new(many).fault().is_some());
+    }
+}

@@ -1,0 +1,45 @@
+//! The side door of a vestibule runtime: metrics for Prometheus, probes for those who restart
+//! servers or send them clients, and the state for people and programs, over HTTP.
+//!
+//! ```text
+//!   Prometheus, kubelet, curl ──▶ door, a thread of its own ──▶ RuntimeHandle: cells, no questions
+//! ```
+//!
+//! It answers whatever Tx does, changes nothing, and bounds everything that strangers can have it
+//! do. [`serve`] opens it.
+//!
+//! | module | what |
+//! |---|---|
+//! | `server` | listeners, connections, the way of a request |
+//! | `door` | what is asked, what it is answered from, and the answer |
+//! | `pages` | what the paths answer |
+//! | `numbers` | the metrics: tables, formats, documentation |
+//! | `observed` | a runtime, whatever its engine |
+//! | `process` | what the kernel tells of the process |
+//! | `answered` | what the door has answered, counted |
+//! | `address`, `config` | where it listens, and what else it is told |
+//! | `sources` | what only the program knows |
+//! | [`limits`] | bounds |
+
+mod address;
+mod answered;
+mod config;
+mod door;
+pub mod limits;
+mod numbers;
+mod observed;
+mod pages;
+mod process;
+mod server;
+mod sources;
+
+pub use address::{AddressError, HttpAddress};
+pub use config::{HttpConfig, Token, TokenError};
+pub use numbers::metrics_reference;
+pub use server::{HttpError, HttpHandle, serve};
+pub use sources::Sources;
+
+/// The program of the README, which is compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

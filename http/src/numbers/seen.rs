@@ -1,0 +1,19 @@
+//! What the metrics are read from: looked at once for each scrape.
+
+use vestibule_actors::monitoring::{DescriptorInfo, Metrics};
+
+use crate::answered::Answered;
+use crate::process::ProcessNumbers;
+
+/// Everything that metrics are read from.
+pub(crate) struct Seen {
+    pub(crate) metrics: Metrics,
+    pub(crate) descriptors: Vec<DescriptorInfo>,
+    pub(crate) process: ProcessNumbers,
+    /// What the door itself has answered: path, status, count.
+    pub(crate) answered: Vec<Answered>,
+    /// The version of the program.
+    pub(crate) version: String,
+    /// The name of this instance.
+    pub(crate) alias: String,
+}

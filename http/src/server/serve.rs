@@ -1,0 +1,313 @@
+//! The thread of the door.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::select;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::ACCEPT;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, LocalSet, spawn_local};
+use tokio::time::{sleep, timeout};
+use vestibule_actors::RuntimeHandle;
+
+use super::listen::{Listener, Stream};
+use super::places::{Number, Places};
+use super::request::{Peer, check, check_private};
+use super::routes::{Audience, OTHER, Page, find, not_found};
+use crate::address::HttpAddress;
+use crate::config::HttpConfig;
+use crate::door::{Answer, Door, Question};
+use crate::limits::{
+    ACCEPT_PAUSE, CLOSING_TIME_MAX, CONNECTION_TIME_MAX, DESCRIPTORS, HEAD_SIZE_MAX, HEAD_TIME_MAX,
+    HEADERS_MAX, THREAD_DESCRIPTORS,
+};
+use crate::observed::Observed;
+use crate::sources::Sources;
+
+/// Why there is no door.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// The configuration makes no sense.
+    #[error("HTTP: {0}")]
+    Config(String),
+    /// The system refuses to listen there.
+    #[error("cannot listen for HTTP on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: HttpAddress,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no thread for it, or no reactor.
+    #[error("cannot start the thread for HTTP: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// An open door. Dropped, it is closed.
+#[derive(Debug)]
+pub struct HttpHandle {
+    addresses: Vec<HttpAddress>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl HttpHandle {
+    /// Where it listens, with the ports that the system picked.
+    #[must_use]
+    pub fn addresses(&self) -> &[HttpAddress] {
+        &self.addresses
+    }
+
+    /// Closes it: who is connected is answered within half a second, or not at all.
+    pub fn stop(mut self) {
+        self.close();
+    }
+
+    fn close(&mut self) {
+        drop(self.stop.take());
+        if self.thread.take().is_some_and(|own| own.join().is_err()) {
+            log::error!("the thread for HTTP has panicked");
+        }
+    }
+}
+
+impl Drop for HttpHandle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Opens a door to a runtime, on a thread of its own. Returns when it listens.
+///
+/// Close it last in a stop: until then it tells how far that is.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::net::TcpStream;
+///
+/// use vestibule_actors::testing::Harness;
+/// use vestibule_http::{HttpAddress, HttpConfig, Sources, serve};
+///
+/// // In a program: the handle that `vestibule_actors::start` returns.
+/// let harness = Harness::start();
+/// let config = HttpConfig::new(["127.0.0.1:0".parse()?]);
+/// let door = serve(harness.handle(), config, Sources::new("1.2.3"))?;
+/// let HttpAddress::Tcp(address) = &door.addresses()[0] else { unreachable!() };
+/// let mut client = TcpStream::connect(address)?;
+/// client.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer)?;
+/// assert!(answer.starts_with("HTTP/1.1 200 OK"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`HttpError`]: it cannot listen where it is to.
+pub fn serve<E: 'static>(
+    runtime: &RuntimeHandle<E>,
+    config: HttpConfig,
+    sources: Sources,
+) -> Result<HttpHandle, HttpError> {
+    if let Some(fault) = config.fault() {
+        return Err(HttpError::Config(fault));
+    }
+    let observed: Box<dyn Observed> = Box::new(runtime.clone());
+    let (stop, stopped) = oneshot::channel();
+    let (told, bound) = mpsc::channel();
+    let thread = thread::Builder::new().name("http".to_owned());
+    let thread = thread
+        .spawn(move || run(Door::new(observed, config, sources), &told, stopped))
+        .map_err(HttpError::Thread)?;
+    let gone = || Err(HttpError::Thread(io::Error::other("it has ended")));
+    let addresses = bound.recv().unwrap_or_else(|_| gone())?;
+    Ok(HttpHandle {
+        addresses,
+        stop: Some(stop),
+        thread: Some(thread),
+    })
+}
+
+impl Door {
+    /// Answers a request.
+    async fn respond<B: hyper::body::Body>(
+        self: Rc<Self>,
+        request: &Request<B>,
+        peer: Peer,
+    ) -> Response<Full<Bytes>> {
+        let route = find(request.uri().path());
+        let answer = match check(request, peer, &self.config) {
+            Err(refused) => refused,
+            Ok(()) => match route {
+                None => not_found(),
+                Some(route) => {
+                    let token = self.config.token.as_ref();
+                    let is_private = route.audience == Audience::Private;
+                    let may = is_private.then(|| check_private(request.headers(), peer, token));
+                    match may {
+                        Some(Err(refused)) => refused,
+                        _ => self.clone().page(route.page, question(request)).await,
+                    }
+                }
+            },
+        };
+        let path = route.map_or(OTHER, |own| own.path);
+        self.answered.count(path, answer.status());
+        answer.into_response()
+    }
+
+    async fn page(self: Rc<Self>, page: Page, question: Question) -> Answer {
+        match page {
+            Page::Now(page) => page(&self, &question),
+            Page::Later(page) => page(self, question).await,
+        }
+    }
+}
+
+fn question<B>(request: &Request<B>) -> Question {
+    let accept = request.headers().get(ACCEPT);
+    Question {
+        query: request.uri().query().map(str::to_owned),
+        accept: accept.and_then(|own| Some(own.to_str().ok()?.to_owned())),
+    }
+}
+
+type Bound = Result<Vec<HttpAddress>, HttpError>;
+type Connected = Rc<RefCell<Places<oneshot::Sender<()>>>>;
+
+/// The thread: until it is told to stop, or nobody can tell it any more.
+fn run(door: Door, told: &mpsc::Sender<Bound>, stopped: oneshot::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = told.send(Err(HttpError::Thread(error)));
+            return;
+        }
+    };
+    LocalSet::new().block_on(&runtime, async {
+        let (listeners, addresses) = match bind(&door.config) {
+            Ok(bound) => bound,
+            Err(error) => {
+                let _ = told.send(Err(error));
+                return;
+            }
+        };
+        let _ = told.send(Ok(addresses));
+        let places = DESCRIPTORS - THREAD_DESCRIPTORS - listeners.len();
+        let connected: Connected = Rc::new(RefCell::new(Places::new(places)));
+        let door = Rc::new(door);
+        let accept = |listener| accept_from(listener, door.clone(), connected.clone());
+        let accepting = listeners.into_iter().map(|own| spawn_local(accept(own)));
+        let accepting: Vec<AbortHandle> = accepting.map(|own| own.abort_handle()).collect();
+        // An error says that nobody holds the handle any more.
+        let _ = stopped.await;
+        accepting.iter().for_each(AbortHandle::abort);
+        let _ = timeout(CLOSING_TIME_MAX, all_gone(&connected)).await;
+    });
+}
+
+/// Looks now and then: it is the end, and a moment more is no loss.
+async fn all_gone(connected: &Connected) {
+    while !connected.borrow().is_empty() {
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn bind(config: &HttpConfig) -> Result<(Vec<Listener>, Vec<HttpAddress>), HttpError> {
+    let mut listeners = Vec::new();
+    let mut addresses = Vec::new();
+    for address in &config.listen {
+        let listen = |source| HttpError::Listen {
+            address: address.clone(),
+            source,
+        };
+        let listener = Listener::bind(address, config.unix_mode).map_err(listen)?;
+        addresses.push(listener.address().map_err(listen)?);
+        listeners.push(listener);
+    }
+    Ok((listeners, addresses))
+}
+
+async fn accept_from(listener: Listener, door: Rc<Door>, connected: Connected) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                log::debug!("HTTP: a connection was not accepted: {error}");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (close, closed) = oneshot::channel();
+        // Without a place it is closed.
+        let Some((number, gone)) = connected.borrow_mut().take(close) else {
+            continue;
+        };
+        drop(gone);
+        let place = Place {
+            connected: connected.clone(),
+            number,
+        };
+        let door = door.clone();
+        spawn_local(async move {
+            match stream {
+                Stream::Tcp(stream) => converse(door, stream, peer, &place, closed).await,
+                Stream::Unix(stream) => converse(door, stream, peer, &place, closed).await,
+            }
+        });
+    }
+}
+
+/// The place of a connection, given back when it ends, however it does.
+struct Place {
+    connected: Connected,
+    number: Number,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connected.borrow_mut().leave(self.number);
+    }
+}
+
+/// One request, and its answer.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    door: Rc<Door>,
+    stream: S,
+    peer: Peer,
+    place: &Place,
+    closed: oneshot::Receiver<()>,
+) {
+    let service = service_fn(|request: Request<Incoming>| {
+        place.connected.borrow_mut().on_request(place.number);
+        let door = door.clone();
+        async move { Ok::<_, std::convert::Infallible>(door.respond(&request, peer).await) }
+    });
+    let mut http = http1::Builder::new();
+    // Without a timer the time of a head would not be bounded, and nothing would say so.
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_buf_size(HEAD_SIZE_MAX)
+        .max_headers(HEADERS_MAX)
+        .keep_alive(false);
+    let conversation = http.serve_connection(TokioIo::new(stream), service);
+    let ended = timeout(CONNECTION_TIME_MAX, select(conversation, closed)).await;
+    if ended.is_err() {
+        log::debug!("HTTP: a connection took too long");
+    }
+}
