@@ -15,6 +15,7 @@
 //! | `secret` | files with passwords |
 //! | `descriptors` | the limit of open files, raised |
 //! | `identity` | the UUID of the instance |
+//! | `logger` | what is logged, to stderr |
 //! | `signals` | what SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGXFSZ do |
 //! | `notify` | what a service manager is told |
 //! | `serve` | the server |
@@ -27,6 +28,7 @@ mod commands;
 mod config;
 mod descriptors;
 mod identity;
+mod logger;
 mod notify;
 mod secret;
 mod serve;
@@ -59,15 +61,15 @@ fn run(settings: &Settings) -> Result<ExitCode, String> {
         None => serve::serve(&settings.cli.serve).map_err(|fault| text(&fault)),
         Some(Command::Serve(args)) => serve::serve(args).map_err(|fault| text(&fault)),
         Some(Command::Check(args)) => {
-            args.log.install_logger();
+            logger::install(&args.log);
             commands::check(args).map_err(|fault| text(&fault))
         }
         Some(Command::Dump(args)) => {
-            args.log.install_logger();
+            logger::install(&args.log);
             commands::dump(args).map_err(|fault| text(&fault))
         }
         Some(Command::Load(args)) => {
-            args.log.install_logger();
+            logger::install(&args.log);
             commands::load(args).map_err(|fault| text(&fault))
         }
         Some(Command::Config(command)) => config::run(command, settings)

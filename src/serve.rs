@@ -12,7 +12,7 @@ use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
 
 use crate::cli::EXIT_CUT_OFF;
 use crate::cli::serve::ServeArgs;
-use crate::{commands, descriptors, identity, notify, signals};
+use crate::{commands, descriptors, identity, logger, notify, signals};
 
 /// Serves until it is stopped by a signal or by `vestibule.drain`.
 ///
@@ -21,7 +21,7 @@ use crate::{commands, descriptors, identity, notify, signals};
 /// A data directory that cannot be made or holds Tarantool's files, an address that cannot be
 /// listened on.
 pub(crate) fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
-    args.log.install_logger();
+    logger::install(&args.log);
     commands::refuse_tarantools(&args.storage.data).map_err(io::Error::other)?;
     prepare_data(&args.storage.data)?;
     journal::check_unlocked(&args.storage.data).map_err(io::Error::other)?;

@@ -71,6 +71,8 @@ fn three_values(directory: &Path, path: &str, default: &Value) -> [Value; 3] {
         ("journal.sync", _) => texts(["interval", "never", "turn"]),
         ("guest", _) => texts(["none", "super", "none"]),
         ("solo.policy" | "solo.policy_new", _) => texts(["hold", "close", "reject"]),
+        ("log_format", _) => texts(["json", "plain", "json"]),
+        ("instance_name", _) => texts(["orders-1", "orders-2", "orders-3"]),
         ("log", _) => texts(["warn", "vestibule=debug,error", "off"]),
         ("data", _) => texts(["a \"b\" \\c", "b", "c"]),
         ("admin_password_file", _) => {
@@ -284,7 +286,7 @@ fn what_is_shown_is_a_file_that_says_the_same() {
 }
 
 /// Options that are there only if they are given; in the template stands what help calls a value.
-const WITHOUT_DEFAULT: [&str; 1] = ["admin_password_file"];
+const WITHOUT_DEFAULT: [&str; 2] = ["instance_name", "admin_password_file"];
 
 #[test]
 fn the_template_holds_every_option_with_its_default() {
@@ -423,4 +425,55 @@ fn what_is_told_of_a_configuration_holds_no_secret() {
         let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
         assert!(!told.contains("planted"), "{told}");
     }
+}
+
+#[test]
+fn a_log_in_json_is_one_object_a_line_and_the_instance_tells_its_name() {
+    #[derive(serde::Deserialize)]
+    struct Info {
+        name: Option<String>,
+    }
+    let directory = Directory::new();
+    let log = directory.path().join("log");
+    let start = |arguments: &[&str]| {
+        let mut command = support::command(directory.path());
+        command.stderr(fs::File::create(&log).unwrap());
+        Server::spawn(command, "127.0.0.1:0", arguments)
+    };
+    let name = |server: &Server| {
+        let (info,): (Info,) = server.connect().call("box.info", &[0x90]).data();
+        info.name
+    };
+    let server = start(&["--log-format", "json", "--instance-name", "orders-1"]);
+    assert_eq!(name(&server).as_deref(), Some("orders-1"));
+    assert_ne!(server.connect().log_in("admin", "planted-1").code, 0);
+    let pid = u64::from(server.pid());
+    assert!(server.terminate().success());
+    let told = fs::read_to_string(&log).unwrap();
+    let lines: Vec<serde_json::Value> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let wrong = lines.iter().find(|line| {
+        let message = line["message"].as_str().unwrap();
+        message.contains("wrong logins")
+    });
+    let wrong = wrong.unwrap();
+    assert_eq!(
+        (&wrong["level"], wrong["pid"].as_u64()),
+        (&"warn".into(), Some(pid))
+    );
+    assert!(
+        wrong["module"]
+            .as_str()
+            .unwrap()
+            .starts_with("vestibule_actors::")
+    );
+    assert!(wrong["thread"].is_string());
+    assert!(wrong["time"].as_str().unwrap().ends_with('Z'));
+    assert!(!told.contains("planted"), "{told}");
+
+    let server = start(&[]);
+    assert_eq!(name(&server), None);
+    assert!(server.terminate().success());
 }

@@ -41,7 +41,9 @@ use vestibule_wire::Uuid;
 use vestibule_wire::limits::{PACKET_SIZE_MAX, PACKET_SIZE_MAX_DEFAULT};
 
 use self::fault::in_bounds;
-use crate::limits::{SESSION_THREADS_MAX, TX_STALL_AFTER_DEFAULT, WAIT_TIMEOUT_DEFAULT};
+use crate::limits::{
+    INSTANCE_NAME_MAX, SESSION_THREADS_MAX, TX_STALL_AFTER_DEFAULT, WAIT_TIMEOUT_DEFAULT,
+};
 use crate::serving::Role;
 use crate::settable::settable;
 
@@ -71,6 +73,9 @@ settable! {
         /// The instance's UUID, as the greeting and `box.info` tell it; [`Uuid::NIL`] has one made
         /// at random, another one at each start.
         pub instance_uuid: Uuid,
+        /// What people call the instance, in at most [`INSTANCE_NAME_MAX`] bytes; none if empty.
+        /// `box.info` tells it.
+        pub instance_name: String,
         /// Whether data may be changed at the start.
         pub role: Role,
         /// What happens in solo to connections that are there already.
@@ -119,6 +124,7 @@ impl Default for Config {
             connection_limits: ConnectionLimits::default(),
             session_threads: 0,
             instance_uuid: Uuid::NIL,
+            instance_name: String::new(),
             role: Role::Primary,
             solo_policy: SoloPolicy::default(),
             solo_policy_new: SoloPolicy::default(),
@@ -148,6 +154,8 @@ impl Config {
         in_bounds("packet_size_max", self.packet_size_max, 1, PACKET_SIZE_MAX)?;
         let threads = self.session_threads as u64;
         in_bounds("session_threads", threads, 0, SESSION_THREADS_MAX as u64)?;
+        let name = self.instance_name.len() as u64;
+        in_bounds("instance_name", name, 0, INSTANCE_NAME_MAX as u64)?;
         self.quotas.check()?;
         match self.shutdown_grace_period {
             Grace::Auto { min, max } if min > max => Err(ConfigError::GraceBounds { min, max }),

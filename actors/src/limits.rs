@@ -64,6 +64,9 @@ shown! {
 /// Threads that own sockets, at most: more than machines have cores for.
 pub const SESSION_THREADS_MAX: usize = 256;
 
+/// Longest name of an instance, in bytes: as long as one of a host may be.
+pub const INSTANCE_NAME_MAX: usize = 63;
+
 /// What a client is told when nothing is known about how long it will take.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 /// Shortest time after which a client is asked to come back.

@@ -1,7 +1,9 @@
-//! The option `--log` of every command that logs, and the logger it sets up.
+//! Options of every command that logs: what, and how.
 
 use clap::Args;
 use log::LevelFilter;
+
+use crate::cli::choices::{Described, one_of};
 
 /// Crates that log, by the first segment of their targets.
 const TARGETS: [&str; 7] = [
@@ -30,19 +32,47 @@ pub(crate) struct LogArgs {
         value_parser = filter,
     )]
     pub(crate) filter: String,
+    /// What a line of the log looks like.
+    #[arg(
+        id = "log_format",
+        long = "log-format",
+        env = "VESTIBULE_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = LogFormat::Plain.name(),
+        value_parser = one_of(LogFormat::ALL, LogFormat::described),
+    )]
+    pub(crate) format: LogFormat,
 }
 
-impl LogArgs {
-    /// Installs the logger of the process, which writes to stderr.
-    ///
-    /// # Panics
-    ///
-    /// If there is one already.
-    pub(crate) fn install_logger(&self) {
-        env_logger::Builder::new()
-            .parse_filters(&self.filter)
-            .format_timestamp_millis()
-            .init();
+/// What a line of the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Text for people.
+    Plain,
+    /// Objects for programs.
+    Json,
+}
+
+impl LogFormat {
+    const ALL: [Self; 2] = [Self::Plain, Self::Json];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Json => "json",
+        }
+    }
+
+    fn described(self) -> Described {
+        let help = match self {
+            Self::Plain => "Time, level, module and text, for people",
+            Self::Json => {
+                "One object a line with time (RFC 3339, UTC), level, message, pid, module, \
+                 thread, and what belongs to the message as keys of their own"
+            }
+        };
+        let name = self.name();
+        Described { name, help }
     }
 }
 

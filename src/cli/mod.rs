@@ -3,7 +3,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `log` | the option `--log` and the logger |
+//! | `log` | what every command that logs is told of that |
 //! | `values` | addresses and times, read from text |
 //! | `choices` | options that choose one of some values |
 //! | `file` | the option `--config` |

@@ -4,6 +4,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use vestibule_actors::limits::INSTANCE_NAME_MAX;
+
 /// Units of sizes, the largest first. Those of a thousand are not there: a `64M` that is not quite
 /// 64 MiB helps nobody.
 const SIZE_UNITS: [(&str, u64); 4] = [
@@ -37,6 +39,17 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     found
         .next()
         .ok_or_else(|| "no address has this name".to_owned())
+}
+
+/// A name that needs no quotes anywhere.
+pub(crate) fn instance_name(text: &str) -> Result<String, String> {
+    let fits = |own: char| own.is_ascii_alphanumeric() || "-_.".contains(own);
+    if text.is_empty() || text.len() > INSTANCE_NAME_MAX || !text.chars().all(fits) {
+        return Err(format!(
+            "a name has 1 to {INSTANCE_NAME_MAX} letters, digits, '-', '_' and '.'"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// `1500ms`, `3s`, `2m`; a bare 0.
@@ -142,6 +155,16 @@ mod tests {
         let within = size_within(1024..=1 << 20);
         assert_eq!(within("1MiB"), Ok(Size(1 << 20)));
         assert_eq!(within("1"), Err("1 is not in 1KiB to 1MiB".to_owned()));
+    }
+
+    #[test]
+    fn names_of_instances_need_no_quotes() {
+        for fits in ["a", "orders-1", "Orders_2.eu", &"x".repeat(63)] {
+            assert_eq!(instance_name(fits).as_deref(), Ok(fits));
+        }
+        for refused in ["", "a b", "a\"", "ä", "a\n", &"x".repeat(64)] {
+            assert!(instance_name(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct InstanceInfo {
     pub ro: bool,
     /// The instance's UUID.
     pub uuid: String,
+    /// What people call the instance; left out if they do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The number of the process.
     pub pid: u32,
     /// `running`, or `loading` while data are out of reach and from the announcement of a stop on.
@@ -78,6 +81,7 @@ impl InstanceInfo {
             id: INSTANCE,
             ro: shared.events.is_read_only(serving),
             uuid,
+            name: Some(shared.config.instance_name.clone()).filter(|name| !name.is_empty()),
             pid: std::process::id(),
             status: status_name(serving),
             uptime: now.duration_since(shared.started).as_secs(),

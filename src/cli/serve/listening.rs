@@ -10,13 +10,22 @@ use vestibule_actors::config::Administrators;
 use vestibule_engine::{AdminPassword, GuestRights};
 
 use crate::cli::choices::{described_guest, one_of};
-use crate::cli::values::address;
+use crate::cli::values::{address, instance_name};
 use crate::secret;
 
 /// Who is served where.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Who is served")]
 pub(crate) struct ListenArgs {
+    /// What people call this instance: a name of letters, digits, `-`, `_` and `.`, at most 63 of
+    /// them. `box.info` tells it.
+    #[arg(
+        long,
+        env = "VESTIBULE_INSTANCE_NAME",
+        value_name = "NAME",
+        value_parser = instance_name,
+    )]
+    pub(crate) instance_name: Option<String>,
     /// Address to listen on; may be repeated. Port 0 lets the system pick one.
     #[arg(
         long,
@@ -68,6 +77,7 @@ pub(crate) struct ListenArgs {
 impl ListenArgs {
     pub(super) fn add_to(&self, config: Config) -> Config {
         config
+            .instance_name(self.instance_name.clone().unwrap_or_default())
             .listen(self.listen.clone())
             .admin_listen(self.admin_listen.clone())
             .administrators(if self.administrator.is_empty() {

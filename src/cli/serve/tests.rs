@@ -73,7 +73,8 @@ fn another_value(option: &str) -> Option<&'static str> {
         "journal_sync" => "never",
         "solo_policy" | "solo_policy_new" => "hold",
         "guest" => "none",
-        "administrator" => "alice",
+        "log_format" => "json",
+        "administrator" | "instance_name" => "alice",
         "checkpoint_count" | "session_threads" => "7",
         "shutdown_grace_period" => "forever",
         "log" => "debug",
@@ -98,7 +99,7 @@ fn every_option_changes_what_is_served() {
         // The rest is for the command itself.
         let rest = (
             &serve.storage.data,
-            &serve.log.filter,
+            &serve.log,
             serve.debug_procedures,
             &serve.listening.admin_password_file,
         );

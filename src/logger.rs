@@ -1,0 +1,142 @@
+//! The logger of the process, to stderr: lines of text, or of JSON.
+
+use std::io::{self, Write};
+
+use env_logger::fmt::Formatter;
+use log::Record;
+use log::kv::{self, Key, Value, VisitSource};
+use serde::Serializer as _;
+use serde::ser::SerializeMap;
+
+use crate::cli::log::{LogArgs, LogFormat};
+
+/// Keys that every line of JSON begins with; a key-value of one of these names gets `kv_` before
+/// it.
+const OWN_KEYS: [&str; 6] = ["time", "level", "message", "pid", "module", "thread"];
+
+/// Installs the logger of the process.
+///
+/// # Panics
+///
+/// If there is one already.
+pub(crate) fn install(args: &LogArgs) {
+    let mut builder = env_logger::Builder::new();
+    builder
+        .parse_filters(&args.filter)
+        .format_timestamp_millis();
+    if args.format == LogFormat::Json {
+        builder.format(write_json);
+    }
+    builder.init();
+}
+
+fn write_json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let now = humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string();
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("unnamed");
+    let mut line = json_line(record, &now, std::process::id(), name)?;
+    line.push(b'\n');
+    // In one piece: lines of several threads do not mix.
+    out.write_all(&line)
+}
+
+/// A record as one line of JSON, whatever stands in it.
+fn json_line(record: &Record<'_>, now: &str, pid: u32, thread: &str) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut serializer = serde_json::Serializer::new(&mut line);
+    let mut map = serializer.serialize_map(None)?;
+    let level = record.level().as_str().to_lowercase();
+    map.serialize_entry(OWN_KEYS[0], now)?;
+    map.serialize_entry(OWN_KEYS[1], &level)?;
+    map.serialize_entry(OWN_KEYS[2], record.args())?;
+    map.serialize_entry(OWN_KEYS[3], &pid)?;
+    map.serialize_entry(OWN_KEYS[4], record.target())?;
+    map.serialize_entry(OWN_KEYS[5], thread)?;
+    let mut pairs = Pairs(&mut map);
+    record
+        .key_values()
+        .visit(&mut pairs)
+        .map_err(io::Error::other)?;
+    map.end()?;
+    Ok(line)
+}
+
+/// What writes key-values into a map, numbers as numbers.
+struct Pairs<'a, M>(&'a mut M);
+
+impl<'kvs, M: SerializeMap> VisitSource<'kvs> for Pairs<'_, M> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let own = OWN_KEYS.contains(&key.as_str());
+        let key = format!("{}{key}", if own { "kv_" } else { "" });
+        let written = if let Some(number) = value.to_u64() {
+            self.0.serialize_entry(&key, &number)
+        } else if let Some(number) = value.to_i64() {
+            self.0.serialize_entry(&key, &number)
+        } else if let Some(is_so) = value.to_bool() {
+            self.0.serialize_entry(&key, &is_so)
+        } else if let Some(number) = value.to_f64() {
+            self.0.serialize_entry(&key, &number)
+        } else {
+            self.0.serialize_entry(&key, &format_args!("{value}"))
+        };
+        written.map_err(|_| kv::Error::msg("a key-value cannot be written"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use log::Level;
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    fn line(text: fmt::Arguments<'_>, pairs: &[(&str, Value<'_>)]) -> String {
+        let record = Record::builder()
+            .level(Level::Warn)
+            .target("vestibule_actors::session")
+            .args(text)
+            .key_values(&pairs)
+            .build();
+        let line = json_line(&record, "2026-11-26T07:00:00.123Z", 7, "main").unwrap();
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_one_line_of_json() {
+        let told = line(format_args!("a \"word\"\nand a line"), &[]);
+        assert_eq!(
+            told,
+            "{\"time\":\"2026-11-26T07:00:00.123Z\",\"level\":\"warn\",\
+             \"message\":\"a \\\"word\\\"\\nand a line\",\"pid\":7,\
+             \"module\":\"vestibule_actors::session\",\"thread\":\"main\"}"
+        );
+    }
+
+    #[test]
+    fn key_values_keep_their_types_and_take_no_key_of_the_line() {
+        let pairs = [
+            ("connection", Value::from(17_u64)),
+            ("delta", Value::from(-1)),
+            ("share", Value::from(0.5)),
+            ("tls", Value::from(true)),
+            ("user", Value::from("alice\n")),
+            ("pid", Value::from(1_u64)),
+        ];
+        let told = line(format_args!("told"), &pairs);
+        assert_eq!(told.lines().count(), 1);
+        let told: Json = serde_json::from_str(&told).unwrap();
+        for (key, expected) in [
+            ("connection", json!(17)),
+            ("delta", json!(-1)),
+            ("share", json!(0.5)),
+            ("tls", json!(true)),
+            ("user", json!("alice\n")),
+            ("kv_pid", json!(1)),
+            ("pid", json!(7)),
+        ] {
+            assert_eq!(told[key], expected, "{key}");
+        }
+    }
+}
