@@ -273,8 +273,16 @@ def shapes(options):
 def print_beside(title, runs):
     for name, of in runs.items():
         moved = median(of, "bytes_per_second") / 1e6
-        times = [median(of, "beside", key) / 1000 for key in ("p50_us", "p99_us", "p999_us")]
-        print(f"{title:<16}{name:<11}{moved:>9,.1f}" + "".join(f"{t:>11,.2f}" for t in times))
+        answered = [run_of for run_of in of if run_of["beside"]["answered"]]
+        if answered:
+            times = [median(answered, "beside", key) / 1000
+                     for key in ("p50_us", "p99_us", "p999_us")]
+            told = "".join(f"{t:>11,.2f}" for t in times)
+            told += f"  (none answered in {len(of) - len(answered)} of {len(of)} runs)" \
+                if len(answered) < len(of) else ""
+        else:
+            told = f"{'none answered in':>22} {median(of, 'seconds'):.0f} s"
+        print(f"{title:<16}{name:<11}{moved:>9,.1f}{told}")
         title = ""
     sys.stdout.flush()
 

@@ -32,16 +32,25 @@ impl Object {
         self.raw(name, &format!("{value:.digits$}"))
     }
 
-    /// Adds what every run tells: how many were done in a second, and how long one took.
+    /// Adds what every run tells: how many were done in a second, and how long one took, which is
+    /// null if none was.
     pub(crate) fn figures(&mut self, figures: &Figures) -> &mut Self {
         let latency = &figures.latency_us;
-        self.number("rate", figures.rate, 1)
-            .number("p50_us", latency.p50, 2)
-            .number("p99_us", latency.p99, 2)
-            .number("p999_us", latency.p999, 2)
-            .number("max_us", latency.max, 2)
-            .number("mean_us", latency.mean, 2)
-            .count("answered", figures.answered)
+        self.number("rate", figures.rate, 1);
+        let times = [
+            ("p50_us", latency.p50),
+            ("p99_us", latency.p99),
+            ("p999_us", latency.p999),
+            ("max_us", latency.max),
+            ("mean_us", latency.mean),
+        ];
+        for (name, time) in times {
+            match figures.answered {
+                0 => self.raw(name, "null"),
+                _ => self.number(name, time, 2),
+            };
+        }
+        self.count("answered", figures.answered)
             .count("errors", figures.error_count());
         let mut by_code = Self::new();
         for (code, error) in &figures.errors {
@@ -81,6 +90,21 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_answers_there_are_no_times() {
+        let figures = |meter: crate::meter::Meter| {
+            let mut object = Object::new();
+            object.figures(&meter.finish(std::time::Duration::from_secs(1)));
+            object.line()
+        };
+        let mut meter = crate::meter::Meter::new();
+        meter.start();
+        let none = figures(crate::meter::Meter::new());
+        assert!(none.contains("\"p999_us\":null,") && none.contains("\"rate\":0.0,"));
+        meter.served(1_000_000, 9);
+        assert!(!figures(meter).contains("null"));
+    }
 
     #[test]
     fn texts_are_quoted_and_objects_stand_in_objects() {
