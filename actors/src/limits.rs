@@ -170,12 +170,7 @@ pub(crate) const UNSENT_IN_KERNEL_MAX: u32 = 16 << 10;
 pub(crate) const WRITTEN_APART_MAX: usize = 64 << 10;
 /// Bytes of answers to pings, and of others that go ahead, beside which further pings are taken
 /// although other requests wait for the output to be sent.
-pub(crate) const OUTPUT_CONTROL_MAX: usize = OUTPUT_AHEAD_MAX + (64 << 10);
-/// Bytes that are taken out of a backlog ahead of the socket, at least: what comes later waits
-/// for them.
-pub(crate) const OUTPUT_AHEAD_MIN: usize = 16 << 10;
-/// Bytes that are taken out of a backlog ahead of a socket that has just taken as many.
-pub(crate) const OUTPUT_AHEAD_MAX: usize = 512 << 10;
+pub(crate) const OUTPUT_CONTROL_MAX: usize = vestibule_wire::limits::AHEAD_MAX + (64 << 10);
 /// Bytes that are written for one connection before others get their turn.
 pub(crate) const FLUSH_BYTES_MAX: usize = 512 << 10;
 /// How long a session's turn may go on when others may wait for theirs.
@@ -193,10 +188,31 @@ pub(crate) const VIEW_SELECT_WORK: u32 = 8;
 /// Bytes taken from a socket in one read.
 #[doc(hidden)]
 pub const READ_SIZE: usize = 64 << 10;
-/// Reads from one socket before the others get their turn.
-pub(crate) const READS_PER_POLL_MAX: u32 = 4;
-/// A buffer that grew beyond this is given back to the allocator when it is empty, in bytes.
+/// Bytes that are read from one socket before the others get their turn; a read of fewer than
+/// [`READ_SIZE`] counts as one of as many.
+pub(crate) const READ_PER_POLL_MAX: usize = 4 * READ_SIZE;
+/// Bytes of a large request that are read straight to where it is gathered, in one read.
+pub(crate) const STRAIGHT_READ_MAX: usize = 256 << 10;
+/// Fewest bytes of a frame, or of a whole piece, whose rest is.
+pub(crate) const STRAIGHT_READ_MIN: usize = 32 << 10;
+/// Bytes that are read behind a piece that was read so: the head of the next, which is read so too.
+pub(crate) const HEAD_READ_SIZE: usize = 4 << 10;
+/// A buffer that grew beyond this is no more among those that small things are kept in, in bytes.
 pub(crate) const BUFFER_KEEP_MAX: usize = 256 << 10;
+/// Bytes of buffers of large requests that one worker keeps for the next: one of the largest, as
+/// they are configured by default. They are charged as what connections hold is.
+pub(crate) const LARGE_KEPT_MAX: usize = 64 << 20;
+/// Part of a large request that has come before it moves to a buffer that is kept for such, unless
+/// it is more than [`BUFFER_KEEP_MAX`].
+pub(crate) const LARGE_BEGUN_PART: usize = 16;
+/// Bytes of it that have come beyond which it does not move any more.
+pub(crate) const LARGE_MOVED_MAX: usize = 1 << 20;
+/// Part of a large request's size that its buffer may have beyond it.
+pub(crate) const LARGE_SLACK_PART: usize = 16;
+/// How long such a buffer is kept whole while nobody needs it. Then it shrinks.
+pub(crate) const LARGE_KEPT_TIME: Duration = Duration::from_millis(250);
+/// Bytes by which it does at each tick: the system takes a millisecond for some megabytes.
+pub(crate) const LARGE_TRIMMED_MAX: usize = 4 << 20;
 /// Empty buffers that one worker keeps for reuse.
 pub(crate) const BUFFERS_KEPT_MAX: usize = 64;
 

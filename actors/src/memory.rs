@@ -64,6 +64,11 @@ impl Memory {
         self.used() <= self.max / 2 - self.max / 16
     }
 
+    /// Whether this many bytes may be kept for later: nobody's reading or replies wait for them.
+    pub(crate) fn may_keep(&self, bytes: usize) -> bool {
+        self.used() + bytes <= self.max / 4
+    }
+
     /// Whether somebody may have to wait with a reply: the question before [`may_reply`].
     ///
     /// [`may_reply`]: Self::may_reply

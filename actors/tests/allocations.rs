@@ -33,6 +33,8 @@ struct Client {
     from: usize,
     to: usize,
     credit: Vec<u8>,
+    /// Bytes that the reply in chunks lacks that is under way.
+    left: usize,
 }
 
 impl Client {
@@ -48,6 +50,7 @@ impl Client {
             from: 0,
             to: 0,
             credit: Vec::with_capacity(4096),
+            left: 0,
         };
         let id = Id {
             version: 6,
@@ -97,13 +100,14 @@ impl Client {
                     panic!("a piece");
                 };
                 if let Some(first) = first {
+                    self.left = first.total as usize;
                     self.credit.clear();
                     self.credit
                         .extend_from_slice(chunk::credit(number, first.total).as_bytes());
                     self.stream.write_all(&self.credit).expect("it reads");
                 }
-                // The last piece is short.
-                piece.len() < 16_384 && first.is_none()
+                self.left -= piece.len();
+                self.left == 0
             }
         };
         self.from += size;

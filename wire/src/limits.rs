@@ -41,6 +41,17 @@ pub const GROUP_QUANTUM: usize = 16 << 10;
 /// A receiver that gives credit by the byte would else be sent a head for each.
 pub const CHUNK_PAYLOAD_MIN: usize = 4 << 10;
 
+/// Most bytes of a chunk (128 KiB): what a sender with one busy group may take at a time of it, if
+/// its socket has just taken many times as much.
+pub const CHUNK_PAYLOAD_MAX: usize = 128 << 10;
+
+/// Bytes that are taken out of the groups ahead of a socket, at least: what comes later waits for
+/// them.
+pub const AHEAD_MIN: usize = GROUP_QUANTUM;
+
+/// Bytes that are taken out of the groups ahead of a socket that has just taken as many.
+pub const AHEAD_MAX: usize = 512 << 10;
+
 /// Bytes of messages in chunks that a peer holds before it admits them, if it says nothing.
 pub const CHUNK_WINDOW_DEFAULT: usize = 64 << 10;
 
@@ -54,3 +65,4 @@ pub const GROUP_QUEUES_KEPT_MAX: usize = 64;
 pub const GROUP_QUEUE_KEPT_MAX: usize = 64;
 
 const _: () = assert!(PACKET_SIZE_MAX_DEFAULT <= PACKET_SIZE_MAX);
+const _: () = assert!(GROUP_QUANTUM <= CHUNK_PAYLOAD_MAX && AHEAD_MIN <= AHEAD_MAX);

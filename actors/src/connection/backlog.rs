@@ -86,10 +86,11 @@ impl GroupBacklog {
         self.sender.push(group, frame, 0);
     }
 
-    /// Moves what is to be sent next to the end of `ready`; false if that is nothing.
-    pub(crate) fn pick(&mut self, ready: &mut Chain) -> bool {
+    /// Moves what is to be sent next to the end of `ready`; false if that is nothing. Of a group
+    /// that is alone up to `alone` bytes, if it is to be cut.
+    pub(crate) fn pick(&mut self, alone: usize, ready: &mut Chain) -> bool {
         let before = self.sender.size();
-        let picked = self.sender.pick_with(|head, waiting, size| {
+        let picked = self.sender.pick_with(alone, |head, waiting, size| {
             let is_buffer = waiting.buffers() > 0;
             ready.push_head(head);
             waiting.move_to(ready, size);

@@ -14,6 +14,7 @@ use std::ops::Deref;
 use vestibule_wire::frame::{Prefix, read_prefix};
 
 use crate::limits::BUFFER_KEEP_MAX;
+use crate::resources::Buffers;
 
 /// What a look at a frame that was kept has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,38 @@ impl Inbox {
             let doubled = self.bytes.capacity() * 2;
             let wanted = doubled.min(prefix.frame_size()).max(size);
             self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+    }
+
+    /// Has `read` add at most `most` bytes of the frame that it begins with.
+    pub(crate) fn fill<T>(
+        &mut self,
+        most: usize,
+        packet_size_max: u64,
+        read: impl FnOnce(&mut Vec<u8>) -> T,
+    ) -> T {
+        let size = self.bytes.len() + most;
+        if size > self.bytes.capacity() {
+            self.grow(size, packet_size_max);
+        }
+        read(&mut self.bytes)
+    }
+
+    /// Bytes that a large frame lacks that it begins with, which is not whole.
+    pub(crate) fn lacks(&self, packet_size_max: u64) -> Option<usize> {
+        let size = self.large_prefix(packet_size_max)?.frame_size();
+        size.checked_sub(self.bytes.len())
+            .filter(|lacks| *lacks > 0)
+    }
+
+    /// Moves to a spare buffer of the size of the large frame that it begins with, if there is one.
+    pub(crate) fn use_spare(&mut self, packet_size_max: u64, buffers: &mut Buffers) {
+        if let Some(large) = self.large_prefix(packet_size_max)
+            && self.bytes.capacity() < large.frame_size()
+            && let Some(mut spare) = buffers.spare_large(large.frame_size(), self.bytes.len())
+        {
+            spare.extend_from_slice(&self.bytes);
+            buffers.give_back(std::mem::replace(&mut self.bytes, spare));
         }
     }
 

@@ -4,12 +4,21 @@
 //!   pieces ─▶ receiver ─▶ whole ─▶ dispatched, as any other
 //!                            └▶ kept, if it finds no credit: its last piece comes again then
 //! ```
+//!
+//! The rest of a large piece is read straight to where its request is put together. Not that of the
+//! first, which may be refused, nor that of the last, which may have to come again.
+
+use std::io;
+use std::task::Poll;
 
 use vestibule_wire::Error;
-use vestibule_wire::groups::chunk::First;
+use vestibule_wire::groups::chunk::{First, Head, PieceBegun};
 use vestibule_wire::groups::{Agreement, DamagedSequence, Received, Receiver};
 
-use crate::limits::{CHUNK_CREDIT, CHUNK_MESSAGES_MAX, CHUNK_WINDOW};
+use crate::limits::{
+    CHUNK_CREDIT, CHUNK_MESSAGES_MAX, CHUNK_WINDOW, STRAIGHT_READ_MAX, STRAIGHT_READ_MIN,
+};
+use crate::resources::Buffers;
 
 /// What a server holds of messages in chunks, for each connection that sends them.
 pub(crate) const AGREED: Agreement = Agreement {
@@ -23,6 +32,29 @@ pub(crate) struct Incoming {
     receiver: Receiver,
     /// A whole request, without its length prefix, that was not taken yet.
     kept: Option<Vec<u8>>,
+    /// The piece that is read straight to its request.
+    piece: Option<HalfPiece>,
+    /// What comes next is likely to be the head of a piece like the one before.
+    awaits_head: bool,
+}
+
+/// A piece whose head has come, and not all of the rest.
+#[derive(Debug)]
+struct HalfPiece {
+    number: u32,
+    size: usize,
+    left: usize,
+}
+
+/// What was read straight to a request.
+#[derive(Debug, Default)]
+pub(crate) struct Filled {
+    /// How many bytes.
+    pub(crate) bytes: usize,
+    /// Whether they end a piece.
+    pub(crate) is_end: bool,
+    /// What is to be sent back.
+    pub(crate) credit: Option<Head>,
 }
 
 /// What a piece has brought.
@@ -36,8 +68,12 @@ pub(crate) struct Brought {
 
 impl Default for Incoming {
     fn default() -> Self {
-        let (receiver, kept) = (Receiver::new(AGREED), None);
-        Self { receiver, kept }
+        Self {
+            receiver: Receiver::new(AGREED),
+            kept: None,
+            piece: None,
+            awaits_head: false,
+        }
     }
 }
 
@@ -90,6 +126,83 @@ impl Incoming {
             Received::Dropped => {}
         }
         Ok(brought)
+    }
+
+    /// Takes what has come of a piece whose rest is to be read straight to its request; what is to
+    /// be sent back. `None` if that is not worth while, or not to be: all of it is taken at once.
+    pub(crate) fn begin_piece(
+        &mut self,
+        begun: PieceBegun<'_>,
+    ) -> Result<Option<Option<Head>>, DamagedSequence> {
+        let PieceBegun {
+            number,
+            size,
+            bytes,
+        } = begun;
+        let left = size - bytes.len();
+        let is_straight = size >= STRAIGHT_READ_MIN
+            && self.kept.is_none()
+            && self.receiver.takes_parts(number, size);
+        if !is_straight {
+            return Ok(None);
+        }
+        self.receiver.data(number, None, bytes)?;
+        self.piece = Some(HalfPiece { number, size, left });
+        Ok(Some(self.receiver.admit_ahead(number, CHUNK_CREDIT)))
+    }
+
+    /// Bytes that have come of a piece whose rest is read straight to its request.
+    pub(crate) fn half_piece(&self) -> Option<usize> {
+        let piece = self.piece.as_ref()?;
+        Some((piece.size - piece.left).max(1))
+    }
+
+    /// Has `read` read more of that piece, at most the number of bytes that it is given.
+    pub(crate) fn fill(
+        &mut self,
+        read: impl FnOnce(&mut Vec<u8>, usize) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<Filled>> {
+        let Some(piece) = &mut self.piece else {
+            return Poll::Ready(Ok(Filled::default()));
+        };
+        let (number, most) = (piece.number, piece.left.min(STRAIGHT_READ_MAX));
+        let filled = self.receiver.fill(number, most, |own| read(own, most));
+        let Ok(Some((poll, _))) = filled else {
+            // It was asked before whether all of the piece may come.
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        };
+        let Poll::Ready(Ok(bytes)) = poll else {
+            return poll.map_ok(|_| Filled::default());
+        };
+        piece.left -= bytes;
+        let is_end = piece.left == 0;
+        if is_end {
+            self.piece = None;
+            self.awaits_head = true;
+        }
+        let credit = self.receiver.admit_ahead(number, CHUNK_CREDIT);
+        Poll::Ready(Ok(Filled {
+            bytes,
+            is_end,
+            credit,
+        }))
+    }
+
+    /// Whether what comes next is likely to be the head of a piece, as it was before; asked once.
+    pub(crate) fn takes_head(&mut self) -> bool {
+        std::mem::take(&mut self.awaits_head)
+    }
+
+    /// Moves a request that has begun to come to a spare buffer of its size, if there is one.
+    pub(crate) fn use_spare(&mut self, number: u32, buffers: &mut Buffers) {
+        let (total, begun) = (self.receiver.total(number), self.receiver.begun(number));
+        if let (Some(total), Some(begun)) = (total, begun)
+            && begun.capacity() < total
+            && let Some(spare) = buffers.spare_large(total, begun.len())
+            && let Some(left) = self.receiver.move_into(number, spare)
+        {
+            buffers.give_back(left);
+        }
     }
 
     /// The client has given a message up. False if there is none such.

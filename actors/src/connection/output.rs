@@ -16,7 +16,7 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use vestibule_wire::groups::{Agreement, Group, WrongCredit};
+use vestibule_wire::groups::{Agreement, Group, Pace, WrongCredit};
 use vestibule_wire::limits::GROUP_QUANTUM;
 use vestibule_wire::reply::{self, HEADER_SIZE, ReplyHeader};
 
@@ -24,9 +24,8 @@ use super::backlog::GroupBacklog;
 use super::transport::Transport;
 use crate::engine::{LargeFrame, ReplyBody};
 use crate::limits::{
-    BESIDE_CHUNKS_MAX, FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_AHEAD_MAX, OUTPUT_AHEAD_MIN,
-    OUTPUT_CONTROL_MAX, PARTS_PER_WRITE_MAX, SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX,
-    WRITTEN_APART_MAX,
+    BESIDE_CHUNKS_MAX, FLUSH_BYTES_MAX, MEMORY_SMALL, OUTPUT_CONTROL_MAX, PARTS_PER_WRITE_MAX,
+    SEGMENT_SIZE, SEGMENTS_PER_WRITE_MAX, WRITTEN_APART_MAX,
 };
 use crate::segments::{Chain, Held, Segments};
 
@@ -41,6 +40,8 @@ pub(crate) struct Output {
     sent: usize,
     /// What waits behind the rest, by groups; there is one once there was need of it.
     backlog: Option<Box<GroupBacklog>>,
+    /// How much of that is taken out at a time.
+    pace: Pace,
     /// Something waits: what comes now joins its group.
     is_behind: bool,
     has_written: bool,
@@ -69,6 +70,7 @@ impl Output {
             open: Vec::new(),
             sent: 0,
             backlog: None,
+            pace: Pace::default(),
             is_behind: false,
             has_written: false,
             sent_total: 0,
@@ -114,7 +116,7 @@ impl Output {
         // What it was sent before it knew goes out whole, and before the answer.
         self.seal();
         while let Some(backlog) = &mut self.backlog
-            && backlog.pick(&mut self.sealed)
+            && backlog.pick(GROUP_QUANTUM, &mut self.sealed)
         {}
         self.is_behind = false;
         self.backlog().agree(agreed);
@@ -312,6 +314,7 @@ impl Output {
             }
             if total >= FLUSH_BYTES_MAX {
                 self.is_behind = true;
+                self.pace.on_open(total);
                 return Ok(Flushed::Enough);
             }
             match self.write(&mut write) {
@@ -322,6 +325,7 @@ impl Output {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.is_behind = true;
+                    self.pace.on_full(total);
                     self.settle(give_back);
                     return Ok(Flushed::Blocked);
                 }
@@ -330,6 +334,9 @@ impl Output {
             }
         }
         self.sent = 0;
+        if self.backlog.is_some() {
+            self.pace.on_open(total);
+        }
         let mut open = std::mem::take(&mut self.open);
         open.clear();
         give_back(open);
@@ -341,16 +348,16 @@ impl Output {
 
     /// Moves of the backlog what the socket is likely to take, by the bytes that it has just taken.
     fn refill(&mut self, taken: usize) {
-        let ahead = taken.clamp(OUTPUT_AHEAD_MIN, OUTPUT_AHEAD_MAX);
-        // Not a byte more than the least: what comes later waits for it.
-        while (self.ready() == 0 || self.ready() + GROUP_QUANTUM <= ahead) && self.has_backlog() {
+        while let Some(alone) = self.pace.piece(taken, self.ready())
+            && self.has_backlog()
+        {
             if self.open.len() > self.sent {
                 self.seal();
             }
             let Some(backlog) = &mut self.backlog else {
                 return;
             };
-            if !backlog.pick(&mut self.sealed) {
+            if !backlog.pick(alone, &mut self.sealed) {
                 return;
             }
         }

@@ -6,8 +6,9 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
+use bytes::BufMut as _;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, Interest, ReadBuf, Ready};
+use tokio::io::{AsyncRead, AsyncReadExt as _, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::adopted::Adopted;
@@ -21,6 +22,14 @@ pub(crate) trait Transport {
     /// Reads what there is.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>)
     -> Poll<io::Result<()>>;
+
+    /// Adds at most `most` bytes of what there is to a buffer that has room for them.
+    fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+        most: usize,
+    ) -> Poll<io::Result<usize>>;
 
     /// Writes what is taken at once. What is not taken comes first when this is called again.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
@@ -94,6 +103,15 @@ macro_rules! socket {
                 AsyncRead::poll_read(Pin::new(self), cx, buffer)
             }
 
+            fn poll_read_into(
+                &mut self,
+                cx: &mut Context<'_>,
+                buffer: &mut Vec<u8>,
+                most: usize,
+            ) -> Poll<io::Result<usize>> {
+                poll_read_into(self, cx, buffer, most)
+            }
+
             fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 Self::try_write(self, bytes)
             }
@@ -133,6 +151,17 @@ macro_rules! socket {
 
 socket!(TcpStream, bound_unsent_of_tcp, write_apart_to_tcp);
 socket!(UnixStream, |_| (), UnixStream::try_write_vectored);
+
+/// Reads into the room of a buffer, up to `most` bytes.
+pub(super) fn poll_read_into<R: AsyncRead + Unpin>(
+    stream: &mut R,
+    cx: &mut Context<'_>,
+    buffer: &mut Vec<u8>,
+    most: usize,
+) -> Poll<io::Result<usize>> {
+    // It does not wait: what is polled once and dropped has read, or has not.
+    pin!(stream.read_buf(&mut buffer.limit(most))).poll(cx)
+}
 
 fn bound_unsent_of_tcp(socket: &TcpStream) {
     #[cfg(any(target_os = "android", target_os = "linux"))]

@@ -6,6 +6,7 @@
 //! | `state` | what changes of it: the parts below, and what is counted for all sessions |
 //! | `outgoing` | the batch for Tx |
 //! | `buffers` | memory that sessions lend each other |
+//! | `large_buffers` | what large requests have left of it |
 //! | `published` | the catalog and the read view |
 //! | `paused` | connections that are not read for now |
 //! | `in_flight` | requests that were forwarded and not answered |
@@ -19,6 +20,7 @@ mod buffers;
 mod cell;
 pub(crate) mod credits;
 pub(crate) mod in_flight;
+mod large_buffers;
 pub(crate) mod logins;
 mod looks;
 pub(crate) mod outgoing;
@@ -28,5 +30,6 @@ mod state;
 pub(crate) mod transactions;
 pub(crate) mod turns;
 
+pub(crate) use buffers::Buffers;
 pub(crate) use cell::WorkerCell;
 pub(crate) use state::WorkerState;

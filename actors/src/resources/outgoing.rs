@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::engine::Caller;
-use crate::limits::{BUFFER_KEEP_MAX, READ_SIZE, TURN_SMALL_BYTES_MAX};
+use crate::limits::{BUFFER_KEEP_MAX, LARGE_SLACK_PART, READ_SIZE, TURN_SMALL_BYTES_MAX};
 use crate::memory::OutputGauge;
 use crate::messages::SessionId;
 use crate::messages::tx::{
@@ -78,7 +78,7 @@ impl Outgoing {
 
     /// A request whose body ends this frame, which is taken over.
     pub(crate) fn push_large(&mut self, request: LargeEntry, frame: &mut Vec<u8>) {
-        if frame.capacity() - frame.len() > READ_SIZE {
+        if frame.capacity() - frame.len() > READ_SIZE.max(frame.len() / LARGE_SLACK_PART) {
             frame.shrink_to_fit();
         }
         let LargeEntry { mut entry, body } = request;
@@ -163,10 +163,10 @@ impl Outgoing {
         tx.submit(batch);
     }
 
-    /// Keeps the buffers of an answer that is delivered.
-    pub(crate) fn recycle(&mut self, mut replies: Box<Replies>) {
+    /// Keeps the buffers of an answer that is delivered; hands those of large requests over.
+    pub(crate) fn recycle(&mut self, mut replies: Box<Replies>, mut keep: impl FnMut(Vec<u8>)) {
         for mut batch in replies.spent.drain(..) {
-            batch.large.clear();
+            batch.large.drain(..).for_each(|own| keep(own.frame));
             if batch.bytes.capacity() <= BUFFER_KEEP_MAX && self.batches.len() < KEPT_MAX {
                 batch.clear();
                 self.batches.push(batch);

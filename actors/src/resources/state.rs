@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::buffers::Buffers;
 use super::credits::{CreditQueue, Grant, reserve_for};
@@ -14,6 +15,8 @@ use super::published::Published;
 use super::turns::Turns;
 use crate::clock::Clock;
 use crate::limits::{WORKER_ADMIN_RESERVE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX};
+use crate::memory::Memory;
+use crate::messages::tx::Replies;
 use crate::throttle::Throttle;
 
 /// What the log tells of procedures that sessions run, now and then.
@@ -47,12 +50,12 @@ pub(crate) struct WorkerState {
 }
 
 impl WorkerState {
-    pub(crate) fn new(in_flight: InFlightTable, clock: Clock) -> Self {
+    pub(crate) fn new(in_flight: InFlightTable, memory: Arc<Memory>, clock: Clock) -> Self {
         Self {
             in_flight,
             outgoing: Outgoing::default(),
             credit_queue: CreditQueue::default(),
-            buffers: Buffers::new(),
+            buffers: Buffers::new(memory),
             published: Published::default(),
             paused: PausedReads::default(),
             looks: Looks::default(),
@@ -63,6 +66,12 @@ impl WorkerState {
             ended: Vec::new(),
             procedure: None,
         }
+    }
+
+    /// Keeps the buffers of an answer that is delivered.
+    pub(crate) fn recycle(&mut self, replies: Box<Replies>) {
+        let keep = |frame| self.buffers.give_back(frame);
+        self.outgoing.recycle(replies, keep);
     }
 
     /// A shared copy of a procedure's name.

@@ -2,27 +2,33 @@
 //!
 //! ```text
 //!   socket ─▶ scratch ─▶ whole frames ─▶ dispatcher
+//!      └ the rest of a large frame, or of a large piece: straight to where it is gathered
 //!                └▶ the rest: inbox, until there is more of it, or a credit, or memory
 //!                                 └ a large frame ─▶ dispatcher, with its buffer
 //!   socket ◀─ output ◀─ replies
 //! ```
 
+use std::io;
 use std::task::{Context as TaskContext, Poll};
 
 use tokio::io::ReadBuf;
 use vestibule_wire::Error;
 use vestibule_wire::frame::{Prefix, read_prefix};
-use vestibule_wire::groups::chunk::Chunk;
+use vestibule_wire::groups::Group;
+use vestibule_wire::groups::chunk::{Chunk, PieceBegun};
 use vestibule_wire::header::read_header;
 use vestibule_wire::keys::RequestType;
 
 use crate::connection::cell::ConnectionCell;
 use crate::connection::inbox::{Inbox, Look};
+use crate::connection::incoming::{Incoming, damage};
 use crate::connection::intake::Closing;
 use crate::connection::output::Flushed;
 use crate::connection::state::ConnectionState;
 use crate::hooks::CloseReason;
-use crate::limits::READS_PER_POLL_MAX;
+use crate::limits::{
+    HEAD_READ_SIZE, READ_PER_POLL_MAX, READ_SIZE, STRAIGHT_READ_MAX, STRAIGHT_READ_MIN,
+};
 use crate::messages::SessionId;
 use crate::resources::{WorkerCell, WorkerState};
 use crate::session::dispatch::Dispatcher;
@@ -36,12 +42,13 @@ pub(crate) fn read(
     own: &mut ConnectionState,
     cx: &mut TaskContext<'_>,
 ) -> Poll<()> {
-    for round in 0.. {
+    let mut total = 0;
+    loop {
         if !state.turns.has_time() {
             // The other sessions first.
             return Poll::Pending;
         }
-        if round == READS_PER_POLL_MAX {
+        if total >= READ_PER_POLL_MAX {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -51,26 +58,108 @@ pub(crate) fn read(
             }
             return Poll::Pending;
         }
-        let mut scratch = state.buffers.take_scratch();
-        let mut buffer = ReadBuf::new(&mut scratch);
-        // `poll_read` knows that a short read emptied the socket and saves a second system call.
-        let poll = own.poll_read(cx, &mut buffer);
-        let filled = buffer.filled().len();
-        if poll.is_ready() && filled > 0 {
-            let mut dispatcher =
-                Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
-            take_bytes(&mut dispatcher, &scratch[..filled]);
-        }
-        state.buffers.put_scratch(scratch);
+        let (poll, least) = match read_straight(worker, cell, state, own, cx) {
+            Some(poll) => (poll, 0),
+            None => read_some(worker, cell, state, own, cx),
+        };
         match poll {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(())) if filled > 0 => {}
             // It may be the end that keeps it from being read: the worker's list is for that too.
-            Poll::Ready(Ok(())) => own.on_end_of_input(),
+            Poll::Ready(Ok(0)) => own.on_end_of_input(),
+            Poll::Ready(Ok(filled)) => total += filled.max(least),
             Poll::Ready(Err(_)) => return Poll::Ready(()),
         }
     }
-    Poll::Pending
+}
+
+/// Reads what there is, and takes it; how many bytes, and as how many they count at least.
+fn read_some(
+    worker: &WorkerCell,
+    cell: &ConnectionCell,
+    state: &mut WorkerState,
+    own: &mut ConnectionState,
+    cx: &mut TaskContext<'_>,
+) -> (Poll<io::Result<usize>>, usize) {
+    let mut scratch = state.buffers.take_scratch();
+    let is_head = own.incoming().is_some_and(Incoming::takes_head);
+    let most = if is_head { HEAD_READ_SIZE } else { READ_SIZE };
+    let mut buffer = ReadBuf::new(&mut scratch[..most]);
+    // `poll_read` knows that a short read emptied the socket and saves a second system call.
+    let poll = own.poll_read(cx, &mut buffer);
+    let filled = buffer.filled().len();
+    if poll.is_ready() && filled > 0 {
+        let mut dispatcher = Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
+        take_bytes(&mut dispatcher, &scratch[..filled]);
+    }
+    state.buffers.put_scratch(scratch);
+    (
+        poll.map_ok(|()| filled),
+        if is_head { 0 } else { READ_SIZE },
+    )
+}
+
+/// Reads more of a large request straight to where it is gathered, if that is what comes next; how
+/// many bytes.
+fn read_straight(
+    worker: &WorkerCell,
+    cell: &ConnectionCell,
+    state: &mut WorkerState,
+    own: &mut ConnectionState,
+    cx: &mut TaskContext<'_>,
+) -> Option<Poll<io::Result<usize>>> {
+    if own.half_piece().is_some() {
+        return Some(read_piece(state, own, cx));
+    }
+    let packet_size_max = worker.shared.config.packet_size_max;
+    let lacks = own.lacks_of_frame(packet_size_max)?;
+    let most = lacks.min(STRAIGHT_READ_MAX);
+    if most < STRAIGHT_READ_MIN {
+        return None;
+    }
+    let mut inbox = own.take_inbox()?;
+    inbox.use_spare(packet_size_max, &mut state.buffers);
+    let poll = own.poll_read_into(cx, &mut inbox, most, packet_size_max);
+    if let Poll::Ready(Ok(filled)) = poll
+        && filled > 0
+    {
+        let mut dispatcher = Dispatcher::new(worker, cell, state, own, worker.shared.clock.now());
+        begin_taking(&mut dispatcher, filled);
+        match inbox.large_prefix(packet_size_max) {
+            Some(large) if filled == lacks => take_large(&mut dispatcher, inbox, large, &[]),
+            _ => keep_inbox(&mut dispatcher, inbox),
+        }
+    } else {
+        own.put_inbox(inbox);
+    }
+    Some(poll)
+}
+
+/// Reads more of a piece straight to its request; how many bytes.
+fn read_piece(
+    state: &mut WorkerState,
+    own: &mut ConnectionState,
+    cx: &mut TaskContext<'_>,
+) -> Poll<io::Result<usize>> {
+    own.poll_read_piece(cx).map_ok(|filled| {
+        if filled.bytes > 0 {
+            own.on_read(filled.bytes);
+        }
+        if filled.is_end {
+            own.on_frames_taken();
+        }
+        if let Some(credit) = filled.credit {
+            own.lend_output(|| state.buffers.spare());
+            own.append_copy(credit.as_bytes(), Group::Control);
+        }
+        filled.bytes
+    })
+}
+
+/// Bytes were read: this number.
+fn begin_taking(dispatcher: &mut Dispatcher<'_>, bytes: usize) {
+    let session = &mut *dispatcher.session;
+    session.on_read(bytes);
+    session.lend_output(|| dispatcher.worker.buffers.spare());
 }
 
 /// Whether this session is read now.
@@ -86,11 +175,9 @@ fn may_read(
 
 /// Takes every whole frame of what was read; keeps the rest.
 pub(super) fn take_bytes(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) {
-    let session = &mut *dispatcher.session;
-    session.on_read(bytes.len());
-    session.lend_output(|| dispatcher.worker.buffers.spare());
+    begin_taking(dispatcher, bytes.len());
     let packet_size_max = dispatcher.shared.config.packet_size_max;
-    let Some(mut inbox) = session.take_inbox() else {
+    let Some(mut inbox) = dispatcher.session.take_inbox() else {
         return take_fresh(dispatcher, bytes);
     };
     // A large frame has its buffer for itself, which grows no larger than it.
@@ -249,7 +336,13 @@ fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
                 }
                 at += prefix.frame_size();
             }
-            Ok(_) => break,
+            Ok(Some(prefix)) => {
+                if begin_piece(dispatcher, &bytes[at + prefix.size..], prefix) {
+                    at = bytes.len();
+                }
+                break;
+            }
+            Ok(None) => break,
             Err(error) => {
                 end_by_framing(dispatcher, &error);
                 break;
@@ -260,6 +353,31 @@ fn take_frames(dispatcher: &mut Dispatcher<'_>, bytes: &[u8]) -> usize {
         dispatcher.session.on_frames_taken();
     }
     at
+}
+
+/// Takes what has come of a large piece, if the rest is to be read straight to its request.
+fn begin_piece(dispatcher: &mut Dispatcher<'_>, content: &[u8], prefix: Prefix) -> bool {
+    let Some(incoming) = dispatcher.session.incoming() else {
+        return false;
+    };
+    let Some(begun) = PieceBegun::read(content, prefix.frame_size() - prefix.size) else {
+        return false;
+    };
+    match incoming.begin_piece(begun) {
+        Ok(Some(credit)) => {
+            incoming.use_spare(begun.number, &mut dispatcher.worker.buffers);
+            if let Some(credit) = credit {
+                let session = &mut dispatcher.session;
+                session.append_copy(credit.as_bytes(), Group::Control);
+            }
+            true
+        }
+        Err(error) => {
+            end_by_framing(dispatcher, &damage(error));
+            false
+        }
+        Ok(None) => false,
+    }
 }
 
 /// Nothing after a framing error can be trusted, nor read: it is told with sync 0, and the

@@ -119,7 +119,7 @@ impl Chunks {
     /// Sends some of what waits.
     pub(super) fn go_on(&mut self, end: &ClientEnd) {
         for _ in 0..PICKS {
-            let Some(piece) = self.sender.pick() else {
+            let Some(piece) = self.sender.pick_up_to(usize::MAX) else {
                 return;
             };
             end.send(&[piece.head.as_bytes(), &piece.payload].concat());

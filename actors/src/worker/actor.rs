@@ -67,7 +67,7 @@ impl Worker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>, peers: Arc<Peers>) -> Self {
         let in_flight =
             InFlightTable::new(shared.counters[index].claims.clone(), shared.clock.now());
-        let state = WorkerState::new(in_flight, shared.clock);
+        let state = WorkerState::new(in_flight, shared.memory.clone(), shared.clock);
         Self {
             cell: Rc::new(WorkerCell::new(index, shared, peers, state)),
             sessions: Sessions::default(),

@@ -135,7 +135,7 @@ impl Worker {
             counters
                 .replies_delivered
                 .store(replies.number, Ordering::SeqCst);
-            state.outgoing.recycle(replies);
+            state.recycle(replies);
             self.cell.publish_counts(&state);
         }
         self.flush_dirty();

@@ -48,6 +48,7 @@ impl Worker {
         self.resume_logins(now);
         self.tell_rates(now);
         self.cell.shared.memory.segments().trim(now);
+        self.cell.state.borrow_mut().buffers.trim(now);
         let is_solo = self.cell.shared.serving.load().state.traits().answers_alone;
         if is_solo && self.cell.shared.config.may_hold() {
             self.revoke_in_solo(now);

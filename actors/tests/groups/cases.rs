@@ -88,7 +88,7 @@ impl Both {
     /// Sends what may be sent, reads one frame, and admits of each message what `ahead` says,
     /// beyond what has come of it.
     fn step(&mut self, ahead: impl Fn(Group) -> usize) {
-        while let Some(piece) = self.sender.pick() {
+        while let Some(piece) = self.sender.pick_up_to(usize::MAX) {
             self.write([piece.head.as_bytes(), &piece.payload].concat());
         }
         assert!(self.client.read(), "the connection is open");

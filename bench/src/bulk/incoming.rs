@@ -4,9 +4,9 @@
 
 use vestibule_wire::client::ReplyFrame;
 use vestibule_wire::frame::PREFIX_SIZE;
-use vestibule_wire::groups::chunk::{Chunk, HEAD_SIZE_MAX, Head};
+use vestibule_wire::groups::chunk::{Chunk, First, HEAD_SIZE_MAX, Head, PieceBegun};
 use vestibule_wire::groups::{Assembly, Received, Receiver};
-use vestibule_wire::limits::GROUP_QUANTUM;
+use vestibule_wire::limits::CHUNK_PAYLOAD_MAX;
 
 use crate::client::AGREED;
 use crate::error::BenchError;
@@ -16,7 +16,7 @@ use crate::reply;
 const CREDIT: usize = 2 * 1024 * 1024;
 
 /// Longest frame that is looked at as a whole, without its length.
-const WHOLE_MAX: usize = HEAD_SIZE_MAX + GROUP_QUANTUM;
+const WHOLE_MAX: usize = HEAD_SIZE_MAX + CHUNK_PAYLOAD_MAX;
 /// Bytes of a long reply that are enough to read its header.
 const HEADER_MAX: usize = 64;
 
@@ -63,10 +63,18 @@ struct Skipped {
     left: usize,
 }
 
+/// A piece whose rest has not come.
+#[derive(Debug)]
+struct HalfPiece {
+    number: u32,
+    left: usize,
+}
+
 /// The replies of one connection that are not whole yet.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     chunks: Option<Receiver<Beginning>>,
+    piece: Option<HalfPiece>,
     skipped: Option<Skipped>,
     /// Bytes of large replies that have ever come.
     pub(super) values_read: u64,
@@ -99,6 +107,19 @@ impl Incoming {
                 each(Arrived::Large { code, sync })?;
                 continue;
             }
+            if let Some(HalfPiece { number, left }) = self.piece.take() {
+                let (part, _) = rest.split_at(left.min(rest.len()));
+                self.piece = (part.len() < left).then(|| HalfPiece {
+                    number,
+                    left: left - part.len(),
+                });
+                used += part.len();
+                self.data(number, None, part, &mut each)?;
+                if self.piece.is_some() {
+                    return Ok(used);
+                }
+                continue;
+            }
             let Some([_, length @ ..]) = rest.first_chunk::<PREFIX_SIZE>() else {
                 return Ok(used);
             };
@@ -115,7 +136,7 @@ impl Incoming {
             }
             let size = PREFIX_SIZE + length;
             let Some(frame) = rest.get(..size) else {
-                return Ok(used);
+                return Ok(used + self.begin_piece(&rest[PREFIX_SIZE..], length, &mut each)?);
             };
             used += size;
             if self.chunks.is_some() && Chunk::is_one(&frame[PREFIX_SIZE..]) {
@@ -126,40 +147,72 @@ impl Incoming {
         }
     }
 
-    fn chunk(
+    /// Takes what has come of a piece, instead of keeping it until the rest is there; how many
+    /// bytes of its frame that is.
+    fn begin_piece(
         &mut self,
         content: &[u8],
+        length: usize,
+        each: &mut impl FnMut(Arrived<'_>) -> Result<(), BenchError>,
+    ) -> Result<usize, BenchError> {
+        let (Some(receiver), Some(begun)) = (&self.chunks, PieceBegun::read(content, length))
+        else {
+            return Ok(0);
+        };
+        let PieceBegun {
+            number,
+            size,
+            bytes,
+        } = begun;
+        if !receiver.takes_parts(number, size) {
+            return Ok(0);
+        }
+        let left = size - bytes.len();
+        self.piece = Some(HalfPiece { number, left });
+        self.data(number, None, bytes, each)?;
+        Ok(PREFIX_SIZE + content.len())
+    }
+
+    fn data(
+        &mut self,
+        number: u32,
+        first: Option<First>,
+        piece: &[u8],
         each: &mut impl FnMut(Arrived<'_>) -> Result<(), BenchError>,
     ) -> Result<(), BenchError> {
         let Some(receiver) = &mut self.chunks else {
             return Ok(());
         };
+        self.values_read += piece.len() as u64;
+        match receiver.data(number, first, piece).map_err(broken)? {
+            Received::Opened(_) | Received::Piece => {
+                let credit = receiver.admit_ahead(number, CREDIT);
+                credit.map_or(Ok(()), |credit| each(Arrived::Answer(credit)))
+            }
+            Received::Complete {
+                content, credit, ..
+            } => {
+                let ReplyFrame { code, sync, .. } = ReplyFrame::read_content(&content.bytes)?;
+                if let Some(credit) = credit {
+                    each(Arrived::Answer(credit))?;
+                }
+                each(Arrived::Large { code, sync })
+            }
+            Received::Dropped => Ok(()),
+        }
+    }
+
+    fn chunk(
+        &mut self,
+        content: &[u8],
+        each: &mut impl FnMut(Arrived<'_>) -> Result<(), BenchError>,
+    ) -> Result<(), BenchError> {
         match Chunk::read(content).map_err(broken)? {
             Chunk::Data {
                 number,
                 first,
                 piece,
-            } => {
-                self.values_read += piece.len() as u64;
-                let received = receiver.data(number, first, piece).map_err(broken)?;
-                match received {
-                    Received::Opened(_) | Received::Piece => {
-                        let credit = receiver.admit_ahead(number, CREDIT);
-                        credit.map_or(Ok(()), |credit| each(Arrived::Answer(credit)))
-                    }
-                    Received::Complete {
-                        content, credit, ..
-                    } => {
-                        let ReplyFrame { code, sync, .. } =
-                            ReplyFrame::read_content(&content.bytes)?;
-                        if let Some(credit) = credit {
-                            each(Arrived::Answer(credit))?;
-                        }
-                        each(Arrived::Large { code, sync })
-                    }
-                    Received::Dropped => Ok(()),
-                }
-            }
+            } => self.data(number, first, piece, each),
             Chunk::Credit { number, limit } => each(Arrived::Credit { number, limit }),
             Chunk::Reset { error, .. } => Err(given_up("receiving a value", error)),
             Chunk::Stop { error, .. } => Err(given_up("sending a value", error)),
@@ -188,7 +241,8 @@ fn given_up(doing: &str, body: &[u8]) -> BenchError {
 #[cfg(test)]
 mod tests {
     use vestibule_wire::groups::Group;
-    use vestibule_wire::groups::chunk::{self, First};
+    use vestibule_wire::groups::chunk;
+    use vestibule_wire::limits::GROUP_QUANTUM;
 
     use super::*;
     use crate::reply::tests::reply;
@@ -218,13 +272,14 @@ mod tests {
 
     #[test]
     fn replies_arrive_whole_and_in_chunks_however_the_bytes_are_cut() {
-        let large = reply(0, 7, false, &vec![0xc0; 50_000]);
-        let cut = &reply(0, 8, false, &vec![0xc0; 20_000])[PREFIX_SIZE..];
+        let large = reply(0, 7, false, &vec![0xc0; 200_000]);
+        let cut = &reply(0, 8, false, &vec![0xc0; 60_000])[PREFIX_SIZE..];
         let first = First {
             group: Group::Read,
             total: cut.len() as u32,
         };
-        let (one, other) = cut.split_at(GROUP_QUANTUM);
+        let (one, rest) = cut.split_at(GROUP_QUANTUM);
+        let (two, three) = rest.split_at(30_000);
         let head = |first, piece: &[u8]| chunk::data(1, first, piece.len() as u32);
         let bytes = [
             &large,
@@ -232,8 +287,10 @@ mod tests {
             one,
             &reply(0, 9, true, &[0x80]),
             chunk::credit(3, 4096).as_bytes(),
-            head(None, other).as_bytes(),
-            other,
+            head(None, two).as_bytes(),
+            two,
+            head(None, three).as_bytes(),
+            three,
         ]
         .concat();
         let expected = [

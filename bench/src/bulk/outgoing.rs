@@ -5,18 +5,13 @@ use std::io::{self, ErrorKind, IoSlice, Write as _};
 
 use bytes::Bytes;
 use mio::net::TcpStream;
-use vestibule_wire::groups::{Agreement, Group, Payload as _, Piece, Sender, WrongCredit};
+use vestibule_wire::groups::{Agreement, Group, Pace, Payload as _, Piece, Sender, WrongCredit};
 
 #[cfg(any(target_os = "android", target_os = "linux"))]
 use socket2::SockRef;
-use vestibule_wire::limits::GROUP_QUANTUM;
 
 use super::frame::Frame;
 
-/// Bytes that are taken out of the groups ahead of the socket, at least: one chunk.
-const AHEAD_MIN: usize = GROUP_QUANTUM;
-/// Bytes that are taken out ahead of a socket that has just taken as many.
-const AHEAD_MAX: usize = 512 * 1024;
 /// Most bytes that are written so that the kernel joins nothing with them.
 const APART_MAX: usize = 64 * 1024;
 /// Pieces that one system call writes.
@@ -30,6 +25,7 @@ pub(super) struct Outgoing {
     sender: Sender<Frame>,
     parts: VecDeque<Part>,
     ready: usize,
+    pace: Pace,
     /// Bytes of values that were ever written.
     pub(super) values_written: u64,
 }
@@ -73,11 +69,15 @@ impl Outgoing {
                     total += written;
                     self.advance(written);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.pace.on_full(total);
+                    return Ok(false);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        self.pace.on_open(total);
         Ok(true)
     }
 
@@ -88,9 +88,8 @@ impl Outgoing {
     }
 
     fn refill(&mut self, taken: usize) {
-        let ahead = taken.clamp(AHEAD_MIN, AHEAD_MAX);
-        while (self.ready == 0 || self.ready + GROUP_QUANTUM <= ahead)
-            && let Some(Piece { head, payload }) = self.sender.pick()
+        while let Some(alone) = self.pace.piece(taken, self.ready)
+            && let Some(Piece { head, payload }) = self.sender.pick_up_to(alone)
         {
             self.ready += head.as_bytes().len() + payload.size();
             let head = Bytes::copy_from_slice(head.as_bytes());

@@ -11,7 +11,7 @@ use vestibule_wire::frame::PREFIX_SIZE;
 use vestibule_wire::groups::chunk::{Chunk, First, HEAD_SIZE_MAX, MalformedChunk};
 use vestibule_wire::groups::{Agreement, DamagedSequence, Received, Receiver};
 use vestibule_wire::keys::CODE_EVENT;
-use vestibule_wire::limits::GROUP_QUANTUM;
+use vestibule_wire::limits::{CHUNK_PAYLOAD_MAX, GROUP_QUANTUM};
 
 use crate::error::ServerError;
 use crate::limits::{CHUNK_CREDIT, CHUNK_MESSAGES_MAX, CHUNK_WINDOW, READ_SIZE};
@@ -20,7 +20,7 @@ use crate::limits::{CHUNK_CREDIT, CHUNK_MESSAGES_MAX, CHUNK_WINDOW, READ_SIZE};
 mod tests;
 
 /// Longest frame of a chunk, without its length.
-const CHUNK_SIZE_MAX: usize = HEAD_SIZE_MAX + GROUP_QUANTUM;
+const CHUNK_SIZE_MAX: usize = HEAD_SIZE_MAX + CHUNK_PAYLOAD_MAX;
 
 /// A reply has told whose it is within this number of bytes.
 const REPLY_HEADER_MAX: usize = 1024;

@@ -44,7 +44,7 @@ fn in_chunks(incoming: &mut Incoming, replies: &[Vec<u8>], cut: usize) -> Vec<Ar
     let mut arrived = Vec::new();
     loop {
         let mut bytes = Vec::new();
-        while let Some(piece) = sender.pick() {
+        while let Some(piece) = sender.pick_up_to(cut) {
             bytes.extend_from_slice(piece.head.as_bytes());
             bytes.extend_from_slice(&piece.payload);
         }

@@ -19,6 +19,7 @@
 use super::group::Group;
 use crate::error::Error;
 use crate::frame::PREFIX_SIZE;
+use crate::limits::CHUNK_PAYLOAD_MAX;
 use crate::msgpack::Reader;
 
 /// What a frame says about a message that is cut.
@@ -274,6 +275,41 @@ impl<'a> Chunk<'a> {
     }
 }
 
+/// A piece, not the first of its message, of which not all bytes have come. What has come of it may
+/// be [taken](super::Receiver::data) as if it were a piece of its own, and so may the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PieceBegun<'a> {
+    /// The message.
+    pub number: u32,
+    /// Bytes of the whole piece.
+    pub size: usize,
+    /// What has come of them.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> PieceBegun<'a> {
+    /// Reads what has come of a frame's content, which is to have `length` bytes; `None` if that is
+    /// no such piece, or does not tell yet.
+    #[must_use]
+    pub fn read(content: &'a [u8], length: usize) -> Option<Self> {
+        let mut rest = ChunkBytes(content);
+        rest.expect(&[0x82]).ok()?;
+        rest.expect(&TYPE).ok()?;
+        rest.expect(&[DATA]).ok()?;
+        rest.expect(&NUMBER_KEY).ok()?;
+        let number = rest.u32().ok()?;
+        rest.expect(&[0x81]).ok()?;
+        let size = rest.piece_size().ok()?;
+        let bytes = rest.0;
+        let is_as_long = content.len() - bytes.len() + size == length;
+        (is_as_long && bytes.len() < size).then_some(Self {
+            number,
+            size,
+            bytes,
+        })
+    }
+}
+
 /// What is left of a frame.
 struct ChunkBytes<'a>(&'a [u8]);
 
@@ -308,9 +344,19 @@ impl<'a> ChunkBytes<'a> {
         }
     }
 
-    fn piece(&mut self) -> Result<&'a [u8], MalformedChunk> {
+    /// The size of a piece, whose bytes follow.
+    fn piece_size(&mut self) -> Result<usize, MalformedChunk> {
         self.expect(&PIECE_KEY)?;
         let size = self.u32()? as usize;
+        if size <= CHUNK_PAYLOAD_MAX {
+            Ok(size)
+        } else {
+            Err(MalformedChunk)
+        }
+    }
+
+    fn piece(&mut self) -> Result<&'a [u8], MalformedChunk> {
+        let size = self.piece_size()?;
         self.take(size)
     }
 

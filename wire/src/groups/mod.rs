@@ -15,12 +15,16 @@
 //! | `scheduler` | whose turn it is: deficit round robin |
 //! | `chunk` | the frames of pieces, credit and resets |
 //! | `ledger` | what may be sent of messages that are cut |
+//! | `pace` | how much is taken ahead of the socket |
 //! | `sender` | which bytes go out next |
 //! | `receiver` | pieces become messages again |
 
 pub mod chunk;
 mod group;
 mod ledger;
+mod pace;
+#[cfg(test)]
+mod part_tests;
 mod receiver;
 mod scheduler;
 mod sender;
@@ -33,5 +37,6 @@ mod waiting_tests;
 
 pub use group::Group;
 pub use ledger::{Agreement, WrongCredit};
+pub use pace::Pace;
 pub use receiver::{Assembly, DamagedSequence, Received, Receiver};
 pub use sender::{Payload, Piece, Sender};

@@ -131,10 +131,15 @@ impl<B: Assembly> Incoming<B> {
     /// Takes a piece that is counted. Memory is at most twice what has come: a message costs its
     /// sender what it costs here.
     fn append(&mut self, piece: &[u8]) {
-        if self.received > self.bytes.capacity() {
-            self.bytes.reserve(self.total.min(2 * self.received));
-        }
+        self.make_room(self.received);
         self.bytes.append(piece);
+    }
+
+    fn make_room(&mut self, size: usize) {
+        if size > self.bytes.capacity() {
+            let capacity = size.max(2 * self.received);
+            self.bytes.reserve(self.total.min(capacity));
+        }
     }
 }
 
@@ -143,6 +148,38 @@ impl Receiver {
     #[must_use]
     pub fn new(agreed: Agreement) -> Self {
         Self::assembling(agreed)
+    }
+
+    /// Has `read` add what comes next of a message that [takes parts](Self::takes_parts) to what
+    /// has come of it: at most `most` bytes, for which there is room. What it returns, and what
+    /// the bytes have done; `None` if there is no such message.
+    ///
+    /// # Errors
+    /// [`DamagedSequence`] if that is more than may come.
+    pub fn fill<T>(
+        &mut self,
+        number: u32,
+        most: usize,
+        read: impl FnOnce(&mut Vec<u8>) -> T,
+    ) -> Result<Option<(T, Received)>, DamagedSequence> {
+        let message = self.open.get_mut(&number).filter(|own| !own.is_stopped);
+        let Some(message) = message else {
+            return Ok(None);
+        };
+        message.make_room(message.bytes.len() + most);
+        let before = message.bytes.len();
+        let value = read(&mut message.bytes);
+        let added = message.bytes.len() - before;
+        self.count(number, added)?;
+        Ok(Some((value, self.received(number, None))))
+    }
+
+    /// Moves what has come of a message into another buffer, which is empty and has room for more;
+    /// the one that it was in.
+    pub fn move_into(&mut self, number: u32, mut buffer: Vec<u8>) -> Option<Vec<u8>> {
+        let message = self.open.get_mut(&number).filter(|own| !own.is_stopped)?;
+        buffer.extend_from_slice(&message.bytes);
+        Some(std::mem::replace(&mut message.bytes, buffer))
     }
 }
 
@@ -175,6 +212,13 @@ impl<B: Assembly> Receiver<B> {
         (!message.is_stopped).then_some(&message.bytes)
     }
 
+    /// Bytes that a message is to have, which is under way and was not stopped.
+    #[must_use]
+    pub fn total(&self, number: u32) -> Option<usize> {
+        let message = self.open.get(&number)?;
+        (!message.is_stopped).then_some(message.total)
+    }
+
     /// Bytes that it holds of what is not admitted.
     #[cfg(test)]
     pub(super) fn unadmitted(&self) -> usize {
@@ -194,29 +238,55 @@ impl<B: Assembly> Receiver<B> {
         if let Some(first) = first {
             self.begin(number, first)?;
         }
+        self.count(number, piece.len())?;
+        if let Some(message) = self.open.get_mut(&number).filter(|own| !own.is_stopped) {
+            message.append(piece);
+        }
+        Ok(self.received(number, first))
+    }
+
+    /// Whether a piece of this size may come of a message, after which more of it comes, and
+    /// whether it is wanted: what has come of such a piece may be taken before the rest is there.
+    #[must_use]
+    pub fn takes_parts(&self, number: u32, size: usize) -> bool {
+        let message = self.open.get(&number).filter(|own| !own.is_stopped);
+        message.is_some_and(|message| {
+            let after = message.received + size;
+            let borrowed = after.saturating_sub(message.limit) - message.borrowed();
+            after < message.total && self.borrowed + borrowed <= self.agreed.window
+        })
+    }
+
+    /// Counts bytes of a message that have come.
+    fn count(&mut self, number: u32, size: usize) -> Result<(), DamagedSequence> {
         let unknown = DamagedSequence::Unknown(number);
         let message = self.open.get_mut(&number).ok_or(unknown)?;
-        if piece.len() > message.total - message.received {
+        if size > message.total - message.received {
             return Err(DamagedSequence::TooLong(number));
         }
         let before = message.borrowed();
-        message.received += piece.len();
+        message.received += size;
         self.borrowed += message.borrowed() - before;
         if self.borrowed > self.agreed.window {
             return Err(DamagedSequence::NoCredit(number));
         }
-        let is_whole = message.received == message.total;
-        if !message.is_stopped {
-            message.append(piece);
+        Ok(())
+    }
+
+    /// What the bytes that were counted have done, of a message that is under way.
+    fn received(&mut self, number: u32, first: Option<First>) -> Received<B> {
+        let message = &self.open[&number];
+        let is_stopped = message.is_stopped;
+        if message.received == message.total
+            && let Some(message) = self.end(number)
+        {
+            return message.complete(number);
         }
-        if is_whole && let Some(message) = self.end(number) {
-            return Ok(message.complete(number));
-        }
-        Ok(match first {
+        match first {
             Some(first) => Received::Opened(first),
-            None if self.open[&number].is_stopped => Received::Dropped,
+            None if is_stopped => Received::Dropped,
             None => Received::Piece,
-        })
+        }
     }
 
     fn begin(&mut self, number: u32, first: First) -> Result<(), DamagedSequence> {

@@ -169,10 +169,12 @@ impl<M: Message> Scheduler<M> {
     /// What is to be sent next; `None` if nothing waits or nothing may be sent.
     ///
     /// `take` is given a message and takes the next piece off it: of about a quantum's bytes if it
-    /// is to be cut, else the whole. It answers `None` if nothing of its group may be sent now, for
-    /// want of the receiver's credit, say: the group then stands still until it is woken.
+    /// is to be cut, and up to `alone` if no other group has something to send; else the whole. It
+    /// answers `None` if nothing of its group may be sent now, for want of the receiver's credit,
+    /// say: the group then stands still until it is woken.
     pub(super) fn pick<P>(
         &mut self,
+        alone: usize,
         mut take: impl FnMut(Group, &mut M, usize) -> Option<P>,
     ) -> Option<P> {
         let mut picked = None;
@@ -180,7 +182,7 @@ impl<M: Message> Scheduler<M> {
             picked = self.pick_control(&mut take);
         }
         if picked.is_none() {
-            picked = self.pick_data(&mut take);
+            picked = self.pick_data(alone, &mut take);
         }
         if picked.is_none() {
             picked = self.pick_control(&mut take);
@@ -207,11 +209,13 @@ impl<M: Message> Scheduler<M> {
 
     fn pick_data<P>(
         &mut self,
+        alone: usize,
         take: &mut impl FnMut(Group, &mut M, usize) -> Option<P>,
     ) -> Option<P> {
         self.forget_idle();
         loop {
             let is_fresh = !self.fresh.is_empty();
+            let is_alone = self.fresh.len() + self.ring.len() == 1;
             let list = if is_fresh {
                 &mut self.fresh
             } else {
@@ -235,7 +239,8 @@ impl<M: Message> Scheduler<M> {
                 continue;
             };
             let before = message.size();
-            let Some(piece) = take(slot.group, message, GROUP_QUANTUM) else {
+            let size = if is_alone { alone } else { GROUP_QUANTUM };
+            let Some(piece) = take(slot.group, message, size) else {
                 slot.place = SlotPlace::Parked;
                 list.pop_front();
                 continue;

@@ -18,7 +18,7 @@ use super::ledger::{Agreement, Ledger, Stopped, WrongCredit};
 use super::scheduler::{Message, Scheduler};
 use crate::error::Error;
 use crate::frame::PREFIX_SIZE;
-use crate::limits::GROUP_QUANTUM;
+use crate::limits::{CHUNK_PAYLOAD_MAX, GROUP_QUANTUM};
 
 /// Bytes that can be cut without being copied.
 pub trait Payload: From<Vec<u8>> {
@@ -155,7 +155,13 @@ impl<P: Payload> Sender<P> {
 
     /// What is to be written next; `None` if nothing waits, or nothing may be sent now.
     pub fn pick(&mut self) -> Option<Piece<P>> {
-        self.pick_with(|head, payload, size| Piece {
+        self.pick_up_to(GROUP_QUANTUM)
+    }
+
+    /// The same, with a piece of up to `alone` bytes, and no more than a piece may have, if no
+    /// other group has something to send: the next that has waits until it is written.
+    pub fn pick_up_to(&mut self, alone: usize) -> Option<Piece<P>> {
+        self.pick_with(alone, |head, payload, size| Piece {
             head,
             payload: payload.split(size),
         })
@@ -164,7 +170,12 @@ impl<P: Payload> Sender<P> {
     /// The same for who has a place for the bytes: `take` is given the head of a chunk, which is
     /// empty before a whole message, and takes the first bytes, as many as it is told, off what is
     /// left of the message.
-    pub fn pick_with<T>(&mut self, mut take: impl FnMut(Head, &mut P, usize) -> T) -> Option<T> {
+    pub fn pick_with<T>(
+        &mut self,
+        alone: usize,
+        mut take: impl FnMut(Head, &mut P, usize) -> T,
+    ) -> Option<T> {
+        let alone = alone.clamp(GROUP_QUANTUM, CHUNK_PAYLOAD_MAX);
         loop {
             // At every pick, so that who waits does not wait for all others as well.
             let woken = self.ledger.as_mut().and_then(Ledger::next_waiting);
@@ -172,7 +183,7 @@ impl<P: Payload> Sender<P> {
                 self.scheduler.wake(group);
             }
             let ledger = &mut self.ledger;
-            let picked = self.scheduler.pick(|group, message, size| {
+            let picked = self.scheduler.pick(alone, |group, message, size| {
                 let (head, size) = match ledger {
                     Some(ledger) => next_of(ledger, group, message, size)?,
                     None => message.whole(),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::Group;
 use super::scheduler::{Message, Scheduler};
-use crate::limits::{GROUP_QUANTUM, GROUP_QUEUES_KEPT_MAX};
+use crate::limits::{CHUNK_PAYLOAD_MAX, GROUP_QUANTUM, GROUP_QUEUES_KEPT_MAX};
 
 /// A message that may be cut or not, and what is left of it.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Message for Bytes {
 
 /// The next piece: its group, its message's name, its bytes.
 fn next(scheduler: &mut Scheduler<Bytes>) -> Option<(Group, (u64, usize))> {
-    scheduler.pick(|group, message, size| {
+    scheduler.pick(CHUNK_PAYLOAD_MAX, |group, message: &mut Bytes, size| {
         if message.is_stopped {
             return None;
         }

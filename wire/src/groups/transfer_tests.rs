@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::chunk::{self, Chunk, First, HEAD_SIZE_MAX};
+use super::chunk::{self, Chunk, First, HEAD_SIZE_MAX, PieceBegun};
 use super::{Agreement, DamagedSequence, Group, Payload, Received, Receiver, Sender, WrongCredit};
 use crate::error::{Error, ErrorCode};
 use crate::frame::read_prefix;
@@ -71,7 +71,11 @@ impl Link {
     }
 
     fn send(&mut self) -> bool {
-        let Some(piece) = self.sender.pick() else {
+        self.send_up_to(GROUP_QUANTUM)
+    }
+
+    fn send_up_to(&mut self, alone: usize) -> bool {
+        let Some(piece) = self.sender.pick_up_to(alone) else {
             return false;
         };
         self.there.extend(piece.head.as_bytes());
@@ -88,6 +92,14 @@ impl Link {
         let content = &frame[prefix.size..];
         if !Chunk::is_one(content) {
             self.whole.push(content.to_vec());
+            return true;
+        }
+        // Anywhere, and in some places again and again.
+        let cut = content.len() * (self.there.len() % 9) / 9;
+        if let Some(begun) = PieceBegun::read(&content[..cut], content.len())
+            && self.receiver.takes_parts(begun.number, begun.size)
+        {
+            self.receive_in_parts(begun, &content[cut..]);
             return true;
         }
         match Chunk::read(content).expect("what the sender writes") {
@@ -116,6 +128,20 @@ impl Link {
             other => panic!("the sender does not send {other:?}"),
         }
         true
+    }
+
+    /// The receiver takes a piece before all of it is there.
+    fn receive_in_parts(&mut self, begun: PieceBegun<'_>, mut rest: &[u8]) {
+        let number = begun.number;
+        let received = self.receiver.data(number, None, begun.bytes);
+        assert_eq!(received, Ok(Received::Piece));
+        while !rest.is_empty() {
+            let (part, other) = rest.split_at(rest.len().min(10_000));
+            let read = |bytes: &mut Vec<u8>| bytes.extend_from_slice(part);
+            let received = self.receiver.fill(number, part.len(), read);
+            assert_eq!(received, Ok(Some(((), Received::Piece))));
+            rest = other;
+        }
     }
 
     /// The sender reads a frame, if one is there.
@@ -157,7 +183,7 @@ impl Link {
 #[derive(Debug, Clone)]
 enum Step {
     Push { group: u64, size: usize },
-    Send,
+    Send { alone: usize },
     Receive,
     ReadBack,
     Admit { which: usize, bytes: usize },
@@ -169,7 +195,7 @@ fn step() -> impl Strategy<Value = Step> {
     let size = prop_oneof![0..100usize, 16_000..17_000usize, 0..200_000usize];
     prop_oneof![
         3 => (0..6u64, size).prop_map(|(group, size)| Step::Push { group, size }),
-        8 => Just(Step::Send),
+        8 => (0..100_000usize).prop_map(|alone| Step::Send { alone }),
         6 => Just(Step::Receive),
         4 => Just(Step::ReadBack),
         2 => (0..8usize, 0..300_000usize).prop_map(|(which, bytes)| Step::Admit { which, bytes }),
@@ -194,7 +220,7 @@ proptest! {
                     link.sender.push(group(number), frame.clone().into(), tag);
                     pushed.entry(group(number)).or_default().push((tag, frame[5..].to_vec()));
                 }
-                Step::Send => { link.send(); }
+                Step::Send { alone } => { link.send_up_to(alone); }
                 Step::Receive => { link.receive(); }
                 Step::ReadBack => { link.read_back(); }
                 Step::Admit { which, bytes } => {

@@ -1,5 +1,7 @@
 //! What goes out, in which order, and what is held meanwhile.
 
+use vestibule_wire::limits::AHEAD_MIN;
+
 use super::*;
 
 fn new() -> (Output, Arc<Segments>) {
@@ -85,7 +87,7 @@ fn what_a_slow_client_leaves_waits_in_no_more_memory_than_it_is() {
     let left = 30 * (frame.len() - 10);
     assert_eq!(output.size(), left);
     let held = output.held();
-    assert!(held.total() >= left && segments.used() <= OUTPUT_AHEAD_MIN + 3 * SEGMENT_SIZE);
+    assert!(held.total() >= left && segments.used() <= AHEAD_MIN + 3 * SEGMENT_SIZE);
     assert!(held.total() <= left + 3 * SEGMENT_SIZE);
     let all = flush(&mut output, &mut socket, usize::MAX, 99_999);
     assert_eq!(all, Flushed::All);

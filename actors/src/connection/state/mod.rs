@@ -28,7 +28,7 @@ use super::counts::InFlightCounts;
 use super::held::HeldRequests;
 use super::identity::Identity;
 use super::inbox::Inbox;
-use super::incoming::Incoming;
+use super::incoming::{Filled, Incoming};
 use super::intake::Intake;
 use super::login::LoginCheck;
 use super::orphaned::OrphanedTransactions;
@@ -177,6 +177,33 @@ impl ConnectionState {
         self.stream.poll_read(cx, buffer)
     }
 
+    /// Reads more of a large request, straight to where it is gathered, at most `most` bytes.
+    pub(crate) fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        inbox: &mut Inbox,
+        most: usize,
+        packet_size_max: u64,
+    ) -> Poll<io::Result<usize>> {
+        let read = |bytes: &mut Vec<u8>| self.stream.poll_read_into(cx, bytes, most);
+        inbox.fill(most, packet_size_max, read)
+    }
+
+    /// Reads more of a piece of a request in chunks, straight to where that is put together.
+    pub(crate) fn poll_read_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        let stream = &mut self.stream;
+        let read = |bytes: &mut Vec<u8>, most| stream.poll_read_into(cx, bytes, most);
+        match &mut self.incoming {
+            Some(incoming) => incoming.fill(read),
+            None => Poll::Ready(Ok(Filled::default())),
+        }
+    }
+
+    /// Bytes that have come of a piece whose rest is read straight to its request.
+    pub(crate) fn half_piece(&self) -> Option<usize> {
+        self.incoming.as_ref().and_then(|own| own.half_piece())
+    }
+
     /// Whether the client takes bytes again after a flush that it blocked.
     pub(crate) fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_write_ready(cx)
@@ -197,6 +224,11 @@ impl ConnectionState {
     #[inline]
     pub(crate) fn has_inbox(&self) -> bool {
         self.inbox.is_some()
+    }
+
+    /// Bytes that a large frame lacks with which what was read begins.
+    pub(crate) fn lacks_of_frame(&self, packet_size_max: u64) -> Option<usize> {
+        self.inbox.as_ref()?.lacks(packet_size_max)
     }
 
     /// How many bytes were read that are not taken.

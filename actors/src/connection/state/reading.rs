@@ -120,7 +120,8 @@ impl ConnectionState {
 
     /// Whether a frame has begun to arrive, and nothing but its rest is waited for.
     pub(crate) fn needs_rest_of_frame(&self) -> bool {
-        self.may_take_frame() && !self.is_late && self.has_inbox()
+        let has_begun = self.has_inbox() || self.half_piece().is_some();
+        self.may_take_frame() && !self.is_late && has_begun
     }
 
     /// Whether it comes to no end unless it is read, whatever memory that takes: for the rest of a

@@ -294,7 +294,7 @@ impl ConnectionState {
         let is_clients_turn = !self.is_late && self.intake.is_clients_turn(self.is_output_full());
         Observation {
             half: if is_clients_turn {
-                self.inbox_size()
+                self.inbox_size() + self.half_piece().unwrap_or(0)
             } else {
                 0
             },

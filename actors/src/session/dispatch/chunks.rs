@@ -39,6 +39,7 @@ impl Dispatcher<'_> {
                     None => {
                         let brought = incoming.data(number, first, piece, packet_size_max);
                         let brought = brought.map_err(damage)?;
+                        incoming.use_spare(number, &mut self.worker.buffers);
                         if !brought.answer.is_empty() {
                             self.session.append_copy(&brought.answer, Group::Control);
                         }

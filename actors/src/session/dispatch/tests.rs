@@ -49,7 +49,7 @@ async fn write(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u8> {
     let shared = Arc::new(Shared::new(config, serving, slots, vec![claims.clone()]));
     let in_flight = InFlightTable::new(claims, clock.now());
     let (_mailboxes, peers) = Mailboxes::new(1);
-    let state = WorkerState::new(in_flight, clock);
+    let state = WorkerState::new(in_flight, shared.memory.clone(), clock);
     let worker = WorkerCell::new(0, shared.clone(), peers, state);
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,91 @@
+//! How much is taken out of the groups ahead of the socket: little, unless it has just taken much.
+//!
+//! ```text
+//!   a flush ─┬ takes as many bytes more as the socket has taken of it, or of the last one
+//!            └ ends at a full socket: the next begins with a quarter of what this one wrote
+//! ```
+//!
+//! What is taken out cannot be overtaken any more. A socket that takes a megabyte without a pause
+//! has sent it before that matters, and is given much in each system call; one that takes a packet
+//! or two at a time gets no more than these.
+
+use crate::limits::{AHEAD_MAX, AHEAD_MIN, CHUNK_PAYLOAD_MAX, GROUP_QUANTUM};
+
+/// What a socket has shown that it takes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    last: usize,
+    /// Whether it was full then.
+    was_full: bool,
+}
+
+impl Pace {
+    /// Bytes that may stand ready, when the socket has taken `taken` bytes in this flush.
+    #[must_use]
+    pub fn ahead(self, taken: usize) -> usize {
+        let last = if self.was_full {
+            self.last / 4
+        } else {
+            self.last
+        };
+        taken.max(last).clamp(AHEAD_MIN, AHEAD_MAX)
+    }
+
+    /// Largest piece to take out next, when `ready` bytes stand ready of those that may: a quarter
+    /// of what the socket takes, and no less than a quantum, which each group may send in its turn.
+    /// `None` if nothing is to be taken out.
+    #[must_use]
+    pub fn piece(self, taken: usize, ready: usize) -> Option<usize> {
+        let ahead = self.ahead(taken);
+        let is_due = ready == 0 || ready + GROUP_QUANTUM <= ahead;
+        let takes = taken.max(self.last) / 4;
+        is_due.then(|| takes.clamp(GROUP_QUANTUM, CHUNK_PAYLOAD_MAX))
+    }
+
+    /// A flush has ended before the socket was full, when it had taken this many bytes.
+    pub fn on_open(&mut self, taken: usize) {
+        self.last = self.last.max(taken);
+        self.was_full = false;
+    }
+
+    /// A flush has ended at a full socket, which had taken this many bytes before.
+    pub fn on_full(&mut self, taken: usize) {
+        self.last = taken;
+        self.was_full = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_socket_is_given_one_quantum_at_a_time() {
+        let mut pace = Pace::default();
+        for taken in [0, 3000, AHEAD_MIN, 3 * AHEAD_MIN] {
+            pace.on_full(taken);
+            assert_eq!(pace.ahead(0), AHEAD_MIN);
+            assert_eq!(pace.piece(0, 0), Some(GROUP_QUANTUM));
+            assert_eq!(pace.piece(0, 1), None);
+        }
+    }
+
+    #[test]
+    fn a_fast_socket_is_given_much_from_the_first_write_of_a_flush_on() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.ahead(100_000), 100_000);
+        pace.on_open(AHEAD_MAX + 1);
+        assert_eq!(pace.ahead(0), AHEAD_MAX);
+        assert_eq!(pace.piece(0, 0), Some(CHUNK_PAYLOAD_MAX));
+        assert_eq!(
+            pace.piece(0, AHEAD_MAX - GROUP_QUANTUM),
+            Some(CHUNK_PAYLOAD_MAX)
+        );
+        assert_eq!(pace.piece(0, AHEAD_MAX - GROUP_QUANTUM + 1), None);
+        // It was full once: less, until it takes as much again.
+        pace.on_full(AHEAD_MAX);
+        assert_eq!(pace.ahead(0), AHEAD_MAX / 4);
+        assert_eq!(pace.piece(0, 0), Some(CHUNK_PAYLOAD_MAX));
+        assert_eq!(pace.ahead(AHEAD_MAX), AHEAD_MAX);
+    }
+}
