@@ -140,8 +140,9 @@ impl Data<'_> {
     /// of nothing before it. Outside of a transaction it is one of its own, which becomes a part of
     /// the turn when it succeeds; inside of one, or of other such work, it is a savepoint.
     ///
-    /// A savepoint costs what the transaction has changed so far. In a turn nothing comes between
-    /// the steps of the work: there are no conflicts.
+    /// A savepoint costs what is changed after it, to be put back; that counts as changed by the
+    /// transaction as long as one is set. In a turn nothing comes between the steps of the work:
+    /// there are no conflicts.
     ///
     /// ```
     /// use vestibule_actors::{EngineError, RuntimeHandle};

@@ -11,6 +11,7 @@ use vestibule_actors::wire::keys::RequestType;
 use vestibule_actors::wire::request::IteratorType;
 use vestibule_actors::wire::{Error, ErrorCode};
 use vestibule_actors::{EngineError, RuntimeHandle};
+use vestibule_engine::limits::TRANSACTION_BYTES_MAX;
 use vestibule_engine::testing::TestData;
 use vestibule_engine::{CallData, Data, EmbeddedEngine, EngineOptions, GuestRights, procedures};
 
@@ -299,6 +300,74 @@ fn inside_of_atomic_work_it_is_a_savepoint() {
     });
     assert_eq!(code(failed), ErrorCode::TUPLE_FOUND.0);
     assert_eq!(ids(&rig), [1, 4]);
+}
+
+/// Three levels: what each comes to is decided by the one around it.
+#[test]
+fn what_succeeds_inside_of_what_fails_is_undone_with_it() {
+    let rig = Rig::new("levels", GuestRights::Granted);
+    rig.create();
+    let done = write(rig.runtime(), |engine| {
+        engine.data().atomic(|data| {
+            insert(data, 1)?;
+            let failed = data.atomic(|data| {
+                data.space::<User>("users").delete(&1)?;
+                data.atomic(|data| {
+                    insert(data, 2)?;
+                    data.atomic(|data| insert(data, 3))
+                })?;
+                assert!(data.space::<User>("users").get(&3)?.is_some());
+                // It fails after all that it was made of has succeeded.
+                insert(data, 2)
+            });
+            assert!(failed.is_err());
+            data.atomic(|data| {
+                let failed = data.atomic(|data| {
+                    data.space::<User>("users").replace(&user(1, "y", None))?;
+                    data.atomic(|data| insert(data, 4))?;
+                    insert(data, 4)
+                });
+                assert!(failed.is_err());
+                insert(data, 5)
+            })
+        })
+    });
+    assert_eq!(done, Ok(()));
+    assert_eq!(ids(&rig), [1, 5]);
+    let first = block_on(rig.runtime().read(|engine| {
+        let users = engine.reader().space::<User>("users");
+        users.get(&1)
+    }));
+    assert_eq!(first, Ok(Some(user(1, "x", None))), "as it was");
+}
+
+/// What is kept to be undone counts as what is changed: a savepoint is no way around the bound.
+#[test]
+fn what_savepoints_keep_is_bounded_with_what_their_transaction_changes() {
+    let rig = Rig::new("bounded", GuestRights::Granted);
+    rig.create();
+    let large = "x".repeat(TRANSACTION_BYTES_MAX / 128);
+    let stored = write(rig.runtime(), move |engine| {
+        engine.data().atomic(|data| {
+            let store = |data: &mut Data<'_>, id| {
+                let mut users = data.space::<User>("users");
+                users.replace(&user(id, &large, None)).map(drop)
+            };
+            // Many savepoints beside much that was changed before them take next to nothing.
+            (1..=64).try_for_each(|id| store(data, id))?;
+            (0..1000).try_for_each(|id| data.atomic(|data| insert(data, 100 + id)))?;
+            // In one that stays, the same tuple again and again is kept as often.
+            let refused = data.atomic(|data| (0..128).try_for_each(|_| store(data, 1)));
+            assert_eq!(
+                refused.map_err(|error| error.code()),
+                Err(ErrorCode::MEMORY_ISSUE)
+            );
+            // It is given back with the savepoint.
+            store(data, 65)
+        })
+    });
+    assert_eq!(stored, Ok(()));
+    assert_eq!(ids(&rig).len(), 100);
 }
 
 #[test]

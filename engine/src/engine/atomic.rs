@@ -3,8 +3,8 @@
 //! ```text
 //!   in no transaction ─▶ one of its own ─┬ done ─▶ merged into the turn
 //!                                        └ an error ─▶ forgotten
-//!   in one ─▶ what it has changed is kept ─┬ done ─▶ goes on
-//!                                          └ an error ─▶ is as it was
+//!   in one ─▶ what it takes the place of is kept ─┬ done ─▶ goes on
+//!                                                 └ an error ─▶ is as it was
 //! ```
 
 use std::net::Ipv4Addr;
@@ -49,11 +49,9 @@ impl EmbeddedEngine {
         id: TransactionId,
         work: impl FnOnce(&mut Self) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let before = self.workspace.savepoint(id)?;
+        let savepoint = self.workspace.savepoint(id)?;
         let result = work(self);
-        if result.is_err() {
-            self.workspace.roll_back_to(id, before);
-        }
+        self.workspace.end_savepoint(id, savepoint, result.is_ok());
         result
     }
 }

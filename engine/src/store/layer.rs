@@ -38,7 +38,8 @@ fn entry(key: &Key) -> usize {
     LAYER_ENTRY_BYTES + key.heap_bytes()
 }
 
-fn tuple_bytes(change: &Change) -> usize {
+/// What the tuple of a change takes outside of it.
+pub(crate) fn tuple_bytes(change: &Change) -> usize {
     change.as_ref().map_or(0, Tuple::heap_bytes)
 }
 
@@ -84,6 +85,44 @@ impl Layer {
             }
         };
         self.bytes += if old.is_none() { entry } else { 0 };
+    }
+
+    /// What becomes of a key by these changes; `None`: they say nothing of it.
+    pub(crate) fn change_of(&self, space: u32, index: u32, key: &Key) -> Option<&Change> {
+        self.changes_of(space, index)?.get(key)
+    }
+
+    /// Has the layer say of a key again what it said before, which may have been nothing.
+    pub(crate) fn restore(&mut self, space: u32, index: u32, key: Key, before: Option<Change>) {
+        let Some(change) = before else {
+            return self.forget(space, index, &key);
+        };
+        if index == PRIMARY {
+            self.set(space, key, change);
+        } else {
+            self.set_secondary(space, index, key, change);
+        }
+    }
+
+    /// What was changed was undone to the last of it.
+    pub(crate) fn note_unchanged(&mut self) {
+        self.is_changed = false;
+    }
+
+    /// Says nothing of a key any more.
+    fn forget(&mut self, space: u32, index: u32, key: &Key) {
+        let (changes, counts_tuples) = if index == PRIMARY {
+            let found = self.spaces.iter_mut().find(|(id, _)| *id == space);
+            (found.map(|(_, changes)| changes), true)
+        } else {
+            let mut all = self.secondaries.iter_mut();
+            let found = all.find(|(id, _)| *id == (space, index));
+            (found.map(|(_, changes)| changes), false)
+        };
+        if let Some(old) = changes.and_then(|changes| changes.remove(key)) {
+            self.bytes -= entry(key);
+            self.bytes -= if counts_tuples { tuple_bytes(&old) } else { 0 };
+        }
     }
 
     /// The changes of one index.

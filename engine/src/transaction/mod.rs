@@ -21,6 +21,7 @@
 //! | `readers` | who has seen what |
 //! | `holders` | what they take, by whom |
 //! | `past` | the data as they were before a change |
+//! | `undo` | the way back to savepoints |
 //! | `turn` | changes that are committed together |
 //! | `workspace` | the turn, the open transactions, and the one whose statement is executed |
 //!
@@ -31,7 +32,10 @@ mod holders;
 mod past;
 mod readers;
 mod reads;
+#[cfg(test)]
+mod tests;
 pub(crate) mod turn;
+mod undo;
 pub(crate) mod workspace;
 
 use std::cell::{Cell, RefCell};
@@ -56,12 +60,15 @@ use holders::{Full, Holder, Holders};
 use past::Past;
 use readers::{Readers, SeenBy};
 pub(crate) use reads::Reads;
+use undo::UndoLog;
 
 /// An open transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     /// What it changed.
     pub(crate) layer: Layer,
+    /// The way back to its savepoints.
+    undo: UndoLog,
     /// Looking does not change the engine, but what the transaction has seen.
     pub(crate) reads: RefCell<Reads>,
     /// What it sees instead of the present: something that it had seen has changed.
@@ -77,11 +84,13 @@ impl Transaction {
     /// Changes a key of a primary index, for this transaction alone.
     pub(crate) fn put(&mut self, space: u32, key: Key, change: Change) {
         self.reads.get_mut().add_point(space, PRIMARY, &key);
+        self.undo.note(&self.layer, space, PRIMARY, &key);
         self.layer.set(space, key, change);
     }
 
     /// Changes a key of a secondary index.
     pub(crate) fn put_secondary(&mut self, space: u32, index: u32, key: Key, change: Change) {
+        self.undo.note(&self.layer, space, index, &key);
         self.layer.set_secondary(space, index, key, change);
     }
 
@@ -90,9 +99,22 @@ impl Transaction {
         !self.is_aborted && self.past.is_none()
     }
 
+    /// What it changed and keeps to undo that, in bytes, about.
+    fn changed_bytes(&self) -> usize {
+        self.layer.bytes() + self.undo.bytes()
+    }
+
     /// What it changed and saw, in bytes, about.
     fn size(&self) -> usize {
-        self.layer.bytes() + self.reads.borrow().bytes()
+        self.changed_bytes() + self.reads.borrow().bytes()
+    }
+
+    /// Forgets what it changed.
+    fn drop_changes(&mut self) {
+        self.undo.clear();
+        let layer = std::mem::take(&mut self.layer);
+        let bytes = layer.bytes();
+        drop_large(layer, bytes);
     }
 }
 
@@ -177,7 +199,7 @@ impl Transactions {
         self.tidy();
         if let Some(mut own) = self.remove(id) {
             self.discard(&mut own);
-            drop_layer(own.layer);
+            own.drop_changes();
         }
     }
 
@@ -225,8 +247,9 @@ impl Transactions {
             own.is_doomed.set(true);
             return Err(errors::conflict());
         }
-        if own.layer.bytes() >= TRANSACTION_BYTES_MAX {
-            return Err(errors::transaction_too_large(own.layer.bytes()));
+        let changed = own.changed_bytes();
+        if changed >= TRANSACTION_BYTES_MAX {
+            return Err(errors::transaction_too_large(changed));
         }
         let bytes = own.size();
         own.holder.check(bytes).map_err(|full| match full {
@@ -291,7 +314,7 @@ impl Transactions {
     fn abort(&mut self, id: TransactionId) {
         if let Some(mut own) = self.remove(id) {
             self.discard(&mut own);
-            drop_layer(own.layer);
+            own.drop_changes();
             let aborted = Transaction {
                 is_aborted: true,
                 holder: own.holder,
@@ -364,9 +387,10 @@ fn parents(space: u32, change: &Change) -> Vec<u32> {
     row.foreign_keys().map(|key| key.parent(row.id)).collect()
 }
 
-fn drop_layer(layer: Layer) {
-    if layer.bytes() as u64 > VERSION_DROPPED_INLINE_MAX {
-        discard_elsewhere(layer);
+/// Drops what takes this many bytes, on a thread of its own if those are many.
+fn drop_large<T: Send + 'static>(something: T, bytes: usize) {
+    if bytes as u64 > VERSION_DROPPED_INLINE_MAX {
+        discard_elsewhere(something);
     }
 }
 
@@ -387,101 +411,5 @@ impl Transactions {
                 self.open.insert(id, own);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ops::Bound;
-
-    use vestibule_actors::engine::catalog::User;
-
-    use super::*;
-
-    fn key(number: u64) -> Key {
-        Key::from_bytes(&number.to_be_bytes())
-    }
-
-    fn caller() -> Caller {
-        Caller {
-            connection: 1,
-            user: User::named("guest"),
-            address: [127, 0, 0, 1].into(),
-            is_administrator: false,
-        }
-    }
-
-    /// Open transactions that have written something, and have seen these ranges.
-    fn open(count: u64, ranges: u64, range: impl Fn(u64, u64) -> (u64, u64)) -> Transactions {
-        let mut all = Transactions::default();
-        for number in 0..count {
-            let id = TransactionId(number);
-            all.open(id, &caller()).unwrap();
-            let mut own = all.take(id).unwrap();
-            own.layer.set(513, key(number), None);
-            for at in 0..ranges {
-                let (from, to) = range(number, at);
-                let range = (Bound::Included(key(from)), Bound::Excluded(key(to)));
-                own.reads.get_mut().add_range(512, 0, range);
-            }
-            all.put_back(id, own);
-        }
-        all
-    }
-
-    fn aborted(all: &Transactions) -> usize {
-        all.open.values().filter(|own| own.is_aborted).count()
-    }
-
-    #[test]
-    fn a_commit_of_many_changes_costs_what_it_overlaps() {
-        const CHANGES: u64 = 50_000;
-        let between = |number, at| {
-            let from = (at * 100 + number) * 10;
-            (from + 1, from + 9)
-        };
-        let mut all = open(100, 200, between);
-        let before = all.readers.steps();
-        for number in 0..CHANGES {
-            all.note(512, 0, &key(number * 10), &mut |_| None);
-        }
-        assert_eq!(aborted(&all), 0);
-        let steps = all.readers.steps() - before;
-        assert!(steps < CHANGES * 100, "{steps}");
-        // Each key is in a range of every transaction: the first one aborts them all, and what is
-        // left of them is found once, and not by every change.
-        let mut all = open(100, 200, |_, at| (at * 1000, at * 1000 + 900));
-        let before = all.readers.steps();
-        for number in 0..CHANGES {
-            all.note(512, 0, &key(number), &mut |_| None);
-            assert_eq!(aborted(&all), 100);
-        }
-        let steps = all.readers.steps() - before;
-        assert!(steps < 20_000 * 40, "{steps}");
-        assert!(all.readers.is_empty() && all.over.is_empty() && all.bytes() == 0);
-    }
-
-    /// What one that ended has seen is taken out bit by bit, and counts until then.
-    #[test]
-    fn what_was_seen_is_taken_out_in_bounded_steps() {
-        let mut all = open(1, 0, |_, _| (0, 0));
-        let id = TransactionId(0);
-        let mut own = all.take(id).unwrap();
-        for number in 0..10_000 {
-            own.reads.get_mut().add_point(512, 0, &key(number));
-        }
-        all.put_back(id, own);
-        let full = all.bytes();
-        all.forget(id);
-        let (mut steps, mut last) = (0, all.readers.len());
-        assert!(last > 9000 && all.bytes() > full / 2);
-        while !all.over.is_empty() {
-            all.tidy();
-            assert!(last - all.readers.len() <= TRANSACTION_TAKEN_OUT_MAX);
-            last = all.readers.len();
-            steps += 1;
-        }
-        assert!(steps >= 10_000 / TRANSACTION_TAKEN_OUT_MAX);
-        assert_eq!((all.bytes(), all.readers.is_empty()), (0, true));
     }
 }

@@ -18,7 +18,8 @@ use super::holders::Holder;
 use super::past::Past;
 use super::reads::{KeyBounds, Reads};
 use super::turn::Turn;
-use super::{Transaction, Transactions, drop_layer};
+use super::undo::Savepoint;
+use super::{Transaction, Transactions};
 use crate::errors;
 use crate::model::index::PRIMARY;
 use crate::model::key::Key;
@@ -102,24 +103,29 @@ impl Workspace {
         TransactionId(u64::MAX - self.own)
     }
 
-    /// What a transaction has changed so far.
+    /// Sets a savepoint in a transaction.
     ///
     /// # Errors
     ///
     /// `ErrorCode::TRANSACTION_CONFLICT` if it was aborted.
-    pub(crate) fn savepoint(&mut self, id: TransactionId) -> Result<Layer, Error> {
-        let own = self.transactions.take(id)?;
-        let layer = own.layer.clone();
+    pub(crate) fn savepoint(&mut self, id: TransactionId) -> Result<Savepoint, Error> {
+        let mut own = self.transactions.take(id)?;
+        let savepoint = own.undo.set(&own.layer);
         self.transactions.put_back(id, own);
-        Ok(layer)
+        Ok(savepoint)
     }
 
-    /// Has a transaction forget what it has changed since this was kept. What it has seen, it has
-    /// seen.
-    pub(crate) fn roll_back_to(&mut self, id: TransactionId, layer: Layer) {
+    /// Ends the newest savepoint of a transaction: what was changed since is forgotten, or kept as
+    /// what was changed before. What it has seen, it has seen.
+    pub(crate) fn end_savepoint(&mut self, id: TransactionId, savepoint: Savepoint, keeps: bool) {
         // One that was aborted has nothing any more.
         if let Ok(mut own) = self.transactions.take(id) {
-            drop_layer(std::mem::replace(&mut own.layer, layer));
+            let own_mut = &mut *own;
+            if keeps {
+                own_mut.undo.release(savepoint);
+            } else {
+                own_mut.undo.roll_back(savepoint, &mut own_mut.layer);
+            }
             self.transactions.put_back(id, own);
         }
     }
