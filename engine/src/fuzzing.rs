@@ -38,6 +38,12 @@ const KINDS: [FieldType; 21] = [
     FieldType::Float64,
 ];
 
+/// Whether keys of this kind compare integers as doubles, which are fewer.
+#[must_use]
+pub fn compares_as_double(kind: u8) -> bool {
+    KINDS[usize::from(kind) % KINDS.len()] == FieldType::Double
+}
+
 /// The encoded key of one part, and how many bytes of the value it took; `None` if the value is of
 /// another type.
 #[must_use]

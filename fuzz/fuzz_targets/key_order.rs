@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use libfuzzer_sys::fuzz_target;
-use vestibule_engine::fuzzing::key;
+use vestibule_engine::fuzzing::{compares_as_double, key};
 use vestibule_wire::msgpack::{Integer, Kind, Reader};
 
 fuzz_target!(|input: (u8, &[u8], &[u8])| {
@@ -17,18 +17,22 @@ fuzz_target!(|input: (u8, &[u8], &[u8])| {
     if order != Ordering::Equal {
         assert!(!first.starts_with(&second) && !second.starts_with(&first));
     }
-    if let Some(expected) = order_of(&left[..taken], &right[..also]) {
+    if let Some(expected) = order_of(kind, &left[..taken], &right[..also]) {
         assert_eq!(order, expected, "{left:?} {right:?}");
     }
 });
 
 /// The order of two values of one class, by other means; `None` for those that need more.
-fn order_of(left: &[u8], right: &[u8]) -> Option<Ordering> {
+fn order_of(kind: u8, left: &[u8], right: &[u8]) -> Option<Ordering> {
     let (mut left, mut right) = (Reader::new(left), Reader::new(right));
     let kinds = (left.peek().ok()?, right.peek().ok()?);
     Some(match kinds {
         (Kind::Uint | Kind::Int, Kind::Uint | Kind::Int) => {
-            wide(left.read_integer().ok()?).cmp(&wide(right.read_integer().ok()?))
+            let pair = (wide(left.read_integer().ok()?), wide(right.read_integer().ok()?));
+            if compares_as_double(kind) {
+                return (pair.0 as f64).partial_cmp(&(pair.1 as f64));
+            }
+            pair.0.cmp(&pair.1)
         }
         (Kind::Double, Kind::Double) => {
             let pair = (left.read_f64().ok()?, right.read_f64().ok()?);
