@@ -58,8 +58,10 @@ fn main() -> ExitCode {
 fn run(settings: &Settings) -> Result<ExitCode, String> {
     let text = |fault: &dyn std::fmt::Display| fault.to_string();
     match &settings.cli.command {
-        None => serve::serve(&settings.cli.serve).map_err(|fault| text(&fault)),
-        Some(Command::Serve(args)) => serve::serve(args).map_err(|fault| text(&fault)),
+        None => serve::serve(&settings.cli.serve, settings.rows()).map_err(|fault| text(&fault)),
+        Some(Command::Serve(args)) => {
+            serve::serve(args, settings.rows()).map_err(|fault| text(&fault))
+        }
         Some(Command::Check(args)) => {
             logger::install(&args.log);
             commands::check(args).map_err(|fault| text(&fault))

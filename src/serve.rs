@@ -2,16 +2,18 @@
 
 use std::fs::DirBuilder;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use vestibule_actors::{RuntimeHandle, StopReport, start};
 use vestibule_engine::{EmbeddedEngine, JournalSync, journal, procedures};
+use vestibule_http::{HttpAddress, HttpHandle, Sources};
 
 use crate::cli::EXIT_CUT_OFF;
 use crate::cli::serve::ServeArgs;
+use crate::config::OptionRow;
 use crate::{commands, descriptors, identity, logger, notify, signals};
 
 /// Serves until it is stopped by a signal or by `vestibule.drain`.
@@ -20,7 +22,7 @@ use crate::{commands, descriptors, identity, logger, notify, signals};
 ///
 /// A data directory that cannot be made or holds Tarantool's files, an address that cannot be
 /// listened on.
-pub(crate) fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
+pub(crate) fn serve(args: &ServeArgs, options: Vec<OptionRow>) -> io::Result<ExitCode> {
     logger::install(&args.log);
     commands::refuse_tarantools(&args.storage.data).map_err(io::Error::other)?;
     prepare_data(&args.storage.data)?;
@@ -29,18 +31,29 @@ pub(crate) fn serve(args: &ServeArgs) -> io::Result<ExitCode> {
     config.connection_limits.descriptors = descriptors::raise_limit();
     config.instance_uuid = identity::instance_uuid(&args.storage.data)?;
     // They could be used when the options were checked.
-    let options = args.read_files();
-    let options = options.map_err(|fault| io::Error::other(fault.text))?;
+    let read = args.read_files();
+    let (engine, side_door) = read.map_err(|fault| io::Error::other(fault.text))?;
+    let sources = Sources::new(env!("CARGO_PKG_VERSION")).config(move || options.clone());
     actix_rt::System::new().block_on(async {
         let mut standard = procedures::standard();
         if args.debug_procedures {
             standard = procedures::with_debug(standard);
         }
-        let engine = EmbeddedEngine::factory(options);
+        let engine = EmbeddedEngine::factory(engine);
         let _caught = signals::catch_file_size_limit()?;
         let runtime = start(config, engine, standard)?;
+        // Closed last: it tells how far a stop is.
+        let side_door = side_door.map(|own| vestibule_http::serve(&runtime, own, sources));
+        let side_door = match side_door.transpose() {
+            Ok(side_door) => side_door,
+            Err(fault) => {
+                runtime.stop(Some(Duration::ZERO)).await;
+                return Err(io::Error::other(fault));
+            }
+        };
+        let addresses = side_door.as_ref().map_or(&[][..], HttpHandle::addresses);
         // A server whose output nobody reads serves all the same.
-        let _ = io::stdout().write_all(welcome(&runtime, args).as_bytes());
+        let _ = io::stdout().write_all(welcome(&runtime, args, addresses).as_bytes());
         actix_rt::spawn(notify::tell_service_manager(runtime.clone()));
         tokio::select! {
             outcome = signals::stop_on_signal(&runtime) => outcome?,
@@ -61,13 +74,17 @@ fn prepare_data(data: &Path) -> io::Result<()> {
         })
 }
 
-fn join(addresses: &[SocketAddr]) -> String {
+fn join(addresses: &[impl ToString]) -> String {
     let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     texts.join(", ")
 }
 
 /// What the first-time user needs next. Tests read the first line.
-fn welcome(runtime: &RuntimeHandle<EmbeddedEngine>, args: &ServeArgs) -> String {
+fn welcome(
+    runtime: &RuntimeHandle<EmbeddedEngine>,
+    args: &ServeArgs,
+    side_door: &[HttpAddress],
+) -> String {
     let mut lines = vec![format!(
         "vestibule {} listens on {}",
         env!("CARGO_PKG_VERSION"),
@@ -76,6 +93,9 @@ fn welcome(runtime: &RuntimeHandle<EmbeddedEngine>, args: &ServeArgs) -> String 
     if !runtime.admin_addresses().is_empty() {
         let addresses = join(runtime.admin_addresses());
         lines.push(format!("administrators at {addresses}"));
+    }
+    if !side_door.is_empty() {
+        lines.push(format!("HTTP at {}", join(side_door)));
     }
     let synced = match args.storage.journal_sync {
         JournalSync::Turn => "before every reply",

@@ -11,7 +11,6 @@ use crate::limits::{LISTENERS_MAX, TOKEN_SIZE_MAX};
 /// use vestibule_http::{HttpConfig, Token};
 ///
 /// let config = HttpConfig::new(["127.0.0.1:0".parse()?])
-///     .instance_name("orders-1")
 ///     .host("status.example.com")
 ///     .token(Token::new("some-secret-of-its-own")?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -29,9 +28,6 @@ pub struct HttpConfig {
     pub token: Option<Token>,
     /// The mode of unix sockets.
     pub unix_mode: u32,
-    /// The name of this instance: the label `alias` of the metrics that Tarantool's dashboard
-    /// draws. By default the name of the machine.
-    pub instance_name: String,
     /// Whether there are metrics by the names that Tarantool has for them, beside their own.
     pub tarantool_metrics: bool,
 }
@@ -40,13 +36,11 @@ impl HttpConfig {
     /// A door that listens there, for everybody on this machine, and for scrapers and probes.
     #[must_use]
     pub fn new(listen: impl IntoIterator<Item = HttpAddress>) -> Self {
-        let name = rustix::system::uname();
         Self {
             listen: listen.into_iter().collect(),
             hosts: Vec::new(),
             token: None,
             unix_mode: 0o660,
-            instance_name: name.nodename().to_string_lossy().into_owned(),
             tarantool_metrics: true,
         }
     }
@@ -69,13 +63,6 @@ impl HttpConfig {
     #[must_use]
     pub fn unix_mode(mut self, mode: u32) -> Self {
         self.unix_mode = mode;
-        self
-    }
-
-    /// Sets the [`instance_name`](Self::instance_name).
-    #[must_use]
-    pub fn instance_name(mut self, name: impl Into<String>) -> Self {
-        self.instance_name = name.into();
         self
     }
 

@@ -10,7 +10,8 @@ use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, RequestBuilder, Script, config};
 use vestibule_http::{HttpAddress, HttpConfig, Sources, serve};
 
-use support::{any_port, ask, connect, door, exchange, get, open};
+use support::client::{ask, connect, exchange, get};
+use support::{any_port, door, open};
 
 const PROBES: [&str; 4] = ["/livez", "/startupz", "/readyz", "/readyz?writes"];
 
@@ -154,7 +155,7 @@ fn the_format_of_metrics_is_the_one_that_is_asked_for() {
 
 #[test]
 fn requests_are_counted_and_the_door_counts_its_own() {
-    let harness = Harness::start();
+    let harness = Harness::start_with(config().instance_name("orders-1".into()), Script::default());
     let (_door, address) = door(&harness);
     let mut peer = harness.connect();
     for key in 0..3 {
@@ -186,9 +187,9 @@ fn requests_are_counted_and_the_door_counts_its_own() {
 
 #[test]
 fn tarantools_names_can_be_left_out_and_no_other_series_has_an_alias() {
-    let harness = Harness::start();
-    let config = HttpConfig::new([any_port()]).tarantool_metrics(false);
-    let (_door, address) = open(&harness, config);
+    let harness = Harness::start_with(config().instance_name("orders-1".into()), Script::default());
+    let ours_alone = HttpConfig::new([any_port()]).tarantool_metrics(false);
+    let (_door, address) = open(&harness, ours_alone);
     let body = get(address, "/metrics").body;
     assert!(!body.contains("tnt_") && !body.contains("alias="), "{body}");
     let (_door, address) = door(&harness);

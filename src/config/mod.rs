@@ -33,4 +33,4 @@ mod template;
 mod written;
 
 pub(crate) use command::run;
-pub(crate) use resolve::{Settings, of_process};
+pub(crate) use resolve::{OptionRow, Settings, of_process};

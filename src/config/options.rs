@@ -14,13 +14,14 @@ use vestibule_actors::config::Grace;
 use crate::cli::values::Size;
 
 /// Tables of the file: an option whose name begins with one of these words and `_` stands there.
-pub(super) const TABLES: [&str; 6] = [
+pub(super) const TABLES: [&str; 7] = [
     "connections",
     "solo",
     "hold",
     "journal",
     "checkpoint",
     "shutdown",
+    "http",
 ];
 
 /// Options that are no configuration: what is asked of this one call.

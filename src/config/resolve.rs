@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use serde::Serialize;
 
 use crate::cli::{self, Cli};
 use crate::config::file::{File, Given};
@@ -28,6 +29,16 @@ pub(crate) struct Settings {
     matches: ArgMatches,
     /// Lines of the file, by option.
     lines: HashMap<String, usize>,
+}
+
+/// An option with what it is, as it is told to those who look at a server. Secrets are in files:
+/// what is told of them is where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct OptionRow {
+    /// The path in the file.
+    option: String,
+    values: Vec<String>,
+    origin: String,
 }
 
 /// Where a value comes from.
@@ -85,6 +96,16 @@ impl Settings {
                 _ => Origin::Default,
             },
         }
+    }
+
+    /// All options, each with what it is and where that comes from.
+    pub(crate) fn rows(&self) -> Vec<OptionRow> {
+        let row = |option: &FileOption| OptionRow {
+            option: option.path(),
+            values: self.values(option),
+            origin: self.origin(option).to_string(),
+        };
+        self.options.iter().map(row).collect()
     }
 
     /// The values of an option, as they were given; none if there is none.

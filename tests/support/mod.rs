@@ -98,6 +98,7 @@ pub struct Server {
     process: Process,
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
+    http_address: Option<SocketAddr>,
     // Kept open: a server whose output nobody reads would be stopped by a full pipe.
     _output: BufReader<std::process::ChildStdout>,
 }
@@ -137,10 +138,13 @@ impl Server {
         let address = next_address(&mut output);
         let has_admin_listener = arguments.contains(&"--admin-listen");
         let admin_address = has_admin_listener.then(|| next_address(&mut output));
+        let has_side_door = arguments.contains(&"--http-listen");
+        let http_address = has_side_door.then(|| next_address(&mut output));
         let server = Self {
             process: Process(child),
             address,
             admin_address,
+            http_address,
             _output: output,
         };
         server.wait_until_serving();
@@ -163,6 +167,12 @@ impl Server {
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
             .expect("it was started with --admin-listen")
+    }
+
+    /// Where its side door is, if it was started so.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+            .expect("it was started with --http-listen")
     }
 
     pub fn pid(&self) -> u32 {

@@ -35,6 +35,17 @@ impl Door {
         }
     }
 
+    /// The name of this instance; of one that has none, that of the machine.
+    fn name(&self) -> String {
+        let of_machine = || {
+            rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned()
+        };
+        self.observed.instance().name.unwrap_or_else(of_machine)
+    }
+
     /// Everything that metrics are read from, as of now.
     pub(crate) fn look(&self) -> Seen {
         Seen {
@@ -43,7 +54,7 @@ impl Door {
             process: ProcessNumbers::now(),
             answered: self.answered.all(),
             version: self.sources.version.clone(),
-            alias: self.config.instance_name.clone(),
+            alias: self.name(),
         }
     }
 }

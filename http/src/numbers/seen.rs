@@ -14,6 +14,6 @@ pub(crate) struct Seen {
     pub(crate) answered: Vec<Answered>,
     /// The version of the program.
     pub(crate) version: String,
-    /// The name of this instance.
+    /// The name of this instance: the label `alias`.
     pub(crate) alias: String,
 }

@@ -18,7 +18,7 @@ use crate::secret;
 #[command(next_help_heading = "Who is served")]
 pub(crate) struct ListenArgs {
     /// What people call this instance: a name of letters, digits, `-`, `_` and `.`, at most 63 of
-    /// them. `box.info` tells it.
+    /// them. `box.info` tells it, and it is the label `alias` of metrics.
     #[arg(
         long,
         env = "VESTIBULE_INSTANCE_NAME",

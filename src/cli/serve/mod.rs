@@ -11,6 +11,7 @@
 //! | `requests` | how long requests may take, and how much of what all share one may hold |
 //! | `busy` | what happens while the engine is busy |
 //! | `stopping` | how a stop and a change of role go |
+//! | `side_door` | metrics, probes and the state over HTTP |
 //! | `storage` | where data is, and when it reaches the disk |
 //! | `mod` | all of them |
 
@@ -18,6 +19,7 @@ mod busy;
 mod connections;
 mod listening;
 mod requests;
+mod side_door;
 mod stopping;
 mod storage;
 
@@ -25,11 +27,13 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use vestibule_actors::Config;
 use vestibule_engine::EngineOptions;
+use vestibule_http::HttpConfig;
 
 use self::busy::BusyArgs;
 use self::connections::ConnectionArgs;
 use self::listening::ListenArgs;
 use self::requests::RequestArgs;
+use self::side_door::SideDoorArgs;
 use self::stopping::StopArgs;
 use self::storage::StorageArgs;
 use crate::cli::file::FileArgs;
@@ -68,6 +72,9 @@ pub(crate) struct ServeArgs {
     /// How a stop goes.
     #[command(flatten)]
     pub(crate) stopping: StopArgs,
+    /// Metrics and probes.
+    #[command(flatten)]
+    pub(crate) side_door: SideDoorArgs,
     /// Where data is.
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
@@ -96,7 +103,9 @@ impl ServeArgs {
         let config = self.requests.add_to(config);
         let config = self.busy.add_to(config);
         let config = self.stopping.add_to(config);
-        self.storage.add_to(config)
+        let mut config = self.storage.add_to(config);
+        config.connection_limits.reserved_descriptors = self.side_door.descriptors();
+        config
     }
 
     /// What no start can do with these options.
@@ -115,16 +124,18 @@ impl ServeArgs {
         self.storage.engine_options().guest(self.listening.guest)
     }
 
-    /// The options of the engine.
+    /// The options of the engine, and those of the side door, if there is to be one.
     ///
     /// # Errors
     ///
     /// The first file that cannot be used.
-    pub(crate) fn read_files(&self) -> Result<EngineOptions, FileFault> {
+    pub(crate) fn read_files(&self) -> Result<(EngineOptions, Option<HttpConfig>), FileFault> {
         let about = |option| move |text| FileFault { option, text };
         let password = self.listening.admin_password();
         let password = password.map_err(about("admin_password_file"))?;
-        Ok(self.engine_options().admin_password(password))
+        let side_door = self.side_door.config();
+        let side_door = side_door.map_err(about("http_token_file"))?;
+        Ok((self.engine_options().admin_password(password), side_door))
     }
 }
 

@@ -69,7 +69,9 @@ fn beside(option: &str) -> &'static [&'static str] {
 fn another_value(option: &str) -> Option<&'static str> {
     Some(match option {
         "listen" | "admin_listen" => "127.0.0.1:1",
-        "data" | "admin_password_file" => "elsewhere",
+        "data" | "admin_password_file" | "http_token_file" => "elsewhere",
+        "http_listen" => "unix:/elsewhere",
+        "http_host" => "elsewhere",
         "journal_sync" => "never",
         "solo_policy" | "solo_policy_new" => "hold",
         "guest" => "none",
@@ -80,7 +82,7 @@ fn another_value(option: &str) -> Option<&'static str> {
         "log" => "debug",
         "user_share" | "address_share" | "user_address_share" => "77",
         "connection_transactions_max" | "transactions_max" => "777",
-        "force_recovery" | "read_only" | "debug_procedures" => return None,
+        "force_recovery" | "read_only" | "debug_procedures" | "metrics_tarantool" => return None,
         option if option.ends_with("_max") && !option.starts_with("grace") => match option {
             "hold_time_max" => "77s",
             _ => "77777",
@@ -102,6 +104,7 @@ fn every_option_changes_what_is_served() {
             &serve.log,
             serve.debug_procedures,
             &serve.listening.admin_password_file,
+            &serve.side_door,
         );
         format!("{:?} {:?} {rest:?}", serve.config(), serve.engine_options())
     };
@@ -117,7 +120,13 @@ fn every_option_changes_what_is_served() {
         let mut args = vec!["vestibule".to_owned()];
         args.extend(beside(&option).iter().map(|&own| own.to_owned()));
         let before = told(&args);
-        args.push(format!("--{}", option.replace('_', "-")));
+        // On by default: there is something to be seen when it is off.
+        let off = if option == "metrics_tarantool" {
+            "=false"
+        } else {
+            ""
+        };
+        args.push(format!("--{}{off}", option.replace('_', "-")));
         args.extend(another_value(&option).map(str::to_owned));
         assert_ne!(told(&args), before, "--{option} changes nothing");
     }

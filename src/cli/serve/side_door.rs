@@ -1,0 +1,97 @@
+//! The side door: probes, metrics and the state over HTTP.
+
+use std::path::PathBuf;
+
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
+use clap::{ArgAction, Args};
+use vestibule_http::limits::DESCRIPTORS;
+use vestibule_http::{HttpAddress, HttpConfig, Token};
+
+use crate::secret;
+
+/// The side door.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Metrics and probes")]
+pub(crate) struct SideDoorArgs {
+    /// Address of the side door, for metrics, probes and the state over HTTP: HOST:PORT or
+    /// unix:/PATH; may be repeated. Without it there is none. Metrics and probes are told to all
+    /// who reach it, the rest on this machine and to those with the token.
+    #[arg(
+        long,
+        env = "VESTIBULE_HTTP_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        value_parser = address,
+    )]
+    pub(crate) http_listen: Vec<HttpAddress>,
+    /// Name by which others reach the side door, beside addresses and localhost; may be repeated.
+    /// Requests for other names are refused with 421.
+    #[arg(
+        long,
+        env = "VESTIBULE_HTTP_HOST",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new(),
+    )]
+    pub(crate) http_host: Vec<String>,
+    /// File with the token of the side door: who comes from another machine shows it for all but
+    /// metrics and probes, as a bearer or as a password. At least 16 characters; others than its
+    /// owner and group may not read the file.
+    #[arg(long, env = "VESTIBULE_HTTP_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) http_token_file: Option<PathBuf>,
+    /// Tell metrics by Tarantool's names too, where they are true, so that its dashboard draws
+    /// them.
+    #[arg(
+        long,
+        env = "VESTIBULE_METRICS_TARANTOOL",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(crate) metrics_tarantool: bool,
+}
+
+fn address(text: &str) -> Result<HttpAddress, String> {
+    text.parse::<HttpAddress>()
+        .map_err(|fault| fault.to_string())
+}
+
+impl SideDoorArgs {
+    /// Descriptors that it needs.
+    pub(super) fn descriptors(&self) -> usize {
+        match self.http_listen.is_empty() {
+            true => 0,
+            false => DESCRIPTORS,
+        }
+    }
+
+    /// What it is told; none if there is to be none.
+    ///
+    /// # Errors
+    ///
+    /// Why the token cannot be read, or is none.
+    pub(super) fn config(&self) -> Result<Option<HttpConfig>, String> {
+        let token = self.token()?;
+        if self.http_listen.is_empty() {
+            return Ok(None);
+        }
+        let mut config = HttpConfig::new(self.http_listen.clone());
+        config.hosts.clone_from(&self.http_host);
+        config.token = token;
+        config.tarantool_metrics = self.metrics_tarantool;
+        Ok(Some(config))
+    }
+
+    fn token(&self) -> Result<Option<Token>, String> {
+        let Some(path) = &self.http_token_file else {
+            return Ok(None);
+        };
+        let token = Token::new(&secret::read(path)?);
+        let token = token.map_err(|fault| format!("{}: {fault}", path.display()))?;
+        Ok(Some(token))
+    }
+}
