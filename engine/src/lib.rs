@@ -11,11 +11,11 @@
 //! Nothing that is not durable is ever in the image, so a failed append has nothing to undo.
 //!
 //! ```
-//! use serde::de::IgnoredAny;
 //! use vestibule_actors::actix_rt::System;
-//! use vestibule_actors::serving::State;
 //! use vestibule_actors::{Config, start};
-//! use vestibule_engine::{CallData, EmbeddedEngine, EngineOptions, procedures};
+//! use vestibule_engine::{
+//!     CallData, Definitions, EmbeddedEngine, EngineOptions, SpaceDefinition, procedures,
+//! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = vestibule_engine::testing::TestData::new();
@@ -32,14 +32,11 @@
 //! System::new().block_on(async {
 //!     let engine = EmbeddedEngine::factory(EngineOptions::new(directory));
 //!     let runtime = start(Config::default(), engine, own)?;
-//!     while runtime.serving().state != State::Assist {
-//!         runtime.changed(runtime.serving()).await;
-//!     }
+//!     // Made at the first start, and held against what is there at later ones.
+//!     let visits = SpaceDefinition::new("visits").field("user", "unsigned");
+//!     let visits = visits.field("count", "unsigned").index("primary", &["user"]);
+//!     Definitions::new().space(visits).establish(&runtime).await?;
 //!     // As clients do on their connections, with a user's rights.
-//!     let create = "box.schema.space.create";
-//!     let _: (IgnoredAny,) = runtime.call("admin", create, &("visits",)).await?;
-//!     let create = "box.space.visits:create_index";
-//!     let _: (IgnoredAny,) = runtime.call("admin", create, &("primary",)).await?;
 //!     let (count,): (u64,) = runtime.call("admin", "visit", &(7,)).await?;
 //!     assert_eq!(count, 1);
 //!     runtime.stop(None).await;
@@ -80,6 +77,7 @@
 //! | `engine` | the parts joined, and a request's way through them |
 //! | `offline` | a directory's data without clients: checked, dumped, loaded |
 //! | `reader`, `data` | data for Rust: tuples as types, to look at and to change |
+//! | `definitions` | what an embedder's data look like, made at the first start |
 //! | `procedures` | what CALL reaches |
 //! | `testing` | the engine in tests: a feature of its own |
 //! | `fuzzing` | what fuzz targets call; there only when they are built |
@@ -88,6 +86,7 @@ mod access;
 mod data;
 mod ddl;
 mod decimal;
+mod definitions;
 mod durability;
 mod engine;
 mod errors;
@@ -111,6 +110,7 @@ mod tests;
 mod transaction;
 
 pub use data::{CallData, Data, SpaceData};
+pub use definitions::{Definitions, DefinitionsError, HasData, SpaceDefinition};
 pub use engine::{EmbeddedEngine, EmbeddedFactory};
 pub use reader::{DataReader, SpaceReader};
 /// The operations of UPDATE and UPSERT, for engines of one's own: from the bytes of a tuple to the
