@@ -199,9 +199,10 @@ pub(crate) const STRAIGHT_READ_MIN: usize = 32 << 10;
 pub(crate) const HEAD_READ_SIZE: usize = 4 << 10;
 /// A buffer that grew beyond this is no more among those that small things are kept in, in bytes.
 pub(crate) const BUFFER_KEEP_MAX: usize = 256 << 10;
-/// Bytes of buffers of large requests that one worker keeps for the next: one of the largest, as
-/// they are configured by default. They are charged as what connections hold is.
-pub(crate) const LARGE_KEPT_MAX: usize = 64 << 20;
+/// Bytes of buffers of large requests that one worker keeps for the next: two of the largest, as
+/// they are configured by default, for one is filled while Tx has the other. They are charged as
+/// what connections hold is.
+pub(crate) const LARGE_KEPT_MAX: usize = 128 << 20;
 /// Part of a large request that has come before it moves to a buffer that is kept for such, unless
 /// it is more than [`BUFFER_KEEP_MAX`].
 pub(crate) const LARGE_BEGUN_PART: usize = 16;
