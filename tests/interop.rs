@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use support::{Directory, Server, block, wait_until};
+use support::{Directory, Server, block, is_skipped, tool, wait_until};
 
 /// A tuple of 1 MiB and its frame must fit.
 const OPTIONS: &[&str] = &["--tuple-size-max", "16777216"];
@@ -21,24 +21,6 @@ enum Suite {
     PythonAsynctnt,
     NodeDriver,
     NetBox,
-}
-
-/// Where `tests/run` has put a tool.
-fn tool(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| {
-        panic!(
-            "{variable} is not set: run tests/run, which installs the connectors, or set \
-             VESTIBULE_TEST_SKIP_INTEROP=1 to leave these tests out"
-        )
-    })
-}
-
-fn is_skipped() -> bool {
-    let skipped = std::env::var_os("VESTIBULE_TEST_SKIP_INTEROP").is_some_and(|own| own == "1");
-    if skipped {
-        eprintln!("NOT TESTED: connectors are left out by VESTIBULE_TEST_SKIP_INTEROP=1");
-    }
-    skipped
 }
 
 impl Suite {
@@ -80,7 +62,7 @@ impl Suite {
     }
 
     fn whole(self) {
-        if is_skipped() {
+        if is_skipped("connectors") {
             return;
         }
         let directory = Directory::new();
@@ -197,7 +179,7 @@ fn net_box() {
 /// `variable` tells. What is out of scope is listed with its reason; a test that is listed and
 /// passes, or that fails or is skipped and is not listed, fails.
 fn suite_of(name: &str, variable: &str) {
-    if is_skipped() {
+    if is_skipped("connectors") {
         return;
     }
     let directory = format!("{}/tests/interop/suites", env!("CARGO_MANIFEST_DIR"));
@@ -232,7 +214,7 @@ fn the_suite_of_node_tarantool_driver_passes_but_for_what_is_listed() {
 
 #[test]
 fn a_suite_that_hangs_leaves_no_server_behind() {
-    if is_skipped() {
+    if is_skipped("connectors") {
         return;
     }
     let hangs = "

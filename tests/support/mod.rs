@@ -303,6 +303,25 @@ pub fn block(peer: &mut Peer, seconds: u64, reason: &str) {
     peer.send(&RequestBuilder::call(1, "vestibule.debug.block", &args));
 }
 
+/// Where `tests/run` has put a tool.
+pub fn tool(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!(
+            "{variable} is not set: run tests/run, which installs what is needed, or set \
+             VESTIBULE_TEST_SKIP_INTEROP=1 to leave these tests out"
+        )
+    })
+}
+
+/// Whether tests are left out that need what `tests/run` installs: said loudly.
+pub fn is_skipped(what: &str) -> bool {
+    let skipped = std::env::var_os("VESTIBULE_TEST_SKIP_INTEROP").is_some_and(|own| own == "1");
+    if skipped {
+        eprintln!("NOT TESTED: {what}, left out by VESTIBULE_TEST_SKIP_INTEROP=1");
+    }
+    skipped
+}
+
 /// A number from the environment.
 pub fn number_from_env(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;

@@ -1,0 +1,107 @@
+//! Metrics as others read them: the official parsers of both formats, promtool, and a real
+//! Prometheus that is asked what Tarantool's dashboard asks.
+//!
+//! `tests/run` installs them and tells where they are. Without it these tests fail and say so; they
+//! are left out only by `VESTIBULE_TEST_SKIP_INTEROP=1`, loudly.
+
+#[path = "../http/tests/support/client.rs"]
+mod client;
+mod support;
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use client::get;
+use support::{Directory, Server, is_skipped, make_space, tool, write_rows};
+
+/// A name that no line of the formats can hold as it is.
+const ODD: &str = "a\"\\";
+
+const OPTIONS: [&str; 4] = [
+    "--http-listen",
+    "127.0.0.1:0",
+    "--instance-name",
+    "orders-1",
+];
+
+fn script(name: &str) -> Command {
+    let mut command = Command::new(tool("VESTIBULE_TEST_PYTHON"));
+    command.arg(format!(
+        "{}/tests/metrics/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    ));
+    command
+}
+
+#[test]
+fn the_parsers_of_both_formats_and_promtool_take_what_is_told() {
+    if is_skipped("the parsers of metrics") {
+        return;
+    }
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &OPTIONS);
+    let mut peer = server.connect();
+    make_space(&mut peer);
+    write_rows(&mut peer, 0..3);
+    assert_eq!(peer.call_with("box.schema.space.create", &(ODD,)).code, 0);
+    let expected = r#"[
+        ["vestibule_space_rows", {"space": "a\"\\"}, 0],
+        ["vestibule_space_rows", {"space": "rows"}, 3],
+        ["vestibule_requests_total", {"request": "replace", "path": "tx"}, 3],
+        ["tnt_space_len", {"alias": "orders-1", "name": "a\"\\", "engine": "memtx"}, 0]
+    ]"#;
+    let address = server.http_address();
+    let status = script("formats.py")
+        .arg(address.to_string())
+        .arg(expected)
+        .status();
+    assert!(status.expect("it can be run").success());
+    let mut promtool = Command::new(tool("VESTIBULE_TEST_PROMTOOL"))
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("it can be run");
+    let metrics = get(address, "/metrics");
+    assert_eq!(
+        metrics.metric("vestibule_space_rows{space=\"rows\"}"),
+        Some(3.0)
+    );
+    assert!(
+        metrics
+            .header("content-type")
+            .is_some_and(|own| own.starts_with("text/plain"))
+    );
+    let mut input = promtool.stdin.take().expect("it is piped");
+    input.write_all(metrics.body.as_bytes()).expect("it reads");
+    drop(input);
+    assert!(promtool.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_real_prometheus_has_what_the_dashboard_asks() {
+    if is_skipped("Prometheus") {
+        return;
+    }
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &OPTIONS);
+    make_space(&mut server.connect());
+    let is_over = AtomicBool::new(false);
+    let status = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut peer = server.connect();
+            while !is_over.load(Ordering::Relaxed) {
+                write_rows(&mut peer, 0..50);
+            }
+        });
+        let status = script("dashboard.py")
+            .arg(tool("VESTIBULE_TEST_PROMETHEUS"))
+            .arg(server.http_address().to_string())
+            .arg(directory.path())
+            .status();
+        is_over.store(true, Ordering::Relaxed);
+        status
+    });
+    assert!(status.expect("it can be run").success());
+}
