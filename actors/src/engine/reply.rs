@@ -283,6 +283,30 @@ impl<'a> Reply<'a> {
     /// The runtime may close it at any time between two requests, and does when the connection
     /// goes: see [`Engine::close_reservation`](super::Engine::close_reservation).
     ///
+    /// ```
+    /// use vestibule_actors::engine::ReservationId;
+    /// use vestibule_actors::testing::{Script, TestServer};
+    ///
+    /// let procedures = Script::procedures()
+    ///     .read_only("open", |call| {
+    ///         // The engine would keep a cursor under it.
+    ///         let id = call.reply.reserve("cursor", "all rows")?;
+    ///         call.reply.value(&id.0)
+    ///     })
+    ///     .read_only("close", |call| {
+    ///         let (id,): (u64,) = call.parse()?;
+    ///         let is_closed = call.reply.release_reservation(ReservationId(id));
+    ///         call.reply.value(&is_closed)
+    ///     });
+    /// let script = Script::default();
+    /// let server = TestServer::of(move || Ok(script.engine()), procedures);
+    /// let mut peer = server.connect();
+    /// let id: u64 = peer.call_with("open", &()).value();
+    /// assert_eq!(server.handle().reservations()[0].name, "all rows");
+    /// assert!(peer.call_with("close", &(id,)).value::<bool>());
+    /// assert!(server.handle().reservations().is_empty());
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorCode::LOADING`] while a transition closes reservations,
@@ -359,6 +383,21 @@ impl<'a> Reply<'a> {
     /// Sets an event of one's own, as [`Events::set`](crate::Events::set) does, once the turn is
     /// committed: who is told of it sees what the request has changed. A request that fails tells
     /// nobody.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::{RequestBuilder, Script, TestServer};
+    ///
+    /// let procedures = Script::procedures().with_engine("put", |call| {
+    ///     call.engine.put(7);
+    ///     call.reply.broadcast("count", &call.engine.count())?;
+    ///     call.reply.value(&true)
+    /// });
+    /// let script = Script::default();
+    /// let server = TestServer::of(move || Ok(script.engine()), procedures);
+    /// let mut peer = server.connect();
+    /// assert!(peer.call_with("put", &()).value::<bool>());
+    /// assert_eq!(peer.ask(&RequestBuilder::watch_once(1, "count")).value::<usize>(), 1);
+    /// ```
     ///
     /// # Errors
     ///

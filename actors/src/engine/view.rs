@@ -12,6 +12,37 @@ use crate::engine::request::Caller;
 ///
 /// It never shows half a turn. A lock inside it may be held for a moment only, because Tx may have
 /// to wait for it.
+///
+/// ```
+/// use std::sync::{Arc, PoisonError, RwLock};
+///
+/// use vestibule_actors::engine::tuples::{KeyDef, OrderedRows, TupleTable};
+/// use vestibule_actors::engine::{Caller, ReadView, ReplyBody, Scan, ViewStep};
+/// use vestibule_actors::wire::Error;
+/// use vestibule_actors::wire::request::Select;
+///
+/// /// The rows that are committed, which the engine changes in its commit.
+/// struct Committed {
+///     rows: Arc<RwLock<TupleTable>>,
+///     by_id: KeyDef,
+/// }
+///
+/// impl ReadView for Committed {
+///     fn select(
+///         &self,
+///         select: &Select<'_>,
+///         _caller: &Caller,
+///         scan: &mut Scan,
+///         body: &mut ReplyBody<'_>,
+///     ) -> Result<ViewStep, Error> {
+///         let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+///         OrderedRows::of(&rows).step(&self.by_id, select, scan, body)
+///     }
+/// }
+/// ```
+///
+/// With changes between two steps of a scan the view of `examples/own_engine.rs` says
+/// [`ViewStep::Changed`].
 pub trait ReadView: Send + Sync + 'static {
     /// Executes one bounded step of a SELECT, appending to the reply's body.
     ///

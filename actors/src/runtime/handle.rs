@@ -178,12 +178,39 @@ impl<E: 'static> RuntimeHandle<E> {
     /// the configured period. If a stop is under way, a `grace` that ends sooner shortens it.
     /// `requested_by` is told in the log and in the list of transitions. [`Transition::stop`] takes
     /// what else can be said.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use vestibule_actors::serving::State;
+    /// use vestibule_actors::testing::{Harness, block_on};
+    ///
+    /// let harness = Harness::start();
+    /// // Tx stands still in a request, which has a minute to end.
+    /// let mut running = harness.block();
+    /// harness.handle().begin_drain(Some(Duration::from_secs(60)), "the deployment");
+    /// harness.wait_for(State::Draining);
+    /// harness.script().release();
+    /// assert_eq!(running.receive().value::<String>(), "released");
+    /// assert_eq!(block_on(harness.handle().stopped()).killed, 0);
+    /// ```
     pub fn begin_drain(&self, grace: Option<Duration>, requested_by: &str) {
         self.begin(with_grace(Transition::stop(), grace).requested_by(requested_by));
     }
 
     /// Stops without announcement and without grace: what runs is cut off now, also if a stop is
     /// under way that gives it more time.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::{Harness, RequestBuilder, block_on};
+    ///
+    /// let harness = Harness::start();
+    /// let mut peer = harness.connect();
+    /// peer.send(&RequestBuilder::call(1, "never", &[0x90]));
+    /// harness.wait_until("it is under way", || harness.handle().in_flight() == 1);
+    /// harness.handle().stop_now("the operator");
+    /// assert!(peer.receive().error_mentions("Outcome unknown"));
+    /// assert_eq!(block_on(harness.handle().stopped()).killed, 1);
+    /// ```
     pub fn stop_now(&self, requested_by: &str) {
         let stop = Transition::stop().lameduck(Duration::ZERO);
         let stop = stop.grace(Grace::Limited(Duration::ZERO));
@@ -218,6 +245,21 @@ impl<E: 'static> RuntimeHandle<E> {
     }
 
     /// Makes it a primary, at once. Transactions that are open stay read-only.
+    ///
+    /// ```
+    /// use vestibule_actors::testing::{Harness, RequestBuilder, block_on};
+    /// use vestibule_actors::{Config, TransitionResult};
+    /// use vestibule_actors::serving::Role;
+    /// # use vestibule_actors::testing::Script;
+    ///
+    /// let config = Config::default().role(Role::Replica);
+    /// let harness = Harness::start_with(config, Script::default());
+    /// let mut peer = harness.connect();
+    /// assert_eq!(peer.ask(&RequestBuilder::replace(1, 1)).error_code(), Some(7));
+    /// let promoted = block_on(harness.handle().promote("the failover"));
+    /// assert_eq!(promoted.result, TransitionResult::Done);
+    /// assert_eq!(peer.ask(&RequestBuilder::replace(2, 1)).code, 0);
+    /// ```
     pub async fn promote(&self, requested_by: &str) -> TransitionOutcome {
         let promotion = Transition::to_primary().requested_by(requested_by);
         self.change(promotion).await
