@@ -177,7 +177,7 @@ impl<E: 'static> AsyncContext<E> {
     }
 
     /// What time it is, by the clock that the runtime goes by: the system's monotonic one, which
-    /// tests [wind](crate::testing::TestServer::wind).
+    /// tests wind (`testing::TestServer::wind`).
     #[must_use]
     pub fn now(&self) -> Instant {
         self.steps.now()

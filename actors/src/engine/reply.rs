@@ -254,7 +254,7 @@ impl<'a> Reply<'a> {
     }
 
     /// What time it is, by the clock that the runtime goes by: the system's monotonic one, which
-    /// tests [wind](crate::testing::TestServer::wind). Of a reply that is
+    /// tests wind (`testing::TestServer::wind`). Of a reply that is
     /// [detached](Self::detached) it is the system's.
     #[must_use]
     pub fn now(&self) -> Instant {

@@ -95,7 +95,7 @@ impl<E: 'static> RuntimeHandle<E> {
     }
 
     /// What time it is, by the clock that the runtime goes by: the system's monotonic one, which
-    /// tests [wind](crate::testing::TestServer::wind).
+    /// tests wind (`testing::TestServer::wind`).
     #[must_use]
     pub fn now(&self) -> Instant {
         self.shared.clock.now()
