@@ -139,3 +139,52 @@ fn what_cannot_be_held_is_told_all_at_once_and_nothing_is_loaded() {
     let dumped = String::from_utf8_lossy(&dumped.stdout).into_owned();
     assert!(!dumped.contains("tuple"), "{dumped}");
 }
+
+#[cfg(feature = "collations")]
+#[test]
+fn indexes_with_collations_come_with_a_tarantools_files_and_with_dumps() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let loaded = load(&directory, &make(&program, &directory, "collated"));
+    let told = String::from_utf8_lossy(&loaded.stderr).into_owned();
+    assert!(loaded.status.success(), "{told}");
+    let dumped = run(&directory, &["dump"]).stdout;
+    let text = String::from_utf8_lossy(&dumped).into_owned();
+    for row in [
+        r#"{"space":"words","tuple":[4,"APA"]}"#,
+        r#"{"collation":2,"field":1,"type":"string"}"#,
+        r#"{"collation":213,"field":1,"type":"string"}"#,
+        r#"{"collation":2,"name":"word","type":"string"}"#,
+    ] {
+        assert!(
+            rows(&text).iter().any(|own| own.contains(row)),
+            "{row}: {text}"
+        );
+    }
+    assert!(!text.contains("Straße"), "{text}");
+    // A dump is loaded, and comes to the same.
+    let again = Directory::new();
+    let file = directory.path().join("dump");
+    fs::write(&file, &dumped).expect("there is room");
+    let loaded = load(&again, &file);
+    assert!(
+        loaded.status.success(),
+        "{}",
+        String::from_utf8_lossy(&loaded.stderr)
+    );
+    assert_eq!(run(&again, &["dump"]).stdout, dumped);
+    assert!(run(&again, &["check"]).status.success());
+}
+
+#[cfg(not(feature = "collations"))]
+#[test]
+fn collations_of_a_tarantools_files_are_told_by_a_build_without_them() {
+    let Some(program) = tarantool() else { return };
+    let directory = Directory::new();
+    let loaded = load(&directory, &make(&program, &directory, "collated"));
+    let told = String::from_utf8_lossy(&loaded.stderr).into_owned();
+    assert_eq!(loaded.status.code(), Some(1), "{told}");
+    let why = "space 'words' (517): this build has no collations: 'unicode_ci' needs one with the \
+               feature 'collations'";
+    assert!(told.contains(why), "{told}");
+}

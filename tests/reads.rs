@@ -1,7 +1,8 @@
-//! SELECTs of many rows, which sessions answer from the read view in several steps.
+//! SELECTs of many rows, which sessions answer from the read view and the catalog in several steps.
 
 mod support;
 
+use serde::de::IgnoredAny;
 use support::{Directory, Server, make_space, write_rows};
 use vestibule_actors::testing::RequestBuilder;
 use vestibule_actors::wire::keys::{self, RequestType};
@@ -43,4 +44,20 @@ fn pipelined_scans_are_answered_whole_whatever_waits_before_them() {
         let rows: Vec<(u64, u64)> = reply.data();
         assert!(rows.into_iter().map(|(key, _)| key).eq(0..ROWS));
     }
+}
+
+/// Nothing else is sent on the connection, whose session has to come back to it by itself.
+#[test]
+fn a_select_on_many_rows_of_the_catalog_is_answered_at_once() {
+    let directory = Directory::new();
+    let server = Server::start(directory.path(), &["--journal-sync", "never"]);
+    let mut peer = server.connect();
+    let select = RequestBuilder::new(RequestType::Select, 1)
+        .uint(keys::SPACE_ID, 276)
+        .uint(keys::LIMIT, u64::MAX)
+        .pair(keys::KEY, &[0x90]);
+    peer.send_bytes(&select.bytes());
+    let reply = peer.receive();
+    let rows: Vec<IgnoredAny> = reply.data();
+    assert_eq!(rows.len(), 277);
 }

@@ -53,6 +53,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `tarantool-files` (by default) | `offline::TarantoolData`: the files of Tarantool are read |
+//! | `collations` | secondary indexes with `unicode`, `unicode_ci`, …: ICU4X and its tables |
 //! | `testing` | `testing`: a directory for a test, a disk that fails when it is told to |
 //!
 //! # The inside

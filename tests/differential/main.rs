@@ -13,6 +13,8 @@
 //! `VESTIBULE_TEST_SKIP_INTEROP=1`, loudly.
 
 mod accepted;
+#[cfg(feature = "collations")]
+mod collations;
 mod data;
 mod definitions;
 mod generator;
@@ -109,6 +111,18 @@ fn indexes_inside_of_fields_do_as_tarantools() {
     assert!(told.differences.is_empty(), "{}", told.differences);
     // A stream whose requests mostly fail shows little.
     assert!(told.refused * 10 < told.compared * 7);
+}
+
+#[cfg(feature = "collations")]
+#[test]
+fn collations_order_texts_as_tarantools() {
+    let Some(program) = tarantool() else {
+        return;
+    };
+    let told = collations::run(&mut Servers::start(&program));
+    println!("{} compared, {} collations", told.compared, told.collations);
+    assert!(told.differences.is_empty(), "{}", told.differences);
+    assert_eq!(told.collations, 277 - 3 * collations::OTHER.len());
 }
 
 fn summary(outcome: &Outcome) -> String {

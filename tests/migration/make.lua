@@ -1,5 +1,5 @@
 -- Makes a directory of files, and writes the rows of every space there, as JSON, one a line:
--- tarantool make.lua DIRECTORY held|unheld
+-- tarantool make.lua DIRECTORY held|unheld|collated
 local directory, what = arg[1], arg[2]
 box.cfg{wal_dir = directory, memtx_dir = directory, vinyl_dir = directory,
         log = directory .. '/log', log_level = 2, wal_max_size = 16384}
@@ -64,6 +64,20 @@ if what == 'unheld' then
     box.schema.space.create('map'):create_index('pk')
     box.space.map:create_index('places', {type = 'rtree', unique = false, parts = {{2, 'array'}}})
     box.space.map:insert{1, {2, 3}}
+end
+
+if what == 'collated' then
+    local words = box.schema.space.create('words', {format = {
+        {'id', 'unsigned'}, {name = 'word', type = 'string', collation = 'unicode_ci'}}})
+    words:create_index('pk')
+    words:create_index('word', {parts = {{'word', collation = 'unicode_ci'}}})
+    words:create_index('swedish', {parts = {{'word', collation = 'unicode_sv_s3'}}, unique = false})
+    for i, word in ipairs{'Zebra', 'ärlig', 'Öl', 'apa', 'ångest', 'Straße'} do
+        words:insert{i, word}
+    end
+    box.snapshot()
+    words:update(4, {{'=', 'word', 'APA'}})
+    words.index.word:delete('STRASSE')
 end
 
 local json, fio = require('json'), require('fio')

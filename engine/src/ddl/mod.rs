@@ -23,7 +23,7 @@ use vestibule_actors::engine::SoloGuard;
 use vestibule_wire::Error;
 use vestibule_wire::auth::PasswordHash;
 
-use crate::errors::{self, access as access_errors};
+use crate::errors::{self, access as access_errors, parts as part_errors};
 use crate::limits::{INDEX_ID_MAX, QUIET_CHECKS_MAX, USER_ID_MAX, USERS_MAX};
 use crate::model::index::{IndexDef, IndexKind, PRIMARY, Part};
 use crate::model::part_path::PathStep;
@@ -266,8 +266,8 @@ fn build_indexes(
         !old.any(|old| old.id == index.id && old.has_same_keys(index))
     };
     let wanted: Vec<_> = def.indexes().filter(is_new).collect();
-    let total = index_build::work(&stored.rows);
     let build = |index: &IndexDef| {
+        let total = index_build::work(index, &stored.rows);
         busy.begin(total, || {
             format!("building index '{}' of space '{}'", index.name, def.name)
         });
@@ -295,6 +295,11 @@ fn check_index(space: &SpaceRow, row: &IndexRow) -> Result<(), Error> {
     }
     if row.parts.is_empty() {
         return refuse("part count must be positive");
+    }
+    if row.id == PRIMARY
+        && let Some(collation) = row.parts.iter().find_map(|part| part.collation)
+    {
+        return Err(part_errors::collated_primary(&collation.known().name()));
     }
     for (at, part) in row.parts.iter().enumerate() {
         if part.exclude_null && !part.is_nullable {

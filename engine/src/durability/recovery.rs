@@ -172,7 +172,9 @@ fn replay(image: &mut Image, sequence: u64, payload: &[u8], force: bool) -> Resu
     let decoded = record::decode(payload);
     let rows = decoded.as_ref().map_or(0, Vec::len) as u64;
     match decoded.and_then(|turn| image.replay(sequence, turn.into_iter())) {
-        Err(error) if force => log::error!("record {sequence} is skipped: {error}"),
+        Err(error) if force && !error.is_of_another_build() => {
+            log::error!("record {sequence} is skipped: {error}")
+        }
         replayed => replayed?,
     }
     Ok(rows)

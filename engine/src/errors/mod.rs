@@ -59,11 +59,6 @@ pub(crate) fn unsupported(feature: &str) -> Error {
     Error::unsupported(PRODUCT, feature)
 }
 
-/// [`ErrorCode::UNSUPPORTED`], for a collation by its name or number.
-pub(crate) fn unsupported_collation(collation: &str) -> Error {
-    unsupported(&format!("collation '{collation}'"))
-}
-
 /// [`ErrorCode::UNSUPPORTED`], for an option of a field or of an index part.
 pub(crate) fn unsupported_option(of: &str, option: &str) -> Error {
     unsupported(&format!("the {of} option '{option}'"))

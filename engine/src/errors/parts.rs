@@ -39,3 +39,39 @@ pub(crate) fn multikey_too_large(most: usize) -> Error {
 pub(crate) fn position_of_multikey() -> Error {
     Error::illegal_params("Multikey indexes do not support positions by tuple".to_owned())
 }
+
+/// [`ErrorCode::WRONG_COLLATION_OPTIONS`], for a field of a format, from 1.
+pub(crate) fn wrong_collation(field: usize, why: &str) -> Error {
+    let message = format!("Wrong collation options (field {field}): {why}");
+    Error::new(ErrorCode::WRONG_COLLATION_OPTIONS, message)
+}
+
+/// [`ErrorCode::UNSUPPORTED`], for a collation by its name.
+pub(crate) fn unsupported_collation(collation: &str) -> Error {
+    unsupported(&format!("collation '{collation}'"))
+}
+
+/// [`ErrorCode::UNSUPPORTED`], for a collation by its name, in a build that has none.
+#[cfg(not(feature = "collations"))]
+pub(crate) fn no_collations(collation: &str) -> Error {
+    let message = format!(
+        "this build has no collations: '{collation}' needs one with the feature 'collations'"
+    );
+    Error::new(ErrorCode::UNSUPPORTED, message)
+}
+
+/// [`ErrorCode::UNSUPPORTED`], for a primary key whose collation has this name.
+pub(crate) fn collated_primary(collation: &str) -> Error {
+    unsupported(&format!(
+        "collation '{collation}' in a primary index: the journal tells deletions by their key, \
+         which another version of Unicode's tables may write otherwise"
+    ))
+}
+
+/// [`ErrorCode::UNSUPPORTED`], for texts of one key, or of all keys of one tuple, that are longer
+/// than what a collation orders.
+pub(crate) fn collated_too_long(of: &str, most: usize) -> Error {
+    unsupported(&format!(
+        "more than {most} bytes of texts with a collation in one {of}"
+    ))
+}

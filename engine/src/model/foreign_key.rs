@@ -195,8 +195,9 @@ fn unique_index<'d>(space: &'d SpaceDef, fields: &[u32]) -> Option<&'d IndexDef>
 /// Whether the parts of an index are these fields, in any order.
 fn has_fields(index: &IndexDef, fields: &[u32]) -> bool {
     let mut parts = index.parts.iter();
-    // What stands inside of a field is another value.
-    let is_one = |part: &Part| part.path.is_none() && fields.contains(&part.field);
+    // What stands inside of a field is another value, and a collation takes one value for another.
+    let is_whole = |part: &Part| part.path.is_none() && part.collation.is_none();
+    let is_one = |part: &Part| is_whole(part) && fields.contains(&part.field);
     index.parts.len() == fields.len() && parts.all(is_one)
 }
 

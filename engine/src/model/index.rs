@@ -15,8 +15,9 @@ use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader, write_array_len};
 
 use crate::errors;
+use crate::model::collation::Collation;
 use crate::model::field::FieldType;
-use crate::model::key::{Key, KeyBuilder, Mismatch, encode_part};
+use crate::model::key::{Key, KeyBuilder, Mismatch, encode_collated, encode_part};
 use crate::model::part_path::{PartPath, follow};
 
 /// The index that every space with tuples has.
@@ -47,6 +48,8 @@ pub(crate) struct IndexDef {
     pub(crate) parts: Box<[Part]>,
     /// Whether a tuple may have several keys: a part takes every element of an array.
     pub(crate) is_multikey: bool,
+    /// Whether a part has a collation.
+    pub(crate) is_collated: bool,
     /// Parts of the primary key that are not among the parts; empty where no key needs them.
     pub(crate) rest: Box<[Part]>,
 }
@@ -63,6 +66,8 @@ pub(crate) struct Part {
     pub(crate) exclude_null: bool,
     /// Whether the greatest value comes first, and nil last.
     pub(crate) is_descending: bool,
+    /// What orders its strings, if not their bytes.
+    pub(crate) collation: Option<Collation>,
     /// Where inside the field the value stands.
     pub(crate) path: Option<Arc<PartPath>>,
 }
@@ -76,6 +81,7 @@ impl Part {
             is_nullable: false,
             exclude_null: false,
             is_descending: false,
+            collation: None,
             path: None,
         }
     }
@@ -85,10 +91,15 @@ impl Part {
         (self.field, &self.path) == (other.field, &other.path)
     }
 
+    /// Whether it tells the same values apart as the other part.
+    pub(crate) fn stands_for(&self, other: &Self) -> bool {
+        self.is_same_place(other) && self.collation == other.collation
+    }
+
     /// Whether its encoding is more than that of a value of its type.
     #[inline]
     fn is_special(&self) -> bool {
-        self.is_nullable | self.is_descending
+        self.is_nullable | self.is_descending | self.collation.is_some()
     }
 }
 
@@ -154,6 +165,10 @@ impl IndexDef {
         if reader.read_array_len()? as usize != self.parts.len() + self.rest.len() {
             return Err(Mismatch);
         }
+        if self.is_collated {
+            let checked = self.check_collated_key(reader, self.parts.len());
+            checked.map_err(|_| Mismatch)?;
+        }
         let (mut builder, mut has_null) = (KeyBuilder::default(), false);
         for part in &self.parts {
             has_null |= push(part, &mut reader, &mut builder)?;
@@ -181,7 +196,8 @@ impl IndexDef {
     /// # Errors
     ///
     /// `ErrorCode::KEY_PART_COUNT` for too many parts, `ErrorCode::PARTIAL_KEY` for too few,
-    /// `ErrorCode::KEY_PART_TYPE` for one of another type.
+    /// `ErrorCode::KEY_PART_TYPE` for one of another type, `ErrorCode::UNSUPPORTED` for more text
+    /// than collations order.
     pub(crate) fn partial_key(&self, key: &[u8], needs_key: bool) -> Result<Given, Error> {
         let (mut reader, given) = read_head(key)?;
         let (parts, expected) = (given as usize, self.parts.len());
@@ -190,6 +206,9 @@ impl IndexDef {
         }
         if self.kind == IndexKind::Hash && parts < expected && (parts > 0 || needs_key) {
             return Err(errors::partial_key(self.kind, expected, parts));
+        }
+        if self.is_collated {
+            self.check_collated_key(reader, parts)?;
         }
         let (mut builder, mut has_null) = (KeyBuilder::default(), false);
         let mut ends_in_text = false;
@@ -212,7 +231,8 @@ impl IndexDef {
     /// # Errors
     ///
     /// `ErrorCode::MORE_THAN_ONE_TUPLE` if there may be more tuples, `ErrorCode::EXACT_MATCH` for
-    /// another number of parts, `ErrorCode::KEY_PART_TYPE` for one of another type.
+    /// another number of parts, `ErrorCode::KEY_PART_TYPE` for one of another type,
+    /// `ErrorCode::UNSUPPORTED` for more text than collations order.
     pub(crate) fn whole_key(&self, key: &[u8]) -> Result<Key, Error> {
         if !self.is_unique {
             return Err(errors::more_than_one_tuple());
@@ -220,6 +240,9 @@ impl IndexDef {
         let (mut reader, given) = read_head(key)?;
         if given as usize != self.parts.len() {
             return Err(errors::exact_match(self.parts.len(), given));
+        }
+        if self.is_collated {
+            self.check_collated_key(reader, self.parts.len())?;
         }
         let mut builder = KeyBuilder::default();
         for (at, part) in self.parts.iter().enumerate() {
@@ -298,7 +321,10 @@ fn push_special(
     if is_null {
         reader.read_nil()?;
     } else {
-        encode_part(part.kind, reader, out)?;
+        match part.collation {
+            None => encode_part(part.kind, reader, out)?,
+            Some(collation) => encode_collated(part.kind, collation, reader, out)?,
+        }
     }
     if part.is_descending {
         out.flip_from(start);

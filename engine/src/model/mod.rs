@@ -2,6 +2,8 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `collated` | how much text collations order of one tuple, or of one key |
+//! | `collation` | orders of texts that are not that of their bytes |
 //! | `field` | types of fields |
 //! | `memory` | what allocations take |
 //! | `key` | keys as bytes in the order of the values |
@@ -14,6 +16,8 @@
 //! | `multikey` | the keys of an index over the elements of an array |
 //! | `space` | definition of a space: what its tuples must look like, and its indexes |
 
+mod collated;
+pub(crate) mod collation;
 pub(crate) mod field;
 pub(crate) mod foreign_key;
 pub(crate) mod index;

@@ -80,7 +80,7 @@ impl IndexDef {
 
     /// Visits the values of the parts and of the rest, element by element, until the visitor says
     /// that it has enough.
-    fn each_element<'t>(
+    pub(super) fn each_element<'t>(
         &self,
         tuple: &'t [u8],
         mut visit: impl FnMut(&[&'t [u8]]) -> Result<bool, Mismatch>,

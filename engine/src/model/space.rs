@@ -9,6 +9,7 @@ use vestibule_wire::msgpack::{
 use vestibule_wire::request::IdOrName;
 
 use crate::errors::{self, parts as part_errors};
+use crate::model::collation::Collation;
 use crate::model::field::FieldType;
 use crate::model::foreign_key::ForeignKey;
 use crate::model::index::{IndexDef, NIL, PRIMARY};
@@ -37,6 +38,8 @@ pub(crate) struct SpaceDef {
     rules: Box<[Rule]>,
     /// What indexes ask of the inside of fields, in the order of these.
     inside: Box<[(usize, Inside)]>,
+    /// Whether more is asked of tuples than types of their fields.
+    asks_more: bool,
     /// Numbers of the format's fields, in the order of their names.
     by_name: Box<[u32]>,
     /// How many fields there are up to the last one with a default.
@@ -61,6 +64,8 @@ pub(crate) struct Field {
     pub(crate) is_nullable: bool,
     /// What a tuple that is inserted gets where it has nil or nothing, MessagePack.
     pub(crate) default: Option<Box<[u8]>>,
+    /// What orders its strings in an index of which nothing else is said.
+    pub(crate) collation: Option<Collation>,
     /// What it refers to.
     pub(crate) foreign_keys: Box<[ForeignKey]>,
     /// The map that says all this, MessagePack as it was given: with older names of types, and
@@ -86,6 +91,7 @@ impl Field {
             kind,
             is_nullable,
             default: None,
+            collation: None,
             foreign_keys: Box::default(),
             written: written.into(),
         }
@@ -118,6 +124,7 @@ impl SpaceDef {
     ) -> Result<Self, Error> {
         check_defaults(&format)?;
         let (rules, inside) = rules(&format, &indexes)?;
+        let asks_more = !inside.is_empty() || indexes.iter().any(|index| index.is_collated);
         let last = format.iter().rposition(|field| field.default.is_some());
         let default_count = last.map_or(0, |last| last + 1);
         let mut by_name: Box<[u32]> = (0..format.len() as u32).collect();
@@ -136,6 +143,7 @@ impl SpaceDef {
             foreign_keys: Box::default(),
             rules,
             inside,
+            asks_more,
             by_name,
             default_count,
         })
@@ -192,7 +200,8 @@ impl SpaceDef {
     ///
     /// `ErrorCode::EXACT_FIELD_COUNT` for another number of fields, `ErrorCode::FIELD_TYPE` for a
     /// field of another type, `ErrorCode::FIELD_VALUE_OUT_OF_RANGE` for an integer that its type is
-    /// too narrow for, `ErrorCode::FIELD_MISSING` for a field that is missing, in this order.
+    /// too narrow for, `ErrorCode::FIELD_MISSING` for a field that is missing,
+    /// `ErrorCode::UNSUPPORTED` for more text than collations order, in this order.
     #[inline]
     pub(crate) fn check(&self, tuple: &[u8]) -> Result<(), Error> {
         let mut reader = Reader::new(tuple);
@@ -204,8 +213,8 @@ impl SpaceDef {
             return Err(errors::exact_field_count(count, self.field_count));
         }
         let given = count as usize;
-        if !self.inside.is_empty() {
-            return self.check_inside(reader, given);
+        if self.asks_more {
+            return self.check_more(tuple, reader, given);
         }
         for (field, rule) in self.rules.iter().enumerate().take(given) {
             if !rule.accepts(&reader) {
@@ -221,7 +230,13 @@ impl SpaceDef {
         Ok(())
     }
 
-    /// The same, where indexes ask something of the inside of fields.
+    /// The same, where more is asked than types of fields.
+    fn check_more(&self, tuple: &[u8], first: Reader<'_>, given: usize) -> Result<(), Error> {
+        self.check_inside(first, given)?;
+        self.check_collated(tuple)
+    }
+
+    /// Checks the fields, and what indexes ask of their inside.
     fn check_inside(&self, first: Reader<'_>, given: usize) -> Result<(), Error> {
         let malformed = |_| Error::invalid_msgpack("packet body");
         let (mut reader, mut roots) = (first, self.inside.iter().peekable());
@@ -263,6 +278,10 @@ impl SpaceDef {
     pub(crate) fn has_same_rules(&self, other: &Self) -> bool {
         (self.field_count, &self.rules, &self.inside)
             == (other.field_count, &other.rules, &other.inside)
+            && self
+                .collated()
+                .map(|own| &own.parts)
+                .eq(other.collated().map(|own| &own.parts))
     }
 
     /// The number of the field with this name, from 0.

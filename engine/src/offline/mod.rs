@@ -194,10 +194,11 @@ impl Contents {
         on_duplicate: &mut dyn FnMut(String),
         progress: &mut dyn FnMut(Progress),
     ) {
-        let spaces = self.image.spaces();
-        let sizes =
-            spaces.map(|space| space.def.secondaries.len() as u64 * index_build::work(&space.rows));
-        let (mut done, total) = (0, sizes.sum::<u64>());
+        let indexes = self.image.spaces().flat_map(|space| {
+            let indexes = space.def.secondaries.iter();
+            indexes.map(|index| index_build::work(index, &space.rows))
+        });
+        let (mut done, total) = (0, indexes.sum::<u64>());
         for space in self.image.spaces() {
             for index in &space.def.secondaries {
                 // A row that does not fit is told already.

@@ -1,11 +1,14 @@
 //! Formats as Lua callers write them.
 
+use std::fmt::Display;
+
 use vestibule_wire::Error;
-use vestibule_wire::msgpack::{write_map_len, write_str};
+use vestibule_wire::msgpack::{write_map_len, write_str, write_uint};
 
 use super::args::{LuaValue, illegal};
 use super::foreign_keys::{self, DefinedSpace, KeyOf};
 use crate::errors;
+use crate::model::collation::KnownCollation;
 use crate::model::field::FieldType;
 use crate::model::space::Field;
 use crate::schema::system::rows::{FOREIGN_KEY, Refuse, is_refused_field_option};
@@ -55,7 +58,8 @@ fn read_field(
             )));
         }
     };
-    check_options(at, field)?;
+    check_options(field)?;
+    let collation = read_collation(field.get("collation"), format_args!("format[{at}]"))?;
     let default = field.get("default").map(|value| {
         let mut default = Vec::new();
         value.write(&mut default);
@@ -71,33 +75,34 @@ fn read_field(
         kind,
         is_nullable,
         default,
+        collation: collation.map_or(Ok(None), KnownCollation::order)?,
         // They are read when the row is put, from what is written.
         foreign_keys: Box::default(),
-        written: written(name, field, foreign_keys.as_deref()).into(),
+        written: written(name, field, foreign_keys.as_deref(), collation).into(),
     })
 }
 
 /// Options that would ask something of a field's values are refused; what nobody knows is the
 /// client's own.
-fn check_options(at: usize, field: &LuaValue<'_>) -> Result<(), Error> {
-    for option in field.names() {
-        match option {
-            "collation" => check_collation(field.get(option), &format!("format[{at}]"))?,
-            _ if is_refused_field_option(option) && field.get(option).is_some() => {
-                return Err(errors::unsupported_option("field", option));
-            }
-            _ => {}
-        }
+fn check_options(field: &LuaValue<'_>) -> Result<(), Error> {
+    let mut names = field.names();
+    let is_refused = |name: &&str| is_refused_field_option(name) && field.get(name).is_some();
+    match names.find(is_refused) {
+        Some(option) => Err(errors::unsupported_option("field", option)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The map of a field as `_space` keeps it: what was given by place has its name.
-fn written(name: &str, field: &LuaValue<'_>, foreign_keys: Option<&[u8]>) -> Vec<u8> {
+fn written(
+    name: &str,
+    field: &LuaValue<'_>,
+    foreign_keys: Option<&[u8]>,
+    collation: Option<KnownCollation>,
+) -> Vec<u8> {
     let kind = field.get("type").or(field.at(2)).and_then(LuaValue::as_str);
     let is_further = |(option, value): &(&str, &LuaValue<'_>)| {
-        // Strings are ordered by bytes, so that a collation that passed says nothing.
-        !matches!(*option, "name" | "type" | "collation") && **value != LuaValue::Nil
+        !matches!(*option, "name" | "type") && **value != LuaValue::Nil
     };
     let further: Vec<_> = field.named().filter(is_further).collect();
     let mut out = Vec::new();
@@ -108,35 +113,35 @@ fn written(name: &str, field: &LuaValue<'_>, foreign_keys: Option<&[u8]>) -> Vec
     write_str(&mut out, kind.unwrap_or("any"));
     for (option, value) in further {
         write_str(&mut out, option);
-        match foreign_keys.filter(|_| option == FOREIGN_KEY) {
-            Some(keys) => out.extend_from_slice(keys),
-            None => value.write(&mut out),
+        match (option, foreign_keys, collation) {
+            (FOREIGN_KEY, Some(keys), _) => out.extend_from_slice(keys),
+            ("collation", _, Some(known)) => write_uint(&mut out, known.number().into()),
+            _ => value.write(&mut out),
         }
     }
     out
 }
 
-/// Refuses a collation that does not order by bytes, as all strings are ordered here.
+/// A collation that a field or a part names; `None` if it names none.
 ///
 /// # Errors
 ///
-/// `ErrorCode::UNSUPPORTED` for one that Tarantool has, else `ErrorCode::ILLEGAL_PARAMS`.
-pub(super) fn check_collation(collation: Option<&LuaValue<'_>>, place: &str) -> Result<(), Error> {
-    let name = match collation {
-        None | Some(LuaValue::Nil) => return Ok(()),
-        Some(LuaValue::Str(name)) => (*name).to_owned(),
-        Some(value) => match value.as_uint() {
-            Some(0 | 3) => return Ok(()),
-            number => number.map_or_else(String::new, |number| number.to_string()),
-        },
+/// `ErrorCode::ILLEGAL_PARAMS` for a name or number that Tarantool does not have.
+pub(super) fn read_collation(
+    collation: Option<&LuaValue<'_>>,
+    place: impl Display,
+) -> Result<Option<KnownCollation>, Error> {
+    let (known, by) = match collation {
+        None | Some(LuaValue::Nil) => return Ok(None),
+        Some(LuaValue::Str(name)) => (KnownCollation::with_name(name), format!("name '{name}'")),
+        Some(value) => {
+            let number = value.as_uint();
+            (
+                number.and_then(KnownCollation::with_number),
+                "ID".to_owned(),
+            )
+        }
     };
-    let lower = name.to_ascii_lowercase();
-    match &*lower {
-        "none" | "binary" => Ok(()),
-        // `unicode`, `unicode_ci` and those of languages, `unicode_de__phonebook_s1`.
-        _ if lower.starts_with("unicode") => Err(errors::unsupported_collation(&name)),
-        _ => Err(illegal(format_args!(
-            "{place}: collation was not found by name '{name}'"
-        ))),
-    }
+    let unknown = || illegal(format_args!("{place}: collation was not found by {by}"));
+    known.ok_or_else(unknown).map(Some)
 }

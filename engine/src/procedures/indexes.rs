@@ -11,18 +11,19 @@ use vestibule_wire::{Error, ErrorCode};
 use super::args::{Args, LuaValue, Options, illegal};
 use super::attachments::{self, Wish};
 use super::call::{EngineCall, alter_schema, alter_schema_and_answer};
-use super::format::check_collation;
+use super::format::read_collation;
 use super::remove;
 use crate::engine::EmbeddedEngine;
 use crate::errors;
 use crate::limits::INDEX_PARTS_MAX;
+use crate::model::collation::Collation;
 use crate::model::field::FieldType;
 use crate::model::index::{PRIMARY, Part};
 use crate::model::part_path::PartPath;
 use crate::model::path::{Path, Token};
 use crate::model::space::{Field, SpaceDef};
 use crate::schema::system::read::{self, attachment};
-use crate::schema::system::rows::{IndexRow, RowOptions, is_descending};
+use crate::schema::system::rows::{IndexRow, RowOptions, has_collations, is_descending};
 use crate::schema::system::{self};
 
 const OPTIONS: [&str; 16] = [
@@ -57,6 +58,17 @@ const KEPT: [(&str, &str); 9] = [
     ("fast_offset", "boolean"),
 ];
 
+/// What is said of a part by a name.
+const PART_OPTIONS: [&str; 7] = [
+    "field",
+    "type",
+    "is_nullable",
+    "exclude_null",
+    "sort_order",
+    "path",
+    "collation",
+];
+
 /// What `space:create_index` returns: the index as Tarantool prints it.
 #[derive(Debug, Serialize)]
 struct CreatedIndex<'a> {
@@ -83,6 +95,8 @@ struct CreatedPart {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     exclude_null: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    collation: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     sort_order: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
@@ -97,6 +111,7 @@ impl<'a> CreatedIndex<'a> {
             kind: part.kind.name(),
             is_nullable: part.is_nullable,
             exclude_null: part.exclude_null,
+            collation: part.collation.map(|own| own.known().name()),
             sort_order: part.is_descending.then_some("desc"),
             path: part.path.as_ref().map(|path| path.text().to_owned()),
         };
@@ -338,6 +353,7 @@ fn read_parts(parts: &LuaValue<'_>, format: &[Field]) -> Result<Vec<Part>, Error
             .unwrap_or(default_kind(field, format));
         parts.push(Part {
             is_nullable: is_nullable(field, format),
+            collation: default_collation(field, kind, format),
             path,
             ..Part::new(field, kind)
         });
@@ -350,18 +366,8 @@ fn read_part(number: usize, part: &LuaValue<'_>, format: &[Field]) -> Result<Par
     if part.at(3).is_some() {
         return Err(errors::wrong_index_options(number, "key must be a string"));
     }
-    for option in part.names() {
-        let is_harmless = match option {
-            "field" | "type" | "is_nullable" | "exclude_null" | "sort_order" | "path" => true,
-            "collation" => {
-                check_collation(part.get(option), &format!("options.parts[{number}]"))?;
-                true
-            }
-            _ => false,
-        };
-        if !is_harmless {
-            return Err(errors::unsupported_option("index part", option));
-        }
+    if let Some(option) = part.names().find(|name| !PART_OPTIONS.contains(name)) {
+        return Err(errors::unsupported_option("index part", option));
     }
     let place = part.get("field").or(part.at(1));
     let (field, inside) = read_place(number, place, format)?;
@@ -392,12 +398,18 @@ fn read_part(number: usize, part: &LuaValue<'_>, format: &[Field]) -> Result<Par
         let what = "exclude_null=true and is_nullable=false are incompatible";
         return Err(illegal(format_args!("options.parts[{number}]: {what}")));
     }
+    let place = format_args!("options.parts[{number}]");
+    let collation = read_collation(part.get("collation"), place)?;
     Ok(Part {
         field,
         kind,
         is_nullable: exclude_null || told.unwrap_or(is_nullable(field, format)),
         exclude_null,
         is_descending: read_order(number, part.get("sort_order"))?,
+        collation: match collation {
+            Some(known) => known.order()?,
+            None => default_collation(field, kind, format),
+        },
         path,
     })
 }
@@ -418,6 +430,13 @@ fn read_order(number: usize, order: Option<&LuaValue<'_>>) -> Result<bool, Error
 fn is_nullable(field: u32, format: &[Field]) -> bool {
     let field = format.get(field as usize);
     field.is_some_and(|field| field.is_nullable)
+}
+
+/// What orders the strings of a field when nothing is said: what the format says, as in Tarantools
+/// later than 2.6.
+fn default_collation(field: u32, kind: FieldType, format: &[Field]) -> Option<Collation> {
+    let field = format.get(field as usize).filter(|_| has_collations(kind));
+    field.and_then(|field| field.collation)
 }
 
 /// What an index makes of a field when nothing is said.

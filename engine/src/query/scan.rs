@@ -86,6 +86,9 @@ impl<'a> Plan<'a> {
         if is_for_other_types(iterator) || index.kind == IndexKind::Hash {
             check_support(space, index, iterator, select)?;
         }
+        if index.is_collated && is_by_prefix(iterator) {
+            check_last_part(space, index, given.parts)?;
+        }
         let is_whole = given.parts == index.parts.len() && index.is_unique && !given.has_null;
         let is_equal = matches!(iterator, IteratorType::Eq | IteratorType::Req);
         let range = if is_whole && is_equal && select.after == After::Start {
@@ -139,6 +142,31 @@ fn is_for_other_types(iterator: IteratorType) -> bool {
         iterator,
         BitsAllSet | BitsAnySet | BitsAllNotSet | Overlaps | Neighbor
     )
+}
+
+/// Iterators that see a string as the beginning of strings.
+fn is_by_prefix(iterator: IteratorType) -> bool {
+    matches!(
+        iterator,
+        IteratorType::NextPrefix | IteratorType::PreviousPrefix
+    )
+}
+
+/// Checks that the last one of this number of parts has strings whose beginning can be told: what
+/// orders texts by a collation cannot.
+#[cold]
+fn check_last_part(space: &SpaceDef, index: &IndexDef, parts: usize) -> Result<(), Error> {
+    let last = parts.checked_sub(1).map(|last| &index.parts[last]);
+    if last.is_some_and(|last| last.collation.is_some()) {
+        let feature = "requested iterator type along with collation";
+        return Err(errors::index_feature(
+            &index.name,
+            index.kind,
+            &space.name,
+            feature,
+        ));
+    }
+    Ok(())
 }
 
 /// Whether any index walks like this without a key.

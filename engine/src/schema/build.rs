@@ -32,7 +32,7 @@ pub(crate) fn define(space: &SpaceRow, indexes: &[IndexRow]) -> Result<SpaceDef,
 
 /// The definition of an index whose space has this primary key.
 pub(crate) fn index_def(index: &IndexRow, primary: &[Part]) -> IndexDef {
-    let is_own = |part: &&Part| !index.parts.iter().any(|own| own.is_same_place(part));
+    let is_own = |part: &&Part| !index.parts.iter().any(|own| own.stands_for(part));
     let is_needed = !index.is_unique || index.parts.iter().any(|part| part.is_nullable);
     let rest = primary.iter().filter(|part| is_needed && is_own(part));
     IndexDef {
@@ -42,6 +42,7 @@ pub(crate) fn index_def(index: &IndexRow, primary: &[Part]) -> IndexDef {
         is_unique: index.is_unique,
         parts: index.parts.clone().into(),
         is_multikey: index.parts.iter().any(Part::is_multikey),
+        is_collated: index.parts.iter().any(|part| part.collation.is_some()),
         rest: rest.cloned().collect(),
     }
 }

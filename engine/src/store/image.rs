@@ -12,10 +12,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use vestibule_wire::Error;
 use vestibule_wire::request::IdOrName;
+use vestibule_wire::{Error, ErrorCode};
 
 use crate::access::Access;
 use crate::access::generations::UserGenerations;
@@ -148,8 +148,13 @@ pub(crate) struct Applied {
 }
 
 impl Image {
-    /// An image with the system spaces and their first rows.
+    /// An image with the system spaces and their first rows: a version of one that is made once.
     pub(crate) fn new() -> Self {
+        static BORN: OnceLock<Image> = OnceLock::new();
+        BORN.get_or_init(Self::born).clone()
+    }
+
+    fn born() -> Self {
         let mut image = Self {
             version: 1,
             schema_version: 1,
@@ -483,4 +488,12 @@ pub(crate) enum ReplayError {
     /// The definition of a space.
     #[error("a definition is not valid: {0}")]
     Definition(Error),
+}
+
+impl ReplayError {
+    /// Whether it is sound, and only another build of this program can hold it. Nothing is done
+    /// without it then, forced or not.
+    pub(crate) fn is_of_another_build(&self) -> bool {
+        matches!(self, Self::Definition(error) if error.code() == ErrorCode::UNSUPPORTED)
+    }
 }

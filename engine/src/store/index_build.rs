@@ -11,7 +11,7 @@
 use vestibule_wire::Error;
 
 use crate::errors;
-use crate::limits::QUIET_CHECKS_MAX;
+use crate::limits::{COLLATED_STEP_BYTES, QUIET_CHECKS_MAX};
 use crate::model::index::IndexDef;
 use crate::model::key::Key;
 use crate::model::space::SpaceDef;
@@ -43,9 +43,40 @@ pub(crate) enum BuildError {
     Cancelled,
 }
 
-/// Rows that a build passes, each of them twice.
-pub(crate) fn work(rows: &Tree) -> u64 {
-    2 * rows.len() as u64
+/// Steps that a build takes: two for each row, and more for texts that a collation orders.
+pub(crate) fn work(index: &IndexDef, rows: &Tree) -> u64 {
+    2 * rows.len() as u64 + for_texts(index, rows.tally().contents)
+}
+
+/// Steps for texts in tuples of this size together, in bytes.
+fn for_texts(index: &IndexDef, bytes: usize) -> u64 {
+    if index.is_collated {
+        (bytes / COLLATED_STEP_BYTES) as u64
+    } else {
+        0
+    }
+}
+
+/// Steps of a build so far.
+struct Steps<'p> {
+    /// Since they were told.
+    untold: u64,
+    progress: &'p mut dyn FnMut(u64) -> bool,
+}
+
+impl Steps<'_> {
+    fn take(&mut self, steps: u64) -> Result<(), BuildError> {
+        self.untold += steps;
+        if self.untold < QUIET_CHECKS_MAX {
+            return Ok(());
+        }
+        let told = std::mem::take(&mut self.untold);
+        if (self.progress)(told) {
+            Ok(())
+        } else {
+            Err(BuildError::Cancelled)
+        }
+    }
 }
 
 /// Builds an index of tuples in the primary's order. `progress` is told of steps, and says whether
@@ -59,17 +90,15 @@ pub(crate) fn build<'t>(
     tuples: impl Iterator<Item = &'t Tuple>,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Tree, BuildError> {
-    let mut step = |done: u64| {
-        if done.is_multiple_of(QUIET_CHECKS_MAX) && !progress(QUIET_CHECKS_MAX) {
-            return Err(BuildError::Cancelled);
-        }
-        Ok(())
+    let mut steps = Steps {
+        untold: 0,
+        progress,
     };
     let mut keys: Vec<(Key, &Tuple)> = Vec::new();
-    for (done, tuple) in (1..).zip(tuples) {
+    for tuple in tuples {
         let own = index.stored_keys(tuple).map_err(BuildError::NoKey)?;
         keys.extend(own.into_iter().map(|key| (key, tuple)));
-        step(done)?;
+        steps.take(1 + for_texts(index, tuple.len()))?;
     }
     // Stable: of tuples with one key, the first is the one that the primary index has first.
     keys.sort_by(|(left, _), (right, _)| left.cmp(right));
@@ -78,10 +107,10 @@ pub(crate) fn build<'t>(
         return Err(BuildError::Duplicates(duplicates));
     }
     let mut tree = Builder::default();
-    for (done, (key, tuple)) in (1..).zip(keys) {
+    for (key, tuple) in keys {
         tree.push(key, tuple.clone())
             .expect("the keys are sorted, and none is there twice");
-        step(done)?;
+        steps.take(1)?;
     }
     Ok(tree.finish())
 }

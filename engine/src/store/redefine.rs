@@ -92,10 +92,12 @@ impl Image {
         force: bool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), Error> {
-        let indexes = |space: &Space| space.def.secondaries.len() as u64;
-        let spaces = self.spaces();
-        let total = spaces.map(|space| indexes(space) * index_build::work(&space.rows));
-        let (mut done, total) = (0, total.sum::<u64>());
+        let indexes = self.spaces().flat_map(|space| {
+            let rows = &space.rows;
+            let indexes = space.def.secondaries.iter();
+            indexes.map(|index| index_build::work(index, rows))
+        });
+        let (mut done, total) = (0, indexes.sum::<u64>());
         let ids: Vec<u32> = self.spaces().map(|space| space.def.id).collect();
         for id in ids {
             let Some(space) = self.space_mut(id) else {

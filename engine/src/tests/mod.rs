@@ -1,6 +1,8 @@
 //! The engine as Tx drives it, over a journal in a directory of its own.
 
 mod access;
+#[cfg(feature = "collations")]
+mod collations;
 mod damage;
 mod ddl;
 mod descending;
@@ -9,6 +11,8 @@ mod foreign_keys;
 mod index_kinds;
 mod memory_bound;
 mod model;
+#[cfg(not(feature = "collations"))]
+mod no_collations;
 mod paging;
 mod part_paths;
 mod part_paths_model;

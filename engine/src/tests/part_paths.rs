@@ -17,13 +17,13 @@ pub(super) fn define(rig: &mut Rig, row: &Value) -> String {
 }
 
 /// Defines an index with these parts; tells why not.
-fn index(rig: &mut Rig, id: u32, is_unique: bool, parts: &Value) -> Option<String> {
+pub(super) fn index(rig: &mut Rig, id: u32, is_unique: bool, parts: &Value) -> Option<String> {
     let row = json!([SPACE, id, format!("i{id}"), "tree", {"unique": is_unique}, parts]);
     let told = define(rig, &row);
     Some(told).filter(|told| !told.starts_with("[["))
 }
 
-fn found(rig: &mut Rig, index: u32, key: &Value) -> String {
+pub(super) fn found(rig: &mut Rig, index: u32, key: &Value) -> String {
     rig.run(Body::Select(Select {
         index: IdOrName::Id(index),
         ..by(&pack(key))

@@ -3,6 +3,7 @@
 use vestibule_wire::request::{Body, Delete, IdOrName, Select, Store, Update};
 
 use super::{NONE, Rig, SPACE, by, pack};
+use crate::model::collation::{Collation, KnownCollation};
 use crate::model::field::FieldType::{self, String, Unsigned};
 use crate::model::index::Part;
 use crate::schema::system;
@@ -25,6 +26,12 @@ pub(super) fn nullable(field: u32, kind: FieldType) -> Part {
         is_nullable: true,
         ..part(field, kind)
     }
+}
+
+/// The collation with this number.
+pub(super) fn collation(number: u16) -> Option<Collation> {
+    let known = KnownCollation::with_number(number.into());
+    known.unwrap().order().unwrap()
 }
 
 pub(super) fn tree(id: u32, is_unique: bool, parts: &[Part]) -> Wanted {

@@ -1,4 +1,5 @@
-//! Random requests on a space with several indexes, against plain filtering and sorting.
+//! Random requests on a space with several indexes, against plain filtering and sorting. With the
+//! feature `collations`, some of them order texts as ICU4X compares them.
 
 use std::cmp::Ordering::{self, Equal, Greater, Less};
 
@@ -7,7 +8,7 @@ use vestibule_actors::engine::{Engine, ReplyBody, Scan, ViewStep};
 use vestibule_wire::request::{Body, Delete, IdOrName, Select, Update};
 
 use super::paging::{decoded, pages, read};
-use super::secondary::{Wanted, nullable, part, put, tree};
+use super::secondary::{Wanted, collation, nullable, part, put, tree};
 use super::{Rig, SPACE, by, cases, pack};
 use crate::model::field::FieldType::{String as Text, Unsigned};
 use crate::model::index::Part;
@@ -24,6 +25,8 @@ struct Index {
     is_unique: bool,
     excludes: bool,
     is_hash: bool,
+    /// The number of the collation that texts are ordered by; 0 for none.
+    collation: u16,
 }
 
 const fn index(id: u32, fields: &'static [usize], is_unique: bool) -> Index {
@@ -34,10 +37,16 @@ const fn index(id: u32, fields: &'static [usize], is_unique: bool) -> Index {
         is_unique,
         excludes: false,
         is_hash: false,
+        collation: 0,
     }
 }
 
-const INDEXES: [Index; 8] = [
+#[cfg(feature = "collations")]
+const UNICODE: u16 = 1;
+#[cfg(feature = "collations")]
+const UNICODE_CI: u16 = 2;
+
+const INDEXES: &[Index] = &[
     index(0, &[0], true),
     index(1, &[1, 2], true),
     index(2, &[2], false),
@@ -58,7 +67,50 @@ const INDEXES: [Index; 8] = [
         descending: &[2, 0],
         ..index(7, &[2, 1, 0], true)
     },
+    #[cfg(feature = "collations")]
+    Index {
+        collation: UNICODE_CI,
+        ..index(8, &[1, 2], true)
+    },
+    #[cfg(feature = "collations")]
+    Index {
+        collation: UNICODE_CI,
+        descending: &[1],
+        ..index(9, &[1], false)
+    },
+    #[cfg(feature = "collations")]
+    Index {
+        collation: UNICODE,
+        is_hash: true,
+        ..index(10, &[1, 0], true)
+    },
+    #[cfg(feature = "collations")]
+    Index {
+        collation: UNICODE,
+        excludes: true,
+        ..index(11, &[2, 1], false)
+    },
 ];
+
+/// The order of two texts by a collation.
+#[cfg(feature = "collations")]
+fn compare_texts(collation: u16, left: &str, right: &str) -> Ordering {
+    use icu_collator::Collator;
+    use icu_collator::options::{CollatorOptions, Strength};
+    let mut options = CollatorOptions::default();
+    options.strength = match collation {
+        0 => return left.cmp(right),
+        UNICODE_CI => Some(Strength::Primary),
+        _ => Some(Strength::Tertiary),
+    };
+    let collator = Collator::try_new(Default::default(), options).unwrap();
+    collator.compare(left, right)
+}
+
+#[cfg(not(feature = "collations"))]
+fn compare_texts(_: u16, left: &str, right: &str) -> Ordering {
+    left.cmp(right)
+}
 
 impl Index {
     fn wanted(&self) -> Wanted {
@@ -66,7 +118,10 @@ impl Index {
             is_descending: self.descending.contains(field),
             ..match field {
                 0 => part(0, Unsigned),
-                1 => part(1, Text),
+                1 => Part {
+                    collation: collation(self.collation),
+                    ..part(1, Text)
+                },
                 _ => Part {
                     exclude_null: self.excludes,
                     ..nullable(2, Unsigned)
@@ -85,7 +140,7 @@ impl Index {
         let mut orders = fields.map(|field| {
             let order = match field {
                 0 => left.0.cmp(&right.0),
-                1 => left.1.cmp(&right.1),
+                1 => compare_texts(self.collation, &left.1, &right.1),
                 _ => left.2.cmp(&right.2),
             };
             if self.descending.contains(field) {
@@ -134,7 +189,12 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let row = || (0u64..6, "[a-b]{0,2}", prop::option::of(0u64..4));
+    let text = if cfg!(feature = "collations") {
+        "[abAá\u{301}\u{0}]{0,2}"
+    } else {
+        "[a-b]{0,2}"
+    };
+    let row = move || (0u64..6, text, prop::option::of(0u64..4));
     let any = || 0..INDEXES.len();
     let step = prop_oneof![
         5 => row().prop_map(Step::Insert),

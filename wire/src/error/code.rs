@@ -108,6 +108,7 @@ codes! {
     SEQUENCE_OVERFLOW = 147, "A sequence has no further value.";
     NO_SUCH_INDEX_NAME = 148, "No index with this name.";
     SPACE_FIELD_IS_DUPLICATE = 149, "Two fields of a format have one name.";
+    WRONG_COLLATION_OPTIONS = 151, "There is no such collation.";
     NULLABLE_PRIMARY = 152, "A part of the primary index may not be null.";
     UPDATE_DECIMAL_OVERFLOW = 160, "The result does not fit a decimal.";
     NO_SUCH_FIELD_NAME = 201, "The format has no field with this name.";

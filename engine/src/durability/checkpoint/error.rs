@@ -53,6 +53,14 @@ pub(crate) enum CheckpointError {
         /// What does not fit.
         reason: String,
     },
+    /// Definitions that only another build of this program can hold.
+    #[error("checkpoint {}: {reason}", .file.display())]
+    OtherBuild {
+        /// The file.
+        file: PathBuf,
+        /// What this build cannot hold.
+        reason: String,
+    },
     /// The journal could not do its part.
     #[error("the journal cannot support it: {0}")]
     Journal(String),
@@ -126,6 +134,13 @@ mod tests {
                 },
                 "checkpoint /d/f contradicts itself: so; forced recovery does without it: it \
                  starts from the one before it, if there is one, or with what the journal has",
+            ),
+            (
+                CheckpointError::OtherBuild {
+                    file: PathBuf::from("/d/f"),
+                    reason: "so".into(),
+                },
+                "checkpoint /d/f: so",
             ),
             (
                 journal.into(),

@@ -40,9 +40,12 @@ pub(crate) fn load(
 ) -> Result<Loaded, CheckpointError> {
     let mut reader = Reader::open(directory, from)?;
     let header = reader.header;
-    let inconsistent = |path: &Path, reason: &ReplayError| CheckpointError::Inconsistent {
-        file: path.to_path_buf(),
-        reason: reason.to_string(),
+    let inconsistent = |path: &Path, error: &ReplayError| {
+        let (file, reason) = (path.to_path_buf(), error.to_string());
+        if error.is_of_another_build() {
+            return CheckpointError::OtherBuild { file, reason };
+        }
+        CheckpointError::Inconsistent { file, reason }
     };
     let mut loader = Loader::new();
     let required_until = loop {

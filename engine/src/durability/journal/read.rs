@@ -47,7 +47,9 @@ pub(crate) fn read(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<FoundJournal, JournalError> {
     let mut on_damage = |error| {
-        if !options.force_recovery {
+        // What a receiver may go on without, it takes itself.
+        let is_refused = matches!(error, JournalError::Replay { .. });
+        if !options.force_recovery || is_refused {
             return Err(error);
         }
         log::error!("recovery is forced: {error}");

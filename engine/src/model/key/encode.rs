@@ -11,6 +11,7 @@
 //!   string     the bytes, 00 as 00 ff │ 00 00                   (varbinary: the same)
 //!   uuid       its 16 bytes
 //!   datetime   8 bytes of seconds, sign bit flipped │ 4 bytes of nanoseconds, likewise
+//!   collated   the sort key of a string, like a string
 //!   scalar     10 boolean, 20 number, 30 string, 40 varbinary, 50 uuid, 60 datetime │ as above
 //! ```
 
@@ -19,6 +20,7 @@ use vestibule_wire::msgpack::{Integer, Kind, Reader};
 
 use super::number::{push_decimal, push_number};
 use super::{KeyBuilder, Mismatch, TEXT_END};
+use crate::model::collation::Collation;
 use crate::model::field::FieldType;
 
 const SCALAR_BOOLEAN: u8 = 0x10;
@@ -43,6 +45,25 @@ pub(crate) fn encode_part(
         FieldType::String => push_text(reader.read_str_bytes()?, out),
         _ => encode_other(kind, reader, out)?,
     }
+    Ok(())
+}
+
+/// [`encode_part`] of a string or a scalar whose strings are ordered by a collation.
+pub(crate) fn encode_collated(
+    kind: FieldType,
+    collation: Collation,
+    reader: &mut Reader<'_>,
+    out: &mut KeyBuilder,
+) -> Result<(), Mismatch> {
+    if reader.peek()? != Kind::Str {
+        return encode_part(kind, reader, out);
+    }
+    match kind {
+        FieldType::String => {}
+        FieldType::Scalar => out.push(&[SCALAR_STRING]),
+        _ => return Err(Mismatch),
+    }
+    collation.with_sort_key(reader.read_str_bytes()?, |key| push_text(key, out));
     Ok(())
 }
 

@@ -24,7 +24,7 @@ use std::cmp::Ordering;
 use vestibule_wire::msgpack::DecodeError;
 
 use crate::model::memory::allocated;
-pub(crate) use encode::encode_part;
+pub(crate) use encode::{encode_collated, encode_part};
 
 /// Bytes of the head.
 const HEAD: usize = 8;

@@ -133,8 +133,8 @@ fn refused_options() -> Vec<(V, &'static str)> {
             "108: Wrong index options (field 1): 'sort_order' must be enum",
         ),
         (
-            list![table! { field = 2, collation = "unicode" }],
-            "5: vestibule does not support collation 'unicode'",
+            list![table! { field = 2, collation = "unicode_lv_s1" }],
+            "5: vestibule does not support collation 'unicode_lv_s1'",
         ),
         (
             list![table! { field = 2, collation = "klingon" }],

@@ -52,6 +52,8 @@ macro_rules! table {
     };
 }
 
+#[cfg(feature = "collations")]
+mod collations;
 mod defaults;
 mod indexes;
 mod kept;

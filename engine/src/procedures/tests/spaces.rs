@@ -55,8 +55,8 @@ fn options_of_a_field_that_are_not_here_are_refused_by_name() {
     let mut rig = Rig::new();
     for (field, expected) in [
         (
-            table! { name = "a", type = "string", collation = "unicode_ci" },
-            "5: vestibule does not support collation 'unicode_ci'",
+            table! { name = "a", type = "string", collation = "unicode_lv_s1" },
+            "5: vestibule does not support collation 'unicode_lv_s1'",
         ),
         (
             table! { name = "a", collation = "klingon" },

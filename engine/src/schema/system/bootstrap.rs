@@ -3,12 +3,15 @@
 use vestibule_actors::catalog::system::{SYSTEM_SPACES, SystemFieldType, SystemSpace};
 use vestibule_wire::auth::PasswordHash;
 
+use crate::model::collation::KnownCollation;
 use crate::model::field::FieldType;
 use crate::model::index::Part;
 use crate::model::space::Field;
 use crate::privileges::{ObjectKind, Privileges};
 use crate::schema::system::grant_rows::{FuncRow, FuncTraits, PrivRow};
-use crate::schema::system::rows::{IndexRow, RowOptions, SpaceOptions, SpaceRow, UserRow};
+use crate::schema::system::rows::{
+    IndexRow, RowOptions, SpaceOptions, SpaceRow, UserRow, encode_collation,
+};
 use crate::schema::system::{
     ADMIN, COLLATION, FUNC, GUEST, INDEX, PRIV, PUBLIC, PUBLIC_FUNCTION, SPACE, SUPER, TRUNCATE,
     USER,
@@ -85,18 +88,7 @@ pub(crate) fn tuples() -> impl Iterator<Item = (u32, Vec<u8>)> {
             .encode(),
         )
     });
-    let collations = [
-        (0, "none", ""),
-        (1, "unicode", "tertiary"),
-        (2, "unicode_ci", "primary"),
-        (3, "binary", ""),
-    ];
-    let collations = collations.into_iter().map(|(id, name, strength)| {
-        (
-            COLLATION,
-            crate::schema::system::rows::encode_collation(id, name, strength),
-        )
-    });
+    let collations = KnownCollation::all().map(|own| (COLLATION, encode_collation(own)));
     let spaces = spaces().flat_map(|(space, indexes)| {
         let indexes = indexes.into_iter().map(|index| (INDEX, index.encode()));
         std::iter::once((SPACE, space.encode())).chain(indexes)
@@ -175,7 +167,7 @@ mod tests {
         }
         // Rows, their bytes, and the hash of these.
         let expected = BTreeMap::from([
-            (COLLATION, (4, 108, 17_710_922_776_767_645_567)),
+            (COLLATION, (277, 12_914, 17_924_446_941_711_071_937)),
             (SPACE, (19, 3790, 13_376_314_984_435_590_356)),
             (INDEX, (45, 1767, 4_643_756_660_344_843_082)),
             (FUNC, (1, 106, 12_523_077_546_235_340_632)),

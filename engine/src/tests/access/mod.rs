@@ -251,7 +251,7 @@ fn views_show_what_their_reader_may_know_of() {
     assert_eq!(rig.shown(305), [2, 32]);
     assert_eq!(rig.shown(313), [1, 1, 1]);
     assert_eq!(rig.shown(297), [1]);
-    assert_eq!(rig.shown(277).len(), 4);
+    assert_eq!(rig.shown(277).len(), 277);
     for space in [272, 276, 280, 288, 304, 312] {
         assert!(
             rig.read(IdOrName::Id(space))

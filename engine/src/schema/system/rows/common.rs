@@ -1,14 +1,27 @@
 //! What rows of several system spaces have in common.
 
-use vestibule_wire::Error;
-use vestibule_wire::msgpack::Reader;
+use vestibule_wire::msgpack::{Kind, Reader};
+use vestibule_wire::{Error, ErrorCode};
 
 use crate::errors;
 use crate::limits::NAME_SIZE_MAX;
+use crate::model::collation::{Collation, KnownCollation};
 
 /// What a row that is no row of its space is told.
 pub(super) fn malformed(_: impl std::error::Error) -> Error {
     Error::invalid_msgpack("system row")
+}
+
+/// The error of a stored row, with a name for what the row defines: another build has stored what
+/// this one does not support.
+pub(super) fn stored_elsewhere(error: Error, what: impl FnOnce() -> Option<String>) -> Error {
+    if error.code() != ErrorCode::UNSUPPORTED {
+        return error;
+    }
+    match what() {
+        Some(what) => Error::new(error.code(), format!("{what}: {}", error.message())),
+        None => error,
+    }
 }
 
 /// Reads a number of at most `most`.
@@ -46,35 +59,35 @@ pub(crate) fn is_refused_field_option(option: &str) -> bool {
 
 /// Refuses options of a field that would ask something of its values, unless they are nil.
 pub(super) fn refuse_field_option(option: &str, reader: &mut Reader<'_>) -> Result<(), Error> {
-    if option == "collation" || is_refused_field_option(option) {
-        return refuse_option("field", option, reader);
-    }
-    reader.skip().map(drop).map_err(malformed)
-}
-
-/// Options that change nothing here pass, others are refused.
-pub(super) fn refuse_option(of: &str, option: &str, reader: &mut Reader<'_>) -> Result<(), Error> {
     let value = reader.skip().map_err(malformed)?;
-    let is_harmless = match option {
-        // These two order by bytes, as all strings are ordered here.
-        "collation" if !matches!(value, [0x00 | 0x03 | 0xc0]) => {
-            return Err(errors::unsupported_collation(collation_name(value)));
-        }
-        "collation" => true,
-        "nullable_action" => true,
-        _ => matches!(value, [0xc0]),
-    };
-    if is_harmless {
-        return Ok(());
+    if is_refused_field_option(option) && !is_nil(value) {
+        return Err(errors::unsupported_option("field", option));
     }
-    Err(errors::unsupported_option(of, option))
+    Ok(())
 }
 
-/// The name of a collation, which rows tell by number.
-fn collation_name(number: &[u8]) -> &'static str {
-    match number {
-        [1] => "unicode",
-        [2] => "unicode_ci",
-        _ => "of a language",
+fn is_nil(value: &[u8]) -> bool {
+    matches!(value, [0xc0])
+}
+
+/// Reads a collation, by its number; `None` for the order of bytes.
+///
+/// # Errors
+///
+/// What `wrong` makes of a value that is no number, what `unknown` makes of the number of no
+/// collation, `ErrorCode::UNSUPPORTED` for a collation that is not there.
+pub(super) fn read_collation(
+    reader: &mut Reader<'_>,
+    wrong: impl Fn(&str) -> Error,
+    unknown: impl Fn(&str) -> Error,
+) -> Result<Option<Collation>, Error> {
+    let mut value = Reader::new(reader.skip().map_err(malformed)?);
+    if value.peek() == Ok(Kind::Nil) {
+        return Ok(None);
     }
+    let number = value.read_uint();
+    let number = number.map_err(|_| wrong("'collation' must be unsigned"))?;
+    let known = KnownCollation::with_number(number);
+    let known = known.ok_or_else(|| unknown("collation was not found by ID"))?;
+    known.order()
 }

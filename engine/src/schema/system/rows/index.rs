@@ -7,7 +7,7 @@ use vestibule_wire::msgpack::{
     Kind, Reader, write_array_len, write_bool, write_map_len, write_str, write_uint,
 };
 
-use super::common::{malformed, number, refuse_option};
+use super::common::{malformed, number, read_collation, stored_elsewhere};
 use super::options::{OptionType, RowOptions};
 use crate::errors;
 use crate::limits::{FORMAT_FIELDS_MAX, INDEX_PARTS_MAX, SPACE_ID_MAX};
@@ -67,7 +67,12 @@ impl IndexRow {
     ///
     /// What is wrong with the row, as for a client that sent it.
     pub(crate) fn decode(tuple: &[u8]) -> Result<Self, Error> {
-        Self::read(tuple, false)
+        Self::read(tuple, false).map_err(|error| {
+            stored_elsewhere(error, || {
+                let (space, _, name) = Self::identity(tuple).ok()?;
+                Some(format!("index '{name}' of space {space}"))
+            })
+        })
     }
 
     /// [`decode`](Self::decode) of a row that is to be stored: its options are checked.
@@ -176,8 +181,12 @@ fn encode_part(part: &Part, is_pair: bool, out: &mut Vec<u8>) {
         ("exclude_null", part.exclude_null),
     ];
     let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
-    let count =
-        flags.clone().count() + usize::from(part.is_descending) + usize::from(part.path.is_some());
+    let others = [
+        part.collation.is_some(),
+        part.is_descending,
+        part.path.is_some(),
+    ];
+    let count = flags.clone().count() + others.into_iter().filter(|is_there| *is_there).count();
     if is_pair {
         write_array_len(out, 2);
         write_uint(out, u64::from(part.field));
@@ -189,6 +198,10 @@ fn encode_part(part: &Part, is_pair: bool, out: &mut Vec<u8>) {
     write_uint(out, u64::from(part.field));
     write_str(out, "type");
     write_str(out, part.kind.name());
+    if let Some(collation) = part.collation {
+        write_str(out, "collation");
+        write_uint(out, collation.known().number().into());
+    }
     for (name, is_set) in flags {
         write_str(out, name);
         write_bool(out, is_set);
@@ -264,11 +277,20 @@ fn decode_part(reader: &mut Reader<'_>, at: usize, is_pair: bool) -> Result<Part
     }
     let kind = kind.and_then(FieldType::from_name);
     let kind = kind.ok_or_else(|| errors::wrong_index_parts("unknown field type"))?;
+    if part.collation.is_some() && !has_collations(kind) {
+        let why = "collation is reasonable only for string and scalar parts";
+        return Err(errors::wrong_index_options(at, why));
+    }
     Ok(Part {
         field,
         kind,
         ..part
     })
+}
+
+/// Whether parts of a type may have collations.
+pub(crate) fn has_collations(kind: FieldType) -> bool {
+    matches!(kind, FieldType::String | FieldType::Scalar)
 }
 
 /// What else is said of a part by a name.
@@ -299,9 +321,8 @@ fn read_option(
             let text = text.map_err(|_| wrong("'path' must be string"))?;
             part.path = PartPath::read(text).map_err(wrong)?.map(Arc::new);
         }
-        option @ ("collation" | "nullable_action") => {
-            refuse_option("index part", option, reader)?;
-        }
+        "collation" => part.collation = read_collation(reader, wrong, wrong)?,
+        "nullable_action" => drop(reader.skip().map_err(malformed)?),
         other => return Err(wrong(&format!("unexpected option '{other}'"))),
     }
     Ok(())

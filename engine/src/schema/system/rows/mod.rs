@@ -18,7 +18,7 @@ mod user;
 
 pub(crate) use common::{check_name, is_refused_field_option};
 pub(crate) use foreign_key::FOREIGN_KEY;
-pub(crate) use index::{IndexRow, is_descending};
+pub(crate) use index::{IndexRow, has_collations, is_descending};
 pub(crate) use options::RowOptions;
 pub(crate) use space::{Refuse, SpaceOptions, SpaceRow};
 pub(crate) use user::{UserRow, encode_collation};

@@ -5,10 +5,13 @@ use std::collections::HashSet;
 use vestibule_wire::Error;
 use vestibule_wire::msgpack::{Kind, Reader, write_array_len, write_str, write_uint};
 
-use super::common::{check_name, malformed, number, refuse_field_option};
+use super::common::{
+    check_name, malformed, number, read_collation, refuse_field_option, stored_elsewhere,
+};
 use super::foreign_key::{self, FOREIGN_KEY};
+use super::index::has_collations;
 use super::options::{OptionType, RowOptions};
-use crate::errors;
+use crate::errors::{self, parts as part_errors};
 use crate::limits::{FIELD_COUNT_MAX, FORMAT_FIELDS_MAX, SPACE_ID_MAX};
 use crate::model::field::FieldType;
 use crate::model::foreign_key::ForeignKey;
@@ -63,7 +66,8 @@ impl SpaceRow {
     ///
     /// What is wrong with the row, as for a client that sent it.
     pub(crate) fn decode(tuple: &[u8]) -> Result<Self, Error> {
-        Self::read(tuple, errors::cannot_alter_space, false)
+        let read = Self::read(tuple, errors::cannot_alter_space, false);
+        read.map_err(|error| stored_elsewhere(error, || name_of(tuple)))
     }
 
     /// [`decode`](Self::decode) of a row that is to be stored, with the words of what is done with
@@ -120,6 +124,14 @@ impl SpaceRow {
         encode_format(&self.format, &mut out);
         out
     }
+}
+
+/// The space of a row, for errors.
+fn name_of(row: &[u8]) -> Option<String> {
+    let mut reader = Reader::new(row);
+    reader.read_array_len().ok()?;
+    reader.skip().and_then(|_| reader.skip()).ok()?;
+    Some(format!("space '{}'", reader.read_str().ok()?))
 }
 
 impl SpaceOptions {
@@ -287,7 +299,7 @@ fn decode_field(
     }
     let (start, whole) = (reader.position(), *reader);
     let (mut name, mut kind, mut is_nullable, mut default) = (None, "any", false, None);
-    let mut foreign_keys = Box::default();
+    let (mut collation, mut foreign_keys) = (None, Box::default());
     for _ in 0..reader.read_map_len().map_err(malformed)? {
         match reader.read_str().map_err(malformed)? {
             "name" => {
@@ -303,6 +315,10 @@ fn decode_field(
                 is_nullable = read.map_err(|_| wrong("'is_nullable' must be boolean"))?;
             }
             "default" => default = Some(reader.skip().map_err(malformed)?.into()),
+            "collation" => {
+                let unknown = |why: &str| part_errors::wrong_collation(at, why);
+                collation = read_collation(reader, wrong, unknown)?;
+            }
             FOREIGN_KEY if reader.peek() != Ok(Kind::Nil) => {
                 let read = foreign_key::read(reader, Some(at as u32 - 1));
                 foreign_keys = read.map_err(|why| errors::wrong_space_format(at, why))?;
@@ -318,12 +334,17 @@ fn decode_field(
         let why = format!("field {at} has unknown field type");
         return Err(refuse(space, &why));
     };
+    if collation.is_some() && kind != FieldType::Any && !has_collations(kind) {
+        let why = "collation is reasonable only for string, scalar and any fields";
+        return Err(refuse(space, why));
+    }
     let written = &whole.rest()[..reader.position() - start];
     Ok(Field {
         name: name.into(),
         kind,
         is_nullable,
         default,
+        collation,
         foreign_keys,
         written: written.into(),
     })

@@ -8,6 +8,7 @@ use vestibule_wire::msgpack::{
 
 use super::common::malformed;
 use crate::errors;
+use crate::model::collation::KnownCollation;
 use crate::schema::system::ADMIN;
 
 /// A row of `_user`.
@@ -78,18 +79,19 @@ impl UserRow {
 }
 
 /// A row of `_collation`.
-pub(crate) fn encode_collation(id: u64, name: &str, strength: &str) -> Vec<u8> {
+pub(crate) fn encode_collation(collation: KnownCollation) -> Vec<u8> {
+    let strength = collation.strength();
     let mut out = Vec::new();
     write_array_len(&mut out, 6);
-    write_uint(&mut out, id);
-    write_str(&mut out, name);
+    write_uint(&mut out, collation.number().into());
+    write_str(&mut out, &collation.name());
     write_uint(&mut out, ADMIN);
-    write_str(&mut out, if strength.is_empty() { "BINARY" } else { "ICU" });
-    write_str(&mut out, "");
-    write_map_len(&mut out, u32::from(!strength.is_empty()));
-    if !strength.is_empty() {
+    write_str(&mut out, strength.map_or("BINARY", |_| "ICU"));
+    write_str(&mut out, collation.locale());
+    write_map_len(&mut out, u32::from(strength.is_some()));
+    if let Some(strength) = strength {
         write_str(&mut out, "strength");
-        write_str(&mut out, strength);
+        write_str(&mut out, strength.name());
     }
     out
 }
