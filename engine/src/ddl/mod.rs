@@ -33,19 +33,24 @@ use crate::schema::build::define;
 use crate::schema::system::grant_rows::Head;
 use crate::schema::system::rows::{IndexRow, Refuse, SpaceRow, UserRow, check_name};
 use crate::schema::system::{self, USER_ID_MIN, read, system_key};
-use crate::store::index_build::{self, Built};
+use crate::store::index_build::{self, Built, Room};
 use crate::store::snapshot::Snapshot;
 use foreign_keys::ReferenceChecks;
 
-/// Declares Tx busy once a check takes long.
+/// What a check may take: declares Tx busy once it takes long, and bounds the memory of indexes.
 pub(crate) struct Busy<'r, 'a> {
     reply: &'r Reply<'a>,
+    room: Room,
     guard: Option<SoloGuard>,
 }
 
 impl<'r, 'a> Busy<'r, 'a> {
-    pub(crate) fn new(reply: &'r Reply<'a>) -> Self {
-        Self { reply, guard: None }
+    pub(crate) fn new(reply: &'r Reply<'a>, room: Room) -> Self {
+        Self {
+            reply,
+            room,
+            guard: None,
+        }
     }
 
     /// Begins a part of the work, in place of the one before.
@@ -266,6 +271,7 @@ fn build_indexes(
         !old.any(|old| old.id == index.id && old.has_same_keys(index))
     };
     let wanted: Vec<_> = def.indexes().filter(is_new).collect();
+    let mut room = busy.room;
     let build = |index: &IndexDef| {
         let total = index_build::work(index, &stored.rows);
         busy.begin(total, || {
@@ -273,11 +279,12 @@ fn build_indexes(
         });
         let mut done = 0;
         let tuples = stored.rows.tuples().take(count);
-        let built = index_build::build(index, tuples, &mut |step| {
+        let built = index_build::build(index, tuples, room, &mut |step| {
             done += step;
             busy.progress(done, total)
         });
         let tree = built.map_err(|failure| failure.error(def, index, old_primary))?;
+        room = room.beside(tree.tally().nodes);
         let (space, index) = (def.id, index.id);
         Ok(Built { space, index, tree })
     };

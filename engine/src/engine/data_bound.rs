@@ -13,10 +13,9 @@ use vestibule_actors::engine::DataMemory;
 use vestibule_wire::Error;
 
 use super::EmbeddedEngine;
-use crate::errors;
 use crate::limits::LAYER_ENTRY_BYTES;
 use crate::model::tuple::Tuple;
-use crate::store::index_build::Built;
+use crate::store::index_build::{Built, Room};
 
 /// What data may take, and what they took at the last commit.
 #[derive(Debug)]
@@ -99,7 +98,7 @@ impl EmbeddedEngine {
         }
         let grows = old.is_none_or(|old| old.len() < new.len());
         if grows || self.workspace.is_in_transaction() {
-            return Err(self.memory_is_full(cost(indexes, new)));
+            return Err(self.room().error(cost(indexes, new)));
         }
         Ok(())
     }
@@ -118,20 +117,19 @@ impl EmbeddedEngine {
     /// `ErrorCode::MEMORY_ISSUE` if there is none.
     pub(super) fn check_memory_of(&self, built: &[Built]) -> Result<(), Error> {
         let bytes = built.iter().map(|own| own.tree.tally().nodes).sum();
-        if built.is_empty()
-            || self
-                .memory
-                .has_room(self.workspace.uncommitted_bytes(), bytes)
-        {
+        let room = self.room();
+        if built.is_empty() || room.is_for(bytes) {
             return Ok(());
         }
-        Err(self.memory_is_full(bytes))
+        Err(room.error(bytes))
     }
 
-    #[cold]
-    fn memory_is_full(&self, bytes: usize) -> Error {
-        let used = self.memory.committed + self.workspace.uncommitted_bytes();
-        errors::memory_is_full(bytes, used, self.memory.max)
+    /// The memory that there is for data, with what is not committed in use.
+    pub(super) fn room(&self) -> Room {
+        Room {
+            used: self.memory.committed + self.workspace.uncommitted_bytes(),
+            max: self.memory.max,
+        }
     }
 }
 

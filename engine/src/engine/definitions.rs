@@ -116,8 +116,9 @@ impl EmbeddedEngine {
     ) -> Result<Option<Tuple>, Error> {
         let old = self.look(|snapshot| snapshot.get(space.id, &key).cloned());
         self.authorize(space, old.as_ref(), new.as_ref())?;
+        let room = self.room();
         let built = self.look(|snapshot| {
-            let mut busy = Busy::new(reply);
+            let mut busy = Busy::new(reply, room);
             let (old, new) = (old.as_deref(), new.as_deref());
             ddl::check(snapshot, space, old, new, self.references, &mut busy)
         });
@@ -147,8 +148,9 @@ impl EmbeddedEngine {
         reply: &Reply<'_>,
     ) -> Result<(), Error> {
         self.authorize(space, None, Some(&new))?;
+        let room = self.room();
         let built = self.look(|snapshot| {
-            let mut busy = Busy::new(reply);
+            let mut busy = Busy::new(reply, room);
             ddl::check(
                 snapshot,
                 space,

@@ -18,6 +18,7 @@ use crate::model::tuple::Tuple;
 use crate::offline::references::orphans;
 use crate::schema::system;
 use crate::store::image::Image;
+use crate::store::index_build::Room;
 use crate::store::snapshot::Snapshot;
 use vestibule_actors::engine::{Detached, Engine, Fault, Outcome, Progress, Reply};
 use vestibule_wire::msgpack::Reader;
@@ -209,7 +210,7 @@ impl Import {
     fn check(&self, space: &SpaceDef, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<(), Error> {
         let (mut out, mut context) = (Vec::new(), Detached::default());
         let reply = Reply::detached(&mut out, &mut context);
-        let mut busy = Busy::new(&reply);
+        let mut busy = Busy::new(&reply, Room::UNBOUNDED);
         let checked = |snapshot: Snapshot<'_>| {
             ddl::check(snapshot, space, old, new, ReferenceChecks::Later, &mut busy)
         };

@@ -29,7 +29,7 @@ use crate::options::JournalSync;
 use crate::print::Printed;
 use crate::schema::system::{self, system_key};
 use crate::store::image::{Image, Replayed};
-use crate::store::index_build::{self, BuildError};
+use crate::store::index_build::{self, BuildError, Room};
 use vestibule_actors::engine::{Fault, Progress};
 use vestibule_wire::msgpack::Reader;
 
@@ -204,15 +204,15 @@ impl Contents {
                 // A row that does not fit is told already.
                 let tuples = space.rows.tuples();
                 let fit = tuples.filter(|tuple| space.def.check(tuple).is_ok());
-                let built = index_build::build(index, fit, &mut |step| {
+                let built = index_build::build(index, fit, Room::UNBOUNDED, &mut |step| {
                     done = total.min(done + step);
                     progress(Progress::of(done, total));
                     true
                 });
                 let name = (&space.def.name, &index.name);
                 match built {
-                    // Nobody cancels it here.
-                    Ok(_) | Err(BuildError::Cancelled) => {}
+                    // Nobody cancels it here, and nothing bounds it.
+                    Ok(_) | Err(BuildError::Cancelled | BuildError::NoMemory(..)) => {}
                     Err(BuildError::NoKey(error)) => on_duplicate(format!(
                         "space '{}': a row has no key in index '{}': {}",
                         name.0,

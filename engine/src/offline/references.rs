@@ -20,6 +20,7 @@ use crate::model::space::SpaceDef;
 use crate::print::Printed;
 use crate::schema::system;
 use crate::store::image::Image;
+use crate::store::index_build::Room;
 use crate::store::snapshot::Snapshot;
 
 impl Contents {
@@ -41,7 +42,7 @@ impl Contents {
                 if born == Some(row) {
                     continue;
                 }
-                let mut busy = Busy::new(&reply);
+                let mut busy = Busy::new(&reply, Room::UNBOUNDED);
                 // Functions are made and dropped, and not changed.
                 let old = (id != system::FUNC).then_some(&**row);
                 let (def, now) = (&space.def, ReferenceChecks::Now);

@@ -6,7 +6,11 @@
 //! ```
 //!
 //! Sorted keys fill a tree's nodes from left to right, which spares the random walk that inserting
-//! them as they come would be.
+//! them as they come would be. They are there beside the tree until it is full; what they may take
+//! is known before, so that an index for which there is no memory is given up at the first key that
+//! is too much.
+
+use std::mem::size_of;
 
 use vestibule_wire::Error;
 
@@ -39,8 +43,46 @@ pub(crate) enum BuildError {
     Duplicates(Vec<(Tuple, Tuple)>),
     /// A tuple has no key, or keys that are too large.
     NoKey(Error),
+    /// Keys would take more memory than there is for data: this many bytes so far.
+    NoMemory(usize, Room),
     /// Nobody waits for the index any more.
     Cancelled,
+}
+
+/// The memory that there is for data.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Bytes that are used.
+    pub(crate) used: usize,
+    /// Bytes that there may be.
+    pub(crate) max: usize,
+}
+
+impl Room {
+    /// Without a bound: for files that are read, and offline work.
+    pub(crate) const UNBOUNDED: Self = Self {
+        used: 0,
+        max: usize::MAX,
+    };
+
+    /// Whether this many bytes may be used besides.
+    pub(crate) fn is_for(self, bytes: usize) -> bool {
+        bytes <= self.max.saturating_sub(self.used)
+    }
+
+    /// What is left beside this many bytes.
+    pub(crate) fn beside(self, bytes: usize) -> Self {
+        Self {
+            used: self.used.saturating_add(bytes),
+            ..self
+        }
+    }
+
+    /// The error of a client that asks for this many bytes and gets none.
+    #[cold]
+    pub(crate) fn error(self, bytes: usize) -> Error {
+        errors::memory_is_full(bytes, self.used, self.max)
+    }
 }
 
 /// Steps that a build takes: two for each row, and more for texts that a collation orders.
@@ -88,6 +130,7 @@ impl Steps<'_> {
 pub(crate) fn build<'t>(
     index: &IndexDef,
     tuples: impl Iterator<Item = &'t Tuple>,
+    room: Room,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Tree, BuildError> {
     let mut steps = Steps {
@@ -95,9 +138,15 @@ pub(crate) fn build<'t>(
         progress,
     };
     let mut keys: Vec<(Key, &Tuple)> = Vec::new();
+    let mut bytes = 0;
     for tuple in tuples {
-        let own = index.stored_keys(tuple).map_err(BuildError::NoKey)?;
-        keys.extend(own.into_iter().map(|key| (key, tuple)));
+        for key in index.stored_keys(tuple).map_err(BuildError::NoKey)? {
+            bytes += size_of::<(Key, &Tuple)>() + key.heap_bytes();
+            keys.push((key, tuple));
+        }
+        if !room.is_for(bytes) {
+            return Err(BuildError::NoMemory(bytes, room));
+        }
         steps.take(1 + for_texts(index, tuple.len()))?;
     }
     // Stable: of tuples with one key, the first is the one that the primary index has first.
@@ -133,6 +182,7 @@ impl BuildError {
         let pairs = match self {
             Self::Duplicates(pairs) => pairs,
             Self::NoKey(error) => return error,
+            Self::NoMemory(bytes, room) => return room.error(bytes),
             Self::Cancelled => return Error::cancelled(),
         };
         let first = pairs.iter().min_by_key(|(_, new)| walked.key_of(new).ok());

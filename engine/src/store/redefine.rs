@@ -16,7 +16,7 @@ use crate::schema::build::define;
 use crate::schema::system::{self, read};
 use crate::store::garbage::Garbage;
 use crate::store::image::{Image, Space};
-use crate::store::index_build::{self, BuildError, Built};
+use crate::store::index_build::{self, BuildError, Built, Room};
 use crate::store::tree::Tree;
 use vestibule_wire::Error;
 
@@ -149,7 +149,8 @@ fn build_secondary(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), BuildError> {
     let index = &space.def.secondaries[at];
-    let built = index_build::build(index, space.rows.tuples(), &mut |step| {
+    let tuples = space.rows.tuples();
+    let built = index_build::build(index, tuples, Room::UNBOUNDED, &mut |step| {
         progress(step);
         true
     });
@@ -176,7 +177,7 @@ fn kept(old: Option<&mut Space>, def: &SpaceDef, index: &IndexDef) -> Result<Tre
     if index.id != PRIMARY {
         return Ok(Tree::default());
     }
-    index_build::build(index, old.rows.tuples(), &mut |_| true)
+    index_build::build(index, old.rows.tuples(), Room::UNBOUNDED, &mut |_| true)
         .map_err(|failure| failure.error(def, index, own))
 }
 

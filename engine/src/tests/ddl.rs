@@ -8,7 +8,7 @@ use vestibule_wire::request::{Body, Delete, IdOrName, Select, Store};
 use super::{NONE, Rig, SPACE, by, pack, printed, store};
 use crate::limits::QUIET_CHECKS_MAX;
 use crate::print::Printed;
-use crate::store::index_build::{BuildError, build};
+use crate::store::index_build::{BuildError, Room, build};
 
 type Empty = std::collections::BTreeMap<String, u8>;
 
@@ -416,7 +416,9 @@ fn an_index_that_nobody_waits_for_any_more_is_not_built() {
         let image = rig.engine.image();
         let space = image.space(SPACE).unwrap();
         let primary = space.def.primary().unwrap();
-        let built = build(primary, space.rows.tuples(), &mut |_| false);
+        let built = build(primary, space.rows.tuples(), Room::UNBOUNDED, &mut |_| {
+            false
+        });
         assert!(matches!(built, Err(BuildError::Cancelled)));
     }
     rig.is_given_up = false;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use vestibule_actors::engine::{DataMemory, Engine, TransactionId};
 use vestibule_wire::request::Begin;
 
-use super::Rig;
+use super::{Rig, SPACE};
+use crate::store::index_build::{BuildError, Room, build};
 
 /// Of the text in a row.
 const SIZE: usize = 1000;
@@ -131,6 +132,30 @@ fn an_index_for_which_there_is_no_memory_is_not_there() {
     rig.reopen();
     assert!(!is_full(&rig.call(create.0, create.1)));
     assert!(rig.engine.data_bytes() > before + 10_000);
+}
+
+#[test]
+fn the_keys_of_an_index_are_made_as_far_as_there_is_memory_for_them() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    for key in 0..1000 {
+        rig.insert(&(key, key));
+    }
+    rig.commit();
+    let image = rig.engine.image();
+    let space = image.space(SPACE).unwrap();
+    let primary = space.def.primary().unwrap();
+    let mut taken = 0;
+    let tuples = space.rows.tuples().inspect(|_| taken += 1);
+    let room = Room {
+        used: 1000,
+        max: 5000,
+    };
+    let built = build(primary, tuples, room, &mut |_| true);
+    let Err(BuildError::NoMemory(bytes, _)) = built else {
+        panic!("{built:?}");
+    };
+    assert!((4001..4100).contains(&bytes), "{bytes}");
+    assert_eq!(taken, 101, "40 bytes each");
 }
 
 #[derive(serde::Serialize)]
