@@ -71,15 +71,20 @@ class Server:
             self._set_up(admin)
 
     def connect(self):
-        """A connection of an administrator; there is none before the server serves."""
+        """A connection of an administrator, once the server serves: while it loads, it greets."""
         end = time.monotonic() + START_LIMIT_S
         while True:
             try:
-                return tarantool.Connection(self.host, self.port, connect_now=True)
+                admin = tarantool.Connection(self.host, self.port, connect_now=True)
+                if admin.call("vestibule.state")[0]["state"] != "loading":
+                    return admin
+                admin.close()
             except tarantool.error.Error:
-                if time.monotonic() > end or self._process.poll() is not None:
+                if self._process.poll() is not None:
                     raise
-                time.sleep(0.02)
+            if time.monotonic() > end:
+                raise TimeoutError("the server does not serve")
+            time.sleep(0.02)
 
     def stop(self):
         if self._process is None:
