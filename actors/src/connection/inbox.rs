@@ -67,18 +67,14 @@ impl Inbox {
         }
     }
 
-    /// Has `read` add at most `most` bytes of the frame that it begins with.
-    pub(crate) fn fill<T>(
-        &mut self,
-        most: usize,
-        packet_size_max: u64,
-        read: impl FnOnce(&mut Vec<u8>) -> T,
-    ) -> T {
-        let size = self.bytes.len() + most;
-        if size > self.bytes.capacity() {
-            self.grow(size, packet_size_max);
-        }
+    /// Has `read` add bytes of the frame that it begins with, no more than there is room for.
+    pub(crate) fn fill<T>(&mut self, read: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         read(&mut self.bytes)
+    }
+
+    /// Bytes that it takes without growing.
+    pub(crate) fn room(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
     }
 
     /// Bytes that a large frame lacks that it begins with, which is not whole.

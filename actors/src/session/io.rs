@@ -118,7 +118,13 @@ fn read_straight(
     }
     let mut inbox = own.take_inbox()?;
     inbox.use_spare(packet_size_max, &mut state.buffers);
-    let poll = own.poll_read_into(cx, &mut inbox, most, packet_size_max);
+    // A buffer grows when bytes have come, not for those that may come.
+    let most = most.min(inbox.room());
+    if most < STRAIGHT_READ_MIN {
+        own.put_inbox(inbox);
+        return None;
+    }
+    let poll = own.poll_read_into(cx, &mut inbox, most);
     if let Poll::Ready(Ok(filled)) = poll
         && filled > 0
     {

@@ -183,10 +183,8 @@ impl ConnectionState {
         cx: &mut Context<'_>,
         inbox: &mut Inbox,
         most: usize,
-        packet_size_max: u64,
     ) -> Poll<io::Result<usize>> {
-        let read = |bytes: &mut Vec<u8>| self.stream.poll_read_into(cx, bytes, most);
-        inbox.fill(most, packet_size_max, read)
+        inbox.fill(|bytes| self.stream.poll_read_into(cx, bytes, most))
     }
 
     /// Reads more of a piece of a request in chunks, straight to where that is put together.
