@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args};
+use clap::Args;
 use vestibule_engine::limits::TUPLE_SIZE_MAX_DEFAULT;
 
 use crate::cli::file::FileArgs;
 use crate::cli::log::LogArgs;
+use crate::cli::switch::Switch as _;
 use crate::cli::values::{Size, size, size_text};
 
 /// Where data is unless another directory is given.
@@ -62,17 +62,7 @@ pub(crate) struct DumpArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Write what can be read of a damaged directory, rather than nothing.
-    #[arg(
-        long,
-        env = "VESTIBULE_FORCE_RECOVERY",
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = false,
-        default_missing_value = "true",
-        action = ArgAction::Set,
-        value_parser = BoolishValueParser::new(),
-    )]
+    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", switch = false)]
     pub(crate) force_recovery: bool,
     /// Where options are read from.
     #[command(flatten)]

@@ -6,6 +6,7 @@
 //! | `log` | what every command that logs is told of that |
 //! | `values` | addresses and times, read from text |
 //! | `choices` | options that choose one of some values |
+//! | `switch` | options that are on or off |
 //! | `file` | the option `--config` |
 //! | `config` | what `vestibule config` can do |
 //! | `data` | options of `check`, `dump` and `load` |
@@ -18,6 +19,7 @@ pub(crate) mod data;
 pub(crate) mod file;
 pub(crate) mod log;
 pub(crate) mod serve;
+mod switch;
 pub(crate) mod values;
 
 #[cfg(feature = "bench")]

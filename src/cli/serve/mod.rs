@@ -23,8 +23,7 @@ mod side_door;
 mod stopping;
 mod storage;
 
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args};
+use clap::Args;
 use vestibule_actors::Config;
 use vestibule_engine::EngineOptions;
 use vestibule_http::HttpConfig;
@@ -38,6 +37,7 @@ use self::stopping::StopArgs;
 use self::storage::StorageArgs;
 use crate::cli::file::FileArgs;
 use crate::cli::log::LogArgs;
+use crate::cli::switch::Switch as _;
 
 /// A file that is named by an option and cannot be used.
 #[derive(Debug)]
@@ -82,14 +82,8 @@ pub(crate) struct ServeArgs {
     #[arg(
         long,
         env = "VESTIBULE_DEBUG_PROCEDURES",
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = false,
-        default_missing_value = "true",
-        action = ArgAction::Set,
-        value_parser = BoolishValueParser::new(),
-        help_heading = "Tests",
+        switch = false,
+        help_heading = "Tests"
     )]
     pub(crate) debug_procedures: bool,
 }

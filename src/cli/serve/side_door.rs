@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
-use clap::{ArgAction, Args};
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use vestibule_http::limits::DESCRIPTORS;
 use vestibule_http::{HttpAddress, HttpConfig, Token};
 
+use crate::cli::switch::Switch as _;
 use crate::secret;
 
 /// The side door.
@@ -41,17 +42,7 @@ pub(crate) struct SideDoorArgs {
     pub(crate) http_token_file: Option<PathBuf>,
     /// Tell metrics by Tarantool's names too, where they are true, so that its dashboard draws
     /// them.
-    #[arg(
-        long,
-        env = "VESTIBULE_METRICS_TARANTOOL",
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = true,
-        default_missing_value = "true",
-        action = ArgAction::Set,
-        value_parser = BoolishValueParser::new(),
-    )]
+    #[arg(long, env = "VESTIBULE_METRICS_TARANTOOL", switch = true)]
     pub(crate) metrics_tarantool: bool,
 }
 

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, value_parser};
+use clap::{Args, value_parser};
 use vestibule_actors::Config;
 use vestibule_actors::serving::Role;
 use vestibule_engine::limits::{
@@ -15,6 +14,7 @@ use vestibule_engine::{CheckpointOptions, EngineOptions, JournalSync};
 
 use crate::cli::choices::{described_journal_sync, one_of};
 use crate::cli::data::DATA_DIR_DEFAULT;
+use crate::cli::switch::Switch as _;
 use crate::cli::values::{Size, duration, size, size_text, time_text};
 
 /// Where data is, and when it reaches the disk.
@@ -25,31 +25,11 @@ pub(crate) struct StorageArgs {
     #[arg(long, env = "VESTIBULE_DATA", value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
     pub(crate) data: PathBuf,
     /// Start as a replica: reads only.
-    #[arg(
-        long,
-        env = "VESTIBULE_READ_ONLY",
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = false,
-        default_missing_value = "true",
-        action = ArgAction::Set,
-        value_parser = BoolishValueParser::new(),
-    )]
+    #[arg(long, env = "VESTIBULE_READ_ONLY", switch = false)]
     pub(crate) read_only: bool,
     /// Start although files are damaged, leaving out what cannot be read, and make a checkpoint
     /// then. A damaged checkpoint is set aside, and the one before it taken.
-    #[arg(
-        long,
-        env = "VESTIBULE_FORCE_RECOVERY",
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = false,
-        default_missing_value = "true",
-        action = ArgAction::Set,
-        value_parser = BoolishValueParser::new(),
-    )]
+    #[arg(long, env = "VESTIBULE_FORCE_RECOVERY", switch = false)]
     pub(crate) force_recovery: bool,
     /// Most memory for data; 0 for no bound: tuples, keys and nodes of all indexes, and what is not
     /// committed yet. Beyond it, what would grow the data gets error 2; reads, deletes and updates
