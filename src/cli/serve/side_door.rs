@@ -21,8 +21,7 @@ pub(crate) struct SideDoorArgs {
         long,
         env = "VESTIBULE_HTTP_LISTEN",
         value_name = "ADDR",
-        value_delimiter = ',',
-        value_parser = address,
+        value_delimiter = ','
     )]
     pub(crate) http_listen: Vec<HttpAddress>,
     /// Name by which others reach the side door, beside addresses and localhost; may be repeated.
@@ -44,11 +43,6 @@ pub(crate) struct SideDoorArgs {
     /// them.
     #[arg(long, env = "VESTIBULE_METRICS_TARANTOOL", switch = true)]
     pub(crate) metrics_tarantool: bool,
-}
-
-fn address(text: &str) -> Result<HttpAddress, String> {
-    text.parse::<HttpAddress>()
-        .map_err(|fault| fault.to_string())
 }
 
 impl SideDoorArgs {
