@@ -6,10 +6,11 @@ use log::LevelFilter;
 use crate::cli::choices::{Described, one_of};
 
 /// Crates that log, by the first segment of their targets.
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 8] = [
     "vestibule",
     "vestibule_actors",
     "vestibule_engine",
+    "vestibule_http",
     "vestibule_wire",
     "vestibule_bench",
     "actix",
@@ -118,6 +119,16 @@ fn levels() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_package_of_ours_is_a_target() {
+        let manifest: toml::Table = include_str!("../../Cargo.toml").parse().unwrap();
+        let packages = manifest["dependencies"].as_table().unwrap().keys();
+        for package in packages.filter(|own| own.starts_with("vestibule-")) {
+            let target = package.replace('-', "_");
+            assert!(TARGETS.contains(&target.as_str()), "{target}");
+        }
+    }
 
     #[test]
     fn a_filter_of_which_a_part_is_not_understood_is_refused() {
