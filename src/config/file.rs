@@ -207,11 +207,8 @@ fn told(option: &FileOption, fault: &clap::Error) -> String {
     if let Some(source) = std::error::Error::source(fault) {
         return source.to_string();
     }
-    let names: Vec<_> = option
-        .choices()
-        .iter()
-        .map(|choice| choice.get_name().to_owned())
-        .collect();
+    let choices = option.choices().into_iter();
+    let names: Vec<_> = choices.map(|(name, _)| name).collect();
     let near = match fault.get(ContextKind::SuggestedValue) {
         Some(ContextValue::String(near)) => format!("; did you mean '{near}'?"),
         _ => String::new(),

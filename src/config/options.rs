@@ -7,7 +7,6 @@
 use std::any::TypeId;
 use std::time::Duration;
 
-use clap::builder::PossibleValue;
 use clap::{Arg, ArgAction, Command};
 use vestibule_actors::config::Grace;
 
@@ -163,12 +162,17 @@ impl FileOption {
         self.arg.get_help_heading().unwrap_or("The process")
     }
 
-    /// The words that it chooses from, if it does.
-    pub(super) fn choices(&self) -> Vec<PossibleValue> {
-        match self.kind() {
+    /// The words that it chooses from, if it does, each with what it does.
+    pub(super) fn choices(&self) -> Vec<(String, String)> {
+        let choices = match self.kind() {
             Kind::Switch => Vec::new(),
             _ => self.arg.get_possible_values(),
-        }
+        };
+        let told = choices.iter().map(|choice| {
+            let help = choice.get_help().map(ToString::to_string);
+            (choice.get_name().to_owned(), help.unwrap_or_default())
+        });
+        told.collect()
     }
 }
 

@@ -32,9 +32,8 @@ fn described(option: &FileOption) -> String {
         option.help(),
     );
     let choices = option.choices();
-    for choice in &choices {
-        let help = choice.get_help().map(ToString::to_string);
-        text += &format!("- `{}`: {}\n", choice.get_name(), help.unwrap_or_default());
+    for (name, help) in &choices {
+        text += &format!("- `{name}`: {help}\n");
     }
     if !choices.is_empty() {
         text += "\n";

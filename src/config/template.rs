@@ -38,10 +38,8 @@ pub(super) fn template(options: &[FileOption]) -> String {
 
 fn described(option: &FileOption) -> String {
     let mut text = comment(&option.help());
-    for choice in option.choices() {
-        let help = choice.get_help().map(ToString::to_string);
-        let help = help.unwrap_or_default();
-        text += &comment(&format!("- \"{}\": {help}.", choice.get_name()));
+    for (name, help) in option.choices() {
+        text += &comment(&format!("- \"{name}\": {help}."));
     }
     text + "#" + &line(option, &shown(option)) + "\n"
 }
