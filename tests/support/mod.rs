@@ -275,16 +275,7 @@ pub fn pack(value: &impl Serialize) -> Vec<u8> {
 
 /// The program of Debian's Tarantool, or `None` if it is to be left out.
 pub fn tarantool() -> Option<String> {
-    if std::env::var_os("VESTIBULE_TEST_SKIP_INTEROP").is_some_and(|own| own == "1") {
-        eprintln!("NOT TESTED: Tarantool is left out by VESTIBULE_TEST_SKIP_INTEROP=1");
-        return None;
-    }
-    Some(std::env::var("VESTIBULE_TEST_TARANTOOL").unwrap_or_else(|_| {
-        panic!(
-            "VESTIBULE_TEST_TARANTOOL is not set: run tests/run, which installs Tarantool, or set \
-             VESTIBULE_TEST_SKIP_INTEROP=1 to leave this test out"
-        )
-    }))
+    (!is_skipped("Tarantool")).then(|| tool("VESTIBULE_TEST_TARANTOOL"))
 }
 
 /// Writes a row `[n, n]` for each number, all of them before any reply is read.
