@@ -48,7 +48,8 @@ fn the_door_answers_while_tx_is_blocked() {
     assert_eq!(get(address, "/readyz?writes").status, 200);
     let before = metrics(address);
     let mut stuck = server.connect();
-    block(&mut stuck, 5, "the test");
+    // Longer than this test: the server is killed at its end.
+    block(&mut stuck, 600, "the test");
     wait_until("it is solo", || {
         get(address, "/readyz?writes").status == 503
     });
@@ -145,12 +146,16 @@ fn the_door_is_open_until_the_end_of_a_stop() {
     let mut server = Server::start(directory.path(), &arguments);
     let address = server.http_address();
     assert!(socket.exists());
-    let mut stuck = server.connect();
-    block(&mut stuck, 2, "the test");
+    let mut peer = server.connect();
+    let begin = RequestBuilder::new(RequestType::Begin, 1).stream(1);
+    assert_eq!(peer.ask(&begin).code, 0);
     server.signal("TERM");
     wait_until("the stop is told", || get(address, "/readyz").status == 503);
     assert_eq!(get(address, "/livez").status, 200);
     assert!(get(address, "/status.txt").body.contains("draining"));
+    // What it waits for.
+    let rollback = RequestBuilder::new(RequestType::Rollback, 2).stream(1);
+    assert_eq!(peer.ask(&rollback).code, 0);
     assert!(server.wait().success());
     assert!(!socket.exists());
 }
