@@ -45,6 +45,12 @@ fn shown(variables: &[(String, String)], arguments: &[&str]) -> Vec<(String, Val
     found
 }
 
+/// What each option is, wherever it comes from.
+fn values(arguments: &[&str]) -> Vec<(String, Value)> {
+    let shown = shown(&[], arguments).into_iter();
+    shown.map(|(path, value, _)| (path, value)).collect()
+}
+
 fn one_of(shown: &[(String, Value, String)], path: &str) -> (Value, String) {
     let (_, value, origin) = shown.iter().find(|(own, ..)| own == path).unwrap();
     (value.clone(), origin.clone())
@@ -275,12 +281,6 @@ fn what_is_shown_is_a_file_that_says_the_same() {
     let output = vestibule(&[], &[&["config", "show"], &given[..]].concat());
     let file = directory.path().join("shown.toml");
     fs::write(&file, &output.stdout).unwrap();
-    let values = |arguments: &[&str]| {
-        let shown = shown(&[], arguments).into_iter();
-        shown
-            .map(|(path, value, _)| (path, value))
-            .collect::<Vec<_>>()
-    };
     assert_eq!(
         values(&["--config", file.to_str().unwrap()]),
         values(&given)
@@ -316,14 +316,9 @@ fn the_template_holds_every_option_with_its_default() {
     let directory = Directory::new();
     let file = directory.path().join("all.toml");
     fs::write(&file, all_on).unwrap();
-    let [defaults, of_file] = [&[][..], &["--config", file.to_str().unwrap()]].map(|own| {
-        let shown = shown(&[], own).into_iter();
-        shown
-            .map(|(path, value, _)| (path, value))
-            .collect::<Vec<_>>()
-    });
-    assert_eq!(of_file, defaults);
-    let from_file = shown(&[], &["--config", file.to_str().unwrap()]);
+    let of_file = ["--config", file.to_str().unwrap()];
+    assert_eq!(values(&of_file), values(&[]));
+    let from_file = shown(&[], &of_file);
     let left_out = from_file.iter().filter(|(_, _, own)| own == "default");
     let left_out: Vec<_> = left_out.map(|(path, ..)| path.as_str()).collect();
     assert_eq!(left_out, WITHOUT_DEFAULT);
