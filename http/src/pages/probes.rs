@@ -79,43 +79,35 @@ pub(crate) fn started(door: &Door, _: &Question) -> Answer {
 /// `/readyz`
 pub(crate) fn ready(door: &Door, question: &Question) -> Answer {
     let wants_writes = question.query().get("writes").is_some();
-    let (serving, metrics) = (door.observed.serving(), door.observed.metrics());
-    let against = unready(serving).or_else(|| {
-        let takes_none = takes_no_writes(serving, metrics.has_fault);
-        takes_none.filter(|_| wants_writes)
-    });
-    let degraded = takes_no_writes(serving, metrics.has_fault);
+    let (serving, status) = (door.observed.serving(), door.observed.status());
+    let degraded = takes_no_writes(serving, status.fault.is_some());
+    let against = unready(serving).or(degraded.filter(|_| wants_writes));
     let well = degraded.map_or("ready".to_owned(), |why| format!("ready, degraded: {why}"));
-    let against = against.map(|why| {
-        let reason = door.observed.status().reason;
-        match reason.is_empty() {
-            true => why,
-            false => format!("{why}: {reason}"),
-        }
+    let against = against.map(|why| match status.reason.as_str() {
+        "" => why.to_owned(),
+        reason => format!("{why}: {reason}"),
     });
     verdict(against, &well)
 }
 
 /// Why no clients are to be sent, if none are.
-fn unready(serving: Serving) -> Option<String> {
-    let text = match (serving.state, serving.drain_target) {
-        (State::Stopped, _) => "stopped",
-        (_, Some(DrainTarget::Stopped)) => "stopping",
-        (State::Loading, _) => "loading",
-        _ => return None,
-    };
-    Some(text.to_owned())
+fn unready(serving: Serving) -> Option<&'static str> {
+    match (serving.state, serving.drain_target) {
+        (State::Stopped, _) => Some("stopped"),
+        (_, Some(DrainTarget::Stopped)) => Some("stopping"),
+        (State::Loading, _) => Some("loading"),
+        _ => None,
+    }
 }
 
 /// Why it takes no changes, if it takes none.
-fn takes_no_writes(serving: Serving, has_fault: bool) -> Option<String> {
-    let text = match (serving.state, serving.role, serving.drain_target) {
-        (State::Solo, _, _) => "solo: the engine is busy",
-        (_, Role::Replica, _) => "a replica",
-        (_, _, Some(DrainTarget::Replica)) => "on the way to be a replica",
-        _ if has_fault => "the engine takes no changes because of a fault",
-        (State::Assist, _, _) => return None,
-        _ => "not serving",
-    };
-    Some(text.to_owned())
+fn takes_no_writes(serving: Serving, has_fault: bool) -> Option<&'static str> {
+    match (serving.state, serving.role, serving.drain_target) {
+        (State::Solo, _, _) => Some("solo: the engine is busy"),
+        (_, Role::Replica, _) => Some("a replica"),
+        (_, _, Some(DrainTarget::Replica)) => Some("on the way to be a replica"),
+        _ if has_fault => Some("the engine takes no changes because of a fault"),
+        (State::Assist, _, _) => None,
+        _ => Some("not serving"),
+    }
 }
