@@ -97,10 +97,10 @@ impl fmt::Debug for All {
 impl Collector for All {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for group in GROUPS {
-            let alias = group.is_tarantools.then(|| self.seen.alias.clone().into());
             if group.is_tarantools && !self.tarantools {
                 continue;
             }
+            let alias = group.is_tarantools.then(|| self.seen.alias.clone().into());
             for family in group.families {
                 let series = (family.read)(&self.seen);
                 if !series.is_empty() {

@@ -100,16 +100,11 @@ pub(super) fn find(path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|own| own.path == path)
 }
 
-/// All paths, each with what it answers.
-pub(crate) fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ROUTES.iter().map(|own| (own.path, own.about))
-}
-
 /// What is answered to a path that does not exist: those that do.
 pub(super) fn not_found() -> Answer {
     let mut text = "There is nothing here. There is:\n".to_owned();
-    for (path, about) in paths() {
-        text.push_str(&format!("{path:<18} {about}\n"));
+    for own in ROUTES {
+        text.push_str(&format!("{:<18} {}\n", own.path, own.about));
     }
     Answer::text(404, text)
 }

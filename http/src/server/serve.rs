@@ -25,7 +25,7 @@ use vestibule_actors::RuntimeHandle;
 use super::listen::{Listener, Stream};
 use super::places::{Number, Places};
 use super::request::{Peer, check, check_private};
-use super::routes::{Audience, OTHER, Page, find, not_found};
+use super::routes::{Audience, OTHER, Page, Route, find, not_found};
 use crate::address::HttpAddress;
 use crate::config::HttpConfig;
 use crate::door::{Answer, Door, Question};
@@ -149,24 +149,30 @@ impl Door {
         peer: Peer,
     ) -> Response<Full<Bytes>> {
         let route = find(request.uri().path());
-        let answer = match check(request, peer, &self.config) {
-            Err(refused) => refused,
-            Ok(()) => match route {
-                None => not_found(),
-                Some(route) => {
-                    let token = self.config.token.as_ref();
-                    let is_private = route.audience == Audience::Private;
-                    let may = is_private.then(|| check_private(request.headers(), peer, token));
-                    match may {
-                        Some(Err(refused)) => refused,
-                        _ => self.clone().page(route.page, question(request)).await,
-                    }
-                }
-            },
+        let answer = match (self.check(request, peer, route), route) {
+            (Err(refused), _) => refused,
+            (Ok(()), None) => not_found(),
+            (Ok(()), Some(route)) => self.clone().page(route.page, question(request)).await,
         };
         let path = route.map_or(OTHER, |own| own.path);
         self.answered.count(path, answer.status());
         answer.into_response()
+    }
+
+    /// Refuses what may not be asked, or not by this peer.
+    fn check<B: hyper::body::Body>(
+        &self,
+        request: &Request<B>,
+        peer: Peer,
+        route: Option<&Route>,
+    ) -> Result<(), Answer> {
+        check(request, peer, &self.config)?;
+        match route.map(|own| own.audience) {
+            Some(Audience::Private) => {
+                check_private(request.headers(), peer, self.config.token.as_ref())
+            }
+            Some(Audience::All) | None => Ok(()),
+        }
     }
 
     async fn page(self: Rc<Self>, page: Page, question: Question) -> Answer {
@@ -190,8 +196,9 @@ type Connected = Rc<RefCell<Places<oneshot::Sender<()>>>>;
 
 /// The thread: until it is told to stop, or nobody can tell it any more.
 fn run(door: Door, told: &mpsc::Sender<Bound>, stopped: oneshot::Receiver<()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = { runtime }.enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
