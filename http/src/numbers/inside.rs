@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vestibule_actors::engine::{EngineNumbers, JournalNumbers, SpaceNumbers};
-use vestibule_actors::monitoring::DescriptorInfo;
+use vestibule_actors::monitoring::{DescriptorInfo, MemoryUse, SessionThread};
 
 use super::family::{Family, Kind, Series, Value, by, by_all, maybe, one};
 use super::seen::Seen;
@@ -80,10 +80,13 @@ fn by_target(seen: &Seen) -> BTreeMap<&'static str, Duration> {
     times
 }
 
-/// A number for each thread of sessions.
-fn by_thread<V: Into<Value>>(seen: &Seen, number: impl Fn(usize) -> V) -> Vec<Series> {
-    let threads = seen.metrics.threads.iter().map(|own| own.thread);
-    by(threads.map(|thread| (thread.to_string(), number(thread))))
+/// A number of each thread of sessions.
+pub(super) fn by_thread<V: Into<Value>>(
+    seen: &Seen,
+    number: impl Fn(&SessionThread) -> V,
+) -> Vec<Series> {
+    let threads = seen.metrics.threads.iter();
+    by(threads.map(|own| (own.thread.to_string(), number(own))))
 }
 
 fn by_share(seen: &Seen, number: impl Fn(&DescriptorInfo) -> Option<u64>) -> Vec<Series> {
@@ -114,21 +117,21 @@ pub(super) const THREADS: &[Family] = &[
         kind: Kind::Gauge,
         labels: &["thread"],
         help: "From the last change of state until all sessions of the thread had heard of it",
-        read: |seen| by_thread(seen, |thread| seen.metrics.threads[thread].reached),
+        read: |seen| by_thread(seen, |own| own.reached),
     },
     Family {
         name: "vestibule_session_thread_reach_max_seconds",
         kind: Kind::Gauge,
         labels: &["thread"],
         help: "The longest of them since the start",
-        read: |seen| by_thread(seen, |thread| seen.metrics.threads[thread].reached_max),
+        read: |seen| by_thread(seen, |own| own.reached_max),
     },
     Family {
         name: "vestibule_session_thread_connections",
         kind: Kind::Gauge,
         labels: &["thread"],
         help: "Connections that live on the thread",
-        read: |seen| by_thread(seen, |thread| seen.metrics.threads[thread].connections),
+        read: |seen| by_thread(seen, |own| own.connections),
     },
     Family {
         name: "vestibule_thread_heartbeat_age_seconds",
@@ -159,11 +162,17 @@ pub(super) const THREADS: &[Family] = &[
     },
 ];
 
-fn engine<V: Into<Value>>(
+/// A number that the engine tells, if it does.
+pub(super) fn engine<V: Into<Value>>(
     seen: &Seen,
     number: impl FnOnce(&EngineNumbers) -> Option<V>,
 ) -> Vec<Series> {
     maybe(seen.metrics.engine.as_ref().and_then(number))
+}
+
+/// The memory of data, if there is a bound on it.
+pub(super) fn bounded_data(seen: &Seen) -> Option<MemoryUse> {
+    seen.metrics.data_memory.filter(|own| own.max_bytes > 0)
 }
 
 fn journal<V: Into<Value>>(seen: &Seen, number: impl FnOnce(&JournalNumbers) -> V) -> Vec<Series> {
@@ -266,10 +275,7 @@ pub(super) const ENGINE: &[Family] = &[
         kind: Kind::Gauge,
         labels: &[],
         help: "What they may take; absent if there is no bound",
-        read: |seen| {
-            let max = seen.metrics.data_memory.map(|own| own.max_bytes);
-            maybe(max.filter(|max| *max > 0))
-        },
+        read: |seen| maybe(bounded_data(seen).map(|own| own.max_bytes)),
     },
     Family {
         name: "vestibule_space_rows",

@@ -4,12 +4,12 @@
 //! here (elections, replication, fibers, Lua, vinyl) is absent: a panel without data is better than
 //! one that is wrong.
 
-use vestibule_actors::engine::{EngineNumbers, SpaceNumbers};
-use vestibule_actors::monitoring::{Count, MemoryUse, RequestPath, SessionThread, TrafficMetrics};
+use vestibule_actors::engine::SpaceNumbers;
+use vestibule_actors::monitoring::{Count, MemoryUse, RequestPath, TrafficMetrics};
 use vestibule_actors::serving::{Role, State};
 
-use super::family::{Family, Kind, Series, Value, by, by_all, maybe, one};
-use super::inside::{by_index, spaces};
+use super::family::{Family, Kind, Series, by, by_all, maybe, one};
+use super::inside::{bounded_data, by_index, by_thread, engine, spaces};
 use super::seen::Seen;
 
 /// The states of a configuration that the dashboard adds up, and which of them there is.
@@ -26,15 +26,9 @@ fn config_states(seen: &Seen) -> [(&'static str, bool); 6] {
 }
 
 /// A sum of each thread of sessions.
-fn by_thread(seen: &Seen, number: impl Fn(&TrafficMetrics) -> Count) -> Vec<Series> {
+fn total_by_thread(seen: &Seen, number: impl Fn(&TrafficMetrics) -> Count) -> Vec<Series> {
     let threads = seen.metrics.thread_traffic.iter().enumerate();
     by(threads.map(|(thread, own)| (thread.to_string(), number(own).total)))
-}
-
-/// What there is now of each thread of sessions.
-fn now_by_thread(seen: &Seen, number: impl Fn(&SessionThread) -> usize) -> Vec<Series> {
-    let threads = seen.metrics.threads.iter();
-    by(threads.map(|own| (own.thread.to_string(), number(own))))
 }
 
 /// Requests that went to Tx.
@@ -46,15 +40,6 @@ fn to_tx(seen: &Seen) -> u64 {
 
 fn connections(seen: &Seen) -> usize {
     seen.metrics.client_connections + seen.metrics.administrator_connections
-}
-
-fn engine<V: Into<Value>>(seen: &Seen, number: impl FnOnce(&EngineNumbers) -> V) -> Vec<Series> {
-    maybe(seen.metrics.engine.as_ref().map(number))
-}
-
-/// The bound on the memory of data, if there is one.
-fn quota(seen: &Seen) -> Option<MemoryUse> {
-    seen.metrics.data_memory.filter(|own| own.max_bytes > 0)
 }
 
 fn by_space(seen: &Seen, number: impl Fn(&SpaceNumbers) -> u64) -> Vec<Series> {
@@ -161,42 +146,42 @@ pub(super) const TARANTOOL: &[Family] = &[
         kind: Kind::Counter,
         labels: &["thread"],
         help: "Bytes that clients have sent, by session thread",
-        read: |seen| by_thread(seen, |own| own.received_bytes),
+        read: |seen| total_by_thread(seen, |own| own.received_bytes),
     },
     Family {
         name: "tnt_net_per_thread_sent_total",
         kind: Kind::Counter,
         labels: &["thread"],
         help: "Bytes that were sent to clients",
-        read: |seen| by_thread(seen, |own| own.sent_bytes),
+        read: |seen| total_by_thread(seen, |own| own.sent_bytes),
     },
     Family {
         name: "tnt_net_per_thread_connections_total",
         kind: Kind::Counter,
         labels: &["thread"],
         help: "Connections that were taken in",
-        read: |seen| by_thread(seen, |own| own.connections),
+        read: |seen| total_by_thread(seen, |own| own.connections),
     },
     Family {
         name: "tnt_net_per_thread_connections_current",
         kind: Kind::Gauge,
         labels: &["thread"],
         help: "Connections that are open",
-        read: |seen| now_by_thread(seen, |own| own.connections),
+        read: |seen| by_thread(seen, |own| own.connections),
     },
     Family {
         name: "tnt_net_per_thread_requests_total",
         kind: Kind::Counter,
         labels: &["thread"],
         help: "Requests, wherever they went",
-        read: |seen| by_thread(seen, TrafficMetrics::all_requests),
+        read: |seen| total_by_thread(seen, TrafficMetrics::all_requests),
     },
     Family {
         name: "tnt_net_per_thread_requests_in_progress_current",
         kind: Kind::Gauge,
         labels: &["thread"],
         help: "Requests that went to Tx and are not answered",
-        read: |seen| now_by_thread(seen, |own| own.in_flight),
+        read: |seen| by_thread(seen, |own| own.in_flight),
     },
     Family {
         name: "tnt_stats_op_total",
@@ -251,42 +236,42 @@ pub(super) const TARANTOOL: &[Family] = &[
         kind: Kind::Gauge,
         labels: &[],
         help: "What tuples take that stand beside the nodes of their indexes, in bytes",
-        read: |seen| engine(seen, |own| own.data_bytes),
+        read: |seen| engine(seen, |own| Some(own.data_bytes)),
     },
     Family {
         name: "tnt_info_memory_index",
         kind: Kind::Gauge,
         labels: &[],
         help: "What indexes take, with the tuples that stand in them, in bytes",
-        read: |seen| engine(seen, |own| own.index_bytes),
+        read: |seen| engine(seen, |own| Some(own.index_bytes)),
     },
     Family {
         name: "tnt_slab_items_used",
         kind: Kind::Gauge,
         labels: &[],
         help: "As tnt_info_memory_data: there are no slabs",
-        read: |seen| engine(seen, |own| own.data_bytes),
+        read: |seen| engine(seen, |own| Some(own.data_bytes)),
     },
     Family {
         name: "tnt_slab_arena_used",
         kind: Kind::Gauge,
         labels: &[],
         help: "What tuples and indexes take, in bytes",
-        read: |seen| engine(seen, |own| own.data_bytes + own.index_bytes),
+        read: |seen| engine(seen, |own| Some(own.data_bytes + own.index_bytes)),
     },
     Family {
         name: "tnt_slab_quota_size",
         kind: Kind::Gauge,
         labels: &[],
         help: "The bound on the memory of data, in bytes; absent with those below if there is none",
-        read: |seen| maybe(quota(seen).map(|own| own.max_bytes)),
+        read: |seen| maybe(bounded_data(seen).map(|own| own.max_bytes)),
     },
     Family {
         name: "tnt_slab_quota_used",
         kind: Kind::Gauge,
         labels: &[],
         help: "What data take of it, in bytes",
-        read: |seen| maybe(quota(seen).map(|own| own.used_bytes)),
+        read: |seen| maybe(bounded_data(seen).map(|own| own.used_bytes)),
     },
     Family {
         name: "tnt_slab_quota_used_ratio",
@@ -295,7 +280,7 @@ pub(super) const TARANTOOL: &[Family] = &[
         help: "The same in percent",
         read: |seen| {
             let percent = |own: MemoryUse| own.used_bytes as f64 / own.max_bytes as f64 * 100.0;
-            maybe(quota(seen).map(percent))
+            maybe(bounded_data(seen).map(percent))
         },
     },
     Family {
