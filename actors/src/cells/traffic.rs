@@ -148,9 +148,13 @@ impl CountedType {
         }
     }
 
-    /// A type.
-    pub(crate) fn of(request_type: RequestType) -> Self {
-        Self::of_code(request_type as u64)
+    /// The type that it is, if it is one that a client may send.
+    pub(crate) fn request_type(self) -> Option<RequestType> {
+        let code = match self.0.checked_sub(LOW_TYPES) {
+            None => self.0,
+            Some(high) => HIGH_TYPES + high,
+        };
+        RequestType::from_code(code as u64)
     }
 
     /// All types: the sum is all requests.
@@ -325,13 +329,14 @@ mod tests {
     fn each_type_has_a_counter_of_its_own() {
         let traffic = TrafficCounts::new();
         for request_type in RequestType::ALL {
-            let counted = CountedType::of(*request_type);
+            let counted = CountedType::of_code(*request_type as u64);
             traffic.count(counted.on(RequestPath::Tx));
             traffic.count(counted.on(RequestPath::Refused));
         }
         for request_type in RequestType::ALL {
-            let counted = CountedType::of(*request_type);
+            let counted = CountedType::of_code(*request_type as u64);
             assert_ne!(counted, CountedType::OTHER);
+            assert_eq!(counted.request_type(), Some(*request_type));
             assert_eq!(traffic.requests(counted).total, 2);
         }
         let all = CountedType::all().map(|own| traffic.requests(own).total);
@@ -339,6 +344,7 @@ mod tests {
         for code in [0, 17, 63, 78, u64::MAX] {
             assert_eq!(CountedType::of_code(code), CountedType::OTHER, "{code}");
         }
+        assert_eq!(CountedType::OTHER.request_type(), None);
     }
 
     #[test]
@@ -374,7 +380,7 @@ mod tests {
         let traffic = TrafficCounts::new();
         traffic.add(Counter::SENT, 5);
         traffic.add(Counter::SENT, 7);
-        let select = CountedType::of(RequestType::Select);
+        let select = CountedType::of_code(RequestType::Select as u64);
         traffic.count(select.on(RequestPath::View));
         traffic.set_rates(traffic.rated().map(|total| total * 100));
         let one = Counted {

@@ -157,23 +157,15 @@ pub struct MemoryUse {
     pub max_bytes: usize,
 }
 
-/// The types that have a row of their own, by the name of the row. CALL has two.
-const ROWS: &[(&str, &[RequestType])] = &[
-    ("AUTH", &[RequestType::Auth]),
-    ("BEGIN", &[RequestType::Begin]),
-    ("CALL", &[RequestType::Call, RequestType::Call16]),
-    ("COMMIT", &[RequestType::Commit]),
-    ("DELETE", &[RequestType::Delete]),
-    ("EVAL", &[RequestType::Eval]),
-    ("EXECUTE", &[RequestType::Execute]),
-    ("INSERT", &[RequestType::Insert]),
-    ("PREPARE", &[RequestType::Prepare]),
-    ("REPLACE", &[RequestType::Replace]),
-    ("ROLLBACK", &[RequestType::Rollback]),
-    ("SELECT", &[RequestType::Select]),
-    ("UPDATE", &[RequestType::Update]),
-    ("UPSERT", &[RequestType::Upsert]),
-];
+/// The row that requests of a type are in, by its name. CALL has two types.
+fn row_of(counted: CountedType) -> &'static str {
+    use RequestType::{Call, Call16, Id, Ping, Unwatch, Watch, WatchOnce};
+    match counted.request_type() {
+        None | Some(Id | Ping | Unwatch | Watch | WatchOnce) => TrafficMetrics::OTHER,
+        Some(Call16) => Call.name(),
+        Some(own) => own.name(),
+    }
+}
 
 impl TrafficMetrics {
     /// The name in [`requests`](Self::requests) of the types that have none of their own.
@@ -189,23 +181,16 @@ impl TrafficMetrics {
             let counted = workers.map(|worker| worker.traffic.get(counter));
             Count::of(counted.fold(Counted::default(), Counted::and))
         };
-        let sum = |types: &mut dyn Iterator<Item = CountedType>| {
-            let of_type = |counted| workers.iter().map(move |own| own.traffic.requests(counted));
-            let sum = types.flat_map(of_type);
-            Count::of(sum.fold(Counted::default(), Counted::and))
-        };
-        let row = |(name, types): &(&'static str, &[RequestType])| {
-            (*name, sum(&mut types.iter().copied().map(CountedType::of)))
-        };
-        let mut requests: BTreeMap<_, _> = ROWS.iter().map(row).collect();
-        let named = |counted: &CountedType| {
-            let mut types = ROWS.iter().flat_map(|(_, types)| types.iter());
-            types.any(|own| CountedType::of(*own) == *counted)
-        };
-        let mut others = CountedType::all().filter(|counted| !named(counted));
-        requests.insert(Self::OTHER, sum(&mut others));
+        let mut requests = BTreeMap::<_, Counted>::new();
+        for counted in CountedType::all() {
+            let row = requests.entry(row_of(counted)).or_default();
+            let workers = workers.iter();
+            let sum = workers.map(|own| own.traffic.requests(counted));
+            *row = sum.fold(*row, Counted::and);
+        }
+        let rows = requests.into_iter();
         Self {
-            requests,
+            requests: rows.map(|(row, sum)| (row, Count::of(sum))).collect(),
             errors: counted(Counter::ERRORS),
             connections: counted(Counter::CONNECTIONS),
             streams: counted(Counter::STREAMS),

@@ -68,45 +68,48 @@ pub struct ErrorCount {
 /// The name of what has none of its own.
 const OTHER: &str = "other";
 
-/// Types by the names that they are told under. CALL has two.
-const NAMES: &[(&str, &[RequestType])] = &[
-    ("auth", &[RequestType::Auth]),
-    ("begin", &[RequestType::Begin]),
-    ("call", &[RequestType::Call, RequestType::Call16]),
-    ("commit", &[RequestType::Commit]),
-    ("delete", &[RequestType::Delete]),
-    ("eval", &[RequestType::Eval]),
-    ("execute", &[RequestType::Execute]),
-    ("id", &[RequestType::Id]),
-    ("insert", &[RequestType::Insert]),
-    ("ping", &[RequestType::Ping]),
-    ("prepare", &[RequestType::Prepare]),
-    ("replace", &[RequestType::Replace]),
-    ("rollback", &[RequestType::Rollback]),
-    ("select", &[RequestType::Select]),
-    ("unwatch", &[RequestType::Unwatch]),
-    ("update", &[RequestType::Update]),
-    ("upsert", &[RequestType::Upsert]),
-    ("watch", &[RequestType::Watch]),
-    ("watch_once", &[RequestType::WatchOnce]),
-];
+/// The name that requests of a type are told under. CALL has two types.
+fn name_of(counted: CountedType) -> &'static str {
+    let Some(own) = counted.request_type() else {
+        return OTHER;
+    };
+    match own {
+        RequestType::Auth => "auth",
+        RequestType::Begin => "begin",
+        RequestType::Call | RequestType::Call16 => "call",
+        RequestType::Commit => "commit",
+        RequestType::Delete => "delete",
+        RequestType::Eval => "eval",
+        RequestType::Execute => "execute",
+        RequestType::Id => "id",
+        RequestType::Insert => "insert",
+        RequestType::Ping => "ping",
+        RequestType::Prepare => "prepare",
+        RequestType::Replace => "replace",
+        RequestType::Rollback => "rollback",
+        RequestType::Select => "select",
+        RequestType::Unwatch => "unwatch",
+        RequestType::Update => "update",
+        RequestType::Upsert => "upsert",
+        RequestType::Watch => "watch",
+        RequestType::WatchOnce => "watch_once",
+    }
+}
 
 impl RequestMetrics {
     pub(super) fn of(shared: &Shared) -> Self {
         let sum = |counter| counted_by_all(shared, counter);
-        let count = |request, types: &[CountedType]| {
-            RequestPath::ALL.map(|path| RequestCount {
-                request,
-                path,
-                count: types.iter().map(|own| sum(own.on(path))).sum(),
-            })
+        let mut counts = BTreeMap::<_, u64>::new();
+        for counted in CountedType::all() {
+            for path in RequestPath::ALL {
+                *counts.entry((name_of(counted), path)).or_default() += sum(counted.on(path));
+            }
+        }
+        let count = |((request, path), count)| RequestCount {
+            request,
+            path,
+            count,
         };
-        let named = |types: &[RequestType]| types.iter().copied().map(CountedType::of).collect();
-        let rows = NAMES.iter().map(|(name, types)| (*name, named(types)));
-        let all_named: Vec<CountedType> =
-            rows.clone().flat_map(|(_, own): (_, Vec<_>)| own).collect();
-        let others = CountedType::all().filter(|own| !all_named.contains(own));
-        let rows = rows.chain([(OTHER, others.collect())]);
         let error = |code: Option<ErrorCode>, counter| ErrorCount {
             code,
             name: code.and_then(code_name).unwrap_or(OTHER),
@@ -122,7 +125,7 @@ impl RequestMetrics {
         // In this order: what is released was held before.
         let released = sum(Counter::RELEASED);
         Self {
-            counts: rows.flat_map(|(name, own)| count(name, &own)).collect(),
+            counts: counts.into_iter().map(count).collect(),
             errors: errors
                 .into_iter()
                 .chain([error(None, Counter::OTHER_ERRORS)])
