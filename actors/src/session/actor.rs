@@ -98,6 +98,7 @@ impl Session {
             forget(worker, cell, &mut state);
             own.close(Closing::Now, CloseReason::Panicked);
         }
+        count_answered(&mut state, &own);
         worker.publish_counts(&state);
     }
 }
@@ -252,6 +253,7 @@ impl ActorFuture<Session> for Traffic {
             own.on_end(CloseReason::Panicked);
             Poll::Ready(())
         });
+        count_answered(&mut state, &own);
         if poll.is_ready() {
             ctx.stop();
         }
@@ -282,6 +284,17 @@ fn forget(worker: &WorkerCell, cell: &ConnectionCell, state: &mut WorkerState) {
     state.buffers.restore_scratch();
     worker.publish_counts(state);
     state.outgoing.wake_flush();
+}
+
+/// A turn is at its end, however it came to that: counts how long the requests took that were
+/// answered in it, if it is timed.
+#[inline]
+fn count_answered(state: &mut WorkerState, own: &ConnectionState) {
+    if let Some((took, answered)) = state.turns.take_answered() {
+        for (path, count) in RequestPath::ALL.into_iter().zip(answered) {
+            own.traffic().durations(path).add_many(took, count.into());
+        }
+    }
 }
 
 /// Charges a connection's buffers, and has Tx told of room for which it waits.
@@ -377,11 +390,6 @@ fn turn(
     if serving.is_stopping() && own.is_idle_operator() {
         // The worker waits for everybody else.
         state.outgoing.wake_flush();
-    }
-    if let Some((took, answered)) = state.turns.take_answered() {
-        for (path, count) in RequestPath::ALL.into_iter().zip(answered) {
-            own.traffic().durations(path).add_many(took, count.into());
-        }
     }
     own.rest_until(state.turns.rest());
     charge(cell, state, own);
