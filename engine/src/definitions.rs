@@ -7,15 +7,19 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use vestibule_actors::engine::{Engine, EngineWrapper};
 use vestibule_actors::serving::State;
 use vestibule_actors::{EngineError, RuntimeHandle};
-use vestibule_wire::request::IteratorType;
+use vestibule_wire::request::IdOrName;
 
 use crate::engine::EmbeddedEngine;
+use crate::model::field::FieldType;
+use crate::model::index::IndexDef;
+use crate::model::space::{Field, SpaceDef};
 
 /// Who makes what is missing.
 const ADMIN: &str = "admin";
@@ -60,13 +64,23 @@ pub struct SpaceDefinition {
 }
 
 /// A field, as a format has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct FieldDefinition {
     name: String,
+    /// By its own name, not by an older one.
     #[serde(rename = "type")]
     kind: String,
-    #[serde(default)]
     is_nullable: bool,
+}
+
+impl FieldDefinition {
+    fn of(field: &Field) -> Self {
+        Self {
+            name: field.name.to_string(),
+            kind: field.kind.name().to_owned(),
+            is_nullable: field.is_nullable,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -157,6 +171,8 @@ impl SpaceDefinition {
     }
 
     fn with_field(mut self, name: &str, kind: &str, is_nullable: bool) -> Self {
+        // What is no type the engine refuses, as it was written.
+        let kind = FieldType::from_name(kind).map_or(kind, |own| own.name());
         self.fields.push(FieldDefinition {
             name: name.to_owned(),
             kind: kind.to_owned(),
@@ -267,52 +283,6 @@ impl Definitions {
     }
 }
 
-/// A row of `_vspace`, as far as it is looked at.
-#[derive(Debug, Deserialize)]
-struct FoundSpace(
-    u32,
-    IgnoredAny,
-    IgnoredAny,
-    IgnoredAny,
-    IgnoredAny,
-    FoundSpaceFlags,
-    Vec<FieldDefinition>,
-);
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct FoundSpaceFlags {
-    temporary: bool,
-}
-
-/// A row of `_vindex`, as far as it is looked at.
-#[derive(Debug, Deserialize)]
-struct FoundIndex(
-    IgnoredAny,
-    IgnoredAny,
-    String,
-    IgnoredAny,
-    FoundIndexFlags,
-    Vec<FoundPart>,
-);
-
-#[derive(Debug, Deserialize)]
-struct FoundIndexFlags {
-    unique: bool,
-}
-
-/// A part, in the older form or the newer.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum FoundPart {
-    Pair(u32, String),
-    Map {
-        field: u32,
-        #[serde(rename = "type")]
-        kind: String,
-    },
-}
-
 /// A row of `_vuser`, as far as it is looked at.
 #[derive(Debug, Deserialize)]
 struct FoundUser(
@@ -354,22 +324,13 @@ async fn call<E: HasData>(
     Ok(())
 }
 
-/// The space, if it is there, and its indexes.
+/// The space, if it is there.
 async fn find_space<E: HasData>(
     runtime: &RuntimeHandle<E>,
     name: &str,
-) -> Result<Option<(FoundSpace, Vec<FoundIndex>)>, EngineError> {
+) -> Result<Option<Arc<SpaceDef>>, EngineError> {
     let name = name.to_owned();
-    let find = move |engine: &E| {
-        let reader = engine.embedded().reader();
-        let spaces = reader.space::<FoundSpace>("_vspace").index("name");
-        let Some(space) = spaces.get(&name)? else {
-            return Ok(None);
-        };
-        let indexes = reader.space::<FoundIndex>("_vindex");
-        let indexes = indexes.select(IteratorType::Eq, &space.0, u32::MAX)?;
-        Ok(Some((space, indexes)))
-    };
+    let find = move |engine: &E| Ok(engine.embedded().definition(IdOrName::Name(&name)).ok());
     runtime.read(find).await
 }
 
@@ -377,24 +338,21 @@ async fn establish_space<E: HasData>(
     runtime: &RuntimeHandle<E>,
     wanted: &SpaceDefinition,
 ) -> Result<(), DefinitionsError> {
-    let mut indexes = Vec::new();
-    match find_space(runtime, &wanted.name).await? {
-        Some((space, found)) => {
-            check_space(wanted, &space)?;
-            indexes = found;
-        }
-        None => {
-            let options = WantedSpace {
-                format: &wanted.fields,
-                temporary: wanted.is_temporary,
-            };
-            call(runtime, "box.schema.space.create", &(&wanted.name, options)).await?;
-        }
+    let found = find_space(runtime, &wanted.name).await?;
+    if let Some(space) = &found {
+        check_space(wanted, space)?;
+    } else {
+        let options = WantedSpace {
+            format: &wanted.fields,
+            temporary: wanted.is_temporary,
+        };
+        call(runtime, "box.schema.space.create", &(&wanted.name, options)).await?;
     }
     for index in &wanted.indexes {
         let parts = wanted.parts(index)?;
-        if let Some(found) = indexes.iter().find(|own| own.2 == index.name) {
-            check_index(wanted, index, &parts, found)?;
+        let mut there = found.iter().flat_map(|space| space.indexes());
+        if let Some(there) = there.find(|own| *own.name == *index.name) {
+            check_index(wanted, index, &parts, there)?;
             continue;
         }
         let parts = index.fields.iter().map(|field| WantedPart { field });
@@ -408,23 +366,23 @@ async fn establish_space<E: HasData>(
     Ok(())
 }
 
-fn check_space(wanted: &SpaceDefinition, found: &FoundSpace) -> Result<(), DefinitionsError> {
+fn check_space(wanted: &SpaceDefinition, found: &SpaceDef) -> Result<(), DefinitionsError> {
     let differs = |what: &str, found: String, needed: String| DefinitionsError::Differs {
         what: format!("the {what} of the space '{}'", wanted.name),
         found,
         wanted: needed,
     };
-    let FoundSpace(_, _, _, _, _, flags, format) = found;
+    let format: Vec<_> = found.format.iter().map(FieldDefinition::of).collect();
     if !format.starts_with(&wanted.fields) {
-        let (found, needed) = (format_text(format), format_text(&wanted.fields));
+        let (found, needed) = (format_text(&format), format_text(&wanted.fields));
         return Err(differs("format", found, needed));
     }
-    if flags.temporary != wanted.is_temporary {
+    if found.is_temporary != wanted.is_temporary {
         let kind = |is_temporary| match is_temporary {
             true => "a temporary one".to_owned(),
             false => "one that is kept".to_owned(),
         };
-        let (found, needed) = (kind(flags.temporary), kind(wanted.is_temporary));
+        let (found, needed) = (kind(found.is_temporary), kind(wanted.is_temporary));
         return Err(differs("kind", found, needed));
     }
     Ok(())
@@ -443,14 +401,12 @@ fn check_index(
     space: &SpaceDefinition,
     wanted: &IndexDefinition,
     parts: &[(u32, String)],
-    found: &FoundIndex,
+    found: &IndexDef,
 ) -> Result<(), DefinitionsError> {
-    let FoundIndex(_, _, _, _, flags, found_parts) = found;
-    let found_parts = found_parts.iter().map(|part| match part {
-        FoundPart::Pair(field, kind) | FoundPart::Map { field, kind } => (*field, kind.clone()),
-    });
+    let found_parts = found.parts.iter();
+    let found_parts = found_parts.map(|part| (part.field, part.kind.name().to_owned()));
     let found_parts: Vec<_> = found_parts.collect();
-    if (flags.unique, &*found_parts) == (wanted.is_unique, parts) {
+    if (found.is_unique, &*found_parts) == (wanted.is_unique, parts) {
         return Ok(());
     }
     let text = |is_unique: bool, parts: &[(u32, String)]| {
@@ -461,7 +417,7 @@ fn check_index(
     };
     Err(DefinitionsError::Differs {
         what: format!("the index '{}' of the space '{}'", wanted.name, space.name),
-        found: text(flags.unique, &found_parts),
+        found: text(found.is_unique, &found_parts),
         wanted: text(wanted.is_unique, parts),
     })
 }

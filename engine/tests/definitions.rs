@@ -1,10 +1,13 @@
 //! Definitions of an embedder: made at the first start, held against at later ones.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vestibule_actors::EngineError;
 use vestibule_actors::testing::{RequestBuilder, TestServer, block_on};
 use vestibule_actors::wire::ErrorCode;
+use vestibule_actors::wire::keys::{self, RequestType};
+use vestibule_actors::wire::reply::write_serialized;
 use vestibule_engine::testing::TestData;
 use vestibule_engine::{
     Definitions, DefinitionsError, EmbeddedEngine, SpaceDefinition, procedures,
@@ -113,6 +116,36 @@ fn what_differs_is_told_and_left_as_it_is() {
         .field("id", "unsigned")
         .index("primary", &["id"]);
     establish(&Definitions::new().space(older), &server).expect("it has what it needs");
+}
+
+/// What a space is decides, and not how its rows are written.
+#[test]
+fn what_is_written_in_another_way_is_as_wanted() {
+    let data = TestData::new();
+    let server = start(&data);
+    let older_names = SpaceDefinition::new("pages")
+        .field("id", "uint")
+        .field("name", "STR")
+        .index("primary", &["id", "name"]);
+    let notes = SpaceDefinition::new("notes")
+        .field("id", "unsigned")
+        .temporary()
+        .index("primary", &["id"]);
+    let definitions = Definitions::new().space(older_names).space(notes);
+    // As a client may put it: of a type that says the same, and with a field that says no type.
+    let id = BTreeMap::from([("name", "id"), ("type", "num")]);
+    let format = (id, BTreeMap::from([("name", "more")]));
+    let options = BTreeMap::from([("type", "data-temporary")]);
+    let mut row = Vec::new();
+    write_serialized(&mut row, &(600, 1, "notes", "memtx", 0, options, format)).expect("it is one");
+    let put = RequestBuilder::new(RequestType::Insert, 1)
+        .uint(keys::SPACE_ID, 280)
+        .pair(keys::TUPLE, &row);
+    assert_eq!(server.connect().ask(&put).code, 0);
+    establish(&definitions, &server).expect("what is missing is made");
+    let before = schema_version(&server);
+    establish(&definitions, &server).expect("it is there");
+    assert_eq!(schema_version(&server), before, "nothing was made again");
 }
 
 /// A start that was cut off has left a space without its second index, and a user without rights.
