@@ -385,13 +385,9 @@ fn the_one<T>(rows: Vec<T>) -> Result<T, Error> {
 }
 
 /// Structs become arrays.
-fn serialize(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
-    let fault = |fault: rmp_serde::encode::Error| Error::illegal_params(fault.to_string());
-    rmp_serde::to_vec(value).map_err(fault)
-}
-
 fn row_bytes(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
-    let bytes = serialize(value)?;
+    let bytes = rmp_serde::to_vec(value);
+    let bytes = bytes.map_err(|fault| Error::illegal_params(fault.to_string()))?;
     match Reader::new(&bytes).read_array_len() {
         Ok(_) => Ok(bytes),
         Err(_) => Err(errors::tuple_not_array()),

@@ -74,13 +74,8 @@ impl Rig {
         self.server.as_ref().expect("it runs").handle()
     }
 
-    /// Makes the space, as `admin`.
     fn create(&self) {
-        let admin = |name: &'static str, args: Vec<u8>| {
-            block_on(self.runtime().call_raw("admin", name, args)).expect("it is created");
-        };
-        admin("box.schema.space.create", args(&("users",)));
-        admin("box.space.users:create_index", args(&("primary",)));
+        create(self.runtime());
     }
 }
 
@@ -89,6 +84,15 @@ impl Drop for Rig {
         drop(self.server.take());
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Makes the space, as `admin`.
+fn create(runtime: &Runtime) {
+    let admin = |name: &'static str, args: Vec<u8>| {
+        block_on(runtime.call_raw("admin", name, args)).expect("it is created");
+    };
+    admin("box.schema.space.create", args(&("users",)));
+    admin("box.space.users:create_index", args(&("primary",)));
 }
 
 fn args(values: &impl Serialize) -> Vec<u8> {
@@ -413,14 +417,7 @@ fn a_replica_refuses_work_that_changes_something_and_reads_on() {
 fn what_cannot_be_written_is_refused_and_changes_nothing() {
     let data = TestData::new();
     let server = TestServer::of(data.engine(), procedures::standard());
-    let create = server
-        .handle()
-        .call_raw("admin", "box.schema.space.create", args(&("users",)));
-    block_on(create).expect("it is made");
-    let create = server
-        .handle()
-        .call_raw("admin", "box.space.users:create_index", args(&("pk",)));
-    block_on(create).expect("it is made");
+    create(server.handle());
     data.fail_writes(true);
     let store = |engine: &mut EmbeddedEngine| insert(&mut engine.data(), 1);
     let failed = write(server.handle(), store);

@@ -58,7 +58,6 @@ impl<E: Engine> TxCore<E> {
 
 #[cfg(test)]
 mod tests {
-
     use crate::engine::catalog::User;
     use crate::testing::RequestBuilder;
     use crate::tx::test_fixture::{Fixture, fixture};
