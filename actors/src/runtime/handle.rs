@@ -210,7 +210,7 @@ impl<E: 'static> RuntimeHandle<E> {
     /// harness.handle().stop_now("the operator");
     /// // It is told, whether it had begun or not.
     /// assert_ne!(peer.receive().code, 0);
-    /// assert!(block_on(harness.handle().stopped()).tx_stopped);
+    /// assert_eq!(block_on(harness.handle().stopped()).failure, None);
     /// ```
     pub fn stop_now(&self, requested_by: &str) {
         let stop = Transition::stop().lameduck(Duration::ZERO);
