@@ -15,7 +15,7 @@ use vestibule_wire::Error;
 use super::EmbeddedEngine;
 use crate::limits::LAYER_ENTRY_BYTES;
 use crate::model::tuple::Tuple;
-use crate::store::index_build::{Built, Room};
+use crate::store::index_build::Room;
 
 /// What data may take, and what they took at the last commit.
 #[derive(Debug)]
@@ -43,12 +43,6 @@ impl DataBound {
 
     pub(super) fn told(&self) -> &Arc<DataMemory> {
         &self.told
-    }
-
-    /// Whether there is room for `bytes` beside the image and what is not committed.
-    #[inline]
-    fn has_room(&self, uncommitted: usize, bytes: usize) -> bool {
-        self.max - self.committed.min(self.max) >= uncommitted.saturating_add(bytes)
     }
 
     /// The image takes this many bytes now. Warns when 7/8 of the bound are used, once until there
@@ -106,25 +100,11 @@ impl EmbeddedEngine {
     /// Whether there is memory for another tuple in this number of indexes.
     #[inline]
     pub(super) fn has_memory_for(&self, indexes: usize, new: &Tuple) -> bool {
-        let uncommitted = self.workspace.uncommitted_bytes();
-        self.memory.has_room(uncommitted, cost(indexes, new))
-    }
-
-    /// Checks whether there is memory for indexes that were built for a definition.
-    ///
-    /// # Errors
-    ///
-    /// `ErrorCode::MEMORY_ISSUE` if there is none.
-    pub(super) fn check_memory_of(&self, built: &[Built]) -> Result<(), Error> {
-        let bytes = built.iter().map(|own| own.tree.tally().nodes).sum();
-        let room = self.room();
-        if built.is_empty() || room.is_for(bytes) {
-            return Ok(());
-        }
-        Err(room.error(bytes))
+        self.room().is_for(cost(indexes, new))
     }
 
     /// The memory that there is for data, with what is not committed in use.
+    #[inline]
     pub(super) fn room(&self) -> Room {
         Room {
             used: self.memory.committed + self.workspace.uncommitted_bytes(),

@@ -127,7 +127,6 @@ impl EmbeddedEngine {
         if let Some(new) = new.as_ref().filter(|_| space.id != system::TRUNCATE) {
             self.check_memory(1, old.as_ref(), new)?;
         }
-        self.check_memory_of(&built)?;
         if old.is_some() || new.is_some() {
             self.define(space, key, old.as_ref(), new, built)?;
         }
@@ -160,7 +159,6 @@ impl EmbeddedEngine {
                 &mut busy,
             )
         })?;
-        self.check_memory_of(&built)?;
         let old = self.look(|snapshot| snapshot.get(space.id, &key).cloned());
         self.define(space, key, old.as_ref(), Some(new), built)
     }

@@ -43,7 +43,7 @@ pub(crate) enum BuildError {
     Duplicates(Vec<(Tuple, Tuple)>),
     /// A tuple has no key, or keys that are too large.
     NoKey(Error),
-    /// Keys would take more memory than there is for data: this many bytes so far.
+    /// Keys or nodes would take more memory than there is for data: this many bytes so far.
     NoMemory(usize, Room),
     /// Nobody waits for the index any more.
     Cancelled,
@@ -66,6 +66,7 @@ impl Room {
     };
 
     /// Whether this many bytes may be used besides.
+    #[inline]
     pub(crate) fn is_for(self, bytes: usize) -> bool {
         bytes <= self.max.saturating_sub(self.used)
     }
@@ -161,7 +162,12 @@ pub(crate) fn build<'t>(
             .expect("the keys are sorted, and none is there twice");
         steps.take(1)?;
     }
-    Ok(tree.finish())
+    let tree = tree.finish();
+    let bytes = tree.tally().nodes;
+    if !room.is_for(bytes) {
+        return Err(BuildError::NoMemory(bytes, room));
+    }
+    Ok(tree)
 }
 
 fn duplicates(keys: &[(Key, &Tuple)]) -> Vec<(Tuple, Tuple)> {

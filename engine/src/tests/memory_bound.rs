@@ -158,6 +158,36 @@ fn the_keys_of_an_index_are_made_as_far_as_there_is_memory_for_them() {
     assert_eq!(taken, 101, "40 bytes each");
 }
 
+/// Beside its keys a node has children, or tuples, and a head.
+#[test]
+fn an_index_whose_nodes_take_more_than_its_keys_is_held_to_its_nodes() {
+    let mut rig = Rig::with_space(&[(1, "unsigned")]);
+    for key in 0..1000 {
+        rig.insert(&(key, format!("{key:020}")));
+    }
+    rig.commit();
+    let options = IndexOptions {
+        parts: [(2, "string")],
+    };
+    rig.call("box.space.s:create_index", &("second", options));
+    rig.commit();
+    let image = rig.engine.image();
+    let space = image.space(SPACE).unwrap();
+    let second = &space.def.secondaries[0];
+    let nodes = space.tree(second.id).unwrap().tally().nodes;
+    assert!(nodes > 40 * 1000, "{nodes}: 40 bytes for each key");
+    let built = |max| {
+        let room = Room { used: 0, max };
+        build(second, space.rows.tuples(), room, &mut |_| true)
+    };
+    let refused = built(nodes - 1);
+    assert!(
+        matches!(refused, Err(BuildError::NoMemory(bytes, _)) if bytes == nodes),
+        "{refused:?}"
+    );
+    assert!(built(nodes).is_ok());
+}
+
 #[derive(serde::Serialize)]
 struct IndexOptions {
     parts: [(u32, &'static str); 1],
