@@ -194,11 +194,7 @@ impl Contents {
         on_duplicate: &mut dyn FnMut(String),
         progress: &mut dyn FnMut(Progress),
     ) {
-        let indexes = self.image.spaces().flat_map(|space| {
-            let indexes = space.def.secondaries.iter();
-            indexes.map(|index| index_build::work(index, &space.rows))
-        });
-        let (mut done, total) = (0, indexes.sum::<u64>());
+        let (mut done, total) = (0, self.image.secondaries_work());
         for space in self.image.spaces() {
             for index in &space.def.secondaries {
                 // A row that does not fit is told already.

@@ -92,12 +92,7 @@ impl Image {
         force: bool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), Error> {
-        let indexes = self.spaces().flat_map(|space| {
-            let rows = &space.rows;
-            let indexes = space.def.secondaries.iter();
-            indexes.map(|index| index_build::work(index, rows))
-        });
-        let (mut done, total) = (0, indexes.sum::<u64>());
+        let (mut done, total) = (0, self.secondaries_work());
         let ids: Vec<u32> = self.spaces().map(|space| space.def.id).collect();
         for id in ids {
             let Some(space) = self.space_mut(id) else {
@@ -125,6 +120,15 @@ impl Image {
             }
         }
         Ok(())
+    }
+
+    /// Steps that building every secondary index takes.
+    pub(crate) fn secondaries_work(&self) -> u64 {
+        let indexes = self.spaces().flat_map(|space| {
+            let indexes = space.def.secondaries.iter();
+            indexes.map(|index| index_build::work(index, &space.rows))
+        });
+        indexes.sum()
     }
 
     /// Builds the secondary indexes of one space. One that cannot be built stays as it is; returns
