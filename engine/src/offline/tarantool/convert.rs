@@ -15,6 +15,7 @@ use super::TarantoolData;
 use super::error::TarantoolError;
 use super::foreign_keys::SqlForeignKeys;
 use super::model::{CHECK, FUNCTIONAL_INDEX, Model, TRIGGER, first_number};
+use crate::model::collation::KnownCollation;
 use crate::offline::{Import, Put};
 use crate::print::Printed;
 use crate::privileges::ObjectKind;
@@ -29,9 +30,6 @@ const FOREIGN: [(u32, &str); 3] = [
     (CHECK, "check constraint"),
     (FUNCTIONAL_INDEX, "functional index"),
 ];
-
-/// Collations up to this number are Tarantool's own.
-const COLLATIONS_BORN_MAX: u64 = 276;
 
 /// The role `replication`, which every directory is born with.
 const REPLICATION: u64 = 3;
@@ -121,7 +119,8 @@ impl Conversion {
             self.object(ObjectKind::User, system::USER, &cut(row, 5), "user");
         }
         for row in model.rows(system::COLLATION) {
-            if first_number(row).map_or(0, u64::from) > COLLATIONS_BORN_MAX {
+            let number = first_number(row).map_or(0, u64::from);
+            if KnownCollation::with_number(number).is_none() {
                 let name = named(row);
                 self.unheld.push(format!("collation {name}: not supported"));
             }
