@@ -34,8 +34,10 @@ pub(crate) use none::NoCollation as Collation;
 #[cfg(feature = "collations")]
 pub(crate) use unicode::UnicodeCollation as Collation;
 
+/// Names of the first collations, which are of no language.
+const OF_NO_LANGUAGE: [&str; 4] = ["none", "unicode", "unicode_ci", "binary"];
 /// The number of the first collation of a language.
-const LANGUAGES_FROM: u16 = 4;
+const LANGUAGES_FROM: u16 = OF_NO_LANGUAGE.len() as u16;
 /// How many collations there are of each language, one for each strength.
 const STRENGTHS: u16 = 3;
 /// How many collations Tarantool is born with.
@@ -83,7 +85,15 @@ impl KnownCollation {
 
     /// The collation with this name, in any case.
     pub(crate) fn with_name(name: &str) -> Option<Self> {
-        Self::all().find(|own| own.name().eq_ignore_ascii_case(name))
+        let name = name.to_ascii_lowercase();
+        if let Some(number) = OF_NO_LANGUAGE.iter().position(|own| *own == name) {
+            return Some(Self(number as u16));
+        }
+        let (language, strength) = name.strip_prefix("unicode_")?.rsplit_once("_s")?;
+        let is_it = |own: &Language| own.name.eq_ignore_ascii_case(language);
+        let language = LANGUAGES.iter().position(is_it)? as u16;
+        let at = ["1", "2", "3"].iter().position(|own| *own == strength)? as u16;
+        Some(Self(LANGUAGES_FROM + STRENGTHS * language + at))
     }
 
     pub(crate) fn number(self) -> u16 {
@@ -99,8 +109,7 @@ impl KnownCollation {
 
     pub(crate) fn name(self) -> String {
         let Some((language, at)) = self.of_language() else {
-            let names = ["none", "unicode", "unicode_ci", "binary"];
-            return names[usize::from(self.0)].to_owned();
+            return OF_NO_LANGUAGE[usize::from(self.0)].to_owned();
         };
         format!("unicode_{}_s{}", language.name, at + 1)
     }

@@ -31,8 +31,21 @@ fn every_collation_has_tarantools_number_and_name() {
             (locale, strength)
         );
     }
+    for known in KnownCollation::all() {
+        let name = known.name().to_uppercase();
+        assert_eq!(KnownCollation::with_name(&name), Some(known), "{name}");
+    }
     assert_eq!(KnownCollation::with_number(277), None);
-    assert_eq!(KnownCollation::with_name("unicode_af_s4"), None);
+    for name in [
+        "",
+        "unicode_",
+        "unicode_s1",
+        "unicode_af",
+        "unicode_af_s4",
+        "af_s1",
+    ] {
+        assert_eq!(KnownCollation::with_name(name), None, "{name}");
+    }
 }
 
 #[test]
