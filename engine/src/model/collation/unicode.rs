@@ -42,8 +42,11 @@ impl UnicodeCollation {
     /// `ErrorCode::UNSUPPORTED` if there are no tables for it.
     pub(super) fn new(known: KnownCollation) -> Result<Self, Error> {
         let unsupported = || part_errors::unsupported_collation(&known.name());
-        let collator = collator(known).ok_or_else(unsupported)?;
-        COLLATORS[usize::from(known.number())].get_or_init(|| collator);
+        let made = &COLLATORS[usize::from(known.number())];
+        if made.get().is_none() {
+            let collator = collator(known).ok_or_else(unsupported)?;
+            made.get_or_init(|| collator);
+        }
         let number = NonZeroU16::new(known.number());
         number.map(Self).ok_or_else(unsupported)
     }
