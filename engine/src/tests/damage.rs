@@ -44,12 +44,36 @@ impl Rig {
     }
 
     pub(super) fn checkpoint(&self) {
+        assert!(self.try_checkpoint());
+    }
+
+    /// Makes a checkpoint, if one can be made.
+    pub(super) fn try_checkpoint(&self) -> bool {
         let (answer, answered) = mpsc::channel();
         let made = self.engine.snapshot(Box::new(move |result| {
             answer.send(result.is_ok()).expect("the test waits");
         }));
         made.unwrap();
-        assert!(answered.recv().expect("it is answered"));
+        answered.recv().expect("it is answered")
+    }
+
+    /// Ends the engine, and journals rows that it might never have written, each in a turn.
+    pub(super) fn close_and_journal(&mut self, space: u32, rows: &[Vec<u8>]) {
+        self.close();
+        let options = JournalOptions {
+            dir: self.options.data_dir.clone(),
+            sync: JournalSync::Never,
+            force_recovery: false,
+            from: 1,
+            required_until: 0,
+        };
+        let mut journal = Journal::open(options, &mut |_, _| Ok(()), &mut |_, _| ()).unwrap();
+        for row in rows {
+            let (mut turn, mut record) = (Layer::default(), Vec::new());
+            turn.set(space, Key::from_bytes(row), Some(row[..].into()));
+            record::encode(&turn, |_| true, &mut record);
+            journal.append(&record).unwrap();
+        }
     }
 }
 
@@ -99,15 +123,21 @@ fn sample(with_checkpoint: bool) -> Sample {
     }
 }
 
-/// The files of a directory by their names.
+/// The files of a directory that hold data, by their names.
 fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = all_files(directory);
+    files.retain(|(name, _)| name != "lock" && name != MARK);
+    files
+}
+
+/// All files of a directory, by their names.
+pub(super) fn all_files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
     let mut files: Vec<_> = entries
         .map(|entry| {
             let name = entry.file_name().into_string().unwrap();
             (name, fs::read(entry.path()).unwrap())
         })
-        .filter(|(name, _)| name != "lock" && name != MARK)
         .collect();
     files.sort();
     files
@@ -320,22 +350,8 @@ fn rows_that_do_not_belong_there_are_told_with_their_record() {
     assert!(made.starts_with('['), "{made}");
     rig.insert(&(1, 7));
     rig.commit();
-    rig.close();
-    let options = JournalOptions {
-        dir: rig.options.data_dir.clone(),
-        sync: JournalSync::Never,
-        force_recovery: false,
-        from: 1,
-        required_until: 0,
-    };
-    let mut journal = Journal::open(options, &mut |_, _| Ok(()), &mut |_, _| ()).unwrap();
-    for row in [pack(&(2, "no number")), pack(&("x", 1)), pack(&(3, 7))] {
-        let (mut turn, mut record) = (Layer::default(), Vec::new());
-        turn.set(SPACE, Key::from_bytes(&row), Some(row.into()));
-        record::encode(&turn, |_| true, &mut record);
-        journal.append(&record).unwrap();
-    }
-    drop(journal);
+    let rows = [pack(&(2, "no number")), pack(&("x", 1)), pack(&(3, 7))];
+    rig.close_and_journal(SPACE, &rows);
 
     let mut told = Vec::new();
     let mut findings = Findings {

@@ -1,50 +1,22 @@
 //! A build without collations, and directories that one with them has written.
 
-use std::fs;
-
 use serde_json::json;
 use vestibule_wire::request::{Body, IdOrName, Select};
 
+use super::damage::all_files;
 use super::part_paths::index;
 use super::{NONE, Rig, SPACE, by, pack};
-use crate::durability::journal::{Journal, JournalOptions};
-use crate::durability::record;
-use crate::model::key::Key;
 use crate::offline::{Contents, Findings};
-use crate::options::JournalSync;
 use crate::schema::system;
-use crate::store::layer::Layer;
 
 const TOLD: &str =
     "this build has no collations: 'unicode_ci' needs one with the feature 'collations'";
 
 /// What a build with collations has journaled last: an index with one.
 fn with_collated_index(rig: &mut Rig) {
-    rig.close();
-    let options = JournalOptions {
-        dir: rig.options.data_dir.clone(),
-        sync: JournalSync::Never,
-        force_recovery: false,
-        from: 1,
-        required_until: 0,
-    };
-    let mut journal = Journal::open(options, &mut |_, _| Ok(()), &mut |_, _| ()).unwrap();
     let parts = json!([{"field": 1, "type": "string", "collation": 2}]);
     let row = pack(&json!([SPACE, 1, "by", "tree", {"unique": true}, parts]));
-    let (mut turn, mut record) = (Layer::default(), Vec::new());
-    turn.set(system::INDEX, Key::from_bytes(&row), Some(row.into()));
-    record::encode(&turn, |_| true, &mut record);
-    journal.append(&record).unwrap();
-}
-
-fn files(rig: &Rig) -> Vec<(std::ffi::OsString, Vec<u8>)> {
-    let entries = fs::read_dir(&rig.options.data_dir).unwrap();
-    let mut files: Vec<_> = entries
-        .map(|entry| entry.unwrap())
-        .map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap()))
-        .collect();
-    files.sort();
-    files
+    rig.close_and_journal(system::INDEX, &[row]);
 }
 
 #[test]
@@ -87,7 +59,7 @@ fn a_directory_with_a_collation_is_refused_and_stays_as_it_is_even_if_recovery_i
             rig.checkpoint();
         }
         with_collated_index(&mut rig);
-        let before = files(&rig);
+        let before = all_files(&rig.options.data_dir);
         for force in [false, true] {
             rig.options.force_recovery = force;
             let refused = rig.try_reopen().unwrap_err().to_string();
@@ -95,7 +67,7 @@ fn a_directory_with_a_collation_is_refused_and_stays_as_it_is_even_if_recovery_i
                 refused.contains(&format!("index 'by' of space 512: {TOLD}")),
                 "{refused}"
             );
-            assert_eq!(files(&rig), before);
+            assert_eq!(all_files(&rig.options.data_dir), before);
         }
         let mut told = Vec::new();
         let mut findings = Findings {

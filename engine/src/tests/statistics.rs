@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use vestibule_actors::engine::{Engine, EngineNumbers};
@@ -81,18 +80,10 @@ fn the_journal_is_told_as_it_grows_and_is_synced() {
 #[test]
 fn checkpoints_are_told_and_failed_ones_counted() {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
-    let checkpoint = |rig: &Rig| {
-        let (told, answer) = mpsc::channel();
-        let answered = Box::new(move |result: Result<(), _>| {
-            told.send(result.is_ok()).expect("the test waits");
-        });
-        rig.engine.snapshot(answered).expect("none is under way");
-        answer.recv().expect("it is answered")
-    };
     let told = |rig: &Rig| numbers(rig).checkpoints.expect("they are made");
     assert_eq!((told(&rig).last_success, told(&rig).failures), (None, 0));
     let begin = SystemTime::now() - Duration::from_secs(1);
-    assert!(checkpoint(&rig));
+    assert!(rig.try_checkpoint());
     let made = told(&rig);
     assert!(made.last_success.is_some_and(|at| at >= begin));
     assert!(made.last_duration.is_some());
@@ -100,7 +91,7 @@ fn checkpoints_are_told_and_failed_ones_counted() {
     rig.commit();
     assert!(told(&rig).journal_bytes > 0);
     fs::remove_dir_all(&rig.options.data_dir).expect("it is there");
-    assert!(!checkpoint(&rig));
+    assert!(!rig.try_checkpoint());
     assert_eq!(told(&rig).failures, 1);
     assert_eq!(told(&rig).last_success, made.last_success);
 }
