@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::ReadBuf;
 
-use super::transport::{self, Transport};
+use super::transport::Transport;
 use crate::incoming::Duplex;
 
 /// A stream behind the interface of a socket.
@@ -70,18 +70,6 @@ impl Transport for Adopted {
     ) -> Poll<io::Result<()>> {
         self.is_new_task(cx);
         let poll = self.stream.as_mut().poll_read(cx, buffer);
-        self.has_failed |= matches!(poll, Poll::Ready(Err(_)));
-        poll
-    }
-
-    fn poll_read_into(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut Vec<u8>,
-        most: usize,
-    ) -> Poll<io::Result<usize>> {
-        self.is_new_task(cx);
-        let poll = transport::poll_read_into(&mut self.stream, cx, buffer, most);
         self.has_failed |= matches!(poll, Poll::Ready(Err(_)));
         poll
     }

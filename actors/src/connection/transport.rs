@@ -23,14 +23,6 @@ pub(crate) trait Transport {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>)
     -> Poll<io::Result<()>>;
 
-    /// Adds at most `most` bytes of what there is to a buffer that has room for them.
-    fn poll_read_into(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut Vec<u8>,
-        most: usize,
-    ) -> Poll<io::Result<usize>>;
-
     /// Writes what is taken at once. What is not taken comes first when this is called again.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
@@ -103,15 +95,6 @@ macro_rules! socket {
                 AsyncRead::poll_read(Pin::new(self), cx, buffer)
             }
 
-            fn poll_read_into(
-                &mut self,
-                cx: &mut Context<'_>,
-                buffer: &mut Vec<u8>,
-                most: usize,
-            ) -> Poll<io::Result<usize>> {
-                poll_read_into(self, cx, buffer, most)
-            }
-
             fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 Self::try_write(self, bytes)
             }
@@ -152,15 +135,28 @@ macro_rules! socket {
 socket!(TcpStream, bound_unsent_of_tcp, write_apart_to_tcp);
 socket!(UnixStream, |_| (), UnixStream::try_write_vectored);
 
-/// Reads into the room of a buffer, up to `most` bytes.
-pub(super) fn poll_read_into<R: AsyncRead + Unpin>(
-    stream: &mut R,
+/// Adds at most `most` bytes of what there is to a buffer that has room for them.
+pub(super) fn poll_read_into(
+    stream: &mut dyn Transport,
     cx: &mut Context<'_>,
     buffer: &mut Vec<u8>,
     most: usize,
 ) -> Poll<io::Result<usize>> {
     // It does not wait: what is polled once and dropped has read, or has not.
-    pin!(stream.read_buf(&mut buffer.limit(most))).poll(cx)
+    pin!(Readable(stream).read_buf(&mut buffer.limit(most))).poll(cx)
+}
+
+/// A transport as the half of a stream that is read.
+struct Readable<'a>(&'a mut dyn Transport);
+
+impl AsyncRead for Readable<'_> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.get_mut().0.poll_read(cx, buffer)
+    }
 }
 
 fn bound_unsent_of_tcp(socket: &TcpStream) {

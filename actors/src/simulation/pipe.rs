@@ -102,20 +102,6 @@ impl Transport for ServerEnd {
         self.0.lock().poll_read(cx, buffer)
     }
 
-    fn poll_read_into(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut Vec<u8>,
-        most: usize,
-    ) -> Poll<io::Result<usize>> {
-        let mut bytes = vec![0; most];
-        let mut read = ReadBuf::new(&mut bytes);
-        self.poll_read(cx, &mut read).map_ok(|()| {
-            buffer.extend_from_slice(read.filled());
-            read.filled().len()
-        })
-    }
-
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().try_write(bytes)
     }

@@ -35,7 +35,7 @@ use super::orphaned::OrphanedTransactions;
 use super::output::{Flushed, Output};
 use super::scan::ParkedScan;
 use super::timeouts::ConnectionTimeouts;
-use super::transport::Transport;
+use super::transport::{Transport, poll_read_into};
 use super::watches::Watches;
 use crate::cells::traffic::{Counter, TrafficCounts};
 use crate::engine::Caller;
@@ -184,13 +184,13 @@ impl ConnectionState {
         inbox: &mut Inbox,
         most: usize,
     ) -> Poll<io::Result<usize>> {
-        inbox.fill(|bytes| self.stream.poll_read_into(cx, bytes, most))
+        inbox.fill(|bytes| poll_read_into(&mut *self.stream, cx, bytes, most))
     }
 
     /// Reads more of a piece of a request in chunks, straight to where that is put together.
     pub(crate) fn poll_read_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
-        let stream = &mut self.stream;
-        let read = |bytes: &mut Vec<u8>, most| stream.poll_read_into(cx, bytes, most);
+        let stream = &mut *self.stream;
+        let read = |bytes: &mut Vec<u8>, most| poll_read_into(stream, cx, bytes, most);
         match &mut self.incoming {
             Some(incoming) => incoming.fill(read),
             None => Poll::Ready(Ok(Filled::default())),
