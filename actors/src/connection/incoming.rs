@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The rest of a large piece is read straight to where its request is put together. Not that of the
-//! first, which may be refused, nor that of the last, which may have to come again.
+//! first, which may be refused, nor that of the last, which may have to come again, nor one that is
+//! more than what has come of its request: there is no room for it.
 
 use std::io;
 use std::task::Poll;
@@ -140,7 +141,10 @@ impl Incoming {
             bytes,
         } = begun;
         let left = size - bytes.len();
+        // Room is made for the rest at once: memory is at most twice what has come.
+        let come = self.receiver.begun(number).map_or(0, Vec::len) + bytes.len();
         let is_straight = size >= STRAIGHT_READ_MIN
+            && left <= come
             && self.kept.is_none()
             && self.receiver.takes_parts(number, size);
         if !is_straight {
@@ -214,4 +218,51 @@ impl Incoming {
 /// The error that ends a connection whose chunks cannot be understood.
 pub(crate) fn damage(what: impl std::fmt::Display) -> Error {
     Error::invalid_msgpack(&what.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use vestibule_wire::groups::Group;
+    use vestibule_wire::limits::CHUNK_PAYLOAD_MAX;
+
+    use super::*;
+
+    /// Who declares the largest piece behind a few bytes gets no room for it.
+    #[test]
+    fn m13_memory_is_at_most_twice_what_has_come_of_pieces_that_have_begun_too() {
+        const BEGUN: usize = 50;
+        let mut incoming = Incoming::default();
+        let first = First {
+            group: Group::stream(2).expect("above 0"),
+            total: 10_000_000,
+        };
+        let opened = incoming.data(1, Some(first), &[1; BEGUN], u64::MAX);
+        assert!(opened.is_ok_and(|own| own.request.is_none()));
+        let (mut come, mut straight) = (BEGUN, 0);
+        for _ in 0..10 {
+            let begun = PieceBegun {
+                number: 1,
+                size: CHUNK_PAYLOAD_MAX,
+                bytes: &[1; BEGUN],
+            };
+            let begun = incoming.begin_piece(begun).expect("in form");
+            if begun.is_none() {
+                let piece = incoming.data(1, None, &vec![1; CHUNK_PAYLOAD_MAX], u64::MAX);
+                assert!(piece.is_ok_and(|own| own.request.is_none()));
+            }
+            straight += usize::from(begun.is_some());
+            while incoming.half_piece().is_some() {
+                let filled = incoming.fill(|bytes, most| {
+                    assert!(bytes.capacity() <= 2 * bytes.len(), "{}", bytes.len());
+                    let size = most.min(10_000);
+                    bytes.extend_from_slice(&vec![1; size]);
+                    Poll::Ready(Ok(size))
+                });
+                assert!(matches!(filled, Poll::Ready(Ok(filled)) if filled.bytes > 0));
+            }
+            come += CHUNK_PAYLOAD_MAX;
+            assert!((come..=2 * come).contains(&incoming.allocated()), "{come}");
+        }
+        assert_eq!(straight, 9, "all but the one that was more than what had come");
+    }
 }
