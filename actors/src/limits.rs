@@ -193,7 +193,8 @@ pub const READ_SIZE: usize = 64 << 10;
 pub(crate) const READ_PER_POLL_MAX: usize = 4 * READ_SIZE;
 /// Bytes of a large request that are read straight to where it is gathered, in one read.
 pub(crate) const STRAIGHT_READ_MAX: usize = 256 << 10;
-/// Fewest bytes of a frame, or of a whole piece, whose rest is.
+/// Fewest bytes of a frame's rest that are, for there has to be room for them, and of a whole piece
+/// whose rest is.
 pub(crate) const STRAIGHT_READ_MIN: usize = 32 << 10;
 /// Bytes that are read behind a piece that was read so: the head of the next, which is read so too.
 pub(crate) const HEAD_READ_SIZE: usize = 4 << 10;

@@ -67,14 +67,15 @@ impl Inbox {
         }
     }
 
-    /// Has `read` add bytes of the frame that it begins with, no more than there is room for.
-    pub(crate) fn fill<T>(&mut self, read: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        read(&mut self.bytes)
-    }
-
     /// Bytes that it takes without growing.
     pub(crate) fn room(&self) -> usize {
         self.bytes.capacity() - self.bytes.len()
+    }
+
+    /// Where more of the frame that it begins with is added, no more than there is
+    /// [room](Self::room) for.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
     }
 
     /// Bytes that a large frame lacks that it begins with, which is not whole.

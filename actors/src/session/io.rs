@@ -98,8 +98,8 @@ fn read_some(
     )
 }
 
-/// Reads more of a large request straight to where it is gathered, if that is what comes next; how
-/// many bytes.
+/// Reads more of a large request straight to where it is gathered, if that is what comes next and
+/// there is room for much of it; how many bytes.
 fn read_straight(
     worker: &WorkerCell,
     cell: &ConnectionCell,
@@ -112,14 +112,13 @@ fn read_straight(
     }
     let packet_size_max = worker.shared.config.packet_size_max;
     let lacks = own.lacks_of_frame(packet_size_max)?;
-    let most = lacks.min(STRAIGHT_READ_MAX);
-    if most < STRAIGHT_READ_MIN {
+    if lacks < STRAIGHT_READ_MIN {
         return None;
     }
     let mut inbox = own.take_inbox()?;
     inbox.use_spare(packet_size_max, &mut state.buffers);
     // A buffer grows when bytes have come, not for those that may come.
-    let most = most.min(inbox.room());
+    let most = lacks.min(inbox.room()).min(STRAIGHT_READ_MAX);
     if most < STRAIGHT_READ_MIN {
         own.put_inbox(inbox);
         return None;

@@ -177,14 +177,15 @@ impl ConnectionState {
         self.stream.poll_read(cx, buffer)
     }
 
-    /// Reads more of a large request, straight to where it is gathered, at most `most` bytes.
+    /// Reads more of a large request, straight to where it is gathered, at most `most` bytes, for
+    /// which there is room.
     pub(crate) fn poll_read_into(
         &mut self,
         cx: &mut Context<'_>,
         inbox: &mut Inbox,
         most: usize,
     ) -> Poll<io::Result<usize>> {
-        inbox.fill(|bytes| poll_read_into(&mut *self.stream, cx, bytes, most))
+        poll_read_into(&mut *self.stream, cx, inbox.buffer(), most)
     }
 
     /// Reads more of a piece of a request in chunks, straight to where that is put together.
