@@ -189,7 +189,7 @@ pub(crate) const VIEW_SELECT_WORK: u32 = 8;
 #[doc(hidden)]
 pub const READ_SIZE: usize = 64 << 10;
 /// Bytes that are read from one socket before the others get their turn; a read of fewer than
-/// [`READ_SIZE`] counts as one of as many.
+/// [`READ_SIZE`] counts as one of as many, but for that of a head.
 pub(crate) const READ_PER_POLL_MAX: usize = 4 * READ_SIZE;
 /// Bytes of a large request that are read straight to where it is gathered, in one read.
 pub(crate) const STRAIGHT_READ_MAX: usize = 256 << 10;

@@ -263,6 +263,9 @@ mod tests {
             come += CHUNK_PAYLOAD_MAX;
             assert!((come..=2 * come).contains(&incoming.allocated()), "{come}");
         }
-        assert_eq!(straight, 9, "all but the one that was more than what had come");
+        assert_eq!(
+            straight, 9,
+            "all but the one that was more than what had come"
+        );
     }
 }

@@ -59,7 +59,7 @@ pub(crate) fn read(
             return Poll::Pending;
         }
         let (poll, least) = match read_straight(worker, cell, state, own, cx) {
-            Some(poll) => (poll, 0),
+            Some(poll) => (poll, READ_SIZE),
             None => read_some(worker, cell, state, own, cx),
         };
         match poll {

@@ -1,9 +1,13 @@
+use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{self, Poll, Wake, Waker};
 
 use actix::{Actor, Context, Handler, Message};
+use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 use vestibule_wire::groups::Agreement;
 use vestibule_wire::keys;
@@ -15,11 +19,13 @@ use crate::cells::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::scan::ParkedScan;
+use crate::connection::transport::Transport;
 use crate::engine::catalog::{Catalog, CatalogBuilder, User};
 use crate::incoming::PeerAddress;
 use crate::limits::{
     BUFFER_KEEP_MAX, CATALOG_STEP_ROWS_MAX, CONNECTIONS_MEMORY_MAX_DEFAULT, MEMORY_SMALL,
-    READ_SIZE, SEGMENT_SIZE, VIEW_STEPS_PER_POLL_MAX, WORKER_REQUESTS_MAX, WORKER_RESERVE,
+    READ_PER_POLL_MAX, READ_SIZE, SEGMENT_SIZE, VIEW_STEPS_PER_POLL_MAX, WORKER_REQUESTS_MAX,
+    WORKER_RESERVE,
 };
 use crate::memory::MemoryCharge;
 use crate::messages::tx::{Batch, Control, Probe, Stop, TxHandle};
@@ -27,7 +33,7 @@ use crate::resources::in_flight::InFlightTable;
 use crate::runtime::Mailboxes;
 use crate::serving::{Role, ServingCell};
 use crate::session::actor::new_cell;
-use crate::session::io::{take_bytes, take_inbox};
+use crate::session::io::{read, take_bytes, take_inbox};
 use crate::slots::{ConnectionSlots, ListenerKind};
 use crate::testing::{Frame, RequestBuilder};
 
@@ -38,6 +44,20 @@ fn written(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u8> {
 }
 
 async fn write(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (worker, cell) = connect(Box::new(stream));
+    let mut state = worker.state.borrow_mut();
+    let mut own = cell.state.borrow_mut();
+    let now = worker.shared.clock.now();
+    let mut dispatcher = Dispatcher::new(&worker, &cell, &mut state, &mut own, now);
+    act(&mut dispatcher);
+    own.output().to_vec()
+}
+
+/// A worker, and a connection of it.
+fn connect(stream: Box<dyn Transport>) -> (WorkerCell, Rc<ConnectionCell>) {
     let clock = Clock::SYSTEM;
     let config = Config {
         session_threads: 1,
@@ -51,20 +71,11 @@ async fn write(act: impl FnOnce(&mut Dispatcher<'_>)) -> Vec<u8> {
     let (_mailboxes, peers) = Mailboxes::new(1);
     let state = WorkerState::new(in_flight, shared.memory.clone(), clock);
     let worker = WorkerCell::new(0, shared.clone(), peers, state);
-
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stream = TcpStream::connect(address).await.unwrap();
     let slot = shared.slots.find(ListenerKind::Clients, true).unwrap();
     let slot = shared.slots.take(slot);
     let peer = PeerAddress::from(SocketAddr::from(([127, 0, 0, 1], 1024)));
-    let cell = new_cell(&worker, 0, slot, peer.into(), Box::new(stream), [0; 32]);
-    let mut state = worker.state.borrow_mut();
-    let mut own = cell.state.borrow_mut();
-    let now = clock.now();
-    let mut dispatcher = Dispatcher::new(&worker, &cell, &mut state, &mut own, now);
-    act(&mut dispatcher);
-    own.output().to_vec()
+    let cell = new_cell(&worker, 0, slot, peer.into(), stream, [0; 32]);
+    (worker, cell)
 }
 
 const PING: DecodedRequest<'static> = DecodedRequest {
@@ -305,6 +316,59 @@ fn pings_that_are_taken_ahead_are_bounded_by_the_turn_as_all_else() {
             assert!(dispatcher.session.output_queue().size() > before);
         }
     });
+}
+
+/// A client of which each read brings one byte, as often as it is read.
+struct ByteByByte(Rc<Cell<usize>>);
+
+impl Transport for ByteByByte {
+    fn poll_read(
+        &mut self,
+        _cx: &mut task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.set(self.0.get() + 1);
+        buffer.put_slice(&[0xab]);
+        Poll::Ready(Ok(()))
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn poll_write_ready(&mut self, _cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn has_unread(&self) -> bool {
+        true
+    }
+
+    fn is_read_closed(&self) -> bool {
+        false
+    }
+
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn however_little_a_read_brings_of_a_large_request_the_others_get_their_turn() {
+    let reads = Rc::new(Cell::new(0));
+    let (worker, cell) = connect(Box::new(ByteByByte(reads.clone())));
+    let mut state = worker.state.borrow_mut();
+    let mut own = cell.state.borrow_mut();
+    let now = worker.shared.clock.now();
+    worker.shared.serving.ready(now);
+    let mut dispatcher = Dispatcher::new(&worker, &cell, &mut state, &mut own, now);
+    // The second of these doubles the room for it.
+    let request = replace(1, 4 * BUFFER_KEEP_MAX).bytes();
+    take_bytes(&mut dispatcher, &request[..READ_SIZE]);
+    take_bytes(&mut dispatcher, &request[READ_SIZE..][..1]);
+    let mut cx = task::Context::from_waker(Waker::noop());
+    assert!(read(&worker, &cell, &mut state, &mut own, &mut cx).is_pending());
+    assert_eq!(reads.get(), READ_PER_POLL_MAX / READ_SIZE);
 }
 
 /// Where a panic may be, the batch has a large request and its frame, or nothing of both.
