@@ -301,6 +301,12 @@ impl Shared {
         self.views.load(Ordering::Acquire)
     }
 
+    /// How many engines have come into service. A count, and no guard of it: who held one while it
+    /// asks again would wait for the Supervisor, which waits for the guard.
+    pub(crate) fn engines_started(&self) -> u64 {
+        *self.engines.borrow()
+    }
+
     pub(crate) fn view(&self) -> Option<Arc<dyn ReadView>> {
         lock(&self.view).clone()
     }

@@ -225,7 +225,7 @@ impl Metrics {
             role: serving.role,
             epoch: serving.epoch,
             is_ready: serving.is_ready(),
-            has_started: *shared.engines.borrow() > 0,
+            has_started: shared.engines_started() > 0,
             has_fault: shared.fault().is_some(),
             schema_version: shared.schema_version(),
             last_record: shared.view().and_then(|view| view.last_record()),
@@ -270,4 +270,43 @@ impl Metrics {
 pub(super) fn counted_by_all(shared: &Shared, counter: Counter) -> u64 {
     let workers = shared.counters.iter();
     workers.map(|own| own.traffic.get(counter).total).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::serving::ServingCell;
+    use crate::slots::ConnectionSlots;
+
+    #[test]
+    fn metrics_are_read_while_engines_come_and_nobody_waits_for_ever() {
+        const ROUNDS: usize = 10_000;
+        let config = Config::default();
+        let slots = ConnectionSlots::new(&config).expect("no limit is known");
+        let serving = ServingCell::new(Role::Primary, Clock::SYSTEM);
+        let shared = Arc::new(Shared::new(config, serving, slots, Vec::new()));
+        let (done, is_done) = mpsc::channel();
+        let (reader, told) = (shared.clone(), done.clone());
+        thread::spawn(move || {
+            for _ in 0..ROUNDS {
+                Metrics::of(&reader, Instant::now());
+            }
+            told.send(()).expect("it is waited for");
+        });
+        thread::spawn(move || {
+            for _ in 0..100 * ROUNDS {
+                shared.engines.send_modify(|count| *count += 1);
+            }
+            done.send(()).expect("it is waited for");
+        });
+        for _ in 0..2 {
+            let waited = is_done.recv_timeout(Duration::from_secs(60));
+            waited.expect("one holds what the other waits for");
+        }
+    }
 }

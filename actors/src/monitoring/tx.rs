@@ -40,7 +40,7 @@ impl TxMetrics {
             longest_turn: shared.tx.longest(since_start),
             turn_under_way: shared.tx.under_way(since_start),
             is_stalled: shared.serving.is_stalled(),
-            restarts: shared.engines.borrow().saturating_sub(1),
+            restarts: shared.engines_started().saturating_sub(1),
         }
     }
 }
