@@ -37,7 +37,7 @@
 //! # Ok::<(), vestibule_wire::client::MalformedReply>(())
 //! ```
 
-use crate::auth::scramble;
+use crate::auth::PasswordKey;
 use crate::features::AUTH_TYPE;
 use crate::frame::PREFIX_SIZE;
 use crate::keys;
@@ -124,10 +124,16 @@ fn write_wide(out: &mut Vec<u8>, value: u64) {
 /// The tuple of an AUTH request by chap-sha1: proof of the password for the salt of the greeting.
 #[must_use]
 pub fn login_tuple(password: &str, salt: &[u8]) -> Vec<u8> {
+    login_tuple_by_key(&PasswordKey::of(password), salt)
+}
+
+/// The same by what another login has proven.
+#[must_use]
+pub fn login_tuple_by_key(key: &PasswordKey, salt: &[u8]) -> Vec<u8> {
     let mut tuple = Vec::new();
     write_array_len(&mut tuple, 2);
     write_str(&mut tuple, AUTH_TYPE);
-    write_str_bytes(&mut tuple, &scramble(password, salt));
+    write_str_bytes(&mut tuple, &key.scramble(salt));
     tuple
 }
 
@@ -399,6 +405,9 @@ mod tests {
         let scramble = reader.read_str_bytes().unwrap().try_into().unwrap();
         assert!(reader.is_empty());
         assert!(PasswordHash::of("secret").accepts(&salt, scramble));
+        let key = PasswordHash::of("secret").recover(&salt, scramble);
+        let by_key = key.map(|key| login_tuple_by_key(&key, &greeting.salt));
+        assert_eq!(by_key, Some(tuple));
     }
 
     #[test]

@@ -9,6 +9,10 @@ pub const SCHEMA_VERSION: u64 = 0x05;
 /// Header key: the stream the request belongs to, 0 for none.
 pub const STREAM_ID: u64 = 0x0a;
 
+/// Request type: asks an instance how it is, without a login. Between servers: clients do not send
+/// it, so it is none of [`RequestType`].
+pub const REQUEST_VOTE: u64 = 68;
+
 /// Reply code: a push, told before the reply.
 pub const CODE_CHUNK: u32 = 0x80;
 /// Reply code: a watched key has changed, or is told for the first time.
@@ -42,6 +46,17 @@ pub mod error_entry {
     pub const FIELDS: u64 = 0x06;
 }
 
+/// Keys of a ballot, the answer to [`REQUEST_VOTE`].
+#[allow(missing_docs, reason = "the names are the protocol's own")]
+pub mod ballot {
+    pub const IS_RO_CFG: u64 = 0x01;
+    pub const VCLOCK: u64 = 0x02;
+    /// Whether the instance is loading, up to 2.8.1; whether it is read-only, for whatever reason,
+    /// where there is [`IS_BOOTED`].
+    pub const IS_RO: u64 = 0x04;
+    pub const IS_BOOTED: u64 = 0x06;
+}
+
 #[allow(missing_docs, reason = "the names are the protocol's own")]
 mod body {
     pub const SPACE_ID: u64 = 0x10;
@@ -57,6 +72,7 @@ mod body {
     pub const USER_NAME: u64 = 0x23;
     pub const EXPR: u64 = 0x27;
     pub const OPS: u64 = 0x28;
+    pub const BALLOT: u64 = 0x29;
     pub const OPTIONS: u64 = 0x2b;
     pub const AFTER_POSITION: u64 = 0x2e;
     pub const AFTER_TUPLE: u64 = 0x2f;

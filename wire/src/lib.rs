@@ -69,8 +69,10 @@
 //! | `request` | bodies, read in place and written |
 //! | `reply` | replies and events, written in Tarantool's fixed layout and read |
 //! | `client` | the client's half: requests to send, replies received, the login |
+//! | `ballot` | what an instance says of itself, without a login |
 
 pub mod auth;
+pub mod ballot;
 pub mod client;
 pub mod error;
 pub mod events;

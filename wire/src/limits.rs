@@ -28,6 +28,9 @@ pub const UPDATE_OPERATIONS_MAX: u32 = 4000;
 /// twice in a reply, and a request may name what is not there by as many bytes as it has.
 pub const ERROR_TEXT_SIZE_MAX: usize = 4096;
 
+/// Most instances of a vclock that is read: those that a replica set may have, and component 0.
+pub const VCLOCK_SIZE_MAX: u32 = 33;
+
 /// Most errors in one error stack that are written; the rest of the chain is left out.
 pub const ERROR_STACK_DEPTH_MAX: usize = 16;
 

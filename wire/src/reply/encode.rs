@@ -35,7 +35,7 @@ const HEADER: [u8; HEADER_SIZE] = [
     0x01, 0xcf, 0, 0, 0, 0, 0, 0, 0, 0,
     0x05, 0xce, 0, 0, 0, 0,
 ];
-const CODE_AT: usize = 8;
+pub(super) const CODE_AT: usize = 8;
 const SYNC_AT: usize = 14;
 const SCHEMA_AT: usize = 24;
 
@@ -101,10 +101,7 @@ impl ReplyHeader {
 
     /// Appends a push: a message before the reply, with a body as a reply has one.
     pub fn write_push(self, out: &mut Vec<u8>, body: &[u8]) {
-        let start = self.begin(out);
-        out[start + CODE_AT..start + CODE_AT + 4].copy_from_slice(&CODE_CHUNK.to_be_bytes());
-        out.extend_from_slice(body);
-        finish(out, start);
+        self.pass_on(out, CODE_CHUNK, body);
     }
 
     /// Appends the reply to ID. `chunks`: what is held of messages that come in chunks, for a

@@ -3,10 +3,12 @@
 //! | module | what |
 //! |---|---|
 //! | `encode` | replies and events to bytes, in one fixed layout: the server writes |
+//! | `pass_on` | replies of another server, with a header of one's own |
 //! | `decode` | bytes to replies and events, borrowed from the frame: a client reads |
 
 mod decode;
 mod encode;
+mod pass_on;
 
 pub use decode::{MalformedReply, ReplyFrame};
 pub use encode::{
