@@ -28,7 +28,7 @@ pub(crate) fn serve(args: &ServeArgs, options: Vec<OptionRow>) -> io::Result<Exi
     prepare_data(&args.storage.data)?;
     journal::check_unlocked(&args.storage.data).map_err(io::Error::other)?;
     let mut config = args.config();
-    config.connection_limits.descriptors = descriptors::raise_limit();
+    config.descriptors.process = descriptors::raise_limit();
     config.instance_uuid = identity::instance_uuid(&args.storage.data)?;
     // They could be used when the options were checked.
     let read = args.read_files();

@@ -31,15 +31,26 @@ use crate::segments::{Held, Segments};
 pub(crate) struct Memory {
     /// Where large replies are made: they are charged there, segment by segment.
     segments: Arc<Segments>,
-    max: usize,
+    max: AtomicUsize,
 }
 
 impl Memory {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             segments: Arc::default(),
-            max,
+            max: AtomicUsize::new(max),
         }
+    }
+
+    /// Goes by another bound from now on. What is held beyond it ends as what exceeds any.
+    pub(crate) fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
+    /// The bound. Read once for each question: it may be another one the next time.
+    #[inline]
+    pub(crate) fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
     }
 
     /// Bytes that are charged.
@@ -56,17 +67,18 @@ impl Memory {
 
     /// Whether connections that hold more than their share are not read.
     fn is_short_for_reading(&self) -> bool {
-        self.used() > self.max / 2
+        self.used() > self.max() / 2
     }
 
     /// Whether there is room enough again that they are.
     pub(crate) fn has_room(&self) -> bool {
-        self.used() <= self.max / 2 - self.max / 16
+        let max = self.max();
+        self.used() <= max / 2 - max / 16
     }
 
     /// Whether this many bytes may be kept for later: nobody's reading or replies wait for them.
     pub(crate) fn may_keep(&self, bytes: usize) -> bool {
-        self.used() + bytes <= self.max / 4
+        self.used() + bytes <= self.max() / 4
     }
 
     /// Whether somebody may have to wait with a reply: the question before [`may_reply`].
@@ -74,17 +86,18 @@ impl Memory {
     /// [`may_reply`]: Self::may_reply
     #[inline]
     pub(crate) fn is_scarce(&self) -> bool {
-        self.used() > self.max - self.max / 4
+        let max = self.max();
+        self.used() > max - max / 4
     }
 
     /// By how many bytes the bound is exceeded.
     pub(crate) fn excess(&self) -> usize {
-        self.used().saturating_sub(self.max)
+        self.used().saturating_sub(self.max())
     }
 
     /// Whether the bound is exceeded: by replies that were begun before it was reached.
     pub(crate) fn is_over(&self) -> bool {
-        self.used() > self.max
+        self.used() > self.max()
     }
 
     /// Whether a reply of any size may be made for a connection whose output takes this many bytes.
@@ -102,13 +115,13 @@ impl Memory {
         output: usize,
         connections: impl FnOnce() -> usize,
     ) -> bool {
-        let used = self.used().saturating_sub(aside);
-        used <= self.max - self.max / 4 || used <= self.max && output <= self.share(connections())
+        let (used, max) = (self.used().saturating_sub(aside), self.max());
+        used <= max - max / 4 || used <= max && output <= self.share(connections())
     }
 
     /// What each connection may hold when others hold the rest, by their number.
     pub(crate) fn share(&self, connections: usize) -> usize {
-        (self.max / 4 / connections.max(1)).max(MEMORY_SMALL)
+        (self.max() / 4 / connections.max(1)).max(MEMORY_SMALL)
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `accepting` | which threads accept connections; there only for tests |
 //! | `looks` | whether all know of a change, and look at what is due; there only for tests |
 //! | `handle`, `work`, `call` | what an embedder does with a running one |
+//! | `reconfigure` | settings that are replaced meanwhile |
 //! | `observe` | what operators see, for the embedder |
 //! | `transition` | transitions that an embedder asks for |
 //! | `assemble` | how the actors are put together |
@@ -21,6 +22,7 @@ mod handle;
 #[cfg(feature = "testing")]
 mod looks;
 mod observe;
+mod reconfigure;
 #[cfg(feature = "signals")]
 mod signals;
 mod start_error;

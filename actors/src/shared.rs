@@ -13,13 +13,14 @@ use crate::authenticator::AskAuthenticator;
 use crate::cells::claims::Claims;
 use crate::cells::fence::Fence;
 use crate::cells::heartbeat::Heartbeat;
+use crate::cells::live::Live;
 use crate::cells::pulse::Pulse;
 use crate::cells::recent_durations::RecentDurations;
 use crate::cells::reservation_list::ReservationList;
 use crate::cells::traffic::TrafficCounts;
 use crate::cells::tx_counts::TxCounts;
 use crate::clock::Clock;
-use crate::config::{Config, Grace};
+use crate::config::{Config, Fixed, Grace, Settings};
 use crate::engine::catalog::Catalog;
 use crate::engine::{
     DataMemory, EngineNumbers, EngineTotals, LocalProcedures, ReadView, Statistics, counted,
@@ -49,7 +50,10 @@ pub(crate) struct Additions {
 
 /// One per runtime.
 pub(crate) struct Shared {
-    pub(crate) config: Config,
+    /// What holds as long as the runtime does.
+    pub(crate) config: Fixed,
+    /// What may be replaced meanwhile.
+    pub(crate) settings: Live<Settings>,
     pub(crate) additions: Additions,
     pub(crate) clock: Clock,
     pub(crate) serving: Arc<ServingCell>,
@@ -177,13 +181,15 @@ impl Shared {
         slots: ConnectionSlots,
         claims: Vec<Arc<Claims>>,
     ) -> Self {
+        let (config, settings) = config.split();
         let counters = claims.into_iter().map(WorkerCounters::new);
         let clock = serving.clock();
         Self {
             events: Arc::new(Events::new(config.instance_uuid)),
-            memory: Arc::new(Memory::new(config.connection_limits.memory_max)),
+            memory: Arc::new(Memory::new(settings.connection_limits.memory_max)),
             quotas: Quotas::new(&config.quotas),
             config,
+            settings: Live::new(settings),
             additions: Additions::default(),
             clock,
             engines: watch::Sender::new(0),
@@ -217,6 +223,15 @@ impl Shared {
         Self { additions, ..self }
     }
 
+    /// Goes by other settings from now on, which were checked. Who follows them sees it at the next
+    /// look; the Supervisor is to be told.
+    pub(crate) fn reconfigure(&self, settings: Settings) {
+        let limits = settings.connection_limits;
+        self.slots.set_limits(&limits);
+        self.memory.set_max(limits.memory_max);
+        self.settings.replace(settings);
+    }
+
     /// The error for a request that was cut off when it had begun: it may have been executed.
     pub(crate) fn outcome_unknown(&self, code: ErrorCode, reason: &str) -> Error {
         let status = self.serving.status(self.clock.now());
@@ -236,7 +251,7 @@ impl Shared {
         };
         let what = match why {
             NoSlot::Listener(listener) => {
-                let places = self.slots.budget.of(listener);
+                let places = self.slots.budget().of(listener);
                 format!("Too many connections: all {places} places are taken")
             }
             NoSlot::Address(address) => {
@@ -253,8 +268,8 @@ impl Shared {
     /// The grace of a transition for which this was asked; `None` for ever. Without a wish it is
     /// the configured one.
     pub(crate) fn grace_or_default(&self, wanted: Option<Duration>) -> Option<Duration> {
-        let grace = wanted.map_or(self.config.shutdown_grace_period, Grace::Limited);
-        self.resolve_grace(grace)
+        let configured = || self.settings.load().shutdown_grace_period;
+        self.resolve_grace(wanted.map_or_else(configured, Grace::Limited))
     }
 
     /// How long a grace is now; `None` for ever.

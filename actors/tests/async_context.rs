@@ -39,7 +39,7 @@ fn waiting() -> Procedures<ScriptedEngine> {
 fn an_async_procedure_hears_of_a_stop_and_ends_early() {
     for lameduck in [Duration::ZERO, Duration::from_secs(3600)] {
         let mut config = config();
-        config.lameduck = lameduck;
+        config.settings.lameduck = lameduck;
         let (server, script) = server(config, waiting());
         let mut peer = server.connect();
         peer.send(&RequestBuilder::call(1, "wait", NO_ARGS));

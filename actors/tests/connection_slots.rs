@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use vestibule_actors::config::{Administrators, ConnectionLimits, TimeLimits};
+use vestibule_actors::config::{Administrators, ConnectionLimits, DescriptorLimits, TimeLimits};
 use vestibule_actors::serving::State;
 use vestibule_actors::testing::{Harness, Peer, RequestBuilder, Script, config};
 
@@ -68,7 +68,7 @@ fn one_address_leaves_slots_to_users_from_others_and_to_administrators() {
     let harness = Harness::start_with(config, Script::default());
     let (listener, max) = (
         harness.address(),
-        ConnectionLimits::default().administrators,
+        DescriptorLimits::default().administrators,
     );
     let mut greedy: Vec<_> = (0..CLIENTS - 1).map(|_| harness.connect()).collect();
     // Who may be an administrator has a moment to show it.
@@ -101,7 +101,7 @@ fn one_address_leaves_slots_to_users_from_others_and_to_administrators() {
 fn administrators_slots_are_bounded_too() {
     let harness = start(CLIENTS, &["127.0.0.1:0"]);
     let listener = harness.handle().admin_addresses()[0];
-    let max = ConnectionLimits::default().administrators;
+    let max = DescriptorLimits::default().administrators;
     let mut administrators: Vec<_> = (0..max).map(|_| Peer::connect(listener)).collect();
     for own in &mut administrators {
         assert_eq!(own.call("vestibule.state", NO_ARGS).code, 0);
@@ -127,7 +127,7 @@ fn start_for_alice(admin_authentication: Duration) -> (Harness, SocketAddr) {
 #[test]
 fn who_does_not_log_in_at_the_administrators_listener_makes_room_for_who_comes() {
     let (harness, listener) = start_for_alice(Duration::ZERO);
-    let max = ConnectionLimits::default().administrators;
+    let max = DescriptorLimits::default().administrators;
     let mut alice = Peer::connect(listener);
     assert_eq!(alice.log_in("alice", "secret").code, 0);
     let _idle: Vec<_> = (1..max).map(|_| Peer::connect(listener)).collect();
@@ -168,7 +168,7 @@ fn who_does_not_log_in_at_the_administrators_listener_is_let_go_after_its_time()
 fn without_a_listener_of_their_own_administrators_take_and_keep_a_slot_by_using_it() {
     let harness = start(CLIENTS, &[]);
     let _clients: Vec<_> = (0..CLIENTS).map(|_| harness.connect()).collect();
-    let max = ConnectionLimits::default().administrators;
+    let max = DescriptorLimits::default().administrators;
     let mut beyond: Vec<_> = (0..max).map(|_| harness.connect()).collect();
     assert_turned_away(&mut harness.connect(), CLIENTS);
     let mut administrator = beyond.pop().unwrap();
@@ -195,7 +195,7 @@ fn when_descriptors_are_scarce_who_cannot_be_served_in_solo_is_let_go() {
         .expect("there is such a limit");
     let config = config()
         .session_threads(1)
-        .connection_limits(ConnectionLimits::default().descriptors(descriptors));
+        .descriptors(DescriptorLimits::default().process(descriptors));
     let harness = Harness::start_with(config, Script::default());
     harness.script().hold_tx();
     let mut blocker = harness.connect();

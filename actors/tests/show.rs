@@ -18,6 +18,7 @@ struct Row {
 const FIXED: [(&str, u64); 38] = [
     ("session_threads", 2),
     ("packet_size_max_bytes", 64 << 20),
+    ("transactions_per_connection_max", 256),
     ("shutdown_grace_period_ms", 3_000),
     ("lameduck_ms", 0),
     ("tx_stall_after_ms", 7_000),
@@ -30,7 +31,6 @@ const FIXED: [(&str, u64); 38] = [
     ("request_timeout_ms", 0),
     ("wait_timeout_ms", 60_000),
     ("transaction_timeout_ms", 0),
-    ("transactions_per_connection_max", 256),
     ("hold_requests_max", 1024),
     ("hold_bytes_max", 1 << 20),
     ("hold_time_max_ms", 5_000),

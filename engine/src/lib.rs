@@ -121,7 +121,8 @@ pub mod update {
 }
 
 pub use options::{
-    AdminPassword, CheckpointOptions, EngineOptions, GuestRights, JournalSync, OptionsError,
+    AdminPassword, CheckpointOptions, EngineOptions, EngineSettings, GuestRights, JournalSync,
+    OptionsError,
 };
 
 /// What the server's package shares with this one. No promise is kept for it.

@@ -15,7 +15,8 @@ use crate::limits::{
 };
 
 settable! {
-    /// How the engine keeps its data.
+    /// How the engine keeps its data: what is fixed as long as there are engines of one factory,
+    /// and [`settings`](Self::settings), which may be replaced meanwhile.
     ///
     /// ```
     /// use vestibule_engine::{CheckpointOptions, EngineOptions, GuestRights, JournalSync};
@@ -34,17 +35,41 @@ settable! {
         pub journal_sync: JournalSync,
         /// Whether to start from damaged files without what cannot be read of them.
         pub force_recovery: bool,
-        /// When checkpoints are made.
-        pub checkpoints: CheckpointOptions,
         /// Largest tuple, in bytes.
         pub tuple_size_max: usize,
-        /// What data may take in memory, in bytes: tuples, keys, nodes of all indexes, and what is
-        /// not committed yet. 0: no bound.
-        pub memory_max: usize,
         /// What connections that have not logged in may do.
         pub guest: GuestRights,
         /// What the user `admin` logs in with; `None` leaves that as it is.
         pub admin_password: Option<AdminPassword>,
+        /// What may be replaced while engines serve.
+        pub settings: EngineSettings,
+    }
+}
+
+settable! {
+    /// The part of [`EngineOptions`] that may be replaced while engines serve, by
+    /// [`EmbeddedFactory::reconfigure`](crate::EmbeddedFactory::reconfigure).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct EngineSettings {
+        /// When checkpoints are made.
+        pub checkpoints: CheckpointOptions,
+        /// What data may take in memory, in bytes: tuples, keys, nodes of all indexes, and what is
+        /// not committed yet. 0: no bound.
+        pub memory_max: usize,
+    }
+}
+
+impl EngineSettings {
+    /// Whether an engine can go by them.
+    ///
+    /// # Errors
+    ///
+    /// The first one that cannot be what it is.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        match self.checkpoints.count {
+            0 => Err(OptionsError::NoCheckpoint),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -56,12 +81,27 @@ impl EngineOptions {
             data_dir: data_dir.into(),
             journal_sync: JournalSync::default(),
             force_recovery: false,
-            checkpoints: CheckpointOptions::default(),
             tuple_size_max: TUPLE_SIZE_MAX_DEFAULT,
-            memory_max: 0,
             guest: GuestRights::default(),
             admin_password: None,
+            settings: EngineSettings::default(),
         }
+    }
+
+    /// Sets [`checkpoints`](EngineSettings#structfield.checkpoints) of the
+    /// [`settings`](Self#structfield.settings).
+    #[must_use]
+    pub fn checkpoints(mut self, checkpoints: CheckpointOptions) -> Self {
+        self.settings.checkpoints = checkpoints;
+        self
+    }
+
+    /// Sets [`memory_max`](EngineSettings#structfield.memory_max) of the
+    /// [`settings`](Self#structfield.settings).
+    #[must_use]
+    pub fn memory_max(mut self, memory_max: usize) -> Self {
+        self.settings.memory_max = memory_max;
+        self
     }
 }
 
@@ -151,7 +191,6 @@ impl EngineOptions {
                 OptionsError::NoDirectory,
             ),
             (self.tuple_size_max == 0, OptionsError::NoTuples),
-            (self.checkpoints.count == 0, OptionsError::NoCheckpoint),
             (
                 self.journal_sync == JournalSync::Interval(Duration::ZERO),
                 OptionsError::NoInterval,
@@ -159,7 +198,7 @@ impl EngineOptions {
         ];
         match faults.into_iter().find(|(is_so, _)| *is_so) {
             Some((_, fault)) => Err(fault),
-            None => Ok(()),
+            None => self.settings.check(),
         }
     }
 }

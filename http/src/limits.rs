@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Descriptors that it takes at most, with its listeners and the reactor of its thread: what an
-/// embedder keeps for it (`ConnectionLimits::reserved_descriptors`).
+/// embedder keeps for it (`DescriptorLimits::reserved`).
 pub const DESCRIPTORS: usize = 16;
 /// What its thread needs of them for itself: its reactor, and a file of `/proc` at a time.
 pub(crate) const THREAD_DESCRIPTORS: usize = 4;

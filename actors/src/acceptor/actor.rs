@@ -15,6 +15,8 @@ use tokio::net::{TcpListener, UnixListener};
 use super::listen::{AfterError, after_error};
 use super::pacing::{Backoff, RejectRateLimiter};
 use super::reject::reject;
+use crate::cells::live::Follower;
+use crate::config::Settings;
 use crate::incoming::{IncomingStream, Listener, ListenerSocket, PeerAddress};
 use crate::limits::{ACCEPT_BATCH_MAX, ADMIN_SLOT_WAIT};
 use crate::messages::{IncomingConnection, WorkerHandle};
@@ -138,6 +140,7 @@ impl OpenListener {
 /// The actor that owns the listeners, on the System arbiter.
 pub(crate) struct Acceptor {
     shared: Arc<Shared>,
+    settings: Follower<Settings>,
     peers: Arc<Peers>,
     listeners: Vec<OpenListener>,
     /// The listener that is asked first: each in its turn, so that none starves the others.
@@ -160,6 +163,7 @@ impl Acceptor {
         let mut batches = Vec::new();
         batches.resize_with(shared.counters.len(), Vec::new);
         let acceptor = Self {
+            settings: shared.settings.follow(),
             shared,
             peers,
             listeners: listeners?,
@@ -249,7 +253,8 @@ impl Acceptor {
     /// Gives a connection its slot, or rejects it.
     fn admit(&mut self, index: usize, mut stream: IncomingStream, peer: PeerAddress, now: Instant) {
         let listener = &mut self.listeners[index];
-        let may_administer = self.shared.config.administrators.may_be(peer.ip());
+        self.settings.refresh(&self.shared.settings);
+        let may_administer = self.settings.administrators.may_be(peer.ip());
         let slots = &self.shared.slots;
         match slots.admit(listener.kind, may_administer, peer.ip()) {
             Ok(slot) => {
@@ -283,7 +288,7 @@ impl Acceptor {
         let Some(times) = self.rejected.note(now) else {
             return;
         };
-        let (budget, taken) = (&self.shared.slots.budget, self.shared.slots.taken());
+        let (budget, taken) = (self.shared.slots.budget(), self.shared.slots.taken());
         log::warn!(
             "connections found no slot ({times} times): {} of {} clients and {} of {} \
              administrators are connected (vestibule.show('connections') tells who)",

@@ -16,7 +16,7 @@ use crate::transitions::{AskedTimes, TransitionRequest, TransitionTarget};
 /// tells what is left.
 pub(super) fn drain(call: &ControlCall<'_>, _body: &mut Vec<u8>) -> Result<Answer, Error> {
     let times = read_times(call, ["timeout", "lameduck"])?;
-    let configured = call.shared.config.lameduck;
+    let configured = call.shared.settings.load().lameduck;
     Ok(Answer::AtStart(TransitionRequest {
         lameduck: times.get("lameduck").unwrap_or(configured),
         asked: AskedTimes {

@@ -10,28 +10,46 @@ use crate::limits::{
 use crate::settable::settable;
 
 settable! {
-    /// How many connections there may be, and what of the process's descriptors is kept from them.
+    /// Who may have how many of the process's descriptors: decided at the start.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct DescriptorLimits {
+        /// What the process may have (its soft `RLIMIT_NOFILE`); 0 if that is not known: then
+        /// connections are bounded by their number only.
+        pub process: usize,
+        /// Kept for the engine.
+        pub engine: usize,
+        /// Kept for what else there is in the process: a door of `vestibule-http`, say.
+        pub reserved: usize,
+        /// Connections of administrators.
+        pub administrators: usize,
+    }
+}
+
+impl Default for DescriptorLimits {
+    fn default() -> Self {
+        Self {
+            process: 0,
+            engine: ENGINE_DESCRIPTORS_DEFAULT,
+            reserved: 0,
+            administrators: ADMINISTRATORS_DEFAULT,
+        }
+    }
+}
+
+settable! {
+    /// How many connections there may be, and what they may take.
     ///
     /// Without a slot a connection is greeted, told error 116 and closed. When the clients' slots
     /// are taken, a connection that may be an administrator's gets one of
-    /// [`administrators`](Self::administrators) for two seconds, and keeps it if it calls a control
+    /// [`DescriptorLimits::administrators`] for two seconds, and keeps it if it calls a control
     /// procedure meanwhile. With [`Config::admin_listen`] those slots are for the connections that
-    /// come there, and no others.
+    /// come there, and no others. Where there are more than a bound that is lowered, they stay.
     ///
     /// [`Config::admin_listen`]: crate::Config::admin_listen
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct ConnectionLimits {
-        /// Descriptors that the process may have (its soft `RLIMIT_NOFILE`); 0 if that is not
-        /// known: then connections are bounded by their number only.
-        pub descriptors: usize,
-        /// Descriptors kept for the engine.
-        pub engine_descriptors: usize,
-        /// Descriptors kept for what else there is in the process: a door of `vestibule-http`, say.
-        pub reserved_descriptors: usize,
-        /// Connections of administrators.
-        pub administrators: usize,
         /// Connections of clients; 0 for as many as there are descriptors for, which is the most
-        /// there can be: if that is less than this, a start warns.
+        /// there can be: if that is less than this, the log warns.
         pub connections_max: usize,
         /// Connections of clients from one address; of IPv6, a network of 64 bits is one. 0 leaves
         /// an eighth of those of all clients to other addresses, and does not bound what comes from
@@ -52,10 +70,6 @@ settable! {
 impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
-            descriptors: 0,
-            engine_descriptors: ENGINE_DESCRIPTORS_DEFAULT,
-            reserved_descriptors: 0,
-            administrators: ADMINISTRATORS_DEFAULT,
             connections_max: 0,
             per_address_max: 0,
             memory_max: CONNECTIONS_MEMORY_MAX_DEFAULT,

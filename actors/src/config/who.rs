@@ -40,7 +40,7 @@ impl Administrators {
     pub(crate) fn may_be(&self, peer: IpAddr) -> bool {
         match self {
             Self::LocalConnections => peer.is_loopback(),
-            Self::Users(_) => true,
+            Self::Users(names) => !names.is_empty(),
         }
     }
 }

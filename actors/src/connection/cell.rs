@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::state::ConnectionState;
-use crate::config::SoloPolicy;
+use crate::config::{Settings, SoloPolicy};
 use crate::incoming::{ConnectionBounds, PeerAddress};
 use crate::messages::SessionId;
 use crate::shared::Shared;
@@ -31,11 +31,11 @@ pub(crate) struct ConnectionCell {
 
 impl ConnectionCell {
     /// What happens to its requests while Tx is blocked.
-    pub(crate) fn solo_policy(&self, shared: &Shared) -> SoloPolicy {
+    pub(crate) fn solo_policy(&self, shared: &Shared, settings: &Settings) -> SoloPolicy {
         let policy = if self.epoch == shared.serving.load().epoch {
-            shared.config.solo_policy_new
+            settings.solo_policy_new
         } else {
-            shared.config.solo_policy
+            settings.solo_policy
         };
         let is_rejected = policy == SoloPolicy::Reject;
         if is_rejected && self.slot.is_clients() && shared.slots.are_crowded() {

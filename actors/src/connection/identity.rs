@@ -92,6 +92,15 @@ impl Identity {
         self.is_changed = true;
     }
 
+    /// Whether the caller is an administrator was judged again. Tx hears of it with the next
+    /// request, if it is another.
+    pub(crate) fn set_administrator(&mut self, is_administrator: bool) {
+        if self.caller.is_administrator != is_administrator {
+            Arc::make_mut(&mut self.caller).is_administrator = is_administrator;
+            self.is_changed = true;
+        }
+    }
+
     /// Whether a Tx has to be told when the connection is gone.
     pub(crate) fn is_known_to_tx(&self) -> bool {
         self.known_to != 0

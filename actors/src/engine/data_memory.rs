@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub struct DataMemory {
     used: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
 }
 
 impl DataMemory {
@@ -15,7 +15,7 @@ impl DataMemory {
     pub fn new(max: usize) -> Self {
         Self {
             used: AtomicUsize::new(0),
-            max,
+            max: AtomicUsize::new(max),
         }
     }
 
@@ -27,8 +27,14 @@ impl DataMemory {
 
     /// Bytes that may be used; 0 for no bound.
     #[must_use]
+    #[inline]
     pub fn max(&self) -> usize {
-        self.max
+        self.max.load(Ordering::Relaxed)
+    }
+
+    /// This many bytes may be used from now on; 0 for no bound.
+    pub fn set_max(&self, bytes: usize) {
+        self.max.store(bytes, Ordering::Relaxed);
     }
 
     /// This many bytes are used now.

@@ -51,6 +51,14 @@ impl Message for Withdraw {
     type Result = ();
 }
 
+/// The settings are others.
+#[derive(Debug)]
+pub(crate) struct Reconfigured;
+
+impl Message for Reconfigured {
+    type Result = ();
+}
+
 /// Who is told of a transition.
 #[derive(Debug)]
 pub(crate) enum Requester {
@@ -94,6 +102,7 @@ pub(crate) struct SupervisorHandle {
     tx_events: Recipient<TxEvent>,
     submissions: Recipient<Submit>,
     withdrawals: Recipient<Withdraw>,
+    settings: Recipient<Reconfigured>,
     reports: Recipient<WorkerReported>,
     #[cfg(feature = "testing")]
     look_around: Recipient<LookAround>,
@@ -106,6 +115,7 @@ impl SupervisorHandle {
             + Handler<TxEvent>
             + Handler<Submit>
             + Handler<Withdraw>
+            + Handler<Reconfigured>
             + Handler<WorkerReported>
             + LooksAround,
     {
@@ -113,6 +123,7 @@ impl SupervisorHandle {
             tx_events: supervisor.clone().recipient(),
             submissions: supervisor.clone().recipient(),
             withdrawals: supervisor.clone().recipient(),
+            settings: supervisor.clone().recipient(),
             #[cfg(feature = "testing")]
             look_around: supervisor.clone().recipient(),
             reports: supervisor.recipient(),
@@ -131,6 +142,11 @@ impl SupervisorHandle {
     /// A session's call does not wait any longer for the transition that it asked for.
     pub(crate) fn withdraw(&self, session: SessionId, wait: WaitId) {
         self.withdrawals.do_send(Withdraw { session, wait });
+    }
+
+    /// The settings are others.
+    pub(crate) fn reconfigured(&self) {
+        self.settings.do_send(Reconfigured);
     }
 
     #[cfg(feature = "testing")]

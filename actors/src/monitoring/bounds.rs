@@ -21,9 +21,11 @@ impl LimitInfo {
     /// The bounds that matter to operators: configured, fixed, and those of which it is known how
     /// much is in use.
     pub(crate) fn all(shared: &Shared) -> Vec<Self> {
-        let grace = shared.resolve_grace(shared.config.shutdown_grace_period);
-        let configured = shared.config.shown_limits(grace);
-        let bounds = configured.iter().chain(limits::SHOWN);
+        let settings = shared.settings.load();
+        let grace = shared.resolve_grace(settings.shutdown_grace_period);
+        let fixed = shared.config.shown_limits();
+        let settable = settings.shown_limits(grace);
+        let bounds = fixed.iter().chain(&settable).chain(limits::SHOWN);
         let bounds = bounds.map(|&(name, value)| (name, value, None));
         let counted = counted_limits(shared)
             .into_iter()
@@ -40,14 +42,13 @@ impl LimitInfo {
 /// Bounds by name and value, with what is in use now.
 fn counted_limits(shared: &Shared) -> Vec<(&'static str, u64, u64)> {
     let (slots, memory) = (&shared.slots, &shared.memory);
-    let memory_max = shared.config.connection_limits.memory_max;
     let of_one = slots.of_one_address();
     let data = shared.data_memory();
     let data = data.map(|own| ("memory_max_bytes", own.max() as u64, own.used() as u64));
     let counted = [
         (
             "connections_max",
-            slots.budget.clients as u64,
+            slots.budget().clients as u64,
             slots.taken().clients as u64,
         ),
         (
@@ -57,7 +58,7 @@ fn counted_limits(shared: &Shared) -> Vec<(&'static str, u64, u64)> {
         ),
         (
             "connections_memory_max_bytes",
-            memory_max as u64,
+            memory.max() as u64,
             memory.used() as u64,
         ),
     ];
@@ -119,7 +120,7 @@ impl DescriptorInfo {
     /// Who may have how many, and how many connections there are.
     pub(crate) fn all(shared: &Shared) -> Vec<Self> {
         let slots = &shared.slots;
-        let (budget, taken) = (&slots.budget, slots.taken());
+        let (budget, taken) = (slots.budget(), slots.taken());
         let row = |share, max: Option<usize>, taken: Option<usize>| Self {
             share,
             max: max.map(|max| max as u64),

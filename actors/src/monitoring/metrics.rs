@@ -252,7 +252,7 @@ impl Metrics {
             transition_counts: shared.transitions.counts(),
             connections_memory: MemoryUse {
                 used_bytes: shared.memory.used(),
-                max_bytes: shared.config.connection_limits.memory_max,
+                max_bytes: shared.memory.max(),
             },
             data_memory: data_memory.map(|own| MemoryUse {
                 used_bytes: own.used(),

@@ -70,7 +70,7 @@ impl ServerStatus {
             connections: shared.connection_count(),
             wanted: status.wanted.map_or(State::Stopped.into(), Role::into),
             transition: status.transition,
-            grace_period: shared.resolve_grace(shared.config.shutdown_grace_period),
+            grace_period: shared.grace_or_default(None),
             fault,
         }
     }

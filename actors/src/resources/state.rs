@@ -13,7 +13,9 @@ use super::outgoing::Outgoing;
 use super::paused::PausedReads;
 use super::published::Published;
 use super::turns::Turns;
+use crate::cells::live::Follower;
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::limits::{WORKER_ADMIN_RESERVE, WORKER_BYTES_MAX, WORKER_REQUESTS_MAX};
 use crate::memory::Memory;
 use crate::messages::tx::Replies;
@@ -28,6 +30,8 @@ pub(crate) struct LocalCallLog {
 
 /// Everything of a worker that changes with every request.
 pub(crate) struct WorkerState {
+    /// As of the turn at hand.
+    pub(crate) settings: Follower<Settings>,
     pub(crate) in_flight: InFlightTable,
     pub(crate) outgoing: Outgoing,
     /// Sessions that wait for a credit, first come first.
@@ -50,8 +54,14 @@ pub(crate) struct WorkerState {
 }
 
 impl WorkerState {
-    pub(crate) fn new(in_flight: InFlightTable, memory: Arc<Memory>, clock: Clock) -> Self {
+    pub(crate) fn new(
+        settings: Follower<Settings>,
+        in_flight: InFlightTable,
+        memory: Arc<Memory>,
+        clock: Clock,
+    ) -> Self {
         Self {
+            settings,
             in_flight,
             outgoing: Outgoing::default(),
             credit_queue: CreditQueue::default(),

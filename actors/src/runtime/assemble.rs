@@ -198,7 +198,7 @@ fn check_guest<E: Engine>(
     factory: &dyn EngineFactory<E>,
 ) -> Result<(), StartError> {
     let mut addresses = config.listen.iter().chain(&config.admin_listen);
-    let exposed = addresses.find(|own| refuses(config, own.ip()));
+    let exposed = addresses.find(|own| refuses(config.exposed_guest, own.ip()));
     match (exposed.copied(), factory.guest_power()) {
         (Some(address), Some(power)) => Err(StartError::ExposedGuest { address, power }),
         _ => Ok(()),
@@ -215,11 +215,8 @@ fn random_uuid() -> Result<Uuid, StartError> {
 pub(super) fn slots(config: &Config) -> Result<ConnectionSlots, StartError> {
     let slots =
         ConnectionSlots::new(config).map_err(|fault| StartError::Descriptors(fault.to_string()))?;
-    log::info!("{}", slots.budget);
-    let wanted = config.connection_limits.connections_max;
-    if let Some(shortage) = slots.budget.shortage(wanted) {
-        log::warn!("{shortage}");
-    }
+    log::info!("{}", slots.budget());
+    slots.warn_of_shortage();
     Ok(slots)
 }
 

@@ -104,12 +104,12 @@ impl<E: 'static> RuntimeHandle<E> {
             None => return Err(EngineError::Failed(Error::no_such_user(name))),
         };
         let address = Ipv4Addr::LOCALHOST.into();
-        let administrators = &self.shared.config.administrators;
+        let settings = self.shared.settings.load();
         Ok(Caller {
             connection: 0,
             user,
             address,
-            is_administrator: administrators.includes(name, address),
+            is_administrator: settings.administrators.includes(name, address),
         })
     }
 }

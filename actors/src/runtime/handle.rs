@@ -133,9 +133,10 @@ impl<E: 'static> RuntimeHandle<E> {
             kind,
             bounds,
         } = connection;
-        bounds.check(self.shared.config.time_limits.idle)?;
+        let settings = self.shared.settings.load();
+        bounds.check(settings.time_limits.idle)?;
         let slots = &self.shared.slots;
-        let may_administer = self.shared.config.administrators.may_be(peer.ip());
+        let may_administer = settings.administrators.may_be(peer.ip());
         let slot = match slots.admit(kind, may_administer, peer.ip()) {
             Ok(slot) => slot,
             Err(why) => {
@@ -162,7 +163,7 @@ impl<E: 'static> RuntimeHandle<E> {
         if let Some(address) = listener.address()? {
             let catalog = self.shared.catalog();
             let power = || catalog.and_then(|catalog| catalog.guest_power());
-            if refuses(&self.shared.config, address.ip())
+            if refuses(self.shared.config.exposed_guest, address.ip())
                 && let Some(power) = power()
             {
                 return Err(ListenError::ExposedGuest { address, power });

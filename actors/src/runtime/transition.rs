@@ -138,8 +138,9 @@ impl<E: 'static> RuntimeHandle<E> {
     fn submit(&self, asked: Transition, requester: Requester) {
         let shared = &self.shared;
         let is_stop = asked.target == TransitionTarget::Stopped;
-        let lameduck = asked.lameduck.unwrap_or(shared.config.lameduck);
-        let grace = asked.grace.unwrap_or(shared.config.shutdown_grace_period);
+        let settings = shared.settings.load();
+        let lameduck = asked.lameduck.unwrap_or(settings.lameduck);
+        let grace = asked.grace.unwrap_or(settings.shutdown_grace_period);
         let request = TransitionRequest {
             target: asked.target,
             lameduck: if is_stop { lameduck } else { Duration::ZERO },

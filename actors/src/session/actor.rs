@@ -115,9 +115,13 @@ pub(super) fn new_cell(
     let shared = &worker.shared;
     let Origin { peer, bounds } = origin;
     let connection = shared.next_connection();
-    let is_administrator = shared.config.administrators.includes(GUEST, peer.ip());
+    let is_administrator = shared
+        .settings
+        .load()
+        .administrators
+        .includes(GUEST, peer.ip());
     let mut identity = Identity::guest(connection, peer.ip(), salt, is_administrator);
-    if refuses(&shared.config, peer.ip()) {
+    if refuses(shared.config.exposed_guest, peer.ip()) {
         identity.watch_guest();
     }
     let now = worker.shared.clock.now();
@@ -156,7 +160,8 @@ fn refuse_at_the_door(worker: &WorkerCell, cell: &ConnectionCell) {
         let is_alone = serving.state.traits().answers_alone;
         if serving.is_ending() && !(serving.is_stopping() && cell.slot.is_administrators()) {
             Some(ErrorCode::SHUTDOWN)
-        } else if is_alone && cell.solo_policy(shared) == SoloPolicy::Close {
+        } else if is_alone && cell.solo_policy(shared, &shared.settings.load()) == SoloPolicy::Close
+        {
             Some(ErrorCode::LOADING)
         } else {
             None

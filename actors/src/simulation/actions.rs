@@ -23,7 +23,7 @@ pub(super) fn any(world: &mut World) -> Option<usize> {
 
 /// When a request that needs Tx has to be answered at the latest, held or not.
 pub(super) fn due(world: &World) -> Option<Instant> {
-    let timeout = world.config().request_timeout;
+    let timeout = world.settings().request_timeout;
     let late = TIMER_TICK * 2 + Duration::from_millis(STEP_MAX);
     (!timeout.is_zero()).then(|| clock::now() + timeout + late)
 }

@@ -153,7 +153,8 @@ impl World {
         let ends = std::mem::take(&mut self.half_closed_ends);
         let is_heard = |own: &&(u64, usize)| own.1 == 0;
         self.stats.half_closed += ends.iter().filter(is_heard).count();
-        let policies = [self.config().solo_policy, self.config().solo_policy_new];
+        let settings = self.settings();
+        let policies = [settings.solo_policy, settings.solo_policy_new];
         let report = self.stopped.borrow().clone();
         let Some(report) = report.filter(|own| own.killed == 0 && own.aborted_transactions == 0)
         else {
@@ -184,7 +185,7 @@ impl World {
         // goes beyond the bound, and one without which it would never have room again; buffers
         // double.
         let beyond = 3 * (LARGE_REPLY + 1024) + 2 * 2 * LARGE_REQUEST;
-        let most = self.config().connection_limits.memory_max + 2 * beyond;
+        let most = self.settings().connection_limits.memory_max + 2 * beyond;
         let used = self.shared.memory.used();
         if used > most {
             let fault = format!("{used} bytes for connections, of {most} that there may be");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::engine::LARGE_REPLY;
 use super::random::Random;
-use crate::config::{Config, ConnectionLimits, HoldLimits, SoloPolicy, TimeLimits};
+use crate::config::{Config, ConnectionLimits, HoldLimits, Settings, SoloPolicy, TimeLimits};
 
 fn policy(random: &mut Random) -> SoloPolicy {
     match random.below(4) {
@@ -29,14 +29,13 @@ fn connection_limits(random: &mut Random) -> ConnectionLimits {
 }
 
 /// Whether it is such a world.
-pub(super) fn is_memory_short(config: &Config) -> bool {
-    config.connection_limits.memory_max == 2 * LARGE_REPLY
+pub(super) fn is_memory_short(settings: &Settings) -> bool {
+    settings.connection_limits.memory_max == 2 * LARGE_REPLY
 }
 
 /// Times are whole multiples of 10 ms, as exact as deadlines are kept.
 pub(super) fn random(random: &mut Random) -> Config {
-    Config {
-        session_threads: 2,
+    let settings = Settings {
         solo_policy: policy(random),
         solo_policy_new: policy(random),
         hold: HoldLimits {
@@ -54,6 +53,7 @@ pub(super) fn random(random: &mut Random) -> Config {
         request_timeout: limit(random, 150),
         transaction_timeout: limit(random, 250),
         connection_limits: connection_limits(random),
-        ..Config::default()
-    }
+        ..Settings::default()
+    };
+    Config::default().session_threads(2).settings(settings)
 }

@@ -31,14 +31,9 @@ pub(super) fn replies(client: &ClientEnd) -> Vec<Frame> {
 /// Two writes that come 7 ms apart to a Tx that does not hear: in which ms each is answered.
 async fn answered_at(time_max: Duration) -> Vec<u32> {
     clock::follow_tokio();
-    let config = Config {
-        solo_policy: SoloPolicy::Hold,
-        hold: HoldLimits {
-            time_max,
-            ..HoldLimits::default()
-        },
-        ..Config::default()
-    };
+    let config = Config::default()
+        .solo_policy(SoloPolicy::Hold)
+        .hold(HoldLimits::default().time_max(time_max));
     let worker = start_with(Clock::of(clock::now), config, true);
     let client = worker.connect().await;
     let begin = clock::now();

@@ -21,7 +21,7 @@ use super::worker::Connect;
 use super::{clock, config};
 use crate::cells::claims::Claims;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::Settings;
 use crate::jobs::JobTable;
 use crate::limits::{TRANSITION_SLACK, WORKER_REQUESTS_MAX};
 use crate::messages::Requester;
@@ -143,8 +143,8 @@ impl World {
         }
     }
 
-    pub(super) fn config(&self) -> &Config {
-        &self.shared.config
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.shared.settings.load()
     }
 
     /// Connects a client.
@@ -158,7 +158,7 @@ impl World {
         let slot = slots.take(kind);
         let (end, transport) = pipe(room);
         self.connections += 1;
-        let is_short = config::is_memory_short(self.config());
+        let is_short = config::is_memory_short(&self.settings());
         let client = Client::new(self.connections, end, is_narrow, is_short);
         self.clients.push(client);
         if self.random.once_in(2) {

@@ -16,10 +16,15 @@ use crate::limits::CROWDED_SHARE;
 /// The connections of every address that has one.
 #[derive(Debug)]
 pub(super) struct AddressCounts {
+    table: Mutex<AddressTable>,
+}
+
+#[derive(Debug)]
+struct AddressTable {
     max: usize,
     /// Nobody has set the bound: of this machine itself there may be any number.
     is_by_default: bool,
-    counts: Mutex<HashMap<IpAddr, usize>>,
+    counts: HashMap<IpAddr, usize>,
 }
 
 /// One connection of an address, until it is dropped.
@@ -34,37 +39,44 @@ impl AddressCounts {
     /// With a configured bound, or 0 for the default one, a part of the slots for clients.
     pub(super) fn new(configured: usize, clients: usize) -> Arc<Self> {
         Arc::new(Self {
-            max: match configured {
-                0 => clients - clients / CROWDED_SHARE,
-                max => max,
-            },
-            is_by_default: configured == 0,
-            counts: Mutex::default(),
+            table: Mutex::new(AddressTable {
+                max: bound(configured, clients),
+                is_by_default: configured == 0,
+                counts: HashMap::new(),
+            }),
         })
     }
 
-    pub(super) fn max(&self) -> usize {
-        self.max
+    /// Goes by another bound from now on. Who has more keeps them.
+    pub(super) fn set_bound(&self, configured: usize, clients: usize) {
+        let mut counted = self.table();
+        counted.max = bound(configured, clients);
+        counted.is_by_default = configured == 0;
     }
 
-    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    pub(super) fn max(&self) -> usize {
+        self.table().max
+    }
+
+    fn table(&self) -> MutexGuard<'_, AddressTable> {
         // Nothing in between its steps can panic.
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a connection from there; `None` if there are as many as there may be.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<AddressShare> {
-        let bound = match self.is_by_default && address.is_loopback() {
+        let mut own = self.table();
+        let bound = match own.is_by_default && address.is_loopback() {
             true => usize::MAX,
-            false => self.max,
+            false => own.max,
         };
         let address = counted(address);
-        let mut counts = self.counts();
-        let count = counts.get(&address).copied().unwrap_or(0);
+        let count = own.counts.get(&address).copied().unwrap_or(0);
         if count >= bound {
             return None;
         }
-        counts.insert(address, count + 1);
+        own.counts.insert(address, count + 1);
+        drop(own);
         Some(AddressShare {
             counts: self.clone(),
             address,
@@ -73,13 +85,21 @@ impl AddressCounts {
 
     /// What the address with the most of them has.
     pub(super) fn most(&self) -> usize {
-        self.counts().values().copied().max().unwrap_or(0)
+        self.table().counts.values().copied().max().unwrap_or(0)
+    }
+}
+
+/// The bound of one address, of this number of clients.
+fn bound(configured: usize, clients: usize) -> usize {
+    match configured {
+        0 => clients - clients / CROWDED_SHARE,
+        max => max,
     }
 }
 
 impl Drop for AddressShare {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.counts.counts().entry(self.address) {
+        if let Entry::Occupied(mut entry) = self.counts.table().counts.entry(self.address) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
@@ -114,7 +134,10 @@ mod tests {
         assert_eq!(take_all(&counts, "127.0.0.1", 10).len(), 3);
         assert_eq!(counts.most(), 2);
         drop(here);
-        assert!(counts.counts().is_empty(), "nobody who has none is kept");
+        assert!(
+            counts.table().counts.is_empty(),
+            "nobody who has none is kept"
+        );
     }
 
     #[test]
@@ -125,6 +148,19 @@ mod tests {
         assert!(counts.take(address("2001:db8:0:1::1")).is_some());
         let _mapped = take_all(&counts, "::ffff:192.0.2.1", 10);
         assert!(counts.take(address("192.0.2.1")).is_none());
+    }
+
+    #[test]
+    fn another_bound_holds_for_those_who_come_next() {
+        let counts = AddressCounts::new(3, 100);
+        let mut here = take_all(&counts, "192.0.2.1", 10);
+        counts.set_bound(1, 100);
+        here.pop();
+        assert!(counts.take(address("192.0.2.1")).is_none());
+        counts.set_bound(4, 100);
+        assert_eq!(take_all(&counts, "192.0.2.1", 10).len(), 2);
+        counts.set_bound(0, 64);
+        assert_eq!(take_all(&counts, "127.0.0.1", 100).len(), 100);
     }
 
     #[test]

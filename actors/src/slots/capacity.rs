@@ -65,6 +65,7 @@ mod tests {
         administrators: 2,
         spare: 1,
         clients: 3,
+        clients_max: 3,
         crowded: Some(3),
     };
 

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use crate::config::ConnectionLimits;
+use crate::config::DescriptorLimits;
 use crate::limits::{
     CONNECTIONS_MAX, CROWDED_SHARE, RUNTIME_DESCRIPTORS, SPARE_DESCRIPTORS, THREAD_DESCRIPTORS,
 };
@@ -36,6 +36,8 @@ pub(crate) struct DescriptorBudget {
     pub(crate) administrators: usize,
     pub(crate) spare: usize,
     pub(crate) clients: usize,
+    /// The most that there can be of them.
+    pub(crate) clients_max: usize,
     /// From this many clients on, descriptors are scarce; `None` if they cannot be.
     pub(crate) crowded: Option<usize>,
 }
@@ -65,19 +67,17 @@ impl DescriptorBudget {
     ///
     /// Not one client would have a slot.
     pub(crate) fn divide(
-        limits: &ConnectionLimits,
+        limits: &DescriptorLimits,
+        connections_max: usize,
         session_threads: usize,
         listeners: usize,
     ) -> Result<Self, TooFewDescriptors> {
         // The System's thread and Tx's have a reactor each, too.
         let threads = session_threads + 2;
         let runtime = RUNTIME_DESCRIPTORS + threads * THREAD_DESCRIPTORS + listeners;
-        let reserved = runtime
-            + limits.engine_descriptors
-            + limits.reserved_descriptors
-            + limits.administrators
-            + SPARE_DESCRIPTORS;
-        let limit = (limits.descriptors > 0).then_some(limits.descriptors);
+        let reserved =
+            runtime + limits.engine + limits.reserved + limits.administrators + SPARE_DESCRIPTORS;
+        let limit = (limits.process > 0).then_some(limits.process);
         let rest = match limit {
             None => CONNECTIONS_MAX,
             Some(limit) if limit > reserved => (limit - reserved).min(CONNECTIONS_MAX),
@@ -86,23 +86,30 @@ impl DescriptorBudget {
                 return Err(TooFewDescriptors { limit, needed });
             }
         };
-        let clients = match limits.connections_max {
-            0 => rest,
-            max => rest.min(max),
-        };
-        Ok(Self {
+        let own = Self {
             limit,
             runtime,
-            engine: limits.engine_descriptors,
-            reserved: limits.reserved_descriptors,
+            engine: limits.engine,
+            reserved: limits.reserved,
             administrators: limits.administrators,
             spare: SPARE_DESCRIPTORS,
-            clients,
+            clients: rest,
+            clients_max: rest,
             crowded: limit.map(|_| rest - rest / CROWDED_SHARE),
-        })
+        };
+        Ok(own.for_clients(connections_max))
     }
 
-    /// What is told of the start if there are fewer connections of clients than were asked for (0:
+    /// The same with this number of clients at most, or, for 0, as many as there can be.
+    pub(crate) fn for_clients(self, connections_max: usize) -> Self {
+        let clients = match connections_max {
+            0 => self.clients_max,
+            max => self.clients_max.min(max),
+        };
+        Self { clients, ..self }
+    }
+
+    /// What is told if there are fewer connections of clients than were asked for (0:
     /// as many as there can be).
     pub(crate) fn shortage(&self, wanted: usize) -> Option<String> {
         let own = self.clients;
@@ -147,12 +154,8 @@ impl fmt::Display for DescriptorBudget {
 mod tests {
     use super::*;
 
-    fn limits(descriptors: usize, connections_max: usize) -> ConnectionLimits {
-        ConnectionLimits {
-            descriptors,
-            connections_max,
-            ..ConnectionLimits::default()
-        }
+    fn limits(process: usize) -> DescriptorLimits {
+        DescriptorLimits::default().process(process)
     }
 
     #[test]
@@ -161,9 +164,11 @@ mod tests {
             for connections_max in [0, 1, 100, 1 << 30] {
                 for threads in [1, 2, 7, 64] {
                     for listeners in [0, 1, 5] {
-                        let limits = limits(descriptors, connections_max);
-                        match DescriptorBudget::divide(&limits, threads, listeners) {
-                            Ok(own) => check(&own, &limits),
+                        let limits = limits(descriptors);
+                        let divided =
+                            DescriptorBudget::divide(&limits, connections_max, threads, listeners);
+                        match divided {
+                            Ok(own) => check(&own, &limits, connections_max),
                             Err(TooFewDescriptors { limit, needed }) => {
                                 assert_eq!(limit, descriptors);
                                 assert!(needed > descriptors);
@@ -175,14 +180,15 @@ mod tests {
         }
     }
 
-    fn check(own: &DescriptorBudget, limits: &ConnectionLimits) {
+    fn check(own: &DescriptorBudget, limits: &DescriptorLimits, connections_max: usize) {
         let sum = own.runtime + own.engine + own.administrators + own.spare + own.clients;
-        assert!(sum <= limits.descriptors, "{own}");
+        assert!(sum <= limits.process, "{own}");
         assert!(own.clients >= 1 && own.clients <= CONNECTIONS_MAX, "{own}");
-        assert_eq!(own.engine, limits.engine_descriptors);
+        assert_eq!(own.engine, limits.engine);
         assert_eq!(own.administrators, limits.administrators);
-        let is_explicit = limits.connections_max > 0;
-        assert!(!is_explicit || own.clients <= limits.connections_max);
+        assert!(connections_max == 0 || own.clients <= connections_max);
+        assert_eq!(own.for_clients(connections_max), *own);
+        assert_eq!(own.for_clients(0).clients, own.clients_max);
         // A cap that is far below the limit does not make descriptors scarce.
         assert!(own.crowded.is_some_and(|crowded| crowded >= 1));
     }
@@ -190,7 +196,7 @@ mod tests {
     #[test]
     fn what_was_asked_for_and_cannot_be_had_is_told() {
         let shortage = |descriptors, wanted| {
-            let budget = DescriptorBudget::divide(&limits(descriptors, wanted), 1, 1).unwrap();
+            let budget = DescriptorBudget::divide(&limits(descriptors), wanted, 1, 1).unwrap();
             (budget.clients, budget.shortage(wanted))
         };
         let (own, told) = shortage(64, 1000);
@@ -208,29 +214,29 @@ mod tests {
 
     #[test]
     fn with_64_descriptors_and_one_thread_there_is_room_for_clients() {
-        let budget = DescriptorBudget::divide(&limits(64, 0), 1, 1).unwrap();
+        let budget = DescriptorBudget::divide(&limits(64), 0, 1, 1).unwrap();
         assert!(budget.clients >= 8, "{budget}");
     }
 
     #[test]
     fn one_descriptor_more_than_the_reserves_is_enough() {
         let TooFewDescriptors { needed, .. } =
-            DescriptorBudget::divide(&limits(1, 0), 3, 2).unwrap_err();
+            DescriptorBudget::divide(&limits(1), 0, 3, 2).unwrap_err();
         assert_eq!(
-            DescriptorBudget::divide(&limits(needed, 0), 3, 2)
+            DescriptorBudget::divide(&limits(needed), 0, 3, 2)
                 .unwrap()
                 .clients,
             1
         );
-        assert!(DescriptorBudget::divide(&limits(needed - 1, 0), 3, 2).is_err());
+        assert!(DescriptorBudget::divide(&limits(needed - 1), 0, 3, 2).is_err());
     }
 
     #[test]
     fn without_a_known_limit_the_number_of_connections_is_still_bounded() {
-        let budget = DescriptorBudget::divide(&limits(0, 0), 1, 1).unwrap();
+        let budget = DescriptorBudget::divide(&limits(0), 0, 1, 1).unwrap();
         assert_eq!((budget.clients, budget.crowded), (CONNECTIONS_MAX, None));
         assert_eq!(
-            DescriptorBudget::divide(&limits(0, 5), 1, 1).map(|own| own.clients),
+            DescriptorBudget::divide(&limits(0), 5, 1, 1).map(|own| own.clients),
             Ok(5)
         );
     }

@@ -9,13 +9,16 @@ use std::time::Duration;
 use super::addresses::{AddressCounts, AddressShare};
 use super::capacity::{NoSlot, SlotKind, SlotsTaken, choose_slot};
 use super::descriptors::{DescriptorBudget, ListenerKind, TooFewDescriptors};
-use crate::config::Config;
+use crate::config::{Config, ConnectionLimits};
 use crate::limits::PROVISIONAL_SLOT_TIME;
 
 /// All slots of a runtime.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlots {
-    pub(crate) budget: DescriptorBudget,
+    /// But for how many are the clients'.
+    divided: DescriptorBudget,
+    /// Connections of clients that are asked for; 0: as many as there can be.
+    wanted: AtomicUsize,
     /// Administrators have an address of their own.
     has_admin_listener: bool,
     clients: AtomicUsize,
@@ -48,10 +51,12 @@ impl ConnectionSlots {
     pub(crate) fn new(config: &Config) -> Result<Self, TooFewDescriptors> {
         let threads = config.session_thread_count();
         let listeners = config.listen.len() + config.admin_listen.len();
-        let limits = &config.connection_limits;
-        let budget = DescriptorBudget::divide(limits, threads, listeners)?;
+        let limits = &config.settings.connection_limits;
+        let wanted = limits.connections_max;
+        let budget = DescriptorBudget::divide(&config.descriptors, wanted, threads, listeners)?;
         Ok(Self {
-            budget,
+            divided: budget,
+            wanted: AtomicUsize::new(wanted),
             has_admin_listener: !config.admin_listen.is_empty(),
             clients: AtomicUsize::new(0),
             administrators: AtomicUsize::new(0),
@@ -60,6 +65,30 @@ impl ConnectionSlots {
             addresses: AddressCounts::new(limits.per_address_max, budget.clients),
             threads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
         })
+    }
+
+    /// Who may have how many, as of now.
+    pub(crate) fn budget(&self) -> DescriptorBudget {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        self.divided.for_clients(wanted)
+    }
+
+    /// Goes by other bounds from now on. Connections that are there keep their slots.
+    pub(crate) fn set_limits(&self, limits: &ConnectionLimits) {
+        let before = self.wanted.swap(limits.connections_max, Ordering::Relaxed);
+        let clients = self.budget().clients;
+        self.addresses.set_bound(limits.per_address_max, clients);
+        if before != limits.connections_max {
+            self.warn_of_shortage();
+        }
+    }
+
+    /// Tells the log if there are fewer connections of clients than were asked for.
+    pub(crate) fn warn_of_shortage(&self) {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if let Some(shortage) = self.budget().shortage(wanted) {
+            log::warn!("{shortage}");
+        }
     }
 
     /// How many are taken.
@@ -75,7 +104,7 @@ impl ConnectionSlots {
     /// connections that are adopted at the same moment.
     pub(crate) fn find(&self, listener: ListenerKind, may_administer: bool) -> Option<SlotKind> {
         choose_slot(
-            &self.budget,
+            &self.budget(),
             self.taken(),
             listener,
             may_administer,
@@ -113,12 +142,13 @@ impl ConnectionSlots {
             slot._address = Some(share);
             return Ok(slot);
         }
+        let budget = self.budget();
         let taken = SlotsTaken {
-            clients: self.budget.clients,
+            clients: budget.clients,
             ..self.taken()
         };
         let has_own = self.has_admin_listener;
-        let kind = choose_slot(&self.budget, taken, listener, may_administer, has_own);
+        let kind = choose_slot(&budget, taken, listener, may_administer, has_own);
         let kind = kind.ok_or(NoSlot::Address(peer))?;
         Ok(self.take(kind))
     }
@@ -158,7 +188,7 @@ impl ConnectionSlots {
     /// Whether descriptors are scarce: who has no use for a connection now should not keep it.
     pub(crate) fn are_crowded(&self) -> bool {
         let clients = self.clients.load(Ordering::Relaxed);
-        self.budget
+        self.divided
             .crowded
             .is_some_and(|crowded| clients >= crowded)
     }
@@ -260,17 +290,12 @@ impl Drop for ConnectionSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ConnectionLimits;
 
     fn slots(clients: usize, threads: usize) -> Arc<ConnectionSlots> {
-        let config = Config {
-            connection_limits: ConnectionLimits {
-                connections_max: clients,
-                ..ConnectionLimits::default()
-            },
-            session_threads: threads,
-            ..Config::default()
-        };
+        let limits = ConnectionLimits::default().connections_max(clients);
+        let config = Config::default()
+            .connection_limits(limits)
+            .session_threads(threads);
         Arc::new(ConnectionSlots::new(&config).unwrap())
     }
 
@@ -313,6 +338,22 @@ mod tests {
         assert!(slots.has_anonymous_in_the_way(listener));
         last.confirm_admin();
         assert!(!slots.has_anonymous_in_the_way(listener));
+    }
+
+    #[test]
+    fn a_bound_that_is_lowered_leaves_those_who_are_there() {
+        let slots = slots(2, 1);
+        let own = ConnectionLimits::default();
+        let find = || slots.find(ListenerKind::Clients, false);
+        let mut kept: Vec<_> = (0..2).map(|_| slots.take(find().unwrap())).collect();
+        assert_eq!(find(), None);
+        slots.set_limits(&own.connections_max(1));
+        kept.pop();
+        assert_eq!((find(), slots.count()), (None, 1));
+        slots.set_limits(&own.connections_max(2));
+        assert_eq!(find(), Some(SlotKind::Client));
+        slots.set_limits(&own);
+        assert_eq!(slots.budget().clients, slots.budget().clients_max);
     }
 
     #[test]

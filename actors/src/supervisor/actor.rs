@@ -12,7 +12,7 @@ use super::watchdog::{Alarm, TxObservation, Watchdog};
 use crate::acceptor::AcceptorHandle;
 use crate::jobs::JobTable;
 use crate::limits::{PULSE_PERIOD, TX_DEATHS_MAX, TX_DEATHS_PERIOD};
-use crate::messages::supervisor::{Submit, Withdraw, WorkerReported};
+use crate::messages::supervisor::{Reconfigured, Submit, Withdraw, WorkerReported};
 use crate::messages::tx::TxHandle;
 use crate::messages::{ReplyTo, Requester, TxEvent, WorkerReport};
 use crate::peers::Peers;
@@ -50,6 +50,8 @@ pub(crate) struct Supervisor {
     pub(super) machine: Machine,
     /// None if nobody is to watch.
     pub(super) watchdog: Option<Watchdog>,
+    /// The timer of its next look.
+    watching: Option<SpawnHandle>,
     /// Of the transition under way, or the last one.
     pub(super) record: Option<TransitionRecord>,
     /// Who waits for an answer of the machine.
@@ -81,7 +83,8 @@ impl Supervisor {
     ) -> Self {
         Self {
             machine: Machine::new(shared.counters.len() + 1, shared.config.role, role_slack),
-            watchdog: Watchdog::new(shared.config.tx_stall_after, shared.clock.now()),
+            watchdog: Watchdog::new(shared.settings.load().tx_stall_after, shared.clock.now()),
+            watching: None,
             shared,
             peers,
             jobs,
@@ -132,16 +135,37 @@ impl Supervisor {
     }
 
     /// Looks at Tx again when the watchdog wants to, until the stop.
-    fn watch_tx(&self, ctx: &mut Context<Self>) {
-        let Some(watchdog) = &self.watchdog else {
-            return;
+    fn watch_tx(&mut self, ctx: &mut Context<Self>) {
+        let look = |watchdog: &Watchdog| {
+            ctx.run_later(watchdog.wait(), |supervisor, ctx| {
+                if !supervisor.machine.is_stopping() {
+                    supervisor.check_tx(supervisor.shared.clock.now());
+                    supervisor.watch_tx(ctx);
+                }
+            })
         };
-        ctx.run_later(watchdog.wait(), |supervisor, ctx| {
-            if !supervisor.machine.is_stopping() {
-                supervisor.check_tx(supervisor.shared.clock.now());
-                supervisor.watch_tx(ctx);
+        self.watching = self.watchdog.as_ref().map(look);
+    }
+
+    /// Watches Tx as the settings say now.
+    fn watch_anew(&mut self, ctx: &mut Context<Self>) {
+        let now = self.shared.clock.now();
+        let period = self.shared.settings.load().tx_stall_after;
+        match &mut self.watchdog {
+            Some(watchdog) if period.is_zero() => {
+                if watchdog.is_stalled() {
+                    // Nobody would see that it is over.
+                    self.shared.serving.moving(now);
+                }
+                self.watchdog = None;
             }
-        });
+            Some(watchdog) => watchdog.set_period(period, now),
+            None => self.watchdog = Watchdog::new(period, now),
+        }
+        if let Some(watching) = self.watching.take() {
+            ctx.cancel_future(watching);
+        }
+        self.watch_tx(ctx);
     }
 
     pub(super) fn check_tx(&mut self, now: Instant) {
@@ -242,6 +266,14 @@ impl Actor for Supervisor {
         self.start_tx();
         self.watch_tx(ctx);
         self.beat(ctx);
+    }
+}
+
+impl Handler<Reconfigured> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Reconfigured, ctx: &mut Self::Context) {
+        self.watch_anew(ctx);
     }
 }
 

@@ -95,6 +95,17 @@ impl Watchdog {
         (self.period / WATCHDOG_LOOKS_PER_PERIOD).clamp(WATCHDOG_LOOK_MIN, WATCHDOG_LOOK_MAX)
     }
 
+    /// Goes by another period from now on, which is not zero.
+    pub(crate) fn set_period(&mut self, period: Duration, now: Instant) {
+        self.period = period;
+        self.due = now + self.wait();
+    }
+
+    /// Whether Tx stands still.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.phase == WatchdogPhase::Stalled
+    }
+
     /// A test has wound the clock: the look that comes now is not late.
     #[cfg(feature = "testing")]
     pub(super) fn note_wound(&mut self, now: Instant) {

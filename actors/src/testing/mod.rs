@@ -71,8 +71,5 @@ pub use server::{TestServer, block_on};
 /// the state is, however slow the machine.
 #[must_use]
 pub fn config() -> Config {
-    Config {
-        tx_stall_after: Duration::ZERO,
-        ..Config::default()
-    }
+    Config::default().tx_stall_after(Duration::ZERO)
 }

@@ -80,7 +80,9 @@ impl<E: Engine> Tx<E> {
         let is_first = shared.catalog().is_none();
         if is_first {
             let power = || engine.catalog().guest_power();
-            shared.exposure.check_guest(&shared.config, power)?;
+            shared
+                .exposure
+                .check_guest(shared.config.exposed_guest, power)?;
         }
         let completions = Arc::new(ctx.address().recipient::<Completed>());
         let core = TxCore::new(

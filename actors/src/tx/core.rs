@@ -24,8 +24,10 @@ use super::streams::Streams;
 use super::tasks::Tasks;
 use super::ticks::Ticks;
 use super::turn_writes::TurnWrites;
+use crate::cells::live::Follower;
 use crate::cells::tx_counts::TransactionEnd;
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::engine::procedures::Procedures;
 use crate::engine::{Completions, Engine};
 use crate::jobs::Job;
@@ -53,6 +55,7 @@ pub(super) struct Executor<E: Engine> {
     pub(super) engine: E,
     pub(super) procedures: Arc<Procedures<E>>,
     pub(super) shared: Arc<Shared>,
+    pub(super) settings: Follower<Settings>,
     pub(super) solos: Solos,
     /// Transactions, and what waits in its stream.
     pub(super) streams: Streams,
@@ -133,6 +136,7 @@ impl<E: Engine> TxCore<E> {
             ticks,
             has_fault: false,
             committing: 0,
+            settings: shared.settings.follow(),
             shared,
         };
         executor.take_over();

@@ -89,10 +89,7 @@ mod tests {
     }
 
     fn one_second() -> Config {
-        Config {
-            transaction_timeout: SECOND,
-            ..Config::default()
-        }
+        Config::default().transaction_timeout(SECOND)
     }
 
     /// TP-15: a transaction that takes too long is aborted, with no request to notice it.

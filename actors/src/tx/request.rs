@@ -426,7 +426,8 @@ impl<E: Engine> Executor<E> {
         let id = self.streams.next_id();
         self.engine.begin(id, options, request.caller)?;
         let now = self.budget.began();
-        let longest = self.shared.config.transaction_timeout;
+        self.settings.refresh(&self.shared.settings);
+        let longest = self.settings.transaction_timeout;
         let deadline = transaction_deadline(now, longest, options.timeout);
         let (key, entry) = (request.key(), request.entry);
         let given_up = self.given_up.take(request.origin());

@@ -359,13 +359,7 @@ mod tests {
     }
 
     fn small_memory() -> Config {
-        Config {
-            connection_limits: ConnectionLimits {
-                memory_max: 16 * MIB,
-                ..ConnectionLimits::default()
-            },
-            ..Config::default()
-        }
+        Config::default().connection_limits(ConnectionLimits::default().memory_max(16 * MIB))
     }
 
     #[test]

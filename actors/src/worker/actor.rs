@@ -49,6 +49,8 @@ pub(crate) struct Worker {
     pub(super) lap: Cell<Lap>,
     /// The serving state of which it heard last.
     seen: Cell<Option<Serving>>,
+    /// The settings of which it knows what follows from them, by their version.
+    pub(super) settings_seen: Cell<u64>,
     /// When the connections' time limits are looked at again.
     pub(super) next_look: Cell<Option<Instant>>,
     /// The shortest idle time that a connection ever had as a bound of its own.
@@ -67,7 +69,12 @@ impl Worker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>, peers: Arc<Peers>) -> Self {
         let in_flight =
             InFlightTable::new(shared.counters[index].claims.clone(), shared.clock.now());
-        let state = WorkerState::new(in_flight, shared.memory.clone(), shared.clock);
+        let state = WorkerState::new(
+            shared.settings.follow(),
+            in_flight,
+            shared.memory.clone(),
+            shared.clock,
+        );
         Self {
             cell: Rc::new(WorkerCell::new(index, shared, peers, state)),
             sessions: Sessions::default(),
@@ -75,6 +82,7 @@ impl Worker {
             provisional: RefCell::default(),
             lap: Cell::default(),
             seen: Cell::default(),
+            settings_seen: Cell::default(),
             next_look: Cell::default(),
             idle_min: Cell::default(),
             kept_until: Cell::default(),

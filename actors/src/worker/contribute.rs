@@ -31,7 +31,7 @@ fn state_of(phase: RequestPhase) -> RequestState {
 
 impl Worker {
     fn connection_rows(&self, now: Instant, limit: usize) -> Vec<Row> {
-        let idle = self.cell.shared.config.time_limits.idle;
+        let idle = self.cell.shared.settings.load().time_limits.idle;
         let idle = (!idle.is_zero()).then_some(idle);
         let row = |session: Rc<ConnectionCell>| {
             let state = session.state.borrow();

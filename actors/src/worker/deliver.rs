@@ -171,8 +171,7 @@ impl Worker {
         if waiting.is_empty() {
             return;
         }
-        let shared = &self.cell.shared;
-        let deadline = after(self.now(), shared.config.wait_timeout);
+        let deadline = after(self.now(), state.settings.wait_timeout);
         for (id, kind) in waiting {
             let deadline = deadline.filter(|_| *kind == WaitKind::Limited);
             let session = state.in_flight.wait(*id, deadline);
@@ -314,10 +313,12 @@ impl Worker {
             // It has ended meanwhile.
             return;
         }
-        let time_max = self.cell.shared.config.hold.time_max;
+        let settings = self.cell.shared.settings.load();
+        let time_max = settings.hold.time_max;
         let policy = |request: &InFlightRequest| {
-            self.owner(request)
-                .map_or(SoloPolicy::Reject, |own| own.solo_policy(&self.cell.shared))
+            self.owner(request).map_or(SoloPolicy::Reject, |own| {
+                own.solo_policy(&self.cell.shared, &settings)
+            })
         };
         let kept_until = |request: &InFlightRequest| request.since.checked_add(time_max);
         let wanted = |request: &InFlightRequest| {

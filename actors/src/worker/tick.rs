@@ -13,7 +13,7 @@
 //! ```
 
 use std::rc::{Rc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::actor::Worker;
 use crate::config::TimeLimits;
@@ -39,6 +39,7 @@ impl Worker {
         shared.counters[self.cell.index]
             .pulse
             .beat(shared.since_start(now));
+        self.follow_settings();
         self.check_timeouts(now);
         self.revoke_slots(now);
         self.poll_paused();
@@ -50,9 +51,29 @@ impl Worker {
         self.cell.shared.memory.segments().trim(now);
         self.cell.state.borrow_mut().buffers.trim(now);
         let is_solo = self.cell.shared.serving.load().state.traits().answers_alone;
-        if is_solo && self.cell.shared.config.may_hold() {
+        if is_solo && shared.settings.load().may_hold() {
             self.revoke_in_solo(now);
         }
+    }
+
+    /// Takes over the settings as they are now. Where they were replaced, so is what
+    /// follows from them: when connections are looked at, and who may lose a slot.
+    fn follow_settings(&self) {
+        let (version, limits) = {
+            let mut state = self.cell.state.borrow_mut();
+            state.settings.refresh(&self.cell.shared.settings);
+            (state.settings.version(), state.settings.time_limits)
+        };
+        if self.settings_seen.replace(version) == version {
+            return;
+        }
+        self.next_look.set(None);
+        let may_lose_it = |own: &Rc<ConnectionCell>| {
+            let probation = own.slot.probation(limits.admin_authentication);
+            probation.is_some()
+        };
+        let sessions = self.sessions.iter().filter(may_lose_it);
+        *self.provisional.borrow_mut() = sessions.map(|own| own.id).collect();
     }
 
     /// Lets go on who has next to nothing on its way, waits behind others, and found the reserve
@@ -82,8 +103,8 @@ impl Worker {
 
     /// Has those go on that have waited for a credit too long: what is there is refused.
     fn expire_stalled(&self, now: Instant) {
-        let timeout = self.cell.shared.config.wait_timeout;
         let state = self.cell.state.borrow();
+        let timeout = state.settings.wait_timeout;
         let waiting = state.credit_queue.iter();
         for session in waiting.filter_map(|index| self.sessions.get(index)) {
             let since = session.state.borrow().stalled_since();
@@ -116,11 +137,10 @@ impl Worker {
 
     /// Closes connections that took longer than they may.
     fn check_timeouts(&self, now: Instant) {
-        let limits = &self.cell.shared.config.time_limits;
-        // None that a connection has of its own is longer than that of all.
+        let limits = self.cell.state.borrow().settings.time_limits;
         let shortest = TimeLimits {
-            idle: self.idle_min.get().unwrap_or(limits.idle),
-            ..*limits
+            idle: idle_limit(self.idle_min.get(), limits.idle),
+            ..limits
         };
         let Some(period) = check_period(&shortest) else {
             return;
@@ -137,12 +157,12 @@ impl Worker {
                 true => limits.half_closed.min(HALF_CLOSED_CROWDED_MAX),
                 false => limits.half_closed,
             },
-            ..*limits
+            ..limits
         };
         for session in self.sessions.iter() {
             let mut own = session.state.borrow_mut();
             let limits = &TimeLimits {
-                idle: session.bounds.idle.unwrap_or(limits.idle),
+                idle: idle_limit(session.bounds.idle, limits.idle),
                 ..*limits
             };
             if let Some(overdue) = own.check_timeouts(now, is_late, limits) {
@@ -312,7 +332,13 @@ impl Worker {
     /// Watches a new connection if its slot is provisional.
     pub(super) fn watch_provisional(&self, connection: &Weak<ConnectionCell>) {
         let connection = connection.upgrade();
-        let limit = self.cell.shared.config.time_limits.admin_authentication;
+        let limit = self
+            .cell
+            .state
+            .borrow()
+            .settings
+            .time_limits
+            .admin_authentication;
         if let Some(own) = connection.filter(|own| own.slot.probation(limit).is_some()) {
             self.provisional.borrow_mut().push(own.id);
         }
@@ -320,7 +346,13 @@ impl Worker {
 
     /// Who had an administrator's slot and was none gives it back.
     fn revoke_slots(&self, now: Instant) {
-        let limit = self.cell.shared.config.time_limits.admin_authentication;
+        let limit = self
+            .cell
+            .state
+            .borrow()
+            .settings
+            .time_limits
+            .admin_authentication;
         let mut provisional = std::mem::take(&mut *self.provisional.borrow_mut());
         provisional.retain(|id| {
             let Some(session) = self.sessions.of(*id) else {
@@ -337,5 +369,13 @@ impl Worker {
             false
         });
         self.provisional.borrow_mut().append(&mut provisional);
+    }
+}
+
+/// How long a connection with a bound of its own may be silent: no longer than all may.
+fn idle_limit(own: Option<Duration>, of_all: Duration) -> Duration {
+    match own {
+        Some(own) if of_all.is_zero() || own < of_all => own,
+        _ => of_all,
     }
 }

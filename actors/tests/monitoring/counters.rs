@@ -105,7 +105,7 @@ fn of_requests_that_sessions_answer_those_of_the_first_turn_are_timed() {
 #[test]
 fn what_solo_refuses_takes_back_and_holds_is_counted() {
     let mut config = config();
-    config.hold.time_max = Duration::from_secs(3600);
+    config.settings.hold.time_max = Duration::from_secs(3600);
     let harness = Harness::start_with(config, Script::default());
     let mut stuck = harness.block();
     let mut queued = harness.connect();
@@ -147,8 +147,8 @@ fn what_solo_refuses_takes_back_and_holds_is_counted() {
 #[test]
 fn held_requests_are_told_and_counted_when_it_is_known_where_they_go() {
     let mut config = config();
-    config.solo_policy = SoloPolicy::Hold;
-    config.hold.time_max = Duration::from_secs(3600);
+    config.settings.solo_policy = SoloPolicy::Hold;
+    config.settings.hold.time_max = Duration::from_secs(3600);
     let harness = Harness::start_with(config, Script::default());
     let (mut kept, mut gone) = (harness.connect(), harness.connect());
     harness.handle().solo("the test");

@@ -5,8 +5,8 @@ use super::*;
 #[test]
 fn policy_hold_keeps_requests_until_solo_ends() {
     let mut config = config().solo_policy(SoloPolicy::Hold);
-    config.hold.time_max = Duration::from_secs(3600);
-    config.hold.requests_max = 3;
+    config.settings.hold.time_max = Duration::from_secs(3600);
+    config.settings.hold.requests_max = 3;
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     let mut operator = harness.connect();
@@ -28,7 +28,7 @@ fn policy_hold_keeps_requests_until_solo_ends() {
 #[test]
 fn policy_hold_gives_up_after_its_time() {
     let mut config = config().solo_policy(SoloPolicy::Hold);
-    config.hold.time_max = Duration::from_millis(50);
+    config.settings.hold.time_max = Duration::from_millis(50);
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     peer.call("vestibule.solo", NO_ARGS);
@@ -43,7 +43,7 @@ fn policy_hold_gives_up_after_its_time() {
 #[test]
 fn under_hold_what_was_queued_when_tx_was_blocked_stays_queued() {
     let mut config = config().solo_policy(SoloPolicy::Hold);
-    config.hold.time_max = Duration::from_secs(3600);
+    config.settings.hold.time_max = Duration::from_secs(3600);
     let harness = Harness::start_with(config, Script::default());
     let _blocker = harness.block();
     let mut peer = harness.connect();
@@ -61,9 +61,9 @@ fn under_hold_what_was_queued_when_tx_was_blocked_stays_queued() {
 fn held_requests_keep_their_order_however_solo_comes_and_goes() {
     const REQUESTS: u64 = 30_000;
     let mut config = config().solo_policy(SoloPolicy::Hold);
-    config.hold.requests_max = REQUESTS as usize;
-    config.hold.bytes_max = usize::MAX / 2;
-    config.hold.time_max = Duration::from_secs(3600);
+    config.settings.hold.requests_max = REQUESTS as usize;
+    config.settings.hold.bytes_max = usize::MAX / 2;
+    config.settings.hold.time_max = Duration::from_secs(3600);
     let harness = Harness::start_with(config, Script::default());
     let mut peer = harness.connect();
     let mut writer = peer.clone_for_writing();
@@ -122,7 +122,7 @@ fn in_stream(kind: RequestType, sync: u64) -> RequestBuilder {
 /// A server in solo that holds for an hour, with its operator.
 fn start_holding(config: Config) -> Harness {
     let mut config = config.solo_policy(SoloPolicy::Hold);
-    config.hold.time_max = Duration::from_secs(3600);
+    config.settings.hold.time_max = Duration::from_secs(3600);
     Harness::start_with(config, Script::default())
 }
 

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::durability::checkpoint::{
-    Answer, CheckpointWatch, Checkpointer, InProgress, Status, Task,
+    Answer, CheckpointPlan, CheckpointWatch, Checkpointer, InProgress, Status, Task,
 };
 use crate::durability::journal::{Journal, JournalCounts, JournalError};
 use crate::durability::record;
@@ -53,6 +53,7 @@ impl CommitLog {
         image: SharedImage,
         storage: Arc<dyn Storage>,
         options: &EngineOptions,
+        plan: &CheckpointPlan,
         newest: Option<u64>,
         journal_bytes: u64,
     ) -> Result<(), Fault> {
@@ -65,12 +66,13 @@ impl CommitLog {
             journal,
             storage,
             directory: options.data_dir.clone(),
+            count: plan.options().count,
             step_rows_max: limits::CHECKPOINT_STEP_ROWS_MAX,
-            count: options.checkpoints.count.max(1),
             newest: newest.filter(|_| !is_forced),
             obsolete_files: Vec::new(),
         };
-        let started = Checkpointer::start(task, &options.checkpoints, journal_bytes, is_forced);
+        let started =
+            plan.start(|options| Checkpointer::start(task, options, journal_bytes, is_forced));
         self.checkpointer = Some(started?);
         Ok(())
     }

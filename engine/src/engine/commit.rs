@@ -101,7 +101,7 @@ impl EmbeddedEngine {
 
     /// The most that data may take, in bytes; 0 for no bound.
     pub(crate) fn memory_max(&self) -> usize {
-        self.options.memory_max
+        self.settings.memory().max()
     }
 
     /// What became of checkpoints since the start.

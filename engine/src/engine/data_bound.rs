@@ -22,8 +22,6 @@ use crate::store::index_build::Room;
 pub(super) struct DataBound {
     /// What others are told.
     told: Arc<DataMemory>,
-    /// [`usize::MAX`] for no bound.
-    max: usize,
     /// Of the image.
     committed: usize,
     /// The log says that there is little room left.
@@ -31,11 +29,10 @@ pub(super) struct DataBound {
 }
 
 impl DataBound {
-    /// Of `max` bytes; 0 for no bound.
-    pub(super) fn new(max: usize) -> Self {
+    /// The one that others are told.
+    pub(super) fn new(told: Arc<DataMemory>) -> Self {
         Self {
-            told: Arc::new(DataMemory::new(max)),
-            max: if max == 0 { usize::MAX } else { max },
+            told,
             committed: 0,
             is_warned: false,
         }
@@ -45,23 +42,31 @@ impl DataBound {
         &self.told
     }
 
+    /// As of now; [`usize::MAX`] for none.
+    #[inline]
+    fn max(&self) -> usize {
+        match self.told.max() {
+            0 => usize::MAX,
+            max => max,
+        }
+    }
+
     /// The image takes this many bytes now. Warns when 7/8 of the bound are used, once until there
     /// is room again.
     #[inline]
     pub(super) fn note(&mut self, committed: usize, uncommitted: usize) {
         self.committed = committed;
-        let used = committed + uncommitted;
+        let (used, max) = (committed + uncommitted, self.max());
         self.told.set_used(used);
-        let is_scarce = used > self.max - self.max / 8;
-        if is_scarce != self.is_warned && (is_scarce || used <= self.max - self.max / 4) {
+        let is_scarce = used > max - max / 8;
+        if is_scarce != self.is_warned && (is_scarce || used <= max - max / 4) {
             self.is_warned = is_scarce;
-            self.tell(used);
+            self.tell(used, max);
         }
     }
 
     #[cold]
-    fn tell(&self, used: usize) {
-        let max = self.max;
+    fn tell(&self, used: usize, max: usize) {
         if used > max {
             log::warn!(
                 "data take {used} bytes of {max} (--memory-max): what would grow is refused"
@@ -108,7 +113,7 @@ impl EmbeddedEngine {
     pub(super) fn room(&self) -> Room {
         Room {
             used: self.memory.committed + self.workspace.uncommitted_bytes(),
-            max: self.memory.max,
+            max: self.memory.max(),
         }
     }
 }
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_log_says_once_that_little_room_is_left_and_again_after_there_was_some() {
-        let mut bound = DataBound::new(800);
+        let mut bound = DataBound::new(Arc::new(DataMemory::new(800)));
         let said = |bound: &mut DataBound, committed, uncommitted| {
             bound.note(committed, uncommitted);
             bound.is_warned
@@ -137,7 +142,7 @@ mod tests {
         assert!(said(&mut bound, 650, 0), "not for a few bytes less");
         assert!(!said(&mut bound, 600, 0));
         assert_eq!(bound.told().used(), 600);
-        let mut unbounded = DataBound::new(0);
+        let mut unbounded = DataBound::new(Arc::new(DataMemory::new(0)));
         assert!(!said(&mut unbounded, usize::MAX / 2, 0));
     }
 }

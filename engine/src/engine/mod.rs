@@ -23,6 +23,7 @@
 //! | `commit` | the end of a turn |
 //! | `admin_password` | the password that `admin` is given at a start |
 //! | `statistics` | what monitoring is told |
+//! | `settings` | what may be replaced while engines serve |
 //! | `factory` | engines of one directory, one after the other |
 
 mod admin_password;
@@ -38,6 +39,7 @@ mod permissions;
 mod schema_cache;
 mod select;
 mod sequences;
+mod settings;
 mod statistics;
 #[cfg(test)]
 mod test_access;
@@ -72,6 +74,7 @@ use data_bound::DataBound;
 pub use factory::EmbeddedFactory;
 use schema_cache::SchemaCache;
 pub(crate) use select::tuples_of;
+use settings::LiveSettings;
 use statistics::EngineWindow;
 pub(crate) use write::Existing;
 
@@ -144,6 +147,8 @@ pub struct EmbeddedEngine {
     memory: DataBound,
     /// The role is replica.
     is_read_only: bool,
+    /// What may be replaced while it serves.
+    settings: Arc<LiveSettings>,
     /// When foreign keys are held against what they refer to.
     references: ReferenceChecks,
     /// Who users are, for engines that come after this one as well.
@@ -168,6 +173,17 @@ impl EmbeddedEngine {
         storage: Arc<dyn Storage>,
         generations: UserGenerations,
     ) -> Self {
+        let settings = LiveSettings::new(options.settings);
+        Self::with_settings(options, storage, generations, settings)
+    }
+
+    /// The same, which goes by these settings.
+    fn with_settings(
+        options: EngineOptions,
+        storage: Arc<dyn Storage>,
+        generations: UserGenerations,
+        settings: Arc<LiveSettings>,
+    ) -> Self {
         let mut image = Image::new();
         // Who is there is known once the engine has recovered.
         image
@@ -180,7 +196,8 @@ impl EmbeddedEngine {
             schema,
             workspace: Workspace::new(image.clone()),
             image,
-            memory: DataBound::new(options.memory_max),
+            memory: DataBound::new(settings.memory().clone()),
+            settings,
             options,
             storage,
             log: CommitLog::default(),
@@ -286,6 +303,7 @@ impl Engine for EmbeddedEngine {
             self.image.clone(),
             self.storage.clone(),
             &self.options,
+            self.settings.checkpoints(),
             recovered.checkpoint,
             recovered.journal_bytes,
         )?;

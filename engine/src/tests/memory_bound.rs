@@ -19,7 +19,7 @@ fn text(size: usize) -> String {
 /// `s` with this much room for rows, about.
 fn bounded() -> (Rig, Arc<DataMemory>) {
     let mut rig = Rig::with_space(&[(1, "unsigned")]);
-    rig.options.memory_max = rig.engine.data_bytes() + ROOM;
+    rig.options.settings.memory_max = rig.engine.data_bytes() + ROOM;
     rig.reopen();
     let memory = rig.engine.data_memory().unwrap();
     (rig, memory)
@@ -124,11 +124,11 @@ fn an_index_for_which_there_is_no_memory_is_not_there() {
             },
         ),
     );
-    rig.options.memory_max = rig.engine.data_bytes() + 10_000;
+    rig.options.settings.memory_max = rig.engine.data_bytes() + 10_000;
     rig.reopen();
     assert!(is_full(&rig.call(create.0, create.1)));
     let before = rig.engine.data_bytes();
-    rig.options.memory_max = 2 * before;
+    rig.options.settings.memory_max = 2 * before;
     rig.reopen();
     assert!(!is_full(&rig.call(create.0, create.1)));
     assert!(rig.engine.data_bytes() > before + 10_000);
@@ -197,7 +197,7 @@ struct IndexOptions {
 fn a_directory_that_is_larger_than_the_bound_is_served_and_can_be_emptied() {
     let (mut rig, _) = bounded();
     let rows = fill(&mut rig);
-    rig.options.memory_max -= ROOM / 2;
+    rig.options.settings.memory_max -= ROOM / 2;
     rig.reopen();
     let memory = rig.engine.data_memory().unwrap();
     assert!(memory.used() > memory.max());

@@ -98,7 +98,7 @@ impl ServeArgs {
         let config = self.busy.add_to(config);
         let config = self.stopping.add_to(config);
         let mut config = self.storage.add_to(config);
-        config.connection_limits.reserved_descriptors = self.side_door.descriptors();
+        config.descriptors.reserved = self.side_door.descriptors();
         config
     }
 

@@ -33,7 +33,7 @@ fn without_arguments_the_engine_has_its_own_defaults() {
     assert_eq!(chosen.journal_sync, JournalSync::ALL[1]);
     let args = ["vestibule", "--shutdown-grace-period", "auto"];
     let chosen = Cli::try_parse_from(args).unwrap().serve.config();
-    assert_eq!(chosen.shutdown_grace_period, Grace::AUTO);
+    assert_eq!(chosen.settings.shutdown_grace_period, Grace::AUTO);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_choice_is_made_by_its_name() {
     for policy in SoloPolicy::ALL {
         let args = ["vestibule", "--solo-policy", policy.name()];
         let args = Cli::try_parse_from(args).unwrap().serve;
-        assert_eq!(args.config().solo_policy, policy);
+        assert_eq!(args.config().settings.solo_policy, policy);
     }
     for rights in GuestRights::ALL {
         let args = ["vestibule", "--guest", rights.name()];

@@ -9,6 +9,8 @@ use vestibule_wire::reply::write_event;
 
 use super::ConnectionState;
 use crate::authenticator::LoginProof;
+use crate::cells::live::Follower;
+use crate::config::Settings;
 use crate::connection::login::{Checked, LoginCheck};
 use crate::connection::watches::Watches;
 use crate::engine::Caller;
@@ -104,6 +106,19 @@ impl ConnectionState {
     /// A user has logged in.
     pub(crate) fn log_in(&mut self, user: User, is_administrator: bool) {
         self.identity.log_in(user, is_administrator);
+    }
+
+    /// Judges again whether the caller is an administrator, if the settings are others.
+    #[inline]
+    pub(crate) fn follow_settings(&mut self, settings: &Follower<Settings>) {
+        if self.settings_version != settings.version() {
+            self.settings_version = settings.version();
+            let caller = self.identity.caller();
+            let includes = settings
+                .administrators
+                .includes(&caller.user.name, caller.address);
+            self.identity.set_administrator(includes);
+        }
     }
 
     /// Whom the Tx of this generation has to be told of before the next request.

@@ -118,6 +118,8 @@ pub(crate) struct ConnectionState {
     orphaned: OrphanedTransactions,
     /// How long its requests may take, if it has said so; zero: for ever.
     request_timeout: Option<Duration>,
+    /// The settings by which the caller was judged, by their version.
+    settings_version: u64,
 }
 
 impl ConnectionState {
@@ -165,6 +167,7 @@ impl ConnectionState {
             transactions,
             orphaned: OrphanedTransactions::default(),
             request_timeout: None,
+            settings_version: 0,
         }
     }
 

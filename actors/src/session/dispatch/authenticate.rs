@@ -166,7 +166,7 @@ impl<'a> Dispatcher<'a> {
     fn end_login(&mut self, sync: u64, name: &str, checked: Result<User, Error>) {
         match checked {
             Ok(user) => {
-                let administrators = &self.shared.config.administrators;
+                let administrators = &self.worker.settings.administrators;
                 let is_administrator = administrators.includes(&user.name, self.cell.peer.ip());
                 if !user.is_guest() {
                     self.cell.slot.confirm_login();

@@ -64,7 +64,7 @@ impl Dispatcher<'_> {
             .check(self.session.caller(), procedure.name)?;
         if procedure.audience == Audience::Administrators {
             let catalog = self.worker.published.catalog(self.shared);
-            let administrators = &self.shared.config.administrators;
+            let administrators = &self.worker.settings.administrators;
             still_there(administrators, self.session.caller(), catalog.as_deref())?;
             self.cell.slot.confirm_admin();
             self.session.on_operated();

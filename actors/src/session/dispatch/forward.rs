@@ -122,7 +122,7 @@ impl Dispatcher<'_> {
 
     /// How long a request of this connection may take; zero: for ever.
     pub(crate) fn request_timeout(&self) -> Duration {
-        let configured = self.shared.config.request_timeout;
+        let configured = self.worker.settings.request_timeout;
         effective(configured, self.session.request_timeout())
     }
 
@@ -182,7 +182,7 @@ impl Dispatcher<'_> {
     fn track_transaction(&mut self, request: &DecodedRequest<'_>) -> Effect {
         match &request.body {
             Body::Begin(options) if self.begins(request) => {
-                let configured = self.shared.config.transaction_timeout;
+                let configured = self.worker.settings.transaction_timeout;
                 self.session.on_begin(OpenTransaction {
                     stream: request.stream,
                     is_writer: !self.admitted.is_read_only(),

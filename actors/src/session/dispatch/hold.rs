@@ -45,7 +45,7 @@ impl Dispatcher<'_> {
             content: Bytes::copy_from_slice(request.content),
         };
         let until = self.held_until(&held).map(|(at, _)| at);
-        let is_kept = self.session.hold(held, self.shared.config.hold);
+        let is_kept = self.session.hold(held, self.worker.settings.hold);
         if is_kept {
             self.path = None;
             self.session.count(Counter::HELD);
@@ -58,7 +58,7 @@ impl Dispatcher<'_> {
     fn held_until(&self, held: &HeldRequest) -> Option<(Instant, Option<Limit>)> {
         let is_rollback = held.request_type == RequestType::Rollback;
         let own = self.deadline_of(held.stream, is_rollback, held.since);
-        held_deadline(held.since, self.shared.config.hold.time_max, own)
+        held_deadline(held.since, self.worker.settings.hold.time_max, own)
     }
 
     /// Has the worker look at this session at a time, if it does not look before.

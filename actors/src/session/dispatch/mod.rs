@@ -121,6 +121,8 @@ impl<'a> Dispatcher<'a> {
         now: Instant,
     ) -> Self {
         state.turns.note(now);
+        state.settings.refresh(&worker.shared.settings);
+        session.follow_settings(&state.settings);
         Self {
             shared: &worker.shared,
             peers: &worker.peers,
@@ -356,7 +358,7 @@ impl<'a> Dispatcher<'a> {
 
     /// Tx is blocked: what happens now is the policy's choice.
     pub(crate) fn busy(&mut self, request: &DecodedRequest<'_>) {
-        let policy = self.cell.solo_policy(self.shared);
+        let policy = self.cell.solo_policy(self.shared, &self.worker.settings);
         let joins = policy == SoloPolicy::Hold || self.session.has_held();
         if joins && self.hold(request) {
             return;

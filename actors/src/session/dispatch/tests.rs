@@ -69,7 +69,12 @@ fn connect(stream: Box<dyn Transport>) -> (WorkerCell, Rc<ConnectionCell>) {
     let shared = Arc::new(Shared::new(config, serving, slots, vec![claims.clone()]));
     let in_flight = InFlightTable::new(claims, clock.now());
     let (_mailboxes, peers) = Mailboxes::new(1);
-    let state = WorkerState::new(in_flight, shared.memory.clone(), clock);
+    let state = WorkerState::new(
+        shared.settings.follow(),
+        in_flight,
+        shared.memory.clone(),
+        clock,
+    );
     let worker = WorkerCell::new(0, shared.clone(), peers, state);
     let slot = shared.slots.find(ListenerKind::Clients, true).unwrap();
     let slot = shared.slots.take(slot);

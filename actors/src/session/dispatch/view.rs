@@ -47,7 +47,7 @@ impl Dispatcher<'_> {
         // begun was revoked (unless it is held), and a call that blocks Tx must not hide the data
         // from its own caller.
         let is_alone = serving.state.traits().answers_alone
-            && self.cell.solo_policy(self.shared) != SoloPolicy::Hold;
+            && self.cell.solo_policy(self.shared, &self.worker.settings) != SoloPolicy::Hold;
         let sees_own_writes = match request.stream {
             0 => counts.writes == 0 && (counts.calls == 0 || is_alone),
             _ => counts.all == 0,

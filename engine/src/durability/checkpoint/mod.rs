@@ -14,6 +14,7 @@
 //! | module | what |
 //! |---|---|
 //! | `schedule` | when one is due: by size of the journal, by age, on demand |
+//! | `plan` | when they are made, for the threads of engines that come one after the other |
 //! | `thread` | the thread that makes them |
 //! | `task` | one checkpoint from beginning to end, and what becomes of old files |
 //! | `scan` | what goes into it |
@@ -24,6 +25,7 @@
 mod error;
 mod format;
 mod load;
+mod plan;
 mod read;
 mod scan;
 mod schedule;
@@ -37,6 +39,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use error::CheckpointError;
 pub(crate) use load::{Loaded, load};
+pub(crate) use plan::CheckpointPlan;
 pub(crate) use read::list;
 pub(crate) use task::{Task, remove_unfinished};
 pub(crate) use thread::{Answer, CheckpointWatch, Checkpointer, InProgress, Status};

@@ -43,6 +43,11 @@ impl Schedule {
         }
     }
 
+    /// From now on checkpoints are due at this age.
+    pub(super) fn set_interval(&mut self, interval: Option<Duration>) {
+        self.interval = interval;
+    }
+
     pub(super) fn due(&mut self, triggers: Triggers, now: Instant) -> Due {
         if triggers.is_asked {
             return Due::Now;
@@ -111,6 +116,21 @@ mod tests {
         assert_eq!(schedule.due(CHANGED, begin + HOUR), Due::At(Some(next)));
         assert_eq!(schedule.due(QUIET, next), Due::At(Some(next + HOUR)));
         assert_eq!(schedule.due(CHANGED, next), Due::At(Some(next + HOUR)));
+    }
+
+    #[test]
+    fn another_age_counts_from_the_last_checkpoint_too() {
+        let begin = Instant::now();
+        let mut schedule = Schedule::new(Some(HOUR), begin);
+        schedule.set_interval(Some(2 * HOUR));
+        assert_eq!(
+            schedule.due(CHANGED, begin + HOUR),
+            Due::At(Some(begin + 2 * HOUR))
+        );
+        schedule.set_interval(Some(HOUR / 2));
+        assert_eq!(schedule.due(CHANGED, begin + HOUR), Due::Now);
+        schedule.set_interval(None);
+        assert_eq!(schedule.due(CHANGED, begin + HOUR), Due::At(None));
     }
 
     #[test]

@@ -54,12 +54,13 @@ struct CheckpointerShared {
     /// Bytes in the journal since the last checkpoint.
     journal_bytes: AtomicU64,
     /// How many of them make one due; `u64::MAX` if none do.
-    journal_size: u64,
+    journal_size: AtomicU64,
     is_stopping: AtomicBool,
 }
 
 #[derive(Default)]
 struct CheckpointerState {
+    options: CheckpointOptions,
     asked: Option<Answer>,
     /// Recovery was forced: what was left out is behind once there is a checkpoint.
     is_forced: bool,
@@ -83,28 +84,26 @@ impl Checkpointer {
     /// There is no thread to be had.
     pub(crate) fn start(
         task: Task,
-        options: &CheckpointOptions,
+        options: CheckpointOptions,
         journal_bytes: u64,
         is_forced: bool,
     ) -> io::Result<Self> {
         let state = CheckpointerState {
+            options,
             is_forced,
             ..CheckpointerState::default()
         };
-        // Zero would make one due all the time.
-        let journal_size = options.journal_size_bytes.filter(|size| *size > 0);
-        let interval = options.interval.filter(|interval| !interval.is_zero());
         let shared = Arc::new(CheckpointerShared {
             state: Mutex::new(state),
             wake: Condvar::new(),
             journal_bytes: AtomicU64::new(journal_bytes),
-            journal_size: journal_size.unwrap_or(u64::MAX),
+            journal_size: AtomicU64::new(journal_size(&options)),
             is_stopping: AtomicBool::new(false),
         });
         let own = shared.clone();
         let thread = Builder::new()
             .name("checkpoint".into())
-            .spawn(move || own.run(task, interval))?;
+            .spawn(move || own.run(task))?;
         Ok(Self {
             shared,
             thread: Some(thread),
@@ -116,7 +115,8 @@ impl Checkpointer {
     pub(crate) fn note(&self, bytes: u64) {
         let shared = &self.shared;
         let before = shared.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before < shared.journal_size && before + bytes >= shared.journal_size {
+        let size = shared.journal_size.load(Ordering::Relaxed);
+        if before < size && before + bytes >= size {
             // With the lock, so that the thread is not between its look and its wait.
             let _state = shared.lock();
             shared.wake.notify_one();
@@ -154,6 +154,16 @@ impl Checkpointer {
 pub(crate) struct CheckpointWatch(Arc<CheckpointerShared>);
 
 impl CheckpointWatch {
+    /// Checkpoints are made by these options from now on; the one that is being made is one of
+    /// before.
+    pub(super) fn set_options(&self, options: CheckpointOptions) {
+        let mut state = self.0.lock();
+        state.options = options;
+        let size = journal_size(&options);
+        self.0.journal_size.store(size, Ordering::Relaxed);
+        self.0.wake.notify_one();
+    }
+
     /// What operators are told. It waits for no disk.
     pub(crate) fn status(&self) -> Status {
         Status {
@@ -161,6 +171,17 @@ impl CheckpointWatch {
             ..self.0.lock().status.clone()
         }
     }
+}
+
+/// Bytes of the journal that make a checkpoint due. Zero would make one due all the time.
+fn journal_size(options: &CheckpointOptions) -> u64 {
+    let size = options.journal_size_bytes.filter(|size| *size > 0);
+    size.unwrap_or(u64::MAX)
+}
+
+/// The age of a checkpoint that makes another one due.
+fn interval(options: &CheckpointOptions) -> Option<Duration> {
+    options.interval.filter(|interval| !interval.is_zero())
 }
 
 impl Drop for Checkpointer {
@@ -189,7 +210,8 @@ impl CheckpointerShared {
         self.is_stopping.load(Ordering::Relaxed)
     }
 
-    fn run(&self, mut task: Task, interval: Option<Duration>) {
+    fn run(&self, mut task: Task) {
+        let interval = interval(&self.lock().options);
         let mut schedule = Schedule::new(interval, Instant::now());
         while let Some(answer) = self.wait(&mut schedule) {
             let begin = Instant::now();
@@ -209,6 +231,7 @@ impl CheckpointerShared {
     fn attempt(&self, task: &mut Task) -> Result<Option<Made>, CheckpointError> {
         // The worst that it leaves in the task is a list of old files that lost some: the next
         // start knows them again.
+        task.count = self.lock().options.count.max(1);
         let run = AssertUnwindSafe(|| task.run(&|| self.is_stopping()));
         catch_unwind(run).unwrap_or(Err(CheckpointError::Panicked))
     }
@@ -226,9 +249,10 @@ impl CheckpointerShared {
                 return None;
             }
             let journal_bytes = self.journal_bytes.load(Ordering::Relaxed);
+            schedule.set_interval(interval(&state.options));
             let triggers = Triggers {
                 is_asked: state.asked.is_some(),
-                is_needed: journal_bytes >= self.journal_size || state.is_forced,
+                is_needed: journal_bytes >= journal_size(&state.options) || state.is_forced,
                 is_changed: journal_bytes > 0,
             };
             let now = Instant::now();

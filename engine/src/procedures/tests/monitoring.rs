@@ -39,7 +39,7 @@ fn memory_is_what_the_spaces_take() {
     let used = format!(r#""quota_used": {bytes}"#);
     assert!(slabs.contains(&used), "{slabs}");
     assert!(!slabs.contains("ratio"), "there is no bound: {slabs}");
-    rig.options.memory_max = 1 << 30;
+    rig.options.settings.memory_max = 1 << 30;
     rig.commit();
     rig.reopen();
     let slabs = rig.call("box.slab.info", &NONE);

@@ -56,8 +56,8 @@ fn a_second_request_while_one_is_under_way_is_refused() {
 #[test]
 fn a_journal_that_has_grown_enough_makes_a_checkpoint_due() {
     let mut rig = with_rows(5);
-    rig.options.checkpoints.journal_size_bytes = Some(2000);
-    rig.options.checkpoints.interval = None;
+    rig.options.settings.checkpoints.journal_size_bytes = Some(2000);
+    rig.options.settings.checkpoints.interval = None;
     rig.reopen();
     assert!(rig.engine.checkpoint_status().made.is_none());
     for key in 0..100 {
@@ -67,11 +67,11 @@ fn a_journal_that_has_grown_enough_makes_a_checkpoint_due() {
     wait_for_checkpoint(&rig);
     assert!(rig.engine.checkpoint_status().journal_bytes < 4000);
     // A journal that is large enough already at the start is so, too.
-    rig.options.checkpoints.journal_size_bytes = None;
+    rig.options.settings.checkpoints.journal_size_bytes = None;
     rig.reopen();
     replace(&mut rig, 512, &(1000, 0, ""));
     rig.commit();
-    rig.options.checkpoints.journal_size_bytes = Some(1);
+    rig.options.settings.checkpoints.journal_size_bytes = Some(1);
     rig.reopen();
     wait_for_checkpoint(&rig);
 }

@@ -1,0 +1,44 @@
+//! Settings of the engines of one factory: replaced while one of them serves.
+
+use std::sync::Arc;
+
+use vestibule_actors::engine::DataMemory;
+
+use crate::durability::checkpoint::CheckpointPlan;
+use crate::options::EngineSettings;
+
+/// What engines go by, one after the other.
+#[derive(Debug)]
+pub(super) struct LiveSettings {
+    /// The bound on the memory of data, and how much of it is used: what others are told.
+    memory: Arc<DataMemory>,
+    checkpoints: CheckpointPlan,
+}
+
+impl LiveSettings {
+    pub(super) fn new(settings: EngineSettings) -> Arc<Self> {
+        Arc::new(Self {
+            memory: Arc::new(DataMemory::new(settings.memory_max)),
+            checkpoints: CheckpointPlan::new(settings.checkpoints),
+        })
+    }
+
+    pub(super) fn get(&self) -> EngineSettings {
+        EngineSettings::default()
+            .memory_max(self.memory.max())
+            .checkpoints(self.checkpoints.options())
+    }
+
+    pub(super) fn set(&self, settings: EngineSettings) {
+        self.memory.set_max(settings.memory_max);
+        self.checkpoints.set_options(settings.checkpoints);
+    }
+
+    pub(super) fn memory(&self) -> &Arc<DataMemory> {
+        &self.memory
+    }
+
+    pub(super) fn checkpoints(&self) -> &CheckpointPlan {
+        &self.checkpoints
+    }
+}
